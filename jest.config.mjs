@@ -1,0 +1,13 @@
+/** Jest runs as ESM: node --experimental-vm-modules, see the scripts in package.json. */
+export default {
+  testEnvironment: "node",
+  extensionsToTreatAsEsm: [".ts"],
+  testMatch: ["<rootDir>/src/**/*.test.ts", "<rootDir>/test/**/*.test.ts", "<rootDir>/scripts/**/*.test.ts"],
+  modulePathIgnorePatterns: ["<rootDir>/dist/", "<rootDir>/tmp/"],
+  transform: {
+    "^.+\\.ts$": [
+      "@swc/jest",
+      { jsc: { target: "es2024", parser: { syntax: "typescript", explicitResourceManagement: true } }, module: { type: "es6" } },
+    ],
+  },
+};
