@@ -1,0 +1,60 @@
+import type { Ticks } from "./instant.ts";
+import { formatInstant } from "./instant.ts";
+import type { Actor } from "./failure.ts";
+import type { SourceRecord } from "./record.ts";
+import type { RecordKind, StreamName } from "./stream.ts";
+import type { Tenant, TenantId } from "./tenant.ts";
+
+export type Change = "new" | "updated";
+export type Found = "poll" | "sweep" | "replay";
+
+/** One version on its way to the SIEM. */
+export interface Delivery {
+  readonly stanza: string;
+  readonly tenant: Tenant;
+  readonly stream: StreamName;
+  readonly change: Change;
+  readonly found: Found;
+  /** The version's identity, the same each time it is sent. */
+  readonly key: string;
+  readonly record: SourceRecord;
+}
+
+/** `<tenant GUID>:<stream>:<kind>:<object id>:<update instant, UTC, seven fraction digits>` */
+export function versionKey(tenantId: TenantId, stream: StreamName, kind: RecordKind, objectId: string, updated: Ticks): string {
+  return `${tenantId}:${stream}:${kind}:${objectId}:${formatInstant(updated)}`;
+}
+
+export type HealthState = "ok" | "catching-up" | "throttled" | "failing" | "signed-out" | "off";
+
+/** One stream's part of a health event; counts are since the previous health event of that customer. */
+export interface StreamHealth {
+  readonly stream: StreamName;
+  readonly state: HealthState;
+  /** Seconds since the walk that last completed began; null before the first. */
+  readonly lag_s: number | null;
+  readonly walk_completed_at: string | null;
+  readonly new: number;
+  readonly updated: number;
+  readonly swept: number;
+  readonly replayed: number;
+  readonly superseded: number;
+  readonly requests: number;
+  readonly throttled: number;
+  readonly retry_at: string | null;
+  readonly failure: string | null;
+  readonly actor: Actor | null;
+  readonly say: string | null;
+  readonly next_step: string | null;
+}
+
+/** Written at each change of state and hourly; member names are those of the JSON event. */
+export interface HealthEvent {
+  readonly time: string;
+  readonly tenant: string;
+  readonly tenant_id: string;
+  readonly streams: readonly StreamHealth[];
+  readonly credential: string | null;
+  readonly credential_days_left: number | null;
+  readonly version: string;
+}

@@ -1,0 +1,60 @@
+/** Who must act so that a failure goes away. */
+export type Actor = "microsoft" | "customer" | "operator" | "us";
+
+/**
+ * When we try again: `soon` after the short pauses inside a walk, `later` after the customer's calm wait (30 s doubling to 15 min),
+ * `at` not before an instant that the service named, `never` until a person changes something (we still look again calmly).
+ */
+export type Retry = { when: "soon" } | { when: "later" } | { when: "at"; atMs: number } | { when: "never" };
+
+export interface FailureDetail {
+  readonly actor: Actor;
+  readonly retry: Retry;
+  /** One sentence an operator can follow: what happened, whose turn it is. Holds no secret. */
+  readonly say: string;
+  /** What to do next, one sentence or a command; empty when nothing needs doing. */
+  readonly nextStep?: string;
+  readonly status?: number;
+  readonly cause?: unknown;
+}
+
+/**
+ * Everything that goes wrong at a boundary (Microsoft, splunkd, disk, settings) is one of these; anything else that is thrown is a defect of ours.
+ * `code` is stable, lower case with dashes (`consent-missing`, `endpoint-changed`), and is what health events carry as `failure`.
+ */
+export class Failure extends Error {
+  readonly code: string;
+  readonly actor: Actor;
+  readonly retry: Retry;
+  readonly say: string;
+  readonly nextStep: string;
+  readonly status: number | undefined;
+
+  constructor(code: string, detail: FailureDetail) {
+    super(`${code}: ${detail.say}`, detail.cause === undefined ? undefined : { cause: detail.cause });
+    this.name = "Failure";
+    this.code = code;
+    this.actor = detail.actor;
+    this.retry = detail.retry;
+    this.say = detail.say;
+    this.nextStep = detail.nextStep ?? "";
+    this.status = detail.status;
+  }
+}
+
+export function isFailure(value: unknown): value is Failure {
+  return value instanceof Failure;
+}
+
+/** Exit codes of every command. */
+export const EXIT = {
+  done: 0,
+  ourFault: 1,
+  usage: 2,
+  signIn: 3,
+  microsoft: 4,
+  host: 5,
+  someCustomers: 6,
+  state: 7,
+} as const;
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

@@ -1,0 +1,45 @@
+import type { Ticks } from "./instant.ts";
+import type { RecordKind } from "./stream.ts";
+
+/**
+ * One JSON object as Microsoft's own bytes with a table of its top-level members, made by the member scanner in format/ and read by the event writers there.
+ * The bytes are a view of page memory: they are valid until the batch that holds the record has been written, and no longer.
+ */
+export interface RecordBody {
+  /** Holds the object from `start` (its `{`) to `end` (one past its `}`), without white space outside strings, as valid UTF-8. */
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+  /** Member i takes MEMBER_FIELDS numbers from `firstMember`: see format/member-table.ts. */
+  readonly members: Int32Array;
+  readonly firstMember: number;
+  readonly memberCount: number;
+}
+
+/** A version of an object that a page showed. */
+export interface SourceRecord {
+  readonly readable: true;
+  readonly kind: RecordKind;
+  /** As the vendor wrote it (numbers as their digits). */
+  readonly id: string;
+  readonly updated: Ticks;
+  readonly created?: Ticks;
+  /** The payload's own tenant id, lower case, when it carries one. */
+  readonly payloadTenantId?: string;
+  /** `serviceSource` or the like, as the vendor wrote it: hosts route by it. */
+  readonly service?: string;
+  readonly body: RecordBody;
+}
+
+/** A piece of a page that is no usable record: too large, without id or time, not an object. Nothing of its content is kept. */
+export interface UnreadableRecord {
+  readonly readable: false;
+  readonly reason: "no-id" | "no-time" | "not-an-object" | "too-large" | "malformed";
+  readonly id?: string;
+  readonly updated?: Ticks;
+  readonly byteLength: number;
+  /** Hex SHA-256 of the record's bytes as received. */
+  readonly sha256: string;
+}
+
+export type PageRecord = SourceRecord | UnreadableRecord;

@@ -1,0 +1,36 @@
+/**
+ * A secret that cannot be printed: no enumerable state, and every way a value usually becomes text (template, JSON, inspect)
+ * yields `[sealed]`. It is opened only where it is used.
+ */
+export class Sealed {
+  readonly #value: string;
+
+  constructor(value: string) {
+    this.#value = value;
+  }
+
+  /** Hands the secret to `use` and returns what that returns. */
+  open<T>(use: (value: string) => T): T {
+    return use(this.#value);
+  }
+
+  get length(): number {
+    return this.#value.length;
+  }
+
+  toString(): string {
+    return "[sealed]";
+  }
+
+  toJSON(): string {
+    return "[sealed]";
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return "[sealed]";
+  }
+}
+
+export function sealed(value: string): Sealed {
+  return new Sealed(value);
+}

@@ -1,0 +1,69 @@
+import type { Ticks } from "./instant.ts";
+import type { StreamName } from "./stream.ts";
+import type { TenantId } from "./tenant.ts";
+
+/** Names one stream's state. A renamed stanza adopts the state that its tenant left under another name. */
+export interface StateKey {
+  readonly stanza: string;
+  readonly tenantId: TenantId;
+  readonly stream: StreamName;
+}
+
+/** What is saved of one stream beside its ledger. All instants are ticks in decimal text on disk. */
+export interface Mark {
+  readonly version: 1;
+  /** Everything up to here was asked for and written; undefined before the first walk completed. */
+  readonly upTo?: Ticks;
+  /** The first run's lower bound, fixed when the first walk began. */
+  readonly start: Ticks;
+  /** A walk that was interrupted, to go on with. `cursor`: everything from `from` to here was written. */
+  readonly walk?: { readonly from: Ticks; readonly cursor: Ticks; readonly startedAtMs: number };
+  readonly nextPollAtMs: number;
+  readonly nextSweepAtMs: number;
+  readonly pollsSinceFullReach: number;
+  readonly walkCompletedAtMs?: number;
+}
+
+/** One version as the ledger's journal keeps it. */
+export interface LedgerEntry {
+  /** First 16 bytes of the SHA-256 of `<kind>:<object id>`, as four 32-bit words. */
+  readonly hash: readonly [number, number, number, number];
+  readonly updated: Ticks;
+  /** Whole seconds since 1970 when it was written to the host. */
+  readonly writtenAtS: number;
+  /** Bytes written for it. */
+  readonly byteLength: number;
+  /** CRC-32 of the record's bytes. */
+  readonly bodyCrc: number;
+}
+
+/**
+ * One stream's saved state. Only one process holds the folder at a time.
+ */
+export interface StreamStore {
+  readonly key: StateKey;
+  /** Undefined when nothing (readable) is stored; a damaged file falls back to the previous one and is reported to the log. */
+  readonly mark: Mark | undefined;
+  /** The journal as it was at opening, oldest first, a torn tail cut away. Given once; not kept. */
+  takeEntries(): readonly LedgerEntry[];
+  /** Written aside, flushed, renamed; the previous one is kept. */
+  saveMark(mark: Mark): Promise<void>;
+  /** Hands the entries to the operating system (survives our death, not the host's). */
+  append(entries: readonly LedgerEntry[]): void;
+  /** Makes everything appended survive the host's death too. */
+  flush(): Promise<void>;
+  /** Replaces the journal by these entries (written aside, flushed, renamed). */
+  compact(entries: Iterable<LedgerEntry>): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface StateFolder {
+  /** True when the last holder stopped in order, or when the folder is new. */
+  readonly stoppedInOrder: boolean;
+  open(key: StateKey): Promise<StreamStore>;
+  /** Tenant domains resolved to GUIDs and other small facts, by name. */
+  readFact(name: string): Promise<string | undefined>;
+  writeFact(name: string, value: string): Promise<void>;
+  /** Records the orderly stop and gives the folder up. */
+  release(options: { readonly orderly: boolean }): Promise<void>;
+}
