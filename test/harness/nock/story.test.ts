@@ -1,0 +1,100 @@
+import https from "node:https";
+import { describe, expect, test } from "@jest/globals";
+import { Agent, fetch as undiciFetch, Pool, request } from "undici";
+import { StoryError, withStory } from "./story.ts";
+
+const GRAPH = "https://graph.example.test";
+
+async function status(path: string, options: Parameters<typeof request>[1] = {}): Promise<number> {
+  const answer = await request(`${GRAPH}${path}`, options);
+  await answer.body.dump();
+  return answer.statusCode;
+}
+
+describe("nock stands in for every way our network code may take", () => {
+  const ways: readonly [string, () => Promise<number>][] = [
+    ["undici request with the global dispatcher", () => status("/v1.0/x")],
+    ["undici request with an Agent that has its own CA", () => status("/v1.0/x", { dispatcher: new Agent({ connect: { ca: [] } }) })],
+    [
+      "a Pool",
+      async () => {
+        const answer = await new Pool(GRAPH).request({ path: "/v1.0/x", method: "GET" });
+        await answer.body.dump();
+        return answer.statusCode;
+      },
+    ],
+    ["undici fetch", async () => (await undiciFetch(`${GRAPH}/v1.0/x`)).status],
+    [
+      "node:https",
+      () =>
+        new Promise<number>((resolve, reject) => {
+          https.get(`${GRAPH}/v1.0/x`, (answer) => resolve(answer.resume().statusCode ?? 0)).on("error", reject);
+        }),
+    ],
+  ];
+  test.each(ways)("%s", async (_name, ask) => {
+    const seen = await withStory((story) => {
+      story.on(GRAPH).get("/v1.0/x").reply(204);
+      return ask();
+    });
+
+    expect(seen).toBe(204);
+  });
+
+  test("two answers over one kept-alive Agent come in the order of the story", async () => {
+    const dispatcher = new Agent();
+
+    const seen = await withStory(async (story) => {
+      story.on(GRAPH).get("/v1.0/x").reply(429, "", { "retry-after": "3" }).get("/v1.0/x").reply(200, "{}");
+      return [await status("/v1.0/x", { dispatcher }), await status("/v1.0/x", { dispatcher }), story.told];
+    });
+
+    expect(seen).toEqual([429, 200, [`GET ${GRAPH}/v1.0/x`, `GET ${GRAPH}/v1.0/x`]]);
+  });
+});
+
+describe("a story is strict and explains itself", () => {
+  test("an unexpected path of a told host fails although the code under test swallowed the 501", async () => {
+    const play = withStory(async (story) => {
+      story.on(GRAPH).get("/v1.0/security/alerts_v2").query({ $top: "100" }).reply(200, "{}");
+      await status("/v1.0/security/alerts_v2?$top=7");
+    });
+
+    const failure = await play.then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+
+    expect(failure).toBeInstanceOf(StoryError);
+    expect((failure as Error).message).toContain(`not in this story:   GET ${GRAPH}/v1.0/security/alerts_v2?$top=7`);
+    expect((failure as Error).message).toContain(`the story allows:    GET ${GRAPH}/v1.0/security/alerts_v2`);
+    expect((failure as Error).message).toContain(`never asked for:     GET ${GRAPH}/v1.0/security/alerts_v2`);
+  });
+
+  test("a host that is not in the story fails, with the error of the code under test as cause", async () => {
+    const play = withStory(() => request("https://elsewhere.example.test/token", { method: "POST", body: "x" }));
+
+    const failure = (await play.catch((error: unknown) => error)) as StoryError;
+
+    expect(failure).toBeInstanceOf(StoryError);
+    expect(failure.message).toContain("not in this story:   POST https://elsewhere.example.test/token");
+    expect(failure.cause).toBeInstanceOf(Error);
+  });
+
+  test("an answer that nobody asked for fails", async () => {
+    const play = withStory(async (story) => {
+      story.on(GRAPH).get("/a").reply(200).get("/b").reply(200);
+      await status("/a");
+    });
+
+    await expect(play).rejects.toThrow(`never asked for:     GET ${GRAPH}/b`);
+  });
+
+  test("the code's own failure comes through untouched when the story was kept", async () => {
+    const play = withStory(() => {
+      throw new RangeError("ours");
+    });
+
+    await expect(play).rejects.toThrow(RangeError);
+  });
+});
