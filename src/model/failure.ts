@@ -15,6 +15,8 @@ export interface FailureDetail {
   /** What to do next, one sentence or a command; empty when nothing needs doing. */
   readonly nextStep?: string;
   readonly status?: number;
+  /** `sign-in`: the customer cannot be signed in (token, consent, credential); the stream's state is then `signed-out`. */
+  readonly area?: "sign-in";
   readonly cause?: unknown;
 }
 
@@ -29,6 +31,7 @@ export class Failure extends Error {
   readonly say: string;
   readonly nextStep: string;
   readonly status: number | undefined;
+  readonly area: "sign-in" | undefined;
 
   constructor(code: string, detail: FailureDetail) {
     super(`${code}: ${detail.say}`, detail.cause === undefined ? undefined : { cause: detail.cause });
@@ -39,6 +42,7 @@ export class Failure extends Error {
     this.say = detail.say;
     this.nextStep = detail.nextStep ?? "";
     this.status = detail.status;
+    this.area = detail.area;
   }
 }
 

@@ -24,6 +24,8 @@ export interface SourceRecord {
   readonly id: string;
   readonly updated: Ticks;
   readonly created?: Ticks;
+  /** Taken out of a larger record (an XDR incident's alert): its time is its own, not the one that the question bounds. */
+  readonly lifted?: true;
   /** The payload's own tenant id, lower case, when it carries one. */
   readonly payloadTenantId?: string;
   /** `serviceSource` or the like, as the vendor wrote it: hosts route by it. */

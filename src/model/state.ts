@@ -1,3 +1,4 @@
+import type { Change } from "./event.ts";
 import type { Ticks } from "./instant.ts";
 import type { StreamName } from "./stream.ts";
 import type { TenantId } from "./tenant.ts";
@@ -35,6 +36,8 @@ export interface LedgerEntry {
   readonly byteLength: number;
   /** CRC-32 of the record's bytes. */
   readonly bodyCrc: number;
+  /** What the event said of itself (`change`): a replay says the same. */
+  readonly change: Change;
 }
 
 /**
