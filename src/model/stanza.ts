@@ -21,6 +21,13 @@ export interface Route {
   readonly noProxy?: string;
   /** PEM file with additional trusted certificates. */
   readonly caFile?: string;
+  /** Straight to the address: no proxy, not even one that the environment names. Net honours it in every request (splunkd, loopback). */
+  readonly direct?: true;
+  /**
+   * For splunkd on this host, whose certificate carries no usable name: trust `caFile` alone (not the public roots) and check no host name.
+   * Net refuses it with a defect (a plain Error) for an address that is not loopback (localhost, 127.0.0.0/8, ::1).
+   */
+  readonly loopbackCertificate?: true;
 }
 
 export type AuthKind = "refresh_token" | "app";
