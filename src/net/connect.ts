@@ -1,0 +1,139 @@
+import { readFile } from "node:fs/promises";
+import type { Socket } from "node:net";
+import { TLSSocket, createSecureContext, getCACertificates } from "node:tls";
+import type { SecureContext } from "node:tls";
+import type { X509Certificate } from "node:crypto";
+import type { Pool, buildConnector } from "undici";
+import { Failure } from "../model/failure.ts";
+import { sealed } from "../model/sealed.ts";
+import type { Sealed } from "../model/sealed.ts";
+import { bypassesProxy } from "./no-proxy.ts";
+import { ConnectTrouble } from "./network-failures.ts";
+
+type Undici = typeof import("undici");
+
+/** The runtime's own roots and the operator's on top. One context serves every connection of a route: reading 150 roots takes 20 ms. */
+export async function trustFrom(caFile: string | undefined): Promise<SecureContext | undefined> {
+  if (caFile === undefined) return undefined;
+  let pem: string;
+  try {
+    pem = await readFile(caFile, "utf8");
+  } catch (cause) {
+    throw badCaFile(caFile, "cannot be read", cause);
+  }
+  if (!pem.includes("-----BEGIN CERTIFICATE-----")) throw badCaFile(caFile, "holds no PEM certificate");
+  try {
+    return createSecureContext({ ca: [...getCACertificates("default"), pem] });
+  } catch (cause) {
+    throw badCaFile(caFile, "holds a damaged certificate", cause);
+  }
+}
+
+function badCaFile(path: string, what: string, cause?: unknown): Failure {
+  return new Failure("ca-file-unusable", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `the file ${path} named in ca_file ${what}`,
+    nextStep: "Name a readable file with one or more certificates in PEM form.",
+    cause,
+  });
+}
+
+export interface ConnectorOptions {
+  readonly trust: SecureContext | undefined;
+  readonly connectTimeoutMs: number;
+  /** True only for a route to this machine's own splunkd, whose certificate names nobody. */
+  readonly verify: boolean;
+  readonly servername?: string;
+}
+
+/** undici's connector with the server's certificate remembered, so that a refusal can name its issuer. */
+export function witnessingConnector(undici: Undici, options: ConnectorOptions): buildConnector.connector {
+  const base = undici.buildConnector({
+    // Stated, because NODE_TLS_REJECT_UNAUTHORIZED changes only the default.
+    rejectUnauthorized: options.verify,
+    allowH2: false,
+    timeout: options.connectTimeoutMs,
+    ...(options.trust === undefined ? {} : { secureContext: options.trust }),
+    ...(options.verify ? {} : { checkServerIdentity: () => undefined }),
+  }) as (to: buildConnector.Options, done: buildConnector.Callback) => Socket;
+  return (to, done) => {
+    let certificate: X509Certificate | undefined;
+    const socket = base(to, (error, connected) => {
+      if (error) done(new ConnectTrouble(error, { certificate }), null);
+      else done(null, connected as Socket);
+    });
+    // "secure" comes before the runtime decides on trust and drops the connection; afterwards the certificate is out of reach.
+    if (socket instanceof TLSSocket) {
+      socket.prependOnceListener("secure", () => {
+        certificate = socket.getPeerX509Certificate();
+      });
+    }
+    return socket;
+  };
+}
+
+export interface ProxyRoute {
+  readonly proxy: Sealed;
+  readonly noProxy: string | undefined;
+}
+
+export interface Tunnel {
+  readonly connector: buildConnector.connector;
+  readonly pool: Pool;
+}
+
+/**
+ * Connects through an HTTP or HTTPS proxy by CONNECT, with TLS to the destination inside; destinations that `no_proxy` names go `direct`.
+ * Everything goes through a tunnel, so a proxy never sees a token.
+ */
+export function tunnelConnector(undici: Undici, route: ProxyRoute, direct: buildConnector.connector, toProxy: buildConnector.connector): Tunnel {
+  const { origin, host, authorization } = route.proxy.open(readProxy);
+  const pool = new undici.Pool(origin, { connect: toProxy, connections: 32, pipelining: 1 });
+  const connector: buildConnector.connector = (to, done) => {
+    const port = Number(to.port) || (to.protocol === "https:" ? 443 : 80);
+    if (bypassesProxy(to.hostname, port, route.noProxy)) return direct(to, done);
+    const authority = `${to.hostname.includes(":") && !to.hostname.startsWith("[") ? `[${to.hostname}]` : to.hostname}:${port}`;
+    const headers: Record<string, string> = { host: authority };
+    if (authorization !== undefined) authorization.open((value) => (headers["proxy-authorization"] = value));
+    pool.connect({ path: authority, headers }).then(
+      ({ socket, statusCode }) => {
+        if (statusCode !== 200) {
+          socket.on("error", () => {}).destroy();
+          done(new ConnectTrouble(undefined, { proxy: { host, status: statusCode } }), null);
+          return;
+        }
+        if (to.protocol === "https:") direct({ ...to, httpSocket: socket as Socket }, done);
+        else done(null, socket as Socket);
+      },
+      (error: unknown) => {
+        const trouble = error instanceof ConnectTrouble ? error : undefined;
+        done(new ConnectTrouble(trouble ? trouble.inner : error, { certificate: trouble?.certificate, proxy: { host } }), null);
+      },
+    );
+  };
+  return { connector, pool };
+}
+
+/** Splits `http://user:password@host:port`; a missing scheme means http, as in the environment variables. */
+export function readProxy(text: string): { origin: string; host: string; authorization: Sealed | undefined } {
+  let url: URL;
+  try {
+    url = new URL(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`);
+    if (url.protocol !== "http:" && url.protocol !== "https:") throw new TypeError("scheme");
+  } catch {
+    // The text may hold a password, so the sentence must not repeat it.
+    throw new Failure("proxy-unusable", {
+      actor: "operator",
+      retry: { when: "never" },
+      say: "the setting proxy is not an http or https address",
+      nextStep: "Write http://host:port or http://user:password@host:port.",
+    });
+  }
+  const login = url.username === "" ? undefined : `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  return {
+    origin: url.origin,
+    host: url.host,
+    authorization: login === undefined ? undefined : sealed(`Basic ${Buffer.from(login, "utf8").toString("base64")}`),
+  };
+}

@@ -1,0 +1,185 @@
+import type { Readable } from "node:stream";
+import type { Dispatcher } from "undici";
+import { Failure } from "../model/failure.ts";
+import type { Http, HttpAnswer, HttpRequest } from "../model/kit.ts";
+import type { Route } from "../model/stanza.ts";
+import { trustFrom, tunnelConnector, witnessingConnector } from "./connect.ts";
+import { decodedBody } from "./decode.ts";
+import { networkFailure } from "./network-failures.ts";
+
+export interface HttpOptions {
+  /** Connections kept per origin and route; more requests than that wait in a queue. */
+  readonly connectionsPerOrigin?: number;
+  readonly connectTimeoutMs?: number;
+  /** How long an unused connection is kept when the server names no time. */
+  readonly keepAliveMs?: number;
+  readonly userAgent?: string;
+  /**
+   * False only for the client that talks to this machine's splunkd, whose own certificate carries no usable name: TLS is then not verified for
+   * 127.0.0.0/8, ::1 and localhost, and still verified for everything else.
+   */
+  readonly verifyLoopback?: boolean;
+}
+
+const DEFAULT_TIMEOUT_MS = 60_000;
+
+/** Connections of one route (same proxy, exceptions and trust), grouped by origin in undici's agent. */
+interface RoutePool {
+  agent(origin: string): Dispatcher;
+  destroy(): Promise<void>;
+}
+
+/**
+ * The only owner of sockets to the outside. TLS is always verified; redirects are handed to the caller, never followed; plain http is refused except to
+ * this machine. undici is loaded at the first request. Answers are decoded as they stream.
+ */
+export function createHttp(options: HttpOptions = {}): Http {
+  const pools = new Map<string, Promise<RoutePool>>();
+  const poolOf = new WeakMap<Route, Promise<RoutePool>>();
+  const userAgent = options.userAgent ?? "defender-mssp";
+  let closed = false;
+
+  function poolFor(route: Route): Promise<RoutePool> {
+    const known = poolOf.get(route);
+    if (known) return known;
+    const key = JSON.stringify([route.proxy?.open((value) => value), route.noProxy, route.caFile]);
+    let pool = pools.get(key);
+    if (!pool) {
+      pool = openPool(route, options);
+      pools.set(key, pool);
+      // A file that could not be read may be mended while we run.
+      pool.catch(() => {
+        pools.delete(key);
+        poolOf.delete(route);
+      });
+    }
+    poolOf.set(route, pool);
+    return pool;
+  }
+
+  return {
+    async send(request) {
+      const url = new URL(request.url);
+      refusePlainHttp(url);
+      const stopped = () => closed || request.signal?.aborted === true;
+      if (stopped()) throw networkFailure(undefined, url.host, true);
+      try {
+        const pool = await poolFor(request.route);
+        return await ask(pool.agent(url.origin), request, url, userAgent, stopped);
+      } catch (error) {
+        throw networkFailure(error, url.host, stopped());
+      }
+    },
+    async close() {
+      closed = true;
+      const open = await Promise.allSettled(pools.values());
+      await Promise.all(open.map((pool) => (pool.status === "fulfilled" ? pool.value.destroy() : undefined)));
+      pools.clear();
+    },
+  };
+}
+
+async function ask(agent: Dispatcher, request: HttpRequest, url: URL, userAgent: string, stopped: () => boolean): Promise<HttpAnswer> {
+  const { statusCode, headers, body } = await agent.request({
+    origin: url.origin,
+    path: url.pathname + url.search,
+    method: request.method,
+    headers: { "accept-encoding": "gzip", "user-agent": userAgent, ...request.headers },
+    body: request.body ?? null,
+    signal: request.signal ?? null,
+    headersTimeout: request.headersTimeoutMs ?? DEFAULT_TIMEOUT_MS,
+    bodyTimeout: request.bodyTimeoutMs ?? DEFAULT_TIMEOUT_MS,
+  });
+  return answerFrom(statusCode, flat(headers), body, url.host, stopped);
+}
+
+function answerFrom(
+  status: number,
+  headers: Readonly<Record<string, string>>,
+  raw: Readable & { dump(options?: { limit: number }): Promise<void> },
+  host: string,
+  stopped: () => boolean,
+): HttpAnswer {
+  const body = inOurWords(() => decodedBody(raw, headers, host), host, stopped);
+  return {
+    status,
+    headers,
+    body,
+    async text(limitBytes) {
+      const pieces: Uint8Array[] = [];
+      let length = 0;
+      for await (const piece of body) {
+        length += piece.length;
+        if (length > limitBytes) {
+          throw new Failure("bad-answer", {
+            actor: "microsoft",
+            retry: { when: "soon" },
+            say: `${host} sent more than the ${limitBytes} bytes that this answer may have`,
+            nextStep: "Check the address in the settings.",
+            status,
+          });
+        }
+        pieces.push(piece);
+      }
+      return Buffer.concat(pieces).toString("utf8");
+    },
+    async discard() {
+      // Reads a short rest so that the connection can be used again; drops the connection when more follows.
+      await raw.dump({ limit: 128 * 1024 }).catch(() => {});
+    },
+  };
+}
+
+async function* inOurWords(open: () => AsyncIterable<Uint8Array>, host: string, stopped: () => boolean): AsyncGenerator<Uint8Array> {
+  try {
+    yield* open();
+  } catch (error) {
+    throw networkFailure(error, host, stopped());
+  }
+}
+
+function flat(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {
+  const out: Record<string, string> = {};
+  for (const name in headers) {
+    const value = headers[name];
+    if (value !== undefined) out[name] = typeof value === "string" ? value : value.join(", ");
+  }
+  return out;
+}
+
+const LOOPBACK = /^(127(\.\d{1,3}){3}|\[?::1\]?|localhost)$/i;
+
+function refusePlainHttp(url: URL): void {
+  if (url.protocol === "https:" || (url.protocol === "http:" && LOOPBACK.test(url.hostname))) return;
+  throw new Failure("address-not-https", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `${url.host} is not asked over ${url.protocol.slice(0, -1)}: tokens travel over https only`,
+    nextStep: "Write an https address.",
+  });
+}
+
+async function openPool(route: Route, options: HttpOptions): Promise<RoutePool> {
+  const undici = await import("undici");
+  const trust = await trustFrom(route.caFile);
+  const connectTimeoutMs = options.connectTimeoutMs ?? 20_000;
+  const verified = witnessingConnector(undici, { trust, connectTimeoutMs, verify: true });
+  const tunnel = route.proxy === undefined ? undefined : tunnelConnector(undici, { proxy: route.proxy, noProxy: route.noProxy }, verified, verified);
+  const settings = {
+    connections: options.connectionsPerOrigin ?? 64,
+    pipelining: 1,
+    allowH2: false,
+    keepAliveTimeout: options.keepAliveMs ?? 50_000,
+  };
+  const agent = new undici.Agent({ ...settings, connect: tunnel?.connector ?? verified });
+  const own =
+    options.verifyLoopback === false
+      ? new undici.Agent({ ...settings, connect: witnessingConnector(undici, { trust, connectTimeoutMs, verify: false }) })
+      : undefined;
+  return {
+    agent: (origin) => (own && LOOPBACK.test(new URL(origin).hostname) ? own : agent),
+    async destroy() {
+      await Promise.all([agent.destroy(), own?.destroy(), tunnel?.pool.destroy()]);
+    },
+  };
+}

@@ -1,0 +1,192 @@
+import { X509Certificate } from "node:crypto";
+import { Failure, isFailure } from "../model/failure.ts";
+import type { Actor, Retry } from "../model/failure.ts";
+
+/** What the connector saw before it gave up; wrapped around the runtime's own error. */
+export class ConnectTrouble extends Error {
+  readonly code = "CONNECT_TROUBLE";
+  readonly inner: unknown;
+  /** The server's certificate as presented, trusted or not. */
+  readonly certificate: X509Certificate | undefined;
+  /** Set when the trouble was between us and the proxy. */
+  readonly proxy: { readonly host: string; readonly status?: number } | undefined;
+
+  constructor(inner: unknown, seen: { readonly certificate?: X509Certificate | undefined; readonly proxy?: { readonly host: string; readonly status?: number } } = {}) {
+    super("could not connect", { cause: inner });
+    this.inner = inner;
+    this.certificate = seen.certificate;
+    this.proxy = seen.proxy;
+  }
+}
+
+/** One row per way a connection or an answer's transport fails; `{to}` is the host (or the proxy) that we were talking to. */
+export interface NetworkFailureRow {
+  readonly failure: string;
+  /** Error codes of Node, OpenSSL and undici that mean this. */
+  readonly codes: readonly string[];
+  readonly actor: Actor;
+  readonly retry: "soon" | "never";
+  readonly say: string;
+  readonly nextStep: string;
+}
+
+/** Sources: Node.js docs "Errors" and "TLS", OpenSSL verify(1) "Diagnostics", undici docs "Errors". */
+export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
+  {
+    failure: "dns-failed",
+    codes: ["ENOTFOUND", "EAI_AGAIN", "EAI_NODATA", "EAI_NONAME", "EAI_FAIL"],
+    actor: "operator",
+    retry: "soon",
+    say: "the name {to} could not be looked up",
+    nextStep: "Check this machine's DNS, and whether a proxy has to be set.",
+  },
+  {
+    failure: "network-unreachable",
+    codes: ["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EADDRNOTAVAIL", "ENETDOWN", "EHOSTDOWN", "EACCES", "EPERM"],
+    actor: "operator",
+    retry: "soon",
+    say: "{to} could not be reached from this machine",
+    nextStep: "Check the firewall, and whether a proxy has to be set.",
+  },
+  {
+    failure: "timed-out",
+    codes: ["ETIMEDOUT", "UND_ERR_CONNECT_TIMEOUT", "UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"],
+    actor: "microsoft",
+    retry: "soon",
+    say: "{to} did not answer in time",
+    nextStep: "Nothing to do unless it stays so; then check the firewall and the proxy.",
+  },
+  {
+    failure: "connection-reset",
+    codes: ["ECONNRESET", "EPIPE", "ECONNABORTED", "UND_ERR_SOCKET", "UND_ERR_RES_CONTENT_LENGTH_MISMATCH", "UND_ERR_PRX_CONN"],
+    actor: "microsoft",
+    retry: "soon",
+    say: "the connection to {to} broke before the answer was complete",
+    nextStep: "Nothing to do unless it stays so; then check the firewall and the proxy.",
+  },
+  {
+    failure: "bad-answer",
+    codes: ["Z_DATA_ERROR", "Z_BUF_ERROR", "Z_NEED_DICT", "ERR__ERROR_FORMAT", "UND_ERR_HEADERS_OVERFLOW", "ERR_BUFFER_TOO_LARGE", "HPE_*", "ERR_BROTLI_*", "ERR_*FORMAT*"],
+    actor: "microsoft",
+    retry: "soon",
+    say: "{to} sent an answer that cannot be decoded",
+    nextStep: "Nothing to do unless it stays so; then check whether a proxy changes the answers.",
+  },
+  {
+    failure: "tls-untrusted",
+    codes: [
+      "UNABLE_TO_GET_ISSUER_CERT",
+      "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+      "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+      "SELF_SIGNED_CERT_IN_CHAIN",
+      "DEPTH_ZERO_SELF_SIGNED_CERT",
+      "CERT_SIGNATURE_FAILURE",
+      "CERT_UNTRUSTED",
+      "CERT_REJECTED",
+      "CERT_REVOKED",
+      "CERT_CHAIN_TOO_LONG",
+      "INVALID_CA",
+      "INVALID_PURPOSE",
+      "PATH_LENGTH_EXCEEDED",
+    ],
+    actor: "operator",
+    retry: "never",
+    say: "the certificate of {to} was issued by {issuer}, which is not trusted here",
+    nextStep: "If that issuer is your own inspecting proxy, put its certificate into a PEM file and name the file in the setting ca_file.",
+  },
+  {
+    failure: "tls-untrusted",
+    codes: ["CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID"],
+    actor: "operator",
+    retry: "never",
+    say: "the certificate of {to}, issued by {issuer}, is valid from {from} to {until}, which does not include this machine's time",
+    nextStep: "Check this machine's clock; if it is right, the owner of that certificate must renew it (ca_file does not help).",
+  },
+  {
+    failure: "tls-untrusted",
+    codes: ["ERR_TLS_CERT_ALTNAME_INVALID", "HOSTNAME_MISMATCH", "UND_ERR_PRX_TLS"],
+    actor: "operator",
+    retry: "never",
+    say: "{to} showed a certificate for other names, issued by {issuer}",
+    nextStep: "Check the address in the settings and the proxy; ca_file does not help when the name differs.",
+  },
+  {
+    failure: "tls-failed",
+    codes: ["EPROTO", "ERR_SSL_*", "ERR_TLS_*"],
+    actor: "operator",
+    retry: "soon",
+    say: "{to} and this machine could not agree on TLS",
+    nextStep: "Check that the address and port speak https and that no proxy cuts in.",
+  },
+];
+
+function matches(pattern: string, code: string): boolean {
+  if (!pattern.includes("*")) return pattern === code;
+  return new RegExp(`^${pattern.replaceAll("*", ".*")}$`).test(code);
+}
+
+function codeOf(error: unknown): string {
+  if (typeof error !== "object" || error === null) return "";
+  const code = (error as { code?: unknown }).code;
+  if (typeof code === "string") return code;
+  const errors = (error as { errors?: unknown }).errors;
+  if (Array.isArray(errors) && errors.length > 0) return codeOf(errors[0]);
+  return codeOf((error as { cause?: unknown }).cause);
+}
+
+/** `CN=…, O=…` in one line; certificate names come over the wire, so control characters are dropped. */
+function nameInWords(name: string | undefined): string {
+  if (!name) return "an issuer that the server did not show";
+  return `"${name.split("\n").join(", ").replace(/[^\x20-\x7e\u00a0-\uffff]/g, "?").slice(0, 200)}"`;
+}
+
+/**
+ * Turns what the runtime threw into a Failure with a sentence for the operator.
+ * @param host host[:port] of the address asked for; never its path or query.
+ */
+export function networkFailure(error: unknown, host: string, stopped: boolean): Failure {
+  if (isFailure(error)) return error;
+  if (stopped) {
+    return new Failure("stopped", { actor: "us", retry: { when: "soon" }, say: "the request was given up because we are stopping", cause: error });
+  }
+  const trouble = error instanceof ConnectTrouble ? error : undefined;
+  const inner = trouble ? trouble.inner : error;
+  if (isFailure(inner)) return inner;
+  const to = trouble?.proxy ? `the proxy ${trouble.proxy.host}` : host;
+  if (trouble?.proxy?.status !== undefined) return proxyRefused(trouble.proxy.host, trouble.proxy.status, host);
+
+  const code = codeOf(inner);
+  const row = NETWORK_FAILURES.find((candidate) => candidate.codes.some((pattern) => matches(pattern, code)));
+  if (!row) {
+    return new Failure("network-unreachable", {
+      actor: "operator",
+      retry: { when: "soon" },
+      say: `the connection to ${to} failed${code ? ` (${code})` : ""}`,
+      nextStep: "Check the network and the proxy.",
+      cause: inner,
+    });
+  }
+  const retry: Retry = row.retry === "soon" ? { when: "soon" } : { when: "never" };
+  const certificate = trouble?.certificate;
+  const say = row.say
+    .replace("{to}", to)
+    .replace("{issuer}", nameInWords(certificate?.issuer))
+    .replace("{from}", certificate ? new Date(certificate.validFrom).toISOString() : "?")
+    .replace("{until}", certificate ? new Date(certificate.validTo).toISOString() : "?");
+  return new Failure(row.failure, { actor: row.actor, retry, say, nextStep: row.nextStep, cause: inner });
+}
+
+function proxyRefused(proxyHost: string, status: number, host: string): Failure {
+  const needsLogin = status === 407;
+  return new Failure("proxy-refused", {
+    actor: "operator",
+    retry: { when: needsLogin || status === 403 ? "never" : "soon" },
+    say: needsLogin
+      ? `the proxy ${proxyHost} wants a login, or refused the one in the setting proxy (407)`
+      : `the proxy ${proxyHost} refused to connect to ${host} (${status})`,
+    nextStep: needsLogin
+      ? "Put user and password into the setting proxy: http://user:password@host:port."
+      : `Have the proxy's administrator allow CONNECT to ${host}.`,
+    status,
+  });
+}
