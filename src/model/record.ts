@@ -6,14 +6,21 @@ import type { RecordKind } from "./stream.ts";
  * The bytes are a view of page memory: they are valid until the batch that holds the record has been written, and no longer.
  */
 export interface RecordBody {
-  /** Holds the object from `start` (its `{`) to `end` (one past its `}`), without white space outside strings, as valid UTF-8. */
+  /**
+   * Holds the object from `start` (its `{`) to `end` (one past its `}`), without white space outside strings, as valid UTF-8 and
+   * without a character that XML 1.0 forbids (those are `\\uXXXX`).
+   */
   readonly bytes: Uint8Array;
   readonly start: number;
   readonly end: number;
-  /** Member i takes MEMBER_FIELDS numbers from `firstMember`: see format/member-table.ts. */
+  /** Member i takes MEMBER_FIELDS numbers from `firstMember`: see format/member-table.ts. Offsets count from `start`. */
   readonly members: Int32Array;
   readonly firstMember: number;
   readonly memberCount: number;
+  /** Offsets from `start`, ascending, of every `&`, `<` and `>` inside strings: what an XML writer must escape. In `members`' memory or its own. */
+  readonly escapes: Int32Array;
+  readonly firstEscape: number;
+  readonly escapeCount: number;
 }
 
 /** A version of an object that a page showed. */
@@ -40,7 +47,7 @@ export interface UnreadableRecord {
   readonly id?: string;
   readonly updated?: Ticks;
   readonly byteLength: number;
-  /** Hex SHA-256 of the record's bytes as received. */
+  /** Hex SHA-256 of those bytes: the record as received, less white space outside strings and what was lifted out of it. */
   readonly sha256: string;
 }
 
