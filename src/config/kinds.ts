@@ -1,0 +1,162 @@
+import type { StartPoint } from "../model/stanza.ts";
+import { formatInstant, parseInstant, ticksFromMs } from "../model/instant.ts";
+import { tenantIdFrom } from "../model/tenant.ts";
+import type { Kind } from "./table.ts";
+
+/** A value that was understood, or what is wrong with it and what to write instead. */
+export type Reading<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly say: string };
+
+export type Value = string | number | boolean | readonly string[] | StartPoint;
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+/** How far back a first run may reach. */
+const START_MAX_DAYS = 3650;
+/** Longer values are not repeated in messages: a secret typed into the wrong field must not reach a log. */
+const SHOWN_MAX = 24;
+
+const DOMAIN = /^(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/i;
+const NOT_ONE_TENANT = new Set(["common", "organizations", "consumers"]);
+const TRUE = new Set(["1", "true", "t", "yes", "y", "on"]);
+const FALSE = new Set(["0", "false", "f", "no", "n", "off"]);
+/** What the old forms asked for: a whole request address instead of the service's. */
+const OLD_FORM_PATH = /\/(oauth2|token|authorize|api\/alerts|api\/incidents|v1\.0|beta)(\/|$)/i;
+
+/**
+ * Reads one value (not empty, outer white space already gone unless it is a secret). Files and folders are only read as text here: whether they may be
+ * used is the caller's question.
+ */
+export function readValue(kind: Kind, text: string, nowMs: number): Reading<Value> {
+  switch (kind.is) {
+    case "text":
+      return readText(text, kind.max, kind.pattern, kind.like);
+    case "choice":
+      return readChoice(text, kind.of);
+    case "choices":
+      return readChoices(text, kind.of);
+    case "whole":
+      return readWhole(text, kind.min, kind.max, kind.unit);
+    case "yes-no":
+      return readYesNo(text);
+    case "tenant":
+      return readTenant(text);
+    case "guid":
+      return readGuid(text);
+    case "start":
+      return readStart(text, nowMs);
+    case "address":
+      return readAddress(text, kind.plain === true, kind.login === true);
+    case "audience":
+      return /^(https|api):\/\/[^\s?#@]+$/i.test(text) ? ok(text.replace(/\/+$/, "")) : no("is not an audience; write one such as https://api.securitycenter.microsoft.com");
+    case "file":
+    case "folder":
+      return hasControl(text) ? no("holds a control character; write a plain path") : ok(text);
+  }
+}
+
+function ok<T>(value: T): Reading<T> {
+  return { ok: true, value };
+}
+
+function no(say: string): Reading<never> {
+  return { ok: false, say };
+}
+
+/** The value in quotes when it is short enough to be no secret, else "the value". */
+function shown(text: string): string {
+  return text.length <= SHOWN_MAX && !hasControl(text) ? `"${text}"` : "the value";
+}
+
+export function hasControl(text: string): boolean {
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i);
+    if (code < 0x20 || code === 0x7f) return true;
+  }
+  return false;
+}
+
+function readText(text: string, max: number, pattern: RegExp | undefined, like: string | undefined): Reading<string> {
+  if (text.length > max) return no(`has ${text.length} characters, more than ${max}; write at most ${max}`);
+  if (hasControl(text)) return no("holds a control character or a line break; write it on one line");
+  if (pattern && !pattern.test(text)) return no(`holds characters that are not allowed; write ${like ?? "other characters"}`);
+  return ok(text);
+}
+
+function readChoice(text: string, of: readonly string[]): Reading<string> {
+  const lower = text.toLowerCase();
+  return of.includes(lower) ? ok(lower) : no(`${shown(text)} is not known; write one of ${of.join(", ")}`);
+}
+
+function readChoices(text: string, of: readonly string[]): Reading<readonly string[]> {
+  const words = text.toLowerCase().split(/[\s,;]+/).filter((word) => word !== "");
+  const unknown = words.filter((word) => !of.includes(word));
+  if (unknown.length > 0) return no(`${unknown.map(shown).join(", ")} is not known; write one or more of ${of.join(", ")}, separated by commas`);
+  if (words.length === 0) return no(`is empty; write one or more of ${of.join(", ")}, separated by commas`);
+  return ok(of.filter((word) => words.includes(word)));
+}
+
+function readWhole(text: string, min: number, max: number, unit: string): Reading<number> {
+  const instead = `write a whole number of ${unit} from ${min} to ${max}`;
+  // splunkd's own form may hand a whole number on as "60.0".
+  if (!/^[+-]?\d{1,15}(\.0*)?$/.test(text)) return no(`${shown(text)} is not a whole number; ${instead}`);
+  const value = Number(text);
+  if (value < min) return no(`${value} is below ${min}; ${instead}`);
+  if (value > max) return no(`${value} is above ${max}; ${instead}`);
+  return ok(value);
+}
+
+function readYesNo(text: string): Reading<boolean> {
+  const lower = text.toLowerCase();
+  if (TRUE.has(lower)) return ok(true);
+  if (FALSE.has(lower)) return ok(false);
+  return no(`${shown(text)} is neither true nor false; write true or false`);
+}
+
+function readTenant(text: string): Reading<string> {
+  const guid = tenantIdFrom(text);
+  if (guid) return ok(guid);
+  if (NOT_ONE_TENANT.has(text.toLowerCase())) return no(`"${text}" is not one tenant; write the customer's tenant GUID or one of its domains`);
+  if (DOMAIN.test(text)) return ok(text.toLowerCase());
+  return no("is neither a GUID nor a domain; write the customer's tenant GUID (Microsoft Entra ID, Overview) or a domain such as contoso.onmicrosoft.com");
+}
+
+function readGuid(text: string): Reading<string> {
+  const guid = tenantIdFrom(text);
+  return guid ? ok(guid) : no("is not a GUID; write the application (client) ID as the app registration's overview shows it");
+}
+
+function readStart(text: string, nowMs: number): Reading<StartPoint> {
+  const instead = `write for example 12h, 30d (at most ${START_MAX_DAYS}d) or an ISO time such as ${formatInstant(ticksFromMs(nowMs - 7 * DAY_MS)).slice(0, 19)}Z`;
+  const ago = /^(\d{1,9})\s*([mhd])$/i.exec(text);
+  if (ago) {
+    const unitMs = { m: 60_000, h: HOUR_MS, d: DAY_MS }[ago[2]?.toLowerCase() as "m" | "h" | "d"];
+    const ms = Number(ago[1]) * unitMs;
+    if (ms > START_MAX_DAYS * DAY_MS) return no(`${shown(text)} is more than ${START_MAX_DAYS}d; ${instead}`);
+    return ok({ kind: "ago", ms });
+  }
+  const at = parseInstant(/^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T00:00:00Z` : text);
+  if (at === undefined) return no(`${shown(text)} is no time; ${instead}`);
+  if (at > ticksFromMs(nowMs)) return no(`${shown(text)} lies in the future; ${instead}`);
+  if (at < ticksFromMs(nowMs - START_MAX_DAYS * DAY_MS)) return no(`${shown(text)} is more than ${START_MAX_DAYS}d ago; ${instead}`);
+  return ok({ kind: "at", at });
+}
+
+function readAddress(text: string, plain: boolean, login: boolean): Reading<string> {
+  const instead = plain ? "write an address such as http://proxy.example.com:8080" : "write an address such as https://login.microsoftonline.com";
+  let url: URL;
+  try {
+    // A proxy is often written without its scheme.
+    url = new URL(plain && /^[a-z0-9.-]+:\d+$/i.test(text) ? `http://${text}` : text);
+  } catch {
+    return no(`is no address; ${instead}`);
+  }
+  if (url.protocol !== "https:" && !(plain && url.protocol === "http:")) {
+    return no(plain ? `does not begin with http:// or https://; ${instead}` : `does not begin with https://; ${instead} (tokens travel over https only)`);
+  }
+  if (url.hostname === "") return no(`names no host; ${instead}`);
+  if (!login && (url.username !== "" || url.password !== "")) return no(`holds a login; ${instead}`);
+  if (url.search !== "" || url.hash !== "") return no(`holds a question mark or a number sign; ${instead}`);
+  if (!plain && OLD_FORM_PATH.test(url.pathname)) return no(`names a whole request; write the service's address alone: ${url.origin}`);
+  if (plain) return ok(url.href.replace(/\/+$/, ""));
+  return ok(`${url.origin}${url.pathname.replace(/\/+$/, "")}`);
+}

@@ -1,0 +1,240 @@
+import { describe, expect, test } from "@jest/globals";
+import { inspect } from "node:util";
+import type { FileDoor, RawStanza, SettingsHost } from "./settings.ts";
+import { parseStanzas, problemLine } from "./settings.ts";
+
+const NOW_MS = Date.UTC(2026, 10, 24, 12);
+const TENANT = "11111111-2222-3333-4444-555555555555";
+const CLIENT = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
+
+function stanza(name: string, values: Record<string, string> = {}): RawStanza {
+  return { name, values: { tenant_id: TENANT, client_id: CLIENT, ...values } };
+}
+
+function parse(raw: readonly RawStanza[], more: Partial<Parameters<typeof parseStanzas>[1]> = {}) {
+  return parseStanzas(raw, { host: "splunk", nowMs: NOW_MS, ...more });
+}
+
+/** The one problem that these values cause. */
+function problemOf(values: Record<string, string>, host: SettingsHost = "splunk"): string {
+  const parsed = parse([stanza("contoso", values)], { host });
+  expect(parsed.problems).toHaveLength(1);
+  return problemLine(parsed.problems[0]!);
+}
+
+describe("defaults are those of the contract", () => {
+  const parsed = parse([stanza("contoso")]);
+
+  test("of one customer", () => {
+    expect(parsed.problems).toEqual([]);
+    expect(parsed.warnings).toEqual([]);
+    expect(parsed.stanzas[0]).toEqual({
+      name: "contoso",
+      tenantName: "contoso",
+      tenantId: TENANT,
+      cloud: "commercial",
+      clientId: CLIENT,
+      streams: ["alerts", "incidents"],
+      start: { kind: "ago", ms: 7 * 86_400_000 },
+      pollSeconds: 60,
+      overlapMinutes: 30,
+      sweepHours: 24,
+      layout: "scalars-first",
+      envelope: true,
+      alertsSourcetype: "split",
+      classicEntities: false,
+      endpoints: {
+        loginUrl: "https://login.microsoftonline.com",
+        graphUrl: "https://graph.microsoft.com",
+        apiUrl: "https://api.security.microsoft.com",
+        mdeApiUrl: "https://api.security.microsoft.com",
+        siemUrl: "https://wdatp-alertexporter-us.windows.com",
+      },
+      route: {},
+    });
+  });
+
+  test("of the process", () => {
+    expect(parsed.globals).toEqual({ replayMib: 16, recordMaxMib: 16, concurrency: 16, logLevel: "info" });
+  });
+});
+
+describe("a value is taken in every form a person writes it", () => {
+  test.each<[Record<string, string>, object]>([
+    [{ tenant_id: "{11111111-2222-3333-4444-55555555AAAA}" }, { tenantId: "11111111-2222-3333-4444-55555555aaaa" }],
+    [{ tenant_id: " Contoso.OnMicrosoft.com " }, { tenantId: "contoso.onmicrosoft.com" }],
+    [{ start: "12h" }, { start: { kind: "ago", ms: 12 * 3_600_000 } }],
+    [{ start: "3650d" }, { start: { kind: "ago", ms: 3650 * 86_400_000 } }],
+    [{ start: "2026-11-01T00:00:00+01:00" }, { start: { kind: "at", at: BigInt(Date.UTC(2026, 9, 31, 23)) * 10_000n } }],
+    [{ streams: "incidents; Alerts,incidents" }, { streams: ["alerts", "incidents"] }],
+    [{ envelope: "0" }, { envelope: false }],
+    [{ classic_entities: "T" }, { classicEntities: true }],
+    [{ cloud: "GCC-High" }, { cloud: "gcc-high" }],
+    [{ login_url: "https://localhost:8443/" }, { endpoints: expect.objectContaining({ loginUrl: "https://localhost:8443" }) }],
+    [{ api_url: "https://gw.example.com/base/" }, { endpoints: expect.objectContaining({ apiUrl: "https://gw.example.com/base", mdeApiUrl: "https://gw.example.com/base" }) }],
+    [{ cloud: "dod" }, { endpoints: expect.objectContaining({ graphUrl: "https://dod-graph.microsoft.us", mdeApiUrl: "https://api-gov.securitycenter.microsoft.us" }) }],
+    [{ sweep_hours: "0" }, { sweepHours: 0 }],
+    [{ poll_seconds: "60.0" }, { pollSeconds: 60 }],
+    [{ tenant_name: "  Müller & Söhne " }, { tenantName: "Müller & Söhne" }],
+  ])("%j", (values, wanted) => {
+    const parsed = parse([stanza("contoso", values)]);
+    expect(parsed.problems).toEqual([]);
+    expect(parsed.stanzas[0]).toMatchObject(wanted);
+  });
+
+  test("a secret keeps its white space and its looks", () => {
+    const [one] = parse([stanza("a", { client_secret: " 0123 ", refresh_token: "true" })]).stanzas;
+    expect(one?.clientSecret?.open((value) => value)).toBe(" 0123 ");
+    expect(one?.refreshToken?.open((value) => value)).toBe("true");
+  });
+});
+
+describe("a wrong setting is refused with the stanza, the key, its bound and what to write instead", () => {
+  test.each<[Record<string, string>, string]>([
+    [{ poll_seconds: "0" }, "contoso: poll_seconds: 0 is below 1; write a whole number of seconds from 1 to 86400"],
+    [{ poll_seconds: "86401" }, "contoso: poll_seconds: 86401 is above 86400; write a whole number of seconds from 1 to 86400"],
+    [{ poll_seconds: "1e3" }, 'contoso: poll_seconds: "1e3" is not a whole number; write a whole number of seconds from 1 to 86400'],
+    [{ cloud: "mars" }, 'contoso: cloud: "mars" is not known; write one of commercial, gcc, gcc-high, dod'],
+    [{ streams: "alerts,logs" }, 'contoso: streams: "logs" is not known; write one or more of alerts, incidents, xdr-incidents, mde-alerts, siem-alerts, hunting, separated by commas'],
+    [{ start: "3651d" }, 'contoso: start: "3651d" is more than 3650d; write for example 12h, 30d (at most 3650d) or an ISO time such as 2026-11-17T12:00:00Z'],
+    [{ start: "2026-11-24T12:00:01Z" }, 'contoso: start: "2026-11-24T12:00:01Z" lies in the future; write for example 12h, 30d (at most 3650d) or an ISO time such as 2026-11-17T12:00:00Z'],
+    [{ start: "yesterday" }, 'contoso: start: "yesterday" is no time; write for example 12h, 30d (at most 3650d) or an ISO time such as 2026-11-17T12:00:00Z'],
+    [{ tenant_id: "common" }, `contoso: tenant_id: "common" is not one tenant; write the customer's tenant GUID or one of its domains`],
+    [{ envelope: "maybe" }, 'contoso: envelope: "maybe" is neither true nor false; write true or false'],
+    [{ login_url: "http://login.example.com" }, "contoso: login_url: does not begin with https://; write an address such as https://login.microsoftonline.com (tokens travel over https only)"],
+    [{ login_url: "https://login.windows.net/x/oauth2/token" }, "contoso: login_url: names a whole request; write the service's address alone: https://login.windows.net"],
+    [{ graph_url: "https://u:p@graph.microsoft.com" }, "contoso: graph_url: holds a login; write an address such as https://login.microsoftonline.com"],
+    [{ streams: "hunting" }, "contoso: hunting_queries: is missing although streams names hunting; write the path of the file with the queries, or take hunting out of streams"],
+    [{ client_id: "" }, "contoso: client_id: is missing; write the application (client) ID of your app registration, or name a shared credential under 'credential'"],
+    [{ tenant_id: "" }, "contoso: tenant_id: is missing; write the customer's Microsoft Entra tenant: its GUID, or one of its domains such as contoso.onmicrosoft.com"],
+    [{ cim_entity_zone: "Zone A" }, "contoso: cim_entity_zone: holds characters that are not allowed; write a lower-case word (letters, digits, '_', '-')"],
+  ])("%j", (values, wanted) => expect(problemOf(values)).toBe(wanted));
+
+  test("all problems at once, and the other customers go on", () => {
+    const parsed = parse([stanza("bad", { poll_seconds: "0", cloud: "mars" }), stanza("good"), stanza("worse", { tenant_id: "??" })]);
+    expect(parsed.problems.map((one) => [one.stanza, one.key])).toEqual([
+      ["bad", "cloud"],
+      ["bad", "poll_seconds"],
+      ["worse", "tenant_id"],
+    ]);
+    expect(parsed.stanzas.map((one) => one.name)).toEqual(["good"]);
+  });
+
+  test("a shared credential stands in for the client id", () => {
+    expect(parse([stanza("a", { client_id: "", credential: "main" })]).problems).toEqual([]);
+  });
+
+  test("what was typed into the wrong field is not repeated", () => {
+    const secret = "Abc8Q~typed-into-the-wrong-field-0123456789";
+    const keys = ["tenant_id", "client_id", "cloud", "streams", "start", "poll_seconds", "envelope", "login_url", "proxy", "resource", "credential", "cim_entity_zone", "auth", "log_level"];
+    const parsed = parse([{ name: "a", values: Object.fromEntries(keys.map((key) => [key, secret])) }]);
+    expect(parsed.problems.length).toBeGreaterThan(10);
+    expect(inspect(parsed, { depth: 9 })).not.toContain(secret);
+  });
+
+  test("a secret never appears, not even one that is too long", () => {
+    const parsed = parse([stanza("a", { client_secret: "s".repeat(9000), refresh_token: "r3fresh\nsecret" }), stanza("b", { client_secret: "hunter2", proxy: "http://me:pa55@proxy:8080" })]);
+    expect(parsed.problems.map((one) => one.key)).toEqual(["client_secret", "refresh_token"]);
+    expect(inspect(parsed, { depth: 9 }) + JSON.stringify(parsed.stanzas.map((one) => ({ ...one, start: 0 })))).not.toMatch(/sssss|r3fresh|hunter2|pa55/);
+  });
+});
+
+describe("Splunk's mask", () => {
+  test("is no secret, and is reported to be looked up", () => {
+    const parsed = parse([stanza("a", { client_secret: "********", refresh_token: "clear" })]);
+    expect(parsed.masked.get("a")).toEqual(["client_secret"]);
+    expect(parsed.stanzas[0]?.clientSecret).toBeUndefined();
+    expect(parsed.stanzas[0]?.refreshToken).toBeDefined();
+  });
+});
+
+describe("keys", () => {
+  test("Splunk's own are ignored without a word", () => {
+    const own = { index: "main", host: "$decideOnStartup", source: "x", sourcetype: "y", interval: "", disabled: "0", start_by_shell: "false", _meta: "a::b", "python.version": "python3" };
+    expect(parse([stanza("a", own)]).warnings).toEqual([]);
+  });
+
+  test("an unknown one is warned about once, with the one that is meant", () => {
+    const many = ["a", "b", "c"].map((name, i) => stanza(name, { poll_second: "60", tenant_id: `11111111-2222-3333-4444-55555555555${i}` }));
+    expect(parse(many).warnings).toEqual(["poll_second is no setting and is ignored (a and 2 more); is poll_seconds meant?"]);
+  });
+
+  test("a key named like an object's own property is just unknown", () => {
+    expect(parse([{ name: "a", values: JSON.parse(`{"tenant_id":"${TENANT}","client_id":"${CLIENT}","__proto__":"x","constructor":"y"}`) as Record<string, string> }]).warnings).toHaveLength(1);
+  });
+});
+
+describe("global settings", () => {
+  test("where stanzas differ the first by name counts, with one warning", () => {
+    const parsed = parse([stanza("b", { concurrency: "4", tenant_id: "b.example.com" }), stanza("a", { concurrency: "8" })]);
+    expect(parsed.globals.concurrency).toBe(8);
+    expect(parsed.warnings).toEqual(["concurrency holds for all customers but differs between stanzas; the value of a counts"]);
+  });
+
+  test("a wrong one stops no customer: the default holds", () => {
+    const parsed = parse([stanza("a", { concurrency: "0" }), stanza("b", { concurrency: "0", tenant_id: "b.example.com" })]);
+    expect(parsed.stanzas).toHaveLength(2);
+    expect(parsed.globals.concurrency).toBe(16);
+    expect(parsed.problems.map(problemLine)).toEqual(["a: concurrency: 0 is below 1; write a whole number of customers from 1 to 256 (until then 16 is used)"]);
+  });
+
+  test("those outside the stanzas win", () => {
+    expect(parse([stanza("a", { log_level: "warn" })], { host: "arcsight", globals: { log_level: "debug" } }).globals.logLevel).toBe("debug");
+  });
+});
+
+test("two customers of one tenant are warned about once", () => {
+  expect(parse([stanza("a"), stanza("b"), stanza("c")]).warnings).toEqual([
+    `a, b, c collect the same tenant ${TENANT}: each delivers its events, and they share one request budget`,
+  ]);
+});
+
+test.each([
+  ["", "is empty"],
+  ["a\u0007b", "control character"],
+  ["x".repeat(201), "201 characters"],
+])("the stanza name %j is refused", (name, part) => {
+  expect(parse([stanza(name)]).problems[0]?.say).toContain(part);
+});
+
+test.each(["Müller GmbH", "Contoso Ltd. (EU)", "客户", "a/b\\c:d"])("the stanza name %j is taken", (name) => {
+  expect(parse([stanza(name)]).problems).toEqual([]);
+});
+
+describe("a file that a Splunk setting names", () => {
+  const found: Record<string, ReturnType<FileDoor["look"]>> = {
+    "/opt/splunk/etc/auth/defender_mssp": { kind: "folder", realPath: "/data/splunk/etc/auth/defender_mssp" },
+    "/opt/splunk/etc/auth/defender_mssp/ca.pem": { kind: "file", realPath: "/data/splunk/etc/auth/defender_mssp/ca.pem" },
+    "/opt/splunk/etc/auth/defender_mssp/link.pem": { kind: "file", realPath: "/etc/shadow" },
+    "/opt/splunk/etc/auth/defender_mssp/folder": { kind: "folder", realPath: "/data/splunk/etc/auth/defender_mssp/folder" },
+    "/opt/splunk/etc/auth/defender_mssp_other/x.pem": { kind: "file", realPath: "/opt/splunk/etc/auth/defender_mssp_other/x.pem" },
+    "/etc/passwd": { kind: "file", realPath: "/etc/passwd" },
+  };
+  const files = {
+    door: { look: (file: string) => found[file] ?? ({ kind: "missing" } as const) },
+    roots: ["/opt/splunk/etc/apps/TA_defender_mssp/local", "/opt/splunk/etc/auth/defender_mssp"],
+    splunkHome: "/opt/splunk",
+  };
+  const parseFile = (file: string) => parse([stanza("a", { ca_file: file })], { files });
+
+  test.each(["/opt/splunk/etc/auth/defender_mssp/ca.pem", "$SPLUNK_HOME/etc/auth/defender_mssp/ca.pem", "/opt/splunk/etc/auth/defender_mssp/../defender_mssp/ca.pem"])("%s is taken", (file) => {
+    const parsed = parseFile(file);
+    expect(parsed.problems).toEqual([]);
+    expect(parsed.stanzas[0]?.route.caFile).toBe("/opt/splunk/etc/auth/defender_mssp/ca.pem");
+  });
+
+  test.each([
+    ["/etc/passwd", "lies outside the allowed folders"],
+    ["/opt/splunk/etc/auth/defender_mssp/../../passwd", "lies outside the allowed folders"],
+    ["/opt/splunk/etc/auth/defender_mssp_other/x.pem", "lies outside the allowed folders"],
+    ["ca.pem", "is not a full path"],
+    ["/opt/splunk/etc/auth/defender_mssp/gone.pem", "does not exist"],
+    ["/opt/splunk/etc/auth/defender_mssp/folder", "is not a regular file"],
+    ["/opt/splunk/etc/auth/defender_mssp/link.pem", "leads outside"],
+  ])("%s is refused", (file, part) => {
+    const parsed = parseFile(file);
+    expect(parsed.problems[0]?.key).toBe("ca_file");
+    expect(parsed.problems[0]?.say).toContain(part);
+    expect(parsed.problems[0]?.say).toContain(file);
+  });
+});

@@ -1,0 +1,349 @@
+import { CLOUD_NAMES } from "../model/cloud.ts";
+import { STREAM_NAMES } from "../model/stream.ts";
+
+/** Who takes a setting: the modular input, the ArcSight helper, the commands by hand. */
+export type SettingsHost = "splunk" | "arcsight" | "cli";
+
+/** What a value must look like; `kinds.ts` reads each of them. */
+export type Kind =
+  | { readonly is: "text"; readonly max: number; readonly pattern?: RegExp; readonly like?: string }
+  | { readonly is: "choice"; readonly of: readonly string[] }
+  | { readonly is: "choices"; readonly of: readonly string[] }
+  | { readonly is: "whole"; readonly min: number; readonly max: number; readonly unit: string }
+  | { readonly is: "yes-no" }
+  | { readonly is: "tenant" }
+  | { readonly is: "guid" }
+  | { readonly is: "start" }
+  /** `plain`: http is allowed too (a proxy). `login`: user and password may stand in it. */
+  | { readonly is: "address"; readonly plain?: boolean; readonly login?: boolean }
+  /** What a token is asked for. */
+  | { readonly is: "audience" }
+  | { readonly is: "file" }
+  | { readonly is: "folder" };
+
+/** One row of the settings table: parser, scheme, spec file, template, flags and docs all come from it. */
+export interface Setting {
+  readonly key: string;
+  readonly kind: Kind;
+  /** As a person would type it; undefined: nothing is assumed, see `otherwise`. */
+  readonly default?: string;
+  /** What holds when there is neither value nor default, for the docs. */
+  readonly otherwise?: string;
+  readonly required?: true;
+  readonly secret?: true;
+  /** Counts for the whole process, not for one customer. */
+  readonly global?: true;
+  readonly hosts: readonly SettingsHost[];
+  /** Label of the form field. */
+  readonly title: string;
+  /** One or two plain sentences under the field; also the spec file's, the template's and the docs' text. */
+  readonly help: string;
+}
+
+const EVERYWHERE: readonly SettingsHost[] = ["splunk", "arcsight", "cli"];
+
+/** In the order in which forms, files and pages show them. */
+export const SETTINGS = [
+  {
+    key: "tenant_id",
+    kind: { is: "tenant" },
+    required: true,
+    hosts: EVERYWHERE,
+    title: "Tenant ID",
+    help: "The customer's Microsoft Entra tenant: its GUID, or one of its domains such as contoso.onmicrosoft.com.",
+  },
+  {
+    key: "tenant_name",
+    kind: { is: "text", max: 200 },
+    otherwise: "the stanza's name",
+    hosts: EVERYWHERE,
+    title: "Customer name",
+    help: "The customer's name as it is stamped on every event.",
+  },
+  {
+    key: "cloud",
+    kind: { is: "choice", of: CLOUD_NAMES },
+    default: "commercial",
+    hosts: EVERYWHERE,
+    title: "Microsoft cloud",
+    help: "Where the tenant lives: commercial, gcc, gcc-high or dod.",
+  },
+  {
+    key: "credential",
+    kind: { is: "text", max: 100, pattern: /^[A-Za-z0-9._-]+$/, like: "letters, digits, '.', '_' and '-'" },
+    otherwise: "none",
+    hosts: EVERYWHERE,
+    title: "Shared credential",
+    help: "Name of an app credential stored once with 'credential set NAME' and shared by many customers. Client ID, app key and certificate below override it.",
+  },
+  {
+    key: "client_id",
+    kind: { is: "guid" },
+    otherwise: "required unless a shared credential is named",
+    hosts: EVERYWHERE,
+    title: "Client ID",
+    help: "Application (client) ID of your multi-tenant app registration, a GUID.",
+  },
+  {
+    key: "client_secret",
+    kind: { is: "text", max: 8192 },
+    secret: true,
+    otherwise: "none",
+    hosts: EVERYWHERE,
+    title: "App key (client secret)",
+    help: "The value of the app's key, not its ID. In Splunk it is moved to the credential store on first use and ******** is left here; on an edit leave it as it is.",
+  },
+  {
+    key: "certificate",
+    kind: { is: "file" },
+    otherwise: "none",
+    hosts: EVERYWHERE,
+    title: "Certificate file",
+    help: "PEM file with private key and certificate, instead of the app key.",
+  },
+  {
+    key: "auth",
+    kind: { is: "choice", of: ["refresh_token", "app"] },
+    otherwise: "refresh_token when a refresh token is there, else app",
+    hosts: EVERYWHERE,
+    title: "Sign-in",
+    help: "refresh_token: as the user who signed in for this customer. app: as the app itself, with permissions that the customer's administrator granted.",
+  },
+  {
+    key: "refresh_token",
+    kind: { is: "text", max: 16384 },
+    secret: true,
+    otherwise: "none",
+    hosts: EVERYWHERE,
+    title: "Refresh token",
+    help: "From 'token acquire'. In Splunk it is moved to the credential store on first use and ******** is left here; on an edit leave it as it is.",
+  },
+  {
+    key: "streams",
+    kind: { is: "choices", of: STREAM_NAMES },
+    default: "alerts,incidents",
+    hosts: EVERYWHERE,
+    title: "Streams",
+    help: "What to collect, separated by commas: alerts, incidents, xdr-incidents and mde-alerts (both may end 1 February 2027), siem-alerts (retired), hunting.",
+  },
+  {
+    key: "start",
+    kind: { is: "start" },
+    default: "7d",
+    hosts: EVERYWHERE,
+    title: "Start",
+    help: "How far back the first run reaches: 12h, 30d (at most 3650d), or an ISO time such as 2026-11-01T00:00:00Z. Later runs go on where the last one ended.",
+  },
+  {
+    key: "poll_seconds",
+    kind: { is: "whole", min: 1, max: 86_400, unit: "seconds" },
+    default: "60",
+    hosts: EVERYWHERE,
+    title: "Poll every (seconds)",
+    help: "Time between polls of this customer. Below 15 is meant for tests only.",
+  },
+  {
+    key: "overlap_minutes",
+    kind: { is: "whole", min: 1, max: 1440, unit: "minutes" },
+    default: "30",
+    hosts: EVERYWHERE,
+    title: "Overlap (minutes)",
+    help: "How far back polls look for rows that Microsoft shows late.",
+  },
+  {
+    key: "sweep_hours",
+    kind: { is: "whole", min: 0, max: 720, unit: "hours" },
+    default: "24",
+    hosts: EVERYWHERE,
+    title: "Sweep (hours)",
+    help: "How far back the hourly second sweep looks; 0 switches it off.",
+  },
+  {
+    key: "layout",
+    kind: { is: "choice", of: ["scalars-first", "vendor"] },
+    default: "scalars-first",
+    hosts: EVERYWHERE,
+    title: "Order of members",
+    help: "scalars-first puts short values first, where automatic field extraction reads them; vendor keeps Microsoft's order.",
+  },
+  {
+    key: "envelope",
+    kind: { is: "yes-no" },
+    default: "true",
+    hosts: EVERYWHERE,
+    title: "Add the mssp member",
+    help: "Puts one member 'mssp' into each event: customer, stream, change and the version's key.",
+  },
+  {
+    key: "alerts_sourcetype",
+    kind: { is: "text", max: 100, pattern: /^[A-Za-z0-9_:.-]+$/, like: "'split' or a sourcetype name (letters, digits, '_', ':', '.', '-')" },
+    default: "split",
+    hosts: ["splunk", "cli"],
+    title: "Sourcetype of alerts",
+    help: "split: ms:defender:atp:alerts for Defender for Endpoint, ms365:defender:incident:alerts for the rest. Or one sourcetype for all alerts.",
+  },
+  {
+    key: "classic_entities",
+    kind: { is: "yes-no" },
+    default: "false",
+    hosts: ["splunk", "cli"],
+    title: "Classic entities",
+    help: "Adds a member 'entities' in the older shape that Enterprise Security's incident detection reads. Microsoft's 'evidence' stays as it is.",
+  },
+  {
+    key: "cim_entity_zone",
+    kind: { is: "text", max: 100, pattern: /^[a-z0-9_-]+$/, like: "a lower-case word (letters, digits, '_', '-')" },
+    otherwise: "none",
+    hosts: ["splunk", "cli"],
+    title: "Entity zone",
+    help: "Enterprise Security entity zone of this customer, so that equal host names of two customers stay apart. The zone must be defined there.",
+  },
+  {
+    key: "hunting_queries",
+    kind: { is: "file" },
+    otherwise: "none",
+    hosts: EVERYWHERE,
+    title: "Hunting queries file",
+    help: 'JSON file with the saved queries of the hunting stream: {"queries":[{"name","kql","every_minutes","window_minutes"}]}.',
+  },
+  {
+    key: "login_url",
+    kind: { is: "address" },
+    otherwise: "from cloud",
+    hosts: EVERYWHERE,
+    title: "Login URL",
+    help: "Overrides where we sign in. Stored secrets are bound to it: after a change they must be typed again.",
+  },
+  {
+    key: "graph_url",
+    kind: { is: "address" },
+    otherwise: "from cloud",
+    hosts: EVERYWHERE,
+    title: "Graph URL",
+    help: "Overrides where Microsoft Graph is reached. Stored secrets are bound to it: after a change they must be typed again.",
+  },
+  {
+    key: "api_url",
+    kind: { is: "address" },
+    otherwise: "from cloud",
+    hosts: EVERYWHERE,
+    title: "Defender API URL (Endpoint)",
+    help: "Overrides where the Defender XDR and Defender for Endpoint APIs are reached. Stored secrets are bound to it: after a change they must be typed again.",
+  },
+  {
+    key: "siem_url",
+    kind: { is: "address" },
+    otherwise: "from cloud",
+    hosts: EVERYWHERE,
+    title: "SIEM API URL",
+    help: "Overrides where the retired SIEM API is reached. Stored secrets are bound to it: after a change they must be typed again.",
+  },
+  {
+    key: "resource",
+    kind: { is: "audience" },
+    otherwise: "from cloud",
+    hosts: EVERYWHERE,
+    title: "Resource",
+    help: "Overrides the audience that tokens are asked for. Addresses above never change it.",
+  },
+  {
+    key: "proxy",
+    kind: { is: "address", plain: true, login: true },
+    otherwise: "from the environment (HTTPS_PROXY)",
+    hosts: EVERYWHERE,
+    title: "Proxy",
+    help: "Address of an HTTP proxy, for example http://proxy.example.com:8080. Stored secrets are bound to it: after a change they must be typed again.",
+  },
+  {
+    key: "no_proxy",
+    kind: { is: "text", max: 4096 },
+    otherwise: "from the environment (NO_PROXY)",
+    hosts: EVERYWHERE,
+    title: "No proxy for",
+    help: "Hosts that are reached without the proxy, separated by commas.",
+  },
+  {
+    key: "ca_file",
+    kind: { is: "file" },
+    otherwise: "none",
+    hosts: EVERYWHERE,
+    title: "Additional CA file",
+    help: "PEM file with certificates to trust beside the public ones, for example a proxy's. Stored secrets are bound to its content: after a change they must be typed again.",
+  },
+  {
+    key: "splunkd_ca_file",
+    kind: { is: "file" },
+    otherwise: "Splunk's own CA ($SPLUNK_HOME/etc/auth/cacert.pem)",
+    hosts: ["splunk", "cli"],
+    title: "CA file for splunkd",
+    help: "PEM file that verifies splunkd's management port. Needed only when that port is not on this host or its certificate is your own.",
+  },
+  {
+    key: "state_dir",
+    kind: { is: "folder" },
+    global: true,
+    otherwise: "the host's (in Splunk checkpoint_dir)",
+    hosts: EVERYWHERE,
+    title: "State folder (all customers)",
+    help: "Where marks and ledgers are kept. Set it once, in Splunk under [defender_mssp].",
+  },
+  {
+    key: "replay_mib",
+    kind: { is: "whole", min: 1, max: 1024, unit: "MiB" },
+    default: "16",
+    global: true,
+    hosts: EVERYWHERE,
+    title: "Replay (MiB, all customers)",
+    help: "How much of the last hour's output is sent again after a crash.",
+  },
+  {
+    key: "record_max_mib",
+    kind: { is: "whole", min: 1, max: 256, unit: "MiB" },
+    default: "16",
+    global: true,
+    hosts: EVERYWHERE,
+    title: "Largest record (MiB, all customers)",
+    help: "A record above this size is split or streamed.",
+  },
+  {
+    key: "concurrency",
+    kind: { is: "whole", min: 1, max: 256, unit: "customers" },
+    default: "16",
+    global: true,
+    hosts: EVERYWHERE,
+    title: "Customers at once (all customers)",
+    help: "How many customers are walked at the same time.",
+  },
+  {
+    key: "log_level",
+    kind: { is: "choice", of: ["debug", "info", "warn", "error"] },
+    default: "info",
+    global: true,
+    hosts: EVERYWHERE,
+    title: "Log level (all customers)",
+    help: "What is logged: debug, info, warn or error.",
+  },
+] as const satisfies readonly Setting[];
+
+export type SettingKey = (typeof SETTINGS)[number]["key"];
+
+/** The same rows with the optional fields visible to the type checker. */
+export const TABLE: readonly Setting[] = SETTINGS;
+
+export function settingsFor(host: SettingsHost): readonly Setting[] {
+  return TABLE.filter((row) => row.hosts.includes(host));
+}
+
+export type SecretKey = "client_secret" | "refresh_token";
+export const SECRET_KEYS = ["client_secret", "refresh_token"] as const satisfies readonly SecretKey[];
+
+/** What stands in a stanza where a stored secret was typed. */
+export const MASK = "********";
+
+/**
+ * Keys that splunkd itself puts into a stanza (inputs.conf.spec, Splunk Enterprise 10.2): read by nobody here. Keys that begin with `_` are splunkd's as well.
+ */
+export const SPLUNK_KEYS: ReadonlySet<string> = new Set([
+  "index", "host", "source", "sourcetype", "interval", "disabled", "start_by_shell", "name", "python.version", "python.required", "passAuth",
+  "run_only_one", "run_introspection", "queue", "queueSize", "persistentQueueSize", "send_index_as_argument_for_path", "connection_host",
+]);
