@@ -1,0 +1,47 @@
+/**
+ * `npm run docs`: writes every file that is generated from the sources; `--check` only compares and names what is stale (exit 1).
+ * To add a generated page, add a row to PAGES; `test/repo/generated.test.ts` then keeps it fresh.
+ */
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { defaultInputs, inputsSpec, propertiesTemplate, settingsPage } from "../src/config/pages.ts";
+
+export interface GeneratedPage {
+  /** Path from the repository's root. */
+  readonly file: string;
+  readonly make: () => string | Promise<string>;
+}
+
+/** Repository root: this file lies in scripts/. */
+export const ROOT = path.resolve(import.meta.dirname, "..");
+
+export const PAGES: readonly GeneratedPage[] = [
+  { file: "docs/settings.md", make: settingsPage },
+  { file: "arcsight/defender-mssp.properties.template", make: propertiesTemplate },
+  { file: "splunk-app/TA_defender_mssp/README/inputs.conf.spec", make: inputsSpec },
+  { file: "splunk-app/TA_defender_mssp/default/inputs.conf", make: defaultInputs },
+];
+
+async function main(args: readonly string[]): Promise<number> {
+  if (args.includes("--help")) {
+    process.stdout.write("Usage: npm run docs [-- --check]\nWrites every generated file, or with --check names those that are stale.\n");
+    return 0;
+  }
+  let stale = 0;
+  for (const page of PAGES) {
+    const file = path.join(ROOT, page.file);
+    const wanted = await page.make();
+    const present = await readFile(file, "utf8").catch(() => undefined);
+    if (present === wanted) continue;
+    stale += 1;
+    process.stdout.write(`${args.includes("--check") ? "stale" : "written"}: ${page.file}\n`);
+    if (args.includes("--check")) continue;
+    await mkdir(path.dirname(file), { recursive: true });
+    await writeFile(file, wanted);
+  }
+  return args.includes("--check") && stale > 0 ? 1 : 0;
+}
+
+if (process.argv[1] !== undefined && path.resolve(process.argv[1]) === import.meta.filename) {
+  process.exitCode = await main(process.argv.slice(2));
+}

@@ -1,0 +1,54 @@
+import { settingsFor } from "./table.ts";
+import type { Setting } from "./table.ts";
+
+/** The kind of input this add-on defines: `<scheme>://<customer>`. */
+export const SCHEME = "defender_mssp";
+
+/**
+ * What `--scheme` prints. `streaming_mode` is written out because splunkd's default is `simple`; one process serves every customer.
+ * Format: Splunk, "Modular inputs: introspection scheme".
+ */
+export function schemeDocument(): string {
+  const args = settingsFor("splunk").map(argument).join("");
+  return `<scheme>
+  <title>Microsoft Defender for many customers (MSSP)</title>
+  <description>Collects Microsoft Defender alerts and incidents of one customer's tenant. Add one input per customer.</description>
+  <use_external_validation>true</use_external_validation>
+  <use_single_instance>true</use_single_instance>
+  <streaming_mode>xml</streaming_mode>
+  <endpoint>
+    <args>
+      <arg name="name">
+        <title>Customer</title>
+        <description>A short name for this customer. Events carry it as customer name unless one is given below.</description>
+        <data_type>string</data_type>
+        <required_on_edit>false</required_on_edit>
+        <required_on_create>true</required_on_create>
+      </arg>
+${args}    </args>
+  </endpoint>
+</scheme>
+`;
+}
+
+function argument(row: Setting): string {
+  // Every data_type is string: splunkd's own refusal of a wrong number names neither its bound nor what to write instead; ours does.
+  // Nothing is required on edit: who changes one field need not type the others again, secrets least of all.
+  return `      <arg name="${row.key}">
+        <title>${escapeText(row.title)}</title>
+        <description>${escapeText(`${row.help}${defaultNote(row)}`)}</description>
+        <data_type>string</data_type>
+        <required_on_edit>false</required_on_edit>
+        <required_on_create>${row.required === true}</required_on_create>
+      </arg>
+`;
+}
+
+function defaultNote(row: Setting): string {
+  if (row.default !== undefined) return ` Default: ${row.default}.`;
+  return row.otherwise === undefined || row.otherwise === "none" ? "" : ` Default: ${row.otherwise}.`;
+}
+
+function escapeText(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
