@@ -27,7 +27,7 @@ export interface Mark {
 
 /** One version as the ledger's journal keeps it. */
 export interface LedgerEntry {
-  /** First 16 bytes of the SHA-256 of `<kind>:<object id>`, as four 32-bit words. */
+  /** First 16 bytes of the SHA-256 of `<kind>:<object id>`, as four 32-bit words (unsigned when read back). */
   readonly hash: readonly [number, number, number, number];
   readonly updated: Ticks;
   /** Whole seconds since 1970 when it was written to the host. */
@@ -45,6 +45,8 @@ export interface LedgerEntry {
  */
 export interface StreamStore {
   readonly key: StateKey;
+  /** True when the last holder that had this stream open stopped in order, or when the stream is new: nothing provisional is to be sent again. */
+  readonly stoppedInOrder: boolean;
   /** Undefined when nothing (readable) is stored; a damaged file falls back to the previous one and is reported to the log. */
   readonly mark: Mark | undefined;
   /** The journal as it was at opening, oldest first, a torn tail cut away. Given once; not kept. */
@@ -61,7 +63,7 @@ export interface StreamStore {
 }
 
 export interface StateFolder {
-  /** True when the last holder stopped in order, or when the folder is new. */
+  /** True when every stream's last holder stopped in order, or when the folder is new. */
   readonly stoppedInOrder: boolean;
   open(key: StateKey): Promise<StreamStore>;
   /** Tenant domains resolved to GUIDs and other small facts, by name. */
