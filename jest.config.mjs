@@ -1,6 +1,7 @@
 /** Jest runs as ESM: node --experimental-vm-modules, see the scripts in package.json. */
 export default {
   testEnvironment: "node",
+  reporters: ["default", "<rootDir>/scripts/jest-counts.mjs"],
   extensionsToTreatAsEsm: [".ts"],
   testMatch: ["<rootDir>/src/**/*.test.ts", "<rootDir>/test/**/*.test.ts", "<rootDir>/scripts/**/*.test.ts"],
   modulePathIgnorePatterns: ["<rootDir>/dist/", "<rootDir>/tmp/"],

@@ -1,0 +1,188 @@
+/**
+ * Who may import whom (docs/architecture.md). Each rule says what would break if it were not kept, because the reader meets
+ * it first as a failed check. Unit tests lie beside their source and may bring in more than the source may.
+ */
+const unitTest = "[.]test[.]ts$";
+/** Files of `part` that ship. */
+const from = (part) => ({ path: `^src/${part}/`, pathNot: unitTest });
+/** Everything in src/ but the parts named. */
+const othersThan = (...parts) => ({ path: "^src/", pathNot: `^src/(${parts.join("|")})/` });
+const sockets = "^(node:)?(net|tls|http|https|http2|dgram|dns)(/promises)?$";
+
+/** @type {import("dependency-cruiser").IConfiguration} */
+export default {
+  forbidden: [
+    {
+      name: "model-imports-nothing",
+      comment:
+        "model is the vocabulary all parts share: whatever it imported, every part would depend on. (Node's own pure modules are no exception.)",
+      severity: "error",
+      from: from("model"),
+      to: { pathNot: "^src/model/" },
+    },
+    {
+      name: "config-knows-model-only",
+      comment:
+        "The settings table is turned into documents and forms by generators; it must be readable without a network, a disk or a host.",
+      severity: "error",
+      from: from("config"),
+      to: othersThan("config", "model"),
+    },
+    {
+      name: "format-knows-model-only",
+      comment: "Formats are pure functions over records: a golden file must be enough to test one.",
+      severity: "error",
+      from: from("format"),
+      to: othersThan("format", "model"),
+    },
+    {
+      name: "collect-knows-model-only",
+      comment: "The engine works for any source and any host: it gets both through the Kit of src/model/kit.ts.",
+      severity: "error",
+      from: from("collect"),
+      to: othersThan("collect", "model"),
+    },
+    {
+      name: "stores-know-model-only",
+      comment: "A store keeps what the engine gives it; if it knew a host or a vendor, another host could not use it.",
+      severity: "error",
+      from: from("stores"),
+      to: othersThan("stores", "model"),
+    },
+    {
+      name: "net-knows-model-and-undici",
+      comment: "The owner of sockets must not know what travels through them: retries and trust are the same for every caller.",
+      severity: "error",
+      from: from("net"),
+      to: othersThan("net", "model"),
+    },
+    {
+      name: "auth-knows-model-net-and-msal",
+      comment:
+        "Sign-in works before there is a stream, a host or a state folder; what it needs of them comes through the interfaces of model.",
+      severity: "error",
+      from: from("auth"),
+      to: othersThan("auth", "model", "net"),
+    },
+    {
+      name: "defender-knows-model-net-and-the-scanner",
+      comment:
+        "Microsoft's side uses net's decisions and format's JSON member scanner (docs/decisions/0003-scanner-in-format.md) and nothing of the hosts, so that every host gets the same streams.",
+      severity: "error",
+      from: from("defender"),
+      to: othersThan("defender", "model", "net", "format"),
+    },
+    {
+      name: "hosts-know-no-vendor",
+      comment:
+        "A host must work for any source: pass it a Kit. doctor, token and consent-url get defender and auth from main, through interfaces in model.",
+      severity: "error",
+      from: from("hosts"),
+      to: { path: "^src/(defender|auth)/" },
+    },
+    {
+      name: "hosts-know-not-each-other",
+      comment: "Splunk's dialect must be changeable without a thought for ArcSight's; what two hosts share is not a host's.",
+      severity: "error",
+      from: { path: "^src/hosts/([^/]+)/", pathNot: unitTest },
+      to: { path: "^src/hosts/", pathNot: "^src/hosts/$1/" },
+    },
+    {
+      name: "main-is-imported-by-nobody",
+      comment: "main builds the real world once; a part that imported it could not be tested with a pretended one.",
+      severity: "error",
+      from: { path: "^src/", pathNot: ["^src/main/", unitTest] },
+      to: { path: "^src/main/" },
+    },
+    {
+      name: "undici-in-net-only",
+      comment: "All requests go through src/net, which keeps proxies, trust, time limits and the no-redirect rule in one place.",
+      severity: "error",
+      from: { path: "^src/", pathNot: ["^src/net/", unitTest] },
+      to: { path: "node_modules/undici/" },
+    },
+    {
+      name: "msal-in-auth-only",
+      comment: "Tokens are redeemed in one place; MSAL's types elsewhere would carry its cache and its errors with them.",
+      severity: "error",
+      from: { path: "^src/", pathNot: ["^src/auth/", unitTest] },
+      to: { path: "node_modules/@azure/" },
+    },
+    {
+      name: "yargs-at-the-command-line-only",
+      comment: "Only the command line reads argv; the rest gets plain values.",
+      severity: "error",
+      from: { path: "^src/", pathNot: ["^src/(main|hosts/cli)/", unitTest] },
+      to: { path: "node_modules/yargs/" },
+    },
+    {
+      name: "fast-xml-parser-behind-one-door",
+      comment: "Its defaults turn 0123 into 123; it is called with our options in format and the Splunk host only.",
+      severity: "error",
+      from: { path: "^src/", pathNot: ["^src/(format|hosts/splunk)/", unitTest] },
+      to: { path: "node_modules/fast-xml-parser/" },
+    },
+    {
+      name: "sockets-in-net-only",
+      comment:
+        "src/net is the only owner of sockets towards Microsoft. The ArcSight host has its own towards the SIEM (syslog, serve); the command line listens for the browser's answer; the state's lock is a local socket that dies with its holder.",
+      severity: "error",
+      from: { path: "^src/", pathNot: ["^src/(net|hosts/arcsight|hosts/cli)/", "^src/stores/lock[.]ts$", unitTest] },
+      to: { path: sockets, dependencyTypes: ["core"] },
+    },
+    {
+      name: "pure-parts-stay-pure",
+      comment: "config, format and collect get time, disk and network by the door; only then can a test say what the world looks like.",
+      severity: "error",
+      from: { path: "^src/(config|format|collect)/", pathNot: unitTest },
+      to: { path: "^(node:)?(fs|child_process|worker_threads|os|timers)(/promises)?$", dependencyTypes: ["core"] },
+    },
+    {
+      name: "simulator-and-oracle-import-nothing-of-ours",
+      comment: "They judge the program: sharing code with it would let one mistake hide on both sides.",
+      severity: "error",
+      from: { path: "^test/harness/(simulator|oracle)/" },
+      to: { path: "^src/" },
+    },
+    {
+      name: "what-ships-imports-no-test",
+      comment: "A program that needs its test harness cannot be shipped without it.",
+      severity: "error",
+      from: { path: "^src/", pathNot: unitTest },
+      to: { path: ["^test/", "^scripts/", unitTest] },
+    },
+    {
+      name: "what-ships-uses-dependencies-only",
+      comment: "A package under devDependencies has not been asked: is it worth its cost, who keeps it, which licence (docs/decisions).",
+      severity: "error",
+      from: { path: "^src/", pathNot: unitTest },
+      to: { dependencyTypes: ["npm-dev", "npm-no-pkg", "npm-unknown"] },
+    },
+    {
+      name: "no-cycles",
+      comment: "Two files that need each other are one file, or lack a third.",
+      severity: "error",
+      from: { path: "^(src|test|scripts)/" },
+      to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only"] } },
+    },
+    {
+      name: "every-import-resolves",
+      comment: "An import that resolves on one machine only comes from a package that package.json does not name.",
+      severity: "error",
+      from: { path: "^(src|test|scripts)/" },
+      to: { couldNotResolve: true },
+    },
+  ],
+  options: {
+    // TypeScript 7 has no JavaScript API yet, so the swc parser reads the sources, type-only imports included.
+    parser: "swc",
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: "node_modules" },
+    exclude: { path: "^(dist|tmp|coverage)/" },
+    enhancedResolveOptions: {
+      exportsFields: ["exports"],
+      conditionNames: ["node", "import", "types", "default"],
+      extensions: [".ts", ".mjs", ".cjs", ".js", ".json"],
+    },
+  },
+};

@@ -1,0 +1,79 @@
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { stripped } from "./elf.ts";
+import { hostPlatform, PLATFORMS, type Platform } from "./platforms.ts";
+import { RUNTIME } from "./project.ts";
+
+/** What @yao-pkg/pkg 6.23 does for one file; its command line drops `seaConfig`, so its module is called. */
+type SingleExecutable = (
+  file: string,
+  options: {
+    readonly targets: readonly { readonly nodeRange: string; readonly platform: string; readonly arch: string; readonly output: string }[];
+    readonly signature: boolean;
+    readonly nodePath?: string;
+    readonly seaConfig: {
+      readonly disableExperimentalSEAWarning: boolean;
+      readonly useCodeCache: boolean;
+      readonly execArgv: readonly string[];
+      readonly execArgvExtension: "none";
+    };
+  },
+) => Promise<void>;
+
+/** Flags of the shipped runtime: its own warnings would be unlevelled lines in splunkd.log; a small young generation takes 20-30 MB off the peak. */
+const RUNTIME_FLAGS = ["--no-warnings", "--max-semi-space-size=1"] as const;
+
+/**
+ * Puts `code` into a copy of the runtime and leaves the executable at `output` (absolute). `folder` is an empty folder of the caller's; its
+ * path is part of the executable's bytes. Code cache only where the runtime that makes it is the one that reads it.
+ */
+export async function makeExecutable(code: string, runtime: string, platform: Platform, folder: string, output: string): Promise<void> {
+  const main = join(folder, "defender-mssp.cjs");
+  writeFileSync(main, code);
+  const isHost = platform === hostPlatform();
+  const { pkgPlatform, arch } = PLATFORMS[platform];
+  const base = join(folder, "runtime");
+  if (pkgPlatform === "linux") {
+    writeFileSync(base, stripped(readFileSync(runtime)));
+    chmodSync(base, 0o755);
+  } else {
+    copyFileSync(runtime, base);
+  }
+  const targets = [{ nodeRange: `node${RUNTIME}`, platform: pkgPlatform, arch, output }];
+  const seaConfig = {
+    disableExperimentalSEAWarning: true,
+    useCodeCache: isHost,
+    execArgv: RUNTIME_FLAGS,
+    execArgvExtension: "none",
+  } as const;
+  const { default: singleExecutable } = createRequire(import.meta.url)("@yao-pkg/pkg/lib-es5/sea.js") as { default: SingleExecutable };
+  const { log } = createRequire(import.meta.url)("@yao-pkg/pkg/lib-es5/log.js") as { log: { info: (text: string) => void } };
+  log.info = () => undefined;
+  const home = process.env["HOME"];
+  try {
+    if (!isHost) {
+      seedRuntimeCache(base, platform, join(folder, "home"));
+      process.env["HOME"] = join(folder, "home");
+    }
+    await singleExecutable(main, { targets, signature: false, ...(isHost ? { nodePath: base } : {}), seaConfig });
+  } finally {
+    if (home === undefined) delete process.env["HOME"];
+    else process.env["HOME"] = home;
+    rmSync(base, { force: true });
+  }
+  chmodSync(output, 0o755);
+}
+
+/** pkg would download the runtime of another platform: it finds ours in its cache, marked as verified (it was, by pinnedRuntime). */
+function seedRuntimeCache(runtime: string, platform: Platform, home: string): void {
+  const { pkgPlatform, arch } = PLATFORMS[platform];
+  const cache = join(home, ".pkg-cache/sea");
+  const name = `node-v${RUNTIME}-${pkgPlatform}-${arch}`;
+  const executable = pkgPlatform === "win" ? join(cache, `${name}.exe`) : join(cache, name, "bin/node");
+  const archive = join(cache, `${name}${pkgPlatform === "win" ? ".zip" : ".tar.gz"}`);
+  mkdirSync(join(executable, ".."), { recursive: true });
+  copyFileSync(runtime, executable);
+  chmodSync(executable, 0o755);
+  for (const empty of [`${executable}.ok`, archive, `${archive}.ok`]) writeFileSync(empty, "");
+}
