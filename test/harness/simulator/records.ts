@@ -1,0 +1,192 @@
+import type { StreamFacts } from "./streams.ts";
+import { ticksOf } from "./instant.ts";
+import type { Row } from "./odata.ts";
+
+/** What a version is made from. The text comes by a function, so that a generated one need not be kept in memory. */
+export interface NewVersion {
+  readonly id: string;
+  readonly updated: string;
+  readonly created: string;
+  /** The simulator's time, ms, from which polls can see it; undefined: from the beginning. */
+  readonly visibleAtMs?: number;
+  /** The record vanishes instead of changing. */
+  readonly gone?: boolean;
+  text(): string;
+}
+
+/** One state of one record. */
+export interface Version extends NewVersion {
+  readonly updatedTicks: bigint;
+  readonly createdTicks: bigint;
+  readonly order: number;
+  row(): Row;
+  /** When a poll could first see it, and whether an answer ever held it: what `/shown` is made from. */
+  seenAtMs: number | undefined;
+  served: boolean;
+  /** It went out with newer enum members masked, because the request lacked `Prefer`. */
+  masked: boolean;
+}
+
+/** Reads a record's id and times, or says in words what is missing. `line` is compact JSON. */
+export function readVersion(facts: StreamFacts, line: string, visibleAtMs?: number): NewVersion | string {
+  let row: Row;
+  try {
+    row = JSON.parse(line) as Row;
+  } catch {
+    return "is not JSON";
+  }
+  if (typeof row !== "object" || row === null || Array.isArray(row)) return "is not a JSON object";
+  const id = row[facts.id] ?? (facts.name === "siem-alerts" ? row["AlertId"] : undefined);
+  if (typeof id !== "string" && typeof id !== "number") return `has no "${facts.id}"`;
+  const updated = row[facts.updated];
+  if (typeof updated !== "string" || ticksOf(updated) === undefined) return `has no instant in "${facts.updated}"`;
+  const created = row[facts.created];
+  return {
+    id: String(id),
+    updated,
+    created: typeof created === "string" && ticksOf(created) !== undefined ? created : updated,
+    ...(visibleAtMs === undefined ? {} : { visibleAtMs }),
+    text: () => line,
+  };
+}
+
+/** The same JSON without white space outside strings: numbers, escapes and order stay as they were written. */
+export function compact(json: string): string {
+  return json.replaceAll(/"(?:[^"\\]|\\.)*"|[\t\n\r ]+/g, (part) => (part.startsWith('"') ? part : ""));
+}
+
+/** One list of one customer: every version ever, those visible now, and which of them a poll could see. */
+export interface Table {
+  readonly facts: StreamFacts;
+  add(version: NewVersion): void;
+  /** Makes visible what is due at `nowMs`. Time that steps back takes nothing away again. */
+  settle(nowMs: number): void;
+  /** Visible versions, newest per id, by update time and then id, ascending. Never changed in place. */
+  visible(): readonly Version[];
+  find(id: string): Version | undefined;
+  /** Changes with each visible change; prepared pages go by it. */
+  revision(): number;
+  /** Notes that a poll looked: see `shown`. */
+  polled(reach: Reach, nowMs: number): void;
+  /** Every version a poll could see, in the order in which they became visible. */
+  shown(): Version[];
+  /** The next time at which something becomes visible, ms. */
+  nextDueMs(): number | undefined;
+  versionCount(): number;
+}
+
+/** How far back a request looked: a lower bound on update time or creation time, or on neither. */
+export interface Reach {
+  readonly updatedFrom?: bigint;
+  readonly createdFrom?: bigint;
+}
+
+export function makeTable(facts: StreamFacts, parse: (text: string) => Row = (text) => JSON.parse(text) as Row): Table {
+  const rows = new Map<string, Version>();
+  const everVisible: Version[] = [];
+  let pending: Version[] = [];
+  let pendingSorted = true;
+  let sorted: Version[] | undefined = [];
+  // Visible but not yet seen by a poll: since the last poll, and those older than any poll has looked.
+  let fresh: Version[] = [];
+  let beyond: Version[] = [];
+  let revision = 0;
+  let order = 0;
+  let furthestUpdated: bigint | undefined | "all";
+  let furthestCreated: bigint | undefined | "all";
+
+  function show(version: Version): void {
+    const before = rows.get(version.id);
+    // "The newest per id": a version that arrives after a newer one is already visible is never visible itself.
+    if (before !== undefined && before.updatedTicks > version.updatedTicks && version.gone !== true) return;
+    revision += 1;
+    sorted = undefined;
+    if (version.gone === true) {
+      rows.delete(version.id);
+      return;
+    }
+    rows.set(version.id, version);
+    everVisible.push(version);
+    fresh.push(version);
+  }
+
+  const reached = (version: Version): boolean =>
+    furthestUpdated === "all" || furthestCreated === "all" || (furthestUpdated !== undefined && version.updatedTicks >= furthestUpdated) || (furthestCreated !== undefined && version.createdTicks >= furthestCreated);
+
+  return {
+    facts,
+    add(given) {
+      let parsed: Row | undefined;
+      const version: Version = {
+        ...given,
+        updatedTicks: ticksOf(given.updated) ?? 0n,
+        createdTicks: ticksOf(given.created) ?? 0n,
+        order: order++,
+        row: () => {
+          // Parsed only where a filter asks for more than times, and then kept: a page of rows is asked for many times.
+          parsed ??= parse(given.text());
+          return parsed;
+        },
+        seenAtMs: undefined,
+        served: false,
+        masked: false,
+      };
+      if (version.visibleAtMs === undefined) show(version);
+      else {
+        pending.push(version);
+        pendingSorted = false;
+      }
+    },
+    settle(nowMs) {
+      if (pending.length === 0) return;
+      if (!pendingSorted) {
+        pending.sort((a, b) => (a.visibleAtMs ?? 0) - (b.visibleAtMs ?? 0) || a.order - b.order);
+        pendingSorted = true;
+      }
+      let due = 0;
+      while (due < pending.length && (pending[due]?.visibleAtMs ?? 0) <= nowMs) due += 1;
+      if (due === 0) return;
+      for (const version of pending.slice(0, due)) show(version);
+      pending = pending.slice(due);
+    },
+    visible() {
+      sorted ??= [...rows.values()].sort(byUpdate);
+      return sorted;
+    },
+    find: (id) => rows.get(id),
+    revision: () => revision,
+    polled(reach, nowMs) {
+      const before = [furthestUpdated, furthestCreated];
+      if (reach.updatedFrom === undefined && reach.createdFrom === undefined) furthestUpdated = "all";
+      if (reach.updatedFrom !== undefined) furthestUpdated = further(furthestUpdated, reach.updatedFrom);
+      if (reach.createdFrom !== undefined && reach.updatedFrom === undefined) furthestCreated = further(furthestCreated, reach.createdFrom);
+      const reachMoved = before[0] !== furthestUpdated || before[1] !== furthestCreated;
+      if (!reachMoved && fresh.length === 0) return;
+      const looking = reachMoved ? [...beyond, ...fresh] : fresh;
+      if (reachMoved) beyond = [];
+      fresh = [];
+      for (const version of looking) {
+        // Replaced before any poll came by: nobody could see it.
+        if (rows.get(version.id) !== version) continue;
+        if (reached(version)) version.seenAtMs = version.visibleAtMs ?? nowMs;
+        else beyond.push(version);
+      }
+    },
+    shown: () => everVisible.filter((version) => version.served || (version.seenAtMs !== undefined && rows.get(version.id) === version)),
+    nextDueMs() {
+      return pending.length === 0 ? undefined : Math.min(...pending.slice(0, pendingSorted ? 1 : undefined).map((version) => version.visibleAtMs ?? 0));
+    },
+    versionCount: () => order,
+  };
+}
+
+function further(before: bigint | undefined | "all", bound: bigint): bigint | "all" {
+  if (before === "all") return before;
+  return before === undefined || bound < before ? bound : before;
+}
+
+/** By update time, then by id. */
+export function byUpdate(a: Version, b: Version): number {
+  if (a.updatedTicks !== b.updatedTicks) return a.updatedTicks < b.updatedTicks ? -1 : 1;
+  return a.id < b.id ? -1 : a.id > b.id ? 1 : 0;
+}

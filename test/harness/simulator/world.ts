@@ -1,0 +1,103 @@
+import { identityOf, type Identity } from "./identity.ts";
+import { makeTable, type NewVersion, type Table } from "./records.ts";
+import { STREAM_NAMES, STREAMS, type ApiName, type StreamName } from "./streams.ts";
+import type { SimulatorClock } from "./clock.ts";
+
+/** How Microsoft pages and orders; both members of each pair have been seen in the wild. */
+export interface Regime {
+  /** Whether `@odata.nextLink` is given. */
+  links: boolean;
+  /** What becomes of `$orderby`. `ignored`: no order that helps; `newest-first`: always the newest update first. */
+  order: "honoured" | "ignored" | "newest-first";
+  /** What a skip token stands for: a place in the order, or a count of rows (which then slip when rows move). */
+  token: "place" | "count";
+}
+
+export interface Customer {
+  readonly identity: Identity;
+  readonly tables: Readonly<Record<StreamName, Table>>;
+  readonly regimes: Record<StreamName, Regime>;
+  readonly hunting: Map<string, string[]>;
+  /** `withdrawn`: the user's grant and the roles are gone; `absent`: the app was never in this tenant. */
+  consent: "granted" | "withdrawn" | "absent";
+  /** Roles and scopes the customer did grant. */
+  permissions: Set<string>;
+  accessTokenLifetimeS: number;
+  readonly counters: Counters;
+}
+
+export interface ApiCounters {
+  requests: number;
+  throttled: number;
+  failed: number;
+  inFlight: number;
+  maxInFlight: number;
+  lastAtMs: number | undefined;
+}
+
+export interface Counters {
+  tokensIssued: number;
+  tokenRequests: number;
+  tokenErrors: number;
+  readonly apis: Record<ApiName, ApiCounters>;
+}
+
+export interface World {
+  readonly clock: SimulatorClock;
+  readonly customers: Map<string, Customer>;
+  addCustomer(name: string): Customer;
+  /** By tenant id or verified domain, in any case. */
+  customerAt(tenant: string): Customer | undefined;
+  addVersion(customer: Customer, stream: StreamName, version: NewVersion): void;
+}
+
+/** Everything the apps in these tests ever ask for, as a customer's administrator would grant it. */
+export const ALL_PERMISSIONS: readonly string[] = [
+  "SecurityAlert.Read.All",
+  "SecurityIncident.Read.All",
+  "ThreatHunting.Read.All",
+  "Incident.Read.All",
+  "Incident.Read",
+  "Alert.Read.All",
+  "Alert.Read",
+];
+
+export function makeWorld(clock: SimulatorClock): World {
+  const customers = new Map<string, Customer>();
+  const byTenant = new Map<string, Customer>();
+  return {
+    clock,
+    customers,
+    addCustomer(name) {
+      const known = customers.get(name);
+      if (known !== undefined) return known;
+      const customer: Customer = {
+        identity: identityOf(name),
+        tables: perStream((stream) => makeTable(STREAMS[stream])),
+        regimes: perStream((stream) => ({ links: STREAMS[stream].api === "graph", order: "honoured", token: "place" })),
+        hunting: new Map(),
+        consent: "granted",
+        permissions: new Set(ALL_PERMISSIONS),
+        accessTokenLifetimeS: 3599,
+        counters: {
+          tokensIssued: 0,
+          tokenRequests: 0,
+          tokenErrors: 0,
+          apis: { graph: zero(), xdr: zero(), mde: zero(), siem: zero() },
+        },
+      };
+      customers.set(name, customer);
+      byTenant.set(customer.identity.tenantId, customer);
+      byTenant.set(customer.identity.domain, customer);
+      return customer;
+    },
+    customerAt: (tenant) => byTenant.get(tenant.toLowerCase()),
+    addVersion: (customer, stream, version) => customer.tables[stream].add(version),
+  };
+}
+
+function perStream<T>(make: (stream: StreamName) => T): Record<StreamName, T> {
+  return Object.fromEntries(STREAM_NAMES.map((stream) => [stream, make(stream)])) as Record<StreamName, T>;
+}
+
+const zero = (): ApiCounters => ({ requests: 0, throttled: 0, failed: 0, inFlight: 0, maxInFlight: 0, lastAtMs: undefined });
