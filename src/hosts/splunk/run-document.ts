@@ -1,0 +1,236 @@
+import { XMLParser, XMLValidator } from "fast-xml-parser";
+import { Failure } from "../../model/failure.ts";
+import type { Clock } from "../../model/kit.ts";
+import type { Sealed } from "../../model/sealed.ts";
+import { sealed } from "../../model/sealed.ts";
+import type { SettingProblem } from "../../model/stanza.ts";
+
+/** What splunkd sends on stdin: `<input>` to run, `<items>` to have one input's settings checked. */
+export interface SplunkDocument {
+  readonly kind: "input" | "items";
+  readonly serverHost: string;
+  /** Where splunkd's REST answers, normally `https://127.0.0.1:8089`. */
+  readonly serverUri: string;
+  /** Absent in a document written by hand. */
+  readonly sessionKey: Sealed | undefined;
+  readonly checkpointDir: string;
+  readonly stanzas: readonly SplunkStanza[];
+  /** Stanzas that could not be read; the others can. */
+  readonly problems: readonly SettingProblem[];
+}
+
+export interface SplunkStanza {
+  /** As splunkd wrote it: `defender_mssp://contoso`, or the bare name in some `<items>` documents. */
+  readonly fullName: string;
+  /** Without the scheme. */
+  readonly name: string;
+  /** Folder of the app whose inputs.conf holds the stanza; edits go there. */
+  readonly app: string | undefined;
+  /** Values as they are, white space included; a `param_list` is joined by commas. */
+  readonly values: Readonly<Record<string, string>>;
+}
+
+/** Give up when splunkd has not finished its document by then (the JavaScript SDK waits as long). */
+const READ_LIMIT_MS = 30_000;
+/** 2,000 customers are about 4 MB. */
+const DOCUMENT_MAX_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Reads until the closing tag: splunkd may leave the pipe open. Ends at end of file too. Throws Failure `document-late` after 30 s, `document-empty`
+ * when nothing came, `document-too-large`.
+ */
+export async function readDocumentText(stdin: AsyncIterable<Uint8Array>, clock: Clock): Promise<string> {
+  const collected = new DocumentBytes();
+  const late = new AbortController();
+  const timeout = clock.pause(READ_LIMIT_MS, late.signal).then(() => "late" as const);
+  const pieces = stdin[Symbol.asyncIterator]();
+  try {
+    while (!collected.isComplete()) {
+      const next = await Promise.race([pieces.next(), timeout]);
+      if (next === "late") throw unusable("document-late", `splunkd sent no complete document within ${READ_LIMIT_MS / 1000} s (${collected.length} bytes so far)`);
+      if (next.done) break;
+      collected.add(next.value);
+    }
+  } finally {
+    late.abort();
+    // Lets go of the pipe: reading on would keep the process alive after its stop. Not awaited, a read may be under way.
+    pieces.return?.().catch(() => {});
+  }
+  if (collected.length === 0) throw unusable("document-empty", "nothing came on standard input; this program is started by splunkd, or by hand with a command (see --help)");
+  return collected.text();
+}
+
+/** Bytes as they arrive, with an eye on the end. */
+class DocumentBytes {
+  length = 0;
+  #pieces: Uint8Array[] = [];
+
+  add(piece: Uint8Array): void {
+    this.length += piece.byteLength;
+    if (this.length > DOCUMENT_MAX_BYTES) throw unusable("document-too-large", `splunkd's document is larger than ${DOCUMENT_MAX_BYTES / 1024 / 1024} MiB`);
+    this.#pieces.push(piece);
+  }
+
+  /** Whether the last thing that is not white space is a closing root tag. Works on UTF-16 as well: its zero bytes are left out. */
+  isComplete(): boolean {
+    let tail = "";
+    for (let i = this.#pieces.length - 1; i >= 0 && tail.length < CLOSING_LENGTH; i -= 1) {
+      const piece = this.#pieces[i] as Uint8Array;
+      for (let at = piece.length - 1; at >= 0 && tail.length < CLOSING_LENGTH; at -= 1) {
+        const byte = piece[at] as number;
+        if (byte === 0 || (tail === "" && byte <= 0x20)) continue;
+        tail = String.fromCharCode(byte) + tail;
+      }
+    }
+    // Little-endian UTF-16 ends with a zero byte that may still be on its way; the decoder does without it.
+    return /<\/(input|items)\s*>$/.test(tail);
+  }
+
+  text(): string {
+    return decode(Buffer.concat(this.#pieces));
+  }
+}
+
+/** Enough for `</items` with some white space before `>`. */
+const CLOSING_LENGTH = 64;
+
+/** By the bytes, not by the declaration: public samples declare utf-16 and are ASCII, and the other way round. */
+function decode(bytes: Buffer): string {
+  const [a, b, c] = bytes;
+  if (a === 0xfe && b === 0xff) return utf16(bytes.subarray(2), "be");
+  if (a === 0xff && b === 0xfe) return utf16(bytes.subarray(2), "le");
+  if (a === 0xef && b === 0xbb && c === 0xbf) return bytes.subarray(3).toString("utf8");
+  // The document begins with `<`.
+  if (a === 0 && b === 0x3c) return utf16(bytes, "be");
+  if (a === 0x3c && b === 0) return utf16(bytes, "le");
+  return bytes.toString("utf8");
+}
+
+function utf16(bytes: Buffer, order: "le" | "be"): string {
+  const whole = Buffer.alloc(bytes.length + (bytes.length % 2));
+  bytes.copy(whole);
+  return (order === "be" ? whole.swap16() : whole).toString("utf16le");
+}
+
+/** One node as fast-xml-parser's `preserveOrder` gives it. */
+type Node = Readonly<Record<string, unknown>>;
+
+/** Everything stays text: by default the parser would turn a secret `0123` into 123. Entities are decoded below, in one pass. */
+const PARSER = new XMLParser({
+  preserveOrder: true,
+  ignoreAttributes: false,
+  attributeNamePrefix: "",
+  parseTagValue: false,
+  parseAttributeValue: false,
+  trimValues: false,
+  processEntities: false,
+  ignoreDeclaration: true,
+  ignorePiTags: true,
+  cdataPropName: "#cdata",
+  commentPropName: false,
+});
+
+/**
+ * Parses a run or validation document. Throws Failure `document-malformed` (never with content: secrets are in there); a stanza that is not understood
+ * is a problem of its own.
+ */
+export function parseDocument(text: string): SplunkDocument {
+  if (/<!DOCTYPE/i.test(text)) throw unusable("document-malformed", "splunkd's document holds a DOCTYPE, which is refused");
+  const body = text.replace(/^\uFEFF?\s*<\?xml[^>]*\?>/, "");
+  const valid = XMLValidator.validate(body);
+  if (valid !== true) throw unusable("document-malformed", `splunkd's document is no well-formed XML (line ${valid.err.line})`);
+  let root: Node | undefined;
+  try {
+    root = (PARSER.parse(body) as Node[]).find((node) => nameOf(node) === "input" || nameOf(node) === "items");
+  } catch (cause) {
+    throw unusable("document-malformed", "splunkd's document could not be read", cause);
+  }
+  if (!root) throw unusable("document-malformed", "splunkd's document is neither <input> nor <items>");
+  const kind = nameOf(root) as "input" | "items";
+  const top = childrenOf(root);
+  const single = (name: string) => {
+    const node = top.find((one) => nameOf(one) === name);
+    return node ? textOf(node).trim() : "";
+  };
+  const holders = kind === "input" ? top.filter((node) => nameOf(node) === "configuration").flatMap(childrenOf) : top;
+  const problems: SettingProblem[] = [];
+  const stanzas = holders
+    .filter((node) => nameOf(node) === (kind === "input" ? "stanza" : "item"))
+    .flatMap((node) => {
+      const read = readStanza(node);
+      if ("say" in read) problems.push(read);
+      return "say" in read ? [] : [read];
+    });
+  const key = single("session_key");
+  return {
+    kind,
+    serverHost: single("server_host"),
+    serverUri: single("server_uri"),
+    sessionKey: key === "" ? undefined : sealed(key),
+    checkpointDir: single("checkpoint_dir"),
+    stanzas,
+    problems,
+  };
+}
+
+function readStanza(node: Node): SplunkStanza | SettingProblem {
+  const fullName = attributeOf(node, "name") ?? "";
+  const name = fullName.replace(/^[A-Za-z0-9_-]+:\/\//, "");
+  const values: [string, string][] = [];
+  for (const child of childrenOf(node)) {
+    const tag = nameOf(child);
+    if (tag === "#text" || tag === "#cdata") continue;
+    const key = attributeOf(child, "name");
+    if (tag === "param" && key !== undefined) values.push([key, textOf(child)]);
+    else if (tag === "param_list" && key !== undefined) {
+      const items = childrenOf(child).filter((item) => nameOf(item) === "value");
+      values.push([key, items.map(textOf).join(",")]);
+    } else {
+      const what = tag === "param" || tag === "param_list" ? `<${tag}> without a name` : `the unexpected element <${tag.slice(0, 40)}>`;
+      return { stanza: name, key: "stanza", say: `splunkd's document holds ${what}; save this input again in Splunk` };
+    }
+  }
+  return { fullName, name, app: attributeOf(node, "app"), values: Object.fromEntries(values) };
+}
+
+function nameOf(node: Node): string {
+  return Object.keys(node).find((key) => key !== ":@") ?? "";
+}
+
+function childrenOf(node: Node): readonly Node[] {
+  const children = node[nameOf(node)];
+  return Array.isArray(children) ? (children as Node[]) : [];
+}
+
+function attributeOf(node: Node, name: string): string | undefined {
+  const attributes = node[":@"] as Readonly<Record<string, unknown>> | undefined;
+  const value = attributes && Object.hasOwn(attributes, name) ? attributes[name] : undefined;
+  return typeof value === "string" ? decodeEntities(value) : undefined;
+}
+
+/** All text below a node; CDATA is taken as it stands. */
+function textOf(node: Node): string {
+  return childrenOf(node)
+    .map((child) => {
+      const tag = nameOf(child);
+      if (tag === "#text") return decodeEntities(String(child["#text"]));
+      if (tag === "#cdata") return childrenOf(child).map((part) => String(part["#text"] ?? "")).join("");
+      return "";
+    })
+    .join("");
+}
+
+const NAMED: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
+
+/** XML's five named entities and numeric references, each once: `&amp;lt;` is the text `&lt;`. Anything else stays as written. */
+function decodeEntities(text: string): string {
+  return text.replace(/&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|([a-z]+));/gi, (whole, decimal?: string, hex?: string, named?: string) => {
+    if (named !== undefined) return NAMED[named] ?? whole;
+    const code = decimal === undefined ? Number.parseInt(hex as string, 16) : Number(decimal);
+    return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
+  });
+}
+
+function unusable(code: string, say: string, cause?: unknown): Failure {
+  return new Failure(code, { actor: "operator", retry: { when: "never" }, say, nextStep: "Disable and enable the input in Splunk; if it happens again, report it with splunkd.log.", cause });
+}
