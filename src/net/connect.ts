@@ -12,8 +12,11 @@ import { ConnectTrouble } from "./network-failures.ts";
 
 type Undici = typeof import("undici");
 
-/** The runtime's own roots and the operator's on top. One context serves every connection of a route: reading 150 roots takes 20 ms. */
-export async function trustFrom(caFile: string | undefined): Promise<SecureContext | undefined> {
+/**
+ * Whom a route trusts: the runtime's own roots with the file's certificates added, or the file alone; undefined means the runtime's roots.
+ * One context serves every connection of a route: reading 150 roots takes 20 ms. Throws Failure `ca-file-unusable`.
+ */
+export async function trustFrom(caFile: string | undefined, how: "added" | "alone"): Promise<SecureContext | undefined> {
   if (caFile === undefined) return undefined;
   let pem: string;
   try {
@@ -23,7 +26,7 @@ export async function trustFrom(caFile: string | undefined): Promise<SecureConte
   }
   if (!pem.includes("-----BEGIN CERTIFICATE-----")) throw badCaFile(caFile, "holds no PEM certificate");
   try {
-    return createSecureContext({ ca: [...getCACertificates("default"), pem] });
+    return createSecureContext({ ca: how === "alone" ? pem : [...getCACertificates("default"), pem] });
   } catch (cause) {
     throw badCaFile(caFile, "holds a damaged certificate", cause);
   }
@@ -42,20 +45,19 @@ function badCaFile(path: string, what: string, cause?: unknown): Failure {
 export interface ConnectorOptions {
   readonly trust: SecureContext | undefined;
   readonly connectTimeoutMs: number;
-  /** True only for a route to this machine's own splunkd, whose certificate names nobody. */
-  readonly verify: boolean;
-  readonly servername?: string;
+  /** False only for this machine's own splunkd, whose certificate carries no usable name. */
+  readonly checkName: boolean;
 }
 
 /** undici's connector with the server's certificate remembered, so that a refusal can name its issuer. */
 export function witnessingConnector(undici: Undici, options: ConnectorOptions): buildConnector.connector {
   const base = undici.buildConnector({
     // Stated, because NODE_TLS_REJECT_UNAUTHORIZED changes only the default.
-    rejectUnauthorized: options.verify,
+    rejectUnauthorized: true,
     allowH2: false,
     timeout: options.connectTimeoutMs,
     ...(options.trust === undefined ? {} : { secureContext: options.trust }),
-    ...(options.verify ? {} : { checkServerIdentity: () => undefined }),
+    ...(options.checkName ? {} : { checkServerIdentity: () => undefined }),
   }) as (to: buildConnector.Options, done: buildConnector.Callback) => Socket;
   return (to, done) => {
     let certificate: X509Certificate | undefined;

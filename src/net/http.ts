@@ -14,23 +14,18 @@ export interface HttpOptions {
   /** How long an unused connection is kept when the server names no time. */
   readonly keepAliveMs?: number;
   readonly userAgent?: string;
-  /**
-   * False only for the client that talks to this machine's splunkd, whose own certificate carries no usable name: TLS is then not verified for
-   * 127.0.0.0/8, ::1 and localhost, and still verified for everything else.
-   */
-  readonly verifyLoopback?: boolean;
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000;
 
 /** Connections of one route (same proxy, exceptions and trust), grouped by origin in undici's agent. */
 interface RoutePool {
-  agent(origin: string): Dispatcher;
+  readonly agent: Dispatcher;
   destroy(): Promise<void>;
 }
 
 /**
- * The only owner of sockets to the outside. TLS is always verified; redirects are handed to the caller, never followed; plain http is refused except to
+ * The only owner of sockets to the outside. Certificates are always verified; redirects are handed to the caller, never followed; plain http is refused except to
  * this machine. undici is loaded at the first request. Answers are decoded as they stream.
  */
 export function createHttp(options: HttpOptions = {}): Http {
@@ -42,7 +37,7 @@ export function createHttp(options: HttpOptions = {}): Http {
   function poolFor(route: Route): Promise<RoutePool> {
     const known = poolOf.get(route);
     if (known) return known;
-    const key = JSON.stringify([route.proxy?.open((value) => value), route.noProxy, route.caFile]);
+    const key = JSON.stringify([route.direct ?? route.proxy?.open((value) => value), route.noProxy, route.caFile, route.loopbackCertificate]);
     let pool = pools.get(key);
     if (!pool) {
       pool = openPool(route, options);
@@ -61,11 +56,14 @@ export function createHttp(options: HttpOptions = {}): Http {
     async send(request) {
       const url = new URL(request.url);
       refusePlainHttp(url);
+      if (request.route.loopbackCertificate && !LOOPBACK.test(url.hostname)) {
+        throw new Error(`loopbackCertificate on a route to ${url.host}, which is not this machine`);
+      }
       const stopped = () => closed || request.signal?.aborted === true;
       if (stopped()) throw networkFailure(undefined, url.host, true);
       try {
         const pool = await poolFor(request.route);
-        return await ask(pool.agent(url.origin), request, url, userAgent, stopped);
+        return await ask(pool.agent, request, url, userAgent, stopped);
       } catch (error) {
         throw networkFailure(error, url.host, stopped());
       }
@@ -161,25 +159,24 @@ function refusePlainHttp(url: URL): void {
 
 async function openPool(route: Route, options: HttpOptions): Promise<RoutePool> {
   const undici = await import("undici");
-  const trust = await trustFrom(route.caFile);
-  const connectTimeoutMs = options.connectTimeoutMs ?? 20_000;
-  const verified = witnessingConnector(undici, { trust, connectTimeoutMs, verify: true });
-  const tunnel = route.proxy === undefined ? undefined : tunnelConnector(undici, { proxy: route.proxy, noProxy: route.noProxy }, verified, verified);
-  const settings = {
+  const own = route.loopbackCertificate === true;
+  const trust = await trustFrom(route.caFile, own ? "alone" : "added");
+  const straight = witnessingConnector(undici, { trust, connectTimeoutMs: options.connectTimeoutMs ?? 20_000, checkName: !own });
+  const tunnel =
+    route.proxy === undefined || route.direct === true
+      ? undefined
+      : tunnelConnector(undici, { proxy: route.proxy, noProxy: route.noProxy }, straight, straight);
+  const agent = new undici.Agent({
+    connect: tunnel?.connector ?? straight,
     connections: options.connectionsPerOrigin ?? 64,
     pipelining: 1,
     allowH2: false,
     keepAliveTimeout: options.keepAliveMs ?? 50_000,
-  };
-  const agent = new undici.Agent({ ...settings, connect: tunnel?.connector ?? verified });
-  const own =
-    options.verifyLoopback === false
-      ? new undici.Agent({ ...settings, connect: witnessingConnector(undici, { trust, connectTimeoutMs, verify: false }) })
-      : undefined;
+  });
   return {
-    agent: (origin) => (own && LOOPBACK.test(new URL(origin).hostname) ? own : agent),
+    agent,
     async destroy() {
-      await Promise.all([agent.destroy(), own?.destroy(), tunnel?.pool.destroy()]);
+      await Promise.all([agent.destroy(), tunnel?.pool.destroy()]);
     },
   };
 }

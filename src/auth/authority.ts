@@ -1,0 +1,95 @@
+import { Failure } from "../model/failure.ts";
+import type { Clock, Http } from "../model/kit.ts";
+import type { Route } from "../model/stanza.ts";
+import type { StateFolder } from "../model/state.ts";
+import { tenantIdFrom } from "../model/tenant.ts";
+import type { TenantId } from "../model/tenant.ts";
+import { readJsonAnswer } from "./json-answer.ts";
+import { failureFromEntra } from "./entra-failures.ts";
+
+/** Where one tenant signs in. */
+export interface Authority {
+  /** Origin without a trailing slash. */
+  readonly loginUrl: string;
+  /** A tenant's GUID or domain, or `organizations`. */
+  readonly tenant: string;
+}
+
+/** The endpoints of a tenant, built here so that no discovery request is made. Source: Microsoft identity platform docs, "OpenID Connect". */
+export function endpointsOf({ loginUrl, tenant }: Authority): Readonly<Record<"token_endpoint" | "authorization_endpoint" | "device_authorization_endpoint" | "issuer" | "jwks_uri" | "end_session_endpoint", string>> {
+  const base = `${loginUrl}/${tenant}`;
+  return {
+    token_endpoint: `${base}/oauth2/v2.0/token`,
+    authorization_endpoint: `${base}/oauth2/v2.0/authorize`,
+    device_authorization_endpoint: `${base}/oauth2/v2.0/devicecode`,
+    end_session_endpoint: `${base}/oauth2/v2.0/logout`,
+    issuer: `${base}/v2.0`,
+    jwks_uri: `${base}/discovery/v2.0/keys`,
+  };
+}
+
+/** What a tenant's open metadata says without any sign-in. */
+export interface TenantFacts {
+  readonly tenantId: TenantId;
+  /** `microsoftonline.com` or `microsoftonline.us`. */
+  readonly cloudInstance: string | undefined;
+  /** `GCC`, `DODCON` (GCC High), `DOD`; absent for commercial tenants. */
+  readonly regionSubScope: string | undefined;
+}
+
+/**
+ * Asks the open OpenID document of a tenant. Throws Failure `tenant-not-found` (wrong id, or the wrong cloud), `bad-answer`, or a network failure.
+ * Source: Microsoft identity platform docs, "OpenID Connect": members `issuer`, `cloud_instance_name`, `tenant_region_sub_scope`.
+ */
+export async function askTenantFacts(
+  world: { readonly http: Http; readonly clock: Clock },
+  authority: Authority,
+  route: Route,
+  signal?: AbortSignal,
+): Promise<TenantFacts> {
+  const answer = await world.http.send({
+    method: "GET",
+    url: `${authority.loginUrl}/${encodeURIComponent(authority.tenant)}/v2.0/.well-known/openid-configuration`,
+    headers: { accept: "application/json" },
+    route,
+    ...(signal === undefined ? {} : { signal }),
+    headersTimeoutMs: 30_000,
+  });
+  const read = await readJsonAnswer(answer, new URL(authority.loginUrl).host, world.clock.nowMs());
+  if (read.status !== 200) throw failureFromEntra(read, { customer: authority.tenant, clientId: "" });
+  const issuer = read.body?.["issuer"];
+  const tenantId = typeof issuer === "string" ? tenantIdFrom(/[0-9a-f-]{36}/i.exec(issuer)?.[0] ?? "") : undefined;
+  if (tenantId === undefined) {
+    throw new Failure("bad-answer", {
+      actor: "operator",
+      retry: { when: "later" },
+      say: `the sign-in service at ${new URL(authority.loginUrl).host} did not say which tenant ${authority.tenant} is`,
+      nextStep: "Check the settings tenant_id and login_url.",
+    });
+  }
+  const word = (name: string): string | undefined => {
+    const value = read.body?.[name];
+    return typeof value === "string" ? value : undefined;
+  };
+  return { tenantId, cloudInstance: word("cloud_instance_name"), regionSubScope: word("tenant_region_sub_scope") };
+}
+
+/**
+ * The GUID of what was typed as `tenant_id`. A domain is asked for once and then kept as a fact of the state folder under `tenant:<login host>/<domain>`.
+ */
+export async function resolveTenantId(
+  world: { readonly http: Http; readonly clock: Clock; readonly facts: Pick<StateFolder, "readFact" | "writeFact"> },
+  authority: Authority,
+  route: Route,
+  signal?: AbortSignal,
+): Promise<TenantId> {
+  const typed = tenantIdFrom(authority.tenant);
+  if (typed) return typed;
+  const domain = authority.tenant.trim().toLowerCase();
+  const fact = `tenant:${new URL(authority.loginUrl).host}/${domain}`;
+  const known = tenantIdFrom((await world.facts.readFact(fact)) ?? "");
+  if (known) return known;
+  const { tenantId } = await askTenantFacts(world, { loginUrl: authority.loginUrl, tenant: domain }, route, signal);
+  await world.facts.writeFact(fact, tenantId);
+  return tenantId;
+}

@@ -1,0 +1,220 @@
+import type { INetworkModule, NetworkRequestOptions, NetworkResponse } from "@azure/msal-node";
+import { readFile } from "node:fs/promises";
+import { Failure, isFailure } from "../model/failure.ts";
+import type { Clock, Http } from "../model/kit.ts";
+import { sealed } from "../model/sealed.ts";
+import type { Sealed } from "../model/sealed.ts";
+import type { AppCredential } from "../model/sign-in.ts";
+import type { Route } from "../model/stanza.ts";
+import { endpointsOf } from "./authority.ts";
+import type { Authority } from "./authority.ts";
+import { certificatePairs, usablePairs } from "./certificate.ts";
+import type { CertificatePair } from "./certificate.ts";
+import { failureFromEntra } from "./entra-failures.ts";
+import type { SignInSubject, TokenAnswer } from "./entra-failures.ts";
+import { readJsonAnswer } from "./json-answer.ts";
+
+/** What is exchanged for an access token. */
+export type Grant =
+  | { readonly kind: "refresh-token"; readonly refreshToken: Sealed }
+  | { readonly kind: "app" }
+  | { readonly kind: "code"; readonly code: Sealed; readonly verifier: Sealed; readonly redirectUri: string };
+
+export interface Redemption {
+  readonly authority: Authority;
+  readonly route: Route;
+  readonly credential: AppCredential;
+  /** One API: `<audience>/.default` is asked for. */
+  readonly audience: string;
+  readonly grant: Grant;
+  readonly subject: SignInSubject;
+  /** Called with the refresh token that came along, where the answer arrives; the access token is handed on only after it resolved. */
+  keep(refreshToken: Sealed): Promise<void>;
+}
+
+export interface AccessToken {
+  readonly token: Sealed;
+  /** As the service said it, counted from the answer. */
+  readonly lifeMs: number;
+  /** Scopes granted, as the service listed them; empty for an app. */
+  readonly scope: string;
+  /** The user's sign-in, when the answer carried one: for `token acquire` to say who it was. */
+  readonly idToken: Sealed | undefined;
+}
+
+export interface RedeemWorld {
+  readonly http: Http;
+  readonly clock: Clock;
+  /** Reads a certificate file; the real one unless a test says otherwise. */
+  readText?(path: string): Promise<string>;
+}
+
+const TOKEN_TIMEOUT_MS = 30_000;
+
+/**
+ * Exchanges one grant for one access token through MSAL, whose client is made for this and dropped: a shared one would overwrite another tenant's token and,
+ * after a 429 or 5xx, answer from memory without asking. Throws Failure (sign-in, credential, network), never MSAL's errors.
+ */
+export async function redeem(world: RedeemWorld, redemption: Redemption): Promise<AccessToken> {
+  const { credential } = redemption;
+  if (credential.kind !== "certificate") return redeemOnce(world, redemption, undefined);
+  const name = credential.path;
+  const pairs = usablePairs(certificatePairs(await readCertificate(world, name), name), world.clock.nowMs(), name);
+  let refusal: Failure | undefined;
+  // Two certificates during a rollover: the newer one may not be uploaded yet.
+  for (const pair of pairs) {
+    try {
+      return await redeemOnce(world, redemption, pair);
+    } catch (error) {
+      if (!(isFailure(error) && error.code === "certificate-wrong")) throw error;
+      refusal ??= error;
+    }
+  }
+  throw refusal!;
+}
+
+async function readCertificate(world: RedeemWorld, path: string): Promise<string> {
+  try {
+    return await (world.readText ? world.readText(path) : readFile(path, "utf8"));
+  } catch (cause) {
+    if (isFailure(cause)) throw cause;
+    throw new Failure("certificate-unusable", {
+      actor: "operator",
+      retry: { when: "never" },
+      area: "sign-in",
+      say: `the certificate file ${path} cannot be read`,
+      nextStep: "Name a PEM file that this program may read in the setting certificate.",
+      cause,
+    });
+  }
+}
+
+async function redeemOnce(world: RedeemWorld, redemption: Redemption, pair: CertificatePair | undefined): Promise<AccessToken> {
+  const msal = await import("@azure/msal-node");
+  const exchange = new Exchange(world, redemption);
+  const { authority, credential, audience, grant } = redemption;
+  const client = new (credential.kind === "public" ? msal.PublicClientApplication : msal.ConfidentialClientApplication)({
+    auth: {
+      clientId: credential.clientId,
+      authority: `${authority.loginUrl}/${authority.tenant}`,
+      knownAuthorities: [new URL(authority.loginUrl).host],
+      authorityMetadata: JSON.stringify(endpointsOf(authority)),
+      ...(credential.kind === "secret" ? { clientSecret: credential.secret.open((value) => value) } : {}),
+      ...(pair === undefined ? {} : { clientCertificate: { thumbprintSha256: pair.thumbprintSha256, privateKey: pair.privateKey } }),
+    },
+    system: { networkClient: exchange, disableInternalRetries: true },
+  });
+  const scopes = [`${audience}/.default`];
+  let accessToken: string | undefined;
+  try {
+    if (grant.kind === "app") {
+      if (!(client instanceof msal.ConfidentialClientApplication)) throw credentialMissing(redemption.subject);
+      accessToken = (await client.acquireTokenByClientCredential({ scopes, skipCache: true }))?.accessToken;
+    } else if (grant.kind === "refresh-token") {
+      const refreshToken = grant.refreshToken.open((value) => value);
+      accessToken = (await client.acquireTokenByRefreshToken({ scopes: [...scopes, "offline_access"], refreshToken }))?.accessToken;
+    } else {
+      const request = {
+        scopes: [...scopes, "offline_access"],
+        code: grant.code.open((value) => value),
+        codeVerifier: grant.verifier.open((value) => value),
+        redirectUri: grant.redirectUri,
+      };
+      accessToken = (await client.acquireTokenByCode(request)).accessToken;
+    }
+  } catch (error) {
+    throw exchange.failure ?? (isFailure(error) ? error : unexplained(error, redemption.subject));
+  }
+  if (exchange.failure) throw exchange.failure;
+  if (!accessToken) throw unexplained(undefined, redemption.subject);
+  const body = exchange.answer?.body ?? {};
+  const idToken = body["id_token"];
+  return {
+    token: sealed(accessToken),
+    lifeMs: lifeMs(body["expires_in"]),
+    scope: typeof body["scope"] === "string" ? body["scope"] : "",
+    idToken: typeof idToken === "string" ? sealed(idToken) : undefined,
+  };
+}
+
+/** v1 answers write numbers as text. A life that is missing or absurd counts as five minutes, so that we ask again soon. */
+function lifeMs(expiresIn: unknown): number {
+  const seconds = Number(expiresIn);
+  return Number.isFinite(seconds) && seconds > 0 ? Math.min(seconds, 86_400 * 2) * 1000 : 300_000;
+}
+
+function credentialMissing(subject: SignInSubject): Failure {
+  return new Failure("credential-missing", {
+    actor: "operator",
+    retry: { when: "never" },
+    area: "sign-in",
+    say: `there is no key or certificate to sign in as app for ${subject.customer}`,
+    nextStep: "Set client_secret or certificate, or name a credential.",
+  });
+}
+
+function unexplained(error: unknown, subject: SignInSubject): Failure {
+  const code = (error as { errorCode?: unknown } | undefined)?.errorCode;
+  return new Failure("bad-answer", {
+    actor: "us",
+    retry: { when: "later" },
+    say: `the sign-in answer for ${subject.customer} could not be used${typeof code === "string" && /^[a-z_0-9]{1,60}$/.test(code) ? ` (${code})` : ""}`,
+    nextStep: "Run defender-mssp doctor; if it finds nothing, report a bug.",
+  });
+}
+
+/**
+ * MSAL's only door to the network. It keeps the real answer or failure beside the call, because MSAL turns whatever is thrown here into `network_error`,
+ * and stores a rotated refresh token before the access token beside it can be used.
+ */
+class Exchange implements INetworkModule {
+  answer: TokenAnswer | undefined;
+  failure: Failure | undefined;
+  readonly #world: RedeemWorld;
+  readonly #redemption: Redemption;
+
+  constructor(world: RedeemWorld, redemption: Redemption) {
+    this.#world = world;
+    this.#redemption = redemption;
+  }
+
+  sendGetRequestAsync<T>(url: string): Promise<NetworkResponse<T>> {
+    return this.#guarded(() => Promise.reject(new Error(`MSAL asked for ${new URL(url).pathname}, which the authority's metadata should have spared`)));
+  }
+
+  sendPostRequestAsync<T>(url: string, options?: NetworkRequestOptions): Promise<NetworkResponse<T>> {
+    return this.#guarded(async () => {
+      const { authority, route, subject } = this.#redemption;
+      const host = new URL(authority.loginUrl).host;
+      if (new URL(url).origin !== new URL(authority.loginUrl).origin) throw new Error(`MSAL wanted to send the sign-in to ${new URL(url).host} instead of ${host}`);
+      const answer = await this.#world.http.send({
+        method: "POST",
+        url,
+        headers: lowerCase(options?.headers ?? {}),
+        body: options?.body ?? "",
+        route,
+        headersTimeoutMs: TOKEN_TIMEOUT_MS,
+        bodyTimeoutMs: TOKEN_TIMEOUT_MS,
+      });
+      const read = await readJsonAnswer(answer, host, this.#world.clock.nowMs());
+      this.answer = read;
+      if (read.status !== 200) throw failureFromEntra(read, subject);
+      const rotated = read.body?.["refresh_token"];
+      if (typeof rotated === "string" && rotated !== "") await this.#redemption.keep(sealed(rotated));
+      return { status: read.status, headers: { ...answer.headers }, body: read.body as T };
+    });
+  }
+
+  async #guarded<T>(send: () => Promise<T>): Promise<T> {
+    try {
+      return await send();
+    } catch (error) {
+      this.failure = isFailure(error) ? error : new Failure("bad-answer", { actor: "us", retry: { when: "later" }, say: "signing in failed inside this program", nextStep: "Report a bug.", cause: error });
+      throw this.failure;
+    }
+  }
+}
+
+function lowerCase(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+}

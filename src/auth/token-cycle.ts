@@ -1,0 +1,171 @@
+import { isFailure } from "../model/failure.ts";
+import { Failure } from "../model/failure.ts";
+import type { Chance, Clock, Http, Log, RefreshTokenVault, TokenSource } from "../model/kit.ts";
+import type { Sealed } from "../model/sealed.ts";
+import type { AppCredential } from "../model/sign-in.ts";
+import type { Stanza } from "../model/stanza.ts";
+import type { Tenant } from "../model/tenant.ts";
+import { redeem } from "./redeem.ts";
+import type { AccessToken, Grant } from "./redeem.ts";
+import { createTokenPacer } from "./token-pacer.ts";
+
+/** Token requests per second over all customers. */
+const REQUESTS_PER_SECOND = 50;
+
+/** After a renewal failed while the present token still lives, so long until the next try. */
+const RENEWAL_PAUSE_MS = 30_000;
+
+const MINUTES_5_MS = 300_000;
+
+export interface TokenCyclesOptions {
+  readonly http: Http;
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly log: Log;
+  /** Reads certificate files; the real disk unless a test says otherwise. */
+  readonly readText?: (path: string) => Promise<string>;
+}
+
+export interface CustomerSignIn {
+  /** With the resolved GUID. */
+  readonly tenant: Tenant;
+  readonly stanza: Pick<Stanza, "name" | "endpoints" | "route" | "resource">;
+  /** The API's audience from the cloud table (`graphAudience` and so on); the setting `resource` overrides it. */
+  readonly audience: string;
+  readonly credential: AppCredential;
+  /** Given: the refresh token in it is redeemed. Absent: the app signs in for itself. */
+  readonly vault?: RefreshTokenVault;
+}
+
+export interface TokenCycles {
+  forCustomer(signIn: CustomerSignIn): TokenSource;
+}
+
+/** When a token is renewed, counted from its arrival: at 80 % of its life or 5 minutes before its end, whichever is later. */
+export function renewAfterMs(lifeMs: number): number {
+  return Math.max(lifeMs * 0.8, lifeMs - MINUTES_5_MS);
+}
+
+/**
+ * The token cycles of all customers. They share one pacer, and customers' audiences share one lock per customer, because redeeming a refresh token
+ * replaces it: two redemptions at once could store the older one last.
+ */
+export function createTokenCycles(options: TokenCyclesOptions): TokenCycles {
+  const pacer = createTokenPacer(options.clock, REQUESTS_PER_SECOND);
+  const locks = new Map<string, Lock>();
+  return {
+    forCustomer(signIn) {
+      const name = JSON.stringify([signIn.stanza.name, signIn.tenant.id, signIn.credential.clientId]);
+      let lock = locks.get(name);
+      if (!lock) locks.set(name, (lock = { last: Promise.resolve(), refused: false }));
+      return new Cycle(options, pacer, lock, signIn);
+    },
+  };
+}
+
+interface Lock {
+  last: Promise<unknown>;
+  /** The stored refresh token was refused; what replaces it must be stored at once everywhere. */
+  refused: boolean;
+}
+
+interface Held {
+  readonly token: Sealed;
+  readonly renewAtMs: number;
+  readonly endsAtMs: number;
+}
+
+class Cycle implements TokenSource {
+  readonly #options: TokenCyclesOptions;
+  readonly #pacer: { turn(): Promise<void> };
+  readonly #lock: Lock;
+  readonly #signIn: CustomerSignIn;
+  #held: Held | undefined;
+  #renewal: Promise<Sealed> | undefined;
+  #quietUntilMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: TokenCyclesOptions, pacer: { turn(): Promise<void> }, lock: Lock, signIn: CustomerSignIn) {
+    this.#options = options;
+    this.#pacer = pacer;
+    this.#lock = lock;
+    this.#signIn = signIn;
+  }
+
+  async accessToken(options: { readonly refused?: Sealed; readonly signal?: AbortSignal } = {}): Promise<Sealed> {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (this.#held && options.refused && same(this.#held.token, options.refused)) this.#held = undefined;
+    const held = this.#held;
+    if (held && nowMs < held.renewAtMs) return held.token;
+    if (held && nowMs < held.endsAtMs && nowMs < this.#quietUntilMs) return held.token;
+
+    // Concurrent callers share one redemption. It goes on when a caller stops waiting: a rotated token on its way must be stored.
+    this.#renewal ??= this.#renew().finally(() => {
+      this.#renewal = undefined;
+    });
+    try {
+      return await untilStopped(this.#renewal, options.signal);
+    } catch (error) {
+      const still = this.#held;
+      if (!still || this.#options.clock.monotonicMs() >= still.endsAtMs || options.signal?.aborted) throw error;
+      // The present token still works: go on with it and look again shortly.
+      this.#quietUntilMs = this.#options.clock.monotonicMs() + RENEWAL_PAUSE_MS * (0.75 + this.#options.chance.next() / 2);
+      this.#options.log.warn("an access token could not be renewed; the present one is used until it ends", {
+        tenant: this.#signIn.tenant.name,
+        failure: isFailure(error) ? error.code : "defect",
+      });
+      return still.token;
+    }
+  }
+
+  #renew(): Promise<Sealed> {
+    const mine = this.#lock.last.then(() => this.#redeem());
+    this.#lock.last = mine.catch(() => {});
+    return mine;
+  }
+
+  async #redeem(): Promise<Sealed> {
+    const { tenant, stanza, audience, credential, vault } = this.#signIn;
+    await this.#pacer.turn();
+    const grant: Grant = vault ? { kind: "refresh-token", refreshToken: await vault.current() } : { kind: "app" };
+    let fresh: AccessToken;
+    try {
+      fresh = await redeem(this.#options, {
+        authority: { loginUrl: stanza.endpoints.loginUrl, tenant: tenant.id },
+        route: stanza.route,
+        credential,
+        audience: stanza.resource ?? audience,
+        grant,
+        subject: { customer: tenant.name, clientId: credential.clientId },
+        keep: async (rotated) => {
+          await vault?.store(rotated, { refused: this.#lock.refused });
+          this.#lock.refused = false;
+        },
+      });
+    } catch (error) {
+      if (vault && isFailure(error) && error.area === "sign-in") this.#lock.refused = true;
+      throw error;
+    }
+    const arrivedAtMs = this.#options.clock.monotonicMs();
+    this.#held = { token: fresh.token, renewAtMs: arrivedAtMs + renewAfterMs(fresh.lifeMs), endsAtMs: arrivedAtMs + fresh.lifeMs };
+    this.#quietUntilMs = Number.NEGATIVE_INFINITY;
+    this.#options.log.debug("access token renewed", { tenant: tenant.name, audience: stanza.resource ?? audience, life_s: Math.round(fresh.lifeMs / 1000) });
+    return fresh.token;
+  }
+}
+
+function same(a: Sealed, b: Sealed): boolean {
+  return a === b || a.open((left) => b.open((right) => left === right));
+}
+
+function untilStopped<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work;
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(new Failure("stopped", { actor: "us", retry: { when: "soon" }, say: "signing in was given up because we are stopping" }));
+    if (signal.aborted) {
+      work.catch(() => {});
+      return stop();
+    }
+    signal.addEventListener("abort", stop, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+  });
+}
