@@ -1,0 +1,24 @@
+import { createHash } from "node:crypto";
+
+/** Names that Windows keeps for devices, whatever folder they stand in. Source: Microsoft, "Naming Files, Paths, and Namespaces". */
+const DEVICE_NAME = /^(con|prn|aux|nul|com[0-9]|lpt[0-9])$/;
+const LONGEST = 120;
+
+/**
+ * A stanza's name as one folder name that every file system keeps apart and none refuses: lower-case letters, digits, `_` and `-` stay,
+ * a capital becomes `+` and its small letter (Windows and macOS fold case), all else `%xx` of its UTF-8 bytes; a long one ends in a digest.
+ */
+export function folderNameOf(stanza: string): string {
+  let name = "";
+  for (const byte of Buffer.from(stanza, "utf8")) {
+    const char = String.fromCharCode(byte);
+    if (/[a-z0-9_-]/.test(char)) name += char;
+    else if (/[A-Z]/.test(char)) name += `+${char.toLowerCase()}`;
+    else name += `%${byte.toString(16).padStart(2, "0")}`;
+  }
+  if (name === "") return "%";
+  if (DEVICE_NAME.test(name)) return `%${name.charCodeAt(0).toString(16)}${name.slice(1)}`;
+  if (name.length <= LONGEST) return name;
+  const digest = createHash("sha256").update(stanza, "utf8").digest("hex").slice(0, 32);
+  return `${name.slice(0, LONGEST - 33)}~${digest}`;
+}
