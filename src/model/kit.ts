@@ -130,8 +130,8 @@ export interface SourceStream {
   readonly skipMax: number;
   /** Properties by which one overfull instant can be split, with their known values. */
   readonly splits: readonly { readonly property: string; readonly values: readonly string[] }[];
-  /** True when `to` bounds are understood. */
-  readonly canBoundAbove: boolean;
+  /** True when records are taken out of larger ones (an XDR incident's alerts): their times are not the ones that a question bounds. */
+  readonly lifts?: boolean;
   /**
    * One request, not retried. Throws Failure: `throttled` (retry.at), `unauthorised` after one renewal, `forbidden`, `service-error` (5xx),
    * `bad-answer` (not JSON, wrong shape), `refused` (400), or a network or sign-in failure.

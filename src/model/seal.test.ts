@@ -9,7 +9,8 @@ const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes)
 const { loginUrl, graphUrl, apiUrl, mdeApiUrl, siemUrl } = CLOUDS.commercial;
 const endpoints: Endpoints = { loginUrl, graphUrl, apiUrl, mdeApiUrl, siemUrl };
 const ca = new TextEncoder().encode("-----BEGIN CERTIFICATE-----");
-const seal = (changed: Partial<Endpoints> = {}, route: Route = {}, caBytes?: Uint8Array): string => sealOf({ ...endpoints, ...changed }, route, caBytes, sha256);
+const seal = (changed: Partial<Endpoints> = {}, route: Route = {}, caBytes?: Uint8Array): string =>
+  sealOf({ ...endpoints, ...changed }, route, caBytes, sha256);
 
 describe("a secret stays behind when the place that it would be sent to changed", () => {
   test.each<[string, string, readonly string[]]>([
@@ -27,9 +28,12 @@ describe("a secret stays behind when the place that it would be sent to changed"
     expect(sealDifferences(seal(), present)).toEqual(wanted);
   });
 
-  test.each(["", "v1", "v2.abc.1.2.3.4.5.6", seal().replace("v1.", "v1.0")])("an unreadable or forged seal %j differs in everything", (stored) => {
-    expect(sealDifferences(stored, seal())).toHaveLength(6);
-  });
+  test.each(["", "v1", "v2.abc.1.2.3.4.5.6", seal().replace("v1.", "v1.0")])(
+    "an unreadable or forged seal %j differs in everything",
+    (stored) => {
+      expect(sealDifferences(stored, seal())).toHaveLength(6);
+    },
+  );
 
   test("moving a part into its neighbour does not give the same seal", () => {
     expect(seal({ graphUrl: "https://a.example\napi_url=x" })).not.toBe(seal({ graphUrl: "https://a.example", apiUrl: "x" }));
@@ -39,7 +43,11 @@ describe("a secret stays behind when the place that it would be sent to changed"
 describe("what changes nothing about the destination keeps the seal", () => {
   test.each([
     ["another spelling", seal({ graphUrl: "https://GRAPH.microsoft.com:443/" }), seal()],
-    ["a new login at the same proxy", seal({}, { proxy: sealed("http://a:b@proxy:8080") }), seal({}, { proxy: sealed("http://c:d@proxy:8080/") })],
+    [
+      "a new login at the same proxy",
+      seal({}, { proxy: sealed("http://a:b@proxy:8080") }),
+      seal({}, { proxy: sealed("http://c:d@proxy:8080/") }),
+    ],
     ["the CA file moved", seal({}, { caFile: "/a" }, ca), seal({}, { caFile: "/b" }, ca)],
   ])("%s", (_, one, other) => expect(one).toBe(other));
 

@@ -1,0 +1,92 @@
+import type { Clock } from "../model/kit.ts";
+
+export interface BudgetLimits {
+  readonly perMinute: number;
+  readonly perHour?: number;
+}
+
+/** The service counts when a request arrives, we when it leaves: two that leave a minute apart may arrive a little less apart. */
+const MARGIN_MS = 1_500;
+const MINUTE_MS = 60_000 + MARGIN_MS;
+const HOUR_MS = 3_600_000 + MARGIN_MS;
+
+/**
+ * Requests that may be sent for one app, tenant and API: never more than `perMinute` in any minute nor `perHour` in any hour. It starts full and may be spent
+ * in a burst; a bucket that drips would let twice the limit through in its first minute.
+ */
+export class Budget {
+  readonly limits: BudgetLimits;
+  readonly #clock: Clock;
+  /** When the latest requests left, oldest first; a ring over the largest window. */
+  readonly #sentAtMs: number[] = [];
+  #first = 0;
+  #blockedUntilMs = 0;
+  #line: Promise<void> = Promise.resolve();
+
+  constructor(limits: BudgetLimits, clock: Clock) {
+    this.limits = limits;
+    this.#clock = clock;
+  }
+
+  /** Milliseconds until the next request may leave; 0 now. */
+  waitMs(): number {
+    const now = this.#clock.monotonicMs();
+    this.#forget(now);
+    let at = Math.max(now, this.#blockedUntilMs);
+    const sent = this.#sentAtMs.length - this.#first;
+    if (sent >= this.limits.perMinute) at = Math.max(at, this.#sentAtMs[this.#sentAtMs.length - this.limits.perMinute]! + MINUTE_MS);
+    if (this.limits.perHour !== undefined && sent >= this.limits.perHour) {
+      at = Math.max(at, this.#sentAtMs[this.#sentAtMs.length - this.limits.perHour]! + HOUR_MS);
+    }
+    return at - now;
+  }
+
+  /** Waits in line for leave to send one request. Returns false when `stop` fired first. */
+  take(stop: AbortSignal): Promise<boolean> {
+    const mine = this.#line.then(async () => {
+      for (;;) {
+        if (stop.aborted) return false;
+        const waitMs = this.waitMs();
+        if (waitMs <= 0) {
+          this.#sentAtMs.push(this.#clock.monotonicMs());
+          return true;
+        }
+        await this.#clock.pause(waitMs, stop);
+      }
+    });
+    this.#line = mine.then(() => undefined);
+    return mine;
+  }
+
+  /** The service named a time before which nothing may be sent (Retry-After): it counts for all that share this budget. */
+  block(forMs: number): void {
+    this.#blockedUntilMs = Math.max(this.#blockedUntilMs, this.#clock.monotonicMs() + forMs);
+  }
+
+  #forget(now: number): void {
+    const keepMs = this.limits.perHour === undefined ? MINUTE_MS : HOUR_MS;
+    while (this.#first < this.#sentAtMs.length && this.#sentAtMs[this.#first]! + keepMs <= now) this.#first += 1;
+    if (this.#first > 64 && this.#first * 2 > this.#sentAtMs.length) {
+      this.#sentAtMs.splice(0, this.#first);
+      this.#first = 0;
+    }
+  }
+}
+
+/** One budget per key: everything in this process that uses the same app against the same tenant and API shares it. */
+export class Budgets {
+  readonly #byKey = new Map<string, Budget>();
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  of(key: string, limits: BudgetLimits): Budget {
+    const held = this.#byKey.get(key);
+    if (held) return held;
+    const made = new Budget(limits, this.#clock);
+    this.#byKey.set(key, made);
+    return made;
+  }
+}

@@ -1,0 +1,125 @@
+import type { Clock } from "../model/kit.ts";
+import type { Ticks } from "../model/instant.ts";
+import type { ObjectHash } from "./ledger.ts";
+
+const PROVISIONAL_FOR_MS = 3_600_000;
+
+interface Item {
+  readonly owner: ProvisionalOwner;
+  readonly hash: ObjectHash;
+  readonly updated: Ticks;
+  /** A question that begins here finds the version again. */
+  readonly askFrom: Ticks;
+  readonly byteLength: number;
+  readonly writtenAtMs: number;
+}
+
+/** One stream's part of the window: it answers with the oldest instant that must still be asked for after a crash. */
+export class ProvisionalOwner {
+  readonly #queue: { at: Ticks; order: number }[] = [];
+  #added = 0;
+  #settled = 0;
+
+  get oldest(): Ticks | undefined {
+    return this.#queue[0]?.at;
+  }
+
+  add(at: Ticks): void {
+    this.#added += 1;
+    // Only instants below all later ones can ever be the smallest.
+    while (this.#queue.length > 0 && this.#queue[this.#queue.length - 1]!.at >= at) this.#queue.pop();
+    this.#queue.push({ at, order: this.#added });
+  }
+
+  settleOne(): void {
+    this.#settled += 1;
+    if (this.#queue[0] !== undefined && this.#queue[0].order <= this.#settled) this.#queue.shift();
+  }
+}
+
+/**
+ * What was written to a pipe or socket lately and may not have arrived: the last hour, at most `maxBytes` over all customers. Nobody acknowledges, so after a crash or
+ * a broken connection all of it is read from Microsoft and sent again; no bodies are kept.
+ */
+export class Provisional {
+  readonly #clock: Clock;
+  readonly #maxBytes: number;
+  #items: Item[] = [];
+  #first = 0;
+  #bytes = 0;
+
+  constructor(clock: Clock, maxBytes: number) {
+    this.#clock = clock;
+    this.#maxBytes = maxBytes;
+  }
+
+  add(owner: ProvisionalOwner, version: { readonly hash: ObjectHash; readonly updated: Ticks; readonly askFrom: Ticks; readonly byteLength: number }): void {
+    this.#items.push({ owner, ...version, writtenAtMs: this.#clock.monotonicMs() });
+    owner.add(version.askFrom);
+    this.#bytes += version.byteLength;
+    this.settle();
+  }
+
+  /** Lets go of what is old enough, or pushed out by newer bytes. */
+  settle(): void {
+    const before = this.#clock.monotonicMs() - PROVISIONAL_FOR_MS;
+    while (this.#first < this.#items.length) {
+      const oldest = this.#items[this.#first]!;
+      // The newest item stays even when it is larger than the whole window.
+      if (oldest.writtenAtMs >= before && (this.#bytes <= this.#maxBytes || this.#first === this.#items.length - 1)) break;
+      this.#first += 1;
+      this.#bytes -= oldest.byteLength;
+      oldest.owner.settleOne();
+    }
+    if (this.#first > 1024 && this.#first * 2 > this.#items.length) {
+      this.#items = this.#items.slice(this.#first);
+      this.#first = 0;
+    }
+  }
+
+  /** Everything still provisional, oldest first. It stays provisional. */
+  all(): readonly { readonly owner: ProvisionalOwner; readonly hash: ObjectHash; readonly updated: Ticks; readonly askFrom: Ticks }[] {
+    this.settle();
+    return this.#items.slice(this.#first);
+  }
+}
+
+/** One journal's latest entries, as they matter after a stop without order. */
+export interface LateEntry {
+  readonly writtenAtS: number;
+  readonly byteLength: number;
+}
+
+/**
+ * Which entries of all journals together were provisional when the process ended: written in its last hour, the newest `maxBytes`.
+ * Returns the number to take from the end of each list.
+ */
+export function provisionalAtEnd(lists: readonly (readonly LateEntry[])[], maxBytes: number): number[] {
+  const taken = lists.map(() => 0);
+  const all: { list: number; entry: LateEntry }[] = [];
+  let lastS = 0;
+  lists.forEach((entries, list) => {
+    for (const entry of entries) {
+      all.push({ list, entry });
+      if (entry.writtenAtS > lastS) lastS = entry.writtenAtS;
+    }
+  });
+  // A stable sort keeps each journal's own order inside one second.
+  all.sort((a, b) => b.entry.writtenAtS - a.entry.writtenAtS);
+  const bySecond = new Map<number, { list: number; entry: LateEntry }[]>();
+  for (const item of all) {
+    const group = bySecond.get(item.entry.writtenAtS);
+    if (group) group.push(item);
+    else bySecond.set(item.entry.writtenAtS, [item]);
+  }
+  let bytes = 0;
+  for (const [second, items] of bySecond) {
+    if (bytes >= maxBytes || second < lastS - PROVISIONAL_FOR_MS / 1000) break;
+    // Whole seconds are taken together: their order over several journals is not known.
+    for (const { list, entry } of items) {
+      taken[list]! += 1;
+      bytes += entry.byteLength;
+    }
+  }
+  return taken;
+}

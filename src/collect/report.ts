@@ -1,0 +1,187 @@
+import type { HealthEvent, HealthState, StreamHealth } from "../model/event.ts";
+import type { Failure } from "../model/failure.ts";
+import type { Clock, Log } from "../model/kit.ts";
+import type { StreamName } from "../model/stream.ts";
+import type { Tenant } from "../model/tenant.ts";
+
+const HOURLY_MS = 3_600_000;
+
+export interface StreamCounts {
+  new: number;
+  updated: number;
+  swept: number;
+  replayed: number;
+  superseded: number;
+  requests: number;
+  throttled: number;
+}
+
+const zero = (): StreamCounts => ({ new: 0, updated: 0, swept: 0, replayed: 0, superseded: 0, requests: 0, throttled: 0 });
+
+/** One stream's condition as the health event tells it. */
+export class StreamReport {
+  readonly stream: StreamName;
+  /** Since the last health event. */
+  counts = zero();
+  /** Since the process began. */
+  readonly totals = zero();
+  state: HealthState = "catching-up";
+  failure: Failure | undefined;
+  retryAtMs: number | undefined;
+  walkStartedAtMs: number | undefined;
+  walkCompletedAtMs: number | undefined;
+  /** When the walk that completed last had begun. */
+  completedWalkBeganAtMs: number | undefined;
+  readonly #changed: () => void;
+
+  constructor(stream: StreamName, changed: () => void) {
+    this.stream = stream;
+    this.#changed = changed;
+  }
+
+  count(what: keyof StreamCounts, by = 1): void {
+    this.counts[what] += by;
+    this.totals[what] += by;
+  }
+
+  /** A change of state, or of the failure behind it, makes a health event. */
+  be(state: HealthState, failure?: Failure, retryAtMs?: number): void {
+    const same = this.state === state && this.failure?.code === failure?.code;
+    this.state = state;
+    this.failure = failure;
+    this.retryAtMs = retryAtMs;
+    if (!same) this.#changed();
+  }
+
+  completed(beganAtMs: number, atMs: number): void {
+    this.completedWalkBeganAtMs = beganAtMs;
+    this.walkCompletedAtMs = atMs;
+  }
+
+  health(nowMs: number): StreamHealth {
+    const failure = this.failure;
+    return {
+      stream: this.stream,
+      state: this.state,
+      lag_s: this.completedWalkBeganAtMs === undefined ? null : Math.max(0, Math.round((nowMs - this.completedWalkBeganAtMs) / 1000)),
+      walk_completed_at: this.walkCompletedAtMs === undefined ? null : new Date(this.walkCompletedAtMs).toISOString(),
+      ...this.counts,
+      retry_at: this.retryAtMs === undefined ? null : new Date(this.retryAtMs).toISOString(),
+      failure: failure?.code ?? null,
+      actor: failure?.actor ?? null,
+      say: failure?.say ?? null,
+      next_step: failure?.nextStep || null,
+    };
+  }
+}
+
+/** What is known of the credential, for the health event. */
+export interface CredentialReport {
+  readonly name: string | null;
+  daysLeft(nowMs: number): number | null;
+}
+
+/** One customer's health: an event at each change of state and hourly. */
+export class CustomerReport {
+  readonly tenant: Tenant;
+  readonly streams: StreamReport[] = [];
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #send: (event: HealthEvent) => Promise<void>;
+  readonly #version: string;
+  readonly #credential: CredentialReport | undefined;
+  #dueAtMs: number;
+  #sending: Promise<void> = Promise.resolve();
+  #changed = false;
+
+  constructor(options: {
+    readonly tenant: Tenant;
+    readonly clock: Clock;
+    readonly log: Log;
+    readonly version: string;
+    readonly credential?: CredentialReport;
+    readonly send: (event: HealthEvent) => Promise<void>;
+  }) {
+    this.tenant = options.tenant;
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#send = options.send;
+    this.#version = options.version;
+    this.#credential = options.credential;
+    this.#dueAtMs = this.#clock.monotonicMs() + HOURLY_MS;
+  }
+
+  stream(name: StreamName): StreamReport {
+    const made = new StreamReport(name, () => {
+      this.#changed = true;
+      this.#logChange(made);
+      this.flush();
+    });
+    this.streams.push(made);
+    return made;
+  }
+
+  /** Something that is no state but must be seen (a quarantined record, a tenant that does not match): one event now, the state stays. */
+  async incident(stream: StreamReport, failure: Failure): Promise<void> {
+    this.#log.warn(failure.say, { tenant: this.tenant.name, stream: stream.stream, failure: failure.code, next_step: failure.nextStep || undefined });
+    const now = this.#clock.nowMs();
+    const event = this.#event(now, (s) => {
+      const health = s.health(now);
+      if (s !== stream) return health;
+      return { ...health, failure: failure.code, actor: failure.actor, say: failure.say, next_step: failure.nextStep || null };
+    });
+    this.#reset();
+    await this.#queue(event);
+  }
+
+  /** Sends the event that is due, if one is. */
+  flush(): void {
+    if (!this.#changed && this.#clock.monotonicMs() < this.#dueAtMs) return;
+    this.#changed = false;
+    this.#dueAtMs = this.#clock.monotonicMs() + HOURLY_MS;
+    const now = this.#clock.nowMs();
+    const event = this.#event(now, (s) => s.health(now));
+    this.#reset();
+    void this.#queue(event);
+  }
+
+  /** Resolves when every event handed over so far is out. */
+  idle(): Promise<void> {
+    return this.#sending;
+  }
+
+  #queue(event: HealthEvent): Promise<void> {
+    this.#sending = this.#sending.then(() => this.#send(event)).catch(() => undefined);
+    return this.#sending;
+  }
+
+  #event(nowMs: number, of: (stream: StreamReport) => StreamHealth): HealthEvent {
+    return {
+      time: new Date(nowMs).toISOString(),
+      tenant: this.tenant.name,
+      tenant_id: this.tenant.id,
+      streams: this.streams.map(of),
+      credential: this.#credential?.name ?? null,
+      credential_days_left: this.#credential?.daysLeft(nowMs) ?? null,
+      version: this.#version,
+    };
+  }
+
+  #reset(): void {
+    for (const stream of this.streams) stream.counts = zero();
+  }
+
+  #logChange(stream: StreamReport): void {
+    const fields = {
+      tenant: this.tenant.name,
+      stream: stream.stream,
+      state: stream.state,
+      failure: stream.failure?.code,
+      retry_at: stream.retryAtMs === undefined ? undefined : new Date(stream.retryAtMs).toISOString(),
+      next_step: stream.failure?.nextStep || undefined,
+    };
+    if (!stream.failure) this.#log.info("stream state changed", fields);
+    else if (stream.failure.actor === "microsoft") this.#log.warn(stream.failure.say, fields);
+    else this.#log.error(stream.failure.say, fields);
+  }
+}

@@ -1,0 +1,361 @@
+import type { Ticks } from "../model/instant.ts";
+import type { PageLink, Question } from "../model/kit.ts";
+
+/** How a stream was seen to sort: learnt from pages that hold more than one instant, never assumed. */
+export type Order = "unknown" | "ascending" | "descending" | "none";
+
+/** What one page held, by the records whose time the question bounds. */
+export interface PageFacts {
+  readonly count: number;
+  readonly newest: Ticks | undefined;
+  readonly oldest: Ticks | undefined;
+  readonly ascending: boolean;
+  readonly descending: boolean;
+  readonly link: PageLink;
+  readonly serverNowMs: number;
+  readonly partial: boolean;
+}
+
+/** What a walk needs of one stream. */
+export interface WalkSource {
+  /** Reads one page to its end, delivers what is fresh, and shows `seen` each record's id and instant. Throws when the page cannot be had. */
+  read(question: Question, seen: Seen): Promise<PageFacts>;
+  /** Everything from the walk's beginning to `cursor` was written. */
+  progress(cursor: Ticks): Promise<void>;
+  readonly pageTop: number;
+  readonly skipMax: number;
+  readonly splits: readonly { readonly property: string; readonly values: readonly string[] }[];
+  readonly warn: (what: "link-repeats" | "link-elsewhere" | "link-refused" | "instant-overfull", detail: string) => void;
+}
+
+/** Kept beside the walk, so that after a failure the next attempt goes on where this one was. */
+export interface WalkMemory {
+  order: Order;
+  /** A page of this many records was seen to be followed by more: the service clamps there. */
+  clamp?: number;
+  /** Descending walks that failed: everything above was written. */
+  to?: Ticks;
+}
+
+export interface WalkOutcome {
+  readonly pages: number;
+  /** The service's clock when the walk began. */
+  readonly serverNowMs: number;
+  readonly newestSeen: Ticks | undefined;
+  /** A provider was missing from some page: the mark must stay. */
+  readonly partial: boolean;
+}
+
+/** The next half tick: instants are whole ticks, so `cursor + 1` is "after cursor". */
+const ONE_TICK = 1n;
+
+/**
+ * Which records a walk has met, remembered only where it matters: at its edges. A page that adds nothing here adds nothing to the walk.
+ */
+export class Seen {
+  count = 0;
+  newest: Ticks | undefined;
+  oldest: Ticks | undefined;
+  #atNewest = new Set<string>();
+  #atOldest = new Set<string>();
+  readonly #all: Set<string> | undefined;
+
+  /** @param everything remember each record, for lists without any order. */
+  constructor(everything = false) {
+    this.#all = everything ? new Set() : undefined;
+  }
+
+  meet(id: string, at: Ticks): void {
+    if (this.#all) {
+      const key = `${id}@${at}`;
+      if (this.#all.has(key)) return;
+      this.#all.add(key);
+    }
+    let fresh = this.#all !== undefined;
+    if (this.newest === undefined || at > this.newest) {
+      this.newest = at;
+      this.#atNewest = new Set([id]);
+      fresh = true;
+    } else if (at === this.newest && !this.#atNewest.has(id)) {
+      this.#atNewest.add(id);
+      fresh = true;
+    }
+    if (this.oldest === undefined || at < this.oldest) {
+      this.oldest = at;
+      this.#atOldest = new Set([id]);
+      fresh = true;
+    } else if (at === this.oldest && !this.#atOldest.has(id)) {
+      this.#atOldest.add(id);
+      fresh = true;
+    }
+    if (fresh) this.count += 1;
+  }
+
+  /** How many records share the newest instant. */
+  get countAtNewest(): number {
+    return this.#atNewest.size;
+  }
+}
+
+/**
+ * Reads everything updated from `from` on (to `to`, when given), whatever the service makes of order and links:
+ *
+ * - sorted oldest first: by keyset, each next question begins at the newest instant of the page (`ge`, never `gt`: ties may lie beyond the page's edge). A record
+ *   that changes meanwhile moves ahead of us and is met later; an offset or a link would let its neighbour slip through.
+ * - otherwise a link is followed; without one, newest first goes by keyset downwards and a list without order by `skip`, in windows that are halved.
+ * - a page whose rows all share one instant is drained by `skip`, then by links, then split by other properties.
+ *
+ * A short page proves nothing, since the service may clamp pages without a word: the walk ends where skipping what is known shows nothing more.
+ */
+export async function walk(source: WalkSource, range: { readonly from: Ticks; readonly to?: Ticks }, memory: WalkMemory): Promise<WalkOutcome> {
+  return new Walk(source, memory).run(range.from, range.to);
+}
+
+type Where = readonly { readonly property: string; readonly value: string }[];
+
+class Walk {
+  readonly #source: WalkSource;
+  readonly #memory: WalkMemory;
+  #pages = 0;
+  #serverNowMs: number | undefined;
+  #newestSeen: Ticks | undefined;
+  #partial = false;
+
+  constructor(source: WalkSource, memory: WalkMemory) {
+    this.#source = source;
+    this.#memory = memory;
+  }
+
+  async run(from: Ticks, to: Ticks | undefined): Promise<WalkOutcome> {
+    const resumeBelow = this.#memory.to;
+    if (resumeBelow !== undefined) {
+      if (resumeBelow >= from) await this.#range(from, resumeBelow);
+      delete this.#memory.to;
+      // What was updated since the failed walk began lies above the part that it had finished.
+      await this.#range(resumeBelow, to);
+    } else {
+      await this.#range(from, to);
+    }
+    delete this.#memory.to;
+    return { pages: this.#pages, serverNowMs: this.#serverNowMs ?? 0, newestSeen: this.#newestSeen, partial: this.#partial };
+  }
+
+  async #range(from: Ticks, to: Ticks | undefined): Promise<void> {
+    const seen = new Seen();
+    if (this.#memory.order === "none") return this.#unordered(from, to);
+    await this.#upwards(from, to, seen);
+    // Only single instants were met and nobody knows the order: a list that is newest first may hide older rows behind its first page.
+    if (this.#memory.order === "unknown" && seen.oldest !== undefined && seen.oldest > from) {
+      const below = seen.oldest - ONE_TICK;
+      const older = new Seen();
+      await this.#page(this.#question(from, below), older);
+      if (older.count > 0) {
+        if (this.#memory.order === "unknown" || this.#memory.order === "ascending") this.#memory.order = "descending";
+        await this.#downwards(from, below);
+      }
+    }
+  }
+
+  async #page(question: Question, seen: Seen): Promise<PageFacts> {
+    const facts = await this.#source.read(question, seen);
+    this.#pages += 1;
+    this.#serverNowMs ??= facts.serverNowMs;
+    if (facts.newest !== undefined && (this.#newestSeen === undefined || facts.newest > this.#newestSeen)) this.#newestSeen = facts.newest;
+    if (facts.partial) this.#partial = true;
+    if (facts.newest !== facts.oldest) this.#memory.order = facts.ascending ? "ascending" : facts.descending ? "descending" : "none";
+    return facts;
+  }
+
+  #question(from: Ticks, to: Ticks | undefined, skip = 0, where: Where = []): Question {
+    return {
+      from,
+      ...(to === undefined ? {} : { to }),
+      top: this.#source.pageTop,
+      ...(skip > 0 ? { skip } : {}),
+      ...(where.length > 0 ? { where } : {}),
+    };
+  }
+
+  #mayGoOn(page: PageFacts): boolean {
+    return page.count >= this.#source.pageTop || page.link.kind !== "none" || (this.#memory.clamp !== undefined && page.count >= this.#memory.clamp);
+  }
+
+  #isSortedUp(): boolean {
+    return this.#memory.order === "ascending" || this.#memory.order === "unknown";
+  }
+
+  /** By keyset while pages are sorted upwards; hands over to the way that fits as soon as one is not. */
+  async #upwards(from: Ticks, to: Ticks | undefined, seen: Seen): Promise<void> {
+    let cursor = from;
+    for (;;) {
+      const known = seen.count;
+      const page = await this.#page(this.#question(cursor, to), seen);
+      if (page.count === 0) return;
+      if (!this.#isSortedUp()) return this.#notUpwards(cursor, to, page);
+      const newest = page.newest as Ticks;
+      if (newest > cursor) {
+        cursor = newest;
+        if (!this.#mayGoOn(page)) {
+          if (await this.#nothingBeyond(cursor, to, seen, page)) {
+            await this.#progress(cursor);
+            return;
+          }
+          if (!this.#isSortedUp()) return this.#range(cursor, to);
+        }
+      } else if (seen.count === known && (await this.#nothingBeyond(cursor, to, seen, page))) {
+        return;
+      } else {
+        await this.#drainInstant(cursor);
+        cursor += ONE_TICK;
+        if (to !== undefined && cursor > to) return;
+      }
+      await this.#progress(cursor);
+    }
+  }
+
+  async #progress(cursor: Ticks): Promise<void> {
+    if (!this.#partial) await this.#source.progress(cursor);
+  }
+
+  /** Skips what is known at the newest instant: only an answer without a new record proves the end. */
+  async #nothingBeyond(cursor: Ticks, to: Ticks | undefined, seen: Seen, page: PageFacts): Promise<boolean> {
+    // An API that knows no paging has shown everything.
+    if (this.#source.skipMax === 0) return true;
+    if (seen.newest !== cursor || seen.countAtNewest > this.#source.skipMax) return false;
+    const known = seen.count;
+    const beyond = await this.#page(this.#question(cursor, to, seen.countAtNewest), seen);
+    if (beyond.count === 0 || seen.count === known) return true;
+    this.#memory.clamp = Math.max(this.#memory.clamp ?? 1, page.count);
+    return false;
+  }
+
+  async #notUpwards(from: Ticks, to: Ticks | undefined, first: PageFacts): Promise<void> {
+    const chain = await this.#followLinks(first);
+    if (this.#memory.order === "descending") return this.#downwards(from, chain.oldest);
+    if (!chain.ended || chain.followed === 0) return this.#unordered(from, to);
+    // Links may stop at an offset, and nothing in an unsorted list shows that they did.
+    const below = new Seen(true);
+    const page = await this.#page(this.#question(from, chain.oldest), below);
+    if (page.oldest !== undefined && page.oldest < chain.oldest) await this.#unordered(from, chain.oldest);
+  }
+
+  /** Follows next links. `ended`: the service left the link away by itself. */
+  async #followLinks(first: PageFacts): Promise<{ readonly followed: number; readonly ended: boolean; readonly oldest: Ticks }> {
+    const taken = new Set<string>();
+    const unused = new Seen();
+    let page = first;
+    let oldest = first.oldest as Ticks;
+    for (let followed = 0; ; followed++) {
+      if (page.link.kind === "none") return { followed, ended: true, oldest };
+      if (page.link.kind === "elsewhere") {
+        this.#source.warn("link-elsewhere", page.link.origin);
+        return { followed, ended: false, oldest };
+      }
+      if (taken.has(page.link.url)) {
+        this.#source.warn("link-repeats", String(taken.size));
+        return { followed, ended: false, oldest };
+      }
+      taken.add(page.link.url);
+      if (this.#memory.order === "descending") this.#memory.to = oldest;
+      try {
+        page = await this.#page({ link: page.link.url, top: this.#source.pageTop }, unused);
+      } catch (error) {
+        if (!isRefused(error)) throw error;
+        this.#source.warn("link-refused", error.say);
+        return { followed, ended: false, oldest };
+      }
+      if (page.oldest !== undefined && page.oldest < oldest) oldest = page.oldest;
+    }
+  }
+
+  /** Newest first: each next question ends at the oldest instant met. */
+  async #downwards(from: Ticks, below: Ticks): Promise<void> {
+    const seen = new Seen();
+    let to = below;
+    while (to >= from) {
+      this.#memory.to = to;
+      const known = seen.count;
+      const page = await this.#page(this.#question(from, to), seen);
+      if (page.count === 0) return;
+      if (this.#memory.order === "none") return this.#unordered(from, to);
+      if (this.#memory.order === "ascending") return this.#upwards(from, to, new Seen());
+      const oldest = page.oldest as Ticks;
+      if (oldest < to && seen.count > known) {
+        to = oldest;
+        continue;
+      }
+      // The page is full of one instant, or showed nothing new: older rows may lie behind it.
+      await this.#drainInstant(to);
+      to -= ONE_TICK;
+    }
+  }
+
+  /** No order at all: a window is complete when skipping what it showed shows nothing more; one that shows too much is halved. */
+  async #unordered(from: Ticks, to: Ticks | undefined): Promise<void> {
+    const seen = new Seen(true);
+    for (let skip = 0; skip <= this.#source.skipMax; ) {
+      const known = seen.count;
+      const page = await this.#page(this.#question(from, to, skip), seen);
+      if (page.count === 0 || seen.count === known) return;
+      skip = seen.count;
+    }
+    const newest = to ?? (seen.newest as Ticks);
+    if (newest <= from) {
+      await this.#drainInstant(from);
+      if (to === undefined) await this.#unordered(from + ONE_TICK, undefined);
+      return;
+    }
+    const middle = from + (newest - from) / 2n;
+    await this.#unordered(from, middle);
+    await this.#unordered(middle + ONE_TICK, to);
+  }
+
+  /** Everything at one instant, when a page could not hold it. */
+  async #drainInstant(at: Ticks): Promise<void> {
+    if (await this.#skipThrough(at, [])) return;
+    if (await this.#linkThrough(at)) return;
+    await this.#splitInstant(at, []);
+  }
+
+  /**
+   * True when skipping over all that was met shows nothing more. Passes are repeated until one adds nothing: a record that leaves the instant
+   * while we page moves its neighbours to places already skipped.
+   */
+  async #skipThrough(at: Ticks, where: Where): Promise<boolean> {
+    const seen = new Seen(true);
+    for (;;) {
+      const before = seen.count;
+      let met = 0;
+      for (let skip = 0; ; ) {
+        const page = await this.#page(this.#question(at, at, skip, where), seen);
+        met += page.count;
+        if (page.count === 0) break;
+        if (skip >= this.#source.skipMax) return false;
+        skip = Math.min(met, this.#source.skipMax);
+      }
+      if (seen.count === before) return true;
+    }
+  }
+
+  /** Links reach any depth inside one instant; true when they ended by themselves. */
+  async #linkThrough(at: Ticks): Promise<boolean> {
+    const first = await this.#page(this.#question(at, at), new Seen());
+    if (first.link.kind !== "next") return false;
+    const { ended } = await this.#followLinks(first);
+    return ended;
+  }
+
+  async #splitInstant(at: Ticks, where: Where): Promise<void> {
+    const split = this.#source.splits[where.length];
+    this.#source.warn("instant-overfull", where.map((w) => `${w.property} ${w.value}`).join(", "));
+    if (!split) return;
+    for (const value of split.values) {
+      const part = [...where, { property: split.property, value }];
+      if (!(await this.#skipThrough(at, part))) await this.#splitInstant(at, part);
+    }
+  }
+}
+
+function isRefused(error: unknown): error is { readonly code: string; readonly say: string } {
+  return typeof error === "object" && error !== null && (error as { code?: unknown }).code === "refused";
+}
