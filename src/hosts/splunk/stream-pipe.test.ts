@@ -1,0 +1,124 @@
+import { describe, expect, test } from "@jest/globals";
+import type { Clock } from "../../model/kit.ts";
+import type { ByteSink } from "./stream-pipe.ts";
+import { StreamPipe } from "./stream-pipe.ts";
+
+/** A sink that takes a write only when the test lets it. */
+class HandSink implements ByteSink {
+  taken = "";
+  waiting: { bytes: Uint8Array; done: (error?: Error | null) => void }[] = [];
+  #onError: (error: Error) => void = () => {};
+
+  write(bytes: Uint8Array, done: (error?: Error | null) => void): boolean {
+    this.waiting.push({ bytes, done });
+    return false;
+  }
+
+  on(_event: "error", listener: (error: Error) => void): void {
+    this.#onError = listener;
+  }
+
+  async takeAll(): Promise<void> {
+    for (let idle = 0; idle < 5; ) {
+      const next = this.waiting.shift();
+      if (next) {
+        this.taken += Buffer.from(next.bytes).toString();
+        next.done();
+        idle = 0;
+      } else idle += 1;
+      await Promise.resolve().then(() => {}).then(() => {});
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  breakWith(code: string): void {
+    this.#onError(Object.assign(new Error(code), { code }));
+  }
+}
+
+function handClock(): Clock & { ring(): void } {
+  let ring = () => {};
+  return { nowMs: () => 0, monotonicMs: () => 0, pause: () => new Promise<void>((resolve) => (ring = resolve)), ring: () => ring() };
+}
+
+const text = (value: string) => new TextEncoder().encode(value);
+const soon = () => new Promise((resolve) => setImmediate(resolve));
+
+describe("the stream", () => {
+  test("opens before the first event and is closed once", async () => {
+    const sink = new HandSink();
+    const pipe = new StreamPipe(sink, handClock());
+    const writes = [pipe.write(text("<a/>")), pipe.write(text("<b/>"))];
+    const end = pipe.close();
+    await sink.takeAll();
+    await Promise.all(writes);
+    expect(await end).toBe("closed");
+    expect(sink.taken).toBe("<stream>\n<a/><b/></stream>\n");
+  });
+
+  test("is not sent when there was nothing to send", async () => {
+    const sink = new HandSink();
+    const pipe = new StreamPipe(sink, handClock());
+    expect(await pipe.close()).toBe("closed");
+    expect(sink.waiting).toEqual([]);
+  });
+
+  test("hands over one piece at a time and waits for it", async () => {
+    const sink = new HandSink();
+    const pipe = new StreamPipe(sink, handClock());
+    let written = false;
+    const first = pipe.write(text("<a/>")).then(() => (written = true));
+    const second = pipe.write(text("<b/>"));
+    await soon();
+    expect(sink.waiting).toHaveLength(1);
+    expect(written).toBe(false);
+    await sink.takeAll();
+    await Promise.all([first, second]);
+    expect(sink.taken).toBe("<stream>\n<a/><b/>");
+  });
+});
+
+describe("a reader that sleeps", () => {
+  test("holds the end up for 2 s and no longer, and what waits is told", async () => {
+    const sink = new HandSink();
+    const clock = handClock();
+    const pipe = new StreamPipe(sink, clock);
+    const waiting = pipe.write(text("<a/>"));
+    await soon();
+    const end = pipe.close();
+    await soon();
+    clock.ring();
+    expect(await end).toBe("cut");
+    await expect(waiting).rejects.toMatchObject({ code: "host-gone" });
+  });
+
+  test("after the end nothing is written", async () => {
+    const pipe = new StreamPipe(new HandSink(), handClock());
+    await pipe.close();
+    await expect(pipe.write(text("<a/>"))).rejects.toMatchObject({ code: "host-gone" });
+  });
+});
+
+describe("a reader that is gone", () => {
+  test.each([["EPIPE", "host-gone", true], ["EIO", "output-broken", false]])("%s is %s", async (code, failure, gone) => {
+    const sink = new HandSink();
+    const pipe = new StreamPipe(sink, handClock());
+    const waiting = pipe.write(text("<a/>"));
+    await soon();
+    sink.breakWith(code);
+    await expect(waiting).rejects.toMatchObject({ code: failure });
+    await expect(pipe.write(text("<b/>"))).rejects.toMatchObject({ code: failure });
+    expect(pipe.gone.aborted).toBe(gone);
+    expect(await pipe.close()).toBe("cut");
+  });
+
+  test("told by the write's own callback too", async () => {
+    const sink = new HandSink();
+    const pipe = new StreamPipe(sink, handClock());
+    const waiting = pipe.write(text("<a/>"));
+    await soon();
+    sink.waiting.shift()!.done(Object.assign(new Error("x"), { code: "EPIPE" }));
+    await expect(waiting).rejects.toMatchObject({ code: "host-gone" });
+    expect(pipe.gone.aborted).toBe(true);
+  });
+});
