@@ -5,7 +5,7 @@ import { ROOT, runScript, ScriptProblem } from "./build/project.ts";
 
 const HELP = `npm run check [-- --lints-only]
 
-Runs, quickest first: ${"format, imports, unused code, types, typed lints"}, then builds the binary if it is stale and runs the tests.
+Runs, quickest first: format, imports, typed lints, types, unused code; then builds the binary if it is stale and runs the tests.
 `;
 
 const LINTS = [

@@ -10,7 +10,7 @@ const OTHER_INPUTS = ["package.json", "package-lock.json", "scripts/build", "scr
 /** One hash over everything a binary is made from: while it stays the same, so does the binary. */
 export function inputsHash(platform: Platform): string {
   const hash = createHash("sha256");
-  hash.update(`${platform} ${PLATFORMS[platform].executableSha256} built on ${process.platform}-${process.arch}\n`);
+  hash.update(`${platform} ${PLATFORMS[platform].executableSha256}\n`);
   for (const path of [...filesBelow("src"), ...OTHER_INPUTS.flatMap(filesBelow)].sort()) {
     if (path.endsWith(".test.ts")) continue;
     hash.update(`${path}\0`);

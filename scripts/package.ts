@@ -1,0 +1,131 @@
+/** `npm run package`: the archives that are installed at a customer's, from dist/<platform>/ and the folders splunk-app/ and arcsight/. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { parseArgs, promisify } from "node:util";
+import { gzip } from "node:zlib";
+import { type BundledPackage, bundle } from "./build/bundle.ts";
+import { inputsHash } from "./build/inputs.ts";
+import { binaryPath } from "./build/platforms.ts";
+import { ROOT, runScript, ScriptProblem, VERSION } from "./build/project.ts";
+import { type ArchiveEntry, writeTar } from "./build/tar.ts";
+import { writeZip } from "./build/zip.ts";
+import { readBuildRecord } from "./build-binaries.ts";
+import { arcsightKit, type ShippedPlatform, SPLUNK_PLATFORMS, sums, supportingAddon, technologyAddon } from "./package/contents.ts";
+
+const HELP = `npm run package -- [--require P,P] [--only NAME]...
+
+Packs every platform whose binary lies in dist/ and names on stderr what it left out. The same binaries and version give the same bytes.
+
+  --require P,P   ${Object.keys(SPLUNK_PLATFORMS).join(", ")}: a missing one is an error
+  --only NAME     only the archives whose name contains NAME; may be given more than once
+  --help
+`;
+
+/** Every entry's time: 2026-01-01T00:00:00Z. Archives say what they hold, not when they were packed. */
+const ENTRY_SECONDS = 1_767_225_600;
+
+interface Archive {
+  readonly name: string;
+  readonly needs: readonly ShippedPlatform[];
+  readonly entries: (packages: readonly BundledPackage[]) => ArchiveEntry[];
+}
+
+/** All archives of a release. */
+export function archives(version: string): Archive[] {
+  const kit = (platform: ShippedPlatform) => `defender-mssp-arcsight-${version}-${platform}`;
+  return [
+    {
+      name: `TA_defender_mssp-${version}-linux_x86_64.tgz`,
+      needs: ["linux-x64"],
+      entries: (packages) => technologyAddon(["linux-x64"], packages),
+    },
+    {
+      name: `TA_defender_mssp-${version}-windows_x86_64.tgz`,
+      needs: ["win-x64"],
+      entries: (packages) => technologyAddon(["win-x64"], packages),
+    },
+    {
+      name: `TA_defender_mssp-${version}.tgz`,
+      needs: ["linux-x64", "win-x64"],
+      entries: (packages) => technologyAddon(["linux-x64", "win-x64"], packages),
+    },
+    { name: `SA_defender_mssp-${version}.tgz`, needs: [], entries: () => supportingAddon() },
+    {
+      name: `${kit("linux-x64")}.tar.gz`,
+      needs: ["linux-x64"],
+      entries: (packages) => arcsightKit("linux-x64", kit("linux-x64"), packages),
+    },
+    { name: `${kit("win-x64")}.zip`, needs: ["win-x64"], entries: (packages) => arcsightKit("win-x64", kit("win-x64"), packages) },
+  ];
+}
+
+/** The bytes of an archive, by its name's ending. */
+export async function archiveBytes(name: string, entries: readonly ArchiveEntry[]): Promise<Buffer> {
+  if (name.endsWith(".zip")) return writeZip(entries, ENTRY_SECONDS);
+  const packed = await promisify(gzip)(writeTar(entries, ENTRY_SECONDS), { level: 6 });
+  // The header names the system that packed; "Unix" everywhere keeps the bytes equal.
+  packed[9] = 3;
+  return packed;
+}
+
+function presentPlatforms(required: readonly string[]): ShippedPlatform[] {
+  const shipped = Object.keys(SPLUNK_PLATFORMS) as ShippedPlatform[];
+  const unknown = required.filter((name) => !shipped.some((platform) => platform === name));
+  if (unknown.length > 0) throw new ScriptProblem(`--require ${unknown.join(",")} is none of ${shipped.join(", ")}.`, 2);
+  const present = shipped.filter((platform) => existsSync(resolve(ROOT, binaryPath(platform))));
+  const missing = required.filter((name) => !present.some((platform) => platform === name));
+  if (missing.length > 0)
+    throw new ScriptProblem(
+      `${missing.map((name) => `dist/${name}`).join(", ")} holds no binary: npm run build:binaries -- --platform ${missing.join(" --platform ")}`,
+    );
+  for (const platform of present) {
+    const record = readBuildRecord(platform);
+    if (record?.inputs !== inputsHash(platform)) {
+      process.stderr.write(
+        `warning: ${binaryPath(platform)} was not made from these sources; npm run build:binaries -- --platform ${platform} makes it anew\n`,
+      );
+    }
+  }
+  return present;
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      require: { type: "string", default: "" },
+      only: { type: "string", multiple: true },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(HELP);
+    return;
+  }
+  const present = presentPlatforms(values.require.split(",").filter((name) => name !== ""));
+  const { packages } = await bundle("src/main/main.ts");
+  mkdirSync(resolve(ROOT, "dist"), { recursive: true });
+  await Promise.all(
+    archives(VERSION).map(async ({ name, needs, entries }) => {
+      if (values.only !== undefined && !values.only.some((part) => name.includes(part))) return;
+      const missing = needs.filter((platform) => !present.includes(platform));
+      if (missing.length > 0) {
+        process.stderr.write(`left out: ${name} (no binary in ${missing.map((platform) => `dist/${platform}`).join(", ")})\n`);
+        return;
+      }
+      const target = resolve(ROOT, "dist", name);
+      writeFileSync(`${target}.new`, await archiveBytes(name, entries(packages)));
+      renameSync(`${target}.new`, target);
+      process.stdout.write(`dist/${name}\n`);
+    }),
+  );
+  writeSums();
+}
+
+/** Over the archives of this version that lie in dist/, so that sums from an earlier call with --only stay true. */
+function writeSums(): void {
+  const known = new Set(archives(VERSION).map(({ name }) => name));
+  const files = readdirSync(resolve(ROOT, "dist")).filter((name) => known.has(name));
+  writeFileSync(resolve(ROOT, "dist/SHA256SUMS"), sums(files.map((name) => [name, readFileSync(resolve(ROOT, "dist", name))])));
+}
+
+if (import.meta.main) await runScript(main);
