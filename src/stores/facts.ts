@@ -1,6 +1,6 @@
 import type { Log } from "../model/kit.ts";
 import { newerFormat } from "./damage.ts";
-import { readIfThere, replaceFile, type DiskKit } from "./disk.ts";
+import { type DiskKit, readIfThere, replaceFile } from "./disk.ts";
 
 const VERSION = 1;
 

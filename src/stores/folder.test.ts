@@ -1,11 +1,12 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
+import { crc32 } from "node:zlib";
 import { describe, expect, test } from "@jest/globals";
 import { isFailure } from "../model/failure.ts";
 import type { Mark, StateFolder, StreamStore } from "../model/state.ts";
 import type { TenantId } from "../model/tenant.ts";
 import type { Disk } from "./disk.ts";
-import { openStateFolder, type OpenStateFolderOptions } from "./folder.ts";
+import { type OpenStateFolderOptions, openStateFolder } from "./folder.ts";
 import { CONTOSO, diskThatFails, entries, LogBook, newFolder, SteppedClock } from "./stores.test-kit.ts";
 
 const key = { stanza: "Contoso", tenantId: CONTOSO, stream: "alerts" } as const;
@@ -34,6 +35,14 @@ async function open(dir: string, options: Partial<OpenStateFolderOptions> & { di
 
 /** Ends a holder as a death does: nothing is recorded, only the lock goes. */
 const abandon = ({ folder }: Opened): Promise<void> => folder.release({ orderly: false });
+
+function newerHeader(): Buffer {
+  const head = Buffer.alloc(16);
+  head.write("dmsspLGR");
+  head.writeUInt32LE(2, 8);
+  head.writeUInt32LE(crc32(head.subarray(0, 12)), 12);
+  return head;
+}
 
 describe("what was saved is there after a restart", () => {
   test("mark and ledger", async () => {
@@ -72,19 +81,19 @@ describe("what was saved is there after a restart", () => {
     const dir = newFolder();
     const first = await open(dir);
     first.store.append(entries(0, 10));
-    const compacted = first.store.compact(entries(5, 10));
-    first.store.append(entries(10, 12));
+    const one = first.store.compact(entries(5, 10));
+    first.store.append(entries(10, 11));
+    const two = first.store.compact(entries(6, 11));
+    await Promise.resolve();
+    await new Promise((resolve) => setImmediate(resolve));
+    first.store.append(entries(11, 12));
     await first.store.flush();
-    await compacted;
+    await Promise.all([one, two]);
     first.store.append(entries(12, 13));
-    const again = first.store.compact(entries(8, 13));
-    const third = first.store.compact(entries(9, 13));
-    await Promise.all([again, third]);
-    first.store.append(entries(13, 14));
     await abandon(first);
 
     const second = await open(dir);
-    expect(second.store.takeEntries()).toEqual(entries(9, 14));
+    expect(second.store.takeEntries()).toEqual(entries(6, 13));
     await abandon(second);
   });
 
@@ -104,19 +113,19 @@ describe("what was saved is there after a restart", () => {
   });
 });
 
-describe("damage costs repeats, never more, and is said once", () => {
-  async function prepared(): Promise<string> {
-    const dir = newFolder();
-    const first = await open(dir);
-    await first.store.saveMark(mark(1));
-    await first.store.saveMark(mark(2));
-    first.store.append(entries(0, 3));
-    first.store.append(entries(3, 5));
-    first.store.append(entries(5, 6));
-    await abandon(first);
-    return dir;
-  }
+async function prepared(): Promise<string> {
+  const dir = newFolder();
+  const first = await open(dir);
+  await first.store.saveMark(mark(1));
+  await first.store.saveMark(mark(2));
+  first.store.append(entries(0, 3));
+  first.store.append(entries(3, 5));
+  first.store.append(entries(5, 6));
+  await abandon(first);
+  return dir;
+}
 
+describe("damage costs repeats, never more, and is said once", () => {
   test("a damaged mark gives way to the previous one", async () => {
     const dir = await prepared();
     fs.writeFileSync(join(files(dir), "alerts.mark.json"), '{"version":1,"crc32":1,"mark":{"start":"7"}}');
@@ -195,20 +204,13 @@ describe("damage costs repeats, never more, and is said once", () => {
     await abandon(third);
   });
 
-  test.each([
+  test.each<[string, string | Buffer]>([
     ["alerts.mark.json", '{"version":2,"mark":{}}'],
-    ["alerts.ledger", "header"],
+    ["alerts.ledger", newerHeader()],
   ])("a %s of a newer release is refused and left as it is", async (name, content) => {
     const dir = await prepared();
     const path = join(files(dir), name);
-    if (content === "header") {
-      const { crc32 } = await import("node:zlib");
-      const head = Buffer.alloc(16);
-      head.write("dmsspLGR");
-      head.writeUInt32LE(2, 8);
-      head.writeUInt32LE(crc32(head.subarray(0, 12)), 12);
-      fs.writeFileSync(path, head);
-    } else fs.writeFileSync(path, content);
+    fs.writeFileSync(path, content);
     const before = fs.readFileSync(path);
     await expect(open(dir)).rejects.toMatchObject({ code: "state-damaged", actor: "operator", say: expect.stringContaining("format 2") });
     expect(fs.readFileSync(path)).toEqual(before);
@@ -225,36 +227,36 @@ describe("damage costs repeats, never more, and is said once", () => {
   });
 });
 
-describe("what was acknowledged survives", () => {
-  /** A life with every kind of write; tells what was acknowledged. */
-  async function live(disk: Disk, dir: string): Promise<{ marks: number[]; appended: number; failures: unknown[] }> {
-    const done = { marks: [0], appended: 0, failures: [] as unknown[] };
-    const attempt = async (work: () => Promise<void> | void): Promise<boolean> => {
-      try {
-        await work();
-        return true;
-      } catch (error) {
-        done.failures.push(error);
-        return false;
-      }
-    };
-    let opened: Opened | undefined;
-    if (!(await attempt(async () => void (opened = await open(dir, { disk })))) || !opened) return done;
-    const { store, folder } = opened;
-    for (let n = 1; n <= 4; n += 1) {
-      if (await attempt(() => store.append(entries(done.appended, done.appended + 2)))) done.appended += 2;
-      await attempt(() => store.flush());
-      if (n === 3) {
-        await attempt(() => store.compact(entries(0, done.appended)));
-        if (await attempt(() => store.append(entries(done.appended, done.appended + 1)))) done.appended += 1;
-      }
-      if (await attempt(() => store.saveMark(mark(n)))) done.marks = [n];
-      else done.marks.push(n);
+/** A life with every kind of write; tells what was acknowledged. */
+async function live(disk: Disk, dir: string): Promise<{ marks: number[]; appended: number; failures: unknown[] }> {
+  const done = { marks: [0], appended: 0, failures: [] as unknown[] };
+  const attempt = async (work: () => Promise<void> | void): Promise<boolean> => {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      done.failures.push(error);
+      return false;
     }
-    await attempt(() => folder.release({ orderly: true }));
-    return done;
+  };
+  const opened = await open(dir, { disk }).catch((error: unknown) => void done.failures.push(error));
+  if (!opened) return done;
+  const { store, folder } = opened;
+  for (let n = 1; n <= 4; n += 1) {
+    if (await attempt(() => store.append(entries(done.appended, done.appended + 2)))) done.appended += 2;
+    await attempt(() => store.flush());
+    if (n === 3) {
+      await attempt(() => store.compact(entries(0, done.appended)));
+      if (await attempt(() => store.append(entries(done.appended, done.appended + 1)))) done.appended += 1;
+    }
+    if (await attempt(() => store.saveMark(mark(n)))) done.marks = [n];
+    else done.marks.push(n);
   }
+  await attempt(() => folder.release({ orderly: true }));
+  return done;
+}
 
+describe("what was acknowledged survives", () => {
   test.each(["dies", "ENOSPC", "EROFS"] as const)("when the disk %s at any call", async (how) => {
     const calls = (() => {
       const counting = diskThatFails(Number.POSITIVE_INFINITY, "dies");
@@ -269,7 +271,8 @@ describe("what was acknowledged survives", () => {
       expect(found.slice(0, done.appended).map((item) => item.updated)).toEqual(entries(0, done.appended).map((item) => item.updated));
       expect(done.marks).toContain(second.store.mark === undefined ? 0 : Number(second.store.mark.start));
       for (const failure of done.failures) expect(isFailure(failure) ? failure.code : failure).toMatch(/^state-un(writ|read)able$/);
-      if (how !== "dies") expect(done.failures.length).toBeLessThanOrEqual(2);
+      // One failing call spoils what it belongs to; everything after it works again.
+      expect(done.failures.length).toBeLessThanOrEqual(how === "dies" ? Number.POSITIVE_INFINITY : 2);
       await abandon(second);
     }
   });
@@ -289,18 +292,19 @@ describe("what was acknowledged survives", () => {
   });
 });
 
-describe("a renamed stanza adopts its state", () => {
-  const configured = (...stanzas: string[]): OpenStateFolderOptions["configured"] => stanzas.map((stanza) => ({ stanza, tenantId: CONTOSO.toUpperCase() }));
+const configured = (...stanzas: string[]): OpenStateFolderOptions["configured"] =>
+  stanzas.map((stanza) => ({ stanza, tenantId: CONTOSO.toUpperCase() }));
 
-  async function left(dir: string, ...stanzas: string[]): Promise<void> {
-    for (const [i, stanza] of stanzas.entries()) {
-      const first = await open(dir, { key: { ...key, stanza: stanza as "Contoso" } });
-      first.store.append(entries(0, i + 1));
-      await abandon(first);
-      fs.utimesSync(join(dir, "tenants", CONTOSO, stanza, "alerts.ledger"), 1_000 + i, 1_000 + i);
-    }
+async function left(dir: string, ...stanzas: string[]): Promise<void> {
+  for (const [i, stanza] of stanzas.entries()) {
+    const first = await open(dir, { key: { ...key, stanza: stanza as "Contoso" } });
+    first.store.append(entries(0, i + 1));
+    await abandon(first);
+    fs.utimesSync(join(dir, "tenants", CONTOSO, stanza, "alerts.ledger"), 1_000 + i, 1_000 + i);
   }
+}
 
+describe("a renamed stanza adopts its state", () => {
   test.each<[string, readonly string[], ReturnType<typeof configured>, number]>([
     ["takes what nobody is configured for", ["old"], configured("Contoso"), 1],
     ["leaves what another stanza still uses", ["old"], configured("Contoso", "old"), 0],

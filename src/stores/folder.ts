@@ -3,10 +3,10 @@ import type { Clock, Log } from "../model/kit.ts";
 import type { StateFolder, StateKey, StreamStore } from "../model/state.ts";
 import type { TenantId } from "../model/tenant.ts";
 import { Breath } from "./breath.ts";
-import { errnoOf, makeFolder, realDisk, renameOver, stateUnreadable, stateUnwritable, type Disk, type DiskKit } from "./disk.ts";
+import { type Disk, type DiskKit, errnoOf, makeFolder, realDisk, renameOver, stateUnreadable, stateUnwritable } from "./disk.ts";
 import { Facts } from "./facts.ts";
 import { Handles } from "./handles.ts";
-import { takeLock, type HeldLock, type LockPatience } from "./lock.ts";
+import { type HeldLock, type LockPatience, takeLock } from "./lock.ts";
 import { folderNameOf } from "./names.ts";
 import { OrderlyStop } from "./orderly-stop.ts";
 import { openStreamStore } from "./stream-store.ts";
@@ -70,7 +70,8 @@ class FileStateFolder implements StateFolder {
     this.#kit = kit;
     this.#log = log;
     this.#lock = lock;
-    this.#configured = options.configured && new Set(options.configured.map(({ stanza, tenantId }) => stanzaPath(tenantId.toLowerCase(), stanza)));
+    this.#configured =
+      options.configured && new Set(options.configured.map(({ stanza, tenantId }) => stanzaPath(tenantId.toLowerCase(), stanza)));
     this.#facts = Facts.open(kit, log, join(dir, "facts.json"));
     this.#orderlyStop = OrderlyStop.open(kit, log, join(dir, "orderly-stop"));
     this.#handles = new Handles(kit.disk);
@@ -112,7 +113,7 @@ class FileStateFolder implements StateFolder {
     if (this.#released) return;
     this.#released = true;
     try {
-      for (const store of [...this.#open.values()]) await store.close();
+      for (const store of this.#open.values()) await store.close();
       if (orderly) await this.#orderlyStop.write(this.#unsettledStreams());
     } finally {
       this.#handles.dropAll();
@@ -157,7 +158,11 @@ class FileStateFolder implements StateFolder {
       throw stateUnwritable(own, error);
     }
     this.#orderlyStop.renamed(`${tenantId}/${newest.name}`, stanzaFolder);
-    this.#log.info("a stanza took over the state that its tenant left under another name", { tenant_id: tenantId, from: newest.name, to: stanzaFolder.slice(tenantId.length + 1) });
+    this.#log.info("a stanza took over the state that its tenant left under another name", {
+      tenant_id: tenantId,
+      from: newest.name,
+      to: stanzaFolder.slice(tenantId.length + 1),
+    });
   }
 }
 

@@ -1,4 +1,4 @@
-import { openForAppend, type Disk } from "./disk.ts";
+import { type Disk, openForAppend } from "./disk.ts";
 
 interface Handle {
   readonly fd: number;
@@ -47,7 +47,7 @@ export class Handles {
   }
 
   dropAll(): void {
-    for (const path of [...this.#open.keys()]) this.drop(path);
+    for (const path of this.#open.keys()) this.drop(path);
   }
 
   get openCount(): number {

@@ -4,6 +4,7 @@ import type { LedgerEntry } from "../model/state.ts";
 import type { Breath } from "./breath.ts";
 import { newerFormat } from "./damage.ts";
 import {
+  type DiskKit,
   errnoOf,
   makeFolder,
   openForAppend,
@@ -15,7 +16,6 @@ import {
   syncFile,
   syncFileContent,
   writeWhole,
-  type DiskKit,
 } from "./disk.ts";
 import type { Handles } from "./handles.ts";
 import { blockEnd, decodeBlock, decodeHeader, encodeBlocks, encodeHeader, HEADER_BYTES, LEDGER_VERSION } from "./ledger-format.ts";
@@ -48,8 +48,8 @@ export class LedgerFile {
   #length: number;
   /** The last compaction asked for, until it is done. */
   #compacting: Promise<void> | undefined;
-  /** What was appended since the running compaction began; undefined when none runs. */
-  #carriedOver: LedgerEntry[] | undefined;
+  /** For each compaction asked for and not done, what was appended since it was asked for. */
+  readonly #carrying = new Set<LedgerEntry[]>();
 
   private constructor(path: string, parts: LedgerParts, length: number) {
     this.#path = path;
@@ -73,11 +73,17 @@ export class LedgerFile {
     const loaded = await decodeJournal(bytes, parts.breath);
     const file = new LedgerFile(path, parts, loaded.goodBytes);
     if (loaded.tornBytes > 0) {
-      parts.log.warn("a ledger's torn tail was cut away; what it held may be sent again with equal keys", { path, bytes: loaded.tornBytes });
+      parts.log.warn("a ledger's torn tail was cut away; what it held may be sent again with equal keys", {
+        path,
+        bytes: loaded.tornBytes,
+      });
       file.#cutTail();
     }
     if (loaded.damagedBlocks > 0) {
-      parts.log.warn("a ledger holds damaged blocks; what they held may be sent again with equal keys", { path, blocks: loaded.damagedBlocks });
+      parts.log.warn("a ledger holds damaged blocks; what they held may be sent again with equal keys", {
+        path,
+        blocks: loaded.damagedBlocks,
+      });
       await file.compact(loaded.entries);
     }
     return { file, entries: loaded.entries };
@@ -85,7 +91,12 @@ export class LedgerFile {
 
   append(entries: readonly LedgerEntry[]): void {
     if (entries.length === 0) return;
-    for (const entry of this.#carriedOver === undefined ? [] : entries) this.#carriedOver?.push(entry);
+    for (const carried of this.#carrying) for (const entry of entries) carried.push(entry);
+    this.#put(entries);
+  }
+
+  #put(entries: readonly LedgerEntry[]): void {
+    if (entries.length === 0) return;
     const { disk } = this.#parts.kit;
     try {
       if (this.#length === 0) makeFolder(disk, dirname(this.#path));
@@ -120,10 +131,13 @@ export class LedgerFile {
   /** `entries` is taken over several turns of the loop; what is appended meanwhile is carried over. */
   compact(entries: Iterable<LedgerEntry>): Promise<void> {
     const before = this.#compacting ?? Promise.resolve();
+    const carried: LedgerEntry[] = [];
+    this.#carrying.add(carried);
     const running: Promise<void> = before
       .catch(() => undefined)
-      .then(() => this.#rewrite(entries))
+      .then(() => this.#rewrite(entries, carried))
       .finally(() => {
+        this.#carrying.delete(carried);
         if (this.#compacting === running) this.#compacting = undefined;
       });
     this.#compacting = running;
@@ -135,32 +149,28 @@ export class LedgerFile {
     this.#parts.handles.drop(this.#path);
   }
 
-  async #rewrite(entries: Iterable<LedgerEntry>): Promise<void> {
+  async #rewrite(entries: Iterable<LedgerEntry>, carried: LedgerEntry[]): Promise<void> {
     const { kit, handles } = this.#parts;
     const aside = `${this.#path}.new`;
-    const carriedOver: LedgerEntry[] = [];
-    this.#carriedOver = carriedOver;
     try {
       makeFolder(kit.disk, dirname(this.#path));
       removeIfThere(kit.disk, aside);
-      const length = await this.#writeAside(aside, entries, carriedOver);
+      const length = await this.#writeAside(aside, entries, carried);
       // On Windows the rename may have to wait; what is appended until it is done goes to both files.
-      const carriedUpTo = carriedOver.length;
+      const inBoth = carried.length;
       handles.drop(this.#path);
       await renameOver(kit, aside, this.#path);
       handles.drop(this.#path);
       this.#length = length;
-      this.#carriedOver = undefined;
-      this.append(carriedOver.slice(carriedUpTo));
+      this.#carrying.delete(carried);
+      this.#put(carried.slice(inBoth));
     } catch (error) {
       throw stateUnwritable(this.#path, error);
-    } finally {
-      this.#carriedOver = undefined;
     }
   }
 
   /** Header, entries, flush, then what was appended meanwhile; returns the length. Nothing runs between its last write and the caller's next line. */
-  async #writeAside(aside: string, entries: Iterable<LedgerEntry>, carriedOver: readonly LedgerEntry[]): Promise<number> {
+  async #writeAside(aside: string, entries: Iterable<LedgerEntry>, carried: readonly LedgerEntry[]): Promise<number> {
     const { disk } = this.#parts.kit;
     const fd = openForAppend(disk, aside);
     let length = 0;
@@ -180,7 +190,7 @@ export class LedgerFile {
       }
       put(encodeBlocks(chunk));
       await syncFile(disk, fd);
-      put(encodeBlocks(carriedOver));
+      put(encodeBlocks(carried));
       return length;
     } finally {
       disk.closeSync(fd);
@@ -239,7 +249,11 @@ async function decodeJournal(bytes: Buffer, breath: Breath): Promise<Loaded> {
 }
 
 async function setAside(path: string, byteLength: number, { kit, log }: LedgerParts): Promise<void> {
-  log.error("a ledger is not readable and was set aside; what it held may be sent again with equal keys", { path, aside: `${path}.damaged`, bytes: byteLength });
+  log.error("a ledger is not readable and was set aside; what it held may be sent again with equal keys", {
+    path,
+    aside: `${path}.damaged`,
+    bytes: byteLength,
+  });
   try {
     await renameOver(kit, path, `${path}.damaged`);
   } catch (error) {

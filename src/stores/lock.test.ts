@@ -1,9 +1,9 @@
-import { spawn, type ChildProcess } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
-import { lockAddressOf, takeLock, type LockKit } from "./lock.ts";
+import { type LockKit, lockAddressOf, takeLock } from "./lock.ts";
 import { LogBook, newFolder, SteppedClock } from "./stores.test-kit.ts";
 
 function kit(clock = new SteppedClock()): LockKit & { readonly log: LogBook; readonly clock: SteppedClock } {
@@ -22,7 +22,7 @@ async function holder(dir: string): Promise<ChildProcess> {
     setInterval(() => {}, 60_000);
   `;
   const child = spawn(process.execPath, ["--input-type=module", "--no-warnings", "-e", program], { stdio: ["ignore", "pipe", "inherit"] });
-  await once(child.stdout!, "data");
+  await once(child.stdout, "data");
   return child;
 }
 
@@ -32,7 +32,10 @@ describe("one process holds the state folder", () => {
     const first = await takeLock(dir, kit(), "10s");
     const second = kit();
 
-    await expect(takeLock(dir, second, "10s")).rejects.toMatchObject({ code: "state-locked", say: expect.stringContaining(`process ${process.pid}`) });
+    await expect(takeLock(dir, second, "10s")).rejects.toMatchObject({
+      code: "state-locked",
+      say: expect.stringContaining(`process ${process.pid}`),
+    });
 
     expect(second.clock.now - new SteppedClock().now).toBe(10_000);
     expect(second.log.lines).toEqual([]);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Failure } from "../model/failure.ts";
 import type { Clock, Log } from "../model/kit.ts";
-import { errnoOf, removeIfThere, type Disk } from "./disk.ts";
+import { type Disk, errnoOf, removeIfThere } from "./disk.ts";
 
 /** `for-ever`: another run takes over when the holder ends. `10s`: a command gives up. */
 export type LockPatience = "for-ever" | "10s";

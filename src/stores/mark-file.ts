@@ -3,7 +3,7 @@ import { crc32 } from "node:zlib";
 import type { Log } from "../model/kit.ts";
 import type { Mark } from "../model/state.ts";
 import { newerFormat } from "./damage.ts";
-import { makeFolder, readIfThere, renameOver, stateUnwritable, writeAside, type DiskKit } from "./disk.ts";
+import { type DiskKit, makeFolder, readIfThere, renameOver, stateUnwritable, writeAside } from "./disk.ts";
 
 const VERSION = 1;
 
@@ -82,7 +82,10 @@ export function loadMark(kit: DiskKit, log: Log, path: string): Mark | undefined
     return previous.mark;
   }
   if (current.kind === "damaged" || previous.kind === "damaged") {
-    log.error("a saved mark and its previous one are damaged; this stream begins again at its start, what the ledger knows is not sent again", { path });
+    log.error(
+      "a saved mark and its previous one are damaged; this stream begins again at its start, what the ledger knows is not sent again",
+      { path },
+    );
   }
   return undefined;
 }

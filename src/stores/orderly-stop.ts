@@ -1,6 +1,6 @@
 import type { Log } from "../model/kit.ts";
 import { newerFormat } from "./damage.ts";
-import { readIfThere, removeIfThere, replaceFile, type DiskKit } from "./disk.ts";
+import { type DiskKit, readIfThere, removeIfThere, replaceFile } from "./disk.ts";
 
 const VERSION = 1;
 
@@ -13,9 +13,9 @@ export class OrderlyStop {
   readonly #path: string;
   #there: boolean;
   /** Undefined: every stream with a journal. */
-  readonly #unsettled: Set<string> | undefined;
+  #unsettled: ReadonlySet<string> | undefined;
 
-  private constructor(kit: DiskKit, path: string, there: boolean, unsettled: Set<string> | undefined) {
+  private constructor(kit: DiskKit, path: string, there: boolean, unsettled: ReadonlySet<string> | undefined) {
     this.#kit = kit;
     this.#path = path;
     this.#there = there;
@@ -45,11 +45,9 @@ export class OrderlyStop {
 
   /** A stanza's folder has another name now: what is known of its streams goes with it. */
   renamed(from: string, to: string): void {
-    for (const stream of [...(this.#unsettled ?? [])]) {
-      if (!stream.startsWith(`${from}/`)) continue;
-      this.#unsettled?.delete(stream);
-      this.#unsettled?.add(to + stream.slice(from.length));
-    }
+    if (this.#unsettled === undefined) return;
+    const now = Array.from(this.#unsettled, (stream) => (stream.startsWith(`${from}/`) ? to + stream.slice(from.length) : stream));
+    this.#unsettled = new Set(now);
   }
 
   /** Throws Failure `state-unwritable`: as long as the record cannot be taken away nothing may be written. */

@@ -1,8 +1,8 @@
 import * as fs from "node:fs";
-import { inspect } from "node:util";
 import { join } from "node:path";
+import { inspect } from "node:util";
 import { describe, expect, test } from "@jest/globals";
-import { sealed, type Sealed } from "../model/sealed.ts";
+import { type Sealed, sealed } from "../model/sealed.ts";
 import type { Disk } from "./disk.ts";
 import { credentialEntryName, FileTokenVault, SecretFiles } from "./secrets.ts";
 import { CONTOSO, diskKit, diskThatFails, LogBook, newFolder } from "./stores.test-kit.ts";
@@ -42,7 +42,10 @@ describe("a rotated refresh token is safe before it is used", () => {
       await vault(dir).store(sealed("before"), { refused: false });
       const stored = await vault(dir, { disk: diskThatFails(at, "dies") })
         .store(sealed(ROTATED), { refused: false })
-        .then(() => true, () => false);
+        .then(
+          () => true,
+          () => false,
+        );
       const found = await read(vault(dir));
       expect(stored ? [ROTATED] : ["before", ROTATED]).toContain(found);
     }
@@ -71,7 +74,11 @@ describe("which token counts", () => {
   });
 
   test("none is a sign-in to be done, with the command", async () => {
-    await expect(vault(newFolder()).current()).rejects.toMatchObject({ code: "not-signed-in", area: "sign-in", nextStep: expect.stringContaining("token acquire") });
+    await expect(vault(newFolder()).current()).rejects.toMatchObject({
+      code: "not-signed-in",
+      area: "sign-in",
+      nextStep: expect.stringContaining("token acquire"),
+    });
   });
 
   test("the times of typing and of the last rotation are kept", async () => {
@@ -92,22 +99,29 @@ describe("a stored secret goes nowhere but where it was typed for", () => {
   test("a changed endpoint gets no token and is named", async () => {
     const dir = newFolder();
     await vault(dir).store(sealed(ROTATED), { refused: false });
-    const failure: unknown = await vault(dir, { seal: OTHER }).current().catch((error: unknown) => error);
+    const failure: unknown = await vault(dir, { seal: OTHER })
+      .current()
+      .catch((error: unknown) => error);
     expect(failure).toMatchObject({ code: "endpoint-changed", area: "sign-in", say: expect.stringContaining("proxy") });
     expect(inspect(failure, { depth: 9 })).not.toContain(ROTATED.slice(0, 16));
   });
 
-  test.each(["{", '{"version":1}', '{"version":1,"seal":"x","notes":{},"values":{"refresh_token":5}}', `{"version":1,"refresh_token":"${ROTATED}`, "null"])(
-    "a damaged file %j is said without its content",
-    async (content) => {
-      const dir = newFolder();
-      await vault(dir).store(sealed(ROTATED), { refused: false });
-      fs.writeFileSync(join(dir, "secrets", `${CONTOSO}.+contoso.token.json`), content);
-      const failure: unknown = await vault(dir).current().catch((error: unknown) => error);
-      expect(failure).toMatchObject({ code: "state-damaged", area: "sign-in" });
-      expect(inspect(failure, { depth: 9 })).not.toContain(ROTATED.slice(0, 16));
-    },
-  );
+  test.each([
+    "{",
+    '{"version":1}',
+    '{"version":1,"seal":"x","notes":{},"values":{"refresh_token":5}}',
+    `{"version":1,"refresh_token":"${ROTATED}`,
+    "null",
+  ])("a damaged file %j is said without its content", async (content) => {
+    const dir = newFolder();
+    await vault(dir).store(sealed(ROTATED), { refused: false });
+    fs.writeFileSync(join(dir, "secrets", `${CONTOSO}.+contoso.token.json`), content);
+    const failure: unknown = await vault(dir)
+      .current()
+      .catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code: "state-damaged", area: "sign-in" });
+    expect(inspect(failure, { depth: 9 })).not.toContain(ROTATED.slice(0, 16));
+  });
 
   test("credentials and tokens never share a file", () => {
     const files = new SecretFiles("/x", { kit: diskKit(), log: new LogBook() });

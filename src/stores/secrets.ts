@@ -1,12 +1,12 @@
-import { join } from "node:path";
 import { createHash } from "node:crypto";
+import { join } from "node:path";
 import { Failure } from "../model/failure.ts";
 import type { Log, RefreshTokenVault } from "../model/kit.ts";
 import { sealDifferences } from "../model/seal.ts";
-import { sealed, type Sealed } from "../model/sealed.ts";
+import { type Sealed, sealed } from "../model/sealed.ts";
 import type { TenantId } from "../model/tenant.ts";
 import { newerFormat } from "./damage.ts";
-import { makeFolder, readIfThere, removeIfThere, replaceFile, stateUnwritable, type DiskKit } from "./disk.ts";
+import { type DiskKit, makeFolder, readIfThere, removeIfThere, replaceFile, stateUnwritable } from "./disk.ts";
 import { folderNameOf } from "./names.ts";
 
 const VERSION = 1;

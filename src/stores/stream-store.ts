@@ -1,4 +1,4 @@
-import type { Mark, LedgerEntry, StateKey, StreamStore } from "../model/state.ts";
+import type { LedgerEntry, Mark, StateKey, StreamStore } from "../model/state.ts";
 import { LedgerFile, type LedgerParts } from "./ledger-file.ts";
 import { loadMark, saveMark } from "./mark-file.ts";
 
