@@ -67,6 +67,10 @@ export function entries(from: number, to: number): LedgerEntry[] {
   return Array.from({ length: to - from }, (_, i) => entry(from + i));
 }
 
+function errnoError(errno: string): Error {
+  return Object.assign(new Error(errno), { code: errno });
+}
+
 const MUTATING = ["writeSync", "renameSync", "unlinkSync", "ftruncateSync", "openSync", "mkdirSync", "fsync", "fdatasync"] as const;
 
 /**
@@ -76,10 +80,10 @@ const MUTATING = ["writeSync", "renameSync", "unlinkSync", "ftruncateSync", "ope
 export function diskThatFails(at: number, how: "dies" | "ENOSPC" | "EROFS"): Disk & { readonly calls: () => number } {
   let calls = 0;
   let dead = false;
-  const fail = (errno: string): Error => Object.assign(new Error(errno), { code: errno });
   const disk: Record<string, unknown> = { ...fs, calls: () => calls };
+  const whole: Disk = fs;
   for (const name of MUTATING) {
-    const real = fs[name] as (...args: unknown[]) => unknown;
+    const real = whole[name] as (...args: unknown[]) => unknown;
     disk[name] = (...args: unknown[]): unknown => {
       calls += 1;
       const hit = dead || calls === at;
@@ -89,7 +93,7 @@ export function diskThatFails(at: number, how: "dies" | "ENOSPC" | "EROFS"): Dis
         fs.writeSync(fd, bytes, offset, Math.floor(length / 2));
       }
       if (how === "dies") dead = true;
-      const error = fail(how === "dies" ? "EIO" : how);
+      const error = errnoError(how === "dies" ? "EIO" : how);
       const last = args.at(-1);
       if (typeof last !== "function") throw error;
       (last as (error: Error) => void)(error);
