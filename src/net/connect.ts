@@ -1,8 +1,8 @@
+import { X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { TLSSocket, createSecureContext, getCACertificates } from "node:tls";
-import type { SecureContext } from "node:tls";
-import type { X509Certificate } from "node:crypto";
+import type { PeerCertificate, SecureContext } from "node:tls";
 import type { Pool, buildConnector } from "undici";
 import { Failure } from "../model/failure.ts";
 import { sealed } from "../model/sealed.ts";
@@ -24,9 +24,12 @@ export async function trustFrom(caFile: string | undefined, how: "added" | "alon
   } catch (cause) {
     throw badCaFile(caFile, "cannot be read", cause);
   }
-  if (!pem.includes("-----BEGIN CERTIFICATE-----")) throw badCaFile(caFile, "holds no PEM certificate");
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
+  if (blocks.length === 0) throw badCaFile(caFile, "holds no PEM certificate");
   try {
-    return createSecureContext({ ca: how === "alone" ? pem : [...getCACertificates("default"), pem] });
+    // Read one by one, because OpenSSL leaves out in silence what it cannot read.
+    for (const block of blocks) new X509Certificate(block);
+    return createSecureContext({ ca: how === "alone" ? blocks : [...getCACertificates("default"), ...blocks] });
   } catch (cause) {
     throw badCaFile(caFile, "holds a damaged certificate", cause);
   }
@@ -60,7 +63,7 @@ export function witnessingConnector(undici: Undici, options: ConnectorOptions): 
     ...(options.checkName ? {} : { checkServerIdentity: () => undefined }),
   }) as (to: buildConnector.Options, done: buildConnector.Callback) => Socket;
   return (to, done) => {
-    let certificate: X509Certificate | undefined;
+    let certificate: PeerCertificate | undefined;
     const socket = base(to, (error, connected) => {
       if (error) done(new ConnectTrouble(error, { certificate }), null);
       else done(null, connected as Socket);
@@ -68,7 +71,7 @@ export function witnessingConnector(undici: Undici, options: ConnectorOptions): 
     // "secure" comes before the runtime decides on trust and drops the connection; afterwards the certificate is out of reach.
     if (socket instanceof TLSSocket) {
       socket.prependOnceListener("secure", () => {
-        certificate = socket.getPeerX509Certificate();
+        certificate = socket.getPeerCertificate();
       });
     }
     return socket;

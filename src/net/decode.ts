@@ -20,9 +20,11 @@ const STREAMS = {
 const WHOLE = { gzip: promisify(gunzip), deflate: promisify(inflate), br: promisify(brotliDecompress) } as const;
 
 /** The body as sent, decoded by its Content-Encoding. Throws Failure `bad-answer` for a coding we do not know. */
-export function decodedBody(body: Readable, headers: Readonly<Record<string, string>>, host: string): AsyncIterable<Uint8Array> {
+export function decodedBody(body: Readable, answer: { readonly status: number; readonly headers: Readonly<Record<string, string>> }, host: string): AsyncIterable<Uint8Array> {
+  const { headers } = answer;
   const coding = (headers["content-encoding"] ?? "identity").trim().toLowerCase();
-  if (coding === "identity" || coding === "") return body;
+  const bodyless = answer.status === 204 || answer.status === 304 || headers["content-length"] === "0";
+  if (coding === "identity" || coding === "" || bodyless) return body;
   const known = coding === "x-gzip" ? "gzip" : coding;
   if (known !== "gzip" && known !== "deflate" && known !== "br") {
     body.on("error", () => {}).destroy();
@@ -42,7 +44,6 @@ export function decodedBody(body: Readable, headers: Readonly<Record<string, str
 async function* small(body: Readable, coding: keyof typeof WHOLE): AsyncGenerator<Uint8Array> {
   const pieces: Uint8Array[] = [];
   for await (const piece of body as AsyncIterable<Uint8Array>) pieces.push(piece);
-  if (pieces.length === 0) return;
   const sent = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
   yield await WHOLE[coding](sent, { maxOutputLength: SMALL_DECODED_BYTES });
 }

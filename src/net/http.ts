@@ -98,7 +98,7 @@ function answerFrom(
   host: string,
   stopped: () => boolean,
 ): HttpAnswer {
-  const body = inOurWords(() => decodedBody(raw, headers, host), host, stopped);
+  const body = inOurWords(() => decodedBody(raw, { status, headers }, host), host, stopped);
   return {
     status,
     headers,

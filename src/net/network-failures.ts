@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import type { PeerCertificate } from "node:tls";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { Actor, Retry } from "../model/failure.ts";
 
@@ -7,11 +7,11 @@ export class ConnectTrouble extends Error {
   readonly code = "CONNECT_TROUBLE";
   readonly inner: unknown;
   /** The server's certificate as presented, trusted or not. */
-  readonly certificate: X509Certificate | undefined;
+  readonly certificate: PeerCertificate | undefined;
   /** Set when the trouble was between us and the proxy. */
   readonly proxy: { readonly host: string; readonly status?: number } | undefined;
 
-  constructor(inner: unknown, seen: { readonly certificate?: X509Certificate | undefined; readonly proxy?: { readonly host: string; readonly status?: number } } = {}) {
+  constructor(inner: unknown, seen: { readonly certificate?: PeerCertificate | undefined; readonly proxy?: { readonly host: string; readonly status?: number } } = {}) {
     super("could not connect", { cause: inner });
     this.inner = inner;
     this.certificate = seen.certificate;
@@ -129,15 +129,23 @@ function codeOf(error: unknown): string {
   if (typeof error !== "object" || error === null) return "";
   const code = (error as { code?: unknown }).code;
   if (typeof code === "string") return code;
+  // undici's parser leaves `code` undefined for some kinds of nonsense.
+  if ((error as { name?: unknown }).name === "HTTPParserError") return "HPE_OTHER";
   const errors = (error as { errors?: unknown }).errors;
   if (Array.isArray(errors) && errors.length > 0) return codeOf(errors[0]);
   return codeOf((error as { cause?: unknown }).cause);
 }
 
 /** `CN=…, O=…` in one line; certificate names come over the wire, so control characters are dropped. */
-function nameInWords(name: string | undefined): string {
-  if (!name) return "an issuer that the server did not show";
-  return `"${name.split("\n").join(", ").replace(/[^\x20-\x7e\u00a0-\uffff]/g, "?").slice(0, 200)}"`;
+function issuerInWords(certificate: PeerCertificate | undefined): string {
+  const parts = Object.entries(certificate?.issuer ?? {}).map(([field, value]) => `${field}=${[value].flat().join("+")}`);
+  if (parts.length === 0) return "an issuer that the server did not show";
+  return `"${parts.join(", ").replace(/[^\x20-\x7e\u00a0-\uffff]/g, "?").slice(0, 200)}"`;
+}
+
+function instantInWords(text: string | undefined): string {
+  const ms = Date.parse(text ?? "");
+  return Number.isNaN(ms) ? "?" : new Date(ms).toISOString();
 }
 
 /**
@@ -170,9 +178,9 @@ export function networkFailure(error: unknown, host: string, stopped: boolean): 
   const certificate = trouble?.certificate;
   const say = row.say
     .replace("{to}", to)
-    .replace("{issuer}", nameInWords(certificate?.issuer))
-    .replace("{from}", certificate ? new Date(certificate.validFrom).toISOString() : "?")
-    .replace("{until}", certificate ? new Date(certificate.validTo).toISOString() : "?");
+    .replace("{issuer}", issuerInWords(certificate))
+    .replace("{from}", instantInWords(certificate?.valid_from))
+    .replace("{until}", instantInWords(certificate?.valid_to));
   return new Failure(row.failure, { actor: row.actor, retry, say, nextStep: row.nextStep, cause: inner });
 }
 

@@ -1,0 +1,451 @@
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import http from "node:http";
+import https from "node:https";
+import net from "node:net";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import tls from "node:tls";
+import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
+import { makeServerCertificate } from "../../test/harness/simulator/certificates.ts";
+import type { ServerCertificate } from "../../test/harness/simulator/certificates.ts";
+import { isFailure } from "../model/failure.ts";
+import type { Failure } from "../model/failure.ts";
+import type { Http, HttpRequest } from "../model/kit.ts";
+import { sealed } from "../model/sealed.ts";
+import type { Route } from "../model/stanza.ts";
+import { createHttp } from "./http.ts";
+
+const DAY_MS = 86_400_000;
+let folder: string;
+let certificate: ServerCertificate;
+let expired: ServerCertificate;
+let trusting: Route;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "net-"));
+  certificate = await makeServerCertificate(Date.now());
+  expired = await makeServerCertificate(Date.now() - 100 * DAY_MS);
+  writeFileSync(join(folder, "ca.pem"), certificate.caPem + expired.caPem);
+  trusting = { caFile: join(folder, "ca.pem") };
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const closers: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+function client(options: Parameters<typeof createHttp>[0] = {}): Http {
+  const made = createHttp(options);
+  closers.push(() => made.close());
+  return made;
+}
+
+async function listening<T extends net.Server>(server: T): Promise<number> {
+  const sockets = new Set<net.Socket>();
+  server.on("connection", (socket: net.Socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {}).on("close", () => sockets.delete(socket));
+  });
+  server.listen(0);
+  await once(server, "listening");
+  closers.push(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+/** A TLS server on loopback; returns its origin. */
+async function serve(answer: http.RequestListener, shown: ServerCertificate = certificate): Promise<string> {
+  const server = https.createServer({ key: shown.keyPem, cert: shown.certificatePem }, answer);
+  server.on("tlsClientError", () => {});
+  return `https://localhost:${await listening(server)}`;
+}
+
+const get = (url: string, route: Route = trusting, more: Partial<HttpRequest> = {}): HttpRequest => ({ method: "GET", url, headers: {}, route, ...more });
+
+async function failureOf(work: Promise<unknown>): Promise<Failure> {
+  const outcome = await work.then(
+    () => new Error("nothing failed"),
+    (error: unknown) => error,
+  );
+  if (!isFailure(outcome)) throw outcome;
+  return outcome;
+}
+
+const LARGE = JSON.stringify(Array.from({ length: 40_000 }, (_, n) => ({ id: `alert-${n}`, note: "ж…" })));
+
+describe("a body arrives as it was before it was packed", () => {
+  test.each<[string, string, (text: string) => Buffer, string | undefined]>([
+    ["plain", "small", (text: string) => Buffer.from(text), undefined],
+    ["gzip", "small", (text: string) => gzipSync(text), "gzip"],
+    ["gzip", "large", (text: string) => gzipSync(text), "gzip"],
+    ["x-gzip", "small", (text: string) => gzipSync(text), "x-gzip"],
+    ["deflate", "large", (text: string) => deflateSync(text), "deflate"],
+    ["deflate", "small", (text: string) => deflateSync(text), "deflate"],
+    ["br", "large", (text: string) => brotliCompressSync(text), "br"],
+    ["br", "small", (text: string) => brotliCompressSync(text), "br"],
+  ])("%s, %s, with a length and in pieces", async (_name, size, pack, coding) => {
+    const text = size === "small" ? '{"value":[]}' : LARGE;
+    const packed = pack(text);
+    const origin = await serve((request, response) => {
+      if (coding) response.setHeader("content-encoding", coding);
+      if (request.url === "/length") response.setHeader("content-length", packed.length);
+      response.end(packed);
+    });
+    const http = client();
+
+    for (const path of ["/length", "/pieces"]) {
+      const answer = await http.send(get(origin + path));
+      expect(await answer.text(10_000_000)).toBe(text);
+    }
+  });
+
+  test("an empty body of a packed answer is empty", async () => {
+    const origin = await serve((_, response) => response.writeHead(204, { "content-encoding": "gzip" }).end());
+    const answer = await client().send(get(origin));
+    expect(await answer.text(100)).toBe("");
+  });
+
+  test("a redirect is an answer, not an order", async () => {
+    const origin = await serve((_, response) => response.writeHead(302, { location: "https://elsewhere.example.test/" }).end());
+    const answer = await client().send(get(origin));
+    await answer.discard();
+    expect([answer.status, answer.headers["location"]]).toEqual([302, "https://elsewhere.example.test/"]);
+  });
+
+  test("a repeated header is one value", async () => {
+    const origin = await serve((_, response) => response.setHeader("warning", ["199 - a", "199 - b"]).end());
+    const answer = await client().send(get(origin));
+    await answer.discard();
+    expect(answer.headers["warning"]).toBe("199 - a, 199 - b");
+  });
+});
+
+describe("a broken body is a failure of its own kind", () => {
+  const bodyFailure = async (answer: http.RequestListener): Promise<Failure> => {
+    const origin = await serve(answer);
+    return failureOf(client().send(get(origin)).then((got) => got.text(100_000_000)));
+  };
+
+  test("shorter than its Content-Length", async () => {
+    const failure = await bodyFailure((_, response) => {
+      response.writeHead(200, { "content-length": 1000 });
+      response.write("x".repeat(900));
+      response.socket?.end();
+    });
+    expect(failure).toMatchObject({ code: "connection-reset", actor: "microsoft", retry: { when: "soon" } });
+  });
+
+  test("cut off in the middle of chunks", async () => {
+    const failure = await bodyFailure((_, response) => {
+      response.write("x".repeat(900));
+      setImmediate(() => response.destroy());
+    });
+    expect(failure.code).toBe("connection-reset");
+  });
+
+  test.each([
+    ["small", "{}"],
+    ["large", LARGE],
+  ])("gzip that ends too soon, %s", async (_, text) => {
+    const packed = gzipSync(text);
+    const failure = await bodyFailure((_request, response) => {
+      const cut = packed.subarray(0, packed.length - 10);
+      response.writeHead(200, { "content-encoding": "gzip", "content-length": cut.length }).end(cut);
+    });
+    expect(failure).toMatchObject({ code: "bad-answer", actor: "microsoft" });
+  });
+
+  test("gzip that is none", async () => {
+    const failure = await bodyFailure((_, response) => response.writeHead(200, { "content-encoding": "gzip" }).end("<html>no</html>"));
+    expect(failure.code).toBe("bad-answer");
+  });
+
+  test("a coding that nobody asked for", async () => {
+    const failure = await bodyFailure((_, response) => response.writeHead(200, { "content-encoding": "zstd" }).end("x"));
+    expect(failure.code).toBe("bad-answer");
+  });
+
+  test("more than the caller can take", async () => {
+    const origin = await serve((_, response) => response.end("x".repeat(1001)));
+    const failure = await failureOf(client().send(get(origin)).then((got) => got.text(1000)));
+    expect(failure).toMatchObject({ code: "bad-answer", say: expect.stringContaining("1000 bytes") });
+  });
+
+  test("not HTTP at all", async () => {
+    const server = tls.createServer({ key: certificate.keyPem, cert: certificate.certificatePem }, (socket) => socket.end("SSH-2.0-none\r\n\r\n"));
+    const failure = await failureOf(client().send(get(`https://localhost:${await listening(server)}`)));
+    expect(failure.code).toBe("bad-answer");
+  });
+});
+
+describe("a connection that does not come about says why and whose turn it is", () => {
+  test("nobody listens", async () => {
+    const server = net.createServer();
+    const port = await listening(server);
+    server.close();
+    await once(server, "close");
+
+    const failure = await failureOf(client().send(get(`https://localhost:${port}`)));
+    expect(failure).toMatchObject({ code: "network-unreachable", actor: "operator", say: `localhost:${port} could not be reached from this machine` });
+  });
+
+  test("the name does not exist", async () => {
+    const failure = await failureOf(client().send(get("https://no-such-host.invalid/")));
+    expect(failure).toMatchObject({ code: "dns-failed", actor: "operator" });
+    expect(failure.say).toContain("no-such-host.invalid");
+  });
+
+  test("the server drops the connection before it answers", async () => {
+    const origin = await serve((request) => request.socket.destroy());
+    expect((await failureOf(client().send(get(origin)))).code).toBe("connection-reset");
+  });
+
+  test("the server takes the request and stays silent", async () => {
+    const origin = await serve(() => {});
+    const failure = await failureOf(client().send(get(origin, trusting, { headersTimeoutMs: 20 })));
+    expect(failure).toMatchObject({ code: "timed-out", actor: "microsoft" });
+  });
+
+  test("we stop while we wait", async () => {
+    const stop = new AbortController();
+    const origin = await serve(() => stop.abort());
+    expect((await failureOf(client().send(get(origin, trusting, { signal: stop.signal })))).code).toBe("stopped");
+  });
+
+  test("we stop in the middle of a body", async () => {
+    const stop = new AbortController();
+    const origin = await serve((_, response) => void response.write("x"));
+    const answer = await client().send(get(origin, trusting, { signal: stop.signal }));
+    const reading = answer.text(100);
+    stop.abort();
+    expect((await failureOf(reading)).code).toBe("stopped");
+  });
+
+  test("plain http is refused but for this machine", async () => {
+    const failure = await failureOf(client().send(get("http://graph.example.test/")));
+    expect(failure).toMatchObject({ code: "address-not-https", retry: { when: "never" } });
+
+    const port = await listening(http.createServer((_, response) => response.end("here")));
+    expect(await (await client().send(get(`http://127.0.0.1:${port}/`, {}))).text(10)).toBe("here");
+  });
+});
+
+describe("trust", () => {
+  test("an unknown issuer is refused by name, with the setting that would trust it", async () => {
+    const origin = await serve((_, response) => response.end("never"));
+    const failure = await failureOf(client().send(get(origin, {})));
+    expect(failure).toMatchObject({ code: "tls-untrusted", actor: "operator", retry: { when: "never" } });
+    expect(failure.say).toContain('issued by "CN=defender-mssp simulator CA"');
+    expect(failure.nextStep).toContain("ca_file");
+  });
+
+  test("NODE_TLS_REJECT_UNAUTHORIZED=0 set by somebody else weakens nothing", async () => {
+    const origin = await serve((_, response) => response.end("never"));
+    const before = process.env["NODE_TLS_REJECT_UNAUTHORIZED"];
+    process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = "0";
+    try {
+      expect((await failureOf(client().send(get(origin, {})))).code).toBe("tls-untrusted");
+    } finally {
+      if (before === undefined) delete process.env["NODE_TLS_REJECT_UNAUTHORIZED"];
+      else process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = before;
+    }
+  });
+
+  test("a certificate that is over says its dates, and that ca_file does not help", async () => {
+    const origin = await serve((_, response) => response.end("never"), expired);
+    const failure = await failureOf(client().send(get(origin)));
+    expect(failure.code).toBe("tls-untrusted");
+    expect(failure.say).toMatch(/valid from \d{4}-.* to \d{4}-/);
+    expect(failure.nextStep).toContain("clock");
+  });
+
+  test("a certificate for other names", async () => {
+    const origin = await serve((_, response) => response.end("never"));
+    const failure = await failureOf(client().send(get(origin.replace("localhost", "127.0.0.2"))));
+    expect(failure).toMatchObject({ code: "tls-untrusted", say: expect.stringContaining("certificate for other names") });
+  });
+
+  test("a server that speaks no TLS", async () => {
+    const port = await listening(http.createServer((_, response) => response.end("plain")));
+    expect((await failureOf(client().send(get(`https://localhost:${port}`)))).code).toBe("tls-failed");
+  });
+
+  test.each([
+    ["is not there", "no-such.pem", undefined],
+    ["holds no certificate", "empty.pem", "hello"],
+    ["holds a damaged one", "damaged.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"],
+  ])("a ca_file that %s is named by its path, and looked at again later", async (_, name, content) => {
+    const origin = await serve((_request, response) => response.end("here"));
+    const caFile = join(folder, name);
+    if (content !== undefined) writeFileSync(caFile, content);
+    const http = client();
+    const route = { caFile };
+
+    const failure = await failureOf(http.send(get(origin, route)));
+    expect(failure).toMatchObject({ code: "ca-file-unusable", say: expect.stringContaining(caFile) });
+
+    writeFileSync(caFile, certificate.caPem);
+    expect(await (await http.send(get(origin, route))).text(10)).toBe("here");
+  });
+
+  test("splunkd's own certificate is trusted through its CA alone, whatever its name, and only on loopback", async () => {
+    const origin = (await serve((_, response) => response.end("splunkd"))).replace("localhost", "127.0.0.2");
+    const http = client();
+    const own: Route = { ...trusting, loopbackCertificate: true, direct: true };
+
+    expect(await (await http.send(get(origin, own))).text(10)).toBe("splunkd");
+    expect((await failureOf(http.send(get(origin, { loopbackCertificate: true, direct: true })))).code).toBe("tls-untrusted");
+    await expect(http.send(get("https://splunk.example.test:8089/", own))).rejects.not.toHaveProperty("code");
+  });
+});
+
+describe("connections", () => {
+  test("are used again, also after a discarded answer", async () => {
+    const ports = new Set<number | undefined>();
+    const origin = await serve((request, response) => {
+      ports.add(request.socket.remotePort);
+      response.end("x".repeat(2000));
+    });
+    const http = client();
+
+    for (let n = 0; n < 20; n += 1) {
+      const answer = await http.send(get(origin, { ...trusting }));
+      if (n % 2 === 0) await answer.discard();
+      else await answer.text(10_000);
+    }
+
+    // Two, because a discarded answer frees its connection a moment after the next request looks for one.
+    expect(ports.size).toBeLessThanOrEqual(2);
+  });
+
+  test("are bounded per origin; what exceeds waits its turn", async () => {
+    let most = 0;
+    const open: http.ServerResponse[] = [];
+    const origin = await serve((_, response) => {
+      open.push(response);
+      most = Math.max(most, open.length);
+      // Answer only when three are open at once: fewer connections would wait for ever.
+      if (open.length === 3) setImmediate(() => open.splice(0).forEach((held) => held.end("ok")));
+    });
+    const http = client({ connectionsPerOrigin: 3 });
+
+    await Promise.all(Array.from({ length: 30 }, async () => (await http.send(get(origin))).text(10)));
+
+    expect(most).toBe(3);
+  });
+});
+
+describe("a proxy", () => {
+  interface SeenByProxy {
+    readonly lines: string[];
+    readonly logins: (string | undefined)[];
+  }
+
+  /** A real CONNECT proxy; `refuse` answers a status instead, `hang up` closes the socket. */
+  async function proxy(options: { refuse?: number; hangUp?: true; over?: ServerCertificate } = {}): Promise<{ port: number; seen: SeenByProxy }> {
+    const seen: SeenByProxy = { lines: [], logins: [] };
+    const server = options.over ? https.createServer({ key: options.over.keyPem, cert: options.over.certificatePem }) : http.createServer();
+    server.on("tlsClientError", () => {});
+    server.on("request", (request, response) => {
+      seen.lines.push(`${request.method} ${request.url}`);
+      response.writeHead(500).end();
+    });
+    server.on("connect", (request: http.IncomingMessage, socket: net.Socket, head: Buffer) => {
+      socket.on("error", () => {});
+      seen.lines.push(`CONNECT ${request.url}`);
+      seen.logins.push(request.headers["proxy-authorization"]);
+      if (options.hangUp) return void socket.destroy();
+      if (options.refuse) return void socket.end(`HTTP/1.1 ${options.refuse} No\r\ncontent-length: 0\r\n\r\n`);
+      const [host, port] = (request.url ?? "").split(":");
+      const onward = net.connect(Number(port), host!, () => {
+        socket.write("HTTP/1.1 200 Connection Established\r\n\r\n");
+        onward.write(head);
+        onward.pipe(socket).pipe(onward);
+      });
+      onward.on("error", () => socket.destroy());
+    });
+    return { port: await listening(server), seen };
+  }
+
+  test("sees only CONNECT and its own login", async () => {
+    const origin = await serve((_, response) => response.end("through"));
+    const { port, seen } = await proxy();
+    const http = client();
+    const route: Route = { ...trusting, proxy: sealed(`http://mssp:p%40ss%3Aword@localhost:${port}`) };
+
+    const answers = await Promise.all([1, 2, 3].map(async () => (await http.send(get(origin, route, { headers: { authorization: "Bearer t" } }))).text(10)));
+
+    expect(answers).toEqual(["through", "through", "through"]);
+    expect(new Set(seen.lines)).toEqual(new Set([`CONNECT ${origin.slice("https://".length)}`]));
+    expect(new Set(seen.logins)).toEqual(new Set([`Basic ${Buffer.from("mssp:p@ss:word").toString("base64")}`]));
+  });
+
+  test("is left out for a host in no_proxy, and for a direct route", async () => {
+    const origin = await serve((_, response) => response.end("straight"));
+    const { port, seen } = await proxy();
+    const http = client();
+    const set = { ...trusting, proxy: sealed(`localhost:${port}`) };
+
+    expect(await (await http.send(get(origin, { ...set, noProxy: "example.test,localhost" }))).text(10)).toBe("straight");
+    expect(await (await http.send(get(origin, { ...set, direct: true }))).text(10)).toBe("straight");
+    expect(seen.lines).toEqual([]);
+  });
+
+  test.each([
+    [407, "never", "wants a login"],
+    [403, "never", "refused to connect"],
+    [502, "soon", "refused to connect"],
+  ])("that answers %d is named, without its login", async (refuse, when, words) => {
+    const { port } = await proxy({ refuse });
+    const route = { ...trusting, proxy: sealed(`http://mssp:hunter2@localhost:${port}`) };
+
+    const failure = await failureOf(client().send(get("https://graph.example.test/", route)));
+
+    expect(failure).toMatchObject({ code: "proxy-refused", actor: "operator", retry: { when }, status: refuse });
+    expect(failure.say).toContain(words);
+    expect(failure.say).toContain(`localhost:${port}`);
+    expect(`${failure.stack}${failure.nextStep}`).not.toContain("hunter2");
+  });
+
+  test("that hangs up fails once instead of trying for ever", async () => {
+    const { port, seen } = await proxy({ hangUp: true });
+    const failure = await failureOf(client().send(get("https://graph.example.test/", { ...trusting, proxy: sealed(`localhost:${port}`) })));
+    expect(failure).toMatchObject({ code: "connection-reset", say: expect.stringContaining(`the proxy localhost:${port}`) });
+    expect(seen.lines).toEqual(["CONNECT graph.example.test:443"]);
+  });
+
+  test("that is not there is named, not the destination", async () => {
+    const failure = await failureOf(client().send(get("https://graph.example.test/", { ...trusting, proxy: sealed("http://localhost:1") })));
+    expect(failure).toMatchObject({ code: "network-unreachable", say: "the proxy localhost:1 could not be reached from this machine" });
+  });
+
+  test("spoken to over https is verified as well", async () => {
+    const origin = await serve((_, response) => response.end("through"));
+    const { port } = await proxy({ over: certificate });
+    const set = { proxy: sealed(`https://localhost:${port}`) };
+
+    expect(await (await client().send(get(origin, { ...trusting, ...set }))).text(10)).toBe("through");
+    const failure = await failureOf(client().send(get(origin, set)));
+    expect(failure.code).toBe("tls-untrusted");
+    expect(failure.say).toContain(`the proxy localhost:${port}`);
+  });
+
+  test("that breaks TLS open is told apart by the issuer it shows", async () => {
+    const origin = await serve((_, response) => response.end("never"));
+    const { port } = await proxy();
+    const failure = await failureOf(client().send(get(origin, { proxy: sealed(`localhost:${port}`) })));
+    expect(failure.say).toContain('issued by "CN=defender-mssp simulator CA"');
+  });
+
+  test("whose address is nonsense is refused without repeating it", async () => {
+    const failure = await failureOf(client().send(get("https://graph.example.test/", { proxy: sealed("socks5://mssp:hunter2@proxy:1080") })));
+    expect(failure.code).toBe("proxy-unusable");
+    expect(`${failure.stack}`).not.toContain("hunter2");
+  });
+});
