@@ -6,7 +6,7 @@ import type { LedgerEntry } from "../model/state.ts";
  *
  *   header   "dmsspLGR"  u32 version  u32 CRC-32 of the 12 bytes before
  *   block    u32 count   u32 CRC-32 of count and entries   count × entry
- *   entry    4 × u32 hash   i64 ticks   u32 writtenAtS   u32 byteLength   u32 bodyCrc   u32 flags (bit 0: updated)   (40 bytes)
+ *   entry    4 × i32 hash   i64 ticks   u32 writtenAtS   u32 byteLength   u32 bodyCrc   u32 flags (bit 0: updated)   (40 bytes)
  *
  * A block is what was appended together, so a page is either known whole or not at all.
  */
@@ -61,10 +61,10 @@ function blockCrc(bytes: Buffer, start: number, end: number): number {
 
 function writeEntry(bytes: Buffer, at: number, entry: LedgerEntry): void {
   const [a, b, c, d] = entry.hash;
-  bytes.writeUInt32LE(a >>> 0, at);
-  bytes.writeUInt32LE(b >>> 0, at + 4);
-  bytes.writeUInt32LE(c >>> 0, at + 8);
-  bytes.writeUInt32LE(d >>> 0, at + 12);
+  bytes.writeInt32LE(a | 0, at);
+  bytes.writeInt32LE(b | 0, at + 4);
+  bytes.writeInt32LE(c | 0, at + 8);
+  bytes.writeInt32LE(d | 0, at + 12);
   bytes.writeBigInt64LE(entry.updated, at + 16);
   bytes.writeUInt32LE(Math.max(0, Math.min(0xffffffff, entry.writtenAtS)) >>> 0, at + 24);
   bytes.writeUInt32LE(Math.min(0xffffffff, entry.byteLength) >>> 0, at + 28);
@@ -74,7 +74,7 @@ function writeEntry(bytes: Buffer, at: number, entry: LedgerEntry): void {
 
 function readEntry(bytes: Buffer, at: number): LedgerEntry {
   return {
-    hash: [bytes.readUInt32LE(at), bytes.readUInt32LE(at + 4), bytes.readUInt32LE(at + 8), bytes.readUInt32LE(at + 12)],
+    hash: [bytes.readInt32LE(at), bytes.readInt32LE(at + 4), bytes.readInt32LE(at + 8), bytes.readInt32LE(at + 12)],
     updated: bytes.readBigInt64LE(at + 16),
     writtenAtS: bytes.readUInt32LE(at + 24),
     byteLength: bytes.readUInt32LE(at + 28),

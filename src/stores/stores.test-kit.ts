@@ -54,7 +54,7 @@ export function newFolder(): string {
 
 export function entry(n: number): LedgerEntry {
   return {
-    hash: [n, 0xffff_ffff - n, (n * 7919) >>> 0, 1],
+    hash: [n, -1 - n, Math.imul(n, 7919), 1],
     updated: BigInt(n) * 1_234_567n,
     writtenAtS: 1_700_000_000 + n,
     byteLength: 5_000 + n,
