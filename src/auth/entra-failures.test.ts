@@ -1,0 +1,55 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "@jest/globals";
+import { AADSTS, OAUTH_ERRORS, failureFromEntra } from "./entra-failures.ts";
+
+interface GoldenRow {
+  readonly name: string;
+  readonly status: number;
+  readonly body: Record<string, unknown> | null;
+  readonly wanted: Readonly<Record<string, unknown>>;
+}
+
+/** One answer per row of both tables, as the token endpoint sends it, with what the operator must read. */
+const golden = JSON.parse(readFileSync(new URL("../../test/golden/sign-in-failures.json", import.meta.url), "utf8")) as GoldenRow[];
+const subject = { customer: "Contoso", clientId: "99999999-0000-4000-8000-000000000000" };
+
+describe("each refusal of the token endpoint has its sentence, its actor and its next step", () => {
+  test.each(golden.map((row) => [row.name, row] as const))("%s", (_, { status, body, wanted }) => {
+    const failure = failureFromEntra({ status, body: body ?? undefined }, subject);
+
+    expect({ code: failure.code, actor: failure.actor, retry: failure.retry.when, area: failure.area ?? null, say: failure.say, next_step: failure.nextStep }).toEqual(wanted);
+  });
+
+  test("no row is without a golden answer", () => {
+    const names = new Set(golden.map(({ name }) => name));
+    const wanted = [...AADSTS.flatMap(({ numbers }) => numbers.map((number) => `AADSTS${number}`)), ...OAUTH_ERRORS.map(({ error }) => error)];
+    expect(wanted.filter((name) => !names.has(name))).toEqual([]);
+  });
+
+  test("no number stands in two rows", () => {
+    const numbers = AADSTS.flatMap((row) => row.numbers);
+    expect(numbers.filter((number, at) => numbers.indexOf(number) !== at)).toEqual([]);
+  });
+});
+
+describe("the OAuth error decides what we do, the number only the words", () => {
+  test("a number of a passing trouble under invalid_grant does not make us knock again and again", () => {
+    const failure = failureFromEntra({ status: 400, body: { error: "invalid_grant", error_codes: [90033] } }, subject);
+    expect(failure.retry).toEqual({ when: "never" });
+  });
+
+  test("a number of a final trouble under temporarily_unavailable is tried again", () => {
+    const failure = failureFromEntra({ status: 400, body: { error: "temporarily_unavailable", error_codes: [7000222] } }, subject);
+    expect(failure.retry).toEqual({ when: "soon" });
+    expect(failure.area).toBeUndefined();
+  });
+
+  test("Retry-After is kept when the service is busy", () => {
+    expect(failureFromEntra({ status: 429, body: undefined, waitUntilMs: 5 }, subject).retry).toEqual({ when: "at", atMs: 5 });
+  });
+
+  test("nothing of the description reaches a sentence: it names users", () => {
+    const failure = failureFromEntra({ status: 400, body: { error: "invalid_grant", error_codes: [50034], error_description: "AADSTS50034: The user account jane@contoso.example" } }, subject);
+    expect([failure.say, failure.nextStep, failure.stack, String(failure.cause)].join()).not.toContain("jane");
+  });
+});
