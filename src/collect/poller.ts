@@ -74,7 +74,7 @@ export class StreamPoller {
   readonly #p: PollerParts;
   readonly #ledger = new Ledger();
   readonly #owner = new ProvisionalOwner();
-  readonly #memory: WalkMemory = { order: "unknown" };
+  readonly #memory: WalkMemory = {};
   #journalEntries = 0;
   #mark: Mark;
   #savedAtMs = Number.NEGATIVE_INFINITY;
@@ -234,7 +234,7 @@ export class StreamPoller {
     const far = ticksFromMs(clock.nowMs() - settings.sweepHours * 3_600_000);
     const from = far < this.#mark.start ? this.#mark.start : far;
     if (from < upTo) {
-      const memory: WalkMemory = { order: this.#memory.order, ...(this.#memory.clamp === undefined ? {} : { clamp: this.#memory.clamp }) };
+      const memory: WalkMemory = this.#memory.clamp === undefined ? {} : { clamp: this.#memory.clamp };
       const lateBefore = upTo - ticksFromMs(settings.overlapMinutes * 60_000);
       await walk(this.#source({ found: "sweep", lateBefore, keepsProgress: false }, stop), { from }, memory);
     }
@@ -565,22 +565,22 @@ class PageTally {
   #newest: Ticks | undefined;
   #oldest: Ticks | undefined;
   #last: Ticks | undefined;
-  #ascending = true;
-  #descending = true;
+  #stepsUp = 0;
+  #stepsDown = 0;
 
   meet(at: Ticks): void {
     this.#count += 1;
     if (this.#newest === undefined || at > this.#newest) this.#newest = at;
     if (this.#oldest === undefined || at < this.#oldest) this.#oldest = at;
     if (this.#last !== undefined) {
-      if (at < this.#last) this.#ascending = false;
-      if (at > this.#last) this.#descending = false;
+      if (at > this.#last) this.#stepsUp += 1;
+      else if (at < this.#last) this.#stepsDown += 1;
     }
     this.#last = at;
   }
 
   facts(): Omit<PageFacts, "link" | "serverNowMs" | "partial"> {
-    return { count: this.#count, newest: this.#newest, oldest: this.#oldest, ascending: this.#ascending, descending: this.#descending };
+    return { count: this.#count, newest: this.#newest, oldest: this.#oldest, stepsUp: this.#stepsUp, stepsDown: this.#stepsDown };
   }
 }
 

@@ -1,16 +1,20 @@
 import type { Ticks } from "../model/instant.ts";
 import type { PageLink, Question } from "../model/kit.ts";
 
-/** How a stream was seen to sort: learnt from pages that hold more than one instant, never assumed. */
-export type Order = "unknown" | "ascending" | "descending" | "none";
+/** How a list sorts, learnt anew in each walk and never assumed. */
+type Order = "unknown" | "ascending" | "descending" | "none";
+
+/** So many neighbours in one direction and none in the other: chance would do that once in 2^12 or rarer. */
+const STEPS_THAT_CONVINCE = 12;
 
 /** What one page held, by the records whose time the question bounds. */
 export interface PageFacts {
   readonly count: number;
   readonly newest: Ticks | undefined;
   readonly oldest: Ticks | undefined;
-  readonly ascending: boolean;
-  readonly descending: boolean;
+  /** Neighbours of which the second is newer, and older, than the first. */
+  readonly stepsUp: number;
+  readonly stepsDown: number;
   readonly link: PageLink;
   readonly serverNowMs: number;
   readonly partial: boolean;
@@ -30,7 +34,6 @@ export interface WalkSource {
 
 /** Kept beside the walk, so that after a failure the next attempt goes on where this one was. */
 export interface WalkMemory {
-  order: Order;
   /** A page of this many records was seen to be followed by more: the service clamps there. */
   clamp?: number;
   /** Descending walks that failed: everything above was written. */
@@ -58,18 +61,18 @@ export class Seen {
   oldest: Ticks | undefined;
   #atNewest = new Set<string>();
   #atOldest = new Set<string>();
-  readonly #all: Set<string> | undefined;
+  readonly #all: Map<string, Ticks> | undefined;
 
   /** @param everything remember each record, for lists without any order. */
   constructor(everything = false) {
-    this.#all = everything ? new Set() : undefined;
+    this.#all = everything ? new Map() : undefined;
   }
 
   meet(id: string, at: Ticks): void {
     if (this.#all) {
       const key = `${id}@${at}`;
       if (this.#all.has(key)) return;
-      this.#all.add(key);
+      this.#all.set(key, at);
     }
     let fresh = this.#all !== undefined;
     if (this.newest === undefined || at > this.newest) {
@@ -91,6 +94,13 @@ export class Seen {
     if (fresh) this.count += 1;
   }
 
+  /** The median instant of everything met, when everything is remembered. */
+  get middle(): Ticks | undefined {
+    if (!this.#all) return undefined;
+    const instants = [...this.#all.values()].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+    return instants[Math.floor(instants.length / 2)];
+  }
+
   /** How many records share the newest instant. */
   get countAtNewest(): number {
     return this.#atNewest.size;
@@ -100,12 +110,13 @@ export class Seen {
 /**
  * Reads everything updated from `from` on (to `to`, when given), whatever the service makes of order and links:
  *
+ * - what fits into few pages is proven complete by skipping what was shown: that holds for any order.
  * - sorted oldest first: by keyset, each next question begins at the newest instant of the page (`ge`, never `gt`: ties may lie beyond the page's edge). A record
  *   that changes meanwhile moves ahead of us and is met later; an offset or a link would let its neighbour slip through.
  * - otherwise a link is followed; without one, newest first goes by keyset downwards and a list without order by `skip`, in windows that are halved.
  * - a page whose rows all share one instant is drained by `skip`, then by links, then split by other properties.
  *
- * A short page proves nothing, since the service may clamp pages without a word: the walk ends where skipping what is known shows nothing more.
+ * A short page proves nothing, since the service may clamp pages without a word.
  */
 export async function walk(source: WalkSource, range: { readonly from: Ticks; readonly to?: Ticks }, memory: WalkMemory): Promise<WalkOutcome> {
   return new Walk(source, memory).run(range.from, range.to);
@@ -120,6 +131,8 @@ class Walk {
   #serverNowMs: number | undefined;
   #newestSeen: Ticks | undefined;
   #partial = false;
+  #stepsUp = 0;
+  #stepsDown = 0;
 
   constructor(source: WalkSource, memory: WalkMemory) {
     this.#source = source;
@@ -140,20 +153,30 @@ class Walk {
     return { pages: this.#pages, serverNowMs: this.#serverNowMs ?? 0, newestSeen: this.#newestSeen, partial: this.#partial };
   }
 
+  get #order(): Order {
+    if (this.#stepsUp > 0 && this.#stepsDown > 0) return "none";
+    if (this.#stepsUp >= STEPS_THAT_CONVINCE) return "ascending";
+    if (this.#stepsDown >= STEPS_THAT_CONVINCE) return "descending";
+    return "unknown";
+  }
+
   async #range(from: Ticks, to: Ticks | undefined): Promise<void> {
-    const seen = new Seen();
-    if (this.#memory.order === "none") return this.#unordered(from, to);
-    await this.#upwards(from, to, seen);
-    // Only single instants were met and nobody knows the order: a list that is newest first may hide older rows behind its first page.
-    if (this.#memory.order === "unknown" && seen.oldest !== undefined && seen.oldest > from) {
-      const below = seen.oldest - ONE_TICK;
-      const older = new Seen();
-      await this.#page(this.#question(from, below), older);
-      if (older.count > 0) {
-        if (this.#memory.order === "unknown" || this.#memory.order === "ascending") this.#memory.order = "descending";
-        await this.#downwards(from, below);
-      }
+    const seen = new Seen(true);
+    const first = await this.#page(this.#question(from, to), seen);
+    if (first.count === 0) return;
+    // An API that knows no paging has shown everything.
+    if (this.#source.skipMax === 0) return;
+    let page = first;
+    while (this.#order === "unknown" || !this.#mayGoOn(page)) {
+      if (seen.count > this.#source.skipMax) break;
+      const known = seen.count;
+      page = await this.#page(this.#question(from, to, known), seen);
+      if (page.count === 0 || seen.count === known) return;
+      this.#memory.clamp = Math.min(this.#memory.clamp ?? Number.POSITIVE_INFINITY, first.count);
     }
+    if (this.#order === "ascending") return this.#upwards(from, to);
+    if (this.#order === "descending" || first.link.kind !== "none") return this.#notUpwards(from, to, first);
+    return this.#unordered(from, to);
   }
 
   async #page(question: Question, seen: Seen): Promise<PageFacts> {
@@ -162,7 +185,8 @@ class Walk {
     this.#serverNowMs ??= facts.serverNowMs;
     if (facts.newest !== undefined && (this.#newestSeen === undefined || facts.newest > this.#newestSeen)) this.#newestSeen = facts.newest;
     if (facts.partial) this.#partial = true;
-    if (facts.newest !== facts.oldest) this.#memory.order = facts.ascending ? "ascending" : facts.descending ? "descending" : "none";
+    this.#stepsUp += facts.stepsUp;
+    this.#stepsDown += facts.stepsDown;
     return facts;
   }
 
@@ -180,27 +204,21 @@ class Walk {
     return page.count >= this.#source.pageTop || page.link.kind !== "none" || (this.#memory.clamp !== undefined && page.count >= this.#memory.clamp);
   }
 
-  #isSortedUp(): boolean {
-    return this.#memory.order === "ascending" || this.#memory.order === "unknown";
-  }
-
-  /** By keyset while pages are sorted upwards; hands over to the way that fits as soon as one is not. */
-  async #upwards(from: Ticks, to: Ticks | undefined, seen: Seen): Promise<void> {
+  /** By keyset; should a page turn out not to be sorted after all, the whole range is read again without that belief. */
+  async #upwards(from: Ticks, to: Ticks | undefined): Promise<void> {
+    const seen = new Seen();
     let cursor = from;
     for (;;) {
       const known = seen.count;
       const page = await this.#page(this.#question(cursor, to), seen);
       if (page.count === 0) return;
-      if (!this.#isSortedUp()) return this.#notUpwards(cursor, to, page);
+      if (this.#order !== "ascending") return this.#unordered(from, to);
       const newest = page.newest as Ticks;
       if (newest > cursor) {
         cursor = newest;
-        if (!this.#mayGoOn(page)) {
-          if (await this.#nothingBeyond(cursor, to, seen, page)) {
-            await this.#progress(cursor);
-            return;
-          }
-          if (!this.#isSortedUp()) return this.#range(cursor, to);
+        if (!this.#mayGoOn(page) && (await this.#nothingBeyond(cursor, to, seen, page))) {
+          await this.#progress(cursor);
+          return;
         }
       } else if (seen.count === known && (await this.#nothingBeyond(cursor, to, seen, page))) {
         return;
@@ -219,23 +237,20 @@ class Walk {
 
   /** Skips what is known at the newest instant: only an answer without a new record proves the end. */
   async #nothingBeyond(cursor: Ticks, to: Ticks | undefined, seen: Seen, page: PageFacts): Promise<boolean> {
-    // An API that knows no paging has shown everything.
-    if (this.#source.skipMax === 0) return true;
     if (seen.newest !== cursor || seen.countAtNewest > this.#source.skipMax) return false;
     const known = seen.count;
     const beyond = await this.#page(this.#question(cursor, to, seen.countAtNewest), seen);
     if (beyond.count === 0 || seen.count === known) return true;
-    this.#memory.clamp = Math.max(this.#memory.clamp ?? 1, page.count);
+    this.#memory.clamp = Math.min(this.#memory.clamp ?? Number.POSITIVE_INFINITY, page.count);
     return false;
   }
 
   async #notUpwards(from: Ticks, to: Ticks | undefined, first: PageFacts): Promise<void> {
     const chain = await this.#followLinks(first);
-    if (this.#memory.order === "descending") return this.#downwards(from, chain.oldest);
+    if (this.#order === "descending") return this.#downwards(from, chain.oldest);
     if (!chain.ended || chain.followed === 0) return this.#unordered(from, to);
     // Links may stop at an offset, and nothing in an unsorted list shows that they did.
-    const below = new Seen(true);
-    const page = await this.#page(this.#question(from, chain.oldest), below);
+    const page = await this.#page(this.#question(from, chain.oldest), new Seen());
     if (page.oldest !== undefined && page.oldest < chain.oldest) await this.#unordered(from, chain.oldest);
   }
 
@@ -256,7 +271,7 @@ class Walk {
         return { followed, ended: false, oldest };
       }
       taken.add(page.link.url);
-      if (this.#memory.order === "descending") this.#memory.to = oldest;
+      if (this.#order === "descending") this.#memory.to = oldest;
       try {
         page = await this.#page({ link: page.link.url, top: this.#source.pageTop }, unused);
       } catch (error) {
@@ -277,8 +292,7 @@ class Walk {
       const known = seen.count;
       const page = await this.#page(this.#question(from, to), seen);
       if (page.count === 0) return;
-      if (this.#memory.order === "none") return this.#unordered(from, to);
-      if (this.#memory.order === "ascending") return this.#upwards(from, to, new Seen());
+      if (this.#order !== "descending") return this.#unordered(from, below);
       const oldest = page.oldest as Ticks;
       if (oldest < to && seen.count > known) {
         to = oldest;
@@ -299,15 +313,11 @@ class Walk {
       if (page.count === 0 || seen.count === known) return;
       skip = seen.count;
     }
-    const newest = to ?? (seen.newest as Ticks);
-    if (newest <= from) {
-      await this.#drainInstant(from);
-      if (to === undefined) await this.#unordered(from + ONE_TICK, undefined);
-      return;
-    }
-    const middle = from + (newest - from) / 2n;
-    await this.#unordered(from, middle);
-    await this.#unordered(middle + ONE_TICK, to);
+    // Cut at the instant that half of what was shown lies below: a crowd at one instant ends up alone.
+    const middle = seen.middle as Ticks;
+    if (middle > from) await this.#unordered(from, middle - ONE_TICK);
+    await this.#drainInstant(middle);
+    if (to === undefined || middle < to) await this.#unordered(middle + ONE_TICK, to);
   }
 
   /** Everything at one instant, when a page could not hold it. */

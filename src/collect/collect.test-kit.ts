@@ -1,0 +1,477 @@
+import type { Delivery, HealthEvent } from "../model/event.ts";
+import { Failure } from "../model/failure.ts";
+import type { Ticks } from "../model/instant.ts";
+import { formatInstant, ticksFromMs } from "../model/instant.ts";
+import type { Chance, Clock, Log, LogFields, Outlet, Page, PageLink, Question, SourceStream } from "../model/kit.ts";
+import type { PageRecord, SourceRecord, UnreadableRecord } from "../model/record.ts";
+import type { LedgerEntry, Mark, StateFolder, StateKey, StreamStore } from "../model/state.ts";
+import type { StreamName } from "../model/stream.ts";
+import type { TenantId } from "../model/tenant.ts";
+import type { Customer } from "./fleet.ts";
+import { Fleet } from "./fleet.ts";
+
+export const T0 = Date.UTC(2026, 10, 24, 12, 0, 0);
+export const MINUTE = 60_000;
+export const HOUR = 3_600_000;
+export const CONTOSO = "11111111-2222-4333-8444-555555555555" as TenantId;
+
+/** Simulated time: it moves only when a test moves it, from timer to timer. */
+export class SimClock implements Clock {
+  now: number;
+  /** What the wall clock shows beside true time, so that it can step. */
+  wallOffsetMs = 0;
+  readonly #timers: { at: number; order: number; fire: () => void }[] = [];
+  #order = 0;
+
+  constructor(startMs = T0) {
+    this.now = startMs;
+  }
+  nowMs(): number {
+    return this.now + this.wallOffsetMs;
+  }
+  monotonicMs(): number {
+    return this.now - T0;
+  }
+  pause(forMs: number, stop?: AbortSignal): Promise<void> {
+    if (stop?.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = { at: this.now + Math.max(0, forMs), order: this.#order++, fire: resolve };
+      this.#timers.push(timer);
+      stop?.addEventListener(
+        "abort",
+        () => {
+          const i = this.#timers.indexOf(timer);
+          if (i >= 0) this.#timers.splice(i, 1);
+          resolve();
+        },
+        { once: true },
+      );
+    });
+  }
+  /** Moves time on by `ms`, letting everything that is due happen in order. */
+  async advance(ms: number): Promise<void> {
+    const until = this.now + ms;
+    await settle();
+    for (;;) {
+      this.#timers.sort((a, b) => a.at - b.at || a.order - b.order);
+      const next = this.#timers[0];
+      if (!next || next.at > until) break;
+      this.#timers.shift();
+      this.now = Math.max(this.now, next.at);
+      next.fire();
+      await settle();
+    }
+    this.now = until;
+  }
+}
+
+/** Lets every promise that can go on go on. */
+async function settle(): Promise<void> {
+  for (let i = 0; i < 3; i++) await new Promise<void>((resolve) => setImmediate(resolve));
+}
+
+export class Dice implements Chance {
+  #state: number;
+  constructor(seed = 1) {
+    this.#state = seed >>> 0 || 1;
+  }
+  next(): number {
+    this.#state = (Math.imul(this.#state, 1_664_525) + 1_013_904_223) >>> 0;
+    return this.#state / 2 ** 32;
+  }
+  below(n: number): number {
+    return Math.floor(this.next() * n);
+  }
+}
+
+export class LogBook implements Log {
+  readonly lines: { level: string; message: string; fields: LogFields }[] = [];
+  debug(message: string, fields: LogFields = {}): void {
+    this.lines.push({ level: "debug", message, fields });
+  }
+  info(message: string, fields: LogFields = {}): void {
+    this.lines.push({ level: "info", message, fields });
+  }
+  warn(message: string, fields: LogFields = {}): void {
+    this.lines.push({ level: "warn", message, fields });
+  }
+  error(message: string, fields: LogFields = {}): void {
+    this.lines.push({ level: "error", message, fields });
+  }
+  fatal(message: string, fields: LogFields = {}): void {
+    this.lines.push({ level: "fatal", message, fields });
+  }
+}
+
+export interface Version {
+  readonly id: string;
+  readonly updated: Ticks;
+  readonly created?: Ticks;
+  /** When the list begins to show it; the newest visible version of an id hides the others. */
+  readonly visibleAtMs: number;
+  readonly group?: string;
+  readonly payloadTenantId?: string;
+  readonly text?: string;
+}
+
+export interface Regime {
+  readonly order: "ascending" | "descending" | "none";
+  readonly links: boolean;
+  readonly clamp: number;
+  readonly pageTop: number;
+  readonly skipMax: number;
+}
+
+export const EASY: Regime = { order: "ascending", links: false, clamp: 1000, pageTop: 1000, skipMax: 500 };
+
+/** One stream of one customer on Microsoft's side, as the engine's contract shows it: stateful, strict about skip, silent about clamps. */
+export class SimStream implements SourceStream {
+  readonly name: StreamName;
+  readonly budgetKey: string;
+  limits: { readonly perMinute: number; readonly perHour?: number } = { perMinute: 150 };
+  readonly splits = [{ property: "group", values: ["a", "b", "c", "d"] }];
+  regime: Regime;
+  readonly versions: Version[] = [];
+  readonly questions: Question[] = [];
+  readonly askedAtMs: number[] = [];
+  /** Versions that some request could have shown: `id@updated`. */
+  readonly shown = new Map<string, Version>();
+  /** Called before each answer; may throw. */
+  fault: ((question: Question, n: number) => Failure | undefined) | undefined;
+  /** Called while a page is being read, after `n` records of it. */
+  midPage: ((question: Question, n: number) => Failure | undefined) | undefined;
+  partial: ((question: Question) => string | undefined) | undefined;
+  linkHost = "same";
+  serverOffsetMs = 0;
+  answerTakesMs = 0;
+  batchSize = 7;
+  readonly #clock: SimClock;
+  extra: UnreadableRecord[] = [];
+
+  constructor(clock: SimClock, options: { readonly name?: StreamName; readonly budgetKey?: string; readonly regime?: Regime } = {}) {
+    this.#clock = clock;
+    this.name = options.name ?? "alerts";
+    this.budgetKey = options.budgetKey ?? "app|tenant|graph";
+    this.regime = options.regime ?? EASY;
+  }
+
+  get pageTop(): number {
+    return this.regime.pageTop;
+  }
+  get skipMax(): number {
+    return this.regime.skipMax;
+  }
+
+  add(...versions: Version[]): void {
+    this.versions.push(...versions);
+  }
+
+  visible(): Version[] {
+    const now = this.#clock.now;
+    const newest = new Map<string, Version>();
+    for (const v of this.versions) {
+      if (v.visibleAtMs > now) continue;
+      const held = newest.get(v.id);
+      if (!held || v.updated > held.updated) newest.set(v.id, v);
+    }
+    return [...newest.values()];
+  }
+
+  async ask(question: Question, _signal: AbortSignal): Promise<Page> {
+    this.questions.push(question);
+    this.askedAtMs.push(this.#clock.now);
+    if (this.answerTakesMs > 0) await this.#clock.pause(this.answerTakesMs);
+    const failure = this.fault?.(question, this.questions.length);
+    if (failure) throw failure;
+    const effective = question.link ? parseLink(question.link) : question;
+    if ((effective.skip ?? 0) > this.regime.skipMax && !question.link) throw refusedFailure("skip above the ceiling");
+    const visible = this.visible();
+    for (const v of visible) this.shown.set(`${v.id}@${v.updated}`, v);
+    const rows = visible.filter(
+      (v) =>
+        (effective.from === undefined || v.updated >= effective.from) &&
+        (effective.to === undefined || v.updated <= effective.to) &&
+        (effective.where ?? []).every((w) => v.group === w.value),
+    );
+    if (this.regime.order === "ascending") rows.sort((a, b) => (a.updated < b.updated ? -1 : a.updated > b.updated ? 1 : a.id < b.id ? -1 : 1));
+    else if (this.regime.order === "descending") rows.sort((a, b) => (a.updated > b.updated ? -1 : a.updated < b.updated ? 1 : a.id < b.id ? -1 : 1));
+    else rows.sort((a, b) => scramble(a.id) - scramble(b.id));
+    const skip = effective.skip ?? 0;
+    const take = Math.min(effective.top, this.regime.clamp);
+    const page = rows.slice(skip, skip + take);
+    const more = rows.length > skip + take;
+    const link: PageLink = more && this.regime.links ? { kind: "next", url: linkFor(effective, skip + take) } : { kind: "none" };
+    const linkShown: PageLink = link.kind === "next" && this.linkHost !== "same" ? { kind: "elsewhere", origin: this.linkHost } : link;
+    const self = this;
+    const extra = this.extra.splice(0);
+    const partial = this.partial?.(question);
+    return {
+      serverNowMs: this.#clock.now + this.serverOffsetMs,
+      ...(partial === undefined ? {} : { partial }),
+      batches: (async function* () {
+        const all: PageRecord[] = [...extra, ...page.map(recordOf)];
+        for (let i = 0; i < all.length; i += self.batchSize) {
+          const broken = self.midPage?.(question, i);
+          if (broken) throw broken;
+          yield all.slice(i, i + self.batchSize);
+        }
+      })(),
+      link: () => linkShown,
+      invalidUtf8Count: () => 0,
+    };
+  }
+}
+
+function linkFor(question: Question, skip: number): string {
+  return JSON.stringify({ ...question, skip }, (_k, v) => (typeof v === "bigint" ? `${v}n` : v));
+}
+
+function parseLink(url: string): Question {
+  return JSON.parse(url, (_k, v) => (typeof v === "string" && /^-?\d+n$/.test(v) ? BigInt(v.slice(0, -1)) : v)) as Question;
+}
+
+function scramble(id: string): number {
+  let h = 2_166_136_261;
+  for (const c of id) h = Math.imul(h ^ c.charCodeAt(0), 16_777_619);
+  return h >>> 0;
+}
+
+export function recordOf(v: Version): SourceRecord {
+  const bytes = new TextEncoder().encode(JSON.stringify({ id: v.id, lastUpdateDateTime: formatInstant(v.updated), text: v.text ?? "" }));
+  return {
+    readable: true,
+    kind: "alert",
+    id: v.id,
+    updated: v.updated,
+    ...(v.created === undefined ? {} : { created: v.created }),
+    ...(v.payloadTenantId === undefined ? {} : { payloadTenantId: v.payloadTenantId }),
+    body: { bytes, start: 0, end: bytes.length, members: new Int32Array(0), firstMember: 0, memberCount: 0, escapes: new Int32Array(0), firstEscape: 0, escapeCount: 0 },
+  };
+}
+
+export function refusedFailure(say: string): Failure {
+  return new Failure("refused", { actor: "us", retry: { when: "later" }, say, status: 400 });
+}
+
+export function serviceError(): Failure {
+  return new Failure("service-error", { actor: "microsoft", retry: { when: "soon" }, say: "Microsoft answered 500.", status: 500 });
+}
+
+export function throttledUntil(atMs: number): Failure {
+  return new Failure("throttled", { actor: "microsoft", retry: { when: "at", atMs }, say: "Microsoft asked us to wait.", status: 429 });
+}
+
+export interface Sent {
+  readonly tenantId: string;
+  readonly id: string;
+  readonly updated: Ticks;
+  readonly change: string;
+  readonly found: string;
+  readonly key: string;
+  readonly atMs: number;
+}
+
+/** Takes everything, in memory; can be told to break. */
+export class SimOutlet implements Outlet {
+  kind: "provisional" | "durable" = "provisional";
+  readonly sent: Sent[] = [];
+  readonly healths: HealthEvent[] = [];
+  readonly #clock: SimClock;
+  /** Called before each write; may throw, and decides how many of the batch still arrive. */
+  break: ((batch: readonly Delivery[]) => { readonly arrives: number; readonly failure: Failure } | undefined) | undefined;
+
+  constructor(clock: SimClock) {
+    this.#clock = clock;
+  }
+  async write(batch: readonly Delivery[]): Promise<number> {
+    const broken = this.break?.(batch);
+    for (const d of batch.slice(0, broken ? broken.arrives : batch.length)) {
+      this.sent.push({ tenantId: d.tenant.id, id: d.record.id, updated: d.record.updated, change: d.change, found: d.found, key: d.key, atMs: this.#clock.now });
+    }
+    if (broken) throw broken.failure;
+    return batch.length * 100;
+  }
+  async health(event: HealthEvent): Promise<void> {
+    this.healths.push(event);
+  }
+}
+
+/** State that survives a simulated crash: what was appended stays, what was not saved is gone. */
+export class SimState implements StateFolder {
+  stoppedInOrder = true;
+  readonly streams = new Map<string, { mark: Mark | undefined; journal: LedgerEntry[]; marksSaved: number }>();
+  #nextInOrder = true;
+
+  async open(key: StateKey): Promise<StreamStore> {
+    const name = `${key.tenantId}/${key.stanza}/${key.stream}`;
+    let held = this.streams.get(name);
+    const isNew = held === undefined;
+    if (!held) {
+      held = { mark: undefined, journal: [], marksSaved: 0 };
+      this.streams.set(name, held);
+    }
+    const stream = held;
+    return {
+      key,
+      stoppedInOrder: isNew || this.stoppedInOrder,
+      mark: stream.mark,
+      takeEntries: () => stream.journal.map((e) => ({ ...e, hash: e.hash.map((w) => w >>> 0) as unknown as LedgerEntry["hash"] })),
+      saveMark: async (mark) => {
+        stream.mark = structuredClone(mark);
+        stream.marksSaved += 1;
+      },
+      append: (entries) => {
+        stream.journal.push(...entries);
+      },
+      flush: async () => undefined,
+      compact: async (entries) => {
+        stream.journal = [...entries];
+      },
+      close: async () => undefined,
+    };
+  }
+  async readFact(): Promise<string | undefined> {
+    return undefined;
+  }
+  async writeFact(): Promise<void> {}
+  async release(options: { readonly orderly: boolean }): Promise<void> {
+    this.#nextInOrder = options.orderly;
+  }
+  /** The next process opens the folder. */
+  reopen(options: { readonly orderly: boolean }): void {
+    this.stoppedInOrder = options.orderly && this.#nextInOrder;
+    this.#nextInOrder = true;
+  }
+}
+
+/** A process over a simulated world, started and stopped at will. */
+export class World {
+  readonly clock = new SimClock();
+  readonly state = new SimState();
+  readonly outlet = new SimOutlet(this.clock);
+  readonly log = new LogBook();
+  customers: Customer[] = [];
+  concurrency = 16;
+  replayMib = 16;
+  dice = new Dice(7);
+  #running: { fleet: Fleet; stop: AbortController; done: Promise<void> } | undefined;
+
+  customer(stream: SimStream, options: Partial<Customer> & { readonly n?: number } = {}): Customer {
+    const n = options.n ?? this.customers.length;
+    const id = `${String(n).padStart(8, "0")}-2222-4333-8444-555555555555` as TenantId;
+    const made: Customer = {
+      stanza: `customer-${n}`,
+      tenant: { id, name: `Customer ${n}`, cloud: "commercial" },
+      settings: { pollSeconds: 60, overlapMinutes: 30, sweepHours: 24 },
+      start: { kind: "ago", ms: 7 * 24 * HOUR },
+      sources: [stream],
+      ...options,
+    };
+    this.customers.push(made);
+    return made;
+  }
+
+  async open(): Promise<Fleet> {
+    return Fleet.open({
+      customers: this.customers,
+      state: this.state,
+      outlet: this.outlet,
+      replayMib: this.replayMib,
+      concurrency: this.concurrency,
+      version: "test",
+      clock: this.clock,
+      chance: this.dice,
+      log: this.log,
+    });
+  }
+
+  async start(): Promise<Fleet> {
+    const fleet = await this.open();
+    const stop = new AbortController();
+    const done = fleet.run(stop.signal);
+    done.catch(() => undefined);
+    this.#running = { fleet, stop, done };
+    return fleet;
+  }
+
+  get done(): Promise<void> {
+    if (!this.#running) throw new Error("not running");
+    return this.#running.done;
+  }
+
+  /** SIGTERM. */
+  async stop(): Promise<void> {
+    const { fleet, stop, done } = this.#running!;
+    stop.abort();
+    await this.clock.advance(0);
+    await done;
+    await fleet.close({ orderly: true });
+    await this.state.release({ orderly: true });
+    this.state.reopen({ orderly: true });
+    this.#running = undefined;
+  }
+
+  /** SIGKILL: nothing more is saved or written. */
+  async kill(): Promise<void> {
+    const { stop, done } = this.#running!;
+    const frozen = structuredCloneState(this.state);
+    const sent = this.outlet.sent.length;
+    stop.abort();
+    await this.clock.advance(0);
+    await done.catch(() => undefined);
+    this.state.streams.clear();
+    for (const [name, held] of frozen) this.state.streams.set(name, held);
+    this.outlet.sent.length = sent;
+    this.state.reopen({ orderly: false });
+    this.#running = undefined;
+  }
+
+  sentOf(customer: Customer): Sent[] {
+    return this.outlet.sent.filter((s) => s.tenantId === customer.tenant.id);
+  }
+}
+
+function structuredCloneState(state: SimState): Map<string, { mark: Mark | undefined; journal: LedgerEntry[]; marksSaved: number }> {
+  return new Map([...state.streams].map(([name, held]) => [name, { mark: structuredClone(held.mark), journal: [...held.journal], marksSaved: held.marksSaved }]));
+}
+
+/** What an oracle says of one stream's deliveries. */
+export function judge(stream: SimStream, sent: readonly Sent[]): { lost: string[]; stale: string[]; duplicated: string[]; outOfOrder: string[] } {
+  const newest = new Map<string, Ticks>();
+  for (const v of stream.shown.values()) if ((newest.get(v.id) ?? -1n) < v.updated) newest.set(v.id, v.updated);
+  const delivered = new Map<string, Ticks[]>();
+  const duplicated: string[] = [];
+  const outOfOrder: string[] = [];
+  const keys = new Set<string>();
+  for (const s of sent) {
+    if (keys.has(s.key) && s.found !== "replay") duplicated.push(s.key);
+    const list = delivered.get(s.id) ?? [];
+    const last = list[list.length - 1];
+    if (last !== undefined && s.updated < last && s.found !== "replay") outOfOrder.push(s.key);
+    list.push(s.updated);
+    delivered.set(s.id, list);
+    keys.add(s.key);
+  }
+  const lost: string[] = [];
+  const stale: string[] = [];
+  for (const [id, updated] of newest) {
+    const got = delivered.get(id);
+    if (!got) lost.push(id);
+    else if (!got.includes(updated)) stale.push(id);
+  }
+  return { lost, stale, duplicated, outOfOrder };
+}
+
+export const FLAWLESS = { lost: [], stale: [], duplicated: [], outOfOrder: [] };
+
+export function ticks(ms: number, plus = 0): Ticks {
+  return ticksFromMs(ms) + BigInt(plus);
+}
+
+/** `n` alerts spread evenly over the time from `fromMs` to `toMs`, all visible at once. */
+export function alerts(n: number, fromMs: number, toMs: number, prefix = "alert"): Version[] {
+  return Array.from({ length: n }, (_, i) => {
+    const ms = Math.round(fromMs + ((toMs - fromMs) * i) / Math.max(1, n - 1));
+    return { id: `${prefix}-${i}`, updated: ticks(ms, i % 7), created: ticks(ms), visibleAtMs: 0, group: "abcd"[i % 4]! };
+  });
+}
