@@ -1,3 +1,4 @@
+import { STREAM_CLOSE, STREAM_OPEN } from "../../format/splunk-event.ts";
 import { Failure } from "../../model/failure.ts";
 import type { Clock } from "../../model/kit.ts";
 
@@ -10,8 +11,8 @@ export interface ByteSink {
 /** How long the end of the stream may take: splunkd kills what does not go. */
 const CLOSE_LIMIT_MS = 2000;
 
-const OPEN = Buffer.from("<stream>\n");
-const CLOSE = Buffer.from("</stream>\n");
+const OPEN = Buffer.from(STREAM_OPEN);
+const CLOSE = Buffer.from(STREAM_CLOSE);
 
 /**
  * The one way to stdout. Pieces leave in the order in which `write` was called, one at a time, each awaited: waiting is the back-pressure, because splunkd

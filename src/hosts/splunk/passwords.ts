@@ -1,0 +1,227 @@
+import { createHash } from "node:crypto";
+import { Failure } from "../../model/failure.ts";
+import type { Chance, Clock } from "../../model/kit.ts";
+import { sealed } from "../../model/sealed.ts";
+import type { Sealed } from "../../model/sealed.ts";
+import type { Splunkd } from "./splunkd.ts";
+import { APP } from "./splunkd.ts";
+
+/**
+ * Secrets in Splunk's credential store (`storage/passwords`). Splunk encrypts at most 255 characters per entry (Splunk Solutions Library, credentials.py) and a
+ * refresh token is longer, so a secret is cut into chunks of one generation; one index entry, written last, names the generation. A reader therefore sees the
+ * old secret or the new one, never a mixture:
+ *
+ *   realm defender_mssp, user `<id>`               {"v":1,"g":"<generation>","n":7,"d":"<SHA-256, 32 hex>","s":"<seal>","t":<seconds>}
+ *   realm defender_mssp, user `<id>.<generation>.<k>`  chunk k of n
+ */
+const REALM = "defender_mssp";
+const CHUNK_MAX = 250;
+const PAGE_ROWS = 500;
+const COLLECTION = `/servicesNS/nobody/${APP}/storage/passwords`;
+
+/** Names a secret: `customer.<stanza>.client_secret`, `customer.<stanza>.refresh_token`, `credential.<name>`. */
+export type SecretId = string & { readonly is: "secret-id" };
+
+export function customerSecretId(stanza: string, key: "client_secret" | "refresh_token"): SecretId {
+  return `customer.${encodeName(stanza)}.${key}` as SecretId;
+}
+
+export function credentialId(name: string): SecretId {
+  return `credential.${encodeName(name)}` as SecretId;
+}
+
+export interface StoredSecret {
+  readonly value: Sealed;
+  /** See model/seal.ts: what was in force when it was typed. */
+  readonly seal: string;
+  readonly storedAtMs: number;
+}
+
+interface Entry {
+  readonly user: string;
+  readonly password: Sealed;
+}
+
+interface Index {
+  readonly v: 1;
+  readonly g: string;
+  readonly n: number;
+  readonly d: string;
+  readonly s: string;
+  readonly t: number;
+}
+
+/** The store as it was when it was read, kept up with what we write. */
+export class PasswordStore {
+  readonly #splunkd: Splunkd;
+  readonly #clock: Clock;
+  readonly #chance: Chance;
+  /** Every entry of ours by user name. */
+  readonly #entries = new Map<string, Sealed>();
+
+  private constructor(splunkd: Splunkd, clock: Clock, chance: Chance) {
+    this.#splunkd = splunkd;
+    this.#clock = clock;
+    this.#chance = chance;
+  }
+
+  /** Reads the whole store once, page by page. Throws the failures of Splunkd and `splunkd-answer` for an answer of another shape. */
+  static async read(splunkd: Splunkd, clock: Clock, chance: Chance): Promise<PasswordStore> {
+    const store = new PasswordStore(splunkd, clock, chance);
+    for (let offset = 0; ; ) {
+      const answer = await splunkd.get(`${COLLECTION}?count=${PAGE_ROWS}&offset=${offset}`);
+      if (answer.status !== 200) throw unexpected(answer.status);
+      const { rows, entries, total } = ownEntries(answer.json);
+      for (const entry of entries) store.#entries.set(entry.user, entry.password);
+      offset += rows;
+      // Without a total a short page is the last one.
+      if (rows === 0 || offset >= (total ?? (rows < PAGE_ROWS ? 0 : Number.POSITIVE_INFINITY))) return store;
+    }
+  }
+
+  /** Undefined when nothing is stored. Throws Failure `secret-damaged` when chunks are missing or do not fit their digest. */
+  get(id: SecretId): StoredSecret | undefined {
+    const index = this.#index(id);
+    if (index === undefined) return undefined;
+    if (index === "damaged") throw damaged(id);
+    const chunks = chunkNames(id, index).map((name) => this.#entries.get(name));
+    if (chunks.some((chunk) => chunk === undefined)) throw damaged(id);
+    const packed = chunks.map((chunk) => (chunk as Sealed).open((text) => text)).join("");
+    const text = digest(packed) === index.d ? unpack(packed) : undefined;
+    if (text === undefined) throw damaged(id);
+    return { value: sealed(text), seal: index.s, storedAtMs: index.t * 1000 };
+  }
+
+  /** Names of all shared credentials and customers with a secret, as stored (encoded). */
+  ids(): readonly SecretId[] {
+    return [...this.#entries.keys()].filter((user) => /^(credential\.[^.]+|customer\.[^.]+\.(client_secret|refresh_token))$/.test(user)) as SecretId[];
+  }
+
+  /** Chunks first, the index last, the old generation's chunks away. Throws the failures of Splunkd. */
+  async put(id: SecretId, value: Sealed, seal: string): Promise<StoredSecret> {
+    const before = this.#index(id);
+    const packed = value.open(pack);
+    const storedAtMs = Math.floor(this.#clock.nowMs() / 1000) * 1000;
+    const index: Index = {
+      v: 1,
+      g: this.#freshGeneration(id, storedAtMs),
+      n: Math.max(1, Math.ceil(packed.length / CHUNK_MAX)),
+      d: digest(packed),
+      s: seal,
+      t: storedAtMs / 1000,
+    };
+    for (const [k, name] of chunkNames(id, index).entries()) await this.#write(name, packed.slice(k * CHUNK_MAX, (k + 1) * CHUNK_MAX));
+    await this.#write(id, JSON.stringify(index));
+    if (before !== undefined && before !== "damaged") await this.#drop(chunkNames(id, before));
+    return { value, seal, storedAtMs };
+  }
+
+  /** Takes the secret away, index first. */
+  async remove(id: SecretId): Promise<void> {
+    const index = this.#index(id);
+    if (index === undefined) return;
+    await this.#drop([id, ...(index === "damaged" ? [] : chunkNames(id, index))]);
+  }
+
+  /** Never one that has chunks already: overwriting those would tear the secret that the index still names. */
+  #freshGeneration(id: SecretId, nowMs: number): string {
+    const base = Math.floor(this.#chance.next() * 36 ** 4);
+    for (let n = 0; ; n += 1) {
+      const generation = `${Math.floor(nowMs / 1000).toString(36)}${((base + n) % 36 ** 4).toString(36).padStart(4, "0")}`;
+      if (!this.#entries.has(`${id}.${generation}.1`)) return generation;
+    }
+  }
+
+  #index(id: SecretId): Index | "damaged" | undefined {
+    return this.#entries.get(id)?.open(readIndex);
+  }
+
+  async #write(user: string, password: string): Promise<void> {
+    const created = this.#entries.has(user) ? { status: 409 } : await this.#splunkd.post(COLLECTION, { name: user, password, realm: REALM });
+    // 409: it exists, perhaps since another process of ours wrote it.
+    const status = created.status === 409 ? (await this.#splunkd.post(entryPath(user), { password })).status : created.status;
+    if (status !== 200 && status !== 201) throw unexpected(status);
+    this.#entries.set(user, sealed(password));
+  }
+
+  async #drop(users: readonly string[]): Promise<void> {
+    for (const user of users) {
+      const { status } = await this.#splunkd.delete(entryPath(user));
+      if (status !== 200 && status !== 404) throw unexpected(status);
+      this.#entries.delete(user);
+    }
+  }
+}
+
+/** `<realm>:<user>:`; neither part holds a colon, so nothing needs escaping inside. */
+function entryPath(user: string): string {
+  return `${COLLECTION}/${encodeURIComponent(`${REALM}:${user}:`)}`;
+}
+
+/** Ours are those of our realm in our app: the list also shows what other apps export. */
+function ownEntries(json: unknown): { readonly rows: number; readonly total: number | undefined; readonly entries: readonly Entry[] } {
+  const list = member(json, "entry");
+  if (!Array.isArray(list)) throw unexpected(200);
+  const entries = list.flatMap((row: unknown): Entry[] => {
+    const content = member(row, "content");
+    const user = member(content, "username");
+    const password = member(content, "clear_password");
+    if (member(content, "realm") !== REALM || member(member(row, "acl"), "app") !== APP) return [];
+    return typeof user === "string" && typeof password === "string" ? [{ user, password: sealed(password) }] : [];
+  });
+  const total = member(member(json, "paging"), "total");
+  return { rows: list.length, total: typeof total === "number" ? total : undefined, entries };
+}
+
+function member(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null && Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined;
+}
+
+function readIndex(text: string): Index | "damaged" {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    return "damaged";
+  }
+  const [v, g, n, d, s, t] = ["v", "g", "n", "d", "s", "t"].map((name) => member(parsed, name));
+  const sound = v === 1 && typeof g === "string" && typeof n === "number" && n > 0 && n < 1000 && typeof d === "string" && typeof s === "string" && typeof t === "number";
+  return sound ? { v, g, n, d, s, t } : "damaged";
+}
+
+function chunkNames(id: SecretId, index: Index): string[] {
+  return Array.from({ length: index.n }, (_, k) => `${id}.${index.g}.${k + 1}`);
+}
+
+/** A JSON string without white space or anything beyond ASCII: entries may be trimmed, and the limit may count bytes. */
+function pack(text: string): string {
+  return JSON.stringify(text).replace(/[^!-~]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
+function unpack(packed: string): string | undefined {
+  try {
+    const text: unknown = JSON.parse(packed);
+    return typeof text === "string" ? text : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function digest(text: string): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, 32);
+}
+
+/** Letters, digits, `_` and `-` stay; other bytes become `~xx`. A very long name keeps its beginning and gets a digest. */
+function encodeName(name: string): string {
+  const encoded = [...Buffer.from(name, "utf8")].map((byte) => (/[A-Za-z0-9_-]/.test(String.fromCharCode(byte)) ? String.fromCharCode(byte) : `~${byte.toString(16).padStart(2, "0")}`)).join("");
+  return encoded.length <= 120 ? encoded : `${encoded.slice(0, 80)}~~${digest(name)}`;
+}
+
+function damaged(id: SecretId): Failure {
+  const what = id.startsWith("credential.") ? "the shared credential" : id.endsWith(".client_secret") ? "client_secret" : "refresh_token";
+  return new Failure("secret-damaged", { actor: "operator", retry: { when: "never" }, say: `what Splunk's credential store holds for ${what} is incomplete`, nextStep: id.startsWith("credential.") ? "Store it again with 'credential set'." : "Type it again into the input." });
+}
+
+function unexpected(status: number): Failure {
+  return new Failure("splunkd-answer", { actor: "operator", retry: { when: "later" }, status, say: `splunkd's credential store gave an answer that we do not understand (${status})`, nextStep: "Look for the cause in splunkd.log." });
+}

@@ -1,0 +1,231 @@
+import { describe, expect, test } from "@jest/globals";
+import { inspect } from "node:util";
+import { MASK, parseStanzas } from "../../config/settings.ts";
+import { sealed } from "../../model/sealed.ts";
+import type { Sealed } from "../../model/sealed.ts";
+import { PasswordStore, credentialId, customerSecretId } from "./passwords.ts";
+import type { SplunkStanza } from "./run-document.ts";
+import { resolveSecrets, sealFor, splunkVault, storeAndMask } from "./secrets.ts";
+import { FakeSplunkd, evenChance, jumpClock, recordedLog } from "./splunk.test-kit.ts";
+import { Splunkd } from "./splunkd.ts";
+
+const TENANT = "11111111-2222-3333-4444-555555555555";
+const CLIENT = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
+const FILES: Record<string, string> = { "/ca.pem": "certificate one", "/other.pem": "certificate two" };
+const readBytes = async (file: string) => (file in FILES ? new TextEncoder().encode(FILES[file]) : undefined);
+const open = (secret: Sealed | undefined) => secret?.open((value) => value);
+
+function stanzaOf(name: string, values: Record<string, string>, app = "TA_defender_mssp"): SplunkStanza {
+  return { fullName: `defender_mssp://${name}`, name, app, values: { tenant_id: TENANT, client_id: CLIENT, ...values } };
+}
+
+/** One start of the process with these inputs. */
+async function start(fake: FakeSplunkd, raw: readonly SplunkStanza[]) {
+  const clock = jumpClock();
+  const log = recordedLog();
+  const splunkd = new Splunkd({ http: fake, clock, serverUri: "https://127.0.0.1:8089", sessionKey: sealed("k"), splunkdCaFile: undefined, splunkHome: "/opt/splunk" });
+  const store = await PasswordStore.read(splunkd, clock, evenChance);
+  const parsed = parseStanzas(raw, { host: "splunk", nowMs: clock.nowMs() });
+  expect(parsed.problems).toEqual([]);
+  const resolution = await resolveSecrets(parsed.stanzas, parsed.masked, store, undefined, readBytes);
+  const finish = () => storeAndMask({ ready: resolution.ready, found: new Map(raw.map((one) => [one.name, one])), store, splunkd, log });
+  return { ...resolution, store, splunkd, log, clock, finish };
+}
+
+/** What the input looks like after splunkd took our edits. */
+function edited(fake: FakeSplunkd, raw: SplunkStanza): SplunkStanza {
+  return fake.edits.reduce((now, edit) => (edit.path.endsWith(encodeURIComponent(raw.name)) ? { ...now, values: { ...now.values, ...edit.form } } : now), raw);
+}
+
+describe("a secret typed into the form", () => {
+  test("is used, stored, masked, and found again at the next start", async () => {
+    const fake = new FakeSplunkd();
+    const typed = stanzaOf("Müller & Söhne", { client_secret: " 0123 ", refresh_token: "0.AXo".repeat(400) }, "search");
+
+    const first = await start(fake, [typed]);
+    expect(open(first.ready[0]?.stanza.clientSecret)).toBe(" 0123 ");
+    await first.finish();
+
+    const masked = edited(fake, typed);
+    expect(masked.values).toMatchObject({ client_secret: MASK, refresh_token: MASK });
+    expect(fake.edits).toEqual([{ path: `/servicesNS/nobody/search/data/inputs/defender_mssp/${encodeURIComponent("Müller & Söhne")}`, form: { tenant_id: TENANT, client_id: CLIENT, client_secret: MASK, refresh_token: MASK } }]);
+
+    const second = await start(fake, [masked]);
+    expect(second.refused).toEqual([]);
+    expect(open(second.ready[0]?.stanza.clientSecret)).toBe(" 0123 ");
+    expect(open(second.ready[0]?.stanza.refreshToken)).toBe("0.AXo".repeat(400));
+    await second.finish();
+    expect(fake.edits).toHaveLength(1);
+  });
+
+  test("all are stored before the first is masked", async () => {
+    const fake = new FakeSplunkd();
+    const { finish } = await start(fake, ["a", "b", "c"].map((name) => stanzaOf(name, { client_secret: `key of ${name}` })));
+    await finish();
+    const kinds = fake.requests.flatMap((request) => (request.method !== "POST" ? [] : [request.url.includes("/data/inputs/") ? "mask" : "store"]));
+    expect(kinds.lastIndexOf("store")).toBeLessThan(kinds.indexOf("mask"));
+    expect(kinds.filter((kind) => kind === "mask")).toHaveLength(3);
+  });
+
+  test("that cannot be stored is not masked, still used, and told without the secret", async () => {
+    const fake = new FakeSplunkd();
+    fake.passwordMax = 10;
+    const { ready, finish, log } = await start(fake, [stanzaOf("a", { client_secret: "hunter2-hunter2" })]);
+    await finish();
+    expect(ready).toHaveLength(1);
+    expect(fake.edits).toEqual([]);
+    expect(log.lines).toEqual([expect.objectContaining({ level: "error", fields: expect.objectContaining({ customer: "a", failure: "splunkd-answer" }) })]);
+    expect(inspect([ready, log.lines], { depth: 9 })).not.toContain("hunter2");
+  });
+
+  test("that is typed again over a stored one wins", async () => {
+    const fake = new FakeSplunkd();
+    await (await start(fake, [stanzaOf("a", { client_secret: "old" })])).finish();
+    await (await start(fake, [stanzaOf("a", { client_secret: "new" })])).finish();
+    expect(open((await start(fake, [stanzaOf("a", { client_secret: MASK })])).ready[0]?.stanza.clientSecret)).toBe("new");
+  });
+});
+
+describe("a stored secret goes only where it was typed for", () => {
+  const typedFor = { ca_file: "/ca.pem", proxy: "http://proxy:8080" };
+  async function stored(): Promise<FakeSplunkd> {
+    const fake = new FakeSplunkd();
+    await (await start(fake, [stanzaOf("a", { client_secret: "key", refresh_token: "token", ...typedFor })])).finish();
+    return fake;
+  }
+  const masked = (values: Record<string, string>) => stanzaOf("a", { client_secret: MASK, refresh_token: MASK, ...typedFor, ...values });
+
+  test("unchanged, it is used", async () => {
+    expect((await start(await stored(), [masked({})])).ready).toHaveLength(1);
+  });
+
+  test.each([
+    ["login_url", { login_url: "https://login.evil.example" }],
+    ["graph_url", { graph_url: "https://graph.evil.example" }],
+    ["api_url", { api_url: "https://api.evil.example" }],
+    ["siem_url", { siem_url: "https://siem.evil.example" }],
+    ["proxy", { proxy: "http://evil.example:8080" }],
+    ["proxy", { proxy: "" }],
+    ["ca_file", { ca_file: "/other.pem" }],
+    ["ca_file", { ca_file: "" }],
+    ["ca_file", { ca_file: "/gone.pem" }],
+    ["login_url", { cloud: "gcc-high" }],
+  ])("%s changed: the stanza gets no secret and says why (%j)", async (setting, values) => {
+    const { ready, refused } = await start(await stored(), [masked(values), stanzaOf("b", { client_secret: "own", tenant_id: "b.example.com" })]);
+    expect(refused).toHaveLength(1);
+    expect(refused[0]?.failure).toMatchObject({ code: "endpoint-changed", actor: "operator" });
+    expect(refused[0]?.failure.say).toContain(setting);
+    expect(refused[0]?.stanza.clientSecret).toBeUndefined();
+    expect(refused[0]?.stanza.refreshToken).toBeUndefined();
+    expect(ready.map((one) => one.stanza.name)).toEqual(["b"]);
+  });
+
+  test("typing one secret again does not free the other", async () => {
+    const { ready, refused } = await start(await stored(), [masked({ login_url: "https://login.evil.example", client_secret: "typed by the thief" })]);
+    expect(ready).toEqual([]);
+    expect(refused[0]?.failure.code).toBe("endpoint-changed");
+  });
+
+  test("a ca_file with the same content under another name is the same", async () => {
+    FILES["/copy.pem"] = "certificate one";
+    expect((await start(await stored(), [masked({ ca_file: "/copy.pem" })])).ready).toHaveLength(1);
+  });
+});
+
+describe("a shared credential", () => {
+  async function withCredential(credential: object, endpoints: Record<string, string> = {}): Promise<FakeSplunkd> {
+    const fake = new FakeSplunkd();
+    const { store } = await start(fake, []);
+    const [typedFor] = parseStanzas([stanzaOf("x", { client_secret: "x", ...endpoints })], { host: "splunk", nowMs: 0 }).stanzas;
+    await store.put(credentialId("main"), sealed(JSON.stringify(credential)), await sealFor(typedFor!, readBytes));
+    return fake;
+  }
+  const shared = { client_id: CLIENT, client_secret: "shared key" };
+
+  test("gives client id and key to every customer that names it", async () => {
+    const { ready } = await start(await withCredential(shared), ["a", "b"].map((name, i) => stanzaOf(name, { tenant_id: `${i}.example.com`, client_id: "", credential: "main" })));
+    expect(ready.map((one) => [one.stanza.clientId, open(one.stanza.clientSecret)])).toEqual([[CLIENT, "shared key"], [CLIENT, "shared key"]]);
+  });
+
+  test("is overridden by the customer's own key", async () => {
+    const { ready } = await start(await withCredential(shared), [stanzaOf("a", { credential: "main", client_secret: "own key" })]);
+    expect(open(ready[0]?.stanza.clientSecret)).toBe("own key");
+  });
+
+  test("goes only where it was set for", async () => {
+    const { refused } = await start(await withCredential(shared), [stanzaOf("a", { credential: "main", graph_url: "https://evil.example" })]);
+    expect(refused[0]?.failure).toMatchObject({ code: "endpoint-changed", say: expect.stringContaining("graph_url") });
+  });
+
+  test("that is not stored is named", async () => {
+    const { refused } = await start(new FakeSplunkd(), [stanzaOf("a", { credential: "main" })]);
+    expect(refused[0]?.failure).toMatchObject({ code: "credential-missing", nextStep: "Store it with 'credential set main', or name another one." });
+  });
+});
+
+describe("a customer without a usable secret is told so, and the others go on", () => {
+  test.each([
+    [{ client_secret: MASK }, "secret-missing", "mask"],
+    [{}, "secret-missing", "nothing to sign in with"],
+    [{ auth: "refresh_token", client_secret: "x" }, "secret-missing", "nothing to sign in with"],
+  ])("%j", async (values, code, part) => {
+    const { ready, refused } = await start(new FakeSplunkd(), [stanzaOf("a", values), stanzaOf("b", { client_secret: "own", tenant_id: "b.example.com" })]);
+    expect(refused[0]?.failure).toMatchObject({ code, say: expect.stringContaining(part) });
+    expect(ready).toHaveLength(1);
+  });
+
+  test("an unreadable store stops only those that need it", async () => {
+    const parsed = parseStanzas([stanzaOf("a", { client_secret: MASK }), stanzaOf("b", { client_secret: "clear", tenant_id: "b.example.com" })], { host: "splunk", nowMs: 0 });
+    const busy = await PasswordStore.read(
+      new Splunkd({ http: Object.assign(new FakeSplunkd(), { refusals: [401] }), clock: jumpClock(), serverUri: "https://127.0.0.1:8089", sessionKey: sealed("k"), splunkdCaFile: undefined, splunkHome: "/s" }),
+      jumpClock(),
+      evenChance,
+    ).catch((error: unknown) => error);
+    const { ready, refused } = await resolveSecrets(parsed.stanzas, parsed.masked, undefined, busy as never, readBytes);
+    expect(ready.map((one) => one.stanza.name)).toEqual(["b"]);
+    expect(refused.map((one) => one.failure.code)).toEqual(["splunkd-session-refused"]);
+  });
+});
+
+describe("a rotated refresh token", () => {
+  async function vault() {
+    const fake = new FakeSplunkd();
+    const begun = await start(fake, []);
+    const id = customerSecretId("a", "refresh_token");
+    const first = await begun.store.put(id, sealed("first"), "seal");
+    const made = splunkVault({ stanza: "a", seal: "seal", first: first.value, storedAtMs: first.storedAtMs, store: begun.store, clock: begun.clock, chance: evenChance, log: begun.log });
+    return { ...begun, fake, made, stored: () => open(begun.store.get(id)?.value) };
+  }
+
+  test("is used at once and stored when the stored one is a day old, jittered by up to a quarter", async () => {
+    const { made, stored, clock } = await vault();
+    await made.store(sealed("second"), { refused: false });
+    expect(open(await made.current())).toBe("second");
+    expect(stored()).toBe("first");
+
+    clock.nowIs += 26 * 3_600_000;
+    await made.store(sealed("third"), { refused: false });
+    expect(stored()).toBe("first");
+
+    clock.nowIs += 2 * 3_600_000;
+    await made.store(sealed("fourth"), { refused: false });
+    expect(stored()).toBe("fourth");
+  });
+
+  test("is stored at once when the stored one was refused", async () => {
+    const { made, stored } = await vault();
+    await made.store(sealed("second"), { refused: true });
+    expect(stored()).toBe("second");
+  });
+
+  test("that cannot be stored is a warning, unless the stored one is of no use any more", async () => {
+    const { made, clock, fake, log } = await vault();
+    clock.nowIs += 48 * 3_600_000;
+    fake.refusals.push(403);
+    await made.store(sealed("second"), { refused: false });
+    expect(log.lines).toEqual([expect.objectContaining({ level: "warn" })]);
+
+    fake.refusals.push(403);
+    await expect(made.store(sealed("third"), { refused: true })).rejects.toMatchObject({ code: "splunkd-forbidden" });
+  });
+});

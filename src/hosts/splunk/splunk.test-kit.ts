@@ -1,0 +1,106 @@
+import type { Chance, Clock, Http, HttpAnswer, HttpRequest, Log, LogFields } from "../../model/kit.ts";
+
+/** A clock that a test moves by hand; every pause ends at once and moves it. */
+export function jumpClock(nowMs = Date.UTC(2026, 10, 24, 12)): Clock & { nowIs: number; readonly pauses: number[] } {
+  const clock = {
+    nowIs: nowMs,
+    pauses: [] as number[],
+    nowMs: () => clock.nowIs,
+    monotonicMs: () => clock.nowIs,
+    pause: async (forMs: number) => {
+      clock.pauses.push(forMs);
+      clock.nowIs += forMs;
+    },
+  };
+  return clock;
+}
+
+export const evenChance: Chance = { next: () => 0.5 };
+
+export function recordedLog(): Log & { readonly lines: { level: string; message: string; fields: LogFields | undefined }[] } {
+  const lines: { level: string; message: string; fields: LogFields | undefined }[] = [];
+  const at = (level: string) => (message: string, fields?: LogFields) => {
+    lines.push({ level, message, fields });
+  };
+  return { lines, debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error"), fatal: at("fatal") };
+}
+
+interface StoredRow {
+  readonly app: string;
+  readonly realm: string;
+  password: string;
+}
+
+/** splunkd's REST as far as we use it, in memory; every request is kept. */
+export class FakeSplunkd implements Http {
+  readonly rows = new Map<string, StoredRow>();
+  readonly edits: { path: string; form: Record<string, string> }[] = [];
+  readonly requests: HttpRequest[] = [];
+  /** Statuses that the next requests get instead of an answer. */
+  readonly refusals: number[] = [];
+  /** splunkd's own ceiling on a list page, whatever `count` asks for. */
+  pageMax = Number.POSITIVE_INFINITY;
+  passwordMax = 255;
+
+  async send(request: HttpRequest): Promise<HttpAnswer> {
+    this.requests.push(request);
+    const refusal = this.refusals.shift();
+    if (refusal !== undefined) return answer(refusal, "<response><messages><msg>no</msg></messages></response>");
+    const url = new URL(request.url);
+    const form = Object.fromEntries(new URLSearchParams(String(request.body ?? "")));
+    const [, , , app = "", ...rest] = url.pathname.split("/");
+    if (rest.join("/") === "storage/passwords") return request.method === "GET" ? this.#list(url) : this.#create(app, form);
+    if (rest[0] === "storage" && rest[1] === "passwords") return this.#entry(request.method, app, decodeURIComponent(rest[2] ?? ""), form);
+    if (rest[0] === "data" && rest[1] === "inputs") {
+      this.edits.push({ path: url.pathname, form });
+      return answer(200, "{}");
+    }
+    return answer(404, "{}");
+  }
+
+  async close(): Promise<void> {}
+
+  add(app: string, realm: string, user: string, password: string): void {
+    this.rows.set(`${realm}:${user}:`, { app, realm, password });
+  }
+
+  #list(url: URL): HttpAnswer {
+    const offset = Number(url.searchParams.get("offset") ?? 0);
+    const count = Math.min(Number(url.searchParams.get("count") ?? 30), this.pageMax);
+    const all = [...this.rows].toSorted(([a], [b]) => (a < b ? -1 : 1));
+    const entry = all.slice(offset, offset + count).map(([id, row]) => ({
+      name: id,
+      acl: { app: row.app, owner: "nobody", sharing: "app" },
+      content: { realm: row.realm, username: id.slice(row.realm.length + 1, -1), clear_password: row.password, encr_password: "$7$x" },
+    }));
+    return answer(200, JSON.stringify({ entry, paging: { total: all.length, perPage: count, offset } }));
+  }
+
+  #create(app: string, form: Record<string, string>): HttpAnswer {
+    const id = `${form["realm"]}:${form["name"]}:`;
+    if ((form["password"] ?? "").length > this.passwordMax) return answer(400, "{}");
+    if (this.rows.has(id)) return answer(409, "<response/>");
+    this.rows.set(id, { app, realm: form["realm"] ?? "", password: form["password"] ?? "" });
+    return answer(201, "{}");
+  }
+
+  #entry(method: string, app: string, id: string, form: Record<string, string>): HttpAnswer {
+    const row = this.rows.get(id);
+    if (!row || row.app !== app) return answer(404, "{}");
+    if (method === "DELETE") this.rows.delete(id);
+    else row.password = form["password"] ?? "";
+    return answer(200, "{}");
+  }
+}
+
+function answer(status: number, text: string): HttpAnswer {
+  return {
+    status,
+    headers: {},
+    body: (async function* () {
+      yield new TextEncoder().encode(text);
+    })(),
+    text: async () => text,
+    discard: async () => {},
+  };
+}

@@ -1,0 +1,168 @@
+import path from "node:path";
+import { Failure, isFailure } from "../../model/failure.ts";
+import type { Clock, Http } from "../../model/kit.ts";
+import type { Sealed } from "../../model/sealed.ts";
+import type { Route } from "../../model/stanza.ts";
+
+/** Folder and id of our app; the stored secrets live in its namespace. */
+export const APP = "TA_defender_mssp";
+
+const LOOPBACK = /^(127(\.\d{1,3}){3}|\[?::1\]?|localhost)$/i;
+/** A list page of 500 stored secrets is about 1.5 MB. */
+const ANSWER_MAX_BYTES = 64 * 1024 * 1024;
+/** Pauses between tries while splunkd is starting or restarting (503, no connection). */
+const PAUSES_MS = [1000, 2000, 4000, 8000, 15_000] as const;
+
+export interface SplunkdOptions {
+  readonly http: Http;
+  readonly clock: Clock;
+  readonly serverUri: string;
+  readonly sessionKey: Sealed | undefined;
+  /** The setting of that name; undefined: Splunk's own CA, and then loopback only. */
+  readonly splunkdCaFile: string | undefined;
+  readonly splunkHome: string | undefined;
+  readonly stop?: AbortSignal;
+}
+
+export interface SplunkdAnswer {
+  readonly status: number;
+  readonly json: unknown;
+}
+
+/**
+ * splunkd's REST interface with the input's own session key. The key goes to this machine, or to a host that `splunkd_ca_file` verifies, and never through a
+ * proxy. No answer's content ever gets into a failure: these endpoints can echo secrets.
+ */
+export class Splunkd {
+  readonly #options: SplunkdOptions;
+  readonly #base: string;
+  readonly #route: Route;
+
+  /** Throws Failure `splunkd-unnamed`, `splunkd-untrusted` or `session-key-missing` before anything is sent. */
+  constructor(options: SplunkdOptions) {
+    this.#options = options;
+    const { base, route } = trustOf(options);
+    this.#base = base;
+    this.#route = route;
+    if (!options.sessionKey) {
+      throw new Failure("session-key-missing", { actor: "operator", retry: { when: "never" }, say: "the run document holds no session key, so Splunk's credential store cannot be read", nextStep: "Start the input from Splunk, or give a document from 'splunk cmd splunkd print-modinput-config'." });
+    }
+  }
+
+  get(pathAndQuery: string): Promise<SplunkdAnswer> {
+    return this.#patiently("GET", pathAndQuery);
+  }
+
+  post(pathAndQuery: string, form: Readonly<Record<string, string>>): Promise<SplunkdAnswer> {
+    return this.#patiently("POST", pathAndQuery, form);
+  }
+
+  delete(pathAndQuery: string): Promise<SplunkdAnswer> {
+    return this.#patiently("DELETE", pathAndQuery);
+  }
+
+  /** Tries again while splunkd is busy or not there; gives up after half a minute. */
+  async #patiently(method: "GET" | "POST" | "DELETE", pathAndQuery: string, form?: Readonly<Record<string, string>>): Promise<SplunkdAnswer> {
+    for (const pauseMs of PAUSES_MS) {
+      try {
+        return await this.#once(method, pathAndQuery, form);
+      } catch (error) {
+        if (!isFailure(error) || error.retry.when !== "soon" || this.#options.stop?.aborted) throw error;
+        await this.#options.clock.pause(pauseMs, this.#options.stop);
+      }
+    }
+    return this.#once(method, pathAndQuery, form);
+  }
+
+  async #once(method: "GET" | "POST" | "DELETE", pathAndQuery: string, form?: Readonly<Record<string, string>>): Promise<SplunkdAnswer> {
+    const { http, sessionKey } = this.#options;
+    const separator = pathAndQuery.includes("?") ? "&" : "?";
+    const answer = await (sessionKey as Sealed)
+      .open((key) =>
+        http.send({
+          method,
+          url: `${this.#base}${pathAndQuery}${separator}output_mode=json`,
+          headers: { authorization: `Splunk ${key}`, ...(form ? { "content-type": "application/x-www-form-urlencoded" } : {}) },
+          ...(form ? { body: new URLSearchParams(form).toString() } : {}),
+          route: this.#route,
+          headersTimeoutMs: 30_000,
+        }),
+      )
+      .catch((error: unknown) => {
+        throw unreachable(error);
+      });
+    const refused = refusal(answer.status);
+    if (refused) {
+      await answer.discard();
+      throw refused;
+    }
+    const text = await answer.text(ANSWER_MAX_BYTES).catch((error: unknown) => {
+      throw unreachable(error);
+    });
+    return { status: answer.status, json: readJson(text) };
+  }
+}
+
+/** Where the key may go, and how splunkd proves itself there. */
+function trustOf(options: SplunkdOptions): { readonly base: string; readonly route: Route } {
+  let url: URL;
+  try {
+    url = new URL(options.serverUri);
+  } catch {
+    throw new Failure("splunkd-unnamed", { actor: "operator", retry: { when: "never" }, say: "the run document names no usable server_uri, so Splunk's credential store cannot be read" });
+  }
+  const base = url.origin;
+  if (LOOPBACK.test(url.hostname)) {
+    const caFile = options.splunkdCaFile ?? (options.splunkHome === undefined ? undefined : path.join(options.splunkHome, "etc", "auth", "cacert.pem"));
+    if (url.protocol === "http:") return { base, route: { direct: true } };
+    if (caFile === undefined) {
+      throw new Failure("splunkd-untrusted", { actor: "operator", retry: { when: "never" }, say: "SPLUNK_HOME is not set and splunkd_ca_file names no file, so splunkd's certificate cannot be verified", nextStep: "Set splunkd_ca_file under [defender_mssp]." });
+    }
+    return { base, route: { direct: true, caFile, loopbackCertificate: true } };
+  }
+  if (url.protocol !== "https:" || options.splunkdCaFile === undefined) {
+    throw new Failure("splunkd-untrusted", {
+      actor: "operator",
+      retry: { when: "never" },
+      say: `splunkd's address ${url.host} is not on this machine, and splunkd_ca_file names no file to verify it with; the session key is not sent there`,
+      nextStep: "Set splunkd_ca_file under [defender_mssp] to the PEM file of splunkd's CA.",
+    });
+  }
+  return { base, route: { direct: true, caFile: options.splunkdCaFile } };
+}
+
+/** What splunkd's own refusals mean; other statuses are the caller's. Source: Splunk REST API Reference, response status codes. */
+function refusal(status: number): Failure | undefined {
+  switch (status) {
+    case 401:
+      return new Failure("splunkd-session-refused", { actor: "operator", retry: { when: "later" }, status, say: "splunkd refused our session key (401); it has probably expired", nextStep: "Disable and enable one of the inputs, so that splunkd starts us with a new key." });
+    case 403:
+      return new Failure("splunkd-forbidden", { actor: "operator", retry: { when: "later" }, status, say: "splunkd does not let us use its credential store (403)", nextStep: "Give the user that owns the input the capability edit_storage_passwords." });
+    case 429:
+    case 502:
+    case 503:
+    case 504:
+      return new Failure("splunkd-busy", { actor: "operator", retry: { when: "soon" }, status, say: `splunkd is not ready (${status})`, nextStep: "Wait until it has started; if it stays so, look into splunkd.log." });
+    default:
+      return undefined;
+  }
+}
+
+/** A network failure in words about splunkd; the client's own speak of Microsoft's settings. */
+function unreachable(error: unknown): Failure {
+  if (!isFailure(error)) throw error;
+  if (error.code === "stopped") return error;
+  if (error.code === "ca-file-unusable" || error.code === "tls-untrusted") {
+    return new Failure("splunkd-untrusted", { actor: "operator", retry: { when: "never" }, say: "splunkd's certificate could not be verified with $SPLUNK_HOME/etc/auth/cacert.pem or the file named in splunkd_ca_file", nextStep: "Set splunkd_ca_file under [defender_mssp] to the PEM file of splunkd's CA.", cause: error });
+  }
+  return new Failure("splunkd-unreachable", { actor: "operator", retry: { when: "soon" }, say: `splunkd's management port does not answer (${error.code})`, nextStep: "Check that it is open on this host; on a universal forwarder give the secrets by file.", cause: error });
+}
+
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    // Some answers (201, 409) may come as XML whatever was asked for; only the status matters then.
+    return undefined;
+  }
+}

@@ -1,0 +1,71 @@
+import { ByteWriter } from "../../format/byte-writer.ts";
+import type { EventStyle } from "../../format/splunk-event.ts";
+import { writeSplunkEvent, writeSplunkHealth } from "../../format/splunk-event.ts";
+import type { Delivery, HealthEvent } from "../../model/event.ts";
+import type { Outlet } from "../../model/kit.ts";
+import type { Stanza } from "../../model/stanza.ts";
+import type { StreamPipe } from "./stream-pipe.ts";
+
+/** One write to the pipe; larger ones gain nothing, smaller ones cost a system call each. */
+const WRITE_BYTES = 256 * 1024;
+
+/**
+ * Events to splunkd. `provisional`: splunkd acknowledges nothing, so written is not indexed. One batch at a time: the buffer is shared, and is filled again
+ * only when the pipe has taken it.
+ *
+ * @param stanzas every customer that may have an event, those in trouble included: their settings decide an event's style and index.
+ */
+export function splunkOutlet(pipe: StreamPipe, stanzas: readonly Stanza[]): Outlet {
+  const styles = new Map<string, EventStyle>(stanzas.map((stanza) => [stanza.name, stanza]));
+  const buffer = new ByteWriter(WRITE_BYTES + WRITE_BYTES / 4);
+  let turn: Promise<unknown> = Promise.resolve();
+
+  function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = turn.catch(() => {}).then(() => {
+      // Whatever the turn before left when it failed.
+      buffer.reset();
+      return work();
+    });
+    turn = mine;
+    return mine;
+  }
+
+  async function flush(): Promise<number> {
+    const { length } = buffer;
+    if (length === 0) return 0;
+    await pipe.write(buffer.view());
+    buffer.reset();
+    return length;
+  }
+
+  return {
+    kind: "provisional",
+    write: (batch) =>
+      inTurn(async () => {
+        let written = 0;
+        for (const delivery of batch) {
+          writeSplunkEvent(buffer, delivery, styleOf(delivery));
+          if (buffer.length >= WRITE_BYTES) written += await flush();
+        }
+        return written + (await flush());
+      }),
+    health: (event) =>
+      inTurn(async () => {
+        writeSplunkHealth(buffer, stanzaOf(event), event);
+        await flush();
+      }),
+  };
+
+  function styleOf(delivery: Delivery): EventStyle {
+    const style = styles.get(delivery.stanza);
+    if (!style) throw new Error(`no stanza ${delivery.stanza} was given to the outlet`);
+    return style;
+  }
+
+  /** The stanza whose index the customer's health goes to. A stanza may name its tenant by domain, so the customer's name decides first. */
+  function stanzaOf(event: HealthEvent): string {
+    const named = stanzas.filter((stanza) => stanza.tenantName === event.tenant);
+    const found = named.find((stanza) => stanza.tenantId === event.tenant_id) ?? named[0] ?? stanzas.find((stanza) => stanza.tenantId === event.tenant_id);
+    return found?.name ?? event.tenant;
+  }
+}
