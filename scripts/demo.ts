@@ -1,0 +1,341 @@
+/** `npm run demo`: the whole job on this machine, without a tenant and without a Splunk. */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { Agent, get } from "node:https";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { binaryPath, hostPlatform } from "./build/platforms.ts";
+import { ROOT, runScript, ScriptProblem, VERSION } from "./build/project.ts";
+import { Child, harness } from "./demo/children.ts";
+import { type DeliveredEvent, DeliveredFile } from "./demo/delivered.ts";
+import { CUSTOMERS, changeTwoAndAddOneLate, laySamples } from "./demo/records.ts";
+import { customersTable, sampleEvents } from "./demo/show.ts";
+
+const HELP = `npm run demo -- [--keep]
+
+Builds the binary, starts a pretended Microsoft and a pretended splunkd on loopback, installs the package into a temporary SPLUNK_HOME and collects three customers.
+Then changes two alerts, adds a late one, and shows that exactly three more events arrive; then ten seconds of CEF for ArcSight.
+Exit code 0 only if all of this came true.
+
+  --keep   leaves everything running at the end, until Ctrl+C
+`;
+
+const POLL_SECONDS = 2;
+const COLLECT_WITHIN_MS = 40_000;
+const CEF_MS = 10_000;
+const CEF_LINES_SHOWN = 6;
+
+interface Microsoft {
+  readonly login_url: string;
+  readonly graph_url: string;
+  readonly api_url: string;
+  readonly siem_url: string;
+  readonly ca_file: string;
+  readonly control_url: string;
+  readonly customers: readonly Customer[];
+}
+
+interface Customer {
+  readonly tenant_id: string;
+  readonly tenant_name: string;
+  readonly client_id: string;
+  readonly client_secret: string;
+  readonly refresh_token: string;
+}
+
+/** What the demo promises, each with what was seen. */
+class Promises {
+  private broken = 0;
+
+  check(promise: string, kept: boolean, seen = ""): void {
+    if (!kept) this.broken += 1;
+    say(`  ${kept ? "ok    " : "FAILED"} ${promise}${seen === "" ? "" : ` (${seen})`}`);
+  }
+
+  get allKept(): boolean {
+    return this.broken === 0;
+  }
+}
+
+function say(text = ""): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function headline(text: string): void {
+  say(`\n\u2500\u2500 ${text}`);
+}
+
+function npmRun(script: string, args: readonly string[]): void {
+  const { status } = spawnSync("npm", ["run", "--silent", script, "--", ...args], {
+    cwd: ROOT,
+    stdio: ["ignore", "ignore", "inherit"],
+    shell: process.platform === "win32",
+  });
+  if (status !== 0) throw new ScriptProblem(`npm run ${script} failed, so there is nothing to show.`);
+}
+
+async function main(): Promise<void> {
+  const args = process.argv.slice(2);
+  if (args.includes("--help")) {
+    say(HELP.trimEnd());
+    return;
+  }
+  const platform = hostPlatform();
+  if (platform !== "linux-x64") throw new ScriptProblem("The demo runs the Splunk package's executable, so it needs Linux on x64.");
+  const folder = mkdtempSync(join(tmpdir(), "defender-mssp-demo-"));
+  const children: Child[] = [];
+  const promises = new Promises();
+  try {
+    await show(folder, resolve(ROOT, binaryPath(platform)), children, promises);
+    if (args.includes("--keep")) {
+      say(
+        `\nEverything goes on running (pids ${children.map(({ pid }) => pid).join(", ")}): append lines to ${join(folder, "microsoft")}/<customer>/alerts.ndjson and watch ${join(folder, "splunk-events.xml")}. Ctrl+C ends it.`,
+      );
+      await new Promise<void>((done) => process.once("SIGINT", done));
+    }
+  } finally {
+    // splunkd before Microsoft: the collector's last poll must still find its other side.
+    for (const child of children.toReversed()) await child.stop();
+  }
+  if (!promises.allKept) throw new ScriptProblem(`\nNot everything came true. Logs and files: ${folder}`);
+  say("\nAll of it came true.");
+}
+
+async function show(folder: string, binary: string, children: Child[], promises: Promises): Promise<void> {
+  headline("1. The shipped program and its Splunk package");
+  npmRun("build:binaries", []);
+  const archive = resolve(ROOT, `dist/TA_defender_mssp-${VERSION}-linux_x86_64.tgz`);
+  npmRun("package", ["--only", "TA_defender_mssp", "--only", "SA_defender_mssp"]);
+  say(`  ${binary}\n  ${archive}`);
+
+  headline("2. A pretended Microsoft, with three customers of Microsoft's documentation samples");
+  const data = join(folder, "microsoft");
+  laySamples(data, Date.now());
+  const simulator = harness("simulator", ["--data", data, "--stop-on-stdin-end"]);
+  children.push(simulator);
+  const microsoft = await simulator.firstLine((line) => (line.startsWith("{") ? (JSON.parse(line) as Microsoft) : undefined), 15_000);
+  say(`  sign-in and Graph at ${microsoft.login_url}`);
+
+  headline("3. Onboarding contoso: one command to sign in");
+  const tokenFile = join(folder, "contoso.token");
+  await acquireToken(binary, folder, microsoft, customerNamed(microsoft, "contoso"), tokenFile);
+  say(`  the refresh token lies in ${tokenFile} (0600)`);
+
+  headline("4. The package under a pretended splunkd");
+  const conf = join(folder, "inputs.conf");
+  writeFileSync(conf, inputsConf(microsoft, readFileSync(tokenFile, "utf8").trim()));
+  const [out, log] = [join(folder, "splunk-events.xml"), join(folder, "splunkd.log")];
+  writeFileSync(out, "");
+  const splunkd = harness("splunkd", ["--app", archive, "--conf", conf, "--out", out, "--log", log, "--home", join(folder, "splunk")]);
+  children.push(splunkd);
+  await splunkd.firstLine((line) => (line.startsWith("{") ? line : undefined), 20_000);
+  const delivered = new DeliveredFile(out);
+  const shown = await shownRecords(microsoft);
+  const first = await waitForEvents(delivered, shown.size);
+  promises.check(
+    "every alert and incident of three customers arrived, each once",
+    first.length === shown.size,
+    `${first.length} of ${shown.size}`,
+  );
+  say();
+  say(customersTable(first, Date.now()));
+
+  headline("5. Three of the events");
+  for (const text of sampleEvents(first)) say(`${text}\n`);
+
+  headline("6. Two alerts change, and one comes ten minutes late");
+  changeTwoAndAddOneLate(data, Date.now());
+  const more = (await waitForEvents(delivered, shown.size + 3)).slice(first.length);
+  // A fourth would come with the next polls: one of them reaches back over the whole overlap.
+  await pause(POLL_SECONDS * 1000 + 500);
+  const after = delivered.look().slice(first.length);
+  for (const event of more) say(`  ${describe(event)}`);
+  promises.check("exactly three more events arrived", after.length === 3, `${after.length}`);
+  promises.check(
+    "two of them as updates, the late one as new",
+    ["new", "updated", "updated"].join() ===
+      after
+        .map((event) => String(mssp(event)["change"]))
+        .sort()
+        .join(),
+  );
+
+  headline("7. Ten seconds of CEF, as ArcSight would get it");
+  await showCef(binary, folder, microsoft, promises);
+
+  headline("8. Did anything get lost?");
+  const oracle = harness("oracle", ["--truth", microsoft.control_url, "--delivered", out, "--format", "splunk"]);
+  const verdict = await oracle.ended;
+  const totals = oracle.lines.map((line) => (JSON.parse(line) as { totals: unknown }).totals).at(-1);
+  promises.check(
+    "the oracle, which knows what Microsoft showed, finds nothing lost, stale, doubled or altered",
+    verdict === 0,
+    JSON.stringify(totals) ?? oracle.complaints.at(-1),
+  );
+
+  headline("Where everything is");
+  say(`  events as Splunk takes them  ${out}`);
+  say(`  splunkd.log                  ${log}`);
+  say(`  installed package            ${join(folder, "splunk/etc/apps/TA_defender_mssp")}`);
+  say(`  CEF                          ${join(folder, "arcsight")}`);
+  headline("What next");
+  say("  README.md: Splunk and ArcSight in five steps each. docs/architecture.md: how it works. npm test: its promises, proven.");
+  if (children.includes(splunkd) && !process.argv.includes("--keep")) {
+    promises.check(
+      "splunkd stopped the input, and found its protocol kept",
+      (await splunkd.stop()) === 0,
+      splunkd.complaints.at(-1) ?? splunkd.lines.at(-1),
+    );
+  }
+}
+
+function customerNamed(microsoft: Microsoft, name: string): Customer {
+  const customer = microsoft.customers.find(({ tenant_name }) => tenant_name === name);
+  if (customer === undefined) throw new ScriptProblem(`The simulator knows no customer ${name}.`);
+  return customer;
+}
+
+/** `token acquire` with a pretended administrator: opens the link that it prints and pastes back where the browser ended up. */
+async function acquireToken(binary: string, folder: string, microsoft: Microsoft, customer: Customer, tokenFile: string): Promise<void> {
+  const conf = join(folder, "acquire.conf");
+  writeFileSync(conf, stanza(microsoft, customer, [`client_secret = ${customer.client_secret}`]), { mode: 0o600 });
+  const acquiring = new Child("token acquire", binary, [
+    "token",
+    "acquire",
+    "--config",
+    conf,
+    "--customer",
+    customer.tenant_name,
+    "--to",
+    "file",
+    "--file",
+    tokenFile,
+    "--state",
+    join(folder, "acquire-state"),
+  ]);
+  const link = await acquiring.firstLine((line) => /https:\/\/\S+\/authorize\?\S+/.exec(line)?.[0], 20_000);
+  say(`  the administrator opens ${link.slice(0, 100)}\u2026`);
+  acquiring.type(await browserEndsAt(link, microsoft.ca_file));
+  const code = await acquiring.ended;
+  if (code !== 0 || !existsSync(tokenFile))
+    throw new ScriptProblem(`token acquire ended with exit code ${code}: ${acquiring.complaints.at(-1) ?? ""}`);
+}
+
+function browserEndsAt(link: string, caFile: string): Promise<string> {
+  return new Promise((done, fail) => {
+    get(link, { agent: new Agent({ ca: readFileSync(caFile) }) }, (answer) => {
+      answer.resume();
+      if (answer.headers.location === undefined) fail(new ScriptProblem(`The sign-in page answered ${answer.statusCode} and led nowhere.`));
+      else done(answer.headers.location);
+    }).on("error", fail);
+  });
+}
+
+function stanza(microsoft: Microsoft, customer: Customer, more: readonly string[]): string {
+  return [
+    `[defender_mssp://${customer.tenant_name}]`,
+    `tenant_id = ${customer.tenant_id}`,
+    `client_id = ${customer.client_id}`,
+    `login_url = ${microsoft.login_url}`,
+    `graph_url = ${microsoft.graph_url}`,
+    `ca_file = ${microsoft.ca_file}`,
+    `poll_seconds = ${POLL_SECONDS}`,
+    ...more,
+    "",
+  ].join("\n");
+}
+
+/** contoso by the documented flow with the token just acquired, the others as the app itself. */
+function inputsConf(microsoft: Microsoft, refreshToken: string): string {
+  return CUSTOMERS.map((name) => {
+    const customer = customerNamed(microsoft, name);
+    const secrets = [
+      `client_secret = ${customer.client_secret}`,
+      ...(name === "contoso" ? [`refresh_token = ${refreshToken}`] : ["auth = app"]),
+    ];
+    return stanza(microsoft, customer, secrets);
+  }).join("\n");
+}
+
+/** The newest version of each alert and incident that the simulator shows, by its identity. */
+async function shownRecords(microsoft: Microsoft): Promise<Set<string>> {
+  const text = await (await fetch(`${microsoft.control_url}/shown`)).text();
+  const shown = new Set<string>();
+  for (const line of text.split("\n")) {
+    if (line === "") continue;
+    const { tenant_id, stream, id } = JSON.parse(line) as { tenant_id: string; stream: string; id: string };
+    if (stream === "alerts" || stream === "incidents") shown.add(`${tenant_id} ${stream} ${id}`);
+  }
+  return shown;
+}
+
+async function waitForEvents(delivered: DeliveredFile, wanted: number): Promise<readonly DeliveredEvent[]> {
+  const deadlineMs = performance.now() + COLLECT_WITHIN_MS;
+  let last = -1;
+  for (;;) {
+    const events = delivered.look();
+    if (events.length !== last) say(`  ${events.length} of ${wanted} events`);
+    last = events.length;
+    if (events.length >= wanted || performance.now() > deadlineMs) return [...events];
+    await pause(500);
+  }
+}
+
+async function showCef(binary: string, folder: string, microsoft: Microsoft, promises: Promises): Promise<void> {
+  const customer = customerNamed(microsoft, "tailspin");
+  const file = join(folder, "arcsight/defender.cef");
+  const properties = join(folder, "defender-mssp.properties");
+  const settings = {
+    "tenants[0].tenant_id": customer.tenant_id,
+    "tenants[0].tenant_name": customer.tenant_name,
+    "tenants[0].client_id": customer.client_id,
+    "tenants[0].client_secret": customer.client_secret,
+    "tenants[0].refresh_token": customer.refresh_token,
+    "tenants[0].login_url": microsoft.login_url,
+    "tenants[0].graph_url": microsoft.graph_url,
+    "tenants[0].ca_file": microsoft.ca_file,
+    "tenants[0].poll_seconds": String(POLL_SECONDS),
+    state_dir: join(folder, "arcsight-state"),
+    "outputs[0].type": "cef-file",
+    "outputs[0].path": file,
+    "outputs[0].profile": "legacy",
+  };
+  const lines = Object.entries(settings).map(([key, value]) => `${key}=${value.replaceAll("\\", "\\\\")}\n`);
+  writeFileSync(properties, lines.join(""), { mode: 0o600 });
+  const running = new Child("arcsight run", binary, ["arcsight", "run", "--config", properties]);
+  const startedMs = performance.now();
+  let shownLines = 0;
+  while (performance.now() - startedMs < CEF_MS) {
+    await pause(250);
+    const cef = cefLines(file);
+    for (const line of cef.slice(shownLines, CEF_LINES_SHOWN)) say(`  ${line.slice(0, 220)}${line.length > 220 ? "\u2026" : ""}`);
+    shownLines = Math.max(shownLines, cef.length);
+  }
+  const code = await running.stop();
+  const cef = cefLines(file);
+  if (cef.length > CEF_LINES_SHOWN) say(`  \u2026 and ${cef.length - CEF_LINES_SHOWN} more`);
+  promises.check(
+    "CEF lines were written, and the helper stopped when asked",
+    cef.length > 0 && cef.every((line) => line.startsWith("CEF:0|")) && code === 0,
+    code === 0 ? `${cef.length} lines` : `exit code ${code}: ${running.complaints.at(-1) ?? ""}`,
+  );
+}
+
+function cefLines(file: string): string[] {
+  if (!existsSync(file)) return [];
+  return readFileSync(file, "utf8")
+    .split("\n")
+    .filter((line) => line !== "");
+}
+
+function mssp(event: DeliveredEvent): Readonly<Record<string, unknown>> {
+  return (event.json["mssp"] ?? {}) as Readonly<Record<string, unknown>>;
+}
+
+function describe(event: DeliveredEvent): string {
+  const { tenant, change, found, key } = mssp(event);
+  return `${String(tenant)}  ${String(change)} (found by ${String(found)})  ${String(event.json["title"] ?? event.json["displayName"])}\n    key ${String(key)}`;
+}
+
+await runScript(main);
