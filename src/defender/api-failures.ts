@@ -1,0 +1,316 @@
+import { type Actor, Failure, type Retry } from "../model/failure.ts";
+import { retryAfterMs } from "../net/retry.ts";
+import { APIS, type ApiName } from "./apis.ts";
+import { type ErrorBody, readErrorBody } from "./error-body.ts";
+
+/** An answer that is not the data asked for. */
+export interface RefusedAnswer {
+  readonly api: ApiName;
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** At most ERROR_BODY_MOST bytes of it. */
+  readonly body: string;
+  /** The customer as events name it. */
+  readonly customer: string;
+  /** The stanza's name, for commands. */
+  readonly stanza: string;
+  /** Permissions of which the stream needs one; the first is the one to ask for. */
+  readonly rights: readonly string[];
+  readonly nowMs: number;
+}
+
+export const ERROR_BODY_MOST = 65_536;
+
+/** A row's sentences are filled in: `{customer}`, `{stanza}`, `{api}`, `{status}`, `{said}` (what Microsoft wrote), `{rights}`, `{right}`, `{quote}` (id for Microsoft's support). */
+export interface ApiFailureRow {
+  readonly when: {
+    readonly status: number | readonly [from: number, to: number];
+    readonly api?: ApiName;
+    readonly body?: RegExp;
+    readonly header?: readonly [name: string, shape: RegExp];
+  };
+  readonly code: string;
+  readonly area?: "sign-in";
+  readonly actor: Actor;
+  /** `named`: when the answer says, else after `elseMs`, else by `otherwise`. */
+  readonly retry: Retry["when"] | { readonly named: true; readonly elseMs?: number; readonly otherwise?: "soon" | "later" };
+  readonly say: string;
+  readonly nextStep: string;
+  /** Where the row comes from. */
+  readonly seen: string;
+}
+
+const MINUTE_MS = 60_000;
+const QUARTER_HOUR_MS = 15 * MINUTE_MS;
+
+/** The first row that fits counts. Messages are free text, so rows that look into them stand before the plain one of their status. */
+export const API_FAILURES: readonly ApiFailureRow[] = [
+  {
+    when: { status: 400, api: "hunting" },
+    code: "query-refused",
+    actor: "operator",
+    retry: "later",
+    say: "{api} refuses the query: {said}",
+    nextStep: "Correct the query in the file of hunting queries.",
+    seen: "Microsoft Graph docs, security: runHuntingQuery",
+  },
+  {
+    when: { status: 400 },
+    code: "refused",
+    actor: "us",
+    retry: "later",
+    say: "{api} refuses our question for {customer}: {said}",
+    nextStep: "Report this sentence as a defect of defender-mssp.",
+    seen: "Defender XDR docs, common REST API error codes (BadRequest, ODataError, InvalidInput, …); Graph docs, error responses",
+  },
+  {
+    when: { status: 401, body: /no tvm license/i },
+    code: "licence-missing",
+    actor: "customer",
+    retry: "later",
+    say: "{customer} has no licence for {api} (No Tvm license).",
+    nextStep: "The customer must licence Microsoft Defender for this tenant, or take this stream out of `streams`.",
+    seen: "public issue reports: 'Unauthorized request - reason of failure: No Tvm license'",
+  },
+  {
+    when: { status: 401, header: ["www-authenticate", /insufficient_claims/i] },
+    code: "claims-challenge",
+    area: "sign-in",
+    actor: "customer",
+    retry: "later",
+    say: "{customer}'s Conditional Access asks for more than our sign-in to {api} can give.",
+    nextStep: "The customer must exclude the app from that policy, or change this customer to auth = app.",
+    seen: "Microsoft identity platform docs, claims challenges",
+  },
+  {
+    when: { status: 401 },
+    code: "unauthorised",
+    area: "sign-in",
+    actor: "operator",
+    retry: "later",
+    say: "{api} takes no token for {customer}, not even a new one: {said}",
+    nextStep: "Run `defender-mssp doctor --customer {stanza}`: audience, tenant, cloud and clock are checked there.",
+    seen: "Defender XDR docs, common REST API error codes (Unauthorized); Graph docs, error codes (InvalidAuthenticationToken)",
+  },
+  {
+    when: { status: 403, body: /account is not provisioned/i },
+    code: "not-provisioned",
+    actor: "customer",
+    retry: "later",
+    say: "Defender is not set up in {customer}'s tenant (Account is not provisioned).",
+    nextStep: "The customer must open the Defender portal once with an administrator, or take this stream out of `streams`.",
+    seen: "public issue reports: 'Unauthorized request - Account is not provisioned.'",
+  },
+  {
+    when: { status: 403, body: /missing application scopes|api required scopes/i },
+    code: "consent-missing",
+    area: "sign-in",
+    actor: "customer",
+    retry: "later",
+    say: "{customer} has not granted the delegated permission {right} that {api} needs.",
+    nextStep: "Send the customer's administrator the link of `defender-mssp consent-url --customer {stanza}`, then sign in again.",
+    seen: "public code: 403 'Missing application scopes. API required scopes: A,B, application scopes: C'",
+  },
+  {
+    when: { status: 403, body: /missing application roles|api required roles/i },
+    code: "consent-missing",
+    area: "sign-in",
+    actor: "customer",
+    retry: "later",
+    say: "{customer} has not granted the application permission {right} that {api} needs.",
+    nextStep: "Send the customer's administrator the link of `defender-mssp consent-url --customer {stanza}`.",
+    seen: "public code: 403 'Missing application roles. API required roles: A,B, application roles: C,D.'",
+  },
+  {
+    when: { status: 403, body: /disabledfeature|disallowedoperation/i },
+    code: "feature-disabled",
+    actor: "customer",
+    retry: "later",
+    say: "{customer}'s tenant does not allow this call of {api}: {said}",
+    nextStep: "The customer must enable the feature in the Defender portal, or take this stream out of `streams`.",
+    seen: "Defender XDR docs, common REST API error codes (DisabledFeature, DisallowedOperation)",
+  },
+  {
+    when: { status: 403, api: "siem" },
+    code: "forbidden",
+    area: "sign-in",
+    actor: "customer",
+    retry: "later",
+    say: "The retired SIEM API gives no access to {customer}: a domain is not managed by this administrator, or the tenant is deleted. {said}",
+    nextStep: "Move this customer to the streams alerts and incidents.",
+    seen: "Defender for Endpoint docs of 2020, pull-alerts-using-rest-api, error codes",
+  },
+  {
+    when: { status: 403 },
+    code: "forbidden",
+    area: "sign-in",
+    actor: "customer",
+    retry: "later",
+    say: "{api} gives our sign-in no access to {customer}: {said}",
+    nextStep: "The customer must consent to {rights}; a signed-in user also needs the role Security Reader there.",
+    seen: "Defender XDR docs, common REST API error codes (Forbidden); Graph docs, security authorization",
+  },
+  {
+    when: { status: 404, api: "siem" },
+    code: "api-gone",
+    actor: "microsoft",
+    retry: "later",
+    say: "The retired SIEM API does not answer at this address any more.",
+    nextStep: "Move this customer to the streams alerts and incidents.",
+    seen: "defender-docs, configure-siem: may be switched off without notice since 31 December 2024",
+  },
+  {
+    when: { status: [404, 405] },
+    code: "refused",
+    actor: "operator",
+    retry: "later",
+    say: "{api} knows no such address ({status}): {said}",
+    nextStep: "Check `cloud` and the address settings of {stanza}.",
+    seen: "Graph docs, error responses; Defender XDR docs, common REST API error codes (NotFound)",
+  },
+  {
+    when: { status: 410 },
+    code: "api-gone",
+    actor: "microsoft",
+    retry: "later",
+    say: "Microsoft has switched {api} off.",
+    nextStep: "Move this customer to the streams alerts and incidents.",
+    seen: "RFC 9110, section 15.5.11; Graph docs, API retirement",
+  },
+  {
+    when: { status: 429, api: "hunting", body: /\bcpu\b|resources?/i },
+    code: "throttled",
+    actor: "microsoft",
+    retry: { named: true, elseMs: QUARTER_HOUR_MS },
+    say: "{customer}'s share of hunting CPU time is used up: {said}",
+    nextStep: "Nothing to do if it passes; else make the queries cheaper or run them less often.",
+    seen: "Defender XDR docs, advanced hunting quotas: 429 for calls or CPU, the body says which; CPU counts in windows of 15 minutes",
+  },
+  {
+    when: { status: 429 },
+    code: "throttled",
+    actor: "microsoft",
+    retry: { named: true, elseMs: MINUTE_MS },
+    say: "{api} asks us to slow down for {customer}.",
+    nextStep: "Nothing to do if it passes; else look for another program that uses the same app for this customer.",
+    seen: "Graph docs, throttling; Defender XDR docs, api-incident (the body says when the quota resets); Endpoint docs, common errors (Retry-After)",
+  },
+  {
+    when: { status: [300, 399] },
+    code: "bad-answer",
+    actor: "operator",
+    retry: "later",
+    say: "{api} answers with a redirect ({status}), which is not followed because our token would travel along.",
+    nextStep: "Look for a proxy or portal that stands in between, or a wrong address setting of {stanza}.",
+    seen: "RFC 9110, section 15.4",
+  },
+  {
+    when: { status: [200, 299] },
+    code: "bad-answer",
+    actor: "operator",
+    retry: "later",
+    say: "{api} answered {status} with something that is not JSON: {said}",
+    nextStep: "Look for a proxy or portal that stands in between.",
+    seen: "public issue reports of sign-in pages answered by proxies with status 200",
+  },
+  {
+    when: { status: [500, 599] },
+    code: "service-error",
+    actor: "microsoft",
+    retry: { named: true, otherwise: "soon" },
+    say: "{api} fails for {customer} ({status}): {said}",
+    nextStep: "Nothing to do if it passes; else open a case with Microsoft and quote {quote}.",
+    seen: "Defender XDR docs, common REST API error codes (InternalServerError: retry); Graph docs, error responses",
+  },
+  {
+    when: { status: [400, 499] },
+    code: "refused",
+    actor: "us",
+    retry: "later",
+    say: "{api} refuses our question for {customer} ({status}): {said}",
+    nextStep: "Report this sentence as a defect of defender-mssp.",
+    seen: "RFC 9110, section 15.5",
+  },
+  {
+    when: { status: [100, 999] },
+    code: "bad-answer",
+    actor: "microsoft",
+    retry: "later",
+    say: "{api} answered with the unknown status {status}.",
+    nextStep: "Nothing to do if it passes; else open a case with Microsoft and quote {quote}.",
+    seen: "RFC 9110, section 15",
+  },
+];
+
+/** The Failure that an answer means. Pure; never throws. */
+export function apiFailure(answer: RefusedAnswer): Failure {
+  const body = readErrorBody(answer.body, answer.headers);
+  const row = API_FAILURES.find((candidate) => fits(candidate, answer, body)) as ApiFailureRow;
+  const words: Readonly<Record<string, string>> = {
+    customer: answer.customer,
+    stanza: JSON.stringify(answer.stanza),
+    api: `the ${APIS[answer.api].title}`,
+    status: String(answer.status),
+    said: said(body),
+    rights: answer.rights.join(" or "),
+    right: answer.rights[0] ?? "it needs",
+    quote: body.trackingId ?? `status ${answer.status} and the time`,
+  };
+  return new Failure(row.code, {
+    ...(row.area === undefined ? {} : { area: row.area }),
+    actor: row.actor,
+    retry: retryOf(row.retry, answer, body),
+    say: sentence(filled(row.say, words)),
+    nextStep: sentence(filled(row.nextStep, words)),
+    status: answer.status,
+  });
+}
+
+function fits({ when }: ApiFailureRow, answer: RefusedAnswer, body: ErrorBody): boolean {
+  const [from, to] = typeof when.status === "number" ? [when.status, when.status] : when.status;
+  if (answer.status < from || answer.status > to) return false;
+  if (when.api !== undefined && when.api !== answer.api) return false;
+  if (when.body !== undefined && !when.body.test(`${body.code} ${body.message}`)) return false;
+  return when.header === undefined || when.header[1].test(answer.headers[when.header[0]] ?? "");
+}
+
+function retryOf(retry: ApiFailureRow["retry"], answer: RefusedAnswer, body: ErrorBody): Retry {
+  if (typeof retry === "string") return retry === "at" ? { when: "later" } : { when: retry };
+  const namedMs = retryAfterMs(answer.headers, answer.nowMs) ?? bodyWaitMs(body.message, answer.nowMs) ?? retry.elseMs;
+  if (namedMs === undefined) return { when: retry.otherwise ?? "later" };
+  // "0" would have us ask in a loop.
+  return { when: "at", atMs: answer.nowMs + Math.max(1_000, namedMs) };
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
+const LONGEST_MS = 24 * 3_600_000;
+
+/**
+ * How long a 429's text asks us to wait: `Try again in 43 seconds`, `resets in 00:12:30`, `… until 2026-11-24T16:05:58Z`. Microsoft documents that the body of the
+ * XDR API says it, but not in which words; what is not understood is undefined.
+ */
+export function bodyWaitMs(message: string, nowMs: number): number | undefined {
+  const clock = /\b(\d{1,2}):(\d{2}):(\d{2})(?:\.\d+)?\b(?!Z)/.exec(message.replace(/\d{4}-\d{2}-\d{2}T[\d:.]+/g, ""));
+  const count = /\b(\d+)(?:\.\d+)?\s*(seconds?|secs?|minutes?|mins?|hours?)\b/i.exec(message);
+  const instant = /\b\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})?/.exec(message);
+  let waitMs: number | undefined;
+  if (count) waitMs = Number(count[1]) * (UNIT_MS[(count[2] as string)[0]?.toLowerCase() ?? ""] ?? 1_000);
+  else if (clock) waitMs = (Number(clock[1]) * 3_600 + Number(clock[2]) * 60 + Number(clock[3])) * 1_000;
+  else if (instant) waitMs = Date.parse(/(?:Z|[+-]\d{2}:\d{2})$/.test(instant[0]) ? instant[0] : `${instant[0]}Z`) - nowMs;
+  return waitMs === undefined || Number.isNaN(waitMs) || waitMs < 0 || waitMs > LONGEST_MS ? undefined : waitMs;
+}
+
+function said(body: ErrorBody): string {
+  if (body.kind === "html") return body.message === "" ? "a web page" : `a web page titled "${body.message}"`;
+  if (body.code !== "" && body.message !== "") return `${body.code}: ${body.message}`;
+  return body.code || body.message || "no explanation";
+}
+
+function filled(template: string, words: Readonly<Record<string, string>>): string {
+  return template.replace(/\{(\w+)\}/g, (whole, word: string) => words[word] ?? whole);
+}
+
+function sentence(text: string): string {
+  const capital = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
+}

@@ -1,0 +1,69 @@
+/** What an error answer of Microsoft's APIs said, as far as it can be told. */
+export interface ErrorBody {
+  readonly kind: "json" | "html" | "other" | "empty";
+  /** `error.code`, of the inner error when a gateway wrapped one. */
+  readonly code: string;
+  /** One line, without control characters, at most MESSAGE_MOST characters. */
+  readonly message: string;
+  /** What to quote to Microsoft's support: `target` (XDR, Endpoint), `request-id` (Graph). */
+  readonly trackingId: string | undefined;
+}
+
+const MESSAGE_MOST = 300;
+
+/**
+ * Reads `{"error":{"code","message","target"}}` (XDR and Endpoint docs, common error codes) and Graph's
+ * `{"error":{"code","message","innerError":{"request-id"}}}`, whose message is itself such a JSON text when a service behind Graph refused. Never throws.
+ */
+export function readErrorBody(text: string, headers: Readonly<Record<string, string>>): ErrorBody {
+  const trackingId = headers["request-id"] ?? headers["x-ms-request-id"];
+  const trimmed = text.trim();
+  if (trimmed === "") return { kind: "empty", code: "", message: "", trackingId };
+  if (trimmed.startsWith("<")) return { kind: "html", code: "", message: titleOf(trimmed), trackingId };
+  const error = errorOf(trimmed);
+  if (error === undefined) return { kind: "other", code: "", message: oneLine(trimmed), trackingId };
+  const inner = errorOf(textOf(error.message));
+  const said = inner ?? error;
+  return {
+    kind: "json",
+    code: textOf(said.code) || textOf(error.code),
+    message: oneLine(textOf(said.message)),
+    trackingId: textOf(error.target) || textOf((error.innerError ?? error.innererror)?.["request-id"]) || trackingId,
+  };
+}
+
+interface ErrorMembers {
+  readonly code?: unknown;
+  readonly message?: unknown;
+  readonly target?: unknown;
+  readonly innerError?: { readonly "request-id"?: unknown };
+  readonly innererror?: { readonly "request-id"?: unknown };
+}
+
+function errorOf(text: string): ErrorMembers | undefined {
+  if (!text.startsWith("{")) return undefined;
+  try {
+    const outer = JSON.parse(text) as { error?: unknown; message?: unknown } | null;
+    if (typeof outer?.error === "object" && outer.error !== null) return outer.error;
+    // Gateways answer `{"statusCode":429,"message":"Rate limit is exceeded. Try again in 43 seconds."}` and `{"error":"text"}`.
+    if (typeof outer?.error === "string") return { code: outer.error, message: textOf(outer.message) };
+    return typeof outer?.message === "string" ? { message: outer.message } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+function titleOf(html: string): string {
+  return oneLine(/<title[^>]*>([^<]*)<\/title>/i.exec(html)?.[1] ?? "");
+}
+
+/** Control characters would let an answer forge log lines. */
+function oneLine(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
+  const line = text.replace(/[\u0000-\u0020\u007f-\u009f\u2028\u2029]+/g, " ").trim();
+  return line.length <= MESSAGE_MOST ? line : `${line.slice(0, MESSAGE_MOST - 1)}…`;
+}

@@ -1,0 +1,24 @@
+import { MAY_END, NO_SKIP_LIMIT, type StreamContract } from "./contract.ts";
+
+/** Alerts of the Defender for Endpoint API with their evidence. With `$top` there is never a next link (microsoft-365-docs issue 8489). */
+export const mdeAlerts: StreamContract = {
+  name: "mde-alerts",
+  api: "mde",
+  path: "/api/alerts",
+  asks: "odata",
+  shape: "value-object",
+  fields: { kind: "alert", id: "id", updated: "lastUpdateTime", created: "alertCreationTime", tenant: "aadTenantId" },
+  timeName: "lastUpdateTime",
+  ordered: false,
+  topMost: 10_000,
+  skipMost: NO_SKIP_LIMIT,
+  expand: "evidence",
+  splits: [
+    { property: "severity", values: ["High", "Medium", "Low", "Informational", "UnSpecified"] },
+    { property: "status", values: ["New", "InProgress", "Resolved", "Unknown"] },
+  ],
+  rights: { application: ["Alert.Read.All", "Alert.ReadWrite.All"], delegated: ["Alert.Read", "Alert.ReadWrite"] },
+  headersTimeoutMs: 180_000,
+  announced: MAY_END,
+  source: "Defender for Endpoint docs, get-alerts, alerts",
+};
