@@ -5,6 +5,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { defaultInputs, inputsSpec, propertiesTemplate, settingsPage } from "../src/config/pages.ts";
+import { propsConf } from "./splunk-app/props.ts";
 
 export interface GeneratedPage {
   /** Path from the repository's root. */
@@ -20,6 +21,7 @@ export const PAGES: readonly GeneratedPage[] = [
   { file: "arcsight/defender-mssp.properties.template", make: propertiesTemplate },
   { file: "splunk-app/TA_defender_mssp/README/inputs.conf.spec", make: inputsSpec },
   { file: "splunk-app/TA_defender_mssp/default/inputs.conf", make: defaultInputs },
+  ...["TA_defender_mssp", "SA_defender_mssp"].flatMap((app) => [{ file: `splunk-app/${app}/default/props.conf`, make: propsConf }]),
 ];
 
 async function main(args: readonly string[]): Promise<number> {

@@ -1,0 +1,24 @@
+import type { ConfStanza } from "./conf.ts";
+import { confFile } from "./conf.ts";
+import { SOURCE_KINDS, SOURCES, sourceStanza } from "./sources.ts";
+
+/** `default/props.conf` of both apps. */
+export function propsConf(): string {
+  return confFile(
+    SOURCE_KINDS.map(
+      (kind): ConfStanza => ({
+        name: sourceStanza(kind),
+        settings: [
+          ["TRUNCATE", "0"],
+          ["SHOULD_LINEMERGE", "false"],
+          ["LINE_BREAKER", "([\\r\\n]+)"],
+          // Only for events that came another way (a file, HEC raw): ours carry their time.
+          ["TIME_PREFIX", `"${SOURCES[kind].timeMember}"\\s*:\\s*"`],
+          ["MAX_TIMESTAMP_LOOKAHEAD", "40"],
+          ["TZ", "UTC"],
+          ["KV_MODE", "json"],
+        ],
+      }),
+    ),
+  );
+}
