@@ -136,7 +136,7 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     area: "sign-in",
     actor: "customer",
     retry: "later",
-    say: "The retired SIEM API gives no access to {customer}: a domain is not managed by this administrator, or the tenant is deleted. {said}",
+    say: "The retired SIEM API gives no access to {customer}: a domain is not managed by this administrator, or the tenant is deleted",
     nextStep: "Move this customer to the streams alerts and incidents.",
     seen: "Defender for Endpoint docs of 2020, pull-alerts-using-rest-api, error codes",
   },
@@ -242,10 +242,16 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
   },
 ];
 
+/** The row that an answer falls under; the last one fits everything. */
+export function apiFailureRow(answer: RefusedAnswer): ApiFailureRow {
+  const body = readErrorBody(answer.body, answer.headers);
+  return API_FAILURES.find((candidate) => fits(candidate, answer, body)) as ApiFailureRow;
+}
+
 /** The Failure that an answer means. Pure; never throws. */
 export function apiFailure(answer: RefusedAnswer): Failure {
   const body = readErrorBody(answer.body, answer.headers);
-  const row = API_FAILURES.find((candidate) => fits(candidate, answer, body)) as ApiFailureRow;
+  const row = apiFailureRow(answer);
   const words: Readonly<Record<string, string>> = {
     customer: answer.customer,
     stanza: JSON.stringify(answer.stanza),

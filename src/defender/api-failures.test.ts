@@ -1,0 +1,361 @@
+import { describe, expect, test } from "@jest/globals";
+import type { Failure } from "../model/failure.ts";
+import { API_FAILURES, type ApiFailureRow, apiFailure, apiFailureRow, bodyWaitMs, type RefusedAnswer } from "./api-failures.ts";
+
+const NOW = Date.UTC(2026, 10, 24, 16);
+
+const met = new Set<ApiFailureRow>();
+
+function refused(status: number, body: string, more: Partial<RefusedAnswer> = {}): Failure {
+  const rights = ["SecurityAlert.Read.All", "SecurityAlert.ReadWrite.All"];
+  const answer: RefusedAnswer = {
+    api: "graph",
+    status,
+    headers: {},
+    body,
+    customer: "Contoso",
+    stanza: "contoso",
+    rights,
+    nowMs: NOW,
+    ...more,
+  };
+  met.add(apiFailureRow(answer));
+  return apiFailure(answer);
+}
+
+/** As XDR and Endpoint write it; as Graph writes it; as a gateway in front of either. */
+const plain = (code: string, message: string): string => JSON.stringify({ error: { code, message, target: "|5f0c-quote-me" } });
+const graph = (code: string, message: string): string =>
+  JSON.stringify({
+    error: { code, message, innerError: { date: "2026-11-24T16:00:00", "request-id": "req-1", "client-request-id": "c" } },
+  });
+const wrapped = (code: string, message: string): string =>
+  JSON.stringify({ error: { code: "UnknownError", message: plain(code, message), innerError: { "request-id": "req-1" } } });
+const ROLES = "Missing application roles. API required roles: SecurityAlert.Read.All,SecurityAlert.ReadWrite.All, application roles: .";
+
+interface Golden {
+  readonly code: string;
+  readonly actor: string;
+  readonly area?: "sign-in";
+  readonly retry: string;
+  readonly say: string;
+  readonly nextStep: string;
+}
+
+const retryText = ({ retry }: Failure): string => (retry.when === "at" ? `in ${(retry.atMs - NOW) / 1000} s` : retry.when);
+
+const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
+  [
+    "400 of a list",
+    refused(400, graph("BadRequest", "Invalid filter clause: Could not find a property named 'x'.")),
+    {
+      code: "refused",
+      actor: "us",
+      retry: "later",
+      say: "The Microsoft Graph security API refuses our question for Contoso: BadRequest: Invalid filter clause: Could not find a property named 'x'.",
+      nextStep: "Report this sentence as a defect of defender-mssp.",
+    },
+  ],
+  [
+    "400 of a hunting query",
+    refused(400, graph("BadRequest", "'where' operator: Failed to resolve column 'Tmiestamp'"), { api: "hunting" }),
+    {
+      code: "query-refused",
+      actor: "operator",
+      retry: "later",
+      say: "The Microsoft Graph hunting API refuses the query: BadRequest: 'where' operator: Failed to resolve column 'Tmiestamp'.",
+      nextStep: "Correct the query in the file of hunting queries.",
+    },
+  ],
+  [
+    "401 without licence",
+    refused(401, plain("Unauthorized", "Unauthorized request - reason of failure: No Tvm license"), { api: "mde" }),
+    {
+      code: "licence-missing",
+      actor: "customer",
+      retry: "later",
+      say: "Contoso has no licence for the Microsoft Defender for Endpoint API (No Tvm license).",
+      nextStep: "The customer must licence Microsoft Defender for this tenant, or take this stream out of `streams`.",
+    },
+  ],
+  [
+    "401 with a claims challenge",
+    refused(401, graph("InvalidAuthenticationToken", "Continuous access evaluation resulted in challenge"), {
+      headers: { "www-authenticate": 'Bearer error="insufficient_claims", claims="eyJ9"' },
+    }),
+    {
+      code: "claims-challenge",
+      area: "sign-in",
+      actor: "customer",
+      retry: "later",
+      say: "Contoso's Conditional Access asks for more than our sign-in to the Microsoft Graph security API can give.",
+      nextStep: "The customer must exclude the app from that policy, or change this customer to auth = app.",
+    },
+  ],
+  [
+    "401",
+    refused(401, graph("InvalidAuthenticationToken", "Access token validation failure. Invalid audience.")),
+    {
+      code: "unauthorised",
+      area: "sign-in",
+      actor: "operator",
+      retry: "later",
+      say: "The Microsoft Graph security API takes no token for Contoso, not even a new one: InvalidAuthenticationToken: Access token validation failure. Invalid audience.",
+      nextStep: 'Run `defender-mssp doctor --customer "contoso"`: audience, tenant, cloud and clock are checked there.',
+    },
+  ],
+  [
+    "403 of a tenant without Defender",
+    refused(403, plain("Forbidden", "Unauthorized request - Account is not provisioned."), { api: "xdr" }),
+    {
+      code: "not-provisioned",
+      actor: "customer",
+      retry: "later",
+      say: "Defender is not set up in Contoso's tenant (Account is not provisioned).",
+      nextStep: "The customer must open the Defender portal once with an administrator, or take this stream out of `streams`.",
+    },
+  ],
+  [
+    "403 without the delegated permission",
+    refused(403, graph("Forbidden", ROLES.replaceAll("roles", "scopes"))),
+    {
+      code: "consent-missing",
+      area: "sign-in",
+      actor: "customer",
+      retry: "later",
+      say: "Contoso has not granted the delegated permission SecurityAlert.Read.All that the Microsoft Graph security API needs.",
+      nextStep: 'Send the customer\'s administrator the link of `defender-mssp consent-url --customer "contoso"`, then sign in again.',
+    },
+  ],
+  [
+    "403 without the application permission, wrapped by Graph",
+    refused(403, wrapped("Forbidden", ROLES)),
+    {
+      code: "consent-missing",
+      area: "sign-in",
+      actor: "customer",
+      retry: "later",
+      say: "Contoso has not granted the application permission SecurityAlert.Read.All that the Microsoft Graph security API needs.",
+      nextStep: 'Send the customer\'s administrator the link of `defender-mssp consent-url --customer "contoso"`.',
+    },
+  ],
+  [
+    "403 for a feature",
+    refused(403, plain("DisabledFeature", "Tenant feature is not enabled."), { api: "xdr" }),
+    {
+      code: "feature-disabled",
+      actor: "customer",
+      retry: "later",
+      say: "Contoso's tenant does not allow this call of the Microsoft Defender XDR API: DisabledFeature: Tenant feature is not enabled.",
+      nextStep: "The customer must enable the feature in the Defender portal, or take this stream out of `streams`.",
+    },
+  ],
+  [
+    "403 of the SIEM API",
+    refused(403, "", { api: "siem" }),
+    {
+      code: "forbidden",
+      area: "sign-in",
+      actor: "customer",
+      retry: "later",
+      say: "The retired SIEM API gives no access to Contoso: a domain is not managed by this administrator, or the tenant is deleted.",
+      nextStep: "Move this customer to the streams alerts and incidents.",
+    },
+  ],
+  [
+    "403",
+    refused(403, plain("Forbidden", "The user does not have the required role.")),
+    {
+      code: "forbidden",
+      area: "sign-in",
+      actor: "customer",
+      retry: "later",
+      say: "The Microsoft Graph security API gives our sign-in no access to Contoso: Forbidden: The user does not have the required role.",
+      nextStep:
+        "The customer must consent to SecurityAlert.Read.All or SecurityAlert.ReadWrite.All; a signed-in user also needs the role Security Reader there.",
+    },
+  ],
+  [
+    "404 of the SIEM API",
+    refused(404, "<html><head><title>404 - File not found</title></head></html>", { api: "siem" }),
+    {
+      code: "api-gone",
+      actor: "microsoft",
+      retry: "later",
+      say: "The retired SIEM API does not answer at this address any more.",
+      nextStep: "Move this customer to the streams alerts and incidents.",
+    },
+  ],
+  [
+    "404",
+    refused(404, plain("ResourceNotFound", "Requested path does not exist."), { api: "xdr" }),
+    {
+      code: "refused",
+      actor: "operator",
+      retry: "later",
+      say: "The Microsoft Defender XDR API knows no such address (404): ResourceNotFound: Requested path does not exist.",
+      nextStep: 'Check `cloud` and the address settings of "contoso".',
+    },
+  ],
+  [
+    "410",
+    refused(410, "", { api: "xdr" }),
+    {
+      code: "api-gone",
+      actor: "microsoft",
+      retry: "later",
+      say: "Microsoft has switched the Microsoft Defender XDR API off.",
+      nextStep: "Move this customer to the streams alerts and incidents.",
+    },
+  ],
+  [
+    "429 for hunting CPU",
+    refused(429, graph("TooManyRequests", "You have exceeded your allocated CPU resources."), { api: "hunting" }),
+    {
+      code: "throttled",
+      actor: "microsoft",
+      retry: "in 900 s",
+      say: "Contoso's share of hunting CPU time is used up: TooManyRequests: You have exceeded your allocated CPU resources.",
+      nextStep: "Nothing to do if it passes; else make the queries cheaper or run them less often.",
+    },
+  ],
+  [
+    "429",
+    refused(429, graph("TooManyRequests", "Too many requests."), { headers: { "retry-after": "17" } }),
+    {
+      code: "throttled",
+      actor: "microsoft",
+      retry: "in 17 s",
+      say: "The Microsoft Graph security API asks us to slow down for Contoso.",
+      nextStep: "Nothing to do if it passes; else look for another program that uses the same app for this customer.",
+    },
+  ],
+  [
+    "a redirect",
+    refused(302, ""),
+    {
+      code: "bad-answer",
+      actor: "operator",
+      retry: "later",
+      say: "The Microsoft Graph security API answers with a redirect (302), which is not followed because our token would travel along.",
+      nextStep: 'Look for a proxy or portal that stands in between, or a wrong address setting of "contoso".',
+    },
+  ],
+  [
+    "a web page with status 200",
+    refused(200, "<!DOCTYPE html><html><head><title>\n Guest   Wi-Fi\n</title>"),
+    {
+      code: "bad-answer",
+      actor: "operator",
+      retry: "later",
+      say: 'The Microsoft Graph security API answered 200 with something that is not JSON: a web page titled "Guest Wi-Fi".',
+      nextStep: "Look for a proxy or portal that stands in between.",
+    },
+  ],
+  [
+    "500",
+    refused(500, plain("InternalServerError", "There was an unexpected error."), { api: "mde" }),
+    {
+      code: "service-error",
+      actor: "microsoft",
+      retry: "soon",
+      say: "The Microsoft Defender for Endpoint API fails for Contoso (500): InternalServerError: There was an unexpected error.",
+      nextStep: "Nothing to do if it passes; else open a case with Microsoft and quote |5f0c-quote-me.",
+    },
+  ],
+  [
+    "503 that says for how long",
+    refused(503, graph("serviceNotAvailable", "Down"), {
+      headers: { "retry-after": "Tue, 24 Nov 2026 16:02:00 GMT", date: "Tue, 24 Nov 2026 16:00:30 GMT" },
+    }),
+    {
+      code: "service-error",
+      actor: "microsoft",
+      retry: "in 90 s",
+      say: "The Microsoft Graph security API fails for Contoso (503): serviceNotAvailable: Down.",
+      nextStep: "Nothing to do if it passes; else open a case with Microsoft and quote req-1.",
+    },
+  ],
+  [
+    "another 4xx",
+    refused(414, ""),
+    {
+      code: "refused",
+      actor: "us",
+      retry: "later",
+      say: "The Microsoft Graph security API refuses our question for Contoso (414): no explanation.",
+      nextStep: "Report this sentence as a defect of defender-mssp.",
+    },
+  ],
+  [
+    "a status that does not exist",
+    refused(799, ""),
+    {
+      code: "bad-answer",
+      actor: "microsoft",
+      retry: "later",
+      say: "The Microsoft Graph security API answered with the unknown status 799.",
+      nextStep: "Nothing to do if it passes; else open a case with Microsoft and quote status 799 and the time.",
+    },
+  ],
+];
+
+describe("every row of the table says what happened and whose turn it is", () => {
+  test.each(GOLDEN)("%s", (_, failure, wanted) => {
+    expect({
+      code: failure.code,
+      actor: failure.actor,
+      ...(failure.area ? { area: failure.area } : {}),
+      retry: retryText(failure),
+      say: failure.say,
+      nextStep: failure.nextStep,
+    }).toEqual(wanted);
+  });
+
+  test("no row is without its golden case", () => {
+    expect(API_FAILURES.filter((row) => !met.has(row))).toEqual([]);
+  });
+
+  test("every row tells where it comes from and fills its sentences", () => {
+    for (const row of API_FAILURES) expect(row.seen.length).toBeGreaterThan(10);
+    for (const [, failure] of GOLDEN) expect(`${failure.say}${failure.nextStep}`).not.toMatch(/[{}]/);
+  });
+});
+
+describe("a 429 is waited for as long as it says (P12)", () => {
+  test.each<[string, Readonly<Record<string, string>>, string, string]>([
+    ["seconds", { "retry-after": "7" }, "", "in 7 s"],
+    [
+      "a date, by the service's own clock",
+      { "retry-after": "Tue, 24 Nov 2026 17:00:43 GMT", date: "Tue, 24 Nov 2026 17:00:00 GMT" },
+      "",
+      "in 43 s",
+    ],
+    ["zero, which would be a loop", { "retry-after": "0" }, "", "in 1 s"],
+    ["a date that has passed", { "retry-after": "Mon, 23 Nov 2026 17:00:43 GMT" }, "", "in 1 s"],
+    ["header before body", { "retry-after": "7" }, plain("TooManyRequests", "Try again in 43 seconds."), "in 7 s"],
+    ["the body", {}, '{"statusCode":429,"message":"Rate limit is exceeded. Try again in 43 seconds."}', "in 43 s"],
+    ["the body of the XDR API", {}, plain("TooManyRequests", "Quota exceeded, it resets in 12 minutes"), "in 720 s"],
+    ["a clock", {}, plain("TooManyRequests", "Quota resets in 00:12:30."), "in 750 s"],
+    ["an instant", {}, plain("TooManyRequests", "until 2026-11-24T16:05:58.5Z"), "in 358.5 s"],
+    ["nothing", {}, "", "in 60 s"],
+    ["nonsense", { "retry-after": "soon" }, plain("x", "in 99999999 hours"), "in 60 s"],
+  ])("%s", (_, headers, body, wanted) => expect(retryText(refused(429, body, { headers }))).toBe(wanted));
+
+  test("text without a time names none", () => {
+    for (const text of ["", "429", "in a while", "12 monkeys", "request 5f0c 16:05"]) expect(bodyWaitMs(text, NOW)).toBeUndefined();
+  });
+});
+
+describe("what Microsoft wrote is quoted without harm", () => {
+  test.each<[string, string, RegExp]>([
+    ["line breaks cannot forge a log line", plain("A", "x\r\nERROR forged\u2028y"), /A: x ERROR forged y\.$/],
+    ["a long text is cut", plain("A", "x".repeat(5_000)), /: A: x{299}…$/],
+    ["a text that is not JSON", "upstream connect error", /: upstream connect error\.$/],
+    ["an error that is a text", '{"error":"nope","message":"really"}', /: nope: really\.$/],
+    ["null", "null", /: null\.$/],
+    ["an error without members", '{"error":{}}', /: no explanation\.$/],
+    ["a message that is no text", '{"error":{"code":5,"message":{"a":1}}}', /: no explanation\.$/],
+    ["half a JSON", '{"error":{"code":"X","mess', /: \{"error":\{"code":"X","mess\.$/],
+  ])("%s", (_, body, wanted) => expect(refused(500, body).say).toMatch(wanted));
+});
