@@ -42,11 +42,24 @@ const ENVELOPE_MAX_BYTES = 1 << 20;
 const BLOCK_BYTES = 1 << 16;
 const BLOCK_INTS = 1 << 14;
 
+/** A bare array has none. */
+const NO_ENVELOPE: RecordBody = {
+  bytes: new Uint8Array(0),
+  start: 0,
+  end: 0,
+  members: new Int32Array(0),
+  firstMember: 0,
+  memberCount: 0,
+  escapes: new Int32Array(0),
+  firstEscape: 0,
+  escapeCount: 0,
+};
+
 export class AnswerScanner implements CutReceiver {
   readonly #scanner: MemberScanner;
   readonly #shape: AnswerShape;
   #found: PageRecord[] = [];
-  #block: Uint8Array = new Uint8Array(0);
+  #block: Uint8Array = Buffer.alloc(0);
   #blockUsed = 0;
   #ints: Int32Array = new Int32Array(0);
   #intsUsed = 0;
@@ -112,8 +125,8 @@ export class AnswerScanner implements CutReceiver {
     }
     const members = new Map<string, string>();
     let nextLink: string | undefined;
-    const envelope = this.#envelope;
-    for (let i = 0; envelope !== undefined && i < envelope.memberCount; i++) {
+    const envelope = this.#envelope ?? NO_ENVELOPE;
+    for (let i = 0; i < envelope.memberCount; i++) {
       const { bytes, start } = envelope;
       const name = stringAt(bytes, start + memberField(envelope, i, NAME_START), start + memberField(envelope, i, NAME_END), true);
       const from = start + memberField(envelope, i, VALUE_START);
@@ -157,7 +170,7 @@ export class AnswerScanner implements CutReceiver {
       escapeCount: 0,
     });
     const head = headOf(frame);
-    return head !== undefined && !frame.malformed && frame.spec.sink !== undefined && frame.spec.sink.begin(head);
+    return head !== undefined && !frame.malformed && frame.spec.sink?.begin(head) === true;
   }
 
   #record(frame: Frame, bytes: Uint8Array, start: number, end: number): PageRecord {
@@ -187,7 +200,7 @@ export class AnswerScanner implements CutReceiver {
       if (end > BLOCK_BYTES / 4) frame.buffer = new Uint8Array(8192);
       else {
         if (this.#blockUsed + end > this.#block.length) {
-          this.#block = new Uint8Array(BLOCK_BYTES);
+          this.#block = Buffer.alloc(BLOCK_BYTES);
           this.#blockUsed = 0;
         }
         held = this.#block;

@@ -8,8 +8,9 @@ const viaBytes = (text: string): bigint | undefined => {
   return parseInstantBytes(bytes, 1, bytes.length - 1);
 };
 
+const two = (max: number) => fc.nat(max).map((n) => String(n).padStart(2, "0"));
+
 test("the quick way reads every instant as the exact way does", () => {
-  const two = (max: number) => fc.nat(max).map((n) => String(n).padStart(2, "0"));
   const near = fc
     .tuple(
       fc.nat(10_000).map((n) => String(n).padStart(4, "0")),

@@ -1,0 +1,69 @@
+/** A byte buffer that grows. Reused from batch to batch, so that events are written without a string or an object per event. */
+export class ByteWriter {
+  #bytes: Buffer;
+  #length = 0;
+
+  constructor(initialBytes = 1 << 16) {
+    this.#bytes = Buffer.allocUnsafe(initialBytes);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  byte(value: number): void {
+    if (this.#length === this.#bytes.length) this.#grow(1);
+    this.#bytes[this.#length++] = value;
+  }
+
+  /** Text that is known to be ASCII. */
+  ascii(text: string): void {
+    if (this.#length + text.length > this.#bytes.length) this.#grow(text.length);
+    this.#bytes.write(text, this.#length, "latin1");
+    this.#length += text.length;
+  }
+
+  /** Any text, as UTF-8; a lone surrogate becomes U+FFFD. */
+  text(text: string): void {
+    const most = text.length * 3;
+    if (this.#length + most > this.#bytes.length) this.#grow(most);
+    this.#length += this.#bytes.write(text, this.#length, "utf8");
+  }
+
+  copy(source: Uint8Array, from: number, to: number): void {
+    const n = to - from;
+    if (this.#length + n > this.#bytes.length) this.#grow(n);
+    const bytes = this.#bytes;
+    if (n < 16) for (let i = from, at = this.#length; i < to; i++, at++) bytes[at] = source[i]!;
+    else Buffer.prototype.copy.call(source, bytes, this.#length, from, to);
+    this.#length += n;
+  }
+
+  /** The bytes written so far: a view that is valid until the next write or reset. */
+  view(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  /** Gives the bytes away and starts anew with other memory: for outputs that keep what they are given. */
+  take(): Uint8Array {
+    const taken = this.#bytes.subarray(0, this.#length);
+    this.#bytes = Buffer.allocUnsafe(this.#bytes.length);
+    this.#length = 0;
+    return taken;
+  }
+
+  /** Forgets what was written; with `length`, only what comes after it. */
+  reset(length = 0): void {
+    this.#length = length;
+  }
+
+  toString(): string {
+    return this.#bytes.toString("utf8", 0, this.#length);
+  }
+
+  #grow(n: number): void {
+    const larger = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.#length + n));
+    this.#bytes.copy(larger, 0, 0, this.#length);
+    this.#bytes = larger;
+  }
+}
