@@ -63,7 +63,7 @@ export async function askTenantFacts(
     throw new Failure("bad-answer", {
       actor: "operator",
       retry: { when: "later" },
-      say: `the sign-in service at ${new URL(authority.loginUrl).host} did not say which tenant ${authority.tenant} is`,
+      say: `The sign-in service at ${new URL(authority.loginUrl).host} did not say which tenant ${authority.tenant} is.`,
       nextStep: "Check the settings tenant_id and login_url.",
     });
   }

@@ -40,12 +40,12 @@ describe("a PEM file is read as operators make it", () => {
 
   const encrypted = (): string => createPrivateKey(fresh.keyPem).export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "x" }).toString();
   test.each<[string, () => string, string]>([
-    ["a certificate without its key", () => fresh.certificatePem, "app.pem holds a certificate but not its private key"],
-    ["a key without a certificate", () => fresh.keyPem, "app.pem holds no certificate"],
-    ["somebody else's key", () => fresh.certificatePem + old.keyPem, "the private key in app.pem does not belong to its certificate"],
-    ["an encrypted key", () => fresh.certificatePem + encrypted(), "the private key in app.pem is encrypted"],
-    ["a damaged certificate", () => fresh.keyPem + fresh.certificatePem.replace(/[A-Za-z0-9+/]{20}/, "AAAA"), "a certificate in app.pem is damaged"],
-    ["nothing of the kind", () => "hello", "app.pem holds no certificate"],
+    ["a certificate without its key", () => fresh.certificatePem, "app.pem holds a certificate but not its private key."],
+    ["a key without a certificate", () => fresh.keyPem, "app.pem holds no certificate."],
+    ["somebody else's key", () => fresh.certificatePem + old.keyPem, "The private key in app.pem does not belong to its certificate."],
+    ["an encrypted key", () => fresh.certificatePem + encrypted(), "The private key in app.pem is encrypted."],
+    ["a damaged certificate", () => fresh.keyPem + fresh.certificatePem.replace(/[A-Za-z0-9+/]{20}/, "AAAA"), "A certificate in app.pem is damaged."],
+    ["nothing of the kind", () => "hello", "app.pem holds no certificate."],
   ])("%s has its own sentence", (_, pem, say) => {
     expect(refusal(() => certificatePairs(pem(), "app.pem"))).toEqual({ code: "certificate-unusable", say });
   });

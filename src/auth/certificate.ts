@@ -30,17 +30,17 @@ export function certificatePairs(pem: string, name: string): readonly Certificat
     else if (kind === "ENCRYPTED PRIVATE KEY" || block.includes("Proc-Type: 4,ENCRYPTED")) encrypted = true;
     else if (kind.endsWith("PRIVATE KEY")) keys.push(readable(name, "key", () => createPrivateKey(block)));
   }
-  if (certificates.length === 0) throw unusable(`${name} holds no certificate`, "Put the certificate and its private key into one PEM file.");
+  if (certificates.length === 0) throw unusable(`${name} holds no certificate.`, "Put the certificate and its private key into one PEM file.");
   if (keys.length === 0) {
     throw encrypted
-      ? unusable(`the private key in ${name} is encrypted`, "Store it without a passphrase, readable by this program alone (openssl pkcs8 -topk8 -nocrypt).")
-      : unusable(`${name} holds a certificate but not its private key`, "Put the certificate and its private key into one PEM file.");
+      ? unusable(`The private key in ${name} is encrypted.`, "Store it without a passphrase, readable by this program alone (openssl pkcs8 -topk8 -nocrypt).")
+      : unusable(`${name} holds a certificate but not its private key.`, "Put the certificate and its private key into one PEM file.");
   }
   const pairs: CertificatePair[] = [];
   for (const certificate of certificates) {
     const key = keys.find((candidate) => certificate.checkPrivateKey(candidate));
     if (!key) continue;
-    if (key.asymmetricKeyType !== "rsa") throw unusable(`the key in ${name} is not an RSA key`, "Make an RSA key of at least 2048 bits: Entra takes no other kind here.");
+    if (key.asymmetricKeyType !== "rsa") throw unusable(`The key in ${name} is not an RSA key.`, "Make an RSA key of at least 2048 bits: Entra takes no other kind here.");
     pairs.push({
       privateKey: key.export({ type: "pkcs8", format: "pem" }).toString(),
       thumbprintSha256: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
@@ -49,7 +49,7 @@ export function certificatePairs(pem: string, name: string): readonly Certificat
       subject: certificate.subject.split("\n").join(", "),
     });
   }
-  if (pairs.length === 0) throw unusable(`the private key in ${name} does not belong to its certificate`, "Put the certificate and its own private key into one PEM file.");
+  if (pairs.length === 0) throw unusable(`The private key in ${name} does not belong to its certificate.`, "Put the certificate and its own private key into one PEM file.");
   return pairs;
 }
 
@@ -66,7 +66,7 @@ export function usablePairs(pairs: readonly CertificatePair[], nowMs: number, na
     actor: "operator",
     retry: { when: "never" },
     area: "sign-in",
-    say: `the certificate in ${name} ${early ? `is valid only from ${new Date(last.validFromMs).toISOString()}` : `expired on ${new Date(last.validToMs).toISOString()}`}`,
+    say: `The certificate in ${name} ${early ? `is valid only from ${new Date(last.validFromMs).toISOString()}` : `expired on ${new Date(last.validToMs).toISOString()}`}.`,
     nextStep: early ? "Check this machine's clock." : "Make a new certificate, upload it to the app, and put it into the file beside or instead of the old one.",
   });
 }
@@ -76,7 +76,7 @@ function readable<T>(name: string, what: string, read: () => T): T {
     return read();
   } catch {
     // The runtime's message may quote the block.
-    throw unusable(`a ${what} in ${name} is damaged`, "Export it again as PEM.");
+    throw unusable(`A ${what} in ${name} is damaged.`, "Export it again as PEM.");
   }
 }
 

@@ -130,7 +130,7 @@ export function failureFromEntra(answer: TokenAnswer, subject: SignInSubject): F
   const detail: FailureDetail = {
     actor: chosen.actor,
     retry,
-    say: `${filled(chosen.say, subject)}${number === undefined ? "" : ` (AADSTS${number})`}`,
+    say: `${capital(chosen.say, subject)}${number === undefined ? "" : ` (AADSTS${number})`}.`,
     nextStep: filled(chosen.nextStep, subject),
     status: answer.status,
     ...(passing ? {} : { area: "sign-in" }),
@@ -149,6 +149,11 @@ function unknownError(status: number, error: string): { code: string; actor: Act
 
 function filled(template: string, subject: SignInSubject): string {
   return template.replaceAll("{customer}", subject.customer).replaceAll("{app}", subject.clientId);
+}
+
+/** A sentence begins with a capital letter unless it begins with the customer's name. */
+function capital(template: string, subject: SignInSubject): string {
+  return filled(template.charAt(0).toUpperCase() + template.slice(1), subject);
 }
 
 function text(value: unknown): string {

@@ -21,8 +21,8 @@ export async function readJsonAnswer(answer: HttpAnswer, host: string, nowMs: nu
       actor: "operator",
       retry: { when: "later" },
       say: page
-        ? `a web page came back instead of a sign-in answer from ${host} (status ${answer.status})`
-        : `${host} gave a sign-in answer that is not JSON (status ${answer.status})`,
+        ? `A web page came back instead of a sign-in answer from ${host} (status ${answer.status}).`
+        : `${host} gave a sign-in answer that is not JSON (status ${answer.status}).`,
       nextStep: "Check login_url, and whether a proxy or firewall answers in Microsoft's place.",
       status: answer.status,
     });

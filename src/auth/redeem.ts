@@ -82,7 +82,7 @@ async function readCertificate(world: RedeemWorld, path: string): Promise<string
       actor: "operator",
       retry: { when: "never" },
       area: "sign-in",
-      say: `the certificate file ${path} cannot be read`,
+      say: `The certificate file ${path} cannot be read.`,
       nextStep: "Name a PEM file that this program may read in the setting certificate.",
       cause,
     });
@@ -148,7 +148,7 @@ function credentialMissing(subject: SignInSubject): Failure {
     actor: "operator",
     retry: { when: "never" },
     area: "sign-in",
-    say: `there is no key or certificate to sign in as app for ${subject.customer}`,
+    say: `There is no key or certificate to sign in as app for ${subject.customer}.`,
     nextStep: "Set client_secret or certificate, or name a credential.",
   });
 }
@@ -158,7 +158,7 @@ function unexplained(error: unknown, subject: SignInSubject): Failure {
   return new Failure("bad-answer", {
     actor: "us",
     retry: { when: "later" },
-    say: `the sign-in answer for ${subject.customer} could not be used${typeof code === "string" && /^[a-z_0-9]{1,60}$/.test(code) ? ` (${code})` : ""}`,
+    say: `The sign-in answer for ${subject.customer} could not be used${typeof code === "string" && /^[a-z_0-9]{1,60}$/.test(code) ? ` (${code})` : ""}.`,
     nextStep: "Run defender-mssp doctor; if it finds nothing, report a bug.",
   });
 }
@@ -209,7 +209,7 @@ class Exchange implements INetworkModule {
     try {
       return await send();
     } catch (error) {
-      this.failure = isFailure(error) ? error : new Failure("bad-answer", { actor: "us", retry: { when: "later" }, say: "signing in failed inside this program", nextStep: "Report a bug.", cause: error });
+      this.failure = isFailure(error) ? error : new Failure("bad-answer", { actor: "us", retry: { when: "later" }, say: "Signing in failed inside this program.", nextStep: "Report a bug.", cause: error });
       throw this.failure;
     }
   }

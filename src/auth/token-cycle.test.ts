@@ -276,14 +276,14 @@ describe("failures keep their own sentence through MSAL", () => {
 
     await expect(w.source().accessToken()).rejects.toMatchObject({
       code: "bad-answer",
-      say: "a web page came back instead of a sign-in answer from login.example.test (status 200)",
+      say: "A web page came back instead of a sign-in answer from login.example.test (status 200).",
     });
   });
 
   test("a JSON body cut in half", async () => {
     const w = world([{ status: 200, body: '{"access_token":"eyJ' }]);
 
-    await expect(w.source().accessToken()).rejects.toMatchObject({ code: "bad-answer", say: "login.example.test gave a sign-in answer that is not JSON (status 200)" });
+    await expect(w.source().accessToken()).rejects.toMatchObject({ code: "bad-answer", say: "login.example.test gave a sign-in answer that is not JSON (status 200)." });
   });
 
   test("a refused refresh token says whose turn it is; what replaces it is stored at once", async () => {

@@ -160,7 +160,7 @@ function same(a: Sealed, b: Sealed): boolean {
 function untilStopped<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work;
   return new Promise((resolve, reject) => {
-    const stop = (): void => reject(new Failure("stopped", { actor: "us", retry: { when: "soon" }, say: "signing in was given up because we are stopping" }));
+    const stop = (): void => reject(new Failure("stopped", { actor: "us", retry: { when: "soon" }, say: "Signing in was given up because we are stopping." }));
     if (signal.aborted) {
       work.catch(() => {});
       return stop();

@@ -1,4 +1,8 @@
+import type { CloudName } from "./cloud.ts";
+import type { ExitCode } from "./failure.ts";
 import type { Sealed } from "./sealed.ts";
+import type { AuthKind, SettingProblem, Stanza } from "./stanza.ts";
+import type { StreamName } from "./stream.ts";
 
 /**
  * How the MSSP's app proves itself at the token endpoint. `public`: a token that came from the device code flow is redeemed without a secret.
@@ -8,3 +12,224 @@ export type AppCredential =
   | { readonly kind: "secret"; readonly clientId: string; readonly secret: Sealed }
   | { readonly kind: "certificate"; readonly clientId: string; readonly path: string }
   | { readonly kind: "public"; readonly clientId: string };
+
+/** What can be asked for an access token: the names of `token access --for`, and of the retired SIEM API for those who still have it. */
+export const TOKEN_APIS = ["graph", "xdr", "mde", "siem"] as const;
+export type TokenApi = (typeof TOKEN_APIS)[number];
+
+/** The person in front of a command. Standard output carries only what a command is asked for; everything else is said on standard error. */
+export interface Terminal {
+  /** True when a person can be asked. */
+  readonly interactive: boolean;
+  out(text: string): void;
+  say(line: string): void;
+  ask(question: string): Promise<string>;
+  /** Without echo. */
+  askSecret(question: string): Promise<Sealed>;
+  /** Everything on standard input, to its end. */
+  readAll(): Promise<string>;
+  /** A line that the next one replaces; nothing when nobody watches. */
+  progress(line: string): void;
+}
+
+/** Which app registration is wanted. */
+export interface RegistrationPlan {
+  readonly name: string;
+  readonly cloud: CloudName;
+  readonly streams: readonly StreamName[];
+  readonly auth: AuthKind;
+  readonly proof: "secret" | "certificate";
+  /** Also for the device code flow: the switch "Allow public client flows". */
+  readonly deviceCode: boolean;
+  readonly redirectUris: readonly string[];
+}
+
+export interface Registration {
+  /** What to click, one step a line. */
+  readonly portalSteps: readonly string[];
+  /** An application object of Microsoft Graph. */
+  readonly manifest: unknown;
+  /** For Microsoft's own command line (`az`), to be run in a POSIX shell. */
+  readonly script: string;
+}
+
+export interface RegistrationApplied {
+  readonly clientId: string;
+  readonly objectId: string;
+  /** Only when a secret was wanted; shown once. */
+  readonly secret: Sealed | undefined;
+  readonly secretEnds: string | undefined;
+}
+
+export interface ConsentLink {
+  readonly url: string;
+  readonly state: string;
+  readonly permissions: readonly string[];
+}
+
+export const MAIL_LANGUAGES = ["en", "fr", "ja"] as const;
+export type MailLanguage = (typeof MAIL_LANGUAGES)[number];
+
+/** What still stands between a customer's consent and collecting; empty when nothing does. */
+export interface ConsentState {
+  readonly missing: readonly string[];
+  /** A sentence on what the sign-in service said, when it said no. */
+  readonly say: string;
+}
+
+/** A sign-in in a browser that was begun and is to be completed with the address the browser ended on. */
+export interface CodeFlow {
+  readonly url: string;
+  readonly redirectUri: string;
+  readonly state: string;
+  /** @param landed the whole address. Throws Failure with a sentence of its own for every wrong one. */
+  complete(landed: string): Promise<SignedIn>;
+}
+
+export interface DeviceFlow {
+  readonly verificationUrl: string;
+  readonly userCode: string;
+  readonly lifeMs: number;
+  /** Asks until the person has signed in. */
+  complete(signal?: AbortSignal): Promise<SignedIn>;
+}
+
+/** What a sign-in brought. */
+export interface SignedIn {
+  readonly refreshToken: Sealed;
+  readonly accessToken: Sealed;
+  readonly account: string | undefined;
+  readonly tenantId: string | undefined;
+  readonly scopes: readonly string[];
+  readonly accessLifeMs: number;
+  /** Sentences on what does not fit the streams. */
+  readonly warnings: readonly string[];
+}
+
+export interface CodeFlowRequest {
+  readonly stanza: Stanza;
+  readonly credential: AppCredential;
+  readonly redirectUri: string;
+  /** The v1 endpoint with `resource`, for old registrations. */
+  readonly v1?: { readonly resource: string };
+}
+
+/** One line of `token access`, `token inspect`. */
+export interface TokenVerdict {
+  readonly check: string;
+  readonly ok: boolean;
+  readonly say: string;
+  readonly nextStep: string;
+}
+
+export interface ObtainedToken {
+  readonly api: TokenApi;
+  readonly token: Sealed;
+  readonly lifeMs: number;
+}
+
+/** A precondition of collecting. Resolves with a remark (may be empty) or throws Failure. */
+export interface DoctorCheck {
+  readonly name: string;
+  run(signal: AbortSignal): Promise<string>;
+}
+
+/** A line of `doctor --json`; member names are those of the JSON. */
+export interface DoctorReport {
+  readonly tenant: string;
+  readonly tenant_id: string;
+  readonly ok: boolean;
+  readonly checks: readonly DoctorLine[];
+}
+
+export interface DoctorLine {
+  readonly check: string;
+  readonly ok: boolean;
+  readonly failure: string | null;
+  readonly actor: string | null;
+  readonly say: string;
+  readonly next_step: string;
+}
+
+/** Sign-in as the command line sees it; `main` builds it from `auth`, `net` and `defender`. */
+export interface SignInDesk {
+  registration(plan: RegistrationPlan): Registration;
+  /** What a manifest lacks or has too much, one sentence each; empty when it fits. */
+  checkManifest(manifest: unknown, plan: RegistrationPlan): readonly string[];
+  applyRegistration(plan: RegistrationPlan, graphToken: Sealed, stanza: Pick<Stanza, "endpoints" | "route">): Promise<RegistrationApplied>;
+  consentLink(stanza: Stanza, clientId: string, redirectUri: string): ConsentLink;
+  consentMail(language: MailLanguage, customer: string, link: ConsentLink): string;
+  /** Reads the address a consent ended on. Throws Failure for an error, another tenant, another link's answer. */
+  readConsent(landed: string, stanza: Stanza, clientId: string): { readonly tenantId: string };
+  /** Asks the token endpoint which of the wanted permissions are there. */
+  consentState(stanza: Stanza, credential: AppCredential): Promise<ConsentState>;
+  beginCodeFlow(request: CodeFlowRequest): Promise<CodeFlow>;
+  beginDeviceFlow(stanza: Stanza, clientId: string): Promise<DeviceFlow>;
+  /** A fresh access token for one API; with a refresh token in the stanza it is redeemed and what replaces it is handed to `keep`. */
+  accessToken(stanza: Stanza, api: TokenApi, keep: (rotated: Sealed) => Promise<void>): Promise<ObtainedToken>;
+  /** Decodes and checks; contacts nobody. */
+  inspectToken(token: Sealed, wanted: { readonly stanza?: Stanza; readonly api?: TokenApi }): readonly TokenVerdict[];
+  /** In the order in which they are to be run. */
+  doctorChecks(stanza: Stanza): readonly DoctorCheck[];
+}
+
+/** Where `token acquire` and `credential set` put what they got; sealed with the endpoints in force. */
+export interface SecretPlace {
+  /** As a sentence names it: `Splunk's credential store`, a path. */
+  readonly name: string;
+  putRefreshToken(stanza: Stanza, token: Sealed): Promise<void>;
+}
+
+export interface CredentialPlace {
+  readonly name: string;
+  putCredential(name: string, credential: StoredCredential, stanza: Pick<Stanza, "endpoints" | "route">): Promise<void>;
+  /** Accepts the present endpoints for what is stored; returns what was resealed. */
+  reseal(stanzas: readonly Stanza[], which: { readonly customer?: string; readonly credential?: string } | "all"): Promise<readonly string[]>;
+}
+
+/** A shared app credential as it is stored. */
+export interface StoredCredential {
+  readonly clientId: string;
+  readonly clientSecret?: Sealed;
+  readonly certificate?: string;
+  /** ISO date on which the app key ends, for warnings. */
+  readonly expires?: string;
+}
+
+export interface SplunkAccess {
+  readonly serverUri: string;
+  readonly caFile: string | undefined;
+  /** A Splunk authentication token, or a login. */
+  readonly token: Sealed | undefined;
+  readonly user: string | undefined;
+  readonly password: Sealed | undefined;
+}
+
+/** Customers as `--config` or flags give them. */
+export interface FoundCustomers {
+  readonly stanzas: readonly Stanza[];
+  readonly problems: readonly SettingProblem[];
+  readonly warnings: readonly string[];
+}
+
+/** Everything the onboarding commands need of the world. */
+export interface OnboardingServices {
+  readonly terminal: Terminal;
+  readonly desk: SignInDesk;
+  readonly nowMs: () => number;
+  readonly pause: (forMs: number, signal?: AbortSignal) => Promise<void>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /**
+   * Reads `--config` and settings given as flags (flags win). With `needSecrets` false a stanza without its secrets is fine.
+   * Throws Failure `settings-wrong` when the file cannot be read.
+   */
+  customers(argv: Readonly<Record<string, unknown>>, options: { readonly needSecrets: boolean }): Promise<FoundCustomers>;
+  refreshTokenPlace(to: "splunk" | "arcsight" | "file", options: { readonly file?: string; readonly splunk?: SplunkAccess }): Promise<SecretPlace>;
+  credentialPlace(to: "splunk" | "file", options: { readonly state?: string; readonly splunk?: SplunkAccess }): Promise<CredentialPlace>;
+  readText(path: string): Promise<string>;
+  /** 0600, written aside and renamed. */
+  writeSecretFile(path: string, content: Sealed): Promise<void>;
+  /** Opens the person's browser; resolves false when there is none. */
+  openBrowser(url: string): Promise<boolean>;
+  finish(code: ExitCode): void;
+}

@@ -39,7 +39,7 @@ function badCaFile(path: string, what: string, cause?: unknown): Failure {
   return new Failure("ca-file-unusable", {
     actor: "operator",
     retry: { when: "never" },
-    say: `the file ${path} named in ca_file ${what}`,
+    say: `The file ${path} named in ca_file ${what}.`,
     nextStep: "Name a readable file with one or more certificates in PEM form.",
     cause,
   });
@@ -131,7 +131,7 @@ export function readProxy(text: string): { origin: string; host: string; authori
     throw new Failure("proxy-unusable", {
       actor: "operator",
       retry: { when: "never" },
-      say: "the setting proxy is not an http or https address",
+      say: "The setting proxy is not an http or https address.",
       nextStep: "Write http://host:port or http://user:password@host:port.",
     });
   }

@@ -192,7 +192,7 @@ describe("a connection that does not come about says why and whose turn it is", 
     await once(server, "close");
 
     const failure = await failureOf(client().send(get(`https://localhost:${port}`)));
-    expect(failure).toMatchObject({ code: "network-unreachable", actor: "operator", say: `localhost:${port} could not be reached from this machine` });
+    expect(failure).toMatchObject({ code: "network-unreachable", actor: "operator", say: `localhost:${port} could not be reached from this machine.` });
   });
 
   test("the name does not exist", async () => {
@@ -416,13 +416,13 @@ describe("a proxy", () => {
   test("that hangs up fails once instead of trying for ever", async () => {
     const { port, seen } = await proxy({ hangUp: true });
     const failure = await failureOf(client().send(get("https://graph.example.test/", { ...trusting, proxy: sealed(`localhost:${port}`) })));
-    expect(failure).toMatchObject({ code: "connection-reset", say: expect.stringContaining(`the proxy localhost:${port}`) });
+    expect(failure).toMatchObject({ code: "connection-reset", say: expect.stringContaining(`proxy localhost:${port}`) });
     expect(seen.lines).toEqual(["CONNECT graph.example.test:443"]);
   });
 
   test("that is not there is named, not the destination", async () => {
     const failure = await failureOf(client().send(get("https://graph.example.test/", { ...trusting, proxy: sealed("http://localhost:1") })));
-    expect(failure).toMatchObject({ code: "network-unreachable", say: "the proxy localhost:1 could not be reached from this machine" });
+    expect(failure).toMatchObject({ code: "network-unreachable", say: "proxy localhost:1 could not be reached from this machine." });
   });
 
   test("spoken to over https is verified as well", async () => {
@@ -433,7 +433,7 @@ describe("a proxy", () => {
     expect(await (await client().send(get(origin, { ...trusting, ...set }))).text(10)).toBe("through");
     const failure = await failureOf(client().send(get(origin, set)));
     expect(failure.code).toBe("tls-untrusted");
-    expect(failure.say).toContain(`the proxy localhost:${port}`);
+    expect(failure.say).toContain(`proxy localhost:${port}`);
   });
 
   test("that breaks TLS open is told apart by the issuer it shows", async () => {

@@ -112,7 +112,7 @@ function answerFrom(
           throw new Failure("bad-answer", {
             actor: "microsoft",
             retry: { when: "soon" },
-            say: `${host} sent more than the ${limitBytes} bytes that this answer may have`,
+            say: `${host} sent more than the ${limitBytes} bytes that this answer may have.`,
             nextStep: "Check the address in the settings.",
             status,
           });
@@ -152,7 +152,7 @@ function refusePlainHttp(url: URL): void {
   throw new Failure("address-not-https", {
     actor: "operator",
     retry: { when: "never" },
-    say: `${url.host} is not asked over ${url.protocol.slice(0, -1)}: tokens travel over https only`,
+    say: `${url.host} is not asked over ${url.protocol.slice(0, -1)}: tokens travel over https only.`,
     nextStep: "Write an https address.",
   });
 }

@@ -37,7 +37,7 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
     codes: ["ENOTFOUND", "EAI_AGAIN", "EAI_NODATA", "EAI_NONAME", "EAI_FAIL"],
     actor: "operator",
     retry: "soon",
-    say: "the name {to} could not be looked up",
+    say: "The name of {to} could not be looked up.",
     nextStep: "Check this machine's DNS, and whether a proxy has to be set.",
   },
   {
@@ -45,7 +45,7 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
     codes: ["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EADDRNOTAVAIL", "ENETDOWN", "EHOSTDOWN", "EACCES", "EPERM"],
     actor: "operator",
     retry: "soon",
-    say: "{to} could not be reached from this machine",
+    say: "{to} could not be reached from this machine.",
     nextStep: "Check the firewall, and whether a proxy has to be set.",
   },
   {
@@ -53,7 +53,7 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
     codes: ["ETIMEDOUT", "UND_ERR_CONNECT_TIMEOUT", "UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"],
     actor: "microsoft",
     retry: "soon",
-    say: "{to} did not answer in time",
+    say: "{to} did not answer in time.",
     nextStep: "Nothing to do unless it stays so; then check the firewall and the proxy.",
   },
   {
@@ -61,7 +61,7 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
     codes: ["ECONNRESET", "EPIPE", "ECONNABORTED", "UND_ERR_SOCKET", "UND_ERR_RES_CONTENT_LENGTH_MISMATCH", "UND_ERR_PRX_CONN"],
     actor: "microsoft",
     retry: "soon",
-    say: "the connection to {to} broke before the answer was complete",
+    say: "The connection to {to} broke before the answer was complete.",
     nextStep: "Nothing to do unless it stays so; then check the firewall and the proxy.",
   },
   {
@@ -69,7 +69,7 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
     codes: ["Z_DATA_ERROR", "Z_BUF_ERROR", "Z_NEED_DICT", "ERR__ERROR_FORMAT", "UND_ERR_HEADERS_OVERFLOW", "ERR_BUFFER_TOO_LARGE", "HPE_*", "ERR_BROTLI_*", "ERR_*FORMAT*"],
     actor: "microsoft",
     retry: "soon",
-    say: "{to} sent an answer that cannot be decoded",
+    say: "{to} sent an answer that cannot be decoded.",
     nextStep: "Nothing to do unless it stays so; then check whether a proxy changes the answers.",
   },
   {
@@ -91,7 +91,7 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
     ],
     actor: "operator",
     retry: "never",
-    say: "the certificate of {to} was issued by {issuer}, which is not trusted here",
+    say: "The certificate of {to} was issued by {issuer}, which is not trusted here.",
     nextStep: "If that issuer is your own inspecting proxy, put its certificate into a PEM file and name the file in the setting ca_file.",
   },
   {
@@ -99,7 +99,7 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
     codes: ["CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID"],
     actor: "operator",
     retry: "never",
-    say: "the certificate of {to}, issued by {issuer}, is valid from {from} to {until}, which does not include this machine's time",
+    say: "The certificate of {to}, issued by {issuer}, is valid from {from} to {until}, which does not include this machine's time.",
     nextStep: "Check this machine's clock; if it is right, the owner of that certificate must renew it (ca_file does not help).",
   },
   {
@@ -107,7 +107,7 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
     codes: ["ERR_TLS_CERT_ALTNAME_INVALID", "HOSTNAME_MISMATCH", "UND_ERR_PRX_TLS"],
     actor: "operator",
     retry: "never",
-    say: "{to} showed a certificate for other names, issued by {issuer}",
+    say: "{to} showed a certificate for other names, issued by {issuer}.",
     nextStep: "Check the address in the settings and the proxy; ca_file does not help when the name differs.",
   },
   {
@@ -115,7 +115,7 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
     codes: ["EPROTO", "ERR_SSL_*", "ERR_TLS_*"],
     actor: "operator",
     retry: "soon",
-    say: "{to} and this machine could not agree on TLS",
+    say: "{to} and this machine could not agree on TLS.",
     nextStep: "Check that the address and port speak https and that no proxy cuts in.",
   },
 ];
@@ -155,12 +155,12 @@ function instantInWords(text: string | undefined): string {
 export function networkFailure(error: unknown, host: string, stopped: boolean): Failure {
   if (isFailure(error)) return error;
   if (stopped) {
-    return new Failure("stopped", { actor: "us", retry: { when: "soon" }, say: "the request was given up because we are stopping", cause: error });
+    return new Failure("stopped", { actor: "us", retry: { when: "soon" }, say: "The request was given up because we are stopping.", cause: error });
   }
   const trouble = error instanceof ConnectTrouble ? error : undefined;
   const inner = trouble ? trouble.inner : error;
   if (isFailure(inner)) return inner;
-  const to = trouble?.proxy ? `the proxy ${trouble.proxy.host}` : host;
+  const to = trouble?.proxy ? `proxy ${trouble.proxy.host}` : host;
   if (trouble?.proxy?.status !== undefined) return proxyRefused(trouble.proxy.host, trouble.proxy.status, host);
 
   const code = codeOf(inner);
@@ -169,7 +169,7 @@ export function networkFailure(error: unknown, host: string, stopped: boolean): 
     return new Failure("network-unreachable", {
       actor: "operator",
       retry: { when: "soon" },
-      say: `the connection to ${to} failed${code ? ` (${code})` : ""}`,
+      say: `The connection to ${to} failed${code ? ` (${code})` : ""}.`,
       nextStep: "Check the network and the proxy.",
       cause: inner,
     });
@@ -190,8 +190,8 @@ function proxyRefused(proxyHost: string, status: number, host: string): Failure 
     actor: "operator",
     retry: { when: needsLogin || status === 403 ? "never" : "soon" },
     say: needsLogin
-      ? `the proxy ${proxyHost} wants a login, or refused the one in the setting proxy (407)`
-      : `the proxy ${proxyHost} refused to connect to ${host} (${status})`,
+      ? `The proxy ${proxyHost} wants a login, or refused the one in the setting proxy (407).`
+      : `The proxy ${proxyHost} refused to connect to ${host} (${status}).`,
     nextStep: needsLogin
       ? "Put user and password into the setting proxy: http://user:password@host:port."
       : `Have the proxy's administrator allow CONNECT to ${host}.`,
