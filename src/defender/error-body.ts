@@ -63,7 +63,6 @@ function titleOf(html: string): string {
 
 /** Control characters would let an answer forge log lines. */
 function oneLine(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
-  const line = text.replace(/[\u0000-\u0020\u007f-\u009f\u2028\u2029]+/g, " ").trim();
+  const line = text.replace(/[\p{Cc}\p{Z}]+/gu, " ").trim();
   return line.length <= MESSAGE_MOST ? line : `${line.slice(0, MESSAGE_MOST - 1)}…`;
 }
