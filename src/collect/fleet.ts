@@ -1,8 +1,9 @@
 import { Failure, isFailure } from "../model/failure.ts";
 import { ticksFromMs } from "../model/instant.ts";
 import type { Chance, Clock, Log, Outlet, SourceStream } from "../model/kit.ts";
-import type { LedgerEntry, StateFolder, StreamStore } from "../model/state.ts";
+import type { LedgerEntry, StateFolder, StateKey, StreamStore } from "../model/state.ts";
 import type { StartPoint } from "../model/stanza.ts";
+import type { StreamName } from "../model/stream.ts";
 import type { Tenant } from "../model/tenant.ts";
 import { Budgets } from "./budget.ts";
 import type { PollerSettings } from "./poller.ts";
@@ -39,6 +40,13 @@ export interface FleetParts {
   readonly log: Log;
 }
 
+/** Someone configured for whom nothing can be collected: seen in health events, so that silence has a reason. */
+export interface Refused {
+  readonly tenant: Tenant;
+  readonly streams: readonly StreamName[];
+  readonly failure: Failure;
+}
+
 /** One customer's result of a single complete round. */
 export interface RoundResult {
   readonly customer: Customer;
@@ -54,6 +62,9 @@ export class Fleet {
   readonly #provisional: Provisional;
   readonly #turns: Turns;
   readonly #budgets: Budgets;
+  readonly #refused: CustomerReport[] = [];
+  #dueAtMs: Readonly<Record<string, number>> = {};
+  #launch: ((poller: StreamPoller, inMs: number) => void) | undefined;
   readonly #members: { readonly customer: Customer; readonly report: CustomerReport; readonly pollers: StreamPoller[] }[] = [];
 
   private constructor(parts: FleetParts) {
@@ -71,47 +82,75 @@ export class Fleet {
   }
 
   async #open(): Promise<void> {
-    const { customers, state, clock, log } = this.#p;
-    const late: { poller: StreamPoller; entries: readonly LedgerEntry[] }[] = [];
-    for (const customer of customers) {
-      const report = new CustomerReport({
-        tenant: customer.tenant,
-        clock,
-        log,
-        version: this.#p.version,
-        ...(customer.credential ? { credential: customer.credential } : {}),
-        send: (event) => this.#p.outlet.health(event),
-      });
-      const pollers: StreamPoller[] = [];
-      for (const source of customer.sources) {
-        const opened = await state.open({ stanza: customer.stanza, tenantId: customer.tenant.id, stream: source.name });
-        const { store, entries } = withLateEntries(opened, !opened.stoppedInOrder);
-        const poller = new StreamPoller({
-          stanza: customer.stanza,
-          tenant: customer.tenant,
-          settings: customer.settings,
-          source,
-          store,
-          start: customer.start.kind === "at" ? customer.start.at : ticksFromMs(clock.nowMs() - customer.start.ms),
-          outlet: this.#p.outlet,
-          budget: this.#budgets.of(source.budgetKey, source.limits),
-          turns: this.#turns,
-          provisional: this.#provisional,
-          report: report.stream(source.name),
-          customer: report,
-          clock,
-          chance: this.#p.chance,
-          log,
-        });
-        pollers.push(poller);
-        if (entries.length > 0) late.push({ poller, entries });
-      }
-      this.#members.push({ customer, report, pollers });
-    }
-    if (this.#p.outlet.kind === "provisional") this.#replayAfterCrash(late);
+    const { customers, state, outlet, log } = this.#p;
+    this.#dueAtMs = readDueTimes(await state.readFact(DUE_TIMES));
+    const late: Late[] = [];
+    for (const customer of customers) late.push(...(await this.#enrol(customer)));
+    if (outlet.kind === "provisional") this.#replayAfterCrash(late);
+    log.debug("customers opened", { customers: customers.length });
   }
 
-  #replayAfterCrash(late: readonly { readonly poller: StreamPoller; readonly entries: readonly LedgerEntry[] }[]): void {
+  /** A customer who could not be named before (a tenant domain that did not resolve) joins the running fleet. */
+  async add(customer: Customer): Promise<void> {
+    const late = await this.#enrol(customer);
+    if (this.#p.outlet.kind === "provisional") this.#replayAfterCrash(late);
+    for (const poller of this.#members[this.#members.length - 1]!.pollers) this.#launch?.(poller, 0);
+  }
+
+  /** Tells of somebody who is configured but cannot be collected; again every hour while the fleet runs. */
+  refuse(refused: Refused): void {
+    const report = this.#reportOf(refused.tenant, undefined);
+    const streams = refused.streams.map((stream) => report.stream(stream));
+    for (const stream of streams) stream.be(refused.failure.area === "sign-in" ? "signed-out" : "failing", refused.failure);
+    this.#refused.push(report);
+  }
+
+  #reportOf(tenant: Tenant, credential: CredentialReport | undefined): CustomerReport {
+    return new CustomerReport({
+      tenant,
+      clock: this.#p.clock,
+      log: this.#p.log,
+      version: this.#p.version,
+      ...(credential ? { credential } : {}),
+      send: (event) => this.#p.outlet.health(event),
+    });
+  }
+
+  async #enrol(customer: Customer): Promise<Late[]> {
+    const { state, clock, log } = this.#p;
+    const late: Late[] = [];
+    const report = this.#reportOf(customer.tenant, customer.credential);
+    const pollers: StreamPoller[] = [];
+    for (const source of customer.sources) {
+      const opened = await state.open({ stanza: customer.stanza, tenantId: customer.tenant.id, stream: source.name });
+      const { store, entries } = withLateEntries(opened, !opened.stoppedInOrder);
+      const due = this.#dueAtMs[dueName(store.key)];
+      const poller = new StreamPoller({
+        stanza: customer.stanza,
+        tenant: customer.tenant,
+        settings: customer.settings,
+        source,
+        store,
+        start: customer.start.kind === "at" ? customer.start.at : ticksFromMs(clock.nowMs() - customer.start.ms),
+        ...(due === undefined ? {} : { nextPollAtMs: due }),
+        outlet: this.#p.outlet,
+        budget: this.#budgets.of(source.budgetKey, source.limits),
+        turns: this.#turns,
+        provisional: this.#provisional,
+        report: report.stream(source.name),
+        customer: report,
+        clock,
+        chance: this.#p.chance,
+        log,
+      });
+      pollers.push(poller);
+      if (entries.length > 0) late.push({ poller, entries });
+    }
+    this.#members.push({ customer, report, pollers });
+    return late;
+  }
+
+  #replayAfterCrash(late: readonly Late[]): void {
     const taken = provisionalAtEnd(
       late.map((l) => l.entries),
       this.#p.replayMib * 1024 * 1024,
@@ -126,29 +165,43 @@ export class Fleet {
     if (versions > 0) this.#p.log.warn("the last run did not stop in order: what it wrote last is read and sent again with equal keys", { versions });
   }
 
-  /** Polls everybody until `stop`. Rejects with a Failure when the host or the state folder is gone; everything else stays with its customer. */
+  /** Polls everybody until `stop`, also when there is nobody. Rejects with a Failure when the host or the state folder is gone; everything else stays with its customer. */
   async run(stop: AbortSignal): Promise<void> {
     const { clock, chance } = this.#p;
     const everybody = new AbortController();
     const stopEverybody = AbortSignal.any([stop, everybody.signal]);
-    const now = clock.nowMs();
-    const all = this.#members.flatMap((m) => m.pollers.map((poller) => ({ poller, pollMs: m.customer.settings.pollSeconds * 1000 })));
-    const overdueFirst = [...all].sort((a, b) => a.poller.mark.nextPollAtMs - b.poller.mark.nextPollAtMs);
+    const loops: Promise<void>[] = [];
     let fatal: Failure | undefined;
-    await Promise.all(
-      overdueFirst.map(async ({ poller, pollMs }, place) => {
-        const spreadMs = Math.min(pollMs, (place * 1000) / FIRST_POLLS_PER_SECOND) + (place === 0 ? 0 : chance.next() * (1000 / FIRST_POLLS_PER_SECOND));
-        const dueMs = Math.min(pollMs, Math.max(0, poller.mark.nextPollAtMs - now));
-        try {
-          await poller.run(stopEverybody, Math.max(dueMs, spreadMs));
-        } catch (error) {
+    this.#launch = (poller, inMs) => {
+      loops.push(
+        poller.run(stopEverybody, inMs).catch((error: unknown) => {
           fatal ??= asFailure(error);
           everybody.abort();
-        }
-      }),
-    );
-    await Promise.all(this.#members.map((m) => m.report.idle()));
+        }),
+      );
+    };
+    const now = clock.nowMs();
+    const all = this.#members.flatMap((m) => m.pollers.map((poller) => ({ poller, pollMs: m.customer.settings.pollSeconds * 1000 })));
+    all.sort((a, b) => a.poller.mark.nextPollAtMs - b.poller.mark.nextPollAtMs);
+    all.forEach(({ poller, pollMs }, place) => {
+      const spreadMs = Math.min(pollMs, ((place + chance.next()) * 1000) / FIRST_POLLS_PER_SECOND);
+      const dueMs = Math.min(pollMs, Math.max(0, poller.mark.nextPollAtMs - now));
+      this.#launch?.(poller, Math.max(dueMs, spreadMs));
+    });
+    loops.push(this.#watch(stopEverybody));
+    // Customers may join while the others run.
+    for (let waited = 0; waited < loops.length; waited++) await loops[waited];
+    this.#launch = undefined;
     if (fatal) throw fatal;
+  }
+
+  /** Once a minute: health events that are due of those who do not poll, and provisional bytes that have settled. */
+  async #watch(stop: AbortSignal): Promise<void> {
+    while (!stop.aborted) {
+      this.#provisional.settle();
+      for (const report of this.#refused) report.flush();
+      await this.#p.clock.pause(WATCH_EVERY_MS, stop);
+    }
   }
 
   /** One complete walk per stream, each customer once; failures are returned, not thrown. */
@@ -194,23 +247,46 @@ export class Fleet {
   }
 
   /**
-   * Saves every mark and closes the state. `orderly`: everything written counts as delivered, nothing repeats at the next start. Returns false when some state could not
-   * be saved (the stop is then not an orderly one).
+   * Saves every mark that is worth it and closes the state. `orderly`: everything written counts as delivered, nothing repeats at the next start. Returns false when some
+   * state could not be saved (the stop is then not an orderly one).
    */
   async close(options: { readonly orderly: boolean }): Promise<boolean> {
     let saved = true;
-    for (const { pollers } of this.#members) {
-      for (const poller of pollers) {
-        try {
-          await poller.close(options);
-        } catch (error) {
-          saved = false;
-          this.#p.log.error("state could not be saved at stop", { failure: isFailure(error) ? error.code : String(error) });
-        }
-      }
-    }
+    const pollers = this.#members.flatMap((m) => m.pollers);
+    const complain = (error: unknown) => {
+      saved = false;
+      this.#p.log.error("state could not be saved at stop", { failure: isFailure(error) ? error.code : String(error) });
+    };
+    await Promise.all(pollers.map((poller) => poller.close(options).catch(complain)));
+    // One write for all: at stop there is no time for a file per idle customer.
+    const due = Object.fromEntries(pollers.map((poller) => [dueName(poller.key), poller.mark.nextPollAtMs]));
+    await this.#p.state.writeFact(DUE_TIMES, JSON.stringify(due)).catch(complain);
     return saved;
   }
+}
+
+const WATCH_EVERY_MS = 60_000;
+const DUE_TIMES = "next-poll-at-ms";
+
+function dueName(key: StateKey): string {
+  return `${key.tenantId}/${key.stanza}/${key.stream}`;
+}
+
+function readDueTimes(text: string | undefined): Readonly<Record<string, number>> {
+  if (text === undefined) return {};
+  try {
+    const read: unknown = JSON.parse(text);
+    if (typeof read !== "object" || read === null) return {};
+    return Object.fromEntries(Object.entries(read).filter((e): e is [string, number] => typeof e[1] === "number"));
+  } catch {
+    // Polling early costs a request; nothing else depends on it.
+    return {};
+  }
+}
+
+interface Late {
+  readonly poller: StreamPoller;
+  readonly entries: readonly LedgerEntry[];
 }
 
 const LATE_S = 3_600;

@@ -3,10 +3,10 @@ import type { Delivery, Found } from "../model/event.ts";
 import { versionKey } from "../model/event.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { Ticks } from "../model/instant.ts";
-import { TICKS_PER_MS, formatInstant, msFromTicks, ticksFromMs } from "../model/instant.ts";
+import { TICKS_PER_MS, formatInstant, ticksFromMs } from "../model/instant.ts";
 import type { Chance, Clock, Log, Outlet, Question, SourceStream } from "../model/kit.ts";
 import type { PageRecord, SourceRecord, UnreadableRecord } from "../model/record.ts";
-import type { LedgerEntry, Mark, StreamStore } from "../model/state.ts";
+import type { LedgerEntry, Mark, StateKey, StreamStore } from "../model/state.ts";
 import type { Tenant } from "../model/tenant.ts";
 import type { Budget } from "./budget.ts";
 import type { ObjectHash } from "./ledger.ts";
@@ -46,6 +46,8 @@ export interface PollerParts {
   readonly store: StreamStore;
   /** Lower bound of the first run. */
   readonly start: Ticks;
+  /** As the last orderly stop left it; the saved mark may be older. */
+  readonly nextPollAtMs?: number;
   readonly outlet: Outlet;
   readonly budget: Budget;
   readonly turns: Turns;
@@ -94,6 +96,7 @@ export class StreamPoller {
     this.#p = parts;
     const now = parts.clock.nowMs();
     this.#mark = parts.store.mark ?? { version: 1, start: parts.start, nextPollAtMs: now, nextSweepAtMs: now + SWEEP_EVERY_MS, pollsSinceFullReach: 0 };
+    if (parts.nextPollAtMs !== undefined && parts.nextPollAtMs > this.#mark.nextPollAtMs) this.#mark = { ...this.#mark, nextPollAtMs: parts.nextPollAtMs };
     for (const entry of parts.store.takeEntries()) {
       this.#ledger.put(entry);
       this.#journalEntries += 1;
@@ -105,16 +108,12 @@ export class StreamPoller {
     return this.#mark;
   }
 
-  get isFresh(): boolean {
-    return this.#mark.upTo === undefined && this.#mark.walk === undefined;
+  get key(): StateKey {
+    return this.#p.store.key;
   }
 
   get owner(): ProvisionalOwner {
     return this.#owner;
-  }
-
-  get ledgerSize(): number {
-    return this.#ledger.size;
   }
 
   /** The version was written but may not have arrived: it is read and sent again. Unknown or outdated ones are let go. */
@@ -165,7 +164,8 @@ export class StreamPoller {
 
   /** Saves where we are. `orderly`: everything written is taken as delivered. */
   async close(options: { readonly orderly: boolean }): Promise<void> {
-    if (this.#unsaved || options.orderly) await this.#saveMark(options.orderly);
+    // What was bounded by the provisional window is delivered after an orderly stop: without this it would be asked for, though not sent, again.
+    if (this.#unsaved || (options.orderly && this.#owner.oldest !== undefined)) await this.#saveMark(options.orderly);
     await this.#p.store.flush();
     await this.#p.store.close();
   }
@@ -643,9 +643,4 @@ export function asFailure(error: unknown): Failure {
     nextStep: "Report this line; the customer is tried again.",
     cause: error,
   });
-}
-
-/** Milliseconds of an instant, for logs. */
-export function whenOf(at: Ticks): string {
-  return new Date(msFromTicks(at)).toISOString();
 }

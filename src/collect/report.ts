@@ -115,7 +115,8 @@ export class CustomerReport {
     const made = new StreamReport(name, () => {
       this.#changed = true;
       this.#logChange(made);
-      this.flush();
+      // Streams that change together make one event.
+      void Promise.resolve().then(() => this.flush());
     });
     this.streams.push(made);
     return made;

@@ -1,0 +1,151 @@
+import { createTokenCycles } from "../auth/token-cycle.ts";
+import { resolveTenantId } from "../auth/authority.ts";
+import type { Customer, Fleet } from "../collect/fleet.ts";
+import { audienceOf, createSourceStream } from "../defender/source-stream.ts";
+import { Failure, isFailure } from "../model/failure.ts";
+import type { Chance, Clock, Http, Log, RefreshTokenVault, SourceStream } from "../model/kit.ts";
+import type { AppCredential } from "../model/sign-in.ts";
+import type { GlobalSettings, Stanza } from "../model/stanza.ts";
+import type { StateFolder } from "../model/state.ts";
+import type { StreamName } from "../model/stream.ts";
+import type { Tenant, TenantId } from "../model/tenant.ts";
+import { tenantIdFrom } from "../model/tenant.ts";
+
+const RESOLVE_AGAIN_FIRST_MS = 30_000;
+const RESOLVE_AGAIN_LONGEST_MS = 900_000;
+
+export interface CustomersWorld {
+  readonly http: Http;
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly log: Log;
+  readonly globals: GlobalSettings;
+}
+
+/** Where a customer's refresh token lives, once the tenant's GUID is known; undefined for an app that signs in for itself. */
+export type VaultOf = (stanza: Stanza, tenantId: TenantId) => RefreshTokenVault | undefined;
+
+export interface RefusedCustomer {
+  readonly stanza: Stanza;
+  readonly failure: Failure;
+}
+
+/** Turns checked settings into what the engine runs: names the tenant, chooses the sign-in, binds the streams. */
+export class CustomerBuilder {
+  readonly #world: CustomersWorld;
+  readonly #cycles: ReturnType<typeof createTokenCycles>;
+  readonly #vaultOf: VaultOf;
+
+  constructor(world: CustomersWorld, vaultOf: VaultOf) {
+    this.#world = world;
+    this.#cycles = createTokenCycles(world);
+    this.#vaultOf = vaultOf;
+  }
+
+  /**
+   * @param state where a domain's GUID is kept.
+   * @param only streams to leave the others out.
+   * Throws Failure (domain not resolvable, no credential).
+   */
+  async build(stanza: Stanza, state: StateFolder, only?: readonly StreamName[]): Promise<Customer> {
+    const tenant = await this.#tenantOf(stanza, state);
+    return this.customerOf(stanza, tenant, only);
+  }
+
+  customerOf(stanza: Stanza, tenant: Tenant, only?: readonly StreamName[]): Customer {
+    const vault = stanza.auth === "app" ? undefined : this.#vaultOf(stanza, tenant.id);
+    if (stanza.auth === "refresh_token" && !vault) throw noRefreshToken(stanza);
+    const credential = credentialOf(stanza, vault !== undefined);
+    const sources: SourceStream[] = [];
+    for (const stream of stanza.streams) {
+      if (stream === "hunting" || (only && !only.includes(stream))) continue;
+      const tokens = this.#cycles.forCustomer({ tenant, stanza, audience: audienceOf(stream, tenant.cloud), credential, ...(vault ? { vault } : {}) });
+      sources.push(
+        createSourceStream({
+          stanza,
+          tenant,
+          stream,
+          http: this.#world.http,
+          tokens,
+          clock: this.#world.clock,
+          log: this.#world.log,
+          recordMaxBytes: this.#world.globals.recordMaxMib * 1024 * 1024,
+        }),
+      );
+    }
+    return {
+      stanza: stanza.name,
+      tenant,
+      settings: { pollSeconds: stanza.pollSeconds, overlapMinutes: stanza.overlapMinutes, sweepHours: stanza.sweepHours },
+      start: stanza.start,
+      sources,
+      credential: { name: stanza.credential ?? null, daysLeft: () => null },
+    };
+  }
+
+  /** Builds everybody that can be built now. Those whose tenant is given as a domain come back as `later`: naming it may take the network. */
+  async buildAll(stanzas: readonly Stanza[], state: StateFolder): Promise<{ readonly customers: Customer[]; readonly refused: RefusedCustomer[]; readonly later: Stanza[] }> {
+    const customers: Customer[] = [];
+    const refused: RefusedCustomer[] = [];
+    const later: Stanza[] = [];
+    for (const stanza of stanzas) {
+      try {
+        if (tenantIdFrom(stanza.tenantId) === undefined) later.push(stanza);
+        else customers.push(await this.build(stanza, state));
+      } catch (error) {
+        if (!isFailure(error)) throw error;
+        refused.push({ stanza, failure: error });
+      }
+    }
+    return { customers, refused, later };
+  }
+
+  /** Keeps asking for the tenant behind a domain and lets the customer join the fleet when it is known. */
+  async joinLater(stanza: Stanza, fleet: Fleet, state: StateFolder, stop: AbortSignal): Promise<void> {
+    const { clock, log } = this.#world;
+    for (let waitMs = RESOLVE_AGAIN_FIRST_MS; !stop.aborted; waitMs = Math.min(waitMs * 2, RESOLVE_AGAIN_LONGEST_MS)) {
+      try {
+        await fleet.add(await this.build(stanza, state));
+        return;
+      } catch (error) {
+        if (!isFailure(error)) throw error;
+        log.error(error.say, { tenant: stanza.tenantName, failure: error.code, next_step: error.nextStep || undefined, again_in_s: waitMs / 1000 });
+        await clock.pause(waitMs, stop);
+      }
+    }
+  }
+
+  async #tenantOf(stanza: Stanza, state: StateFolder): Promise<Tenant> {
+    const id = await resolveTenantId({ ...this.#world, facts: state }, { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId }, stanza.route);
+    return { id, name: stanza.tenantName, cloud: stanza.cloud };
+  }
+}
+
+function credentialOf(stanza: Stanza, hasRefreshToken: boolean): AppCredential {
+  const clientId = stanza.clientId;
+  if (clientId === undefined) throw noCredential(stanza);
+  if (stanza.certificate !== undefined) return { kind: "certificate", clientId, path: stanza.certificate };
+  if (stanza.clientSecret !== undefined) return { kind: "secret", clientId, secret: stanza.clientSecret };
+  if (hasRefreshToken) return { kind: "public", clientId };
+  throw noCredential(stanza);
+}
+
+function noCredential(stanza: Stanza): Failure {
+  return new Failure("credential-missing", {
+    area: "sign-in",
+    actor: "operator",
+    retry: { when: "never" },
+    say: `${stanza.name} has no app key, certificate or refresh token, so nobody can sign in for it.`,
+    nextStep: "Give client_secret or certificate, or sign in with `token acquire`.",
+  });
+}
+
+function noRefreshToken(stanza: Stanza): Failure {
+  return new Failure("not-signed-in", {
+    area: "sign-in",
+    actor: "operator",
+    retry: { when: "never" },
+    say: `${stanza.name} is to sign in with a refresh token, but none is stored.`,
+    nextStep: `Run \`defender-mssp token acquire --customer ${JSON.stringify(stanza.name)}\`.`,
+  });
+}

@@ -1,0 +1,29 @@
+/**
+ * Picks the role by the first argument: none, `--scheme` and `--validate-arguments` (any case) are splunkd calling its modular input, anything else is a command.
+ * Everything heavy is loaded inside its role, because splunkd runs `--scheme` at each start.
+ */
+import { dropDistrustedVariables } from "./world.ts";
+
+/** An executable made by the runtime's own packing repeats its path where a script would stand. */
+const ARGUMENTS = process.argv.slice(2);
+
+async function main(): Promise<number> {
+  const distrusted = dropDistrustedVariables(process.env);
+  const role = (ARGUMENTS[0] ?? "").toLowerCase();
+  if (role === "--scheme") {
+    const { schemeDocument } = await import("../config/scheme.ts");
+    await new Promise<void>((resolve) => process.stdout.write(schemeDocument(), () => resolve()));
+    return 0;
+  }
+  if (role === "--validate-arguments") return (await import("./modular-input.ts")).validateArguments();
+  if (role === "") return (await import("./modular-input.ts")).runModularInput(distrusted);
+  return (await import("./commands.ts")).runCommand(ARGUMENTS, distrusted);
+}
+
+main().then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    process.stderr.write(`FATAL Something unexpected failed in this program: ${text.replaceAll("\n", " ")}\n`, () => process.exit(1));
+  },
+);

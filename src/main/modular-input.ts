@@ -1,0 +1,169 @@
+import { Fleet } from "../collect/fleet.ts";
+import { SCHEME, openSplunkHost, readRun, runFrom, validate } from "../hosts/splunk/door.ts";
+import type { SplunkDocument, SplunkHost, SplunkRun, SplunkWorld } from "../hosts/splunk/door.ts";
+import { splunkLog } from "../hosts/splunk/log.ts";
+import type { ExitCode } from "../model/failure.ts";
+import { EXIT, Failure, isFailure } from "../model/failure.ts";
+import type { Log } from "../model/kit.ts";
+import type { StateFolder } from "../model/state.ts";
+import { tenantIdFrom } from "../model/tenant.ts";
+import { createHttp } from "../net/http.ts";
+import { openStateFolder } from "../stores/folder.ts";
+import { CustomerBuilder } from "./customers.ts";
+import { VERSION, readBytes, realChance, realClock, realFiles, stopSignal } from "./world.ts";
+
+/** How long the pages on their way may take after the signal, before the end of the stream is written: splunkd kills what is not gone within a few seconds. */
+const FINISH_PAGES_MS = 600;
+/** What is left of three seconds for saving state after the end of the stream had its two. */
+const SAVE_STATE_MS = 300;
+
+function splunkWorld(): SplunkWorld {
+  return {
+    http: createHttp({ userAgent: `defender-mssp/${VERSION}` }),
+    clock: realClock,
+    chance: realChance,
+    stdin: process.stdin,
+    stdout: process.stdout,
+    writeLogLine: (line) => {
+      process.stderr.write(line.endsWith("\n") ? line : `${line}\n`);
+    },
+    files: realFiles,
+    readBytes,
+    splunkHome: process.env.SPLUNK_HOME,
+    version: VERSION,
+  };
+}
+
+/** `--validate-arguments`: opens no socket. */
+export async function validateArguments(): Promise<ExitCode> {
+  const verdict = await validate(splunkWorld());
+  if (verdict.stdout !== "") await write(verdict.stdout);
+  return verdict.exitCode === 0 ? EXIT.done : EXIT.ourFault;
+}
+
+/**
+ * The modular input: reads splunkd's document, collects until the signal, and closes the stream. Whatever happens it leaves levelled single lines on stderr and
+ * nothing else.
+ *
+ * @param document instead of the one on stdin (`splunk run FILE`).
+ * @param distrusted names of environment variables that were set and are ignored.
+ */
+export async function runModularInput(distrusted: readonly string[], document?: SplunkDocument): Promise<ExitCode> {
+  const world = splunkWorld();
+  const stop = stopSignal();
+  let run: SplunkRun;
+  try {
+    run = document ? runFrom(document, world) : await readRun(world);
+  } catch (error) {
+    const failure = isFailure(error) ? error : defect(error);
+    splunkLog(world.writeLogLine, "info").fatal(failure.say, { failure: failure.code, next_step: failure.nextStep || undefined });
+    return EXIT.ourFault;
+  }
+  const { log } = run;
+  log.info("started", { scheme: SCHEME, version: VERSION, inputs: run.document.stanzas.length });
+  for (const name of distrusted) log.warn("an environment variable is ignored because it could weaken or redirect this program", { variable: name });
+
+  const host = await openSplunkHost(run, world, stop.signal);
+  host.gone.addEventListener("abort", () => stop.abort("host-gone"), { once: true });
+  const code = host.stanzas.length === 0 && host.refused.length === 0 ? await idle(host, stop) : await collect(host, run, world, stop);
+  await world.http.close().catch(() => undefined);
+  log.info("stopped", { exit_code: code });
+  return code;
+}
+
+async function idle(host: SplunkHost, stop: AbortController): Promise<ExitCode> {
+  await host.sayIdle(stop.signal);
+  await host.close();
+  return EXIT.done;
+}
+
+async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, stop: AbortController): Promise<ExitCode> {
+  const { log } = run;
+  let state: StateFolder;
+  try {
+    if (host.stateDir === undefined) throw noStateFolder();
+    const configured = run.settings.stanzas.map((stanza) => ({ stanza: stanza.name, tenantId: stanza.tenantId }));
+    state = await openStateFolder(host.stateDir, { clock: realClock, log }, { waitForLock: "for-ever", stop: stop.signal, configured });
+  } catch (error) {
+    const failure = isFailure(error) ? error : defect(error);
+    if (stop.signal.aborted) {
+      await host.close();
+      return EXIT.done;
+    }
+    log.fatal(failure.say, { failure: failure.code, next_step: failure.nextStep || undefined });
+    await restInsteadOfSpinning(stop.signal);
+    await host.close();
+    return EXIT.state;
+  }
+
+  const builder = new CustomerBuilder({ ...world, log, globals: host.globals }, (stanza) => host.vaultFor(stanza));
+  const { customers, refused, later } = await builder.buildAll(host.stanzas, state);
+  const fleet = await Fleet.open({
+    customers,
+    state,
+    outlet: host.outlet,
+    replayMib: host.globals.replayMib,
+    concurrency: host.globals.concurrency,
+    version: VERSION,
+    clock: realClock,
+    chance: realChance,
+    log,
+  });
+  for (const { stanza, failure } of [...host.refused, ...refused]) {
+    const id = tenantIdFrom(stanza.tenantId);
+    if (id) fleet.refuse({ tenant: { id, name: stanza.tenantName, cloud: stanza.cloud }, streams: stanza.streams, failure });
+    else log.error(failure.say, { customer: stanza.name, failure: failure.code });
+  }
+  let fatal: Failure | undefined;
+  const running = fleet.run(stop.signal).catch((error: unknown) => {
+    fatal = isFailure(error) ? error : defect(error);
+    stop.abort(fatal.code);
+  });
+  for (const stanza of later) void builder.joinLater(stanza, fleet, state, stop.signal);
+  void host.settleSecrets().catch((error: unknown) => log.error("secrets could not be stored", { failure: isFailure(error) ? error.code : defect(error).say }));
+  if (customers.length === 0 && later.length === 0) void host.sayIdle(stop.signal);
+
+  await aborted(stop.signal);
+  const finished = await Promise.race([running.then(() => true), realClock.pause(FINISH_PAGES_MS).then(() => false)]);
+  const closed = await host.close();
+  if (fatal && fatal.code !== "host-gone") log.fatal(fatal.say, { failure: fatal.code, next_step: fatal.nextStep || undefined });
+  const orderly = finished && closed === "closed" && !fatal && !host.gone.aborted;
+  await Promise.race([saveState(fleet, state, orderly), realClock.pause(SAVE_STATE_MS)]);
+  if (!fatal || fatal.code === "host-gone") return EXIT.done;
+  return fatal.code.startsWith("state-") ? EXIT.state : EXIT.host;
+}
+
+async function saveState(fleet: Fleet, state: StateFolder, orderly: boolean): Promise<void> {
+  const saved = await fleet.close({ orderly });
+  await state.release({ orderly: orderly && saved });
+}
+
+/** splunkd restarts what exits quickly in a tight loop: a program that cannot work says so and waits for its end instead. */
+async function restInsteadOfSpinning(stop: AbortSignal): Promise<void> {
+  await realClock.pause(60_000, stop);
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
+
+function write(text: string): Promise<void> {
+  return new Promise((resolve) => process.stdout.write(text, () => resolve()));
+}
+
+function noStateFolder(): Failure {
+  return new Failure("state-unwritable", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: "The run document names no checkpoint_dir and no state_dir is set, so nothing could be remembered.",
+    nextStep: "Set state_dir under [defender_mssp].",
+  });
+}
+
+function defect(error: unknown): Failure {
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return new Failure("defect", { actor: "us", retry: { when: "later" }, say: `Something unexpected failed in this program: ${text.replaceAll("\n", " ")}.`, nextStep: "Report this line.", cause: error });
+}
+
+export type { Log };

@@ -1,0 +1,71 @@
+import { realpathSync, statSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import manifest from "../../package.json" with { type: "json" };
+import type { FileDoor } from "../config/settings.ts";
+import type { Chance, Clock } from "../model/kit.ts";
+
+/** The one place where the version comes from. */
+export const VERSION: string = manifest.version;
+
+/** The longest that a timer of the runtime can wait; longer ones would fire at once. */
+const LONGEST_TIMER_MS = 2_147_483_647;
+
+export const realClock: Clock = {
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  pause(forMs, stop) {
+    if (stop?.aborted || forMs <= 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        stop?.removeEventListener("abort", done);
+        resolve();
+      };
+      const timer = setTimeout(done, Math.min(forMs, LONGEST_TIMER_MS));
+      stop?.addEventListener("abort", done, { once: true });
+    });
+  },
+};
+
+export const realChance: Chance = { next: () => Math.random() };
+
+export const realFiles: FileDoor = {
+  look(file) {
+    try {
+      const realPath = realpathSync(file);
+      const stat = statSync(realPath);
+      return { kind: stat.isFile() ? "file" : stat.isDirectory() ? "folder" : "other", realPath };
+    } catch {
+      return { kind: "missing" };
+    }
+  },
+};
+
+/** Undefined when the file is not there or may not be read. */
+export async function readBytes(file: string): Promise<Uint8Array | undefined> {
+  try {
+    return await readFile(file);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Fires at the first signal by which the system or splunkd asks us to stop (SIGBREAK is Windows' CTRL_BREAK). */
+export function stopSignal(): AbortController {
+  const stop = new AbortController();
+  for (const name of ["SIGTERM", "SIGINT", "SIGBREAK", "SIGHUP"] as const) {
+    // SIGHUP means "read your settings again" where a host says so; elsewhere the terminal is gone.
+    process.on(name, () => stop.abort(name));
+  }
+  return stop;
+}
+
+/** Variables by which somebody else could weaken or redirect us; what the runtime obeys all the same is named in SECURITY.md. */
+const DISTRUSTED = ["NODE_OPTIONS", "NODE_TLS_REJECT_UNAUTHORIZED", "NODE_DEBUG", "NODE_EXTRA_CA_CERTS", "NODE_V8_COVERAGE", "SSLKEYLOGFILE"] as const;
+
+/** Takes them out of the environment before anything reads them, and names those that were set. */
+export function dropDistrustedVariables(environment: NodeJS.ProcessEnv): readonly string[] {
+  const found = DISTRUSTED.filter((name) => environment[name] !== undefined && environment[name] !== "");
+  for (const name of found) delete environment[name];
+  return found;
+}
