@@ -1,6 +1,6 @@
 /** `npm run demo`: the whole job on this machine, without a tenant and without a Splunk. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { Agent, get } from "node:https";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -106,7 +106,7 @@ async function show(folder: string, binary: string, children: Child[], promises:
   headline("1. The shipped program and its Splunk package");
   npmRun("build:binaries", []);
   const archive = resolve(ROOT, `dist/TA_defender_mssp-${VERSION}-linux_x86_64.tgz`);
-  npmRun("package", ["--only", "TA_defender_mssp", "--only", "SA_defender_mssp"]);
+  npmRun("package", ["--only", "linux_x86_64"]);
   say(`  ${binary}\n  ${archive}`);
 
   headline("2. A pretended Microsoft, with three customers of Microsoft's documentation samples");
@@ -139,7 +139,7 @@ async function show(folder: string, binary: string, children: Child[], promises:
     `${first.length} of ${shown.size}`,
   );
   say();
-  say(customersTable(first, Date.now()));
+  say(customersTable(first, delivered.lagSeconds()));
 
   headline("5. Three of the events");
   for (const text of sampleEvents(first)) say(`${text}\n`);

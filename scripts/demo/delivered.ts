@@ -10,6 +10,7 @@ export interface DeliveredEvent {
   readonly json: Readonly<Record<string, unknown>>;
 }
 
+const HEALTH = "defender_mssp:health";
 const EVENT = /<event stanza="([^"]*)"[^>]*>(.*?)<\/event>/gs;
 const ENTITIES: Readonly<Record<string, string>> = { "&lt;": "<", "&gt;": ">", "&amp;": "&", "&quot;": '"', "&apos;": "'" };
 
@@ -49,8 +50,19 @@ export class DeliveredFile {
     return this.records();
   }
 
+  /** By "tenant stream": how far behind the collector last said it is, in seconds. */
+  lagSeconds(): ReadonlyMap<string, number> {
+    const lags = new Map<string, number>();
+    for (const { sourcetype, json } of this.events) {
+      if (sourcetype !== HEALTH) continue;
+      const { tenant, streams } = json as { tenant: string; streams: readonly { stream: string; lag_s?: number | null }[] };
+      for (const { stream, lag_s } of streams) if (typeof lag_s === "number") lags.set(`${tenant} ${stream}`, lag_s);
+    }
+    return lags;
+  }
+
   private records(): readonly DeliveredEvent[] {
-    return this.events.filter(({ sourcetype }) => sourcetype !== "defender_mssp:health");
+    return this.events.filter(({ sourcetype }) => sourcetype !== HEALTH);
   }
 }
 

@@ -1,7 +1,7 @@
 import type { DeliveredEvent } from "./delivered.ts";
 
-/** Customer, stream, events, newest and how long ago that was, as a table. */
-export function customersTable(events: readonly DeliveredEvent[], nowMs: number): string {
+/** Customer, stream, events, the newest one's time and how far the collector says it is behind, as a table. */
+export function customersTable(events: readonly DeliveredEvent[], lagSeconds: ReadonlyMap<string, number>): string {
   const rows = new Map<string, { tenant: string; stream: string; events: number; newestS: number }>();
   for (const event of events) {
     const { tenant, stream } = event.json["mssp"] as { tenant: string; stream: string };
@@ -15,7 +15,7 @@ export function customersTable(events: readonly DeliveredEvent[], nowMs: number)
       row.stream,
       String(row.events),
       new Date(row.newestS * 1000).toISOString(),
-      `${Math.round(nowMs / 1000 - row.newestS)} s`,
+      lag(lagSeconds.get(`${row.tenant} ${row.stream}`)),
     ]);
   return table([["customer", "stream", "events", "newest", "lag"], ...cells]);
 }
@@ -34,6 +34,10 @@ export function sampleEvents(events: readonly DeliveredEvent[]): string[] {
       ...(lines.length > 24 ? [`  \u2026 ${lines.length - 24} more lines`] : []),
     ].join("\n");
   });
+}
+
+function lag(seconds: number | undefined): string {
+  return seconds === undefined ? "not said yet" : `${seconds} s`;
 }
 
 function table(rows: readonly (readonly string[])[]): string {

@@ -1,0 +1,116 @@
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+
+/** One file for each rule that breaks it: [rule, importing file, what it imports]. */
+const OFFENCES: readonly (readonly [rule: string, file: string, imports: string])[] = [
+  ["model-imports-nothing", "src/model/bad.ts", "../config/good.ts"],
+  ["model-imports-nothing", "src/model/bad-fs.ts", "node:fs"],
+  ["config-knows-model-only", "src/config/bad.ts", "../format/good.ts"],
+  ["format-knows-model-only", "src/format/bad.ts", "../config/good.ts"],
+  ["collect-knows-model-only", "src/collect/bad.ts", "../stores/good.ts"],
+  ["stores-know-model-only", "src/stores/bad.ts", "../collect/good.ts"],
+  ["net-knows-model-and-undici", "src/net/bad.ts", "../auth/good.ts"],
+  ["auth-knows-model-net-and-msal", "src/auth/bad.ts", "../format/good.ts"],
+  ["defender-knows-model-net-and-the-scanner", "src/defender/bad.ts", "../auth/good.ts"],
+  ["hosts-know-no-vendor", "src/hosts/cli/bad.ts", "../../auth/good.ts"],
+  ["hosts-know-no-vendor", "src/hosts/splunk/bad.ts", "../../defender/good.ts"],
+  ["hosts-know-not-each-other", "src/hosts/arcsight/bad.ts", "../splunk/good.ts"],
+  ["main-is-imported-by-nobody", "src/hosts/cli/bad-main.ts", "../../main/good.ts"],
+  ["undici-in-net-only", "src/defender/bad-undici.ts", "undici"],
+  ["msal-in-auth-only", "src/main/bad-msal.ts", "@azure/msal-node"],
+  ["yargs-at-the-command-line-only", "src/config/bad-yargs.ts", "yargs"],
+  ["fast-xml-parser-behind-one-door", "src/stores/bad-xml.ts", "fast-xml-parser"],
+  ["sockets-in-net-only", "src/hosts/splunk/bad-socket.ts", "node:https"],
+  ["pure-parts-stay-pure", "src/collect/bad-disk.ts", "node:fs"],
+  ["simulator-and-oracle-import-nothing-of-ours", "test/harness/oracle/bad.ts", "../../../src/model/good.ts"],
+  ["what-ships-imports-no-test", "src/main/bad-test.ts", "../../test/harness/simulator/good.ts"],
+  ["what-ships-uses-dependencies-only", "src/main/bad-dev.ts", "fast-check"],
+  ["no-cycles", "src/net/circle-a.ts", "./circle-b.ts"],
+  ["every-import-resolves", "scripts/bad.ts", "./nowhere.ts"],
+];
+
+/** What is allowed, and must not be reported. */
+const INNOCENT: readonly (readonly [file: string, imports: string])[] = [
+  ["src/net/circle-b.ts", "./circle-a.ts"],
+  ["src/defender/fine.ts", "../format/good.ts"],
+  ["src/auth/fine.ts", "@azure/msal-node"],
+  ["src/net/fine.ts", "undici"],
+  ["src/main/fine.ts", "../hosts/splunk/good.ts"],
+  ["src/hosts/arcsight/fine.ts", "node:tls"],
+  ["src/model/fine.test.ts", "fast-check"],
+];
+
+let tree: string;
+
+beforeAll(() => {
+  tree = mkdtempSync(join(tmpdir(), "import-rules-"));
+  const write = (path: string, text: string) => {
+    mkdirSync(dirname(join(tree, path)), { recursive: true });
+    writeFileSync(join(tree, path), text);
+  };
+  for (const part of ["model", "config", "format", "collect", "stores", "net", "auth", "defender", "main", "hosts/splunk"]) {
+    write(`src/${part}/good.ts`, "export const good = 1;\n");
+  }
+  write("test/harness/simulator/good.ts", "export const good = 1;\n");
+  for (const [path, imported] of [...OFFENCES.map(([, file, imports]) => [file, imports] as const), ...INNOCENT]) {
+    write(
+      path,
+      path.includes("circle")
+        ? `import * as it from "${imported}";\nexport { it };\n`
+        : `import type * as it from "${imported}";\nexport type It = typeof it;\n`,
+    );
+  }
+  const packages = ["undici", "@azure/msal-node", "yargs", "fast-xml-parser", "fast-check"];
+  const [developed, shipped] = [["fast-check"], packages.filter((name) => name !== "fast-check")].map((names) =>
+    Object.fromEntries(names.map((name) => [name, "1.0.0"])),
+  );
+  write("package.json", JSON.stringify({ type: "module", dependencies: shipped, devDependencies: developed }));
+  for (const name of packages) {
+    write(`node_modules/${name}/package.json`, JSON.stringify({ name, version: "1.0.0", main: "index.js" }));
+    write(`node_modules/${name}/index.js`, "export {};\n");
+  }
+});
+
+afterAll(() => rmSync(tree, { recursive: true, force: true }));
+
+interface Report {
+  readonly summary: {
+    readonly violations: readonly { readonly rule: { readonly name: string }; readonly from: string }[];
+    readonly ruleSetUsed: { readonly forbidden: readonly { readonly name: string; readonly comment: string }[] };
+  };
+}
+
+function cruise(): Report["summary"] {
+  const { stdout, stderr } = spawnSync(
+    process.execPath,
+    [
+      resolve(ROOT, "node_modules/dependency-cruiser/bin/dependency-cruise.mjs"),
+      "--config",
+      resolve(ROOT, ".dependency-cruiser.mjs"),
+      "--output-type",
+      "json",
+      "src",
+      "test",
+      "scripts",
+    ],
+    { cwd: tree, encoding: "utf8", maxBuffer: 64 * 1024 * 1024 },
+  );
+  if (stdout === "") throw new Error(stderr);
+  return (JSON.parse(stdout) as Report).summary;
+}
+
+test("every import rule can fail, none fails what is allowed, and each says why it is there", () => {
+  const { violations, ruleSetUsed } = cruise();
+  const found = violations.map(({ rule, from }) => ({ rule: rule.name, from }));
+
+  for (const [rule, file] of OFFENCES) expect(found).toContainEqual({ rule, from: file });
+  const innocent = INNOCENT.map(([file]) => file).filter((file) => !file.includes("circle"));
+  expect(found.filter(({ from }) => innocent.includes(from))).toEqual([]);
+  expect(new Set(OFFENCES.map(([rule]) => rule))).toEqual(new Set(ruleSetUsed.forbidden.map(({ name }) => name)));
+  for (const { comment } of ruleSetUsed.forbidden) expect(comment.length).toBeGreaterThan(40);
+});
