@@ -10,14 +10,8 @@ export interface ConfStanza {
 
 export function confFile(stanzas: readonly ConfStanza[]): string {
   const blocks = stanzas.map(({ name, why, settings }) => {
-    const comment =
-      why === undefined
-        ? ""
-        : `${why
-            .split("\n")
-            .map((line) => `# ${line}\n`)
-            .join("")}`;
-    return `${comment}[${name}]\n${settings.map(([key, value]) => `${key} = ${value}\n`).join("")}`;
+    const comment = (why ?? "").split("\n").map((line) => (line === "" ? "" : `# ${line}\n`));
+    return `${comment.join("")}[${name}]\n${settings.map(([key, value]) => `${key} = ${value}\n`).join("")}`;
   });
   return `# ${GENERATED}\n\n${blocks.join("\n")}`;
 }

@@ -22,7 +22,8 @@ export function readFilePath(text: string, rule: FileRule): Reading<string> {
   const instead = rule.roots ? `put it under ${rule.roots.join(" or ")} and write its full path` : "write the full path of a readable file";
   if (!path.isAbsolute(file) && rule.roots) return { ok: false, say: `${file} is not a full path; ${instead}` };
   const normal = path.resolve(file);
-  if (rule.roots && !rule.roots.some((root) => isUnder(normal, path.resolve(root)))) return { ok: false, say: `${file} lies outside the allowed folders; ${instead}` };
+  if (rule.roots && !rule.roots.some((root) => isUnder(normal, path.resolve(root))))
+    return { ok: false, say: `${file} lies outside the allowed folders; ${instead}` };
   const found = rule.door.look(normal);
   if (found.kind === "missing") return { ok: false, say: `${file} does not exist or may not be read; ${instead}` };
   if (found.kind !== "file") return { ok: false, say: `${file} is not a regular file; ${instead}` };
@@ -31,7 +32,8 @@ export function readFilePath(text: string, rule: FileRule): Reading<string> {
       const looked = rule.door.look(root);
       return looked.kind === "missing" ? [] : [looked.realPath];
     });
-    if (!realRoots.some((root) => isUnder(found.realPath, root))) return { ok: false, say: `${file} is a link that leads outside the allowed folders; ${instead}` };
+    if (!realRoots.some((root) => isUnder(found.realPath, root)))
+      return { ok: false, say: `${file} is a link that leads outside the allowed folders; ${instead}` };
   }
   return { ok: true, value: normal };
 }

@@ -1,5 +1,5 @@
-import type { StartPoint } from "../model/stanza.ts";
 import { formatInstant, parseInstant, ticksFromMs } from "../model/instant.ts";
+import type { StartPoint } from "../model/stanza.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import type { Kind } from "./table.ts";
 
@@ -27,31 +27,34 @@ const OLD_FORM_PATH = /\/(oauth2|token|authorize|api\/alerts|api\/incidents|v1\.
  * used is the caller's question.
  */
 export function readValue(kind: Kind, text: string, nowMs: number): Reading<Value> {
-  switch (kind.is) {
-    case "text":
-      return readText(text, kind.max, kind.pattern, kind.like);
-    case "choice":
-      return readChoice(text, kind.of);
-    case "choices":
-      return readChoices(text, kind.of);
-    case "whole":
-      return readWhole(text, kind.min, kind.max, kind.unit);
-    case "yes-no":
-      return readYesNo(text);
-    case "tenant":
-      return readTenant(text);
-    case "guid":
-      return readGuid(text);
-    case "start":
-      return readStart(text, nowMs);
-    case "address":
-      return readAddress(text, kind.plain === true, kind.login === true);
-    case "audience":
-      return /^(https|api):\/\/[^\s?#@]+$/i.test(text) ? ok(text.replace(/\/+$/, "")) : no("is not an audience; write one such as https://api.securitycenter.microsoft.com");
-    case "file":
-    case "folder":
-      return hasControl(text) ? no("holds a control character; write a plain path") : ok(text);
-  }
+  return (READERS[kind.is] as (kind: Kind, text: string, nowMs: number) => Reading<Value>)(kind, text, nowMs);
+}
+
+type Readers = { readonly [K in Kind["is"]]: (kind: Extract<Kind, { readonly is: K }>, text: string, nowMs: number) => Reading<Value> };
+
+const READERS: Readers = {
+  text: (kind, text) => readText(text, kind.max, kind.pattern, kind.like),
+  choice: (kind, text) => readChoice(text, kind.of),
+  choices: (kind, text) => readChoices(text, kind.of),
+  whole: (kind, text) => readWhole(text, kind.min, kind.max, kind.unit),
+  "yes-no": (_, text) => readYesNo(text),
+  tenant: (_, text) => readTenant(text),
+  guid: (_, text) => readGuid(text),
+  start: (_, text, nowMs) => readStart(text, nowMs),
+  address: (kind, text) => readAddress(text, kind.plain === true, kind.login === true),
+  audience: (_, text) => readAudience(text),
+  file: (_, text) => readPath(text),
+  folder: (_, text) => readPath(text),
+};
+
+function readAudience(text: string): Reading<string> {
+  if (!/^(https|api):\/\/[^\s?#@]+$/i.test(text))
+    return no("is not an audience; write one such as https://api.securitycenter.microsoft.com");
+  return ok(text.replace(/\/+$/, ""));
+}
+
+function readPath(text: string): Reading<string> {
+  return hasControl(text) ? no("holds a control character; write a plain path") : ok(text);
 }
 
 function ok<T>(value: T): Reading<T> {
@@ -88,9 +91,13 @@ function readChoice(text: string, of: readonly string[]): Reading<string> {
 }
 
 function readChoices(text: string, of: readonly string[]): Reading<readonly string[]> {
-  const words = text.toLowerCase().split(/[\s,;]+/).filter((word) => word !== "");
+  const words = text
+    .toLowerCase()
+    .split(/[\s,;]+/)
+    .filter((word) => word !== "");
   const unknown = words.filter((word) => !of.includes(word));
-  if (unknown.length > 0) return no(`${unknown.map(shown).join(", ")} is not known; write one or more of ${of.join(", ")}, separated by commas`);
+  if (unknown.length > 0)
+    return no(`${unknown.map(shown).join(", ")} is not known; write one or more of ${of.join(", ")}, separated by commas`);
   if (words.length === 0) return no(`is empty; write one or more of ${of.join(", ")}, separated by commas`);
   return ok(of.filter((word) => words.includes(word)));
 }
@@ -115,9 +122,12 @@ function readYesNo(text: string): Reading<boolean> {
 function readTenant(text: string): Reading<string> {
   const guid = tenantIdFrom(text);
   if (guid) return ok(guid);
-  if (NOT_ONE_TENANT.has(text.toLowerCase())) return no(`"${text}" is not one tenant; write the customer's tenant GUID or one of its domains`);
+  if (NOT_ONE_TENANT.has(text.toLowerCase()))
+    return no(`"${text}" is not one tenant; write the customer's tenant GUID or one of its domains`);
   if (DOMAIN.test(text)) return ok(text.toLowerCase());
-  return no("is neither a GUID nor a domain; write the customer's tenant GUID (Microsoft Entra ID, Overview) or a domain such as contoso.onmicrosoft.com");
+  return no(
+    "is neither a GUID nor a domain; write the customer's tenant GUID (Microsoft Entra ID, Overview) or a domain such as contoso.onmicrosoft.com",
+  );
 }
 
 function readGuid(text: string): Reading<string> {
@@ -142,7 +152,9 @@ function readStart(text: string, nowMs: number): Reading<StartPoint> {
 }
 
 function readAddress(text: string, plain: boolean, login: boolean): Reading<string> {
-  const instead = plain ? "write an address such as http://proxy.example.com:8080" : "write an address such as https://login.microsoftonline.com";
+  const instead = plain
+    ? "write an address such as http://proxy.example.com:8080"
+    : "write an address such as https://login.microsoftonline.com";
   let url: URL;
   try {
     // A proxy is often written without its scheme.
@@ -151,7 +163,11 @@ function readAddress(text: string, plain: boolean, login: boolean): Reading<stri
     return no(`is no address; ${instead}`);
   }
   if (url.protocol !== "https:" && !(plain && url.protocol === "http:")) {
-    return no(plain ? `does not begin with http:// or https://; ${instead}` : `does not begin with https://; ${instead} (tokens travel over https only)`);
+    return no(
+      plain
+        ? `does not begin with http:// or https://; ${instead}`
+        : `does not begin with https://; ${instead} (tokens travel over https only)`,
+    );
   }
   if (url.hostname === "") return no(`names no host; ${instead}`);
   if (!login && (url.username !== "" || url.password !== "")) return no(`holds a login; ${instead}`);

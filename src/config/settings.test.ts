@@ -1,5 +1,5 @@
-import { describe, expect, test } from "@jest/globals";
 import { inspect } from "node:util";
+import { describe, expect, test } from "@jest/globals";
 import type { FileDoor, RawStanza, SettingsHost } from "./settings.ts";
 import { parseStanzas, problemLine } from "./settings.ts";
 
@@ -71,8 +71,19 @@ describe("a value is taken in every form a person writes it", () => {
     [{ classic_entities: "T" }, { classicEntities: true }],
     [{ cloud: "GCC-High" }, { cloud: "gcc-high" }],
     [{ login_url: "https://localhost:8443/" }, { endpoints: expect.objectContaining({ loginUrl: "https://localhost:8443" }) }],
-    [{ api_url: "https://gw.example.com/base/" }, { endpoints: expect.objectContaining({ apiUrl: "https://gw.example.com/base", mdeApiUrl: "https://gw.example.com/base" }) }],
-    [{ cloud: "dod" }, { endpoints: expect.objectContaining({ graphUrl: "https://dod-graph.microsoft.us", mdeApiUrl: "https://api-gov.securitycenter.microsoft.us" }) }],
+    [
+      { api_url: "https://gw.example.com/base/" },
+      { endpoints: expect.objectContaining({ apiUrl: "https://gw.example.com/base", mdeApiUrl: "https://gw.example.com/base" }) },
+    ],
+    [
+      { cloud: "dod" },
+      {
+        endpoints: expect.objectContaining({
+          graphUrl: "https://dod-graph.microsoft.us",
+          mdeApiUrl: "https://api-gov.securitycenter.microsoft.us",
+        }),
+      },
+    ],
     [{ sweep_hours: "0" }, { sweepHours: 0 }],
     [{ poll_seconds: "60.0" }, { pollSeconds: 60 }],
     [{ tenant_name: "  Müller & Söhne " }, { tenantName: "Müller & Söhne" }],
@@ -95,19 +106,52 @@ describe("a wrong setting is refused with the stanza, the key, its bound and wha
     [{ poll_seconds: "86401" }, "contoso: poll_seconds: 86401 is above 86400; write a whole number of seconds from 1 to 86400"],
     [{ poll_seconds: "1e3" }, 'contoso: poll_seconds: "1e3" is not a whole number; write a whole number of seconds from 1 to 86400'],
     [{ cloud: "mars" }, 'contoso: cloud: "mars" is not known; write one of commercial, gcc, gcc-high, dod'],
-    [{ streams: "alerts,logs" }, 'contoso: streams: "logs" is not known; write one or more of alerts, incidents, xdr-incidents, mde-alerts, siem-alerts, hunting, separated by commas'],
-    [{ start: "3651d" }, 'contoso: start: "3651d" is more than 3650d; write for example 12h, 30d (at most 3650d) or an ISO time such as 2026-11-17T12:00:00Z'],
-    [{ start: "2026-11-24T12:00:01Z" }, 'contoso: start: "2026-11-24T12:00:01Z" lies in the future; write for example 12h, 30d (at most 3650d) or an ISO time such as 2026-11-17T12:00:00Z'],
-    [{ start: "yesterday" }, 'contoso: start: "yesterday" is no time; write for example 12h, 30d (at most 3650d) or an ISO time such as 2026-11-17T12:00:00Z'],
+    [
+      { streams: "alerts,logs" },
+      'contoso: streams: "logs" is not known; write one or more of alerts, incidents, xdr-incidents, mde-alerts, siem-alerts, hunting, separated by commas',
+    ],
+    [
+      { start: "3651d" },
+      'contoso: start: "3651d" is more than 3650d; write for example 12h, 30d (at most 3650d) or an ISO time such as 2026-11-17T12:00:00Z',
+    ],
+    [
+      { start: "2026-11-24T12:00:01Z" },
+      'contoso: start: "2026-11-24T12:00:01Z" lies in the future; write for example 12h, 30d (at most 3650d) or an ISO time such as 2026-11-17T12:00:00Z',
+    ],
+    [
+      { start: "yesterday" },
+      'contoso: start: "yesterday" is no time; write for example 12h, 30d (at most 3650d) or an ISO time such as 2026-11-17T12:00:00Z',
+    ],
     [{ tenant_id: "common" }, `contoso: tenant_id: "common" is not one tenant; write the customer's tenant GUID or one of its domains`],
     [{ envelope: "maybe" }, 'contoso: envelope: "maybe" is neither true nor false; write true or false'],
-    [{ login_url: "http://login.example.com" }, "contoso: login_url: does not begin with https://; write an address such as https://login.microsoftonline.com (tokens travel over https only)"],
-    [{ login_url: "https://login.windows.net/x/oauth2/token" }, "contoso: login_url: names a whole request; write the service's address alone: https://login.windows.net"],
-    [{ graph_url: "https://u:p@graph.microsoft.com" }, "contoso: graph_url: holds a login; write an address such as https://login.microsoftonline.com"],
-    [{ streams: "hunting" }, "contoso: hunting_queries: is missing although streams names hunting; write the path of the file with the queries, or take hunting out of streams"],
-    [{ client_id: "" }, "contoso: client_id: is missing; write the application (client) ID of your app registration, or name a shared credential under 'credential'"],
-    [{ tenant_id: "" }, "contoso: tenant_id: is missing; write the customer's Microsoft Entra tenant: its GUID, or one of its domains such as contoso.onmicrosoft.com"],
-    [{ cim_entity_zone: "Zone A" }, "contoso: cim_entity_zone: holds characters that are not allowed; write a lower-case word (letters, digits, '_', '-')"],
+    [
+      { login_url: "http://login.example.com" },
+      "contoso: login_url: does not begin with https://; write an address such as https://login.microsoftonline.com (tokens travel over https only)",
+    ],
+    [
+      { login_url: "https://login.windows.net/x/oauth2/token" },
+      "contoso: login_url: names a whole request; write the service's address alone: https://login.windows.net",
+    ],
+    [
+      { graph_url: "https://u:p@graph.microsoft.com" },
+      "contoso: graph_url: holds a login; write an address such as https://login.microsoftonline.com",
+    ],
+    [
+      { streams: "hunting" },
+      "contoso: hunting_queries: is missing although streams names hunting; write the path of the file with the queries, or take hunting out of streams",
+    ],
+    [
+      { client_id: "" },
+      "contoso: client_id: is missing; write the application (client) ID of your app registration, or name a shared credential under 'credential'",
+    ],
+    [
+      { tenant_id: "" },
+      "contoso: tenant_id: is missing; write the customer's Microsoft Entra tenant: its GUID, or one of its domains such as contoso.onmicrosoft.com",
+    ],
+    [
+      { cim_entity_zone: "Zone A" },
+      "contoso: cim_entity_zone: holds characters that are not allowed; write a lower-case word (letters, digits, '_', '-')",
+    ],
   ])("%j", (values, wanted) => expect(problemOf(values)).toBe(wanted));
 
   test("all problems at once, and the other customers go on", () => {
@@ -126,16 +170,36 @@ describe("a wrong setting is refused with the stanza, the key, its bound and wha
 
   test("what was typed into the wrong field is not repeated", () => {
     const secret = "Abc8Q~typed-into-the-wrong-field-0123456789";
-    const keys = ["tenant_id", "client_id", "cloud", "streams", "start", "poll_seconds", "envelope", "login_url", "proxy", "resource", "credential", "cim_entity_zone", "auth", "log_level"];
+    const keys = [
+      "tenant_id",
+      "client_id",
+      "cloud",
+      "streams",
+      "start",
+      "poll_seconds",
+      "envelope",
+      "login_url",
+      "proxy",
+      "resource",
+      "credential",
+      "cim_entity_zone",
+      "auth",
+      "log_level",
+    ];
     const parsed = parse([{ name: "a", values: Object.fromEntries(keys.map((key) => [key, secret])) }]);
     expect(parsed.problems.length).toBeGreaterThan(10);
     expect(inspect(parsed, { depth: 9 })).not.toContain(secret);
   });
 
   test("a secret never appears, not even one that is too long", () => {
-    const parsed = parse([stanza("a", { client_secret: "s".repeat(9000), refresh_token: "r3fresh\nsecret" }), stanza("b", { client_secret: "hunter2", proxy: "http://me:pa55@proxy:8080" })]);
+    const parsed = parse([
+      stanza("a", { client_secret: "s".repeat(9000), refresh_token: "r3fresh\nsecret" }),
+      stanza("b", { client_secret: "hunter2", proxy: "http://me:pa55@proxy:8080" }),
+    ]);
     expect(parsed.problems.map((one) => one.key)).toEqual(["client_secret", "refresh_token"]);
-    expect(inspect(parsed, { depth: 9 }) + JSON.stringify(parsed.stanzas.map((one) => ({ ...one, start: 0 })))).not.toMatch(/sssss|r3fresh|hunter2|pa55/);
+    expect(inspect(parsed, { depth: 9 }) + JSON.stringify(parsed.stanzas.map((one) => ({ ...one, start: 0 })))).not.toMatch(
+      /sssss|r3fresh|hunter2|pa55/,
+    );
   });
 });
 
@@ -150,17 +214,39 @@ describe("Splunk's mask", () => {
 
 describe("keys", () => {
   test("Splunk's own are ignored without a word", () => {
-    const own = { index: "main", host: "$decideOnStartup", source: "x", sourcetype: "y", interval: "", disabled: "0", start_by_shell: "false", _meta: "a::b", "python.version": "python3" };
+    const own = {
+      index: "main",
+      host: "$decideOnStartup",
+      source: "x",
+      sourcetype: "y",
+      interval: "",
+      disabled: "0",
+      start_by_shell: "false",
+      _meta: "a::b",
+      "python.version": "python3",
+    };
     expect(parse([stanza("a", own)]).warnings).toEqual([]);
   });
 
   test("an unknown one is warned about once, with the one that is meant", () => {
-    const many = ["a", "b", "c"].map((name, i) => stanza(name, { poll_second: "60", tenant_id: `11111111-2222-3333-4444-55555555555${i}` }));
+    const many = ["a", "b", "c"].map((name, i) =>
+      stanza(name, { poll_second: "60", tenant_id: `11111111-2222-3333-4444-55555555555${i}` }),
+    );
     expect(parse(many).warnings).toEqual(["poll_second is no setting and is ignored (a and 2 more); is poll_seconds meant?"]);
   });
 
   test("a key named like an object's own property is just unknown", () => {
-    expect(parse([{ name: "a", values: JSON.parse(`{"tenant_id":"${TENANT}","client_id":"${CLIENT}","__proto__":"x","constructor":"y"}`) as Record<string, string> }]).warnings).toHaveLength(1);
+    expect(
+      parse([
+        {
+          name: "a",
+          values: JSON.parse(`{"tenant_id":"${TENANT}","client_id":"${CLIENT}","__proto__":"x","constructor":"y"}`) as Record<
+            string,
+            string
+          >,
+        },
+      ]).warnings,
+    ).toHaveLength(1);
   });
 });
 
@@ -175,11 +261,15 @@ describe("global settings", () => {
     const parsed = parse([stanza("a", { concurrency: "0" }), stanza("b", { concurrency: "0", tenant_id: "b.example.com" })]);
     expect(parsed.stanzas).toHaveLength(2);
     expect(parsed.globals.concurrency).toBe(16);
-    expect(parsed.problems.map(problemLine)).toEqual(["a: concurrency: 0 is below 1; write a whole number of customers from 1 to 256 (until then 16 is used)"]);
+    expect(parsed.problems.map(problemLine)).toEqual([
+      "a: concurrency: 0 is below 1; write a whole number of customers from 1 to 256 (until then 16 is used)",
+    ]);
   });
 
   test("those outside the stanzas win", () => {
-    expect(parse([stanza("a", { log_level: "warn" })], { host: "arcsight", globals: { log_level: "debug" } }).globals.logLevel).toBe("debug");
+    expect(parse([stanza("a", { log_level: "warn" })], { host: "arcsight", globals: { log_level: "debug" } }).globals.logLevel).toBe(
+      "debug",
+    );
   });
 });
 
@@ -217,7 +307,11 @@ describe("a file that a Splunk setting names", () => {
   };
   const parseFile = (file: string) => parse([stanza("a", { ca_file: file })], { files });
 
-  test.each(["/opt/splunk/etc/auth/defender_mssp/ca.pem", "$SPLUNK_HOME/etc/auth/defender_mssp/ca.pem", "/opt/splunk/etc/auth/defender_mssp/../defender_mssp/ca.pem"])("%s is taken", (file) => {
+  test.each([
+    "/opt/splunk/etc/auth/defender_mssp/ca.pem",
+    "$SPLUNK_HOME/etc/auth/defender_mssp/ca.pem",
+    "/opt/splunk/etc/auth/defender_mssp/../defender_mssp/ca.pem",
+  ])("%s is taken", (file) => {
     const parsed = parseFile(file);
     expect(parsed.problems).toEqual([]);
     expect(parsed.stanzas[0]?.route.caFile).toBe("/opt/splunk/etc/auth/defender_mssp/ca.pem");

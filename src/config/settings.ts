@@ -1,6 +1,6 @@
 import path from "node:path";
-import { CLOUDS } from "../model/cloud.ts";
 import type { CloudName } from "../model/cloud.ts";
+import { CLOUDS } from "../model/cloud.ts";
 import { sealed } from "../model/sealed.ts";
 import type { AuthKind, Endpoints, GlobalSettings, Route, SettingProblem, Stanza, StartPoint } from "../model/stanza.ts";
 import type { StreamName } from "../model/stream.ts";
@@ -8,12 +8,12 @@ import type { FileRule } from "./files.ts";
 import { readFilePath } from "./files.ts";
 import type { Value } from "./kinds.ts";
 import { hasControl, readValue } from "./kinds.ts";
-import { MASK, SECRET_KEYS, SPLUNK_KEYS, TABLE, settingsFor } from "./table.ts";
 import type { SecretKey, Setting, SettingKey, SettingsHost } from "./table.ts";
+import { MASK, SECRET_KEYS, SPLUNK_KEYS, settingsFor, TABLE } from "./table.ts";
 
-export { MASK, SECRET_KEYS, SETTINGS } from "./table.ts";
-export type { SecretKey, Setting, SettingKey, SettingsHost } from "./table.ts";
 export type { FileDoor, FileRule } from "./files.ts";
+export type { SecretKey, Setting, SettingKey, SettingsHost } from "./table.ts";
+export { MASK, SECRET_KEYS, SETTINGS } from "./table.ts";
 
 /** One stanza as a host found it: values as text. `name` is without the scheme. */
 export interface RawStanza {
@@ -58,7 +58,12 @@ export function parseStanzas(raw: readonly RawStanza[], options: ParseOptions): 
     const before = problems.length;
     const complain = (key: string, say: string) => problems.push({ stanza: one.name, key, say });
     checkName(one.name, seen, complain);
-    const values = readRow(one.values, settingsFor(options.host).filter((row) => row.global !== true), options, complain);
+    const values = readRow(
+      one.values,
+      settingsFor(options.host).filter((row) => row.global !== true),
+      options,
+      complain,
+    );
     checkTogether(values, one.values, complain, (say) => warnings.push(`${one.name}: ${say}`));
     if (problems.length > before) continue;
     stanzas.push(buildStanza(one.name, values));
@@ -129,22 +134,33 @@ function lowerFirst(text: string): string {
 /** Rules that need more than one key. */
 function checkTogether(row: Row, given: Readonly<Record<string, string>>, complain: Complain, warn: (say: string) => void): void {
   if (!row.has("credential") && !row.has("client_id") && !given["client_id"]?.trim()) {
-    complain("client_id", "is missing; write the application (client) ID of your app registration, or name a shared credential under 'credential'");
+    complain(
+      "client_id",
+      "is missing; write the application (client) ID of your app registration, or name a shared credential under 'credential'",
+    );
   }
   const streams = row.get("streams") as readonly string[] | undefined;
   if (streams?.includes("hunting") && !given["hunting_queries"]?.trim()) {
-    complain("hunting_queries", "is missing although streams names hunting; write the path of the file with the queries, or take hunting out of streams");
+    complain(
+      "hunting_queries",
+      "is missing although streams names hunting; write the path of the file with the queries, or take hunting out of streams",
+    );
   }
-  if (row.has("certificate") && given["client_secret"]?.trim()) warn("certificate and client_secret are both given; the certificate is used");
+  if (row.has("certificate") && given["client_secret"]?.trim())
+    warn("certificate and client_secret are both given; the certificate is used");
   const pollSeconds = row.get("poll_seconds");
   if (typeof pollSeconds === "number" && pollSeconds < 15) warn(`poll_seconds ${pollSeconds} is below 15, which is meant for tests`);
-  if (row.has("proxy") && /\/\/[^/]*@/.test(row.get("proxy") as string)) warn("proxy holds a login, which stands in clear text in the settings");
+  if (row.has("proxy") && /\/\/[^/]*@/.test(row.get("proxy") as string))
+    warn("proxy holds a login, which stands in clear text in the settings");
+}
+
+function optional<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
+  return (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };
 }
 
 function buildStanza(name: string, row: Row): Stanza {
   const text = (key: SettingKey) => row.get(key) as string | undefined;
   const cloud = text("cloud") as CloudName;
-  const optional = <K extends string, V>(key: K, value: V | undefined) => (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };
   const secret = (key: SecretKey) => {
     const value = text(key);
     return value === undefined ? undefined : sealed(value);
@@ -185,7 +201,10 @@ function buildStanza(name: string, row: Row): Stanza {
 }
 
 /** The cloud's addresses with the overrides given. An own API address holds for both Defender APIs: whoever sets it (a gateway, a test) has one. */
-export function endpointsFrom(cloud: CloudName, override: (key: "login_url" | "graph_url" | "api_url" | "siem_url") => string | undefined): Endpoints {
+export function endpointsFrom(
+  cloud: CloudName,
+  override: (key: "login_url" | "graph_url" | "api_url" | "siem_url") => string | undefined,
+): Endpoints {
   const row = CLOUDS[cloud];
   return {
     loginUrl: override("login_url") ?? row.loginUrl,
@@ -274,5 +293,8 @@ function sharedTenants(stanzas: readonly Stanza[]): string[] {
   const byTenant = Map.groupBy(stanzas, (stanza) => stanza.tenantId);
   return [...byTenant]
     .filter(([, those]) => those.length > 1)
-    .map(([tenantId, those]) => `${those.map((one) => one.name).join(", ")} collect the same tenant ${tenantId}: each delivers its events, and they share one request budget`);
+    .map(
+      ([tenantId, those]) =>
+        `${those.map((one) => one.name).join(", ")} collect the same tenant ${tenantId}: each delivers its events, and they share one request budget`,
+    );
 }

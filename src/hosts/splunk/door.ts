@@ -13,7 +13,7 @@
 import path from "node:path";
 import type { FileDoor, FileRule, ParsedSettings } from "../../config/settings.ts";
 import { parseStanzas } from "../../config/settings.ts";
-import { Failure, isFailure } from "../../model/failure.ts";
+import { type Failure, isFailure } from "../../model/failure.ts";
 import type { Chance, Clock, Http, Log, Outlet, RefreshTokenVault } from "../../model/kit.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import type { GlobalSettings, Stanza } from "../../model/stanza.ts";
@@ -23,7 +23,7 @@ import type { SplunkDocument, SplunkStanza } from "./run-document.ts";
 import { parseDocument, readDocumentText } from "./run-document.ts";
 import type { ReadBytes, ReadyStanza, RefusedStanza } from "./secrets.ts";
 import { resolveSecrets, splunkVault, storeAndMask } from "./secrets.ts";
-import { Splunkd, APP } from "./splunkd.ts";
+import { APP, Splunkd } from "./splunkd.ts";
 import { splunkOutlet } from "./stdout.ts";
 import type { ByteSink } from "./stream-pipe.ts";
 import { StreamPipe } from "./stream-pipe.ts";
@@ -31,10 +31,10 @@ import type { Verdict } from "./validate.ts";
 import { validateArguments } from "./validate.ts";
 
 export { SCHEME, schemeDocument } from "../../config/scheme.ts";
-export { PasswordStore, credentialId, customerSecretId } from "./passwords.ts";
 export type { SecretId, StoredSecret } from "./passwords.ts";
-export { parseDocument, readDocumentText } from "./run-document.ts";
+export { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
 export type { SplunkDocument, SplunkStanza } from "./run-document.ts";
+export { parseDocument, readDocumentText } from "./run-document.ts";
 export type { RefusedStanza, SharedCredential } from "./secrets.ts";
 export { sealFor } from "./secrets.ts";
 export { Splunkd } from "./splunkd.ts";
@@ -100,7 +100,8 @@ export function runFrom(document: SplunkDocument, world: SplunkWorld): SplunkRun
   const settings: ParsedSettings = { ...parsed, problems: [...document.problems, ...parsed.problems] };
   const log = splunkLog(world.writeLogLine, settings.globals.logLevel);
   for (const warning of settings.warnings) log.warn(warning);
-  for (const problem of settings.problems) log.error("a setting is refused", { customer: problem.stanza, key: problem.key, say: problem.say });
+  for (const problem of settings.problems)
+    log.error("a setting is refused", { customer: problem.stanza, key: problem.key, say: problem.say });
   return { document, settings, log };
 }
 
@@ -110,7 +111,13 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
   const { clock, chance } = world;
   const access = await openPasswords(run, world, stop);
   const { ready, refused } = await resolveSecrets(settings.stanzas, settings.masked, access.store, access.failure, world.readBytes);
-  for (const { stanza, failure } of refused) log.error("a customer cannot be collected", { customer: stanza.name, failure: failure.code, say: failure.say, next_step: failure.nextStep });
+  for (const { stanza, failure } of refused)
+    log.error("a customer cannot be collected", {
+      customer: stanza.name,
+      failure: failure.code,
+      say: failure.say,
+      next_step: failure.nextStep,
+    });
   const pipe = new StreamPipe(world.stdout, clock);
   const byName = new Map<string, ReadyStanza>(ready.map((one) => [one.stanza.name, one]));
   return {
@@ -124,7 +131,16 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       const one = byName.get(stanza.name);
       const first = one?.stanza.refreshToken;
       if (!one || !first) return undefined;
-      return splunkVault({ stanza: stanza.name, seal: one.seal, first, storedAtMs: one.storedRefreshToken?.storedAtMs, store: access.store, clock, chance, log });
+      return splunkVault({
+        stanza: stanza.name,
+        seal: one.seal,
+        first,
+        storedAtMs: one.storedRefreshToken?.storedAtMs,
+        store: access.store,
+        clock,
+        chance,
+        log,
+      });
     },
     async settleSecrets() {
       const clear = ready.filter((one) => one.clear.length > 0);
@@ -132,12 +148,22 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       if (access.store && access.splunkd) {
         const found = new Map<string, SplunkStanza>(document.stanzas.map((one) => [one.name, one]));
         await storeAndMask({ ready: clear, found, store: access.store, splunkd: access.splunkd, log });
-      } else log.warn("secrets typed into inputs stay in clear in inputs.conf because the credential store cannot be used", { customers: clear.length, failure: access.failure?.code });
+      } else
+        log.warn("secrets typed into inputs stay in clear in inputs.conf because the credential store cannot be used", {
+          customers: clear.length,
+          failure: access.failure?.code,
+        });
     },
     async sayIdle(stopped) {
       while (!stopped.aborted) {
-        const say = document.stanzas.length === 0 ? "no input is enabled: add one under Settings > Data inputs" : "no input can be used: see the errors above";
-        log.warn(say, { inputs: document.stanzas.length, refused: refused.length + new Set(settings.problems.map((one) => one.stanza)).size });
+        const say =
+          document.stanzas.length === 0
+            ? "no input is enabled: add one under Settings > Data inputs"
+            : "no input can be used: see the errors above";
+        log.warn(say, {
+          inputs: document.stanzas.length,
+          refused: refused.length + new Set(settings.problems.map((one) => one.stanza)).size,
+        });
         await clock.pause(HOUR_MS, stopped);
       }
     },
@@ -164,8 +190,22 @@ async function openPasswords(run: SplunkRun, world: SplunkWorld, stop: AbortSign
 }
 
 /** splunkd's REST for the commands that store secrets (`token acquire --to splunk`, `credential set`, `credential reseal`). */
-export function connectSplunkd(world: Pick<SplunkWorld, "http" | "clock" | "splunkHome">, serverUri: string, sessionKey: Sealed | undefined, caFile: string | undefined, stop?: AbortSignal): Splunkd {
-  return new Splunkd({ http: world.http, clock: world.clock, serverUri, sessionKey, splunkdCaFile: caFile, splunkHome: world.splunkHome, ...(stop ? { stop } : {}) });
+export function connectSplunkd(
+  world: Pick<SplunkWorld, "http" | "clock" | "splunkHome">,
+  serverUri: string,
+  sessionKey: Sealed | undefined,
+  caFile: string | undefined,
+  stop?: AbortSignal,
+): Splunkd {
+  return new Splunkd({
+    http: world.http,
+    clock: world.clock,
+    serverUri,
+    sessionKey,
+    splunkdCaFile: caFile,
+    splunkHome: world.splunkHome,
+    ...(stop ? { stop } : {}),
+  });
 }
 
 /** One process, one splunkd: the first by name counts. */
@@ -177,5 +217,9 @@ function splunkdCaFile(stanzas: readonly Stanza[]): string | undefined {
 function fileRule(world: Pick<SplunkWorld, "files" | "splunkHome">): FileRule {
   const { splunkHome } = world;
   if (splunkHome === undefined) return { door: world.files, roots: [] };
-  return { door: world.files, roots: [path.join(splunkHome, "etc", "auth", "defender_mssp"), path.join(splunkHome, "etc", "apps", APP, "local")], splunkHome };
+  return {
+    door: world.files,
+    roots: [path.join(splunkHome, "etc", "auth", "defender_mssp"), path.join(splunkHome, "etc", "apps", APP, "local")],
+    splunkHome,
+  };
 }

@@ -1,14 +1,22 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { sealed } from "../../model/sealed.ts";
-import { PasswordStore, credentialId, customerSecretId } from "./passwords.ts";
-import { FakeSplunkd, evenChance, jumpClock, recordedLog } from "./splunk.test-kit.ts";
+import { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
+import { evenChance, FakeSplunkd, jumpClock, recordedLog } from "./splunk.test-kit.ts";
 import { Splunkd } from "./splunkd.ts";
 
 const SEAL = `v1.${"a".repeat(64)}.111111.222222.333333.444444.555555.666666`;
 
 function connect(fake: FakeSplunkd, more: Partial<ConstructorParameters<typeof Splunkd>[0]> = {}): Splunkd {
-  return new Splunkd({ http: fake, clock: jumpClock(), serverUri: "https://127.0.0.1:8089", sessionKey: sealed("key-1"), splunkdCaFile: undefined, splunkHome: "/opt/splunk", ...more });
+  return new Splunkd({
+    http: fake,
+    clock: jumpClock(),
+    serverUri: "https://127.0.0.1:8089",
+    sessionKey: sealed("key-1"),
+    splunkdCaFile: undefined,
+    splunkHome: "/opt/splunk",
+    ...more,
+  });
 }
 
 const read = (fake: FakeSplunkd) => PasswordStore.read(connect(fake), jumpClock(), evenChance);
@@ -78,12 +86,17 @@ describe("a reader sees the old secret or the new one, never a mixture", () => {
   });
 
   test("a missing or altered chunk is damage, and says what to do", async () => {
-    for (const spoil of [(fake: FakeSplunkd, name: string) => fake.rows.delete(name), (fake: FakeSplunkd, name: string) => (fake.rows.get(name)!.password = "altered")]) {
+    for (const spoil of [
+      (fake: FakeSplunkd, name: string) => fake.rows.delete(name),
+      (fake: FakeSplunkd, name: string) => (fake.rows.get(name)!.password = "altered"),
+    ]) {
       const fake = new FakeSplunkd();
       await (await read(fake)).put(id, sealed("x".repeat(600)), SEAL);
       spoil(fake, [...fake.rows.keys()].find((name) => name.endsWith(".2:"))!);
       const store = await read(fake);
-      expect(() => store.get(id)).toThrow(expect.objectContaining({ code: "secret-damaged", nextStep: "Store it again with 'credential set'." }));
+      expect(() => store.get(id)).toThrow(
+        expect.objectContaining({ code: "secret-damaged", nextStep: "Store it again with 'credential set'." }),
+      );
     }
   });
 });
@@ -157,7 +170,13 @@ describe("the session key goes to this machine or to a verified host, never thro
 
 test("no failure repeats what splunkd answered", async () => {
   const fake = new FakeSplunkd();
-  fake.send = async () => ({ status: 400, headers: {}, body: (async function* () {})(), text: async () => "password=hunter2", discard: async () => {} });
+  fake.send = async () => ({
+    status: 400,
+    headers: {},
+    body: (async function* () {})(),
+    text: async () => "password=hunter2",
+    discard: async () => {},
+  });
   await expect(read(fake)).rejects.not.toThrow("hunter2");
   expect(JSON.stringify(recordedLog().lines)).toBe("[]");
 });

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { Failure } from "../../model/failure.ts";
 import type { Chance, Clock } from "../../model/kit.ts";
-import { sealed } from "../../model/sealed.ts";
 import type { Sealed } from "../../model/sealed.ts";
+import { sealed } from "../../model/sealed.ts";
 import type { Splunkd } from "./splunkd.ts";
 import { APP } from "./splunkd.ts";
 
@@ -94,7 +94,9 @@ export class PasswordStore {
 
   /** Names of all shared credentials and customers with a secret, as stored (encoded). */
   ids(): readonly SecretId[] {
-    return [...this.#entries.keys()].filter((user) => /^(credential\.[^.]+|customer\.[^.]+\.(client_secret|refresh_token))$/.test(user)) as SecretId[];
+    return [...this.#entries.keys()].filter((user) =>
+      /^(credential\.[^.]+|customer\.[^.]+\.(client_secret|refresh_token))$/.test(user),
+    ) as SecretId[];
   }
 
   /** Chunks first, the index last, the old generation's chunks away. Throws the failures of Splunkd. */
@@ -137,7 +139,9 @@ export class PasswordStore {
   }
 
   async #write(user: string, password: string): Promise<void> {
-    const created = this.#entries.has(user) ? { status: 409 } : await this.#splunkd.post(COLLECTION, { name: user, password, realm: REALM });
+    const created = this.#entries.has(user)
+      ? { status: 409 }
+      : await this.#splunkd.post(COLLECTION, { name: user, password, realm: REALM });
     // 409: it exists, perhaps since another process of ours wrote it.
     const status = created.status === 409 ? (await this.#splunkd.post(entryPath(user), { password })).status : created.status;
     if (status !== 200 && status !== 201) throw unexpected(status);
@@ -185,7 +189,15 @@ function readIndex(text: string): Index | "damaged" {
     return "damaged";
   }
   const [v, g, n, d, s, t] = ["v", "g", "n", "d", "s", "t"].map((name) => member(parsed, name));
-  const sound = v === 1 && typeof g === "string" && typeof n === "number" && n > 0 && n < 1000 && typeof d === "string" && typeof s === "string" && typeof t === "number";
+  const sound =
+    v === 1 &&
+    typeof g === "string" &&
+    typeof n === "number" &&
+    n > 0 &&
+    n < 1000 &&
+    typeof d === "string" &&
+    typeof s === "string" &&
+    typeof t === "number";
   return sound ? { v, g, n, d, s, t } : "damaged";
 }
 
@@ -213,15 +225,28 @@ function digest(text: string): string {
 
 /** Letters, digits, `_` and `-` stay; other bytes become `~xx`. A very long name keeps its beginning and gets a digest. */
 function encodeName(name: string): string {
-  const encoded = [...Buffer.from(name, "utf8")].map((byte) => (/[A-Za-z0-9_-]/.test(String.fromCharCode(byte)) ? String.fromCharCode(byte) : `~${byte.toString(16).padStart(2, "0")}`)).join("");
+  const encoded = [...Buffer.from(name, "utf8")]
+    .map((byte) => (/[A-Za-z0-9_-]/.test(String.fromCharCode(byte)) ? String.fromCharCode(byte) : `~${byte.toString(16).padStart(2, "0")}`))
+    .join("");
   return encoded.length <= 120 ? encoded : `${encoded.slice(0, 80)}~~${digest(name)}`;
 }
 
 function damaged(id: SecretId): Failure {
   const what = id.startsWith("credential.") ? "the shared credential" : id.endsWith(".client_secret") ? "client_secret" : "refresh_token";
-  return new Failure("secret-damaged", { actor: "operator", retry: { when: "never" }, say: `what Splunk's credential store holds for ${what} is incomplete`, nextStep: id.startsWith("credential.") ? "Store it again with 'credential set'." : "Type it again into the input." });
+  return new Failure("secret-damaged", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `what Splunk's credential store holds for ${what} is incomplete`,
+    nextStep: id.startsWith("credential.") ? "Store it again with 'credential set'." : "Type it again into the input.",
+  });
 }
 
 function unexpected(status: number): Failure {
-  return new Failure("splunkd-answer", { actor: "operator", retry: { when: "later" }, status, say: `splunkd's credential store gave an answer that we do not understand (${status})`, nextStep: "Look for the cause in splunkd.log." });
+  return new Failure("splunkd-answer", {
+    actor: "operator",
+    retry: { when: "later" },
+    status,
+    say: `splunkd's credential store gave an answer that we do not understand (${status})`,
+    nextStep: "Look for the cause in splunkd.log.",
+  });
 }

@@ -1,15 +1,17 @@
+import { readdirSync, readFileSync } from "node:fs";
+import path from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
-import { readFileSync, readdirSync } from "node:fs";
-import path from "node:path";
 import type { Clock } from "../../model/kit.ts";
 import { parseDocument, readDocumentText } from "./run-document.ts";
 
 const FIXTURES = path.resolve(import.meta.dirname, "../../../test/fixtures/splunk-sdk");
 
 /** A clock whose pauses end only when the test says so. */
+function noop(): void {}
+
 function handClock(): Clock & { ring(): void } {
-  let ring = () => {};
+  let ring: () => void = noop;
   return {
     nowMs: () => 0,
     monotonicMs: () => 0,
@@ -33,6 +35,10 @@ async function* closedPipe(pieces: readonly Uint8Array[]): AsyncGenerator<Uint8A
 }
 
 const read = async (bytes: Uint8Array) => parseDocument(await readDocumentText(openPipe([bytes]), handClock()));
+
+function escaped(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
 
 function runDocument(params: string, name = "defender_mssp://a"): string {
   return `<?xml version="1.0" encoding="UTF-8"?><input><server_host>h</server_host><server_uri>https://127.0.0.1:8089</server_uri><session_key>k</session_key><checkpoint_dir>/c</checkpoint_dir><configuration><stanza name="${name}" app="TA_defender_mssp">${params}</stanza></configuration></input>`;
@@ -77,24 +83,39 @@ describe("a value reaches us as it was typed", () => {
   });
 
   test("whatever the text", () => {
-    const escape = (text: string) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
     fc.assert(
       // Control characters cannot stand in XML 1.0; carriage returns are normalised by XML itself.
-      fc.property(fc.string({ unit: "binary" }).map((text) => text.replace(/[^\t\n\u0020-\uD7FF\uE000-\uFFFD]/g, "")), (text) => {
-        const [stanza] = parseDocument(runDocument(`<param name="x">${escape(text)}</param>`)).stanzas;
-        expect(stanza?.values["x"]).toBe(text);
-      }),
+      fc.property(
+        fc.string({ unit: "binary" }).map((text) => text.replace(/[^\t\n\u0020-\uD7FF\uE000-\uFFFD]/g, "")),
+        (text) => {
+          const [stanza] = parseDocument(runDocument(`<param name="x">${escaped(text)}</param>`)).stanzas;
+          expect(stanza?.values["x"]).toBe(text);
+        },
+      ),
     );
   });
 
   test("a name like an object's own property is only a name", () => {
     const [stanza] = parseDocument(runDocument(`<param name="__proto__">p</param><param name="constructor">c</param>`)).stanzas;
-    expect(Object.entries(stanza!.values)).toEqual([["__proto__", "p"], ["constructor", "c"]]);
+    expect(Object.entries(stanza!.values)).toEqual([
+      ["__proto__", "p"],
+      ["constructor", "c"],
+    ]);
   });
 
   test("lists, the stanza's name with and without scheme, its app", () => {
-    const [stanza] = parseDocument(runDocument(`<param_list name="streams"><value>alerts</value><value>incidents</value></param_list>`, "defender_mssp://Müller &amp; Söhne")).stanzas;
-    expect(stanza).toEqual({ fullName: "defender_mssp://Müller & Söhne", name: "Müller & Söhne", app: "TA_defender_mssp", values: { streams: "alerts,incidents" } });
+    const [stanza] = parseDocument(
+      runDocument(
+        `<param_list name="streams"><value>alerts</value><value>incidents</value></param_list>`,
+        "defender_mssp://Müller &amp; Söhne",
+      ),
+    ).stanzas;
+    expect(stanza).toEqual({
+      fullName: "defender_mssp://Müller & Söhne",
+      name: "Müller & Söhne",
+      app: "TA_defender_mssp",
+      values: { streams: "alerts,incidents" },
+    });
   });
 });
 
@@ -145,9 +166,14 @@ describe("what cannot be read gets one plain sentence without content", () => {
   });
 
   test("an unexpected element spoils its own stanza only", () => {
-    const text = runDocument(`<editor name="x">1</editor>`).replace("</configuration>", `<stanza name="defender_mssp://b"><param name="x">1</param></stanza></configuration>`);
+    const text = runDocument(`<editor name="x">1</editor>`).replace(
+      "</configuration>",
+      `<stanza name="defender_mssp://b"><param name="x">1</param></stanza></configuration>`,
+    );
     const document = parseDocument(text);
-    expect(document.problems).toEqual([{ stanza: "a", key: "stanza", say: "splunkd's document holds the unexpected element <editor>; save this input again in Splunk" }]);
+    expect(document.problems).toEqual([
+      { stanza: "a", key: "stanza", say: "splunkd's document holds the unexpected element <editor>; save this input again in Splunk" },
+    ]);
     expect(document.stanzas.map((one) => one.name)).toEqual(["b"]);
   });
 });

@@ -47,7 +47,11 @@ export async function readDocumentText(stdin: AsyncIterable<Uint8Array>, clock: 
   try {
     while (!collected.isComplete()) {
       const next = await Promise.race([pieces.next(), timeout]);
-      if (next === "late") throw unusable("document-late", `splunkd sent no complete document within ${READ_LIMIT_MS / 1000} s (${collected.length} bytes so far)`);
+      if (next === "late")
+        throw unusable(
+          "document-late",
+          `splunkd sent no complete document within ${READ_LIMIT_MS / 1000} s (${collected.length} bytes so far)`,
+        );
       if (next.done) break;
       collected.add(next.value);
     }
@@ -56,7 +60,11 @@ export async function readDocumentText(stdin: AsyncIterable<Uint8Array>, clock: 
     // Lets go of the pipe: reading on would keep the process alive after its stop. Not awaited, a read may be under way.
     pieces.return?.().catch(() => {});
   }
-  if (collected.length === 0) throw unusable("document-empty", "nothing came on standard input; this program is started by splunkd, or by hand with a command (see --help)");
+  if (collected.length === 0)
+    throw unusable(
+      "document-empty",
+      "nothing came on standard input; this program is started by splunkd, or by hand with a command (see --help)",
+    );
   return collected.text();
 }
 
@@ -67,7 +75,8 @@ class DocumentBytes {
 
   add(piece: Uint8Array): void {
     this.length += piece.byteLength;
-    if (this.length > DOCUMENT_MAX_BYTES) throw unusable("document-too-large", `splunkd's document is larger than ${DOCUMENT_MAX_BYTES / 1024 / 1024} MiB`);
+    if (this.length > DOCUMENT_MAX_BYTES)
+      throw unusable("document-too-large", `splunkd's document is larger than ${DOCUMENT_MAX_BYTES / 1024 / 1024} MiB`);
     this.#pieces.push(piece);
   }
 
@@ -214,7 +223,10 @@ function textOf(node: Node): string {
     .map((child) => {
       const tag = nameOf(child);
       if (tag === "#text") return decodeEntities(String(child["#text"]));
-      if (tag === "#cdata") return childrenOf(child).map((part) => String(part["#text"] ?? "")).join("");
+      if (tag === "#cdata")
+        return childrenOf(child)
+          .map((part) => String(part["#text"]))
+          .join("");
       return "";
     })
     .join("");
@@ -232,5 +244,11 @@ function decodeEntities(text: string): string {
 }
 
 function unusable(code: string, say: string, cause?: unknown): Failure {
-  return new Failure(code, { actor: "operator", retry: { when: "never" }, say, nextStep: "Disable and enable the input in Splunk; if it happens again, report it with splunkd.log.", cause });
+  return new Failure(code, {
+    actor: "operator",
+    retry: { when: "never" },
+    say,
+    nextStep: "Disable and enable the input in Splunk; if it happens again, report it with splunkd.log.",
+    cause,
+  });
 }

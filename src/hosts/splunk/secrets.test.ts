@@ -1,12 +1,12 @@
-import { describe, expect, test } from "@jest/globals";
 import { inspect } from "node:util";
+import { describe, expect, test } from "@jest/globals";
 import { MASK, parseStanzas } from "../../config/settings.ts";
-import { sealed } from "../../model/sealed.ts";
 import type { Sealed } from "../../model/sealed.ts";
-import { PasswordStore, credentialId, customerSecretId } from "./passwords.ts";
+import { sealed } from "../../model/sealed.ts";
+import { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
 import type { SplunkStanza } from "./run-document.ts";
 import { resolveSecrets, sealFor, splunkVault, storeAndMask } from "./secrets.ts";
-import { FakeSplunkd, evenChance, jumpClock, recordedLog } from "./splunk.test-kit.ts";
+import { evenChance, FakeSplunkd, jumpClock, recordedLog } from "./splunk.test-kit.ts";
 import { Splunkd } from "./splunkd.ts";
 
 const TENANT = "11111111-2222-3333-4444-555555555555";
@@ -23,7 +23,14 @@ function stanzaOf(name: string, values: Record<string, string>, app = "TA_defend
 async function start(fake: FakeSplunkd, raw: readonly SplunkStanza[]) {
   const clock = jumpClock();
   const log = recordedLog();
-  const splunkd = new Splunkd({ http: fake, clock, serverUri: "https://127.0.0.1:8089", sessionKey: sealed("k"), splunkdCaFile: undefined, splunkHome: "/opt/splunk" });
+  const splunkd = new Splunkd({
+    http: fake,
+    clock,
+    serverUri: "https://127.0.0.1:8089",
+    sessionKey: sealed("k"),
+    splunkdCaFile: undefined,
+    splunkHome: "/opt/splunk",
+  });
   const store = await PasswordStore.read(splunkd, clock, evenChance);
   const parsed = parseStanzas(raw, { host: "splunk", nowMs: clock.nowMs() });
   expect(parsed.problems).toEqual([]);
@@ -34,7 +41,8 @@ async function start(fake: FakeSplunkd, raw: readonly SplunkStanza[]) {
 
 /** What the input looks like after splunkd took our edits. */
 function edited(fake: FakeSplunkd, raw: SplunkStanza): SplunkStanza {
-  return fake.edits.reduce((now, edit) => (edit.path.endsWith(encodeURIComponent(raw.name)) ? { ...now, values: { ...now.values, ...edit.form } } : now), raw);
+  const mine = fake.edits.filter((edit) => edit.path.endsWith(encodeURIComponent(raw.name)));
+  return { ...raw, values: Object.assign({}, raw.values, ...mine.map((edit) => edit.form)) as Record<string, string> };
 }
 
 describe("a secret typed into the form", () => {
@@ -48,7 +56,12 @@ describe("a secret typed into the form", () => {
 
     const masked = edited(fake, typed);
     expect(masked.values).toMatchObject({ client_secret: MASK, refresh_token: MASK });
-    expect(fake.edits).toEqual([{ path: `/servicesNS/nobody/search/data/inputs/defender_mssp/${encodeURIComponent("Müller & Söhne")}`, form: { tenant_id: TENANT, client_id: CLIENT, client_secret: MASK, refresh_token: MASK } }]);
+    expect(fake.edits).toEqual([
+      {
+        path: `/servicesNS/nobody/search/data/inputs/defender_mssp/${encodeURIComponent("Müller & Söhne")}`,
+        form: { tenant_id: TENANT, client_id: CLIENT, client_secret: MASK, refresh_token: MASK },
+      },
+    ]);
 
     const second = await start(fake, [masked]);
     expect(second.refused).toEqual([]);
@@ -60,9 +73,14 @@ describe("a secret typed into the form", () => {
 
   test("all are stored before the first is masked", async () => {
     const fake = new FakeSplunkd();
-    const { finish } = await start(fake, ["a", "b", "c"].map((name) => stanzaOf(name, { client_secret: `key of ${name}` })));
+    const { finish } = await start(
+      fake,
+      ["a", "b", "c"].map((name) => stanzaOf(name, { client_secret: `key of ${name}` })),
+    );
     await finish();
-    const kinds = fake.requests.flatMap((request) => (request.method !== "POST" ? [] : [request.url.includes("/data/inputs/") ? "mask" : "store"]));
+    const kinds = fake.requests.flatMap((request) =>
+      request.method !== "POST" ? [] : [request.url.includes("/data/inputs/") ? "mask" : "store"],
+    );
     expect(kinds.lastIndexOf("store")).toBeLessThan(kinds.indexOf("mask"));
     expect(kinds.filter((kind) => kind === "mask")).toHaveLength(3);
   });
@@ -74,7 +92,9 @@ describe("a secret typed into the form", () => {
     await finish();
     expect(ready).toHaveLength(1);
     expect(fake.edits).toEqual([]);
-    expect(log.lines).toEqual([expect.objectContaining({ level: "error", fields: expect.objectContaining({ customer: "a", failure: "splunkd-answer" }) })]);
+    expect(log.lines).toEqual([
+      expect.objectContaining({ level: "error", fields: expect.objectContaining({ customer: "a", failure: "splunkd-answer" }) }),
+    ]);
     expect(inspect([ready, log.lines], { depth: 9 })).not.toContain("hunter2");
   });
 
@@ -111,7 +131,10 @@ describe("a stored secret goes only where it was typed for", () => {
     ["ca_file", { ca_file: "/gone.pem" }],
     ["login_url", { cloud: "gcc-high" }],
   ])("%s changed: the stanza gets no secret and says why (%j)", async (setting, values) => {
-    const { ready, refused } = await start(await stored(), [masked(values), stanzaOf("b", { client_secret: "own", tenant_id: "b.example.com" })]);
+    const { ready, refused } = await start(await stored(), [
+      masked(values),
+      stanzaOf("b", { client_secret: "own", tenant_id: "b.example.com" }),
+    ]);
     expect(refused).toHaveLength(1);
     expect(refused[0]?.failure).toMatchObject({ code: "endpoint-changed", actor: "operator" });
     expect(refused[0]?.failure.say).toContain(setting);
@@ -121,7 +144,9 @@ describe("a stored secret goes only where it was typed for", () => {
   });
 
   test("typing one secret again does not free the other", async () => {
-    const { ready, refused } = await start(await stored(), [masked({ login_url: "https://login.evil.example", client_secret: "typed by the thief" })]);
+    const { ready, refused } = await start(await stored(), [
+      masked({ login_url: "https://login.evil.example", client_secret: "typed by the thief" }),
+    ]);
     expect(ready).toEqual([]);
     expect(refused[0]?.failure.code).toBe("endpoint-changed");
   });
@@ -132,19 +157,26 @@ describe("a stored secret goes only where it was typed for", () => {
   });
 });
 
+async function withCredential(credential: object, endpoints: Record<string, string> = {}): Promise<FakeSplunkd> {
+  const fake = new FakeSplunkd();
+  const { store } = await start(fake, []);
+  const [typedFor] = parseStanzas([stanzaOf("x", { client_secret: "x", ...endpoints })], { host: "splunk", nowMs: 0 }).stanzas;
+  await store.put(credentialId("main"), sealed(JSON.stringify(credential)), await sealFor(typedFor!, readBytes));
+  return fake;
+}
+
 describe("a shared credential", () => {
-  async function withCredential(credential: object, endpoints: Record<string, string> = {}): Promise<FakeSplunkd> {
-    const fake = new FakeSplunkd();
-    const { store } = await start(fake, []);
-    const [typedFor] = parseStanzas([stanzaOf("x", { client_secret: "x", ...endpoints })], { host: "splunk", nowMs: 0 }).stanzas;
-    await store.put(credentialId("main"), sealed(JSON.stringify(credential)), await sealFor(typedFor!, readBytes));
-    return fake;
-  }
   const shared = { client_id: CLIENT, client_secret: "shared key" };
 
   test("gives client id and key to every customer that names it", async () => {
-    const { ready } = await start(await withCredential(shared), ["a", "b"].map((name, i) => stanzaOf(name, { tenant_id: `${i}.example.com`, client_id: "", credential: "main" })));
-    expect(ready.map((one) => [one.stanza.clientId, open(one.stanza.clientSecret)])).toEqual([[CLIENT, "shared key"], [CLIENT, "shared key"]]);
+    const { ready } = await start(
+      await withCredential(shared),
+      ["a", "b"].map((name, i) => stanzaOf(name, { tenant_id: `${i}.example.com`, client_id: "", credential: "main" })),
+    );
+    expect(ready.map((one) => [one.stanza.clientId, open(one.stanza.clientSecret)])).toEqual([
+      [CLIENT, "shared key"],
+      [CLIENT, "shared key"],
+    ]);
   });
 
   test("is overridden by the customer's own key", async () => {
@@ -153,13 +185,18 @@ describe("a shared credential", () => {
   });
 
   test("goes only where it was set for", async () => {
-    const { refused } = await start(await withCredential(shared), [stanzaOf("a", { credential: "main", graph_url: "https://evil.example" })]);
+    const { refused } = await start(await withCredential(shared), [
+      stanzaOf("a", { credential: "main", graph_url: "https://evil.example" }),
+    ]);
     expect(refused[0]?.failure).toMatchObject({ code: "endpoint-changed", say: expect.stringContaining("graph_url") });
   });
 
   test("that is not stored is named", async () => {
     const { refused } = await start(new FakeSplunkd(), [stanzaOf("a", { credential: "main" })]);
-    expect(refused[0]?.failure).toMatchObject({ code: "credential-missing", nextStep: "Store it with 'credential set main', or name another one." });
+    expect(refused[0]?.failure).toMatchObject({
+      code: "credential-missing",
+      nextStep: "Store it with 'credential set main', or name another one.",
+    });
   });
 });
 
@@ -169,15 +206,28 @@ describe("a customer without a usable secret is told so, and the others go on", 
     [{}, "secret-missing", "nothing to sign in with"],
     [{ auth: "refresh_token", client_secret: "x" }, "secret-missing", "nothing to sign in with"],
   ])("%j", async (values, code, part) => {
-    const { ready, refused } = await start(new FakeSplunkd(), [stanzaOf("a", values), stanzaOf("b", { client_secret: "own", tenant_id: "b.example.com" })]);
+    const { ready, refused } = await start(new FakeSplunkd(), [
+      stanzaOf("a", values),
+      stanzaOf("b", { client_secret: "own", tenant_id: "b.example.com" }),
+    ]);
     expect(refused[0]?.failure).toMatchObject({ code, say: expect.stringContaining(part) });
     expect(ready).toHaveLength(1);
   });
 
   test("an unreadable store stops only those that need it", async () => {
-    const parsed = parseStanzas([stanzaOf("a", { client_secret: MASK }), stanzaOf("b", { client_secret: "clear", tenant_id: "b.example.com" })], { host: "splunk", nowMs: 0 });
+    const parsed = parseStanzas(
+      [stanzaOf("a", { client_secret: MASK }), stanzaOf("b", { client_secret: "clear", tenant_id: "b.example.com" })],
+      { host: "splunk", nowMs: 0 },
+    );
     const busy = await PasswordStore.read(
-      new Splunkd({ http: Object.assign(new FakeSplunkd(), { refusals: [401] }), clock: jumpClock(), serverUri: "https://127.0.0.1:8089", sessionKey: sealed("k"), splunkdCaFile: undefined, splunkHome: "/s" }),
+      new Splunkd({
+        http: Object.assign(new FakeSplunkd(), { refusals: [401] }),
+        clock: jumpClock(),
+        serverUri: "https://127.0.0.1:8089",
+        sessionKey: sealed("k"),
+        splunkdCaFile: undefined,
+        splunkHome: "/s",
+      }),
       jumpClock(),
       evenChance,
     ).catch((error: unknown) => error);
@@ -187,16 +237,25 @@ describe("a customer without a usable secret is told so, and the others go on", 
   });
 });
 
-describe("a rotated refresh token", () => {
-  async function vault() {
-    const fake = new FakeSplunkd();
-    const begun = await start(fake, []);
-    const id = customerSecretId("a", "refresh_token");
-    const first = await begun.store.put(id, sealed("first"), "seal");
-    const made = splunkVault({ stanza: "a", seal: "seal", first: first.value, storedAtMs: first.storedAtMs, store: begun.store, clock: begun.clock, chance: evenChance, log: begun.log });
-    return { ...begun, fake, made, stored: () => open(begun.store.get(id)?.value) };
-  }
+async function vault() {
+  const fake = new FakeSplunkd();
+  const begun = await start(fake, []);
+  const id = customerSecretId("a", "refresh_token");
+  const first = await begun.store.put(id, sealed("first"), "seal");
+  const made = splunkVault({
+    stanza: "a",
+    seal: "seal",
+    first: first.value,
+    storedAtMs: first.storedAtMs,
+    store: begun.store,
+    clock: begun.clock,
+    chance: evenChance,
+    log: begun.log,
+  });
+  return { ...begun, fake, made, stored: () => open(begun.store.get(id)?.value) };
+}
 
+describe("a rotated refresh token", () => {
   test("is used at once and stored when the stored one is a day old, jittered by up to a quarter", async () => {
     const { made, stored, clock } = await vault();
     await made.store(sealed("second"), { refused: false });

@@ -1,15 +1,15 @@
 import { createHash } from "node:crypto";
+import { SCHEME } from "../../config/scheme.ts";
 import type { SecretKey } from "../../config/settings.ts";
 import { MASK, SECRET_KEYS } from "../../config/settings.ts";
-import { SCHEME } from "../../config/scheme.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
 import type { Chance, Clock, Log, RefreshTokenVault } from "../../model/kit.ts";
 import { sealDifferences, sealOf } from "../../model/seal.ts";
-import { sealed } from "../../model/sealed.ts";
 import type { Sealed } from "../../model/sealed.ts";
+import { sealed } from "../../model/sealed.ts";
 import type { Stanza } from "../../model/stanza.ts";
-import { credentialId, customerSecretId } from "./passwords.ts";
 import type { PasswordStore, SecretId, StoredSecret } from "./passwords.ts";
+import { credentialId, customerSecretId } from "./passwords.ts";
 import type { SplunkStanza } from "./run-document.ts";
 import type { Splunkd } from "./splunkd.ts";
 import { APP } from "./splunkd.ts";
@@ -88,7 +88,8 @@ async function resolveOne(
     }
     const found = store?.get(customerSecretId(stanza.name, key));
     if (found) stored.set(key, unsealFor(found, seal, key));
-    else if (masked.includes(key)) throw storeFailure ?? missing(key, `holds only the mask for ${key}, and nothing is stored for this input`);
+    else if (masked.includes(key))
+      throw storeFailure ?? missing(key, `holds only the mask for ${key}, and nothing is stored for this input`);
   }
   const shared = stanza.credential === undefined ? undefined : sharedCredential(stanza.credential, store, storeFailure, seal);
   const complete = withSecrets(stanza, stored, shared);
@@ -124,13 +125,32 @@ function unsealFor(found: StoredSecret, present: string, what: string): StoredSe
   });
 }
 
-function sharedCredential(name: string, store: PasswordStore | undefined, storeFailure: Failure | undefined, seal: string): SharedCredential {
+function sharedCredential(
+  name: string,
+  store: PasswordStore | undefined,
+  storeFailure: Failure | undefined,
+  seal: string,
+): SharedCredential {
   const found = store?.get(credentialId(name));
   if (!found) {
-    throw storeFailure ?? new Failure("credential-missing", { actor: "operator", retry: { when: "never" }, say: `the shared credential ${name} is not stored`, nextStep: `Store it with 'credential set ${name}', or name another one.` });
+    throw (
+      storeFailure ??
+      new Failure("credential-missing", {
+        actor: "operator",
+        retry: { when: "never" },
+        say: `the shared credential ${name} is not stored`,
+        nextStep: `Store it with 'credential set ${name}', or name another one.`,
+      })
+    );
   }
   const parsed = unsealFor(found, seal, `the shared credential ${name}`).value.open(readCredential);
-  if (!parsed) throw new Failure("secret-damaged", { actor: "operator", retry: { when: "never" }, say: `what is stored for the shared credential ${name} cannot be read`, nextStep: `Store it again with 'credential set ${name}'.` });
+  if (!parsed)
+    throw new Failure("secret-damaged", {
+      actor: "operator",
+      retry: { when: "never" },
+      say: `what is stored for the shared credential ${name} cannot be read`,
+      nextStep: `Store it again with 'credential set ${name}'.`,
+    });
   return parsed;
 }
 
@@ -172,7 +192,10 @@ function missing(key: SecretKey, say: string): Failure {
     actor: "operator",
     retry: { when: "never" },
     say: `the input ${say}`,
-    nextStep: key === "refresh_token" ? "Run 'token acquire --to splunk' for this customer, or type refresh_token into the input." : "Type client_secret into the input, or name a shared credential.",
+    nextStep:
+      key === "refresh_token"
+        ? "Run 'token acquire --to splunk' for this customer, or type refresh_token into the input."
+        : "Type client_secret into the input, or name a shared credential.",
   });
 }
 
@@ -192,11 +215,17 @@ export async function storeAndMask(options: {
   for (const one of ready) {
     if (one.clear.length === 0) continue;
     try {
-      for (const key of one.clear) await storeUnlessSame(store, customerSecretId(one.stanza.name, key), clearValue(one.stanza, key) as Sealed, one.seal);
+      for (const key of one.clear)
+        await storeUnlessSame(store, customerSecretId(one.stanza.name, key), clearValue(one.stanza, key) as Sealed, one.seal);
       stored.push(one);
     } catch (error) {
       if (!isFailure(error)) throw error;
-      log.error("a secret typed into an input could not be stored and still stands in clear in inputs.conf", { customer: one.stanza.name, failure: error.code, say: error.say, next_step: error.nextStep });
+      log.error("a secret typed into an input could not be stored and still stands in clear in inputs.conf", {
+        customer: one.stanza.name,
+        failure: error.code,
+        say: error.say,
+        next_step: error.nextStep,
+      });
     }
   }
   await Promise.all(stored.map((one) => maskOne(one, found.get(one.stanza.name), splunkd, log)));
@@ -222,14 +251,21 @@ async function maskOne(one: ReadyStanza, found: SplunkStanza | undefined, splunk
   const values = found?.values ?? {};
   // Sent along so that splunkd's validation of the edit sees a complete customer; defaults are left out, or they would be frozen into this input.
   const kept = ["tenant_id", "client_id", "credential", ...(one.stanza.streams.includes("hunting") ? ["streams", "hunting_queries"] : [])];
-  const form = Object.fromEntries([...kept.flatMap((key) => (values[key]?.trim() ? [[key, values[key]] as const] : [])), ...one.clear.map((key) => [key, MASK] as const)]);
+  const form = Object.fromEntries([
+    ...kept.flatMap((key) => (values[key]?.trim() ? [[key, values[key]] as const] : [])),
+    ...one.clear.map((key) => [key, MASK] as const),
+  ]);
   try {
     const { status } = await splunkd.post(place, form);
     if (status === 200) log.info("a secret typed into an input is stored and masked", { customer, keys: one.clear.join(",") });
     else log.error("a secret is stored but could not be masked and still stands in clear in inputs.conf", { customer, status });
   } catch (error) {
     if (!isFailure(error)) throw error;
-    log.error("a secret is stored but could not be masked and still stands in clear in inputs.conf", { customer, failure: error.code, say: error.say });
+    log.error("a secret is stored but could not be masked and still stands in clear in inputs.conf", {
+      customer,
+      failure: error.code,
+      say: error.say,
+    });
   }
 }
 
@@ -265,7 +301,11 @@ export function splunkVault(options: {
         // The stored one is still good, so collecting goes on; a refused one is not.
         if (refused || !isFailure(error)) throw error;
         dueAtMs = clock.nowMs() + 600_000;
-        log.warn("a rotated refresh token could not be stored; the one before it stays valid", { customer: stanza, failure: error.code, say: error.say });
+        log.warn("a rotated refresh token could not be stored; the one before it stays valid", {
+          customer: stanza,
+          failure: error.code,
+          say: error.say,
+        });
       }
     },
   };

@@ -1,4 +1,9 @@
+import { AnswerScanner } from "../../format/answer-scanner.ts";
+import type { Delivery } from "../../model/event.ts";
+import { versionKey } from "../../model/event.ts";
 import type { Chance, Clock, Http, HttpAnswer, HttpRequest, Log, LogFields } from "../../model/kit.ts";
+import type { Tenant, TenantId } from "../../model/tenant.ts";
+import type { ByteSink } from "./stream-pipe.ts";
 
 /** A clock that a test moves by hand; every pause ends at once and moves it. */
 export function jumpClock(nowMs = Date.UTC(2026, 10, 24, 12)): Clock & { nowIs: number; readonly pauses: number[] } {
@@ -103,4 +108,59 @@ function answer(status: number, text: string): HttpAnswer {
     text: async () => text,
     discard: async () => {},
   };
+}
+
+/** Records as a Graph page gives them, ready to be delivered. */
+export function deliveries(stanza: string, records: readonly Record<string, unknown>[]): Delivery[] {
+  const scanner = new AnswerScanner({
+    shape: "value-object",
+    fields: {
+      kind: "alert",
+      id: "id",
+      updated: "lastUpdateDateTime",
+      created: "createdDateTime",
+      tenant: "tenantId",
+      service: "serviceSource",
+    },
+    recordMaxBytes: 1 << 24,
+  });
+  const page = new TextEncoder().encode(JSON.stringify({ value: records }));
+  const tenant: Tenant = { id: "11111111-2222-3333-4444-555555555555" as TenantId, name: stanza, cloud: "commercial" };
+  return scanner.push(page).flatMap((record): Delivery[] =>
+    record.readable
+      ? [
+          {
+            stanza,
+            tenant,
+            stream: "alerts",
+            change: "new",
+            found: "poll",
+            key: versionKey(tenant.id, "alerts", "alert", record.id, record.updated),
+            record,
+          },
+        ]
+      : [],
+  );
+}
+
+/** A stdout that takes everything at once, or breaks. */
+export class TakingSink implements ByteSink {
+  taken = "";
+  readonly sizes: number[] = [];
+  breaksWith: string | undefined;
+
+  write(bytes: Uint8Array, done: (error?: Error | null) => void): boolean {
+    if (this.breaksWith !== undefined) done(Object.assign(new Error("broken"), { code: this.breaksWith }));
+    else {
+      // Later, as a pipe does: what was handed over must stay untouched until then.
+      setImmediate(() => {
+        this.taken += Buffer.from(bytes).toString();
+        this.sizes.push(bytes.length);
+        done();
+      });
+    }
+    return true;
+  }
+
+  on(): void {}
 }

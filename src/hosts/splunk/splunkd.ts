@@ -45,7 +45,12 @@ export class Splunkd {
     this.#base = base;
     this.#route = route;
     if (!options.sessionKey) {
-      throw new Failure("session-key-missing", { actor: "operator", retry: { when: "never" }, say: "the run document holds no session key, so Splunk's credential store cannot be read", nextStep: "Start the input from Splunk, or give a document from 'splunk cmd splunkd print-modinput-config'." });
+      throw new Failure("session-key-missing", {
+        actor: "operator",
+        retry: { when: "never" },
+        say: "the run document holds no session key, so Splunk's credential store cannot be read",
+        nextStep: "Start the input from Splunk, or give a document from 'splunk cmd splunkd print-modinput-config'.",
+      });
     }
   }
 
@@ -62,7 +67,11 @@ export class Splunkd {
   }
 
   /** Tries again while splunkd is busy or not there; gives up after half a minute. */
-  async #patiently(method: "GET" | "POST" | "DELETE", pathAndQuery: string, form?: Readonly<Record<string, string>>): Promise<SplunkdAnswer> {
+  async #patiently(
+    method: "GET" | "POST" | "DELETE",
+    pathAndQuery: string,
+    form?: Readonly<Record<string, string>>,
+  ): Promise<SplunkdAnswer> {
     for (const pauseMs of PAUSES_MS) {
       try {
         return await this.#once(method, pathAndQuery, form);
@@ -109,14 +118,24 @@ function trustOf(options: SplunkdOptions): { readonly base: string; readonly rou
   try {
     url = new URL(options.serverUri);
   } catch {
-    throw new Failure("splunkd-unnamed", { actor: "operator", retry: { when: "never" }, say: "the run document names no usable server_uri, so Splunk's credential store cannot be read" });
+    throw new Failure("splunkd-unnamed", {
+      actor: "operator",
+      retry: { when: "never" },
+      say: "the run document names no usable server_uri, so Splunk's credential store cannot be read",
+    });
   }
   const base = url.origin;
   if (LOOPBACK.test(url.hostname)) {
-    const caFile = options.splunkdCaFile ?? (options.splunkHome === undefined ? undefined : path.join(options.splunkHome, "etc", "auth", "cacert.pem"));
+    const caFile =
+      options.splunkdCaFile ?? (options.splunkHome === undefined ? undefined : path.join(options.splunkHome, "etc", "auth", "cacert.pem"));
     if (url.protocol === "http:") return { base, route: { direct: true } };
     if (caFile === undefined) {
-      throw new Failure("splunkd-untrusted", { actor: "operator", retry: { when: "never" }, say: "SPLUNK_HOME is not set and splunkd_ca_file names no file, so splunkd's certificate cannot be verified", nextStep: "Set splunkd_ca_file under [defender_mssp]." });
+      throw new Failure("splunkd-untrusted", {
+        actor: "operator",
+        retry: { when: "never" },
+        say: "SPLUNK_HOME is not set and splunkd_ca_file names no file, so splunkd's certificate cannot be verified",
+        nextStep: "Set splunkd_ca_file under [defender_mssp].",
+      });
     }
     return { base, route: { direct: true, caFile, loopbackCertificate: true } };
   }
@@ -135,14 +154,32 @@ function trustOf(options: SplunkdOptions): { readonly base: string; readonly rou
 function refusal(status: number): Failure | undefined {
   switch (status) {
     case 401:
-      return new Failure("splunkd-session-refused", { actor: "operator", retry: { when: "later" }, status, say: "splunkd refused our session key (401); it has probably expired", nextStep: "Disable and enable one of the inputs, so that splunkd starts us with a new key." });
+      return new Failure("splunkd-session-refused", {
+        actor: "operator",
+        retry: { when: "later" },
+        status,
+        say: "splunkd refused our session key (401); it has probably expired",
+        nextStep: "Disable and enable one of the inputs, so that splunkd starts us with a new key.",
+      });
     case 403:
-      return new Failure("splunkd-forbidden", { actor: "operator", retry: { when: "later" }, status, say: "splunkd does not let us use its credential store (403)", nextStep: "Give the user that owns the input the capability edit_storage_passwords." });
+      return new Failure("splunkd-forbidden", {
+        actor: "operator",
+        retry: { when: "later" },
+        status,
+        say: "splunkd does not let us use its credential store (403)",
+        nextStep: "Give the user that owns the input the capability edit_storage_passwords.",
+      });
     case 429:
     case 502:
     case 503:
     case 504:
-      return new Failure("splunkd-busy", { actor: "operator", retry: { when: "soon" }, status, say: `splunkd is not ready (${status})`, nextStep: "Wait until it has started; if it stays so, look into splunkd.log." });
+      return new Failure("splunkd-busy", {
+        actor: "operator",
+        retry: { when: "soon" },
+        status,
+        say: `splunkd is not ready (${status})`,
+        nextStep: "Wait until it has started; if it stays so, look into splunkd.log.",
+      });
     default:
       return undefined;
   }
@@ -153,9 +190,21 @@ function unreachable(error: unknown): Failure {
   if (!isFailure(error)) throw error;
   if (error.code === "stopped") return error;
   if (error.code === "ca-file-unusable" || error.code === "tls-untrusted") {
-    return new Failure("splunkd-untrusted", { actor: "operator", retry: { when: "never" }, say: "splunkd's certificate could not be verified with $SPLUNK_HOME/etc/auth/cacert.pem or the file named in splunkd_ca_file", nextStep: "Set splunkd_ca_file under [defender_mssp] to the PEM file of splunkd's CA.", cause: error });
+    return new Failure("splunkd-untrusted", {
+      actor: "operator",
+      retry: { when: "never" },
+      say: "splunkd's certificate could not be verified with $SPLUNK_HOME/etc/auth/cacert.pem or the file named in splunkd_ca_file",
+      nextStep: "Set splunkd_ca_file under [defender_mssp] to the PEM file of splunkd's CA.",
+      cause: error,
+    });
   }
-  return new Failure("splunkd-unreachable", { actor: "operator", retry: { when: "soon" }, say: `splunkd's management port does not answer (${error.code})`, nextStep: "Check that it is open on this host; on a universal forwarder give the secrets by file.", cause: error });
+  return new Failure("splunkd-unreachable", {
+    actor: "operator",
+    retry: { when: "soon" },
+    say: `splunkd's management port does not answer (${error.code})`,
+    nextStep: "Check that it is open on this host; on a universal forwarder give the secrets by file.",
+    cause: error,
+  });
 }
 
 function readJson(text: string): unknown {

@@ -21,11 +21,13 @@ export function splunkOutlet(pipe: StreamPipe, stanzas: readonly Stanza[]): Outl
   let turn: Promise<unknown> = Promise.resolve();
 
   function inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const mine = turn.catch(() => {}).then(() => {
-      // Whatever the turn before left when it failed.
-      buffer.reset();
-      return work();
-    });
+    const mine = turn
+      .catch(() => {})
+      .then(() => {
+        // Whatever the turn before left when it failed.
+        buffer.reset();
+        return work();
+      });
     turn = mine;
     return mine;
   }
@@ -65,7 +67,10 @@ export function splunkOutlet(pipe: StreamPipe, stanzas: readonly Stanza[]): Outl
   /** The stanza whose index the customer's health goes to. A stanza may name its tenant by domain, so the customer's name decides first. */
   function stanzaOf(event: HealthEvent): string {
     const named = stanzas.filter((stanza) => stanza.tenantName === event.tenant);
-    const found = named.find((stanza) => stanza.tenantId === event.tenant_id) ?? named[0] ?? stanzas.find((stanza) => stanza.tenantId === event.tenant_id);
+    const found =
+      named.find((stanza) => stanza.tenantId === event.tenant_id) ??
+      named[0] ??
+      stanzas.find((stanza) => stanza.tenantId === event.tenant_id);
     return found?.name ?? event.tenant;
   }
 }

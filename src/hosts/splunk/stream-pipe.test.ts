@@ -26,7 +26,6 @@ class HandSink implements ByteSink {
         next.done();
         idle = 0;
       } else idle += 1;
-      await Promise.resolve().then(() => {}).then(() => {});
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
@@ -36,8 +35,10 @@ class HandSink implements ByteSink {
   }
 }
 
+function noop(): void {}
+
 function handClock(): Clock & { ring(): void } {
-  let ring = () => {};
+  let ring: () => void = noop;
   return { nowMs: () => 0, monotonicMs: () => 0, pause: () => new Promise<void>((resolve) => (ring = resolve)), ring: () => ring() };
 }
 
@@ -100,7 +101,10 @@ describe("a reader that sleeps", () => {
 });
 
 describe("a reader that is gone", () => {
-  test.each([["EPIPE", "host-gone", true], ["EIO", "output-broken", false]])("%s is %s", async (code, failure, gone) => {
+  test.each([
+    ["EPIPE", "host-gone", true],
+    ["EIO", "output-broken", false],
+  ])("%s is %s", async (code, failure, gone) => {
     const sink = new HandSink();
     const pipe = new StreamPipe(sink, handClock());
     const waiting = pipe.write(text("<a/>"));

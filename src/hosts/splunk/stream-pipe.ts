@@ -56,7 +56,10 @@ export class StreamPipe {
     const end = this.#last
       .catch(() => {})
       .then(() => (this.#opened ? this.#enqueue(CLOSE, false) : undefined))
-      .then(() => "closed" as const, () => "cut" as const);
+      .then(
+        () => "closed" as const,
+        () => "cut" as const,
+      );
     const result = await Promise.race([end, this.#clock.pause(CLOSE_LIMIT_MS, answered.signal).then(() => "cut" as const)]);
     answered.abort();
     if (result === "cut") this.#giveUp(closed());
@@ -64,13 +67,15 @@ export class StreamPipe {
   }
 
   #enqueue(bytes: Uint8Array, opens: boolean): Promise<void> {
-    const turn = this.#last.catch(() => {}).then(async () => {
-      if (opens && !this.#opened) {
-        this.#opened = true;
-        await this.#send(OPEN);
-      }
-      await this.#send(bytes);
-    });
+    const turn = this.#last
+      .catch(() => {})
+      .then(async () => {
+        if (opens && !this.#opened) {
+          this.#opened = true;
+          await this.#send(OPEN);
+        }
+        return this.#send(bytes);
+      });
     this.#last = turn;
     return turn;
   }
@@ -98,9 +103,20 @@ function outputFailure(error: Error): Failure {
   const code = (error as NodeJS.ErrnoException).code;
   // ERR_STREAM_DESTROYED: what every write after the first EPIPE gets.
   if (code === "EPIPE" || code === "ECONNRESET" || code === "EOF" || code === "ERR_STREAM_DESTROYED") {
-    return new Failure("host-gone", { actor: "operator", retry: { when: "never" }, say: "splunkd has closed our output: we stop, and send again after the next start what may be lost", cause: error });
+    return new Failure("host-gone", {
+      actor: "operator",
+      retry: { when: "never" },
+      say: "splunkd has closed our output: we stop, and send again after the next start what may be lost",
+      cause: error,
+    });
   }
-  return new Failure("output-broken", { actor: "operator", retry: { when: "later" }, say: `our output to splunkd failed (${code ?? "unknown error"})`, nextStep: "Look for the cause in splunkd.log.", cause: error });
+  return new Failure("output-broken", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `our output to splunkd failed (${code ?? "unknown error"})`,
+    nextStep: "Look for the cause in splunkd.log.",
+    cause: error,
+  });
 }
 
 function closed(): Failure {
