@@ -1,0 +1,240 @@
+/**
+ * Java `.properties` files as `java.util.Properties.load(InputStream)` reads them (Java SE documentation of that method), because the file is also read by
+ * ArcSight's connectors: bytes are ISO-8859-1, a key ends at the first unescaped `=`, `:` or white space, a backslash at a line's end joins lines.
+ * Every entry keeps the line it begins on, so that messages can name it.
+ */
+
+export interface Property {
+  readonly key: string;
+  readonly value: string;
+  /** Line on which the entry begins, counted from 1. */
+  readonly line: number;
+}
+
+/** Something that Java reads otherwise than whoever typed it meant, most likely. */
+export interface PropertyAdvice {
+  readonly line: number;
+  /** The key on that line; empty when the whole file is meant. */
+  readonly key: string;
+  readonly about: "bom" | "utf-8" | "backslash";
+  /** One sentence: what Java reads and what to write instead. It quotes no value. */
+  readonly say: string;
+}
+
+export interface PropertiesFile {
+  /** In file order, repeated keys included. */
+  readonly entries: readonly Property[];
+  /** By key; of a key that comes twice the last counts. */
+  readonly byKey: ReadonlyMap<string, Property>;
+  readonly advice: readonly PropertyAdvice[];
+}
+
+/** The file cannot be read at all; Java throws for it too. `say` is one sentence with the line and what to write instead. */
+export interface UnreadableProperties {
+  readonly line: number;
+  readonly say: string;
+}
+
+export type PropertiesReading = ({ readonly ok: true } & PropertiesFile) | ({ readonly ok: false } & UnreadableProperties);
+
+const BLANK = /[ \t\f]/;
+const SIMPLE_ESCAPES: Readonly<Record<string, string>> = { t: "\t", n: "\n", r: "\r", f: "\f" };
+/** `C:\temp` or `\\server\share` with single backslashes between the parts. */
+const WINDOWS_PATH = /^(?:[A-Za-z]:\\(?!\\)|\\\\[A-Za-z0-9_.-]+\\(?!\\))/;
+const UTF8_BOM = "\u00ef\u00bb\u00bf";
+
+/**
+ * Reads the file's bytes exactly as Java does, with one mercy: a byte order mark at the beginning is passed over (Java makes it part of the first key)
+ * and named in `advice`.
+ */
+export function readProperties(bytes: Uint8Array): PropertiesReading {
+  return readPropertiesText(latin1(bytes));
+}
+
+/** The same for text that holds one character per byte. */
+export function readPropertiesText(latin1Text: string): PropertiesReading {
+  const hasBom = latin1Text.startsWith(UTF8_BOM);
+  const advice: PropertyAdvice[] = [];
+  if (hasBom) advice.push({ line: 1, key: "", about: "bom", say: "The file begins with a UTF-8 byte order mark, which Java makes part of the first key; save it without one (here it is passed over)." });
+  const reading = readExactly(hasBom ? latin1Text.slice(UTF8_BOM.length) : latin1Text);
+  if (!reading.ok) return reading;
+  return { ...reading, advice: [...advice, ...reading.advice] };
+}
+
+/** Without the mercy: what Java returns, byte order mark and all. */
+export function readExactly(latin1Text: string): PropertiesReading {
+  const entries: Property[] = [];
+  const advice: PropertyAdvice[] = [];
+  for (const { text, line } of logicalLines(latin1Text)) {
+    const { keyEnd, valueStart } = split(text);
+    const key = unescape(text.slice(0, keyEnd));
+    const rawValue = text.slice(valueStart);
+    const value = unescape(rawValue);
+    if (key === undefined || value === undefined) return { ok: false, line, say: badEscape(line, key, rawValue) };
+    entries.push({ key, value, line });
+    if (WINDOWS_PATH.test(rawValue)) advice.push({ line, key, about: "backslash", say: backslashAdvice(line, key) });
+    if (isUtf8(rawValue) || isUtf8(key)) {
+      advice.push({ line, key, about: "utf-8", say: `Line ${line}: ${shownKey(key)} holds letters in UTF-8, which Java reads as ISO-8859-1 and so gets wrong; write them as \\u escapes (ö is \\u00f6).` });
+    }
+  }
+  return { ok: true, entries, byKey: new Map(entries.map((entry) => [entry.key, entry])), advice };
+}
+
+/**
+ * Puts one value into the text of a file: on its key's last line when there is one, else at the end. Everything else stays as it was, byte for byte.
+ *
+ * @param latin1Text one character per byte; a file that `readPropertiesText` can read.
+ */
+export function withProperty(latin1Text: string, key: string, value: string): string {
+  if (latin1Text.startsWith(UTF8_BOM)) return UTF8_BOM + withProperty(latin1Text.slice(UTF8_BOM.length), key, value);
+  const lineEnd = latin1Text.includes("\r\n") ? "\r\n" : "\n";
+  const written = `${escapedKey(key)}=${escapedValue(value)}`;
+  const stretches = [...logicalLines(latin1Text)].filter(({ text }) => unescape(text.slice(0, split(text).keyEnd)) === key);
+  const last = stretches.at(-1);
+  if (last) return `${latin1Text.slice(0, last.from)}${written}${latin1Text.slice(last.to)}`;
+  const gap = latin1Text === "" || /[\r\n]$/.test(latin1Text) ? "" : lineEnd;
+  return `${latin1Text}${gap}${written}${lineEnd}`;
+}
+
+/** As Java's own writer puts it (`Properties.store`), readable by every reader. */
+export function escapedValue(value: string): string {
+  return escaped(value).replace(/^ /, "\\ ");
+}
+
+function escapedKey(key: string): string {
+  return escaped(key).replace(/[ =:]/g, "\\$&").replace(/^[#!]/, "\\$&");
+}
+
+function escaped(text: string): string {
+  let out = "";
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i);
+    const sign = text[i] as string;
+    if (sign === "\\") out += "\\\\";
+    else if (sign === "\t") out += "\\t";
+    else if (sign === "\n") out += "\\n";
+    else if (sign === "\r") out += "\\r";
+    else if (sign === "\f") out += "\\f";
+    else if (code < 0x20 || code > 0x7e) out += `\\u${code.toString(16).padStart(4, "0")}`;
+    else out += sign;
+  }
+  return out;
+}
+
+interface LogicalLine {
+  /** Joined, leading white space gone, escapes still in it. */
+  readonly text: string;
+  readonly line: number;
+  /** Where its content stands in the file, line end excluded. */
+  readonly from: number;
+  readonly to: number;
+}
+
+function* logicalLines(text: string): Generator<LogicalLine> {
+  let joined: string | undefined;
+  let beganOnLine = 0;
+  let beganAt = 0;
+  let line = 0;
+  for (let at = 0; at < text.length; ) {
+    line += 1;
+    const lineStart = at;
+    while (at < text.length && text[at] !== "\n" && text[at] !== "\r") at += 1;
+    const content = text.slice(lineStart, at).replace(/^[ \t\f]+/, "");
+    const contentEnd = at;
+    if (text[at] === "\r" && text[at + 1] === "\n") at += 2;
+    else at += 1;
+    if (joined === undefined) {
+      if (content === "" || content.startsWith("#") || content.startsWith("!")) continue;
+      beganOnLine = line;
+      beganAt = lineStart;
+    }
+    const whole: string = (joined ?? "") + content;
+    // Only the present line's own backslashes count: a line that is joined to one ending in a backslash begins anew.
+    if (endsInOpenBackslash(content)) {
+      joined = whole.slice(0, -1);
+      if (at < text.length) continue;
+      // At the end of the file Java drops the backslash and takes what is there.
+      yield { text: joined, line: beganOnLine, from: beganAt, to: contentEnd };
+      return;
+    }
+    joined = undefined;
+    yield { text: whole, line: beganOnLine, from: beganAt, to: contentEnd };
+  }
+  if (joined !== undefined) yield { text: joined, line: beganOnLine, from: beganAt, to: text.length };
+}
+
+function endsInOpenBackslash(content: string): boolean {
+  let count = 0;
+  while (count < content.length && content[content.length - 1 - count] === "\\") count += 1;
+  return count % 2 === 1;
+}
+
+/** Where the key ends and where the value begins, escapes not yet resolved. */
+function split(text: string): { readonly keyEnd: number; readonly valueStart: number } {
+  let at = 0;
+  while (at < text.length) {
+    const sign = text[at] as string;
+    if (sign === "\\") at += 2;
+    else if (sign === "=" || sign === ":" || BLANK.test(sign)) break;
+    else at += 1;
+  }
+  const keyEnd = Math.min(at, text.length);
+  at = keyEnd;
+  while (at < text.length && BLANK.test(text[at] as string)) at += 1;
+  if (text[at] === "=" || text[at] === ":") {
+    at += 1;
+    while (at < text.length && BLANK.test(text[at] as string)) at += 1;
+  }
+  return { keyEnd, valueStart: at };
+}
+
+/** Undefined when a `\u` is not followed by four hex digits. */
+function unescape(text: string): string | undefined {
+  if (!text.includes("\\")) return text;
+  let out = "";
+  for (let at = 0; at < text.length; at += 1) {
+    const sign = text[at] as string;
+    if (sign !== "\\") {
+      out += sign;
+      continue;
+    }
+    at += 1;
+    const escapedSign = text[at];
+    if (escapedSign === undefined) break;
+    if (escapedSign !== "u") {
+      out += SIMPLE_ESCAPES[escapedSign] ?? escapedSign;
+      continue;
+    }
+    const digits = text.slice(at + 1, at + 5);
+    if (!/^[0-9a-fA-F]{4}$/.test(digits)) return undefined;
+    out += String.fromCharCode(Number.parseInt(digits, 16));
+    at += 4;
+  }
+  return out;
+}
+
+function badEscape(line: number, key: string | undefined, rawValue: string): string {
+  const where = key === undefined ? `Line ${line}` : `Line ${line}: ${shownKey(key)}`;
+  const instead = WINDOWS_PATH.test(rawValue) ? "write the path with slashes (C:/users) or doubled backslashes (C:\\\\users)" : "write four hex digits behind it, or double the backslash";
+  return `${where} holds \\u without four hex digits behind it, for which Java refuses the whole file; ${instead}.`;
+}
+
+function backslashAdvice(line: number, key: string): string {
+  return `Line ${line}: ${shownKey(key)} holds a path with single backslashes, which Java takes away or turns into tabs and line breaks (C:\\temp becomes C:, a tab and emp); write C:/temp or C:\\\\temp.`;
+}
+
+/** A key may be anything, a misplaced secret too: a long one is not repeated. */
+function shownKey(key: string): string {
+  return /^[\x21-\x7e]{1,60}$/.test(key) ? key : "the entry";
+}
+
+/** True when the text, taken as bytes, holds letters that are UTF-8 and can hardly be meant as ISO-8859-1. */
+function isUtf8(latin1Text: string): boolean {
+  return /[\u00c2-\u00f4][\u0080-\u00bf]/.test(latin1Text);
+}
+
+function latin1(bytes: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192));
+  return text;
+}
