@@ -422,8 +422,8 @@ export class MemberScanner {
         }
 
         case S_HEX: {
-          const b = chunk[i]! | 0x20;
-          if ((b >= 0x30 && b <= 0x39 && chunk[i]! < 0x3a) || (b >= 0x61 && b <= 0x66)) {
+          const b = chunk[i]!;
+          if ((b >= 0x30 && b <= 0x39) || (b >= 0x41 && b <= 0x46) || (b >= 0x61 && b <= 0x66)) {
             i++;
             if (--this.#hexLeft === 0) state = S_STRING;
           } else state = this.#broken(frame!, true);

@@ -1,0 +1,67 @@
+/**
+ * `npm run fuzz -- --minutes N`: throws changed answers at the member scanner and compares with JSON.parse. What they disagree about
+ * is saved into the corpus, where scripts/fuzz/corpus.test.ts reads it for ever after.
+ */
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { chanceFrom, mutated } from "./fuzz/mutate.ts";
+import { disagreement } from "./fuzz/scanner-check.ts";
+
+const HELP = `npm run fuzz -- [--minutes N] [--seed N]
+
+Changes the answers in test/fixtures/fuzz-corpus at random, cuts them into chunks at random, and compares what the member scanner
+makes of them with JSON.parse. Stops at the first disagreement (exit 1) and saves it into the corpus.
+
+  --minutes N   how long (default 1; fractions are fine)
+  --seed N      repeat a run (default: the present time; it is printed)
+`;
+
+const { values } = parseArgs({
+  options: { minutes: { type: "string", default: "1" }, seed: { type: "string" }, help: { type: "boolean" } },
+});
+const corpusUrl = new URL("../test/fixtures/fuzz-corpus/", import.meta.url);
+
+function run(minutes: number, seed: number): number {
+  const next = chanceFrom(seed);
+  const corpus = readdirSync(corpusUrl)
+    .toSorted()
+    .map((name) => new Uint8Array(readFileSync(new URL(name, corpusUrl))));
+  process.stdout.write(`fuzz: ${corpus.length} answers, ${minutes} min, seed ${seed}\n`);
+  const end = performance.now() + minutes * 60_000;
+  let tried = 0;
+  while (performance.now() < end) {
+    for (let i = 0; i < 200; i++, tried++) {
+      const bytes = mutated(corpus, next);
+      const cuts = Array.from({ length: Math.floor(next() * 4) }, () => Math.floor(next() * bytes.length)).toSorted((a, b) => a - b);
+      const wrong = judged(bytes, cuts);
+      if (wrong === undefined) continue;
+      const name = `found-${createHash("sha256").update(bytes).digest("hex").slice(0, 12)}.json`;
+      writeFileSync(new URL(name, corpusUrl), bytes);
+      process.stdout.write(
+        `fuzz: after ${tried} answers: ${wrong} (cuts ${cuts.join() || "none"}); saved as test/fixtures/fuzz-corpus/${name}\n`,
+      );
+      return 1;
+    }
+  }
+  process.stdout.write(`fuzz: ${tried} answers, no disagreement\n`);
+  return 0;
+}
+
+function judged(bytes: Uint8Array, cuts: readonly number[]): string | undefined {
+  try {
+    return disagreement(bytes, cuts);
+  } catch (error) {
+    return `the scanner threw ${String(error)}`;
+  }
+}
+
+if (values.help === true) process.stdout.write(HELP);
+else {
+  const minutes = Number(values.minutes);
+  const seed = values.seed === undefined ? Date.now() % 4_294_967_296 : Number(values.seed);
+  if (!(minutes > 0) || !Number.isInteger(seed)) {
+    process.stderr.write(HELP);
+    process.exitCode = 2;
+  } else process.exitCode = run(minutes, seed);
+}
