@@ -67,7 +67,7 @@ export default {
     {
       name: "defender-knows-model-net-and-the-scanner",
       comment:
-        "Microsoft's side uses net's decisions and format's JSON member scanner (docs/decisions/0003-scanner-in-format.md) and nothing of the hosts, so that every host gets the same streams.",
+        "Microsoft's side uses net's decisions and format's JSON member scanner (docs/decisions/scanner-in-format.md) and nothing of the hosts, so that every host gets the same streams.",
       severity: "error",
       from: from("defender"),
       to: othersThan("defender", "model", "net", "format"),

@@ -134,15 +134,14 @@ describe("what lies in the repository", () => {
     expect(links.filter((link) => spawnSync("test", ["-e", link]).status !== 0)).toEqual([]);
   });
 
-  test("every decision page is listed, and says what was weighed and what would change it", () => {
-    const pages = ownFiles().filter((path) => /^docs\/decisions\/\d{4}-[\w-]+\.md$/.test(path));
-    const index = read("docs/decisions/README.md");
+  test("every decision page says what was weighed and what would change it", () => {
+    const pages = ownFiles().filter((path) => /^docs\/decisions\/[\w-]+\.md$/.test(path) && !path.endsWith("README.md"));
+    const lacking = ["Context", "Choice", "Alternatives", "What would change our mind"].flatMap((part) =>
+      pages.filter((path) => !read(path).includes(`**${part}.**`)).map((path) => `${path}: ${part}`),
+    );
 
     expect(pages.length).toBeGreaterThan(0);
-    expect(pages.filter((path) => !index.includes(path.slice("docs/decisions/".length)))).toEqual([]);
-    expect(pages.filter((path) => !/^## Alternatives$/m.test(read(path)) || !/^## What would change our mind$/m.test(read(path)))).toEqual(
-      [],
-    );
+    expect(lacking).toEqual([]);
   });
 
   test("nothing is left to be done later in a comment, and no test is switched off", () => {
