@@ -1,1 +1,113 @@
-export async function runCommand(_argv: readonly string[], _distrusted: readonly string[]): Promise<number> { return 2; }
+import yargs from "yargs";
+import type { Argv } from "yargs";
+import { settingFlags } from "../config/pages.ts";
+import type { ExitCode } from "../model/failure.ts";
+import { EXIT, exitCodeOf, isFailure } from "../model/failure.ts";
+import type { Log, LogLevel } from "../model/kit.ts";
+import { commandLog } from "./command-log.ts";
+import { readConfiguration } from "./configuration.ts";
+import type { Configuration } from "./configuration.ts";
+import { VERSION } from "./world.ts";
+
+/** A command's end: yargs handlers return nothing, so they leave their exit code here. */
+interface Ending {
+  code: ExitCode;
+}
+
+const SHARED = {
+  config: { type: "string", requiresArg: true, describe: "Configuration to read: inputs.conf, a connector's .properties file, or a saved run document (.xml)" },
+  customer: { type: "string", array: true, requiresArg: true, describe: "Only this customer (its name or tenant id); may be repeated" },
+  state: { type: "string", requiresArg: true, describe: "Folder where marks, ledgers and tokens are kept" },
+  json: { type: "boolean", default: false, describe: "Write for a machine to read" },
+} as const;
+
+/** Runs one command. Errors go to stderr in one sentence each; the exit code says whose turn it is (see --help). */
+export async function runCommand(argv: readonly string[], distrusted: readonly string[]): Promise<ExitCode> {
+  const ending: Ending = { code: EXIT.done };
+  const log = commandLog((line) => process.stderr.write(`${line}\n`), (process.env.DEFENDER_MSSP_LOG_LEVEL as LogLevel | undefined) ?? "info");
+  for (const name of distrusted) log.debug("an environment variable is ignored because it could weaken or redirect this program", { variable: name });
+  const parser = yargs([...argv])
+    .scriptName("defender-mssp")
+    .usage("$0 <command> [options]\n\nPulls Microsoft Defender alerts and incidents of many customers' tenants into Splunk and ArcSight.")
+    .version(VERSION)
+    .help()
+    .alias("help", "h")
+    .strict()
+    .demandCommand(1, "Name a command; --help lists them.")
+    .recommendCommands()
+    .wrap(Math.min(120, process.stdout.columns ?? 100))
+    .epilogue("Exit codes: 0 done, 1 our fault, 2 usage or settings, 3 sign-in or consent, 4 Microsoft unreachable, throttled or failing, 5 host or output, 6 some customers failed, 7 state locked or damaged.")
+    .exitProcess(false)
+    .fail((message, error, instance) => {
+      if (error) throw error;
+      // yargs calls once per thing that is wrong; the first is the one to mend.
+      if (ending.code !== EXIT.done) return;
+      instance.showHelp("error");
+      process.stderr.write(`\n${message}\n`);
+      ending.code = EXIT.usage;
+    });
+  addCollect(parser, ending, log);
+  addSplunk(parser, ending, distrusted);
+  try {
+    await parser.parseAsync();
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    for (const line of error.say.split("\n")) log.error(line);
+    if (error.nextStep) log.error(error.nextStep);
+    return exitCodeOf(error);
+  }
+  return ending.code;
+}
+
+function addCollect(parser: Argv, ending: Ending, log: Log): void {
+  parser.command(
+    "collect",
+    "One complete walk per stream to stdout as JSON lines; marks are saved, so the next run goes on from there",
+    (y) =>
+      y
+        .options(SHARED)
+        .options(settingFlags("cli"))
+        .option("stream", { type: "string", array: true, requiresArg: true, describe: "Only this stream; may be repeated" })
+        .example("$0 collect --config inputs.conf --customer contoso", "everything new of one customer")
+        .epilogue("Secrets are never flags: they come from the configuration or from DEFENDER_MSSP_CLIENT_SECRET and DEFENDER_MSSP_REFRESH_TOKEN. Health goes to stderr."),
+    async (args) => {
+      const configuration = await configurationOf(args, log);
+      const { collectOnce } = await import("./collect-command.ts");
+      ending.code = await collectOnce(configuration, { stream: args.stream }, log);
+    },
+  );
+}
+
+async function configurationOf(args: Readonly<Record<string, unknown>> & { config?: string | undefined; customer?: string[] | undefined; state?: string | undefined }, log: Log): Promise<Configuration> {
+  const configuration = await readConfiguration({ config: args.config, customer: args.customer, state: args.state, argv: args, environment: process.env }, () => {
+    throw new Error("properties");
+  });
+  for (const line of configuration.log) log.warn(line);
+  return configuration;
+}
+
+function addSplunk(parser: Argv, ending: Ending, distrusted: readonly string[]): void {
+  parser.command("splunk", "The modular input by hand", (y) =>
+    y
+      .command(
+        "run <file>",
+        "Runs the modular input with a saved run document, events to stdout, until SIGTERM",
+        (c) => c.positional("file", { type: "string", demandOption: true, describe: "Run document (XML), as `splunk cmd splunkd print-modinput-config` prints it" }),
+        async (args) => {
+          const { readFile } = await import("node:fs/promises");
+          const { runModularInput } = await import("./modular-input.ts");
+          const { parseDocument } = await import("../hosts/splunk/door.ts");
+          ending.code = await runModularInput(distrusted, parseDocument(await readFile(args.file, "utf8")));
+        },
+      )
+      .command("scheme", "Prints the scheme document", {}, async () => {
+        const { schemeDocument } = await import("../config/scheme.ts");
+        process.stdout.write(schemeDocument());
+      })
+      .command("validate", "Checks an <items> document from stdin", {}, async () => {
+        const { validateArguments } = await import("./modular-input.ts");
+        ending.code = await validateArguments();
+      })
+      .demandCommand(1, "Name one of run, scheme, validate."),
+  );
+}

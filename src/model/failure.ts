@@ -62,3 +62,17 @@ export const EXIT = {
   state: 7,
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** Failures of the way to Microsoft: the network is the operator's, but nobody was reached. */
+const NOT_REACHED = new Set(["network-unreachable", "dns-failed", "tls-untrusted", "proxy-refused", "timed-out", "connection-reset"]);
+
+/** How a command that ends with this failure exits. */
+export function exitCodeOf(failure: Failure): ExitCode {
+  if (failure.code.startsWith("state-")) return EXIT.state;
+  if (failure.code.startsWith("host-") || failure.code.startsWith("output-")) return EXIT.host;
+  if (failure.code === "settings" || failure.code === "usage") return EXIT.usage;
+  if (failure.area === "sign-in") return EXIT.signIn;
+  if (failure.actor === "microsoft" || NOT_REACHED.has(failure.code)) return EXIT.microsoft;
+  if (failure.actor === "customer") return EXIT.signIn;
+  return failure.actor === "us" ? EXIT.ourFault : EXIT.usage;
+}

@@ -1,0 +1,75 @@
+import { Fleet } from "../collect/fleet.ts";
+import type { EventStyle } from "../format/splunk-event.ts";
+import { linesOutlet } from "../hosts/cli/lines-outlet.ts";
+import type { ExitCode } from "../model/failure.ts";
+import { EXIT, Failure, exitCodeOf } from "../model/failure.ts";
+import type { Log } from "../model/kit.ts";
+import { STREAM_NAMES } from "../model/stream.ts";
+import type { StreamName } from "../model/stream.ts";
+import { createHttp } from "../net/http.ts";
+import { openStateFolder } from "../stores/folder.ts";
+import type { Configuration } from "./configuration.ts";
+import { CustomerBuilder } from "./customers.ts";
+import { fileVaults } from "./file-vaults.ts";
+import { VERSION, realChance, realClock, stopSignal } from "./world.ts";
+
+export interface CollectFlags {
+  readonly stream?: readonly string[] | undefined;
+}
+
+/** `collect`: one complete walk per stream of each chosen customer to stdout as JSON lines; marks are saved. */
+export async function collectOnce(configuration: Configuration, flags: CollectFlags, log: Log): Promise<ExitCode> {
+  const stop = stopSignal();
+  const { settings, stanzas } = configuration;
+  const only = flags.stream?.filter((name): name is StreamName => STREAM_NAMES.some((known) => known === name));
+  const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
+  const configured = settings.stanzas.map((stanza) => ({ stanza: stanza.name, tenantId: stanza.tenantId }));
+  const state = await openStateFolder(configuration.stateDir, { clock: realClock, log }, { waitForLock: "10s", stop: stop.signal, configured });
+  let orderly = false;
+  try {
+    const vaultOf = fileVaults(configuration.stateDir, log, realClock);
+    const builder = new CustomerBuilder({ http, clock: realClock, chance: realChance, log, globals: settings.globals }, vaultOf);
+    const failed: Failure[] = [];
+    const customers = [];
+    for (const stanza of stanzas) {
+      try {
+        customers.push(await builder.build(stanza, state, only));
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        failed.push(error);
+        log.error(error.say, { customer: stanza.name, failure: error.code, next_step: error.nextStep || undefined });
+      }
+    }
+    const styles = new Map<string, EventStyle>(stanzas.map((stanza) => [stanza.name, stanza]));
+    const fleet = await Fleet.open({
+      customers,
+      state,
+      outlet: linesOutlet(process.stdout, process.stderr, styles),
+      replayMib: settings.globals.replayMib,
+      concurrency: settings.globals.concurrency,
+      version: VERSION,
+      clock: realClock,
+      chance: realChance,
+      log,
+    });
+    const results = await fleet.runOnce(stop.signal);
+    for (const { customer, failures } of results) {
+      for (const { stream, failure } of failures) {
+        failed.push(failure);
+        log.error(failure.say, { customer: customer.stanza, stream, failure: failure.code, next_step: failure.nextStep || undefined });
+      }
+    }
+    for (const line of fleet.summary()) log.info("collected", { customer: line.tenant.name, stream: line.stream, new: line.totals.new, updated: line.totals.updated, replayed: line.totals.replayed, requests: line.totals.requests });
+    const hostGone = failed.find((f) => f.code === "host-gone" || f.code.startsWith("output-"));
+    orderly = hostGone === undefined && !stop.signal.aborted;
+    orderly = (await fleet.close({ orderly })) && orderly;
+    if (hostGone) return exitCodeOf(hostGone);
+    if (stop.signal.aborted) return EXIT.ourFault;
+    if (failed.length === 0) return EXIT.done;
+    const healthy = results.some((r) => r.failures.length === 0);
+    return healthy ? EXIT.someCustomers : exitCodeOf(failed[0] as Failure);
+  } finally {
+    await state.release({ orderly });
+    await http.close().catch(() => undefined);
+  }
+}

@@ -1,0 +1,114 @@
+import { readFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import path from "node:path";
+import { readConf, stanzasOfScheme } from "../config/conf-file.ts";
+import { valuesFromFlags } from "../config/pages.ts";
+import { SCHEME } from "../config/scheme.ts";
+import type { ParsedSettings, RawStanza, SettingsHost } from "../config/settings.ts";
+import { MASK, SECRET_KEYS, parseStanzas, problemLine } from "../config/settings.ts";
+import { parseDocument } from "../hosts/splunk/door.ts";
+import { Failure } from "../model/failure.ts";
+import type { Stanza } from "../model/stanza.ts";
+import { realClock, realFiles } from "./world.ts";
+
+/** Where a secret comes from when no configuration carries it: never a flag, which every process of the machine could read. */
+const SECRET_VARIABLES = { client_secret: "DEFENDER_MSSP_CLIENT_SECRET", refresh_token: "DEFENDER_MSSP_REFRESH_TOKEN" } as const;
+
+export interface ConfigurationFlags {
+  readonly config?: string | undefined;
+  readonly customer?: readonly string[] | undefined;
+  readonly state?: string | undefined;
+  /** All flags as yargs parsed them: settings among them override the file's. */
+  readonly argv: Readonly<Record<string, unknown>>;
+  readonly environment: NodeJS.ProcessEnv;
+}
+
+export interface Configuration {
+  readonly settings: ParsedSettings;
+  /** Those asked for with `--customer`, or all. */
+  readonly stanzas: readonly Stanza[];
+  readonly stateDir: string;
+  readonly log: readonly string[];
+}
+
+/**
+ * Reads the configuration of a command: a file by its ending (`.conf`, `.properties`, `.xml`), or one customer from flags. Throws Failure `settings` with every problem in one
+ * message when no customer is left.
+ */
+export async function readConfiguration(flags: ConfigurationFlags, readProperties: (text: string, file: string) => { readonly stanzas: readonly RawStanza[]; readonly globals: Readonly<Record<string, string>> }): Promise<Configuration> {
+  const given = valuesFromFlags(flags.argv);
+  const file = flags.config === undefined ? undefined : await rawFrom(flags.config, readProperties);
+  const raw = (file?.stanzas ?? [fromFlags(given, flags.customer)]).map((stanza) => withSecrets({ ...stanza, values: { ...stanza.values, ...given } }, flags.environment));
+  const settings = parseStanzas(raw, { host: hostOf(flags.config), nowMs: realClock.nowMs(), ...(file ? { globals: { ...file.globals, ...given } } : {}), files: { door: realFiles } });
+  const wanted = flags.customer;
+  const isWanted = (name: string, others: readonly string[]) => !wanted || wanted.length === 0 || wanted.some((w) => [name, ...others].some((n) => n.toLowerCase() === w.toLowerCase()));
+  const stanzas = settings.stanzas.filter((s) => isWanted(s.name, [s.tenantName, s.tenantId]));
+  const problems = settings.problems.filter((p) => isWanted(p.stanza, []) || p.stanza === "");
+  if (stanzas.length === 0) {
+    const say = problems.length > 0 ? problems.map(problemLine).join("\n") : wanted ? `no customer is called ${wanted.join(", ")}` : "no customer is configured";
+    throw settingsFailure(say);
+  }
+  return {
+    settings,
+    stanzas,
+    stateDir: flags.state ?? settings.globals.stateDir ?? defaultStateDir(flags.environment),
+    log: [...settings.warnings, ...problems.map(problemLine)],
+  };
+}
+
+export function settingsFailure(say: string): Failure {
+  return new Failure("settings", { actor: "operator", retry: { when: "never" }, say, nextStep: "See docs/settings.md, or --help." });
+}
+
+function hostOf(config: string | undefined): SettingsHost {
+  return config?.endsWith(".properties") === true ? "arcsight" : "cli";
+}
+
+async function rawFrom(
+  file: string,
+  readProperties: (text: string, file: string) => { readonly stanzas: readonly RawStanza[]; readonly globals: Readonly<Record<string, string>> },
+): Promise<{ readonly stanzas: readonly RawStanza[]; readonly globals: Readonly<Record<string, string>> }> {
+  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+    throw settingsFailure(`${file} cannot be read (${error.code ?? "unknown reason"})`);
+  });
+  switch (path.extname(file).toLowerCase()) {
+    case ".conf": {
+      const stanzas = stanzasOfScheme(readConf(bytes.toString("utf8")), SCHEME);
+      return { stanzas: stanzas.map(withoutMask), globals: {} };
+    }
+    case ".xml": {
+      const document = parseDocument(bytes.toString("utf8"));
+      return { stanzas: document.stanzas.map(withoutMask), globals: document.checkpointDir ? { state_dir: document.checkpointDir } : {} };
+    }
+    case ".properties":
+      return readProperties(bytes.toString("latin1"), file);
+    default:
+      throw settingsFailure(`${file} ends in neither .conf, .properties nor .xml, so its form is not known`);
+  }
+}
+
+/** A mask stands for a secret that Splunk keeps; a command has no session to ask for it. */
+function withoutMask(stanza: RawStanza): RawStanza {
+  const values = Object.fromEntries(Object.entries(stanza.values).filter(([key, value]) => !(SECRET_KEYS.some((k) => k === key) && value.trim() === MASK)));
+  return { name: stanza.name, values };
+}
+
+function withSecrets(stanza: RawStanza, environment: NodeJS.ProcessEnv): RawStanza {
+  const values: Record<string, string> = { ...stanza.values };
+  for (const key of SECRET_KEYS) {
+    const value = environment[SECRET_VARIABLES[key]];
+    if (value !== undefined && value !== "" && (values[key] ?? "") === "") values[key] = value;
+  }
+  return { name: stanza.name, values };
+}
+
+function fromFlags(given: Readonly<Record<string, string>>, customer: readonly string[] | undefined): RawStanza {
+  const name = customer?.[0] ?? given.tenant_name ?? given.tenant_id;
+  if (name === undefined) throw settingsFailure("no customer is named: give --config FILE, or --tenant-id and --client-id");
+  return { name, values: {} };
+}
+
+function defaultStateDir(environment: NodeJS.ProcessEnv): string {
+  if (process.platform === "win32") return path.join(environment.LOCALAPPDATA ?? homedir(), "defender-mssp", "state");
+  return path.join(environment.XDG_STATE_HOME ?? path.join(environment.HOME ?? homedir(), ".local", "state"), "defender-mssp");
+}

@@ -1,0 +1,33 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import type { Clock, Log } from "../model/kit.ts";
+import { sealOf } from "../model/seal.ts";
+import type { Stanza } from "../model/stanza.ts";
+import { realDisk } from "../stores/disk.ts";
+import { FileTokenVault, SecretFiles, tokenEntryName } from "../stores/secrets.ts";
+import type { VaultOf } from "./customers.ts";
+
+/** Refresh tokens of hosts that have no secret store of their own: in `secrets/` of the state folder, sealed with the endpoints in force. */
+export function fileVaults(stateDir: string, log: Log, clock: Clock): VaultOf {
+  const files = new SecretFiles(stateDir, { kit: { disk: realDisk, clock, platform: process.platform }, log });
+  const seals = new Map<string, string>();
+  return (stanza, tenantId) => {
+    const stored = files.read(tokenEntryName(tenantId, stanza.name));
+    if (stanza.refreshToken === undefined && stored === undefined) return undefined;
+    const seal = seals.get(stanza.name) ?? sealNow(stanza);
+    seals.set(stanza.name, seal);
+    return new FileTokenVault({
+      files,
+      tenantId,
+      stanza: stanza.name,
+      seal,
+      ...(stanza.refreshToken ? { typed: stanza.refreshToken } : {}),
+      nowMs: () => clock.nowMs(),
+    });
+  };
+}
+
+function sealNow(stanza: Stanza): string {
+  const caFile = stanza.route.caFile;
+  return sealOf(stanza.endpoints, stanza.route, caFile === undefined ? undefined : readFileSync(caFile), (bytes) => createHash("sha256").update(bytes).digest("hex"));
+}
