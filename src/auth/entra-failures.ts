@@ -103,7 +103,15 @@ function advice(numbers: readonly number[], code: string, actor: Actor, say: str
 export interface SignInSubject {
   readonly customer: string;
   readonly clientId: string;
+  /** Some numbers speak of a refresh token or of a sign-in code alike. */
+  readonly redeeming?: "code";
 }
+
+/** What a number means when it is a sign-in code, not a refresh token, that was refused. */
+const OF_A_CODE: readonly AadstsRow[] = [
+  advice([70008], "code-expired", "operator", "the sign-in code for {customer} is older than ten minutes", `Begin again: defender-mssp token acquire --customer "{customer}".`),
+  advice([70000, 9002313], "code-unknown", "operator", "Microsoft does not know the sign-in code for {customer}", "Copy the whole address that the browser ended on, then begin again: defender-mssp token acquire --customer \"{customer}\"."),
+];
 
 export interface TokenAnswer {
   readonly status: number;
@@ -121,7 +129,8 @@ export function failureFromEntra(answer: TokenAnswer, subject: SignInSubject): F
   const error = text(answer.body?.["error"]);
   const numbers = aadstsNumbers(answer.body);
   const byError = OAUTH_ERRORS.find((candidate) => candidate.error === error);
-  const byNumber = AADSTS.find((candidate) => numbers.some((number) => candidate.numbers.includes(number)));
+  const rows = subject.redeeming === "code" ? [...OF_A_CODE, ...AADSTS] : AADSTS;
+  const byNumber = rows.find((candidate) => numbers.some((number) => candidate.numbers.includes(number)));
   const number = byNumber ? numbers.find((candidate) => byNumber.numbers.includes(candidate)) : numbers[0];
 
   const passing = answer.status === 429 || answer.status >= 500 || byError?.means === "again";

@@ -138,7 +138,7 @@ async function redeemOnce(world: RedeemWorld, redemption: Redemption, pair: Cert
 }
 
 /** v1 answers write numbers as text. A life that is missing or absurd counts as five minutes, so that we ask again soon. */
-function lifeMs(expiresIn: unknown): number {
+export function lifeMs(expiresIn: unknown): number {
   const seconds = Number(expiresIn);
   return Number.isFinite(seconds) && seconds > 0 ? Math.min(seconds, 86_400 * 2) * 1000 : 300_000;
 }
@@ -184,7 +184,7 @@ class Exchange implements INetworkModule {
 
   sendPostRequestAsync<T>(url: string, options?: NetworkRequestOptions): Promise<NetworkResponse<T>> {
     return this.#guarded(async () => {
-      const { authority, route, subject } = this.#redemption;
+      const { authority, route, subject, grant } = this.#redemption;
       const host = new URL(authority.loginUrl).host;
       if (new URL(url).origin !== new URL(authority.loginUrl).origin) throw new Error(`MSAL wanted to send the sign-in to ${new URL(url).host} instead of ${host}`);
       const answer = await this.#world.http.send({
@@ -198,7 +198,7 @@ class Exchange implements INetworkModule {
       });
       const read = await readJsonAnswer(answer, host, this.#world.clock.nowMs());
       this.answer = read;
-      if (read.status !== 200) throw failureFromEntra(read, subject);
+      if (read.status !== 200) throw failureFromEntra(read, grant.kind === "code" ? { ...subject, redeeming: "code" } : subject);
       const rotated = read.body?.["refresh_token"];
       if (typeof rotated === "string" && rotated !== "") await this.#redemption.keep(sealed(rotated));
       return { status: read.status, headers: { ...answer.headers }, body: read.body as T };

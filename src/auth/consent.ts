@@ -1,0 +1,122 @@
+import { createHash, randomBytes } from "node:crypto";
+import { Failure } from "../model/failure.ts";
+import type { ConsentLink, MailLanguage } from "../model/sign-in.ts";
+import type { Stanza } from "../model/stanza.ts";
+import { tenantIdFrom } from "../model/tenant.ts";
+import { failureFromEntra } from "./entra-failures.ts";
+import { apisOf, audienceOf, permissionName, permissionsOf } from "./permissions.ts";
+
+type Who = Pick<Stanza, "tenantId" | "tenantName" | "cloud" | "endpoints" | "streams" | "auth" | "resource">;
+
+/**
+ * The v2 admin consent link. One API's `/.default` asks for everything the registration lists, of all APIs, so one link is enough.
+ * Source: Microsoft identity platform docs, "Admin consent on the Microsoft identity platform" and "Scopes and permissions: the .default scope".
+ *
+ * The state can be checked later without keeping it: it ends in a digest over tenant, app and its own beginning.
+ */
+export function consentLink(who: Who, clientId: string, redirectUri: string, random: (bytes: number) => Buffer = randomBytes): ConsentLink {
+  const api = apisOf(who.streams)[0] ?? "graph";
+  const state = stateFor(random(9).toString("base64url"), who.tenantId, clientId);
+  const url = new URL(`${who.endpoints.loginUrl}/${encodeURIComponent(who.tenantId)}/v2.0/adminconsent`);
+  url.search = new URLSearchParams({
+    client_id: clientId,
+    scope: `${audienceOf(api, who.cloud, who.resource)}/.default`,
+    redirect_uri: redirectUri,
+    state,
+  }).toString();
+  const auth = who.auth ?? "app";
+  return { url: url.href, state, permissions: permissionsOf(who.streams).map((permission) => permissionName(permission, auth)) };
+}
+
+function stateFor(beginning: string, tenantId: string, clientId: string): string {
+  const digest = createHash("sha256").update(JSON.stringify(["consent", beginning, tenantId.toLowerCase(), clientId.toLowerCase()])).digest("base64url");
+  return `${beginning}.${digest.slice(0, 16)}`;
+}
+
+/** Checks the address that a consent ended on. What it says proves nothing; only a token with the permissions does. */
+export function readConsent(landed: string, who: Who, clientId: string): { readonly tenantId: string } {
+  let query: URLSearchParams;
+  try {
+    const url = new URL(landed.trim());
+    query = url.searchParams.size > 0 ? url.searchParams : new URLSearchParams(url.hash.slice(1));
+  } catch {
+    throw refused("consent-unreadable", "That is no address.", "Paste the whole address that the browser shows after the consent.");
+  }
+  if (query.has("error")) {
+    const body = { error: query.get("error"), error_description: query.get("error_description") };
+    throw failureFromEntra({ status: 400, body }, { customer: who.tenantName, clientId });
+  }
+  if (query.has("code")) throw refused("consent-unreadable", "That is the answer to a sign-in, not to a consent.", "Paste it into token acquire.");
+  if (query.get("admin_consent")?.toLowerCase() !== "true") throw refused("consent-unreadable", "The address does not say that the consent was given.", "Open the link again and press Accept.");
+  const state = query.get("state") ?? "";
+  const [beginning = ""] = state.split(".");
+  if (state !== stateFor(beginning, who.tenantId, clientId)) {
+    throw refused("consent-other-link", "This consent answers another link: its state does not belong to this customer and app.", "Send the link that consent-url prints for this customer.");
+  }
+  const tenantId = tenantIdFrom(query.get("tenant") ?? "");
+  const wanted = tenantIdFrom(who.tenantId);
+  if (tenantId === undefined || (wanted !== undefined && tenantId !== wanted)) {
+    throw refused("consent-other-tenant", `The consent was given by tenant ${tenantId ?? "unknown"}, not by ${who.tenantName} (${who.tenantId}).`, "Ask the customer to open the link with an administrator of that tenant.");
+  }
+  return { tenantId };
+}
+
+function refused(code: string, say: string, nextStep: string): Failure {
+  return new Failure(code, { actor: "operator", retry: { when: "never" }, area: "sign-in", say, nextStep });
+}
+
+interface MailText {
+  readonly subject: string;
+  readonly body: (customer: string, link: ConsentLink) => readonly string[];
+}
+
+const MAILS: Readonly<Record<MailLanguage, MailText>> = {
+  en: {
+    subject: "Permission to read Microsoft Defender alerts",
+    body: (customer, link) => [
+      "Hello,",
+      "",
+      `so that we can watch over ${customer}, our program needs leave to read alerts and incidents of Microsoft Defender in your tenant. It can change nothing.`,
+      "An administrator (Global Administrator or Privileged Role Administrator) opens this link, checks the list of permissions and presses Accept:",
+      "",
+      link.url,
+      "",
+      `Asked for: ${link.permissions.join(", ")}.`,
+      "Afterwards the browser may show an empty page or an error page; that is in order. You can withdraw the permission at any time under Microsoft Entra ID, Enterprise applications.",
+    ],
+  },
+  fr: {
+    subject: "Autorisation de lire les alertes Microsoft Defender",
+    body: (customer, link) => [
+      "Bonjour,",
+      "",
+      `pour surveiller ${customer}, notre programme a besoin de lire les alertes et les incidents de Microsoft Defender dans votre locataire. Il ne peut rien modifier.`,
+      "Un administrateur (administrateur général ou administrateur de rôle privilégié) ouvre ce lien, vérifie la liste des autorisations et choisit Accepter :",
+      "",
+      link.url,
+      "",
+      `Autorisations demandées : ${link.permissions.join(", ")}.`,
+      "Le navigateur peut ensuite afficher une page vide ou une page d’erreur ; c’est normal. Vous pouvez retirer l’autorisation à tout moment dans Microsoft Entra ID, Applications d’entreprise.",
+    ],
+  },
+  ja: {
+    subject: "Microsoft Defender のアラートを読み取る許可のお願い",
+    body: (customer, link) => [
+      "ご担当者様",
+      "",
+      `${customer} の監視のため、当社のプログラムに、貴社テナントの Microsoft Defender のアラートとインシデントを読み取る許可が必要です。変更は一切行いません。`,
+      "管理者 (グローバル管理者または特権ロール管理者) の方が次のリンクを開き、アクセス許可の一覧を確認して「承諾」を押してください。",
+      "",
+      link.url,
+      "",
+      `要求するアクセス許可: ${link.permissions.join(", ")}`,
+      "その後、空白のページやエラー ページが表示されることがありますが、問題ありません。許可は Microsoft Entra ID の「エンタープライズ アプリケーション」でいつでも取り消せます。",
+    ],
+  },
+};
+
+/** A short text for the customer's administrator. */
+export function consentMail(language: MailLanguage, customer: string, link: ConsentLink): string {
+  const mail = MAILS[language];
+  return [`Subject: ${mail.subject}`, "", ...mail.body(customer, link), ""].join("\n");
+}

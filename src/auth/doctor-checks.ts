@@ -1,0 +1,156 @@
+import { Failure, isFailure } from "../model/failure.ts";
+import type { Clock, Http } from "../model/kit.ts";
+import type { Sealed } from "../model/sealed.ts";
+import type { AppCredential, DoctorCheck, TokenApi } from "../model/sign-in.ts";
+import type { Stanza } from "../model/stanza.ts";
+import type { StreamName } from "../model/stream.ts";
+import { askTenantFacts } from "./authority.ts";
+import type { TenantFacts } from "./authority.ts";
+import { assertCloud } from "./cloud-match.ts";
+import { checkCredential } from "./credential-check.ts";
+import { apisOf } from "./permissions.ts";
+import { verdictsOn } from "./token-claims.ts";
+
+export interface DoctorWorld {
+  readonly http: Http;
+  readonly clock: Clock;
+  readText(path: string): Promise<string>;
+  credentialOf(stanza: Stanza): AppCredential;
+  /** One fresh token; rotated refresh tokens are kept. */
+  token(stanza: Stanza, api: TokenApi): Promise<Sealed>;
+  /** Asks a stream for one record at most. Throws the API's failure. */
+  probe(stanza: Stanza, stream: StreamName, token: Sealed, signal: AbortSignal): Promise<void>;
+}
+
+/** Microsoft refuses tokens that seem more than five minutes off. */
+const CLOCK_LIMIT_MS = 300_000;
+
+/**
+ * Every precondition of collecting for one customer, from the outside in. A check assumes that those before it passed.
+ * Name lookup, proxy and TLS are three checks of one question to the sign-in service: it fails in one of them or in none.
+ */
+export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly DoctorCheck[] {
+  let reached: Promise<{ serverMs: number; askedMs: number }> | undefined;
+  const reach = (signal: AbortSignal): Promise<{ serverMs: number; askedMs: number }> => (reached ??= askForDate(world, stanza, signal));
+  const stage = (name: string, codes: RegExp, good: string): DoctorCheck => ({
+    name,
+    async run(signal) {
+      try {
+        await reach(signal);
+      } catch (error) {
+        if (!isFailure(error) || codes.test(error.code)) throw error;
+      }
+      return good;
+    },
+  });
+  const facts = memo((signal: AbortSignal): Promise<TenantFacts> => askTenantFacts(world, { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId }, stanza.route, signal));
+  const tokens = new Map<TokenApi, Sealed>();
+  const host = new URL(stanza.endpoints.loginUrl).host;
+  const viaProxy = stanza.route.proxy !== undefined;
+
+  return [
+    stage("dns", /^dns-/, viaProxy ? "The proxy looks names up." : `${host} is known.`),
+    stage("proxy", /^proxy-|^network-unreachable$|^timed-out$|^connection-reset$|^stopped$/, viaProxy ? "The proxy lets us through." : `${host} is reached without a proxy.`),
+    stage("tls", /./, `The certificate of ${host} is trusted.`),
+    {
+      name: "clock",
+      async run(signal) {
+        const { serverMs, askedMs } = await reach(signal);
+        const offMs = askedMs - serverMs;
+        if (Math.abs(offMs) > CLOCK_LIMIT_MS) {
+          throw new Failure("clock-wrong", {
+            actor: "operator",
+            retry: { when: "never" },
+            say: `This machine's clock is ${Math.round(Math.abs(offMs) / 60_000)} minutes ${offMs > 0 ? "ahead of" : "behind"} Microsoft's, so tokens and certificates are refused.`,
+            nextStep: "Set this machine's clock (NTP).",
+          });
+        }
+        return Math.abs(offMs) > 30_000 ? `The clock is ${Math.round(Math.abs(offMs) / 1000)} s off.` : "The clock is right.";
+      },
+    },
+    {
+      name: "tenant",
+      async run(signal) {
+        const known = await facts(signal);
+        assertCloud(known, stanza.cloud, stanza.tenantName);
+        return `The tenant is ${known.tenantId}.`;
+      },
+    },
+    {
+      name: "credential",
+      run: async () => (await checkCredential(world.credentialOf(stanza), world.readText, world.clock.nowMs())).remark,
+    },
+    ...apisOf(stanza.streams).flatMap((api): DoctorCheck[] => [
+      {
+        name: `token ${api}`,
+        async run() {
+          tokens.set(api, await world.token(stanza, api));
+          return "Microsoft gives a token.";
+        },
+      },
+      {
+        name: `consent ${api}`,
+        async run(signal) {
+          const token = tokens.get(api);
+          if (!token) throw new Error(`no token for ${api}`);
+          const { tenantId } = await facts(signal);
+          const wanted = {
+            nowMs: world.clock.nowMs(),
+            customer: stanza.tenantName,
+            tenantId,
+            clientId: world.credentialOf(stanza).clientId,
+            cloud: stanza.cloud,
+            streams: stanza.streams,
+            api,
+            ...(stanza.resource === undefined ? {} : { resource: stanza.resource }),
+          };
+          const verdicts = verdictsOn(token, wanted);
+          // An opaque token is Microsoft's right; the API is asked all the same.
+          if (verdicts.length === 1 && !verdicts[0]!.ok) return "The token cannot be read; the API will tell.";
+          const wrong = verdicts.find((verdict) => !verdict.ok);
+          if (!wrong) return "The token has what the streams need.";
+          const consent = stanza.streams.some((stream) => stream === wrong.check);
+          throw new Failure(consent ? "consent-missing" : "token-unfit", {
+            actor: consent ? "customer" : "operator",
+            retry: { when: "never" },
+            area: "sign-in",
+            say: wrong.say,
+            nextStep: consent ? `Send the customer's administrator the link: defender-mssp consent-url --customer "${stanza.name}".` : wrong.nextStep,
+          });
+        },
+      },
+    ]),
+    ...stanza.streams.map(
+      (stream): DoctorCheck => ({
+        name: `stream ${stream}`,
+        async run(signal) {
+          const api = apisOf([stream])[0]!;
+          const token = tokens.get(api);
+          if (!token) throw new Error(`no token for ${api}`);
+          await world.probe(stanza, stream, token, signal);
+          return "The API answers.";
+        },
+      }),
+    ),
+  ];
+}
+
+function memo<T>(ask: (signal: AbortSignal) => Promise<T>): (signal: AbortSignal) => Promise<T> {
+  let answer: Promise<T> | undefined;
+  return (signal) => (answer ??= ask(signal));
+}
+
+async function askForDate(world: DoctorWorld, stanza: Stanza, signal: AbortSignal): Promise<{ serverMs: number; askedMs: number }> {
+  const answer = await world.http.send({
+    method: "GET",
+    url: `${stanza.endpoints.loginUrl}/common/v2.0/.well-known/openid-configuration`,
+    headers: { accept: "application/json" },
+    route: stanza.route,
+    headersTimeoutMs: 20_000,
+    signal,
+  });
+  await answer.discard();
+  const askedMs = world.clock.nowMs();
+  const date = Date.parse(answer.headers["date"] ?? "");
+  return { serverMs: Number.isNaN(date) ? askedMs : date, askedMs };
+}
