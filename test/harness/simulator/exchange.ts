@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { gzipSync } from "node:zlib";
+import { sendDamaged } from "./damage.ts";
+import type { FaultAnswer } from "./faults.ts";
 import { gzipBehind, type Prepared } from "./pages.ts";
 
 /** One request being answered. */
@@ -13,6 +15,8 @@ export interface Exchange {
   body(): Promise<string>;
   /** A GUID that differs per request but not between two runs. */
   readonly requestId: string;
+  /** What is to be done to the answer on its way out. */
+  damage: FaultAnswer | undefined;
 }
 
 /** Microsoft's front ends do not compress small answers. */
@@ -24,6 +28,7 @@ export function acceptsGzip(request: IncomingMessage): boolean {
 
 export function sendText(exchange: Exchange, status: number, type: string, text: string, headers: Record<string, string> = {}): void {
   const raw = Buffer.from(text);
+  if (exchange.damage !== undefined) return sendDamaged(exchange, status, { ...common(exchange), "content-type": type, ...headers }, raw);
   const zipped = raw.length >= GZIP_FROM_BYTES && acceptsGzip(exchange.request);
   const body = zipped ? gzipSync(raw, { level: 6 }) : raw;
   exchange.response.writeHead(status, {
@@ -55,6 +60,7 @@ export function sendPrepared(exchange: Exchange, status: number, head: string, r
 /** Sends the same without compression, record by record, so that a page may be longer than a string can be. */
 export async function sendPlain(exchange: Exchange, status: number, chunks: Iterable<string>, headers: Record<string, string>): Promise<void> {
   const { response } = exchange;
+  if (exchange.damage !== undefined) return sendDamaged(exchange, status, { ...common(exchange), ...headers }, Buffer.from([...chunks].join("")));
   response.writeHead(status, { ...common(exchange), ...headers });
   for (const chunk of chunks) {
     if (response.destroyed) return;

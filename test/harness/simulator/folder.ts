@@ -1,9 +1,10 @@
+import { X509Certificate } from "node:crypto";
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { msOfTicks, shiftInstants, ticksOf, ticksOfMs } from "./instant.ts";
 import { compact, readVersion, type NewVersion } from "./records.ts";
 import { STREAM_NAMES, STREAMS, type StreamName } from "./streams.ts";
-import type { World } from "./world.ts";
+import type { Customer, World } from "./world.ts";
 
 export interface FolderOptions {
   /** Move all records so that the newest is a minute old. */
@@ -44,6 +45,8 @@ export function openFolder(folder: string, world: World, options: FolderOptions)
   for (const customer of names) {
     world.addCustomer(customer);
     loadHunting(join(folder, customer, "hunting"), customer, world);
+    const certificate = join(folder, customer, "certificate.pem");
+    if (existsSync(certificate)) world.addCustomer(customer).credentials.certificates.push(new X509Certificate(readFileSync(certificate)));
     for (const stream of STREAM_NAMES) {
       const file: Followed = { path: join(folder, customer, STREAMS[stream].file), customer, stream, read: 0, lines: 0, rest: Buffer.alloc(0) };
       followed.push(file);
@@ -70,7 +73,7 @@ export function openFolder(folder: string, world: World, options: FolderOptions)
   };
 }
 
-const isFuture = (version: NewVersion, nowMs: number): boolean => msOfTicks(ticksOf(version.updated) ?? 0n) > nowMs + FUTURE_MS;
+const isFuture = (version: NewVersion, nowMs: number): boolean => version.unkeyed !== true && msOfTicks(ticksOf(version.updated) ?? 0n) > nowMs + FUTURE_MS;
 
 /** The lines that came since the last call. A file that became shorter is read again from its beginning. */
 function* newLines(file: Followed, lastMayBeOpen: boolean): Generator<string> {
@@ -107,7 +110,7 @@ function shiftOf(loaded: readonly { file: Followed; line: string }[], nowMs: num
   let newest: bigint | undefined;
   for (const { file, line } of loaded) {
     const version = readVersion(STREAMS[file.stream], line);
-    const ticks = typeof version === "string" ? undefined : ticksOf(version.updated);
+    const ticks = typeof version === "string" || version.unkeyed === true ? undefined : ticksOf(version.updated);
     if (ticks !== undefined && (newest === undefined || ticks > newest)) newest = ticks;
   }
   return newest === undefined ? 0n : ticksOfMs(nowMs - MINUTE_MS) - newest;
@@ -119,6 +122,20 @@ function loadHunting(folder: string, customer: string, world: World): void {
   for (const file of readdirSync(folder)) {
     if (!file.endsWith(".ndjson")) continue;
     const rows = readFileSync(join(folder, file), "utf8").split("\n").filter((line) => line.trim() !== "");
-    world.addCustomer(customer).hunting.set(file.slice(0, -".ndjson".length), rows.map(compact));
+    world.addCustomer(customer).hunting.rows.set(file.slice(0, -".ndjson".length), rows.map(compact));
   }
+}
+
+/** Loads one customer's folder once: a scenario's `data`. Files that grow later are not followed. */
+export function loadCustomer(folder: string, customer: Customer, world: World, warn: (sentence: string) => void): void {
+  if (!existsSync(folder)) throw new Error(`data: there is no folder ${folder}.`);
+  for (const stream of STREAM_NAMES) {
+    const file: Followed = { path: join(folder, STREAMS[stream].file), customer: customer.identity.name, stream, read: 0, lines: 0, rest: Buffer.alloc(0) };
+    for (const line of newLines(file, true)) {
+      const version = readVersion(STREAMS[stream], compact(line).replaceAll("{tenant_id}", customer.identity.tenantId));
+      if (typeof version === "string") warn(`${file.path}:${file.lines}: this line ${version}; it is left out.`);
+      else world.addVersion(customer, stream, version);
+    }
+  }
+  loadHunting(join(folder, "hunting"), customer.identity.name, world);
 }

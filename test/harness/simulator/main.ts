@@ -48,6 +48,7 @@ function readArguments(argv: readonly string[]): { help: true } | { options: Sim
       port,
       shiftToNow: values["shift-to-now"] === true,
       ...(values.data === undefined ? {} : { data: values.data }),
+      ...(values.scenario === undefined ? {} : { scenario: values.scenario }),
       ...(nowMs === undefined ? {} : { nowMs }),
     },
     ready: values.ready,

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { StreamFacts } from "./streams.ts";
 import { ticksOf } from "./instant.ts";
 import type { Row } from "./odata.ts";
@@ -9,6 +10,8 @@ export interface NewVersion {
   readonly created: string;
   /** The simulator's time, ms, from which polls can see it; undefined: from the beginning. */
   readonly visibleAtMs?: number;
+  /** The record has no id or no update time; both are made up here and are not in `/shown`. */
+  readonly unkeyed?: boolean;
   /** The record vanishes instead of changing. */
   readonly gone?: boolean;
   text(): string;
@@ -23,32 +26,39 @@ export interface Version extends NewVersion {
   /** When a poll could first see it, and whether an answer ever held it: what `/shown` is made from. */
   seenAtMs: number | undefined;
   served: boolean;
-  /** It went out with newer enum members masked, because the request lacked `Prefer`. */
-  masked: boolean;
+  /** How its text looked when it first went out: newer enum members masked, children left out or put in. */
+  sentAs: ((version: Version) => string) | undefined;
 }
 
-/** Reads a record's id and times, or says in words what is missing. `line` is compact JSON. */
+/**
+ * Reads a record's id and times, or says in words what is missing. `line` is compact JSON. A record without an id or a
+ * time is taken all the same, because Microsoft's answers may hold one: it is served, last in order, and never filtered out.
+ */
 export function readVersion(facts: StreamFacts, line: string, visibleAtMs?: number): NewVersion | string {
-  let row: Row;
+  let row: unknown;
   try {
-    row = JSON.parse(line) as Row;
+    row = JSON.parse(line);
   } catch {
     return "is not JSON";
   }
   if (typeof row !== "object" || row === null || Array.isArray(row)) return "is not a JSON object";
-  const id = row[facts.id] ?? (facts.name === "siem-alerts" ? row["AlertId"] : undefined);
-  if (typeof id !== "string" && typeof id !== "number") return `has no "${facts.id}"`;
-  const updated = row[facts.updated];
-  if (typeof updated !== "string" || ticksOf(updated) === undefined) return `has no instant in "${facts.updated}"`;
-  const created = row[facts.created];
+  const members = row as Row;
+  const id = members[facts.id] ?? (facts.name === "siem-alerts" ? members["AlertId"] : undefined);
+  const hasId = typeof id === "string" || typeof id === "number";
+  const updated = instantIn(members[facts.updated]);
   return {
-    id: String(id),
-    updated,
-    created: typeof created === "string" && ticksOf(created) !== undefined ? created : updated,
+    id: hasId ? String(id) : `without id: ${createHash("sha256").update(line).digest("hex")}`,
+    updated: updated ?? NO_TIME,
+    created: instantIn(members[facts.created]) ?? updated ?? NO_TIME,
+    unkeyed: !hasId || updated === undefined,
     ...(visibleAtMs === undefined ? {} : { visibleAtMs }),
     text: () => line,
   };
 }
+
+const NO_TIME = "9999-12-31T23:59:59Z";
+
+const instantIn = (value: unknown): string | undefined => (typeof value === "string" && ticksOf(value) !== undefined ? value : undefined);
 
 /** The same JSON without white space outside strings: numbers, escapes and order stay as they were written. */
 export function compact(json: string): string {
@@ -68,6 +78,8 @@ export interface Table {
   revision(): number;
   /** Notes that a poll looked: see `shown`. */
   polled(reach: Reach, nowMs: number): void;
+  /** Notes that an answer held the version. */
+  served(version: Version, nowMs: number, sentAs: (version: Version) => string): void;
   /** Every version a poll could see, in the order in which they became visible. */
   shown(): Version[];
   /** The next time at which something becomes visible, ms. */
@@ -129,7 +141,7 @@ export function makeTable(facts: StreamFacts, parse: (text: string) => Row = (te
         },
         seenAtMs: undefined,
         served: false,
-        masked: false,
+        sentAs: undefined,
       };
       if (version.visibleAtMs === undefined) show(version);
       else {
@@ -171,6 +183,11 @@ export function makeTable(facts: StreamFacts, parse: (text: string) => Row = (te
         if (reached(version)) version.seenAtMs = version.visibleAtMs ?? nowMs;
         else beyond.push(version);
       }
+    },
+    served(version, nowMs, sentAs) {
+      version.sentAs ??= sentAs;
+      version.served = true;
+      version.seenAtMs ??= version.visibleAtMs ?? nowMs;
     },
     shown: () => everVisible.filter((version) => version.served || (version.seenAtMs !== undefined && rows.get(version.id) === version)),
     nextDueMs() {

@@ -1,34 +1,41 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import { answerGraphChildren, answerGraphList, answerGraphOne, graphStream, sendGraphError, sendGraphForbidden, sendGraphUnauthorized } from "./api/graph.ts";
+import { answerDefenderList, answerDefenderOne, defenderStream } from "./api/defender.ts";
+import { enter } from "./api/gate.ts";
+import { answerGraphChildren, answerGraphList, answerGraphOne, answerOrganization, graphStream } from "./api/graph.ts";
+import { answerHunting } from "./api/hunting.ts";
 import type { PageCache } from "./api/lists.ts";
+import { answerSiemAlerts } from "./api/siem.ts";
+import { defenderVoice, graphVoice, type Rights } from "./api/voice.ts";
+import { hostOf, type Service } from "./clouds.ts";
 import type { Entra } from "./entra/sign-in.ts";
 import type { TokenShop } from "./entra/tokens.ts";
 import type { Exchange } from "./exchange.ts";
 import { guid } from "./identity.ts";
-import type { World } from "./world.ts";
+import { STREAMS } from "./streams.ts";
+import type { Customer, World } from "./world.ts";
 
 export interface Services {
   readonly world: World;
   readonly entra: Entra;
   readonly tokens: TokenShop;
   readonly pages: PageCache;
-  /** Before each answer: takes up appended lines and whatever else is due. */
+  /** Before each answer: does what the scenario has due. */
   refresh(): void;
 }
 
 const BODY_MAX_BYTES = 1024 * 1024;
 
-/** The handler of Microsoft's side. */
-export function microsoftListener(services: Services): RequestListener {
+/** The handler of Microsoft's side. `only` says which service listens there when the Host header does not. */
+export function microsoftListener(services: Services, only?: Service): RequestListener {
   let count = 0;
   return (request, response) => {
     count += 1;
-    const exchange = makeExchange(request, response, services.world.clock.nowMs(), guid("request", String(count)));
     services.refresh();
-    answer(exchange, services).catch((error: unknown) => {
+    const exchange = makeExchange(request, response, services.world.clock.nowMs(), guid("request", `${only ?? ""}${count}`));
+    answer(exchange, services, hostOf(request.headers.host)?.service ?? only).catch((error: unknown) => {
       process.stderr.write(`simulator: ${request.method} ${request.url}: ${error instanceof Error ? error.stack : String(error)}\n`);
-      if (!response.headersSent) sendGraphError(exchange, 500, "InternalServerError", "The simulator failed; its standard error says why.");
-      else response.destroy();
+      if (response.headersSent) response.destroy();
+      else graphVoice.failed(exchange, 500, undefined, "The simulator failed; its standard error says why.");
     });
   };
 }
@@ -43,6 +50,7 @@ function makeExchange(request: IncomingMessage, response: ServerResponse, nowMs:
     nowMs,
     origin,
     requestId,
+    damage: undefined,
     async body() {
       const chunks: Buffer[] = [];
       let bytes = 0;
@@ -56,37 +64,64 @@ function makeExchange(request: IncomingMessage, response: ServerResponse, nowMs:
   };
 }
 
-async function answer(exchange: Exchange, services: Services): Promise<void> {
+async function answer(exchange: Exchange, services: Services, only: Service | undefined): Promise<void> {
   const path = exchange.url.pathname;
-  if (await services.entra.answer(exchange, path)) return;
-  if (/^\/(v1\.0|beta)(\/|$)/.test(path)) return answerGraph(exchange, services, path);
-  sendGraphError(exchange, 404, "ResourceNotFound", "Resource not found for the segment.");
+  if (only === "siem") return answerSiem(exchange, services, path);
+  if ((only === undefined || only === "login") && (await services.entra.answer(exchange, path))) return;
+  if ((only === undefined || only === "graph") && /^\/(v1\.0|beta)(\/|$)/.test(path)) return answerGraph(exchange, services, path);
+  if ((only === undefined || only === "api") && path.startsWith("/api/")) return answerDefender(exchange, services, path);
+  graphVoice.failed(exchange, 404, undefined, "Resource not found.");
 }
 
+const HUNTING_RIGHTS: Rights = { roles: ["ThreatHunting.Read.All"], scopes: ["ThreatHunting.Read.All"] };
+const NO_RIGHTS: Rights = { roles: [], scopes: [] };
+
 async function answerGraph(exchange: Exchange, { tokens, pages, world }: Services, path: string): Promise<void> {
-  const bearer = /^Bearer\s+(\S+)$/i.exec(String(exchange.request.headers.authorization ?? ""))?.[1];
-  if (bearer === undefined) return sendGraphUnauthorized(exchange, "empty");
-  const grant = tokens.find(bearer);
-  if (grant === undefined) return sendGraphUnauthorized(exchange, bearer.includes(".") ? "expired" : "malformed");
-  if (grant.expiresMs <= exchange.nowMs) return sendGraphUnauthorized(exchange, "expired");
-  if (grant.api !== "graph") return sendGraphUnauthorized(exchange, "audience");
-  const target = graphStream(path);
-  if (target === undefined) {
-    return sendGraphError(exchange, 400, "BadRequest", `Resource not found for the segment '${path.split("/").at(2) ?? ""}'.`);
+  if (/^\/(v1\.0|beta)\/security\/(microsoft\.graph\.security\.)?runHuntingQuery$/i.test(path)) {
+    const customer = enter(exchange, { api: "graph", budget: "hunting", target: "hunting", rights: HUNTING_RIGHTS, voice: graphVoice, methods: ["POST"] }, world, tokens);
+    return customer === undefined ? undefined : answerHunting(exchange, customer, graphVoice, "graph");
   }
+  const target = graphStream(path);
+  const customer = enter(exchange, { api: "graph", budget: "graph", target: target?.facts.name ?? "alerts", rights: target?.facts ?? NO_RIGHTS, voice: graphVoice }, world, tokens);
+  if (customer === undefined) return;
+  settle(customer, world);
+  if (/^\/v1\.0\/organization$/.test(path)) return answerOrganization(exchange, customer);
+  if (target === undefined) return graphVoice.failed(exchange, 400, "BadRequest", `Resource not found for the segment '${path.split("/").at(-1) ?? ""}'.`);
   const { facts, id, children } = target;
-  if (!facts.roles.some((role) => grant.permissions.includes(role))) return sendGraphForbidden(exchange, grant, facts);
-  const { customer } = grant;
-  const counters = customer.counters.apis.graph;
-  counters.requests += 1;
-  counters.lastAtMs = exchange.nowMs;
-  counters.inFlight += 1;
-  counters.maxInFlight = Math.max(counters.maxInFlight, counters.inFlight);
-  exchange.response.once("close", () => {
-    counters.inFlight -= 1;
-  });
-  for (const table of Object.values(customer.tables)) table.settle(world.clock.nowMs());
-  if (exchange.request.method !== "GET") return sendGraphError(exchange, 405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.");
   if (id === undefined) return answerGraphList(exchange, customer, facts, pages);
-  return children ? answerGraphChildren(exchange, customer, id) : answerGraphOne(exchange, customer, facts, id);
+  if (children) answerGraphChildren(exchange, customer, id);
+  else answerGraphOne(exchange, customer, facts, id);
+}
+
+/** The older hunting calls stop on this day (Microsoft Graph docs, security API overview). */
+const OLDER_HUNTING_ENDS_MS = Date.parse("2027-02-01T00:00:00Z");
+
+async function answerDefender(exchange: Exchange, { tokens, pages, world }: Services, path: string): Promise<void> {
+  const hunting = /^\/api\/(?:v1\.0\/)?(advancedqueries|advancedhunting)\/run$/i.exec(path)?.[1]?.toLowerCase();
+  if (hunting !== undefined && exchange.nowMs < OLDER_HUNTING_ENDS_MS) {
+    const api = hunting === "advancedqueries" ? "mde" : "xdr";
+    const customer = enter(exchange, { api, budget: "hunting", target: "hunting", rights: NO_RIGHTS, voice: defenderVoice, methods: ["POST"] }, world, tokens);
+    return customer === undefined ? undefined : answerHunting(exchange, customer, defenderVoice, "older");
+  }
+  const target = defenderStream(path);
+  if (target === undefined) return defenderVoice.failed(exchange, 404, undefined, `No HTTP resource was found that matches the request URI '${path}'.`);
+  const { facts, id } = target;
+  const api = facts.api === "xdr" ? "xdr" : "mde";
+  const customer = enter(exchange, { api, budget: api, target: facts.name, rights: facts, voice: defenderVoice }, world, tokens);
+  if (customer === undefined) return;
+  settle(customer, world);
+  if (id === undefined) return answerDefenderList(exchange, customer, facts, pages);
+  answerDefenderOne(exchange, customer, facts, id);
+}
+
+function answerSiem(exchange: Exchange, { tokens, world }: Services, path: string): void {
+  if (!/^\/api\/alerts\/?$/i.test(path)) return defenderVoice.failed(exchange, 404, undefined, `No HTTP resource was found that matches the request URI '${path}'.`);
+  const customer = enter(exchange, { api: "siem", budget: "siem", target: "siem-alerts", rights: STREAMS["siem-alerts"], voice: defenderVoice }, world, tokens);
+  if (customer === undefined) return;
+  settle(customer, world);
+  answerSiemAlerts(exchange, customer);
+}
+
+function settle(customer: Customer, world: World): void {
+  for (const table of Object.values(customer.tables)) table.settle(world.clock.nowMs());
 }

@@ -1,4 +1,5 @@
-import { masked } from "./api/records.ts";
+import { rowId } from "./api/hunting.ts";
+import type { Version } from "./records.ts";
 import { STREAM_NAMES, STREAMS } from "./streams.ts";
 import type { World } from "./world.ts";
 
@@ -14,16 +15,28 @@ export function* shownLines(world: World): Generator<string> {
   for (const customer of world.customers.values()) {
     for (const stream of STREAM_NAMES) {
       const facts = STREAMS[stream];
-      const written = new Set<string>();
+      const first = new Map<string, Version>();
       for (const version of customer.tables[stream].shown()) {
+        const record = sentText(version);
         const key = `${version.id} ${version.updatedTicks}`;
-        if (written.has(key)) continue;
-        written.add(key);
-        const at = new Date(version.seenAtMs ?? version.visibleAtMs ?? world.clock.nowMs()).toISOString();
-        const record = facts.api === "graph" && version.masked ? masked(version.text()) : version.text();
-        const head = JSON.stringify({ tenant_id: customer.identity.tenantId, stream, kind: facts.kind, id: version.id, updated: version.updated, shown_at: at });
-        yield `${head.slice(0, -1)},"record":${record}}\n`;
+        const before = first.get(key);
+        // The same version twice counts once, unless its bytes differ.
+        if (before !== undefined && sentText(before) === record) continue;
+        first.set(key, version);
+        const named = version.unkeyed === true ? {} : { id: version.id, updated: version.updated };
+        yield line({ tenant_id: customer.identity.tenantId, stream, kind: facts.kind, ...named, shown_at: textOf(version.seenAtMs ?? world.startMs) }, record);
       }
+    }
+    for (const [row, { updated, atMs }] of customer.hunting.shown) {
+      yield line({ tenant_id: customer.identity.tenantId, stream: "hunting", kind: "row", id: rowId(row), updated, shown_at: textOf(atMs) }, row);
     }
   }
 }
+
+/** As it went out; one that stood in the list and was not fetched, as it would have. */
+const sentText = (version: Version): string => version.sentAs?.(version) ?? version.text();
+
+const textOf = (ms: number): string => new Date(ms).toISOString();
+
+/** The record is put in as it went out, byte for byte. */
+const line = (head: object, record: string): string => `${JSON.stringify(head).slice(0, -1)},"record":${record}}\n`;

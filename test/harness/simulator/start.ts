@@ -4,21 +4,26 @@ import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { perform as performAction, type Action } from "./actions.ts";
 import { makePageCache } from "./api/lists.ts";
 import { makeServerCertificate } from "./certificates.ts";
 import { simulatorClock, type SimulatorClock } from "./clock.ts";
 import { controlListener } from "./control.ts";
 import { makeEntra } from "./entra/sign-in.ts";
 import { makeTokenShop } from "./entra/tokens.ts";
-import { openFolder, type DataFolder } from "./folder.ts";
+import { openFolder } from "./folder.ts";
 import { refreshToken } from "./identity.ts";
 import { microsoftListener, type Services } from "./server.ts";
 import { shownLines } from "./shown.ts";
-import { makeWorld, type World } from "./world.ts";
+import { applyScenario, readScenario, type Scenario } from "./scenario/apply.ts";
+import { makeWorld, type Customer, type World } from "./world.ts";
 
 export interface SimulatorOptions {
   /** Folder with one folder per customer. Without it and without a scenario: the documentation samples. */
   readonly data?: string;
+  /** A scenario file, or one already read. */
+  readonly scenario?: string | Scenario;
   /** Port of `login_url`, `graph_url` and `api_url`; 0: any. */
   readonly port?: number;
   /** Where its clock starts, ms; default: the real time. */
@@ -50,72 +55,118 @@ export interface ReadyCustomer {
   readonly refresh_token: string;
 }
 
+/** What the control API does, for tests in the same process. */
+export interface Control {
+  readonly world: World;
+  readonly clock: SimulatorClock;
+  /** The lines of `/shown`. */
+  shown(): string;
+  perform(action: Action): Readonly<Record<string, unknown>>;
+  /** Moves the clock and lets everything happen that is due. */
+  advance(ms: number): void;
+  /** What a ready line says about a customer. */
+  customer(name: string): ReadyCustomer;
+}
+
 export interface Simulator {
   readonly ready: Ready;
   /** The world itself, for tests in the same process. */
-  readonly control: { readonly world: World; readonly clock: SimulatorClock; shown(): string };
+  readonly control: Control;
   stop(): Promise<void>;
 }
 
-export const DEFAULT_DATA = new URL("../../fixtures/customers/", import.meta.url);
+/** Microsoft's documentation samples and records made from them. */
+const DEFAULT_DATA = fileURLToPath(new URL("../../fixtures/customers/", import.meta.url));
 
 const LOOK_EVERY_MS = 250;
 
-/** Starts the simulator. Resolves when it answers; rejects with one sentence when the data or the port cannot be used. */
+/** Starts the simulator. Resolves when it answers; rejects with one sentence when the data, the scenario or the port cannot be used. */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const warn = options.warn ?? ((sentence: string) => void process.stderr.write(`simulator: ${sentence}\n`));
-  const clock = simulatorClock(Date.now, options.nowMs, options.frozen);
-  const world = makeWorld(clock);
-  const folder: DataFolder = openFolder(options.data ?? DEFAULT_DATA.pathname, world, { shiftToNow: options.shiftToNow ?? false, warn });
+  const scenario = typeof options.scenario === "string" ? readScenario(options.scenario) : options.scenario;
+  const clock = simulatorClock(Date.now, options.nowMs ?? scenario?.startMs, options.frozen);
+  const seed = scenario?.seed ?? "1";
+  const world = makeWorld(clock, seed);
   const tokens = makeTokenShop(clock.nowMs);
-  const services: Services = { world, tokens, entra: makeEntra(world, tokens), pages: makePageCache(), refresh: () => undefined };
+  const events = scenario === undefined ? [] : applyScenario(scenario, world, tokens, warn);
+  const data = options.data ?? (scenario === undefined ? DEFAULT_DATA : undefined);
+  const folder = data === undefined ? undefined : openFolder(data, world, { shiftToNow: options.shiftToNow ?? false, warn });
+  const refresh = (): void => {
+    while (events[0] !== undefined && events[0].atMs <= clock.nowMs()) events.shift()?.run();
+  };
+  const perform = (action: Action): Readonly<Record<string, unknown>> => performAction(action, { world, tokens, seed }, clock.nowMs());
+  const services: Services = { world, tokens, entra: makeEntra(world, tokens), pages: makePageCache(), refresh };
   const certificate = await makeServerCertificate(Date.now());
   const home = mkdtempSync(join(tmpdir(), "defender-mssp-simulator-"));
   const caFile = join(home, "ca.pem");
   writeFileSync(caFile, certificate.caPem);
 
-  const listener = microsoftListener(services);
   const tls = { cert: certificate.certificatePem, key: certificate.keyPem, keepAliveTimeout: 60_000 };
-  const microsoft = createServer(tls, listener);
-  const siem = createServer(tls, listener);
-  const control = createPlainServer(controlListener(services));
-  const ports: number[] = [];
-  for (const [index, server] of [microsoft, siem, control].entries()) {
-    ports.push(await listen(server, index === 0 ? (options.port ?? 0) : 0));
-  }
-  const [port = 0, siemPort = 0, controlPort = 0] = ports;
-  const looking = setInterval(() => folder.look(), LOOK_EVERY_MS);
+  const microsoft = createServer(tls, microsoftListener(services));
+  const siem = createServer(tls, microsoftListener(services, "siem"));
+  const control = createPlainServer(controlListener({ world, refresh, perform }));
+  const servers = [microsoft, siem, control];
+  const looking = setInterval(() => {
+    folder?.look();
+    refresh();
+  }, LOOK_EVERY_MS);
   looking.unref();
-
-  const origin = `https://localhost:${port}`;
-  const ready: Ready = {
-    login_url: origin,
-    graph_url: origin,
-    api_url: origin,
-    siem_url: `https://localhost:${siemPort}`,
-    ca_file: caFile,
-    control_url: `http://127.0.0.1:${controlPort}`,
-    now: new Date(clock.nowMs()).toISOString(),
-    customers: [...world.customers.values()].map(({ identity }) => ({
-      tenant_id: identity.tenantId,
-      tenant_name: identity.name,
-      client_id: identity.clientId,
-      client_secret: identity.clientSecret,
-      refresh_token: refreshToken({ name: identity.name, generation: 0, clientId: identity.clientId }),
-    })),
+  const stop = async (): Promise<void> => {
+    clearInterval(looking);
+    await Promise.all(servers.map(close));
+    rmSync(home, { recursive: true, force: true });
   };
+  try {
+    const port = await listen(microsoft, options.port ?? 0);
+    const siemPort = await listen(siem, 0);
+    const controlPort = await listen(control, 0);
+    const origin = `https://localhost:${port}`;
+    const customers = [...world.customers.values()].map(readyCustomer);
+    const ready: Ready = {
+      login_url: origin,
+      graph_url: origin,
+      api_url: origin,
+      siem_url: `https://localhost:${siemPort}`,
+      ca_file: caFile,
+      control_url: `http://127.0.0.1:${controlPort}`,
+      now: new Date(clock.nowMs()).toISOString(),
+      customers,
+    };
+    return { ready, stop, control: makeControl(world, clock, perform, refresh) };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function makeControl(world: World, clock: SimulatorClock, perform: Control["perform"], refresh: () => void): Control {
   return {
-    ready,
-    control: { world, clock, shown: () => [...shownLines(world)].join("") },
-    async stop() {
-      clearInterval(looking);
-      await Promise.all([microsoft, siem, control].map(close));
-      rmSync(home, { recursive: true, force: true });
+    world,
+    clock,
+    perform,
+    shown: () => [...shownLines(world)].join(""),
+    advance(ms) {
+      clock.advance(ms);
+      refresh();
+    },
+    customer(name) {
+      const customer = world.customers.get(name);
+      if (customer === undefined) throw new Error(`The simulator has no customer ${name}.`);
+      return readyCustomer(customer);
     },
   };
 }
 
-/** Listens on loopback, IPv4 and (where there is one) IPv6 for `localhost`. */
+function readyCustomer({ identity }: Customer): ReadyCustomer {
+  return {
+    tenant_id: identity.tenantId,
+    tenant_name: identity.name,
+    client_id: identity.clientId,
+    client_secret: identity.clientSecret,
+    refresh_token: refreshToken({ name: identity.name, generation: 0, clientId: identity.clientId }),
+  };
+}
+
 function listen(server: Server | PlainServer, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once("error", (error) => reject(new Error(`--port ${port}: cannot listen there (${(error as NodeJS.ErrnoException).code}).`, { cause: error })));
@@ -125,6 +176,7 @@ function listen(server: Server | PlainServer, port: number): Promise<number> {
 
 function close(server: Server | PlainServer): Promise<void> {
   return new Promise((resolve) => {
+    if (!server.listening) return resolve();
     server.close(() => resolve());
     server.closeAllConnections();
   });

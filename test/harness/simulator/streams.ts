@@ -27,8 +27,6 @@ export interface StreamFacts {
   /** Any one of these opens the list: application roles or delegated scopes. */
   readonly roles: readonly string[];
   readonly scopes: readonly string[];
-  readonly perMinute: number;
-  readonly perHour: number | undefined;
 }
 
 const ALERT_ROLES = ["SecurityAlert.Read.All", "SecurityAlert.ReadWrite.All", "SecurityIncident.Read.All", "SecurityIncident.ReadWrite.All"];
@@ -51,8 +49,6 @@ export const STREAMS: Readonly<Record<StreamName, StreamFacts>> = {
     context: "https://graph.microsoft.com/v1.0/$metadata#security/alerts_v2",
     roles: ALERT_ROLES,
     scopes: ALERT_ROLES,
-    perMinute: 150,
-    perHour: undefined,
   },
   incidents: {
     name: "incidents",
@@ -70,8 +66,6 @@ export const STREAMS: Readonly<Record<StreamName, StreamFacts>> = {
     context: "https://graph.microsoft.com/v1.0/$metadata#security/incidents",
     roles: INCIDENT_ROLES,
     scopes: INCIDENT_ROLES,
-    perMinute: 150,
-    perHour: undefined,
   },
   "xdr-incidents": {
     name: "xdr-incidents",
@@ -89,8 +83,6 @@ export const STREAMS: Readonly<Record<StreamName, StreamFacts>> = {
     context: "https://api.security.microsoft.com/api/$metadata#Incidents",
     roles: ["Incident.Read.All", "Incident.ReadWrite.All"],
     scopes: ["Incident.Read", "Incident.ReadWrite"],
-    perMinute: 50,
-    perHour: 1500,
   },
   "mde-alerts": {
     name: "mde-alerts",
@@ -108,8 +100,6 @@ export const STREAMS: Readonly<Record<StreamName, StreamFacts>> = {
     context: "https://api.securitycenter.microsoft.com/api/$metadata#Alerts",
     roles: ["Alert.Read.All", "Alert.ReadWrite.All"],
     scopes: ["Alert.Read", "Alert.ReadWrite"],
-    perMinute: 100,
-    perHour: 1500,
   },
   "siem-alerts": {
     name: "siem-alerts",
@@ -127,8 +117,6 @@ export const STREAMS: Readonly<Record<StreamName, StreamFacts>> = {
     context: "",
     roles: [],
     scopes: [],
-    perMinute: 100,
-    perHour: undefined,
   },
 };
 

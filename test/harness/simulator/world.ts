@@ -1,7 +1,11 @@
+import { makeBudget, type Budget, type BudgetLimits, type BudgetName } from "./budgets.ts";
+import type { SimulatorClock } from "./clock.ts";
+import type { Cloud } from "./clouds.ts";
+import { freshCredentials, type Credentials } from "./entra/apps.ts";
+import { makeFaults, type Faults } from "./faults.ts";
 import { identityOf, type Identity } from "./identity.ts";
 import { makeTable, type NewVersion, type Table } from "./records.ts";
 import { STREAM_NAMES, STREAMS, type ApiName, type StreamName } from "./streams.ts";
-import type { SimulatorClock } from "./clock.ts";
 
 /** How Microsoft pages and orders; both members of each pair have been seen in the wild. */
 export interface Regime {
@@ -17,13 +21,32 @@ export interface Customer {
   readonly identity: Identity;
   readonly tables: Readonly<Record<StreamName, Table>>;
   readonly regimes: Record<StreamName, Regime>;
-  readonly hunting: Map<string, string[]>;
+  readonly hunting: HuntingTables;
+  cloud: Cloud;
+  readonly credentials: Credentials;
+  /** The last state of each record that was given one by one, visible or not yet: later versions build on it. */
+  readonly scripted: Map<string, string>;
   /** `withdrawn`: the user's grant and the roles are gone; `absent`: the app was never in this tenant. */
   consent: "granted" | "withdrawn" | "absent";
   /** Roles and scopes the customer did grant. */
   permissions: Set<string>;
   accessTokenLifetimeS: number;
+  /** The form in which a budget's 429 says when to come back. */
+  retryAfterForm: "seconds" | "date";
+  /** `$expand=alerts` answers 500 as soon as an incident on the page has more alerts than this. */
+  expandMaxAlerts: number;
+  /** Budgets that differ from Microsoft's. */
+  readonly budgetLimits: Partial<Record<BudgetName, BudgetLimits>>;
+  budget(clientId: string, name: BudgetName): Budget;
   readonly counters: Counters;
+}
+
+/** Tables for `runHuntingQuery`: rows as compact JSON, and every row that an answer ever held. */
+export interface HuntingTables {
+  readonly rows: Map<string, string[]>;
+  readonly shown: Map<string, { readonly updated: string; readonly atMs: number }>;
+  /** Members are called `Name` and `Type` in the schema, as one of Microsoft's samples has them. */
+  capitalised: boolean;
 }
 
 export interface ApiCounters {
@@ -44,6 +67,9 @@ export interface Counters {
 
 export interface World {
   readonly clock: SimulatorClock;
+  /** When the simulator's clock started, ms. */
+  readonly startMs: number;
+  readonly faults: Faults;
   readonly customers: Map<string, Customer>;
   addCustomer(name: string): Customer;
   /** By tenant id or verified domain, in any case. */
@@ -62,23 +88,39 @@ export const ALL_PERMISSIONS: readonly string[] = [
   "Alert.Read",
 ];
 
-export function makeWorld(clock: SimulatorClock): World {
+export function makeWorld(clock: SimulatorClock, seed: string | number = 0): World {
   const customers = new Map<string, Customer>();
   const byTenant = new Map<string, Customer>();
   return {
     clock,
+    startMs: clock.nowMs(),
+    faults: makeFaults(seed),
     customers,
     addCustomer(name) {
       const known = customers.get(name);
       if (known !== undefined) return known;
+      const identity = identityOf(name);
+      const budgets = new Map<string, Budget>();
       const customer: Customer = {
-        identity: identityOf(name),
+        identity,
+        cloud: "commercial",
+        credentials: freshCredentials(identity),
+        scripted: new Map(),
         tables: perStream((stream) => makeTable(STREAMS[stream])),
         regimes: perStream((stream) => ({ links: STREAMS[stream].api === "graph", order: "honoured", token: "place" })),
-        hunting: new Map(),
+        hunting: { rows: new Map(), shown: new Map(), capitalised: false },
         consent: "granted",
         permissions: new Set(ALL_PERMISSIONS),
         accessTokenLifetimeS: 3599,
+        retryAfterForm: "seconds",
+        expandMaxAlerts: Number.POSITIVE_INFINITY,
+        budgetLimits: {},
+        budget(clientId, budgetName) {
+          const key = `${clientId} ${budgetName}`;
+          const budget = budgets.get(key) ?? makeBudget();
+          budgets.set(key, budget);
+          return budget;
+        },
         counters: {
           tokensIssued: 0,
           tokenRequests: 0,

@@ -281,7 +281,7 @@ export async function sendPage(exchange: Exchange, page: ListPage, cache: PageCa
     for (const [index, row] of rows.entries()) yield index === 0 ? page.text(row) : `,${page.text(row)}`;
     yield end;
   };
-  if (!acceptsGzip(exchange.request) || rows.length === 0) return sendPlain(exchange, page.status, prefixed(page.head, chunks()), page.headers);
+  if (!acceptsGzip(exchange.request) || rows.length === 0 || exchange.damage !== undefined) return sendPlain(exchange, page.status, prefixed(page.head, chunks()), page.headers);
   const key = page.answer.cacheKey === undefined || rows.length < PREPARED_FROM_ROWS ? undefined : `${page.customer.identity.name} ${page.table.facts.name} ${page.table.revision()} ${page.answer.cacheKey} ${page.variant}`;
   const rest = key === undefined ? await prepare(chunks(), 1) : await cache.page(key, chunks);
   sendPrepared(exchange, page.status, page.head, rest, page.headers);

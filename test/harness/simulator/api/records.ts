@@ -61,3 +61,22 @@ function withAlerts(customer: Customer, version: Version): string {
   const alerts = customer.tables.alerts.visible().filter((alert) => alert.row()["incidentId"] === version.id);
   return `${record.slice(0, -1)},"alerts":[${alerts.map((alert) => alert.text()).join(",")}]}`;
 }
+
+/** How many alerts an incident has: its own, else those of the alerts list that name it. */
+export function alertCount(customer: Customer, incident: Version): number {
+  const own = incident.row()["alerts"];
+  if (Array.isArray(own)) return own.length;
+  return customer.tables.alerts.visible().filter((alert) => alert.row()["incidentId"] === incident.id).length;
+}
+
+/** A Defender for Endpoint alert: `evidence` is there, but empty unless it was asked for. */
+export function mdeText(expand: boolean): (version: Version) => string {
+  if (expand) return (version) => version.text();
+  return (version) => {
+    const record = version.text();
+    const row = JSON.parse(record) as Record<string, unknown>;
+    return Array.isArray(row["evidence"]) && row["evidence"].length > 0 ? JSON.stringify({ ...row, evidence: [] }) : record;
+  };
+}
+
+export const plainText = (version: Version): string => version.text();

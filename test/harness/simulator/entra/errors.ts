@@ -116,7 +116,12 @@ export function entraError(number: number, exchange: Exchange, values: Readonly<
   };
 }
 
-export function sendEntraError(exchange: Exchange, number: number, values: Readonly<Record<string, string>> = {}): void {
+export function sendEntraError(exchange: Exchange, number: number, values: Readonly<Record<string, string>> = {}, retryAfterSeconds?: number): void {
   const { status, body } = entraError(number, exchange, values);
-  sendJson(exchange, status, body, { "cache-control": "no-store, no-cache", pragma: "no-cache", "x-ms-request-id": exchange.requestId });
+  sendJson(exchange, status, body, {
+    "cache-control": "no-store, no-cache",
+    pragma: "no-cache",
+    "x-ms-request-id": exchange.requestId,
+    ...(retryAfterSeconds === undefined ? {} : { "retry-after": String(retryAfterSeconds) }),
+  });
 }

@@ -1,26 +1,37 @@
+import type { Cloud } from "../clouds.ts";
 import type { ApiName } from "../streams.ts";
 
+interface Resource {
+  readonly api: ApiName;
+  readonly clouds: readonly Cloud[];
+}
+
+const ALL: readonly Cloud[] = ["commercial", "gcc", "gcc-high", "dod"];
+const PUBLIC: readonly Cloud[] = ["commercial", "gcc"];
+const SOVEREIGN: readonly Cloud[] = ["gcc-high", "dod"];
+
 /**
- * Which API an audience belongs to. Sources: Microsoft Graph docs ("Deployments"), Defender docs (create-app-partners,
- * api-partner-access, gov, usgov), the SIEM API's old pages. Compared in lower case, without a slash at the end.
+ * Which API an audience belongs to, and in which clouds it exists. Sources: Microsoft Graph docs ("Deployments"), Defender
+ * docs (create-app-partners, api-partner-access, gov, usgov), the SIEM API's old pages. Compared in lower case, without a
+ * slash at the end.
  */
-export const RESOURCES: Readonly<Record<string, ApiName>> = {
-  "https://graph.microsoft.com": "graph",
-  "https://graph.microsoft.us": "graph",
-  "https://dod-graph.microsoft.us": "graph",
-  "00000003-0000-0000-c000-000000000000": "graph",
-  "https://api.security.microsoft.com": "xdr",
-  "https://api-gcc.security.microsoft.us": "xdr",
-  "https://api-gov.security.microsoft.us": "xdr",
-  "8ee8fdad-f234-4243-8f3b-15c294843740": "xdr",
-  "https://api.securitycenter.microsoft.com": "mde",
-  "https://api.securitycenter.windows.com": "mde",
-  "https://securitycenter.onmicrosoft.com/windowsatpservice": "mde",
-  "https://api-gcc.securitycenter.microsoft.us": "mde",
-  "https://api-gov.securitycenter.microsoft.us": "mde",
-  "fc780465-2017-40d4-a0c5-307022471b92": "mde",
-  "https://graph.windows.net": "siem",
-  "https://wdatpalertexport.seville.onmicrosoft.com": "siem",
+const RESOURCES: Readonly<Record<string, Resource>> = {
+  "https://graph.microsoft.com": { api: "graph", clouds: PUBLIC },
+  "https://graph.microsoft.us": { api: "graph", clouds: ["gcc-high"] },
+  "https://dod-graph.microsoft.us": { api: "graph", clouds: ["dod"] },
+  "00000003-0000-0000-c000-000000000000": { api: "graph", clouds: ALL },
+  "https://api.security.microsoft.com": { api: "xdr", clouds: ["commercial"] },
+  "https://api-gcc.security.microsoft.us": { api: "xdr", clouds: ["gcc"] },
+  "https://api-gov.security.microsoft.us": { api: "xdr", clouds: SOVEREIGN },
+  "8ee8fdad-f234-4243-8f3b-15c294843740": { api: "xdr", clouds: ALL },
+  "https://api.securitycenter.microsoft.com": { api: "mde", clouds: ["commercial"] },
+  "https://api.securitycenter.windows.com": { api: "mde", clouds: ["commercial"] },
+  "https://securitycenter.onmicrosoft.com/windowsatpservice": { api: "mde", clouds: ["commercial"] },
+  "https://api-gcc.securitycenter.microsoft.us": { api: "mde", clouds: ["gcc"] },
+  "https://api-gov.securitycenter.microsoft.us": { api: "mde", clouds: SOVEREIGN },
+  "fc780465-2017-40d4-a0c5-307022471b92": { api: "mde", clouds: ALL },
+  "https://graph.windows.net": { api: "siem", clouds: ALL },
+  "https://wdatpalertexport.seville.onmicrosoft.com": { api: "siem", clouds: ALL },
 };
 
 /** Permissions that exist at each API: an app-only token's roles, a user token's scopes. */
@@ -31,25 +42,24 @@ export const PERMISSIONS: Readonly<Record<ApiName, { readonly roles: readonly st
   siem: { roles: [], scopes: ["user_impersonation"] },
 };
 
-export function apiOf(resource: string): ApiName | undefined {
-  return RESOURCES[resource.toLowerCase().replace(/\/+$/, "")];
+/** Which API a resource is, or undefined when the cloud has none of that name. */
+export function apiOf(resource: string, cloud: Cloud): ApiName | undefined {
+  const known = RESOURCES[resource.toLowerCase().replace(/\/+$/, "")];
+  return known?.clouds.includes(cloud) === true ? known.api : undefined;
 }
 
 const SIGN_IN_SCOPES = new Set(["openid", "profile", "email", "offline_access"]);
 
-/** The one resource a v2 `scope` asks for, the sign-in scopes beside it, or what is wrong with it. */
-export function readScope(scope: string): { resource: string; api: ApiName; offline: boolean; openid: boolean } | { wrong: "several" | "unknown"; text: string } {
-  const all = scope.split(/\s+/).filter((part) => part !== "");
-  const resources = new Set(all.filter((part) => !SIGN_IN_SCOPES.has(part)).map(resourceOfScope));
-  const resource = resources.size === 0 ? "https://graph.microsoft.com" : ([...resources][0] ?? "");
-  if (resources.size > 1) return { wrong: "several", text: scope };
-  const api = apiOf(resource);
-  if (api === undefined) return { wrong: "unknown", text: resource };
-  return { resource, api, offline: all.includes("offline_access"), openid: all.includes("openid") };
+/** The resources a v2 `scope` asks for, without the sign-in scopes beside them; none means Graph. */
+export function resourcesOfScope(scope: string): readonly string[] {
+  const asked = scope.split(/\s+/).filter((part) => part !== "" && !SIGN_IN_SCOPES.has(part));
+  return [...new Set(asked.length === 0 ? [GRAPH] : asked.map(resourceOf))];
 }
 
-function resourceOfScope(scope: string): string {
+const GRAPH = "https://graph.microsoft.com";
+
+function resourceOf(scope: string): string {
   const slash = scope.lastIndexOf("/");
   // A bare name is a Graph permission.
-  return slash < 0 ? "https://graph.microsoft.com" : scope.slice(0, slash).replace(/\/+$/, "");
+  return slash < 0 ? GRAPH : scope.slice(0, slash).replace(/\/+$/, "");
 }

@@ -6,6 +6,8 @@ import type { Customer } from "../world.ts";
 export interface Grant {
   readonly customer: Customer;
   readonly api: ApiName;
+  /** The audience as it was asked for. */
+  readonly resource: string;
   readonly clientId: string;
   /** Application roles (app-only) or delegated scopes. */
   readonly appOnly: boolean;

@@ -1,0 +1,166 @@
+import { CLOUDS } from "../clouds.ts";
+import { BODY_FAULTS, FAULT_TARGETS, LINK_FAULTS, VALUE_FAULTS } from "../faults.ts";
+import { STREAM_NAMES } from "../streams.ts";
+
+/** What a scenario may say: read by the checker, and written out as test/scenarios/scenario.schema.json. */
+export type Spec = { readonly help: string; readonly required?: true } & (
+  | { readonly kind: "text" | "flag" | "duration" | "span" | "time" | "json" }
+  | { readonly kind: "number"; readonly min: number; readonly max: number; readonly integer: boolean }
+  | { readonly kind: "choice"; readonly of: readonly string[] }
+  /** A single value stands for a list of one. */
+  | { readonly kind: "list"; readonly of: Spec }
+  | { readonly kind: "object"; readonly fields: Readonly<Record<string, Spec>> }
+  | { readonly kind: "map"; readonly keys: readonly string[]; readonly of: Spec }
+);
+
+const text = (help: string): Spec => ({ kind: "text", help });
+const flag = (help: string): Spec => ({ kind: "flag", help });
+const whole = (help: string, min: number, max = 10_000_000): Spec => ({ kind: "number", min, max, integer: true, help });
+const share = (help: string): Spec => ({ kind: "number", min: 0, max: 1, integer: false, help });
+const duration = (help: string): Spec => ({ kind: "duration", help });
+const span = (help: string): Spec => ({ kind: "span", help });
+const choice = (of: readonly string[], help: string): Spec => ({ kind: "choice", of, help });
+const list = (of: Spec, help: string): Spec => ({ kind: "list", of, help });
+const object = (fields: Readonly<Record<string, Spec>>, help: string): Spec => ({ kind: "object", fields, help });
+const must = (spec: Spec): Spec => ({ ...spec, required: true });
+
+const REGIME = {
+  links: flag("whether pages carry a next link"),
+  order: choice(["honoured", "ignored", "newest-first"], "what becomes of $orderby"),
+  token: choice(["place", "count"], "what a skip token stands for: a place in the order, or a count of rows"),
+};
+
+export const GENERATE = object(
+  {
+    stream: must(choice(STREAM_NAMES, "the list the records belong to")),
+    count: must(whole("how many records", 1)),
+    from: duration("when the first was created, from the start (default -7d)"),
+    to: duration("when the last was created, from the start (default 0s)"),
+    bytes: whole("size of one record, about (default: as Microsoft's samples)", 500, 50_000_000),
+    evidence: whole("pieces of evidence per alert (default 3)", 0, 5000),
+    alerts: whole("alerts inside each incident (default 0)", 0, 10_000),
+    updates: { kind: "number", min: 0, max: 50, integer: false, help: "how many times a record changes later, on average (default 0)" },
+    update_within: duration("how long after its creation the last change may come (default 2h)"),
+    visible_after: span("how long after its update a version becomes visible (default 0s)"),
+    late: object({ share: must(share("share of versions that are late, 0 to 1")), by: must(span("how late they are")) }, "versions that become visible late"),
+    ties: object({ groups: must(whole("how many groups", 1, 100_000)), size: must(whole("how many records share one instant exactly", 2, 100_000)) }, "records that share an update time"),
+    digits: choice(["varied", "seven"], "fraction digits of times: as varied as Microsoft's (default), or always seven"),
+    service: text("serviceSource of the alerts (default: a mix)"),
+  },
+  "records made by rule",
+);
+
+export const RECORD = object(
+  {
+    stream: must(choice(STREAM_NAMES, "the list it belongs to")),
+    id: must(text("its id; the same id again is a later version of the same object")),
+    at: duration("its update time, from the start or, sent to a running simulator, from now (default 0s)"),
+    visible: duration("when it becomes visible (default: at its update time)"),
+    set: { kind: "json", help: "members to put or to replace" },
+    merge_into: text("incidents: redirected into the incident of this id"),
+    gone: flag("it vanishes from the list"),
+  },
+  "one version of one record",
+);
+
+export const FAULT = object(
+  {
+    on: must(list(choice(FAULT_TARGETS, "the requests it strikes"), "the requests it strikes")),
+    customers: list(text("a customer's name"), "only these customers (default: all)"),
+    from: duration("only from this time after the start"),
+    until: duration("only until this time after the start"),
+    page: choice(["first", "linked"], "only requests that follow a next link, or only all others"),
+    expand: flag("only requests with (or without) $expand"),
+    requests: list(whole("the how-manieth matching request of a customer", 1), "only these requests, counted per customer from 1"),
+    every: whole("each n-th matching request", 1),
+    rate: share("share of matching requests, drawn with the seed"),
+    times: whole("at most this often per customer", 1),
+    answer: must(
+      object(
+        {
+          status: whole("HTTP status", 200, 599),
+          code: text("error code in the body"),
+          message: text("error message in the body"),
+          retry_after_seconds: whole("Retry-After", 0, 86_400),
+          retry_after_form: choice(["seconds", "date"], "how Retry-After is written"),
+          aadsts: whole("token endpoint: this AADSTS error", 1, 99_999_999),
+          body: choice(BODY_FAULTS, "what happens to the body"),
+          delay_ms: whole("wait before answering (real time)", 0, 600_000),
+          bytes_per_second: whole("send the body this slowly (real time)", 1),
+          value: choice(VALUE_FAULTS, "what becomes of the member value"),
+          link: choice(LINK_FAULTS, "what becomes of the next link"),
+          warning: text("answer 206 with this Warning header"),
+        },
+        "what is answered instead, or done to the answer",
+      ),
+    ),
+  },
+  "requests that go wrong",
+);
+
+/** What can happen, in a scenario's events and over the control API alike. */
+export const ACTIONS: Readonly<Record<string, Readonly<Record<string, Spec>>>> = {
+  consent: { state: must(choice(["granted", "withdrawn", "absent"], "the customer's consent; absent: the app is not in the tenant")), answer: choice(["accept", "decline"], "what the administrator answers on the consent page") },
+  permissions: { roles: must(list(text("a role or scope"), "all that is granted")) },
+  secret: { state: must(choice(["valid", "expired", "rotated", "removed"], "rotated: a new one is added beside the old, which then expires")) },
+  "refresh-token": { state: must(choice(["valid", "revoked", "idle"], "all refresh tokens handed out so far")) },
+  "access-tokens": { state: choice(["valid", "revoked"], "revoked: the APIs answer 401 to all handed out so far"), lifetime_seconds: whole("lifetime of those to come", 1, 86_400) },
+  "device-code": { state: must(choice(["approve", "decline", "wait"], "what the user does with a device code")) },
+  certificate: { pem: must(text("a certificate to accept client assertions from")) },
+  regime: { stream: choice(STREAM_NAMES, "only this list (default: all)"), ...REGIME },
+  budget: { api: must(choice(["graph", "hunting", "xdr", "mde", "siem"], "whose")), per_minute: must(whole("requests per minute", 1)), per_hour: whole("requests per hour", 1), retry_after_form: choice(["seconds", "date"], "how Retry-After is written") },
+  record: { ...(RECORD.kind === "object" ? RECORD.fields : {}) },
+  generate: { ...(GENERATE.kind === "object" ? GENERATE.fields : {}) },
+  fault: { ...(FAULT.kind === "object" ? FAULT.fields : {}) },
+  "clear-faults": {},
+  "roll-keys": {},
+  clock: { set: { kind: "time", help: "an instant" }, advance: duration("move by, may be negative"), run: flag("false: time stands still") },
+};
+
+const EVENT_AT = must(duration("when, from the start"));
+
+const EVENT_FIELDS: Readonly<Record<string, Spec>> = {
+  at: EVENT_AT,
+  do: must(choice(Object.keys(ACTIONS), "what happens")),
+  customers: list(text("a customer's name"), "to whom (default: all)"),
+};
+
+/** All that an event of this kind may say. */
+export const eventSpec = (action: string): Spec => object({ ...EVENT_FIELDS, ...ACTIONS[action], ...(action === "record" ? { at: EVENT_AT } : {}) }, `an event: ${action}`);
+
+/** The same over the control API: without a time. */
+export const actionSpec = (action: string): Spec => object({ ...ACTIONS[action], do: must(choice(Object.keys(ACTIONS), "what happens")), customers: list(text("a customer's name"), "to whom (default: all)") }, `an action: ${action}`);
+
+export const CUSTOMER = object(
+  {
+    name: must(text("the customer's name; ids and secrets derive from it")),
+    count: whole("this many customers of the kind, named <name>-0001 and so on", 1, 100_000),
+    data: text("folder with NDJSON files, relative to the scenario"),
+    cloud: choice(CLOUDS, "where its tenant lives"),
+    consent: choice(["granted", "withdrawn", "absent"], "the customer's consent at the start"),
+    permissions: list(text("a role or scope"), "all that is granted (default: everything)"),
+    access_token_seconds: whole("lifetime of access tokens (default 3599)", 1, 86_400),
+    retry_after_form: choice(["seconds", "date"], "how budgets write Retry-After"),
+    expand_max_alerts: whole("$expand=alerts answers 500 when an incident on the page has more alerts", 0),
+    capitalised_schema: flag("hunting answers write Name and Type"),
+    budgets: { kind: "map", keys: ["graph", "hunting", "xdr", "mde", "siem"], of: object({ per_minute: must(whole("requests per minute", 1)), per_hour: whole("requests per hour", 1) }, "a budget"), help: "budgets that differ from Microsoft's" },
+    ...REGIME,
+    streams: { kind: "map", keys: STREAM_NAMES, of: object(REGIME, "how this list pages"), help: "lists that page differently" },
+    generate: list(GENERATE, "records made by rule"),
+    records: list(RECORD, "records one by one"),
+  },
+  "a customer",
+);
+
+export const SCENARIO = object(
+  {
+    name: must(text("short name")),
+    story: must(text("what happens and what it proves, in sentences")),
+    seed: whole("of everything drawn by chance (default 1)", 0),
+    start: { kind: "time", help: "where the clock starts (default: the real time)" },
+    customers: must(list(CUSTOMER, "the customers")),
+    events: list({ kind: "json", help: "checked by what it does" }, "what happens over time"),
+    faults: list(FAULT, "requests that go wrong"),
+  },
+  "a scenario",
+);
