@@ -57,6 +57,26 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
     },
   ],
   [
+    "400 of a hunting query whose answer is too large",
+    refused(
+      400,
+      graph(
+        "BadRequest",
+        "Query execution has exceeded the allowed result size. Optimize your query by limiting the amount of results and try again.",
+      ),
+      {
+        api: "hunting",
+      },
+    ),
+    {
+      code: "query-too-large",
+      actor: "operator",
+      retry: "later",
+      say: "Contoso's query asks more than hunting gives at once: BadRequest: Query execution has exceeded the allowed result size. Optimize your query by limiting the amount of results and try again.",
+      nextStep: "Narrow the query, or give it a shorter window_minutes.",
+    },
+  ],
+  [
     "400 of a hunting query",
     refused(400, graph("BadRequest", "'where' operator: Failed to resolve column 'Tmiestamp'"), { api: "hunting" }),
     {

@@ -46,6 +46,19 @@ const QUARTER_HOUR_MS = 15 * MINUTE_MS;
 /** The first row that fits counts. Messages are free text, so rows that look into them stand before the plain one of their status. */
 export const API_FAILURES: readonly ApiFailureRow[] = [
   {
+    when: {
+      status: [400, 413],
+      api: "hunting",
+      body: /exceeded the allowed|result size|too large|too many (rows|results)|timed? ?out|memory|quota/i,
+    },
+    code: "query-too-large",
+    actor: "operator",
+    retry: "later",
+    say: "{customer}'s query asks more than hunting gives at once: {said}",
+    nextStep: "Narrow the query, or give it a shorter window_minutes.",
+    seen: "Defender XDR docs, advanced hunting limits (100,000 rows, 50 MB, 3 minutes); public reports: 'Query execution has exceeded the allowed result size.'",
+  },
+  {
     when: { status: 400, api: "hunting" },
     code: "query-refused",
     actor: "operator",

@@ -1,0 +1,117 @@
+import { type AnswerEnd, AnswerScanner } from "../../format/answer-scanner.ts";
+import type { HuntingEnd, HuntingErrand, HuntingPage, HuntingQuery, HuntingSource } from "../../model/hunting.ts";
+import { formatInstant } from "../../model/instant.ts";
+import type { PageRecord } from "../../model/record.ts";
+import type { Stanza } from "../../model/stanza.ts";
+import type { Tenant } from "../../model/tenant.ts";
+import { serverNowMs } from "../../net/retry.ts";
+import { ApiCaller, type ApiCallerParts, budgetKeyOf, scannedRecords } from "../api-caller.ts";
+import { APIS } from "../apis.ts";
+
+export interface HuntingSourceParts extends ApiCallerParts {
+  readonly stanza: Pick<Stanza, "name" | "endpoints" | "route" | "clientId" | "credential">;
+  /** Of the checked file; those that name other customers are left out here. */
+  readonly queries: readonly HuntingQuery[];
+  readonly recordMaxBytes: number;
+}
+
+/** Permissions, application and delegated. Source: Microsoft Graph docs, security: runHuntingQuery. */
+export const HUNTING_RIGHTS = ["ThreatHunting.Read.All"] as const;
+
+const PATH = "/v1.0/security/runHuntingQuery";
+/** An answer with this many rows was cut off (Defender XDR docs, advanced hunting limits; Graph states the same). */
+export const ROWS_MOST = 100_000;
+/** A query may take three minutes before its first byte comes. */
+const HEADERS_TIMEOUT_MS = 210_000;
+
+/** One customer's hunting: saved queries through Graph's `runHuntingQuery`. */
+export function createHuntingSource(parts: HuntingSourceParts): HuntingSource {
+  const { stanza, tenant } = parts;
+  const caller = new ApiCaller(parts, "hunting", HUNTING_RIGHTS);
+  return {
+    name: "hunting",
+    budgetKey: budgetKeyOf(stanza, tenant, "hunting"),
+    limits: APIS.hunting.limits,
+    queries: parts.queries.filter((query) => isFor(query, stanza.name, tenant)),
+    async hunt(errand, signal) {
+      const answer = await caller.ask({
+        method: "POST",
+        url: `${caller.base}${PATH}`,
+        headers: { "content-type": "application/json; charset=utf-8" },
+        body: huntingBody(errand),
+        headersTimeoutMs: HEADERS_TIMEOUT_MS,
+        signal,
+      });
+      if (!answer.isData) throw answer.failure;
+      return huntingPage(errand, answer.answer, serverNowMs(answer.answer.headers, parts.clock.nowMs()), parts.recordMaxBytes);
+    },
+  };
+}
+
+/**
+ * The request's body. Both ends of a Timespan belong to it and row times have 100 ns, so it ends one tick before the window does: a row on the edge
+ * is in the next window alone.
+ */
+export function huntingBody({ query, window }: HuntingErrand): string {
+  return JSON.stringify({ Query: query.kql, Timespan: `${formatInstant(window.from)}/${formatInstant(window.to - 1n)}` });
+}
+
+function isFor(query: HuntingQuery, stanza: string, tenant: Tenant): boolean {
+  if (query.customers === undefined) return true;
+  const known = [stanza, tenant.name, tenant.id].map((name) => name.toLowerCase());
+  return query.customers.some((customer) => known.includes(customer.toLowerCase()));
+}
+
+function huntingPage(
+  errand: HuntingErrand,
+  answer: Parameters<typeof scannedRecords>[0],
+  nowMs: number,
+  recordMaxBytes: number,
+): HuntingPage {
+  const scanner = new AnswerScanner({
+    shape: "results",
+    fields: { kind: "row", id: { sha256: true }, updated: "Timestamp", updatedFallback: errand.untimedAt },
+    recordMaxBytes,
+  });
+  let end: AnswerEnd | undefined;
+  let rowCount = 0;
+  let untimedCount = 0;
+  async function* rows(): AsyncGenerator<readonly PageRecord[]> {
+    const batches = scannedRecords(answer, scanner, (reached) => {
+      end = reached;
+    });
+    for await (const batch of batches) {
+      rowCount += batch.length;
+      const named = batch.map((record) => rowOf(record, errand.query.name));
+      for (const record of named) if (record.updated === errand.untimedAt) untimedCount += 1;
+      yield named;
+    }
+  }
+  return {
+    serverNowMs: nowMs,
+    batches: rows(),
+    end(): HuntingEnd {
+      if (end === undefined) throw new Error("a hunting answer was asked for its end before its rows were read");
+      return { rowCount, untimedCount, columns: columnsIn(end), isCut: rowCount >= ROWS_MOST, invalidUtf8Count: end.invalidUtf8Count };
+    },
+  };
+}
+
+/** A row is known by its query and its bytes; the scanner gives the SHA-256 of the bytes as id. */
+function rowOf(record: PageRecord, query: string): PageRecord {
+  if (record.readable) return { ...record, id: `${query}/${record.id}`, service: query };
+  return record.id === undefined ? record : { ...record, id: `${query}/${record.id}` };
+}
+
+/** `schema` with `name` and `type` in Graph's reference, with capitals in one of its samples and in the older endpoints. */
+function columnsIn(end: AnswerEnd): HuntingEnd["columns"] {
+  const text = end.members.get("schema") ?? end.members.get("Schema");
+  if (text === undefined) return [];
+  const list: unknown = JSON.parse(text);
+  if (!Array.isArray(list)) return [];
+  const word = (value: unknown): string => (typeof value === "string" ? value : "");
+  return list.map((column: Record<string, unknown> | null) => ({
+    name: word(column?.name ?? column?.Name),
+    type: word(column?.type ?? column?.Type),
+  }));
+}

@@ -1,0 +1,114 @@
+import { TICKS_PER_MS, TICKS_PER_SECOND, type Ticks, ticksFromMs } from "./instant.ts";
+import type { PageRecord } from "./record.ts";
+
+/** A saved query. Minutes are whole. */
+export interface HuntingQuery {
+  /** Part of every row's key, so renaming a query makes its rows new. */
+  readonly name: string;
+  readonly kql: string;
+  readonly everyMinutes: number;
+  /** At least `everyMinutes`; what is longer looks back for rows that arrive late. */
+  readonly windowMinutes: number;
+  /** How long after its end a window is asked for: rows reach the hunting tables some minutes late. */
+  readonly delayMinutes: number;
+  /** Names or tenant GUIDs; undefined: every customer that hunts. */
+  readonly customers?: readonly string[];
+}
+
+/** A stretch of row time: `from` belongs to it, `to` does not. */
+export interface HuntingWindow {
+  readonly from: Ticks;
+  readonly to: Ticks;
+}
+
+/** One call that is to be made. */
+export interface HuntingErrand {
+  readonly query: HuntingQuery;
+  readonly window: HuntingWindow;
+  /** The update time of rows that carry no `Timestamp`: the end of the scheduled window, also when the window was split. */
+  readonly untimedAt: Ticks;
+  /** Row time that is older than the service keeps and that nobody asked for in time. */
+  readonly skipped?: HuntingWindow;
+}
+
+/** What an answer was like; known when its rows have been read. */
+export interface HuntingEnd {
+  readonly rowCount: number;
+  /** Rows without a `Timestamp` of their own. */
+  readonly untimedCount: number;
+  readonly columns: readonly { readonly name: string; readonly type: string }[];
+  /** The service cut the answer off at its row limit. */
+  readonly isCut: boolean;
+  readonly invalidUtf8Count: number;
+}
+
+/** An answer as it streams in. */
+export interface HuntingPage {
+  readonly serverNowMs: number;
+  /** A batch's bytes are valid until the next one is asked for. Throws Failure when the body is broken. */
+  readonly batches: AsyncIterable<readonly PageRecord[]>;
+  /** Only after `batches` has ended. */
+  end(): HuntingEnd;
+}
+
+/** One customer's access to hunting. */
+export interface HuntingSource {
+  readonly name: "hunting";
+  readonly budgetKey: string;
+  readonly limits: { readonly perMinute: number; readonly perHour?: number };
+  /** The saved queries of this customer. */
+  readonly queries: readonly HuntingQuery[];
+  /**
+   * One request, not retried. Throws Failure like a SourceStream, and `query-refused` (the query is wrong), `query-too-large` (the answer or the work
+   * exceeds what the service allows: a smaller window may pass).
+   */
+  hunt(errand: HuntingErrand, signal: AbortSignal): Promise<HuntingPage>;
+}
+
+const TICKS_PER_MINUTE = 60n * TICKS_PER_SECOND;
+/** Hunting tables reach back 30 days (Defender XDR docs, advanced hunting limits). */
+const HISTORY_TICKS = 30n * 24n * 60n * TICKS_PER_MINUTE;
+/** A shorter window is not split further. */
+const SMALLEST_WINDOW_TICKS = TICKS_PER_SECOND;
+
+/** When the errand may be sent, and what it is. */
+export interface PlannedErrand {
+  readonly dueAtMs: number;
+  readonly errand: HuntingErrand;
+}
+
+/**
+ * The next window of a query. Windows end at whole multiples of `every_minutes` since 1970, so that every restart and every customer cuts time at the
+ * same places; each begins where the one before ended (less the reach back of a longer window), so they neither gap nor overlap.
+ *
+ * @param done end of the last window that was delivered; undefined at the first run, which takes the window that ended last.
+ */
+export function planErrand(query: HuntingQuery, done: Ticks | undefined, nowMs: number): PlannedErrand {
+  const step = BigInt(query.everyMinutes) * TICKS_PER_MINUTE;
+  const reachBack = BigInt(query.windowMinutes - query.everyMinutes) * TICKS_PER_MINUTE;
+  const delay = BigInt(query.delayMinutes) * TICKS_PER_MINUTE;
+  const now = ticksFromMs(nowMs);
+  const last = done ?? ((now - delay) / step) * step - step;
+  const oldest = ((now - HISTORY_TICKS) / step + 1n) * step;
+  const begin = last < oldest ? oldest : last;
+  const to = (begin / step + 1n) * step;
+  const errand: HuntingErrand = {
+    query,
+    window: { from: begin - reachBack, to },
+    untimedAt: to,
+    ...(begin === last ? {} : { skipped: { from: last, to: begin } }),
+  };
+  return { dueAtMs: Number((to + delay) / TICKS_PER_MS), errand };
+}
+
+/** The errand in two halves, the earlier first; undefined when its window is too small to be split. */
+export function halvesOf(errand: HuntingErrand): readonly [HuntingErrand, HuntingErrand] | undefined {
+  const { from, to } = errand.window;
+  if (to - from < 2n * SMALLEST_WINDOW_TICKS) return undefined;
+  const middle = from + (to - from) / 2n;
+  const { skipped: _, ...rest } = errand;
+  return [
+    { ...rest, window: { from, to: middle } },
+    { ...rest, window: { from: middle, to } },
+  ];
+}
