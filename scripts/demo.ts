@@ -111,7 +111,7 @@ async function show(folder: string, binary: string, children: Child[], promises:
 
   headline("2. A pretended Microsoft, with three customers of Microsoft's documentation samples");
   const data = join(folder, "microsoft");
-  laySamples(data, Date.now());
+  const records = laySamples(data, Date.now());
   const simulator = harness("simulator", ["--data", data, "--stop-on-stdin-end"]);
   children.push(simulator);
   const microsoft = await simulator.firstLine((line) => (line.startsWith("{") ? (JSON.parse(line) as Microsoft) : undefined), 15_000);
@@ -131,12 +131,11 @@ async function show(folder: string, binary: string, children: Child[], promises:
   children.push(splunkd);
   await splunkd.firstLine((line) => (line.startsWith("{") ? line : undefined), 20_000);
   const delivered = new DeliveredFile(out);
-  const shown = await shownRecords(microsoft);
-  const first = await waitForEvents(delivered, shown.size);
+  const first = await waitForEvents(delivered, records);
   promises.check(
     "every alert and incident of three customers arrived, each once",
-    first.length === shown.size,
-    `${first.length} of ${shown.size}`,
+    first.length === records,
+    `${first.length} of ${records}`,
   );
   say();
   say(customersTable(first, delivered.lagSeconds()));
@@ -146,7 +145,7 @@ async function show(folder: string, binary: string, children: Child[], promises:
 
   headline("6. Two alerts change, and one comes ten minutes late");
   changeTwoAndAddOneLate(data, Date.now());
-  const more = (await waitForEvents(delivered, shown.size + 3)).slice(first.length);
+  const more = (await waitForEvents(delivered, records + 3)).slice(first.length);
   // A fourth would come with the next polls: one of them reaches back over the whole overlap.
   await pause(POLL_SECONDS * 1000 + 500);
   const after = delivered.look().slice(first.length);
@@ -256,18 +255,6 @@ function inputsConf(microsoft: Microsoft, refreshToken: string): string {
     ];
     return stanza(microsoft, customer, secrets);
   }).join("\n");
-}
-
-/** The newest version of each alert and incident that the simulator shows, by its identity. */
-async function shownRecords(microsoft: Microsoft): Promise<Set<string>> {
-  const text = await (await fetch(`${microsoft.control_url}/shown`)).text();
-  const shown = new Set<string>();
-  for (const line of text.split("\n")) {
-    if (line === "") continue;
-    const { tenant_id, stream, id } = JSON.parse(line) as { tenant_id: string; stream: string; id: string };
-    if (stream === "alerts" || stream === "incidents") shown.add(`${tenant_id} ${stream} ${id}`);
-  }
-  return shown;
 }
 
 async function waitForEvents(delivered: DeliveredFile, wanted: number): Promise<readonly DeliveredEvent[]> {

@@ -8,14 +8,19 @@ const INSTANT = /\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?=[.\d]*Z)/g;
 
 export const CUSTOMERS = ["contoso", "fabrikam", "tailspin"] as const;
 
-/** Copies the samples of three customers to `folder`, moved as a whole so that the newest record is two minutes old at `nowMs`. */
-export function laySamples(folder: string, nowMs: number): void {
+/** Copies the samples of three customers to `folder`, moved as a whole so that the newest record is two minutes old at `nowMs`. Answers how many records that are. */
+export function laySamples(folder: string, nowMs: number): number {
   let newest = "";
+  const records = new Set<string>();
   for (const customer of CUSTOMERS) {
     mkdirSync(join(folder, customer), { recursive: true });
     for (const file of FILES) {
       cpSync(join(SAMPLES, customer, file), join(folder, customer, file));
-      for (const line of linesOf(join(folder, customer, file))) newest = [newest, updateTime(line)].sort().at(-1) ?? newest;
+      for (const line of linesOf(join(folder, customer, file))) {
+        const { id, lastUpdateDateTime } = JSON.parse(line) as { id: string; lastUpdateDateTime: string };
+        newest = [newest, lastUpdateDateTime].sort().at(-1) ?? newest;
+        records.add(`${customer} ${file} ${id}`);
+      }
     }
   }
   const shiftMs = nowMs - 120_000 - Date.parse(newest.slice(0, 19).concat("Z"));
@@ -28,6 +33,7 @@ export function laySamples(folder: string, nowMs: number): void {
       );
     }
   }
+  return records.size;
 }
 
 /** What happens at a customer while we watch: two alerts change, and one that Microsoft took ten minutes to show appears. */
@@ -54,10 +60,6 @@ function linesOf(path: string): string[] {
   return readFileSync(path, "utf8")
     .split("\n")
     .filter((line) => line !== "");
-}
-
-function updateTime(line: string): string {
-  return (JSON.parse(line) as { lastUpdateDateTime: string }).lastUpdateDateTime;
 }
 
 function withMembers(line: string, members: Readonly<Record<string, string>>): string {
