@@ -1,0 +1,190 @@
+/**
+ * The ArcSight helper's properties file, turned into what `parseStanzas` reads. Two forms: many customers (`tenants[0].tenant_id=…`) with global keys plain, or one
+ * customer's old `WDATP-connector.properties` as it is, to which settings of the helper may be added plain (`graph_url=…`, `outputs[0].type=…`).
+ */
+import type { SettingProblem } from "../model/stanza.ts";
+import { tenantIdFrom } from "../model/tenant.ts";
+import type { PropertiesFile } from "./java-properties.ts";
+import type { TakenLine } from "./old-connector.ts";
+import { isOldKey, readOldConnector } from "./old-connector.ts";
+import type { OutputSettings, ServeSettings } from "./output-settings.ts";
+import { clashes, readOutput, readServe } from "./output-settings.ts";
+import type { SecretDoor } from "./secret-reference.ts";
+import { readSecret } from "./secret-reference.ts";
+import type { RawStanza } from "./settings.ts";
+import { SECRET_KEYS, TABLE } from "./table.ts";
+
+export type { TakenLine } from "./old-connector.ts";
+export { OUTPUT_SETTINGS, OUTPUT_TYPES, PROFILES, SERVE_SETTINGS, isLoopback } from "./output-settings.ts";
+export type { OutputSettings, OutputType, Profile, Protocol, ServeSettings } from "./output-settings.ts";
+export type { SecretDoor } from "./secret-reference.ts";
+
+export interface ArcSightSettings {
+  /** `old`: one customer's connector file of the retired API. */
+  readonly form: "many" | "old";
+  /** For `parseStanzas(raw, { host: "arcsight", globals })`; secrets by reference are already looked up. */
+  readonly raw: readonly RawStanza[];
+  /** Keys that stand outside `tenants[n]`, `outputs[n]` and `serve`. */
+  readonly globals: Readonly<Record<string, string>>;
+  /** Those that are right; a wrong one is in `problems` under its name (`outputs[0]`). */
+  readonly outputs: readonly OutputSettings[];
+  /** Undefined when something under `serve.` is wrong. */
+  readonly serve: ServeSettings | undefined;
+  /** What became of the lines of an old connector file; empty in the other form. */
+  readonly taken: readonly TakenLine[];
+  readonly problems: readonly SettingProblem[];
+  readonly warnings: readonly string[];
+  /** The prefix under which a customer's keys stand: `tenants[2].`, or nothing in an old file. */
+  readonly prefixes: ReadonlyMap<string, string>;
+}
+
+export interface ArcSightOptions {
+  readonly secrets: SecretDoor;
+  /** Says what is wrong with a file that a setting of an output names; undefined when nothing is. */
+  readonly file?: (path: string) => string | undefined;
+}
+
+const INDEXED = /^(tenants|outputs)\[(\d{1,5})\]\.([A-Za-z0-9_]+)$/;
+const GLOBAL_KEYS: ReadonlySet<string> = new Set(TABLE.filter((row) => row.global === true).map((row) => row.key));
+const CUSTOMER_KEYS: ReadonlySet<string> = new Set(TABLE.filter((row) => row.global !== true && row.hosts.includes("arcsight")).map((row) => row.key));
+
+/** Sorts a properties file into customers, outputs and globals. Reads no file itself; throws nothing. */
+export function readArcSightSettings(file: PropertiesFile, options: ArcSightOptions): ArcSightSettings {
+  const problems: SettingProblem[] = [];
+  const warnings: string[] = file.advice.map(({ say }) => say);
+  const sorted = sortEntries(file, problems, warnings);
+  const old = sorted.tenants.size === 0 && [...file.byKey.keys()].some(isOldKey);
+  const customers = old ? oldCustomer(file, sorted.plain, problems, warnings) : manyCustomers(sorted, warnings);
+  if (customers.found.length === 0) problems.push({ stanza: "", key: "tenants[0].tenant_id", say: "is missing; write one block tenants[0]., tenants[1]. … per customer" });
+  const raw = customers.found.map(({ name, values }) => ({ name, values: withSecrets(name, values, options.secrets, problems, warnings) }));
+  const context = {
+    customers: raw.map(({ name, values }) => ({ stanza: name, tenantId: tenantIdFrom(values["tenant_id"] ?? "") ?? values["tenant_id"]?.trim() ?? "" })),
+    ...(options.file ? { file: options.file } : {}),
+    complain: (problem: SettingProblem) => problems.push(problem),
+    warn: (say: string) => warnings.push(say),
+  };
+  const read = [...sorted.outputs].sort(([a], [b]) => a - b).map(([index, values]) => readOutput(`outputs[${index}]`, values, context));
+  const outputs = read.filter((output) => output !== undefined);
+  problems.push(...clashes(outputs));
+  const serveValues = withSecrets("serve", sorted.serve, options.secrets, problems, warnings);
+  return {
+    form: old ? "old" : "many",
+    // A secret that cannot be found stops its customer, as every other wrong setting does.
+    raw: raw.filter(({ values }) => values !== NO_SECRET),
+    globals: customers.globals,
+    outputs,
+    serve: serveValues === NO_SECRET ? undefined : readServe(serveValues, context),
+    taken: customers.taken,
+    problems,
+    warnings,
+    prefixes: new Map(customers.found.map(({ name, prefix }) => [name, prefix])),
+  };
+}
+
+interface SortedEntries {
+  readonly tenants: ReadonlyMap<number, Record<string, string>>;
+  readonly outputs: ReadonlyMap<number, Record<string, string>>;
+  readonly serve: Record<string, string>;
+  readonly plain: Record<string, string>;
+}
+
+function sortEntries(file: PropertiesFile, problems: SettingProblem[], warnings: string[]): SortedEntries {
+  const tenants = new Map<number, Record<string, string>>();
+  const outputs = new Map<number, Record<string, string>>();
+  const serve: Record<string, string> = {};
+  const plain: Record<string, string> = {};
+  const firstLine = new Map<string, number>();
+  for (const { key, value, line } of file.entries) {
+    const before = firstLine.get(key);
+    if (before !== undefined) warnings.push(`Line ${line}: ${shown(key)} stands on line ${before} already; the last one counts.`);
+    firstLine.set(key, line);
+    const indexed = INDEXED.exec(key);
+    if (indexed) {
+      const of = indexed[1] === "tenants" ? tenants : outputs;
+      const index = Number(indexed[2]);
+      const block = of.get(index) ?? {};
+      block[indexed[3] as string] = value;
+      of.set(index, block);
+    } else if (key.startsWith("serve.")) serve[key.slice("serve.".length)] = value;
+    else if (/^(tenants|outputs)\b/i.test(key)) problems.push({ stanza: "", key: shown(key), say: `(line ${line}) is not of the form tenants[0].tenant_id or outputs[0].type; write it so` });
+    else plain[key] = value;
+  }
+  return { tenants, outputs, serve, plain };
+}
+
+interface FoundCustomer {
+  readonly name: string;
+  readonly prefix: string;
+  readonly values: Readonly<Record<string, string>>;
+}
+
+interface FoundCustomers {
+  readonly found: readonly FoundCustomer[];
+  readonly globals: Readonly<Record<string, string>>;
+  readonly taken: readonly TakenLine[];
+}
+
+function manyCustomers({ tenants, plain }: SortedEntries, warnings: string[]): FoundCustomers {
+  const stray = Object.keys(plain).filter((key) => isOldKey(key) || CUSTOMER_KEYS.has(key));
+  if (stray.length > 0) warnings.push(`${stray.join(", ")} stands outside tenants[n] and is ignored; write tenants[0].${stray[0]?.toLowerCase()} and so on`);
+  const globals = Object.fromEntries(Object.entries(plain).filter(([key]) => !stray.includes(key)));
+  const found = [...tenants].sort(([a], [b]) => a - b).map(([index, values]) => ({ name: stanzaName(values, `tenants[${index}]`), prefix: `tenants[${index}].`, values }));
+  return { found, globals, taken: [] };
+}
+
+function oldCustomer(file: PropertiesFile, plain: Readonly<Record<string, string>>, problems: SettingProblem[], warnings: string[]): FoundCustomers {
+  const old = readOldConnector(file);
+  warnings.push(...old.warnings);
+  const added = Object.entries(plain).filter(([key]) => CUSTOMER_KEYS.has(key) && !isOldKey(key));
+  const globals = Object.fromEntries(Object.entries(plain).filter(([key]) => !isOldKey(key) && !CUSTOMER_KEYS.has(key)));
+  const values = { ...old.values, ...Object.fromEntries(added) };
+  const name = stanzaName(values, "the connector file");
+  if (old.problem !== undefined && !plain["tenant_id"]) problems.push({ stanza: name, key: "token_url", say: old.problem });
+  const lines = file.entries.flatMap(({ key, line }): TakenLine[] => {
+    const known = old.lines.find((one) => one.line === line && one.key === key);
+    if (known) return [known];
+    if (INDEXED.test(key) || key.startsWith("serve.") || GLOBAL_KEYS.has(key) || CUSTOMER_KEYS.has(key)) return [{ line, key, taken: true, say: "a setting of this helper" }];
+    return [{ line, key: shown(key), taken: false, say: "is no setting and is ignored" }];
+  });
+  return { found: [{ name, prefix: "", values }], globals, taken: lines };
+}
+
+/** `tenant_name`, else the tenant's GUID or domain; never the index, which would move a customer's state when a block above is taken out. */
+function stanzaName(values: Readonly<Record<string, string>>, otherwise: string): string {
+  const name = values["tenant_name"]?.trim();
+  if (name) return name;
+  const tenant = values["tenant_id"]?.trim();
+  return tenant ? (tenantIdFrom(tenant) ?? tenant.toLowerCase()) : otherwise;
+}
+
+const NO_SECRET: Readonly<Record<string, string>> = {};
+
+function withSecrets(name: string, values: Readonly<Record<string, string>>, door: SecretDoor, problems: SettingProblem[], warnings: string[]): Readonly<Record<string, string>> {
+  const read: Record<string, string> = { ...values };
+  let missing = false;
+  for (const key of SECRET_KEYS) {
+    const text = values[key];
+    if (text === undefined || text.trim() === "") continue;
+    const secret = readSecret(text, door);
+    if (!secret.ok) {
+      missing = true;
+      problems.push({ stanza: name, key, say: secret.say });
+    } else {
+      read[key] = secret.value.value;
+      if (secret.value.warning !== undefined) warnings.push(`${name}: ${secret.value.warning}`);
+    }
+  }
+  return missing ? NO_SECRET : read;
+}
+
+/** A key may be a misplaced secret: only what looks like a key is repeated. */
+function shown(key: string): string {
+  return /^[A-Za-z0-9_.[\]-]{1,80}$/.test(key) ? key : "an entry";
+}
+
+/** The line on which a problem's key stands; undefined when it stands nowhere (a missing key). */
+export function lineOfProblem(problem: SettingProblem, file: PropertiesFile, settings: Pick<ArcSightSettings, "prefixes">): number | undefined {
+  const prefix = settings.prefixes.get(problem.stanza) ?? (problem.stanza === "" ? "" : `${problem.stanza}.`);
+  const aliases = problem.key === "client_id" ? ["client_id", "client_ID"] : problem.key === "tenant_id" ? ["tenant_id", "token_url"] : [problem.key];
+  return aliases.map((key) => file.byKey.get(`${prefix}${key}`)?.line).find((line) => line !== undefined);
+}

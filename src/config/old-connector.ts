@@ -1,0 +1,111 @@
+/**
+ * The OAuth 2 client file of the retired FlexConnector REST (`WDATP-connector.properties`). Keys as Microsoft's pages had them: MicrosoftDocs/microsoft-365-docs,
+ * defender-endpoint/configure-arcsight.md, and windows-itpro-docs, first editions of the ArcSight page (which printed `client_ID`).
+ */
+import { tenantIdFrom } from "../model/tenant.ts";
+import type { PropertiesFile } from "./java-properties.ts";
+
+/** What became of one line of the old file. */
+export interface TakenLine {
+  readonly line: number;
+  readonly key: string;
+  readonly taken: boolean;
+  /** One sentence for the administrator. */
+  readonly say: string;
+}
+
+/** Keys that the old file may hold and what they mean today. */
+const OLD_KEYS: Readonly<Record<string, { readonly taken: boolean; readonly say: string }>> = {
+  client_id: { taken: true, say: "taken over as client_id" },
+  client_ID: { taken: true, say: "taken over as client_id (Java tells client_ID from client_id; both are understood here)" },
+  client_secret: { taken: true, say: "taken over as client_secret" },
+  token_url: { taken: true, say: "taken over: it names the customer's tenant and cloud; tokens now come from the v2 endpoint of the same address" },
+  refresh_token: { taken: true, say: "taken over for the first sign-in; rotated tokens are kept in the state folder, this file is not changed" },
+  auth_url: { taken: false, say: "has no meaning any more: the sign-in page follows from the tenant" },
+  redirect_uri: { taken: false, say: "has no meaning any more: signing in is done once with 'token acquire'" },
+  scope: { taken: false, say: "has no meaning any more: what is asked for follows from streams" },
+  reauthenticate: { taken: false, say: "has no meaning any more: sign in again with 'token acquire'" },
+};
+
+/** Sign-in hosts (Microsoft Entra docs, "National clouds"; login.windows.net is the commercial host's old name) and the cloud each belongs to. */
+const LOGIN_HOSTS: Readonly<Record<string, { readonly cloud?: string; readonly say?: string }>> = {
+  "login.microsoftonline.com": {},
+  "login.windows.net": {},
+  "login.microsoft.com": {},
+  "sts.windows.net": {},
+  "login.microsoftonline.us": { cloud: "gcc-high", say: "names a US Government sign-in host, taken as cloud gcc-high; write cloud=dod if the tenant is a DoD one" },
+};
+
+export function isOldKey(key: string): boolean {
+  return Object.hasOwn(OLD_KEYS, key);
+}
+
+export interface OldConnector {
+  /** Settings of the one customer, as far as the old keys give them. */
+  readonly values: Readonly<Record<string, string>>;
+  readonly lines: readonly TakenLine[];
+  readonly warnings: readonly string[];
+  /** What is wrong with token_url; the sentence follows the key. */
+  readonly problem?: string;
+}
+
+/** Takes over what still has a meaning. Keys that are not of the old file are left to the caller. */
+export function readOldConnector(file: PropertiesFile): OldConnector {
+  const value = (key: string) => file.byKey.get(key)?.value.trim() || undefined;
+  const warnings: string[] = [];
+  const lines = file.entries.flatMap(({ key, line }): TakenLine[] => (OLD_KEYS[key] && isOldKey(key) ? [{ line, key, ...OLD_KEYS[key] }] : []));
+  const small = value("client_id");
+  const capital = value("client_ID");
+  if (small !== undefined && capital !== undefined && small !== capital) warnings.push("client_id and client_ID differ; client_id counts");
+  const tokenUrl = readTokenUrl(value("token_url"));
+  if (tokenUrl.say !== undefined) warnings.push(`token_url ${tokenUrl.say}`);
+  const authTenant = readTokenUrl(value("auth_url")).tenant;
+  if (authTenant !== undefined && tokenUrl.tenant !== undefined && authTenant !== tokenUrl.tenant) warnings.push("auth_url names another tenant than token_url; token_url counts");
+  const clientId = small ?? capital;
+  return {
+    values: {
+      ...(tokenUrl.tenant === undefined ? {} : { tenant_id: tokenUrl.tenant }),
+      ...(tokenUrl.cloud === undefined ? {} : { cloud: tokenUrl.cloud }),
+      ...(tokenUrl.loginUrl === undefined ? {} : { login_url: tokenUrl.loginUrl }),
+      ...(clientId === undefined ? {} : { client_id: clientId }),
+      ...raw(file, "client_secret"),
+      ...raw(file, "refresh_token"),
+    },
+    lines,
+    warnings,
+    ...(tokenUrl.problem === undefined ? {} : { problem: tokenUrl.problem }),
+  };
+}
+
+/** Secrets keep their spaces. */
+function raw(file: PropertiesFile, key: string): Readonly<Record<string, string>> {
+  const value = file.byKey.get(key)?.value;
+  return value === undefined || value.trim() === "" ? {} : { [key]: value };
+}
+
+interface TokenUrl {
+  readonly tenant?: string;
+  readonly cloud?: string;
+  readonly loginUrl?: string;
+  readonly say?: string;
+  readonly problem?: string;
+}
+
+const INSTEAD = "write https://login.microsoftonline.com/<tenant GUID>/oauth2/token";
+
+function readTokenUrl(text: string | undefined): TokenUrl {
+  if (text === undefined) return { problem: `is missing, so the tenant is unknown; ${INSTEAD}` };
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    return { problem: `is no address; ${INSTEAD}` };
+  }
+  const first = decodeURIComponent(url.pathname.split("/")[1] ?? "");
+  const tenant = tenantIdFrom(first) ?? first.toLowerCase();
+  if (tenant === "" || tenant === "oauth2") return { problem: `names no tenant; ${INSTEAD}` };
+  if (["common", "organizations", "consumers"].includes(tenant)) return { problem: `names "${tenant}", which is not one customer's tenant; ${INSTEAD}` };
+  const known = LOGIN_HOSTS[url.hostname];
+  if (known === undefined) return { tenant, loginUrl: url.origin, say: `names ${url.host}, which is no sign-in host of Microsoft's that we know; it is taken as login_url` };
+  return { tenant, ...known };
+}
