@@ -399,10 +399,13 @@ test("two thousand customers hold no more than a few files open", async () => {
     },
   };
   const first = await open(newFolder(), { disk });
+  const stores: StreamStore[] = [];
   for (let n = 0; n < 2_000; n += 1) {
     const store = await first.folder.open({ stanza: `customer-${n}`, tenantId: CONTOSO, stream: "alerts" });
     store.append(entries(n, n + 1));
+    stores.push(store);
   }
+  await Promise.all(stores.map((store) => Promise.all([store.flush(), store.saveMark(mark(1))])));
   expect(most).toBeLessThan(100);
   await first.folder.release({ orderly: true });
   expect(held).toBe(0);

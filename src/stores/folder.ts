@@ -5,11 +5,15 @@ import type { TenantId } from "../model/tenant.ts";
 import { Breath } from "./breath.ts";
 import { type Disk, type DiskKit, errnoOf, makeFolder, realDisk, renameOver, stateUnreadable, stateUnwritable } from "./disk.ts";
 import { Facts } from "./facts.ts";
+import { Gate } from "./gate.ts";
 import { Handles } from "./handles.ts";
 import { type HeldLock, type LockPatience, takeLock } from "./lock.ts";
 import { folderNameOf } from "./names.ts";
 import { OrderlyStop } from "./orderly-stop.ts";
 import { openStreamStore } from "./stream-store.ts";
+
+/** The runtime's thread pool has four threads; more only queue there. */
+const FLUSHES_AT_ONCE = 16;
 
 export interface StateFolderKit {
   readonly clock: Clock;
@@ -60,6 +64,7 @@ class FileStateFolder implements StateFolder {
   readonly #orderlyStop: OrderlyStop;
   readonly #handles: Handles;
   readonly #breath: Breath;
+  readonly #gate = new Gate(FLUSHES_AT_ONCE);
   readonly #open = new Map<string, StreamStore>();
   /** Streams that this holder had open: only for them can it vouch at the end. */
   readonly #touched = new Set<string>();
@@ -93,6 +98,7 @@ class FileStateFolder implements StateFolder {
       log: this.#log,
       handles: this.#handles,
       breath: this.#breath,
+      gate: this.#gate,
       beforeFirstWrite: () => this.#orderlyStop.takeAway(),
       afterClose: () => this.#open.delete(stream),
     });

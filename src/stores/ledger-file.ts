@@ -17,6 +17,7 @@ import {
   syncFileContent,
   writeWhole,
 } from "./disk.ts";
+import type { Gate } from "./gate.ts";
 import type { Handles } from "./handles.ts";
 import { blockEnd, decodeBlock, decodeHeader, encodeBlocks, encodeHeader, HEADER_BYTES, LEDGER_VERSION } from "./ledger-format.ts";
 
@@ -30,6 +31,8 @@ export interface LedgerParts {
   readonly log: Log;
   readonly handles: Handles;
   readonly breath: Breath;
+  /** Flushes pass it, so that thousands of streams that stop at once neither hold all their files open nor the loop. */
+  readonly gate: Gate;
 }
 
 interface Loaded {
@@ -121,7 +124,8 @@ export class LedgerFile {
     if (this.#compacting) await this.#compacting;
     if (this.#length === 0) return;
     try {
-      await this.#parts.handles.pin(this.#path, (fd) => syncFileContent(this.#parts.kit.disk, fd));
+      const { gate, handles, kit } = this.#parts;
+      await gate.through(() => handles.pin(this.#path, (fd) => syncFileContent(kit.disk, fd)));
     } catch (error) {
       this.#parts.handles.drop(this.#path);
       throw stateUnwritable(this.#path, error);

@@ -57,7 +57,7 @@ class FileStreamStore implements StreamStore {
   saveMark(mark: Mark): Promise<void> {
     this.#aboutToWrite();
     const save = async (): Promise<void> => {
-      await saveMark(this.#parts.kit, this.#markPath, mark);
+      await this.#parts.gate.through(() => saveMark(this.#parts.kit, this.#markPath, mark));
       this.#mark = mark;
     };
     // One at a time and in the order asked for: two writers of one file aside would mix.

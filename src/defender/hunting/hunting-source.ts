@@ -109,9 +109,12 @@ function columnsIn(end: AnswerEnd): HuntingEnd["columns"] {
   if (text === undefined) return [];
   const list: unknown = JSON.parse(text);
   if (!Array.isArray(list)) return [];
-  const word = (value: unknown): string => (typeof value === "string" ? value : "");
   return list.map((column: Record<string, unknown> | null) => ({
-    name: word(column?.name ?? column?.Name),
-    type: word(column?.type ?? column?.Type),
+    name: textOf(column?.name ?? column?.Name),
+    type: textOf(column?.type ?? column?.Type),
   }));
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
