@@ -62,7 +62,7 @@ export interface Faults {
   add(rule: FaultRule): number;
   remove(number: number | undefined): void;
   list(): { number: number; struck: number; rule: FaultRule }[];
-  /** The fault that strikes this request, if any. Counts the request for every rule that it matches up to the first that strikes. */
+  /** The fault that strikes this request, if any. The request counts for every rule that it matches, also where an earlier one strikes. */
   next(request: FaultRequest): FaultAnswer | undefined;
 }
 
@@ -88,6 +88,7 @@ export function makeFaults(seed: string | number): Faults {
     },
     list: () => [...rules].map(([number, { rule, counts }]) => ({ number, struck: [...counts.values()].reduce((sum, { struck }) => sum + struck, 0), rule })),
     next(request) {
+      let struck: FaultAnswer | undefined;
       for (const [number, { rule, counts }] of rules) {
         if (!matches(rule, request)) continue;
         let counted = counts.get(request.customer);
@@ -96,11 +97,11 @@ export function makeFaults(seed: string | number): Faults {
           counts.set(request.customer, counted);
         }
         counted.matched += 1;
-        if (!strikes(rule, counted)) continue;
+        if (!strikes(rule, counted) || struck !== undefined) continue;
         counted.struck += 1;
-        return rule.answer;
+        struck = rule.answer;
       }
-      return undefined;
+      return struck;
     },
   };
 }

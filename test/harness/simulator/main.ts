@@ -1,5 +1,6 @@
 import { renameSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { measureCeiling } from "./ceiling.ts";
 import { startSimulator, type SimulatorOptions } from "./start.ts";
 
 const HELP = `Usage: npm run -s simulate -- [options]
@@ -15,11 +16,13 @@ Entra and Microsoft Defender over TLS on loopback. Prints one JSON line when it 
   --shift-to-now        moves all records so that the newest is a minute old
   --ready FILE          writes the ready line there as well
   --stop-on-stdin-end   stops when standard input ends
+  --ceiling             serves the load scenario (or --scenario FILE) to a reader that throws everything away, prints how fast
+                        that went and stops: above this, a measurement measures the simulator
   --help                this text
 `;
 
 /** Reads the command line; the string says what is wrong with it. */
-function readArguments(argv: readonly string[]): { help: true } | { options: SimulatorOptions; ready: string | undefined; stopOnStdinEnd: boolean } | string {
+function readArguments(argv: readonly string[]): { help: true } | { options: SimulatorOptions; ready: string | undefined; stopOnStdinEnd: boolean; ceiling: boolean } | string {
   let values;
   try {
     ({ values } = parseArgs({
@@ -32,6 +35,7 @@ function readArguments(argv: readonly string[]): { help: true } | { options: Sim
         "shift-to-now": { type: "boolean" },
         ready: { type: "string" },
         "stop-on-stdin-end": { type: "boolean" },
+        ceiling: { type: "boolean" },
         help: { type: "boolean" },
       },
     }));
@@ -53,6 +57,7 @@ function readArguments(argv: readonly string[]): { help: true } | { options: Sim
     },
     ready: values.ready,
     stopOnStdinEnd: values["stop-on-stdin-end"] === true,
+    ceiling: values.ceiling === true,
   };
 }
 
@@ -64,6 +69,10 @@ async function main(): Promise<number> {
   }
   if ("help" in read) {
     process.stdout.write(HELP);
+    return 0;
+  }
+  if (read.ceiling) {
+    process.stdout.write(`${JSON.stringify(await measureCeiling(read.options))}\n`);
     return 0;
   }
   const stopped = new Promise<void>((resolve) => {

@@ -156,7 +156,7 @@ export const SCENARIO = object(
   {
     name: must(text("short name")),
     story: must(text("what happens and what it proves, in sentences")),
-    seed: whole("of everything drawn by chance (default 1)", 0),
+    seed: whole("of everything drawn by chance (default 1)", 0, 4_294_967_295),
     start: { kind: "time", help: "where the clock starts (default: the real time)" },
     customers: must(list(CUSTOMER, "the customers")),
     events: list({ kind: "json", help: "checked by what it does" }, "what happens over time"),
