@@ -177,10 +177,11 @@ export class SimStream implements SourceStream {
     return [...newest.values()];
   }
 
-  async ask(question: Question, _signal: AbortSignal): Promise<Page> {
+  async ask(question: Question, signal: AbortSignal): Promise<Page> {
     this.questions.push(question);
     this.askedAtMs.push(this.#clock.now);
-    if (this.answerTakesMs > 0) await this.#clock.pause(this.answerTakesMs);
+    if (this.answerTakesMs > 0) await this.#clock.pause(this.answerTakesMs, signal);
+    if (signal.aborted) throw new Failure("stopped", { actor: "us", retry: { when: "never" }, say: "Stopped." });
     const failure = this.fault?.(question, this.questions.length);
     if (failure) throw failure;
     const effective = question.link ? parseLink(question.link) : question;
@@ -330,10 +331,13 @@ export class SimState implements StateFolder {
       close: async () => undefined,
     };
   }
-  async readFact(): Promise<string | undefined> {
-    return undefined;
+  readonly #facts = new Map<string, string>();
+  async readFact(name: string): Promise<string | undefined> {
+    return this.#facts.get(name);
   }
-  async writeFact(): Promise<void> {}
+  async writeFact(name: string, value: string): Promise<void> {
+    this.#facts.set(name, value);
+  }
   async release(options: { readonly orderly: boolean }): Promise<void> {
     this.#nextInOrder = options.orderly;
   }

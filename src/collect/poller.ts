@@ -326,8 +326,8 @@ export class StreamPoller {
         new Failure("record-quarantined", {
           actor: "microsoft",
           retry: { when: "later" },
-          say: `One ${this.#p.source.name} record updated at or after ${formatInstant(at)} cannot be fetched (${why.code}); everything behind it is collected and this one is asked for again at each poll.`,
-          nextStep: "If it stays, open a case with Microsoft and name this time.",
+          say: `One ${this.#p.source.name} record updated between ${formatInstant(at)} and ${formatInstant(page.oldest ?? at)} cannot be fetched (${why.code}); everything behind it is collected and this one is asked for again at each poll.`,
+          nextStep: "If it stays, open a case with Microsoft and name these times.",
         }),
       );
     }

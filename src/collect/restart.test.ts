@@ -1,0 +1,180 @@
+import { describe, expect, test } from "@jest/globals";
+import { Failure } from "../model/failure.ts";
+import { EASY, HOUR, MINUTE, SimStream, T0, World, alerts, judge, ticks } from "./collect.test-kit.ts";
+
+const small = { ...EASY, clamp: 10, pageTop: 10 };
+
+function world(n = 200) {
+  const w = new World();
+  const stream = new SimStream(w.clock, { regime: small });
+  stream.limits = { perMinute: 10_000 };
+  stream.add(...alerts(n, T0 - 5 * HOUR, T0 - MINUTE));
+  const customer = w.customer(stream);
+  return { w, stream, customer };
+}
+
+test("after an orderly stop nothing repeats", async () => {
+  const { w, stream, customer } = world();
+  await w.start();
+  await w.clock.advance(3 * MINUTE);
+  await w.stop();
+  const sent = w.sentOf(customer).length;
+  await w.start();
+  await w.clock.advance(2 * HOUR);
+  expect(w.sentOf(customer)).toHaveLength(sent);
+  expect(judge(stream, w.sentOf(customer))).toEqual({ lost: [], stale: [], duplicated: [], outOfOrder: [] });
+});
+
+test("an orderly stop in the middle of a long walk goes on where it was", async () => {
+  const { w, stream, customer } = world();
+  stream.answerTakesMs = 100;
+  await w.start();
+  await w.clock.advance(1_000);
+  const asked = stream.questions.length;
+  await w.stop();
+  const at = w.sentOf(customer).length;
+  expect(at).toBeGreaterThan(10);
+  expect(at).toBeLessThan(190);
+  await w.start();
+  await w.clock.advance(10 * MINUTE);
+  expect(judge(stream, w.sentOf(customer))).toEqual({ lost: [], stale: [], duplicated: [], outOfOrder: [] });
+  const resumed = stream.questions[asked + 1]?.from as bigint;
+  expect(resumed).toBeGreaterThan(ticks(T0 - 5 * HOUR));
+});
+
+describe("after a crash everything provisional is sent again with equal keys, and nothing is lost", () => {
+  test.each([0, 150, 450, 950, 1_550, 5_000, 70_000])("killed after %i ms", async (ms) => {
+    const { w, stream, customer } = world();
+    stream.answerTakesMs = 100;
+    await w.start();
+    await w.clock.advance(ms);
+    // What the pipe held is gone with the process: the last 15 events never arrived.
+    const before = w.sentOf(customer);
+    await w.kill();
+    const arrived = before.slice(0, Math.max(0, before.length - 15));
+    w.outlet.sent.length = 0;
+    await w.start();
+    await w.clock.advance(10 * MINUTE);
+    const after = w.sentOf(customer);
+    const verdict = judge(stream, [...arrived, ...after]);
+    expect(verdict.lost).toEqual([]);
+    expect(verdict.stale).toEqual([]);
+    expect(verdict.duplicated).toEqual([]);
+    for (const s of after) if (arrived.some((a) => a.key === s.key)) expect(s.found).toBe("replay");
+  });
+
+  test("a version superseded meanwhile is covered by its newer one and counted", async () => {
+    const { w, stream, customer } = world(5);
+    await w.start();
+    await w.clock.advance(1_000);
+    await w.kill();
+    stream.add({ id: "alert-2", updated: ticks(T0 + 10_000), visibleAtMs: 0 });
+    w.outlet.sent.length = 0;
+    const fleet = await w.start();
+    await w.clock.advance(5 * MINUTE);
+    expect(w.sentOf(customer).filter((s) => s.found === "replay").map((s) => s.id)).toEqual(["alert-0", "alert-1", "alert-3", "alert-4"]);
+    expect(w.sentOf(customer).filter((s) => s.id === "alert-2").map((s) => [s.change, s.found])).toEqual([["updated", "poll"]]);
+    expect(fleet.summary()[0]?.totals.superseded).toBe(1);
+  });
+
+  test("what settled an hour ago is not sent again", async () => {
+    const { w, stream, customer } = world(20);
+    await w.start();
+    await w.clock.advance(2 * HOUR);
+    stream.add({ id: "fresh", updated: ticks(T0 + 2 * HOUR), created: ticks(T0 + 2 * HOUR), visibleAtMs: 0 });
+    await w.clock.advance(2 * MINUTE);
+    await w.kill();
+    w.outlet.sent.length = 0;
+    await w.start();
+    await w.clock.advance(5 * MINUTE);
+    expect(w.sentOf(customer).map((s) => [s.id, s.found])).toEqual([["fresh", "replay"]]);
+  });
+
+  test("no more than replay_mib is sent again", async () => {
+    const { w, customer } = world(2_000);
+    w.replayMib = 0.1;
+    await w.start();
+    await w.clock.advance(5 * MINUTE);
+    await w.kill();
+    w.outlet.sent.length = 0;
+    await w.start();
+    await w.clock.advance(5 * MINUTE);
+    const replayed = w.sentOf(customer).length;
+    expect(replayed).toBeGreaterThan(100);
+    expect(replayed).toBeLessThan(2_001);
+  });
+
+  test("a second crash during the replay loses nothing either", async () => {
+    const { w, stream, customer } = world();
+    stream.answerTakesMs = 100;
+    await w.start();
+    await w.clock.advance(10_000);
+    await w.kill();
+    w.outlet.sent.length = 0;
+    await w.start();
+    await w.clock.advance(1_000);
+    await w.kill();
+    w.outlet.sent.length = 0;
+    await w.start();
+    await w.clock.advance(10 * MINUTE);
+    expect(new Set(w.sentOf(customer).map((s) => s.id)).size).toBe(200);
+    expect(judge(stream, w.sentOf(customer)).stale).toEqual([]);
+  });
+});
+
+test("the saved mark never passes the oldest provisional version", async () => {
+  const { w } = world(50);
+  await w.start();
+  await w.clock.advance(5 * MINUTE);
+  const [held] = [...w.state.streams.values()];
+  expect(held?.mark?.upTo === undefined || held.mark.upTo <= ticks(T0 - 5 * HOUR)).toBe(true);
+  await w.stop();
+  expect(held?.mark?.upTo).toBeGreaterThan(ticks(T0 - 2 * MINUTE));
+});
+
+test("EPIPE ends the run for everybody and counts as no orderly stop", async () => {
+  const { w } = world(50);
+  let writes = 0;
+  w.outlet.break = () => (++writes === 3 ? { arrives: 0, failure: new Failure("host-gone", { actor: "operator", retry: { when: "never" }, say: "The reader is gone." }) } : undefined);
+  await w.start();
+  await w.clock.advance(MINUTE);
+  await expect(w.done).rejects.toMatchObject({ code: "host-gone" });
+});
+
+test("a broken connection sends everything provisional again at once", async () => {
+  const { w, customer } = world(30);
+  const fleet = await w.start();
+  await w.clock.advance(10_000);
+  w.outlet.sent.length = 0;
+  expect(fleet.replayProvisional()).toBe(30);
+  await w.clock.advance(5_000);
+  expect(w.sentOf(customer)).toHaveLength(30);
+  expect(w.sentOf(customer).every((s) => s.found === "replay")).toBe(true);
+  await w.clock.advance(10 * MINUTE);
+  expect(w.sentOf(customer)).toHaveLength(30);
+});
+
+test("a quiet customer's mark is not written at each empty poll", async () => {
+  const w = new World();
+  const stream = new SimStream(w.clock);
+  w.customer(stream);
+  await w.start();
+  await w.clock.advance(HOUR);
+  const [held] = [...w.state.streams.values()];
+  expect(held?.marksSaved).toBeLessThanOrEqual(7);
+});
+
+test("a restart neither delays nor repeats a poll", async () => {
+  const w = new World();
+  const stream = new SimStream(w.clock);
+  w.customer(stream);
+  await w.start();
+  await w.clock.advance(90_000);
+  const last = stream.askedAtMs.at(-1) as number;
+  await w.stop();
+  await w.clock.advance(5_000);
+  await w.start();
+  await w.clock.advance(55_000);
+  const next = stream.askedAtMs.find((at) => at > last) as number;
+  expect(Math.abs(next - last - MINUTE)).toBeLessThan(2_000);
+});
