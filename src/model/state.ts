@@ -23,6 +23,8 @@ export interface Mark {
   readonly nextSweepAtMs: number;
   readonly pollsSinceFullReach: number;
   readonly walkCompletedAtMs?: number;
+  /** Hunting: by query, the end of the last window that was delivered. */
+  readonly queries?: Readonly<Record<string, Ticks>>;
 }
 
 /** One version as the ledger's journal keeps it. */

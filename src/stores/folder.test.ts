@@ -50,7 +50,12 @@ describe("what was saved is there after a restart", () => {
     const first = await open(dir);
     expect(first.store.mark).toBeUndefined();
     await first.store.saveMark(mark(1));
-    await first.store.saveMark({ ...mark(2), walk: { from: 1n, cursor: 2n, startedAtMs: 3 }, walkCompletedAtMs: 9 });
+    await first.store.saveMark({
+      ...mark(2),
+      walk: { from: 1n, cursor: 2n, startedAtMs: 3 },
+      walkCompletedAtMs: 9,
+      queries: { a: 5n, b: -6n },
+    });
     first.store.append(entries(0, 3));
     first.store.append(entries(3, 5));
     await first.store.flush();
@@ -58,7 +63,12 @@ describe("what was saved is there after a restart", () => {
 
     const second = await open(dir);
 
-    expect(second.store.mark).toEqual({ ...mark(2), walk: { from: 1n, cursor: 2n, startedAtMs: 3 }, walkCompletedAtMs: 9 });
+    expect(second.store.mark).toEqual({
+      ...mark(2),
+      walk: { from: 1n, cursor: 2n, startedAtMs: 3 },
+      walkCompletedAtMs: 9,
+      queries: { a: 5n, b: -6n },
+    });
     expect(second.store.takeEntries()).toEqual(entries(0, 5));
     expect(second.store.takeEntries()).toEqual([]);
     expect(second.log.lines).toEqual([]);

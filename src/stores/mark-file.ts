@@ -16,6 +16,7 @@ interface MarkOnDisk {
   readonly nextSweepAtMs: number;
   readonly pollsSinceFullReach: number;
   readonly walkCompletedAtMs?: number;
+  readonly queries?: Readonly<Record<string, string>>;
 }
 
 /** One line of JSON: version, CRC-32 of the mark's own text, the mark. */
@@ -30,6 +31,7 @@ export function encodeMark(mark: Mark): string {
     nextSweepAtMs: mark.nextSweepAtMs,
     pollsSinceFullReach: mark.pollsSinceFullReach,
     ...(mark.walkCompletedAtMs === undefined ? {} : { walkCompletedAtMs: mark.walkCompletedAtMs }),
+    ...(mark.queries === undefined ? {} : { queries: mapped(mark.queries, String) }),
   };
   const text = JSON.stringify(plain);
   return `{"version":${VERSION},"crc32":${crc32(text)},"mark":${text}}\n`;
@@ -66,7 +68,12 @@ function markFrom(plain: MarkOnDisk): Mark {
     nextSweepAtMs: plain.nextSweepAtMs,
     pollsSinceFullReach: plain.pollsSinceFullReach,
     ...(plain.walkCompletedAtMs === undefined ? {} : { walkCompletedAtMs: plain.walkCompletedAtMs }),
+    ...(plain.queries === undefined ? {} : { queries: mapped(plain.queries, BigInt) }),
   };
+}
+
+function mapped<A, B>(byName: Readonly<Record<string, A>>, change: (value: A) => B): Record<string, B> {
+  return Object.fromEntries(Object.entries(byName).map(([name, value]) => [name, change(value)]));
 }
 
 /**
