@@ -5,12 +5,13 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { defaultInputs, inputsSpec, propertiesTemplate, settingsPage } from "../src/config/pages.ts";
-import { propsConf } from "./splunk-app/props.ts";
+import { ICONS, iconPng } from "./splunk-app/icons.ts";
+import { APPS, KNOWLEDGE } from "./splunk-app/knowledge-files.ts";
 
 export interface GeneratedPage {
   /** Path from the repository's root. */
   readonly file: string;
-  readonly make: () => string | Promise<string>;
+  readonly make: () => string | Uint8Array;
 }
 
 /** Repository root: this file lies in scripts/. */
@@ -21,7 +22,10 @@ export const PAGES: readonly GeneratedPage[] = [
   { file: "arcsight/defender-mssp.properties.template", make: propertiesTemplate },
   { file: "splunk-app/TA_defender_mssp/README/inputs.conf.spec", make: inputsSpec },
   { file: "splunk-app/TA_defender_mssp/default/inputs.conf", make: defaultInputs },
-  ...["TA_defender_mssp", "SA_defender_mssp"].flatMap((app) => [{ file: `splunk-app/${app}/default/props.conf`, make: propsConf }]),
+  ...APPS.flatMap((app) => KNOWLEDGE.map(({ file, make }) => ({ file: `splunk-app/${app}/${file}`, make }))),
+  ...APPS.flatMap((app) =>
+    ICONS.map(({ file, width, height }) => ({ file: `splunk-app/${app}/${file}`, make: () => iconPng(width, height) })),
+  ),
 ];
 
 async function main(args: readonly string[]): Promise<number> {
@@ -32,9 +36,9 @@ async function main(args: readonly string[]): Promise<number> {
   let stale = 0;
   for (const page of PAGES) {
     const file = path.join(ROOT, page.file);
-    const wanted = await page.make();
-    const present = await readFile(file, "utf8").catch(() => undefined);
-    if (present === wanted) continue;
+    const wanted = Buffer.from(page.make());
+    const present = await readFile(file).catch(() => undefined);
+    if (present?.equals(wanted)) continue;
     stale += 1;
     process.stdout.write(`${args.includes("--check") ? "stale" : "written"}: ${page.file}\n`);
     if (args.includes("--check")) continue;

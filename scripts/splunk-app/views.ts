@@ -1,0 +1,164 @@
+import { GENERATED } from "../../src/config/pages.ts";
+
+/** A dashboard's search with its time range. */
+export interface Panel {
+  readonly title: string;
+  readonly kind: "single" | "table" | "chart";
+  /** A search of its own, or commands after the base search. */
+  readonly search?: string;
+  readonly after?: string;
+  readonly earliest?: string;
+  readonly latest?: string;
+  readonly options?: Readonly<Record<string, string>>;
+  readonly drilldown?: string;
+  /** Shown only when this token is set. */
+  readonly depends?: string;
+}
+
+const BASE = "`defender_mssp_customer_streams`";
+const ONE_ROW_PER_CUSTOMER = "sort 0 -rank | dedup tenant_id";
+
+/** Rows of panels of the *Customers* dashboard. */
+export const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
+  [
+    { title: "Customers", kind: "single", after: "stats dc(tenant_id) as customers", options: { drilldown: "none" } },
+    {
+      title: "Silent for two hours",
+      kind: "single",
+      after: "stats dc(eval(if(rank=6,tenant_id,null()))) as silent",
+      options: { drilldown: "none", useColors: "1", rangeColors: '["0x53a051","0xdc4e41"]', rangeValues: "[0]" },
+    },
+    {
+      title: "Signed out or failing",
+      kind: "single",
+      after: "stats dc(eval(if(rank=5 OR rank=4,tenant_id,null()))) as failing",
+      options: { drilldown: "none", useColors: "1", rangeColors: '["0x53a051","0xdc4e41"]', rangeValues: "[0]" },
+    },
+    {
+      title: "Throttled or catching up",
+      kind: "single",
+      after: "stats dc(eval(if(rank=3 OR rank=2,tenant_id,null()))) as slow",
+      options: { drilldown: "none", useColors: "1", rangeColors: '["0x53a051","0xf8be34"]', rangeValues: "[0]" },
+    },
+    {
+      title: "Credential ends within 30 days",
+      kind: "single",
+      after: "stats dc(eval(if(credential_days_left<=30,tenant_id,null()))) as ending",
+      options: { drilldown: "none", useColors: "1", rangeColors: '["0x53a051","0xf8be34"]', rangeValues: "[0]" },
+    },
+  ],
+  [
+    {
+      title: "Customers, worst first (click one for its alerts)",
+      kind: "table",
+      after: `${ONE_ROW_PER_CUSTOMER} | eval state=if(rank=6,"silent",state), last_health=strftime(_time,"%Y-%m-%d %H:%M:%S"), whose_turn=actor | sort 0 -rank -lag_s tenant | table tenant, state, stream, lag_s, failure, whose_turn, say, next_step, credential_days_left, last_health, tenant_id`,
+      options: { count: "20", drilldown: "row" },
+      drilldown: `<set token="tenant_id">$row.tenant_id$</set><set token="tenant">$row.tenant$</set>`,
+    },
+  ],
+  [
+    {
+      title: "Every stream that is not ok",
+      kind: "table",
+      after: `search NOT state="ok" | sort 0 -rank tenant stream | table tenant, stream, state, lag_s, failure, actor, say, next_step`,
+      options: { count: "20", drilldown: "none" },
+    },
+    {
+      title: "Credentials, soonest end first",
+      kind: "table",
+      after: `${ONE_ROW_PER_CUSTOMER} | where isnotnull(credential_days_left) | sort 0 credential_days_left | table tenant, credential, credential_days_left`,
+      options: { count: "10", drilldown: "none" },
+    },
+  ],
+  [
+    {
+      title: "$tenant$: alerts by severity",
+      kind: "chart",
+      search: "`defender_mssp_alerts` tenant_id=$tenant_id|s$ | timechart dc(id) by severity",
+      earliest: "$range.earliest$",
+      latest: "$range.latest$",
+      options: { "charting.chart": "column", "charting.chart.stackMode": "stacked" },
+      depends: "tenant_id",
+    },
+    {
+      title: "$tenant$: alerts by ATT&amp;CK technique",
+      kind: "chart",
+      search:
+        "`defender_mssp_latest_alerts` | search tenant_id=$tenant_id|s$ | mvexpand mitre_technique_id | top limit=15 mitre_technique_id",
+      earliest: "$range.earliest$",
+      latest: "$range.latest$",
+      options: { "charting.chart": "bar" },
+      depends: "tenant_id",
+    },
+  ],
+  [
+    {
+      title: "$tenant$: alerts as they are now",
+      kind: "table",
+      search:
+        '`defender_mssp_latest_alerts` | search tenant_id=$tenant_id|s$ | eval updated=strftime(_time,"%Y-%m-%d %H:%M:%S"), dest=mvjoin(dest,", "), user=mvjoin(user,", ") | sort 0 -severity_id -updated | table updated, severity, status, signature, dest, user, incident_id, alert_url',
+      earliest: "$range.earliest$",
+      latest: "$range.latest$",
+      options: { count: "20", drilldown: "cell" },
+      drilldown: `<condition field="incident_id"><link target="_blank">search?q=%60defender_mssp_index%60%20tenant_id%3D$tenant_id$%20incident_id%3D$row.incident_id$&amp;earliest=$range.earliest$&amp;latest=$range.latest$</link></condition><condition field="alert_url"><link target="_blank">$row.alert_url|n$</link></condition><condition></condition>`,
+      depends: "tenant_id",
+    },
+  ],
+];
+
+/** `default/data/ui/views/customers.xml`: Simple XML 1.1, no script. */
+export function customersView(): string {
+  const rows = CUSTOMER_PANELS.map((panels) => `  <row>\n${panels.map(panelXml).join("")}  </row>\n`).join("");
+  return `<!-- ${GENERATED} -->
+<form version="1.1" theme="light">
+  <label>Customers</label>
+  <description>Who is silent, lagging, throttled, failing or about to lose a credential, and whose turn it is.</description>
+  <search id="base">
+    <query>${escapeText(BASE)}</query>
+    <earliest>-24h</earliest>
+    <latest>now</latest>
+    <refresh>5m</refresh>
+    <refreshType>delay</refreshType>
+  </search>
+  <fieldset submitButton="false">
+    <input type="time" token="range">
+      <label>Alerts of the chosen customer</label>
+      <default><earliest>-7d</earliest><latest>now</latest></default>
+    </input>
+  </fieldset>
+${rows}</form>
+`;
+}
+
+function panelXml(panel: Panel): string {
+  const search =
+    panel.search === undefined
+      ? `<search base="base"><query>${escapeText(panel.after ?? "")}</query></search>`
+      : `<search><query>${escapeText(panel.search)}</query><earliest>${panel.earliest ?? "-24h"}</earliest><latest>${panel.latest ?? "now"}</latest></search>`;
+  const options = Object.entries(panel.options ?? {}).map(
+    ([name, text]) => `        <option name="${name}">${escapeText(text)}</option>\n`,
+  );
+  const drilldown = panel.drilldown === undefined ? "" : `        <drilldown>${panel.drilldown}</drilldown>\n`;
+  const depends = panel.depends === undefined ? "" : ` depends="$${panel.depends}$"`;
+  return `    <panel${depends}>
+      <${panel.kind}>
+        <title>${panel.title}</title>
+        ${search}
+${options.join("")}${drilldown}      </${panel.kind}>
+    </panel>
+`;
+}
+
+function escapeText(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
+/** `default/data/ui/nav/default.xml`. */
+export function navigation(): string {
+  return `<!-- ${GENERATED} -->
+<nav search_view="search">
+  <view name="customers" default="true" />
+  <view name="search" />
+</nav>
+`;
+}
