@@ -16,6 +16,7 @@ export interface Installed {
 
 /** Puts an app (folder or `.tgz`) into `<home>/etc/apps/<id>`; what an administrator keeps in `local/` stays, as at an upgrade. */
 export function installApp(source: string, home: string, scheme: string): Installed {
+  if (!existsSync(source)) throw new Error(`there is no app at ${source}`);
   const apps = join(home, "etc", "apps");
   mkdirSync(apps, { recursive: true });
   const staging = mkdtempSync(join(home, "etc", ".staging-"));
@@ -80,6 +81,7 @@ export function writeLocal(folder: string, name: string, conf: Conf): void {
  * because an input may read files from nowhere else. A home that was given this very file before keeps what has been edited since (masked secrets, for instance).
  */
 export function installInputs(source: string, home: string, folder: string, scheme: string): void {
+  if (!existsSync(source)) throw new Error(`there is no conf file at ${source}`);
   const text = readFileSync(source, "utf8");
   const stamp = join(home, "var", "lib", "pretend-splunkd", "inputs.sha256");
   const digest = createHash("sha256").update(text).digest("hex");

@@ -37,10 +37,9 @@ async function main(argv: readonly string[]): Promise<number> {
     .version(false)
     .parseAsync();
 
-  let stopAsked: () => void = () => undefined;
-  const asked = new Promise<void>((resolve) => (stopAsked = resolve));
-  process.on("SIGTERM", stopAsked);
-  process.on("SIGINT", stopAsked);
+  const stop = new AbortController();
+  process.on("SIGTERM", () => stop.abort());
+  process.on("SIGINT", () => stop.abort());
 
   let splunkd: Splunkd;
   try {
@@ -66,18 +65,20 @@ async function main(argv: readonly string[]): Promise<number> {
   print({ server_uri: splunkd.serverUri, home: splunkd.home, pid: splunkd.pid, ca_file: splunkd.caFile, splunkd_pid: process.pid });
   for (const refused of splunkd.validations.filter((one) => !one.ok)) process.stderr.write(`splunkd: ${refused.stanza} is refused: ${refused.message}\n`);
 
-  await Promise.race([asked, enough(splunkd, args.for, args["until-idle"])]);
+  await enough(splunkd, args.for, args["until-idle"], stop.signal);
   const outcome = await splunkd.stop();
   for (const fault of outcome.faults) process.stderr.write(`splunkd: ${fault}\n`);
   print(outcome);
   return outcome.faults.length === 0 ? 0 : 1;
 }
 
-async function enough(splunkd: Splunkd, forS: number | undefined, untilIdleS: number | undefined): Promise<void> {
+async function enough(splunkd: Splunkd, forS: number | undefined, untilIdleS: number | undefined, stop: AbortSignal): Promise<void> {
   const startedAtMs = performance.now();
+  // Through npm we are a shell's child, and a shell that is told to stop does not pass it on: without it we are nobody's and stop too.
+  const parent = process.ppid;
   let events = 0;
   let lastEventAtMs = startedAtMs;
-  for (;;) {
+  while (!stop.aborted && process.ppid === parent) {
     await new Promise((resolve) => setTimeout(resolve, 100));
     const nowMs = performance.now();
     if (splunkd.events !== events) {

@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import https from "node:https";
 import { tmpdir } from "node:os";
@@ -271,5 +271,47 @@ describe("the management port", () => {
     expect((await ask(splunkd, "POST", `${path}/defender_mssp`, { index: "main" })).status).toBe(200);
     expect((await ask(splunkd, "GET", `${path}/defender_mssp`)).body.entry?.[0]?.content).toMatchObject({ index: "main", start_by_shell: "false" });
     expect((await ask(splunkd, "GET", `${path}/nothing`)).status).toBe(404);
+  });
+});
+
+describe("the command", () => {
+  const main = new URL("./main.ts", import.meta.url).pathname;
+
+  function run(args: readonly string[], signalAtReady?: NodeJS.Signals): Promise<{ readonly code: number | null; readonly lines: Record<string, unknown>[] }> {
+    const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "ignore"] });
+    let text = "";
+    let signalled = false;
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+      text += chunk;
+      if (signalAtReady && !signalled && text.includes("\n")) {
+        signalled = true;
+        child.kill(signalAtReady);
+      }
+    });
+    return new Promise((resolve, reject) => {
+      child.on("error", reject);
+      child.on("close", (code) => resolve({ code, lines: text.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line) as Record<string, unknown>) }));
+    });
+  }
+
+  test("prints one ready line and one last line, stops when idle and exits 0", async () => {
+    const { code, lines } = await run(["--app", app, "--conf", one("well"), "--until-idle", "0.3"]);
+
+    expect(code).toBe(0);
+    expect(lines).toHaveLength(2);
+    expect(Object.keys(lines[0] ?? {})).toEqual(["server_uri", "home", "pid", "ca_file", "splunkd_pid"]);
+    expect(lines[1]).toMatchObject({ events: 3, sourcetypes: { "fake:0": 1, "fake:1": 2 }, exit_code: 0, faults: [] });
+  });
+
+  test("stops in order on SIGTERM", async () => {
+    const { code, lines } = await run(["--app", app, "--conf", one("well")], "SIGTERM");
+
+    expect(code).toBe(0);
+    expect(lines[1]).toMatchObject({ restarts: 0, faults: [] });
+  });
+
+  test("exits 1 when the protocol was not kept and 2 when there is nothing to start", async () => {
+    expect((await run(["--app", app, "--conf", one("unlevelled"), "--until-idle", "0.3"])).code).toBe(1);
+    expect((await run(["--app", join(folder, "nowhere"), "--conf", one("well")])).code).toBe(2);
   });
 });
