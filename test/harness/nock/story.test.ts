@@ -1,6 +1,6 @@
 import https from "node:https";
 import { describe, expect, test } from "@jest/globals";
-import { Agent, fetch as undiciFetch, Pool, request } from "undici";
+import { Agent, Pool, request, fetch as undiciFetch } from "undici";
 import { StoryError, withStory } from "./story.ts";
 
 const GRAPH = "https://graph.example.test";

@@ -1,6 +1,6 @@
 import type { CefEvent } from "./delivered.ts";
 import { sevenDigits } from "./instant.ts";
-import { memberDigest, scalar, scanObject, utf8, type Member, type Scanned } from "./json-bytes.ts";
+import { type Member, memberDigest, type Scanned, scalar, scanObject, utf8 } from "./json-bytes.ts";
 import type { Truth, TruthObject, Version } from "./truth.ts";
 
 /** Which shown version an event is. */
@@ -59,7 +59,12 @@ export function identifyRecord(truth: Truth, record: Scanned, hints: string, opt
   return byMembers(truth, record, hints, options) ?? unwrapped(truth, record, hints, options) ?? rowOrNothing(truth, record, options);
 }
 
-function byKey(truth: Truth, record: Scanned, ours: { readonly member: Member; readonly key: string; readonly found: unknown }, options: IdentifyOptions): Identity {
+function byKey(
+  truth: Truth,
+  record: Scanned,
+  ours: { readonly member: Member; readonly key: string; readonly found: unknown },
+  options: IdentifyOptions,
+): Identity {
   const without = new Set([ours.member]);
   const replay = ours.found === "replay";
   const version = truth.version(ours.key);
@@ -83,7 +88,9 @@ function byMembers(truth: Truth, record: Scanned, hints: string, options: Identi
     const instant = updated === undefined ? undefined : sevenDigits(updated);
     if (id === undefined || instant === undefined) continue;
     named ??= `${dialect.kind || "object"}:${id}:${instant}`;
-    const objects = truth.objectsById(id).filter((one) => dialect.streams.includes(one.stream) && (dialect.kind === "" || one.kind === dialect.kind));
+    const objects = truth
+      .objectsById(id)
+      .filter((one) => dialect.streams.includes(one.stream) && (dialect.kind === "" || one.kind === dialect.kind));
     const versions = objects.flatMap((one) => one.versions.filter((version) => version.instant === instant));
     const version = likeliest(truth, versions, record, hints, options);
     if (version) return { version, replay: false, changed: isChanged(version, record, new Set(), options) };
@@ -95,12 +102,22 @@ function byMembers(truth: Truth, record: Scanned, hints: string, options: Identi
  * Two customers may hold an object of one id and time (a provider's own test alert, for instance). The tenant that the event names decides,
  * then its bytes, then which of them is still owed.
  */
-function likeliest(truth: Truth, versions: readonly Version[], record: Scanned, hints: string, options: IdentifyOptions): Version | undefined {
+function likeliest(
+  truth: Truth,
+  versions: readonly Version[],
+  record: Scanned,
+  hints: string,
+  options: IdentifyOptions,
+): Version | undefined {
   if (versions.length <= 1) return versions[0];
   const payloadTenant = scalar(record, "tenantId") ?? scalar(record, "aadTenantId") ?? "";
-  const named = new Set((`${hints} ${payloadTenant}`.match(GUID) ?? []).map((guid) => guid.toLowerCase()).filter((guid) => truth.tenants.has(guid)));
+  const named = new Set(
+    (`${hints} ${payloadTenant}`.match(GUID) ?? []).map((guid) => guid.toLowerCase()).filter((guid) => truth.tenants.has(guid)),
+  );
   const score = (version: Version): number =>
-    (named.has(version.object.tenantId) ? 4 : 0) + (isChanged(version, record, new Set(), options) ? 0 : 2) + (version.deliveries === 0 ? 1 : 0);
+    (named.has(version.object.tenantId) ? 4 : 0) +
+    (isChanged(version, record, new Set(), options) ? 0 : 2) +
+    (version.deliveries === 0 ? 1 : 0);
   return versions.toSorted((a, b) => score(b) - score(a))[0];
 }
 

@@ -132,7 +132,11 @@ export function scanObject(bytes: Uint8Array, start = 0, end = bytes.length): Sc
 }
 
 /** Start and end of each element of the array between `start` and `end`; undefined when it is none. */
-export function scanArray(bytes: Uint8Array, start: number, end: number): readonly { readonly start: number; readonly end: number }[] | undefined {
+export function scanArray(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): readonly { readonly start: number; readonly end: number }[] | undefined {
   const cursor = new Cursor(bytes, start, end);
   if (cursor.skipSpace() !== OPEN_BRACKET) return undefined;
   cursor.at++;
@@ -176,7 +180,9 @@ const COMMA_AND_COLON = Buffer.from(",:");
 export function memberDigest(scanned: Scanned, without: ReadonlySet<Member> = new Set(), hexCase: "lower" | "upper" = "lower"): string {
   if (!scanned.plain) {
     const kept = scanned.members.filter((member) => !without.has(member));
-    return orderedDigest(kept.map((member) => [member.name, plainBytes(scanned.bytes.subarray(member.valueStart, member.valueEnd), hexCase)] as const));
+    return orderedDigest(
+      kept.map((member) => [member.name, plainBytes(scanned.bytes.subarray(member.valueStart, member.valueEnd), hexCase)] as const),
+    );
   }
   const kept: Member[] = [];
   let size = 0;
@@ -207,7 +213,7 @@ function orderedDigest(pairs: (readonly [string, Uint8Array])[]): string {
 /** Without white space outside strings; inside strings, what XML 1.0 forbids becomes its escape. */
 function plainBytes(value: Uint8Array, hexCase: "lower" | "upper"): Uint8Array {
   const out: number[] = [];
-  const escape = (code: number): void => {
+  const escaped = (code: number): void => {
     const digits = code.toString(16).padStart(4, "0");
     out.push(...Buffer.from(`\\u${hexCase === "upper" ? digits.toUpperCase() : digits}`));
   };
@@ -221,9 +227,9 @@ function plainBytes(value: Uint8Array, hexCase: "lower" | "upper"): Uint8Array {
     } else if (byte === BACKSLASH) {
       out.push(byte, value[++at] ?? 0);
     } else if (byte < 0x20) {
-      escape(byte);
+      escaped(byte);
     } else if (byte === 0xef && value[at + 1] === 0xbf && (value[at + 2] === 0xbe || value[at + 2] === 0xbf)) {
-      escape(value[at + 2] === 0xbe ? 0xfffe : 0xffff);
+      escaped(value[at + 2] === 0xbe ? 0xfffe : 0xffff);
       at += 2;
     } else {
       if (byte === QUOTE) inString = false;

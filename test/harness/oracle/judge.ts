@@ -1,5 +1,5 @@
 import type { Delivered } from "./delivered.ts";
-import { identifyCef, identifyRecord, isHealth, type Identity, type IdentifyOptions } from "./identify.ts";
+import { type IdentifyOptions, type Identity, identifyCef, identifyRecord, isHealth } from "./identify.ts";
 import { scanObject } from "./json-bytes.ts";
 import type { Truth, TruthObject, Version } from "./truth.ts";
 
@@ -194,7 +194,10 @@ export class Judge {
   private lagsOf(object: TruthObject): number[] {
     const name = `${object.tenantId}:${object.stream}`;
     let lags = this.lags.get(name);
-    if (!lags) this.lags.set(name, (lags = []));
+    if (!lags) {
+      lags = [];
+      this.lags.set(name, lags);
+    }
     return lags;
   }
 

@@ -17,7 +17,12 @@ export const LIMITS: readonly Limit[] = [
   { flag: "max-changed-bytes", count: "changed_bytes", default: 0, help: "events with a member that is not what was shown" },
   { flag: "max-unknown", count: "unknown", default: 0, help: "events about something that was never shown" },
   { flag: "max-unidentified", count: "unidentified", default: 0, help: "events that do not say what they are about" },
-  { flag: "max-superseded", count: "superseded", default: undefined, help: "versions that only a newer one covers; for runs without a crash" },
+  {
+    flag: "max-superseded",
+    count: "superseded",
+    default: undefined,
+    help: "versions that only a newer one covers; for runs without a crash",
+  },
   { flag: "max-replayed", count: "replayed", default: undefined, help: "repeats marked found: replay" },
   { flag: "max-torn", count: "torn", default: undefined, help: "half events at the end of a killed run" },
   { flag: "max-lag-ms-p99", count: "lag_ms_p99", default: undefined, help: "99th percentile of arrival minus shown_at, in ms" },

@@ -1,10 +1,12 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
-import { consult, runOracle, type Format } from "./main.ts";
 import type { Totals } from "./judge.ts";
+import { consult, type Format, runOracle } from "./main.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "oracle-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -58,36 +60,84 @@ const splunkEvent = (data: string): string =>
   `<event stanza="defender_mssp://contoso"><time>1.0</time><source>s</source><sourcetype>ms:x</sourcetype><data>${data.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")}</data><done/></event>\n`;
 const splunkRun = (events: readonly string[]): string => `<stream>\n${events.map(splunkEvent).join("")}</stream>\n`;
 
-const CLEAN = { lost: 0, stale: 0, superseded: 0, duplicated: 0, replayed: 0, out_of_order: 0, changed_bytes: 0, unknown: 0, unidentified: 0, torn: 0 };
+const CLEAN = {
+  lost: 0,
+  stale: 0,
+  superseded: 0,
+  duplicated: 0,
+  replayed: 0,
+  out_of_order: 0,
+  changed_bytes: 0,
+  unknown: 0,
+  unidentified: 0,
+  torn: 0,
+};
 
 describe("what the oracle finds in a delivery", () => {
   const ALL = STORY.map((v) => stamped(v));
   const table: readonly [string, readonly string[], Partial<Totals>][] = [
     ["everything once, in order: nothing", ALL, { shown: 5, delivered: 5 }],
     ["an object that never came is lost, not stale", ALL.slice(0, 4), { delivered: 4, lost: 1 }],
-    ["a missing newest version is lost and its object stale", [stamped(A1), stamped(A2), stamped(B1), stamped(C1)], { delivered: 4, lost: 1, stale: 1 }],
-    ["two missing newest versions are two losses of one stale object", [stamped(A1), stamped(B1), stamped(C1)], { delivered: 3, lost: 2, stale: 1 }],
-    ["a version that a newer one covers is superseded", [stamped(A1), stamped(A3), stamped(B1), stamped(C1)], { delivered: 4, superseded: 1 }],
+    [
+      "a missing newest version is lost and its object stale",
+      [stamped(A1), stamped(A2), stamped(B1), stamped(C1)],
+      { delivered: 4, lost: 1, stale: 1 },
+    ],
+    [
+      "two missing newest versions are two losses of one stale object",
+      [stamped(A1), stamped(B1), stamped(C1)],
+      { delivered: 3, lost: 2, stale: 1 },
+    ],
+    [
+      "a version that a newer one covers is superseded",
+      [stamped(A1), stamped(A3), stamped(B1), stamped(C1)],
+      { delivered: 4, superseded: 1 },
+    ],
     ["a repeat is a duplicate, and not out of order as well", [...ALL, stamped(A1)], { duplicated: 1 }],
     ["a repeat that says replay is a replay", [...ALL, stamped(A1, "replay"), stamped(A3, "replay")], { replayed: 2 }],
     ["a first delivery that says replay is a delivery", [stamped(A1, "replay"), ...ALL.slice(1)], { delivered: 5 }],
-    ["a swap of two versions of one object is out of order", [stamped(A2), stamped(A1), stamped(A3), stamped(B1), stamped(C1)], { out_of_order: 1 }],
+    [
+      "a swap of two versions of one object is out of order",
+      [stamped(A2), stamped(A1), stamped(A3), stamped(B1), stamped(C1)],
+      { out_of_order: 1 },
+    ],
     ["a swap of two objects is nothing: order is per object", [stamped(C1), stamped(B1), stamped(A1), stamped(A2), stamped(A3)], {}],
-    ["a version older than one sent stays out of order when it says replay for the first time", [stamped(A2), stamped(A1, "replay"), stamped(A3), stamped(B1), stamped(C1)], { out_of_order: 1 }],
+    [
+      "a version older than one sent stays out of order when it says replay for the first time",
+      [stamped(A2), stamped(A1, "replay"), stamped(A3), stamped(B1), stamped(C1)],
+      { out_of_order: 1 },
+    ],
     ["a number written differently is changed", [...ALL.slice(0, 4), stamped(C1).replace("1.0}", "1}")], { changed_bytes: 1 }],
     ["a member left out is changed", [...ALL.slice(0, 4), stamped(C1).replace('"title":"T",', "")], { changed_bytes: 1 }],
     ["a member added is changed", [...ALL.slice(0, 4), stamped(C1).replace('"title"', '"extra":1,"title"')], { changed_bytes: 1 }],
     ["an escape in place of its character is changed", [...ALL.slice(0, 4), stamped(C1).replace('"T"', '"\\u0054"')], { changed_bytes: 1 }],
-    ["members in another order and white space are not changed", [...ALL.slice(0, 4), '{ "evidence" : [ {"a": 1.0} ], ' + stamped(C1).slice(1).replace(/,"evidence":.*/, "}")], {}],
+    [
+      "members in another order and white space are not changed",
+      [
+        ...ALL.slice(0, 4),
+        '{ "evidence" : [ {"a": 1.0} ], ' +
+          stamped(C1)
+            .slice(1)
+            .replace(/,"evidence":.*/, "}"),
+      ],
+      {},
+    ],
     ["order inside a member counts", [...ALL.slice(0, 4), stamped(C1).replace('"cloud":"commercial",', "")], {}],
     ["an event nobody showed is unknown", [...ALL, stamped(alert("z", "2026-01-01T00:00:00Z"))], { unknown: 1 }],
     ["a version nobody showed is unknown", [...ALL, stamped(alert("a", "2026-01-01T00:00:09Z"))], { unknown: 1 }],
     ["a line that says nothing is unidentified", [...ALL, '{"hello":"world"}', "plain text"], { unidentified: 2 }],
-    ["health is passed over", [...ALL, '{"time":"t","tenant":"C","tenant_id":"x","streams":[],"credential":null,"credential_days_left":null,"version":"1"}'], { health: 1 }],
+    [
+      "health is passed over",
+      [...ALL, '{"time":"t","tenant":"C","tenant_id":"x","streams":[],"credential":null,"credential_days_left":null,"version":"1"}'],
+      { health: 1 },
+    ],
     ["nothing delivered at all", [], { delivered: 0, lost: 5 }],
   ];
   test.each(table)("%s", async (_name, events, expected) => {
-    for (const [format, text] of [["jsonl", lines(events)], ["splunk", splunkRun(events)]] as const) {
+    for (const [format, text] of [
+      ["jsonl", lines(events)],
+      ["splunk", splunkRun(events)],
+    ] as const) {
       const totals = await judged(STORY, text, format);
 
       expect(totals).toMatchObject({ ...CLEAN, ...expected });
@@ -120,9 +170,15 @@ describe("what the oracle finds in a delivery", () => {
   test("a vendor member called mssp stays, ours is then mssp_", async () => {
     const shown = alert("n", "2026-01-01T00:00:00Z", ',"mssp":{"key":"theirs"}');
 
-    expect(await judged([shown], lines([stamped(shown).replace('"mssp":{"tenant"', '"mssp_":{"tenant"')]))).toMatchObject({ ...CLEAN, delivered: 1 });
+    expect(await judged([shown], lines([stamped(shown).replace('"mssp":{"tenant"', '"mssp_":{"tenant"')]))).toMatchObject({
+      ...CLEAN,
+      delivered: 1,
+    });
   });
 });
+
+const piece = (text: string, done: boolean): string =>
+  `<event unbroken="1"><data>${text.replaceAll('"', "&#34;").replaceAll(":", "&#x3a;")}</data>${done ? "<done/>" : ""}</event>`;
 
 describe("output that was cut off", () => {
   const whole = STORY.map((v) => stamped(v));
@@ -133,7 +189,15 @@ describe("output that was cut off", () => {
     for (let cut = 1; cut < text.length; cut += 3) {
       const totals = await judged(STORY, Buffer.concat([text.subarray(0, cut), runTwo]), "splunk");
 
-      expect(totals).toMatchObject({ lost: 0, duplicated: 0, out_of_order: 0, changed_bytes: 0, unknown: 0, unidentified: 0, delivered: 5 });
+      expect(totals).toMatchObject({
+        lost: 0,
+        duplicated: 0,
+        out_of_order: 0,
+        changed_bytes: 0,
+        unknown: 0,
+        unidentified: 0,
+        delivered: 5,
+      });
       expect(totals.torn).toBeLessThanOrEqual(1);
     }
   });
@@ -149,16 +213,23 @@ describe("output that was cut off", () => {
   });
 
   test("a half event at the very end is torn and its version lost", async () => {
-    expect(await judged(STORY, splunkRun(whole).slice(0, -40), "splunk")).toMatchObject({ torn: 1, lost: 1, delivered: 4, unidentified: 0 });
+    expect(await judged(STORY, splunkRun(whole).slice(0, -40), "splunk")).toMatchObject({
+      torn: 1,
+      lost: 1,
+      delivered: 4,
+      unidentified: 0,
+    });
     expect(await judged(STORY, lines(whole).slice(0, -20))).toMatchObject({ torn: 1, lost: 1, delivered: 4, unidentified: 0 });
   });
 
   test("an event in pieces is one event, CDATA and numeric entities are text", async () => {
     const [head, tail] = [whole[0]?.slice(0, 50) ?? "", whole[0]?.slice(50) ?? ""];
-    const piece = (text: string, done: boolean): string => `<event unbroken="1"><data>${text.replaceAll('"', "&#34;").replaceAll(":", "&#x3a;")}</data>${done ? "<done/>" : ""}</event>`;
     const cdata = `<event><data><![CDATA[${whole[3]}]]></data></event>`;
 
-    expect(await judged([A1, B1], `<stream>${piece(head, false)}${piece(tail, true)}${cdata}</stream>`, "splunk")).toMatchObject({ ...CLEAN, delivered: 2 });
+    expect(await judged([A1, B1], `<stream>${piece(head, false)}${piece(tail, true)}${cdata}</stream>`, "splunk")).toMatchObject({
+      ...CLEAN,
+      delivered: 2,
+    });
   });
 });
 
@@ -166,8 +237,19 @@ describe("collectors that we did not write", () => {
   const XDR_ALERT = '{"alertId":"x1","incidentId":9,"lastUpdatedTime":"2026-01-01T00:00:00.1Z"}';
   const shown: readonly Shown[] = [
     A1,
-    { stream: "incidents", kind: "incident", id: "29", updated: "2026-01-01T00:00:00Z", record: '{"id":"29","displayName":"D","lastUpdateDateTime":"2026-01-01T00:00:00Z"}' },
-    { stream: "mde-alerts", id: "m1", updated: "2026-01-01T00:00:00.12Z", record: '{"id":"m1","incidentId":9,"lastUpdateTime":"2026-01-01T00:00:00.12Z"}' },
+    {
+      stream: "incidents",
+      kind: "incident",
+      id: "29",
+      updated: "2026-01-01T00:00:00Z",
+      record: '{"id":"29","displayName":"D","lastUpdateDateTime":"2026-01-01T00:00:00Z"}',
+    },
+    {
+      stream: "mde-alerts",
+      id: "m1",
+      updated: "2026-01-01T00:00:00.12Z",
+      record: '{"id":"m1","incidentId":9,"lastUpdateTime":"2026-01-01T00:00:00.12Z"}',
+    },
     {
       stream: "xdr-incidents",
       kind: "incident",
@@ -175,8 +257,19 @@ describe("collectors that we did not write", () => {
       updated: "2026-01-01T00:00:01Z",
       record: `{"incidentId":9,"lastUpdateTime":"2026-01-01T00:00:01Z","alerts":[${XDR_ALERT}]}`,
     },
-    { stream: "siem-alerts", id: "s1:u", updated: "2026-01-01T00:00:00Z", record: '{"AlertId":"s1","FullId":"s1:u","LastProcessedTimeUtc":"2026-01-01T00:00:00Z"}' },
-    { stream: "hunting", kind: "row", id: "r", updated: "2026-01-01T00:00:00Z", record: '{"Timestamp":"2026-01-01T00:00:00Z","FileName":"cmd.exe"}' },
+    {
+      stream: "siem-alerts",
+      id: "s1:u",
+      updated: "2026-01-01T00:00:00Z",
+      record: '{"AlertId":"s1","FullId":"s1:u","LastProcessedTimeUtc":"2026-01-01T00:00:00Z"}',
+    },
+    {
+      stream: "hunting",
+      kind: "row",
+      id: "r",
+      updated: "2026-01-01T00:00:00Z",
+      record: '{"Timestamp":"2026-01-01T00:00:00Z","FileName":"cmd.exe"}',
+    },
   ];
 
   test("records without an envelope are found by the id and time members of their API", async () => {
@@ -207,7 +300,11 @@ describe("collectors that we did not write", () => {
     const theirs = { ...A1, tenant: FABRIKAM };
 
     const both = await judged([A1, theirs], lines([A1.record, A1.record]));
-    const named = await judged([A1, theirs], `<stream><event><source>x:${FABRIKAM}</source><data>${A1.record}</data></event><event><source>x:${FABRIKAM}</source><data>${A1.record}</data></event></stream>`, "splunk");
+    const named = await judged(
+      [A1, theirs],
+      `<stream><event><source>x:${FABRIKAM}</source><data>${A1.record}</data></event><event><source>x:${FABRIKAM}</source><data>${A1.record}</data></event></stream>`,
+      "splunk",
+    );
 
     expect(both).toMatchObject({ ...CLEAN, delivered: 2 });
     expect(named).toMatchObject({ ...CLEAN, delivered: 1, lost: 1, duplicated: 1 });
@@ -215,7 +312,13 @@ describe("collectors that we did not write", () => {
 });
 
 test("a row that two saved queries find is sent under two keys, and twice under one key is a duplicate", async () => {
-  const row = { stream: "hunting", kind: "row", id: "row-1", updated: "2026-01-01T00:00:00Z", record: '{"Timestamp":"2026-01-01T00:00:00Z","FileName":"cmd.exe"}' };
+  const row = {
+    stream: "hunting",
+    kind: "row",
+    id: "row-1",
+    updated: "2026-01-01T00:00:00Z",
+    record: '{"Timestamp":"2026-01-01T00:00:00Z","FileName":"cmd.exe"}',
+  };
   const sha = createHash("sha256").update(row.record).digest("hex");
   const of = (query: string): string => stamped({ ...row, id: `${query}/${sha}` });
 
@@ -224,16 +327,31 @@ test("a row that two saved queries find is sent under two keys, and twice under 
   expect(await judged([row], lines([of("a").replace("cmd.exe", "cmd.EXE")]))).toMatchObject({ ...CLEAN, changed_bytes: 1 });
 });
 
+const cef = (v: Shown, classId = "alert:microsoftDefenderForEndpoint", id = v.id): string =>
+  `CEF:0|Microsoft|Microsoft Defender XDR|1|${classId}|a \\| pipe|3|externalId=${id} msg=has \\= and CEF:0| inside deviceExternalId=${v.tenant ?? CONTOSO} deviceCustomDate1=${Date.parse(v.updated)} deviceCustomDate1Label=Last Update act=new\n`;
+
 describe("CEF", () => {
   const LONG = { ...A1, id: "x".repeat(41) };
-  const cef = (v: Shown, classId = "alert:microsoftDefenderForEndpoint", id = v.id): string =>
-    `CEF:0|Microsoft|Microsoft Defender XDR|1|${classId}|a \\| pipe|3|externalId=${id} msg=has \\= and CEF:0| inside deviceExternalId=${v.tenant ?? CONTOSO} deviceCustomDate1=${Date.parse(v.updated)} deviceCustomDate1Label=Last Update act=new\n`;
   const incident = { stream: "incidents", kind: "incident", id: "a", updated: A1.updated, record: "{}" };
 
   test("lines are found by id, millisecond and tenant; evidence and health are passed over; bytes are not judged", async () => {
-    const text = cef(A1) + cef(A1, "alert:other:evidence") + cef(A2) + `<134>Jan  1 00:00:00 host ${cef(A3)}` + cef(incident, "incident") + cef(B1) + cef(C1) + cef(A1, "health:ok");
+    const text =
+      cef(A1) +
+      cef(A1, "alert:other:evidence") +
+      cef(A2) +
+      `<134>Jan  1 00:00:00 host ${cef(A3)}` +
+      cef(incident, "incident") +
+      cef(B1) +
+      cef(C1) +
+      cef(A1, "health:ok");
 
-    expect(await judged([...STORY, incident], text, "cef")).toMatchObject({ ...CLEAN, changed_bytes: null, delivered: 6, evidence: 1, health: 1 });
+    expect(await judged([...STORY, incident], text, "cef")).toMatchObject({
+      ...CLEAN,
+      changed_bytes: null,
+      delivered: 6,
+      evidence: 1,
+      health: 1,
+    });
   });
 
   test("an id too long for its field is found by its hash", async () => {
@@ -255,15 +373,20 @@ describe("CEF", () => {
   });
 });
 
-describe("the command", () => {
-  async function run(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-    let out = "";
-    let err = "";
-    const code = await runOracle(argv, (text) => (out += text), (text) => (err += text));
-    return { code, out, err };
-  }
-  const truth = (): string => file(STORY.map(truthLine).join(""));
+async function run(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
+  let out = "";
+  let err = "";
+  const code = await runOracle(
+    argv,
+    (text) => (out += text),
+    (text) => (err += text),
+  );
+  return { code, out, err };
+}
 
+const truth = (): string => file(STORY.map(truthLine).join(""));
+
+describe("the command", () => {
   test("exit 1 above a limit, 0 within it; superseded is judged only when asked", async () => {
     const args = ["--truth", truth(), "--format", "jsonl", "--delivered", file(lines([A1, A3, B1].map((v) => stamped(v))))];
 
@@ -271,7 +394,9 @@ describe("the command", () => {
     expect((await run(...args, "--max-lost", "1")).code).toBe(0);
     expect((await run(...args, "--max-lost", "1", "--max-superseded", "0")).code).toBe(1);
     const { customers, totals, exceeded } = JSON.parse((await run(...args)).out) as Record<string, unknown>;
-    expect(customers).toEqual([expect.objectContaining({ tenant_id: CONTOSO, stream: "alerts", shown: 5, delivered: 3, lost: 1, superseded: 1, lag_ms_p99: null })]);
+    expect(customers).toEqual([
+      expect.objectContaining({ tenant_id: CONTOSO, stream: "alerts", shown: 5, delivered: 3, lost: 1, superseded: 1, lag_ms_p99: null }),
+    ]);
     expect(totals).toMatchObject({ lost: 1 });
     expect(exceeded).toEqual([{ limit: "max-lost", allowed: 0, found: 1 }]);
   });
@@ -285,18 +410,52 @@ describe("the command", () => {
 
   test("lag is known when arrivals are", async () => {
     const delivered = file(lines(STORY.map((v) => stamped(v))));
-    writeFileSync(`${delivered}.arrivals`, `{"offset":10,"at":"2026-01-01T00:01:01Z"}\n{"offset":${readFileSync(delivered).length},"at":"2026-01-01T00:01:02.500Z"}\n`);
+    writeFileSync(
+      `${delivered}.arrivals`,
+      `{"offset":10,"at":"2026-01-01T00:01:01Z"}\n{"offset":${readFileSync(delivered).length},"at":"2026-01-01T00:01:02.500Z"}\n`,
+    );
 
     const { out } = await run("--truth", truth(), "--format", "jsonl", "--delivered", delivered);
 
     expect(JSON.parse(out)).toMatchObject({ totals: { lag_ms_p99: 2_500 } });
   });
 
+  test("truth over http: /shown of a control URL, and its clock's lead taken out of the lag", async () => {
+    const delivered = file(lines(STORY.map((v) => stamped(v))));
+    writeFileSync(`${delivered}.arrivals`, `{"offset":${readFileSync(delivered).length},"at":"${new Date().toISOString()}"}\n`);
+    const server = createServer((request, response) => {
+      if (request.url === "/state") response.end('{"now":"2026-01-01T00:01:10Z"}');
+      else if (request.url === "/shown") response.end(STORY.map(truthLine).join(""));
+      else response.writeHead(404).end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    try {
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+
+      const answer = JSON.parse((await run("--truth", url, "--format", "jsonl", "--delivered", delivered)).out) as { totals: Totals };
+
+      expect(answer.totals).toMatchObject({ delivered: 5, lost: 0 });
+      // shown_at is ten seconds before the simulator's present; what is left is the time this test took.
+      expect(Math.abs((answer.totals.lag_ms_p99 ?? 0) - 10_000)).toBeLessThan(60_000);
+      expect((await run("--truth", `${url}/other`, "--format", "jsonl", "--delivered", delivered)).err).toBe(
+        `oracle: ${url}/other answered 404\n`,
+      );
+    } finally {
+      server.close();
+    }
+  });
+
   test("a wrong question is refused with exit 2 and a sentence", async () => {
     const good = file("");
     expect(await run("--truth", truth(), "--format", "xml", "--delivered", good)).toMatchObject({ code: 2 });
-    expect(await run("--truth", "/nonexistent/truth", "--format", "jsonl", "--delivered", good)).toMatchObject({ code: 2, err: expect.stringContaining("/nonexistent/truth") as unknown });
-    expect(await run("--truth", file('{"tenant_id":"x"}\n'), "--format", "jsonl", "--delivered", good)).toMatchObject({ code: 2, err: "oracle: truth line 1: has no stream\n" });
+    expect(await run("--truth", "/nonexistent/truth", "--format", "jsonl", "--delivered", good)).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("/nonexistent/truth") as unknown,
+    });
+    expect(await run("--truth", file('{"tenant_id":"x"}\n'), "--format", "jsonl", "--delivered", good)).toMatchObject({
+      code: 2,
+      err: "oracle: truth line 1: has no stream\n",
+    });
     expect(await run("--truth", truth(), "--format", "jsonl", "--delivered", good, "--max-lost", "many")).toMatchObject({ code: 2 });
   });
 });

@@ -17,7 +17,10 @@ export async function readCef(chunks: AsyncIterable<Uint8Array>, each: (event: D
       return;
     }
     // A second whole event behind the first beginning: half a line of a run that was killed, and the next run's first line.
-    const restarted = starts.slice(1).map((start) => parseCef(text.slice(start.index))).find((second) => second?.externalId !== undefined);
+    const restarted = starts
+      .slice(1)
+      .map((start) => parseCef(text.slice(start.index)))
+      .find((second) => second?.externalId !== undefined);
     if (restarted) each({ kind: "torn" });
     const event = restarted ?? parseCef(text);
     if (!complete) each({ kind: "torn" });
@@ -59,7 +62,10 @@ function extension(text: string): Map<string, string> {
   const keys = [...text.matchAll(KEY)];
   keys.forEach((key, index) => {
     const raw = text.slice(key.index + key[0].length, keys[index + 1]?.index ?? text.length);
-    values.set(key[1] as string, raw.replace(/\\([\\=|nr])/g, (_all, sign: string) => (sign === "n" ? "\n" : sign === "r" ? "\r" : sign)));
+    values.set(
+      key[1] as string,
+      raw.replace(/\\([\\=|nr])/g, (_all, sign: string) => (sign === "n" ? "\n" : sign === "r" ? "\r" : sign)),
+    );
   });
   return values;
 }
@@ -71,6 +77,8 @@ function cefTime(text: string | undefined): number | undefined {
   const parts = WRITTEN_TIME.exec(text);
   const month = parts ? MONTHS.indexOf(parts[1] as string) : -1;
   if (!parts || month === -1 || parts[3] === undefined) return undefined;
-  const ms = Date.parse(`${parts[3]}-${String(month + 1).padStart(2, "0")}-${(parts[2] as string).padStart(2, "0")}T${parts[4]}.${(parts[5] ?? "0").padEnd(3, "0")}Z`);
+  const ms = Date.parse(
+    `${parts[3]}-${String(month + 1).padStart(2, "0")}-${(parts[2] as string).padStart(2, "0")}T${parts[4]}.${(parts[5] ?? "0").padEnd(3, "0")}Z`,
+  );
   return Number.isNaN(ms) ? undefined : ms;
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { sevenDigits } from "./instant.ts";
-import { memberDigest, scalar, scanArray, scanObject, utf8, validUtf8, type Member, type Scanned } from "./json-bytes.ts";
+import { type Member, memberDigest, type Scanned, scalar, scanArray, scanObject, utf8, validUtf8 } from "./json-bytes.ts";
 import { eachLine } from "./lines.ts";
 
 /** One version of an object that Microsoft's side showed. */
@@ -78,7 +78,7 @@ export class Truth {
       throw new TruthError(`truth line ${lineNumber}: ${why}`);
     };
     const scanned = scanObject(line);
-    if (!scanned) return bad("is not a JSON object");
+    if (!scanned) throw new TruthError(`truth line ${lineNumber}: is not a JSON object`);
     const tenantId = scalar(scanned, "tenant_id")?.toLowerCase() ?? bad("has no tenant_id");
     const stream = scalar(scanned, "stream") ?? bad("has no stream");
     const kind = scalar(scanned, "kind") ?? bad("has no kind");
@@ -134,7 +134,8 @@ export class Truth {
     const known = this.byKey.get(key);
     if (known) {
       if (!seen.optional) known.optional = false;
-      if (known.shownAtMs === undefined || (seen.shownAtMs !== undefined && seen.shownAtMs < known.shownAtMs)) known.shownAtMs = seen.shownAtMs;
+      if (known.shownAtMs === undefined || (seen.shownAtMs !== undefined && seen.shownAtMs < known.shownAtMs))
+        known.shownAtMs = seen.shownAtMs;
       return known;
     }
     let object = this.byObject.get(objectKey);

@@ -23,7 +23,10 @@ export function renderReply(reply: Reply, json: boolean, path: string): { readon
   if (json) return { type: "application/json; charset=UTF-8", text: JSON.stringify(jsonReply(reply, path)) };
   if (reply.message) {
     const { type, text } = reply.message;
-    return { type: "text/xml; charset=UTF-8", text: `<?xml version="1.0" encoding="UTF-8"?>\n<response>\n  <messages>\n    <msg type="${type}">${escapeXml(text)}</msg>\n  </messages>\n</response>\n` };
+    return {
+      type: "text/xml; charset=UTF-8",
+      text: `<?xml version="1.0" encoding="UTF-8"?>\n<response>\n  <messages>\n    <msg type="${type}">${escapeXml(text)}</msg>\n  </messages>\n</response>\n`,
+    };
   }
   const entries = (reply.entries ?? []).map((entry) => {
     const keys = Object.entries(entry.content).map(([key, value]) => `<s:key name="${escapeXml(key)}">${escapeXml(String(value))}</s:key>`);
@@ -45,7 +48,15 @@ function jsonReply(reply: Reply, path: string): unknown {
       name: entry.name,
       id: `${path.replace(/\/$/, "")}/${encodeURIComponent(entry.name)}`,
       author: "nobody",
-      acl: { app: entry.app, owner: "nobody", sharing: entry.sharing ?? "app", can_write: true, modifiable: true, removable: true, perms: { read: ["admin"], write: ["admin"] } },
+      acl: {
+        app: entry.app,
+        owner: "nobody",
+        sharing: entry.sharing ?? "app",
+        can_write: true,
+        modifiable: true,
+        removable: true,
+        perms: { read: ["admin"], write: ["admin"] },
+      },
       content: { "eai:acl": null, ...entry.content },
     })),
     paging: reply.paging ?? { total: reply.entries?.length ?? 0, perPage: 30, offset: 0 },

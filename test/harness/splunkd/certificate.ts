@@ -30,7 +30,7 @@ export async function makeCertificate(kind: "loopback" | "as-shipped", now: Date
     extensions: [
       new x509.BasicConstraintsExtension(true, 1, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
-      await x509.SubjectKeyIdentifierExtension.create(caKeys.publicKey as never),
+      await x509.SubjectKeyIdentifierExtension.create(caKeys.publicKey),
     ],
   });
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
@@ -51,8 +51,8 @@ export async function makeCertificate(kind: "loopback" | "as-shipped", now: Date
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.ExtendedKeyUsageExtension(["1.3.6.1.5.5.7.3.1"], false),
-      await x509.AuthorityKeyIdentifierExtension.create(caKeys.publicKey as never),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey as never),
+      await x509.AuthorityKeyIdentifierExtension.create(caKeys.publicKey),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
       ...(kind === "loopback" ? [new x509.SubjectAlternativeNameExtension(names)] : []),
     ],
   });

@@ -42,7 +42,10 @@ export function parseConf(text: string): Conf {
 
 export function renderConf(conf: Conf): string {
   return [...conf]
-    .map(([stanza, settings]) => `[${stanza}]\n${[...settings].map(([key, value]) => `${key} = ${value.replaceAll("\n", "\\\n")}\n`).join("")}`)
+    .map(
+      ([stanza, settings]) =>
+        `[${stanza}]\n${[...settings].map(([key, value]) => `${key} = ${value.replaceAll("\n", "\\\n")}\n`).join("")}`,
+    )
     .join("\n");
 }
 

@@ -16,7 +16,9 @@ export type InputEncoding = "utf-8" | "utf-8-bom" | "utf-16le" | "utf-16be" | "l
 
 /** The document on stdin in run mode. */
 export function runDocument(server: Server, app: string, inputs: readonly Input[]): string {
-  const stanzas = inputs.map((input) => `    <stanza name="${escapeXml(input.stanza)}" app="${escapeXml(app)}">\n${params(input.settings, "      ")}    </stanza>\n`);
+  const stanzas = inputs.map(
+    (input) => `    <stanza name="${escapeXml(input.stanza)}" app="${escapeXml(app)}">\n${params(input.settings, "      ")}    </stanza>\n`,
+  );
   return `${DECLARATION}<input>\n${head(server)}  <configuration>\n${stanzas.join("")}  </configuration>\n</input>\n`;
 }
 
@@ -47,18 +49,14 @@ function params(settings: ReadonlyMap<string, string>, indent: string): string {
 
 export function encodeDocument(document: string, encoding: InputEncoding): Buffer {
   const declared = document.replace('encoding="UTF-8"', 'encoding="utf-16"');
-  switch (encoding) {
-    case "utf-8":
-      return Buffer.from(document);
-    case "utf-8-bom":
-      return Buffer.from(`\uFEFF${document}`);
-    case "utf-16le":
-      return Buffer.from(`\uFEFF${declared}`, "utf16le");
-    case "utf-16be":
-      return Buffer.from(`\uFEFF${declared}`, "utf16le").swap16();
-    case "lying":
-      return Buffer.from(declared);
-  }
+  const encode: Readonly<Record<InputEncoding, () => Buffer>> = {
+    "utf-8": () => Buffer.from(document),
+    "utf-8-bom": () => Buffer.from(`\uFEFF${document}`),
+    "utf-16le": () => Buffer.from(`\uFEFF${declared}`, "utf16le"),
+    "utf-16be": () => Buffer.from(`\uFEFF${declared}`, "utf16le").swap16(),
+    lying: () => Buffer.from(declared),
+  };
+  return encode[encoding]();
 }
 
 export function escapeXml(text: string): string {

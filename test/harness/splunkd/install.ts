@@ -1,7 +1,18 @@
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
-import { parseConf, renderConf, layered, type Conf } from "./conf.ts";
+import { type Conf, layered, parseConf, renderConf } from "./conf.ts";
 import { unpackTarball } from "./tarball.ts";
 
 /** Settings that name a file; a relative name is read from the folder of the conf file that gives it. */

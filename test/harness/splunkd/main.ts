@@ -6,9 +6,7 @@
  */
 import { pathToFileURL } from "node:url";
 import yargs from "yargs";
-import type { InputEncoding } from "./documents.ts";
-import type { PasswordLimit } from "./rest.ts";
-import { startSplunkd, type Splunkd } from "./splunkd.ts";
+import { type Splunkd, startSplunkd } from "./splunkd.ts";
 
 /** Until the first event, idleness means nothing: signing in and a first page take their time. */
 const FIRST_EVENT_S = 30;
@@ -16,21 +14,46 @@ const FIRST_EVENT_S = 30;
 async function main(argv: readonly string[]): Promise<number> {
   const args = await yargs([...argv])
     .scriptName("npm run -s splunkd --")
-    .usage("$0 --app DIR|TGZ --conf FILE\n\nStarts the app's modular input as splunkd does, answers its REST calls, stops it as splunkd does.")
+    .usage(
+      "$0 --app DIR|TGZ --conf FILE\n\nStarts the app's modular input as splunkd does, answers its REST calls, stops it as splunkd does.",
+    )
     .option("app", { type: "string", demandOption: true, describe: "the app: a folder or a package (.tgz)" })
-    .option("conf", { type: "string", demandOption: true, describe: "becomes the app's local/inputs.conf; files it names are copied under the home" })
+    .option("conf", {
+      type: "string",
+      demandOption: true,
+      describe: "becomes the app's local/inputs.conf; files it names are copied under the home",
+    })
     .option("out", { type: "string", describe: "gets stdout byte for byte; continued when --home has been used before" })
     .option("log", { type: "string", describe: "gets stderr as splunkd.log has it" })
     .option("for", { type: "number", describe: "stop after so many seconds" })
-    .option("until-idle", { type: "number", describe: `stop when no event came for so many seconds (before the first event: at least ${FIRST_EVENT_S})` })
+    .option("until-idle", {
+      type: "number",
+      describe: `stop when no event came for so many seconds (before the first event: at least ${FIRST_EVENT_S})`,
+    })
     .option("home", { type: "string", describe: "SPLUNK_HOME; kept, so that a second start goes on where the first ended" })
     .option("port", { type: "number", default: 0, describe: "management port; 0 takes a free one" })
-    .option("hold-kib", { type: "number", default: 0, describe: "the last so many KiB are not written out before the stop: a SIGKILL loses them, as it loses splunkd's queue" })
+    .option("hold-kib", {
+      type: "number",
+      default: 0,
+      describe: "the last so many KiB are not written out before the stop: a SIGKILL loses them, as it loses splunkd's queue",
+    })
     .option("validate", { type: "number", default: 20, describe: "inputs tried with --validate-arguments before the run" })
-    .option("password-limit", { choices: ["truncate", "refuse", "none"] as const, default: "truncate" as const, describe: "what happens to a password of more than 255 characters" })
+    .option("password-limit", {
+      choices: ["truncate", "refuse", "none"] as const,
+      default: "truncate" as const,
+      describe: "what happens to a password of more than 255 characters",
+    })
     .option("unavailable-calls", { type: "number", default: 0, describe: "the first so many REST calls are answered 503" })
-    .option("encoding", { choices: ["utf-8", "utf-8-bom", "utf-16le", "utf-16be", "lying"] as const, default: "utf-8" as const, describe: "of the documents on stdin" })
-    .option("certificate", { choices: ["loopback", "as-shipped"] as const, default: "loopback" as const, describe: "as-shipped: without the host's name, as Splunk's own" })
+    .option("encoding", {
+      choices: ["utf-8", "utf-8-bom", "utf-16le", "utf-16be", "lying"] as const,
+      default: "utf-8" as const,
+      describe: "of the documents on stdin",
+    })
+    .option("certificate", {
+      choices: ["loopback", "as-shipped"] as const,
+      default: "loopback" as const,
+      describe: "as-shipped: without the host's name, as Splunk's own",
+    })
     .option("restart", { type: "boolean", default: true, describe: "start the process again when it was killed or ended by itself" })
     .conflicts("for", "until-idle")
     .strict()
@@ -52,9 +75,9 @@ async function main(argv: readonly string[]): Promise<number> {
       port: args.port,
       holdBytes: args["hold-kib"] * 1024,
       validate: args.validate,
-      passwordLimit: args["password-limit"] as PasswordLimit,
+      passwordLimit: args["password-limit"],
       unavailableCalls: args["unavailable-calls"],
-      encoding: args.encoding as InputEncoding,
+      encoding: args.encoding,
       certificate: args.certificate,
       ...(args.restart ? {} : { restartAfterMs: null }),
     });
@@ -63,7 +86,8 @@ async function main(argv: readonly string[]): Promise<number> {
     return 2;
   }
   print({ server_uri: splunkd.serverUri, home: splunkd.home, pid: splunkd.pid, ca_file: splunkd.caFile, splunkd_pid: process.pid });
-  for (const refused of splunkd.validations.filter((one) => !one.ok)) process.stderr.write(`splunkd: ${refused.stanza} is refused: ${refused.message}\n`);
+  for (const refused of splunkd.validations.filter((one) => !one.ok))
+    process.stderr.write(`splunkd: ${refused.stanza} is refused: ${refused.message}\n`);
 
   await enough(splunkd, args.for, args["until-idle"], stop.signal);
   const outcome = await splunkd.stop();

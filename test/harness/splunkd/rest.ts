@@ -2,11 +2,11 @@ import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import https from "node:https";
 import type { AddressInfo } from "node:net";
-import { renderReply, type Entry, type Reply } from "./atom.ts";
+import { type Entry, type Reply, renderReply } from "./atom.ts";
 import type { ServerCertificate } from "./certificate.ts";
-import { inputsOf, type Conf } from "./conf.ts";
+import { type Conf, inputsOf } from "./conf.ts";
 import { readConf, readLayered, writeLocal } from "./install.ts";
-import { PasswordFile, type Password } from "./passwords.ts";
+import { type Password, PasswordFile } from "./passwords.ts";
 import type { Scheme } from "./scheme.ts";
 
 /** Splunk's own library counts on 255 characters; what a splunkd does with more is not documented, so both can be had. */
@@ -14,7 +14,20 @@ export type PasswordLimit = "truncate" | "refuse" | "none";
 const PASSWORD_LIMIT = 255;
 const PAGE = 30;
 /** What Splunk itself adds to every input beside the scheme's arguments. */
-const STANDARD_SETTINGS = new Set(["name", "disabled", "host", "index", "interval", "source", "sourcetype", "start_by_shell", "output_mode", "queueSize", "persistentQueueSize", "_meta"]);
+const STANDARD_SETTINGS = new Set([
+  "name",
+  "disabled",
+  "host",
+  "index",
+  "interval",
+  "source",
+  "sourcetype",
+  "start_by_shell",
+  "output_mode",
+  "queueSize",
+  "persistentQueueSize",
+  "_meta",
+]);
 
 export interface Call {
   readonly method: string;
@@ -60,7 +73,8 @@ export class Rest {
     this.server = https.createServer({ key: options.certificate.key, cert: options.certificate.certificate }, (request, response) => {
       void this.serve(request).then(
         ({ status, type, text }) => response.writeHead(status, { "content-type": type }).end(text),
-        (error: unknown) => response.writeHead(500, { "content-type": "text/plain" }).end(error instanceof Error ? error.message : String(error)),
+        (error: unknown) =>
+          response.writeHead(500, { "content-type": "text/plain" }).end(error instanceof Error ? error.message : String(error)),
       );
     });
   }
@@ -106,23 +120,38 @@ export class Rest {
     }
     if (url.pathname === "/services/auth/login" && method === "POST") return this.login(body);
     if (!this.isAuthorised(authorization)) return { status: 401, message: { type: "WARN", text: "call not properly authenticated" } };
-    const parts = url.pathname.split("/").filter((part) => part !== "").map((part) => decodeURIComponent(part));
+    const parts = url.pathname
+      .split("/")
+      .filter((part) => part !== "")
+      .map((part) => decodeURIComponent(part));
     let namespace = "-";
     if (parts[0] === "servicesNS") namespace = parts.splice(1, 2)[1] ?? "-";
     const [, ...path] = parts;
     const route = path.join("/");
-    if (route === "server/info") return { status: 200, entries: [{ name: "server-info", app: "", content: { version: "10.0.0", serverName: "pretend", guid: "00000000-0000-4000-8000-000000000000", os_name: process.platform } }] };
+    if (route === "server/info")
+      return {
+        status: 200,
+        entries: [
+          {
+            name: "server-info",
+            app: "",
+            content: { version: "10.0.0", serverName: "pretend", guid: "00000000-0000-4000-8000-000000000000", os_name: process.platform },
+          },
+        ],
+      };
     if (route.startsWith("storage/passwords")) return this.passwordsCall(method, namespace, path[2], url, body);
     if (route.startsWith("storage/collections/data/")) return this.collection(namespace, path[3] ?? "");
     if (route === `data/modular-inputs/${this.options.schemeName}`) return this.registration();
-    if (path[0] === "data" && path[1] === "inputs" && path[2] === this.options.schemeName) return this.inputsCall(method, path[3], path[4], body);
+    if (path[0] === "data" && path[1] === "inputs" && path[2] === this.options.schemeName)
+      return this.inputsCall(method, path[3], path[4], body);
     if (path[0] === "configs" && path[1]?.startsWith("conf-")) return this.confCall(method, path[1].slice(5), path[2], body);
     return refuse(404, "Not Found");
   }
 
   private login(body: URLSearchParams): Reply {
     const { admin } = this.options;
-    if (body.get("username") !== admin.name || body.get("password") !== admin.password) return { status: 401, message: { type: "WARN", text: "Login failed" } };
+    if (body.get("username") !== admin.name || body.get("password") !== admin.password)
+      return { status: 401, message: { type: "WARN", text: "Login failed" } };
     return { status: 200, body: { sessionKey: this.newSessionKey(), message: "", code: "" } };
   }
 
@@ -142,7 +171,8 @@ export class Rest {
       const password = body.get("password");
       const realm = body.get("realm") ?? "";
       if (!name || !password) return refuse(400, "The following required arguments are missing: name, password.");
-      if (this.passwords.find(app, realm, name)) return refuse(409, `In handler 'passwords': An object with name=${entryId(realm, name)} already exists`);
+      if (this.passwords.find(app, realm, name))
+        return refuse(409, `In handler 'passwords': An object with name=${entryId(realm, name)} already exists`);
       return this.storePassword({ app, realm, name, password, sharing: "app" }, 201);
     }
     const found = this.visible(namespace).find((one) => entryId(one.realm, one.name) === id);
@@ -160,9 +190,9 @@ export class Rest {
   }
 
   private storePassword(entry: Password, status: number): Reply {
-    const tooLong = [...entry.password].length > PASSWORD_LIMIT;
+    const tooLong = entry.password.length > PASSWORD_LIMIT;
     if (tooLong && this.options.passwordLimit === "refuse") return refuse(400, `Password is longer than ${PASSWORD_LIMIT} characters`);
-    const password = tooLong && this.options.passwordLimit === "truncate" ? [...entry.password].slice(0, PASSWORD_LIMIT).join("") : entry.password;
+    const password = tooLong && this.options.passwordLimit === "truncate" ? entry.password.slice(0, PASSWORD_LIMIT) : entry.password;
     this.passwords.put({ ...entry, password });
     return { status, entries: [passwordEntry({ ...entry, password })] };
   }
@@ -172,7 +202,11 @@ export class Rest {
     const asked = Number(query.get("count") ?? PAGE);
     const offset = Number(query.get("offset") ?? 0);
     const page = asked <= 0 ? all.slice(offset) : all.slice(offset, offset + asked);
-    return { status: 200, entries: page.map(passwordEntry), paging: { total: all.length, perPage: asked <= 0 ? 10_000_000 : asked, offset } };
+    return {
+      status: 200,
+      entries: page.map(passwordEntry),
+      paging: { total: all.length, perPage: asked <= 0 ? 10_000_000 : asked, offset },
+    };
   }
 
   /** An app sees its own entries and what other apps export. */
@@ -190,7 +224,13 @@ export class Rest {
     if (!scheme) return refuse(404, "the scheme is not registered");
     return {
       status: 200,
-      entries: [{ name: this.options.schemeName, app: this.options.app, content: { title: scheme.title, streaming_mode: scheme.streamingMode, use_single_instance: scheme.useSingleInstance } }],
+      entries: [
+        {
+          name: this.options.schemeName,
+          app: this.options.app,
+          content: { title: scheme.title, streaming_mode: scheme.streamingMode, use_single_instance: scheme.useSingleInstance },
+        },
+      ],
     };
   }
 
@@ -223,12 +263,19 @@ export class Rest {
     return this.saved(local, name === undefined ? 201 : 200, [{ name: stanzaName, app, content: Object.fromEntries(settings) }]);
   }
 
-  private async editRefusal(name: string, body: URLSearchParams, before: ReadonlyMap<string, string> | undefined, isNew: boolean): Promise<Reply | undefined> {
+  private async editRefusal(
+    name: string,
+    body: URLSearchParams,
+    before: ReadonlyMap<string, string> | undefined,
+    isNew: boolean,
+  ): Promise<Reply | undefined> {
     const scheme = this.options.scheme();
     const args = scheme?.args ?? [];
     const unsupported = [...body.keys()].find((key) => !STANDARD_SETTINGS.has(key) && !args.some((arg) => arg.name === key));
     if (unsupported !== undefined) return refuse(400, `Argument "${unsupported}" is not supported by this handler.`);
-    const missing = args.filter((arg) => arg.name !== "name" && (isNew ? arg.requiredOnCreate : arg.requiredOnEdit) && !body.has(arg.name)).map((arg) => arg.name);
+    const missing = args
+      .filter((arg) => arg.name !== "name" && (isNew ? arg.requiredOnCreate : arg.requiredOnEdit) && !body.has(arg.name))
+      .map((arg) => arg.name);
     if (missing.length > 0) return refuse(400, `The following required arguments are missing: ${missing.join(", ")}.`);
     if (!scheme?.useExternalValidation) return undefined;
     const typed = new Map([...(before ?? []), ...body]);
@@ -251,7 +298,10 @@ export class Rest {
     const conf = readLayered(folder, file);
     const entry = (name: string): Entry => ({ name, app, content: Object.fromEntries(conf.get(name) ?? []) });
     if (method === "GET" && stanza === undefined) return { status: 200, entries: [...conf.keys()].map(entry) };
-    if (method === "GET") return stanza !== undefined && conf.has(stanza) ? { status: 200, entries: [entry(stanza)] } : refuse(404, `Could not find object id=${stanza}`);
+    if (method === "GET")
+      return stanza !== undefined && conf.has(stanza)
+        ? { status: 200, entries: [entry(stanza)] }
+        : refuse(404, `Could not find object id=${stanza}`);
     const name = stanza ?? body.get("name") ?? "";
     if (name === "") return refuse(400, "The following required arguments are missing: name.");
     if (stanza === undefined && conf.has(name)) return refuse(409, `An object with name=${name} already exists`);
@@ -278,7 +328,13 @@ function passwordEntry(entry: Password): Entry {
     name: entryId(entry.realm, entry.name),
     app: entry.app,
     sharing: entry.sharing,
-    content: { clear_password: entry.password, encr_password: "$7$pretend==", password: "********", realm: entry.realm, username: entry.name },
+    content: {
+      clear_password: entry.password,
+      encr_password: "$7$pretend==",
+      password: "********",
+      realm: entry.realm,
+      username: entry.name,
+    },
   };
 }
 

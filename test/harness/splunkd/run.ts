@@ -1,4 +1,4 @@
-import { feed, type Child } from "./child.ts";
+import { type Child, feed } from "./child.ts";
 import type { Output } from "./output.ts";
 import type { SplunkdLog } from "./splunkd-log.ts";
 import type { StreamCheck } from "./stream-check.ts";

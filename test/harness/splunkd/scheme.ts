@@ -21,7 +21,11 @@ interface Parsed {
     readonly streaming_mode?: string;
     readonly use_single_instance?: string;
     readonly use_external_validation?: string;
-    readonly endpoint?: { readonly args?: { readonly arg?: readonly { readonly "@_name"?: string; readonly required_on_create?: string; readonly required_on_edit?: string }[] } };
+    readonly endpoint?: {
+      readonly args?: {
+        readonly arg?: readonly { readonly "@_name"?: string; readonly required_on_create?: string; readonly required_on_edit?: string }[];
+      };
+    };
   };
 }
 
@@ -37,7 +41,7 @@ export function readScheme(document: string): Scheme {
   try {
     parsed = parser.parse(document, true) as Parsed;
   } catch (error) {
-    throw new Error(`--scheme printed no well-formed XML: ${error instanceof Error ? error.message : String(error)}`);
+    throw new Error(`--scheme printed no well-formed XML: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
   const scheme = parsed.scheme;
   if (typeof scheme !== "object") throw new Error("--scheme printed no <scheme> document");
@@ -49,7 +53,11 @@ export function readScheme(document: string): Scheme {
     useExternalValidation: scheme.use_external_validation?.trim() === "true",
     args: (scheme.endpoint?.args?.arg ?? []).map((arg) => {
       if (!arg["@_name"]) throw new Error("the scheme has an argument without a name");
-      return { name: arg["@_name"], requiredOnCreate: arg.required_on_create?.trim() === "true", requiredOnEdit: arg.required_on_edit?.trim() === "true" };
+      return {
+        name: arg["@_name"],
+        requiredOnCreate: arg.required_on_create?.trim() === "true",
+        requiredOnEdit: arg.required_on_edit?.trim() === "true",
+      };
     }),
   };
 }

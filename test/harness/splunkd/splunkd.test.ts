@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, describe, expect, jest, test } from "@jest/globals";
 import { makeFakeApp } from "./fake/app.ts";
-import { startSplunkd, type Splunkd, type SplunkdOptions } from "./splunkd.ts";
+import { type Splunkd, type SplunkdOptions, startSplunkd } from "./splunkd.ts";
 
 // Real processes are waited for by events; this is only the bound for a machine that is busy.
 jest.setTimeout(120_000);
@@ -32,7 +32,12 @@ afterEach(async () => {
 
 interface Answer {
   readonly status: number;
-  readonly body: { entry?: { name: string; acl: { app: string }; content: Record<string, string> }[]; paging?: { total: number }; messages?: { text: string }[]; sessionKey?: string };
+  readonly body: {
+    entry?: { name: string; acl: { app: string }; content: Record<string, string> }[];
+    paging?: { total: number };
+    messages?: { text: string }[];
+    sessionKey?: string;
+  };
 }
 function ask(splunkd: Splunkd, method: string, path: string, fields?: Record<string, string>, authorization?: string): Promise<Answer> {
   const headers = { authorization: authorization ?? `Basic ${Buffer.from("admin:changeme").toString("base64")}` };
@@ -41,7 +46,9 @@ function ask(splunkd: Splunkd, method: string, path: string, fields?: Record<str
     const request = https.request(url, { method, headers, ca: readFileSync(splunkd.caFile) }, (answer) => {
       const chunks: Buffer[] = [];
       answer.on("data", (chunk: Buffer) => chunks.push(chunk));
-      answer.on("end", () => resolve({ status: answer.statusCode ?? 0, body: JSON.parse(Buffer.concat(chunks).toString("utf8")) as Answer["body"] }));
+      answer.on("end", () =>
+        resolve({ status: answer.statusCode ?? 0, body: JSON.parse(Buffer.concat(chunks).toString("utf8")) as Answer["body"] }),
+      );
     });
     request.on("error", reject);
     request.end(fields === undefined ? undefined : new URLSearchParams(fields).toString());
@@ -65,7 +72,9 @@ describe("an input that keeps the protocol", () => {
     expect(log).toContain(
       `started defender_mssp://one umask=77 cwd=/ home=${splunkd.home} ld=${splunkd.home}/lib leak=none ca=${splunkd.home}/etc/auth/defender_mssp/ca.pem index=security`,
     );
-    expect(log).toMatch(/^\d\d-\d\d-\d{4} \d\d:\d\d:\d\d\.\d{3} \+0000 INFO  ExecProcessor - message from ".*\/linux_x86_64\/bin\/defender_mssp" started/m);
+    expect(log).toMatch(
+      /^\d\d-\d\d-\d{4} \d\d:\d\d:\d\d\.\d{3} \+0000 INFO {2}ExecProcessor - message from ".*\/linux_x86_64\/bin\/defender_mssp" started/m,
+    );
     expect(log).not.toContain("not to be seen");
     const text = readFileSync(out, "utf8");
     expect(text.startsWith("<stream>\n<event") && text.endsWith("</stream>\n")).toBe(true);
@@ -132,7 +141,9 @@ describe("each breach of the protocol is a fault", () => {
     const outcome = await splunkd.stop();
 
     expect(outcome.restarts).toBe(5);
-    expect(outcome.faults).toEqual(expect.arrayContaining(["the process ended more than five times within a minute", "the process ended with exit code 3"]));
+    expect(outcome.faults).toEqual(
+      expect.arrayContaining(["the process ended more than five times within a minute", "the process ended with exit code 3"]),
+    );
   });
 
   test("a refused input is reported with its message and is no fault", async () => {
@@ -196,11 +207,16 @@ describe("violence", () => {
   });
 });
 
-describe("the management port", () => {
-  const PASSWORDS = "/servicesNS/nobody/fake_app/storage/passwords";
+const PASSWORDS = "/servicesNS/nobody/fake_app/storage/passwords";
+const createLong = (splunkd: Splunkd): Promise<Answer> =>
+  ask(splunkd, "POST", PASSWORDS, { realm: "r", name: "long", password: "x".repeat(256) });
 
+describe("the management port", () => {
   test("storage/passwords: create, conflict, change, read, page, delete", async () => {
-    const splunkd = await start({ conf: one("well"), passwords: [{ app: "other_app", realm: "r", name: "theirs", password: "x", sharing: "global" }] });
+    const splunkd = await start({
+      conf: one("well"),
+      passwords: [{ app: "other_app", realm: "r", name: "theirs", password: "x", sharing: "global" }],
+    });
     const create = (name: string): Promise<Answer> => ask(splunkd, "POST", PASSWORDS, { realm: "a:b", name, password: "p" });
 
     expect((await create("n")).status).toBe(201);
@@ -208,7 +224,11 @@ describe("the management port", () => {
     expect((await ask(splunkd, "POST", `${PASSWORDS}/a%5C%3Ab%3An%3A`, { password: "q" })).status).toBe(200);
     expect((await ask(splunkd, "POST", `${PASSWORDS}/a%5C%3Ab%3An%3A`, { password: "q", name: "n" })).status).toBe(400);
     const read = await ask(splunkd, "GET", `${PASSWORDS}/a%5C%3Ab%3An%3A`);
-    expect(read.body.entry?.[0]).toMatchObject({ name: "a\\:b:n:", acl: { app: "fake_app" }, content: { realm: "a:b", username: "n", clear_password: "q" } });
+    expect(read.body.entry?.[0]).toMatchObject({
+      name: "a\\:b:n:",
+      acl: { app: "fake_app" },
+      content: { realm: "a:b", username: "n", clear_password: "q" },
+    });
     for (let i = 0; i < 40; i++) await create(`m${i}`);
     const page = await ask(splunkd, "GET", PASSWORDS);
     expect([page.body.entry?.length, page.body.paging?.total]).toEqual([30, 42]);
@@ -221,13 +241,11 @@ describe("the management port", () => {
   });
 
   test("256 characters are cut to 255 or refused, as the option says", async () => {
-    const create = (splunkd: Splunkd): Promise<Answer> => ask(splunkd, "POST", PASSWORDS, { realm: "r", name: "long", password: "x".repeat(256) });
-
     const truncating = await start({ conf: one("well") });
-    expect((await create(truncating)).status).toBe(201);
+    expect((await createLong(truncating)).status).toBe(201);
     expect(truncating.rest.passwords.find("fake_app", "r", "long")?.password).toHaveLength(255);
     const refusing = await start({ conf: one("well"), passwordLimit: "refuse" });
-    expect((await create(refusing)).status).toBe(400);
+    expect((await createLong(refusing)).status).toBe(400);
   });
 
   test("a bad or expired session key is answered 401, the first calls 503 when asked", async () => {
@@ -246,17 +264,26 @@ describe("the management port", () => {
   test("an input is created, edited, disabled and deleted; each change restarts the one process", async () => {
     const splunkd = await start({ conf: one("well") });
     const inputs = "/servicesNS/nobody/fake_app/data/inputs/defender_mssp";
-    const settled = (restarts: number): Promise<void> => splunkd.until((s) => s.restarts === restarts && s.isRunning, `restart ${restarts}`);
+    const settled = (restarts: number): Promise<void> =>
+      splunkd.until((s) => s.restarts === restarts && s.isRunning, `restart ${restarts}`);
 
     expect((await ask(splunkd, "POST", inputs, { name: "two", behave: "well" })).status).toBe(201);
     await settled(1);
     expect((await ask(splunkd, "POST", inputs, { name: "two", behave: "well" })).status).toBe(409);
-    expect((await ask(splunkd, "POST", inputs, { name: "three", behave: "refused" })).body.messages?.[0]?.text).toBe("behave: refused is not to be had");
+    expect((await ask(splunkd, "POST", inputs, { name: "three", behave: "refused" })).body.messages?.[0]?.text).toBe(
+      "behave: refused is not to be had",
+    );
     expect((await ask(splunkd, "POST", `${inputs}/two`, { count: "1" })).body.messages?.[0]?.text).toContain("missing: behave");
-    expect((await ask(splunkd, "POST", `${inputs}/two`, { behave: "well", colour: "red" })).body.messages?.[0]?.text).toContain('"colour" is not supported');
+    expect((await ask(splunkd, "POST", `${inputs}/two`, { behave: "well", colour: "red" })).body.messages?.[0]?.text).toContain(
+      '"colour" is not supported',
+    );
     expect((await ask(splunkd, "POST", `${inputs}/two/disable`)).status).toBe(200);
     await settled(2);
-    expect((await ask(splunkd, "GET", `${inputs}/two`)).body.entry?.[0]?.content).toMatchObject({ behave: "well", disabled: "1", index: "security" });
+    expect((await ask(splunkd, "GET", `${inputs}/two`)).body.entry?.[0]?.content).toMatchObject({
+      behave: "well",
+      disabled: "1",
+      index: "security",
+    });
     expect((await ask(splunkd, "DELETE", `${inputs}/two`)).status).toBe(200);
     await settled(3);
     expect((await ask(splunkd, "GET", `${inputs}/two`)).status).toBe(404);
@@ -267,9 +294,15 @@ describe("the management port", () => {
     const splunkd = await start({ conf: one("well") });
     const path = "/servicesNS/nobody/fake_app/configs/conf-inputs";
 
-    expect((await ask(splunkd, "GET", `${path}/defender_mssp`)).body.entry?.[0]?.content).toMatchObject({ index: "security", start_by_shell: "false" });
+    expect((await ask(splunkd, "GET", `${path}/defender_mssp`)).body.entry?.[0]?.content).toMatchObject({
+      index: "security",
+      start_by_shell: "false",
+    });
     expect((await ask(splunkd, "POST", `${path}/defender_mssp`, { index: "main" })).status).toBe(200);
-    expect((await ask(splunkd, "GET", `${path}/defender_mssp`)).body.entry?.[0]?.content).toMatchObject({ index: "main", start_by_shell: "false" });
+    expect((await ask(splunkd, "GET", `${path}/defender_mssp`)).body.entry?.[0]?.content).toMatchObject({
+      index: "main",
+      start_by_shell: "false",
+    });
     expect((await ask(splunkd, "GET", `${path}/nothing`)).status).toBe(404);
   });
 });
@@ -277,7 +310,10 @@ describe("the management port", () => {
 describe("the command", () => {
   const main = new URL("./main.ts", import.meta.url).pathname;
 
-  function run(args: readonly string[], signalAtReady?: NodeJS.Signals): Promise<{ readonly code: number | null; readonly lines: Record<string, unknown>[] }> {
+  function run(
+    args: readonly string[],
+    signalAtReady?: NodeJS.Signals,
+  ): Promise<{ readonly code: number | null; readonly lines: Record<string, unknown>[] }> {
     const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "ignore"] });
     let text = "";
     let signalled = false;
@@ -290,7 +326,15 @@ describe("the command", () => {
     });
     return new Promise((resolve, reject) => {
       child.on("error", reject);
-      child.on("close", (code) => resolve({ code, lines: text.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line) as Record<string, unknown>) }));
+      child.on("close", (code) =>
+        resolve({
+          code,
+          lines: text
+            .split("\n")
+            .filter((line) => line !== "")
+            .map((line) => JSON.parse(line) as Record<string, unknown>),
+        }),
+      );
     });
   }
 

@@ -4,15 +4,15 @@
  */
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, realpathSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import path, { join } from "node:path";
 import { makeCertificate } from "./certificate.ts";
 import { runToEnd, splunkEnvironment, startChild } from "./child.ts";
-import { inputsOf, type Input } from "./conf.ts";
-import { encodeDocument, runDocument, validationDocument, type InputEncoding, type Server } from "./documents.ts";
-import { installApp, installInputs, readLayered, type Installed } from "./install.ts";
+import { type Input, inputsOf } from "./conf.ts";
+import { encodeDocument, type InputEncoding, runDocument, type Server, validationDocument } from "./documents.ts";
+import { type Installed, installApp, installInputs, readLayered } from "./install.ts";
 import { Output } from "./output.ts";
 import type { Password } from "./passwords.ts";
-import { Rest, type PasswordLimit } from "./rest.ts";
+import { type PasswordLimit, Rest } from "./rest.ts";
 import { Run, type RunEnd } from "./run.ts";
 import { readRefusal, readScheme, type Scheme } from "./scheme.ts";
 import { ownLine, SplunkdLog } from "./splunkd-log.ts";
@@ -114,15 +114,15 @@ export class Splunkd {
   private readonly watchers = new Set<() => void>();
 
   static async make(options: SplunkdOptions): Promise<Splunkd> {
-    const home = realpathSync(options.home === undefined ? mkdtempSync(join(tmpdir(), "splunk-home-")) : made(resolve(options.home)));
+    const home = realpathSync(options.home === undefined ? mkdtempSync(join(tmpdir(), "splunk-home-")) : made(path.resolve(options.home)));
     const continued = existsSync(join(home, "var", "lib", "pretend-splunkd"));
     const schemeName = options.scheme ?? "defender_mssp";
     const certificate = await makeCertificate(options.certificate ?? "loopback", new Date());
     const caFile = join(home, "etc", "auth", "cacert.pem");
     made(join(home, "etc", "auth"));
     writeFileSync(caFile, certificate.ca);
-    const installed = installApp(resolve(options.app), home, schemeName);
-    if (options.conf !== undefined) installInputs(resolve(options.conf), home, installed.folder, schemeName);
+    const installed = installApp(path.resolve(options.app), home, schemeName);
+    if (options.conf !== undefined) installInputs(path.resolve(options.conf), home, installed.folder, schemeName);
     let self: Splunkd | undefined;
     const rest = new Rest({
       home,
@@ -146,18 +146,18 @@ export class Splunkd {
 
   private constructor(
     options: SplunkdOptions,
-    made: { home: string; caFile: string; installed: Installed; rest: Rest; schemeName: string; continued: boolean; serverUri: string },
+    prepared: { home: string; caFile: string; installed: Installed; rest: Rest; schemeName: string; continued: boolean; serverUri: string },
   ) {
     this.options = options;
-    this.home = made.home;
-    this.caFile = made.caFile;
-    this.installed = made.installed;
-    this.rest = made.rest;
-    this.schemeName = made.schemeName;
-    this.serverUri = made.serverUri;
-    this.environment = { ...splunkEnvironment(made.home), ...options.environment };
-    this.output = new Output(options.out, { continued: made.continued, holdBytes: options.holdBytes ?? 0 });
-    if (options.log !== undefined && !made.continued) writeFileSync(options.log, "");
+    this.home = prepared.home;
+    this.caFile = prepared.caFile;
+    this.installed = prepared.installed;
+    this.rest = prepared.rest;
+    this.schemeName = prepared.schemeName;
+    this.serverUri = prepared.serverUri;
+    this.environment = { ...splunkEnvironment(prepared.home), ...options.environment };
+    this.output = new Output(options.out, { continued: prepared.continued, holdBytes: options.holdBytes ?? 0 });
+    if (options.log !== undefined && !prepared.continued) writeFileSync(options.log, "");
   }
 
   /** The input's process. */
@@ -180,7 +180,8 @@ export class Splunkd {
     const enabled = this.enabledInputs();
     const chosen = enabled.slice(0, this.options.validate ?? 20);
     for (const input of chosen) this.validations.push(await this.validate(input.name, input.settings));
-    if (chosen.length < enabled.length) this.say("INFO", "ModularInputs", `${enabled.length - chosen.length} further inputs are not validated before the run`);
+    if (chosen.length < enabled.length)
+      this.say("INFO", "ModularInputs", `${enabled.length - chosen.length} further inputs are not validated before the run`);
     this.launch();
   }
 
@@ -188,12 +189,21 @@ export class Splunkd {
     const { executable } = this.installed;
     const end = await runToEnd(startChild(executable, ["--scheme"], this.environment), undefined, SHORT_RUN_LIMIT_MS);
     this.takeShortLog(end.stderr);
-    if (end.code !== 0) throw new Error(`${executable} --scheme ended with ${end.code ?? end.signal} instead of 0, so splunkd does not register it: ${end.stderr.slice(0, 500)}`);
+    if (end.code !== 0)
+      throw new Error(
+        `${executable} --scheme ended with ${end.code ?? end.signal} instead of 0, so splunkd does not register it: ${end.stderr.slice(0, 500)}`,
+      );
     const scheme = readScheme(end.stdout);
-    if (!scheme.useSingleInstance) throw new Error("the scheme asks for one process per input; this pretend splunkd runs one for all (use_single_instance)");
+    if (!scheme.useSingleInstance)
+      throw new Error("the scheme asks for one process per input; this pretend splunkd runs one for all (use_single_instance)");
     if (scheme.streamingMode !== "xml") throw new Error("the scheme does not ask for streaming_mode xml");
     if (scheme.args.length === 0) this.fault("the scheme lists no arguments");
-    const shown = ownLine(new Date(), "INFO", "ModularInputs", `Introspection of scheme "${this.schemeName}" succeeded, ${scheme.args.length} arguments`);
+    const shown = ownLine(
+      new Date(),
+      "INFO",
+      "ModularInputs",
+      `Introspection of scheme "${this.schemeName}" succeeded, ${scheme.args.length} arguments`,
+    );
     this.writeLog(shown);
     return scheme;
   }
@@ -220,7 +230,11 @@ export class Splunkd {
     const inputs = this.enabledInputs();
     this.sessionKey = this.rest.newSessionKey();
     const { executable, app } = this.installed;
-    const log = new SplunkdLog(executable, (line) => this.writeLog(line), () => new Date());
+    const log = new SplunkdLog(
+      executable,
+      (line) => this.writeLog(line),
+      () => new Date(),
+    );
     const document = runDocument(this.server(this.sessionKey), app, inputs);
     const run = new Run(startChild(executable, [], this.environment), {
       document: encodeDocument(document, this.options.encoding ?? "utf-8"),
@@ -253,14 +267,20 @@ export class Splunkd {
     for (const fault of run.check.faults) this.fault(fault);
     for (const line of log.unlevelled) this.fault(`a line on stderr without a level: ${line.slice(0, 200)}`);
     if (end.forced) {
-      this.say("WARN", "ProcessRunner", `Process with pid ${run.pid} did not exit within a given grace period after being signaled to exit. Will have to forcibly terminate.`);
+      this.say(
+        "WARN",
+        "ProcessRunner",
+        `Process with pid ${run.pid} did not exit within a given grace period after being signaled to exit. Will have to forcibly terminate.`,
+      );
       this.fault(`the process had to be killed ${end.stopMs} ms after SIGTERM`);
-    } else if (end.stopMs !== undefined && end.stopMs > STOP_LIMIT_MS) this.fault(`the process took ${end.stopMs} ms to stop, more than ${STOP_LIMIT_MS}`);
+    } else if (end.stopMs !== undefined && end.stopMs > STOP_LIMIT_MS)
+      this.fault(`the process took ${end.stopMs} ms to stop, more than ${STOP_LIMIT_MS}`);
     // Before a process has set up its handler a SIGTERM ends it: no harm when it had not said a word.
     const wasStarting = end.signal === "SIGTERM" && !run.check.hasBegun;
     if (end.signal !== null && !killed && !wasStarting) this.fault(`the process ended by ${end.signal}`);
     // A reader that went away is a reason to fail; being told to stop is not.
-    if (end.code !== null && end.code !== 0 && !(run.interfered && this.state !== "stopping")) this.fault(`the process ended with exit code ${end.code}`);
+    if (end.code !== null && end.code !== 0 && !(run.interfered && this.state !== "stopping"))
+      this.fault(`the process ended with exit code ${end.code}`);
     if (this.state === "running") this.revive(inputs.length);
     this.progressed();
   }
@@ -323,7 +343,12 @@ export class Splunkd {
     this.state = "stopping";
     const run = this.run;
     run?.abandon();
-    const gone = run === undefined || (await Promise.race([run.ended.then(() => true), new Promise<false>((resolve) => setTimeout(() => resolve(false), deadlineMs).unref())]));
+    const gone =
+      run === undefined ||
+      (await Promise.race([
+        run.ended.then(() => true),
+        new Promise<false>((resolve) => setTimeout(() => resolve(false), deadlineMs).unref()),
+      ]));
     if (!gone) run.signal("SIGKILL");
     await run?.ended;
     return { ...(await this.finish({ orderly: false })), orphan: !gone };
@@ -379,7 +404,11 @@ export class Splunkd {
       };
       const timer = setTimeout(() => {
         done();
-        reject(new Error(`waited ${deadlineMs} ms in vain for ${what}; ${this.events} events so far; splunkd.log ends:\n${this.log.slice(-15).join("\n")}`));
+        reject(
+          new Error(
+            `waited ${deadlineMs} ms in vain for ${what}; ${this.events} events so far; splunkd.log ends:\n${this.log.slice(-15).join("\n")}`,
+          ),
+        );
       }, deadlineMs);
       this.watchers.add(look);
     });
@@ -402,11 +431,20 @@ export class Splunkd {
   }
 
   private server(sessionKey: string): Server {
-    return { host: "pretend-splunk", uri: this.serverUri, sessionKey, checkpointDir: made(join(this.home, "var", "lib", "splunk", "modinputs", this.schemeName)) };
+    return {
+      host: "pretend-splunk",
+      uri: this.serverUri,
+      sessionKey,
+      checkpointDir: made(join(this.home, "var", "lib", "splunk", "modinputs", this.schemeName)),
+    };
   }
 
   private takeShortLog(stderr: string): void {
-    const log = new SplunkdLog(this.installed.executable, (line) => this.writeLog(line), () => new Date());
+    const log = new SplunkdLog(
+      this.installed.executable,
+      (line) => this.writeLog(line),
+      () => new Date(),
+    );
     log.take(stderr);
     log.end();
     for (const line of log.unlevelled) this.fault(`a line on stderr without a level: ${line.slice(0, 200)}`);
@@ -429,7 +467,7 @@ export class Splunkd {
   }
 
   private progressed(): void {
-    for (const look of [...this.watchers]) look();
+    for (const look of this.watchers) look();
   }
 }
 

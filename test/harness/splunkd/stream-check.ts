@@ -6,8 +6,8 @@ const NONCHARACTERS = [Buffer.from([0xef, 0xbf, 0xbe]), Buffer.from([0xef, 0xbf,
 const HEAD = /^<event((?: [a-z]+="[^"<]*")*)>/;
 const CHILD = /<(time|source|sourcetype|index|host|data)>([^<]*)<\/\1>|<done\s*\/>|<done><\/done>/y;
 const ENTITY = /^&(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9a-fA-F]+);/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters that XML 1.0 forbids
-const FORBIDDEN = /[\u0000-\u0008\u000B\u000C\u000E-\u001F]/;
+/** C0 controls other than tab, line feed and carriage return. */
+const FORBIDDEN = /(?![\t\n\r])\p{Cc}(?<![\u007f-\u009f])/u;
 
 /**
  * Follows one run's stdout and holds it to the streaming protocol, stricter than splunkd does: one `<stream>` with at least one `<event>`, each a known stanza with
@@ -64,7 +64,9 @@ export class StreamCheck {
         this.place = "inside";
         return at + 8;
       }
-      return "<stream>".startsWith(opening) || "<?xml".startsWith(opening) ? undefined : this.lose(`stdout does not begin with <stream>: ${this.excerpt(at)}`);
+      return "<stream>".startsWith(opening) || "<?xml".startsWith(opening)
+        ? undefined
+        : this.lose(`stdout does not begin with <stream>: ${this.excerpt(at)}`);
     }
     if (this.rest[at] !== 0x3c) return this.lose(`text between events: ${this.excerpt(at)}`);
     if (this.rest[at + 1] === 0x2f) {
@@ -96,7 +98,7 @@ export class StreamCheck {
       return;
     }
     const stanza = / stanza="([^"]*)"/.exec(head[1] as string)?.[1];
-    const known = stanza !== undefined && this.stanzas.has(unescape(Buffer.from(stanza, "latin1").toString("utf8")));
+    const known = stanza !== undefined && this.stanzas.has(fromEntities(Buffer.from(stanza, "latin1").toString("utf8")));
     if (!known) this.fault(`an event of a stanza that is not in the run document: ${stanza ?? "none"}`);
     let hasData = false;
     CHILD.lastIndex = head[0].length;
@@ -132,6 +134,9 @@ export class StreamCheck {
   }
 }
 
-function unescape(text: string): string {
-  return text.replace(/&(amp|lt|gt|quot|apos);/g, (_all, name: string) => ({ amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" })[name] as string);
+function fromEntities(text: string): string {
+  return text.replace(
+    /&(amp|lt|gt|quot|apos);/g,
+    (_all, name: string) => ({ amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" })[name] as string,
+  );
 }

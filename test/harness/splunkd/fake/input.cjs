@@ -9,11 +9,6 @@ const SCHEME = `<scheme><title>Fake</title><use_external_validation>true</use_ex
 <arg name="refresh_token"/><arg name="ca_file"/></args></endpoint></scheme>\n`;
 
 const flag = (process.argv[2] ?? "").toLowerCase();
-if (flag === "--scheme") {
-  process.stdout.write(SCHEME);
-  return;
-}
-
 function readDocument(done) {
   const chunks = [];
   process.stdin.on("data", (chunk) => {
@@ -21,7 +16,10 @@ function readDocument(done) {
     const bytes = Buffer.concat(chunks);
     let text = bytes.toString("utf8").replace(/^\uFEFF/, "");
     if (bytes[0] === 0xff && bytes[1] === 0xfe) text = bytes.subarray(2).toString("utf16le");
-    if (bytes[0] === 0xfe && bytes[1] === 0xff) text = Buffer.from(bytes.subarray(2, bytes.length - (bytes.length % 2))).swap16().toString("utf16le");
+    if (bytes[0] === 0xfe && bytes[1] === 0xff)
+      text = Buffer.from(bytes.subarray(2, bytes.length - (bytes.length % 2)))
+        .swap16()
+        .toString("utf16le");
     if (/<\/(input|items)>\s*$/.test(text)) done(text);
   });
 }
@@ -46,7 +44,7 @@ function rest(text, method, path, body) {
 }
 
 let ended = false;
-readDocument((text) => {
+function obey(text) {
   if (ended) return;
   ended = true;
   const [first = { name: "none", params: {} }] = stanzasOf(text);
@@ -70,7 +68,9 @@ readDocument((text) => {
     const closing = total > 0 && !behaves.has("unclosed") ? "</stream>\n" : behaves.has("empty") ? "</stream>\n" : "";
     process.stdout.write(closing, () => process.exit(code));
   });
-  process.stderr.write(`INFO started ${first.name} umask=${process.umask().toString(8)} cwd=${process.cwd()} home=${process.env.SPLUNK_HOME} ld=${process.env.LD_LIBRARY_PATH} leak=${process.env.SECRET_OF_THE_SHELL ?? "none"} ca=${first.params.ca_file ?? ""} index=${first.params.index} token=${first.params.refresh_token === "********" ? "masked" : "clear"}\n`);
+  process.stderr.write(
+    `INFO started ${first.name} umask=${process.umask().toString(8)} cwd=${process.cwd()} home=${process.env.SPLUNK_HOME} ld=${process.env.LD_LIBRARY_PATH} leak=${process.env.SECRET_OF_THE_SHELL ?? "none"} ca=${first.params.ca_file ?? ""} index=${first.params.index} token=${first.params.refresh_token === "********" ? "masked" : "clear"}\n`,
+  );
   const event = () => {
     const data = behaves.has("forbidden") ? "a\u0001b" : behaves.has("bare-ampersand") ? "a & b" : `{"n":${written}}`;
     const stanza = behaves.has("strange-stanza") ? "defender_mssp://nobody" : first.name;
@@ -79,7 +79,7 @@ readDocument((text) => {
   };
   if (total > 0 || behaves.has("empty")) process.stdout.write("<stream>\n");
   const pump = () => {
-    while (written < total) {
+    for (let left = total - written; left > 0; left--) {
       if (!process.stdout.write(event())) {
         process.stdout.once("drain", pump);
         return;
@@ -89,10 +89,21 @@ readDocument((text) => {
   pump();
   if (behaves.has("masks") && first.params.refresh_token !== "********") {
     void (async () => {
-      const created = await rest(text, "POST", "/servicesNS/nobody/fake_app/storage/passwords", { realm: "defender_mssp", name: "one", password: first.params.refresh_token });
-      const edited = await rest(text, "POST", "/servicesNS/nobody/fake_app/data/inputs/defender_mssp/one", { behave: first.params.behave, count: first.params.count ?? "3", refresh_token: "********" });
+      const created = await rest(text, "POST", "/servicesNS/nobody/fake_app/storage/passwords", {
+        realm: "defender_mssp",
+        name: "one",
+        password: first.params.refresh_token,
+      });
+      const edited = await rest(text, "POST", "/servicesNS/nobody/fake_app/data/inputs/defender_mssp/one", {
+        behave: first.params.behave,
+        count: first.params.count ?? "3",
+        refresh_token: "********",
+      });
       process.stderr.write(`INFO masked created=${created} edited=${edited}\n`);
     })();
   }
   setInterval(() => undefined, 1_000);
-});
+}
+
+if (flag === "--scheme") process.stdout.write(SCHEME);
+else readDocument(obey);
