@@ -1,20 +1,25 @@
-import { Failure, isFailure } from "../model/failure.ts";
+import { type Failure, isFailure } from "../model/failure.ts";
+import type { HuntingSource } from "../model/hunting.ts";
 import { ticksFromMs } from "../model/instant.ts";
 import type { Chance, Clock, Log, Outlet, SourceStream } from "../model/kit.ts";
-import type { LedgerEntry, StateFolder, StateKey, StreamStore } from "../model/state.ts";
 import type { StartPoint } from "../model/stanza.ts";
+import type { LedgerEntry, StateFolder, StateKey, StreamStore } from "../model/state.ts";
 import type { StreamName } from "../model/stream.ts";
 import type { Tenant } from "../model/tenant.ts";
 import { Budgets } from "./budget.ts";
+import { Hunter } from "./hunter.ts";
 import type { PollerSettings } from "./poller.ts";
-import { StreamPoller, asFailure } from "./poller.ts";
+import { asFailure, StreamPoller } from "./poller.ts";
 import { Provisional, provisionalAtEnd } from "./provisional.ts";
 import type { CredentialReport } from "./report.ts";
 import { CustomerReport } from "./report.ts";
+import type { Runner } from "./runner.ts";
 import { Turns } from "./turns.ts";
 
 /** First polls are spread so that a restart of the whole fleet asks for tokens at no more than this rate. */
 const FIRST_POLLS_PER_SECOND = 50;
+/** A hunting query may take three minutes; alerts must never wait for one. */
+const HUNTS_AT_ONCE = 8;
 
 /** One customer as the fleet runs it. */
 export interface Customer {
@@ -24,6 +29,7 @@ export interface Customer {
   readonly settings: PollerSettings;
   readonly start: StartPoint;
   readonly sources: readonly SourceStream[];
+  readonly hunting?: HuntingSource;
   readonly credential?: CredentialReport;
 }
 
@@ -61,11 +67,12 @@ export class Fleet {
   readonly #p: FleetParts;
   readonly #provisional: Provisional;
   readonly #turns: Turns;
+  readonly #huntingTurns = new Turns(HUNTS_AT_ONCE);
   readonly #budgets: Budgets;
   readonly #refused: CustomerReport[] = [];
   #dueAtMs: Readonly<Record<string, number>> = {};
-  #launch: ((poller: StreamPoller, inMs: number) => void) | undefined;
-  readonly #members: { readonly customer: Customer; readonly report: CustomerReport; readonly pollers: StreamPoller[] }[] = [];
+  #launch: ((runner: Runner, inMs: number) => void) | undefined;
+  readonly #members: { readonly customer: Customer; readonly report: CustomerReport; readonly runners: Runner[] }[] = [];
 
   private constructor(parts: FleetParts) {
     this.#p = parts;
@@ -94,7 +101,7 @@ export class Fleet {
   async add(customer: Customer): Promise<void> {
     const late = await this.#enrol(customer);
     if (this.#p.outlet.kind === "provisional") this.#replayAfterCrash(late);
-    for (const poller of this.#members[this.#members.length - 1]!.pollers) this.#launch?.(poller, 0);
+    for (const runner of this.#members[this.#members.length - 1]!.runners) this.#launch?.(runner, 0);
   }
 
   /** Tells of somebody who is configured but cannot be collected; again every hour while the fleet runs. */
@@ -120,33 +127,49 @@ export class Fleet {
     const { state, clock, log } = this.#p;
     const late: Late[] = [];
     const report = this.#reportOf(customer.tenant, customer.credential);
-    const pollers: StreamPoller[] = [];
+    const runners: Runner[] = [];
+    const start = customer.start.kind === "at" ? customer.start.at : ticksFromMs(clock.nowMs() - customer.start.ms);
+    const shared = {
+      stanza: customer.stanza,
+      tenant: customer.tenant,
+      start,
+      outlet: this.#p.outlet,
+      provisional: this.#provisional,
+      customer: report,
+      clock,
+      chance: this.#p.chance,
+      log,
+    };
+    const opened = async (stream: StreamName): Promise<{ readonly store: StreamStore; readonly entries: readonly LedgerEntry[] }> => {
+      const store = await state.open({ stanza: customer.stanza, tenantId: customer.tenant.id, stream });
+      return withLateEntries(store, !store.stoppedInOrder);
+    };
+    const enlist = (runner: Runner, entries: readonly LedgerEntry[]): void => {
+      runners.push(runner);
+      if (entries.length > 0) late.push({ runner, entries });
+    };
     for (const source of customer.sources) {
-      const opened = await state.open({ stanza: customer.stanza, tenantId: customer.tenant.id, stream: source.name });
-      const { store, entries } = withLateEntries(opened, !opened.stoppedInOrder);
+      const { store, entries } = await opened(source.name);
       const due = this.#dueAtMs[dueName(store.key)];
       const poller = new StreamPoller({
-        stanza: customer.stanza,
-        tenant: customer.tenant,
+        ...shared,
         settings: customer.settings,
         source,
         store,
-        start: customer.start.kind === "at" ? customer.start.at : ticksFromMs(clock.nowMs() - customer.start.ms),
         ...(due === undefined ? {} : { nextPollAtMs: due }),
-        outlet: this.#p.outlet,
         budget: this.#budgets.of(source.budgetKey, source.limits),
         turns: this.#turns,
-        provisional: this.#provisional,
         report: report.stream(source.name),
-        customer: report,
-        clock,
-        chance: this.#p.chance,
-        log,
       });
-      pollers.push(poller);
-      if (entries.length > 0) late.push({ poller, entries });
+      enlist(poller, entries);
     }
-    this.#members.push({ customer, report, pollers });
+    if (customer.hunting) {
+      const { store, entries } = await opened("hunting");
+      const source = customer.hunting;
+      const budget = this.#budgets.of(source.budgetKey, source.limits);
+      enlist(new Hunter({ ...shared, source, store, budget, turns: this.#huntingTurns, report: report.stream("hunting") }), entries);
+    }
+    this.#members.push({ customer, report, runners });
     return late;
   }
 
@@ -156,13 +179,14 @@ export class Fleet {
       this.#p.replayMib * 1024 * 1024,
     );
     let versions = 0;
-    late.forEach(({ poller, entries }, i) => {
+    late.forEach(({ runner, entries }, i) => {
       for (const entry of entries.slice(entries.length - taken[i]!)) {
-        poller.askForReplay({ hash: entry.hash, updated: entry.updated, askFrom: poller.askFromOf(entry) });
+        runner.askForReplay({ hash: entry.hash, updated: entry.updated, askFrom: runner.askFromOf(entry) });
         versions += 1;
       }
     });
-    if (versions > 0) this.#p.log.warn("the last run did not stop in order: what it wrote last is read and sent again with equal keys", { versions });
+    if (versions > 0)
+      this.#p.log.warn("the last run did not stop in order: what it wrote last is read and sent again with equal keys", { versions });
   }
 
   /** Polls everybody until `stop`, also when there is nobody. Rejects with a Failure when the host or the state folder is gone; everything else stays with its customer. */
@@ -172,21 +196,21 @@ export class Fleet {
     const stopEverybody = AbortSignal.any([stop, everybody.signal]);
     const loops: Promise<void>[] = [];
     let fatal: Failure | undefined;
-    this.#launch = (poller, inMs) => {
+    this.#launch = (runner, inMs) => {
       loops.push(
-        poller.run(stopEverybody, inMs).catch((error: unknown) => {
+        runner.run(stopEverybody, inMs).catch((error: unknown) => {
           fatal ??= asFailure(error);
           everybody.abort();
         }),
       );
     };
     const now = clock.nowMs();
-    const all = this.#members.flatMap((m) => m.pollers.map((poller) => ({ poller, pollMs: m.customer.settings.pollSeconds * 1000 })));
-    all.sort((a, b) => a.poller.mark.nextPollAtMs - b.poller.mark.nextPollAtMs);
-    all.forEach(({ poller, pollMs }, place) => {
+    const all = this.#members.flatMap((m) => m.runners.map((runner) => ({ runner, pollMs: m.customer.settings.pollSeconds * 1000 })));
+    all.sort((a, b) => a.runner.mark.nextPollAtMs - b.runner.mark.nextPollAtMs);
+    all.forEach(({ runner, pollMs }, place) => {
       const spreadMs = Math.min(pollMs, ((place + chance.next()) * 1000) / FIRST_POLLS_PER_SECOND);
-      const dueMs = Math.min(pollMs, Math.max(0, poller.mark.nextPollAtMs - now));
-      this.#launch?.(poller, Math.max(dueMs, spreadMs));
+      const dueMs = Math.min(pollMs, Math.max(0, runner.mark.nextPollAtMs - now));
+      this.#launch?.(runner, Math.max(dueMs, spreadMs));
     });
     loops.push(this.#watch(stopEverybody));
     // Customers may join while the others run.
@@ -207,14 +231,14 @@ export class Fleet {
   /** One complete walk per stream, each customer once; failures are returned, not thrown. */
   async runOnce(stop: AbortSignal): Promise<readonly RoundResult[]> {
     return Promise.all(
-      this.#members.map(async ({ customer, pollers, report }) => {
+      this.#members.map(async ({ customer, runners, report }) => {
         const failures: { stream: string; failure: Failure }[] = [];
         await Promise.all(
-          pollers.map(async (poller, i) => {
+          runners.map(async (runner) => {
             try {
-              await poller.round(stop);
+              await runner.round(stop);
             } catch (error) {
-              failures.push({ stream: customer.sources[i]!.name, failure: asFailure(error) });
+              failures.push({ stream: runner.key.stream, failure: asFailure(error) });
             }
           }),
         );
@@ -226,23 +250,37 @@ export class Fleet {
 
   /** A connection broke: everything provisional is read from Microsoft and sent again. Returns the number of versions. */
   replayProvisional(): number {
-    const owners = new Map(this.#members.flatMap((m) => m.pollers).map((poller) => [poller.owner, poller] as const));
+    const owners = new Map(
+      this.#members.flatMap((m) => m.runners).flatMap((runner) => runner.owners.map((owner) => [owner, runner] as const)),
+    );
     const versions = this.#provisional.all();
-    const woken = new Set<StreamPoller>();
+    const woken = new Set<Runner>();
     for (const version of versions) {
-      const poller = owners.get(version.owner);
-      if (!poller) continue;
-      poller.askForReplay(version);
-      woken.add(poller);
+      const runner = owners.get(version.owner);
+      if (!runner) continue;
+      runner.askForReplay(version);
+      woken.add(runner);
     }
-    for (const poller of woken) poller.wakeUp();
+    for (const runner of woken) runner.wakeUp();
     return versions.length;
   }
 
   /** What every customer's streams did since the process began. */
-  summary(): readonly { readonly tenant: Tenant; readonly stream: string; readonly state: string; readonly totals: Readonly<Record<string, number>>; readonly failure?: string }[] {
+  summary(): readonly {
+    readonly tenant: Tenant;
+    readonly stream: string;
+    readonly state: string;
+    readonly totals: Readonly<Record<string, number>>;
+    readonly failure?: string;
+  }[] {
     return this.#members.flatMap((m) =>
-      m.report.streams.map((s) => ({ tenant: m.customer.tenant, stream: s.stream, state: s.state, totals: { ...s.totals }, ...(s.failure ? { failure: s.failure.code } : {}) })),
+      m.report.streams.map((s) => ({
+        tenant: m.customer.tenant,
+        stream: s.stream,
+        state: s.state,
+        totals: { ...s.totals },
+        ...(s.failure ? { failure: s.failure.code } : {}),
+      })),
     );
   }
 
@@ -252,14 +290,14 @@ export class Fleet {
    */
   async close(options: { readonly orderly: boolean }): Promise<boolean> {
     let saved = true;
-    const pollers = this.#members.flatMap((m) => m.pollers);
+    const runners = this.#members.flatMap((m) => m.runners);
     const complain = (error: unknown) => {
       saved = false;
       this.#p.log.error("state could not be saved at stop", { failure: isFailure(error) ? error.code : String(error) });
     };
-    await Promise.all(pollers.map((poller) => poller.close(options).catch(complain)));
+    await Promise.all(runners.map((runner) => runner.close(options).catch(complain)));
     // One write for all: at stop there is no time for a file per idle customer.
-    const due = Object.fromEntries(pollers.map((poller) => [dueName(poller.key), poller.mark.nextPollAtMs]));
+    const due = Object.fromEntries(runners.map((runner) => [dueName(runner.key), runner.mark.nextPollAtMs]));
     await this.#p.state.writeFact(DUE_TIMES, JSON.stringify(due)).catch(complain);
     return saved;
   }
@@ -285,7 +323,7 @@ function readDueTimes(text: string | undefined): Readonly<Record<string, number>
 }
 
 interface Late {
-  readonly poller: StreamPoller;
+  readonly runner: Runner;
   readonly entries: readonly LedgerEntry[];
 }
 

@@ -3,7 +3,7 @@ import type { Delivery, Found } from "../model/event.ts";
 import { versionKey } from "../model/event.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { Ticks } from "../model/instant.ts";
-import { TICKS_PER_MS, formatInstant, ticksFromMs } from "../model/instant.ts";
+import { formatInstant, TICKS_PER_MS, ticksFromMs } from "../model/instant.ts";
 import type { Chance, Clock, Log, Outlet, Question, SourceStream } from "../model/kit.ts";
 import type { PageRecord, SourceRecord, UnreadableRecord } from "../model/record.ts";
 import type { LedgerEntry, Mark, StateKey, StreamStore } from "../model/state.ts";
@@ -11,11 +11,12 @@ import type { Tenant } from "../model/tenant.ts";
 import type { Budget } from "./budget.ts";
 import type { ObjectHash } from "./ledger.ts";
 import { Ledger, objectHash } from "./ledger.ts";
+import { calmWaitMs, shortPauseMs } from "./patience.ts";
 import type { Provisional } from "./provisional.ts";
 import { ProvisionalOwner } from "./provisional.ts";
 import { ledgerSpanMs, markAfter, pollFrom, reachesFully } from "./reach.ts";
 import type { CustomerReport, StreamReport } from "./report.ts";
-import { calmWaitMs, shortPauseMs } from "./patience.ts";
+import type { LostVersion, Runner } from "./runner.ts";
 import type { Turns } from "./turns.ts";
 import type { PageFacts, Seen, WalkMemory, WalkSource } from "./walk.ts";
 import { walk } from "./walk.ts";
@@ -25,7 +26,7 @@ const EMPTY_MARK_SAVED_EVERY_MS = 600_000;
 const PROGRESS_SAVED_EVERY_MS = 1_000;
 const CATCHING_UP_AFTER_MS = 60_000;
 /** What an event takes beyond the record's own bytes, for the provisional window's account. */
-const EVENT_OVERHEAD_BYTES = 512;
+export const EVENT_OVERHEAD_BYTES = 512;
 /** An alert taken out of an incident is met again as long as the incident changes, however old the alert: it is remembered since it was last met. */
 const LIFTED_REMEMBERED_MS = 30 * 24 * 3_600_000;
 const JOURNAL_SLACK = 1_024;
@@ -72,7 +73,7 @@ interface Errand {
  * One stream of one customer: polls, sweeps, keeps mark and ledger, and never lets a failure out of its own house except the host's
  * (the outlet is gone, the state folder cannot be written), which concerns everybody.
  */
-export class StreamPoller {
+export class StreamPoller implements Runner {
   readonly #p: PollerParts;
   readonly #ledger = new Ledger();
   readonly #owner = new ProvisionalOwner();
@@ -95,8 +96,15 @@ export class StreamPoller {
   constructor(parts: PollerParts) {
     this.#p = parts;
     const now = parts.clock.nowMs();
-    this.#mark = parts.store.mark ?? { version: 1, start: parts.start, nextPollAtMs: now, nextSweepAtMs: now + SWEEP_EVERY_MS, pollsSinceFullReach: 0 };
-    if (parts.nextPollAtMs !== undefined && parts.nextPollAtMs > this.#mark.nextPollAtMs) this.#mark = { ...this.#mark, nextPollAtMs: parts.nextPollAtMs };
+    this.#mark = parts.store.mark ?? {
+      version: 1,
+      start: parts.start,
+      nextPollAtMs: now,
+      nextSweepAtMs: now + SWEEP_EVERY_MS,
+      pollsSinceFullReach: 0,
+    };
+    if (parts.nextPollAtMs !== undefined && parts.nextPollAtMs > this.#mark.nextPollAtMs)
+      this.#mark = { ...this.#mark, nextPollAtMs: parts.nextPollAtMs };
     for (const entry of parts.store.takeEntries()) {
       this.#ledger.put(entry);
       this.#journalEntries += 1;
@@ -112,12 +120,12 @@ export class StreamPoller {
     return this.#p.store.key;
   }
 
-  get owner(): ProvisionalOwner {
-    return this.#owner;
+  get owners(): readonly ProvisionalOwner[] {
+    return [this.#owner];
   }
 
   /** The version was written but may not have arrived: it is read and sent again. Unknown or outdated ones are let go. */
-  askForReplay(version: { readonly hash: ObjectHash; readonly updated: Ticks; readonly askFrom: Ticks }): void {
+  askForReplay(version: LostVersion): void {
     if (!this.#ledger.askForReplay(version.hash, version.updated)) return;
     if (this.#replayFrom === undefined || version.askFrom < this.#replayFrom) this.#replayFrom = version.askFrom;
   }
@@ -189,12 +197,14 @@ export class StreamPoller {
     const { settings, report, clock } = this.#p;
     const mark = this.#mark;
     const oldestReplay = this.#replayFrom;
-    const full = oldestReplay !== undefined || reachesFully({
-      pollsSinceFullReach: mark.pollsSinceFullReach,
-      pollSeconds: settings.pollSeconds,
-      requestsOfFullReach: this.#requestsOfFullReach,
-      perMinute: this.#p.source.limits.perMinute,
-    });
+    const full =
+      oldestReplay !== undefined ||
+      reachesFully({
+        pollsSinceFullReach: mark.pollsSinceFullReach,
+        pollSeconds: settings.pollSeconds,
+        requestsOfFullReach: this.#requestsOfFullReach,
+        perMinute: this.#p.source.limits.perMinute,
+      });
     let from = pollFrom({ upTo: mark.upTo, start: mark.start, full, overlapMinutes: settings.overlapMinutes, oldestReplay });
     let walkStartedAtMs = clock.nowMs();
     if (mark.walk) {
@@ -217,7 +227,13 @@ export class StreamPoller {
       return;
     }
     this.#endReplay(from);
-    const upTo = markAfter({ upTo: this.#mark.upTo, newestSeen: outcome.newestSeen, serverNowMs: outcome.serverNowMs, overlapMinutes: settings.overlapMinutes, start: mark.start });
+    const upTo = markAfter({
+      upTo: this.#mark.upTo,
+      newestSeen: outcome.newestSeen,
+      serverNowMs: outcome.serverNowMs,
+      overlapMinutes: settings.overlapMinutes,
+      start: mark.start,
+    });
     const moved = upTo !== this.#mark.upTo;
     const { walk: _done, ...rest } = this.#mark;
     this.#mark = { ...rest, upTo, walkCompletedAtMs: clock.nowMs(), pollsSinceFullReach: full ? 0 : mark.pollsSinceFullReach + 1 };
@@ -269,11 +285,15 @@ export class StreamPoller {
    * breaks it. A service that answers nothing at all is left in peace after two probes.
    */
   async #readDegrading(question: Question, seen: Seen, errand: Errand, stop: AbortSignal): Promise<PageFacts> {
-    const asked: Question = question.link ? question : { ...question, top: Math.min(question.top, this.#largestTop ?? question.top), ...(this.#lean ? { lean: true } : {}) };
+    const asked: Question = question.link
+      ? question
+      : { ...question, top: Math.min(question.top, this.#largestTop ?? question.top), ...(this.#lean ? { lean: true } : {}) };
     try {
-      if (this.#poisoned !== undefined && question.from === this.#poisoned && !question.link) return await this.#smaller(question, seen, errand, stop, undefined);
+      if (this.#poisoned !== undefined && question.from === this.#poisoned && !question.link)
+        return await this.#smaller(question, seen, errand, stop, undefined);
       const page = await this.#readPatiently(asked, seen, errand, stop);
-      if (this.#largestTop !== undefined && !question.link) this.#largestTop = this.#largestTop * 2 < question.top ? this.#largestTop * 2 : undefined;
+      if (this.#largestTop !== undefined && !question.link)
+        this.#largestTop = this.#largestTop * 2 < question.top ? this.#largestTop * 2 : undefined;
       return page;
     } catch (error) {
       if (!isFailure(error) || !DEGRADABLE.has(error.code) || question.link || stop.aborted) throw error;
@@ -304,7 +324,12 @@ export class StreamPoller {
     this.#lean = true;
     this.#largestTop = Math.max(1, top);
     this.#memory.clamp = Math.min(this.#memory.clamp ?? this.#largestTop, this.#largestTop);
-    this.#p.log.warn("page halved", { tenant: this.#p.tenant.name, stream: this.#p.source.name, top: Math.max(1, top), failure: why?.code });
+    this.#p.log.warn("page halved", {
+      tenant: this.#p.tenant.name,
+      stream: this.#p.source.name,
+      top: Math.max(1, top),
+      failure: why?.code,
+    });
     return page;
   }
 
@@ -377,7 +402,8 @@ export class StreamPoller {
         if (stop.aborted) throw stopped();
       }
       await this.#p.store.flush();
-      if (report.walkStartedAtMs !== undefined && clock.nowMs() - report.walkStartedAtMs > CATCHING_UP_AFTER_MS && errand.keepsProgress) report.be("catching-up");
+      if (report.walkStartedAtMs !== undefined && clock.nowMs() - report.walkStartedAtMs > CATCHING_UP_AFTER_MS && errand.keepsProgress)
+        report.be("catching-up");
       else if (report.state === "throttled") report.be(this.#mark.upTo === undefined ? "catching-up" : "ok");
       return { ...facts.facts(), link: page.link(), serverNowMs: page.serverNowMs, partial: page.partial !== undefined };
     } finally {
@@ -425,7 +451,8 @@ export class StreamPoller {
       store.append(entries);
       entries.forEach((entry, i) => {
         const lifted = deliveries[i]!.record.lifted === true;
-        const askFrom = (lifted || errand.found === "sweep") && askedFrom !== undefined && askedFrom < entry.updated ? askedFrom : entry.updated;
+        const askFrom =
+          (lifted || errand.found === "sweep") && askedFrom !== undefined && askedFrom < entry.updated ? askedFrom : entry.updated;
         provisional.add(this.#owner, { hash: entry.hash, updated: entry.updated, askFrom, byteLength: entry.byteLength });
       });
     }
@@ -473,7 +500,15 @@ export class StreamPoller {
         found = "replay";
         break;
     }
-    return { stanza, tenant, stream: source.name, change, found, key: versionKey(tenant.id, source.name, record.kind, record.id, record.updated), record };
+    return {
+      stanza,
+      tenant,
+      stream: source.name,
+      change,
+      found,
+      key: versionKey(tenant.id, source.name, record.kind, record.id, record.updated),
+      record,
+    };
   }
 
   #isNew(record: SourceRecord): boolean {
@@ -497,7 +532,10 @@ export class StreamPoller {
         actor: record.reason === "too-large" ? "operator" : "microsoft",
         retry: { when: "never" },
         say: `A ${source.name} record ${named} could not be delivered (${record.reason}): ${record.byteLength} bytes, SHA-256 ${record.sha256}.`,
-        nextStep: record.reason === "too-large" ? "Raise record_max_mib above the record's size." : "Report the id and the hash to Microsoft if the alert matters.",
+        nextStep:
+          record.reason === "too-large"
+            ? "Raise record_max_mib above the record's size."
+            : "Report the id and the hash to Microsoft if the alert matters.",
       }),
     );
   }
@@ -620,7 +658,8 @@ const WALK_WARNINGS: Record<"link-repeats" | "link-elsewhere" | "link-refused" |
     }),
 };
 
-function concernsEverybody(failure: Failure): boolean {
+/** The outlet or the state folder is gone: nobody can go on. */
+export function concernsEverybody(failure: Failure): boolean {
   return failure.code === "host-gone" || failure.code === "state-unwritable" || failure.code === "state-damaged";
 }
 

@@ -25,6 +25,8 @@ export interface HuntingWindow {
 export interface HuntingErrand {
   readonly query: HuntingQuery;
   readonly window: HuntingWindow;
+  /** End of the window before: a repetition of this one begins by planning from here. */
+  readonly after: Ticks;
   /** The update time of rows that carry no `Timestamp`: the end of the scheduled window, also when the window was split. */
   readonly untimedAt: Ticks;
   /** Row time that is older than the service keeps and that nobody asked for in time. */
@@ -95,6 +97,7 @@ export function planErrand(query: HuntingQuery, done: Ticks | undefined, nowMs: 
   const errand: HuntingErrand = {
     query,
     window: { from: begin - reachBack, to },
+    after: begin,
     untimedAt: to,
     ...(begin === last ? {} : { skipped: { from: last, to: begin } }),
   };

@@ -20,6 +20,7 @@ const query: HuntingQuery = {
 const errand: HuntingErrand = {
   query,
   window: { from: at("2026-11-24T15:00:00Z"), to: at("2026-11-24T16:00:00Z") },
+  after: at("2026-11-24T15:00:00Z"),
   untimedAt: at("2026-11-24T16:00:00Z"),
 };
 const sha = (text: string): string => createHash("sha256").update(text).digest("hex");

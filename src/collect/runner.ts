@@ -1,0 +1,32 @@
+import type { Ticks } from "../model/instant.ts";
+import type { StateKey } from "../model/state.ts";
+import type { ObjectHash } from "./ledger.ts";
+import type { ProvisionalOwner } from "./provisional.ts";
+
+/** A version that was written and may not have arrived. */
+export interface LostVersion {
+  readonly hash: ObjectHash;
+  readonly updated: Ticks;
+  readonly askFrom: Ticks;
+  /** Known when the process still lives. */
+  readonly owner?: ProvisionalOwner;
+}
+
+/** One stream of one customer as the fleet runs it. */
+export interface Runner {
+  readonly key: StateKey;
+  readonly mark: { readonly nextPollAtMs: number };
+  /** What this runner has in the provisional window. */
+  readonly owners: readonly ProvisionalOwner[];
+  /** The version is read and sent again when it is met. */
+  askForReplay(version: LostVersion): void;
+  /** Where a question for a version found in the journal must begin after a crash. */
+  askFromOf(entry: { readonly updated: Ticks }): Ticks;
+  /** Ends the present wait, so that a replay begins at once. */
+  wakeUp(): void;
+  /** Until `stop`. Rejects only with what concerns the whole process. */
+  run(stop: AbortSignal, firstInMs: number): Promise<void>;
+  /** Everything that is due, once. Rejects with the first Failure. */
+  round(stop: AbortSignal): Promise<void>;
+  close(options: { readonly orderly: boolean }): Promise<void>;
+}
