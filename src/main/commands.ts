@@ -1,6 +1,7 @@
 import yargs from "yargs";
 import type { Argv } from "yargs";
 import { settingFlags } from "../config/pages.ts";
+import { addOnboardingCommands } from "../hosts/cli/onboarding-commands.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, exitCodeOf, isFailure } from "../model/failure.ts";
 import type { Log, LogLevel } from "../model/kit.ts";
@@ -48,6 +49,7 @@ export async function runCommand(argv: readonly string[], distrusted: readonly s
     });
   addCollect(parser, ending, log);
   addSplunk(parser, ending, distrusted);
+  addOnboarding(parser, ending, log);
   try {
     await parser.parseAsync();
   } catch (error) {
@@ -78,12 +80,38 @@ function addCollect(parser: Argv, ending: Ending, log: Log): void {
   );
 }
 
+const readProperties: Parameters<typeof readConfiguration>[1] = () => {
+  throw new Error("properties");
+};
+
+function plainConfiguration(args: Readonly<Record<string, unknown>>): Promise<Configuration> {
+  const text = (name: string): string | undefined => (typeof args[name] === "string" ? args[name] : undefined);
+  const customer = args["customer"];
+  return readConfiguration(
+    { config: text("config"), customer: Array.isArray(customer) ? customer.map(String) : undefined, state: text("state"), argv: args, environment: process.env },
+    readProperties,
+  );
+}
+
 async function configurationOf(args: Readonly<Record<string, unknown>> & { config?: string | undefined; customer?: string[] | undefined; state?: string | undefined }, log: Log): Promise<Configuration> {
-  const configuration = await readConfiguration({ config: args.config, customer: args.customer, state: args.state, argv: args, environment: process.env }, () => {
-    throw new Error("properties");
-  });
+  const configuration = await readConfiguration({ config: args.config, customer: args.customer, state: args.state, argv: args, environment: process.env }, readProperties);
   for (const line of configuration.log) log.warn(line);
   return configuration;
+}
+
+/** register, consent-url, token, credential, doctor: their options are declared here at once, their world is built when one of them runs. */
+function addOnboarding(parser: Argv, ending: Ending, log: Log): void {
+  const finish = (code: ExitCode): void => {
+    ending.code = code;
+  };
+  addOnboardingCommands(parser, {
+    shared: SHARED,
+    finish,
+    async open() {
+      const { onboardingServices } = await import("./onboarding.ts");
+      return onboardingServices({ log, finish, configuration: (flags) => plainConfiguration(flags) });
+    },
+  });
 }
 
 function addSplunk(parser: Argv, ending: Ending, distrusted: readonly string[]): void {

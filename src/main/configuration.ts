@@ -108,7 +108,7 @@ function fromFlags(given: Readonly<Record<string, string>>, customer: readonly s
   return { name, values: {} };
 }
 
-function defaultStateDir(environment: NodeJS.ProcessEnv): string {
+export function defaultStateDir(environment: NodeJS.ProcessEnv): string {
   if (process.platform === "win32") return path.join(environment.LOCALAPPDATA ?? homedir(), "defender-mssp", "state");
   return path.join(environment.XDG_STATE_HOME ?? path.join(environment.HOME ?? homedir(), ".local", "state"), "defender-mssp");
 }

@@ -173,18 +173,14 @@ export interface SignInDesk {
   doctorChecks(stanza: Stanza): readonly DoctorCheck[];
 }
 
-/** Where `token acquire` and `credential set` put what they got; sealed with the endpoints in force. */
+/** A store of secrets of one host, each sealed with the endpoints in force when it was typed. */
 export interface SecretPlace {
   /** As a sentence names it: `Splunk's credential store`, a path. */
   readonly name: string;
   putRefreshToken(stanza: Stanza, token: Sealed): Promise<void>;
-}
-
-export interface CredentialPlace {
-  readonly name: string;
-  putCredential(name: string, credential: StoredCredential, stanza: Pick<Stanza, "endpoints" | "route">): Promise<void>;
-  /** Accepts the present endpoints for what is stored; returns what was resealed. */
-  reseal(stanzas: readonly Stanza[], which: { readonly customer?: string; readonly credential?: string } | "all"): Promise<readonly string[]>;
+  putCredential(name: string, credential: StoredCredential, where: Pick<Stanza, "endpoints" | "route">): Promise<void>;
+  /** Accepts the present endpoints for what is stored; returns what was resealed, as a sentence names it. */
+  reseal(stanzas: readonly Stanza[]): Promise<readonly string[]>;
 }
 
 /** A shared app credential as it is stored. */
@@ -224,11 +220,14 @@ export interface OnboardingServices {
    * Throws Failure `settings-wrong` when the file cannot be read.
    */
   customers(argv: Readonly<Record<string, unknown>>, options: { readonly needSecrets: boolean }): Promise<FoundCustomers>;
-  refreshTokenPlace(to: "splunk" | "arcsight" | "file", options: { readonly file?: string; readonly splunk?: SplunkAccess }): Promise<SecretPlace>;
-  credentialPlace(to: "splunk" | "file", options: { readonly state?: string; readonly splunk?: SplunkAccess }): Promise<CredentialPlace>;
-  readText(path: string): Promise<string>;
-  /** 0600, written aside and renamed. */
-  writeSecretFile(path: string, content: Sealed): Promise<void>;
+  /** Splunk's credential store through splunkd's REST. Throws before anything is asked of a person when it cannot be used. */
+  splunkPlace(access: SplunkAccess): Promise<SecretPlace>;
+  /** `secrets/` of the state folder. */
+  filePlace(argv: Readonly<Record<string, unknown>>): Promise<SecretPlace>;
+  /** `latin1` for Java's properties: one character per byte. Undefined when there is no such file; throws Failure `settings` when it cannot be read. */
+  readText(path: string, encoding: "utf8" | "latin1"): Promise<string | undefined>;
+  /** 0600, written aside, flushed and renamed. Throws Failure `output-broken`. */
+  writeSecretFile(path: string, content: Sealed, encoding: "utf8" | "latin1"): Promise<void>;
   /** Opens the person's browser; resolves false when there is none. */
   openBrowser(url: string): Promise<boolean>;
   finish(code: ExitCode): void;

@@ -36,8 +36,8 @@ export { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
 export type { SplunkDocument, SplunkStanza } from "./run-document.ts";
 export { parseDocument, readDocumentText } from "./run-document.ts";
 export type { RefusedStanza, SharedCredential } from "./secrets.ts";
-export { sealFor } from "./secrets.ts";
-export { Splunkd } from "./splunkd.ts";
+export { resolveSecrets, sealFor } from "./secrets.ts";
+export { Splunkd, splunkdLogin } from "./splunkd.ts";
 export type { ByteSink } from "./stream-pipe.ts";
 export type { Verdict } from "./validate.ts";
 

@@ -1,6 +1,7 @@
 import path from "node:path";
 import { Failure, isFailure } from "../../model/failure.ts";
 import type { Clock, Http } from "../../model/kit.ts";
+import { sealed } from "../../model/sealed.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import type { Route } from "../../model/stanza.ts";
 
@@ -18,6 +19,8 @@ export interface SplunkdOptions {
   readonly clock: Clock;
   readonly serverUri: string;
   readonly sessionKey: Sealed | undefined;
+  /** How the key is presented; `Bearer` for an authentication token that an administrator made. */
+  readonly authorization?: "Splunk" | "Bearer";
   /** The setting of that name; undefined: Splunk's own CA, and then loopback only. */
   readonly splunkdCaFile: string | undefined;
   readonly splunkHome: string | undefined;
@@ -91,7 +94,7 @@ export class Splunkd {
         http.send({
           method,
           url: `${this.#base}${pathAndQuery}${separator}output_mode=json`,
-          headers: { authorization: `Splunk ${key}`, ...(form ? { "content-type": "application/x-www-form-urlencoded" } : {}) },
+          headers: { authorization: `${this.#options.authorization ?? "Splunk"} ${key}`, ...(form ? { "content-type": "application/x-www-form-urlencoded" } : {}) },
           ...(form ? { body: new URLSearchParams(form).toString() } : {}),
           route: this.#route,
           headersTimeoutMs: 30_000,
@@ -110,6 +113,37 @@ export class Splunkd {
     });
     return { status: answer.status, json: readJson(text) };
   }
+}
+
+/**
+ * A session key for a person's login, for commands that run outside of an input. Throws the failures of Splunkd, and `splunkd-login-refused`.
+ * Source: Splunk REST API Reference, auth/login.
+ */
+export async function splunkdLogin(options: Omit<SplunkdOptions, "sessionKey">, user: string, password: Sealed): Promise<Sealed> {
+  const { base, route } = trustOf({ ...options, sessionKey: undefined });
+  const answer = await password
+    .open((text) =>
+      options.http.send({
+        method: "POST",
+        url: `${base}/services/auth/login?output_mode=json`,
+        headers: { "content-type": "application/x-www-form-urlencoded" },
+        body: new URLSearchParams({ username: user, password: text }).toString(),
+        route,
+        headersTimeoutMs: 30_000,
+      }),
+    )
+    .catch((error: unknown) => {
+      throw unreachable(error);
+    });
+  const text = await answer.text(ANSWER_MAX_BYTES).catch((error: unknown) => {
+    throw unreachable(error);
+  });
+  const key = (readJson(text) as { readonly sessionKey?: unknown } | undefined)?.sessionKey;
+  if (answer.status === 200 && typeof key === "string" && key !== "") return sealed(key);
+  if (answer.status === 401 || answer.status === 403) {
+    throw new Failure("splunkd-login-refused", { actor: "operator", retry: { when: "never" }, status: answer.status, say: "Splunk does not accept this user and password.", nextStep: "Check both, or use a token in DEFENDER_MSSP_SPLUNK_TOKEN." });
+  }
+  throw refusal(answer.status) ?? new Failure("splunkd-answer", { actor: "operator", retry: { when: "later" }, status: answer.status, say: `splunkd answered the login in a way that we do not understand (${answer.status}).`, nextStep: "Look for the cause in splunkd.log." });
 }
 
 /** Where the key may go, and how splunkd proves itself there. */

@@ -1,0 +1,58 @@
+import { Failure } from "../../model/failure.ts";
+import { sealed } from "../../model/sealed.ts";
+import type { Sealed } from "../../model/sealed.ts";
+import type { AppCredential, OnboardingServices, SplunkAccess } from "../../model/sign-in.ts";
+import type { Stanza } from "../../model/stanza.ts";
+
+export type Flags = Readonly<Record<string, unknown>>;
+
+export function usage(say: string, nextStep = "--help shows how."): Failure {
+  return new Failure("usage", { actor: "operator", retry: { when: "never" }, say, nextStep });
+}
+
+export function textFlag(flags: Flags, name: string): string | undefined {
+  const value = flags[name];
+  return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+/** The one customer that a command is about. Throws Failure `usage` or `settings`. */
+export async function oneCustomer(services: OnboardingServices, flags: Flags, needSecrets = false): Promise<Stanza> {
+  const found = await services.customers(flags, { needSecrets });
+  for (const warning of found.warnings) services.terminal.say(warning);
+  if (found.stanzas.length > 1) throw usage(`There are ${found.stanzas.length} customers in the configuration.`, "Name one with --customer.");
+  const stanza = found.stanzas[0];
+  if (!stanza) throw usage("No customer is named.", "Give --config FILE --customer NAME, or --tenant-id and --client-id.");
+  return stanza;
+}
+
+/** The app key from a file, else the configuration or the environment, else asked for without echo. */
+export async function credentialFor(services: OnboardingServices, stanza: Stanza, flags: Flags): Promise<AppCredential> {
+  const clientId = stanza.clientId;
+  if (clientId === undefined) throw usage(`No app is named for ${stanza.tenantName}.`, "Give --client-id.");
+  if (stanza.certificate !== undefined) return { kind: "certificate", clientId, path: stanza.certificate };
+  const secret = await secretFrom(services, flags) ?? stanza.clientSecret ?? (await services.terminal.askSecret(`App key (client secret) of app ${clientId}:`));
+  if (secret.length === 0) throw usage("No app key was given.", "Give it when asked, with --client-secret-file, or in DEFENDER_MSSP_CLIENT_SECRET.");
+  return { kind: "secret", clientId, secret };
+}
+
+async function secretFrom(services: OnboardingServices, flags: Flags): Promise<Sealed | undefined> {
+  const path = textFlag(flags, "client-secret-file");
+  if (path === undefined) return undefined;
+  const text = await services.readText(path, "utf8");
+  if (text === undefined) throw usage(`${path} does not exist.`, "Name the file that holds the app key.");
+  // Editors add a line end, Windows' add two characters.
+  return sealed(text.replace(/^\uFEFF/, "").trim());
+}
+
+/** How to reach splunkd: flags say where and who, the secret comes from the environment or is asked for. */
+export async function splunkAccess(services: OnboardingServices, flags: Flags): Promise<SplunkAccess> {
+  const serverUri = textFlag(flags, "splunk-uri") ?? "https://localhost:8089";
+  const token = services.environment["DEFENDER_MSSP_SPLUNK_TOKEN"];
+  const user = textFlag(flags, "splunk-user");
+  const caFile = textFlag(flags, "splunkd-ca-file");
+  if (token && !user) return { serverUri, caFile, token: sealed(token), user: undefined, password: undefined };
+  const name = user ?? (await services.terminal.ask("Splunk user:"));
+  const given = services.environment["DEFENDER_MSSP_SPLUNK_PASSWORD"];
+  const password = given ? sealed(given) : await services.terminal.askSecret(`Password of Splunk user ${name}:`);
+  return { serverUri, caFile, token: undefined, user: name, password };
+}

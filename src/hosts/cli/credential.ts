@@ -1,0 +1,83 @@
+import { CLOUDS } from "../../model/cloud.ts";
+import type { CloudName } from "../../model/cloud.ts";
+import { EXIT, Failure } from "../../model/failure.ts";
+import type { ExitCode } from "../../model/failure.ts";
+import { sealed } from "../../model/sealed.ts";
+import type { OnboardingServices, SecretPlace, StoredCredential } from "../../model/sign-in.ts";
+import type { Endpoints, Route, Stanza } from "../../model/stanza.ts";
+import { tenantIdFrom } from "../../model/tenant.ts";
+import { credentialFor, splunkAccess, textFlag, usage } from "./ask.ts";
+import type { Flags } from "./ask.ts";
+
+/** `credential set NAME`: one app credential for many customers, sealed with the endpoints given. Called again it rotates the key. */
+export async function setCredential(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
+  const name = textFlag(flags, "name");
+  if (name === undefined || !/^[A-Za-z0-9_.-]{1,64}$/.test(name)) throw usage("The credential's name may hold letters, digits, dots, dashes and underscores, at most 64.");
+  const typed = textFlag(flags, "client-id");
+  const clientId = tenantIdFrom(typed ?? "");
+  if (clientId === undefined) throw usage(typed === undefined ? "No app is named." : "The client id is not a GUID.", "Give --client-id with the application (client) ID from the app's overview.");
+  const where = place(flags);
+  const target = await placeOf(services, flags);
+  const certificate = textFlag(flags, "certificate");
+  const expires = textFlag(flags, "expires");
+  if (expires !== undefined && Number.isNaN(Date.parse(expires))) throw usage("--expires is no date.", "Write it as 2027-11-24.");
+  const credential: StoredCredential =
+    certificate === undefined
+      ? { clientId, ...(await keyOf(services, clientId, flags)), ...(expires === undefined ? {} : { expires: new Date(expires).toISOString() }) }
+      : { clientId, certificate };
+  await target.putCredential(name, credential, where);
+  services.terminal.say(`Credential ${name} is stored in ${target.name}. Customers name it with credential = ${name}.`);
+  return EXIT.done;
+}
+
+async function keyOf(services: OnboardingServices, clientId: string, flags: Flags): Promise<Pick<StoredCredential, "clientSecret">> {
+  const environment = services.environment["DEFENDER_MSSP_CLIENT_SECRET"];
+  const stanza = { tenantName: "this credential", clientId, ...(environment ? { clientSecret: sealed(environment) } : {}) } as Stanza;
+  const credential = await credentialFor(services, stanza, flags);
+  if (credential.kind !== "secret") throw new Error("a credential without a certificate is a key");
+  if (credential.secret.open((value) => tenantIdFrom(value) !== undefined)) {
+    throw new Failure("secret-id-pasted", {
+      actor: "operator",
+      retry: { when: "never" },
+      area: "sign-in",
+      say: "What was given is the key's ID, not its value.",
+      nextStep: "Make a new key under Certificates & secrets and copy the column Value; the value of an old key cannot be shown again.",
+    });
+  }
+  return { clientSecret: credential.secret };
+}
+
+/** The endpoints that a shared credential is bound to: those of `--cloud` unless others are given. */
+function place(flags: Flags): { readonly endpoints: Endpoints; readonly route: Route } {
+  const row = CLOUDS[(textFlag(flags, "cloud") ?? "commercial") as CloudName];
+  const apiUrl = textFlag(flags, "api-url");
+  const proxy = textFlag(flags, "proxy");
+  const noProxy = textFlag(flags, "no-proxy");
+  const caFile = textFlag(flags, "ca-file");
+  return {
+    endpoints: {
+      loginUrl: textFlag(flags, "login-url") ?? row.loginUrl,
+      graphUrl: textFlag(flags, "graph-url") ?? row.graphUrl,
+      apiUrl: apiUrl ?? row.apiUrl,
+      mdeApiUrl: apiUrl ?? row.mdeApiUrl,
+      siemUrl: textFlag(flags, "siem-url") ?? row.siemUrl,
+    },
+    route: { ...(proxy ? { proxy: sealed(proxy) } : {}), ...(noProxy ? { noProxy } : {}), ...(caFile ? { caFile } : {}) },
+  };
+}
+
+async function placeOf(services: OnboardingServices, flags: Flags): Promise<SecretPlace> {
+  return textFlag(flags, "to") === "splunk" ? services.splunkPlace(await splunkAccess(services, flags)) : services.filePlace(flags);
+}
+
+/** `credential reseal`: accepts the endpoints, proxy and CA that are in force now for what is stored, after a change that was meant. */
+export async function resealCredentials(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
+  const named = flags["customer"] !== undefined;
+  if (!named && flags["all"] !== true) throw usage("Nothing says which customers are meant.", "Give --customer NAME or --all.");
+  const found = await services.customers(flags, { needSecrets: false });
+  const target = await placeOf(services, flags);
+  const done = await target.reseal(found.stanzas);
+  for (const one of done) services.terminal.say(`Resealed ${one}.`);
+  if (done.length === 0) services.terminal.say(`Nothing in ${target.name} had to be resealed.`);
+  return EXIT.done;
+}

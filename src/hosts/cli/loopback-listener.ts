@@ -1,0 +1,96 @@
+import { timingSafeEqual } from "node:crypto";
+import { createServer } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { Failure } from "../../model/failure.ts";
+
+const LIFE_MS = 300_000;
+
+const PAGE_HEADERS = {
+  "content-type": "text/html; charset=utf-8",
+  "cache-control": "no-store",
+  "referrer-policy": "no-referrer",
+  "content-security-policy": "default-src 'none'",
+  "x-content-type-options": "nosniff",
+  connection: "close",
+} as const;
+
+/** Fixed texts: nothing of the request comes back in the page. */
+const DONE_PAGE = "<!doctype html><title>Done</title><p>The sign-in has arrived. You can close this window and go back to the terminal.</p>";
+const NO_PAGE = "<!doctype html><title>No</title><p>Nothing to see here.</p>";
+
+export interface LoopbackListener {
+  /** The whole address that the browser ended on. Throws Failure `sign-in-timed-out` after five minutes. */
+  readonly landed: Promise<string>;
+  close(): void;
+}
+
+/** Can we listen for this redirect URI? Only plain http on this machine with a port; for the others the address is pasted. */
+export function canListenFor(redirectUri: string): boolean {
+  const url = new URL(redirectUri);
+  return url.protocol === "http:" && (url.hostname === "localhost" || url.hostname === "127.0.0.1" || url.hostname === "[::1]") && url.port !== "";
+}
+
+/**
+ * Listens for the browser's return on loopback only. A request counts when its Host is the redirect URI's, its path too, and its state is ours; whatever else
+ * comes is answered 404 and ignored, so that a page in another tab can neither end nor steer the sign-in. It answers once and lives five minutes.
+ */
+export async function listenOnLoopback(redirectUri: string, state: string, pause: (forMs: number, signal?: AbortSignal) => Promise<void>): Promise<LoopbackListener> {
+  const home = new URL(redirectUri);
+  const stop = new AbortController();
+  let arrive: (address: string) => void = () => {};
+  let fail: (error: Failure) => void = () => {};
+  const landed = new Promise<string>((resolve, reject) => {
+    arrive = resolve;
+    fail = reject;
+  });
+  landed.catch(() => {});
+
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
+    const url = new URL(request.url ?? "/", home);
+    const ours = request.method === "GET" && request.headers.host === home.host && url.pathname === home.pathname && sameText(url.searchParams.get("state") ?? "", state);
+    if (!ours || stop.signal.aborted) {
+      response.writeHead(404, PAGE_HEADERS).end(NO_PAGE);
+      return;
+    }
+    response.writeHead(200, PAGE_HEADERS).end(DONE_PAGE, close);
+    arrive(`${home.origin}${request.url ?? ""}`);
+  };
+  // `localhost` may resolve to either address in the browser; both are loopback.
+  const addresses = home.hostname === "localhost" ? ["127.0.0.1", "::1"] : [home.hostname.replace(/^\[|\]$/g, "")];
+  const servers = addresses.map(() => createServer({ requestTimeout: 10_000, headersTimeout: 10_000 }, answer));
+  function close(): void {
+    stop.abort();
+    for (const server of servers) {
+      server.close();
+      server.closeIdleConnections();
+    }
+  }
+  const opened = await Promise.allSettled(servers.map((server, n) => listen(server, Number(home.port), addresses[n]!)));
+  const first = opened[0]!;
+  if (first.status === "rejected") {
+    close();
+    throw new Failure("port-taken", { actor: "operator", retry: { when: "never" }, say: `Port ${home.port} on this machine is taken, so the browser cannot come back to it.`, nextStep: "Stop the program that uses it, or paste the address by hand: --way paste.", cause: first.reason });
+  }
+  void pause(LIFE_MS, stop.signal).then(() => {
+    if (stop.signal.aborted) return;
+    close();
+    fail(new Failure("sign-in-timed-out", { actor: "operator", retry: { when: "never" }, area: "sign-in", say: "Nobody completed the sign-in within five minutes.", nextStep: "Begin again." }));
+  });
+  return { landed, close };
+}
+
+function sameText(a: string, b: string): boolean {
+  const left = Buffer.from(a);
+  const right = Buffer.from(b);
+  return left.length === right.length && timingSafeEqual(left, right);
+}
+
+function listen(server: ReturnType<typeof createServer>, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ port, host, exclusive: true }, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,195 @@
+import { EXIT, isFailure } from "../../model/failure.ts";
+import type { ExitCode } from "../../model/failure.ts";
+import { sealed } from "../../model/sealed.ts";
+import type { Sealed } from "../../model/sealed.ts";
+import type { AppCredential, CodeFlow, OnboardingServices, SignedIn, TokenApi } from "../../model/sign-in.ts";
+import type { Stanza } from "../../model/stanza.ts";
+import { credentialFor, oneCustomer, splunkAccess, textFlag, usage } from "./ask.ts";
+import type { Flags } from "./ask.ts";
+import { connectorProperties } from "./connector-properties.ts";
+import { canListenFor, listenOnLoopback } from "./loopback-listener.ts";
+import { readOldConfiguration } from "./migration.ts";
+import type { Migration } from "./migration.ts";
+
+/** The redirect URI that `register` puts first. */
+export const DEFAULT_REDIRECT_URI = "http://localhost:44300/defender-mssp";
+const V1_RESOURCE = "https://graph.windows.net";
+
+/** A place for the token, opened before anybody is asked to sign in. */
+interface Goal {
+  readonly name: string;
+  put(stanza: Stanza, token: Sealed): Promise<void>;
+}
+
+/**
+ * `token acquire`: signs in for one customer in the browser, by pasting the address it ends on, or with a device code, and stores the refresh token. With
+ * `--from` an old configuration is taken over first, and a refresh token in it is tried before anybody is asked to sign in.
+ */
+export async function acquireToken(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
+  const { terminal } = services;
+  const old = await migration(services, flags);
+  const given: Flags = old ? { ...asFlags(old), ...withoutUndefined(flags) } : flags;
+  const plain = await oneCustomer(services, given);
+  const stanza = old?.values["client_secret"] && !plain.clientSecret ? { ...plain, clientSecret: sealed(old.values["client_secret"]) } : plain;
+  const redirectUri = textFlag(flags, "redirect-uri") ?? DEFAULT_REDIRECT_URI;
+  const way = wayOf(flags, terminal.interactive, redirectUri);
+  const goal = await goalOf(services, flags, redirectUri);
+  const credential: AppCredential = way === "device" ? { kind: "public", clientId: clientIdOf(stanza) } : await credentialFor(services, stanza, flags);
+
+  const taken = old?.values["refresh_token"];
+  const signedIn = taken
+    ? await tryOldToken(services, withCredential(stanza, credential), sealed(taken))
+    : way === "device"
+      ? await byDeviceCode(services, stanza, credential.clientId)
+      : await byCode(services, { stanza, credential, redirectUri, way, flags });
+
+  report(services, stanza, signedIn);
+  if (goal) {
+    await goal.put(withCredential(stanza, credential), signedIn.refreshToken);
+    terminal.say(`The refresh token is stored in ${goal.name}.`);
+  }
+  if (flags["print"] === true) terminal.out(`${signedIn.refreshToken.open((token) => token)}\n`);
+  return EXIT.done;
+}
+
+type Way = "browser" | "paste" | "device";
+
+function wayOf(flags: Flags, interactive: boolean, redirectUri: string): Way {
+  const asked = textFlag(flags, "way") as Way | undefined;
+  if (flags["device-code"] === true) return "device";
+  if (asked === "browser" && !canListenFor(redirectUri)) {
+    throw usage(`The browser cannot come back to ${redirectUri} by itself.`, "Use --way paste, or register an http://localhost:PORT/ address.");
+  }
+  return asked ?? (interactive && canListenFor(redirectUri) ? "browser" : "paste");
+}
+
+function clientIdOf(stanza: Stanza): string {
+  if (stanza.clientId === undefined) throw usage(`No app is named for ${stanza.tenantName}.`, "Give --client-id.");
+  return stanza.clientId;
+}
+
+async function goalOf(services: OnboardingServices, flags: Flags, redirectUri: string): Promise<Goal | undefined> {
+  const to = textFlag(flags, "to");
+  const file = textFlag(flags, "file");
+  if (to === "splunk") {
+    const place = await services.splunkPlace(await splunkAccess(services, flags));
+    return { name: place.name, put: (stanza, token) => place.putRefreshToken(stanza, token) };
+  }
+  if (to === undefined) {
+    if (flags["print"] === true) return undefined;
+    throw usage("Nothing says where the refresh token goes.", "Give --to splunk, --to arcsight --file FILE, --to file --file FILE, or --print.");
+  }
+  if (file === undefined) throw usage(`--to ${to} needs a file.`, "Give --file FILE.");
+  if (to === "arcsight") {
+    const before = await services.readText(file, "latin1");
+    return {
+      name: file,
+      put: (stanza, refreshToken) => services.writeSecretFile(file, connectorProperties(before, { stanza, refreshToken, redirectUri }, file), "latin1"),
+    };
+  }
+  return { name: file, put: (_, token) => services.writeSecretFile(file, sealed(`${token.open((value) => value)}\n`), "utf8") };
+}
+
+async function migration(services: OnboardingServices, flags: Flags): Promise<Migration | undefined> {
+  const from = textFlag(flags, "from");
+  if (from === undefined) return undefined;
+  const text = from === "-" ? await services.terminal.readAll() : await services.readText(from, "latin1");
+  if (text === undefined) throw usage(`${from} does not exist.`, "Name the old connector's properties file, the old inputs.conf, or - for a refresh token on standard input.");
+  const found = readOldConfiguration(text, from);
+  for (const { fate, say } of found.lines) services.terminal.say(`${{ taken: "taken over ", meaningless: "dropped    ", missing: "missing    " }[fate]} ${say}`);
+  return found;
+}
+
+/** Settings as flags; secrets never become flags. */
+function asFlags(old: Migration): Flags {
+  return Object.fromEntries(Object.entries(old.values).flatMap(([key, value]) => (key === "client_secret" || key === "refresh_token" ? [] : [[key.replaceAll("_", "-"), value]])));
+}
+
+function withoutUndefined(flags: Flags): Flags {
+  return Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined));
+}
+
+function withCredential(stanza: Stanza, credential: AppCredential): Stanza {
+  return credential.kind === "secret" ? { ...stanza, clientSecret: credential.secret } : stanza;
+}
+
+/** An old refresh token is worth what Microsoft says it is worth: it is redeemed once, for the streams' first API. */
+async function tryOldToken(services: OnboardingServices, stanza: Stanza, refreshToken: Sealed): Promise<SignedIn> {
+  let newest = refreshToken;
+  const api: TokenApi = stanza.streams.includes("alerts") || stanza.streams.includes("incidents") || stanza.streams.includes("hunting") ? "graph" : stanza.streams.includes("xdr-incidents") ? "xdr" : "mde";
+  const { token, lifeMs } = await services.desk.accessToken({ ...stanza, refreshToken, auth: "refresh_token" }, api, (rotated) => {
+    newest = rotated;
+    return Promise.resolve();
+  });
+  const verdicts = services.desk.inspectToken(token, { stanza, api });
+  return { refreshToken: newest, accessToken: token, account: undefined, tenantId: undefined, scopes: [], accessLifeMs: lifeMs, warnings: verdicts.filter(({ ok }) => !ok).map(({ say, nextStep }) => `${say} ${nextStep}`) };
+}
+
+async function byDeviceCode(services: OnboardingServices, stanza: Stanza, clientId: string): Promise<SignedIn> {
+  const { terminal, desk } = services;
+  const flow = await desk.beginDeviceFlow(stanza, clientId);
+  terminal.say(`Open ${flow.verificationUrl} on any device, type the code ${flow.userCode} and sign in for ${stanza.tenantName}.`);
+  terminal.say(`The code is good for ${Math.round(flow.lifeMs / 60_000)} minutes. Type it only if you asked for it yourself.`);
+  return flow.complete();
+}
+
+interface CodeWay {
+  readonly stanza: Stanza;
+  readonly credential: AppCredential;
+  readonly redirectUri: string;
+  readonly way: "browser" | "paste";
+  readonly flags: Flags;
+}
+
+async function byCode(services: OnboardingServices, { stanza, credential, redirectUri, way, flags }: CodeWay): Promise<SignedIn> {
+  const v1 = flags["v1"] === true ? { v1: { resource: stanza.resource ?? V1_RESOURCE } } : {};
+  const flow = await services.desk.beginCodeFlow({ stanza, credential, redirectUri, ...v1 });
+  return way === "browser" ? inBrowser(services, stanza, flow) : byPasting(services, stanza, flow);
+}
+
+async function inBrowser(services: OnboardingServices, stanza: Stanza, flow: CodeFlow): Promise<SignedIn> {
+  const { terminal } = services;
+  const listener = await listenOnLoopback(flow.redirectUri, flow.state, services.pause);
+  try {
+    const opened = await services.openBrowser(flow.url);
+    terminal.say(opened ? `Sign in for ${stanza.tenantName} in the browser that opens, or open this address:` : `Open this address in a browser on this machine and sign in for ${stanza.tenantName}:`);
+    terminal.say(flow.url);
+    return await flow.complete(await listener.landed);
+  } finally {
+    listener.close();
+  }
+}
+
+/** Mistakes in copying are forgiven three times; the sign-in behind the address is still good. */
+const TRIES = 3;
+const COPYING = new Set(["redirect-unreadable", "redirect-other", "redirect-other-sign-in"]);
+
+async function byPasting(services: OnboardingServices, stanza: Stanza, flow: CodeFlow): Promise<SignedIn> {
+  const { terminal } = services;
+  terminal.say(`Open this address in any browser and sign in for ${stanza.tenantName}:`);
+  terminal.say(flow.url);
+  terminal.say(`The browser ends on an address that begins with ${flow.redirectUri} and may show an error page; that is in order.`);
+  for (let n = 1; ; n += 1) {
+    const landed = await terminal.askSecret("Paste that whole address here:");
+    try {
+      return await landed.open((address) => flow.complete(address));
+    } catch (error) {
+      if (!terminal.interactive || n === TRIES || !isFailure(error) || !COPYING.has(error.code)) throw error;
+      terminal.say(`${error.say} ${error.nextStep}`);
+    }
+  }
+}
+
+function report({ terminal, nowMs }: OnboardingServices, stanza: Stanza, signedIn: SignedIn): void {
+  const account = signedIn.account === undefined ? "" : ` as ${printable(signedIn.account)}`;
+  terminal.say(`Signed in for ${stanza.tenantName}${account}, tenant ${signedIn.tenantId ?? stanza.tenantId}.`);
+  if (signedIn.scopes.length > 0) terminal.say(`Scopes: ${signedIn.scopes.map(printable).join(" ")}.`);
+  const until = new Date(nowMs() + 90 * 86_400_000).toISOString().slice(0, 10);
+  terminal.say(`The access token lives ${Math.round(signedIn.accessLifeMs / 60_000)} minutes; the refresh token ends after 90 days without use, not before ${until}.`);
+  for (const warning of signedIn.warnings) terminal.say(`Warning: ${warning}`);
+}
+
+/** What Microsoft says of an account is shown, but not what it could do to a terminal. */
+function printable(text: string): string {
+  return text.replace(/[^\x20-\x7e\u00a0-\uffff]/g, "?").slice(0, 200);
+}

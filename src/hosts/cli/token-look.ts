@@ -1,0 +1,57 @@
+import { EXIT } from "../../model/failure.ts";
+import type { ExitCode } from "../../model/failure.ts";
+import { sealed } from "../../model/sealed.ts";
+import type { Sealed } from "../../model/sealed.ts";
+import type { OnboardingServices, TokenApi, TokenVerdict } from "../../model/sign-in.ts";
+import type { Stanza } from "../../model/stanza.ts";
+import { oneCustomer, textFlag, usage } from "./ask.ts";
+import type { Flags } from "./ask.ts";
+
+/** `token access`: a fresh access token for one API, checked. The token itself leaves only by `--out` or `--print`. */
+export async function accessToken(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
+  const { terminal, desk } = services;
+  const api = textFlag(flags, "for") as TokenApi;
+  const stanza = await oneCustomer(services, flags, true);
+  const place = stanza.refreshToken ? await services.filePlace(flags) : undefined;
+  const { token, lifeMs } = await desk.accessToken(stanza, api, (rotated) => place?.putRefreshToken(stanza, rotated) ?? Promise.resolve());
+  const verdicts = desk.inspectToken(token, { stanza, api });
+  const code = show(services, verdicts, flags, { life_s: Math.round(lifeMs / 1000) });
+  const out = textFlag(flags, "out");
+  if (out !== undefined) {
+    await services.writeSecretFile(out, sealed(`${token.open((value) => value)}\n`), "utf8");
+    terminal.say(`The access token is in ${out}.`);
+  }
+  if (flags["print"] === true) terminal.out(`${token.open((value) => value)}\n`);
+  return code;
+}
+
+/** `token inspect`: decodes and checks a token from a file or standard input; contacts nobody. */
+export async function inspectToken(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
+  const token = await tokenFrom(services, textFlag(flags, "token-file"));
+  const api = textFlag(flags, "for") as TokenApi | undefined;
+  const named = ["config", "tenant-id", "customer"].some((flag) => flags[flag] !== undefined);
+  const stanza: Stanza | undefined = named ? await oneCustomer(services, flags) : undefined;
+  return show(services, services.desk.inspectToken(token, { ...(stanza ? { stanza } : {}), ...(api ? { api } : {}) }), flags, {});
+}
+
+async function tokenFrom(services: OnboardingServices, path: string | undefined): Promise<Sealed> {
+  if (path === undefined || path === "-") {
+    if (services.terminal.interactive) return services.terminal.askSecret("Token:");
+    return sealed((await services.terminal.readAll()).trim());
+  }
+  const text = await services.readText(path, "utf8");
+  if (text === undefined) throw usage(`${path} does not exist.`, "Name the file that holds the token, or - for standard input.");
+  return sealed(text.replace(/^\uFEFF/, "").trim());
+}
+
+function show({ terminal }: OnboardingServices, verdicts: readonly TokenVerdict[], flags: Flags, more: Readonly<Record<string, number>>): ExitCode {
+  const ok = verdicts.every((verdict) => verdict.ok);
+  // With --print standard output belongs to the token alone.
+  const line = flags["print"] === true ? (text: string): void => terminal.say(text) : (text: string): void => terminal.out(`${text}\n`);
+  if (flags["json"] === true) {
+    line(JSON.stringify({ ok, ...more, verdicts: verdicts.map(({ check, ok: good, say, nextStep }) => ({ check, ok: good, say, next_step: nextStep })) }));
+  } else {
+    for (const { check, ok: good, say, nextStep } of verdicts) line(`${good ? "ok  " : "NO  "} ${check}: ${say}${nextStep ? ` ${nextStep}` : ""}`);
+  }
+  return ok ? EXIT.done : EXIT.signIn;
+}

@@ -1,0 +1,187 @@
+import { spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { createSignInDesk } from "../auth/desk.ts";
+import { createSourceStream } from "../defender/source-stream.ts";
+import { realTerminal } from "../hosts/cli/terminal.ts";
+import { Splunkd, resolveSecrets, splunkdLogin } from "../hosts/splunk/door.ts";
+import { Failure, isFailure } from "../model/failure.ts";
+import type { ExitCode } from "../model/failure.ts";
+import type { Http, Log } from "../model/kit.ts";
+import type { Sealed } from "../model/sealed.ts";
+import { sealed } from "../model/sealed.ts";
+import type { FoundCustomers, OnboardingServices, SplunkAccess, Terminal } from "../model/sign-in.ts";
+import type { SettingProblem, Stanza } from "../model/stanza.ts";
+import type { StreamName } from "../model/stream.ts";
+import { tenantIdFrom } from "../model/tenant.ts";
+import { createHttp } from "../net/http.ts";
+import { realDisk, replaceFile } from "../stores/disk.ts";
+import { askTenantFacts } from "../auth/authority.ts";
+import { defaultStateDir } from "./configuration.ts";
+import type { Configuration } from "./configuration.ts";
+import { FileSecrets, SplunkSecrets } from "./stored-secrets.ts";
+import { VERSION, readBytes, realChance, realClock } from "./world.ts";
+
+export interface OnboardingParts {
+  readonly log: Log;
+  readonly finish: (code: ExitCode) => void;
+  /** Reads `--config` and settings flags. Throws Failure `settings` when nothing usable is there. */
+  readonly configuration: (flags: Readonly<Record<string, unknown>>) => Promise<Configuration>;
+  readonly terminal?: Terminal;
+}
+
+/** Builds the world of the onboarding commands. */
+export function onboardingServices(parts: OnboardingParts): OnboardingServices & { close(): Promise<void> } {
+  const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
+  const terminal = parts.terminal ?? realTerminal({ input: process.stdin, output: process.stdout, errors: process.stderr });
+  let stateDir: string | undefined;
+  let secrets: SplunkSecrets | undefined;
+
+  const fileSecrets = async (flags: Readonly<Record<string, unknown>>): Promise<FileSecrets> => {
+    stateDir ??= await stateDirOf(parts, flags);
+    return new FileSecrets(stateDir, { http, clock: realClock, log: parts.log });
+  };
+
+  const splunkPlace = async (access: SplunkAccess): Promise<SplunkSecrets> => {
+    secrets ??= await SplunkSecrets.open(await connect(http, access), realClock, realChance);
+    return secrets;
+  };
+
+  const desk = createSignInDesk({
+    http,
+    clock: realClock,
+    readText: (path) => readFile(path, "utf8"),
+    async keep(stanza, rotated) {
+      if (secrets) await secrets.putRefreshToken(stanza, rotated);
+      else await (await fileSecrets({})).putRefreshToken(stanza, rotated);
+    },
+    probe: (stanza, stream, token, signal) => probe(http, parts.log, stanza, stream, token, signal),
+  });
+
+  return {
+    terminal,
+    desk,
+    nowMs: () => realClock.nowMs(),
+    pause: (forMs, signal) => realClock.pause(forMs, signal),
+    environment: process.env,
+    async customers(flags, { needSecrets }) {
+      const configuration = await parts.configuration(flags);
+      stateDir = configuration.stateDir;
+      const found: FoundCustomers = { stanzas: configuration.stanzas, problems: configuration.settings.problems, warnings: configuration.settings.warnings };
+      if (!needSecrets) return found;
+      const splunk = splunkFlags(flags);
+      return splunk ? fromSplunk(found, await splunkPlace(splunk)) : fromFiles(found, await fileSecrets(flags));
+    },
+    splunkPlace,
+    filePlace: fileSecrets,
+    readText: (path, encoding) => readIfThere(path, encoding),
+    async writeSecretFile(path, content, encoding) {
+      const bytes = content.open((text) => Buffer.from(text, encoding));
+      await replaceFile({ disk: realDisk, clock: realClock, platform: process.platform }, path, bytes).catch((cause: unknown) => {
+        if (!isFailure(cause)) throw cause;
+        throw new Failure("output-broken", { actor: "operator", retry: { when: "never" }, say: `${path} cannot be written.`, nextStep: "Name a file in a folder that this account may write to.", cause });
+      });
+    },
+    openBrowser,
+    finish: parts.finish,
+    close: () => http.close(),
+  };
+}
+
+async function stateDirOf(parts: OnboardingParts, flags: Readonly<Record<string, unknown>>): Promise<string> {
+  if (typeof flags["state"] === "string") return flags["state"];
+  if (typeof flags["state-dir"] === "string") return flags["state-dir"];
+  return flags["config"] === undefined ? defaultStateDir(process.env) : (await parts.configuration(flags)).stateDir;
+}
+
+async function readIfThere(path: string, encoding: "utf8" | "latin1"): Promise<string | undefined> {
+  try {
+    return await readFile(path, encoding);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw new Failure("settings", { actor: "operator", retry: { when: "never" }, say: `${path} cannot be read (${(cause as NodeJS.ErrnoException).code ?? "unknown reason"}).`, nextStep: "Name a readable file.", cause });
+  }
+}
+
+function splunkFlags(flags: Readonly<Record<string, unknown>>): SplunkAccess | undefined {
+  const uri = flags["splunk-uri"];
+  const token = process.env["DEFENDER_MSSP_SPLUNK_TOKEN"];
+  const user = typeof flags["splunk-user"] === "string" ? flags["splunk-user"] : undefined;
+  const password = process.env["DEFENDER_MSSP_SPLUNK_PASSWORD"];
+  if (typeof uri !== "string" && user === undefined) return undefined;
+  return {
+    serverUri: typeof uri === "string" ? uri : "https://localhost:8089",
+    caFile: typeof flags["splunkd-ca-file"] === "string" ? flags["splunkd-ca-file"] : undefined,
+    token: token && user === undefined ? sealed(token) : undefined,
+    user,
+    password: password ? sealed(password) : undefined,
+  };
+}
+
+async function connect(http: Http, access: SplunkAccess): Promise<Splunkd> {
+  const options = { http, clock: realClock, serverUri: access.serverUri, splunkdCaFile: access.caFile, splunkHome: process.env["SPLUNK_HOME"] };
+  if (access.token) return new Splunkd({ ...options, sessionKey: access.token, authorization: "Bearer" });
+  if (access.user !== undefined && access.password) return new Splunkd({ ...options, sessionKey: await splunkdLogin(options, access.user, access.password) });
+  throw new Failure("usage", { actor: "operator", retry: { when: "never" }, say: "Nothing says how to sign in to Splunk.", nextStep: "Set DEFENDER_MSSP_SPLUNK_TOKEN, or give --splunk-user and DEFENDER_MSSP_SPLUNK_PASSWORD." });
+}
+
+async function fromSplunk(found: FoundCustomers, place: SplunkSecrets): Promise<FoundCustomers> {
+  const { ready, refused } = await resolveSecrets(found.stanzas, new Map(), place.store, undefined, readBytes);
+  return { ...found, stanzas: ready.map(({ stanza }) => stanza), problems: [...found.problems, ...refused.map(({ stanza, failure }) => asProblem(stanza, failure))] };
+}
+
+async function fromFiles(found: FoundCustomers, files: FileSecrets): Promise<FoundCustomers> {
+  const stanzas: Stanza[] = [];
+  const problems: SettingProblem[] = [...found.problems];
+  for (const stanza of found.stanzas) {
+    try {
+      stanzas.push(await files.fill(stanza));
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      problems.push(asProblem(stanza, error));
+    }
+  }
+  return { ...found, stanzas, problems };
+}
+
+function asProblem(stanza: Stanza, failure: Failure): SettingProblem {
+  return { stanza: stanza.name, key: "secrets", say: `cannot be used: ${failure.say} ${failure.nextStep}`.replace(/\.\s*$/, "") };
+}
+
+/** One question for one record, through the part that collects the stream. */
+async function probe(http: Http, log: Log, stanza: Stanza, stream: StreamName, token: Sealed, signal: AbortSignal): Promise<void> {
+  // Hunting has no harmless question: its queries cost the customer's quota. The token's permission says enough.
+  if (stream === "hunting") return;
+  const id = tenantIdFrom(stanza.tenantId) ?? (await askTenantFacts({ http, clock: realClock }, { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId }, stanza.route, signal)).tenantId;
+  const source = createSourceStream({
+    stanza,
+    tenant: { id, name: stanza.tenantName, cloud: stanza.cloud },
+    stream,
+    http,
+    tokens: { accessToken: () => Promise.resolve(token) },
+    clock: realClock,
+    log,
+    recordMaxBytes: 1024 * 1024,
+  });
+  const page = await source.ask({ top: 1 }, signal);
+  for await (const _ of page.batches);
+}
+
+/** Source: freedesktop.org xdg-open, macOS open(1), Windows rundll32 url.dll. The address is one argument, so no shell reads it. */
+const OPENERS: Partial<Record<NodeJS.Platform, readonly [string, ...string[]]>> = {
+  linux: ["xdg-open"],
+  darwin: ["open"],
+  win32: ["rundll32", "url.dll,FileProtocolHandler"],
+};
+
+function openBrowser(url: string): Promise<boolean> {
+  const [command, ...before] = OPENERS[process.platform] ?? [];
+  if (command === undefined || (process.platform === "linux" && !process.env["DISPLAY"] && !process.env["WAYLAND_DISPLAY"])) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const child = spawn(command, [...before, url], { stdio: "ignore", detached: true });
+    child.once("error", () => resolve(false));
+    child.once("spawn", () => {
+      child.unref();
+      resolve(true);
+    });
+  });
+}

@@ -1,0 +1,185 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { credentialOf } from "../auth/desk.ts";
+import { askTenantFacts } from "../auth/authority.ts";
+import type { Clock, Http, Log } from "../model/kit.ts";
+import { Failure } from "../model/failure.ts";
+import { sealOf } from "../model/seal.ts";
+import type { Sealed } from "../model/sealed.ts";
+import { sealed } from "../model/sealed.ts";
+import type { SecretPlace, StoredCredential } from "../model/sign-in.ts";
+import type { Stanza } from "../model/stanza.ts";
+import type { TenantId } from "../model/tenant.ts";
+import { tenantIdFrom } from "../model/tenant.ts";
+import { realDisk } from "../stores/disk.ts";
+import { FileTokenVault, SecretFiles, assertSeal, credentialEntryName, tokenEntryName } from "../stores/secrets.ts";
+import { PasswordStore, credentialId, customerSecretId } from "../hosts/splunk/door.ts";
+import type { SecretId, Splunkd } from "../hosts/splunk/door.ts";
+import type { Chance } from "../model/kit.ts";
+import { withRestriction } from "./windows-acl.ts";
+
+type Where = Pick<Stanza, "endpoints" | "route">;
+
+/** The seal of the endpoints, proxy and CA file in force for these settings. Throws Failure `ca-file-unusable`. */
+export async function presentSeal({ endpoints, route }: Where): Promise<string> {
+  const caFile = route.caFile;
+  const bytes = caFile === undefined ? undefined : await readFile(caFile).catch(() => {
+    throw new Failure("ca-file-unusable", { actor: "operator", retry: { when: "never" }, say: `The file ${caFile} named in ca_file cannot be read.`, nextStep: "Name a readable PEM file." });
+  });
+  return sealOf(endpoints, route, bytes, (data) => createHash("sha256").update(data).digest("hex"));
+}
+
+export interface FileSecretsWorld {
+  readonly http: Http;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Secrets in `secrets/` of the state folder: what hosts without a store of their own use. */
+export class FileSecrets implements SecretPlace {
+  readonly name: string;
+  readonly #files: SecretFiles;
+  readonly #world: FileSecretsWorld;
+
+  constructor(stateDir: string, world: FileSecretsWorld) {
+    this.name = `${stateDir}/secrets`;
+    this.#world = world;
+    this.#files = new SecretFiles(stateDir, { kit: { disk: realDisk, clock: world.clock, platform: process.platform }, log: world.log, ...withRestriction() });
+  }
+
+  /** Adds what is stored to a stanza: the shared credential it names, and its refresh token. Throws Failure `credential-missing`, `endpoint-changed`, `state-damaged`. */
+  async fill(stanza: Stanza): Promise<Stanza> {
+    return this.#withToken(await this.#withCredential(stanza));
+  }
+
+  async #withCredential(stanza: Stanza): Promise<Stanza> {
+    const name = stanza.credential;
+    if (name === undefined) return stanza;
+    const ownKey = stanza.clientSecret !== undefined || stanza.certificate !== undefined;
+    if (stanza.clientId !== undefined && ownKey) return stanza;
+    const entry = this.#files.read(credentialEntryName(name));
+    if (!entry) {
+      throw new Failure("credential-missing", { actor: "operator", retry: { when: "never" }, area: "sign-in", say: `The shared credential ${name} is not stored in ${this.name}.`, nextStep: `Store it: defender-mssp credential set ${name} --client-id ID.` });
+    }
+    assertSeal(`The shared credential ${name}`, entry.seal, await presentSeal(stanza));
+    const secret = entry.values["client_secret"];
+    const certificate = entry.notes["certificate"];
+    const clientId = stanza.clientId ?? entry.notes["client_id"];
+    return {
+      ...stanza,
+      ...(clientId === undefined ? {} : { clientId }),
+      ...(ownKey ? {} : certificate !== undefined ? { certificate } : secret !== undefined ? { clientSecret: secret } : {}),
+    };
+  }
+
+  async #withToken(stanza: Stanza): Promise<Stanza> {
+    if (stanza.auth === "app") return stanza;
+    const tenantId = await this.#tenantId(stanza).catch(() => undefined);
+    if (tenantId === undefined || this.#files.read(tokenEntryName(tenantId, stanza.name)) === undefined) return stanza;
+    return { ...stanza, refreshToken: await (await this.#vault(stanza, tenantId)).current() };
+  }
+
+  async putRefreshToken(stanza: Stanza, token: Sealed): Promise<void> {
+    // A token that was just signed in for replaces the one that stands in the admin's file, whichever that was.
+    await (await this.#vault(stanza, await this.#tenantId(stanza))).store(token, { refused: false });
+  }
+
+  async putCredential(name: string, credential: StoredCredential, where: Where): Promise<void> {
+    await this.#files.write(credentialEntryName(name), {
+      seal: await presentSeal(where),
+      values: credential.clientSecret === undefined ? {} : { client_secret: credential.clientSecret },
+      notes: {
+        client_id: credential.clientId,
+        stored_at_ms: String(this.#world.clock.nowMs()),
+        ...(credential.certificate === undefined ? {} : { certificate: credential.certificate }),
+        ...(credential.expires === undefined ? {} : { expires: credential.expires }),
+      },
+    });
+  }
+
+  async reseal(stanzas: readonly Stanza[]): Promise<readonly string[]> {
+    const done: string[] = [];
+    for (const stanza of stanzas) {
+      const seal = await presentSeal(stanza);
+      const names: [string, string][] = [];
+      const tenantId = await this.#tenantId(stanza).catch(() => undefined);
+      if (tenantId !== undefined) names.push([tokenEntryName(tenantId, stanza.name), `the refresh token of ${stanza.name}`]);
+      if (stanza.credential !== undefined) names.push([credentialEntryName(stanza.credential), `the credential ${stanza.credential}`]);
+      for (const [name, what] of names) {
+        const entry = this.#files.read(name);
+        if (!entry || entry.seal === seal) continue;
+        await this.#files.write(name, { ...entry, seal });
+        done.push(what);
+      }
+    }
+    return done;
+  }
+
+  async #vault(stanza: Stanza, tenantId: TenantId): Promise<FileTokenVault> {
+    return new FileTokenVault({
+      files: this.#files,
+      tenantId,
+      stanza: stanza.name,
+      seal: await presentSeal(stanza),
+      ...(stanza.refreshToken === undefined ? {} : { typed: stanza.refreshToken }),
+      nowMs: () => this.#world.clock.nowMs(),
+    });
+  }
+
+  async #tenantId(stanza: Stanza): Promise<TenantId> {
+    const typed = tenantIdFrom(stanza.tenantId);
+    if (typed !== undefined) return typed;
+    return (await askTenantFacts(this.#world, { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId }, stanza.route)).tenantId;
+  }
+}
+
+/** Secrets in Splunk's credential store, through splunkd's REST. */
+export class SplunkSecrets implements SecretPlace {
+  readonly name = "Splunk's credential store";
+  readonly store: PasswordStore;
+
+  private constructor(store: PasswordStore) {
+    this.store = store;
+  }
+
+  static async open(splunkd: Splunkd, clock: Clock, chance: Chance): Promise<SplunkSecrets> {
+    return new SplunkSecrets(await PasswordStore.read(splunkd, clock, chance));
+  }
+
+  async putRefreshToken(stanza: Stanza, token: Sealed): Promise<void> {
+    const seal = await presentSeal(stanza);
+    await this.store.put(customerSecretId(stanza.name, "refresh_token"), token, seal);
+    // The app key belongs to the same sign-in; without it the token cannot be redeemed.
+    const credential = stanza.credential === undefined && stanza.clientId !== undefined ? credentialOf({ ...stanza, refreshToken: token }) : undefined;
+    if (credential?.kind === "secret") await this.store.put(customerSecretId(stanza.name, "client_secret"), credential.secret, seal);
+  }
+
+  async putCredential(name: string, credential: StoredCredential, where: Where): Promise<void> {
+    const entry = {
+      client_id: credential.clientId,
+      ...(credential.clientSecret === undefined ? {} : { client_secret: credential.clientSecret.open((value) => value) }),
+      ...(credential.certificate === undefined ? {} : { certificate: credential.certificate }),
+      ...(credential.expires === undefined ? {} : { expires: credential.expires }),
+    };
+    await this.store.put(credentialId(name), sealed(JSON.stringify(entry)), await presentSeal(where));
+  }
+
+  async reseal(stanzas: readonly Stanza[]): Promise<readonly string[]> {
+    const done: string[] = [];
+    for (const stanza of stanzas) {
+      const seal = await presentSeal(stanza);
+      const ids: [SecretId, string][] = [
+        [customerSecretId(stanza.name, "client_secret"), `client_secret of ${stanza.name}`],
+        [customerSecretId(stanza.name, "refresh_token"), `the refresh token of ${stanza.name}`],
+        ...(stanza.credential === undefined ? [] : ([[credentialId(stanza.credential), `the credential ${stanza.credential}`]] as [SecretId, string][])),
+      ];
+      for (const [id, what] of ids) {
+        const stored = this.store.get(id);
+        if (!stored || stored.seal === seal) continue;
+        await this.store.put(id, stored.value, seal);
+        done.push(what);
+      }
+    }
+    return done;
+  }
+}
