@@ -87,11 +87,12 @@ function stateOf(world: World): unknown {
   return {
     now: textOf(world.clock.nowMs()),
     shared_app: { client_id: SHARED_APP.clientId, client_secret: SHARED_APP.clientSecret },
-    customers: [...world.customers.values()].map((customer) => customerState(customer)),
+    customers: [...world.customers.values()].map((customer) => customerState(customer, world.clock.nowMs())),
   };
 }
 
-function customerState({ identity, consent, counters, tables }: Customer): unknown {
+function customerState({ identity, consent, counters, tables }: Customer, nowMs: number): unknown {
+  for (const table of Object.values(tables)) table.settle(nowMs);
   const apis = Object.entries(counters.apis).map(([api, { lastAtMs, maxInFlight, inFlight, ...rest }]) => [api, { ...rest, in_flight: inFlight, max_in_flight: maxInFlight, last_at: lastAtMs === undefined ? null : textOf(lastAtMs) }]);
   return {
     tenant_name: identity.name,

@@ -26,7 +26,7 @@ export const ROWS_MAX = 100_000;
 
 type Token = { readonly kind: "word" | "number" | "string" | "sign"; readonly text: string };
 
-const TOKEN = /\s*(?:(@?"(?:[^"\\]|\\.)*"|@?'(?:[^'\\]|\\.)*')|(\d+(?:\.\d+)?[a-z]*)|([A-Za-z_]\w*(?:\.\w+)*)|(==|!=|=~|!~|>=|<=|\.\.|[|,()=<>!;]))/gy;
+const TOKEN = /\s*(?:(@?"(?:[^"\\]|\\.)*"|@?'(?:[^'\\]|\\.)*')|(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z?)?|\d+(?:\.\d+)?[a-z]*)|(!?in~|[A-Za-z_]\w*(?:\.\w+)*)|(==|!=|=~|!~|>=|<=|\.\.|[|,()=<>!;]))/gy;
 
 /**
  * Runs a query over tables: `where` (comparisons, `has`, `contains`, `startswith`, `endswith`, `in`, `between`, `ago`, `now`,
@@ -264,11 +264,11 @@ function readerOf(stage: readonly Token[], columns: Columns, nowMs: number) {
     const sign = take();
     let how = sign.text.toLowerCase();
     if (how === "!" && stage[at]?.kind === "word") how = `!${take().text.toLowerCase()}`;
-    if (how === "in" || how === "in~" || how === "!in") {
+    if (["in", "!in", "in~", "!in~"].includes(how)) {
       expect("(");
       const among = list(value);
       expect(")");
-      return (cells) => among.some((candidate) => same(left(cells), candidate(cells), false)) !== (how === "!in");
+      return (cells) => among.some((candidate) => same(left(cells), candidate(cells), !how.endsWith("~"))) !== how.startsWith("!");
     }
     const test = COMPARE[how];
     if (test === undefined) return fail();
@@ -298,7 +298,7 @@ function readerOf(stage: readonly Token[], columns: Columns, nowMs: number) {
       const ms = spanMs(inner);
       return ms === undefined ? fail() : () => ticksOfMs(nowMs - ms);
     }
-    const ticks = name === "datetime" || name === "todatetime" ? ticksOf(inner) : undefined;
+    const ticks = name === "datetime" || name === "todatetime" ? ticksOf(inner.replace(" ", "T")) : undefined;
     if (ticks === undefined) throw new BadQuery(`Unknown function: '${name}'. Fix semantic errors in your query.`);
     return () => ticks;
   };

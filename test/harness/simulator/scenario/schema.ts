@@ -1,4 +1,4 @@
-import { ACTIONS, eventSpec, FAULT, GENERATE, RECORD, SCENARIO, type Spec } from "./spec.ts";
+import { ACTIONS, CUSTOMER, eventSpec, FAULT, GENERATE, RECORD, SCENARIO, type Spec } from "./spec.ts";
 
 const DURATION = "^[+-]?(\\d+(\\.\\d+)?(ms|s|m|h|d))+$";
 
@@ -14,6 +14,7 @@ export function scenarioSchema(): object {
 
 /** Written once and referred to. */
 const NAMED = new Map<Spec, string>([
+  [CUSTOMER, "customer"],
   [FAULT, "fault"],
   [GENERATE, "generate"],
   [RECORD, "record"],
@@ -42,7 +43,7 @@ function schemaOf(spec: Spec, inFull = false): Record<string, unknown> {
       return { description };
     case "list": {
       const one = schemaOf(spec.of);
-      return { description, type: ["array", ...(typeof one["type"] === "string" ? [one["type"]] : ["object", "string"])], items: one };
+      return { description, anyOf: [{ type: "array", items: one }, one] };
     }
     case "map":
       return { description, type: "object", additionalProperties: false, properties: Object.fromEntries(spec.keys.map((key) => [key, schemaOf(spec.of)])) };
