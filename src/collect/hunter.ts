@@ -156,7 +156,7 @@ export class Hunter implements Runner {
     await this.#begin();
     for (let next = this.#dueNow(); next !== undefined; next = this.#dueNow()) {
       if (stop.aborted) throw stopped();
-      await this.#carryOut(next.progress, next.planned.errand, stop);
+      await this.#carryOut(next.progress, next.planned, stop);
     }
     const failing = this.#progress.find(({ failure }) => failure !== undefined);
     if (failing?.failure) {
@@ -216,7 +216,7 @@ export class Hunter implements Runner {
     return Math.max(0, Math.min(LOOK_AGAIN_MS, ...waits));
   }
 
-  async #carryOut(progress: Progress, errand: HuntingErrand, stop: AbortSignal): Promise<void> {
+  async #carryOut(progress: Progress, { errand, dueAtMs }: PlannedErrand, stop: AbortSignal): Promise<void> {
     const { customer, report, clock, chance } = this.#p;
     const { query, window, skipped } = errand;
     if (skipped !== undefined) await customer.incident(report, windowsSkipped(query, skipped.from, skipped.to));
@@ -233,8 +233,8 @@ export class Hunter implements Runner {
     }
     progress.failures = 0;
     progress.failure = undefined;
-    // Our clock was ahead of the service's: the window is not over yet and is asked for again when it is.
-    if (Number(window.to / 10_000n) > this.#serverNowMs()) return;
+    // Our clock was ahead of the service's: the window's time has not come yet and it is asked for again when it has.
+    if (dueAtMs > this.#serverNowMs()) return;
     progress.done = window.to;
   }
 
