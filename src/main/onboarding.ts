@@ -10,7 +10,7 @@ import type { Http, Log } from "../model/kit.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
 import type { FoundCustomers, OnboardingServices, SplunkAccess, Terminal } from "../model/sign-in.ts";
-import type { SettingProblem, Stanza } from "../model/stanza.ts";
+import type { Stanza } from "../model/stanza.ts";
 import type { StreamName } from "../model/stream.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";
@@ -66,7 +66,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
     async customers(flags, { needSecrets }) {
       const configuration = await parts.configuration(flags);
       stateDir = configuration.stateDir;
-      const found: FoundCustomers = { stanzas: configuration.stanzas, problems: configuration.settings.problems, warnings: configuration.settings.warnings };
+      const found: FoundCustomers = { stanzas: configuration.stanzas, problems: configuration.settings.problems, refused: [], warnings: configuration.settings.warnings };
       if (!needSecrets) return found;
       const splunk = splunkFlags(flags);
       return splunk ? fromSplunk(found, await splunkPlace(splunk)) : fromFiles(found, await fileSecrets(flags));
@@ -126,25 +126,21 @@ async function connect(http: Http, access: SplunkAccess): Promise<Splunkd> {
 
 async function fromSplunk(found: FoundCustomers, place: SplunkSecrets): Promise<FoundCustomers> {
   const { ready, refused } = await resolveSecrets(found.stanzas, new Map(), place.store, undefined, readBytes);
-  return { ...found, stanzas: ready.map(({ stanza }) => stanza), problems: [...found.problems, ...refused.map(({ stanza, failure }) => asProblem(stanza, failure))] };
+  return { ...found, stanzas: ready.map(({ stanza }) => stanza), refused };
 }
 
 async function fromFiles(found: FoundCustomers, files: FileSecrets): Promise<FoundCustomers> {
   const stanzas: Stanza[] = [];
-  const problems: SettingProblem[] = [...found.problems];
+  const refused: { stanza: Stanza; failure: Failure }[] = [];
   for (const stanza of found.stanzas) {
     try {
       stanzas.push(await files.fill(stanza));
     } catch (error) {
       if (!isFailure(error)) throw error;
-      problems.push(asProblem(stanza, error));
+      refused.push({ stanza, failure: error });
     }
   }
-  return { ...found, stanzas, problems };
-}
-
-function asProblem(stanza: Stanza, failure: Failure): SettingProblem {
-  return { stanza: stanza.name, key: "secrets", say: `cannot be used: ${failure.say} ${failure.nextStep}`.replace(/\.\s*$/, "") };
+  return { ...found, stanzas, refused };
 }
 
 /** One question for one record, through the part that collects the stream. */

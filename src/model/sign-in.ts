@@ -1,5 +1,5 @@
 import type { CloudName } from "./cloud.ts";
-import type { ExitCode } from "./failure.ts";
+import type { ExitCode, Failure } from "./failure.ts";
 import type { Sealed } from "./sealed.ts";
 import type { AuthKind, SettingProblem, Stanza } from "./stanza.ts";
 import type { StreamName } from "./stream.ts";
@@ -205,6 +205,8 @@ export interface SplunkAccess {
 export interface FoundCustomers {
   readonly stanzas: readonly Stanza[];
   readonly problems: readonly SettingProblem[];
+  /** Those whose stored secrets cannot be used; not in `stanzas`. */
+  readonly refused: readonly { readonly stanza: Stanza; readonly failure: Failure }[];
   readonly warnings: readonly string[];
 }
 

@@ -21,6 +21,7 @@ export async function oneCustomer(services: OnboardingServices, flags: Flags, ne
   for (const warning of found.warnings) services.terminal.say(warning);
   if (found.stanzas.length > 1) throw usage(`There are ${found.stanzas.length} customers in the configuration.`, "Name one with --customer.");
   const stanza = found.stanzas[0];
+  if (!stanza && found.refused[0]) throw found.refused[0].failure;
   if (!stanza) throw usage("No customer is named.", "Give --config FILE --customer NAME, or --tenant-id and --client-id.");
   return stanza;
 }

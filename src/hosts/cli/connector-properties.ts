@@ -1,4 +1,5 @@
 import { readPropertiesText, withProperty } from "../../config/java-properties.ts";
+import { CLOUDS } from "../../model/cloud.ts";
 import { Failure } from "../../model/failure.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
@@ -60,8 +61,20 @@ function flatEntries(values: ReadonlyMap<string, string>, { stanza, refreshToken
     ["reauthenticate", "false"],
     ...(values.has("tenant_name") || stanza.tenantName === stanza.tenantId ? [] : [["tenant_name", stanza.tenantName] as const]),
     ...(stanza.cloud === "commercial" && !values.has("cloud") ? [] : [["cloud", stanza.cloud] as const]),
+    ...placeEntries(stanza),
     ["refresh_token", refreshToken.open((value) => value)],
   ];
+}
+
+/** Where the sign-in was made, as far as that is not what the cloud says: the file must lead the helper to the same place. */
+function placeEntries({ cloud, endpoints, route }: Stanza): Entries {
+  const row = CLOUDS[cloud];
+  const entries: (readonly [string, string])[] = [];
+  if (endpoints.loginUrl !== row.loginUrl) entries.push(["login_url", endpoints.loginUrl]);
+  if (endpoints.graphUrl !== row.graphUrl) entries.push(["graph_url", endpoints.graphUrl]);
+  if (endpoints.apiUrl !== row.apiUrl) entries.push(["api_url", endpoints.apiUrl]);
+  if (route.caFile !== undefined) entries.push(["ca_file", route.caFile]);
+  return entries;
 }
 
 function blockEntries(values: ReadonlyMap<string, string>, { stanza, refreshToken }: ConnectorSignIn): Entries {

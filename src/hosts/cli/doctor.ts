@@ -22,7 +22,7 @@ export async function doctor(services: OnboardingServices, flags: Flags): Promis
   const { terminal } = services;
   const found = await services.customers(flags, { needSecrets: true });
   for (const warning of found.warnings) terminal.say(warning);
-  const wrong = settingsReports(found.problems);
+  const wrong = [...settingsReports(found.problems), ...found.refused.map(({ stanza, failure }) => refusedReport(stanza, failure))];
   const total = found.stanzas.length + wrong.length;
   if (total === 0) throw usage("No customer is configured.", "Give --config FILE, or --tenant-id and --client-id.");
   if (found.stanzas.length > 1 && flags["all"] !== true && flags["customer"] === undefined) {
@@ -50,8 +50,14 @@ function settingsReports(problems: readonly SettingProblem[]): readonly Looked[]
   });
 }
 
+const SETTINGS_GOOD: DoctorLine = { check: "settings", ok: true, failure: null, actor: null, say: "The settings are in order.", next_step: "" };
+
+function refusedReport(stanza: Stanza, failure: Failure): Looked {
+  return { failure, report: { tenant: stanza.tenantName, tenant_id: stanza.tenantId, ok: false, checks: [SETTINGS_GOOD, lineOf("secrets", failure)] } };
+}
+
 async function lookAt(services: OnboardingServices, stanza: Stanza): Promise<Looked> {
-  const checks: DoctorLine[] = [{ check: "settings", ok: true, failure: null, actor: null, say: "The settings are in order.", next_step: "" }];
+  const checks: DoctorLine[] = [SETTINGS_GOOD];
   let failure: Failure | undefined;
   for (const check of services.desk.doctorChecks(stanza)) {
     try {

@@ -74,7 +74,7 @@ export function realTerminal({ input, output, errors }: TerminalParts): Terminal
     out: (text) => void output.write(text),
     say,
     ask: async (question) => (await lineOf(question, true)).trim(),
-    askSecret: async (question) => sealed((await lineOf(`${question} (not shown)`, false)).trim()),
+    askSecret: async (question) => sealed((await lineOf(question.replace(/:$/, " (not shown):"), false)).trim()),
     async readAll() {
       let all = rest;
       rest = "";
