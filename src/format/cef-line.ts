@@ -1,0 +1,128 @@
+/** One CEF line from values: escaping, sizes, and the cut below a syslog receiver's limit. Source: ArcSight's CEF Implementation Standard. */
+import { createHash } from "node:crypto";
+import { CEF_HEADER_MAX, CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
+
+/**
+ * rsyslog's default limit for a message is 8 KiB (a longer one arrives in pieces); a syslog header with a long host name still fits before a
+ * line of this size.
+ */
+export const CEF_LINE_MAX_BYTES = 7936;
+
+export interface CefHeader {
+  readonly deviceVendor: string;
+  readonly deviceProduct: string;
+  readonly deviceVersion: string;
+  readonly deviceEventClassId: string;
+  readonly name: string;
+  /** 0 to 10 or `Unknown`, `Low`, `Medium`, `High`, `Very-High`. */
+  readonly severity: string;
+}
+
+export interface CefPair {
+  readonly key: CefKey;
+  readonly value: string;
+  /** Its text may be cut (never an identifier's); 1 is cut first. */
+  readonly cutOrder?: number;
+  /** The key's label, dropped with it. */
+  readonly label?: string;
+}
+
+/** Control characters other than CR and LF mean nothing to an analyst and break readers; a lone surrogate is no character. */
+export function cefText(value: string): string {
+  return value
+    .toWellFormed()
+    .replace(/[^\r\n\P{Cc}]/gu, " ")
+    .trim();
+}
+
+export function escapeCefHeader(value: string): string {
+  return value.replace(/\r\n|\r|\n/g, " ").replace(/[\\|]/g, (sign) => `\\${sign}`);
+}
+
+export function escapeCefValue(value: string): string {
+  return value.replace(/[\\=\r\n]/g, (sign) => (sign === "\r" ? "\\r" : sign === "\n" ? "\\n" : `\\${sign}`));
+}
+
+/** At most `max` UTF-16 units, as Java counts; cut between characters, ended with `…`. */
+export function cutText(value: string, max: number): string {
+  if (value.length <= max) return value;
+  return `${Array.from(value.slice(0, max - 1))
+    .join("")
+    .replace(/[\ud800-\udbff]$/, "")
+    .trimEnd()}…`;
+}
+
+/** An identifier is never cut: above `max` a marker and 32 hex digits of its SHA-256 stand for it. */
+export function cefIdentifier(value: string, max: number): string {
+  return value.length <= max ? value : `sha256:${createHash("sha256").update(value).digest("hex").slice(0, 32)}`;
+}
+
+/** Header and pairs as they are: for what is known to fit. */
+export function cefLine(header: CefHeader, pairs: readonly (readonly [key: string, value: string])[], version: 0 | 1 = 0): string {
+  const { deviceVendor, deviceProduct, deviceVersion, deviceEventClassId, name, severity } = header;
+  const fields = [deviceVendor, deviceProduct, deviceVersion, deviceEventClassId, name, severity].map(escapeCefHeader);
+  return `CEF:${version}|${fields.join("|")}|${pairs.map(([key, value]) => `${key}=${escapeCefValue(value)}`).join(" ")}`;
+}
+
+/** Header and pairs within the dictionary's sizes and `CEF_LINE_MAX_BYTES`. */
+export function fittedCefLine(header: CefHeader, pairs: readonly CefPair[]): string {
+  const fitted: CefHeader = {
+    deviceVendor: cutText(cefText(header.deviceVendor), CEF_HEADER_MAX.deviceVendor),
+    deviceProduct: cutText(cefText(header.deviceProduct), CEF_HEADER_MAX.deviceProduct),
+    deviceVersion: cutText(cefText(header.deviceVersion), CEF_HEADER_MAX.deviceVersion),
+    deviceEventClassId: header.deviceEventClassId,
+    name: cutText(cefText(header.name), CEF_HEADER_MAX.name),
+    severity: header.severity,
+  };
+  let kept = pairs.map(withinSize).filter((pair) => pair.value !== "");
+  let over = lineBytes(fitted, kept) - CEF_LINE_MAX_BYTES;
+  if (over > 0) {
+    for (const pair of kept.filter((p) => p.cutOrder !== undefined).toSorted((a, b) => a.cutOrder! - b.cutOrder!)) {
+      const wanted = Math.max(0, escapedBytes(pair.value) - over);
+      const shorter = cutToBytes(pair.value, wanted);
+      kept = kept.map((p) => (p === pair ? { ...p, value: shorter } : p)).filter((p) => p.value !== "");
+      over = lineBytes(fitted, kept) - CEF_LINE_MAX_BYTES;
+      if (over <= 0) break;
+    }
+  }
+  const name = over > 0 ? cutToBytes(fitted.name, Math.max(3, escapedBytes(fitted.name) - over)) : fitted.name;
+  return cefLine({ ...fitted, name }, kept.flatMap(keyAndLabel));
+}
+
+function withinSize(pair: CefPair): CefPair {
+  const { max } = CEF_KEYS[pair.key];
+  const value = cefText(pair.value);
+  if (max === 0 || value.length <= max) return { ...pair, value };
+  return { ...pair, value: pair.cutOrder === undefined ? cefIdentifier(value, max) : cutText(value, max) };
+}
+
+function keyAndLabel({ key, value, label }: CefPair): (readonly [string, string])[] {
+  return label === undefined
+    ? [[key, value]]
+    : [
+        [key, value],
+        [`${key}Label`, label],
+      ];
+}
+
+function lineBytes(header: CefHeader, pairs: readonly CefPair[]): number {
+  return Buffer.byteLength(cefLine(header, pairs.flatMap(keyAndLabel)));
+}
+
+function escapedBytes(value: string): number {
+  return Buffer.byteLength(escapeCefValue(value));
+}
+
+/** The longest beginning whose escaped form, with `…`, has at most `max` bytes; empty when that would be a mere stub. */
+function cutToBytes(value: string, max: number): string {
+  if (escapedBytes(value) <= max) return value;
+  if (max < 8) return "";
+  let bytes = 3;
+  let length = 0;
+  for (const character of value) {
+    bytes += escapedBytes(character);
+    if (bytes > max) break;
+    length += character.length;
+  }
+  return length === 0 ? "" : `${value.slice(0, length).trimEnd()}…`;
+}

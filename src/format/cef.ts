@@ -1,0 +1,192 @@
+/** Deliveries and health as CEF lines for ArcSight. */
+import type { Delivery, HealthEvent } from "../model/event.ts";
+import { msFromTicks, parseInstant } from "../model/instant.ts";
+import type { ByteWriter } from "./byte-writer.ts";
+import { CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
+import { type CefHeader, type CefPair, cefIdentifier, cefText, fittedCefLine } from "./cef-line.ts";
+import {
+  CEF_SEVERITY,
+  type CefProfile,
+  HEALTH_CLASSES,
+  type HealthNotice,
+  LONG_ID_ROW,
+  type MappingRow,
+  mappingTable,
+} from "./cef-mapping.ts";
+import { isIpv4, isIpv6 } from "./evidence.ts";
+import { type FlatRecord, flatten } from "./flat-record.ts";
+import { type SiemRow, siemRow, siemSummary } from "./siem-rows.ts";
+
+/** `none`: one line per alert. `each`: one more for each evidence item. */
+export type CefEvidence = "none" | "each";
+
+/** Writes the delivery's lines, each with a line end; returns how many. */
+export function writeCef(out: ByteWriter, delivery: Delivery, profile: CefProfile, evidence: CefEvidence = "none"): number {
+  const { summary, perItem } = flatten(delivery);
+  const line = (flat: FlatRecord, source: SiemRow | undefined, isItem: boolean): void => {
+    const row = (source === undefined ? xdrSource(flat) : legacySource(flat, source)) as Source;
+    out.text(`${fittedCefLine(headerOf(profile, flat, row, isItem), pairsOf(profile, row))}\n`);
+  };
+  line(summary, profile === "legacy" ? siemSummary(delivery, summary) : undefined, false);
+  if (evidence === "none" || summary.kind !== "alert") return 1;
+  const items = delivery.stream === "siem-alerts" ? [] : perItem;
+  for (const item of items) line(item, profile === "legacy" ? siemRow(item, delivery) : undefined, true);
+  return 1 + items.length;
+}
+
+type Source = Readonly<Record<string, unknown>>;
+
+function xdrSource(flat: FlatRecord): object {
+  const parts = [flat.classification, flat.determination].filter((part) => part !== undefined);
+  const says = parts.some((part) => !["unknown", "notavailable"].includes(part.toLowerCase()));
+  return says ? { ...flat, reason: parts.join("/") } : flat;
+}
+
+function legacySource(flat: FlatRecord, row: SiemRow): object {
+  return { ...row, TenantId: flat.tenantId, Tenant: flat.tenantName, Change: flat.change, LastUpdateTime: flat.lastUpdateTime };
+}
+
+function classIdOf(flat: FlatRecord, isItem: boolean): string {
+  if (flat.kind === "incident") return "incident";
+  if (flat.kind === "row") return "hunting";
+  return `alert:${flat.service ?? "other"}${isItem ? ":evidence" : ""}`;
+}
+
+function headerOf(profile: CefProfile, flat: FlatRecord, source: Source, isItem: boolean): CefHeader {
+  const { deviceVendor, deviceProduct, deviceVersion, name, severity } = mappingTable[profile];
+  const title = source[name];
+  const words = CEF_SEVERITY[profile];
+  return {
+    deviceVendor,
+    deviceProduct,
+    deviceVersion,
+    deviceEventClassId: classIdOf(flat, isItem),
+    name: typeof title === "string" && cefText(title) !== "" ? title : `Defender ${flat.kind}`,
+    severity: words[String(source[severity] ?? "unknown").toLowerCase()] ?? "Unknown",
+  };
+}
+
+function pairsOf(profile: CefProfile, source: Source): readonly CefPair[] {
+  const pairs = new Map<CefKey, CefPair>();
+  let longId: string | undefined;
+  for (const row of mappingTable[profile].rows) {
+    if (pairs.has(row.key)) continue;
+    const value = cefValue(row, source[row.from]);
+    if (value === undefined || value === "") continue;
+    const { max } = CEF_KEYS[row.key];
+    if (row.kind === "identifier" && row.key === "externalId" && max > 0 && value.length > max) longId = value;
+    pairs.set(row.key, {
+      key: row.key,
+      value: row.kind === "identifier" ? cefIdentifier(value, max) : value,
+      ...(row.cutOrder === undefined ? {} : { cutOrder: row.cutOrder }),
+      ...(row.label === undefined ? {} : { label: row.label }),
+    });
+  }
+  if (longId !== undefined && longId.length <= CEF_KEYS[LONG_ID_ROW.key].max) {
+    pairs.set(LONG_ID_ROW.key, { key: LONG_ID_ROW.key, value: longId, label: LONG_ID_ROW.label });
+  }
+  return Array.from(pairs.values());
+}
+
+const INTEGER_MAX = 2_147_483_647;
+
+function cefValue(row: MappingRow, value: unknown): string | undefined {
+  if (value === undefined || value === null || value === "") return undefined;
+  switch (row.kind) {
+    case "time": {
+      if (typeof value === "number") return String(value);
+      const ticks = parseInstant(String(value));
+      return ticks === undefined ? undefined : String(msFromTicks(ticks));
+    }
+    case "flag":
+      return value === true ? "1" : value === false ? "0" : undefined;
+    case "number": {
+      const text = String(value);
+      if (!/^\d{1,15}$/.test(text)) return undefined;
+      return CEF_KEYS[row.key].type === "integer" && Number(text) > INTEGER_MAX ? undefined : String(Number(text));
+    }
+    case "ipv4":
+      return isIpv4(String(value)) ? String(value) : undefined;
+    case "ipv6":
+      return isIpv6(String(value)) ? String(value) : undefined;
+    case "text":
+    case "identifier":
+      return typeof value === "string" || typeof value === "number" ? String(value) : undefined;
+  }
+}
+
+/** From this many days on a credential's end is told; at this many it is urgent. */
+const CREDENTIAL_DAYS_TOLD = 60;
+const CREDENTIAL_DAYS_URGENT = 7;
+
+/** A health event as one line per stream, and one for each condition that an analyst may want a rule for; returns how many. */
+export function writeCefHealth(out: ByteWriter, event: HealthEvent, profile: CefProfile): number {
+  let lines = 0;
+  const line = (state: keyof typeof HEALTH_CLASSES, pairs: readonly CefPair[], severity?: string): void => {
+    writeHealthLine(out, profile, state, event, pairs, severity);
+    lines++;
+  };
+  const days = event.credential_days_left;
+  for (const stream of event.streams) {
+    const pairs: CefPair[] = [
+      { key: "cat", value: stream.stream },
+      { key: "outcome", value: stream.state },
+      ...(stream.lag_s === null ? [] : [number("cn1", stream.lag_s, "Lag Seconds")]),
+      number("cn2", stream.swept, "Sweep Found"),
+      ...(stream.failure === null ? [] : [{ key: "reason", value: stream.failure, cutOrder: 3 } as const]),
+      ...(stream.actor === null ? [] : [{ key: "cs1", value: stream.actor, label: "Actor", cutOrder: 4 } as const]),
+      ...(stream.say === null ? [] : [{ key: "msg", value: [stream.say, stream.next_step ?? ""].join(" "), cutOrder: 1 } as const]),
+    ];
+    line(stream.state, pairs);
+    if (stream.swept > 0) line("sweep-found", [{ key: "cat", value: stream.stream }, number("cn2", stream.swept, "Sweep Found")]);
+  }
+  if (days !== null && days <= CREDENTIAL_DAYS_TOLD) {
+    const pairs: CefPair[] = [
+      number("cn3", Math.max(0, days), "Credential Days Left"),
+      ...(event.credential === null ? [] : [{ key: "cs2", value: event.credential, label: "Credential", cutOrder: 2 } as const]),
+    ];
+    line("credential-expiring", pairs, days <= CREDENTIAL_DAYS_URGENT ? "8" : undefined);
+  }
+  return lines;
+}
+
+/** A condition of the helper itself (a spool that fills); `say` is one sentence. */
+export function writeCefNotice(
+  out: ByteWriter,
+  notice: HealthNotice,
+  event: Pick<HealthEvent, "time" | "tenant" | "tenant_id">,
+  say: string,
+  profile: CefProfile,
+): void {
+  writeHealthLine(out, profile, notice, event, [{ key: "msg", value: say, cutOrder: 1 }]);
+}
+
+function number(key: CefKey, value: number, label: string): CefPair {
+  return { key, value: String(Math.round(value)), label };
+}
+
+function writeHealthLine(
+  out: ByteWriter,
+  profile: CefProfile,
+  state: keyof typeof HEALTH_CLASSES,
+  event: Pick<HealthEvent, "time" | "tenant" | "tenant_id">,
+  pairs: readonly CefPair[],
+  severity: string = HEALTH_CLASSES[state].severity,
+): void {
+  const { deviceVendor, deviceProduct, deviceVersion } = mappingTable[profile];
+  const at = parseInstant(event.time);
+  const header: CefHeader = {
+    deviceVendor,
+    deviceProduct,
+    deviceVersion,
+    deviceEventClassId: `health:${state}`,
+    name: HEALTH_CLASSES[state].name,
+    severity,
+  };
+  const common: CefPair[] = [
+    { key: "deviceExternalId", value: event.tenant_id },
+    { key: "cs3", value: event.tenant, label: "Tenant", cutOrder: 5 },
+    ...(at === undefined ? [] : [{ key: "rt", value: String(msFromTicks(at)) } as const]),
+  ];
+  out.text(`${fittedCefLine(header, [...common, ...pairs])}\n`);
+}

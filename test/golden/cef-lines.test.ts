@@ -1,0 +1,67 @@
+import { describe, expect, test } from "@jest/globals";
+import { ByteWriter } from "../../src/format/byte-writer.ts";
+import { writeCef } from "../../src/format/cef.ts";
+import { CEF_PROFILES } from "../../src/format/cef-mapping.ts";
+import { writeFlatJson } from "../../src/format/flat-json.ts";
+import { FLAT_FIELDS, type FlatRecord } from "../../src/format/flat-record.ts";
+import { siemRows } from "../../src/format/siem-rows.ts";
+import { expectGolden } from "./golden.ts";
+import { deliveriesOf, readSample, SAMPLES } from "./samples.ts";
+
+const ARRIVED = "2026-11-24T16:05:58.0000001Z";
+
+describe("the documentation samples become these lines for ArcSight", () => {
+  test.each(CEF_PROFILES)("CEF, profile %s", (profile) => {
+    const out = new ByteWriter();
+    for (const sample of SAMPLES) for (const delivery of deliveriesOf(sample)) writeCef(out, delivery, profile);
+    expectGolden(`events/samples.${profile}.cef`, out.toString());
+  });
+
+  test("flat JSON: text and numbers only, each member always of one kind", () => {
+    const out = new ByteWriter();
+    for (const sample of SAMPLES) for (const delivery of deliveriesOf(sample)) writeFlatJson(out, delivery, "each");
+    expectGolden("events/samples.flat.jsonl", out.toString());
+    for (const line of out.toString().trimEnd().split("\n")) {
+      for (const [name, value] of Object.entries(JSON.parse(line) as object)) {
+        expect([name, typeof value]).toEqual([name, FLAT_FIELDS[name as keyof FlatRecord] === "text" ? "string" : "number"]);
+      }
+    }
+  });
+
+  test("the retired SIEM API's rows", () => {
+    const rows = SAMPLES.filter(({ stream }) => stream !== "hunting").flatMap((sample) => deliveriesOf(sample).flatMap((d) => siemRows(d, ARRIVED)));
+    expectGolden("events/samples.siem.jsonl", rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  });
+});
+
+describe("rows of the retired SIEM API", () => {
+  const [original] = JSON.parse(readSample("siem-alerts")) as Record<string, unknown>[];
+
+  test("have the members of Microsoft's sample, in its order and of its types", () => {
+    const [row] = siemRows(deliveriesOf(SAMPLES[0]!)[0]!, ARRIVED);
+    expect(Object.keys(row!)).toEqual(Object.keys(original!));
+    for (const [name, value] of Object.entries(row!)) {
+      const flag = name === "RemediationIsSuccess" || name === "WasExecutingWhileDetected";
+      expect([name, flag ? value === null || typeof value === "boolean" : typeof value === typeof original![name]]).toEqual([name, true]);
+    }
+  });
+
+  test("one per file, process, network or user evidence, the same in each version of the alert", () => {
+    const [delivery] = deliveriesOf(SAMPLES[0]!);
+    const rows = siemRows(delivery!, ARRIVED);
+    expect(rows.map(({ FileName, CommandLine }) => [FileName, CommandLine])).toEqual([
+      ["MsSense.exe", ""],
+      ["MsSense.exe", '"MsSense.exe"'],
+    ]);
+    expect(rows[0]!.FullId).toBe(`${rows[0]!.AlertId}:${rows[0]!.IocUniqueId}`);
+    const later = siemRows({ ...delivery!, change: "updated" }, "2026-11-25T00:00:00.0000000Z");
+    expect(later.map(({ FullId }) => FullId)).toEqual(rows.map(({ FullId }) => FullId));
+    expect(new Set(rows.map(({ FullId }) => FullId)).size).toBe(2);
+    expect(rows[0]!.AlertTime).toBe("2021-04-27T12:19:27.7211305Z");
+  });
+
+  test("a record of that API itself keeps its members; its time is that of our arrival", () => {
+    const sample = SAMPLES.find(({ stream }) => stream === "siem-alerts")!;
+    expect(siemRows(deliveriesOf(sample)[0]!, ARRIVED)).toEqual([{ ...original, LastProcessedTimeUtc: ARRIVED }]);
+  });
+});
