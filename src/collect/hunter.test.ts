@@ -26,6 +26,7 @@ class SimHunting implements HuntingSource {
   readonly asked: HuntingErrand[] = [];
   rowsMost = 100_000;
   serverOffsetMs = 0;
+  takesMs = 0;
   fault: ((errand: HuntingErrand, n: number) => Failure | undefined) | undefined;
   breaksAfter: number | undefined;
   readonly #clock: SimClock;
@@ -41,10 +42,12 @@ class SimHunting implements HuntingSource {
     }));
   }
 
-  hunt(errand: HuntingErrand): Promise<HuntingPage> {
+  async hunt(errand: HuntingErrand, signal: AbortSignal): Promise<HuntingPage> {
     this.asked.push(errand);
+    if (this.takesMs > 0) await this.#clock.pause(this.takesMs, signal);
+    if (signal.aborted) throw new Failure("stopped", { actor: "us", retry: { when: "never" }, say: "Stopped." });
     const failure = this.fault?.(errand, this.asked.length);
-    if (failure) return Promise.reject(failure);
+    if (failure) throw failure;
     const { from, to } = errand.window;
     const found = this.rows.filter((row) => {
       if (row.query !== errand.query.name || (row.visibleAtMs ?? 0) > this.#clock.now) return false;
@@ -53,7 +56,7 @@ class SimHunting implements HuntingSource {
     const shown = found.slice(0, this.rowsMost);
     const { breaksAfter } = this;
     this.breaksAfter = undefined;
-    return Promise.resolve({
+    return {
       serverNowMs: this.#clock.now + this.serverOffsetMs,
       batches: (async function* () {
         for (const [i, row] of shown.entries()) {
@@ -68,7 +71,7 @@ class SimHunting implements HuntingSource {
         isCut: shown.length >= this.rowsMost,
         invalidUtf8Count: 0,
       }),
-    });
+    };
   }
 }
 
@@ -207,12 +210,12 @@ describe("a death loses no row and doubles none", () => {
   test("in the first window, long before the next start, leaves that window to be asked for", async () => {
     const { world, hunting, customer } = given({ name: "a" });
     hunting.rows.push(...rowsEvery("a", 10, T0 - 2 * HOUR, T0 + 4 * HOUR));
-    hunting.fault = () => serviceError();
+    hunting.takesMs = 2 * MINUTE;
     await world.start();
     await world.clock.advance(MINUTE);
     await world.kill();
     await world.clock.advance(3 * HOUR);
-    hunting.fault = undefined;
+    hunting.takesMs = 0;
     await world.start();
     await world.clock.advance(6 * MINUTE);
     expect(world.sentOf(customer)).toHaveLength(6 * 5);
