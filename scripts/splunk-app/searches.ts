@@ -26,14 +26,14 @@ export const MACROS: readonly { readonly name: string; readonly definition: stri
   },
   {
     name: "defender_mssp_latest_alerts",
-    definition: pipeline("`defender_mssp_alerts`", "dedup tenant_id id sortby -_time"),
-    why: "Alerts as they are now: the newest version of each.",
+    definition: pipeline("`defender_mssp_alerts`", "dedup tenant_id id"),
+    why: "Alerts as they are now: the newest version of each (events come newest first).",
   },
   {
     name: "defender_mssp_customer_streams",
     definition: pipeline(
       "`defender_mssp_health`",
-      "dedup tenant_id sortby -_time",
+      "dedup tenant_id",
       "spath path=streams{} output=stream_json",
       "mvexpand stream_json",
       'eval stream=json_extract(stream_json,"stream"), state=json_extract(stream_json,"state"), lag_s=tonumber(json_extract(stream_json,"lag_s")), failure=json_extract(stream_json,"failure"), actor=json_extract(stream_json,"actor"), say=json_extract(stream_json,"say"), next_step=json_extract(stream_json,"next_step"), swept=tonumber(json_extract(stream_json,"swept"))',
@@ -188,9 +188,9 @@ export function collectionsConf(): string {
   ]);
 }
 
-/** From an incident to its alerts and back, and on to Microsoft's portal: the menu at an event. */
-export function workflowActionsConf(): string {
-  const search = (name: string, label: string, eventtype: string, text: string): ConfStanza => ({
+/** A menu entry at an event that opens a search. */
+function searchAction(name: string, label: string, eventtype: string, text: string): ConfStanza {
+  return {
     name,
     settings: [
       ["type", "search"],
@@ -202,34 +202,23 @@ export function workflowActionsConf(): string {
       ["search.target", "blank"],
       ["search.preserve_timerange", "0"],
     ],
-  });
-  const link = (name: string, label: string, field: string): ConfStanza => ({
-    name,
-    settings: [
-      ["type", "link"],
-      ["label", label],
-      ["display_location", "event_menu"],
-      ["fields", field],
-      ["eventtypes", "defender_mssp_alert,defender_mssp_incident"],
-      ["link.method", "get"],
-      ["link.target", "blank"],
-      ["link.uri", `$!${field}$`],
-    ],
-  });
+  };
+}
+
+/** From an incident to its alerts and back: the menu at an event. */
+export function workflowActionsConf(): string {
   return confFile([
-    search(
+    searchAction(
       "defender_mssp_alerts_of_incident",
       "Alerts of incident $incident_id$",
       "defender_mssp_incident",
       "`defender_mssp_latest_alerts` | search tenant_id=$tenant_id$ incident_id=$incident_id$",
     ),
-    search(
+    searchAction(
       "defender_mssp_incident_of_alert",
       "Incident $incident_id$ of this alert",
       "defender_mssp_alert",
       "`defender_mssp_incidents` tenant_id=$tenant_id$ incident_id=$incident_id$",
     ),
-    link("defender_mssp_alert_portal", "Alert in the Defender portal", "alert_url"),
-    link("defender_mssp_incident_portal", "Incident in the Defender portal", "incident_url"),
   ]);
 }

@@ -1,8 +1,8 @@
 import path from "node:path";
 import { Failure, isFailure } from "../../model/failure.ts";
 import type { Clock, Http } from "../../model/kit.ts";
-import { sealed } from "../../model/sealed.ts";
 import type { Sealed } from "../../model/sealed.ts";
+import { sealed } from "../../model/sealed.ts";
 import type { Route } from "../../model/stanza.ts";
 
 /** Folder and id of our app; the stored secrets live in its namespace. */
@@ -94,7 +94,10 @@ export class Splunkd {
         http.send({
           method,
           url: `${this.#base}${pathAndQuery}${separator}output_mode=json`,
-          headers: { authorization: `${this.#options.authorization ?? "Splunk"} ${key}`, ...(form ? { "content-type": "application/x-www-form-urlencoded" } : {}) },
+          headers: {
+            authorization: `${this.#options.authorization ?? "Splunk"} ${key}`,
+            ...(form ? { "content-type": "application/x-www-form-urlencoded" } : {}),
+          },
           ...(form ? { body: new URLSearchParams(form).toString() } : {}),
           route: this.#route,
           headersTimeoutMs: 30_000,
@@ -141,9 +144,24 @@ export async function splunkdLogin(options: Omit<SplunkdOptions, "sessionKey">, 
   const key = (readJson(text) as { readonly sessionKey?: unknown } | undefined)?.sessionKey;
   if (answer.status === 200 && typeof key === "string" && key !== "") return sealed(key);
   if (answer.status === 401 || answer.status === 403) {
-    throw new Failure("splunkd-login-refused", { actor: "operator", retry: { when: "never" }, status: answer.status, say: "Splunk does not accept this user and password.", nextStep: "Check both, or use a token in DEFENDER_MSSP_SPLUNK_TOKEN." });
+    throw new Failure("splunkd-login-refused", {
+      actor: "operator",
+      retry: { when: "never" },
+      status: answer.status,
+      say: "Splunk does not accept this user and password.",
+      nextStep: "Check both, or use a token in DEFENDER_MSSP_SPLUNK_TOKEN.",
+    });
   }
-  throw refusal(answer.status) ?? new Failure("splunkd-answer", { actor: "operator", retry: { when: "later" }, status: answer.status, say: `splunkd answered the login in a way that we do not understand (${answer.status}).`, nextStep: "Look for the cause in splunkd.log." });
+  throw (
+    refusal(answer.status) ??
+    new Failure("splunkd-answer", {
+      actor: "operator",
+      retry: { when: "later" },
+      status: answer.status,
+      say: `splunkd answered the login in a way that we do not understand (${answer.status}).`,
+      nextStep: "Look for the cause in splunkd.log.",
+    })
+  );
 }
 
 /** Where the key may go, and how splunkd proves itself there. */

@@ -1,0 +1,146 @@
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { describe, expect, test } from "@jest/globals";
+import type { EventStyle } from "../../src/format/splunk-event.ts";
+import { atpAlertFindings, incidentAlertFindings } from "./detections.ts";
+import type { Fields } from "./eval-language.ts";
+import type { Customer } from "./samples.ts";
+import { allSamples, eventsOf, recordsIn } from "./samples.ts";
+import { searchEvent } from "./search-time.ts";
+import { shippedKnowledge } from "./shipped.ts";
+
+const KNOWLEDGE = shippedKnowledge();
+const SPLUNK = path.resolve(import.meta.dirname, "../fixtures/splunk");
+
+function seen(style: Partial<EventStyle> = {}): Fields[] {
+  return allSamples(style).map(({ event }) => searchEvent(event, KNOWLEDGE).fields);
+}
+
+function graphAlerts(customer: Customer, style: Partial<EventStyle> = {}): Fields[] {
+  return eventsOf("alerts", customer, recordsIn("graph-alerts_v2.response.json"), style).map(
+    (event) => searchEvent(event, KNOWLEDGE).fields,
+  );
+}
+
+/** What the incident detection makes of Microsoft's sample alert. */
+function sampleFinding(style: Partial<EventStyle>) {
+  return incidentAlertFindings(graphAlerts("contoso", { alertsSourcetype: "ms365:defender:incident:alerts", ...style }))[0];
+}
+
+function bothWithDc01(style: (customer: Customer) => Partial<EventStyle>): Fields[] {
+  return (["contoso", "fabrikam"] as const).flatMap((customer) =>
+    eventsOf(
+      "mde-alerts",
+      customer,
+      [
+        {
+          id: `alert of ${customer}`,
+          title: "t",
+          severity: "High",
+          computerDnsName: "dc01",
+          lastUpdateTime: "2026-11-24T00:00:00Z",
+          evidence: [],
+        },
+      ],
+      style(customer),
+    ).map((event) => searchEvent(event, KNOWLEDGE).fields),
+  );
+}
+
+describe("Microsoft Defender ATP Alerts", () => {
+  test("finds every Defender for Endpoint alert, whichever API it came from", () => {
+    const fields = seen();
+    const wanted = new Set(fields.filter((one) => one.get("sourcetype") === "ms:defender:atp:alerts").map((one) => one.get("id")));
+    expect(wanted.size).toBeGreaterThan(5);
+    expect(new Set(atpAlertFindings(fields).map((one) => one.id))).toEqual(wanted);
+  });
+
+  test("the system at risk is the device, not the tenant and not the product", () => {
+    const [finding] = atpAlertFindings(graphAlerts("contoso"));
+    expect(finding).toMatchObject({ systems: ["tempDns"], users: ["SYSTEM"], riskScore: 15, techniques: ["T1564.001"] });
+  });
+
+  test("from the Defender for Endpoint API: files, processes and users come out", () => {
+    const [event] = eventsOf("mde-alerts", "contoso", recordsIn("mde-alerts-expand-evidence.response.json"));
+    const [finding] = atpAlertFindings([searchEvent(event!, KNOWLEDGE).fields]);
+    expect(finding).toMatchObject({
+      systems: ["temp123.middleeast.corp.microsoft.com"],
+      users: ["temp123@microsoft.com"],
+      threats: {
+        file_name: ["suspicious.dll"],
+        process: ["rundll32.exe  c:\\temp\\suspicious.dll,RepeatAfterMe"],
+        ip_address: [],
+        registry_key: [],
+        url: [],
+      },
+    });
+  });
+
+  test("Splunk's own example event gives the same device and users", () => {
+    const record: unknown = JSON.parse(readFileSync(path.join(SPLUNK, "ms-defender-atp-alerts.event.json"), "utf8"));
+    const [event] = eventsOf("mde-alerts", "contoso", [record]);
+    const [finding] = atpAlertFindings([searchEvent(event!, KNOWLEDGE).fields]);
+    expect(finding?.systems).toEqual([(record as { computerDnsName: string }).computerDnsName]);
+    expect(finding?.users.every((user) => user !== "null" && user !== "")).toBe(true);
+  });
+});
+
+describe("Microsoft Defender Incident Alerts", () => {
+  test("finds every other alert, those with neither device nor user included", () => {
+    const fields = seen();
+    const wanted = new Set(fields.filter((one) => one.get("sourcetype") === "ms365:defender:incident:alerts").map((one) => one.get("id")));
+    expect(wanted.size).toBeGreaterThan(5);
+    expect(new Set(incidentAlertFindings(fields).map((one) => one.id))).toEqual(wanted);
+  });
+
+  test("Graph evidence gives risk objects, and threat objects once classic_entities is on", () => {
+    expect(sampleFinding({})).toMatchObject({ systems: ["tempDns"], threats: { file_name: [], process: [] } });
+    expect(sampleFinding({ classicEntities: true })).toMatchObject({
+      systems: ["tempDns"],
+      threats: {
+        file_name: ["MsSense.exe"],
+        process: ['"MsSense.exe"'],
+        registry_key: ["SYSTEM\\CONTROLSET001\\CONTROL\\WMI\\AUTOLOGGER\\SENSEAUDITLOGGER"],
+      },
+    });
+  });
+
+  test("Splunk's own example event gives its device, user and files", () => {
+    const alert = JSON.parse(readFileSync(path.join(SPLUNK, "ms365-defender-incident-alerts.event.json"), "utf8")) as Record<
+      string,
+      unknown
+    >;
+    const incident = {
+      incidentId: alert["incidentId"] ?? 1,
+      incidentName: "i",
+      severity: "High",
+      status: "Active",
+      lastUpdateTime: "2026-11-24T00:00:00Z",
+      alerts: [alert],
+    };
+    const events = eventsOf("xdr-incidents", "contoso", [incident]).map((event) => searchEvent(event, KNOWLEDGE).fields);
+    const [finding, ...more] = incidentAlertFindings(events);
+    expect(more).toEqual([]);
+    expect(finding?.systems).toEqual((alert["devices"] as { deviceDnsName: string }[]).map((device) => device.deviceDnsName));
+    expect(finding?.threats.file_name.length).toBeGreaterThan(0);
+    expect(finding?.users.length).toBeGreaterThan(0);
+  });
+});
+
+describe("two customers with one host name", () => {
+  test("share one system in Enterprise Security when no zone is set: that is its doing, and the customer stands beside it", () => {
+    const fields = bothWithDc01(() => ({}));
+    expect(atpAlertFindings(fields).map((one) => [one.systems, one.zones])).toEqual([
+      [["dc01"], []],
+      [["dc01"], []],
+    ]);
+    expect(fields.map((one) => one.get("vendor_account"))).toEqual(["contoso", "fabrikam"]);
+  });
+
+  test("are kept apart by cim_entity_zone", () => {
+    expect(atpAlertFindings(bothWithDc01((customer) => ({ cimEntityZone: customer }))).map((one) => [one.systems, one.zones])).toEqual([
+      [["dc01"], ["contoso"]],
+      [["dc01"], ["fabrikam"]],
+    ]);
+  });
+});
