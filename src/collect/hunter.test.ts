@@ -25,6 +25,7 @@ class SimHunting implements HuntingSource {
   readonly rows: Row[] = [];
   readonly asked: HuntingErrand[] = [];
   rowsMost = 100_000;
+  problem?: Failure;
   serverOffsetMs = 0;
   takesMs = 0;
   fault: ((errand: HuntingErrand, n: number) => Failure | undefined) | undefined;
@@ -289,6 +290,20 @@ describe("a query in trouble", () => {
     await world.clock.advance(3 * HOUR + 30 * MINUTE);
     expect(world.sentOf(customer)).toHaveLength(6 * 5);
     expect(world.outlet.healths.at(-1)?.streams[0]).toMatchObject({ state: "ok", failure: null });
+  });
+
+  test("that has a mistake in the file is said, and the others run", async () => {
+    const { world, hunting, customer } = given({ name: "a" });
+    hunting.problem = new Failure("hunting-queries-wrong", {
+      actor: "operator",
+      retry: { when: "never" },
+      say: "queries[1] is not an object.",
+    });
+    hunting.rows.push(...rowsEvery("a", 10, T0 - 2 * HOUR, T0));
+    await world.start();
+    await world.clock.advance(MINUTE);
+    expect(world.sentOf(customer)).toHaveLength(6);
+    expect(world.outlet.healths.at(-1)?.streams[0]).toMatchObject({ state: "failing", failure: "hunting-queries-wrong" });
   });
 
   test("a 500 is tried again after 1, 2 and 4 s before the query waits", async () => {

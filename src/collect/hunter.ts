@@ -159,8 +159,10 @@ export class Hunter implements Runner {
       await this.#carryOut(next.progress, next.planned, stop);
     }
     const failing = this.#progress.find(({ failure }) => failure !== undefined);
-    if (failing?.failure) {
-      report.be("failing", failing.failure, clock.nowMs() + Math.max(0, failing.waitsUntilMs - clock.monotonicMs()));
+    const failure = failing?.failure ?? this.#p.source.problem;
+    if (failure) {
+      const waitMs = failing === undefined ? undefined : Math.max(0, failing.waitsUntilMs - clock.monotonicMs());
+      report.be("failing", failure, waitMs === undefined ? undefined : clock.nowMs() + waitMs);
     } else {
       this.#mark = { ...this.#mark, walkCompletedAtMs: clock.nowMs() };
       report.completed(beganAtMs, clock.nowMs());
@@ -170,7 +172,7 @@ export class Hunter implements Runner {
     }
     await this.#tidy();
     if (this.#unsaved || clock.monotonicMs() - this.#savedAtMs >= EMPTY_MARK_SAVED_EVERY_MS) await this.#saveMark(false);
-    return failing?.failure;
+    return failure;
   }
 
   async close(options: { readonly orderly: boolean }): Promise<void> {

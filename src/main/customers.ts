@@ -1,8 +1,10 @@
 import { createTokenCycles } from "../auth/token-cycle.ts";
 import { resolveTenantId } from "../auth/authority.ts";
 import type { Customer, Fleet } from "../collect/fleet.ts";
+import { createHuntingSource } from "../defender/hunting/hunting-source.ts";
 import { audienceOf, createSourceStream } from "../defender/source-stream.ts";
 import { Failure, isFailure } from "../model/failure.ts";
+import type { HuntingSource } from "../model/hunting.ts";
 import type { Chance, Clock, Http, Log, RefreshTokenVault, SourceStream } from "../model/kit.ts";
 import type { AppCredential } from "../model/sign-in.ts";
 import type { GlobalSettings, Stanza } from "../model/stanza.ts";
@@ -10,6 +12,7 @@ import type { StateFolder } from "../model/state.ts";
 import type { StreamName } from "../model/stream.ts";
 import type { Tenant, TenantId } from "../model/tenant.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
+import { loadHuntingQueries } from "./hunting-queries.ts";
 
 const RESOLVE_AGAIN_FIRST_MS = 30_000;
 const RESOLVE_AGAIN_LONGEST_MS = 900_000;
@@ -57,21 +60,14 @@ export class CustomerBuilder {
     if (stanza.auth === "refresh_token" && !vault) throw noRefreshToken(stanza);
     const credential = credentialOf(stanza, vault !== undefined);
     const sources: SourceStream[] = [];
+    let hunting: HuntingSource | undefined;
     for (const stream of stanza.streams) {
-      if (stream === "hunting" || (only && !only.includes(stream))) continue;
+      if (only && !only.includes(stream)) continue;
       const tokens = this.#cycles.forCustomer({ tenant, stanza, audience: audienceOf(stream, tenant.cloud), credential, ...(vault ? { vault } : {}) });
-      sources.push(
-        createSourceStream({
-          stanza,
-          tenant,
-          stream,
-          http: this.#world.http,
-          tokens,
-          clock: this.#world.clock,
-          log: this.#world.log,
-          recordMaxBytes: this.#world.globals.recordMaxMib * 1024 * 1024,
-        }),
-      );
+      const { http, clock, log, globals } = this.#world;
+      const parts = { stanza, tenant, http, tokens, clock, log, recordMaxBytes: globals.recordMaxMib * 1024 * 1024 };
+      if (stream !== "hunting") sources.push(createSourceStream({ ...parts, stream }));
+      else if (stanza.huntingQueries !== undefined) hunting = createHuntingSource({ ...parts, ...loadHuntingQueries(stanza.huntingQueries) });
     }
     return {
       stanza: stanza.name,
@@ -79,6 +75,7 @@ export class CustomerBuilder {
       settings: { pollSeconds: stanza.pollSeconds, overlapMinutes: stanza.overlapMinutes, sweepHours: stanza.sweepHours },
       start: stanza.start,
       sources,
+      ...(hunting === undefined ? {} : { hunting }),
       credential: { name: stanza.credential ?? null, daysLeft: () => null },
     };
   }

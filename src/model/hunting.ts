@@ -1,3 +1,4 @@
+import type { Failure } from "./failure.ts";
 import { TICKS_PER_MS, TICKS_PER_SECOND, type Ticks, ticksFromMs } from "./instant.ts";
 import type { PageRecord } from "./record.ts";
 
@@ -60,6 +61,8 @@ export interface HuntingSource {
   readonly limits: { readonly perMinute: number; readonly perHour?: number };
   /** The saved queries of this customer. */
   readonly queries: readonly HuntingQuery[];
+  /** Saved queries that cannot run because of a mistake in their file; those in `queries` run all the same. */
+  readonly problem?: Failure;
   /**
    * One request, not retried. Throws Failure like a SourceStream, and `query-refused` (the query is wrong), `query-too-large` (the answer or the work
    * exceeds what the service allows: a smaller window may pass).

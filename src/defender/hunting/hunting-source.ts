@@ -1,4 +1,5 @@
 import { type AnswerEnd, AnswerScanner } from "../../format/answer-scanner.ts";
+import type { Failure } from "../../model/failure.ts";
 import type { HuntingEnd, HuntingErrand, HuntingPage, HuntingQuery, HuntingSource } from "../../model/hunting.ts";
 import { formatInstant } from "../../model/instant.ts";
 import type { PageRecord } from "../../model/record.ts";
@@ -12,6 +13,7 @@ export interface HuntingSourceParts extends ApiCallerParts {
   readonly stanza: Pick<Stanza, "name" | "endpoints" | "route" | "clientId" | "credential">;
   /** Of the checked file; those that name other customers are left out here. */
   readonly queries: readonly HuntingQuery[];
+  readonly problem?: Failure;
   readonly recordMaxBytes: number;
 }
 
@@ -33,6 +35,7 @@ export function createHuntingSource(parts: HuntingSourceParts): HuntingSource {
     budgetKey: budgetKeyOf(stanza, tenant, "hunting"),
     limits: APIS.hunting.limits,
     queries: parts.queries.filter((query) => isFor(query, stanza.name, tenant)),
+    ...(parts.problem === undefined ? {} : { problem: parts.problem }),
     async hunt(errand, signal) {
       const answer = await caller.ask({
         method: "POST",
