@@ -6,7 +6,7 @@ import { realTerminal } from "../hosts/cli/terminal.ts";
 import { Splunkd, resolveSecrets, splunkdLogin } from "../hosts/splunk/door.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { ExitCode } from "../model/failure.ts";
-import type { Http, Log } from "../model/kit.ts";
+import type { Clock, Http, Log } from "../model/kit.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
 import type { FoundCustomers, OnboardingServices, SplunkAccess, Terminal } from "../model/sign-in.ts";
@@ -26,19 +26,25 @@ export interface OnboardingParts {
   readonly finish: (code: ExitCode) => void;
   /** Reads `--config` and settings flags. Throws Failure `settings` when nothing usable is there. */
   readonly configuration: (flags: Readonly<Record<string, unknown>>) => Promise<Configuration>;
+  /** The real ones unless a test gives its own. */
   readonly terminal?: Terminal;
+  readonly clock?: Clock;
+  readonly openBrowser?: (url: string) => Promise<boolean>;
+  readonly environment?: NodeJS.ProcessEnv;
 }
 
 /** Builds the world of the onboarding commands. */
 export function onboardingServices(parts: OnboardingParts): OnboardingServices & { close(): Promise<void> } {
   const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
   const terminal = parts.terminal ?? realTerminal({ input: process.stdin, output: process.stdout, errors: process.stderr });
+  const clock = parts.clock ?? realClock;
+  const environment = parts.environment ?? process.env;
   let stateDir: string | undefined;
   let secrets: SplunkSecrets | undefined;
 
   const fileSecrets = async (flags: Readonly<Record<string, unknown>>): Promise<FileSecrets> => {
     stateDir ??= await stateDirOf(parts, flags);
-    return new FileSecrets(stateDir, { http, clock: realClock, log: parts.log });
+    return new FileSecrets(stateDir, { http, clock, log: parts.log });
   };
 
   const splunkPlace = async (access: SplunkAccess): Promise<SplunkSecrets> => {
@@ -48,7 +54,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
 
   const desk = createSignInDesk({
     http,
-    clock: realClock,
+    clock,
     readText: (path) => readFile(path, "utf8"),
     async keep(stanza, rotated) {
       if (secrets) await secrets.putRefreshToken(stanza, rotated);
@@ -60,15 +66,15 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
   return {
     terminal,
     desk,
-    nowMs: () => realClock.nowMs(),
-    pause: (forMs, signal) => realClock.pause(forMs, signal),
-    environment: process.env,
+    nowMs: () => clock.nowMs(),
+    pause: (forMs, signal) => clock.pause(forMs, signal),
+    environment,
     async customers(flags, { needSecrets }) {
       const configuration = await parts.configuration(flags);
       stateDir = configuration.stateDir;
       const found: FoundCustomers = { stanzas: configuration.stanzas, problems: configuration.settings.problems, refused: [], warnings: configuration.settings.warnings };
       if (!needSecrets) return found;
-      const splunk = splunkFlags(flags);
+      const splunk = splunkFlags(flags, environment);
       return splunk ? fromSplunk(found, await splunkPlace(splunk)) : fromFiles(found, await fileSecrets(flags));
     },
     splunkPlace,
@@ -81,7 +87,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
         throw new Failure("output-broken", { actor: "operator", retry: { when: "never" }, say: `${path} cannot be written.`, nextStep: "Name a file in a folder that this account may write to.", cause });
       });
     },
-    openBrowser,
+    openBrowser: parts.openBrowser ?? openBrowser,
     finish: parts.finish,
     close: () => http.close(),
   };
@@ -102,11 +108,11 @@ async function readIfThere(path: string, encoding: "utf8" | "latin1"): Promise<s
   }
 }
 
-function splunkFlags(flags: Readonly<Record<string, unknown>>): SplunkAccess | undefined {
+function splunkFlags(flags: Readonly<Record<string, unknown>>, environment: NodeJS.ProcessEnv): SplunkAccess | undefined {
   const uri = flags["splunk-uri"];
-  const token = process.env["DEFENDER_MSSP_SPLUNK_TOKEN"];
+  const token = environment["DEFENDER_MSSP_SPLUNK_TOKEN"];
   const user = typeof flags["splunk-user"] === "string" ? flags["splunk-user"] : undefined;
-  const password = process.env["DEFENDER_MSSP_SPLUNK_PASSWORD"];
+  const password = environment["DEFENDER_MSSP_SPLUNK_PASSWORD"];
   if (typeof uri !== "string" && user === undefined) return undefined;
   return {
     serverUri: typeof uri === "string" ? uri : "https://localhost:8089",

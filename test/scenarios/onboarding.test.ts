@@ -1,0 +1,498 @@
+import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import http from "node:http";
+import net from "node:net";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
+import yargs from "yargs";
+import { readPropertiesText } from "../../src/config/java-properties.ts";
+import { addOnboardingCommands } from "../../src/hosts/cli/onboarding-commands.ts";
+import { readConfiguration } from "../../src/main/configuration.ts";
+import { onboardingServices } from "../../src/main/onboarding.ts";
+import { exitCodeOf, isFailure } from "../../src/model/failure.ts";
+import type { Http } from "../../src/model/kit.ts";
+import { sealed } from "../../src/model/sealed.ts";
+import type { Terminal } from "../../src/model/sign-in.ts";
+import { createHttp } from "../../src/net/http.ts";
+import { startSimulator } from "../harness/simulator/start.ts";
+import type { Simulator } from "../harness/simulator/start.ts";
+
+/**
+ * Onboarding as an engineer goes through it, against the simulator: what he types, what he reads, what is written. It proves the conversation and the files;
+ * it does not prove that Microsoft's portal looks as described.
+ */
+
+let simulator: Simulator;
+let web: Http;
+let folder: string;
+
+beforeAll(async () => {
+  simulator = await startSimulator({ warn: () => undefined });
+  web = createHttp();
+});
+afterAll(async () => {
+  await web.close();
+  await simulator.stop();
+});
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "onboarding-"));
+});
+afterEach(async () => {
+  await control("clear-faults", {});
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const customer = () => simulator.ready.customers[0]!;
+const other = () => simulator.ready.customers[1]!;
+
+async function control(action: string, body: Readonly<Record<string, unknown>>): Promise<void> {
+  const answer = await web.send({ method: "POST", url: `${simulator.ready.control_url}/${action}`, headers: { "content-type": "application/json" }, body: JSON.stringify(body), route: {} });
+  if (answer.status !== 200) throw new Error(await answer.text(10_000));
+  await answer.discard();
+}
+
+/** What the person's browser does: opens the address and ends where it is sent. */
+async function browse(url: string): Promise<string> {
+  const answer = await web.send({ method: "GET", url, headers: {}, route: { caFile: simulator.ready.ca_file } });
+  await answer.discard();
+  return answer.headers["location"] ?? "";
+}
+
+interface Conversation {
+  readonly code: number;
+  /** Standard output. */
+  readonly out: string;
+  /** Standard error. */
+  readonly said: string;
+}
+
+type Typed = string | ((said: string) => string | Promise<string>);
+
+interface Setting {
+  /** What is typed at each question, in order; a function sees what was said so far. */
+  readonly typed?: readonly Typed[];
+  readonly input?: string;
+  readonly interactive?: boolean;
+  readonly environment?: NodeJS.ProcessEnv;
+  readonly openBrowser?: (url: string) => Promise<boolean>;
+}
+
+/** Runs one command line through the real parser with a scripted terminal and a clock that never makes anybody wait. */
+async function run(argv: readonly string[], setting: Setting = {}): Promise<Conversation> {
+  const out: string[] = [];
+  const said: string[] = [];
+  const typed = [...(setting.typed ?? [])];
+  const answer = async (question: string): Promise<string> => {
+    said.push(question);
+    const next = typed.shift();
+    if (next === undefined) throw new Error(`nobody answers: ${question}`);
+    return typeof next === "string" ? next : next(said.join("\n"));
+  };
+  const terminal: Terminal = {
+    interactive: setting.interactive ?? true,
+    out: (text) => out.push(text),
+    say: (line) => said.push(line),
+    ask: answer,
+    askSecret: async (question) => sealed(await answer(question)),
+    readAll: () => Promise.resolve(setting.input ?? ""),
+    progress: () => undefined,
+  };
+  let skippedMs = 0;
+  const clock = {
+    nowMs: () => Date.now() + skippedMs,
+    monotonicMs: () => performance.now() + skippedMs,
+    // The listener's five minutes must not pass at once; everything shorter is skipped.
+    pause: (forMs: number, stop?: AbortSignal) => (forMs >= 300_000 ? new Promise<void>((resolve) => stop?.addEventListener("abort", () => resolve())) : Promise.resolve(void (skippedMs += forMs))),
+  };
+  const environment = { HOME: folder, ...setting.environment };
+  let code = -1;
+  const parser = yargs([...argv]).exitProcess(false).strict().fail((message, error) => {
+    throw error ?? new Error(message);
+  });
+  const shared = { config: { type: "string" }, customer: { type: "string", array: true }, state: { type: "string" }, json: { type: "boolean", default: false } } as const;
+  let close = (): Promise<void> => Promise.resolve();
+  addOnboardingCommands(parser, {
+    shared,
+    finish: (ended) => (code = ended),
+    open() {
+      const services = onboardingServices({
+        log: { debug() {}, info() {}, warn() {}, error() {}, fatal() {} },
+        finish: (ended) => (code = ended),
+        terminal,
+        clock,
+        environment,
+        openBrowser: setting.openBrowser ?? (() => Promise.resolve(false)),
+        configuration: (flags) =>
+          readConfiguration({ config: flags["config"] as string | undefined, customer: flags["customer"] as string[] | undefined, state: (flags["state"] as string | undefined) ?? join(folder, "state"), argv: flags, environment }, () => {
+            throw new Error("not in this story");
+          }),
+      });
+      close = () => services.close();
+      return Promise.resolve(services);
+    },
+  });
+  try {
+    await parser.parseAsync();
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    said.push(error.say, error.nextStep);
+    code = exitCodeOf(error);
+  } finally {
+    await close();
+  }
+  expect(typed).toEqual([]);
+  return { code, out: out.join(""), said: said.join("\n") };
+}
+
+const place = (): string[] => ["--login-url", simulator.ready.login_url, "--graph-url", simulator.ready.graph_url, "--api-url", simulator.ready.api_url, "--ca-file", simulator.ready.ca_file];
+const who = (one = customer()): string[] => ["--tenant-id", one.tenant_id, "--tenant-name", one.tenant_name, "--client-id", one.client_id, ...place()];
+const key = (): NodeJS.ProcessEnv => ({ DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret });
+
+const addressIn = (said: string): string => said.split("\n").findLast((line) => line.startsWith("https://"))!;
+const signInAndPaste: Typed = (said) => browse(addressIn(said));
+
+/** The secrets of a run: none may be said, and none printed unless it was asked for. */
+function expectNoSecrets(conversation: Conversation, ...more: string[]): void {
+  for (const secret of [customer().client_secret, customer().refresh_token, ...more]) {
+    for (const form of [secret, encodeURIComponent(secret), Buffer.from(secret).toString("base64"), JSON.stringify(secret).slice(1, -1)]) {
+      expect(conversation.said + conversation.out).not.toContain(form);
+      expect(conversation.said + conversation.out).not.toContain(form.slice(4, 20));
+    }
+  }
+}
+
+describe("register", () => {
+  test("what it prints passes its own comparison, and the old page's registration does not", async () => {
+    const printed = JSON.parse((await run(["register", "--auth", "app", "--json"])).out) as { manifest: Record<string, unknown>; portal_steps: string[]; script: string };
+    const file = join(folder, "manifest.json");
+    writeFileSync(file, JSON.stringify(printed.manifest));
+    expect(await run(["register", "--auth", "app", "--check", file])).toMatchObject({ code: 0, out: "The registration has exactly what is needed.\n" });
+
+    // As Microsoft's page had it: one directory only, another redirect, no permission of today's APIs.
+    writeFileSync(file, `\uFEFF${JSON.stringify({ signInAudience: "AzureADMyOrg", web: { redirectUris: ["https://contoso.com/SiemMsspConnector"] }, requiredResourceAccess: [] })}`);
+    const old = await run(["register", "--auth", "app", "--check", file]);
+    expect(old.code).toBe(2);
+    expect(old.out).toContain("single-tenant");
+    expect(old.out).toContain("SecurityAlert.Read.All");
+    expect(old.out).toContain("http://localhost:44300/defender-mssp is not registered");
+  });
+});
+
+describe("consent", () => {
+  test("the link stands alone on standard output, and the answer to it is recognised", async () => {
+    const link = await run(["consent-url", ...who()]);
+    expect(link.code).toBe(0);
+    expect(link.out).toMatch(/^https:\/\/\S+\/v2\.0\/adminconsent\?\S+\n$/);
+
+    const landed = await browse(link.out.trim());
+    expect(landed).toContain("admin_consent=True");
+    expect((await run(["consent-url", ...who(), "--answer", landed])).said).toContain("says that the consent was given");
+  });
+
+  test("a consent by the wrong tenant is named", async () => {
+    const link = (await run(["consent-url", ...who()])).out.trim();
+    const landed = new URL(await browse(link));
+    landed.searchParams.set("tenant", other().tenant_id);
+    const answer = await run(["consent-url", ...who(), "--answer", landed.href]);
+    expect(answer.code).toBe(3);
+    expect(answer.said).toContain(`The consent was given by tenant ${other().tenant_id}, not by ${customer().tenant_name}`);
+  });
+
+  test("another link's answer, a declined one and a sign-in's answer each have a sentence", async () => {
+    const link = (await run(["consent-url", ...who()])).out.trim();
+    const landed = new URL(await browse(link));
+    landed.searchParams.set("state", "x.y");
+    expect((await run(["consent-url", ...who(), "--answer", landed.href])).said).toContain("answers another link");
+    const declined = "http://localhost:44300/defender-mssp?error=access_denied&error_description=AADSTS65004%3A%20User%20declined";
+    expect((await run(["consent-url", ...who(), "--answer", declined])).said).toContain("declined the consent");
+    expect((await run(["consent-url", ...who(), "--answer", "http://localhost:44300/defender-mssp?code=abc"])).said).toContain("answer to a sign-in");
+  });
+
+  test("--wait says what is missing until it is there", async () => {
+    await control("consent", { customers: [customer().tenant_name], state: "absent" });
+    const waiting = run(["consent-url", ...who(), "--auth", "app", "--wait"], { environment: key() });
+    await control("consent", { customers: [customer().tenant_name], state: "granted" });
+    expect((await waiting).said).toContain("has consented to everything.");
+  });
+
+  test.each([
+    ["en", "presses Accept"],
+    ["fr", "autorisations"],
+    ["ja", "管理者"],
+  ])("a mail in %s", async (language, words) => {
+    const mail = await run(["consent-url", ...who(), "--mail", language]);
+    expect(mail.out).toContain(words);
+    expect(mail.out).toContain("/v2.0/adminconsent?");
+  });
+});
+
+describe("token acquire", () => {
+  test("by pasting the address, with the old script's redirect URI, into a ready connector file", async () => {
+    const file = join(folder, "WDATP-connector.properties");
+    const done = await run(["token", "acquire", ...who(), "--way", "paste", "--redirect-uri", "https://SiemMsspConnector", "--to", "arcsight", "--file", file], {
+      typed: [customer().client_secret, signInAndPaste],
+    });
+
+    expect(done).toMatchObject({ code: 0, out: "" });
+    expect(done.said).toContain("Signed in for contoso as mssp-reader@contoso.onmicrosoft.com");
+    const reading = readPropertiesText(readFileSync(file, "latin1"));
+    const values = Object.fromEntries([...(reading as { byKey: ReadonlyMap<string, { value: string }> }).byKey].map(([name, { value }]) => [name, value]));
+    expect(values).toMatchObject({ client_id: customer().client_id, client_secret: customer().client_secret, redirect_uri: "https://SiemMsspConnector", token_url: `${simulator.ready.login_url}/${customer().tenant_id}/oauth2/v2.0/token` });
+    expect(values["refresh_token"]!.length).toBeGreaterThan(1000);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expectNoSecrets(done, values["refresh_token"]!);
+  });
+
+  test("in the browser, which comes back to loopback by itself", async () => {
+    const port = await freePort();
+    const pages: string[] = [];
+    const done = await run(["token", "acquire", ...who(), "--redirect-uri", `http://localhost:${port}/back`, "--to", "file", "--file", join(folder, "token.txt")], {
+      environment: key(),
+      openBrowser: async (url) => {
+        const landed = await browse(url);
+        void fetchPage(landed).then((page) => pages.push(page));
+        return true;
+      },
+    });
+
+    expect(done.code).toBe(0);
+    expect(readFileSync(join(folder, "token.txt"), "utf8")).toMatch(/^1\.A\S+\n$/);
+    expect(pages.join()).toContain("You can close this window");
+    expect(pages.join()).not.toMatch(/code=|state=|1\.A/);
+  });
+
+  test("with a device code", async () => {
+    await control("device-code", { customers: [customer().tenant_name], state: "approve" });
+    const done = await run(["token", "acquire", ...who(), "--device-code", "--print"]);
+    expect(done.said).toMatch(/type the code [A-Z0-9]+/);
+    expect(done).toMatchObject({ code: 0, out: expect.stringMatching(/^1\.A\S+\n$/) });
+  });
+
+  test("a device code that is declined says so", async () => {
+    await control("device-code", { customers: [customer().tenant_name], state: "decline" });
+    const done = await run(["token", "acquire", ...who(), "--device-code", "--print"]);
+    expect(done).toMatchObject({ code: 3, out: "", said: expect.stringContaining("declined") });
+  });
+
+  test("with the v1 endpoint and its resource for an old registration", async () => {
+    const done = await run(["token", "acquire", ...who(), "--v1", "--resource", "https://graph.windows.net", "--way", "paste", "--print"], { environment: key(), typed: [signInAndPaste] });
+    expect(done).toMatchObject({ code: 0, out: expect.stringMatching(/^1\.A\S+\n$/) });
+  });
+
+  test("from an old connector's file, line by line", async () => {
+    const old = join(folder, "WDATP-connector.properties");
+    writeFileSync(
+      old,
+      [
+        `client_ID=${customer().client_id}`,
+        `client_secret=${customer().client_secret}`,
+        `auth_url=https\\://login.microsoftonline.com/${customer().tenant_id}?resource\\=https%3A%2F%2FWDATPAlertExport.Seville.onmicrosoft.com`,
+        `token_url=https\\://login.microsoftonline.com/${customer().tenant_id}/oauth2/token`,
+        "redirect_uri=https\\://localhost\\:44300/wdatpconnector",
+        "scope=",
+        "reauthenticate=true",
+        `refresh_token=${customer().refresh_token}`,
+        "",
+      ].join("\r\n"),
+    );
+    const done = await run(["token", "acquire", "--from", old, "--tenant-name", "contoso", ...place(), "--to", "file", "--file", join(folder, "token.txt")]);
+
+    expect(done.code).toBe(0);
+    expect(done.said).toContain(`taken over  token_url names the tenant: tenant_id = ${customer().tenant_id}.`);
+    expect(done.said).toContain("dropped     auth_url is dropped");
+    expect(done.said).toContain("missing     Today's APIs need a consent of their own");
+    expectNoSecrets(done);
+    const rotated = readFileSync(join(folder, "token.txt"), "utf8").trim();
+    expect(rotated).not.toBe(customer().refresh_token);
+  });
+
+  test("a mistake in copying is forgiven, and each has its own sentence", async () => {
+    const done = await run(["token", "acquire", ...who(), "--way", "paste", "--print"], {
+      environment: key(),
+      typed: ["hello", "https://login.microsoftonline.com/common/reprocess?x=1", signInAndPaste],
+    });
+    expect(done.code).toBe(0);
+    expect(done.said).toContain("That is no address.");
+    expect(done.said).toContain("does not begin with http://localhost:44300/defender-mssp");
+  });
+
+  test.each<[string, (landed: string) => string, string]>([
+    ["another sign-in's address", (landed) => landed.replace(/state=[^&]+/, "state=stolen"), "answers another sign-in"],
+    ["an error", () => "http://localhost:44300/defender-mssp?error=access_denied&error_description=AADSTS65004", "declined the consent"],
+    ["a consent's address", () => "http://localhost:44300/defender-mssp?admin_consent=True&tenant=x", "answer to a consent"],
+  ])("%s is refused", async (_, change, words) => {
+    const done = await run(["token", "acquire", ...who(), "--way", "paste", "--print"], { interactive: false, environment: key(), typed: [async (said) => change(await browse(addressIn(said)))] });
+    expect(done).toMatchObject({ code: 3, out: "" });
+    expect(done.said).toContain(words);
+  });
+
+  test("the ID of the app key instead of its value is recognised before anybody signs in", async () => {
+    const done = await run(["token", "acquire", ...who(), "--way", "paste", "--print"], { typed: ["0f0f0f0f-1111-4222-8333-444455556666"] });
+    expect(done).toMatchObject({ code: 3, out: "" });
+    expect(done.said).toContain("is the key's ID, not its value");
+  });
+
+  test("nothing is asked when nobody says where the token goes", async () => {
+    expect(await run(["token", "acquire", ...who()])).toMatchObject({ code: 2, said: expect.stringContaining("Nothing says where the refresh token goes.") });
+  });
+});
+
+describe("token access and inspect", () => {
+  test("a fresh token is checked and kept off the screen", async () => {
+    const done = await run(["token", "access", ...who(), "--auth", "app", "--out", join(folder, "access.txt")], { environment: key() });
+    expect(done.code).toBe(0);
+    expect(done.out).toContain("ok   alerts: SecurityAlert.Read.All is there.");
+    const token = readFileSync(join(folder, "access.txt"), "utf8").trim();
+    expectNoSecrets(done, token);
+    expect(statSync(join(folder, "access.txt")).mode & 0o777).toBe(0o600);
+
+    const stranger = await run(["token", "inspect", join(folder, "access.txt"), ...who(other())]);
+    expect(stranger.code).toBe(3);
+    expect(stranger.out).toContain(`not for ${other().tenant_name}`);
+
+    writeFileSync(join(folder, "cut.txt"), `${token.slice(0, 200)}\r\n`);
+    expect((await run(["token", "inspect", join(folder, "cut.txt")])).out).toContain("cut short or damaged");
+  });
+
+  test("a rotated refresh token is kept before the new access token is shown", async () => {
+    const done = await run(["token", "access", ...who(), "--print"], { environment: { ...key(), DEFENDER_MSSP_REFRESH_TOKEN: customer().refresh_token } });
+    expect(done.code).toBe(0);
+    const kept = readdirSync(join(folder, "state", "secrets"));
+    expect(kept).toEqual([expect.stringMatching(/\.token\.json$/)]);
+  });
+});
+
+describe("credential", () => {
+  test("is stored once, used by name, rotated by the same command, and refused after the endpoints changed", async () => {
+    const state = ["--state", join(folder, "state")];
+    const named = ["--tenant-id", customer().tenant_id, "--tenant-name", "contoso", "--credential", "mssp", "--auth", "app", ...place(), ...state];
+    writeFileSync(join(folder, "key.txt"), `${customer().client_secret}\r\n`);
+    const set = await run(["credential", "set", "mssp", "--client-id", customer().client_id, "--client-secret-file", join(folder, "key.txt"), ...place(), ...state]);
+    expect(set.code).toBe(0);
+    expectNoSecrets(set);
+    expect((await run(["doctor", ...named])).code).toBe(0);
+
+    const moved = [...named, "--siem-url", "https://siem.evil.example"];
+    const refused = await run(["doctor", "--json", ...moved]);
+    expect(refused.code).toBe(3);
+    expect(JSON.parse(refused.out).checks.at(-1)).toMatchObject({ check: "secrets", failure: "endpoint-changed", actor: "operator" });
+    expect((await run(["credential", "reseal", "--all", ...moved])).said).toContain("Resealed the credential mssp.");
+    expect((await run(["doctor", ...moved])).code).toBe(0);
+  });
+});
+
+interface GoldenRow {
+  readonly name: string;
+  readonly wanted: { readonly code: string; readonly actor: string };
+}
+const golden = JSON.parse(readFileSync(new URL("../golden/sign-in-failures.json", import.meta.url), "utf8")) as GoldenRow[];
+
+describe("doctor", () => {
+  test("a customer in order is green from the settings to the last stream", async () => {
+    const done = await run(["doctor", ...who(), "--auth", "app", "--streams", "alerts,incidents,xdr-incidents,mde-alerts"], { environment: key() });
+    expect(done.code).toBe(0);
+    expect(done.out).toContain("contoso is ready.");
+    expect(done.out.match(/^ok /gm)).toHaveLength(17);
+    expectNoSecrets(done);
+  });
+
+  test.each(golden.filter(({ name }) => name.startsWith("AADSTS")).map((row) => [row.name, row] as const))("%s is explained as in the table", async (name, { wanted }) => {
+    await control("fault", { on: ["token"], answer: { aadsts: Number(name.slice("AADSTS".length)) } });
+    const done = await run(["doctor", "--json", ...who(), "--auth", "app"], { environment: key() });
+    const report = JSON.parse(done.out) as { ok: boolean; checks: { check: string; failure: string; actor: string; say: string; next_step: string }[] };
+    expect(report.ok).toBe(false);
+    expect(report.checks.at(-1)).toMatchObject({ check: "token graph", failure: wanted.code, actor: wanted.actor, say: expect.stringContaining(`(${name})`) });
+    expect(report.checks.at(-1)!.next_step).not.toBe("");
+  });
+
+  test.each<[string, () => Promise<void>, string, string]>([
+    ["permissions that were never granted", () => control("permissions", { customers: [customer().tenant_name], roles: ["ThreatHunting.Read.All"] }), "consent-missing", "customer"],
+    ["an API that fails", () => control("fault", { on: ["alerts"], answer: { status: 500 } }), "service-error", "microsoft"],
+  ])("%s", async (_, arrange, failure, actor) => {
+    await arrange();
+    const done = await run(["doctor", "--json", ...who(), "--auth", "app"], { environment: key() });
+    expect(JSON.parse(done.out).checks.at(-1)).toMatchObject({ failure, actor });
+    await control("permissions", { customers: [customer().tenant_name], roles: ["SecurityAlert.Read.All", "SecurityIncident.Read.All", "ThreatHunting.Read.All", "Incident.Read.All", "Alert.Read.All"] });
+  });
+
+  test("a clock that is an hour off", async () => {
+    await control("clock", { advance: "1h" });
+    const done = await run(["doctor", ...who(), "--auth", "app"], { environment: key() });
+    await control("clock", { advance: "-1h" });
+    expect(done.out).toMatch(/NO {2}clock .*60 minutes behind/);
+  });
+
+  test("a certificate that nobody here trusts names its issuer and the setting", async () => {
+    const done = await run(["doctor", "--tenant-id", customer().tenant_id, "--client-id", customer().client_id, "--login-url", simulator.ready.login_url, "--auth", "app"], { environment: key() });
+    expect(done.code).toBe(4);
+    expect(done.out).toContain('issued by "CN=defender-mssp simulator CA"');
+    expect(done.out).toContain("ca_file");
+  });
+
+  test("the table of all customers is sorted by whose turn it is", async () => {
+    const conf = simulator.ready.customers
+      .slice(0, 3)
+      .map((one, n) => `[defender_mssp://${one.tenant_name}]\ntenant_id = ${one.tenant_id}\nclient_id = ${one.client_id}\nclient_secret = ${n === 1 ? "wrong" : one.client_secret}\nauth = app\nlogin_url = ${simulator.ready.login_url}\ngraph_url = ${simulator.ready.graph_url}\nca_file = ${simulator.ready.ca_file}\n`)
+      .join("\n");
+    writeFileSync(join(folder, "inputs.conf"), conf);
+    const done = await run(["doctor", "--config", join(folder, "inputs.conf"), "--all"]);
+    expect(done.code).toBe(6);
+    const rows = done.out.trim().split("\n");
+    expect(rows[1]).toMatch(new RegExp(`^operator +${other().tenant_name} +token graph`));
+    expect(done.out).toContain("2 of 3 customers are ready.");
+  });
+});
+
+describe("the loopback listener", () => {
+  test("counts only the browser's own return: not another state, Host, path or method", async () => {
+    const port = await freePort();
+    const seen: number[] = [];
+    const done = await run(["token", "acquire", ...who(), "--redirect-uri", `http://localhost:${port}/back`, "--print"], {
+      environment: key(),
+      openBrowser: async (url) => {
+        const landed = new URL(await browse(url));
+        const evil = new URL(landed);
+        evil.searchParams.set("state", "guessed");
+        void (async () => {
+          seen.push(await statusOf(evil.href), await statusOf(landed.href, { host: "evil.example" }), await statusOf(landed.href.replace("/back", "/other")), await statusOf(landed.href, {}, "POST"), await statusOf(landed.href));
+        })();
+        return true;
+      },
+    });
+    expect(done.code).toBe(0);
+    expect(seen).toEqual([404, 404, 404, 404, 200]);
+  });
+
+  test("listens on loopback only", async () => {
+    const { listenOnLoopback } = await import("../../src/hosts/cli/loopback-listener.ts");
+    const port = await freePort();
+    const listener = await listenOnLoopback(`http://localhost:${port}/`, "s", () => new Promise(() => {}));
+    const outside = Object.values((await import("node:os")).networkInterfaces()).flat().find((one) => one && !one.internal && one.family === "IPv4");
+    if (outside) await expect(statusOf(`http://${outside.address}:${port}/?state=s`)).rejects.toThrow();
+    listener.close();
+  });
+});
+
+async function freePort(): Promise<number> {
+  const server = net.createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+function statusOf(url: string, headers: Record<string, string> = {}, method = "GET"): Promise<number> {
+  return new Promise((resolve, reject) => {
+    http.request(url.replace("localhost", "127.0.0.1"), { method, headers: { host: new URL(url).host, ...headers }, agent: false }, (answer) => resolve(answer.resume().statusCode ?? 0)).on("error", reject).end();
+  });
+}
+
+function fetchPage(url: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    http.get(url.replace("localhost", "127.0.0.1"), { headers: { host: new URL(url).host }, agent: false }, (answer) => {
+      let text = "";
+      answer.on("data", (piece) => (text += piece)).on("end", () => resolve(text));
+    }).on("error", reject);
+  });
+}
