@@ -179,7 +179,7 @@ describe("the npm scripts", () => {
 
     expect(status).toBe(0);
     expect(stdout).toMatch(new RegExp(`npm run (-s )?${name}`));
-    expect(stdout.trim().split("\n").length).toBeGreaterThan(2);
+    expect(stdout.trim().split("\n").length).toBeGreaterThan(1);
   });
 
   test("every one of them refuses another runtime than the pinned one", () => {
