@@ -1,13 +1,13 @@
 import { X509Certificate } from "node:crypto";
 import type { BudgetName } from "./budgets.ts";
+import { chanceOf } from "./chance.ts";
 import { addSecret } from "./entra/apps.ts";
 import type { TokenShop } from "./entra/tokens.ts";
 import type { FaultAnswer, FaultRule, FaultTarget } from "./faults.ts";
 import { textOfTicks, ticksOfMs } from "./instant.ts";
-import { generate, type GenerateRule } from "./scenario/generate.ts";
 import { compact, readVersion } from "./records.ts";
+import { type GenerateRule, generate } from "./scenario/generate.ts";
 import { SHAPES } from "./scenario/shapes.ts";
-import { chanceOf } from "./chance.ts";
 import { STREAM_NAMES, STREAMS, type StreamName } from "./streams.ts";
 import type { Customer, Regime, World } from "./world.ts";
 
@@ -108,10 +108,14 @@ function performOn(customer: Customer, action: Action, { world, tokens, seed }: 
       credentials.certificates.push(new X509Certificate(String(action["pem"])));
       return { certificates: credentials.certificates.length };
     case "regime":
-      for (const stream of STREAM_NAMES) if (action["stream"] === undefined || action["stream"] === stream) setRegime(customer.regimes[stream], action);
+      for (const stream of STREAM_NAMES)
+        if (action["stream"] === undefined || action["stream"] === stream) setRegime(customer.regimes[stream], action);
       return customer.regimes;
     case "budget":
-      customer.budgetLimits[action["api"] as BudgetName] = { perMinute: Number(action["per_minute"]), perHour: action["per_hour"] === undefined ? undefined : Number(action["per_hour"]) };
+      customer.budgetLimits[action["api"] as BudgetName] = {
+        perMinute: Number(action["per_minute"]),
+        perHour: action["per_hour"] === undefined ? undefined : Number(action["per_hour"]),
+      };
       if (action["retry_after_form"] !== undefined) customer.retryAfterForm = action["retry_after_form"] as "seconds";
       return customer.budgetLimits;
     case "record":
@@ -154,11 +158,25 @@ export function addRecord(customer: Customer, rule: RecordRule, world: World, ba
     world.addVersion(customer, rule.stream, { id: rule.id, updated, created: updated, gone: true, ...visible, text: () => before ?? "{}" });
     return updated;
   }
-  const base = before ?? SHAPES[rule.stream].prepare({ identity: customer.identity, evidence: 3, alerts: 0, service: undefined })({ id: rule.id, index: texts.size, created: updated, updated, change: 0, chance: chanceOf(rule.id) });
+  const base =
+    before ??
+    SHAPES[rule.stream].prepare({ identity: customer.identity, evidence: 3, alerts: 0, service: undefined })({
+      id: rule.id,
+      index: texts.size,
+      created: updated,
+      updated,
+      change: 0,
+      chance: chanceOf(rule.id),
+    });
   const members = JSON.parse(base) as Record<string, unknown>;
   const numeric = rule.stream === "xdr-incidents";
   Object.assign(members, { [facts.id]: numeric ? Number(rule.id) : rule.id, [facts.updated]: updated }, rule.set);
-  if (rule.merge_into !== undefined) Object.assign(members, { status: numeric ? "Redirected" : "redirected", redirectIncidentId: numeric ? Number(rule.merge_into) : rule.merge_into, ...(numeric ? { alerts: [] } : {}) });
+  if (rule.merge_into !== undefined)
+    Object.assign(members, {
+      status: numeric ? "Redirected" : "redirected",
+      redirectIncidentId: numeric ? Number(rule.merge_into) : rule.merge_into,
+      ...(numeric ? { alerts: [] } : {}),
+    });
   const text = compact(JSON.stringify(members));
   texts.set(key, text);
   const version = readVersion(facts, text, visible.visibleAtMs);

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, test } from "@jest/globals";
 import { makeBudget } from "./budgets.ts";
-import { makeFaults, type FaultRule } from "./faults.ts";
+import { type FaultRule, makeFaults } from "./faults.ts";
 import { scenarioOf } from "./scenario/apply.ts";
-import { startSimulator, type Simulator } from "./start.ts";
-import { visit, type Answer, type Visitor } from "./visitor.ts";
+import { type Simulator, startSimulator } from "./start.ts";
+import { type Answer, type Visitor, visit } from "./visitor.ts";
 
 const START = "2026-11-24T08:00:00Z";
 const MINUTE_MS = 60_000;
@@ -19,15 +19,31 @@ afterEach(async () => {
 });
 
 /** A running simulator with a frozen clock, its client, and an app-only Graph token of its first customer. */
-async function given(customers: string, rest = ""): Promise<{ simulator: Simulator; visitor: Visitor; token: string; list: (query?: string, headers?: Record<string, string>) => Promise<Answer> }> {
-  simulator = await startSimulator({ scenario: scenarioOf(`name: t\nstory: t\nstart: ${START}\ncustomers:\n${customers}\n${rest}`, "t.yaml"), frozen: true });
+async function given(
+  customers: string,
+  rest = "",
+): Promise<{
+  simulator: Simulator;
+  visitor: Visitor;
+  token: string;
+  list: (query?: string, headers?: Record<string, string>) => Promise<Answer>;
+}> {
+  simulator = await startSimulator({
+    scenario: scenarioOf(`name: t\nstory: t\nstart: ${START}\ncustomers:\n${customers}\n${rest}`, "t.yaml"),
+    frozen: true,
+  });
   visitor = visit(simulator);
   const [first] = simulator.ready.customers;
   if (first === undefined) throw new Error("no customer");
   const token = await visitor.appToken(first);
   const client = visitor;
   const origin = simulator.ready.graph_url;
-  return { simulator, visitor, token, list: (query = "", headers = {}) => client.get(`${origin}/v1.0/security/alerts_v2${query}`, token, headers) };
+  return {
+    simulator,
+    visitor,
+    token,
+    list: (query = "", headers = {}) => client.get(`${origin}/v1.0/security/alerts_v2${query}`, token, headers),
+  };
 }
 
 const ALERTS = "  - { name: contoso, generate: [{ stream: alerts, count: 30, from: -2h, to: 0s }] }";
@@ -61,17 +77,29 @@ describe("what counts as shown", () => {
     expect(shownOf(world.simulator)).toEqual([]);
     await world.list("?$top=1");
 
-    expect(shownOf(world.simulator).map(({ id }) => id).sort()).toEqual(["a", "b", "old"]);
+    expect(
+      shownOf(world.simulator)
+        .map(({ id }) => id)
+        .sort(),
+    ).toEqual(["a", "b", "old"]);
   });
 
   test("what is older than any poll has looked is not; a poll that looks further back shows it", async () => {
     const world = await given(RECORDS);
 
     await world.list(`?$filter=lastUpdateDateTime ge 2026-11-20T00:00:00Z`);
-    expect(shownOf(world.simulator).map(({ id }) => id).sort()).toEqual(["a", "b"]);
+    expect(
+      shownOf(world.simulator)
+        .map(({ id }) => id)
+        .sort(),
+    ).toEqual(["a", "b"]);
 
     await world.list(`?$filter=lastUpdateDateTime ge 2026-01-01T00:00:00Z`);
-    expect(shownOf(world.simulator).map(({ id }) => id).sort()).toEqual(["a", "b", "old"]);
+    expect(
+      shownOf(world.simulator)
+        .map(({ id }) => id)
+        .sort(),
+    ).toEqual(["a", "b", "old"]);
   });
 
   test("a late row is shown by the first poll after it became visible, although that poll asked for newer ones only", async () => {
@@ -104,7 +132,10 @@ describe("what counts as shown", () => {
   });
 
   test("an answer nobody could read shows nothing that is gone before the next one", async () => {
-    const world = await given("  - { name: contoso, records: [{ stream: alerts, id: a, at: -1h }, { stream: alerts, id: a, at: 1m }] }", "faults: [{ on: alerts, requests: [1], answer: { body: truncated } }]");
+    const world = await given(
+      "  - { name: contoso, records: [{ stream: alerts, id: a, at: -1h }, { stream: alerts, id: a, at: 1m }] }",
+      "faults: [{ on: alerts, requests: [1], answer: { body: truncated } }]",
+    );
     await world.list();
     world.simulator.control.advance(2 * MINUTE_MS);
     await world.list();
@@ -141,7 +172,9 @@ describe("budgets", () => {
   });
 
   test("the 151st request of a minute is 429, and says when to come back in the form the customer has", async () => {
-    const world = await given("  - { name: contoso }\n  - { name: fabrikam, retry_after_form: date, budgets: { graph: { per_minute: 1 } } }");
+    const world = await given(
+      "  - { name: contoso }\n  - { name: fabrikam, retry_after_form: date, budgets: { graph: { per_minute: 1 } } }",
+    );
     for (let count = 0; count < 150; count += 1) expect((await world.list("?$top=1")).status).toBe(200);
 
     const refused = await world.list();
@@ -158,22 +191,39 @@ describe("budgets", () => {
   });
 });
 
-describe("faults", () => {
-  const rule = (more: Partial<FaultRule>): FaultRule => ({ on: ["alerts"], answer: { status: 503 }, ...more });
-  const strikes = (rules: readonly FaultRule[], seed: string, customers: readonly string[]): string[] => {
-    const faults = makeFaults(seed);
-    for (const one of rules) faults.add(one);
-    return customers.map((customer) => (faults.next({ target: "alerts", customer, nowMs: 0, linked: false, expand: false }) === undefined ? "-" : customer));
-  };
+const rule = (more: Partial<FaultRule>): FaultRule => ({ on: ["alerts"], answer: { status: 503 }, ...more });
 
+const strikes = (rules: readonly FaultRule[], seed: string, customers: readonly string[]): string[] => {
+  const faults = makeFaults(seed);
+  for (const one of rules) faults.add(one);
+  return customers.map((customer) =>
+    faults.next({ target: "alerts", customer, nowMs: 0, linked: false, expand: false }) === undefined ? "-" : customer,
+  );
+};
+
+describe("faults", () => {
   test("by rate with a seed they repeat exactly, whatever other customers do between", () => {
-    const alone = strikes([rule({ rate: 0.3 })], "7", Array.from({ length: 40 }, () => "a"));
-    const mixed = strikes([rule({ rate: 0.3 })], "7", Array.from({ length: 80 }, (_, index) => (index % 2 === 0 ? "a" : "b")));
+    const alone = strikes(
+      [rule({ rate: 0.3 })],
+      "7",
+      Array.from({ length: 40 }, () => "a"),
+    );
+    const mixed = strikes(
+      [rule({ rate: 0.3 })],
+      "7",
+      Array.from({ length: 80 }, (_, index) => (index % 2 === 0 ? "a" : "b")),
+    );
 
     expect(mixed.filter((_, index) => index % 2 === 0)).toEqual(alone);
     expect(alone).toContain("a");
     expect(alone).toContain("-");
-    expect(strikes([rule({ rate: 0.3 })], "8", Array.from({ length: 40 }, () => "a"))).not.toEqual(alone);
+    expect(
+      strikes(
+        [rule({ rate: 0.3 })],
+        "8",
+        Array.from({ length: 40 }, () => "a"),
+      ),
+    ).not.toEqual(alone);
   });
 
   test("by script: the named requests, each n-th, at most so often; rules count independently", () => {
@@ -187,18 +237,27 @@ describe("faults", () => {
     ["body: truncated", async (answer) => expect((await answer).json).toBeUndefined()],
     ["body: html", async (answer) => expect((await answer).headers.get("content-type")).toContain("text/html")],
     ["body: empty", async (answer) => expect((await answer).text).toBe("")],
-    ["body: wrong-length", (answer) => expect(answer).rejects.toThrow()],
-    ["body: reset", (answer) => expect(answer).rejects.toThrow()],
-    ["body: broken-gzip", (answer) => expect(answer).rejects.toThrow()],
+    ["body: wrong-length", (answer) => expect(answer).rejects.toThrow(/terminated|fetch failed/)],
+    ["body: reset", (answer) => expect(answer).rejects.toThrow(/terminated|fetch failed/)],
+    ["body: broken-gzip", (answer) => expect(answer).rejects.toThrow(/terminated|fetch failed/)],
     ["value: missing", async (answer) => expect((await answer).json).not.toHaveProperty("value")],
     ['value: "null"', async (answer) => expect((await answer).json.value).toBeNull()],
     ["value: object", async (answer) => expect(Object.keys((await answer).json.value as object)).toEqual(["0"])],
     ["value: strings", async (answer) => expect((await answer).json.value).toEqual(["one", "two"])],
-    ["link: elsewhere", async (answer) => expect(new URL((await answer).json["@odata.nextLink"] as string).host).toBe("graph.contoso-collector.example")],
+    [
+      "link: elsewhere",
+      async (answer) => expect(new URL((await answer).json["@odata.nextLink"] as string).host).toBe("graph.contoso-collector.example"),
+    ],
     ["link: plain-http", async (answer) => expect((await answer).json["@odata.nextLink"]).toMatch(/^http:/)],
     ["link: absent", async (answer) => expect((await answer).json).not.toHaveProperty("@odata.nextLink")],
-    ['warning: \'199 - "x"\'', async (answer) => expect([(await answer).status, (await answer).headers.get("warning")]).toEqual([206, '199 - "x"'])],
-    ["status: 503, retry_after_seconds: 7, retry_after_form: date", async (answer) => expect((await answer).headers.get("retry-after")).toBe("Tue, 24 Nov 2026 08:00:07 GMT")],
+    [
+      "warning: '199 - \"x\"'",
+      async (answer) => expect([(await answer).status, (await answer).headers.get("warning")]).toEqual([206, '199 - "x"']),
+    ],
+    [
+      "status: 503, retry_after_seconds: 7, retry_after_form: date",
+      async (answer) => expect((await answer).headers.get("retry-after")).toBe("Tue, 24 Nov 2026 08:00:07 GMT"),
+    ],
   ];
 
   test.each(broken)("answer { %s }", async (answer, expectation) => {
@@ -256,8 +315,11 @@ describe("answers of the APIs", () => {
   });
 
   test("an alert and an incident by id, an incident's alerts, and 404", async () => {
-    const world = await given("  - { name: contoso, records: [{ stream: incidents, id: '7', at: -1h }, { stream: alerts, id: a, at: -1h, set: { incidentId: '7' } }] }");
-    const at = (path: string): Promise<Answer> => world.visitor.get(`${world.simulator.ready.graph_url}/v1.0/security/${path}`, world.token);
+    const world = await given(
+      "  - { name: contoso, records: [{ stream: incidents, id: '7', at: -1h }, { stream: alerts, id: a, at: -1h, set: { incidentId: '7' } }] }",
+    );
+    const at = (path: string): Promise<Answer> =>
+      world.visitor.get(`${world.simulator.ready.graph_url}/v1.0/security/${path}`, world.token);
 
     expect((await at("alerts_v2/a")).json).toMatchObject({ id: "a", incidentId: "7" });
     expect((await at("incidents/7/alerts")).json.value).toMatchObject([{ id: "a" }]);
@@ -274,11 +336,17 @@ describe("answers of the APIs", () => {
     const answers = await Promise.all([world.visitor.get(url, xdr), world.visitor.get(url), world.visitor.get(url, "made-up")]);
 
     expect(answers.map(({ status }) => status)).toEqual([401, 401, 401]);
-    expect(answers.map(({ json }) => json.error.message as string)).toEqual([expect.stringContaining("audience"), "Access token is empty.", expect.stringContaining("IDX14100")]);
+    expect(answers.map(({ json }) => json.error.message as string)).toEqual([
+      expect.stringContaining("audience"),
+      "Access token is empty.",
+      expect.stringContaining("IDX14100"),
+    ]);
   });
 
   test("a merged incident is redirected and carries the id of the other", async () => {
-    const world = await given("  - { name: contoso, records: [{ stream: incidents, id: '1', at: -2h }, { stream: incidents, id: '2', at: -2h }, { stream: incidents, id: '2', at: -1h, merge_into: '1' }] }");
+    const world = await given(
+      "  - { name: contoso, records: [{ stream: incidents, id: '1', at: -2h }, { stream: incidents, id: '2', at: -2h }, { stream: incidents, id: '2', at: -1h, merge_into: '1' }] }",
+    );
 
     const { json } = await world.visitor.get(`${world.simulator.ready.graph_url}/v1.0/security/incidents/2`, world.token);
 
@@ -289,7 +357,8 @@ describe("answers of the APIs", () => {
     const world = await given("  - { name: contoso, generate: [{ stream: siem-alerts, count: 30, from: -5h, to: 0s }] }");
     const [customer] = world.simulator.ready.customers;
     const token = customer === undefined ? "" : await world.visitor.appToken(customer, "https://graph.windows.net");
-    const ask = async (query: string): Promise<{ LastProcessedTimeUtc: string }[]> => (await world.visitor.get(`${world.simulator.ready.siem_url}/api/alerts${query}`, token)).json as { LastProcessedTimeUtc: string }[];
+    const ask = async (query: string): Promise<{ LastProcessedTimeUtc: string }[]> =>
+      (await world.visitor.get(`${world.simulator.ready.siem_url}/api/alerts${query}`, token)).json as { LastProcessedTimeUtc: string }[];
 
     const all = await ask("?ago=PT5H");
     const lately = await ask("");
@@ -302,7 +371,10 @@ describe("answers of the APIs", () => {
 });
 
 test("time that steps back takes nothing away, and what is due happens once", async () => {
-  const world = await given("  - { name: contoso, records: [{ stream: alerts, id: a, at: 5m }] }", "events: [{ at: 6m, do: secret, state: expired }]");
+  const world = await given(
+    "  - { name: contoso, records: [{ stream: alerts, id: a, at: 5m }] }",
+    "events: [{ at: 6m, do: secret, state: expired }]",
+  );
 
   world.simulator.control.advance(10 * MINUTE_MS);
   const ahead = await world.list();

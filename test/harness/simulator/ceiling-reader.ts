@@ -22,7 +22,8 @@ const sum = (all: readonly number[]): number => all.reduce((total, one) => total
 
 async function walk(ready: Ready, token: string, agent: Agent): Promise<{ pages: number; bytes: number }> {
   const from = new Date(Date.parse(ready.now) - 7 * 86_400_000).toISOString();
-  let url: string | undefined = `${ready.graph_url}/v1.0/security/alerts_v2?$filter=${encodeURIComponent(`lastUpdateDateTime ge ${from}`)}&$orderby=${encodeURIComponent("lastUpdateDateTime asc")}&$top=1000`;
+  let url: string | undefined =
+    `${ready.graph_url}/v1.0/security/alerts_v2?$filter=${encodeURIComponent(`lastUpdateDateTime ge ${from}`)}&$orderby=${encodeURIComponent("lastUpdateDateTime asc")}&$top=1000`;
   let [pages, bytes] = [0, 0];
   while (url !== undefined) {
     const { head, length } = await get(url, { authorization: `Bearer ${token}`, "accept-encoding": "gzip" }, agent);
@@ -52,8 +53,18 @@ function get(url: string, headers: Record<string, string>, agent: Agent, body?: 
 }
 
 async function tokenFor(ready: Ready, customer: ReadyCustomer, agent: Agent): Promise<string> {
-  const form = new URLSearchParams({ grant_type: "client_credentials", client_id: customer.client_id, client_secret: customer.client_secret, scope: "https://graph.microsoft.com/.default" });
-  const { head } = await get(`${ready.login_url}/${customer.tenant_id}/oauth2/v2.0/token`, { "content-type": "application/x-www-form-urlencoded" }, agent, form.toString());
+  const form = new URLSearchParams({
+    grant_type: "client_credentials",
+    client_id: customer.client_id,
+    client_secret: customer.client_secret,
+    scope: "https://graph.microsoft.com/.default",
+  });
+  const { head } = await get(
+    `${ready.login_url}/${customer.tenant_id}/oauth2/v2.0/token`,
+    { "content-type": "application/x-www-form-urlencoded" },
+    agent,
+    form.toString(),
+  );
   return (JSON.parse(head) as { access_token: string }).access_token;
 }
 

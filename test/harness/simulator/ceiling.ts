@@ -1,7 +1,7 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { startSimulator, type SimulatorOptions } from "./start.ts";
+import { type SimulatorOptions, startSimulator } from "./start.ts";
 
 /** How fast the simulator serves a reader that throws everything away. MB are 10^6 bytes. */
 export interface Ceiling {

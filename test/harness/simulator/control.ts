@@ -3,7 +3,7 @@ import { Readable } from "node:stream";
 import type { Action } from "./actions.ts";
 import { SHARED_APP } from "./identity.ts";
 import { readChecked, ScenarioRefused } from "./scenario/check.ts";
-import { actionSpec, ACTIONS } from "./scenario/spec.ts";
+import { ACTIONS, actionSpec } from "./scenario/spec.ts";
 import { shownLines } from "./shown.ts";
 import type { Customer, World } from "./world.ts";
 
@@ -30,7 +30,10 @@ export function controlListener(controlled: Controlled): RequestListener {
 async function route(request: IncomingMessage, response: ServerResponse, controlled: Controlled): Promise<void> {
   const { world } = controlled;
   const { pathname } = new URL(request.url ?? "/", "http://127.0.0.1");
-  const path = pathname.split("/").filter((part) => part !== "").map(decodeURIComponent);
+  const path = pathname
+    .split("/")
+    .filter((part) => part !== "")
+    .map(decodeURIComponent);
   const [first = "", name = "", what = ""] = path;
   if (request.method === "GET" && path.length === 1) {
     if (first === "shown") {
@@ -49,7 +52,9 @@ async function route(request: IncomingMessage, response: ServerResponse, control
     const kind = path.length === 1 ? (PLURALS[first] ?? first) : path.length === 3 && first === "customers" ? what : "";
     if (path.length === 3 && !world.customers.has(name)) throw new ScenarioRefused(`There is no customer "${name}".`);
     if (kind in ACTIONS) {
-      const results = actionsIn(await bodyOf(request), kind, path.length === 3 ? [name] : undefined).map((action) => controlled.perform(action));
+      const results = actionsIn(await bodyOf(request), kind, path.length === 3 ? [name] : undefined).map((action) =>
+        controlled.perform(action),
+      );
       return sendJson(response, 200, results.length === 1 ? results[0] : results);
     }
   }
@@ -93,7 +98,10 @@ function stateOf(world: World): unknown {
 
 function customerState({ identity, consent, counters, tables }: Customer, nowMs: number): unknown {
   for (const table of Object.values(tables)) table.settle(nowMs);
-  const apis = Object.entries(counters.apis).map(([api, { lastAtMs, maxInFlight, inFlight, ...rest }]) => [api, { ...rest, in_flight: inFlight, max_in_flight: maxInFlight, last_at: lastAtMs === undefined ? null : textOf(lastAtMs) }]);
+  const apis = Object.entries(counters.apis).map(([api, { lastAtMs, maxInFlight, inFlight, ...rest }]) => [
+    api,
+    { ...rest, in_flight: inFlight, max_in_flight: maxInFlight, last_at: lastAtMs === undefined ? null : textOf(lastAtMs) },
+  ]);
   return {
     tenant_name: identity.name,
     tenant_id: identity.tenantId,

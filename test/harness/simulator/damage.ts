@@ -1,8 +1,9 @@
 import { gzipSync } from "node:zlib";
-import type { Exchange } from "./exchange.ts";
+import { acceptsGzip, type Exchange } from "./exchange.ts";
 import type { FaultAnswer } from "./faults.ts";
 
-const HTML = "<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway</h1><p>Our services aren't available right now.</p></body></html>";
+const HTML =
+  "<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway</h1><p>Our services aren't available right now.</p></body></html>";
 
 /** Sends an answer with what its fault does to it. `raw` is the right body, not compressed. */
 export function sendDamaged(exchange: Exchange, status: number, headers: Record<string, string>, raw: Buffer): void {
@@ -16,9 +17,10 @@ export function sendDamaged(exchange: Exchange, status: number, headers: Record<
   }
   if (damage.body === "hang") return;
   const changed = changedBody(exchange, damage, raw);
-  const zipped = /\bgzip\b/.test(String(request.headers["accept-encoding"] ?? "")) || damage.body === "broken-gzip";
+  const zipped = acceptsGzip(request) || damage.body === "broken-gzip";
   const body = zipped ? gzipSync(changed.body) : changed.body;
-  if (damage.body === "broken-gzip") for (let at = Math.floor(body.length / 2); at < body.length - 1; at += 7) body[at] = (body[at] ?? 0) ^ 0x5a;
+  if (damage.body === "broken-gzip")
+    for (let at = Math.floor(body.length / 2); at < body.length - 1; at += 7) body[at] = (body[at] ?? 0) ^ 0x5a;
   const partial = damage.warning === undefined || status !== 200 ? {} : { warning: damage.warning };
   response.writeHead(damage.warning !== undefined && status === 200 ? 206 : status, {
     ...headers,
@@ -32,7 +34,10 @@ export function sendDamaged(exchange: Exchange, status: number, headers: Record<
     response.write(sent, () => response.socket?.destroy());
     return;
   }
-  if (damage.bytes_per_second !== undefined) return trickle(exchange, body, damage.bytes_per_second);
+  if (damage.bytes_per_second !== undefined) {
+    trickle(exchange, body, damage.bytes_per_second);
+    return;
+  }
   response.end(body);
 }
 
@@ -47,12 +52,20 @@ function changedBody(exchange: Exchange, damage: FaultAnswer, raw: Buffer): { bo
   if (damage.value !== undefined && at >= 0) {
     const head = text.slice(0, at);
     const rows = text.slice(at + '"value":'.length, -1);
-    text = { missing: `${head.replace(/,$/, "")}}`, null: `${head}"value":null}`, object: `${head}"value":{"0":${rows}}}`, strings: `${head}"value":["one","two"]}` }[damage.value];
+    text = {
+      missing: `${head.replace(/,$/, "")}}`,
+      null: `${head}"value":null}`,
+      object: `${head}"value":{"0":${rows}}}`,
+      strings: `${head}"value":["one","two"]}`,
+    }[damage.value];
   }
   if (damage.link !== undefined) {
     const bare = text.replace(/,"@odata\.nextLink":"(?:[^"\\]|\\.)*"/, "");
     const link = linkOf(exchange, damage.link);
-    text = link === undefined ? bare : bare.replace(/,?"value":/, (value) => `,"@odata.nextLink":${JSON.stringify(link)},${value.replace(/^,/, "")}`);
+    text =
+      link === undefined
+        ? bare
+        : bare.replace(/,?"value":/, (value) => `,"@odata.nextLink":${JSON.stringify(link)},${value.replace(/^,/, "")}`);
   }
   return { body: Buffer.from(text) };
 }

@@ -1,10 +1,20 @@
 import "reflect-metadata";
-import { constants, createHash, createPrivateKey, createPublicKey, createVerify, sign, webcrypto, X509Certificate, type KeyObject } from "node:crypto";
+import {
+  constants,
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  createVerify,
+  type KeyObject,
+  sign,
+  webcrypto,
+  X509Certificate,
+} from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import * as x509 from "@peculiar/x509";
 import { scenarioOf } from "./scenario/apply.ts";
-import { startSimulator, type ReadyCustomer, type Simulator } from "./start.ts";
-import { visit, type Answer, type Visitor } from "./visitor.ts";
+import { type ReadyCustomer, type Simulator, startSimulator } from "./start.ts";
+import { type Answer, type Visitor, visit } from "./visitor.ts";
 
 const NAMES = ["contoso", "fabrikam", "tailspin", "woodgrove", "litware", "adatum", "gov"];
 const SCENARIO = `{ name: entra, story: sign-ins, start: "2026-11-24T08:00:00Z", customers: [${NAMES.map((name) => `{ name: ${name}${name === "gov" ? ", cloud: gcc-high" : ""} }`).join(", ")}] }`;
@@ -26,7 +36,8 @@ afterAll(async () => {
 
 const at = ({ tenant_id }: ReadyCustomer, path = "oauth2/v2.0/token"): string => `${simulator.ready.login_url}/${tenant_id}/${path}`;
 const app = ({ client_id, client_secret }: ReadyCustomer) => ({ client_id, client_secret });
-const claimsOf = (token: string): Record<string, unknown> => JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString()) as Record<string, unknown>;
+const claimsOf = (token: string): Record<string, unknown> =>
+  JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString()) as Record<string, unknown>;
 
 function redeem(customer: ReadyCustomer, refreshToken = customer.refresh_token, scope = `${GRAPH} offline_access`): Promise<Answer> {
   return visitor.post(at(customer), { grant_type: "refresh_token", ...app(customer), refresh_token: refreshToken, scope });
@@ -53,8 +64,17 @@ describe("refresh tokens", () => {
 
     const info = JSON.parse(Buffer.from(json.client_info as string, "base64url").toString()) as { utid: string };
     expect(info.utid).toBe(customer.tenant_id);
-    expect(claimsOf(json.id_token as string)).toMatchObject({ aud: customer.client_id, tid: customer.tenant_id, iss: `${simulator.ready.login_url}/${customer.tenant_id}/v2.0` });
-    expect(claimsOf(json.access_token as string)).toMatchObject({ aud: "https://graph.microsoft.com", appid: customer.client_id, tid: customer.tenant_id, scp: expect.stringContaining("SecurityAlert.Read.All") });
+    expect(claimsOf(json.id_token as string)).toMatchObject({
+      aud: customer.client_id,
+      tid: customer.tenant_id,
+      iss: `${simulator.ready.login_url}/${customer.tenant_id}/v2.0`,
+    });
+    expect(claimsOf(json.access_token as string)).toMatchObject({
+      aud: "https://graph.microsoft.com",
+      appid: customer.client_id,
+      tid: customer.tenant_id,
+      scp: expect.stringContaining("SecurityAlert.Read.All"),
+    });
   });
 
   test("90 days without use by the simulator's clock end it; use keeps it alive", async () => {
@@ -95,8 +115,17 @@ const CHALLENGE = createHash("sha256").update(VERIFIER).digest("base64url");
 const REDIRECT = "https://localhost/signed-in";
 
 async function codeFor(customer: ReadyCustomer, scope = `${GRAPH} offline_access openid`): Promise<{ code: string; state: string | null }> {
-  const query = new URLSearchParams({ client_id: customer.client_id, response_type: "code", redirect_uri: REDIRECT, scope, state: "s-1", code_challenge: CHALLENGE, code_challenge_method: "S256", nonce: "n-1" });
-  const response = await visitor.fetch(`${at(customer, "oauth2/v2.0/authorize")}?${query}`);
+  const query = new URLSearchParams({
+    client_id: customer.client_id,
+    response_type: "code",
+    redirect_uri: REDIRECT,
+    scope,
+    state: "s-1",
+    code_challenge: CHALLENGE,
+    code_challenge_method: "S256",
+    nonce: "n-1",
+  });
+  const response = await visitor.fetch(`${at(customer, "oauth2/v2.0/authorize")}?${query.toString()}`);
   const target = new URL(response.headers.get("location") ?? "");
   expect(response.status).toBe(302);
   return { code: target.searchParams.get("code") ?? "", state: target.searchParams.get("state") };
@@ -104,7 +133,15 @@ async function codeFor(customer: ReadyCustomer, scope = `${GRAPH} offline_access
 
 async function signIn(customer: ReadyCustomer, more: Record<string, string> = {}, code?: string): Promise<Answer> {
   const used = code ?? (await codeFor(customer)).code;
-  return visitor.post(at(customer), { grant_type: "authorization_code", ...app(customer), code: used, redirect_uri: REDIRECT, code_verifier: VERIFIER, scope: `${GRAPH} offline_access`, ...more });
+  return visitor.post(at(customer), {
+    grant_type: "authorization_code",
+    ...app(customer),
+    code: used,
+    redirect_uri: REDIRECT,
+    code_verifier: VERIFIER,
+    scope: `${GRAPH} offline_access`,
+    ...more,
+  });
 }
 
 describe("the code flow with PKCE", () => {
@@ -144,9 +181,9 @@ describe("the code flow with PKCE", () => {
   });
 });
 
-describe("what a token request is refused for", () => {
-  const scoped = (scope: string) => ({ grant_type: "client_credentials", scope });
+const scoped = (scope: string) => ({ grant_type: "client_credentials", scope });
 
+describe("what a token request is refused for", () => {
   test.each<[string, Record<string, string>, number, string]>([
     ["no grant_type", {}, 900144, "invalid_request"],
     ["an unknown grant_type", { grant_type: "password" }, 70003, "unsupported_grant_type"],
@@ -190,7 +227,8 @@ test("a tenant's domain leads to its GUID", async () => {
 
 test("an expired key, a new key beside it, and the right status for each", async () => {
   const customer = simulator.control.customer("fabrikam");
-  const ask = (secret: string): Promise<Answer> => visitor.post(at(customer), { grant_type: "client_credentials", client_id: customer.client_id, client_secret: secret, scope: GRAPH });
+  const ask = (secret: string): Promise<Answer> =>
+    visitor.post(at(customer), { grant_type: "client_credentials", client_id: customer.client_id, client_secret: secret, scope: GRAPH });
 
   const { json } = await visitor.control("/customers/fabrikam/secret", { state: "rotated" });
 
@@ -208,9 +246,13 @@ test("consent withdrawn: the refresh is refused, an app-only token is empty and 
   expect(claimsOf(token)["roles"]).toBeUndefined();
   const refused = await visitor.get(`${simulator.ready.graph_url}/v1.0/security/alerts_v2`, token);
   expect(refused.status).toBe(403);
-  expect(refused.json.error.message).toBe("Missing application roles. API required roles: SecurityAlert.Read.All,SecurityAlert.ReadWrite.All,SecurityIncident.Read.All,SecurityIncident.ReadWrite.All, application roles: .");
+  expect(refused.json.error.message).toBe(
+    "Missing application roles. API required roles: SecurityAlert.Read.All,SecurityAlert.ReadWrite.All,SecurityIncident.Read.All,SecurityIncident.ReadWrite.All, application roles: .",
+  );
 
-  const page = await visitor.fetch(`${at(customer, "v2.0/adminconsent")}?${new URLSearchParams({ client_id: customer.client_id, scope: GRAPH, redirect_uri: REDIRECT, state: "c-1" })}`);
+  const page = await visitor.fetch(
+    `${at(customer, "v2.0/adminconsent")}?${new URLSearchParams({ client_id: customer.client_id, scope: GRAPH, redirect_uri: REDIRECT, state: "c-1" }).toString()}`,
+  );
   const back = new URL(page.headers.get("location") ?? "");
   expect(Object.fromEntries(back.searchParams)).toMatchObject({ admin_consent: "True", tenant: customer.tenant_id, state: "c-1" });
   expect((await redeem(customer)).status).toBe(200);
@@ -239,21 +281,43 @@ test("tokens are signed by a published key, also after the keys roll over", asyn
 
   const { json } = await visitor.get(at(customer, "discovery/v2.0/keys"));
 
-  const kids = [before, after].map((token) => (JSON.parse(Buffer.from(token.split(".")[0] ?? "", "base64url").toString()) as { kid: string }).kid);
+  const kids = [before, after].map(
+    (token) => (JSON.parse(Buffer.from(token.split(".")[0] ?? "", "base64url").toString()) as { kid: string }).kid,
+  );
   expect(new Set(kids).size).toBe(2);
   for (const [index, token] of [before, after].entries()) {
     const jwk = (json.keys as (webcrypto.JsonWebKey & { kid: string })[]).find(({ kid }) => kid === kids[index]);
     const [head, body, signature] = token.split(".");
-    expect(createVerify("RSA-SHA256").update(`${head}.${body}`).verify(createPublicKey({ key: jwk, format: "jwk" } as unknown as Parameters<typeof createPublicKey>[0]), signature ?? "", "base64url")).toBe(true);
+    expect(
+      createVerify("RSA-SHA256")
+        .update(`${head}.${body}`)
+        .verify(
+          createPublicKey({ key: jwk, format: "jwk" } as unknown as Parameters<typeof createPublicKey>[0]),
+          signature ?? "",
+          "base64url",
+        ),
+    ).toBe(true);
   }
 });
 
 test("the device code: pending at first, then tokens; or declined", async () => {
   const customer = simulator.control.customer("contoso");
   const begin = async (): Promise<Record<string, string>> => {
-    const { json } = await visitor.post(at(customer, "oauth2/v2.0/devicecode"), { client_id: customer.client_id, scope: `${GRAPH} offline_access` });
-    expect(json).toMatchObject({ expires_in: 900, interval: 5, verification_uri: expect.stringContaining("https://"), message: expect.stringContaining(json.user_code as string) });
-    return { grant_type: "urn:ietf:params:oauth:grant-type:device_code", client_id: customer.client_id, device_code: json.device_code as string };
+    const { json } = await visitor.post(at(customer, "oauth2/v2.0/devicecode"), {
+      client_id: customer.client_id,
+      scope: `${GRAPH} offline_access`,
+    });
+    expect(json).toMatchObject({
+      expires_in: 900,
+      interval: 5,
+      verification_uri: expect.stringContaining("https://"),
+      message: expect.stringContaining(json.user_code as string),
+    });
+    return {
+      grant_type: "urn:ietf:params:oauth:grant-type:device_code",
+      client_id: customer.client_id,
+      device_code: json.device_code as string,
+    };
   };
 
   const form = await begin();
@@ -263,8 +327,22 @@ test("the device code: pending at first, then tokens; or declined", async () => 
   expect((await visitor.post(at(customer), await begin())).json.error).toBe("access_denied");
 });
 
+const NOW_S = (): number => Math.floor(simulator.control.clock.nowMs() / 1000);
+
+const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+
+const print = ({ raw }: X509Certificate, algorithm: string): string => createHash(algorithm).update(raw).digest("base64url");
+
+const askWith = (customer: ReadyCustomer, made: string): Promise<Answer> =>
+  visitor.post(at(customer), {
+    grant_type: "client_credentials",
+    client_id: customer.client_id,
+    scope: GRAPH,
+    client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+    client_assertion: made,
+  });
+
 describe("client assertions", () => {
-  const NOW_S = (): number => Math.floor(simulator.control.clock.nowMs() / 1000);
   let privateKey: KeyObject;
   let certificate: X509Certificate;
 
@@ -272,28 +350,37 @@ describe("client assertions", () => {
     const algorithm = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256", publicExponent: new Uint8Array([1, 0, 1]), modulusLength: 2048 };
     x509.cryptoProvider.set(webcrypto as unknown as Parameters<typeof x509.cryptoProvider.set>[0] & typeof globalThis.crypto);
     const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
-    const made = await x509.X509CertificateGenerator.createSelfSigned({ serialNumber: "01", name: "CN=mssp", keys: keys as unknown as Parameters<typeof x509.X509CertificateGenerator.createSelfSigned>[0]["keys"], signingAlgorithm: algorithm });
+    const made = await x509.X509CertificateGenerator.createSelfSigned({
+      serialNumber: "01",
+      name: "CN=mssp",
+      keys,
+      signingAlgorithm: algorithm,
+    });
     certificate = new X509Certificate(made.toString("pem"));
-    privateKey = createPrivateKey({ key: Buffer.from(await webcrypto.subtle.exportKey("pkcs8", keys.privateKey)), format: "der", type: "pkcs8" });
+    privateKey = createPrivateKey({
+      key: Buffer.from(await webcrypto.subtle.exportKey("pkcs8", keys.privateKey)),
+      format: "der",
+      type: "pkcs8",
+    });
     await visitor.control("/customers/contoso/certificate", { pem: made.toString("pem") });
   });
 
   function assertion(customer: ReadyCustomer, alg: "PS256" | "RS256", change: Record<string, unknown> = {}): string {
-    const print = (hash: string): string => createHash(hash).update(certificate.raw).digest("base64url");
-    const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
-    const head = { alg, typ: "JWT", ...(alg === "PS256" ? { "x5t#S256": print("sha256") } : { x5t: print("sha1") }) };
+    const head = {
+      alg,
+      typ: "JWT",
+      ...(alg === "PS256" ? { "x5t#S256": print(certificate, "sha256") } : { x5t: print(certificate, "sha1") }),
+    };
     const text = `${part(head)}.${part({ aud: at(customer), iss: customer.client_id, sub: customer.client_id, jti: "j", nbf: NOW_S(), iat: NOW_S(), exp: NOW_S() + 300, ...change })}`;
-    const padding = alg === "PS256" ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 } : { padding: constants.RSA_PKCS1_PADDING };
+    const padding =
+      alg === "PS256" ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 } : { padding: constants.RSA_PKCS1_PADDING };
     return `${text}.${sign("RSA-SHA256", Buffer.from(text), { key: privateKey, ...padding }).toString("base64url")}`;
   }
-
-  const ask = (customer: ReadyCustomer, made: string): Promise<Answer> =>
-    visitor.post(at(customer), { grant_type: "client_credentials", client_id: customer.client_id, scope: GRAPH, client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", client_assertion: made });
 
   test.each(["PS256", "RS256"] as const)("%s by a registered certificate is accepted", async (alg) => {
     const customer = simulator.control.customer("contoso");
 
-    expect((await ask(customer, assertion(customer, alg))).status).toBe(200);
+    expect((await askWith(customer, assertion(customer, alg))).status).toBe(200);
   });
 
   test("for another tenant's endpoint, expired, altered or by an unregistered certificate it is not", async () => {
@@ -301,9 +388,9 @@ describe("client assertions", () => {
     const other = simulator.control.customer("fabrikam");
     const altered = assertion(customer, "PS256").replace(/\.[^.]{10}/, ".AAAAAAAAAA");
 
-    expect((await ask(customer, assertion(customer, "PS256", { aud: at(other) }))).json.error_codes).toEqual([50012]);
-    expect((await ask(customer, assertion(customer, "PS256", { exp: NOW_S() - 3600 }))).json.error_codes).toEqual([50012]);
-    expect((await ask(customer, altered)).status).toBe(401);
-    expect((await ask(other, assertion(other, "PS256"))).json).toMatchObject({ error: "invalid_client", error_codes: [700027] });
+    expect((await askWith(customer, assertion(customer, "PS256", { aud: at(other) }))).json.error_codes).toEqual([50012]);
+    expect((await askWith(customer, assertion(customer, "PS256", { exp: NOW_S() - 3600 }))).json.error_codes).toEqual([50012]);
+    expect((await askWith(customer, altered)).status).toBe(401);
+    expect((await askWith(other, assertion(other, "PS256"))).json).toMatchObject({ error: "invalid_client", error_codes: [700027] });
   });
 });

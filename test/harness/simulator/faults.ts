@@ -1,10 +1,20 @@
-import { chanceOf, type Chance } from "./chance.ts";
+import { type Chance, chanceOf } from "./chance.ts";
 import type { StreamName } from "./streams.ts";
 
 /** What a request is, as far as faults care. */
 export type FaultTarget = "token" | "authorize" | "discovery" | "hunting" | StreamName;
 
-export const FAULT_TARGETS: readonly FaultTarget[] = ["token", "authorize", "discovery", "hunting", "alerts", "incidents", "xdr-incidents", "mde-alerts", "siem-alerts"];
+export const FAULT_TARGETS: readonly FaultTarget[] = [
+  "token",
+  "authorize",
+  "discovery",
+  "hunting",
+  "alerts",
+  "incidents",
+  "xdr-incidents",
+  "mde-alerts",
+  "siem-alerts",
+];
 
 export const BODY_FAULTS = ["truncated", "wrong-length", "broken-gzip", "html", "empty", "reset", "hang"] as const;
 export const VALUE_FAULTS = ["missing", "null", "object", "strings"] as const;
@@ -86,7 +96,12 @@ export function makeFaults(seed: string | number): Faults {
       if (number === undefined) rules.clear();
       else rules.delete(number);
     },
-    list: () => [...rules].map(([number, { rule, counts }]) => ({ number, struck: [...counts.values()].reduce((sum, { struck }) => sum + struck, 0), rule })),
+    list: () =>
+      [...rules].map(([number, { rule, counts }]) => ({
+        number,
+        struck: [...counts.values()].reduce((sum, { struck }) => sum + struck, 0),
+        rule,
+      })),
     next(request) {
       let struck: FaultAnswer | undefined;
       for (const [number, { rule, counts }] of rules) {

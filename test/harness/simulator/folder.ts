@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { msOfTicks, shiftInstants, ticksOf, ticksOfMs } from "./instant.ts";
-import { compact, readVersion, type NewVersion } from "./records.ts";
+import { compact, type NewVersion, readVersion } from "./records.ts";
 import { STREAM_NAMES, STREAMS, type StreamName } from "./streams.ts";
 import type { Customer, World } from "./world.ts";
 
@@ -39,7 +39,10 @@ export function openFolder(folder: string, world: World, options: FolderOptions)
     .filter((entry) => entry.isDirectory() && !entry.name.startsWith("."))
     .map((entry) => entry.name)
     .sort();
-  if (names.length === 0) throw new Error(`--data: ${folder} holds no customer; make a folder with the customer's name and in it ${STREAM_NAMES.map((name) => STREAMS[name].file).join(", ")}.`);
+  if (names.length === 0)
+    throw new Error(
+      `--data: ${folder} holds no customer; make a folder with the customer's name and in it ${STREAM_NAMES.map((name) => STREAMS[name].file).join(", ")}.`,
+    );
   const followed: Followed[] = [];
   const loaded: { file: Followed; line: string }[] = [];
   for (const customer of names) {
@@ -48,7 +51,14 @@ export function openFolder(folder: string, world: World, options: FolderOptions)
     const certificate = join(folder, customer, "certificate.pem");
     if (existsSync(certificate)) world.addCustomer(customer).credentials.certificates.push(new X509Certificate(readFileSync(certificate)));
     for (const stream of STREAM_NAMES) {
-      const file: Followed = { path: join(folder, customer, STREAMS[stream].file), customer, stream, read: 0, lines: 0, rest: Buffer.alloc(0) };
+      const file: Followed = {
+        path: join(folder, customer, STREAMS[stream].file),
+        customer,
+        stream,
+        read: 0,
+        lines: 0,
+        rest: Buffer.alloc(0),
+      };
       followed.push(file);
       // The last line counts at start even without its newline: whoever wrote the file was done.
       for (const line of newLines(file, true)) loaded.push({ file, line });
@@ -61,7 +71,8 @@ export function openFolder(folder: string, world: World, options: FolderOptions)
     const { identity } = world.addCustomer(file.customer);
     const text = compact(line).replaceAll("{tenant_id}", identity.tenantId);
     let version = readVersion(STREAMS[file.stream], shift === 0n ? text : shiftInstants(text, shift), visibleAtMs);
-    if (typeof version !== "string" && visibleAtMs !== undefined && isFuture(version, world.clock.nowMs())) version = readVersion(STREAMS[file.stream], text, visibleAtMs);
+    if (typeof version !== "string" && visibleAtMs !== undefined && isFuture(version, world.clock.nowMs()))
+      version = readVersion(STREAMS[file.stream], text, visibleAtMs);
     if (typeof version === "string") options.warn(`${file.path}:${file.lines}: this line ${version}; it is left out.`);
     else world.addVersion(world.addCustomer(file.customer), file.stream, version);
   }
@@ -73,7 +84,8 @@ export function openFolder(folder: string, world: World, options: FolderOptions)
   };
 }
 
-const isFuture = (version: NewVersion, nowMs: number): boolean => version.unkeyed !== true && msOfTicks(ticksOf(version.updated) ?? 0n) > nowMs + FUTURE_MS;
+const isFuture = (version: NewVersion, nowMs: number): boolean =>
+  version.unkeyed !== true && msOfTicks(ticksOf(version.updated) ?? 0n) > nowMs + FUTURE_MS;
 
 /** The lines that came since the last call. A file that became shorter is read again from its beginning. */
 function* newLines(file: Followed, lastMayBeOpen: boolean): Generator<string> {
@@ -121,7 +133,9 @@ function loadHunting(folder: string, customer: string, world: World): void {
   if (!existsSync(folder)) return;
   for (const file of readdirSync(folder)) {
     if (!file.endsWith(".ndjson")) continue;
-    const rows = readFileSync(join(folder, file), "utf8").split("\n").filter((line) => line.trim() !== "");
+    const rows = readFileSync(join(folder, file), "utf8")
+      .split("\n")
+      .filter((line) => line.trim() !== "");
     world.addCustomer(customer).hunting.rows.set(file.slice(0, -".ndjson".length), rows.map(compact));
   }
 }
@@ -130,7 +144,14 @@ function loadHunting(folder: string, customer: string, world: World): void {
 export function loadCustomer(folder: string, customer: Customer, world: World, warn: (sentence: string) => void): void {
   if (!existsSync(folder)) throw new Error(`data: there is no folder ${folder}.`);
   for (const stream of STREAM_NAMES) {
-    const file: Followed = { path: join(folder, STREAMS[stream].file), customer: customer.identity.name, stream, read: 0, lines: 0, rest: Buffer.alloc(0) };
+    const file: Followed = {
+      path: join(folder, STREAMS[stream].file),
+      customer: customer.identity.name,
+      stream,
+      read: 0,
+      lines: 0,
+      rest: Buffer.alloc(0),
+    };
     for (const line of newLines(file, true)) {
       const version = readVersion(STREAMS[stream], compact(line).replaceAll("{tenant_id}", customer.identity.tenantId));
       if (typeof version === "string") warn(`${file.path}:${file.lines}: this line ${version}; it is left out.`);

@@ -1,16 +1,22 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { Client, PageIterator, type PageCollection } from "@microsoft/microsoft-graph-client";
+import { Client, type PageCollection, PageIterator } from "@microsoft/microsoft-graph-client";
 import { Agent, fetch as undiciFetch } from "undici";
 import { scenarioOf } from "./scenario/apply.ts";
-import { startSimulator, type Simulator } from "./start.ts";
+import { type Simulator, startSimulator } from "./start.ts";
 import { visit } from "./visitor.ts";
 
 let simulator: Simulator;
 let agent: Agent;
 
 beforeAll(async () => {
-  simulator = await startSimulator({ scenario: scenarioOf("{ name: walk, story: walk, start: '2026-11-24T08:00:00Z', customers: [{ name: contoso, generate: [{ stream: alerts, count: 2345, ties: { groups: 2, size: 300 } }, { stream: incidents, count: 120 }] }] }", "walk"), frozen: true });
+  simulator = await startSimulator({
+    scenario: scenarioOf(
+      "{ name: walk, story: walk, start: '2026-11-24T08:00:00Z', customers: [{ name: contoso, generate: [{ stream: alerts, count: 2345, ties: { groups: 2, size: 300 } }, { stream: incidents, count: 120 }] }] }",
+      "walk",
+    ),
+    frozen: true,
+  });
   agent = new Agent({ connect: { ca: readFileSync(simulator.ready.ca_file) } });
 });
 

@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { compact } from "./records.ts";
-import { startSimulator, type Simulator } from "./start.ts";
-import { visit, type Visitor } from "./visitor.ts";
+import { type Simulator, startSimulator } from "./start.ts";
+import { type Visitor, visit } from "./visitor.ts";
 
-const sample = (name: string): string => readFileSync(fileURLToPath(new URL(`../../fixtures/microsoft-docs/${name}.json`, import.meta.url)), "utf8");
+const sample = (name: string): string =>
+  readFileSync(fileURLToPath(new URL(`../../fixtures/microsoft-docs/${name}.json`, import.meta.url)), "utf8");
 
 /** The records of a sample, each as compact JSON with its own bytes. */
 function recordsOf(name: string): string[] {
@@ -32,7 +33,13 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "simulator-golden-"));
   const customer = join(folder, "contoso");
   mkdirSync(join(customer, "hunting"), { recursive: true });
-  for (const [file, name] of Object.entries(FILES)) writeFileSync(join(customer, file), recordsOf(name).map((record) => `${record}\n`).join(""));
+  for (const [file, name] of Object.entries(FILES))
+    writeFileSync(
+      join(customer, file),
+      recordsOf(name)
+        .map((record) => `${record}\n`)
+        .join(""),
+    );
   const { results } = JSON.parse(sample("hunting.response")) as { results: unknown[] };
   writeFileSync(join(customer, "hunting", "DeviceProcessEvents.ndjson"), results.map((row) => `${JSON.stringify(row)}\n`).join(""));
   simulator = await startSimulator({ data: folder, nowMs: Date.parse("2026-11-24T12:00:00Z"), frozen: true });
@@ -50,7 +57,13 @@ describe("answers are the documentation's samples, byte for byte and compact", (
     ["graph alerts", "graph", "https://graph.microsoft.com", "/v1.0/security/alerts_v2", "graph-alerts_v2.response"],
     ["graph incidents", "graph", "https://graph.microsoft.com", "/v1.0/security/incidents", "graph-incidents.response"],
     ["xdr incidents", "api", "https://api.security.microsoft.com", "/api/incidents", "xdr-incidents.response"],
-    ["mde alerts with evidence", "api", "https://api.securitycenter.microsoft.com", "/api/alerts?$expand=evidence", "mde-alerts-expand-evidence.response"],
+    [
+      "mde alerts with evidence",
+      "api",
+      "https://api.securitycenter.microsoft.com",
+      "/api/alerts?$expand=evidence",
+      "mde-alerts-expand-evidence.response",
+    ],
   ] as const;
 
   test.each(lists)("%s", async (_, origin, resource, path, name) => {
@@ -92,7 +105,10 @@ describe("answers are the documentation's samples, byte for byte and compact", (
     const response = await visitor.fetch(`${simulator.ready.graph_url}/v1.0/security/runHuntingQuery`, {
       method: "POST",
       headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-      body: JSON.stringify({ Query: "DeviceProcessEvents | where InitiatingProcessFileName =~ 'powershell.exe' | project Timestamp, FileName, InitiatingProcessFileName | order by Timestamp desc | limit 2" }),
+      body: JSON.stringify({
+        Query:
+          "DeviceProcessEvents | where InitiatingProcessFileName =~ 'powershell.exe' | project Timestamp, FileName, InitiatingProcessFileName | order by Timestamp desc | limit 2",
+      }),
     });
 
     const answer = (await response.json()) as { schema: unknown; results: unknown };
@@ -106,19 +122,33 @@ describe("token answers have the samples' members", () => {
   test("v2, app only", async () => {
     const { client_id, client_secret, tenant_id } = simulator.control.customer("contoso");
 
-    const { json } = await visitor.post(`${simulator.ready.login_url}/${tenant_id}/oauth2/v2.0/token`, { grant_type: "client_credentials", client_id, client_secret, scope: "https://graph.microsoft.com/.default" });
+    const { json } = await visitor.post(`${simulator.ready.login_url}/${tenant_id}/oauth2/v2.0/token`, {
+      grant_type: "client_credentials",
+      client_id,
+      client_secret,
+      scope: "https://graph.microsoft.com/.default",
+    });
 
     expect(json).toMatchObject({ token_type: "Bearer", expires_in: 3599 });
-    expect(Object.keys(json as object)).toEqual(expect.arrayContaining(Object.keys(JSON.parse(sample("token-v2-client-credentials.response")) as object)));
+    expect(Object.keys(json as object)).toEqual(
+      expect.arrayContaining(Object.keys(JSON.parse(sample("token-v2-client-credentials.response")) as object)),
+    );
     expect(json.refresh_token).toBeUndefined();
   });
 
   test("v1 writes its numbers as strings", async () => {
     const { client_id, client_secret, tenant_id } = simulator.control.customer("contoso");
 
-    const { json } = await visitor.post(`${simulator.ready.login_url}/${tenant_id}/oauth2/token`, { grant_type: "client_credentials", client_id, client_secret, resource: "https://graph.windows.net" });
+    const { json } = await visitor.post(`${simulator.ready.login_url}/${tenant_id}/oauth2/token`, {
+      grant_type: "client_credentials",
+      client_id,
+      client_secret,
+      resource: "https://graph.windows.net",
+    });
 
-    expect(Object.keys(json as object).sort()).toEqual(Object.keys(JSON.parse(sample("token-v1-client-credentials.response")) as object).sort());
+    expect(Object.keys(json as object).sort()).toEqual(
+      Object.keys(JSON.parse(sample("token-v1-client-credentials.response")) as object).sort(),
+    );
     for (const member of ["expires_in", "ext_expires_in", "expires_on", "not_before"]) expect(typeof json[member]).toBe("string");
   });
 
@@ -126,7 +156,9 @@ describe("token answers have the samples' members", () => {
     const { tenant_id } = simulator.control.customer("contoso");
     simulator.control.perform({ do: "fault", on: ["token"], times: 1, answer: { aadsts: number } });
 
-    const { status, json } = await visitor.post(`${simulator.ready.login_url}/${tenant_id}/oauth2/v2.0/token`, { grant_type: "refresh_token" });
+    const { status, json } = await visitor.post(`${simulator.ready.login_url}/${tenant_id}/oauth2/v2.0/token`, {
+      grant_type: "refresh_token",
+    });
 
     const wanted = JSON.parse(sample(`token-error-AADSTS${number}`)) as { error: string; error_codes: number[]; error_description: string };
     expect(json).toMatchObject({ error: wanted.error, error_codes: wanted.error_codes });

@@ -48,7 +48,11 @@ describe("hunting queries", () => {
   });
 
   test("summarize counts by columns", () => {
-    expect(run("DeviceProcessEvents | summarize Number=count() by Blocked").rows).toEqual(['{"Blocked":true,"Number":1}', '{"Blocked":false,"Number":1}', '{"Blocked":null,"Number":1}']);
+    expect(run("DeviceProcessEvents | summarize Number=count() by Blocked").rows).toEqual([
+      '{"Blocked":true,"Number":1}',
+      '{"Blocked":false,"Number":1}',
+      '{"Blocked":null,"Number":1}',
+    ]);
     expect(run("DeviceProcessEvents | summarize count()").rows).toEqual(['{"count_":3}']);
     expect(run("DeviceProcessEvents | count").rows).toEqual(['{"Count":3}']);
   });

@@ -1,7 +1,7 @@
 import { renameSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { measureCeiling } from "./ceiling.ts";
-import { startSimulator, type SimulatorOptions } from "./start.ts";
+import { type Simulator, type SimulatorOptions, startSimulator } from "./start.ts";
 
 const HELP = `Usage: npm run -s simulate -- [options]
 
@@ -21,24 +21,31 @@ Entra and Microsoft Defender over TLS on loopback. Prints one JSON line when it 
   --help                this text
 `;
 
+/** The options as they were written; throws on one that is not known. */
+function parseOptions(argv: readonly string[]) {
+  return parseArgs({
+    args: [...argv],
+    options: {
+      data: { type: "string" },
+      scenario: { type: "string" },
+      port: { type: "string" },
+      now: { type: "string" },
+      "shift-to-now": { type: "boolean" },
+      ready: { type: "string" },
+      "stop-on-stdin-end": { type: "boolean" },
+      ceiling: { type: "boolean" },
+      help: { type: "boolean" },
+    },
+  }).values;
+}
+
 /** Reads the command line; the string says what is wrong with it. */
-function readArguments(argv: readonly string[]): { help: true } | { options: SimulatorOptions; ready: string | undefined; stopOnStdinEnd: boolean; ceiling: boolean } | string {
-  let values;
+function readArguments(
+  argv: readonly string[],
+): { help: true } | { options: SimulatorOptions; ready: string | undefined; stopOnStdinEnd: boolean; ceiling: boolean } | string {
+  let values: ReturnType<typeof parseOptions>;
   try {
-    ({ values } = parseArgs({
-      args: [...argv],
-      options: {
-        data: { type: "string" },
-        scenario: { type: "string" },
-        port: { type: "string" },
-        now: { type: "string" },
-        "shift-to-now": { type: "boolean" },
-        ready: { type: "string" },
-        "stop-on-stdin-end": { type: "boolean" },
-        ceiling: { type: "boolean" },
-        help: { type: "boolean" },
-      },
-    }));
+    values = parseOptions(argv);
   } catch (error) {
     return (error as Error).message;
   }
@@ -80,7 +87,7 @@ async function main(): Promise<number> {
     process.once("SIGINT", resolve);
     if (read.stopOnStdinEnd) process.stdin.once("end", resolve).once("error", resolve).resume();
   });
-  let simulator;
+  let simulator: Simulator;
   try {
     simulator = await startSimulator(read.options);
   } catch (error) {

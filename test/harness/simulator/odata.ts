@@ -3,7 +3,12 @@ import { ticksOf } from "./instant.ts";
 /** A query the service refuses; `message` is what the body says. */
 export class QueryRefused extends Error {}
 
-export type Literal = { readonly kind: "instant"; readonly ticks: bigint } | { readonly kind: "text"; readonly text: string } | { readonly kind: "number"; readonly value: number } | { readonly kind: "null" } | { readonly kind: "boolean"; readonly value: boolean };
+export type Literal =
+  | { readonly kind: "instant"; readonly ticks: bigint }
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "number"; readonly value: number }
+  | { readonly kind: "null" }
+  | { readonly kind: "boolean"; readonly value: boolean };
 
 type Comparison = "eq" | "ne" | "gt" | "ge" | "lt" | "le";
 
@@ -161,7 +166,8 @@ export function passes(filter: Filter, row: Row): boolean {
 
 /** A lambda's paths without their variable and without a type cast in the middle. */
 function unprefixed(filter: Filter, variable: string): Filter {
-  if (filter.op === "and" || filter.op === "or") return { ...filter, left: unprefixed(filter.left, variable), right: unprefixed(filter.right, variable) };
+  if (filter.op === "and" || filter.op === "or")
+    return { ...filter, left: unprefixed(filter.left, variable), right: unprefixed(filter.right, variable) };
   if (filter.op === "not") return { ...filter, inner: unprefixed(filter.inner, variable) };
   const path = filter.path
     .split("/")
@@ -203,7 +209,7 @@ function orderOf(member: unknown, value: Literal): number | undefined {
     return Number.isNaN(number) ? undefined : number - value.value;
   }
   if (value.kind === "boolean") return typeof member === "boolean" ? Number(member) - Number(value.value) : undefined;
-  if (typeof member === "object") return undefined;
+  if (typeof member !== "string" && typeof member !== "number" && typeof member !== "boolean") return undefined;
   const [left, right] = [String(member).toLowerCase(), value.text.toLowerCase()];
   return left < right ? -1 : left > right ? 1 : 0;
 }
@@ -223,7 +229,8 @@ export function lowerBound(filter: Filter | undefined, path: string): bigint | u
     const [left, right] = [lowerBound(filter.left, path), lowerBound(filter.right, path)];
     return left === undefined || right === undefined ? undefined : left < right ? left : right;
   }
-  const bounds = filter.op === "compare" && filter.path === path && filter.value.kind === "instant" && ["ge", "gt", "eq"].includes(filter.how);
+  const bounds =
+    filter.op === "compare" && filter.path === path && filter.value.kind === "instant" && ["ge", "gt", "eq"].includes(filter.how);
   return bounds && filter.op === "compare" && filter.value.kind === "instant" ? filter.value.ticks : undefined;
 }
 
@@ -236,7 +243,8 @@ export interface Order {
 export function parseOrder(text: string): Order[] {
   return text.split(",").map((part) => {
     const [path, way = "asc", ...rest] = part.trim().split(/\s+/);
-    if (path === undefined || path === "" || rest.length > 0 || !/^(asc|desc)$/i.test(way)) throw new QueryRefused(`Invalid orderby clause: Syntax error in '${text}'.`);
+    if (path === undefined || path === "" || rest.length > 0 || !/^(asc|desc)$/i.test(way))
+      throw new QueryRefused(`Invalid orderby clause: Syntax error in '${text}'.`);
     return { path, descending: way.toLowerCase() === "desc" };
   });
 }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import type { StreamFacts } from "./streams.ts";
 import { ticksOf } from "./instant.ts";
 import type { Row } from "./odata.ts";
+import type { StreamFacts } from "./streams.ts";
 
 /** What a version is made from. The text comes by a function, so that a generated one need not be kept in memory. */
 export interface NewVersion {
@@ -123,7 +123,10 @@ export function makeTable(facts: StreamFacts, parse: (text: string) => Row = (te
   }
 
   const reached = (version: Version): boolean =>
-    furthestUpdated === "all" || furthestCreated === "all" || (furthestUpdated !== undefined && version.updatedTicks >= furthestUpdated) || (furthestCreated !== undefined && version.createdTicks >= furthestCreated);
+    furthestUpdated === "all" ||
+    furthestCreated === "all" ||
+    (furthestUpdated !== undefined && version.updatedTicks >= furthestUpdated) ||
+    (furthestCreated !== undefined && version.createdTicks >= furthestCreated);
 
   return {
     facts,
@@ -191,7 +194,9 @@ export function makeTable(facts: StreamFacts, parse: (text: string) => Row = (te
     },
     shown: () => everVisible.filter((version) => version.served || (version.seenAtMs !== undefined && rows.get(version.id) === version)),
     nextDueMs() {
-      return pending.length === 0 ? undefined : Math.min(...pending.slice(0, pendingSorted ? 1 : undefined).map((version) => version.visibleAtMs ?? 0));
+      return pending.length === 0
+        ? undefined
+        : Math.min(...pending.slice(0, pendingSorted ? 1 : undefined).map((version) => version.visibleAtMs ?? 0));
     },
     versionCount: () => order,
   };

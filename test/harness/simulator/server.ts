@@ -78,15 +78,26 @@ const NO_RIGHTS: Rights = { roles: [], scopes: [] };
 
 async function answerGraph(exchange: Exchange, { tokens, pages, world }: Services, path: string): Promise<void> {
   if (/^\/(v1\.0|beta)\/security\/(microsoft\.graph\.security\.)?runHuntingQuery$/i.test(path)) {
-    const customer = enter(exchange, { api: "graph", budget: "hunting", target: "hunting", rights: HUNTING_RIGHTS, voice: graphVoice, methods: ["POST"] }, world, tokens);
+    const customer = enter(
+      exchange,
+      { api: "graph", budget: "hunting", target: "hunting", rights: HUNTING_RIGHTS, voice: graphVoice, methods: ["POST"] },
+      world,
+      tokens,
+    );
     return customer === undefined ? undefined : answerHunting(exchange, customer, graphVoice, "graph");
   }
   const target = graphStream(path);
-  const customer = enter(exchange, { api: "graph", budget: "graph", target: target?.facts.name ?? "alerts", rights: target?.facts ?? NO_RIGHTS, voice: graphVoice }, world, tokens);
+  const customer = enter(
+    exchange,
+    { api: "graph", budget: "graph", target: target?.facts.name ?? "alerts", rights: target?.facts ?? NO_RIGHTS, voice: graphVoice },
+    world,
+    tokens,
+  );
   if (customer === undefined) return;
   settle(customer, world);
   if (/^\/v1\.0\/organization$/.test(path)) return answerOrganization(exchange, customer);
-  if (target === undefined) return graphVoice.failed(exchange, 400, "BadRequest", `Resource not found for the segment '${path.split("/").at(-1) ?? ""}'.`);
+  if (target === undefined)
+    return graphVoice.failed(exchange, 400, "BadRequest", `Resource not found for the segment '${path.split("/").at(-1) ?? ""}'.`);
   const { facts, id, children } = target;
   if (id === undefined) return answerGraphList(exchange, customer, facts, pages);
   if (children) answerGraphChildren(exchange, customer, id);
@@ -100,11 +111,17 @@ async function answerDefender(exchange: Exchange, { tokens, pages, world }: Serv
   const hunting = /^\/api\/(?:v1\.0\/)?(advancedqueries|advancedhunting)\/run$/i.exec(path)?.[1]?.toLowerCase();
   if (hunting !== undefined && exchange.nowMs < OLDER_HUNTING_ENDS_MS) {
     const api = hunting === "advancedqueries" ? "mde" : "xdr";
-    const customer = enter(exchange, { api, budget: "hunting", target: "hunting", rights: NO_RIGHTS, voice: defenderVoice, methods: ["POST"] }, world, tokens);
+    const customer = enter(
+      exchange,
+      { api, budget: "hunting", target: "hunting", rights: NO_RIGHTS, voice: defenderVoice, methods: ["POST"] },
+      world,
+      tokens,
+    );
     return customer === undefined ? undefined : answerHunting(exchange, customer, defenderVoice, "older");
   }
   const target = defenderStream(path);
-  if (target === undefined) return defenderVoice.failed(exchange, 404, undefined, `No HTTP resource was found that matches the request URI '${path}'.`);
+  if (target === undefined)
+    return defenderVoice.failed(exchange, 404, undefined, `No HTTP resource was found that matches the request URI '${path}'.`);
   const { facts, id } = target;
   const api = facts.api === "xdr" ? "xdr" : "mde";
   const customer = enter(exchange, { api, budget: api, target: facts.name, rights: facts, voice: defenderVoice }, world, tokens);
@@ -115,8 +132,16 @@ async function answerDefender(exchange: Exchange, { tokens, pages, world }: Serv
 }
 
 function answerSiem(exchange: Exchange, { tokens, world }: Services, path: string): void {
-  if (!/^\/api\/alerts\/?$/i.test(path)) return defenderVoice.failed(exchange, 404, undefined, `No HTTP resource was found that matches the request URI '${path}'.`);
-  const customer = enter(exchange, { api: "siem", budget: "siem", target: "siem-alerts", rights: STREAMS["siem-alerts"], voice: defenderVoice }, world, tokens);
+  if (!/^\/api\/alerts\/?$/i.test(path)) {
+    defenderVoice.failed(exchange, 404, undefined, `No HTTP resource was found that matches the request URI '${path}'.`);
+    return;
+  }
+  const customer = enter(
+    exchange,
+    { api: "siem", budget: "siem", target: "siem-alerts", rights: STREAMS["siem-alerts"], voice: defenderVoice },
+    world,
+    tokens,
+  );
   if (customer === undefined) return;
   settle(customer, world);
   answerSiemAlerts(exchange, customer);

@@ -24,11 +24,23 @@ export function* shownLines(world: World): Generator<string> {
         if (before !== undefined && sentText(before) === record) continue;
         first.set(key, version);
         const named = version.unkeyed === true ? {} : { id: version.id, updated: version.updated };
-        yield line({ tenant_id: customer.identity.tenantId, stream, kind: facts.kind, ...named, shown_at: textOf(version.seenAtMs ?? world.startMs) }, record);
+        yield line(
+          {
+            tenant_id: customer.identity.tenantId,
+            stream,
+            kind: facts.kind,
+            ...named,
+            shown_at: textOf(version.seenAtMs ?? world.startMs),
+          },
+          record,
+        );
       }
     }
     for (const [row, { updated, atMs }] of customer.hunting.shown) {
-      yield line({ tenant_id: customer.identity.tenantId, stream: "hunting", kind: "row", id: rowId(row), updated, shown_at: textOf(atMs) }, row);
+      yield line(
+        { tenant_id: customer.identity.tenantId, stream: "hunting", kind: "row", id: rowId(row), updated, shown_at: textOf(atMs) },
+        row,
+      );
     }
   }
 }

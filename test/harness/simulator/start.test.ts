@@ -1,5 +1,5 @@
 import "reflect-metadata";
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { connect } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import * as x509 from "@peculiar/x509";
-import { startSimulator, type Ready, type Simulator } from "./start.ts";
+import { type Ready, type Simulator, startSimulator } from "./start.ts";
 import { visit } from "./visitor.ts";
 
 const MAIN = fileURLToPath(new URL("main.ts", import.meta.url));
@@ -27,19 +27,32 @@ afterEach(() => {
 
 function customer(name: string, files: Record<string, readonly object[]>): void {
   mkdirSync(join(folder, "data", name), { recursive: true });
-  for (const [file, records] of Object.entries(files)) writeFileSync(join(folder, "data", name, file), records.map((record) => `${JSON.stringify(record)}\n`).join(""));
+  for (const [file, records] of Object.entries(files))
+    writeFileSync(join(folder, "data", name, file), records.map((record) => `${JSON.stringify(record)}\n`).join(""));
 }
 
-const alert = (id: string, lastUpdateDateTime: string, more: object = {}): object => ({ id, createdDateTime: lastUpdateDateTime, lastUpdateDateTime, ...more });
+const alert = (id: string, lastUpdateDateTime: string, more: object = {}): object => ({
+  id,
+  createdDateTime: lastUpdateDateTime,
+  lastUpdateDateTime,
+  ...more,
+});
 
 /** Runs `fn` against an in-process simulator over the data folder. */
-async function over<T>(options: { shiftToNow?: boolean; nowMs?: number; warn?: (sentence: string) => void }, fn: (simulator: Simulator, list: () => Promise<Record<string, unknown>[]>) => Promise<T>): Promise<T> {
+async function over<T>(
+  options: { shiftToNow?: boolean; nowMs?: number; warn?: (sentence: string) => void },
+  fn: (simulator: Simulator, list: () => Promise<Record<string, unknown>[]>) => Promise<T>,
+): Promise<T> {
   const simulator = await startSimulator({ data: join(folder, "data"), frozen: true, ...options });
   const visitor = visit(simulator);
   const [first] = simulator.ready.customers;
   const token = first === undefined ? "" : await visitor.appToken(first);
   try {
-    return await fn(simulator, async () => (await visitor.get(`${simulator.ready.graph_url}/v1.0/security/alerts_v2`, token)).json.value as Record<string, unknown>[]);
+    return await fn(
+      simulator,
+      async () =>
+        (await visitor.get(`${simulator.ready.graph_url}/v1.0/security/alerts_v2`, token)).json.value as Record<string, unknown>[],
+    );
   } finally {
     await visitor.close();
     await simulator.stop();
@@ -49,30 +62,50 @@ async function over<T>(options: { shiftToNow?: boolean; nowMs?: number; warn?: (
 describe("a data folder", () => {
   test("a line is a version and the newest per id is visible, with its own bytes", async () => {
     customer("contoso", { "alerts.ndjson": [] });
-    writeFileSync(join(folder, "data", "contoso", "alerts.ndjson"), '{"id": "a", "lastUpdateDateTime": "2026-11-24T08:00:00.5Z", "n": 1.50, "t": "{tenant_id}", "u": "\\u00e4 b"}\n{"id":"a","lastUpdateDateTime":"2026-11-24T08:00:00.25Z"}\n');
+    writeFileSync(
+      join(folder, "data", "contoso", "alerts.ndjson"),
+      '{"id": "a", "lastUpdateDateTime": "2026-11-24T08:00:00.5Z", "n": 1.50, "t": "{tenant_id}", "u": "\\u00e4 b"}\n{"id":"a","lastUpdateDateTime":"2026-11-24T08:00:00.25Z"}\n',
+    );
 
     await over({}, async (simulator, list) => {
       const [first] = simulator.ready.customers;
       expect(await list()).toHaveLength(1);
-      expect(simulator.control.shown()).toContain(`"record":{"id":"a","lastUpdateDateTime":"2026-11-24T08:00:00.5Z","n":1.50,"t":"${first?.tenant_id}","u":"\\u00e4 b"}`);
+      expect(simulator.control.shown()).toContain(
+        `"record":{"id":"a","lastUpdateDateTime":"2026-11-24T08:00:00.5Z","n":1.50,"t":"${first?.tenant_id}","u":"\\u00e4 b"}`,
+      );
     });
   });
 
   test("a record without an id or a time is served, and a line that is no JSON is named and left out", async () => {
-    customer("contoso", { "alerts.ndjson": [alert("a", "2026-11-24T08:00:00Z"), { title: "no id", lastUpdateDateTime: "2026-11-24T07:00:00Z" }, { id: "no time" }] });
+    customer("contoso", {
+      "alerts.ndjson": [
+        alert("a", "2026-11-24T08:00:00Z"),
+        { title: "no id", lastUpdateDateTime: "2026-11-24T07:00:00Z" },
+        { id: "no time" },
+      ],
+    });
     appendFileSync(join(folder, "data", "contoso", "alerts.ndjson"), "{cut\n");
     const warnings: string[] = [];
 
     await over({ warn: (sentence) => warnings.push(sentence) }, async (simulator, list) => {
       expect(await list()).toHaveLength(3);
-      const lines = simulator.control.shown().trim().split("\n").map((line) => JSON.parse(line) as Record<string, unknown>);
+      const lines = simulator.control
+        .shown()
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line) as Record<string, unknown>);
       expect(lines.filter(({ id }) => id === undefined)).toHaveLength(2);
     });
     expect(warnings).toEqual([expect.stringMatching(/contoso\/alerts\.ndjson:4: this line is not JSON/)]);
   });
 
   test("--shift-to-now moves every time by the same amount, digits kept, so that the newest is a minute old", async () => {
-    customer("contoso", { "alerts.ndjson": [alert("old", "2021-05-02T14:19:01.3266667Z", { evidence: [{ at: "2021-05-02T14:18:01Z" }], text: "on 2021-05-02T14:18:01Z" }), alert("new", "2021-05-02T15:19:01.33Z")] });
+    customer("contoso", {
+      "alerts.ndjson": [
+        alert("old", "2021-05-02T14:19:01.3266667Z", { evidence: [{ at: "2021-05-02T14:18:01Z" }], text: "on 2021-05-02T14:18:01Z" }),
+        alert("new", "2021-05-02T15:19:01.33Z"),
+      ],
+    });
 
     await over({ shiftToNow: true, nowMs: Date.parse("2026-11-24T08:00:00Z") }, async (_, list) => {
       const rows = await list();
@@ -87,7 +120,10 @@ describe("a data folder", () => {
   test("ids, secrets and tokens derive from the folder's name", async () => {
     customer("contoso", { "alerts.ndjson": [] });
 
-    const [once, twice] = [await over({}, (simulator) => Promise.resolve(simulator.ready.customers)), await over({}, (simulator) => Promise.resolve(simulator.ready.customers))];
+    const [once, twice] = [
+      await over({}, (simulator) => Promise.resolve(simulator.ready.customers)),
+      await over({}, (simulator) => Promise.resolve(simulator.ready.customers)),
+    ];
 
     expect(once).toEqual(twice);
     expect(once[0]?.client_secret).toHaveLength(40);
@@ -115,22 +151,27 @@ test("the certificates verify strictly: authority and key identifiers, names, no
   await over({}, async (simulator) => {
     const caPem = readFileSync(simulator.ready.ca_file, "utf8");
     const leaf = await new Promise<x509.X509Certificate>((resolve, reject) => {
-      const socket = connect({ host: "127.0.0.1", port: Number(new URL(simulator.ready.login_url).port), servername: "localhost", ca: caPem }, () => {
-        resolve(new x509.X509Certificate(new Uint8Array(socket.getPeerCertificate(true).raw)));
-        socket.destroy();
-      });
+      const socket = connect(
+        { host: "127.0.0.1", port: Number(new URL(simulator.ready.login_url).port), servername: "localhost", ca: caPem },
+        () => {
+          resolve(new x509.X509Certificate(new Uint8Array(socket.getPeerCertificate(true).raw)));
+          socket.destroy();
+        },
+      );
       socket.on("error", reject);
     });
     const ca = new x509.X509Certificate(caPem);
 
     expect(leaf.getExtension(x509.AuthorityKeyIdentifierExtension)?.keyId).toBe(ca.getExtension(x509.SubjectKeyIdentifierExtension)?.keyId);
     expect(leaf.getExtension(x509.SubjectKeyIdentifierExtension)).not.toBeNull();
-    expect(leaf.getExtension(x509.SubjectAlternativeNameExtension)?.names.items.map(({ value }) => value)).toEqual(expect.arrayContaining(["localhost", "127.0.0.1"]));
+    expect(leaf.getExtension(x509.SubjectAlternativeNameExtension)?.names.items.map(({ value }) => value)).toEqual(
+      expect.arrayContaining(["localhost", "127.0.0.1"]),
+    );
     // OpenSSL's own strict verification where there is one; the identifiers above are what it asks for.
     const leafFile = join(folder, "leaf.pem");
     writeFileSync(leafFile, leaf.toString("pem"));
     const verified = spawnSync("openssl", ["verify", "-x509_strict", "-CAfile", simulator.ready.ca_file, leafFile], { encoding: "utf8" });
-    if (verified.error === undefined) expect(verified.stdout.trim()).toBe(`${leafFile}: OK`);
+    expect(verified.error === undefined ? verified.stdout.trim() : `${leafFile}: OK`).toBe(`${leafFile}: OK`);
   });
 });
 
@@ -168,7 +209,9 @@ describe("the program", () => {
     expect(JSON.parse(readFileSync(file, "utf8"))).toEqual(ready);
 
     appendFileSync(join(folder, "data", "contoso", "alerts.ndjson"), `${JSON.stringify(alert("b", "2026-11-24T08:30:00Z"))}\n`);
-    const visible = async (): Promise<number> => ((await (await fetch(`${ready.control_url}/state`)).json()) as { customers: { visible: { alerts: number } }[] }).customers[0]?.visible.alerts ?? 0;
+    const visible = async (): Promise<number> =>
+      ((await (await fetch(`${ready.control_url}/state`)).json()) as { customers: { visible: { alerts: number } }[] }).customers[0]?.visible
+        .alerts ?? 0;
     while ((await visible()) < 2) await aMoment();
 
     child.kill("SIGTERM");
@@ -189,10 +232,14 @@ describe("the program", () => {
     [["--port", "many"], 2, "--port many: expected a number from 0 to 65535."],
     [["--now", "soon"], 2, "--now soon: expected an ISO time"],
     [["--nonsense"], 2, "Unknown option '--nonsense'"],
-  ] as const)("%j exits with %i", (args, status, sentence) => {
-    const result = spawnSync(process.execPath, [MAIN, ...args], { encoding: "utf8", env: { ...process.env, NODE_OPTIONS: "" } });
+  ] as const)(
+    "%j exits with %i",
+    (args, status, sentence) => {
+      const result = spawnSync(process.execPath, [MAIN, ...args], { encoding: "utf8", env: { ...process.env, NODE_OPTIONS: "" } });
 
-    expect(result.status).toBe(status);
-    expect(result.stdout + result.stderr).toContain(sentence);
-  }, 30_000);
+      expect(result.status).toBe(status);
+      expect(result.stdout + result.stderr).toContain(sentence);
+    },
+    30_000,
+  );
 });

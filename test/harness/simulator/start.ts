@@ -5,19 +5,19 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { perform as performAction, type Action } from "./actions.ts";
+import { type Action, perform as performAction } from "./actions.ts";
 import { makePageCache } from "./api/lists.ts";
 import { makeServerCertificate } from "./certificates.ts";
-import { simulatorClock, type SimulatorClock } from "./clock.ts";
+import { type SimulatorClock, simulatorClock } from "./clock.ts";
 import { controlListener } from "./control.ts";
 import { makeEntra } from "./entra/sign-in.ts";
 import { makeTokenShop } from "./entra/tokens.ts";
 import { openFolder } from "./folder.ts";
 import { refreshToken } from "./identity.ts";
+import { applyScenario, readScenario, type Scenario } from "./scenario/apply.ts";
 import { microsoftListener, type Services } from "./server.ts";
 import { shownLines } from "./shown.ts";
-import { applyScenario, readScenario, type Scenario } from "./scenario/apply.ts";
-import { makeWorld, type Customer, type World } from "./world.ts";
+import { type Customer, makeWorld, type World } from "./world.ts";
 
 export interface SimulatorOptions {
   /** Folder with one folder per customer. Without it and without a scenario: the documentation samples. */
@@ -87,7 +87,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const clock = simulatorClock(Date.now, options.nowMs ?? scenario?.startMs, options.frozen);
   const seed = scenario?.seed ?? "1";
   const world = makeWorld(clock, seed);
-  const tokens = makeTokenShop(clock.nowMs);
+  const tokens = makeTokenShop(() => clock.nowMs());
   const events = scenario === undefined ? [] : applyScenario(scenario, world, tokens, warn);
   const data = options.data ?? (scenario === undefined ? DEFAULT_DATA : undefined);
   const folder = data === undefined ? undefined : openFolder(data, world, { shiftToNow: options.shiftToNow ?? false, warn });
@@ -169,7 +169,9 @@ function readyCustomer({ identity }: Customer): ReadyCustomer {
 
 function listen(server: Server | PlainServer, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.once("error", (error) => reject(new Error(`--port ${port}: cannot listen there (${(error as NodeJS.ErrnoException).code}).`, { cause: error })));
+    server.once("error", (error) =>
+      reject(new Error(`--port ${port}: cannot listen there (${(error as NodeJS.ErrnoException).code}).`, { cause: error })),
+    );
     server.listen(port, "127.0.0.1", () => resolve((server.address() as AddressInfo).port));
   });
 }

@@ -29,7 +29,12 @@ export interface StreamFacts {
   readonly scopes: readonly string[];
 }
 
-const ALERT_ROLES = ["SecurityAlert.Read.All", "SecurityAlert.ReadWrite.All", "SecurityIncident.Read.All", "SecurityIncident.ReadWrite.All"];
+const ALERT_ROLES = [
+  "SecurityAlert.Read.All",
+  "SecurityAlert.ReadWrite.All",
+  "SecurityIncident.Read.All",
+  "SecurityIncident.ReadWrite.All",
+];
 const INCIDENT_ROLES = ["SecurityIncident.Read.All", "SecurityIncident.ReadWrite.All"];
 
 export const STREAMS: Readonly<Record<StreamName, StreamFacts>> = {
@@ -41,7 +46,16 @@ export const STREAMS: Readonly<Record<StreamName, StreamFacts>> = {
     id: "id",
     updated: "lastUpdateDateTime",
     created: "createdDateTime",
-    filterable: ["assignedTo", "classification", "determination", "createdDateTime", "lastUpdateDateTime", "severity", "serviceSource", "status"],
+    filterable: [
+      "assignedTo",
+      "classification",
+      "determination",
+      "createdDateTime",
+      "lastUpdateDateTime",
+      "severity",
+      "serviceSource",
+      "status",
+    ],
     orderable: ["createdDateTime", "lastUpdateDateTime"],
     pageMax: 1000,
     aboveMax: "clamp",
@@ -92,7 +106,19 @@ export const STREAMS: Readonly<Record<StreamName, StreamFacts>> = {
     id: "id",
     updated: "lastUpdateTime",
     created: "alertCreationTime",
-    filterable: ["alertCreationTime", "lastUpdateTime", "incidentId", "InvestigationId", "id", "assignedTo", "detectionSource", "lastEventTime", "status", "severity", "category"],
+    filterable: [
+      "alertCreationTime",
+      "lastUpdateTime",
+      "incidentId",
+      "InvestigationId",
+      "id",
+      "assignedTo",
+      "detectionSource",
+      "lastEventTime",
+      "status",
+      "severity",
+      "category",
+    ],
     orderable: ["alertCreationTime", "lastUpdateTime", "lastEventTime"],
     pageMax: 10_000,
     aboveMax: "refuse",

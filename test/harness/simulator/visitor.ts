@@ -24,18 +24,28 @@ export interface Answer {
   readonly json: any;
 }
 
+async function answer(pending: ReturnType<typeof fetch>): Promise<Answer> {
+  const response = await pending;
+  const text = await response.text();
+  return { status: response.status, headers: response.headers as unknown as Headers, text, json: jsonOf(text) };
+}
+
 export function visit({ ready }: Simulator): Visitor {
   const agent = new Agent({ connect: { ca: readFileSync(ready.ca_file) } });
-  const ask = ((url: string, options: object = {}) => fetch(url, { redirect: "manual", ...options, dispatcher: agent })) as unknown as typeof fetch;
-  const answer = async (pending: ReturnType<typeof fetch>): Promise<Answer> => {
-    const response = await pending;
-    const text = await response.text();
-    return { status: response.status, headers: response.headers as unknown as Headers, text, json: jsonOf(text) };
-  };
+  const ask = ((url: string, options: object = {}) =>
+    fetch(url, { redirect: "manual", ...options, dispatcher: agent })) as unknown as typeof fetch;
   return {
     fetch: ask,
-    get: (url, token, headers = {}) => answer(ask(url, { headers: { ...(token === undefined ? {} : { authorization: `Bearer ${token}` }), ...headers } })),
-    post: (url, form, headers = {}) => answer(ask(url, { method: "POST", body: new URLSearchParams(form).toString(), headers: { "content-type": "application/x-www-form-urlencoded", ...headers } })),
+    get: (url, token, headers = {}) =>
+      answer(ask(url, { headers: { ...(token === undefined ? {} : { authorization: `Bearer ${token}` }), ...headers } })),
+    post: (url, form, headers = {}) =>
+      answer(
+        ask(url, {
+          method: "POST",
+          body: new URLSearchParams(form).toString(),
+          headers: { "content-type": "application/x-www-form-urlencoded", ...headers },
+        }),
+      ),
     async appToken(customer, resource = "https://graph.microsoft.com") {
       const form = { grant_type: "client_credentials", client_id: customer.client_id, client_secret: customer.client_secret };
       const v1 = resource === "https://graph.windows.net";
@@ -44,7 +54,10 @@ export function visit({ ready }: Simulator): Visitor {
       if (typeof json?.access_token !== "string") throw new Error(`no token: ${text}`);
       return json.access_token as string;
     },
-    control: (path, body) => answer(ask(`${ready.control_url}${path}`, { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } })),
+    control: (path, body) =>
+      answer(
+        ask(`${ready.control_url}${path}`, { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+      ),
     close: () => agent.close(),
   };
 }

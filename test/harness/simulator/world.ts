@@ -1,11 +1,11 @@
-import { makeBudget, type Budget, type BudgetLimits, type BudgetName } from "./budgets.ts";
+import { type Budget, type BudgetLimits, type BudgetName, makeBudget } from "./budgets.ts";
 import type { SimulatorClock } from "./clock.ts";
 import type { Cloud } from "./clouds.ts";
-import { freshCredentials, type Credentials } from "./entra/apps.ts";
-import { makeFaults, type Faults } from "./faults.ts";
-import { identityOf, type Identity } from "./identity.ts";
+import { type Credentials, freshCredentials } from "./entra/apps.ts";
+import { type Faults, makeFaults } from "./faults.ts";
+import { type Identity, identityOf } from "./identity.ts";
 import { makeTable, type NewVersion, type Table } from "./records.ts";
-import { STREAM_NAMES, STREAMS, type ApiName, type StreamName } from "./streams.ts";
+import { type ApiName, STREAM_NAMES, STREAMS, type StreamName } from "./streams.ts";
 
 /** How Microsoft pages and orders; both members of each pair have been seen in the wild. */
 export interface Regime {

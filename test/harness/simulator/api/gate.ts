@@ -47,7 +47,9 @@ export function enter(exchange: Exchange, door: Door, world: World, tokens: Toke
     voice.forbidden(exchange, grant, door.rights);
     return undefined;
   }
-  const waitMs = customer.budget(grant.clientId, door.budget).take(exchange.nowMs, customer.budgetLimits[door.budget] ?? BUDGETS[door.budget]);
+  const waitMs = customer
+    .budget(grant.clientId, door.budget)
+    .take(exchange.nowMs, customer.budgetLimits[door.budget] ?? BUDGETS[door.budget]);
   if (waitMs > 0) {
     count.throttled += 1;
     const seconds = Math.ceil(waitMs / 1000);
@@ -64,7 +66,7 @@ export function enter(exchange: Exchange, door: Door, world: World, tokens: Toke
 }
 
 function grantOf(exchange: Exchange, door: Door, tokens: TokenShop): Grant | "empty" | "malformed" | "expired" | "audience" {
-  const bearer = /^Bearer\s+(\S+)$/i.exec(String(exchange.request.headers.authorization ?? ""))?.[1];
+  const bearer = /^Bearer\s+(\S+)$/i.exec(exchange.request.headers.authorization ?? "")?.[1];
   if (bearer === undefined) return "empty";
   const grant = tokens.find(bearer);
   if (grant === undefined) return bearer.split(".").length === 3 ? "expired" : "malformed";
@@ -77,12 +79,21 @@ function grantOf(exchange: Exchange, door: Door, tokens: TokenShop): Grant | "em
 /** Lets a fault strike; true when it answered. */
 function struck(exchange: Exchange, door: Door, customer: Customer, world: World): boolean {
   const search = exchange.url.searchParams;
-  const fault = world.faults.next({ target: door.target, customer: customer.identity.name, nowMs: exchange.nowMs, linked: search.has("$skiptoken"), expand: search.has("$expand") });
+  const fault = world.faults.next({
+    target: door.target,
+    customer: customer.identity.name,
+    nowMs: exchange.nowMs,
+    linked: search.has("$skiptoken"),
+    expand: search.has("$expand"),
+  });
   if (fault === undefined) return false;
   exchange.damage = fault;
   if (fault.status === undefined) return false;
   if (fault.status === 429) customer.counters.apis[door.api].throttled += 1;
-  const headers: Record<string, string> = fault.retry_after_seconds === undefined ? {} : { "retry-after": retryAfter(fault.retry_after_seconds, fault.retry_after_form, exchange.nowMs) };
+  const headers: Record<string, string> =
+    fault.retry_after_seconds === undefined
+      ? {}
+      : { "retry-after": retryAfter(fault.retry_after_seconds, fault.retry_after_form, exchange.nowMs) };
   door.voice.failed(exchange, fault.status, fault.code, fault.message, headers);
   return true;
 }

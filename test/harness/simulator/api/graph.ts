@@ -1,10 +1,11 @@
+import { sendText } from "../answers.ts";
+import type { Exchange } from "../exchange.ts";
 import { unreadable } from "../faults.ts";
-import { sendText, type Exchange } from "../exchange.ts";
 import { QueryRefused } from "../odata.ts";
 import type { Table, Version } from "../records.ts";
 import { STREAMS, type StreamFacts } from "../streams.ts";
 import type { Customer } from "../world.ts";
-import { evaluateList, reachOf, readListQuery, sendPage, type ListQuery, type PageCache } from "./lists.ts";
+import { evaluateList, type ListQuery, type PageCache, reachOf, readListQuery, sendPage } from "./lists.ts";
 import { alertCount, graphText } from "./records.ts";
 import { graphVoice, type Voice } from "./voice.ts";
 
@@ -14,7 +15,11 @@ export function graphStream(path: string): { facts: StreamFacts; id: string | un
   if (match === null) return undefined;
   const [, list = "", id, children] = match;
   if (children !== undefined && (list.toLowerCase() !== "incidents" || id === undefined)) return undefined;
-  return { facts: list.toLowerCase() === "incidents" ? STREAMS.incidents : STREAMS.alerts, id: id === undefined ? undefined : decodeURIComponent(id), children: children !== undefined };
+  return {
+    facts: list.toLowerCase() === "incidents" ? STREAMS.incidents : STREAMS.alerts,
+    id: id === undefined ? undefined : decodeURIComponent(id),
+    children: children !== undefined,
+  };
 }
 
 const JSON_TYPE = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8";
@@ -39,8 +44,16 @@ export async function answerGraphList(exchange: Exchange, customer: Customer, fa
   markServed(exchange, answer.rows, table, text);
   const link = answer.next === undefined || !regime.links ? undefined : nextLink(exchange, answer.next);
   const head = `{"@odata.context":${JSON.stringify(facts.context)}${query.count ? `,"@odata.count":${answer.matching}` : ""}${link === undefined ? "" : `,"@odata.nextLink":${JSON.stringify(link)}`},"value":[`;
-  const headers = { "content-type": JSON_TYPE, "odata-version": "4.0", ...(unmasked ? { "preference-applied": "include-unknown-enum-members" } : {}) };
-  await sendPage(exchange, { customer, table, answer, head, status: 200, headers, variant: `${unmasked} ${query.expand ?? ""}`, text }, cache);
+  const headers = {
+    "content-type": JSON_TYPE,
+    "odata-version": "4.0",
+    ...(unmasked ? { "preference-applied": "include-unknown-enum-members" } : {}),
+  };
+  await sendPage(
+    exchange,
+    { customer, table, answer, head, status: 200, headers, variant: `${unmasked} ${query.expand ?? ""}`, text },
+    cache,
+  );
 }
 
 /** Reads the query, or answers 400 in the API's voice. */
@@ -64,16 +77,27 @@ export function markServed(exchange: Exchange, rows: readonly Version[], table: 
 export function answerGraphOne(exchange: Exchange, customer: Customer, facts: StreamFacts, id: string): void {
   const table = customer.tables[facts.name];
   const version = table.find(id);
-  if (version === undefined) return graphVoice.failed(exchange, 404, undefined, `Requested resource not found: ${facts.kind} '${id}'.`);
-  const text = graphText(customer, facts, { unmasked: isUnmasked(exchange), expand: exchange.url.searchParams.get("$expand") === "alerts" });
+  if (version === undefined) {
+    graphVoice.failed(exchange, 404, undefined, `Requested resource not found: ${facts.kind} '${id}'.`);
+    return;
+  }
+  const text = graphText(customer, facts, {
+    unmasked: isUnmasked(exchange),
+    expand: exchange.url.searchParams.get("$expand") === "alerts",
+  });
   markServed(exchange, [version], table, text);
   const record = text(version);
-  sendText(exchange, 200, JSON_TYPE, `{"@odata.context":${JSON.stringify(`${facts.context}/$entity`)},${record.slice(1)}`, { "odata-version": "4.0" });
+  sendText(exchange, 200, JSON_TYPE, `{"@odata.context":${JSON.stringify(`${facts.context}/$entity`)},${record.slice(1)}`, {
+    "odata-version": "4.0",
+  });
 }
 
 /** The alerts of one incident: those of the alerts list that name it. */
 export function answerGraphChildren(exchange: Exchange, customer: Customer, id: string): void {
-  if (customer.tables.incidents.find(id) === undefined) return graphVoice.failed(exchange, 404, undefined, `Requested resource not found: incident '${id}'.`);
+  if (customer.tables.incidents.find(id) === undefined) {
+    graphVoice.failed(exchange, 404, undefined, `Requested resource not found: incident '${id}'.`);
+    return;
+  }
   const text = graphText(customer, STREAMS.alerts, { unmasked: isUnmasked(exchange), expand: false });
   const alerts = customer.tables.alerts.visible().filter((version) => version.row()["incidentId"] === id);
   const body = `{"@odata.context":"https://graph.microsoft.com/v1.0/$metadata#security/incidents('${id}')/alerts","value":[${alerts.map(text).join(",")}]}`;
@@ -82,8 +106,17 @@ export function answerGraphChildren(exchange: Exchange, customer: Customer, id: 
 
 /** The tenant itself, as far as a check of "which tenant is this" needs it. */
 export function answerOrganization(exchange: Exchange, { identity }: Customer): void {
-  const organization = { id: identity.tenantId, displayName: identity.name, verifiedDomains: [{ name: identity.domain, isDefault: true, isInitial: true }] };
-  sendText(exchange, 200, JSON_TYPE, JSON.stringify({ "@odata.context": "https://graph.microsoft.com/v1.0/$metadata#organization", value: [organization] }));
+  const organization = {
+    id: identity.tenantId,
+    displayName: identity.name,
+    verifiedDomains: [{ name: identity.domain, isDefault: true, isInitial: true }],
+  };
+  sendText(
+    exchange,
+    200,
+    JSON_TYPE,
+    JSON.stringify({ "@odata.context": "https://graph.microsoft.com/v1.0/$metadata#organization", value: [organization] }),
+  );
 }
 
 /** The link to the next page: the same request with a skip token, whatever `$skip` it had. */

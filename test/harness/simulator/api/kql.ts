@@ -3,11 +3,6 @@ import { durationMs, ticksOf, ticksOfMs } from "../instant.ts";
 /** A query that Microsoft would refuse; `message` is what the body says. */
 export class BadQuery extends Error {}
 
-export interface HuntingTable {
-  /** Rows as compact JSON, in the order of the file. */
-  readonly rows: readonly string[];
-}
-
 export interface HuntingResult {
   readonly columns: readonly { readonly name: string; readonly type: string }[];
   /** Rows as JSON. One that no operator reshaped is the line of the table, byte for byte. */
@@ -26,19 +21,28 @@ export const ROWS_MAX = 100_000;
 
 type Token = { readonly kind: "word" | "number" | "string" | "sign"; readonly text: string };
 
-const TOKEN = /\s*(?:(@?"(?:[^"\\]|\\.)*"|@?'(?:[^'\\]|\\.)*')|(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z?)?|\d+(?:\.\d+)?[a-z]*)|(!?in~|[A-Za-z_]\w*(?:\.\w+)*)|(==|!=|=~|!~|>=|<=|\.\.|[|,()=<>!;]))/gy;
+const TOKEN =
+  /\s*(?:(@?"(?:[^"\\]|\\.)*"|@?'(?:[^'\\]|\\.)*')|(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z?)?|\d+(?:\.\d+)?[a-z]*)|(!?in~|[A-Za-z_]\w*(?:\.\w+)*)|(==|!=|=~|!~|>=|<=|\.\.|[|,()=<>!;]))/gy;
 
 /**
  * Runs a query over tables: `where` (comparisons, `has`, `contains`, `startswith`, `endswith`, `in`, `between`, `ago`, `now`,
  * `datetime`, `and`, `or`, `not`), `project`, `take`, `limit`, `order by`, `sort by`, `top`, `count`, `summarize count() by`,
  * `distinct`. Anything else is refused as Microsoft refuses a query it cannot read.
  */
-export function runKql(query: string, tables: ReadonlyMap<string, readonly string[]>, nowMs: number, timespanMs?: { fromMs: number; toMs: number }): HuntingResult {
+export function runKql(
+  query: string,
+  tables: ReadonlyMap<string, readonly string[]>,
+  nowMs: number,
+  timespanMs?: { fromMs: number; toMs: number },
+): HuntingResult {
   const stages = split(tokens(query.replaceAll(/\/\/[^\n]*/g, "")));
   const [source] = stages.shift() ?? [];
   if (source?.kind !== "word") throw new BadQuery("Syntax error: A recognition error occurred. Fix syntax errors in your query.");
   const rows = tables.get(source.text);
-  if (rows === undefined) throw new BadQuery(`'${source.text}' could not be resolved: Failed to resolve table or column expression named '${source.text}'. Fix semantic errors in your query.`);
+  if (rows === undefined)
+    throw new BadQuery(
+      `'${source.text}' could not be resolved: Failed to resolve table or column expression named '${source.text}'. Fix semantic errors in your query.`,
+    );
   let lines: Line[] = rows.map((text) => ({ text, cells: JSON.parse(text) as Cells }));
   let columns = columnsOf(lines);
   if (timespanMs !== undefined) lines = lines.filter(({ cells }) => inTimespan(cells["Timestamp"], timespanMs));
@@ -58,7 +62,10 @@ function tokens(text: string): Token[] {
   while (text.slice(TOKEN.lastIndex).trim() !== "") {
     const at = TOKEN.lastIndex;
     const match = TOKEN.exec(text);
-    if (match === null) throw new BadQuery(`Syntax error: A recognition error occurred near '${text.slice(at, at + 20).trim()}'. Fix syntax errors in your query.`);
+    if (match === null)
+      throw new BadQuery(
+        `Syntax error: A recognition error occurred near '${text.slice(at, at + 20).trim()}'. Fix syntax errors in your query.`,
+      );
     const [, quoted, number, word, sign] = match;
     if (quoted !== undefined) found.push({ kind: "string", text: unquoted(quoted) });
     else if (number !== undefined) found.push({ kind: "number", text: number });
@@ -129,7 +136,10 @@ function applyStage(stage: readonly Token[], lines: Line[], columns: Columns, no
       reader.end();
       const picked = lines.map(({ cells }) => Object.fromEntries(names.map((name) => [name, cells[name] ?? null])));
       const unique = operator === "project" ? picked : [...new Map(picked.map((cells) => [JSON.stringify(cells), cells])).values()];
-      return { lines: unique.map((cells) => ({ cells, text: undefined })), columns: names.map((name) => columns.find((column) => column.name === name) ?? { name, type: "String" }) };
+      return {
+        lines: unique.map((cells) => ({ cells, text: undefined })),
+        columns: names.map((name) => columns.find((column) => column.name === name) ?? { name, type: "String" }),
+      };
     }
     case "order":
     case "sort": {
@@ -187,7 +197,8 @@ function orderOf(left: unknown, right: unknown): number | undefined {
   return left < right ? -1 : left > right ? 1 : 0;
 }
 
-const ticksFrom = (value: unknown): bigint | undefined => (typeof value === "bigint" ? value : typeof value === "string" ? ticksOf(value) : undefined);
+const ticksFrom = (value: unknown): bigint | undefined =>
+  typeof value === "bigint" ? value : typeof value === "string" ? ticksOf(value) : undefined;
 
 type Test = (cells: Cells) => boolean;
 type Value = (cells: Cells) => unknown;
@@ -195,7 +206,9 @@ type Value = (cells: Cells) => unknown;
 function readerOf(stage: readonly Token[], columns: Columns, nowMs: number) {
   let at = 0;
   const fail = (): never => {
-    throw new BadQuery(`Syntax error: A recognition error occurred near '${stage[at]?.text ?? "end of query"}'. Fix syntax errors in your query.`);
+    throw new BadQuery(
+      `Syntax error: A recognition error occurred near '${stage[at]?.text ?? "end of query"}'. Fix syntax errors in your query.`,
+    );
   };
   const peek = (text: string): boolean => stage[at]?.text.toLowerCase() === text && stage[at]?.kind !== "string";
   const accept = (text: string): boolean => {
@@ -212,7 +225,10 @@ function readerOf(stage: readonly Token[], columns: Columns, nowMs: number) {
     return token;
   };
   const column = (name: string): string => {
-    if (!columns.some((one) => one.name === name)) throw new BadQuery(`'where' operator: Failed to resolve column or scalar expression named '${name}'. Fix semantic errors in your query.`);
+    if (!columns.some((one) => one.name === name))
+      throw new BadQuery(
+        `'where' operator: Failed to resolve column or scalar expression named '${name}'. Fix semantic errors in your query.`,
+      );
     return name;
   };
   const columnWord = (): string => {
@@ -334,11 +350,17 @@ function readerOf(stage: readonly Token[], columns: Columns, nowMs: number) {
 }
 
 const same = (left: unknown, right: unknown, exact: boolean): boolean =>
-  typeof left === "string" && typeof right === "string" ? (exact ? left === right : left.toLowerCase() === right.toLowerCase()) : orderOf(left, right) === 0 || left === right;
+  typeof left === "string" && typeof right === "string"
+    ? exact
+      ? left === right
+      : left.toLowerCase() === right.toLowerCase()
+    : orderOf(left, right) === 0 || left === right;
 
-const folded = (test: (whole: string, part: string) => boolean) => (left: unknown, right: unknown) => typeof left === "string" && typeof right === "string" && test(left.toLowerCase(), right.toLowerCase());
+const folded = (test: (whole: string, part: string) => boolean) => (left: unknown, right: unknown) =>
+  typeof left === "string" && typeof right === "string" && test(left.toLowerCase(), right.toLowerCase());
 
-const hasTerm = (whole: string, part: string): boolean => whole.split(/[^\p{L}\p{N}]+/u).includes(part) || (/[^\p{L}\p{N}]/u.test(part) && whole.includes(part));
+const hasTerm = (whole: string, part: string): boolean =>
+  whole.split(/[^\p{L}\p{N}]+/u).includes(part) || (/[^\p{L}\p{N}]/u.test(part) && whole.includes(part));
 
 const COMPARE: Readonly<Record<string, (left: unknown, right: unknown) => boolean>> = {
   "==": (left, right) => same(left, right, true),

@@ -1,6 +1,7 @@
-import { acceptsGzip, sendPlain, sendPrepared, type Exchange } from "../exchange.ts";
-import { lowerBound, parseFilter, parseOrder, passes, pathsOf, QueryRefused, type Filter, type Order } from "../odata.ts";
-import { prepare, type Prepared } from "../pages.ts";
+import { sendPlain, sendPrepared } from "../answers.ts";
+import { acceptsGzip, type Exchange } from "../exchange.ts";
+import { type Filter, lowerBound, type Order, parseFilter, parseOrder, passes, pathsOf, QueryRefused } from "../odata.ts";
+import { type Prepared, prepare } from "../pages.ts";
 import { byUpdate, type Table, type Version } from "../records.ts";
 import type { StreamFacts } from "../streams.ts";
 import type { Customer, Regime } from "../world.ts";
@@ -39,15 +40,20 @@ export function readListQuery(facts: StreamFacts, search: URLSearchParams): List
   }
   const asked = wholeNumber(search, "$top");
   if (asked !== undefined && asked > facts.pageMax && facts.aboveMax === "refuse") {
-    throw new QueryRefused(`The limit of '${facts.pageMax}' for Top query has been exceeded. The value from the incoming request is '${asked}'.`);
+    throw new QueryRefused(
+      `The limit of '${facts.pageMax}' for Top query has been exceeded. The value from the incoming request is '${asked}'.`,
+    );
   }
   const skip = wholeNumber(search, "$skip") ?? 0;
   if (facts.skipMax !== undefined && skip > facts.skipMax) {
-    throw new QueryRefused(`The limit of '${facts.skipMax}' for Skip query has been exceeded. The value from the incoming request is '${skip}'.`);
+    throw new QueryRefused(
+      `The limit of '${facts.skipMax}' for Skip query has been exceeded. The value from the incoming request is '${skip}'.`,
+    );
   }
   const expand = search.get("$expand") ?? undefined;
   const allowed = facts.name === "incidents" ? "alerts" : facts.name === "mde-alerts" ? "evidence" : undefined;
-  if (expand !== undefined && expand !== allowed) throw new QueryRefused(`Could not find a property named '${expand}' on type '${facts.context.split("#").at(-1)}'.`);
+  if (expand !== undefined && expand !== allowed)
+    throw new QueryRefused(`Could not find a property named '${expand}' on type '${facts.context.split("#").at(-1)}'.`);
   const token = search.get("$skiptoken");
   return {
     filter,
@@ -63,7 +69,10 @@ export function readListQuery(facts: StreamFacts, search: URLSearchParams): List
 function wholeNumber(search: URLSearchParams, name: string): number | undefined {
   const text = search.get(name);
   if (text === null) return undefined;
-  if (!/^\d{1,9}$/.test(text)) throw new QueryRefused(`Invalid value '${text}' for ${name} query option found. The ${name} query option requires a non-negative integer value.`);
+  if (!/^\d{1,9}$/.test(text))
+    throw new QueryRefused(
+      `Invalid value '${text}' for ${name} query option found. The ${name} query option requires a non-negative integer value.`,
+    );
   return Number(text);
 }
 
@@ -110,7 +119,11 @@ export function evaluateList(table: Table, query: ListQuery, regime: Regime): Li
   if (place !== undefined && "rows" in place) start = base + place.rows;
   else if (place !== undefined) {
     const [key, id] = place.after;
-    start = Math.max(base, firstIndex(matching, (row) => comparator(row, { key, id }) > 0)) + query.skip;
+    start =
+      Math.max(
+        base,
+        firstIndex(matching, (row) => comparator(row, { key, id }) > 0),
+      ) + query.skip;
   }
   const end = Math.min(start + query.top, matching.length);
   const rows = matching.slice(start, end);
@@ -119,7 +132,11 @@ export function evaluateList(table: Table, query: ListQuery, regime: Regime): Li
   return {
     rows,
     matching: matching.length - base,
-    next: more ? tokenOf(regime.token === "count" || regime.order === "ignored" ? { rows: end - base } : { after: [keyOf(facts, order, last), last.id] }) : undefined,
+    next: more
+      ? tokenOf(
+          regime.token === "count" || regime.order === "ignored" ? { rows: end - base } : { after: [keyOf(facts, order, last), last.id] },
+        )
+      : undefined,
     cacheKey: simple === undefined && query.filter !== undefined ? undefined : `${orderName(order, regime)} ${start} ${end}`,
   };
 }
@@ -184,12 +201,17 @@ function sortedBy(facts: StreamFacts, rows: readonly Version[], order: Order): r
 
 /** An order that is fixed for the same rows and tells nothing: by a hash of the id. */
 function scrambled(rows: readonly Version[]): readonly Version[] {
-  const hash = (id: string): number => {
-    let value = 2_166_136_261;
-    for (let at = 0; at < id.length; at += 1) value = Math.imul(value ^ id.charCodeAt(at), 16_777_619);
-    return value >>> 0;
-  };
-  return rows.map((row) => [hash(row.id), row] as const).sort(([a, x], [b, y]) => a - b || byUpdate(x, y)).map(([, row]) => row);
+  return rows
+    .map((row) => [hash(row.id), row] as const)
+    .sort(([a, x], [b, y]) => a - b || byUpdate(x, y))
+    .map(([, row]) => row);
+}
+
+/** FNV-1a, 32 bits. */
+function hash(text: string): number {
+  let value = 2_166_136_261;
+  for (let at = 0; at < text.length; at += 1) value = Math.imul(value ^ text.charCodeAt(at), 16_777_619);
+  return value >>> 0;
 }
 
 /** `updated ge X` alone, in ascending order, needs no look at any row. */
@@ -236,24 +258,26 @@ const CACHE_BYTES = 768 * 1024 * 1024;
 export function makePageCache(): PageCache {
   const pages = new Map<string, Promise<Prepared>>();
   let bytes = 0;
+  const makeRoom = async (newest: string): Promise<void> => {
+    for (const [oldest, page] of pages) {
+      if (bytes <= CACHE_BYTES || oldest === newest) return;
+      pages.delete(oldest);
+      bytes -= (await page).deflated.length;
+    }
+  };
   return {
-    page(key, chunks) {
+    async page(key, chunks) {
       const known = pages.get(key);
       if (known !== undefined) {
+        // Back to the end of the line: the page used longest ago goes first.
         pages.delete(key);
         pages.set(key, known);
         return known;
       }
       const made = prepare(chunks());
       pages.set(key, made);
-      void made.then(async (page) => {
-        bytes += page.deflated.length;
-        for (const [oldest, old] of pages) {
-          if (bytes <= CACHE_BYTES || oldest === key) break;
-          pages.delete(oldest);
-          bytes -= (await old).deflated.length;
-        }
-      });
+      bytes += (await made).deflated.length;
+      await makeRoom(key);
       return made;
     },
   };
@@ -281,8 +305,12 @@ export async function sendPage(exchange: Exchange, page: ListPage, cache: PageCa
     for (const [index, row] of rows.entries()) yield index === 0 ? page.text(row) : `,${page.text(row)}`;
     yield end;
   };
-  if (!acceptsGzip(exchange.request) || rows.length === 0 || exchange.damage !== undefined) return sendPlain(exchange, page.status, prefixed(page.head, chunks()), page.headers);
-  const key = page.answer.cacheKey === undefined || rows.length < PREPARED_FROM_ROWS ? undefined : `${page.customer.identity.name} ${page.table.facts.name} ${page.table.revision()} ${page.answer.cacheKey} ${page.variant}`;
+  if (!acceptsGzip(exchange.request) || rows.length === 0 || exchange.damage !== undefined)
+    return sendPlain(exchange, page.status, prefixed(page.head, chunks()), page.headers);
+  const key =
+    page.answer.cacheKey === undefined || rows.length < PREPARED_FROM_ROWS
+      ? undefined
+      : `${page.customer.identity.name} ${page.table.facts.name} ${page.table.revision()} ${page.answer.cacheKey} ${page.variant}`;
   const rest = key === undefined ? await prepare(chunks(), 1) : await cache.page(key, chunks);
   sendPrepared(exchange, page.status, page.head, rest, page.headers);
 }

@@ -8,7 +8,16 @@ import type { Customer } from "../world.ts";
  * `unknownFutureValue` in each list).
  */
 const NEWER_MEMBERS: Readonly<Record<string, ReadonlySet<string>>> = {
-  serviceSource: new Set(["microsoftDefenderForCloud", "microsoftSentinel", "microsoftInsiderRiskManagement", "microsoftThreatIntelligence", "microsoftDefender", "microsoftEntraIdProtection"].map((one) => one.toLowerCase())),
+  serviceSource: new Set(
+    [
+      "microsoftDefenderForCloud",
+      "microsoftSentinel",
+      "microsoftInsiderRiskManagement",
+      "microsoftThreatIntelligence",
+      "microsoftDefender",
+      "microsoftEntraIdProtection",
+    ].map((one) => one.toLowerCase()),
+  ),
   detectionSource: new Set(
     [
       "microsoftDefenderForCloud",
@@ -35,11 +44,17 @@ const MASKABLE = /"(serviceSource|detectionSource|status)":"([^"\\]*)"/g;
 
 /** A record's text without its newer enum members. */
 export function masked(record: string): string {
-  return record.replaceAll(MASKABLE, (whole, name: string, value: string) => (NEWER_MEMBERS[name]?.has(value.toLowerCase()) ? `"${name}":"unknownFutureValue"` : whole));
+  return record.replaceAll(MASKABLE, (whole, name: string, value: string) =>
+    NEWER_MEMBERS[name]?.has(value.toLowerCase()) ? `"${name}":"unknownFutureValue"` : whole,
+  );
 }
 
 /** How a Graph record goes out: masked or not, with or without an incident's `alerts`. */
-export function graphText(customer: Customer, facts: StreamFacts, how: { unmasked: boolean; expand: boolean }): (version: Version) => string {
+export function graphText(
+  customer: Customer,
+  facts: StreamFacts,
+  how: { unmasked: boolean; expand: boolean },
+): (version: Version) => string {
   const dress = how.unmasked ? (text: string) => text : masked;
   if (facts.name !== "incidents") return (version) => dress(version.text());
   if (!how.expand) return (version) => dress(withoutAlerts(version.text()));

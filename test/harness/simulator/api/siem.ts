@@ -1,4 +1,5 @@
-import { sendText, type Exchange } from "../exchange.ts";
+import { sendText } from "../answers.ts";
+import type { Exchange } from "../exchange.ts";
 import { durationMs, ticksOf, ticksOfMs } from "../instant.ts";
 import type { Customer } from "../world.ts";
 import { markServed } from "./graph.ts";
@@ -17,12 +18,22 @@ export function answerSiemAlerts(exchange: Exchange, customer: Customer): void {
   const table = customer.tables["siem-alerts"];
   const bad = (name: string): void => defenderVoice.failed(exchange, 400, "InvalidInput", `The value of '${name}' is not valid.`);
   const time = (name: string): bigint | undefined => (query.has(name) ? ticksOf((query.get(name) ?? "").replace(" ", "T")) : undefined);
-  for (const name of ["sinceTimeUtc", "untilTimeUtc"]) if (query.has(name) && time(name) === undefined) return bad(name);
+  for (const name of ["sinceTimeUtc", "untilTimeUtc"])
+    if (query.has(name) && time(name) === undefined) {
+      bad(name);
+      return;
+    }
   const ago = query.get("ago");
   const agoMs = ago === null ? undefined : durationMs(ago);
-  if (ago !== null && agoMs === undefined) return bad("ago");
+  if (ago !== null && agoMs === undefined) {
+    bad("ago");
+    return;
+  }
   const limit = query.has("limit") ? Number(query.get("limit")) : undefined;
-  if (limit !== undefined && (!Number.isInteger(limit) || limit < 0)) return bad("limit");
+  if (limit !== undefined && (!Number.isInteger(limit) || limit < 0)) {
+    bad("limit");
+    return;
+  }
   const from = ticksOfMs(exchange.nowMs - (agoMs ?? TWO_HOURS_MS));
   const since = agoMs === undefined ? (time("sinceTimeUtc") ?? from) : from;
   const until = time("untilTimeUtc");
@@ -32,7 +43,9 @@ export function answerSiemAlerts(exchange: Exchange, customer: Customer): void {
   const rows = table.visible().filter((version) => {
     if (version.updatedTicks < since || (until !== undefined && version.updatedTicks > until)) return false;
     if (groups.length > 0 && !groups.includes(String(version.row()["MachineGroup"]))) return false;
-    return (["DeviceCreatedMachineTags", "CloudCreatedMachineTags"] as const).every((name) => tags(name) === null || String(version.row()[name]).includes(tags(name) ?? ""));
+    return (["DeviceCreatedMachineTags", "CloudCreatedMachineTags"] as const).every(
+      (name) => tags(name) === null || String(version.row()[name]).includes(tags(name) ?? ""),
+    );
   });
   const kept = limit === undefined ? rows : rows.slice(Math.max(0, rows.length - limit));
   markServed(exchange, kept, table, plainText);

@@ -1,5 +1,5 @@
 import type { X509Certificate } from "node:crypto";
-import { clientSecret, SHARED_APP, type Identity } from "../identity.ts";
+import { clientSecret, type Identity, SHARED_APP } from "../identity.ts";
 
 /** One secret of an app: a new one may live beside an old one, as in the portal. */
 export interface Secret {

@@ -38,7 +38,8 @@ export function assertionProblem(assertion: string, expected: Expected): number 
 function thumbprintFits(certificate: X509Certificate, header: Readonly<Record<string, unknown>>): boolean {
   const print = (algorithm: string): string => createHash(algorithm).update(certificate.raw).digest("base64url");
   // Padding is tolerated: some clients write it.
-  const given = (name: string): string | undefined => (typeof header[name] === "string" ? header[name].replaceAll("=", "").replaceAll("+", "-").replaceAll("/", "_") : undefined);
+  const given = (name: string): string | undefined =>
+    typeof header[name] === "string" ? header[name].replaceAll("=", "").replaceAll("+", "-").replaceAll("/", "_") : undefined;
   return given("x5t#S256") === print("sha256") || given("x5t") === print("sha1");
 }
 

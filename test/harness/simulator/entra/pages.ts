@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { sendJson, sendText, type Exchange } from "../exchange.ts";
+import { sendJson, sendText } from "../answers.ts";
+import type { Exchange } from "../exchange.ts";
 import { guid, SHARED_APP } from "../identity.ts";
 import { ALL_PERMISSIONS, type Customer, type World } from "../world.ts";
 import { sendEntraError } from "./errors.ts";
@@ -20,7 +21,10 @@ export interface Code {
 
 /** The OpenID configuration of a tenant, or of `common` and `organizations`. */
 export function answerDiscovery(exchange: Exchange, tenant: string, customer: Customer | undefined, v2: boolean): void {
-  if (customer === undefined && !isShared(tenant)) return sendEntraError(exchange, 90002, { tenant });
+  if (customer === undefined && !isShared(tenant)) {
+    sendEntraError(exchange, 90002, { tenant });
+    return;
+  }
   const id = customer?.identity.tenantId ?? "{tenantid}";
   const base = `${exchange.origin}/${customer?.identity.tenantId ?? tenant}`;
   const version = v2 ? "v2.0/" : "";
@@ -59,13 +63,22 @@ export function answerInstance(exchange: Exchange): void {
 }
 
 /** The authorize page: signs the user in without asking and sends the browser straight back with a code. */
-export function answerAuthorize(exchange: Exchange, tenant: string, at: Customer | undefined, world: World, codes: Map<string, Code>): void {
+export function answerAuthorize(
+  exchange: Exchange,
+  tenant: string,
+  at: Customer | undefined,
+  world: World,
+  codes: Map<string, Code>,
+): void {
   const query = exchange.url.searchParams;
   const back = query.get("redirect_uri");
   const clientId = query.get("client_id") ?? "";
   const customer = at ?? (isShared(tenant) ? customerOf(world, clientId, query.get("login_hint")) : undefined);
   const problem = customer === undefined ? 90002 : back === null ? 900971 : appProblem(customer, clientId);
-  if (problem !== undefined || customer === undefined || back === null) return trouble(exchange, problem ?? 900144);
+  if (problem !== undefined || customer === undefined || back === null) {
+    trouble(exchange, problem ?? 900144);
+    return;
+  }
   const code = `1.A${createHash("sha512").update(`code ${codes.size} ${clientId}`).digest("base64url")}`;
   codes.set(code, {
     customer,
@@ -83,7 +96,7 @@ export function answerAuthorize(exchange: Exchange, tenant: string, at: Customer
 
 function customerOf(world: World, clientId: string, hint: string | null): Customer | undefined {
   for (const customer of world.customers.values()) {
-    if (customer.identity.clientId === clientId || (hint !== null && hint.toLowerCase().endsWith(`@${customer.identity.domain}`))) return customer;
+    if (customer.identity.clientId === clientId || hint?.toLowerCase().endsWith(`@${customer.identity.domain}`) === true) return customer;
   }
   return clientId === SHARED_APP.clientId ? world.customers.values().next().value : undefined;
 }
@@ -92,18 +105,42 @@ function customerOf(world: World, clientId: string, hint: string | null): Custom
 export function answerConsent(exchange: Exchange, tenant: string, customer: Customer | undefined, v2: boolean): void {
   const query = exchange.url.searchParams;
   const back = query.get("redirect_uri");
-  if (customer === undefined) return trouble(exchange, v2 && tenant === "common" ? 900144 : 90002);
-  if (back === null) return trouble(exchange, 900971);
-  if (query.get("client_id") !== customer.identity.clientId && query.get("client_id") !== SHARED_APP.clientId) return trouble(exchange, 700016);
+  if (customer === undefined) {
+    trouble(exchange, v2 && tenant === "common" ? 900144 : 90002);
+    return;
+  }
+  if (back === null) {
+    trouble(exchange, 900971);
+    return;
+  }
+  if (query.get("client_id") !== customer.identity.clientId && query.get("client_id") !== SHARED_APP.clientId) {
+    trouble(exchange, 700016);
+    return;
+  }
   const state = query.get("state");
   if (customer.credentials.consentAnswer === "decline") {
-    return redirect(exchange, back, { error: "access_denied", error_description: "AADSTS65004: User declined to consent to access the app.", state });
+    redirect(exchange, back, {
+      error: "access_denied",
+      error_description: "AADSTS65004: User declined to consent to access the app.",
+      state,
+    });
+    return;
   }
   customer.consent = "granted";
   for (const permission of ALL_PERMISSIONS) customer.permissions.add(permission);
-  redirect(exchange, back, { admin_consent: "True", tenant: customer.identity.tenantId, state, ...(v2 ? { scope: query.get("scope") } : {}) });
+  redirect(exchange, back, {
+    admin_consent: "True",
+    tenant: customer.identity.tenantId,
+    state,
+    ...(v2 ? { scope: query.get("scope") } : {}),
+  });
 }
 
 function trouble(exchange: Exchange, number: number): void {
-  sendText(exchange, 400, "text/html; charset=utf-8", `<!DOCTYPE html><html><head><title>Sign in to your account</title></head><body>AADSTS${number}: Sorry, but we're having trouble signing you in.</body></html>`);
+  sendText(
+    exchange,
+    400,
+    "text/html; charset=utf-8",
+    `<!DOCTYPE html><html><head><title>Sign in to your account</title></head><body>AADSTS${number}: Sorry, but we're having trouble signing you in.</body></html>`,
+  );
 }

@@ -1,6 +1,6 @@
 import type { Exchange } from "../exchange.ts";
-import type { Customer } from "../world.ts";
 import { SHARED_APP } from "../identity.ts";
+import type { Customer } from "../world.ts";
 
 export type Form = (name: string) => string | undefined;
 
@@ -20,7 +20,7 @@ export interface ClientForm {
 export async function readClientForm(exchange: Exchange): Promise<ClientForm> {
   const fields = new URLSearchParams(await exchange.body());
   const form: Form = (name) => fields.get(name) || undefined;
-  const basic = /^Basic (.+)$/i.exec(String(exchange.request.headers.authorization ?? ""))?.[1];
+  const basic = /^Basic (.+)$/i.exec(exchange.request.headers.authorization ?? "")?.[1];
   const [id, secret] = basic === undefined ? [] : Buffer.from(basic, "base64").toString().split(":").map(decodeURIComponent);
   return { form, clientId: form("client_id") ?? id, secret: form("client_secret") ?? secret };
 }

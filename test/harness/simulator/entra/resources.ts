@@ -36,7 +36,10 @@ const RESOURCES: Readonly<Record<string, Resource>> = {
 
 /** Permissions that exist at each API: an app-only token's roles, a user token's scopes. */
 export const PERMISSIONS: Readonly<Record<ApiName, { readonly roles: readonly string[]; readonly scopes: readonly string[] }>> = {
-  graph: { roles: ["SecurityAlert.Read.All", "SecurityIncident.Read.All", "ThreatHunting.Read.All"], scopes: ["SecurityAlert.Read.All", "SecurityIncident.Read.All", "ThreatHunting.Read.All"] },
+  graph: {
+    roles: ["SecurityAlert.Read.All", "SecurityIncident.Read.All", "ThreatHunting.Read.All"],
+    scopes: ["SecurityAlert.Read.All", "SecurityIncident.Read.All", "ThreatHunting.Read.All"],
+  },
   xdr: { roles: ["Incident.Read.All"], scopes: ["Incident.Read"] },
   mde: { roles: ["Alert.Read.All"], scopes: ["Alert.Read"] },
   siem: { roles: [], scopes: ["user_impersonation"] },

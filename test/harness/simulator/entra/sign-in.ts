@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
+import { sendJson } from "../answers.ts";
 import { hostOf } from "../clouds.ts";
 import type { Exchange } from "../exchange.ts";
-import { sendJson } from "../exchange.ts";
 import { guid, readRefreshToken, refreshToken } from "../identity.ts";
 import type { ApiName } from "../streams.ts";
 import type { Customer, World } from "../world.ts";
@@ -9,7 +9,7 @@ import { secretProblem } from "./apps.ts";
 import { assertionProblem } from "./assertion.ts";
 import { sendEntraError } from "./errors.ts";
 import { answerAuthorize, answerConsent, answerDiscovery, answerInstance, type Code } from "./pages.ts";
-import { appProblem, isShared, readClientForm, type ClientForm, type Form, type Refusal } from "./requests.ts";
+import { appProblem, type ClientForm, type Form, isShared, type Refusal, readClientForm } from "./requests.ts";
 import { apiOf, PERMISSIONS, resourcesOfScope } from "./resources.ts";
 import type { Grant, TokenShop } from "./tokens.ts";
 
@@ -82,15 +82,39 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
   /** Lets a fault strike; true when it answered. */
   function struck(exchange: Exchange, rest: string, customer: Customer | undefined): boolean {
     const target = rest.endsWith("/token") ? "token" : rest.endsWith("authorize") ? "authorize" : "discovery";
-    const fault = world.faults.next({ target, customer: customer?.identity.name ?? "", nowMs: exchange.nowMs, linked: false, expand: false });
+    const fault = world.faults.next({
+      target,
+      customer: customer?.identity.name ?? "",
+      nowMs: exchange.nowMs,
+      linked: false,
+      expand: false,
+    });
     if (fault === undefined) return false;
     exchange.damage = fault;
     if (fault.aadsts !== undefined) {
-      const values = { tenant: customer?.identity.tenantId ?? "", client: customer?.identity.clientId ?? "", user: customer?.identity.userName ?? "", resource: "https://graph.microsoft.com", issued: textOf(world.startMs), now: textOf(exchange.nowMs) };
+      const values = {
+        tenant: customer?.identity.tenantId ?? "",
+        client: customer?.identity.clientId ?? "",
+        user: customer?.identity.userName ?? "",
+        resource: "https://graph.microsoft.com",
+        issued: textOf(world.startMs),
+        now: textOf(exchange.nowMs),
+      };
       sendEntraError(exchange, fault.aadsts, values, fault.retry_after_seconds);
     } else if (fault.status !== undefined) {
-      const headers: Record<string, string> = fault.retry_after_seconds === undefined ? {} : { "retry-after": retryAfter(fault.retry_after_seconds, fault.retry_after_form, exchange.nowMs) };
-      sendJson(exchange, fault.status, { error: fault.code ?? (fault.status === 429 || fault.status >= 500 ? "temporarily_unavailable" : "invalid_request"), error_description: fault.message ?? "The service is temporarily unavailable. Please retry later." }, headers);
+      const headers: Record<string, string> =
+        fault.retry_after_seconds === undefined
+          ? {}
+          : { "retry-after": retryAfter(fault.retry_after_seconds, fault.retry_after_form, exchange.nowMs) };
+      sendJson(
+        exchange,
+        fault.status,
+        {
+          error: fault.code ?? (fault.status === 429 || fault.status >= 500 ? "temporarily_unavailable" : "invalid_request"),
+          error_description: fault.message ?? "The service is temporarily unavailable. Please retry later.",
+        },
+        headers,
+      );
     } else return false;
     if (customer !== undefined) customer.counters.tokenErrors += 1;
     return true;
@@ -98,13 +122,20 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
 
   async function deviceCode(exchange: Exchange, tenant: string, at: Customer | undefined): Promise<void> {
     const { form, clientId } = await readClientForm(exchange);
-    const customer = at ?? (isShared(tenant) ? [...world.customers.values()].find(({ identity }) => identity.clientId === clientId) : undefined);
+    const customer =
+      at ?? (isShared(tenant) ? [...world.customers.values()].find(({ identity }) => identity.clientId === clientId) : undefined);
     if (customer === undefined) return sendEntraError(exchange, 90002, { tenant });
     const problem = appProblem(customer, clientId ?? "");
     if (problem !== undefined) return sendEntraError(exchange, problem, { tenant, client: clientId ?? "" });
     const code = createHash("sha512").update(`device ${deviceCodes.size} ${clientId}`).digest("base64url");
     const userCode = createHash("sha256").update(code).digest("hex").slice(0, 9).toUpperCase();
-    deviceCodes.set(code, { customer, clientId: clientId ?? "", scope: form("scope") ?? "", expiresMs: exchange.nowMs + DEVICE_CODE_LIFETIME_S * 1000, polls: 0 });
+    deviceCodes.set(code, {
+      customer,
+      clientId: clientId ?? "",
+      scope: form("scope") ?? "",
+      expiresMs: exchange.nowMs + DEVICE_CODE_LIFETIME_S * 1000,
+      polls: 0,
+    });
     const page = `${exchange.origin}/common/oauth2/deviceauth`;
     sendJson(exchange, 200, {
       user_code: userCode,
@@ -120,14 +151,27 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
     const client = await readClientForm(exchange);
     const { form, clientId } = client;
     const grantType = form("grant_type") ?? "";
-    const values = { tenant, client: clientId ?? "", resource: form("resource") ?? "", scope: form("scope") ?? "", grant: grantType, redirect: form("redirect_uri") ?? "" };
+    const values = {
+      tenant,
+      client: clientId ?? "",
+      resource: form("resource") ?? "",
+      scope: form("scope") ?? "",
+      grant: grantType,
+      redirect: form("redirect_uri") ?? "",
+    };
     const held = readRefreshToken(form("refresh_token") ?? "");
     const code = codes.get(form("code") ?? "");
     const device = deviceCodes.get(form("device_code") ?? form("code") ?? "");
     const customer = at ?? (isShared(tenant) ? (code?.customer ?? device?.customer ?? world.customers.get(held?.name ?? "")) : undefined);
     const refuse = ({ number, values: more }: Refusal): void => {
       if (customer !== undefined) customer.counters.tokenErrors += 1;
-      sendEntraError(exchange, number, { ...values, user: customer?.identity.userName ?? "", issued: textOf(world.startMs), now: textOf(exchange.nowMs), ...more });
+      sendEntraError(exchange, number, {
+        ...values,
+        user: customer?.identity.userName ?? "",
+        issued: textOf(world.startMs),
+        now: textOf(exchange.nowMs),
+        ...more,
+      });
     };
     if (exchange.request.method !== "POST" || grantType === "") return refuse({ number: 900144, values: { field: "grant_type" } });
     if (clientId === undefined) return refuse({ number: 900144, values: { field: "client_id" } });
@@ -139,7 +183,8 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
     if (wrong !== undefined) return refuse(wrong);
 
     const send = (user: SignedIn | undefined): void => sendToken(exchange, v2, customer, clientId, target, user);
-    if (grantType === "client_credentials") return v2 && !/^\S+\/\.default$/.test(form("scope") ?? "") ? refuse({ number: 70011 }) : send(undefined);
+    if (grantType === "client_credentials")
+      return v2 && !/^\S+\/\.default$/.test(form("scope") ?? "") ? refuse({ number: 70011 }) : send(undefined);
     if (grantType === "refresh_token") {
       if (form("refresh_token") === undefined) return refuse({ number: 900144, values: { field: "refresh_token" } });
       if (held === undefined || held.name !== customer.identity.name || held.clientId !== clientId) return refuse({ number: 70000 });
@@ -154,39 +199,11 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
     }
     if (grantType === DEVICE_GRANT || grantType === "device_code") {
       const problem = deviceProblem(device, exchange.nowMs);
-      return problem === undefined ? send({ nonce: undefined, offline: !v2 || (device?.scope ?? "").includes("offline_access") }) : refuse(problem);
+      return problem === undefined
+        ? send({ nonce: undefined, offline: !v2 || (device?.scope ?? "").includes("offline_access") })
+        : refuse(problem);
     }
     refuse({ number: 70003 });
-  }
-
-  function targetOf(form: Form, v2: boolean, customer: Customer, earlierScope: string | undefined): Target | Refusal {
-    if (!v2) {
-      const resource = form("resource") ?? "https://graph.windows.net";
-      const api = apiOf(resource, customer.cloud);
-      return api === undefined ? { number: 50001, values: { resource } } : { api, resource };
-    }
-    if (form("resource") !== undefined) return { number: 901002 };
-    const resources = resourcesOfScope(form("scope") ?? earlierScope ?? "");
-    const [resource = ""] = resources;
-    if (resources.length > 1) return { number: 700022 };
-    const api = apiOf(resource, customer.cloud);
-    return api === undefined ? { number: 500011, values: { resource } } : { api, resource };
-  }
-
-  function clientProblem(exchange: Exchange, customer: Customer, clientId: string, { form, secret }: ClientForm, grantType: string): Refusal | undefined {
-    const problem = appProblem(customer, clientId);
-    if (problem !== undefined) return { number: problem };
-    const assertion = form("client_assertion");
-    if (assertion !== undefined) {
-      if (form("client_assertion_type") !== ASSERTION_TYPE) return { number: 900144, values: { field: "client_assertion_type" } };
-      const here = `${exchange.origin}/${customer.identity.tenantId}`;
-      const audiences = [`${here}/oauth2/v2.0/token`, `${here}/oauth2/token`, `${here}/v2.0`];
-      const number = assertionProblem(assertion, { certificates: customer.credentials.certificates, clientId, audiences, nowMs: exchange.nowMs });
-      return number === undefined ? undefined : { number };
-    }
-    if (secret === undefined) return grantType === DEVICE_GRANT ? undefined : { number: 7000218 };
-    const number = secretProblem(customer.credentials, clientId, secret);
-    return number === undefined ? undefined : { number };
   }
 
   function refreshProblem(customer: Customer, generation: number, nowMs: number): Refusal | undefined {
@@ -202,32 +219,29 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
     return undefined;
   }
 
-  function codeProblem(code: Code, clientId: string, form: Form, nowMs: number): Refusal | undefined {
-    if (code.used) return { number: 54005 };
-    if (nowMs - code.issuedMs > CODE_LIFETIME_MS || code.clientId !== clientId) return { number: 70008 };
-    if (form("redirect_uri") !== code.redirectUri) return { number: 50011 };
-    if (code.challenge === undefined) return undefined;
-    const verifier = form("code_verifier") ?? "";
-    const made = code.method === "S256" ? createHash("sha256").update(verifier).digest("base64url") : verifier;
-    return made === code.challenge ? undefined : { number: 501481 };
-  }
-
-  function deviceProblem(device: DeviceCode | undefined, nowMs: number): Refusal | undefined {
-    if (device === undefined || device.expiresMs <= nowMs) return { number: 70020 };
-    device.polls += 1;
-    const { deviceCode: how } = device.customer.credentials;
-    if (how === "decline") return { number: 65004 };
-    // The user takes a moment: the first question always comes too early.
-    return how === "wait" || device.polls === 1 ? { number: 70016 } : undefined;
-  }
-
-  function sendToken(exchange: Exchange, v2: boolean, customer: Customer, clientId: string, { api, resource }: Target, user: SignedIn | undefined): void {
+  function sendToken(
+    exchange: Exchange,
+    v2: boolean,
+    customer: Customer,
+    clientId: string,
+    { api, resource }: Target,
+    user: SignedIn | undefined,
+  ): void {
     const { identity, credentials } = customer;
     const nowS = Math.floor(exchange.nowMs / 1000);
     const lifeS = customer.accessTokenLifetimeS;
     const offered = user === undefined ? PERMISSIONS[api].roles : PERMISSIONS[api].scopes;
-    const permissions = customer.consent === "granted" ? offered.filter((one) => customer.permissions.has(one) || one === "user_impersonation") : [];
-    const grant: Grant = { customer, api, resource, clientId, appOnly: user === undefined, permissions, expiresMs: exchange.nowMs + lifeS * 1000 };
+    const permissions =
+      customer.consent === "granted" ? offered.filter((one) => customer.permissions.has(one) || one === "user_impersonation") : [];
+    const grant: Grant = {
+      customer,
+      api,
+      resource,
+      clientId,
+      appOnly: user === undefined,
+      permissions,
+      expiresMs: exchange.nowMs + lifeS * 1000,
+    };
     const servicePrincipal = guid("service principal", identity.name);
     const times = { iat: nowS, nbf: nowS, exp: nowS + lifeS };
     const issuer = `https://sts.windows.net/${identity.tenantId}/`;
@@ -241,7 +255,14 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
       idp: issuer,
       ...(user === undefined
         ? { idtyp: "app", oid: servicePrincipal, sub: servicePrincipal, ...(permissions.length > 0 ? { roles: permissions } : {}) }
-        : { idtyp: "user", oid: identity.userId, sub: identity.userId, scp: permissions.join(" "), upn: identity.userName, unique_name: identity.userName }),
+        : {
+            idtyp: "user",
+            oid: identity.userId,
+            sub: identity.userId,
+            scp: permissions.join(" "),
+            upn: identity.userName,
+            unique_name: identity.userName,
+          }),
       tid: identity.tenantId,
       ver: "1.0",
     });
@@ -266,7 +287,9 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
         ...(user.nonce === undefined ? {} : { nonce: user.nonce }),
         oid: identity.userId,
         preferred_username: identity.userName,
-        sub: createHash("sha256").update(identity.userId + clientId).digest("base64url"),
+        sub: createHash("sha256")
+          .update(identity.userId + clientId)
+          .digest("base64url"),
         tid: identity.tenantId,
         ver: v2 ? "2.0" : "1.0",
       });
@@ -276,6 +299,66 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
   }
 
   return { answer };
+}
+
+function targetOf(form: Form, v2: boolean, customer: Customer, earlierScope: string | undefined): Target | Refusal {
+  if (!v2) {
+    const resource = form("resource") ?? "https://graph.windows.net";
+    const api = apiOf(resource, customer.cloud);
+    return api === undefined ? { number: 50001, values: { resource } } : { api, resource };
+  }
+  if (form("resource") !== undefined) return { number: 901002 };
+  const resources = resourcesOfScope(form("scope") ?? earlierScope ?? "");
+  const [resource = ""] = resources;
+  if (resources.length > 1) return { number: 700022 };
+  const api = apiOf(resource, customer.cloud);
+  return api === undefined ? { number: 500011, values: { resource } } : { api, resource };
+}
+
+function clientProblem(
+  exchange: Exchange,
+  customer: Customer,
+  clientId: string,
+  { form, secret }: ClientForm,
+  grantType: string,
+): Refusal | undefined {
+  const problem = appProblem(customer, clientId);
+  if (problem !== undefined) return { number: problem };
+  const assertion = form("client_assertion");
+  if (assertion !== undefined) {
+    if (form("client_assertion_type") !== ASSERTION_TYPE) return { number: 900144, values: { field: "client_assertion_type" } };
+    const here = `${exchange.origin}/${customer.identity.tenantId}`;
+    const audiences = [`${here}/oauth2/v2.0/token`, `${here}/oauth2/token`, `${here}/v2.0`];
+    const number = assertionProblem(assertion, {
+      certificates: customer.credentials.certificates,
+      clientId,
+      audiences,
+      nowMs: exchange.nowMs,
+    });
+    return number === undefined ? undefined : { number };
+  }
+  if (secret === undefined) return grantType === DEVICE_GRANT ? undefined : { number: 7000218 };
+  const number = secretProblem(customer.credentials, clientId, secret);
+  return number === undefined ? undefined : { number };
+}
+
+function codeProblem(code: Code, clientId: string, form: Form, nowMs: number): Refusal | undefined {
+  if (code.used) return { number: 54005 };
+  if (nowMs - code.issuedMs > CODE_LIFETIME_MS || code.clientId !== clientId) return { number: 70008 };
+  if (form("redirect_uri") !== code.redirectUri) return { number: 50011 };
+  if (code.challenge === undefined) return undefined;
+  const verifier = form("code_verifier") ?? "";
+  const made = code.method === "S256" ? createHash("sha256").update(verifier).digest("base64url") : verifier;
+  return made === code.challenge ? undefined : { number: 501481 };
+}
+
+function deviceProblem(device: DeviceCode | undefined, nowMs: number): Refusal | undefined {
+  if (device === undefined || device.expiresMs <= nowMs) return { number: 70020 };
+  device.polls += 1;
+  const { deviceCode: how } = device.customer.credentials;
+  if (how === "decline") return { number: 65004 };
+  // The user takes a moment: the first question always comes too early.
+  return how === "wait" || device.polls === 1 ? { number: 70016 } : undefined;
 }
 
 const textOf = (ms: number): string => new Date(ms).toISOString().replace("Z", "0000Z");

@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
-import { addGenerated, addRecord, faultRule, perform, setRegime, type Action, type RecordRule } from "../actions.ts";
+import { type Action, addGenerated, addRecord, faultRule, perform, type RecordRule, setRegime } from "../actions.ts";
 import type { BudgetName } from "../budgets.ts";
 import type { TokenShop } from "../entra/tokens.ts";
 import { loadCustomer } from "../folder.ts";
 import { STREAM_NAMES, type StreamName } from "../streams.ts";
 import type { Customer, World } from "../world.ts";
-import { readChecked, type Checked } from "./check.ts";
+import { type Checked, readChecked } from "./check.ts";
 import type { GenerateRule } from "./generate.ts";
 import { SCENARIO } from "./spec.ts";
 
@@ -33,7 +33,7 @@ export function scenarioOf(source: string, name: string, folder = "."): Scenario
   return {
     name: String(checked["name"]),
     story: String(checked["story"]),
-    seed: String(checked["seed"] ?? 1),
+    seed: String((checked["seed"] as number | undefined) ?? 1),
     startMs: checked["start"] as number | undefined,
     customers: checked["customers"] as Checked[],
     events: ((checked["events"] ?? []) as Scenario["events"]).toSorted((a, b) => a.at - b.at),
@@ -43,7 +43,12 @@ export function scenarioOf(source: string, name: string, folder = "."): Scenario
 }
 
 /** Puts customers, records and faults into the world. Returns the events with their time, in order. */
-export function applyScenario(scenario: Scenario, world: World, tokens: TokenShop, warn: (sentence: string) => void): { readonly atMs: number; run(): void }[] {
+export function applyScenario(
+  scenario: Scenario,
+  world: World,
+  tokens: TokenShop,
+  warn: (sentence: string) => void,
+): { readonly atMs: number; run(): void }[] {
   const baseMs = world.startMs;
   for (const given of scenario.customers) {
     for (const name of namesOf(given)) fillCustomer(world.addCustomer(name), given, scenario, world, baseMs, warn);
@@ -51,7 +56,7 @@ export function applyScenario(scenario: Scenario, world: World, tokens: TokenSho
   for (const fault of scenario.faults) world.faults.add(faultRule(fault, baseMs));
   return scenario.events.map(({ at, ...action }) => ({
     atMs: baseMs + at,
-    run: () => void perform(action as Action, { world, tokens, seed: scenario.seed }, baseMs + at),
+    run: () => void perform(action, { world, tokens, seed: scenario.seed }, baseMs + at),
   }));
 }
 
@@ -61,8 +66,15 @@ function namesOf(given: Checked): string[] {
   return Array.from({ length: Number(given["count"]) }, (_, index) => `${name}-${String(index + 1).padStart(4, "0")}`);
 }
 
-function fillCustomer(customer: Customer, given: Checked, scenario: Scenario, world: World, baseMs: number, warn: (sentence: string) => void): void {
-  if (given["data"] !== undefined) loadCustomer(resolve(scenario.folder, String(given["data"])), customer, world, warn);
+function fillCustomer(
+  customer: Customer,
+  given: Checked,
+  scenario: Scenario,
+  world: World,
+  baseMs: number,
+  warn: (sentence: string) => void,
+): void {
+  if (typeof given["data"] === "string") loadCustomer(resolve(scenario.folder, given["data"]), customer, world, warn);
   if (given["cloud"] !== undefined) customer.cloud = given["cloud"] as Customer["cloud"];
   if (given["consent"] !== undefined) customer.consent = given["consent"] as Customer["consent"];
   if (given["permissions"] !== undefined) customer.permissions = new Set(given["permissions"] as string[]);
@@ -71,10 +83,15 @@ function fillCustomer(customer: Customer, given: Checked, scenario: Scenario, wo
   if (given["expand_max_alerts"] !== undefined) customer.expandMaxAlerts = Number(given["expand_max_alerts"]);
   if (given["capitalised_schema"] === true) customer.hunting.capitalised = true;
   for (const [api, limits] of Object.entries((given["budgets"] ?? {}) as Record<BudgetName, Checked>)) {
-    customer.budgetLimits[api as BudgetName] = { perMinute: Number(limits["per_minute"]), perHour: limits["per_hour"] === undefined ? undefined : Number(limits["per_hour"]) };
+    customer.budgetLimits[api as BudgetName] = {
+      perMinute: Number(limits["per_minute"]),
+      perHour: limits["per_hour"] === undefined ? undefined : Number(limits["per_hour"]),
+    };
   }
   for (const stream of STREAM_NAMES) setRegime(customer.regimes[stream], given);
-  for (const [stream, regime] of Object.entries((given["streams"] ?? {}) as Record<StreamName, Checked>)) setRegime(customer.regimes[stream as StreamName], regime);
-  for (const [index, rule] of ((given["generate"] ?? []) as GenerateRule[]).entries()) addGenerated(customer, rule, world, baseMs, `${scenario.seed} ${index}`);
+  for (const [stream, regime] of Object.entries((given["streams"] ?? {}) as Record<StreamName, Checked>))
+    setRegime(customer.regimes[stream as StreamName], regime);
+  for (const [index, rule] of ((given["generate"] ?? []) as GenerateRule[]).entries())
+    addGenerated(customer, rule, world, baseMs, `${scenario.seed} ${index}`);
   for (const rule of (given["records"] ?? []) as RecordRule[]) addRecord(customer, rule, world, baseMs);
 }

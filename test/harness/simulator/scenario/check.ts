@@ -1,4 +1,4 @@
-import { isMap, isScalar, isSeq, LineCounter, parseDocument, type Node } from "yaml";
+import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
 import { eventSpec, type Spec } from "./spec.ts";
 import { durationOf, spanOf } from "./units.ts";
 
@@ -22,7 +22,7 @@ export function readChecked(source: string, name: string, spec: Spec): Checked {
     return undefined;
   };
   for (const error of document.errors) complain(error.pos[0], `not readable: ${error.message.split("\n")[0]}`);
-  const value = mistakes.length > 0 ? undefined : check(document.contents as Node | null, spec, "the scenario", complain);
+  const value = mistakes.length > 0 ? undefined : check(document.contents, spec, "the scenario", complain);
   if (mistakes.length > 0) throw new ScenarioRefused(mistakes.join("\n"));
   return value as Checked;
 }
@@ -33,25 +33,22 @@ const startOf = (node: Node | null): number | undefined => node?.range?.[0];
 
 function check(node: Node | null, spec: Spec, where: string, complain: Complain): unknown {
   const expected = (what: string): undefined => complain(startOf(node), `${where}: expected ${what}, found ${shown(node)}.`);
-  switch (spec.kind) {
-    case "json":
-      return node?.toJSON();
-    case "object":
-      return checkObject(node, spec.fields, where, complain);
-    case "map": {
-      if (!isMap(node)) return expected(`members named ${spec.keys.join(", ")}`);
-      return checkObject(node, Object.fromEntries(spec.keys.map((key) => [key, spec.of])), where, complain);
-    }
-    case "list": {
-      const items = isSeq(node) ? (node.items as Node[]) : [node];
-      return items.map((item, index) => check(item, spec.of, isSeq(node) ? `${where}[${index + 1}]` : where, complain));
-    }
-    default:
-      return checkScalar(node, spec, expected);
+  if (spec.kind === "json") return node?.toJSON();
+  if (spec.kind === "object") return checkObject(node, spec.fields, where, complain);
+  if (spec.kind === "map") {
+    if (!isMap(node)) return expected(`members named ${spec.keys.join(", ")}`);
+    return checkObject(node, Object.fromEntries(spec.keys.map((key) => [key, spec.of])), where, complain);
   }
+  if (spec.kind === "list") {
+    const items = isSeq(node) ? (node.items as Node[]) : [node];
+    return items.map((item, index) => check(item, spec.of, isSeq(node) ? `${where}[${index + 1}]` : where, complain));
+  }
+  return checkScalar(node, spec, expected);
 }
 
-function checkScalar(node: Node | null, spec: Spec, expected: (what: string) => undefined): unknown {
+type ScalarSpec = Exclude<Spec, { readonly kind: "json" | "object" | "map" | "list" }>;
+
+function checkScalar(node: Node | null, spec: ScalarSpec, expected: (what: string) => undefined): unknown {
   const value: unknown = isScalar(node) ? node.value : undefined;
   const text = typeof value === "string" ? value : undefined;
   switch (spec.kind) {
@@ -69,22 +66,22 @@ function checkScalar(node: Node | null, spec: Spec, expected: (what: string) => 
       return durationOf(text ?? "") ?? expected("a duration such as 90s, 5m, 1h30m or -7d");
     case "span":
       return spanOf(text ?? "") ?? expected("a duration or two, such as 1m..20m");
-    case "time": {
-      const ms = Date.parse(text ?? "");
-      return Number.isNaN(ms) ? expected("a time such as 2026-11-24T06:00:00Z") : ms;
-    }
-    default:
-      return undefined;
+    case "time":
+      break;
   }
+  const ms = Date.parse(text ?? "");
+  return Number.isNaN(ms) ? expected("a time such as 2026-11-24T06:00:00Z") : ms;
 }
 
 function checkObject(node: Node | null, fields: Readonly<Record<string, Spec>>, where: string, complain: Complain): Checked | undefined {
-  if (!isMap(node)) return complain(startOf(node), `${where}: expected members named ${Object.keys(fields).join(", ")}, found ${shown(node)}.`);
+  if (!isMap(node))
+    return complain(startOf(node), `${where}: expected members named ${Object.keys(fields).join(", ")}, found ${shown(node)}.`);
   const result: Record<string, unknown> = {};
   for (const { key, value } of node.items) {
     const name = String((key as { value?: unknown }).value);
     const spec = fields[name];
-    if (spec === undefined) complain(startOf(key as Node), `${where}: there is no "${name}"; expected one of ${Object.keys(fields).join(", ")}.`);
+    if (spec === undefined)
+      complain(startOf(key as Node), `${where}: there is no "${name}"; expected one of ${Object.keys(fields).join(", ")}.`);
     else if (name === "events" && spec.kind === "list") result[name] = checkEvents(value as Node | null, complain);
     else result[name] = check(value as Node | null, spec, `${where === "the scenario" ? "" : `${where}.`}${name}`, complain);
   }
@@ -97,7 +94,9 @@ function checkObject(node: Node | null, fields: Readonly<Record<string, Spec>>, 
 /** Which members an event may have depends on what it does. */
 function checkEvents(node: Node | null, complain: Complain): readonly unknown[] {
   if (!isSeq(node)) return complain(startOf(node), `events: expected a list, found ${shown(node)}.`) ?? [];
-  return (node.items as Node[]).map((item, index) => check(item, eventSpec(isMap(item) ? String(item.get("do")) : ""), `events[${index + 1}]`, complain));
+  return (node.items as Node[]).map((item, index) =>
+    check(item, eventSpec(isMap(item) ? String(item.get("do")) : ""), `events[${index + 1}]`, complain),
+  );
 }
 
 function shown(node: Node | null): string {

@@ -1,4 +1,4 @@
-import { chanceOf, type Chance } from "../chance.ts";
+import { type Chance, chanceOf } from "../chance.ts";
 import { guid, type Identity } from "../identity.ts";
 import { textOfTicks, ticksOfMs } from "../instant.ts";
 import type { NewVersion } from "../records.ts";
@@ -48,7 +48,13 @@ export function* generate(rule: GenerateRule, identity: Identity, baseMs: number
   const to = baseMs + (rule.to ?? 0);
   const step = (to - from) / rule.count;
   const shape = SHAPES[rule.stream];
-  const batch = shape.prepare({ identity, ...(rule.bytes === undefined ? {} : { bytes: rule.bytes }), evidence: rule.evidence ?? 3, alerts: rule.alerts ?? 0, service: rule.service });
+  const batch = shape.prepare({
+    identity,
+    ...(rule.bytes === undefined ? {} : { bytes: rule.bytes }),
+    evidence: rule.evidence ?? 3,
+    alerts: rule.alerts ?? 0,
+    service: rule.service,
+  });
   for (let index = 0; index < rule.count; index += 1) {
     const tie = tieOf(rule, index);
     const createdMs = from + step * (tie ?? index + chance() * 0.9);
@@ -60,7 +66,10 @@ export function* generate(rule: GenerateRule, identity: Identity, baseMs: number
     const versions: NewVersion[] = [];
     for (const [change, ms] of [createdMs, ...times].entries()) {
       const updated = tie === undefined ? (change === 0 ? created : instant(rule, ms, own)) : textOfTicks(ticksOfMs(createdMs) + 7211n);
-      const visibleMs = ms + between(rule.visible_after ?? [0, 0], own) + (rule.late !== undefined && own() < rule.late.share ? between(rule.late.by, own) : 0);
+      const visibleMs =
+        ms +
+        between(rule.visible_after ?? [0, 0], own) +
+        (rule.late !== undefined && own() < rule.late.share ? between(rule.late.by, own) : 0);
       versions.push({
         id,
         created,

@@ -2,18 +2,30 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "@jest/globals";
+import { identityOf } from "../identity.ts";
+import { ticksOf } from "../instant.ts";
 import { startSimulator } from "../start.ts";
 import { readScenario, scenarioOf } from "./apply.ts";
 import { ScenarioRefused } from "./check.ts";
 import { generate } from "./generate.ts";
-import { identityOf } from "../identity.ts";
-import { ticksOf } from "../instant.ts";
 import { scenarioSchema } from "./schema.ts";
 
 const FOLDER = fileURLToPath(new URL("../../../scenarios/", import.meta.url));
 const files = readdirSync(FOLDER).filter((name) => name.endsWith(".yaml"));
 
-const REQUIRED = ["mssp-day", "throttled-then-recovers", "consent-withdrawn", "secret-rotated", "collector-replaced", "host-stops-mid-page", "next-link-elsewhere", "clock-steps-back", "same-instant-records", "record-changes-while-paging", "expand-500-for-ever"];
+const REQUIRED = [
+  "mssp-day",
+  "throttled-then-recovers",
+  "consent-withdrawn",
+  "secret-rotated",
+  "collector-replaced",
+  "host-stops-mid-page",
+  "next-link-elsewhere",
+  "clock-steps-back",
+  "same-instant-records",
+  "record-changes-while-paging",
+  "expand-500-for-ever",
+];
 
 function refusal(text: string, name = "day.yaml"): string {
   try {
@@ -43,7 +55,12 @@ describe("scenario files", () => {
       for (let hour = 0; hour < 12; hour += 1) simulator.control.advance(3_600_000);
       const visible = [...simulator.control.world.customers.values()].map(({ identity, tables, consent }) => {
         for (const table of Object.values(tables)) table.settle(simulator.control.clock.nowMs());
-        return [identity.name, consent, tables.alerts.visible().map(({ id, updated }) => `${id} ${updated}`), tables.incidents.visible().map((version) => version.text())];
+        return [
+          identity.name,
+          consent,
+          tables.alerts.visible().map(({ id, updated }) => `${id} ${updated}`),
+          tables.incidents.visible().map((version) => version.text()),
+        ];
       });
       await simulator.stop();
       return visible;
@@ -64,12 +81,32 @@ describe("a scenario with a mistake is refused with file, line and what was expe
 
   test.each([
     ["an unknown member", `${head}    colour: red\n`, 'day.yaml:5: customers[1]: there is no "colour"; expected one of name, count, data,'],
-    ["a wrong duration", `${head}    generate:\n      - { stream: alerts, count: 3, from: yesterday }\n`, "day.yaml:6: customers[1].generate[1].from: expected a duration such as 90s, 5m, 1h30m or -7d, found \"yesterday\"."],
-    ["a wrong choice", `${head}    consent: perhaps\n`, 'day.yaml:5: customers[1].consent: expected one of granted, withdrawn, absent, found "perhaps".'],
-    ["a number out of bounds", `${head}faults:\n  - on: alerts\n    rate: 3\n    answer: { status: 503 }\n`, "day.yaml:7: faults[1].rate: expected a number from 0 to 1, found 3."],
+    [
+      "a wrong duration",
+      `${head}    generate:\n      - { stream: alerts, count: 3, from: yesterday }\n`,
+      'day.yaml:6: customers[1].generate[1].from: expected a duration such as 90s, 5m, 1h30m or -7d, found "yesterday".',
+    ],
+    [
+      "a wrong choice",
+      `${head}    consent: perhaps\n`,
+      'day.yaml:5: customers[1].consent: expected one of granted, withdrawn, absent, found "perhaps".',
+    ],
+    [
+      "a number out of bounds",
+      `${head}faults:\n  - on: alerts\n    rate: 3\n    answer: { status: 503 }\n`,
+      "day.yaml:7: faults[1].rate: expected a number from 0 to 1, found 3.",
+    ],
     ["a missing member", "name: x\nstory: y\n", 'day.yaml:1: the scenario: "customers" is missing; expected the customers.'],
-    ["an event of no kind", `${head}events:\n  - { at: 1m, do: explode }\n`, "day.yaml:6: events[1].do: expected one of consent, permissions, secret,"],
-    ["an event's own members", `${head}events:\n  - { at: 1m, do: consent, state: gone }\n`, 'day.yaml:6: events[1].state: expected one of granted, withdrawn, absent, found "gone".'],
+    [
+      "an event of no kind",
+      `${head}events:\n  - { at: 1m, do: explode }\n`,
+      "day.yaml:6: events[1].do: expected one of consent, permissions, secret,",
+    ],
+    [
+      "an event's own members",
+      `${head}events:\n  - { at: 1m, do: consent, state: gone }\n`,
+      'day.yaml:6: events[1].state: expected one of granted, withdrawn, absent, found "gone".',
+    ],
     ["a list where members belong", "- a\n- b\n", "day.yaml:1: the scenario: expected members named name, story,"],
     ["text that is no YAML", "name: [x\n", "day.yaml:2: not readable:"],
   ])("%s", (_, text, sentence) => {
@@ -81,7 +118,9 @@ describe("a scenario with a mistake is refused with file, line and what was expe
   });
 
   test("JSON is read as well, with its lines", () => {
-    expect(refusal('{\n "name": "x",\n "story": "y",\n "customers": [{ "name": "a", "count": 0 }]\n}', "day.json")).toContain("day.json:4: customers[1].count: expected a whole number from 1 to 100000, found 0.");
+    expect(refusal('{\n "name": "x",\n "story": "y",\n "customers": [{ "name": "a", "count": 0 }]\n}', "day.json")).toContain(
+      "day.json:4: customers[1].count: expected a whole number from 1 to 100000, found 0.",
+    );
   });
 });
 
@@ -90,7 +129,14 @@ describe("records made by rule", () => {
   const all = (rule: Parameters<typeof generate>[0], seed = "1") => [...generate(rule, identityOf("contoso"), START_MS, START_MS, seed)];
 
   test("are as many, as large and as late as the rule says, and their texts agree with their keys", () => {
-    const versions = all({ stream: "alerts", count: 200, from: 0, to: 3_600_000, bytes: 5700, late: { share: 0.5, by: [600_000, 600_000] } });
+    const versions = all({
+      stream: "alerts",
+      count: 200,
+      from: 0,
+      to: 3_600_000,
+      bytes: 5700,
+      late: { share: 0.5, by: [600_000, 600_000] },
+    });
 
     expect(new Set(versions.map(({ id }) => id)).size).toBe(200);
     for (const version of versions) {
@@ -106,14 +152,16 @@ describe("records made by rule", () => {
 
   test("share an instant exactly in groups of the size asked for", () => {
     const counts = new Map<string, number>();
-    for (const { updated } of all({ stream: "alerts", count: 500, ties: { groups: 3, size: 40 } })) counts.set(updated, (counts.get(updated) ?? 0) + 1);
+    for (const { updated } of all({ stream: "alerts", count: 500, ties: { groups: 3, size: 40 } }))
+      counts.set(updated, (counts.get(updated) ?? 0) + 1);
 
     expect([...counts.values()].filter((count) => count > 1)).toEqual([40, 40, 40]);
   });
 
   test("of every list are JSON with the members the list is read by", () => {
     for (const stream of ["incidents", "xdr-incidents", "mde-alerts", "siem-alerts"] as const) {
-      for (const version of all({ stream, count: 3, alerts: 2, updates: 1 })) expect(() => JSON.parse(version.text()) as unknown).not.toThrow();
+      for (const version of all({ stream, count: 3, alerts: 2, updates: 1 }))
+        expect(() => JSON.parse(version.text()) as unknown).not.toThrow();
     }
     const [incident] = all({ stream: "xdr-incidents", count: 1, alerts: 3 });
     const alerts = (JSON.parse(incident?.text() ?? "") as { alerts: { alertId: string }[] }).alerts;

@@ -22,8 +22,8 @@ const NAMED = new Map<Spec, string>([
 
 function schemaOf(spec: Spec, inFull = false): Record<string, unknown> {
   const description = spec.help;
-  const name = NAMED.get(spec);
-  if (name !== undefined && !inFull) return { $ref: `#/$defs/${name}` };
+  const definition = NAMED.get(spec);
+  if (definition !== undefined && !inFull) return { $ref: `#/$defs/${definition}` };
   switch (spec.kind) {
     case "text":
       return { description, type: ["string", "number"] };
@@ -46,13 +46,22 @@ function schemaOf(spec: Spec, inFull = false): Record<string, unknown> {
       return { description, anyOf: [{ type: "array", items: one }, one] };
     }
     case "map":
-      return { description, type: "object", additionalProperties: false, properties: Object.fromEntries(spec.keys.map((key) => [key, schemaOf(spec.of)])) };
-    case "object": {
-      const required = Object.entries(spec.fields).filter(([, field]) => field.required === true).map(([name]) => name);
-      const properties = Object.fromEntries(Object.entries(spec.fields).map(([name, field]) => [name, name === "events" ? events() : schemaOf(field)]));
-      return { description, type: "object", additionalProperties: false, ...(required.length > 0 ? { required } : {}), properties };
-    }
+      return {
+        description,
+        type: "object",
+        additionalProperties: false,
+        properties: Object.fromEntries(spec.keys.map((key) => [key, schemaOf(spec.of)])),
+      };
+    case "object":
+      break;
   }
+  const required = Object.entries(spec.fields)
+    .filter(([, field]) => field.required === true)
+    .map(([name]) => name);
+  const properties = Object.fromEntries(
+    Object.entries(spec.fields).map(([name, field]) => [name, name === "events" ? events() : schemaOf(field)]),
+  );
+  return { description, type: "object", additionalProperties: false, ...(required.length > 0 ? { required } : {}), properties };
 }
 
 function events(): object {

@@ -42,7 +42,9 @@ type Fill = (name: string, values: RecordValues) => string;
 
 function template(sample: unknown, fill: Fill): (values: RecordValues) => string {
   // A bare slot stands for a number or null: its quotes go with it.
-  const pieces = JSON.stringify(sample).replaceAll(/"\uE000(#[^\uE001]*)\uE001"/g, "\uE000$1\uE001").split(/\uE000([^\uE001]*)\uE001/);
+  const pieces = JSON.stringify(sample)
+    .replaceAll(/"\uE000(#[^\uE001]*)\uE001"/g, "\uE000$1\uE001")
+    .split(/\uE000([^\uE001]*)\uE001/);
   return (values) => {
     let text = "";
     for (let at = 0; at < pieces.length; at += 1) text += at % 2 === 0 ? pieces[at] : fill(pieces[at] ?? "", values);
@@ -52,17 +54,36 @@ function template(sample: unknown, fill: Fill): (values: RecordValues) => string
 
 const SEVERITIES = ["low", "medium", "high", "informational"];
 const STATES = ["new", "inProgress", "resolved"];
-const SERVICES = ["microsoftDefenderForEndpoint", "microsoftDefenderForEndpoint", "microsoftDefenderForOffice365", "microsoftDefenderForIdentity", "microsoftDefenderForCloudApps", "microsoft365Defender"];
-const TITLES = ["Suspicious PowerShell command line", "Suspicious execution of hidden file", "Email messages containing malicious URL removed after delivery", "Unusual number of failed sign-in attempts", "Verdächtige Anmeldung von neuem Ort", "Possible lateral movement"];
+const SERVICES = [
+  "microsoftDefenderForEndpoint",
+  "microsoftDefenderForEndpoint",
+  "microsoftDefenderForOffice365",
+  "microsoftDefenderForIdentity",
+  "microsoftDefenderForCloudApps",
+  "microsoft365Defender",
+];
+const TITLES = [
+  "Suspicious PowerShell command line",
+  "Suspicious execution of hidden file",
+  "Email messages containing malicious URL removed after delivery",
+  "Unusual number of failed sign-in attempts",
+  "Verdächtige Anmeldung von neuem Ort",
+  "Possible lateral movement",
+];
 const CATEGORIES = ["Execution", "DefenseEvasion", "InitialAccess", "CredentialAccess", "InitialAccess", "LateralMovement"];
-const DESCRIPTION = "A hidden file has been launched. This activity could indicate a compromised host. Attackers often hide files associated with malicious tools to evade file system inspection and defenses. ";
-const ACTIONS = "Collect artifacts and determine scope. Review the machine timeline for suspicious activities that may have occurred before and after the time of the alert, and record additional related artifacts. ";
+const DESCRIPTION =
+  "A hidden file has been launched. This activity could indicate a compromised host. Attackers often hide files associated with malicious tools to evade file system inspection and defenses. ";
+const ACTIONS =
+  "Collect artifacts and determine scope. Review the machine timeline for suspicious activities that may have occurred before and after the time of the alert, and record additional related artifacts. ";
 
 const pick = (from: readonly string[], index: number): string => from[index % from.length] ?? "";
 
 function hex(chance: Chance, characters: number): string {
   let text = "";
-  while (text.length < characters) text += Math.floor(chance() * 4_294_967_296).toString(16).padStart(8, "0");
+  while (text.length < characters)
+    text += Math.floor(chance() * 4_294_967_296)
+      .toString(16)
+      .padStart(8, "0");
   return text.slice(0, characters);
 }
 
@@ -121,17 +142,80 @@ const fill: Fill = (name, { id, index, created, updated, change, chance }) => {
 function evidenceOf(kind: number, identity: Identity): object {
   const common = { createdDateTime: slot("created"), verdict: "unknown", remediationStatus: "none", remediationStatusDetails: null };
   const ends = { roles: [], detailedRoles: [], tags: [] };
-  const user = { accountName: "SYSTEM", domainName: "NT AUTHORITY", userSid: "S-1-5-18", azureAdUserId: null, userPrincipalName: null, displayName: "System" };
-  const file = { sha1: slot("sha1"), sha256: slot("sha256"), fileName: "MsSense.exe", filePath: "C:\\Program Files\\temp", fileSize: 6_136_392, filePublisher: "Microsoft Corporation", signer: null, issuer: null };
+  const user = {
+    accountName: "SYSTEM",
+    domainName: "NT AUTHORITY",
+    userSid: "S-1-5-18",
+    azureAdUserId: null,
+    userPrincipalName: null,
+    displayName: "System",
+  };
+  const file = {
+    sha1: slot("sha1"),
+    sha256: slot("sha256"),
+    fileName: "MsSense.exe",
+    filePath: "C:\\Program Files\\temp",
+    fileSize: 6_136_392,
+    filePublisher: "Microsoft Corporation",
+    signer: null,
+    issuer: null,
+  };
   switch (kind % 4) {
     case 0:
-      return { "@odata.type": "#microsoft.graph.security.deviceEvidence", ...common, firstSeenDateTime: slot("created"), mdeDeviceId: slot("sha1"), azureAdDeviceId: null, deviceDnsName: `${slot("device")}.${identity.domain}`, osPlatform: "Windows11", osBuild: 22_631, version: "23H2", healthStatus: "active", riskScore: "medium", rbacGroupId: 75, rbacGroupName: "UnassignedGroup", onboardingStatus: "onboarded", defenderAvStatus: "unknown", ipInterfaces: [slot("ip"), "fe80::1"], loggedOnUsers: [], ...ends, vmMetadata: null };
+      return {
+        "@odata.type": "#microsoft.graph.security.deviceEvidence",
+        ...common,
+        firstSeenDateTime: slot("created"),
+        mdeDeviceId: slot("sha1"),
+        azureAdDeviceId: null,
+        deviceDnsName: `${slot("device")}.${identity.domain}`,
+        osPlatform: "Windows11",
+        osBuild: 22_631,
+        version: "23H2",
+        healthStatus: "active",
+        riskScore: "medium",
+        rbacGroupId: 75,
+        rbacGroupName: "UnassignedGroup",
+        onboardingStatus: "onboarded",
+        defenderAvStatus: "unknown",
+        ipInterfaces: [slot("ip"), "fe80::1"],
+        loggedOnUsers: [],
+        ...ends,
+        vmMetadata: null,
+      };
     case 1:
-      return { "@odata.type": "#microsoft.graph.security.processEvidence", ...common, processId: slot("#pid"), parentProcessId: 668, processCommandLine: `powershell.exe -nop -enc ${slot("code")}`, processCreationDateTime: slot("created"), parentProcessCreationDateTime: slot("created"), detectionStatus: "detected", mdeDeviceId: slot("sha1"), ...ends, imageFile: file, parentProcessImageFile: { ...file, sha1: null, sha256: null, fileName: "services.exe" }, userAccount: user };
+      return {
+        "@odata.type": "#microsoft.graph.security.processEvidence",
+        ...common,
+        processId: slot("#pid"),
+        parentProcessId: 668,
+        processCommandLine: `powershell.exe -nop -enc ${slot("code")}`,
+        processCreationDateTime: slot("created"),
+        parentProcessCreationDateTime: slot("created"),
+        detectionStatus: "detected",
+        mdeDeviceId: slot("sha1"),
+        ...ends,
+        imageFile: file,
+        parentProcessImageFile: { ...file, sha1: null, sha256: null, fileName: "services.exe" },
+        userAccount: user,
+      };
     case 2:
-      return { "@odata.type": "#microsoft.graph.security.fileEvidence", ...common, detectionStatus: "detected", mdeDeviceId: slot("sha1"), ...ends, fileDetails: file };
+      return {
+        "@odata.type": "#microsoft.graph.security.fileEvidence",
+        ...common,
+        detectionStatus: "detected",
+        mdeDeviceId: slot("sha1"),
+        ...ends,
+        fileDetails: file,
+      };
     default:
-      return { "@odata.type": "#microsoft.graph.security.userEvidence", ...common, ...ends, stream: null, userAccount: { ...user, accountName: `user${slot("index")}`, userPrincipalName: `user${slot("index")}@${identity.domain}` } };
+      return {
+        "@odata.type": "#microsoft.graph.security.userEvidence",
+        ...common,
+        ...ends,
+        stream: null,
+        userAccount: { ...user, accountName: `user${slot("index")}`, userPrincipalName: `user${slot("index")}@${identity.domain}` },
+      };
   }
 }
 
@@ -142,7 +226,18 @@ function padding(sample: (text: string) => string, bytes: number | undefined, te
 }
 
 function sized(make: (text: string) => unknown, options: BatchOptions, text: string, write: Fill = fill): (values: RecordValues) => string {
-  const sample = (padded: string): string => template(make(padded), write)({ id: "x".repeat(36), index: 1, created: "2026-01-01T00:00:00.0000000Z", updated: "2026-01-01T00:00:00.0000000Z", change: 0, chance: () => 0.5 });
+  const sample = (padded: string): string =>
+    template(
+      make(padded),
+      write,
+    )({
+      id: "x".repeat(36),
+      index: 1,
+      created: "2026-01-01T00:00:00.0000000Z",
+      updated: "2026-01-01T00:00:00.0000000Z",
+      change: 0,
+      chance: () => 0.5,
+    });
   return template(make(padding(sample, options.bytes, text)), write);
 }
 
@@ -195,7 +290,19 @@ function inner(count: number, one: object): object[] {
 
 function graphIncident(options: BatchOptions): (values: RecordValues) => string {
   const tid = options.identity.tenantId;
-  const alert = { "@odata.type": "#microsoft.graph.security.alert", id: slot("inner"), incidentId: slot("id"), status: "new", severity: "low", serviceSource: "microsoftDefenderForEndpoint", title: slot("title"), description: DESCRIPTION, createdDateTime: slot("created"), lastUpdateDateTime: slot("created"), evidence: Array.from({ length: options.evidence }, (_, kind) => evidenceOf(kind, options.identity)) };
+  const alert = {
+    "@odata.type": "#microsoft.graph.security.alert",
+    id: slot("inner"),
+    incidentId: slot("id"),
+    status: "new",
+    severity: "low",
+    serviceSource: "microsoftDefenderForEndpoint",
+    title: slot("title"),
+    description: DESCRIPTION,
+    createdDateTime: slot("created"),
+    lastUpdateDateTime: slot("created"),
+    evidence: Array.from({ length: options.evidence }, (_, kind) => evidenceOf(kind, options.identity)),
+  };
   const make = (text: string): unknown => ({
     "@odata.type": "#microsoft.graph.security.incident",
     id: slot("id"),
@@ -220,8 +327,47 @@ function graphIncident(options: BatchOptions): (values: RecordValues) => string 
 }
 
 function xdrIncident(options: BatchOptions): (values: RecordValues) => string {
-  const entity = { entityType: "Process", evidenceCreationTime: slot("created"), sha1: slot("sha1"), sha256: slot("sha256"), fileName: "powershell.exe", filePath: "C:\\Windows\\System32", processId: slot("#pid"), processCommandLine: `powershell.exe -enc ${slot("code")}`, ipAddress: null, url: null, accountName: "user", domainName: options.identity.name, userSid: "S-1-5-21-1", userPrincipalName: null, deviceId: slot("sha1") };
-  const alert = { alertId: slot("inner"), incidentId: slot("#id"), serviceSource: "MicrosoftDefenderATP", creationTime: slot("created"), lastUpdatedTime: slot("created"), resolvedTime: null, title: slot("title"), description: DESCRIPTION, category: slot("category"), status: "New", severity: "Medium", investigationId: null, investigationState: "Queued", classification: null, determination: null, detectionSource: "EDR", assignedTo: null, actorName: null, threatFamilyName: null, mitreTechniques: ["T1059"], devices: [], entities: Array.from({ length: options.evidence }, () => entity) };
+  const entity = {
+    entityType: "Process",
+    evidenceCreationTime: slot("created"),
+    sha1: slot("sha1"),
+    sha256: slot("sha256"),
+    fileName: "powershell.exe",
+    filePath: "C:\\Windows\\System32",
+    processId: slot("#pid"),
+    processCommandLine: `powershell.exe -enc ${slot("code")}`,
+    ipAddress: null,
+    url: null,
+    accountName: "user",
+    domainName: options.identity.name,
+    userSid: "S-1-5-21-1",
+    userPrincipalName: null,
+    deviceId: slot("sha1"),
+  };
+  const alert = {
+    alertId: slot("inner"),
+    incidentId: slot("#id"),
+    serviceSource: "MicrosoftDefenderATP",
+    creationTime: slot("created"),
+    lastUpdatedTime: slot("created"),
+    resolvedTime: null,
+    title: slot("title"),
+    description: DESCRIPTION,
+    category: slot("category"),
+    status: "New",
+    severity: "Medium",
+    investigationId: null,
+    investigationState: "Queued",
+    classification: null,
+    determination: null,
+    detectionSource: "EDR",
+    assignedTo: null,
+    actorName: null,
+    threatFamilyName: null,
+    mitreTechniques: ["T1059"],
+    devices: [],
+    entities: Array.from({ length: options.evidence }, () => entity),
+  };
   const make = (text: string): unknown => ({
     incidentId: slot("#id"),
     redirectIncidentId: null,
@@ -241,7 +387,33 @@ function xdrIncident(options: BatchOptions): (values: RecordValues) => string {
 }
 
 function mdeAlert(options: BatchOptions): (values: RecordValues) => string {
-  const evidence = { entityType: "Process", evidenceCreationTime: slot("created"), sha1: slot("sha1"), sha256: slot("sha256"), fileName: "powershell.exe", filePath: "C:\\Windows\\System32\\WindowsPowerShell\\v1.0", processId: slot("#pid"), processCommandLine: `powershell.exe -enc ${slot("code")}`, processCreationTime: slot("created"), parentProcessId: 668, parentProcessCreationTime: slot("created"), parentProcessFileName: "cmd.exe", parentProcessFilePath: "C:\\Windows\\System32", ipAddress: null, url: null, registryKey: null, registryHive: null, registryValueType: null, registryValue: null, accountName: "user", domainName: options.identity.name, userSid: "S-1-5-21-1", aadUserId: null, userPrincipalName: null, detectionStatus: "Detected" };
+  const evidence = {
+    entityType: "Process",
+    evidenceCreationTime: slot("created"),
+    sha1: slot("sha1"),
+    sha256: slot("sha256"),
+    fileName: "powershell.exe",
+    filePath: "C:\\Windows\\System32\\WindowsPowerShell\\v1.0",
+    processId: slot("#pid"),
+    processCommandLine: `powershell.exe -enc ${slot("code")}`,
+    processCreationTime: slot("created"),
+    parentProcessId: 668,
+    parentProcessCreationTime: slot("created"),
+    parentProcessFileName: "cmd.exe",
+    parentProcessFilePath: "C:\\Windows\\System32",
+    ipAddress: null,
+    url: null,
+    registryKey: null,
+    registryHive: null,
+    registryValueType: null,
+    registryValue: null,
+    accountName: "user",
+    domainName: options.identity.name,
+    userSid: "S-1-5-21-1",
+    aadUserId: null,
+    userPrincipalName: null,
+    detectionStatus: "Detected",
+  };
   const make = (text: string): unknown => ({
     id: slot("id"),
     incidentId: slot("#incident"),
@@ -316,7 +488,8 @@ function siemAlert(options: BatchOptions): (values: RecordValues) => string {
 
 const alertId = (guid: string): string => `da${guid.slice(0, 8)}${guid.slice(9, 13)}-${guid.slice(24)}_1`;
 /** Incident ids are numbers: the guid makes rules of one customer differ, the index the records of one rule. */
-const incidentId = (guid: string, index: number): string => String(1_000_000 + (Number.parseInt(guid.slice(0, 6), 16) % 900_000) * 1000 + index);
+const incidentId = (guid: string, index: number): string =>
+  String(1_000_000 + (Number.parseInt(guid.slice(0, 6), 16) % 900_000) * 1000 + index);
 
 export const SHAPES: Readonly<Record<StreamName, Shape>> = {
   alerts: { id: alertId, prepare: graphAlert },

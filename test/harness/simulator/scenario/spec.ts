@@ -4,7 +4,9 @@ import { STREAM_NAMES } from "../streams.ts";
 
 /** What a scenario may say: read by the checker, and written out as test/scenarios/scenario.schema.json. */
 export type Spec = { readonly help: string; readonly required?: true } & (
-  | { readonly kind: "text" | "flag" | "duration" | "span" | "time" | "json" }
+  | { readonly kind: "text" | "flag" | "duration" | "span" | "time" }
+  /** Anything. */
+  | { readonly kind: "json" }
   | { readonly kind: "number"; readonly min: number; readonly max: number; readonly integer: boolean }
   | { readonly kind: "choice"; readonly of: readonly string[] }
   /** A single value stands for a list of one. */
@@ -42,8 +44,14 @@ export const GENERATE = object(
     updates: { kind: "number", min: 0, max: 50, integer: false, help: "how many times a record changes later, on average (default 0)" },
     update_within: duration("how long after its creation the last change may come (default 2h)"),
     visible_after: span("how long after its update a version becomes visible (default 0s)"),
-    late: object({ share: must(share("share of versions that are late, 0 to 1")), by: must(span("how late they are")) }, "versions that become visible late"),
-    ties: object({ groups: must(whole("how many groups", 1, 100_000)), size: must(whole("how many records share one instant exactly", 2, 100_000)) }, "records that share an update time"),
+    late: object(
+      { share: must(share("share of versions that are late, 0 to 1")), by: must(span("how late they are")) },
+      "versions that become visible late",
+    ),
+    ties: object(
+      { groups: must(whole("how many groups", 1, 100_000)), size: must(whole("how many records share one instant exactly", 2, 100_000)) },
+      "records that share an update time",
+    ),
     digits: choice(["varied", "seven"], "fraction digits of times: as varied as Microsoft's (default), or always seven"),
     service: text("serviceSource of the alerts (default: a mix)"),
   },
@@ -100,21 +108,38 @@ export const FAULT = object(
 
 /** What can happen, in a scenario's events and over the control API alike. */
 export const ACTIONS: Readonly<Record<string, Readonly<Record<string, Spec>>>> = {
-  consent: { state: must(choice(["granted", "withdrawn", "absent"], "the customer's consent; absent: the app is not in the tenant")), answer: choice(["accept", "decline"], "what the administrator answers on the consent page") },
+  consent: {
+    state: must(choice(["granted", "withdrawn", "absent"], "the customer's consent; absent: the app is not in the tenant")),
+    answer: choice(["accept", "decline"], "what the administrator answers on the consent page"),
+  },
   permissions: { roles: must(list(text("a role or scope"), "all that is granted")) },
-  secret: { state: must(choice(["valid", "expired", "rotated", "removed"], "rotated: a new one is added beside the old, which then expires")) },
+  secret: {
+    state: must(choice(["valid", "expired", "rotated", "removed"], "rotated: a new one is added beside the old, which then expires")),
+  },
   "refresh-token": { state: must(choice(["valid", "revoked", "idle"], "all refresh tokens handed out so far")) },
-  "access-tokens": { state: choice(["valid", "revoked"], "revoked: the APIs answer 401 to all handed out so far"), lifetime_seconds: whole("lifetime of those to come", 1, 86_400) },
+  "access-tokens": {
+    state: choice(["valid", "revoked"], "revoked: the APIs answer 401 to all handed out so far"),
+    lifetime_seconds: whole("lifetime of those to come", 1, 86_400),
+  },
   "device-code": { state: must(choice(["approve", "decline", "wait"], "what the user does with a device code")) },
   certificate: { pem: must(text("a certificate to accept client assertions from")) },
   regime: { stream: choice(STREAM_NAMES, "only this list (default: all)"), ...REGIME },
-  budget: { api: must(choice(["graph", "hunting", "xdr", "mde", "siem"], "whose")), per_minute: must(whole("requests per minute", 1)), per_hour: whole("requests per hour", 1), retry_after_form: choice(["seconds", "date"], "how Retry-After is written") },
+  budget: {
+    api: must(choice(["graph", "hunting", "xdr", "mde", "siem"], "whose")),
+    per_minute: must(whole("requests per minute", 1)),
+    per_hour: whole("requests per hour", 1),
+    retry_after_form: choice(["seconds", "date"], "how Retry-After is written"),
+  },
   record: { ...(RECORD.kind === "object" ? RECORD.fields : {}) },
   generate: { ...(GENERATE.kind === "object" ? GENERATE.fields : {}) },
   fault: { ...(FAULT.kind === "object" ? FAULT.fields : {}) },
   "clear-faults": {},
   "roll-keys": {},
-  clock: { set: { kind: "time", help: "an instant" }, advance: duration("move by, may be negative"), run: flag("false: time stands still") },
+  clock: {
+    set: { kind: "time", help: "an instant" },
+    advance: duration("move by, may be negative"),
+    run: flag("false: time stands still"),
+  },
 };
 
 const EVENT_AT = must(duration("when, from the start"));
@@ -126,10 +151,19 @@ const EVENT_FIELDS: Readonly<Record<string, Spec>> = {
 };
 
 /** All that an event of this kind may say. */
-export const eventSpec = (action: string): Spec => object({ ...EVENT_FIELDS, ...ACTIONS[action], ...(action === "record" ? { at: EVENT_AT } : {}) }, `an event: ${action}`);
+export const eventSpec = (action: string): Spec =>
+  object({ ...EVENT_FIELDS, ...ACTIONS[action], ...(action === "record" ? { at: EVENT_AT } : {}) }, `an event: ${action}`);
 
 /** The same over the control API: without a time. */
-export const actionSpec = (action: string): Spec => object({ ...ACTIONS[action], do: must(choice(Object.keys(ACTIONS), "what happens")), customers: list(text("a customer's name"), "to whom (default: all)") }, `an action: ${action}`);
+export const actionSpec = (action: string): Spec =>
+  object(
+    {
+      ...ACTIONS[action],
+      do: must(choice(Object.keys(ACTIONS), "what happens")),
+      customers: list(text("a customer's name"), "to whom (default: all)"),
+    },
+    `an action: ${action}`,
+  );
 
 export const CUSTOMER = object(
   {
@@ -143,7 +177,12 @@ export const CUSTOMER = object(
     retry_after_form: choice(["seconds", "date"], "how budgets write Retry-After"),
     expand_max_alerts: whole("$expand=alerts answers 500 when an incident on the page has more alerts", 0),
     capitalised_schema: flag("hunting answers write Name and Type"),
-    budgets: { kind: "map", keys: ["graph", "hunting", "xdr", "mde", "siem"], of: object({ per_minute: must(whole("requests per minute", 1)), per_hour: whole("requests per hour", 1) }, "a budget"), help: "budgets that differ from Microsoft's" },
+    budgets: {
+      kind: "map",
+      keys: ["graph", "hunting", "xdr", "mde", "siem"],
+      of: object({ per_minute: must(whole("requests per minute", 1)), per_hour: whole("requests per hour", 1) }, "a budget"),
+      help: "budgets that differ from Microsoft's",
+    },
     ...REGIME,
     streams: { kind: "map", keys: STREAM_NAMES, of: object(REGIME, "how this list pages"), help: "lists that page differently" },
     generate: list(GENERATE, "records made by rule"),
