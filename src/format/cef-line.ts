@@ -8,6 +8,7 @@ import { CEF_HEADER_MAX, CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
  */
 export const CEF_LINE_MAX_BYTES = 7936;
 
+/** Vendor, product, version and class id are ours and fit; the name comes from outside. */
 export interface CefHeader {
   readonly deviceVendor: string;
   readonly deviceProduct: string;
@@ -64,29 +65,39 @@ export function cefLine(header: CefHeader, pairs: readonly (readonly [key: strin
   return `CEF:${version}|${fields.join("|")}|${pairs.map(([key, value]) => `${key}=${escapeCefValue(value)}`).join(" ")}`;
 }
 
+/** Text that is written as it is: printable ASCII without a sign to escape, no blanks at its ends. Most values are such. */
+const PLAIN = /^[!-<>-[\]-~](?:[ -<>-[\]-~]*[!-<>-[\]-~])?$/;
+
 /** Header and pairs within the dictionary's sizes and `CEF_LINE_MAX_BYTES`. */
 export function fittedCefLine(header: CefHeader, pairs: readonly CefPair[]): string {
-  const fitted: CefHeader = {
-    deviceVendor: cutText(cefText(header.deviceVendor), CEF_HEADER_MAX.deviceVendor),
-    deviceProduct: cutText(cefText(header.deviceProduct), CEF_HEADER_MAX.deviceProduct),
-    deviceVersion: cutText(cefText(header.deviceVersion), CEF_HEADER_MAX.deviceVersion),
-    deviceEventClassId: header.deviceEventClassId,
-    name: cutText(cefText(header.name), CEF_HEADER_MAX.name),
-    severity: header.severity,
-  };
-  let kept = pairs.map(withinSize).filter((pair) => pair.value !== "");
-  let over = lineBytes(fitted, kept) - CEF_LINE_MAX_BYTES;
-  if (over > 0) {
-    for (const pair of kept.filter((p) => p.cutOrder !== undefined).toSorted((a, b) => a.cutOrder! - b.cutOrder!)) {
-      const wanted = Math.max(0, escapedBytes(pair.value) - over);
-      const shorter = cutToBytes(pair.value, wanted);
-      kept = kept.map((p) => (p === pair ? { ...p, value: shorter } : p)).filter((p) => p.value !== "");
-      over = lineBytes(fitted, kept) - CEF_LINE_MAX_BYTES;
-      if (over <= 0) break;
-    }
+  const name = cutText(cefText(header.name), CEF_HEADER_MAX.name);
+  let line = cefLine({ ...header, name }, []);
+  let separator = "";
+  for (const pair of pairs) {
+    const { max } = CEF_KEYS[pair.key];
+    let { value } = pair;
+    if (!PLAIN.test(value) || (max > 0 && value.length > max)) value = escapeCefValue(withinSize(pair).value);
+    if (value === "") continue;
+    line += `${separator}${pair.key}=${value}`;
+    if (pair.label !== undefined) line += ` ${pair.key}Label=${pair.label}`;
+    separator = " ";
   }
-  const name = over > 0 ? cutToBytes(fitted.name, Math.max(3, escapedBytes(fitted.name) - over)) : fitted.name;
-  return cefLine({ ...fitted, name }, kept.flatMap(keyAndLabel));
+  if (line.length * 3 <= CEF_LINE_MAX_BYTES || Buffer.byteLength(line) <= CEF_LINE_MAX_BYTES) return line;
+  return shortenedCefLine({ ...header, name }, pairs);
+}
+
+/** The rare line that is too long: texts are cut in their order until it fits. */
+function shortenedCefLine(header: CefHeader, pairs: readonly CefPair[]): string {
+  let kept = pairs.map(withinSize).filter((pair) => pair.value !== "");
+  let over = lineBytes(header, kept) - CEF_LINE_MAX_BYTES;
+  for (const pair of kept.filter((p) => p.cutOrder !== undefined).toSorted((a, b) => a.cutOrder! - b.cutOrder!)) {
+    if (over <= 0) break;
+    const shorter = cutToBytes(pair.value, Math.max(0, escapedBytes(pair.value) - over));
+    kept = kept.map((p) => (p === pair ? { ...p, value: shorter } : p)).filter((p) => p.value !== "");
+    over = lineBytes(header, kept) - CEF_LINE_MAX_BYTES;
+  }
+  const name = over > 0 ? cutToBytes(header.name, Math.max(8, escapedBytes(header.name) - over)) : header.name;
+  return cefLine({ ...header, name }, kept.flatMap(keyAndLabel));
 }
 
 function withinSize(pair: CefPair): CefPair {

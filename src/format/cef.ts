@@ -9,6 +9,7 @@ import {
   type CefProfile,
   HEALTH_CLASSES,
   type HealthNotice,
+  type LegacyExtras,
   LONG_ID_ROW,
   type MappingRow,
   mappingTable,
@@ -29,8 +30,8 @@ export function writeCef(out: ByteWriter, delivery: Delivery, profile: CefProfil
   };
   line(summary, profile === "legacy" ? siemSummary(delivery, summary) : undefined, false);
   if (evidence === "none" || summary.kind !== "alert") return 1;
-  const items = delivery.stream === "siem-alerts" ? [] : perItem;
-  for (const item of items) line(item, profile === "legacy" ? siemRow(item, delivery) : undefined, true);
+  const items = delivery.stream === "siem-alerts" ? [] : perItem();
+  for (const item of items) line(item, profile === "legacy" ? siemRow(item, delivery, "", "") : undefined, true);
   return 1 + items.length;
 }
 
@@ -43,7 +44,13 @@ function xdrSource(flat: FlatRecord): object {
 }
 
 function legacySource(flat: FlatRecord, row: SiemRow): object {
-  return { ...row, TenantId: flat.tenantId, Tenant: flat.tenantName, Change: flat.change, LastUpdateTime: flat.lastUpdateTime };
+  const extras: LegacyExtras = {
+    TenantId: flat.tenantId,
+    Tenant: flat.tenantName,
+    Change: flat.change,
+    LastUpdateTime: flat.lastUpdateTime,
+  };
+  return Object.assign(row, extras);
 }
 
 function classIdOf(flat: FlatRecord, isItem: boolean): string {

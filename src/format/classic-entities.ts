@@ -34,89 +34,93 @@ const USER: readonly Pair[] = [
 const DEVICE: readonly Pair[] = [["deviceId", "mdeDeviceId"]];
 
 /** Kinds of evidence that the older API knew as entities; devices stood in a list of their own, everything else did not exist. */
-const KINDS: Readonly<Record<string, { readonly entityType: string; readonly pairs: readonly Pair[] }>> = {
-  fileEvidence: { entityType: "File", pairs: [...FILE("fileDetails"), ...DEVICE] },
-  processEvidence: {
-    entityType: "Process",
-    pairs: [
-      ...FILE("imageFile"),
-      ["processId", "processId"],
-      ["processCommandLine", "processCommandLine"],
-      ["processCreationTime", "processCreationDateTime"],
-      ["parentProcessId", "parentProcessId"],
-      ["parentProcessCreationTime", "parentProcessCreationDateTime"],
-      ["parentProcessFileName", "parentProcessImageFile.fileName"],
-      ["parentProcessFilePath", "parentProcessImageFile.filePath"],
-      ...USER,
-      ...DEVICE,
-    ],
-  },
-  registryKeyEvidence: {
-    entityType: "Registry",
-    pairs: [
-      ["registryHive", "registryHive"],
-      ["registryKey", "registryKey"],
-    ],
-  },
-  registryValueEvidence: {
-    entityType: "Registry",
-    pairs: [
-      ["registryHive", "registryHive"],
-      ["registryKey", "registryKey"],
-      ["registryValueName", "registryValueName"],
-      ["registryValueType", "registryValueType"],
-      ["registryValue", "registryValue"],
-    ],
-  },
-  userEvidence: { entityType: "User", pairs: USER },
-  ipEvidence: { entityType: "Ip", pairs: [["ipAddress", "ipAddress"]] },
-  urlEvidence: { entityType: "Url", pairs: [["url", "url"]] },
-  mailboxEvidence: {
-    entityType: "MailBox",
-    pairs: [["mailboxDisplayName", "displayName"], ["mailboxAddress", "primaryAddress"], ...USER],
-  },
-  analyzedMessageEvidence: {
-    entityType: "MailMessage",
-    pairs: [
-      ["sender", "p2Sender.emailAddress"],
-      ["sender", "p1Sender.emailAddress"],
-      ["recipient", "recipientEmailAddress"],
-      ["subject", "subject"],
-      ["deliveryAction", "deliveryAction"],
-    ],
-  },
-  mailClusterEvidence: { entityType: "MailCluster", pairs: [["clusterBy", "clusterBy"]] },
-  securityGroupEvidence: {
-    entityType: "SecurityGroup",
-    pairs: [
-      ["securityGroupId", "securityGroupId"],
-      ["securityGroupName", "displayName"],
-    ],
-  },
-  cloudApplicationEvidence: {
-    entityType: "CloudApplication",
-    pairs: [
-      ["applicationId", "appId"],
-      ["applicationName", "displayName"],
-    ],
-  },
-  oauthApplicationEvidence: {
-    entityType: "OAuthApplication",
-    pairs: [
-      ["applicationId", "appId"],
-      ["applicationName", "displayName"],
-    ],
-  },
-};
+const KINDS: ReadonlyMap<string, { readonly entityType: string; readonly pairs: readonly Pair[] }> = new Map(
+  Object.entries({
+    fileEvidence: { entityType: "File", pairs: [...FILE("fileDetails"), ...DEVICE] },
+    processEvidence: {
+      entityType: "Process",
+      pairs: [
+        ...FILE("imageFile"),
+        ["processId", "processId"],
+        ["processCommandLine", "processCommandLine"],
+        ["processCreationTime", "processCreationDateTime"],
+        ["parentProcessId", "parentProcessId"],
+        ["parentProcessCreationTime", "parentProcessCreationDateTime"],
+        ["parentProcessFileName", "parentProcessImageFile.fileName"],
+        ["parentProcessFilePath", "parentProcessImageFile.filePath"],
+        ...USER,
+        ...DEVICE,
+      ],
+    },
+    registryKeyEvidence: {
+      entityType: "Registry",
+      pairs: [
+        ["registryHive", "registryHive"],
+        ["registryKey", "registryKey"],
+      ],
+    },
+    registryValueEvidence: {
+      entityType: "Registry",
+      pairs: [
+        ["registryHive", "registryHive"],
+        ["registryKey", "registryKey"],
+        ["registryValueName", "registryValueName"],
+        ["registryValueType", "registryValueType"],
+        ["registryValue", "registryValue"],
+      ],
+    },
+    userEvidence: { entityType: "User", pairs: USER },
+    ipEvidence: { entityType: "Ip", pairs: [["ipAddress", "ipAddress"]] },
+    urlEvidence: { entityType: "Url", pairs: [["url", "url"]] },
+    mailboxEvidence: {
+      entityType: "MailBox",
+      pairs: [["mailboxDisplayName", "displayName"], ["mailboxAddress", "primaryAddress"], ...USER],
+    },
+    analyzedMessageEvidence: {
+      entityType: "MailMessage",
+      pairs: [
+        ["sender", "p2Sender.emailAddress"],
+        ["sender", "p1Sender.emailAddress"],
+        ["recipient", "recipientEmailAddress"],
+        ["subject", "subject"],
+        ["deliveryAction", "deliveryAction"],
+      ],
+    },
+    mailClusterEvidence: { entityType: "MailCluster", pairs: [["clusterBy", "clusterBy"]] },
+    securityGroupEvidence: {
+      entityType: "SecurityGroup",
+      pairs: [
+        ["securityGroupId", "securityGroupId"],
+        ["securityGroupName", "displayName"],
+      ],
+    },
+    cloudApplicationEvidence: {
+      entityType: "CloudApplication",
+      pairs: [
+        ["applicationId", "appId"],
+        ["applicationName", "displayName"],
+      ],
+    },
+    oauthApplicationEvidence: {
+      entityType: "OAuthApplication",
+      pairs: [
+        ["applicationId", "appId"],
+        ["applicationName", "displayName"],
+      ],
+    },
+  } satisfies Readonly<Record<string, { readonly entityType: string; readonly pairs: readonly Pair[] }>>),
+);
 
 /** Enum members that are written another way than with a capital. */
 const CLASSIC_VERDICT: Readonly<Record<string, string>> = { noThreatsFound: "Clean" };
 const ENUMS = new Set(["verdict", "remediationStatus", "detectionStatus", "deliveryAction"]);
 
+/** `path` has one step or two. */
 function valueAt(item: JsonObject, path: string): unknown {
-  let value: unknown = item;
-  for (const step of path.split(".")) value = isObject(value) ? value[step] : undefined;
-  return value;
+  const dot = path.indexOf(".");
+  if (dot < 0) return item[path];
+  const inner = item[path.slice(0, dot)];
+  return isObject(inner) ? inner[path.slice(dot + 1)] : undefined;
 }
 
 function classicEnum(name: string, value: unknown): unknown {
@@ -131,12 +135,14 @@ export function evidenceKind(item: JsonObject): string {
 }
 
 export function classicEntity(item: JsonObject): JsonObject | undefined {
-  const kind = KINDS[evidenceKind(item)];
+  const kind = KINDS.get(evidenceKind(item));
   if (kind === undefined) return undefined;
   const entity: Record<string, unknown> = { entityType: kind.entityType };
-  for (const [name, path] of [...COMMON, ...kind.pairs]) {
-    const value = classicEnum(name, valueAt(item, path));
-    if (value !== undefined && value !== null && entity[name] === undefined) entity[name] = value;
+  for (const pairs of [COMMON, kind.pairs]) {
+    for (const [name, path] of pairs) {
+      const value = classicEnum(name, valueAt(item, path));
+      if (value !== undefined && value !== null && entity[name] === undefined) entity[name] = value;
+    }
   }
   return entity;
 }

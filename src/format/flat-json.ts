@@ -7,7 +7,7 @@ import { FLAT_FIELDS, type FlatRecord, flatten } from "./flat-record.ts";
 /** Writes the flat records of a delivery, a line each: one, and with `each` one more per evidence item. Returns how many. */
 export function writeFlatJson(out: ByteWriter, delivery: Delivery, evidence: CefEvidence = "none"): number {
   const { summary, perItem } = flatten(delivery);
-  const records = evidence === "each" && summary.kind === "alert" ? [summary, ...perItem] : [summary];
+  const records = evidence === "each" && summary.kind === "alert" ? [summary, ...perItem()] : [summary];
   for (const record of records) out.text(`${flatLine(record)}\n`);
   return records.length;
 }

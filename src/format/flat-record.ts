@@ -345,7 +345,7 @@ export interface FlatView {
   /** The record with the first evidence of each kind. */
   readonly summary: FlatRecord;
   /** The record once per evidence item, each with that item alone and its device, and once per further device. Empty without evidence. */
-  readonly perItem: readonly FlatRecord[];
+  perItem(): readonly FlatRecord[];
 }
 
 /**
@@ -450,11 +450,14 @@ export function flatten(delivery: Delivery): FlatView {
   }
   const leftOut = items.length + devices.length - used;
   if (leftOut > 0) summary.evidenceLeftOut = leftOut;
-  const perItem = items.map((item): FlatRecord => {
-    const device = devices.find(({ deviceId }) => deviceId !== undefined && deviceId === item.deviceId) ?? devices[0];
-    return { ...base, ...device, ...item };
-  });
-  for (const device of devices.slice(1)) perItem.push({ ...base, ...device, evidenceKind: "device" });
+  const perItem = (): readonly FlatRecord[] => {
+    const records = items.map((item): FlatRecord => {
+      const device = devices.find(({ deviceId }) => deviceId !== undefined && deviceId === item.deviceId) ?? devices[0];
+      return { ...base, ...device, ...item };
+    });
+    for (const device of devices.slice(1)) records.push({ ...base, ...device, evidenceKind: "device" });
+    return records;
+  };
   return { summary, perItem };
 }
 
@@ -478,10 +481,16 @@ const STATUS_GROUPS = 2;
 
 function addFirst(summary: FlatRecord, item: EvidenceFacts): boolean {
   let added = false;
-  for (const [i, group] of GROUPS.entries()) {
-    if (group.some((name) => summary[name] !== undefined) || group.every((name) => item[name] === undefined)) continue;
-    for (const name of group) if (item[name] !== undefined) Object.assign(summary, { [name]: item[name] });
+  for (let i = 0; i < GROUPS.length; i++) {
+    const group: readonly (keyof EvidenceFacts)[] = GROUPS[i]!;
+    if (group.every((name) => item[name] === undefined) || group.some((name) => summary[name] !== undefined)) continue;
+    for (const name of group) copyFact(summary, item, name);
     if (i < GROUPS.length - STATUS_GROUPS) added = true;
   }
   return added;
+}
+
+function copyFact<K extends keyof EvidenceFacts>(to: EvidenceFacts, from: EvidenceFacts, name: K): void {
+  const value = from[name];
+  if (value !== undefined) to[name] = value;
 }

@@ -120,9 +120,8 @@ function addresses(list: string | undefined, is: (text: string) => boolean): str
   return (list ?? "").split(", ").filter(is).join(", ");
 }
 
-/** One row of a flat view of the delivery; without `arrivedAt` its time is the record's update time. */
-export function siemRow(flat: FlatRecord, { record }: Delivery, arrivedAt = formatInstant(record.updated)): SiemRow {
-  const id = uniqueId(flat);
+/** One row of a flat view of the delivery. `id`: what tells it from the alert's other rows; a CEF line has no place for it. */
+export function siemRow(flat: FlatRecord, { record }: Delivery, arrivedAt: string, id: string): SiemRow {
   return {
     AlertTime: formatInstant(record.created ?? record.updated),
     ComputerDnsName: flat.deviceName ?? "",
@@ -185,19 +184,21 @@ export function siemRow(flat: FlatRecord, { record }: Delivery, arrivedAt = form
 export function siemRows(delivery: Delivery, arrivedAt: string): readonly SiemRow[] {
   if (delivery.stream === "siem-alerts") return [originalRow(delivery, arrivedAt)];
   const { summary, perItem } = flatten(delivery);
-  const items = perItem.filter((item) => item.evidenceKind !== "device" && ROW_FIELDS.some((name) => item[name] !== undefined));
+  const items = perItem().filter((item) => item.evidenceKind !== "device" && ROW_FIELDS.some((name) => item[name] !== undefined));
   const rows = new Map(
-    (items.length > 0 ? items : [summary]).map((flat) => siemRow(flat, delivery, arrivedAt)).map((row) => [row.FullId, row] as const),
+    (items.length > 0 ? items : [summary])
+      .map((flat) => siemRow(flat, delivery, arrivedAt, uniqueId(flat)))
+      .map((row) => [row.FullId, row] as const),
   );
   return Array.from(rows.values());
 }
 
 /** The one row that stands for the whole record: what a CEF line of profile `legacy` is made of. */
 export function siemSummary(delivery: Delivery, flat: FlatRecord): SiemRow {
-  return delivery.stream === "siem-alerts" ? originalRow(delivery, formatInstant(delivery.record.updated)) : siemRow(flat, delivery);
+  return delivery.stream === "siem-alerts" ? originalRow(delivery, "") : siemRow(flat, delivery, "", "");
 }
 
 function originalRow(delivery: Delivery, arrivedAt: string): SiemRow {
   const original = recordObject(delivery.record.body);
-  return { ...siemRow(flatten(delivery).summary, delivery, arrivedAt), ...original, LastProcessedTimeUtc: arrivedAt } as SiemRow;
+  return { ...siemRow(flatten(delivery).summary, delivery, arrivedAt, ""), ...original, LastProcessedTimeUtc: arrivedAt } as SiemRow;
 }
