@@ -48,6 +48,7 @@ export async function runCommand(argv: readonly string[], distrusted: readonly s
       ending.code = EXIT.usage;
     });
   addCollect(parser, ending, log);
+  addHunt(parser, ending, log);
   addSplunk(parser, ending, distrusted);
   addOnboarding(parser, ending, log);
   try {
@@ -76,6 +77,27 @@ function addCollect(parser: Argv, ending: Ending, log: Log): void {
       const configuration = await configurationOf(args, log);
       const { collectOnce } = await import("./collect-command.ts");
       ending.code = await collectOnce(configuration, { stream: args.stream }, log);
+    },
+  );
+}
+
+function addHunt(parser: Argv, ending: Ending, log: Log): void {
+  parser.command(
+    "hunt",
+    "Runs one saved query now over the chosen customers; the schedule of the hunting stream is not changed",
+    (y) =>
+      y
+        .options(SHARED)
+        .options(settingFlags("cli"))
+        .option("query", { type: "string", requiresArg: true, demandOption: true, describe: "Name of the saved query" })
+        .option("since", { type: "string", requiresArg: true, describe: "How far back: 12h, 7d or an ISO time; the query's own window unless given" })
+        .option("limit", { type: "number", requiresArg: true, default: 200, describe: "Rows that the table shows at most" })
+        .example('$0 hunt --config inputs.conf --query "Encoded PowerShell" --since 7d', "one table over all customers")
+        .epilogue("With --json each row is a line as `collect` writes it."),
+    async (args) => {
+      const configuration = await configurationOf(args, log);
+      const { hunt } = await import("./hunt-command.ts");
+      ending.code = await hunt(configuration, { query: String(args.query), since: args.since, json: Boolean(args.json), limit: Number(args.limit) }, log);
     },
   );
 }

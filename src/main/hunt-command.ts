@@ -1,0 +1,161 @@
+import { resolveTenantId } from "../auth/authority.ts";
+import { type Reading, readValue } from "../config/kinds.ts";
+import type { EventStyle } from "../format/splunk-event.ts";
+import { type HuntRow, huntTable } from "../hosts/cli/hunt-table.ts";
+import { linesOutlet } from "../hosts/cli/lines-outlet.ts";
+import { versionKey } from "../model/event.ts";
+import { EXIT, type ExitCode, exitCodeOf, type Failure, isFailure } from "../model/failure.ts";
+import type { HuntingErrand, HuntingQuery } from "../model/hunting.ts";
+import { formatInstant, type Ticks, ticksFromMs } from "../model/instant.ts";
+import type { Log, Outlet } from "../model/kit.ts";
+import type { SourceRecord } from "../model/record.ts";
+import type { Stanza, StartPoint } from "../model/stanza.ts";
+import type { Tenant } from "../model/tenant.ts";
+import { createHttp } from "../net/http.ts";
+import { type Configuration, settingsFailure } from "./configuration.ts";
+import { CustomerBuilder } from "./customers.ts";
+import { fileVaults } from "./file-vaults.ts";
+import { loadHuntingQueries } from "./hunting-queries.ts";
+import { realChance, realClock, stopSignal, VERSION } from "./world.ts";
+
+export interface HuntFlags {
+  readonly query: string;
+  readonly since?: string | undefined;
+  readonly json: boolean;
+  /** Rows that a table shows at most. */
+  readonly limit: number;
+}
+
+/** Customers asked at once: each has its own quota with Microsoft. */
+const AT_ONCE = 8;
+
+/**
+ * `hunt`: runs one saved query now over the chosen customers, whether their hunting stream is on or not. Nothing is marked as delivered, so the schedule is not
+ * changed. JSON lines are those of `collect`; a table shows the first `limit` rows.
+ */
+export async function hunt(configuration: Configuration, flags: HuntFlags, log: Log): Promise<ExitCode> {
+  const stop = stopSignal().signal;
+  const { settings, stanzas } = configuration;
+  const now = ticksFromMs(realClock.nowMs());
+  const since = sinceFlag(flags.since, now);
+  const chosen = stanzas.map((stanza) => ({ stanza, query: savedQuery(stanza, flags.query) })).filter(({ query }) => query !== undefined);
+  if (chosen.length === 0) throw unknownQuery(stanzas, flags.query);
+  const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
+  const world = { http, clock: realClock, chance: realChance, log, globals: settings.globals };
+  const builder = new CustomerBuilder(world, fileVaults(configuration.stateDir, log, realClock));
+  const styles = new Map<string, EventStyle>(stanzas.map((stanza) => [stanza.name, stanza]));
+  const table: HuntRow[] = [];
+  const show = flags.json ? jsonRows(linesOutlet(process.stdout, process.stderr, styles)) : tableRows(table, flags.limit);
+  const failed: Failure[] = [];
+  let rows = 0;
+  let answered = 0;
+  const one = async ({ stanza, query }: { readonly stanza: Stanza; readonly query: HuntingQuery | undefined }): Promise<void> => {
+    if (query === undefined || stop.aborted) return;
+    try {
+      const id = await resolveTenantId(
+        { ...world, facts: noFacts },
+        { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId },
+        stanza.route,
+      );
+      const tenant: Tenant = { id, name: stanza.tenantName, cloud: stanza.cloud };
+      const source = builder.customerOf({ ...stanza, streams: ["hunting"] }, tenant).hunting;
+      if (source === undefined) throw unknownQuery([stanza], flags.query);
+      const errand = errandNow(query, since ?? now - BigInt(query.windowMinutes) * 600_000_000n, now);
+      const page = await source.hunt(errand, stop);
+      for await (const batch of page.batches)
+        await show(
+          stanza,
+          tenant,
+          batch.filter((record) => record.readable),
+        );
+      const end = page.end();
+      rows += end.rowCount;
+      if (end.isCut) log.warn("the answer was cut off; give a later --since", { customer: stanza.name, rows: end.rowCount });
+      log.info("hunted", { customer: stanza.name, rows: end.rowCount, done: `${++answered} of ${chosen.length}` });
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      failed.push(error);
+      log.error(error.say, {
+        customer: stanza.name,
+        failure: error.code,
+        next_step: error.nextStep || undefined,
+        done: `${++answered} of ${chosen.length}`,
+      });
+    }
+  };
+  try {
+    await eachOf(chosen, AT_ONCE, one);
+  } finally {
+    await http.close().catch(() => undefined);
+  }
+  if (!flags.json) process.stdout.write(huntTable(table));
+  if (!flags.json && rows > table.length) log.info("more rows than the table shows; --json gives all", { rows, shown: table.length });
+  if (stop.aborted) return EXIT.ourFault;
+  if (failed.length === 0) return EXIT.done;
+  return failed.length < chosen.length ? EXIT.someCustomers : exitCodeOf(failed[0] as Failure);
+}
+
+type Show = (stanza: Stanza, tenant: Tenant, records: readonly SourceRecord[]) => Promise<void>;
+
+function jsonRows(outlet: Outlet): Show {
+  return async (stanza, tenant, records) => {
+    if (records.length === 0) return;
+    await outlet.write(
+      records.map((record) => {
+        const key = versionKey(tenant.id, "hunting", record.kind, record.id, record.updated);
+        return { stanza: stanza.name, tenant, stream: "hunting" as const, change: "new" as const, found: "poll" as const, key, record };
+      }),
+    );
+  };
+}
+
+function tableRows(table: HuntRow[], limit: number): Show {
+  return (_, tenant, records) => {
+    for (const { body } of records.slice(0, Math.max(0, limit - table.length))) {
+      const text = Buffer.from(body.bytes.buffer, body.bytes.byteOffset + body.start, body.end - body.start).toString("utf8");
+      table.push({ customer: tenant.name, values: JSON.parse(text) as Record<string, unknown> });
+    }
+    return Promise.resolve();
+  };
+}
+
+async function eachOf<T>(items: readonly T[], atOnce: number, work: (item: T) => Promise<void>): Promise<void> {
+  const left = items.values();
+  await Promise.all(
+    Array.from({ length: Math.min(atOnce, items.length) }, async () => {
+      for (const item of left) await work(item);
+    }),
+  );
+}
+
+function errandNow(query: HuntingQuery, from: Ticks, to: Ticks): HuntingErrand {
+  return { query, window: { from, to }, after: from, untimedAt: to };
+}
+
+function sinceFlag(text: string | undefined, now: Ticks): Ticks | undefined {
+  if (text === undefined) return undefined;
+  const read = readValue({ is: "start" }, text, realClock.nowMs()) as Reading<StartPoint>;
+  if (!read.ok) throw settingsFailure(`--since ${read.say}`);
+  const from = read.value.kind === "at" ? read.value.at : now - ticksFromMs(read.value.ms);
+  if (from >= now) throw settingsFailure(`--since ${formatInstant(from)} lies in the future`);
+  return from;
+}
+
+function savedQuery(stanza: Stanza, name: string): HuntingQuery | undefined {
+  if (stanza.huntingQueries === undefined) return undefined;
+  return loadHuntingQueries(stanza.huntingQueries).queries.find((query) => query.name.toLowerCase() === name.toLowerCase());
+}
+
+function unknownQuery(stanzas: readonly Stanza[], name: string): Failure {
+  const files = [...new Set(stanzas.map(({ huntingQueries }) => huntingQueries).filter((file) => file !== undefined))];
+  if (files.length === 0) return settingsFailure("no chosen customer has hunting_queries; name the file with --hunting-queries");
+  const loaded = files.map((file) => loadHuntingQueries(file));
+  const known = [...new Set(loaded.flatMap(({ queries }) => queries.map((query) => query.name)))].join(", ");
+  const problems = loaded.flatMap(({ problem }) => (problem === undefined ? [] : [problem.say]));
+  return settingsFailure(
+    [`no query is called ${JSON.stringify(name)}; ${known === "" ? "the file holds none" : `known are ${known}`}`, ...problems].join("\n"),
+  );
+}
+
+/** Nothing is kept: `hunt` takes no lock, so that it runs beside a collector. */
+const noFacts = { readFact: () => Promise.resolve(undefined), writeFact: () => Promise.resolve() };
