@@ -97,7 +97,7 @@ function addHunt(parser: Argv, ending: Ending, log: Log): void {
     async (args) => {
       const configuration = await configurationOf(args, log);
       const { hunt } = await import("./hunt-command.ts");
-      ending.code = await hunt(configuration, { query: String(args.query), since: args.since, json: Boolean(args.json), limit: Number(args.limit) }, log);
+      ending.code = await hunt(configuration, { query: String(args.query), since: args.since, json: Boolean(args.json), limit: args.limit }, log);
     },
   );
 }
