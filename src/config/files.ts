@@ -3,8 +3,12 @@ import type { Reading } from "./kinds.ts";
 
 /** How settings look at the disk: nothing is opened, nothing is read. */
 export interface FileDoor {
-  /** Follows links. `realPath` is where the path leads in the end. */
-  look(file: string): { readonly kind: "missing" } | { readonly kind: "file" | "folder" | "other"; readonly realPath: string };
+  /** Follows links. `realPath` is where the path leads in the end; `openToOthers`: accounts besides the owner may read it. */
+  look(
+    file: string,
+  ):
+    | { readonly kind: "missing" }
+    | { readonly kind: "file" | "folder" | "other"; readonly realPath: string; readonly openToOthers?: boolean };
 }
 
 /** Where files that settings name may lie. Without `roots` any regular file will do. */

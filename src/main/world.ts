@@ -34,7 +34,11 @@ export const realFiles: FileDoor = {
     try {
       const realPath = realpathSync(file);
       const stat = statSync(realPath);
-      return { kind: stat.isFile() ? "file" : stat.isDirectory() ? "folder" : "other", realPath };
+      return {
+        kind: stat.isFile() ? "file" : stat.isDirectory() ? "folder" : "other",
+        realPath,
+        openToOthers: process.platform !== "win32" && (stat.mode & 0o077) !== 0,
+      };
     } catch {
       return { kind: "missing" };
     }
@@ -61,7 +65,14 @@ export function stopSignal(): AbortController {
 }
 
 /** Variables by which somebody else could weaken or redirect us; what the runtime obeys all the same is named in SECURITY.md. */
-const DISTRUSTED = ["NODE_OPTIONS", "NODE_TLS_REJECT_UNAUTHORIZED", "NODE_DEBUG", "NODE_EXTRA_CA_CERTS", "NODE_V8_COVERAGE", "SSLKEYLOGFILE"] as const;
+const DISTRUSTED = [
+  "NODE_OPTIONS",
+  "NODE_TLS_REJECT_UNAUTHORIZED",
+  "NODE_DEBUG",
+  "NODE_EXTRA_CA_CERTS",
+  "NODE_V8_COVERAGE",
+  "SSLKEYLOGFILE",
+] as const;
 
 /** Takes them out of the environment before anything reads them, and names those that were set. */
 export function dropDistrustedVariables(environment: NodeJS.ProcessEnv): readonly string[] {

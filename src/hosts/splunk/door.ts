@@ -84,6 +84,7 @@ export interface SplunkHost {
 }
 
 const HOUR_MS = 3_600_000;
+const SETTLE_LIMIT_MS = 1500;
 
 export function validate(world: Pick<SplunkWorld, "stdin" | "clock" | "files" | "splunkHome">): Promise<Verdict> {
   return validateArguments(world.stdin, world.clock, fileRule(world));
@@ -110,7 +111,14 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
   const { document, settings, log } = run;
   const { clock, chance } = world;
   const access = await openPasswords(run, world, stop);
-  const { ready, refused } = await resolveSecrets(settings.stanzas, settings.masked, access.store, access.failure, world.readBytes);
+  const { ready, refused } = await resolveSecrets(
+    settings.stanzas,
+    settings.masked,
+    access.store,
+    access.failure,
+    world.readBytes,
+    fileRule(world),
+  );
   for (const { stanza, failure } of refused)
     log.error("a customer cannot be collected", {
       customer: stanza.name,
@@ -119,7 +127,21 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       next_step: failure.nextStep,
     });
   const pipe = new StreamPipe(world.stdout, clock);
+  let settling: Promise<void> = Promise.resolve();
   const byName = new Map<string, ReadyStanza>(ready.map((one) => [one.stanza.name, one]));
+  async function settle(): Promise<void> {
+    const clear = ready.filter((one) => one.clear.length > 0);
+    if (clear.length === 0) return;
+    if (access.store && access.splunkd) {
+      const found = new Map<string, SplunkStanza>(document.stanzas.map((one) => [one.name, one]));
+      await storeAndMask({ ready: clear, found, store: access.store, splunkd: access.splunkd, log });
+    } else
+      log.warn("secrets typed into inputs stay in clear in inputs.conf because the credential store cannot be used", {
+        customers: clear.length,
+        failure: access.failure?.code,
+      });
+  }
+
   return {
     globals: settings.globals,
     stateDir: settings.globals.stateDir ?? (document.checkpointDir || undefined),
@@ -142,17 +164,9 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
         log,
       });
     },
-    async settleSecrets() {
-      const clear = ready.filter((one) => one.clear.length > 0);
-      if (clear.length === 0) return;
-      if (access.store && access.splunkd) {
-        const found = new Map<string, SplunkStanza>(document.stanzas.map((one) => [one.name, one]));
-        await storeAndMask({ ready: clear, found, store: access.store, splunkd: access.splunkd, log });
-      } else
-        log.warn("secrets typed into inputs stay in clear in inputs.conf because the credential store cannot be used", {
-          customers: clear.length,
-          failure: access.failure?.code,
-        });
+    settleSecrets() {
+      settling = settle();
+      return settling;
     },
     async sayIdle(stopped) {
       while (!stopped.aborted) {
@@ -167,7 +181,14 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
         await clock.pause(HOUR_MS, stopped);
       }
     },
-    close: () => pipe.close(),
+    async close() {
+      const answered = new AbortController();
+      // Edits on their way are finished: each that is cut off costs one restart more.
+      const settled = Promise.race([settling.catch(() => {}), clock.pause(SETTLE_LIMIT_MS, answered.signal)]);
+      const [closed] = await Promise.all([pipe.close(), settled]);
+      answered.abort();
+      return closed;
+    },
   };
 }
 

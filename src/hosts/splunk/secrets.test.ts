@@ -1,5 +1,6 @@
 import { inspect } from "node:util";
 import { describe, expect, test } from "@jest/globals";
+import type { FileRule } from "../../config/settings.ts";
 import { MASK, parseStanzas } from "../../config/settings.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
@@ -13,6 +14,10 @@ const TENANT = "11111111-2222-3333-4444-555555555555";
 const CLIENT = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
 const FILES: Record<string, string> = { "/ca.pem": "certificate one", "/other.pem": "certificate two" };
 const readBytes = async (file: string) => (file in FILES ? new TextEncoder().encode(FILES[file]) : undefined);
+const files: FileRule = {
+  door: { look: (file) => (file in FILES ? { kind: "file", realPath: file, openToOthers: file.includes("open") } : { kind: "missing" }) },
+  roots: ["/auth"],
+};
 const open = (secret: Sealed | undefined) => secret?.open((value) => value);
 
 function stanzaOf(name: string, values: Record<string, string>, app = "TA_defender_mssp"): SplunkStanza {
@@ -34,7 +39,7 @@ async function start(fake: FakeSplunkd, raw: readonly SplunkStanza[]) {
   const store = await PasswordStore.read(splunkd, clock, evenChance);
   const parsed = parseStanzas(raw, { host: "splunk", nowMs: clock.nowMs() });
   expect(parsed.problems).toEqual([]);
-  const resolution = await resolveSecrets(parsed.stanzas, parsed.masked, store, undefined, readBytes);
+  const resolution = await resolveSecrets(parsed.stanzas, parsed.masked, store, undefined, readBytes, files);
   const finish = () => storeAndMask({ ready: resolution.ready, found: new Map(raw.map((one) => [one.name, one])), store, splunkd, log });
   return { ...resolution, store, splunkd, log, clock, finish };
 }
@@ -231,7 +236,7 @@ describe("a customer without a usable secret is told so, and the others go on", 
       jumpClock(),
       evenChance,
     ).catch((error: unknown) => error);
-    const { ready, refused } = await resolveSecrets(parsed.stanzas, parsed.masked, undefined, busy as never, readBytes);
+    const { ready, refused } = await resolveSecrets(parsed.stanzas, parsed.masked, undefined, busy as never, readBytes, files);
     expect(ready.map((one) => one.stanza.name)).toEqual(["b"]);
     expect(refused.map((one) => one.failure.code)).toEqual(["splunkd-session-refused"]);
   });
@@ -286,5 +291,35 @@ describe("a rotated refresh token", () => {
 
     fake.refusals.push(403);
     await expect(made.store(sealed("third"), { refused: true })).rejects.toMatchObject({ code: "splunkd-forbidden" });
+  });
+});
+
+describe("a secret from a file, where splunkd offers no credential store", () => {
+  FILES["/auth"] = "";
+  FILES["/auth/key"] = "from file\n";
+  FILES["/auth/empty"] = "\n";
+  FILES["/auth/open"] = "from file";
+  FILES["/etc/shadow"] = "root";
+
+  test("is read, never stored and never masked", async () => {
+    const fake = new FakeSplunkd();
+    const { ready, finish } = await start(fake, [stanzaOf("a", { client_secret: "file:/auth/key" })]);
+    await finish();
+    expect(open(ready[0]?.stanza.clientSecret)).toBe("from file");
+    expect([fake.rows.size, fake.edits]).toEqual([0, []]);
+  });
+
+  test.each([
+    [{ client_secret: "file:/etc/shadow" }, "lies outside the allowed folders"],
+    [{ client_secret: "file:/auth/../etc/shadow" }, "lies outside the allowed folders"],
+    [{ client_secret: "file:/auth/gone" }, "does not exist"],
+    [{ client_secret: "file:/auth/empty" }, "is empty"],
+    [{ client_secret: "file:/auth/open" }, "other accounts may read"],
+    [{ client_secret: "file:/auth/key", login_url: "https://login.evil.example" }, "the cloud's own addresses only"],
+    [{ client_secret: "file:/auth/key", graph_url: "https://graph.evil.example" }, "the cloud's own addresses only"],
+  ])("%j is refused", async (values, part) => {
+    const { ready, refused } = await start(new FakeSplunkd(), [stanzaOf("a", values)]);
+    expect(ready).toEqual([]);
+    expect(refused[0]?.failure).toMatchObject({ code: "secret-file-refused", say: expect.stringContaining(part) });
   });
 });

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
+import { readFilePath } from "../../config/files.ts";
 import { SCHEME } from "../../config/scheme.ts";
-import type { SecretKey } from "../../config/settings.ts";
-import { MASK, SECRET_KEYS } from "../../config/settings.ts";
+import type { FileRule, SecretKey } from "../../config/settings.ts";
+import { endpointsFrom, MASK, SECRET_KEYS } from "../../config/settings.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
 import type { Chance, Clock, Log, RefreshTokenVault } from "../../model/kit.ts";
 import { sealDifferences, sealOf } from "../../model/seal.ts";
@@ -57,15 +58,18 @@ export async function resolveSecrets(
   store: PasswordStore | undefined,
   storeFailure: Failure | undefined,
   readBytes: ReadBytes,
+  files: FileRule,
 ): Promise<Resolution> {
   const ready: ReadyStanza[] = [];
   const refused: RefusedStanza[] = [];
-  for (const stanza of stanzas) {
+  for (const given of stanzas) {
+    let stanza = given;
     try {
-      ready.push(await resolveOne(stanza, masked.get(stanza.name) ?? [], store, storeFailure, readBytes));
+      stanza = await withSecretFiles(given, readBytes, files);
+      ready.push(await resolveOne(stanza, given, masked.get(stanza.name) ?? [], store, storeFailure, readBytes));
     } catch (error) {
       if (!isFailure(error)) throw error;
-      refused.push({ stanza, failure: error });
+      refused.push({ stanza: given, failure: error });
     }
   }
   return { ready, refused };
@@ -73,6 +77,7 @@ export async function resolveSecrets(
 
 async function resolveOne(
   stanza: Stanza,
+  given: Stanza,
   masked: readonly SecretKey[],
   store: PasswordStore | undefined,
   storeFailure: Failure | undefined,
@@ -83,7 +88,8 @@ async function resolveOne(
   const clear: SecretKey[] = [];
   for (const key of SECRET_KEYS) {
     if (clearValue(stanza, key)) {
-      clear.push(key);
+      // A reference to a file is no secret: it stays where it stands.
+      if (fileNamed(given, key) === undefined) clear.push(key);
       continue;
     }
     const found = store?.get(customerSecretId(stanza.name, key));
@@ -97,6 +103,50 @@ async function resolveOne(
   if (lacking) throw storeFailure ?? missing(lacking, "has nothing to sign in with");
   const refreshToken = stored.get("refresh_token");
   return { stanza: complete, seal, clear, ...(refreshToken ? { storedRefreshToken: refreshToken } : {}) };
+}
+
+const FILE_REFERENCE = /^\s*file:(.+?)\s*$/;
+
+function fileNamed(stanza: Stanza, key: SecretKey): string | undefined {
+  return clearValue(stanza, key)?.open((text) => FILE_REFERENCE.exec(text)?.[1]);
+}
+
+/**
+ * Reads secrets that stand as `file:PATH`: for hosts whose splunkd offers no credential store (universal forwarders). Nothing seals a file to endpoints, so
+ * such a secret goes to the cloud's own addresses only: whoever may edit an input must not be able to have it sent elsewhere.
+ */
+async function withSecretFiles(stanza: Stanza, readBytes: ReadBytes, files: FileRule): Promise<Stanza> {
+  const read = new Map<SecretKey, Sealed>();
+  for (const key of SECRET_KEYS) {
+    const named = fileNamed(stanza, key);
+    if (named === undefined) continue;
+    const own = endpointsFrom(stanza.cloud, () => undefined);
+    const changed = (Object.keys(own) as (keyof typeof own)[]).some((name) => own[name] !== stanza.endpoints[name]);
+    if (changed)
+      throw secretFile(
+        key,
+        "comes from a file and is therefore sent to the cloud's own addresses only",
+        "Take login_url, graph_url, api_url and siem_url out of this input.",
+      );
+    const file = readFilePath(named, files);
+    if (!file.ok) throw secretFile(key, `names a file that may not be used: ${file.say}`, "");
+    const looked = files.door.look(file.value);
+    if (looked.kind !== "missing" && looked.openToOthers)
+      throw secretFile(key, `names ${file.value}, which other accounts may read`, `Run chmod 600 ${file.value}.`);
+    const text = Buffer.from((await readBytes(file.value)) ?? [])
+      .toString("utf8")
+      .replace(/^\uFEFF/, "")
+      .replace(/\r?\n$/, "");
+    if (text === "")
+      throw secretFile(key, `names ${file.value}, which is empty or may not be read by Splunk`, "Put the secret into it, one line.");
+    read.set(key, sealed(text));
+  }
+  const [clientSecret, refreshToken] = [read.get("client_secret"), read.get("refresh_token")];
+  return { ...stanza, ...(clientSecret ? { clientSecret } : {}), ...(refreshToken ? { refreshToken } : {}) };
+}
+
+function secretFile(key: SecretKey, say: string, nextStep: string): Failure {
+  return new Failure("secret-file-refused", { actor: "operator", retry: { when: "never" }, say: `${key} ${say}`, nextStep });
 }
 
 /** The seal of what is in force for this stanza now. A CA file that cannot be read seals as its absence would not: the request would fail anyway. */
@@ -228,8 +278,15 @@ export async function storeAndMask(options: {
       });
     }
   }
-  await Promise.all(stored.map((one) => maskOne(one, found.get(one.stanza.name), splunkd, log)));
+  const waiting = [...stored];
+  const maskNext = async (): Promise<void> => {
+    for (let one = waiting.shift(); one; one = waiting.shift()) await maskOne(one, found.get(one.stanza.name), splunkd, log);
+  };
+  await Promise.all(Array.from({ length: EDITS_AT_ONCE }, maskNext));
 }
+
+/** splunkd validates each edit with a process of its own, so more at once would only queue there. */
+const EDITS_AT_ONCE = 8;
 
 async function storeUnlessSame(store: PasswordStore, id: SecretId, value: Sealed, seal: string): Promise<void> {
   if (!isStored(store, id, value, seal)) await store.put(id, value, seal);
@@ -261,6 +318,8 @@ async function maskOne(one: ReadyStanza, found: SplunkStanza | undefined, splunk
     else log.error("a secret is stored but could not be masked and still stands in clear in inputs.conf", { customer, status });
   } catch (error) {
     if (!isFailure(error)) throw error;
+    // The edit before this one made splunkd restart us; the next start goes on with what is left.
+    if (error.code === "stopped") return;
     log.error("a secret is stored but could not be masked and still stands in clear in inputs.conf", {
       customer,
       failure: error.code,
