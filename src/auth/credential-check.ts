@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { Failure } from "../model/failure.ts";
 import type { AppCredential } from "../model/sign-in.ts";
 import type { Sealed } from "../model/sealed.ts";
@@ -23,6 +24,15 @@ export function refuseSecretId(secret: Sealed, app: string): void {
 /** How much longer a credential lasts, in whole days; undefined when that cannot be known from here. */
 export function daysLeft(endsMs: number, nowMs: number): number {
   return Math.max(0, Math.floor((endsMs - nowMs) / DAY_MS));
+}
+
+/** When the longest-lasting certificate of a file ends, ms; undefined when the file cannot be used (signing in will say why). Read each time: a rollover replaces the file. */
+export function certificateEnds(path: string): number | undefined {
+  try {
+    return Math.max(...certificatePairs(readFileSync(path, "utf8"), path).map((pair) => pair.validToMs));
+  } catch {
+    return undefined;
+  }
 }
 
 /** The sharpest warning that holds, undefined with more than 60 days left. */

@@ -1,5 +1,8 @@
 import { createTokenCycles } from "../auth/token-cycle.ts";
 import { resolveTenantId } from "../auth/authority.ts";
+import { certificateEnds } from "../auth/credential-check.ts";
+import { AgeingVault, TokenAges, daysLeftOf, keepQuietTokensAlive } from "../auth/refresh-token-age.ts";
+import type { QuietCustomer } from "../auth/refresh-token-age.ts";
 import type { Customer, Fleet } from "../collect/fleet.ts";
 import { createHuntingSource } from "../defender/hunting/hunting-source.ts";
 import { audienceOf, createSourceStream } from "../defender/source-stream.ts";
@@ -38,6 +41,8 @@ export class CustomerBuilder {
   readonly #world: CustomersWorld;
   readonly #cycles: ReturnType<typeof createTokenCycles>;
   readonly #vaultOf: VaultOf;
+  readonly #withTokens: QuietCustomer[] = [];
+  #ages: Promise<TokenAges> | undefined;
 
   constructor(world: CustomersWorld, vaultOf: VaultOf) {
     this.#world = world;
@@ -52,11 +57,19 @@ export class CustomerBuilder {
    */
   async build(stanza: Stanza, state: StateFolder, only?: readonly StreamName[]): Promise<Customer> {
     const tenant = await this.#tenantOf(stanza, state);
-    return this.customerOf(stanza, tenant, only);
+    const vault = stanza.auth === "app" ? undefined : this.#vaultOf(stanza, tenant.id);
+    this.#ages ??= TokenAges.open({ ...this.#world, facts: state });
+    const ageing = vault && new AgeingVault(vault, await this.#ages, tenant.id, stanza.name);
+    return this.customerOf(stanza, tenant, only, ageing);
   }
 
-  customerOf(stanza: Stanza, tenant: Tenant, only?: readonly StreamName[]): Customer {
-    const vault = stanza.auth === "app" ? undefined : this.#vaultOf(stanza, tenant.id);
+  /** Once a day, until `stop` fires: refresh tokens that no stream has used for a week are redeemed, because Microsoft forgets them after 90 days. */
+  keepTokensAlive(stop: AbortSignal): Promise<void> {
+    return keepQuietTokensAlive(() => this.#withTokens, this.#world, stop);
+  }
+
+  customerOf(stanza: Stanza, tenant: Tenant, only?: readonly StreamName[], ageing?: AgeingVault): Customer {
+    const vault = ageing ?? (stanza.auth === "app" ? undefined : this.#vaultOf(stanza, tenant.id));
     if (stanza.auth === "refresh_token" && !vault) throw noRefreshToken(stanza);
     const credential = credentialOf(stanza, vault !== undefined);
     const sources: SourceStream[] = [];
@@ -64,6 +77,7 @@ export class CustomerBuilder {
     for (const stream of stanza.streams) {
       if (only && !only.includes(stream)) continue;
       const tokens = this.#cycles.forCustomer({ tenant, stanza, audience: audienceOf(stream, tenant.cloud), credential, ...(vault ? { vault } : {}) });
+      if (ageing && !this.#withTokens.some((one) => one.vault === ageing)) this.#withTokens.push({ name: tenant.name, vault: ageing, tokens });
       const { http, clock, log, globals } = this.#world;
       const parts = { stanza, tenant, http, tokens, clock, log, recordMaxBytes: globals.recordMaxMib * 1024 * 1024 };
       if (stream !== "hunting") sources.push(createSourceStream({ ...parts, stream }));
@@ -76,7 +90,7 @@ export class CustomerBuilder {
       start: stanza.start,
       sources,
       ...(hunting === undefined ? {} : { hunting }),
-      credential: { name: stanza.credential ?? null, daysLeft: () => null },
+      credential: { name: stanza.credential ?? null, daysLeft: daysLeft(ageing, stanza.certificate) },
     };
   }
 
@@ -116,6 +130,15 @@ export class CustomerBuilder {
     const id = await resolveTenantId({ ...this.#world, facts: state }, { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId }, stanza.route);
     return { id, name: stanza.tenantName, cloud: stanza.cloud };
   }
+}
+
+/** Days until the sign-in ends by itself: the refresh token's 90 days without use, or the certificate's end, whichever comes first. */
+function daysLeft(ageing: AgeingVault | undefined, certificate: string | undefined): (nowMs: number) => number | null {
+  return (nowMs) => {
+    const ends = certificate === undefined ? undefined : certificateEnds(certificate);
+    const days = [ageing && daysLeftOf(ageing.age, nowMs), ends === undefined ? undefined : Math.max(0, Math.floor((ends - nowMs) / 86_400_000))].filter((value) => value !== undefined);
+    return days.length === 0 ? null : Math.min(...days);
+  };
 }
 
 function credentialOf(stanza: Stanza, hasRefreshToken: boolean): AppCredential {

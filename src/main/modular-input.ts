@@ -120,6 +120,7 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
     stop.abort(fatal.code);
   });
   for (const stanza of later) void builder.joinLater(stanza, fleet, state, stop.signal);
+  void builder.keepTokensAlive(stop.signal).catch((error: unknown) => log.error("quiet refresh tokens are no longer looked after", { failure: defect(error).say }));
   void host.settleSecrets().catch((error: unknown) => log.error("secrets could not be stored", { failure: isFailure(error) ? error.code : defect(error).say }));
   if (customers.length === 0 && later.length === 0) void host.sayIdle(stop.signal);
 
