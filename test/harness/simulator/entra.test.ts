@@ -300,6 +300,16 @@ test("tokens are signed by a published key, also after the keys roll over", asyn
   }
 });
 
+test("MSAL's short name of the device code grant is known as well", async () => {
+  const customer = simulator.control.customer("woodgrove");
+  const { json } = await visitor.post(at(customer, "oauth2/v2.0/devicecode"), { client_id: customer.client_id, scope: GRAPH });
+  const form = { grant_type: "device_code", client_id: customer.client_id, device_code: json.device_code as string };
+
+  await visitor.post(at(customer), form);
+
+  expect((await visitor.post(at(customer), form)).status).toBe(200);
+});
+
 test("the device code: pending at first, then tokens; or declined", async () => {
   const customer = simulator.control.customer("contoso");
   const begin = async (): Promise<Record<string, string>> => {

@@ -43,7 +43,8 @@ const DEVICE_CODE_LIFETIME_S = 900;
 const IDLE_DAYS = 90;
 const DAY_MS = 86_400_000;
 const NO_STORE = { "cache-control": "no-store, no-cache", pragma: "no-cache" };
-const DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code";
+/** RFC 8628's name and the short one that MSAL sends. */
+const DEVICE_GRANTS = ["urn:ietf:params:oauth:grant-type:device_code", "device_code"];
 const ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 export function makeEntra(world: World, tokens: TokenShop): Entra {
@@ -197,7 +198,7 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
       code.used = true;
       return send({ nonce: code.nonce, offline: !v2 || `${code.scope} ${form("scope") ?? ""}`.split(" ").includes("offline_access") });
     }
-    if (grantType === DEVICE_GRANT || grantType === "device_code") {
+    if (DEVICE_GRANTS.includes(grantType)) {
       const problem = deviceProblem(device, exchange.nowMs);
       return problem === undefined
         ? send({ nonce: undefined, offline: !v2 || (device?.scope ?? "").includes("offline_access") })
@@ -337,7 +338,7 @@ function clientProblem(
     });
     return number === undefined ? undefined : { number };
   }
-  if (secret === undefined) return grantType === DEVICE_GRANT ? undefined : { number: 7000218 };
+  if (secret === undefined) return DEVICE_GRANTS.includes(grantType) ? undefined : { number: 7000218 };
   const number = secretProblem(customer.credentials, clientId, secret);
   return number === undefined ? undefined : { number };
 }
