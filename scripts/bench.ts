@@ -1,0 +1,74 @@
+/** `npm run bench`: the figures we promise, measured on this machine. Never part of a test: a machine's speed proves nothing about a change. */
+import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { MEASUREMENTS, type Outcome } from "./bench/rows.ts";
+import { binaryPath, hostPlatform } from "./build/platforms.ts";
+import { ROOT, RUNTIME, runScript, ScriptProblem } from "./build/project.ts";
+
+const HELP = `npm run bench -- [NAME]... [--runs N] [--json FILE]
+
+Measures the built binary against the simulator on this machine, interleaved with what it is compared to, and prints each figure with its target.
+On an otherwise idle machine of two cores; all rows take about half an hour.
+
+  NAME         ${MEASUREMENTS.flatMap(({ rows }) => rows).join(", ")}; default: all
+  --runs N     runs of each (5)
+  --json FILE  writes [{"name","value","unit","target","holds"}]
+  --help
+`;
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { runs: { type: "string", default: "5" }, json: { type: "string" }, help: { type: "boolean", default: false } },
+  });
+  if (values.help) {
+    process.stdout.write(HELP);
+    return;
+  }
+  const platform = hostPlatform();
+  if (platform === undefined || process.platform !== "linux")
+    throw new ScriptProblem("Benchmarks read /proc and run the built binary, so they need Linux.");
+  const known = MEASUREMENTS.flatMap(({ rows }) => rows);
+  const unknown = positionals.filter((name) => !known.includes(name));
+  const runs = Number(values.runs);
+  if (unknown.length > 0 || !Number.isInteger(runs) || runs < 1)
+    throw new ScriptProblem(
+      `${unknown.join(", ") || `--runs ${values.runs}`}: names are ${known.join(", ")}; --runs is a whole number from 1.`,
+      2,
+    );
+  for (const args of [["build:binaries"], ["package", "--", "--only", "linux_x86_64"]]) {
+    if (spawnSync("npm", ["run", "--silent", ...args], { cwd: ROOT, stdio: ["ignore", "ignore", "inherit"] }).status !== 0)
+      throw new ScriptProblem(`npm run ${args[0]} failed.`);
+  }
+  const say = (text: string) => void process.stdout.write(`${text}\n`);
+  say(
+    `commit ${commit()}, Node ${RUNTIME}, ${cpus().length} x ${cpus()[0]?.model ?? "unknown processor"}, ${Math.round(totalmem() / 1e9)} GB, ${runs} runs\n`,
+  );
+  const outcomes: Outcome[] = [];
+  for (const { rows, about, measure } of MEASUREMENTS) {
+    if (positionals.length > 0 && !rows.some((name) => positionals.includes(name))) continue;
+    say(`${rows.join(", ")}: ${about}`);
+    for (const outcome of await measure({ binary: resolve(ROOT, binaryPath(platform)), runs, say })) {
+      outcomes.push(outcome);
+      const { name, value, unit, target, holds, memory } = outcome;
+      const used = memory === undefined ? "" : `; VmHWM ${Math.round(memory.peakMb)} MB, RssAnon ${Math.round(memory.anonymousMb)} MB`;
+      say(`  ${holds ? "holds " : "MISSED"} ${name} = ${value} ${unit} (target ${target}; runs ${outcome.runs.join(", ")}${used})`);
+    }
+  }
+  if (values.json !== undefined) {
+    const lines = outcomes.map(({ name, value, unit, target, holds }) => ({ name, value, unit, target, holds }));
+    writeFileSync(resolve(values.json), `${JSON.stringify(lines, undefined, 2)}\n`);
+  }
+  const missed = outcomes.filter(({ holds }) => !holds).map(({ name }) => name);
+  if (missed.length > 0) throw new ScriptProblem(`Missed: ${missed.join(", ")}.`);
+}
+
+function commit(): string {
+  const { stdout } = spawnSync("git", ["describe", "--always", "--dirty"], { cwd: ROOT, encoding: "utf8" });
+  return stdout.trim() || "unknown";
+}
+
+await runScript(main);

@@ -1,0 +1,134 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { cpSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { ScriptProblem } from "../build/project.ts";
+import type { Microsoft } from "./microsoft.ts";
+
+/** Settings of every stanza beside its sign-in. */
+export type StanzaSettings = Readonly<Record<string, string | number>>;
+
+/** What /proc says of a process; MB are 10^6 bytes. */
+export interface Memory {
+  readonly peakMb: number;
+  readonly anonymousMb: number;
+}
+
+/** The built binary as splunkd starts it: run document on stdin, events into a pipe that is read as fast as they come. */
+export class Collector {
+  readonly stateFolder: string;
+  /** Events of streams; health events are not counted. */
+  events = 0;
+  private readonly process: ChildProcess;
+  private readonly complaints: string[] = [];
+  private readonly exit: Promise<number>;
+  private tail = Buffer.alloc(0);
+  private changed: () => void = () => undefined;
+
+  constructor(binary: string, home: string, document: string) {
+    this.stateFolder = join(home, "var/lib/splunk/modinputs/defender_mssp");
+    this.process = spawn(binary, [], { env: { SPLUNK_HOME: home, PATH: process.env["PATH"] ?? "" }, stdio: ["pipe", "pipe", "pipe"] });
+    this.process.stdin?.write(document);
+    this.process.stdout?.on("data", (chunk: Buffer) => this.count(chunk));
+    this.process.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      this.complaints.push(text);
+      this.complaints.splice(0, this.complaints.length - 50);
+    });
+    this.exit = new Promise((resolve) => {
+      this.process.once("close", (code) => {
+        resolve(code ?? 1);
+        this.changed();
+      });
+    });
+  }
+
+  /** Resolves when `wanted` events have come. Throws ScriptProblem when it ends, or `withinMs` pass, before that. */
+  async untilEvents(wanted: number, withinMs: number): Promise<void> {
+    const deadline = setTimeout(() => this.changed(), withinMs);
+    const endMs = performance.now() + withinMs;
+    while (this.events < wanted) {
+      if (this.process.exitCode !== null || performance.now() >= endMs) {
+        await this.stop();
+        throw new ScriptProblem(
+          `${this.events} of ${wanted} events came within ${withinMs / 1000} s: ${this.complaints.join("").trim().split("\n").at(-1) ?? ""}`,
+        );
+      }
+      await new Promise<void>((resolve) => {
+        this.changed = resolve;
+      });
+    }
+    clearTimeout(deadline);
+  }
+
+  memory(): Memory {
+    return memoryOf(this.process.pid ?? -1);
+  }
+
+  /** Processor time used so far, ms. */
+  cpuMs(): number {
+    const fields = readFileSync(`/proc/${this.process.pid}/stat`, "utf8")
+      .replace(/^.*\) /, "")
+      .split(" ");
+    const ticksPerSecond = 100;
+    return ((Number(fields[11]) + Number(fields[12])) * 1000) / ticksPerSecond;
+  }
+
+  stateBytes(): number {
+    return readdirSync(this.stateFolder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
+  }
+
+  async stop(): Promise<number> {
+    if (this.process.exitCode === null) this.process.kill("SIGTERM");
+    return this.exit;
+  }
+
+  private count(chunk: Buffer): void {
+    const bytes = this.tail.length === 0 ? chunk : Buffer.concat([this.tail, chunk]);
+    let rest = 0;
+    for (let at = bytes.indexOf(MARK); at !== -1; at = bytes.indexOf(MARK, rest)) {
+      const next = bytes[at + MARK.length];
+      if (next === undefined) break;
+      // The health event's source is defender_mssp:health:...
+      if (next !== LETTER_H) this.events += 1;
+      rest = at + MARK.length;
+    }
+    this.tail = Buffer.from(bytes.subarray(Math.max(rest, bytes.length - MARK.length)));
+    this.changed();
+  }
+}
+
+const MARK = "<source>defender_mssp:";
+const LETTER_H = 0x68;
+
+/** VmHWM and RssAnon of a running process. */
+export function memoryOf(pid: number): Memory {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)?.[1] ?? Number.NaN);
+  return { peakMb: (kib("VmHWM") * 1024) / 1e6, anonymousMb: (kib("RssAnon") * 1024) / 1e6 };
+}
+
+/** Lays a SPLUNK_HOME with the simulator's CA where a stanza may name it, and answers the run document for these customers. */
+export function runDocument(home: string, microsoft: Microsoft, settings: StanzaSettings, customers = microsoft.customers): string {
+  const ca = join(home, "etc/auth/defender_mssp/ca.pem");
+  const checkpoints = join(home, "var/lib/splunk/modinputs/defender_mssp");
+  mkdirSync(join(ca, ".."), { recursive: true });
+  mkdirSync(checkpoints, { recursive: true });
+  cpSync(microsoft.ca_file, ca);
+  const stanzas = customers.map((customer) => {
+    const all = {
+      tenant_id: customer.tenant_id,
+      client_id: customer.client_id,
+      client_secret: customer.client_secret,
+      auth: "app",
+      login_url: microsoft.login_url,
+      graph_url: microsoft.graph_url,
+      api_url: microsoft.api_url,
+      ca_file: ca,
+      ...settings,
+    };
+    const params = Object.entries(all).map(([name, value]) => `<param name="${name}">${value}</param>`);
+    return `<stanza name="defender_mssp://${customer.tenant_name}" app="TA_defender_mssp">${params.join("")}</stanza>`;
+  });
+  return `<input><server_host>bench</server_host><server_uri>https://127.0.0.1:8089</server_uri><checkpoint_dir>${checkpoints}</checkpoint_dir><configuration>${stanzas.join("")}</configuration></input>`;
+}
