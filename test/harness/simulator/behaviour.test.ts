@@ -371,37 +371,26 @@ describe("answers of the APIs", () => {
 });
 
 describe("Microsoft's own host names, mapped to loopback", () => {
-  const as = (host: string, token?: string): Record<string, string> => ({
-    host,
-    ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-  });
+  const LIST = "/v1.0/security/alerts_v2";
 
   test("select the service: the alert exporter's hosts answer the SIEM API, Graph's do not answer Defender", async () => {
     const world = await given("  - { name: contoso, generate: [{ stream: siem-alerts, count: 3, from: -1h }] }");
     const [customer] = world.simulator.ready.customers;
     const siem = customer === undefined ? "" : await world.visitor.appToken(customer, "https://graph.windows.net");
-    const origin = world.simulator.ready.graph_url;
 
-    expect((await world.visitor.get(`${origin}/api/alerts`, undefined, as("wdatp-alertexporter-eu.windows.com", siem))).json).toHaveLength(
-      3,
-    );
-    expect((await world.visitor.get(`${origin}/api/alerts`, undefined, as("graph.microsoft.com", world.token))).status).toBe(404);
-    const page = await world.visitor.get(`${origin}/v1.0/security/alerts_v2`, undefined, as("graph.microsoft.com", world.token));
-    expect(page.status).toBe(200);
+    expect((await world.visitor.getAs("wdatp-alertexporter-eu.windows.com", "/api/alerts", siem)).json).toHaveLength(3);
+    expect((await world.visitor.getAs("graph.microsoft.com", "/api/alerts", world.token)).status).toBe(404);
+    expect((await world.visitor.getAs("graph.microsoft.com", LIST, world.token)).status).toBe(200);
   });
 
   test("keep the clouds apart: another cloud's Graph refuses the token, another cloud's Entra the tenant", async () => {
     const world = await given(ALERTS);
-    const origin = world.simulator.ready.graph_url;
     const [customer] = world.simulator.ready.customers;
 
-    expect((await world.visitor.get(`${origin}/v1.0/security/alerts_v2`, undefined, as("graph.microsoft.us", world.token))).status).toBe(
-      401,
-    );
-    const discovery = await world.visitor.get(
-      `${origin}/${customer?.tenant_id}/v2.0/.well-known/openid-configuration`,
-      undefined,
-      as("login.microsoftonline.us"),
+    expect((await world.visitor.getAs("graph.microsoft.us", LIST, world.token)).status).toBe(401);
+    const discovery = await world.visitor.getAs(
+      "login.microsoftonline.us",
+      `/${customer?.tenant_id}/v2.0/.well-known/openid-configuration`,
     );
     expect(discovery.json.error_codes).toEqual([90038]);
   });
@@ -409,11 +398,7 @@ describe("Microsoft's own host names, mapped to loopback", () => {
   test("appear in links, as the client wrote them", async () => {
     const world = await given(ALERTS);
 
-    const { json } = await world.visitor.get(
-      `${world.simulator.ready.graph_url}/v1.0/security/alerts_v2?$top=5`,
-      undefined,
-      as("graph.microsoft.com", world.token),
-    );
+    const { json } = await world.visitor.getAs("graph.microsoft.com", `${LIST}?$top=5`, world.token);
 
     expect(json["@odata.nextLink"]).toMatch(/^https:\/\/graph\.microsoft\.com\/v1\.0\/security\/alerts_v2\?/);
   });

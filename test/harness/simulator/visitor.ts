@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { Agent, fetch } from "undici";
+import { Agent, fetch, request } from "undici";
 import type { ReadyCustomer, Simulator } from "./start.ts";
 
 /** A client for tests of the simulator itself: it knows the CA and nothing else. */
@@ -8,6 +8,8 @@ export interface Visitor {
   /** GET with a bearer token. */
   get(url: string, token?: string, headers?: Record<string, string>): Promise<Answer>;
   post(url: string, form: Record<string, string>, headers?: Record<string, string>): Promise<Answer>;
+  /** GET on the main origin under another Host header, as a client does that maps Microsoft's names to loopback. */
+  getAs(host: string, path: string, token?: string): Promise<{ status: number; json: Answer["json"] }>;
   /** An app-only access token. */
   appToken(customer: ReadyCustomer, resource?: string): Promise<string>;
   /** Posts to the control API. */
@@ -46,6 +48,14 @@ export function visit({ ready }: Simulator): Visitor {
           headers: { "content-type": "application/x-www-form-urlencoded", ...headers },
         }),
       ),
+    async getAs(host, path, token) {
+      // fetch() may not set Host.
+      const { statusCode, body } = await request(`${ready.graph_url}${path}`, {
+        dispatcher: agent,
+        headers: { host, ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) },
+      });
+      return { status: statusCode, json: jsonOf(await body.text()) };
+    },
     async appToken(customer, resource = "https://graph.microsoft.com") {
       const form = { grant_type: "client_credentials", client_id: customer.client_id, client_secret: customer.client_secret };
       const v1 = resource === "https://graph.windows.net";
