@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { startSimulator } from "../../test/harness/simulator/start.ts";
 import type { Simulator } from "../../test/harness/simulator/start.ts";
+import { startSimulator } from "../../test/harness/simulator/start.ts";
 import type { Http } from "../model/kit.ts";
 import { sealed } from "../model/sealed.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
@@ -18,7 +18,10 @@ beforeAll(async () => {
   simulator = await startSimulator({ warn: () => undefined });
   const real = createHttp();
   asked = [];
-  http = { send: (request) => (asked.push(`${request.method} ${new URL(request.url).pathname}`), real.send(request)), close: () => real.close() };
+  http = {
+    send: (request) => (asked.push(`${request.method} ${new URL(request.url).pathname}`), real.send(request)),
+    close: () => real.close(),
+  };
 });
 afterAll(async () => {
   await http.close();
@@ -32,7 +35,10 @@ const domain = () => [...simulator.control.world.customers.values()][0]!.identit
 describe("a tenant's domain is resolved to its GUID once", () => {
   test("and then kept as a fact", async () => {
     const kept = new Map<string, string>();
-    const facts = { readFact: (name: string) => Promise.resolve(kept.get(name)), writeFact: (name: string, value: string) => Promise.resolve(void kept.set(name, value)) };
+    const facts = {
+      readFact: (name: string) => Promise.resolve(kept.get(name)),
+      writeFact: (name: string, value: string) => Promise.resolve(void kept.set(name, value)),
+    };
     const authority = { loginUrl: simulator.ready.login_url, tenant: domain().toUpperCase() };
 
     const first = await resolveTenantId({ http, clock, facts }, authority, route());
@@ -51,7 +57,9 @@ describe("a tenant's domain is resolved to its GUID once", () => {
   });
 
   test("one that nobody knows says what to check", async () => {
-    await expect(askTenantFacts({ http, clock }, { loginUrl: simulator.ready.login_url, tenant: "nobody.example" }, route())).rejects.toMatchObject({
+    await expect(
+      askTenantFacts({ http, clock }, { loginUrl: simulator.ready.login_url, tenant: "nobody.example" }, route()),
+    ).rejects.toMatchObject({
       code: "tenant-not-found",
       actor: "operator",
       nextStep: expect.stringContaining("cloud"),
@@ -66,7 +74,11 @@ describe("against the simulator over TLS", () => {
     asked.length = 0;
     const source = createTokenCycles({ http, clock, chance: { next: () => 0 }, log: silent }).forCustomer({
       tenant: { id: tenantIdFrom(customer().tenant_id)!, name: "c", cloud: "commercial" },
-      stanza: { name: "c", endpoints: { loginUrl: simulator.ready.login_url, graphUrl: "", apiUrl: "", mdeApiUrl: "", siemUrl: "" }, route: route() },
+      stanza: {
+        name: "c",
+        endpoints: { loginUrl: simulator.ready.login_url, graphUrl: "", apiUrl: "", mdeApiUrl: "", siemUrl: "" },
+        route: route(),
+      },
       audience: "https://graph.microsoft.com",
       credential: { kind: "secret", clientId: customer().client_id, secret: sealed(customer().client_secret) },
       vault,

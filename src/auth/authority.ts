@@ -2,10 +2,10 @@ import { Failure } from "../model/failure.ts";
 import type { Clock, Http } from "../model/kit.ts";
 import type { Route } from "../model/stanza.ts";
 import type { StateFolder } from "../model/state.ts";
-import { tenantIdFrom } from "../model/tenant.ts";
 import type { TenantId } from "../model/tenant.ts";
-import { readJsonAnswer } from "./json-answer.ts";
+import { tenantIdFrom } from "../model/tenant.ts";
 import { failureFromEntra } from "./entra-failures.ts";
+import { readJsonAnswer } from "./json-answer.ts";
 
 /** Where one tenant signs in. */
 export interface Authority {
@@ -16,7 +16,15 @@ export interface Authority {
 }
 
 /** The endpoints of a tenant, built here so that no discovery request is made. Source: Microsoft identity platform docs, "OpenID Connect". */
-export function endpointsOf({ loginUrl, tenant }: Authority): Readonly<Record<"token_endpoint" | "authorization_endpoint" | "device_authorization_endpoint" | "issuer" | "jwks_uri" | "end_session_endpoint", string>> {
+export function endpointsOf({
+  loginUrl,
+  tenant,
+}: Authority): Readonly<
+  Record<
+    "token_endpoint" | "authorization_endpoint" | "device_authorization_endpoint" | "issuer" | "jwks_uri" | "end_session_endpoint",
+    string
+  >
+> {
   const base = `${loginUrl}/${tenant}`;
   return {
     token_endpoint: `${base}/oauth2/v2.0/token`,

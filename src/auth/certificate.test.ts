@@ -1,10 +1,10 @@
-import { X509Certificate, constants, createPrivateKey, createPublicKey, verify } from "node:crypto";
+import { constants, createPrivateKey, createPublicKey, verify, X509Certificate } from "node:crypto";
 import { beforeAll, describe, expect, test } from "@jest/globals";
 import type { Failure } from "../model/failure.ts";
 import type { Http } from "../model/kit.ts";
+import type { MadeCertificate } from "../../test/harness/app-certificate.ts";
+import { makeAppCertificate } from "../../test/harness/app-certificate.ts";
 import { certificatePairs, usablePairs } from "./certificate.ts";
-import { makeAppCertificate } from "./certificate.test-kit.ts";
-import type { MadeCertificate } from "./certificate.test-kit.ts";
 import { redeem } from "./redeem.ts";
 
 const DAY_MS = 86_400_000;
@@ -35,16 +35,23 @@ describe("a PEM file is read as operators make it", () => {
 
     const pairs = certificatePairs(text, "app.pem");
 
-    expect(pairs.map(({ thumbprintSha256 }) => thumbprintSha256)).toEqual([new X509Certificate(fresh.certificatePem).fingerprint256.replaceAll(":", "").toLowerCase()]);
+    expect(pairs.map(({ thumbprintSha256 }) => thumbprintSha256)).toEqual([
+      new X509Certificate(fresh.certificatePem).fingerprint256.replaceAll(":", "").toLowerCase(),
+    ]);
   });
 
-  const encrypted = (): string => createPrivateKey(fresh.keyPem).export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "x" }).toString();
+  const encrypted = (): string =>
+    createPrivateKey(fresh.keyPem).export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "x" }).toString();
   test.each<[string, () => string, string]>([
     ["a certificate without its key", () => fresh.certificatePem, "app.pem holds a certificate but not its private key."],
     ["a key without a certificate", () => fresh.keyPem, "app.pem holds no certificate."],
     ["somebody else's key", () => fresh.certificatePem + old.keyPem, "The private key in app.pem does not belong to its certificate."],
     ["an encrypted key", () => fresh.certificatePem + encrypted(), "The private key in app.pem is encrypted."],
-    ["a damaged certificate", () => fresh.keyPem + fresh.certificatePem.replace(/[A-Za-z0-9+/]{20}/, "AAAA"), "A certificate in app.pem is damaged."],
+    [
+      "a damaged certificate",
+      () => fresh.keyPem + fresh.certificatePem.replace(/[A-Za-z0-9+/]{20}/, "AAAA"),
+      "A certificate in app.pem is damaged.",
+    ],
     ["nothing of the kind", () => "hello", "app.pem holds no certificate."],
   ])("%s has its own sentence", (_, pem, say) => {
     expect(refusal(() => certificatePairs(pem(), "app.pem"))).toEqual({ code: "certificate-unusable", say });
@@ -57,7 +64,10 @@ describe("a PEM file is read as operators make it", () => {
 
   test("one that is over, or not valid yet, is refused with its date", () => {
     const pairs = certificatePairs(over.certificatePem + over.keyPem, "app.pem");
-    expect(refusal(() => usablePairs(pairs, NOW_MS, "app.pem"))).toMatchObject({ code: "certificate-expired", say: expect.stringMatching(/expired on \d{4}-\d\d-\d\dT/) });
+    expect(refusal(() => usablePairs(pairs, NOW_MS, "app.pem"))).toMatchObject({
+      code: "certificate-expired",
+      say: expect.stringMatching(/expired on \d{4}-\d\d-\d\dT/),
+    });
     expect(refusal(() => usablePairs(pairs, NOW_MS - 101 * DAY_MS, "app.pem")).code).toBe("certificate-not-yet-valid");
   });
 });
@@ -72,8 +82,16 @@ describe("signing in with a certificate", () => {
         assertions.push(assertion);
         const head = JSON.parse(Buffer.from(assertion.split(".")[0]!, "base64url").toString()) as { "x5t#S256": string };
         const refused = unknown.includes(Buffer.from(head["x5t#S256"], "base64url").toString("hex"));
-        const body = refused ? { error: "invalid_client", error_codes: [700027] } : { access_token: "app", expires_in: 3600, token_type: "Bearer" };
-        return Promise.resolve({ status: refused ? 401 : 200, headers: {}, body: (async function* () {})(), text: () => Promise.resolve(JSON.stringify(body)), discard: () => Promise.resolve() });
+        const body = refused
+          ? { error: "invalid_client", error_codes: [700027] }
+          : { access_token: "app", expires_in: 3600, token_type: "Bearer" };
+        return Promise.resolve({
+          status: refused ? 401 : 200,
+          headers: {},
+          body: (async function* () {})(),
+          text: () => Promise.resolve(JSON.stringify(body)),
+          discard: () => Promise.resolve(),
+        });
       },
       close: () => Promise.resolve(),
     };
@@ -132,6 +150,8 @@ describe("signing in with a certificate", () => {
   test("when none is known the sentence is Microsoft's refusal", async () => {
     const pairs = certificatePairs([old, fresh].map(({ certificatePem, keyPem }) => certificatePem + keyPem).join(""), "");
     const { http } = service(pairs.map(({ thumbprintSha256 }) => thumbprintSha256));
-    await expect(signIn(http, [old, fresh].map(({ certificatePem, keyPem }) => certificatePem + keyPem).join(""))).rejects.toMatchObject({ code: "certificate-wrong" });
+    await expect(signIn(http, [old, fresh].map(({ certificatePem, keyPem }) => certificatePem + keyPem).join(""))).rejects.toMatchObject({
+      code: "certificate-wrong",
+    });
   });
 });

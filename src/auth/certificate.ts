@@ -1,5 +1,5 @@
-import { X509Certificate, createPrivateKey } from "node:crypto";
 import type { KeyObject } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { Failure } from "../model/failure.ts";
 
 /** A private key with its certificate, as MSAL wants them. */
@@ -30,17 +30,22 @@ export function certificatePairs(pem: string, name: string): readonly Certificat
     else if (kind === "ENCRYPTED PRIVATE KEY" || block.includes("Proc-Type: 4,ENCRYPTED")) encrypted = true;
     else if (kind.endsWith("PRIVATE KEY")) keys.push(readable(name, "key", () => createPrivateKey(block)));
   }
-  if (certificates.length === 0) throw unusable(`${name} holds no certificate.`, "Put the certificate and its private key into one PEM file.");
+  if (certificates.length === 0)
+    throw unusable(`${name} holds no certificate.`, "Put the certificate and its private key into one PEM file.");
   if (keys.length === 0) {
     throw encrypted
-      ? unusable(`The private key in ${name} is encrypted.`, "Store it without a passphrase, readable by this program alone (openssl pkcs8 -topk8 -nocrypt).")
+      ? unusable(
+          `The private key in ${name} is encrypted.`,
+          "Store it without a passphrase, readable by this program alone (openssl pkcs8 -topk8 -nocrypt).",
+        )
       : unusable(`${name} holds a certificate but not its private key.`, "Put the certificate and its private key into one PEM file.");
   }
   const pairs: CertificatePair[] = [];
   for (const certificate of certificates) {
     const key = keys.find((candidate) => certificate.checkPrivateKey(candidate));
     if (!key) continue;
-    if (key.asymmetricKeyType !== "rsa") throw unusable(`The key in ${name} is not an RSA key.`, "Make an RSA key of at least 2048 bits: Entra takes no other kind here.");
+    if (key.asymmetricKeyType !== "rsa")
+      throw unusable(`The key in ${name} is not an RSA key.`, "Make an RSA key of at least 2048 bits: Entra takes no other kind here.");
     pairs.push({
       privateKey: key.export({ type: "pkcs8", format: "pem" }).toString(),
       thumbprintSha256: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
@@ -49,7 +54,11 @@ export function certificatePairs(pem: string, name: string): readonly Certificat
       subject: certificate.subject.split("\n").join(", "),
     });
   }
-  if (pairs.length === 0) throw unusable(`The private key in ${name} does not belong to its certificate.`, "Put the certificate and its own private key into one PEM file.");
+  if (pairs.length === 0)
+    throw unusable(
+      `The private key in ${name} does not belong to its certificate.`,
+      "Put the certificate and its own private key into one PEM file.",
+    );
   return pairs;
 }
 
@@ -67,7 +76,9 @@ export function usablePairs(pairs: readonly CertificatePair[], nowMs: number, na
     retry: { when: "never" },
     area: "sign-in",
     say: `The certificate in ${name} ${early ? `is valid only from ${new Date(last.validFromMs).toISOString()}` : `expired on ${new Date(last.validToMs).toISOString()}`}.`,
-    nextStep: early ? "Check this machine's clock." : "Make a new certificate, upload it to the app, and put it into the file beside or instead of the old one.",
+    nextStep: early
+      ? "Check this machine's clock."
+      : "Make a new certificate, upload it to the app, and put it into the file beside or instead of the old one.",
   });
 }
 

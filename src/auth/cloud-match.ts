@@ -1,5 +1,5 @@
-import { CLOUDS } from "../model/cloud.ts";
 import type { CloudName } from "../model/cloud.ts";
+import { CLOUDS } from "../model/cloud.ts";
 import { Failure } from "../model/failure.ts";
 import type { TenantFacts } from "./authority.ts";
 

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { Failure } from "../model/failure.ts";
-import { sealed } from "../model/sealed.ts";
 import type { Sealed } from "../model/sealed.ts";
+import { sealed } from "../model/sealed.ts";
 import type { CodeFlow, CodeFlowRequest, SignedIn } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
@@ -9,8 +9,8 @@ import { endpointsOf } from "./authority.ts";
 import { failureFromEntra } from "./entra-failures.ts";
 import { readJsonAnswer } from "./json-answer.ts";
 import { apisOf, audienceOf, grants, permissionOf } from "./permissions.ts";
-import { lifeMs, redeem } from "./redeem.ts";
 import type { RedeemWorld } from "./redeem.ts";
+import { lifeMs, redeem } from "./redeem.ts";
 import { claimsOf } from "./token-claims.ts";
 
 const base64url = (bytes: number): string => randomBytes(bytes).toString("base64url");
@@ -55,28 +55,56 @@ export function beginCodeFlow(world: RedeemWorld, request: CodeFlowRequest): Cod
 /** The code in the address that the browser ended on. Throws Failure with a sentence for each way that it can be wrong. */
 export function readLanding(
   landed: string,
-  expected: { readonly state: string; readonly redirectUri: string; readonly stanza: Pick<Stanza, "tenantName">; readonly clientId: string },
+  expected: {
+    readonly state: string;
+    readonly redirectUri: string;
+    readonly stanza: Pick<Stanza, "tenantName">;
+    readonly clientId: string;
+  },
 ): Sealed {
   const pasted = landed.trim().replace(/^"|"$/g, "");
   let url: URL;
   try {
     url = new URL(pasted);
   } catch {
-    throw wrong("redirect-unreadable", "That is no address.", "Copy the whole address from the browser's address bar, from https: to the end.");
+    throw wrong(
+      "redirect-unreadable",
+      "That is no address.",
+      "Copy the whole address from the browser's address bar, from https: to the end.",
+    );
   }
   const query = url.searchParams;
   if (query.has("error")) {
-    const body = { error: query.get("error"), error_description: query.get("error_description"), error_subcode: query.get("error_subcode") };
+    const body = {
+      error: query.get("error"),
+      error_description: query.get("error_description"),
+      error_subcode: query.get("error_subcode"),
+    };
     throw failureFromEntra({ status: 400, body }, { customer: expected.stanza.tenantName, clientId: expected.clientId, redeeming: "code" });
   }
-  if (query.has("admin_consent")) throw wrong("redirect-unreadable", "That is the answer to a consent, not to a sign-in.", "Paste it into consent-url --answer; open the link above to sign in.");
+  if (query.has("admin_consent"))
+    throw wrong(
+      "redirect-unreadable",
+      "That is the answer to a consent, not to a sign-in.",
+      "Paste it into consent-url --answer; open the link above to sign in.",
+    );
   const home = new URL(expected.redirectUri);
   if (url.origin !== home.origin || url.pathname !== home.pathname) {
-    throw wrong("redirect-other", `The address does not begin with ${expected.redirectUri}.`, "Wait until the browser has left Microsoft's pages, then copy the address.");
+    throw wrong(
+      "redirect-other",
+      `The address does not begin with ${expected.redirectUri}.`,
+      "Wait until the browser has left Microsoft's pages, then copy the address.",
+    );
   }
-  if (query.get("state") !== expected.state) throw wrong("redirect-other-sign-in", "The address answers another sign-in than the one begun here.", "Open the link above again in a fresh tab, and copy the address it ends on.");
+  if (query.get("state") !== expected.state)
+    throw wrong(
+      "redirect-other-sign-in",
+      "The address answers another sign-in than the one begun here.",
+      "Open the link above again in a fresh tab, and copy the address it ends on.",
+    );
   const code = query.get("code");
-  if (!code) throw wrong("redirect-unreadable", "The address holds no sign-in code.", "Copy the whole address; it ends in code=… and state=….");
+  if (!code)
+    throw wrong("redirect-unreadable", "The address holds no sign-in code.", "Copy the whole address; it ends in code=… and state=….");
   return sealed(code);
 }
 
@@ -84,7 +112,11 @@ function wrong(code: string, say: string, nextStep: string): Failure {
   return new Failure(code, { actor: "operator", retry: { when: "never" }, area: "sign-in", say, nextStep });
 }
 
-async function exchangeV2(world: RedeemWorld, request: CodeFlowRequest, held: { audience: string; code: Sealed; verifier: Sealed }): Promise<SignedIn> {
+async function exchangeV2(
+  world: RedeemWorld,
+  request: CodeFlowRequest,
+  held: { audience: string; code: Sealed; verifier: Sealed },
+): Promise<SignedIn> {
   const { stanza, credential, redirectUri } = request;
   let refreshToken: Sealed | undefined;
   const access = await redeem(world, {
@@ -99,13 +131,24 @@ async function exchangeV2(world: RedeemWorld, request: CodeFlowRequest, held: { 
       return Promise.resolve();
     },
   });
-  return signedIn(stanza, { refreshToken, accessToken: access.token, idToken: access.idToken, scope: access.scope, accessLifeMs: access.lifeMs });
+  return signedIn(stanza, {
+    refreshToken,
+    accessToken: access.token,
+    idToken: access.idToken,
+    scope: access.scope,
+    accessLifeMs: access.lifeMs,
+  });
 }
 
 /** MSAL speaks v2 only; old registrations with a v1 resource are redeemed here, by the form that the v1 documents describe. */
 async function exchangeV1(world: RedeemWorld, request: CodeFlowRequest, code: Sealed, verifier: string): Promise<SignedIn> {
   const { stanza, credential, redirectUri, v1 } = request;
-  if (credential.kind === "certificate") throw wrong("v1-needs-key", "The v1 endpoint is used with an app key here, not with a certificate.", "Give the app key, or leave --v1 away.");
+  if (credential.kind === "certificate")
+    throw wrong(
+      "v1-needs-key",
+      "The v1 endpoint is used with an app key here, not with a certificate.",
+      "Give the app key, or leave --v1 away.",
+    );
   const form = new URLSearchParams({
     grant_type: "authorization_code",
     client_id: credential.clientId,
@@ -130,7 +173,8 @@ async function exchangeV1(world: RedeemWorld, request: CodeFlowRequest, code: Se
 
 /** Reads a token answer of either endpoint. */
 export function signedInFrom(stanza: Stanza, body: Readonly<Record<string, unknown>>): SignedIn {
-  const secret = (name: string): Sealed | undefined => (typeof body[name] === "string" && body[name] !== "" ? sealed(body[name]) : undefined);
+  const secret = (name: string): Sealed | undefined =>
+    typeof body[name] === "string" && body[name] !== "" ? sealed(body[name]) : undefined;
   const accessToken = secret("access_token");
   if (!accessToken) throw wrong("bad-answer", "The sign-in answer holds no access token.", "Begin again; if it stays so, check login_url.");
   return signedIn(stanza, {
@@ -151,13 +195,23 @@ interface Received {
 }
 
 function signedIn(stanza: Stanza, received: Received): SignedIn {
-  if (!received.refreshToken) throw wrong("refresh-token-missing", "Microsoft signed the user in but gave no refresh token.", "Check that the app may have offline_access, then begin again.");
+  if (!received.refreshToken)
+    throw wrong(
+      "refresh-token-missing",
+      "Microsoft signed the user in but gave no refresh token.",
+      "Check that the app may have offline_access, then begin again.",
+    );
   const about = { ...(received.idToken ? claimsOf(received.idToken) : undefined) };
   const claims = claimsOf(received.accessToken) ?? {};
-  const word = (...values: unknown[]): string | undefined => values.find((value): value is string => typeof value === "string" && value !== "");
+  const word = (...values: unknown[]): string | undefined =>
+    values.find((value): value is string => typeof value === "string" && value !== "");
   const tenantId = word(about["tid"], claims["tid"])?.toLowerCase();
   if (tenantId !== undefined && tenantIdFrom(stanza.tenantId) !== undefined && tenantId !== stanza.tenantId) {
-    throw wrong("other-tenant", `The sign-in was at tenant ${tenantId}, not at ${stanza.tenantName} (${stanza.tenantId}).`, "Begin again and choose an account that is a member or guest of the customer's tenant.");
+    throw wrong(
+      "other-tenant",
+      `The sign-in was at tenant ${tenantId}, not at ${stanza.tenantName} (${stanza.tenantId}).`,
+      "Begin again and choose an account that is a member or guest of the customer's tenant.",
+    );
   }
   const scopes = (received.scope !== "" ? received.scope : (word(claims["scp"]) ?? "")).split(/\s+/).filter((scope) => scope !== "");
   return {
@@ -179,6 +233,8 @@ function misfits(stanza: Stanza, scopes: readonly string[]): readonly string[] {
   return stanza.streams.flatMap((stream) => {
     const permission = permissionOf(stream);
     if (!permission || permission.api !== first || grants(held, permission.scope)) return [];
-    return [`Stream ${stream} needs ${permission.scope}, which this sign-in did not get; ${stanza.tenantName} must consent to it first (consent-url).`];
+    return [
+      `Stream ${stream} needs ${permission.scope}, which this sign-in did not get; ${stanza.tenantName} must consent to it first (consent-url).`,
+    ];
   });
 }

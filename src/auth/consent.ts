@@ -29,7 +29,9 @@ export function consentLink(who: Who, clientId: string, redirectUri: string, ran
 }
 
 function stateFor(beginning: string, tenantId: string, clientId: string): string {
-  const digest = createHash("sha256").update(JSON.stringify(["consent", beginning, tenantId.toLowerCase(), clientId.toLowerCase()])).digest("base64url");
+  const digest = createHash("sha256")
+    .update(JSON.stringify(["consent", beginning, tenantId.toLowerCase(), clientId.toLowerCase()]))
+    .digest("base64url");
   return `${beginning}.${digest.slice(0, 16)}`;
 }
 
@@ -46,17 +48,27 @@ export function readConsent(landed: string, who: Who, clientId: string): { reado
     const body = { error: query.get("error"), error_description: query.get("error_description") };
     throw failureFromEntra({ status: 400, body }, { customer: who.tenantName, clientId });
   }
-  if (query.has("code")) throw refused("consent-unreadable", "That is the answer to a sign-in, not to a consent.", "Paste it into token acquire.");
-  if (query.get("admin_consent")?.toLowerCase() !== "true") throw refused("consent-unreadable", "The address does not say that the consent was given.", "Open the link again and press Accept.");
+  if (query.has("code"))
+    throw refused("consent-unreadable", "That is the answer to a sign-in, not to a consent.", "Paste it into token acquire.");
+  if (query.get("admin_consent")?.toLowerCase() !== "true")
+    throw refused("consent-unreadable", "The address does not say that the consent was given.", "Open the link again and press Accept.");
   const state = query.get("state") ?? "";
   const [beginning = ""] = state.split(".");
   if (state !== stateFor(beginning, who.tenantId, clientId)) {
-    throw refused("consent-other-link", "This consent answers another link: its state does not belong to this customer and app.", "Send the link that consent-url prints for this customer.");
+    throw refused(
+      "consent-other-link",
+      "This consent answers another link: its state does not belong to this customer and app.",
+      "Send the link that consent-url prints for this customer.",
+    );
   }
   const tenantId = tenantIdFrom(query.get("tenant") ?? "");
   const wanted = tenantIdFrom(who.tenantId);
   if (tenantId === undefined || (wanted !== undefined && tenantId !== wanted)) {
-    throw refused("consent-other-tenant", `The consent was given by tenant ${tenantId ?? "unknown"}, not by ${who.tenantName} (${who.tenantId}).`, "Ask the customer to open the link with an administrator of that tenant.");
+    throw refused(
+      "consent-other-tenant",
+      `The consent was given by tenant ${tenantId ?? "unknown"}, not by ${who.tenantName} (${who.tenantId}).`,
+      "Ask the customer to open the link with an administrator of that tenant.",
+    );
   }
   return { tenantId };
 }

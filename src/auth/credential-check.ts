@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Failure } from "../model/failure.ts";
-import type { AppCredential } from "../model/sign-in.ts";
 import type { Sealed } from "../model/sealed.ts";
+import type { AppCredential } from "../model/sign-in.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import { certificatePairs, usablePairs } from "./certificate.ts";
 
@@ -39,14 +39,20 @@ export function certificateEnds(path: string): number | undefined {
 export function certificateWarning(endsMs: number, nowMs: number): string | undefined {
   const left = daysLeft(endsMs, nowMs);
   const mark = WARN_DAYS.find((days) => left <= days);
-  return mark === undefined ? undefined : `ends in ${left} day${left === 1 ? "" : "s"}; put a new one into the file beside it and upload it to the app`;
+  return mark === undefined
+    ? undefined
+    : `ends in ${left} day${left === 1 ? "" : "s"}; put a new one into the file beside it and upload it to the app`;
 }
 
 /**
  * Looks at a credential without using it. Returns a remark, throws Failure for what cannot work.
  * @param readText reads the certificate file
  */
-export async function checkCredential(credential: AppCredential, readText: (path: string) => Promise<string>, nowMs: number): Promise<{ remark: string; daysLeft: number | undefined }> {
+export async function checkCredential(
+  credential: AppCredential,
+  readText: (path: string) => Promise<string>,
+  nowMs: number,
+): Promise<{ remark: string; daysLeft: number | undefined }> {
   if (credential.kind === "public") return { remark: "Public client, no secret needed.", daysLeft: undefined };
   if (credential.kind === "secret") {
     refuseSecretId(credential.secret, credential.clientId);
@@ -56,7 +62,14 @@ export async function checkCredential(credential: AppCredential, readText: (path
   try {
     pem = await readText(credential.path);
   } catch (cause) {
-    throw new Failure("certificate-unusable", { actor: "operator", retry: { when: "never" }, area: "sign-in", say: `The certificate file ${credential.path} cannot be read.`, nextStep: "Name a PEM file that this program may read in the setting certificate.", cause });
+    throw new Failure("certificate-unusable", {
+      actor: "operator",
+      retry: { when: "never" },
+      area: "sign-in",
+      say: `The certificate file ${credential.path} cannot be read.`,
+      nextStep: "Name a PEM file that this program may read in the setting certificate.",
+      cause,
+    });
   }
   const best = usablePairs(certificatePairs(pem, credential.path), nowMs, credential.path)[0]!;
   const left = daysLeft(best.validToMs, nowMs);

@@ -10,10 +10,10 @@ import { refuseSecretId } from "./credential-check.ts";
 import { beginDeviceFlow } from "./device-flow.ts";
 import { doctorChecks } from "./doctor-checks.ts";
 import { apisOf, audienceOf, grants, permissionOf } from "./permissions.ts";
-import { redeem } from "./redeem.ts";
 import type { Grant } from "./redeem.ts";
-import { applyRegistration } from "./registration-apply.ts";
+import { redeem } from "./redeem.ts";
 import { checkManifest, registration } from "./registration.ts";
+import { applyRegistration } from "./registration-apply.ts";
 import { claimsOf, rightsOf, verdictsOn } from "./token-claims.ts";
 
 export interface DeskWorld {
@@ -35,7 +35,13 @@ export interface DeskWorld {
 export function credentialOf(stanza: Stanza): AppCredential {
   const clientId = stanza.clientId;
   const lacking = (what: string): Failure =>
-    new Failure("credential-missing", { actor: "operator", retry: { when: "never" }, area: "sign-in", say: `${stanza.tenantName} has no ${what} to sign in with.`, nextStep: "Set client_id with client_secret or certificate, or name a credential." });
+    new Failure("credential-missing", {
+      actor: "operator",
+      retry: { when: "never" },
+      area: "sign-in",
+      say: `${stanza.tenantName} has no ${what} to sign in with.`,
+      nextStep: "Set client_id with client_secret or certificate, or name a credential.",
+    });
   if (clientId === undefined) throw lacking("client_id");
   if (stanza.certificate !== undefined) return { kind: "certificate", clientId, path: stanza.certificate };
   if (stanza.clientSecret !== undefined) return { kind: "secret", clientId, secret: stanza.clientSecret };
@@ -75,7 +81,8 @@ export function createSignInDesk(world: DeskWorld): SignInDesk {
         const { token } = await accessToken(asApp, api, () => Promise.resolve());
         held = rightsOf(claimsOf(token) ?? {}).held;
       } catch (error) {
-        if (isFailure(error) && WAITING.has(error.code)) return { missing: stanza.streams.map((stream) => permissionOf(stream)?.role ?? stream), say: error.say };
+        if (isFailure(error) && WAITING.has(error.code))
+          return { missing: stanza.streams.map((stream) => permissionOf(stream)?.role ?? stream), say: error.say };
         throw error;
       }
       if (authOf(stanza) !== "app") continue;
@@ -143,7 +150,14 @@ function withCredential(stanza: Stanza, credential: AppCredential): Stanza {
   return credential.kind === "certificate" ? { ...shared, certificate: credential.path } : shared;
 }
 
-function aboutStanza(stanza: Stanza): { customer: string; tenantId: string; clientId?: string; cloud: Stanza["cloud"]; resource?: string; streams: readonly StreamName[] } {
+function aboutStanza(stanza: Stanza): {
+  customer: string;
+  tenantId: string;
+  clientId?: string;
+  cloud: Stanza["cloud"];
+  resource?: string;
+  streams: readonly StreamName[];
+} {
   return {
     customer: stanza.tenantName,
     tenantId: stanza.tenantId,

@@ -3,8 +3,8 @@ import type { DeviceFlow, SignedIn } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { endpointsOf } from "./authority.ts";
 import { signedInFrom } from "./code-flow.ts";
-import { failureFromEntra } from "./entra-failures.ts";
 import type { TokenAnswer } from "./entra-failures.ts";
+import { failureFromEntra } from "./entra-failures.ts";
 import { readJsonAnswer } from "./json-answer.ts";
 import { apisOf, audienceOf } from "./permissions.ts";
 import type { RedeemWorld } from "./redeem.ts";
@@ -32,7 +32,10 @@ export async function beginDeviceFlow(world: RedeemWorld, stanza: Stanza, client
     return readJsonAnswer(answer, new URL(url).host, world.clock.nowMs());
   }
 
-  const begun = await post(endpoints.device_authorization_endpoint, { client_id: clientId, scope: `${audience}/.default openid profile offline_access` });
+  const begun = await post(endpoints.device_authorization_endpoint, {
+    client_id: clientId,
+    scope: `${audience}/.default openid profile offline_access`,
+  });
   if (begun.status !== 200) throw failureFromEntra(begun, subject);
   const member = (name: string): string => (typeof begun.body?.[name] === "string" ? begun.body[name] : "");
   const deviceCode = member("device_code");
@@ -51,7 +54,11 @@ export async function beginDeviceFlow(world: RedeemWorld, stanza: Stanza, client
         if (world.clock.monotonicMs() > endsAtMs) throw failureFromEntra({ status: 400, body: { error: "expired_token" } }, subject);
         let answer: TokenAnswer;
         try {
-          answer = await post(endpoints.token_endpoint, { grant_type: "urn:ietf:params:oauth:grant-type:device_code", client_id: clientId, device_code: deviceCode }, signal);
+          answer = await post(
+            endpoints.token_endpoint,
+            { grant_type: "urn:ietf:params:oauth:grant-type:device_code", client_id: clientId, device_code: deviceCode },
+            signal,
+          );
         } catch (error) {
           // A dropped connection must not cost the person a second sign-in.
           if (isFailure(error) && error.retry.when === "soon" && error.code !== "stopped") continue;
@@ -76,7 +83,8 @@ function notPublic(failure: Failure): Failure {
     retry: { when: "never" },
     area: "sign-in",
     say: "The app registration does not allow the device code flow.",
-    nextStep: "Switch on Authentication > Advanced settings > Allow public client flows in the app registration, or sign in without --device-code.",
+    nextStep:
+      "Switch on Authentication > Advanced settings > Allow public client flows in the app registration, or sign in without --device-code.",
     cause: failure,
   });
 }

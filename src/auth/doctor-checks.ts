@@ -4,8 +4,8 @@ import type { Sealed } from "../model/sealed.ts";
 import type { AppCredential, DoctorCheck, TokenApi } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import type { StreamName } from "../model/stream.ts";
-import { askTenantFacts } from "./authority.ts";
 import type { TenantFacts } from "./authority.ts";
+import { askTenantFacts } from "./authority.ts";
 import { assertCloud } from "./cloud-match.ts";
 import { checkCredential } from "./credential-check.ts";
 import { apisOf } from "./permissions.ts";
@@ -43,14 +43,21 @@ export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly Docto
       return good;
     },
   });
-  const facts = memo((signal: AbortSignal): Promise<TenantFacts> => askTenantFacts(world, { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId }, stanza.route, signal));
+  const facts = memo(
+    (signal: AbortSignal): Promise<TenantFacts> =>
+      askTenantFacts(world, { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId }, stanza.route, signal),
+  );
   const tokens = new Map<TokenApi, Sealed>();
   const host = new URL(stanza.endpoints.loginUrl).host;
   const viaProxy = stanza.route.proxy !== undefined;
 
   return [
     stage("dns", /^dns-/, viaProxy ? "The proxy looks names up." : `${host} is known.`),
-    stage("proxy", /^proxy-|^network-unreachable$|^timed-out$|^connection-reset$|^stopped$/, viaProxy ? "The proxy lets us through." : `${host} is reached without a proxy.`),
+    stage(
+      "proxy",
+      /^proxy-|^network-unreachable$|^timed-out$|^connection-reset$|^stopped$/,
+      viaProxy ? "The proxy lets us through." : `${host} is reached without a proxy.`,
+    ),
     stage("tls", /./, `The certificate of ${host} is trusted.`),
     {
       name: "clock",
@@ -115,7 +122,9 @@ export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly Docto
             retry: { when: "never" },
             area: "sign-in",
             say: wrong.say,
-            nextStep: consent ? `Send the customer's administrator the link: defender-mssp consent-url --customer "${stanza.name}".` : wrong.nextStep,
+            nextStep: consent
+              ? `Send the customer's administrator the link: defender-mssp consent-url --customer "${stanza.name}".`
+              : wrong.nextStep,
           });
         },
       },

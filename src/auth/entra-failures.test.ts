@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
-import { AADSTS, OAUTH_ERRORS, failureFromEntra } from "./entra-failures.ts";
+import { AADSTS, failureFromEntra, OAUTH_ERRORS } from "./entra-failures.ts";
 
 interface GoldenRow {
   readonly name: string;
@@ -17,12 +17,22 @@ describe("each refusal of the token endpoint has its sentence, its actor and its
   test.each(golden.map((row) => [row.name, row] as const))("%s", (_, { status, body, wanted }) => {
     const failure = failureFromEntra({ status, body: body ?? undefined }, subject);
 
-    expect({ code: failure.code, actor: failure.actor, retry: failure.retry.when, area: failure.area ?? null, say: failure.say, next_step: failure.nextStep }).toEqual(wanted);
+    expect({
+      code: failure.code,
+      actor: failure.actor,
+      retry: failure.retry.when,
+      area: failure.area ?? null,
+      say: failure.say,
+      next_step: failure.nextStep,
+    }).toEqual(wanted);
   });
 
   test("no row is without a golden answer", () => {
     const names = new Set(golden.map(({ name }) => name));
-    const wanted = [...AADSTS.flatMap(({ numbers }) => numbers.map((number) => `AADSTS${number}`)), ...OAUTH_ERRORS.map(({ error }) => error)];
+    const wanted = [
+      ...AADSTS.flatMap(({ numbers }) => numbers.map((number) => `AADSTS${number}`)),
+      ...OAUTH_ERRORS.map(({ error }) => error),
+    ];
     expect(wanted.filter((name) => !names.has(name))).toEqual([]);
   });
 
@@ -49,7 +59,13 @@ describe("the OAuth error decides what we do, the number only the words", () => 
   });
 
   test("nothing of the description reaches a sentence: it names users", () => {
-    const failure = failureFromEntra({ status: 400, body: { error: "invalid_grant", error_codes: [50034], error_description: "AADSTS50034: The user account jane@contoso.example" } }, subject);
+    const failure = failureFromEntra(
+      {
+        status: 400,
+        body: { error: "invalid_grant", error_codes: [50034], error_description: "AADSTS50034: The user account jane@contoso.example" },
+      },
+      subject,
+    );
     expect([failure.say, failure.nextStep, failure.stack, String(failure.cause)].join()).not.toContain("jane");
   });
 });

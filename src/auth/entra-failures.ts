@@ -15,26 +15,111 @@ export interface OAuthErrorRow {
   readonly nextStep: string;
 }
 
-const SIGN_IN_AGAIN = "Sign in again: defender-mssp token acquire --customer \"{customer}\".";
-const SEND_CONSENT = "Send the customer's administrator the link that defender-mssp consent-url --customer \"{customer}\" prints.";
-const SIGN_IN_OR_APP_ONLY = "Sign in again interactively (defender-mssp token acquire --customer \"{customer}\"), or change this customer to auth = app.";
+const SIGN_IN_AGAIN = 'Sign in again: defender-mssp token acquire --customer "{customer}".';
+const SEND_CONSENT = 'Send the customer\'s administrator the link that defender-mssp consent-url --customer "{customer}" prints.';
+const SIGN_IN_OR_APP_ONLY =
+  'Sign in again interactively (defender-mssp token acquire --customer "{customer}"), or change this customer to auth = app.';
 
 export const OAUTH_ERRORS: readonly OAuthErrorRow[] = [
-  row("temporarily_unavailable", "again", "entra-busy", "microsoft", "Microsoft's sign-in service is busy for {customer}", "Nothing to do; it is tried again."),
-  row("server_error", "again", "entra-busy", "microsoft", "Microsoft's sign-in service failed for {customer}", "Nothing to do; it is tried again."),
+  row(
+    "temporarily_unavailable",
+    "again",
+    "entra-busy",
+    "microsoft",
+    "Microsoft's sign-in service is busy for {customer}",
+    "Nothing to do; it is tried again.",
+  ),
+  row(
+    "server_error",
+    "again",
+    "entra-busy",
+    "microsoft",
+    "Microsoft's sign-in service failed for {customer}",
+    "Nothing to do; it is tried again.",
+  ),
   row("invalid_grant", "person", "signed-out", "operator", "Microsoft no longer accepts the sign-in of {customer}", SIGN_IN_AGAIN),
-  row("interaction_required", "person", "interaction-required", "operator", "Microsoft wants a person to sign in for {customer}", SIGN_IN_OR_APP_ONLY),
-  row("login_required", "person", "interaction-required", "operator", "Microsoft wants a person to sign in for {customer}", SIGN_IN_OR_APP_ONLY),
+  row(
+    "interaction_required",
+    "person",
+    "interaction-required",
+    "operator",
+    "Microsoft wants a person to sign in for {customer}",
+    SIGN_IN_OR_APP_ONLY,
+  ),
+  row(
+    "login_required",
+    "person",
+    "interaction-required",
+    "operator",
+    "Microsoft wants a person to sign in for {customer}",
+    SIGN_IN_OR_APP_ONLY,
+  ),
   row("consent_required", "person", "consent-missing", "customer", "{customer} has not consented to app {app}", SEND_CONSENT),
   row("access_denied", "person", "consent-declined", "customer", "the sign-in or the consent for {customer} was declined", SEND_CONSENT),
-  row("invalid_client", "settings", "credential-refused", "operator", "Microsoft refuses the key or certificate of app {app}", "Check client_id and client_secret or certificate of {customer}."),
-  row("unauthorized_client", "settings", "app-not-allowed", "operator", "app {app} may not sign in this way in the tenant of {customer}", "Check client_id, tenant_id and the app's registration (defender-mssp register --check)."),
-  row("invalid_resource", "settings", "audience-wrong", "operator", "the API asked for is not known in the tenant of {customer}", "Check the settings cloud and resource of {customer}."),
-  row("invalid_scope", "settings", "scope-wrong", "operator", "the permission asked for is not known to Microsoft", "Check the setting resource of {customer}."),
-  row("invalid_request", "settings", "request-refused", "operator", "Microsoft calls the sign-in request for {customer} malformed", "Check that no setting of {customer} is empty or cut; if all are right, report a bug."),
-  row("unsupported_grant_type", "settings", "request-refused", "us", "Microsoft does not know the way of signing in that was used for {customer}", "Report a bug."),
-  row("unsupported_response_type", "settings", "request-refused", "operator", "app {app} is not registered for this way of signing in", "Register the redirect URI as type Web (defender-mssp register)."),
-  row("authorization_pending", "again", "authorization-pending", "operator", "nobody has completed the sign-in for {customer} yet", "Complete the sign-in in the browser."),
+  row(
+    "invalid_client",
+    "settings",
+    "credential-refused",
+    "operator",
+    "Microsoft refuses the key or certificate of app {app}",
+    "Check client_id and client_secret or certificate of {customer}.",
+  ),
+  row(
+    "unauthorized_client",
+    "settings",
+    "app-not-allowed",
+    "operator",
+    "app {app} may not sign in this way in the tenant of {customer}",
+    "Check client_id, tenant_id and the app's registration (defender-mssp register --check).",
+  ),
+  row(
+    "invalid_resource",
+    "settings",
+    "audience-wrong",
+    "operator",
+    "the API asked for is not known in the tenant of {customer}",
+    "Check the settings cloud and resource of {customer}.",
+  ),
+  row(
+    "invalid_scope",
+    "settings",
+    "scope-wrong",
+    "operator",
+    "the permission asked for is not known to Microsoft",
+    "Check the setting resource of {customer}.",
+  ),
+  row(
+    "invalid_request",
+    "settings",
+    "request-refused",
+    "operator",
+    "Microsoft calls the sign-in request for {customer} malformed",
+    "Check that no setting of {customer} is empty or cut; if all are right, report a bug.",
+  ),
+  row(
+    "unsupported_grant_type",
+    "settings",
+    "request-refused",
+    "us",
+    "Microsoft does not know the way of signing in that was used for {customer}",
+    "Report a bug.",
+  ),
+  row(
+    "unsupported_response_type",
+    "settings",
+    "request-refused",
+    "operator",
+    "app {app} is not registered for this way of signing in",
+    "Register the redirect URI as type Web (defender-mssp register).",
+  ),
+  row(
+    "authorization_pending",
+    "again",
+    "authorization-pending",
+    "operator",
+    "nobody has completed the sign-in for {customer} yet",
+    "Complete the sign-in in the browser.",
+  ),
   row("authorization_declined", "person", "consent-declined", "customer", "the sign-in for {customer} was declined", SIGN_IN_AGAIN),
   row("expired_token", "person", "code-expired", "operator", "the device code for {customer} was not used in time", SIGN_IN_AGAIN),
 ];
@@ -54,45 +139,255 @@ export interface AadstsRow {
 
 /** Source: Microsoft identity platform docs, "Microsoft Entra authentication & authorization error codes". */
 export const AADSTS: readonly AadstsRow[] = [
-  advice([700082, 70008], "signed-out", "operator", "the refresh token of {customer} has expired because it was not used for too long", `${SIGN_IN_AGAIN} Check also that the collector kept running.`),
-  advice([700084], "redirect-type-spa", "operator", "the refresh token of {customer} came through a redirect URI of type SPA, and those end after 24 hours", "Register the redirect URI of app {app} as type Web, then sign in again: defender-mssp token acquire --customer \"{customer}\"."),
-  advice([70043], "sign-in-frequency", "customer", "a Conditional Access sign-in frequency in the tenant of {customer} ended the sign-in", "Ask the customer to exclude this sign-in from that policy, or change this customer to auth = app."),
-  advice([50173], "signed-out", "operator", "the sign-in of {customer} was revoked, by a password reset or by an administrator", SIGN_IN_AGAIN),
-  advice([70000], "signed-out", "operator", "Microsoft does not know the refresh token of {customer}", `Check that the whole token was pasted. ${SIGN_IN_AGAIN}`),
-  advice([50076, 50079, 50072, 50074, 50078], "mfa-needed", "operator", "Microsoft wants multi-factor authentication for the user who signed in for {customer}", SIGN_IN_OR_APP_ONLY),
-  advice([50158], "external-challenge", "operator", "Microsoft wants the user who signed in for {customer} to pass an external security challenge", SIGN_IN_OR_APP_ONLY),
-  advice([53000, 53001, 53002], "device-not-compliant", "operator", "a policy of {customer} allows only compliant devices and approved apps to sign in", "Sign in from an allowed device (defender-mssp token acquire --customer \"{customer}\"), or change this customer to auth = app."),
-  advice([53003, 530032, 50131], "blocked-by-policy", "customer", "a Conditional Access or security policy of {customer} blocks this sign-in", "Ask the customer to allow app {app} from this machine's network location."),
-  advice([530034], "mssp-risk", "operator", "delegated administration for {customer} is blocked because of a risk found in your own tenant", "Clear the risk in your own tenant, then wait for the next attempt."),
-  advice([53011], "user-at-risk", "operator", "the user who signed in for {customer} is blocked because of a risk found in the user's home tenant", "Clear that user's risk in the home tenant, then sign in again: defender-mssp token acquire --customer \"{customer}\"."),
-  advice([50057], "user-disabled", "operator", "the user who signed in for {customer} is disabled", "Enable the user, or sign in with another one: defender-mssp token acquire --customer \"{customer}\"."),
-  advice([50055, 50144], "password-expired", "operator", "the password of the user who signed in for {customer} has expired", "Change the password, then sign in again: defender-mssp token acquire --customer \"{customer}\"."),
-  advice([50034, 50020, 51004, 16000], "user-unknown", "customer", "the user who signed in is not known in the tenant of {customer}", "Have the customer invite the user as a guest, or correct tenant_id."),
-  advice([50105], "user-not-assigned", "customer", "the user who signed in is not assigned to app {app} in the tenant of {customer}", "Have the customer assign the user under Enterprise applications."),
+  advice(
+    [700082, 70008],
+    "signed-out",
+    "operator",
+    "the refresh token of {customer} has expired because it was not used for too long",
+    `${SIGN_IN_AGAIN} Check also that the collector kept running.`,
+  ),
+  advice(
+    [700084],
+    "redirect-type-spa",
+    "operator",
+    "the refresh token of {customer} came through a redirect URI of type SPA, and those end after 24 hours",
+    'Register the redirect URI of app {app} as type Web, then sign in again: defender-mssp token acquire --customer "{customer}".',
+  ),
+  advice(
+    [70043],
+    "sign-in-frequency",
+    "customer",
+    "a Conditional Access sign-in frequency in the tenant of {customer} ended the sign-in",
+    "Ask the customer to exclude this sign-in from that policy, or change this customer to auth = app.",
+  ),
+  advice(
+    [50173],
+    "signed-out",
+    "operator",
+    "the sign-in of {customer} was revoked, by a password reset or by an administrator",
+    SIGN_IN_AGAIN,
+  ),
+  advice(
+    [70000],
+    "signed-out",
+    "operator",
+    "Microsoft does not know the refresh token of {customer}",
+    `Check that the whole token was pasted. ${SIGN_IN_AGAIN}`,
+  ),
+  advice(
+    [50076, 50079, 50072, 50074, 50078],
+    "mfa-needed",
+    "operator",
+    "Microsoft wants multi-factor authentication for the user who signed in for {customer}",
+    SIGN_IN_OR_APP_ONLY,
+  ),
+  advice(
+    [50158],
+    "external-challenge",
+    "operator",
+    "Microsoft wants the user who signed in for {customer} to pass an external security challenge",
+    SIGN_IN_OR_APP_ONLY,
+  ),
+  advice(
+    [53000, 53001, 53002],
+    "device-not-compliant",
+    "operator",
+    "a policy of {customer} allows only compliant devices and approved apps to sign in",
+    'Sign in from an allowed device (defender-mssp token acquire --customer "{customer}"), or change this customer to auth = app.',
+  ),
+  advice(
+    [53003, 530032, 50131],
+    "blocked-by-policy",
+    "customer",
+    "a Conditional Access or security policy of {customer} blocks this sign-in",
+    "Ask the customer to allow app {app} from this machine's network location.",
+  ),
+  advice(
+    [530034],
+    "mssp-risk",
+    "operator",
+    "delegated administration for {customer} is blocked because of a risk found in your own tenant",
+    "Clear the risk in your own tenant, then wait for the next attempt.",
+  ),
+  advice(
+    [53011],
+    "user-at-risk",
+    "operator",
+    "the user who signed in for {customer} is blocked because of a risk found in the user's home tenant",
+    'Clear that user\'s risk in the home tenant, then sign in again: defender-mssp token acquire --customer "{customer}".',
+  ),
+  advice(
+    [50057],
+    "user-disabled",
+    "operator",
+    "the user who signed in for {customer} is disabled",
+    'Enable the user, or sign in with another one: defender-mssp token acquire --customer "{customer}".',
+  ),
+  advice(
+    [50055, 50144],
+    "password-expired",
+    "operator",
+    "the password of the user who signed in for {customer} has expired",
+    'Change the password, then sign in again: defender-mssp token acquire --customer "{customer}".',
+  ),
+  advice(
+    [50034, 50020, 51004, 16000],
+    "user-unknown",
+    "customer",
+    "the user who signed in is not known in the tenant of {customer}",
+    "Have the customer invite the user as a guest, or correct tenant_id.",
+  ),
+  advice(
+    [50105],
+    "user-not-assigned",
+    "customer",
+    "the user who signed in is not assigned to app {app} in the tenant of {customer}",
+    "Have the customer assign the user under Enterprise applications.",
+  ),
   advice([65001], "consent-missing", "customer", "{customer} has not consented to app {app}", SEND_CONSENT),
   advice([65004], "consent-declined", "customer", "someone at {customer} declined the consent to app {app}", SEND_CONSENT),
   advice([90094, 90095], "admin-consent-needed", "customer", "only an administrator of {customer} can consent to app {app}", SEND_CONSENT),
-  advice([90099], "partner-access-missing", "customer", "app {app} is not authorised for delegated partner access to the tenant of {customer}", `${SEND_CONSENT} Or pre-consent the app through the Partner Center API.`),
-  advice([650057], "permission-not-registered", "operator", "app {app} does not list the API asked for among its permissions", "Add the permission to the registration (defender-mssp register), then have {customer} consent again."),
-  advice([650052, 500011], "api-not-in-tenant", "customer", "the API asked for does not exist in the tenant of {customer}", "Check that the customer has a Defender licence and has opened its portal once; check also tenant_id and cloud."),
-  advice([50001], "audience-wrong", "operator", "the API asked for is unknown or disabled", "Correct the setting resource of {customer}, or remove it."),
-  advice([700016, 700011], "app-not-found", "operator", "app {app} does not exist in the tenant of {customer}", "Check client_id and tenant_id; if both are right, make the app multi-tenant and send the customer the link that defender-mssp consent-url --customer \"{customer}\" prints."),
-  advice([50194], "app-single-tenant", "operator", "app {app} is registered for one tenant only", "Make it multi-tenant (defender-mssp register), or write the customer's tenant_id."),
-  advice([50011, 900971], "redirect-mismatch", "operator", "the redirect URI is not registered for app {app}", "Register exactly the URI that was used, as type Web (defender-mssp register prints it)."),
-  advice([7000215], "secret-wrong", "operator", "the key of app {app} is wrong; often its ID was pasted instead of its value", "Paste the value of the key (defender-mssp credential set, or client_secret)."),
-  advice([7000222], "secret-expired", "operator", "the key of app {app} has expired", "Make a new key or certificate for the app and store it (defender-mssp credential set, or client_secret)."),
-  advice([7000218], "credential-missing", "operator", "no key or certificate was sent for app {app}, which needs one", "Set client_secret or certificate of {customer}, or name a credential; for device codes switch on \"Allow public client flows\"."),
-  advice([700027, 50012], "certificate-wrong", "operator", "Microsoft does not accept the certificate of app {app} or its signature", "Upload this certificate to the app; check that key and certificate belong together and that this machine's clock is right."),
-  advice([7000112, 70001], "app-disabled", "operator", "app {app} is disabled", "Have it enabled under Enterprise applications in the tenant of {customer}."),
-  advice([90002], "tenant-not-found", "operator", "the tenant of {customer} was not found; often it is in another cloud", "Check the settings tenant_id and cloud of {customer}."),
-  advice([90038, 900382, 900432], "wrong-cloud", "operator", "the tenant of {customer} is in another national cloud", "Correct the setting cloud, and use an app that is registered in that cloud."),
-  advice([9002313, 900144, 90014], "request-malformed", "operator", "Microsoft misses a field in the sign-in request for {customer}", "Check that no setting of {customer} is empty or cut; if all are right, report a bug."),
-  advice([901002], "resource-sent-to-v2", "operator", "the v2 sign-in endpoint was asked with a resource instead of a scope", "Leave --resource away, or add --v1 for an old registration."),
-  advice([70011, 28002, 700022], "scope-wrong", "operator", "the scope asked for is not valid, or names two APIs at once", "Correct the setting resource of {customer}: one API, without a path."),
+  advice(
+    [90099],
+    "partner-access-missing",
+    "customer",
+    "app {app} is not authorised for delegated partner access to the tenant of {customer}",
+    `${SEND_CONSENT} Or pre-consent the app through the Partner Center API.`,
+  ),
+  advice(
+    [650057],
+    "permission-not-registered",
+    "operator",
+    "app {app} does not list the API asked for among its permissions",
+    "Add the permission to the registration (defender-mssp register), then have {customer} consent again.",
+  ),
+  advice(
+    [650052, 500011],
+    "api-not-in-tenant",
+    "customer",
+    "the API asked for does not exist in the tenant of {customer}",
+    "Check that the customer has a Defender licence and has opened its portal once; check also tenant_id and cloud.",
+  ),
+  advice(
+    [50001],
+    "audience-wrong",
+    "operator",
+    "the API asked for is unknown or disabled",
+    "Correct the setting resource of {customer}, or remove it.",
+  ),
+  advice(
+    [700016, 700011],
+    "app-not-found",
+    "operator",
+    "app {app} does not exist in the tenant of {customer}",
+    'Check client_id and tenant_id; if both are right, make the app multi-tenant and send the customer the link that defender-mssp consent-url --customer "{customer}" prints.',
+  ),
+  advice(
+    [50194],
+    "app-single-tenant",
+    "operator",
+    "app {app} is registered for one tenant only",
+    "Make it multi-tenant (defender-mssp register), or write the customer's tenant_id.",
+  ),
+  advice(
+    [50011, 900971],
+    "redirect-mismatch",
+    "operator",
+    "the redirect URI is not registered for app {app}",
+    "Register exactly the URI that was used, as type Web (defender-mssp register prints it).",
+  ),
+  advice(
+    [7000215],
+    "secret-wrong",
+    "operator",
+    "the key of app {app} is wrong; often its ID was pasted instead of its value",
+    "Paste the value of the key (defender-mssp credential set, or client_secret).",
+  ),
+  advice(
+    [7000222],
+    "secret-expired",
+    "operator",
+    "the key of app {app} has expired",
+    "Make a new key or certificate for the app and store it (defender-mssp credential set, or client_secret).",
+  ),
+  advice(
+    [7000218],
+    "credential-missing",
+    "operator",
+    "no key or certificate was sent for app {app}, which needs one",
+    'Set client_secret or certificate of {customer}, or name a credential; for device codes switch on "Allow public client flows".',
+  ),
+  advice(
+    [700027, 50012],
+    "certificate-wrong",
+    "operator",
+    "Microsoft does not accept the certificate of app {app} or its signature",
+    "Upload this certificate to the app; check that key and certificate belong together and that this machine's clock is right.",
+  ),
+  advice(
+    [7000112, 70001],
+    "app-disabled",
+    "operator",
+    "app {app} is disabled",
+    "Have it enabled under Enterprise applications in the tenant of {customer}.",
+  ),
+  advice(
+    [90002],
+    "tenant-not-found",
+    "operator",
+    "the tenant of {customer} was not found; often it is in another cloud",
+    "Check the settings tenant_id and cloud of {customer}.",
+  ),
+  advice(
+    [90038, 900382, 900432],
+    "wrong-cloud",
+    "operator",
+    "the tenant of {customer} is in another national cloud",
+    "Correct the setting cloud, and use an app that is registered in that cloud.",
+  ),
+  advice(
+    [9002313, 900144, 90014],
+    "request-malformed",
+    "operator",
+    "Microsoft misses a field in the sign-in request for {customer}",
+    "Check that no setting of {customer} is empty or cut; if all are right, report a bug.",
+  ),
+  advice(
+    [901002],
+    "resource-sent-to-v2",
+    "operator",
+    "the v2 sign-in endpoint was asked with a resource instead of a scope",
+    "Leave --resource away, or add --v1 for an old registration.",
+  ),
+  advice(
+    [70011, 28002, 700022],
+    "scope-wrong",
+    "operator",
+    "the scope asked for is not valid, or names two APIs at once",
+    "Correct the setting resource of {customer}: one API, without a path.",
+  ),
   advice([54005], "code-used", "operator", "the sign-in code for {customer} was used before", SIGN_IN_AGAIN),
-  advice([50196], "loop-detected", "operator", "Microsoft saw too many identical sign-in requests for {customer}", "Check that no second collector uses the same app and token; it is tried again calmly."),
-  advice([90055, 90033, 90006, 90024, 50033, 50087], "entra-busy", "microsoft", "Microsoft's sign-in service is throttled or in passing trouble for {customer}", "Nothing to do; it is tried again."),
-  advice([500021, 500022, 500212, 500213], "tenant-restricted", "customer", "tenant restrictions or a cross-tenant access policy keep {customer} and your tenant apart", "Have the administrators of both tenants allow this access."),
+  advice(
+    [50196],
+    "loop-detected",
+    "operator",
+    "Microsoft saw too many identical sign-in requests for {customer}",
+    "Check that no second collector uses the same app and token; it is tried again calmly.",
+  ),
+  advice(
+    [90055, 90033, 90006, 90024, 50033, 50087],
+    "entra-busy",
+    "microsoft",
+    "Microsoft's sign-in service is throttled or in passing trouble for {customer}",
+    "Nothing to do; it is tried again.",
+  ),
+  advice(
+    [500021, 500022, 500212, 500213],
+    "tenant-restricted",
+    "customer",
+    "tenant restrictions or a cross-tenant access policy keep {customer} and your tenant apart",
+    "Have the administrators of both tenants allow this access.",
+  ),
 ];
 
 function advice(numbers: readonly number[], code: string, actor: Actor, say: string, nextStep: string): AadstsRow {
@@ -109,8 +404,20 @@ export interface SignInSubject {
 
 /** What a number means when it is a sign-in code, not a refresh token, that was refused. */
 const OF_A_CODE: readonly AadstsRow[] = [
-  advice([70008], "code-expired", "operator", "the sign-in code for {customer} is older than ten minutes", `Begin again: defender-mssp token acquire --customer "{customer}".`),
-  advice([70000, 9002313], "code-unknown", "operator", "Microsoft does not know the sign-in code for {customer}", "Copy the whole address that the browser ended on, then begin again: defender-mssp token acquire --customer \"{customer}\"."),
+  advice(
+    [70008],
+    "code-expired",
+    "operator",
+    "the sign-in code for {customer} is older than ten minutes",
+    `Begin again: defender-mssp token acquire --customer "{customer}".`,
+  ),
+  advice(
+    [70000, 9002313],
+    "code-unknown",
+    "operator",
+    "Microsoft does not know the sign-in code for {customer}",
+    'Copy the whole address that the browser ended on, then begin again: defender-mssp token acquire --customer "{customer}".',
+  ),
 ];
 
 export interface TokenAnswer {
@@ -134,7 +441,8 @@ export function failureFromEntra(answer: TokenAnswer, subject: SignInSubject): F
   const number = byNumber ? numbers.find((candidate) => byNumber.numbers.includes(candidate)) : numbers[0];
 
   const passing = answer.status === 429 || answer.status >= 500 || byError?.means === "again";
-  const retry: Retry = answer.waitUntilMs !== undefined && passing ? { when: "at", atMs: answer.waitUntilMs } : passing ? { when: "soon" } : { when: "never" };
+  const retry: Retry =
+    answer.waitUntilMs !== undefined && passing ? { when: "at", atMs: answer.waitUntilMs } : passing ? { when: "soon" } : { when: "never" };
   const chosen = byNumber ?? byError ?? unknownError(answer.status, error);
   const detail: FailureDetail = {
     actor: chosen.actor,
@@ -150,10 +458,20 @@ export function failureFromEntra(answer: TokenAnswer, subject: SignInSubject): F
 
 function unknownError(status: number, error: string): { code: string; actor: Actor; say: string; nextStep: string } {
   if (status === 429 || status >= 500) {
-    return { code: "entra-busy", actor: "microsoft", say: `Microsoft's sign-in service answered ${status} for {customer}`, nextStep: "Nothing to do; it is tried again." };
+    return {
+      code: "entra-busy",
+      actor: "microsoft",
+      say: `Microsoft's sign-in service answered ${status} for {customer}`,
+      nextStep: "Nothing to do; it is tried again.",
+    };
   }
   const named = /^[a-z_]{1,40}$/.test(error) ? ` (${error})` : "";
-  return { code: "sign-in-refused", actor: "operator", say: `Microsoft's sign-in service refused {customer} with status ${status}${named}`, nextStep: "Run defender-mssp doctor --customer \"{customer}\"." };
+  return {
+    code: "sign-in-refused",
+    actor: "operator",
+    say: `Microsoft's sign-in service refused {customer} with status ${status}${named}`,
+    nextStep: 'Run defender-mssp doctor --customer "{customer}".',
+  };
 }
 
 function filled(template: string, subject: SignInSubject): string {

@@ -1,5 +1,5 @@
-import { CLOUDS } from "../model/cloud.ts";
 import type { CloudName } from "../model/cloud.ts";
+import { CLOUDS } from "../model/cloud.ts";
 import type { TokenApi } from "../model/sign-in.ts";
 import type { AuthKind } from "../model/stanza.ts";
 import type { StreamName } from "../model/stream.ts";
@@ -44,7 +44,13 @@ export const PERMISSIONS: Readonly<Record<Exclude<StreamName, "siem-alerts">, Pe
     scope: "ThreatHunting.Read.All",
     scopeId: "b152eca8-ea73-4a48-8c98-1a6742673d99",
   },
-  "xdr-incidents": { api: "xdr", role: "Incident.Read.All", roleId: "a9790345-4595-42e4-971a-ccdc79f19b7c", scope: "Incident.Read", scopeId: undefined },
+  "xdr-incidents": {
+    api: "xdr",
+    role: "Incident.Read.All",
+    roleId: "a9790345-4595-42e4-971a-ccdc79f19b7c",
+    scope: "Incident.Read",
+    scopeId: undefined,
+  },
   "mde-alerts": {
     api: "mde",
     role: "Alert.Read.All",
@@ -95,12 +101,22 @@ export const API_IDENTITIES: Readonly<Record<TokenApi, ApiIdentity>> = {
   graph: {
     portalName: "Microsoft Graph",
     appId: "00000003-0000-0000-c000-000000000000",
-    audiences: ["https://graph.microsoft.com", "https://graph.microsoft.us", "https://dod-graph.microsoft.us", "00000003-0000-0000-c000-000000000000"],
+    audiences: [
+      "https://graph.microsoft.com",
+      "https://graph.microsoft.us",
+      "https://dod-graph.microsoft.us",
+      "00000003-0000-0000-c000-000000000000",
+    ],
   },
   xdr: {
     portalName: "Microsoft Threat Protection",
     appId: "8ee8fdad-f234-4243-8f3b-15c294843740",
-    audiences: ["https://api.security.microsoft.com", "https://api-gcc.security.microsoft.us", "https://api-gov.security.microsoft.us", "8ee8fdad-f234-4243-8f3b-15c294843740"],
+    audiences: [
+      "https://api.security.microsoft.com",
+      "https://api-gcc.security.microsoft.us",
+      "https://api-gov.security.microsoft.us",
+      "8ee8fdad-f234-4243-8f3b-15c294843740",
+    ],
   },
   mde: {
     portalName: "WindowsDefenderATP",

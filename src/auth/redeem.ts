@@ -1,17 +1,17 @@
-import type { INetworkModule, NetworkRequestOptions, NetworkResponse } from "@azure/msal-node";
 import { readFile } from "node:fs/promises";
+import type { INetworkModule, NetworkRequestOptions, NetworkResponse } from "@azure/msal-node";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { Clock, Http } from "../model/kit.ts";
-import { sealed } from "../model/sealed.ts";
 import type { Sealed } from "../model/sealed.ts";
+import { sealed } from "../model/sealed.ts";
 import type { AppCredential } from "../model/sign-in.ts";
 import type { Route } from "../model/stanza.ts";
-import { endpointsOf } from "./authority.ts";
 import type { Authority } from "./authority.ts";
-import { certificatePairs, usablePairs } from "./certificate.ts";
+import { endpointsOf } from "./authority.ts";
 import type { CertificatePair } from "./certificate.ts";
-import { failureFromEntra } from "./entra-failures.ts";
+import { certificatePairs, usablePairs } from "./certificate.ts";
 import type { SignInSubject, TokenAnswer } from "./entra-failures.ts";
+import { failureFromEntra } from "./entra-failures.ts";
 import { readJsonAnswer } from "./json-answer.ts";
 
 /** What is exchanged for an access token. */
@@ -179,14 +179,17 @@ class Exchange implements INetworkModule {
   }
 
   sendGetRequestAsync<T>(url: string): Promise<NetworkResponse<T>> {
-    return this.#guarded(() => Promise.reject(new Error(`MSAL asked for ${new URL(url).pathname}, which the authority's metadata should have spared`)));
+    return this.#guarded(() =>
+      Promise.reject(new Error(`MSAL asked for ${new URL(url).pathname}, which the authority's metadata should have spared`)),
+    );
   }
 
   sendPostRequestAsync<T>(url: string, options?: NetworkRequestOptions): Promise<NetworkResponse<T>> {
     return this.#guarded(async () => {
       const { authority, route, subject, grant } = this.#redemption;
       const host = new URL(authority.loginUrl).host;
-      if (new URL(url).origin !== new URL(authority.loginUrl).origin) throw new Error(`MSAL wanted to send the sign-in to ${new URL(url).host} instead of ${host}`);
+      if (new URL(url).origin !== new URL(authority.loginUrl).origin)
+        throw new Error(`MSAL wanted to send the sign-in to ${new URL(url).host} instead of ${host}`);
       const answer = await this.#world.http.send({
         method: "POST",
         url,
@@ -209,7 +212,15 @@ class Exchange implements INetworkModule {
     try {
       return await send();
     } catch (error) {
-      this.failure = isFailure(error) ? error : new Failure("bad-answer", { actor: "us", retry: { when: "later" }, say: "Signing in failed inside this program.", nextStep: "Report a bug.", cause: error });
+      this.failure = isFailure(error)
+        ? error
+        : new Failure("bad-answer", {
+            actor: "us",
+            retry: { when: "later" },
+            say: "Signing in failed inside this program.",
+            nextStep: "Report a bug.",
+            cause: error,
+          });
       throw this.failure;
     }
   }

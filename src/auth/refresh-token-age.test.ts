@@ -3,7 +3,7 @@ import { Failure } from "../model/failure.ts";
 import type { LogFields } from "../model/kit.ts";
 import { sealed } from "../model/sealed.ts";
 import type { TenantId } from "../model/tenant.ts";
-import { AgeingVault, TokenAges, daysLeftOf, keepQuietTokensAlive, warningDay } from "./refresh-token-age.ts";
+import { AgeingVault, daysLeftOf, keepQuietTokensAlive, TokenAges, warningDay } from "./refresh-token-age.ts";
 
 const DAY_MS = 86_400_000;
 const BEGIN_MS = Date.UTC(2026, 10, 24);
@@ -34,7 +34,11 @@ function world() {
 
 const inner = () => {
   const stored: string[] = [];
-  return { stored, current: () => Promise.resolve(sealed("r0")), store: (token: ReturnType<typeof sealed>) => Promise.resolve(void stored.push(token.open((value) => value))) };
+  return {
+    stored,
+    current: () => Promise.resolve(sealed("r0")),
+    store: (token: ReturnType<typeof sealed>) => Promise.resolve(void stored.push(token.open((value) => value))),
+  };
 };
 
 describe("Microsoft forgets a refresh token after 90 days without use", () => {
@@ -53,7 +57,8 @@ describe("Microsoft forgets a refresh token after 90 days without use", () => {
 });
 
 describe("a vault that remembers its token's age", () => {
-  const vault = async (w: ReturnType<typeof world>, store = inner(), stanza = "contoso") => new AgeingVault(store, await TokenAges.open(w), TENANT, stanza);
+  const vault = async (w: ReturnType<typeof world>, store = inner(), stanza = "contoso") =>
+    new AgeingVault(store, await TokenAges.open(w), TENANT, stanza);
 
   test("keeps issue date and last use over a restart", async () => {
     const w = world();
@@ -103,11 +108,25 @@ test("a quiet customer's token is redeemed, a busy one's is left alone, and one 
   const w = world();
   const stop = new AbortController();
   const asked: string[] = [];
-  const refusal = new Failure("consent-missing", { actor: "customer", retry: { when: "never" }, area: "sign-in", say: "x", nextStep: "send the link" });
+  const refusal = new Failure("consent-missing", {
+    actor: "customer",
+    retry: { when: "never" },
+    area: "sign-in",
+    say: "x",
+    nextStep: "send the link",
+  });
   const age = (usedAtMs: number) => ({ age: { issuedAtMs: 0, usedAtMs } });
   const source = (name: string, result: () => Promise<ReturnType<typeof sealed>>) => ({ accessToken: () => (asked.push(name), result()) });
   const customers = [
-    { name: "busy", vault: { get age() { return { issuedAtMs: 0, usedAtMs: w.clock.nowMs() }; } }, tokens: source("busy", () => Promise.resolve(sealed("t"))) },
+    {
+      name: "busy",
+      vault: {
+        get age() {
+          return { issuedAtMs: 0, usedAtMs: w.clock.nowMs() };
+        },
+      },
+      tokens: source("busy", () => Promise.resolve(sealed("t"))),
+    },
     { name: "quiet", vault: age(BEGIN_MS - 8 * DAY_MS), tokens: source("quiet", () => Promise.resolve(sealed("t"))) },
     { name: "lost", vault: age(BEGIN_MS - 58 * DAY_MS), tokens: source("lost", () => Promise.reject(refusal)) },
   ];

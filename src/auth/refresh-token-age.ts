@@ -1,5 +1,5 @@
-import type { Clock, Log, RefreshTokenVault, TokenSource } from "../model/kit.ts";
 import { isFailure } from "../model/failure.ts";
+import type { Clock, Log, RefreshTokenVault, TokenSource } from "../model/kit.ts";
 import type { StateFolder } from "../model/state.ts";
 import type { TenantId } from "../model/tenant.ts";
 
@@ -78,7 +78,10 @@ export class TokenAges {
     if (nowMs - this.#writtenAtMs < WRITE_EVERY_MS) return;
     this.#writtenAtMs = nowMs;
     try {
-      await this.#world.facts.writeFact(FACT, JSON.stringify(Object.fromEntries([...this.#ages].map(([one, { issuedAtMs, usedAtMs }]) => [one, [issuedAtMs, usedAtMs]]))));
+      await this.#world.facts.writeFact(
+        FACT,
+        JSON.stringify(Object.fromEntries([...this.#ages].map(([one, { issuedAtMs, usedAtMs }]) => [one, [issuedAtMs, usedAtMs]]))),
+      );
     } catch (error) {
       if (!isFailure(error)) throw error;
       this.#world.log.warn("when refresh tokens were last used could not be written down", { failure: error.code });
@@ -136,7 +139,11 @@ export interface QuietCustomer {
  * Once a day: redeems the token of every customer whose streams did not use it for a week (off, failing before they sign in), so that it does not end
  * unnoticed, and warns from day 60 on. Ends when `stop` fires.
  */
-export async function keepQuietTokensAlive(customers: () => readonly QuietCustomer[], world: { readonly clock: Clock; readonly log: Log }, stop: AbortSignal): Promise<void> {
+export async function keepQuietTokensAlive(
+  customers: () => readonly QuietCustomer[],
+  world: { readonly clock: Clock; readonly log: Log },
+  stop: AbortSignal,
+): Promise<void> {
   while (!stop.aborted) {
     for (const customer of customers()) {
       if (stop.aborted) return;
@@ -146,7 +153,11 @@ export async function keepQuietTokensAlive(customers: () => readonly QuietCustom
   }
 }
 
-async function lookAfter({ name, vault, tokens }: QuietCustomer, { clock, log }: { readonly clock: Clock; readonly log: Log }, stop: AbortSignal): Promise<void> {
+async function lookAfter(
+  { name, vault, tokens }: QuietCustomer,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
+  stop: AbortSignal,
+): Promise<void> {
   if (!isQuiet(vault.age, clock.nowMs())) return;
   try {
     await tokens.accessToken({ signal: stop });

@@ -1,7 +1,7 @@
 import { Failure } from "../model/failure.ts";
 import type { Clock, Http } from "../model/kit.ts";
-import { sealed } from "../model/sealed.ts";
 import type { Sealed } from "../model/sealed.ts";
+import { sealed } from "../model/sealed.ts";
 import type { RegistrationApplied, RegistrationPlan } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { API_IDENTITIES, permissionName, permissionsOf } from "./permissions.ts";
@@ -24,7 +24,11 @@ export async function applyRegistration(
       world.http.send({
         method,
         url: `${where.endpoints.graphUrl}/v1.0${path}`,
-        headers: { authorization: `Bearer ${token.trim()}`, accept: "application/json", ...(body === undefined ? {} : { "content-type": "application/json" }) },
+        headers: {
+          authorization: `Bearer ${token.trim()}`,
+          accept: "application/json",
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
+        },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         route: where.route,
         headersTimeoutMs: 30_000,
@@ -35,7 +39,12 @@ export async function applyRegistration(
     try {
       return JSON.parse(text) as Json;
     } catch {
-      throw new Failure("bad-answer", { actor: "microsoft", retry: { when: "later" }, say: "Microsoft Graph gave an answer that is not JSON.", nextStep: "Try again." });
+      throw new Failure("bad-answer", {
+        actor: "microsoft",
+        retry: { when: "later" },
+        say: "Microsoft Graph gave an answer that is not JSON.",
+        nextStep: "Try again.",
+      });
     }
   };
 
@@ -49,7 +58,12 @@ export async function applyRegistration(
     const name = permissionName(permission, plan.auth);
     const id = ids.get(`${permission.api}/${name}`);
     if (id !== undefined) return id;
-    throw new Failure("permission-unknown", { actor: "operator", retry: { when: "never" }, say: `${API_IDENTITIES[permission.api].portalName} in your tenant offers no permission ${name}.`, nextStep: "Check --cloud; your own tenant may lack a Defender licence." });
+    throw new Failure("permission-unknown", {
+      actor: "operator",
+      retry: { when: "never" },
+      say: `${API_IDENTITIES[permission.api].portalName} in your tenant offers no permission ${name}.`,
+      nextStep: "Check --cloud; your own tenant may lack a Defender licence.",
+    });
   });
   const application = await ask("POST", "/applications", manifestOf(plan, access));
   const objectId = String(application["id"]);
@@ -57,14 +71,38 @@ export async function applyRegistration(
   await ask("POST", "/servicePrincipals", { appId: clientId });
   if (plan.proof === "certificate") return { clientId, objectId, secret: undefined, secretEnds: undefined };
   const secretEnds = new Date(world.clock.nowMs() + 365 * 86_400_000).toISOString();
-  const password = await ask("POST", `/applications/${objectId}/addPassword`, { passwordCredential: { displayName: "defender-mssp", endDateTime: secretEnds } });
+  const password = await ask("POST", `/applications/${objectId}/addPassword`, {
+    passwordCredential: { displayName: "defender-mssp", endDateTime: secretEnds },
+  });
   const text = password["secretText"];
   return { clientId, objectId, secret: typeof text === "string" ? sealed(text) : undefined, secretEnds };
 }
 
 function graphRefusal(status: number, path: string): Failure {
   const what = path.split("?")[0]!.split("(")[0]!;
-  if (status === 401) return new Failure("graph-token-refused", { actor: "operator", retry: { when: "never" }, area: "sign-in", status, say: "Microsoft Graph does not take the token on standard input.", nextStep: "Get a fresh one: az account get-access-token --resource-type ms-graph --query accessToken --output tsv." });
-  if (status === 403) return new Failure("graph-forbidden", { actor: "operator", retry: { when: "never" }, area: "sign-in", status, say: "The token on standard input may not register applications.", nextStep: "Sign in with a user who has the role Application Administrator." });
-  return new Failure("graph-refused", { actor: status >= 500 || status === 429 ? "microsoft" : "us", retry: { when: "later" }, status, say: `Microsoft Graph refused ${what} with status ${status}.`, nextStep: "Try again, or follow the portal steps that register prints." });
+  if (status === 401)
+    return new Failure("graph-token-refused", {
+      actor: "operator",
+      retry: { when: "never" },
+      area: "sign-in",
+      status,
+      say: "Microsoft Graph does not take the token on standard input.",
+      nextStep: "Get a fresh one: az account get-access-token --resource-type ms-graph --query accessToken --output tsv.",
+    });
+  if (status === 403)
+    return new Failure("graph-forbidden", {
+      actor: "operator",
+      retry: { when: "never" },
+      area: "sign-in",
+      status,
+      say: "The token on standard input may not register applications.",
+      nextStep: "Sign in with a user who has the role Application Administrator.",
+    });
+  return new Failure("graph-refused", {
+    actor: status >= 500 || status === 429 ? "microsoft" : "us",
+    retry: { when: "later" },
+    status,
+    say: `Microsoft Graph refused ${what} with status ${status}.`,
+    nextStep: "Try again, or follow the portal steps that register prints.",
+  });
 }

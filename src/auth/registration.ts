@@ -1,7 +1,7 @@
 import { CLOUDS } from "../model/cloud.ts";
 import type { Registration, RegistrationPlan } from "../model/sign-in.ts";
-import { API_IDENTITIES, permissionName, permissionsOf } from "./permissions.ts";
 import type { Permission } from "./permissions.ts";
+import { API_IDENTITIES, permissionName, permissionsOf } from "./permissions.ts";
 
 /** Redirect URIs that our own flows use; all of type Web. The first is the default of consent-url. */
 export const REDIRECT_URIS = ["http://localhost:44300/defender-mssp", "https://localhost:44300/wdatpconnector"] as const;
@@ -34,12 +34,18 @@ export function requiredResourceAccess(plan: RegistrationPlan, idOf = permission
   return [...byApi].map(([resourceAppId, resourceAccess]) => ({ resourceAppId, resourceAccess }));
 }
 
-export function manifestOf(plan: RegistrationPlan, access: readonly ResourceAccess[] = requiredResourceAccess(plan)): Record<string, unknown> {
+export function manifestOf(
+  plan: RegistrationPlan,
+  access: readonly ResourceAccess[] = requiredResourceAccess(plan),
+): Record<string, unknown> {
   return {
     displayName: plan.name,
     signInAudience: "AzureADMultipleOrgs",
     isFallbackPublicClient: plan.deviceCode,
-    web: { redirectUris: [...plan.redirectUris], implicitGrantSettings: { enableAccessTokenIssuance: false, enableIdTokenIssuance: false } },
+    web: {
+      redirectUris: [...plan.redirectUris],
+      implicitGrantSettings: { enableAccessTokenIssuance: false, enableIdTokenIssuance: false },
+    },
     requiredResourceAccess: access,
   };
 }
@@ -65,7 +71,9 @@ function portalSteps(plan: RegistrationPlan): readonly string[] {
   const steps = [
     `Sign in to ${portalOf(plan)} with an account of your own (the MSSP's) tenant; App registrations > New registration.`,
     `Name: ${plan.name}. Supported account types: Multiple Entra ID tenants (any organizational directory). Redirect URI: type Web, ${plan.redirectUris[0]}. Register.`,
-    ...plan.redirectUris.slice(1).map((uri) => `Authentication > Web > Add URI: ${uri}. Never type SPA: its refresh tokens end after 24 hours.`),
+    ...plan.redirectUris
+      .slice(1)
+      .map((uri) => `Authentication > Web > Add URI: ${uri}. Never type SPA: its refresh tokens end after 24 hours.`),
     ...permissions,
     "API permissions: remove User.Read if it is there; nothing else is needed.",
     ...(plan.deviceCode ? ["Authentication > Advanced settings > Allow public client flows: Yes (for token acquire --device-code)."] : []),
@@ -104,11 +112,11 @@ function script(plan: RegistrationPlan): string {
     `app=$(az ad app create --display-name ${quoted(plan.name)} --sign-in-audience AzureADMultipleOrgs \\`,
     `  --web-redirect-uris ${plan.redirectUris.map(quoted).join(" ")} --is-fallback-public-client ${plan.deviceCode} --query appId --output tsv)`,
     ...permissions,
-    "az ad sp create --id \"$app\" >/dev/null",
+    'az ad sp create --id "$app" >/dev/null',
     plan.proof === "secret"
-      ? "az ad app credential reset --id \"$app\" --append --display-name defender-mssp --years 1 --query password --output tsv   # the app key, shown once"
-      : "az ad app credential reset --id \"$app\" --append --cert @certificate.pem >/dev/null   # the public part",
-    "echo \"Application (client) ID: $app\"",
+      ? 'az ad app credential reset --id "$app" --append --display-name defender-mssp --years 1 --query password --output tsv   # the app key, shown once'
+      : 'az ad app credential reset --id "$app" --append --cert @certificate.pem >/dev/null   # the public part',
+    'echo "Application (client) ID: $app"',
     "",
   ].join("\n");
 }
@@ -132,7 +140,9 @@ export function checkManifest(manifest: unknown, plan: RegistrationPlan): readon
   const problems: string[] = [];
   if (Object.keys(found).length === 0) return ["The file holds no application manifest (a JSON object)."];
   if (found["signInAudience"] !== "AzureADMultipleOrgs") {
-    problems.push(`Supported account types: the app is ${found["signInAudience"] === "AzureADMyOrg" ? "single-tenant" : `"${String(found["signInAudience"])}"`}, so no customer can consent to it; choose "Multiple Entra ID tenants".`);
+    problems.push(
+      `Supported account types: the app is ${found["signInAudience"] === "AzureADMyOrg" ? "single-tenant" : `"${String(found["signInAudience"])}"`}, so no customer can consent to it; choose "Multiple Entra ID tenants".`,
+    );
   }
   problems.push(...redirectProblems(found, plan), ...permissionProblems(found, plan));
   const publicClient = found["isFallbackPublicClient"] === true || found["allowPublicClient"] === true;
@@ -142,8 +152,14 @@ export function checkManifest(manifest: unknown, plan: RegistrationPlan): readon
 
 function redirectProblems(found: Json, plan: RegistrationPlan): readonly string[] {
   const old = Array.isArray(found["replyUrlsWithType"]) ? found["replyUrlsWithType"].map(object) : [];
-  const web = [...texts(object(found["web"])["redirectUris"]), ...old.filter((row) => row["type"] === "Web").map((row) => String(row["url"]))];
-  const spa = [...texts(object(found["spa"])["redirectUris"]), ...old.filter((row) => row["type"] === "Spa").map((row) => String(row["url"]))];
+  const web = [
+    ...texts(object(found["web"])["redirectUris"]),
+    ...old.filter((row) => row["type"] === "Web").map((row) => String(row["url"])),
+  ];
+  const spa = [
+    ...texts(object(found["spa"])["redirectUris"]),
+    ...old.filter((row) => row["type"] === "Spa").map((row) => String(row["url"])),
+  ];
   return plan.redirectUris.flatMap((uri) => {
     if (web.includes(uri)) return [];
     if (spa.includes(uri)) return [`Redirect URI ${uri} is of type SPA, whose refresh tokens end after 24 hours; register it as type Web.`];
@@ -183,6 +199,9 @@ function permissionProblems(found: Json, plan: RegistrationPlan): readonly strin
     );
   }
   const extra = [...listed].filter((key) => !wanted.has(key));
-  if (extra.length > 0) problems.push(`${extra.length} permission${extra.length === 1 ? " is" : "s are"} listed that the streams do not need: ${extra.map((key) => key.split("/").slice(0, 2).join(" / ")).join(", ")}.`);
+  if (extra.length > 0)
+    problems.push(
+      `${extra.length} permission${extra.length === 1 ? " is" : "s are"} listed that the streams do not need: ${extra.map((key) => key.split("/").slice(0, 2).join(" / ")).join(", ")}.`,
+    );
   return problems;
 }

@@ -1,6 +1,6 @@
-import type { TokenApi, TokenVerdict } from "../model/sign-in.ts";
-import type { Sealed } from "../model/sealed.ts";
 import type { CloudName } from "../model/cloud.ts";
+import type { Sealed } from "../model/sealed.ts";
+import type { TokenApi, TokenVerdict } from "../model/sign-in.ts";
 import type { StreamName } from "../model/stream.ts";
 import { API_IDENTITIES, apiOfAudience, apisOf, audienceOf, grants, permissionOf } from "./permissions.ts";
 
@@ -69,9 +69,14 @@ function unreadable(token: Sealed): TokenVerdict {
     const plain = raw.trim();
     if (plain === "") return bad("token", "There is no token.", "Give the token on standard input, or name a file.");
     if (/^ey[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*)?$/.test(plain) || (plain.startsWith("ey") && plain.includes("."))) {
-      return bad("token", "The token is cut short or damaged: it does not have three whole parts.", "Copy the whole token, from the first ey to the end.");
+      return bad(
+        "token",
+        "The token is cut short or damaged: it does not have three whole parts.",
+        "Copy the whole token, from the first ey to the end.",
+      );
     }
-    if (/^(0|1)\.A/.test(plain)) return bad("token", "This is a refresh token; only Microsoft can read it.", "Use token access to see what it is good for.");
+    if (/^(0|1)\.A/.test(plain))
+      return bad("token", "This is a refresh token; only Microsoft can read it.", "Use token access to see what it is good for.");
     return bad("token", "This is no access token that can be read here.", "Give an access token (it begins with ey).");
   });
 }
@@ -80,10 +85,20 @@ function onAudience(audience: string, api: TokenApi | undefined, wanted: WantedT
   const expected = wanted.api ? [wanted.api] : wanted.streams ? apisOf(wanted.streams) : [];
   const right = wanted.resource === undefined ? undefined : wanted.resource.toLowerCase().replace(/\/+$/, "");
   const shown = `aud is ${audience || "missing"}${api ? ` (${API_IDENTITIES[api].portalName})` : ""}`;
-  if (right !== undefined && audience.toLowerCase().replace(/\/+$/, "") === right) return good("audience", `${shown}, as the setting resource asks.`);
-  if (!api) return bad("audience", `${shown}, which is none of the APIs that alerts are read from.`, "Ask for a token with token access --for graph.");
+  if (right !== undefined && audience.toLowerCase().replace(/\/+$/, "") === right)
+    return good("audience", `${shown}, as the setting resource asks.`);
+  if (!api)
+    return bad(
+      "audience",
+      `${shown}, which is none of the APIs that alerts are read from.`,
+      "Ask for a token with token access --for graph.",
+    );
   if (expected.length > 0 && !expected.includes(api)) {
-    return bad("audience", `${shown}, but the wanted API is ${expected.map((one) => API_IDENTITIES[one].portalName).join(" or ")}.`, `Ask for it with token access --for ${expected[0]}.`);
+    return bad(
+      "audience",
+      `${shown}, but the wanted API is ${expected.map((one) => API_IDENTITIES[one].portalName).join(" or ")}.`,
+      `Ask for it with token access --for ${expected[0]}.`,
+    );
   }
   if (wanted.cloud && /^https:/.test(audience) && !sameCloud(audience, api, wanted.cloud)) {
     return bad("audience", `${shown}, which belongs to another cloud than ${wanted.cloud}.`, "Correct the setting cloud.");
@@ -100,7 +115,11 @@ function onTenant(claims: Claims, wanted: WantedToken): TokenVerdict {
   const tenant = text(claims["tid"]).toLowerCase();
   if (tenant === "") return bad("tenant", "The token names no tenant.", "Ask for it at the customer's own tenant.");
   if (wanted.tenantId && /^[0-9a-f-]{36}$/i.test(wanted.tenantId) && tenant !== wanted.tenantId.toLowerCase()) {
-    return bad("tenant", `The token is for tenant ${tenant}, not for ${wanted.customer ?? "the customer"} (${wanted.tenantId}).`, "Sign in at the customer's tenant: check tenant_id, and that no other customer's token was taken.");
+    return bad(
+      "tenant",
+      `The token is for tenant ${tenant}, not for ${wanted.customer ?? "the customer"} (${wanted.tenantId}).`,
+      "Sign in at the customer's tenant: check tenant_id, and that no other customer's token was taken.",
+    );
   }
   return good("tenant", `tid is ${tenant}.`);
 }
@@ -121,7 +140,11 @@ function onTimes(claims: Claims, nowMs: number): TokenVerdict {
   if (Number.isNaN(endsMs)) return bad("times", "The token has no end.", "Ask for a new one with token access.");
   if (endsMs <= nowMs) return bad("times", `The token ended on ${new Date(endsMs).toISOString()}.`, "Ask for a new one with token access.");
   if (beginsMs > nowMs + SKEW_MS) {
-    return bad("times", `The token begins ${inWords(beginsMs - nowMs)} from now: this machine's clock is behind.`, "Set this machine's clock (NTP).");
+    return bad(
+      "times",
+      `The token begins ${inWords(beginsMs - nowMs)} from now: this machine's clock is behind.`,
+      "Set this machine's clock (NTP).",
+    );
   }
   return good("times", `Valid for ${inWords(endsMs - nowMs)} more.`);
 }
@@ -134,7 +157,9 @@ function inWords(ms: number): string {
 /** `roles` of an app, `scp` of a user. */
 export function rightsOf(claims: Claims): { readonly kind: "app" | "user"; readonly held: readonly string[] } {
   const roles = Array.isArray(claims["roles"]) ? claims["roles"].filter((role): role is string => typeof role === "string") : [];
-  const scopes = text(claims["scp"]).split(" ").filter((scope) => scope !== "");
+  const scopes = text(claims["scp"])
+    .split(" ")
+    .filter((scope) => scope !== "");
   return claims["scp"] !== undefined ? { kind: "user", held: scopes } : { kind: "app", held: roles };
 }
 
@@ -148,8 +173,18 @@ function onRights(claims: Claims, api: TokenApi | undefined, wanted: WantedToken
     const needed = kind === "app" ? permission.role : permission.scope;
     if (grants(held, needed)) return good(stream, `${needed} is there.`);
     if (kind === "app" && held.length === 0) {
-      return bad(stream, `The token carries no roles at all: the customer has not consented to ${needed}, and the API will answer 403.`, "Send the link that consent-url prints.");
+      return bad(
+        stream,
+        `The token carries no roles at all: the customer has not consented to ${needed}, and the API will answer 403.`,
+        "Send the link that consent-url prints.",
+      );
     }
-    return bad(stream, `${needed} is missing; ${word} holds ${held.map(text).join(" ") || "nothing"}.`, kind === "app" ? "Send the link that consent-url prints." : "Send the link that consent-url prints, then sign in again (token acquire).");
+    return bad(
+      stream,
+      `${needed} is missing; ${word} holds ${held.map(text).join(" ") || "nothing"}.`,
+      kind === "app"
+        ? "Send the link that consent-url prints."
+        : "Send the link that consent-url prints, then sign in again (token acquire).",
+    );
   });
 }

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "@jest/globals";
 import { Failure } from "../model/failure.ts";
 import type { Http, HttpAnswer, HttpRequest, Log, RefreshTokenVault } from "../model/kit.ts";
-import { sealed } from "../model/sealed.ts";
 import type { Sealed } from "../model/sealed.ts";
+import { sealed } from "../model/sealed.ts";
 import type { AppCredential } from "../model/sign-in.ts";
 import type { TenantId } from "../model/tenant.ts";
 import { createTokenCycles, renewAfterMs } from "./token-cycle.ts";
@@ -62,7 +62,12 @@ function world(replies: Reply[]) {
   const source = (over: { vault?: RefreshTokenVault | null; audience?: string; resource?: string; credential?: AppCredential } = {}) =>
     cycles.forCustomer({
       tenant: { id: TENANT, name: "Contoso", cloud: "commercial" },
-      stanza: { name: "contoso", endpoints: { loginUrl: LOGIN, graphUrl: "", apiUrl: "", mdeApiUrl: "", siemUrl: "" }, route: {}, ...(over.resource ? { resource: over.resource } : {}) },
+      stanza: {
+        name: "contoso",
+        endpoints: { loginUrl: LOGIN, graphUrl: "", apiUrl: "", mdeApiUrl: "", siemUrl: "" },
+        route: {},
+        ...(over.resource ? { resource: over.resource } : {}),
+      },
       audience: over.audience ?? "https://graph.microsoft.com",
       credential: over.credential ?? secret,
       ...(over.vault === null ? {} : { vault: over.vault ?? vault }),
@@ -256,16 +261,27 @@ describe("renewal", () => {
 
 describe("failures keep their own sentence through MSAL", () => {
   test("after a 503 the next redemption reaches the network", async () => {
-    const w = world([{ status: 503, headers: { "retry-after": "120" }, body: { error: "temporarily_unavailable" } }, { body: userAnswer(1) }]);
+    const w = world([
+      { status: 503, headers: { "retry-after": "120" }, body: { error: "temporarily_unavailable" } },
+      { body: userAnswer(1) },
+    ]);
     const source = w.source();
 
-    await expect(source.accessToken()).rejects.toMatchObject({ code: "entra-busy", actor: "microsoft", retry: { when: "at", atMs: Date.UTC(2026, 10, 24) + 120_000 } });
+    await expect(source.accessToken()).rejects.toMatchObject({
+      code: "entra-busy",
+      actor: "microsoft",
+      retry: { when: "at", atMs: Date.UTC(2026, 10, 24) + 120_000 },
+    });
     expect(open(await source.accessToken())).toBe("access-1");
     expect(w.asked).toHaveLength(2);
   });
 
   test("a TLS failure", async () => {
-    const untrusted = new Failure("tls-untrusted", { actor: "operator", retry: { when: "never" }, say: 'the certificate of login.example.test was issued by "CN=Corp", which is not trusted here' });
+    const untrusted = new Failure("tls-untrusted", {
+      actor: "operator",
+      retry: { when: "never" },
+      say: 'the certificate of login.example.test was issued by "CN=Corp", which is not trusted here',
+    });
     const w = world([untrusted]);
 
     await expect(w.source().accessToken()).rejects.toBe(untrusted);
@@ -283,11 +299,17 @@ describe("failures keep their own sentence through MSAL", () => {
   test("a JSON body cut in half", async () => {
     const w = world([{ status: 200, body: '{"access_token":"eyJ' }]);
 
-    await expect(w.source().accessToken()).rejects.toMatchObject({ code: "bad-answer", say: "login.example.test gave a sign-in answer that is not JSON (status 200)." });
+    await expect(w.source().accessToken()).rejects.toMatchObject({
+      code: "bad-answer",
+      say: "login.example.test gave a sign-in answer that is not JSON (status 200).",
+    });
   });
 
   test("a refused refresh token says whose turn it is; what replaces it is stored at once", async () => {
-    const w = world([{ status: 400, body: { error: "invalid_grant", error_codes: [700082], error_description: "AADSTS700082: secret-name@contoso.test" } }, { body: userAnswer(1) }]);
+    const w = world([
+      { status: 400, body: { error: "invalid_grant", error_codes: [700082], error_description: "AADSTS700082: secret-name@contoso.test" } },
+      { body: userAnswer(1) },
+    ]);
     const source = w.source();
 
     const failure = await source.accessToken().catch((error: unknown) => error as Failure);

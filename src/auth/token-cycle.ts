@@ -1,12 +1,11 @@
-import { isFailure } from "../model/failure.ts";
-import { Failure } from "../model/failure.ts";
+import { Failure, isFailure } from "../model/failure.ts";
 import type { Chance, Clock, Http, Log, RefreshTokenVault, TokenSource } from "../model/kit.ts";
 import type { Sealed } from "../model/sealed.ts";
 import type { AppCredential } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import type { Tenant } from "../model/tenant.ts";
-import { redeem } from "./redeem.ts";
 import type { AccessToken, Grant } from "./redeem.ts";
+import { redeem } from "./redeem.ts";
 import { createTokenPacer } from "./token-pacer.ts";
 
 /** Token requests per second over all customers. */
@@ -148,7 +147,11 @@ class Cycle implements TokenSource {
     const arrivedAtMs = this.#options.clock.monotonicMs();
     this.#held = { token: fresh.token, renewAtMs: arrivedAtMs + renewAfterMs(fresh.lifeMs), endsAtMs: arrivedAtMs + fresh.lifeMs };
     this.#quietUntilMs = Number.NEGATIVE_INFINITY;
-    this.#options.log.debug("access token renewed", { tenant: tenant.name, audience: stanza.resource ?? audience, life_s: Math.round(fresh.lifeMs / 1000) });
+    this.#options.log.debug("access token renewed", {
+      tenant: tenant.name,
+      audience: stanza.resource ?? audience,
+      life_s: Math.round(fresh.lifeMs / 1000),
+    });
     return fresh.token;
   }
 }
@@ -160,7 +163,8 @@ function same(a: Sealed, b: Sealed): boolean {
 function untilStopped<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work;
   return new Promise((resolve, reject) => {
-    const stop = (): void => reject(new Failure("stopped", { actor: "us", retry: { when: "soon" }, say: "Signing in was given up because we are stopping." }));
+    const stop = (): void =>
+      reject(new Failure("stopped", { actor: "us", retry: { when: "soon" }, say: "Signing in was given up because we are stopping." }));
     if (signal.aborted) {
       work.catch(() => {});
       return stop();

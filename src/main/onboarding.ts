@@ -1,11 +1,12 @@
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
+import { askTenantFacts } from "../auth/authority.ts";
 import { createSignInDesk } from "../auth/desk.ts";
 import { createSourceStream } from "../defender/source-stream.ts";
 import { realTerminal } from "../hosts/cli/terminal.ts";
-import { Splunkd, resolveSecrets, splunkdLogin } from "../hosts/splunk/door.ts";
-import { Failure, isFailure } from "../model/failure.ts";
+import { resolveSecrets, Splunkd, splunkdLogin } from "../hosts/splunk/door.ts";
 import type { ExitCode } from "../model/failure.ts";
+import { Failure, isFailure } from "../model/failure.ts";
 import type { Clock, Http, Log } from "../model/kit.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
@@ -15,11 +16,10 @@ import type { StreamName } from "../model/stream.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";
 import { realDisk, replaceFile } from "../stores/disk.ts";
-import { askTenantFacts } from "../auth/authority.ts";
-import { defaultStateDir } from "./configuration.ts";
 import type { Configuration } from "./configuration.ts";
+import { defaultStateDir } from "./configuration.ts";
 import { FileSecrets, SplunkSecrets } from "./stored-secrets.ts";
-import { VERSION, readBytes, realChance, realClock } from "./world.ts";
+import { readBytes, realChance, realClock, realFiles, VERSION } from "./world.ts";
 
 export interface OnboardingParts {
   readonly log: Log;
@@ -72,7 +72,12 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
     async customers(flags, { needSecrets }) {
       const configuration = await parts.configuration(flags);
       stateDir = configuration.stateDir;
-      const found: FoundCustomers = { stanzas: configuration.stanzas, problems: configuration.settings.problems, refused: [], warnings: configuration.settings.warnings };
+      const found: FoundCustomers = {
+        stanzas: configuration.stanzas,
+        problems: configuration.settings.problems,
+        refused: [],
+        warnings: configuration.settings.warnings,
+      };
       if (!needSecrets) return found;
       const splunk = splunkFlags(flags, environment);
       return splunk ? fromSplunk(found, await splunkPlace(splunk)) : fromFiles(found, await fileSecrets(flags));
@@ -84,7 +89,13 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
       const bytes = content.open((text) => Buffer.from(text, encoding));
       await replaceFile({ disk: realDisk, clock: realClock, platform: process.platform }, path, bytes).catch((cause: unknown) => {
         if (!isFailure(cause)) throw cause;
-        throw new Failure("output-broken", { actor: "operator", retry: { when: "never" }, say: `${path} cannot be written.`, nextStep: "Name a file in a folder that this account may write to.", cause });
+        throw new Failure("output-broken", {
+          actor: "operator",
+          retry: { when: "never" },
+          say: `${path} cannot be written.`,
+          nextStep: "Name a file in a folder that this account may write to.",
+          cause,
+        });
       });
     },
     openBrowser: parts.openBrowser ?? openBrowser,
@@ -104,7 +115,13 @@ async function readIfThere(path: string, encoding: "utf8" | "latin1"): Promise<s
     return await readFile(path, encoding);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new Failure("settings", { actor: "operator", retry: { when: "never" }, say: `${path} cannot be read (${(cause as NodeJS.ErrnoException).code ?? "unknown reason"}).`, nextStep: "Name a readable file.", cause });
+    throw new Failure("settings", {
+      actor: "operator",
+      retry: { when: "never" },
+      say: `${path} cannot be read (${(cause as NodeJS.ErrnoException).code ?? "unknown reason"}).`,
+      nextStep: "Name a readable file.",
+      cause,
+    });
   }
 }
 
@@ -124,14 +141,26 @@ function splunkFlags(flags: Readonly<Record<string, unknown>>, environment: Node
 }
 
 async function connect(http: Http, access: SplunkAccess): Promise<Splunkd> {
-  const options = { http, clock: realClock, serverUri: access.serverUri, splunkdCaFile: access.caFile, splunkHome: process.env["SPLUNK_HOME"] };
+  const options = {
+    http,
+    clock: realClock,
+    serverUri: access.serverUri,
+    splunkdCaFile: access.caFile,
+    splunkHome: process.env["SPLUNK_HOME"],
+  };
   if (access.token) return new Splunkd({ ...options, sessionKey: access.token, authorization: "Bearer" });
-  if (access.user !== undefined && access.password) return new Splunkd({ ...options, sessionKey: await splunkdLogin(options, access.user, access.password) });
-  throw new Failure("usage", { actor: "operator", retry: { when: "never" }, say: "Nothing says how to sign in to Splunk.", nextStep: "Set DEFENDER_MSSP_SPLUNK_TOKEN, or give --splunk-user and DEFENDER_MSSP_SPLUNK_PASSWORD." });
+  if (access.user !== undefined && access.password)
+    return new Splunkd({ ...options, sessionKey: await splunkdLogin(options, access.user, access.password) });
+  throw new Failure("usage", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: "Nothing says how to sign in to Splunk.",
+    nextStep: "Set DEFENDER_MSSP_SPLUNK_TOKEN, or give --splunk-user and DEFENDER_MSSP_SPLUNK_PASSWORD.",
+  });
 }
 
 async function fromSplunk(found: FoundCustomers, place: SplunkSecrets): Promise<FoundCustomers> {
-  const { ready, refused } = await resolveSecrets(found.stanzas, new Map(), place.store, undefined, readBytes);
+  const { ready, refused } = await resolveSecrets(found.stanzas, new Map(), place.store, undefined, readBytes, { door: realFiles });
   return { ...found, stanzas: ready.map(({ stanza }) => stanza), refused };
 }
 
@@ -153,7 +182,16 @@ async function fromFiles(found: FoundCustomers, files: FileSecrets): Promise<Fou
 async function probe(http: Http, log: Log, stanza: Stanza, stream: StreamName, token: Sealed, signal: AbortSignal): Promise<void> {
   // Hunting has no harmless question: its queries cost the customer's quota. The token's permission says enough.
   if (stream === "hunting") return;
-  const id = tenantIdFrom(stanza.tenantId) ?? (await askTenantFacts({ http, clock: realClock }, { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId }, stanza.route, signal)).tenantId;
+  const id =
+    tenantIdFrom(stanza.tenantId) ??
+    (
+      await askTenantFacts(
+        { http, clock: realClock },
+        { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId },
+        stanza.route,
+        signal,
+      )
+    ).tenantId;
   const source = createSourceStream({
     stanza,
     tenant: { id, name: stanza.tenantName, cloud: stanza.cloud },
@@ -177,7 +215,8 @@ const OPENERS: Partial<Record<NodeJS.Platform, readonly [string, ...string[]]>> 
 
 function openBrowser(url: string): Promise<boolean> {
   const [command, ...before] = OPENERS[process.platform] ?? [];
-  if (command === undefined || (process.platform === "linux" && !process.env["DISPLAY"] && !process.env["WAYLAND_DISPLAY"])) return Promise.resolve(false);
+  if (command === undefined || (process.platform === "linux" && !process.env["DISPLAY"] && !process.env["WAYLAND_DISPLAY"]))
+    return Promise.resolve(false);
   return new Promise((resolve) => {
     const child = spawn(command, [...before, url], { stdio: "ignore", detached: true });
     child.once("error", () => resolve(false));

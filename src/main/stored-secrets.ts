@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { credentialOf } from "../auth/desk.ts";
 import { askTenantFacts } from "../auth/authority.ts";
-import type { Clock, Http, Log } from "../model/kit.ts";
+import { credentialOf } from "../auth/desk.ts";
+import type { SecretId, Splunkd } from "../hosts/splunk/door.ts";
+import { credentialId, customerSecretId, PasswordStore } from "../hosts/splunk/door.ts";
 import { Failure } from "../model/failure.ts";
+import type { Chance, Clock, Http, Log } from "../model/kit.ts";
 import { sealOf } from "../model/seal.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
@@ -12,10 +14,7 @@ import type { Stanza } from "../model/stanza.ts";
 import type { TenantId } from "../model/tenant.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import { realDisk } from "../stores/disk.ts";
-import { FileTokenVault, SecretFiles, assertSeal, credentialEntryName, tokenEntryName } from "../stores/secrets.ts";
-import { PasswordStore, credentialId, customerSecretId } from "../hosts/splunk/door.ts";
-import type { SecretId, Splunkd } from "../hosts/splunk/door.ts";
-import type { Chance } from "../model/kit.ts";
+import { assertSeal, credentialEntryName, FileTokenVault, SecretFiles, tokenEntryName } from "../stores/secrets.ts";
 import { withRestriction } from "./windows-acl.ts";
 
 type Where = Pick<Stanza, "endpoints" | "route">;
@@ -23,9 +22,17 @@ type Where = Pick<Stanza, "endpoints" | "route">;
 /** The seal of the endpoints, proxy and CA file in force for these settings. Throws Failure `ca-file-unusable`. */
 export async function presentSeal({ endpoints, route }: Where): Promise<string> {
   const caFile = route.caFile;
-  const bytes = caFile === undefined ? undefined : await readFile(caFile).catch(() => {
-    throw new Failure("ca-file-unusable", { actor: "operator", retry: { when: "never" }, say: `The file ${caFile} named in ca_file cannot be read.`, nextStep: "Name a readable PEM file." });
-  });
+  const bytes =
+    caFile === undefined
+      ? undefined
+      : await readFile(caFile).catch(() => {
+          throw new Failure("ca-file-unusable", {
+            actor: "operator",
+            retry: { when: "never" },
+            say: `The file ${caFile} named in ca_file cannot be read.`,
+            nextStep: "Name a readable PEM file.",
+          });
+        });
   return sealOf(endpoints, route, bytes, (data) => createHash("sha256").update(data).digest("hex"));
 }
 
@@ -44,7 +51,11 @@ export class FileSecrets implements SecretPlace {
   constructor(stateDir: string, world: FileSecretsWorld) {
     this.name = `${stateDir}/secrets`;
     this.#world = world;
-    this.#files = new SecretFiles(stateDir, { kit: { disk: realDisk, clock: world.clock, platform: process.platform }, log: world.log, ...withRestriction() });
+    this.#files = new SecretFiles(stateDir, {
+      kit: { disk: realDisk, clock: world.clock, platform: process.platform },
+      log: world.log,
+      ...withRestriction(),
+    });
   }
 
   /** Adds what is stored to a stanza: the shared credential it names, and its refresh token. Throws Failure `credential-missing`, `endpoint-changed`, `state-damaged`. */
@@ -59,7 +70,13 @@ export class FileSecrets implements SecretPlace {
     if (stanza.clientId !== undefined && ownKey) return stanza;
     const entry = this.#files.read(credentialEntryName(name));
     if (!entry) {
-      throw new Failure("credential-missing", { actor: "operator", retry: { when: "never" }, area: "sign-in", say: `The shared credential ${name} is not stored in ${this.name}.`, nextStep: `Store it: defender-mssp credential set ${name} --client-id ID.` });
+      throw new Failure("credential-missing", {
+        actor: "operator",
+        retry: { when: "never" },
+        area: "sign-in",
+        say: `The shared credential ${name} is not stored in ${this.name}.`,
+        nextStep: `Store it: defender-mssp credential set ${name} --client-id ID.`,
+      });
     }
     assertSeal(`The shared credential ${name}`, entry.seal, await presentSeal(stanza));
     const secret = entry.values["client_secret"];
@@ -150,7 +167,8 @@ export class SplunkSecrets implements SecretPlace {
     const seal = await presentSeal(stanza);
     await this.store.put(customerSecretId(stanza.name, "refresh_token"), token, seal);
     // The app key belongs to the same sign-in; without it the token cannot be redeemed.
-    const credential = stanza.credential === undefined && stanza.clientId !== undefined ? credentialOf({ ...stanza, refreshToken: token }) : undefined;
+    const credential =
+      stanza.credential === undefined && stanza.clientId !== undefined ? credentialOf({ ...stanza, refreshToken: token }) : undefined;
     if (credential?.kind === "secret") await this.store.put(customerSecretId(stanza.name, "client_secret"), credential.secret, seal);
   }
 
@@ -171,7 +189,9 @@ export class SplunkSecrets implements SecretPlace {
       const ids: [SecretId, string][] = [
         [customerSecretId(stanza.name, "client_secret"), `client_secret of ${stanza.name}`],
         [customerSecretId(stanza.name, "refresh_token"), `the refresh token of ${stanza.name}`],
-        ...(stanza.credential === undefined ? [] : ([[credentialId(stanza.credential), `the credential ${stanza.credential}`]] as [SecretId, string][])),
+        ...(stanza.credential === undefined
+          ? []
+          : ([[credentialId(stanza.credential), `the credential ${stanza.credential}`]] as [SecretId, string][])),
       ];
       for (const [id, what] of ids) {
         const stored = this.store.get(id);

@@ -13,7 +13,10 @@ export function withRestriction(platform: NodeJS.Platform = process.platform): {
     restrict(folder) {
       const { username } = userInfo();
       const domain = process.env["USERDOMAIN"];
-      const done = spawnSync("icacls", ownerOnlyArguments(folder, domain ? `${domain}\\${username}` : username), { windowsHide: true, stdio: "ignore" });
+      const done = spawnSync("icacls", ownerOnlyArguments(folder, domain ? `${domain}\\${username}` : username), {
+        windowsHide: true,
+        stdio: "ignore",
+      });
       if (done.error || done.status !== 0) throw Object.assign(new Error("icacls failed"), { code: "EACCES" });
     },
   };

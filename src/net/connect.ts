@@ -1,14 +1,14 @@
 import { X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { Socket } from "node:net";
-import { TLSSocket, createSecureContext, getCACertificates } from "node:tls";
 import type { PeerCertificate, SecureContext } from "node:tls";
-import type { Pool, buildConnector } from "undici";
+import { createSecureContext, getCACertificates, TLSSocket } from "node:tls";
+import type { buildConnector, Pool } from "undici";
 import { Failure } from "../model/failure.ts";
-import { sealed } from "../model/sealed.ts";
 import type { Sealed } from "../model/sealed.ts";
-import { bypassesProxy } from "./no-proxy.ts";
+import { sealed } from "../model/sealed.ts";
 import { ConnectTrouble } from "./network-failures.ts";
+import { bypassesProxy } from "./no-proxy.ts";
 
 type Undici = typeof import("undici");
 
@@ -92,7 +92,12 @@ export interface Tunnel {
  * Connects through an HTTP or HTTPS proxy by CONNECT, with TLS to the destination inside; destinations that `no_proxy` names go `direct`.
  * Everything goes through a tunnel, so a proxy never sees a token.
  */
-export function tunnelConnector(undici: Undici, route: ProxyRoute, direct: buildConnector.connector, toProxy: buildConnector.connector): Tunnel {
+export function tunnelConnector(
+  undici: Undici,
+  route: ProxyRoute,
+  direct: buildConnector.connector,
+  toProxy: buildConnector.connector,
+): Tunnel {
   const { origin, host, authorization } = route.proxy.open(readProxy);
   const pool = new undici.Pool(origin, { connect: toProxy, connections: 32, pipelining: 1 });
   const connector: buildConnector.connector = (to, done) => {

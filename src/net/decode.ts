@@ -20,7 +20,11 @@ const STREAMS = {
 const WHOLE = { gzip: promisify(gunzip), deflate: promisify(inflate), br: promisify(brotliDecompress) } as const;
 
 /** The body as sent, decoded by its Content-Encoding. Throws Failure `bad-answer` for a coding we do not know. */
-export function decodedBody(body: Readable, answer: { readonly status: number; readonly headers: Readonly<Record<string, string>> }, host: string): AsyncIterable<Uint8Array> {
+export function decodedBody(
+  body: Readable,
+  answer: { readonly status: number; readonly headers: Readonly<Record<string, string>> },
+  host: string,
+): AsyncIterable<Uint8Array> {
   const { headers } = answer;
   const coding = (headers["content-encoding"] ?? "identity").trim().toLowerCase();
   const bodyless = answer.status === 204 || answer.status === 304 || headers["content-length"] === "0";

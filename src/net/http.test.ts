@@ -2,17 +2,17 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
-import net from "node:net";
 import type { AddressInfo } from "node:net";
+import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import tls from "node:tls";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
-import { makeServerCertificate } from "../../test/harness/simulator/certificates.ts";
 import type { ServerCertificate } from "../../test/harness/simulator/certificates.ts";
-import { isFailure } from "../model/failure.ts";
+import { makeServerCertificate } from "../../test/harness/simulator/certificates.ts";
 import type { Failure } from "../model/failure.ts";
+import { isFailure } from "../model/failure.ts";
 import type { Http, HttpRequest } from "../model/kit.ts";
 import { sealed } from "../model/sealed.ts";
 import type { Route } from "../model/stanza.ts";
@@ -66,7 +66,13 @@ async function serve(answer: http.RequestListener, shown: ServerCertificate = ce
   return `https://localhost:${await listening(server)}`;
 }
 
-const get = (url: string, route: Route = trusting, more: Partial<HttpRequest> = {}): HttpRequest => ({ method: "GET", url, headers: {}, route, ...more });
+const get = (url: string, route: Route = trusting, more: Partial<HttpRequest> = {}): HttpRequest => ({
+  method: "GET",
+  url,
+  headers: {},
+  route,
+  ...more,
+});
 
 async function failureOf(work: Promise<unknown>): Promise<Failure> {
   const outcome = await work.then(
@@ -129,7 +135,11 @@ describe("a body arrives as it was before it was packed", () => {
 describe("a broken body is a failure of its own kind", () => {
   const bodyFailure = async (answer: http.RequestListener): Promise<Failure> => {
     const origin = await serve(answer);
-    return failureOf(client().send(get(origin)).then((got) => got.text(100_000_000)));
+    return failureOf(
+      client()
+        .send(get(origin))
+        .then((got) => got.text(100_000_000)),
+    );
   };
 
   test("shorter than its Content-Length", async () => {
@@ -173,12 +183,18 @@ describe("a broken body is a failure of its own kind", () => {
 
   test("more than the caller can take", async () => {
     const origin = await serve((_, response) => response.end("x".repeat(1001)));
-    const failure = await failureOf(client().send(get(origin)).then((got) => got.text(1000)));
+    const failure = await failureOf(
+      client()
+        .send(get(origin))
+        .then((got) => got.text(1000)),
+    );
     expect(failure).toMatchObject({ code: "bad-answer", say: expect.stringContaining("1000 bytes") });
   });
 
   test("not HTTP at all", async () => {
-    const server = tls.createServer({ key: certificate.keyPem, cert: certificate.certificatePem }, (socket) => socket.end("SSH-2.0-none\r\n\r\n"));
+    const server = tls.createServer({ key: certificate.keyPem, cert: certificate.certificatePem }, (socket) =>
+      socket.end("SSH-2.0-none\r\n\r\n"),
+    );
     const failure = await failureOf(client().send(get(`https://localhost:${await listening(server)}`)));
     expect(failure.code).toBe("bad-answer");
   });
@@ -192,7 +208,11 @@ describe("a connection that does not come about says why and whose turn it is", 
     await once(server, "close");
 
     const failure = await failureOf(client().send(get(`https://localhost:${port}`)));
-    expect(failure).toMatchObject({ code: "network-unreachable", actor: "operator", say: `localhost:${port} could not be reached from this machine.` });
+    expect(failure).toMatchObject({
+      code: "network-unreachable",
+      actor: "operator",
+      say: `localhost:${port} could not be reached from this machine.`,
+    });
   });
 
   test("the name does not exist", async () => {
@@ -348,7 +368,9 @@ describe("a proxy", () => {
   }
 
   /** A real CONNECT proxy; `refuse` answers a status instead, `hang up` closes the socket. */
-  async function proxy(options: { refuse?: number; hangUp?: true; over?: ServerCertificate } = {}): Promise<{ port: number; seen: SeenByProxy }> {
+  async function proxy(
+    options: { refuse?: number; hangUp?: true; over?: ServerCertificate } = {},
+  ): Promise<{ port: number; seen: SeenByProxy }> {
     const seen: SeenByProxy = { lines: [], logins: [] };
     const server = options.over ? https.createServer({ key: options.over.keyPem, cert: options.over.certificatePem }) : http.createServer();
     server.on("tlsClientError", () => {});
@@ -379,7 +401,9 @@ describe("a proxy", () => {
     const http = client();
     const route: Route = { ...trusting, proxy: sealed(`http://mssp:p%40ss%3Aword@localhost:${port}`) };
 
-    const answers = await Promise.all([1, 2, 3].map(async () => (await http.send(get(origin, route, { headers: { authorization: "Bearer t" } }))).text(10)));
+    const answers = await Promise.all(
+      [1, 2, 3].map(async () => (await http.send(get(origin, route, { headers: { authorization: "Bearer t" } }))).text(10)),
+    );
 
     expect(answers).toEqual(["through", "through", "through"]);
     expect(new Set(seen.lines)).toEqual(new Set([`CONNECT ${origin.slice("https://".length)}`]));
@@ -421,7 +445,9 @@ describe("a proxy", () => {
   });
 
   test("that is not there is named, not the destination", async () => {
-    const failure = await failureOf(client().send(get("https://graph.example.test/", { ...trusting, proxy: sealed("http://localhost:1") })));
+    const failure = await failureOf(
+      client().send(get("https://graph.example.test/", { ...trusting, proxy: sealed("http://localhost:1") })),
+    );
     expect(failure).toMatchObject({ code: "network-unreachable", say: "proxy localhost:1 could not be reached from this machine." });
   });
 
@@ -444,7 +470,9 @@ describe("a proxy", () => {
   });
 
   test("whose address is nonsense is refused without repeating it", async () => {
-    const failure = await failureOf(client().send(get("https://graph.example.test/", { proxy: sealed("socks5://mssp:hunter2@proxy:1080") })));
+    const failure = await failureOf(
+      client().send(get("https://graph.example.test/", { proxy: sealed("socks5://mssp:hunter2@proxy:1080") })),
+    );
     expect(failure.code).toBe("proxy-unusable");
     expect(`${failure.stack}`).not.toContain("hunter2");
   });

@@ -37,7 +37,12 @@ export function createHttp(options: HttpOptions = {}): Http {
   function poolFor(route: Route): Promise<RoutePool> {
     const known = poolOf.get(route);
     if (known) return known;
-    const key = JSON.stringify([route.direct ?? route.proxy?.open((value) => value), route.noProxy, route.caFile, route.loopbackCertificate]);
+    const key = JSON.stringify([
+      route.direct ?? route.proxy?.open((value) => value),
+      route.noProxy,
+      route.caFile,
+      route.loopbackCertificate,
+    ]);
     let pool = pools.get(key);
     if (!pool) {
       pool = openPool(route, options);

@@ -1,6 +1,6 @@
 import type { PeerCertificate } from "node:tls";
-import { Failure, isFailure } from "../model/failure.ts";
 import type { Actor, Retry } from "../model/failure.ts";
+import { Failure, isFailure } from "../model/failure.ts";
 
 /** What the connector saw before it gave up; wrapped around the runtime's own error. */
 export class ConnectTrouble extends Error {
@@ -11,7 +11,10 @@ export class ConnectTrouble extends Error {
   /** Set when the trouble was between us and the proxy. */
   readonly proxy: { readonly host: string; readonly status?: number } | undefined;
 
-  constructor(inner: unknown, seen: { readonly certificate?: PeerCertificate | undefined; readonly proxy?: { readonly host: string; readonly status?: number } } = {}) {
+  constructor(
+    inner: unknown,
+    seen: { readonly certificate?: PeerCertificate | undefined; readonly proxy?: { readonly host: string; readonly status?: number } } = {},
+  ) {
     super("could not connect", { cause: inner });
     this.inner = inner;
     this.certificate = seen.certificate;
@@ -66,7 +69,17 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
   },
   {
     failure: "bad-answer",
-    codes: ["Z_DATA_ERROR", "Z_BUF_ERROR", "Z_NEED_DICT", "ERR__ERROR_FORMAT", "UND_ERR_HEADERS_OVERFLOW", "ERR_BUFFER_TOO_LARGE", "HPE_*", "ERR_BROTLI_*", "ERR_*FORMAT*"],
+    codes: [
+      "Z_DATA_ERROR",
+      "Z_BUF_ERROR",
+      "Z_NEED_DICT",
+      "ERR__ERROR_FORMAT",
+      "UND_ERR_HEADERS_OVERFLOW",
+      "ERR_BUFFER_TOO_LARGE",
+      "HPE_*",
+      "ERR_BROTLI_*",
+      "ERR_*FORMAT*",
+    ],
     actor: "microsoft",
     retry: "soon",
     say: "{to} sent an answer that cannot be decoded.",
@@ -140,7 +153,10 @@ function codeOf(error: unknown): string {
 function issuerInWords(certificate: PeerCertificate | undefined): string {
   const parts = Object.entries(certificate?.issuer ?? {}).map(([field, value]) => `${field}=${[value].flat().join("+")}`);
   if (parts.length === 0) return "an issuer that the server did not show";
-  return `"${parts.join(", ").replace(/[^\x20-\x7e\u00a0-\uffff]/g, "?").slice(0, 200)}"`;
+  return `"${parts
+    .join(", ")
+    .replace(/[^\x20-\x7e\u00a0-\uffff]/g, "?")
+    .slice(0, 200)}"`;
 }
 
 function instantInWords(text: string | undefined): string {
@@ -155,7 +171,12 @@ function instantInWords(text: string | undefined): string {
 export function networkFailure(error: unknown, host: string, stopped: boolean): Failure {
   if (isFailure(error)) return error;
   if (stopped) {
-    return new Failure("stopped", { actor: "us", retry: { when: "soon" }, say: "The request was given up because we are stopping.", cause: error });
+    return new Failure("stopped", {
+      actor: "us",
+      retry: { when: "soon" },
+      say: "The request was given up because we are stopping.",
+      cause: error,
+    });
   }
   const trouble = error instanceof ConnectTrouble ? error : undefined;
   const inner = trouble ? trouble.inner : error;

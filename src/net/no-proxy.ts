@@ -10,7 +10,10 @@ export function bypassesProxy(hostname: string, port: number, noProxy: string | 
 }
 
 function bare(hostname: string): string {
-  return hostname.toLowerCase().replace(/^\[(.+)\]$/, "$1").replace(/(.)\.$/, "$1");
+  return hostname
+    .toLowerCase()
+    .replace(/^\[(.+)\]$/, "$1")
+    .replace(/(.)\.$/, "$1");
 }
 
 function exempts(entry: string, host: string, port: number): boolean {

@@ -9,7 +9,11 @@ describe("Retry-After is kept to the second, in both forms", () => {
     ["zero", { "retry-after": "0" }, 0],
     ["a fraction, rounded up", { "retry-after": "1.5" }, 1_500],
     ["a date, against our clock", { "retry-after": "Tue, 24 Nov 2026 16:01:30 GMT" }, 90_000],
-    ["a date, against the answer's own clock, which is an hour off", { "retry-after": "Tue, 24 Nov 2026 17:00:30 GMT", date: "Tue, 24 Nov 2026 17:00:00 GMT" }, 30_000],
+    [
+      "a date, against the answer's own clock, which is an hour off",
+      { "retry-after": "Tue, 24 Nov 2026 17:00:30 GMT", date: "Tue, 24 Nov 2026 17:00:00 GMT" },
+      30_000,
+    ],
     ["a date in the past", { "retry-after": "Tue, 24 Nov 2026 15:00:00 GMT" }, 0],
     ["nothing", {}, undefined],
     ["nonsense", { "retry-after": "soon" }, undefined],

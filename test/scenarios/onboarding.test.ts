@@ -1,7 +1,7 @@
-import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import http from "node:http";
-import net from "node:net";
 import type { AddressInfo } from "node:net";
+import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
@@ -15,8 +15,10 @@ import type { Http } from "../../src/model/kit.ts";
 import { sealed } from "../../src/model/sealed.ts";
 import type { Terminal } from "../../src/model/sign-in.ts";
 import { createHttp } from "../../src/net/http.ts";
-import { startSimulator } from "../harness/simulator/start.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
+import { startSimulator } from "../harness/simulator/start.ts";
+import { makeCertificate } from "../harness/splunkd/certificate.ts";
+import { Rest } from "../harness/splunkd/rest.ts";
 
 /**
  * Onboarding as an engineer goes through it, against the simulator: what he types, what he reads, what is written. It proves the conversation and the files;
@@ -47,7 +49,13 @@ const customer = () => simulator.ready.customers[0]!;
 const other = () => simulator.ready.customers[1]!;
 
 async function control(action: string, body: Readonly<Record<string, unknown>>): Promise<void> {
-  const answer = await web.send({ method: "POST", url: `${simulator.ready.control_url}/${action}`, headers: { "content-type": "application/json" }, body: JSON.stringify(body), route: {} });
+  const answer = await web.send({
+    method: "POST",
+    url: `${simulator.ready.control_url}/${action}`,
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+    route: {},
+  });
   if (answer.status !== 200) throw new Error(await answer.text(10_000));
   await answer.discard();
 }
@@ -103,14 +111,25 @@ async function run(argv: readonly string[], setting: Setting = {}): Promise<Conv
     nowMs: () => Date.now() + skippedMs,
     monotonicMs: () => performance.now() + skippedMs,
     // The listener's five minutes must not pass at once; everything shorter is skipped.
-    pause: (forMs: number, stop?: AbortSignal) => (forMs >= 300_000 ? new Promise<void>((resolve) => stop?.addEventListener("abort", () => resolve())) : Promise.resolve(void (skippedMs += forMs))),
+    pause: (forMs: number, stop?: AbortSignal) =>
+      forMs >= 300_000
+        ? new Promise<void>((resolve) => stop?.addEventListener("abort", () => resolve()))
+        : Promise.resolve(void (skippedMs += forMs)),
   };
   const environment = { HOME: folder, ...setting.environment };
   let code = -1;
-  const parser = yargs([...argv]).exitProcess(false).strict().fail((message, error) => {
-    throw error ?? new Error(message);
-  });
-  const shared = { config: { type: "string" }, customer: { type: "string", array: true }, state: { type: "string" }, json: { type: "boolean", default: false } } as const;
+  const parser = yargs([...argv])
+    .exitProcess(false)
+    .strict()
+    .fail((message, error) => {
+      throw error ?? new Error(message);
+    });
+  const shared = {
+    config: { type: "string" },
+    customer: { type: "string", array: true },
+    state: { type: "string" },
+    json: { type: "boolean", default: false },
+  } as const;
   let close = (): Promise<void> => Promise.resolve();
   addOnboardingCommands(parser, {
     shared,
@@ -124,9 +143,18 @@ async function run(argv: readonly string[], setting: Setting = {}): Promise<Conv
         environment,
         openBrowser: setting.openBrowser ?? (() => Promise.resolve(false)),
         configuration: (flags) =>
-          readConfiguration({ config: flags["config"] as string | undefined, customer: flags["customer"] as string[] | undefined, state: (flags["state"] as string | undefined) ?? join(folder, "state"), argv: flags, environment }, () => {
-            throw new Error("not in this story");
-          }),
+          readConfiguration(
+            {
+              config: flags["config"] as string | undefined,
+              customer: flags["customer"] as string[] | undefined,
+              state: (flags["state"] as string | undefined) ?? join(folder, "state"),
+              argv: flags,
+              environment,
+            },
+            () => {
+              throw new Error("not in this story");
+            },
+          ),
       });
       close = () => services.close();
       return Promise.resolve(services);
@@ -145,8 +173,25 @@ async function run(argv: readonly string[], setting: Setting = {}): Promise<Conv
   return { code, out: out.join(""), said: said.join("\n") };
 }
 
-const place = (): string[] => ["--login-url", simulator.ready.login_url, "--graph-url", simulator.ready.graph_url, "--api-url", simulator.ready.api_url, "--ca-file", simulator.ready.ca_file];
-const who = (one = customer()): string[] => ["--tenant-id", one.tenant_id, "--tenant-name", one.tenant_name, "--client-id", one.client_id, ...place()];
+const place = (): string[] => [
+  "--login-url",
+  simulator.ready.login_url,
+  "--graph-url",
+  simulator.ready.graph_url,
+  "--api-url",
+  simulator.ready.api_url,
+  "--ca-file",
+  simulator.ready.ca_file,
+];
+const who = (one = customer()): string[] => [
+  "--tenant-id",
+  one.tenant_id,
+  "--tenant-name",
+  one.tenant_name,
+  "--client-id",
+  one.client_id,
+  ...place(),
+];
 const key = (): NodeJS.ProcessEnv => ({ DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret });
 
 const addressIn = (said: string): string => said.split("\n").findLast((line) => line.startsWith("https://"))!;
@@ -164,13 +209,23 @@ function expectNoSecrets(conversation: Conversation, ...more: string[]): void {
 
 describe("register", () => {
   test("what it prints passes its own comparison, and the old page's registration does not", async () => {
-    const printed = JSON.parse((await run(["register", "--auth", "app", "--json"])).out) as { manifest: Record<string, unknown>; portal_steps: string[]; script: string };
+    const printed = JSON.parse((await run(["register", "--auth", "app", "--json"])).out) as {
+      manifest: Record<string, unknown>;
+      portal_steps: string[];
+      script: string;
+    };
     const file = join(folder, "manifest.json");
     writeFileSync(file, JSON.stringify(printed.manifest));
-    expect(await run(["register", "--auth", "app", "--check", file])).toMatchObject({ code: 0, out: "The registration has exactly what is needed.\n" });
+    expect(await run(["register", "--auth", "app", "--check", file])).toMatchObject({
+      code: 0,
+      out: "The registration has exactly what is needed.\n",
+    });
 
     // As Microsoft's page had it: one directory only, another redirect, no permission of today's APIs.
-    writeFileSync(file, `\uFEFF${JSON.stringify({ signInAudience: "AzureADMyOrg", web: { redirectUris: ["https://contoso.com/SiemMsspConnector"] }, requiredResourceAccess: [] })}`);
+    writeFileSync(
+      file,
+      `\uFEFF${JSON.stringify({ signInAudience: "AzureADMyOrg", web: { redirectUris: ["https://contoso.com/SiemMsspConnector"] }, requiredResourceAccess: [] })}`,
+    );
     const old = await run(["register", "--auth", "app", "--check", file]);
     expect(old.code).toBe(2);
     expect(old.out).toContain("single-tenant");
@@ -206,7 +261,9 @@ describe("consent", () => {
     expect((await run(["consent-url", ...who(), "--answer", landed.href])).said).toContain("answers another link");
     const declined = "http://localhost:44300/defender-mssp?error=access_denied&error_description=AADSTS65004%3A%20User%20declined";
     expect((await run(["consent-url", ...who(), "--answer", declined])).said).toContain("declined the consent");
-    expect((await run(["consent-url", ...who(), "--answer", "http://localhost:44300/defender-mssp?code=abc"])).said).toContain("answer to a sign-in");
+    expect((await run(["consent-url", ...who(), "--answer", "http://localhost:44300/defender-mssp?code=abc"])).said).toContain(
+      "answer to a sign-in",
+    );
   });
 
   test("--wait says what is missing until it is there", async () => {
@@ -230,15 +287,25 @@ describe("consent", () => {
 describe("token acquire", () => {
   test("by pasting the address, with the old script's redirect URI, into a ready connector file", async () => {
     const file = join(folder, "WDATP-connector.properties");
-    const done = await run(["token", "acquire", ...who(), "--way", "paste", "--redirect-uri", "https://SiemMsspConnector", "--to", "arcsight", "--file", file], {
-      typed: [customer().client_secret, signInAndPaste],
-    });
+    const done = await run(
+      ["token", "acquire", ...who(), "--way", "paste", "--redirect-uri", "https://SiemMsspConnector", "--to", "arcsight", "--file", file],
+      {
+        typed: [customer().client_secret, signInAndPaste],
+      },
+    );
 
     expect(done).toMatchObject({ code: 0, out: "" });
     expect(done.said).toContain("Signed in for contoso as mssp-reader@contoso.onmicrosoft.com");
     const reading = readPropertiesText(readFileSync(file, "latin1"));
-    const values = Object.fromEntries([...(reading as { byKey: ReadonlyMap<string, { value: string }> }).byKey].map(([name, { value }]) => [name, value]));
-    expect(values).toMatchObject({ client_id: customer().client_id, client_secret: customer().client_secret, redirect_uri: "https://SiemMsspConnector", token_url: `${simulator.ready.login_url}/${customer().tenant_id}/oauth2/v2.0/token` });
+    const values = Object.fromEntries(
+      [...(reading as { byKey: ReadonlyMap<string, { value: string }> }).byKey].map(([name, { value }]) => [name, value]),
+    );
+    expect(values).toMatchObject({
+      client_id: customer().client_id,
+      client_secret: customer().client_secret,
+      redirect_uri: "https://SiemMsspConnector",
+      token_url: `${simulator.ready.login_url}/${customer().tenant_id}/oauth2/v2.0/token`,
+    });
     expect(values["refresh_token"]!.length).toBeGreaterThan(1000);
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expectNoSecrets(done, values["refresh_token"]!);
@@ -247,14 +314,27 @@ describe("token acquire", () => {
   test("in the browser, which comes back to loopback by itself", async () => {
     const port = await freePort();
     const pages: string[] = [];
-    const done = await run(["token", "acquire", ...who(), "--redirect-uri", `http://localhost:${port}/back`, "--to", "file", "--file", join(folder, "token.txt")], {
-      environment: key(),
-      openBrowser: async (url) => {
-        const landed = await browse(url);
-        void fetchPage(landed).then((page) => pages.push(page));
-        return true;
+    const done = await run(
+      [
+        "token",
+        "acquire",
+        ...who(),
+        "--redirect-uri",
+        `http://localhost:${port}/back`,
+        "--to",
+        "file",
+        "--file",
+        join(folder, "token.txt"),
+      ],
+      {
+        environment: key(),
+        openBrowser: async (url) => {
+          const landed = await browse(url);
+          void fetchPage(landed).then((page) => pages.push(page));
+          return true;
+        },
       },
-    });
+    );
 
     expect(done.code).toBe(0);
     expect(readFileSync(join(folder, "token.txt"), "utf8")).toMatch(/^1\.A\S+\n$/);
@@ -276,7 +356,10 @@ describe("token acquire", () => {
   });
 
   test("with the v1 endpoint and its resource for an old registration", async () => {
-    const done = await run(["token", "acquire", ...who(), "--v1", "--resource", "https://graph.windows.net", "--way", "paste", "--print"], { environment: key(), typed: [signInAndPaste] });
+    const done = await run(["token", "acquire", ...who(), "--v1", "--resource", "https://graph.windows.net", "--way", "paste", "--print"], {
+      environment: key(),
+      typed: [signInAndPaste],
+    });
     expect(done).toMatchObject({ code: 0, out: expect.stringMatching(/^1\.A\S+\n$/) });
   });
 
@@ -296,7 +379,19 @@ describe("token acquire", () => {
         "",
       ].join("\r\n"),
     );
-    const done = await run(["token", "acquire", "--from", old, "--tenant-name", "contoso", ...place(), "--to", "file", "--file", join(folder, "token.txt")]);
+    const done = await run([
+      "token",
+      "acquire",
+      "--from",
+      old,
+      "--tenant-name",
+      "contoso",
+      ...place(),
+      "--to",
+      "file",
+      "--file",
+      join(folder, "token.txt"),
+    ]);
 
     expect(done.code).toBe(0);
     expect(done.said).toContain(`taken over  token_url names the tenant: tenant_id = ${customer().tenant_id}.`);
@@ -322,19 +417,74 @@ describe("token acquire", () => {
     ["an error", () => "http://localhost:44300/defender-mssp?error=access_denied&error_description=AADSTS65004", "declined the consent"],
     ["a consent's address", () => "http://localhost:44300/defender-mssp?admin_consent=True&tenant=x", "answer to a consent"],
   ])("%s is refused", async (_, change, words) => {
-    const done = await run(["token", "acquire", ...who(), "--way", "paste", "--print"], { interactive: false, environment: key(), typed: [async (said) => change(await browse(addressIn(said)))] });
+    const done = await run(["token", "acquire", ...who(), "--way", "paste", "--print"], {
+      interactive: false,
+      environment: key(),
+      typed: [async (said) => change(await browse(addressIn(said)))],
+    });
     expect(done).toMatchObject({ code: 3, out: "" });
     expect(done.said).toContain(words);
   });
 
   test("the ID of the app key instead of its value is recognised before anybody signs in", async () => {
-    const done = await run(["token", "acquire", ...who(), "--way", "paste", "--print"], { typed: ["0f0f0f0f-1111-4222-8333-444455556666"] });
+    const done = await run(["token", "acquire", ...who(), "--way", "paste", "--print"], {
+      typed: ["0f0f0f0f-1111-4222-8333-444455556666"],
+    });
     expect(done).toMatchObject({ code: 3, out: "" });
     expect(done.said).toContain("is the key's ID, not its value");
   });
 
   test("nothing is asked when nobody says where the token goes", async () => {
-    expect(await run(["token", "acquire", ...who()])).toMatchObject({ code: 2, said: expect.stringContaining("Nothing says where the refresh token goes.") });
+    expect(await run(["token", "acquire", ...who()])).toMatchObject({
+      code: 2,
+      said: expect.stringContaining("Nothing says where the refresh token goes."),
+    });
+  });
+});
+
+describe("Splunk's credential store", () => {
+  test("takes the sign-in through splunkd's REST with a login, and doctor finds it there", async () => {
+    const home = join(folder, "splunk");
+    mkdirSync(join(home, "etc", "apps", "TA_defender_mssp", "local"), { recursive: true });
+    const certificate = await makeCertificate("as-shipped", new Date());
+    writeFileSync(join(folder, "splunk-ca.pem"), certificate.ca);
+    const rest = new Rest({
+      home,
+      app: "TA_defender_mssp",
+      folder: join(home, "etc", "apps", "TA_defender_mssp"),
+      schemeName: "defender_mssp",
+      certificate,
+      port: 0,
+      passwordLimit: "truncate",
+      admin: { name: "admin", password: "correct horse battery staple" },
+      unavailableCalls: 0,
+      collections: {},
+      scheme: () => undefined,
+      validate: () => Promise.resolve(undefined),
+      inputsChanged: () => undefined,
+    });
+    const splunk = ["--splunk-uri", await rest.listen(), "--splunk-user", "admin", "--splunkd-ca-file", join(folder, "splunk-ca.pem")];
+    try {
+      const wrong = await run(["token", "acquire", ...who(), "--way", "paste", "--to", "splunk", ...splunk], { typed: ["wrong"] });
+      expect(wrong).toMatchObject({ code: 2, said: expect.stringContaining("Splunk does not accept this user and password.") });
+
+      const done = await run(["token", "acquire", ...who(), "--way", "paste", "--to", "splunk", ...splunk], {
+        typed: ["correct horse battery staple", customer().client_secret, signInAndPaste],
+      });
+      expect(done).toMatchObject({ code: 0, out: "", said: expect.stringContaining("stored in Splunk's credential store") });
+      expectNoSecrets(done, "correct horse battery staple");
+
+      const green = await run(["doctor", ...who(), ...splunk], {
+        environment: { DEFENDER_MSSP_SPLUNK_PASSWORD: "correct horse battery staple" },
+      });
+      expect(green.out).toContain("contoso is ready.");
+      const moved = await run(["doctor", "--json", ...who(), ...splunk, "--siem-url", "https://siem.evil.example"], {
+        environment: { DEFENDER_MSSP_SPLUNK_PASSWORD: "correct horse battery staple" },
+      });
+      expect(JSON.parse(moved.out).checks.at(-1)).toMatchObject({ check: "secrets", failure: "endpoint-changed" });
+    } finally {
+      await rest.close();
+    }
   });
 });
 
@@ -356,7 +506,9 @@ describe("token access and inspect", () => {
   });
 
   test("a rotated refresh token is kept before the new access token is shown", async () => {
-    const done = await run(["token", "access", ...who(), "--print"], { environment: { ...key(), DEFENDER_MSSP_REFRESH_TOKEN: customer().refresh_token } });
+    const done = await run(["token", "access", ...who(), "--print"], {
+      environment: { ...key(), DEFENDER_MSSP_REFRESH_TOKEN: customer().refresh_token },
+    });
     expect(done.code).toBe(0);
     const kept = readdirSync(join(folder, "state", "secrets"));
     expect(kept).toEqual([expect.stringMatching(/\.token\.json$/)]);
@@ -366,9 +518,30 @@ describe("token access and inspect", () => {
 describe("credential", () => {
   test("is stored once, used by name, rotated by the same command, and refused after the endpoints changed", async () => {
     const state = ["--state", join(folder, "state")];
-    const named = ["--tenant-id", customer().tenant_id, "--tenant-name", "contoso", "--credential", "mssp", "--auth", "app", ...place(), ...state];
+    const named = [
+      "--tenant-id",
+      customer().tenant_id,
+      "--tenant-name",
+      "contoso",
+      "--credential",
+      "mssp",
+      "--auth",
+      "app",
+      ...place(),
+      ...state,
+    ];
     writeFileSync(join(folder, "key.txt"), `${customer().client_secret}\r\n`);
-    const set = await run(["credential", "set", "mssp", "--client-id", customer().client_id, "--client-secret-file", join(folder, "key.txt"), ...place(), ...state]);
+    const set = await run([
+      "credential",
+      "set",
+      "mssp",
+      "--client-id",
+      customer().client_id,
+      "--client-secret-file",
+      join(folder, "key.txt"),
+      ...place(),
+      ...state,
+    ]);
     expect(set.code).toBe(0);
     expectNoSecrets(set);
     expect((await run(["doctor", ...named])).code).toBe(0);
@@ -390,30 +563,51 @@ const golden = JSON.parse(readFileSync(new URL("../golden/sign-in-failures.json"
 
 describe("doctor", () => {
   test("a customer in order is green from the settings to the last stream", async () => {
-    const done = await run(["doctor", ...who(), "--auth", "app", "--streams", "alerts,incidents,xdr-incidents,mde-alerts"], { environment: key() });
+    const done = await run(["doctor", ...who(), "--auth", "app", "--streams", "alerts,incidents,xdr-incidents,mde-alerts"], {
+      environment: key(),
+    });
     expect(done.code).toBe(0);
     expect(done.out).toContain("contoso is ready.");
     expect(done.out.match(/^ok /gm)).toHaveLength(17);
     expectNoSecrets(done);
   });
 
-  test.each(golden.filter(({ name }) => name.startsWith("AADSTS")).map((row) => [row.name, row] as const))("%s is explained as in the table", async (name, { wanted }) => {
-    await control("fault", { on: ["token"], answer: { aadsts: Number(name.slice("AADSTS".length)) } });
-    const done = await run(["doctor", "--json", ...who(), "--auth", "app"], { environment: key() });
-    const report = JSON.parse(done.out) as { ok: boolean; checks: { check: string; failure: string; actor: string; say: string; next_step: string }[] };
-    expect(report.ok).toBe(false);
-    expect(report.checks.at(-1)).toMatchObject({ check: "token graph", failure: wanted.code, actor: wanted.actor, say: expect.stringContaining(`(${name})`) });
-    expect(report.checks.at(-1)!.next_step).not.toBe("");
-  });
+  test.each(golden.filter(({ name }) => name.startsWith("AADSTS")).map((row) => [row.name, row] as const))(
+    "%s is explained as in the table",
+    async (name, { wanted }) => {
+      await control("fault", { on: ["token"], answer: { aadsts: Number(name.slice("AADSTS".length)) } });
+      const done = await run(["doctor", "--json", ...who(), "--auth", "app"], { environment: key() });
+      const report = JSON.parse(done.out) as {
+        ok: boolean;
+        checks: { check: string; failure: string; actor: string; say: string; next_step: string }[];
+      };
+      expect(report.ok).toBe(false);
+      expect(report.checks.at(-1)).toMatchObject({
+        check: "token graph",
+        failure: wanted.code,
+        actor: wanted.actor,
+        say: expect.stringContaining(`(${name})`),
+      });
+      expect(report.checks.at(-1)!.next_step).not.toBe("");
+    },
+  );
 
   test.each<[string, () => Promise<void>, string, string]>([
-    ["permissions that were never granted", () => control("permissions", { customers: [customer().tenant_name], roles: ["ThreatHunting.Read.All"] }), "consent-missing", "customer"],
+    [
+      "permissions that were never granted",
+      () => control("permissions", { customers: [customer().tenant_name], roles: ["ThreatHunting.Read.All"] }),
+      "consent-missing",
+      "customer",
+    ],
     ["an API that fails", () => control("fault", { on: ["alerts"], answer: { status: 500 } }), "service-error", "microsoft"],
   ])("%s", async (_, arrange, failure, actor) => {
     await arrange();
     const done = await run(["doctor", "--json", ...who(), "--auth", "app"], { environment: key() });
     expect(JSON.parse(done.out).checks.at(-1)).toMatchObject({ failure, actor });
-    await control("permissions", { customers: [customer().tenant_name], roles: ["SecurityAlert.Read.All", "SecurityIncident.Read.All", "ThreatHunting.Read.All", "Incident.Read.All", "Alert.Read.All"] });
+    await control("permissions", {
+      customers: [customer().tenant_name],
+      roles: ["SecurityAlert.Read.All", "SecurityIncident.Read.All", "ThreatHunting.Read.All", "Incident.Read.All", "Alert.Read.All"],
+    });
   });
 
   test("a clock that is an hour off", async () => {
@@ -424,7 +618,20 @@ describe("doctor", () => {
   });
 
   test("a certificate that nobody here trusts names its issuer and the setting", async () => {
-    const done = await run(["doctor", "--tenant-id", customer().tenant_id, "--client-id", customer().client_id, "--login-url", simulator.ready.login_url, "--auth", "app"], { environment: key() });
+    const done = await run(
+      [
+        "doctor",
+        "--tenant-id",
+        customer().tenant_id,
+        "--client-id",
+        customer().client_id,
+        "--login-url",
+        simulator.ready.login_url,
+        "--auth",
+        "app",
+      ],
+      { environment: key() },
+    );
     expect(done.code).toBe(4);
     expect(done.out).toContain('issued by "CN=defender-mssp simulator CA"');
     expect(done.out).toContain("ca_file");
@@ -433,7 +640,10 @@ describe("doctor", () => {
   test("the table of all customers is sorted by whose turn it is", async () => {
     const conf = simulator.ready.customers
       .slice(0, 3)
-      .map((one, n) => `[defender_mssp://${one.tenant_name}]\ntenant_id = ${one.tenant_id}\nclient_id = ${one.client_id}\nclient_secret = ${n === 1 ? "wrong" : one.client_secret}\nauth = app\nlogin_url = ${simulator.ready.login_url}\ngraph_url = ${simulator.ready.graph_url}\nca_file = ${simulator.ready.ca_file}\n`)
+      .map(
+        (one, n) =>
+          `[defender_mssp://${one.tenant_name}]\ntenant_id = ${one.tenant_id}\nclient_id = ${one.client_id}\nclient_secret = ${n === 1 ? "wrong" : one.client_secret}\nauth = app\nlogin_url = ${simulator.ready.login_url}\ngraph_url = ${simulator.ready.graph_url}\nca_file = ${simulator.ready.ca_file}\n`,
+      )
       .join("\n");
     writeFileSync(join(folder, "inputs.conf"), conf);
     const done = await run(["doctor", "--config", join(folder, "inputs.conf"), "--all"]);
@@ -455,7 +665,13 @@ describe("the loopback listener", () => {
         const evil = new URL(landed);
         evil.searchParams.set("state", "guessed");
         void (async () => {
-          seen.push(await statusOf(evil.href), await statusOf(landed.href, { host: "evil.example" }), await statusOf(landed.href.replace("/back", "/other")), await statusOf(landed.href, {}, "POST"), await statusOf(landed.href));
+          seen.push(
+            await statusOf(evil.href),
+            await statusOf(landed.href, { host: "evil.example" }),
+            await statusOf(landed.href.replace("/back", "/other")),
+            await statusOf(landed.href, {}, "POST"),
+            await statusOf(landed.href),
+          );
         })();
         return true;
       },
@@ -468,7 +684,9 @@ describe("the loopback listener", () => {
     const { listenOnLoopback } = await import("../../src/hosts/cli/loopback-listener.ts");
     const port = await freePort();
     const listener = await listenOnLoopback(`http://localhost:${port}/`, "s", () => new Promise(() => {}));
-    const outside = Object.values((await import("node:os")).networkInterfaces()).flat().find((one) => one && !one.internal && one.family === "IPv4");
+    const outside = Object.values((await import("node:os")).networkInterfaces())
+      .flat()
+      .find((one) => one && !one.internal && one.family === "IPv4");
     if (outside) await expect(statusOf(`http://${outside.address}:${port}/?state=s`)).rejects.toThrow();
     listener.close();
   });
@@ -484,15 +702,24 @@ async function freePort(): Promise<number> {
 
 function statusOf(url: string, headers: Record<string, string> = {}, method = "GET"): Promise<number> {
   return new Promise((resolve, reject) => {
-    http.request(url.replace("localhost", "127.0.0.1"), { method, headers: { host: new URL(url).host, ...headers }, agent: false }, (answer) => resolve(answer.resume().statusCode ?? 0)).on("error", reject).end();
+    http
+      .request(
+        url.replace("localhost", "127.0.0.1"),
+        { method, headers: { host: new URL(url).host, ...headers }, agent: false },
+        (answer) => resolve(answer.resume().statusCode ?? 0),
+      )
+      .on("error", reject)
+      .end();
   });
 }
 
 function fetchPage(url: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    http.get(url.replace("localhost", "127.0.0.1"), { headers: { host: new URL(url).host }, agent: false }, (answer) => {
-      let text = "";
-      answer.on("data", (piece) => (text += piece)).on("end", () => resolve(text));
-    }).on("error", reject);
+    http
+      .get(url.replace("localhost", "127.0.0.1"), { headers: { host: new URL(url).host }, agent: false }, (answer) => {
+        let text = "";
+        answer.on("data", (piece) => (text += piece)).on("end", () => resolve(text));
+      })
+      .on("error", reject);
   });
 }

@@ -1,6 +1,6 @@
 import { Failure } from "../../model/failure.ts";
-import { sealed } from "../../model/sealed.ts";
 import type { Sealed } from "../../model/sealed.ts";
+import { sealed } from "../../model/sealed.ts";
 import type { AppCredential, OnboardingServices, SplunkAccess } from "../../model/sign-in.ts";
 import type { Stanza } from "../../model/stanza.ts";
 
@@ -19,7 +19,8 @@ export function textFlag(flags: Flags, name: string): string | undefined {
 export async function oneCustomer(services: OnboardingServices, flags: Flags, needSecrets = false): Promise<Stanza> {
   const found = await services.customers(flags, { needSecrets });
   for (const warning of found.warnings) services.terminal.say(warning);
-  if (found.stanzas.length > 1) throw usage(`There are ${found.stanzas.length} customers in the configuration.`, "Name one with --customer.");
+  if (found.stanzas.length > 1)
+    throw usage(`There are ${found.stanzas.length} customers in the configuration.`, "Name one with --customer.");
   const stanza = found.stanzas[0];
   if (!stanza && found.refused[0]) throw found.refused[0].failure;
   if (!stanza) throw usage("No customer is named.", "Give --config FILE --customer NAME, or --tenant-id and --client-id.");
@@ -31,8 +32,12 @@ export async function credentialFor(services: OnboardingServices, stanza: Stanza
   const clientId = stanza.clientId;
   if (clientId === undefined) throw usage(`No app is named for ${stanza.tenantName}.`, "Give --client-id.");
   if (stanza.certificate !== undefined) return { kind: "certificate", clientId, path: stanza.certificate };
-  const secret = await secretFrom(services, flags) ?? stanza.clientSecret ?? (await services.terminal.askSecret(`App key (client secret) of app ${clientId}:`));
-  if (secret.length === 0) throw usage("No app key was given.", "Give it when asked, with --client-secret-file, or in DEFENDER_MSSP_CLIENT_SECRET.");
+  const secret =
+    (await secretFrom(services, flags)) ??
+    stanza.clientSecret ??
+    (await services.terminal.askSecret(`App key (client secret) of app ${clientId}:`));
+  if (secret.length === 0)
+    throw usage("No app key was given.", "Give it when asked, with --client-secret-file, or in DEFENDER_MSSP_CLIENT_SECRET.");
   return { kind: "secret", clientId, secret };
 }
 

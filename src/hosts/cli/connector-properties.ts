@@ -28,7 +28,12 @@ export function connectorProperties(before: string | undefined, signIn: Connecto
   const text = before ?? NEW_FILE;
   const reading = readPropertiesText(text);
   if (!reading.ok) {
-    throw new Failure("settings", { actor: "operator", retry: { when: "never" }, say: `${path} cannot be changed: line ${reading.line}: ${reading.say}`, nextStep: "Correct the line, or name another file." });
+    throw new Failure("settings", {
+      actor: "operator",
+      retry: { when: "never" },
+      say: `${path} cannot be changed: line ${reading.line}: ${reading.say}`,
+      nextStep: "Correct the line, or name another file.",
+    });
   }
   const values = new Map([...reading.byKey].map(([key, property]) => [key, property.value] as const));
   const entries = [...values.keys()].some((key) => key.startsWith("tenants[")) ? blockEntries(values, signIn) : flatEntries(values, signIn);

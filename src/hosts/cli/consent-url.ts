@@ -1,8 +1,8 @@
-import { EXIT } from "../../model/failure.ts";
 import type { ExitCode } from "../../model/failure.ts";
+import { EXIT } from "../../model/failure.ts";
 import type { MailLanguage, OnboardingServices } from "../../model/sign-in.ts";
-import { credentialFor, oneCustomer, textFlag, usage } from "./ask.ts";
 import type { Flags } from "./ask.ts";
+import { credentialFor, oneCustomer, textFlag, usage } from "./ask.ts";
 import { DEFAULT_REDIRECT_URI } from "./token-acquire.ts";
 
 const ASK_EVERY_MS = 15_000;
@@ -22,7 +22,9 @@ export async function consentUrl(services: OnboardingServices, flags: Flags): Pr
   const link = desk.consentLink(stanza, stanza.clientId, textFlag(flags, "redirect-uri") ?? DEFAULT_REDIRECT_URI);
   const mail = textFlag(flags, "mail") as MailLanguage | undefined;
   terminal.out(mail === undefined ? `${link.url}\n` : desk.consentMail(mail, stanza.tenantName, link));
-  terminal.say(`For an administrator of ${stanza.tenantName}. It asks for ${link.permissions.join(", ")}, and for whatever else the app's registration lists.`);
+  terminal.say(
+    `For an administrator of ${stanza.tenantName}. It asks for ${link.permissions.join(", ")}, and for whatever else the app's registration lists.`,
+  );
   terminal.say(`State: ${link.state}. To check the address that the browser ends on: consent-url --answer ADDRESS.`);
   return flags["wait"] === true ? waitForConsent(services, flags) : EXIT.done;
 }

@@ -1,21 +1,26 @@
-import { CLOUDS } from "../../model/cloud.ts";
 import type { CloudName } from "../../model/cloud.ts";
-import { EXIT, Failure } from "../../model/failure.ts";
+import { CLOUDS } from "../../model/cloud.ts";
 import type { ExitCode } from "../../model/failure.ts";
+import { EXIT, Failure } from "../../model/failure.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { OnboardingServices, SecretPlace, StoredCredential } from "../../model/sign-in.ts";
 import type { Endpoints, Route, Stanza } from "../../model/stanza.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
-import { credentialFor, splunkAccess, textFlag, usage } from "./ask.ts";
 import type { Flags } from "./ask.ts";
+import { credentialFor, splunkAccess, textFlag, usage } from "./ask.ts";
 
 /** `credential set NAME`: one app credential for many customers, sealed with the endpoints given. Called again it rotates the key. */
 export async function setCredential(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const name = textFlag(flags, "name");
-  if (name === undefined || !/^[A-Za-z0-9_.-]{1,64}$/.test(name)) throw usage("The credential's name may hold letters, digits, dots, dashes and underscores, at most 64.");
+  if (name === undefined || !/^[A-Za-z0-9_.-]{1,64}$/.test(name))
+    throw usage("The credential's name may hold letters, digits, dots, dashes and underscores, at most 64.");
   const typed = textFlag(flags, "client-id");
   const clientId = tenantIdFrom(typed ?? "");
-  if (clientId === undefined) throw usage(typed === undefined ? "No app is named." : "The client id is not a GUID.", "Give --client-id with the application (client) ID from the app's overview.");
+  if (clientId === undefined)
+    throw usage(
+      typed === undefined ? "No app is named." : "The client id is not a GUID.",
+      "Give --client-id with the application (client) ID from the app's overview.",
+    );
   const where = place(flags);
   const target = await placeOf(services, flags);
   const certificate = textFlag(flags, "certificate");
@@ -23,7 +28,11 @@ export async function setCredential(services: OnboardingServices, flags: Flags):
   if (expires !== undefined && Number.isNaN(Date.parse(expires))) throw usage("--expires is no date.", "Write it as 2027-11-24.");
   const credential: StoredCredential =
     certificate === undefined
-      ? { clientId, ...(await keyOf(services, clientId, flags)), ...(expires === undefined ? {} : { expires: new Date(expires).toISOString() }) }
+      ? {
+          clientId,
+          ...(await keyOf(services, clientId, flags)),
+          ...(expires === undefined ? {} : { expires: new Date(expires).toISOString() }),
+        }
       : { clientId, certificate };
   await target.putCredential(name, credential, where);
   services.terminal.say(`Credential ${name} is stored in ${target.name}. Customers name it with credential = ${name}.`);

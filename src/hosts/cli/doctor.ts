@@ -1,9 +1,9 @@
-import { EXIT, exitCodeOf, Failure, isFailure } from "../../model/failure.ts";
 import type { Actor, ExitCode } from "../../model/failure.ts";
+import { EXIT, exitCodeOf, Failure, isFailure } from "../../model/failure.ts";
 import type { DoctorLine, DoctorReport, OnboardingServices } from "../../model/sign-in.ts";
 import type { SettingProblem, Stanza } from "../../model/stanza.ts";
-import { usage } from "./ask.ts";
 import type { Flags } from "./ask.ts";
+import { usage } from "./ask.ts";
 
 /** Customers looked at at once: enough that hundreds take minutes, few enough to stay far below every limit. */
 const AT_ONCE = 8;
@@ -45,15 +45,30 @@ function settingsReports(problems: readonly SettingProblem[]): readonly Looked[]
   const byStanza = new Map<string, SettingProblem>();
   for (const problem of problems) if (problem.stanza !== "" && !byStanza.has(problem.stanza)) byStanza.set(problem.stanza, problem);
   return [...byStanza.values()].map(({ stanza, key, say }) => {
-    const failure = new Failure("settings", { actor: "operator", retry: { when: "never" }, say: `${key} ${say}.`, nextStep: "Correct the setting (docs/settings.md)." });
+    const failure = new Failure("settings", {
+      actor: "operator",
+      retry: { when: "never" },
+      say: `${key} ${say}.`,
+      nextStep: "Correct the setting (docs/settings.md).",
+    });
     return { failure, report: { tenant: stanza, tenant_id: "", ok: false, checks: [lineOf("settings", failure)] } };
   });
 }
 
-const SETTINGS_GOOD: DoctorLine = { check: "settings", ok: true, failure: null, actor: null, say: "The settings are in order.", next_step: "" };
+const SETTINGS_GOOD: DoctorLine = {
+  check: "settings",
+  ok: true,
+  failure: null,
+  actor: null,
+  say: "The settings are in order.",
+  next_step: "",
+};
 
 function refusedReport(stanza: Stanza, failure: Failure): Looked {
-  return { failure, report: { tenant: stanza.tenantName, tenant_id: stanza.tenantId, ok: false, checks: [SETTINGS_GOOD, lineOf("secrets", failure)] } };
+  return {
+    failure,
+    report: { tenant: stanza.tenantName, tenant_id: stanza.tenantId, ok: false, checks: [SETTINGS_GOOD, lineOf("secrets", failure)] },
+  };
 }
 
 async function lookAt(services: OnboardingServices, stanza: Stanza): Promise<Looked> {
@@ -100,7 +115,9 @@ function show({ terminal }: OnboardingServices, looked: readonly Looked[], flags
   for (const { report, failure } of sorted) {
     const last = report.checks.at(-1);
     const what = failure ? `${failure.say} ${failure.nextStep}` : "ready";
-    terminal.out(`${(failure?.actor ?? "-").padEnd(10)} ${report.tenant.slice(0, width).padEnd(width)} ${(failure ? (last?.check ?? "") : "").padEnd(18)} ${what}\n`);
+    terminal.out(
+      `${(failure?.actor ?? "-").padEnd(10)} ${report.tenant.slice(0, width).padEnd(width)} ${(failure ? (last?.check ?? "") : "").padEnd(18)} ${what}\n`,
+    );
   }
   const ready = sorted.filter(({ report }) => report.ok).length;
   terminal.out(`\n${ready} of ${sorted.length} customers are ready.\n`);

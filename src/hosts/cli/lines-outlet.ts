@@ -68,8 +68,19 @@ function send(sink: LineSink, bytes: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     sink.write(bytes, (error) => {
       if (!error) resolve();
-      else if ((error as NodeJS.ErrnoException).code === "EPIPE") reject(new Failure("host-gone", { actor: "operator", retry: { when: "never" }, say: "The reader of our output is gone.", cause: error }));
-      else reject(new Failure("output-broken", { actor: "operator", retry: { when: "never" }, say: `Output could not be written (${(error as NodeJS.ErrnoException).code ?? error.message}).`, cause: error }));
+      else if ((error as NodeJS.ErrnoException).code === "EPIPE")
+        reject(
+          new Failure("host-gone", { actor: "operator", retry: { when: "never" }, say: "The reader of our output is gone.", cause: error }),
+        );
+      else
+        reject(
+          new Failure("output-broken", {
+            actor: "operator",
+            retry: { when: "never" },
+            say: `Output could not be written (${(error as NodeJS.ErrnoException).code ?? error.message}).`,
+            cause: error,
+          }),
+        );
     });
   });
 }

@@ -1,6 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
-import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer } from "node:http";
 import { Failure } from "../../model/failure.ts";
 
 const LIFE_MS = 300_000;
@@ -15,7 +15,8 @@ const PAGE_HEADERS = {
 } as const;
 
 /** Fixed texts: nothing of the request comes back in the page. */
-const DONE_PAGE = "<!doctype html><title>Done</title><p>The sign-in has arrived. You can close this window and go back to the terminal.</p>";
+const DONE_PAGE =
+  "<!doctype html><title>Done</title><p>The sign-in has arrived. You can close this window and go back to the terminal.</p>";
 const NO_PAGE = "<!doctype html><title>No</title><p>Nothing to see here.</p>";
 
 export interface LoopbackListener {
@@ -27,14 +28,22 @@ export interface LoopbackListener {
 /** Can we listen for this redirect URI? Only plain http on this machine with a port; for the others the address is pasted. */
 export function canListenFor(redirectUri: string): boolean {
   const url = new URL(redirectUri);
-  return url.protocol === "http:" && (url.hostname === "localhost" || url.hostname === "127.0.0.1" || url.hostname === "[::1]") && url.port !== "";
+  return (
+    url.protocol === "http:" &&
+    (url.hostname === "localhost" || url.hostname === "127.0.0.1" || url.hostname === "[::1]") &&
+    url.port !== ""
+  );
 }
 
 /**
  * Listens for the browser's return on loopback only. A request counts when its Host is the redirect URI's, its path too, and its state is ours; whatever else
  * comes is answered 404 and ignored, so that a page in another tab can neither end nor steer the sign-in. It answers once and lives five minutes.
  */
-export async function listenOnLoopback(redirectUri: string, state: string, pause: (forMs: number, signal?: AbortSignal) => Promise<void>): Promise<LoopbackListener> {
+export async function listenOnLoopback(
+  redirectUri: string,
+  state: string,
+  pause: (forMs: number, signal?: AbortSignal) => Promise<void>,
+): Promise<LoopbackListener> {
   const home = new URL(redirectUri);
   const stop = new AbortController();
   let arrive: (address: string) => void = () => {};
@@ -47,7 +56,11 @@ export async function listenOnLoopback(redirectUri: string, state: string, pause
 
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
     const url = new URL(request.url ?? "/", home);
-    const ours = request.method === "GET" && request.headers.host === home.host && url.pathname === home.pathname && sameText(url.searchParams.get("state") ?? "", state);
+    const ours =
+      request.method === "GET" &&
+      request.headers.host === home.host &&
+      url.pathname === home.pathname &&
+      sameText(url.searchParams.get("state") ?? "", state);
     if (!ours || stop.signal.aborted) {
       response.writeHead(404, PAGE_HEADERS).end(NO_PAGE);
       return;
@@ -69,12 +82,26 @@ export async function listenOnLoopback(redirectUri: string, state: string, pause
   const first = opened[0]!;
   if (first.status === "rejected") {
     close();
-    throw new Failure("port-taken", { actor: "operator", retry: { when: "never" }, say: `Port ${home.port} on this machine is taken, so the browser cannot come back to it.`, nextStep: "Stop the program that uses it, or paste the address by hand: --way paste.", cause: first.reason });
+    throw new Failure("port-taken", {
+      actor: "operator",
+      retry: { when: "never" },
+      say: `Port ${home.port} on this machine is taken, so the browser cannot come back to it.`,
+      nextStep: "Stop the program that uses it, or paste the address by hand: --way paste.",
+      cause: first.reason,
+    });
   }
   void pause(LIFE_MS, stop.signal).then(() => {
     if (stop.signal.aborted) return;
     close();
-    fail(new Failure("sign-in-timed-out", { actor: "operator", retry: { when: "never" }, area: "sign-in", say: "Nobody completed the sign-in within five minutes.", nextStep: "Begin again." }));
+    fail(
+      new Failure("sign-in-timed-out", {
+        actor: "operator",
+        retry: { when: "never" },
+        area: "sign-in",
+        say: "Nobody completed the sign-in within five minutes.",
+        nextStep: "Begin again.",
+      }),
+    );
   });
   return { landed, close };
 }

@@ -1,6 +1,6 @@
 import { readConf } from "../../config/conf-file.ts";
 import { readPropertiesText } from "../../config/java-properties.ts";
-import { CLOUDS, CLOUD_NAMES } from "../../model/cloud.ts";
+import { CLOUD_NAMES, CLOUDS } from "../../model/cloud.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
 
 /** One line about what stood in the old configuration; no value of a secret is ever in it. */
@@ -61,7 +61,8 @@ const RETIRED_RESOURCES = /graph\.windows\.net|wdatpalertexport/i;
  */
 export function readOldConfiguration(latin1Text: string, name: string): Migration {
   const text = latin1Text.replace(/^\u00ef\u00bb\u00bf/, "");
-  if (isLoneToken(text)) return finished({ refresh_token: text.trim() }, [{ about: "refresh token", fate: "taken", say: "The refresh token is taken over." }]);
+  if (isLoneToken(text))
+    return finished({ refresh_token: text.trim() }, [{ about: "refresh token", fate: "taken", say: "The refresh token is taken over." }]);
   const pairs = /\.conf$/i.test(name) ? confPairs(text) : propertyPairs(text);
   const values: Record<string, string> = {};
   const lines: MigrationLine[] = [];
@@ -101,8 +102,20 @@ function take(key: string, value: string, values: Record<string, string>): reado
   if (name === "tokenurl" || name === "loginurl" || name === "oauth2tokenrefreshurl") return takeLogin(key, value, values);
   if (name === "resource") {
     return RETIRED_RESOURCES.test(value)
-      ? [{ about: key, fate: "meaningless", say: `${key} is dropped: that resource belongs to the retired API; today's is chosen by cloud and stream.` }]
-      : [{ about: key, fate: "meaningless", say: `${key} is dropped: today's is chosen by cloud and stream. Set resource yourself if you know that you need it.` }];
+      ? [
+          {
+            about: key,
+            fate: "meaningless",
+            say: `${key} is dropped: that resource belongs to the retired API; today's is chosen by cloud and stream.`,
+          },
+        ]
+      : [
+          {
+            about: key,
+            fate: "meaningless",
+            say: `${key} is dropped: today's is chosen by cloud and stream. Set resource yourself if you know that you need it.`,
+          },
+        ];
   }
   const why = MEANINGLESS[name];
   return [{ about: key, fate: "meaningless", say: why ? `${key} is dropped: ${why}.` : `${key} is dropped: it has no meaning here.` }];
@@ -126,7 +139,11 @@ function takeLogin(key: string, value: string, values: Record<string, string>): 
     lines.push({ about: key, fate: "meaningless", say: `The host of ${key} is dropped: it is the default.` });
   } else if (cloud !== undefined) {
     values["cloud"] = cloud;
-    lines.push({ about: key, fate: "taken", say: `${key} belongs to a US Government cloud: cloud = ${cloud}; write dod instead if the customer is there.` });
+    lines.push({
+      about: key,
+      fate: "taken",
+      say: `${key} belongs to a US Government cloud: cloud = ${cloud}; write dod instead if the customer is there.`,
+    });
   } else {
     values["login_url"] = url.origin;
     lines.push({ about: key, fate: "taken", say: `${key} becomes login_url = ${url.origin}.` });
@@ -142,11 +159,19 @@ function finished(values: Readonly<Record<string, string>>, lines: readonly Migr
   };
   need("tenant_id", "tenant_id is missing: give the customer's tenant with --tenant-id.");
   need("client_id", "client_id is missing: give the application (client) ID with --client-id.");
-  if (values["client_secret"] === undefined && values["certificate"] === undefined) missing.push({ about: "client_secret", fate: "missing", say: "client_secret is missing: the app key is asked for." });
-  missing.push({ about: "consent", fate: "missing", say: "Today's APIs need a consent of their own, which the old sign-in did not include: send the link that consent-url prints, then sign in again." });
+  if (values["client_secret"] === undefined && values["certificate"] === undefined)
+    missing.push({ about: "client_secret", fate: "missing", say: "client_secret is missing: the app key is asked for." });
+  missing.push({
+    about: "consent",
+    fate: "missing",
+    say: "Today's APIs need a consent of their own, which the old sign-in did not include: send the link that consent-url prints, then sign in again.",
+  });
   return { values, lines: [...lines, ...missing] };
 }
 
 function printable(value: string): string {
-  return value.trim().replace(/[^\x20-\x7e]/g, "?").slice(0, 100);
+  return value
+    .trim()
+    .replace(/[^\x20-\x7e]/g, "?")
+    .slice(0, 100);
 }

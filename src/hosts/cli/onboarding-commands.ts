@@ -2,8 +2,8 @@ import type { Argv } from "yargs";
 import { settingFlags } from "../../config/pages.ts";
 import { CLOUD_NAMES } from "../../model/cloud.ts";
 import type { ExitCode } from "../../model/failure.ts";
-import { MAIL_LANGUAGES } from "../../model/sign-in.ts";
 import type { OnboardingServices } from "../../model/sign-in.ts";
+import { MAIL_LANGUAGES } from "../../model/sign-in.ts";
 import type { Flags } from "./ask.ts";
 
 /** What `main` gives: the options that every command has, and the world, built only when a command runs. */
@@ -15,23 +15,46 @@ export interface OnboardingHost {
 
 type Run = (services: OnboardingServices, flags: Flags) => Promise<ExitCode>;
 
-const text = (describe: string): { type: "string"; requiresArg: true; describe: string } => ({ type: "string", requiresArg: true, describe });
+const text = (describe: string): { type: "string"; requiresArg: true; describe: string } => ({
+  type: "string",
+  requiresArg: true,
+  describe,
+});
 const yes = (describe: string): { type: "boolean"; default: false; describe: string } => ({ type: "boolean", default: false, describe });
 
 const SPLUNK = {
   "splunk-uri": text("splunkd's management address; default https://localhost:8089"),
-  "splunk-user": text("Splunk user; the password is asked for, or comes from DEFENDER_MSSP_SPLUNK_PASSWORD. Without it: a token in DEFENDER_MSSP_SPLUNK_TOKEN"),
+  "splunk-user": text(
+    "Splunk user; the password is asked for, or comes from DEFENDER_MSSP_SPLUNK_PASSWORD. Without it: a token in DEFENDER_MSSP_SPLUNK_TOKEN",
+  ),
 } as const;
 
-const SECRETS = "Secrets are never flags. The app key is asked for without echo, or comes from --client-secret-file or DEFENDER_MSSP_CLIENT_SECRET.";
+const SECRETS =
+  "Secrets are never flags. The app key is asked for without echo, or comes from --client-secret-file or DEFENDER_MSSP_CLIENT_SECRET.";
 
 /** Settings that a sign-in depends on. The others are taken as well, so that one set of flags fits every command, but --help leaves them out. */
 const SIGN_IN_SETTINGS = new Set([
-  "tenant-id", "tenant-name", "cloud", "credential", "client-id", "certificate", "auth", "streams", "login-url", "graph-url", "api-url", "resource", "proxy", "no-proxy", "ca-file",
+  "tenant-id",
+  "tenant-name",
+  "cloud",
+  "credential",
+  "client-id",
+  "certificate",
+  "auth",
+  "streams",
+  "login-url",
+  "graph-url",
+  "api-url",
+  "resource",
+  "proxy",
+  "no-proxy",
+  "ca-file",
 ]);
 
 function signInSettings(): Readonly<Record<string, object>> {
-  return Object.fromEntries(Object.entries(settingFlags("cli")).map(([name, flag]) => [name, SIGN_IN_SETTINGS.has(name) ? flag : { ...flag, hidden: true }]));
+  return Object.fromEntries(
+    Object.entries(settingFlags("cli")).map(([name, flag]) => [name, SIGN_IN_SETTINGS.has(name) ? flag : { ...flag, hidden: true }]),
+  );
 }
 
 /** The commands of onboarding, in the order in which a customer is taken on. */
@@ -49,7 +72,10 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
       y
         .options({
           streams: text("Streams that the app is for, separated by commas; default alerts,incidents"),
-          auth: { ...text("How customers are signed in to: refresh_token (a user signs in once) or app (no user)"), choices: ["refresh_token", "app"] },
+          auth: {
+            ...text("How customers are signed in to: refresh_token (a user signs in once) or app (no user)"),
+            choices: ["refresh_token", "app"],
+          },
           cloud: { ...text("Microsoft's cloud"), choices: CLOUD_NAMES },
           name: text("Name of the app as customers see it"),
           proof: { ...text("How the app proves itself"), choices: ["secret", "certificate"] },
@@ -114,7 +140,12 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
   );
 }
 
-function addToken(y: Argv, host: OnboardingHost, run: (work: () => Promise<Run>) => (flags: Flags) => Promise<void>, settings: Readonly<Record<string, object>>): void {
+function addToken(
+  y: Argv,
+  host: OnboardingHost,
+  run: (work: () => Promise<Run>) => (flags: Flags) => Promise<void>,
+  settings: Readonly<Record<string, object>>,
+): void {
   y.command(
     "acquire",
     "Signs in for one customer and stores the refresh token",
@@ -126,7 +157,12 @@ function addToken(y: Argv, host: OnboardingHost, run: (work: () => Promise<Run>)
           to: { ...text("Where the refresh token goes"), choices: ["splunk", "arcsight", "file"] },
           file: text("For --to arcsight: the connector's properties file; for --to file: the file (0600)"),
           print: yes("Prints the refresh token on standard output"),
-          way: { ...text("browser: it comes back by itself; paste: the address it ends on is pasted. Default: browser in a terminal, else paste"), choices: ["browser", "paste"] },
+          way: {
+            ...text(
+              "browser: it comes back by itself; paste: the address it ends on is pasted. Default: browser in a terminal, else paste",
+            ),
+            choices: ["browser", "paste"],
+          },
           "device-code": yes("Signs in with a code on any device (needs a registration that allows public client flows)"),
           "redirect-uri": text("Exactly as registered, for example https://SiemMsspConnector. Default: the first that register prints"),
           v1: yes("The v1 endpoint with --resource, for old registrations"),
@@ -170,7 +206,12 @@ function addToken(y: Argv, host: OnboardingHost, run: (work: () => Promise<Run>)
   );
 }
 
-function addCredential(y: Argv, host: OnboardingHost, run: (work: () => Promise<Run>) => (flags: Flags) => Promise<void>, settings: Readonly<Record<string, object>>): void {
+function addCredential(
+  y: Argv,
+  host: OnboardingHost,
+  run: (work: () => Promise<Run>) => (flags: Flags) => Promise<void>,
+  settings: Readonly<Record<string, object>>,
+): void {
   y.command(
     "set <name>",
     "Stores an app credential that customers name with credential = <name>; again, to rotate its key",

@@ -1,14 +1,14 @@
-import { CLOUDS } from "../../model/cloud.ts";
 import type { CloudName } from "../../model/cloud.ts";
-import { EXIT } from "../../model/failure.ts";
+import { CLOUDS } from "../../model/cloud.ts";
 import type { ExitCode } from "../../model/failure.ts";
+import { EXIT } from "../../model/failure.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { OnboardingServices, RegistrationPlan } from "../../model/sign-in.ts";
 import type { AuthKind, Endpoints, Route } from "../../model/stanza.ts";
-import { STREAM_NAMES } from "../../model/stream.ts";
 import type { StreamName } from "../../model/stream.ts";
-import { textFlag, usage } from "./ask.ts";
+import { STREAM_NAMES } from "../../model/stream.ts";
 import type { Flags } from "./ask.ts";
+import { textFlag, usage } from "./ask.ts";
 import { DEFAULT_REDIRECT_URI } from "./token-acquire.ts";
 
 /** The redirect URI of the old connector's page, kept so that old registrations and new ones agree. */
@@ -24,7 +24,10 @@ export async function register(services: OnboardingServices, flags: Flags): Prom
 }
 
 export function planFrom(flags: Flags): RegistrationPlan {
-  const asked = (textFlag(flags, "streams") ?? "alerts,incidents").toLowerCase().split(/[\s,;]+/).filter((word) => word !== "");
+  const asked = (textFlag(flags, "streams") ?? "alerts,incidents")
+    .toLowerCase()
+    .split(/[\s,;]+/)
+    .filter((word) => word !== "");
   const unknown = asked.filter((word) => !STREAM_NAMES.some((name) => name === word));
   if (unknown.length > 0) throw usage(`${unknown.join(", ")} is no stream.`, `Write one or more of ${STREAM_NAMES.join(", ")}.`);
   const uris = flags["redirect-uri"];
@@ -71,11 +74,24 @@ async function compare(services: OnboardingServices, plan: RegistrationPlan, pat
 
 async function apply(services: OnboardingServices, plan: RegistrationPlan, flags: Flags): Promise<ExitCode> {
   const { terminal, desk } = services;
-  if (terminal.interactive) terminal.say("Reading a Microsoft Graph access token from standard input (az account get-access-token --resource-type ms-graph --query accessToken --output tsv | …).");
+  if (terminal.interactive)
+    terminal.say(
+      "Reading a Microsoft Graph access token from standard input (az account get-access-token --resource-type ms-graph --query accessToken --output tsv | …).",
+    );
   const token = sealed((await terminal.readAll()).trim());
-  if (token.length === 0) throw usage("No Microsoft Graph token came on standard input.", "Pipe one in: az account get-access-token --resource-type ms-graph --query accessToken --output tsv | defender-mssp register --apply.");
+  if (token.length === 0)
+    throw usage(
+      "No Microsoft Graph token came on standard input.",
+      "Pipe one in: az account get-access-token --resource-type ms-graph --query accessToken --output tsv | defender-mssp register --apply.",
+    );
   const row = CLOUDS[plan.cloud];
-  const endpoints: Endpoints = { loginUrl: row.loginUrl, graphUrl: textFlag(flags, "graph-url") ?? row.graphUrl, apiUrl: row.apiUrl, mdeApiUrl: row.mdeApiUrl, siemUrl: row.siemUrl };
+  const endpoints: Endpoints = {
+    loginUrl: row.loginUrl,
+    graphUrl: textFlag(flags, "graph-url") ?? row.graphUrl,
+    apiUrl: row.apiUrl,
+    mdeApiUrl: row.mdeApiUrl,
+    siemUrl: row.siemUrl,
+  };
   const proxy = textFlag(flags, "proxy");
   const noProxy = textFlag(flags, "no-proxy");
   const caFile = textFlag(flags, "ca-file");
@@ -85,7 +101,9 @@ async function apply(services: OnboardingServices, plan: RegistrationPlan, flags
   const file = textFlag(flags, "secret-file");
   if (made.secret && file !== undefined) {
     await services.writeSecretFile(file, sealed(`${made.secret.open((value) => value)}\n`), "utf8");
-    terminal.say(`The app key, good until ${made.secretEnds?.slice(0, 10)}, is in ${file}. Store it with: defender-mssp credential set NAME --client-id ${made.clientId} --client-secret-file ${file}.`);
+    terminal.say(
+      `The app key, good until ${made.secretEnds?.slice(0, 10)}, is in ${file}. Store it with: defender-mssp credential set NAME --client-id ${made.clientId} --client-secret-file ${file}.`,
+    );
   } else if (made.secret) {
     terminal.say("The app key is shown once, on standard output; keep it safe. With --secret-file FILE it goes to a file instead.");
     terminal.out(`${made.secret.open((value) => value)}\n`);

@@ -93,7 +93,12 @@ export function realTerminal({ input, output, errors }: TerminalParts): Terminal
 }
 
 function nobodyThere(): Failure {
-  return new Failure("usage", { actor: "operator", retry: { when: "never" }, say: "Standard input ended before the question was answered.", nextStep: "Run the command in a terminal, or give the answer on standard input." });
+  return new Failure("usage", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: "Standard input ended before the question was answered.",
+    nextStep: "Run the command in a terminal, or give the answer on standard input.",
+  });
 }
 
 /** One piece of input, undefined at its end. Listeners are taken away again, so that the process can end. */
@@ -127,7 +132,9 @@ function typedLine(input: KeyInput, echo: Writable | undefined): Promise<string>
       for (const key of keys.toString().replace(BRACKETED_PASTE, "")) {
         if (ENTER.test(key)) return finish(() => resolve(typed));
         if (key === CTRL_C || (key === CTRL_D && typed === "")) {
-          return finish(() => reject(new Failure("usage", { actor: "operator", retry: { when: "never" }, say: "Given up at the keyboard." })));
+          return finish(() =>
+            reject(new Failure("usage", { actor: "operator", retry: { when: "never" }, say: "Given up at the keyboard." })),
+          );
         }
         if (BACKSPACE.test(key)) {
           if (typed !== "" && echo) echo.write("\b \b");

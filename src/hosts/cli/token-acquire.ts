@@ -1,15 +1,15 @@
-import { EXIT, isFailure } from "../../model/failure.ts";
 import type { ExitCode } from "../../model/failure.ts";
-import { sealed } from "../../model/sealed.ts";
+import { EXIT, isFailure } from "../../model/failure.ts";
 import type { Sealed } from "../../model/sealed.ts";
+import { sealed } from "../../model/sealed.ts";
 import type { AppCredential, CodeFlow, OnboardingServices, SignedIn, TokenApi } from "../../model/sign-in.ts";
 import type { Stanza } from "../../model/stanza.ts";
-import { credentialFor, oneCustomer, splunkAccess, textFlag, usage } from "./ask.ts";
 import type { Flags } from "./ask.ts";
+import { credentialFor, oneCustomer, splunkAccess, textFlag, usage } from "./ask.ts";
 import { connectorProperties } from "./connector-properties.ts";
 import { canListenFor, listenOnLoopback } from "./loopback-listener.ts";
-import { readOldConfiguration } from "./migration.ts";
 import type { Migration } from "./migration.ts";
+import { readOldConfiguration } from "./migration.ts";
 
 /** The redirect URI that `register` puts first. */
 export const DEFAULT_REDIRECT_URI = "http://localhost:44300/defender-mssp";
@@ -30,11 +30,13 @@ export async function acquireToken(services: OnboardingServices, flags: Flags): 
   const old = await migration(services, flags);
   const given: Flags = old ? { ...asFlags(old), ...withoutUndefined(flags) } : flags;
   const plain = await oneCustomer(services, given);
-  const stanza = old?.values["client_secret"] && !plain.clientSecret ? { ...plain, clientSecret: sealed(old.values["client_secret"]) } : plain;
+  const stanza =
+    old?.values["client_secret"] && !plain.clientSecret ? { ...plain, clientSecret: sealed(old.values["client_secret"]) } : plain;
   const redirectUri = textFlag(flags, "redirect-uri") ?? DEFAULT_REDIRECT_URI;
   const way = wayOf(flags, terminal.interactive, redirectUri);
   const goal = await goalOf(services, flags, redirectUri);
-  const credential: AppCredential = way === "device" ? { kind: "public", clientId: clientIdOf(stanza) } : await credentialFor(services, stanza, flags);
+  const credential: AppCredential =
+    way === "device" ? { kind: "public", clientId: clientIdOf(stanza) } : await credentialFor(services, stanza, flags);
 
   const taken = old?.values["refresh_token"];
   const signedIn = taken
@@ -58,7 +60,10 @@ function wayOf(flags: Flags, interactive: boolean, redirectUri: string): Way {
   const asked = textFlag(flags, "way") as Way | undefined;
   if (flags["device-code"] === true) return "device";
   if (asked === "browser" && !canListenFor(redirectUri)) {
-    throw usage(`The browser cannot come back to ${redirectUri} by itself.`, "Use --way paste, or register an http://localhost:PORT/ address.");
+    throw usage(
+      `The browser cannot come back to ${redirectUri} by itself.`,
+      "Use --way paste, or register an http://localhost:PORT/ address.",
+    );
   }
   return asked ?? (interactive && canListenFor(redirectUri) ? "browser" : "paste");
 }
@@ -77,14 +82,18 @@ async function goalOf(services: OnboardingServices, flags: Flags, redirectUri: s
   }
   if (to === undefined) {
     if (flags["print"] === true) return undefined;
-    throw usage("Nothing says where the refresh token goes.", "Give --to splunk, --to arcsight --file FILE, --to file --file FILE, or --print.");
+    throw usage(
+      "Nothing says where the refresh token goes.",
+      "Give --to splunk, --to arcsight --file FILE, --to file --file FILE, or --print.",
+    );
   }
   if (file === undefined) throw usage(`--to ${to} needs a file.`, "Give --file FILE.");
   if (to === "arcsight") {
     const before = await services.readText(file, "latin1");
     return {
       name: file,
-      put: (stanza, refreshToken) => services.writeSecretFile(file, connectorProperties(before, { stanza, refreshToken, redirectUri }, file), "latin1"),
+      put: (stanza, refreshToken) =>
+        services.writeSecretFile(file, connectorProperties(before, { stanza, refreshToken, redirectUri }, file), "latin1"),
     };
   }
   return { name: file, put: (_, token) => services.writeSecretFile(file, sealed(`${token.open((value) => value)}\n`), "utf8") };
@@ -94,15 +103,24 @@ async function migration(services: OnboardingServices, flags: Flags): Promise<Mi
   const from = textFlag(flags, "from");
   if (from === undefined) return undefined;
   const text = from === "-" ? await services.terminal.readAll() : await services.readText(from, "latin1");
-  if (text === undefined) throw usage(`${from} does not exist.`, "Name the old connector's properties file, the old inputs.conf, or - for a refresh token on standard input.");
+  if (text === undefined)
+    throw usage(
+      `${from} does not exist.`,
+      "Name the old connector's properties file, the old inputs.conf, or - for a refresh token on standard input.",
+    );
   const found = readOldConfiguration(text, from);
-  for (const { fate, say } of found.lines) services.terminal.say(`${{ taken: "taken over ", meaningless: "dropped    ", missing: "missing    " }[fate]} ${say}`);
+  for (const { fate, say } of found.lines)
+    services.terminal.say(`${{ taken: "taken over ", meaningless: "dropped    ", missing: "missing    " }[fate]} ${say}`);
   return found;
 }
 
 /** Settings as flags; secrets never become flags. */
 function asFlags(old: Migration): Flags {
-  return Object.fromEntries(Object.entries(old.values).flatMap(([key, value]) => (key === "client_secret" || key === "refresh_token" ? [] : [[key.replaceAll("_", "-"), value]])));
+  return Object.fromEntries(
+    Object.entries(old.values).flatMap(([key, value]) =>
+      key === "client_secret" || key === "refresh_token" ? [] : [[key.replaceAll("_", "-"), value]],
+    ),
+  );
 }
 
 function withoutUndefined(flags: Flags): Flags {
@@ -116,13 +134,26 @@ function withCredential(stanza: Stanza, credential: AppCredential): Stanza {
 /** An old refresh token is worth what Microsoft says it is worth: it is redeemed once, for the streams' first API. */
 async function tryOldToken(services: OnboardingServices, stanza: Stanza, refreshToken: Sealed): Promise<SignedIn> {
   let newest = refreshToken;
-  const api: TokenApi = stanza.streams.includes("alerts") || stanza.streams.includes("incidents") || stanza.streams.includes("hunting") ? "graph" : stanza.streams.includes("xdr-incidents") ? "xdr" : "mde";
+  const api: TokenApi =
+    stanza.streams.includes("alerts") || stanza.streams.includes("incidents") || stanza.streams.includes("hunting")
+      ? "graph"
+      : stanza.streams.includes("xdr-incidents")
+        ? "xdr"
+        : "mde";
   const { token, lifeMs } = await services.desk.accessToken({ ...stanza, refreshToken, auth: "refresh_token" }, api, (rotated) => {
     newest = rotated;
     return Promise.resolve();
   });
   const verdicts = services.desk.inspectToken(token, { stanza, api });
-  return { refreshToken: newest, accessToken: token, account: undefined, tenantId: undefined, scopes: [], accessLifeMs: lifeMs, warnings: verdicts.filter(({ ok }) => !ok).map(({ say, nextStep }) => `${say} ${nextStep}`) };
+  return {
+    refreshToken: newest,
+    accessToken: token,
+    account: undefined,
+    tenantId: undefined,
+    scopes: [],
+    accessLifeMs: lifeMs,
+    warnings: verdicts.filter(({ ok }) => !ok).map(({ say, nextStep }) => `${say} ${nextStep}`),
+  };
 }
 
 async function byDeviceCode(services: OnboardingServices, stanza: Stanza, clientId: string): Promise<SignedIn> {
@@ -152,7 +183,11 @@ async function inBrowser(services: OnboardingServices, stanza: Stanza, flow: Cod
   const listener = await listenOnLoopback(flow.redirectUri, flow.state, services.pause);
   try {
     const opened = await services.openBrowser(flow.url);
-    terminal.say(opened ? `Sign in for ${stanza.tenantName} in the browser that opens, or open this address:` : `Open this address in a browser on this machine and sign in for ${stanza.tenantName}:`);
+    terminal.say(
+      opened
+        ? `Sign in for ${stanza.tenantName} in the browser that opens, or open this address:`
+        : `Open this address in a browser on this machine and sign in for ${stanza.tenantName}:`,
+    );
     terminal.say(flow.url);
     return await flow.complete(await listener.landed);
   } finally {
@@ -185,7 +220,9 @@ function report({ terminal, nowMs }: OnboardingServices, stanza: Stanza, signedI
   terminal.say(`Signed in for ${stanza.tenantName}${account}, tenant ${signedIn.tenantId ?? stanza.tenantId}.`);
   if (signedIn.scopes.length > 0) terminal.say(`Scopes: ${signedIn.scopes.map(printable).join(" ")}.`);
   const until = new Date(nowMs() + 90 * 86_400_000).toISOString().slice(0, 10);
-  terminal.say(`The access token lives ${Math.round(signedIn.accessLifeMs / 60_000)} minutes; the refresh token ends after 90 days without use, not before ${until}.`);
+  terminal.say(
+    `The access token lives ${Math.round(signedIn.accessLifeMs / 60_000)} minutes; the refresh token ends after 90 days without use, not before ${until}.`,
+  );
   for (const warning of signedIn.warnings) terminal.say(`Warning: ${warning}`);
 }
 

@@ -1,11 +1,11 @@
-import { EXIT } from "../../model/failure.ts";
 import type { ExitCode } from "../../model/failure.ts";
-import { sealed } from "../../model/sealed.ts";
+import { EXIT } from "../../model/failure.ts";
 import type { Sealed } from "../../model/sealed.ts";
+import { sealed } from "../../model/sealed.ts";
 import type { OnboardingServices, TokenApi, TokenVerdict } from "../../model/sign-in.ts";
 import type { Stanza } from "../../model/stanza.ts";
-import { oneCustomer, textFlag, usage } from "./ask.ts";
 import type { Flags } from "./ask.ts";
+import { oneCustomer, textFlag, usage } from "./ask.ts";
 
 /** `token access`: a fresh access token for one API, checked. The token itself leaves only by `--out` or `--print`. */
 export async function accessToken(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
@@ -44,14 +44,26 @@ async function tokenFrom(services: OnboardingServices, path: string | undefined)
   return sealed(text.replace(/^\uFEFF/, "").trim());
 }
 
-function show({ terminal }: OnboardingServices, verdicts: readonly TokenVerdict[], flags: Flags, more: Readonly<Record<string, number>>): ExitCode {
+function show(
+  { terminal }: OnboardingServices,
+  verdicts: readonly TokenVerdict[],
+  flags: Flags,
+  more: Readonly<Record<string, number>>,
+): ExitCode {
   const ok = verdicts.every((verdict) => verdict.ok);
   // With --print standard output belongs to the token alone.
   const line = flags["print"] === true ? (text: string): void => terminal.say(text) : (text: string): void => terminal.out(`${text}\n`);
   if (flags["json"] === true) {
-    line(JSON.stringify({ ok, ...more, verdicts: verdicts.map(({ check, ok: good, say, nextStep }) => ({ check, ok: good, say, next_step: nextStep })) }));
+    line(
+      JSON.stringify({
+        ok,
+        ...more,
+        verdicts: verdicts.map(({ check, ok: good, say, nextStep }) => ({ check, ok: good, say, next_step: nextStep })),
+      }),
+    );
   } else {
-    for (const { check, ok: good, say, nextStep } of verdicts) line(`${good ? "ok  " : "NO  "} ${check}: ${say}${nextStep ? ` ${nextStep}` : ""}`);
+    for (const { check, ok: good, say, nextStep } of verdicts)
+      line(`${good ? "ok  " : "NO  "} ${check}: ${say}${nextStep ? ` ${nextStep}` : ""}`);
   }
   return ok ? EXIT.done : EXIT.signIn;
 }
