@@ -5,6 +5,8 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { defaultInputs, inputsSpec, propertiesTemplate, settingsPage } from "../src/config/pages.ts";
+import { categorizerFile, categorizerPath, fieldsPage, parserFile } from "../src/format/arcsight-files.ts";
+import { CEF_PROFILES } from "../src/format/cef-mapping.ts";
 import { ICONS, iconPng } from "./splunk-app/icons.ts";
 import { APPS, KNOWLEDGE } from "./splunk-app/knowledge-files.ts";
 
@@ -20,6 +22,10 @@ export const ROOT = path.resolve(import.meta.dirname, "..");
 export const PAGES: readonly GeneratedPage[] = [
   { file: "docs/settings.md", make: settingsPage },
   { file: "arcsight/defender-mssp.properties.template", make: propertiesTemplate },
+  { file: "docs/fields-cef.md", make: fieldsPage },
+  { file: "arcsight/user/agent/flexagent/WDATP-connector.jsonparser.properties", make: () => parserFile("legacy") },
+  { file: "arcsight/user/agent/flexagent/defender-mssp.jsonparser.properties", make: () => parserFile("xdr") },
+  ...CEF_PROFILES.map((profile) => ({ file: `arcsight/user/agent/${categorizerPath(profile)}`, make: categorizerFile })),
   { file: "splunk-app/TA_defender_mssp/README/inputs.conf.spec", make: inputsSpec },
   { file: "splunk-app/TA_defender_mssp/default/inputs.conf", make: defaultInputs },
   ...APPS.flatMap((app) => KNOWLEDGE.map(({ file, make }) => ({ file: `splunk-app/${app}/${file}`, make }))),

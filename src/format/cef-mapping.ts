@@ -86,7 +86,7 @@ const LEGACY_ROWS: readonly MappingRow<keyof SiemRow | keyof LegacyExtras>[] = [
   { from: "LastUpdateTime", key: "deviceCustomDate1", kind: "time", label: "Last Update" },
 ];
 
-const XDR_ROWS: readonly MappingRow<keyof FlatRecord | "reason">[] = [
+const XDR_ROWS: readonly MappingRow<keyof FlatRecord>[] = [
   { from: "id", key: "externalId", kind: "identifier" },
   { from: "tenantId", key: "deviceExternalId", kind: "identifier" },
   { from: "tenantName", key: "cs3", kind: "text", label: "Tenant", cutOrder: 21 },
@@ -166,6 +166,9 @@ export const mappingTable: Readonly<Record<CefProfile, Profile>> = {
       "found",
       "key",
       "kind",
+      "eventClassId",
+      "classification",
+      "determination",
       "detectorId",
       "assignedTo",
       "threatFamily",

@@ -7,6 +7,7 @@ import { type CefHeader, type CefPair, cefIdentifier, cefText, fittedCefLine } f
 import {
   CEF_SEVERITY,
   type CefProfile,
+  type CefValueKind,
   HEALTH_CLASSES,
   type HealthNotice,
   type LegacyExtras,
@@ -24,24 +25,18 @@ export type CefEvidence = "none" | "each";
 /** Writes the delivery's lines, each with a line end; returns how many. */
 export function writeCef(out: ByteWriter, delivery: Delivery, profile: CefProfile, evidence: CefEvidence = "none"): number {
   const { summary, perItem } = flatten(delivery);
-  const line = (flat: FlatRecord, source: SiemRow | undefined, isItem: boolean): void => {
-    const row = (source === undefined ? xdrSource(flat) : legacySource(flat, source)) as Source;
-    out.text(`${fittedCefLine(headerOf(profile, flat, row, isItem), pairsOf(profile, row))}\n`);
+  const line = (flat: FlatRecord, source: SiemRow | undefined): void => {
+    const row = (source === undefined ? flat : legacySource(flat, source)) as Source;
+    out.text(`${fittedCefLine(headerOf(profile, flat, row), pairsOf(profile, row))}\n`);
   };
-  line(summary, profile === "legacy" ? siemSummary(delivery, summary) : undefined, false);
+  line(summary, profile === "legacy" ? siemSummary(delivery, summary) : undefined);
   if (evidence === "none" || summary.kind !== "alert") return 1;
   const items = delivery.stream === "siem-alerts" ? [] : perItem();
-  for (const item of items) line(item, profile === "legacy" ? siemRow(item, delivery, "", "") : undefined, true);
+  for (const item of items) line(item, profile === "legacy" ? siemRow(item, delivery, "", "") : undefined);
   return 1 + items.length;
 }
 
 type Source = Readonly<Record<string, unknown>>;
-
-function xdrSource(flat: FlatRecord): object {
-  const parts = [flat.classification, flat.determination].filter((part) => part !== undefined);
-  const says = parts.some((part) => !["unknown", "notavailable"].includes(part.toLowerCase()));
-  return says ? { ...flat, reason: parts.join("/") } : flat;
-}
 
 function legacySource(flat: FlatRecord, row: SiemRow): object {
   const extras: LegacyExtras = {
@@ -53,23 +48,18 @@ function legacySource(flat: FlatRecord, row: SiemRow): object {
   return Object.assign(row, extras);
 }
 
-function classIdOf(flat: FlatRecord, isItem: boolean): string {
-  if (flat.kind === "incident") return "incident";
-  if (flat.kind === "row") return "hunting";
-  return `alert:${flat.service ?? "other"}${isItem ? ":evidence" : ""}`;
-}
-
-function headerOf(profile: CefProfile, flat: FlatRecord, source: Source, isItem: boolean): CefHeader {
+function headerOf(profile: CefProfile, flat: FlatRecord, source: Source): CefHeader {
   const { deviceVendor, deviceProduct, deviceVersion, name, severity } = mappingTable[profile];
   const title = source[name];
   const words = CEF_SEVERITY[profile];
+  const word = source[severity];
   return {
     deviceVendor,
     deviceProduct,
     deviceVersion,
-    deviceEventClassId: classIdOf(flat, isItem),
+    deviceEventClassId: flat.eventClassId,
     name: typeof title === "string" && cefText(title) !== "" ? title : `Defender ${flat.kind}`,
-    severity: words[String(source[severity] ?? "unknown").toLowerCase()] ?? "Unknown",
+    severity: (typeof word === "string" ? words[word.toLowerCase()] : undefined) ?? "Unknown",
   };
 }
 
@@ -97,29 +87,28 @@ function pairsOf(profile: CefProfile, source: Source): readonly CefPair[] {
 
 const INTEGER_MAX = 2_147_483_647;
 
-function cefValue(row: MappingRow, value: unknown): string | undefined {
-  if (value === undefined || value === null || value === "") return undefined;
-  switch (row.kind) {
-    case "time": {
-      if (typeof value === "number") return String(value);
-      const ticks = parseInstant(String(value));
-      return ticks === undefined ? undefined : String(msFromTicks(ticks));
-    }
-    case "flag":
-      return value === true ? "1" : value === false ? "0" : undefined;
-    case "number": {
-      const text = String(value);
-      if (!/^\d{1,15}$/.test(text)) return undefined;
-      return CEF_KEYS[row.key].type === "integer" && Number(text) > INTEGER_MAX ? undefined : String(Number(text));
-    }
-    case "ipv4":
-      return isIpv4(String(value)) ? String(value) : undefined;
-    case "ipv6":
-      return isIpv6(String(value)) ? String(value) : undefined;
-    case "text":
-    case "identifier":
-      return typeof value === "string" || typeof value === "number" ? String(value) : undefined;
-  }
+/** How each kind of value is written; undefined where the value is not of that kind. */
+const WRITTEN: Readonly<Record<CefValueKind, (text: string, key: CefKey) => string | undefined>> = {
+  text: (text) => text,
+  identifier: (text) => text,
+  time: (text) => {
+    const ticks = parseInstant(text);
+    return ticks === undefined ? undefined : String(msFromTicks(ticks));
+  },
+  flag: (text) => ({ true: "1", false: "0" })[text],
+  number: (text, key) => {
+    if (!/^\d{1,15}$/.test(text)) return undefined;
+    return CEF_KEYS[key].type === "integer" && Number(text) > INTEGER_MAX ? undefined : String(Number(text));
+  },
+  ipv4: (text) => (isIpv4(text) ? text : undefined),
+  ipv6: (text) => (isIpv6(text) ? text : undefined),
+};
+
+function cefValue({ kind, key }: MappingRow, value: unknown): string | undefined {
+  if (typeof value === "number" && kind === "time") return String(value);
+  if (typeof value === "boolean" && kind !== "flag") return undefined;
+  if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean") return undefined;
+  return value === "" ? undefined : WRITTEN[kind](String(value), key);
 }
 
 /** From this many days on a credential's end is told; at this many it is urgent. */

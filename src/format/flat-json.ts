@@ -31,6 +31,7 @@ export function writeFlatHealth(out: ByteWriter, event: HealthEvent): number {
       tenantName: event.tenant,
       stream: stream.stream,
       kind: "health",
+      eventClassId: `health:${stream.state}`,
       id: `health:${stream.stream}`,
       lastUpdateTime: at === undefined ? 0 : msFromTicks(at),
       status: stream.state,

@@ -5,6 +5,8 @@
  */
 import type { Delivery } from "../model/event.ts";
 import { msFromTicks, parseInstant } from "../model/instant.ts";
+import type { StreamName } from "../model/stream.ts";
+import { evidenceKind } from "./classic-entities.ts";
 import { deviceFacts, type EvidenceFacts, entityFacts, graphEvidenceFacts, isIpv4, isIpv6, splitDnsName } from "./evidence.ts";
 import { isObject, type JsonObject, objectsOf, recordObject, textOf } from "./record-object.ts";
 
@@ -17,6 +19,8 @@ export interface FlatRecord extends EvidenceFacts {
   found: string;
   key: string;
   kind: string;
+  /** As in CEF: `alert:<service>`, `incident`, `hunting`; `:evidence` at the end for one item of an alert. */
+  eventClassId: string;
   id: string;
   lastUpdateTime: number;
   title?: string;
@@ -27,6 +31,8 @@ export interface FlatRecord extends EvidenceFacts {
   status?: string;
   classification?: string;
   determination?: string;
+  /** Classification and determination together, when either says something. */
+  reason?: string;
   /** One of SERVICES. */
   service?: string;
   detectionSource?: string;
@@ -140,9 +146,10 @@ function severityOf(value: unknown): string | undefined {
 
 const graphAlert: Reader = (record) => {
   const evidence = objectsOf(record["evidence"]);
-  const isDevice = (item: JsonObject): boolean => String(item["@odata.type"]).endsWith(".deviceEvidence");
   // A device that plays a role in the alert says more than one that is merely mentioned.
-  const devices = evidence.filter(isDevice).toSorted((a, b) => Number(hasRole(b)) - Number(hasRole(a)));
+  const devices = evidence
+    .filter((item) => evidenceKind(item) === "deviceEvidence")
+    .toSorted((a, b) => Number(hasRole(b)) - Number(hasRole(a)));
   return {
     own: {
       ...alertWords(record),
@@ -158,7 +165,7 @@ const graphAlert: Reader = (record) => {
       }),
     },
     devices: devices.map(deviceFacts),
-    items: evidence.filter((item) => !isDevice(item)).map(graphEvidenceFacts),
+    items: evidence.filter((item) => evidenceKind(item) !== "deviceEvidence").map(graphEvidenceFacts),
   };
 };
 
@@ -324,28 +331,20 @@ const huntingRow: Reader = (record, delivery) => {
   };
 };
 
-function readerOf({ stream, record }: Delivery): Reader {
-  if (record.kind === "incident") return incident;
-  switch (stream) {
-    case "alerts":
-    case "incidents":
-      return graphAlert;
-    case "xdr-incidents":
-      return xdrAlert;
-    case "mde-alerts":
-      return mdeAlert;
-    case "siem-alerts":
-      return siemAlert;
-    case "hunting":
-      return huntingRow;
-  }
-}
+const READERS: Readonly<Record<StreamName, Reader>> = {
+  alerts: graphAlert,
+  incidents: graphAlert,
+  "xdr-incidents": xdrAlert,
+  "mde-alerts": mdeAlert,
+  "siem-alerts": siemAlert,
+  hunting: huntingRow,
+};
 
 export interface FlatView {
   /** The record with the first evidence of each kind. */
   readonly summary: FlatRecord;
   /** The record once per evidence item, each with that item alone and its device, and once per further device. Empty without evidence. */
-  perItem(): readonly FlatRecord[];
+  readonly perItem: () => readonly FlatRecord[];
 }
 
 /**
@@ -360,6 +359,7 @@ export const FLAT_FIELDS = {
   found: "text",
   key: "text",
   kind: "text",
+  eventClassId: "text",
   id: "text",
   lastUpdateTime: "time",
   createdTime: "time",
@@ -372,6 +372,7 @@ export const FLAT_FIELDS = {
   category: "text",
   classification: "text",
   determination: "text",
+  reason: "text",
   service: "text",
   detectionSource: "text",
   detectorId: "text",
@@ -426,7 +427,7 @@ export const FLAT_FIELDS = {
 /** Reads a delivery's record into its flat forms. */
 export function flatten(delivery: Delivery): FlatView {
   const { tenant, stream, change, found, key, record } = delivery;
-  const { own, devices, items } = readerOf(delivery)(recordObject(record.body), delivery);
+  const { own, devices, items } = (record.kind === "incident" ? incident : READERS[stream])(recordObject(record.body), delivery);
   const lastUpdateTime = msFromTicks(record.updated);
   const base: FlatRecord = {
     tenantId: tenant.id,
@@ -437,10 +438,13 @@ export function flatten(delivery: Delivery): FlatView {
     found,
     key,
     kind: record.kind,
+    eventClassId: record.kind === "incident" ? "incident" : record.kind === "row" ? "hunting" : `alert:${own.service ?? "other"}`,
     id: record.id,
     lastUpdateTime,
     ...own,
   };
+  const reason = reasonOf(own);
+  if (reason !== undefined) base.reason = reason;
   if (items.length + devices.length > 0) base.evidenceCount = items.length + devices.length;
   const summary: FlatRecord = { ...base, ...devices[0] };
   let used = devices.length > 0 ? 1 : 0;
@@ -451,14 +455,20 @@ export function flatten(delivery: Delivery): FlatView {
   const leftOut = items.length + devices.length - used;
   if (leftOut > 0) summary.evidenceLeftOut = leftOut;
   const perItem = (): readonly FlatRecord[] => {
+    const eventClassId = `${base.eventClassId}:evidence`;
     const records = items.map((item): FlatRecord => {
       const device = devices.find(({ deviceId }) => deviceId !== undefined && deviceId === item.deviceId) ?? devices[0];
-      return { ...base, ...device, ...item };
+      return { ...base, ...device, ...item, eventClassId };
     });
-    for (const device of devices.slice(1)) records.push({ ...base, ...device, evidenceKind: "device" });
+    for (const device of devices.slice(1)) records.push({ ...base, ...device, eventClassId, evidenceKind: "device" });
     return records;
   };
   return { summary, perItem };
+}
+
+function reasonOf({ classification, determination }: Partial<FlatRecord>): string | undefined {
+  const parts = [classification, determination].filter((part) => part !== undefined);
+  return parts.some((part) => !["unknown", "notavailable"].includes(part.toLowerCase())) ? parts.join("/") : undefined;
 }
 
 /** Members of an item that belong together: an item gives a group only when the record has nothing of it yet. */
@@ -490,7 +500,7 @@ function addFirst(summary: FlatRecord, item: EvidenceFacts): boolean {
   return added;
 }
 
-function copyFact<K extends keyof EvidenceFacts>(to: EvidenceFacts, from: EvidenceFacts, name: K): void {
+function copyFact<K extends keyof EvidenceFacts>(to: Pick<EvidenceFacts, K>, from: Pick<EvidenceFacts, K>, name: K): void {
   const value = from[name];
   if (value !== undefined) to[name] = value;
 }

@@ -200,5 +200,5 @@ export function siemSummary(delivery: Delivery, flat: FlatRecord): SiemRow {
 
 function originalRow(delivery: Delivery, arrivedAt: string): SiemRow {
   const original = recordObject(delivery.record.body);
-  return { ...siemRow(flatten(delivery).summary, delivery, arrivedAt, ""), ...original, LastProcessedTimeUtc: arrivedAt } as SiemRow;
+  return { ...siemRow(flatten(delivery).summary, delivery, arrivedAt, ""), ...original, LastProcessedTimeUtc: arrivedAt };
 }
