@@ -19,7 +19,10 @@ beforeAll(async () => {
   const real = createHttp();
   asked = [];
   http = {
-    send: (request) => (asked.push(`${request.method} ${new URL(request.url).pathname}`), real.send(request)),
+    send(request) {
+      asked.push(`${request.method} ${new URL(request.url).pathname}`);
+      return real.send(request);
+    },
     close: () => real.close(),
   };
 });
@@ -70,7 +73,12 @@ describe("a tenant's domain is resolved to its GUID once", () => {
 describe("against the simulator over TLS", () => {
   test("a refresh token is redeemed and rotated without a discovery request", async () => {
     let held = sealed(customer().refresh_token);
-    const vault = { current: () => Promise.resolve(held), store: (rotated: typeof held) => Promise.resolve(void (held = rotated)) };
+    const vault = {
+      current: () => Promise.resolve(held),
+      store: async (rotated: typeof held) => {
+        held = rotated;
+      },
+    };
     asked.length = 0;
     const source = createTokenCycles({ http, clock, chance: { next: () => 0 }, log: silent }).forCustomer({
       tenant: { id: tenantIdFrom(customer().tenant_id)!, name: "c", cloud: "commercial" },

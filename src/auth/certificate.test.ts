@@ -1,9 +1,9 @@
 import { constants, createPrivateKey, createPublicKey, verify, X509Certificate } from "node:crypto";
 import { beforeAll, describe, expect, test } from "@jest/globals";
-import type { Failure } from "../model/failure.ts";
-import type { Http } from "../model/kit.ts";
 import type { MadeCertificate } from "../../test/harness/app-certificate.ts";
 import { makeAppCertificate } from "../../test/harness/app-certificate.ts";
+import type { Failure } from "../model/failure.ts";
+import type { Http } from "../model/kit.ts";
 import { certificatePairs, usablePairs } from "./certificate.ts";
 import { redeem } from "./redeem.ts";
 
@@ -29,6 +29,9 @@ function refusal(work: () => unknown): Pick<Failure, "code" | "say"> {
   throw new Error("nothing was refused");
 }
 
+const encrypted = (): string =>
+  createPrivateKey(fresh.keyPem).export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "x" }).toString();
+
 describe("a PEM file is read as operators make it", () => {
   test("key and certificate in either order, with Windows line ends and a chain beside them", () => {
     const text = `${fresh.certificatePem}${old.certificatePem}${fresh.keyPem}`.replaceAll("\n", "\r\n");
@@ -40,8 +43,6 @@ describe("a PEM file is read as operators make it", () => {
     ]);
   });
 
-  const encrypted = (): string =>
-    createPrivateKey(fresh.keyPem).export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "x" }).toString();
   test.each<[string, () => string, string]>([
     ["a certificate without its key", () => fresh.certificatePem, "app.pem holds a certificate but not its private key."],
     ["a key without a certificate", () => fresh.keyPem, "app.pem holds no certificate."],
@@ -72,32 +73,32 @@ describe("a PEM file is read as operators make it", () => {
   });
 });
 
-describe("signing in with a certificate", () => {
-  /** Answers the sign-in; refuses assertions made with the thumbprints in `unknown`. */
-  function service(unknown: readonly string[] = []): { http: Http; assertions: string[] } {
-    const assertions: string[] = [];
-    const http: Http = {
-      send(request) {
-        const assertion = new URLSearchParams(String(request.body)).get("client_assertion") ?? "";
-        assertions.push(assertion);
-        const head = JSON.parse(Buffer.from(assertion.split(".")[0]!, "base64url").toString()) as { "x5t#S256": string };
-        const refused = unknown.includes(Buffer.from(head["x5t#S256"], "base64url").toString("hex"));
-        const body = refused
-          ? { error: "invalid_client", error_codes: [700027] }
-          : { access_token: "app", expires_in: 3600, token_type: "Bearer" };
-        return Promise.resolve({
-          status: refused ? 401 : 200,
-          headers: {},
-          body: (async function* () {})(),
-          text: () => Promise.resolve(JSON.stringify(body)),
-          discard: () => Promise.resolve(),
-        });
-      },
-      close: () => Promise.resolve(),
-    };
-    return { http, assertions };
-  }
+/** Answers the sign-in; refuses assertions made with the thumbprints in `unknown`. */
+function service(unknown: readonly string[] = []): { http: Http; assertions: string[] } {
+  const assertions: string[] = [];
+  const http: Http = {
+    send(request) {
+      const assertion = new URLSearchParams(String(request.body)).get("client_assertion") ?? "";
+      assertions.push(assertion);
+      const head = JSON.parse(Buffer.from(assertion.split(".")[0]!, "base64url").toString()) as { "x5t#S256": string };
+      const refused = unknown.includes(Buffer.from(head["x5t#S256"], "base64url").toString("hex"));
+      const body = refused
+        ? { error: "invalid_client", error_codes: [700027] }
+        : { access_token: "app", expires_in: 3600, token_type: "Bearer" };
+      return Promise.resolve({
+        status: refused ? 401 : 200,
+        headers: {},
+        body: (async function* () {})(),
+        text: () => Promise.resolve(JSON.stringify(body)),
+        discard: () => Promise.resolve(),
+      });
+    },
+    close: () => Promise.resolve(),
+  };
+  return { http, assertions };
+}
 
+describe("signing in with a certificate", () => {
   const clock = { nowMs: () => NOW_MS, monotonicMs: () => 0, pause: () => Promise.resolve() };
   const signIn = (http: Http, pem: string) =>
     redeem(

@@ -194,6 +194,11 @@ interface Received {
   readonly accessLifeMs: number;
 }
 
+/** The first that is text and not empty. */
+function word(...values: unknown[]): string | undefined {
+  return values.find((value): value is string => typeof value === "string" && value !== "");
+}
+
 function signedIn(stanza: Stanza, received: Received): SignedIn {
   if (!received.refreshToken)
     throw wrong(
@@ -203,8 +208,6 @@ function signedIn(stanza: Stanza, received: Received): SignedIn {
     );
   const about = { ...(received.idToken ? claimsOf(received.idToken) : undefined) };
   const claims = claimsOf(received.accessToken) ?? {};
-  const word = (...values: unknown[]): string | undefined =>
-    values.find((value): value is string => typeof value === "string" && value !== "");
   const tenantId = word(about["tid"], claims["tid"])?.toLowerCase();
   if (tenantId !== undefined && tenantIdFrom(stanza.tenantId) !== undefined && tenantId !== stanza.tenantId) {
     throw wrong(

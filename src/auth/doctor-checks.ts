@@ -85,7 +85,7 @@ export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly Docto
     },
     {
       name: "credential",
-      run: async () => (await checkCredential(world.credentialOf(stanza), world.readText, world.clock.nowMs())).remark,
+      run: async () => (await checkCredential(world.credentialOf(stanza), (path) => world.readText(path), world.clock.nowMs())).remark,
     },
     ...apisOf(stanza.streams).flatMap((api): DoctorCheck[] => [
       {

@@ -9,14 +9,22 @@ const DAY_MS = 86_400_000;
 const BEGIN_MS = Date.UTC(2026, 10, 24);
 const TENANT = "11111111-2222-4333-8444-555555555555" as TenantId;
 
+const quiet = (): void => {};
+const aged = (usedAtMs: number) => ({ age: { issuedAtMs: 0, usedAtMs } });
+
 function world() {
   let nowMs = BEGIN_MS;
   const kept = new Map<string, string>();
   const writes: string[] = [];
   const warned: LogFields[] = [];
-  const quiet = (): void => {};
   return {
-    clock: { nowMs: () => nowMs, monotonicMs: () => nowMs, pause: (forMs: number) => Promise.resolve(void (nowMs += forMs)) },
+    clock: {
+      nowMs: () => nowMs,
+      monotonicMs: () => nowMs,
+      async pause(forMs: number) {
+        nowMs += forMs;
+      },
+    },
     log: { debug: quiet, info: quiet, warn: (_: string, fields?: LogFields) => void warned.push(fields ?? {}), error: quiet, fatal: quiet },
     facts: {
       readFact: (name: string) => Promise.resolve(kept.get(name)),
@@ -56,10 +64,10 @@ describe("Microsoft forgets a refresh token after 90 days without use", () => {
   });
 });
 
-describe("a vault that remembers its token's age", () => {
-  const vault = async (w: ReturnType<typeof world>, store = inner(), stanza = "contoso") =>
-    new AgeingVault(store, await TokenAges.open(w), TENANT, stanza);
+const vault = async (w: ReturnType<typeof world>, store = inner(), stanza = "contoso") =>
+  new AgeingVault(store, await TokenAges.open(w), TENANT, stanza);
 
+describe("a vault that remembers its token's age", () => {
   test("keeps issue date and last use over a restart", async () => {
     const w = world();
     const first = await vault(w);
@@ -115,8 +123,12 @@ test("a quiet customer's token is redeemed, a busy one's is left alone, and one 
     say: "x",
     nextStep: "send the link",
   });
-  const age = (usedAtMs: number) => ({ age: { issuedAtMs: 0, usedAtMs } });
-  const source = (name: string, result: () => Promise<ReturnType<typeof sealed>>) => ({ accessToken: () => (asked.push(name), result()) });
+  const source = (name: string, result: () => Promise<ReturnType<typeof sealed>>) => ({
+    accessToken() {
+      asked.push(name);
+      return result();
+    },
+  });
   const customers = [
     {
       name: "busy",
@@ -127,11 +139,18 @@ test("a quiet customer's token is redeemed, a busy one's is left alone, and one 
       },
       tokens: source("busy", () => Promise.resolve(sealed("t"))),
     },
-    { name: "quiet", vault: age(BEGIN_MS - 8 * DAY_MS), tokens: source("quiet", () => Promise.resolve(sealed("t"))) },
-    { name: "lost", vault: age(BEGIN_MS - 58 * DAY_MS), tokens: source("lost", () => Promise.reject(refusal)) },
+    { name: "quiet", vault: aged(BEGIN_MS - 8 * DAY_MS), tokens: source("quiet", () => Promise.resolve(sealed("t"))) },
+    { name: "lost", vault: aged(BEGIN_MS - 58 * DAY_MS), tokens: source("lost", () => Promise.reject(refusal)) },
   ];
   let days = 0;
-  const clock = { ...w.clock, pause: (forMs: number) => (++days === 3 ? stop.abort() : undefined, w.clock.pause(forMs)) };
+  const clock = {
+    ...w.clock,
+    pause(forMs: number) {
+      days += 1;
+      if (days === 3) stop.abort();
+      return w.clock.pause(forMs);
+    },
+  };
 
   await keepQuietTokensAlive(() => customers, { clock, log: w.log }, stop.signal);
 

@@ -9,8 +9,8 @@ export type Claims = Readonly<Record<string, unknown>>;
 
 /** Undefined for what is no JWT: opaque tokens exist, and a refresh token is one. */
 export function claimsOf(token: Sealed): Claims | undefined {
-  return token.open((text) => {
-    const parts = text.trim().split(".");
+  return token.open((jwt) => {
+    const parts = jwt.trim().split(".");
     if (parts.length !== 3) return undefined;
     try {
       const value: unknown = JSON.parse(Buffer.from(parts[1] ?? "", "base64url").toString("utf8"));
@@ -100,7 +100,7 @@ function onAudience(audience: string, api: TokenApi | undefined, wanted: WantedT
       `Ask for it with token access --for ${expected[0]}.`,
     );
   }
-  if (wanted.cloud && /^https:/.test(audience) && !sameCloud(audience, api, wanted.cloud)) {
+  if (wanted.cloud && audience.startsWith("https:") && !sameCloud(audience, api, wanted.cloud)) {
     return bad("audience", `${shown}, which belongs to another cloud than ${wanted.cloud}.`, "Correct the setting cloud.");
   }
   return good("audience", `${shown}.`);
@@ -126,7 +126,7 @@ function onTenant(claims: Claims, wanted: WantedToken): TokenVerdict {
 
 function onApp(claims: Claims, wanted: WantedToken): TokenVerdict {
   const app = text(claims["appid"] ?? claims["azp"]).toLowerCase();
-  const proof = { "0": "no secret", "1": "a secret", "2": "a certificate" }[text(String(claims["appidacr"] ?? claims["azpacr"] ?? ""))];
+  const proof = { "0": "no secret", "1": "a secret", "2": "a certificate" }[text(claims["appidacr"] ?? claims["azpacr"])];
   if (app === "") return bad("app", "The token names no app.", "Ask for it with token access.");
   if (wanted.clientId && app !== wanted.clientId.toLowerCase()) {
     return bad("app", `The token was issued to app ${app}, not to ${wanted.clientId}.`, "Check client_id.");

@@ -56,7 +56,10 @@ export function createTokenCycles(options: TokenCyclesOptions): TokenCycles {
     forCustomer(signIn) {
       const name = JSON.stringify([signIn.stanza.name, signIn.tenant.id, signIn.credential.clientId]);
       let lock = locks.get(name);
-      if (!lock) locks.set(name, (lock = { last: Promise.resolve(), refused: false }));
+      if (!lock) {
+        lock = { last: Promise.resolve(), refused: false };
+        locks.set(name, lock);
+      }
       return new Cycle(options, pacer, lock, signIn);
     },
   };

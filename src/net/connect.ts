@@ -28,8 +28,8 @@ export async function trustFrom(caFile: string | undefined, how: "added" | "alon
   if (blocks.length === 0) throw badCaFile(caFile, "holds no PEM certificate");
   try {
     // Read one by one, because OpenSSL leaves out in silence what it cannot read.
-    for (const block of blocks) new X509Certificate(block);
-    return createSecureContext({ ca: how === "alone" ? blocks : [...getCACertificates("default"), ...blocks] });
+    const certificates = blocks.map((block) => new X509Certificate(block).toString());
+    return createSecureContext({ ca: how === "alone" ? certificates : [...getCACertificates("default"), ...certificates] });
   } catch (cause) {
     throw badCaFile(caFile, "holds a damaged certificate", cause);
   }
@@ -66,7 +66,7 @@ export function witnessingConnector(undici: Undici, options: ConnectorOptions): 
     let certificate: PeerCertificate | undefined;
     const socket = base(to, (error, connected) => {
       if (error) done(new ConnectTrouble(error, { certificate }), null);
-      else done(null, connected as Socket);
+      else done(null, connected);
     });
     // "secure" comes before the runtime decides on trust and drops the connection; afterwards the certificate is out of reach.
     if (socket instanceof TLSSocket) {
@@ -105,22 +105,22 @@ export function tunnelConnector(
     if (bypassesProxy(to.hostname, port, route.noProxy)) return direct(to, done);
     const authority = `${to.hostname.includes(":") && !to.hostname.startsWith("[") ? `[${to.hostname}]` : to.hostname}:${port}`;
     const headers: Record<string, string> = { host: authority };
-    if (authorization !== undefined) authorization.open((value) => (headers["proxy-authorization"] = value));
-    pool.connect({ path: authority, headers }).then(
-      ({ socket, statusCode }) => {
-        if (statusCode !== 200) {
-          socket.on("error", () => {}).destroy();
-          done(new ConnectTrouble(undefined, { proxy: { host, status: statusCode } }), null);
-          return;
-        }
-        if (to.protocol === "https:") direct({ ...to, httpSocket: socket as Socket }, done);
-        else done(null, socket as Socket);
-      },
-      (error: unknown) => {
+    authorization?.open((value) => {
+      headers["proxy-authorization"] = value;
+    });
+    pool.connect({ path: authority, headers }, (error, answer) => {
+      if (error) {
         const trouble = error instanceof ConnectTrouble ? error : undefined;
         done(new ConnectTrouble(trouble ? trouble.inner : error, { certificate: trouble?.certificate, proxy: { host } }), null);
-      },
-    );
+        return;
+      }
+      const { socket, statusCode } = answer;
+      if (statusCode !== 200) {
+        socket.on("error", () => {}).destroy();
+        done(new ConnectTrouble(undefined, { proxy: { host, status: statusCode } }), null);
+      } else if (to.protocol === "https:") direct({ ...to, httpSocket: socket as Socket }, done);
+      else done(null, socket as Socket);
+    });
   };
   return { connector, pool };
 }

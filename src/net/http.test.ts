@@ -44,7 +44,7 @@ function client(options: Parameters<typeof createHttp>[0] = {}): Http {
   return made;
 }
 
-async function listening<T extends net.Server>(server: T): Promise<number> {
+async function listening(server: net.Server): Promise<number> {
   const sockets = new Set<net.Socket>();
   server.on("connection", (socket: net.Socket) => {
     sockets.add(socket);
@@ -103,10 +103,10 @@ describe("a body arrives as it was before it was packed", () => {
       if (request.url === "/length") response.setHeader("content-length", packed.length);
       response.end(packed);
     });
-    const http = client();
+    const web = client();
 
     for (const path of ["/length", "/pieces"]) {
-      const answer = await http.send(get(origin + path));
+      const answer = await web.send(get(origin + path));
       expect(await answer.text(10_000_000)).toBe(text);
     }
   });
@@ -132,16 +132,16 @@ describe("a body arrives as it was before it was packed", () => {
   });
 });
 
-describe("a broken body is a failure of its own kind", () => {
-  const bodyFailure = async (answer: http.RequestListener): Promise<Failure> => {
-    const origin = await serve(answer);
-    return failureOf(
-      client()
-        .send(get(origin))
-        .then((got) => got.text(100_000_000)),
-    );
-  };
+const bodyFailure = async (answer: http.RequestListener): Promise<Failure> => {
+  const origin = await serve(answer);
+  return failureOf(
+    client()
+      .send(get(origin))
+      .then((got) => got.text(100_000_000)),
+  );
+};
 
+describe("a broken body is a failure of its own kind", () => {
   test("shorter than its Content-Length", async () => {
     const failure = await bodyFailure((_, response) => {
       response.writeHead(200, { "content-length": 1000 });
@@ -304,24 +304,24 @@ describe("trust", () => {
     const origin = await serve((_request, response) => response.end("here"));
     const caFile = join(folder, name);
     if (content !== undefined) writeFileSync(caFile, content);
-    const http = client();
+    const web = client();
     const route = { caFile };
 
-    const failure = await failureOf(http.send(get(origin, route)));
+    const failure = await failureOf(web.send(get(origin, route)));
     expect(failure).toMatchObject({ code: "ca-file-unusable", say: expect.stringContaining(caFile) });
 
     writeFileSync(caFile, certificate.caPem);
-    expect(await (await http.send(get(origin, route))).text(10)).toBe("here");
+    expect(await (await web.send(get(origin, route))).text(10)).toBe("here");
   });
 
   test("splunkd's own certificate is trusted through its CA alone, whatever its name, and only on loopback", async () => {
     const origin = (await serve((_, response) => response.end("splunkd"))).replace("localhost", "127.0.0.2");
-    const http = client();
+    const web = client();
     const own: Route = { ...trusting, loopbackCertificate: true, direct: true };
 
-    expect(await (await http.send(get(origin, own))).text(10)).toBe("splunkd");
-    expect((await failureOf(http.send(get(origin, { loopbackCertificate: true, direct: true })))).code).toBe("tls-untrusted");
-    await expect(http.send(get("https://splunk.example.test:8089/", own))).rejects.not.toHaveProperty("code");
+    expect(await (await web.send(get(origin, own))).text(10)).toBe("splunkd");
+    expect((await failureOf(web.send(get(origin, { loopbackCertificate: true, direct: true })))).code).toBe("tls-untrusted");
+    await expect(web.send(get("https://splunk.example.test:8089/", own))).rejects.not.toHaveProperty("code");
   });
 });
 
@@ -332,10 +332,10 @@ describe("connections", () => {
       ports.add(request.socket.remotePort);
       response.end("x".repeat(2000));
     });
-    const http = client();
+    const web = client();
 
     for (let n = 0; n < 20; n += 1) {
-      const answer = await http.send(get(origin, { ...trusting }));
+      const answer = await web.send(get(origin, { ...trusting }));
       if (n % 2 === 0) await answer.discard();
       else await answer.text(10_000);
     }
@@ -351,11 +351,15 @@ describe("connections", () => {
       open.push(response);
       most = Math.max(most, open.length);
       // Answer only when three are open at once: fewer connections would wait for ever.
-      if (open.length === 3) setImmediate(() => open.splice(0).forEach((held) => held.end("ok")));
+      if (open.length === 3) {
+        setImmediate(() => {
+          for (const held of open.splice(0)) held.end("ok");
+        });
+      }
     });
-    const http = client({ connectionsPerOrigin: 3 });
+    const web = client({ connectionsPerOrigin: 3 });
 
-    await Promise.all(Array.from({ length: 30 }, async () => (await http.send(get(origin))).text(10)));
+    await Promise.all(Array.from({ length: 30 }, async () => (await web.send(get(origin))).text(10)));
 
     expect(most).toBe(3);
   });
@@ -382,10 +386,16 @@ describe("a proxy", () => {
       socket.on("error", () => {});
       seen.lines.push(`CONNECT ${request.url}`);
       seen.logins.push(request.headers["proxy-authorization"]);
-      if (options.hangUp) return void socket.destroy();
-      if (options.refuse) return void socket.end(`HTTP/1.1 ${options.refuse} No\r\ncontent-length: 0\r\n\r\n`);
+      if (options.hangUp) {
+        socket.destroy();
+        return;
+      }
+      if (options.refuse) {
+        socket.end(`HTTP/1.1 ${options.refuse} No\r\ncontent-length: 0\r\n\r\n`);
+        return;
+      }
       const [host, port] = (request.url ?? "").split(":");
-      const onward = net.connect(Number(port), host!, () => {
+      const onward = net.connect(Number(port), host, () => {
         socket.write("HTTP/1.1 200 Connection Established\r\n\r\n");
         onward.write(head);
         onward.pipe(socket).pipe(onward);
@@ -398,11 +408,11 @@ describe("a proxy", () => {
   test("sees only CONNECT and its own login", async () => {
     const origin = await serve((_, response) => response.end("through"));
     const { port, seen } = await proxy();
-    const http = client();
+    const web = client();
     const route: Route = { ...trusting, proxy: sealed(`http://mssp:p%40ss%3Aword@localhost:${port}`) };
 
     const answers = await Promise.all(
-      [1, 2, 3].map(async () => (await http.send(get(origin, route, { headers: { authorization: "Bearer t" } }))).text(10)),
+      [1, 2, 3].map(async () => (await web.send(get(origin, route, { headers: { authorization: "Bearer t" } }))).text(10)),
     );
 
     expect(answers).toEqual(["through", "through", "through"]);
@@ -413,11 +423,11 @@ describe("a proxy", () => {
   test("is left out for a host in no_proxy, and for a direct route", async () => {
     const origin = await serve((_, response) => response.end("straight"));
     const { port, seen } = await proxy();
-    const http = client();
+    const web = client();
     const set = { ...trusting, proxy: sealed(`localhost:${port}`) };
 
-    expect(await (await http.send(get(origin, { ...set, noProxy: "example.test,localhost" }))).text(10)).toBe("straight");
-    expect(await (await http.send(get(origin, { ...set, direct: true }))).text(10)).toBe("straight");
+    expect(await (await web.send(get(origin, { ...set, noProxy: "example.test,localhost" }))).text(10)).toBe("straight");
+    expect(await (await web.send(get(origin, { ...set, direct: true }))).text(10)).toBe("straight");
     expect(seen.lines).toEqual([]);
   });
 

@@ -76,7 +76,7 @@ export function createHttp(options: HttpOptions = {}): Http {
     async close() {
       closed = true;
       const open = await Promise.allSettled(pools.values());
-      await Promise.all(open.map((pool) => (pool.status === "fulfilled" ? pool.value.destroy() : undefined)));
+      await Promise.all(open.flatMap((pool) => (pool.status === "fulfilled" ? [pool.value.destroy()] : [])));
       pools.clear();
     },
   };

@@ -5,6 +5,9 @@ import { Failure } from "../../model/failure.ts";
 
 const LIFE_MS = 300_000;
 
+/** errno of an address that this machine does not have. Source: bind(2). */
+const NO_SUCH_ADDRESS = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
+
 const PAGE_HEADERS = {
   "content-type": "text/html; charset=utf-8",
   "cache-control": "no-store",
@@ -46,13 +49,9 @@ export async function listenOnLoopback(
 ): Promise<LoopbackListener> {
   const home = new URL(redirectUri);
   const stop = new AbortController();
-  let arrive: (address: string) => void = () => {};
-  let fail: (error: Failure) => void = () => {};
-  const landed = new Promise<string>((resolve, reject) => {
-    arrive = resolve;
-    fail = reject;
-  });
+  const { promise: landed, resolve: arrive, reject: fail } = Promise.withResolvers<string>();
   landed.catch(() => {});
+  let answered = false;
 
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
     const url = new URL(request.url ?? "/", home);
@@ -61,10 +60,11 @@ export async function listenOnLoopback(
       request.headers.host === home.host &&
       url.pathname === home.pathname &&
       sameText(url.searchParams.get("state") ?? "", state);
-    if (!ours || stop.signal.aborted) {
+    if (!ours || answered || stop.signal.aborted) {
       response.writeHead(404, PAGE_HEADERS).end(NO_PAGE);
       return;
     }
+    answered = true;
     response.writeHead(200, PAGE_HEADERS).end(DONE_PAGE, close);
     arrive(`${home.origin}${request.url ?? ""}`);
   };
@@ -79,18 +79,21 @@ export async function listenOnLoopback(
     }
   }
   const opened = await Promise.allSettled(servers.map((server, n) => listen(server, Number(home.port), addresses[n]!)));
-  const first = opened[0]!;
-  if (first.status === "rejected") {
+  // A machine without IPv6 is in order; a port that somebody else holds on either address is not: the browser might go there with the code.
+  const refused = opened.find(
+    (one, n) => one.status === "rejected" && (n === 0 || !NO_SUCH_ADDRESS.has((one.reason as NodeJS.ErrnoException).code ?? "")),
+  );
+  if (refused?.status === "rejected") {
     close();
     throw new Failure("port-taken", {
       actor: "operator",
       retry: { when: "never" },
       say: `Port ${home.port} on this machine is taken, so the browser cannot come back to it.`,
       nextStep: "Stop the program that uses it, or paste the address by hand: --way paste.",
-      cause: first.reason,
+      cause: refused.reason,
     });
   }
-  void pause(LIFE_MS, stop.signal).then(() => {
+  const expire = (): void => {
     if (stop.signal.aborted) return;
     close();
     fail(
@@ -102,7 +105,8 @@ export async function listenOnLoopback(
         nextStep: "Begin again.",
       }),
     );
-  });
+  };
+  void pause(LIFE_MS, stop.signal).then(expire);
   return { landed, close };
 }
 

@@ -18,10 +18,9 @@ export interface TerminalParts {
 const ENTER = /[\r\n]/;
 const CTRL_C = "\u0003";
 const CTRL_D = "\u0004";
-const BACKSPACE = /[\b\u007f]/;
+const BACKSPACE = new Set(["\b", "\u007f"]);
 /** What a terminal puts around pasted text. */
-// oxlint-disable-next-line no-control-regex
-const BRACKETED_PASTE = /\u001b\[20[01]~/g;
+const PASTE_MARKS = ["\u001b[200~", "\u001b[201~"] as const;
 
 /**
  * The real terminal. Keys are read raw, because a line typed in the usual way is cut at 4,095 characters, and the addresses pasted here can be longer.
@@ -118,6 +117,10 @@ function nextPiece(input: Readable): Promise<string | undefined> {
   });
 }
 
+function withoutMarks(keys: string): string {
+  return PASTE_MARKS.reduce((rest, mark) => rest.replaceAll(mark, ""), keys);
+}
+
 function typedLine(input: KeyInput, echo: Writable | undefined): Promise<string> {
   return new Promise((resolve, reject) => {
     let typed = "";
@@ -129,14 +132,16 @@ function typedLine(input: KeyInput, echo: Writable | undefined): Promise<string>
       give();
     };
     const onKeys = (keys: Buffer | string): void => {
-      for (const key of keys.toString().replace(BRACKETED_PASTE, "")) {
-        if (ENTER.test(key)) return finish(() => resolve(typed));
-        if (key === CTRL_C || (key === CTRL_D && typed === "")) {
-          return finish(() =>
-            reject(new Failure("usage", { actor: "operator", retry: { when: "never" }, say: "Given up at the keyboard." })),
-          );
+      for (const key of withoutMarks(keys.toString())) {
+        if (ENTER.test(key)) {
+          finish(() => resolve(typed));
+          return;
         }
-        if (BACKSPACE.test(key)) {
+        if (key === CTRL_C || (key === CTRL_D && typed === "")) {
+          finish(() => reject(new Failure("usage", { actor: "operator", retry: { when: "never" }, say: "Given up at the keyboard." })));
+          return;
+        }
+        if (BACKSPACE.has(key)) {
           if (typed !== "" && echo) echo.write("\b \b");
           typed = typed.slice(0, -1);
         } else if (key >= " ") {
