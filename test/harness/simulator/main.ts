@@ -68,6 +68,19 @@ function readArguments(
   };
 }
 
+const PARENT_LOOK_MS = 500;
+
+/** npm does not pass SIGTERM on: whoever stops `npm run simulate` stops npm, and we see that by another parent. */
+function whenParentIsGone(then: () => void): void {
+  const parent = process.ppid;
+  const looking = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(looking);
+    then();
+  }, PARENT_LOOK_MS);
+  looking.unref();
+}
+
 async function main(): Promise<number> {
   const read = readArguments(process.argv.slice(2));
   if (typeof read === "string") {
@@ -85,6 +98,7 @@ async function main(): Promise<number> {
   const stopped = new Promise<void>((resolve) => {
     process.once("SIGTERM", resolve);
     process.once("SIGINT", resolve);
+    if (process.env["npm_lifecycle_event"] !== undefined) whenParentIsGone(resolve);
     if (read.stopOnStdinEnd) process.stdin.once("end", resolve).once("error", resolve).resume();
   });
   let simulator: Simulator;

@@ -227,6 +227,28 @@ describe("the program", () => {
     expect(await exited).toBe(0);
   }, 30_000);
 
+  test("stops when npm, which does not pass signals on, is gone", async () => {
+    customer("contoso", { "alerts.ndjson": [] });
+    const command = `"${process.execPath}" "${MAIN}" --data "${join(folder, "data")}"; true`;
+    const shell = spawn("sh", ["-c", command], {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, NODE_OPTIONS: "", npm_lifecycle_event: "simulate" },
+    });
+    running.push(shell);
+    const line = await new Promise<string>((resolve) => createInterface({ input: shell.stdout }).once("line", resolve));
+    const { control_url } = JSON.parse(line) as Ready;
+
+    shell.kill("SIGKILL");
+
+    const answers = (): Promise<boolean> =>
+      fetch(`${control_url}/faults`).then(
+        ({ ok }) => ok,
+        () => false,
+      );
+    while (await answers()) await aMoment();
+    expect(await answers()).toBe(false);
+  }, 30_000);
+
   test.each([
     [["--help"], 0, "Usage: npm run -s simulate"],
     [["--port", "many"], 2, "--port many: expected a number from 0 to 65535."],
