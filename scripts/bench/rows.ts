@@ -24,14 +24,14 @@ export interface Bench {
   /** Absolute path of the built binary. */
   readonly binary: string;
   readonly runs: number;
-  say(text: string): void;
+  readonly say: (text: string) => void;
 }
 
 /** A measurement, and the rows it gives. */
 export interface Measurement {
   readonly rows: readonly string[];
   readonly about: string;
-  measure(bench: Bench): Promise<Outcome[]>;
+  readonly measure: (bench: Bench) => Promise<Outcome[]>;
 }
 
 const SCENARIOS = resolve(ROOT, "test/scenarios");

@@ -73,12 +73,12 @@ function isBundled(path: string): boolean {
 describe("what lies in the repository", () => {
   test("no package registry is named, so that the sources work behind any mirror", () => {
     const hosts = [
-      "registry" + ".npmjs.org",
-      "files." + "pythonhosted.org",
-      "pypi" + ".org",
-      "registry." + "yarnpkg.com",
-      "deb." + "debian.org",
-    ];
+      ["registry", "npmjs", "org"],
+      ["files", "pythonhosted", "org"],
+      ["pypi", "org"],
+      ["registry", "yarnpkg", "com"],
+      ["deb", "debian", "org"],
+    ].map((labels) => labels.join("."));
     const naming = ownFiles()
       .filter((path) => !path.startsWith("test/fixtures/"))
       .filter((path) => hosts.some((host) => read(path).includes(host)));
@@ -145,8 +145,10 @@ describe("what lies in the repository", () => {
   });
 
   test("nothing is left to be done later in a comment, and no test is switched off", () => {
-    const marks = new RegExp(`\\b(${["TO" + "DO", "FIX" + "ME", "XX" + "X"].join("|")})\\b`);
-    const ours = ownFiles().filter((path) => /\.(ts|mjs|md|json|sh)$/.test(path) && !/^test\/fixtures\/|package-lock/.test(path));
+    const marks = /\b(TODO|FIXME|XXX)\b/;
+    const ours = ownFiles().filter(
+      (path) => /\.(ts|mjs|md|json|sh)$/.test(path) && !/^test\/fixtures\/|package-lock|^test\/repo\/repository/.test(path),
+    );
 
     expect(ours.filter((path) => marks.test(read(path)))).toEqual([]);
     expect(
@@ -184,7 +186,7 @@ describe("the npm scripts", () => {
 
   test("every one of them refuses another runtime than the pinned one", () => {
     const free = Object.entries(packageFile.scripts).filter(
-      ([, command]) => /^node /.test(command) && !command.startsWith("node --import ./scripts/pinned-runtime.mjs "),
+      ([, command]) => command.startsWith("node ") && !command.startsWith("node --import ./scripts/pinned-runtime.mjs "),
     );
 
     expect(free).toEqual([]);
