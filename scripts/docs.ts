@@ -7,6 +7,7 @@ import path from "node:path";
 import { defaultInputs, inputsSpec, propertiesTemplate, settingsPage } from "../src/config/pages.ts";
 import { categorizerFile, categorizerPath, fieldsPage, parserFile } from "../src/format/arcsight-files.ts";
 import { CEF_PROFILES } from "../src/format/cef-mapping.ts";
+import { failuresPage } from "./failures-page.ts";
 import { ICONS, iconPng } from "./splunk-app/icons.ts";
 import { APPS, KNOWLEDGE } from "./splunk-app/knowledge-files.ts";
 
@@ -21,6 +22,7 @@ export const ROOT = path.resolve(import.meta.dirname, "..");
 
 export const PAGES: readonly GeneratedPage[] = [
   { file: "docs/settings.md", make: settingsPage },
+  { file: "docs/failures.md", make: failuresPage },
   { file: "arcsight/defender-mssp.properties.template", make: propertiesTemplate },
   { file: "docs/fields-cef.md", make: fieldsPage },
   { file: "arcsight/user/agent/flexagent/WDATP-connector.jsonparser.properties", make: () => parserFile("legacy") },
