@@ -45,6 +45,11 @@ describe("sizes", () => {
     expect(extension.get("msg")).toMatch(/^m+…$/);
   });
 
+  test("an identifier that does not fit stands there by its hash", () => {
+    const { extension } = readCef(fittedCefLine(HEADER, [{ key: "externalId", value: "i".repeat(41) }]));
+    expect(extension.get("externalId")).toBe(cefIdentifier("i".repeat(41), 40));
+  });
+
   test("a value that is cut away altogether takes its label along", () => {
     const full: CefPair[] = [
       { key: "cs6", value: "s".repeat(3990), label: "A" },
