@@ -18,17 +18,20 @@ import type { Chance, Clock, Http, Log, Outlet, RefreshTokenVault } from "../../
 import type { Sealed } from "../../model/sealed.ts";
 import type { GlobalSettings, Stanza } from "../../model/stanza.ts";
 import { splunkLog } from "./log.ts";
+import { storeAndMask } from "./masking.ts";
 import { PasswordStore } from "./passwords.ts";
 import type { SplunkDocument, SplunkStanza } from "./run-document.ts";
 import { parseDocument, readDocumentText } from "./run-document.ts";
-import type { ReadBytes, ReadyStanza, RefusedStanza } from "./secrets.ts";
-import { resolveSecrets, splunkVault, storeAndMask } from "./secrets.ts";
+import type { ReadBytes } from "./secret-files.ts";
+import type { ReadyStanza, RefusedStanza } from "./secrets.ts";
+import { resolveSecrets } from "./secrets.ts";
 import { APP, Splunkd } from "./splunkd.ts";
 import { splunkOutlet } from "./stdout.ts";
 import type { ByteSink } from "./stream-pipe.ts";
 import { StreamPipe } from "./stream-pipe.ts";
 import type { Verdict } from "./validate.ts";
 import { validateArguments } from "./validate.ts";
+import { splunkVault } from "./vault.ts";
 
 export { SCHEME, schemeDocument } from "../../config/scheme.ts";
 export type { SecretId, StoredSecret } from "./passwords.ts";

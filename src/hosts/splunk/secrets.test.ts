@@ -4,11 +4,13 @@ import type { FileRule } from "../../config/settings.ts";
 import { MASK, parseStanzas } from "../../config/settings.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
+import { storeAndMask } from "./masking.ts";
 import { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
 import type { SplunkStanza } from "./run-document.ts";
-import { resolveSecrets, sealFor, splunkVault, storeAndMask } from "./secrets.ts";
+import { resolveSecrets, sealFor } from "./secrets.ts";
 import { evenChance, FakeSplunkd, jumpClock, recordedLog } from "./splunk.test-kit.ts";
 import { Splunkd } from "./splunkd.ts";
+import { splunkVault } from "./vault.ts";
 
 const TENANT = "11111111-2222-3333-4444-555555555555";
 const CLIENT = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
@@ -101,6 +103,14 @@ describe("a secret typed into the form", () => {
       expect.objectContaining({ level: "error", fields: expect.objectContaining({ customer: "a", failure: "splunkd-answer" }) }),
     ]);
     expect(inspect([ready, log.lines], { depth: 9 })).not.toContain("hunter2");
+  });
+
+  test("that was typed again meanwhile is not masked away", async () => {
+    const fake = new FakeSplunkd();
+    const { finish } = await start(fake, [stanzaOf("a", { client_secret: "old" })]);
+    fake.inputs.set("a", { client_secret: "typed a moment ago" });
+    await finish();
+    expect(fake.edits).toEqual([]);
   });
 
   test("that is typed again over a stored one wins", async () => {

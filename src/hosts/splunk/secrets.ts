@@ -1,22 +1,14 @@
 import { createHash } from "node:crypto";
-import { readFilePath } from "../../config/files.ts";
-import { SCHEME } from "../../config/scheme.ts";
 import type { FileRule, SecretKey } from "../../config/settings.ts";
-import { endpointsFrom, MASK, SECRET_KEYS } from "../../config/settings.ts";
+import { SECRET_KEYS } from "../../config/settings.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
-import type { Chance, Clock, Log, RefreshTokenVault } from "../../model/kit.ts";
 import { sealDifferences, sealOf } from "../../model/seal.ts";
-import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { Stanza } from "../../model/stanza.ts";
-import type { PasswordStore, SecretId, StoredSecret } from "./passwords.ts";
+import type { PasswordStore, StoredSecret } from "./passwords.ts";
 import { credentialId, customerSecretId } from "./passwords.ts";
-import type { SplunkStanza } from "./run-document.ts";
-import type { Splunkd } from "./splunkd.ts";
-import { APP } from "./splunkd.ts";
-
-/** Reads a CA file for the seal; `undefined` for a file that is not there. */
-export type ReadBytes = (file: string) => Promise<Uint8Array | undefined>;
+import type { ReadBytes } from "./secret-files.ts";
+import { clearValue, fileNamed, withSecretFiles } from "./secret-files.ts";
 
 /** A customer whose secrets are there. */
 export interface ReadyStanza {
@@ -105,50 +97,6 @@ async function resolveOne(
   return { stanza: complete, seal, clear, ...(refreshToken ? { storedRefreshToken: refreshToken } : {}) };
 }
 
-const FILE_REFERENCE = /^\s*file:(.+?)\s*$/;
-
-function fileNamed(stanza: Stanza, key: SecretKey): string | undefined {
-  return clearValue(stanza, key)?.open((text) => FILE_REFERENCE.exec(text)?.[1]);
-}
-
-/**
- * Reads secrets that stand as `file:PATH`: for hosts whose splunkd offers no credential store (universal forwarders). Nothing seals a file to endpoints, so
- * such a secret goes to the cloud's own addresses only: whoever may edit an input must not be able to have it sent elsewhere.
- */
-async function withSecretFiles(stanza: Stanza, readBytes: ReadBytes, files: FileRule): Promise<Stanza> {
-  const read = new Map<SecretKey, Sealed>();
-  for (const key of SECRET_KEYS) {
-    const named = fileNamed(stanza, key);
-    if (named === undefined) continue;
-    const own = endpointsFrom(stanza.cloud, () => undefined);
-    const changed = (Object.keys(own) as (keyof typeof own)[]).some((name) => own[name] !== stanza.endpoints[name]);
-    if (changed)
-      throw secretFile(
-        key,
-        "comes from a file and is therefore sent to the cloud's own addresses only",
-        "Take login_url, graph_url, api_url and siem_url out of this input.",
-      );
-    const file = readFilePath(named, files);
-    if (!file.ok) throw secretFile(key, `names a file that may not be used: ${file.say}`, "");
-    const looked = files.door.look(file.value);
-    if (looked.kind !== "missing" && looked.openToOthers)
-      throw secretFile(key, `names ${file.value}, which other accounts may read`, `Run chmod 600 ${file.value}.`);
-    const text = Buffer.from((await readBytes(file.value)) ?? [])
-      .toString("utf8")
-      .replace(/^\uFEFF/, "")
-      .replace(/\r?\n$/, "");
-    if (text === "")
-      throw secretFile(key, `names ${file.value}, which is empty or may not be read by Splunk`, "Put the secret into it, one line.");
-    read.set(key, sealed(text));
-  }
-  const [clientSecret, refreshToken] = [read.get("client_secret"), read.get("refresh_token")];
-  return { ...stanza, ...(clientSecret ? { clientSecret } : {}), ...(refreshToken ? { refreshToken } : {}) };
-}
-
-function secretFile(key: SecretKey, say: string, nextStep: string): Failure {
-  return new Failure("secret-file-refused", { actor: "operator", retry: { when: "never" }, say: `${key} ${say}`, nextStep });
-}
-
 /** The seal of what is in force for this stanza now. A CA file that cannot be read seals as its absence would not: the request would fail anyway. */
 export async function sealFor(stanza: Stanza, readBytes: ReadBytes): Promise<string> {
   const caFile = stanza.route.caFile;
@@ -158,10 +106,6 @@ export async function sealFor(stanza: Stanza, readBytes: ReadBytes): Promise<str
 
 export function sha256Hex(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
-}
-
-function clearValue(stanza: Stanza, key: SecretKey): Sealed | undefined {
-  return key === "client_secret" ? stanza.clientSecret : stanza.refreshToken;
 }
 
 function unsealFor(found: StoredSecret, present: string, what: string): StoredSecret {
@@ -247,125 +191,4 @@ function missing(key: SecretKey, say: string): Failure {
         ? "Run 'token acquire --to splunk' for this customer, or type refresh_token into the input."
         : "Type client_secret into the input, or name a shared credential.",
   });
-}
-
-/**
- * Stores everything that was typed in clear, then masks it in inputs.conf: all stored first, then all edits at once, because each edit makes splunkd restart
- * us. What could not be stored stays where it is, is used from there, and is tried again at the next start.
- */
-export async function storeAndMask(options: {
-  readonly ready: readonly ReadyStanza[];
-  readonly found: ReadonlyMap<string, SplunkStanza>;
-  readonly store: PasswordStore;
-  readonly splunkd: Splunkd;
-  readonly log: Log;
-}): Promise<void> {
-  const { ready, found, store, splunkd, log } = options;
-  const stored: ReadyStanza[] = [];
-  for (const one of ready) {
-    if (one.clear.length === 0) continue;
-    try {
-      for (const key of one.clear)
-        await storeUnlessSame(store, customerSecretId(one.stanza.name, key), clearValue(one.stanza, key) as Sealed, one.seal);
-      stored.push(one);
-    } catch (error) {
-      if (!isFailure(error)) throw error;
-      log.error("a secret typed into an input could not be stored and still stands in clear in inputs.conf", {
-        customer: one.stanza.name,
-        failure: error.code,
-        say: error.say,
-        next_step: error.nextStep,
-      });
-    }
-  }
-  const waiting = [...stored];
-  const maskNext = async (): Promise<void> => {
-    for (let one = waiting.shift(); one; one = waiting.shift()) await maskOne(one, found.get(one.stanza.name), splunkd, log);
-  };
-  await Promise.all(Array.from({ length: EDITS_AT_ONCE }, maskNext));
-}
-
-/** splunkd validates each edit with a process of its own, so more at once would only queue there. */
-const EDITS_AT_ONCE = 8;
-
-async function storeUnlessSame(store: PasswordStore, id: SecretId, value: Sealed, seal: string): Promise<void> {
-  if (!isStored(store, id, value, seal)) await store.put(id, value, seal);
-}
-
-function isStored(store: PasswordStore, id: SecretId, value: Sealed, seal: string): boolean {
-  try {
-    const found = store.get(id);
-    return found !== undefined && found.seal === seal && found.value.open((old) => value.open((typed) => old === typed));
-  } catch (error) {
-    if (isFailure(error)) return false;
-    throw error;
-  }
-}
-
-async function maskOne(one: ReadyStanza, found: SplunkStanza | undefined, splunkd: Splunkd, log: Log): Promise<void> {
-  const customer = one.stanza.name;
-  const place = `/servicesNS/nobody/${encodeURIComponent(found?.app ?? APP)}/data/inputs/${SCHEME}/${encodeURIComponent(customer)}`;
-  const values = found?.values ?? {};
-  // Sent along so that splunkd's validation of the edit sees a complete customer; defaults are left out, or they would be frozen into this input.
-  const kept = ["tenant_id", "client_id", "credential", ...(one.stanza.streams.includes("hunting") ? ["streams", "hunting_queries"] : [])];
-  const form = Object.fromEntries([
-    ...kept.flatMap((key) => (values[key]?.trim() ? [[key, values[key]] as const] : [])),
-    ...one.clear.map((key) => [key, MASK] as const),
-  ]);
-  try {
-    const { status } = await splunkd.post(place, form);
-    if (status === 200) log.info("a secret typed into an input is stored and masked", { customer, keys: one.clear.join(",") });
-    else log.error("a secret is stored but could not be masked and still stands in clear in inputs.conf", { customer, status });
-  } catch (error) {
-    if (!isFailure(error)) throw error;
-    // The edit before this one made splunkd restart us; the next start goes on with what is left.
-    if (error.code === "stopped") return;
-    log.error("a secret is stored but could not be masked and still stands in clear in inputs.conf", {
-      customer,
-      failure: error.code,
-      say: error.say,
-    });
-  }
-}
-
-const DAY_MS = 86_400_000;
-
-/**
- * A customer's refresh token in Splunk. Microsoft gives a new one at each use and leaves the old one valid (90 days), so it is stored only when the stored one
- * is a day old, or was refused: 2,000 customers would otherwise write 26,000 entries an hour. The day is jittered by up to a quarter, or all would write at once.
- */
-export function splunkVault(options: {
-  readonly stanza: string;
-  readonly seal: string;
-  readonly first: Sealed;
-  /** When the stored one was stored; undefined when nothing is stored. */
-  readonly storedAtMs: number | undefined;
-  readonly store: PasswordStore | undefined;
-  readonly clock: Clock;
-  readonly chance: Chance;
-  readonly log: Log;
-}): RefreshTokenVault {
-  const { stanza, seal, store, clock, chance, log } = options;
-  let token = options.first;
-  let dueAtMs = (options.storedAtMs ?? Number.NEGATIVE_INFINITY) + DAY_MS * (1 + chance.next() / 4);
-  return {
-    current: async () => token,
-    async store(rotated, { refused }) {
-      token = rotated;
-      if (!store || !(refused || clock.nowMs() >= dueAtMs)) return;
-      try {
-        const stored = await store.put(customerSecretId(stanza, "refresh_token"), rotated, seal);
-        dueAtMs = stored.storedAtMs + DAY_MS * (1 + chance.next() / 4);
-      } catch (error) {
-        // The stored one is still good, so collecting goes on; a refused one is not.
-        if (refused || !isFailure(error)) throw error;
-        dueAtMs = clock.nowMs() + 600_000;
-        log.warn("a rotated refresh token could not be stored; the one before it stays valid", {
-          customer: stanza,
-          failure: error.code,
-          say: error.say,
-        });
-      }
-    },
-  };
 }

@@ -41,6 +41,8 @@ export class FakeSplunkd implements Http {
   readonly rows = new Map<string, StoredRow>();
   readonly edits: { path: string; form: Record<string, string> }[] = [];
   readonly requests: HttpRequest[] = [];
+  /** Inputs as they are now, for those who ask before they edit. */
+  readonly inputs = new Map<string, Record<string, string>>();
   /** Statuses that the next requests get instead of an answer. */
   readonly refusals: number[] = [];
   /** splunkd's own ceiling on a list page, whatever `count` asks for. */
@@ -57,6 +59,8 @@ export class FakeSplunkd implements Http {
     if (rest.join("/") === "storage/passwords") return request.method === "GET" ? this.#list(url) : this.#create(app, form);
     if (rest[0] === "storage" && rest[1] === "passwords") return this.#entry(request.method, app, decodeURIComponent(rest[2] ?? ""), form);
     if (rest[0] === "data" && rest[1] === "inputs") {
+      const input = this.inputs.get(decodeURIComponent(rest[3] ?? ""));
+      if (request.method === "GET") return input ? answer(200, JSON.stringify({ entry: [{ content: input }] })) : answer(404, "{}");
       this.edits.push({ path: url.pathname, form });
       return answer(200, "{}");
     }

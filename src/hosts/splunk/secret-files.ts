@@ -1,0 +1,59 @@
+import { readFilePath } from "../../config/files.ts";
+import type { FileRule, SecretKey } from "../../config/settings.ts";
+import { endpointsFrom, SECRET_KEYS } from "../../config/settings.ts";
+import { Failure } from "../../model/failure.ts";
+import type { Sealed } from "../../model/sealed.ts";
+import { sealed } from "../../model/sealed.ts";
+import type { Stanza } from "../../model/stanza.ts";
+
+/** Reads a CA file for the seal; `undefined` for a file that is not there. */
+export type ReadBytes = (file: string) => Promise<Uint8Array | undefined>;
+
+/** A secret that stands in the stanza itself, or a reference to its file. */
+export function clearValue(stanza: Stanza, key: SecretKey): Sealed | undefined {
+  return key === "client_secret" ? stanza.clientSecret : stanza.refreshToken;
+}
+
+const FILE_REFERENCE = /^\s*file:(.+?)\s*$/;
+
+export function fileNamed(stanza: Stanza, key: SecretKey): string | undefined {
+  return clearValue(stanza, key)?.open((text) => FILE_REFERENCE.exec(text)?.[1]);
+}
+
+/**
+ * Reads secrets that stand as `file:PATH`: for hosts whose splunkd offers no credential store (universal forwarders). Nothing seals a file to endpoints, so
+ * such a secret goes to the cloud's own addresses only: whoever may edit an input must not be able to have it sent elsewhere.
+ */
+export async function withSecretFiles(stanza: Stanza, readBytes: ReadBytes, files: FileRule): Promise<Stanza> {
+  const read = new Map<SecretKey, Sealed>();
+  for (const key of SECRET_KEYS) {
+    const named = fileNamed(stanza, key);
+    if (named === undefined) continue;
+    const own = endpointsFrom(stanza.cloud, () => undefined);
+    const changed = (Object.keys(own) as (keyof typeof own)[]).some((name) => own[name] !== stanza.endpoints[name]);
+    if (changed)
+      throw secretFile(
+        key,
+        "comes from a file and is therefore sent to the cloud's own addresses only",
+        "Take login_url, graph_url, api_url and siem_url out of this input.",
+      );
+    const file = readFilePath(named, files);
+    if (!file.ok) throw secretFile(key, `names a file that may not be used: ${file.say}`, "");
+    const looked = files.door.look(file.value);
+    if (looked.kind !== "missing" && looked.openToOthers)
+      throw secretFile(key, `names ${file.value}, which other accounts may read`, `Run chmod 600 ${file.value}.`);
+    const text = Buffer.from((await readBytes(file.value)) ?? [])
+      .toString("utf8")
+      .replace(/^\uFEFF/, "")
+      .replace(/\r?\n$/, "");
+    if (text === "")
+      throw secretFile(key, `names ${file.value}, which is empty or may not be read by Splunk`, "Put the secret into it, one line.");
+    read.set(key, sealed(text));
+  }
+  const [clientSecret, refreshToken] = [read.get("client_secret"), read.get("refresh_token")];
+  return { ...stanza, ...(clientSecret ? { clientSecret } : {}), ...(refreshToken ? { refreshToken } : {}) };
+}
+
+function secretFile(key: SecretKey, say: string, nextStep: string): Failure {
+  return new Failure("secret-file-refused", { actor: "operator", retry: { when: "never" }, say: `${key} ${say}`, nextStep });
+}
