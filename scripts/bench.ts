@@ -4,7 +4,8 @@ import { writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { MEASUREMENTS, type Outcome } from "./bench/rows.ts";
+import { MEASUREMENTS } from "./bench/rows.ts";
+import type { Outcome } from "./bench/runs.ts";
 import { binaryPath, hostPlatform } from "./build/platforms.ts";
 import { ROOT, RUNTIME, runScript, ScriptProblem } from "./build/project.ts";
 

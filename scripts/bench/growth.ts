@@ -1,0 +1,71 @@
+import { ScriptProblem } from "../build/project.ts";
+import type { Scenario } from "./microsoft.ts";
+import { type Bench, catchUp, median, type Outcome, round, withMicrosoft } from "./runs.ts";
+
+/** The same work four times over: rows `growth-time`, `growth-memory`, `growth-state`. */
+export async function growth(bench: Bench): Promise<Outcome[]> {
+  const sizes = [
+    { customers: 2, alerts: 5000 },
+    { customers: 2, alerts: 20_000 },
+    { customers: 8, alerts: 5000 },
+  ];
+  const seen: { seconds: number; peakMb: number; stateBytes: number }[] = [];
+  for (const { customers, alerts } of sizes) {
+    const scenario: Scenario = {
+      name: "growth",
+      story: "The same alerts, more of them or from more customers.",
+      seed: 19,
+      customers: [
+        {
+          name: "grown",
+          count: customers,
+          generate: [{ stream: "alerts", count: alerts, from: "-6d", to: "-1h", bytes: 5700, digits: "seven" }],
+        },
+      ],
+    };
+    await withMicrosoft(scenario, async (microsoft) => {
+      const settings = { streams: "alerts", sweep_hours: 0 };
+      await catchUp(bench, microsoft, settings, customers * alerts);
+      const runs: Awaited<ReturnType<typeof catchUp>>[] = [];
+      for (let run = 0; run < bench.runs; run += 1) runs.push(await catchUp(bench, microsoft, settings, customers * alerts));
+      seen.push({
+        seconds: median(runs.map(({ seconds }) => seconds)),
+        peakMb: median(runs.map(({ memory }) => memory.peakMb)),
+        stateBytes: median(runs.map(({ stateBytes }) => stateBytes)),
+      });
+      return [];
+    });
+  }
+  const [base, ...grown] = seen;
+  if (base === undefined) throw new ScriptProblem("Nothing was measured.");
+  // Four times the work: linear is 4; a quarter more allows for noise, quadratic would be 16.
+  const worst = (of: (one: (typeof seen)[number]) => number) => Math.max(...grown.map((one) => of(one) / of(base)));
+  const row = (name: string, value: number, unit: string, bound: number): Outcome => ({
+    name,
+    value: round(value),
+    unit,
+    target: `<= ${bound}`,
+    holds: value <= bound,
+    runs: [round(value)],
+  });
+  return [
+    row(
+      "growth-time",
+      worst(({ seconds }) => seconds),
+      "times at four times the work",
+      5,
+    ),
+    row(
+      "growth-memory",
+      worst(({ peakMb }) => peakMb),
+      "times at four times the work",
+      1.25,
+    ),
+    row(
+      "growth-state",
+      worst(({ stateBytes }) => stateBytes),
+      "times at four times the work",
+      5,
+    ),
+  ];
+}
