@@ -3,7 +3,7 @@ import type { EventStyle } from "../format/splunk-event.ts";
 import { linesOutlet } from "../hosts/cli/lines-outlet.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, Failure, exitCodeOf } from "../model/failure.ts";
-import type { Log } from "../model/kit.ts";
+import type { Http, Log } from "../model/kit.ts";
 import { STREAM_NAMES } from "../model/stream.ts";
 import type { StreamName } from "../model/stream.ts";
 import { createHttp } from "../net/http.ts";
@@ -15,6 +15,8 @@ import { VERSION, realChance, realClock, stopSignal } from "./world.ts";
 
 export interface CollectFlags {
   readonly stream?: readonly string[] | undefined;
+  /** Stands between us and the network: how an exchange is recorded. */
+  readonly through?: (http: Http) => Http;
 }
 
 /** `collect`: one complete walk per stream of each chosen customer to stdout as JSON lines; marks are saved. */
@@ -22,7 +24,8 @@ export async function collectOnce(configuration: Configuration, flags: CollectFl
   const stop = stopSignal();
   const { settings, stanzas } = configuration;
   const only = flags.stream?.filter((name): name is StreamName => STREAM_NAMES.some((known) => known === name));
-  const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
+  const network = createHttp({ userAgent: `defender-mssp/${VERSION}` });
+  const http = flags.through?.(network) ?? network;
   const configured = settings.stanzas.map((stanza) => ({ stanza: stanza.name, tenantId: stanza.tenantId }));
   const state = await openStateFolder(configuration.stateDir, { clock: realClock, log }, { waitForLock: "10s", stop: stop.signal, configured });
   let orderly = false;
