@@ -9,7 +9,12 @@ const GUID = "11111111-2222-3333-4444-555555555555";
 const APP = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
 
 const DOOR: SecretDoor = {
-  file: (path) => (path === "/run/secret" ? { text: "from-file \n", openToOthers: false } : path === "/tmp/open" ? { text: "x", openToOthers: true } : undefined),
+  file: (path) =>
+    path === "/run/secret"
+      ? { text: "from-file \n", openToOthers: false }
+      : path === "/tmp/open"
+        ? { text: "x", openToOthers: true }
+        : undefined,
   env: (name) => (name === "APP_KEY" ? "from-env" : undefined),
   credential: (name) => (name === "contoso" ? "from-systemd\n" : undefined),
 };
@@ -28,7 +33,12 @@ const CUSTOMER = [`tenants[0].tenant_id=${GUID}`, `tenants[0].client_id=${APP}`,
 
 describe("many customers in one file", () => {
   test("a customer is called by tenant_name, else by the tenant's GUID, never by the index", () => {
-    const settings = read(`tenants[7].tenant_id={${GUID.toUpperCase()}}`, "tenants[2].tenant_id=fabrikam.example", "tenants[2].tenant_name=Fabrikam", "log_level=warn");
+    const settings = read(
+      `tenants[7].tenant_id={${GUID.toUpperCase()}}`,
+      "tenants[2].tenant_id=fabrikam.example",
+      "tenants[2].tenant_name=Fabrikam",
+      "log_level=warn",
+    );
 
     expect(settings.form).toBe("many");
     expect(settings.raw.map(({ name }) => name)).toEqual(["Fabrikam", GUID]);
@@ -46,7 +56,12 @@ describe("many customers in one file", () => {
   });
 
   test("a reference that leads nowhere stops its customer alone, with what to do", () => {
-    const settings = read(...CUSTOMER, "tenants[1].tenant_id=fabrikam.example", "tenants[1].client_secret=file:/run/none", "tenants[1].refresh_token=env:NONE");
+    const settings = read(
+      ...CUSTOMER,
+      "tenants[1].tenant_id=fabrikam.example",
+      "tenants[1].client_secret=file:/run/none",
+      "tenants[1].refresh_token=env:NONE",
+    );
 
     expect(settings.raw.map(({ name }) => name)).toEqual([GUID]);
     expect(says(settings)).toEqual([
@@ -56,17 +71,26 @@ describe("many customers in one file", () => {
   });
 
   test("a secret file that others can read is warned about", () => {
-    expect(read(...CUSTOMER.slice(0, 2), "tenants[0].client_secret=file:/tmp/open").warnings).toEqual([expect.stringContaining("chmod 600")]);
+    expect(read(...CUSTOMER.slice(0, 2), "tenants[0].client_secret=file:/tmp/open").warnings).toEqual([
+      expect.stringContaining("chmod 600"),
+    ]);
   });
 
   test("slips are named with their line", () => {
     const settings = read(...CUSTOMER, "Tenants[0].poll_seconds=5", "client_id=stray", "tenants[0].client_secret=again");
-    expect(says(settings)).toEqual([": Tenants[0].poll_seconds: (line 4) is not of the form tenants[0].tenant_id or outputs[0].type; write it so"]);
-    expect(settings.warnings).toEqual(["Line 6: tenants[0].client_secret stands on line 3 already; the last one counts.", "client_id stands outside tenants[n] and is ignored; write tenants[0].client_id and so on"]);
+    expect(says(settings)).toEqual([
+      ": Tenants[0].poll_seconds: (line 4) is not of the form tenants[0].tenant_id or outputs[0].type; write it so",
+    ]);
+    expect(settings.warnings).toEqual([
+      "Line 6: tenants[0].client_secret stands on line 3 already; the last one counts.",
+      "client_id stands outside tenants[n] and is ignored; write tenants[0].client_id and so on",
+    ]);
   });
 
   test("a file without customers says what to write", () => {
-    expect(says(read("log_level=info"))).toEqual([": tenants[0].tenant_id: is missing; write one block tenants[0]., tenants[1]. … per customer"]);
+    expect(says(read("log_level=info"))).toEqual([
+      ": tenants[0].tenant_id: is missing; write one block tenants[0]., tenants[1]. … per customer",
+    ]);
   });
 
   test("a problem is found on its line", () => {
@@ -74,7 +98,10 @@ describe("many customers in one file", () => {
     if (!file.ok) throw new Error(file.say);
     const settings = readArcSightSettings(file, { secrets: DOOR });
     const all = [...settings.problems, ...parseStanzas(settings.raw, { host: "arcsight", nowMs: 0, globals: settings.globals }).problems];
-    expect(all.map((problem) => [problem.key, lineOfProblem(problem, file, settings)])).toEqual([["type", 5], ["poll_seconds", 4]]);
+    expect(all.map((problem) => [problem.key, lineOfProblem(problem, file, settings)])).toEqual([
+      ["type", 5],
+      ["poll_seconds", 4],
+    ]);
   });
 });
 
@@ -94,9 +121,15 @@ describe("an old WDATP-connector.properties as it is", () => {
     const settings = read(...OLD);
 
     expect(settings.form).toBe("old");
-    expect(settings.raw).toEqual([{ name: GUID, values: { tenant_id: GUID, client_id: APP, client_secret: "very secret ", refresh_token: "0.AX" } }]);
+    expect(settings.raw).toEqual([
+      { name: GUID, values: { tenant_id: GUID, client_id: APP, client_secret: "very secret ", refresh_token: "0.AX" } },
+    ]);
     expect(settings.problems).toEqual([]);
-    expect(parseStanzas(settings.raw, { host: "arcsight", nowMs: 0, globals: settings.globals })).toMatchObject({ problems: [], warnings: [], stanzas: [{ name: GUID, tenantId: GUID }] });
+    expect(parseStanzas(settings.raw, { host: "arcsight", nowMs: 0, globals: settings.globals })).toMatchObject({
+      problems: [],
+      warnings: [],
+      stanzas: [{ name: GUID, tenantId: GUID }],
+    });
   });
 
   test("each line is said to be taken over or to have no meaning any more", () => {
@@ -122,7 +155,11 @@ describe("an old WDATP-connector.properties as it is", () => {
     ["https://login.windows.net/T/oauth2/token", {}],
     ["https://localhost:4433/T/oauth2/v2.0/token", { login_url: "https://localhost:4433" }],
   ])("the cloud or the address comes from token_url too: %s", (url, wanted) => {
-    expect(read(`client_id=${APP}`, `token_url=${url.replace("T", GUID)}`).raw[0]?.values).toEqual({ tenant_id: GUID, client_id: APP, ...wanted });
+    expect(read(`client_id=${APP}`, `token_url=${url.replace("T", GUID)}`).raw[0]?.values).toEqual({
+      tenant_id: GUID,
+      client_id: APP,
+      ...wanted,
+    });
   });
 
   test.each([
@@ -141,14 +178,54 @@ describe("outputs", () => {
   const outputs = (...lines: string[]) => read(...CUSTOMER, "tenants[0].tenant_name=Contoso", ...lines);
 
   test("what is not given has its default", () => {
-    expect(outputs("outputs[0].type=syslog", "outputs[0].host=siem.example", "outputs[3].type=cef-file", "outputs[3].path=/var/cef/a.cef", "outputs[3].profile=legacy").outputs).toEqual([
-      { name: "outputs[0]", type: "syslog", host: "siem.example", port: 6514, protocol: "tls", framing: "newline", format: "rfc3164", profile: "xdr", evidence: "none", rotateMib: 64, spoolMib: 256 },
-      { name: "outputs[3]", type: "cef-file", path: "/var/cef/a.cef", port: 6514, protocol: "tls", framing: "newline", format: "rfc3164", profile: "legacy", evidence: "none", rotateMib: 64, spoolMib: 256 },
+    expect(
+      outputs(
+        "outputs[0].type=syslog",
+        "outputs[0].host=siem.example",
+        "outputs[3].type=cef-file",
+        "outputs[3].path=/var/cef/a.cef",
+        "outputs[3].profile=legacy",
+      ).outputs,
+    ).toEqual([
+      {
+        name: "outputs[0]",
+        type: "syslog",
+        host: "siem.example",
+        port: 6514,
+        protocol: "tls",
+        framing: "newline",
+        format: "rfc3164",
+        profile: "xdr",
+        evidence: "none",
+        rotateMib: 64,
+        spoolMib: 256,
+      },
+      {
+        name: "outputs[3]",
+        type: "cef-file",
+        path: "/var/cef/a.cef",
+        port: 6514,
+        protocol: "tls",
+        framing: "newline",
+        format: "rfc3164",
+        profile: "legacy",
+        evidence: "none",
+        rotateMib: 64,
+        spoolMib: 256,
+      },
     ]);
   });
 
   test("all of an output's problems are told at once, and the other outputs are read", () => {
-    const settings = outputs("outputs[0].type=syslog", "outputs[0].port=0", "outputs[0].protocol=sctp", "outputs[1].type=csv", "outputs[2].type=json-lines", "outputs[2].path=/a", "outputs[4].path=/b");
+    const settings = outputs(
+      "outputs[0].type=syslog",
+      "outputs[0].port=0",
+      "outputs[0].protocol=sctp",
+      "outputs[1].type=csv",
+      "outputs[2].type=json-lines",
+      "outputs[2].path=/a",
+      "outputs[4].path=/b",
+    );
     expect(says(settings)).toEqual([
       "outputs[0]: port: is no port; write a number from 1 to 65535",
       'outputs[0]: protocol: "sctp" is not known; write one of tls, tcp, udp',
@@ -160,12 +237,18 @@ describe("outputs", () => {
   });
 
   test("customers of an output are named by name or GUID; an unknown one is refused", () => {
-    expect(outputs("outputs[0].type=json-lines", "outputs[0].path=/a", `outputs[0].tenants=contoso, ${GUID}`).outputs[0]?.tenants).toEqual(["Contoso"]);
-    expect(says(outputs("outputs[0].type=json-lines", "outputs[0].path=/a", "outputs[0].tenants=Contosa"))).toEqual(["outputs[0]: tenants: names Contosa, whom no tenants[n] names; write a tenant_name or tenant_id of this file"]);
+    expect(outputs("outputs[0].type=json-lines", "outputs[0].path=/a", `outputs[0].tenants=contoso, ${GUID}`).outputs[0]?.tenants).toEqual([
+      "Contoso",
+    ]);
+    expect(says(outputs("outputs[0].type=json-lines", "outputs[0].path=/a", "outputs[0].tenants=Contosa"))).toEqual([
+      "outputs[0]: tenants: names Contosa, whom no tenants[n] names; write a tenant_name or tenant_id of this file",
+    ]);
   });
 
   test("two outputs on one path are refused", () => {
-    expect(says(outputs("outputs[0].type=cef-file", "outputs[0].path=/a", "outputs[1].type=json-lines", "outputs[1].path=/a"))).toEqual(["outputs[1]: path: is the path of outputs[0] too; give each output a path of its own"]);
+    expect(says(outputs("outputs[0].type=cef-file", "outputs[0].path=/a", "outputs[1].type=json-lines", "outputs[1].path=/a"))).toEqual([
+      "outputs[1]: path: is the path of outputs[0] too; give each output a path of its own",
+    ]);
   });
 
   test("keys that mean nothing for the type are named once", () => {
@@ -182,7 +265,16 @@ describe("serve", () => {
   });
 
   test("other addresses need a certificate and a client secret", () => {
-    expect(says(read(...CUSTOMER, "serve.listen=0.0.0.0:8443")).map((say) => say.slice(0, 30))).toEqual(["serve: certificate: is missing", "serve: client_secret: is missi"]);
-    expect(read(...CUSTOMER, "serve.listen=[::]:8443", "serve.certificate=/c.pem", "serve.client_secret=env:APP_KEY").serve).toEqual({ host: "::", port: 8443, certificate: "/c.pem", clientSecret: "from-env", keepDays: 7 });
+    expect(says(read(...CUSTOMER, "serve.listen=0.0.0.0:8443")).map((say) => say.slice(0, 30))).toEqual([
+      "serve: certificate: is missing",
+      "serve: client_secret: is missi",
+    ]);
+    expect(read(...CUSTOMER, "serve.listen=[::]:8443", "serve.certificate=/c.pem", "serve.client_secret=env:APP_KEY").serve).toEqual({
+      host: "::",
+      port: 8443,
+      certificate: "/c.pem",
+      clientSecret: "from-env",
+      keepDays: 7,
+    });
   });
 });

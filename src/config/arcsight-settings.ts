@@ -15,8 +15,8 @@ import type { RawStanza } from "./settings.ts";
 import { SECRET_KEYS, TABLE } from "./table.ts";
 
 export type { TakenLine } from "./old-connector.ts";
-export { OUTPUT_SETTINGS, OUTPUT_TYPES, PROFILES, SERVE_SETTINGS, isLoopback } from "./output-settings.ts";
 export type { OutputSettings, OutputType, Profile, Protocol, ServeSettings } from "./output-settings.ts";
+export { isLoopback, OUTPUT_SETTINGS, OUTPUT_TYPES, PROFILES, SERVE_SETTINGS } from "./output-settings.ts";
 export type { SecretDoor } from "./secret-reference.ts";
 
 export interface ArcSightSettings {
@@ -46,7 +46,9 @@ export interface ArcSightOptions {
 
 const INDEXED = /^(tenants|outputs)\[(\d{1,5})\]\.([A-Za-z0-9_]+)$/;
 const GLOBAL_KEYS: ReadonlySet<string> = new Set(TABLE.filter((row) => row.global === true).map((row) => row.key));
-const CUSTOMER_KEYS: ReadonlySet<string> = new Set(TABLE.filter((row) => row.global !== true && row.hosts.includes("arcsight")).map((row) => row.key));
+const CUSTOMER_KEYS: ReadonlySet<string> = new Set(
+  TABLE.filter((row) => row.global !== true && row.hosts.includes("arcsight")).map((row) => row.key),
+);
 
 /** Sorts a properties file into customers, outputs and globals. Reads no file itself; throws nothing. */
 export function readArcSightSettings(file: PropertiesFile, options: ArcSightOptions): ArcSightSettings {
@@ -55,10 +57,14 @@ export function readArcSightSettings(file: PropertiesFile, options: ArcSightOpti
   const sorted = sortEntries(file, problems, warnings);
   const old = sorted.tenants.size === 0 && [...file.byKey.keys()].some(isOldKey);
   const customers = old ? oldCustomer(file, sorted.plain, problems, warnings) : manyCustomers(sorted, warnings);
-  if (customers.found.length === 0) problems.push({ stanza: "", key: "tenants[0].tenant_id", say: "is missing; write one block tenants[0]., tenants[1]. … per customer" });
+  if (customers.found.length === 0)
+    problems.push({ stanza: "", key: "tenants[0].tenant_id", say: "is missing; write one block tenants[0]., tenants[1]. … per customer" });
   const raw = customers.found.map(({ name, values }) => ({ name, values: withSecrets(name, values, options.secrets, problems, warnings) }));
   const context = {
-    customers: raw.map(({ name, values }) => ({ stanza: name, tenantId: tenantIdFrom(values["tenant_id"] ?? "") ?? values["tenant_id"]?.trim() ?? "" })),
+    customers: raw.map(({ name, values }) => ({
+      stanza: name,
+      tenantId: tenantIdFrom(values["tenant_id"] ?? "") ?? values["tenant_id"]?.trim() ?? "",
+    })),
     ...(options.file ? { file: options.file } : {}),
     complain: (problem: SettingProblem) => problems.push(problem),
     warn: (say: string) => warnings.push(say),
@@ -106,7 +112,12 @@ function sortEntries(file: PropertiesFile, problems: SettingProblem[], warnings:
       block[indexed[3] as string] = value;
       of.set(index, block);
     } else if (key.startsWith("serve.")) serve[key.slice("serve.".length)] = value;
-    else if (/^(tenants|outputs)\b/i.test(key)) problems.push({ stanza: "", key: shown(key), say: `(line ${line}) is not of the form tenants[0].tenant_id or outputs[0].type; write it so` });
+    else if (/^(tenants|outputs)\b/i.test(key))
+      problems.push({
+        stanza: "",
+        key: shown(key),
+        say: `(line ${line}) is not of the form tenants[0].tenant_id or outputs[0].type; write it so`,
+      });
     else plain[key] = value;
   }
   return { tenants, outputs, serve, plain };
@@ -126,13 +137,21 @@ interface FoundCustomers {
 
 function manyCustomers({ tenants, plain }: SortedEntries, warnings: string[]): FoundCustomers {
   const stray = Object.keys(plain).filter((key) => isOldKey(key) || CUSTOMER_KEYS.has(key));
-  if (stray.length > 0) warnings.push(`${stray.join(", ")} stands outside tenants[n] and is ignored; write tenants[0].${stray[0]?.toLowerCase()} and so on`);
+  if (stray.length > 0)
+    warnings.push(`${stray.join(", ")} stands outside tenants[n] and is ignored; write tenants[0].${stray[0]?.toLowerCase()} and so on`);
   const globals = Object.fromEntries(Object.entries(plain).filter(([key]) => !stray.includes(key)));
-  const found = [...tenants].sort(([a], [b]) => a - b).map(([index, values]) => ({ name: stanzaName(values, `tenants[${index}]`), prefix: `tenants[${index}].`, values }));
+  const found = [...tenants]
+    .sort(([a], [b]) => a - b)
+    .map(([index, values]) => ({ name: stanzaName(values, `tenants[${index}]`), prefix: `tenants[${index}].`, values }));
   return { found, globals, taken: [] };
 }
 
-function oldCustomer(file: PropertiesFile, plain: Readonly<Record<string, string>>, problems: SettingProblem[], warnings: string[]): FoundCustomers {
+function oldCustomer(
+  file: PropertiesFile,
+  plain: Readonly<Record<string, string>>,
+  problems: SettingProblem[],
+  warnings: string[],
+): FoundCustomers {
   const old = readOldConnector(file);
   warnings.push(...old.warnings);
   const added = Object.entries(plain).filter(([key]) => CUSTOMER_KEYS.has(key) && !isOldKey(key));
@@ -143,7 +162,8 @@ function oldCustomer(file: PropertiesFile, plain: Readonly<Record<string, string
   const lines = file.entries.flatMap(({ key, line }): TakenLine[] => {
     const known = old.lines.find((one) => one.line === line && one.key === key);
     if (known) return [known];
-    if (INDEXED.test(key) || key.startsWith("serve.") || GLOBAL_KEYS.has(key) || CUSTOMER_KEYS.has(key)) return [{ line, key, taken: true, say: "a setting of this helper" }];
+    if (INDEXED.test(key) || key.startsWith("serve.") || GLOBAL_KEYS.has(key) || CUSTOMER_KEYS.has(key))
+      return [{ line, key, taken: true, say: "a setting of this helper" }];
     return [{ line, key: shown(key), taken: false, say: "is no setting and is ignored" }];
   });
   return { found: [{ name, prefix: "", values }], globals, taken: lines };
@@ -159,7 +179,13 @@ function stanzaName(values: Readonly<Record<string, string>>, otherwise: string)
 
 const NO_SECRET: Readonly<Record<string, string>> = {};
 
-function withSecrets(name: string, values: Readonly<Record<string, string>>, door: SecretDoor, problems: SettingProblem[], warnings: string[]): Readonly<Record<string, string>> {
+function withSecrets(
+  name: string,
+  values: Readonly<Record<string, string>>,
+  door: SecretDoor,
+  problems: SettingProblem[],
+  warnings: string[],
+): Readonly<Record<string, string>> {
   const read: Record<string, string> = { ...values };
   let missing = false;
   for (const key of SECRET_KEYS) {
@@ -183,8 +209,13 @@ function shown(key: string): string {
 }
 
 /** The line on which a problem's key stands; undefined when it stands nowhere (a missing key). */
-export function lineOfProblem(problem: SettingProblem, file: PropertiesFile, settings: Pick<ArcSightSettings, "prefixes">): number | undefined {
+export function lineOfProblem(
+  problem: SettingProblem,
+  file: PropertiesFile,
+  settings: Pick<ArcSightSettings, "prefixes">,
+): number | undefined {
   const prefix = settings.prefixes.get(problem.stanza) ?? (problem.stanza === "" ? "" : `${problem.stanza}.`);
-  const aliases = problem.key === "client_id" ? ["client_id", "client_ID"] : problem.key === "tenant_id" ? ["tenant_id", "token_url"] : [problem.key];
+  const aliases =
+    problem.key === "client_id" ? ["client_id", "client_ID"] : problem.key === "tenant_id" ? ["tenant_id", "token_url"] : [problem.key];
   return aliases.map((key) => file.byKey.get(`${prefix}${key}`)?.line).find((line) => line !== undefined);
 }

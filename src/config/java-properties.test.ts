@@ -11,7 +11,9 @@ interface Case {
   readonly error?: string;
 }
 
-const { cases } = JSON.parse(readFileSync(new URL("../../test/fixtures/arcsight/java-properties-cases.json", import.meta.url), "utf8")) as { cases: readonly Case[] };
+const { cases } = JSON.parse(readFileSync(new URL("../../test/fixtures/arcsight/java-properties-cases.json", import.meta.url), "utf8")) as {
+  cases: readonly Case[];
+};
 
 describe("a properties file is read as Java reads it", () => {
   test("all 46 cases are there", () => expect(cases).toHaveLength(46));
@@ -35,12 +37,17 @@ describe("whoever typed the file is told what Java makes of it", () => {
   test("C:\\temp is read as Java does, with the advice", () => {
     const reading = readPropertiesText("\noutputs[0].path=C:\\temp\\new\n");
     expect(reading.ok && reading.byKey.get("outputs[0].path")).toEqual({ key: "outputs[0].path", value: "C:\temp\new", line: 2 });
-    expect(reading.ok && reading.advice).toEqual([{ line: 2, key: "outputs[0].path", about: "backslash", say: expect.stringContaining("write C:/temp or C:\\\\temp") }]);
+    expect(reading.ok && reading.advice).toEqual([
+      { line: 2, key: "outputs[0].path", about: "backslash", say: expect.stringContaining("write C:/temp or C:\\\\temp") },
+    ]);
   });
 
-  test.each(["outputs[0].path=C:\\\\temp\n", "outputs[0].path=C:/temp\n", "auth_url=https\\://login\n"])("no advice where none is needed: %j", (text) => {
-    expect(readPropertiesText(text)).toMatchObject({ ok: true, advice: [] });
-  });
+  test.each(["outputs[0].path=C:\\\\temp\n", "outputs[0].path=C:/temp\n", "auth_url=https\\://login\n"])(
+    "no advice where none is needed: %j",
+    (text) => {
+      expect(readPropertiesText(text)).toMatchObject({ ok: true, advice: [] });
+    },
+  );
 
   test("a byte order mark is passed over and named", () => {
     const reading = readProperties(Buffer.from("\ufeffclient_id=x\n", "utf8"));
@@ -51,12 +58,17 @@ describe("whoever typed the file is told what Java makes of it", () => {
   test("UTF-8 letters are read as Java reads them, with the advice", () => {
     const reading = readProperties(Buffer.from("tenants[0].tenant_name=Söhne\n", "utf8"));
     expect(reading.ok && reading.byKey.get("tenants[0].tenant_name")?.value).toBe("SÃ¶hne");
-    expect(reading.ok && reading.advice).toEqual([{ line: 1, key: "tenants[0].tenant_name", about: "utf-8", say: expect.stringContaining("\\u escapes") }]);
+    expect(reading.ok && reading.advice).toEqual([
+      { line: 1, key: "tenants[0].tenant_name", about: "utf-8", say: expect.stringContaining("\\u escapes") },
+    ]);
   });
 
   test("a joined entry names the line on which it begins", () => {
     const reading = readPropertiesText("# c\n\nstreams=alerts,\\\n  incidents\nlog_level=warn\n");
-    expect(reading.ok && reading.entries.map(({ key, line }) => [key, line])).toEqual([["streams", 3], ["log_level", 5]]);
+    expect(reading.ok && reading.entries.map(({ key, line }) => [key, line])).toEqual([
+      ["streams", 3],
+      ["log_level", 5],
+    ]);
   });
 
   test("no message repeats a value", () => {
@@ -68,17 +80,24 @@ describe("whoever typed the file is told what Java makes of it", () => {
 
 describe("one value is put into a file and nothing else changes", () => {
   test("a present key keeps its place, a new one comes last", () => {
-    expect(withProperty("# mine\r\nrefresh_token = old\\\r\n  er\r\nscope=\r\n", "refresh_token", "new")).toBe("# mine\r\nrefresh_token=new\r\nscope=\r\n");
+    expect(withProperty("# mine\r\nrefresh_token = old\\\r\n  er\r\nscope=\r\n", "refresh_token", "new")).toBe(
+      "# mine\r\nrefresh_token=new\r\nscope=\r\n",
+    );
     expect(withProperty("scope=", "refresh_token", "0.A=")).toBe("scope=\nrefresh_token=0.A=\n");
   });
 
   test("any key and value come back as they were", () => {
     fc.assert(
-      fc.property(fc.string({ unit: "binary", minLength: 1 }), fc.string({ unit: "binary" }), fc.string({ unit: "grapheme-ascii" }), (key, value, before) => {
-        const text = before.replaceAll("\\", "");
-        const reading = readPropertiesText(withProperty(text, key, value));
-        expect(reading.ok && reading.byKey.get(key)?.value).toBe(value);
-      }),
+      fc.property(
+        fc.string({ unit: "binary", minLength: 1 }),
+        fc.string({ unit: "binary" }),
+        fc.string({ unit: "grapheme-ascii" }),
+        (key, value, before) => {
+          const text = before.replaceAll("\\", "");
+          const reading = readPropertiesText(withProperty(text, key, value));
+          expect(reading.ok && reading.byKey.get(key)?.value).toBe(value);
+        },
+      ),
     );
   });
 });

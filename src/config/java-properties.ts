@@ -55,7 +55,13 @@ export function readProperties(bytes: Uint8Array): PropertiesReading {
 export function readPropertiesText(latin1Text: string): PropertiesReading {
   const hasBom = latin1Text.startsWith(UTF8_BOM);
   const advice: PropertyAdvice[] = [];
-  if (hasBom) advice.push({ line: 1, key: "", about: "bom", say: "The file begins with a UTF-8 byte order mark, which Java makes part of the first key; save it without one (here it is passed over)." });
+  if (hasBom)
+    advice.push({
+      line: 1,
+      key: "",
+      about: "bom",
+      say: "The file begins with a UTF-8 byte order mark, which Java makes part of the first key; save it without one (here it is passed over).",
+    });
   const reading = readExactly(hasBom ? latin1Text.slice(UTF8_BOM.length) : latin1Text);
   if (!reading.ok) return reading;
   return { ...reading, advice: [...advice, ...reading.advice] };
@@ -74,7 +80,12 @@ export function readExactly(latin1Text: string): PropertiesReading {
     entries.push({ key, value, line });
     if (WINDOWS_PATH.test(rawValue)) advice.push({ line, key, about: "backslash", say: backslashAdvice(line, key) });
     if (isUtf8(rawValue) || isUtf8(key)) {
-      advice.push({ line, key, about: "utf-8", say: `Line ${line}: ${shownKey(key)} holds letters in UTF-8, which Java reads as ISO-8859-1 and so gets wrong; write them as \\u escapes (ö is \\u00f6).` });
+      advice.push({
+        line,
+        key,
+        about: "utf-8",
+        say: `Line ${line}: ${shownKey(key)} holds letters in UTF-8, which Java reads as ISO-8859-1 and so gets wrong; write them as \\u escapes (ö is \\u00f6).`,
+      });
     }
   }
   return { ok: true, entries, byKey: new Map(entries.map((entry) => [entry.key, entry])), advice };
@@ -215,7 +226,9 @@ function unescape(text: string): string | undefined {
 
 function badEscape(line: number, key: string | undefined, rawValue: string): string {
   const where = key === undefined ? `Line ${line}` : `Line ${line}: ${shownKey(key)}`;
-  const instead = WINDOWS_PATH.test(rawValue) ? "write the path with slashes (C:/users) or doubled backslashes (C:\\\\users)" : "write four hex digits behind it, or double the backslash";
+  const instead = WINDOWS_PATH.test(rawValue)
+    ? "write the path with slashes (C:/users) or doubled backslashes (C:\\\\users)"
+    : "write four hex digits behind it, or double the backslash";
   return `${where} holds \\u without four hex digits behind it, for which Java refuses the whole file; ${instead}.`;
 }
 

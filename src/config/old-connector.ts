@@ -19,8 +19,14 @@ const OLD_KEYS: Readonly<Record<string, { readonly taken: boolean; readonly say:
   client_id: { taken: true, say: "taken over as client_id" },
   client_ID: { taken: true, say: "taken over as client_id (Java tells client_ID from client_id; both are understood here)" },
   client_secret: { taken: true, say: "taken over as client_secret" },
-  token_url: { taken: true, say: "taken over: it names the customer's tenant and cloud; tokens now come from the v2 endpoint of the same address" },
-  refresh_token: { taken: true, say: "taken over for the first sign-in; rotated tokens are kept in the state folder, this file is not changed" },
+  token_url: {
+    taken: true,
+    say: "taken over: it names the customer's tenant and cloud; tokens now come from the v2 endpoint of the same address",
+  },
+  refresh_token: {
+    taken: true,
+    say: "taken over for the first sign-in; rotated tokens are kept in the state folder, this file is not changed",
+  },
   auth_url: { taken: false, say: "has no meaning any more: the sign-in page follows from the tenant" },
   redirect_uri: { taken: false, say: "has no meaning any more: signing in is done once with 'token acquire'" },
   scope: { taken: false, say: "has no meaning any more: what is asked for follows from streams" },
@@ -33,7 +39,10 @@ const LOGIN_HOSTS: Readonly<Record<string, { readonly cloud?: string; readonly s
   "login.windows.net": {},
   "login.microsoft.com": {},
   "sts.windows.net": {},
-  "login.microsoftonline.us": { cloud: "gcc-high", say: "names a US Government sign-in host, taken as cloud gcc-high; write cloud=dod if the tenant is a DoD one" },
+  "login.microsoftonline.us": {
+    cloud: "gcc-high",
+    say: "names a US Government sign-in host, taken as cloud gcc-high; write cloud=dod if the tenant is a DoD one",
+  },
 };
 
 export function isOldKey(key: string): boolean {
@@ -53,14 +62,17 @@ export interface OldConnector {
 export function readOldConnector(file: PropertiesFile): OldConnector {
   const value = (key: string) => file.byKey.get(key)?.value.trim() || undefined;
   const warnings: string[] = [];
-  const lines = file.entries.flatMap(({ key, line }): TakenLine[] => (OLD_KEYS[key] && isOldKey(key) ? [{ line, key, ...OLD_KEYS[key] }] : []));
+  const lines = file.entries.flatMap(({ key, line }): TakenLine[] =>
+    OLD_KEYS[key] && isOldKey(key) ? [{ line, key, ...OLD_KEYS[key] }] : [],
+  );
   const small = value("client_id");
   const capital = value("client_ID");
   if (small !== undefined && capital !== undefined && small !== capital) warnings.push("client_id and client_ID differ; client_id counts");
   const tokenUrl = readTokenUrl(value("token_url"));
   if (tokenUrl.say !== undefined) warnings.push(`token_url ${tokenUrl.say}`);
   const authTenant = readTokenUrl(value("auth_url")).tenant;
-  if (authTenant !== undefined && tokenUrl.tenant !== undefined && authTenant !== tokenUrl.tenant) warnings.push("auth_url names another tenant than token_url; token_url counts");
+  if (authTenant !== undefined && tokenUrl.tenant !== undefined && authTenant !== tokenUrl.tenant)
+    warnings.push("auth_url names another tenant than token_url; token_url counts");
   const clientId = small ?? capital;
   return {
     values: {
@@ -104,8 +116,14 @@ function readTokenUrl(text: string | undefined): TokenUrl {
   const first = decodeURIComponent(url.pathname.split("/")[1] ?? "");
   const tenant = tenantIdFrom(first) ?? first.toLowerCase();
   if (tenant === "" || tenant === "oauth2") return { problem: `names no tenant; ${INSTEAD}` };
-  if (["common", "organizations", "consumers"].includes(tenant)) return { problem: `names "${tenant}", which is not one customer's tenant; ${INSTEAD}` };
+  if (["common", "organizations", "consumers"].includes(tenant))
+    return { problem: `names "${tenant}", which is not one customer's tenant; ${INSTEAD}` };
   const known = LOGIN_HOSTS[url.hostname];
-  if (known === undefined) return { tenant, loginUrl: url.origin, say: `names ${url.host}, which is no sign-in host of Microsoft's that we know; it is taken as login_url` };
+  if (known === undefined)
+    return {
+      tenant,
+      loginUrl: url.origin,
+      say: `names ${url.host}, which is no sign-in host of Microsoft's that we know; it is taken as login_url`,
+    };
   return { tenant, ...known };
 }

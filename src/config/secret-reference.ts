@@ -27,16 +27,28 @@ export function readSecret(text: string, door: SecretDoor): Reading<FoundSecret>
   if (way === "file") return fromFile(where.trim(), door);
   if (way === "env") {
     const value = door.env(where.trim());
-    return value ? found(value) : none(`names the environment variable ${where.trim()}, which is not set; set it for the service or write the secret another way`);
+    return value
+      ? found(value)
+      : none(`names the environment variable ${where.trim()}, which is not set; set it for the service or write the secret another way`);
   }
   const value = door.credential(where.trim());
-  if (value === "unavailable") return none(`names the credential ${where.trim()}, but the process was given none; add LoadCredential=${where.trim()}:/path to the systemd unit`);
-  return value ? found(withoutLineEnd(value)) : none(`names the credential ${where.trim()}, which the process was not given; add LoadCredential=${where.trim()}:/path to the systemd unit`);
+  if (value === "unavailable")
+    return none(
+      `names the credential ${where.trim()}, but the process was given none; add LoadCredential=${where.trim()}:/path to the systemd unit`,
+    );
+  return value
+    ? found(withoutLineEnd(value))
+    : none(
+        `names the credential ${where.trim()}, which the process was not given; add LoadCredential=${where.trim()}:/path to the systemd unit`,
+      );
 }
 
 function fromFile(path: string, door: SecretDoor): Reading<FoundSecret> {
   const file = door.file(path);
-  if (!file) return none(`names the file ${path}, which does not exist or may not be read; give its full path and the service's account the right to read it`);
+  if (!file)
+    return none(
+      `names the file ${path}, which does not exist or may not be read; give its full path and the service's account the right to read it`,
+    );
   const value = withoutLineEnd(file.text);
   if (value === "") return none(`names the file ${path}, which is empty; put the secret into it`);
   if (!file.openToOthers) return found(value);

@@ -17,11 +17,13 @@ export type Disk = Pick<
   | "openSync"
   | "readFile"
   | "readFileSync"
+  | "readSync"
   | "readdirSync"
   | "realpathSync"
   | "renameSync"
   | "statSync"
   | "unlinkSync"
+  | "writeFileSync"
   | "writeSync"
 >;
 

@@ -1,0 +1,43 @@
+/** Enough for the provisional window of the engine (an hour, at most `replay_mib`) at its default; what falls out costs a repeat, never a loss. */
+const REMEMBERED = 50_000;
+
+/**
+ * Which events an output had lately. An event that another output refused comes again for all of them, and after a broken connection everything provisional does:
+ * only the output that lacks it takes it then.
+ */
+export class RecentKeys {
+  readonly #had = new Set<string>();
+  #owed = new Set<string>();
+  readonly #most: number;
+
+  constructor(most = REMEMBERED) {
+    this.#most = most;
+  }
+
+  wants(key: string): boolean {
+    return !this.#had.has(key) || this.#owed.has(key);
+  }
+
+  /** The output has them now. */
+  took(keys: readonly string[]): void {
+    for (const key of keys) {
+      this.#owed.delete(key);
+      this.#had.delete(key);
+      this.#had.add(key);
+    }
+    this.#forget();
+  }
+
+  /** They may have been lost on the way. */
+  owe(keys: Iterable<string>): void {
+    for (const key of keys) this.#owed.add(key);
+  }
+
+  #forget(): void {
+    for (const oldest of this.#had) {
+      if (this.#had.size <= this.#most) return;
+      this.#had.delete(oldest);
+      this.#owed.delete(oldest);
+    }
+  }
+}

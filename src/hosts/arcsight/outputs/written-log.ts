@@ -1,0 +1,118 @@
+import { dirname } from "node:path";
+import type { Disk } from "../../../stores/disk.ts";
+import { makeFolder, openForAppend, readIfThere, writeWhole } from "../../../stores/disk.ts";
+
+const COMPACT_ABOVE_BYTES = 4 << 20;
+/** More than every batch that can be under way when a process dies. */
+const KEPT_KEYS = 10_000;
+
+/**
+ * Which events a file output wrote, in the order in which it wrote them: written before the events are, with the size that the file has when they are whole. After a
+ * kill it says which of the last events are in the file, although the engine's own journal, which comes after the file, does not hold them yet. Without it they would be
+ * written twice. Only our own death matters here: after the host's, a repeat is allowed.
+ *
+ * Lines: `F <file>` begins a file, `<size> <key>` is an event. A line without its end is not counted.
+ */
+export class WrittenLog {
+  readonly #disk: Disk;
+  readonly #path: string;
+  #fd: number;
+  #bytes: number;
+  #file: string | undefined;
+  #beforeLast: { readonly bytes: number; readonly file: string | undefined; readonly tail: number } | undefined;
+  /** What a shorter log must still hold. */
+  #tail: { readonly file: string; readonly size: number; readonly key: string }[] = [];
+
+  /** @param found the events of the last run that are whole in `file`, as far as `sizeOf` says (undefined: the file is gone, so it was whole and has been taken). */
+  static open(disk: Disk, path: string, sizeOf: (file: string) => number | undefined): { readonly log: WrittenLog; readonly keys: readonly string[]; readonly files: ReadonlySet<string> } {
+    const text = readIfThere(disk, path)?.toString("utf8") ?? "";
+    const entries: { file: string; size: number; key: string }[] = [];
+    let file: string | undefined;
+    for (const line of text.split("\n").slice(0, -1)) {
+      if (line.startsWith("F ")) file = line.slice(2);
+      else if (file !== undefined) {
+        const space = line.indexOf(" ");
+        const size = Number(line.slice(0, space));
+        if (space > 0 && Number.isInteger(size)) entries.push({ file, size, key: line.slice(space + 1) });
+      }
+    }
+    const lastSize = file === undefined ? undefined : sizeOf(file);
+    // Files before the last one were whole when the next was begun.
+    const whole = entries.filter((entry) => entry.file !== file || lastSize === undefined || entry.size <= lastSize);
+    const log = new WrittenLog(disk, path);
+    log.#tail = whole.slice(-KEPT_KEYS);
+    return { log, keys: whole.map(({ key }) => key), files: new Set(whole.map((entry) => entry.file)) };
+  }
+
+  private constructor(disk: Disk, path: string) {
+    this.#disk = disk;
+    this.#path = path;
+    makeFolder(disk, dirname(path));
+    this.#fd = openForAppend(disk, path);
+    this.#bytes = disk.fstatSync(this.#fd).size;
+  }
+
+  /** To be called before the events are written. When they could not be, `takeBack` follows. */
+  note(file: string, events: readonly { readonly size: number; readonly key: string }[]): void {
+    if (this.#bytes > COMPACT_ABOVE_BYTES) this.#compact();
+    this.#beforeLast = { bytes: this.#bytes, file: this.#file, tail: this.#tail.length };
+    let text = file === this.#file ? "" : `F ${file}\n`;
+    for (const { size, key } of events) {
+      text += `${size} ${key}\n`;
+      this.#tail.push({ file, size, key });
+    }
+    this.#file = file;
+    const bytes = Buffer.from(text, "utf8");
+    this.#bytes += bytes.length;
+    try {
+      writeWhole(this.#disk, this.#fd, bytes);
+    } catch (error) {
+      this.takeBack();
+      throw error;
+    }
+  }
+
+  /** The events noted last were not written after all. Making a file shorter works on a full disk too. */
+  takeBack(): void {
+    const before = this.#beforeLast;
+    if (before === undefined) return;
+    this.#disk.ftruncateSync(this.#fd, before.bytes);
+    this.#bytes = before.bytes;
+    this.#file = before.file;
+    this.#tail.length = before.tail;
+    this.#beforeLast = undefined;
+  }
+
+  /** After a stop in order nothing comes again. */
+  clear(): void {
+    this.#disk.ftruncateSync(this.#fd, 0);
+    this.close();
+  }
+
+  close(): void {
+    this.#disk.closeSync(this.#fd);
+  }
+
+  /** Also keeps the tail short. */
+  #compact(): void {
+    const kept = this.#tail.slice(-KEPT_KEYS);
+    let text = "";
+    let file: string | undefined;
+    for (const entry of kept) {
+      if (entry.file !== file) text += `F ${entry.file}\n`;
+      file = entry.file;
+      text += `${entry.size} ${entry.key}\n`;
+    }
+    const aside = `${this.#path}.new`;
+    const fd = this.#disk.openSync(aside, "w", 0o600);
+    const bytes = Buffer.from(text, "utf8");
+    writeWhole(this.#disk, fd, bytes);
+    this.#disk.closeSync(fd);
+    this.#disk.closeSync(this.#fd);
+    this.#disk.renameSync(aside, this.#path);
+    this.#fd = openForAppend(this.#disk, this.#path);
+    this.#bytes = bytes.length;
+    this.#tail = kept;
+    this.#file = file;
+  }
+}
