@@ -12,8 +12,8 @@ import type { SecretKey, Setting, SettingKey, SettingsHost } from "./table.ts";
 import { MASK, SECRET_KEYS, SPLUNK_KEYS, settingsFor, TABLE } from "./table.ts";
 
 export type { FileDoor, FileRule } from "./files.ts";
-export type { SecretKey, Setting, SettingKey, SettingsHost } from "./table.ts";
-export { MASK, SECRET_KEYS, SETTINGS } from "./table.ts";
+export type { SecretKey, SettingsHost } from "./table.ts";
+export { MASK, SECRET_KEYS } from "./table.ts";
 
 /** One stanza as a host found it: values as text. `name` is without the scheme. */
 export interface RawStanza {

@@ -43,7 +43,7 @@ export interface Setting {
 const EVERYWHERE: readonly SettingsHost[] = ["splunk", "arcsight", "cli"];
 
 /** In the order in which forms, files and pages show them. */
-export const SETTINGS = [
+const ROWS = [
   {
     key: "tenant_id",
     kind: { is: "tenant" },
@@ -330,10 +330,10 @@ export const SETTINGS = [
   },
 ] as const satisfies readonly Setting[];
 
-export type SettingKey = (typeof SETTINGS)[number]["key"];
+export type SettingKey = (typeof ROWS)[number]["key"];
 
-/** The same rows with the optional fields visible to the type checker. */
-export const TABLE: readonly Setting[] = SETTINGS;
+/** The one table of settings, with the optional fields visible to the type checker. */
+export const TABLE: readonly Setting[] = ROWS;
 
 export function settingsFor(host: SettingsHost): readonly Setting[] {
   return TABLE.filter((row) => row.hosts.includes(host));

@@ -34,12 +34,12 @@ import { validateArguments } from "./validate.ts";
 import { splunkVault } from "./vault.ts";
 
 export { SCHEME, schemeDocument } from "../../config/scheme.ts";
-export type { SecretId, StoredSecret } from "./passwords.ts";
+export type { SecretId } from "./passwords.ts";
 export { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
-export type { SplunkDocument, SplunkStanza } from "./run-document.ts";
-export { parseDocument, readDocumentText } from "./run-document.ts";
-export type { RefusedStanza, SharedCredential } from "./secrets.ts";
-export { resolveSecrets, sealFor } from "./secrets.ts";
+export type { SplunkDocument } from "./run-document.ts";
+export { parseDocument } from "./run-document.ts";
+export type { RefusedStanza } from "./secrets.ts";
+export { resolveSecrets } from "./secrets.ts";
 export { Splunkd, splunkdLogin } from "./splunkd.ts";
 export type { ByteSink } from "./stream-pipe.ts";
 export type { Verdict } from "./validate.ts";
