@@ -20,9 +20,8 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
 
 function cell(text: string): string {
   const words = WORDS.reduce((rest, [pattern, word]) => rest.replace(pattern, word), text);
-  return words
-    .replaceAll("|", "\\|")
-    .replace(/^(the|a|an|someone|only|no|one) /, (first) => first.charAt(0).toUpperCase() + first.slice(1));
+  const sentence = words.charAt(0).toUpperCase() + words.slice(1);
+  return `${sentence.replaceAll("|", "\\|")}${/[.!?)]$/.test(sentence) ? "" : "."}`;
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
