@@ -11,6 +11,7 @@ import { type CefEvidence, writeCef, writeCefHealth, writeCefNotice } from "./ce
 import { CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
 import { CEF_LINE_MAX_BYTES } from "./cef-line.ts";
 import { CEF_PROFILES, type CefProfile, eventClassIds, mappingTable } from "./cef-mapping.ts";
+import { writeFlatJson } from "./flat-json.ts";
 import { FLAT_FIELDS, serviceOf } from "./flat-record.ts";
 import { siemRows } from "./siem-rows.ts";
 
@@ -203,7 +204,7 @@ test("each row's key is in the dictionary, each custom field has a label, and ev
   expect(Object.keys(FLAT_FIELDS).filter((field) => !named.has(field))).toEqual([]);
 });
 
-test("property: whatever an alert holds, its lines are read by a strict reader, in size, with dictionary keys and no null", () => {
+test("property: whatever an alert holds, its lines are read by a strict reader, in size, with dictionary keys and no null, and flat JSON has one kind per member", () => {
   const odd = fc.oneof(
     fc.string({ unit: "binary", maxLength: 60 }),
     fc.constantFrom(null, 1, true, [], {}, "null", "=|\\", "a".repeat(9000)),
@@ -256,6 +257,14 @@ test("property: whatever an alert holds, its lines are read by a strict reader, 
           expect(value).not.toBe("");
           expect(max === 0 || value.length <= max).toBe(true);
           expect(type === "string" || /^[\d.:a-fA-F]+$/.test(value)).toBe(true);
+        }
+      }
+      const json = new ByteWriter();
+      writeFlatJson(json, delivery, "each");
+      for (const flat of json.toString().trimEnd().split("\n")) {
+        for (const [name, value] of Object.entries(JSON.parse(flat) as object)) {
+          const kind = FLAT_FIELDS[name as keyof typeof FLAT_FIELDS] === "text" ? "string" : "number";
+          expect([name, typeof value]).toEqual([name, kind]);
         }
       }
       const rows = siemRows(delivery, "2026-11-24T16:05:58.0000000Z");
