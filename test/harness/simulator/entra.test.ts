@@ -258,6 +258,40 @@ test("consent withdrawn: the refresh is refused, an app-only token is empty and 
   expect((await redeem(customer)).status).toBe(200);
 });
 
+test("an app registered through Graph is good where its consent was given, for what it asks for", async () => {
+  const customer = simulator.control.customer("woodgrove");
+  const graph = `${simulator.ready.graph_url}/v1.0`;
+  const token = await visitor.appToken(simulator.control.customer("contoso"));
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+  const post = async (path: string, body: object): Promise<Record<string, string>> =>
+    (await (await visitor.fetch(`${graph}/${path}`, { method: "POST", headers, body: JSON.stringify(body) })).json()) as Record<
+      string,
+      string
+    >;
+  const GRAPH_APP = "00000003-0000-0000-c000-000000000000";
+  const { json } = await visitor.get(`${graph}/servicePrincipals(appId='${GRAPH_APP}')?$select=appRoles`, token);
+  const role = (json.appRoles as { id: string; value: string }[]).find(({ value }) => value === "SecurityAlert.Read.All");
+
+  const made = await post("applications", {
+    displayName: "x",
+    requiredResourceAccess: [{ resourceAppId: GRAPH_APP, resourceAccess: [{ id: role?.id, type: "Role" }] }],
+  });
+  const { secretText } = await post(`applications/${made["id"]}/addPassword`, { passwordCredential: { displayName: "x" } });
+  const ask = (): Promise<Answer> =>
+    visitor.post(at(customer), {
+      grant_type: "client_credentials",
+      client_id: made["appId"] ?? "",
+      client_secret: secretText ?? "",
+      scope: GRAPH,
+    });
+
+  expect((await ask()).json.error_codes).toEqual([700016]);
+  await visitor.fetch(
+    `${at(customer, "v2.0/adminconsent")}?${new URLSearchParams({ client_id: made["appId"] ?? "", scope: GRAPH, redirect_uri: REDIRECT }).toString()}`,
+  );
+  expect(claimsOf((await ask()).json.access_token as string)["roles"]).toEqual(["SecurityAlert.Read.All"]);
+});
+
 test("a token ends after its lifetime, and 401 carries a challenge", async () => {
   const customer = simulator.control.customer("woodgrove");
   await visitor.control("/customers/woodgrove/access-tokens", { lifetime_seconds: 5 });

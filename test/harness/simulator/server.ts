@@ -1,6 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { answerDefenderList, answerDefenderOne, defenderStream } from "./api/defender.ts";
-import { enter } from "./api/gate.ts";
+import { type Door, enter } from "./api/gate.ts";
 import { answerGraphChildren, answerGraphList, answerGraphOne, answerOrganization, graphStream } from "./api/graph.ts";
 import { answerHunting } from "./api/hunting.ts";
 import type { PageCache } from "./api/lists.ts";
@@ -85,6 +85,12 @@ async function answerGraph(exchange: Exchange, { tokens, pages, world }: Service
       tokens,
     );
     return customer === undefined ? undefined : answerHunting(exchange, customer, graphVoice, "graph");
+  }
+  if (/^\/v1\.0\/(applications|servicePrincipals)/.test(path)) {
+    const door: Door = { api: "graph", budget: "graph", target: "alerts", rights: NO_RIGHTS, voice: graphVoice, methods: ["GET", "POST"] };
+    if (enter(exchange, door, world, tokens) === undefined || (await world.directory.answer(exchange, path))) return;
+    graphVoice.failed(exchange, 404, undefined, `Resource '${path.split("/").at(-1) ?? ""}' does not exist.`);
+    return;
   }
   const target = graphStream(path);
   const customer = enter(

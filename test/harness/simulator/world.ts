@@ -2,6 +2,7 @@ import { type Budget, type BudgetLimits, type BudgetName, makeBudget } from "./b
 import type { SimulatorClock } from "./clock.ts";
 import type { Cloud } from "./clouds.ts";
 import { type Credentials, freshCredentials } from "./entra/apps.ts";
+import { type Directory, makeDirectory } from "./entra/directory.ts";
 import { type Faults, makeFaults } from "./faults.ts";
 import { type Identity, identityOf } from "./identity.ts";
 import { makeTable, type NewVersion, type Table } from "./records.ts";
@@ -24,6 +25,8 @@ export interface Customer {
   readonly hunting: HuntingTables;
   cloud: Cloud;
   readonly credentials: Credentials;
+  /** Apps registered while the simulator ran that this customer consented to. */
+  readonly consentedApps: Set<string>;
   /** The last state of each record that was given one by one, visible or not yet: later versions build on it. */
   readonly scripted: Map<string, string>;
   /** `withdrawn`: the user's grant and the roles are gone; `absent`: the app was never in this tenant. */
@@ -70,6 +73,7 @@ export interface World {
   /** When the simulator's clock started, ms. */
   readonly startMs: number;
   readonly faults: Faults;
+  readonly directory: Directory;
   readonly customers: Map<string, Customer>;
   addCustomer(name: string): Customer;
   /** By tenant id or verified domain, in any case. */
@@ -95,6 +99,7 @@ export function makeWorld(clock: SimulatorClock, seed: string | number = 0): Wor
     clock,
     startMs: clock.nowMs(),
     faults: makeFaults(seed),
+    directory: makeDirectory(),
     customers,
     addCustomer(name) {
       const known = customers.get(name);
@@ -105,6 +110,7 @@ export function makeWorld(clock: SimulatorClock, seed: string | number = 0): Wor
         identity,
         cloud: "commercial",
         credentials: freshCredentials(identity),
+        consentedApps: new Set(),
         scripted: new Map(),
         tables: perStream((stream) => makeTable(STREAMS[stream])),
         regimes: perStream((stream) => ({ links: STREAMS[stream].api === "graph", order: "honoured", token: "place" })),

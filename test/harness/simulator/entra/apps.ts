@@ -45,9 +45,9 @@ export function addSecret(credentials: Credentials, name: string): string {
 }
 
 /** The AADSTS number a secret deserves, or undefined when it is good. */
-export function secretProblem(credentials: Credentials, clientId: string, secret: string): number | undefined {
+export function secretProblem(secrets: readonly Secret[], clientId: string, secret: string): number | undefined {
   if (clientId === SHARED_APP.clientId) return secret === SHARED_APP.clientSecret ? undefined : 7000215;
-  const known = credentials.secrets.find(({ value }) => value === secret);
+  const known = secrets.find(({ value }) => value === secret);
   if (known === undefined || known.state === "removed") return 7000215;
   return known.state === "expired" ? 7000222 : undefined;
 }

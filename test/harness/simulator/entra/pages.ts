@@ -102,7 +102,7 @@ function customerOf(world: World, clientId: string, hint: string | null): Custom
 }
 
 /** The consent page, answered as the customer's administrator would (`POST /customers/<name>/consent` on the control API says how). */
-export function answerConsent(exchange: Exchange, tenant: string, customer: Customer | undefined, v2: boolean): void {
+export function answerConsent(exchange: Exchange, tenant: string, customer: Customer | undefined, v2: boolean, world: World): void {
   const query = exchange.url.searchParams;
   const back = query.get("redirect_uri");
   if (customer === undefined) {
@@ -113,7 +113,9 @@ export function answerConsent(exchange: Exchange, tenant: string, customer: Cust
     trouble(exchange, 900971);
     return;
   }
-  if (query.get("client_id") !== customer.identity.clientId && query.get("client_id") !== SHARED_APP.clientId) {
+  const clientId = query.get("client_id") ?? "";
+  const registered = world.directory.find(clientId);
+  if (clientId !== customer.identity.clientId && clientId !== SHARED_APP.clientId && registered === undefined) {
     trouble(exchange, 700016);
     return;
   }
@@ -127,6 +129,7 @@ export function answerConsent(exchange: Exchange, tenant: string, customer: Cust
     return;
   }
   customer.consent = "granted";
+  if (registered !== undefined) customer.consentedApps.add(clientId);
   for (const permission of ALL_PERMISSIONS) customer.permissions.add(permission);
   redirect(exchange, back, {
     admin_consent: "True",

@@ -29,6 +29,7 @@ export const isShared = (tenant: string): boolean => ["common", "organizations"]
 
 /** Whether the app exists in the customer's tenant at all. */
 export function appProblem(customer: Customer, clientId: string): number | undefined {
+  if (customer.consentedApps.has(clientId)) return undefined;
   if (clientId !== customer.identity.clientId && clientId !== SHARED_APP.clientId) return 700016;
   return customer.consent === "absent" ? 700016 : undefined;
 }

@@ -34,6 +34,13 @@ const RESOURCES: Readonly<Record<string, Resource>> = {
   "https://wdatpalertexport.seville.onmicrosoft.com": { api: "siem", clouds: ALL },
 };
 
+/** The APIs by the id of their own app, as a registration's `requiredResourceAccess` names them. */
+export const API_APP_IDS: Readonly<Record<string, ApiName>> = {
+  "00000003-0000-0000-c000-000000000000": "graph",
+  "8ee8fdad-f234-4243-8f3b-15c294843740": "xdr",
+  "fc780465-2017-40d4-a0c5-307022471b92": "mde",
+};
+
 /** Permissions that exist at each API: an app-only token's roles, a user token's scopes. */
 export const PERMISSIONS: Readonly<Record<ApiName, { readonly roles: readonly string[]; readonly scopes: readonly string[] }>> = {
   graph: {

@@ -60,8 +60,8 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
     "discovery/keys": (exchange) => sendJson(exchange, 200, { keys: tokens.keys() }),
     "oauth2/v2.0/authorize": (exchange, tenant, customer) => answerAuthorize(exchange, tenant, customer, world, codes),
     "oauth2/authorize": (exchange, tenant, customer) => answerAuthorize(exchange, tenant, customer, world, codes),
-    "v2.0/adminconsent": (exchange, tenant, customer) => answerConsent(exchange, tenant, customer, true),
-    adminconsent: (exchange, tenant, customer) => answerConsent(exchange, tenant, customer, false),
+    "v2.0/adminconsent": (exchange, tenant, customer) => answerConsent(exchange, tenant, customer, true, world),
+    adminconsent: (exchange, tenant, customer) => answerConsent(exchange, tenant, customer, false, world),
     "oauth2/v2.0/devicecode": (exchange, tenant, customer) => deviceCode(exchange, tenant, customer),
     "oauth2/devicecode": (exchange, tenant, customer) => deviceCode(exchange, tenant, customer),
     "oauth2/v2.0/token": (exchange, tenant, customer) => token(exchange, tenant, customer, true),
@@ -180,10 +180,11 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
     customer.counters.tokenRequests += 1;
     const target = targetOf(form, v2, customer, grantType === "authorization_code" ? code?.scope : device?.scope);
     if ("number" in target) return refuse(target);
-    const wrong = clientProblem(exchange, customer, clientId, client, grantType);
+    const wrong = clientProblem(world, exchange, customer, clientId, client, grantType);
     if (wrong !== undefined) return refuse(wrong);
 
-    const send = (user: SignedIn | undefined): void => sendToken(exchange, v2, customer, clientId, target, user);
+    const send = (user: SignedIn | undefined): void =>
+      sendToken(exchange, v2, customer, clientId, target, user, form("client_assertion") !== undefined);
     if (grantType === "client_credentials")
       return v2 && !/^\S+\/\.default$/.test(form("scope") ?? "") ? refuse({ number: 70011 }) : send(undefined);
     if (grantType === "refresh_token") {
@@ -227,13 +228,16 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
     clientId: string,
     { api, resource }: Target,
     user: SignedIn | undefined,
+    byCertificate: boolean,
   ): void {
     const { identity, credentials } = customer;
     const nowS = Math.floor(exchange.nowMs / 1000);
     const lifeS = customer.accessTokenLifetimeS;
     const offered = user === undefined ? PERMISSIONS[api].roles : PERMISSIONS[api].scopes;
-    const permissions =
-      customer.consent === "granted" ? offered.filter((one) => customer.permissions.has(one) || one === "user_impersonation") : [];
+    const registered = world.directory.find(clientId)?.permissions;
+    const mayHave = (one: string): boolean =>
+      one === "user_impersonation" || (customer.permissions.has(one) && registered?.has(one) !== false);
+    const permissions = customer.consent === "granted" ? offered.filter(mayHave) : [];
     const grant: Grant = {
       customer,
       api,
@@ -252,7 +256,7 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
       ...times,
       app_displayname: "MSSP collector",
       appid: clientId,
-      appidacr: "1",
+      appidacr: byCertificate ? "2" : "1",
       idp: issuer,
       ...(user === undefined
         ? { idtyp: "app", oid: servicePrincipal, sub: servicePrincipal, ...(permissions.length > 0 ? { roles: permissions } : {}) }
@@ -317,6 +321,7 @@ function targetOf(form: Form, v2: boolean, customer: Customer, earlierScope: str
 }
 
 function clientProblem(
+  world: World,
   exchange: Exchange,
   customer: Customer,
   clientId: string,
@@ -339,7 +344,7 @@ function clientProblem(
     return number === undefined ? undefined : { number };
   }
   if (secret === undefined) return DEVICE_GRANTS.includes(grantType) ? undefined : { number: 7000218 };
-  const number = secretProblem(customer.credentials, clientId, secret);
+  const number = secretProblem(world.directory.find(clientId)?.secrets ?? customer.credentials.secrets, clientId, secret);
   return number === undefined ? undefined : { number };
 }
 

@@ -1,0 +1,115 @@
+import { sendJson } from "../answers.ts";
+import type { Exchange } from "../exchange.ts";
+import { clientSecret, guid } from "../identity.ts";
+import type { ApiName } from "../streams.ts";
+import type { Secret } from "./apps.ts";
+import { API_APP_IDS, PERMISSIONS } from "./resources.ts";
+
+/** An app that was registered through Graph while the simulator ran. */
+export interface RegisteredApp {
+  readonly clientId: string;
+  readonly objectId: string;
+  readonly manifest: Readonly<Record<string, unknown>>;
+  readonly secrets: Secret[];
+  /** Names of the permissions that its registration asks for: what consent grants. */
+  readonly permissions: ReadonlySet<string>;
+}
+
+export interface Directory {
+  find(clientId: string): RegisteredApp | undefined;
+  /** Answers `/applications` and `/servicePrincipals` (Microsoft Graph docs, application and servicePrincipal resources); false for other paths. */
+  answer(exchange: Exchange, path: string): Promise<boolean>;
+}
+
+/** The id of a permission in an API's service principal; made up, as nothing but equality matters. */
+const permissionId = (api: ApiName, kind: "role" | "scope", name: string): string => guid(`${api} ${kind}`, name);
+
+export function makeDirectory(): Directory {
+  const apps = new Map<string, RegisteredApp>();
+
+  function register(manifest: Record<string, unknown>): RegisteredApp {
+    const name = `registered ${apps.size}`;
+    const app = {
+      clientId: guid("client", name),
+      objectId: guid("object", name),
+      manifest,
+      secrets: [],
+      permissions: new Set(askedFor(manifest)),
+    };
+    apps.set(app.clientId, app);
+    return app;
+  }
+
+  async function post(exchange: Exchange, what: string): Promise<boolean> {
+    const body = bodyOf(await exchange.body());
+    if (what === "servicePrincipals") {
+      const appId = typeof body["appId"] === "string" ? body["appId"] : "";
+      sendJson(exchange, 201, { id: guid("principal", appId), appId });
+      return true;
+    }
+    if (what === "applications") {
+      sendJson(exchange, 201, described(register(body)));
+      return true;
+    }
+    const objectId = /^applications\/([^/]+)\/addPassword$/.exec(what)?.[1];
+    const app = [...apps.values()].find((one) => one.objectId === objectId);
+    if (app === undefined) return false;
+    const value = clientSecret(app.objectId, app.secrets.length);
+    app.secrets.push({ value, state: "valid" });
+    const wanted = (body["passwordCredential"] ?? {}) as Record<string, unknown>;
+    sendJson(exchange, 200, { ...wanted, keyId: guid("key", value), secretText: value, hint: value.slice(0, 3) });
+    return true;
+  }
+
+  return {
+    find: (clientId) => apps.get(clientId),
+    async answer(exchange, path) {
+      const what = path.replace(/^\/v1\.0\//, "");
+      if (!/^(applications|servicePrincipals)/.test(what)) return false;
+      if (exchange.request.method === "POST") return post(exchange, what);
+      const appId = /^servicePrincipals\(appId='([^']+)'\)$/.exec(what)?.[1];
+      const api = appId === undefined ? undefined : API_APP_IDS[appId];
+      if (api !== undefined) sendJson(exchange, 200, principalOf(api, appId ?? ""));
+      else if (what === "applications") sendJson(exchange, 200, { value: [...apps.values()].map(described) });
+      else return false;
+      return true;
+    },
+  };
+}
+
+function principalOf(api: ApiName, appId: string): object {
+  const rows = (kind: "role" | "scope", names: readonly string[]): object[] =>
+    names.map((value) => ({ id: permissionId(api, kind, value), value, isEnabled: true }));
+  return {
+    id: guid("principal", appId),
+    appId,
+    appRoles: rows("role", PERMISSIONS[api].roles),
+    oauth2PermissionScopes: rows("scope", PERMISSIONS[api].scopes),
+  };
+}
+
+const described = ({ objectId, clientId, manifest }: RegisteredApp): object => ({ id: objectId, appId: clientId, ...manifest });
+
+interface Access {
+  readonly resourceAppId?: string;
+  readonly resourceAccess?: readonly { readonly id?: string }[];
+}
+
+/** The names behind a manifest's `requiredResourceAccess`. */
+function* askedFor(manifest: Record<string, unknown>): Generator<string> {
+  for (const { resourceAppId = "", resourceAccess = [] } of (manifest["requiredResourceAccess"] ?? []) as readonly Access[]) {
+    const api = API_APP_IDS[resourceAppId];
+    if (api === undefined) continue;
+    const ids = new Set(resourceAccess.map(({ id }) => id));
+    for (const name of PERMISSIONS[api].roles) if (ids.has(permissionId(api, "role", name))) yield name;
+    for (const name of PERMISSIONS[api].scopes) if (ids.has(permissionId(api, "scope", name))) yield name;
+  }
+}
+
+function bodyOf(text: string): Record<string, unknown> {
+  try {
+    return JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    return {};
+  }
+}
