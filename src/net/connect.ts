@@ -8,7 +8,7 @@ import { Failure } from "../model/failure.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
 import { ConnectTrouble } from "./network-failures.ts";
-import { bypassesProxy } from "./no-proxy.ts";
+import { bypassesProxy, isLoopback } from "./no-proxy.ts";
 
 type Undici = typeof import("undici");
 
@@ -81,6 +81,8 @@ export function witnessingConnector(undici: Undici, options: ConnectorOptions): 
 export interface ProxyRoute {
   readonly proxy: Sealed;
   readonly noProxy: string | undefined;
+  /** False for a proxy that only the environment names. */
+  readonly alsoForLoopback: boolean;
 }
 
 export interface Tunnel {
@@ -102,7 +104,7 @@ export function tunnelConnector(
   const pool = new undici.Pool(origin, { connect: toProxy, connections: 32, pipelining: 1 });
   const connector: buildConnector.connector = (to, done) => {
     const port = Number(to.port) || (to.protocol === "https:" ? 443 : 80);
-    if (bypassesProxy(to.hostname, port, route.noProxy)) return direct(to, done);
+    if (bypassesProxy(to.hostname, port, route.noProxy) || (!route.alsoForLoopback && isLoopback(to.hostname))) return direct(to, done);
     const authority = `${to.hostname.includes(":") && !to.hostname.startsWith("[") ? `[${to.hostname}]` : to.hostname}:${port}`;
     const headers: Record<string, string> = { host: authority };
     authorization?.open((value) => {

@@ -39,7 +39,7 @@ afterEach(async () => {
 });
 
 function client(options: Parameters<typeof createHttp>[0] = {}): Http {
-  const made = createHttp(options);
+  const made = createHttp({ environment: {}, ...options });
   closers.push(() => made.close());
   return made;
 }
@@ -445,6 +445,18 @@ describe("a proxy", () => {
     expect(failure.say).toContain(words);
     expect(failure.say).toContain(`localhost:${port}`);
     expect(`${failure.stack}${failure.nextStep}`).not.toContain("hunter2");
+  });
+
+  test("that only the environment names is used for the outside, not for this machine, and not where no_proxy or a direct route says otherwise", async () => {
+    const origin = await serve((_, response) => response.end("straight"));
+    const { port, seen } = await proxy({ refuse: 403 });
+    const web = client({ environment: { HTTPS_PROXY: `http://localhost:${port}`, NO_PROXY: "exempt.invalid" } });
+
+    expect((await failureOf(web.send(get("https://graph.invalid/")))).code).toBe("proxy-refused");
+    expect(await (await web.send(get(origin))).text(10)).toBe("straight");
+    expect((await failureOf(web.send(get("https://exempt.invalid/")))).code).toBe("dns-failed");
+    expect((await failureOf(web.send(get("https://graph.invalid/", { ...trusting, direct: true })))).code).toBe("dns-failed");
+    expect(seen.lines).toEqual(["CONNECT graph.invalid:443"]);
   });
 
   test("that hangs up fails once instead of trying for ever", async () => {

@@ -2,10 +2,13 @@ import type { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
 import { Failure } from "../model/failure.ts";
 import type { Http, HttpAnswer, HttpRequest } from "../model/kit.ts";
+import { sealed } from "../model/sealed.ts";
 import type { Route } from "../model/stanza.ts";
+import type { ProxyRoute } from "./connect.ts";
 import { trustFrom, tunnelConnector, witnessingConnector } from "./connect.ts";
 import { decodedBody } from "./decode.ts";
 import { networkFailure } from "./network-failures.ts";
+import { isLoopback } from "./no-proxy.ts";
 
 export interface HttpOptions {
   /** Connections kept per origin and route; more requests than that wait in a queue. */
@@ -14,6 +17,8 @@ export interface HttpOptions {
   /** How long an unused connection is kept when the server names no time. */
   readonly keepAliveMs?: number;
   readonly userAgent?: string;
+  /** Where HTTPS_PROXY and NO_PROXY are looked up for routes that name no proxy; the process's own unless a test says otherwise. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000;
@@ -61,7 +66,7 @@ export function createHttp(options: HttpOptions = {}): Http {
     async send(request) {
       const url = new URL(request.url);
       refusePlainHttp(url);
-      if (request.route.loopbackCertificate && !LOOPBACK.test(url.hostname)) {
+      if (request.route.loopbackCertificate && !isLoopback(url.hostname)) {
         throw new Error(`loopbackCertificate on a route to ${url.host}, which is not this machine`);
       }
       const stopped = () => closed || request.signal?.aborted === true;
@@ -150,10 +155,8 @@ function flat(headers: Readonly<Record<string, string | string[] | undefined>>):
   return out;
 }
 
-const LOOPBACK = /^(127(\.\d{1,3}){3}|\[?::1\]?|localhost)$/i;
-
 function refusePlainHttp(url: URL): void {
-  if (url.protocol === "https:" || (url.protocol === "http:" && LOOPBACK.test(url.hostname))) return;
+  if (url.protocol === "https:" || (url.protocol === "http:" && isLoopback(url.hostname))) return;
   throw new Failure("address-not-https", {
     actor: "operator",
     retry: { when: "never" },
@@ -162,15 +165,25 @@ function refusePlainHttp(url: URL): void {
   });
 }
 
+/**
+ * The proxy of a route: its own, else the one that the environment names (`https_proxy` before `HTTPS_PROXY`, as curl reads them). The environment's is never
+ * used for this machine: it was set for the outside.
+ */
+function proxyFor(route: Route, environment: Readonly<Record<string, string | undefined>>): ProxyRoute | undefined {
+  if (route.direct === true) return undefined;
+  const noProxy = route.noProxy ?? environment["no_proxy"] ?? environment["NO_PROXY"];
+  if (route.proxy !== undefined) return { proxy: route.proxy, noProxy, alsoForLoopback: true };
+  const named = environment["https_proxy"] || environment["HTTPS_PROXY"];
+  return named ? { proxy: sealed(named), noProxy, alsoForLoopback: false } : undefined;
+}
+
 async function openPool(route: Route, options: HttpOptions): Promise<RoutePool> {
   const undici = await import("undici");
   const own = route.loopbackCertificate === true;
   const trust = await trustFrom(route.caFile, own ? "alone" : "added");
   const straight = witnessingConnector(undici, { trust, connectTimeoutMs: options.connectTimeoutMs ?? 20_000, checkName: !own });
-  const tunnel =
-    route.proxy === undefined || route.direct === true
-      ? undefined
-      : tunnelConnector(undici, { proxy: route.proxy, noProxy: route.noProxy }, straight, straight);
+  const proxy = proxyFor(route, options.environment ?? process.env);
+  const tunnel = proxy === undefined ? undefined : tunnelConnector(undici, proxy, straight, straight);
   const agent = new undici.Agent({
     connect: tunnel?.connector ?? straight,
     connections: options.connectionsPerOrigin ?? 64,
