@@ -138,7 +138,7 @@ async function show(folder: string, binary: string, children: Child[], promises:
     `${first.length} of ${records}`,
   );
   say();
-  say(customersTable(first, delivered.lagSeconds()));
+  say(customersTable(first, await lagsSaid(delivered)));
 
   headline("5. Three of the events");
   for (const text of sampleEvents(first)) say(`${text}\n`);
@@ -255,6 +255,16 @@ function inputsConf(microsoft: Microsoft, refreshToken: string): string {
     ];
     return stanza(microsoft, customer, secrets);
   }).join("\n");
+}
+
+/** The collector says how far behind it is in a health event per customer, which comes right after the events. */
+async function lagsSaid(delivered: DeliveredFile): Promise<ReadonlyMap<string, number>> {
+  const deadlineMs = performance.now() + 3 * POLL_SECONDS * 1000;
+  while (delivered.lagSeconds().size < CUSTOMERS.length * 2 && performance.now() < deadlineMs) {
+    await pause(200);
+    delivered.look();
+  }
+  return delivered.lagSeconds();
 }
 
 async function waitForEvents(delivered: DeliveredFile, wanted: number): Promise<readonly DeliveredEvent[]> {
