@@ -10,27 +10,81 @@ const CONNECT_WITHIN_MS = 10_000;
 const KEEP_ALIVE_MS = 30_000;
 
 /** Error codes of connecting → what an operator is told. Sources: Node.js docs, "Common system errors" and "X509 certificate error codes". */
-const REASONS: Readonly<Record<string, { readonly code: "output-unreachable" | "output-untrusted"; readonly say: string; readonly nextStep: string }>> = {
+const REASONS: Readonly<
+  Record<string, { readonly code: "output-unreachable" | "output-untrusted"; readonly say: string; readonly nextStep: string }>
+> = {
   ECONNREFUSED: { code: "output-unreachable", say: "nobody listens there", nextStep: "Start the connector, or check host and port." },
   ENOTFOUND: { code: "output-unreachable", say: "the host name is not known", nextStep: "Check .host and the name server." },
-  EAI_AGAIN: { code: "output-unreachable", say: "the name server does not answer", nextStep: "Check the name server, or write an address." },
+  EAI_AGAIN: {
+    code: "output-unreachable",
+    say: "the name server does not answer",
+    nextStep: "Check the name server, or write an address.",
+  },
   ETIMEDOUT: { code: "output-unreachable", say: "it does not answer", nextStep: "Check the way there (firewall), host and port." },
   EHOSTUNREACH: { code: "output-unreachable", say: "there is no way to that host", nextStep: "Check the network and .host." },
   ENETUNREACH: { code: "output-unreachable", say: "there is no way to that network", nextStep: "Check the network and .host." },
-  EPROTO: { code: "output-untrusted", say: "it does not speak TLS", nextStep: "Check .port, or set .protocol to what the connector speaks." },
-  ERR_SSL_WRONG_VERSION_NUMBER: { code: "output-untrusted", say: "it does not speak TLS", nextStep: "Check .port, or set .protocol to what the connector speaks." },
+  EPROTO: {
+    code: "output-untrusted",
+    say: "it does not speak TLS",
+    nextStep: "Check .port, or set .protocol to what the connector speaks.",
+  },
+  ERR_SSL_WRONG_VERSION_NUMBER: {
+    code: "output-untrusted",
+    say: "it does not speak TLS",
+    nextStep: "Check .port, or set .protocol to what the connector speaks.",
+  },
   CERT_HAS_EXPIRED: { code: "output-untrusted", say: "its certificate has expired", nextStep: "Renew the connector's certificate." },
   CERT_NOT_YET_VALID: { code: "output-untrusted", say: "its certificate is not valid yet", nextStep: "Check both machines' clocks." },
-  ERR_TLS_CERT_ALTNAME_INVALID: { code: "output-untrusted", say: "its certificate is for another name", nextStep: "Write in .host the name that stands in the certificate." },
-  DEPTH_ZERO_SELF_SIGNED_CERT: { code: "output-untrusted", say: "its certificate is signed by itself", nextStep: "Put that certificate into a PEM file and name it in .ca_file." },
-  SELF_SIGNED_CERT_IN_CHAIN: { code: "output-untrusted", say: "its certificate authority is not trusted", nextStep: "Put that authority's certificate into a PEM file and name it in .ca_file." },
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: { code: "output-untrusted", say: "its certificate authority is not trusted", nextStep: "Put that authority's certificate into a PEM file and name it in .ca_file." },
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: { code: "output-untrusted", say: "its certificate authority is not trusted", nextStep: "Put that authority's certificate into a PEM file and name it in .ca_file." },
-  UNABLE_TO_GET_ISSUER_CERT: { code: "output-untrusted", say: "its certificate authority is not trusted", nextStep: "Put that authority's certificate into a PEM file and name it in .ca_file." },
-  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: { code: "output-untrusted", say: "it wants a certificate of ours", nextStep: "Name a PEM file with key and certificate in .certificate." },
-  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: { code: "output-untrusted", say: "it does not trust our certificate", nextStep: "Have the connector trust the authority of .certificate." },
-  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: { code: "output-untrusted", say: "it refuses our certificate", nextStep: "Check .certificate and what the connector trusts." },
-  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: { code: "output-untrusted", say: "it ended the TLS handshake", nextStep: "Check whether it wants a certificate of ours (.certificate)." },
+  ERR_TLS_CERT_ALTNAME_INVALID: {
+    code: "output-untrusted",
+    say: "its certificate is for another name",
+    nextStep: "Write in .host the name that stands in the certificate.",
+  },
+  DEPTH_ZERO_SELF_SIGNED_CERT: {
+    code: "output-untrusted",
+    say: "its certificate is signed by itself",
+    nextStep: "Put that certificate into a PEM file and name it in .ca_file.",
+  },
+  SELF_SIGNED_CERT_IN_CHAIN: {
+    code: "output-untrusted",
+    say: "its certificate authority is not trusted",
+    nextStep: "Put that authority's certificate into a PEM file and name it in .ca_file.",
+  },
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: {
+    code: "output-untrusted",
+    say: "its certificate authority is not trusted",
+    nextStep: "Put that authority's certificate into a PEM file and name it in .ca_file.",
+  },
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: {
+    code: "output-untrusted",
+    say: "its certificate authority is not trusted",
+    nextStep: "Put that authority's certificate into a PEM file and name it in .ca_file.",
+  },
+  UNABLE_TO_GET_ISSUER_CERT: {
+    code: "output-untrusted",
+    say: "its certificate authority is not trusted",
+    nextStep: "Put that authority's certificate into a PEM file and name it in .ca_file.",
+  },
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: {
+    code: "output-untrusted",
+    say: "it wants a certificate of ours",
+    nextStep: "Name a PEM file with key and certificate in .certificate.",
+  },
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: {
+    code: "output-untrusted",
+    say: "it does not trust our certificate",
+    nextStep: "Have the connector trust the authority of .certificate.",
+  },
+  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: {
+    code: "output-untrusted",
+    say: "it refuses our certificate",
+    nextStep: "Check .certificate and what the connector trusts.",
+  },
+  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: {
+    code: "output-untrusted",
+    say: "it ended the TLS handshake",
+    nextStep: "Check whether it wants a certificate of ours (.certificate).",
+  },
 };
 
 /** Real sockets. Certificate files are read at each connection, so that renewed ones need no restart. */
@@ -139,7 +193,12 @@ function failureOf(target: Target, error: unknown): Failure {
   const where = `${target.protocol}://${target.host}:${target.port}`;
   const file = errnoOf(error) === "ENOENT" || errnoOf(error) === "EACCES" ? (error as { path?: string }).path : undefined;
   if (file !== undefined) {
-    return new Failure("output-untrusted", { actor: "operator", retry: { when: "later" }, say: `The file ${file} for ${where} cannot be read.`, nextStep: "Check .ca_file and .certificate." });
+    return new Failure("output-untrusted", {
+      actor: "operator",
+      retry: { when: "later" },
+      say: `The file ${file} for ${where} cannot be read.`,
+      nextStep: "Check .ca_file and .certificate.",
+    });
   }
   return new Failure(known?.code ?? "output-unreachable", {
     actor: "operator",

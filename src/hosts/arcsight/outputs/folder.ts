@@ -3,8 +3,8 @@ import type { Clock } from "../../../model/kit.ts";
 import type { DiskKit } from "../../../stores/disk.ts";
 import { renameOver, syncFile, syncFolder, writeWhole } from "../../../stores/disk.ts";
 import { CommitQueue } from "./commit-queue.ts";
-import { outputUnwritable } from "./output-failures.ts";
 import type { Batch, Output, OutputCondition } from "./output.ts";
+import { outputUnwritable } from "./output-failures.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import { WrittenLog } from "./written-log.ts";
 
@@ -86,7 +86,11 @@ export class FolderOutput implements Output {
         } finally {
           disk.closeSync(fd);
         }
-        if (keys.length > 0) this.#log.note(file, keys.map((key) => ({ size: 0, key })));
+        if (keys.length > 0)
+          this.#log.note(
+            file,
+            keys.map((key) => ({ size: 0, key })),
+          );
         noted = keys.length > 0;
         await renameOver(this.#p.kit, part, file);
       } catch (error) {
@@ -103,7 +107,9 @@ export class FolderOutput implements Output {
 
   #pieces(batches: readonly Batch[]): readonly Uint8Array[] {
     if (this.#p.content === "lines") return batches.map(({ bytes }) => bytes);
-    const text = Buffer.concat(batches.map(({ bytes }) => bytes)).toString("utf8").trimEnd();
+    const text = Buffer.concat(batches.map(({ bytes }) => bytes))
+      .toString("utf8")
+      .trimEnd();
     return [Buffer.from(`[${text.replaceAll("\n", ",\n")}]\n`, "utf8")];
   }
 

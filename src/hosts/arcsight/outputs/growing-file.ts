@@ -3,8 +3,8 @@ import type { Clock } from "../../../model/kit.ts";
 import type { Disk } from "../../../stores/disk.ts";
 import { openForAppend, syncFileContent, writeWhole } from "../../../stores/disk.ts";
 import { CommitQueue } from "./commit-queue.ts";
-import { outputUnwritable } from "./output-failures.ts";
 import type { Batch, Output, OutputCondition } from "./output.ts";
+import { outputUnwritable } from "./output-failures.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import { WrittenLog } from "./written-log.ts";
 

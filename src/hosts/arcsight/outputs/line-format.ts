@@ -26,7 +26,10 @@ export interface LineFormat {
 }
 
 /** @param styleOf how a customer wants his JSON lines, by stanza name. */
-export function lineFormatOf({ type, profile, evidence }: Pick<OutputSettings, "type" | "profile" | "evidence">, styleOf: (stanza: string) => EventStyle): LineFormat {
+export function lineFormatOf(
+  { type, profile, evidence }: Pick<OutputSettings, "type" | "profile" | "evidence">,
+  styleOf: (stanza: string) => EventStyle,
+): LineFormat {
   switch (type) {
     case "json-lines":
       return {
@@ -36,7 +39,14 @@ export function lineFormatOf({ type, profile, evidence }: Pick<OutputSettings, "
         notice: writeJsonNotice,
       };
     case "json-folder":
-      return profile === "xdr" ? { id: "flat-json", delivery: (out, delivery) => writeFlatJson(out, delivery, evidence), health: writeFlatHealth, notice: writeJsonNotice } : OLD_JSON;
+      return profile === "xdr"
+        ? {
+            id: "flat-json",
+            delivery: (out, delivery) => writeFlatJson(out, delivery, evidence),
+            health: writeFlatHealth,
+            notice: writeJsonNotice,
+          }
+        : OLD_JSON;
     default:
       return {
         id: `cef-${profile}-${evidence}`,

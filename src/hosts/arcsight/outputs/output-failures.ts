@@ -2,13 +2,31 @@ import { Failure } from "../../../model/failure.ts";
 import { errnoOf } from "../../../stores/disk.ts";
 
 /** errno → what an operator is told. Source: errno(3). */
-const REASONS: Readonly<Record<string, { readonly code: "output-full" | "output-broken"; readonly say: string; readonly nextStep: string }>> = {
+const REASONS: Readonly<
+  Record<string, { readonly code: "output-full" | "output-broken"; readonly say: string; readonly nextStep: string }>
+> = {
   ENOSPC: { code: "output-full", say: "the disk is full", nextStep: "Make room; collecting goes on by itself." },
   EDQUOT: { code: "output-full", say: "the disk quota is used up", nextStep: "Make room; collecting goes on by itself." },
-  EACCES: { code: "output-broken", say: "this account may not write there", nextStep: "Give the service's account the right to write there." },
-  EPERM: { code: "output-broken", say: "this account may not write there", nextStep: "Give the service's account the right to write there." },
-  EROFS: { code: "output-broken", say: "the file system is read-only", nextStep: "Choose another path, or allow this one in the systemd unit (ReadWritePaths=)." },
-  EISDIR: { code: "output-broken", say: "a folder stands where the file should be", nextStep: "Write the file's name behind the folder in .path." },
+  EACCES: {
+    code: "output-broken",
+    say: "this account may not write there",
+    nextStep: "Give the service's account the right to write there.",
+  },
+  EPERM: {
+    code: "output-broken",
+    say: "this account may not write there",
+    nextStep: "Give the service's account the right to write there.",
+  },
+  EROFS: {
+    code: "output-broken",
+    say: "the file system is read-only",
+    nextStep: "Choose another path, or allow this one in the systemd unit (ReadWritePaths=).",
+  },
+  EISDIR: {
+    code: "output-broken",
+    say: "a folder stands where the file should be",
+    nextStep: "Write the file's name behind the folder in .path.",
+  },
   ENOTDIR: { code: "output-broken", say: "a file stands where a folder should be", nextStep: "Choose another path." },
 };
 

@@ -237,7 +237,10 @@ function encode({ bytes, keys }: Batch): Buffer {
   return record;
 }
 
-function decode(bytes: Buffer, at: number): { readonly keys: readonly string[]; readonly lines: Uint8Array; readonly end: number } | undefined {
+function decode(
+  bytes: Buffer,
+  at: number,
+): { readonly keys: readonly string[]; readonly lines: Uint8Array; readonly end: number } | undefined {
   if (at + HEAD_BYTES > bytes.length) return undefined;
   const namesLength = bytes.readUInt32LE(at);
   const end = at + HEAD_BYTES + namesLength + bytes.readUInt32LE(at + 4);

@@ -2,8 +2,8 @@ import { Failure, isFailure } from "../../../model/failure.ts";
 import type { Chance, Clock, Log } from "../../../model/kit.ts";
 import type { Disk } from "../../../stores/disk.ts";
 import type { Dialer, Link, Target } from "./link.ts";
-import { outputUnwritable, spoolFull } from "./output-failures.ts";
 import type { Batch, Output, OutputCondition, OutputListener } from "./output.ts";
+import { outputUnwritable, spoolFull } from "./output-failures.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import { Spool } from "./spool.ts";
 import type { FrameStyle } from "./syslog-frame.ts";
@@ -65,7 +65,12 @@ export class SyslogOutput implements Output {
     this.name = parts.name;
     const host = parts.target.host.includes(":") ? `[${parts.target.host}]` : parts.target.host;
     this.where = `${parts.target.protocol}://${host}:${parts.target.port}`;
-    const opened = Spool.open({ folder: `${parts.stateFolder}/spool`, limitBytes: parts.spoolMib << 20, disk: parts.disk, clock: parts.clock });
+    const opened = Spool.open({
+      folder: `${parts.stateFolder}/spool`,
+      limitBytes: parts.spoolMib << 20,
+      disk: parts.disk,
+      clock: parts.clock,
+    });
     this.#spool = opened.spool;
     this.#recent.took(opened.keys);
     let tried: () => void = () => undefined;
@@ -186,7 +191,8 @@ export class SyslogOutput implements Output {
 
   #comeUp(link: Link): void {
     this.#link = link;
-    if (this.#failure !== undefined) this.#p.log.info("the receiver is back", { output: this.name, to: this.where, spooled_bytes: this.#spool.bytes });
+    if (this.#failure !== undefined)
+      this.#p.log.info("the receiver is back", { output: this.name, to: this.where, spooled_bytes: this.#spool.bytes });
     else this.#p.log.info("connected", { output: this.name, to: this.where });
     this.#failure = undefined;
     this.#tell();
@@ -220,7 +226,8 @@ export class SyslogOutput implements Output {
     while (gone === undefined) {
       await this.#p.clock.pause(WATCH_EVERY_MS, over.signal);
       const since = this.#sendingSinceMs;
-      if (since !== undefined && this.#p.clock.monotonicMs() - since >= STALLED_AFTER_MS) link.cut(broken(this.name, this.where, `took nothing for ${STALLED_AFTER_MS / 1000} s`));
+      if (since !== undefined && this.#p.clock.monotonicMs() - since >= STALLED_AFTER_MS)
+        link.cut(broken(this.name, this.where, `took nothing for ${STALLED_AFTER_MS / 1000} s`));
       if (over.signal.aborted) await link.gone;
     }
     return gone;
@@ -237,14 +244,20 @@ export class SyslogOutput implements Output {
     this.#inDoubtKeys = 0;
     this.#recent.owe(owed);
     this.#spool.rewind();
-    this.#p.log.warn("the connection broke: what was sent in the last hour is sent again", { output: this.name, to: this.where, say: why.say, events: owed.length });
+    this.#p.log.warn("the connection broke: what was sent in the last hour is sent again", {
+      output: this.name,
+      to: this.where,
+      say: why.say,
+      events: owed.length,
+    });
     this.#tell();
     if (owed.length > 0) for (const listener of this.#listeners) listener.broken?.();
   }
 
   /** Said once, until something else is the matter. */
   #unreachable(failure: Failure): void {
-    if (this.#failure?.say !== failure.say) this.#p.log.error(failure.say, { output: this.name, failure: failure.code, next_step: failure.nextStep || undefined });
+    if (this.#failure?.say !== failure.say)
+      this.#p.log.error(failure.say, { output: this.name, failure: failure.code, next_step: failure.nextStep || undefined });
     this.#failure = failure;
     this.#tell();
   }

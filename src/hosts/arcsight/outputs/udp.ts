@@ -68,6 +68,10 @@ export class UdpOutput implements Output {
     const nowMs = this.#p.clock.monotonicMs();
     if (nowMs - this.#toldAtMs < TOLD_AGAIN_MS) return;
     this.#toldAtMs = nowMs;
-    this.#p.log.error("datagrams are not sent and are lost: udp promises nothing, use tls or tcp", { output: this.name, to: this.where, error: errno });
+    this.#p.log.error("datagrams are not sent and are lost: udp promises nothing, use tls or tcp", {
+      output: this.name,
+      to: this.where,
+      error: errno,
+    });
   }
 }

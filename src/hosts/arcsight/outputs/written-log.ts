@@ -24,7 +24,11 @@ export class WrittenLog {
   #tail: { readonly file: string; readonly size: number; readonly key: string }[] = [];
 
   /** @param found the events of the last run that are whole in `file`, as far as `sizeOf` says (undefined: the file is gone, so it was whole and has been taken). */
-  static open(disk: Disk, path: string, sizeOf: (file: string) => number | undefined): { readonly log: WrittenLog; readonly keys: readonly string[]; readonly files: ReadonlySet<string> } {
+  static open(
+    disk: Disk,
+    path: string,
+    sizeOf: (file: string) => number | undefined,
+  ): { readonly log: WrittenLog; readonly keys: readonly string[]; readonly files: ReadonlySet<string> } {
     const text = readIfThere(disk, path)?.toString("utf8") ?? "";
     const entries: { file: string; size: number; key: string }[] = [];
     let file: string | undefined;

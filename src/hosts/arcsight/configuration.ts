@@ -1,0 +1,97 @@
+import type { OutputSettings, SecretDoor, ServeSettings, TakenLine } from "../../config/arcsight-settings.ts";
+import { lineOfProblem, readArcSightSettings } from "../../config/arcsight-settings.ts";
+import { readFilePath } from "../../config/files.ts";
+import type { PropertiesFile } from "../../config/java-properties.ts";
+import { readProperties } from "../../config/java-properties.ts";
+import type { FileDoor, ParsedSettings, RawStanza } from "../../config/settings.ts";
+import { parseStanzas } from "../../config/settings.ts";
+import { Failure } from "../../model/failure.ts";
+import type { SettingProblem } from "../../model/stanza.ts";
+
+/** A helper's whole configuration, checked. */
+export interface ArcSightConfig {
+  /** `old`: one customer's connector file of the retired API. */
+  readonly form: "many" | "old";
+  /** Customers as every host has them; secrets by reference are resolved. */
+  readonly settings: ParsedSettings;
+  readonly outputs: readonly OutputSettings[];
+  /** Undefined when `serve.*` is wrong. */
+  readonly serve: ServeSettings | undefined;
+  /** What became of each line of an old connector file. */
+  readonly taken: readonly TakenLine[];
+  /** All that is wrong: of customers (`stanza` is the customer's name), outputs (`outputs[0]`) and `serve`; the sentence names the line. */
+  readonly problems: readonly SettingProblem[];
+  /** What keeps `arcsight run` from starting: a wrong output would miss events for ever, because the marks move on without it. */
+  readonly outputProblems: readonly SettingProblem[];
+  readonly warnings: readonly string[];
+}
+
+export interface ConfigOptions {
+  readonly nowMs: number;
+  readonly secrets: SecretDoor;
+  /** How files that settings name are looked at; without it they are not. */
+  readonly files?: FileDoor;
+  /** Settings that win over the file's, for every customer (flags). */
+  readonly overrides?: Readonly<Record<string, string>>;
+}
+
+/** Keys of the old connector file and of the helper's own, which the customers' table does not know. */
+const isKnownElsewhere = () => false;
+
+/**
+ * Reads the bytes of a `.properties` file: many customers, or one old `WDATP-connector.properties`. Throws Failure `settings` when Java could not read it either; everything
+ * else that is wrong is in `problems`, and a wrong customer never stops the others.
+ *
+ * @param file its name, for the sentence.
+ */
+export function readArcSightConfig(bytes: Uint8Array, file: string, options: ConfigOptions): ArcSightConfig {
+  const properties = readProperties(bytes);
+  if (!properties.ok) {
+    throw new Failure("settings", {
+      actor: "operator",
+      retry: { when: "never" },
+      say: `${file}: ${properties.say}`,
+      nextStep: "Mend that line and start again.",
+    });
+  }
+  const { files } = options;
+  const checkFile = files && ((path: string) => problemOfFile(path, files));
+  const read = readArcSightSettings(properties, { secrets: options.secrets, ...(checkFile ? { file: checkFile } : {}) });
+  const overrides = options.overrides ?? {};
+  const raw: readonly RawStanza[] = read.raw.map(({ name, values }) => ({ name, values: { ...values, ...overrides } }));
+  const settings = parseStanzas(raw, {
+    host: "arcsight",
+    nowMs: options.nowMs,
+    globals: { ...read.globals, ...overrides },
+    ...(files ? { files: { door: files } } : {}),
+    known: isKnownElsewhere,
+  });
+  const withLine = (problem: SettingProblem) => named(problem, properties, read);
+  const outputProblems = read.problems.filter(({ stanza }) => stanza.startsWith("outputs[")).map(withLine);
+  return {
+    form: read.form,
+    settings,
+    outputs: read.outputs,
+    serve: read.serve,
+    taken: read.taken,
+    problems: [...read.problems.map(withLine), ...settings.problems.map(withLine)],
+    outputProblems: read.outputs.length === 0 && outputProblems.length === 0 ? [NO_OUTPUT] : outputProblems,
+    warnings: [...read.warnings, ...settings.warnings],
+  };
+}
+
+const NO_OUTPUT: SettingProblem = {
+  stanza: "outputs[0]",
+  key: "type",
+  say: "is missing, so events would go nowhere; write for example outputs[0].type=cef-file and outputs[0].path=/var/lib/defender-mssp/defender.cef",
+};
+
+function named(problem: SettingProblem, properties: PropertiesFile, read: Parameters<typeof lineOfProblem>[2]): SettingProblem {
+  const line = lineOfProblem(problem, properties, read);
+  return line === undefined ? problem : { ...problem, say: `${problem.say} (line ${line})` };
+}
+
+function problemOfFile(path: string, door: FileDoor): string | undefined {
+  const reading = readFilePath(path, { door });
+  return reading.ok ? undefined : reading.say;
+}

@@ -1,0 +1,32 @@
+import { readFileSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import type { SecretDoor } from "../../config/arcsight-settings.ts";
+
+/** Bits of a file's mode that let group or others read it. */
+const OPEN_TO_OTHERS = 0o044;
+
+/** Secrets by reference in the real world. systemd names its credentials' folder in `CREDENTIALS_DIRECTORY` (systemd.exec(5)). */
+export function realSecretDoor(environment: Readonly<Record<string, string | undefined>>, platform: NodeJS.Platform): SecretDoor {
+  const folder = environment["CREDENTIALS_DIRECTORY"];
+  return {
+    file(path) {
+      try {
+        const text = readFileSync(resolve(path), "utf8");
+        return { text, openToOthers: platform !== "win32" && (statSync(resolve(path)).mode & OPEN_TO_OTHERS) !== 0 };
+      } catch {
+        return undefined;
+      }
+    },
+    env: (name) => environment[name],
+    credential(name) {
+      if (folder === undefined) return "unavailable";
+      // A name is a file's name in that one folder, and nothing else.
+      if (!/^[A-Za-z0-9_.-]+$/.test(name) || name.startsWith(".")) return undefined;
+      try {
+        return readFileSync(join(folder, name), "utf8");
+      } catch {
+        return undefined;
+      }
+    },
+  };
+}
