@@ -21,8 +21,21 @@ export interface Story {
    * Each `reply` answers one request; `.times(n)` and `.persist()` are nock's own.
    */
   on(origin: string): nock.Scope;
+  /** Plays a recorded exchange (a fixture of `npm run scrub`): each step answers one request, those of one address in their order. */
+  replay(steps: readonly RecordedStep[]): void;
   /** `GET https://host/path?query` of each request that the story answered, in order. */
   readonly told: readonly string[];
+}
+
+/** A step of a fixture; more members are welcome. */
+export interface RecordedStep {
+  readonly scope: string;
+  readonly method: string;
+  /** With its query. Instants in it stand for any instant, since what is asked depends on the clock. */
+  readonly path: string;
+  readonly status: number;
+  readonly response: string;
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 /**
@@ -42,12 +55,21 @@ export async function withStory<T>(play: (story: Story) => Promise<T> | T): Prom
   if (!nock.isActive()) nock.activate();
   nock.disableNetConnect();
   nock.emitter.on("no match", refuse);
+  const on = (origin: string): nock.Scope => {
+    const scope = nock(origin);
+    scope.on("request", (request: unknown) => told.push(describeRequest(request)));
+    return scope;
+  };
   const story: Story = {
     told,
-    on(origin) {
-      const scope = nock(origin);
-      scope.on("request", (request: unknown) => told.push(describeRequest(request)));
-      return scope;
+    on,
+    replay(steps) {
+      for (const step of steps) {
+        const wanted = withoutInstants(step.path);
+        on(step.scope)
+          .intercept((path) => withoutInstants(path) === wanted, step.method)
+          .reply(step.status, step.response, step.headers);
+      }
     },
   };
   try {
@@ -81,6 +103,16 @@ function explain(seen: { unexpected: string[]; allowed: string[]; unused: string
   if (seen.told.length > 0) lines.push(`already told:        ${seen.told.join(" · ")}`);
   for (const request of seen.unused) lines.push(`never asked for:     ${request}`);
   return lines.join("\n");
+}
+
+const INSTANT = /\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z/g;
+
+/** An address as it is compared in a replay: decoded, its query sorted, without what differs from run to run. */
+function withoutInstants(path: string): string {
+  const url = new URL(path, "https://replay.invalid");
+  url.searchParams.delete("client-request-id");
+  url.searchParams.sort();
+  return `${url.pathname}?${decodeURIComponent(url.searchParams.toString())}`.replace(INSTANT, "<instant>");
 }
 
 /** nock hands out the runtime's own Request, whichever client asked. */
