@@ -1,6 +1,6 @@
 import { ByteWriter } from "../../format/byte-writer.ts";
 import type { EventStyle } from "../../format/splunk-event.ts";
-import { writeHealthLine, writeJsonLine } from "../../format/splunk-event.ts";
+import { beginStreamedEvent, endStreamedEvent, writeHealthLine, writeJsonLine, writeStreamedPiece } from "../../format/splunk-event.ts";
 import type { HealthEvent } from "../../model/event.ts";
 import { Failure } from "../../model/failure.ts";
 import type { Outlet } from "../../model/kit.ts";
@@ -53,6 +53,21 @@ export function linesOutlet(events: LineSink, health: LineSink, styles: Readonly
           writeJsonLine(buffer, delivery, style);
           if (buffer.length >= WRITE_BYTES) written += await flush();
         }
+        return written + (await flush());
+      }),
+    writeHuge: (delivery, pieces) =>
+      inTurn(async () => {
+        const style = styles.get(delivery.stanza);
+        if (!style) throw new Error(`no style for stanza ${delivery.stanza}`);
+        let written = 0;
+        let isFirst = true;
+        beginStreamedEvent(buffer, delivery, style, false);
+        for await (const piece of pieces) {
+          writeStreamedPiece(buffer, piece, isFirst, false);
+          isFirst = false;
+          if (buffer.length >= WRITE_BYTES) written += await flush();
+        }
+        endStreamedEvent(buffer, false);
         return written + (await flush());
       }),
     health: (event: HealthEvent) =>

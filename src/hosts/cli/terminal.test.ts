@@ -1,0 +1,100 @@
+import { PassThrough } from "node:stream";
+import { describe, expect, test } from "@jest/globals";
+import type { KeyInput } from "./terminal.ts";
+import { realTerminal } from "./terminal.ts";
+
+/** A keyboard and two screens. */
+function desk(tty: boolean) {
+  const input = new PassThrough() as PassThrough & KeyInput & { raw: boolean[] };
+  input.raw = [];
+  if (tty) Object.assign(input, { isTTY: true, setRawMode: (on: boolean) => input.raw.push(on) });
+  const output = new PassThrough();
+  const errors = Object.assign(new PassThrough(), { isTTY: tty, columns: 40 });
+  const shown = { out: "", errors: "" };
+  output.on("data", (piece) => {
+    shown.out += String(piece);
+  });
+  errors.on("data", (piece) => {
+    shown.errors += String(piece);
+  });
+  return { input, shown, terminal: realTerminal({ input, output, errors }) };
+}
+
+describe("at a terminal", () => {
+  test("a secret is typed without echo, with mistakes taken back", async () => {
+    const { input, shown, terminal } = desk(true);
+    const answer = terminal.askSecret("App key:");
+    for (const key of ["s", "x", "\u007f", "ecret~1", "\r"]) input.write(key);
+
+    expect((await answer).open((value) => value)).toBe("secret~1");
+    expect(shown.errors).toBe("App key (not shown): \n");
+    expect(input.raw).toEqual([true, false]);
+  });
+
+  test("an address of more than 4,095 characters arrives whole, also from a terminal that marks pasted text", async () => {
+    const { input, terminal } = desk(true);
+    const address = `https://siemmsspconnector/?code=${"x".repeat(6000)}&state=s`;
+    const answer = terminal.askSecret("Paste it here:");
+    input.write(`\u001b[200~${address}\u001b[201~\r`);
+
+    expect((await answer).open((value) => value)).toBe(address);
+  });
+
+  test("what is asked for openly is shown while it is typed", async () => {
+    const { input, shown, terminal } = desk(true);
+    const answer = terminal.ask("User:");
+    input.write("adm\u007fmin\n");
+
+    expect(await answer).toBe("admin");
+    expect(shown.errors).toBe("User: adm\b \bmin\n");
+  });
+
+  test("Ctrl+C gives up, and the keyboard is handed back", async () => {
+    const { input, terminal } = desk(true);
+    const answer = terminal.askSecret("App key:");
+    input.write("abc\u0003");
+
+    await expect(answer).rejects.toMatchObject({ code: "usage", say: "Given up at the keyboard." });
+    expect(input.raw).toEqual([true, false]);
+  });
+
+  test("a progress line gives way to the next sentence", () => {
+    const { shown, terminal } = desk(true);
+    terminal.progress("3 of 200 customers, and a long text that is cut to the screen's width");
+    terminal.say("done");
+    expect(shown.errors).toBe("\r3 of 200 customers, and a long text tha\u001b[K\r\u001b[Kdone\n");
+  });
+});
+
+describe("without a terminal", () => {
+  test("each question takes the next line of standard input, however it is cut up", async () => {
+    const { input, shown, terminal } = desk(false);
+    const answers = (async () => [
+      await terminal.ask("User:"),
+      (await terminal.askSecret("Password:")).open((value) => value),
+      await terminal.readAll(),
+    ])();
+    for (const piece of ["adm", "in\r\npass", "word\nrest"]) input.write(piece);
+    input.end();
+
+    expect(await answers).toEqual(["admin", "password", "rest"]);
+    expect(shown.errors).not.toContain("password");
+    expect(shown.out).toBe("");
+  });
+
+  test("the last line needs no line end, and an empty input says what is missing", async () => {
+    const { input, terminal } = desk(false);
+    input.end("only");
+    expect(await terminal.ask("User:")).toBe("only");
+    await expect(terminal.ask("Password:")).rejects.toMatchObject({
+      code: "usage",
+      say: "Standard input ended before the question was answered.",
+    });
+  });
+
+  test("no progress is drawn", () => {
+    const { shown, terminal } = desk(false);
+    terminal.progress("1 of 2");
+    expect(shown.errors).toBe("");
+  });
+});
