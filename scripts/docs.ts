@@ -8,6 +8,7 @@ import { defaultInputs, inputsSpec, propertiesTemplate, settingsPage } from "../
 import { categorizerFile, categorizerPath, fieldsPage, parserFile } from "../src/format/arcsight-files.ts";
 import { CEF_PROFILES } from "../src/format/cef-mapping.ts";
 import { failuresPage } from "./failures-page.ts";
+import { splunkFieldsPage } from "./splunk-app/fields-page.ts";
 import { ICONS, iconPng } from "./splunk-app/icons.ts";
 import { APPS, KNOWLEDGE } from "./splunk-app/knowledge-files.ts";
 
@@ -22,6 +23,7 @@ export const ROOT = path.resolve(import.meta.dirname, "..");
 
 export const PAGES: readonly GeneratedPage[] = [
   { file: "docs/settings.md", make: settingsPage },
+  { file: "docs/splunk/fields.md", make: splunkFieldsPage },
   { file: "docs/failures.md", make: failuresPage },
   { file: "arcsight/defender-mssp.properties.template", make: propertiesTemplate },
   { file: "docs/fields-cef.md", make: fieldsPage },

@@ -13,6 +13,8 @@ export interface FieldRow {
   readonly alerts?: "required" | "optional";
   readonly ticketing?: "required" | "optional";
   readonly help: string;
+  /** For the page, where the expressions alone do not tell: Microsoft's own member of that name stands on the others. */
+  readonly on?: string;
   readonly eval: Partial<Readonly<Record<SourceKind, string>>>;
 }
 
@@ -133,6 +135,7 @@ export const FIELDS: readonly FieldRow[] = [
     field: "id",
     alerts: "required",
     help: "the alert's id",
+    on: "alerts",
     eval: { "xdr-incidents": first(value("alertId"), value("incidentId")), "siem-alerts": first(value("AlertId"), value("FullId")) },
   },
   { field: "signature", alerts: "required", help: "the alert's title", eval: forAlerts(title) },

@@ -274,3 +274,24 @@ describe("from an incident to its alerts and back", () => {
     }
   });
 });
+
+describe("the searches that the docs give run and find something", () => {
+  const page = readFileSync(path.resolve(import.meta.dirname, "../../docs/splunk/searches.md"), "utf8");
+  const rows = [...page.matchAll(/^\| ([^|]+) \| `+ ?(.+?) ?`+(?: \(.*\))? \|$/gm)].map(
+    (match) => [match[1] as string, (match[2] as string).replaceAll("\\|", "|")] as const,
+  );
+
+  test("all of them are read", () => expect(rows.length).toBe(page.match(/^\| (?!You want|---)/gm)?.length));
+
+  test.each(rows)("%s", (name, search) => {
+    const one = world([...allSamples().map((sample) => sample.event), ...THREE]);
+    runSearch(saved("Customers lookup"), one);
+    const alert = one.events.find((row) => row.get("incident_id") !== undefined);
+    const filled = search
+      .replace("<id>", String(alert?.get(search.includes("incident_id") ? "incident_id" : "id")))
+      .replace("<GUID>", String(alert?.get("tenant_id")));
+    const found = runSearch(filled, one);
+    // Nothing was repeated in these samples.
+    expect(found.length > 0).toBe(name !== "Repeats after a crash");
+  });
+});

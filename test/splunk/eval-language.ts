@@ -29,11 +29,23 @@ function tokens(text: string): Token[] {
   return [...found, { kind: "end", text: "" }];
 }
 
-/** Parses once; the result may be applied to many events. `names` are the fields it reads. */
-export function parseEval(text: string): { readonly apply: Expression; readonly names: ReadonlySet<string> } {
-  const parser = new Parser(tokens(text));
-  const apply = parser.whole();
-  return { apply, names: parser.names };
+interface Parsed {
+  readonly apply: Expression;
+  /** The fields it reads. */
+  readonly names: ReadonlySet<string>;
+}
+
+const parsed = new Map<string, Parsed>();
+
+/** Parses once; the result may be applied to many events. */
+export function parseEval(text: string): Parsed {
+  let known = parsed.get(text);
+  if (!known) {
+    const parser = new Parser(tokens(text));
+    known = { apply: parser.whole(), names: parser.names };
+    parsed.set(text, known);
+  }
+  return known;
 }
 
 class Parser {

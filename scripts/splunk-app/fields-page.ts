@@ -1,0 +1,90 @@
+import { GENERATED } from "../../src/config/pages.ts";
+import { EVENT_TYPES } from "./classes.ts";
+import { ALERT_SOURCES, FIELDS, type FieldRow, INCIDENT_SOURCES, NULLABLE } from "./knowledge.ts";
+import { MACROS, SAVED_SEARCHES } from "./searches.ts";
+import { SOURCE_KINDS, SOURCES } from "./sources.ts";
+import { CUTS } from "./transforms.ts";
+
+/** `docs/splunk/fields.md`. */
+export function splunkFieldsPage(): string {
+  return `<!-- ${GENERATED} -->
+# Fields of our events in Splunk
+
+Everything here applies to events whose source begins with \`defender_mssp:\` and to nothing else. Splunk lets a source's settings win over a sourcetype's, so another add-on that knows the same
+sourcetypes (Splunk Add-on for Microsoft Security, for one) neither changes our fields nor is changed by them. \`TA_defender_mssp\` and \`SA_defender_mssp\` carry the same files.
+
+An event is one line of JSON: Microsoft's own members, untouched, and one member \`mssp\` (\`tenant\`, \`tenant_id\`, \`stream\`, \`cloud\`, \`change\`, \`found\`, \`key\`).
+
+| Source | What it is | Time is taken from |
+|---|---|---|
+${SOURCE_KINDS.map((kind) => `| \`defender_mssp:${kind}:<tenant GUID>\` | ${KINDS[kind]} | \`${SOURCES[kind].timeMember}\` |\n`).join("")}
+## Mapped fields
+
+*Alerts* and *Ticket Management*: what the data models of the Common Information Model ask for; **required** has a value on every sample event, shown by a test.
+
+| Field | Alerts | Ticket Management | On | Meaning |
+|---|---|---|---|---|
+${FIELDS.map(fieldRow).join("")}
+What Microsoft sends as \`null\` is no value here, never the text "null", for every field above and for: ${nullables()}. Inside evidence Splunk's own extraction still writes it.
+
+## Cut out of the evidence
+
+Splunk's automatic extraction reads the first 5,000 bytes of an event. These fields are cut out of the whole event and hold every value found; most people want the mapped field above instead.
+
+| Field | Meaning |
+|---|---|
+${CUTS.map((cut) => `| \`${cut.field}\` | ${cut.help} |\n`).join("")}
+## Event types and tags
+
+| Event type | Tags | Search |
+|---|---|---|
+${EVENT_TYPES.map((one) => `| \`${one.name}\` | ${one.tags.join(", ") || "none"} | \`${one.search}\` |\n`).join("")}
+## Macros
+
+| Macro | Meaning | Definition |
+|---|---|---|
+${MACROS.map((one) => `| \`${one.name}\` | ${one.why} | ${codeCell(one.definition)} |\n`).join("")}
+## Saved searches
+
+| Name | Shipped | Meaning |
+|---|---|---|
+${SAVED_SEARCHES.map((one) => `| ${one.name} | ${one.enabled ? "on" : "off"} | ${one.description} |\n`).join("")}`;
+}
+
+const KINDS: Readonly<Record<(typeof SOURCE_KINDS)[number], string>> = {
+  alerts: "alerts from Microsoft Graph",
+  incidents: "incidents from Microsoft Graph",
+  "xdr-incidents": "incidents of the Defender XDR API, and their alerts as events of their own",
+  "mde-alerts": "alerts of the Defender for Endpoint API",
+  "siem-alerts": "alerts of the retired SIEM API",
+  hunting: "rows of hunting queries",
+  health: "how a customer is doing",
+};
+
+function fieldRow(row: FieldRow): string {
+  const need = (level: "required" | "optional" | undefined) => (level === "required" ? "**required**" : (level ?? ""));
+  return `| \`${row.field}\` | ${need(row.alerts)} | ${need(row.ticketing)} | ${where(row)} | ${row.help} |\n`;
+}
+
+function where(row: FieldRow): string {
+  if (row.on !== undefined) return row.on;
+  const sources = Object.keys(row.eval);
+  const alerts = ALERT_SOURCES.filter((source) => sources.includes(source));
+  const incidents = INCIDENT_SOURCES.filter((source) => sources.includes(source));
+  if (sources.includes("hunting")) return "everything but health";
+  if (alerts.length === ALERT_SOURCES.length) return incidents.includes("incidents") ? "alerts and incidents" : "alerts";
+  if (row.ticketing && incidents.length === INCIDENT_SOURCES.length && alerts.length === 1) return "incidents";
+  return sources.map((source) => `\`${source}\``).join(", ");
+}
+
+function nullables(): string {
+  return [...new Set(Object.values(NULLABLE).flat())]
+    .toSorted()
+    .map((name) => `\`${name}\``)
+    .join(", ");
+}
+
+/** Text with backticks and pipes inside a table's cell. */
+function codeCell(text: string): string {
+  return `<code>${text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll("|", "&#124;")}</code>`;
+}
