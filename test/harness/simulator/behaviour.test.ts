@@ -215,6 +215,7 @@ describe("faults", () => {
     );
 
     expect(mixed.filter((_, index) => index % 2 === 0)).toEqual(alone);
+    expect(mixed.filter((_, index) => index % 2 === 1).map((one) => one === "b")).not.toEqual(alone.map((one) => one === "a"));
     expect(alone).toContain("a");
     expect(alone).toContain("-");
     expect(

@@ -96,6 +96,9 @@ function tableOf(rows: readonly Alert[], stream: StreamName = "alerts"): Table {
   return table;
 }
 
+/** More than any list of these tests can have. */
+const PAGES_MAX = 100;
+
 /** All pages from the first to the one without a token. */
 function walk(table: Table, search: URLSearchParams, regime: Regime): string[][] {
   const pages: string[][] = [];
@@ -108,6 +111,7 @@ function walk(table: Table, search: URLSearchParams, regime: Regime): string[][]
     }
     const answer = evaluateList(table, readListQuery(table.facts, asked), regime);
     pages.push(answer.rows.map(({ id }) => id));
+    if (pages.length > PAGES_MAX) throw new Error("the links never end");
     token = answer.next;
   } while (token !== undefined);
   return pages;
