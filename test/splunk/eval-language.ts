@@ -29,27 +29,16 @@ function tokens(text: string): Token[] {
   return [...found, { kind: "end", text: "" }];
 }
 
-interface Parsed {
-  readonly apply: Expression;
-  /** The fields it reads. */
-  readonly names: ReadonlySet<string>;
-}
-
-const parsed = new Map<string, Parsed>();
+const parsed = new Map<string, { readonly apply: Expression }>();
 
 /** Parses once; the result may be applied to many events. */
-export function parseEval(text: string): Parsed {
-  let known = parsed.get(text);
-  if (!known) {
-    const parser = new Parser(tokens(text));
-    known = { apply: parser.whole(), names: parser.names };
-    parsed.set(text, known);
-  }
+export function parseEval(text: string): { readonly apply: Expression } {
+  const known = parsed.get(text) ?? { apply: new Parser(tokens(text)).whole() };
+  parsed.set(text, known);
   return known;
 }
 
 class Parser {
-  readonly names = new Set<string>();
   readonly #tokens: readonly Token[];
   #at = 0;
 
@@ -132,7 +121,6 @@ class Parser {
   }
 
   #field(name: string): Expression {
-    this.names.add(name);
     return (fields) => fields.get(name) ?? null;
   }
 
