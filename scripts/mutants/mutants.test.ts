@@ -87,6 +87,5 @@ describe("the list", () => {
     const counts = mutations.map((one) => [one.promise, readFileSync(join(ROOT, one.file), "utf8").split(one.replace).length - 1]);
 
     expect(counts.filter(([, count]) => count !== 1)).toEqual([]);
-    for (const one of mutations) expect(readFileSync(join(ROOT, one.testFile), "utf8")).toContain(one.test);
   });
 });
