@@ -94,7 +94,7 @@ export class GrowingFile implements Output {
     let from = this.#size;
     const events: { size: number; key: string }[] = [];
     for (const { bytes, keys, ends } of batches) {
-      keys.forEach((key, i) => events.push({ size: from + (ends[i] as number), key }));
+      events.push(...keys.map((key, i) => ({ size: from + (ends[i] as number), key })));
       from += bytes.length;
     }
     if (events.length > 0) this.#log.note(this.where, events);

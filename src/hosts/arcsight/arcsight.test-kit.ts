@@ -1,0 +1,191 @@
+import * as fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Failure } from "../../model/failure.ts";
+import type { Chance, Clock, Log, LogFields } from "../../model/kit.ts";
+import type { Disk, DiskKit } from "../../stores/disk.ts";
+import type { DatagramLink, Dialer, Link, Target } from "./outputs/link.ts";
+import type { Batch } from "./outputs/output.ts";
+
+export function newFolder(): string {
+  return fs.mkdtempSync(join(tmpdir(), "arcsight-"));
+}
+
+/** A clock that moves when told; pauses end when it passes them, or when they are stopped. */
+export class HandClock implements Clock {
+  now = Date.UTC(2026, 10, 24, 19, 0, 0);
+  #sleepers: { atMs: number; wake: () => void }[] = [];
+
+  nowMs(): number {
+    return this.now;
+  }
+
+  monotonicMs(): number {
+    return this.now;
+  }
+
+  pause(forMs: number, stop?: AbortSignal): Promise<void> {
+    if (stop?.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const sleeper = { atMs: this.now + forMs, wake: resolve };
+      this.#sleepers.push(sleeper);
+      stop?.addEventListener("abort", () => {
+        this.#sleepers = this.#sleepers.filter((one) => one !== sleeper);
+        resolve();
+      });
+    });
+  }
+
+  /** Lets the time pass in steps, and whoever wakes do his work. */
+  async pass(ms: number, stepMs = 1_000): Promise<void> {
+    for (let left = ms; left > 0; left -= stepMs) {
+      this.now += Math.min(left, stepMs);
+      const due = this.#sleepers.filter(({ atMs }) => atMs <= this.now);
+      this.#sleepers = this.#sleepers.filter(({ atMs }) => atMs > this.now);
+      for (const { wake } of due) wake();
+      await settled();
+    }
+  }
+}
+
+/** Everything that is ready has run, disk flushes included. */
+export async function settled(): Promise<void> {
+  for (let i = 0; i < 6; i += 1) await new Promise<void>((resolve) => setImmediate(resolve));
+}
+
+export const middling: Chance = { next: () => 0.5 };
+
+export class LogBook implements Log {
+  readonly lines: string[] = [];
+  debug(message: string, fields?: LogFields): void {
+    this.#add("debug", message, fields);
+  }
+  info(message: string, fields?: LogFields): void {
+    this.#add("info", message, fields);
+  }
+  warn(message: string, fields?: LogFields): void {
+    this.#add("warn", message, fields);
+  }
+  error(message: string, fields?: LogFields): void {
+    this.#add("error", message, fields);
+  }
+  fatal(message: string, fields?: LogFields): void {
+    this.#add("fatal", message, fields);
+  }
+  #add(level: string, message: string, fields: LogFields = {}): void {
+    this.lines.push(`${level} ${message} ${JSON.stringify(fields)}`);
+  }
+}
+
+/** The real disk, on which named calls can be made to fail. */
+export function brokenDisk(): {
+  readonly disk: Disk;
+  failing: Partial<Record<keyof Disk, (path: unknown) => NodeJS.ErrnoException | undefined>>;
+} {
+  const state = { failing: {} as Partial<Record<keyof Disk, (path: unknown) => NodeJS.ErrnoException | undefined>> };
+  const disk = new Proxy(fs, {
+    get(target, name: keyof Disk) {
+      const real = (target as unknown as Record<string, (...args: unknown[]) => unknown>)[name];
+      if (typeof real !== "function") return real;
+      return (...args: unknown[]) => {
+        const error = state.failing[name]?.(args[0]);
+        if (error) throw error;
+        return real(...args);
+      };
+    },
+  });
+  return {
+    disk,
+    get failing() {
+      return state.failing;
+    },
+    set failing(next) {
+      state.failing = next;
+    },
+  };
+}
+
+export function errno(code: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(code), { code });
+}
+
+export function kitOf(disk: Disk, clock: Clock): DiskKit {
+  return { disk, clock, platform: "linux" };
+}
+
+/** Lines `one`, `two` as a batch, each an event whose key is its text. */
+export function batchOf(...lines: string[]): Batch {
+  const ends: number[] = [];
+  let at = 0;
+  for (const line of lines) ends.push((at += Buffer.byteLength(line) + 1));
+  return { bytes: Buffer.from(lines.map((line) => `${line}\n`).join("")), keys: lines, ends };
+}
+
+/** A receiver that can be down, slow, or break off. */
+export class Receiver implements Dialer {
+  /** All that arrived, over all connections. */
+  text = "";
+  up = true;
+  /** Takes nothing while set. */
+  stalled = false;
+  /** What the operating system has taken and the receiver never gets. */
+  swallows = false;
+  connections = 0;
+  attempts = 0;
+  targets: Target[] = [];
+  #break: ((why: Failure) => void) | undefined;
+
+  async connect(target: Target): Promise<Link> {
+    this.attempts += 1;
+    this.targets.push(target);
+    if (!this.up) throw new Failure("output-unreachable", { actor: "operator", retry: { when: "later" }, say: "nobody listens there" });
+    this.connections += 1;
+    let cut: Failure | undefined;
+    let breakOff: (why: Failure) => void = () => undefined;
+    const gone = new Promise<Failure>((resolve) => {
+      breakOff = (why) => {
+        cut ??= why;
+        resolve(why);
+      };
+    });
+    this.#break = breakOff;
+    const receiver = this;
+    return {
+      gone,
+      async send(bytes) {
+        if (cut) throw cut;
+        if (receiver.stalled) throw await gone;
+        await Promise.resolve();
+        if (cut) throw cut;
+        if (!receiver.swallows) receiver.text += Buffer.from(bytes).toString("utf8");
+      },
+      async close() {
+        breakOff(new Failure("output-broken", { actor: "operator", retry: { when: "soon" }, say: "closed" }));
+      },
+      cut: breakOff,
+    };
+  }
+
+  /** The connection breaks. */
+  reset(): void {
+    this.#break?.(new Failure("output-broken", { actor: "operator", retry: { when: "soon" }, say: "it was reset" }));
+  }
+
+  datagrams(): DatagramLink {
+    return {
+      send: async (datagram) => {
+        if (!this.up) throw errno("ECONNREFUSED");
+        this.text += `${Buffer.from(datagram).toString("utf8")}\n`;
+      },
+      close: () => undefined,
+    };
+  }
+
+  /** The last word of each line that arrived: the event's text. */
+  get events(): string[] {
+    return this.text
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => line.slice(line.lastIndexOf(" ") + 1));
+  }
+}

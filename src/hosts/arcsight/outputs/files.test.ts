@@ -1,0 +1,205 @@
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "@jest/globals";
+import type { Disk } from "../../../stores/disk.ts";
+import { batchOf, brokenDisk, errno, HandClock, kitOf, newFolder } from "../arcsight.test-kit.ts";
+import { FolderOutput } from "./folder.ts";
+import { GrowingFile } from "./growing-file.ts";
+
+const clock = new HandClock();
+
+function growing(folder: string, disk: Disk = fs, rotateBytes = 1 << 20): GrowingFile {
+  return new GrowingFile({
+    name: "outputs[0]",
+    path: join(folder, "out", "a.cef"),
+    rotateBytes,
+    stateFolder: join(folder, "state"),
+    disk,
+    clock,
+  });
+}
+
+function read(folder: string): string {
+  return fs.readFileSync(join(folder, "out", "a.cef"), "utf8");
+}
+
+function names(folder: string): string[] {
+  return fs.readdirSync(join(folder, "out")).sort();
+}
+
+describe("a growing file", () => {
+  test("gets whole lines and no empty one, in a folder made for it alone", async () => {
+    const folder = newFolder();
+    const file = growing(folder);
+
+    await file.write(batchOf("one", "two"));
+    await file.write({ bytes: Buffer.from("health\n"), keys: [], ends: [] });
+
+    expect(read(folder)).toBe("one\ntwo\nhealth\n");
+    expect(fs.statSync(join(folder, "out")).mode & 0o777).toBe(0o700);
+  });
+
+  test("of its size is renamed and a new one begun; nothing is deleted", async () => {
+    const folder = newFolder();
+    const file = growing(folder, fs, 12);
+
+    for (const line of ["first", "second", "third"]) await file.write(batchOf(line));
+
+    expect(names(folder)).toEqual(["a-20261124T190000Z-1.cef", "a-20261124T190000Z.cef", "a.cef"]);
+    expect(names(folder).map((name) => fs.readFileSync(join(folder, "out", name), "utf8"))).toEqual(["second\n", "first\n", "third\n"]);
+  });
+
+  test("whose last line was cut off by a kill is set aside, so that no half line meets a whole one", async () => {
+    const folder = newFolder();
+    await growing(folder).write(batchOf("one"));
+    fs.appendFileSync(join(folder, "out", "a.cef"), "tw");
+
+    await growing(folder).write(batchOf("three"));
+
+    expect(read(folder)).toBe("three\n");
+    expect(fs.readFileSync(join(folder, "out", "a-20261124T190000Z.cef"), "utf8")).toBe("one\ntw");
+  });
+
+  test.each(["rename", "delete", "folder"])("that somebody took away is made anew (%s)", async (how) => {
+    const folder = newFolder();
+    const file = growing(folder);
+    await file.write(batchOf("one"));
+
+    if (how === "rename") fs.renameSync(join(folder, "out", "a.cef"), join(folder, "out", "a.cef.1"));
+    else if (how === "delete") fs.unlinkSync(join(folder, "out", "a.cef"));
+    else fs.rmSync(join(folder, "out"), { recursive: true });
+    await file.write(batchOf("two"));
+
+    expect(read(folder)).toBe("two\n");
+  });
+
+  test("on a full disk keeps no half line, says so in one sentence, and wants the events again", async () => {
+    const folder = newFolder();
+    const broken = brokenDisk();
+    const file = growing(folder, broken.disk);
+    await file.write(batchOf("one"));
+
+    broken.failing = { fdatasync: () => errno("ENOSPC") };
+    await expect(file.write(batchOf("two"))).rejects.toMatchObject({
+      code: "output-full",
+      say: expect.stringMatching(/^outputs\[0\]: .*a\.cef cannot be written: the disk is full\. Nothing is lost/),
+    });
+    expect(file.wants("two")).toBe(true);
+    broken.failing = {};
+    await file.write(batchOf("two"));
+
+    expect(read(folder)).toBe("one\ntwo\n");
+  });
+
+  test("knows after a kill which events are in it, so that none is written twice and none is left out", async () => {
+    const folder = newFolder();
+    const before = growing(folder);
+    await before.write(batchOf("one", "two"));
+    await before.write(batchOf("three", "four"));
+    // The kill came in the middle of the last write.
+    fs.truncateSync(join(folder, "out", "a.cef"), "one\ntwo\nthree\nfo".length);
+
+    const after = growing(folder);
+
+    expect(["one", "two", "three", "four", "five"].filter((key) => after.wants(key))).toEqual(["four", "five"]);
+  });
+
+  test("after a write that failed and a kill wants those events again", async () => {
+    const folder = newFolder();
+    const broken = brokenDisk();
+    const before = growing(folder, broken.disk);
+    broken.failing = { fdatasync: () => errno("EIO") };
+    await expect(before.write(batchOf("lost"))).rejects.toMatchObject({ code: "output-broken" });
+    broken.failing = {};
+    await before.write(batchOf("kept-kept-kept"));
+
+    const after = growing(folder);
+
+    expect([after.wants("lost"), after.wants("kept-kept-kept")]).toEqual([true, false]);
+  });
+
+  test("after a stop in order remembers nothing, since nothing comes again", async () => {
+    const folder = newFolder();
+    const before = growing(folder);
+    await before.write(batchOf("one"));
+    await before.close();
+
+    expect(fs.readFileSync(join(folder, "state", "written"), "utf8")).toBe("");
+  });
+});
+
+describe("a folder", () => {
+  const folderOutput = (folder: string, content: "lines" | "json-array" = "lines", disk: Disk = fs) =>
+    new FolderOutput({
+      name: "outputs[1]",
+      path: join(folder, "out"),
+      content,
+      stateFolder: join(folder, "state"),
+      kit: kitOf(disk, clock),
+      clock,
+    });
+
+  test("gets whole files whose names sort in the order of writing", async () => {
+    const folder = newFolder();
+    const output = folderOutput(folder);
+
+    await output.write(batchOf("one"));
+    await output.write(batchOf("two"));
+
+    expect(names(folder)).toEqual(["defender-20261124T190000000Z-0000.cef", "defender-20261124T190000000Z-0001.cef"]);
+    expect(fs.readFileSync(join(folder, "out", names(folder)[1] as string), "utf8")).toBe("two\n");
+  });
+
+  test("for JSON holds one array per file", async () => {
+    const folder = newFolder();
+    const output = folderOutput(folder, "json-array");
+
+    await Promise.all([output.write(batchOf('{"a":1}', '{"b":2}')), output.write(batchOf('{"c":3}'))]);
+
+    expect(names(folder)).toHaveLength(1);
+    expect(JSON.parse(fs.readFileSync(join(folder, "out", names(folder)[0] as string), "utf8"))).toEqual([{ a: 1 }, { b: 2 }, { c: 3 }]);
+  });
+
+  test("that vanished is made anew", async () => {
+    const folder = newFolder();
+    const output = folderOutput(folder);
+    await output.write(batchOf("one"));
+    fs.rmSync(join(folder, "out"), { recursive: true });
+
+    await output.write(batchOf("two"));
+
+    expect(names(folder)).toHaveLength(1);
+  });
+
+  test("shows no part of a file that could not be written, and wants its events again", async () => {
+    const folder = newFolder();
+    const broken = brokenDisk();
+    const output = folderOutput(folder, "lines", broken.disk);
+    broken.failing = { renameSync: () => errno("EACCES") };
+
+    await expect(output.write(batchOf("one"))).rejects.toMatchObject({ code: "output-broken" });
+
+    expect(names(folder)).toEqual([]);
+    expect(output.wants("one")).toBe(true);
+    expect(folderOutput(folder).wants("one")).toBe(true);
+  });
+
+  test("finishes after a kill what was whole, and throws away what was not", async () => {
+    const folder = newFolder();
+    const broken = brokenDisk();
+    const before = folderOutput(folder, "lines", broken.disk);
+    // Killed between the note and the rename: nothing after it ran.
+    broken.failing = {
+      renameSync: () => new Error("killed") as NodeJS.ErrnoException,
+      unlinkSync: () => errno("EIO"),
+      ftruncateSync: () => new Error("killed") as NodeJS.ErrnoException,
+    };
+    await before.write(batchOf("whole")).catch(() => undefined);
+    fs.writeFileSync(join(folder, "out", ".defender-20261124T180000000Z-0000.cef.part"), "hal");
+
+    const after = folderOutput(folder);
+
+    expect(names(folder)).toEqual(["defender-20261124T190000000Z-0000.cef"]);
+    expect(after.wants("whole")).toBe(false);
+  });
+});

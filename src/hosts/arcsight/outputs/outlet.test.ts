@@ -1,0 +1,165 @@
+import { describe, expect, test } from "@jest/globals";
+import { CONTOSO, deliveriesOf, SAMPLES } from "../../../../test/golden/samples.ts";
+import type { Delivery, HealthEvent } from "../../../model/event.ts";
+import { Failure } from "../../../model/failure.ts";
+import type { LineFormat } from "./line-format.ts";
+import { ArcSightOutlet } from "./outlet.ts";
+import type { Batch, Output, OutputListener } from "./output.ts";
+import { RecentKeys } from "./recent-keys.ts";
+
+const ALERTS = deliveriesOf(SAMPLES[0]!);
+
+/** An output in memory. */
+class Shelf implements Output {
+  readonly name: string;
+  readonly where = "memory";
+  readonly kind: Output["kind"];
+  readonly recent = new RecentKeys();
+  text = "";
+  refuses = false;
+  spooledBytes = 0;
+  #listeners: OutputListener[] = [];
+
+  constructor(name: string, kind: Output["kind"] = "durable") {
+    this.name = name;
+    this.kind = kind;
+  }
+
+  wants(key: string): boolean {
+    return this.recent.wants(key);
+  }
+
+  async write(batch: Batch): Promise<void> {
+    await Promise.resolve();
+    if (this.refuses) throw new Failure("output-full", { actor: "operator", retry: { when: "later" }, say: `${this.name} is full` });
+    this.text += Buffer.from(batch.bytes).toString("utf8");
+    this.recent.took(batch.keys);
+  }
+
+  condition() {
+    return { state: "up" as const, spooledBytes: this.spooledBytes, spoolLimitBytes: 100 };
+  }
+
+  listen(listener: OutputListener): void {
+    this.#listeners.push(listener);
+  }
+
+  breakOff(keys: readonly string[]): void {
+    this.recent.owe(keys);
+    for (const listener of this.#listeners) listener.broken?.();
+  }
+
+  spool(bytes: number): void {
+    this.spooledBytes = bytes;
+    for (const listener of this.#listeners) listener.changed?.(this.condition());
+  }
+
+  async close(): Promise<void> {}
+
+  get lines(): string[] {
+    return this.text.split("\n").slice(0, -1);
+  }
+}
+
+const FORMAT: LineFormat = {
+  id: "plain",
+  delivery: (out, { stanza, found, record }) => out.text(`${stanza} ${found} ${record.id}\n`),
+  health: (out, { tenant }) => out.text(`health ${tenant}\n`),
+  notice: (out, { say }) => out.text(`notice ${say}\n`),
+};
+
+const NAMES = [
+  { stanza: "contoso", tenantName: CONTOSO.name },
+  { stanza: "fabrikam", tenantName: "Fabrikam" },
+];
+
+function outletOf(...shelves: readonly (Shelf | { readonly shelf: Shelf; readonly tenants: readonly string[] })[]): ArcSightOutlet {
+  const branches = shelves.map((one) =>
+    "shelf" in one ? { output: one.shelf, format: FORMAT, tenants: new Set(one.tenants) } : { output: one, format: FORMAT },
+  );
+  return new ArcSightOutlet(branches, NAMES, () => 0);
+}
+
+function deliver(stanza: string, found: Delivery["found"], key: string): Delivery {
+  return { ...ALERTS[0]!, stanza, found, key };
+}
+
+function health(tenant: string): HealthEvent {
+  return {
+    time: "2026-11-24T19:00:00Z",
+    tenant,
+    tenant_id: CONTOSO.id,
+    streams: [],
+    credential: null,
+    credential_days_left: null,
+    version: "1",
+  };
+}
+
+describe("several outputs at once", () => {
+  test("each gets every event, and its own customers only where it says so", async () => {
+    const all = new Shelf("outputs[0]");
+    const one = new Shelf("outputs[1]");
+    const outlet = outletOf(all, { shelf: one, tenants: ["fabrikam"] });
+
+    await outlet.write([deliver("contoso", "poll", "k1"), deliver("fabrikam", "poll", "k2")]);
+    await outlet.health(health("Fabrikam"));
+    await outlet.health(health(CONTOSO.name));
+
+    expect(all.lines.map((line) => line.split(" ")[0])).toEqual(["contoso", "fabrikam", "health", "health"]);
+    expect(one.lines.map((line) => line.split(" ")[0])).toEqual(["fabrikam", "health"]);
+  });
+
+  test("one that refuses makes the batch come again; the others pass over what they have", async () => {
+    const good = new Shelf("outputs[0]");
+    const full = new Shelf("outputs[1]");
+    full.refuses = true;
+    const outlet = outletOf(good, full);
+
+    await expect(outlet.write([deliver("contoso", "poll", "k1")])).rejects.toMatchObject({ code: "output-full" });
+    full.refuses = false;
+    await outlet.write([deliver("contoso", "poll", "k1")]);
+
+    expect([good.lines.length, full.lines.length]).toEqual([1, 1]);
+  });
+
+  test("a replay goes only to the output whose connection broke", async () => {
+    const file = new Shelf("outputs[0]");
+    const syslog = new Shelf("outputs[1]", "provisional");
+    const outlet = outletOf(file, syslog);
+    let asked = 0;
+    outlet.onBroken(() => (asked += 1));
+    await outlet.write([deliver("contoso", "poll", "k1")]);
+
+    syslog.breakOff(["contoso|k1"]);
+    await outlet.write([deliver("contoso", "replay", "k1")]);
+
+    expect(asked).toBe(1);
+    expect(file.lines).toHaveLength(1);
+    expect(syslog.lines.map((line) => line.split(" ")[1])).toEqual(["poll", "replay"]);
+  });
+
+  test("two customers of one tenant both get their event", async () => {
+    const shelf = new Shelf("outputs[0]");
+    await outletOf(shelf).write([deliver("contoso", "poll", "k1"), deliver("fabrikam", "poll", "k1")]);
+    expect(shelf.lines).toHaveLength(2);
+  });
+
+  test("is durable only when all are", () => {
+    expect([outletOf(new Shelf("a")).kind, outletOf(new Shelf("a"), new Shelf("b", "provisional")).kind]).toEqual([
+      "durable",
+      "provisional",
+    ]);
+  });
+
+  test("a spool that fills is told of once, on every output", async () => {
+    const file = new Shelf("outputs[0]");
+    const syslog = new Shelf("outputs[1]", "provisional");
+    const outlet = outletOf(file, syslog);
+
+    for (const bytes of [40, 60, 80, 10, 55]) syslog.spool(bytes);
+    await outlet.write([]);
+
+    expect(file.lines.map((line) => /(\d+) %/.exec(line)?.[1])).toEqual(["60", "55"]);
+  });
+});
