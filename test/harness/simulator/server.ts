@@ -3,7 +3,7 @@ import { answerDefenderList, answerDefenderOne, defenderStream } from "./api/def
 import { type Door, enter } from "./api/gate.ts";
 import { answerGraphChildren, answerGraphList, answerGraphOne, answerOrganization, graphStream } from "./api/graph.ts";
 import { answerHunting } from "./api/hunting.ts";
-import type { PageCache } from "./api/lists.ts";
+import type { PageCache } from "./api/page.ts";
 import { answerSiemAlerts } from "./api/siem.ts";
 import { defenderVoice, graphVoice, type Rights } from "./api/voice.ts";
 import { hostOf, type Service } from "./clouds.ts";

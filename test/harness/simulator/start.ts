@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Action, perform as performAction } from "./actions.ts";
-import { makePageCache } from "./api/lists.ts";
+import { makePageCache } from "./api/page.ts";
 import { makeServerCertificate } from "./certificates.ts";
 import { type SimulatorClock, simulatorClock } from "./clock.ts";
 import { controlListener } from "./control.ts";

@@ -3,7 +3,8 @@ import type { Exchange } from "../exchange.ts";
 import { STREAMS, type StreamFacts } from "../streams.ts";
 import type { Customer } from "../world.ts";
 import { markServed, nextLink, readOrRefuse } from "./graph.ts";
-import { evaluateList, type PageCache, reachOf, sendPage } from "./lists.ts";
+import { evaluateList, reachOf } from "./lists.ts";
+import { type PageCache, sendPage } from "./page.ts";
 import { mdeText, plainText } from "./records.ts";
 import { defenderVoice } from "./voice.ts";
 

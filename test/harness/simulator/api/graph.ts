@@ -5,7 +5,8 @@ import { QueryRefused } from "../odata.ts";
 import type { Table, Version } from "../records.ts";
 import { STREAMS, type StreamFacts } from "../streams.ts";
 import type { Customer } from "../world.ts";
-import { evaluateList, type ListQuery, type PageCache, reachOf, readListQuery, sendPage } from "./lists.ts";
+import { evaluateList, type ListQuery, reachOf, readListQuery } from "./lists.ts";
+import { type PageCache, sendPage } from "./page.ts";
 import { alertCount, graphText } from "./records.ts";
 import { graphVoice, type Voice } from "./voice.ts";
 

@@ -2,16 +2,16 @@ import { createHash } from "node:crypto";
 import { sendJson } from "../answers.ts";
 import { hostOf } from "../clouds.ts";
 import type { Exchange } from "../exchange.ts";
-import { guid, readRefreshToken, refreshToken } from "../identity.ts";
-import type { ApiName } from "../streams.ts";
+import { readRefreshToken } from "../identity.ts";
 import type { Customer, World } from "../world.ts";
 import { secretProblem } from "./apps.ts";
 import { assertionProblem } from "./assertion.ts";
 import { sendEntraError } from "./errors.ts";
+import { type SignedIn, sendToken, type Target } from "./issue.ts";
 import { answerAuthorize, answerConsent, answerDiscovery, answerInstance, type Code } from "./pages.ts";
 import { appProblem, type ClientForm, type Form, isShared, type Refusal, readClientForm } from "./requests.ts";
-import { apiOf, PERMISSIONS, resourcesOfScope } from "./resources.ts";
-import type { Grant, TokenShop } from "./tokens.ts";
+import { apiOf, resourcesOfScope } from "./resources.ts";
+import type { TokenShop } from "./tokens.ts";
 
 /** Entra: everything under `login_url`. Returns false for a path that is not Entra's. */
 export interface Entra {
@@ -26,23 +26,10 @@ interface DeviceCode {
   polls: number;
 }
 
-/** The API a token is for. */
-interface Target {
-  readonly api: ApiName;
-  readonly resource: string;
-}
-
-/** A user's token brings a refresh token (with `offline`), an id_token and client_info; an app's does not. */
-interface SignedIn {
-  readonly nonce: string | undefined;
-  readonly offline: boolean;
-}
-
 const CODE_LIFETIME_MS = 10 * 60_000;
 const DEVICE_CODE_LIFETIME_S = 900;
 const IDLE_DAYS = 90;
 const DAY_MS = 86_400_000;
-const NO_STORE = { "cache-control": "no-store, no-cache", pragma: "no-cache" };
 /** RFC 8628's name and the short one that MSAL sends. */
 const DEVICE_GRANTS = ["urn:ietf:params:oauth:grant-type:device_code", "device_code"];
 const ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -184,7 +171,11 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
     if (wrong !== undefined) return refuse(wrong);
 
     const send = (user: SignedIn | undefined): void =>
-      sendToken(exchange, v2, customer, clientId, target, user, form("client_assertion") !== undefined);
+      sendToken(
+        exchange,
+        { v2, customer, clientId, target, user, byCertificate: form("client_assertion") !== undefined },
+        { world, tokens },
+      );
     if (grantType === "client_credentials")
       return v2 && !/^\S+\/\.default$/.test(form("scope") ?? "") ? refuse({ number: 70011 }) : send(undefined);
     if (grantType === "refresh_token") {
@@ -219,88 +210,6 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
     if (customer.consent !== "granted") return { number: 65001 };
     credentials.touchedMs.set(generation, nowMs);
     return undefined;
-  }
-
-  function sendToken(
-    exchange: Exchange,
-    v2: boolean,
-    customer: Customer,
-    clientId: string,
-    { api, resource }: Target,
-    user: SignedIn | undefined,
-    byCertificate: boolean,
-  ): void {
-    const { identity, credentials } = customer;
-    const nowS = Math.floor(exchange.nowMs / 1000);
-    const lifeS = customer.accessTokenLifetimeS;
-    const offered = user === undefined ? PERMISSIONS[api].roles : PERMISSIONS[api].scopes;
-    const registered = world.directory.find(clientId)?.permissions;
-    const mayHave = (one: string): boolean =>
-      one === "user_impersonation" || (customer.permissions.has(one) && registered?.has(one) !== false);
-    const permissions = customer.consent === "granted" ? offered.filter(mayHave) : [];
-    const grant: Grant = {
-      customer,
-      api,
-      resource,
-      clientId,
-      appOnly: user === undefined,
-      permissions,
-      expiresMs: exchange.nowMs + lifeS * 1000,
-    };
-    const servicePrincipal = guid("service principal", identity.name);
-    const times = { iat: nowS, nbf: nowS, exp: nowS + lifeS };
-    const issuer = `https://sts.windows.net/${identity.tenantId}/`;
-    const accessToken = tokens.access(grant, {
-      aud: resource,
-      iss: issuer,
-      ...times,
-      app_displayname: "MSSP collector",
-      appid: clientId,
-      appidacr: byCertificate ? "2" : "1",
-      idp: issuer,
-      ...(user === undefined
-        ? { idtyp: "app", oid: servicePrincipal, sub: servicePrincipal, ...(permissions.length > 0 ? { roles: permissions } : {}) }
-        : {
-            idtyp: "user",
-            oid: identity.userId,
-            sub: identity.userId,
-            scp: permissions.join(" "),
-            upn: identity.userName,
-            unique_name: identity.userName,
-          }),
-      tid: identity.tenantId,
-      ver: "1.0",
-    });
-    customer.counters.tokensIssued += 1;
-    const scope = user === undefined ? {} : { scope: permissions.map((one) => (api === "graph" ? one : `${resource}/${one}`)).join(" ") };
-    const numbers = v2
-      ? { expires_in: lifeS, ext_expires_in: lifeS }
-      : // The v1 endpoint writes its numbers as strings.
-        { expires_in: String(lifeS), ext_expires_in: String(lifeS), expires_on: String(nowS + lifeS), not_before: String(nowS), resource };
-    const body: Record<string, unknown> = { token_type: "Bearer", ...scope, ...numbers, access_token: accessToken };
-    if (user !== undefined) {
-      if (user.offline) {
-        credentials.lastGeneration += 1;
-        credentials.touchedMs.set(credentials.lastGeneration, exchange.nowMs);
-        body["refresh_token"] = refreshToken({ name: identity.name, generation: credentials.lastGeneration, clientId });
-      }
-      body["id_token"] = tokens.sign({
-        aud: clientId,
-        iss: v2 ? `${exchange.origin}/${identity.tenantId}/v2.0` : issuer,
-        ...times,
-        name: "MSSP Reader",
-        ...(user.nonce === undefined ? {} : { nonce: user.nonce }),
-        oid: identity.userId,
-        preferred_username: identity.userName,
-        sub: createHash("sha256")
-          .update(identity.userId + clientId)
-          .digest("base64url"),
-        tid: identity.tenantId,
-        ver: v2 ? "2.0" : "1.0",
-      });
-      body["client_info"] = Buffer.from(JSON.stringify({ uid: identity.userId, utid: identity.tenantId })).toString("base64url");
-    }
-    sendJson(exchange, 200, body, NO_STORE);
   }
 
   return { answer };

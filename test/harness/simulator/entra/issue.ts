@@ -1,0 +1,109 @@
+import { createHash } from "node:crypto";
+import { sendJson } from "../answers.ts";
+import type { Exchange } from "../exchange.ts";
+import { guid, refreshToken } from "../identity.ts";
+import type { ApiName } from "../streams.ts";
+import type { Customer, World } from "../world.ts";
+import { PERMISSIONS } from "./resources.ts";
+import type { Grant, TokenShop } from "./tokens.ts";
+
+/** The API a token is for. */
+export interface Target {
+  readonly api: ApiName;
+  readonly resource: string;
+}
+
+/** A user's token brings a refresh token (with `offline`), an id_token and client_info; an app's does not. */
+export interface SignedIn {
+  readonly nonce: string | undefined;
+  readonly offline: boolean;
+}
+
+/** What is to be issued. */
+export interface Issue {
+  readonly v2: boolean;
+  readonly customer: Customer;
+  readonly clientId: string;
+  readonly target: Target;
+  readonly user: SignedIn | undefined;
+  readonly byCertificate: boolean;
+}
+
+const NO_STORE = { "cache-control": "no-store, no-cache", pragma: "no-cache" };
+
+/** Answers a token request that passed every check: the access token, and for a user the refresh token, id_token and client_info. */
+export function sendToken(exchange: Exchange, issue: Issue, { world, tokens }: { world: World; tokens: TokenShop }): void {
+  const { v2, customer, clientId, target, user, byCertificate } = issue;
+  const { api, resource } = target;
+  const { identity, credentials } = customer;
+  const nowS = Math.floor(exchange.nowMs / 1000);
+  const lifeS = customer.accessTokenLifetimeS;
+  const offered = user === undefined ? PERMISSIONS[api].roles : PERMISSIONS[api].scopes;
+  const registered = world.directory.find(clientId)?.permissions;
+  const mayHave = (one: string): boolean =>
+    one === "user_impersonation" || (customer.permissions.has(one) && registered?.has(one) !== false);
+  const permissions = customer.consent === "granted" ? offered.filter(mayHave) : [];
+  const grant: Grant = {
+    customer,
+    api,
+    resource,
+    clientId,
+    appOnly: user === undefined,
+    permissions,
+    expiresMs: exchange.nowMs + lifeS * 1000,
+  };
+  const servicePrincipal = guid("service principal", identity.name);
+  const times = { iat: nowS, nbf: nowS, exp: nowS + lifeS };
+  const issuer = `https://sts.windows.net/${identity.tenantId}/`;
+  const accessToken = tokens.access(grant, {
+    aud: resource,
+    iss: issuer,
+    ...times,
+    app_displayname: "MSSP collector",
+    appid: clientId,
+    appidacr: byCertificate ? "2" : "1",
+    idp: issuer,
+    ...(user === undefined
+      ? { idtyp: "app", oid: servicePrincipal, sub: servicePrincipal, ...(permissions.length > 0 ? { roles: permissions } : {}) }
+      : {
+          idtyp: "user",
+          oid: identity.userId,
+          sub: identity.userId,
+          scp: permissions.join(" "),
+          upn: identity.userName,
+          unique_name: identity.userName,
+        }),
+    tid: identity.tenantId,
+    ver: "1.0",
+  });
+  customer.counters.tokensIssued += 1;
+  const scope = user === undefined ? {} : { scope: permissions.map((one) => (api === "graph" ? one : `${resource}/${one}`)).join(" ") };
+  const numbers = v2
+    ? { expires_in: lifeS, ext_expires_in: lifeS }
+    : // The v1 endpoint writes its numbers as strings.
+      { expires_in: String(lifeS), ext_expires_in: String(lifeS), expires_on: String(nowS + lifeS), not_before: String(nowS), resource };
+  const body: Record<string, unknown> = { token_type: "Bearer", ...scope, ...numbers, access_token: accessToken };
+  if (user !== undefined) {
+    if (user.offline) {
+      credentials.lastGeneration += 1;
+      credentials.touchedMs.set(credentials.lastGeneration, exchange.nowMs);
+      body["refresh_token"] = refreshToken({ name: identity.name, generation: credentials.lastGeneration, clientId });
+    }
+    body["id_token"] = tokens.sign({
+      aud: clientId,
+      iss: v2 ? `${exchange.origin}/${identity.tenantId}/v2.0` : issuer,
+      ...times,
+      name: "MSSP Reader",
+      ...(user.nonce === undefined ? {} : { nonce: user.nonce }),
+      oid: identity.userId,
+      preferred_username: identity.userName,
+      sub: createHash("sha256")
+        .update(identity.userId + clientId)
+        .digest("base64url"),
+      tid: identity.tenantId,
+      ver: v2 ? "2.0" : "1.0",
+    });
+    body["client_info"] = Buffer.from(JSON.stringify({ uid: identity.userId, utid: identity.tenantId })).toString("base64url");
+  }
+  sendJson(exchange, 200, body, NO_STORE);
+}
