@@ -1,10 +1,10 @@
-import type { Delivery, HealthEvent } from "../model/event.ts";
+import type { Delivery, HealthEvent, HugeDelivery } from "../model/event.ts";
 import { Failure } from "../model/failure.ts";
 import type { Ticks } from "../model/instant.ts";
 import { formatInstant, ticksFromMs } from "../model/instant.ts";
 import type { Chance, Clock, Log, LogFields, Outlet, Page, PageLink, Question, SourceStream } from "../model/kit.ts";
 import type { PageRecord, SourceRecord, UnreadableRecord } from "../model/record.ts";
-import type { LedgerEntry, Mark, StateFolder, StateKey, StreamStore } from "../model/state.ts";
+import type { LedgerEntry, Mark, Spool, StateFolder, StateKey, StreamStore } from "../model/state.ts";
 import type { StreamName } from "../model/stream.ts";
 import type { TenantId } from "../model/tenant.ts";
 import type { Customer } from "./fleet.ts";
@@ -292,6 +292,12 @@ export class SimOutlet implements Outlet {
     if (broken) throw broken.failure;
     return batch.length * 100;
   }
+  async writeHuge(d: HugeDelivery, pieces: AsyncIterable<Uint8Array>): Promise<number> {
+    let length = 0;
+    for await (const piece of pieces) length += piece.length;
+    this.sent.push({ tenantId: d.tenant.id, id: d.record.id, updated: d.record.updated, change: d.change, found: d.found, key: d.key, atMs: this.#clock.now });
+    return length;
+  }
   async health(event: HealthEvent): Promise<void> {
     this.healths.push(event);
   }
@@ -332,6 +338,21 @@ export class SimState implements StateFolder {
     };
   }
   readonly #facts = new Map<string, string>();
+  async openSpool(): Promise<Spool> {
+    const held: Uint8Array[] = [];
+    return {
+      append: async (bytes) => {
+        held.push(Uint8Array.from(bytes));
+      },
+      get byteLength() {
+        return held.reduce((sum, part) => sum + part.length, 0);
+      },
+      async *pieces() {
+        yield* held;
+      },
+      dispose: async () => undefined,
+    };
+  }
   async readFact(name: string): Promise<string | undefined> {
     return this.#facts.get(name);
   }

@@ -156,6 +156,7 @@ export class Fleet {
         settings: customer.settings,
         source,
         store,
+        openSpool: () => state.openSpool(),
         ...(due === undefined ? {} : { nextPollAtMs: due }),
         budget: this.#budgets.of(source.budgetKey, source.limits),
         turns: this.#turns,

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import type { Delivery, Found } from "../model/event.ts";
 import { versionKey } from "../model/event.ts";
@@ -5,8 +6,8 @@ import { Failure, isFailure } from "../model/failure.ts";
 import type { Ticks } from "../model/instant.ts";
 import { formatInstant, TICKS_PER_MS, ticksFromMs } from "../model/instant.ts";
 import type { Chance, Clock, Log, Outlet, Question, SourceStream } from "../model/kit.ts";
-import type { PageRecord, SourceRecord, UnreadableRecord } from "../model/record.ts";
-import type { LedgerEntry, Mark, StateKey, StreamStore } from "../model/state.ts";
+import type { PageRecord, RecordBody, RecordHead, SourceRecord, UnreadableRecord } from "../model/record.ts";
+import type { LedgerEntry, Mark, Spool, StateKey, StreamStore } from "../model/state.ts";
 import type { Tenant } from "../model/tenant.ts";
 import type { Budget } from "./budget.ts";
 import type { ObjectHash } from "./ledger.ts";
@@ -45,6 +46,7 @@ export interface PollerParts {
   readonly settings: PollerSettings;
   readonly source: SourceStream;
   readonly store: StreamStore;
+  readonly openSpool: () => Promise<Spool>;
   /** Lower bound of the first run. */
   readonly start: Ticks;
   /** As the last orderly stop left it; the saved mark may be older. */
@@ -143,6 +145,8 @@ export class StreamPoller implements Runner {
 
   /** Polls until `stop`. Rejects only with what concerns the whole process. */
   async run(stop: AbortSignal, firstPollInMs: number): Promise<void> {
+    // One listener for the whole run: a combined signal per rest costs thousands of weak references in a large fleet.
+    stop.addEventListener("abort", () => this.#wake.abort(), { once: true });
     await this.#rest(firstPollInMs, stop);
     while (!stop.aborted) {
       const beganAtMs = this.#p.clock.monotonicMs();
@@ -181,7 +185,7 @@ export class StreamPoller implements Runner {
   async #rest(forMs: number, stop: AbortSignal): Promise<void> {
     if (forMs <= 0 || stop.aborted) return;
     this.#wake = new AbortController();
-    await this.#p.clock.pause(forMs, AbortSignal.any([stop, this.#wake.signal]));
+    await this.#p.clock.pause(forMs, this.#wake.signal);
   }
 
   #afterFailure(error: unknown): number {
@@ -390,24 +394,88 @@ export class StreamPoller implements Runner {
     const { budget, turns, source, report, clock } = this.#p;
     if (!(await budget.take(stop))) throw stopped();
     const giveBack = await turns.take();
+    const tally = new PageTally();
+    let facts: PageFacts;
     try {
       if (stop.aborted) throw stopped();
       report.count("requests");
       this.#requestsOfWalk += 1;
       const page = await source.ask(question, stop);
       this.#serverNowMs = page.serverNowMs;
-      const facts = new PageTally();
       for await (const batch of page.batches) {
-        await this.#deliver(batch, facts, seen, errand, question.from);
+        await this.#deliver(batch, tally, seen, errand, question.from);
         if (stop.aborted) throw stopped();
       }
       await this.#p.store.flush();
       if (report.walkStartedAtMs !== undefined && clock.nowMs() - report.walkStartedAtMs > CATCHING_UP_AFTER_MS && errand.keepsProgress)
         report.be("catching-up");
       else if (report.state === "throttled") report.be(this.#mark.upTo === undefined ? "catching-up" : "ok");
-      return { ...facts.facts(), link: page.link(), serverNowMs: page.serverNowMs, partial: page.partial !== undefined };
+      facts = { ...tally.facts(), link: page.link(), serverNowMs: page.serverNowMs, partial: page.partial !== undefined };
     } finally {
       giveBack();
+    }
+    for (const record of tally.huge) await this.#deliverHuge(record, errand, stop);
+    return facts;
+  }
+
+  #canPassHuge(record: UnreadableRecord): record is UnreadableRecord & { readonly id: string; readonly updated: Ticks } {
+    return record.id !== undefined && record.updated !== undefined && this.#p.source.fetchHuge !== undefined && this.#p.outlet.writeHuge !== undefined;
+  }
+
+  /**
+   * A record too large for memory: fetched alone to a file, then passed on in pieces. By way of a file because an event that has begun cannot be taken back when
+   * the answer breaks off, and because a slow answer must not hold the outlet against other customers.
+   */
+  async #deliverHuge(record: UnreadableRecord & { readonly id: string; readonly updated: Ticks }, errand: Errand, stop: AbortSignal): Promise<void> {
+    const { source, outlet, tenant, store, clock, provisional, budget } = this.#p;
+    const spool = await this.#p.openSpool();
+    try {
+      if (!(await budget.take(stop))) throw stopped();
+      this.#p.report.count("requests");
+      const digest = createHash("sha256");
+      const head = await source.fetchHuge?.(record, (bytes) => (digest.update(bytes), spool.append(bytes)), stop);
+      if (!head || !outlet.writeHuge) return await this.#quarantine(record);
+      const hash = objectHash(head.kind, head.id);
+      const bodyCrc = digest.digest().readInt32LE(0);
+      const judged = this.#judge(head, hash, errand, Math.floor(clock.nowMs() / 1000), bodyCrc);
+      if (!judged) return;
+      const entry: LedgerEntry = {
+        hash,
+        updated: head.updated,
+        writtenAtS: Math.floor(clock.nowMs() / 1000),
+        byteLength: Math.min(spool.byteLength + EVENT_OVERHEAD_BYTES, 0x7fff_ffff),
+        bodyCrc,
+        change: judged.change,
+      };
+      const before = this.#ledger.get(hash);
+      this.#ledger.put(entry);
+      const journalFirst = outlet.kind === "provisional";
+      if (journalFirst) {
+        store.append([entry]);
+        provisional.add(this.#owner, { hash, updated: entry.updated, askFrom: entry.updated, byteLength: entry.byteLength });
+      }
+      try {
+        const { stanza, stream, change, found, key } = judged;
+        await outlet.writeHuge({ stanza, tenant, stream, change, found, key, record: head }, spool.pieces());
+      } catch (error) {
+        if (!(isFailure(error) && error.code === "host-gone")) await this.#takeBack([entry], [before]);
+        throw error;
+      }
+      if (!journalFirst) store.append([entry]);
+      this.#journalEntries += 1;
+      this.#unsaved = true;
+      this.#countDelivered(judged);
+      await store.flush();
+    } finally {
+      await spool.dispose();
+    }
+  }
+
+  #countDelivered(delivery: Pick<Delivery, "found" | "change">): void {
+    if (delivery.found === "replay") this.#p.report.count("replayed");
+    else {
+      this.#p.report.count(delivery.change);
+      if (delivery.found === "sweep") this.#p.report.count("swept");
     }
   }
 
@@ -419,7 +487,14 @@ export class StreamPoller implements Runner {
     const nowS = Math.floor(clock.nowMs() / 1000);
     for (const record of batch) {
       if (!record.readable) {
-        await this.#quarantine(record);
+        // Its place in the list counts like any other's, or a page full of such records would look like the end.
+        if (record.updated === undefined) facts.unplaced += 1;
+        else {
+          facts.meet(record.updated);
+          seen.meet(record.id ?? record.sha256, record.updated);
+        }
+        if (record.reason === "too-large" && this.#canPassHuge(record)) facts.huge.push(record);
+        else await this.#quarantine(record);
         continue;
       }
       if (!record.lifted) {
@@ -428,14 +503,15 @@ export class StreamPoller implements Runner {
       }
       this.#checkTenant(record);
       const hash = objectHash(record.kind, record.id);
-      const delivery = this.#judge(record, hash, errand, nowS);
-      if (!delivery) continue;
+      const judged = this.#judge(record, hash, errand, nowS);
+      if (!judged) continue;
+      const delivery: Delivery = { ...judged, record };
       const entry: LedgerEntry = {
         hash,
         updated: record.updated,
         writtenAtS: nowS,
         byteLength: record.body.end - record.body.start + EVENT_OVERHEAD_BYTES,
-        bodyCrc: crcOf(record),
+        bodyCrc: crcOf(record.body),
         change: delivery.change,
       };
       before.push(this.#ledger.get(hash));
@@ -465,18 +541,19 @@ export class StreamPoller implements Runner {
     if (!journalFirst) store.append(entries);
     this.#journalEntries += entries.length;
     this.#unsaved = true;
-    for (const delivery of deliveries) {
-      if (delivery.found === "replay") this.#p.report.count("replayed");
-      else {
-        this.#p.report.count(delivery.change);
-        if (delivery.found === "sweep") this.#p.report.count("swept");
-      }
-    }
+    for (const delivery of deliveries) this.#countDelivered(delivery);
   }
 
-  #judge(record: SourceRecord, hash: ObjectHash, errand: Errand, nowS: number): Delivery | undefined {
+  /** Whether the version is to be sent, and as what. @param bodyCrc of a record whose bytes are not at hand. */
+  #judge(
+    record: RecordHead & { readonly lifted?: true; readonly body?: RecordBody },
+    hash: ObjectHash,
+    errand: Errand,
+    nowS: number,
+    bodyCrc = 0,
+  ): Omit<Delivery, "record"> | undefined {
     const { report, log, tenant, stanza, source } = this.#p;
-    const verdict = this.#ledger.judge(hash, record.updated, () => crcOf(record));
+    const verdict = this.#ledger.judge(hash, record.updated, () => (record.body ? crcOf(record.body) : bodyCrc));
     let change: Delivery["change"] = "updated";
     let found: Found = errand.found === "sweep" && errand.lateBefore !== undefined && record.updated < errand.lateBefore ? "sweep" : "poll";
     switch (verdict.is) {
@@ -507,11 +584,10 @@ export class StreamPoller implements Runner {
       change,
       found,
       key: versionKey(tenant.id, source.name, record.kind, record.id, record.updated),
-      record,
     };
   }
 
-  #isNew(record: SourceRecord): boolean {
+  #isNew(record: RecordHead): boolean {
     const upTo = this.#mark.upTo;
     if (upTo === undefined || record.created === undefined) return true;
     return record.created > upTo - ticksFromMs(ledgerSpanMs(this.#p.settings));
@@ -605,6 +681,9 @@ class PageTally {
   #last: Ticks | undefined;
   #stepsUp = 0;
   #stepsDown = 0;
+  unplaced = 0;
+  /** To be fetched alone once the page is read. */
+  readonly huge: (UnreadableRecord & { readonly id: string; readonly updated: Ticks })[] = [];
 
   meet(at: Ticks): void {
     this.#count += 1;
@@ -618,7 +697,7 @@ class PageTally {
   }
 
   facts(): Omit<PageFacts, "link" | "serverNowMs" | "partial"> {
-    return { count: this.#count, newest: this.#newest, oldest: this.#oldest, stepsUp: this.#stepsUp, stepsDown: this.#stepsDown };
+    return { count: this.#count, unplaced: this.unplaced, newest: this.#newest, oldest: this.#oldest, stepsUp: this.#stepsUp, stepsDown: this.#stepsDown };
   }
 }
 
@@ -663,8 +742,8 @@ export function concernsEverybody(failure: Failure): boolean {
   return failure.code === "host-gone" || failure.code === "state-unwritable" || failure.code === "state-damaged";
 }
 
-function crcOf(record: SourceRecord): number {
-  const { bytes, start, end } = record.body;
+function crcOf(body: RecordBody): number {
+  const { bytes, start, end } = body;
   return crc32(bytes.subarray(start, end));
 }
 

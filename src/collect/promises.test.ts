@@ -214,7 +214,7 @@ describe("P13 requests are paced before the limit", () => {
     const { world, stream, verdict } = await running(
       (s) => {
         s.limits = limits;
-        s.add(...alerts(600, T0 - 5 * HOUR, T0 - MINUTE));
+        s.add(...alerts(250, T0 - 5 * HOUR, T0 - MINUTE));
       },
       { ...EASY, clamp: 2, pageTop: 2 },
     );
@@ -283,7 +283,7 @@ test("P17 a burst, a 500 for ever, a throttled and a signed-out customer do not 
   const world = new World();
   world.concurrency = 4;
   const troubled: ((s: SimStream) => void)[] = [
-    (s) => s.add(...alerts(30_000, T0 - HOUR, T0 - MINUTE, "burst")),
+    (s) => s.add(...alerts(15_000, T0 - HOUR, T0 - MINUTE, "burst")),
     (s) => (s.fault = () => serviceError()),
     (s) => (s.fault = () => throttledUntil(world.clock.now + 30_000)),
     (s) => (s.fault = () => new Failure("consent-missing", { actor: "customer", area: "sign-in", retry: { when: "never" }, say: "No consent." })),

@@ -10,6 +10,8 @@ const STEPS_THAT_CONVINCE = 12;
 /** What one page held, by the records whose time the question bounds. */
 export interface PageFacts {
   readonly count: number;
+  /** Records without a usable time: they take places that `skip` must pass. */
+  readonly unplaced: number;
   readonly newest: Ticks | undefined;
   readonly oldest: Ticks | undefined;
   /** Neighbours of which the second is newer, and older, than the first. */
@@ -163,15 +165,17 @@ class Walk {
   async #range(from: Ticks, to: Ticks | undefined): Promise<void> {
     const seen = new Seen(true);
     const first = await this.#page(this.#question(from, to), seen);
-    if (first.count === 0) return;
+    let unplaced = first.unplaced;
+    if (first.count === 0 && unplaced === 0) return;
     // An API that knows no paging has shown everything.
     if (this.#source.skipMax === 0) return;
     let page = first;
     while (this.#order === "unknown" || !this.#mayGoOn(page)) {
       if (seen.count > this.#source.skipMax) break;
       const known = seen.count;
-      page = await this.#page(this.#question(from, to, known), seen);
-      if (page.count === 0 || seen.count === known) return;
+      page = await this.#page(this.#question(from, to, known + unplaced), seen);
+      unplaced += page.unplaced;
+      if ((page.count === 0 && page.unplaced === 0) || (page.count > 0 && seen.count === known)) return;
       this.#memory.clamp = Math.min(this.#memory.clamp ?? Number.POSITIVE_INFINITY, first.count);
     }
     if (this.#order === "ascending") return this.#upwards(from, to);

@@ -1,5 +1,7 @@
-import { type AnswerEnd, AnswerScanner } from "../format/answer-scanner.ts";
+import { type AnswerEnd, AnswerScanner, type HugeRecordSink } from "../format/answer-scanner.ts";
+import type { Ticks } from "../model/instant.ts";
 import type { HttpAnswer, Page, Question, SourceStream } from "../model/kit.ts";
+import type { RecordHead } from "../model/record.ts";
 import type { Stanza } from "../model/stanza.ts";
 import type { Tenant } from "../model/tenant.ts";
 import { serverNowMs } from "../net/retry.ts";
@@ -61,6 +63,50 @@ class ListStream implements SourceStream {
     }
   }
 
+  async fetchHuge(wanted: { readonly id: string; readonly updated: Ticks }, keep: (bytes: Uint8Array) => Promise<void>, signal: AbortSignal): Promise<RecordHead | undefined> {
+    const question: Question = { from: wanted.updated, to: wanted.updated, top: this.pageTop };
+    const url = questionUrl(this.#contract, this.#caller.base, question, this.#learnt);
+    const answer = await this.#caller.ask({ method: "GET", url, headersTimeoutMs: this.#contract.headersTimeoutMs, signal });
+    if (!answer.isData) throw answer.failure;
+    let passing: Uint8Array[] = [];
+    let head: RecordHead | undefined;
+    let complete = false;
+    const scanner = this.#scanner({
+      begin(found) {
+        if (head !== undefined || found.id !== wanted.id || found.updated !== wanted.updated) return false;
+        head = found;
+        return true;
+      },
+      piece: (bytes) => {
+        passing.push(Uint8Array.from(bytes));
+      },
+      end: (whole) => {
+        complete = whole;
+      },
+    });
+    // Piece by piece, so that no more than what the network gave at once is held.
+    for await (const piece of answer.answer.body) {
+      scanner.push(piece);
+      const ready = passing;
+      passing = [];
+      for (const bytes of ready) await keep(bytes);
+    }
+    scanner.end();
+    for (const bytes of passing) await keep(bytes);
+    return complete ? head : undefined;
+  }
+
+  #scanner(huge?: HugeRecordSink): AnswerScanner {
+    const { shape, fields, lift } = this.#contract;
+    return new AnswerScanner({
+      shape,
+      fields,
+      recordMaxBytes: this.#parts.recordMaxBytes,
+      ...(lift === undefined ? {} : { lift }),
+      ...(huge === undefined ? {} : { huge }),
+    });
+  }
+
   /** True when the refusal taught us something and the same question is worth asking again in other words. */
   #learnsFrom(message: string, question: Question): boolean {
     const { log, tenant } = this.#parts;
@@ -79,14 +125,8 @@ class ListStream implements SourceStream {
   }
 
   #page(answer: HttpAnswer): Page {
-    const { shape, fields, lift } = this.#contract;
     const { base } = this.#caller;
-    const scanner = new AnswerScanner({
-      shape,
-      fields,
-      recordMaxBytes: this.#parts.recordMaxBytes,
-      ...(lift === undefined ? {} : { lift }),
-    });
+    const scanner = this.#scanner();
     let end: AnswerEnd | undefined;
     const ended = (): AnswerEnd => {
       if (end === undefined) throw new Error("a page was asked for its end before its records were read");

@@ -3,14 +3,14 @@
  * `{"schema":[…],"results":[…]}` (hunting, either spelling), and the bare array of the retired SIEM API.
  */
 import { createHash } from "node:crypto";
-import type { PageRecord, RecordBody, SourceRecord, UnreadableRecord } from "../model/record.ts";
-import type { Frame, FrameSpec, HugeRecordSink, RecordHead } from "./frame.ts";
+import type { PageRecord, RecordBody, RecordHead, SourceRecord, UnreadableRecord } from "../model/record.ts";
+import type { Frame, FrameSpec, HugeRecordSink } from "./frame.ts";
 import { stringAt, textAt } from "./json-text.ts";
 import { badAnswer, type CutReceiver, MemberScanner } from "./member-scanner.ts";
 import { KIND, KIND_MASK, KIND_STRING, MEMBER_FIELDS, memberField, NAME_END, NAME_START, VALUE_END, VALUE_START } from "./member-table.ts";
 import { fieldNames, type RecordFields } from "./record-fields.ts";
 
-export type { HugeRecordSink, RecordHead } from "./frame.ts";
+export type { HugeRecordSink } from "./frame.ts";
 export type { RecordFields } from "./record-fields.ts";
 
 /** `results` also takes `Results`, as the older hunting endpoints spell it. */

@@ -1,18 +1,7 @@
 import { createHash, type Hash } from "node:crypto";
-import type { Ticks } from "../model/instant.ts";
-import type { RecordKind } from "../model/stream.ts";
+import type { RecordHead } from "../model/record.ts";
 import { MEMBER_FIELDS } from "./member-table.ts";
 import { type FieldNames, FieldValues } from "./record-fields.ts";
-
-/** What is known of a record when its bytes begin to pass through. */
-export interface RecordHead {
-  readonly kind: RecordKind;
-  readonly id: string;
-  readonly updated: Ticks;
-  readonly created?: Ticks;
-  readonly payloadTenantId?: string;
-  readonly service?: string;
-}
 
 /** Takes a record that is too large to be held: its bytes as they come, in vendor order, without white space outside strings. */
 export interface HugeRecordSink {

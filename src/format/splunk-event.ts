@@ -2,12 +2,11 @@
  * Events as splunkd takes them from a modular input in XML streaming mode (Splunk docs, "Set up streaming": stanza, unbroken, time, source,
  * sourcetype, data, done). Everything search-time knowledge keys on is decided here: time, source, sourcetype, the order of members.
  */
-import type { Delivery, HealthEvent } from "../model/event.ts";
+import type { Delivery, HealthEvent, HugeDelivery } from "../model/event.ts";
 import { msFromTicks, parseInstant } from "../model/instant.ts";
 import type { RecordKind, StreamName } from "../model/stream.ts";
 import { IN_MARKUP, IN_STRING } from "./byte-classes.ts";
 import type { ByteWriter } from "./byte-writer.ts";
-import type { RecordHead } from "./frame.ts";
 import { type EventStyle, writeEnvelope, writeRecordJson } from "./record-json.ts";
 import { escapeMarkup, jsonForXml, xmlText } from "./xml-text.ts";
 
@@ -92,11 +91,8 @@ export function writeJsonLine(out: ByteWriter, delivery: Delivery, style: EventS
   out.byte(0x0a);
 }
 
-/** A delivery whose record is too large to be held. */
-export type StreamedDelivery = Omit<Delivery, "record"> & { readonly record: RecordHead };
-
 /** Begins the event of a record that passes through in pieces: our member first, then what comes, in vendor order. */
-export function beginStreamedEvent(out: ByteWriter, delivery: StreamedDelivery, style: EventStyle, xml: boolean): void {
+export function beginStreamedEvent(out: ByteWriter, delivery: HugeDelivery, style: EventStyle, xml: boolean): void {
   const { record } = delivery;
   if (xml) {
     const sourcetype = sourcetypeOf(delivery.stream, record.kind, record.service, style);

@@ -8,7 +8,7 @@ import { createHuntingSource } from "../defender/hunting/hunting-source.ts";
 import { audienceOf, createSourceStream } from "../defender/source-stream.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { HuntingSource } from "../model/hunting.ts";
-import type { Chance, Clock, Http, Log, RefreshTokenVault, SourceStream } from "../model/kit.ts";
+import type { Chance, Clock, Http, Log, RefreshTokenVault, SourceStream, TokenSource } from "../model/kit.ts";
 import type { AppCredential } from "../model/sign-in.ts";
 import type { GlobalSettings, Stanza } from "../model/stanza.ts";
 import type { StateFolder } from "../model/state.ts";
@@ -74,9 +74,13 @@ export class CustomerBuilder {
     const credential = credentialOf(stanza, vault !== undefined);
     const sources: SourceStream[] = [];
     let hunting: HuntingSource | undefined;
+    // Streams of one API share one token: a second would only double the sign-ins.
+    const tokensFor = new Map<string, TokenSource>();
     for (const stream of stanza.streams) {
       if (only && !only.includes(stream)) continue;
-      const tokens = this.#cycles.forCustomer({ tenant, stanza, audience: audienceOf(stream, tenant.cloud), credential, ...(vault ? { vault } : {}) });
+      const audience = audienceOf(stream, tenant.cloud);
+      const tokens = tokensFor.get(audience) ?? this.#cycles.forCustomer({ tenant, stanza, audience, credential, ...(vault ? { vault } : {}) });
+      tokensFor.set(audience, tokens);
       if (ageing && !this.#withTokens.some((one) => one.vault === ageing)) this.#withTokens.push({ name: tenant.name, vault: ageing, tokens });
       const { http, clock, log, globals } = this.#world;
       const parts = { stanza, tenant, http, tokens, clock, log, recordMaxBytes: globals.recordMaxMib * 1024 * 1024 };

@@ -1,7 +1,7 @@
 import type { Ticks } from "./instant.ts";
 import { formatInstant } from "./instant.ts";
 import type { Actor } from "./failure.ts";
-import type { SourceRecord } from "./record.ts";
+import type { RecordHead, SourceRecord } from "./record.ts";
 import type { RecordKind, StreamName } from "./stream.ts";
 import type { Tenant, TenantId } from "./tenant.ts";
 
@@ -19,6 +19,9 @@ export interface Delivery {
   readonly key: string;
   readonly record: SourceRecord;
 }
+
+/** A version whose record is too large to be held: its bytes come beside it, in pieces. */
+export type HugeDelivery = Omit<Delivery, "record"> & { readonly record: RecordHead };
 
 /** `<tenant GUID>:<stream>:<kind>:<object id>:<update instant, UTC, seven fraction digits>` */
 export function versionKey(tenantId: TenantId, stream: StreamName, kind: RecordKind, objectId: string, updated: Ticks): string {

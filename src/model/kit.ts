@@ -1,6 +1,6 @@
-import type { Delivery, HealthEvent } from "./event.ts";
+import type { Delivery, HealthEvent, HugeDelivery } from "./event.ts";
 import type { Ticks } from "./instant.ts";
-import type { PageRecord } from "./record.ts";
+import type { PageRecord, RecordHead } from "./record.ts";
 import type { Sealed } from "./sealed.ts";
 import type { Route } from "./stanza.ts";
 import type { StreamName } from "./stream.ts";
@@ -137,6 +137,11 @@ export interface SourceStream {
    * `bad-answer` (not JSON, wrong shape), `refused` (400), or a network or sign-in failure.
    */
   ask(question: Question, signal: AbortSignal): Promise<Page>;
+  /**
+   * One record that `ask` called too large, by its id among those of its instant: its bytes go to `keep` in order, as clean as a RecordBody's. Resolves to what is known of
+   * it once it was complete; undefined when it is not there (any more). Throws as `ask`.
+   */
+  fetchHuge?(wanted: { readonly id: string; readonly updated: Ticks }, keep: (bytes: Uint8Array) => Promise<void>, signal: AbortSignal): Promise<RecordHead | undefined>;
 }
 
 /** Where deliveries go. Waiting is the only back-pressure. */
@@ -148,5 +153,7 @@ export interface Outlet {
    * Rejects with Failure `host-gone` (EPIPE: stop now), `output-full`, `output-broken`.
    */
   write(batch: readonly Delivery[]): Promise<number>;
+  /** One event whose record comes in pieces; rejects as `write`. Outlets whose form needs the whole record have none. */
+  writeHuge?(delivery: HugeDelivery, pieces: AsyncIterable<Uint8Array>): Promise<number>;
   health(event: HealthEvent): Promise<void>;
 }

@@ -23,6 +23,16 @@ export interface RecordBody {
   readonly escapeCount: number;
 }
 
+/** What is known of a record whose bytes pass through without being held. */
+export interface RecordHead {
+  readonly kind: RecordKind;
+  readonly id: string;
+  readonly updated: Ticks;
+  readonly created?: Ticks;
+  readonly payloadTenantId?: string;
+  readonly service?: string;
+}
+
 /** A version of an object that a page showed. */
 export interface SourceRecord {
   readonly readable: true;

@@ -64,11 +64,22 @@ export interface StreamStore {
   close(): Promise<void>;
 }
 
+/** A file of its own for one record that is too large for memory; gone when disposed of, or with the process at the next start. */
+export interface Spool {
+  append(bytes: Uint8Array): Promise<void>;
+  readonly byteLength: number;
+  /** From the beginning, in pieces of bounded size. */
+  pieces(): AsyncIterable<Uint8Array>;
+  dispose(): Promise<void>;
+}
+
 export interface StateFolder {
   /** True when every stream's last holder stopped in order, or when the folder is new. */
   readonly stoppedInOrder: boolean;
   open(key: StateKey): Promise<StreamStore>;
   /** Tenant domains resolved to GUIDs and other small facts, by name. */
+  /** Throws Failure `state-unwritable`. */
+  openSpool(): Promise<Spool>;
   readFact(name: string): Promise<string | undefined>;
   writeFact(name: string, value: string): Promise<void>;
   /** Records the orderly stop and gives the folder up. */

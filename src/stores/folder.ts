@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Clock, Log } from "../model/kit.ts";
-import type { StateFolder, StateKey, StreamStore } from "../model/state.ts";
+import type { Spool, StateFolder, StateKey, StreamStore } from "../model/state.ts";
 import type { TenantId } from "../model/tenant.ts";
 import { Breath } from "./breath.ts";
 import { type Disk, type DiskKit, errnoOf, makeFolder, realDisk, renameOver, stateUnreadable, stateUnwritable } from "./disk.ts";
@@ -10,6 +10,7 @@ import { Handles } from "./handles.ts";
 import { type HeldLock, type LockPatience, takeLock } from "./lock.ts";
 import { folderNameOf } from "./names.ts";
 import { OrderlyStop } from "./orderly-stop.ts";
+import { FileSpool, clearSpools } from "./spool.ts";
 import { openStreamStore } from "./stream-store.ts";
 
 /** The runtime's thread pool has four threads; more only queue there. */
@@ -46,6 +47,7 @@ export async function openStateFolder(dir: string, given: StateFolderKit, option
   makeFolder(kit.disk, dir);
   const lock = await takeLock(dir, { ...kit, log: given.log }, options.waitForLock, options.stop);
   try {
+    clearSpools(kit.disk, dir);
     return new FileStateFolder(dir, kit, given.log, lock, options);
   } catch (error) {
     await lock.release();
@@ -105,6 +107,10 @@ class FileStateFolder implements StateFolder {
     this.#open.set(stream, store);
     this.#touched.add(stream);
     return store;
+  }
+
+  async openSpool(): Promise<Spool> {
+    return new FileSpool(this.#kit.disk, this.#dir);
   }
 
   readFact(name: string): Promise<string | undefined> {

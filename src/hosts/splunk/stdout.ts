@@ -1,6 +1,6 @@
 import { ByteWriter } from "../../format/byte-writer.ts";
 import type { EventStyle } from "../../format/splunk-event.ts";
-import { writeSplunkEvent, writeSplunkHealth } from "../../format/splunk-event.ts";
+import { beginStreamedEvent, endStreamedEvent, writeSplunkEvent, writeSplunkHealth, writeStreamedPiece } from "../../format/splunk-event.ts";
 import type { Delivery, HealthEvent } from "../../model/event.ts";
 import type { Outlet } from "../../model/kit.ts";
 import type { Stanza } from "../../model/stanza.ts";
@@ -51,6 +51,19 @@ export function splunkOutlet(pipe: StreamPipe, stanzas: readonly Stanza[]): Outl
         }
         return written + (await flush());
       }),
+    writeHuge: (delivery, pieces) =>
+      inTurn(async () => {
+        let written = 0;
+        let isFirst = true;
+        beginStreamedEvent(buffer, delivery, styleOf(delivery), true);
+        for await (const piece of pieces) {
+          writeStreamedPiece(buffer, piece, isFirst, true);
+          isFirst = false;
+          if (buffer.length >= WRITE_BYTES) written += await flush();
+        }
+        endStreamedEvent(buffer, true);
+        return written + (await flush());
+      }),
     health: (event) =>
       inTurn(async () => {
         writeSplunkHealth(buffer, stanzaOf(event), event);
@@ -58,7 +71,7 @@ export function splunkOutlet(pipe: StreamPipe, stanzas: readonly Stanza[]): Outl
       }),
   };
 
-  function styleOf(delivery: Delivery): EventStyle {
+  function styleOf(delivery: Pick<Delivery, "stanza">): EventStyle {
     const style = styles.get(delivery.stanza);
     if (!style) throw new Error(`no stanza ${delivery.stanza} was given to the outlet`);
     return style;
