@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
 import { type Action, addGenerated, addRecord, faultRule, perform, type RecordRule, setRegime } from "../actions.ts";
 import type { BudgetName } from "../budgets.ts";
@@ -6,7 +6,7 @@ import type { TokenShop } from "../entra/tokens.ts";
 import { loadCustomer } from "../folder.ts";
 import { STREAM_NAMES, type StreamName } from "../streams.ts";
 import type { Customer, World } from "../world.ts";
-import { type Checked, readChecked } from "./check.ts";
+import { type Checked, readChecked, ScenarioRefused } from "./check.ts";
 import type { GenerateRule } from "./generate.ts";
 import { SCENARIO } from "./spec.ts";
 
@@ -25,6 +25,7 @@ export interface Scenario {
 
 /** Reads a scenario file. Throws ScenarioRefused (file, line, what was expected). */
 export function readScenario(file: string): Scenario {
+  if (!existsSync(file)) throw new ScenarioRefused(`--scenario: there is no file ${file}.`);
   return scenarioOf(readFileSync(file, "utf8"), basename(file), dirname(resolve(file)));
 }
 
