@@ -15,6 +15,7 @@ import type { Http } from "../../src/model/kit.ts";
 import { sealed } from "../../src/model/sealed.ts";
 import type { Terminal } from "../../src/model/sign-in.ts";
 import { createHttp } from "../../src/net/http.ts";
+import { makeAppCertificate } from "../harness/app-certificate.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
 import { makeCertificate } from "../harness/splunkd/certificate.ts";
@@ -608,6 +609,22 @@ describe("doctor", () => {
       customers: [customer().tenant_name],
       roles: ["SecurityAlert.Read.All", "SecurityIncident.Read.All", "ThreatHunting.Read.All", "Incident.Read.All", "Alert.Read.All"],
     });
+  });
+
+  test("an app that proves itself with a certificate is green, and one whose certificate is not uploaded is told so", async () => {
+    const made = await makeAppCertificate();
+    const pem = join(folder, "app.pem");
+    writeFileSync(pem, `${made.certificatePem}${made.keyPem}`.replaceAll("\n", "\r\n"));
+    const signedBy = ["doctor", ...who(), "--auth", "app", "--certificate", pem];
+
+    const before = await run(signedBy);
+    expect(before).toMatchObject({ code: 3, out: expect.stringContaining("AADSTS700027") });
+
+    await control("certificate", { customers: [customer().tenant_name], pem: made.certificatePem });
+    expect(await run(signedBy)).toMatchObject({ code: 0, out: expect.stringContaining("contoso is ready.") });
+
+    writeFileSync(pem, made.certificatePem);
+    expect((await run(signedBy)).out).toContain("holds a certificate but not its private key");
   });
 
   test("a clock that is an hour off", async () => {

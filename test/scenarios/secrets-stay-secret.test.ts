@@ -1,0 +1,169 @@
+import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import type { Simulator } from "../harness/simulator/start.ts";
+import { startSimulator } from "../harness/simulator/start.ts";
+
+/**
+ * The program as a process, with secrets that occur nowhere else: its output, its errors and every file it leaves are searched for them, as they are, as URLs, base64,
+ * XML and JSON write them, and for any 16 characters of theirs. `secrets/` of the state folder is where they belong; its modes are looked at instead.
+ */
+
+let simulator: Simulator;
+let folder: string;
+const proxyPassword = randomBytes(30).toString("base64url");
+
+beforeAll(async () => {
+  simulator = await startSimulator({ warn: () => undefined });
+  folder = mkdtempSync(join(tmpdir(), "secrets-"));
+});
+afterAll(async () => {
+  await simulator.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const customer = () => simulator.ready.customers[0]!;
+const flags = (): string[] => {
+  const { ready } = simulator;
+  const who = ["--tenant-id", customer().tenant_id, "--tenant-name", "contoso", "--client-id", customer().client_id];
+  const where = ["--login-url", ready.login_url, "--graph-url", ready.graph_url, "--api-url", ready.api_url, "--ca-file", ready.ca_file];
+  return [...who, ...where, "--start", "3650d", "--state", join(folder, "state")];
+};
+
+interface Ended {
+  readonly code: number;
+  readonly out: string;
+  readonly errors: string;
+}
+
+function program(argv: readonly string[], environment: Readonly<Record<string, string>>): Promise<Ended> {
+  return new Promise((resolve) => {
+    const options = {
+      env: { HOME: folder, PATH: process.env["PATH"] ?? "", ...environment },
+      maxBuffer: 64 * 1024 * 1024,
+      timeout: 60_000,
+    };
+    execFile(process.execPath, [join(import.meta.dirname, "../../src/main/main.ts"), ...argv], options, (error, out, errors) => {
+      resolve({ code: typeof error?.code === "number" ? error.code : error ? -1 : 0, out, errors });
+    });
+  });
+}
+
+const WINDOW = 16;
+
+function windowsOf(secrets: readonly string[]): ReadonlySet<string> {
+  const windows = new Set<string>();
+  for (const secret of secrets) {
+    const xml = secret.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");
+    const forms = [
+      secret,
+      encodeURIComponent(secret),
+      Buffer.from(secret).toString("base64"),
+      Buffer.from(secret).toString("base64url"),
+      xml,
+      JSON.stringify(secret).slice(1, -1),
+    ];
+    for (const form of forms) for (let at = 0; at + WINDOW <= form.length; at += 1) windows.add(form.slice(at, at + WINDOW));
+  }
+  return windows;
+}
+
+/** The first 16 characters of a secret found, with where. */
+function leakIn(text: string, windows: ReadonlySet<string>): string | undefined {
+  for (let at = 0; at + WINDOW <= text.length; at += 1)
+    if (windows.has(text.slice(at, at + WINDOW))) return text.slice(Math.max(0, at - 60), at);
+  return undefined;
+}
+
+function filesUnder(path: string): string[] {
+  return readdirSync(path, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+}
+
+describe("secrets stay where they belong", () => {
+  const runs: readonly (readonly [string, () => readonly string[], () => Readonly<Record<string, string>>, number])[] = [
+    ["doctor", () => ["doctor", ...flags()], () => ({}), 0],
+    [
+      "doctor with a wrong key",
+      () => ["doctor", ...flags(), "--auth", "app"],
+      () => ({ DEFENDER_MSSP_CLIENT_SECRET: `${customer().client_secret}x` }),
+      3,
+    ],
+    [
+      "doctor through a proxy that is not there",
+      () => ["doctor", ...flags(), "--auth", "app", "--proxy", `http://mssp:${proxyPassword}@localhost:1`],
+      () => ({}),
+      4,
+    ],
+    ["collect as a user", () => ["collect", ...flags()], () => ({ DEFENDER_MSSP_LOG_LEVEL: "debug" }), 0],
+    ["collect as an app", () => ["collect", ...flags(), "--auth", "app"], () => ({ DEFENDER_MSSP_LOG_LEVEL: "debug" }), 0],
+    ["token access", () => ["token", "access", ...flags(), "--json"], () => ({}), 0],
+    [
+      "with the runtime's own debugging switched on",
+      () => ["doctor", ...flags()],
+      () => ({ NODE_DEBUG: "http,https,tls,net,undici,fetch" }),
+      0,
+    ],
+  ];
+
+  test.each(runs)("%s", async (_, argv, environment, code) => {
+    const secrets = { DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret, DEFENDER_MSSP_REFRESH_TOKEN: customer().refresh_token };
+    const ended = await program(argv(), { ...secrets, ...environment() });
+
+    const windows = windowsOf([customer().client_secret, customer().refresh_token, proxyPassword]);
+    expect(leakIn(ended.out, windows)).toBeUndefined();
+    expect(leakIn(ended.errors, windows)).toBeUndefined();
+    expect({ code: ended.code, ...(ended.code === code ? {} : { said: ended.errors }) }).toEqual({ code });
+    mkdirSync(join(folder, "state"), { recursive: true });
+    const files = filesUnder(folder);
+    for (const file of files.filter((path) => !path.includes("/secrets/"))) {
+      expect([file, leakIn(readFileSync(file, "latin1"), windows)]).toEqual([file, undefined]);
+    }
+    expect(files.filter((path) => path.includes("/secrets/") && (statSync(path).mode & 0o077) !== 0)).toEqual([]);
+  });
+
+  test("the key of a shared credential, from a file, is said nowhere", async () => {
+    const file = join(folder, "secrets", "key.txt");
+    mkdirSync(join(folder, "secrets"), { mode: 0o700, recursive: true });
+    writeFileSync(file, `${customer().client_secret}\r\n`, { mode: 0o600 });
+    const ended = await program(
+      ["credential", "set", "mssp", "--client-id", customer().client_id, "--client-secret-file", file, "--state", join(folder, "state")],
+      {},
+    );
+
+    expect(ended.code).toBe(0);
+    expect(leakIn(ended.out + ended.errors, windowsOf([customer().client_secret]))).toBeUndefined();
+    expect(statSync(join(folder, "state", "secrets")).mode & 0o777).toBe(0o700);
+  });
+});
+
+describe("what somebody else set in the environment weakens nothing", () => {
+  test("NODE_TLS_REJECT_UNAUTHORIZED=0 does not make an unknown certificate good", async () => {
+    const untrusting = [
+      "doctor",
+      "--tenant-id",
+      customer().tenant_id,
+      "--client-id",
+      customer().client_id,
+      "--login-url",
+      simulator.ready.login_url,
+      "--auth",
+      "app",
+    ];
+    const ended = await program(untrusting, { DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret, NODE_TLS_REJECT_UNAUTHORIZED: "0" });
+    expect(ended.code).toBe(4);
+    expect(ended.out).toContain("which is not trusted here");
+  });
+
+  test("HTTPS_PROXY does not come between us and this machine, and a proxy never replaces the check of the certificate", async () => {
+    const ended = await program(["doctor", ...flags(), "--auth", "app"], {
+      DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret,
+      HTTPS_PROXY: "http://localhost:1",
+    });
+    expect(ended.code).toBe(0);
+  });
+});
