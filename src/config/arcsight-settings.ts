@@ -24,6 +24,8 @@ export interface ArcSightSettings {
   readonly form: "many" | "old";
   /** For `parseStanzas(raw, { host: "arcsight", globals })`; secrets by reference are already looked up. */
   readonly raw: readonly RawStanza[];
+  /** Customers whose secret by reference cannot be found, without it: enough for a command that is about to sign them in. */
+  readonly unresolved: readonly RawStanza[];
   /** Keys that stand outside `tenants[n]`, `outputs[n]` and `serve`. */
   readonly globals: Readonly<Record<string, string>>;
   /** Those that are right; a wrong one is in `problems` under its name (`outputs[0]`). */
@@ -59,9 +61,9 @@ export function readArcSightSettings(file: PropertiesFile, options: ArcSightOpti
   const customers = old ? oldCustomer(file, sorted.plain, problems, warnings) : manyCustomers(sorted, warnings);
   if (customers.found.length === 0)
     problems.push({ stanza: "", key: "tenants[0].tenant_id", say: "is missing; write one block tenants[0]., tenants[1]. … per customer" });
-  const raw = customers.found.map(({ name, values }) => ({ name, values: withSecrets(name, values, options.secrets, problems, warnings) }));
+  const read = customers.found.map(({ name, values }) => ({ name, ...withSecrets(name, values, options.secrets, problems, warnings) }));
   const context = {
-    customers: raw.map(({ name, values }) => ({
+    customers: read.map(({ name, values }) => ({
       stanza: name,
       tenantId: tenantIdFrom(values["tenant_id"] ?? "") ?? values["tenant_id"]?.trim() ?? "",
     })),
@@ -69,17 +71,20 @@ export function readArcSightSettings(file: PropertiesFile, options: ArcSightOpti
     complain: (problem: SettingProblem) => problems.push(problem),
     warn: (say: string) => warnings.push(say),
   };
-  const read = [...sorted.outputs].sort(([a], [b]) => a - b).map(([index, values]) => readOutput(`outputs[${index}]`, values, context));
-  const outputs = read.filter((output) => output !== undefined);
+  const outputsRead = [...sorted.outputs]
+    .sort(([a], [b]) => a - b)
+    .map(([index, values]) => readOutput(`outputs[${index}]`, values, context));
+  const outputs = outputsRead.filter((output) => output !== undefined);
   problems.push(...clashes(outputs));
-  const serveValues = withSecrets("serve", sorted.serve, options.secrets, problems, warnings);
+  const serve = withSecrets("serve", sorted.serve, options.secrets, problems, warnings);
   return {
     form: old ? "old" : "many",
     // A secret that cannot be found stops its customer, as every other wrong setting does.
-    raw: raw.filter(({ values }) => values !== NO_SECRET),
+    raw: read.filter(({ complete }) => complete).map(({ name, values }) => ({ name, values })),
+    unresolved: read.filter(({ complete }) => !complete).map(({ name, values }) => ({ name, values })),
     globals: customers.globals,
     outputs,
-    serve: serveValues === NO_SECRET ? undefined : readServe(serveValues, context),
+    serve: serve.complete ? readServe(serve.values, context) : undefined,
     taken: customers.taken,
     problems,
     warnings,
@@ -177,30 +182,30 @@ function stanzaName(values: Readonly<Record<string, string>>, otherwise: string)
   return tenant ? (tenantIdFrom(tenant) ?? tenant.toLowerCase()) : otherwise;
 }
 
-const NO_SECRET: Readonly<Record<string, string>> = {};
-
+/** Looks secrets by reference up; one that cannot be found is left out. */
 function withSecrets(
   name: string,
   values: Readonly<Record<string, string>>,
   door: SecretDoor,
   problems: SettingProblem[],
   warnings: string[],
-): Readonly<Record<string, string>> {
+): { readonly values: Readonly<Record<string, string>>; readonly complete: boolean } {
   const read: Record<string, string> = { ...values };
-  let missing = false;
+  let complete = true;
   for (const key of SECRET_KEYS) {
     const text = values[key];
     if (text === undefined || text.trim() === "") continue;
     const secret = readSecret(text, door);
     if (!secret.ok) {
-      missing = true;
+      complete = false;
+      delete read[key];
       problems.push({ stanza: name, key, say: secret.say });
     } else {
       read[key] = secret.value.value;
       if (secret.value.warning !== undefined) warnings.push(`${name}: ${secret.value.warning}`);
     }
   }
-  return missing ? NO_SECRET : read;
+  return { values: read, complete };
 }
 
 /** A key may be a misplaced secret: only what looks like a key is repeated. */

@@ -1,6 +1,6 @@
 import yargs from "yargs";
 import type { Argv } from "yargs";
-import { settingFlags } from "../config/pages.ts";
+import { settingFlags, valuesFromFlags } from "../config/pages.ts";
 import { addOnboardingCommands } from "../hosts/cli/onboarding-commands.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, exitCodeOf, isFailure } from "../model/failure.ts";
@@ -50,6 +50,7 @@ export async function runCommand(argv: readonly string[], distrusted: readonly s
   addCollect(parser, ending, log);
   addHunt(parser, ending, log);
   addSplunk(parser, ending, distrusted);
+  addArcSight(parser, ending, distrusted);
   addOnboarding(parser, ending, log);
   try {
     await parser.parseAsync();
@@ -102,8 +103,9 @@ function addHunt(parser: Argv, ending: Ending, log: Log): void {
   );
 }
 
-const readProperties: Parameters<typeof readConfiguration>[1] = () => {
-  throw new Error("properties");
+const readProperties: Parameters<typeof readConfiguration>[1] = async (latin1Text, file) => {
+  const { rawFromProperties, realSecretDoor } = await import("../hosts/arcsight/door.ts");
+  return rawFromProperties(latin1Text, file, realSecretDoor(process.env, process.platform));
 };
 
 function plainConfiguration(args: Readonly<Record<string, unknown>>): Promise<Configuration> {
@@ -160,4 +162,38 @@ function addSplunk(parser: Argv, ending: Ending, distrusted: readonly string[]):
       })
       .demandCommand(1, "Name one of run, scheme, validate."),
   );
+}
+
+function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[]): void {
+  const config = { ...SHARED.config, demandOption: true, describe: "The helper's .properties file, or one old WDATP-connector.properties" } as const;
+  parser.command("arcsight", "The helper beside ArcSight's connectors", (y) =>
+    y
+      .command(
+        "run",
+        "Collects into the outputs of the configuration until SIGTERM; SIGHUP reads the configuration again",
+        (c) =>
+          c
+            .options({ ...SHARED, config })
+            .options(settingFlags("arcsight"))
+            .option("once", { type: "boolean", default: false, describe: "End after one round" })
+            .example("$0 arcsight run --config /etc/defender-mssp/defender-mssp.properties", "what the service runs"),
+        async (args) => {
+          const { arcSightRun } = await import("./arcsight-command.ts");
+          ending.code = await arcSightRun(arcSightFlags(args), { once: args.once }, distrusted);
+        },
+      )
+      .demandCommand(1, "Name one of run, serve, check, lint."),
+  );
+}
+
+function arcSightFlags(args: Readonly<Record<string, unknown>>) {
+  const text = (name: string): string | undefined => (typeof args[name] === "string" ? args[name] : undefined);
+  const customer = args["customer"];
+  return {
+    config: text("config") ?? "",
+    customer: Array.isArray(customer) ? customer.map(String) : undefined,
+    state: text("state"),
+    overrides: valuesFromFlags(args),
+    environment: process.env,
+  };
 }

@@ -8,7 +8,7 @@ import type { ParsedSettings, RawStanza, SettingsHost } from "../config/settings
 import { MASK, SECRET_KEYS, parseStanzas, problemLine } from "../config/settings.ts";
 import { parseDocument } from "../hosts/splunk/door.ts";
 import { Failure } from "../model/failure.ts";
-import type { Stanza } from "../model/stanza.ts";
+import type { SettingProblem, Stanza } from "../model/stanza.ts";
 import { realClock, realFiles } from "./world.ts";
 
 /** Where a secret comes from when no configuration carries it: never a flag, which every process of the machine could read. */
@@ -31,11 +31,22 @@ export interface Configuration {
   readonly log: readonly string[];
 }
 
+/** What a configuration file holds before its values are checked. */
+export interface RawConfiguration {
+  readonly stanzas: readonly RawStanza[];
+  readonly globals: Readonly<Record<string, string>>;
+  readonly problems?: readonly SettingProblem[];
+  readonly warnings?: readonly string[];
+}
+
+/** Reads a `.properties` file (one character per byte). Throws Failure `settings` when Java could not read it either. */
+export type PropertiesReader = (latin1Text: string, file: string) => Promise<RawConfiguration>;
+
 /**
  * Reads the configuration of a command: a file by its ending (`.conf`, `.properties`, `.xml`), or one customer from flags. Throws Failure `settings` with every problem in one
  * message when no customer is left.
  */
-export async function readConfiguration(flags: ConfigurationFlags, readProperties: (text: string, file: string) => { readonly stanzas: readonly RawStanza[]; readonly globals: Readonly<Record<string, string>> }): Promise<Configuration> {
+export async function readConfiguration(flags: ConfigurationFlags, readProperties: PropertiesReader): Promise<Configuration> {
   const given = valuesFromFlags(flags.argv);
   const file = flags.config === undefined ? undefined : await rawFrom(flags.config, readProperties);
   const raw = (file?.stanzas ?? [fromFlags(given, flags.customer)]).map((stanza) => withSecrets({ ...stanza, values: { ...stanza.values, ...given } }, flags.environment));
@@ -43,7 +54,7 @@ export async function readConfiguration(flags: ConfigurationFlags, readPropertie
   const wanted = flags.customer;
   const isWanted = (name: string, others: readonly string[]) => !wanted || wanted.length === 0 || wanted.some((w) => [name, ...others].some((n) => n.toLowerCase() === w.toLowerCase()));
   const stanzas = settings.stanzas.filter((s) => isWanted(s.name, [s.tenantName, s.tenantId]));
-  const problems = settings.problems.filter((p) => isWanted(p.stanza, []) || p.stanza === "");
+  const problems = [...(file?.problems ?? []), ...settings.problems].filter((p) => isWanted(p.stanza, []) || p.stanza === "");
   if (stanzas.length === 0) {
     const say = problems.length > 0 ? problems.map(problemLine).join("\n") : wanted ? `no customer is called ${wanted.join(", ")}` : "no customer is configured";
     throw settingsFailure(say);
@@ -52,7 +63,7 @@ export async function readConfiguration(flags: ConfigurationFlags, readPropertie
     settings,
     stanzas,
     stateDir: flags.state ?? settings.globals.stateDir ?? defaultStateDir(flags.environment),
-    log: [...settings.warnings, ...problems.map(problemLine)],
+    log: [...(file?.warnings ?? []), ...settings.warnings, ...problems.map(problemLine)],
   };
 }
 
@@ -66,8 +77,8 @@ function hostOf(config: string | undefined): SettingsHost {
 
 async function rawFrom(
   file: string,
-  readProperties: (text: string, file: string) => { readonly stanzas: readonly RawStanza[]; readonly globals: Readonly<Record<string, string>> },
-): Promise<{ readonly stanzas: readonly RawStanza[]; readonly globals: Readonly<Record<string, string>> }> {
+  readProperties: PropertiesReader,
+): Promise<RawConfiguration> {
   const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
     throw settingsFailure(`${file} cannot be read (${error.code ?? "unknown reason"})`);
   });

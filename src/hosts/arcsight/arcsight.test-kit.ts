@@ -117,7 +117,10 @@ export function kitOf(disk: Disk, clock: Clock): DiskKit {
 export function batchOf(...lines: string[]): Batch {
   const ends: number[] = [];
   let at = 0;
-  for (const line of lines) ends.push((at += Buffer.byteLength(line) + 1));
+  for (const line of lines) {
+    at += Buffer.byteLength(line) + 1;
+    ends.push(at);
+  }
   return { bytes: Buffer.from(lines.map((line) => `${line}\n`).join("")), keys: lines, ends };
 }
 

@@ -2,7 +2,7 @@ import type { OutputSettings, SecretDoor, ServeSettings, TakenLine } from "../..
 import { lineOfProblem, readArcSightSettings } from "../../config/arcsight-settings.ts";
 import { readFilePath } from "../../config/files.ts";
 import type { PropertiesFile } from "../../config/java-properties.ts";
-import { readProperties } from "../../config/java-properties.ts";
+import { readProperties, readPropertiesText } from "../../config/java-properties.ts";
 import type { FileDoor, ParsedSettings, RawStanza } from "../../config/settings.ts";
 import { parseStanzas } from "../../config/settings.ts";
 import { Failure } from "../../model/failure.ts";
@@ -35,9 +35,6 @@ export interface ConfigOptions {
   readonly overrides?: Readonly<Record<string, string>>;
 }
 
-/** Keys of the old connector file and of the helper's own, which the customers' table does not know. */
-const isKnownElsewhere = () => false;
-
 /**
  * Reads the bytes of a `.properties` file: many customers, or one old `WDATP-connector.properties`. Throws Failure `settings` when Java could not read it either; everything
  * else that is wrong is in `problems`, and a wrong customer never stops the others.
@@ -46,14 +43,7 @@ const isKnownElsewhere = () => false;
  */
 export function readArcSightConfig(bytes: Uint8Array, file: string, options: ConfigOptions): ArcSightConfig {
   const properties = readProperties(bytes);
-  if (!properties.ok) {
-    throw new Failure("settings", {
-      actor: "operator",
-      retry: { when: "never" },
-      say: `${file}: ${properties.say}`,
-      nextStep: "Mend that line and start again.",
-    });
-  }
+  if (!properties.ok) throw unreadable(file, properties.say);
   const { files } = options;
   const checkFile = files && ((path: string) => problemOfFile(path, files));
   const read = readArcSightSettings(properties, { secrets: options.secrets, ...(checkFile ? { file: checkFile } : {}) });
@@ -64,7 +54,6 @@ export function readArcSightConfig(bytes: Uint8Array, file: string, options: Con
     nowMs: options.nowMs,
     globals: { ...read.globals, ...overrides },
     ...(files ? { files: { door: files } } : {}),
-    known: isKnownElsewhere,
   });
   const withLine = (problem: SettingProblem) => named(problem, properties, read);
   const outputProblems = read.problems.filter(({ stanza }) => stanza.startsWith("outputs[")).map(withLine);
@@ -94,4 +83,39 @@ function named(problem: SettingProblem, properties: PropertiesFile, read: Parame
 function problemOfFile(path: string, door: FileDoor): string | undefined {
   const reading = readFilePath(path, { door });
   return reading.ok ? undefined : reading.say;
+}
+
+/**
+ * The customers alone, for the commands that are not `arcsight`: unchecked, and with those whose secrets cannot be found, because `token acquire` is about to get one.
+ * Throws Failure `settings` when Java could not read the file either.
+ */
+export function rawFromProperties(
+  latin1Text: string,
+  file: string,
+  secrets: SecretDoor,
+): {
+  readonly stanzas: readonly RawStanza[];
+  readonly globals: Readonly<Record<string, string>>;
+  readonly problems: readonly SettingProblem[];
+  readonly warnings: readonly string[];
+} {
+  const properties = readPropertiesText(latin1Text);
+  if (!properties.ok) throw unreadable(file, properties.say);
+  const read = readArcSightSettings(properties, { secrets });
+  const own = read.problems.filter(({ stanza }) => !stanza.startsWith("outputs[") && stanza !== "serve");
+  return {
+    stanzas: [...read.raw, ...read.unresolved],
+    globals: read.globals,
+    problems: own.map((problem) => named(problem, properties, read)),
+    warnings: read.warnings,
+  };
+}
+
+function unreadable(file: string, say: string): Failure {
+  return new Failure("settings", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `${file}: ${say}`,
+    nextStep: "Mend that line and start again.",
+  });
 }

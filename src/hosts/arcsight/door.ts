@@ -9,7 +9,7 @@
  */
 
 export type { ArcSightConfig, ConfigOptions } from "./configuration.ts";
-export { readArcSightConfig } from "./configuration.ts";
+export { rawFromProperties, readArcSightConfig } from "./configuration.ts";
 export { arcSightLog } from "./log.ts";
 export type { OutputsWorld } from "./open-outputs.ts";
 export { openOutputs } from "./open-outputs.ts";

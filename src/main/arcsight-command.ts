@@ -1,0 +1,293 @@
+import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import type { RoundResult } from "../collect/fleet.ts";
+import { Fleet } from "../collect/fleet.ts";
+import { problemLine } from "../config/settings.ts";
+import type { ArcSightConfig, ArcSightOutlet } from "../hosts/arcsight/door.ts";
+import { arcSightLog, openOutputs, readArcSightConfig, realDialer, realSecretDoor } from "../hosts/arcsight/door.ts";
+import type { ExitCode } from "../model/failure.ts";
+import { EXIT, exitCodeOf, Failure, isFailure } from "../model/failure.ts";
+import type { Log, Outlet } from "../model/kit.ts";
+import type { Stanza } from "../model/stanza.ts";
+import type { StateFolder } from "../model/state.ts";
+import { tenantIdFrom } from "../model/tenant.ts";
+import { createHttp } from "../net/http.ts";
+import { realDisk } from "../stores/disk.ts";
+import { openStateFolder } from "../stores/folder.ts";
+import { defaultStateDir, settingsFailure } from "./configuration.ts";
+import { CustomerBuilder } from "./customers.ts";
+import { fileVaults } from "./file-vaults.ts";
+import { realChance, realClock, realFiles, VERSION } from "./world.ts";
+
+/** How long pages on their way may take after SIGTERM, and then receivers that are still being sent to. systemd waits 90 s by default, our unit says 30. */
+const FINISH_PAGES_MS = 5_000;
+const DRAIN_MS = 10_000;
+/** A receiver that breaks off again and again must not keep `--once` for ever. */
+const ROUNDS_AFTER_BREAKS = 3;
+
+export interface ArcSightFlags {
+  readonly config: string;
+  readonly customer?: readonly string[] | undefined;
+  readonly state?: string | undefined;
+  /** Settings given as flags; they win. */
+  readonly overrides: Readonly<Record<string, string>>;
+  readonly environment: NodeJS.ProcessEnv;
+}
+
+/** The configuration with the customers asked for. */
+interface Chosen {
+  readonly config: ArcSightConfig;
+  readonly stanzas: readonly Stanza[];
+  readonly stateDir: string;
+}
+
+/** `arcsight run`: collects into the outputs until SIGTERM; SIGHUP reads the configuration again. `--once` ends after one round. */
+export async function arcSightRun(
+  flags: ArcSightFlags,
+  options: { readonly once: boolean },
+  distrusted: readonly string[],
+): Promise<ExitCode> {
+  let chosen = await choose(flags);
+  const log = logOf(chosen);
+  for (const name of distrusted)
+    log.warn("an environment variable is ignored because it could weaken or redirect this program", { variable: name });
+  const refused = tell(chosen, log, true);
+  if (refused !== undefined) return refused;
+  const signals = listenToSignals();
+  log.info("started", {
+    version: VERSION,
+    customers: chosen.stanzas.length,
+    outputs: chosen.config.outputs.length,
+    state: chosen.stateDir,
+  });
+  for (;;) {
+    const turn = new AbortController();
+    const stop = AbortSignal.any([signals.stop, turn.signal]);
+    signals.onReload(() => turn.abort());
+    const code = await runWith(chosen, { ...options, stop }, log);
+    if (options.once || !turn.signal.aborted || signals.stop.aborted) {
+      log.info("stopped", { exit_code: code });
+      return code;
+    }
+    chosen = (await chooseAgain(flags, log)) ?? chosen;
+  }
+}
+
+async function chooseAgain(flags: ArcSightFlags, log: Log): Promise<Chosen | undefined> {
+  try {
+    const again = await choose(flags);
+    if (tell(again, log, true) === undefined) {
+      log.info("the configuration was read again", { customers: again.stanzas.length, outputs: again.config.outputs.length });
+      return again;
+    }
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    log.error(error.say, { next_step: error.nextStep || undefined });
+  }
+  log.error("the configuration was read again but is wrong: the one before stays in force");
+  return undefined;
+}
+
+async function runWith(
+  { config, stanzas, stateDir }: Chosen,
+  options: { readonly once: boolean; readonly stop: AbortSignal },
+  log: Log,
+): Promise<ExitCode> {
+  return collecting({ config, stanzas, stateDir }, options, log, () =>
+    openOutputs(config.outputs, config.settings.stanzas, stateDir, {
+      kit: { disk: realDisk, clock: realClock, platform: process.platform },
+      clock: realClock,
+      chance: realChance,
+      log,
+      dialer: realDialer,
+      hostName: hostname(),
+    }),
+  );
+}
+
+/** What a fleet writes to, with an end. */
+type Destination = Outlet & Pick<ArcSightOutlet, "onBroken" | "close">;
+
+/** State folder, customers and fleet around an outlet, taken down in order. */
+async function collecting(
+  { config, stanzas, stateDir }: Chosen,
+  options: { readonly once: boolean; readonly stop: AbortSignal },
+  log: Log,
+  open: () => Destination,
+): Promise<ExitCode> {
+  const { stop } = options;
+  const { globals } = config.settings;
+  const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
+  let state: StateFolder | undefined;
+  let orderly = false;
+  try {
+    const configured = config.settings.stanzas.map((stanza) => ({ stanza: stanza.name, tenantId: stanza.tenantId }));
+    state = await openStateFolder(stateDir, { clock: realClock, log }, { waitForLock: "for-ever", stop, configured });
+    const outlet = open();
+    const builder = new CustomerBuilder({ http, clock: realClock, chance: realChance, log, globals }, fileVaults(stateDir, log, realClock));
+    const { customers, refused, later } = await builder.buildAll(stanzas, state);
+    const fleet = await Fleet.open({
+      customers,
+      state,
+      outlet,
+      replayMib: globals.replayMib,
+      concurrency: globals.concurrency,
+      version: VERSION,
+      clock: realClock,
+      chance: realChance,
+      log,
+    });
+    let breaks = 0;
+    outlet.onBroken(() => {
+      breaks += 1;
+      fleet.replayProvisional();
+    });
+    for (const { stanza, failure } of refused) {
+      const id = tenantIdFrom(stanza.tenantId);
+      if (id) fleet.refuse({ tenant: { id, name: stanza.tenantName, cloud: stanza.cloud }, streams: stanza.streams, failure });
+      log.error(failure.say, { customer: stanza.name, failure: failure.code, next_step: failure.nextStep || undefined });
+    }
+    const failed: Failure[] = refused.map(({ failure }) => failure);
+    let healthy = 0;
+    let fatal: Failure | undefined;
+    let finished = true;
+    if (options.once) {
+      for (const stanza of later) {
+        try {
+          await fleet.add(await builder.build(stanza, state));
+        } catch (error) {
+          failed.push(asFailure(error));
+          log.error(asFailure(error).say, { customer: stanza.name });
+        }
+      }
+      for (let round = 0, told = -1; round <= ROUNDS_AFTER_BREAKS && told !== breaks && !stop.aborted; round += 1) {
+        told = breaks;
+        const results = await fleet.runOnce(stop);
+        if (round === 0) healthy = results.filter(({ failures }) => failures.length === 0).length;
+        for (const { customer, stream, failure } of failuresOf(results)) {
+          failed.push(failure);
+          log.error(failure.say, { customer, stream, failure: failure.code, next_step: failure.nextStep || undefined });
+        }
+      }
+    } else {
+      for (const stanza of later) void builder.joinLater(stanza, fleet, state, stop);
+      void builder
+        .keepTokensAlive(stop)
+        .catch((error: unknown) => log.error("quiet refresh tokens are no longer looked after", { failure: asFailure(error).say }));
+      const ended = new AbortController();
+      const running = fleet.run(stop).catch((error: unknown) => {
+        fatal = asFailure(error);
+        ended.abort();
+      });
+      await aborted(AbortSignal.any([stop, ended.signal]));
+      finished = await Promise.race([running.then(() => true), realClock.pause(FINISH_PAGES_MS).then(() => false)]);
+    }
+    if (fatal) log.fatal(fatal.say, { failure: fatal.code, next_step: fatal.nextStep || undefined });
+    let closed = true;
+    await outlet.close(DRAIN_MS).catch((error: unknown) => {
+      closed = false;
+      log.error(asFailure(error).say, { failure: asFailure(error).code });
+    });
+    orderly = finished && closed && fatal === undefined;
+    orderly = (await fleet.close({ orderly })) && orderly;
+    if (fatal) return exitCodeOf(fatal);
+    if (failed.length === 0 || !options.once) return EXIT.done;
+    const output = failed.find(({ code }) => code.startsWith("output-"));
+    return output ? exitCodeOf(output) : healthy > 0 ? EXIT.someCustomers : exitCodeOf(failed[0] as Failure);
+  } catch (error) {
+    if (stop.aborted && isFailure(error) && error.code === "state-locked") return EXIT.done;
+    const failure = asFailure(error);
+    log.fatal(failure.say, { failure: failure.code, next_step: failure.nextStep || undefined });
+    return exitCodeOf(failure);
+  } finally {
+    await state?.release({ orderly });
+    await http.close().catch(() => undefined);
+  }
+}
+
+function failuresOf(
+  results: readonly RoundResult[],
+): readonly { readonly customer: string; readonly stream: string; readonly failure: Failure }[] {
+  return results.flatMap(({ customer, failures }) =>
+    failures.map(({ stream, failure }) => ({ customer: customer.stanza, stream, failure })),
+  );
+}
+
+/** Reads the configuration. Throws Failure `settings` when the file cannot be read. */
+async function choose(flags: ArcSightFlags): Promise<Chosen> {
+  const bytes = await readFile(flags.config).catch((error: NodeJS.ErrnoException) => {
+    throw settingsFailure(`${flags.config} cannot be read (${error.code ?? "unknown reason"})`);
+  });
+  const config = readArcSightConfig(bytes, flags.config, {
+    nowMs: realClock.nowMs(),
+    secrets: realSecretDoor(flags.environment, process.platform),
+    files: realFiles,
+    overrides: flags.overrides,
+  });
+  const { customer } = flags;
+  const isWanted = (stanza: Stanza) =>
+    !customer?.length ||
+    customer.some((name) => [stanza.name, stanza.tenantName, stanza.tenantId].some((one) => one.toLowerCase() === name.toLowerCase()));
+  const stanzas = config.settings.stanzas.filter(isWanted);
+  return { config, stanzas, stateDir: flags.state ?? config.settings.globals.stateDir ?? defaultStateDir(flags.environment) };
+}
+
+/** Says what is wrong; returns an exit code when nothing can be done. */
+function tell({ config, stanzas }: Chosen, log: Log, needOutputs: boolean): ExitCode | undefined {
+  for (const warning of config.warnings) log.warn(warning);
+  for (const { key, say } of config.taken.filter(({ taken }) => !taken)) log.info(`${key} ${say}`);
+  for (const problem of config.problems) log.error(problemLine(problem));
+  if (needOutputs && config.outputProblems.length > 0) {
+    for (const problem of config.outputProblems.filter((one) => !config.problems.includes(one))) log.error(problemLine(problem));
+    log.fatal("an output is wrong, and without it events would be missed for ever: nothing is collected until it is right");
+    return EXIT.usage;
+  }
+  if (stanzas.length > 0) return undefined;
+  log.fatal("no customer can be collected: see the errors above");
+  return EXIT.usage;
+}
+
+function logOf({ config }: Chosen): Log {
+  return arcSightLog(
+    (line) => process.stderr.write(line),
+    config.settings.globals.logLevel,
+    () => realClock.nowMs(),
+  );
+}
+
+interface Signals {
+  readonly stop: AbortSignal;
+  /** The last listener counts. */
+  onReload(listener: () => void): void;
+}
+
+/** SIGTERM and its like stop; SIGHUP reads the configuration again. */
+function listenToSignals(): Signals {
+  const stop = new AbortController();
+  let reload: () => void = () => undefined;
+  for (const name of ["SIGTERM", "SIGINT", "SIGBREAK"] as const) process.on(name, () => stop.abort(name));
+  if (process.platform !== "win32") process.on("SIGHUP", () => reload());
+  return {
+    stop: stop.signal,
+    onReload(listener) {
+      reload = listener;
+    },
+  };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
+
+function asFailure(error: unknown): Failure {
+  if (isFailure(error)) return error;
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return new Failure("defect", {
+    actor: "us",
+    retry: { when: "later" },
+    say: `Something unexpected failed in this program: ${text.replaceAll("\n", " ")}.`,
+    nextStep: "Report this line.",
+    cause: error,
+  });
+}
