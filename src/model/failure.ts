@@ -64,7 +64,7 @@ export const EXIT = {
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 /** Failures of the way to Microsoft: the network is the operator's, but nobody was reached. */
-const NOT_REACHED = new Set(["network-unreachable", "dns-failed", "tls-untrusted", "proxy-refused", "timed-out", "connection-reset"]);
+const NOT_REACHED = new Set(["bad-answer", "service-error", "network-unreachable", "dns-failed", "tls-untrusted", "proxy-refused", "timed-out", "connection-reset"]);
 
 /** How a command that ends with this failure exits. */
 export function exitCodeOf(failure: Failure): ExitCode {
