@@ -16,7 +16,7 @@ import { realDisk } from "../stores/disk.ts";
 import { openStateFolder } from "../stores/folder.ts";
 import { defaultStateDir, settingsFailure } from "./configuration.ts";
 import { CustomerBuilder } from "./customers.ts";
-import { fileVaults } from "./file-vaults.ts";
+import { fileCredentials, fileVaults } from "./file-vaults.ts";
 import { realChance, realClock, realFiles, VERSION } from "./world.ts";
 
 /** How long pages on their way may take after SIGTERM, and then receivers that are still being sent to. systemd waits 90 s by default, our unit says 30. */
@@ -124,7 +124,11 @@ async function collecting(
     const configured = config.settings.stanzas.map((stanza) => ({ stanza: stanza.name, tenantId: stanza.tenantId }));
     state = await openStateFolder(stateDir, { clock: realClock, log }, { waitForLock: "for-ever", stop, configured });
     const outlet = open();
-    const builder = new CustomerBuilder({ http, clock: realClock, chance: realChance, log, globals }, fileVaults(stateDir, log, realClock));
+    const builder = new CustomerBuilder(
+      { http, clock: realClock, chance: realChance, log, globals },
+      fileVaults(stateDir, log, realClock),
+      fileCredentials(stateDir, log, realClock),
+    );
     const { customers, refused, later } = await builder.buildAll(stanzas, state);
     const fleet = await Fleet.open({
       customers,

@@ -2,16 +2,16 @@ import { Fleet } from "../collect/fleet.ts";
 import type { EventStyle } from "../format/splunk-event.ts";
 import { linesOutlet } from "../hosts/cli/lines-outlet.ts";
 import type { ExitCode } from "../model/failure.ts";
-import { EXIT, Failure, exitCodeOf } from "../model/failure.ts";
+import { EXIT, exitCodeOf, Failure } from "../model/failure.ts";
 import type { Http, Log } from "../model/kit.ts";
-import { STREAM_NAMES } from "../model/stream.ts";
 import type { StreamName } from "../model/stream.ts";
+import { STREAM_NAMES } from "../model/stream.ts";
 import { createHttp } from "../net/http.ts";
 import { openStateFolder } from "../stores/folder.ts";
 import type { Configuration } from "./configuration.ts";
 import { CustomerBuilder } from "./customers.ts";
-import { fileVaults } from "./file-vaults.ts";
-import { VERSION, realChance, realClock, stopSignal } from "./world.ts";
+import { fileCredentials, fileVaults } from "./file-vaults.ts";
+import { realChance, realClock, stopSignal, VERSION } from "./world.ts";
 
 export interface CollectFlags {
   readonly stream?: readonly string[] | undefined;
@@ -27,11 +27,19 @@ export async function collectOnce(configuration: Configuration, flags: CollectFl
   const network = createHttp({ userAgent: `defender-mssp/${VERSION}` });
   const http = flags.through?.(network) ?? network;
   const configured = settings.stanzas.map((stanza) => ({ stanza: stanza.name, tenantId: stanza.tenantId }));
-  const state = await openStateFolder(configuration.stateDir, { clock: realClock, log }, { waitForLock: "10s", stop: stop.signal, configured });
+  const state = await openStateFolder(
+    configuration.stateDir,
+    { clock: realClock, log },
+    { waitForLock: "10s", stop: stop.signal, configured },
+  );
   let orderly = false;
   try {
     const vaultOf = fileVaults(configuration.stateDir, log, realClock);
-    const builder = new CustomerBuilder({ http, clock: realClock, chance: realChance, log, globals: settings.globals }, vaultOf);
+    const builder = new CustomerBuilder(
+      { http, clock: realClock, chance: realChance, log, globals: settings.globals },
+      vaultOf,
+      fileCredentials(configuration.stateDir, log, realClock),
+    );
     const failed: Failure[] = [];
     const customers = [];
     for (const stanza of stanzas) {
@@ -62,7 +70,15 @@ export async function collectOnce(configuration: Configuration, flags: CollectFl
         log.error(failure.say, { customer: customer.stanza, stream, failure: failure.code, next_step: failure.nextStep || undefined });
       }
     }
-    for (const line of fleet.summary()) log.info("collected", { customer: line.tenant.name, stream: line.stream, new: line.totals.new, updated: line.totals.updated, replayed: line.totals.replayed, requests: line.totals.requests });
+    for (const line of fleet.summary())
+      log.info("collected", {
+        customer: line.tenant.name,
+        stream: line.stream,
+        new: line.totals.new,
+        updated: line.totals.updated,
+        replayed: line.totals.replayed,
+        requests: line.totals.requests,
+      });
     const hostGone = failed.find((f) => f.code === "host-gone" || f.code.startsWith("output-"));
     orderly = hostGone === undefined && !stop.signal.aborted;
     orderly = (await fleet.close({ orderly })) && orderly;

@@ -1,8 +1,8 @@
-import { createTokenCycles } from "../auth/token-cycle.ts";
 import { resolveTenantId } from "../auth/authority.ts";
 import { certificateEnds } from "../auth/credential-check.ts";
-import { AgeingVault, TokenAges, daysLeftOf, keepQuietTokensAlive } from "../auth/refresh-token-age.ts";
 import type { QuietCustomer } from "../auth/refresh-token-age.ts";
+import { AgeingVault, daysLeftOf, keepQuietTokensAlive, TokenAges } from "../auth/refresh-token-age.ts";
+import { createTokenCycles } from "../auth/token-cycle.ts";
 import type { Customer, Fleet } from "../collect/fleet.ts";
 import { createHuntingSource } from "../defender/hunting/hunting-source.ts";
 import { audienceOf, createSourceStream } from "../defender/source-stream.ts";
@@ -41,10 +41,13 @@ export class CustomerBuilder {
   readonly #world: CustomersWorld;
   readonly #cycles: ReturnType<typeof createTokenCycles>;
   readonly #vaultOf: VaultOf;
+  readonly #withCredential: (stanza: Stanza) => Stanza;
   readonly #withTokens: QuietCustomer[] = [];
   #ages: Promise<TokenAges> | undefined;
 
-  constructor(world: CustomersWorld, vaultOf: VaultOf) {
+  /** @param withCredential fills in the shared credential that a stanza names, for hosts whose settings do not come with it. */
+  constructor(world: CustomersWorld, vaultOf: VaultOf, withCredential: (stanza: Stanza) => Stanza = (stanza) => stanza) {
+    this.#withCredential = withCredential;
     this.#world = world;
     this.#cycles = createTokenCycles(world);
     this.#vaultOf = vaultOf;
@@ -68,7 +71,8 @@ export class CustomerBuilder {
     return keepQuietTokensAlive(() => this.#withTokens, this.#world, stop);
   }
 
-  customerOf(stanza: Stanza, tenant: Tenant, only?: readonly StreamName[], ageing?: AgeingVault): Customer {
+  customerOf(given: Stanza, tenant: Tenant, only?: readonly StreamName[], ageing?: AgeingVault): Customer {
+    const stanza = this.#withCredential(given);
     const vault = ageing ?? (stanza.auth === "app" ? undefined : this.#vaultOf(stanza, tenant.id));
     if (stanza.auth === "refresh_token" && !vault) throw noRefreshToken(stanza);
     const credential = credentialOf(stanza, vault !== undefined);
@@ -79,13 +83,16 @@ export class CustomerBuilder {
     for (const stream of stanza.streams) {
       if (only && !only.includes(stream)) continue;
       const audience = audienceOf(stream, tenant.cloud);
-      const tokens = tokensFor.get(audience) ?? this.#cycles.forCustomer({ tenant, stanza, audience, credential, ...(vault ? { vault } : {}) });
+      const tokens =
+        tokensFor.get(audience) ?? this.#cycles.forCustomer({ tenant, stanza, audience, credential, ...(vault ? { vault } : {}) });
       tokensFor.set(audience, tokens);
-      if (ageing && !this.#withTokens.some((one) => one.vault === ageing)) this.#withTokens.push({ name: tenant.name, vault: ageing, tokens });
+      if (ageing && !this.#withTokens.some((one) => one.vault === ageing))
+        this.#withTokens.push({ name: tenant.name, vault: ageing, tokens });
       const { http, clock, log, globals } = this.#world;
       const parts = { stanza, tenant, http, tokens, clock, log, recordMaxBytes: globals.recordMaxMib * 1024 * 1024 };
       if (stream !== "hunting") sources.push(createSourceStream({ ...parts, stream }));
-      else if (stanza.huntingQueries !== undefined) hunting = createHuntingSource({ ...parts, ...loadHuntingQueries(stanza.huntingQueries) });
+      else if (stanza.huntingQueries !== undefined)
+        hunting = createHuntingSource({ ...parts, ...loadHuntingQueries(stanza.huntingQueries) });
     }
     return {
       stanza: stanza.name,
@@ -99,7 +106,10 @@ export class CustomerBuilder {
   }
 
   /** Builds everybody that can be built now. Those whose tenant is given as a domain come back as `later`: naming it may take the network. */
-  async buildAll(stanzas: readonly Stanza[], state: StateFolder): Promise<{ readonly customers: Customer[]; readonly refused: RefusedCustomer[]; readonly later: Stanza[] }> {
+  async buildAll(
+    stanzas: readonly Stanza[],
+    state: StateFolder,
+  ): Promise<{ readonly customers: Customer[]; readonly refused: RefusedCustomer[]; readonly later: Stanza[] }> {
     const customers: Customer[] = [];
     const refused: RefusedCustomer[] = [];
     const later: Stanza[] = [];
@@ -124,14 +134,23 @@ export class CustomerBuilder {
         return;
       } catch (error) {
         if (!isFailure(error)) throw error;
-        log.error(error.say, { tenant: stanza.tenantName, failure: error.code, next_step: error.nextStep || undefined, again_in_s: waitMs / 1000 });
+        log.error(error.say, {
+          tenant: stanza.tenantName,
+          failure: error.code,
+          next_step: error.nextStep || undefined,
+          again_in_s: waitMs / 1000,
+        });
         await clock.pause(waitMs, stop);
       }
     }
   }
 
   async #tenantOf(stanza: Stanza, state: StateFolder): Promise<Tenant> {
-    const id = await resolveTenantId({ ...this.#world, facts: state }, { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId }, stanza.route);
+    const id = await resolveTenantId(
+      { ...this.#world, facts: state },
+      { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId },
+      stanza.route,
+    );
     return { id, name: stanza.tenantName, cloud: stanza.cloud };
   }
 }
@@ -140,7 +159,10 @@ export class CustomerBuilder {
 function daysLeft(ageing: AgeingVault | undefined, certificate: string | undefined): (nowMs: number) => number | null {
   return (nowMs) => {
     const ends = certificate === undefined ? undefined : certificateEnds(certificate);
-    const days = [ageing && daysLeftOf(ageing.age, nowMs), ends === undefined ? undefined : Math.max(0, Math.floor((ends - nowMs) / 86_400_000))].filter((value) => value !== undefined);
+    const days = [
+      ageing && daysLeftOf(ageing.age, nowMs),
+      ends === undefined ? undefined : Math.max(0, Math.floor((ends - nowMs) / 86_400_000)),
+    ].filter((value) => value !== undefined);
     return days.length === 0 ? null : Math.min(...days);
   };
 }

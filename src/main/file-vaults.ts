@@ -6,6 +6,7 @@ import type { Stanza } from "../model/stanza.ts";
 import { realDisk } from "../stores/disk.ts";
 import { FileTokenVault, SecretFiles, tokenEntryName } from "../stores/secrets.ts";
 import type { VaultOf } from "./customers.ts";
+import { needsSharedCredential, withSharedCredential } from "./stored-secrets.ts";
 
 /** Refresh tokens of hosts that have no secret store of their own: in `secrets/` of the state folder, sealed with the endpoints in force. */
 export function fileVaults(stateDir: string, log: Log, clock: Clock): VaultOf {
@@ -29,5 +30,13 @@ export function fileVaults(stateDir: string, log: Log, clock: Clock): VaultOf {
 
 function sealNow(stanza: Stanza): string {
   const caFile = stanza.route.caFile;
-  return sealOf(stanza.endpoints, stanza.route, caFile === undefined ? undefined : readFileSync(caFile), (bytes) => createHash("sha256").update(bytes).digest("hex"));
+  return sealOf(stanza.endpoints, stanza.route, caFile === undefined ? undefined : readFileSync(caFile), (bytes) =>
+    createHash("sha256").update(bytes).digest("hex"),
+  );
+}
+
+/** Shared app credentials of the same hosts, for stanzas that name one. */
+export function fileCredentials(stateDir: string, log: Log, clock: Clock): (stanza: Stanza) => Stanza {
+  const files = new SecretFiles(stateDir, { kit: { disk: realDisk, clock, platform: process.platform }, log });
+  return (stanza) => (needsSharedCredential(stanza) ? withSharedCredential(stanza, files, sealNow(stanza)) : stanza);
 }

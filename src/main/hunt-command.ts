@@ -14,7 +14,7 @@ import type { Tenant } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";
 import { type Configuration, settingsFailure } from "./configuration.ts";
 import { CustomerBuilder } from "./customers.ts";
-import { fileVaults } from "./file-vaults.ts";
+import { fileCredentials, fileVaults } from "./file-vaults.ts";
 import { loadHuntingQueries } from "./hunting-queries.ts";
 import { realChance, realClock, stopSignal, VERSION } from "./world.ts";
 
@@ -42,7 +42,11 @@ export async function hunt(configuration: Configuration, flags: HuntFlags, log: 
   if (chosen.length === 0) throw unknownQuery(stanzas, flags.query);
   const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
   const world = { http, clock: realClock, chance: realChance, log, globals: settings.globals };
-  const builder = new CustomerBuilder(world, fileVaults(configuration.stateDir, log, realClock));
+  const builder = new CustomerBuilder(
+    world,
+    fileVaults(configuration.stateDir, log, realClock),
+    fileCredentials(configuration.stateDir, log, realClock),
+  );
   const styles = new Map<string, EventStyle>(stanzas.map((stanza) => [stanza.name, stanza]));
   const table: HuntRow[] = [];
   const show = flags.json ? jsonRows(linesOutlet(process.stdout, process.stderr, styles)) : tableRows(table, flags.limit);

@@ -36,6 +36,37 @@ export async function presentSeal({ endpoints, route }: Where): Promise<string> 
   return sealOf(endpoints, route, bytes, (data) => createHash("sha256").update(data).digest("hex"));
 }
 
+/** Does the credential that a stanza names still have something to add? Its own client id, key and certificate go first. */
+export function needsSharedCredential(stanza: Stanza): boolean {
+  const ownKey = stanza.clientSecret !== undefined || stanza.certificate !== undefined;
+  return stanza.credential !== undefined && (stanza.clientId === undefined || !ownKey);
+}
+
+/** A stanza with what is stored for the shared credential it names. Throws Failure `credential-missing`, `endpoint-changed`, `state-damaged`. */
+export function withSharedCredential(stanza: Stanza, files: SecretFiles, seal: string): Stanza {
+  const name = stanza.credential ?? "";
+  const entry = files.read(credentialEntryName(name));
+  if (!entry) {
+    throw new Failure("credential-missing", {
+      actor: "operator",
+      retry: { when: "never" },
+      area: "sign-in",
+      say: `The shared credential ${name} is not stored.`,
+      nextStep: `Store it: defender-mssp credential set ${name} --client-id ID.`,
+    });
+  }
+  assertSeal(`The shared credential ${name}`, entry.seal, seal);
+  const ownKey = stanza.clientSecret !== undefined || stanza.certificate !== undefined;
+  const secret = entry.values["client_secret"];
+  const certificate = entry.notes["certificate"];
+  const clientId = stanza.clientId ?? entry.notes["client_id"];
+  return {
+    ...stanza,
+    ...(clientId === undefined ? {} : { clientId }),
+    ...(ownKey ? {} : certificate !== undefined ? { certificate } : secret !== undefined ? { clientSecret: secret } : {}),
+  };
+}
+
 export interface FileSecretsWorld {
   readonly http: Http;
   readonly clock: Clock;
@@ -64,29 +95,8 @@ export class FileSecrets implements SecretPlace {
   }
 
   async #withCredential(stanza: Stanza): Promise<Stanza> {
-    const name = stanza.credential;
-    if (name === undefined) return stanza;
-    const ownKey = stanza.clientSecret !== undefined || stanza.certificate !== undefined;
-    if (stanza.clientId !== undefined && ownKey) return stanza;
-    const entry = this.#files.read(credentialEntryName(name));
-    if (!entry) {
-      throw new Failure("credential-missing", {
-        actor: "operator",
-        retry: { when: "never" },
-        area: "sign-in",
-        say: `The shared credential ${name} is not stored in ${this.name}.`,
-        nextStep: `Store it: defender-mssp credential set ${name} --client-id ID.`,
-      });
-    }
-    assertSeal(`The shared credential ${name}`, entry.seal, await presentSeal(stanza));
-    const secret = entry.values["client_secret"];
-    const certificate = entry.notes["certificate"];
-    const clientId = stanza.clientId ?? entry.notes["client_id"];
-    return {
-      ...stanza,
-      ...(clientId === undefined ? {} : { clientId }),
-      ...(ownKey ? {} : certificate !== undefined ? { certificate } : secret !== undefined ? { clientSecret: secret } : {}),
-    };
+    if (!needsSharedCredential(stanza)) return stanza;
+    return withSharedCredential(stanza, this.#files, await presentSeal(stanza));
   }
 
   async #withToken(stanza: Stanza): Promise<Stanza> {

@@ -167,3 +167,20 @@ describe("what somebody else set in the environment weakens nothing", () => {
     expect(ended.code).toBe(0);
   });
 });
+
+test("a shared credential signs in for whoever names it, without a key of his own", async () => {
+  const file = join(folder, "secrets", "key.txt");
+  mkdirSync(join(folder, "secrets"), { mode: 0o700, recursive: true });
+  writeFileSync(file, customer().client_secret, { mode: 0o600 });
+  const named = flags().map((flag) => (flag === "--client-id" ? "--credential" : flag === customer().client_id ? "shared" : flag));
+  const where = named.slice(named.indexOf("--login-url"));
+  const place = where.filter((_, n) => !["--start", "3650d"].includes(where[n] ?? ""));
+  const stored = await program(
+    ["credential", "set", "shared", "--client-id", customer().client_id, "--client-secret-file", file, ...place],
+    {},
+  );
+  expect([stored.code, stored.errors]).toEqual([0, expect.stringContaining("Credential shared is stored")]);
+
+  const collected = await program(["collect", ...named, "--auth", "app"], {});
+  expect([collected.code, leakIn(collected.out + collected.errors, windowsOf([customer().client_secret]))]).toEqual([0, undefined]);
+});
