@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
@@ -90,6 +91,29 @@ describe("a parser file", () => {
     expect(() => parser(PARSER.replace("event.name=AlertTitle", "event.name=Title")).parse([ROW])).toThrow(
       "event.name uses Title, which is no token",
     );
+  });
+});
+
+interface JavaCase {
+  readonly id: string;
+  readonly latin1Text: string;
+  readonly expected?: Readonly<Record<string, string>>;
+}
+const JAVA = JSON.parse(readFileSync(new URL("../../fixtures/arcsight/java-properties-cases.json", import.meta.url), "utf8")) as {
+  cases: JavaCase[];
+};
+
+function asJava(latin1Text: string): unknown {
+  try {
+    return Object.fromEntries(readProperties(Buffer.from(latin1Text, "latin1")));
+  } catch {
+    return "refused";
+  }
+}
+
+describe("properties are read as Java itself read them", () => {
+  test.each(JAVA.cases.map((one) => [one.id, one] as const))("%s", (_id, { latin1Text, expected }) => {
+    expect(asJava(latin1Text)).toEqual(expected ?? "refused");
   });
 });
 

@@ -138,7 +138,8 @@ export class Judge {
     }
     if (object.newestDelivered === undefined || version.instant > object.newestDelivered) object.newestDelivered = version.instant;
     const arrivedAtMs = version.deliveries === 1 ? this.options.arrivedAtMs?.(endOffset) : undefined;
-    if (arrivedAtMs !== undefined && version.shownAtMs !== undefined) this.lagsOf(object).push(Math.max(0, arrivedAtMs - version.shownAtMs));
+    if (arrivedAtMs !== undefined && version.shownAtMs !== undefined)
+      this.lagsOf(object).push(Math.max(0, arrivedAtMs - version.shownAtMs));
   }
 
   verdict(): Judgement {

@@ -53,7 +53,7 @@ export function parseCef(line: string): CefEvent | undefined {
     externalId: values.get("externalId"),
     tenantId: values.get("deviceExternalId")?.toLowerCase(),
     updatedMs: cefTime(values.get("deviceCustomDate1")),
-    replay: [...values.values()].includes("replay"),
+    replay: values.get("found") === "replay",
   };
 }
 
