@@ -3,9 +3,6 @@ import type { Registration, RegistrationPlan } from "../model/sign-in.ts";
 import type { Permission } from "./permissions.ts";
 import { API_IDENTITIES, permissionName, permissionsOf } from "./permissions.ts";
 
-/** Redirect URIs that our own flows use; all of type Web. The first is the default of consent-url. */
-export const REDIRECT_URIS = ["http://localhost:44300/defender-mssp", "https://localhost:44300/wdatpconnector"] as const;
-
 interface ResourceAccess {
   readonly resourceAppId: string;
   readonly resourceAccess: readonly { readonly id: string; readonly type: "Role" | "Scope" }[];
