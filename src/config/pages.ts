@@ -62,7 +62,8 @@ lead out of there. \`$SPLUNK_HOME\` may be written at the beginning of the path.
 
 \`client_secret\` and \`refresh_token\` may be typed into the form. On first use they are moved to Splunk's credential store and \`********\` is left in their place. Each stored secret is bound to
 \`login_url\`, \`graph_url\`, \`api_url\`, \`siem_url\`, \`proxy\` and the content of \`ca_file\` as they were when it was typed: when one of these changes, the secret is not used until it is typed again or
-\`credential reseal\` accepts the change.
+\`credential reseal\` accepts the change. The path in \`certificate\` is bound in the same way when it is first used. \`client_secret = file:PATH\` reads the key from a file that only Splunk's user may
+read (for universal forwarders, which have no credential store); such a key goes to the cloud's own addresses only.
 `;
 }
 

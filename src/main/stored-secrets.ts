@@ -199,6 +199,7 @@ export class SplunkSecrets implements SecretPlace {
       const ids: [SecretId, string][] = [
         [customerSecretId(stanza.name, "client_secret"), `client_secret of ${stanza.name}`],
         [customerSecretId(stanza.name, "refresh_token"), `the refresh token of ${stanza.name}`],
+        [customerSecretId(stanza.name, "certificate"), `the certificate of ${stanza.name}`],
         ...(stanza.credential === undefined
           ? []
           : ([[credentialId(stanza.credential), `the credential ${stanza.credential}`]] as [SecretId, string][])),

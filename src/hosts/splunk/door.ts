@@ -134,11 +134,12 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
   const byName = new Map<string, ReadyStanza>(ready.map((one) => [one.stanza.name, one]));
   async function settle(): Promise<void> {
     const clear = ready.filter((one) => one.clear.length > 0);
-    if (clear.length === 0) return;
+    const unsealed = ready.filter((one) => one.clear.length > 0 || one.toSeal !== undefined);
+    if (unsealed.length === 0) return;
     if (access.store && access.splunkd) {
       const found = new Map<string, SplunkStanza>(document.stanzas.map((one) => [one.name, one]));
-      await storeAndMask({ ready: clear, found, store: access.store, splunkd: access.splunkd, log });
-    } else
+      await storeAndMask({ ready: unsealed, found, store: access.store, splunkd: access.splunkd, log });
+    } else if (clear.length > 0)
       log.warn("secrets typed into inputs stay in clear in inputs.conf because the credential store cannot be used", {
         customers: clear.length,
         failure: access.failure?.code,

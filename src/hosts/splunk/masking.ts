@@ -3,6 +3,7 @@ import { MASK } from "../../config/settings.ts";
 import { isFailure } from "../../model/failure.ts";
 import type { Log } from "../../model/kit.ts";
 import type { Sealed } from "../../model/sealed.ts";
+import { sealed } from "../../model/sealed.ts";
 import type { PasswordStore, SecretId } from "./passwords.ts";
 import { customerSecretId } from "./passwords.ts";
 import type { SplunkStanza } from "./run-document.ts";
@@ -26,19 +27,25 @@ export async function storeAndMask(options: {
   const { ready, found, store, splunkd, log } = options;
   const stored: ReadyStanza[] = [];
   for (const one of ready) {
-    if (one.clear.length === 0) continue;
     try {
+      if (one.toSeal !== undefined) await store.put(customerSecretId(one.stanza.name, "certificate"), sealed(one.toSeal), one.seal);
+      if (one.clear.length === 0) continue;
       for (const key of one.clear)
         await storeUnlessSame(store, customerSecretId(one.stanza.name, key), clearValue(one.stanza, key) as Sealed, one.seal);
       stored.push(one);
     } catch (error) {
       if (!isFailure(error)) throw error;
-      log.error("a secret typed into an input could not be stored and still stands in clear in inputs.conf", {
-        customer: one.stanza.name,
-        failure: error.code,
-        say: error.say,
-        next_step: error.nextStep,
-      });
+      log.error(
+        one.clear.length > 0
+          ? "a secret typed into an input could not be stored and still stands in clear in inputs.conf"
+          : "a certificate could not be sealed",
+        {
+          customer: one.stanza.name,
+          failure: error.code,
+          say: error.say,
+          next_step: error.nextStep,
+        },
+      );
     }
   }
   const waiting = [...stored];

@@ -19,10 +19,10 @@ const CHUNK_MAX = 250;
 const PAGE_ROWS = 500;
 const COLLECTION = `/servicesNS/nobody/${APP}/storage/passwords`;
 
-/** Names a secret: `customer.<stanza>.client_secret`, `customer.<stanza>.refresh_token`, `credential.<name>`. */
+/** Names a secret: `customer.<stanza>.client_secret`, `….refresh_token`, `….certificate` (the path that was sealed), `credential.<name>`. */
 export type SecretId = string & { readonly is: "secret-id" };
 
-export function customerSecretId(stanza: string, key: "client_secret" | "refresh_token"): SecretId {
+export function customerSecretId(stanza: string, key: "client_secret" | "refresh_token" | "certificate"): SecretId {
   return `customer.${encodeName(stanza)}.${key}` as SecretId;
 }
 
@@ -95,7 +95,7 @@ export class PasswordStore {
   /** Names of all shared credentials and customers with a secret, as stored (encoded). */
   ids(): readonly SecretId[] {
     return [...this.#entries.keys()].filter((user) =>
-      /^(credential\.[^.]+|customer\.[^.]+\.(client_secret|refresh_token))$/.test(user),
+      /^(credential\.[^.]+|customer\.[^.]+\.(client_secret|refresh_token|certificate))$/.test(user),
     ) as SecretId[];
   }
 

@@ -199,7 +199,12 @@ function readStanza(node: Node): SplunkStanza | SettingProblem {
       return { stanza: name, key: "stanza", say: `splunkd's document holds ${what}; save this input again in Splunk` };
     }
   }
-  return { fullName: ownText(fullName), name: ownText(name), app: attributeOf(node, "app"), values: Object.fromEntries(values.map(([key, value]) => [key, ownText(value)])) };
+  return {
+    fullName: ownText(fullName),
+    name: ownText(name),
+    app: attributeOf(node, "app"),
+    values: Object.fromEntries(values.map(([key, value]) => [key, ownText(value)])),
+  };
 }
 
 /** The text by itself: as a piece of the document it would keep the whole document, megabytes for thousands of inputs, alive. */

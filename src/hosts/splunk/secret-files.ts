@@ -29,9 +29,7 @@ export async function withSecretFiles(stanza: Stanza, readBytes: ReadBytes, file
   for (const key of SECRET_KEYS) {
     const named = fileNamed(stanza, key);
     if (named === undefined) continue;
-    const own = endpointsFrom(stanza.cloud, () => undefined);
-    const changed = (Object.keys(own) as (keyof typeof own)[]).some((name) => own[name] !== stanza.endpoints[name]);
-    if (changed)
+    if (hasOwnAddresses(stanza))
       throw secretFile(
         key,
         "comes from a file and is therefore sent to the cloud's own addresses only",
@@ -52,6 +50,12 @@ export async function withSecretFiles(stanza: Stanza, readBytes: ReadBytes, file
   }
   const [clientSecret, refreshToken] = [read.get("client_secret"), read.get("refresh_token")];
   return { ...stanza, ...(clientSecret ? { clientSecret } : {}), ...(refreshToken ? { refreshToken } : {}) };
+}
+
+/** True when the stanza overrides an address of its cloud. */
+export function hasOwnAddresses(stanza: Stanza): boolean {
+  const clouds = endpointsFrom(stanza.cloud, () => undefined);
+  return (Object.keys(clouds) as (keyof typeof clouds)[]).some((name) => clouds[name] !== stanza.endpoints[name]);
 }
 
 function secretFile(key: SecretKey, say: string, nextStep: string): Failure {

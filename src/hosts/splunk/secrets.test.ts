@@ -2,6 +2,7 @@ import { inspect } from "node:util";
 import { describe, expect, test } from "@jest/globals";
 import type { FileRule } from "../../config/settings.ts";
 import { MASK, parseStanzas } from "../../config/settings.ts";
+import { Failure } from "../../model/failure.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import { storeAndMask } from "./masking.ts";
@@ -331,5 +332,49 @@ describe("a secret from a file, where splunkd offers no credential store", () =>
     const { ready, refused } = await start(new FakeSplunkd(), [stanzaOf("a", values)]);
     expect(ready).toEqual([]);
     expect(refused[0]?.failure).toMatchObject({ code: "secret-file-refused", say: expect.stringContaining(part) });
+  });
+});
+
+describe("a certificate, which is a file and not typed", () => {
+  const withCertificate = (values: Record<string, string> = {}) => stanzaOf("a", { certificate: "/auth/app.pem", ...values });
+
+  test("is sealed to the addresses of its first use, and once only", async () => {
+    const fake = new FakeSplunkd();
+    await (await start(fake, [withCertificate()])).finish();
+    expect(fake.edits).toEqual([]);
+    const posts = fake.requests.filter((request) => request.method === "POST").length;
+    const again = await start(fake, [withCertificate()]);
+    await again.finish();
+    expect(again.ready[0]?.stanza.certificate).toBe("/auth/app.pem");
+    expect(fake.requests.filter((request) => request.method === "POST")).toHaveLength(posts);
+  });
+
+  test.each([
+    ["login_url", { login_url: "https://login.evil.example" }],
+    ["graph_url", { graph_url: "https://graph.evil.example" }],
+    ["proxy", { proxy: "http://evil.example:8080" }],
+  ])("does not serve another %s afterwards", async (setting, values) => {
+    const fake = new FakeSplunkd();
+    await (await start(fake, [withCertificate()])).finish();
+    const { ready, refused } = await start(fake, [withCertificate(values)]);
+    expect(ready).toEqual([]);
+    expect(refused[0]?.failure).toMatchObject({
+      code: "endpoint-changed",
+      say: `${setting} changed since certificate was first used, so it is not used`,
+    });
+  });
+
+  test("serves the cloud's own addresses only where no seal can be kept", async () => {
+    const parsed = parseStanzas(
+      [
+        withCertificate(),
+        stanzaOf("b", { certificate: "/auth/app.pem", tenant_id: "b.example.com", graph_url: "https://graph.evil.example" }),
+      ],
+      { host: "splunk", nowMs: 0 },
+    );
+    const unreadable = new Failure("splunkd-unreachable", { actor: "operator", retry: { when: "soon" }, say: "no" });
+    const { ready, refused } = await resolveSecrets(parsed.stanzas, parsed.masked, undefined, unreadable, readBytes, files);
+    expect(ready.map((one) => one.stanza.name)).toEqual(["a"]);
+    expect(refused.map((one) => one.failure.code)).toEqual(["splunkd-unreachable"]);
   });
 });

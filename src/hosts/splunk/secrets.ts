@@ -8,7 +8,7 @@ import type { Stanza } from "../../model/stanza.ts";
 import type { PasswordStore, StoredSecret } from "./passwords.ts";
 import { credentialId, customerSecretId } from "./passwords.ts";
 import type { ReadBytes } from "./secret-files.ts";
-import { clearValue, fileNamed, withSecretFiles } from "./secret-files.ts";
+import { clearValue, fileNamed, hasOwnAddresses, withSecretFiles } from "./secret-files.ts";
 
 /** A customer whose secrets are there. */
 export interface ReadyStanza {
@@ -16,6 +16,8 @@ export interface ReadyStanza {
   readonly seal: string;
   /** Those that stand in clear in inputs.conf and are to be stored and masked. */
   readonly clear: readonly SecretKey[];
+  /** The path of a certificate that was not sealed yet: whoever edits the input later cannot send what it signs for elsewhere. */
+  readonly toSeal?: string;
   /** Undefined unless the refresh token comes from the store or was just typed. */
   readonly storedRefreshToken?: StoredSecret;
 }
@@ -89,12 +91,40 @@ async function resolveOne(
     else if (masked.includes(key))
       throw storeFailure ?? missing(key, `holds only the mask for ${key}, and nothing is stored for this input`);
   }
+  const toSeal = stanza.certificate === undefined ? undefined : unsealedPath(stanza, stanza.certificate, store, storeFailure, seal);
   const shared = stanza.credential === undefined ? undefined : sharedCredential(stanza.credential, store, storeFailure, seal);
   const complete = withSecrets(stanza, stored, shared);
   const lacking = lackingSecret(complete);
   if (lacking) throw storeFailure ?? missing(lacking, "has nothing to sign in with");
   const refreshToken = stored.get("refresh_token");
-  return { stanza: complete, seal, clear, ...(refreshToken ? { storedRefreshToken: refreshToken } : {}) };
+  return {
+    stanza: complete,
+    seal,
+    clear,
+    ...(toSeal === undefined ? {} : { toSeal }),
+    ...(refreshToken ? { storedRefreshToken: refreshToken } : {}),
+  };
+}
+
+/**
+ * A certificate is a file that nobody types, so its path is sealed when it is first used. Where no seal can be kept it serves the cloud's own addresses only.
+ * Returns the path when it is still to be sealed.
+ */
+function unsealedPath(
+  stanza: Stanza,
+  certificate: string,
+  store: PasswordStore | undefined,
+  storeFailure: Failure | undefined,
+  seal: string,
+): string | undefined {
+  if (!store) {
+    if (hasOwnAddresses(stanza)) throw storeFailure ?? missing("client_secret", "has no credential store");
+    return undefined;
+  }
+  const found = store.get(customerSecretId(stanza.name, "certificate"));
+  if (found?.value.open((path) => path === certificate) !== true) return certificate;
+  unsealFor(found, seal, "certificate");
+  return undefined;
 }
 
 /** The seal of what is in force for this stanza now. A CA file that cannot be read seals as its absence would not: the request would fail anyway. */
@@ -114,8 +144,8 @@ function unsealFor(found: StoredSecret, present: string, what: string): StoredSe
   throw new Failure("endpoint-changed", {
     actor: "operator",
     retry: { when: "never" },
-    say: `${changed.join(", ")} changed since ${what} was typed, so the stored secret is not used`,
-    nextStep: `Type ${what} again for this input, or accept the change with 'credential reseal'.`,
+    say: `${changed.join(", ")} changed since ${what} was ${what === "certificate" ? "first used" : "typed"}, so ${what === "certificate" ? "it" : "the stored secret"} is not used`,
+    nextStep: `${what === "certificate" ? "Undo the change" : `Type ${what} again for this input`}, or accept the change with 'credential reseal'.`,
   });
 }
 

@@ -1,6 +1,12 @@
 import { ByteWriter } from "../../format/byte-writer.ts";
 import type { EventStyle } from "../../format/splunk-event.ts";
-import { beginStreamedEvent, endStreamedEvent, writeSplunkEvent, writeSplunkHealth, writeStreamedPiece } from "../../format/splunk-event.ts";
+import {
+  beginStreamedEvent,
+  endStreamedEvent,
+  writeSplunkEvent,
+  writeSplunkHealth,
+  writeStreamedPiece,
+} from "../../format/splunk-event.ts";
 import type { Delivery, HealthEvent } from "../../model/event.ts";
 import type { Outlet } from "../../model/kit.ts";
 import type { Stanza } from "../../model/stanza.ts";
