@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ScriptProblem, VERSION } from "../build/project.ts";
+import { VERSION } from "../build/project.ts";
 import { harness } from "../demo/children.ts";
 import { type Scenario, startMicrosoft } from "./microsoft.ts";
 import { type Bench, type Outcome, percentile, round } from "./runs.ts";
@@ -58,7 +58,7 @@ export async function lagOfTheHealthy({ say }: Bench): Promise<Outcome[]> {
       "1",
     ]);
     const code = await splunkd.ended;
-    if (code !== 0) throw new ScriptProblem(`splunkd ended with exit code ${code}: ${splunkd.complaints.at(-1) ?? ""}`);
+    if (code !== 0) say(`  splunkd ended with exit code ${code}: ${splunkd.complaints.at(-1) ?? ""}`);
     const oracle = harness("oracle", [
       "--truth",
       microsoft.control_url,
