@@ -132,6 +132,7 @@ export function setRegime(regime: Regime, wanted: Readonly<Record<string, unknow
   if (wanted["links"] !== undefined) regime.links = wanted["links"] as boolean;
   if (wanted["order"] !== undefined) regime.order = wanted["order"] as Regime["order"];
   if (wanted["token"] !== undefined) regime.token = wanted["token"] as Regime["token"];
+  if (wanted["page_max"] !== undefined) regime.page_max = wanted["page_max"] as number;
 }
 
 /** Adds what a rule makes; returns how many versions that is. */

@@ -133,6 +133,19 @@ const at = (id: string, lastUpdateDateTime: string): Alert => ({
 });
 
 describe("what a list answers", () => {
+  test("page_max clamps $top without a word, and links go on from there", () => {
+    const table = tableOf(["1", "2", "3", "4", "5"].map((id) => at(id, `2026-11-24T08:00:0${id}Z`)));
+
+    const pages = walk(table, new URLSearchParams({ $top: "1000", $orderby: "lastUpdateDateTime" }), {
+      links: true,
+      order: "honoured",
+      token: "place",
+      page_max: 2,
+    });
+
+    expect(pages).toEqual([["1", "2"], ["3", "4"], ["5"]]);
+  });
+
   test("$filter, $orderby, $top, $skip and next links equal a plain evaluation of all rows", () => {
     const orders = fc.option(
       fc.tuple(fc.constantFrom("createdDateTime" as const, "lastUpdateDateTime" as const), fc.constantFrom("", " asc", " desc")),

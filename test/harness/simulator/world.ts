@@ -16,6 +16,8 @@ export interface Regime {
   order: "honoured" | "ignored" | "newest-first";
   /** What a skip token stands for: a place in the order, or a count of rows (which then slip when rows move). */
   token: "place" | "count";
+  /** Pages never hold more, whatever `$top` asks for and without a word; default: what Microsoft allows. */
+  page_max?: number;
 }
 
 export interface Customer {

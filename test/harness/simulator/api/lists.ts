@@ -122,7 +122,7 @@ export function evaluateList(table: Table, query: ListQuery, regime: Regime): Li
         firstIndex(matching, (row) => comparator(row, { key, id }) > 0),
       ) + query.skip;
   }
-  const end = Math.min(start + query.top, matching.length);
+  const end = Math.min(start + Math.min(query.top, regime.page_max ?? query.top), matching.length);
   const rows = matching.slice(start, end);
   const last = rows.at(-1);
   const more = end < matching.length && rows.length > 0 && last !== undefined;

@@ -30,6 +30,7 @@ const REGIME = {
   links: flag("whether pages carry a next link"),
   order: choice(["honoured", "ignored", "newest-first"], "what becomes of $orderby"),
   token: choice(["place", "count"], "what a skip token stands for: a place in the order, or a count of rows"),
+  page_max: whole("pages never hold more rows than this, whatever $top asks for", 1),
 };
 
 export const GENERATE = object(
