@@ -10,7 +10,7 @@ import { Failure, isFailure } from "../model/failure.ts";
 import type { Clock, Http, Log } from "../model/kit.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
-import type { FoundCustomers, OnboardingServices, SplunkAccess, Terminal } from "../model/sign-in.ts";
+import type { DoctorCheck, FoundCustomers, OnboardingServices, SplunkAccess, Terminal } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import type { StreamName } from "../model/stream.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
@@ -52,6 +52,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
     return secrets;
   };
 
+  let hostChecks: ((stanza: Stanza) => readonly DoctorCheck[]) | undefined;
   const desk = createSignInDesk({
     http,
     clock,
@@ -60,6 +61,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
       if (secrets) await secrets.putRefreshToken(stanza, rotated);
       else await (await fileSecrets({})).putRefreshToken(stanza, rotated);
     },
+    hostChecks: (stanza) => hostChecks?.(stanza) ?? [],
     probe: (stanza, stream, token, signal) => probe(http, parts.log, stanza, stream, token, signal),
   });
 
@@ -79,6 +81,11 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
         warnings: configuration.settings.warnings,
       };
       if (!needSecrets) return found;
+      const file = flags["config"];
+      if (typeof file === "string" && file.toLowerCase().endsWith(".properties")) {
+        const { outputChecks } = await import("./output-checks.ts");
+        hostChecks = await outputChecks(file, environment);
+      }
       const splunk = splunkFlags(flags, environment);
       return splunk ? fromSplunk(found, await splunkPlace(splunk)) : fromFiles(found, await fileSecrets(flags));
     },

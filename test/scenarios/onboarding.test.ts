@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import yargs from "yargs";
 import { readPropertiesText } from "../../src/config/java-properties.ts";
+import { rawFromProperties, realSecretDoor } from "../../src/hosts/arcsight/door.ts";
 import { addOnboardingCommands } from "../../src/hosts/cli/onboarding-commands.ts";
 import { readConfiguration } from "../../src/main/configuration.ts";
 import { onboardingServices } from "../../src/main/onboarding.ts";
@@ -152,9 +153,7 @@ async function run(argv: readonly string[], setting: Setting = {}): Promise<Conv
               argv: flags,
               environment,
             },
-            () => {
-              throw new Error("not in this story");
-            },
+            async (latin1Text, file) => rawFromProperties(latin1Text, file, realSecretDoor(environment, process.platform)),
           ),
       });
       close = () => services.close();
@@ -652,6 +651,35 @@ describe("doctor", () => {
     expect(done.code).toBe(4);
     expect(done.out).toContain('issued by "CN=defender-mssp simulator CA"');
     expect(done.out).toContain("ca_file");
+  });
+
+  test("the outputs of a connector file are looked at last: a folder that can be written, and a receiver that is not there", async () => {
+    const file = join(folder, "helper.properties");
+    const port = await freePort();
+    const lines = (receiver: boolean): string =>
+      [
+        `tenants[0].tenant_id=${customer().tenant_id}`,
+        "tenants[0].tenant_name=contoso",
+        `tenants[0].client_id=${customer().client_id}`,
+        `tenants[0].client_secret=${customer().client_secret}`,
+        "tenants[0].auth=app",
+        `tenants[0].login_url=${simulator.ready.login_url}`,
+        `tenants[0].graph_url=${simulator.ready.graph_url}`,
+        `tenants[0].ca_file=${simulator.ready.ca_file}`,
+        "outputs[0].type=cef-file",
+        `outputs[0].path=${folder}/new/events.cef`,
+        ...(receiver ? ["outputs[1].type=syslog", "outputs[1].host=127.0.0.1", `outputs[1].port=${port}`, "outputs[1].protocol=tcp"] : []),
+      ].join("\n");
+    writeFileSync(file, lines(false));
+    const green = await run(["doctor", "--config", file]);
+    expect([green.code, green.out]).toEqual([0, expect.stringMatching(/ok {2}outputs\[0\] .*events\.cef can be written/)]);
+
+    writeFileSync(file, lines(true));
+    const broken = await run(["doctor", "--config", file, "--json"]);
+    expect([broken.code, JSON.parse(broken.out).checks.at(-1)]).toEqual([
+      5,
+      expect.objectContaining({ check: "outputs[1]", failure: "output-unreachable" }),
+    ]);
   });
 
   test("the table of all customers is sorted by whose turn it is", async () => {

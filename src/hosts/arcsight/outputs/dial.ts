@@ -141,6 +141,8 @@ function tlsOptions({ host, port, caFile, certificate }: Target): tls.Connection
     host,
     port,
     minVersion: "TLSv1.2",
+    // Stated, because NODE_TLS_REJECT_UNAUTHORIZED changes only the default.
+    rejectUnauthorized: true,
     ...(net.isIP(host) === 0 ? { servername: host } : {}),
     ...(caFile === undefined ? {} : { ca: readFileSync(caFile) }),
     ...(own === undefined ? {} : { cert: own, key: own }),
