@@ -78,15 +78,17 @@ function presentPlatforms(required: readonly string[]): ShippedPlatform[] {
     throw new ScriptProblem(
       `${missing.map((name) => `dist/${name}`).join(", ")} holds no binary: npm run build:binaries -- --platform ${missing.join(" --platform ")}`,
     );
-  for (const platform of present) {
-    const record = readBuildRecord(platform);
-    if (record?.inputs !== inputsHash(platform)) {
-      process.stderr.write(
-        `warning: ${binaryPath(platform)} was not made from these sources; npm run build:binaries -- --platform ${platform} makes it anew\n`,
-      );
-    }
-  }
   return present;
+}
+
+/** A binary that lies in dist/ is packed whatever made it; whoever packs should know. */
+function warnAboutStale(platforms: ReadonlySet<ShippedPlatform>): void {
+  for (const platform of platforms) {
+    if (readBuildRecord(platform)?.inputs === inputsHash(platform)) continue;
+    process.stderr.write(
+      `warning: ${binaryPath(platform)} was not made from these sources; npm run build:binaries -- --platform ${platform} makes it anew\n`,
+    );
+  }
 }
 
 async function main(): Promise<void> {
@@ -104,9 +106,10 @@ async function main(): Promise<void> {
   const present = presentPlatforms(values.require.split(",").filter((name) => name !== ""));
   const { packages } = await bundle("src/main/main.ts");
   mkdirSync(resolve(ROOT, "dist"), { recursive: true });
+  const wanted = archives(VERSION).filter(({ name }) => values.only === undefined || values.only.some((part) => name.includes(part)));
+  warnAboutStale(new Set(wanted.flatMap(({ needs }) => needs.filter((platform) => present.includes(platform)))));
   await Promise.all(
-    archives(VERSION).map(async ({ name, needs, entries }) => {
-      if (values.only !== undefined && !values.only.some((part) => name.includes(part))) return;
+    wanted.map(async ({ name, needs, entries }) => {
       const missing = needs.filter((platform) => !present.includes(platform));
       if (missing.length > 0) {
         process.stderr.write(`left out: ${name} (no binary in ${missing.map((platform) => `dist/${platform}`).join(", ")})\n`);
