@@ -2,7 +2,7 @@
  * A pretend splunkd: installs an app, starts its modular input as splunkd does, answers its REST calls over TLS, restarts it when an input is edited, stops it as
  * splunkd does, and says where the protocol was not kept. One process for all inputs (`use_single_instance`) is the only mode it runs.
  */
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, realpathSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path, { join } from "node:path";
 import { makeCertificate } from "./certificate.ts";
@@ -20,6 +20,7 @@ import { StreamCheck } from "./stream-check.ts";
 
 const STOP_LIMIT_MS = 3_000;
 const SHORT_RUN_LIMIT_MS = 30_000;
+const PLATFORM_FOLDERS = ["linux_x86_64", "windows_x86_64", "darwin_x86_64"];
 
 export interface SplunkdOptions {
   /** The app: a folder or a `.tgz`. */
@@ -358,6 +359,9 @@ export class Splunkd {
     this.state = "stopped";
     this.output.close(how);
     await this.rest.close();
+    // A home of our own making stays to be looked at, without the hundred megabytes of executables that each would leave behind.
+    if (this.options.home === undefined)
+      for (const platform of PLATFORM_FOLDERS) rmSync(join(this.installed.folder, platform), { recursive: true, force: true });
     return {
       events: this.events,
       sourcetypes: this.sourcetypes,

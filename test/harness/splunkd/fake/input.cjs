@@ -59,10 +59,12 @@ function obey(text) {
   if (behaves.has("quits")) process.exit(3);
 
   let written = 0;
+  let stopping = false;
   const total = behaves.has("endless") ? Number.POSITIVE_INFINITY : Number(first.params.count ?? 3);
   process.stdout.on("error", () => process.exit(0));
   process.on("SIGTERM", () => {
     if (behaves.has("stays")) return;
+    stopping = true;
     const code = behaves.has("fails-at-stop") ? 4 : 0;
     setTimeout(() => process.exit(code), 2_000).unref();
     const closing = total > 0 && !behaves.has("unclosed") ? "</stream>\n" : behaves.has("empty") ? "</stream>\n" : "";
@@ -79,6 +81,8 @@ function obey(text) {
   };
   if (total > 0 || behaves.has("empty")) process.stdout.write("<stream>\n");
   const pump = () => {
+    // Nothing may follow </stream>, also when the pipe drains after all.
+    if (stopping) return;
     for (let left = total - written; left > 0; left--) {
       if (!process.stdout.write(event())) {
         process.stdout.once("drain", pump);
