@@ -3,8 +3,8 @@ import { hostname } from "node:os";
 import type { RoundResult } from "../collect/fleet.ts";
 import { Fleet } from "../collect/fleet.ts";
 import { problemLine } from "../config/settings.ts";
-import type { ArcSightConfig, ArcSightOutlet } from "../hosts/arcsight/door.ts";
-import { arcSightLog, openOutputs, readArcSightConfig, realDialer, realSecretDoor } from "../hosts/arcsight/door.ts";
+import type { ArcSightConfig, ArcSightOutlet, Serving } from "../hosts/arcsight/door.ts";
+import { arcSightLog, openOutputs, openServe, readArcSightConfig, realDialer, realSecretDoor } from "../hosts/arcsight/door.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, exitCodeOf, Failure, isFailure } from "../model/failure.ts";
 import type { Log, Outlet } from "../model/kit.ts";
@@ -73,6 +73,39 @@ export async function arcSightRun(
   }
 }
 
+/** `arcsight serve`: collects into the buffer and answers polls from it until SIGTERM. */
+export async function arcSightServe(flags: ArcSightFlags, distrusted: readonly string[]): Promise<ExitCode> {
+  const chosen = await choose(flags);
+  const { config, stateDir } = chosen;
+  const log = logOf(chosen);
+  for (const name of distrusted) log.warn("an environment variable is ignored because it could weaken or redirect this program", { variable: name });
+  const refused = tell(chosen, log, false);
+  if (refused !== undefined) return refused;
+  const { serve } = config;
+  if (serve === undefined) {
+    log.fatal("serve.* is wrong: see the errors above");
+    return EXIT.usage;
+  }
+  if (config.outputs.length > 0) log.warn("outputs[n] are not written by serve: start `arcsight run` for them, with a state_dir of its own");
+  const signals = listenToSignals();
+  signals.onReload(() => log.warn("serve reads its configuration at its start only: restart it"));
+  log.info("started", { version: VERSION, customers: chosen.stanzas.length, state: stateDir });
+  let serving: Serving | undefined;
+  const code = await collecting(chosen, { once: false, stop: signals.stop }, log, {
+    open() {
+      serving = openServe(serve, config.settings.stanzas, stateDir, { disk: realDisk, clock: realClock, log });
+      return serving.outlet;
+    },
+    async begin() {
+      const server = await (serving as Serving).listen();
+      log.info("answering polls", { address: server.address });
+      return () => server.close();
+    },
+  });
+  log.info("stopped", { exit_code: code });
+  return code;
+}
+
 async function chooseAgain(flags: ArcSightFlags, log: Log): Promise<Chosen | undefined> {
   try {
     const again = await choose(flags);
@@ -88,32 +121,29 @@ async function chooseAgain(flags: ArcSightFlags, log: Log): Promise<Chosen | und
   return undefined;
 }
 
-async function runWith(
-  { config, stanzas, stateDir }: Chosen,
-  options: { readonly once: boolean; readonly stop: AbortSignal },
-  log: Log,
-): Promise<ExitCode> {
-  return collecting({ config, stanzas, stateDir }, options, log, () =>
-    openOutputs(config.outputs, config.settings.stanzas, stateDir, {
-      kit: { disk: realDisk, clock: realClock, platform: process.platform },
-      clock: realClock,
-      chance: realChance,
-      log,
-      dialer: realDialer,
-      hostName: hostname(),
-    }),
-  );
+async function runWith(chosen: Chosen, options: { readonly once: boolean; readonly stop: AbortSignal }, log: Log): Promise<ExitCode> {
+  const { config, stateDir } = chosen;
+  const kit = { disk: realDisk, clock: realClock, platform: process.platform };
+  const world = { kit, clock: realClock, chance: realChance, log, dialer: realDialer, hostName: hostname() };
+  return collecting(chosen, options, log, { open: () => openOutputs(config.outputs, config.settings.stanzas, stateDir, world) });
 }
 
 /** What a fleet writes to, with an end. */
 type Destination = Outlet & Pick<ArcSightOutlet, "onBroken" | "close">;
+
+interface Purpose {
+  /** Called when the state folder is ours. */
+  open(): Destination;
+  /** Called when the fleet is ready; returns how to end it. */
+  begin?(): Promise<() => Promise<void>>;
+}
 
 /** State folder, customers and fleet around an outlet, taken down in order. */
 async function collecting(
   { config, stanzas, stateDir }: Chosen,
   options: { readonly once: boolean; readonly stop: AbortSignal },
   log: Log,
-  open: () => Destination,
+  { open, begin }: Purpose,
 ): Promise<ExitCode> {
   const { stop } = options;
   const { globals } = config.settings;
@@ -141,6 +171,7 @@ async function collecting(
       chance: realChance,
       log,
     });
+    const end = await begin?.();
     let breaks = 0;
     outlet.onBroken(() => {
       breaks += 1;
@@ -188,6 +219,7 @@ async function collecting(
     }
     if (fatal) log.fatal(fatal.say, { failure: fatal.code, next_step: fatal.nextStep || undefined });
     let closed = true;
+    await end?.();
     await outlet.close(DRAIN_MS).catch((error: unknown) => {
       closed = false;
       log.error(asFailure(error).say, { failure: asFailure(error).code });

@@ -1,13 +1,13 @@
-import yargs from "yargs";
 import type { Argv } from "yargs";
+import yargs from "yargs";
 import { settingFlags, valuesFromFlags } from "../config/pages.ts";
 import { addOnboardingCommands } from "../hosts/cli/onboarding-commands.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, exitCodeOf, isFailure } from "../model/failure.ts";
 import type { Log, LogLevel } from "../model/kit.ts";
 import { commandLog } from "./command-log.ts";
-import { readConfiguration } from "./configuration.ts";
 import type { Configuration } from "./configuration.ts";
+import { readConfiguration } from "./configuration.ts";
 import { VERSION } from "./world.ts";
 
 /** A command's end: yargs handlers return nothing, so they leave their exit code here. */
@@ -16,7 +16,11 @@ interface Ending {
 }
 
 const SHARED = {
-  config: { type: "string", requiresArg: true, describe: "Configuration to read: inputs.conf, a connector's .properties file, or a saved run document (.xml)" },
+  config: {
+    type: "string",
+    requiresArg: true,
+    describe: "Configuration to read: inputs.conf, a connector's .properties file, or a saved run document (.xml)",
+  },
   customer: { type: "string", array: true, requiresArg: true, describe: "Only this customer (its name or tenant id); may be repeated" },
   state: { type: "string", requiresArg: true, describe: "Folder where marks, ledgers and tokens are kept" },
   json: { type: "boolean", default: false, describe: "Write for a machine to read" },
@@ -25,8 +29,12 @@ const SHARED = {
 /** Runs one command. Errors go to stderr in one sentence each; the exit code says whose turn it is (see --help). */
 export async function runCommand(argv: readonly string[], distrusted: readonly string[]): Promise<ExitCode> {
   const ending: Ending = { code: EXIT.done };
-  const log = commandLog((line) => process.stderr.write(`${line}\n`), (process.env.DEFENDER_MSSP_LOG_LEVEL as LogLevel | undefined) ?? "info");
-  for (const name of distrusted) log.debug("an environment variable is ignored because it could weaken or redirect this program", { variable: name });
+  const log = commandLog(
+    (line) => process.stderr.write(`${line}\n`),
+    (process.env.DEFENDER_MSSP_LOG_LEVEL as LogLevel | undefined) ?? "info",
+  );
+  for (const name of distrusted)
+    log.debug("an environment variable is ignored because it could weaken or redirect this program", { variable: name });
   const parser = yargs([...argv])
     .scriptName("defender-mssp")
     .usage("$0 <command> [options]\n\nPulls Microsoft Defender alerts and incidents of many customers' tenants into Splunk and ArcSight.")
@@ -37,7 +45,9 @@ export async function runCommand(argv: readonly string[], distrusted: readonly s
     .demandCommand(1, "Name a command; --help lists them.")
     .recommendCommands()
     .wrap(Math.min(120, process.stdout.columns ?? 100))
-    .epilogue("Exit codes: 0 done, 1 our fault, 2 usage or settings, 3 sign-in or consent, 4 Microsoft unreachable, throttled or failing, 5 host or output, 6 some customers failed, 7 state locked or damaged.")
+    .epilogue(
+      "Exit codes: 0 done, 1 our fault, 2 usage or settings, 3 sign-in or consent, 4 Microsoft unreachable, throttled or failing, 5 host or output, 6 some customers failed, 7 state locked or damaged.",
+    )
     .exitProcess(false)
     .fail((message, error, instance) => {
       if (error) throw error;
@@ -73,7 +83,9 @@ function addCollect(parser: Argv, ending: Ending, log: Log): void {
         .options(settingFlags("cli"))
         .option("stream", { type: "string", array: true, requiresArg: true, describe: "Only this stream; may be repeated" })
         .example("$0 collect --config inputs.conf --customer contoso", "everything new of one customer")
-        .epilogue("Secrets are never flags: they come from the configuration or from DEFENDER_MSSP_CLIENT_SECRET and DEFENDER_MSSP_REFRESH_TOKEN. Health goes to stderr."),
+        .epilogue(
+          "Secrets are never flags: they come from the configuration or from DEFENDER_MSSP_CLIENT_SECRET and DEFENDER_MSSP_REFRESH_TOKEN. Health goes to stderr.",
+        ),
     async (args) => {
       const configuration = await configurationOf(args, log);
       const { collectOnce } = await import("./collect-command.ts");
@@ -91,14 +103,22 @@ function addHunt(parser: Argv, ending: Ending, log: Log): void {
         .options(SHARED)
         .options(settingFlags("cli"))
         .option("query", { type: "string", requiresArg: true, demandOption: true, describe: "Name of the saved query" })
-        .option("since", { type: "string", requiresArg: true, describe: "How far back: 12h, 7d or an ISO time; the query's own window unless given" })
+        .option("since", {
+          type: "string",
+          requiresArg: true,
+          describe: "How far back: 12h, 7d or an ISO time; the query's own window unless given",
+        })
         .option("limit", { type: "number", requiresArg: true, default: 200, describe: "Rows that the table shows at most" })
         .example('$0 hunt --config inputs.conf --query "Encoded PowerShell" --since 7d', "one table over all customers")
         .epilogue("With --json each row is a line as `collect` writes it."),
     async (args) => {
       const configuration = await configurationOf(args, log);
       const { hunt } = await import("./hunt-command.ts");
-      ending.code = await hunt(configuration, { query: String(args.query), since: args.since, json: Boolean(args.json), limit: args.limit }, log);
+      ending.code = await hunt(
+        configuration,
+        { query: String(args.query), since: args.since, json: Boolean(args.json), limit: args.limit },
+        log,
+      );
     },
   );
 }
@@ -112,13 +132,25 @@ function plainConfiguration(args: Readonly<Record<string, unknown>>): Promise<Co
   const text = (name: string): string | undefined => (typeof args[name] === "string" ? args[name] : undefined);
   const customer = args["customer"];
   return readConfiguration(
-    { config: text("config"), customer: Array.isArray(customer) ? customer.map(String) : undefined, state: text("state"), argv: args, environment: process.env },
+    {
+      config: text("config"),
+      customer: Array.isArray(customer) ? customer.map(String) : undefined,
+      state: text("state"),
+      argv: args,
+      environment: process.env,
+    },
     readProperties,
   );
 }
 
-async function configurationOf(args: Readonly<Record<string, unknown>> & { config?: string | undefined; customer?: string[] | undefined; state?: string | undefined }, log: Log): Promise<Configuration> {
-  const configuration = await readConfiguration({ config: args.config, customer: args.customer, state: args.state, argv: args, environment: process.env }, readProperties);
+async function configurationOf(
+  args: Readonly<Record<string, unknown>> & { config?: string | undefined; customer?: string[] | undefined; state?: string | undefined },
+  log: Log,
+): Promise<Configuration> {
+  const configuration = await readConfiguration(
+    { config: args.config, customer: args.customer, state: args.state, argv: args, environment: process.env },
+    readProperties,
+  );
   for (const line of configuration.log) log.warn(line);
   return configuration;
 }
@@ -144,7 +176,12 @@ function addSplunk(parser: Argv, ending: Ending, distrusted: readonly string[]):
       .command(
         "run <file>",
         "Runs the modular input with a saved run document, events to stdout, until SIGTERM",
-        (c) => c.positional("file", { type: "string", demandOption: true, describe: "Run document (XML), as `splunk cmd splunkd print-modinput-config` prints it" }),
+        (c) =>
+          c.positional("file", {
+            type: "string",
+            demandOption: true,
+            describe: "Run document (XML), as `splunk cmd splunkd print-modinput-config` prints it",
+          }),
         async (args) => {
           const { readFile } = await import("node:fs/promises");
           const { runModularInput } = await import("./modular-input.ts");
@@ -165,7 +202,11 @@ function addSplunk(parser: Argv, ending: Ending, distrusted: readonly string[]):
 }
 
 function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[]): void {
-  const config = { ...SHARED.config, demandOption: true, describe: "The helper's .properties file, or one old WDATP-connector.properties" } as const;
+  const config = {
+    ...SHARED.config,
+    demandOption: true,
+    describe: "The helper's .properties file, or one old WDATP-connector.properties",
+  } as const;
   parser.command("arcsight", "The helper beside ArcSight's connectors", (y) =>
     y
       .command(
@@ -180,6 +221,19 @@ function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[]
         async (args) => {
           const { arcSightRun } = await import("./arcsight-command.ts");
           ending.code = await arcSightRun(arcSightFlags(args), { once: args.once }, distrusted);
+        },
+      )
+      .command(
+        "serve",
+        "Answers polls of connectors that were made for the retired SIEM API, from events of the last days",
+        (c) =>
+          c
+            .options({ ...SHARED, config })
+            .options(settingFlags("arcsight"))
+            .epilogue("Where it answers and whom stands under serve.* of the configuration; docs/arcsight tells how to move an old FlexConnector."),
+        async (args) => {
+          const { arcSightServe } = await import("./arcsight-command.ts");
+          ending.code = await arcSightServe(arcSightFlags(args), distrusted);
         },
       )
       .demandCommand(1, "Name one of run, serve, check, lint."),

@@ -12,6 +12,8 @@ export type { ArcSightConfig, ConfigOptions } from "./configuration.ts";
 export { rawFromProperties, readArcSightConfig } from "./configuration.ts";
 export { arcSightLog } from "./log.ts";
 export type { OutputsWorld } from "./open-outputs.ts";
+export { openServe } from "./open-serve.ts";
+export type { Serving, ServeWorld } from "./open-serve.ts";
 export { openOutputs } from "./open-outputs.ts";
 export { realDialer } from "./outputs/dial.ts";
 export { ArcSightOutlet } from "./outputs/outlet.ts";

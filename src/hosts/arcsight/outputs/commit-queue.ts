@@ -1,29 +1,30 @@
-import type { Batch } from "./output.ts";
-
-/** Enough that a page of many customers is one disk flush, and little enough that memory stays flat. */
+/** Enough that pages of many customers are one disk flush, and little enough that memory stays flat. */
 const GROUP_MAX_BYTES = 4 << 20;
 
-interface Waiting {
-  readonly batch: Batch;
+interface Waiting<T> {
+  readonly item: T;
   readonly done: () => void;
   readonly failed: (error: unknown) => void;
 }
 
 /**
- * Batches that arrive while the disk is busy are written together: one flush serves all of them. A group that fails, fails for each of its batches.
+ * What arrives while the disk is busy is written together: one flush serves all of it. A group that fails, fails for each of its items.
  */
-export class CommitQueue {
-  #waiting: Waiting[] = [];
+export class CommitQueue<T> {
+  #waiting: Waiting<T>[] = [];
   #running: Promise<void> | undefined;
-  readonly #commit: (batches: readonly Batch[]) => Promise<void>;
+  #group: Promise<void> = Promise.resolve();
+  readonly #commit: (items: readonly T[]) => Promise<void>;
+  readonly #sizeOf: (item: T) => number;
 
-  constructor(commit: (batches: readonly Batch[]) => Promise<void>) {
+  constructor(commit: (items: readonly T[]) => Promise<void>, sizeOf: (item: T) => number) {
     this.#commit = commit;
+    this.#sizeOf = sizeOf;
   }
 
-  write(batch: Batch): Promise<void> {
+  write(item: T): Promise<void> {
     return new Promise((done, failed) => {
-      this.#waiting.push({ batch, done, failed });
+      this.#waiting.push({ item, done, failed });
       this.#running ??= this.#run();
     });
   }
@@ -33,18 +34,25 @@ export class CommitQueue {
     await this.#running;
   }
 
+  /** Resolves when the group that is being written now is written; others may wait behind it. */
+  async presentGroup(): Promise<void> {
+    await this.#group;
+  }
+
   async #run(): Promise<void> {
     // One turn later, so that what is written in the same turn goes together.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
-      const group: Waiting[] = [];
+      const group: Waiting<T>[] = [];
       for (let bytes = 0; this.#waiting.length > 0 && (group.length === 0 || bytes < GROUP_MAX_BYTES); ) {
-        const next = this.#waiting.shift() as Waiting;
-        bytes += next.batch.bytes.length;
+        const next = this.#waiting.shift() as Waiting<T>;
+        bytes += this.#sizeOf(next.item);
         group.push(next);
       }
+      const committing = this.#commit(group.map(({ item }) => item));
+      this.#group = committing.catch(() => undefined);
       try {
-        await this.#commit(group.map(({ batch }) => batch));
+        await committing;
         for (const { done } of group) done();
       } catch (error) {
         for (const { failed } of group) failed(error);

@@ -1,0 +1,44 @@
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import type { ServeSettings } from "../../config/arcsight-settings.ts";
+import type { Clock, Log } from "../../model/kit.ts";
+import { sealed } from "../../model/sealed.ts";
+import type { Stanza } from "../../model/stanza.ts";
+import type { Disk } from "../../stores/disk.ts";
+import { answerTo } from "./serve/answers.ts";
+import { ServeBuffer } from "./serve/buffer.ts";
+import type { RunningServer } from "./serve/server.ts";
+import { namesOf, startServer } from "./serve/server.ts";
+import { LocalTokens } from "./serve/tokens.ts";
+
+export interface ServeWorld {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface Serving {
+  /** What the engine collects into. */
+  readonly outlet: ServeBuffer;
+  /** Begins to answer. Throws Failure `output-broken`. */
+  listen(): Promise<RunningServer>;
+}
+
+/** Opens the buffer in `serve/` of the state folder (open that, and its lock, first). Throws Failure `state-unreadable`, `state-unwritable`. */
+export function openServe(settings: ServeSettings, stanzas: readonly Stanza[], stateDir: string, { disk, clock, log }: ServeWorld): Serving {
+  const customers = stanzas.map(({ name, tenantName, tenantId }) => ({ stanza: name, tenantName, tenantId }));
+  const outlet = new ServeBuffer({ folder: join(stateDir, "serve"), keepDays: settings.keepDays, customers, disk, clock });
+  const tokens = new LocalTokens({
+    ...(settings.clientId === undefined ? {} : { clientId: settings.clientId }),
+    ...(settings.clientSecret === undefined ? {} : { clientSecret: sealed(settings.clientSecret) }),
+    clock,
+    randomBytes,
+  });
+  return {
+    outlet,
+    listen() {
+      const parts = { customers, source: outlet, tokens, isOurName: namesOf(settings), keepDays: settings.keepDays, told: new Set<string>(), clock, log };
+      return startServer(settings, (request) => answerTo(request, parts), log);
+    },
+  };
+}

@@ -1,0 +1,71 @@
+import { describe, expect, test } from "@jest/globals";
+import { formatInstant, ticksFromMs } from "../../../model/instant.ts";
+import { readPollQuery, readTime } from "./query.ts";
+
+const NOW = Date.UTC(2026, 10, 24, 19, 0, 0);
+
+function read(query: string) {
+  return readPollQuery(new URLSearchParams(query), NOW);
+}
+
+describe("a start time is understood in every plausible form", () => {
+  test.each([
+    ["2016-09-12T00:00:00.000", "2016-09-12T00:00:00.0000000Z"],
+    ["2026-11-24T16:05:58.1234567Z", "2026-11-24T16:05:58.1234567Z"],
+    ["2026-11-24T18:05:58+02:00", "2026-11-24T16:05:58.0000000Z"],
+    ["2026-11-24T18:05:58 02:00", "2026-11-24T16:05:58.0000000Z"],
+    ["2026-11-24T11:05:58-0500", "2026-11-24T16:05:58.0000000Z"],
+    ['"2016-09-12 00:00:00"', "2016-09-12T00:00:00.0000000Z"],
+    ["2026-11-24 16:05:58 UTC", "2026-11-24T16:05:58.0000000Z"],
+    ["2026-11-24", "2026-11-24T00:00:00.0000000Z"],
+    ["1795536358", "2026-11-24T16:05:58.0000000Z"],
+    ["1795536358.25", "2026-11-24T16:05:58.2500000Z"],
+    ["1795536358123", "2026-11-24T16:05:58.1230000Z"],
+    ["Tue Nov 24 16:05:58 UTC 2026", "2026-11-24T16:05:58.0000000Z"],
+    ["Tue, 24 Nov 2026 16:05:58 GMT", "2026-11-24T16:05:58.0000000Z"],
+  ])("%s", (text, wanted) => {
+    expect(formatInstant(readTime(text) as bigint)).toBe(wanted);
+  });
+
+  test.each(["", "yesterday", "2026-13-40", "$START_AT_TIME", "12"])("%s is none", (text) => {
+    expect(readTime(text)).toBeUndefined();
+  });
+});
+
+describe("what a poll asks", () => {
+  test("without any parameter the last two hours, as the old API had it", () => {
+    expect(read("")).toMatchObject({ ok: true, query: { after: ticksFromMs(NOW - 2 * 3_600_000) } });
+  });
+
+  test("names of parameters in any case, groups repeated, percent-encoded times", () => {
+    expect(read("SINCETIMEUTC=2026-11-24T16%3A00%3A00Z&untiltimeutc=2026-11-24T17:00:00Z&limit=5&machinegroups=A&machinegroups=B&CloudCreatedMachineTags=t")).toEqual({
+      ok: true,
+      query: { after: ticksFromMs(NOW - 3 * 3_600_000), until: ticksFromMs(NOW - 2 * 3_600_000), limit: 5, machineGroups: ["A", "B"], machineTags: ["t"] },
+    });
+  });
+
+  test.each([
+    ["PT10M", 600_000],
+    ["P1DT2H", 26 * 3_600_000],
+    ["P1W", 7 * 86_400_000],
+    ["PT90S", 90_000],
+  ])("ago=%s", (ago, ms) => {
+    expect(read(`ago=${ago}`)).toMatchObject({ ok: true, query: { after: ticksFromMs(NOW - ms) } });
+  });
+
+  test.each([
+    ["sinceTimeUtc=$START_AT_TIME", /still holds the variable \$START_AT_TIME: the connector did not replace it/],
+    ["sinceTimeUtc=nonsense", /^sinceTimeUtc nonsense is no time; write it as 2026-11-24T16:00:00Z/],
+    ["sinceTimeUtc=2027-01-01", /lies in the future, here it is 2026-11-24T19:00:00.0000000Z; set the connector's clock/],
+    ["untilTimeUtc=x", /^untilTimeUtc x is no time/],
+    ["ago=10m", /^ago 10m is no duration; write it as PT10M/],
+    ["limit=-1", /^limit -1 is no whole number/],
+  ])("%s is refused in one sentence", (query, wanted) => {
+    expect(read(query)).toEqual({ ok: false, say: expect.stringMatching(wanted) });
+  });
+
+  test("ten years ago is asked for, a clock that is minutes ahead is forgiven", () => {
+    expect(read("sinceTimeUtc=2016-11-24").ok).toBe(true);
+    expect(read("sinceTimeUtc=2026-11-24T19:09:00Z").ok).toBe(true);
+  });
+});

@@ -1,0 +1,110 @@
+/**
+ * What a poller of the retired SIEM API may ask. Parameters: Microsoft Defender ATP docs, "Pull detections using SIEM REST API"; forms of times: what pollers, Java and
+ * shells make of them.
+ */
+import type { Ticks } from "../../../model/instant.ts";
+import { formatInstant, parseInstant, TICKS_PER_MS, TICKS_PER_SECOND, ticksFromMs } from "../../../model/instant.ts";
+
+export interface PollQuery {
+  /** Exclusive. */
+  readonly after: Ticks;
+  /** Inclusive; undefined: everything that is there. */
+  readonly until?: Ticks;
+  /** The newest so many. */
+  readonly limit?: number;
+  readonly machineGroups: readonly string[];
+  readonly machineTags: readonly string[];
+}
+
+export type QueryReading = { readonly ok: true; readonly query: PollQuery } | { readonly ok: false; readonly say: string };
+
+const DEFAULT_REACH_MS = 2 * 3_600_000;
+/** Two machines' clocks may differ so much before a start in the future is a mistake. */
+const AHEAD_MAX_MS = 10 * 60_000;
+const SHOWN_MAX = 60;
+const INSTEAD = "write it as 2026-11-24T16:00:00Z, or as epoch milliseconds";
+
+export function readPollQuery(params: URLSearchParams, nowMs: number): QueryReading {
+  const one = (name: string): string | undefined => {
+    const found = [...params].find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1].trim();
+    return found === "" ? undefined : found;
+  };
+  const all = (name: string): readonly string[] => [...params].flatMap(([key, value]) => (key.toLowerCase() === name.toLowerCase() && value.trim() !== "" ? [value.trim()] : []));
+  const now = ticksFromMs(nowMs);
+  let after = now - ticksFromMs(DEFAULT_REACH_MS);
+  const since = one("sinceTimeUtc");
+  const ago = one("ago");
+  if (since !== undefined) {
+    const at = readTime(since);
+    if (at === undefined) return { ok: false, say: notATime("sinceTimeUtc", since) };
+    if (at > now + ticksFromMs(AHEAD_MAX_MS)) return { ok: false, say: `sinceTimeUtc ${formatInstant(at)} lies in the future, here it is ${formatInstant(now)}; set the connector's clock or time zone right` };
+    after = at;
+  } else if (ago !== undefined) {
+    const reach = readDuration(ago);
+    if (reach === undefined) return { ok: false, say: `ago ${shown(ago)} is no duration; write it as PT10M or P1D` };
+    after = now - reach;
+  }
+  const untilText = one("untilTimeUtc");
+  const until = untilText === undefined ? undefined : readTime(untilText);
+  if (untilText !== undefined && until === undefined) return { ok: false, say: notATime("untilTimeUtc", untilText) };
+  const limitText = one("limit");
+  if (limitText !== undefined && !/^\d{1,9}$/.test(limitText)) return { ok: false, say: `limit ${shown(limitText)} is no whole number; leave it away or write one` };
+  return {
+    ok: true,
+    query: {
+      after,
+      ...(until === undefined ? {} : { until }),
+      ...(limitText === undefined ? {} : { limit: Number(limitText) }),
+      machineGroups: all("machinegroups"),
+      machineTags: [...all("DeviceCreatedMachineTags"), ...all("CloudCreatedMachineTags")],
+    },
+  };
+}
+
+const MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+/** `Tue Nov 24 19:00:00 UTC 2026`, what Java makes of a date. */
+const JAVA_DATE = /^[a-z]{3} ([a-z]{3}) (\d{1,2}) (\d{2}:\d{2}:\d{2}) (?:utc|gmt|z) (\d{4})$/i;
+/** `Tue, 24 Nov 2026 19:00:00 GMT` (RFC 9110, 5.6.7). */
+const HTTP_DATE = /^[a-z]{3}, (\d{1,2}) ([a-z]{3}) (\d{4}) (\d{2}:\d{2}:\d{2}) (?:utc|gmt|z)$/i;
+
+/** A time in any plausible form; undefined for what is none. */
+export function readTime(text: string): Ticks | undefined {
+  // A plus sign that was not encoded arrives as a space.
+  const plain = text.trim().replace(/^(["'])(.*)\1$/, "$2").replace(/(:\d{2}(?:\.\d+)?) (\d{2}:?\d{2})$/, "$1+$2").trim();
+  if (/^\d{9,11}(\.\d{1,7})?$/.test(plain)) return BigInt(plain.split(".")[0] as string) * TICKS_PER_SECOND + fraction(plain);
+  if (/^\d{12,14}$/.test(plain)) return BigInt(plain) * TICKS_PER_MS;
+  if (/^\d{4}-\d{2}-\d{2}$/.test(plain)) return parseInstant(`${plain}T00:00:00Z`);
+  const java = JAVA_DATE.exec(plain);
+  if (java) return fromWords(java[4], java[1], java[2], java[3]);
+  const http = HTTP_DATE.exec(plain);
+  if (http) return fromWords(http[3], http[2], http[1], http[4]);
+  return parseInstant(plain.replace(/ ?(utc|gmt)$/i, "Z"));
+}
+
+function fraction(text: string): bigint {
+  return BigInt((text.split(".")[1] ?? "").padEnd(7, "0"));
+}
+
+function fromWords(year: string | undefined, month: string | undefined, day: string | undefined, time: string | undefined): Ticks | undefined {
+  const index = MONTHS.indexOf((month ?? "").toLowerCase());
+  if (index === -1) return undefined;
+  return parseInstant(`${year}-${String(index + 1).padStart(2, "0")}-${(day ?? "").padStart(2, "0")}T${time}Z`);
+}
+
+/** ISO 8601 duration in weeks, days, hours, minutes and seconds. */
+function readDuration(text: string): Ticks | undefined {
+  const m = /^P(?:(\d{1,5})W)?(?:(\d{1,5})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,7})M)?(?:(\d{1,9})(?:[.,]\d+)?S)?)?$/i.exec(text);
+  if (!m || /^PT?$/i.test(text)) return undefined;
+  const [weeks, days, hours, minutes, seconds] = m.slice(1).map((part) => BigInt(part ?? 0)) as [bigint, bigint, bigint, bigint, bigint];
+  return ((((weeks * 7n + days) * 24n + hours) * 60n + minutes) * 60n + seconds) * TICKS_PER_SECOND;
+}
+
+function notATime(name: string, text: string): string {
+  if (/^\$[A-Z_{]/i.test(text)) return `${name} still holds the variable ${shown(text)}: the connector did not replace it; check that the Events URL is entered in a connector type that knows ${shown(text)}`;
+  return `${name} ${shown(text)} is no time; ${INSTEAD}`;
+}
+
+function shown(text: string): string {
+  const plain = text.replaceAll(/[^\x20-\x7e]/g, "?");
+  return plain.length <= SHOWN_MAX ? plain : `${plain.slice(0, SHOWN_MAX)}...`;
+}

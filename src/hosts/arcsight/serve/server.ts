@@ -1,0 +1,111 @@
+import { X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import * as http from "node:http";
+import * as https from "node:https";
+import * as net from "node:net";
+import type { ServeSettings } from "../../../config/arcsight-settings.ts";
+import { Failure } from "../../../model/failure.ts";
+import type { Log } from "../../../model/kit.ts";
+import { errnoOf } from "../../../stores/disk.ts";
+import type { ServedAnswer, ServedRequest } from "./answers.ts";
+
+const BODY_MAX_BYTES = 64 * 1024;
+const HEADERS_MAX_BYTES = 16 * 1024;
+const CONNECTIONS_MAX = 256;
+const REQUEST_WITHIN_MS = 30_000;
+
+export interface RunningServer {
+  /** With the port that was really taken. */
+  readonly address: string;
+  close(): Promise<void>;
+}
+
+/** True for the names in our certificate. */
+export function namesOf({ certificate, host }: ServeSettings): (name: string) => boolean {
+  const own = certificate === undefined ? undefined : new X509Certificate(readFileSync(certificate));
+  return (name) => name === host.toLowerCase() || (own !== undefined && (own.checkHost(name) !== undefined || (net.isIP(name) !== 0 && own.checkIP(name) !== undefined)));
+}
+
+/** Listens and hands requests on. Throws Failure `output-broken` when it cannot listen or the certificate cannot be used. */
+export async function startServer(settings: ServeSettings, answer: (request: ServedRequest) => Promise<ServedAnswer>, log: Log): Promise<RunningServer> {
+  const listener = (request: http.IncomingMessage, response: http.ServerResponse) => {
+    void handle(request, response, answer, log).catch(() => response.destroy());
+  };
+  const limits = { maxHeaderSize: HEADERS_MAX_BYTES, requestTimeout: REQUEST_WITHIN_MS, headersTimeout: REQUEST_WITHIN_MS };
+  const server = settings.certificate === undefined ? http.createServer(limits, listener) : https.createServer({ ...limits, ...pemOf(settings.certificate), minVersion: "TLSv1.2" }, listener);
+  server.maxConnections = CONNECTIONS_MAX;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error) => reject(cannotListen(settings, error)));
+    server.listen(settings.port, settings.host, resolve);
+  });
+  server.on("error", (error) => log.error("serving failed", { error: errnoOf(error) ?? "unknown" }));
+  const { port } = server.address() as net.AddressInfo;
+  return {
+    address: `${settings.certificate === undefined ? "http" : "https"}://${settings.host.includes(":") ? `[${settings.host}]` : settings.host}:${port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeIdleConnections();
+        setTimeout(() => server.closeAllConnections(), 2_000).unref();
+      }),
+  };
+}
+
+async function handle(request: http.IncomingMessage, response: http.ServerResponse, answer: (request: ServedRequest) => Promise<ServedAnswer>, log: Log): Promise<void> {
+  const body = await bodyOf(request);
+  const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(", ") : value]));
+  const target = request.url ?? "/";
+  let answered: ServedAnswer;
+  try {
+    answered = await answer({ method: request.method ?? "GET", target, headers, body });
+  } catch (error) {
+    log.error("a request could not be answered", { path: pathOf(target), error: error instanceof Error ? error.message : String(error) });
+    answered = { status: 500, body: ['{"error":{"code":"our-fault","message":"the request could not be answered; see the log"}}'] };
+  }
+  response.writeHead(answered.status, { "content-type": "application/json; charset=utf-8", "x-content-type-options": "nosniff", ...answered.headers, ...(body === undefined ? { connection: "close" } : {}) });
+  let start = "";
+  for await (const piece of answered.body) {
+    if (start.length < 400) start += piece.slice(0, 400);
+    if (response.destroyed) return;
+    if (!response.write(piece)) await new Promise<void>((resolve) => response.once("drain", resolve).once("close", resolve));
+  }
+  response.end();
+  // The query may hold anything, the body secrets: neither is logged. What we answered to a bad request is ours.
+  if (answered.status >= 400) log.warn("a request was refused", { method: request.method, path: pathOf(target), status: answered.status, say: start });
+  else log.debug("a request was answered", { method: request.method, path: pathOf(target) });
+}
+
+function pathOf(target: string): string {
+  return target.split("?")[0]?.slice(0, 200) ?? "";
+}
+
+/** Undefined when it is too long; what comes behind the limit is let go. */
+function bodyOf(request: http.IncomingMessage): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    const pieces: Buffer[] = [];
+    let length = 0;
+    request.on("data", (piece: Buffer) => {
+      length += piece.length;
+      if (length <= BODY_MAX_BYTES) pieces.push(piece);
+      else resolve(undefined);
+    });
+    request.on("end", () => resolve(Buffer.concat(pieces).toString("utf8")));
+    request.on("error", reject);
+    request.on("close", () => reject(new Error("the request broke off")));
+  });
+}
+
+function pemOf(file: string): { readonly cert: Buffer; readonly key: Buffer } {
+  try {
+    const pem = readFileSync(file);
+    return { cert: pem, key: pem };
+  } catch (error) {
+    throw new Failure("output-broken", { actor: "operator", retry: { when: "never" }, say: `The file ${file} of serve.certificate cannot be read.`, nextStep: "Give a PEM file with key and certificate that the service's account may read.", cause: error });
+  }
+}
+
+function cannotListen({ host, port }: ServeSettings, error: unknown): Failure {
+  const errno = errnoOf(error);
+  const why = errno === "EADDRINUSE" ? "something else listens there" : errno === "EACCES" ? "this account may not listen on that port" : errno === "EADDRNOTAVAIL" ? "this machine has no such address" : (errno ?? "the certificate cannot be used");
+  return new Failure("output-broken", { actor: "operator", retry: { when: "never" }, say: `serve cannot listen on ${host}:${port}: ${why}.`, nextStep: "Write another address in serve.listen.", cause: error });
+}

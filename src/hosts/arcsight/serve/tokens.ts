@@ -1,0 +1,94 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import type { Clock } from "../../../model/kit.ts";
+import type { Sealed } from "../../../model/sealed.ts";
+
+const LIFE_S = 3_600;
+const TOKEN_BYTES = 32;
+/** A poller that asks for a token at each poll has sixty at once; beyond this the oldest go. */
+const TOKENS_MAX = 10_000;
+
+export interface TokenParts {
+  /** Undefined: any client is welcome (loopback only, which the settings make sure of). */
+  readonly clientId?: string;
+  readonly clientSecret?: Sealed;
+  readonly clock: Clock;
+  readonly randomBytes: (count: number) => Uint8Array;
+}
+
+export type TokenAnswer = { readonly status: number; readonly body: Readonly<Record<string, string | number>> };
+
+/**
+ * Our own tokens: 256 random bits, good for an hour, for one customer or for all. A posted refresh token is neither looked at nor kept: it goes back as it came, because
+ * connectors store what they get.
+ */
+export class LocalTokens {
+  readonly #p: TokenParts;
+  /** SHA-256 of the token: looking one up tells nothing about others. */
+  readonly #given = new Map<string, { readonly untilMs: number; readonly stanza: string | undefined }>();
+
+  constructor(parts: TokenParts) {
+    this.#p = parts;
+  }
+
+  /**
+   * Answers a token request (RFC 6749, sections 4.4 and 6).
+   *
+   * @param form the posted fields.
+   * @param basic client id and secret of an `Authorization: Basic` header.
+   * @param stanza the customer whose token address was asked; undefined: all.
+   */
+  answer(form: URLSearchParams, basic: { readonly id: string; readonly secret: string } | undefined, stanza: string | undefined): TokenAnswer {
+    const id = basic?.id ?? form.get("client_id") ?? "";
+    const secret = basic?.secret ?? form.get("client_secret") ?? "";
+    if (!this.#isClient(id, secret)) {
+      return problem(401, "invalid_client", "client_id or client_secret is not the one of serve.client_id and serve.client_secret");
+    }
+    const grant = form.get("grant_type");
+    if (grant !== "refresh_token" && grant !== "client_credentials") {
+      return problem(400, "unsupported_grant_type", "grant_type must be refresh_token or client_credentials");
+    }
+    const refreshToken = form.get("refresh_token") ?? "";
+    if (grant === "refresh_token" && refreshToken === "") return problem(400, "invalid_request", "refresh_token is missing; any text will do");
+    const token = Buffer.from(this.#p.randomBytes(TOKEN_BYTES)).toString("base64url");
+    const nowMs = this.#p.clock.monotonicMs();
+    this.#forget(nowMs);
+    this.#given.set(digest(token).toString("hex"), { untilMs: nowMs + LIFE_S * 1000, stanza });
+    return {
+      status: 200,
+      body: { token_type: "Bearer", expires_in: LIFE_S, access_token: token, ...(grant === "refresh_token" ? { refresh_token: refreshToken } : {}) },
+    };
+  }
+
+  /** Whom the bearer may read; undefined when the token is not ours or too old. */
+  reads(token: string): { readonly stanza: string | undefined } | undefined {
+    const given = this.#given.get(digest(token).toString("hex"));
+    return given !== undefined && given.untilMs > this.#p.clock.monotonicMs() ? given : undefined;
+  }
+
+  /** Both are always compared, and always in the same time. */
+  #isClient(id: string, secret: string): boolean {
+    const { clientId, clientSecret } = this.#p;
+    const idFits = clientId === undefined || isSame(id, clientId);
+    const secretFits = clientSecret === undefined || clientSecret.open((wanted) => isSame(secret, wanted));
+    return idFits && secretFits;
+  }
+
+  #forget(nowMs: number): void {
+    for (const [key, { untilMs }] of this.#given) {
+      if (untilMs > nowMs && this.#given.size < TOKENS_MAX) return;
+      this.#given.delete(key);
+    }
+  }
+}
+
+function isSame(given: string, wanted: string): boolean {
+  return timingSafeEqual(digest(given), digest(wanted));
+}
+
+function digest(text: string): Buffer {
+  return createHash("sha256").update(text, "utf8").digest();
+}
+
+function problem(status: number, error: string, description: string): TokenAnswer {
+  return { status, body: { error, error_description: description } };
+}
