@@ -76,7 +76,7 @@ async function runTests(copy: string, testFile: string, only: string | undefined
   args.push("--runInBand", `--cacheDirectory=${join(copy, "tmp", "jest")}`, "--runTestsByPath", testFile);
   if (only !== undefined) args.push("-t", only.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
   // A mutation may make a test wait for ever; the limit is far above what any test file takes.
-  const child = spawn(process.execPath, args, { cwd: copy, stdio: ["ignore", "ignore", "pipe"], timeout: 300_000, killSignal: "SIGKILL" });
+  const child = spawn(process.execPath, args, { cwd: copy, stdio: ["ignore", "ignore", "pipe"], timeout: 120_000, killSignal: "SIGKILL" });
   let said = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (said = (said + text).slice(-2_000)));
   const signal = await new Promise<NodeJS.Signals | null>((resolve, reject) => {
