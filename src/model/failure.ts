@@ -64,12 +64,21 @@ export const EXIT = {
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 /** Failures of the way to Microsoft: the network is the operator's, but nobody was reached. */
-const NOT_REACHED = new Set(["bad-answer", "service-error", "network-unreachable", "dns-failed", "tls-untrusted", "proxy-refused", "timed-out", "connection-reset"]);
+const NOT_REACHED = new Set([
+  "bad-answer",
+  "service-error",
+  "network-unreachable",
+  "dns-failed",
+  "tls-untrusted",
+  "proxy-refused",
+  "timed-out",
+  "connection-reset",
+]);
 
 /** How a command that ends with this failure exits. */
 export function exitCodeOf(failure: Failure): ExitCode {
   if (failure.code.startsWith("state-")) return EXIT.state;
-  if (failure.code.startsWith("host-") || failure.code.startsWith("output-")) return EXIT.host;
+  if (/^(host|output|splunkd)-/.test(failure.code)) return EXIT.host;
   if (failure.code === "settings" || failure.code === "usage") return EXIT.usage;
   if (failure.area === "sign-in") return EXIT.signIn;
   if (failure.actor === "microsoft" || NOT_REACHED.has(failure.code)) return EXIT.microsoft;

@@ -1,9 +1,11 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import http from "node:http";
+import https from "node:https";
 import type { AddressInfo } from "node:net";
 import net from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
+import type { TLSSocket } from "node:tls";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import yargs from "yargs";
 import { readPropertiesText } from "../../src/config/java-properties.ts";
@@ -342,6 +344,44 @@ describe("token acquire", () => {
     expect(pages.join()).not.toMatch(/code=|state=|1\.A/);
   });
 
+  test("in the browser over https, as the old connector's registration has it, with a certificate made for this sign-in", async () => {
+    const port = await freePort();
+    const shown: string[] = [];
+    const done = await run(
+      [
+        "token",
+        "acquire",
+        ...who(),
+        "--redirect-uri",
+        `https://localhost:${port}/wdatpconnector`,
+        "--to",
+        "file",
+        "--file",
+        join(folder, "token.txt"),
+      ],
+      {
+        environment: key(),
+        openBrowser: async (url) => {
+          const landed = await browse(url);
+          const request = https.get(
+            landed.replace("localhost", "127.0.0.1"),
+            { headers: { host: `localhost:${port}` }, rejectUnauthorized: false, agent: false },
+            (answer) => {
+              const { subject, subjectaltname } = (answer.socket as TLSSocket).getPeerCertificate();
+              shown.push(String(subject.CN), String(subjectaltname), String(answer.resume().statusCode));
+            },
+          );
+          request.on("error", (error) => shown.push(error.message));
+          return true;
+        },
+      },
+    );
+
+    expect(done.code).toBe(0);
+    expect(done.said).toContain("warns about the certificate of localhost");
+    expect(shown).toEqual(["localhost", "DNS:localhost, IP Address:127.0.0.1", "200"]);
+  });
+
   test("with a device code", async () => {
     await control("device-code", { customers: [customer().tenant_name], state: "approve" });
     const done = await run(["token", "acquire", ...who(), "--device-code", "--print"]);
@@ -466,7 +506,7 @@ describe("Splunk's credential store", () => {
     const splunk = ["--splunk-uri", await rest.listen(), "--splunk-user", "admin", "--splunkd-ca-file", join(folder, "splunk-ca.pem")];
     try {
       const wrong = await run(["token", "acquire", ...who(), "--way", "paste", "--to", "splunk", ...splunk], { typed: ["wrong"] });
-      expect(wrong).toMatchObject({ code: 2, said: expect.stringContaining("Splunk does not accept this user and password.") });
+      expect(wrong).toMatchObject({ code: 5, said: expect.stringContaining("Splunk does not accept this user and password.") });
 
       const done = await run(["token", "acquire", ...who(), "--way", "paste", "--to", "splunk", ...splunk], {
         typed: ["correct horse battery staple", customer().client_secret, signInAndPaste],
@@ -728,7 +768,7 @@ describe("the loopback listener", () => {
   test("listens on loopback only", async () => {
     const { listenOnLoopback } = await import("../../src/hosts/cli/loopback-listener.ts");
     const port = await freePort();
-    const listener = await listenOnLoopback(`http://localhost:${port}/`, "s", () => new Promise(() => {}));
+    const listener = await listenOnLoopback(`http://localhost:${port}/`, "s", () => new Promise(() => {}), Date.now());
     const outside = Object.values(networkInterfaces())
       .flat()
       .filter((one) => one && !one.internal && one.family === "IPv4");

@@ -1,7 +1,10 @@
 import { timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { Server } from "node:net";
 import { Failure } from "../../model/failure.ts";
+import { passingCertificate } from "./passing-certificate.ts";
 
 const LIFE_MS = 300_000;
 
@@ -28,14 +31,11 @@ export interface LoopbackListener {
   close(): void;
 }
 
-/** Can we listen for this redirect URI? Only plain http on this machine with a port; for the others the address is pasted. */
+/** Can we listen for this redirect URI? Only on this machine and with a port; for the others the address is pasted. */
 export function canListenFor(redirectUri: string): boolean {
   const url = new URL(redirectUri);
-  return (
-    url.protocol === "http:" &&
-    (url.hostname === "localhost" || url.hostname === "127.0.0.1" || url.hostname === "[::1]") &&
-    url.port !== ""
-  );
+  const here = url.hostname === "localhost" || url.hostname === "127.0.0.1" || url.hostname === "[::1]";
+  return (url.protocol === "http:" || url.protocol === "https:") && here && url.port !== "";
 }
 
 /**
@@ -46,6 +46,7 @@ export async function listenOnLoopback(
   redirectUri: string,
   state: string,
   pause: (forMs: number, signal?: AbortSignal) => Promise<void>,
+  nowMs: number,
 ): Promise<LoopbackListener> {
   const home = new URL(redirectUri);
   const stop = new AbortController();
@@ -70,7 +71,11 @@ export async function listenOnLoopback(
   };
   // `localhost` may resolve to either address in the browser; both are loopback.
   const addresses = home.hostname === "localhost" ? ["127.0.0.1", "::1"] : [home.hostname.replace(/^\[|\]$/g, "")];
-  const servers = addresses.map(() => createServer({ requestTimeout: 10_000, headersTimeout: 10_000 }, answer));
+  const limits = { requestTimeout: 10_000, headersTimeout: 10_000 };
+  const certificate = home.protocol === "https:" ? passingCertificate(nowMs) : undefined;
+  const servers = addresses.map(() =>
+    certificate ? createTlsServer({ ...limits, ...certificate }, answer) : createServer(limits, answer),
+  );
   function close(): void {
     stop.abort();
     for (const server of servers) {
@@ -116,7 +121,7 @@ function sameText(a: string, b: string): boolean {
   return left.length === right.length && timingSafeEqual(left, right);
 }
 
-function listen(server: ReturnType<typeof createServer>, port: number, host: string): Promise<void> {
+function listen(server: Server, port: number, host: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen({ port, host, exclusive: true }, () => {

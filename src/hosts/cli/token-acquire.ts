@@ -62,7 +62,7 @@ function wayOf(flags: Flags, interactive: boolean, redirectUri: string): Way {
   if (asked === "browser" && !canListenFor(redirectUri)) {
     throw usage(
       `The browser cannot come back to ${redirectUri} by itself.`,
-      "Use --way paste, or register an http://localhost:PORT/ address.",
+      "Use --way paste, or register an address such as http://localhost:44300/defender-mssp.",
     );
   }
   return asked ?? (interactive && canListenFor(redirectUri) ? "browser" : "paste");
@@ -180,7 +180,7 @@ async function byCode(services: OnboardingServices, { stanza, credential, redire
 
 async function inBrowser(services: OnboardingServices, stanza: Stanza, flow: CodeFlow): Promise<SignedIn> {
   const { terminal } = services;
-  const listener = await listenOnLoopback(flow.redirectUri, flow.state, services.pause);
+  const listener = await listenOnLoopback(flow.redirectUri, flow.state, services.pause, services.nowMs());
   try {
     const opened = await services.openBrowser(flow.url);
     terminal.say(
@@ -189,6 +189,11 @@ async function inBrowser(services: OnboardingServices, stanza: Stanza, flow: Cod
         : `Open this address in a browser on this machine and sign in for ${stanza.tenantName}:`,
     );
     terminal.say(flow.url);
+    if (flow.redirectUri.startsWith("https:")) {
+      terminal.say(
+        "At the end the browser warns about the certificate of localhost: it is ours, made for this sign-in alone. Go on to localhost.",
+      );
+    }
     return await flow.complete(await listener.landed);
   } finally {
     listener.close();
