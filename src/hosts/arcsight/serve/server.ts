@@ -26,7 +26,11 @@ export function namesOf({ certificate, host }: ServeSettings): (name: string) =>
   return (name) => name === host.toLowerCase() || (own !== undefined && (own.checkHost(name) !== undefined || (net.isIP(name) !== 0 && own.checkIP(name) !== undefined)));
 }
 
-/** Listens and hands requests on. Throws Failure `output-broken` when it cannot listen or the certificate cannot be used. */
+/**
+ * The one place where `arcsight serve` owns a socket. A slow or silent client costs one of CONNECTIONS_MAX connections for at most REQUEST_WITHIN_MS, a long body nothing.
+ *
+ * Listens and hands requests on. Throws Failure `output-broken` when it cannot listen or the certificate cannot be used.
+ */
 export async function startServer(settings: ServeSettings, answer: (request: ServedRequest) => Promise<ServedAnswer>, log: Log): Promise<RunningServer> {
   const listener = (request: http.IncomingMessage, response: http.ServerResponse) => {
     void handle(request, response, answer, log).catch(() => response.destroy());
