@@ -216,7 +216,10 @@ describe("install, configure, restart, upgrade", () => {
     await splunkd.until((s) => isOk(s, "contoso") && isStored(), "the customer collected and masked");
     const before = splunkd.log.length;
     expect(await admin(splunkd, "POST", "/contoso", { client_secret: "not-the-right-key" })).toBe(200);
-    await splunkd.until((s) => s.log.slice(before).some((line) => line.includes("AADSTS7000215")), "the wrong key noticed");
+    await splunkd.until(
+      (s) => ["AADSTS7000215", "is stored and masked"].every((part) => s.log.slice(before).some((line) => line.includes(part))),
+      "the wrong key noticed and masked",
+    );
 
     const after = splunkd.log.length;
     expect(await admin(splunkd, "POST", "/contoso", { client_secret: customer("contoso").client_secret })).toBe(200);
@@ -248,10 +251,10 @@ describe("clone, rename, disable, delete", () => {
 
     const before = splunkd.log.length;
     expect(await admin(splunkd, "DELETE", "/contoso")).toBe(200);
-    expect(await admin(splunkd, "POST", "", { ...settings("contoso"), ca_file: masked.ca_file, name: "Contoso (EU)" })).toBe(201);
-    await splunkd.until(() => isMasked(where, "Contoso (EU)"), "the renamed input masked");
+    expect(await admin(splunkd, "POST", "", { ...settings("contoso"), ca_file: masked.ca_file, name: "Contoso Größe (EU)" })).toBe(201);
+    await splunkd.until(() => isMasked(where, "Contoso Größe (EU)"), "the renamed input masked");
     await splunkd.until(
-      (s) => s.log.slice(before).some((line) => line.includes('tenant="Contoso (EU)" stream=incidents state=ok')),
+      (s) => s.log.slice(before).some((line) => line.includes('tenant="Contoso Größe (EU)" stream=incidents state=ok')),
       "the renamed input at work",
     );
     const outcome = await splunkd.stop();
