@@ -318,6 +318,13 @@ export const AADSTS: readonly AadstsRow[] = [
     'Set client_secret or certificate of {customer}, or name a credential; for device codes switch on "Allow public client flows".',
   ),
   advice(
+    [700025],
+    "client-is-public",
+    "operator",
+    "app {app} counts as a public client for this sign-in, and a key was sent",
+    'A refresh token from the device code flow is redeemed without a key; for anything else switch off "Allow public client flows".',
+  ),
+  advice(
     [700027, 50012],
     "certificate-wrong",
     "operator",

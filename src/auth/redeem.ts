@@ -40,6 +40,8 @@ export interface AccessToken {
   readonly scope: string;
   /** The user's sign-in, when the answer carried one: for `token acquire` to say who it was. */
   readonly idToken: Sealed | undefined;
+  /** The refresh token turned out to be a public client's: next time no key need be sent. */
+  readonly asPublic?: true;
 }
 
 export interface RedeemWorld {
@@ -56,6 +58,19 @@ const TOKEN_TIMEOUT_MS = 30_000;
  * after a 429 or 5xx, answer from memory without asking. Throws Failure (sign-in, credential, network), never MSAL's errors.
  */
 export async function redeem(world: RedeemWorld, redemption: Redemption): Promise<AccessToken> {
+  const { credential, grant } = redemption;
+  try {
+    return await redeemAs(world, redemption);
+  } catch (error) {
+    // A token from the device code flow belongs to a public client, also where the app has a key for other customers.
+    const isPublic =
+      isFailure(error) && error.code === "client-is-public" && grant.kind === "refresh-token" && credential.kind !== "public";
+    if (!isPublic) throw error;
+    return { ...(await redeemAs(world, { ...redemption, credential: { kind: "public", clientId: credential.clientId } })), asPublic: true };
+  }
+}
+
+async function redeemAs(world: RedeemWorld, redemption: Redemption): Promise<AccessToken> {
   const { credential } = redemption;
   if (credential.kind !== "certificate") return redeemOnce(world, redemption, undefined);
   const name = credential.path;

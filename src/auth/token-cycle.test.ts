@@ -167,6 +167,19 @@ describe("a token cycle redeems, rotates and keeps", () => {
   });
 });
 
+test("a token from the device code flow is redeemed without the key that the customer's settings hold, and from then on at once", async () => {
+  const isPublic = { status: 401, body: { error: "invalid_client", error_codes: [700025] } };
+  const w = world([isPublic, { body: userAnswer(1) }, { body: userAnswer(2) }]);
+  const source = w.source();
+
+  await source.accessToken();
+  w.advance(3_600_000);
+  await source.accessToken();
+
+  expect(w.asked.map(({ form }) => form.has("client_secret"))).toEqual([true, false, false]);
+  expect(w.asked.map(({ form }) => form.get("refresh_token"))).toEqual(["refresh-0", "refresh-0", "refresh-1"]);
+});
+
 describe("one refresh at a time", () => {
   test("callers at the same time share one redemption", async () => {
     const w = world([{ body: userAnswer(1) }]);

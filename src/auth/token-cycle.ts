@@ -57,7 +57,7 @@ export function createTokenCycles(options: TokenCyclesOptions): TokenCycles {
       const name = JSON.stringify([signIn.stanza.name, signIn.tenant.id, signIn.credential.clientId]);
       let lock = locks.get(name);
       if (!lock) {
-        lock = { last: Promise.resolve(), refused: false };
+        lock = { last: Promise.resolve(), refused: false, asPublic: false };
         locks.set(name, lock);
       }
       return new Cycle(options, pacer, lock, signIn);
@@ -69,6 +69,8 @@ interface Lock {
   last: Promise<unknown>;
   /** The stored refresh token was refused; what replaces it must be stored at once everywhere. */
   refused: boolean;
+  /** The refresh token is a public client's (device code), although the customer's settings hold a key. */
+  asPublic: boolean;
 }
 
 interface Held {
@@ -134,7 +136,7 @@ class Cycle implements TokenSource {
       fresh = await redeem(this.#options, {
         authority: { loginUrl: stanza.endpoints.loginUrl, tenant: tenant.id },
         route: stanza.route,
-        credential,
+        credential: this.#lock.asPublic ? { kind: "public", clientId: credential.clientId } : credential,
         audience: stanza.resource ?? audience,
         grant,
         subject: { customer: tenant.name, clientId: credential.clientId },
@@ -144,9 +146,14 @@ class Cycle implements TokenSource {
         },
       });
     } catch (error) {
-      if (vault && isFailure(error) && error.area === "sign-in") this.#lock.refused = true;
+      if (vault && isFailure(error) && error.area === "sign-in") {
+        this.#lock.refused = true;
+        // Somebody may have signed in again in another way.
+        this.#lock.asPublic = false;
+      }
       throw error;
     }
+    if (fresh.asPublic) this.#lock.asPublic = true;
     const arrivedAtMs = this.#options.clock.monotonicMs();
     this.#held = { token: fresh.token, renewAtMs: arrivedAtMs + renewAfterMs(fresh.lifeMs), endsAtMs: arrivedAtMs + fresh.lifeMs };
     this.#quietUntilMs = Number.NEGATIVE_INFINITY;
