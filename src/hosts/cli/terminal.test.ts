@@ -31,6 +31,16 @@ describe("at a terminal", () => {
     expect(input.raw).toEqual([true, false]);
   });
 
+  test("the terminal's own echo is off before the question is shown", async () => {
+    const { input, shown, terminal } = desk(true);
+    const rawWhenAsked: unknown[] = [];
+    Object.assign(input, { setRawMode: (on: boolean) => rawWhenAsked.push([on, shown.errors]) });
+    const answer = terminal.askSecret("App key:");
+    input.write("x\r");
+    await answer;
+    expect(rawWhenAsked[0]).toEqual([true, ""]);
+  });
+
   test("an address of more than 4,095 characters arrives whole, also from a terminal that marks pasted text", async () => {
     const { input, terminal } = desk(true);
     const address = `https://siemmsspconnector/?code=${"x".repeat(6000)}&state=s`;

@@ -38,12 +38,15 @@ export function realTerminal({ input, output, errors }: TerminalParts): Terminal
   };
 
   async function lineOf(question: string, echo: boolean): Promise<string> {
-    errors.write(`${question} `);
     if (interactive) {
-      const typed = await typedLine(input, echo ? errors : undefined);
+      // The terminal's own echo is off before the question stands there: whoever answers at once must not see a secret.
+      const typing = typedLine(input, echo ? errors : undefined);
+      errors.write(`${question} `);
+      const typed = await typing;
       errors.write("\n");
       return typed;
     }
+    errors.write(`${question} `);
     const line = await nextLine();
     errors.write("\n");
     return line;
