@@ -4,7 +4,8 @@
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { defaultInputs, inputsSpec, propertiesTemplate, settingsPage } from "../src/config/pages.ts";
+import { arcsightTemplate, outputsPage } from "../src/config/arcsight-template.ts";
+import { defaultInputs, inputsSpec, settingsPage } from "../src/config/pages.ts";
 import { categorizerFile, categorizerPath, fieldsPage, parserFile } from "../src/format/arcsight-files.ts";
 import { CEF_PROFILES } from "../src/format/cef-mapping.ts";
 import { failuresPage } from "./failures-page.ts";
@@ -25,7 +26,8 @@ export const PAGES: readonly GeneratedPage[] = [
   { file: "docs/settings.md", make: settingsPage },
   { file: "docs/splunk/fields.md", make: splunkFieldsPage },
   { file: "docs/failures.md", make: failuresPage },
-  { file: "arcsight/defender-mssp.properties.template", make: propertiesTemplate },
+  { file: "arcsight/defender-mssp.properties.template", make: arcsightTemplate },
+  { file: "docs/arcsight/outputs.md", make: outputsPage },
   { file: "docs/fields-cef.md", make: fieldsPage },
   { file: "arcsight/user/agent/flexagent/WDATP-connector.jsonparser.properties", make: () => parserFile("legacy") },
   { file: "arcsight/user/agent/flexagent/defender-mssp.jsonparser.properties", make: () => parserFile("xdr") },

@@ -168,7 +168,7 @@ function oldCustomer(
     const known = old.lines.find((one) => one.line === line && one.key === key);
     if (known) return [known];
     if (INDEXED.test(key) || key.startsWith("serve.") || GLOBAL_KEYS.has(key) || CUSTOMER_KEYS.has(key))
-      return [{ line, key, taken: true, say: "a setting of this helper" }];
+      return [{ line, key, taken: true, say: "is a setting of this helper" }];
     return [{ line, key: shown(key), taken: false, say: "is no setting and is ignored" }];
   });
   return { found: [{ name, prefix: "", values }], globals, taken: lines };

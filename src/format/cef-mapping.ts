@@ -199,7 +199,7 @@ export const CEF_SEVERITY: Readonly<Record<CefProfile, Readonly<Record<string, s
 };
 
 /** Conditions that health lines have beside the states of streams. */
-export const HEALTH_NOTICES = ["credential-expiring", "sweep-found", "spool-filling"] as const;
+export const HEALTH_NOTICES = ["credential-expiring", "sweep-found", "spool-filling", "test"] as const;
 export type HealthNotice = (typeof HEALTH_NOTICES)[number];
 
 export const HEALTH_CLASSES: Readonly<Record<HealthState | HealthNotice, { readonly name: string; readonly severity: string }>> = {
@@ -212,6 +212,7 @@ export const HEALTH_CLASSES: Readonly<Record<HealthState | HealthNotice, { reado
   "credential-expiring": { name: "Defender collection credential expires soon", severity: "6" },
   "sweep-found": { name: "Defender collection found late records", severity: "3" },
   "spool-filling": { name: "Defender collection output cannot keep up", severity: "6" },
+  test: { name: "Defender collection test event", severity: "1" },
 };
 
 /** The closed set of event class ids. `:evidence`: a line of its own for one evidence item. */

@@ -35,7 +35,7 @@ export interface ArcSightFlags {
 }
 
 /** The configuration with the customers asked for. */
-interface Chosen {
+export interface Chosen {
   readonly config: ArcSightConfig;
   readonly stanzas: readonly Stanza[];
   readonly stateDir: string;
@@ -78,7 +78,8 @@ export async function arcSightServe(flags: ArcSightFlags, distrusted: readonly s
   const chosen = await choose(flags);
   const { config, stateDir } = chosen;
   const log = logOf(chosen);
-  for (const name of distrusted) log.warn("an environment variable is ignored because it could weaken or redirect this program", { variable: name });
+  for (const name of distrusted)
+    log.warn("an environment variable is ignored because it could weaken or redirect this program", { variable: name });
   const refused = tell(chosen, log, false);
   if (refused !== undefined) return refused;
   const { serve } = config;
@@ -86,7 +87,8 @@ export async function arcSightServe(flags: ArcSightFlags, distrusted: readonly s
     log.fatal("serve.* is wrong: see the errors above");
     return EXIT.usage;
   }
-  if (config.outputs.length > 0) log.warn("outputs[n] are not written by serve: start `arcsight run` for them, with a state_dir of its own");
+  if (config.outputs.length > 0)
+    log.warn("outputs[n] are not written by serve: start `arcsight run` for them, with a state_dir of its own");
   const signals = listenToSignals();
   signals.onReload(() => log.warn("serve reads its configuration at its start only: restart it"));
   log.info("started", { version: VERSION, customers: chosen.stanzas.length, state: stateDir });
@@ -250,7 +252,7 @@ function failuresOf(
 }
 
 /** Reads the configuration. Throws Failure `settings` when the file cannot be read. */
-async function choose(flags: ArcSightFlags): Promise<Chosen> {
+export async function choose(flags: ArcSightFlags): Promise<Chosen> {
   const bytes = await readFile(flags.config).catch((error: NodeJS.ErrnoException) => {
     throw settingsFailure(`${flags.config} cannot be read (${error.code ?? "unknown reason"})`);
   });
@@ -283,7 +285,8 @@ function tell({ config, stanzas }: Chosen, log: Log, needOutputs: boolean): Exit
   return EXIT.usage;
 }
 
-function logOf({ config }: Chosen): Log {
+/** On stderr, with the level that the configuration asks for. */
+export function logOf({ config }: Chosen): Log {
   return arcSightLog(
     (line) => process.stderr.write(line),
     config.settings.globals.logLevel,

@@ -60,7 +60,7 @@ export async function runCommand(argv: readonly string[], distrusted: readonly s
   addCollect(parser, ending, log);
   addHunt(parser, ending, log);
   addSplunk(parser, ending, distrusted);
-  addArcSight(parser, ending, distrusted);
+  addArcSight(parser, ending, distrusted, log);
   addOnboarding(parser, ending, log);
   try {
     await parser.parseAsync();
@@ -201,7 +201,7 @@ function addSplunk(parser: Argv, ending: Ending, distrusted: readonly string[]):
   );
 }
 
-function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[]): void {
+function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[], log: Log): void {
   const config = {
     ...SHARED.config,
     demandOption: true,
@@ -230,10 +230,30 @@ function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[]
           c
             .options({ ...SHARED, config })
             .options(settingFlags("arcsight"))
-            .epilogue("Where it answers and whom stands under serve.* of the configuration; docs/arcsight tells how to move an old FlexConnector."),
+            .epilogue(
+              "Where it answers and whom stands under serve.* of the configuration; docs/arcsight tells how to move an old FlexConnector.",
+            ),
         async (args) => {
           const { arcSightServe } = await import("./arcsight-command.ts");
           ending.code = await arcSightServe(arcSightFlags(args), distrusted);
+        },
+      )
+      .command(
+        "check",
+        "Looks at settings, each customer's sign-in and alerts of the last hour, and sends one marked test event to each output",
+        (c) => c.options({ ...SHARED, config }).options(settingFlags("arcsight")),
+        async (args) => {
+          const { arcSightCheck } = await import("./arcsight-check.ts");
+          ending.code = await arcSightCheck(arcSightFlags(args), { json: Boolean(args.json) });
+        },
+      )
+      .command(
+        "lint",
+        "Looks through CEF lines or a properties file on stdin for what a reader would stumble over",
+        (c) => c.option("json", SHARED.json).example("$0 arcsight lint < defender.cef", "exit code 2 when something is found"),
+        async (args) => {
+          const { arcSightLint } = await import("./arcsight-check.ts");
+          ending.code = await arcSightLint({ json: args.json }, log);
         },
       )
       .demandCommand(1, "Name one of run, serve, check, lint."),

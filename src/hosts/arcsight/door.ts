@@ -10,6 +10,10 @@
 
 export type { ArcSightConfig, ConfigOptions } from "./configuration.ts";
 export { rawFromProperties, readArcSightConfig } from "./configuration.ts";
+export { checkExit, checkTable, failedLine, goodLine, settingsLines, testEventLine } from "./check.ts";
+export type { CheckLine } from "./check.ts";
+export { lint } from "./lint.ts";
+export type { LintReport } from "./lint.ts";
 export { arcSightLog } from "./log.ts";
 export type { OutputsWorld } from "./open-outputs.ts";
 export { openServe } from "./open-serve.ts";

@@ -1,0 +1,139 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import type { OutputSettings } from "../../config/arcsight-settings.ts";
+import { problemLine } from "../../config/settings.ts";
+import { ByteWriter } from "../../format/byte-writer.ts";
+import { writeCefNotice } from "../../format/cef.ts";
+import type { Actor, ExitCode } from "../../model/failure.ts";
+import { EXIT, exitCodeOf, Failure, isFailure } from "../../model/failure.ts";
+import type { Clock } from "../../model/kit.ts";
+import type { DiskKit } from "../../stores/disk.ts";
+import type { ArcSightConfig } from "./configuration.ts";
+import { FolderOutput } from "./outputs/folder.ts";
+import { GrowingFile } from "./outputs/growing-file.ts";
+import type { Dialer } from "./outputs/link.ts";
+import { writeLines } from "./outputs/outlet.ts";
+import { syslogDatagrams, syslogFrames } from "./outputs/syslog-frame.ts";
+
+/** One row of `arcsight check`. */
+export interface CheckLine {
+  /** `settings`, a customer's name, or `outputs[0]`. */
+  readonly of: string;
+  readonly check: string;
+  readonly ok: boolean;
+  readonly failure: string | null;
+  readonly actor: Actor | null;
+  readonly say: string;
+  readonly next_step: string;
+}
+
+export interface TestEventWorld {
+  readonly kit: DiskKit;
+  readonly clock: Clock;
+  readonly dialer: Dialer;
+  readonly hostName: string;
+  readonly stop: AbortSignal;
+}
+
+const CLOSE_WITHIN_MS = 5_000;
+const TEST_SAY = "Test event of `defender-mssp arcsight check`: this output works. It names no customer and asks for no action.";
+
+/** What the settings say, problems and lines without a meaning included. */
+export function settingsLines(config: ArcSightConfig): readonly CheckLine[] {
+  const wrong = [...config.problems, ...config.outputProblems.filter((one) => !config.problems.includes(one))];
+  const lines = wrong.map((problem) => failedLine(problem.stanza || "settings", "settings", new Failure("settings", { actor: "operator", retry: { when: "never" }, say: problemLine(problem), nextStep: "Correct the setting; docs/settings.md lists all." })));
+  const taken = config.taken.map(({ line, key, say }) => goodLine(`line ${line}`, "old file", `${key} ${say}`));
+  const warnings = config.warnings.map((say) => goodLine("settings", "warning", say));
+  return [...taken, ...warnings, ...(lines.length > 0 ? lines : [goodLine("settings", "settings", `in order: ${counted(config.settings.stanzas.length, "customer")}, ${counted(config.outputs.length, "output")}`)])];
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
+}
+
+export function goodLine(of: string, check: string, say: string): CheckLine {
+  return { of, check, ok: true, failure: null, actor: null, say, next_step: "" };
+}
+
+export function failedLine(of: string, check: string, failure: Failure): CheckLine {
+  return { of, check, ok: false, failure: failure.code, actor: failure.actor, say: failure.say, next_step: failure.nextStep };
+}
+
+/** Sends one marked test event to the output, the same way as events go. Never throws a Failure. */
+export async function testEventLine(output: OutputSettings, world: TestEventWorld): Promise<CheckLine> {
+  try {
+    return goodLine(output.name, "test event", await sendTestEvent(output, world));
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return failedLine(output.name, "test event", error);
+  }
+}
+
+async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Promise<string> {
+  const { type, path = "", host = "", port, protocol } = output;
+  const { kit, clock, dialer, hostName, stop } = world;
+  const event = { time: new Date(clock.nowMs()).toISOString(), tenant: "defender-mssp", tenant_id: "00000000-0000-0000-0000-000000000000" };
+  if (type === "json-folder" && output.profile === "legacy") return `nothing was written to ${path}: the old form knows no test event`;
+  const write = (out: ByteWriter) => {
+    if (type.startsWith("json")) out.text(`${JSON.stringify({ ...event, kind: "health", status: "test", description: TEST_SAY, streams: [], version: "" })}\n`);
+    else writeCefNotice(out, "test", event, TEST_SAY, output.profile);
+  };
+  if (type !== "syslog") {
+    const stateFolder = mkdtempSync(join(tmpdir(), "defender-mssp-check-"));
+    try {
+      const rotateBytes = Number.POSITIVE_INFINITY;
+      const file = type.endsWith("folder")
+        ? new FolderOutput({ name: output.name, path: resolve(path), content: type === "json-folder" ? "json-array" : "lines", stateFolder, kit, clock })
+        : new GrowingFile({ name: output.name, path: resolve(path), rotateBytes, stateFolder, disk: kit.disk, clock });
+      await writeLines(file, write);
+      await file.close();
+    } finally {
+      rmSync(stateFolder, { recursive: true, force: true });
+    }
+    return `one event was written to ${path}; look for health:test`;
+  }
+  const out = new ByteWriter(4_096);
+  write(out);
+  const style = { format: output.format, framing: output.framing, host: hostName };
+  if (protocol === "udp") {
+    const link = dialer.datagrams({ host, port });
+    for (const datagram of syslogDatagrams(out.view(), style, clock.nowMs())) {
+      await link.send(datagram).catch((error: unknown) => {
+        throw new Failure("output-unreachable", { actor: "operator", retry: { when: "later" }, say: `A datagram to ${host}:${port} could not be sent.`, nextStep: "Check .host and the network.", cause: error });
+      });
+    }
+    link.close();
+    return `one datagram was sent to ${host}:${port}; udp promises nothing, so look for health:test there`;
+  }
+  const files = { ...(output.caFile === undefined ? {} : { caFile: output.caFile }), ...(output.certificate === undefined ? {} : { certificate: output.certificate }) };
+  const link = await dialer.connect({ host, port, protocol, ...files }, stop);
+  await link.send(syslogFrames(out.view(), style, clock.nowMs()));
+  // A receiver that refuses our certificate says so only after the handshake.
+  const early = await Promise.race([link.gone, clock.pause(300).then(() => undefined)]);
+  if (early !== undefined) throw early;
+  await link.close(CLOSE_WITHIN_MS);
+  return `one event was sent to ${protocol}://${host}:${port}; look for health:test there`;
+}
+
+/** The table for a person. */
+export function checkTable(lines: readonly CheckLine[]): string {
+  const widths = [Math.max(...lines.map(({ of }) => of.length)), Math.max(...lines.map(({ check }) => check.length))];
+  return lines
+    .map(({ of, check, ok, say, next_step }) => `${ok ? "ok    " : "FAILED"}  ${of.padEnd(widths[0] ?? 0)}  ${check.padEnd(widths[1] ?? 0)}  ${say}${next_step === "" ? "" : ` ${next_step}`}\n`)
+    .join("");
+}
+
+/**
+ * All well: 0. A wrong setting: 2, an output that takes nothing: 5, customers in trouble beside good ones: 6, else whose turn the first failure says it is.
+ *
+ * @param failures those of the customers.
+ */
+export function checkExit(lines: readonly CheckLine[], failures: readonly Failure[]): ExitCode {
+  const failed = lines.filter(({ ok }) => !ok);
+  if (failed.length === 0) return EXIT.done;
+  if (failed.some(({ failure }) => failure === "settings")) return EXIT.usage;
+  if (failures[0] === undefined || failed.some(({ failure }) => failure?.startsWith("output-"))) return EXIT.host;
+  const good = new Set(lines.filter(({ ok, check }) => ok && check === "alerts").map(({ of }) => of));
+  return good.size > 0 ? EXIT.someCustomers : exitCodeOf(failures[0]);
+}

@@ -1,0 +1,72 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "@jest/globals";
+import { deliveriesOf, SAMPLES } from "../../../test/golden/samples.ts";
+import { ByteWriter } from "../../format/byte-writer.ts";
+import { writeCef } from "../../format/cef.ts";
+import { lintCefLine } from "./cef-lint.ts";
+import { lint } from "./lint.ts";
+
+const OPTIONS = { nowMs: Date.UTC(2026, 10, 24), secrets: { file: () => undefined, env: () => undefined, credential: () => undefined } } as const;
+
+describe("a CEF line that strict readers take draws no finding", () => {
+  test.each(SAMPLES.map((sample) => [sample.file, sample] as const))("each line of %s, in both profiles, evidence included", (_file, sample) => {
+    const out = new ByteWriter();
+    for (const profile of ["legacy", "xdr"] as const) for (const delivery of deliveriesOf(sample)) writeCef(out, delivery, profile, "each");
+    const report = lint(out.view(), OPTIONS);
+    expect(report.findings).toEqual([]);
+    expect(report.what).toBe("cef");
+  });
+
+  test.each([
+    "Nov 24 19:00:00 host CEF:0|a|b|1|id|name|5|",
+    String.raw`CEF:0|a\|b|c\\|1|id|"name"|Very-High|msg=a\=b\\ \n| cs1=x y cs1Label=z rt=1795536358123 src=10.0.0.1 dpt=443`,
+  ])("%s", (line) => expect(lintCefLine(line)).toEqual([]));
+});
+
+describe("what a reader would stumble over is said in one sentence", () => {
+  test.each([
+    ["CEF:0|a|b|1|id|name|5", "fewer than seven pipes"],
+    ["CEF:1|a|b|1|id|name|5|", "some readers take only CEF:0"],
+    [String.raw`CEF:0|a|b|1|id|na\"me|5|`, String.raw`name holds \"`],
+    ["CEF:0|a|b|1|id|name|11|", "severity"],
+    ["CEF:0||b|1|id|name|5|", "deviceVendor is empty"],
+    [`CEF:0|a|b|1|id|${"n".repeat(513)}|5|`, "name has 513 characters"],
+    ["CEF:0|a|b|1|id|name|5|msg=a=b", "msg holds a bare ="],
+    [String.raw`CEF:0|a|b|1|id|name|5|msg=a\|b`, String.raw`msg holds \|`],
+    [String.raw`CEF:0|a|b|1|id|name|5|msg=a\tb`, String.raw`msg holds \t`],
+    ["CEF:0|a|b|1|id|name|5|cs1=x", "cs1 has no cs1Label"],
+    ["CEF:0|a|b|1|id|name|5|customerURI=x", "set by connectors only"],
+    ["CEF:0|a|b|1|id|name|5|fooBar=x", "Additional Data"],
+    ["CEF:0|a|b|1|id|name|5|src=::1", "no IPv4 address"],
+    ["CEF:0|a|b|1|id|name|5|rt=2026-11-24T19:00:00Z", "epoch milliseconds"],
+    ["CEF:0|a|b|1|id|name|5|dpt=https", "no whole number"],
+    ["CEF:0|a|b|1|id|name|5|msg=a msg=b", "msg comes twice"],
+    ["CEF:0|a|b|1|id|name|5|nonsense", "does not begin with key="],
+    [`CEF:0|a|b|1|id|name|5|cs1Label=x cs1=${"ä".repeat(4000)} cs2Label=y cs2=${"b".repeat(1000)}`, "receivers at their defaults cut it"],
+  ])("%s", (line, wanted) => {
+    expect(lintCefLine(line).join("; ")).toContain(wanted);
+  });
+
+  test("an empty line makes an empty event", () => {
+    expect(lint(Buffer.from("CEF:0|a|b|1|id|name|5|\n\nCEF:0|a|b|1|id|name|5|\n"), OPTIONS).findings).toEqual([{ line: 2, level: "error", say: expect.stringContaining("empty event") }]);
+  });
+});
+
+describe("a properties file from stdin", () => {
+  test("the template is in order but for what must be filled in", () => {
+    const template = readFileSync(new URL("../../../arcsight/defender-mssp.properties.template", import.meta.url));
+    const report = lint(template, OPTIONS);
+    expect(report.what).toBe("properties");
+    expect(report.findings.filter(({ level }) => level === "error").map(({ say }) => say.replace(/;.*/, ""))).toEqual(["tenants[0]: tenant_id: is missing", "tenants[0]: client_id: is missing"]);
+  });
+
+  test("any other file is read as Java reads it", () => {
+    expect(lint(Buffer.from("agents[0].path=C:\\temp\n"), OPTIONS)).toEqual({ what: "properties", lines: 2, findings: [{ line: 1, level: "error", say: expect.stringContaining("C:/temp") }] });
+  });
+
+  test("an old connector file is gone through line by line", () => {
+    const text = "client_ID=aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee\ntoken_url=https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555/oauth2/token\nscope=\n";
+    const report = lint(Buffer.from(text), OPTIONS);
+    expect(report.findings.filter(({ line }) => line > 0).map(({ line, level }) => [line, level])).toEqual([[1, "note"], [2, "note"], [3, "note"]]);
+  });
+});

@@ -1,0 +1,51 @@
+import { readProperties } from "../../config/java-properties.ts";
+import { problemLine } from "../../config/settings.ts";
+import { isCefLine, lintCefLine } from "./cef-lint.ts";
+import type { ConfigOptions } from "./configuration.ts";
+import { readArcSightConfig } from "./configuration.ts";
+
+export interface LintFinding {
+  readonly line: number;
+  /** `error`: a reader refuses it or takes it otherwise than meant. */
+  readonly level: "error" | "note";
+  readonly say: string;
+}
+
+export interface LintReport {
+  readonly what: "cef" | "properties";
+  readonly lines: number;
+  readonly findings: readonly LintFinding[];
+}
+
+/** Keys by which a properties file is ours, or an old connector's, rather than any other. */
+const OURS = /^(?:tenants\[|outputs\[|serve\.|client_id$|client_ID$|token_url$)/;
+
+/** Looks at what came on stdin: CEF lines (with or without a syslog prefix) if there is one among them, else a properties file. */
+export function lint(bytes: Uint8Array, options: ConfigOptions): LintReport {
+  const text = Buffer.from(bytes).toString("utf8");
+  const lines = text.split(/\r?\n/);
+  if (lines.some(isCefLine)) return lintCef(lines);
+  const properties = readProperties(bytes);
+  if (!properties.ok) return { what: "properties", lines: lines.length, findings: [{ line: properties.line, level: "error", say: properties.say }] };
+  const advice = properties.advice.map(({ line, say }): LintFinding => ({ line, level: "error", say }));
+  if (![...properties.byKey.keys()].some((key) => OURS.test(key))) return { what: "properties", lines: lines.length, findings: advice };
+  const config = readArcSightConfig(bytes, "the file", options);
+  const said = new Set(advice.map(({ say }) => say));
+  const problems = config.problems.map((problem): LintFinding => ({ line: lineIn(problem.say), level: "error", say: problemLine(problem) }));
+  const notes = [...config.warnings.filter((say) => !said.has(say)), ...config.outputProblems.filter((one) => !config.problems.includes(one)).map(problemLine)];
+  const taken = config.taken.map(({ line, key, say }): LintFinding => ({ line, level: "note", say: `${key} ${say}` }));
+  return { what: "properties", lines: lines.length, findings: [...advice, ...problems, ...notes.map((say): LintFinding => ({ line: 0, level: "note", say })), ...taken] };
+}
+
+function lintCef(lines: readonly string[]): LintReport {
+  const given = lines.at(-1) === "" ? lines.slice(0, -1) : lines;
+  const findings = given.flatMap((line, i): LintFinding[] => {
+    if (line.trim() === "") return [{ line: i + 1, level: "error", say: "the line is empty; a connector makes an empty event of it" }];
+    return lintCefLine(line).map((say) => ({ line: i + 1, level: "error", say }));
+  });
+  return { what: "cef", lines: given.length, findings };
+}
+
+function lineIn(say: string): number {
+  return Number(/\(line (\d+)\)$/.exec(say)?.[1] ?? 0);
+}

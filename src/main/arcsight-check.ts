@@ -1,0 +1,112 @@
+import { hostname } from "node:os";
+import { resolveTenantId } from "../auth/authority.ts";
+import type { CheckLine } from "../hosts/arcsight/door.ts";
+import {
+  checkExit,
+  checkTable,
+  failedLine,
+  goodLine,
+  lint,
+  realDialer,
+  realSecretDoor,
+  settingsLines,
+  testEventLine,
+} from "../hosts/arcsight/door.ts";
+import type { ExitCode } from "../model/failure.ts";
+import { EXIT, type Failure, isFailure } from "../model/failure.ts";
+import { ticksFromMs } from "../model/instant.ts";
+import type { Log, SourceStream } from "../model/kit.ts";
+import type { Stanza } from "../model/stanza.ts";
+import type { Tenant } from "../model/tenant.ts";
+import { createHttp } from "../net/http.ts";
+import { realDisk } from "../stores/disk.ts";
+import type { ArcSightFlags } from "./arcsight-command.ts";
+import { choose, logOf } from "./arcsight-command.ts";
+import { CustomerBuilder } from "./customers.ts";
+import { fileCredentials, fileVaults } from "./file-vaults.ts";
+import { realChance, realClock, realFiles, stopSignal, VERSION } from "./world.ts";
+
+const HOUR_MS = 3_600_000;
+const ROWS_ASKED = 50;
+
+/**
+ * `arcsight check`: settings, then each customer's sign-in and its alerts of the last hour, then one marked test event per output. Takes no lock, so that it runs beside the
+ * helper.
+ */
+export async function arcSightCheck(flags: ArcSightFlags, options: { readonly json: boolean }): Promise<ExitCode> {
+  const chosen = await choose(flags);
+  const { config, stanzas, stateDir } = chosen;
+  const log = logOf(chosen);
+  const stop = stopSignal().signal;
+  const lines: CheckLine[] = [...settingsLines(config)];
+  const failures: Failure[] = [];
+  const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
+  const builder = new CustomerBuilder(
+    { http, clock: realClock, chance: realChance, log, globals: config.settings.globals },
+    fileVaults(stateDir, log, realClock),
+    fileCredentials(stateDir, log, realClock),
+  );
+  for (const stanza of stanzas) {
+    try {
+      const id = await resolveTenantId(
+        { http, clock: realClock, facts: noFacts },
+        { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId },
+        stanza.route,
+      );
+      lines.push(...(await customerLines(builder, stanza, { id, name: stanza.tenantName, cloud: stanza.cloud }, stop)));
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      failures.push(error);
+      lines.push(failedLine(stanza.name, error.area === "sign-in" ? "sign-in" : "alerts", error));
+    }
+  }
+  const kit = { disk: realDisk, clock: realClock, platform: process.platform };
+  for (const output of config.outputs)
+    lines.push(await testEventLine(output, { kit, clock: realClock, dialer: realDialer, hostName: hostname(), stop }));
+  await http.close().catch(() => undefined);
+  process.stdout.write(options.json ? lines.map((line) => `${JSON.stringify(line)}\n`).join("") : checkTable(lines));
+  return checkExit(lines, failures);
+}
+
+async function customerLines(builder: CustomerBuilder, stanza: Stanza, tenant: Tenant, stop: AbortSignal): Promise<readonly CheckLine[]> {
+  const { sources } = builder.customerOf(stanza, tenant);
+  const source = sources.find(({ name }) => name === "alerts") ?? sources[0];
+  if (source === undefined) return [goodLine(stanza.name, "sign-in", "nothing to sign in for: no stream is chosen")];
+  const count = await rowsOfLastHour(source, stop);
+  const many = count >= ROWS_ASKED ? `${count} or more` : String(count);
+  return [
+    goodLine(stanza.name, "sign-in", "signed in"),
+    goodLine(stanza.name, "alerts", `${many} ${source.name} changed in the last hour`),
+  ];
+}
+
+async function rowsOfLastHour(source: SourceStream, stop: AbortSignal): Promise<number> {
+  const page = await source.ask({ from: ticksFromMs(realClock.nowMs() - HOUR_MS), top: Math.min(ROWS_ASKED, source.pageTop) }, stop);
+  let count = 0;
+  for await (const batch of page.batches) count += batch.length;
+  return count;
+}
+
+/** Nothing is kept. */
+const noFacts = { readFact: () => Promise.resolve(undefined), writeFact: () => Promise.resolve() };
+
+/** `arcsight lint`: CEF lines or a properties file from stdin; findings on stdout, exit 2 when a reader would stumble. */
+export async function arcSightLint(options: { readonly json: boolean }, log: Log): Promise<ExitCode> {
+  const pieces: Buffer[] = [];
+  for await (const piece of process.stdin as AsyncIterable<Buffer>) pieces.push(piece);
+  const report = lint(Buffer.concat(pieces), {
+    nowMs: realClock.nowMs(),
+    secrets: realSecretDoor(process.env, process.platform),
+    files: realFiles,
+  });
+  for (const finding of report.findings) {
+    process.stdout.write(
+      options.json
+        ? `${JSON.stringify(finding)}\n`
+        : `${finding.level}${finding.line > 0 ? ` line ${finding.line}` : ""}: ${finding.say}\n`,
+    );
+  }
+  const errors = report.findings.filter(({ level }) => level === "error").length;
+  log.info("looked through", { as: report.what, lines: report.lines, errors, notes: report.findings.length - errors });
+  return errors > 0 ? EXIT.usage : EXIT.done;
+}
