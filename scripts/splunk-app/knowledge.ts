@@ -206,10 +206,14 @@ export const FIELDS: readonly FieldRow[] = [
     alerts: "required",
     ticketing: "required",
     help: "the devices concerned; without a device the customer's name, so that no alert is lost to searches that ask for it",
-    eval: forBoth(
-      (source) => first(...DEVICE[source], TENANT),
-      () => TENANT,
-    ),
+    eval: {
+      ...forBoth(
+        (source) => first(...DEVICE[source], TENANT),
+        () => TENANT,
+      ),
+      hunting: value("DeviceName"),
+    },
+    on: "alerts, incidents; of a hunting row its DeviceName",
   },
   {
     field: "dest_type",
@@ -235,10 +239,20 @@ export const FIELDS: readonly FieldRow[] = [
     alerts: "required",
     ticketing: "optional",
     help: "of an alert: principal names, else mailboxes, else accounts of the evidence, else unknown; of an incident: to whom it is assigned",
-    eval: forBoth(
-      (source) => first(...USER[source], `"unknown"`),
-      () => value("assignedTo"),
-    ),
+    eval: {
+      ...forBoth(
+        (source) => first(...USER[source], `"unknown"`),
+        () => value("assignedTo"),
+      ),
+      // Columns of the hunting schema's device and identity tables; a query names what it likes.
+      hunting: first(
+        value("AccountUpn"),
+        value("InitiatingProcessAccountUpn"),
+        value("AccountName"),
+        value("InitiatingProcessAccountName"),
+      ),
+    },
+    on: "alerts, incidents; of a hunting row its account",
   },
   {
     field: "user_name",

@@ -190,6 +190,22 @@ describe("mapping, by example", () => {
   });
 });
 
+test("a hunting row names its device and its user where its columns do, and never null", () => {
+  const row = (columns: Record<string, unknown>) =>
+    searchEvent(
+      {
+        raw: JSON.stringify(columns),
+        source: `defender_mssp:hunting:${CUSTOMERS.contoso}`,
+        sourcetype: "m365:defender:incident:advanced_hunting",
+        time: 0,
+      },
+      KNOWLEDGE,
+    );
+  const { fields, tags } = row({ DeviceName: "pc1.example.com", AccountUpn: null, AccountName: "u1", mssp: { tenant: "contoso" } });
+  expect([fields.get("dest"), fields.get("user"), fields.get("vendor_account"), tags]).toEqual(["pc1.example.com", "u1", "contoso", []]);
+  expect([row({ FileName: "cmd.exe" }).fields.get("dest"), row({ DeviceName: null }).fields.get("dest")]).toEqual([undefined, undefined]);
+});
+
 describe("beside another add-on for the same sourcetypes", () => {
   const other = readConf(
     '[ms:defender:atp:alerts]\nEVAL-dest = "theirs"\nEVAL-extra = "theirs"\n[ms365:defender:incident]\nEVAL-dest = "theirs"\n',
