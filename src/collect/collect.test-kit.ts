@@ -194,8 +194,10 @@ export class SimStream implements SourceStream {
         (effective.to === undefined || v.updated <= effective.to) &&
         (effective.where ?? []).every((w) => v.group === w.value),
     );
-    if (this.regime.order === "ascending") rows.sort((a, b) => (a.updated < b.updated ? -1 : a.updated > b.updated ? 1 : a.id < b.id ? -1 : 1));
-    else if (this.regime.order === "descending") rows.sort((a, b) => (a.updated > b.updated ? -1 : a.updated < b.updated ? 1 : a.id < b.id ? -1 : 1));
+    if (this.regime.order === "ascending")
+      rows.sort((a, b) => (a.updated < b.updated ? -1 : a.updated > b.updated ? 1 : a.id < b.id ? -1 : 1));
+    else if (this.regime.order === "descending")
+      rows.sort((a, b) => (a.updated > b.updated ? -1 : a.updated < b.updated ? 1 : a.id < b.id ? -1 : 1));
     else rows.sort((a, b) => scramble(a.id) - scramble(b.id));
     const skip = effective.skip ?? 0;
     const take = Math.min(effective.top, this.regime.clamp);
@@ -246,7 +248,17 @@ export function recordOf(v: Version): SourceRecord {
     updated: v.updated,
     ...(v.created === undefined ? {} : { created: v.created }),
     ...(v.payloadTenantId === undefined ? {} : { payloadTenantId: v.payloadTenantId }),
-    body: { bytes, start: 0, end: bytes.length, members: new Int32Array(0), firstMember: 0, memberCount: 0, escapes: new Int32Array(0), firstEscape: 0, escapeCount: 0 },
+    body: {
+      bytes,
+      start: 0,
+      end: bytes.length,
+      members: new Int32Array(0),
+      firstMember: 0,
+      memberCount: 0,
+      escapes: new Int32Array(0),
+      firstEscape: 0,
+      escapeCount: 0,
+    },
   };
 }
 
@@ -287,7 +299,15 @@ export class SimOutlet implements Outlet {
   async write(batch: readonly Delivery[]): Promise<number> {
     const broken = this.break?.(batch);
     for (const d of batch.slice(0, broken ? broken.arrives : batch.length)) {
-      this.sent.push({ tenantId: d.tenant.id, id: d.record.id, updated: d.record.updated, change: d.change, found: d.found, key: d.key, atMs: this.#clock.now });
+      this.sent.push({
+        tenantId: d.tenant.id,
+        id: d.record.id,
+        updated: d.record.updated,
+        change: d.change,
+        found: d.found,
+        key: d.key,
+        atMs: this.#clock.now,
+      });
     }
     if (broken) throw broken.failure;
     return batch.length * 100;
@@ -295,7 +315,15 @@ export class SimOutlet implements Outlet {
   async writeHuge(d: HugeDelivery, pieces: AsyncIterable<Uint8Array>): Promise<number> {
     let length = 0;
     for await (const piece of pieces) length += piece.length;
-    this.sent.push({ tenantId: d.tenant.id, id: d.record.id, updated: d.record.updated, change: d.change, found: d.found, key: d.key, atMs: this.#clock.now });
+    this.sent.push({
+      tenantId: d.tenant.id,
+      id: d.record.id,
+      updated: d.record.updated,
+      change: d.change,
+      found: d.found,
+      key: d.key,
+      atMs: this.#clock.now,
+    });
     return length;
   }
   async health(event: HealthEvent): Promise<void> {
@@ -457,11 +485,19 @@ export class World {
 }
 
 function structuredCloneState(state: SimState): Map<string, { mark: Mark | undefined; journal: LedgerEntry[]; marksSaved: number }> {
-  return new Map([...state.streams].map(([name, held]) => [name, { mark: structuredClone(held.mark), journal: [...held.journal], marksSaved: held.marksSaved }]));
+  return new Map(
+    [...state.streams].map(([name, held]) => [
+      name,
+      { mark: structuredClone(held.mark), journal: [...held.journal], marksSaved: held.marksSaved },
+    ]),
+  );
 }
 
 /** What an oracle says of one stream's deliveries. */
-export function judge(stream: SimStream, sent: readonly Sent[]): { lost: string[]; stale: string[]; duplicated: string[]; outOfOrder: string[] } {
+export function judge(
+  stream: SimStream,
+  sent: readonly Sent[],
+): { lost: string[]; stale: string[]; duplicated: string[]; outOfOrder: string[] } {
   const newest = new Map<string, Ticks>();
   for (const v of stream.shown.values()) if ((newest.get(v.id) ?? -1n) < v.updated) newest.set(v.id, v.updated);
   const delivered = new Map<string, Ticks[]>();

@@ -10,7 +10,7 @@ import { Budgets } from "./budget.ts";
 import { Hunter } from "./hunter.ts";
 import type { PollerSettings } from "./poller.ts";
 import { asFailure, StreamPoller } from "./poller.ts";
-import { Provisional, provisionalAtEnd } from "./provisional.ts";
+import { PROVISIONAL_FOR_MS, Provisional, provisionalAtEnd } from "./provisional.ts";
 import type { CredentialReport } from "./report.ts";
 import { CustomerReport } from "./report.ts";
 import type { Runner } from "./runner.ts";
@@ -104,12 +104,15 @@ export class Fleet {
     for (const runner of this.#members[this.#members.length - 1]!.runners) this.#launch?.(runner, 0);
   }
 
-  /** Tells of somebody who is configured but cannot be collected; again every hour while the fleet runs. */
-  refuse(refused: Refused): void {
+  /** Tells of somebody who is configured but cannot be collected; again every hour until the function that it returns is called. */
+  refuse(refused: Refused): () => void {
     const report = this.#reportOf(refused.tenant, undefined);
     const streams = refused.streams.map((stream) => report.stream(stream));
     for (const stream of streams) stream.be(refused.failure.area === "sign-in" ? "signed-out" : "failing", refused.failure);
     this.#refused.push(report);
+    return () => {
+      this.#refused.splice(this.#refused.indexOf(report), 1);
+    };
   }
 
   #reportOf(tenant: Tenant, credential: CredentialReport | undefined): CustomerReport {
@@ -328,7 +331,7 @@ interface Late {
   readonly entries: readonly LedgerEntry[];
 }
 
-const LATE_S = 3_600;
+const LATE_S = PROVISIONAL_FOR_MS / 1000;
 
 /** Hands the journal on and remembers its last hour, when that is wanted. */
 function withLateEntries(store: StreamStore, wanted: boolean): { readonly store: StreamStore; readonly entries: readonly LedgerEntry[] } {

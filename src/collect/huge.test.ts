@@ -8,7 +8,14 @@ function withHuge(options: { readonly breaksTimes?: number } = {}) {
   const stream = new SimStream(world.clock);
   stream.add(...alerts(5, T0 - HOUR, T0 - MINUTE));
   const at = ticks(T0 - 30 * MINUTE);
-  const tooLarge: UnreadableRecord = { readable: false, reason: "too-large", id: "huge", updated: at, byteLength: 50_000_000, sha256: "cd".repeat(32) };
+  const tooLarge: UnreadableRecord = {
+    readable: false,
+    reason: "too-large",
+    id: "huge",
+    updated: at,
+    byteLength: 50_000_000,
+    sha256: "cd".repeat(32),
+  };
   const ask = stream.ask.bind(stream);
   stream.ask = async (question, signal) => {
     if ((question.from ?? 0n) <= at && (question.skip ?? 0) === 0) stream.extra = [tooLarge];
@@ -35,7 +42,9 @@ describe("a record above record_max_mib", () => {
     await world.start();
     await world.clock.advance(2 * HOUR);
     const sent = world.sentOf(customer).filter((s) => s.id === "huge");
-    expect(sent.map((s) => [s.change, s.found, s.key])).toEqual([["new", "poll", `${customer.tenant.id}:alerts:alert:huge:2026-11-24T11:30:00.0000000Z`]]);
+    expect(sent.map((s) => [s.change, s.found, s.key])).toEqual([
+      ["new", "poll", `${customer.tenant.id}:alerts:alert:huge:2026-11-24T11:30:00.0000000Z`],
+    ]);
     expect(world.sentOf(customer)).toHaveLength(6);
   });
 
@@ -80,7 +89,12 @@ test("a page full of records without id or time does not look like the end of th
     const skip = question.skip ?? 0;
     if (skip >= 10) return ask({ ...question, skip: skip - 10 }, signal);
     const page = await ask(question, signal);
-    return { ...page, batches: (async function* () { yield Array.from({ length: 10 }, () => unusable); })() };
+    return {
+      ...page,
+      batches: (async function* () {
+        yield Array.from({ length: 10 }, () => unusable);
+      })(),
+    };
   };
   const customer = world.customer(stream);
   await world.start();

@@ -138,7 +138,8 @@ export class Ledger {
 
   /** Forgets versions updated before `before` (and, when given, also last written before `writtenBeforeS`). Returns how many. */
   prune(before: Ticks, writtenBeforeS = Number.POSITIVE_INFINITY): number {
-    const doomed = (at: number) => this.#updatedAt(at) < before && this.#slots[at + WRITTEN_AT]! < writtenBeforeS && !(this.#slots[at + FLAGS]! & REPLAY);
+    const doomed = (at: number) =>
+      this.#updatedAt(at) < before && this.#slots[at + WRITTEN_AT]! < writtenBeforeS && !(this.#slots[at + FLAGS]! & REPLAY);
     let leaving = 0;
     for (let at = 0; at < this.#slots.length; at += SLOT) if (this.#slots[at + FLAGS]! & USED && doomed(at)) leaving += 1;
     if (leaving > 0) this.#rebuild(Math.max(SMALLEST, Math.ceil((this.#size - leaving) / AFTER_GROWING)), (at) => !doomed(at));

@@ -419,14 +419,23 @@ export class StreamPoller implements Runner {
   }
 
   #canPassHuge(record: UnreadableRecord): record is UnreadableRecord & { readonly id: string; readonly updated: Ticks } {
-    return record.id !== undefined && record.updated !== undefined && this.#p.source.fetchHuge !== undefined && this.#p.outlet.writeHuge !== undefined;
+    return (
+      record.id !== undefined &&
+      record.updated !== undefined &&
+      this.#p.source.fetchHuge !== undefined &&
+      this.#p.outlet.writeHuge !== undefined
+    );
   }
 
   /**
    * A record too large for memory: fetched alone to a file, then passed on in pieces. By way of a file because an event that has begun cannot be taken back when
    * the answer breaks off, and because a slow answer must not hold the outlet against other customers.
    */
-  async #deliverHuge(record: UnreadableRecord & { readonly id: string; readonly updated: Ticks }, errand: Errand, stop: AbortSignal): Promise<void> {
+  async #deliverHuge(
+    record: UnreadableRecord & { readonly id: string; readonly updated: Ticks },
+    errand: Errand,
+    stop: AbortSignal,
+  ): Promise<void> {
     const { source, outlet, tenant, store, clock, provisional, budget } = this.#p;
     const spool = await this.#p.openSpool();
     try {
@@ -697,7 +706,14 @@ class PageTally {
   }
 
   facts(): Omit<PageFacts, "link" | "serverNowMs" | "partial"> {
-    return { count: this.#count, unplaced: this.unplaced, newest: this.#newest, oldest: this.#oldest, stepsUp: this.#stepsUp, stepsDown: this.#stepsDown };
+    return {
+      count: this.#count,
+      unplaced: this.unplaced,
+      newest: this.#newest,
+      oldest: this.#oldest,
+      stepsUp: this.#stepsUp,
+      stepsDown: this.#stepsDown,
+    };
   }
 }
 

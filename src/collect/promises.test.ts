@@ -1,7 +1,21 @@
 import { describe, expect, test } from "@jest/globals";
 import { Failure } from "../model/failure.ts";
 import { formatInstant } from "../model/instant.ts";
-import { EASY, FLAWLESS, HOUR, MINUTE, SimStream, T0, World, alerts, judge, recordOf, serviceError, throttledUntil, ticks } from "./collect.test-kit.ts";
+import {
+  alerts,
+  EASY,
+  FLAWLESS,
+  HOUR,
+  judge,
+  MINUTE,
+  recordOf,
+  SimStream,
+  serviceError,
+  T0,
+  throttledUntil,
+  ticks,
+  World,
+} from "./collect.test-kit.ts";
 
 /** One customer with one stream, running. */
 async function running(prepare: (stream: SimStream, world: World) => void = () => undefined, regime = EASY) {
@@ -13,7 +27,12 @@ async function running(prepare: (stream: SimStream, world: World) => void = () =
   return { world, stream, customer, fleet, verdict: () => judge(stream, world.sentOf(customer)) };
 }
 
-const late = (id: string, updatedMs: number, visibleMs: number) => ({ id, updated: ticks(updatedMs), created: ticks(updatedMs), visibleAtMs: visibleMs });
+const late = (id: string, updatedMs: number, visibleMs: number) => ({
+  id,
+  updated: ticks(updatedMs),
+  created: ticks(updatedMs),
+  visibleAtMs: visibleMs,
+});
 
 test("P2 paging needs no link", async () => {
   const { world, verdict } = await running((s) => s.add(...alerts(2_500, T0 - HOUR, T0 - MINUTE)), { ...EASY, links: false, clamp: 100 });
@@ -134,7 +153,10 @@ test("P8 the mark is saved after delivery: what the host did not take is asked f
   stream.add(...alerts(20, T0 - HOUR, T0 - MINUTE));
   const customer = world.customer(stream);
   let writes = 0;
-  world.outlet.break = () => (++writes === 2 ? { arrives: 0, failure: new Failure("output-full", { actor: "operator", retry: { when: "later" }, say: "The disk is full." }) } : undefined);
+  world.outlet.break = () =>
+    ++writes === 2
+      ? { arrives: 0, failure: new Failure("output-full", { actor: "operator", retry: { when: "later" }, say: "The disk is full." }) }
+      : undefined;
   await world.start();
   await world.clock.advance(5 * MINUTE);
   expect(judge(stream, world.sentOf(customer))).toEqual(FLAWLESS);
@@ -257,14 +279,23 @@ describe("P14 a page that fails for ever is asked for in smaller parts instead o
         const rows = [];
         for await (const batch of page.batches) rows.push(...batch);
         if (rows.some((r) => r.readable && r.id === poison.id)) throw serviceError();
-        return { ...page, batches: (async function* () { yield rows; })() };
+        return {
+          ...page,
+          batches: (async function* () {
+            yield rows;
+          })(),
+        };
       };
     });
     await world.clock.advance(10 * MINUTE);
     const ids = new Set(world.sentOf(customer).map((s) => s.id));
     expect([...ids].length).toBe(29);
     expect(ids.has(stream.versions[12]!.id)).toBe(false);
-    expect(world.outlet.healths.some((h) => h.streams[0]?.failure === "record-quarantined" && h.streams[0].say?.includes(formatInstant(stream.versions[13]!.updated)))).toBe(true);
+    expect(
+      world.outlet.healths.some(
+        (h) => h.streams[0]?.failure === "record-quarantined" && h.streams[0].say?.includes(formatInstant(stream.versions[13]!.updated)),
+      ),
+    ).toBe(true);
     expect(judge(stream, world.sentOf(customer)).duplicated).toEqual([]);
   });
 
@@ -286,7 +317,9 @@ test("P17 a burst, a 500 for ever, a throttled and a signed-out customer do not 
     (s) => s.add(...alerts(15_000, T0 - HOUR, T0 - MINUTE, "burst")),
     (s) => (s.fault = () => serviceError()),
     (s) => (s.fault = () => throttledUntil(world.clock.now + 30_000)),
-    (s) => (s.fault = () => new Failure("consent-missing", { actor: "customer", area: "sign-in", retry: { when: "never" }, say: "No consent." })),
+    (s) =>
+      (s.fault = () =>
+        new Failure("consent-missing", { actor: "customer", area: "sign-in", retry: { when: "never" }, say: "No consent." })),
   ];
   for (const [i, trouble] of troubled.entries()) {
     const stream = new SimStream(world.clock, { budgetKey: `t${i}` });
@@ -323,7 +356,9 @@ test("P18 each stream has its own mark", async () => {
 });
 
 test("P23 events carry the configured tenant, and a payload that names another is delivered and reported", async () => {
-  const { world, customer } = await running((s) => s.add({ ...late("a", T0 - MINUTE, 0), payloadTenantId: "99999999-2222-4333-8444-555555555555" }));
+  const { world, customer } = await running((s) =>
+    s.add({ ...late("a", T0 - MINUTE, 0), payloadTenantId: "99999999-2222-4333-8444-555555555555" }),
+  );
   await world.clock.advance(2 * MINUTE);
   expect(world.sentOf(customer)[0]?.key.startsWith(customer.tenant.id)).toBe(true);
   expect(world.outlet.healths.filter((h) => h.streams[0]?.failure === "tenant-mismatch")).toHaveLength(1);
@@ -340,10 +375,22 @@ describe("P24 silence is visible", () => {
 
   test("a failing login is an event with whose turn it is, at once and then hourly while it lasts, and its end is one too", async () => {
     const { world, stream } = await running((s) => {
-      s.fault = () => new Failure("consent-missing", { actor: "customer", area: "sign-in", retry: { when: "never" }, say: "Contoso has not consented.", nextStep: "Send the link." });
+      s.fault = () =>
+        new Failure("consent-missing", {
+          actor: "customer",
+          area: "sign-in",
+          retry: { when: "never" },
+          say: "Contoso has not consented.",
+          nextStep: "Send the link.",
+        });
     });
     await world.clock.advance(MINUTE);
-    expect(world.outlet.healths[0]?.streams[0]).toMatchObject({ state: "signed-out", actor: "customer", next_step: "Send the link.", failure: "consent-missing" });
+    expect(world.outlet.healths[0]?.streams[0]).toMatchObject({
+      state: "signed-out",
+      actor: "customer",
+      next_step: "Send the link.",
+      failure: "consent-missing",
+    });
     await world.clock.advance(130 * MINUTE);
     stream.fault = undefined;
     await world.clock.advance(20 * MINUTE);
@@ -353,7 +400,9 @@ describe("P24 silence is visible", () => {
 });
 
 test("P25 a lost state re-reads the configured time back, with the keys it had before", async () => {
-  const { world, stream, customer } = await running((s) => s.add(...alerts(40, T0 - 6 * 24 * HOUR, T0 - MINUTE), ...alerts(5, T0 - 20 * 24 * HOUR, T0 - 8 * 24 * HOUR, "ancient")));
+  const { world, stream, customer } = await running((s) =>
+    s.add(...alerts(40, T0 - 6 * 24 * HOUR, T0 - MINUTE), ...alerts(5, T0 - 20 * 24 * HOUR, T0 - 8 * 24 * HOUR, "ancient")),
+  );
   await world.clock.advance(2 * MINUTE);
   const keys = world.sentOf(customer).map((s) => s.key);
   await world.stop();
@@ -383,12 +432,16 @@ test("P27 a next link to another host is not followed, is reported, and nothing 
   await world.clock.advance(10 * MINUTE);
   expect(verdict()).toEqual(FLAWLESS);
   expect(stream.questions.every((q) => q.link === undefined)).toBe(true);
-  expect(world.outlet.healths.some((h) => h.streams[0]?.failure === "link-elsewhere" && h.streams[0].say?.includes("elsewhere.example"))).toBe(true);
+  expect(
+    world.outlet.healths.some((h) => h.streams[0]?.failure === "link-elsewhere" && h.streams[0].say?.includes("elsewhere.example")),
+  ).toBe(true);
 });
 
 describe("an empty walk moves the mark, but never past the service's now less the overlap", () => {
   test("a row that appears 29 minutes late after hours of silence is found by a poll", async () => {
-    const { world, customer } = await running((s) => s.add(late("a", T0 - 6 * HOUR, 0), late("late", T0 + 3 * HOUR, T0 + 3 * HOUR + 29 * MINUTE)));
+    const { world, customer } = await running((s) =>
+      s.add(late("a", T0 - 6 * HOUR, 0), late("late", T0 + 3 * HOUR, T0 + 3 * HOUR + 29 * MINUTE)),
+    );
     await world.clock.advance(4 * HOUR);
     expect(world.sentOf(customer).map((s) => [s.id, s.found])).toContainEqual(["late", "poll"]);
   });
@@ -411,7 +464,9 @@ describe("an empty walk moves the mark, but never past the service's now less th
 });
 
 test("a record dated in the far future is delivered and hides nothing that comes after it", async () => {
-  const { world, stream, verdict } = await running((s) => s.add(late("future", Date.UTC(2199, 0, 1), 0), ...alerts(20, T0 - HOUR, T0 - MINUTE)));
+  const { world, stream, verdict } = await running((s) =>
+    s.add(late("future", Date.UTC(2199, 0, 1), 0), ...alerts(20, T0 - HOUR, T0 - MINUTE)),
+  );
   await world.clock.advance(5 * MINUTE);
   for (let i = 1; i <= 5; i++) stream.add(late(`after-${i}`, T0 + (5 + i) * MINUTE, T0 + (5 + i) * MINUTE));
   await world.clock.advance(30 * MINUTE);

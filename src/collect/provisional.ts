@@ -1,8 +1,9 @@
-import type { Clock } from "../model/kit.ts";
 import type { Ticks } from "../model/instant.ts";
+import type { Clock } from "../model/kit.ts";
 import type { ObjectHash } from "./ledger.ts";
 
-const PROVISIONAL_FOR_MS = 3_600_000;
+/** How long what was written may still lie in a queue on its way to the index. */
+export const PROVISIONAL_FOR_MS = 3_600_000;
 
 interface Item {
   readonly owner: ProvisionalOwner;
@@ -53,7 +54,10 @@ export class Provisional {
     this.#maxBytes = maxBytes;
   }
 
-  add(owner: ProvisionalOwner, version: { readonly hash: ObjectHash; readonly updated: Ticks; readonly askFrom: Ticks; readonly byteLength: number }): void {
+  add(
+    owner: ProvisionalOwner,
+    version: { readonly hash: ObjectHash; readonly updated: Ticks; readonly askFrom: Ticks; readonly byteLength: number },
+  ): void {
     this.#items.push({ owner, ...version, writtenAtMs: this.#clock.monotonicMs() });
     owner.add(version.askFrom);
     this.#bytes += version.byteLength;
@@ -96,30 +100,27 @@ export interface LateEntry {
  */
 export function provisionalAtEnd(lists: readonly (readonly LateEntry[])[], maxBytes: number): number[] {
   const taken = lists.map(() => 0);
-  const all: { list: number; entry: LateEntry }[] = [];
-  let lastS = 0;
-  lists.forEach((entries, list) => {
-    for (const entry of entries) {
-      all.push({ list, entry });
-      if (entry.writtenAtS > lastS) lastS = entry.writtenAtS;
-    }
-  });
-  // A stable sort keeps each journal's own order inside one second.
-  all.sort((a, b) => b.entry.writtenAtS - a.entry.writtenAtS);
-  const bySecond = new Map<number, { list: number; entry: LateEntry }[]>();
-  for (const item of all) {
-    const group = bySecond.get(item.entry.writtenAtS);
-    if (group) group.push(item);
-    else bySecond.set(item.entry.writtenAtS, [item]);
-  }
+  const takenBytes = lists.map(() => 0);
+  const lastS = Math.max(0, ...lists.map((entries) => entries.at(-1)?.writtenAtS ?? 0));
   let bytes = 0;
-  for (const [second, items] of bySecond) {
-    if (bytes >= maxBytes || second < lastS - PROVISIONAL_FOR_MS / 1000) break;
-    // Whole seconds are taken together: their order over several journals is not known.
-    for (const { list, entry } of items) {
-      taken[list]! += 1;
-      bytes += entry.byteLength;
-    }
+  for (let second = lastS; bytes < maxBytes && second >= lastS - PROVISIONAL_FOR_MS / 1000; ) {
+    let next = Number.NEGATIVE_INFINITY;
+    lists.forEach((entries, i) => {
+      // In which order several journals were written within one second is not known, so each may have had the last word.
+      for (;;) {
+        const entry = entries[entries.length - 1 - taken[i]!];
+        if (entry === undefined) return;
+        if (entry.writtenAtS < second) {
+          next = Math.max(next, entry.writtenAtS);
+          return;
+        }
+        if (takenBytes[i]! >= maxBytes) return;
+        taken[i]! += 1;
+        takenBytes[i]! += entry.byteLength;
+        bytes += entry.byteLength;
+      }
+    });
+    second = next;
   }
   return taken;
 }

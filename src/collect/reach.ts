@@ -38,7 +38,9 @@ export function pollFrom(poll: {
   readonly overlapMinutes: number;
   readonly oldestReplay: Ticks | undefined;
 }): Ticks {
-  const reachMs = poll.full ? Math.max(poll.overlapMinutes * 60_000, SHORT_REACH_MS) : Math.min(SHORT_REACH_MS, poll.overlapMinutes * 60_000);
+  const reachMs = poll.full
+    ? Math.max(poll.overlapMinutes * 60_000, SHORT_REACH_MS)
+    : Math.min(SHORT_REACH_MS, poll.overlapMinutes * 60_000);
   let from = poll.upTo === undefined ? poll.start : poll.upTo - ticksFromMs(reachMs);
   if (poll.oldestReplay !== undefined && poll.oldestReplay < from) from = poll.oldestReplay;
   return from < poll.start ? minimum(poll.start, poll.oldestReplay) : from;

@@ -124,7 +124,12 @@ export class CustomerReport {
 
   /** Something that is no state but must be seen (a quarantined record, a tenant that does not match): one event now, the state stays. */
   async incident(stream: StreamReport, failure: Failure): Promise<void> {
-    this.#log.warn(failure.say, { tenant: this.tenant.name, stream: stream.stream, failure: failure.code, next_step: failure.nextStep || undefined });
+    this.#log.warn(failure.say, {
+      tenant: this.tenant.name,
+      stream: stream.stream,
+      failure: failure.code,
+      next_step: failure.nextStep || undefined,
+    });
     const now = this.#clock.nowMs();
     const event = this.#event(now, (s) => {
       const health = s.health(now);

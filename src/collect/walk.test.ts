@@ -1,10 +1,13 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import type { Regime } from "./collect.test-kit.ts";
-import { Dice, EASY, FLAWLESS, HOUR, MINUTE, SimStream, T0, World, alerts, judge, refusedFailure, ticks } from "./collect.test-kit.ts";
+import { alerts, Dice, EASY, FLAWLESS, HOUR, judge, MINUTE, refusedFailure, SimStream, T0, ticks, World } from "./collect.test-kit.ts";
 
 const REGIMES: [string, Regime][] = (["ascending", "descending", "none"] as const).flatMap((order) =>
-  [true, false].map((links): [string, Regime] => [`${order}, links ${links ? "given" : "not given"}`, { ...EASY, order, links, clamp: 40, pageTop: 100 }]),
+  [true, false].map((links): [string, Regime] => [
+    `${order}, links ${links ? "given" : "not given"}`,
+    { ...EASY, order, links, clamp: 40, pageTop: 100 },
+  ]),
 );
 
 async function collectedOnce(stream: SimStream) {
@@ -36,7 +39,8 @@ describe.each(REGIMES)("with order %s, one walk delivers everything exactly once
     const stream = streamOf(new World(), regime);
     stream.add(...alerts(60, T0 - 3 * HOUR, T0 - 2 * HOUR, "before"));
     for (const size of [40, 39, 41, 80, 300]) {
-      for (let i = 0; i < size; i++) stream.add({ id: `tie-${size}-${i}`, updated: ticks(T0 - HOUR + size * 1000), visibleAtMs: 0, group: "abcd"[i % 4]! });
+      for (let i = 0; i < size; i++)
+        stream.add({ id: `tie-${size}-${i}`, updated: ticks(T0 - HOUR + size * 1000), visibleAtMs: 0, group: "abcd"[i % 4]! });
     }
     stream.add(...alerts(60, T0 - MINUTE * 30, T0 - MINUTE, "after"));
     const { verdict } = await collectedOnce(stream);
@@ -62,7 +66,8 @@ describe.each(REGIMES)("with order %s, one walk delivers everything exactly once
           const stream = streamOf(new World(), { ...regime, clamp, pageTop: 20, skipMax });
           stream.limits = { perMinute: 100_000 };
           groups.forEach((g, gi) => {
-            for (let i = 0; i < g.n; i++) stream.add({ id: `r-${gi}-${i}`, updated: ticks(T0 - HOUR + g.at * 1000), visibleAtMs: 0, group: "abcd"[(gi + i) % 4]! });
+            for (let i = 0; i < g.n; i++)
+              stream.add({ id: `r-${gi}-${i}`, updated: ticks(T0 - HOUR + g.at * 1000), visibleAtMs: 0, group: "abcd"[(gi + i) % 4]! });
           });
           const { verdict } = await collectedOnce(stream);
           expect(verdict).toEqual(FLAWLESS);

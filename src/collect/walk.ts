@@ -120,7 +120,11 @@ export class Seen {
  *
  * A short page proves nothing, since the service may clamp pages without a word.
  */
-export async function walk(source: WalkSource, range: { readonly from: Ticks; readonly to?: Ticks }, memory: WalkMemory): Promise<WalkOutcome> {
+export async function walk(
+  source: WalkSource,
+  range: { readonly from: Ticks; readonly to?: Ticks },
+  memory: WalkMemory,
+): Promise<WalkOutcome> {
   return new Walk(source, memory).run(range.from, range.to);
 }
 
@@ -205,7 +209,11 @@ class Walk {
   }
 
   #mayGoOn(page: PageFacts): boolean {
-    return page.count >= this.#source.pageTop || page.link.kind !== "none" || (this.#memory.clamp !== undefined && page.count >= this.#memory.clamp);
+    return (
+      page.count >= this.#source.pageTop ||
+      page.link.kind !== "none" ||
+      (this.#memory.clamp !== undefined && page.count >= this.#memory.clamp)
+    );
   }
 
   /** By keyset; should a page turn out not to be sorted after all, the whole range is read again without that belief. */

@@ -8,6 +8,7 @@ import type { StreamName } from "../model/stream.ts";
 import { STREAM_NAMES } from "../model/stream.ts";
 import { createHttp } from "../net/http.ts";
 import { openStateFolder } from "../stores/folder.ts";
+import { announcements } from "./announcements.ts";
 import type { Configuration } from "./configuration.ts";
 import { CustomerBuilder } from "./customers.ts";
 import { fileCredentials, fileVaults } from "./file-vaults.ts";
@@ -26,6 +27,7 @@ export async function collectOnce(configuration: Configuration, flags: CollectFl
   const only = flags.stream?.filter((name): name is StreamName => STREAM_NAMES.some((known) => known === name));
   const network = createHttp({ userAgent: `defender-mssp/${VERSION}` });
   const http = flags.through?.(network) ?? network;
+  for (const line of announcements(stanzas)) log.warn(line);
   const configured = settings.stanzas.map((stanza) => ({ stanza: stanza.name, tenantId: stanza.tenantId }));
   const state = await openStateFolder(
     configuration.stateDir,

@@ -1,6 +1,6 @@
 import { Fleet } from "../collect/fleet.ts";
-import { SCHEME, openSplunkHost, readRun, runFrom, validate } from "../hosts/splunk/door.ts";
 import type { SplunkDocument, SplunkHost, SplunkRun, SplunkWorld } from "../hosts/splunk/door.ts";
+import { openSplunkHost, readRun, runFrom, SCHEME, validate } from "../hosts/splunk/door.ts";
 import { splunkLog } from "../hosts/splunk/log.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, Failure, isFailure } from "../model/failure.ts";
@@ -9,8 +9,9 @@ import type { StateFolder } from "../model/state.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";
 import { openStateFolder } from "../stores/folder.ts";
+import { announcements } from "./announcements.ts";
 import { CustomerBuilder } from "./customers.ts";
-import { VERSION, readBytes, realChance, realClock, realFiles, stopSignal } from "./world.ts";
+import { distrustOf, readBytes, realChance, realClock, realFiles, stopSignal, VERSION } from "./world.ts";
 
 /** How long the pages on their way may take after the signal, before the end of the stream is written: splunkd kills what is not gone within a few seconds. */
 const FINISH_PAGES_MS = 600;
@@ -61,7 +62,8 @@ export async function runModularInput(distrusted: readonly string[], document?: 
   }
   const { log } = run;
   log.info("started", { scheme: SCHEME, version: VERSION, inputs: run.document.stanzas.length });
-  for (const name of distrusted) log.warn("an environment variable is ignored because it could weaken or redirect this program", { variable: name });
+  for (const name of distrusted) log.warn(distrustOf(name), { variable: name });
+  for (const line of announcements(run.settings.stanzas)) log.warn(line);
 
   const host = await openSplunkHost(run, world, stop.signal);
   host.gone.addEventListener("abort", () => stop.abort("host-gone"), { once: true });
@@ -109,9 +111,11 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
     chance: realChance,
     log,
   });
+  const withdraw = new Map<string, () => void>();
   for (const { stanza, failure } of [...host.refused, ...refused]) {
     const id = tenantIdFrom(stanza.tenantId);
-    if (id) fleet.refuse({ tenant: { id, name: stanza.tenantName, cloud: stanza.cloud }, streams: stanza.streams, failure });
+    const tenant = id && { id, name: stanza.tenantName, cloud: stanza.cloud };
+    if (tenant) withdraw.set(stanza.name, fleet.refuse({ tenant, streams: stanza.streams, failure }));
     else log.error(failure.say, { customer: stanza.name, failure: failure.code });
   }
   let fatal: Failure | undefined;
@@ -120,8 +124,15 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
     stop.abort(fatal.code);
   });
   for (const stanza of later) void builder.joinLater(stanza, fleet, state, stop.signal);
-  void builder.keepTokensAlive(stop.signal).catch((error: unknown) => log.error("quiet refresh tokens are no longer looked after", { failure: defect(error).say }));
-  void host.settleSecrets().catch((error: unknown) => log.error("secrets could not be stored", { failure: isFailure(error) ? error.code : defect(error).say }));
+  void admitLater(host, builder, fleet, state, withdraw, stop.signal).catch((error: unknown) =>
+    log.error("customers without secrets are no longer looked after", { failure: defect(error).say }),
+  );
+  void builder
+    .keepTokensAlive(stop.signal)
+    .catch((error: unknown) => log.error("quiet refresh tokens are no longer looked after", { failure: defect(error).say }));
+  void host
+    .settleSecrets()
+    .catch((error: unknown) => log.error("secrets could not be stored", { failure: isFailure(error) ? error.code : defect(error).say }));
   if (customers.length === 0 && later.length === 0) void host.sayIdle(stop.signal);
 
   await aborted(stop.signal);
@@ -132,6 +143,31 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
   await Promise.race([saveState(fleet, state, orderly), realClock.pause(SAVE_STATE_MS)]);
   if (!fatal || fatal.code === "host-gone") return EXIT.done;
   return fatal.code.startsWith("state-") ? EXIT.state : EXIT.host;
+}
+
+const STORE_AGAIN_FIRST_MS = 60_000;
+const STORE_AGAIN_LONGEST_MS = 900_000;
+
+/** A credential store that was shut at start (splunkd busy, 503) must not silence customers until somebody restarts us. */
+async function admitLater(
+  host: SplunkHost,
+  builder: CustomerBuilder,
+  fleet: Fleet,
+  state: StateFolder,
+  withdraw: ReadonlyMap<string, () => void>,
+  stop: AbortSignal,
+): Promise<void> {
+  let waiting = host.refused.filter(({ failure }) => failure.retry.when !== "never").map(({ stanza }) => stanza);
+  for (let waitMs = STORE_AGAIN_FIRST_MS; waiting.length > 0; waitMs = Math.min(waitMs * 2, STORE_AGAIN_LONGEST_MS)) {
+    await realClock.pause(waitMs, stop);
+    if (stop.aborted) return;
+    const admitted = await host.resolveAgain(waiting);
+    for (const stanza of admitted) {
+      withdraw.get(stanza.name)?.();
+      void builder.joinLater(stanza, fleet, state, stop);
+    }
+    waiting = waiting.filter((one) => !admitted.some((stanza) => stanza.name === one.name));
+  }
 }
 
 async function saveState(fleet: Fleet, state: StateFolder, orderly: boolean): Promise<void> {
@@ -164,7 +200,13 @@ function noStateFolder(): Failure {
 
 function defect(error: unknown): Failure {
   const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  return new Failure("defect", { actor: "us", retry: { when: "later" }, say: `Something unexpected failed in this program: ${text.replaceAll("\n", " ")}.`, nextStep: "Report this line.", cause: error });
+  return new Failure("defect", {
+    actor: "us",
+    retry: { when: "later" },
+    say: `Something unexpected failed in this program: ${text.replaceAll("\n", " ")}.`,
+    nextStep: "Report this line.",
+    cause: error,
+  });
 }
 
 export type { Log };

@@ -74,6 +74,16 @@ const DISTRUSTED = [
   "SSLKEYLOGFILE",
 ] as const;
 
+/** What the runtime has read before our first line runs: taking it out of the environment comes too late. */
+const READ_BEFORE_US: ReadonlySet<string> = new Set(["NODE_EXTRA_CA_CERTS", "NODE_V8_COVERAGE"]);
+
+/** The sentence for the log. */
+export function distrustOf(variable: string): string {
+  return READ_BEFORE_US.has(variable)
+    ? "an environment variable is set that the runtime obeys before this program starts; unset it where this program is started"
+    : "an environment variable is ignored because it could weaken or redirect this program";
+}
+
 /** Takes them out of the environment before anything reads them, and names those that were set. */
 export function dropDistrustedVariables(environment: NodeJS.ProcessEnv): readonly string[] {
   const found = DISTRUSTED.filter((name) => environment[name] !== undefined && environment[name] !== "");

@@ -169,6 +169,23 @@ describe("a run", () => {
     );
   });
 
+  test("a store that was shut at start is read again: who needed it is collected for without a restart", async () => {
+    const before = world(runDocument(stanza("b", { client_secret: "typed" })));
+    await (await openSplunkHost(await readRun(before), before, new AbortController().signal)).settleSecrets();
+    const outside = world(runDocument(stanza("b", { client_secret: "********" })));
+    for (const [id, row] of before.fake.rows) outside.fake.rows.set(id, row);
+    outside.fake.refusals.push(401, 401);
+    const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
+    const waiting = host.refused.map((one) => one.stanza);
+    expect(waiting.map((one) => one.name)).toEqual(["b"]);
+
+    expect(await host.resolveAgain(waiting)).toEqual([]);
+    const admitted = await host.resolveAgain(waiting);
+
+    expect(admitted.map((one) => [one.name, one.clientSecret?.open((key) => key)])).toEqual([["b", "typed"]]);
+    expect(await host.resolveAgain(waiting)).toEqual([]);
+  });
+
   test("the refresh token's vault starts with the token that is stored", async () => {
     const outside = world(runDocument(stanza("a", { client_secret: "k", refresh_token: "first" })));
     const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);

@@ -78,6 +78,11 @@ export interface SplunkHost {
   readonly gone: AbortSignal;
   /** Where this customer's refresh token lives; undefined when it has none. */
   vaultFor(stanza: Stanza): RefreshTokenVault | undefined;
+  /**
+   * When the credential store could not be read at start: reads it again and returns those of `stanzas` that can now be collected for; none while it stays shut, and none
+   * when it was read at start, because then typing a secret restarts us anyway.
+   */
+  resolveAgain(stanzas: readonly Stanza[]): Promise<readonly Stanza[]>;
   /** Stores and masks what was typed in clear. splunkd restarts us after it, so call it when collecting has begun. Never throws a Failure. */
   settleSecrets(): Promise<void>;
   /** Says at once and then hourly that there is nobody to collect for, until `stop`. */
@@ -113,15 +118,10 @@ export function runFrom(document: SplunkDocument, world: SplunkWorld): SplunkRun
 export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: AbortSignal): Promise<SplunkHost> {
   const { document, settings, log } = run;
   const { clock, chance } = world;
-  const access = await openPasswords(run, world, stop);
-  const { ready, refused } = await resolveSecrets(
-    settings.stanzas,
-    settings.masked,
-    access.store,
-    access.failure,
-    world.readBytes,
-    fileRule(world),
-  );
+  let access = await openPasswords(run, world, stop);
+  const resolve = (stanzas: readonly Stanza[]) =>
+    resolveSecrets(stanzas, settings.masked, access.store, access.failure, world.readBytes, fileRule(world));
+  const { ready, refused } = await resolve(settings.stanzas);
   for (const { stanza, failure } of refused)
     log.error("a customer cannot be collected", {
       customer: stanza.name,
@@ -167,6 +167,14 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
         chance,
         log,
       });
+    },
+    async resolveAgain(stanzas) {
+      if (access.failure === undefined) return [];
+      access = await openPasswords(run, world, stop);
+      if (access.failure !== undefined) return [];
+      const again = await resolve(stanzas);
+      for (const one of again.ready) byName.set(one.stanza.name, one);
+      return again.ready.map((one) => one.stanza);
     },
     settleSecrets() {
       settling = settle();
