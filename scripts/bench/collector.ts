@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { cpSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { appendFileSync, cpSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ScriptProblem } from "../build/project.ts";
 import type { Microsoft } from "./microsoft.ts";
@@ -22,13 +22,18 @@ export class Collector {
   private readonly complaints: string[] = [];
   private readonly exit: Promise<number>;
   private tail = Buffer.alloc(0);
+  private keptBytes = 0;
   private changed: () => void = () => undefined;
 
-  constructor(binary: string, home: string, document: string) {
+  /** @param keptIn a file that gets every byte, with the times of their arrival beside it as the oracle reads them. */
+  constructor(binary: string, home: string, document: string, keptIn?: string) {
     this.stateFolder = join(home, "var/lib/splunk/modinputs/defender_mssp");
     this.process = spawn(binary, [], { env: { SPLUNK_HOME: home, PATH: process.env["PATH"] ?? "" }, stdio: ["pipe", "pipe", "pipe"] });
     this.process.stdin?.write(document);
-    this.process.stdout?.on("data", (chunk: Buffer) => this.count(chunk));
+    this.process.stdout?.on("data", (chunk: Buffer) => {
+      this.count(chunk);
+      if (keptIn !== undefined) this.keep(keptIn, chunk);
+    });
     this.process.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.complaints.push(text);
       this.complaints.splice(0, this.complaints.length - 50);
@@ -81,6 +86,12 @@ export class Collector {
   async stop(): Promise<number> {
     if (this.process.exitCode === null) this.process.kill("SIGTERM");
     return this.exit;
+  }
+
+  private keep(file: string, chunk: Buffer): void {
+    this.keptBytes += chunk.length;
+    appendFileSync(file, chunk);
+    appendFileSync(`${file}.arrivals`, `{"offset":${this.keptBytes},"at":"${new Date().toISOString()}"}\n`);
   }
 
   private count(chunk: Buffer): void {

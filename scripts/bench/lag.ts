@@ -1,13 +1,17 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { VERSION } from "../build/project.ts";
+import { setTimeout as pause } from "node:timers/promises";
 import { harness } from "../demo/children.ts";
+import { Collector, runDocument } from "./collector.ts";
 import { type Scenario, startMicrosoft } from "./microsoft.ts";
 import { type Bench, type Outcome, percentile, round } from "./runs.ts";
 
+/** The last alerts come after four minutes; a poll later they must be there. */
+const WATCHED_MS = 270_000;
+
 /** How late the healthy customers' events come while three others are in trouble: row `lag`. */
-export async function lagOfTheHealthy({ say }: Bench): Promise<Outcome[]> {
+export async function lagOfTheHealthy({ binary, say }: Bench): Promise<Outcome[]> {
   const pollSeconds = 15;
   const scenario: Scenario = {
     name: "lag-of-the-healthy",
@@ -15,10 +19,10 @@ export async function lagOfTheHealthy({ say }: Bench): Promise<Outcome[]> {
       "197 customers with an alert now and then, beside one with a burst of 20,000, one that answers 500 for ever and one that is throttled for ever.",
     seed: 18,
     customers: [
-      { name: "healthy", count: 197, generate: [{ stream: "alerts", count: 20, from: "-10m", to: "4m" }] },
+      { name: "healthy", count: 197, generate: [{ stream: "alerts", count: 10, from: "30s", to: "4m" }] },
       { name: "burst", generate: [{ stream: "alerts", count: 20_000, from: "30s", to: "60s", bytes: 5700 }] },
-      { name: "failing", generate: [{ stream: "alerts", count: 20, from: "-10m", to: "4m" }] },
-      { name: "throttled", generate: [{ stream: "alerts", count: 20, from: "-10m", to: "4m" }] },
+      { name: "failing", generate: [{ stream: "alerts", count: 10, from: "30s", to: "4m" }] },
+      { name: "throttled", generate: [{ stream: "alerts", count: 10, from: "30s", to: "4m" }] },
     ],
     faults: [
       { on: "alerts", customers: "failing", answer: { status: 500 } },
@@ -28,37 +32,10 @@ export async function lagOfTheHealthy({ say }: Bench): Promise<Outcome[]> {
   const folder = mkdtempSync(join(tmpdir(), "defender-mssp-bench-"));
   const { microsoft, simulator } = await startMicrosoft(scenario, folder);
   try {
-    const conf = microsoft.customers.map((customer) =>
-      [
-        `[defender_mssp://${customer.tenant_name}]`,
-        `tenant_id = ${customer.tenant_id}`,
-        `client_id = ${customer.client_id}`,
-        `client_secret = ${customer.client_secret}`,
-        "auth = app",
-        "streams = alerts",
-        `login_url = ${microsoft.login_url}`,
-        `graph_url = ${microsoft.graph_url}`,
-        `ca_file = ${microsoft.ca_file}`,
-        `poll_seconds = ${pollSeconds}`,
-      ].join("\n"),
-    );
-    writeFileSync(join(folder, "inputs.conf"), `${conf.join("\n\n")}\n`);
     const out = join(folder, "events.xml");
-    const archive = `dist/TA_defender_mssp-${VERSION}-linux_x86_64.tgz`;
-    const splunkd = harness("splunkd", [
-      "--app",
-      archive,
-      "--conf",
-      join(folder, "inputs.conf"),
-      "--out",
-      out,
-      "--for",
-      "240",
-      "--validate",
-      "1",
-    ]);
-    const code = await splunkd.ended;
-    if (code !== 0) say(`  splunkd ended with exit code ${code}: ${splunkd.complaints.at(-1) ?? ""}`);
+    const collector = new Collector(binary, folder, runDocument(folder, microsoft, { streams: "alerts", poll_seconds: pollSeconds }), out);
+    await pause(WATCHED_MS);
+    await collector.stop();
     const oracle = harness("oracle", [
       "--truth",
       microsoft.control_url,
