@@ -1,0 +1,45 @@
+/**
+ * The built binary, killed from outside at every step. Every n of every moment with DEFENDER_MSSP_CRASHES=all (about five minutes on two cores; `npm run bench -- crash` does the same), else
+ * a sample. What lay unread in the pipe at the death is lost, as with a real splunkd.
+ */
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { expect, jest, test } from "@jest/globals";
+import { binaryPath } from "../../scripts/build/platforms.ts";
+import { HISTORIES, HISTORY_NAMES, MOMENT_NAMES, MOMENTS } from "./crash.ts";
+import { crashMatrix } from "./matrix.ts";
+
+// The bound for a busy machine: processes are waited for by events.
+jest.setTimeout(1_800_000);
+
+const BINARY = path.resolve(import.meta.dirname, "../..", binaryPath("linux-x64"));
+const EVERY = process.env["DEFENDER_MSSP_CRASHES"] === "all";
+/** Two places in each: one early, one inside the walks. */
+const SAMPLE = {
+  request: { first: 4, step: 9, last: 13 },
+  answer: { first: 3, step: 8, last: 11 },
+  read: { first: 1, step: 2, last: 3 },
+  rename: { first: 5, step: 17, last: 22 },
+} as const;
+
+const cells = HISTORY_NAMES.flatMap((history) =>
+  MOMENT_NAMES.map((moment) => [HISTORIES[history], MOMENTS[moment], history, moment] as const),
+);
+
+test.each(cells)(
+  "before it %s; killed at %s: nothing is lost or stale, and only equal keys repeat",
+  async (_before, _moment, history, moment) => {
+    if (!existsSync(BINARY)) throw new Error('dist/linux-x64 holds no binary: "npm test" builds it, or "npm run build:binaries"');
+
+    const crashes = await crashMatrix({
+      program: [BINARY],
+      histories: [history],
+      moments: [moment],
+      ...(EVERY ? {} : SAMPLE[moment]),
+    });
+
+    expect(crashes.filter(({ faults }) => faults.length > 0)).toEqual([]);
+    expect(crashes.some(({ reached }) => reached)).toBe(true);
+    expect(Math.min(...crashes.map(({ totals }) => totals.shown))).toBeGreaterThan(60);
+  },
+);

@@ -1,0 +1,45 @@
+import { type Crash, crashAt, type History, type Moment, type Program } from "./crash.ts";
+
+export interface MatrixOptions {
+  readonly program: Program;
+  readonly histories: readonly History[];
+  readonly moments: readonly Moment[];
+  /** Every `step`-th n, from `first`. 1 and 1: the whole matrix. */
+  readonly first?: number;
+  readonly step?: number;
+  /** The last n; default: until a life is over without an n-th. */
+  readonly last?: number;
+  /** Lives of different n that run side by side. */
+  readonly lanes?: number;
+  readonly told?: (crash: Crash) => void;
+}
+
+/** Kills at n = first, first + step, … of each moment until a life is over without it. Answers every crash, in the order of their ends. */
+export async function crashMatrix({
+  program,
+  histories,
+  moments,
+  first = 1,
+  step = 1,
+  last = Number.POSITIVE_INFINITY,
+  lanes = 3,
+  told,
+}: MatrixOptions): Promise<readonly Crash[]> {
+  const crashes: Crash[] = [];
+  for (const [history, moment] of histories.flatMap((history) => moments.map((moment) => [history, moment] as const))) {
+    let next = first;
+    let over = false;
+    const lane = async (): Promise<void> => {
+      while (!over && next <= last) {
+        const n = next;
+        next += step;
+        const crash = await crashAt(program, history, moment, n);
+        if (!crash.reached) over = true;
+        crashes.push(crash);
+        told?.(crash);
+      }
+    };
+    await Promise.all(Array.from({ length: lanes }, lane));
+  }
+  return crashes;
+}

@@ -1,0 +1,98 @@
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
+import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
+
+/** A moment at which a life of the program may be ended, seen from Microsoft's side. */
+export interface Watcher {
+  /** A request has arrived: the n-th, from 1. */
+  requested?(n: number): void;
+  /** The n-th answer can be sent in two halves: resolve when the second one may follow, never when the program is gone. */
+  halfSent?(n: number): Promise<void>;
+}
+
+export interface Microsoft {
+  readonly simulator: Simulator;
+  /** Counts from now on, for one watcher; undefined: nobody looks. */
+  watch(watcher: Watcher | undefined, only?: RequestKind): void;
+  stop(): Promise<void>;
+}
+
+/** Which requests count. */
+export type RequestKind = "any" | "token";
+
+interface Started {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly socket: Socket & { readonly encrypted?: boolean };
+}
+
+const TOKEN_PATH = /\/oauth2\/v2\.0\/token$/;
+
+/**
+ * The simulator in this process, with its requests and answers in sight: Node tells of every request that one of its servers receives
+ * (`diagnostics_channel`), so neither the simulator nor the program under test needs a hook.
+ */
+export async function startMicrosoft(scenario: object): Promise<Microsoft> {
+  const simulator = await startSimulator({
+    scenario: scenarioOf(JSON.stringify(scenario), "scenario"),
+    frozen: true,
+    warn: () => undefined,
+  });
+  const port = Number(new URL(simulator.ready.graph_url).port);
+  let watcher: Watcher | undefined;
+  let kind: RequestKind = "any";
+  let requests = 0;
+  let answers = 0;
+  const onRequest = (message: unknown): void => {
+    const { request, response, socket } = message as Started;
+    if (socket.localPort !== port || watcher === undefined) return;
+    if (kind === "token" && !TOKEN_PATH.test(request.url ?? "")) return;
+    requests += 1;
+    splitAnswer(response, (halfIsOut) => {
+      answers += 1;
+      const wait = watcher?.halfSent?.(answers);
+      if (wait === undefined) halfIsOut();
+      else void wait.then(halfIsOut);
+    });
+    watcher.requested?.(requests);
+  };
+  subscribe("http.server.request.start", onRequest);
+  return {
+    simulator,
+    watch(next, only = "any") {
+      watcher = next;
+      kind = only;
+      requests = 0;
+      answers = 0;
+    },
+    async stop() {
+      unsubscribe("http.server.request.start", onRequest);
+      await simulator.stop();
+    },
+  };
+}
+
+/** Keeps what is written until the end is known and sends it as two halves; `atHalf` decides when the second follows. */
+function splitAnswer(response: ServerResponse, atHalf: (goOn: () => void) => void): void {
+  const write = response.write.bind(response) as (bytes: Uint8Array, done?: () => void) => boolean;
+  const end = response.end.bind(response) as (bytes?: Uint8Array) => ServerResponse;
+  const kept: Buffer[] = [];
+  const keep = (piece: unknown): void => {
+    if (typeof piece === "string") kept.push(Buffer.from(piece));
+    else if (piece instanceof Uint8Array) kept.push(Buffer.from(piece));
+  };
+  response.write = ((piece: unknown) => {
+    keep(piece);
+    return true;
+  }) as ServerResponse["write"];
+  response.end = ((piece: unknown) => {
+    keep(piece);
+    const body = Buffer.concat(kept);
+    const middle = Math.floor(body.length / 2);
+    if (middle === 0) return end(body);
+    write(body.subarray(0, middle), () => atHalf(() => end(body.subarray(middle))));
+    return response;
+  }) as ServerResponse["end"];
+}
