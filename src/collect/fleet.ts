@@ -67,7 +67,8 @@ export class Fleet {
   readonly #p: FleetParts;
   readonly #provisional: Provisional;
   readonly #turns: Turns;
-  readonly #huntingTurns = new Turns(HUNTS_AT_ONCE);
+  readonly #turnsOfTroubled: Turns;
+  readonly #huntingTurns: Turns;
   readonly #budgets: Budgets;
   readonly #refused: CustomerReport[] = [];
   #dueAtMs: Readonly<Record<string, number>> = {};
@@ -77,7 +78,9 @@ export class Fleet {
   private constructor(parts: FleetParts) {
     this.#p = parts;
     this.#provisional = new Provisional(parts.clock, parts.replayMib * 1024 * 1024);
-    this.#turns = new Turns(parts.concurrency);
+    this.#turns = new Turns(parts.concurrency, parts.clock);
+    this.#turnsOfTroubled = new Turns(Math.max(1, Math.floor(parts.concurrency / 4)), parts.clock);
+    this.#huntingTurns = new Turns(HUNTS_AT_ONCE, parts.clock);
     this.#budgets = new Budgets(parts.clock);
   }
 
@@ -163,6 +166,7 @@ export class Fleet {
         ...(due === undefined ? {} : { nextPollAtMs: due }),
         budget: this.#budgets.of(source.budgetKey, source.limits),
         turns: this.#turns,
+        turnsOfTroubled: this.#turnsOfTroubled,
         report: report.stream(source.name),
       });
       enlist(poller, entries);
@@ -289,24 +293,32 @@ export class Fleet {
   }
 
   /**
-   * Saves every mark that is worth it and closes the state. `orderly`: everything written counts as delivered, nothing repeats at the next start. Returns false when some
-   * state could not be saved (the stop is then not an orderly one).
+   * Saves marks and closes the state. `orderly`: everything written counts as delivered, nothing repeats at the next start. What the next start depends on is always saved;
+   * what only spares it some reading (thousands of idle customers' marks) as long as `thoroughForMs` lasts. Returns false when some state could not be saved (the stop is
+   * then not an orderly one).
    */
-  async close(options: { readonly orderly: boolean }): Promise<boolean> {
+  async close(options: { readonly orderly: boolean; readonly thoroughForMs?: number }): Promise<boolean> {
+    const { clock, state, log } = this.#p;
     let saved = true;
-    const runners = this.#members.flatMap((m) => m.runners);
     const complain = (error: unknown) => {
       saved = false;
-      this.#p.log.error("state could not be saved at stop", { failure: isFailure(error) ? error.code : String(error) });
+      log.error("state could not be saved at stop", { failure: isFailure(error) ? error.code : String(error) });
     };
-    await Promise.all(runners.map((runner) => runner.close(options).catch(complain)));
+    const runners = this.#members.flatMap((m) => m.runners);
     // One write for all: at stop there is no time for a file per idle customer.
     const due = Object.fromEntries(runners.map((runner) => [dueName(runner.key), runner.mark.nextPollAtMs]));
-    await this.#p.state.writeFact(DUE_TIMES, JSON.stringify(due)).catch(complain);
+    await state.writeFact(DUE_TIMES, JSON.stringify(due)).catch(complain);
+    const endMs = clock.monotonicMs() + (options.thoroughForMs ?? Number.POSITIVE_INFINITY);
+    for (let i = 0; i < runners.length; i += CLOSED_AT_ONCE) {
+      const thorough = clock.monotonicMs() < endMs;
+      const some = runners.slice(i, i + CLOSED_AT_ONCE);
+      await Promise.all(some.map((runner) => runner.close({ orderly: options.orderly, thorough }).catch(complain)));
+    }
     return saved;
   }
 }
 
+const CLOSED_AT_ONCE = 32;
 const WATCH_EVERY_MS = 60_000;
 const DUE_TIMES = "next-poll-at-ms";
 

@@ -175,7 +175,7 @@ export class Hunter implements Runner {
     return failure;
   }
 
-  async close(options: { readonly orderly: boolean }): Promise<void> {
+  async close(options: { readonly orderly: boolean; readonly thorough: boolean }): Promise<void> {
     if (this.#unsaved || options.orderly) await this.#saveMark(options.orderly);
     await this.#p.store.flush();
     await this.#p.store.close();

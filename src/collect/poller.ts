@@ -54,6 +54,8 @@ export interface PollerParts {
   readonly outlet: Outlet;
   readonly budget: Budget;
   readonly turns: Turns;
+  /** For customers whose last round failed: until they are well again they wait among themselves. */
+  readonly turnsOfTroubled: Turns;
   readonly provisional: Provisional;
   readonly report: StreamReport;
   readonly customer: CustomerReport;
@@ -83,6 +85,7 @@ export class StreamPoller implements Runner {
   #journalEntries = 0;
   #mark: Mark;
   #savedAtMs = Number.NEGATIVE_INFINITY;
+  #savedWalkAtMs: number | undefined;
   #unsaved = false;
   #failures = 0;
   #requestsOfFullReach = 0;
@@ -174,10 +177,14 @@ export class StreamPoller implements Runner {
     await this.#tidy();
   }
 
-  /** Saves where we are. `orderly`: everything written is taken as delivered. */
-  async close(options: { readonly orderly: boolean }): Promise<void> {
-    // What was bounded by the provisional window is delivered after an orderly stop: without this it would be asked for, though not sent, again.
-    if (this.#unsaved || (options.orderly && this.#owner.oldest !== undefined)) await this.#saveMark(options.orderly);
+  /** The saved mark lies behind: at an orderly stop it may say more than it did while versions were provisional. */
+  get couldSayMore(): boolean {
+    return this.#owner.oldest !== undefined || this.#mark.walkCompletedAtMs !== this.#savedWalkAtMs;
+  }
+
+  /** @param orderly everything written is taken as delivered. @param thorough also saves what only spares the next start some reading. */
+  async close(options: { readonly orderly: boolean; readonly thorough: boolean }): Promise<void> {
+    if (this.#unsaved || (options.thorough && options.orderly && this.couldSayMore)) await this.#saveMark(options.orderly);
     await this.#p.store.flush();
     await this.#p.store.close();
   }
@@ -391,9 +398,9 @@ export class StreamPoller implements Runner {
   }
 
   async #readOnce(question: Question, seen: Seen, errand: Errand, stop: AbortSignal): Promise<PageFacts> {
-    const { budget, turns, source, report, clock } = this.#p;
+    const { budget, turns, turnsOfTroubled, source, report, clock } = this.#p;
     if (!(await budget.take(stop))) throw stopped();
-    const giveBack = await turns.take();
+    const giveBack = await (this.#failures > 0 ? turnsOfTroubled : turns).take();
     const tally = new PageTally();
     let facts: PageFacts;
     try {
@@ -659,6 +666,7 @@ export class StreamPoller implements Runner {
       ...(mark.walk === undefined ? {} : { walk: { ...mark.walk, cursor: bounded(mark.walk.cursor) } }),
     });
     this.#savedAtMs = this.#p.clock.monotonicMs();
+    this.#savedWalkAtMs = mark.walkCompletedAtMs;
     this.#unsaved = false;
   }
 

@@ -342,6 +342,31 @@ test("P17 a burst, a 500 for ever, a throttled and a signed-out customer do not 
   }
 });
 
+test("P17 customers whose service hangs do not use up the turns of the others", async () => {
+  const world = new World();
+  world.concurrency = 4;
+  for (let i = 0; i < 12; i++) {
+    const stream = new SimStream(world.clock, { budgetKey: `hanging${i}` });
+    stream.answerTakesMs = 60_000;
+    stream.fault = () => serviceError();
+    world.customer(stream);
+  }
+  const healthy = Array.from({ length: 20 }, (_, i) => {
+    const stream = new SimStream(world.clock, { budgetKey: `h${i}` });
+    stream.answerTakesMs = 100;
+    for (let k = 0; k < 20; k++) stream.add(late(`a${k}`, T0 + k * MINUTE, T0 + k * MINUTE));
+    return world.customer(stream);
+  });
+  await world.start();
+  await world.clock.advance(22 * MINUTE);
+  for (const customer of healthy) {
+    const sent = world.sentOf(customer);
+    expect(sent).toHaveLength(20);
+    // The first attempts of all twelve come at once, before anybody can know; afterwards they wait among themselves.
+    for (const s of sent) expect(s.atMs - (T0 + Number(s.id.slice(1)) * MINUTE)).toBeLessThanOrEqual(MINUTE + 10_000);
+  }
+});
+
 test("P18 each stream has its own mark", async () => {
   const world = new World();
   const one = new SimStream(world.clock, { name: "alerts", budgetKey: "a" });

@@ -28,5 +28,6 @@ export interface Runner {
   run(stop: AbortSignal, firstInMs: number): Promise<void>;
   /** Everything that is due, once. Rejects with the first Failure. */
   round(stop: AbortSignal): Promise<void>;
-  close(options: { readonly orderly: boolean }): Promise<void>;
+  /** Saves what the next start depends on, and, when `thorough`, also what only spares it some reading. */
+  close(options: { readonly orderly: boolean; readonly thorough: boolean }): Promise<void>;
 }

@@ -1,25 +1,45 @@
+import type { Clock } from "../model/kit.ts";
+
+/** A page that takes longer holds up nobody any more: its place is lent to the next in line. */
+const SLOW_AFTER_MS = 3_000;
+/** How many slow pages, in multiples of the places, may go on beside the others: each holds a connection and its buffers. */
+const SLOW_MOST = 8;
+
 /**
  * How many pages are read at once over all customers. A turn is held for one page, never for a walk, and turns are given in the order they were asked for: a
- * customer with a burst of 100,000 alerts waits after each page behind everybody who is due.
+ * customer with a burst of 100,000 alerts waits after each page behind everybody who is due, and customers whose service hangs do not use up the turns.
  */
 export class Turns {
+  readonly #clock: Clock;
+  readonly #slowMost: number;
   #free: number;
+  #slow = 0;
   readonly #waiting: (() => void)[] = [];
   #next = 0;
 
-  constructor(atOnce: number) {
+  constructor(atOnce: number, clock: Clock) {
     this.#free = atOnce;
+    this.#slowMost = atOnce * SLOW_MOST;
+    this.#clock = clock;
   }
 
   /** Resolves to a function that gives the turn back (once). */
   async take(): Promise<() => void> {
     if (this.#free > 0) this.#free -= 1;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    let given = false;
-    return () => {
-      if (given) return;
-      given = true;
+    const given = new AbortController();
+    let isSlow = false;
+    void this.#clock.pause(SLOW_AFTER_MS, given.signal).then(() => {
+      if (given.signal.aborted || this.#slow >= this.#slowMost) return;
+      isSlow = true;
+      this.#slow += 1;
       this.#giveBack();
+    });
+    return () => {
+      if (given.signal.aborted) return;
+      given.abort();
+      if (isSlow) this.#slow -= 1;
+      else this.#giveBack();
     };
   }
 

@@ -17,6 +17,8 @@ import { distrustOf, readBytes, realChance, realClock, realFiles, stopSignal, VE
 const FINISH_PAGES_MS = 600;
 /** What is left of three seconds for saving state after the end of the stream had its two. */
 const SAVE_STATE_MS = 300;
+/** Of which so long goes to what only spares the next start some reading. */
+const SAVE_THOROUGHLY_MS = 100;
 
 function splunkWorld(): SplunkWorld {
   return {
@@ -171,7 +173,7 @@ async function admitLater(
 }
 
 async function saveState(fleet: Fleet, state: StateFolder, orderly: boolean): Promise<void> {
-  const saved = await fleet.close({ orderly });
+  const saved = await fleet.close({ orderly, thoroughForMs: SAVE_THOROUGHLY_MS });
   await state.release({ orderly: orderly && saved });
 }
 
