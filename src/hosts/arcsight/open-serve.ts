@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { randomBytes as systemRandomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { ServeSettings } from "../../config/arcsight-settings.ts";
 import type { Clock, Log } from "../../model/kit.ts";
@@ -15,6 +15,9 @@ export interface ServeWorld {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly log: Log;
+  /** The system's, unless a test wants to know them. */
+  readonly randomBytes?: (count: number) => Uint8Array;
+  readonly platform?: NodeJS.Platform;
 }
 
 export interface Serving {
@@ -25,9 +28,9 @@ export interface Serving {
 }
 
 /** Opens the buffer in `serve/` of the state folder (open that, and its lock, first). Throws Failure `state-unreadable`, `state-unwritable`. */
-export function openServe(settings: ServeSettings, stanzas: readonly Stanza[], stateDir: string, { disk, clock, log }: ServeWorld): Serving {
+export function openServe(settings: ServeSettings, stanzas: readonly Stanza[], stateDir: string, { disk, clock, log, randomBytes = systemRandomBytes, platform = process.platform }: ServeWorld): Serving {
   const customers = stanzas.map(({ name, tenantName, tenantId }) => ({ stanza: name, tenantName, tenantId }));
-  const outlet = new ServeBuffer({ folder: join(stateDir, "serve"), keepDays: settings.keepDays, customers, disk, clock });
+  const outlet = new ServeBuffer({ folder: join(stateDir, "serve"), keepDays: settings.keepDays, customers, kit: { disk, clock, platform }, log });
   const tokens = new LocalTokens({
     ...(settings.clientId === undefined ? {} : { clientId: settings.clientId }),
     ...(settings.clientSecret === undefined ? {} : { clientSecret: sealed(settings.clientSecret) }),

@@ -1,14 +1,18 @@
 import { isLoopback } from "../../../config/arcsight-settings.ts";
+import type { Ticks } from "../../../model/instant.ts";
 import { formatInstant, ticksFromMs } from "../../../model/instant.ts";
 import type { Clock, Log } from "../../../model/kit.ts";
 import { tenantIdFrom } from "../../../model/tenant.ts";
-import type { RowKind } from "./buffer.ts";
 import type { PollQuery } from "./query.ts";
 import { readPollQuery } from "./query.ts";
-import type { LocalTokens } from "./tokens.ts";
+import type { RowKind } from "./rows.ts";
+import type { StoredRow } from "./segment.ts";
+import type { LocalTokens, Reader } from "./tokens.ts";
 
-/** Above this many a `limit` is more than any connector takes, and is not obeyed: the newest would have to be held in memory. */
-const LIMIT_MAX = 100_000;
+/** An answer ends at the next change of the second behind this many rows: connectors hold it whole in their memory. */
+const ROWS_MAX = 10_000;
+/** Digits of a row's arrival that name its second. */
+const SECOND_DIGITS = 12;
 const DAY_MS = 86_400_000;
 
 export interface ServedRequest {
@@ -30,7 +34,8 @@ export interface ServedAnswer {
 
 /** The customers' rows, as ServeBuffer has them. */
 export interface RowSource {
-  rows(stanza: string, kind: RowKind, query: PollQuery): AsyncIterable<string>;
+  present(): Promise<Ticks>;
+  rows(stanzas: readonly string[], kind: RowKind, after: Ticks, until: Ticks): AsyncIterable<StoredRow>;
 }
 
 export interface AnswerParts {
@@ -49,11 +54,13 @@ export interface AnswerParts {
 /**
  * Answers one request:
  *
- *   GET  [/<customer>]/api/alerts    the retired SIEM API's array
- *   GET  [/<customer>]/api/events    flat JSON of alerts, incidents and health
- *   POST [/<customer>]/oauth2[/v2.0]/token, [/<customer>]/token
+ *   GET  [/<customer>]/api/alerts                            rows of the retired SIEM API
+ *   GET  [/<customer>]/v1/alerts, incidents, health, events  flat JSON; events: all of it
+ *   POST [/<anything>]/oauth2[/v2.0]/token, [/<anything>]/token
  *
- * A customer is called by name or tenant GUID, and may be left out when there is only one, or for /api/events.
+ * A customer is called by name or tenant GUID; without one all customers' rows are answered. A token asked for at a customer's address is good for that customer only: so old
+ * connectors, which have the tenant in their token_url, keep apart when nothing but the host of their two addresses is changed. Statuses: 400 what was asked cannot be read,
+ * 401 no token of ours, 403 another customer's token, 404 no such customer or path, 405 method, 413 body, 421 Host.
  */
 export async function answerTo(request: ServedRequest, parts: AnswerParts): Promise<ServedAnswer> {
   if (!isCalledRightly(request.headers["host"], parts.isOurName)) {
@@ -66,20 +73,38 @@ export async function answerTo(request: ServedRequest, parts: AnswerParts): Prom
     return refuse(400, "bad-address", "the address cannot be read");
   }
   const route = routeOf(url.pathname);
-  if (route === undefined) return refuse(404, "no-such-path", "there is /api/alerts, /api/events and /oauth2/token, each also behind a customer's name or tenant GUID");
-  const customer = route.customer === undefined ? undefined : parts.customers.find(({ stanza, tenantId }) => isNamed(route.customer as string, stanza, tenantId));
-  if (route.customer !== undefined && customer === undefined) return refuse(404, "no-such-customer", "no configured customer has the name or tenant GUID in the path");
-  if (route.what === "token") return request.method === "POST" ? tokenAnswer(request, parts, customer?.stanza) : refuse(405, "wrong-method", "a token is asked for by POST", { allow: "POST" });
+  if (route === undefined) {
+    return refuse(404, "no-such-path", "there is /api/alerts, /v1/alerts, /v1/incidents, /v1/health, /v1/events and /oauth2/token, each also behind a customer's name or tenant GUID");
+  }
+  const { what, named } = route;
+  const customer = named === undefined ? undefined : parts.customers.find(({ stanza, tenantId }) => isNamed(named, stanza, tenantId));
+  if (what === "token") return request.method === "POST" ? tokenAnswer(request, parts, customer?.stanza) : refuse(405, "wrong-method", "a token is asked for by POST", { allow: "POST" });
   if (request.method !== "GET") return refuse(405, "wrong-method", "events are asked for by GET", { allow: "GET" });
-  return rowsAnswer(request, url, route.what, customer?.stanza, parts);
+  const bearer = /^Bearer +(\S+)$/i.exec(request.headers["authorization"] ?? "")?.[1];
+  const reader = bearer === undefined ? undefined : parts.tokens.reads(bearer);
+  if (reader === undefined) {
+    const say = bearer === undefined ? "an access token is missing; get one from /oauth2/token" : "the access token is not known or too old; get one from /oauth2/token";
+    return refuse(401, "no-token", say, { "www-authenticate": "Bearer" });
+  }
+  if (named !== undefined && customer === undefined) return refuse(404, "no-such-customer", "no configured customer has the name or tenant GUID in the path");
+  if (customer !== undefined && reader.stanza !== undefined && reader.stanza !== customer.stanza) return refuse(403, "other-customer", "the access token is for another customer");
+  const one = customer?.stanza ?? reader.stanza;
+  return rowsAnswer(url, what, one === undefined ? parts.customers.map(({ stanza }) => stanza) : [one], reader, parts);
 }
 
-type Route = { readonly what: "old" | "flat" | "token"; readonly customer: string | undefined };
+interface Route {
+  readonly what: RowKind | "token";
+  /** What stands where a customer may be named. */
+  readonly named: string | undefined;
+}
 
 const PATHS: readonly (readonly [RegExp, Route["what"]])[] = [
   // The singular stands in a sample of Microsoft's page.
   [/^(?:\/([^/]+))?\/api\/alerts?\/?$/i, "old"],
-  [/^(?:\/([^/]+))?\/api\/events\/?$/i, "flat"],
+  [/^(?:\/([^/]+))?\/v1\/alerts\/?$/i, "alerts"],
+  [/^(?:\/([^/]+))?\/v1\/incidents\/?$/i, "incidents"],
+  [/^(?:\/([^/]+))?\/v1\/health\/?$/i, "health"],
+  [/^(?:\/([^/]+))?\/v1\/events\/?$/i, "events"],
   [/^(?:\/([^/]+))?\/oauth2(?:\/v2\.0)?\/token\/?$/i, "token"],
   [/^(?:\/([^/]+))?\/token\/?$/i, "token"],
 ];
@@ -89,7 +114,7 @@ function routeOf(path: string): Route | undefined {
     const found = pattern.exec(path);
     if (!found) continue;
     try {
-      return { what, customer: found[1] === undefined ? undefined : decodeURIComponent(found[1]) };
+      return { what, named: found[1] === undefined ? undefined : decodeURIComponent(found[1]) };
     } catch {
       return undefined;
     }
@@ -128,46 +153,79 @@ function formDecoded(text: string): string {
   }
 }
 
-function rowsAnswer(request: ServedRequest, url: URL, kind: RowKind, stanza: string | undefined, parts: AnswerParts): ServedAnswer {
-  const bearer = /^Bearer +(\S+)$/i.exec(request.headers["authorization"] ?? "")?.[1];
-  const reader = bearer === undefined ? undefined : parts.tokens.reads(bearer);
-  if (reader === undefined) {
-    return refuse(401, "no-token", bearer === undefined ? "an access token is missing; get one from /oauth2/token" : "the access token is not known or too old; get one from /oauth2/token", {
-      "www-authenticate": "Bearer",
-    });
-  }
-  const all = parts.customers.map((one) => one.stanza);
-  const asked = stanza === undefined ? all.filter((one) => reader.stanza === undefined || reader.stanza === one) : [stanza];
-  if (stanza !== undefined && reader.stanza !== undefined && reader.stanza !== stanza) return refuse(403, "other-customer", "the access token is for another customer");
-  if (kind === "old" && asked.length > 1) return refuse(404, "which-customer", "there are several customers, and rows of the old form do not name theirs; ask /<customer>/api/alerts");
+async function rowsAnswer(url: URL, kind: RowKind, stanzas: readonly string[], reader: Reader, parts: AnswerParts): Promise<ServedAnswer> {
   const nowMs = parts.clock.nowMs();
-  const reading = readPollQuery(url.searchParams, nowMs);
+  const present = await parts.source.present();
+  const reading = readPollQuery(url.searchParams, nowMs, present);
   if (!reading.ok) return refuse(400, "bad-parameter", reading.say);
-  for (const one of asked) noteReach(one, reading.query, nowMs, parts);
-  return { status: 200, headers: { "cache-control": "no-store" }, body: arrayOf(chosenRows(asked, kind, reading.query, parts)) };
+  const { query } = reading;
+  const keptFrom = ticksFromMs(nowMs - parts.keepDays * DAY_MS);
+  const asked: Asked = {
+    stanzas,
+    kind,
+    query,
+    until: query.until === undefined || query.until > present ? present : query.until,
+    pollerKey: JSON.stringify([kind, stanzas.length === 1 ? stanzas[0] : null, query.machineGroups, query.machineTags]),
+    reader,
+  };
+  const tooFar = query.after < keptFrom;
+  if (tooFar) noteReach(asked, keptFrom, parts);
+  return {
+    status: 200,
+    headers: { "cache-control": "no-store", ...(tooFar ? { warning: `299 - "events are kept ${parts.keepDays} days; older ones are not in this answer"` } : {}) },
+    body: arrayOf(chosenRows(asked, parts)),
+  };
 }
 
-/** A poller that reaches back further than the buffer has missed something: he must not find out from silence. */
-function noteReach(stanza: string, { after }: PollQuery, nowMs: number, { keepDays, log, told }: AnswerParts): void {
-  if (after >= ticksFromMs(nowMs - keepDays * DAY_MS) || told.has(stanza)) return;
-  told.add(stanza);
-  log.warn("a poll reaches back further than events are kept: older ones are not answered", { customer: stanza, since: formatInstant(after), kept_days: keepDays });
+interface Asked {
+  readonly stanzas: readonly string[];
+  readonly kind: RowKind;
+  readonly query: PollQuery;
+  /** Up to here everything is there. */
+  readonly until: Ticks;
+  /** The same for each poll of one poller. */
+  readonly pollerKey: string;
+  readonly reader: Reader;
 }
 
-async function* chosenRows(stanzas: readonly string[], kind: RowKind, query: PollQuery, { source }: AnswerParts): AsyncGenerator<string> {
+/** A poller that reaches back further than the buffer may have missed something: he must not find out from silence. Said once, for a fixed start would have it said at each poll. */
+function noteReach({ stanzas, query }: Asked, keptFrom: Ticks, { keepDays, log, told }: AnswerParts): void {
+  const who = stanzas.length === 1 ? (stanzas[0] as string) : "all";
+  if (told.has(who)) return;
+  told.add(who);
+  log.warn("a poll reaches back further than events are kept: older ones are not answered", {
+    customer: who,
+    since: formatInstant(query.after),
+    kept_from: formatInstant(keptFrom),
+    kept_days: keepDays,
+  });
+}
+
+/** The rows of an answer, oldest first. One that is cut is gone on with at the same poller's next poll, whether he moves by the rows' time or by his own clock. */
+async function* chosenRows({ stanzas, kind, query, until, pollerKey, reader }: Asked, { source, log }: AnswerParts): AsyncGenerator<string> {
   const fits = filterOf(query, kind);
-  if (query.limit !== undefined && query.limit <= LIMIT_MAX) {
-    const newest: string[] = [];
-    for (const stanza of stanzas) {
-      for await (const row of source.rows(stanza, kind, query)) {
-        if (fits(row)) newest.push(row);
-        if (newest.length > 2 * query.limit) newest.splice(0, newest.length - query.limit);
-      }
-    }
-    yield* newest.slice(Math.max(0, newest.length - query.limit));
-    return;
+  const owed = query.limit === undefined ? reader.owed.get(pollerKey) : undefined;
+  const after = owed !== undefined && owed < query.after ? owed : query.after;
+  let skip = 0;
+  if (query.limit !== undefined) {
+    for await (const { json } of source.rows(stanzas, kind, after, until)) if (fits(json)) skip += 1;
+    skip = Math.max(0, skip - query.limit);
   }
-  for (const stanza of stanzas) for await (const row of source.rows(stanza, kind, query)) if (fits(row)) yield row;
+  let given = 0;
+  let last = "";
+  for await (const { at, json } of source.rows(stanzas, kind, after, until)) {
+    if (!fits(json) || skip-- > 0) continue;
+    // Not inside a second: a poller that keeps whole seconds would ask for the same rows for ever.
+    if (given >= ROWS_MAX && at.slice(0, SECOND_DIGITS) !== last.slice(0, SECOND_DIGITS)) {
+      if (query.limit === undefined) reader.owed.set(pollerKey, BigInt(last));
+      log.info("an answer was full; the rest comes at the next poll", { rows: given, up_to: formatInstant(BigInt(last)) });
+      return;
+    }
+    given += 1;
+    last = at;
+    yield json;
+  }
+  if (query.limit === undefined) reader.owed.delete(pollerKey);
 }
 
 /** Device groups and tags as the old API filtered by them. */

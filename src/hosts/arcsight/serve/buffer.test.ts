@@ -3,138 +3,277 @@ import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { CONTOSO, deliveriesOf, SAMPLES } from "../../../../test/golden/samples.ts";
-import type { Delivery } from "../../../model/event.ts";
-import { parseInstant, TICKS_PER_MS } from "../../../model/instant.ts";
+import type { Delivery, HealthEvent } from "../../../model/event.ts";
+import { parseInstant, TICKS_PER_MS, TICKS_PER_SECOND } from "../../../model/instant.ts";
 import type { Disk } from "../../../stores/disk.ts";
-import { brokenDisk, errno, HandClock, newFolder } from "../arcsight.test-kit.ts";
+import { brokenDisk, errno, HandClock, kitOf, LogBook, newFolder } from "../arcsight.test-kit.ts";
 import { ServeBuffer } from "./buffer.ts";
-import type { PollQuery } from "./query.ts";
+import type { RowKind } from "./rows.ts";
 
 const [ALERT] = deliveriesOf(SAMPLES[0]!);
 const [INCIDENT] = deliveriesOf(SAMPLES[1]!);
-const ALL: PollQuery = { after: 0n, machineGroups: [], machineTags: [] };
+const STANZAS = ["contoso", "fabrikam"];
+const DAY_MS = 86_400_000;
 
-function open(folder: string, clock: HandClock, disk: Disk = fs): ServeBuffer {
-  return new ServeBuffer({ folder: join(folder, "serve"), keepDays: 7, customers: [{ stanza: "contoso", tenantName: CONTOSO.name }, { stanza: "fabrikam", tenantName: "Fabrikam" }], disk, clock });
+function open(folder: string, clock: HandClock, disk: Disk = fs, log = new LogBook()): ServeBuffer {
+  const customers = [
+    { stanza: "contoso", tenantName: CONTOSO.name },
+    { stanza: "fabrikam", tenantName: "Fabrikam" },
+  ];
+  return new ServeBuffer({ folder: join(folder, "serve"), keepDays: 7, customers, kit: kitOf(disk, clock), log });
 }
 
 function alert(key: string, stanza = "contoso"): Delivery {
   return { ...ALERT!, key, stanza };
 }
 
-async function rows(buffer: ServeBuffer, query: Partial<PollQuery> = {}, stanza = "contoso"): Promise<readonly { readonly FullId: string; readonly LastProcessedTimeUtc: string }[]> {
+interface Row {
+  readonly FullId: string;
+  readonly LastProcessedTimeUtc: string;
+  readonly arrivedAt: string;
+  readonly kind: string;
+  readonly key: string;
+}
+
+async function rows(buffer: ServeBuffer, { after = 0n, stanzas = ["contoso"], kind = "old" }: { after?: bigint; stanzas?: readonly string[]; kind?: RowKind } = {}): Promise<readonly Row[]> {
   const found = [];
-  for await (const row of buffer.rows(stanza, "old", { ...ALL, ...query })) found.push(JSON.parse(row));
+  for await (const { json } of buffer.rows(stanzas, kind, after, await buffer.present())) found.push(JSON.parse(json));
   return found;
 }
 
-function ticksOf(row: { readonly LastProcessedTimeUtc: string }): bigint {
-  return parseInstant(row.LastProcessedTimeUtc) as bigint;
+function ticksOf({ LastProcessedTimeUtc, arrivedAt }: Row): bigint {
+  return parseInstant(LastProcessedTimeUtc ?? arrivedAt) as bigint;
 }
 
+function filesOf(folder: string): readonly string[] {
+  const own = join(folder, "serve", "contoso");
+  return fs
+    .readdirSync(own)
+    .sort()
+    .map((name) => join(own, name));
+}
+
+const HEALTH: HealthEvent = {
+  time: "2026-11-24T19:00:00.0000000Z",
+  tenant: CONTOSO.name,
+  tenant_id: CONTOSO.id,
+  streams: [
+    { stream: "alerts", state: "ok", lag_s: 3, walk_completed_at: null, new: 0, updated: 0, swept: 0, replayed: 0, superseded: 0, requests: 1, throttled: 0, retry_at: null, failure: null, actor: null, say: null, next_step: null },
+  ],
+  credential: null,
+  credential_days_left: null,
+  version: "0",
+};
+
 describe("the buffer that polls are answered from", () => {
-  test("gives each row an arrival time of its own, later than all before, whatever the clock does", async () => {
+  test("gives each row an arrival time of its own, later than all before, over restarts and steps of the clock", async () => {
     const clock = new HandClock();
-    const buffer = open(newFolder(), clock);
-    await buffer.write([alert("k1"), alert("k2")]);
+    const folder = newFolder();
+    await open(folder, clock).write([alert("k1"), alert("k2")]);
     clock.now -= 3_600_000;
+    const buffer = open(folder, clock);
     await buffer.write([alert("k3")]);
+    await buffer.write([alert("k4", "fabrikam")]);
 
-    const times = (await rows(buffer)).map(ticksOf);
+    const times = (await rows(buffer, { stanzas: STANZAS })).map(ticksOf);
 
-    expect(times.length).toBeGreaterThan(2);
+    expect(times.length).toBeGreaterThan(3);
     expect(times.every((time, i) => i === 0 || time > (times[i - 1] as bigint))).toBe(true);
   });
 
-  test("keeps customers apart, and incidents out of the old form", async () => {
+  test("no arrival is a whole millisecond, and a flush begins in a millisecond of its own", async () => {
+    const buffer = open(newFolder(), new HandClock());
+    await buffer.write([alert("k1")]);
+    const first = (await rows(buffer)).map(ticksOf).at(-1) as bigint;
+    await buffer.write(Array.from({ length: 6_000 }, (_, i) => alert(`m${i}`)));
+
+    const times = (await rows(buffer)).map(ticksOf);
+
+    expect(times.filter((time) => time % TICKS_PER_MS === 0n)).toEqual([]);
+    expect(times.find((time) => time > first) as bigint / TICKS_PER_MS).toBeGreaterThan(first / TICKS_PER_MS);
+  });
+
+  test("keeps customers apart, knows kinds of rows, and has no rows of the old form for incidents", async () => {
     const buffer = open(newFolder(), new HandClock());
     await buffer.write([{ ...INCIDENT!, stanza: "contoso" }]);
     await buffer.write([alert("k1", "fabrikam")]);
+    await buffer.health(HEALTH);
 
     expect(await rows(buffer)).toEqual([]);
-    expect((await rows(buffer, {}, "fabrikam")).length).toBeGreaterThan(0);
-    const flat: unknown[] = [];
-    for await (const row of buffer.rows("contoso", "flat", ALL)) flat.push(JSON.parse(row));
-    expect(flat).toMatchObject([{ kind: "incident", tenantName: CONTOSO.name }]);
+    expect((await rows(buffer, { stanzas: ["fabrikam"] })).length).toBeGreaterThan(0);
+    expect(await rows(buffer, { kind: "incidents" })).toMatchObject([{ kind: "incident", tenantName: CONTOSO.name }]);
+    expect(await rows(buffer, { kind: "alerts" })).toEqual([]);
+    expect((await rows(buffer, { kind: "events", stanzas: STANZAS })).map(({ kind }) => kind)).toEqual(["incident", "alert", "health"]);
+    expect(await rows(buffer, { kind: "health" })).toMatchObject([{ kind: "health", arrivedAt: expect.stringMatching(/^2026-11-24T19:00:00\.\d{7}Z$/) }]);
   });
 
-  test("survives a kill in the middle of an event: that event comes again whole, no other does", async () => {
+  test("equal versions that come twice give equal FullIds, and what is there already is not written again", async () => {
     const folder = newFolder();
     const clock = new HandClock();
     await open(folder, clock).write([alert("k1")]);
-    const before = await rows(open(folder, clock));
-    const file = join(folder, "serve", "contoso", fs.readdirSync(join(folder, "serve", "contoso"))[0] as string);
-    fs.appendFileSync(file, `${fs.readFileSync(file, "utf8").split("\n")[0]}\nO 00`);
-
     const buffer = open(folder, clock);
-    await buffer.write([alert("k1"), alert("k2")]);
+    const once = await rows(buffer);
+    await buffer.write([alert("k1")]);
+    expect(await rows(buffer)).toEqual(once);
 
-    const after = await rows(buffer);
-    expect(after.slice(0, before.length)).toEqual(before);
-    expect(after).toHaveLength(2 * before.length);
+    await buffer.write([alert("k2")]);
+    const twice = await rows(buffer);
+    expect(twice.slice(once.length).map(({ FullId }) => FullId)).toEqual(once.map(({ FullId }) => FullId));
   });
 
-  test("on a full disk takes nothing, and the group comes again whole", async () => {
+  test("a kill at any byte of an event's rows loses that event alone, says so, and it comes again whole", async () => {
+    const folder = newFolder();
+    const clock = new HandClock();
+    await open(folder, clock).write([alert("k1")]);
+    const [file] = filesOf(folder);
+    const whole = fs.readFileSync(file as string);
+    await open(folder, clock).write([alert("k2")]);
+    const both = fs.readFileSync(file as string);
+    const before = await rows(open(folder, clock));
+
+    for (let length = whole.length; length < both.length; length += 97) {
+      fs.writeFileSync(file as string, both.subarray(0, length));
+      const log = new LogBook();
+      const buffer = open(folder, clock, fs, log);
+      expect(await rows(buffer)).toEqual(before.slice(0, before.length / 2));
+      expect(log.lines.length).toBe(length === whole.length ? 0 : 1);
+      await buffer.write([alert("k1"), alert("k2")]);
+      expect(await rows(buffer)).toHaveLength(before.length);
+      expect(await rows(open(folder, clock))).toHaveLength(before.length);
+    }
+  });
+
+  test("a hole that a power cut left inside an event gives that event up", async () => {
+    const folder = newFolder();
+    const clock = new HandClock();
+    const buffer = open(folder, clock);
+    await buffer.write([alert("k1")]);
+    await buffer.write([alert("k2")]);
+    const kept = (await rows(buffer)).length / 2;
+    const [file] = filesOf(folder);
+    const bytes = fs.readFileSync(file as string);
+    bytes.fill(0, bytes.length - 900, bytes.length - 700);
+    fs.writeFileSync(file as string, bytes);
+
+    expect(await rows(open(folder, clock))).toHaveLength(kept);
+  });
+
+  test("on a full disk takes nothing, not even after a restart, and the group comes again whole", async () => {
     const broken = brokenDisk();
-    const buffer = open(newFolder(), new HandClock(), broken.disk);
+    const folder = newFolder();
+    const clock = new HandClock();
+    const buffer = open(folder, clock, broken.disk);
     await buffer.write([alert("k1")]);
     const one = (await rows(buffer)).length;
 
     broken.failing = { fdatasync: () => errno("ENOSPC") };
+    await expect(buffer.write([alert("k2"), alert("k3", "fabrikam")])).rejects.toMatchObject({ code: "output-full" });
+    expect(await rows(open(folder, clock), { stanzas: STANZAS })).toHaveLength(one);
+    broken.failing = { fdatasync: () => errno("ENOSPC"), ftruncateSync: () => errno("EIO") };
     await expect(buffer.write([alert("k2")])).rejects.toMatchObject({ code: "output-full" });
+    broken.failing = { ftruncateSync: () => errno("EIO") };
+    await expect(buffer.write([alert("k2")])).rejects.toMatchObject({ code: "output-broken" });
     broken.failing = {};
     await buffer.write([alert("k2")]);
 
     expect(await rows(buffer)).toHaveLength(2 * one);
   });
 
-  test("lets go of what is older than it keeps, in whole segments", async () => {
+  test("a folder that vanished is made anew", async () => {
+    const folder = newFolder();
+    const buffer = open(folder, new HandClock());
+    await buffer.write([alert("k1")]);
+    const one = (await rows(buffer)).length;
+    fs.rmSync(join(folder, "serve"), { recursive: true });
+    expect(await rows(buffer)).toEqual([]);
+    await buffer.write([alert("k2")]);
+    expect(await rows(buffer)).toHaveLength(one);
+  });
+
+  test("lets go of what is older than it keeps, day by day", async () => {
     const folder = newFolder();
     const clock = new HandClock();
     const buffer = open(folder, clock);
-    const some = (name: string) => Array.from({ length: 150 }, (_, i) => alert(`${name}-${i}`));
-    for (let i = 0; i < 6; i += 1) await buffer.write(some(`old${i}`));
-    clock.now += 9 * 86_400_000;
-    for (let i = 0; i < 6; i += 1) await buffer.write(some(`new${i}`));
+    for (let day = 0; day < 20; day += 1) {
+      await buffer.write([alert(`day${day}`)]);
+      clock.now += DAY_MS;
+    }
 
-    const names = fs.readdirSync(join(folder, "serve", "contoso")).sort();
-    const text = fs.readFileSync(join(folder, "serve", "contoso", names[0] as string), "utf8");
-    expect(text).not.toContain("C old0-0\n");
-    expect((await rows(buffer)).length).toBeGreaterThan(900);
+    const text = filesOf(folder).map((file) => fs.readFileSync(file, "utf8")).join("");
+    expect(text).not.toContain(" day10\n");
+    expect(text).toContain(" day13\n");
   });
 
-  test("a poller that moves by time misses nothing: exact, cut to milliseconds, with one added, or by his own clock", async () => {
-    const moves: Readonly<Record<string, (last: bigint, clock: HandClock) => bigint>> = {
-      exact: (last) => last,
-      cut: (last) => (last / TICKS_PER_MS) * TICKS_PER_MS,
-      "one millisecond added": (last) => (last / TICKS_PER_MS) * TICKS_PER_MS + TICKS_PER_MS - 1n,
-    };
+  test("finds the first row later than any time, in files of any size", async () => {
+    const folder = newFolder();
+    const clock = new HandClock();
+    const buffer = open(folder, clock);
+    for (let i = 0; i < 40; i += 1) {
+      await buffer.write(Array.from({ length: 40 }, (_, j) => alert(`k${i}-${j}`)));
+      clock.now += 1_000;
+    }
+    const all = (await rows(buffer)).map(ticksOf);
+    expect(filesOf(folder).length).toBeGreaterThan(1);
+
     await fc.assert(
-      fc.asyncProperty(fc.constantFrom(...Object.keys(moves)), fc.array(fc.constantFrom("write", "write", "poll", "wait", "clock back"), { minLength: 5, maxLength: 30 }), async (how, steps) => {
-        const clock = new HandClock();
-        const buffer = open(newFolder(), clock);
-        const seen = new Set<string>();
-        let after = 0n;
-        let written = 0;
-        const pending: Promise<unknown>[] = [];
-        const poll = async () => {
-          for (const row of await rows(buffer, { after })) {
-            seen.add(row.LastProcessedTimeUtc);
-            after = (moves[how] as (last: bigint, clock: HandClock) => bigint)(ticksOf(row), clock);
-          }
-        };
-        for (const step of steps) {
-          if (step === "write") {
-            written += 1;
-            pending.push(buffer.write([alert(`k${written}`)]));
-          } else if (step === "poll") await poll();
-          else clock.now += step === "wait" ? 7 : -1_000;
-        }
-        await Promise.all(pending);
-        await poll();
-        expect(seen.size).toBe((await rows(buffer)).length);
+      fc.asyncProperty(fc.nat(all.length - 1), fc.constantFrom(-1n, 0n, 1n), async (i, off) => {
+        const after = (all[i] as bigint) + off;
+        expect((await rows(buffer, { after })).length).toBe(all.filter((time) => time > after).length);
       }),
-      { numRuns: 30 },
+      { numRuns: 25 },
     );
   });
 });
+
+/** How pollers make the next start time of the last row they saw. */
+const MOVES: Readonly<Record<string, (last: bigint) => bigint>> = {
+  exact: (last) => last,
+  "cut to milliseconds": (last) => (last / TICKS_PER_MS) * TICKS_PER_MS,
+  "milliseconds and one": (last) => (last / TICKS_PER_MS + 1n) * TICKS_PER_MS,
+  "cut to seconds": (last) => (last / TICKS_PER_SECOND) * TICKS_PER_SECOND,
+};
+
+type Step = { readonly do: "write"; readonly keys: readonly (readonly [number, string])[] } | { readonly do: "poll" | "wait" | "clock back" | "restart" | "settle" };
+
+const STEP: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("write" as const), keys: fc.array(fc.tuple(fc.nat(12), fc.constantFrom(...STANZAS)), { minLength: 1, maxLength: 3 }) }) },
+  { weight: 3, arbitrary: fc.constant({ do: "poll" as const }) },
+  { weight: 3, arbitrary: fc.constantFrom({ do: "wait" as const }, { do: "clock back" as const }, { do: "restart" as const }, { do: "settle" as const }) },
+);
+
+test("whatever comes in which order, over restarts and steps of the clock, a poller that moves by the rows' time sees each row, and equal ids for repeats", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(...Object.keys(MOVES)), fc.array(STEP, { minLength: 4, maxLength: 40 }), async (how, steps) => {
+      const clock = new HandClock();
+      const folder = newFolder();
+      let buffer = open(folder, clock);
+      const seen = new Map<string, string>();
+      let after = 0n;
+      let pending: Promise<unknown>[] = [];
+      const poll = async (): Promise<void> => {
+        for (const row of await rows(buffer, { after, stanzas: STANZAS })) {
+          const before = seen.get(row.LastProcessedTimeUtc);
+          if (before !== undefined) expect(row.FullId).toBe(before);
+          seen.set(row.LastProcessedTimeUtc, row.FullId);
+          after = MOVES[how]!(ticksOf(row));
+        }
+      };
+      for (const step of steps) {
+        if (step.do === "write") pending.push(buffer.write(step.keys.map(([n, stanza]) => alert(`k${n}`, stanza))));
+        else if (step.do === "poll") pending.push(poll());
+        else if (step.do === "wait") clock.now += 7;
+        else if (step.do === "clock back") clock.now -= 3_000;
+        else {
+          await Promise.all(pending);
+          pending = [];
+          if (step.do === "restart") buffer = open(folder, clock);
+        }
+      }
+      await Promise.all(pending);
+      await poll();
+      expect(Array.from(seen.keys()).sort()).toEqual((await rows(buffer, { stanzas: STANZAS })).map((row) => row.LastProcessedTimeUtc));
+      fs.rmSync(folder, { recursive: true });
+    }),
+    { numRuns: 60 },
+  );
+}, 60_000);

@@ -1,27 +1,27 @@
 import { dirname, join } from "node:path";
 import { ByteWriter } from "../../../format/byte-writer.ts";
-import { writeFlatHealth, writeFlatJson } from "../../../format/flat-json.ts";
-import { siemRows } from "../../../format/siem-rows.ts";
 import type { Delivery, HealthEvent } from "../../../model/event.ts";
 import type { Ticks } from "../../../model/instant.ts";
-import { formatInstant, TICKS_PER_MS, ticksFromMs } from "../../../model/instant.ts";
-import type { Clock, Outlet } from "../../../model/kit.ts";
-import { type Disk, makeFolder, openForAppend, removeIfThere, stateUnreadable, syncFileContent, writeWhole } from "../../../stores/disk.ts";
+import { TICKS_PER_MS, ticksFromMs } from "../../../model/instant.ts";
+import type { Log, Outlet } from "../../../model/kit.ts";
+import type { DiskKit } from "../../../stores/disk.ts";
+import { errnoOf, makeFolder, openForAppend, readIfThere, removeIfThere, syncFileContent, syncFolder, writeWhole } from "../../../stores/disk.ts";
 import { folderNameOf } from "../../../stores/names.ts";
 import { CommitQueue } from "../outputs/commit-queue.ts";
 import { outputUnwritable } from "../outputs/output-failures.ts";
 import { RecentKeys } from "../outputs/recent-keys.ts";
-import type { PollQuery } from "./query.ts";
+import { Arrivals, ROW_KINDS, type RowKind, ticksText, wholeEvents, writeDelivery, writeHealth } from "./rows.ts";
+import { rowsOf, type Segment, type StoredRow } from "./segment.ts";
 
 const SEGMENT_BYTES = 4 << 20;
 const DAY_MS = 86_400_000;
-const TICK_DIGITS = 19;
 /** More than what can be under way for one customer when the process dies. */
 const KEYS_KEPT = 4_000;
-
-/** `old`: rows of the retired SIEM API. `flat`: flat JSON of everything, health included. */
-export type RowKind = "old" | "flat";
-const LETTERS: Readonly<Record<RowKind, string>> = { old: "O", flat: "F" };
+/** What one answer may hold of all customers' files together, and of one. */
+const PIECES_BYTES = 4 << 20;
+const PIECE_MOST_BYTES = 1 << 16;
+const PIECE_LEAST_BYTES = 1 << 12;
+const HEALTH_BYTES = 1_024;
 
 export interface BufferParts {
   /** Folder of all customers' buffers. */
@@ -29,30 +29,33 @@ export interface BufferParts {
   readonly keepDays: number;
   /** Everybody who may have events. */
   readonly customers: readonly { readonly stanza: string; readonly tenantName: string }[];
-  readonly disk: Disk;
-  readonly clock: Clock;
-}
-
-interface Segment {
-  readonly path: string;
-  readonly first: Ticks;
-  bytes: number;
+  readonly kit: DiskKit;
+  readonly log: Log;
 }
 
 interface Shelf {
   readonly folder: string;
   readonly segments: Segment[];
   readonly recent: RecentKeys;
+  /** The time given last. */
+  last: Ticks;
 }
 
 type Entry = { readonly stanza: string; readonly delivery: Delivery } | { readonly stanza: string; readonly health: HealthEvent };
 
+/** A customer's part of what one flush makes durable. */
+interface Part {
+  readonly shelf: Shelf;
+  readonly segment: Segment;
+  readonly rows: Uint8Array;
+  readonly keys: readonly string[];
+  readonly last: Ticks;
+}
+
 /**
- * The events of the last days on disk, as `arcsight serve` answers polls from them. Every row has an arrival time of its own, strictly increasing over all customers: a poller
- * that moves by that time, or by its own clock, misses nothing that Microsoft showed late. What one flush made durable begins in a millisecond of its own, so that a poller which
- * keeps milliseconds and adds one misses nothing either.
- *
- * A segment is text: `O <ticks> <row>` and `F <ticks> <row>` per row, `C <key>` behind the rows of an event; rows without their `C` were not written whole and are cut away.
+ * The events of the last days on disk, as `arcsight serve` answers polls from them: a folder per customer, append-only files in it, by name the time of their first row.
+ * Every row has an arrival time of its own, strictly increasing over all customers, over restarts and over steps of this machine's clock: a poller that moves by it misses
+ * nothing that Microsoft showed late. Rows are read from the files when they are asked for; none is held in memory.
  */
 export class ServeBuffer implements Outlet {
   readonly kind = "durable";
@@ -60,6 +63,8 @@ export class ServeBuffer implements Outlet {
   readonly #shelves = new Map<string, Shelf>();
   readonly #stanzasByTenantName: ReadonlyMap<string, string>;
   readonly #queue: CommitQueue<readonly Entry[]>;
+  /** Segments of a group that failed. */
+  readonly #uncut: Segment[] = [];
   #last: Ticks = 0n;
 
   /** Takes up what earlier runs left. Throws Failure `state-unreadable`, `state-unwritable`. */
@@ -68,15 +73,20 @@ export class ServeBuffer implements Outlet {
     this.#stanzasByTenantName = new Map(parts.customers.map(({ stanza, tenantName }) => [tenantName, stanza]));
     this.#queue = new CommitQueue(
       (groups) => this.#commit(groups.flat()),
-      (entries) => entries.reduce((sum, entry) => sum + ("delivery" in entry ? entry.delivery.record.body.end - entry.delivery.record.body.start : 1_024), 0),
+      (entries) => entries.reduce((sum, entry) => sum + ("delivery" in entry ? lengthOf(entry.delivery) : HEALTH_BYTES), 0),
     );
-    for (const { stanza } of parts.customers) this.#shelves.set(stanza, this.#takeUp(stanza));
+    for (const { stanza } of parts.customers) {
+      const shelf = this.#takeUp(stanza);
+      this.#shelves.set(stanza, shelf);
+      if (shelf.last > this.#last) this.#last = shelf.last;
+    }
   }
 
+  /** Resolves when the rows are on disk. An event that is there already is not written again. Rejects with Failure `output-full`, `output-broken`; nothing of the batch is there then. */
   async write(batch: readonly Delivery[]): Promise<number> {
     const entries = batch.flatMap((delivery) => (this.#shelfOf(delivery.stanza).recent.wants(delivery.key) ? [{ stanza: delivery.stanza, delivery }] : []));
     if (entries.length > 0) await this.#queue.write(entries);
-    return batch.reduce((sum, { record }) => sum + record.body.end - record.body.start, 0);
+    return batch.reduce((sum, delivery) => sum + lengthOf(delivery), 0);
   }
 
   async health(event: HealthEvent): Promise<void> {
@@ -93,28 +103,41 @@ export class ServeBuffer implements Outlet {
   }
 
   /**
-   * The rows a poll asks for, oldest first, each as JSON text. What is answered is what was whole at the call: everything that comes later also has a later arrival time.
+   * The time given last to a row that can be read. Every row up to it is there, for all customers, and every later one will have a later time: an answer that ends here is
+   * complete. Waits for the flush that is under way, so that a poller which goes on from the time of its own question misses nothing either.
    */
-  async *rows(stanza: string, kind: RowKind, query: PollQuery): AsyncGenerator<string> {
+  async present(): Promise<Ticks> {
     await this.#queue.presentGroup();
-    const segments = this.#shelfOf(stanza).segments.map((segment) => ({ ...segment }));
-    const after = ticksText(query.after < 0n ? 0n : query.after);
-    const until = query.until === undefined ? undefined : ticksText(query.until < 0n ? 0n : query.until);
-    const letter = LETTERS[kind].charCodeAt(0);
+    return this.#last;
+  }
+
+  /** Rows of these customers, oldest first. `until` must not be later than what `present` said. Throws Failure `state-unreadable`. */
+  async *rows(stanzas: readonly string[], kind: RowKind, after: Ticks, until: Ticks): AsyncGenerator<StoredRow> {
+    const shelves = stanzas.map((stanza) => this.#shelfOf(stanza)).filter(({ last }) => last > after);
+    const pieceBytes = Math.max(PIECE_LEAST_BYTES, Math.min(PIECE_MOST_BYTES, Math.floor(PIECES_BYTES / (shelves.length || 1))));
+    const runs: { row: StoredRow; readonly following: AsyncGenerator<StoredRow> }[] = [];
+    for (const shelf of shelves) {
+      const following = this.#rowsOfShelf(shelf, kind, after, until, pieceBytes);
+      const first = await following.next();
+      if (!first.done) runs.push({ row: first.value, following });
+    }
+    while (runs.length > 0) {
+      let earliest = runs[0] as (typeof runs)[number];
+      for (const run of runs) if (run.row.at < earliest.row.at) earliest = run;
+      yield earliest.row;
+      const next = await earliest.following.next();
+      if (next.done) runs.splice(runs.indexOf(earliest), 1);
+      else earliest.row = next.value;
+    }
+  }
+
+  async *#rowsOfShelf(shelf: Shelf, kind: RowKind, after: Ticks, until: Ticks, pieceBytes: number): AsyncGenerator<StoredRow> {
+    const segments = shelf.segments.map((segment) => ({ ...segment }));
     for (const [i, segment] of segments.entries()) {
       const next = segments[i + 1];
-      if (next !== undefined && next.first <= query.after) continue;
-      if (query.until !== undefined && segment.first > query.until) return;
-      const bytes = await this.#read(segment);
-      for (let from = 0; from < bytes.length; ) {
-        const end = bytes.indexOf(0x0a, from);
-        if (end === -1) break;
-        if (bytes[from] === letter) {
-          const at = bytes.toString("latin1", from + 2, from + 2 + TICK_DIGITS);
-          if (at > after && (until === undefined || at <= until)) yield bytes.toString("utf8", from + 3 + TICK_DIGITS, end);
-        }
-        from = end + 1;
-      }
+      if (next !== undefined && next.first <= after) continue;
+      if (segment.first > until) return;
+      yield* rowsOf(this.#p.kit.disk, segment, ROW_KINDS[kind], ticksText(after), ticksText(until), pieceBytes);
     }
   }
 
@@ -125,174 +148,125 @@ export class ServeBuffer implements Outlet {
   }
 
   async #commit(entries: readonly Entry[]): Promise<void> {
-    const touched: { readonly shelf: Shelf; readonly segment: Segment; readonly out: ByteWriter; readonly keys: string[] }[] = [];
-    // A millisecond of its own: see the class.
-    const now = ticksFromMs(this.#p.clock.nowMs());
-    let at = now > this.#last ? now : (this.#last / TICKS_PER_MS + 1n) * TICKS_PER_MS;
+    if (!this.#cut()) throw outputUnwritable("serve", this.#p.folder, Object.assign(new Error("a file cannot be cut"), { code: "EIO" }));
+    const arrivals = new Arrivals(this.#last, ticksFromMs(this.#p.kit.clock.nowMs()));
+    const parts: Part[] = [];
     for (const [stanza, those] of Map.groupBy(entries, (entry) => entry.stanza)) {
       const shelf = this.#shelfOf(stanza);
-      const out = new ByteWriter(1 << 16);
-      const keys: string[] = [];
-      const first = at;
+      const segment = this.#segmentFor(shelf, arrivals.last + 1n);
+      const out = new ByteWriter();
       for (const entry of those) {
-        if ("health" in entry) at = writeRows(out, LETTERS.flat, at, healthRows(entry.health));
-        else {
-          const { delivery } = entry;
-          if (delivery.record.kind === "alert") {
-            const begin = at;
-            at = writeRows(out, LETTERS.old, at, siemRows(delivery, formatInstant(at)).map((row, i) => JSON.stringify({ ...row, LastProcessedTimeUtc: formatInstant(begin + BigInt(i)) })));
-          }
-          at = writeRows(out, LETTERS.flat, at, flatRows(delivery));
-          keys.push(delivery.key);
-          out.text(`C ${delivery.key}\n`);
-        }
+        if ("health" in entry) writeHealth(out, entry.health, arrivals);
+        else writeDelivery(out, entry.delivery, arrivals);
       }
-      touched.push({ shelf, segment: this.#segmentFor(shelf, first), out, keys });
+      const keys = those.flatMap((entry) => ("delivery" in entry ? [entry.delivery.key] : []));
+      parts.push({ shelf, segment, rows: out.view(), keys, last: arrivals.last });
     }
-    const written: { readonly segment: Segment; readonly bytes: number }[] = [];
-    try {
-      await Promise.all(
-        touched.map(async ({ segment, out }) => {
-          written.push({ segment, bytes: segment.bytes });
-          await this.#append(segment, out.view());
-        }),
-      );
-    } catch (error) {
-      // Each customer's part is whole or not there: the whole group comes again.
-      for (const { segment, bytes } of written) this.#cut(segment, bytes);
-      throw outputUnwritable("serve", this.#p.folder, error);
+    // Nothing can be read before all of it is durable: a poll that saw one customer's part would move on past another's.
+    const written = await Promise.allSettled(parts.map((part) => this.#append(part)));
+    const failed = written.find((one) => one.status === "rejected");
+    if (failed) {
+      this.#uncut.push(...parts.map(({ segment }) => segment));
+      this.#cut();
+      throw outputUnwritable("serve", this.#p.folder, failed.reason);
     }
-    this.#last = at;
-    for (const { shelf, segment, out, keys } of touched) {
-      if (segment.bytes === 0) shelf.segments.push(segment);
-      segment.bytes += out.length;
+    for (const [i, { shelf, segment, rows, keys, last }] of parts.entries()) {
+      const began = written[i] as PromiseFulfilledResult<number>;
+      if (shelf.segments.at(-1) !== segment) shelf.segments.push(segment);
+      segment.bytes = began.value + rows.length;
+      shelf.last = last;
       shelf.recent.took(keys);
-      this.#dropOld(shelf);
     }
+    this.#last = arrivals.last;
+    for (const { shelf } of parts) this.#dropOld(shelf);
   }
 
   #segmentFor(shelf: Shelf, first: Ticks): Segment {
-    const last = shelf.segments.at(-1);
-    if (last !== undefined && last.bytes < SEGMENT_BYTES) return last;
-    return { path: join(shelf.folder, `${ticksText(first)}.rows`), first, bytes: 0 };
+    const newest = shelf.segments.at(-1);
+    const goesOn = newest !== undefined && newest.bytes < SEGMENT_BYTES && first < newest.first + BigInt(DAY_MS) * TICKS_PER_MS;
+    return goesOn ? newest : { path: join(shelf.folder, `${ticksText(first)}.rows`), first, bytes: 0 };
   }
 
-  async #append(segment: Segment, bytes: Uint8Array): Promise<void> {
-    const { disk } = this.#p;
+  /**
+   * Takes back what a failed group has left. Until that is done nothing is written: after a restart its rows would come up with times that pollers have passed meanwhile.
+   */
+  #cut(): boolean {
+    const { disk } = this.#p.kit;
+    for (let segment = this.#uncut.at(-1); segment !== undefined; segment = this.#uncut.at(-1)) {
+      try {
+        if (disk.existsSync(segment.path)) {
+          const fd = openForAppend(disk, segment.path);
+          try {
+            if (disk.fstatSync(fd).size > segment.bytes) disk.ftruncateSync(fd, segment.bytes);
+          } finally {
+            disk.closeSync(fd);
+          }
+        }
+      } catch {
+        return false;
+      }
+      this.#uncut.pop();
+    }
+    return true;
+  }
+
+  /** Returns where the rows begin. */
+  async #append({ segment, rows }: Part): Promise<number> {
+    const { disk } = this.#p.kit;
     const folder = dirname(segment.path);
-    if (!disk.existsSync(folder)) disk.mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const isNew = !disk.existsSync(segment.path);
+    if (isNew) disk.mkdirSync(folder, { recursive: true, mode: 0o700 });
     const fd = openForAppend(disk, segment.path);
     try {
-      writeWhole(disk, fd, bytes);
+      const { size } = disk.fstatSync(fd);
+      // Longer: the rest of a group that failed. Shorter: somebody took the file away, and it begins anew.
+      if (size > segment.bytes) disk.ftruncateSync(fd, segment.bytes);
+      writeWhole(disk, fd, rows);
       await syncFileContent(disk, fd);
+      if (isNew) await syncFolder(this.#p.kit, folder);
+      return Math.min(size, segment.bytes);
     } finally {
       disk.closeSync(fd);
     }
   }
 
-  #cut(segment: Segment, bytes: number): void {
-    const { disk } = this.#p;
-    try {
-      const fd = disk.openSync(segment.path, "r+");
-      disk.ftruncateSync(fd, bytes);
-      disk.closeSync(fd);
-    } catch {
-      // Nothing of it was written.
-    }
-  }
-
-  /** A segment goes when all of it is too old; the newest stays, because it says which time came last. */
+  /** A segment goes when all of it is too old; the newest stays, because it says which time was given last. */
   #dropOld(shelf: Shelf): void {
-    const before = ticksFromMs(this.#p.clock.nowMs() - this.#p.keepDays * DAY_MS);
+    const before = ticksFromMs(this.#p.kit.clock.nowMs() - this.#p.keepDays * DAY_MS);
     for (let next = shelf.segments[1]; next !== undefined && next.first < before; next = shelf.segments[1]) {
-      const [oldest] = shelf.segments.splice(0, 1);
-      if (oldest) removeIfThere(this.#p.disk, oldest.path);
+      const oldest = shelf.segments.shift();
+      try {
+        if (oldest) removeIfThere(this.#p.kit.disk, oldest.path);
+      } catch (error) {
+        this.#p.log.warn("a file of the buffer is too old but cannot be removed; the next start tries again", { path: oldest?.path, error: errnoOf(error) });
+      }
     }
   }
 
+  /** What earlier runs left: which events are here, the time given last. Half an event at the end is cut away. */
   #takeUp(stanza: string): Shelf {
-    const { disk, folder } = this.#p;
-    const own = join(folder, folderNameOf(stanza));
-    makeFolder(disk, own);
+    const { disk } = this.#p.kit;
+    const folder = join(this.#p.folder, folderNameOf(stanza));
+    makeFolder(disk, folder);
     const segments = disk
-      .readdirSync(own)
-      .filter((name) => /^\d+\.rows$/.test(name))
+      .readdirSync(folder)
+      .filter((name) => /^\d{19}\.rows$/.test(name))
       .sort()
-      .map((name): Segment => ({ path: join(own, name), first: BigInt(name.slice(0, -".rows".length)), bytes: disk.statSync(join(own, name)).size }));
-    const shelf: Shelf = { folder: own, segments, recent: new RecentKeys(KEYS_KEPT) };
-    for (const segment of segments.slice(-2)) this.#readTail(shelf, segment);
+      .map((name): Segment => ({ path: join(folder, name), first: BigInt(name.slice(0, -".rows".length)), bytes: disk.statSync(join(folder, name)).size }));
+    const shelf: Shelf = { folder, segments, recent: new RecentKeys(KEYS_KEPT), last: segments.at(-1)?.first ?? 0n };
+    for (const segment of segments.slice(-2)) {
+      const whole = wholeEvents(readIfThere(disk, segment.path) ?? Buffer.alloc(0));
+      shelf.recent.took(whole.keys);
+      if (whole.last !== undefined && whole.last > shelf.last) shelf.last = whole.last;
+      // The next append cuts what lies behind; earlier segments were whole when the next one began.
+      if (segment !== segments.at(-1)) continue;
+      if (whole.bytes < segment.bytes) this.#p.log.warn("half an event at the end of the buffer was given up; it is collected again", { path: segment.path, bytes: segment.bytes - whole.bytes });
+      segment.bytes = whole.bytes;
+    }
     return shelf;
   }
-
-  /** What the newest segments say: which events are here, and the last time given. A tail without its `C` is cut away. */
-  #readTail(shelf: Shelf, segment: Segment): void {
-    let text: string;
-    try {
-      text = this.#p.disk.readFileSync(segment.path, "utf8");
-    } catch (error) {
-      throw stateUnreadable(segment.path, error);
-    }
-    let whole = 0;
-    let from = 0;
-    let open = false;
-    const keys: string[] = [];
-    for (let end = text.indexOf("\n"); end !== -1; end = text.indexOf("\n", from)) {
-      const line = text.slice(from, end);
-      from = end + 1;
-      if (line.startsWith("C ")) {
-        keys.push(line.slice(2));
-        open = false;
-      } else {
-        const at = BigInt(line.slice(2, 2 + TICK_DIGITS).replace(/\D.*/s, "") || 0);
-        if (at > this.#last) this.#last = at;
-        // A health row stands alone, at the place of an event.
-        open = open || !isHealthLine(line);
-      }
-      if (!open) whole = from;
-    }
-    shelf.recent.took(keys);
-    const wholeBytes = Buffer.byteLength(text.slice(0, whole), "utf8");
-    if (wholeBytes < segment.bytes) this.#cut(segment, wholeBytes);
-    segment.bytes = wholeBytes;
-  }
-
-  async #read(segment: Segment): Promise<Buffer> {
-    const bytes = await new Promise<Buffer>((resolve, reject) => {
-      this.#p.disk.readFile(segment.path, (error, content) => (error ? reject(error) : resolve(content)));
-    }).catch((error: NodeJS.ErrnoException) => {
-      // It became too old while the answer was under way.
-      if (error.code === "ENOENT") return Buffer.alloc(0);
-      throw stateUnreadable(segment.path, error);
-    });
-    return bytes.subarray(0, segment.bytes);
-  }
 }
 
-function writeRows(out: ByteWriter, letter: string, from: Ticks, rows: readonly string[]): Ticks {
-  let at = from;
-  for (const row of rows) {
-    out.text(`${letter} ${ticksText(at)} ${row}\n`);
-    at += 1n;
-  }
-  return at;
-}
-
-function flatRows(delivery: Delivery): readonly string[] {
-  const out = new ByteWriter(1 << 13);
-  writeFlatJson(out, delivery);
-  return out.toString().split("\n").slice(0, -1);
-}
-
-function healthRows(event: HealthEvent): readonly string[] {
-  const out = new ByteWriter(1 << 12);
-  writeFlatHealth(out, event);
-  return out.toString().split("\n").slice(0, -1);
-}
-
-function isHealthLine(line: string): boolean {
-  return line.startsWith("F ") && line.includes('"kind":"health"');
-}
-
-function ticksText(ticks: Ticks): string {
-  return ticks.toString().padStart(TICK_DIGITS, "0");
+function lengthOf({ record }: Delivery): number {
+  return record.body.end - record.body.start;
 }

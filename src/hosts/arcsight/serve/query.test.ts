@@ -4,8 +4,8 @@ import { readPollQuery, readTime } from "./query.ts";
 
 const NOW = Date.UTC(2026, 10, 24, 19, 0, 0);
 
-function read(query: string) {
-  return readPollQuery(new URLSearchParams(query), NOW);
+function read(query: string, newest = 0n) {
+  return readPollQuery(new URLSearchParams(query), NOW, newest);
 }
 
 describe("a start time is understood in every plausible form", () => {
@@ -22,12 +22,20 @@ describe("a start time is understood in every plausible form", () => {
     ["1795536358.25", "2026-11-24T16:05:58.2500000Z"],
     ["1795536358123", "2026-11-24T16:05:58.1230000Z"],
     ["Tue Nov 24 16:05:58 UTC 2026", "2026-11-24T16:05:58.0000000Z"],
+    ["Nov 24 2026 16:05:58", "2026-11-24T16:05:58.0000000Z"],
+    ["Nov 24 2026 16:05:58.25 UTC", "2026-11-24T16:05:58.2500000Z"],
+    ["nov 4 2026 16:05:58", "2026-11-04T16:05:58.0000000Z"],
+    ["2026-11-24T16:05:58,5", "2026-11-24T16:05:58.5000000Z"],
+    ["2026-11-24T18:05:58.5 02:00", "2026-11-24T16:05:58.5000000Z"],
+    ["2026/11/24 16:05", "2026-11-24T16:05:00.0000000Z"],
+    ["2026-11-24 16:05", "2026-11-24T16:05:00.0000000Z"],
+    ["20261124T160558Z", "2026-11-24T16:05:58.0000000Z"],
     ["Tue, 24 Nov 2026 16:05:58 GMT", "2026-11-24T16:05:58.0000000Z"],
   ])("%s", (text, wanted) => {
     expect(formatInstant(readTime(text) as bigint)).toBe(wanted);
   });
 
-  test.each(["", "yesterday", "2026-13-40", "$START_AT_TIME", "12"])("%s is none", (text) => {
+  test.each(["", "yesterday", "2026-13-40", "$START_AT_TIME", "12", "Nov 31 2026 16:05:58", "Nul 24 2026 16:05:58"])("%s is none", (text) => {
     expect(readTime(text)).toBeUndefined();
   });
 });
@@ -55,6 +63,8 @@ describe("what a poll asks", () => {
 
   test.each([
     ["sinceTimeUtc=$START_AT_TIME", /still holds the variable \$START_AT_TIME: the connector did not replace it/],
+    ["sinceTimeUtc=%24START_AT_TIME", /still holds the variable \$START_AT_TIME/],
+    ["since=${START}", /still holds the variable \$\{START\}/],
     ["sinceTimeUtc=nonsense", /^sinceTimeUtc nonsense is no time; write it as 2026-11-24T16:00:00Z/],
     ["sinceTimeUtc=2027-01-01", /lies in the future, here it is 2026-11-24T19:00:00.0000000Z; set the connector's clock/],
     ["untilTimeUtc=x", /^untilTimeUtc x is no time/],
@@ -62,6 +72,16 @@ describe("what a poll asks", () => {
     ["limit=-1", /^limit -1 is no whole number/],
   ])("%s is refused in one sentence", (query, wanted) => {
     expect(read(query)).toEqual({ ok: false, say: expect.stringMatching(wanted) });
+  });
+
+  test("a start ahead of a clock that stepped back is asked for while rows have such times", () => {
+    const newest = ticksFromMs(NOW + 3_600_000);
+    expect(read("sinceTimeUtc=2026-11-24T20:00:00Z", newest).ok).toBe(true);
+    expect(read("sinceTimeUtc=2026-11-24T20:11:00Z", newest).ok).toBe(false);
+  });
+
+  test("an empty parameter is none, and a later one of that name counts", () => {
+    expect(read("sinceTimeUtc=&since=2026-11-24T16:00:00Z")).toMatchObject({ query: { after: ticksFromMs(NOW - 3 * 3_600_000) } });
   });
 
   test("ten years ago is asked for, a clock that is minutes ahead is forgiven", () => {

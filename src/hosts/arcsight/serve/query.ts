@@ -24,27 +24,33 @@ const AHEAD_MAX_MS = 10 * 60_000;
 const SHOWN_MAX = 60;
 const INSTEAD = "write it as 2026-11-24T16:00:00Z, or as epoch milliseconds";
 
-export function readPollQuery(params: URLSearchParams, nowMs: number): QueryReading {
-  const one = (name: string): string | undefined => {
-    const found = [...params].find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1].trim();
-    return found === "" ? undefined : found;
+/**
+ * Reads a poll's parameters; their names in any case. `since` and `until` are short names of the old ones. `sinceTimeUtc` wins over `ago`.
+ *
+ * @param newest the time given last to a row: after this machine's clock stepped back it lies ahead, and pollers are right to ask from there.
+ */
+export function readPollQuery(params: URLSearchParams, nowMs: number, newest: Ticks): QueryReading {
+  const one = (...names: readonly string[]): string | undefined => {
+    const found = [...params].find(([key, value]) => names.some((name) => key.toLowerCase() === name.toLowerCase()) && value.trim() !== "");
+    return found?.[1].trim();
   };
   const all = (name: string): readonly string[] => [...params].flatMap(([key, value]) => (key.toLowerCase() === name.toLowerCase() && value.trim() !== "" ? [value.trim()] : []));
   const now = ticksFromMs(nowMs);
   let after = now - ticksFromMs(DEFAULT_REACH_MS);
-  const since = one("sinceTimeUtc");
+  const since = one("sinceTimeUtc", "since");
   const ago = one("ago");
   if (since !== undefined) {
     const at = readTime(since);
     if (at === undefined) return { ok: false, say: notATime("sinceTimeUtc", since) };
-    if (at > now + ticksFromMs(AHEAD_MAX_MS)) return { ok: false, say: `sinceTimeUtc ${formatInstant(at)} lies in the future, here it is ${formatInstant(now)}; set the connector's clock or time zone right` };
+    const latest = now > newest ? now : newest;
+    if (at > latest + ticksFromMs(AHEAD_MAX_MS)) return { ok: false, say: `sinceTimeUtc ${formatInstant(at)} lies in the future, here it is ${formatInstant(now)}; set the connector's clock or time zone right` };
     after = at;
   } else if (ago !== undefined) {
     const reach = readDuration(ago);
     if (reach === undefined) return { ok: false, say: `ago ${shown(ago)} is no duration; write it as PT10M or P1D` };
     after = now - reach;
   }
-  const untilText = one("untilTimeUtc");
+  const untilText = one("untilTimeUtc", "until");
   const until = untilText === undefined ? undefined : readTime(untilText);
   if (untilText !== undefined && until === undefined) return { ok: false, say: notATime("untilTimeUtc", untilText) };
   const limitText = one("limit");
@@ -67,10 +73,19 @@ const JAVA_DATE = /^[a-z]{3} ([a-z]{3}) (\d{1,2}) (\d{2}:\d{2}:\d{2}) (?:utc|gmt
 /** `Tue, 24 Nov 2026 19:00:00 GMT` (RFC 9110, 5.6.7). */
 const HTTP_DATE = /^[a-z]{3}, (\d{1,2}) ([a-z]{3}) (\d{4}) (\d{2}:\d{2}:\d{2}) (?:utc|gmt|z)$/i;
 
+/** `Nov 24 2026 19:00:00` and `Nov 24 2026 19:00:00.123`, as connectors write times (CEF standard, "Date Formats"); UTC, with or without saying so. */
+const CONNECTOR_DATE = /^([a-z]{3}) (\d{1,2}),? (\d{4}) (\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?)(?: (?:utc|gmt|z))?$/i;
+/** `20261124T190000Z`: ISO 8601, basic format. */
+const BASIC_DATE = /^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2}(?:\.\d+)?)(.*)$/i;
+
 /** A time in any plausible form; undefined for what is none. */
 export function readTime(text: string): Ticks | undefined {
   // A plus sign that was not encoded arrives as a space.
-  const plain = text.trim().replace(/^(["'])(.*)\1$/, "$2").replace(/(:\d{2}(?:\.\d+)?) (\d{2}:?\d{2})$/, "$1+$2").trim();
+  const unquoted = text.trim().replace(/^(["'])(.*)\1$/, "$2").trim();
+  const plain = unquoted
+    .replace(/(:\d{2}),(\d)/, "$1.$2")
+    .replace(/(:\d{2}(?:\.\d+)?) (\d{2}:?\d{2})$/, "$1+$2")
+    .replace(/^(\d{4})\/(\d{2})\/(\d{2})/, "$1-$2-$3");
   if (/^\d{9,11}(\.\d{1,7})?$/.test(plain)) return BigInt(plain.split(".")[0] as string) * TICKS_PER_SECOND + fraction(plain);
   if (/^\d{12,14}$/.test(plain)) return BigInt(plain) * TICKS_PER_MS;
   if (/^\d{4}-\d{2}-\d{2}$/.test(plain)) return parseInstant(`${plain}T00:00:00Z`);
@@ -78,7 +93,9 @@ export function readTime(text: string): Ticks | undefined {
   if (java) return fromWords(java[4], java[1], java[2], java[3]);
   const http = HTTP_DATE.exec(plain);
   if (http) return fromWords(http[3], http[2], http[1], http[4]);
-  return parseInstant(plain.replace(/ ?(utc|gmt)$/i, "Z"));
+  const connector = CONNECTOR_DATE.exec(plain);
+  if (connector) return fromWords(connector[3], connector[1], connector[2], connector[4]);
+  return parseInstant(plain.replace(BASIC_DATE, "$1-$2-$3T$4:$5:$6$7").replace(/ ?(utc|gmt)$/i, "Z"));
 }
 
 function fraction(text: string): bigint {

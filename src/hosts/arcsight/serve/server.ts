@@ -4,6 +4,7 @@ import * as http from "node:http";
 import * as https from "node:https";
 import * as net from "node:net";
 import type { ServeSettings } from "../../../config/arcsight-settings.ts";
+import { isLoopback } from "../../../config/arcsight-settings.ts";
 import { Failure } from "../../../model/failure.ts";
 import type { Log } from "../../../model/kit.ts";
 import { errnoOf } from "../../../stores/disk.ts";
@@ -13,6 +14,11 @@ const BODY_MAX_BYTES = 64 * 1024;
 const HEADERS_MAX_BYTES = 16 * 1024;
 const CONNECTIONS_MAX = 256;
 const REQUEST_WITHIN_MS = 30_000;
+/** How often requests that take too long are looked for. */
+const CHECKED_EVERY_MS = 5_000;
+const HANDSHAKE_WITHIN_MS = 10_000;
+/** A connection on which nothing moves: a client that does not read its answer. */
+const SILENT_MAX_MS = 60_000;
 
 export interface RunningServer {
   /** With the port that was really taken. */
@@ -32,12 +38,14 @@ export function namesOf({ certificate, host }: ServeSettings): (name: string) =>
  * Listens and hands requests on. Throws Failure `output-broken` when it cannot listen or the certificate cannot be used.
  */
 export async function startServer(settings: ServeSettings, answer: (request: ServedRequest) => Promise<ServedAnswer>, log: Log): Promise<RunningServer> {
+  refuseOpenHouse(settings);
   const listener = (request: http.IncomingMessage, response: http.ServerResponse) => {
     void handle(request, response, answer, log).catch(() => response.destroy());
   };
-  const limits = { maxHeaderSize: HEADERS_MAX_BYTES, requestTimeout: REQUEST_WITHIN_MS, headersTimeout: REQUEST_WITHIN_MS };
-  const server = settings.certificate === undefined ? http.createServer(limits, listener) : https.createServer({ ...limits, ...pemOf(settings.certificate), minVersion: "TLSv1.2" }, listener);
+  const limits = { maxHeaderSize: HEADERS_MAX_BYTES, requestTimeout: REQUEST_WITHIN_MS, headersTimeout: REQUEST_WITHIN_MS, connectionsCheckingInterval: CHECKED_EVERY_MS };
+  const server = settings.certificate === undefined ? http.createServer(limits, listener) : https.createServer({ ...limits, ...pemOf(settings.certificate), minVersion: "TLSv1.2", handshakeTimeout: HANDSHAKE_WITHIN_MS }, listener);
   server.maxConnections = CONNECTIONS_MAX;
+  server.timeout = SILENT_MAX_MS;
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) => reject(cannotListen(settings, error)));
     server.listen(settings.port, settings.host, resolve);
@@ -59,24 +67,38 @@ async function handle(request: http.IncomingMessage, response: http.ServerRespon
   const body = await bodyOf(request);
   const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(", ") : value]));
   const target = request.url ?? "/";
-  let answered: ServedAnswer;
-  try {
-    answered = await answer({ method: request.method ?? "GET", target, headers, body });
-  } catch (error) {
-    log.error("a request could not be answered", { path: pathOf(target), error: error instanceof Error ? error.message : String(error) });
-    answered = { status: 500, body: ['{"error":{"code":"our-fault","message":"the request could not be answered; see the log"}}'] };
-  }
+  const { answered, pieces, first } = await begin({ method: request.method ?? "GET", target, headers, body }, answer, log);
   response.writeHead(answered.status, { "content-type": "application/json; charset=utf-8", "x-content-type-options": "nosniff", ...answered.headers, ...(body === undefined ? { connection: "close" } : {}) });
-  let start = "";
-  for await (const piece of answered.body) {
-    if (start.length < 400) start += piece.slice(0, 400);
-    if (response.destroyed) return;
-    if (!response.write(piece)) await new Promise<void>((resolve) => response.once("drain", resolve).once("close", resolve));
+  for (let piece = first; !piece.done; piece = await pieces.next()) {
+    if (response.destroyed) {
+      await pieces.return?.();
+      return;
+    }
+    if (!response.write(piece.value)) await new Promise<void>((resolve) => response.once("drain", resolve).once("close", resolve));
   }
   response.end();
   // The query may hold anything, the body secrets: neither is logged. What we answered to a bad request is ours.
-  if (answered.status >= 400) log.warn("a request was refused", { method: request.method, path: pathOf(target), status: answered.status, say: start });
+  if (answered.status >= 400) log.warn("a request was refused", { method: request.method, path: pathOf(target), status: answered.status, say: first.done ? "" : String(first.value) });
   else log.debug("a request was answered", { method: request.method, path: pathOf(target) });
+}
+
+interface Begun {
+  readonly answered: ServedAnswer;
+  readonly pieces: Iterator<string> | AsyncIterator<string>;
+  readonly first: IteratorResult<string>;
+}
+
+/** The answer with its first piece: what fails before that is still answered with a status. */
+async function begin(request: ServedRequest, answer: (request: ServedRequest) => Promise<ServedAnswer>, log: Log): Promise<Begun> {
+  try {
+    const answered = await answer(request);
+    const pieces = Symbol.asyncIterator in answered.body ? answered.body[Symbol.asyncIterator]() : answered.body[Symbol.iterator]();
+    return { answered, pieces, first: await pieces.next() };
+  } catch (error) {
+    log.error("a request could not be answered", { path: pathOf(request.target), error: error instanceof Error ? error.message : String(error) });
+    const pieces = ['{"error":{"code":"our-fault","message":"the request could not be answered; see the log"}}'][Symbol.iterator]();
+    return { answered: { status: 500, body: [] }, pieces, first: pieces.next() };
+  }
 }
 
 function pathOf(target: string): string {
@@ -106,6 +128,17 @@ function pemOf(file: string): { readonly cert: Buffer; readonly key: Buffer } {
   } catch (error) {
     throw new Failure("output-broken", { actor: "operator", retry: { when: "never" }, say: `The file ${file} of serve.certificate cannot be read.`, nextStep: "Give a PEM file with key and certificate that the service's account may read.", cause: error });
   }
+}
+
+/** The settings refuse it too; whoever reaches this port reads every customer's alerts, so it is looked at where the socket is opened as well. */
+function refuseOpenHouse({ host, certificate, clientSecret }: ServeSettings): void {
+  if (isLoopback(host) || (certificate !== undefined && clientSecret !== undefined)) return;
+  throw new Failure("settings", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `serve does not listen on ${host}, which other machines reach, without serve.certificate and serve.client_secret.`,
+    nextStep: "Set both, or listen on 127.0.0.1.",
+  });
 }
 
 function cannotListen({ host, port }: ServeSettings, error: unknown): Failure {

@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
+import type { Ticks } from "../../../model/instant.ts";
 import type { Clock } from "../../../model/kit.ts";
 import type { Sealed } from "../../../model/sealed.ts";
 
@@ -15,6 +16,15 @@ export interface TokenParts {
   readonly randomBytes: (count: number) => Uint8Array;
 }
 
+/** Whoever holds one of our tokens. */
+export interface Reader {
+  /** The only customer it may read; undefined: all. */
+  readonly stanza: string | undefined;
+  readonly untilMs: number;
+  /** By poller, the last row's arrival of an answer that was full: the rest is owed. */
+  readonly owed: Map<string, Ticks>;
+}
+
 export type TokenAnswer = { readonly status: number; readonly body: Readonly<Record<string, string | number>> };
 
 /**
@@ -24,7 +34,7 @@ export type TokenAnswer = { readonly status: number; readonly body: Readonly<Rec
 export class LocalTokens {
   readonly #p: TokenParts;
   /** SHA-256 of the token: looking one up tells nothing about others. */
-  readonly #given = new Map<string, { readonly untilMs: number; readonly stanza: string | undefined }>();
+  readonly #given = new Map<string, Reader>();
 
   constructor(parts: TokenParts) {
     this.#p = parts;
@@ -52,7 +62,7 @@ export class LocalTokens {
     const token = Buffer.from(this.#p.randomBytes(TOKEN_BYTES)).toString("base64url");
     const nowMs = this.#p.clock.monotonicMs();
     this.#forget(nowMs);
-    this.#given.set(digest(token).toString("hex"), { untilMs: nowMs + LIFE_S * 1000, stanza });
+    this.#given.set(digest(token).toString("hex"), { untilMs: nowMs + LIFE_S * 1000, stanza, owed: new Map() });
     return {
       status: 200,
       body: { token_type: "Bearer", expires_in: LIFE_S, access_token: token, ...(grant === "refresh_token" ? { refresh_token: refreshToken } : {}) },
@@ -60,7 +70,7 @@ export class LocalTokens {
   }
 
   /** Whom the bearer may read; undefined when the token is not ours or too old. */
-  reads(token: string): { readonly stanza: string | undefined } | undefined {
+  reads(token: string): Reader | undefined {
     const given = this.#given.get(digest(token).toString("hex"));
     return given !== undefined && given.untilMs > this.#p.clock.monotonicMs() ? given : undefined;
   }
