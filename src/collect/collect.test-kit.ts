@@ -333,6 +333,8 @@ export class SimOutlet implements Outlet {
 
 /** State that survives a simulated crash: what was appended stays, what was not saved is gone. */
 export class SimState implements StateFolder {
+  /** The disk takes nothing more. */
+  isFull = false;
   stoppedInOrder = true;
   readonly streams = new Map<string, { mark: Mark | undefined; journal: LedgerEntry[]; marksSaved: number }>();
   #nextInOrder = true;
@@ -356,6 +358,7 @@ export class SimState implements StateFolder {
         stream.marksSaved += 1;
       },
       append: (entries) => {
+        if (this.isFull) throw new Failure("state-unwritable", { actor: "operator", retry: { when: "later" }, say: "The disk is full." });
         stream.journal.push(...entries);
       },
       flush: async () => undefined,

@@ -9,11 +9,12 @@ import type { Tenant } from "../model/tenant.ts";
 import { Budgets } from "./budget.ts";
 import { Hunter } from "./hunter.ts";
 import type { PollerSettings } from "./poller.ts";
-import { asFailure, StreamPoller } from "./poller.ts";
+import { StreamPoller } from "./poller.ts";
 import { PROVISIONAL_FOR_MS, Provisional, provisionalAtEnd } from "./provisional.ts";
 import type { CredentialReport } from "./report.ts";
 import { CustomerReport } from "./report.ts";
 import type { Runner } from "./runner.ts";
+import { asFailure } from "./trouble.ts";
 import { Turns } from "./turns.ts";
 
 /** First polls are spread so that a restart of the whole fleet asks for tokens at no more than this rate. */

@@ -16,12 +16,13 @@ import type { PageRecord, SourceRecord, UnreadableRecord } from "../model/record
 import type { LedgerEntry, Mark, StateKey, StreamStore } from "../model/state.ts";
 import type { Tenant } from "../model/tenant.ts";
 import type { Budget } from "./budget.ts";
+import { EVENT_OVERHEAD_BYTES } from "./courier.ts";
 import { Ledger, objectHash } from "./ledger.ts";
 import { calmWaitMs, shortPauseMs } from "./patience.ts";
-import { asFailure, concernsEverybody, EVENT_OVERHEAD_BYTES } from "./poller.ts";
 import { type Provisional, ProvisionalOwner } from "./provisional.ts";
 import type { CustomerReport, StreamReport } from "./report.ts";
 import type { LostVersion, Runner } from "./runner.ts";
+import { asFailure, concernsEverybody } from "./trouble.ts";
 import type { Turns } from "./turns.ts";
 
 const EMPTY_MARK_SAVED_EVERY_MS = 600_000;

@@ -142,6 +142,19 @@ test("the saved mark never passes the oldest provisional version", async () => {
   expect(held?.mark?.upTo).toBeGreaterThan(ticks(T0 - 2 * MINUTE));
 });
 
+test("a full disk under the state folder stops nobody for good: what could not be journalled is sent when there is room again, once", async () => {
+  const { w, stream, customer } = world(60);
+  w.state.isFull = true;
+  await w.start();
+  await w.clock.advance(5 * MINUTE);
+  expect(w.sentOf(customer)).toEqual([]);
+  expect(w.outlet.healths.at(-1)?.streams[0]).toMatchObject({ state: "failing", failure: "state-unwritable", actor: "operator" });
+  w.state.isFull = false;
+  await w.clock.advance(20 * MINUTE);
+  expect(judge(stream, w.sentOf(customer))).toEqual({ lost: [], stale: [], duplicated: [], outOfOrder: [] });
+  expect(w.outlet.healths.at(-1)?.streams[0]).toMatchObject({ state: "ok" });
+});
+
 test("EPIPE ends the run for everybody and counts as no orderly stop", async () => {
   const { w } = world(50);
   let writes = 0;
