@@ -5,7 +5,7 @@ import { runDocument } from "../../scripts/bench/collector.ts";
 import { FAULTS, type Judgement } from "../harness/oracle/judge.ts";
 import { consult } from "../harness/oracle/main.ts";
 import { Life } from "./life.ts";
-import { type Microsoft, startMicrosoft } from "./microsoft.ts";
+import { type Microsoft, startMicrosoft, type Watcher } from "./microsoft.ts";
 import { watchNames } from "./state-watch.ts";
 
 /** At what the program is killed. */
@@ -101,6 +101,17 @@ export async function crashAt(program: Program, history: History, moment: Moment
   }
 }
 
+/** Calls `reach` with each count; an answer that is cut off at the n-th never gets its second half. */
+export function killing(moment: "request" | "answer", n: number, reach: (count: number) => void): Watcher {
+  if (moment === "request") return { requested: reach };
+  return {
+    async halfSent(count) {
+      reach(count);
+      if (count === n) await new Promise(() => undefined);
+    },
+  };
+}
+
 /** One state folder and the lives that use it, one after the other. */
 class Stage {
   readonly faults: string[] = [];
@@ -131,18 +142,11 @@ class Stage {
       life.kill();
     };
     const names = moment === "rename" ? watchNames(this.state, reach) : undefined;
-    if (moment === "request") this.microsoft.watch({ requested: reach });
-    if (moment === "answer")
-      this.microsoft.watch({
-        halfSent: async (count) => {
-          reach(count);
-          if (count === n) await new Promise(() => undefined);
-        },
-      });
+    const unwatch = moment === "request" || moment === "answer" ? this.microsoft.watch(killing(moment, n, reach)) : undefined;
     const life = this.life(moment === "read" ? reach : undefined);
     await this.through(life, () => reached);
     names?.close();
-    this.microsoft.watch(undefined);
+    unwatch?.();
     return reached;
   }
 

@@ -7,20 +7,20 @@ import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
 /** A moment at which a life of the program may be ended, seen from Microsoft's side. */
 export interface Watcher {
   /** A request has arrived: the n-th, from 1. */
-  requested?(n: number): void;
+  requested?(n: number, request: IncomingMessage): void;
   /** The n-th answer can be sent in two halves: resolve when the second one may follow, never when the program is gone. */
   halfSent?(n: number): Promise<void>;
 }
 
 export interface Microsoft {
   readonly simulator: Simulator;
-  /** Counts from now on, for one watcher; undefined: nobody looks. */
-  watch(watcher: Watcher | undefined, only?: RequestKind): void;
+  /** Counts requests of this kind from now on until the function that is returned is called. */
+  watch(watcher: Watcher, only?: RequestKind): () => void;
   stop(): Promise<void>;
 }
 
-/** Which requests count. */
-export type RequestKind = "any" | "token";
+/** Which requests count: all, redemptions at the token endpoint, or questions to an API with an access token. */
+export type RequestKind = "any" | "token" | "api";
 
 interface Started {
   readonly request: IncomingMessage;
@@ -28,7 +28,7 @@ interface Started {
   readonly socket: Socket & { readonly encrypted?: boolean };
 }
 
-const TOKEN_PATH = /\/oauth2\/v2\.0\/token$/;
+const TOKEN_PATH = /\/oauth2\/v2\.0\/token(\?|$)/;
 
 /**
  * The simulator in this process, with its requests and answers in sight: Node tells of every request that one of its servers receives
@@ -41,31 +41,32 @@ export async function startMicrosoft(scenario: object): Promise<Microsoft> {
     warn: () => undefined,
   });
   const port = Number(new URL(simulator.ready.graph_url).port);
-  let watcher: Watcher | undefined;
-  let kind: RequestKind = "any";
-  let requests = 0;
-  let answers = 0;
+  const watches = new Set<{ readonly watcher: Watcher; readonly only: RequestKind; requests: number; answers: number }>();
   const onRequest = (message: unknown): void => {
     const { request, response, socket } = message as Started;
-    if (socket.localPort !== port || watcher === undefined) return;
-    if (kind === "token" && !TOKEN_PATH.test(request.url ?? "")) return;
-    requests += 1;
-    splitAnswer(response, (halfIsOut) => {
-      answers += 1;
-      const wait = watcher?.halfSent?.(answers);
-      if (wait === undefined) halfIsOut();
-      else void wait.then(halfIsOut);
-    });
-    watcher.requested?.(requests);
+    if (socket.localPort !== port) return;
+    const kind = TOKEN_PATH.test(request.url ?? "") ? "token" : request.headers.authorization === undefined ? "discovery" : "api";
+    const concerned = [...watches].filter(({ only }) => only === "any" || only === kind);
+    if (concerned.some(({ watcher }) => watcher.halfSent !== undefined))
+      splitAnswer(response, (goOn) => {
+        const waits = concerned.map((one) => {
+          one.answers += 1;
+          return one.watcher.halfSent?.(one.answers);
+        });
+        void Promise.all(waits).then(goOn);
+      });
+    for (const one of concerned) {
+      one.requests += 1;
+      one.watcher.requested?.(one.requests, request);
+    }
   };
   subscribe("http.server.request.start", onRequest);
   return {
     simulator,
-    watch(next, only = "any") {
-      watcher = next;
-      kind = only;
-      requests = 0;
-      answers = 0;
+    watch(watcher, only = "any") {
+      const one = { watcher, only, requests: 0, answers: 0 };
+      watches.add(one);
+      return () => void watches.delete(one);
     },
     async stop() {
       unsubscribe("http.server.request.start", onRequest);
