@@ -47,6 +47,7 @@ export class StreamPoller implements Runner {
   #requestsOfFullReach = 0;
   #wake: AbortController = new AbortController();
   #replayFrom: Ticks | undefined;
+  #replaysAsked = 0;
 
   constructor(parts: PollerParts) {
     this.#p = parts;
@@ -84,6 +85,7 @@ export class StreamPoller implements Runner {
   askForReplay(version: LostVersion): void {
     if (!this.#courier.askForReplay(version.hash, version.updated)) return;
     if (this.#replayFrom === undefined || version.askFrom < this.#replayFrom) this.#replayFrom = version.askFrom;
+    this.#replaysAsked += 1;
   }
 
   /** Where a question for a version found in the journal must begin after a crash: a lifted record's own time says nothing, but the saved mark never passed it. */
@@ -159,6 +161,7 @@ export class StreamPoller implements Runner {
     const { settings, report, clock } = this.#p;
     const mark = this.#mark;
     const oldestReplay = this.#replayFrom;
+    const replaysAsked = this.#replaysAsked;
     const full =
       oldestReplay !== undefined ||
       reachesFully({
@@ -187,7 +190,8 @@ export class StreamPoller implements Runner {
       await this.#p.customer.incident(report, PARTIAL_ANSWER);
       return;
     }
-    this.#endReplay(from);
+    // What was asked for while this walk was under way may lie where it had already been: the next one looks for it.
+    if (this.#replaysAsked === replaysAsked) this.#endReplay(from);
     const upTo = markAfter({
       upTo: this.#mark.upTo,
       newestSeen: outcome.newestSeen,

@@ -180,6 +180,23 @@ test("a broken connection sends everything provisional again at once", async () 
   expect(w.sentOf(customer)).toHaveLength(30);
 });
 
+test("a connection that breaks in the middle of a walk has what that walk had sent before sent again", async () => {
+  const { w, customer } = world(100);
+  let fleet: Awaited<ReturnType<typeof w.start>> | undefined;
+  let writes = 0;
+  const asked: number[] = [];
+  w.outlet.break = () => {
+    writes += 1;
+    if (writes === 16) asked.push(fleet?.replayProvisional() ?? 0);
+    return undefined;
+  };
+  fleet = await w.start();
+  await w.clock.advance(5 * MINUTE);
+  const replayed = w.sentOf(customer).filter((s) => s.found === "replay");
+  expect(asked[0]).toBeGreaterThan(0);
+  expect(replayed).toHaveLength(asked[0] as number);
+});
+
 test("a quiet customer's mark is not written at each empty poll", async () => {
   const w = new World();
   const stream = new SimStream(w.clock);
