@@ -4,7 +4,25 @@ import { CEF_HEADER_MAX, CEF_KEYS } from "../../format/cef-dictionary.ts";
 /** The most that a syslog receiver at its defaults takes in one piece (rsyslog: 8 KiB). */
 const LINE_MAX_BYTES = 8_192;
 /** Keys that only the consumer sets (CEF Implementation Standard, appendix A): a connector overwrites or refuses them. */
-const CONSUMER_KEYS = new Set(["agt", "ahost", "aid", "amac", "art", "at", "atz", "av", "agentZoneURI", "customerExternalID", "customerURI", "dlat", "dlong", "eventId", "rawEvent", "slat", "slong"]);
+const CONSUMER_KEYS = new Set([
+  "agt",
+  "ahost",
+  "aid",
+  "amac",
+  "art",
+  "at",
+  "atz",
+  "av",
+  "agentZoneURI",
+  "customerExternalID",
+  "customerURI",
+  "dlat",
+  "dlong",
+  "eventId",
+  "rawEvent",
+  "slat",
+  "slong",
+]);
 const HEADER_NAMES = Object.keys(CEF_HEADER_MAX) as (keyof typeof CEF_HEADER_MAX)[];
 const SEVERITY = /^(?:\d|10|Unknown|Low|Medium|High|Very-High)$/;
 const TIME = /^(?:\d{10,14}|[A-Z][a-z]{2} \d{2}(?: \d{4})? \d{2}:\d{2}:\d{2}(?:\.\d{3})?(?: .+)?)$/;
@@ -56,12 +74,14 @@ function lintHeaderField(name: keyof typeof CEF_HEADER_MAX, raw: string, finding
   if (unknown !== undefined) findings.push(`${name} holds ${unknown}; in the header only \\\\ and \\| are escapes`);
   const value = raw.replaceAll(/\\([\\|])/g, "$1");
   if (value === "") findings.push(`${name} is empty`);
-  if (value.length > CEF_HEADER_MAX[name]) findings.push(`${name} has ${value.length} characters; at most ${CEF_HEADER_MAX[name]} are kept`);
+  if (value.length > CEF_HEADER_MAX[name])
+    findings.push(`${name} has ${value.length} characters; at most ${CEF_HEADER_MAX[name]} are kept`);
 }
 
 function lintExtension(text: string, findings: string[]): void {
   const found = [...text.matchAll(KEY)];
-  if (text.trim() !== "" && (found[0] === undefined || text.slice(0, found[0].index).trim() !== "")) findings.push("the extension does not begin with key=");
+  if (text.trim() !== "" && (found[0] === undefined || text.slice(0, found[0].index).trim() !== ""))
+    findings.push("the extension does not begin with key=");
   const keys = new Set(found.map((key) => key[1] as string));
   const seen = new Set<string>();
   found.forEach((match, i) => {
@@ -90,5 +110,6 @@ function lintValue(key: CefKey, value: string, findings: string[]): void {
   else if (max > 0 && value.length > max) findings.push(`${key} has ${value.length} characters; at most ${max} are kept`);
   else if ((type === "integer" || type === "long") && !/^-?\d+$/.test(value)) findings.push(`${key} is no whole number`);
   else if (type === "timestamp" && !TIME.test(value)) findings.push(`${key} is neither epoch milliseconds nor MMM dd yyyy HH:mm:ss`);
-  else if (type === "ipv4_address" && !/^(?:\d{1,3}\.){3}\d{1,3}$/.test(value)) findings.push(`${key} is no IPv4 address; under CEF:0 an IPv6 address goes to c6a1, c6a2 or c6a3`);
+  else if (type === "ipv4_address" && !/^(?:\d{1,3}\.){3}\d{1,3}$/.test(value))
+    findings.push(`${key} is no IPv4 address; under CEF:0 an IPv6 address goes to c6a1, c6a2 or c6a3`);
 }

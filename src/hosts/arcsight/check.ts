@@ -42,10 +42,33 @@ const TEST_SAY = "Test event of `defender-mssp arcsight check`: this output work
 /** What the settings say, problems and lines without a meaning included. */
 export function settingsLines(config: ArcSightConfig): readonly CheckLine[] {
   const wrong = [...config.problems, ...config.outputProblems.filter((one) => !config.problems.includes(one))];
-  const lines = wrong.map((problem) => failedLine(problem.stanza || "settings", "settings", new Failure("settings", { actor: "operator", retry: { when: "never" }, say: problemLine(problem), nextStep: "Correct the setting; docs/settings.md lists all." })));
+  const lines = wrong.map((problem) =>
+    failedLine(
+      problem.stanza || "settings",
+      "settings",
+      new Failure("settings", {
+        actor: "operator",
+        retry: { when: "never" },
+        say: problemLine(problem),
+        nextStep: "Correct the setting; docs/settings.md lists all.",
+      }),
+    ),
+  );
   const taken = config.taken.map(({ line, key, say }) => goodLine(`line ${line}`, "old file", `${key} ${say}`));
   const warnings = config.warnings.map((say) => goodLine("settings", "warning", say));
-  return [...taken, ...warnings, ...(lines.length > 0 ? lines : [goodLine("settings", "settings", `in order: ${counted(config.settings.stanzas.length, "customer")}, ${counted(config.outputs.length, "output")}`)])];
+  return [
+    ...taken,
+    ...warnings,
+    ...(lines.length > 0
+      ? lines
+      : [
+          goodLine(
+            "settings",
+            "settings",
+            `in order: ${counted(config.settings.stanzas.length, "customer")}, ${counted(config.outputs.length, "output")}`,
+          ),
+        ]),
+  ];
 }
 
 function counted(count: number, what: string): string {
@@ -76,7 +99,8 @@ async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Pro
   const event = { time: new Date(clock.nowMs()).toISOString(), tenant: "defender-mssp", tenant_id: "00000000-0000-0000-0000-000000000000" };
   if (type === "json-folder" && output.profile === "legacy") return `nothing was written to ${path}: the old form knows no test event`;
   const write = (out: ByteWriter) => {
-    if (type.startsWith("json")) out.text(`${JSON.stringify({ ...event, kind: "health", status: "test", description: TEST_SAY, streams: [], version: "" })}\n`);
+    if (type.startsWith("json"))
+      out.text(`${JSON.stringify({ ...event, kind: "health", status: "test", description: TEST_SAY, streams: [], version: "" })}\n`);
     else writeCefNotice(out, "test", event, TEST_SAY, output.profile);
   };
   if (type !== "syslog") {
@@ -84,7 +108,14 @@ async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Pro
     try {
       const rotateBytes = Number.POSITIVE_INFINITY;
       const file = type.endsWith("folder")
-        ? new FolderOutput({ name: output.name, path: resolve(path), content: type === "json-folder" ? "json-array" : "lines", stateFolder, kit, clock })
+        ? new FolderOutput({
+            name: output.name,
+            path: resolve(path),
+            content: type === "json-folder" ? "json-array" : "lines",
+            stateFolder,
+            kit,
+            clock,
+          })
         : new GrowingFile({ name: output.name, path: resolve(path), rotateBytes, stateFolder, disk: kit.disk, clock });
       await writeLines(file, write);
       await file.close();
@@ -100,13 +131,22 @@ async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Pro
     const link = dialer.datagrams({ host, port });
     for (const datagram of syslogDatagrams(out.view(), style, clock.nowMs())) {
       await link.send(datagram).catch((error: unknown) => {
-        throw new Failure("output-unreachable", { actor: "operator", retry: { when: "later" }, say: `A datagram to ${host}:${port} could not be sent.`, nextStep: "Check .host and the network.", cause: error });
+        throw new Failure("output-unreachable", {
+          actor: "operator",
+          retry: { when: "later" },
+          say: `A datagram to ${host}:${port} could not be sent.`,
+          nextStep: "Check .host and the network.",
+          cause: error,
+        });
       });
     }
     link.close();
     return `one datagram was sent to ${host}:${port}; udp promises nothing, so look for health:test there`;
   }
-  const files = { ...(output.caFile === undefined ? {} : { caFile: output.caFile }), ...(output.certificate === undefined ? {} : { certificate: output.certificate }) };
+  const files = {
+    ...(output.caFile === undefined ? {} : { caFile: output.caFile }),
+    ...(output.certificate === undefined ? {} : { certificate: output.certificate }),
+  };
   const link = await dialer.connect({ host, port, protocol, ...files }, stop);
   await link.send(syslogFrames(out.view(), style, clock.nowMs()));
   // A receiver that refuses our certificate says so only after the handshake.
@@ -120,7 +160,10 @@ async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Pro
 export function checkTable(lines: readonly CheckLine[]): string {
   const widths = [Math.max(...lines.map(({ of }) => of.length)), Math.max(...lines.map(({ check }) => check.length))];
   return lines
-    .map(({ of, check, ok, say, next_step }) => `${ok ? "ok    " : "FAILED"}  ${of.padEnd(widths[0] ?? 0)}  ${check.padEnd(widths[1] ?? 0)}  ${say}${next_step === "" ? "" : ` ${next_step}`}\n`)
+    .map(
+      ({ of, check, ok, say, next_step }) =>
+        `${ok ? "ok    " : "FAILED"}  ${of.padEnd(widths[0] ?? 0)}  ${check.padEnd(widths[1] ?? 0)}  ${say}${next_step === "" ? "" : ` ${next_step}`}\n`,
+    )
     .join("");
 }
 

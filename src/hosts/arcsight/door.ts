@@ -8,17 +8,17 @@
  *   `outlet.close(withinMs)` comes after the last page and before the fleet is closed; only if it resolves is the stop an orderly one.
  */
 
+export type { CheckLine } from "./check.ts";
+export { checkExit, checkTable, failedLine, goodLine, settingsLines, testEventLine } from "./check.ts";
 export type { ArcSightConfig, ConfigOptions } from "./configuration.ts";
 export { rawFromProperties, readArcSightConfig } from "./configuration.ts";
-export { checkExit, checkTable, failedLine, goodLine, settingsLines, testEventLine } from "./check.ts";
-export type { CheckLine } from "./check.ts";
-export { lint } from "./lint.ts";
 export type { LintReport } from "./lint.ts";
+export { lint } from "./lint.ts";
 export { arcSightLog } from "./log.ts";
 export type { OutputsWorld } from "./open-outputs.ts";
-export { openServe } from "./open-serve.ts";
-export type { Serving, ServeWorld } from "./open-serve.ts";
 export { openOutputs } from "./open-outputs.ts";
+export type { ServeWorld, Serving } from "./open-serve.ts";
+export { openServe } from "./open-serve.ts";
 export { realDialer } from "./outputs/dial.ts";
 export { ArcSightOutlet } from "./outputs/outlet.ts";
 export { realSecretDoor } from "./secret-door.ts";

@@ -6,16 +6,23 @@ import { writeCef } from "../../format/cef.ts";
 import { lintCefLine } from "./cef-lint.ts";
 import { lint } from "./lint.ts";
 
-const OPTIONS = { nowMs: Date.UTC(2026, 10, 24), secrets: { file: () => undefined, env: () => undefined, credential: () => undefined } } as const;
+const OPTIONS = {
+  nowMs: Date.UTC(2026, 10, 24),
+  secrets: { file: () => undefined, env: () => undefined, credential: () => undefined },
+} as const;
 
 describe("a CEF line that strict readers take draws no finding", () => {
-  test.each(SAMPLES.map((sample) => [sample.file, sample] as const))("each line of %s, in both profiles, evidence included", (_file, sample) => {
-    const out = new ByteWriter();
-    for (const profile of ["legacy", "xdr"] as const) for (const delivery of deliveriesOf(sample)) writeCef(out, delivery, profile, "each");
-    const report = lint(out.view(), OPTIONS);
-    expect(report.findings).toEqual([]);
-    expect(report.what).toBe("cef");
-  });
+  test.each(SAMPLES.map((sample) => [sample.file, sample] as const))(
+    "each line of %s, in both profiles, evidence included",
+    (_file, sample) => {
+      const out = new ByteWriter();
+      for (const profile of ["legacy", "xdr"] as const)
+        for (const delivery of deliveriesOf(sample)) writeCef(out, delivery, profile, "each");
+      const report = lint(out.view(), OPTIONS);
+      expect(report.findings).toEqual([]);
+      expect(report.what).toBe("cef");
+    },
+  );
 
   test.each([
     "Nov 24 19:00:00 host CEF:0|a|b|1|id|name|5|",
@@ -48,7 +55,9 @@ describe("what a reader would stumble over is said in one sentence", () => {
   });
 
   test("an empty line makes an empty event", () => {
-    expect(lint(Buffer.from("CEF:0|a|b|1|id|name|5|\n\nCEF:0|a|b|1|id|name|5|\n"), OPTIONS).findings).toEqual([{ line: 2, level: "error", say: expect.stringContaining("empty event") }]);
+    expect(lint(Buffer.from("CEF:0|a|b|1|id|name|5|\n\nCEF:0|a|b|1|id|name|5|\n"), OPTIONS).findings).toEqual([
+      { line: 2, level: "error", say: expect.stringContaining("empty event") },
+    ]);
   });
 });
 
@@ -57,16 +66,28 @@ describe("a properties file from stdin", () => {
     const template = readFileSync(new URL("../../../arcsight/defender-mssp.properties.template", import.meta.url));
     const report = lint(template, OPTIONS);
     expect(report.what).toBe("properties");
-    expect(report.findings.filter(({ level }) => level === "error").map(({ say }) => say.replace(/;.*/, ""))).toEqual(["tenants[0]: tenant_id: is missing", "tenants[0]: client_id: is missing"]);
+    expect(report.findings.filter(({ level }) => level === "error").map(({ say }) => say.replace(/;.*/, ""))).toEqual([
+      "tenants[0]: tenant_id: is missing",
+      "tenants[0]: client_id: is missing",
+    ]);
   });
 
   test("any other file is read as Java reads it", () => {
-    expect(lint(Buffer.from("agents[0].path=C:\\temp\n"), OPTIONS)).toEqual({ what: "properties", lines: 2, findings: [{ line: 1, level: "error", say: expect.stringContaining("C:/temp") }] });
+    expect(lint(Buffer.from("agents[0].path=C:\\temp\n"), OPTIONS)).toEqual({
+      what: "properties",
+      lines: 2,
+      findings: [{ line: 1, level: "error", say: expect.stringContaining("C:/temp") }],
+    });
   });
 
   test("an old connector file is gone through line by line", () => {
-    const text = "client_ID=aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee\ntoken_url=https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555/oauth2/token\nscope=\n";
+    const text =
+      "client_ID=aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee\ntoken_url=https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555/oauth2/token\nscope=\n";
     const report = lint(Buffer.from(text), OPTIONS);
-    expect(report.findings.filter(({ line }) => line > 0).map(({ line, level }) => [line, level])).toEqual([[1, "note"], [2, "note"], [3, "note"]]);
+    expect(report.findings.filter(({ line }) => line > 0).map(({ line, level }) => [line, level])).toEqual([
+      [1, "note"],
+      [2, "note"],
+      [3, "note"],
+    ]);
   });
 });

@@ -26,15 +26,25 @@ export function lint(bytes: Uint8Array, options: ConfigOptions): LintReport {
   const lines = text.split(/\r?\n/);
   if (lines.some(isCefLine)) return lintCef(lines);
   const properties = readProperties(bytes);
-  if (!properties.ok) return { what: "properties", lines: lines.length, findings: [{ line: properties.line, level: "error", say: properties.say }] };
+  if (!properties.ok)
+    return { what: "properties", lines: lines.length, findings: [{ line: properties.line, level: "error", say: properties.say }] };
   const advice = properties.advice.map(({ line, say }): LintFinding => ({ line, level: "error", say }));
   if (![...properties.byKey.keys()].some((key) => OURS.test(key))) return { what: "properties", lines: lines.length, findings: advice };
   const config = readArcSightConfig(bytes, "the file", options);
   const said = new Set(advice.map(({ say }) => say));
-  const problems = config.problems.map((problem): LintFinding => ({ line: lineIn(problem.say), level: "error", say: problemLine(problem) }));
-  const notes = [...config.warnings.filter((say) => !said.has(say)), ...config.outputProblems.filter((one) => !config.problems.includes(one)).map(problemLine)];
+  const problems = config.problems.map(
+    (problem): LintFinding => ({ line: lineIn(problem.say), level: "error", say: problemLine(problem) }),
+  );
+  const notes = [
+    ...config.warnings.filter((say) => !said.has(say)),
+    ...config.outputProblems.filter((one) => !config.problems.includes(one)).map(problemLine),
+  ];
   const taken = config.taken.map(({ line, key, say }): LintFinding => ({ line, level: "note", say: `${key} ${say}` }));
-  return { what: "properties", lines: lines.length, findings: [...advice, ...problems, ...notes.map((say): LintFinding => ({ line: 0, level: "note", say })), ...taken] };
+  return {
+    what: "properties",
+    lines: lines.length,
+    findings: [...advice, ...problems, ...notes.map((say): LintFinding => ({ line: 0, level: "note", say })), ...taken],
+  };
 }
 
 function lintCef(lines: readonly string[]): LintReport {

@@ -28,9 +28,20 @@ export interface Serving {
 }
 
 /** Opens the buffer in `serve/` of the state folder (open that, and its lock, first). Throws Failure `state-unreadable`, `state-unwritable`. */
-export function openServe(settings: ServeSettings, stanzas: readonly Stanza[], stateDir: string, { disk, clock, log, randomBytes = systemRandomBytes, platform = process.platform }: ServeWorld): Serving {
+export function openServe(
+  settings: ServeSettings,
+  stanzas: readonly Stanza[],
+  stateDir: string,
+  { disk, clock, log, randomBytes = systemRandomBytes, platform = process.platform }: ServeWorld,
+): Serving {
   const customers = stanzas.map(({ name, tenantName, tenantId }) => ({ stanza: name, tenantName, tenantId }));
-  const outlet = new ServeBuffer({ folder: join(stateDir, "serve"), keepDays: settings.keepDays, customers, kit: { disk, clock, platform }, log });
+  const outlet = new ServeBuffer({
+    folder: join(stateDir, "serve"),
+    keepDays: settings.keepDays,
+    customers,
+    kit: { disk, clock, platform },
+    log,
+  });
   const tokens = new LocalTokens({
     ...(settings.clientId === undefined ? {} : { clientId: settings.clientId }),
     ...(settings.clientSecret === undefined ? {} : { clientSecret: sealed(settings.clientSecret) }),
@@ -40,7 +51,16 @@ export function openServe(settings: ServeSettings, stanzas: readonly Stanza[], s
   return {
     outlet,
     listen() {
-      const parts = { customers, source: outlet, tokens, isOurName: namesOf(settings), keepDays: settings.keepDays, told: new Set<string>(), clock, log };
+      const parts = {
+        customers,
+        source: outlet,
+        tokens,
+        isOurName: namesOf(settings),
+        keepDays: settings.keepDays,
+        told: new Set<string>(),
+        clock,
+        log,
+      };
       return startServer(settings, (request) => answerTo(request, parts), log);
     },
   };

@@ -32,7 +32,10 @@ export class FolderOutput implements Output {
   readonly where: string;
   readonly #p: FolderParts;
   readonly #recent = new RecentKeys();
-  readonly #queue = new CommitQueue<Batch>((batches) => this.#commit(batches), ({ bytes }) => bytes.length);
+  readonly #queue = new CommitQueue<Batch>(
+    (batches) => this.#commit(batches),
+    ({ bytes }) => bytes.length,
+  );
   readonly #log: WrittenLog;
   #lastStampMs = 0;
   #sequence = 0;

@@ -30,7 +30,10 @@ export class GrowingFile implements Output {
   readonly where: string;
   readonly #p: GrowingFileParts;
   readonly #recent = new RecentKeys();
-  readonly #queue = new CommitQueue<Batch>((batches) => this.#commit(batches), ({ bytes }) => bytes.length);
+  readonly #queue = new CommitQueue<Batch>(
+    (batches) => this.#commit(batches),
+    ({ bytes }) => bytes.length,
+  );
   readonly #log: WrittenLog;
   #fd: number | undefined;
   #size = 0;

@@ -74,20 +74,32 @@ export async function answerTo(request: ServedRequest, parts: AnswerParts): Prom
   }
   const route = routeOf(url.pathname);
   if (route === undefined) {
-    return refuse(404, "no-such-path", "there is /api/alerts, /v1/alerts, /v1/incidents, /v1/health, /v1/events and /oauth2/token, each also behind a customer's name or tenant GUID");
+    return refuse(
+      404,
+      "no-such-path",
+      "there is /api/alerts, /v1/alerts, /v1/incidents, /v1/health, /v1/events and /oauth2/token, each also behind a customer's name or tenant GUID",
+    );
   }
   const { what, named } = route;
   const customer = named === undefined ? undefined : parts.customers.find(({ stanza, tenantId }) => isNamed(named, stanza, tenantId));
-  if (what === "token") return request.method === "POST" ? tokenAnswer(request, parts, customer?.stanza) : refuse(405, "wrong-method", "a token is asked for by POST", { allow: "POST" });
+  if (what === "token")
+    return request.method === "POST"
+      ? tokenAnswer(request, parts, customer?.stanza)
+      : refuse(405, "wrong-method", "a token is asked for by POST", { allow: "POST" });
   if (request.method !== "GET") return refuse(405, "wrong-method", "events are asked for by GET", { allow: "GET" });
   const bearer = /^Bearer +(\S+)$/i.exec(request.headers["authorization"] ?? "")?.[1];
   const reader = bearer === undefined ? undefined : parts.tokens.reads(bearer);
   if (reader === undefined) {
-    const say = bearer === undefined ? "an access token is missing; get one from /oauth2/token" : "the access token is not known or too old; get one from /oauth2/token";
+    const say =
+      bearer === undefined
+        ? "an access token is missing; get one from /oauth2/token"
+        : "the access token is not known or too old; get one from /oauth2/token";
     return refuse(401, "no-token", say, { "www-authenticate": "Bearer" });
   }
-  if (named !== undefined && customer === undefined) return refuse(404, "no-such-customer", "no configured customer has the name or tenant GUID in the path");
-  if (customer !== undefined && reader.stanza !== undefined && reader.stanza !== customer.stanza) return refuse(403, "other-customer", "the access token is for another customer");
+  if (named !== undefined && customer === undefined)
+    return refuse(404, "no-such-customer", "no configured customer has the name or tenant GUID in the path");
+  if (customer !== undefined && reader.stanza !== undefined && reader.stanza !== customer.stanza)
+    return refuse(403, "other-customer", "the access token is for another customer");
   const one = customer?.stanza ?? reader.stanza;
   return rowsAnswer(url, what, one === undefined ? parts.customers.map(({ stanza }) => stanza) : [one], reader, parts);
 }
@@ -172,7 +184,10 @@ async function rowsAnswer(url: URL, kind: RowKind, stanzas: readonly string[], r
   if (tooFar) noteReach(asked, keptFrom, parts);
   return {
     status: 200,
-    headers: { "cache-control": "no-store", ...(tooFar ? { warning: `299 - "events are kept ${parts.keepDays} days; older ones are not in this answer"` } : {}) },
+    headers: {
+      "cache-control": "no-store",
+      ...(tooFar ? { warning: `299 - "events are kept ${parts.keepDays} days; older ones are not in this answer"` } : {}),
+    },
     body: arrayOf(chosenRows(asked, parts)),
   };
 }
@@ -202,7 +217,10 @@ function noteReach({ stanzas, query }: Asked, keptFrom: Ticks, { keepDays, log, 
 }
 
 /** The rows of an answer, oldest first. One that is cut is gone on with at the same poller's next poll, whether he moves by the rows' time or by his own clock. */
-async function* chosenRows({ stanzas, kind, query, until, pollerKey, reader }: Asked, { source, log }: AnswerParts): AsyncGenerator<string> {
+async function* chosenRows(
+  { stanzas, kind, query, until, pollerKey, reader }: Asked,
+  { source, log }: AnswerParts,
+): AsyncGenerator<string> {
   const fits = filterOf(query, kind);
   const owed = query.limit === undefined ? reader.owed.get(pollerKey) : undefined;
   const after = owed !== undefined && owed < query.after ? owed : query.after;
@@ -231,11 +249,15 @@ async function* chosenRows({ stanzas, kind, query, until, pollerKey, reader }: A
 /** Device groups and tags as the old API filtered by them. */
 function filterOf({ machineGroups, machineTags }: PollQuery, kind: RowKind): (row: string) => boolean {
   if (machineGroups.length === 0 && machineTags.length === 0) return () => true;
-  const [group, ...tags] = kind === "old" ? ["MachineGroup", "DeviceCreatedMachineTags", "CloudCreatedMachineTags"] : ["deviceGroup", "deviceTags"];
+  const [group, ...tags] =
+    kind === "old" ? ["MachineGroup", "DeviceCreatedMachineTags", "CloudCreatedMachineTags"] : ["deviceGroup", "deviceTags"];
   return (row) => {
     const values = JSON.parse(row) as Readonly<Record<string, unknown>>;
     const words = tags.flatMap((name) => String(values[name] ?? "").split(/[,;]/)).map((word) => word.trim());
-    return (machineGroups.length === 0 || machineGroups.includes(String(values[group as string] ?? ""))) && machineTags.every((tag) => words.includes(tag));
+    return (
+      (machineGroups.length === 0 || machineGroups.includes(String(values[group as string] ?? ""))) &&
+      machineTags.every((tag) => words.includes(tag))
+    );
   };
 }
 
@@ -259,6 +281,9 @@ function refuse(status: number, code: string, message: string, headers: Readonly
 /** A page in a browser of this machine must not be able to read alerts by way of a name that leads here (DNS rebinding). */
 function isCalledRightly(host: string | undefined, isOurName: (host: string) => boolean): boolean {
   if (host === undefined) return false;
-  const name = host.replace(/:\d{1,5}$/, "").replace(/^\[|\]$/g, "").toLowerCase();
+  const name = host
+    .replace(/:\d{1,5}$/, "")
+    .replace(/^\[|\]$/g, "")
+    .toLowerCase();
   return isLoopback(name) || isOurName(name);
 }

@@ -35,7 +35,10 @@ interface Row {
   readonly key: string;
 }
 
-async function rows(buffer: ServeBuffer, { after = 0n, stanzas = ["contoso"], kind = "old" }: { after?: bigint; stanzas?: readonly string[]; kind?: RowKind } = {}): Promise<readonly Row[]> {
+async function rows(
+  buffer: ServeBuffer,
+  { after = 0n, stanzas = ["contoso"], kind = "old" }: { after?: bigint; stanzas?: readonly string[]; kind?: RowKind } = {},
+): Promise<readonly Row[]> {
   const found = [];
   for await (const { json } of buffer.rows(stanzas, kind, after, await buffer.present())) found.push(JSON.parse(json));
   return found;
@@ -58,7 +61,24 @@ const HEALTH: HealthEvent = {
   tenant: CONTOSO.name,
   tenant_id: CONTOSO.id,
   streams: [
-    { stream: "alerts", state: "ok", lag_s: 3, walk_completed_at: null, new: 0, updated: 0, swept: 0, replayed: 0, superseded: 0, requests: 1, throttled: 0, retry_at: null, failure: null, actor: null, say: null, next_step: null },
+    {
+      stream: "alerts",
+      state: "ok",
+      lag_s: 3,
+      walk_completed_at: null,
+      new: 0,
+      updated: 0,
+      swept: 0,
+      replayed: 0,
+      superseded: 0,
+      requests: 1,
+      throttled: 0,
+      retry_at: null,
+      failure: null,
+      actor: null,
+      say: null,
+      next_step: null,
+    },
   ],
   credential: null,
   credential_days_left: null,
@@ -90,7 +110,7 @@ describe("the buffer that polls are answered from", () => {
     const times = (await rows(buffer)).map(ticksOf);
 
     expect(times.filter((time) => time % TICKS_PER_MS === 0n)).toEqual([]);
-    expect(times.find((time) => time > first) as bigint / TICKS_PER_MS).toBeGreaterThan(first / TICKS_PER_MS);
+    expect((times.find((time) => time > first) as bigint) / TICKS_PER_MS).toBeGreaterThan(first / TICKS_PER_MS);
   });
 
   test("keeps customers apart, knows kinds of rows, and has no rows of the old form for incidents", async () => {
@@ -104,7 +124,9 @@ describe("the buffer that polls are answered from", () => {
     expect(await rows(buffer, { kind: "incidents" })).toMatchObject([{ kind: "incident", tenantName: CONTOSO.name }]);
     expect(await rows(buffer, { kind: "alerts" })).toEqual([]);
     expect((await rows(buffer, { kind: "events", stanzas: STANZAS })).map(({ kind }) => kind)).toEqual(["incident", "alert", "health"]);
-    expect(await rows(buffer, { kind: "health" })).toMatchObject([{ kind: "health", arrivedAt: expect.stringMatching(/^2026-11-24T19:00:00\.\d{7}Z$/) }]);
+    expect(await rows(buffer, { kind: "health" })).toMatchObject([
+      { kind: "health", arrivedAt: expect.stringMatching(/^2026-11-24T19:00:00\.\d{7}Z$/) },
+    ]);
   });
 
   test("equal versions that come twice give equal FullIds, and what is there already is not written again", async () => {
@@ -199,7 +221,9 @@ describe("the buffer that polls are answered from", () => {
       clock.now += DAY_MS;
     }
 
-    const text = filesOf(folder).map((file) => fs.readFileSync(file, "utf8")).join("");
+    const text = filesOf(folder)
+      .map((file) => fs.readFileSync(file, "utf8"))
+      .join("");
     expect(text).not.toContain(" day10\n");
     expect(text).toContain(" day13\n");
   });
@@ -233,12 +257,28 @@ const MOVES: Readonly<Record<string, (last: bigint) => bigint>> = {
   "cut to seconds": (last) => (last / TICKS_PER_SECOND) * TICKS_PER_SECOND,
 };
 
-type Step = { readonly do: "write"; readonly keys: readonly (readonly [number, string])[] } | { readonly do: "poll" | "wait" | "clock back" | "restart" | "settle" };
+type Step =
+  | { readonly do: "write"; readonly keys: readonly (readonly [number, string])[] }
+  | { readonly do: "poll" | "wait" | "clock back" | "restart" | "settle" };
 
 const STEP: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ do: fc.constant("write" as const), keys: fc.array(fc.tuple(fc.nat(12), fc.constantFrom(...STANZAS)), { minLength: 1, maxLength: 3 }) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant("write" as const),
+      keys: fc.array(fc.tuple(fc.nat(12), fc.constantFrom(...STANZAS)), { minLength: 1, maxLength: 3 }),
+    }),
+  },
   { weight: 3, arbitrary: fc.constant({ do: "poll" as const }) },
-  { weight: 3, arbitrary: fc.constantFrom({ do: "wait" as const }, { do: "clock back" as const }, { do: "restart" as const }, { do: "settle" as const }) },
+  {
+    weight: 3,
+    arbitrary: fc.constantFrom(
+      { do: "wait" as const },
+      { do: "clock back" as const },
+      { do: "restart" as const },
+      { do: "settle" as const },
+    ),
+  },
 );
 
 test("whatever comes in which order, over restarts and steps of the clock, a poller that moves by the rows' time sees each row, and equal ids for repeats", async () => {

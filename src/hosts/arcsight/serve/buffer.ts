@@ -5,7 +5,16 @@ import type { Ticks } from "../../../model/instant.ts";
 import { TICKS_PER_MS, ticksFromMs } from "../../../model/instant.ts";
 import type { Log, Outlet } from "../../../model/kit.ts";
 import type { DiskKit } from "../../../stores/disk.ts";
-import { errnoOf, makeFolder, openForAppend, readIfThere, removeIfThere, syncFileContent, syncFolder, writeWhole } from "../../../stores/disk.ts";
+import {
+  errnoOf,
+  makeFolder,
+  openForAppend,
+  readIfThere,
+  removeIfThere,
+  syncFileContent,
+  syncFolder,
+  writeWhole,
+} from "../../../stores/disk.ts";
 import { folderNameOf } from "../../../stores/names.ts";
 import { CommitQueue } from "../outputs/commit-queue.ts";
 import { outputUnwritable } from "../outputs/output-failures.ts";
@@ -84,7 +93,9 @@ export class ServeBuffer implements Outlet {
 
   /** Resolves when the rows are on disk. An event that is there already is not written again. Rejects with Failure `output-full`, `output-broken`; nothing of the batch is there then. */
   async write(batch: readonly Delivery[]): Promise<number> {
-    const entries = batch.flatMap((delivery) => (this.#shelfOf(delivery.stanza).recent.wants(delivery.key) ? [{ stanza: delivery.stanza, delivery }] : []));
+    const entries = batch.flatMap((delivery) =>
+      this.#shelfOf(delivery.stanza).recent.wants(delivery.key) ? [{ stanza: delivery.stanza, delivery }] : [],
+    );
     if (entries.length > 0) await this.#queue.write(entries);
     return batch.reduce((sum, delivery) => sum + lengthOf(delivery), 0);
   }
@@ -238,7 +249,10 @@ export class ServeBuffer implements Outlet {
       try {
         if (oldest) removeIfThere(this.#p.kit.disk, oldest.path);
       } catch (error) {
-        this.#p.log.warn("a file of the buffer is too old but cannot be removed; the next start tries again", { path: oldest?.path, error: errnoOf(error) });
+        this.#p.log.warn("a file of the buffer is too old but cannot be removed; the next start tries again", {
+          path: oldest?.path,
+          error: errnoOf(error),
+        });
       }
     }
   }
@@ -252,7 +266,13 @@ export class ServeBuffer implements Outlet {
       .readdirSync(folder)
       .filter((name) => /^\d{19}\.rows$/.test(name))
       .sort()
-      .map((name): Segment => ({ path: join(folder, name), first: BigInt(name.slice(0, -".rows".length)), bytes: disk.statSync(join(folder, name)).size }));
+      .map(
+        (name): Segment => ({
+          path: join(folder, name),
+          first: BigInt(name.slice(0, -".rows".length)),
+          bytes: disk.statSync(join(folder, name)).size,
+        }),
+      );
     const shelf: Shelf = { folder, segments, recent: new RecentKeys(KEYS_KEPT), last: segments.at(-1)?.first ?? 0n };
     for (const segment of segments.slice(-2)) {
       const whole = wholeEvents(readIfThere(disk, segment.path) ?? Buffer.alloc(0));
@@ -260,7 +280,11 @@ export class ServeBuffer implements Outlet {
       if (whole.last !== undefined && whole.last > shelf.last) shelf.last = whole.last;
       // The next append cuts what lies behind; earlier segments were whole when the next one began.
       if (segment !== segments.at(-1)) continue;
-      if (whole.bytes < segment.bytes) this.#p.log.warn("half an event at the end of the buffer was given up; it is collected again", { path: segment.path, bytes: segment.bytes - whole.bytes });
+      if (whole.bytes < segment.bytes)
+        this.#p.log.warn("half an event at the end of the buffer was given up; it is collected again", {
+          path: segment.path,
+          bytes: segment.bytes - whole.bytes,
+        });
       segment.bytes = whole.bytes;
     }
     return shelf;

@@ -35,9 +35,12 @@ describe("a start time is understood in every plausible form", () => {
     expect(formatInstant(readTime(text) as bigint)).toBe(wanted);
   });
 
-  test.each(["", "yesterday", "2026-13-40", "$START_AT_TIME", "12", "Nov 31 2026 16:05:58", "Nul 24 2026 16:05:58"])("%s is none", (text) => {
-    expect(readTime(text)).toBeUndefined();
-  });
+  test.each(["", "yesterday", "2026-13-40", "$START_AT_TIME", "12", "Nov 31 2026 16:05:58", "Nul 24 2026 16:05:58"])(
+    "%s is none",
+    (text) => {
+      expect(readTime(text)).toBeUndefined();
+    },
+  );
 });
 
 describe("what a poll asks", () => {
@@ -46,9 +49,19 @@ describe("what a poll asks", () => {
   });
 
   test("names of parameters in any case, groups repeated, percent-encoded times", () => {
-    expect(read("SINCETIMEUTC=2026-11-24T16%3A00%3A00Z&untiltimeutc=2026-11-24T17:00:00Z&limit=5&machinegroups=A&machinegroups=B&CloudCreatedMachineTags=t")).toEqual({
+    expect(
+      read(
+        "SINCETIMEUTC=2026-11-24T16%3A00%3A00Z&untiltimeutc=2026-11-24T17:00:00Z&limit=5&machinegroups=A&machinegroups=B&CloudCreatedMachineTags=t",
+      ),
+    ).toEqual({
       ok: true,
-      query: { after: ticksFromMs(NOW - 3 * 3_600_000), until: ticksFromMs(NOW - 2 * 3_600_000), limit: 5, machineGroups: ["A", "B"], machineTags: ["t"] },
+      query: {
+        after: ticksFromMs(NOW - 3 * 3_600_000),
+        until: ticksFromMs(NOW - 2 * 3_600_000),
+        limit: 5,
+        machineGroups: ["A", "B"],
+        machineTags: ["t"],
+      },
     });
   });
 

@@ -34,7 +34,8 @@ export function readPollQuery(params: URLSearchParams, nowMs: number, newest: Ti
     const found = [...params].find(([key, value]) => names.some((name) => key.toLowerCase() === name.toLowerCase()) && value.trim() !== "");
     return found?.[1].trim();
   };
-  const all = (name: string): readonly string[] => [...params].flatMap(([key, value]) => (key.toLowerCase() === name.toLowerCase() && value.trim() !== "" ? [value.trim()] : []));
+  const all = (name: string): readonly string[] =>
+    [...params].flatMap(([key, value]) => (key.toLowerCase() === name.toLowerCase() && value.trim() !== "" ? [value.trim()] : []));
   const now = ticksFromMs(nowMs);
   let after = now - ticksFromMs(DEFAULT_REACH_MS);
   const since = one("sinceTimeUtc", "since");
@@ -43,7 +44,11 @@ export function readPollQuery(params: URLSearchParams, nowMs: number, newest: Ti
     const at = readTime(since);
     if (at === undefined) return { ok: false, say: notATime("sinceTimeUtc", since) };
     const latest = now > newest ? now : newest;
-    if (at > latest + ticksFromMs(AHEAD_MAX_MS)) return { ok: false, say: `sinceTimeUtc ${formatInstant(at)} lies in the future, here it is ${formatInstant(now)}; set the connector's clock or time zone right` };
+    if (at > latest + ticksFromMs(AHEAD_MAX_MS))
+      return {
+        ok: false,
+        say: `sinceTimeUtc ${formatInstant(at)} lies in the future, here it is ${formatInstant(now)}; set the connector's clock or time zone right`,
+      };
     after = at;
   } else if (ago !== undefined) {
     const reach = readDuration(ago);
@@ -54,7 +59,8 @@ export function readPollQuery(params: URLSearchParams, nowMs: number, newest: Ti
   const until = untilText === undefined ? undefined : readTime(untilText);
   if (untilText !== undefined && until === undefined) return { ok: false, say: notATime("untilTimeUtc", untilText) };
   const limitText = one("limit");
-  if (limitText !== undefined && !/^\d{1,9}$/.test(limitText)) return { ok: false, say: `limit ${shown(limitText)} is no whole number; leave it away or write one` };
+  if (limitText !== undefined && !/^\d{1,9}$/.test(limitText))
+    return { ok: false, say: `limit ${shown(limitText)} is no whole number; leave it away or write one` };
   return {
     ok: true,
     query: {
@@ -81,7 +87,10 @@ const BASIC_DATE = /^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2}(?:\.\d+)?)(.*)$/
 /** A time in any plausible form; undefined for what is none. */
 export function readTime(text: string): Ticks | undefined {
   // A plus sign that was not encoded arrives as a space.
-  const unquoted = text.trim().replace(/^(["'])(.*)\1$/, "$2").trim();
+  const unquoted = text
+    .trim()
+    .replace(/^(["'])(.*)\1$/, "$2")
+    .trim();
   const plain = unquoted
     .replace(/(:\d{2}),(\d)/, "$1.$2")
     .replace(/(:\d{2}(?:\.\d+)?) (\d{2}:?\d{2})$/, "$1+$2")
@@ -102,7 +111,12 @@ function fraction(text: string): bigint {
   return BigInt((text.split(".")[1] ?? "").padEnd(7, "0"));
 }
 
-function fromWords(year: string | undefined, month: string | undefined, day: string | undefined, time: string | undefined): Ticks | undefined {
+function fromWords(
+  year: string | undefined,
+  month: string | undefined,
+  day: string | undefined,
+  time: string | undefined,
+): Ticks | undefined {
   const index = MONTHS.indexOf((month ?? "").toLowerCase());
   if (index === -1) return undefined;
   return parseInstant(`${year}-${String(index + 1).padStart(2, "0")}-${(day ?? "").padStart(2, "0")}T${time}Z`);
@@ -117,7 +131,8 @@ function readDuration(text: string): Ticks | undefined {
 }
 
 function notATime(name: string, text: string): string {
-  if (/^\$[A-Z_{]/i.test(text)) return `${name} still holds the variable ${shown(text)}: the connector did not replace it; check that the Events URL is entered in a connector type that knows ${shown(text)}`;
+  if (/^\$[A-Z_{]/i.test(text))
+    return `${name} still holds the variable ${shown(text)}: the connector did not replace it; check that the Events URL is entered in a connector type that knows ${shown(text)}`;
   return `${name} ${shown(text)} is no time; ${INSTEAD}`;
 }
 

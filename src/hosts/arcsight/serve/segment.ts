@@ -24,7 +24,14 @@ const PROBE_BYTES = 1 << 12;
  * The rows of a segment with one of `letters` and `after` < arrival <= `until`, in order. At no time more than `pieceBytes` and one row are held, and no file is held open, and
  * between pieces everybody else has a turn.
  */
-export async function* rowsOf(disk: Disk, segment: Segment, letters: string, after: string, until: string, pieceBytes: number): AsyncGenerator<StoredRow> {
+export async function* rowsOf(
+  disk: Disk,
+  segment: Segment,
+  letters: string,
+  after: string,
+  until: string,
+  pieceBytes: number,
+): AsyncGenerator<StoredRow> {
   const { bytes } = segment;
   let carried: Buffer = Buffer.alloc(0);
   for (let offset = startOf(disk, segment, after); offset < bytes; ) {
@@ -58,9 +65,18 @@ function startOf(disk: Disk, segment: Segment, after: string): number {
 }
 
 /** The first row that begins behind `from`. */
-function firstRowFrom(disk: Disk, segment: Segment, from: number, to: number): { readonly offset: number; readonly at: string } | undefined {
+function firstRowFrom(
+  disk: Disk,
+  segment: Segment,
+  from: number,
+  to: number,
+): { readonly offset: number; readonly at: string } | undefined {
   let seen: Buffer = Buffer.alloc(0);
-  for (let read = readAt(disk, segment, from, PROBE_BYTES); read.length > 0; read = readAt(disk, segment, from + seen.length, Math.max(PROBE_BYTES, seen.length))) {
+  for (
+    let read = readAt(disk, segment, from, PROBE_BYTES);
+    read.length > 0;
+    read = readAt(disk, segment, from + seen.length, Math.max(PROBE_BYTES, seen.length))
+  ) {
     seen = Buffer.concat([seen, read]);
     for (let end = seen.indexOf(0x0a); end !== -1 && end + 1 + HEAD_BYTES <= seen.length; end = seen.indexOf(0x0a, end + 1)) {
       const head = headOf(seen.toString("latin1", end + 1, end + 1 + HEAD_BYTES));

@@ -29,7 +29,9 @@ export interface RunningServer {
 /** True for the names in our certificate. */
 export function namesOf({ certificate, host }: ServeSettings): (name: string) => boolean {
   const own = certificate === undefined ? undefined : new X509Certificate(readFileSync(certificate));
-  return (name) => name === host.toLowerCase() || (own !== undefined && (own.checkHost(name) !== undefined || (net.isIP(name) !== 0 && own.checkIP(name) !== undefined)));
+  return (name) =>
+    name === host.toLowerCase() ||
+    (own !== undefined && (own.checkHost(name) !== undefined || (net.isIP(name) !== 0 && own.checkIP(name) !== undefined)));
 }
 
 /**
@@ -37,13 +39,28 @@ export function namesOf({ certificate, host }: ServeSettings): (name: string) =>
  *
  * Listens and hands requests on. Throws Failure `output-broken` when it cannot listen or the certificate cannot be used.
  */
-export async function startServer(settings: ServeSettings, answer: (request: ServedRequest) => Promise<ServedAnswer>, log: Log): Promise<RunningServer> {
+export async function startServer(
+  settings: ServeSettings,
+  answer: (request: ServedRequest) => Promise<ServedAnswer>,
+  log: Log,
+): Promise<RunningServer> {
   refuseOpenHouse(settings);
   const listener = (request: http.IncomingMessage, response: http.ServerResponse) => {
     void handle(request, response, answer, log).catch(() => response.destroy());
   };
-  const limits = { maxHeaderSize: HEADERS_MAX_BYTES, requestTimeout: REQUEST_WITHIN_MS, headersTimeout: REQUEST_WITHIN_MS, connectionsCheckingInterval: CHECKED_EVERY_MS };
-  const server = settings.certificate === undefined ? http.createServer(limits, listener) : https.createServer({ ...limits, ...pemOf(settings.certificate), minVersion: "TLSv1.2", handshakeTimeout: HANDSHAKE_WITHIN_MS }, listener);
+  const limits = {
+    maxHeaderSize: HEADERS_MAX_BYTES,
+    requestTimeout: REQUEST_WITHIN_MS,
+    headersTimeout: REQUEST_WITHIN_MS,
+    connectionsCheckingInterval: CHECKED_EVERY_MS,
+  };
+  const server =
+    settings.certificate === undefined
+      ? http.createServer(limits, listener)
+      : https.createServer(
+          { ...limits, ...pemOf(settings.certificate), minVersion: "TLSv1.2", handshakeTimeout: HANDSHAKE_WITHIN_MS },
+          listener,
+        );
   server.maxConnections = CONNECTIONS_MAX;
   server.timeout = SILENT_MAX_MS;
   await new Promise<void>((resolve, reject) => {
@@ -63,12 +80,24 @@ export async function startServer(settings: ServeSettings, answer: (request: Ser
   };
 }
 
-async function handle(request: http.IncomingMessage, response: http.ServerResponse, answer: (request: ServedRequest) => Promise<ServedAnswer>, log: Log): Promise<void> {
+async function handle(
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+  answer: (request: ServedRequest) => Promise<ServedAnswer>,
+  log: Log,
+): Promise<void> {
   const body = await bodyOf(request);
-  const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(", ") : value]));
+  const headers = Object.fromEntries(
+    Object.entries(request.headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(", ") : value]),
+  );
   const target = request.url ?? "/";
   const { answered, pieces, first } = await begin({ method: request.method ?? "GET", target, headers, body }, answer, log);
-  response.writeHead(answered.status, { "content-type": "application/json; charset=utf-8", "x-content-type-options": "nosniff", ...answered.headers, ...(body === undefined ? { connection: "close" } : {}) });
+  response.writeHead(answered.status, {
+    "content-type": "application/json; charset=utf-8",
+    "x-content-type-options": "nosniff",
+    ...answered.headers,
+    ...(body === undefined ? { connection: "close" } : {}),
+  });
   for (let piece = first; !piece.done; piece = await pieces.next()) {
     if (response.destroyed) {
       await pieces.return?.();
@@ -78,7 +107,13 @@ async function handle(request: http.IncomingMessage, response: http.ServerRespon
   }
   response.end();
   // The query may hold anything, the body secrets: neither is logged. What we answered to a bad request is ours.
-  if (answered.status >= 400) log.warn("a request was refused", { method: request.method, path: pathOf(target), status: answered.status, say: first.done ? "" : String(first.value) });
+  if (answered.status >= 400)
+    log.warn("a request was refused", {
+      method: request.method,
+      path: pathOf(target),
+      status: answered.status,
+      say: first.done ? "" : String(first.value),
+    });
   else log.debug("a request was answered", { method: request.method, path: pathOf(target) });
 }
 
@@ -95,7 +130,10 @@ async function begin(request: ServedRequest, answer: (request: ServedRequest) =>
     const pieces = Symbol.asyncIterator in answered.body ? answered.body[Symbol.asyncIterator]() : answered.body[Symbol.iterator]();
     return { answered, pieces, first: await pieces.next() };
   } catch (error) {
-    log.error("a request could not be answered", { path: pathOf(request.target), error: error instanceof Error ? error.message : String(error) });
+    log.error("a request could not be answered", {
+      path: pathOf(request.target),
+      error: error instanceof Error ? error.message : String(error),
+    });
     const pieces = ['{"error":{"code":"our-fault","message":"the request could not be answered; see the log"}}'][Symbol.iterator]();
     return { answered: { status: 500, body: [] }, pieces, first: pieces.next() };
   }
@@ -126,7 +164,13 @@ function pemOf(file: string): { readonly cert: Buffer; readonly key: Buffer } {
     const pem = readFileSync(file);
     return { cert: pem, key: pem };
   } catch (error) {
-    throw new Failure("output-broken", { actor: "operator", retry: { when: "never" }, say: `The file ${file} of serve.certificate cannot be read.`, nextStep: "Give a PEM file with key and certificate that the service's account may read.", cause: error });
+    throw new Failure("output-broken", {
+      actor: "operator",
+      retry: { when: "never" },
+      say: `The file ${file} of serve.certificate cannot be read.`,
+      nextStep: "Give a PEM file with key and certificate that the service's account may read.",
+      cause: error,
+    });
   }
 }
 
@@ -143,6 +187,19 @@ function refuseOpenHouse({ host, certificate, clientSecret }: ServeSettings): vo
 
 function cannotListen({ host, port }: ServeSettings, error: unknown): Failure {
   const errno = errnoOf(error);
-  const why = errno === "EADDRINUSE" ? "something else listens there" : errno === "EACCES" ? "this account may not listen on that port" : errno === "EADDRNOTAVAIL" ? "this machine has no such address" : (errno ?? "the certificate cannot be used");
-  return new Failure("output-broken", { actor: "operator", retry: { when: "never" }, say: `serve cannot listen on ${host}:${port}: ${why}.`, nextStep: "Write another address in serve.listen.", cause: error });
+  const why =
+    errno === "EADDRINUSE"
+      ? "something else listens there"
+      : errno === "EACCES"
+        ? "this account may not listen on that port"
+        : errno === "EADDRNOTAVAIL"
+          ? "this machine has no such address"
+          : (errno ?? "the certificate cannot be used");
+  return new Failure("output-broken", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `serve cannot listen on ${host}:${port}: ${why}.`,
+    nextStep: "Write another address in serve.listen.",
+    cause: error,
+  });
 }

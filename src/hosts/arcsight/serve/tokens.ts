@@ -47,7 +47,11 @@ export class LocalTokens {
    * @param basic client id and secret of an `Authorization: Basic` header.
    * @param stanza the customer whose token address was asked; undefined: all.
    */
-  answer(form: URLSearchParams, basic: { readonly id: string; readonly secret: string } | undefined, stanza: string | undefined): TokenAnswer {
+  answer(
+    form: URLSearchParams,
+    basic: { readonly id: string; readonly secret: string } | undefined,
+    stanza: string | undefined,
+  ): TokenAnswer {
     const id = basic?.id ?? form.get("client_id") ?? "";
     const secret = basic?.secret ?? form.get("client_secret") ?? "";
     if (!this.#isClient(id, secret)) {
@@ -58,14 +62,20 @@ export class LocalTokens {
       return problem(400, "unsupported_grant_type", "grant_type must be refresh_token or client_credentials");
     }
     const refreshToken = form.get("refresh_token") ?? "";
-    if (grant === "refresh_token" && refreshToken === "") return problem(400, "invalid_request", "refresh_token is missing; any text will do");
+    if (grant === "refresh_token" && refreshToken === "")
+      return problem(400, "invalid_request", "refresh_token is missing; any text will do");
     const token = Buffer.from(this.#p.randomBytes(TOKEN_BYTES)).toString("base64url");
     const nowMs = this.#p.clock.monotonicMs();
     this.#forget(nowMs);
     this.#given.set(digest(token).toString("hex"), { untilMs: nowMs + LIFE_S * 1000, stanza, owed: new Map() });
     return {
       status: 200,
-      body: { token_type: "Bearer", expires_in: LIFE_S, access_token: token, ...(grant === "refresh_token" ? { refresh_token: refreshToken } : {}) },
+      body: {
+        token_type: "Bearer",
+        expires_in: LIFE_S,
+        access_token: token,
+        ...(grant === "refresh_token" ? { refresh_token: refreshToken } : {}),
+      },
     };
   }
 
