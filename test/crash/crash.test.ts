@@ -6,8 +6,9 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { expect, jest, test } from "@jest/globals";
 import { binaryPath } from "../../scripts/build/platforms.ts";
-import { HISTORIES, HISTORY_NAMES, MOMENT_NAMES, MOMENTS } from "./crash.ts";
+import { HISTORIES, HISTORY_NAMES } from "./crash.ts";
 import { crashMatrix } from "./matrix.ts";
+import { MOMENT_NAMES, MOMENTS } from "./stage.ts";
 
 // The bound for a busy machine: processes are waited for by events.
 jest.setTimeout(1_800_000);

@@ -1,22 +1,9 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { runDocument } from "../../scripts/bench/collector.ts";
 import { FAULTS, type Judgement } from "../harness/oracle/judge.ts";
-import { consult } from "../harness/oracle/main.ts";
-import { Life } from "./life.ts";
-import { type Microsoft, startMicrosoft, type Watcher } from "./microsoft.ts";
-import { watchNames } from "./state-watch.ts";
-
-/** At what the program is killed. */
-export const MOMENTS = {
-  request: "the n-th request that Microsoft's side receives",
-  answer: "the n-th answer half sent",
-  read: "the n-th 64 KiB read of its stdout",
-  rename: "the n-th change of a name in its state folder",
-} as const;
-export type Moment = keyof typeof MOMENTS;
-export const MOMENT_NAMES = Object.keys(MOMENTS) as Moment[];
+import { startMicrosoft } from "./microsoft.ts";
+import { type Moment, type Program, SCENARIO, Stage } from "./stage.ts";
 
 /** What came before the life that is killed. */
 export const HISTORIES = {
@@ -26,9 +13,6 @@ export const HISTORIES = {
 } as const;
 export type History = keyof typeof HISTORIES;
 export const HISTORY_NAMES = Object.keys(HISTORIES) as History[];
-
-/** A program with its first arguments: the built binary alone, or a runtime with a script. */
-export type Program = readonly [file: string, ...args: string[]];
 
 export interface Crash {
   readonly moment: Moment;
@@ -41,44 +25,6 @@ export interface Crash {
   /** What contradicts the promise; empty when all is well. */
   readonly faults: readonly string[];
 }
-
-const READ_BYTES = 64 * 1024;
-const MINUTE_MS = 60_000;
-
-/**
- * Two customers whose lists disagree about everything Microsoft leaves open: links or none, order or none. Pages are small, more rows share an instant than fit on one, rows
- * change and come late, some of them only after the first life.
- */
-const generated = { from: "-1h", to: "30m", updates: 0.7, update_within: "30m", late: { share: 0.1, by: "1m..9m" } };
-const SCENARIO = {
-  name: "crash",
-  story: "Two small customers while the program is killed at every step.",
-  seed: 41,
-  customers: [
-    {
-      name: "contoso",
-      page_max: 9,
-      generate: [
-        { stream: "alerts", count: 40, ...generated, bytes: 5700, ties: { groups: 1, size: 11 } },
-        { stream: "incidents", count: 12, ...generated },
-      ],
-    },
-    {
-      name: "fabrikam",
-      page_max: 11,
-      links: false,
-      order: "ignored",
-      generate: [
-        { stream: "alerts", count: 30, ...generated, bytes: 5700 },
-        { stream: "incidents", count: 12, ...generated },
-      ],
-    },
-  ],
-} as const;
-const STREAMS = 4;
-
-/** Every stream has done a whole walk in this life. */
-const settled = (log: readonly string[]): boolean => log.filter((line) => / stream state changed .*state=ok/.test(line)).length >= STREAMS;
 
 /** Kills one life at the n-th moment, lets time pass, lets the next one settle and stop in order, and judges what was read of all. */
 export async function crashAt(program: Program, history: History, moment: Moment, n: number): Promise<Crash> {
@@ -98,90 +44,5 @@ export async function crashAt(program: Program, history: History, moment: Moment
   } finally {
     await microsoft.stop();
     rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-/** Calls `reach` with each count; an answer that is cut off at the n-th never gets its second half. */
-export function killing(moment: "request" | "answer", n: number, reach: (count: number) => void): Watcher {
-  if (moment === "request") return { requested: reach };
-  return {
-    async halfSent(count) {
-      reach(count);
-      if (count === n) await new Promise(() => undefined);
-    },
-  };
-}
-
-/** One state folder and the lives that use it, one after the other. */
-class Stage {
-  readonly faults: string[] = [];
-  private readonly folder: string;
-  private readonly microsoft: Microsoft;
-  private readonly program: Program;
-  private readonly document: string;
-  private readonly home: string;
-  private readonly state: string;
-  private readonly outs: string[] = [];
-
-  constructor(folder: string, microsoft: Microsoft, program: Program) {
-    this.folder = folder;
-    this.microsoft = microsoft;
-    this.program = program;
-    this.home = join(folder, "home");
-    this.document = runDocument(this.home, microsoft.simulator.ready, { poll_seconds: 1, streams: "alerts,incidents" });
-    this.state = join(this.home, "var/lib/splunk/modinputs/defender_mssp");
-    mkdirSync(this.state, { recursive: true });
-  }
-
-  /** Answers whether there was an n-th; a life without one is stopped in order after its first walks. */
-  async killedLife(moment: Moment, n: number): Promise<boolean> {
-    let reached = false;
-    const reach = (count: number): void => {
-      if (count !== n || reached) return;
-      reached = true;
-      life.kill();
-    };
-    const names = moment === "rename" ? watchNames(this.state, reach) : undefined;
-    const unwatch = moment === "request" || moment === "answer" ? this.microsoft.watch(killing(moment, n, reach)) : undefined;
-    const life = this.life(moment === "read" ? reach : undefined);
-    await this.through(life, () => reached);
-    names?.close();
-    unwatch?.();
-    return reached;
-  }
-
-  async settledLife(): Promise<void> {
-    await this.through(this.life(), () => false);
-  }
-
-  async judge(): Promise<Judgement> {
-    const truth = join(this.folder, "shown.ndjson");
-    writeFileSync(truth, this.microsoft.simulator.control.shown());
-    return consult({ truth, delivered: this.outs, format: "splunk" });
-  }
-
-  private life(onRead?: (n: number) => void): Life {
-    const [program, ...args] = this.program;
-    const out = join(this.folder, `${this.outs.length + 1}.xml`);
-    this.outs.push(out);
-    const environment = { SPLUNK_HOME: this.home, PATH: "/usr/bin:/bin" };
-    return new Life({
-      program,
-      args,
-      environment,
-      document: this.document,
-      out,
-      readBytes: READ_BYTES,
-      ...(onRead === undefined ? {} : { onRead }),
-    });
-  }
-
-  /** Lets it settle and stop in order, or die; afterwards a quarter of an hour passes at Microsoft. */
-  private async through(life: Life, wasKilled: () => boolean): Promise<void> {
-    const hasSettled = await life.until(settled);
-    const { code } = hasSettled ? await life.stop() : await life.ended;
-    if (!wasKilled() && !hasSettled) this.faults.push(`life ${this.outs.length} ended by itself: ${life.log.at(-1) ?? "without a word"}`);
-    else if (!wasKilled() && code !== 0) this.faults.push(`life ${this.outs.length} ended with exit code ${code}`);
-    this.microsoft.simulator.control.advance(15 * MINUTE_MS);
   }
 }

@@ -1,7 +1,8 @@
 /** The crash matrix from the command line: see --help. */
 import { parseArgs } from "node:util";
-import { HISTORIES, HISTORY_NAMES, type History, MOMENT_NAMES, MOMENTS, type Moment } from "./crash.ts";
+import { HISTORIES, HISTORY_NAMES, type History } from "./crash.ts";
 import { crashMatrix } from "./matrix.ts";
+import { MOMENT_NAMES, MOMENTS, type Moment } from "./stage.ts";
 
 const HELP = `Usage: node test/crash/main.ts --program FILE [MOMENT|HISTORY]... [--first N] [--step N] [--lanes N]
 

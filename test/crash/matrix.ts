@@ -1,4 +1,5 @@
-import { type Crash, crashAt, type History, type Moment, type Program } from "./crash.ts";
+import { type Crash, crashAt, type History } from "./crash.ts";
+import type { Moment, Program } from "./stage.ts";
 
 export interface MatrixOptions {
   readonly program: Program;

@@ -10,9 +10,9 @@ import { afterEach, beforeEach, expect, jest, test } from "@jest/globals";
 import { binaryPath } from "../../scripts/build/platforms.ts";
 import { consult } from "../harness/oracle/main.ts";
 import { refreshToken } from "../harness/simulator/identity.ts";
-import { killing } from "./crash.ts";
 import { Life, type LifeEnd } from "./life.ts";
 import { type Microsoft, type RequestKind, startMicrosoft } from "./microsoft.ts";
+import { killing } from "./stage.ts";
 
 // The bound for a busy machine: processes are waited for by events.
 jest.setTimeout(600_000);

@@ -1,0 +1,115 @@
+/**
+ * The host's clock steps by an hour, between lives and in the middle of one, by Debian's `faketime` in front of the built binary: marks go by Microsoft's clock, so nothing is lost. Without
+ * faketime these tests do nothing; where real parts are required (DEFENDER_MSSP_REAL_PARTS=1) its absence fails.
+ */
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path, { join } from "node:path";
+import { afterEach, beforeEach, expect, jest, test } from "@jest/globals";
+import { binaryPath } from "../../scripts/build/platforms.ts";
+import type { Life } from "./life.ts";
+import { type Microsoft, startMicrosoft } from "./microsoft.ts";
+import { SCENARIO, Stage, settled } from "./stage.ts";
+
+// The bound for a busy machine: processes are waited for by events.
+jest.setTimeout(300_000);
+
+const BINARY = path.resolve(import.meta.dirname, "../..", binaryPath("linux-x64"));
+const REQUIRED = process.env["DEFENDER_MSSP_REAL_PARTS"] === "1";
+const LIBRARY = globSync("/usr/lib/*/faketime/libfaketimeMT.so.1")[0];
+const HOUR_S = 3600;
+
+let folder: string;
+let microsoft: Microsoft;
+let stage: Stage;
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), "clock-"));
+  microsoft = await startMicrosoft(SCENARIO);
+  stage = new Stage(folder, microsoft, [BINARY], {
+    LD_PRELOAD: LIBRARY ?? "",
+    FAKETIME_TIMESTAMP_FILE: join(folder, "clock"),
+    FAKETIME_NO_CACHE: "1",
+    // Only the wall clock steps; no system steps the monotonic one.
+    FAKETIME_DONT_FAKE_MONOTONIC: "1",
+  });
+});
+afterEach(async () => {
+  await microsoft.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Where the binary's wall clock stands, seconds from the true time. */
+function setClock(offsetS: number): void {
+  writeFileSync(join(folder, "clock"), `${offsetS >= 0 ? "+" : ""}${offsetS}\n`);
+}
+
+/** Resolves after so many further questions to an API, false when the life ends before. */
+async function questions(life: Life, count: number): Promise<void> {
+  let unwatch: () => void = () => undefined;
+  const asked = new Promise<void>((resolve) => {
+    unwatch = microsoft.watch({ requested: (n) => n === count && resolve() }, "api");
+  });
+  const died = life.ended.then(({ code }) => {
+    throw new Error(`the life ended with ${code}: ${life.log.at(-1) ?? ""}`);
+  });
+  await Promise.race([asked, died]);
+  unwatch();
+  // It ends later, as it should.
+  died.catch(() => undefined);
+}
+
+/** By the binary's own wall clock, from the marks it saved. */
+function walksCompletedAtMs(): readonly number[] {
+  const marks = globSync(join(folder, "home/var/lib/splunk/modinputs/defender_mssp/tenants/*/*/*.mark.json"));
+  return marks.map((file) => Number(/"walkCompletedAtMs":(\d+)/.exec(readFileSync(file, "utf8"))?.[1]));
+}
+
+async function nothingLost(): Promise<void> {
+  expect(stage.faults).toEqual([]);
+  const { totals, examples } = await stage.judge();
+  expect({ totals, examples }).toMatchObject({
+    totals: { lost: 0, stale: 0, duplicated: 0, out_of_order: 0, changed_bytes: 0, unknown: 0, unidentified: 0, replayed: 0 },
+    examples: [],
+  });
+  expect(totals.shown).toBeGreaterThan(80);
+}
+
+/** Every stream polls at least twice. */
+const TWO_POLLS = 12;
+
+test("faketime is there where real parts are required", () => {
+  expect(REQUIRED && LIBRARY === undefined).toBe(false);
+  expect(existsSync(BINARY)).toBe(true);
+});
+
+test.each([
+  ["forward, then back", [0, HOUR_S, 0]],
+  ["back, then forward", [0, -HOUR_S, 0]],
+  ["from one side to the other", [HOUR_S, -HOUR_S, HOUR_S]],
+])("an hour between lives, %s, loses nothing", async (_, offsets) => {
+  if (LIBRARY === undefined) return;
+  for (const offsetS of offsets) {
+    setClock(offsetS);
+    await stage.settledLife();
+    const aheadMs = Math.max(...walksCompletedAtMs()) - Date.now();
+    expect(Math.abs(aheadMs - offsetS * 1000)).toBeLessThan(30 * 60_000);
+  }
+  await nothingLost();
+});
+
+test("an hour forward and two back in the middle of a life loses nothing", async () => {
+  if (LIBRARY === undefined) return;
+  setClock(0);
+  const life = stage.start();
+  expect(await life.until(settled)).toBe(true);
+  for (const offsetS of [HOUR_S, -HOUR_S, 0]) {
+    setClock(offsetS);
+    microsoft.simulator.control.advance(10 * 60_000);
+    await questions(life, TWO_POLLS);
+  }
+  expect(await life.stop()).toEqual({ code: 0, signal: null });
+  // What was shown last may have been shown to a poll that the stop cut short.
+  await stage.settledLife();
+  await nothingLost();
+});
