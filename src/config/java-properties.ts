@@ -141,43 +141,75 @@ interface LogicalLine {
   readonly to: number;
 }
 
+/**
+ * A port of `java.util.Properties.LineReader.readLine` (OpenJDK 17), state for state, because its corner cases follow from its loop: after joined lines without a sign a `#`
+ * begins a comment again, and a lone backslash at the file's end is an entry without key and value. test/contracts compares it with the real one.
+ */
 function* logicalLines(text: string): Generator<LogicalLine> {
-  let joined: string | undefined;
-  let beganOnLine = 0;
-  let beganAt = 0;
-  let line = 0;
-  for (let at = 0; at < text.length; ) {
-    line += 1;
-    const lineStart = at;
-    while (at < text.length && text[at] !== "\n" && text[at] !== "\r") at += 1;
-    const content = text.slice(lineStart, at).replace(/^[ \t\f]+/, "");
-    const contentEnd = at;
-    if (text[at] === "\r" && text[at + 1] === "\n") at += 2;
-    else at += 1;
-    if (joined === undefined) {
-      if (content === "" || content.startsWith("#") || content.startsWith("!")) continue;
-      beganOnLine = line;
-      beganAt = lineStart;
+  let line = 1;
+  let at = 0;
+  for (;;) {
+    let joined = "";
+    let skipBlanks = true;
+    let joins = false;
+    let backslash = false;
+    let from = at;
+    let beganOnLine = line;
+    let ended = false;
+    while (!ended) {
+      if (at >= text.length) {
+        if (joined !== "") yield { text: backslash ? joined.slice(0, -1) : joined, line: beganOnLine, from, to: text.length };
+        return;
+      }
+      const signAt = at;
+      const sign = text[at] as string;
+      const isLineEnd = sign === "\n" || sign === "\r";
+      at += 1;
+      if (isLineEnd && !(sign === "\r" && text[at] === "\n")) line += 1;
+      if (skipBlanks) {
+        if (BLANK.test(sign) || (!joins && isLineEnd)) continue;
+        skipBlanks = false;
+        joins = false;
+      }
+      if (joined === "" && (sign === "#" || sign === "!")) {
+        while (at < text.length && text[at] !== "\n" && text[at] !== "\r") at += 1;
+        skipBlanks = true;
+        continue;
+      }
+      if (!isLineEnd) {
+        if (joined === "") {
+          from = lineStartOf(text, signAt);
+          beganOnLine = line;
+        }
+        joined += sign;
+        backslash = sign === "\\" && !backslash;
+        continue;
+      }
+      if (joined === "") {
+        skipBlanks = true;
+        continue;
+      }
+      if (backslash && at < text.length) {
+        joined = joined.slice(0, -1);
+        skipBlanks = true;
+        joins = true;
+        backslash = false;
+        if (sign === "\r" && text[at] === "\n") {
+          at += 1;
+          line += 1;
+        }
+        continue;
+      }
+      yield { text: backslash ? joined.slice(0, -1) : joined, line: beganOnLine, from, to: signAt };
+      ended = true;
     }
-    const whole: string = (joined ?? "") + content;
-    // Only the present line's own backslashes count: a line that is joined to one ending in a backslash begins anew.
-    if (endsInOpenBackslash(content)) {
-      joined = whole.slice(0, -1);
-      if (at < text.length) continue;
-      // At the end of the file Java drops the backslash and takes what is there.
-      yield { text: joined, line: beganOnLine, from: beganAt, to: contentEnd };
-      return;
-    }
-    joined = undefined;
-    yield { text: whole, line: beganOnLine, from: beganAt, to: contentEnd };
   }
-  if (joined !== undefined) yield { text: joined, line: beganOnLine, from: beganAt, to: text.length };
 }
 
-function endsInOpenBackslash(content: string): boolean {
-  let count = 0;
-  while (count < content.length && content[content.length - 1 - count] === "\\") count += 1;
-  return count % 2 === 1;
+function lineStartOf(text: string, at: number): number {
+  let start = at;
+  while (start > 0 && BLANK.test(text[start - 1] as string)) start -= 1;
+  return start;
 }
 
 /** Where the key ends and where the value begins, escapes not yet resolved. */

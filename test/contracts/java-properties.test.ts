@@ -1,0 +1,100 @@
+/**
+ * Java itself reads what we read: our templates and parser files, and any file made of the signs that mean something in one. Without a JDK these tests do nothing; where
+ * real parts are required (DEFENDER_MSSP_REAL_PARTS=1) its absence fails.
+ */
+import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { expect, jest, test } from "@jest/globals";
+import fc from "fast-check";
+import { readExactly, withProperty } from "../../src/config/java-properties.ts";
+
+jest.setTimeout(120_000);
+
+const REQUIRED = process.env["DEFENDER_MSSP_REAL_PARTS"] === "1";
+const PRESENT = spawnSync("javac", ["-version"]).error === undefined;
+const ROOT = resolve(import.meta.dirname, "../..");
+
+test("a JDK is there where real parts are required", () => {
+  expect(PRESENT || !REQUIRED).toBe(true);
+});
+
+/** One character per byte in; key and value pairs out, undefined when refused. */
+function asJava(files: readonly string[]): (Readonly<Record<string, string>> | undefined)[] {
+  const input = files.map((text) => `${Buffer.from(text, "latin1").toString("base64")}\n`).join("");
+  const { stdout, stderr, status } = spawnSync("java", [join(import.meta.dirname, "ReadProperties.java")], {
+    input,
+    encoding: "utf8",
+    maxBuffer: 1 << 28,
+  });
+  expect({ status, stderr: status === 0 ? "" : stderr }).toEqual({ status: 0, stderr: "" });
+  const text = (encoded: string) => Buffer.from(encoded, "base64").toString("utf16le");
+  return stdout
+    .split("\n")
+    .slice(0, -1)
+    .map((line) =>
+      line === "refused"
+        ? undefined
+        : Object.fromEntries(
+            line
+              .split(",")
+              .filter((pair) => pair !== "")
+              .map((pair) => {
+                // base64 may end in "=": the pair's own sign is the first one after it.
+                const [, key = "", value = ""] =
+                  /^([A-Za-z0-9+/]*=*?)=((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)$/.exec(pair) ?? [];
+                return [text(key), text(value)];
+              }),
+          ),
+    );
+}
+
+function asWe(text: string): Readonly<Record<string, string>> | undefined {
+  const reading = readExactly(text);
+  return reading.ok ? Object.fromEntries([...reading.byKey].map(([key, { value }]) => [key, value])) : undefined;
+}
+
+const whenPresent = PRESENT ? test : test.skip;
+
+whenPresent("Java reads the shipped template and parser files as we do, filled in or not", () => {
+  const flex = join(ROOT, "arcsight/user/agent/flexagent");
+  const template = readFileSync(join(ROOT, "arcsight/defender-mssp.properties.template"), "latin1");
+  const filled = template.replaceAll(/^#((?:tenants|outputs|serve)\S*=)/gm, "$1");
+  const files = [
+    template,
+    filled,
+    withProperty(template, "outputs[0].path", "C:\\users\\svc\\Söhne"),
+    ...readdirSync(flex).map((name) => readFileSync(join(flex, name), "latin1")),
+  ];
+  expect(files.length).toBeGreaterThan(4);
+  expect(files.map(asWe)).toEqual(asJava(files));
+  expect(asWe(filled)?.["outputs[0].rotate_mib"]).toBe("64");
+});
+
+whenPresent("Java reads any file as we do, and refuses what we refuse", () => {
+  const sign = fc.constantFrom(..." \t\f\r\n\\\\\\=:#!uabtnrf0419é\u00c3\u00bc[].".split(""));
+  const files = fc.sample(
+    fc.array(sign, { maxLength: 60 }).map((signs) => signs.join("")),
+    { numRuns: 3_000, seed: 20261124 },
+  );
+  const java = asJava(files);
+  const differing = files.flatMap((text, i) => {
+    const [ours, theirs] = [asWe(text), java[i]];
+    return JSON.stringify(sorted(ours)) === JSON.stringify(sorted(theirs)) ? [] : [{ text, ours, theirs }];
+  });
+  expect(differing.slice(0, 3)).toEqual([]);
+  expect(java.filter((one) => one === undefined).length).toBeGreaterThan(50);
+});
+
+whenPresent("Java reads every value that we put into a file as it was", () => {
+  const pairs = fc.sample(fc.tuple(fc.string({ unit: "binary", minLength: 1 }), fc.string({ unit: "binary" })), {
+    numRuns: 500,
+    seed: 20261124,
+  });
+  const java = asJava(pairs.map(([key, value]) => withProperty("# before\n", key, value)));
+  expect(java).toEqual(pairs.map(([key, value]) => ({ [key]: value })));
+});
+
+function sorted(values: Readonly<Record<string, string>> | undefined): unknown {
+  return values && Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1));
+}
