@@ -49,7 +49,7 @@ export function lintCefLine(line: string): readonly string[] {
   if (version?.[1] !== "0") findings.push(`the version is ${version?.[1]}; some readers take only CEF:0`);
   const header = headerOf(line.slice(start));
   if (header === undefined) return [...findings, "the header has fewer than seven pipes; all are needed, also before an empty extension"];
-  HEADER_NAMES.forEach((name, i) => lintHeaderField(name, header.fields[i + 1] ?? "", findings));
+  for (const [i, name] of HEADER_NAMES.entries()) lintHeaderField(name, header.fields[i + 1] ?? "", findings);
   if (!SEVERITY.test(header.fields[6] ?? "")) findings.push("the severity is neither 0 to 10 nor Unknown, Low, Medium, High, Very-High");
   lintExtension(header.rest, findings);
   return findings;

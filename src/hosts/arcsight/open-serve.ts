@@ -4,12 +4,12 @@ import type { ServeSettings } from "../../config/arcsight-settings.ts";
 import type { Clock, Log } from "../../model/kit.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { Stanza } from "../../model/stanza.ts";
-import type { Disk } from "../../stores/disk.ts";
+import { type Disk, errnoOf, readIfThere } from "../../stores/disk.ts";
 import { answerTo } from "./serve/answers.ts";
 import { ServeBuffer } from "./serve/buffer.ts";
 import type { RunningServer } from "./serve/server.ts";
 import { namesOf, startServer } from "./serve/server.ts";
-import { LocalTokens } from "./serve/tokens.ts";
+import { LocalTokens, type TokenShelf } from "./serve/tokens.ts";
 
 export interface ServeWorld {
   readonly disk: Disk;
@@ -47,6 +47,7 @@ export function openServe(
     ...(settings.clientSecret === undefined ? {} : { clientSecret: sealed(settings.clientSecret) }),
     clock,
     randomBytes,
+    shelf: tokenShelf(join(stateDir, "serve", "tokens.json"), disk, log),
   });
   return {
     outlet,
@@ -62,6 +63,21 @@ export function openServe(
         log,
       };
       return startServer(settings, (request) => answerTo(request, parts), log);
+    },
+  };
+}
+
+/** A token that cannot be noted is good all the same, until the next start. */
+function tokenShelf(path: string, disk: Disk, log: Log): TokenShelf {
+  return {
+    load: () => readIfThere(disk, path)?.toString("utf8"),
+    save(text) {
+      try {
+        disk.writeFileSync(`${path}.new`, text, { mode: 0o600 });
+        disk.renameSync(`${path}.new`, path);
+      } catch (error) {
+        log.warn("access tokens cannot be noted: after a restart connectors have to get new ones", { error: errnoOf(error) });
+      }
     },
   };
 }

@@ -14,6 +14,16 @@ export interface TokenParts {
   readonly clientSecret?: Sealed;
   readonly clock: Clock;
   readonly randomBytes: (count: number) => Uint8Array;
+  /** How digests are compared; in constant time unless a test wants to see it done. */
+  readonly isEqual?: (one: Uint8Array, other: Uint8Array) => boolean;
+  /** Where digests of given tokens outlive a restart. */
+  readonly shelf?: TokenShelf;
+}
+
+export interface TokenShelf {
+  load(): string | undefined;
+  /** Must not throw. */
+  save(text: string): void;
 }
 
 /** Whoever holds one of our tokens. */
@@ -28,7 +38,8 @@ export interface Reader {
 export type TokenAnswer = { readonly status: number; readonly body: Readonly<Record<string, string | number>> };
 
 /**
- * Our own tokens: 256 random bits, good for an hour, for one customer or for all. A posted refresh token is neither looked at nor kept: it goes back as it came, because
+ * Our own tokens: 256 random bits, good for an hour, for one customer or for all. Only their SHA-256 is kept, also on disk: whether a connector asks for a new token when
+ * its old one is refused is not known, so a restart must not make it wait for an hour. A posted refresh token is neither looked at nor kept: it goes back as it came, because
  * connectors store what they get.
  */
 export class LocalTokens {
@@ -38,6 +49,8 @@ export class LocalTokens {
 
   constructor(parts: TokenParts) {
     this.#p = parts;
+    for (const { sha256, until_ms: untilMs, stanza } of storedTokens(parts.shelf?.load()))
+      this.#given.set(sha256, { untilMs, stanza, owed: new Map() });
   }
 
   /**
@@ -65,9 +78,21 @@ export class LocalTokens {
     if (grant === "refresh_token" && refreshToken === "")
       return problem(400, "invalid_request", "refresh_token is missing; any text will do");
     const token = Buffer.from(this.#p.randomBytes(TOKEN_BYTES)).toString("base64url");
-    const nowMs = this.#p.clock.monotonicMs();
+    const nowMs = this.#p.clock.nowMs();
     this.#forget(nowMs);
     this.#given.set(digest(token).toString("hex"), { untilMs: nowMs + LIFE_S * 1000, stanza, owed: new Map() });
+    this.#p.shelf?.save(
+      JSON.stringify(
+        Array.from(
+          this.#given,
+          ([sha256, reader]): StoredToken => ({
+            sha256,
+            until_ms: reader.untilMs,
+            ...(reader.stanza === undefined ? {} : { stanza: reader.stanza }),
+          }),
+        ),
+      ),
+    );
     return {
       status: 200,
       body: {
@@ -82,12 +107,16 @@ export class LocalTokens {
   /** Whom the bearer may read; undefined when the token is not ours or too old. */
   reads(token: string): Reader | undefined {
     const given = this.#given.get(digest(token).toString("hex"));
-    return given !== undefined && given.untilMs > this.#p.clock.monotonicMs() ? given : undefined;
+    if (given === undefined) return undefined;
+    const leftMs = given.untilMs - this.#p.clock.nowMs();
+    // After a step back of the clock it would live on for longer than its hour.
+    return leftMs > 0 && leftMs <= LIFE_S * 1000 ? given : undefined;
   }
 
   /** Both are always compared, and always in the same time. */
   #isClient(id: string, secret: string): boolean {
     const { clientId, clientSecret } = this.#p;
+    const isSame = (given: string, wanted: string) => (this.#p.isEqual ?? timingSafeEqual)(digest(given), digest(wanted));
     const idFits = clientId === undefined || isSame(id, clientId);
     const secretFits = clientSecret === undefined || clientSecret.open((wanted) => isSame(secret, wanted));
     return idFits && secretFits;
@@ -101,8 +130,26 @@ export class LocalTokens {
   }
 }
 
-function isSame(given: string, wanted: string): boolean {
-  return timingSafeEqual(digest(given), digest(wanted));
+interface StoredToken {
+  readonly sha256: string;
+  readonly until_ms: number;
+  readonly stanza?: string;
+}
+
+/** What cannot be read is as good as none: its holders ask for new ones. */
+function storedTokens(
+  text: string | undefined,
+): readonly { readonly sha256: string; readonly until_ms: number; readonly stanza: string | undefined }[] {
+  try {
+    const stored = JSON.parse(text ?? "[]") as readonly Partial<StoredToken>[];
+    return stored.flatMap(({ sha256, until_ms, stanza }) =>
+      typeof sha256 === "string" && typeof until_ms === "number"
+        ? [{ sha256, until_ms, stanza: typeof stanza === "string" ? stanza : undefined }]
+        : [],
+    );
+  } catch {
+    return [];
+  }
 }
 
 function digest(text: string): Buffer {
