@@ -73,9 +73,9 @@ export function readExactly(latin1Text: string): PropertiesReading {
   const advice: PropertyAdvice[] = [];
   for (const { text, line } of logicalLines(latin1Text)) {
     const { keyEnd, valueStart } = split(text);
-    const key = unescape(text.slice(0, keyEnd));
+    const key = unescaped(text.slice(0, keyEnd));
     const rawValue = text.slice(valueStart);
-    const value = unescape(rawValue);
+    const value = unescaped(rawValue);
     if (key === undefined || value === undefined) return { ok: false, line, say: badEscape(line, key, rawValue) };
     entries.push({ key, value, line });
     if (WINDOWS_PATH.test(rawValue)) advice.push({ line, key, about: "backslash", say: backslashAdvice(line, key) });
@@ -100,7 +100,7 @@ export function withProperty(latin1Text: string, key: string, value: string): st
   if (latin1Text.startsWith(UTF8_BOM)) return UTF8_BOM + withProperty(latin1Text.slice(UTF8_BOM.length), key, value);
   const lineEnd = latin1Text.includes("\r\n") ? "\r\n" : "\n";
   const written = `${escapedKey(key)}=${escapedValue(value)}`;
-  const stretches = [...logicalLines(latin1Text)].filter(({ text }) => unescape(text.slice(0, split(text).keyEnd)) === key);
+  const stretches = [...logicalLines(latin1Text)].filter(({ text }) => unescaped(text.slice(0, split(text).keyEnd)) === key);
   const last = stretches.at(-1);
   if (last) return `${latin1Text.slice(0, last.from)}${written}${latin1Text.slice(last.to)}`;
   const gap = latin1Text === "" || /[\r\n]$/.test(latin1Text) ? "" : lineEnd;
@@ -232,7 +232,7 @@ function split(text: string): { readonly keyEnd: number; readonly valueStart: nu
 }
 
 /** Undefined when a `\u` is not followed by four hex digits. */
-function unescape(text: string): string | undefined {
+function unescaped(text: string): string | undefined {
   if (!text.includes("\\")) return text;
   let out = "";
   for (let at = 0; at < text.length; at += 1) {
