@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { appendFileSync, cpSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { appendFileSync, cpSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ScriptProblem } from "../build/project.ts";
 import type { Microsoft } from "./microsoft.ts";
@@ -15,7 +15,6 @@ export interface Memory {
 
 /** The built binary as splunkd starts it: run document on stdin, events into a pipe that is read as fast as they come. */
 export class Collector {
-  readonly stateFolder: string;
   /** Events of streams; health events are not counted. */
   events = 0;
   private readonly process: ChildProcess;
@@ -27,7 +26,6 @@ export class Collector {
 
   /** @param keptIn a file that gets every byte, with the times of their arrival beside it as the oracle reads them. */
   constructor(binary: string, home: string, document: string, keptIn?: string) {
-    this.stateFolder = join(home, "var/lib/splunk/modinputs/defender_mssp");
     this.process = spawn(binary, [], { env: { SPLUNK_HOME: home, PATH: process.env["PATH"] ?? "" }, stdio: ["pipe", "pipe", "pipe"] });
     this.process.stdin?.write(document);
     this.process.stdout?.on("data", (chunk: Buffer) => {
@@ -77,10 +75,9 @@ export class Collector {
     return ((Number(fields[11]) + Number(fields[12])) * 1000) / ticksPerSecond;
   }
 
-  stateBytes(): number {
-    return readdirSync(this.stateFolder, { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile())
-      .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
+  /** Bytes it has had written to disk so far: its state, since events go into a pipe. */
+  diskBytes(): number {
+    return Number(/^write_bytes: (\d+)$/m.exec(readFileSync(`/proc/${this.process.pid}/io`, "utf8"))?.[1] ?? Number.NaN);
   }
 
   async stop(): Promise<number> {

@@ -139,7 +139,7 @@ export const MEASUREMENTS: readonly Measurement[] = [
   },
   {
     rows: ["growth-time", "growth-memory", "growth-state"],
-    about: "four times the alerts, and four times the customers: time and state written grow with them, memory does not",
+    about: "four times the alerts, and four times the customers: time and state written grow with them, memory does not grow with history",
     measure: growth,
   },
 ];

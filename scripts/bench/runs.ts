@@ -45,8 +45,9 @@ export async function catchUp(
     await collector.untilEvents(wanted, WITHIN_MS);
     const seconds = (performance.now() - startedMs) / 1000;
     const memory = collector.memory();
+    const stateBytes = collector.diskBytes();
     await collector.stop();
-    return { seconds, memory, stateBytes: collector.stateBytes() };
+    return { seconds, memory, stateBytes };
   });
 }
 
