@@ -125,9 +125,15 @@ export class StreamPoller implements Runner {
   async round(stop: AbortSignal): Promise<void> {
     await this.#poll(stop);
     const { sweepHours } = this.#p.settings;
-    if (sweepHours > 0 && this.#p.clock.nowMs() >= this.#mark.nextSweepAtMs) await this.#sweep(stop);
+    if (sweepHours > 0 && this.#sweepIsDue()) await this.#sweep(stop);
     this.#p.report.be("ok");
     await this.#courier.tidy();
+  }
+
+  /** A sweep that is planned further ahead than one ever is was planned by a clock that stepped back since. */
+  #sweepIsDue(): boolean {
+    const inMs = this.#mark.nextSweepAtMs - this.#p.clock.nowMs();
+    return inMs <= 0 || inMs > SWEEP_EVERY_MS;
   }
 
   /** The saved mark lies behind: at an orderly stop it may say more than it did while versions were provisional. */
@@ -212,7 +218,7 @@ export class StreamPoller implements Runner {
     const { settings, clock } = this.#p;
     const upTo = this.#mark.upTo;
     if (upTo === undefined) return;
-    const far = ticksFromMs(clock.nowMs() - settings.sweepHours * 3_600_000);
+    const far = ticksFromMs((this.#reader.serverNowMs ?? clock.nowMs()) - settings.sweepHours * 3_600_000);
     const from = far < this.#mark.start ? this.#mark.start : far;
     if (from < upTo) {
       const memory: WalkMemory = this.#memory.clamp === undefined ? {} : { clamp: this.#memory.clamp };

@@ -75,6 +75,32 @@ describe("P5 late rows are found", () => {
     ]);
   });
 
+  test("20 hours behind, although the host's clock was two days ahead when the sweep was planned", async () => {
+    const { world, customer } = await running((s, world) => {
+      world.clock.wallOffsetMs = 48 * HOUR;
+      s.add(late("a", T0 - MINUTE, 0), late("late", T0 - 20 * HOUR, T0 + 5 * MINUTE));
+    });
+    await world.clock.advance(2 * MINUTE);
+    world.clock.wallOffsetMs = 0;
+    await world.clock.advance(2 * HOUR);
+    expect(world.sentOf(customer).map((s) => [s.id, s.found])).toEqual([
+      ["a", "poll"],
+      ["late", "sweep"],
+    ]);
+  });
+
+  test("20 hours behind, although the host's clock is two days ahead", async () => {
+    const { world, customer } = await running((s, world) => {
+      world.clock.wallOffsetMs = 48 * HOUR;
+      s.add(late("a", T0 - MINUTE, 0), late("late", T0 - 20 * HOUR, T0 + 5 * MINUTE));
+    });
+    await world.clock.advance(2 * HOUR);
+    expect(world.sentOf(customer).map((s) => [s.id, s.found])).toEqual([
+      ["a", "poll"],
+      ["late", "sweep"],
+    ]);
+  });
+
   test("20 hours behind: by the sweep, which counts it", async () => {
     const { world, customer, fleet } = await running((s) => s.add(late("a", T0 - MINUTE, 0), late("late", T0 - 20 * HOUR, T0 + 90_000)));
     await world.clock.advance(62 * MINUTE);
