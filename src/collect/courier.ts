@@ -69,6 +69,7 @@ export class Courier {
     this.#upTo = upTo;
     for (const entry of parts.store.takeEntries()) {
       this.#ledger.put(entry);
+      parts.provisional.sawWritten(entry.writtenAtS);
       this.#journalEntries += 1;
     }
   }
@@ -95,11 +96,11 @@ export class Courier {
 
   /** Sends what is fresh of a batch and shows all of it to `seen`. @param askedFrom where the page's question began. */
   async deliver(batch: readonly PageRecord[], facts: PageTally, seen: Seen, errand: Errand, askedFrom: Ticks | undefined): Promise<void> {
-    const { store, outlet, clock, provisional } = this.#p;
+    const { store, outlet, provisional } = this.#p;
     const deliveries: Delivery[] = [];
     const entries: LedgerEntry[] = [];
     const before: (LedgerEntry | undefined)[] = [];
-    const nowS = Math.floor(clock.nowMs() / 1000);
+    const nowS = provisional.writtenNowS();
     for (const record of batch) {
       if (!record.readable) {
         // Its place in the list counts like any other's, or a page full of such records would look like the end.
@@ -173,7 +174,7 @@ export class Courier {
    * the answer breaks off, and because a slow answer must not hold the outlet against other customers.
    */
   async deliverHuge(record: HugeRecord, errand: Errand, stop: AbortSignal): Promise<void> {
-    const { source, outlet, tenant, store, clock, provisional, budget } = this.#p;
+    const { source, outlet, tenant, store, provisional, budget } = this.#p;
     const spool = await this.#p.openSpool();
     try {
       if (!(await budget.take(stop))) throw stopped();
@@ -187,12 +188,12 @@ export class Courier {
       if (!head || !outlet.writeHuge) return await this.#quarantine(record);
       const hash = objectHash(head.kind, head.id);
       const bodyCrc = digest.digest().readInt32LE(0);
-      const judged = this.#judge(head, hash, errand, Math.floor(clock.nowMs() / 1000), bodyCrc);
+      const judged = this.#judge(head, hash, errand, provisional.writtenNowS(), bodyCrc);
       if (!judged) return;
       const entry: LedgerEntry = {
         hash,
         updated: head.updated,
-        writtenAtS: Math.floor(clock.nowMs() / 1000),
+        writtenAtS: provisional.writtenNowS(),
         byteLength: Math.min(spool.byteLength + EVENT_OVERHEAD_BYTES, 0x7fff_ffff),
         bodyCrc,
         change: judged.change,
@@ -347,8 +348,8 @@ export class Courier {
     if (upTo === undefined || this.#journalEntries < 2 * this.#ledger.size + JOURNAL_SLACK) {
       if (upTo === undefined || this.#ledger.size < JOURNAL_SLACK) return;
     }
-    const { settings, clock, store } = this.#p;
-    const liftedBeforeS = Math.floor((clock.nowMs() - LIFTED_REMEMBERED_MS) / 1000);
+    const { settings, provisional, store } = this.#p;
+    const liftedBeforeS = provisional.writtenNowS() - LIFTED_REMEMBERED_MS / 1000;
     const lifts = this.#p.source.lifts === true;
     const oldest = upTo - BigInt(ledgerSpanMs(settings)) * TICKS_PER_MS;
     const pruned = lifts ? this.#ledger.prune(oldest, liftedBeforeS) : this.#ledger.prune(oldest);

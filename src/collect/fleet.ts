@@ -362,5 +362,7 @@ function withLateEntries(store: StreamStore, wanted: boolean): { readonly store:
     compact: (kept) => store.compact(kept),
     close: () => store.close(),
   };
-  return { store: again, entries: entries.filter((entry) => entry.writtenAtS >= last - LATE_S) };
+  // A compacted journal keeps no order.
+  const late = entries.filter((entry) => entry.writtenAtS >= last - LATE_S).sort((a, b) => a.writtenAtS - b.writtenAtS);
+  return { store: again, entries: late };
 }

@@ -95,6 +95,7 @@ export class Hunter implements Runner {
     }));
     for (const entry of parts.store.takeEntries()) {
       this.#ledger.put(entry);
+      parts.provisional.sawWritten(entry.writtenAtS);
       this.#journalEntries += 1;
     }
     if (this.#mark.walkCompletedAtMs !== undefined) parts.report.completed(this.#mark.walkCompletedAtMs, this.#mark.walkCompletedAtMs);
@@ -314,11 +315,11 @@ export class Hunter implements Runner {
   }
 
   async #deliver(batch: readonly PageRecord[], progress: Progress, errand: HuntingErrand): Promise<void> {
-    const { store, outlet, clock, provisional, report } = this.#p;
+    const { store, outlet, provisional, report } = this.#p;
     const deliveries: Delivery[] = [];
     const entries: LedgerEntry[] = [];
     const before: (LedgerEntry | undefined)[] = [];
-    const writtenAtS = Math.floor(clock.nowMs() / 1000);
+    const writtenAtS = provisional.writtenNowS();
     for (const record of batch) {
       if (!record.readable) {
         await this.#quarantine(record, errand.query);
@@ -419,11 +420,11 @@ export class Hunter implements Runner {
 
   /** Forgets rows that no window can show again, and rewrites the journal when most of it is history. */
   async #tidy(): Promise<void> {
-    const { provisional, clock, store } = this.#p;
+    const { provisional, store } = this.#p;
     provisional.settle();
     if (this.#journalEntries < 2 * this.#ledger.size + JOURNAL_SLACK && this.#ledger.size < JOURNAL_SLACK) return;
     const longestMs = Math.max(0, ...this.#progress.map(({ query }) => (query.windowMinutes + query.delayMinutes) * 60_000));
-    const keepS = Math.floor((clock.nowMs() - longestMs - REMEMBERED_BEYOND_MS) / 1000);
+    const keepS = Math.floor(provisional.writtenNowS() - (longestMs + REMEMBERED_BEYOND_MS) / 1000);
     this.#ledger.prune(FAR_FUTURE, keepS);
     if (this.#journalEntries < 2 * this.#ledger.size + JOURNAL_SLACK) return;
     await store.compact(this.#ledger.entries());

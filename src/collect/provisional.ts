@@ -48,10 +48,30 @@ export class Provisional {
   #items: Item[] = [];
   #first = 0;
   #bytes = 0;
+  #writtenMs = 0;
+  #writtenReadAtMs = 0;
 
   constructor(clock: Clock, maxBytes: number) {
     this.#clock = clock;
     this.#maxBytes = maxBytes;
+  }
+
+  /** A journal holds an entry of this time: later ones must not seem older. */
+  sawWritten(writtenAtS: number): void {
+    if (writtenAtS * 1000 <= this.#writtenMs) return;
+    this.#writtenMs = writtenAtS * 1000;
+    this.#writtenReadAtMs = this.#clock.monotonicMs();
+  }
+
+  /**
+   * The time that journals carry, s. It goes by the wall clock but never back, in this life or the next: after a crash it tells which versions were written in the last hour, and a
+   * clock that was put right by two hours would hide the newest of them.
+   */
+  writtenNowS(): number {
+    const monotonicMs = this.#clock.monotonicMs();
+    this.#writtenMs = Math.max(this.#clock.nowMs(), this.#writtenMs + monotonicMs - this.#writtenReadAtMs);
+    this.#writtenReadAtMs = monotonicMs;
+    return Math.floor(this.#writtenMs / 1000);
   }
 
   add(

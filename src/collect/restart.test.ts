@@ -63,6 +63,40 @@ describe("after a crash everything provisional is sent again with equal keys, an
     for (const s of after) if (arrived.some((a) => a.key === s.key)) expect(s.found).toBe("replay");
   });
 
+  test("although the host's clock was two hours ahead before and was put right", async () => {
+    const { w, stream, customer } = world();
+    w.clock.wallOffsetMs = 2 * HOUR;
+    await w.start();
+    await w.clock.advance(3 * MINUTE);
+    w.clock.wallOffsetMs = 0;
+    stream.add(...alerts(30, T0 + MINUTE, T0 + 3 * MINUTE, "after"));
+    await w.clock.advance(3 * MINUTE);
+    const before = w.sentOf(customer);
+    expect(before).toHaveLength(230);
+    await w.kill();
+    w.outlet.sent.length = 0;
+    await w.start();
+    await w.clock.advance(10 * MINUTE);
+    const verdict = judge(stream, [...before.slice(0, -15), ...w.sentOf(customer)]);
+    expect(verdict).toEqual({ lost: [], stale: [], duplicated: [], outOfOrder: [] });
+  });
+
+  test("although the journal was compacted since, which keeps no order", async () => {
+    const { w, stream, customer } = world(20);
+    w.replayMib = 0.02;
+    await w.start();
+    await w.clock.advance(3 * MINUTE);
+    stream.add(...alerts(30, T0 + MINUTE, T0 + 3 * MINUTE, "after"));
+    await w.clock.advance(3 * MINUTE);
+    const before = w.sentOf(customer);
+    await w.kill();
+    for (const held of w.state.streams.values()) held.journal.reverse();
+    w.outlet.sent.length = 0;
+    await w.start();
+    await w.clock.advance(10 * MINUTE);
+    expect(judge(stream, [...before.slice(0, -15), ...w.sentOf(customer)]).lost).toEqual([]);
+  });
+
   test("a version superseded meanwhile is covered by its newer one and counted", async () => {
     const { w, stream, customer } = world(5);
     await w.start();
