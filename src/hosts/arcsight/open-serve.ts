@@ -51,7 +51,7 @@ export function openServe(
   });
   return {
     outlet,
-    listen() {
+    async listen() {
       const parts = {
         customers,
         source: outlet,

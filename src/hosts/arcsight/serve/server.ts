@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import * as http from "node:http";
 import * as https from "node:https";
 import * as net from "node:net";
+import { createSecureContext } from "node:tls";
 import type { ServeSettings } from "../../../config/arcsight-settings.ts";
 import { isLoopback } from "../../../config/arcsight-settings.ts";
 import { Failure } from "../../../model/failure.ts";
@@ -26,11 +27,12 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-/** True for the names in our certificate. */
-export function namesOf({ certificate, host }: ServeSettings): (name: string) => boolean {
-  const own = certificate === undefined ? undefined : new X509Certificate(readFileSync(certificate));
+/** True for the names by which other machines may call us: the address we listen on, and what stands in our certificate. Throws as `startServer`. */
+export function namesOf(settings: ServeSettings): (name: string) => boolean {
+  refuseOpenHouse(settings);
+  const own = settings.certificate === undefined ? undefined : certificateIn(settings.certificate);
   return (name) =>
-    name === host.toLowerCase() ||
+    name === settings.host.toLowerCase() ||
     (own !== undefined && (own.checkHost(name) !== undefined || (net.isIP(name) !== 0 && own.checkIP(name) !== undefined)));
 }
 
@@ -58,7 +60,7 @@ export async function startServer(
     settings.certificate === undefined
       ? http.createServer(limits, listener)
       : https.createServer(
-          { ...limits, ...pemOf(settings.certificate), minVersion: "TLSv1.2", handshakeTimeout: HANDSHAKE_WITHIN_MS },
+          { ...limits, cert: pemIn(settings.certificate), key: pemIn(settings.certificate), minVersion: "TLSv1.2", handshakeTimeout: HANDSHAKE_WITHIN_MS },
           listener,
         );
   server.maxConnections = CONNECTIONS_MAX;
@@ -103,7 +105,7 @@ async function handle(
       await pieces.return?.();
       return;
     }
-    if (!response.write(piece.value)) await new Promise<void>((resolve) => response.once("drain", resolve).once("close", resolve));
+    if (!response.write(piece.value)) await drained(response);
   }
   response.end();
   // The query may hold anything, the body secrets: neither is logged. What we answered to a bad request is ours.
@@ -115,6 +117,18 @@ async function handle(
       say: first.done ? "" : String(first.value),
     });
   else log.debug("a request was answered", { method: request.method, path: pathOf(target) });
+}
+
+/** Resolves when the client has taken enough, or is gone. */
+function drained(response: http.ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      response.off("drain", done).off("close", done);
+      resolve();
+    };
+    response.on("drain", done).on("close", done);
+    if (response.destroyed) done();
+  });
 }
 
 interface Begun {
@@ -159,19 +173,32 @@ function bodyOf(request: http.IncomingMessage): Promise<string | undefined> {
   });
 }
 
-function pemOf(file: string): { readonly cert: Buffer; readonly key: Buffer } {
+function certificateIn(file: string): X509Certificate {
+  const pem = pemIn(file);
   try {
-    const pem = readFileSync(file);
-    return { cert: pem, key: pem };
+    createSecureContext({ cert: pem, key: pem });
+    return new X509Certificate(pem);
   } catch (error) {
-    throw new Failure("output-broken", {
-      actor: "operator",
-      retry: { when: "never" },
-      say: `The file ${file} of serve.certificate cannot be read.`,
-      nextStep: "Give a PEM file with key and certificate that the service's account may read.",
-      cause: error,
-    });
+    throw uselessPem(file, "holds no certificate with its key", error);
   }
+}
+
+function pemIn(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw uselessPem(file, `cannot be read (${errnoOf(error) ?? "unknown reason"})`, error);
+  }
+}
+
+function uselessPem(file: string, what: string, cause: unknown): Failure {
+  return new Failure("output-broken", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `The file ${file} of serve.certificate ${what}.`,
+    nextStep: "Give a PEM file with key and certificate that the service's account may read.",
+    cause,
+  });
 }
 
 /** The settings refuse it too; whoever reaches this port reads every customer's alerts, so it is looked at where the socket is opened as well. */

@@ -109,8 +109,8 @@ export class LocalTokens {
     const given = this.#given.get(digest(token).toString("hex"));
     if (given === undefined) return undefined;
     const leftMs = given.untilMs - this.#p.clock.nowMs();
-    // After a step back of the clock it would live on for longer than its hour.
-    return leftMs > 0 && leftMs <= LIFE_S * 1000 ? given : undefined;
+    // After a large step back of the clock it would live on for long; a small one must not shut its holder out.
+    return leftMs > 0 && leftMs <= 2 * LIFE_S * 1000 ? given : undefined;
   }
 
   /** Both are always compared, and always in the same time. */
