@@ -5,7 +5,7 @@ import type { AppCredential } from "../model/sign-in.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import { certificatePairs, usablePairs } from "./certificate.ts";
 
-/** A certificate is warned about from each of these days on. */
+/** A certificate, or an app key whose end is known, is warned about from each of these days on. */
 const WARN_DAYS = [7, 30, 60] as const;
 const DAY_MS = 86_400_000;
 
@@ -35,11 +35,16 @@ export function certificateEnds(path: string): number | undefined {
   }
 }
 
+/** The sharpest bound (7, 30, 60 days before the end) that was passed; undefined with more time left. */
+export function warnedDays(endsMs: number, nowMs: number): (typeof WARN_DAYS)[number] | undefined {
+  const left = daysLeft(endsMs, nowMs);
+  return WARN_DAYS.find((days) => left <= days);
+}
+
 /** The sharpest warning that holds, undefined with more than 60 days left. */
 export function certificateWarning(endsMs: number, nowMs: number): string | undefined {
   const left = daysLeft(endsMs, nowMs);
-  const mark = WARN_DAYS.find((days) => left <= days);
-  return mark === undefined
+  return warnedDays(endsMs, nowMs) === undefined
     ? undefined
     : `ends in ${left} day${left === 1 ? "" : "s"}; put a new one into the file beside it and upload it to the app`;
 }
@@ -56,7 +61,15 @@ export async function checkCredential(
   if (credential.kind === "public") return { remark: "Public client, no secret needed.", daysLeft: undefined };
   if (credential.kind === "secret") {
     refuseSecretId(credential.secret, credential.clientId);
-    return { remark: "App key; when it ends only the portal knows.", daysLeft: undefined };
+    const { endsMs } = credential;
+    if (endsMs === undefined) return { remark: "App key; when it ends only the portal knows.", daysLeft: undefined };
+    const left = daysLeft(endsMs, nowMs);
+    const soon = warnedDays(endsMs, nowMs) !== undefined;
+    const when = `${new Date(endsMs).toISOString().slice(0, 10)} (${left} day${left === 1 ? "" : "s"} left)`;
+    return {
+      remark: soon ? `The app key ends on ${when}; store a new one: defender-mssp credential set NAME.` : `App key, ends on ${when}.`,
+      daysLeft: left,
+    };
   }
   let pem: string;
   try {

@@ -44,7 +44,10 @@ export function credentialOf(stanza: Stanza): AppCredential {
     });
   if (clientId === undefined) throw lacking("client_id");
   if (stanza.certificate !== undefined) return { kind: "certificate", clientId, path: stanza.certificate };
-  if (stanza.clientSecret !== undefined) return { kind: "secret", clientId, secret: stanza.clientSecret };
+  if (stanza.clientSecret !== undefined) {
+    const endsMs = stanza.clientSecretEndsMs;
+    return { kind: "secret", clientId, secret: stanza.clientSecret, ...(endsMs === undefined ? {} : { endsMs }) };
+  }
   if (authOf(stanza) === "refresh_token") return { kind: "public", clientId };
   throw lacking("app key or certificate");
 }

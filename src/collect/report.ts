@@ -1,3 +1,4 @@
+import type { CredentialWarning } from "../model/credential-warning.ts";
 import type { HealthEvent, HealthState, StreamHealth } from "../model/event.ts";
 import type { Failure } from "../model/failure.ts";
 import type { Clock, Log } from "../model/kit.ts";
@@ -79,6 +80,8 @@ export class StreamReport {
 export interface CredentialReport {
   readonly name: string | null;
   daysLeft(nowMs: number): number | null;
+  /** The warnings that hold now; each of their marks makes one health event. */
+  warnings?(nowMs: number): readonly CredentialWarning[];
 }
 
 /** One customer's health: an event at each change of state and hourly. */
@@ -93,6 +96,8 @@ export class CustomerReport {
   #dueAtMs: number;
   #sending: Promise<void> = Promise.resolve();
   #changed = false;
+  readonly #warned = new Set<string>();
+  #warningsDueAtMs: number;
 
   constructor(options: {
     readonly tenant: Tenant;
@@ -109,6 +114,7 @@ export class CustomerReport {
     this.#version = options.version;
     this.#credential = options.credential;
     this.#dueAtMs = this.#clock.monotonicMs() + HOURLY_MS;
+    this.#warningsDueAtMs = this.#clock.monotonicMs();
   }
 
   stream(name: StreamName): StreamReport {
@@ -142,6 +148,7 @@ export class CustomerReport {
 
   /** Sends the event that is due, if one is. */
   flush(): void {
+    this.#warn();
     if (!this.#changed && this.#clock.monotonicMs() < this.#dueAtMs) return;
     this.#changed = false;
     this.#dueAtMs = this.#clock.monotonicMs() + HOURLY_MS;
@@ -149,6 +156,18 @@ export class CustomerReport {
     const event = this.#event(now, (s) => s.health(now));
     this.#reset();
     void this.#queue(event);
+  }
+
+  /** Looked at hourly. A mark that no longer holds (a token was redeemed, a certificate replaced) will be told again when it is passed again. */
+  #warn(): void {
+    const stream = this.streams[0];
+    if (!stream || this.#clock.monotonicMs() < this.#warningsDueAtMs) return;
+    this.#warningsDueAtMs = this.#clock.monotonicMs() + HOURLY_MS;
+    const warnings = this.#credential?.warnings?.(this.#clock.nowMs()) ?? [];
+    const fresh = warnings.filter(({ mark }) => !this.#warned.has(mark));
+    this.#warned.clear();
+    for (const { mark } of warnings) this.#warned.add(mark);
+    for (const { failure } of fresh) void this.incident(stream, failure);
   }
 
   /** Resolves when every event handed over so far is out. */

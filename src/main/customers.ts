@@ -1,9 +1,10 @@
 import { resolveTenantId } from "../auth/authority.ts";
-import { certificateEnds } from "../auth/credential-check.ts";
+import { credentialDaysLeft, credentialWarnings } from "../auth/credential-end.ts";
 import type { QuietCustomer } from "../auth/refresh-token-age.ts";
-import { AgeingVault, daysLeftOf, keepQuietTokensAlive, TokenAges } from "../auth/refresh-token-age.ts";
+import { AgeingVault, keepQuietTokensAlive, TokenAges } from "../auth/refresh-token-age.ts";
 import { createTokenCycles } from "../auth/token-cycle.ts";
 import type { Customer, Fleet } from "../collect/fleet.ts";
+import type { CredentialReport } from "../collect/report.ts";
 import { createHuntingSource } from "../defender/hunting/hunting-source.ts";
 import { audienceOf, createSourceStream } from "../defender/source-stream.ts";
 import { Failure, isFailure } from "../model/failure.ts";
@@ -101,7 +102,7 @@ export class CustomerBuilder {
       start: stanza.start,
       sources,
       ...(hunting === undefined ? {} : { hunting }),
-      credential: { name: stanza.credential ?? null, daysLeft: daysLeft(ageing, stanza.certificate) },
+      credential: credentialReport(stanza, ageing),
     };
   }
 
@@ -155,15 +156,17 @@ export class CustomerBuilder {
   }
 }
 
-/** Days until the sign-in ends by itself: the refresh token's 90 days without use, or the certificate's end, whichever comes first. */
-function daysLeft(ageing: AgeingVault | undefined, certificate: string | undefined): (nowMs: number) => number | null {
-  return (nowMs) => {
-    const ends = certificate === undefined ? undefined : certificateEnds(certificate);
-    const days = [
-      ageing && daysLeftOf(ageing.age, nowMs),
-      ends === undefined ? undefined : Math.max(0, Math.floor((ends - nowMs) / 86_400_000)),
-    ].filter((value) => value !== undefined);
-    return days.length === 0 ? null : Math.min(...days);
+function credentialReport(stanza: Stanza, ageing: AgeingVault | undefined): CredentialReport {
+  const parts = {
+    tenantName: stanza.tenantName,
+    refreshToken: ageing,
+    certificate: stanza.certificate,
+    secretEndsMs: stanza.certificate === undefined ? stanza.clientSecretEndsMs : undefined,
+  };
+  return {
+    name: stanza.credential ?? null,
+    daysLeft: (nowMs) => credentialDaysLeft(parts, nowMs),
+    warnings: (nowMs) => credentialWarnings(parts, nowMs),
   };
 }
 

@@ -60,10 +60,12 @@ export function withSharedCredential(stanza: Stanza, files: SecretFiles, seal: s
   const secret = entry.values["client_secret"];
   const certificate = entry.notes["certificate"];
   const clientId = stanza.clientId ?? entry.notes["client_id"];
+  const endsMs = Date.parse(entry.notes["expires"] ?? "");
+  const key = secret === undefined ? {} : { clientSecret: secret, ...(Number.isNaN(endsMs) ? {} : { clientSecretEndsMs: endsMs }) };
   return {
     ...stanza,
     ...(clientId === undefined ? {} : { clientId }),
-    ...(ownKey ? {} : certificate !== undefined ? { certificate } : secret !== undefined ? { clientSecret: secret } : {}),
+    ...(ownKey ? {} : certificate !== undefined ? { certificate } : key),
   };
 }
 

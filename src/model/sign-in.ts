@@ -9,7 +9,13 @@ import type { StreamName } from "./stream.ts";
  * `certificate` names a PEM file with one or more pairs of key and certificate; it is read at each redemption, so replacing the file is a rollover.
  */
 export type AppCredential =
-  | { readonly kind: "secret"; readonly clientId: string; readonly secret: Sealed }
+  | {
+      readonly kind: "secret";
+      readonly clientId: string;
+      readonly secret: Sealed;
+      /** When the key ends, if whoever stored it noted that. */
+      readonly endsMs?: number;
+    }
   | { readonly kind: "certificate"; readonly clientId: string; readonly path: string }
   | { readonly kind: "public"; readonly clientId: string };
 

@@ -43,6 +43,8 @@ export interface Stanza {
   readonly credential?: string;
   readonly clientId?: string;
   readonly clientSecret?: Sealed;
+  /** When the app key ends, where it comes from a shared credential stored with its end. */
+  readonly clientSecretEndsMs?: number;
   /** Path of a PEM with key and certificate. */
   readonly certificate?: string;
   /** Undefined: decided by what is given once secrets are resolved. */

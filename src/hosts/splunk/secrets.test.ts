@@ -3,6 +3,7 @@ import { describe, expect, test } from "@jest/globals";
 import type { FileRule } from "../../config/settings.ts";
 import { MASK, parseStanzas } from "../../config/settings.ts";
 import { Failure } from "../../model/failure.ts";
+import type { HttpAnswer, HttpRequest } from "../../model/kit.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import { storeAndMask } from "./masking.ts";
@@ -43,7 +44,8 @@ async function start(fake: FakeSplunkd, raw: readonly SplunkStanza[]) {
   const parsed = parseStanzas(raw, { host: "splunk", nowMs: clock.nowMs() });
   expect(parsed.problems).toEqual([]);
   const resolution = await resolveSecrets(parsed.stanzas, parsed.masked, store, undefined, readBytes, files);
-  const finish = () => storeAndMask({ ready: resolution.ready, found: new Map(raw.map((one) => [one.name, one])), store, splunkd, log });
+  const finish = () =>
+    storeAndMask({ ready: resolution.ready, found: new Map(raw.map((one) => [one.name, one])), store, splunkd, clock, log });
   return { ...resolution, store, splunkd, log, clock, finish };
 }
 
@@ -112,6 +114,27 @@ describe("a secret typed into the form", () => {
     fake.inputs.set("a", { client_secret: "typed a moment ago" });
     await finish();
     expect(fake.edits).toEqual([]);
+  });
+
+  test("that is typed while splunkd is about to write our mask is stored all the same, and named without being shown", async () => {
+    class TypedMeanwhile extends FakeSplunkd {
+      override async send(request: HttpRequest): Promise<HttpAnswer> {
+        if (request.method === "POST" && request.url.includes("/data/inputs/")) {
+          this.inputs.set("a", { client_secret: "typed in between" });
+          const seen = this.requests.length;
+          while (this.requests.length === seen) await Promise.resolve();
+          this.inputs.set("a", { client_secret: MASK });
+        }
+        return super.send(request);
+      }
+    }
+    const fake = new TypedMeanwhile();
+    const { finish, log } = await start(fake, [stanzaOf("a", { client_secret: "old" })]);
+    fake.inputs.set("a", { client_secret: "old" });
+    await finish();
+    expect(open((await start(fake, [stanzaOf("a", { client_secret: MASK })])).ready[0]?.stanza.clientSecret)).toBe("typed in between");
+    expect(log.lines.map((line) => line.message)).toContain("a secret typed while the one before it was being masked is stored too");
+    expect(inspect(log.lines, { depth: 9 })).not.toContain("typed in between");
   });
 
   test("that is typed again over a stored one wins", async () => {
@@ -193,6 +216,15 @@ describe("a shared credential", () => {
       [CLIENT, "shared key"],
       [CLIENT, "shared key"],
     ]);
+  });
+
+  test("brings the end of its key along, for the warnings; an own key has its own end", async () => {
+    const ends = { ...shared, expires: "2027-11-24T00:00:00.000Z" };
+    const { ready } = await start(await withCredential(ends), [
+      stanzaOf("a", { credential: "main" }),
+      stanzaOf("b", { tenant_id: "b.example.com", credential: "main", client_secret: "own key" }),
+    ]);
+    expect(ready.map((one) => one.stanza.clientSecretEndsMs)).toEqual([Date.UTC(2027, 10, 24), undefined]);
   });
 
   test("is overridden by the customer's own key", async () => {

@@ -194,11 +194,13 @@ function withSecrets(stanza: Stanza, stored: ReadonlyMap<SecretKey, StoredSecret
   const clientId = stanza.clientId ?? shared?.client_id;
   const clientSecret = ownSecret ?? (ownKey || shared?.client_secret === undefined ? undefined : sealed(shared.client_secret));
   const certificate = stanza.certificate ?? (ownKey ? undefined : shared?.certificate);
+  const endsMs = ownKey ? Number.NaN : Date.parse(shared?.expires ?? "");
   const refreshToken = stanza.refreshToken ?? stored.get("refresh_token")?.value;
   return {
     ...stanza,
     ...(clientId === undefined ? {} : { clientId }),
     ...(clientSecret === undefined ? {} : { clientSecret }),
+    ...(Number.isNaN(endsMs) ? {} : { clientSecretEndsMs: endsMs }),
     ...(certificate === undefined ? {} : { certificate }),
     ...(refreshToken === undefined ? {} : { refreshToken }),
   };

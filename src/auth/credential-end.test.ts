@@ -1,0 +1,77 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "@jest/globals";
+import { makeAppCertificate } from "../../test/harness/app-certificate.ts";
+import { sealed } from "../model/sealed.ts";
+import { checkCredential } from "./credential-check.ts";
+import { credentialDaysLeft, credentialWarnings } from "./credential-end.ts";
+
+const DAY_MS = 86_400_000;
+const NOW_MS = Date.UTC(2026, 10, 24, 12);
+
+const unusedFor = (days: number) => ({
+  tenantName: "contoso",
+  refreshToken: { age: { issuedAtMs: NOW_MS - 300 * DAY_MS, usedAtMs: NOW_MS - days * DAY_MS } },
+});
+
+test.each([
+  [59, []],
+  [60, ["refresh-token-60"]],
+  [74, ["refresh-token-60"]],
+  [75, ["refresh-token-75"]],
+  [85, ["refresh-token-85"]],
+  [89, ["refresh-token-85"]],
+])("a refresh token unused for %i days is warned about at 60, 75 and 85", (days, marks) => {
+  expect(credentialWarnings(unusedFor(days), NOW_MS).map(({ mark }) => mark)).toEqual(marks);
+});
+
+test.each([
+  [61, []],
+  [60, ["app-key-60"]],
+  [30, ["app-key-30"]],
+  [7, ["app-key-7"]],
+  [0, ["app-key-7"]],
+])("an app key with %i days left is warned about at 60, 30 and 7", (days, marks) => {
+  const parts = { tenantName: "contoso", secretEndsMs: NOW_MS + days * DAY_MS };
+  expect(credentialWarnings(parts, NOW_MS).map(({ mark }) => mark)).toEqual(marks);
+  expect(credentialDaysLeft(parts, NOW_MS)).toBe(days);
+});
+
+test("a certificate is warned about too, whichever ends first is counted, and each sentence says whose turn it is", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "credential-end-"));
+  try {
+    const path = join(folder, "app.pem");
+    const made = await makeAppCertificate({ fromMs: NOW_MS - 335 * DAY_MS, days: 365 });
+    writeFileSync(path, made.certificatePem + made.keyPem);
+    const parts = { ...unusedFor(61), certificate: path, secretEndsMs: NOW_MS - DAY_MS };
+    expect(credentialDaysLeft({ ...parts, secretEndsMs: undefined }, NOW_MS)).toBe(29);
+    expect(credentialWarnings(parts, NOW_MS).map(({ failure }) => [failure.code, failure.actor, failure.say])).toEqual([
+      [
+        "credential-expiring",
+        "operator",
+        "The refresh token of contoso has not been used for more than 60 days; Microsoft forgets it in 29 days.",
+      ],
+      ["credential-expiring", "operator", "The certificate of contoso ends in 30 days."],
+      ["credential-expiring", "operator", "The app key of contoso has ended."],
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("nothing is counted of what cannot be known", () => {
+  expect(credentialDaysLeft({ tenantName: "contoso" }, NOW_MS)).toBeNull();
+  expect(credentialWarnings({ tenantName: "contoso" }, NOW_MS)).toEqual([]);
+});
+
+test("doctor says when a noted app key ends", async () => {
+  const key = (days: number) =>
+    checkCredential(
+      { kind: "secret", clientId: "a", secret: sealed("k"), endsMs: NOW_MS + days * DAY_MS },
+      () => Promise.reject(new Error("no file")),
+      NOW_MS,
+    );
+  expect(await key(200)).toEqual({ remark: "App key, ends on 2027-06-12 (200 days left).", daysLeft: 200 });
+  expect((await key(20)).remark).toBe("The app key ends on 2026-12-14 (20 days left); store a new one: defender-mssp credential set NAME.");
+});
