@@ -7,10 +7,16 @@ import { realDisk } from "../stores/disk.ts";
 import { FileTokenVault, SecretFiles, tokenEntryName } from "../stores/secrets.ts";
 import type { VaultOf } from "./customers.ts";
 import { needsSharedCredential, withSharedCredential } from "./stored-secrets.ts";
+import { withRestriction } from "./windows-acl.ts";
+
+/** `secrets/` of a state folder, closed to everybody else on Windows too. */
+function secretFiles(stateDir: string, log: Log, clock: Clock, platform: NodeJS.Platform): SecretFiles {
+  return new SecretFiles(stateDir, { kit: { disk: realDisk, clock, platform }, log, ...withRestriction(platform) });
+}
 
 /** Refresh tokens of hosts that have no secret store of their own: in `secrets/` of the state folder, sealed with the endpoints in force. */
-export function fileVaults(stateDir: string, log: Log, clock: Clock): VaultOf {
-  const files = new SecretFiles(stateDir, { kit: { disk: realDisk, clock, platform: process.platform }, log });
+export function fileVaults(stateDir: string, log: Log, clock: Clock, platform: NodeJS.Platform = process.platform): VaultOf {
+  const files = secretFiles(stateDir, log, clock, platform);
   const seals = new Map<string, string>();
   return (stanza, tenantId) => {
     const stored = files.read(tokenEntryName(tenantId, stanza.name));
@@ -36,7 +42,12 @@ function sealNow(stanza: Stanza): string {
 }
 
 /** Shared app credentials of the same hosts, for stanzas that name one. */
-export function fileCredentials(stateDir: string, log: Log, clock: Clock): (stanza: Stanza) => Stanza {
-  const files = new SecretFiles(stateDir, { kit: { disk: realDisk, clock, platform: process.platform }, log });
+export function fileCredentials(
+  stateDir: string,
+  log: Log,
+  clock: Clock,
+  platform: NodeJS.Platform = process.platform,
+): (stanza: Stanza) => Stanza {
+  const files = secretFiles(stateDir, log, clock, platform);
   return (stanza) => (needsSharedCredential(stanza) ? withSharedCredential(stanza, files, sealNow(stanza)) : stanza);
 }

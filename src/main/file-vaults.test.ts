@@ -1,0 +1,35 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, jest, test } from "@jest/globals";
+import { parseStanzas } from "../config/settings.ts";
+import { sealed } from "../model/sealed.ts";
+import { tenantIdFrom } from "../model/tenant.ts";
+
+const spawned: string[][] = [];
+jest.unstable_mockModule("node:child_process", () => ({
+  spawnSync(program: string, argv: readonly string[]) {
+    spawned.push([program, ...argv]);
+    return { status: 0 };
+  },
+}));
+const { fileCredentials, fileVaults } = await import("./file-vaults.ts");
+
+const log = { debug() {}, info() {}, warn() {}, error() {}, fatal() {} };
+const clock = { nowMs: () => 0, monotonicMs: () => 0, pause: () => Promise.resolve() };
+
+test("on Windows the folder of a file host's tokens is closed to every other account before a token is written into it", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "file-vaults-"));
+  try {
+    const values = { tenant_id: "11111111-2222-3333-4444-555555555555", client_id: "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee" };
+    const { stanzas } = parseStanzas([{ name: "contoso", values }], { host: "arcsight", nowMs: 0 });
+    const stanza = { ...stanzas[0]!, refreshToken: sealed("typed") };
+    const vault = fileVaults(folder, log, clock, "win32")(stanza, tenantIdFrom(values.tenant_id)!);
+    await vault?.store(sealed("rotated"), { refused: false });
+
+    expect(spawned).toEqual([["icacls", join(folder, "secrets"), "/inheritance:r", "/grant:r", expect.stringContaining(":(OI)(CI)F")]]);
+    expect(fileCredentials(folder, log, clock, "win32")(stanza)).toBe(stanza);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
