@@ -15,7 +15,7 @@ import type { RawStanza } from "./settings.ts";
 import { SECRET_KEYS, TABLE } from "./table.ts";
 
 export type { TakenLine } from "./old-connector.ts";
-export type { OutputSettings, OutputType, Profile, Protocol, ServeSettings } from "./output-settings.ts";
+export type { OutputSettings, ServeSettings } from "./output-settings.ts";
 export { isLoopback, OUTPUT_SETTINGS, OUTPUT_TYPES, PROFILES, SERVE_SETTINGS } from "./output-settings.ts";
 export type { SecretDoor } from "./secret-reference.ts";
 

@@ -10,12 +10,10 @@
 
 export type { CheckLine } from "./check.ts";
 export { checkExit, checkTable, failedLine, goodLine, settingsLines, testEventLine } from "./check.ts";
-export type { ArcSightConfig, ConfigOptions } from "./configuration.ts";
+export type { ArcSightConfig } from "./configuration.ts";
 export { rawFromProperties, readArcSightConfig } from "./configuration.ts";
-export type { LintReport } from "./lint.ts";
 export { lint } from "./lint.ts";
 export { arcSightLog } from "./log.ts";
-export type { OutputsWorld } from "./open-outputs.ts";
 export { openOutputs } from "./open-outputs.ts";
 export type { ServeWorld, Serving } from "./open-serve.ts";
 export { openServe } from "./open-serve.ts";
