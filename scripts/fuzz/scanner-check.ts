@@ -48,7 +48,10 @@ function scan(bytes: Uint8Array, cuts: readonly number[], options: AnswerOptions
   try {
     let from = 0;
     for (const cut of [...cuts, bytes.length]) {
-      records.push(...scanner.push(bytes.slice(from, cut)));
+      const piece = bytes.slice(from, cut);
+      // Valid until the next push only; the piece's memory is then used again.
+      records.push(...scanner.push(piece).map((record) => (record.readable ? { ...record, body: structuredClone(record.body) } : record)));
+      piece.fill(0);
       from = cut;
     }
     return { refused: false, records, passed, passedCount, invalid: scanner.end().invalidUtf8Count };

@@ -40,13 +40,20 @@ function unreadable(record: PageRecord | undefined): UnreadableRecord {
   return record;
 }
 
-/** Pushes `bytes` in pieces cut at `cuts`; the first piece's memory is wiped in no case, as the promise is that nobody does. */
+/** A record as it is while it is valid. */
+function kept(record: PageRecord): PageRecord {
+  return record.readable ? { ...record, body: structuredClone(record.body) } : record;
+}
+
+/** Pushes `bytes` in pieces cut at `cuts`; each piece's memory is wiped once its records were looked at, as a decoder does that uses it again. */
 function scanInPieces(bytes: Uint8Array, cuts: readonly number[], options: AnswerOptions) {
   const scanner = new AnswerScanner(options);
   const records: PageRecord[] = [];
   let from = 0;
   for (const cut of [...cuts, bytes.length]) {
-    records.push(...scanner.push(bytes.slice(from, cut)));
+    const piece = bytes.slice(from, cut);
+    records.push(...scanner.push(piece).map(kept));
+    piece.fill(0);
     from = cut;
   }
   return { records, end: scanner.end() };

@@ -38,9 +38,11 @@ export interface AnswerEnd {
 
 /** Largest envelope: what is not records. A hunting answer's schema is a few kilobytes. */
 const ENVELOPE_MAX_BYTES = 1 << 20;
-/** Records that crossed a chunk's end are copied together into blocks of this size; larger ones get the buffer they were built in. */
+/** Records that crossed a chunk's end are copied together into a block; larger ones than a quarter of this get the buffer they were built in. */
 const BLOCK_BYTES = 1 << 16;
-const BLOCK_INTS = 1 << 14;
+/** Block and tables begin small, since an idle fleet's answers hold nothing, and double as a piece needs it. */
+const FIRST_BLOCK_BYTES = 1 << 10;
+const FIRST_TABLE_INTS = 1 << 6;
 
 /** A bare array has none. */
 const NO_ENVELOPE: RecordBody = {
@@ -99,11 +101,13 @@ export class AnswerScanner implements CutReceiver {
   }
 
   /**
-   * Reads the next decoded bytes and returns the records that ended in them, in the order received. The chunk becomes the records' memory:
-   * nobody may write into it afterwards. Throws Failure `bad-answer` for what is not JSON or has another shape.
+   * Reads the next decoded bytes and returns the records that ended in them, in the order received. They are views of the chunk and of memory of
+   * ours that is used again: valid until the next push, and as long as the chunk is left alone. Throws Failure `bad-answer` for what is not JSON or has another shape.
    */
   push(chunk: Uint8Array): readonly PageRecord[] {
     this.#found = [];
+    this.#blockUsed = 0;
+    this.#intsUsed = 0;
     this.#scanner.push(chunk);
     return this.#found;
   }
@@ -140,7 +144,11 @@ export class AnswerScanner implements CutReceiver {
   cut(frame: Frame, bytes: Uint8Array, start: number, end: number): void {
     const { role } = frame.spec;
     if (role === "envelope") {
-      this.#envelope = this.#body(frame, bytes, start, end);
+      // It is read at the end, when the chunk and our own memory may hold something else.
+      const body = this.#body(frame, bytes, start, end);
+      const members = body.members.slice(body.firstMember, body.firstMember + body.memberCount * MEMBER_FIELDS);
+      const held = Uint8Array.prototype.slice.call(body.bytes, body.start, body.end);
+      this.#envelope = { ...NO_ENVELOPE, bytes: held, end: held.length, members, memberCount: body.memberCount };
       return;
     }
     this.#recordCount++;
@@ -200,7 +208,7 @@ export class AnswerScanner implements CutReceiver {
       if (end > BLOCK_BYTES / 4) frame.buffer = new Uint8Array(8192);
       else {
         if (this.#blockUsed + end > this.#block.length) {
-          this.#block = Buffer.alloc(BLOCK_BYTES);
+          this.#block = Buffer.allocUnsafeSlow(Math.min(BLOCK_BYTES, Math.max(FIRST_BLOCK_BYTES, end, this.#block.length * 2)));
           this.#blockUsed = 0;
         }
         held = this.#block;
@@ -212,7 +220,7 @@ export class AnswerScanner implements CutReceiver {
     const memberInts = frame.memberCount * MEMBER_FIELDS;
     const needed = memberInts + frame.escapeCount;
     if (this.#intsUsed + needed > this.#ints.length) {
-      this.#ints = new Int32Array(Math.max(BLOCK_INTS, needed));
+      this.#ints = new Int32Array(Math.max(FIRST_TABLE_INTS, needed, this.#ints.length * 2));
       this.#intsUsed = 0;
     }
     const ints = this.#ints;

@@ -150,7 +150,7 @@ export class MemberScanner {
     return this.#consumed;
   }
 
-  /** The chunk is read, and perhaps kept as the records' memory: nobody may write into it afterwards. */
+  /** The chunk is read, and is the memory of the records that end in it; of one that goes on, what was read is copied. */
   push(chunk: Uint8Array): void {
     this.#chunk = chunk;
     this.#flushFrom = 0;

@@ -51,7 +51,7 @@ export interface HttpAnswer {
   readonly status: number;
   /** Lower-case names; repeated headers are joined by ", ". */
   readonly headers: Readonly<Record<string, string>>;
-  /** To be read to its end once, or discarded. Throws Failure when the body breaks off. */
+  /** To be read to its end once, or discarded. A piece is valid until the next one is asked for. Throws Failure when the body breaks off. */
   readonly body: AsyncIterable<Uint8Array>;
   /** The whole body as text, refused with a Failure beyond `limitBytes`. */
   text(limitBytes: number): Promise<string>;

@@ -19,7 +19,7 @@ const STREAMS = {
 
 const WHOLE = { gzip: promisify(gunzip), deflate: promisify(inflate), br: promisify(brotliDecompress) } as const;
 
-/** The body as sent, decoded by its Content-Encoding. Throws Failure `bad-answer` for a coding we do not know. */
+/** The body as sent, decoded by its Content-Encoding. A piece is valid until the next one is asked for. Throws Failure `bad-answer` for a coding we do not know. */
 export function decodedBody(
   body: Readable,
   answer: { readonly status: number; readonly headers: Readonly<Record<string, string>> },
@@ -42,7 +42,19 @@ export function decodedBody(
   const length = Number(headers["content-length"] ?? Number.NaN);
   if (length <= SMALL_BYTES) return small(body, known);
   // The callback swallows the error; whoever reads the decoder gets it.
-  return pipeline(body, STREAMS[known](), () => {});
+  return released(pipeline(body, STREAMS[known](), () => {}));
+}
+
+/**
+ * Gives each piece's memory back as soon as the next is asked for: left to the collector, a fresh buffer for every 128 KiB piles up tens of megabytes and drives
+ * major collections. The decoder writes on into a buffer until it is full, so only one handed out to its very end is let go.
+ */
+async function* released(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) {
+    const { buffer, byteOffset, byteLength } = piece;
+    yield piece;
+    if (byteOffset + byteLength === CHUNK_BYTES && buffer.byteLength === CHUNK_BYTES) (buffer as ArrayBuffer).transfer(0);
+  }
 }
 
 async function* small(body: Readable, coding: keyof typeof WHOLE): AsyncGenerator<Uint8Array> {

@@ -111,6 +111,22 @@ describe("a body arrives as it was before it was packed", () => {
     }
   });
 
+  test("a large packed body's memory is given back piece by piece, once the next is asked for", async () => {
+    const origin = await serve((_, response) => response.setHeader("content-encoding", "gzip").end(gzipSync(LARGE)));
+    const answer = await client().send(get(`${origin}/`));
+    const pieces: Uint8Array[] = [];
+    let text = "";
+    const decoder = new TextDecoder();
+    for await (const piece of answer.body) {
+      text += decoder.decode(piece, { stream: true });
+      pieces.push(piece);
+    }
+    expect(text).toBe(LARGE);
+    expect(pieces.length).toBeGreaterThan(10);
+    const last = pieces.at(-1)?.buffer;
+    expect(pieces.filter((piece) => piece.byteLength > 0 && piece.buffer !== last)).toEqual([]);
+  });
+
   test("an empty body of a packed answer is empty", async () => {
     const origin = await serve((_, response) => response.writeHead(204, { "content-encoding": "gzip" }).end());
     const answer = await client().send(get(origin));

@@ -127,7 +127,8 @@ function answerFrom(
             status,
           });
         }
-        pieces.push(piece);
+        // A piece is valid until the next one is asked for.
+        pieces.push(Uint8Array.from(piece));
       }
       return Buffer.concat(pieces).toString("utf8");
     },
