@@ -34,6 +34,19 @@ const late = (id: string, updatedMs: number, visibleMs: number) => ({
   visibleAtMs: visibleMs,
 });
 
+test("P1 every page is read and used when links are the way through an unordered list", async () => {
+  const { world, stream, verdict } = await running((s) => s.add(...alerts(2_000, T0 - HOUR, T0 - MINUTE)), {
+    ...EASY,
+    order: "none",
+    links: true,
+    clamp: 50,
+    pageTop: 50,
+  });
+  await world.clock.advance(10 * MINUTE);
+  expect(verdict()).toEqual(FLAWLESS);
+  expect(stream.questions.filter(({ link }) => link !== undefined).length).toBeGreaterThanOrEqual(39);
+});
+
 test("P2 paging needs no link", async () => {
   const { world, verdict } = await running((s) => s.add(...alerts(2_500, T0 - HOUR, T0 - MINUTE)), { ...EASY, links: false, clamp: 100 });
   await world.clock.advance(10 * MINUTE);
@@ -402,7 +415,10 @@ test("P18 each stream has its own mark", async () => {
   two.fault = () => (world.clock.now < T0 + 3 * HOUR ? serviceError() : undefined);
   const customer = world.customer(one, { sources: [one, two] });
   await world.start();
-  await world.clock.advance(4 * HOUR);
+  await world.clock.advance(HOUR);
+  await world.stop();
+  await world.start();
+  await world.clock.advance(3 * HOUR);
   expect(world.sentOf(customer)).toHaveLength(10);
 });
 
