@@ -29,7 +29,7 @@ export interface Mark {
 
 /** One version as the ledger's journal keeps it. */
 export interface LedgerEntry {
-  /** First 16 bytes of the SHA-256 of `<kind>:<object id>`, as four signed 32-bit words. */
+  /** 128 bits that stand for kind and object id (`objectHash` in collect/ledger.ts), as four signed 32-bit words. */
   readonly hash: readonly [number, number, number, number];
   readonly updated: Ticks;
   /** Whole seconds since 1970 when it was written to the host. */
