@@ -9,6 +9,7 @@ import { defaultInputs, inputsSpec, settingsPage } from "../src/config/pages.ts"
 import { categorizerFile, categorizerPath, fieldsPage, parserFile } from "../src/format/arcsight-files.ts";
 import { CEF_PROFILES } from "../src/format/cef-mapping.ts";
 import { failuresPage } from "./failures-page.ts";
+import { promisesPage } from "./promises-page.ts";
 import { splunkFieldsPage } from "./splunk-app/fields-page.ts";
 import { ICONS, iconPng } from "./splunk-app/icons.ts";
 import { APPS, KNOWLEDGE } from "./splunk-app/knowledge-files.ts";
@@ -26,6 +27,7 @@ export const PAGES: readonly GeneratedPage[] = [
   { file: "docs/settings.md", make: settingsPage },
   { file: "docs/splunk/fields.md", make: splunkFieldsPage },
   { file: "docs/failures.md", make: failuresPage },
+  { file: "docs/promises.md", make: promisesPage },
   { file: "arcsight/defender-mssp.properties.template", make: arcsightTemplate },
   { file: "docs/arcsight/outputs.md", make: outputsPage },
   { file: "docs/fields-cef.md", make: fieldsPage },
