@@ -47,6 +47,7 @@ export interface TenantFacts {
 
 /**
  * Asks the open OpenID document of a tenant. Throws Failure `tenant-not-found` (wrong id, or the wrong cloud), `bad-answer`, or a network failure.
+ * @param customer how a failure names the tenant
  * Source: Microsoft identity platform docs, "OpenID Connect": members `issuer`, `cloud_instance_name`, `tenant_region_sub_scope`.
  */
 export async function askTenantFacts(
@@ -54,6 +55,7 @@ export async function askTenantFacts(
   authority: Authority,
   route: Route,
   signal?: AbortSignal,
+  customer: string = authority.tenant,
 ): Promise<TenantFacts> {
   const answer = await world.http.send({
     method: "GET",
@@ -64,7 +66,7 @@ export async function askTenantFacts(
     headersTimeoutMs: 30_000,
   });
   const read = await readJsonAnswer(answer, new URL(authority.loginUrl).host, world.clock.nowMs());
-  if (read.status !== 200) throw failureFromEntra(read, { customer: authority.tenant, clientId: "" });
+  if (read.status !== 200) throw failureFromEntra(read, { customer, clientId: "" });
   const issuer = read.body?.["issuer"];
   const tenantId = typeof issuer === "string" ? tenantIdFrom(/[0-9a-f-]{36}/i.exec(issuer)?.[0] ?? "") : undefined;
   if (tenantId === undefined) {

@@ -78,13 +78,14 @@ function refused(code: string, say: string, nextStep: string): Failure {
 }
 
 interface MailText {
+  /** The whole first line. */
   readonly subject: string;
   readonly body: (customer: string, link: ConsentLink) => readonly string[];
 }
 
 const MAILS: Readonly<Record<MailLanguage, MailText>> = {
   en: {
-    subject: "Permission to read Microsoft Defender alerts",
+    subject: "Subject: Permission to read Microsoft Defender alerts",
     body: (customer, link) => [
       "Hello,",
       "",
@@ -98,7 +99,7 @@ const MAILS: Readonly<Record<MailLanguage, MailText>> = {
     ],
   },
   fr: {
-    subject: "Autorisation de lire les alertes Microsoft Defender",
+    subject: "Objet : Autorisation de lire les alertes Microsoft Defender",
     body: (customer, link) => [
       "Bonjour,",
       "",
@@ -112,7 +113,7 @@ const MAILS: Readonly<Record<MailLanguage, MailText>> = {
     ],
   },
   ja: {
-    subject: "Microsoft Defender のアラートを読み取る許可のお願い",
+    subject: "件名: Microsoft Defender のアラートを読み取る許可のお願い",
     body: (customer, link) => [
       "ご担当者様",
       "",
@@ -130,5 +131,5 @@ const MAILS: Readonly<Record<MailLanguage, MailText>> = {
 /** A short text for the customer's administrator. */
 export function consentMail(language: MailLanguage, customer: string, link: ConsentLink): string {
   const mail = MAILS[language];
-  return [`Subject: ${mail.subject}`, "", ...mail.body(customer, link), ""].join("\n");
+  return [mail.subject, "", ...mail.body(customer, link), ""].join("\n");
 }

@@ -45,7 +45,7 @@ export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly Docto
   });
   const facts = memo(
     (signal: AbortSignal): Promise<TenantFacts> =>
-      askTenantFacts(world, { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId }, stanza.route, signal),
+      askTenantFacts(world, { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId }, stanza.route, signal, stanza.tenantName),
   );
   const tokens = new Map<TokenApi, Sealed>();
   const host = new URL(stanza.endpoints.loginUrl).host;

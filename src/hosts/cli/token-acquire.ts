@@ -108,10 +108,37 @@ async function migration(services: OnboardingServices, flags: Flags): Promise<Mi
       `${from} does not exist.`,
       "Name the old connector's properties file, the old inputs.conf, or - for a refresh token on standard input.",
     );
-  const found = readOldConfiguration(text, from);
+  const found = readOldConfiguration(text, from, await givenKeys(services, flags));
+  if (Object.keys(found.values).length === 0)
+    throw usage(
+      from === "-"
+        ? "Standard input holds no refresh token, or only the beginning of one."
+        : `${from} holds nothing that can be taken over, or only the beginning of a refresh token.`,
+      "Give the whole token (more than 200 characters, one line), the old connector's properties file, or the old inputs.conf.",
+    );
   for (const { fate, say } of found.lines)
     services.terminal.say(`${{ taken: "taken over ", meaningless: "dropped    ", missing: "missing    " }[fate]} ${say}`);
   return found;
+}
+
+/** Which of the keys that an old configuration may lack were given otherwise: as flags, in --config, in the environment. */
+async function givenKeys(services: OnboardingServices, flags: Flags): Promise<ReadonlySet<string>> {
+  const given = new Set(["tenant_id", "client_id", "certificate"].filter((key) => textFlag(flags, key.replaceAll("_", "-")) !== undefined));
+  const named = ["config", "tenant-id"].some((flag) => textFlag(flags, flag) !== undefined);
+  const { stanzas } = named ? await services.customers(flags, { needSecrets: false }) : { stanzas: [] };
+  const only = stanzas.length === 1 ? stanzas[0] : undefined;
+  if (only) given.add("tenant_id");
+  if (only?.clientId !== undefined || only?.credential !== undefined) given.add("client_id");
+  const inEnvironment = (services.environment["DEFENDER_MSSP_CLIENT_SECRET"] ?? "") !== "";
+  if (
+    inEnvironment ||
+    only?.clientSecret !== undefined ||
+    only?.credential !== undefined ||
+    textFlag(flags, "client-secret-file") !== undefined
+  )
+    given.add("client_secret");
+  if (only?.certificate !== undefined) given.add("certificate");
+  return given;
 }
 
 /** Settings as flags; secrets never become flags. */
