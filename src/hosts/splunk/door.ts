@@ -138,7 +138,7 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
     if (unsealed.length === 0) return;
     if (access.store && access.splunkd) {
       const found = new Map<string, SplunkStanza>(document.stanzas.map((one) => [one.name, one]));
-      await storeAndMask({ ready: unsealed, found, store: access.store, splunkd: access.splunkd, log });
+      await storeAndMask({ ready: unsealed, found, store: access.store, splunkd: access.splunkd, clock, log });
     } else if (clear.length > 0)
       log.warn("secrets typed into inputs stay in clear in inputs.conf because the credential store cannot be used", {
         customers: clear.length,

@@ -1,7 +1,8 @@
 import { SCHEME } from "../../config/scheme.ts";
+import type { SecretKey } from "../../config/settings.ts";
 import { MASK } from "../../config/settings.ts";
 import { isFailure } from "../../model/failure.ts";
-import type { Log } from "../../model/kit.ts";
+import type { Clock, Log } from "../../model/kit.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { PasswordStore, SecretId } from "./passwords.ts";
@@ -9,7 +10,6 @@ import { customerSecretId } from "./passwords.ts";
 import type { SplunkStanza } from "./run-document.ts";
 import { clearValue } from "./secret-files.ts";
 import type { ReadyStanza } from "./secrets.ts";
-
 import type { Splunkd, SplunkdAnswer } from "./splunkd.ts";
 import { APP } from "./splunkd.ts";
 
@@ -22,9 +22,10 @@ export async function storeAndMask(options: {
   readonly found: ReadonlyMap<string, SplunkStanza>;
   readonly store: PasswordStore;
   readonly splunkd: Splunkd;
+  readonly clock: Clock;
   readonly log: Log;
 }): Promise<void> {
-  const { ready, found, store, splunkd, log } = options;
+  const { ready, found, store, splunkd, clock, log } = options;
   const stored: ReadyStanza[] = [];
   for (const one of ready) {
     try {
@@ -50,7 +51,8 @@ export async function storeAndMask(options: {
   }
   const waiting = [...stored];
   const maskNext = async (): Promise<void> => {
-    for (let one = waiting.shift(); one; one = waiting.shift()) await maskOne(one, found.get(one.stanza.name), splunkd, log);
+    for (let one = waiting.shift(); one; one = waiting.shift())
+      await maskOne(one, found.get(one.stanza.name), { store, splunkd, clock, log });
   };
   await Promise.all(Array.from({ length: EDITS_AT_ONCE }, maskNext));
 }
@@ -72,21 +74,37 @@ function isStored(store: PasswordStore, id: SecretId, value: Sealed, seal: strin
   }
 }
 
-async function maskOne(one: ReadyStanza, found: SplunkStanza | undefined, splunkd: Splunkd, log: Log): Promise<void> {
+interface Masking {
+  readonly store: PasswordStore;
+  readonly splunkd: Splunkd;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+async function maskOne(one: ReadyStanza, found: SplunkStanza | undefined, masking: Masking): Promise<void> {
+  const { splunkd, log } = masking;
   const customer = one.stanza.name;
   const place = `/servicesNS/nobody/${encodeURIComponent(found?.app ?? APP)}/data/inputs/${SCHEME}/${encodeURIComponent(customer)}`;
-  const values = found?.values ?? {};
-  // Sent along so that splunkd's validation of the edit sees a complete customer; defaults are left out, or they would be frozen into this input.
-  const kept = ["tenant_id", "client_id", "credential", ...(one.stanza.streams.includes("hunting") ? ["streams", "hunting_queries"] : [])];
-  const form = Object.fromEntries([
-    ...kept.flatMap((key) => (values[key]?.trim() ? [[key, values[key]] as const] : [])),
-    ...one.clear.map((key) => [key, MASK] as const),
-  ]);
   try {
-    if (wasTypedAgain(one, await splunkd.get(place))) return;
-    const { status } = await splunkd.post(place, form);
-    if (status === 200) log.info("a secret typed into an input is stored and masked", { customer, keys: one.clear.join(",") });
-    else log.error("a secret is stored but could not be masked and still stands in clear in inputs.conf", { customer, status });
+    const present = await splunkd.get(place);
+    if (typedAgain(one, present).size > 0) return;
+    // Sent along so that splunkd's validation of the edit sees a complete customer; defaults are left out, or they would be frozen into this input.
+    const kept = [
+      "tenant_id",
+      "client_id",
+      "credential",
+      ...(one.stanza.streams.includes("hunting") ? ["streams", "hunting_queries"] : []),
+    ];
+    const values = { ...found?.values, ...contentOf(present) };
+    const form = Object.fromEntries([
+      ...kept.flatMap((key) => (isText(values[key]) ? [[key, values[key]] as const] : [])),
+      ...one.clear.map((key) => [key, MASK] as const),
+    ]);
+    const { status, overwritten } = await editLooking(one, place, form, masking);
+    if (status === 200) {
+      log.info("a secret typed into an input is stored and masked", { customer, keys: one.clear.join(",") });
+      await storeOverwritten(one, overwritten, masking);
+    } else log.error("a secret is stored but could not be masked and still stands in clear in inputs.conf", { customer, status });
   } catch (error) {
     if (!isFailure(error)) throw error;
     // The edit before this one made splunkd restart us; the next start goes on with what is left.
@@ -99,13 +117,82 @@ async function maskOne(one: ReadyStanza, found: SplunkStanza | undefined, splunk
   }
 }
 
-/** Somebody typed another secret since we were started: masking would lose it. splunkd restarts us for that edit, and it is stored then. */
-function wasTypedAgain(one: ReadyStanza, present: SplunkdAnswer): boolean {
-  const content = (present.json as { readonly entry?: readonly { readonly content?: Readonly<Record<string, unknown>> }[] } | undefined)
-    ?.entry?.[0]?.content;
-  if (present.status !== 200 || content === undefined) return false;
-  return one.clear.some((key) => {
+/** splunkd validates an edit with a process of its own before it writes it, which takes a tenth of a second or more. */
+const LOOK_EVERY_MS = 50;
+/** Ten seconds; an edit that takes longer is not watched to its end. */
+const LOOKS_MAX = 200;
+
+/**
+ * splunkd has no edit that depends on what stands there now, so what somebody types between our look and splunkd's write of our mask would be gone without a
+ * word. So we keep looking until the edit is answered. Typed and overwritten between two looks is all that can still be missed.
+ */
+async function editLooking(
+  one: ReadyStanza,
+  place: string,
+  form: Readonly<Record<string, string>>,
+  { splunkd, clock }: Masking,
+): Promise<{ readonly status: number; readonly overwritten: ReadonlyMap<SecretKey, Sealed> }> {
+  let overwritten: ReadonlyMap<SecretKey, Sealed> = new Map();
+  const answered = new AbortController();
+  const look = async (): Promise<void> => {
+    for (let looks = 0; looks < LOOKS_MAX; looks += 1) {
+      const seen = await splunkd.get(place).then(
+        (answer) => typedAgain(one, answer),
+        () => overwritten,
+      );
+      if (seen.size > 0) overwritten = seen;
+      if (answered.signal.aborted) return;
+      await clock.pause(LOOK_EVERY_MS, answered.signal).catch(() => undefined);
+    }
+  };
+  const looking = look();
+  try {
+    const { status } = await splunkd.post(place, form);
+    answered.abort();
+    // The last look may have been answered before the edit.
+    await looking;
+    return { status, overwritten };
+  } finally {
+    answered.abort();
+  }
+}
+
+async function storeOverwritten(one: ReadyStanza, overwritten: ReadonlyMap<SecretKey, Sealed>, { store, log }: Masking): Promise<void> {
+  const customer = one.stanza.name;
+  for (const [key, typed] of overwritten) {
+    try {
+      await store.put(customerSecretId(customer, key), typed, one.seal);
+      log.info("a secret typed while the one before it was being masked is stored too", { customer, keys: key });
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      log.error("a secret typed while the one before it was being masked could not be stored: type it again", {
+        customer,
+        keys: key,
+        failure: error.code,
+        say: error.say,
+      });
+    }
+  }
+}
+
+/** Secrets that somebody has typed since we were started: masking would lose them. splunkd restarts us for that edit, and they are stored then. */
+function typedAgain(one: ReadyStanza, present: SplunkdAnswer): Map<SecretKey, Sealed> {
+  const content = contentOf(present);
+  const typed = new Map<SecretKey, Sealed>();
+  for (const key of one.clear) {
     const now = content[key];
-    return typeof now === "string" && now !== MASK && clearValue(one.stanza, key)?.open((typed) => typed.trim() !== now.trim()) === true;
-  });
+    if (!isText(now) || now === MASK) continue;
+    if (clearValue(one.stanza, key)?.open((known) => known.trim() !== now.trim()) === true) typed.set(key, sealed(now));
+  }
+  return typed;
+}
+
+/** The input's settings as they are now; none when splunkd does not say. */
+function contentOf(present: SplunkdAnswer): Readonly<Record<string, unknown>> {
+  const answer = present.json as { readonly entry?: readonly { readonly content?: Readonly<Record<string, unknown>> }[] } | undefined;
+  return present.status === 200 ? (answer?.entry?.[0]?.content ?? {}) : {};
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string" && value.trim() !== "";
 }

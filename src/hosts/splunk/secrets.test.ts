@@ -137,6 +137,14 @@ describe("a secret typed into the form", () => {
     expect(inspect(log.lines, { depth: 9 })).not.toContain("typed in between");
   });
 
+  test("is masked beside the client id that stands there now, not the one that we were started with", async () => {
+    const fake = new FakeSplunkd();
+    const { finish } = await start(fake, [stanzaOf("a", { client_secret: "key" })]);
+    fake.inputs.set("a", { tenant_id: TENANT, client_id: "another-client", client_secret: "key" });
+    await finish();
+    expect(fake.edits.map((edit) => edit.form)).toEqual([{ tenant_id: TENANT, client_id: "another-client", client_secret: MASK }]);
+  });
+
   test("that is typed again over a stored one wins", async () => {
     const fake = new FakeSplunkd();
     await (await start(fake, [stanzaOf("a", { client_secret: "old" })])).finish();
