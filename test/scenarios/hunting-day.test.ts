@@ -186,7 +186,8 @@ test("a day of five queries over three customers loses no row and doubles none",
     await fleet.close({ orderly });
     await state.release({ orderly });
     await new Promise<void>((resolve) => file.end(resolve));
-    control.advance(HOUR);
+    // Pauses move this clock too, so each hour begins where it should.
+    control.advance(START + (hour + 1) * HOUR - control.clock.nowMs());
   }
 
   const lines = readFileSync(delivered, "utf8").trimEnd().split("\n");
