@@ -16,7 +16,7 @@ import { SECRET_KEYS, TABLE } from "./table.ts";
 
 export type { TakenLine } from "./old-connector.ts";
 export type { OutputSettings, ServeSettings } from "./output-settings.ts";
-export { isLoopback, OUTPUT_SETTINGS, OUTPUT_TYPES, PROFILES, SERVE_SETTINGS } from "./output-settings.ts";
+export { isLoopback } from "./output-settings.ts";
 export type { SecretDoor } from "./secret-reference.ts";
 
 export interface ArcSightSettings {

@@ -15,7 +15,7 @@ export { rawFromProperties, readArcSightConfig } from "./configuration.ts";
 export { lint } from "./lint.ts";
 export { arcSightLog } from "./log.ts";
 export { openOutputs } from "./open-outputs.ts";
-export type { ServeWorld, Serving } from "./open-serve.ts";
+export type { Serving } from "./open-serve.ts";
 export { openServe } from "./open-serve.ts";
 export { realDialer } from "./outputs/dial.ts";
 export { ArcSightOutlet } from "./outputs/outlet.ts";

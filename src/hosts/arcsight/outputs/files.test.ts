@@ -45,8 +45,8 @@ describe("a growing file", () => {
 
     for (const line of ["first", "second", "third"]) await file.write(batchOf(line));
 
-    expect(names(folder)).toEqual(["a-20261124T190000Z-1.cef", "a-20261124T190000Z.cef", "a.cef"]);
-    expect(names(folder).map((name) => fs.readFileSync(join(folder, "out", name), "utf8"))).toEqual(["second\n", "first\n", "third\n"]);
+    expect(names(folder)).toEqual(["a-20261124T190000000Z.cef", "a-20261124T190000001Z.cef", "a.cef"]);
+    expect(names(folder).map((name) => fs.readFileSync(join(folder, "out", name), "utf8"))).toEqual(["first\n", "second\n", "third\n"]);
   });
 
   test("whose last line was cut off by a kill is set aside, so that no half line meets a whole one", async () => {
@@ -57,7 +57,7 @@ describe("a growing file", () => {
     await growing(folder).write(batchOf("three"));
 
     expect(read(folder)).toBe("three\n");
-    expect(fs.readFileSync(join(folder, "out", "a-20261124T190000Z.cef"), "utf8")).toBe("one\ntw");
+    expect(fs.readFileSync(join(folder, "out", "a-20261124T190000000Z.cef"), "utf8")).toBe("one\ntw");
   });
 
   test.each(["rename", "delete", "folder"])("that somebody took away is made anew (%s)", async (how) => {

@@ -150,9 +150,9 @@ export class GrowingFile implements Output {
     const { disk, path, clock } = this.#p;
     const ending = extname(path);
     const stem = ending === "" ? path : path.slice(0, -ending.length);
-    const stamp = new Date(clock.nowMs()).toISOString().replaceAll(/[-:]|\.\d+/g, "");
-    for (let n = 0; ; n += 1) {
-      const target = `${stem}-${stamp}${n === 0 ? "" : `-${n}`}${ending}`;
+    // Names sort in the order of writing: of two in one millisecond the second gets the next one.
+    for (let atMs = clock.nowMs(); ; atMs += 1) {
+      const target = `${stem}-${new Date(atMs).toISOString().replaceAll(/[-:.]/g, "")}${ending}`;
       if (disk.existsSync(target)) continue;
       disk.renameSync(path, target);
       return;
