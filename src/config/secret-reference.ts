@@ -5,8 +5,8 @@ export interface SecretDoor {
   /** A file's text and whether other accounts of this machine may read it. */
   file(path: string): { readonly text: string; readonly openToOthers: boolean } | undefined;
   env(name: string): string | undefined;
-  /** A systemd credential (`LoadCredential=`, systemd.exec(5)); `unavailable` when the process was not given any. */
-  credential(name: string): string | "unavailable" | undefined;
+  /** A systemd credential (`LoadCredential=`, systemd.exec(5)); `false` when the process was given none at all. */
+  credential(name: string): string | false | undefined;
 }
 
 export interface FoundSecret {
@@ -32,7 +32,7 @@ export function readSecret(text: string, door: SecretDoor): Reading<FoundSecret>
       : none(`names the environment variable ${where.trim()}, which is not set; set it for the service or write the secret another way`);
   }
   const value = door.credential(where.trim());
-  if (value === "unavailable")
+  if (value === false)
     return none(
       `names the credential ${where.trim()}, but the process was given none; add LoadCredential=${where.trim()}:/path to the systemd unit`,
     );

@@ -145,7 +145,7 @@ async function collecting(
   { config, stanzas, stateDir }: Chosen,
   options: { readonly once: boolean; readonly stop: AbortSignal },
   log: Log,
-  { open, begin }: Purpose,
+  purpose: Purpose,
 ): Promise<ExitCode> {
   const { stop } = options;
   const { globals } = config.settings;
@@ -155,7 +155,7 @@ async function collecting(
   try {
     const configured = config.settings.stanzas.map((stanza) => ({ stanza: stanza.name, tenantId: stanza.tenantId }));
     state = await openStateFolder(stateDir, { clock: realClock, log }, { waitForLock: "for-ever", stop, configured });
-    const outlet = open();
+    const outlet = purpose.open();
     const builder = new CustomerBuilder(
       { http, clock: realClock, chance: realChance, log, globals },
       fileVaults(stateDir, log, realClock),
@@ -173,7 +173,7 @@ async function collecting(
       chance: realChance,
       log,
     });
-    const end = await begin?.();
+    const end = await purpose.begin?.();
     let breaks = 0;
     outlet.onBroken(() => {
       breaks += 1;

@@ -41,7 +41,7 @@ test("rsyslog is there where real parts are required", () => {
   expect(PRESENT || !REQUIRED).toBe(true);
 });
 
-let endings: (() => Promise<unknown> | unknown)[] = [];
+let endings: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
   for (const end of endings.reverse()) await end();
   endings = [];

@@ -152,18 +152,18 @@ export class Receiver implements Dialer {
       };
     });
     this.#break = breakOff;
-    const receiver = this;
     return {
       gone,
-      async send(bytes) {
+      send: async (bytes) => {
         if (cut) throw cut;
-        if (receiver.stalled) throw await gone;
+        if (this.stalled) throw await gone;
         await Promise.resolve();
         if (cut) throw cut;
-        if (!receiver.swallows) receiver.text += Buffer.from(bytes).toString("utf8");
+        if (!this.swallows) this.text += Buffer.from(bytes).toString("utf8");
       },
-      async close() {
+      close: () => {
         breakOff(new Failure("output-broken", { actor: "operator", retry: { when: "soon" }, say: "closed" }));
+        return Promise.resolve();
       },
       cut: breakOff,
     };

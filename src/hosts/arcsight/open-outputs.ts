@@ -14,6 +14,8 @@ import type { Output } from "./outputs/output.ts";
 import { SyslogOutput } from "./outputs/syslog.ts";
 import { UdpOutput } from "./outputs/udp.ts";
 
+const MIB = 1024 * 1024;
+
 /** The world that outputs live in. */
 export interface OutputsWorld {
   readonly kit: DiskKit;
@@ -54,40 +56,25 @@ export function openOutputs(
 }
 
 function openOutput(settings: OutputSettings, stateFolder: string, world: OutputsWorld): Output {
-  const { name, type, host = "", port, protocol } = settings;
-  const { kit, clock, chance, log, dialer } = world;
+  const { name, type } = settings;
+  const { kit, clock } = world;
+  if (type === "syslog") return openSyslog(settings, stateFolder, world);
   const path = resolve(settings.path ?? "");
-  switch (type) {
-    case "cef-file":
-    case "json-lines":
-      return new GrowingFile({ name, path, rotateBytes: settings.rotateMib << 20, stateFolder, disk: kit.disk, clock });
-    case "cef-folder":
-    case "json-folder":
-      return new FolderOutput({ name, path, content: type === "cef-folder" ? "lines" : "json-array", stateFolder, kit, clock });
-    case "syslog": {
-      const style = { format: settings.format, framing: settings.framing, host: world.hostName };
-      if (protocol === "udp") return new UdpOutput({ name, host, port, style, dialer, clock, log });
-      const target = {
-        host,
-        port,
-        protocol,
-        ...(settings.caFile === undefined ? {} : { caFile: settings.caFile }),
-        ...(settings.certificate === undefined ? {} : { certificate: settings.certificate }),
-      };
-      return new SyslogOutput({
-        name,
-        target,
-        style,
-        spoolMib: settings.spoolMib,
-        stateFolder,
-        dialer,
-        disk: kit.disk,
-        clock,
-        chance,
-        log,
-      });
-    }
+  if (type === "cef-folder" || type === "json-folder") {
+    return new FolderOutput({ name, path, content: type === "cef-folder" ? "lines" : "json-array", stateFolder, kit, clock });
   }
+  return new GrowingFile({ name, path, rotateBytes: settings.rotateMib * MIB, stateFolder, disk: kit.disk, clock });
+}
+
+function openSyslog(settings: OutputSettings, stateFolder: string, world: OutputsWorld): Output {
+  const { name, host = "", port, protocol, caFile, certificate } = settings;
+  const { kit, clock, chance, log, dialer } = world;
+  const style = { format: settings.format, framing: settings.framing, host: world.hostName };
+  if (protocol === "udp") return new UdpOutput({ name, host, port, style, dialer, clock, log });
+  const files = { ...(caFile === undefined ? {} : { caFile }), ...(certificate === undefined ? {} : { certificate }) };
+  const target = { host, port, protocol, ...files };
+  const spoolBytes = settings.spoolMib * MIB;
+  return new SyslogOutput({ name, target, style, spoolBytes, stateFolder, dialer, disk: kit.disk, clock, chance, log });
 }
 
 /** By where it leads, never by its index: an output that moves in the file must find its spool again, and no other's. */

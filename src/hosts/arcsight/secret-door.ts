@@ -19,7 +19,7 @@ export function realSecretDoor(environment: Readonly<Record<string, string | und
     },
     env: (name) => environment[name],
     credential(name) {
-      if (folder === undefined) return "unavailable";
+      if (folder === undefined) return false;
       // A name is a file's name in that one folder, and nothing else.
       if (!/^[A-Za-z0-9_.-]+$/.test(name) || name.startsWith(".")) return undefined;
       try {

@@ -27,7 +27,7 @@ afterEach(async () => {
   servers = [];
 });
 
-async function listening<S extends net.Server>(server: S): Promise<number> {
+async function listening(server: net.Server): Promise<number> {
   servers.push(server);
   await new Promise<void>((resolve) => server.listen(0, "0.0.0.0", resolve));
   return (server.address() as net.AddressInfo).port;

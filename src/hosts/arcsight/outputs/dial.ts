@@ -190,7 +190,8 @@ function timedOut(): Error {
 }
 
 function failureOf(target: Target, error: unknown): Failure {
-  const code = String((error as { code?: unknown } | null)?.code ?? "");
+  const given = (error as { code?: unknown } | null)?.code;
+  const code = typeof given === "string" ? given : "";
   const known = REASONS[code];
   const where = `${target.protocol}://${target.host}:${target.port}`;
   const file = errnoOf(error) === "ENOENT" || errnoOf(error) === "EACCES" ? (error as { path?: string }).path : undefined;

@@ -190,9 +190,9 @@ describe("a folder", () => {
     const before = folderOutput(folder, "lines", broken.disk);
     // Killed between the note and the rename: nothing after it ran.
     broken.failing = {
-      renameSync: () => new Error("killed") as NodeJS.ErrnoException,
+      renameSync: () => new Error("killed"),
       unlinkSync: () => errno("EIO"),
-      ftruncateSync: () => new Error("killed") as NodeJS.ErrnoException,
+      ftruncateSync: () => new Error("killed"),
     };
     await before.write(batchOf("whole")).catch(() => undefined);
     fs.writeFileSync(join(folder, "out", ".defender-20261124T180000000Z-0000.cef.part"), "hal");

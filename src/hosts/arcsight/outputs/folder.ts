@@ -102,7 +102,7 @@ export class FolderOutput implements Output {
         throw error;
       }
       await syncFolder(this.#p.kit, this.where);
-      for (const { keys } of batches) this.#recent.took(keys);
+      this.#recent.took(keys);
     } catch (error) {
       throw outputUnwritable(this.name, this.where, error);
     }

@@ -30,31 +30,21 @@ export function lineFormatOf(
   { type, profile, evidence }: Pick<OutputSettings, "type" | "profile" | "evidence">,
   styleOf: (stanza: string) => EventStyle,
 ): LineFormat {
-  switch (type) {
-    case "json-lines":
-      return {
-        id: "json-lines",
-        delivery: (out, delivery) => writeJsonLine(out, delivery, styleOf(delivery.stanza)),
-        health: writeHealthLine,
-        notice: writeJsonNotice,
-      };
-    case "json-folder":
-      return profile === "xdr"
-        ? {
-            id: "flat-json",
-            delivery: (out, delivery) => writeFlatJson(out, delivery, evidence),
-            health: writeFlatHealth,
-            notice: writeJsonNotice,
-          }
-        : OLD_JSON;
-    default:
-      return {
-        id: `cef-${profile}-${evidence}`,
-        delivery: (out, delivery) => writeCef(out, delivery, profile, evidence),
-        health: (out, event) => writeCefHealth(out, event, profile),
-        notice: (out, { say, ...event }) => writeCefNotice(out, "spool-filling", event, say, profile),
-      };
+  if (type === "json-lines") {
+    const delivery: LineFormat["delivery"] = (out, one) => writeJsonLine(out, one, styleOf(one.stanza));
+    return { id: "json-lines", delivery, health: writeHealthLine, notice: writeJsonNotice };
   }
+  if (type === "json-folder") {
+    if (profile === "legacy") return OLD_JSON;
+    const delivery: LineFormat["delivery"] = (out, one) => writeFlatJson(out, one, evidence);
+    return { id: `flat-json-${evidence}`, delivery, health: writeFlatHealth, notice: writeJsonNotice };
+  }
+  return {
+    id: `cef-${profile}-${evidence}`,
+    delivery: (out, delivery) => writeCef(out, delivery, profile, evidence),
+    health: (out, event) => writeCefHealth(out, event, profile),
+    notice: (out, { say, ...event }) => writeCefNotice(out, "spool-filling", event, say, profile),
+  };
 }
 
 /** The retired SIEM API's rows; it knew no health, and a parser file made for it would take a health object for an alert without a title. */

@@ -44,11 +44,11 @@ export function outputUnwritable(name: string, path: string, error: unknown): un
   });
 }
 
-export function spoolFull(name: string, where: string, limitMib: number): Failure {
+export function spoolFull(name: string, where: string, limitBytes: number): Failure {
   return new Failure("output-full", {
     actor: "operator",
     retry: { when: "later" },
-    say: `${name}: ${where} takes nothing and the ${limitMib} MiB kept for it on disk are used up, so collecting waits. Nothing is lost.`,
+    say: `${name}: ${where} takes nothing and the ${Math.round(limitBytes / 1_048_576)} MiB kept for it on disk are used up, so collecting waits. Nothing is lost.`,
     nextStep: "Bring the receiver back; collecting then goes on by itself. Raise .spool_mib for longer outages.",
   });
 }

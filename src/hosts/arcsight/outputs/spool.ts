@@ -156,7 +156,7 @@ export class Spool {
   #dropSent(neededBytes: number): void {
     const before = this.#p.clock.monotonicMs() - SENT_KEPT_MS;
     let sentBytes = this.#segments.reduce((sum, { sentAtMs, bytes }) => sum + (sentAtMs === undefined ? 0 : bytes), 0);
-    for (const segment of [...this.#segments]) {
+    for (const segment of this.#segments.slice()) {
       if (segment.sentAtMs === undefined) return;
       const mustGo = segment.sentAtMs < before || sentBytes > SENT_KEPT_BYTES || this.#total + neededBytes > this.#p.limitBytes;
       if (!mustGo) return;

@@ -26,7 +26,7 @@ function story(
     name: "outputs[0]",
     target: { host: "siem.example", port: 6514, protocol: "tls" },
     style: { format: "rfc3164", framing: "newline", host: "collector" },
-    spoolMib,
+    spoolBytes: spoolMib * 1_048_576,
     stateFolder: folder,
     dialer: receiver,
     disk: options.disk ?? fs,

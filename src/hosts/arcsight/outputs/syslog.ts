@@ -24,7 +24,7 @@ export interface SyslogParts {
   readonly name: string;
   readonly target: Target;
   readonly style: FrameStyle;
-  readonly spoolMib: number;
+  readonly spoolBytes: number;
   readonly stateFolder: string;
   readonly dialer: Dialer;
   readonly disk: Disk;
@@ -67,7 +67,7 @@ export class SyslogOutput implements Output {
     this.where = `${parts.target.protocol}://${host}:${parts.target.port}`;
     const opened = Spool.open({
       folder: `${parts.stateFolder}/spool`,
-      limitBytes: parts.spoolMib << 20,
+      limitBytes: parts.spoolBytes,
       disk: parts.disk,
       clock: parts.clock,
     });
@@ -96,7 +96,7 @@ export class SyslogOutput implements Output {
       state: this.#refusing ? "refusing" : this.#link === undefined ? "down" : "up",
       ...(this.#failure ? { failure: this.#failure } : {}),
       spooledBytes: this.#spool.isDrained ? 0 : this.#spool.bytes,
-      spoolLimitBytes: this.#p.spoolMib << 20,
+      spoolLimitBytes: this.#p.spoolBytes,
     };
   }
 
@@ -139,7 +139,7 @@ export class SyslogOutput implements Output {
       throw outputUnwritable(this.name, this.#p.stateFolder, error);
     }
     this.#refuse(!kept);
-    if (!kept) throw spoolFull(this.name, this.where, this.#p.spoolMib);
+    if (!kept) throw spoolFull(this.name, this.where, this.#p.spoolBytes);
     // A connection may have come while the disk was busy.
     if (this.#link !== undefined && !this.#draining) void this.#drain(this.#link);
     this.#tell();
@@ -217,18 +217,19 @@ export class SyslogOutput implements Output {
 
   /** Resolves when the link is gone; cuts one whose receiver takes nothing. */
   async #watch(link: Link): Promise<Failure> {
-    let gone: Failure | undefined;
     const over = new AbortController();
-    void link.gone.then((why) => {
-      gone = why;
+    const gone = link.gone.then((why) => {
       over.abort();
+      return why;
     });
-    while (gone === undefined) {
+    while (!over.signal.aborted) {
       await this.#p.clock.pause(WATCH_EVERY_MS, over.signal);
       const since = this.#sendingSinceMs;
-      if (since !== undefined && this.#p.clock.monotonicMs() - since >= STALLED_AFTER_MS)
+      const isStalled = since !== undefined && this.#p.clock.monotonicMs() - since >= STALLED_AFTER_MS;
+      if (isStalled && !over.signal.aborted) {
         link.cut(broken(this.name, this.where, `took nothing for ${STALLED_AFTER_MS / 1000} s`));
-      if (over.signal.aborted) await link.gone;
+        break;
+      }
     }
     return gone;
   }
