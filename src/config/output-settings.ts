@@ -83,7 +83,7 @@ export const OUTPUT_SETTINGS: readonly HostSetting[] = [
     key: "evidence",
     kind: { is: "choice", of: ["none", "each"] },
     default: "none",
-    help: "each: one more CEF line per evidence item of an alert.",
+    help: "each: one more line (or flat JSON object) per evidence item of an alert.",
   },
   {
     key: "rotate_mib",
@@ -240,7 +240,7 @@ const USELESS: readonly (readonly [string, readonly OutputType[]])[] = [
   ),
   ["rotate_mib", ["cef-file", "json-lines"]],
   ["profile", ["syslog", "cef-file", "cef-folder", "json-folder"]],
-  ["evidence", ["syslog", "cef-file", "cef-folder"]],
+  ["evidence", ["syslog", "cef-file", "cef-folder", "json-folder"]],
 ];
 
 /** Reads `serve.*`. Undefined when something is wrong with it. */
