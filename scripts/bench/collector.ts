@@ -95,19 +95,19 @@ export class Collector {
     const bytes = this.tail.length === 0 ? chunk : Buffer.concat([this.tail, chunk]);
     let rest = 0;
     for (let at = bytes.indexOf(MARK); at !== -1; at = bytes.indexOf(MARK, rest)) {
-      const next = bytes[at + MARK.length];
-      if (next === undefined) break;
-      // The health event's source is defender_mssp:health:...
-      if (next !== LETTER_H) this.events += 1;
+      const stream = bytes.subarray(at + MARK.length, at + MARK.length + HEALTH.length);
+      if (stream.length < HEALTH.length) break;
+      if (!stream.equals(HEALTH)) this.events += 1;
       rest = at + MARK.length;
     }
-    this.tail = Buffer.from(bytes.subarray(Math.max(rest, bytes.length - MARK.length)));
+    this.tail = Buffer.from(bytes.subarray(Math.max(rest, bytes.length - MARK.length - HEALTH.length)));
     this.changed();
   }
 }
 
 const MARK = "<source>defender_mssp:";
-const LETTER_H = 0x68;
+/** The health event's source is defender_mssp:health:... */
+const HEALTH = Buffer.from("health");
 
 /** VmHWM and RssAnon of a running process. */
 export function memoryOf(pid: number): Memory {

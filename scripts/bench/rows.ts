@@ -3,6 +3,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { ROOT } from "../build/project.ts";
 import { Collector, type Memory, runDocument, type StanzaSettings } from "./collector.ts";
 import { growth } from "./growth.ts";
+import { huntingRound } from "./hunting.ts";
 import { lagOfTheHealthy } from "./lag.ts";
 import { throttledAnswers } from "./microsoft.ts";
 import {
@@ -141,6 +142,11 @@ export const MEASUREMENTS: readonly Measurement[] = [
     rows: ["growth-time", "growth-memory", "growth-state"],
     about: "four times the alerts, and four times the customers: time and state written grow with them, memory does not grow with history",
     measure: growth,
+  },
+  {
+    rows: ["hunting"],
+    about: "one round of 200 customers x 5 saved queries of 60 rows, from the start of the binary to the last row",
+    measure: huntingRound,
   },
 ];
 
