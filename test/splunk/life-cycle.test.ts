@@ -3,7 +3,8 @@
  * test; each starts from an empty SPLUNK_HOME. What it does not prove: how a real splunkd orders edits and restarts.
  */
 
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import https from "node:https";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -19,6 +20,7 @@ import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
 import type { Splunkd } from "../harness/splunkd/splunkd.ts";
 import { startSplunkd } from "../harness/splunkd/splunkd.ts";
+import { unpackTarball } from "../harness/splunkd/tarball.ts";
 import { readConf } from "./conf.ts";
 
 // Real processes are waited for by events; this is only the bound for a machine that is busy.
@@ -319,5 +321,95 @@ describe("a user who edits an input", () => {
     await splunkd.until((s) => isOk(s, "contoso"), "the good customer at work");
     expect(lines(splunkd, "a setting is refused customer=wrong key=cloud").length).toBeGreaterThan(0);
     await splunkd.stop();
+  });
+});
+
+describe("a package unpacked by hand", () => {
+  function unpacked(programMode: number): string {
+    const folder = mkdtempSync(path.join(scratch, "by-hand-"));
+    unpackTarball(present, folder);
+    const app = path.join(folder, "TA_defender_mssp");
+    for (const file of filesBelow(app)) chmodSync(file, 0o600);
+    chmodSync(path.join(app, "linux_x86_64/bin/defender_mssp"), programMode);
+    return app;
+  }
+
+  test("with a program that may not be executed is not registered, as docs/splunk/install.md says", async () => {
+    await expect(start(forwarder(), { app: unpacked(0o600), conf: conf({ contoso: settings("contoso") }) })).rejects.toThrow(/EACCES/);
+  });
+
+  test("with files that only Splunk's user may read works", async () => {
+    const where = forwarder();
+    const splunkd = await start(where, { app: unpacked(0o700), conf: conf({ contoso: settings("contoso") }) });
+    await splunkd.until((s) => isMasked(where, "contoso") && isOk(s, "contoso"), "the customer at work and masked");
+    expect(await splunkd.stop()).toMatchObject({ exit_code: 0, faults: [] });
+    await expectWhole(where, ["contoso"]);
+  });
+});
+
+describe("two inputs for one customer", () => {
+  test("both deliver everything, and one line says so", async () => {
+    const where = forwarder();
+    const splunkd = await start(where, { conf: conf({ "contoso a": settings("contoso"), "contoso b": settings("contoso") }) });
+    await splunkd.until(
+      (s) => isMasked(where, "contoso a") && isMasked(where, "contoso b") && isOk(s, '"contoso a"') && isOk(s, '"contoso b"'),
+      "both at work and masked",
+    );
+    const before = splunkd.log.length;
+    await splunkd.restart();
+    await splunkd.until((s) => isOk(s, '"contoso a"', before) && isOk(s, '"contoso b"', before), "both at work again");
+    expect(await splunkd.stop()).toMatchObject({ exit_code: 0, faults: [] });
+    expect(splunkd.log.slice(before).filter((line) => line.includes("the same tenant"))).toHaveLength(1);
+
+    const keysOf = (name: string): string[] =>
+      [...readFileSync(where.out, "utf8").matchAll(/<event stanza="defender_mssp:\/\/([^"]+)".*?"key":"([^"]+)"/g)]
+        .filter((match) => match[1] === name)
+        .map((match) => match[2] as string)
+        .toSorted();
+    const a = keysOf("contoso a");
+    expect(a.length).toBeGreaterThan(5);
+    expect(keysOf("contoso b")).toEqual(a);
+    expect(new Set(a).size).toBe(a.length);
+  });
+});
+
+describe("a disk that is full under the state folder", () => {
+  /** No file of the process can grow until it is lifted: as a full disk, with another error number (EFBIG) and without needing a disk of its own. */
+  const filesMayGrow = (splunkd: Splunkd, may: boolean): void => {
+    expect(spawnSync("prlimit", ["--pid", String(splunkd.pid), `--fsize=${may ? "unlimited" : "0"}:`]).status).toBe(0);
+  };
+
+  test("is said in splunkd.log, takes nothing away, and needs no restart when there is space again", async () => {
+    const where = forwarder();
+    const splunkd = await start(where, { conf: conf({ contoso: settings("contoso") }) });
+    await splunkd.until((s) => isMasked(where, "contoso") && isOk(s, "contoso"), "the customer at work and masked");
+    await splunkd.until(
+      (s) =>
+        s.restarts > 0 &&
+        isOk(
+          s,
+          "contoso",
+          s.log.findLastIndex((line) => line.includes("New scheduled exec")),
+        ),
+      "started again",
+    );
+
+    const before = splunkd.log.length;
+    filesMayGrow(splunkd, false);
+    simulator.control.perform({ do: "generate", customers: ["contoso"], stream: "alerts", count: 40, from: 0, to: 1000 });
+    await splunkd.until(
+      (s) => s.log.slice(before).some((line) => /ERROR.*cannot be written: EFBIG.*next_step="Make room/.test(line)),
+      "it is said",
+    );
+    filesMayGrow(splunkd, true);
+    await splunkd.until(
+      (s) => s.log.slice(before).some((line) => line.includes("tenant=contoso stream=alerts state=ok")),
+      "it goes on by itself",
+      120_000,
+    );
+
+    expect(await splunkd.stop()).toMatchObject({ exit_code: 0, faults: [], restarts: 1 });
+    await expectWhole(where, ["contoso"]);
+    expectNoSecret(where, splunkd);
   });
 });
