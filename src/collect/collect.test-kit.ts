@@ -136,6 +136,7 @@ export class SimStream implements SourceStream {
   readonly askedAtMs: number[] = [];
   /** Versions that some request could have shown: `id@updated`. */
   readonly shown = new Map<string, Version>();
+  readonly #recorded = new WeakSet<Version>();
   /** Called before each answer; may throw. */
   fault: ((question: Question, n: number) => Failure | undefined) | undefined;
   /** Called while a page is being read, after `n` records of it. */
@@ -187,7 +188,11 @@ export class SimStream implements SourceStream {
     const effective = question.link ? parseLink(question.link) : question;
     if ((effective.skip ?? 0) > this.regime.skipMax && !question.link) throw refusedFailure("skip above the ceiling");
     const visible = this.visible();
-    for (const v of visible) this.shown.set(`${v.id}@${v.updated}`, v);
+    for (const v of visible) {
+      if (this.#recorded.has(v)) continue;
+      this.#recorded.add(v);
+      this.shown.set(`${v.id}@${v.updated}`, v);
+    }
     const rows = visible.filter(
       (v) =>
         (effective.from === undefined || v.updated >= effective.from) &&

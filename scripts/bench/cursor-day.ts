@@ -1,0 +1,129 @@
+/** A synthetic day of one customer's alerts, and a list that shows it as Microsoft's does; for the comparison of cursor rules. Times are ms, instants ticks of 100 ns. */
+
+export interface DayVersion {
+  readonly id: string;
+  readonly created: bigint;
+  readonly updated: bigint;
+  /** When the list begins to show it; ms from the start of the day. */
+  readonly visibleAtMs: number;
+}
+
+export const MINUTE_MS = 60_000;
+export const DAY_MS = 24 * 60 * MINUTE_MS;
+const TICKS_PER_MS = 10_000n;
+
+const ALERTS = 4_500;
+const VERSIONS_ON_AVERAGE = 3.1;
+const BURST = { alerts: 2_500, atMs: 10 * 60 * MINUTE_MS, forMs: 5 * MINUTE_MS };
+const TIES = { groups: 25, size: 60 };
+const LATE = { share: 0.02, fromMs: MINUTE_MS, toMs: 20 * MINUTE_MS };
+const PROMPT_MS = 20_000;
+const LAST_UPDATE_AFTER_MS = 8 * 60 * MINUTE_MS;
+
+/** Numbers from 0 to 1 that repeat with their seed (a 32-bit LCG: nothing here needs more). */
+export function dice(seed: number): () => number {
+  let state = (seed * 2_654_435_761 + 12_345) >>> 0;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+/** 4,500 alerts with 3.1 versions on average: a burst of 2,500 in five minutes, 1,500 updates in 25 groups at one instant each, 2 % of all versions 1 to 20 minutes late. */
+export function syntheticDay(seed: number): readonly DayVersion[] {
+  const chance = dice(seed);
+  const versions: DayVersion[] = [];
+  const ticksAt = (ms: number): bigint => BigInt(Math.floor(ms)) * TICKS_PER_MS + BigInt(Math.floor(chance() * 10_000));
+  const add = (id: string, created: bigint, updated: bigint): void => {
+    const atMs = Number(updated / TICKS_PER_MS);
+    const isLate = chance() < LATE.share;
+    const delayMs = isLate ? LATE.fromMs + chance() * (LATE.toMs - LATE.fromMs) : chance() * PROMPT_MS;
+    versions.push({ id, created, updated, visibleAtMs: atMs + delayMs });
+  };
+  const createdAt: { readonly id: string; readonly created: bigint; readonly ms: number }[] = [];
+  for (let i = 0; i < ALERTS; i += 1) {
+    const ms = i < BURST.alerts ? BURST.atMs + chance() * BURST.forMs : chance() * (DAY_MS - 60 * MINUTE_MS);
+    createdAt.push({ id: `alert-${i}`, created: ticksAt(ms), ms });
+  }
+  for (const { id, created } of createdAt) add(id, created, created);
+  const single = ALERTS * (VERSIONS_ON_AVERAGE - 1) - TIES.groups * TIES.size;
+  for (let i = 0; i < single; i += 1) {
+    const { id, created, ms } = createdAt[Math.floor(chance() * ALERTS)] as (typeof createdAt)[number];
+    add(id, created, ticksAt(Math.min(DAY_MS - 1, ms + 1_000 + chance() * LAST_UPDATE_AFTER_MS)));
+  }
+  const old = createdAt.toSorted((one, other) => one.ms - other.ms);
+  for (let group = 0; group < TIES.groups; group += 1) {
+    const ms = DAY_MS / 2 + (group * DAY_MS) / 2 / TIES.groups;
+    const instant = ticksAt(ms);
+    const candidates = old.filter((alert) => alert.ms < ms - 1_000);
+    const first = Math.floor(chance() * (candidates.length - TIES.size));
+    for (const { id, created } of candidates.slice(first, first + TIES.size)) add(id, created, instant);
+  }
+  return versions.toSorted((one, other) => one.visibleAtMs - other.visibleAtMs);
+}
+
+export interface ListQuery {
+  readonly field: "created" | "updated";
+  readonly from?: { readonly is: "ge" | "gt"; readonly at: bigint };
+  readonly to?: { readonly is: "lt" | "le"; readonly at: bigint };
+  /** Without one the newest update comes first. */
+  readonly ascendingBy?: "created" | "updated";
+  readonly top: number;
+  readonly skip?: number;
+}
+
+const PAGE_MAX = 1_000;
+
+export class RequestFailed extends Error {}
+
+/** The list: of each alert only the newest visible version, pages clamped to 1,000 without a word. */
+export class DayList {
+  nowMs = 0;
+  private readonly versions: readonly DayVersion[];
+  private readonly newest = new Map<string, DayVersion>();
+  private readonly fails: () => boolean;
+  private shownUpTo = 0;
+
+  constructor(versions: readonly DayVersion[], fails: () => boolean = () => false) {
+    this.versions = versions;
+    this.fails = fails;
+  }
+
+  ask(query: ListQuery): readonly DayVersion[] {
+    if (this.fails()) throw new RequestFailed();
+    const rows = this.matching(query);
+    const skip = query.skip ?? 0;
+    return rows.slice(skip, skip + Math.min(query.top, PAGE_MAX));
+  }
+
+  /** All pages by next links; `took` hears each page before the next is asked for. */
+  follow(query: ListQuery, took: (page: readonly DayVersion[]) => void): void {
+    const size = Math.min(query.top, PAGE_MAX);
+    for (let skip = 0; ; skip += size) {
+      const page = this.ask({ ...query, skip });
+      took(page);
+      if (page.length < size) return;
+    }
+  }
+
+  private matching({ field, from, to, ascendingBy }: ListQuery): DayVersion[] {
+    for (let next = this.versions[this.shownUpTo]; next !== undefined && next.visibleAtMs <= this.nowMs; ) {
+      const held = this.newest.get(next.id);
+      if (held === undefined || next.updated > held.updated) this.newest.set(next.id, next);
+      this.shownUpTo += 1;
+      next = this.versions[this.shownUpTo];
+    }
+    const rows: DayVersion[] = [];
+    for (const row of this.newest.values()) {
+      const at = row[field];
+      if (from !== undefined && (from.is === "ge" ? at < from.at : at <= from.at)) continue;
+      if (to !== undefined && (to.is === "lt" ? at >= to.at : at > to.at)) continue;
+      rows.push(row);
+    }
+    const by = ascendingBy ?? "updated";
+    const sign = ascendingBy === undefined ? -1 : 1;
+    return rows.sort((one, other) => (one[by] < other[by] ? -sign : one[by] > other[by] ? sign : one.id < other.id ? -1 : 1));
+  }
+}
+
+export const ticksOfMs = (ms: number): bigint => BigInt(Math.floor(ms)) * TICKS_PER_MS;

@@ -1,0 +1,33 @@
+import { describe, expect, test } from "@jest/globals";
+import { syntheticDay } from "./cursor-day.ts";
+import { CURSOR_MODELS } from "./cursor-models.ts";
+import { engineDay, RULES } from "./cursor-rules.ts";
+
+const day = syntheticDay(1);
+
+test("the day is what the comparison says it is", () => {
+  const ids = new Set(day.map(({ id }) => id));
+  expect(ids.size).toBe(4_500);
+  expect(day.length / ids.size).toBeCloseTo(3.1, 1);
+  const atOneInstant = Object.values(Object.groupBy(day, ({ updated }) => String(updated))).filter((group) => (group?.length ?? 0) >= 50);
+  expect(atOneInstant).toHaveLength(25);
+  const late = day.filter(({ updated, visibleAtMs }) => visibleAtMs - Number(updated / 10_000n) > 25_000);
+  expect(late.length / day.length).toBeCloseTo(0.02, 2);
+});
+
+describe("the engine over that day loses nothing, leaves nothing stale and repeats nothing", () => {
+  test.each([
+    ["calm", false],
+    ["with 5 % of requests failing", true],
+  ])("%s", async (_, failing) => {
+    const { lost, stale, duplicates, deliveries } = await engineDay(day, failing, 1);
+    expect({ lost, stale, duplicates }).toEqual({ lost: 0, stale: 0, duplicates: 0 });
+    expect(deliveries).toBeGreaterThan(10_000);
+  });
+});
+
+test.each(CURSOR_MODELS.map(({ who }, index) => [who, index] as const))("%s: its rule misses something of it", async (_, index) => {
+  const result = await RULES[index]?.day(day, false, 1);
+  expect((result?.lost ?? 0) + (result?.stale ?? 0)).toBeGreaterThan(0);
+  expect(result?.deliveries).toBeGreaterThan(1_000);
+});
