@@ -26,9 +26,15 @@ export const OPERATIONS: Readonly<Record<string, (...args: readonly Value[]) => 
     text === undefined ? undefined : String(text).replace(new RegExp(String(pattern ?? ""), "g"), String(by ?? "")),
   replaceFirst: (text, pattern, by) =>
     text === undefined ? undefined : String(text).replace(new RegExp(String(pattern ?? "")), String(by ?? "")),
+  regexTokenFindAndJoin: (text, pattern, separator) =>
+    new RegExp(String(pattern ?? ""), "s")
+      .exec(String(text ?? ""))
+      ?.slice(1)
+      .join(String(separator ?? "")),
   split: (text, separator, index) => String(text ?? "").split(String(separator ?? ""))[Number(index) - 1],
   regexToken: (text, pattern) => new RegExp(`^(?:${String(pattern ?? "")})$`, "s").exec(String(text ?? ""))?.[1],
   regexTokenNoWarning: (text, pattern) => new RegExp(`^(?:${String(pattern ?? "")})$`, "s").exec(String(text ?? ""))?.[1],
+  regexTokenAsAddress: (text, pattern) => new RegExp(`^(?:${String(pattern ?? "")})$`, "s").exec(String(text ?? ""))?.[1],
   safeToInteger: (text) => wholeNumber(text),
   safeToLong: (text) => wholeNumber(text),
   longToString: (number) => (number === undefined ? undefined : String(number)),
