@@ -7,7 +7,7 @@ import { EXIT, exitCodeOf, isFailure } from "../model/failure.ts";
 import type { Log, LogLevel } from "../model/kit.ts";
 import { commandLog } from "./command-log.ts";
 import type { Configuration } from "./configuration.ts";
-import { readConfiguration } from "./configuration.ts";
+import { readConfiguration, settingsFailure } from "./configuration.ts";
 import { VERSION } from "./world.ts";
 
 /** A command's end: yargs handlers return nothing, so they leave their exit code here. */
@@ -25,6 +25,9 @@ const SHARED = {
   state: { type: "string", requiresArg: true, describe: "Folder where marks, ledgers and tokens are kept" },
   json: { type: "boolean", default: false, describe: "Write for a machine to read" },
 } as const;
+
+/** Whose values come as a list: positional words, and the options that may be repeated. */
+const REPEATABLE: ReadonlySet<string> = new Set(["_", "customer", "stream", "redirect-uri", "redirectUri"]);
 
 /** Runs one command. Errors go to stderr in one sentence each; the exit code says whose turn it is (see --help). */
 export async function runCommand(argv: readonly string[], distrusted: readonly string[]): Promise<ExitCode> {
@@ -44,6 +47,11 @@ export async function runCommand(argv: readonly string[], distrusted: readonly s
     .strict()
     .demandCommand(1, "Name a command; --help lists them.")
     .recommendCommands()
+    .check((args) => {
+      const twice = Object.keys(args).find((name) => Array.isArray(args[name]) && !REPEATABLE.has(name));
+      if (twice !== undefined) throw settingsFailure(`--${twice} is given more than once`);
+      return true;
+    })
     .wrap(Math.min(120, process.stdout.columns ?? 100))
     .epilogue(
       "Exit codes: 0 done, 1 our fault, 2 usage or settings, 3 sign-in or consent, 4 Microsoft unreachable, throttled or failing, 5 host or output, 6 some customers failed, 7 state locked or damaged.",
@@ -89,7 +97,7 @@ function addCollect(parser: Argv, ending: Ending, log: Log): void {
     async (args) => {
       const configuration = await configurationOf(args, log);
       const { collectOnce } = await import("./collect-command.ts");
-      ending.code = await collectOnce(configuration, { stream: args.stream }, log);
+      ending.code = counting(configuration.refused, await collectOnce(configuration, { stream: args.stream }, log));
     },
   );
 }
@@ -114,13 +122,18 @@ function addHunt(parser: Argv, ending: Ending, log: Log): void {
     async (args) => {
       const configuration = await configurationOf(args, log);
       const { hunt } = await import("./hunt-command.ts");
-      ending.code = await hunt(
-        configuration,
-        { query: String(args.query), since: args.since, json: Boolean(args.json), limit: args.limit },
-        log,
+      const { since, limit } = args;
+      ending.code = counting(
+        configuration.refused,
+        await hunt(configuration, { query: String(args.query), since, json: Boolean(args.json), limit }, log),
       );
     },
   );
+}
+
+/** A customer whose settings were refused counts as one that failed, also when all others are done. */
+function counting(refused: readonly string[], code: ExitCode): ExitCode {
+  return code === EXIT.done && refused.length > 0 ? EXIT.someCustomers : code;
 }
 
 const readProperties: Parameters<typeof readConfiguration>[1] = async (latin1Text, file) => {

@@ -5,7 +5,7 @@ import { readConf, stanzasOfScheme } from "../config/conf-file.ts";
 import { valuesFromFlags } from "../config/pages.ts";
 import { SCHEME } from "../config/scheme.ts";
 import type { ParsedSettings, RawStanza, SettingsHost } from "../config/settings.ts";
-import { MASK, SECRET_KEYS, parseStanzas, problemLine } from "../config/settings.ts";
+import { MASK, parseStanzas, problemLine, SECRET_KEYS } from "../config/settings.ts";
 import { parseDocument } from "../hosts/splunk/door.ts";
 import { Failure } from "../model/failure.ts";
 import type { SettingProblem, Stanza } from "../model/stanza.ts";
@@ -27,6 +27,8 @@ export interface Configuration {
   readonly settings: ParsedSettings;
   /** Those asked for with `--customer`, or all. */
   readonly stanzas: readonly Stanza[];
+  /** Of those asked for, the names of customers whose settings are wrong: they are left out, the others go on. */
+  readonly refused: readonly string[];
   readonly stateDir: string;
   readonly log: readonly string[];
 }
@@ -49,19 +51,36 @@ export type PropertiesReader = (latin1Text: string, file: string) => Promise<Raw
 export async function readConfiguration(flags: ConfigurationFlags, readProperties: PropertiesReader): Promise<Configuration> {
   const given = valuesFromFlags(flags.argv);
   const file = flags.config === undefined ? undefined : await rawFrom(flags.config, readProperties);
-  const raw = (file?.stanzas ?? [fromFlags(given, flags.customer)]).map((stanza) => withSecrets({ ...stanza, values: { ...stanza.values, ...given } }, flags.environment));
-  const settings = parseStanzas(raw, { host: hostOf(flags.config), nowMs: realClock.nowMs(), ...(file ? { globals: { ...file.globals, ...given } } : {}), files: { door: realFiles } });
+  const raw = (file?.stanzas ?? [fromFlags(given, flags.customer)]).map((stanza) =>
+    withSecrets({ ...stanza, values: { ...stanza.values, ...given } }, flags.environment),
+  );
+  const settings = parseStanzas(raw, {
+    host: hostOf(flags.config),
+    nowMs: realClock.nowMs(),
+    ...(file ? { globals: { ...file.globals, ...given } } : {}),
+    files: { door: realFiles },
+  });
   const wanted = flags.customer;
-  const isWanted = (name: string, others: readonly string[]) => !wanted || wanted.length === 0 || wanted.some((w) => [name, ...others].some((n) => n.toLowerCase() === w.toLowerCase()));
+  const isWanted = (name: string, others: readonly string[]) =>
+    !wanted || wanted.length === 0 || wanted.some((w) => [name, ...others].some((n) => n.toLowerCase() === w.toLowerCase()));
   const stanzas = settings.stanzas.filter((s) => isWanted(s.name, [s.tenantName, s.tenantId]));
   const problems = [...(file?.problems ?? []), ...settings.problems].filter((p) => isWanted(p.stanza, []) || p.stanza === "");
   if (stanzas.length === 0) {
-    const say = problems.length > 0 ? problems.map(problemLine).join("\n") : wanted ? `no customer is called ${wanted.join(", ")}` : "no customer is configured";
+    const say =
+      problems.length > 0
+        ? problems.map(problemLine).join("\n")
+        : wanted
+          ? `no customer is called ${wanted.join(", ")}`
+          : "no customer is configured";
     throw settingsFailure(say);
   }
+  const refused = new Set(
+    problems.map(({ stanza }) => stanza).filter((name) => name !== "" && !settings.stanzas.some((s) => s.name === name)),
+  );
   return {
     settings,
     stanzas,
+    refused: [...refused],
     stateDir: flags.state ?? settings.globals.stateDir ?? defaultStateDir(flags.environment),
     log: [...(file?.warnings ?? []), ...settings.warnings, ...problems.map(problemLine)],
   };
@@ -75,10 +94,7 @@ function hostOf(config: string | undefined): SettingsHost {
   return config?.endsWith(".properties") === true ? "arcsight" : "cli";
 }
 
-async function rawFrom(
-  file: string,
-  readProperties: PropertiesReader,
-): Promise<RawConfiguration> {
+async function rawFrom(file: string, readProperties: PropertiesReader): Promise<RawConfiguration> {
   const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
     throw settingsFailure(`${file} cannot be read (${error.code ?? "unknown reason"})`);
   });
@@ -100,7 +116,9 @@ async function rawFrom(
 
 /** A mask stands for a secret that Splunk keeps; a command has no session to ask for it. */
 function withoutMask(stanza: RawStanza): RawStanza {
-  const values = Object.fromEntries(Object.entries(stanza.values).filter(([key, value]) => !(SECRET_KEYS.some((k) => k === key) && value.trim() === MASK)));
+  const values = Object.fromEntries(
+    Object.entries(stanza.values).filter(([key, value]) => !(SECRET_KEYS.some((k) => k === key) && value.trim() === MASK)),
+  );
   return { name: stanza.name, values };
 }
 

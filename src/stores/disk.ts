@@ -48,6 +48,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EPERM: "this account may not write there",
   ENOENT: "the folder is gone",
   ENOTDIR: "a file stands where a folder should be",
+  EEXIST: "a file stands where a folder should be",
   EIO: "the disk reports an error",
   EMFILE: "this process has too many files open",
   ENFILE: "this machine has too many files open",
