@@ -318,7 +318,7 @@ export class Courier {
       new Failure("record-quarantined", {
         actor: record.reason === "too-large" ? "operator" : "microsoft",
         retry: { when: "never" },
-        say: `A ${source.name} record ${named} could not be delivered (${record.reason}): ${record.byteLength} bytes, SHA-256 ${record.sha256}.`,
+        say: `A record of ${source.name} ${named} could not be delivered (${record.reason}): ${record.byteLength} bytes, SHA-256 ${record.sha256}.`,
         nextStep:
           record.reason === "too-large"
             ? "Raise record_max_mib above the record's size."
