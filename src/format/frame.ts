@@ -27,22 +27,27 @@ export interface FrameSpec {
 /** A member kept while its record is too large to be: more is not looked at. */
 export const KEPT_MEMBER_BYTES = 1024;
 
+/** An idle fleet's answers hold no record: a frame's memory grows from nothing, each step at least twice the one before. */
+const NO_BYTES = new Uint8Array(0);
+const FIRST_BYTES = 1024;
+const FIRST_MEMBERS = 16;
+
 /** The bytes and members of the object being cut. Reused from one record to the next. */
 export class Frame {
   spec: FrameSpec;
   /** Number of open containers inside which its members lie; -1 for a stray value, which has none. */
   depth = -1;
   /** Holds the bytes from `dropped` to `dropped + length` (offsets from the record's start); empty while a record lies in one chunk. */
-  buffer: Uint8Array = new Uint8Array(8192);
+  buffer: Uint8Array = NO_BYTES;
   length = 0;
   dropped = 0;
   malformed = false;
   /** Set once the record is above its limit: its bytes leave. */
   hash: Hash | undefined = undefined;
   passing = false;
-  members: Int32Array = new Int32Array(64 * MEMBER_FIELDS);
+  members: Int32Array = new Int32Array(FIRST_MEMBERS * MEMBER_FIELDS);
   memberCount = 0;
-  escapes: Int32Array = new Int32Array(64);
+  escapes: Int32Array = new Int32Array(FIRST_MEMBERS);
   escapeCount = 0;
   /** Members that stay in the record (lifted ones do not). */
   kept = 0;
@@ -132,7 +137,7 @@ export class Frame {
 
   #makeRoom(n: number): void {
     if (this.length + n <= this.buffer.length) return;
-    const doubledLength = Math.min(this.buffer.length * 2, this.spec.maxBytes + 65_536);
+    const doubledLength = Math.min(Math.max(FIRST_BYTES, this.buffer.length * 2), this.spec.maxBytes + 65_536);
     const larger = new Uint8Array(Math.max(doubledLength, this.length + n));
     larger.set(this.buffer.subarray(0, this.length));
     this.buffer = larger;

@@ -1,13 +1,15 @@
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream";
-import { promisify } from "node:util";
-import { brotliDecompress, createBrotliDecompress, createGunzip, createInflate, gunzip, inflate } from "node:zlib";
+import { brotliDecompressSync, createBrotliDecompress, createGunzip, createInflate, gunzipSync, inflateSync } from "node:zlib";
 import { Failure } from "../model/failure.ts";
 
 /** Larger than zlib's 16 KiB: fewer trips to the thread pool, at a size that still fits the caches. */
 const CHUNK_BYTES = 128 * 1024;
 
-/** Bodies up to this size (as sent) are decoded in one call: an idle fleet gets nothing but such answers. deflate grows at most 1032 times. */
+/**
+ * Bodies up to this size (as sent) are decoded in one call on the spot: an idle fleet gets nothing but such answers, and a stream with its way over the thread pool costs
+ * more than the decoding. deflate grows at most 1032 times, which takes some milliseconds.
+ */
 const SMALL_BYTES = 8 * 1024;
 const SMALL_DECODED_BYTES = SMALL_BYTES * 1100;
 
@@ -17,7 +19,7 @@ const STREAMS = {
   br: () => createBrotliDecompress({ chunkSize: CHUNK_BYTES }),
 } as const;
 
-const WHOLE = { gzip: promisify(gunzip), deflate: promisify(inflate), br: promisify(brotliDecompress) } as const;
+const WHOLE = { gzip: gunzipSync, deflate: inflateSync, br: brotliDecompressSync } as const;
 
 /** The body as sent, decoded by its Content-Encoding. A piece is valid until the next one is asked for. Throws Failure `bad-answer` for a coding we do not know. */
 export function decodedBody(
@@ -61,5 +63,5 @@ async function* small(body: Readable, coding: keyof typeof WHOLE): AsyncGenerato
   const pieces: Uint8Array[] = [];
   for await (const piece of body as AsyncIterable<Uint8Array>) pieces.push(piece);
   const sent = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
-  yield await WHOLE[coding](sent, { maxOutputLength: SMALL_DECODED_BYTES });
+  yield WHOLE[coding](sent, { maxOutputLength: SMALL_DECODED_BYTES, chunkSize: Math.max(1024, sent.length * 8) });
 }
