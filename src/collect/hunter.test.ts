@@ -306,6 +306,19 @@ describe("a query in trouble", () => {
     expect(world.outlet.healths.at(-1)?.streams[0]).toMatchObject({ state: "failing", failure: "hunting-queries-wrong" });
   });
 
+  test("does not hide a mistake in the file", async () => {
+    const { world, hunting } = given({ name: "bad" });
+    hunting.problem = new Failure("hunting-queries-wrong", {
+      actor: "operator",
+      retry: { when: "never" },
+      say: "queries[1] is not an object.",
+    });
+    hunting.fault = () => refusedQuery();
+    await world.start();
+    await world.clock.advance(2 * HOUR);
+    expect(failuresOf(world)).toEqual(["hunting-queries-wrong", "query-refused"]);
+  });
+
   test("a 500 is tried again after 1, 2 and 4 s before the query waits", async () => {
     const { world, hunting } = given({ name: "a" });
     hunting.fault = () => serviceError();

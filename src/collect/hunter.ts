@@ -76,6 +76,7 @@ export class Hunter implements Runner {
   #journalEntries = 0;
   #savedAtMs = Number.NEGATIVE_INFINITY;
   #unsaved = false;
+  #mistakeIsSaid = false;
   #failures = 0;
   /** The service's clock less ours. */
   #serverAheadMs = 0;
@@ -156,6 +157,7 @@ export class Hunter implements Runner {
     const { report, clock } = this.#p;
     const beganAtMs = clock.nowMs();
     await this.#begin();
+    await this.#sayMistake();
     for (let next = this.#dueNow(); next !== undefined; next = this.#dueNow()) {
       if (stop.aborted) throw stopped();
       await this.#carryOut(next.progress, next.planned, stop);
@@ -198,6 +200,14 @@ export class Hunter implements Runner {
     const fresh = this.#progress.filter(({ done }) => done === undefined);
     for (const progress of fresh) progress.done = planErrand(progress.query, undefined, this.#serverNowMs()).errand.after;
     if (fresh.length > 0) await this.#saveMark(false);
+  }
+
+  /** Once: beside a query that fails on its own the file's mistake would not be seen in the stream's state. */
+  async #sayMistake(): Promise<void> {
+    const { customer, report, source } = this.#p;
+    if (source.problem === undefined || this.#mistakeIsSaid) return;
+    this.#mistakeIsSaid = true;
+    await customer.incident(report, source.problem);
   }
 
   /** The errand whose time came first, of queries that are not waiting after a failure. */

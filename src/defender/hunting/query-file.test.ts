@@ -43,6 +43,14 @@ describe("a file of hunting queries", () => {
     });
   });
 
+  test.each([
+    ["a key, named by mistake", "s3cret-of-contoso\n", "The file is not JSON."],
+    ["a comma too few", '{"queries":[\n{"name":"s3cret" "kql":"x"}]}', "The file is not JSON (line 2 column 18)."],
+    ["a comma too many", '{"queries":[\n{"name":"a","kql":"s3cret"},]}', "The file is not JSON."],
+  ])("%s: the place is named, the content never", (_, text, said) => {
+    expect(readQueryFile(text)).toEqual({ queries: [], problems: [said] });
+  });
+
   test("one bad query does not take the others along", () => {
     expect(readQueryFile(file({ name: "a", kql: "x" }, { name: "b" }, { name: "c", kql: "z" })).queries.map(({ name }) => name)).toEqual([
       "a",

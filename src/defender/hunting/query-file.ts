@@ -33,7 +33,7 @@ export function readQueryFile(text: string): QueryFile {
   try {
     outer = JSON.parse(text.replace(/^\uFEFF/, ""));
   } catch (error) {
-    return { queries: [], problems: [`The file is not JSON: ${error instanceof Error ? error.message : "it cannot be read"}.`] };
+    return { queries: [], problems: [`The file is not JSON${placeOf(error)}.`] };
   }
   const list = isObject(outer) ? outer.queries : undefined;
   if (!Array.isArray(list)) return { queries: [], problems: ['The file must hold {"queries":[…]}.'] };
@@ -52,6 +52,12 @@ export function readQueryFile(text: string): QueryFile {
     problems.push(...wrong);
   }
   return { queries, problems };
+}
+
+/** The runtime's message quotes the file, which may be a key file that was named by mistake; only the place is taken from it. */
+function placeOf(error: unknown): string {
+  const place = error instanceof SyntaxError ? /line \d+ column \d+/.exec(error.message) : null;
+  return place === null ? "" : ` (${place[0]})`;
 }
 
 function readQuery(item: unknown, place: string): { readonly query: HuntingQuery | undefined; readonly wrong: string[] } {
