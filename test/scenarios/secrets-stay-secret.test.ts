@@ -1,9 +1,10 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { filesUnder, leakIn, partsOf } from "../harness/secret-search.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
 
@@ -52,38 +53,6 @@ function program(argv: readonly string[], environment: Readonly<Record<string, s
   });
 }
 
-const WINDOW = 16;
-
-function windowsOf(secrets: readonly string[]): ReadonlySet<string> {
-  const windows = new Set<string>();
-  for (const secret of secrets) {
-    const xml = secret.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");
-    const forms = [
-      secret,
-      encodeURIComponent(secret),
-      Buffer.from(secret).toString("base64"),
-      Buffer.from(secret).toString("base64url"),
-      xml,
-      JSON.stringify(secret).slice(1, -1),
-    ];
-    for (const form of forms) for (let at = 0; at + WINDOW <= form.length; at += 1) windows.add(form.slice(at, at + WINDOW));
-  }
-  return windows;
-}
-
-/** The first 16 characters of a secret found, with where. */
-function leakIn(text: string, windows: ReadonlySet<string>): string | undefined {
-  for (let at = 0; at + WINDOW <= text.length; at += 1)
-    if (windows.has(text.slice(at, at + WINDOW))) return text.slice(Math.max(0, at - 60), at);
-  return undefined;
-}
-
-function filesUnder(path: string): string[] {
-  return readdirSync(path, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name));
-}
-
 describe("secrets stay where they belong", () => {
   const runs: readonly (readonly [string, () => readonly string[], () => Readonly<Record<string, string>>, number])[] = [
     ["doctor", () => ["doctor", ...flags()], () => ({}), 0],
@@ -114,7 +83,7 @@ describe("secrets stay where they belong", () => {
     const secrets = { DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret, DEFENDER_MSSP_REFRESH_TOKEN: customer().refresh_token };
     const ended = await program(argv(), { ...secrets, ...environment() });
 
-    const windows = windowsOf([customer().client_secret, customer().refresh_token, proxyPassword]);
+    const windows = partsOf([customer().client_secret, customer().refresh_token, proxyPassword]);
     expect(leakIn(ended.out, windows)).toBeUndefined();
     expect(leakIn(ended.errors, windows)).toBeUndefined();
     expect({ code: ended.code, ...(ended.code === code ? {} : { said: ended.errors }) }).toEqual({ code });
@@ -136,7 +105,7 @@ describe("secrets stay where they belong", () => {
     );
 
     expect(ended.code).toBe(0);
-    expect(leakIn(ended.out + ended.errors, windowsOf([customer().client_secret]))).toBeUndefined();
+    expect(leakIn(ended.out + ended.errors, partsOf([customer().client_secret]))).toBeUndefined();
     expect(statSync(join(folder, "state", "secrets")).mode & 0o777).toBe(0o700);
   });
 });
@@ -182,5 +151,5 @@ test("a shared credential signs in for whoever names it, without a key of his ow
   expect([stored.code, stored.errors]).toEqual([0, expect.stringContaining("Credential shared is stored")]);
 
   const collected = await program(["collect", ...named, "--auth", "app"], {});
-  expect([collected.code, leakIn(collected.out + collected.errors, windowsOf([customer().client_secret]))]).toEqual([0, undefined]);
+  expect([collected.code, leakIn(collected.out + collected.errors, partsOf([customer().client_secret]))]).toEqual([0, undefined]);
 });
