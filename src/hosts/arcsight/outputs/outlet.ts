@@ -109,17 +109,17 @@ export async function writeLines(output: Output, write: (out: ByteWriter) => voi
   if (out.length > 0) await output.write({ bytes: out.take(), keys: [], ends: [] });
 }
 
-let lastBatchBytes = 1 << 16;
+/** Lines are made here and copied out: formatting is never interrupted, so one is enough, and no batch pays for the largest. */
+const scratch = new ByteWriter(1 << 16);
 
 function formatBatch(batch: readonly Delivery[], keys: readonly string[], chosen: readonly number[], format: LineFormat): Batch {
-  const out = new ByteWriter(Math.max(1 << 12, lastBatchBytes));
+  scratch.reset();
   const ends: number[] = [];
   for (const i of chosen) {
-    format.delivery(out, batch[i] as Delivery);
-    ends.push(out.length);
+    format.delivery(scratch, batch[i] as Delivery);
+    ends.push(scratch.length);
   }
-  lastBatchBytes = out.length;
-  return { bytes: out.take(), keys: chosen.map((i) => keys[i] as string), ends };
+  return { bytes: Buffer.from(scratch.view()), keys: chosen.map((i) => keys[i] as string), ends };
 }
 
 function throwFirst(results: readonly PromiseSettledResult<unknown>[]): void {
