@@ -103,11 +103,11 @@ export const SAVED_SEARCHES: readonly SavedSearch[] = [
   },
   {
     name: "Defender MSSP - Credential expiring",
-    description: "A customer's app credential ends within 30 days.",
+    description: "A customer's app credential or refresh token ends within 30 days.",
     search: pipeline(
       "`defender_mssp_customer_streams`",
       "where credential_days_left<=30",
-      "stats min(credential_days_left) as days_left, first(tenant) as tenant by tenant_id, credential",
+      "stats min(credential_days_left) as days_left, first(tenant) as tenant, first(credential) as credential by tenant_id",
       "sort 0 days_left",
       "table tenant, tenant_id, credential, days_left",
     ),

@@ -47,13 +47,14 @@ function health(
   minutesAgo: number,
   streams: readonly Partial<StreamHealth>[],
   daysLeft: number | null = null,
+  credential: string | null = daysLeft === null ? null : "main",
 ): IndexedEvent {
   const event: HealthEvent = {
     time: new Date((NOW_S - minutesAgo * 60) * 1000).toISOString(),
     tenant,
     tenant_id: CUSTOMERS[tenant],
     streams: streams.map(streamHealth),
-    credential: daysLeft === null ? null : "main",
+    credential,
     credential_days_left: daysLeft,
     version: "1.0.0",
   };
@@ -165,6 +166,12 @@ describe("saved alerts", () => {
   test("a credential that ends within 30 days is named", () => {
     expect(plain(runSearch(saved("Credential expiring"), world(THREE)))).toEqual([
       { tenant: "fabrikam", tenant_id: CUSTOMERS.fabrikam, credential: "main", days_left: 12 },
+    ]);
+  });
+
+  test("a customer's own key, certificate or refresh token, which has no name, is named by its customer", () => {
+    expect(plain(runSearch(saved("Credential expiring"), world([health("contoso", 5, [{}], 9, null)])))).toEqual([
+      { tenant: "contoso", tenant_id: CUSTOMERS.contoso, days_left: 9 },
     ]);
   });
 
