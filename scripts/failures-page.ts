@@ -108,6 +108,7 @@ ${table(["Code of the runtime", "Failure", "Meaning", "Whose turn", "What to do"
 | \`secret-id-pasted\` | The ID of an app key stands where its value belongs. | you | Make a new key and copy the column Value. |
 | \`certificate-unusable\` | The PEM file holds no certificate, no key, an encrypted key, or a key that does not belong to the certificate. | you | Put certificate and private key into one PEM file. |
 | \`certificate-expired\`, \`certificate-not-yet-valid\` | The certificate's dates do not include this machine's time. | you | A new certificate, or the right time. |
+| \`credential-expiring\` | A refresh token was not used for 60, 75 or 85 days of its 90, or a certificate or app key ends in 60, 30 or 7 days. Collection still works. | you | Sign in again, or put a new key or certificate in place: \`token acquire\`, \`credential set\`. |
 | \`not-signed-in\` | No refresh token is stored for the customer. | you | \`token acquire\`. |
 | \`credential-missing\` | The shared credential is not stored, or the customer has neither key nor certificate. | you | \`credential set\`, or client_secret. |
 | \`wrong-cloud\` | The tenant's own metadata names another cloud than the setting. | you | Correct cloud. |

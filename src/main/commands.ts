@@ -39,6 +39,8 @@ export async function runCommand(argv: readonly string[], distrusted: readonly s
   for (const name of distrusted)
     log.debug("an environment variable is ignored because it could weaken or redirect this program", { variable: name });
   const parser = yargs([...argv])
+    // no_proxy is a setting: --no-proxy names hosts and is no negation of --proxy.
+    .parserConfiguration({ "boolean-negation": false })
     .scriptName("defender-mssp")
     .usage("$0 <command> [options]\n\nPulls Microsoft Defender alerts and incidents of many customers' tenants into Splunk and ArcSight.")
     .version(VERSION)

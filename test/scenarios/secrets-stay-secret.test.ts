@@ -128,6 +128,13 @@ describe("what somebody else set in the environment weakens nothing", () => {
     expect(ended.out).toContain("which is not trusted here");
   });
 
+  test("--no-proxy names hosts and is no negation of --proxy", async () => {
+    const through = ["doctor", ...flags(), "--auth", "app", "--proxy", "http://localhost:1", "--no-proxy"];
+    const environment = { DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret };
+    const [past, into] = [await program([...through, "localhost"], environment), await program([...through, "example.com"], environment)];
+    expect([past.code, into.code, past.errors + into.errors]).toEqual([0, 4, ""]);
+  });
+
   test("HTTPS_PROXY does not come between us and this machine, and a proxy never replaces the check of the certificate", async () => {
     const ended = await program(["doctor", ...flags(), "--auth", "app"], {
       DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret,
