@@ -9,13 +9,14 @@ import type { Outcome } from "./bench/runs.ts";
 import { binaryPath, hostPlatform } from "./build/platforms.ts";
 import { ROOT, RUNTIME, runScript, ScriptProblem } from "./build/project.ts";
 
-const HELP = `npm run bench -- [NAME]... [--runs N] [--json FILE]
+const HELP = `npm run bench -- [NAME]... [--runs N] [--minutes N] [--json FILE]
 
 Measures the built binary against the simulator on this machine, interleaved with what it is compared to, and prints each figure with its target.
-On an otherwise idle machine of two cores; all rows take about half an hour.
+On an otherwise idle machine of two cores; all rows take about an hour.
 
   NAME         ${MEASUREMENTS.flatMap(({ rows }) => rows).join(", ")}; default: all
   --runs N     runs of each (5)
+  --minutes N  how long chaos lasts (10)
   --json FILE  writes [{"name","value","unit","target","holds"}]
   --help
 `;
@@ -23,7 +24,12 @@ On an otherwise idle machine of two cores; all rows take about half an hour.
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { runs: { type: "string", default: "5" }, json: { type: "string" }, help: { type: "boolean", default: false } },
+    options: {
+      runs: { type: "string", default: "5" },
+      minutes: { type: "string", default: "10" },
+      json: { type: "string" },
+      help: { type: "boolean", default: false },
+    },
   });
   if (values.help) {
     process.stdout.write(HELP);
@@ -35,9 +41,10 @@ async function main(): Promise<void> {
   const known = MEASUREMENTS.flatMap(({ rows }) => rows);
   const unknown = positionals.filter((name) => !known.includes(name));
   const runs = Number(values.runs);
-  if (unknown.length > 0 || !Number.isInteger(runs) || runs < 1)
+  const minutes = Number(values.minutes);
+  if (unknown.length > 0 || !Number.isInteger(runs) || runs < 1 || !(minutes > 0))
     throw new ScriptProblem(
-      `${unknown.join(", ") || `--runs ${values.runs}`}: names are ${known.join(", ")}; --runs is a whole number from 1.`,
+      `${unknown.join(", ") || `--runs ${values.runs} --minutes ${values.minutes}`}: names are ${known.join(", ")}; --runs is a whole number from 1, --minutes a number above 0.`,
       2,
     );
   if (spawnSync("npm", ["run", "--silent", "build:binaries"], { cwd: ROOT, stdio: ["ignore", "ignore", "inherit"] }).status !== 0) {
@@ -51,7 +58,7 @@ async function main(): Promise<void> {
   for (const { rows, about, measure } of MEASUREMENTS) {
     if (positionals.length > 0 && !rows.some((name) => positionals.includes(name))) continue;
     say(`${rows.join(", ")}: ${about}`);
-    for (const outcome of await measure({ binary: resolve(ROOT, binaryPath(platform)), runs, say })) {
+    for (const outcome of await measure({ binary: resolve(ROOT, binaryPath(platform)), runs, minutes, say })) {
       outcomes.push(outcome);
       const { name, value, unit, target, holds, memory } = outcome;
       const used = memory === undefined ? "" : `; VmHWM ${Math.round(memory.peakMb)} MB, RssAnon ${Math.round(memory.anonymousMb)} MB`;

@@ -1,7 +1,9 @@
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { ROOT } from "../build/project.ts";
+import { chaosForMinutes, everyCrash } from "./chaos.ts";
 import { Collector, type Memory, runDocument, type StanzaSettings } from "./collector.ts";
+import { cursorRules } from "./cursor-rules.ts";
 import { growth } from "./growth.ts";
 import { huntingRound } from "./hunting.ts";
 import { lagOfTheHealthy } from "./lag.ts";
@@ -147,6 +149,22 @@ export const MEASUREMENTS: readonly Measurement[] = [
     rows: ["hunting"],
     about: "one round of 200 customers x 5 saved queries of 60 rows, from the start of the binary to the last row",
     measure: huntingRound,
+  },
+  {
+    rows: ["cursor-rules"],
+    about: "ten published cursor rules as models and our engine over the same three days: what each loses, leaves stale and repeats",
+    measure: cursorRules,
+  },
+  {
+    rows: ["crash"],
+    about:
+      "the binary killed at every request received, answer half sent, 64 KiB read of its stdout and rename in its state, then started again",
+    measure: everyCrash,
+  },
+  {
+    rows: ["chaos"],
+    about: "every kind of fault at 5 % of requests, a kill every 0.1 to 3 s, tokens of 60 s, stepping clocks; then peace, and the oracle",
+    measure: chaosForMinutes,
   },
 ];
 

@@ -27,6 +27,8 @@ export interface Bench {
   /** Absolute path of the built binary. */
   readonly binary: string;
   readonly runs: number;
+  /** How long there is chaos. */
+  readonly minutes: number;
   readonly say: (text: string) => void;
 }
 

@@ -2,11 +2,12 @@
  * The host's clock steps by an hour, between lives and in the middle of one, by Debian's `faketime` in front of the built binary: marks go by Microsoft's clock, so nothing is lost. Without
  * faketime these tests do nothing; where real parts are required (DEFENDER_MSSP_REAL_PARTS=1) its absence fails.
  */
-import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path, { join } from "node:path";
 import { afterEach, beforeEach, expect, jest, test } from "@jest/globals";
 import { binaryPath } from "../../scripts/build/platforms.ts";
+import { FAKETIME_LIBRARY, faketimeEnvironment, setWallClock } from "./faketime.ts";
 import type { Life } from "./life.ts";
 import { type Microsoft, startMicrosoft } from "./microsoft.ts";
 import { SCENARIO, Stage, settled } from "./stage.ts";
@@ -16,7 +17,6 @@ jest.setTimeout(300_000);
 
 const BINARY = path.resolve(import.meta.dirname, "../..", binaryPath("linux-x64"));
 const REQUIRED = process.env["DEFENDER_MSSP_REAL_PARTS"] === "1";
-const LIBRARY = globSync("/usr/lib/*/faketime/libfaketimeMT.so.1")[0];
 const HOUR_S = 3600;
 
 let folder: string;
@@ -26,23 +26,12 @@ let stage: Stage;
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), "clock-"));
   microsoft = await startMicrosoft(SCENARIO);
-  stage = new Stage(folder, microsoft, [BINARY], {
-    LD_PRELOAD: LIBRARY ?? "",
-    FAKETIME_TIMESTAMP_FILE: join(folder, "clock"),
-    FAKETIME_NO_CACHE: "1",
-    // Only the wall clock steps; no system steps the monotonic one.
-    FAKETIME_DONT_FAKE_MONOTONIC: "1",
-  });
+  stage = new Stage(folder, microsoft, [BINARY], faketimeEnvironment(join(folder, "clock")));
 });
 afterEach(async () => {
   await microsoft.stop();
   rmSync(folder, { recursive: true, force: true });
 });
-
-/** Where the binary's wall clock stands, seconds from the true time. */
-function setClock(offsetS: number): void {
-  writeFileSync(join(folder, "clock"), `${offsetS >= 0 ? "+" : ""}${offsetS}\n`);
-}
 
 /** Resolves after so many further questions to an API, false when the life ends before. */
 async function questions(life: Life, count: number): Promise<void> {
@@ -79,7 +68,7 @@ async function nothingLost(): Promise<void> {
 const TWO_POLLS = 12;
 
 test("faketime is there where real parts are required", () => {
-  expect(REQUIRED && LIBRARY === undefined).toBe(false);
+  expect(REQUIRED && FAKETIME_LIBRARY === undefined).toBe(false);
   expect(existsSync(BINARY)).toBe(true);
 });
 
@@ -88,9 +77,9 @@ test.each([
   ["back, then forward", [0, -HOUR_S, 0]],
   ["from one side to the other", [HOUR_S, -HOUR_S, HOUR_S]],
 ])("an hour between lives, %s, loses nothing", async (_, offsets) => {
-  if (LIBRARY === undefined) return;
+  if (FAKETIME_LIBRARY === undefined) return;
   for (const offsetS of offsets) {
-    setClock(offsetS);
+    setWallClock(join(folder, "clock"), offsetS);
     await stage.settledLife();
     const aheadMs = Math.max(...walksCompletedAtMs()) - Date.now();
     expect(Math.abs(aheadMs - offsetS * 1000)).toBeLessThan(30 * 60_000);
@@ -99,12 +88,12 @@ test.each([
 });
 
 test("an hour forward and two back in the middle of a life loses nothing", async () => {
-  if (LIBRARY === undefined) return;
-  setClock(0);
+  if (FAKETIME_LIBRARY === undefined) return;
+  setWallClock(join(folder, "clock"), 0);
   const life = stage.start();
   expect(await life.until(settled)).toBe(true);
   for (const offsetS of [HOUR_S, -HOUR_S, 0]) {
-    setClock(offsetS);
+    setWallClock(join(folder, "clock"), offsetS);
     microsoft.simulator.control.advance(10 * 60_000);
     await questions(life, TWO_POLLS);
   }

@@ -59,6 +59,10 @@ export class Life {
     });
   }
 
+  get hasEnded(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+
   get pid(): number {
     return this.child.pid ?? -1;
   }
@@ -82,7 +86,7 @@ export class Life {
   async until(is: (log: readonly string[]) => boolean): Promise<boolean> {
     for (;;) {
       if (is(this.log)) return true;
-      if (this.child.exitCode !== null || this.child.signalCode !== null) return false;
+      if (this.hasEnded) return false;
       await new Promise<void>((resolve) => this.watchers.push(resolve));
     }
   }

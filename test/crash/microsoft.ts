@@ -34,10 +34,10 @@ const TOKEN_PATH = /\/oauth2\/v2\.0\/token(\?|$)/;
  * The simulator in this process, with its requests and answers in sight: Node tells of every request that one of its servers receives
  * (`diagnostics_channel`), so neither the simulator nor the program under test needs a hook.
  */
-export async function startMicrosoft(scenario: object): Promise<Microsoft> {
+export async function startMicrosoft(scenario: object, options: { readonly frozen: boolean } = { frozen: true }): Promise<Microsoft> {
   const simulator = await startSimulator({
     scenario: scenarioOf(JSON.stringify(scenario), "scenario"),
-    frozen: true,
+    frozen: options.frozen,
     warn: () => undefined,
   });
   const port = Number(new URL(simulator.ready.graph_url).port);
