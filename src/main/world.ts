@@ -75,7 +75,7 @@ const DISTRUSTED = [
 ] as const;
 
 /** What the runtime has read before our first line runs: taking it out of the environment comes too late. */
-const READ_BEFORE_US: ReadonlySet<string> = new Set(["NODE_EXTRA_CA_CERTS", "NODE_V8_COVERAGE"]);
+const READ_BEFORE_US: ReadonlySet<string> = new Set(["NODE_DEBUG", "NODE_EXTRA_CA_CERTS", "NODE_V8_COVERAGE"]);
 
 /** The sentence for the log. */
 export function distrustOf(variable: string): string {
