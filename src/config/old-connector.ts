@@ -45,6 +45,11 @@ const LOGIN_HOSTS: Readonly<Record<string, { readonly cloud?: string; readonly s
   },
 };
 
+/** The cloud of a Microsoft sign-in host; undefined for a host that is none of Microsoft's. */
+export function cloudOfLoginHost(host: string): string | undefined {
+  return Object.hasOwn(LOGIN_HOSTS, host) ? (LOGIN_HOSTS[host]?.cloud ?? "commercial") : undefined;
+}
+
 export function isOldKey(key: string): boolean {
   return Object.hasOwn(OLD_KEYS, key);
 }

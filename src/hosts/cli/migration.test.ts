@@ -43,6 +43,14 @@ describe("an old configuration is read line by line", () => {
     expect(lines.filter(({ fate }) => fate === "missing").map(({ about }) => about)).toEqual(["client_secret", "consent"]);
   });
 
+  test.each(["login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"])(
+    "%s is Microsoft's own sign-in host and is not taken for another address",
+    (host) => {
+      const { values } = readOldConfiguration(`token_url=https://${host}/${TENANT}/oauth2/token\n`, "w.properties");
+      expect(values).toEqual({ tenant_id: TENANT });
+    },
+  );
+
   test("what the command was given otherwise is not called missing, and a customer's name is taken once", () => {
     const token = `0.AX${"a1-_".repeat(100)}`;
     const given = new Set(["tenant_id", "client_id", "client_secret"]);

@@ -1,6 +1,6 @@
 import { readConf } from "../../config/conf-file.ts";
 import { readPropertiesText } from "../../config/java-properties.ts";
-import { CLOUD_NAMES, CLOUDS } from "../../model/cloud.ts";
+import { cloudOfLoginHost } from "../../config/old-connector.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
 
 /** One line about what stood in the old configuration; no value of a secret is ever in it. */
@@ -140,8 +140,8 @@ function takeLogin(key: string, value: string, values: Record<string, string>): 
     values["tenant_id"] = tenant.toLowerCase();
     lines.push({ about: key, fate: "taken", say: `${key} names the tenant: tenant_id = ${printable(tenant.toLowerCase())}.` });
   }
-  const cloud = CLOUD_NAMES.find((one) => CLOUDS[one].loginUrl === url.origin);
-  if (url.hostname === "login.windows.net" || cloud === "commercial") {
+  const cloud = cloudOfLoginHost(url.host);
+  if (cloud === "commercial") {
     lines.push({ about: key, fate: "meaningless", say: `The host of ${key} is dropped: it is the default.` });
   } else if (cloud !== undefined) {
     values["cloud"] = cloud;

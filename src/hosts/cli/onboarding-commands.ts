@@ -51,9 +51,23 @@ const SIGN_IN_SETTINGS = new Set([
   "ca-file",
 ]);
 
-function signInSettings(): Readonly<Record<string, object>> {
+/** Of those, what a shared credential consists of and is sealed with. */
+const CREDENTIAL_SETTINGS = new Set([
+  "cloud",
+  "client-id",
+  "certificate",
+  "login-url",
+  "graph-url",
+  "api-url",
+  "siem-url",
+  "proxy",
+  "no-proxy",
+  "ca-file",
+]);
+
+function signInSettings(shown: ReadonlySet<string> = SIGN_IN_SETTINGS): Readonly<Record<string, object>> {
   return Object.fromEntries(
-    Object.entries(settingFlags("cli")).map(([name, flag]) => [name, SIGN_IN_SETTINGS.has(name) ? flag : { ...flag, hidden: true }]),
+    Object.entries(settingFlags("cli")).map(([name, flag]) => [name, shown.has(name) ? flag : { ...flag, hidden: true }]),
   );
 }
 
@@ -219,7 +233,7 @@ function addCredential(
       c
         .positional("name", { type: "string", demandOption: true, describe: "The credential's name" })
         .options(host.shared)
-        .options(settings)
+        .options(signInSettings(CREDENTIAL_SETTINGS))
         .options({
           to: { ...text("Where it is kept: splunk, or file (secrets/ of the state folder)"), choices: ["splunk", "file"], default: "file" },
           "client-secret-file": text("File that holds the app key"),
