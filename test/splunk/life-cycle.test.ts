@@ -347,6 +347,19 @@ describe("a package unpacked by hand", () => {
   });
 });
 
+describe("a conf file with nonsense for the whole process", () => {
+  test("stops nobody, and secrets are masked all the same", async () => {
+    const where = forwarder();
+    const file = conf({ contoso: settings("contoso") });
+    writeFileSync(file, `[defender_mssp]\nreplay_mib = lots\nlog_level = shout\n\n${readFileSync(file, "utf8")}`);
+    const splunkd = await start(where, { conf: file });
+    await splunkd.until((s) => isMasked(where, "contoso") && isOk(s, "contoso"), "the customer at work and masked");
+    expect(lines(splunkd, 'key=replay_mib say="\\"lots\\" is not a whole number').length).toBeGreaterThan(0);
+    expect(await splunkd.stop()).toMatchObject({ exit_code: 0, faults: [] });
+    await expectWhole(where, ["contoso"]);
+  });
+});
+
 describe("two inputs for one customer", () => {
   test("both deliver everything, and one line says so", async () => {
     const where = forwarder();

@@ -86,6 +86,12 @@ describe("--validate-arguments", () => {
     expect((http as FakeSplunkd).requests).toEqual([]);
   });
 
+  test("a wrong setting of the whole process refuses a new input, but not the edit that masks its secret", async () => {
+    expect(await validate(world(items({ client_secret: "clear", replay_mib: "lots" })))).toMatchObject({ exitCode: 1 });
+    expect(await validate(world(items({ client_secret: "********", replay_mib: "lots" })))).toEqual({ stdout: "", exitCode: 0 });
+    expect(await validate(world(items({ client_secret: "********", poll_seconds: "lots" })))).toMatchObject({ exitCode: 1 });
+  });
+
   test("refuses with one plain sentence per problem, as splunkd wants it", async () => {
     expect(await validate(world(items({ cloud: "&lt;mars&gt;", poll_seconds: "0", client_secret: "hunter2\n" })))).toEqual({
       stdout:

@@ -104,7 +104,12 @@ async function maskOne(one: ReadyStanza, found: SplunkStanza | undefined, maskin
     if (status === 200) {
       log.info("a secret typed into an input is stored and masked", { customer, keys: one.clear.join(",") });
       await storeOverwritten(one, overwritten, masking);
-    } else log.error("a secret is stored but could not be masked and still stands in clear in inputs.conf", { customer, status });
+    } else
+      log.error("a secret is stored but could not be masked and still stands in clear in inputs.conf", {
+        customer,
+        status,
+        next_step: "Save the input once under Settings > Data inputs: the form says what splunkd does not accept.",
+      });
   } catch (error) {
     if (!isFailure(error)) throw error;
     // The edit before this one made splunkd restart us; the next start goes on with what is left.
