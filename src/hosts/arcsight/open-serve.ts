@@ -5,7 +5,7 @@ import type { Clock, Log } from "../../model/kit.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import { type Disk, errnoOf, readIfThere } from "../../stores/disk.ts";
-import { answerTo } from "./serve/answers.ts";
+import { answerTo, ROWS_MAX } from "./serve/answers.ts";
 import { ServeBuffer } from "./serve/buffer.ts";
 import type { RunningServer } from "./serve/server.ts";
 import { namesOf, startServer } from "./serve/server.ts";
@@ -18,6 +18,8 @@ export interface ServeWorld {
   /** The system's, unless a test wants to know them. */
   readonly randomBytes?: (count: number) => Uint8Array;
   readonly platform?: NodeJS.Platform;
+  /** Rows behind which an answer ends; 10,000 unless a test fills it with less. */
+  readonly rowsMax?: number;
 }
 
 export interface Serving {
@@ -32,7 +34,7 @@ export function openServe(
   settings: ServeSettings,
   stanzas: readonly Stanza[],
   stateDir: string,
-  { disk, clock, log, randomBytes = systemRandomBytes, platform = process.platform }: ServeWorld,
+  { disk, clock, log, randomBytes = systemRandomBytes, platform = process.platform, rowsMax = ROWS_MAX }: ServeWorld,
 ): Serving {
   const customers = stanzas.map(({ name, tenantName, tenantId }) => ({ stanza: name, tenantName, tenantId }));
   const outlet = new ServeBuffer({
@@ -58,6 +60,7 @@ export function openServe(
         tokens,
         isOurName: namesOf(settings),
         keepDays: settings.keepDays,
+        rowsMax,
         told: new Set<string>(),
         clock,
         log,

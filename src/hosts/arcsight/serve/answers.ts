@@ -10,7 +10,9 @@ import type { StoredRow } from "./segment.ts";
 import type { LocalTokens, Reader } from "./tokens.ts";
 
 /** An answer ends at the next change of the second behind this many rows: connectors hold it whole in their memory. */
-const ROWS_MAX = 10_000;
+export const ROWS_MAX = 10_000;
+/** No customer's name is longer; what is has no business in a file of ours. */
+const NAME_MAX = 256;
 /** Digits of a row's arrival that name its second. */
 const SECOND_DIGITS = 12;
 const DAY_MS = 86_400_000;
@@ -34,6 +36,8 @@ export interface ServedAnswer {
 
 /** The customers' rows, as ServeBuffer has them. */
 export interface RowSource {
+  /** GUID of a customer that is configured by domain, when it is known already. */
+  tenantIdOf(stanza: string): string | undefined;
   present(): Promise<Ticks>;
   rows(stanzas: readonly string[], kind: RowKind, after: Ticks, until: Ticks): AsyncIterable<StoredRow>;
 }
@@ -45,6 +49,8 @@ export interface AnswerParts {
   /** True for a name by which we may be called besides those of loopback. */
   readonly isOurName: (host: string) => boolean;
   readonly keepDays: number;
+  /** ROWS_MAX, unless a test fills answers with less. */
+  readonly rowsMax: number;
   /** Customers of whom it was said that a poll reaches back too far: a poller with a fixed start would have it said at each poll. */
   readonly told: Set<string>;
   readonly clock: Clock;
@@ -81,10 +87,10 @@ export async function answerTo(request: ServedRequest, parts: AnswerParts): Prom
     );
   }
   const { what, named } = route;
-  const customer = named === undefined ? undefined : parts.customers.find(({ stanza, tenantId }) => isNamed(named, stanza, tenantId));
+  const customer = customerNamed(named, parts);
   if (what === "token")
     return request.method === "POST"
-      ? tokenAnswer(request, parts, customer?.stanza)
+      ? tokenAnswer(request, parts, named)
       : refuse(405, "wrong-method", "a token is asked for by POST", { allow: "POST" });
   if (request.method !== "GET") return refuse(405, "wrong-method", "events are asked for by GET", { allow: "GET" });
   const bearer = /^Bearer +(\S+)$/i.exec(request.headers["authorization"] ?? "")?.[1];
@@ -98,9 +104,10 @@ export async function answerTo(request: ServedRequest, parts: AnswerParts): Prom
   }
   if (named !== undefined && customer === undefined)
     return refuse(404, "no-such-customer", "no configured customer has the name or tenant GUID in the path");
-  if (customer !== undefined && reader.stanza !== undefined && reader.stanza !== customer.stanza)
+  const own = customerNamed(reader.named, parts);
+  if (customer !== undefined && own !== undefined && own !== customer)
     return refuse(403, "other-customer", "the access token is for another customer");
-  const one = customer?.stanza ?? reader.stanza;
+  const one = (customer ?? own)?.stanza;
   return rowsAnswer(url, what, one === undefined ? parts.customers.map(({ stanza }) => stanza) : [one], reader, parts);
 }
 
@@ -134,13 +141,18 @@ function routeOf(path: string): Route | undefined {
   return undefined;
 }
 
-function isNamed(text: string, stanza: string, tenantId: string): boolean {
-  return text.toLowerCase() === stanza.toLowerCase() || (tenantIdFrom(text) ?? text.toLowerCase()) === tenantId.toLowerCase();
+type Customer = AnswerParts["customers"][number];
+
+function customerNamed(text: string | undefined, { customers, source }: AnswerParts): Customer | undefined {
+  if (text === undefined) return undefined;
+  const wanted = [text.toLowerCase(), tenantIdFrom(text) ?? ""];
+  const namesOf = ({ stanza, tenantId }: Customer) => [stanza, tenantId, source.tenantIdOf(stanza)].map((name) => name?.toLowerCase() ?? "");
+  return customers.find((one) => namesOf(one).some((name) => name !== "" && wanted.includes(name)));
 }
 
-function tokenAnswer({ headers, body }: ServedRequest, { tokens }: AnswerParts, stanza: string | undefined): ServedAnswer {
+function tokenAnswer({ headers, body }: ServedRequest, { tokens }: AnswerParts, named: string | undefined): ServedAnswer {
   if (body === undefined) return refuse(413, "too-long", "a token request has at most 64 KiB");
-  const answer = tokens.answer(new URLSearchParams(body), basicOf(headers["authorization"]), stanza);
+  const answer = tokens.answer(new URLSearchParams(body), basicOf(headers["authorization"]), named !== undefined && named.length <= NAME_MAX ? named : undefined);
   return {
     status: answer.status,
     headers: { "cache-control": "no-store", ...(answer.status === 401 ? { "www-authenticate": 'Basic realm="defender-mssp"' } : {}) },
@@ -219,7 +231,7 @@ function noteReach({ stanzas, query }: Asked, keptFrom: Ticks, { keepDays, log, 
 /** The rows of an answer, oldest first. One that is cut is gone on with at the same poller's next poll, whether he moves by the rows' time or by his own clock. */
 async function* chosenRows(
   { stanzas, kind, query, until, pollerKey, reader }: Asked,
-  { source, log }: AnswerParts,
+  { source, rowsMax, log }: AnswerParts,
 ): AsyncGenerator<string> {
   const fits = filterOf(query, kind);
   const owed = query.limit === undefined ? reader.owed.get(pollerKey) : undefined;
@@ -234,7 +246,7 @@ async function* chosenRows(
   for await (const { at, json } of source.rows(stanzas, kind, after, until)) {
     if (!fits(json) || skip-- > 0) continue;
     // Not inside a second: a poller that keeps whole seconds would ask for the same rows for ever.
-    if (given >= ROWS_MAX && at.slice(0, SECOND_DIGITS) !== last.slice(0, SECOND_DIGITS)) {
+    if (given >= rowsMax && at.slice(0, SECOND_DIGITS) !== last.slice(0, SECOND_DIGITS)) {
       if (query.limit === undefined) reader.owed.set(pollerKey, BigInt(last));
       log.info("an answer was full; the rest comes at the next poll", { rows: given, up_to: formatInstant(BigInt(last)) });
       return;

@@ -228,6 +228,33 @@ describe("the buffer that polls are answered from", () => {
     expect(text).toContain(" day13\n");
   });
 
+  test("a poll that finds nothing new does not look into the files, also after a restart", async () => {
+    const folder = newFolder();
+    const clock = new HandClock();
+    const first = open(folder, clock);
+    await first.write([{ ...INCIDENT!, stanza: "contoso" }]);
+    await first.write([alert("k1")]);
+    const [incident] = await rows(first, { kind: "incidents" });
+    for (const again of [false, true]) {
+      let opened = 0;
+      const broken = brokenDisk();
+      const buffer = again ? open(folder, clock, broken.disk) : open(newFolder(), clock, broken.disk);
+      if (!again) {
+        await buffer.write([{ ...INCIDENT!, stanza: "contoso" }]);
+        await buffer.write([alert("k1")]);
+      }
+      const after = again ? ticksOf(incident!) : await buffer.present();
+      broken.failing = {
+        openSync: () => {
+          opened += 1;
+          return undefined;
+        },
+      };
+      expect(await rows(buffer, { kind: "incidents", after })).toEqual([]);
+      expect({ again, opened }).toEqual({ again, opened: 0 });
+    }
+  });
+
   test("finds the first row later than any time, in files of any size", async () => {
     const folder = newFolder();
     const clock = new HandClock();

@@ -19,7 +19,7 @@ import { folderNameOf } from "../../../stores/names.ts";
 import { CommitQueue } from "../outputs/commit-queue.ts";
 import { outputUnwritable } from "../outputs/output-failures.ts";
 import { RecentKeys } from "../outputs/recent-keys.ts";
-import { Arrivals, ROW_KINDS, type RowKind, ticksText, wholeEvents, writeDelivery, writeHealth } from "./rows.ts";
+import { Arrivals, LETTERS_OF, ROW_KINDS, type RowKind, ticksText, wholeEvents, writeDelivery, writeHealth } from "./rows.ts";
 import { rowsOf, type Segment, type StoredRow } from "./segment.ts";
 
 const SEGMENT_BYTES = 4 << 20;
@@ -46,8 +46,8 @@ interface Shelf {
   readonly folder: string;
   readonly segments: Segment[];
   readonly recent: RecentKeys;
-  /** The time given last. */
-  last: Ticks;
+  /** By letter of row, a time that no such row is later than: most polls find nothing new and need not look into the files. */
+  readonly lastByLetter: Map<string, Ticks>;
 }
 
 type Entry = { readonly stanza: string; readonly delivery: Delivery } | { readonly stanza: string; readonly health: HealthEvent };
@@ -58,6 +58,7 @@ interface Part {
   readonly segment: Segment;
   readonly rows: Uint8Array;
   readonly keys: readonly string[];
+  readonly letters: ReadonlySet<string>;
   readonly last: Ticks;
 }
 
@@ -72,6 +73,7 @@ export class ServeBuffer implements Outlet {
   readonly #shelves = new Map<string, Shelf>();
   readonly #stanzasByTenantName: ReadonlyMap<string, string>;
   readonly #queue: CommitQueue<readonly Entry[]>;
+  readonly #tenantIds = new Map<string, string>();
   /** Segments of a group that failed. */
   readonly #uncut: Segment[] = [];
   #last: Ticks = 0n;
@@ -87,12 +89,13 @@ export class ServeBuffer implements Outlet {
     for (const { stanza } of parts.customers) {
       const shelf = this.#takeUp(stanza);
       this.#shelves.set(stanza, shelf);
-      if (shelf.last > this.#last) this.#last = shelf.last;
+      for (const last of shelf.lastByLetter.values()) if (last > this.#last) this.#last = last;
     }
   }
 
   /** Resolves when the rows are on disk. An event that is there already is not written again. Rejects with Failure `output-full`, `output-broken`; nothing of the batch is there then. */
   async write(batch: readonly Delivery[]): Promise<number> {
+    for (const { stanza, tenant } of batch) this.#tenantIds.set(stanza, tenant.id);
     const entries = batch.flatMap((delivery) =>
       this.#shelfOf(delivery.stanza).recent.wants(delivery.key) ? [{ stanza: delivery.stanza, delivery }] : [],
     );
@@ -102,7 +105,14 @@ export class ServeBuffer implements Outlet {
 
   async health(event: HealthEvent): Promise<void> {
     const stanza = this.#stanzasByTenantName.get(event.tenant);
-    if (stanza !== undefined) await this.#queue.write([{ stanza, health: event }]);
+    if (stanza === undefined) return;
+    this.#tenantIds.set(stanza, event.tenant_id);
+    await this.#queue.write([{ stanza, health: event }]);
+  }
+
+  /** The customer's tenant GUID, once an event told it: settings may name a domain. */
+  tenantIdOf(stanza: string): string | undefined {
+    return this.#tenantIds.get(stanza);
   }
 
   onBroken(): void {
@@ -124,7 +134,7 @@ export class ServeBuffer implements Outlet {
 
   /** Rows of these customers, oldest first. `until` must not be later than what `present` said. Throws Failure `state-unreadable`. */
   async *rows(stanzas: readonly string[], kind: RowKind, after: Ticks, until: Ticks): AsyncGenerator<StoredRow> {
-    const shelves = stanzas.map((stanza) => this.#shelfOf(stanza)).filter(({ last }) => last > after);
+    const shelves = stanzas.map((stanza) => this.#shelfOf(stanza)).filter(({ lastByLetter }) => Array.from(ROW_KINDS[kind]).some((letter) => (lastByLetter.get(letter) ?? 0n) > after));
     const pieceBytes = Math.max(PIECE_LEAST_BYTES, Math.min(PIECE_MOST_BYTES, Math.floor(PIECES_BYTES / (shelves.length || 1))));
     const runs: { row: StoredRow; readonly following: AsyncGenerator<StoredRow> }[] = [];
     for (const shelf of shelves) {
@@ -171,7 +181,8 @@ export class ServeBuffer implements Outlet {
         else writeDelivery(out, entry.delivery, arrivals);
       }
       const keys = those.flatMap((entry) => ("delivery" in entry ? [entry.delivery.key] : []));
-      parts.push({ shelf, segment, rows: out.view(), keys, last: arrivals.last });
+      const letters = new Set(those.flatMap((entry) => Array.from(LETTERS_OF["delivery" in entry ? entry.delivery.record.kind : "health"])));
+      parts.push({ shelf, segment, rows: out.view(), keys, letters, last: arrivals.last });
     }
     // Nothing can be read before all of it is durable: a poll that saw one customer's part would move on past another's.
     const written = await Promise.allSettled(parts.map((part) => this.#append(part)));
@@ -181,11 +192,11 @@ export class ServeBuffer implements Outlet {
       this.#cut();
       throw outputUnwritable("serve", this.#p.folder, failed.reason);
     }
-    for (const [i, { shelf, segment, rows, keys, last }] of parts.entries()) {
+    for (const [i, { shelf, segment, rows, keys, letters, last }] of parts.entries()) {
       const began = written[i] as PromiseFulfilledResult<number>;
       if (shelf.segments.at(-1) !== segment) shelf.segments.push(segment);
       segment.bytes = began.value + rows.length;
-      shelf.last = last;
+      for (const letter of letters) shelf.lastByLetter.set(letter, last);
       shelf.recent.took(keys);
     }
     this.#last = arrivals.last;
@@ -273,11 +284,16 @@ export class ServeBuffer implements Outlet {
           bytes: disk.statSync(join(folder, name)).size,
         }),
       );
-    const shelf: Shelf = { folder, segments, recent: new RecentKeys(KEYS_KEPT), last: segments.at(-1)?.first ?? 0n };
-    for (const segment of segments.slice(-2)) {
+    const newest = segments.slice(-2);
+    const shelf: Shelf = { folder, segments, recent: new RecentKeys(KEYS_KEPT), lastByLetter: new Map() };
+    // Rows that these do not hold are earlier than their first.
+    for (const letter of Object.values(LETTERS_OF).join("")) shelf.lastByLetter.set(letter, newest[0]?.first ?? 0n);
+    const began = segments.at(-1)?.first ?? 0n;
+    if (began > this.#last) this.#last = began;
+    for (const segment of newest) {
       const whole = wholeEvents(readIfThere(disk, segment.path) ?? Buffer.alloc(0));
       shelf.recent.took(whole.keys);
-      if (whole.last !== undefined && whole.last > shelf.last) shelf.last = whole.last;
+      for (const [letter, last] of whole.lastByLetter) shelf.lastByLetter.set(letter, last);
       // The next append cuts what lies behind; earlier segments were whole when the next one began.
       if (segment !== segments.at(-1)) continue;
       if (whole.bytes < segment.bytes)

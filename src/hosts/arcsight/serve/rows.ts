@@ -20,6 +20,9 @@ import type { RecordKind } from "../../../model/stream.ts";
 export const ROW_KINDS = { old: "O", alerts: "A", incidents: "I", health: "H", events: "AIRH" } as const;
 export type RowKind = keyof typeof ROW_KINDS;
 
+/** Letters of the rows that an event of this kind has. */
+export const LETTERS_OF: Readonly<Record<RecordKind | "health", string>> = { alert: "OA", incident: "I", row: "R", health: "H" };
+
 const FLAT_LETTERS: Readonly<Record<RecordKind, string>> = { alert: "A", incident: "I", row: "R" };
 const HEX_DIGITS = 8;
 const TICK_DIGITS = 19;
@@ -103,27 +106,28 @@ export interface WholeEvents {
   readonly bytes: number;
   /** Keys of their versions, oldest first. */
   readonly keys: readonly string[];
-  /** The time given last; undefined when there is no event. */
-  readonly last: Ticks | undefined;
+  /** The time given last, by letter. */
+  readonly lastByLetter: ReadonlyMap<string, Ticks>;
 }
 
 /** Reads a segment up to the first event that is not whole: a process that is killed leaves half of one, a host that loses power leaves holes. */
 export function wholeEvents(segment: Buffer): WholeEvents {
   const keys: string[] = [];
-  let last: Ticks | undefined;
+  const lastByLetter = new Map<string, Ticks>();
   let event = 0;
-  let latest = "";
+  let open = new Map<string, string>();
   for (let line = 0, end = segment.indexOf(0x0a); end !== -1; line = end + 1, end = segment.indexOf(0x0a, line)) {
     const head = headOf(segment.toString("latin1", line, Math.min(end, line + HEAD_BYTES)));
     if (head) {
-      latest = head.at;
+      open.set(head.letter, head.at);
       continue;
     }
     const closing = /^C ([0-9a-f]{8}) (.*)$/s.exec(segment.toString("utf8", line, end));
     if (!closing || closing[1] !== checkOf(segment.subarray(event, line))) break;
     if (closing[2] !== "") keys.push(closing[2] as string);
-    if (latest !== "") last = BigInt(latest);
+    for (const [letter, at] of open) lastByLetter.set(letter, BigInt(at));
+    open = new Map();
     event = end + 1;
   }
-  return { bytes: event, keys, last };
+  return { bytes: event, keys, lastByLetter };
 }

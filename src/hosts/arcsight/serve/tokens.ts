@@ -28,8 +28,8 @@ export interface TokenShelf {
 
 /** Whoever holds one of our tokens. */
 export interface Reader {
-  /** The only customer it may read; undefined: all. */
-  readonly stanza: string | undefined;
+  /** What stood where a customer may be named when the token was asked for: it reads that customer only, or all when that is none. */
+  readonly named: string | undefined;
   readonly untilMs: number;
   /** By poller, the last row's arrival of an answer that was full: the rest is owed. */
   readonly owed: Map<string, Ticks>;
@@ -49,8 +49,8 @@ export class LocalTokens {
 
   constructor(parts: TokenParts) {
     this.#p = parts;
-    for (const { sha256, until_ms: untilMs, stanza } of storedTokens(parts.shelf?.load()))
-      this.#given.set(sha256, { untilMs, stanza, owed: new Map() });
+    for (const { sha256, until_ms: untilMs, named } of storedTokens(parts.shelf?.load()))
+      this.#given.set(sha256, { untilMs, named, owed: new Map() });
   }
 
   /**
@@ -58,12 +58,12 @@ export class LocalTokens {
    *
    * @param form the posted fields.
    * @param basic client id and secret of an `Authorization: Basic` header.
-   * @param stanza the customer whose token address was asked; undefined: all.
+   * @param named what stood before /oauth2/token.
    */
   answer(
     form: URLSearchParams,
     basic: { readonly id: string; readonly secret: string } | undefined,
-    stanza: string | undefined,
+    named: string | undefined,
   ): TokenAnswer {
     const id = basic?.id ?? form.get("client_id") ?? "";
     const secret = basic?.secret ?? form.get("client_secret") ?? "";
@@ -80,7 +80,7 @@ export class LocalTokens {
     const token = Buffer.from(this.#p.randomBytes(TOKEN_BYTES)).toString("base64url");
     const nowMs = this.#p.clock.nowMs();
     this.#forget(nowMs);
-    this.#given.set(digest(token).toString("hex"), { untilMs: nowMs + LIFE_S * 1000, stanza, owed: new Map() });
+    this.#given.set(digest(token).toString("hex"), { untilMs: nowMs + LIFE_S * 1000, named, owed: new Map() });
     this.#p.shelf?.save(
       JSON.stringify(
         Array.from(
@@ -88,7 +88,7 @@ export class LocalTokens {
           ([sha256, reader]): StoredToken => ({
             sha256,
             until_ms: reader.untilMs,
-            ...(reader.stanza === undefined ? {} : { stanza: reader.stanza }),
+            ...(reader.named === undefined ? {} : { named: reader.named }),
           }),
         ),
       ),
@@ -133,18 +133,18 @@ export class LocalTokens {
 interface StoredToken {
   readonly sha256: string;
   readonly until_ms: number;
-  readonly stanza?: string;
+  readonly named?: string;
 }
 
 /** What cannot be read is as good as none: its holders ask for new ones. */
 function storedTokens(
   text: string | undefined,
-): readonly { readonly sha256: string; readonly until_ms: number; readonly stanza: string | undefined }[] {
+): readonly { readonly sha256: string; readonly until_ms: number; readonly named: string | undefined }[] {
   try {
     const stored = JSON.parse(text ?? "[]") as readonly Partial<StoredToken>[];
-    return stored.flatMap(({ sha256, until_ms, stanza }) =>
+    return stored.flatMap(({ sha256, until_ms, named }) =>
       typeof sha256 === "string" && typeof until_ms === "number"
-        ? [{ sha256, until_ms, stanza: typeof stanza === "string" ? stanza : undefined }]
+        ? [{ sha256, until_ms, named: typeof named === "string" ? named : undefined }]
         : [],
     );
   } catch {
