@@ -27,20 +27,22 @@ export async function crashMatrix({
   told,
 }: MatrixOptions): Promise<readonly Crash[]> {
   const crashes: Crash[] = [];
-  for (const [history, moment] of histories.flatMap((history) => moments.map((moment) => [history, moment] as const))) {
-    let next = first;
-    let over = false;
-    const lane = async (): Promise<void> => {
-      while (!over && next <= last) {
-        const n = next;
-        next += step;
-        const crash = await crashAt(program, history, moment, n);
-        if (!crash.reached) over = true;
-        crashes.push(crash);
-        told?.(crash);
-      }
-    };
-    await Promise.all(Array.from({ length: lanes }, lane));
+  for (const history of histories) {
+    for (const moment of moments) {
+      let next = first;
+      let over = false;
+      const lane = async (): Promise<void> => {
+        while (!over && next <= last) {
+          const n = next;
+          next += step;
+          const crash = await crashAt(program, history, moment, n);
+          if (!crash.reached) over = true;
+          crashes.push(crash);
+          told?.(crash);
+        }
+      };
+      await Promise.all(Array.from({ length: lanes }, lane));
+    }
   }
   return crashes;
 }

@@ -49,9 +49,9 @@ export async function startMicrosoft(scenario: object, options: { readonly froze
     const concerned = [...watches].filter(({ only }) => only === "any" || only === kind);
     if (concerned.some(({ watcher }) => watcher.halfSent !== undefined))
       splitAnswer(response, (goOn) => {
-        const waits = concerned.map((one) => {
+        const waits = concerned.map(async (one) => {
           one.answers += 1;
-          return one.watcher.halfSent?.(one.answers);
+          await one.watcher.halfSent?.(one.answers);
         });
         void Promise.all(waits).then(goOn);
       });
