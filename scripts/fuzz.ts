@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { runScript, ScriptProblem } from "./build/project.ts";
 import { chanceFrom, mutated } from "./fuzz/mutate.ts";
 import { disagreement } from "./fuzz/scanner-check.ts";
 
@@ -17,9 +18,9 @@ makes of them with JSON.parse. Stops at the first disagreement (exit 1) and save
   --seed N      repeat a run (default: the present time; it is printed)
 `;
 
-const { values } = parseArgs({
+const OPTIONS = {
   options: { minutes: { type: "string", default: "1" }, seed: { type: "string" }, help: { type: "boolean" } },
-});
+} as const;
 const corpusUrl = new URL("../test/fixtures/fuzz-corpus/", import.meta.url);
 
 function run(minutes: number, seed: number): number {
@@ -56,12 +57,14 @@ function judged(bytes: Uint8Array, cuts: readonly number[]): string | undefined 
   }
 }
 
-if (values.help === true) process.stdout.write(HELP);
-else {
+await runScript(async () => {
+  const { values } = parseArgs(OPTIONS);
+  if (values.help === true) {
+    process.stdout.write(HELP);
+    return;
+  }
   const minutes = Number(values.minutes);
   const seed = values.seed === undefined ? Date.now() % 4_294_967_296 : Number(values.seed);
-  if (!(minutes > 0) || !Number.isInteger(seed)) {
-    process.stderr.write(HELP);
-    process.exitCode = 2;
-  } else process.exitCode = run(minutes, seed);
-}
+  if (!(minutes > 0) || !Number.isInteger(seed)) throw new ScriptProblem(HELP, 2);
+  process.exitCode = run(minutes, seed);
+});

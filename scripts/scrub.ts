@@ -55,14 +55,38 @@ function check(steps: readonly FixtureStep[], recording: readonly Exchange[] | u
 }
 
 function readRecording(file: string): Exchange[] {
-  return readFileSync(file, "utf8")
+  return textOf(file)
     .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as Exchange);
+    .flatMap((line, i) => {
+      if (line === "") return [];
+      const exchange = jsonOf(line);
+      if (typeof exchange !== "object" || exchange === null)
+        throw new ScriptProblem(`${file}:${i + 1} is no exchange: a recording is what "npm run record" wrote.`, 2);
+      return [exchange as Exchange];
+    });
 }
 
 function readSteps(file: string): FixtureStep[] {
-  return JSON.parse(readFileSync(file, "utf8")) as FixtureStep[];
+  const steps = jsonOf(textOf(file));
+  if (!Array.isArray(steps))
+    throw new ScriptProblem(`${file} is no fixture: "npm run scrub -- --in RECORDING --out FIXTURE" makes one.`, 2);
+  return steps as FixtureStep[];
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new ScriptProblem(`${file} cannot be read (${(cause as NodeJS.ErrnoException).code ?? "unknown reason"}).`, 2);
+  }
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
 }
 
 await runScript(main);

@@ -1,0 +1,56 @@
+import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+
+/** What a person at a keyboard gets wrong when calling a script: one sentence, never a stack. */
+
+const SCRIPTS = join(import.meta.dirname, "../../scripts");
+let folder: string;
+let notes: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "scripts-"));
+  notes = join(folder, "notes.txt");
+  writeFileSync(notes, "these are\nmy notes\n");
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function script(name: string, argv: readonly string[]): Promise<{ readonly code: number; readonly errors: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [join(SCRIPTS, `${name}.ts`), ...argv], { timeout: 60_000 }, (error, _, errors) => {
+      resolve({ code: typeof error?.code === "number" ? error.code : error ? -1 : 0, errors });
+    });
+  });
+}
+
+describe("a script called wrongly says so in a sentence and exits 2", () => {
+  test.each(["record", "scrub", "package", "build-binaries", "bench", "mutants", "fuzz"])(
+    "an option that %s does not have",
+    async (name) => {
+      const { code, errors } = await script(name, ["--no-such-option"]);
+
+      expect(code).toBe(2);
+      expect(errors).toContain("--no-such-option");
+      expect(errors).not.toContain("    at ");
+    },
+    90_000,
+  );
+
+  test("scrub is given a file that is not there, a text, or a recording in a fixture's place", async () => {
+    const missing = join(folder, "missing");
+    const ends = [
+      await script("scrub", ["--check", missing]),
+      await script("scrub", ["--check", notes]),
+      await script("scrub", ["--in", notes, "--out", join(folder, "out")]),
+      await script("scrub", ["--in", missing, "--out", join(folder, "out")]),
+    ];
+
+    expect(ends).toEqual([
+      { code: 2, errors: `${missing} cannot be read (ENOENT).\n` },
+      { code: 2, errors: `${notes} is no fixture: "npm run scrub -- --in RECORDING --out FIXTURE" makes one.\n` },
+      { code: 2, errors: `${notes}:1 is no exchange: a recording is what "npm run record" wrote.\n` },
+      { code: 2, errors: `${missing} cannot be read (ENOENT).\n` },
+    ]);
+  }, 90_000);
+});
