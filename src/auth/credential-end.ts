@@ -16,11 +16,11 @@ export interface SignInParts {
 
 /** Days until the sign-in ends by itself, whichever part ends first; null when nothing about it is known. */
 export function credentialDaysLeft(parts: SignInParts, nowMs: number): number | null {
-  const days = [
+  const left = [
     parts.refreshToken && daysLeftOf(parts.refreshToken.age, nowMs),
     ...[certificateEnd(parts), parts.secretEndsMs].map((ends) => (ends === undefined ? undefined : daysLeft(ends, nowMs))),
   ].filter((value) => value !== undefined);
-  return days.length === 0 ? null : Math.min(...days);
+  return left.length === 0 ? null : Math.min(...left);
 }
 
 /** The warnings that hold: a refresh token at 60, 75 and 85 days without use; a certificate or an app key at 60, 30 and 7 days before its end. */

@@ -21,7 +21,7 @@ export class Budget {
   readonly #sentAtMs: number[] = [];
   #first = 0;
   #blockedUntilMs = 0;
-  #line: Promise<void> = Promise.resolve();
+  #line: Promise<unknown> = Promise.resolve();
 
   constructor(limits: BudgetLimits, clock: Clock) {
     this.limits = limits;
@@ -43,19 +43,23 @@ export class Budget {
 
   /** Waits in line for leave to send one request. Returns false when `stop` fired first. */
   take(stop: AbortSignal): Promise<boolean> {
-    const mine = this.#line.then(async () => {
-      for (;;) {
-        if (stop.aborted) return false;
-        const waitMs = this.waitMs();
-        if (waitMs <= 0) {
-          this.#sentAtMs.push(this.#clock.monotonicMs());
-          return true;
-        }
-        await this.#clock.pause(waitMs, stop);
-      }
-    });
-    this.#line = mine.then(() => undefined);
+    const before = this.#line;
+    const mine = this.#next(before, stop);
+    this.#line = mine;
     return mine;
+  }
+
+  async #next(before: Promise<unknown>, stop: AbortSignal): Promise<boolean> {
+    await before;
+    for (;;) {
+      if (stop.aborted) return false;
+      const waitMs = this.waitMs();
+      if (waitMs <= 0) {
+        this.#sentAtMs.push(this.#clock.monotonicMs());
+        return true;
+      }
+      await this.#clock.pause(waitMs, stop);
+    }
   }
 
   /** The service named a time before which nothing may be sent (Retry-After): it counts for all that share this budget. */

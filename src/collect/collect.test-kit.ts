@@ -210,7 +210,7 @@ export class SimStream implements SourceStream {
     const more = rows.length > skip + take;
     const link: PageLink = more && this.regime.links ? { kind: "next", url: linkFor(effective, skip + take) } : { kind: "none" };
     const linkShown: PageLink = link.kind === "next" && this.linkHost !== "same" ? { kind: "elsewhere", origin: this.linkHost } : link;
-    const self = this;
+    const { batchSize, midPage } = this;
     const extra = this.extra.splice(0);
     const partial = this.partial?.(question);
     return {
@@ -218,10 +218,10 @@ export class SimStream implements SourceStream {
       ...(partial === undefined ? {} : { partial }),
       batches: (async function* () {
         const all: PageRecord[] = [...extra, ...page.map(recordOf)];
-        for (let i = 0; i < all.length; i += self.batchSize) {
-          const broken = self.midPage?.(question, i);
+        for (let i = 0; i < all.length; i += batchSize) {
+          const broken = midPage?.(question, i);
           if (broken) throw broken;
-          yield all.slice(i, i + self.batchSize);
+          yield all.slice(i, i + batchSize);
         }
       })(),
       link: () => linkShown,

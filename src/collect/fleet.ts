@@ -45,6 +45,8 @@ export interface FleetParts {
   readonly clock: Clock;
   readonly chance: Chance;
   readonly log: Log;
+  /** Ends the opening: thousands of customers take seconds, and a host that stops does not wait so long. */
+  readonly stop?: AbortSignal;
 }
 
 /** Someone configured for whom nothing can be collected: seen in health events, so that silence has a reason. */
@@ -85,7 +87,7 @@ export class Fleet {
     this.#budgets = new Budgets(parts.clock);
   }
 
-  /** Opens every stream's state; after a stop without order, what may not have arrived is marked to be sent again. */
+  /** Opens every stream's state; after a stop without order, what may not have arrived is marked to be sent again. Throws Failure `stopped`: nothing was written then. */
   static async open(parts: FleetParts): Promise<Fleet> {
     const fleet = new Fleet(parts);
     await fleet.#open();
@@ -96,7 +98,10 @@ export class Fleet {
     const { customers, state, outlet, log } = this.#p;
     this.#dueAtMs = readDueTimes(await state.readFact(DUE_TIMES));
     const late: Late[] = [];
-    for (const customer of customers) late.push(...(await this.#enrol(customer)));
+    for (const customer of customers) {
+      if (this.#p.stop?.aborted) throw stopped();
+      late.push(...(await this.#enrol(customer)));
+    }
     if (outlet.kind === "provisional") this.#replayAfterCrash(late);
     log.debug("customers opened", { customers: customers.length });
   }

@@ -116,7 +116,8 @@ export class Ledger {
     if (updated > held) return { is: "newer", unsent: (flags & REPLAY) !== 0 };
     if (updated < held) return { is: "superseded" };
     if (flags & REPLAY) return { is: "replay", change: flags & IS_NEW ? "new" : "updated" };
-    return this.#slots[at + CRC]! === (bodyCrc() | 0) ? { is: "sent" } : { is: "sent-with-other-bytes" };
+    const isSameBody = (bodyCrc() | 0) === this.#slots[at + CRC];
+    return isSameBody ? { is: "sent" } : { is: "sent-with-other-bytes" };
   }
 
   put(entry: LedgerEntry): void {

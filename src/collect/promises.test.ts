@@ -89,8 +89,8 @@ describe("P5 late rows are found", () => {
   });
 
   test("20 hours behind, although the host's clock was two days ahead when the sweep was planned", async () => {
-    const { world, customer } = await running((s, world) => {
-      world.clock.wallOffsetMs = 48 * HOUR;
+    const { world, customer } = await running((s, w) => {
+      w.clock.wallOffsetMs = 48 * HOUR;
       s.add(late("a", T0 - MINUTE, 0), late("late", T0 - 20 * HOUR, T0 + 5 * MINUTE));
     });
     await world.clock.advance(2 * MINUTE);
@@ -103,8 +103,8 @@ describe("P5 late rows are found", () => {
   });
 
   test("20 hours behind, although the host's clock is two days ahead", async () => {
-    const { world, customer } = await running((s, world) => {
-      world.clock.wallOffsetMs = 48 * HOUR;
+    const { world, customer } = await running((s, w) => {
+      w.clock.wallOffsetMs = 48 * HOUR;
       s.add(late("a", T0 - MINUTE, 0), late("late", T0 - 20 * HOUR, T0 + 5 * MINUTE));
     });
     await world.clock.advance(2 * HOUR);
@@ -331,7 +331,7 @@ describe("P14 a page that fails for ever is asked for in smaller parts instead o
     });
     await world.clock.advance(10 * MINUTE);
     const ids = new Set(world.sentOf(customer).map((s) => s.id));
-    expect([...ids].length).toBe(29);
+    expect(ids.size).toBe(29);
     expect(ids.has(stream.versions[12]!.id)).toBe(false);
     expect(
       world.outlet.healths.some(

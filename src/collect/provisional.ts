@@ -122,25 +122,19 @@ export function provisionalAtEnd(lists: readonly (readonly LateEntry[])[], maxBy
   const taken = lists.map(() => 0);
   const takenBytes = lists.map(() => 0);
   const lastS = Math.max(0, ...lists.map((entries) => entries.at(-1)?.writtenAtS ?? 0));
-  let bytes = 0;
-  for (let second = lastS; bytes < maxBytes && second >= lastS - PROVISIONAL_FOR_MS / 1000; ) {
-    let next = Number.NEGATIVE_INFINITY;
+  const earliestS = lastS - PROVISIONAL_FOR_MS / 1000;
+  for (let second = lastS; second >= earliestS; ) {
+    if (takenBytes.reduce((sum, n) => sum + n, 0) >= maxBytes) break;
+    // In which order several journals were written within one second is not known, so each may have had the last word.
     lists.forEach((entries, i) => {
-      // In which order several journals were written within one second is not known, so each may have had the last word.
-      for (;;) {
-        const entry = entries[entries.length - 1 - taken[i]!];
-        if (entry === undefined) return;
-        if (entry.writtenAtS < second) {
-          next = Math.max(next, entry.writtenAtS);
-          return;
-        }
-        if (takenBytes[i]! >= maxBytes) return;
+      for (let entry = entries[entries.length - 1 - taken[i]!]; entry !== undefined; entry = entries[entries.length - 1 - taken[i]!]) {
+        if (entry.writtenAtS < second || takenBytes[i]! >= maxBytes) break;
         taken[i]! += 1;
         takenBytes[i]! += entry.byteLength;
-        bytes += entry.byteLength;
       }
     });
-    second = next;
+    const earlier = lists.map((entries, i) => entries[entries.length - 1 - taken[i]!]?.writtenAtS ?? Number.NEGATIVE_INFINITY);
+    second = Math.max(Number.NEGATIVE_INFINITY, ...earlier.filter((at) => at < second));
   }
   return taken;
 }

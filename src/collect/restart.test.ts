@@ -60,7 +60,8 @@ describe("after a crash everything provisional is sent again with equal keys, an
     expect(verdict.lost).toEqual([]);
     expect(verdict.stale).toEqual([]);
     expect(verdict.duplicated).toEqual([]);
-    for (const s of after) if (arrived.some((a) => a.key === s.key)) expect(s.found).toBe("replay");
+    const again = after.filter((s) => arrived.some((a) => a.key === s.key));
+    expect(again.filter((s) => s.found !== "replay")).toEqual([]);
   });
 
   test("although the host's clock was two hours ahead before and was put right", async () => {

@@ -29,12 +29,14 @@ export class Turns {
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
     const given = new AbortController();
     let isSlow = false;
-    void this.#clock.pause(SLOW_AFTER_MS, given.signal).then(() => {
+    const lendWhenSlow = async (): Promise<void> => {
+      await this.#clock.pause(SLOW_AFTER_MS, given.signal);
       if (given.signal.aborted || this.#slow >= this.#slowMost) return;
       isSlow = true;
       this.#slow += 1;
       this.#giveBack();
-    });
+    };
+    void lendWhenSlow();
     return () => {
       if (given.signal.aborted) return;
       given.abort();

@@ -146,11 +146,14 @@ describe("P21 alerts, evidence and comments may be missing, null, an object or a
     expect(seen.filter((text) => text.includes("incidentId"))).toHaveLength(2);
   });
 
-  test.each(["", `,"evidence":null`, `,"evidence":{}`, `,"evidence":[]`, `,"comments":null`, `,"comments":[]`])("alert with %j", async (member) => {
-    const alert = `{"id":"a",${GRAPH_TIME}${member}}`;
-    const { seen } = await answered("alerts", `{"value":[${alert}]}`);
-    expect(seen).toEqual([alert]);
-  });
+  test.each(["", `,"evidence":null`, `,"evidence":{}`, `,"evidence":[]`, `,"comments":null`, `,"comments":[]`])(
+    "alert with %j",
+    async (member) => {
+      const alert = `{"id":"a",${GRAPH_TIME}${member}}`;
+      const { seen } = await answered("alerts", `{"value":[${alert}]}`);
+      expect(seen).toEqual([alert]);
+    },
+  );
 });
 
 describe("P22 what is not known passes through unchanged", () => {

@@ -63,7 +63,11 @@ class ListStream implements SourceStream {
     }
   }
 
-  async fetchHuge(wanted: { readonly id: string; readonly updated: Ticks }, keep: (bytes: Uint8Array) => Promise<void>, signal: AbortSignal): Promise<RecordHead | undefined> {
+  async fetchHuge(
+    wanted: { readonly id: string; readonly updated: Ticks },
+    keep: (bytes: Uint8Array) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<RecordHead | undefined> {
     const question: Question = { from: wanted.updated, to: wanted.updated, top: this.pageTop };
     const url = questionUrl(this.#contract, this.#caller.base, question, this.#learnt);
     const answer = await this.#caller.ask({ method: "GET", url, headersTimeoutMs: this.#contract.headersTimeoutMs, signal });

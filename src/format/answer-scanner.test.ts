@@ -3,9 +3,8 @@ import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { isFailure } from "../model/failure.ts";
 import { formatInstant } from "../model/instant.ts";
-import type { PageRecord, SourceRecord, UnreadableRecord } from "../model/record.ts";
+import type { PageRecord, RecordHead, SourceRecord, UnreadableRecord } from "../model/record.ts";
 import { type AnswerOptions, AnswerScanner, type HugeRecordSink, scanAnswer } from "./answer-scanner.ts";
-import type { RecordHead } from "../model/record.ts";
 import { KIND, KIND_MASK, memberField, NAME_END, NAME_START, VALUE_END, VALUE_START } from "./member-table.ts";
 
 const GRAPH: AnswerOptions = {

@@ -1,6 +1,6 @@
+import type { Actor } from "./failure.ts";
 import type { Ticks } from "./instant.ts";
 import { formatInstant } from "./instant.ts";
-import type { Actor } from "./failure.ts";
 import type { RecordHead, SourceRecord } from "./record.ts";
 import type { RecordKind, StreamName } from "./stream.ts";
 import type { Tenant, TenantId } from "./tenant.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "@jest/globals";
-import { Failure, exitCodeOf } from "./failure.ts";
+import { exitCodeOf, Failure } from "./failure.ts";
 
 test.each([
   ["secret-expired", { actor: "operator", area: "sign-in" }, 3],

@@ -17,10 +17,15 @@ describe("an instant keeps all seven digits whatever form it came in", () => {
     expect(formatInstant(parseInstant(text) as bigint)).toBe(wanted);
   });
 
-  test.each(["", "yesterday", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-11-24T25:00:00Z", "2026-11-24", "0001-01-01T00:00:00Z"])(
-    "%s is not an instant",
-    (text) => expect(parseInstant(text)).toBeUndefined(),
-  );
+  test.each([
+    "",
+    "yesterday",
+    "2026-13-01T00:00:00Z",
+    "2026-02-30T00:00:00Z",
+    "2026-11-24T25:00:00Z",
+    "2026-11-24",
+    "0001-01-01T00:00:00Z",
+  ])("%s is not an instant", (text) => expect(parseInstant(text)).toBeUndefined());
 
   test("no fraction sorts before a fraction, although its text sorts after it", () => {
     expect(parseInstant("2026-11-24T16:05:58Z")! < parseInstant("2026-11-24T16:05:58.0066667Z")!).toBe(true);

@@ -141,7 +141,11 @@ export interface SourceStream {
    * One record that `ask` called too large, by its id among those of its instant: its bytes go to `keep` in order, as clean as a RecordBody's. Resolves to what is known of
    * it once it was complete; undefined when it is not there (any more). Throws as `ask`.
    */
-  fetchHuge?(wanted: { readonly id: string; readonly updated: Ticks }, keep: (bytes: Uint8Array) => Promise<void>, signal: AbortSignal): Promise<RecordHead | undefined>;
+  fetchHuge?(
+    wanted: { readonly id: string; readonly updated: Ticks },
+    keep: (bytes: Uint8Array) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<RecordHead | undefined>;
 }
 
 /** Where deliveries go. Waiting is the only back-pressure. */

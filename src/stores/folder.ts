@@ -10,7 +10,7 @@ import { Handles } from "./handles.ts";
 import { type HeldLock, type LockPatience, takeLock } from "./lock.ts";
 import { folderNameOf } from "./names.ts";
 import { OrderlyStop } from "./orderly-stop.ts";
-import { FileSpool, clearSpools } from "./spool.ts";
+import { clearSpools, FileSpool } from "./spool.ts";
 import { openStreamStore } from "./stream-store.ts";
 
 /** The runtime's thread pool has four threads; more only queue there. */

@@ -1,8 +1,8 @@
-import { expect, test } from "@jest/globals";
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { expect, test } from "@jest/globals";
 import { realDisk } from "./disk.ts";
-import { FileSpool, clearSpools } from "./spool.ts";
+import { clearSpools, FileSpool } from "./spool.ts";
 import { newFolder } from "./stores.test-kit.ts";
 
 test("a record goes through the spool byte for byte, in pieces, and leaves nothing behind", async () => {
@@ -31,7 +31,12 @@ test("what a death left behind is removed at the next start", () => {
 });
 
 test("a full disk is the operator's, in one sentence", async () => {
-  const full = { ...realDisk, writeSync: () => { throw Object.assign(new Error("full"), { code: "ENOSPC" }); } } as unknown as typeof realDisk;
+  const full = {
+    ...realDisk,
+    writeSync: () => {
+      throw Object.assign(new Error("full"), { code: "ENOSPC" });
+    },
+  } as unknown as typeof realDisk;
   const spool = new FileSpool(full, newFolder());
   await expect(spool.append(Buffer.from("x"))).rejects.toMatchObject({ code: "state-unwritable", actor: "operator" });
 });

@@ -9,7 +9,7 @@ const FILE_MODE = 0o600;
 export function clearSpools(disk: Disk, stateFolder: string): void {
   const folder = join(stateFolder, "spool");
   if (!disk.existsSync(folder)) return;
-  for (const name of disk.readdirSync(folder)) removeIfThere(disk, join(folder, String(name)));
+  for (const name of disk.readdirSync(folder)) removeIfThere(disk, join(folder, name));
 }
 
 /** One record on disk (0600 in 0700), because it is too large for memory. Throws Failure `state-unwritable`. */
@@ -40,7 +40,8 @@ export class FileSpool implements Spool {
 
   async append(bytes: Uint8Array): Promise<void> {
     try {
-      for (let done = 0; done < bytes.length; ) done += this.#disk.writeSync(this.#fd, bytes, done, bytes.length - done, this.#length + done);
+      for (let done = 0; done < bytes.length; )
+        done += this.#disk.writeSync(this.#fd, bytes, done, bytes.length - done, this.#length + done);
     } catch (error) {
       throw stateUnwritable(this.#path, error);
     }
