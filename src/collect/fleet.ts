@@ -14,7 +14,7 @@ import { PROVISIONAL_FOR_MS, Provisional, provisionalAtEnd } from "./provisional
 import type { CredentialReport } from "./report.ts";
 import { CustomerReport } from "./report.ts";
 import type { Runner } from "./runner.ts";
-import { asFailure } from "./trouble.ts";
+import { asFailure, stopped } from "./trouble.ts";
 import { Turns } from "./turns.ts";
 
 /** First polls are spread so that a restart of the whole fleet asks for tokens at no more than this rate. */
