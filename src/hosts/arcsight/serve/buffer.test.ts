@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { CONTOSO, deliveriesOf, SAMPLES } from "../../../../test/golden/samples.ts";
+import { siemRows } from "../../../format/siem-rows.ts";
 import type { Delivery, HealthEvent } from "../../../model/event.ts";
 import { parseInstant, TICKS_PER_MS, TICKS_PER_SECOND } from "../../../model/instant.ts";
 import type { Disk } from "../../../stores/disk.ts";
@@ -201,6 +202,17 @@ describe("the buffer that polls are answered from", () => {
     expect(await rows(buffer)).toHaveLength(2 * one);
   });
 
+  test("waits for the flush under way: a poller that goes on from the time of its own question misses nothing", async () => {
+    const clock = new HandClock();
+    const buffer = open(newFolder(), clock);
+    const writing = buffer.write([alert("k1")]);
+    await Promise.resolve();
+    await Promise.resolve();
+    clock.now += 5;
+    expect((await rows(buffer)).length).toBeGreaterThan(0);
+    await writing;
+  });
+
   test("a folder that vanished is made anew", async () => {
     const folder = newFolder();
     const buffer = open(folder, new HandClock());
@@ -264,6 +276,7 @@ describe("the buffer that polls are answered from", () => {
       clock.now += 1_000;
     }
     const all = (await rows(buffer)).map(ticksOf);
+    expect(all).toHaveLength(40 * 40 * siemRows(ALERT!, "").length);
     expect(filesOf(folder).length).toBeGreaterThan(1);
 
     await fc.assert(
