@@ -389,6 +389,13 @@ describe("token acquire", () => {
     expect(done).toMatchObject({ code: 0, out: expect.stringMatching(/^1\.A\S+\n$/) });
   });
 
+  test("what a device code gave is redeemed as it was issued: without a key, also where the app has one", async () => {
+    const token = (await run(["token", "acquire", ...who(), "--device-code", "--print"])).out.trim();
+    const bare = await run(["doctor", ...who()], { environment: { DEFENDER_MSSP_REFRESH_TOKEN: token } });
+    const beside = await run(["doctor", ...who()], { environment: { ...key(), DEFENDER_MSSP_REFRESH_TOKEN: token } });
+    expect([bare.out, beside.out]).toEqual([expect.stringContaining("contoso is ready."), expect.stringContaining("contoso is ready.")]);
+  });
+
   test("a device code that is declined says so", async () => {
     await control("device-code", { customers: [customer().tenant_name], state: "decline" });
     const done = await run(["token", "acquire", ...who(), "--device-code", "--print"]);

@@ -62,6 +62,8 @@ interface RefreshTokenContent {
   /** 0 is the token of the ready line; each redemption makes the next. */
   readonly generation: number;
   readonly clientId: string;
+  /** From the device code flow: it belongs to a public client and is redeemed without a key. */
+  readonly isPublic?: boolean;
 }
 
 /**
@@ -69,7 +71,9 @@ interface RefreshTokenContent {
  * after it, as Entra's are. The rest is filler.
  */
 export function refreshToken(content: RefreshTokenContent): string {
-  const body = Buffer.from(JSON.stringify([content.name, content.generation, content.clientId])).toString("base64url");
+  const body = Buffer.from(JSON.stringify([content.name, content.generation, content.clientId, ...(content.isPublic ? [1] : [])])).toString(
+    "base64url",
+  );
   const check = createHmac("sha256", SEED).update(body).digest("base64url");
   let token = `1.AX${body.length.toString(36).padStart(2, "0")}${body}${check}`;
   for (let round = 0; token.length < REFRESH_TOKEN_CHARACTERS; round += 1) {
@@ -84,8 +88,8 @@ export function readRefreshToken(token: string): RefreshTokenContent | undefined
   const length = Number.parseInt(token.slice(4, 6), 36);
   const body = token.slice(6, 6 + length);
   try {
-    const [name, generation, clientId] = JSON.parse(Buffer.from(body, "base64url").toString()) as [string, number, string];
-    const content = { name, generation, clientId };
+    const [name, generation, clientId, isPublic] = JSON.parse(Buffer.from(body, "base64url").toString()) as [string, number, string, 1?];
+    const content = { name, generation, clientId, isPublic: isPublic === 1 };
     return refreshToken(content) === token ? content : undefined;
   } catch {
     return undefined;

@@ -296,6 +296,11 @@ export const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
     status: 401,
     text: "Invalid client secret is provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{client}'.",
   },
+  700025: {
+    error: "invalid_client",
+    status: 401,
+    text: "Client is public so neither 'client_assertion' nor 'client_secret' should be presented.",
+  },
   7000218: {
     error: "invalid_client",
     status: 401,

@@ -17,6 +17,8 @@ export interface Target {
 export interface SignedIn {
   readonly nonce: string | undefined;
   readonly offline: boolean;
+  /** By device code, or with what came of one. */
+  readonly isPublic?: boolean;
 }
 
 /** What is to be issued. */
@@ -87,7 +89,12 @@ export function sendToken(exchange: Exchange, issue: Issue, { world, tokens }: {
     if (user.offline) {
       credentials.lastGeneration += 1;
       credentials.touchedMs.set(credentials.lastGeneration, exchange.nowMs);
-      body["refresh_token"] = refreshToken({ name: identity.name, generation: credentials.lastGeneration, clientId });
+      body["refresh_token"] = refreshToken({
+        name: identity.name,
+        generation: credentials.lastGeneration,
+        clientId,
+        isPublic: user.isPublic === true,
+      });
     }
     body["id_token"] = tokens.sign({
       aud: clientId,

@@ -167,7 +167,8 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
     customer.counters.tokenRequests += 1;
     const target = targetOf(form, v2, customer, grantType === "authorization_code" ? code?.scope : device?.scope);
     if ("number" in target) return refuse(target);
-    const wrong = clientProblem(world, exchange, customer, clientId, client, grantType);
+    const isPublic = DEVICE_GRANTS.includes(grantType) || (grantType === "refresh_token" && held?.isPublic === true);
+    const wrong = clientProblem(world, exchange, customer, clientId, client, isPublic);
     if (wrong !== undefined) return refuse(wrong);
 
     const send = (user: SignedIn | undefined): void =>
@@ -182,7 +183,7 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
       if (form("refresh_token") === undefined) return refuse({ number: 900144, values: { field: "refresh_token" } });
       if (held === undefined || held.name !== customer.identity.name || held.clientId !== clientId) return refuse({ number: 70000 });
       const problem = refreshProblem(customer, held.generation, exchange.nowMs);
-      return problem === undefined ? send({ nonce: undefined, offline: true }) : refuse(problem);
+      return problem === undefined ? send({ nonce: undefined, offline: true, isPublic }) : refuse(problem);
     }
     if (grantType === "authorization_code") {
       const problem = code === undefined ? { number: 70008 } : codeProblem(code, clientId, form, exchange.nowMs);
@@ -193,7 +194,7 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
     if (DEVICE_GRANTS.includes(grantType)) {
       const problem = deviceProblem(device, exchange.nowMs);
       return problem === undefined
-        ? send({ nonce: undefined, offline: !v2 || (device?.scope ?? "").includes("offline_access") })
+        ? send({ nonce: undefined, offline: !v2 || (device?.scope ?? "").includes("offline_access"), isPublic })
         : refuse(problem);
     }
     refuse({ number: 70003 });
@@ -235,11 +236,12 @@ function clientProblem(
   customer: Customer,
   clientId: string,
   { form, secret }: ClientForm,
-  grantType: string,
+  isPublic: boolean,
 ): Refusal | undefined {
   const problem = appProblem(customer, clientId);
   if (problem !== undefined) return { number: problem };
   const assertion = form("client_assertion");
+  if (isPublic) return secret === undefined && assertion === undefined ? undefined : { number: 700025 };
   if (assertion !== undefined) {
     if (form("client_assertion_type") !== ASSERTION_TYPE) return { number: 900144, values: { field: "client_assertion_type" } };
     const here = `${exchange.origin}/${customer.identity.tenantId}`;
@@ -252,7 +254,7 @@ function clientProblem(
     });
     return number === undefined ? undefined : { number };
   }
-  if (secret === undefined) return DEVICE_GRANTS.includes(grantType) ? undefined : { number: 7000218 };
+  if (secret === undefined) return { number: 7000218 };
   const number = secretProblem(world.directory.find(clientId)?.secrets ?? customer.credentials.secrets, clientId, secret);
   return number === undefined ? undefined : { number };
 }
