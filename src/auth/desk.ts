@@ -24,6 +24,8 @@ export interface DeskWorld {
   keep(stanza: Stanza, rotated: Sealed): Promise<void>;
   /** Asks a stream for one record at most, through the part of the program that collects it. */
   probe(stanza: Stanza, stream: StreamName, token: Sealed, signal: AbortSignal): Promise<void>;
+  /** Does a request to this address go through a proxy? */
+  viaProxy(url: string, stanza: Stanza): boolean;
   /** Further preconditions of the host: splunkd, outputs. */
   hostChecks?(stanza: Stanza): readonly DoctorCheck[];
 }

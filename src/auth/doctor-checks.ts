@@ -16,6 +16,8 @@ export interface DoctorWorld {
   readonly clock: Clock;
   readText(path: string): Promise<string>;
   credentialOf(stanza: Stanza): AppCredential;
+  /** Does a request to this address go through a proxy? */
+  viaProxy(url: string, stanza: Stanza): boolean;
   /** One fresh token; rotated refresh tokens are kept. */
   token(stanza: Stanza, api: TokenApi): Promise<Sealed>;
   /** Asks a stream for one record at most. Throws the API's failure. */
@@ -49,7 +51,7 @@ export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly Docto
   );
   const tokens = new Map<TokenApi, Sealed>();
   const host = new URL(stanza.endpoints.loginUrl).host;
-  const viaProxy = stanza.route.proxy !== undefined;
+  const viaProxy = world.viaProxy(stanza.endpoints.loginUrl, stanza);
 
   return [
     stage("dns", /^dns-/, viaProxy ? "The proxy looks names up." : `${host} is known.`),

@@ -14,7 +14,7 @@ import type { DoctorCheck, FoundCustomers, OnboardingServices, SplunkAccess, Ter
 import type { Stanza } from "../model/stanza.ts";
 import type { StreamName } from "../model/stream.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
-import { createHttp } from "../net/http.ts";
+import { createHttp, goesThroughProxy } from "../net/http.ts";
 import { realDisk, replaceFile } from "../stores/disk.ts";
 import type { Configuration } from "./configuration.ts";
 import { defaultStateDir } from "./configuration.ts";
@@ -61,6 +61,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
       if (secrets) await secrets.putRefreshToken(stanza, rotated);
       else await (await fileSecrets({})).putRefreshToken(stanza, rotated);
     },
+    viaProxy: (url, stanza) => goesThroughProxy(url, stanza.route, environment),
     hostChecks: (stanza) => hostChecks?.(stanza) ?? [],
     probe: (stanza, stream, token, signal) => probe(http, parts.log, stanza, stream, token, signal),
   });

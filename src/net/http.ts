@@ -8,7 +8,7 @@ import type { ProxyRoute } from "./connect.ts";
 import { trustFrom, tunnelConnector, witnessingConnector } from "./connect.ts";
 import { decodedBody } from "./decode.ts";
 import { networkFailure } from "./network-failures.ts";
-import { isLoopback } from "./no-proxy.ts";
+import { bypassesProxy, isLoopback } from "./no-proxy.ts";
 
 export interface HttpOptions {
   /** Connections kept per origin and route; more requests than that wait in a queue. */
@@ -176,6 +176,18 @@ function proxyFor(route: Route, environment: Readonly<Record<string, string | un
   if (route.proxy !== undefined) return { proxy: route.proxy, noProxy, alsoForLoopback: true };
   const named = environment["https_proxy"] || environment["HTTPS_PROXY"];
   return named ? { proxy: sealed(named), noProxy, alsoForLoopback: false } : undefined;
+}
+
+/** Does a request to this address go through a proxy? What `doctor` says; the sockets decide by the same rules. */
+export function goesThroughProxy(
+  url: string,
+  route: Route,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): boolean {
+  const proxy = proxyFor(route, environment);
+  const { hostname, port, protocol } = new URL(url);
+  if (!proxy || bypassesProxy(hostname, Number(port) || (protocol === "https:" ? 443 : 80), proxy.noProxy)) return false;
+  return proxy.alsoForLoopback || !isLoopback(hostname);
 }
 
 async function openPool(route: Route, options: HttpOptions): Promise<RoutePool> {

@@ -133,6 +133,7 @@ describe("what somebody else set in the environment weakens nothing", () => {
     const environment = { DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret };
     const [past, into] = [await program([...through, "localhost"], environment), await program([...through, "example.com"], environment)];
     expect([past.code, into.code, past.errors + into.errors]).toEqual([0, 4, ""]);
+    expect(past.out).toContain("is reached without a proxy.");
   });
 
   test("HTTPS_PROXY does not come between us and this machine, and a proxy never replaces the check of the certificate", async () => {
