@@ -15,6 +15,7 @@ import { createHttp } from "../net/http.ts";
 import { realDisk } from "../stores/disk.ts";
 import { openStateFolder } from "../stores/folder.ts";
 import { defaultStateDir, settingsFailure } from "./configuration.ts";
+import { keepHeapSmall, ownHeap } from "./heap-keeper.ts";
 import { CustomerBuilder } from "./customers.ts";
 import { fileCredentials, fileVaults } from "./file-vaults.ts";
 import { realChance, realClock, realFiles, VERSION } from "./world.ts";
@@ -212,6 +213,7 @@ async function collecting(
         .keepTokensAlive(stop)
         .catch((error: unknown) => log.error("quiet refresh tokens are no longer looked after", { failure: asFailure(error).say }));
       const ended = new AbortController();
+      void keepHeapSmall(ownHeap(), realClock, stop);
       const running = fleet.run(stop).catch((error: unknown) => {
         fatal = asFailure(error);
         ended.abort();

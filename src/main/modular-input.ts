@@ -11,6 +11,7 @@ import { createHttp } from "../net/http.ts";
 import { openStateFolder } from "../stores/folder.ts";
 import { announcements } from "./announcements.ts";
 import { CustomerBuilder } from "./customers.ts";
+import { keepHeapSmall, ownHeap } from "./heap-keeper.ts";
 import { distrustOf, readBytes, realChance, realClock, realFiles, stopSignal, VERSION } from "./world.ts";
 
 /** How long the pages on their way may take after the signal, before the end of the stream is written: splunkd kills what is not gone within a few seconds. */
@@ -101,18 +102,30 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
   }
 
   const builder = new CustomerBuilder({ ...world, log, globals: host.globals }, (stanza) => host.vaultFor(stanza));
-  const { customers, refused, later } = await builder.buildAll(host.stanzas, state);
-  const fleet = await Fleet.open({
-    customers,
-    state,
-    outlet: host.outlet,
-    replayMib: host.globals.replayMib,
-    concurrency: host.globals.concurrency,
-    version: VERSION,
-    clock: realClock,
-    chance: realChance,
-    log,
-  });
+  let fleet: Fleet;
+  let built: Awaited<ReturnType<CustomerBuilder["buildAll"]>>;
+  try {
+    built = await builder.buildAll(host.stanzas, state);
+    fleet = await Fleet.open({
+      customers: built.customers,
+      state,
+      outlet: host.outlet,
+      replayMib: host.globals.replayMib,
+      concurrency: host.globals.concurrency,
+      version: VERSION,
+      clock: realClock,
+      chance: realChance,
+      log,
+      stop: stop.signal,
+    });
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+    // Nothing was written yet, so what the last stop left says the truth still.
+    await host.close();
+    await state.release({ orderly: false });
+    return EXIT.done;
+  }
+  const { customers, refused, later } = built;
   const withdraw = new Map<string, () => void>();
   for (const { stanza, failure } of [...host.refused, ...refused]) {
     const id = tenantIdFrom(stanza.tenantId);
@@ -135,6 +148,7 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
   void host
     .settleSecrets()
     .catch((error: unknown) => log.error("secrets could not be stored", { failure: isFailure(error) ? error.code : defect(error).say }));
+  void keepHeapSmall(ownHeap(), realClock, stop.signal);
   if (customers.length === 0 && later.length === 0) void host.sayIdle(stop.signal);
 
   await aborted(stop.signal);
