@@ -36,6 +36,8 @@ export async function bundle(entry: string): Promise<Bundle> {
     target: `node${RUNTIME}`,
     // Licence texts travel in THIRD-PARTY-NOTICES.txt beside the binary, whole and once.
     legalComments: "none",
+    // The source stays in memory as long as the program runs, two bytes a character as soon as one comment holds a dash: without comments 2 MB instead of 7. Names stay.
+    minifyWhitespace: true,
     // A single executable resolves no import() at run time; require() of Node's own modules works, and stays as lazy.
     supported: { "dynamic-import": false },
     define: { "import.meta.url": "importMetaUrl" },

@@ -331,5 +331,5 @@ function filled(template: string, words: Readonly<Record<string, string>>): stri
 
 function sentence(text: string): string {
   const capital = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
+  return /[.!?\u2026]$/.test(capital) ? capital : `${capital}.`;
 }
