@@ -29,17 +29,31 @@ export function parseInstant(text: string): Ticks | undefined {
   return BigInt(wholeMs - offsetMs) * TICKS_PER_MS + BigInt(fraction.slice(0, 7).padEnd(7, "0"));
 }
 
+/** The day written last: records come by thousands from the same few days. */
+let lastDay = Number.NaN;
+let lastDayText = "";
+
 /** Writes UTC with exactly seven fraction digits and `Z`: the form used in keys and in questions to Microsoft. */
 export function formatInstant(ticks: Ticks): string {
-  let ms = ticks / TICKS_PER_MS;
-  let rest = ticks % TICKS_PER_MS;
-  if (rest < 0n) {
-    rest += TICKS_PER_MS;
-    ms -= 1n;
+  let second = Number(ticks / TICKS_PER_SECOND);
+  let fraction = Number(ticks % TICKS_PER_SECOND);
+  if (fraction < 0) {
+    fraction += 10_000_000;
+    second -= 1;
   }
-  const iso = new Date(Number(ms)).toISOString();
-  return `${iso.slice(0, -1)}${rest.toString().padStart(4, "0")}Z`;
+  const day = Math.floor(second / 86_400);
+  if (day !== lastDay) {
+    lastDayText = new Date(day * 86_400_000).toISOString().slice(0, -13);
+    lastDay = day;
+  }
+  const ofDay = second - day * 86_400;
+  const hour = Math.floor(ofDay / 3600);
+  const minute = Math.floor((ofDay - hour * 3600) / 60);
+  // One digit more in front keeps the zeros.
+  return `${lastDayText}${TWO_DIGITS[hour]}:${TWO_DIGITS[minute]}:${TWO_DIGITS[ofDay % 60]}.${String(fraction + 10_000_000).slice(1)}Z`;
 }
+
+const TWO_DIGITS: readonly string[] = Array.from({ length: 60 }, (_, n) => String(n).padStart(2, "0"));
 
 export function ticksFromMs(ms: number): Ticks {
   return BigInt(Math.round(ms)) * TICKS_PER_MS;
