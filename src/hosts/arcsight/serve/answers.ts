@@ -146,13 +146,18 @@ type Customer = AnswerParts["customers"][number];
 function customerNamed(text: string | undefined, { customers, source }: AnswerParts): Customer | undefined {
   if (text === undefined) return undefined;
   const wanted = [text.toLowerCase(), tenantIdFrom(text) ?? ""];
-  const namesOf = ({ stanza, tenantId }: Customer) => [stanza, tenantId, source.tenantIdOf(stanza)].map((name) => name?.toLowerCase() ?? "");
+  const namesOf = ({ stanza, tenantId }: Customer) =>
+    [stanza, tenantId, source.tenantIdOf(stanza)].map((name) => name?.toLowerCase() ?? "");
   return customers.find((one) => namesOf(one).some((name) => name !== "" && wanted.includes(name)));
 }
 
 function tokenAnswer({ headers, body }: ServedRequest, { tokens }: AnswerParts, named: string | undefined): ServedAnswer {
   if (body === undefined) return refuse(413, "too-long", "a token request has at most 64 KiB");
-  const answer = tokens.answer(new URLSearchParams(body), basicOf(headers["authorization"]), named !== undefined && named.length <= NAME_MAX ? named : undefined);
+  const answer = tokens.answer(
+    new URLSearchParams(body),
+    basicOf(headers["authorization"]),
+    named !== undefined && named.length <= NAME_MAX ? named : undefined,
+  );
   return {
     status: answer.status,
     headers: { "cache-control": "no-store", ...(answer.status === 401 ? { "www-authenticate": 'Basic realm="defender-mssp"' } : {}) },
@@ -265,11 +270,12 @@ function filterOf({ machineGroups, machineTags }: PollQuery, kind: RowKind): (ro
     kind === "old" ? ["MachineGroup", "DeviceCreatedMachineTags", "CloudCreatedMachineTags"] : ["deviceGroup", "deviceTags"];
   return (row) => {
     const values = JSON.parse(row) as Readonly<Record<string, unknown>>;
-    const words = tags.flatMap((name) => String(values[name] ?? "").split(/[,;]/)).map((word) => word.trim());
-    return (
-      (machineGroups.length === 0 || machineGroups.includes(String(values[group as string] ?? ""))) &&
-      machineTags.every((tag) => words.includes(tag))
-    );
+    const textOf = (name: string | undefined) => {
+      const value = values[name ?? ""];
+      return typeof value === "string" ? value : "";
+    };
+    const words = tags.flatMap((name) => textOf(name).split(/[,;]/)).map((word) => word.trim());
+    return (machineGroups.length === 0 || machineGroups.includes(textOf(group))) && machineTags.every((tag) => words.includes(tag));
   };
 }
 

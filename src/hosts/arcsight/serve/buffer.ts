@@ -134,7 +134,9 @@ export class ServeBuffer implements Outlet {
 
   /** Rows of these customers, oldest first. `until` must not be later than what `present` said. Throws Failure `state-unreadable`. */
   async *rows(stanzas: readonly string[], kind: RowKind, after: Ticks, until: Ticks): AsyncGenerator<StoredRow> {
-    const shelves = stanzas.map((stanza) => this.#shelfOf(stanza)).filter(({ lastByLetter }) => Array.from(ROW_KINDS[kind]).some((letter) => (lastByLetter.get(letter) ?? 0n) > after));
+    const shelves = stanzas
+      .map((stanza) => this.#shelfOf(stanza))
+      .filter(({ lastByLetter }) => Array.from(ROW_KINDS[kind]).some((letter) => (lastByLetter.get(letter) ?? 0n) > after));
     const pieceBytes = Math.max(PIECE_LEAST_BYTES, Math.min(PIECE_MOST_BYTES, Math.floor(PIECES_BYTES / (shelves.length || 1))));
     const runs: { row: StoredRow; readonly following: AsyncGenerator<StoredRow> }[] = [];
     for (const shelf of shelves) {
@@ -181,7 +183,9 @@ export class ServeBuffer implements Outlet {
         else writeDelivery(out, entry.delivery, arrivals);
       }
       const keys = those.flatMap((entry) => ("delivery" in entry ? [entry.delivery.key] : []));
-      const letters = new Set(those.flatMap((entry) => Array.from(LETTERS_OF["delivery" in entry ? entry.delivery.record.kind : "health"])));
+      const letters = new Set(
+        those.flatMap((entry) => Array.from(LETTERS_OF["delivery" in entry ? entry.delivery.record.kind : "health"])),
+      );
       parts.push({ shelf, segment, rows: out.view(), keys, letters, last: arrivals.last });
     }
     // Nothing can be read before all of it is durable: a poll that saw one customer's part would move on past another's.

@@ -77,7 +77,7 @@ describe("what a poll asks", () => {
   test.each([
     ["sinceTimeUtc=$START_AT_TIME", /still holds the variable \$START_AT_TIME: the connector did not replace it/],
     ["sinceTimeUtc=%24START_AT_TIME", /still holds the variable \$START_AT_TIME/],
-    ["since=${START}", /still holds the variable \$\{START\}/],
+    ["since=%24%7BSTART%7D", /still holds the variable \$\{START\}/],
     ["sinceTimeUtc=nonsense", /^sinceTimeUtc nonsense is no time; write it as 2026-11-24T16:00:00Z/],
     ["sinceTimeUtc=2027-01-01", /lies in the future, here it is 2026-11-24T19:00:00.0000000Z; set the connector's clock/],
     ["untilTimeUtc=x", /^untilTimeUtc x is no time/],

@@ -60,7 +60,13 @@ export async function startServer(
     settings.certificate === undefined
       ? http.createServer(limits, listener)
       : https.createServer(
-          { ...limits, cert: pemIn(settings.certificate), key: pemIn(settings.certificate), minVersion: "TLSv1.2", handshakeTimeout: HANDSHAKE_WITHIN_MS },
+          {
+            ...limits,
+            cert: pemIn(settings.certificate),
+            key: pemIn(settings.certificate),
+            minVersion: "TLSv1.2",
+            handshakeTimeout: HANDSHAKE_WITHIN_MS,
+          },
           listener,
         );
   server.maxConnections = CONNECTIONS_MAX;
@@ -114,7 +120,7 @@ async function handle(
       method: request.method,
       path: pathOf(target),
       status: answered.status,
-      say: first.done ? "" : String(first.value),
+      say: first.done ? "" : first.value,
     });
   else log.debug("a request was answered", { method: request.method, path: pathOf(target) });
 }
