@@ -37,6 +37,7 @@ export function cefText(value: string): string {
 }
 
 export function escapeCefHeader(value: string): string {
+  if (!/[\\|\r\n]/.test(value)) return value;
   return value.replace(/\r\n|\r|\n/g, " ").replace(/[\\|]/g, (sign) => `\\${sign}`);
 }
 
@@ -61,29 +62,48 @@ export function cefIdentifier(value: string, max: number): string {
 /** Header and pairs as they are: for what is known to fit. */
 export function cefLine(header: CefHeader, pairs: readonly (readonly [key: string, value: string])[], version: 0 | 1 = 0): string {
   const { deviceVendor, deviceProduct, deviceVersion, deviceEventClassId, name, severity } = header;
-  const fields = [deviceVendor, deviceProduct, deviceVersion, deviceEventClassId, name, severity].map(escapeCefHeader);
-  return `CEF:${version}|${fields.join("|")}|${pairs.map(([key, value]) => `${key}=${escapeCefValue(value)}`).join(" ")}`;
+  let head = `CEF:${version}|`;
+  for (const field of [deviceVendor, deviceProduct, deviceVersion, deviceEventClassId, name, severity])
+    head += `${escapeCefHeader(field)}|`;
+  return `${head}${pairs.map(([key, value]) => `${key}=${escapeCefValue(value)}`).join(" ")}`;
 }
 
 /** Text that is written as it is: printable ASCII without a sign to escape, no blanks at its ends. Most values are such. */
 const PLAIN = /^[!-<>-[\]-~](?:[ -<>-[\]-~]*[!-<>-[\]-~])?$/;
 
+/** The header, within its sizes, up to the extension. */
+export function cefHead(header: CefHeader): string {
+  return cefLine({ ...header, name: fittedName(header.name) }, []);
+}
+
+function fittedName(name: string): string {
+  return PLAIN.test(name) && name.length <= CEF_HEADER_MAX.name ? name : cutText(cefText(name), CEF_HEADER_MAX.name);
+}
+
+/** A value as it is written, within its key's size. */
+export function fittedCefValue(value: string, key: CefKey, cutOrder: number | undefined): string {
+  const { max } = CEF_KEYS[key];
+  if ((max === 0 || value.length <= max) && PLAIN.test(value)) return value;
+  return escapeCefValue(sizedText(value, key, cutOrder));
+}
+
+/** True for a line of at most CEF_LINE_MAX_BYTES. */
+export function fitsCefLine(line: string): boolean {
+  return line.length * 3 <= CEF_LINE_MAX_BYTES || Buffer.byteLength(line) <= CEF_LINE_MAX_BYTES;
+}
+
 /** Header and pairs within the dictionary's sizes and `CEF_LINE_MAX_BYTES`. */
 export function fittedCefLine(header: CefHeader, pairs: readonly CefPair[]): string {
-  const name = cutText(cefText(header.name), CEF_HEADER_MAX.name);
-  let line = cefLine({ ...header, name }, []);
+  let line = cefHead(header);
   let separator = "";
   for (const pair of pairs) {
-    const { max } = CEF_KEYS[pair.key];
-    let { value } = pair;
-    if (!PLAIN.test(value) || (max > 0 && value.length > max)) value = escapeCefValue(withinSize(pair).value);
+    const value = fittedCefValue(pair.value, pair.key, pair.cutOrder);
     if (value === "") continue;
     line += `${separator}${pair.key}=${value}`;
     if (pair.label !== undefined) line += ` ${pair.key}Label=${pair.label}`;
     separator = " ";
   }
-  if (line.length * 3 <= CEF_LINE_MAX_BYTES || Buffer.byteLength(line) <= CEF_LINE_MAX_BYTES) return line;
-  return shortenedCefLine({ ...header, name }, pairs);
+  return fitsCefLine(line) ? line : shortenedCefLine({ ...header, name: fittedName(header.name) }, pairs);
 }
 
 /** The rare line that is too long: texts are cut in their order until it fits. */
@@ -101,10 +121,14 @@ function shortenedCefLine(header: CefHeader, pairs: readonly CefPair[]): string 
 }
 
 function withinSize(pair: CefPair): CefPair {
-  const { max } = CEF_KEYS[pair.key];
-  const value = cefText(pair.value);
-  if (max === 0 || value.length <= max) return { ...pair, value };
-  return { ...pair, value: pair.cutOrder === undefined ? cefIdentifier(value, max) : cutText(value, max) };
+  return { ...pair, value: sizedText(pair.value, pair.key, pair.cutOrder) };
+}
+
+function sizedText(value: string, key: CefKey, cutOrder: number | undefined): string {
+  const { max } = CEF_KEYS[key];
+  const text = cefText(value);
+  if (max === 0 || text.length <= max) return text;
+  return cutOrder === undefined ? cefIdentifier(text, max) : cutText(text, max);
 }
 
 function keyAndLabel({ key, value, label }: CefPair): (readonly [string, string])[] {

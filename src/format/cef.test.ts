@@ -344,3 +344,51 @@ describe("health as CEF", () => {
     expect(readCef(out.toString().trimEnd()).header[3]).toBe("health:spool-filling");
   });
 });
+
+describe("short cuts of the writer change nothing", () => {
+  const endOf = (text: string): string => /\bend=(-?\d+)/.exec(lines(graphAlert({ lastActivityDateTime: text }), "xdr")[0]!)?.[1] ?? "none";
+  const digits = (length: number) =>
+    fc.array(fc.constantFrom(..."0123456789"), { minLength: length, maxLength: length }).map((all) => all.join(""));
+  const number = (max: number) => fc.integer({ min: 0, max }).map((n) => String(n).padStart(2, "0"));
+  const instant = fc
+    .tuple(
+      fc.constantFrom("0000", "1601", "1969", "1970", "2026", "9999"),
+      number(13),
+      number(32),
+      number(25),
+      number(60),
+      number(60),
+      fc.oneof(
+        fc.constant(""),
+        fc.constant("."),
+        fc.integer({ min: 1, max: 12 }).chain((n) => digits(n).map((text) => `.${text}`)),
+      ),
+      fc.constantFrom("Z", "z", "", "+01:00", "Z "),
+    )
+    .map(([y, mo, d, h, mi, s, fraction, zone]) => `${y}-${mo}-${d}T${h}:${mi}:${s}${fraction}${zone}`);
+
+  test("a time is the same milliseconds as by the one reader of instants, whatever its form", () => {
+    fc.assert(
+      fc.property(fc.oneof(instant, fc.string()), (text) => {
+        const ticks = parseInstant(text);
+        expect(endOf(text)).toBe(ticks === undefined ? "none" : String(msFromTicks(ticks)));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test("recommended actions are mapped nowhere: with them, of any kind and anywhere in the record, the line is the same", () => {
+    const before = { title: "A" };
+    const after = { title: "A", evidence: [{ "@odata.type": "#microsoft.graph.security.ipEvidence", ipAddress: "10.0.0.1" }] };
+    for (const given of ["x", "", null, 7, ["y"], { title: "not this one" }, "long ".repeat(1000)]) {
+      expect(lines(graphAlert({ ...before, recommendedActions: given, ...after }), "xdr")).toEqual(lines(graphAlert(after), "xdr"));
+      expect(lines(graphAlert({ ...after, recommendedActions: given }), "legacy", "each")).toEqual(
+        lines(graphAlert(after), "legacy", "each"),
+      );
+    }
+    const text = '{"value":[{"recommendedActions":"x","id":"a1","lastUpdateDateTime":"2026-11-24T16:05:58.0066667Z","title":"A"}]}';
+    const [first] = scanAnswer(text, GRAPH_ALERTS!.options).records;
+    if (first?.readable !== true) throw new Error("cannot be read");
+    expect(lines({ ...ALERT, record: first }, "xdr")).toEqual(lines(graphAlert({ title: "A" }), "xdr"));
+  });
+});

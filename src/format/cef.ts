@@ -3,7 +3,7 @@ import type { Delivery, HealthEvent } from "../model/event.ts";
 import { msFromTicks, parseInstant } from "../model/instant.ts";
 import type { ByteWriter } from "./byte-writer.ts";
 import { CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
-import { type CefHeader, type CefPair, cefIdentifier, cefText, fittedCefLine } from "./cef-line.ts";
+import { type CefHeader, type CefPair, cefHead, cefIdentifier, cefText, fitsCefLine, fittedCefLine, fittedCefValue } from "./cef-line.ts";
 import {
   CEF_SEVERITY,
   type CefProfile,
@@ -27,7 +27,8 @@ export function writeCef(out: ByteWriter, delivery: Delivery, profile: CefProfil
   const { summary, perItem } = flatten(delivery);
   const line = (flat: FlatRecord, source: SiemRow | undefined): void => {
     const row = (source === undefined ? flat : legacySource(flat, source)) as Source;
-    out.text(`${fittedCefLine(headerOf(profile, flat, row), pairsOf(profile, row))}\n`);
+    const header = headerOf(profile, flat, row);
+    out.text(`${plainCefLine(header, profile, row) ?? fittedCefLine(header, pairsOf(profile, row))}\n`);
   };
   line(summary, profile === "legacy" ? siemSummary(delivery, summary) : undefined);
   if (evidence === "none" || summary.kind !== "alert") return 1;
@@ -83,6 +84,55 @@ function pairsOf(profile: CefProfile, source: Source): readonly CefPair[] {
     pairs.set(LONG_ID_ROW.key, { key: LONG_ID_ROW.key, value: longId, label: LONG_ID_ROW.label });
   }
   return Array.from(pairs.values());
+}
+
+/** A mapping row with all that is the same in every line. */
+interface PreparedRow {
+  readonly row: MappingRow;
+  readonly beginning: string;
+  readonly label: string;
+  readonly max: number;
+  /** The row before it with the same key: of two the first that has a value is written. -1: none. */
+  readonly earlier: number;
+}
+
+function preparedRows(profile: CefProfile): readonly PreparedRow[] {
+  const { rows } = mappingTable[profile];
+  return rows.map((row, i) => ({
+    row,
+    beginning: ` ${row.key}=`,
+    label: row.label === undefined ? "" : ` ${row.key}Label=${row.label}`,
+    max: CEF_KEYS[row.key].max,
+    earlier: rows.slice(0, i).findLastIndex(({ key }) => key === row.key),
+  }));
+}
+
+const PREPARED: Readonly<Record<CefProfile, readonly PreparedRow[]>> = { legacy: preparedRows("legacy"), xdr: preparedRows("xdr") };
+const written = new Uint8Array(Math.max(PREPARED.legacy.length, PREPARED.xdr.length));
+
+/**
+ * The line that `fittedCefLine` makes of `pairsOf`, without making the pairs: nearly every line is such. Undefined when it may be too long or an identifier is: then one field
+ * bears on others.
+ */
+function plainCefLine(header: CefHeader, profile: CefProfile, source: Source): string | undefined {
+  const head = cefHead(header);
+  const rows = PREPARED[profile];
+  let extension = "";
+  for (let i = 0; i < rows.length; i++) {
+    const { row, beginning, label, max, earlier } = rows[i]!;
+    written[i] = earlier < 0 ? 0 : written[earlier]!;
+    if (written[i] === 1) continue;
+    const given = source[row.from];
+    if (given === undefined || given === null || given === "") continue;
+    const value = cefValue(row, given);
+    if (value === undefined) continue;
+    written[i] = 1;
+    if (row.kind === "identifier" && max > 0 && value.length > max) return undefined;
+    const text = fittedCefValue(value, row.key, row.cutOrder);
+    if (text !== "") extension += beginning + text + label;
+  }
+  const line = head + extension.slice(1);
+  return fitsCefLine(line) ? line : undefined;
 }
 
 const INTEGER_MAX = 2_147_483_647;

@@ -3,7 +3,7 @@
  * Endpoint API's evidence. Sources: Microsoft Graph docs (alertEvidence and its kinds); Defender XDR docs "List incidents API"; Defender for
  * Endpoint docs "List alerts API".
  */
-import { classicEntity, evidenceKind } from "./classic-entities.ts";
+import { type ClassicMember, classicMembers, classicMemberValue, evidenceKind } from "./classic-entities.ts";
 import { isObject, type JsonObject, objectsOf, textOf } from "./record-object.ts";
 
 /** Everything is optional; numbers are numbers, all else is text. */
@@ -61,8 +61,11 @@ export function isIpv4(text: string): boolean {
   return IPV4.test(text);
 }
 
+const HEX_GROUP = /^[0-9a-f]{1,4}$/i;
+
 /** RFC 4291, section 2.2: eight groups, one run of zeros perhaps as `::`, the last two groups perhaps as an IPv4 address. */
 export function isIpv6(text: string): boolean {
+  if (!text.includes(":")) return false;
   const halves = text.split("::");
   if (text.length > 45 || halves.length > 2) return false;
   const groups = halves.flatMap((half) => (half === "" ? [] : half.split(":")));
@@ -70,7 +73,7 @@ export function isIpv6(text: string): boolean {
   const endsInIpv4 = last !== undefined && isIpv4(last) && !text.endsWith("::");
   const count = groups.length + (endsInIpv4 ? 1 : 0);
   const hex = endsInIpv4 ? groups.slice(0, -1) : groups;
-  return hex.every((group) => /^[0-9a-f]{1,4}$/i.test(group)) && (halves.length === 2 ? count <= 7 : count === 8);
+  return hex.every((group) => HEX_GROUP.test(group)) && (halves.length === 2 ? count <= 7 : count === 8);
 }
 
 /** `host.domain` apart; an address or a bare name has no domain. */
@@ -143,22 +146,74 @@ export function entityFacts(entity: JsonObject): EvidenceFacts {
   const kind = textOf(entity["entityType"]);
   if (kind !== undefined) facts.evidenceKind = kind.toLowerCase();
   for (const [name, member] of FROM_ENTITY) put(facts, name, textOf(entity[member]));
-  put(facts, "processId", numberOf(entity["processId"]));
-  const address = textOf(entity["ipAddress"]);
-  if (address !== undefined) put(facts, isIpv4(address) ? "ip" : "ipv6", isIpv4(address) || isIpv6(address) ? address : undefined);
-  const hive = textOf(entity["registryHive"]);
-  const key = textOf(entity["registryKey"]);
-  if (key !== undefined) put(facts, "registryKey", hive === undefined ? key : `${hive}\\${key}`);
+  putProcessId(facts, entity);
+  putAddress(facts, entity);
+  putRegistryKey(facts, entity);
   return facts;
+}
+
+function putProcessId(facts: Facts, entity: JsonObject): void {
+  put(facts, "processId", numberOf(entity["processId"]));
+}
+
+function putAddress(facts: Facts, entity: JsonObject): void {
+  const address = textOf(entity["ipAddress"]);
+  if (address === undefined) return;
+  if (isIpv4(address)) put(facts, "ip", address);
+  else if (isIpv6(address)) put(facts, "ipv6", address);
+}
+
+function putRegistryKey(facts: Facts, entity: JsonObject): void {
+  const key = textOf(entity["registryKey"]);
+  if (key === undefined) return;
+  const hive = textOf(entity["registryHive"]);
+  put(facts, "registryKey", hive === undefined ? key : `${hive}\\${key}`);
+}
+
+/** How facts of one kind of Graph evidence are found, without making an entity of it first. */
+interface GraphKind {
+  readonly evidenceKind: string;
+  /** For what is not just text. */
+  readonly putMore: ((facts: Facts, item: JsonObject) => void) | undefined;
+  readonly facts: readonly (readonly [keyof EvidenceFacts & (typeof FROM_ENTITY)[number][0], ClassicMember])[];
+}
+
+const PUT_MORE: Readonly<Record<string, (facts: Facts, item: JsonObject) => void>> = {
+  Process: putProcessId,
+  Ip: putAddress,
+  Registry: putRegistryKey,
+};
+
+const GRAPH_KINDS = new Map<string, GraphKind>();
+/** Kinds come from outside: more than so many are not remembered. */
+const GRAPH_KINDS_MAX = 200;
+
+function graphKind(kind: string): GraphKind {
+  const before = GRAPH_KINDS.get(kind);
+  if (before !== undefined) return before;
+  const classic = classicMembers(kind);
+  const found: GraphKind = {
+    evidenceKind: (classic?.entityType ?? kind.replace(/Evidence$/, "")).toLowerCase(),
+    putMore: PUT_MORE[classic?.entityType ?? ""],
+    // Statuses are taken in Graph's own words.
+    facts: FROM_ENTITY.filter(([name]) => !STATUSES.includes(name)).flatMap(([name, member]) =>
+      (classic?.members ?? []).filter((one) => one.name === member).map((one) => [name, one] as const),
+    ),
+  };
+  if (GRAPH_KINDS.size < GRAPH_KINDS_MAX) GRAPH_KINDS.set(kind, found);
+  return found;
 }
 
 /** One item of Graph's evidence; a kind that is not known here gives its kind and verdict only. */
 export function graphEvidenceFacts(item: JsonObject): EvidenceFacts {
   const kind = evidenceKind(item);
-  if (kind === "deviceEvidence") return { evidenceKind: "device", ...withStatus(item), ...deviceFacts(item) };
-  const entity = classicEntity(item);
-  const facts: Facts = entity === undefined ? withStatus(item) : entityFacts({ ...entity, ...withStatus(item) });
-  facts.evidenceKind = (textOf(entity?.["entityType"]) ?? kind.replace(/Evidence$/, "")).toLowerCase();
+  const facts: Facts = {};
+  for (const status of STATUSES) put(facts, status, textOf(item[status]));
+  if (kind === "deviceEvidence") return { evidenceKind: "device", ...facts, ...deviceFacts(item) };
+  const { evidenceKind: named, facts: places, putMore } = graphKind(kind);
+  for (const [name, member] of places) put(facts, name, textOf(classicMemberValue(item, member)));
+  putMore?.(facts, item);
+  facts.evidenceKind = named;
   for (const file of [item["fileDetails"], item["imageFile"]]) {
     if (!isObject(file)) continue;
     put(facts, "md5", textOf(file["md5"]));
@@ -167,10 +222,4 @@ export function graphEvidenceFacts(item: JsonObject): EvidenceFacts {
   return facts;
 }
 
-function withStatus(item: JsonObject): Facts {
-  const facts: Facts = {};
-  put(facts, "verdict", textOf(item["verdict"]));
-  put(facts, "remediationStatus", textOf(item["remediationStatus"]));
-  put(facts, "detectionStatus", textOf(item["detectionStatus"]));
-  return facts;
-}
+const STATUSES: readonly (keyof EvidenceFacts)[] = ["verdict", "remediationStatus", "detectionStatus"];

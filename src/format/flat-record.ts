@@ -82,8 +82,37 @@ export function serviceOf(name: string | undefined): Service {
   return SERVICE_OF.get((name ?? "").toLowerCase()) ?? "other";
 }
 
+const TIME_BEFORE_FRACTION = "0000-00-00T00:00:00";
+
+/** The form that Graph writes, from 1970 on and up to the 28th of a month, without the pattern and the big numbers that all forms take; else undefined. */
+function plainTimeMs(text: string): number | undefined {
+  if (text.length < 20 || text.charCodeAt(text.length - 1) !== 0x5a) return undefined;
+  for (let i = 0; i < 19; i++) {
+    const code = text.charCodeAt(i);
+    const form = TIME_BEFORE_FRACTION.charCodeAt(i);
+    if (form === 0x30 ? code < 0x30 || code > 0x39 : code !== form) return undefined;
+  }
+  const two = (at: number): number => text.charCodeAt(at) * 10 + text.charCodeAt(at + 1) - 528;
+  let ms = 0;
+  if (text.length > 20) {
+    if (text.charCodeAt(19) !== 0x2e || text.length === 21) return undefined;
+    for (let i = 20, worth = 100; i < text.length - 1; i++, worth = worth === 1 ? 0 : worth / 10) {
+      const digit = text.charCodeAt(i) - 0x30;
+      if (digit < 0 || digit > 9) return undefined;
+      ms += digit * worth;
+    }
+  }
+  const year = two(0) * 100 + two(2);
+  const [month, day, hour, minute, second] = [two(5), two(8), two(11), two(14), two(17)];
+  const isPlain = year >= 1970 && month >= 1 && month <= 12 && day >= 1 && day <= 28 && hour <= 23 && minute <= 59 && second <= 59;
+  return isPlain ? Date.UTC(year, month - 1, day, hour, minute, second, ms) : undefined;
+}
+
 function timeOf(value: unknown): number | undefined {
-  const ticks = typeof value === "string" ? parseInstant(value) : undefined;
+  if (typeof value !== "string") return undefined;
+  const plain = plainTimeMs(value);
+  if (plain !== undefined) return plain;
+  const ticks = parseInstant(value);
   return ticks === undefined ? undefined : msFromTicks(ticks);
 }
 
@@ -104,7 +133,7 @@ function listOf(value: unknown): string | undefined {
 /** Drops what is undefined, so that a member is there or not. */
 function known<T extends object>(values: { [K in keyof T]: T[K] | undefined }): T {
   const object: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(values)) if (value !== undefined) object[name] = value;
+  for (const name in values) if (values[name as keyof T] !== undefined) object[name] = values[name as keyof T];
   return object as T;
 }
 
@@ -340,6 +369,9 @@ const READERS: Readonly<Record<StreamName, Reader>> = {
   hunting: huntingRow,
 };
 
+/** The longest member of most alerts of Graph, and one that no field is made of. */
+const NOT_MAPPED = "recommendedActions";
+
 export interface FlatView {
   /** The record with the first evidence of each kind. */
   readonly summary: FlatRecord;
@@ -427,7 +459,8 @@ export const FLAT_FIELDS = {
 /** Reads a delivery's record into its flat forms. */
 export function flatten(delivery: Delivery): FlatView {
   const { tenant, stream, change, found, key, record } = delivery;
-  const { own, devices, items } = (record.kind === "incident" ? incident : READERS[stream])(recordObject(record.body), delivery);
+  const object = recordObject(record.body, stream === "alerts" ? NOT_MAPPED : undefined);
+  const { own, devices, items } = (record.kind === "incident" ? incident : READERS[stream])(object, delivery);
   const lastUpdateTime = msFromTicks(record.updated);
   const base: FlatRecord = {
     tenantId: tenant.id,
