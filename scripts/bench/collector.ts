@@ -68,11 +68,7 @@ export class Collector {
 
   /** Processor time used so far, ms. */
   cpuMs(): number {
-    const fields = readFileSync(`/proc/${this.process.pid}/stat`, "utf8")
-      .replace(/^.*\) /, "")
-      .split(" ");
-    const ticksPerSecond = 100;
-    return ((Number(fields[11]) + Number(fields[12])) * 1000) / ticksPerSecond;
+    return cpuMsOf(this.process.pid ?? -1);
   }
 
   /** Bytes it has had written to disk so far: its state, since events go into a pipe. */
@@ -108,6 +104,15 @@ export class Collector {
 const MARK = "<source>defender_mssp:";
 /** The health event's source is defender_mssp:health:... */
 const HEALTH = Buffer.from("health");
+
+/** Processor time a running process has used, its own and the kernel's for it, ms. */
+export function cpuMsOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+    .replace(/^.*\) /, "")
+    .split(" ");
+  const ticksPerSecond = 100;
+  return ((Number(fields[11]) + Number(fields[12])) * 1000) / ticksPerSecond;
+}
 
 /** VmHWM and RssAnon of a running process. */
 export function memoryOf(pid: number): Memory {

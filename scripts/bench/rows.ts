@@ -1,6 +1,7 @@
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { ROOT } from "../build/project.ts";
+import { alertsToRsyslog, pollOfServe } from "./arcsight.ts";
 import { chaosForMinutes, everyCrash } from "./chaos.ts";
 import { Collector, type Memory, runDocument, type StanzaSettings } from "./collector.ts";
 import { cursorRules } from "./cursor-rules.ts";
@@ -149,6 +150,16 @@ export const MEASUREMENTS: readonly Measurement[] = [
     rows: ["hunting"],
     about: "one round of 200 customers x 5 saved queries of 60 rows, from the start of the binary to the last row",
     measure: huntingRound,
+  },
+  {
+    rows: ["arcsight-tls"],
+    about: "25 customers x 8,000 Graph alerts, pacing on, built binary as `arcsight run`, CEF on a TLS socket to a real rsyslog",
+    measure: alertsToRsyslog,
+  },
+  {
+    rows: ["serve-poll"],
+    about: "a poll of 1,000 rows in the retired API's form from `arcsight serve` with 20 customers",
+    measure: pollOfServe,
   },
   {
     rows: ["cursor-rules"],
