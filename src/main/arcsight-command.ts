@@ -15,9 +15,9 @@ import { createHttp } from "../net/http.ts";
 import { realDisk } from "../stores/disk.ts";
 import { openStateFolder } from "../stores/folder.ts";
 import { defaultStateDir, settingsFailure } from "./configuration.ts";
-import { keepHeapSmall, ownHeap } from "./heap-keeper.ts";
 import { CustomerBuilder } from "./customers.ts";
 import { fileCredentials, fileVaults } from "./file-vaults.ts";
+import { keepHeapSmall, ownHeap } from "./heap-keeper.ts";
 import { realChance, realClock, realFiles, VERSION } from "./world.ts";
 
 /** How long pages on their way may take after SIGTERM, and then receivers that are still being sent to. systemd waits 90 s by default, our unit says 30. */

@@ -3,7 +3,11 @@ import type { Clock } from "../model/kit.ts";
 import { keepHeapSmall } from "./heap-keeper.ts";
 
 /** Bytes in use each second, given what is alive and how fast garbage grows; collections by second. */
-async function run(seconds: number, alive: (second: number) => number, garbagePerSecond: number): Promise<{ peak: number; collectedAt: number[] }> {
+async function run(
+  seconds: number,
+  alive: (second: number) => number,
+  garbagePerSecond: number,
+): Promise<{ peak: number; collectedAt: number[] }> {
   const stop = new AbortController();
   let second = 0;
   let garbage = 0;
