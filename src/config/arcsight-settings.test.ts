@@ -166,6 +166,7 @@ describe("an old WDATP-connector.properties as it is", () => {
     [undefined, "is missing, so the tenant is unknown"],
     ["login", "is no address"],
     ["https://login.microsoftonline.com/oauth2/token", "names no tenant"],
+    ["https://login.microsoftonline.com/%zz/oauth2/token", "names no tenant"],
     ["https://login.microsoftonline.com/common/oauth2/token", 'names "common"'],
   ])("a token_url of %s is refused in one sentence", (url, wanted) => {
     const settings = read(`client_id=${APP}`, ...(url === undefined ? [] : [`token_url=${url}`]));

@@ -110,6 +110,15 @@ interface TokenUrl {
 
 const INSTEAD = "write https://login.microsoftonline.com/<tenant GUID>/oauth2/token";
 
+/** Nothing when it is not what percent signs are for. */
+function decoded(step: string): string {
+  try {
+    return decodeURIComponent(step);
+  } catch {
+    return "";
+  }
+}
+
 function readTokenUrl(text: string | undefined): TokenUrl {
   if (text === undefined) return { problem: `is missing, so the tenant is unknown; ${INSTEAD}` };
   let url: URL;
@@ -118,7 +127,7 @@ function readTokenUrl(text: string | undefined): TokenUrl {
   } catch {
     return { problem: `is no address; ${INSTEAD}` };
   }
-  const first = decodeURIComponent(url.pathname.split("/")[1] ?? "");
+  const first = decoded(url.pathname.split("/")[1] ?? "");
   const tenant = tenantIdFrom(first) ?? first.toLowerCase();
   if (tenant === "" || tenant === "oauth2") return { problem: `names no tenant; ${INSTEAD}` };
   if (["common", "organizations", "consumers"].includes(tenant))

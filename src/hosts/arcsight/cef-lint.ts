@@ -1,5 +1,6 @@
 import type { CefKey } from "../../format/cef-dictionary.ts";
 import { CEF_HEADER_MAX, CEF_KEYS } from "../../format/cef-dictionary.ts";
+import { isIpv4, isIpv6 } from "../../format/evidence.ts";
 
 /** The most that a syslog receiver at its defaults takes in one piece (rsyslog: 8 KiB). */
 const LINE_MAX_BYTES = 8_192;
@@ -110,6 +111,7 @@ function lintValue(key: CefKey, value: string, findings: string[]): void {
   else if (max > 0 && value.length > max) findings.push(`${key} has ${value.length} characters; at most ${max} are kept`);
   else if ((type === "integer" || type === "long") && !/^-?\d+$/.test(value)) findings.push(`${key} is no whole number`);
   else if (type === "timestamp" && !TIME.test(value)) findings.push(`${key} is neither epoch milliseconds nor MMM dd yyyy HH:mm:ss`);
-  else if (type === "ipv4_address" && !/^(?:\d{1,3}\.){3}\d{1,3}$/.test(value))
+  else if (type === "ipv4_address" && !isIpv4(value))
     findings.push(`${key} is no IPv4 address; under CEF:0 an IPv6 address goes to c6a1, c6a2 or c6a3`);
+  else if (type === "ipv6_address" && !isIpv6(value)) findings.push(`${key} is no IPv6 address`);
 }

@@ -41,7 +41,8 @@ const TEST_SAY = "Test event of `defender-mssp arcsight check`: this output work
 
 /** What the settings say, problems and lines without a meaning included. */
 export function settingsLines(config: ArcSightConfig): readonly CheckLine[] {
-  const wrong = [...config.problems, ...config.outputProblems.filter((one) => !config.problems.includes(one))];
+  const missing = config.servesAlone ? [] : config.outputProblems.filter((one) => !config.problems.includes(one));
+  const wrong = [...config.problems, ...missing];
   const lines = wrong.map((problem) =>
     failedLine(
       problem.stanza || "settings",
@@ -59,6 +60,7 @@ export function settingsLines(config: ArcSightConfig): readonly CheckLine[] {
   return [
     ...taken,
     ...warnings,
+    ...(config.servesAlone ? [goodLine("outputs", "settings", "none: `arcsight serve` needs none, `arcsight run` would not start")] : []),
     ...(lines.length > 0
       ? lines
       : [

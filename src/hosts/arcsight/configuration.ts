@@ -23,6 +23,8 @@ export interface ArcSightConfig {
   readonly problems: readonly SettingProblem[];
   /** What keeps `arcsight run` from starting: a wrong output would miss events for ever, because the marks move on without it. */
   readonly outputProblems: readonly SettingProblem[];
+  /** No output, and something under `serve.`: made for `arcsight serve`, which needs none. */
+  readonly servesAlone: boolean;
   readonly warnings: readonly string[];
 }
 
@@ -56,14 +58,17 @@ export function readArcSightConfig(bytes: Uint8Array, file: string, options: Con
     ...(files ? { files: { door: files } } : {}),
   });
   const withLine = (problem: SettingProblem) => named(problem, properties, read);
-  const outputProblems = read.problems.filter(({ stanza }) => stanza.startsWith("outputs[")).map(withLine);
+  const problems = [...read.problems, ...settings.problems].map(withLine);
+  const outputProblems = problems.filter(({ stanza }) => stanza.startsWith("outputs["));
   return {
     form: read.form,
     settings,
     outputs: read.outputs,
     serve: read.serve,
     taken: read.taken,
-    problems: [...read.problems.map(withLine), ...settings.problems.map(withLine)],
+    problems,
+    servesAlone:
+      read.outputs.length === 0 && outputProblems.length === 0 && [...properties.byKey.keys()].some((key) => key.startsWith("serve.")),
     outputProblems: read.outputs.length === 0 && outputProblems.length === 0 ? [NO_OUTPUT] : outputProblems,
     warnings: [...read.warnings, ...settings.warnings],
   };
@@ -72,7 +77,7 @@ export function readArcSightConfig(bytes: Uint8Array, file: string, options: Con
 const NO_OUTPUT: SettingProblem = {
   stanza: "outputs[0]",
   key: "type",
-  say: "is missing, so events would go nowhere; write for example outputs[0].type=cef-file and outputs[0].path=/var/lib/defender-mssp/defender.cef",
+  say: "is missing, so events would go nowhere; write for example outputs[0].type=cef-file and outputs[0].path=/var/lib/defender-mssp/defender.cef, or serve.listen=127.0.0.1:44380 when only `arcsight serve` is wanted",
 };
 
 function named(problem: SettingProblem, properties: PropertiesFile, read: Parameters<typeof lineOfProblem>[2]): SettingProblem {

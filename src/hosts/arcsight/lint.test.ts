@@ -45,6 +45,8 @@ describe("what a reader would stumble over is said in one sentence", () => {
     ["CEF:0|a|b|1|id|name|5|customerURI=x", "set by connectors only"],
     ["CEF:0|a|b|1|id|name|5|fooBar=x", "Additional Data"],
     ["CEF:0|a|b|1|id|name|5|src=::1", "no IPv4 address"],
+    ["CEF:0|a|b|1|id|name|5|src=999.1.1.1", "no IPv4 address"],
+    ["CEF:0|a|b|1|id|name|5|c6a2=fe80 c6a2Label=x", "no IPv6 address"],
     ["CEF:0|a|b|1|id|name|5|rt=2026-11-24T19:00:00Z", "epoch milliseconds"],
     ["CEF:0|a|b|1|id|name|5|dpt=https", "no whole number"],
     ["CEF:0|a|b|1|id|name|5|msg=a msg=b", "msg comes twice"],
@@ -72,11 +74,24 @@ describe("a properties file from stdin", () => {
     ]);
   });
 
+  test("text that is neither CEF nor a file of ours is not passed over in silence", () => {
+    for (const text of ["", "an alert without CEF\n"])
+      expect(lint(Buffer.from(text), OPTIONS).findings).toEqual([{ line: 0, level: "note", say: expect.stringContaining("neither") }]);
+  });
+
+  test("what is wrong with an output is said once", () => {
+    const text = "tenants[0].tenant_id=11111111-2222-3333-4444-555555555555\noutputs[0].type=csv\n";
+    expect(lint(Buffer.from(text), OPTIONS).findings.filter(({ say }) => say.includes("csv"))).toHaveLength(1);
+  });
+
   test("any other file is read as Java reads it", () => {
     expect(lint(Buffer.from("agents[0].path=C:\\temp\n"), OPTIONS)).toEqual({
       what: "properties",
       lines: 2,
-      findings: [{ line: 1, level: "error", say: expect.stringContaining("C:/temp") }],
+      findings: [
+        { line: 1, level: "error", say: expect.stringContaining("C:/temp") },
+        { line: 0, level: "note", say: expect.stringContaining("neither") },
+      ],
     });
   });
 

@@ -20,6 +20,9 @@ export interface LintReport {
 /** Keys by which a properties file is ours, or an old connector's, rather than any other. */
 const OURS = /^(?:tenants\[|outputs\[|serve\.|client_id$|client_ID$|token_url$)/;
 
+const NEITHER =
+  "there is neither a line with CEF: nor a key of this helper or of the old connector in it: it was looked through as any Java properties file";
+
 /** Looks at what came on stdin: CEF lines (with or without a syslog prefix) if there is one among them, else a properties file. */
 export function lint(bytes: Uint8Array, options: ConfigOptions): LintReport {
   const text = Buffer.from(bytes).toString("utf8");
@@ -29,7 +32,10 @@ export function lint(bytes: Uint8Array, options: ConfigOptions): LintReport {
   if (!properties.ok)
     return { what: "properties", lines: lines.length, findings: [{ line: properties.line, level: "error", say: properties.say }] };
   const advice = properties.advice.map(({ line, say }): LintFinding => ({ line, level: "error", say }));
-  if (![...properties.byKey.keys()].some((key) => OURS.test(key))) return { what: "properties", lines: lines.length, findings: advice };
+  if (![...properties.byKey.keys()].some((key) => OURS.test(key))) {
+    const other: LintFinding = { line: 0, level: "note", say: NEITHER };
+    return { what: "properties", lines: lines.length, findings: [...advice, other] };
+  }
   const config = readArcSightConfig(bytes, "the file", options);
   const said = new Set(advice.map(({ say }) => say));
   const problems = config.problems.map(

@@ -2,6 +2,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { HandClock, kitOf, LogBook, middling, newFolder, Receiver, settled } from "./arcsight.test-kit.ts";
+import { settingsLines } from "./check.ts";
 import { readArcSightConfig } from "./configuration.ts";
 import { openOutputs } from "./open-outputs.ts";
 
@@ -83,4 +84,12 @@ test("a wrong output keeps the helper from starting, a wrong customer does not",
   expect(configOf().outputProblems).toEqual([
     { stanza: "outputs[0]", key: "type", say: expect.stringContaining("events would go nowhere") },
   ]);
+});
+
+test("check finds nothing wrong with a file that is made for serve alone, and says each thing once", () => {
+  const serving = settingsLines(configOf("serve.client_secret=hush"));
+  expect(serving.filter(({ ok }) => !ok)).toEqual([]);
+  expect(serving.map(({ say }) => say).join("\n")).toContain("`arcsight run` would not start");
+  expect(settingsLines(configOf()).filter(({ ok }) => !ok)).toHaveLength(1);
+  expect(settingsLines(configOf("outputs[0].type=csv")).filter(({ ok }) => !ok)).toHaveLength(1);
 });
