@@ -33,6 +33,8 @@ const STEP_MS = { from: 4_000, to: 15_000 };
 /** Together with the late rows below this stays within the overlap of 30 minutes. */
 const MICROSOFT_STEP_MINUTES = 8;
 const HOST_STEP_S = 3_600;
+/** A reader that leaves up to a few hundred kB in the pipe, which die with the program. */
+const READ_PAUSE_MS = 150;
 const FAULT_SHARE = 0.05;
 /** Polls of the calm life before it is judged: the sixth reaches over the whole overlap, and the client paces itself. */
 const CALM_POLLS = 12;
@@ -129,11 +131,11 @@ async function chaosIn(folder: string, microsoft: Microsoft, { program, forMs, s
   const environment = { SPLUNK_HOME: home, PATH: "/usr/bin:/bin", ...faketimeEnvironment(clock) };
   const outs: string[] = [];
   const faults: string[] = [];
-  const live = (): Life => {
+  const live = (readPauseMs?: number): Life => {
     const out = join(folder, `${outs.length + 1}.xml`);
     outs.push(out);
     const [file, ...args] = program;
-    return new Life({ program: file, args, environment, document, out });
+    return new Life({ program: file, args, environment, document, out, ...(readPauseMs === undefined ? {} : { readPauseMs }) });
   };
 
   let kills = 0;
@@ -142,7 +144,7 @@ async function chaosIn(folder: string, microsoft: Microsoft, { program, forMs, s
   const endMs = performance.now() + forMs;
   let stepAtMs = performance.now() + between(STEP_MS, chance);
   while (performance.now() < endMs) {
-    const life = live();
+    const life = live(READ_PAUSE_MS);
     await pause(between(KILL_MS, chance));
     if (performance.now() >= stepAtMs) {
       stepAtMs = performance.now() + between(STEP_MS, chance);

@@ -39,7 +39,6 @@ export async function crashAt(program: Program, history: History, moment: Moment
     const { totals, examples } = await stage.judge();
     const faults = [...stage.faults];
     for (const count of FAULTS) if ((totals[count] ?? 0) > 0) faults.push(`${count}: ${totals[count]}`);
-    if (!reached && history !== "crashed" && totals.replayed > 0) faults.push(`replayed after an orderly stop: ${totals.replayed}`);
     return { moment, history, n, reached, totals, examples, faults };
   } finally {
     await microsoft.stop();

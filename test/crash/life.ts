@@ -19,7 +19,8 @@ export interface LifeOptions {
   /** Called after each full `readBytes` of stdout with their number, from 1. */
   readonly readBytes?: number;
   readonly onRead?: (n: number) => void;
-  readonly onLog?: (line: string) => void;
+  /** Rests so long after each piece it reads, so that more lies unread in the pipe. */
+  readonly readPauseMs?: number;
 }
 
 /** One life of the program: started, read, and ended from outside. */
@@ -32,6 +33,7 @@ export class Life {
   private readonly options: LifeOptions;
   private bytes = 0;
   private closed = false;
+  private wasAskedToStop = false;
   private watchers: (() => void)[] = [];
 
   constructor(options: LifeOptions) {
@@ -42,10 +44,14 @@ export class Life {
     if (stdin === null || stdout === null || stderr === null) throw new Error("a life needs its three pipes");
     stdin.on("error", () => undefined);
     if (options.document !== undefined) stdin.write(options.document);
-    stdout.on("data", (chunk: Buffer) => this.take(chunk));
+    stdout.on("data", (chunk: Buffer) => {
+      this.take(chunk);
+      if (options.readPauseMs === undefined) return;
+      stdout.pause();
+      setTimeout(() => stdout.resume(), options.readPauseMs);
+    });
     createInterface({ input: stderr }).on("line", (line) => {
       this.log.push(line);
-      options.onLog?.(line);
       this.look();
     });
     this.ended = new Promise((resolve, reject) => {
@@ -67,14 +73,15 @@ export class Life {
     return this.child.pid ?? -1;
   }
 
-  /** SIGKILL; from here on nothing more is read. */
+  /** SIGKILL; from here on nothing more is read. A life that was asked to stop is read to its end all the same: whoever asked is still there. */
   kill(): void {
     this.child.kill("SIGKILL");
-    this.closeOut();
+    if (!this.wasAskedToStop) this.closeOut();
   }
 
   /** SIGTERM, as splunkd stops an input; SIGKILL after `graceMs`. */
   async stop(graceMs = 30_000): Promise<LifeEnd> {
+    this.wasAskedToStop = true;
     this.child.kill("SIGTERM");
     const timer = setTimeout(() => this.child.kill("SIGKILL"), graceMs);
     const end = await this.ended;

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { runDocument } from "../../scripts/bench/collector.ts";
 import type { Judgement } from "../harness/oracle/judge.ts";
 import { consult } from "../harness/oracle/main.ts";
-import { Life } from "./life.ts";
+import { Life, type LifeOptions } from "./life.ts";
 import type { Microsoft, Watcher } from "./microsoft.ts";
 import { watchNames } from "./state-watch.ts";
 
@@ -21,6 +21,8 @@ export const MOMENT_NAMES = Object.keys(MOMENTS) as Moment[];
 export type Program = readonly [file: string, ...args: string[]];
 
 const READ_BYTES = 64 * 1024;
+/** Leaves more unread in the pipe of a life that is killed. */
+const READ_PAUSE_MS = 20;
 const MINUTE_MS = 60_000;
 
 /**
@@ -104,7 +106,7 @@ export class Stage {
     };
     const names = moment === "rename" ? watchNames(this.state, reach) : undefined;
     const unwatch = moment === "request" || moment === "answer" ? this.microsoft.watch(killing(moment, n, reach)) : undefined;
-    const life = this.start(moment === "read" ? reach : undefined);
+    const life = this.start({ readPauseMs: READ_PAUSE_MS, ...(moment === "read" ? { onRead: reach } : {}) });
     await this.through(life, () => reached);
     names?.close();
     unwatch?.();
@@ -121,20 +123,12 @@ export class Stage {
     return consult({ truth, delivered: this.outs, format: "splunk" });
   }
 
-  start(onRead?: (n: number) => void): Life {
+  start(reading: Pick<LifeOptions, "onRead" | "readPauseMs"> = {}): Life {
     const [program, ...args] = this.program;
     const out = join(this.folder, `${this.outs.length + 1}.xml`);
     this.outs.push(out);
     const environment = { SPLUNK_HOME: this.home, PATH: "/usr/bin:/bin", ...this.environment };
-    return new Life({
-      program,
-      args,
-      environment,
-      document: this.document,
-      out,
-      readBytes: READ_BYTES,
-      ...(onRead === undefined ? {} : { onRead }),
-    });
+    return new Life({ program, args, environment, document: this.document, out, readBytes: READ_BYTES, ...reading });
   }
 
   /** Lets it settle and stop in order, or die; afterwards a quarter of an hour passes at Microsoft. */
