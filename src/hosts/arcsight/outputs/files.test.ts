@@ -104,6 +104,34 @@ describe("a growing file", () => {
     expect(["one", "two", "three", "four", "five"].filter((key) => after.wants(key))).toEqual(["four", "five"]);
   });
 
+  test("knows after a kill what is in the file that was renamed just before, though the new one is shorter", async () => {
+    const folder = newFolder();
+    const killed = growing(folder, fs, 30);
+    await killed.write(batchOf("a line that fills the file"));
+    await killed.write(batchOf("next"));
+    expect(names(folder)).toHaveLength(2);
+
+    const again = growing(folder, fs, 30);
+    expect(["a line that fills the file", "next", "other"].map((line) => again.wants(line))).toEqual([false, false, true]);
+  });
+
+  test.each([
+    ["whole", "900 "],
+    ["cut off in the log too", "9"],
+  ])("an event that a kill kept out of the file is wanted after the next kill too (%s)", async (_how, size) => {
+    const folder = newFolder();
+    await growing(folder).write(batchOf("one"));
+    fs.appendFileSync(join(folder, "state", "written"), size === "9" ? size : `${size}two\n`);
+
+    const second = growing(folder, fs, 8);
+    expect(second.wants("two")).toBe(true);
+    await second.write(batchOf("x".repeat(2000)));
+    await second.write(batchOf("three"));
+
+    const third = growing(folder, fs, 8);
+    expect(["one", "two", "x".repeat(2000), "three"].map((line) => third.wants(line))).toEqual([false, true, false, false]);
+  });
+
   test("after a write that failed and a kill wants those events again", async () => {
     const folder = newFolder();
     const broken = brokenDisk();

@@ -130,6 +130,7 @@ export class GrowingFile implements Output {
     const { disk, path } = this.#p;
     makeFolderOf(disk, path);
     if (isTorn(disk, path)) this.#setAside();
+    this.#log.begin(path);
     this.#fd = openForAppend(disk, path);
     this.#size = disk.fstatSync(this.#fd).size;
   }

@@ -3,6 +3,13 @@ import type { Disk } from "../../../stores/disk.ts";
 import { makeFolder, openForAppend, readIfThere, writeWhole } from "../../../stores/disk.ts";
 
 const COMPACT_ABOVE_BYTES = 4 << 20;
+interface Entry {
+  readonly file: string;
+  readonly part: number;
+  readonly size: number;
+  readonly key: string;
+}
+
 /** More than every batch that can be under way when a process dies. */
 const KEPT_KEYS = 10_000;
 
@@ -21,7 +28,9 @@ export class WrittenLog {
   #file: string | undefined;
   #beforeLast: { readonly bytes: number; readonly file: string | undefined; readonly tail: number } | undefined;
   /** What a shorter log must still hold. */
-  #tail: { readonly file: string; readonly size: number; readonly key: string }[] = [];
+  #tail: Entry[] = [];
+  /** Counts the files begun: a file that was set aside and the one in its place have one name, and sizes of their own. */
+  #part = 0;
 
   /** @param found the events of the last run that are whole in `file`, as far as `sizeOf` says (undefined: the file is gone, so it was whole and has been taken). */
   static open(
@@ -30,21 +39,27 @@ export class WrittenLog {
     sizeOf: (file: string) => number | undefined,
   ): { readonly log: WrittenLog; readonly keys: readonly string[]; readonly files: ReadonlySet<string> } {
     const text = readIfThere(disk, path)?.toString("utf8") ?? "";
-    const entries: { file: string; size: number; key: string }[] = [];
+    const entries: Entry[] = [];
     let file: string | undefined;
+    let part = 0;
     for (const line of text.split("\n").slice(0, -1)) {
-      if (line.startsWith("F ")) file = line.slice(2);
-      else if (file !== undefined) {
+      if (line.startsWith("F ")) {
+        file = line.slice(2);
+        part += 1;
+      } else if (file !== undefined) {
         const space = line.indexOf(" ");
         const size = Number(line.slice(0, space));
-        if (space > 0 && Number.isInteger(size)) entries.push({ file, size, key: line.slice(space + 1) });
+        if (space > 0 && Number.isInteger(size)) entries.push({ file, part, size, key: line.slice(space + 1) });
       }
     }
     const lastSize = file === undefined ? undefined : sizeOf(file);
     // Files before the last one were whole when the next was begun.
-    const whole = entries.filter((entry) => entry.file !== file || lastSize === undefined || entry.size <= lastSize);
+    const whole = entries.filter((entry) => entry.part !== part || lastSize === undefined || entry.size <= lastSize);
     const log = new WrittenLog(disk, path);
     log.#tail = whole.slice(-KEPT_KEYS);
+    log.#part = part + 1;
+    // An event that was not whole must not be taken for one of a file before the last when this run dies too.
+    if (whole.length < entries.length || (text !== "" && !text.endsWith("\n"))) log.#compact();
     return { log, keys: whole.map(({ key }) => key), files: new Set(whole.map((entry) => entry.file)) };
   }
 
@@ -56,16 +71,32 @@ export class WrittenLog {
     this.#bytes = disk.fstatSync(this.#fd).size;
   }
 
+  /** To be called before a file is begun or opened anew, also when it has the name of the one before. */
+  begin(file: string): void {
+    this.#beforeLast = { bytes: this.#bytes, file: this.#file, tail: this.#tail.length };
+    this.#part += 1;
+    this.#file = file;
+    this.#append(`F ${file}\n`);
+  }
+
   /** To be called before the events are written. When they could not be, `takeBack` follows. */
   note(file: string, events: readonly { readonly size: number; readonly key: string }[]): void {
     if (this.#bytes > COMPACT_ABOVE_BYTES) this.#compact();
     this.#beforeLast = { bytes: this.#bytes, file: this.#file, tail: this.#tail.length };
-    let text = file === this.#file ? "" : `F ${file}\n`;
+    let text = "";
+    if (file !== this.#file) {
+      this.#part += 1;
+      text = `F ${file}\n`;
+    }
     for (const { size, key } of events) {
       text += `${size} ${key}\n`;
-      this.#tail.push({ file, size, key });
+      this.#tail.push({ file, part: this.#part, size, key });
     }
     this.#file = file;
+    this.#append(text);
+  }
+
+  #append(text: string): void {
     const bytes = Buffer.from(text, "utf8");
     this.#bytes += bytes.length;
     try {
@@ -101,12 +132,13 @@ export class WrittenLog {
   #compact(): void {
     const kept = this.#tail.slice(-KEPT_KEYS);
     let text = "";
-    let file: string | undefined;
+    let part: number | undefined;
     for (const entry of kept) {
-      if (entry.file !== file) text += `F ${entry.file}\n`;
-      file = entry.file;
+      if (entry.part !== part) text += `F ${entry.file}\n`;
+      part = entry.part;
       text += `${entry.size} ${entry.key}\n`;
     }
+    if (this.#file !== undefined && part !== this.#part) text += `F ${this.#file}\n`;
     const aside = `${this.#path}.new`;
     const fd = this.#disk.openSync(aside, "w", 0o600);
     const bytes = Buffer.from(text, "utf8");
@@ -117,6 +149,5 @@ export class WrittenLog {
     this.#fd = openForAppend(this.#disk, this.#path);
     this.#bytes = bytes.length;
     this.#tail = kept;
-    this.#file = file;
   }
 }
