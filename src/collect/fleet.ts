@@ -75,6 +75,8 @@ export class Fleet {
   readonly #budgets: Budgets;
   readonly #refused: CustomerReport[] = [];
   #dueAtMs: Readonly<Record<string, number>> = {};
+  /** Streams of which something is still to be sent again, and since when it was written: neither a further death nor an orderly stop may forget it. */
+  #replaySinceS: Readonly<Record<string, number>> = {};
   #launch: ((runner: Runner, inMs: number) => void) | undefined;
   readonly #members: { readonly customer: Customer; readonly report: CustomerReport; readonly runners: Runner[] }[] = [];
 
@@ -96,20 +98,21 @@ export class Fleet {
 
   async #open(): Promise<void> {
     const { customers, state, outlet, log } = this.#p;
-    this.#dueAtMs = readDueTimes(await state.readFact(DUE_TIMES));
+    this.#dueAtMs = readNumbers(await state.readFact(DUE_TIMES));
+    this.#replaySinceS = readNumbers(await state.readFact(REPLAY_SINCE));
     const late: Late[] = [];
     for (const customer of customers) {
       if (this.#p.stop?.aborted) throw stopped();
       late.push(...(await this.#enrol(customer)));
     }
-    if (outlet.kind === "provisional") this.#replayAfterCrash(late);
+    if (outlet.kind === "provisional") await this.#replayAfterCrash(late);
     log.debug("customers opened", { customers: customers.length });
   }
 
   /** A customer who could not be named before (a tenant domain that did not resolve) joins the running fleet. */
   async add(customer: Customer): Promise<void> {
     const late = await this.#enrol(customer);
-    if (this.#p.outlet.kind === "provisional") this.#replayAfterCrash(late);
+    if (this.#p.outlet.kind === "provisional") await this.#replayAfterCrash(late);
     for (const runner of this.#members[this.#members.length - 1]!.runners) this.#launch?.(runner, 0);
   }
 
@@ -154,7 +157,7 @@ export class Fleet {
     };
     const opened = async (stream: StreamName): Promise<{ readonly store: StreamStore; readonly entries: readonly LedgerEntry[] }> => {
       const store = await state.open({ stanza: customer.stanza, tenantId: customer.tenant.id, stream });
-      return withLateEntries(store, !store.stoppedInOrder);
+      return withLateEntries(store, this.#replaySinceS[dueName(store.key)]);
     };
     const enlist = (runner: Runner, entries: readonly LedgerEntry[]): void => {
       runners.push(runner);
@@ -187,20 +190,43 @@ export class Fleet {
     return late;
   }
 
-  #replayAfterCrash(late: readonly Late[]): void {
+  async #replayAfterCrash(late: readonly Late[]): Promise<void> {
     const taken = provisionalAtEnd(
       late.map((l) => l.entries),
       this.#p.replayMib * 1024 * 1024,
     );
     let versions = 0;
+    const sinceS: Record<string, number> = { ...this.#replaySinceS };
     late.forEach(({ runner, entries }, i) => {
-      for (const entry of entries.slice(entries.length - taken[i]!)) {
+      const name = dueName(runner.key);
+      const unfinishedS = this.#replaySinceS[name];
+      // What an earlier death left to be sent again stays so, however much was written since.
+      const unfinished = unfinishedS === undefined ? 0 : entries.filter((entry) => entry.writtenAtS >= unfinishedS).length;
+      const asked = entries.slice(entries.length - Math.max(taken[i]!, unfinished));
+      if (asked[0] !== undefined) sinceS[name] = asked[0].writtenAtS;
+      for (const entry of asked) {
         runner.askForReplay({ hash: entry.hash, updated: entry.updated, askFrom: runner.askFromOf(entry) });
         versions += 1;
       }
     });
+    await this.#keepReplaySince(sinceS);
     if (versions > 0)
       this.#p.log.warn("the last run did not stop in order: what it wrote last is read and sent again with equal keys", { versions });
+  }
+
+  /** Keeps of `sinceS` what still waits. */
+  async #keepReplaySince(sinceS: Readonly<Record<string, number>>): Promise<void> {
+    const waiting = this.#members.flatMap((m) => m.runners).filter((runner) => runner.awaitsReplay);
+    const kept = Object.fromEntries(
+      waiting.map((runner) => {
+        const name = dueName(runner.key);
+        return [name, sinceS[name] ?? this.#provisional.writtenNowS() - LATE_S] as const;
+      }),
+    );
+    const text = JSON.stringify(kept);
+    if (text === JSON.stringify(this.#replaySinceS)) return;
+    await this.#p.state.writeFact(REPLAY_SINCE, text);
+    this.#replaySinceS = kept;
   }
 
   /** Polls everybody until `stop`, also when there is nobody. Rejects with a Failure when the host or the state folder is gone; everything else stays with its customer. */
@@ -238,6 +264,8 @@ export class Fleet {
     while (!stop.aborted) {
       this.#provisional.settle();
       for (const report of this.#refused) report.flush();
+      // Where it cannot be written it is tried again; until then a death only repeats more.
+      await this.#keepReplaySince(this.#replaySinceS).catch(() => undefined);
       await this.#p.clock.pause(WATCH_EVERY_MS, stop);
     }
   }
@@ -314,11 +342,12 @@ export class Fleet {
     // One write for all: at stop there is no time for a file per idle customer.
     const due = Object.fromEntries(runners.map((runner) => [dueName(runner.key), runner.mark.nextPollAtMs]));
     await state.writeFact(DUE_TIMES, JSON.stringify(due)).catch(complain);
+    await this.#keepReplaySince(this.#replaySinceS).catch(complain);
     const endMs = clock.monotonicMs() + (options.thoroughForMs ?? Number.POSITIVE_INFINITY);
     for (let i = 0; i < runners.length; i += CLOSED_AT_ONCE) {
       const thorough = clock.monotonicMs() < endMs;
       const some = runners.slice(i, i + CLOSED_AT_ONCE);
-      await Promise.all(some.map((runner) => runner.close({ orderly: options.orderly, thorough }).catch(complain)));
+      await Promise.all(some.map((runner) => runner.close({ orderly: options.orderly && !runner.awaitsReplay, thorough }).catch(complain)));
     }
     return saved;
   }
@@ -327,19 +356,21 @@ export class Fleet {
 const CLOSED_AT_ONCE = 32;
 const WATCH_EVERY_MS = 60_000;
 const DUE_TIMES = "next-poll-at-ms";
+const REPLAY_SINCE = "replay-since-s";
 
 function dueName(key: StateKey): string {
   return `${key.tenantId}/${key.stanza}/${key.stream}`;
 }
 
-function readDueTimes(text: string | undefined): Readonly<Record<string, number>> {
+/** By stream. */
+function readNumbers(text: string | undefined): Readonly<Record<string, number>> {
   if (text === undefined) return {};
   try {
     const read: unknown = JSON.parse(text);
     if (typeof read !== "object" || read === null) return {};
     return Object.fromEntries(Object.entries(read).filter((e): e is [string, number] => typeof e[1] === "number"));
   } catch {
-    // Polling early costs a request; nothing else depends on it.
+    // The file has a checksum: another text was never ours.
     return {};
   }
 }
@@ -351,9 +382,16 @@ interface Late {
 
 const LATE_S = PROVISIONAL_FOR_MS / 1000;
 
-/** Hands the journal on and remembers its last hour, when that is wanted. */
-function withLateEntries(store: StreamStore, wanted: boolean): { readonly store: StreamStore; readonly entries: readonly LedgerEntry[] } {
-  if (!wanted) return { store, entries: [] };
+/**
+ * Hands the journal on and, where something may have to be sent again, remembers the newest entry of each object of the last hour, oldest first.
+ *
+ * @param unfinishedS something written since then was still to be sent again when the process ended.
+ */
+function withLateEntries(
+  store: StreamStore,
+  unfinishedS: number | undefined,
+): { readonly store: StreamStore; readonly entries: readonly LedgerEntry[] } {
+  if (store.stoppedInOrder && unfinishedS === undefined) return { store, entries: [] };
   const entries = store.takeEntries();
   const last = entries.reduce((latest, entry) => Math.max(latest, entry.writtenAtS), 0);
   const again: StreamStore = {
@@ -367,7 +405,15 @@ function withLateEntries(store: StreamStore, wanted: boolean): { readonly store:
     compact: (kept) => store.compact(kept),
     close: () => store.close(),
   };
+  const sinceS = Math.min(last - LATE_S, unfinishedS ?? last);
   // A compacted journal keeps no order.
-  const late = entries.filter((entry) => entry.writtenAtS >= last - LATE_S).sort((a, b) => a.writtenAtS - b.writtenAtS);
-  return { store: again, entries: late };
+  const late = entries.filter((entry) => entry.writtenAtS >= sinceS).sort((a, b) => a.writtenAtS - b.writtenAtS);
+  // What was written again and again counts once, or it would push out of the window what never arrived.
+  const newest = new Map<string, LedgerEntry>();
+  for (const entry of late) {
+    const object = entry.hash.join(" ");
+    newest.delete(object);
+    newest.set(object, entry);
+  }
+  return { store: again, entries: [...newest.values()] };
 }

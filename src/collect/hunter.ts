@@ -74,6 +74,7 @@ export class Hunter implements Runner {
   readonly #progress: readonly Progress[];
   #mark: Mark;
   #journalEntries = 0;
+  #awaitsReplay = false;
   #savedAtMs = Number.NEGATIVE_INFINITY;
   #unsaved = false;
   #mistakeIsSaid = false;
@@ -116,9 +117,14 @@ export class Hunter implements Runner {
 
   askForReplay(version: LostVersion): void {
     if (!this.#ledger.askForReplay(version.hash, version.updated)) return;
+    this.#awaitsReplay = true;
     // After a crash the saved progress never passed what was provisional; while we live the query goes back itself.
     const progress = this.#progress.find(({ owner }) => owner === version.owner);
     if (progress?.done !== undefined && version.askFrom < progress.done) progress.done = version.askFrom;
+  }
+
+  get awaitsReplay(): boolean {
+    return this.#awaitsReplay;
   }
 
   askFromOf(entry: { readonly updated: Ticks }): Ticks {
@@ -172,6 +178,7 @@ export class Hunter implements Runner {
       report.completed(beganAtMs, clock.nowMs());
       report.be("ok");
       const dropped = this.#ledger.dropReplays();
+      this.#awaitsReplay = false;
       if (dropped > 0) report.count("superseded", dropped);
     }
     await this.#tidy();

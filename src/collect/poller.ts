@@ -81,6 +81,10 @@ export class StreamPoller implements Runner {
     return [this.#courier.owner];
   }
 
+  get awaitsReplay(): boolean {
+    return this.#replayFrom !== undefined;
+  }
+
   /** The version was written but may not have arrived: it is read and sent again. Unknown or outdated ones are let go. */
   askForReplay(version: LostVersion): void {
     if (!this.#courier.askForReplay(version.hash, version.updated)) return;

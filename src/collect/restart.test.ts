@@ -98,6 +98,52 @@ describe("after a crash everything provisional is sent again with equal keys, an
     expect(judge(stream, [...before.slice(0, -15), ...w.sentOf(customer)]).lost).toEqual([]);
   });
 
+  test("although an orderly stop came before everything had been sent again", async () => {
+    const { w, stream, customer } = world();
+    stream.answerTakesMs = 100;
+    await w.start();
+    await w.clock.advance(MINUTE);
+    const before = w.sentOf(customer);
+    await w.kill();
+    w.outlet.sent.length = 0;
+    await w.start();
+    await w.clock.advance(700);
+    await w.stop();
+    expect(w.sentOf(customer).length).toBeLessThan(100);
+    await w.start();
+    await w.clock.advance(10 * MINUTE);
+    expect(judge(stream, [...before.slice(0, -15), ...w.sentOf(customer)])).toEqual({
+      lost: [],
+      stale: [],
+      duplicated: [],
+      outOfOrder: [],
+    });
+  });
+
+  test("although deaths followed one another and what was sent again filled the window each time", async () => {
+    const { w, stream, customer } = world();
+    w.replayMib = 0.15;
+    stream.answerTakesMs = 100;
+    await w.start();
+    await w.clock.advance(MINUTE);
+    const before = w.sentOf(customer);
+    await w.kill();
+    const arrived = before.slice(0, -15);
+    for (let death = 0; death < 6; death += 1) {
+      w.outlet.sent.length = 0;
+      await w.start();
+      await w.clock.advance(1_500);
+      const written = w.sentOf(customer);
+      expect(written.length).toBeLessThan(160);
+      await w.kill();
+      arrived.push(...written.slice(0, -15));
+    }
+    w.outlet.sent.length = 0;
+    await w.start();
+    await w.clock.advance(10 * MINUTE);
+    expect(judge(stream, [...arrived, ...w.sentOf(customer)]).lost).toEqual([]);
+  });
+
   test("a version superseded meanwhile is covered by its newer one and counted", async () => {
     const { w, stream, customer } = world(5);
     await w.start();

@@ -22,6 +22,8 @@ export interface Runner {
   askForReplay(version: LostVersion): void;
   /** Where a question for a version found in the journal must begin after a crash. */
   askFromOf(entry: { readonly updated: Ticks }): Ticks;
+  /** Something is still to be sent again. */
+  readonly awaitsReplay: boolean;
   /** Ends the present wait, so that a replay begins at once. */
   wakeUp(): void;
   /** Until `stop`. Rejects only with what concerns the whole process. */
