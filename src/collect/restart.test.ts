@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { Failure } from "../model/failure.ts";
-import { alerts, EASY, HOUR, judge, MINUTE, SimStream, T0, ticks, World } from "./collect.test-kit.ts";
+import { alerts, EASY, HOUR, judge, MINUTE, SimStream, serviceError, T0, ticks, World } from "./collect.test-kit.ts";
 
 const small = { ...EASY, clamp: 10, pageTop: 10 };
 
@@ -142,6 +142,30 @@ describe("after a crash everything provisional is sent again with equal keys, an
     await w.start();
     await w.clock.advance(10 * MINUTE);
     expect(judge(stream, [...arrived, ...w.sentOf(customer)]).lost).toEqual([]);
+  });
+
+  test("although others filled the window while this customer's service was down", async () => {
+    const { w, stream, customer } = world(20);
+    w.replayMib = 0.05;
+    const other = new SimStream(w.clock, { budgetKey: "other" });
+    w.customer(other);
+    await w.start();
+    await w.clock.advance(MINUTE);
+    const before = w.sentOf(customer);
+    expect(before).toHaveLength(20);
+    await w.kill();
+    stream.fault = () => serviceError();
+    other.add(...alerts(300, T0, T0 + MINUTE, "other"));
+    w.outlet.sent.length = 0;
+    await w.start();
+    await w.clock.advance(5 * MINUTE);
+    expect(w.outlet.sent).toHaveLength(300);
+    await w.kill();
+    stream.fault = undefined;
+    w.outlet.sent.length = 0;
+    await w.start();
+    await w.clock.advance(10 * MINUTE);
+    expect(judge(stream, [...before.slice(0, -15), ...w.sentOf(customer)]).lost).toEqual([]);
   });
 
   test("a version superseded meanwhile is covered by its newer one and counted", async () => {
