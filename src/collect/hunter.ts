@@ -177,13 +177,19 @@ export class Hunter implements Runner {
       this.#mark = { ...this.#mark, walkCompletedAtMs: clock.nowMs() };
       report.completed(beganAtMs, clock.nowMs());
       report.be("ok");
-      const dropped = this.#ledger.dropReplays();
-      this.#awaitsReplay = false;
-      if (dropped > 0) report.count("superseded", dropped);
     }
+    this.#endReplay();
     await this.#tidy();
     if (this.#unsaved || clock.monotonicMs() - this.#savedAtMs >= EMPTY_MARK_SAVED_EVERY_MS) await this.#saveMark(false);
     return failure;
+  }
+
+  /** Once every query that can answer has: what is still to be sent again is not there any more. A query that Microsoft refuses will never bring it. */
+  #endReplay(): void {
+    if (this.#progress.some(({ failure }) => failure !== undefined && failure.code !== "query-refused")) return;
+    this.#awaitsReplay = false;
+    const dropped = this.#ledger.dropReplays();
+    if (dropped > 0) this.#p.report.count("superseded", dropped);
   }
 
   async close(options: { readonly orderly: boolean; readonly thorough: boolean }): Promise<void> {
