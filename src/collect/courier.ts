@@ -18,6 +18,7 @@ import { ProvisionalOwner } from "./provisional.ts";
 import { ledgerSpanMs } from "./reach.ts";
 import type { CustomerReport, StreamReport } from "./report.ts";
 import { stopped } from "./trouble.ts";
+import { journal, takeBack } from "./unsent.ts";
 import type { Seen } from "./walk.ts";
 
 /** What an event takes beyond the record's own bytes, for the provisional window's account. */
@@ -140,7 +141,7 @@ export class Courier {
     // then. A file renamed into place is not sent again, so there the journal must never be ahead of it.
     const journalFirst = outlet.kind === "provisional";
     if (journalFirst) {
-      this.#journal(entries, before);
+      journal(store, this.#ledger, entries, before);
       entries.forEach((entry, i) => {
         const lifted = deliveries[i]!.record.lifted === true;
         const askFrom =
@@ -202,7 +203,7 @@ export class Courier {
       this.#ledger.put(entry);
       const journalFirst = outlet.kind === "provisional";
       if (journalFirst) {
-        this.#journal([entry], [before]);
+        journal(store, this.#ledger, [entry], [before]);
         provisional.add(this.owner, { hash, updated: entry.updated, askFrom: entry.updated, byteLength: entry.byteLength });
       }
       try {
@@ -279,34 +280,8 @@ export class Courier {
     return record.created > upTo - ticksFromMs(ledgerSpanMs(this.#p.settings));
   }
 
-  /** Appends to the journal; what could not be appended (disk full) counts as not sent, in memory too, and is met again. */
-  #journal(entries: readonly LedgerEntry[], before: readonly (LedgerEntry | undefined)[]): void {
-    try {
-      this.#p.store.append(entries);
-    } catch (error) {
-      this.#forget(entries, before);
-      throw error;
-    }
-  }
-
-  #forget(entries: readonly LedgerEntry[], before: readonly (LedgerEntry | undefined)[]): void {
-    for (let i = entries.length - 1; i >= 0; i--) this.#ledger.restore(entries[i]!.hash, before[i]);
-  }
-
-  /** The outlet did not take them: neither memory nor journal may say that it did. */
   async #takeBack(entries: readonly LedgerEntry[], before: readonly (LedgerEntry | undefined)[]): Promise<void> {
-    this.#forget(entries, before);
-    try {
-      await this.#p.store.compact(this.#ledger.entries());
-    } catch (cause) {
-      throw new Failure("state-unsettled", {
-        actor: "operator",
-        retry: { when: "never" },
-        say: "The output refused versions and the journal that names them could not be put right; stopping, so that the next start sends them again.",
-        nextStep: "Make room for the state folder and the output, then start again.",
-        cause,
-      });
-    }
+    await takeBack(this.#p.store, this.#ledger, entries, before);
     this.#journalEntries = this.#ledger.size;
   }
 

@@ -222,6 +222,19 @@ describe("a death loses no row and doubles none", () => {
     expect(world.sentOf(customer)).toHaveLength(6 * 5);
   });
 
+  test("rows that could not be journalled because the disk was full are sent when there is room", async () => {
+    const { world, hunting, customer } = given({ name: "a" });
+    hunting.rows.push(...rowsEvery("a", 10, T0 - 2 * HOUR, T0));
+    world.state.isFull = true;
+    await world.start();
+    await world.clock.advance(10 * MINUTE);
+    expect(world.sentOf(customer)).toEqual([]);
+    expect(failuresOf(world)).toContain("state-unwritable");
+    world.state.isFull = false;
+    await world.clock.advance(20 * MINUTE);
+    expect(new Set(keysOf(world, customer)).size).toBe(hunting.rows.length);
+  });
+
   test("rows that the output refused are sent when it takes them", async () => {
     const { world, hunting, customer } = given({ name: "a" });
     hunting.rows.push(...rowsEvery("a", 10, T0 - 2 * HOUR, T0));

@@ -24,6 +24,7 @@ import type { CustomerReport, StreamReport } from "./report.ts";
 import type { LostVersion, Runner } from "./runner.ts";
 import { asFailure, concernsEverybody } from "./trouble.ts";
 import type { Turns } from "./turns.ts";
+import { journal, takeBack } from "./unsent.ts";
 
 const EMPTY_MARK_SAVED_EVERY_MS = 600_000;
 const JOURNAL_SLACK = 1_024;
@@ -367,10 +368,10 @@ export class Hunter implements Runner {
       entries.push(entry);
     }
     if (deliveries.length === 0) return;
-    // The order of journal and outlet, and what a failure takes back, are those of the poller: see there.
+    // The order of journal and outlet is the courier's: see there.
     const journalFirst = outlet.kind === "provisional";
     if (journalFirst) {
-      store.append(entries);
+      journal(store, this.#ledger, entries, before);
       for (const entry of entries) provisional.add(progress.owner, { ...entry, askFrom: errand.after });
     }
     try {
@@ -396,8 +397,7 @@ export class Hunter implements Runner {
   }
 
   async #takeBack(entries: readonly LedgerEntry[], before: readonly (LedgerEntry | undefined)[]): Promise<void> {
-    for (let i = entries.length - 1; i >= 0; i--) this.#ledger.restore(entries[i]!.hash, before[i]);
-    await this.#p.store.compact(this.#ledger.entries());
+    await takeBack(this.#p.store, this.#ledger, entries, before);
     this.#journalEntries = this.#ledger.size;
   }
 
