@@ -1,7 +1,7 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
-import { HandClock, kitOf, LogBook, middling, newFolder, Receiver, settled } from "./arcsight.test-kit.ts";
+import { batchOf, HandClock, kitOf, LogBook, middling, newFolder, Receiver, settled } from "./arcsight.test-kit.ts";
 import { settingsLines } from "./check.ts";
 import { readArcSightConfig } from "./configuration.ts";
 import { openOutputs } from "./open-outputs.ts";
@@ -17,9 +17,14 @@ function configOf(...lines: string[]) {
   return readArcSightConfig(Buffer.from([...CUSTOMER, ...lines, ""].join("\n")), "helper.properties", { nowMs: 0, secrets });
 }
 
-function open(config: ReturnType<typeof configOf>, stateDir: string, receiver = new Receiver()) {
-  const clock = new HandClock();
-  const world = { kit: kitOf(fs, clock), clock, chance: middling, log: new LogBook(), dialer: receiver, hostName: "collector" };
+function open(
+  config: ReturnType<typeof configOf>,
+  stateDir: string,
+  receiver = new Receiver(),
+  clock = new HandClock(),
+  log = new LogBook(),
+) {
+  const world = { kit: kitOf(fs, clock), clock, chance: middling, log, dialer: receiver, hostName: "collector" };
   return openOutputs(config.outputs, config.settings.stanzas, stateDir, world);
 }
 
@@ -49,6 +54,48 @@ test("an output that moves to another index finds its spool again, a new one in 
   );
 
   expect(second.conditions().map(({ condition }) => condition.spooledBytes > 0)).toEqual([false, true]);
+});
+
+test("two outputs that lead to one receiver have a spool each: what waits of both arrives, after a restart too", async () => {
+  const folder = newFolder();
+  const receiver = Object.assign(new Receiver(), { up: false });
+  const config = configOf(
+    "outputs[0].type=syslog",
+    "outputs[0].host=siem",
+    "outputs[1].type=syslog",
+    "outputs[1].host=siem",
+    "outputs[1].profile=legacy",
+  );
+  const first = open(config, folder, receiver);
+  for (const { output } of first.conditions()) for (const event of ["a", "b"]) await output.write(batchOf(`${event}-${output.name}`));
+
+  receiver.up = true;
+  const clock = new HandClock();
+  open(config, folder, receiver, clock);
+  await clock.pass(2_000);
+
+  expect(receiver.events.toSorted()).toEqual(["a-outputs[0]", "a-outputs[1]", "b-outputs[0]", "b-outputs[1]"]);
+});
+
+test("what waits for a receiver to which no output leads any more is told of at each start, and sent when one does again", async () => {
+  const folder = newFolder();
+  const receiver = Object.assign(new Receiver(), { up: false });
+  const before = configOf("outputs[0].type=syslog", "outputs[0].host=siem", "outputs[0].port=1999");
+  for (const { output } of open(before, folder, receiver).conditions()) await output.write(batchOf("a"));
+
+  const log = new LogBook();
+  open(configOf("outputs[0].type=syslog", "outputs[0].host=other"), folder, receiver, new HandClock(), log);
+  expect(log.lines.filter((line) => line.includes("still wait"))).toEqual([
+    expect.stringMatching(/^warn events still wait for tls:\/\/siem:1999, to which no output leads any more: .*"kib":1,.*Put an output/),
+  ]);
+
+  receiver.up = true;
+  const clock = new HandClock();
+  const again = new LogBook();
+  open(before, folder, receiver, clock, again);
+  await clock.pass(2_000);
+  expect(receiver.events).toEqual(["a"]);
+  expect(again.lines.join("\n")).not.toContain("still wait");
 });
 
 test("everything an output keeps lies in the state folder", async () => {

@@ -4,7 +4,7 @@ import type { OutputSettings } from "../../config/arcsight-settings.ts";
 import type { EventStyle } from "../../format/record-json.ts";
 import type { Chance, Clock, Log } from "../../model/kit.ts";
 import type { Stanza } from "../../model/stanza.ts";
-import type { DiskKit } from "../../stores/disk.ts";
+import { type Disk, type DiskKit, readIfThere } from "../../stores/disk.ts";
 import { FolderOutput } from "./outputs/folder.ts";
 import { GrowingFile } from "./outputs/growing-file.ts";
 import { lineFormatOf } from "./outputs/line-format.ts";
@@ -46,13 +46,15 @@ export function openOutputs(
     if (!style) throw new Error(`no stanza ${stanza} was given to the outlet`);
     return style;
   };
-  const branches = outputs.map((settings) => ({
-    output: openOutput(settings, join(stateDir, "outputs", stateNameOf(settings)), world),
+  const names = stateNamesOf(outputs);
+  const branches = outputs.map((settings, i) => ({
+    output: openOutput(settings, join(stateDir, "outputs", names[i] as string), world),
     format: lineFormatOf(settings, styleOf),
     ...(settings.tenants ? { tenants: new Set(settings.tenants) } : {}),
   }));
-  const names = stanzas.map(({ name, tenantName }) => ({ stanza: name, tenantName }));
-  return new ArcSightOutlet(branches, names, () => world.clock.nowMs());
+  tellOfLeftSpools(join(stateDir, "outputs"), new Set(names), world);
+  const customers = stanzas.map(({ name, tenantName }) => ({ stanza: name, tenantName }));
+  return new ArcSightOutlet(branches, customers, () => world.clock.nowMs());
 }
 
 function openOutput(settings: OutputSettings, stateFolder: string, world: OutputsWorld): Output {
@@ -74,7 +76,58 @@ function openSyslog(settings: OutputSettings, stateFolder: string, world: Output
   const files = { ...(caFile === undefined ? {} : { caFile }), ...(certificate === undefined ? {} : { certificate }) };
   const target = { host, port, protocol, ...files };
   const spoolBytes = settings.spoolMib * MIB;
-  return new SyslogOutput({ name, target, style, spoolBytes, stateFolder, dialer, disk: kit.disk, clock, chance, log });
+  const output = new SyslogOutput({ name, target, style, spoolBytes, stateFolder, dialer, disk: kit.disk, clock, chance, log });
+  noteWhere(join(stateFolder, WHERE), output.where, kit.disk);
+  return output;
+}
+
+/** In an output's state folder: where it leads, for a person. */
+const WHERE = "leads-to";
+
+function noteWhere(path: string, where: string, disk: Disk): void {
+  try {
+    if (!disk.existsSync(path)) disk.writeFileSync(path, `${where}\n`, { mode: 0o600 });
+  } catch {
+    // A full disk: the folder's own name is said instead.
+  }
+}
+
+/** An output that was taken out of the file, or leads elsewhere now, leaves what waited for its receiver: that is not lost, but nobody sends it unless somebody knows. */
+function tellOfLeftSpools(folder: string, names: ReadonlySet<string>, { kit: { disk }, log }: OutputsWorld): void {
+  for (const name of namesIn(disk, folder)) {
+    if (!name.startsWith("syslog-") || names.has(name)) continue;
+    const spool = join(folder, name, "spool");
+    const segments = namesIn(disk, spool).filter((one) => one.endsWith(".spool"));
+    if (segments.length === 0) continue;
+    const where =
+      readIfThere(disk, join(folder, name, WHERE))
+        ?.toString("utf8")
+        .trim() || "a receiver";
+    log.warn(`events still wait for ${where}, to which no output leads any more: they are kept and not sent`, {
+      kib: Math.ceil(segments.reduce((sum, one) => sum + disk.statSync(join(spool, one)).size, 0) / 1024),
+      folder: join(folder, name),
+      next_step: "Put an output with that protocol, host and port back until they are sent, or delete the folder when nobody needs them.",
+    });
+  }
+}
+
+function namesIn(disk: Disk, folder: string): readonly string[] {
+  try {
+    return disk.readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+/** Two outputs may lead to one receiver (customers or profiles apart); each needs a spool of its own. */
+function stateNamesOf(outputs: readonly OutputSettings[]): readonly string[] {
+  const seen = new Map<string, number>();
+  return outputs.map((settings) => {
+    const name = stateNameOf(settings);
+    const times = (seen.get(name) ?? 0) + 1;
+    seen.set(name, times);
+    return times === 1 ? name : `${name}-${times}`;
+  });
 }
 
 /** By where it leads, never by its index: an output that moves in the file must find its spool again, and no other's. */
