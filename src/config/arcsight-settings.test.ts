@@ -246,10 +246,10 @@ describe("outputs", () => {
     ]);
   });
 
-  test("two outputs on one path are refused", () => {
-    expect(says(outputs("outputs[0].type=cef-file", "outputs[0].path=/a", "outputs[1].type=json-lines", "outputs[1].path=/a"))).toEqual([
-      "outputs[1]: path: is the path of outputs[0] too; give each output a path of its own",
-    ]);
+  test.each(["/v/a", "/v/a/", "/v/./a", "/v//a"])("two outputs on one path are refused, also written as %s", (path) => {
+    expect(
+      says(outputs("outputs[0].type=cef-file", "outputs[0].path=/v/a", "outputs[1].type=json-lines", `outputs[1].path=${path}`)),
+    ).toEqual(["outputs[1]: path: is the path of outputs[0] too; give each output a path of its own"]);
   });
 
   test("keys that mean nothing for the type are named once", () => {

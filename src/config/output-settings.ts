@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import type { SettingProblem } from "../model/stanza.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import type { Value } from "./kinds.ts";
@@ -290,8 +291,9 @@ export function clashes(outputs: readonly OutputSettings[]): readonly SettingPro
   const firstByPath = new Map<string, string>();
   return outputs.flatMap((output) => {
     if (output.path === undefined) return [];
-    const first = firstByPath.get(output.path);
-    firstByPath.set(output.path, first ?? output.name);
+    const place = resolve(output.path);
+    const first = firstByPath.get(place);
+    firstByPath.set(place, first ?? output.name);
     return first === undefined || output.path === ""
       ? []
       : [{ stanza: output.name, key: "path", say: `is the path of ${first} too; give each output a path of its own` }];
