@@ -73,6 +73,27 @@ describe("a growing file", () => {
     expect(read(folder)).toBe("two\n");
   });
 
+  test("that somebody emptied or added to is not filled up with zero bytes when a write fails, and nothing of what was added is cut", async () => {
+    const folder = newFolder();
+    const broken = brokenDisk();
+    const file = growing(folder, broken.disk);
+    const failed = async () => {
+      broken.failing = { fdatasync: () => errno("ENOSPC") };
+      await expect(file.write(batchOf("lost"))).rejects.toMatchObject({ code: "output-full" });
+      broken.failing = {};
+    };
+    await file.write(batchOf("one"));
+
+    fs.truncateSync(join(folder, "out", "a.cef"), 0);
+    await failed();
+    expect(read(folder)).toBe("");
+    fs.appendFileSync(join(folder, "out", "a.cef"), "foreign\n");
+    await failed();
+    await file.write(batchOf("two"));
+
+    expect(read(folder)).toBe("foreign\ntwo\n");
+  });
+
   test("on a full disk keeps no half line, says so in one sentence, and wants the events again", async () => {
     const folder = newFolder();
     const broken = brokenDisk();

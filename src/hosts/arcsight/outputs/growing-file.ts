@@ -140,6 +140,8 @@ export class GrowingFile implements Output {
     try {
       const named = this.#p.disk.statSync(this.where);
       const open = this.#p.disk.fstatSync(fd);
+      // Somebody may have emptied it (a log rotation that copies), or `check` added its line: where our events begin is where the file ends now.
+      this.#size = open.size;
       return named.ino === open.ino && named.dev === open.dev;
     } catch {
       return false;
