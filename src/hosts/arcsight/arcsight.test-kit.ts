@@ -133,6 +133,8 @@ export class Receiver implements Dialer {
   stalled = false;
   /** What the operating system has taken and the receiver never gets. */
   swallows = false;
+  /** Does not end its side when we end ours. */
+  hangs = false;
   connections = 0;
   attempts = 0;
   targets: Target[] = [];
@@ -163,7 +165,7 @@ export class Receiver implements Dialer {
       },
       close: () => {
         breakOff(new Failure("output-broken", { actor: "operator", retry: { when: "soon" }, say: "closed" }));
-        return Promise.resolve();
+        return Promise.resolve(!this.hangs);
       },
       cut: breakOff,
     };

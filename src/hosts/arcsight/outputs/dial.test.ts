@@ -59,10 +59,26 @@ describe("real sockets", () => {
     const link = await realDialer.connect(target(port, { protocol, caFile }), never);
     await link.send(Buffer.from("a\n"));
     await link.send(Buffer.from("b\n".repeat(100_000)));
-    await link.close(5_000);
+    expect(await link.close(5_000)).toBe(true);
     await end;
 
     expect(text.length).toBe(200_002);
+  });
+
+  test("a receiver that reads nothing, or resets, has not ended the connection in order", async () => {
+    const left: net.Socket[] = [];
+    const silent = net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) =>
+      left.push(socket.on("error", () => undefined)),
+    );
+    const link = await realDialer.connect(target(await listening(silent), { protocol: "tcp" }), never);
+    await link.send(Buffer.from("a\n"));
+    expect(await link.close(50)).toBe(false);
+    for (const socket of left) socket.destroy();
+
+    const resetting = net.createServer((socket) => socket.on("error", () => undefined).once("data", () => socket.resetAndDestroy()));
+    const other = await realDialer.connect(target(await listening(resetting), { protocol: "tcp" }), never);
+    await other.send(Buffer.from("a\n"));
+    expect(await other.close(5_000)).toBe(false);
   });
 
   test("shows our certificate to a receiver that asks for one", async () => {

@@ -173,10 +173,11 @@ function linkOf(socket: net.Socket, target: Target): Link {
       });
     },
     async close(withinMs) {
-      const timer = setTimeout(() => socket.destroy(), withinMs);
+      const timer = setTimeout(() => socket.destroy(timedOut()), withinMs);
       socket.end();
       await gone;
       clearTimeout(timer);
+      return why === undefined;
     },
     cut(failure) {
       why ??= failure;

@@ -16,8 +16,11 @@ export interface Link {
   send(bytes: Uint8Array): Promise<void>;
   /** Resolves when the connection is gone, whoever ended it. Never rejects. */
   readonly gone: Promise<Failure>;
-  /** Ends in order: what was taken is still sent, for at most `withinMs`. */
-  close(withinMs: number): Promise<void>;
+  /**
+   * Ends in order: what was taken is still sent, for at most `withinMs`. True when the receiver ended its side too, which is the only sign that it read everything; false
+   * when it broke off or was not heard of in time.
+   */
+  close(withinMs: number): Promise<boolean>;
   /** Ends at once. */
   cut(why: Failure): void;
 }
