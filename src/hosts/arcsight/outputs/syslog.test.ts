@@ -295,6 +295,32 @@ describe("when a connection breaks", () => {
   });
 });
 
+describe("at a stop", () => {
+  test("a receiver that does not end the connection in order may not have read the last hour: it is owed, the spool's part comes out again", async () => {
+    const { output, receiver, clock, broken, folder } = story({ receiver: Object.assign(new Receiver(), { up: false }) });
+    await output.write(batchOf("spooled"));
+    receiver.up = true;
+    await clock.pass(5_000);
+    await output.write(batchOf("a"));
+
+    receiver.hangs = true;
+    await output.close(1_000);
+
+    expect(broken()).toBe(1);
+    expect(["spooled", "a"].filter((key) => output.wants(key))).toEqual(["a"]);
+    const second = story({ folder });
+    await second.clock.pass(1_000);
+    expect(second.receiver.events).toEqual(["spooled"]);
+  });
+
+  test("nothing is owed when the receiver ends the connection too", async () => {
+    const { output, broken } = story();
+    await output.write(batchOf("a"));
+    await output.close(1_000);
+    expect(broken()).toBe(0);
+  });
+});
+
 describe("UDP", () => {
   test("promises nothing, and says so when it fails", async () => {
     const receiver = new Receiver();

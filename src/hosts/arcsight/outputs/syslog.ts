@@ -111,10 +111,13 @@ export class SyslogOutput implements Output {
     over.abort();
     while (this.#link !== undefined && !this.#spool.isDrained && this.#p.clock.monotonicMs() < giveUp) await this.#p.clock.pause(50);
     this.#stop.abort();
-    await this.#link?.close(Math.max(0, giveUp - this.#p.clock.monotonicMs()));
+    const endedInOrder = (await this.#link?.close(Math.max(0, giveUp - this.#p.clock.monotonicMs()))) ?? true;
     await this.#running;
     // What could not be sent any more has gone to the spool by now.
     await this.#turn;
+    // Taken is not arrived: a receiver that hangs or dies now may not have read what it was sent.
+    if (!endedInOrder)
+      this.#owe("the receiver did not end the connection in order: what was sent in the last hour is sent again at the next start");
     this.#spool.close();
   }
 
@@ -239,18 +242,17 @@ export class SyslogOutput implements Output {
     this.#draining = false;
     if (this.#stop.signal.aborted) return;
     this.#failure = why;
+    this.#owe("the connection broke: what was sent in the last hour is sent again", why);
+  }
+
+  #owe(message: string, why?: Failure): void {
     const fresh = this.#p.clock.monotonicMs() - IN_DOUBT_MS;
     const owed = this.#inDoubt.filter(({ atMs }) => atMs >= fresh).flatMap(({ keys }) => keys);
     this.#inDoubt = [];
     this.#inDoubtKeys = 0;
     this.#recent.owe(owed);
     this.#spool.rewind();
-    this.#p.log.warn("the connection broke: what was sent in the last hour is sent again", {
-      output: this.name,
-      to: this.where,
-      say: why.say,
-      events: owed.length,
-    });
+    this.#p.log.warn(message, { output: this.name, to: this.where, say: why?.say, events: owed.length });
     this.#tell();
     if (owed.length > 0) for (const listener of this.#listeners) listener.broken?.();
   }
