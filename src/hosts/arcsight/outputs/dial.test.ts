@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import * as net from "node:net";
 import { join } from "node:path";
 import * as tls from "node:tls";
-import { afterEach, beforeAll, describe, expect, test } from "@jest/globals";
+import { afterEach, beforeAll, describe, expect, jest, test } from "@jest/globals";
 import type { ServerCertificate } from "../../../../test/harness/simulator/certificates.ts";
 import { makeServerCertificate } from "../../../../test/harness/simulator/certificates.ts";
 import { newFolder } from "../arcsight.test-kit.ts";
@@ -145,6 +145,40 @@ describe("what keeps a connection from being made is said in one sentence", () =
     );
     await expect(realDialer.connect(target(port, { caFile }), never)).rejects.toMatchObject({
       say: expect.stringContaining("does not speak TLS"),
+    });
+  });
+
+  test("a receiver without TLS that takes our greeting for the beginning of a line and keeps silent", async () => {
+    jest.useFakeTimers({ doNotFake: ["setImmediate", "nextTick", "queueMicrotask"] });
+    try {
+      let reached: () => void = () => undefined;
+      const greeted = new Promise<void>((resolve) => {
+        reached = resolve;
+      });
+      const port = await listening(net.createServer((socket) => socket.on("error", () => undefined).once("data", reached)));
+      const failing = expect(realDialer.connect(target(port, { caFile }), never)).rejects.toMatchObject({
+        say: `tls://localhost:${port} cannot be used: it takes the connection but does not answer in TLS.`,
+        nextStep: expect.stringContaining(".protocol"),
+      });
+      await greeted;
+      jest.advanceTimersByTime(10_000);
+      await failing;
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
+  test.each([
+    ["caFile", "nothing", /useless\.pem of \.ca_file holds no certificate/],
+    ["certificate", "nothing", /useless\.pem of \.certificate does not hold a certificate and the key/],
+    ["certificate", "another key", /useless\.pem of \.certificate does not hold a certificate and the key/],
+  ] as const)("a %s that is no use (%s)", async (key, content, say) => {
+    const file = join(folder, "useless.pem");
+    const other = await makeServerCertificate(Date.now());
+    writeFileSync(file, content === "another key" ? other.keyPem + authority.certificatePem : content);
+    await expect(realDialer.connect(target(1, { caFile, [key]: file }), never)).rejects.toMatchObject({
+      code: "output-untrusted",
+      say: expect.stringMatching(say),
     });
   });
 

@@ -2,12 +2,14 @@ import { createSocket } from "node:dgram";
 import { readFileSync } from "node:fs";
 import * as net from "node:net";
 import * as tls from "node:tls";
-import { Failure } from "../../../model/failure.ts";
+import { Failure, isFailure } from "../../../model/failure.ts";
 import { errnoOf } from "../../../stores/disk.ts";
 import type { DatagramLink, Dialer, Link, Target } from "./link.ts";
 
 const CONNECT_WITHIN_MS = 10_000;
 const KEEP_ALIVE_MS = 30_000;
+/** Reached, but no handshake in CONNECT_WITHIN_MS: what a receiver without TLS does, to which our greeting is the beginning of a line. */
+const SILENT = "NO_TLS_ANSWER";
 
 /** Error codes of connecting → what an operator is told. Sources: Node.js docs, "Common system errors" and "X509 certificate error codes". */
 const REASONS: Readonly<
@@ -27,6 +29,11 @@ const REASONS: Readonly<
     code: "output-untrusted",
     say: "it does not speak TLS",
     nextStep: "Check .port, or set .protocol to what the connector speaks.",
+  },
+  [SILENT]: {
+    code: "output-untrusted",
+    say: "it takes the connection but does not answer in TLS",
+    nextStep: "Set .protocol to what the connector speaks (Raw TCP is tcp), or check .port.",
   },
   ERR_SSL_WRONG_VERSION_NUMBER: {
     code: "output-untrusted",
@@ -95,10 +102,14 @@ export const realDialer: Dialer = {
       try {
         socket = target.protocol === "tls" ? tls.connect(tlsOptions(target)) : net.connect({ host: target.host, port: target.port });
       } catch (error) {
-        reject(failureOf(target, error));
+        reject(isFailure(error) ? error : failureOf(target, error));
         return;
       }
-      const timer = setTimeout(() => fail(timedOut()), CONNECT_WITHIN_MS);
+      let isReached = false;
+      const timer = setTimeout(() => fail(timedOut(isReached)), CONNECT_WITHIN_MS);
+      socket.once("connect", () => {
+        isReached = true;
+      });
       const onStop = () => fail(new Error("stopped"));
       const fail = (error: unknown) => {
         settle();
@@ -137,6 +148,16 @@ export const realDialer: Dialer = {
 
 function tlsOptions({ host, port, caFile, certificate }: Target): tls.ConnectionOptions {
   const own = certificate === undefined ? undefined : readFileSync(certificate);
+  const ca = caFile === undefined ? undefined : readFileSync(caFile);
+  // A file without a certificate would be taken for an empty list, and the receiver be blamed.
+  if (ca !== undefined && !ca.includes("-----BEGIN ")) throw uselessFile(".ca_file", caFile, "holds no certificate in PEM form");
+  if (own !== undefined) {
+    try {
+      tls.createSecureContext({ cert: own, key: own });
+    } catch (error) {
+      throw uselessFile(".certificate", certificate, "does not hold a certificate and the key that belongs to it, both in PEM form", error);
+    }
+  }
   return {
     host,
     port,
@@ -144,9 +165,19 @@ function tlsOptions({ host, port, caFile, certificate }: Target): tls.Connection
     // Stated, because NODE_TLS_REJECT_UNAUTHORIZED changes only the default.
     rejectUnauthorized: true,
     ...(net.isIP(host) === 0 ? { servername: host } : {}),
-    ...(caFile === undefined ? {} : { ca: readFileSync(caFile) }),
+    ...(ca === undefined ? {} : { ca }),
     ...(own === undefined ? {} : { cert: own, key: own }),
   };
+}
+
+function uselessFile(key: string, file: string | undefined, what: string, cause?: unknown): Failure {
+  return new Failure("output-untrusted", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `The file ${file} of ${key} ${what}.`,
+    nextStep: `Put the right file there, or name another in ${key}; connecting is tried again by itself.`,
+    cause,
+  });
 }
 
 function linkOf(socket: net.Socket, target: Target): Link {
@@ -186,8 +217,8 @@ function linkOf(socket: net.Socket, target: Target): Link {
   };
 }
 
-function timedOut(): Error {
-  return Object.assign(new Error("timed out"), { code: "ETIMEDOUT" });
+function timedOut(isReached = false): Error {
+  return Object.assign(new Error("timed out"), { code: isReached ? SILENT : "ETIMEDOUT" });
 }
 
 function failureOf(target: Target, error: unknown): Failure {
