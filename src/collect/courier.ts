@@ -10,7 +10,7 @@ import type { PageRecord, RecordBody, RecordHead, SourceRecord, UnreadableRecord
 import type { LedgerEntry, Spool, StreamStore } from "../model/state.ts";
 import type { Tenant } from "../model/tenant.ts";
 import type { Budget } from "./budget.ts";
-import type { ObjectHash } from "./ledger.ts";
+import type { HeldVersion, ObjectHash } from "./ledger.ts";
 import { Ledger, objectHash } from "./ledger.ts";
 import type { HugeRecord, PageTally } from "./page-tally.ts";
 import type { Provisional } from "./provisional.ts";
@@ -100,7 +100,7 @@ export class Courier {
     const { store, outlet, provisional } = this.#p;
     const deliveries: Delivery[] = [];
     const entries: LedgerEntry[] = [];
-    const before: (LedgerEntry | undefined)[] = [];
+    const before: (HeldVersion | undefined)[] = [];
     const nowS = provisional.writtenNowS();
     for (const record of batch) {
       if (!record.readable) {
@@ -280,7 +280,7 @@ export class Courier {
     return record.created > upTo - ticksFromMs(ledgerSpanMs(this.#p.settings));
   }
 
-  async #takeBack(entries: readonly LedgerEntry[], before: readonly (LedgerEntry | undefined)[]): Promise<void> {
+  async #takeBack(entries: readonly LedgerEntry[], before: readonly (HeldVersion | undefined)[]): Promise<void> {
     await takeBack(this.#p.store, this.#ledger, entries, before);
     this.#journalEntries = this.#ledger.size;
   }
@@ -317,16 +317,14 @@ export class Courier {
     );
   }
 
-  /** Forgets what lies behind the ledger's span, and rewrites the journal when most of it is history. */
-  async tidy(): Promise<void> {
-    const upTo = this.#upTo();
-    if (upTo === undefined || this.#journalEntries < 2 * this.#ledger.size + JOURNAL_SLACK) {
-      if (upTo === undefined || this.#ledger.size < JOURNAL_SLACK) return;
-    }
+  /** Forgets what lies behind the ledger's span before `askedAgainFrom`, and rewrites the journal when most of it is history. */
+  async tidy(askedAgainFrom: Ticks | undefined): Promise<void> {
+    if (askedAgainFrom === undefined) return;
+    if (this.#journalEntries < 2 * this.#ledger.size + JOURNAL_SLACK && this.#ledger.size < JOURNAL_SLACK) return;
     const { settings, provisional, store } = this.#p;
     const liftedBeforeS = provisional.writtenNowS() - LIFTED_REMEMBERED_MS / 1000;
     const lifts = this.#p.source.lifts === true;
-    const oldest = upTo - BigInt(ledgerSpanMs(settings)) * TICKS_PER_MS;
+    const oldest = askedAgainFrom - BigInt(ledgerSpanMs(settings)) * TICKS_PER_MS;
     const pruned = lifts ? this.#ledger.prune(oldest, liftedBeforeS) : this.#ledger.prune(oldest);
     if (this.#journalEntries >= 2 * this.#ledger.size + JOURNAL_SLACK) {
       await store.compact(this.#ledger.entries());

@@ -319,6 +319,24 @@ describe("a query in trouble", () => {
     expect(world.outlet.healths.at(-1)?.streams[0]).toMatchObject({ state: "failing", failure: "hunting-queries-wrong" });
   });
 
+  test("that a mistake in the file hid for hours goes on where it was", async () => {
+    const { world, hunting, customer } = given({ name: "a" }, { name: "b" });
+    hunting.rows.push(...rowsEvery("a", 10, T0 - 2 * HOUR, T0 + 8 * HOUR), ...rowsEvery("b", 10, T0 - 2 * HOUR, T0 + 8 * HOUR));
+    await world.start();
+    await world.clock.advance(10 * MINUTE);
+    await world.stop();
+    const both = hunting.queries;
+    Object.assign(hunting, { queries: both.slice(1) });
+    await world.start();
+    await world.clock.advance(5 * HOUR);
+    await world.stop();
+    Object.assign(hunting, { queries: both });
+    await world.start();
+    await world.clock.advance(HOUR);
+    expect(world.sentOf(customer).filter(({ id }) => id.startsWith("a/"))).toHaveLength(6 * 8);
+    expect(world.sentOf(customer)).toHaveLength(2 * 6 * 8);
+  });
+
   test("does not hide a mistake in the file", async () => {
     const { world, hunting } = given({ name: "bad" });
     hunting.problem = new Failure("hunting-queries-wrong", {

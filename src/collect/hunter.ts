@@ -17,7 +17,7 @@ import type { LedgerEntry, Mark, StateKey, StreamStore } from "../model/state.ts
 import type { Tenant } from "../model/tenant.ts";
 import type { Budget } from "./budget.ts";
 import { EVENT_OVERHEAD_BYTES } from "./courier.ts";
-import { Ledger, objectHash } from "./ledger.ts";
+import { type HeldVersion, Ledger, objectHash } from "./ledger.ts";
 import { calmWaitMs, shortPauseMs } from "./patience.ts";
 import { type Provisional, ProvisionalOwner } from "./provisional.ts";
 import type { CustomerReport, StreamReport } from "./report.ts";
@@ -342,7 +342,7 @@ export class Hunter implements Runner {
     const { store, outlet, provisional, report } = this.#p;
     const deliveries: Delivery[] = [];
     const entries: LedgerEntry[] = [];
-    const before: (LedgerEntry | undefined)[] = [];
+    const before: (HeldVersion | undefined)[] = [];
     const writtenAtS = provisional.writtenNowS();
     for (const record of batch) {
       if (!record.readable) {
@@ -396,7 +396,7 @@ export class Hunter implements Runner {
     return { stanza, tenant, stream: "hunting", change: "new", found: verdict.is === "replay" ? "replay" : "poll", key, record };
   }
 
-  async #takeBack(entries: readonly LedgerEntry[], before: readonly (LedgerEntry | undefined)[]): Promise<void> {
+  async #takeBack(entries: readonly LedgerEntry[], before: readonly (HeldVersion | undefined)[]): Promise<void> {
     await takeBack(this.#p.store, this.#ledger, entries, before);
     this.#journalEntries = this.#ledger.size;
   }
@@ -429,7 +429,8 @@ export class Hunter implements Runner {
   /** Each query's progress, but never past what is provisional: after a crash those windows are asked for again. */
   async #saveMark(orderly: boolean): Promise<void> {
     const { outlet, store, clock } = this.#p;
-    const queries: Record<string, Ticks> = {};
+    // A query that a mistake in the file hides for a while goes on where it was once it is back.
+    const queries: Record<string, Ticks> = { ...this.#mark.queries };
     for (const { query, owner, done } of this.#progress) {
       if (done === undefined) continue;
       const oldest = orderly || outlet.kind === "durable" ? undefined : owner.oldest;

@@ -21,6 +21,12 @@ const SMALLEST = 16;
 
 export type ObjectHash = readonly [number, number, number, number];
 
+/** A version as the ledger holds it. */
+export interface HeldVersion extends LedgerEntry {
+  /** It is still to be sent again. */
+  readonly awaitsReplay: boolean;
+}
+
 /** What the ledger says of a version it is shown. */
 export type Verdict =
   /** No version of this object is held. */
@@ -163,9 +169,10 @@ export class Ledger {
   }
 
   /** Takes back a version whose writing failed, putting what was held before in its place. */
-  restore(hash: ObjectHash, previous: LedgerEntry | undefined): void {
+  restore(hash: ObjectHash, previous: HeldVersion | undefined): void {
     if (previous) {
       this.put(previous);
+      if (previous.awaitsReplay) this.askForReplay(hash, previous.updated);
       return;
     }
     const doomed = this.#find(hash);
@@ -173,9 +180,10 @@ export class Ledger {
     this.#rebuild(this.#capacity, (at) => at !== doomed);
   }
 
-  get(hash: ObjectHash): LedgerEntry | undefined {
+  get(hash: ObjectHash): HeldVersion | undefined {
     const at = this.#find(hash);
-    return this.#slots[at + FLAGS]! & USED ? this.#entryAt(at) : undefined;
+    const flags = this.#slots[at + FLAGS]!;
+    return flags & USED ? { ...this.#entryAt(at), awaitsReplay: (flags & REPLAY) !== 0 } : undefined;
   }
 
   /** Forgets versions updated before `before` (and, when given, also last written before `writtenBeforeS`). Returns how many. */

@@ -205,7 +205,7 @@ export class PageReader {
       if (report.walkStartedAtMs !== undefined && clock.nowMs() - report.walkStartedAtMs > CATCHING_UP_AFTER_MS && errand.keepsProgress)
         report.be("catching-up");
       else if (report.state === "throttled") report.be(this.#situation().isFirstWalk ? "catching-up" : "ok");
-      facts = { ...tally.facts(), link: page.link(), serverNowMs: page.serverNowMs, partial: page.partial !== undefined };
+      facts = { ...tally.facts(), link: page.link(), serverNowMs: page.serverNowMs, partial: page.partial };
     } finally {
       giveBack();
     }

@@ -7,9 +7,9 @@ import type { PageReaderParts } from "./page-reader.ts";
 import { PageReader } from "./page-reader.ts";
 import { calmWaitMs } from "./patience.ts";
 import type { ProvisionalOwner } from "./provisional.ts";
-import { markAfter, pollFrom, reachesFully } from "./reach.ts";
+import { markAfter, minimum, pollFrom, reachesFully } from "./reach.ts";
 import type { LostVersion, Runner } from "./runner.ts";
-import { asFailure, concernsEverybody, PARTIAL_ANSWER, WALK_WARNINGS } from "./trouble.ts";
+import { asFailure, concernsEverybody, partialAnswer, WALK_WARNINGS } from "./trouble.ts";
 import type { WalkMemory, WalkSource } from "./walk.ts";
 import { walk } from "./walk.ts";
 
@@ -48,6 +48,8 @@ export class StreamPoller implements Runner {
   #wake: AbortController = new AbortController();
   #replayFrom: Ticks | undefined;
   #replaysAsked = 0;
+  /** Where the mark stood at the last complete sweep. */
+  #sweptUpTo: Ticks | undefined;
 
   constructor(parts: PollerParts) {
     this.#p = parts;
@@ -61,6 +63,7 @@ export class StreamPoller implements Runner {
     };
     if (parts.nextPollAtMs !== undefined && parts.nextPollAtMs > this.#mark.nextPollAtMs)
       this.#mark = { ...this.#mark, nextPollAtMs: parts.nextPollAtMs };
+    if (parts.settings.sweepHours > 0) this.#sweptUpTo = this.#mark.upTo;
     this.#courier = new Courier(parts, () => this.#mark.upTo);
     this.#reader = new PageReader(parts, this.#courier, this.#memory, () => ({
       isTroubled: this.#failures > 0,
@@ -131,7 +134,14 @@ export class StreamPoller implements Runner {
     const { sweepHours } = this.#p.settings;
     if (sweepHours > 0 && this.#sweepIsDue()) await this.#sweep(stop);
     this.#p.report.be("ok");
-    await this.#courier.tidy();
+    await this.#courier.tidy(this.#askedAgainFrom());
+  }
+
+  /** No later question begins further back than the ledger's span before this, in this life or after a death. */
+  #askedAgainFrom(): Ticks | undefined {
+    const { upTo, reachedUpTo } = this.#mark;
+    if (upTo === undefined) return undefined;
+    return minimum(minimum(minimum(upTo, reachedUpTo), this.#sweptUpTo), this.#courier.owner.oldest);
   }
 
   /** A sweep that is planned further ahead than one ever is was planned by a clock that stepped back since. */
@@ -180,7 +190,14 @@ export class StreamPoller implements Runner {
         requestsOfFullReach: this.#requestsOfFullReach,
         perMinute: this.#p.source.limits.perMinute,
       });
-    let from = pollFrom({ upTo: mark.upTo, start: mark.start, full, overlapMinutes: settings.overlapMinutes, oldestReplay });
+    let from = pollFrom({
+      upTo: mark.upTo,
+      reachedUpTo: mark.reachedUpTo,
+      start: mark.start,
+      full,
+      overlapMinutes: settings.overlapMinutes,
+      oldestReplay,
+    });
     let walkStartedAtMs = clock.nowMs();
     if (mark.walk) {
       // The interrupted walk goes on where it was; only what awaits its replay can lie further back.
@@ -189,15 +206,18 @@ export class StreamPoller implements Runner {
     } else {
       this.#mark = { ...mark, walk: { from, cursor: from, startedAtMs: walkStartedAtMs } };
     }
+    // A death in the first walk must not move its beginning to a later one.
+    if (this.#p.store.mark === undefined && this.#savedAtMs === Number.NEGATIVE_INFINITY) await this.#saveMark(false);
     report.walkStartedAtMs = walkStartedAtMs;
     this.#reader.beginWalk();
     const outcome = await walk(this.#source({ found: "poll", keepsProgress: true }, stop), { from }, this.#memory);
-    if (full) this.#requestsOfFullReach = this.#reader.requests;
-    if (outcome.partial) {
+    const reachedFully = full && !mark.walk;
+    if (reachedFully) this.#requestsOfFullReach = this.#reader.requests;
+    if (outcome.partial !== undefined) {
       // A provider was missing from the answer: what it holds would be lost if the mark moved.
       const { walk: _unfinished, ...rest } = this.#mark;
       this.#mark = rest;
-      await this.#p.customer.incident(report, PARTIAL_ANSWER);
+      await this.#p.customer.incident(report, partialAnswer(outcome.partial));
       return;
     }
     // What was asked for while this walk was under way may lie where it had already been: the next one looks for it.
@@ -206,12 +226,21 @@ export class StreamPoller implements Runner {
       upTo: this.#mark.upTo,
       newestSeen: outcome.newestSeen,
       serverNowMs: outcome.serverNowMs,
+      ownNowMs: clock.nowMs(),
       overlapMinutes: settings.overlapMinutes,
       start: mark.start,
     });
     const moved = upTo !== this.#mark.upTo;
     const { walk: _done, ...rest } = this.#mark;
-    this.#mark = { ...rest, upTo, walkCompletedAtMs: clock.nowMs(), pollsSinceFullReach: full ? 0 : mark.pollsSinceFullReach + 1 };
+    // A walk that went on where it was interrupted did not look again at what it had passed.
+    const passed = mark.walk ? minimum(upTo, ticksFromMs(walkStartedAtMs)) : upTo;
+    this.#mark = {
+      ...rest,
+      upTo,
+      reachedUpTo: reachedFully ? upTo : (mark.reachedUpTo ?? mark.upTo ?? passed),
+      walkCompletedAtMs: clock.nowMs(),
+      pollsSinceFullReach: reachedFully ? 0 : mark.pollsSinceFullReach + 1,
+    };
     report.completed(walkStartedAtMs, clock.nowMs());
     if (this.#courier.wroteSinceSave) await this.#saveMark(false);
     else if (moved && clock.monotonicMs() - this.#savedAtMs >= EMPTY_MARK_SAVED_EVERY_MS) await this.#saveMark(false);
@@ -222,12 +251,15 @@ export class StreamPoller implements Runner {
     const { settings, clock } = this.#p;
     const upTo = this.#mark.upTo;
     if (upTo === undefined) return;
-    const far = ticksFromMs((this.#reader.serverNowMs ?? clock.nowMs()) - settings.sweepHours * 3_600_000);
+    const now = ticksFromMs(this.#reader.serverNowMs ?? clock.nowMs());
+    const far = minimum(now, this.#sweptUpTo) - ticksFromMs(settings.sweepHours * 3_600_000);
     const from = far < this.#mark.start ? this.#mark.start : far;
     if (from < upTo) {
       const memory: WalkMemory = this.#memory.clamp === undefined ? {} : { clamp: this.#memory.clamp };
       const lateBefore = upTo - ticksFromMs(settings.overlapMinutes * 60_000);
-      await walk(this.#source({ found: "sweep", lateBefore, keepsProgress: false }, stop), { from }, memory);
+      const { partial } = await walk(this.#source({ found: "sweep", lateBefore, keepsProgress: false }, stop), { from }, memory);
+      if (partial === undefined) this.#sweptUpTo = upTo;
+      else await this.#p.customer.incident(this.#p.report, partialAnswer(partial));
     }
     this.#mark = { ...this.#mark, nextSweepAtMs: clock.nowMs() + SWEEP_EVERY_MS };
     if (this.#courier.wroteSinceSave) await this.#saveMark(false);

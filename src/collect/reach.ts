@@ -30,9 +30,13 @@ export function reachesFully(poll: {
   return polls >= FULL_REACH_EVERY_POLLS && affordable(polls);
 }
 
-/** Where a poll begins. Never before `start`, never after what is still awaiting its replay. */
+/**
+ * Where a poll begins. Never before `start`, never after what is still awaiting its replay. A full reach counts from where the last one ended, or what appeared late while nobody
+ * could look (a stop, an outage, the polls between) would never be asked for.
+ */
 export function pollFrom(poll: {
   readonly upTo: Ticks | undefined;
+  readonly reachedUpTo: Ticks | undefined;
   readonly start: Ticks;
   readonly full: boolean;
   readonly overlapMinutes: number;
@@ -41,30 +45,34 @@ export function pollFrom(poll: {
   const reachMs = poll.full
     ? Math.max(poll.overlapMinutes * 60_000, SHORT_REACH_MS)
     : Math.min(SHORT_REACH_MS, poll.overlapMinutes * 60_000);
-  let from = poll.upTo === undefined ? poll.start : poll.upTo - ticksFromMs(reachMs);
+  let from = poll.start;
+  if (poll.upTo !== undefined) from = (poll.full ? minimum(poll.upTo, poll.reachedUpTo) : poll.upTo) - ticksFromMs(reachMs);
   if (poll.oldestReplay !== undefined && poll.oldestReplay < from) from = poll.oldestReplay;
   return from < poll.start ? minimum(poll.start, poll.oldestReplay) : from;
 }
 
 /**
  * The mark after a complete walk: the newest version seen, but never ahead of the service's clock; an empty walk moves it too, though never past
- * the service's now less the overlap, where late rows may still appear. It never moves back.
+ * the service's now less the overlap, where late rows may still appear, nor past ours: one answer with a date far ahead would hide everything until then.
+ * It never moves back.
  */
 export function markAfter(walk: {
   readonly upTo: Ticks | undefined;
   readonly newestSeen: Ticks | undefined;
   readonly serverNowMs: number;
+  readonly ownNowMs: number;
   readonly overlapMinutes: number;
   readonly start: Ticks;
 }): Ticks {
   const now = ticksFromMs(walk.serverNowMs);
-  const settled = now - BigInt(walk.overlapMinutes) * 60n * TICKS_PER_SECOND;
+  const settled = minimum(now, ticksFromMs(walk.ownNowMs)) - BigInt(walk.overlapMinutes) * 60n * TICKS_PER_SECOND;
   const seen = walk.newestSeen === undefined ? settled : minimum(walk.newestSeen, now);
   let mark = seen > settled ? seen : settled;
   if (walk.upTo !== undefined && walk.upTo > mark) mark = walk.upTo;
   return mark;
 }
 
-function minimum(a: Ticks, b: Ticks | undefined): Ticks {
+/** The smaller one; what is undefined bounds nothing. */
+export function minimum(a: Ticks, b: Ticks | undefined): Ticks {
   return b !== undefined && b < a ? b : a;
 }

@@ -1,10 +1,13 @@
 import { Failure, isFailure } from "../model/failure.ts";
 
-export const PARTIAL_ANSWER = new Failure("partial-answer", {
-  actor: "microsoft",
-  retry: { when: "later" },
-  say: "Microsoft answered without one of its providers (206 with a warning); what came was delivered and the same stretch is asked for again at the next poll.",
-});
+/** @param provider as the answer's warning names it. */
+export function partialAnswer(provider: string): Failure {
+  return new Failure("partial-answer", {
+    actor: "microsoft",
+    retry: { when: "later" },
+    say: `Microsoft answered without one of its providers (206 with a warning: ${provider}); what came was delivered and the same stretch is asked for again at the next poll.`,
+  });
+}
 
 /** What a walk met on its way that stopped nothing, as health events tell it. */
 export const WALK_WARNINGS: Record<"link-repeats" | "link-elsewhere" | "link-refused" | "instant-overfull", (detail: string) => Failure> = {

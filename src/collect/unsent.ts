@@ -1,8 +1,8 @@
 import { Failure } from "../model/failure.ts";
 import type { LedgerEntry, StreamStore } from "../model/state.ts";
-import type { Ledger } from "./ledger.ts";
+import type { HeldVersion, Ledger } from "./ledger.ts";
 
-type Before = readonly (LedgerEntry | undefined)[];
+type Before = readonly (HeldVersion | undefined)[];
 
 function forget(ledger: Ledger, entries: readonly LedgerEntry[], before: Before): void {
   for (let i = entries.length - 1; i >= 0; i--) ledger.restore(entries[i]!.hash, before[i]);

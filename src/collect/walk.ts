@@ -1,3 +1,4 @@
+import { isFailure } from "../model/failure.ts";
 import type { Ticks } from "../model/instant.ts";
 import type { PageLink, Question } from "../model/kit.ts";
 
@@ -19,7 +20,8 @@ export interface PageFacts {
   readonly stepsDown: number;
   readonly link: PageLink;
   readonly serverNowMs: number;
-  readonly partial: boolean;
+  /** The provider that is missing from the page. */
+  readonly partial: string | undefined;
 }
 
 /** What a walk needs of one stream. */
@@ -47,8 +49,8 @@ export interface WalkOutcome {
   /** The service's clock when the walk began. */
   readonly serverNowMs: number;
   readonly newestSeen: Ticks | undefined;
-  /** A provider was missing from some page: the mark must stay. */
-  readonly partial: boolean;
+  /** The provider that was missing from some page: the mark must stay. */
+  readonly partial: string | undefined;
 }
 
 /** The next half tick: instants are whole ticks, so `cursor + 1` is "after cursor". */
@@ -136,12 +138,15 @@ class Walk {
   #pages = 0;
   #serverNowMs: number | undefined;
   #newestSeen: Ticks | undefined;
-  #partial = false;
+  #partial: string | undefined;
   #stepsUp = 0;
   #stepsDown = 0;
+  /** Largest `skip` that was not refused yet: the ceiling is documented for some lists only. */
+  #skipMost: number;
 
   constructor(source: WalkSource, memory: WalkMemory) {
     this.#source = source;
+    this.#skipMost = source.skipMax;
     this.#memory = memory;
   }
 
@@ -175,9 +180,11 @@ class Walk {
     if (this.#source.skipMax === 0) return;
     let page = first;
     while (this.#order === "unknown" || !this.#mayGoOn(page)) {
-      if (seen.count > this.#source.skipMax) break;
+      if (seen.count > this.#skipMost) break;
       const known = seen.count;
-      page = await this.#page(this.#question(from, to, known + unplaced), seen);
+      const beyond = await this.#skipping(this.#question(from, to, known + unplaced), seen);
+      if (beyond === undefined) break;
+      page = beyond;
       unplaced += page.unplaced;
       if ((page.count === 0 && page.unplaced === 0) || (page.count > 0 && seen.count === known)) return;
       this.#memory.clamp = Math.min(this.#memory.clamp ?? Number.POSITIVE_INFINITY, first.count);
@@ -192,10 +199,21 @@ class Walk {
     this.#pages += 1;
     this.#serverNowMs ??= facts.serverNowMs;
     if (facts.newest !== undefined && (this.#newestSeen === undefined || facts.newest > this.#newestSeen)) this.#newestSeen = facts.newest;
-    if (facts.partial) this.#partial = true;
+    this.#partial ??= facts.partial;
     this.#stepsUp += facts.stepsUp;
     this.#stepsDown += facts.stepsDown;
     return facts;
+  }
+
+  /** Undefined when the service refuses to skip so far: the walk does without, in smaller windows. */
+  async #skipping(question: Question, seen: Seen): Promise<PageFacts | undefined> {
+    try {
+      return await this.#page(question, seen);
+    } catch (error) {
+      if (question.skip === undefined || !isFailure(error) || error.code !== "refused") throw error;
+      this.#skipMost = Math.min(this.#skipMost, question.skip - 1);
+      return undefined;
+    }
   }
 
   #question(from: Ticks, to: Ticks | undefined, skip = 0, where: Where = []): Question {
@@ -244,14 +262,15 @@ class Walk {
   }
 
   async #progress(cursor: Ticks): Promise<void> {
-    if (!this.#partial) await this.#source.progress(cursor);
+    if (this.#partial === undefined) await this.#source.progress(cursor);
   }
 
   /** Skips what is known at the newest instant: only an answer without a new record proves the end. */
   async #nothingBeyond(cursor: Ticks, to: Ticks | undefined, seen: Seen, page: PageFacts): Promise<boolean> {
-    if (seen.newest !== cursor || seen.countAtNewest > this.#source.skipMax) return false;
+    if (seen.newest !== cursor || seen.countAtNewest > this.#skipMost) return false;
     const known = seen.count;
-    const beyond = await this.#page(this.#question(cursor, to, seen.countAtNewest), seen);
+    const beyond = await this.#skipping(this.#question(cursor, to, seen.countAtNewest), seen);
+    if (beyond === undefined) return false;
     if (beyond.count === 0 || seen.count === known) return true;
     this.#memory.clamp = Math.min(this.#memory.clamp ?? Number.POSITIVE_INFINITY, page.count);
     return false;
@@ -287,7 +306,8 @@ class Walk {
       try {
         page = await this.#page({ link: page.link.url, top: this.#source.pageTop }, unused);
       } catch (error) {
-        if (!isRefused(error)) throw error;
+        // What a link brings cannot be asked for in smaller parts; by time it can. A service that is down refuses that as well.
+        if (!isFailure(error) || !LINK_GIVEN_UP.has(error.code)) throw error;
         this.#source.warn("link-refused", error.say);
         return { followed, ended: false, oldest };
       }
@@ -319,17 +339,34 @@ class Walk {
   /** No order at all: a window is complete when skipping what it showed shows nothing more; one that shows too much is halved. */
   async #unordered(from: Ticks, to: Ticks | undefined): Promise<void> {
     const seen = new Seen(true);
-    for (let skip = 0; skip <= this.#source.skipMax; ) {
-      const known = seen.count;
-      const page = await this.#page(this.#question(from, to, skip), seen);
-      if (page.count === 0 || seen.count === known) return;
-      skip = seen.count;
+    for (let pages: number | undefined; ; ) {
+      const before = seen.count;
+      pages = await this.#pass(from, to, seen);
+      if (pages === undefined) break;
+      if (pages <= 1 || seen.count === before) return;
     }
     // Cut at the instant that half of what was shown lies below: a crowd at one instant ends up alone.
     const middle = seen.middle as Ticks;
     if (middle > from) await this.#unordered(from, middle - ONE_TICK);
     await this.#drainInstant(middle);
     if (to === undefined || middle < to) await this.#unordered(middle + ONE_TICK, to);
+  }
+
+  /**
+   * Skips through a window once and returns how many pages showed something; undefined when it holds more than can be skipped. A record that changes meanwhile leaves the window and
+   * moves its neighbours to places already skipped, so what took several pages is gone through until that shows nothing new.
+   */
+  async #pass(from: Ticks, to: Ticks | undefined, seen: Seen): Promise<number | undefined> {
+    const isFirst = seen.count === 0;
+    let met = 0;
+    for (let pages = 0; met <= this.#skipMost; pages++) {
+      const known = seen.count;
+      const page = await this.#skipping(this.#question(from, to, met), seen);
+      if (page === undefined) return undefined;
+      if (page.count === 0 || (isFirst && seen.count === known)) return pages;
+      met += page.count;
+    }
+    return undefined;
   }
 
   /** Everything at one instant, when a page could not hold it. */
@@ -349,11 +386,12 @@ class Walk {
       const before = seen.count;
       let met = 0;
       for (let skip = 0; ; ) {
-        const page = await this.#page(this.#question(at, at, skip, where), seen);
+        const page = await this.#skipping(this.#question(at, at, skip, where), seen);
+        if (page === undefined) return false;
         met += page.count;
         if (page.count === 0) break;
-        if (skip >= this.#source.skipMax) return false;
-        skip = Math.min(met, this.#source.skipMax);
+        if (skip >= this.#skipMost) return false;
+        skip = Math.min(met, this.#skipMost);
       }
       if (seen.count === before) return true;
     }
@@ -378,6 +416,4 @@ class Walk {
   }
 }
 
-function isRefused(error: unknown): error is { readonly code: string; readonly say: string } {
-  return typeof error === "object" && error !== null && (error as { code?: unknown }).code === "refused";
-}
+const LINK_GIVEN_UP = new Set(["refused", "service-error", "bad-answer"]);

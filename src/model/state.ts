@@ -15,6 +15,8 @@ export interface Mark {
   readonly version: 1;
   /** Everything up to here was asked for and written; undefined before the first walk completed. */
   readonly upTo?: Ticks;
+  /** Where `upTo` stood after the last complete poll that reached back over the whole overlap: what appeared late since then lies at most the overlap before this. */
+  readonly reachedUpTo?: Ticks;
   /** The first run's lower bound, fixed when the first walk began. */
   readonly start: Ticks;
   /** A walk that was interrupted, to go on with. `cursor`: everything from `from` to here was written. */

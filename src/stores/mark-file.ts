@@ -10,6 +10,7 @@ const VERSION = 1;
 /** Ticks as decimal text, in a fixed member order, so that the same mark is always the same bytes. */
 interface MarkOnDisk {
   readonly upTo?: string;
+  readonly reachedUpTo?: string;
   readonly start: string;
   readonly walk?: { readonly from: string; readonly cursor: string; readonly startedAtMs: number };
   readonly nextPollAtMs: number;
@@ -23,6 +24,7 @@ interface MarkOnDisk {
 export function encodeMark(mark: Mark): string {
   const plain: MarkOnDisk = {
     ...(mark.upTo === undefined ? {} : { upTo: mark.upTo.toString() }),
+    ...(mark.reachedUpTo === undefined ? {} : { reachedUpTo: mark.reachedUpTo.toString() }),
     start: mark.start.toString(),
     ...(mark.walk === undefined
       ? {}
@@ -60,6 +62,7 @@ function markFrom(plain: MarkOnDisk): Mark {
   return {
     version: 1,
     ...(plain.upTo === undefined ? {} : { upTo: BigInt(plain.upTo) }),
+    ...(plain.reachedUpTo === undefined ? {} : { reachedUpTo: BigInt(plain.reachedUpTo) }),
     start: BigInt(plain.start),
     ...(plain.walk === undefined
       ? {}
