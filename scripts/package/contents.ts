@@ -45,11 +45,33 @@ export function supportingAddon(): ArchiveEntry[] {
 /** The ArcSight kit of one platform, below a folder named `top`. */
 export function arcsightKit(platform: ShippedPlatform, top: string, packages: readonly BundledPackage[]): ArchiveEntry[] {
   const files = filesBelow("arcsight");
+  for (const page of KIT_PAGES) addPages(files, page);
   files.set("LICENSE", plain(readFileSync(resolve(ROOT, "LICENSE"))));
   addNotices(files, [platform], packages);
   addBinary(files, platform, `defender-mssp${PLATFORMS[platform].suffix}`);
   files.set("SHA256SUMS", plain(Buffer.from(sums([...files].map(([path, { content }]) => [path, content])))));
   return entriesBelow(top, files);
+}
+
+/** What the kit's pages link to, and what the program's sentences send people to. */
+const KIT_PAGES = [
+  "docs/arcsight",
+  "docs/settings.md",
+  "docs/fields-cef.md",
+  "docs/onboarding.md",
+  "docs/from-microsofts-page.md",
+  "docs/failures.md",
+  "docs/benchmarks.md",
+  "docs/harness.md",
+  "docs/decisions/heap-keeper.md",
+];
+
+function addPages(files: Files, path: string): void {
+  if (path.endsWith(".md")) {
+    files.set(path, plain(readFileSync(resolve(ROOT, path))));
+    return;
+  }
+  for (const [name, file] of filesBelow(path)) files.set(`${path}/${name}`, file);
 }
 
 /** Lines of `sha256sum`, sorted by path. */

@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { posix } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { beforeAll, describe, expect, test } from "@jest/globals";
 import { type BundledPackage, bundle } from "../../scripts/build/bundle.ts";
@@ -80,6 +82,38 @@ test("the ArcSight kit carries sums that hold for every file beside them", () =>
 
   expect(textOf(entries, "kit/SHA256SUMS")).toBe(sums(files));
   expect(sums(files)).toContain(`${createHash("sha256").update(textOf(entries, "kit/LICENSE")).digest("hex")}  LICENSE\n`);
+});
+
+describe("what the ArcSight kit points at lies in the kit", () => {
+  test("each link of its pages", () => {
+    const entries = arcsightKit("linux-x64", "kit", packages);
+    const paths = new Set(entries.map(({ path }) => path));
+    const pages = entries.filter(({ path }) => path.endsWith(".md"));
+    const dead = pages.flatMap(({ path, content }) =>
+      [...content.toString("utf8").matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)]
+        .map(([, link = ""]) => link)
+        .filter((link) => !link.includes("://") && !paths.has(posix.join(posix.dirname(path), link)))
+        .map((link) => `${path}: ${link}`),
+    );
+
+    expect(pages.map(({ path }) => path)).toContain("kit/docs/arcsight/README.md");
+    expect(dead).toEqual([]);
+  });
+
+  test("each page that the program's sentences name", () => {
+    const paths = arcsightKit("linux-x64", "kit", packages).map(({ path }) => path);
+    const named = readdirSync("src", { recursive: true, encoding: "utf8" })
+      .filter((path) => path.endsWith(".ts") && !path.endsWith(".test.ts"))
+      .flatMap(
+        (path) =>
+          readFileSync(`src/${path}`, "utf8")
+            .replaceAll(/^\s*(?:\/\*\*|\*|\/\/).*$/gm, "")
+            .match(/\bdocs\/[\w./-]*\w/g) ?? [],
+      );
+
+    expect(named).toContain("docs/settings.md");
+    expect([...new Set(named)].filter((page) => !paths.includes(`kit/${page}`) && !paths.includes(`kit/${page}/`))).toEqual([]);
+  });
 });
 
 test("every package in the executable is in the bill of materials with its hash, and its licence text in the notices; so is the runtime", () => {
