@@ -106,3 +106,22 @@ describe("a properties file from stdin", () => {
     ]);
   });
 });
+
+describe("a properties file", () => {
+  test("made for serve alone misses no output", () => {
+    const say = (text: string) => lint(Buffer.from(text), OPTIONS).findings.map((finding) => finding.say);
+    const customer =
+      "tenants[0].tenant_id=11111111-2222-3333-4444-555555555555\ntenants[0].client_id=11111111-2222-3333-4444-555555555555\n";
+
+    expect(say(customer).join()).toContain("events would go nowhere");
+    expect(say(`${customer}serve.listen=127.0.0.1:44380\n`)).toEqual([]);
+  });
+
+  test("has each line named once, in front", () => {
+    const report = lint(Buffer.from("tenants[0].tenant_id=x y\ntenants[0].tenant_name=M\u00fcller\noutputs[0].path=C:\\temp\n"), OPTIONS);
+
+    expect(report.findings.map(({ line }) => line)).toEqual(expect.arrayContaining([1, 2, 3]));
+    expect(report.findings.filter(({ line, say }) => line > 0 && /line \d/i.test(say))).toEqual([]);
+    expect(lint(Buffer.from("a=1\nb=C:\\users\n"), OPTIONS).findings).toMatchObject([{ line: 2, say: expect.stringMatching(/^b holds/) }]);
+  });
+});

@@ -29,22 +29,17 @@ export function lint(bytes: Uint8Array, options: ConfigOptions): LintReport {
   const lines = text.split(/\r?\n/);
   if (lines.some(isCefLine)) return lintCef(lines);
   const properties = readProperties(bytes);
-  if (!properties.ok)
-    return { what: "properties", lines: lines.length, findings: [{ line: properties.line, level: "error", say: properties.say }] };
-  const advice = properties.advice.map(({ line, say }): LintFinding => ({ line, level: "error", say }));
+  if (!properties.ok) return { what: "properties", lines: lines.length, findings: [atLine(properties.line, properties.say)] };
+  const advice = properties.advice.map(({ line, say }) => atLine(line, say));
   if (![...properties.byKey.keys()].some((key) => OURS.test(key))) {
     const other: LintFinding = { line: 0, level: "note", say: NEITHER };
     return { what: "properties", lines: lines.length, findings: [...advice, other] };
   }
   const config = readArcSightConfig(bytes, "the file", options);
-  const said = new Set(advice.map(({ say }) => say));
-  const problems = config.problems.map(
-    (problem): LintFinding => ({ line: lineIn(problem.say), level: "error", say: problemLine(problem) }),
-  );
-  const notes = [
-    ...config.warnings.filter((say) => !said.has(say)),
-    ...config.outputProblems.filter((one) => !config.problems.includes(one)).map(problemLine),
-  ];
+  const said = new Set(properties.advice.map(({ say }) => say));
+  const problems = config.problems.map((problem) => atLine(lineIn(problem.say), problemLine(problem)));
+  const missing = config.servesAlone ? [] : config.outputProblems.filter((one) => !config.problems.includes(one));
+  const notes = [...config.warnings.filter((say) => !said.has(say)), ...missing.map(problemLine)];
   const taken = config.taken.map(({ line, key, say }): LintFinding => ({ line, level: "note", say: `${key} ${say}` }));
   return {
     what: "properties",
@@ -60,6 +55,11 @@ function lintCef(lines: readonly string[]): LintReport {
     return lintCefLine(line).map((say) => ({ line: i + 1, level: "error", say }));
   });
   return { what: "cef", lines: given.length, findings };
+}
+
+/** The line stands in front of a finding, so it leaves the sentence. */
+function atLine(line: number, say: string): LintFinding {
+  return { line, level: "error", say: say.replace(/^Line \d+: /, "").replace(/ \(line \d+\)$/, "") };
 }
 
 function lineIn(say: string): number {
