@@ -186,6 +186,17 @@ describe("the token endpoint", () => {
     expect((await send("POST", "/oauth2/token", {}, grant({ padding: "x".repeat(60_000) }))).status).toBe(200);
   });
 
+  test("what was wrong with a refused request stands in the log as one sentence", async () => {
+    const { send, log, token, poll } = await house();
+    await send("POST", "/oauth2/token", {}, grant({ client_secret: "wrong-secret-value" }));
+    await poll("/api/alerts?sinceTimeUtc=nonsense", await token());
+
+    const said = log.lines.filter((line) => line.includes("refused")).join("\n");
+    expect(said).toContain("client_secret is not the one of serve.client_id and serve.client_secret");
+    expect(said).toContain("sinceTimeUtc nonsense is no time");
+    expect(said).not.toMatch(/[{}]\\?"error/);
+  });
+
   test("nothing that is posted, and no token, gets into the log or onto the disk", async () => {
     const { send, log, folder, serving, token, poll } = await house();
     await serving.outlet.write([alert("k1")]);

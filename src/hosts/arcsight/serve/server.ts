@@ -120,9 +120,19 @@ async function handle(
       method: request.method,
       path: pathOf(target),
       status: answered.status,
-      say: first.done ? "" : first.value,
+      say: first.done ? "" : sentenceIn(first.value),
     });
   else log.debug("a request was answered", { method: request.method, path: pathOf(target) });
+}
+
+/** The sentence of a refusal, in either of the two forms in which clients expect it; the log is read by people. */
+function sentenceIn(refusal: string): string {
+  try {
+    const { error, error_description } = JSON.parse(refusal) as { error?: { message?: string }; error_description?: string };
+    return error_description ?? error?.message ?? refusal;
+  } catch {
+    return refusal;
+  }
 }
 
 /** Resolves when the client has taken enough, or is gone. */
