@@ -1,7 +1,7 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
-import { type Disk, renameOver } from "./disk.ts";
+import { type Disk, readIfThere, renameOver } from "./disk.ts";
 import { folderNameOf } from "./names.ts";
 import { diskKit, newFolder } from "./stores.test-kit.ts";
 
@@ -52,4 +52,14 @@ describe("every stanza name is one folder of its own on every file system", () =
     expect(folderNameOf(long).length).toBeLessThanOrEqual(120);
     expect(folderNameOf(long)).not.toBe(folderNameOf(`${long}y`));
   });
+});
+
+test("a state file that another account left behind is said to be unreadable, not unwritable", () => {
+  const disk: Disk = {
+    ...fs,
+    readFileSync: () => {
+      throw Object.assign(new Error("EACCES"), { code: "EACCES" });
+    },
+  };
+  expect(() => readIfThere(disk, "secrets/contoso")).toThrow("cannot be read: this account may not read it.");
 });

@@ -88,7 +88,7 @@ export function stateUnreadable(path: string, error: unknown): unknown {
   return new Failure("state-unreadable", {
     actor: "operator",
     retry: { when: "later" },
-    say: `The state file ${path} cannot be read: ${REASONS[errno] ?? errno}.`,
+    say: `The state file ${path} cannot be read: ${errno === "EACCES" || errno === "EPERM" ? "this account may not read it" : (REASONS[errno] ?? errno)}.`,
     nextStep: "Give the account that runs this program the right to read it.",
     cause: error,
   });
