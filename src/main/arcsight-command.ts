@@ -2,7 +2,6 @@ import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import type { RoundResult } from "../collect/fleet.ts";
 import { Fleet } from "../collect/fleet.ts";
-import { problemLine } from "../config/settings.ts";
 import type { ArcSightConfig, ArcSightOutlet, Serving } from "../hosts/arcsight/door.ts";
 import { arcSightLog, openOutputs, openServe, readArcSightConfig, realDialer, realSecretDoor } from "../hosts/arcsight/door.ts";
 import type { ExitCode } from "../model/failure.ts";
@@ -14,6 +13,8 @@ import { tenantIdFrom } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";
 import { realDisk } from "../stores/disk.ts";
 import { openStateFolder } from "../stores/folder.ts";
+import type { ToldConfig } from "./arcsight-told.ts";
+import { tell } from "./arcsight-told.ts";
 import { defaultStateDir, settingsFailure } from "./configuration.ts";
 import { CustomerBuilder } from "./customers.ts";
 import { fileCredentials, fileVaults } from "./file-vaults.ts";
@@ -52,7 +53,7 @@ export async function arcSightRun(
   const log = logOf(chosen);
   for (const name of distrusted)
     log.warn("an environment variable is ignored because it could weaken or redirect this program", { variable: name });
-  const refused = tell(chosen, log, true);
+  const refused = tell(toldOf(chosen), log, { needOutputs: true, again: false });
   if (refused !== undefined) return refused;
   const signals = listenToSignals();
   log.info("started", {
@@ -81,7 +82,7 @@ export async function arcSightServe(flags: ArcSightFlags, distrusted: readonly s
   const log = logOf(chosen);
   for (const name of distrusted)
     log.warn("an environment variable is ignored because it could weaken or redirect this program", { variable: name });
-  const refused = tell(chosen, log, false);
+  const refused = tell(toldOf(chosen), log, { needOutputs: false, again: false });
   if (refused !== undefined) return refused;
   const { serve } = config;
   if (serve === undefined) {
@@ -112,7 +113,7 @@ export async function arcSightServe(flags: ArcSightFlags, distrusted: readonly s
 async function chooseAgain(flags: ArcSightFlags, log: Log): Promise<Chosen | undefined> {
   try {
     const again = await choose(flags);
-    if (tell(again, log, true) === undefined) {
+    if (tell(toldOf(again), log, { needOutputs: true, again: true }) === undefined) {
       log.info("the configuration was read again", { customers: again.stanzas.length, outputs: again.config.outputs.length });
       return again;
     }
@@ -272,19 +273,8 @@ export async function choose(flags: ArcSightFlags): Promise<Chosen> {
   return { config, stanzas, stateDir: flags.state ?? config.settings.globals.stateDir ?? defaultStateDir(flags.environment) };
 }
 
-/** Says what is wrong; returns an exit code when nothing can be done. */
-function tell({ config, stanzas }: Chosen, log: Log, needOutputs: boolean): ExitCode | undefined {
-  for (const warning of config.warnings) log.warn(warning);
-  for (const { key, say } of config.taken.filter(({ taken }) => !taken)) log.info(`${key} ${say}`);
-  for (const problem of config.problems) log.error(problemLine(problem));
-  if (needOutputs && config.outputProblems.length > 0) {
-    for (const problem of config.outputProblems.filter((one) => !config.problems.includes(one))) log.error(problemLine(problem));
-    log.fatal("an output is wrong, and without it events would be missed for ever: nothing is collected until it is right");
-    return EXIT.usage;
-  }
-  if (stanzas.length > 0) return undefined;
-  log.fatal("no customer can be collected: see the errors above");
-  return EXIT.usage;
+function toldOf({ config, stanzas }: Chosen): ToldConfig {
+  return { config, customers: stanzas.length };
 }
 
 /** On stderr, with the level that the configuration asks for. */
