@@ -14,7 +14,7 @@ import { FolderOutput } from "./outputs/folder.ts";
 import { GrowingFile } from "./outputs/growing-file.ts";
 import type { Dialer } from "./outputs/link.ts";
 import { writeLines } from "./outputs/outlet.ts";
-import { syslogDatagrams, syslogFrames } from "./outputs/syslog-frame.ts";
+import { syslogDatagrams, writeSyslogFrames } from "./outputs/syslog-frame.ts";
 
 /** One row of `arcsight check`. */
 export interface CheckLine {
@@ -150,7 +150,9 @@ async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Pro
     ...(output.certificate === undefined ? {} : { certificate: output.certificate }),
   };
   const link = await dialer.connect({ host, port, protocol, ...files }, stop);
-  await link.send(syslogFrames(out.view(), style, clock.nowMs()));
+  const frames = new ByteWriter(4096);
+  writeSyslogFrames(frames, out.view(), style, clock.nowMs());
+  await link.send(frames.view());
   // A receiver that refuses our certificate says so only after the handshake.
   const early = await Promise.race([link.gone, clock.pause(300).then(() => undefined)]);
   if (early !== undefined) throw early;
@@ -164,7 +166,7 @@ export function checkTable(lines: readonly CheckLine[]): string {
   return lines
     .map(
       ({ of, check, ok, say, next_step }) =>
-        `${ok ? "ok    " : "FAILED"}  ${of.padEnd(widths[0] ?? 0)}  ${check.padEnd(widths[1] ?? 0)}  ${say}${next_step === "" ? "" : ` ${next_step}`}\n`,
+        `${ok ? "ok    " : "FAILED"}  ${of.padEnd(widths[0] ?? 0)}  ${check.padEnd(widths[1] ?? 0)}  ${say}${next_step === "" ? "" : `${say.endsWith(".") ? "" : "."} ${next_step}`}\n`,
     )
     .join("");
 }
