@@ -136,7 +136,8 @@ ${globals.map((row) => templateEntry("", row)).join("\n")}`;
 }
 
 function templateEntry(prefix: string, row: Setting): string {
-  const comment = `# ${row.help}\n# ${row.required ? "Required." : `Default: ${row.default ?? row.otherwise ?? "none"}.`}\n`;
+  const { help = row.help, otherwise = row.otherwise } = row.inProperties ?? {};
+  const comment = `# ${help}\n# ${row.required ? "Required." : `Default: ${row.default ?? otherwise ?? "none"}.`}\n`;
   return `${comment}${row.required ? "" : "#"}${prefix}${row.key}=${row.default ?? ""}\n`;
 }
 
@@ -152,8 +153,12 @@ export interface Flag {
 export function settingFlags(host: SettingsHost = "cli"): Readonly<Record<string, Flag>> {
   const rows = settingsFor(host).filter((row) => row.secret !== true);
   return Object.fromEntries(
-    rows.map((row) => [flagName(row.key), { type: "string", describe: row.help, requiresArg: true, group: "Settings" }] as const),
+    rows.map((row) => [flagName(row.key), { type: "string", describe: helpOf(row, host), requiresArg: true, group: "Settings" }] as const),
   );
+}
+
+function helpOf(row: Setting, host: SettingsHost): string {
+  return (host === "arcsight" ? row.inProperties?.help : undefined) ?? row.help;
 }
 
 export function flagName(key: string): string {

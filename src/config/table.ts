@@ -38,6 +38,8 @@ export interface Setting {
   readonly title: string;
   /** One or two plain sentences under the field; also the spec file's, the template's and the docs' text. */
   readonly help: string;
+  /** Wording for the properties file where `help` or `otherwise` speak of Splunk. */
+  readonly inProperties?: { readonly help?: string; readonly otherwise?: string };
 }
 
 const EVERYWHERE: readonly SettingsHost[] = ["splunk", "arcsight", "cli"];
@@ -56,6 +58,7 @@ const ROWS = [
     key: "tenant_name",
     kind: { is: "text", max: 200 },
     otherwise: "the stanza's name",
+    inProperties: { otherwise: "the tenant's GUID or domain" },
     hosts: EVERYWHERE,
     title: "Customer name",
     help: "The customer's name as it is stamped on every event.",
@@ -92,6 +95,7 @@ const ROWS = [
     hosts: EVERYWHERE,
     title: "App key (client secret)",
     help: "The value of the app's key, not its ID. In Splunk it is moved to the credential store on first use and ******** is left here; on an edit leave it as it is.",
+    inProperties: { help: "The value of the app's key, not its ID: in place, or as file:PATH, env:NAME or credential:NAME (systemd)." },
   },
   {
     key: "certificate",
@@ -117,6 +121,9 @@ const ROWS = [
     hosts: EVERYWHERE,
     title: "Refresh token",
     help: "From 'token acquire'. In Splunk it is moved to the credential store on first use and ******** is left here; on an edit leave it as it is.",
+    inProperties: {
+      help: "From 'token acquire': in place, or as file:PATH, env:NAME or credential:NAME (systemd). Later ones are kept in secrets/ of the state folder.",
+    },
   },
   {
     key: "streams",
@@ -291,6 +298,10 @@ const ROWS = [
     hosts: EVERYWHERE,
     title: "State folder (all customers)",
     help: "Where marks and ledgers are kept. Set it once, in Splunk under [defender_mssp].",
+    inProperties: {
+      help: "Where marks, ledgers, rotated tokens and what waits for a connector are kept; --state wins. One program at a time.",
+      otherwise: "the account's own, ~/.local/state/defender-mssp or %LOCALAPPDATA%/defender-mssp/state",
+    },
   },
   {
     key: "replay_mib",
