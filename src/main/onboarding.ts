@@ -18,6 +18,7 @@ import { createHttp, goesThroughProxy } from "../net/http.ts";
 import { realDisk, replaceFile } from "../stores/disk.ts";
 import type { Configuration } from "./configuration.ts";
 import { defaultStateDir } from "./configuration.ts";
+import { readersOf } from "./kept-readers.ts";
 import { FileSecrets, SplunkSecrets } from "./stored-secrets.ts";
 import { readBytes, realChance, realClock, realFiles, VERSION } from "./world.ts";
 
@@ -94,8 +95,9 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
     splunkPlace,
     filePlace: fileSecrets,
     readText: (path, encoding) => readIfThere(path, encoding),
-    async writeSecretFile(path, content, encoding) {
+    async writeSecretFile(path, content, encoding, readers = "owner") {
       const bytes = content.open((text) => Buffer.from(text, encoding));
+      const restoreReaders = readers === "as-before" ? readersOf(path) : () => undefined;
       await replaceFile({ disk: realDisk, clock: realClock, platform: process.platform }, path, bytes).catch((cause: unknown) => {
         if (!isFailure(cause)) throw cause;
         throw new Failure("output-broken", {
@@ -106,6 +108,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
           cause,
         });
       });
+      restoreReaders();
     },
     openBrowser: parts.openBrowser ?? openBrowser,
     finish: parts.finish,

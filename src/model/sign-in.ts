@@ -234,8 +234,12 @@ export interface OnboardingServices {
   filePlace(argv: Readonly<Record<string, unknown>>): Promise<SecretPlace>;
   /** `latin1` for Java's properties: one character per byte. Undefined when there is no such file; throws Failure `settings` when it cannot be read. */
   readText(path: string, encoding: "utf8" | "latin1"): Promise<string | undefined>;
-  /** 0600, written aside, flushed and renamed. Throws Failure `output-broken`. */
-  writeSecretFile(path: string, content: Sealed, encoding: "utf8" | "latin1"): Promise<void>;
+  /**
+   * 0600, written aside, flushed and renamed. Throws Failure `output-broken`.
+   *
+   * @param readers `as-before`: a file that was there keeps its owner, its group, and that group's right to read if nobody else had it.
+   */
+  writeSecretFile(path: string, content: Sealed, encoding: "utf8" | "latin1", readers?: "owner" | "as-before"): Promise<void>;
   /** Opens the person's browser; resolves false when there is none. */
   openBrowser(url: string): Promise<boolean>;
   finish(code: ExitCode): void;

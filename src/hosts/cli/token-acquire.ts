@@ -93,7 +93,7 @@ async function goalOf(services: OnboardingServices, flags: Flags, redirectUri: s
     return {
       name: file,
       put: (stanza, refreshToken) =>
-        services.writeSecretFile(file, connectorProperties(before, { stanza, refreshToken, redirectUri }, file), "latin1"),
+        services.writeSecretFile(file, connectorProperties(before, { stanza, refreshToken, redirectUri }, file), "latin1", "as-before"),
     };
   }
   return { name: file, put: (_, token) => services.writeSecretFile(file, sealed(`${token.open((value) => value)}\n`), "utf8") };
