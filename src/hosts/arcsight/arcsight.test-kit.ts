@@ -133,6 +133,8 @@ export class Receiver implements Dialer {
   stalled = false;
   /** What the operating system has taken and the receiver never gets. */
   swallows = false;
+  /** Resolves when it has taken what it was just sent. */
+  taking: (bytes: number) => Promise<void> = () => Promise.resolve();
   /** Does not end its side when we end ours. */
   hangs = false;
   connections = 0;
@@ -159,7 +161,7 @@ export class Receiver implements Dialer {
       send: async (bytes) => {
         if (cut) throw cut;
         if (this.stalled) throw await gone;
-        await Promise.resolve();
+        await this.taking(bytes.length);
         if (cut) throw cut;
         if (!this.swallows) this.text += Buffer.from(bytes).toString("utf8");
       },
