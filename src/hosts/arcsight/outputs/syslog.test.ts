@@ -250,6 +250,21 @@ describe("when a connection breaks", () => {
     expect(receiver.connections).toBeGreaterThan(1);
   });
 
+  test("a receiver that is slow, but takes something each minute, is not gone: nothing is sent twice to it", async () => {
+    const { output, receiver, clock, log } = story();
+    await settled();
+    receiver.taking = (bytes) => clock.pause(bytes / 8);
+    const large = "x".repeat(600_000);
+    const writing = output.write(batchOf(large));
+
+    await clock.pass(200_000);
+    await writing;
+
+    expect(receiver.connections).toBe(1);
+    expect(receiver.events).toEqual([large]);
+    expect(log.lines.join("\n")).not.toContain("took nothing");
+  });
+
   test("nothing is lost and the order is kept, whenever it breaks and whatever it swallows", async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -16,6 +16,8 @@ const GOOD_AFTER_MS = 60_000;
 /** A receiver that takes nothing for so long is as good as gone. */
 const STALLED_AFTER_MS = 60_000;
 const WATCH_EVERY_MS = 5_000;
+/** Each piece has STALLED_AFTER_MS: a receiver is slow, and not gone, down to 4 KiB/s. */
+const SENT_AT_ONCE_BYTES = 256 << 10;
 /** What was sent in the last hour may not have arrived (the engine's provisional window). */
 const IN_DOUBT_MS = 3_600_000;
 const IN_DOUBT_KEYS = 50_000;
@@ -149,15 +151,21 @@ export class SyslogOutput implements Output {
   }
 
   async #send(link: Link, lines: Uint8Array): Promise<boolean> {
-    this.#sendingSinceMs = this.#p.clock.monotonicMs();
     try {
-      await link.send(syslogFrames(lines, this.#p.style, this.#p.clock.nowMs()));
+      await this.#sendInPieces(link, syslogFrames(lines, this.#p.style, this.#p.clock.nowMs()));
       return true;
     } catch (error) {
       if (!isFailure(error)) throw error;
       return false;
     } finally {
       this.#sendingSinceMs = undefined;
+    }
+  }
+
+  async #sendInPieces(link: Link, frames: Uint8Array): Promise<void> {
+    for (let from = 0; from < frames.length; from += SENT_AT_ONCE_BYTES) {
+      this.#sendingSinceMs = this.#p.clock.monotonicMs();
+      await link.send(frames.subarray(from, from + SENT_AT_ONCE_BYTES));
     }
   }
 
