@@ -214,15 +214,14 @@ export class Fleet {
       this.#p.log.warn("the last run did not stop in order: what it wrote last is read and sent again with equal keys", { versions });
   }
 
-  /** Keeps of `sinceS` what still waits. */
+  /** Keeps of `sinceS` what still waits, and what belongs to streams that this run leaves out. */
   async #keepReplaySince(sinceS: Readonly<Record<string, number>>): Promise<void> {
-    const waiting = this.#members.flatMap((m) => m.runners).filter((runner) => runner.awaitsReplay);
-    const kept = Object.fromEntries(
-      waiting.map((runner) => {
-        const name = dueName(runner.key);
-        return [name, sinceS[name] ?? this.#provisional.writtenNowS() - LATE_S] as const;
-      }),
-    );
+    const kept: Record<string, number> = { ...this.#replaySinceS };
+    for (const runner of this.#members.flatMap((m) => m.runners)) {
+      const name = dueName(runner.key);
+      if (runner.awaitsReplay) kept[name] = sinceS[name] ?? this.#provisional.writtenNowS() - LATE_S;
+      else delete kept[name];
+    }
     const text = JSON.stringify(kept);
     if (text === JSON.stringify(this.#replaySinceS)) return;
     await this.#p.state.writeFact(REPLAY_SINCE, text);

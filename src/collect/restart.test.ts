@@ -144,6 +144,30 @@ describe("after a crash everything provisional is sent again with equal keys, an
     expect(judge(stream, [...arrived, ...w.sentOf(customer)]).lost).toEqual([]);
   });
 
+  test("although this customer was left out for one run before everything had been sent again", async () => {
+    const { w, stream, customer } = world(20);
+    const other = new SimStream(w.clock, { budgetKey: "other" });
+    const second = w.customer(other);
+    await w.start();
+    await w.clock.advance(MINUTE);
+    const before = w.sentOf(customer);
+    await w.kill();
+    stream.fault = () => serviceError();
+    w.outlet.sent.length = 0;
+    await w.start();
+    await w.clock.advance(5 * MINUTE);
+    await w.stop();
+    stream.fault = undefined;
+    w.customers = [second];
+    await w.start();
+    await w.clock.advance(5 * MINUTE);
+    await w.stop();
+    w.customers = [customer, second];
+    await w.start();
+    await w.clock.advance(10 * MINUTE);
+    expect(judge(stream, [...before.slice(0, -15), ...w.sentOf(customer)]).lost).toEqual([]);
+  });
+
   test("although others filled the window while this customer's service was down", async () => {
     const { w, stream, customer } = world(20);
     w.replayMib = 0.05;
