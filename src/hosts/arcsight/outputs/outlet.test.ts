@@ -163,3 +163,52 @@ describe("several outputs at once", () => {
     expect(file.lines.map((line) => /(\d+) %/.exec(line)?.[1])).toEqual(["60", "55"]);
   });
 });
+
+describe("memory of batches", () => {
+  test("a batch that waits for one output is untouched by those that come after it", async () => {
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    class SlowOnce extends Shelf {
+      #calls = 0;
+      override async write(batch: Batch): Promise<void> {
+        this.#calls += 1;
+        if (this.#calls === 1) await held;
+        await super.write(batch);
+      }
+    }
+    const slow = new SlowOnce("slow");
+    const quick = new Shelf("quick");
+    const outlet = outletOf(slow, quick);
+    const named = (id: string): Delivery[] => [{ ...ALERTS[0]!, key: id, record: { ...ALERTS[0]!.record, id } }];
+    const first = outlet.write(named("first"));
+    for (let i = 0; i < 5; i += 1) await outlet.write(named(`later-${i}`));
+    release();
+    await first;
+    expect(slow.lines.map((line) => line.split(" ").at(-1))).toEqual(["later-0", "later-1", "later-2", "later-3", "later-4", "first"]);
+  });
+
+  test("what a refused batch took is lent again only once every output is done with it", async () => {
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    class Slow extends Shelf {
+      override async write(batch: Batch): Promise<void> {
+        await held;
+        await super.write(batch);
+      }
+    }
+    const slow = new Slow("slow");
+    const full = new Shelf("full");
+    full.refuses = true;
+    const outlet = outletOf(slow, full);
+    const named = (id: string): Delivery[] => [{ ...ALERTS[0]!, key: id, record: { ...ALERTS[0]!.record, id } }];
+    const writes = ["one", "two", "three"].map((id) => outlet.write(named(id)).catch(() => undefined));
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    release();
+    await Promise.all(writes);
+    expect(slow.lines.map((line) => line.split(" ").at(-1))).toEqual(["one", "two", "three"]);
+  });
+});

@@ -2,8 +2,10 @@ import { ByteWriter } from "../../../format/byte-writer.ts";
 import type { Delivery, HealthEvent } from "../../../model/event.ts";
 import { isFailure } from "../../../model/failure.ts";
 import type { Outlet } from "../../../model/kit.ts";
+import { BatchMemory } from "./batch-memory.ts";
 import type { LineFormat, Notice } from "./line-format.ts";
 import type { Batch, Output, OutputCondition } from "./output.ts";
+import { joined } from "./recent-keys.ts";
 
 /** One output with what it gets. */
 export interface Branch {
@@ -34,6 +36,7 @@ export class ArcSightOutlet implements Outlet {
   readonly #nowMs: () => number;
   readonly #stanzasByTenantName: ReadonlyMap<string, string>;
   readonly #told = new Set<string>();
+  readonly #memory = new BatchMemory();
 
   constructor(branches: readonly Branch[], names: readonly HealthName[], nowMs: () => number) {
     this.#branches = branches;
@@ -52,20 +55,23 @@ export class ArcSightOutlet implements Outlet {
   }
 
   async write(batch: readonly Delivery[]): Promise<number> {
-    const keys = batch.map((delivery) => `${delivery.stanza}|${delivery.key}`);
+    const keys = joined(batch.map((delivery) => `${delivery.stanza}|${delivery.key}`));
     const formatted = new Map<string, Batch>();
     const writes: Promise<void>[] = [];
+    const lent: Buffer[] = [];
     let byteLength = 0;
     for (const { output, format, tenants } of this.#branches) {
       const chosen = keys.flatMap((key, i) => ((tenants?.has((batch[i] as Delivery).stanza) ?? true) && output.wants(key) ? [i] : []));
       if (chosen.length === 0) continue;
       const shared = chosen.length === batch.length ? formatted.get(format.id) : undefined;
-      const made = shared ?? formatBatch(batch, keys, chosen, format);
+      const made = shared ?? this.#formatted(batch, keys, chosen, format, lent);
       if (chosen.length === batch.length) formatted.set(format.id, made);
       byteLength += made.bytes.length;
       writes.push(output.write(made));
     }
-    throwFirst(await Promise.allSettled(writes));
+    const results = await Promise.allSettled(writes);
+    for (const memory of lent) this.#memory.giveBack(memory);
+    throwFirst(results);
     return byteLength;
   }
 
@@ -83,6 +89,20 @@ export class ArcSightOutlet implements Outlet {
   /** Makes everything that was taken safe; a receiver is waited for at most `withinMs`. */
   async close(withinMs: number): Promise<void> {
     throwFirst(await Promise.allSettled(this.#branches.map(({ output }) => output.close(withinMs))));
+  }
+
+  /** @param lent gets the memory that must be given back once every output is done with it. */
+  #formatted(batch: readonly Delivery[], keys: readonly string[], chosen: readonly number[], format: LineFormat, lent: Buffer[]): Batch {
+    scratch.reset();
+    const ends: number[] = [];
+    for (const i of chosen) {
+      format.delivery(scratch, batch[i] as Delivery);
+      ends.push(scratch.length);
+    }
+    const memory = this.#memory.lend(scratch.length);
+    memory.set(scratch.view());
+    lent.push(memory);
+    return { bytes: memory.subarray(0, scratch.length), keys: chosen.map((i) => keys[i] as string), ends };
   }
 
   /** A spool that fills is told of on the other outputs, and by itself when its receiver is back. */
@@ -111,16 +131,6 @@ export async function writeLines(output: Output, write: (out: ByteWriter) => voi
 
 /** Lines are made here and copied out: formatting is never interrupted, so one is enough, and no batch pays for the largest. */
 const scratch = new ByteWriter(1 << 16);
-
-function formatBatch(batch: readonly Delivery[], keys: readonly string[], chosen: readonly number[], format: LineFormat): Batch {
-  scratch.reset();
-  const ends: number[] = [];
-  for (const i of chosen) {
-    format.delivery(scratch, batch[i] as Delivery);
-    ends.push(scratch.length);
-  }
-  return { bytes: Buffer.from(scratch.view()), keys: chosen.map((i) => keys[i] as string), ends };
-}
 
 function throwFirst(results: readonly PromiseSettledResult<unknown>[]): void {
   const failed = results.filter((result) => result.status === "rejected").map(({ reason }) => reason as unknown);

@@ -1,8 +1,8 @@
 import type { Failure } from "../../../model/failure.ts";
 
-/** Formatted events on their way to one output. The memory belongs to whoever gets it. */
+/** Formatted events on their way to one output. */
 export interface Batch {
-  /** Whole lines, each ended by a line break; no line holds one inside. */
+  /** Whole lines, each ended by a line break; no line holds one inside. Used again for other lines once `write` has settled: what an output keeps, it copies. */
   readonly bytes: Uint8Array;
   /** Who each event is: `<stanza>|<version key>`. Health and test events have none, so `keys` may be shorter than the lines. */
   readonly keys: readonly string[];

@@ -1,3 +1,5 @@
+import type { ByteWriter } from "../../../format/byte-writer.ts";
+
 /** Facility local0, severity notice (RFC 5424, 6.2.1): CEF carries the severity that counts. */
 const PRI = "<133>";
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"] as const;
@@ -17,31 +19,33 @@ export interface FrameStyle {
  *
  * @param lines whole lines, each ended by a line break.
  */
-export function syslogFrames(lines: Uint8Array, style: FrameStyle, nowMs: number): Uint8Array {
+export function writeSyslogFrames(out: ByteWriter, lines: Uint8Array, style: FrameStyle, nowMs: number): void {
   const header = Buffer.from(syslogHeader(style, nowMs), "utf8");
-  const pieces: Uint8Array[] = [];
-  for (const line of eachLine(lines)) {
-    if (style.framing === "octet") pieces.push(Buffer.from(`${header.length + line.length} `, "latin1"), header, line);
-    else pieces.push(header, line, NEWLINE);
+  for (let from = 0; from < lines.length; ) {
+    const to = endOfLine(lines, from);
+    if (style.framing === "octet") out.ascii(`${header.length + to - from} `);
+    out.copy(header, 0, header.length);
+    out.copy(lines, from, to);
+    if (style.framing === "newline") out.byte(LINE_END);
+    from = to + 1;
   }
-  return Buffer.concat(pieces);
 }
 
 /** The same as separate datagrams, without framing (RFC 5426). */
 export function syslogDatagrams(lines: Uint8Array, style: Omit<FrameStyle, "framing">, nowMs: number): readonly Uint8Array[] {
   const header = Buffer.from(syslogHeader(style, nowMs), "utf8");
-  return [...eachLine(lines)].map((line) => Buffer.concat([header, line]));
-}
-
-const NEWLINE = Buffer.from("\n", "latin1");
-
-function* eachLine(bytes: Uint8Array): Generator<Uint8Array> {
-  for (let from = 0; from < bytes.length; ) {
-    const end = bytes.indexOf(LINE_END, from);
-    const to = end === -1 ? bytes.length : end;
-    yield bytes.subarray(from, to);
+  const datagrams: Uint8Array[] = [];
+  for (let from = 0; from < lines.length; ) {
+    const to = endOfLine(lines, from);
+    datagrams.push(Buffer.concat([header, lines.subarray(from, to)]));
     from = to + 1;
   }
+  return datagrams;
+}
+
+function endOfLine(lines: Uint8Array, from: number): number {
+  const end = lines.indexOf(LINE_END, from);
+  return end === -1 ? lines.length : end;
 }
 
 function syslogHeader({ format, host }: Pick<FrameStyle, "format" | "host">, nowMs: number): string {

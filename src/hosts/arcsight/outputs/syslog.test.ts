@@ -2,9 +2,11 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
+import { ByteWriter } from "../../../format/byte-writer.ts";
 import { batchOf, brokenDisk, errno, HandClock, LogBook, middling, newFolder, Receiver, settled } from "../arcsight.test-kit.ts";
 import { SyslogOutput } from "./syslog.ts";
-import { syslogDatagrams, syslogFrames } from "./syslog-frame.ts";
+import type { FrameStyle } from "./syslog-frame.ts";
+import { syslogDatagrams, writeSyslogFrames } from "./syslog-frame.ts";
 import { UdpOutput } from "./udp.ts";
 
 interface Story {
@@ -39,20 +41,22 @@ function story(
   return { receiver, clock, log, output, broken: () => times, folder };
 }
 
+function framed(lines: string, style: FrameStyle, nowMs: number): string {
+  const out = new ByteWriter();
+  writeSyslogFrames(out, Buffer.from(lines), style, nowMs);
+  return out.toString();
+}
+
 describe("what syslog messages look like", () => {
   const at = new Date(2026, 10, 4, 9, 5, 7).getTime();
   test("RFC 3164 with a line break, day padded with a space", () => {
-    expect(
-      Buffer.from(syslogFrames(Buffer.from("CEF:0|a\nCEF:0|ö\n"), { format: "rfc3164", framing: "newline", host: "siem 1" }, at)).toString(
-        "utf8",
-      ),
-    ).toBe("<133>Nov  4 09:05:07 siem-1 CEF:0|a\n<133>Nov  4 09:05:07 siem-1 CEF:0|ö\n");
+    expect(framed("CEF:0|a\nCEF:0|ö\n", { format: "rfc3164", framing: "newline", host: "siem 1" }, at)).toBe(
+      "<133>Nov  4 09:05:07 siem-1 CEF:0|a\n<133>Nov  4 09:05:07 siem-1 CEF:0|ö\n",
+    );
   });
 
   test("octet counting counts bytes", () => {
-    expect(
-      Buffer.from(syslogFrames(Buffer.from("CEF:0|ö\n"), { format: "rfc3164", framing: "octet", host: "h" }, at)).toString("utf8"),
-    ).toBe("31 <133>Nov  4 09:05:07 h CEF:0|ö");
+    expect(framed("CEF:0|ö\n", { format: "rfc3164", framing: "octet", host: "h" }, at)).toBe("31 <133>Nov  4 09:05:07 h CEF:0|ö");
   });
 
   test("RFC 5424 with CEF as the message; a datagram per event", () => {

@@ -1,3 +1,4 @@
+import { ByteWriter } from "../../../format/byte-writer.ts";
 import { Failure, isFailure } from "../../../model/failure.ts";
 import type { Chance, Clock, Log } from "../../../model/kit.ts";
 import type { Disk } from "../../../stores/disk.ts";
@@ -7,7 +8,7 @@ import { outputUnwritable, spoolFull } from "./output-failures.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import { Spool } from "./spool.ts";
 import type { FrameStyle } from "./syslog-frame.ts";
-import { syslogFrames } from "./syslog-frame.ts";
+import { writeSyslogFrames } from "./syslog-frame.ts";
 
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60_000;
@@ -56,6 +57,8 @@ export class SyslogOutput implements Output {
   #link: Link | undefined;
   #draining = false;
   #sendingSinceMs: number | undefined;
+  /** Messages are made here, one batch at a time: nothing is sent before the one before it was taken. */
+  #frames = new ByteWriter();
   #turn: Promise<unknown> = Promise.resolve();
   readonly #listeners: OutputListener[] = [];
   #failure: Failure | undefined;
@@ -152,9 +155,13 @@ export class SyslogOutput implements Output {
 
   async #send(link: Link, lines: Uint8Array): Promise<boolean> {
     try {
-      await this.#sendInPieces(link, syslogFrames(lines, this.#p.style, this.#p.clock.nowMs()));
+      this.#frames.reset();
+      writeSyslogFrames(this.#frames, lines, this.#p.style, this.#p.clock.nowMs());
+      await this.#sendInPieces(link, this.#frames.view());
       return true;
     } catch (error) {
+      // The broken connection may still hold on to what it was given.
+      this.#frames = new ByteWriter();
       if (!isFailure(error)) throw error;
       return false;
     } finally {
