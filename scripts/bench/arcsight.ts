@@ -15,32 +15,14 @@ const ALERTS_EACH = 8000;
 const LOAD = resolve(ROOT, "test/scenarios/load-25x8000.yaml");
 
 /** Row `arcsight-tls`: from the start of `arcsight run` to the last alert in the file of a real rsyslog behind TLS. */
-export async function alertsToRsyslog({ binary, runs, say }: Bench): Promise<Outcome[]> {
-  if (!Rsyslog.isPresent()) throw new ScriptProblem("arcsight-tls needs rsyslog (Debian packages rsyslog and rsyslog-gnutls).");
+export async function alertsToRsyslog(bench: Bench): Promise<Outcome[]> {
   const wanted = CUSTOMERS * ALERTS_EACH;
   return withMicrosoft(LOAD, async (microsoft) => {
-    const rates: number[] = [];
-    let memory: Memory | undefined;
     // The first reader makes the simulator prepare its pages.
-    for (let run = -1; run < runs; run += 1) {
-      const folder = mkdtempSync(join(tmpdir(), "defender-mssp-bench-"));
-      const rsyslog = await receiver(folder);
-      const outputs = { type: "syslog", protocol: "tls", host: "localhost", port: rsyslog.port, ca_file: join(folder, "ca.pem") };
-      const config = properties(folder, microsoft, { "outputs[0]": outputs });
-      const startedMs = performance.now();
-      const helper = new Helper(binary, ["arcsight", "run", "--config", config]);
-      try {
-        await arrivals(rsyslog.out, wanted, helper);
-        const rate = wanted / ((performance.now() - startedMs) / 1000);
-        memory = memoryOf(helper.pid);
-        say(`  ${run < 0 ? "first: " : ""}${round(rate)} alerts/s, processor ${round((helper.cpuMs() * 1000) / wanted)} us per alert`);
-        if (run >= 0) rates.push(rate);
-      } finally {
-        await helper.stop();
-        await rsyslog.kill();
-        rmSync(folder, { recursive: true, force: true });
-      }
-    }
+    await toRsyslog(bench, microsoft, wanted, "first: ");
+    const seen: Arrived[] = [];
+    for (let run = 0; run < bench.runs; run += 1) seen.push(await toRsyslog(bench, microsoft, wanted));
+    const rates = seen.map(({ seconds }) => wanted / seconds);
     const rate = median(rates);
     return [
       {
@@ -50,10 +32,81 @@ export async function alertsToRsyslog({ binary, runs, say }: Bench): Promise<Out
         target: ">= 15000",
         holds: rate >= 15_000,
         runs: rates.map(round),
-        ...(memory === undefined ? {} : { memory }),
+        ...peakOf(seen),
       },
     ];
   });
+}
+
+/** Row `arcsight-memory`: the peak of `arcsight run` over four times the history. */
+export async function historyOfArcSight(bench: Bench): Promise<Outcome[]> {
+  const histories: Arrived[][] = [];
+  for (const alerts of [10_000, 40_000]) {
+    const generate = [{ stream: "alerts", count: alerts, from: "-6d", to: "-1h", bytes: 5700, digits: "seven" }];
+    const scenario = {
+      name: "arcsight-memory",
+      story: "The same alerts, and more of them.",
+      seed: 19,
+      customers: [{ name: "grown", count: 2, generate }],
+    };
+    await withMicrosoft(scenario, async (microsoft) => {
+      await toRsyslog(bench, microsoft, 2 * alerts, "first: ");
+      const seen: Arrived[] = [];
+      for (let run = 0; run < bench.runs; run += 1) seen.push(await toRsyslog(bench, microsoft, 2 * alerts));
+      histories.push(seen);
+      return [];
+    });
+  }
+  const [short = [], long = []] = histories;
+  const ratios = long.map(({ memory }, run) => memory.peakMb / (short[run]?.memory.peakMb ?? Number.NaN));
+  const ratio = median(ratios);
+  return [
+    {
+      name: "arcsight-memory",
+      value: round(ratio),
+      unit: "times at four times the history",
+      target: "<= 1.25",
+      holds: ratio <= 1.25,
+      runs: ratios.map(round),
+      ...peakOf(long),
+    },
+  ];
+}
+
+interface Arrived {
+  readonly seconds: number;
+  readonly memory: Memory;
+}
+
+function peakOf(seen: readonly Arrived[]): Pick<Outcome, "memory"> {
+  const highest = seen
+    .map(({ memory }) => memory)
+    .toSorted((a, b) => a.peakMb - b.peakMb)
+    .at(-1);
+  return highest === undefined ? {} : { memory: highest };
+}
+
+/** One fresh `arcsight run` from nothing to the last alert in the receiver's file. */
+async function toRsyslog({ binary, say }: Bench, microsoft: Microsoft, wanted: number, label = ""): Promise<Arrived> {
+  if (!Rsyslog.isPresent()) throw new ScriptProblem("This row needs rsyslog (Debian packages rsyslog and rsyslog-gnutls).");
+  const folder = mkdtempSync(join(tmpdir(), "defender-mssp-bench-"));
+  const rsyslog = await receiver(folder);
+  const outputs = { type: "syslog", protocol: "tls", host: "localhost", port: rsyslog.port, ca_file: join(folder, "ca.pem") };
+  const config = properties(folder, microsoft, { "outputs[0]": outputs });
+  const startedMs = performance.now();
+  const helper = new Helper(binary, ["arcsight", "run", "--config", config]);
+  try {
+    await arrivals(rsyslog.out, wanted, helper);
+    const seconds = (performance.now() - startedMs) / 1000;
+    const memory = memoryOf(helper.pid);
+    const cpuUs = (helper.cpuMs() * 1000) / wanted;
+    say(`  ${label}${round(wanted / seconds)} alerts/s, processor ${round(cpuUs)} us per alert, VmHWM ${round(memory.peakMb)} MB`);
+    return { seconds, memory };
+  } finally {
+    await helper.stop();
+    await rsyslog.kill();
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 const POLLED_CUSTOMERS = 20;

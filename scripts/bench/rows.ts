@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { ROOT } from "../build/project.ts";
-import { alertsToRsyslog, pollOfServe } from "./arcsight.ts";
+import { alertsToRsyslog, historyOfArcSight, pollOfServe } from "./arcsight.ts";
 import { chaosForMinutes, everyCrash } from "./chaos.ts";
 import { Collector, type Memory, runDocument, type StanzaSettings } from "./collector.ts";
 import { cursorRules } from "./cursor-rules.ts";
@@ -155,6 +155,11 @@ export const MEASUREMENTS: readonly Measurement[] = [
     rows: ["arcsight-tls"],
     about: "25 customers x 8,000 Graph alerts, pacing on, built binary as `arcsight run`, CEF on a TLS socket to a real rsyslog",
     measure: alertsToRsyslog,
+  },
+  {
+    rows: ["arcsight-memory"],
+    about: "`arcsight run` over four times the alerts of as many customers: peak memory does not grow with history",
+    measure: historyOfArcSight,
   },
   {
     rows: ["serve-poll"],
