@@ -269,6 +269,21 @@ describe("when a connection breaks", () => {
     expect(log.lines.join("\n")).not.toContain("took nothing");
   });
 
+  test("a receiver that takes a piece in a hundred seconds gets everything in the end, not its beginning for ever", async () => {
+    const { output, receiver, clock } = story();
+    await settled();
+    receiver.taking = () => clock.pause(100_000);
+    const large = "x".repeat(600_000);
+    const writing = output.write(batchOf(large));
+    await clock.pass(110_000);
+    await writing;
+
+    await clock.pass(500_000);
+
+    expect(receiver.events).toEqual([large]);
+    expect(output.condition()).toMatchObject({ state: "up", spooledBytes: 0 });
+  });
+
   test("nothing is lost and the order is kept, whenever it breaks and whatever it swallows", async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -16,6 +16,8 @@ const LONGEST_PAUSE_MS = 60_000;
 const GOOD_AFTER_MS = 60_000;
 /** A receiver that takes nothing for so long is as good as gone. */
 const STALLED_AFTER_MS = 60_000;
+/** An operating system takes nothing more until a third of what it holds is gone: each time a receiver seems to be gone it gets twice as long, else a slow one would get its beginning for ever. */
+const LONGEST_STALL_MS = 960_000;
 const WATCH_EVERY_MS = 5_000;
 /** Each piece has STALLED_AFTER_MS: a receiver is slow, and not gone, down to 4 KiB/s. */
 const SENT_AT_ONCE_BYTES = 256 << 10;
@@ -57,6 +59,7 @@ export class SyslogOutput implements Output {
   #link: Link | undefined;
   #draining = false;
   #sendingSinceMs: number | undefined;
+  #stalledAfterMs = STALLED_AFTER_MS;
   /** Messages are made here, one batch at a time: nothing is sent before the one before it was taken. */
   #frames = new ByteWriter();
   #turn: Promise<unknown> = Promise.resolve();
@@ -225,6 +228,7 @@ export class SyslogOutput implements Output {
         this.#spool.advance(next);
         this.#refuse(false);
       }
+      if (this.#spool.isDrained) this.#stalledAfterMs = STALLED_AFTER_MS;
     } catch (error) {
       this.#p.log.error("the spool cannot be read", { output: this.name, say: isFailure(error) ? error.say : String(error) });
       link.cut(isFailure(error) ? error : broken(this.name, this.where, "the spool on disk cannot be read"));
@@ -243,9 +247,10 @@ export class SyslogOutput implements Output {
     while (!over.signal.aborted) {
       await this.#p.clock.pause(WATCH_EVERY_MS, over.signal);
       const since = this.#sendingSinceMs;
-      const isStalled = since !== undefined && this.#p.clock.monotonicMs() - since >= STALLED_AFTER_MS;
+      const isStalled = since !== undefined && this.#p.clock.monotonicMs() - since >= this.#stalledAfterMs;
       if (isStalled && !over.signal.aborted) {
-        link.cut(broken(this.name, this.where, `took nothing for ${STALLED_AFTER_MS / 1000} s`));
+        link.cut(broken(this.name, this.where, `took nothing for ${this.#stalledAfterMs / 1000} s`));
+        this.#stalledAfterMs = Math.min(this.#stalledAfterMs * 2, LONGEST_STALL_MS);
         break;
       }
     }
