@@ -13,6 +13,7 @@ import { type Bench, median, type Outcome, percentile, round, WITHIN_MS, withMic
 const CUSTOMERS = 25;
 const ALERTS_EACH = 8000;
 const LOAD = resolve(ROOT, "test/scenarios/load-25x8000.yaml");
+const LARGE_PAGES = resolve(ROOT, "test/scenarios/load-large-pages.yaml");
 
 /** Row `arcsight-tls`: from the start of `arcsight run` to the last alert in the file of a real rsyslog behind TLS. */
 export async function alertsToRsyslog(bench: Bench): Promise<Outcome[]> {
@@ -73,6 +74,35 @@ export async function historyOfArcSight(bench: Bench): Promise<Outcome[]> {
   ];
 }
 
+/** Row `arcsight-page`: the peak of `arcsight run` over 10,000 Defender for Endpoint alerts in one answer, and over incidents of 2,000 alerts each. */
+export async function pagesOfArcSight(bench: Bench): Promise<Outcome[]> {
+  const pages = [
+    { customer: "contoso", streams: "mde-alerts", wanted: 10_000, seen: [] as Arrived[] },
+    { customer: "fabrikam", streams: "xdr-incidents", wanted: 12 * 2000, seen: [] as Arrived[] },
+  ];
+  await withMicrosoft(LARGE_PAGES, async (microsoft) => {
+    for (let run = 0; run < bench.runs; run += 1)
+      for (const { customer, streams, wanted, seen } of pages) {
+        const customers = microsoft.customers.filter(({ tenant_name }) => tenant_name === customer);
+        seen.push(await toRsyslog(bench, { ...microsoft, customers }, wanted, `${streams}: `, streams));
+      }
+    return [];
+  });
+  const peaksOf = ({ seen }: { readonly seen: readonly Arrived[] }): number[] => seen.map(({ memory }) => memory.peakMb);
+  const peak = Math.max(...pages.map((page) => median(peaksOf(page))));
+  return [
+    {
+      name: "arcsight-page",
+      value: round(peak),
+      unit: "MB",
+      target: "<= 200",
+      holds: peak <= 200,
+      runs: pages.flatMap(peaksOf).map(round),
+      ...peakOf(pages.flatMap(({ seen }) => seen)),
+    },
+  ];
+}
+
 interface Arrived {
   readonly seconds: number;
   readonly memory: Memory;
@@ -87,12 +117,12 @@ function peakOf(seen: readonly Arrived[]): Pick<Outcome, "memory"> {
 }
 
 /** One fresh `arcsight run` from nothing to the last alert in the receiver's file. */
-async function toRsyslog({ binary, say }: Bench, microsoft: Microsoft, wanted: number, label = ""): Promise<Arrived> {
+async function toRsyslog({ binary, say }: Bench, microsoft: Microsoft, wanted: number, label = "", streams = "alerts"): Promise<Arrived> {
   if (!Rsyslog.isPresent()) throw new ScriptProblem("This row needs rsyslog (Debian packages rsyslog and rsyslog-gnutls).");
   const folder = mkdtempSync(join(tmpdir(), "defender-mssp-bench-"));
   const rsyslog = await receiver(folder);
   const outputs = { type: "syslog", protocol: "tls", host: "localhost", port: rsyslog.port, ca_file: join(folder, "ca.pem") };
-  const config = properties(folder, microsoft, { "outputs[0]": outputs });
+  const config = properties(folder, microsoft, { "outputs[0]": outputs }, streams);
   const startedMs = performance.now();
   const helper = new Helper(binary, ["arcsight", "run", "--config", config]);
   try {
@@ -217,6 +247,7 @@ function properties(
   folder: string,
   microsoft: Microsoft,
   more: Readonly<Record<string, Readonly<Record<string, string | number>>>>,
+  streams = "alerts",
 ): string {
   const customers = microsoft.customers.map(({ tenant_id, tenant_name, client_id, client_secret }, i) => [
     `tenants[${i}]`,
@@ -226,10 +257,11 @@ function properties(
       client_id,
       client_secret,
       auth: "app",
-      streams: "alerts",
+      streams,
       sweep_hours: 0,
       login_url: microsoft.login_url,
       graph_url: microsoft.graph_url,
+      api_url: microsoft.api_url,
       ca_file: microsoft.ca_file,
     },
   ]);

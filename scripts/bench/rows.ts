@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { ROOT } from "../build/project.ts";
-import { alertsToRsyslog, historyOfArcSight, pollOfServe } from "./arcsight.ts";
+import { alertsToRsyslog, historyOfArcSight, pagesOfArcSight, pollOfServe } from "./arcsight.ts";
 import { chaosForMinutes, everyCrash } from "./chaos.ts";
 import { Collector, type Memory, runDocument, type StanzaSettings } from "./collector.ts";
 import { cursorRules } from "./cursor-rules.ts";
@@ -160,6 +160,11 @@ export const MEASUREMENTS: readonly Measurement[] = [
     rows: ["arcsight-memory"],
     about: "`arcsight run` over four times the alerts of as many customers: peak memory does not grow with history",
     measure: historyOfArcSight,
+  },
+  {
+    rows: ["arcsight-page"],
+    about: "`arcsight run` over 10,000 Defender for Endpoint alerts in one answer, and incidents of 2,000 alerts each: peak memory",
+    measure: pagesOfArcSight,
   },
   {
     rows: ["serve-poll"],
