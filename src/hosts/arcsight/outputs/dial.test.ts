@@ -79,6 +79,7 @@ describe("real sockets", () => {
     const other = await realDialer.connect(target(await listening(resetting), { protocol: "tcp" }), never);
     await other.send(Buffer.from("a\n"));
     expect(await other.close(5_000)).toBe(false);
+    expect((await other.gone).say).toContain("cannot be used: it broke the connection off.");
   });
 
   test("shows our certificate to a receiver that asks for one", async () => {

@@ -11,6 +11,12 @@ const KEEP_ALIVE_MS = 30_000;
 /** Reached, but no handshake in CONNECT_WITHIN_MS: what a receiver without TLS does, to which our greeting is the beginning of a line. */
 const SILENT = "NO_TLS_ANSWER";
 
+const BROKEN_OFF = {
+  code: "output-unreachable",
+  say: "it broke the connection off",
+  nextStep: "Look at the receiver and its log; connecting is tried again by itself.",
+} as const;
+
 /** Error codes of connecting → what an operator is told. Sources: Node.js docs, "Common system errors" and "X509 certificate error codes". */
 const REASONS: Readonly<
   Record<string, { readonly code: "output-unreachable" | "output-untrusted"; readonly say: string; readonly nextStep: string }>
@@ -25,6 +31,8 @@ const REASONS: Readonly<
   ETIMEDOUT: { code: "output-unreachable", say: "it does not answer", nextStep: "Check the way there (firewall), host and port." },
   EHOSTUNREACH: { code: "output-unreachable", say: "there is no way to that host", nextStep: "Check the network and .host." },
   ENETUNREACH: { code: "output-unreachable", say: "there is no way to that network", nextStep: "Check the network and .host." },
+  ECONNRESET: BROKEN_OFF,
+  EPIPE: BROKEN_OFF,
   EPROTO: {
     code: "output-untrusted",
     say: "it does not speak TLS",
