@@ -478,14 +478,15 @@ export function flatten(delivery: Delivery): FlatView {
   };
   const reason = reasonOf(own);
   if (reason !== undefined) base.reason = reason;
-  if (items.length + devices.length > 0) base.evidenceCount = items.length + devices.length;
+  const evidenceCount = items.length + devices.length + unreadEvidence(record);
+  if (evidenceCount > 0) base.evidenceCount = evidenceCount;
   const summary: FlatRecord = { ...base, ...devices[0] };
   let used = devices.length > 0 ? 1 : 0;
   // A process carries a file and a user as well: evidence of files and users proper comes before it.
   for (const item of items.toSorted((a, b) => Number(a.evidenceKind === "process") - Number(b.evidenceKind === "process"))) {
     if (addFirst(summary, item)) used++;
   }
-  const leftOut = items.length + devices.length - used;
+  const leftOut = evidenceCount - used;
   if (leftOut > 0) summary.evidenceLeftOut = leftOut;
   const perItem = (): readonly FlatRecord[] => {
     const eventClassId = `${base.eventClassId}:evidence`;
@@ -497,6 +498,15 @@ export function flatten(delivery: Delivery): FlatView {
     return records;
   };
   return { summary, perItem };
+}
+
+/** Lists of evidence, by their names in Graph, the Endpoint API and the XDR API. */
+const EVIDENCE_LISTS = new Set(["evidence", "entities", "devices"]);
+
+/** Evidence of an alert that was too large to be held: counted, not read. */
+function unreadEvidence({ kind, reduced }: Delivery["record"]): number {
+  if (reduced === undefined || kind !== "alert") return 0;
+  return reduced.leftOut.reduce((sum, { name, elementCount = 0 }) => sum + (EVIDENCE_LISTS.has(name) ? elementCount : 0), 0);
 }
 
 function reasonOf({ classification, determination }: Partial<FlatRecord>): string | undefined {

@@ -157,7 +157,7 @@ export interface Outlet {
    * Rejects with Failure `host-gone` (EPIPE: stop now), `output-full`, `output-broken`.
    */
   write(batch: readonly Delivery[]): Promise<number>;
-  /** One event whose record comes in pieces; rejects as `write`. Outlets whose form needs the whole record have none. */
+  /** One event whose record comes in pieces; rejects as `write`. An outlet whose form needs a record as a whole takes what it can hold of it. */
   writeHuge?(delivery: HugeDelivery, pieces: AsyncIterable<Uint8Array>): Promise<number>;
   health(event: HealthEvent): Promise<void>;
 }

@@ -48,6 +48,25 @@ export interface SourceRecord {
   /** `serviceSource` or the like, as the vendor wrote it: hosts route by it. */
   readonly service?: string;
   readonly body: RecordBody;
+  /** Set when the record was too large to be held: `body` then lacks members. */
+  readonly reduced?: Reduction;
+}
+
+/** What is not there of a record that was too large to be held. */
+export interface Reduction {
+  /** Of the whole record. */
+  readonly byteLength: number;
+  /** In vendor order. */
+  readonly leftOut: readonly LeftOutMember[];
+}
+
+export interface LeftOutMember {
+  /** Only its beginning when the name itself is too large. */
+  readonly name: string;
+  /** Of its value. */
+  readonly byteLength: number;
+  /** Of a list. */
+  readonly elementCount?: number;
 }
 
 /** A piece of a page that is no usable record: too large, without id or time, not an object. Nothing of its content is kept. */
