@@ -1,4 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
+import { Failure } from "../model/failure.ts";
 import type { UnreadableRecord } from "../model/record.ts";
 import { alerts, HOUR, MINUTE, SimStream, serviceError, T0, ticks, World } from "./collect.test-kit.ts";
 
@@ -66,6 +67,28 @@ describe("a record above record_max_mib", () => {
     await world.start();
     await world.clock.advance(MINUTE);
     expect(world.sentOf(customer).find((s) => s.id === "huge")).toMatchObject({ found: "replay", change: "new" });
+  });
+
+  test("is asked for again when the output refuses it, and goes out once, with the same key", async () => {
+    const { world, customer, fetched } = withHuge();
+    const write = world.outlet.writeHuge.bind(world.outlet);
+    let refusals = 2;
+    world.outlet.writeHuge = async (delivery, pieces) => {
+      if (refusals-- > 0) throw new Failure("output-full", { actor: "operator", retry: { when: "soon" }, say: "full" });
+      return write(delivery, pieces);
+    };
+    world.outlet.kind = "durable";
+    await world.start();
+    await world.clock.advance(HOUR);
+    expect(fetched.length).toBeGreaterThanOrEqual(3);
+    expect(world.sentOf(customer).filter((s) => s.id === "huge")).toEqual([
+      expect.objectContaining({
+        change: "new",
+        found: "poll",
+        key: `${customer.tenant.id}:alerts:alert:huge:2026-11-24T11:30:00.0000000Z`,
+      }),
+    ]);
+    expect(world.sentOf(customer)).toHaveLength(6);
   });
 
   test("is reported with id, length and hash where the output cannot take it in pieces", async () => {

@@ -319,7 +319,7 @@ const ROWS = [
     global: true,
     hosts: EVERYWHERE,
     title: "Largest record (MiB, all customers)",
-    help: "A record above this size is split or streamed.",
+    help: "A record above this size is split or streamed; ArcSight gets it without its large members.",
   },
   {
     key: "concurrency",

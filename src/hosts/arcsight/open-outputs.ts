@@ -54,7 +54,7 @@ export function openOutputs(
   }));
   tellOfLeftSpools(join(stateDir, "outputs"), new Set(names), world);
   const customers = stanzas.map(({ name, tenantName }) => ({ stanza: name, tenantName }));
-  return new ArcSightOutlet(branches, customers, () => world.clock.nowMs());
+  return new ArcSightOutlet(branches, customers, () => world.clock.nowMs(), world.log);
 }
 
 function openOutput(settings: OutputSettings, stateFolder: string, world: OutputsWorld): Output {

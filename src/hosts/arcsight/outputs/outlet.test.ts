@@ -1,8 +1,10 @@
 import { describe, expect, test } from "@jest/globals";
 import { CONTOSO, deliveriesOf, SAMPLES } from "../../../../test/golden/samples.ts";
-import type { Delivery, HealthEvent } from "../../../model/event.ts";
+import type { EventStyle } from "../../../format/record-json.ts";
+import type { Delivery, HealthEvent, HugeDelivery } from "../../../model/event.ts";
 import { Failure } from "../../../model/failure.ts";
-import type { LineFormat } from "./line-format.ts";
+import { LogBook } from "../arcsight.test-kit.ts";
+import { type LineFormat, lineFormatOf } from "./line-format.ts";
 import { ArcSightOutlet } from "./outlet.ts";
 import type { Batch, Output, OutputListener } from "./output.ts";
 import { RecentKeys } from "./recent-keys.ts";
@@ -73,11 +75,13 @@ const NAMES = [
   { stanza: "fabrikam", tenantName: "Fabrikam" },
 ];
 
+const log = new LogBook();
+
 function outletOf(...shelves: readonly (Shelf | { readonly shelf: Shelf; readonly tenants: readonly string[] })[]): ArcSightOutlet {
   const branches = shelves.map((one) =>
     "shelf" in one ? { output: one.shelf, format: FORMAT, tenants: new Set(one.tenants) } : { output: one, format: FORMAT },
   );
-  return new ArcSightOutlet(branches, NAMES, () => 0);
+  return new ArcSightOutlet(branches, NAMES, () => 0, log);
 }
 
 function deliver(stanza: string, found: Delivery["found"], key: string): Delivery {
@@ -210,5 +214,88 @@ describe("memory of batches", () => {
     release();
     await Promise.all(writes);
     expect(slow.lines.map((line) => line.split(" ").at(-1))).toEqual(["one", "two", "three"]);
+  });
+});
+
+describe("a record too large to be held", () => {
+  const LARGE = JSON.stringify({
+    id: "huge",
+    serviceSource: "microsoftDefenderForEndpoint",
+    title: "Ransomware was stopped",
+    severity: "high",
+    evidence: Array.from({ length: 700 }, (_, i) => ({
+      "@odata.type": "#microsoft.graph.security.urlEvidence",
+      url: `https://x/${i}/${"y".repeat(100)}`,
+    })),
+    lastUpdateDateTime: "2026-11-24T11:30:00Z",
+  });
+
+  function huge(found: Delivery["found"] = "poll"): HugeDelivery {
+    return { ...deliver("contoso", found, "k1"), record: { kind: "alert", id: "huge", updated: ALERTS[0]!.record.updated } };
+  }
+
+  async function* pieces() {
+    const bytes = Buffer.from(LARGE);
+    for (let at = 0; at < bytes.length; at += 1_000) yield bytes.subarray(at, at + 1_000);
+  }
+
+  function outletWith(shelf: Shelf, type: "cef-file" | "json-lines", book = new LogBook()): ArcSightOutlet {
+    const style = {
+      layout: "vendor",
+      envelope: true,
+      alertsSourcetype: "x",
+      classicEntities: false,
+      cimEntityZone: undefined,
+    } as unknown as EventStyle;
+    const format = lineFormatOf({ type, profile: "xdr", evidence: "none" }, () => style);
+    return new ArcSightOutlet([{ output: shelf, format }], NAMES, () => 0, book);
+  }
+
+  test("goes out as CEF with what its small members say and how much evidence is not in it", async () => {
+    const shelf = new Shelf("outputs[0]");
+    const book = new LogBook();
+    await outletWith(shelf, "cef-file", book).writeHuge(huge(), pieces());
+    expect(shelf.lines).toHaveLength(1);
+    expect(shelf.text).toContain("|alert:microsoftDefenderForEndpoint|Ransomware was stopped|");
+    expect(shelf.text).toMatch(/ cn1=700 .*cn1Label=Evidence Left Out|cn1Label=Evidence Left Out cn1=700/);
+    expect(book.lines).toEqual([
+      expect.stringMatching(/^warn a record above record_max_mib .*"id":"huge","bytes":\d+,"left_out":"evidence \(700 items, \d+ bytes\)"/),
+    ]);
+  });
+
+  test("goes out as a JSON line of its small members", async () => {
+    const shelf = new Shelf("outputs[0]");
+    await outletWith(shelf, "json-lines").writeHuge(huge(), pieces());
+    const { evidence: _, ...small } = JSON.parse(LARGE);
+    const { mssp, ...record } = JSON.parse(shelf.text);
+    expect(record).toEqual(small);
+    expect(mssp.key).toBe("k1");
+  });
+
+  test("is refused, comes again and is owed like any other", async () => {
+    const file = new Shelf("outputs[0]");
+    const syslog = new Shelf("outputs[1]", "provisional");
+    const outlet = outletOf(file, syslog);
+    syslog.refuses = true;
+    log.lines.length = 0;
+    await expect(outlet.writeHuge(huge(), pieces())).rejects.toMatchObject({ code: "output-full" });
+    expect(log.lines).toEqual([]);
+    syslog.refuses = false;
+    await outlet.writeHuge(huge(), pieces());
+    expect([file.lines, syslog.lines]).toEqual([["contoso poll huge"], ["contoso poll huge"]]);
+
+    syslog.breakOff(["contoso|k1"]);
+    await outlet.writeHuge(huge("replay"), pieces());
+    expect([file.lines.length, syslog.lines]).toEqual([1, ["contoso poll huge", "contoso replay huge"]]);
+  });
+
+  test("whose pieces cannot be read again is not written", async () => {
+    const shelf = new Shelf("outputs[0]");
+    async function* broken() {
+      yield Buffer.from('{"id":"huge",');
+      throw new Failure("state-unwritable", { actor: "operator", retry: { when: "later" }, say: "gone" });
+    }
+    await expect(outletOf(shelf).writeHuge(huge(), broken())).rejects.toMatchObject({ code: "state-unwritable" });
+    expect(shelf.text).toBe("");
   });
 });

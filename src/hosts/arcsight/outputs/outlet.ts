@@ -1,11 +1,12 @@
 import { ByteWriter } from "../../../format/byte-writer.ts";
-import type { Delivery, HealthEvent } from "../../../model/event.ts";
+import type { Delivery, HealthEvent, HugeDelivery } from "../../../model/event.ts";
 import { isFailure } from "../../../model/failure.ts";
-import type { Outlet } from "../../../model/kit.ts";
+import type { Log, Outlet } from "../../../model/kit.ts";
 import { BatchMemory } from "./batch-memory.ts";
 import type { LineFormat, Notice } from "./line-format.ts";
 import type { Batch, Output, OutputCondition } from "./output.ts";
 import { joined } from "./recent-keys.ts";
+import { writeReduced } from "./reduced.ts";
 
 /** One output with what it gets. */
 export interface Branch {
@@ -34,13 +35,15 @@ export class ArcSightOutlet implements Outlet {
   readonly kind: "provisional" | "durable";
   readonly #branches: readonly Branch[];
   readonly #nowMs: () => number;
+  readonly #log: Log;
   readonly #stanzasByTenantName: ReadonlyMap<string, string>;
   readonly #told = new Set<string>();
   readonly #memory = new BatchMemory();
 
-  constructor(branches: readonly Branch[], names: readonly HealthName[], nowMs: () => number) {
+  constructor(branches: readonly Branch[], names: readonly HealthName[], nowMs: () => number, log: Log) {
     this.#branches = branches;
     this.#nowMs = nowMs;
+    this.#log = log;
     this.kind = branches.every(({ output }) => output.kind === "durable") ? "durable" : "provisional";
     this.#stanzasByTenantName = new Map(names.map(({ stanza, tenantName }) => [tenantName, stanza]));
     for (const branch of branches) branch.output.listen({ changed: (condition) => this.#noteCondition(branch, condition) });
@@ -73,6 +76,10 @@ export class ArcSightOutlet implements Outlet {
     for (const memory of lent) this.#memory.giveBack(memory);
     throwFirst(results);
     return byteLength;
+  }
+
+  writeHuge(delivery: HugeDelivery, pieces: AsyncIterable<Uint8Array>): Promise<number> {
+    return writeReduced(this, delivery, pieces, this.#log);
   }
 
   async health(event: HealthEvent): Promise<void> {

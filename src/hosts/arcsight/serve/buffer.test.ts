@@ -4,7 +4,7 @@ import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { CONTOSO, deliveriesOf, SAMPLES } from "../../../../test/golden/samples.ts";
 import { siemRows } from "../../../format/siem-rows.ts";
-import type { Delivery, HealthEvent } from "../../../model/event.ts";
+import type { Delivery, HealthEvent, HugeDelivery } from "../../../model/event.ts";
 import { parseInstant, TICKS_PER_MS, TICKS_PER_SECOND } from "../../../model/instant.ts";
 import type { Disk } from "../../../stores/disk.ts";
 import { brokenDisk, errno, HandClock, kitOf, LogBook, newFolder } from "../arcsight.test-kit.ts";
@@ -356,3 +356,29 @@ test("whatever comes in which order, over restarts and steps of the clock, a pol
     { numRuns: 60 },
   );
 }, 60_000);
+
+test("a record too large to be held is there for both kinds of pollers with what its small members say, once", async () => {
+  const log = new LogBook();
+  const buffer = open(newFolder(), new HandClock(), fs, log);
+  const evidence = Array.from({ length: 9 }, () => ({ url: "u".repeat(10_000) }));
+  const text = JSON.stringify({ id: "huge", title: "Ransomware was stopped", evidence, severity: "high" });
+  const huge: HugeDelivery = { ...alert("k1"), record: { kind: "alert", id: "huge", updated: ALERT!.record.updated } };
+  async function* pieces() {
+    for (let at = 0; at < text.length; at += 5_000) yield Buffer.from(text.slice(at, at + 5_000));
+  }
+  await buffer.writeHuge(huge, pieces());
+  await buffer.writeHuge({ ...huge, found: "replay" }, pieces());
+
+  expect(await rows(buffer)).toEqual([expect.objectContaining({ AlertId: "huge", AlertTitle: "Ransomware was stopped" })]);
+  expect(await rows(buffer, { kind: "alerts" })).toEqual([
+    expect.objectContaining({
+      id: "huge",
+      title: "Ransomware was stopped",
+      evidenceCount: 9,
+      evidenceLeftOut: 9,
+      key: "k1",
+      found: "poll",
+    }),
+  ]);
+  expect(log.lines[0]).toContain("evidence (9 items");
+});

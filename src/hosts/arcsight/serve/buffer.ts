@@ -1,6 +1,6 @@
 import { dirname, join } from "node:path";
 import { ByteWriter } from "../../../format/byte-writer.ts";
-import type { Delivery, HealthEvent } from "../../../model/event.ts";
+import type { Delivery, HealthEvent, HugeDelivery } from "../../../model/event.ts";
 import type { Ticks } from "../../../model/instant.ts";
 import { TICKS_PER_MS, ticksFromMs } from "../../../model/instant.ts";
 import type { Log, Outlet } from "../../../model/kit.ts";
@@ -19,6 +19,7 @@ import { folderNameOf } from "../../../stores/names.ts";
 import { CommitQueue } from "../outputs/commit-queue.ts";
 import { outputUnwritable } from "../outputs/output-failures.ts";
 import { RecentKeys } from "../outputs/recent-keys.ts";
+import { writeReduced } from "../outputs/reduced.ts";
 import { Arrivals, LETTERS_OF, ROW_KINDS, type RowKind, ticksText, wholeEvents, writeDelivery, writeHealth } from "./rows.ts";
 import { rowsOf, type Segment, type StoredRow } from "./segment.ts";
 
@@ -101,6 +102,10 @@ export class ServeBuffer implements Outlet {
     );
     if (entries.length > 0) await this.#queue.write(entries);
     return batch.reduce((sum, delivery) => sum + lengthOf(delivery), 0);
+  }
+
+  writeHuge(delivery: HugeDelivery, pieces: AsyncIterable<Uint8Array>): Promise<number> {
+    return writeReduced(this, delivery, pieces, this.#p.log);
   }
 
   async health(event: HealthEvent): Promise<void> {
