@@ -39,6 +39,22 @@ describe("a growing file", () => {
     expect(fs.statSync(join(folder, "out")).mode & 0o777).toBe(0o700);
   });
 
+  test("is not looked for in a pipe or a device: opening a pipe that nobody reads would hold up everything", async () => {
+    const folder = newFolder();
+    const file = new GrowingFile({
+      name: "outputs[0]",
+      path: "/dev/null",
+      rotateBytes: 1 << 20,
+      stateFolder: join(folder, "state"),
+      disk: fs,
+      clock,
+    });
+    await expect(file.write(batchOf("one"))).rejects.toMatchObject({
+      code: "output-broken",
+      say: expect.stringContaining("/dev/null cannot be written: a pipe or a device stands where the file should be."),
+    });
+  });
+
   test("of its size is renamed and a new one begun; nothing is deleted", async () => {
     const folder = newFolder();
     const file = growing(folder, fs, 12);

@@ -129,6 +129,8 @@ export class GrowingFile implements Output {
   #open(): void {
     const { disk, path } = this.#p;
     makeFolderOf(disk, path);
+    // Opening a pipe that nobody reads would hold up the whole process, SIGTERM included.
+    if (isOtherThanFile(disk, path)) throw Object.assign(new Error("not a regular file"), { code: "EFTYPE" });
     if (isTorn(disk, path)) this.#setAside();
     this.#log.begin(path);
     this.#fd = openForAppend(disk, path);
@@ -183,6 +185,15 @@ function sizeIfThere(disk: Disk, path: string): number | undefined {
     return disk.statSync(path).size;
   } catch {
     return undefined;
+  }
+}
+
+function isOtherThanFile(disk: Disk, path: string): boolean {
+  try {
+    const found = disk.statSync(path);
+    return !found.isFile() && !found.isDirectory();
+  } catch {
+    return false;
   }
 }
 

@@ -1,7 +1,7 @@
 import { Failure } from "../../../model/failure.ts";
 import { errnoOf } from "../../../stores/disk.ts";
 
-/** errno → what an operator is told. Source: errno(3). */
+/** errno → what an operator is told. Source: errno(3); EFTYPE, which Linux does not have, is our own for what is no file. */
 const REASONS: Readonly<
   Record<string, { readonly code: "output-full" | "output-broken"; readonly say: string; readonly nextStep: string }>
 > = {
@@ -26,6 +26,11 @@ const REASONS: Readonly<
     code: "output-broken",
     say: "a folder stands where the file should be",
     nextStep: "Write the file's name behind the folder in .path.",
+  },
+  EFTYPE: {
+    code: "output-broken",
+    say: "a pipe or a device stands where the file should be",
+    nextStep: "Choose the path of a file, or send syslog to the connector.",
   },
   ENOTDIR: { code: "output-broken", say: "a file stands where a folder should be", nextStep: "Choose another path." },
 };
