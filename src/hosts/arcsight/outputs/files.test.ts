@@ -39,6 +39,20 @@ describe("a growing file", () => {
     expect(fs.statSync(join(folder, "out")).mode & 0o777).toBe(0o700);
   });
 
+  test("whose state folder is full blames that folder, not the file", async () => {
+    const folder = newFolder();
+    const broken = brokenDisk();
+    const file = growing(folder, broken.disk);
+    broken.failing = { writeSync: () => errno("ENOSPC") };
+    await expect(file.write(batchOf("one"))).rejects.toMatchObject({
+      code: "output-full",
+      say: expect.stringContaining(`${join(folder, "state")} cannot be written: the disk is full`),
+    });
+    broken.failing = {};
+    await file.write(batchOf("one"));
+    expect(read(folder)).toBe("one\n");
+  });
+
   test("is not looked for in a pipe or a device: opening a pipe that nobody reads would hold up everything", async () => {
     const folder = newFolder();
     const file = new GrowingFile({

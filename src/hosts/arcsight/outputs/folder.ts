@@ -46,7 +46,7 @@ export class FolderOutput implements Output {
     this.name = parts.name;
     this.where = parts.path;
     // A file is noted only when it is whole, so every noted event counts.
-    const opened = WrittenLog.open(parts.kit.disk, join(parts.stateFolder, "written"), () => undefined);
+    const opened = WrittenLog.open(parts.name, parts.kit.disk, join(parts.stateFolder, "written"), () => undefined);
     this.#log = opened.log;
     this.#recent.took(opened.keys);
     this.#finish(opened.files);

@@ -43,7 +43,7 @@ export class GrowingFile implements Output {
     this.#p = parts;
     this.name = parts.name;
     this.where = parts.path;
-    const opened = WrittenLog.open(parts.disk, `${parts.stateFolder}/written`, (file) => sizeIfThere(parts.disk, file));
+    const opened = WrittenLog.open(parts.name, parts.disk, `${parts.stateFolder}/written`, (file) => sizeIfThere(parts.disk, file));
     this.#log = opened.log;
     this.#recent.took(opened.keys);
   }

@@ -1,6 +1,7 @@
 import { dirname } from "node:path";
 import type { Disk } from "../../../stores/disk.ts";
 import { makeFolder, openForAppend, readIfThere, writeWhole } from "../../../stores/disk.ts";
+import { outputUnwritable } from "./output-failures.ts";
 
 const COMPACT_ABOVE_BYTES = 4 << 20;
 interface Entry {
@@ -21,6 +22,7 @@ const KEPT_KEYS = 10_000;
  * Lines: `F <file>` begins a file, `<size> <key>` is an event. A line without its end is not counted.
  */
 export class WrittenLog {
+  readonly #name: string;
   readonly #disk: Disk;
   readonly #path: string;
   #fd: number;
@@ -32,8 +34,9 @@ export class WrittenLog {
   /** Counts the files begun: a file that was set aside and the one in its place have one name, and sizes of their own. */
   #part = 0;
 
-  /** @param found the events of the last run that are whole in `file`, as far as `sizeOf` says (undefined: the file is gone, so it was whole and has been taken). */
+  /** @param name the output's. @param found the events of the last run that are whole in `file`, as far as `sizeOf` says (undefined: the file is gone, so it was whole and has been taken). */
   static open(
+    name: string,
     disk: Disk,
     path: string,
     sizeOf: (file: string) => number | undefined,
@@ -55,7 +58,7 @@ export class WrittenLog {
     const lastSize = file === undefined ? undefined : sizeOf(file);
     // Files before the last one were whole when the next was begun.
     const whole = entries.filter((entry) => entry.part !== part || lastSize === undefined || entry.size <= lastSize);
-    const log = new WrittenLog(disk, path);
+    const log = new WrittenLog(name, disk, path);
     log.#tail = whole.slice(-KEPT_KEYS);
     log.#part = part + 1;
     // An event that was not whole must not be taken for one of a file before the last when this run dies too.
@@ -63,7 +66,8 @@ export class WrittenLog {
     return { log, keys: whole.map(({ key }) => key), files: new Set(whole.map((entry) => entry.file)) };
   }
 
-  private constructor(disk: Disk, path: string) {
+  private constructor(name: string, disk: Disk, path: string) {
+    this.#name = name;
     this.#disk = disk;
     this.#path = path;
     makeFolder(disk, dirname(path));
@@ -103,7 +107,8 @@ export class WrittenLog {
       writeWhole(this.#disk, this.#fd, bytes);
     } catch (error) {
       this.takeBack();
-      throw error;
+      // The state folder's disk, which need not be the one that events go to.
+      throw outputUnwritable(this.#name, dirname(this.#path), error);
     }
   }
 
