@@ -281,7 +281,7 @@ export class Courier {
   }
 
   async #takeBack(entries: readonly LedgerEntry[], before: readonly (HeldVersion | undefined)[]): Promise<void> {
-    await takeBack(this.#p.store, this.#ledger, entries, before);
+    await takeBack(this.#p.store, this.#ledger, entries, before, () => this.#p.provisional.inWrittenOrder(this.owner, this.#ledger));
     this.#journalEntries = this.#ledger.size;
   }
 
@@ -327,7 +327,7 @@ export class Courier {
     const oldest = askedAgainFrom - BigInt(ledgerSpanMs(settings)) * TICKS_PER_MS;
     const pruned = lifts ? this.#ledger.prune(oldest, liftedBeforeS) : this.#ledger.prune(oldest);
     if (this.#journalEntries >= 2 * this.#ledger.size + JOURNAL_SLACK) {
-      await store.compact(this.#ledger.entries());
+      await store.compact(provisional.inWrittenOrder(this.owner, this.#ledger));
       this.#journalEntries = this.#ledger.size;
       this.#p.log.debug("journal compacted", { tenant: this.#p.tenant.name, stream: this.#p.source.name, pruned, kept: this.#ledger.size });
     }

@@ -69,6 +69,20 @@ describe("what lies further back than the ledger's span but was written just now
     await w.clock.advance(10 * MINUTE);
     expect(w.sentOf(customer)).toHaveLength(3_000);
   });
+  test("keeps its order in a journal that is written anew, so that after a crash the last of a busy second are among those sent again", async () => {
+    const { w, stream, customer } = old();
+    w.replayMib = 0.1;
+    await w.start();
+    await w.clock.advance(3 * MINUTE);
+    const before = w.sentOf(customer);
+    await w.kill();
+    const [held] = [...w.state.streams.values()];
+    expect(held?.journal.length).toBeLessThan(2_000);
+    w.outlet.sent.length = 0;
+    await w.start();
+    await w.clock.advance(HOUR);
+    expect(judge(stream, [...before.slice(0, -15), ...w.sentOf(customer)])).toEqual(FLAWLESS);
+  });
   test("is forgotten once it has settled", async () => {
     const { w, stream } = old();
     await w.start();
@@ -196,6 +210,16 @@ describe("degrade", () => {
     await w.clock.advance(6 * HOUR);
     expect(judge(stream, w.sentOf(customer))).toEqual(FLAWLESS);
   });
+});
+
+test("rows that appear in front while the first small pages are skipped do not look like the end", async () => {
+  const { w, stream, customer } = given({ ...EASY, order: "descending", clamp: 5, pageTop: 5 });
+  stream.add(...alerts(40, T0 - 4 * 24 * HOUR, T0 - 2 * 24 * HOUR));
+  stream.add(...alerts(5, T0, T0 + 1_000, "new").map((v) => ({ ...v, visibleAtMs: T0 + 1_500 })));
+  stream.answerTakesMs = 1_000;
+  await w.start();
+  await w.clock.advance(HOUR);
+  expect(judge(stream, w.sentOf(customer))).toEqual(FLAWLESS);
 });
 
 test.each([false, true])("objects that change while a list without order is paged, links %s", async (links) => {

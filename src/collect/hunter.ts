@@ -397,7 +397,7 @@ export class Hunter implements Runner {
   }
 
   async #takeBack(entries: readonly LedgerEntry[], before: readonly (HeldVersion | undefined)[]): Promise<void> {
-    await takeBack(this.#p.store, this.#ledger, entries, before);
+    await takeBack(this.#p.store, this.#ledger, entries, before, () => this.#p.provisional.inWrittenOrder(this.owners, this.#ledger));
     this.#journalEntries = this.#ledger.size;
   }
 
@@ -451,7 +451,7 @@ export class Hunter implements Runner {
     const keepS = Math.floor(provisional.writtenNowS() - (longestMs + REMEMBERED_BEYOND_MS) / 1000);
     this.#ledger.prune(FAR_FUTURE, keepS);
     if (this.#journalEntries < 2 * this.#ledger.size + JOURNAL_SLACK) return;
-    await store.compact(this.#ledger.entries());
+    await store.compact(provisional.inWrittenOrder(this.owners, this.#ledger));
     this.#journalEntries = this.#ledger.size;
   }
 }

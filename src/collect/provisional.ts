@@ -1,6 +1,7 @@
 import type { Ticks } from "../model/instant.ts";
 import type { Clock } from "../model/kit.ts";
-import type { ObjectHash } from "./ledger.ts";
+import type { LedgerEntry } from "../model/state.ts";
+import type { Ledger, ObjectHash } from "./ledger.ts";
 
 /** How long what was written may still lie in a queue on its way to the index. */
 export const PROVISIONAL_FOR_MS = 3_600_000;
@@ -98,6 +99,26 @@ export class Provisional {
     if (this.#first > 1024 && this.#first * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#first);
       this.#first = 0;
+    }
+  }
+
+  /**
+   * A ledger's entries for a journal that is written anew: what this owner has in the window comes last, in the order it was written, since a second holds thousands and after a crash the
+   * newest `maxBytes` are counted from the journal's end.
+   */
+  *inWrittenOrder(owner: ProvisionalOwner | readonly ProvisionalOwner[], ledger: Ledger): Generator<LedgerEntry> {
+    const owners = new Set(owner instanceof ProvisionalOwner ? [owner] : owner);
+    const lately = new Map<string, ObjectHash>();
+    for (const item of this.#items.slice(this.#first)) {
+      if (!owners.has(item.owner)) continue;
+      const object = item.hash.join(" ");
+      lately.delete(object);
+      lately.set(object, item.hash);
+    }
+    for (const entry of ledger.entries()) if (lately.size === 0 || !lately.has(entry.hash.join(" "))) yield entry;
+    for (const hash of lately.values()) {
+      const entry = ledger.get(hash);
+      if (entry) yield entry;
     }
   }
 

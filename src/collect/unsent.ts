@@ -19,10 +19,16 @@ export function journal(store: StreamStore, ledger: Ledger, entries: readonly Le
 }
 
 /** The outlet did not take them: neither memory nor journal may say that it did. Throws Failure `state-unsettled` when the journal cannot be put right. */
-export async function takeBack(store: StreamStore, ledger: Ledger, entries: readonly LedgerEntry[], before: Before): Promise<void> {
+export async function takeBack(
+  store: StreamStore,
+  ledger: Ledger,
+  entries: readonly LedgerEntry[],
+  before: Before,
+  kept: () => Iterable<LedgerEntry>,
+): Promise<void> {
   forget(ledger, entries, before);
   try {
-    await store.compact(ledger.entries());
+    await store.compact(kept());
   } catch (cause) {
     throw new Failure("state-unsettled", {
       actor: "operator",

@@ -179,14 +179,22 @@ class Walk {
     // An API that knows no paging has shown everything.
     if (this.#source.skipMax === 0) return;
     let page = first;
+    let barren = 0;
     while (this.#order === "unknown" || !this.#mayGoOn(page)) {
       if (seen.count > this.#skipMost) break;
       const known = seen.count;
-      const beyond = await this.#skipping(this.#question(from, to, known + unplaced), seen);
+      const beyond = await this.#skipping(this.#question(from, to, known + unplaced + barren), seen);
       if (beyond === undefined) break;
       page = beyond;
       unplaced += page.unplaced;
-      if ((page.count === 0 && page.unplaced === 0) || (page.count > 0 && seen.count === known)) return;
+      if (page.count === 0 && page.unplaced === 0) return;
+      if (page.count > 0 && seen.count === known) {
+        // Rows that appeared in front of what was shown push it down by as many places: one such page proves nothing, a service that knows no skip shows the same twice.
+        if (barren > 0) return;
+        barren = page.count;
+        continue;
+      }
+      barren = 0;
       this.#memory.clamp = Math.min(this.#memory.clamp ?? Number.POSITIVE_INFINITY, first.count);
     }
     if (this.#order === "ascending") return this.#upwards(from, to);
