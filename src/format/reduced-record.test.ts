@@ -36,7 +36,7 @@ function expected(members: readonly (readonly [string, unknown])[]) {
     if (fits) kept.push(member);
     else {
       const byteLength = Buffer.byteLength(JSON.stringify(value));
-      leftOut.push({ name: expect.any(String), byteLength, ...(Array.isArray(value) ? { elementCount: value.length } : {}) });
+      leftOut.push({ name, byteLength, ...(Array.isArray(value) ? { elementCount: value.length } : {}) });
     }
   }
   return { text: `{${kept.join(",")}}`, leftOut };
@@ -52,7 +52,7 @@ describe("a record that is too large", () => {
   test("keeps its small members as they are and in order, and names and counts the others, wherever it is cut", () => {
     fc.assert(
       fc.property(
-        fc.array(fc.tuple(fc.string({ unit: "grapheme", maxLength: 12 }), VALUES), { maxLength: 12 }),
+        fc.array(fc.tuple(fc.string({ unit: "binary", maxLength: 8 }), VALUES), { maxLength: 12 }),
         fc.array(fc.nat(), { maxLength: 20 }),
         (members, cuts) => {
           const record = `{${members.map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`).join(",")}}`;

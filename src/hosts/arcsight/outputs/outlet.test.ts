@@ -283,10 +283,24 @@ describe("a record too large to be held", () => {
     syslog.refuses = false;
     await outlet.writeHuge(huge(), pieces());
     expect([file.lines, syslog.lines]).toEqual([["contoso poll huge"], ["contoso poll huge"]]);
+    expect(log.lines).toHaveLength(1);
+    await outlet.writeHuge(huge("replay"), pieces());
+    expect([file.lines.length, syslog.lines.length, log.lines.length]).toEqual([1, 1, 1]);
 
     syslog.breakOff(["contoso|k1"]);
     await outlet.writeHuge(huge("replay"), pieces());
     expect([file.lines.length, syslog.lines]).toEqual([1, ["contoso poll huge", "contoso replay huge"]]);
+  });
+
+  test("lets others go on between its pieces", async () => {
+    let turns = 0;
+    let next = setImmediate(function turn() {
+      turns += 1;
+      next = setImmediate(turn);
+    });
+    await outletOf(new Shelf("outputs[0]")).writeHuge(huge(), pieces());
+    clearImmediate(next);
+    expect(turns).toBeGreaterThan(LARGE.length / 1_000 - 2);
   });
 
   test("whose pieces cannot be read again is not written", async () => {
