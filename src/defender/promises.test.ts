@@ -1,5 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { CLOUDS } from "../model/cloud.ts";
+import { parseInstant } from "../model/instant.ts";
 import type { HttpAnswer, Page, SourceStream } from "../model/kit.ts";
 import type { PageRecord, RecordBody } from "../model/record.ts";
 import type { TenantId } from "../model/tenant.ts";
@@ -109,6 +110,35 @@ describe("P16 memory is bounded by a setting, not by the page", () => {
       { readable: false, reason: "too-large", id: "big", sha256: expect.stringMatching(/^[0-9a-f]{64}$/) },
       { readable: true, id: "small" },
     ]);
+  });
+});
+
+describe("a record above record_max_mib can be had alone, in pieces", () => {
+  const text = `"text":"${"x".repeat(50_000)}"`;
+  const updated = parseInstant("2026-11-24T16:00:00Z") as bigint;
+
+  async function fetched(record: string) {
+    const http = new ScriptedHttp({ body: `{"value":[{"id":"small",${GRAPH_TIME}},${record}]}`, pieceBytes: 1_000 });
+    let got = "";
+    const keep = async (bytes: Uint8Array) => {
+      got += new TextDecoder().decode(bytes);
+    };
+    const head = await streamOver("alerts", http, 10_000).fetchHuge?.({ id: "big", updated }, keep, NO_STOP);
+    return { head, got };
+  }
+
+  test.each([
+    ["before", `{"id":"big","lastUpdateDateTime":"2026-11-24T16:00:00Z","serviceSource":"x",${text}}`],
+    ["behind", `{"id":"big",${text},"serviceSource":"x","lastUpdateDateTime":"2026-11-24T16:00:00Z"}`],
+  ])("its time stands %s what is large", async (_, record) => {
+    const { head, got } = await fetched(record);
+    expect(head).toEqual({ kind: "alert", id: "big", updated, service: "x" });
+    expect(got).toBe(record);
+  });
+
+  test("not one that changed meanwhile", async () => {
+    const { head } = await fetched(`{"id":"big",${text},"lastUpdateDateTime":"2026-11-24T16:00:01Z"}`);
+    expect(head).toBeUndefined();
   });
 });
 

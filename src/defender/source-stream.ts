@@ -76,6 +76,7 @@ class ListStream implements SourceStream {
     let head: RecordHead | undefined;
     let complete = false;
     const scanner = this.#scanner({
+      wanted,
       begin(found) {
         if (head !== undefined || found.id !== wanted.id || found.updated !== wanted.updated) return false;
         head = found;
@@ -84,8 +85,9 @@ class ListStream implements SourceStream {
       piece: (bytes) => {
         passing.push(Uint8Array.from(bytes));
       },
-      end: (whole) => {
-        complete = whole;
+      end: (whole, found) => {
+        complete = whole && found?.updated === wanted.updated;
+        head = found;
       },
     });
     // Piece by piece, so that no more than what the network gave at once is held.

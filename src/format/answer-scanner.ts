@@ -3,6 +3,7 @@
  * `{"schema":[…],"results":[…]}` (hunting, either spelling), and the bare array of the retired SIEM API.
  */
 import { createHash } from "node:crypto";
+import type { Ticks } from "../model/instant.ts";
 import type { PageRecord, RecordBody, RecordHead, SourceRecord, UnreadableRecord } from "../model/record.ts";
 import type { Frame, FrameSpec, HugeRecordSink } from "./frame.ts";
 import { stringAt, textAt } from "./json-text.ts";
@@ -153,7 +154,7 @@ export class AnswerScanner implements CutReceiver {
     }
     this.#recordCount++;
     if (frame.hash !== undefined) {
-      if (frame.passing) frame.spec.sink!.end(!frame.malformed);
+      if (frame.passing) frame.spec.sink!.end(!frame.malformed, headOf(frame));
       else this.#found.push(tooLarge(frame));
       return;
     }
@@ -177,8 +178,9 @@ export class AnswerScanner implements CutReceiver {
       firstEscape: 0,
       escapeCount: 0,
     });
-    const head = headOf(frame);
-    return head !== undefined && !frame.malformed && frame.spec.sink?.begin(head) === true;
+    const { sink } = frame.spec;
+    const head = headOf(frame, frame.values.id === sink?.wanted?.id ? sink?.wanted?.updated : undefined);
+    return head !== undefined && !frame.malformed && sink?.begin(head) === true;
   }
 
   #record(frame: Frame, bytes: Uint8Array, start: number, end: number): PageRecord {
@@ -243,10 +245,11 @@ export class AnswerScanner implements CutReceiver {
   }
 }
 
-function headOf(frame: Frame): RecordHead | undefined {
+/** @param unseen the update time when none was read. */
+function headOf(frame: Frame, unseen?: Ticks): RecordHead | undefined {
   const { fields } = frame.spec.fields!;
   const { id, created, tenant, service } = frame.values;
-  const updated = frame.values.updated ?? fields.updatedFallback;
+  const updated = frame.values.updated ?? fields.updatedFallback ?? unseen;
   if (id === undefined || updated === undefined) return undefined;
   return {
     kind: fields.kind,

@@ -1,16 +1,19 @@
 import { createHash, type Hash } from "node:crypto";
+import type { Ticks } from "../model/instant.ts";
 import type { RecordHead } from "../model/record.ts";
 import { MEMBER_FIELDS } from "./member-table.ts";
 import { type FieldNames, FieldValues } from "./record-fields.ts";
 
 /** Takes a record that is too large to be held: its bytes as they come, in vendor order, without white space outside strings. */
 export interface HugeRecordSink {
+  /** The record that is sought: it is begun also when its time stands behind what made it too large. */
+  readonly wanted?: { readonly id: string; readonly updated: Ticks };
   /** False: not this one; it is then only counted and hashed. */
   begin(head: RecordHead): boolean;
   /** A view that is valid until the chunk has been handled. The first piece begins with `{`. */
   piece(bytes: Uint8Array): void;
-  /** `complete` is false when the record turned out to be broken. */
-  end(complete: boolean): void;
+  /** `complete` is false when the record turned out to be broken. `head`: all that its members said. */
+  end(complete: boolean, head: RecordHead | undefined): void;
 }
 
 /** One level at which members are cut: the answer's envelope, a record, a record lifted out of a record. */
