@@ -83,6 +83,23 @@ describe("what lies further back than the ledger's span but was written just now
     await w.clock.advance(HOUR);
     expect(judge(stream, [...before.slice(0, -15), ...w.sentOf(customer)])).toEqual(FLAWLESS);
   });
+  test("is known until it was all sent again, although answers without a provider keep that open", async () => {
+    const { w, stream, customer } = old();
+    await w.start();
+    await w.clock.advance(10 * MINUTE);
+    await w.kill();
+    w.replayMib = 0.1;
+    for (const [name] of w.state.streams) await w.state.writeFact("replay-since-s", JSON.stringify({ [name]: T0 / 1000 }));
+    await w.start();
+    await w.clock.advance(30_000);
+    await w.kill();
+    stream.partial = () => "Microsoft/Endpoint";
+    await w.start();
+    await w.clock.advance(5 * MINUTE);
+    stream.partial = undefined;
+    await w.clock.advance(HOUR);
+    expect(judge(stream, w.sentOf(customer))).toEqual(FLAWLESS);
+  });
   test("is forgotten once it has settled", async () => {
     const { w, stream } = old();
     await w.start();

@@ -141,7 +141,7 @@ export class StreamPoller implements Runner {
   #askedAgainFrom(): Ticks | undefined {
     const { upTo, reachedUpTo } = this.#mark;
     if (upTo === undefined) return undefined;
-    return minimum(minimum(minimum(upTo, reachedUpTo), this.#sweptUpTo), this.#courier.owner.oldest);
+    return [reachedUpTo, this.#sweptUpTo, this.#replayFrom, this.#courier.owner.oldest].reduce<Ticks>(minimum, upTo);
   }
 
   /** A sweep that is planned further ahead than one ever is was planned by a clock that stepped back since. */
