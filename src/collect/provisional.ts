@@ -51,6 +51,7 @@ export class Provisional {
   #bytes = 0;
   #writtenMs = 0;
   #writtenReadAtMs = 0;
+  #hasBegun = false;
 
   constructor(clock: Clock, maxBytes: number) {
     this.#clock = clock;
@@ -65,12 +66,14 @@ export class Provisional {
   }
 
   /**
-   * The time that journals carry, s. It goes by the wall clock but never back, in this life or the next: after a crash it tells which versions were written in the last hour, and a
-   * clock that was put right by two hours would hide the newest of them.
+   * The time that journals carry, s. A life begins with the wall clock, never before what the last one wrote, and goes on by the clock that never steps: after a crash it tells which
+   * versions were written in the last hour, and a clock that was put right by an hour, forward or back, would hide some of them.
    */
   writtenNowS(): number {
     const monotonicMs = this.#clock.monotonicMs();
-    this.#writtenMs = Math.max(this.#clock.nowMs(), this.#writtenMs + monotonicMs - this.#writtenReadAtMs);
+    this.#writtenMs += monotonicMs - this.#writtenReadAtMs;
+    if (!this.#hasBegun) this.#writtenMs = Math.max(this.#clock.nowMs(), this.#writtenMs);
+    this.#hasBegun = true;
     this.#writtenReadAtMs = monotonicMs;
     return Math.floor(this.#writtenMs / 1000);
   }

@@ -82,6 +82,22 @@ describe("after a crash everything provisional is sent again with equal keys, an
     expect(verdict).toEqual({ lost: [], stale: [], duplicated: [], outOfOrder: [] });
   });
 
+  test("although the host's clock was put forward by an hour meanwhile", async () => {
+    const { w, stream, customer } = world(20);
+    await w.start();
+    await w.clock.advance(3 * MINUTE);
+    w.clock.wallOffsetMs = HOUR;
+    stream.add({ id: "after", updated: ticks(T0 + 3 * MINUTE), visibleAtMs: T0 });
+    await w.clock.advance(3 * MINUTE);
+    const before = w.sentOf(customer);
+    expect(before).toHaveLength(21);
+    await w.kill();
+    w.outlet.sent.length = 0;
+    await w.start();
+    await w.clock.advance(10 * MINUTE);
+    expect(judge(stream, [...before.slice(0, -15), ...w.sentOf(customer)]).lost).toEqual([]);
+  });
+
   test("although the journal was compacted since, which keeps no order", async () => {
     const { w, stream, customer } = world(20);
     w.replayMib = 0.02;
