@@ -53,6 +53,37 @@ describe("a growing file", () => {
     expect(read(folder)).toBe("one\n");
   });
 
+  test.each(["openSync", "writeSync", "renameSync"] as const)(
+    "goes on after %s failed while its note of what was written was made shorter, and leaves nothing open",
+    async (call) => {
+      const folder = newFolder();
+      const broken = brokenDisk();
+      const file = growing(folder, broken.disk);
+      await file.write({ bytes: Buffer.from("one\n"), keys: ["k".repeat(5 << 20)], ends: [4] });
+      let open = 0;
+      const count = (by: number) => () => {
+        open += by;
+        return undefined;
+      };
+      const isAside = (path: unknown) => String(path).endsWith(".new");
+      broken.failing = {
+        openSync: (path) => (call === "openSync" && isAside(path) ? errno("ENOSPC") : count(1)()),
+        closeSync: count(-1),
+        ...(call === "openSync" ? {} : { [call]: () => errno("ENOSPC") }),
+      };
+
+      await expect(file.write(batchOf("two"))).rejects.toMatchObject({
+        say: expect.stringContaining(`${join(folder, "state")} cannot be`),
+      });
+      expect(open).toBeLessThanOrEqual(0);
+      broken.failing = {};
+      await file.write(batchOf("two"));
+
+      expect(read(folder)).toBe("one\ntwo\n");
+      expect(growing(folder).wants("two")).toBe(false);
+    },
+  );
+
   test("is not looked for in a pipe or a device: opening a pipe that nobody reads would hold up everything", async () => {
     const folder = newFolder();
     const file = new GrowingFile({

@@ -25,7 +25,8 @@ export class WrittenLog {
   readonly #name: string;
   readonly #disk: Disk;
   readonly #path: string;
-  #fd: number;
+  /** Undefined while it is closed; what comes next opens it. */
+  #openFd: number | undefined;
   #bytes: number;
   #file: string | undefined;
   #beforeLast: { readonly bytes: number; readonly file: string | undefined; readonly tail: number } | undefined;
@@ -71,8 +72,12 @@ export class WrittenLog {
     this.#disk = disk;
     this.#path = path;
     makeFolder(disk, dirname(path));
-    this.#fd = openForAppend(disk, path);
     this.#bytes = disk.fstatSync(this.#fd).size;
+  }
+
+  get #fd(): number {
+    this.#openFd ??= openForAppend(this.#disk, this.#path);
+    return this.#openFd;
   }
 
   /** To be called before a file is begun or opened anew, also when it has the name of the one before. */
@@ -85,7 +90,13 @@ export class WrittenLog {
 
   /** To be called before the events are written. When they could not be, `takeBack` follows. */
   note(file: string, events: readonly { readonly size: number; readonly key: string }[]): void {
-    if (this.#bytes > COMPACT_ABOVE_BYTES) this.#compact();
+    if (this.#bytes > COMPACT_ABOVE_BYTES) {
+      try {
+        this.#compact();
+      } catch (error) {
+        throw this.#unwritable(error);
+      }
+    }
     this.#beforeLast = { bytes: this.#bytes, file: this.#file, tail: this.#tail.length };
     let text = "";
     if (file !== this.#file) {
@@ -107,20 +118,24 @@ export class WrittenLog {
       writeWhole(this.#disk, this.#fd, bytes);
     } catch (error) {
       this.takeBack();
-      // The state folder's disk, which need not be the one that events go to.
-      throw outputUnwritable(this.#name, dirname(this.#path), error);
+      throw this.#unwritable(error);
     }
+  }
+
+  /** The state folder's disk is full or broken, which need not be the one that events go to. */
+  #unwritable(error: unknown): unknown {
+    return outputUnwritable(this.#name, dirname(this.#path), error);
   }
 
   /** The events noted last were not written after all. Making a file shorter works on a full disk too. */
   takeBack(): void {
     const before = this.#beforeLast;
     if (before === undefined) return;
-    this.#disk.ftruncateSync(this.#fd, before.bytes);
     this.#bytes = before.bytes;
     this.#file = before.file;
     this.#tail.length = before.tail;
     this.#beforeLast = undefined;
+    this.#disk.ftruncateSync(this.#fd, before.bytes);
   }
 
   /** After a stop in order nothing comes again. */
@@ -130,7 +145,9 @@ export class WrittenLog {
   }
 
   close(): void {
-    this.#disk.closeSync(this.#fd);
+    if (this.#openFd !== undefined) this.#disk.closeSync(this.#openFd);
+    // A number that is closed may be another file's next.
+    this.#openFd = undefined;
   }
 
   /** Also keeps the tail short. */
@@ -147,11 +164,14 @@ export class WrittenLog {
     const aside = `${this.#path}.new`;
     const fd = this.#disk.openSync(aside, "w", 0o600);
     const bytes = Buffer.from(text, "utf8");
-    writeWhole(this.#disk, fd, bytes);
-    this.#disk.closeSync(fd);
-    this.#disk.closeSync(this.#fd);
+    try {
+      writeWhole(this.#disk, fd, bytes);
+    } finally {
+      this.#disk.closeSync(fd);
+    }
+    // Windows does not rename over an open file.
+    this.close();
     this.#disk.renameSync(aside, this.#path);
-    this.#fd = openForAppend(this.#disk, this.#path);
     this.#bytes = bytes.length;
     this.#tail = kept;
   }
