@@ -371,7 +371,8 @@ class Walk {
       const known = seen.count;
       const page = await this.#skipping(this.#question(from, to, met), seen);
       if (page === undefined) return undefined;
-      if (page.count === 0 || (isFirst && seen.count === known)) return pages;
+      // An attempt that broke off has met rows that the smaller page after it did not hold: they lie ahead and prove nothing.
+      if (page.count === 0 || (isFirst && seen.count === known && met >= known)) return pages;
       met += page.count;
     }
     return undefined;
