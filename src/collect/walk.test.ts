@@ -109,3 +109,17 @@ test("a link that the service refuses is given up and paging goes on by time", a
   expect(verdict).toEqual(FLAWLESS);
   expect(world.outlet.healths.some((h) => h.streams[0]!.failure === "link-refused")).toBe(true);
 });
+
+test("rows that appear in front while a list without order is skipped through do not look like its end", async () => {
+  const world = new World();
+  const stream = streamOf(world, { ...EASY, order: "none", clamp: 5, pageTop: 5, skipMax: 200 });
+  const customer = world.customer(stream);
+  world.customers[0] = { ...customer, settings: { ...customer.settings, sweepHours: 0 } };
+  stream.add(...alerts(40, T0 - 4 * 24 * HOUR, T0 - 2 * 24 * HOUR));
+  // Names that this service puts first, seen when the second page is asked for.
+  for (const id of ["n0", "n1", "n2", "n3", "n4"]) stream.add({ id, updated: ticks(T0), visibleAtMs: T0 + 3_500 });
+  stream.answerTakesMs = 1_000;
+  await world.start();
+  await world.clock.advance(HOUR);
+  expect(judge(stream, world.sentOf(customer))).toEqual(FLAWLESS);
+});

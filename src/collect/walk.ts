@@ -367,12 +367,17 @@ class Walk {
   async #pass(from: Ticks, to: Ticks | undefined, seen: Seen): Promise<number | undefined> {
     const isFirst = seen.count === 0;
     let met = 0;
+    let isBarren = false;
     for (let pages = 0; met <= this.#skipMost; pages++) {
       const known = seen.count;
       const page = await this.#skipping(this.#question(from, to, met), seen);
       if (page === undefined) return undefined;
+      if (page.count === 0) return pages;
+      const wasBarren = isBarren;
       // An attempt that broke off has met rows that the smaller page after it did not hold: they lie ahead and prove nothing.
-      if (page.count === 0 || (isFirst && seen.count === known && met >= known)) return pages;
+      isBarren = isFirst && seen.count === known && met >= known;
+      // One such page proves nothing either, since rows that appeared in front push known ones there; a service that knows no skip shows the same twice.
+      if (isBarren && wasBarren) return pages - 1;
       met += page.count;
     }
     return undefined;
