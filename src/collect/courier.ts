@@ -26,6 +26,8 @@ export const EVENT_OVERHEAD_BYTES = 512;
 /** An alert taken out of an incident is met again as long as the incident changes, however old the alert: it is remembered since it was last met. */
 const LIFTED_REMEMBERED_MS = 30 * 24 * 3_600_000;
 const JOURNAL_SLACK = 1_024;
+/** With the overhead it fits into the ledger's 32 bits. */
+const LEDGER_MOST_BYTES = 0x7fff_ffff - EVENT_OVERHEAD_BYTES;
 
 /** What one walk was for. */
 export interface Errand {
@@ -195,7 +197,7 @@ export class Courier {
         hash,
         updated: head.updated,
         writtenAtS: provisional.writtenNowS(),
-        byteLength: Math.min(spool.byteLength + EVENT_OVERHEAD_BYTES, 0x7fff_ffff),
+        byteLength: Math.min(spool.byteLength, outlet.hugeMostBytes ?? LEDGER_MOST_BYTES, LEDGER_MOST_BYTES) + EVENT_OVERHEAD_BYTES,
         bodyCrc,
         change: judged.change,
       };

@@ -4,7 +4,7 @@ import type { UnreadableRecord } from "../model/record.ts";
 import { alerts, HOUR, MINUTE, SimStream, serviceError, T0, ticks, World } from "./collect.test-kit.ts";
 
 /** A stream whose record `huge` is too large to be held, at its place in the list. */
-function withHuge(options: { readonly breaksTimes?: number } = {}) {
+function withHuge(options: { readonly breaksTimes?: number; readonly mib?: number } = {}) {
   const world = new World();
   const stream = new SimStream(world.clock);
   stream.add(...alerts(5, T0 - HOUR, T0 - MINUTE));
@@ -29,6 +29,7 @@ function withHuge(options: { readonly breaksTimes?: number } = {}) {
       fetched.push(wanted.updated);
       await keep(Buffer.from("{"));
       if (breaks-- > 0) throw serviceError();
+      for (let i = 0; i < (options.mib ?? 0); i += 1) await keep(Buffer.alloc(1 << 20, " "));
       await keep(Buffer.from("}"));
       return { kind: "alert", id: "huge", updated: at };
     },
@@ -67,6 +68,15 @@ describe("a record above record_max_mib", () => {
     await world.start();
     await world.clock.advance(MINUTE);
     expect(world.sentOf(customer).find((s) => s.id === "huge")).toMatchObject({ found: "replay", change: "new" });
+  });
+
+  test("pushes out of the window only what goes out of it, so that a broken connection brings the small ones again too", async () => {
+    const { world } = withHuge({ mib: 17 });
+    Object.assign(world.outlet, { hugeMostBytes: 1 << 20 });
+    world.replayMib = 16;
+    const fleet = await world.start();
+    await world.clock.advance(MINUTE);
+    expect(fleet.replayProvisional()).toBe(6);
   });
 
   test("is asked for again when the output refuses it, and goes out once, with the same key", async () => {

@@ -15,6 +15,8 @@ export interface ReductionLimits {
 
 /** Far above any text that Microsoft writes beside lists of evidence, and little to hold. */
 const LIMITS: ReductionLimits = { memberBytes: 64 * 1024, recordBytes: 1024 * 1024 };
+/** No reduced record is larger. */
+export const REDUCED_MOST_BYTES = LIMITS.recordBytes;
 
 /** Of a name that is itself too large this much is told. */
 const NAME_BYTES = 64;

@@ -159,5 +159,7 @@ export interface Outlet {
   write(batch: readonly Delivery[]): Promise<number>;
   /** One event whose record comes in pieces; rejects as `write`. An outlet whose form needs a record as a whole takes what it can hold of it. */
   writeHuge?(delivery: HugeDelivery, pieces: AsyncIterable<Uint8Array>): Promise<number>;
+  /** The most bytes of a record that `writeHuge` sends on; absent: all of them. */
+  readonly hugeMostBytes?: number;
   health(event: HealthEvent): Promise<void>;
 }

@@ -292,6 +292,21 @@ describe("a record too large to be held", () => {
     expect([file.lines.length, syslog.lines]).toEqual([1, ["contoso poll huge", "contoso replay huge"]]);
   });
 
+  test("is never sent with more of it than the engine is told", async () => {
+    const shelf = new Shelf("outputs[0]");
+    const outlet = outletWith(shelf, "json-lines");
+    async function* many() {
+      yield Buffer.from('{"id":"huge"');
+      for (let i = 0; i < 40; i += 1) yield Buffer.from(`,"member${i}":"${"x".repeat(60_000)}"`);
+      yield Buffer.from("}");
+    }
+    await outlet.writeHuge(huge(), many());
+    const { mssp: _, ...record } = JSON.parse(shelf.text);
+    const { length } = JSON.stringify(record);
+    expect(length).toBeLessThanOrEqual(outlet.hugeMostBytes);
+    expect(length).toBeGreaterThan(outlet.hugeMostBytes - 64 * 1024);
+  });
+
   test("lets others go on between its pieces", async () => {
     let turns = 0;
     let next = setImmediate(function turn() {

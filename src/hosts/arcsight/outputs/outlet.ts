@@ -1,4 +1,5 @@
 import { ByteWriter } from "../../../format/byte-writer.ts";
+import { REDUCED_MOST_BYTES } from "../../../format/reduced-record.ts";
 import type { Delivery, HealthEvent, HugeDelivery } from "../../../model/event.ts";
 import { isFailure } from "../../../model/failure.ts";
 import type { Log, Outlet } from "../../../model/kit.ts";
@@ -33,6 +34,7 @@ const FILLING_AGAIN_BELOW = 0.25;
 export class ArcSightOutlet implements Outlet {
   /** Durable only when every output is: one that may lose needs the engine's provisional window. */
   readonly kind: "provisional" | "durable";
+  readonly hugeMostBytes = REDUCED_MOST_BYTES;
   readonly #branches: readonly Branch[];
   readonly #nowMs: () => number;
   readonly #log: Log;
