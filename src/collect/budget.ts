@@ -41,8 +41,14 @@ export class Budget {
     return at - now;
   }
 
-  /** Waits in line for leave to send one request. Returns false when `stop` fired first. */
-  take(stop: AbortSignal): Promise<boolean> {
+  /** Waits in line for leave to send one request at once. Returns false when `stop` fired first. */
+  async take(stop: AbortSignal): Promise<boolean> {
+    while (await this.ready(stop)) if (this.leave()) return true;
+    return false;
+  }
+
+  /** Waits in line until a request may leave, and counts none: another may leave before this one does. Returns false when `stop` fired first. */
+  ready(stop: AbortSignal): Promise<boolean> {
     const before = this.#line;
     const mine = this.#next(before, stop);
     this.#line = mine;
@@ -54,12 +60,16 @@ export class Budget {
     for (;;) {
       if (stop.aborted) return false;
       const waitMs = this.waitMs();
-      if (waitMs <= 0) {
-        this.#sentAtMs.push(this.#clock.monotonicMs());
-        return true;
-      }
+      if (waitMs <= 0) return true;
       await this.#clock.pause(waitMs, stop);
     }
+  }
+
+  /** Counts a request that leaves now. False when it may not. */
+  leave(): boolean {
+    if (this.waitMs() > 0) return false;
+    this.#sentAtMs.push(this.#clock.monotonicMs());
+    return true;
   }
 
   /** The service named a time before which nothing may be sent (Retry-After): it counts for all that share this budget. */

@@ -23,7 +23,7 @@ import { type Provisional, ProvisionalOwner } from "./provisional.ts";
 import type { CustomerReport, StreamReport } from "./report.ts";
 import type { LostVersion, Runner } from "./runner.ts";
 import { asFailure, concernsEverybody } from "./trouble.ts";
-import type { Turns } from "./turns.ts";
+import { type Turns, turnToLeave } from "./turns.ts";
 import { journal, takeBack } from "./unsent.ts";
 
 const EMPTY_MARK_SAVED_EVERY_MS = 600_000;
@@ -319,8 +319,7 @@ export class Hunter implements Runner {
 
   async #readOnce(progress: Progress, errand: HuntingErrand, stop: AbortSignal): Promise<HuntingEnd> {
     const { budget, turns, source, report, store, clock } = this.#p;
-    if (!(await budget.take(stop))) throw stopped();
-    const giveBack = await turns.take();
+    const giveBack = await turnToLeave(budget, turns, stop);
     try {
       if (stop.aborted) throw stopped();
       report.count("requests");

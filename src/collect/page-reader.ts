@@ -10,7 +10,7 @@ import { PageTally } from "./page-tally.ts";
 import { shortPauseMs } from "./patience.ts";
 import type { CustomerReport, StreamReport } from "./report.ts";
 import { stopped } from "./trouble.ts";
-import type { Turns } from "./turns.ts";
+import { type Turns, turnToLeave } from "./turns.ts";
 import type { PageFacts, Seen, WalkMemory } from "./walk.ts";
 
 const CATCHING_UP_AFTER_MS = 60_000;
@@ -187,8 +187,7 @@ export class PageReader {
 
   async #readOnce(question: Question, seen: Seen, errand: Errand, stop: AbortSignal): Promise<PageFacts> {
     const { budget, turns, turnsOfTroubled, source, report, clock } = this.#p;
-    if (!(await budget.take(stop))) throw stopped();
-    const giveBack = await (this.#situation().isTroubled ? turnsOfTroubled : turns).take();
+    const giveBack = await turnToLeave(budget, this.#situation().isTroubled ? turnsOfTroubled : turns, stop);
     const tally = new PageTally();
     let facts: PageFacts;
     try {

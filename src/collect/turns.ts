@@ -1,4 +1,6 @@
 import type { Clock } from "../model/kit.ts";
+import type { Budget } from "./budget.ts";
+import { stopped } from "./trouble.ts";
 
 /** A page that takes longer holds up nobody any more: its place is lent to the next in line. */
 const SLOW_AFTER_MS = 3_000;
@@ -58,4 +60,17 @@ export class Turns {
     }
     next();
   }
+}
+
+/**
+ * A turn for one request that both budget and turns let go now; resolves to a function that gives the turn back. The request is counted when its turn has come: had it been counted before,
+ * a long wait for the turn would let more through in a minute than the budget allows. No turn is held while the budget is waited for. Throws Failure `stopped`.
+ */
+export async function turnToLeave(budget: Budget, turns: Turns, stop: AbortSignal): Promise<() => void> {
+  while (await budget.ready(stop)) {
+    const giveBack = await turns.take();
+    if (!stop.aborted && budget.leave()) return giveBack;
+    giveBack();
+  }
+  throw stopped();
 }
