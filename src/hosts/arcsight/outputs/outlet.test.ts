@@ -168,6 +168,29 @@ describe("several outputs at once", () => {
   });
 });
 
+test("a record that one output's form cannot say is a defect that no other output has half of, nor a refusal that nobody waits for", async () => {
+  const [first, second] = [new Shelf("outputs[0]"), new Shelf("outputs[1]")];
+  const broken: LineFormat = {
+    ...FORMAT,
+    id: "broken",
+    delivery: () => {
+      throw new TypeError("no such member");
+    },
+  };
+  const outlet = new ArcSightOutlet(
+    [
+      { output: first, format: FORMAT },
+      { output: second, format: broken },
+    ],
+    NAMES,
+    () => 0,
+    log,
+  );
+  await expect(outlet.write(ALERTS)).rejects.toThrow("no such member");
+  await Promise.resolve();
+  expect(first.lines).toEqual([]);
+});
+
 describe("memory of batches", () => {
   test("a batch that waits for one output is untouched by those that come after it", async () => {
     let release: () => void = () => undefined;

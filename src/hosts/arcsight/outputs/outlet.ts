@@ -62,7 +62,7 @@ export class ArcSightOutlet implements Outlet {
   async write(batch: readonly Delivery[]): Promise<number> {
     const keys = joined(batch.map((delivery) => `${delivery.stanza}|${delivery.key}`));
     const formatted = new Map<string, Batch>();
-    const writes: Promise<void>[] = [];
+    const ready: { readonly output: Output; readonly made: Batch }[] = [];
     const lent: Buffer[] = [];
     let byteLength = 0;
     for (const { output, format, tenants } of this.#branches) {
@@ -72,9 +72,9 @@ export class ArcSightOutlet implements Outlet {
       const made = shared ?? this.#formatted(batch, keys, chosen, format, lent);
       if (chosen.length === batch.length) formatted.set(format.id, made);
       byteLength += made.bytes.length;
-      writes.push(output.write(made));
+      ready.push({ output, made });
     }
-    const results = await Promise.allSettled(writes);
+    const results = await Promise.allSettled(ready.map(({ output, made }) => output.write(made)));
     for (const memory of lent) this.#memory.giveBack(memory);
     throwFirst(results);
     return byteLength;
