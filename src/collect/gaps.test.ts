@@ -100,6 +100,21 @@ describe("what lies further back than the ledger's span but was written just now
     await w.clock.advance(HOUR);
     expect(judge(stream, w.sentOf(customer))).toEqual(FLAWLESS);
   });
+  test("is not asked for again after a crash only because a sweep had found something far back", async () => {
+    const { w, stream, customer } = old();
+    const late = T0 - 20 * HOUR;
+    stream.add({ id: "late", updated: ticks(late), created: ticks(late), visibleAtMs: T0 + 130 * MINUTE });
+    await w.start();
+    await w.clock.advance(90 * MINUTE);
+    // So much comes that the journal is written anew without what is old.
+    stream.add(...alerts(700, T0 + 80 * MINUTE, T0 + 90 * MINUTE, "many"));
+    await w.clock.advance(100 * MINUTE);
+    expect(w.sentOf(customer).filter((s) => s.id === "late")).toHaveLength(1);
+    await w.kill();
+    await w.start();
+    await w.clock.advance(3 * HOUR);
+    expect(judge(stream, w.sentOf(customer))).toEqual(FLAWLESS);
+  });
   test("is forgotten once it has settled", async () => {
     const { w, stream } = old();
     await w.start();

@@ -7,7 +7,7 @@ import type { PageReaderParts } from "./page-reader.ts";
 import { PageReader } from "./page-reader.ts";
 import { calmWaitMs } from "./patience.ts";
 import type { ProvisionalOwner } from "./provisional.ts";
-import { markAfter, minimum, pollFrom, reachesFully } from "./reach.ts";
+import { markAfter, minimum, pollFrom, reachesFully, stoodAt } from "./reach.ts";
 import type { LostVersion, Runner } from "./runner.ts";
 import { asFailure, concernsEverybody, partialAnswer, WALK_WARNINGS } from "./trouble.ts";
 import type { WalkMemory, WalkSource } from "./walk.ts";
@@ -63,7 +63,8 @@ export class StreamPoller implements Runner {
     };
     if (parts.nextPollAtMs !== undefined && parts.nextPollAtMs > this.#mark.nextPollAtMs)
       this.#mark = { ...this.#mark, nextPollAtMs: parts.nextPollAtMs };
-    if (parts.settings.sweepHours > 0) this.#sweptUpTo = this.#mark.upTo;
+    const { upTo, reachedUpTo } = this.#mark;
+    if (parts.settings.sweepHours > 0 && upTo !== undefined) this.#sweptUpTo = stoodAt(upTo, reachedUpTo);
     this.#courier = new Courier(parts, () => this.#mark.upTo);
     this.#reader = new PageReader(parts, this.#courier, this.#memory, () => ({
       isTroubled: this.#failures > 0,

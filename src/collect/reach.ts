@@ -46,7 +46,10 @@ export function pollFrom(poll: {
     ? Math.max(poll.overlapMinutes * 60_000, SHORT_REACH_MS)
     : Math.min(SHORT_REACH_MS, poll.overlapMinutes * 60_000);
   let from = poll.start;
-  if (poll.upTo !== undefined) from = (poll.full ? minimum(poll.upTo, poll.reachedUpTo) : poll.upTo) - ticksFromMs(reachMs);
+  if (poll.upTo !== undefined) {
+    const stood = stoodAt(poll.upTo, poll.reachedUpTo);
+    from = minimum(poll.upTo, (poll.full ? minimum(stood, poll.reachedUpTo) : stood) - ticksFromMs(reachMs));
+  }
   if (poll.oldestReplay !== undefined && poll.oldestReplay < from) from = poll.oldestReplay;
   return from < poll.start ? minimum(poll.start, poll.oldestReplay) : from;
 }
@@ -70,6 +73,14 @@ export function markAfter(walk: {
   let mark = seen > settled ? seen : settled;
   if (walk.upTo !== undefined && walk.upTo > mark) mark = walk.upTo;
   return mark;
+}
+
+/**
+ * Where the mark stood when it was saved. What was provisional held `upTo` back, by a whole sweep when a sweep found it: counted from there, a second reach would ask for what
+ * the ledger has forgotten since.
+ */
+export function stoodAt(upTo: Ticks, reachedUpTo: Ticks | undefined): Ticks {
+  return reachedUpTo !== undefined && reachedUpTo > upTo ? reachedUpTo : upTo;
 }
 
 /** The smaller one; what is undefined bounds nothing. */
