@@ -52,6 +52,7 @@ describe("what was saved is there after a restart", () => {
     await first.store.saveMark(mark(1));
     await first.store.saveMark({
       ...mark(2),
+      reachedUpTo: 19n,
       walk: { from: 1n, cursor: 2n, startedAtMs: 3 },
       walkCompletedAtMs: 9,
       queries: { a: 5n, b: -6n },
@@ -65,6 +66,7 @@ describe("what was saved is there after a restart", () => {
 
     expect(second.store.mark).toEqual({
       ...mark(2),
+      reachedUpTo: 19n,
       walk: { from: 1n, cursor: 2n, startedAtMs: 3 },
       walkCompletedAtMs: 9,
       queries: { a: 5n, b: -6n },
