@@ -14,9 +14,10 @@ import type { HeldVersion, ObjectHash } from "./ledger.ts";
 import { Ledger, objectHash } from "./ledger.ts";
 import type { HugeRecord, PageTally } from "./page-tally.ts";
 import type { Provisional } from "./provisional.ts";
-import { ProvisionalOwner } from "./provisional.ts";
+import { PROVISIONAL_FOR_MS, ProvisionalOwner } from "./provisional.ts";
 import { ledgerSpanMs } from "./reach.ts";
 import type { CustomerReport, StreamReport } from "./report.ts";
+import { Told } from "./told.ts";
 import { stopped } from "./trouble.ts";
 import { journal, takeBack } from "./unsent.ts";
 import type { Seen } from "./walk.ts";
@@ -25,6 +26,10 @@ import type { Seen } from "./walk.ts";
 export const EVENT_OVERHEAD_BYTES = 512;
 /** An alert taken out of an incident is met again as long as the incident changes, however old the alert: it is remembered since it was last met. */
 const LIFTED_REMEMBERED_MS = 30 * 24 * 3_600_000;
+/** Journalled once a day at most. */
+const TOUCHED_EVERY_S = 24 * 3_600;
+/** A version met again counts as written so long ago that nobody takes it for one that may not have arrived. */
+const MET_LONG_AGO_S = (2 * PROVISIONAL_FOR_MS) / 1000;
 const JOURNAL_SLACK = 1_024;
 /** With the overhead it fits into the ledger's 32 bits. */
 const LEDGER_MOST_BYTES = 0x7fff_ffff - EVENT_OVERHEAD_BYTES;
@@ -65,6 +70,7 @@ export class Courier {
   readonly owner = new ProvisionalOwner();
   #journalEntries = 0;
   #toldTenantMismatch = false;
+  readonly #quarantined = new Told();
   #wroteSinceSave = false;
 
   constructor(parts: CourierParts, upTo: () => Ticks | undefined) {
@@ -103,6 +109,7 @@ export class Courier {
     const deliveries: Delivery[] = [];
     const entries: LedgerEntry[] = [];
     const before: (HeldVersion | undefined)[] = [];
+    const touched: ObjectHash[] = [];
     const nowS = provisional.writtenNowS();
     for (const record of batch) {
       if (!record.readable) {
@@ -122,8 +129,11 @@ export class Courier {
       }
       this.#checkTenant(record);
       const hash = objectHash(record.kind, record.id);
-      const judged = this.#judge(record, hash, errand, nowS);
-      if (!judged) continue;
+      const judged = this.#judge(record, hash, errand);
+      if (!judged) {
+        if (record.lifted && this.#ledger.touch(hash, nowS - MET_LONG_AGO_S, TOUCHED_EVERY_S)) touched.push(hash);
+        continue;
+      }
       const delivery: Delivery = { ...judged, record };
       const entry: LedgerEntry = {
         hash,
@@ -138,7 +148,10 @@ export class Courier {
       deliveries.push(delivery);
       entries.push(entry);
     }
-    if (deliveries.length === 0) return;
+    if (deliveries.length === 0) {
+      this.#journalTouched(touched);
+      return;
+    }
     // A pipe: the journal first, since what was written but not journalled could not be told from a new version after a crash; everything provisional is sent again
     // then. A file renamed into place is not sent again, so there the journal must never be ahead of it.
     const journalFirst = outlet.kind === "provisional";
@@ -161,6 +174,15 @@ export class Courier {
     this.#journalEntries += entries.length;
     this.#wroteSinceSave = true;
     for (const delivery of deliveries) this.#countDelivered(delivery);
+    this.#journalTouched(touched);
+  }
+
+  /** A restart must know as well that they were met. Last of all: that the disk is full must not keep what was sent out of the journal, nor what was not sent in memory. */
+  #journalTouched(hashes: readonly ObjectHash[]): void {
+    if (hashes.length === 0) return;
+    const entries = hashes.map((hash) => this.#ledger.get(hash)).filter((entry) => entry !== undefined);
+    this.#p.store.append(entries);
+    this.#journalEntries += entries.length;
   }
 
   #canPassHuge(record: UnreadableRecord): record is HugeRecord {
@@ -191,7 +213,7 @@ export class Courier {
       if (!head || !outlet.writeHuge) return await this.#quarantine(record);
       const hash = objectHash(head.kind, head.id);
       const bodyCrc = digest.digest().readInt32LE(0);
-      const judged = this.#judge(head, hash, errand, provisional.writtenNowS(), bodyCrc);
+      const judged = this.#judge(head, hash, errand, bodyCrc);
       if (!judged) return;
       const entry: LedgerEntry = {
         hash,
@@ -238,7 +260,6 @@ export class Courier {
     record: RecordHead & { readonly lifted?: true; readonly body?: RecordBody },
     hash: ObjectHash,
     errand: Errand,
-    nowS: number,
     bodyCrc = 0,
   ): Omit<Delivery, "record"> | undefined {
     const { report, log, tenant, stanza, source } = this.#p;
@@ -247,7 +268,6 @@ export class Courier {
     let found: Found = errand.found === "sweep" && errand.lateBefore !== undefined && record.updated < errand.lateBefore ? "sweep" : "poll";
     switch (verdict.is) {
       case "sent":
-        if (record.lifted) this.#ledger.touch(hash, nowS);
         return undefined;
       case "sent-with-other-bytes":
         log.warn("a version came again with other content and was not sent", { tenant: tenant.name, stream: source.name, id: record.id });
@@ -287,7 +307,9 @@ export class Courier {
     this.#journalEntries = this.#ledger.size;
   }
 
+  /** Told once for each content, since every poll in whose reach it lies meets it. */
   async #quarantine(record: UnreadableRecord): Promise<void> {
+    if (!this.#quarantined.isNews(record.sha256)) return;
     const { source, customer, report } = this.#p;
     const named = record.id === undefined ? "without a readable id" : `with id ${record.id}`;
     await customer.incident(

@@ -370,6 +370,24 @@ describe("a query in trouble", () => {
   });
 });
 
+test("a window that came half and then fails for longer than rows are remembered sends none of them twice", async () => {
+  const { world, hunting, customer } = given({ name: "q" });
+  for (let i = 0; i < 1_500; i += 1) hunting.rows.push({ query: "q", at: T0 - 30 * MINUTE + i * 100, text: `${i}` });
+  await world.start();
+  await world.clock.advance(MINUTE);
+  const asked = hunting.asked.length;
+  hunting.breaksAfter = 1_400;
+  hunting.fault = (_errand, n) => (n > asked + 1 && world.clock.now < T0 + 6 * HOUR ? serviceError() : undefined);
+  await world.clock.advance(9 * MINUTE);
+  expect(keysOf(world, customer)).toHaveLength(1_400);
+  await world.clock.advance(3 * HOUR);
+  await world.stop();
+  await world.start();
+  await world.clock.advance(10 * HOUR);
+  expect(keysOf(world, customer)).toHaveLength(1_500);
+  expect(new Set(keysOf(world, customer)).size).toBe(1_500);
+});
+
 describe("a window that holds more than an answer can", () => {
   test("is split until it fits, and every row comes once", async () => {
     const { world, hunting, customer } = given({ name: "a" });

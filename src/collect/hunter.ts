@@ -22,6 +22,7 @@ import { calmWaitMs, shortPauseMs } from "./patience.ts";
 import { type Provisional, ProvisionalOwner } from "./provisional.ts";
 import type { CustomerReport, StreamReport } from "./report.ts";
 import type { LostVersion, Runner } from "./runner.ts";
+import { Told } from "./told.ts";
 import { asFailure, concernsEverybody } from "./trouble.ts";
 import { type Turns, turnToLeave } from "./turns.ts";
 import { journal, takeBack } from "./unsent.ts";
@@ -79,6 +80,7 @@ export class Hunter implements Runner {
   #savedAtMs = Number.NEGATIVE_INFINITY;
   #unsaved = false;
   #mistakeIsSaid = false;
+  readonly #quarantined = new Told();
   #failures = 0;
   /** The service's clock less ours. */
   #serverAheadMs = 0;
@@ -400,7 +402,9 @@ export class Hunter implements Runner {
     this.#journalEntries = this.#ledger.size;
   }
 
+  /** Told once for each content, since a window that is asked for again shows it again. */
   async #quarantine(record: UnreadableRecord, query: HuntingQuery): Promise<void> {
+    if (!this.#quarantined.isNews(`${query.name} ${record.sha256}`)) return;
     await this.#p.customer.incident(
       this.#p.report,
       new Failure("record-quarantined", {
@@ -441,13 +445,22 @@ export class Hunter implements Runner {
     this.#unsaved = false;
   }
 
+  /** Since when the window that waits longest could have been had: what came of it before it failed is met again. A refused query shows nothing. */
+  #heldUpMs(): number {
+    const now = this.#serverNowMs();
+    const since = this.#progress
+      .filter(({ failure }) => failure?.code !== "query-refused")
+      .map(({ query, done }) => now - planErrand(query, done, now).dueAtMs);
+    return Math.max(0, ...since);
+  }
+
   /** Forgets rows that no window can show again, and rewrites the journal when most of it is history. */
   async #tidy(): Promise<void> {
     const { provisional, store } = this.#p;
     provisional.settle();
     if (this.#journalEntries < 2 * this.#ledger.size + JOURNAL_SLACK && this.#ledger.size < JOURNAL_SLACK) return;
     const longestMs = Math.max(0, ...this.#progress.map(({ query }) => (query.windowMinutes + query.delayMinutes) * 60_000));
-    const keepS = Math.floor(provisional.writtenNowS() - (longestMs + REMEMBERED_BEYOND_MS) / 1000);
+    const keepS = Math.floor(provisional.writtenNowS() - (longestMs + this.#heldUpMs() + REMEMBERED_BEYOND_MS) / 1000);
     this.#ledger.prune(FAR_FUTURE, keepS);
     if (this.#journalEntries < 2 * this.#ledger.size + JOURNAL_SLACK) return;
     await store.compact(provisional.inWrittenOrder(this.owners, this.#ledger));

@@ -162,10 +162,16 @@ export class Ledger {
     return dropped;
   }
 
-  /** A version met again although its object must not be forgotten yet (a lifted record): its age starts anew. */
-  touch(hash: ObjectHash, nowS: number): void {
+  /**
+   * An object met again that must not be forgotten as long as it is (a lifted record): its age starts anew at `atS`.
+   * @returns false when that would be less than `stepS` later: nothing changes.
+   */
+  touch(hash: ObjectHash, atS: number, stepS: number): boolean {
     const at = this.#find(hash);
-    if (this.#slots[at + FLAGS]! & USED) this.#slots[at + WRITTEN_AT] = nowS;
+    const flags = this.#slots[at + FLAGS]!;
+    if (!(flags & USED) || flags & REPLAY || this.#slots[at + WRITTEN_AT]! + stepS > atS) return false;
+    this.#slots[at + WRITTEN_AT] = atS;
+    return true;
   }
 
   /** Takes back a version whose writing failed, putting what was held before in its place. */

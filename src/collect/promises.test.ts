@@ -157,12 +157,11 @@ describe("P6 a changed object is delivered once in its new version, an unchanged
   });
 });
 
-test("P7 an alert taken out of an incident has its own identity: a change of the incident alone does not send it again", async () => {
-  const world = new World();
+/** Incidents each of which shows these old alerts of its own. */
+function incidentsWith(world: World, ...children: string[]): SimStream {
   const stream = new SimStream(world.clock, { name: "xdr-incidents" });
-  const customer = world.customer(stream);
-  const child = (v: ReturnType<typeof late>) => ({ ...recordOf(v), lifted: true as const });
   const ask = stream.ask.bind(stream);
+  const lifted = children.map((id) => ({ ...recordOf(late(id, T0 - 50 * 24 * HOUR, 0)), lifted: true as const }));
   Object.assign(stream, { lifts: true });
   stream.ask = async (question, signal) => {
     const page = await ask(question, signal);
@@ -170,11 +169,17 @@ test("P7 an alert taken out of an incident has its own identity: a change of the
       ...page,
       batches: (async function* () {
         for await (const batch of page.batches)
-          for (const r of batch)
-            yield r.readable ? [child(late("child", T0 - 50 * 24 * HOUR, 0)), { ...r, kind: "incident" as const }] : [r];
+          for (const r of batch) yield r.readable ? [...lifted, { ...r, kind: "incident" as const }] : [r];
       })(),
     };
   };
+  return stream;
+}
+
+test("P7 an alert taken out of an incident has its own identity: a change of the incident alone does not send it again", async () => {
+  const world = new World();
+  const stream = incidentsWith(world, "child");
+  const customer = world.customer(stream);
   stream.add(late("incident", T0 - MINUTE, 0));
   await world.start();
   await world.clock.advance(MINUTE);
@@ -184,6 +189,22 @@ test("P7 an alert taken out of an incident has its own identity: a change of the
   }
   expect(world.sentOf(customer).filter((s) => s.id === "child")).toHaveLength(1);
   expect(world.sentOf(customer).filter((s) => s.id === "incident")).toHaveLength(6);
+});
+
+test("P7 an alert of an incident that is a month old and still changes is not sent again after a restart", async () => {
+  const world = new World();
+  const stream = incidentsWith(world, ...Array.from({ length: 1_100 }, (_, i) => `child-${i}`));
+  const customer = world.customer(stream);
+  for (const day of [0, 20, 32]) stream.add(late("incident", T0 + day * 24 * HOUR, T0 + day * 24 * HOUR));
+  for (const day of [0, 20, 31.5]) {
+    world.clock.now = T0 + day * 24 * HOUR;
+    await world.start();
+    await world.clock.advance(2 * HOUR);
+    await world.stop();
+  }
+  await world.start();
+  await world.clock.advance(12 * HOUR);
+  expect(world.sentOf(customer).filter((s) => s.id.startsWith("child"))).toHaveLength(1_100);
 });
 
 test("P8 the mark is saved after delivery: what the host did not take is asked for again", async () => {
@@ -553,4 +574,20 @@ test("a record without id is reported with length and hash, and the others go on
   const said = world.outlet.healths.find((h) => h.streams[0]?.failure === "record-quarantined")?.streams[0]?.say;
   expect(said).toContain("77 bytes");
   expect(said).toContain("abab");
+});
+
+test("a record that cannot be delivered is told of once for each content, however often it is met", async () => {
+  const bad = { readable: false, reason: "no-id", byteLength: 77 } as const;
+  const { world, stream } = await running();
+  const ask = stream.ask.bind(stream);
+  let content = "ab";
+  stream.ask = (question, signal) => {
+    stream.extra = [{ ...bad, sha256: content.repeat(32) }];
+    return ask(question, signal);
+  };
+  await world.clock.advance(20 * MINUTE);
+  content = "cd";
+  await world.clock.advance(20 * MINUTE);
+  const said = world.outlet.healths.map((h) => h.streams[0]!).filter((s) => s.failure === "record-quarantined");
+  expect(said.map((s) => /SHA-256 (..)/.exec(s.say ?? "")?.[1])).toEqual(["ab", "cd"]);
 });

@@ -1,0 +1,15 @@
+/** So many at a time: were there more, the oldest are told of again. */
+const TOLD_MOST = 1_000;
+
+/** What was told of already in this process, so that a record that is met at each poll is no event at each poll. */
+export class Told {
+  readonly #told = new Set<string>();
+
+  /** True the first time. */
+  isNews(what: string): boolean {
+    if (this.#told.has(what)) return false;
+    this.#told.add(what);
+    if (this.#told.size > TOLD_MOST) for (const oldest of this.#told.values()) return this.#told.delete(oldest);
+    return true;
+  }
+}
