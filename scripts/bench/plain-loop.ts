@@ -1,4 +1,5 @@
 /** The baseline: what one writes in an afternoon with Microsoft's own client. argv[2] is the simulator's ready line, argv[3] the start (ISO). */
+import { once } from "node:events";
 import { Client, type PageCollection, PageIterator } from "@microsoft/microsoft-graph-client";
 
 const { login_url, graph_url, customers } = JSON.parse(process.argv[2] ?? "{}") as {
@@ -35,10 +36,10 @@ async function collect(tenant: string, clientId: string, secret: string): Promis
     const text = JSON.stringify(alert).replaceAll(/[&<>]/g, (character) => escapes[character] ?? character);
     const time = Date.parse(alert.lastUpdateDateTime) / 1000;
     batch.push(`<event><time>${time}</time><source>defender_mssp:alerts:${tenant}</source><data>${text}</data><done/></event>\n`);
-    if (batch.length === 100) process.stdout.write(batch.splice(0).join(""));
-    return true;
+    // False pauses the iterator: what is written faster than it is read piles up, and above a gigabyte the runtime gives up.
+    return batch.length < 100 || process.stdout.write(batch.splice(0).join(""));
   });
-  await pages.iterate();
+  for (await pages.iterate(); !pages.isComplete(); await pages.resume()) await once(process.stdout, "drain");
   process.stdout.write(batch.join(""));
 }
 
