@@ -157,6 +157,7 @@ export class Fleet {
     };
     const opened = async (stream: StreamName): Promise<{ readonly store: StreamStore; readonly entries: readonly LedgerEntry[] }> => {
       const store = await state.open({ stanza: customer.stanza, tenantId: customer.tenant.id, stream });
+      await this.#takeOverReplaySince(store.key);
       return withLateEntries(store, this.#replaySinceS[dueName(store.key)]);
     };
     const enlist = (runner: Runner, entries: readonly LedgerEntry[]): void => {
@@ -212,6 +213,21 @@ export class Fleet {
     await this.#keepReplaySince(sinceS);
     if (versions > 0)
       this.#p.log.warn("the last run did not stop in order: what it wrote last is read and sent again with equal keys", { versions });
+  }
+
+  /** What a stanza left to be sent again is looked for under its new name, and its old one forgotten. */
+  async #takeOverReplaySince(key: StateKey): Promise<void> {
+    const { state } = this.#p;
+    const begin = `${key.tenantId}/`;
+    const end = `/${key.stream}`;
+    const left = Object.keys(this.#replaySinceS).find(
+      (name) => name.startsWith(begin) && name.endsWith(end) && state.wasLeftUnder?.(key, name.slice(begin.length, -end.length)) === true,
+    );
+    if (left === undefined) return;
+    const { [left]: sinceS, ...rest } = this.#replaySinceS;
+    const kept = { ...rest, [dueName(key)]: sinceS! };
+    await state.writeFact(REPLAY_SINCE, JSON.stringify(kept));
+    this.#replaySinceS = kept;
   }
 
   /** Keeps of `sinceS` what still waits, and what belongs to streams that this run leaves out. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { Failure } from "../model/failure.ts";
-import { alerts, EASY, HOUR, judge, MINUTE, SimStream, serviceError, T0, ticks, World } from "./collect.test-kit.ts";
+import type { StateKey } from "../model/state.ts";
+import { alerts, EASY, FLAWLESS, HOUR, judge, MINUTE, SimStream, serviceError, T0, ticks, World } from "./collect.test-kit.ts";
 
 const small = { ...EASY, clamp: 10, pageTop: 10 };
 
@@ -134,6 +135,35 @@ describe("after a crash everything provisional is sent again with equal keys, an
       duplicated: [],
       outOfOrder: [],
     });
+  });
+
+  test("although the stanza was renamed before everything had been sent again, and its old name is forgotten", async () => {
+    const { w, stream, customer } = world();
+    stream.answerTakesMs = 100;
+    await w.start();
+    await w.clock.advance(MINUTE);
+    const before = w.sentOf(customer);
+    await w.kill();
+    w.outlet.sent.length = 0;
+    await w.start();
+    await w.clock.advance(700);
+    await w.stop();
+    expect(w.sentOf(customer).length).toBeLessThan(100);
+    const renamed = { ...customer, stanza: "Renamed" };
+    w.customers = [renamed];
+    const [[name, held]] = [...w.state.streams] as [[string, never]];
+    w.state.streams.set(name.replace(customer.stanza, renamed.stanza), held);
+    w.state.streams.delete(name);
+    Object.assign(w.state, {
+      wasLeftUnder: (key: StateKey, stanza: string) => key.stanza === renamed.stanza && stanza === customer.stanza,
+    });
+    await w.start();
+    expect(await w.state.readFact("replay-since-s")).not.toContain(customer.stanza);
+    await w.stop();
+    await w.start();
+    await w.clock.advance(10 * MINUTE);
+    expect(judge(stream, [...before.slice(0, -15), ...w.sentOf(customer)])).toEqual(FLAWLESS);
+    expect(await w.state.readFact("replay-since-s")).toBe("{}");
   });
 
   test("although deaths followed one another and what was sent again filled the window each time", async () => {

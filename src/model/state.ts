@@ -79,6 +79,8 @@ export interface StateFolder {
   /** True when every stream's last holder stopped in order, or when the folder is new. */
   readonly stoppedInOrder: boolean;
   open(key: StateKey): Promise<StreamStore>;
+  /** True when the stanza, once opened, has taken over what its tenant left under that other name: facts about the one hold for the other. */
+  wasLeftUnder?(key: StateKey, stanza: string): boolean;
   /** Tenant domains resolved to GUIDs and other small facts, by name. */
   /** Throws Failure `state-unwritable`. */
   openSpool(): Promise<Spool>;

@@ -330,6 +330,15 @@ describe("a renamed stanza adopts its state", () => {
     await abandon(second);
   });
 
+  test("and says under which name it had been left", async () => {
+    const dir = newFolder();
+    await left(dir, "old");
+    const second = await open(dir, { configured: [{ stanza: "Contoso", tenantId: CONTOSO }] });
+    expect(["old", "older", "Contoso"].filter((name) => second.folder.wasLeftUnder?.(key, name))).toEqual(["old"]);
+    expect(second.folder.wasLeftUnder?.({ ...key, stanza: "other" }, "old")).toBe(false);
+    await abandon(second);
+  });
+
   test("and never another tenant's", async () => {
     const dir = newFolder();
     await left(dir, "old");

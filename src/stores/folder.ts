@@ -68,6 +68,8 @@ class FileStateFolder implements StateFolder {
   readonly #breath: Breath;
   readonly #gate = new Gate(FLUSHES_AT_ONCE);
   readonly #open = new Map<string, StreamStore>();
+  /** Folder names that stanzas took over, by the stanza's folder. */
+  readonly #adopted = new Map<string, string>();
   /** Streams that this holder had open: only for them can it vouch at the end. */
   readonly #touched = new Set<string>();
   #released = false;
@@ -107,6 +109,10 @@ class FileStateFolder implements StateFolder {
     this.#open.set(stream, store);
     this.#touched.add(stream);
     return store;
+  }
+
+  wasLeftUnder(key: StateKey, stanza: string): boolean {
+    return this.#adopted.get(stanzaPath(key.tenantId, key.stanza)) === folderNameOf(stanza);
   }
 
   async openSpool(): Promise<Spool> {
@@ -170,6 +176,7 @@ class FileStateFolder implements StateFolder {
       throw stateUnwritable(own, error);
     }
     this.#orderlyStop.renamed(`${tenantId}/${newest.name}`, stanzaFolder);
+    this.#adopted.set(stanzaFolder, newest.name);
     this.#log.info("a stanza took over the state that its tenant left under another name", {
       tenant_id: tenantId,
       from: newest.name,
