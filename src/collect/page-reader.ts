@@ -9,6 +9,7 @@ import type { Courier, Errand } from "./courier.ts";
 import { PageTally } from "./page-tally.ts";
 import { shortPauseMs } from "./patience.ts";
 import type { CustomerReport, StreamReport } from "./report.ts";
+import { Told } from "./told.ts";
 import { stopped } from "./trouble.ts";
 import { type Turns, turnToLeave } from "./turns.ts";
 import type { PageFacts, Seen, WalkMemory } from "./walk.ts";
@@ -50,6 +51,7 @@ export class PageReader {
   readonly #memory: WalkMemory;
   readonly #situation: () => Situation;
   #poisoned: Ticks | undefined;
+  readonly #quarantined = new Told();
   #largestTop: number | undefined;
   #lean = false;
   #serverNowMs: number | undefined;
@@ -144,7 +146,8 @@ export class PageReader {
       throw why;
     }
     if (page.count === 0) throw why;
-    if (this.#poisoned !== at) {
+    // Polls begin at different times, but behind the record lies the same one.
+    if (this.#quarantined.isNews(String(page.oldest ?? at))) {
       await this.#p.customer.incident(
         this.#p.report,
         new Failure("record-quarantined", {
