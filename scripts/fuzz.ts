@@ -1,6 +1,6 @@
 /**
  * `npm run fuzz -- --minutes N`: throws changed answers at the member scanner and compares with JSON.parse. What they disagree about
- * is saved into the corpus, where scripts/fuzz/corpus.test.ts reads it for ever after.
+ * is saved into the corpus, where scripts/fuzz/corpus.test.ts reads it for ever after. With `--worlds`: the engine in random worlds.
  */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -8,18 +8,32 @@ import { parseArgs } from "node:util";
 import { runScript, ScriptProblem } from "./build/project.ts";
 import { chanceFrom, mutated } from "./fuzz/mutate.ts";
 import { disagreement } from "./fuzz/scanner-check.ts";
+import { fuzzWorlds, tellWorld } from "./fuzz/worlds.ts";
 
-const HELP = `npm run fuzz -- [--minutes N] [--seed N]
+const HELP = `npm run fuzz -- [--worlds] [--minutes N] [--seed N]
+npm run fuzz -- --world SEED [--breadth narrow|wide]
 
 Changes the answers in test/fixtures/fuzz-corpus at random, cuts them into chunks at random, and compares what the member scanner
 makes of them with JSON.parse. Stops at the first disagreement (exit 1) and saves it into the corpus.
 
-  --minutes N   how long (default 1; fractions are fine)
-  --seed N      repeat a run (default: the present time; it is printed)
+With --worlds it lets the engine live through random worlds instead: lists that grow and change, services, disks, outlets and clocks that fail, deaths and
+restarts. Stops at the first world in which something shown was lost, sent twice or out of order (exit 1) and saves its seed.
+
+  --minutes N     how long (default 1; fractions are fine)
+  --seed N        repeat a run (default: the present time; it is printed)
+  --world SEED    one world with its story
+  --breadth KIND  of that world: narrow (default; one stream) or wide (several customers and streams)
 `;
 
 const OPTIONS = {
-  options: { minutes: { type: "string", default: "1" }, seed: { type: "string" }, help: { type: "boolean" } },
+  options: {
+    minutes: { type: "string", default: "1" },
+    seed: { type: "string" },
+    worlds: { type: "boolean" },
+    world: { type: "string" },
+    breadth: { type: "string", default: "narrow" },
+    help: { type: "boolean" },
+  },
 } as const;
 const corpusUrl = new URL("../test/fixtures/fuzz-corpus/", import.meta.url);
 
@@ -65,6 +79,14 @@ await runScript(async () => {
   }
   const minutes = Number(values.minutes);
   const seed = values.seed === undefined ? Date.now() % 4_294_967_296 : Number(values.seed);
-  if (!(minutes > 0) || !Number.isInteger(seed)) throw new ScriptProblem(HELP, 2);
-  process.exitCode = run(minutes, seed);
+  const { breadth } = values;
+  if (!(minutes > 0) || !Number.isInteger(seed) || (breadth !== "narrow" && breadth !== "wide")) throw new ScriptProblem(HELP, 2);
+  const say = (line: string) => void process.stdout.write(`${line}\n`);
+  if (values.world !== undefined) {
+    const world = Number(values.world);
+    if (!Number.isInteger(world)) throw new ScriptProblem(HELP, 2);
+    process.exitCode = await tellWorld(world, breadth, say);
+  } else {
+    process.exitCode = values.worlds === true ? await fuzzWorlds(minutes, seed, say) : run(minutes, seed);
+  }
 });

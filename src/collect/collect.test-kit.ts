@@ -173,7 +173,7 @@ export class SimStream implements SourceStream {
     for (const v of this.versions) {
       if (v.visibleAtMs > now) continue;
       const held = newest.get(v.id);
-      if (!held || v.updated > held.updated) newest.set(v.id, v);
+      if (!held || v.updated > held.updated || (v.updated === held.updated && v.visibleAtMs > held.visibleAtMs)) newest.set(v.id, v);
     }
     return [...newest.values()];
   }
@@ -281,6 +281,7 @@ export function throttledUntil(atMs: number): Failure {
 
 export interface Sent {
   readonly tenantId: string;
+  readonly stream: StreamName;
   readonly id: string;
   readonly updated: Ticks;
   readonly change: string;
@@ -306,6 +307,7 @@ export class SimOutlet implements Outlet {
     for (const d of batch.slice(0, broken ? broken.arrives : batch.length)) {
       this.sent.push({
         tenantId: d.tenant.id,
+        stream: d.stream,
         id: d.record.id,
         updated: d.record.updated,
         change: d.change,
@@ -322,6 +324,7 @@ export class SimOutlet implements Outlet {
     for await (const piece of pieces) length += piece.length;
     this.sent.push({
       tenantId: d.tenant.id,
+      stream: d.stream,
       id: d.record.id,
       updated: d.record.updated,
       change: d.change,
@@ -453,6 +456,11 @@ export class World {
     done.catch(() => undefined);
     this.#running = { fleet, stop, done };
     return fleet;
+  }
+
+  get fleet(): Fleet {
+    if (!this.#running) throw new Error("not running");
+    return this.#running.fleet;
   }
 
   get done(): Promise<void> {

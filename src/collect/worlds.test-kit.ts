@@ -1,0 +1,302 @@
+/**
+ * Random worlds: from a seed, customers whose lists grow and change, a service that fails in every way the engine must bear, and a process that dies,
+ * stops and starts again in between. At the end everything the service showed must have arrived once.
+ */
+import { Failure } from "../model/failure.ts";
+import type { StreamName } from "../model/stream.ts";
+import {
+  Dice,
+  HOUR,
+  judge,
+  MINUTE,
+  type Regime,
+  type Sent,
+  SimStream,
+  serviceError,
+  T0,
+  throttledUntil,
+  ticks,
+  type Version,
+  World,
+} from "./collect.test-kit.ts";
+
+/**
+ * `narrow`: one stream of one customer. `wide`: up to three customers with up to two streams each, which share the outlet; besides, connections that break, pages smaller
+ * than the clamp, contents that change under the same version, and rows that are many hours late. Each has its own dice, so that a saved seed of one stays what it is when the other grows.
+ */
+export type Breadth = "narrow" | "wide";
+
+export interface WorldReport {
+  /** One line per fault found: `lost alert-7`; empty when all is well. */
+  readonly faults: readonly string[];
+  readonly arrived: number;
+  /** What happened, step by step, for whoever looks into a seed. */
+  readonly story: readonly string[];
+}
+
+/** Steps from one state of the service to the next; a death or a stop ends about every other one. */
+const STEPS = 25;
+/** What a pipe or socket may still hold when it breaks. */
+const LOST_AT_MOST = 12;
+/** Less than an hour, after which what was written counts as arrived. */
+const LOST_FOR_MS = 50 * MINUTE;
+/** A sweep each hour, with the poll before it. */
+const SWEPT_WITHIN_MS = 75 * MINUTE;
+const GROUPS = ["a", "b", "c", "d"] as const;
+
+/** Lives through the world of this seed and judges what arrived. */
+export async function liveThrough(seed: number, breadth: Breadth): Promise<WorldReport> {
+  const world = new RandomWorld(seed, breadth);
+  return world.live();
+}
+
+/** One stream with what its world needs to know to let it grow. */
+interface Member {
+  readonly tenantId: string;
+  readonly stream: SimStream;
+  readonly sweepHours: number;
+  live: number;
+}
+
+class RandomWorld {
+  readonly #world = new World();
+  readonly #dice: Dice;
+  readonly #wideDice: Dice;
+  readonly #isWide: boolean;
+  readonly #isDurable: boolean;
+  readonly #members: Member[] = [];
+  readonly #arrived: Sent[] = [];
+  readonly #story: string[] = [];
+
+  constructor(seed: number, breadth: Breadth) {
+    this.#dice = new Dice(seed * 7919 + 13);
+    for (let i = 0; i < 10; i++) this.#dice.next();
+    this.#wideDice = new Dice(seed * 104_729 + 7);
+    for (let i = 0; i < 10; i++) this.#wideDice.next();
+    this.#isWide = breadth === "wide";
+    this.#world.dice = new Dice(seed);
+    this.#found();
+    this.#isDurable = this.#dice.below(4) === 0;
+    if (this.#isDurable) this.#world.outlet.kind = "durable";
+  }
+
+  async live(): Promise<WorldReport> {
+    const { clock } = this.#world;
+    await this.#world.start();
+    for (let step = 0; step < STEPS; step++) await this.#step();
+    this.#calm();
+    await clock.advance(3 * HOUR);
+    this.#arrived.push(...this.#world.outlet.sent);
+    return { faults: this.#faults(), arrived: this.#arrived.length, story: this.#story };
+  }
+
+  #pick<T>(...choices: readonly T[]): T {
+    return choices[this.#dice.below(choices.length)] as T;
+  }
+
+  #pickWide<T>(...choices: readonly T[]): T {
+    return choices[this.#wideDice.below(choices.length)] as T;
+  }
+
+  /** Customers, their streams, and what those held before the first start. */
+  #found(): void {
+    this.#foundCustomer();
+    if (!this.#isWide) return;
+    for (let more = this.#wideDice.below(3); more > 0; more--) this.#foundCustomer();
+  }
+
+  #foundCustomer(): void {
+    const world = this.#world;
+    const main = this.#foundStream("alerts");
+    main.answerTakesMs = this.#pick(0, 50, 400);
+    world.replayMib = this.#pick(16, 0.05, 0.2);
+    const sweepHours = this.#pick(24, 24, 0);
+    const settings = { pollSeconds: this.#pick(60, 60, 300), overlapMinutes: 30, sweepHours };
+    const startMs = this.#pick(7 * 24, 2) * HOUR;
+    const streams = [main];
+    if (this.#isWide && this.#wideDice.below(2) === 0) streams.push(this.#foundStream("incidents"));
+    const customer = world.customer(main, { settings, start: { kind: "ago", ms: startMs }, sources: streams });
+    for (const stream of streams) {
+      stream.add(...this.#past(startMs));
+      this.#members.push({ tenantId: customer.tenant.id, stream, sweepHours, live: 0 });
+    }
+    this.#tell(`${customer.tenant.name}: ${JSON.stringify({ settings, startMs, replayMib: world.replayMib })}`);
+    for (const { name, regime, versions } of streams) this.#tell(`  ${name}: ${versions.length} versions, ${JSON.stringify(regime)}`);
+  }
+
+  #foundStream(name: StreamName): SimStream {
+    const clamp = this.#pick(5, 13, 50, 1000);
+    const regime: Regime = {
+      order: this.#pick("ascending", "ascending", "descending", "none"),
+      links: this.#pick(true, false),
+      clamp,
+      pageTop: this.#pick(clamp, 1000),
+      skipMax: this.#pick(20, 60, 500),
+    };
+    const pageTop = this.#isWide ? this.#pickWide(regime.pageTop, regime.pageTop, Math.ceil(clamp / 2)) : regime.pageTop;
+    const stream = new SimStream(this.#world.clock, { name, regime: { ...regime, pageTop } });
+    stream.limits = { perMinute: 100_000 };
+    return stream;
+  }
+
+  /** Six days, with crowds of one instant. */
+  #past(startMs: number): Version[] {
+    const past: Version[] = [];
+    const count = this.#pick(30, 200, 800);
+    for (let i = 0; i < count; i++) {
+      const atMs = T0 - this.#dice.below(6 * 24 * HOUR);
+      if (T0 - atMs > startMs - MINUTE) continue;
+      const updatedMs = this.#dice.below(3) === 0 ? atMs - (atMs % (6 * HOUR)) + HOUR : atMs;
+      const updated = ticks(updatedMs, this.#dice.below(3));
+      past.push({ id: `old-${i}`, updated, created: ticks(atMs), visibleAtMs: 0, group: this.#pick(...GROUPS) });
+    }
+    return past.filter((version) => version.updated >= ticks(T0 - startMs + MINUTE));
+  }
+
+  /** What is raised and changed in the time to come; some of it is shown late. */
+  #grow(member: Member, forMs: number): void {
+    const fromMs = this.#world.clock.now;
+    for (let i = this.#dice.below(40); i > 0; i--) {
+      const atMs = fromMs + this.#dice.below(Math.max(1, forMs));
+      const lateMs = this.#pick(0, 0, 5_000, 20_000, this.#dice.below(28 * MINUTE));
+      const id = this.#dice.below(4) === 0 && member.live > 0 ? `live-${this.#dice.below(member.live)}` : `live-${member.live++}`;
+      const version: Version = {
+        id,
+        updated: ticks(atMs, this.#dice.below(9)),
+        created: ticks(atMs),
+        visibleAtMs: atMs + lateMs,
+        group: this.#pick(...GROUPS),
+      };
+      member.stream.add(version);
+      if (!this.#isWide) continue;
+      // The same version again with other contents: it was sent and is not sent twice.
+      if (this.#wideDice.below(12) === 0)
+        member.stream.add({ ...version, text: "changed", visibleAtMs: version.visibleAtMs + this.#wideDice.below(20 * MINUTE) });
+      if (member.sweepHours > 0 && this.#wideDice.below(30) === 0) {
+        const hoursLateMs = this.#wideDice.below(12 * HOUR);
+        member.stream.add({ ...version, id: `late-${member.live++}`, visibleAtMs: version.visibleAtMs + hoursLateMs });
+      }
+    }
+  }
+
+  #growAll(forMs: number): void {
+    for (const member of this.#members) this.#grow(member, forMs);
+  }
+
+  async #step(): Promise<void> {
+    const { clock } = this.#world;
+    const act = this.#dice.below(10);
+    const spanMs = this.#pick(2_000, 20_000, 3 * MINUTE, 20 * MINUTE, 2 * HOUR);
+    this.#growAll(spanMs);
+    for (const { stream } of this.#members) this.#trouble(stream);
+    this.#troubleAll();
+    await clock.advance(spanMs);
+    if (this.#isWide && !this.#isDurable && this.#wideDice.below(6) === 0) await this.#breakConnection();
+    if (act < 3) await this.#die();
+    else if (act < 5) await this.#stop();
+    else return;
+    this.#world.state.isFull = false;
+    const downMs = this.#pick(0, 5_000, 10 * MINUTE, 3 * HOUR, 40 * HOUR);
+    this.#growAll(downMs + 1);
+    await clock.advance(downMs);
+    this.#tell("starts");
+    await this.#world.start();
+  }
+
+  #trouble(stream: SimStream): void {
+    const dice = this.#dice;
+    const { clock } = this.#world;
+    const fault = this.#pick<[string, SimStream["fault"]]>(
+      ["none", undefined],
+      ["none", undefined],
+      ["none", undefined],
+      ["some answers", () => (dice.below(6) === 0 ? serviceError() : undefined)],
+      ["every answer", () => serviceError()],
+      ["throttled", () => (dice.below(8) === 0 ? throttledUntil(clock.nowMs() + 20_000) : undefined)],
+    );
+    stream.fault = fault[1];
+    stream.midPage = dice.below(4) === 0 ? (_question, n) => (n > 0 && dice.below(12) === 0 ? serviceError() : undefined) : undefined;
+    stream.partial = dice.below(8) === 0 ? () => (dice.below(5) === 0 ? "P" : undefined) : undefined;
+    this.#tell(`  ${stream.name}: faults ${fault[0]}, in pages ${stream.midPage !== undefined}, partial ${stream.partial !== undefined}`);
+  }
+
+  /** Disk, outlet and clocks. One clock is wrong at a time, or nobody could say what the time is. */
+  #troubleAll(): void {
+    const dice = this.#dice;
+    const { clock, outlet, state } = this.#world;
+    state.isFull = dice.below(8) === 0 && !this.#isDurable;
+    outlet.break = dice.below(4) === 0 ? () => (dice.below(10) === 0 ? { arrives: 0, failure: outputFull() } : undefined) : undefined;
+    const serverOffsetMs = dice.below(8) === 0 ? this.#pick(0, 0, 5 * HOUR, -5 * HOUR, 5 * MINUTE) : 0;
+    for (const { stream } of this.#members) stream.serverOffsetMs = serverOffsetMs;
+    if (dice.below(10) === 0 && serverOffsetMs === 0) clock.wallOffsetMs = this.#pick(0, HOUR, -HOUR);
+    if (serverOffsetMs !== 0) clock.wallOffsetMs = 0;
+    this.#tell(
+      `disk full ${state.isFull}, outlet fails ${outlet.break !== undefined}, wall clock ${clock.wallOffsetMs} ms, service's ${serverOffsetMs} ms`,
+    );
+  }
+
+  #calm(): void {
+    const { outlet, state } = this.#world;
+    outlet.break = undefined;
+    state.isFull = false;
+    for (const { stream } of this.#members) {
+      stream.serverOffsetMs = 0;
+      stream.fault = stream.midPage = stream.partial = undefined;
+    }
+  }
+
+  async #die(): Promise<void> {
+    await this.#world.kill();
+    const lost = this.#isDurable ? [] : this.#lastUnsure(this.#dice.below(LOST_AT_MOST));
+    this.#tell(`dies; did not arrive: ${lost.map((sent) => sent.id).join(" ")}`);
+    this.#take(lost.length);
+  }
+
+  async #stop(): Promise<void> {
+    await this.#world.stop();
+    this.#tell("stops in order");
+    this.#take(0);
+  }
+
+  /** What was written last does not arrive; the process learns of it and lives on. */
+  async #breakConnection(): Promise<void> {
+    const lost = this.#lastUnsure(this.#wideDice.below(LOST_AT_MOST));
+    this.#world.outlet.sent.length -= lost.length;
+    const again = this.#world.fleet.replayProvisional();
+    this.#tell(`connection breaks; did not arrive: ${lost.map((sent) => sent.id).join(" ")}; ${again} are to be sent again`);
+    await this.#world.clock.advance(this.#pickWide(0, 1_000, 5 * MINUTE));
+  }
+
+  /** The last `most` or fewer of what was written so lately that it may be lost. */
+  #lastUnsure(most: number): Sent[] {
+    const { sent } = this.#world.outlet;
+    const unsure = sent.filter((one) => one.atMs > this.#world.clock.now - LOST_FOR_MS).length;
+    return sent.slice(sent.length - Math.min(most, unsure));
+  }
+
+  /** Everything but the last `lost` arrived. */
+  #take(lost: number): void {
+    const { sent } = this.#world.outlet;
+    this.#arrived.push(...sent.slice(0, sent.length - lost));
+    sent.length = 0;
+  }
+
+  #faults(): string[] {
+    const sweptForSureMs = this.#world.clock.now - SWEPT_WITHIN_MS;
+    return this.#members.flatMap(({ tenantId, stream }) => {
+      // Only the sweep sees what is later than the overlap.
+      for (const [key, version] of stream.shown)
+        if (version.id.startsWith("late-") && version.visibleAtMs > sweptForSureMs) stream.shown.delete(key);
+      const arrived = this.#arrived.filter((sent) => sent.tenantId === tenantId && sent.stream === stream.name);
+      return Object.entries(judge(stream, arrived)).flatMap(([fault, which]) => which.map((one) => `${fault} ${one}`));
+    });
+  }
+
+  #tell(what: string): void {
+    this.#story.push(`${new Date(this.#world.clock.now).toISOString()} ${what}`);
+  }
+}
+
+function outputFull(): Failure {
+  return new Failure("output-full", { actor: "operator", retry: { when: "later" }, say: "Full." });
+}
