@@ -3,8 +3,8 @@ import { liveThrough } from "../../src/collect/worlds.test-kit.ts";
 import { savedWorlds } from "./worlds.ts";
 
 /** Those of the first twenty that take less than a second: a list without order in pages of five takes a minute. */
-const NARROW = [1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 14, 16, 18, 19, 20];
-const WIDE = [1, 2, 3, 4];
+const NARROW = [1, 2, 3, 4, 5, 9, 11, 13, 14, 16, 18, 19, 20];
+const WIDE = [1, 4];
 
 describe("whatever fails, all that the service showed arrives, once and in order", () => {
   test.each(savedWorlds().map((saved) => [saved.seed, saved.breadth, saved.found] as const))(

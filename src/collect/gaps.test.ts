@@ -181,6 +181,21 @@ describe("a row that appears late while nobody could look", () => {
     await w.clock.advance(3 * HOUR);
     expect(judge(stream, w.sentOf(customer))).toEqual(FLAWLESS);
   });
+  test("is found by the sweep although the first life after the standstill could not complete one", async () => {
+    const { w, stream, customer } = given();
+    await withNeighbours(w, stream);
+    stream.add({ id: "hours late", updated: ticks(T0 - 4 * HOUR), created: ticks(T0 - 4 * HOUR), visibleAtMs: T0 + 61 * MINUTE });
+    await w.stop();
+    await w.clock.advance(48 * HOUR);
+    stream.fault = (question) => ((question.from ?? 0n) < ticks(T0 - 2 * HOUR) ? serviceError() : undefined);
+    await w.start();
+    await w.clock.advance(20 * MINUTE);
+    await w.stop();
+    stream.fault = undefined;
+    await w.start();
+    await w.clock.advance(3 * HOUR);
+    expect(judge(stream, w.sentOf(customer))).toEqual(FLAWLESS);
+  });
   test.each([29, 20])("is found by a poll when it is %i minutes late, sweep or not", async (lateMin) => {
     const { w, stream, customer } = given();
     w.customers[0] = { ...customer, settings: { ...customer.settings, sweepHours: 0 } };

@@ -48,8 +48,6 @@ export class StreamPoller implements Runner {
   #wake: AbortController = new AbortController();
   #replayFrom: Ticks | undefined;
   #replaysAsked = 0;
-  /** Where the mark stood at the last complete sweep. */
-  #sweptUpTo: Ticks | undefined;
 
   constructor(parts: PollerParts) {
     this.#p = parts;
@@ -63,8 +61,10 @@ export class StreamPoller implements Runner {
     };
     if (parts.nextPollAtMs !== undefined && parts.nextPollAtMs > this.#mark.nextPollAtMs)
       this.#mark = { ...this.#mark, nextPollAtMs: parts.nextPollAtMs };
-    const { upTo, reachedUpTo } = this.#mark;
-    if (parts.settings.sweepHours > 0 && upTo !== undefined) this.#sweptUpTo = stoodAt(upTo, reachedUpTo);
+    const { sweptUpTo, ...mark } = this.#mark;
+    this.#mark = mark;
+    if (parts.settings.sweepHours > 0 && mark.upTo !== undefined)
+      this.#mark = { ...mark, sweptUpTo: sweptUpTo ?? stoodAt(mark.upTo, mark.reachedUpTo) };
     this.#courier = new Courier(parts, () => this.#mark.upTo);
     this.#reader = new PageReader(parts, this.#courier, this.#memory, () => ({
       isTroubled: this.#failures > 0,
@@ -140,9 +140,9 @@ export class StreamPoller implements Runner {
 
   /** No later question begins further back than the ledger's span before this, in this life or after a death. */
   #askedAgainFrom(): Ticks | undefined {
-    const { upTo, reachedUpTo } = this.#mark;
+    const { upTo, reachedUpTo, sweptUpTo } = this.#mark;
     if (upTo === undefined) return undefined;
-    return [reachedUpTo, this.#sweptUpTo, this.#replayFrom, this.#courier.owner.oldest].reduce<Ticks>(minimum, upTo);
+    return [reachedUpTo, sweptUpTo, this.#replayFrom, this.#courier.owner.oldest].reduce<Ticks>(minimum, upTo);
   }
 
   /** A sweep that is planned further ahead than one ever is was planned by a clock that stepped back since. */
@@ -253,13 +253,13 @@ export class StreamPoller implements Runner {
     const upTo = this.#mark.upTo;
     if (upTo === undefined) return;
     const now = ticksFromMs(this.#reader.serverNowMs ?? clock.nowMs());
-    const far = minimum(now, this.#sweptUpTo) - ticksFromMs(settings.sweepHours * 3_600_000);
+    const far = minimum(now, this.#mark.sweptUpTo) - ticksFromMs(settings.sweepHours * 3_600_000);
     const from = far < this.#mark.start ? this.#mark.start : far;
     if (from < upTo) {
       const memory: WalkMemory = this.#memory.clamp === undefined ? {} : { clamp: this.#memory.clamp };
       const lateBefore = upTo - ticksFromMs(settings.overlapMinutes * 60_000);
       const { partial } = await walk(this.#source({ found: "sweep", lateBefore, keepsProgress: false }, stop), { from }, memory);
-      if (partial === undefined) this.#sweptUpTo = upTo;
+      if (partial === undefined) this.#mark = { ...this.#mark, sweptUpTo: upTo };
       else await this.#p.customer.incident(this.#p.report, partialAnswer(partial));
     }
     this.#mark = { ...this.#mark, nextSweepAtMs: clock.nowMs() + SWEEP_EVERY_MS };

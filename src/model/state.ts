@@ -17,6 +17,8 @@ export interface Mark {
   readonly upTo?: Ticks;
   /** Where `upTo` stood after the last complete poll that reached back over the whole overlap: what appeared late since then lies at most the overlap before this. */
   readonly reachedUpTo?: Ticks;
+  /** Where `upTo` stood at the last complete sweep: a stop before the next one is complete must not leave out what lies between. */
+  readonly sweptUpTo?: Ticks;
   /** The first run's lower bound, fixed when the first walk began. */
   readonly start: Ticks;
   /** A walk that was interrupted, to go on with. `cursor`: everything from `from` to here was written. */

@@ -11,6 +11,7 @@ const VERSION = 1;
 interface MarkOnDisk {
   readonly upTo?: string;
   readonly reachedUpTo?: string;
+  readonly sweptUpTo?: string;
   readonly start: string;
   readonly walk?: { readonly from: string; readonly cursor: string; readonly startedAtMs: number };
   readonly nextPollAtMs: number;
@@ -25,6 +26,7 @@ export function encodeMark(mark: Mark): string {
   const plain: MarkOnDisk = {
     ...(mark.upTo === undefined ? {} : { upTo: mark.upTo.toString() }),
     ...(mark.reachedUpTo === undefined ? {} : { reachedUpTo: mark.reachedUpTo.toString() }),
+    ...(mark.sweptUpTo === undefined ? {} : { sweptUpTo: mark.sweptUpTo.toString() }),
     start: mark.start.toString(),
     ...(mark.walk === undefined
       ? {}
@@ -63,6 +65,7 @@ function markFrom(plain: MarkOnDisk): Mark {
     version: 1,
     ...(plain.upTo === undefined ? {} : { upTo: BigInt(plain.upTo) }),
     ...(plain.reachedUpTo === undefined ? {} : { reachedUpTo: BigInt(plain.reachedUpTo) }),
+    ...(plain.sweptUpTo === undefined ? {} : { sweptUpTo: BigInt(plain.sweptUpTo) }),
     start: BigInt(plain.start),
     ...(plain.walk === undefined
       ? {}
