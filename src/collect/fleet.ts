@@ -319,6 +319,8 @@ export class Fleet {
       woken.add(runner);
     }
     for (const runner of woken) runner.wakeUp();
+    // What others write meanwhile pushes out of the window what is not sent again yet; a death before that must not forget it.
+    void this.#keepReplaySince(this.#replaySinceS).catch(() => undefined);
     return versions.length;
   }
 

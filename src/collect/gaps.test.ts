@@ -42,6 +42,28 @@ describe("what was to be sent again and could not be", () => {
   });
 });
 
+test("what a broken connection left to be sent again is sent again after a death although newer events have filled the window", async () => {
+  const { w, stream, customer } = given();
+  const other = new SimStream(w.clock);
+  w.customer(other);
+  w.replayMib = 26_000 / (1024 * 1024);
+  stream.add(...alerts(20, T0 - HOUR, T0 - MINUTE));
+  other.add(...alerts(20, T0 - HOUR, T0 - MINUTE));
+  const fleet = await w.start();
+  await w.clock.advance(5 * MINUTE);
+  w.outlet.sent.length = 0;
+  stream.fault = () => serviceError();
+  other.add(...alerts(60, T0 + 4 * MINUTE, T0 + 5 * MINUTE, "more"));
+  expect(fleet.replayProvisional()).toBe(40);
+  await w.clock.advance(20_000);
+  expect(w.sentOf(customer)).toHaveLength(0);
+  await w.kill();
+  stream.fault = undefined;
+  await w.start();
+  await w.clock.advance(30 * MINUTE);
+  expect(new Set(w.sentOf(customer).map((s) => s.id)).size).toBe(20);
+});
+
 describe("what lies further back than the ledger's span but was written just now", () => {
   const old = () => {
     const made = given({ ...EASY, clamp: 200, pageTop: 200 });
