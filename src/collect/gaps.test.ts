@@ -281,10 +281,13 @@ describe("degrade", () => {
   });
 });
 
-test("rows that appear in front while the first small pages are skipped do not look like the end", async () => {
-  const { w, stream, customer } = given({ ...EASY, order: "descending", clamp: 5, pageTop: 5 });
+test.each([
+  [5, 5, 1_500],
+  [6, 3, 2_500],
+])("%i rows that appear in front while the first small pages are skipped do not look like the end", async (n, clamp, afterMs) => {
+  const { w, stream, customer } = given({ ...EASY, order: "descending", clamp, pageTop: clamp });
   stream.add(...alerts(40, T0 - 4 * 24 * HOUR, T0 - 2 * 24 * HOUR));
-  stream.add(...alerts(5, T0, T0 + 1_000, "new").map((v) => ({ ...v, visibleAtMs: T0 + 1_500 })));
+  stream.add(...alerts(n, T0, T0 + 1_000, "new").map((v) => ({ ...v, visibleAtMs: T0 + afterMs })));
   stream.answerTakesMs = 1_000;
   await w.start();
   await w.clock.advance(HOUR);

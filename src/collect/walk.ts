@@ -180,6 +180,7 @@ class Walk {
     if (this.#source.skipMax === 0) return;
     let page = first;
     let barren = 0;
+    let shownLast = first;
     while (this.#order === "unknown" || !this.#mayGoOn(page)) {
       if (seen.count > this.#skipMost) break;
       const known = seen.count;
@@ -189,9 +190,10 @@ class Walk {
       unplaced += page.unplaced;
       if (page.count === 0 && page.unplaced === 0) return;
       if (page.count > 0 && seen.count === known) {
-        // Rows that appeared in front of what was shown push it down by as many places: one such page proves nothing, a service that knows no skip shows the same twice.
-        if (barren > 0) return;
-        barren = page.count;
+        // Rows that appeared in front of what was shown push it down by as many places: that proves nothing, but a service that knows no skip shows the same twice.
+        if (barren > 0 && isLike(page, shownLast)) return;
+        barren += page.count;
+        shownLast = page;
         continue;
       }
       barren = 0;
@@ -428,6 +430,10 @@ class Walk {
       if (!(await this.#skipThrough(at, part))) await this.#splitInstant(at, part);
     }
   }
+}
+
+function isLike(page: PageFacts, other: PageFacts): boolean {
+  return page.count === other.count && page.newest === other.newest && page.oldest === other.oldest;
 }
 
 const LINK_GIVEN_UP = new Set(["refused", "service-error", "bad-answer"]);
