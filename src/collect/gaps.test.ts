@@ -137,6 +137,16 @@ describe("what lies further back than the ledger's span but was written just now
     await w.clock.advance(3 * HOUR);
     expect(judge(stream, w.sentOf(customer))).toEqual(FLAWLESS);
   });
+  test("is not swept again because the service's clock went back by hours", async () => {
+    const { w, stream, customer } = old();
+    await w.start();
+    await w.clock.advance(90 * MINUTE);
+    stream.add(...alerts(700, T0 + 80 * MINUTE, T0 + 90 * MINUTE, "many"));
+    await w.clock.advance(10 * MINUTE);
+    stream.serverOffsetMs = -5 * HOUR;
+    await w.clock.advance(2 * HOUR);
+    expect(judge(stream, w.sentOf(customer))).toEqual(FLAWLESS);
+  });
   test("is forgotten once it has settled", async () => {
     const { w, stream } = old();
     await w.start();

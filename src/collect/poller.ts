@@ -252,8 +252,11 @@ export class StreamPoller implements Runner {
     const { settings, clock } = this.#p;
     const upTo = this.#mark.upTo;
     if (upTo === undefined) return;
-    const now = ticksFromMs(this.#reader.serverNowMs ?? clock.nowMs());
-    const far = minimum(now, this.#mark.sweptUpTo) - ticksFromMs(settings.sweepHours * 3_600_000);
+    // Of two clocks the one that is behind may be wrong, and would have the sweep reach for what the ledger has forgotten.
+    const serverNowMs = this.#reader.serverNowMs ?? clock.nowMs();
+    const { sweptUpTo } = this.#mark;
+    const latest = minimum(ticksFromMs(sweptUpTo === undefined ? serverNowMs : Math.max(serverNowMs, clock.nowMs())), sweptUpTo);
+    const far = latest - ticksFromMs(settings.sweepHours * 3_600_000);
     const from = far < this.#mark.start ? this.#mark.start : far;
     if (from < upTo) {
       const memory: WalkMemory = this.#memory.clamp === undefined ? {} : { clamp: this.#memory.clamp };
