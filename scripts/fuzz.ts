@@ -10,7 +10,7 @@ import { chanceFrom, mutated } from "./fuzz/mutate.ts";
 import { disagreement } from "./fuzz/scanner-check.ts";
 import { fuzzWorlds, tellWorld } from "./fuzz/worlds.ts";
 
-const HELP = `npm run fuzz -- [--worlds] [--minutes N] [--seed N]
+const HELP = `npm run fuzz -- [--worlds [--most N]] [--minutes N] [--seed N]
 npm run fuzz -- --world SEED [--breadth narrow|wide]
 
 Changes the answers in test/fixtures/fuzz-corpus at random, cuts them into chunks at random, and compares what the member scanner
@@ -21,6 +21,7 @@ restarts. Stops at the first world in which something shown was lost, sent twice
 
   --minutes N     how long (default 1; fractions are fine)
   --seed N        repeat a run (default: the present time; it is printed)
+  --most N        worlds at most, so that the same ones are lived through however fast the machine is
   --world SEED    one world with its story
   --breadth KIND  of that world: narrow (default; one stream) or wide (several customers and streams)
 `;
@@ -30,6 +31,7 @@ const OPTIONS = {
     minutes: { type: "string", default: "1" },
     seed: { type: "string" },
     worlds: { type: "boolean" },
+    most: { type: "string", default: "Infinity" },
     world: { type: "string" },
     breadth: { type: "string", default: "narrow" },
     help: { type: "boolean" },
@@ -79,14 +81,16 @@ await runScript(async () => {
   }
   const minutes = Number(values.minutes);
   const seed = values.seed === undefined ? Date.now() % 4_294_967_296 : Number(values.seed);
+  const most = Number(values.most);
   const { breadth } = values;
-  if (!(minutes > 0) || !Number.isInteger(seed) || (breadth !== "narrow" && breadth !== "wide")) throw new ScriptProblem(HELP, 2);
+  if (!(minutes > 0) || !(most > 0) || !Number.isInteger(seed) || (breadth !== "narrow" && breadth !== "wide"))
+    throw new ScriptProblem(HELP, 2);
   const say = (line: string) => void process.stdout.write(`${line}\n`);
   if (values.world !== undefined) {
     const world = Number(values.world);
     if (!Number.isInteger(world)) throw new ScriptProblem(HELP, 2);
     process.exitCode = await tellWorld(world, breadth, say);
   } else {
-    process.exitCode = values.worlds === true ? await fuzzWorlds(minutes, seed, say) : run(minutes, seed);
+    process.exitCode = values.worlds === true ? await fuzzWorlds(minutes, most, seed, say) : run(minutes, seed);
   }
 });

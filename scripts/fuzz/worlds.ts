@@ -19,13 +19,13 @@ export function savedWorlds(): readonly SavedWorld[] {
   return JSON.parse(readFileSync(savedUrl, "utf8")) as SavedWorld[];
 }
 
-/** Lives through worlds from `firstSeed` on, narrow and wide in turn. Returns the exit code: 1 when one failed. */
-export async function fuzzWorlds(minutes: number, firstSeed: number, say: (line: string) => void): Promise<number> {
+/** Lives through at most `most` worlds from `firstSeed` on, narrow and wide in turn. Returns the exit code: 1 when one failed. */
+export async function fuzzWorlds(minutes: number, most: number, firstSeed: number, say: (line: string) => void): Promise<number> {
   say(`fuzz: worlds, ${minutes} min, from seed ${firstSeed}`);
   const beganAtMs = performance.now();
   let toldAtMs = beganAtMs;
   let lived = 0;
-  for (; performance.now() - beganAtMs < minutes * 60_000; lived++) {
+  for (; lived < most && performance.now() - beganAtMs < minutes * 60_000; lived++) {
     const seed = firstSeed + Math.floor(lived / 2);
     const breadth: Breadth = lived % 2 === 0 ? "narrow" : "wide";
     const { faults } = await liveThrough(seed, breadth);
