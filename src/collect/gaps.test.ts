@@ -107,6 +107,20 @@ describe("what lies further back than the ledger's span but was written just now
   });
   test("is known until it was all sent again, although answers without a provider keep that open", async () => {
     const { w, stream, customer } = old();
+    const fleet = await w.start();
+    await w.clock.advance(10 * MINUTE);
+    stream.partial = () => "Microsoft/Endpoint";
+    expect(fleet.replayProvisional()).toBe(3_000);
+    await w.clock.advance(90 * MINUTE);
+    // It has settled; something new has the sweep save a mark that lies far ahead of it.
+    stream.add({ id: "new", updated: ticks(T0 + 100 * MINUTE), created: ticks(T0 + 100 * MINUTE), visibleAtMs: 0 });
+    await w.clock.advance(30 * MINUTE);
+    stream.partial = undefined;
+    await w.clock.advance(HOUR);
+    expect(judge(stream, w.sentOf(customer))).toEqual(FLAWLESS);
+  });
+  test("is known after several crashes until it was all sent again, although answers without a provider keep that open", async () => {
+    const { w, stream, customer } = old();
     await w.start();
     await w.clock.advance(10 * MINUTE);
     await w.kill();

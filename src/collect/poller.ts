@@ -41,6 +41,8 @@ export class StreamPoller implements Runner {
   readonly #courier: Courier;
   readonly #reader: PageReader;
   #mark: Mark;
+  /** As the next life would find it after a death now. */
+  #savedMark: Mark | undefined;
   #savedAtMs = Number.NEGATIVE_INFINITY;
   #savedWalkAtMs: number | undefined;
   #failures = 0;
@@ -52,6 +54,7 @@ export class StreamPoller implements Runner {
   constructor(parts: PollerParts) {
     this.#p = parts;
     const now = parts.clock.nowMs();
+    this.#savedMark = parts.store.mark;
     this.#mark = parts.store.mark ?? {
       version: 1,
       start: parts.start,
@@ -138,11 +141,13 @@ export class StreamPoller implements Runner {
     await this.#courier.tidy(this.#askedAgainFrom());
   }
 
-  /** No later question begins further back than the ledger's span before this, in this life or after a death. */
+  /** No later question begins further back than the ledger's span before this, in this life or after a death, which goes on from the mark that was saved. */
   #askedAgainFrom(): Ticks | undefined {
-    const { upTo, reachedUpTo, sweptUpTo } = this.#mark;
-    if (upTo === undefined) return undefined;
-    return [reachedUpTo, sweptUpTo, this.#replayFrom, this.#courier.owner.oldest].reduce<Ticks>(minimum, upTo);
+    const saved = this.#savedMark;
+    const { upTo } = this.#mark;
+    if (upTo === undefined || saved === undefined) return undefined;
+    const begun = [this.#mark, saved].flatMap((mark) => [mark.upTo ?? mark.start, mark.reachedUpTo, mark.sweptUpTo, mark.walk?.cursor]);
+    return [...begun, this.#replayFrom, this.#courier.owner.oldest].reduce<Ticks>(minimum, upTo);
   }
 
   /** A sweep that is planned further ahead than one ever is was planned by a clock that stepped back since. */
@@ -303,11 +308,13 @@ export class StreamPoller implements Runner {
     const mark = this.#mark;
     const bounded = (at: Ticks) => (oldest !== undefined && oldest < at ? oldest : at);
     await this.#p.store.flush();
-    await this.#p.store.saveMark({
+    const saved: Mark = {
       ...mark,
       ...(mark.upTo === undefined ? {} : { upTo: bounded(mark.upTo) }),
       ...(mark.walk === undefined ? {} : { walk: { ...mark.walk, cursor: bounded(mark.walk.cursor) } }),
-    });
+    };
+    await this.#p.store.saveMark(saved);
+    this.#savedMark = saved;
     this.#savedAtMs = this.#p.clock.monotonicMs();
     this.#savedWalkAtMs = mark.walkCompletedAtMs;
     this.#courier.markSaved();

@@ -372,6 +372,23 @@ test("a connection that breaks in the middle of a walk has what that walk had se
   expect(replayed).toHaveLength(asked[0] as number);
 });
 
+test("a death after a sweep that found nothing repeats nothing: what the mark that was saved asks for is not forgotten", async () => {
+  const { w, stream, customer } = world(2_000);
+  w.outlet.kind = "durable";
+  await w.start();
+  await w.clock.advance(2 * HOUR);
+  await w.stop();
+  stream.add(...alerts(1_100, T0 + 3 * HOUR, T0 + 40 * HOUR, "meanwhile"));
+  await w.clock.advance(40 * HOUR);
+  await w.start();
+  await w.clock.advance(8 * MINUTE);
+  await w.kill();
+  expect(w.sentOf(customer)).toHaveLength(3_100);
+  await w.start();
+  await w.clock.advance(2 * HOUR);
+  expect(judge(stream, w.sentOf(customer))).toEqual(FLAWLESS);
+});
+
 test("a quiet customer's mark is not written at each empty poll", async () => {
   const w = new World();
   const stream = new SimStream(w.clock);
