@@ -15,6 +15,8 @@ future tags. Reports: dist/appinspect/<archive>.json. A finding that scripts/app
 const TAGS = ["cloud", "private_app", "private_classic", "private_victoria", "future"];
 const REQUIREMENTS = resolve(ROOT, "scripts/appinspect/requirements.txt");
 
+const INSTALL_ATTEMPTS = 3;
+
 /** The inspector's executable, installed when it is not there or its pins have changed. Throws ScriptProblem. */
 function inspector(): string {
   const pins = createHash("sha256").update(readFileSync(REQUIREMENTS)).digest("hex").slice(0, 12);
@@ -26,11 +28,11 @@ function inspector(): string {
   if (python === undefined) throw new ScriptProblem("splunk-appinspect needs python3 with venv (Debian: python3-venv).");
   process.stderr.write("installing splunk-appinspect\n");
   run(python, ["-m", "venv", venv], "No virtual environment could be made");
-  run(
-    resolve(venv, "bin/pip"),
-    ["install", "--quiet", "--requirement", REQUIREMENTS],
-    "splunk-appinspect could not be installed from PyPI",
-  );
+  const pip = resolve(venv, "bin/pip");
+  const install = ["install", "--quiet", "--requirement", REQUIREMENTS];
+  // An index that answers one question of fifty wrongly makes pip say that a version does not exist.
+  for (let attempt = 1; attempt < INSTALL_ATTEMPTS; attempt += 1) if (spawnSync(pip, install, { stdio: "ignore" }).status === 0) break;
+  run(pip, install, "splunk-appinspect could not be installed from PyPI");
   writeFileSync(resolve(venv, "complete"), "");
   return executable;
 }
