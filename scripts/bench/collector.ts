@@ -13,14 +13,31 @@ export interface Memory {
   readonly anonymousMb: number;
 }
 
-/** The built binary as splunkd starts it: run document on stdin, events into a pipe that is read as fast as they come. */
-export class Collector {
+/** Counts events in what a collector writes: ours and the plain loop are read by the same reader, so that reading costs both the same. */
+export class EventCount {
   /** Events of streams; health events are not counted. */
   events = 0;
+  #tail = Buffer.alloc(0);
+
+  add(chunk: Buffer): void {
+    const bytes = this.#tail.length === 0 ? chunk : Buffer.concat([this.#tail, chunk]);
+    let rest = 0;
+    for (let at = bytes.indexOf(MARK); at !== -1; at = bytes.indexOf(MARK, rest)) {
+      const stream = bytes.subarray(at + MARK.length, at + MARK.length + HEALTH.length);
+      if (stream.length < HEALTH.length) break;
+      if (!stream.equals(HEALTH)) this.events += 1;
+      rest = at + MARK.length;
+    }
+    this.#tail = Buffer.from(bytes.subarray(Math.max(rest, bytes.length - MARK.length - HEALTH.length)));
+  }
+}
+
+/** The built binary as splunkd starts it: run document on stdin, events into a pipe that is read as fast as they come. */
+export class Collector {
+  private readonly count = new EventCount();
   private readonly process: ChildProcess;
   private readonly complaints: string[] = [];
   private readonly exit: Promise<number>;
-  private tail = Buffer.alloc(0);
   private keptBytes = 0;
   private changed: () => void = () => undefined;
 
@@ -29,7 +46,8 @@ export class Collector {
     this.process = spawn(binary, [], { env: { SPLUNK_HOME: home, PATH: process.env["PATH"] ?? "" }, stdio: ["pipe", "pipe", "pipe"] });
     this.process.stdin?.write(document);
     this.process.stdout?.on("data", (chunk: Buffer) => {
-      this.count(chunk);
+      this.count.add(chunk);
+      this.changed();
       if (keptIn !== undefined) this.keep(keptIn, chunk);
     });
     this.process.stderr?.setEncoding("utf8").on("data", (text: string) => {
@@ -42,6 +60,10 @@ export class Collector {
         this.changed();
       });
     });
+  }
+
+  get events(): number {
+    return this.count.events;
   }
 
   /** Resolves when `wanted` events have come. Throws ScriptProblem when it ends, or `withinMs` pass, before that. */
@@ -85,19 +107,6 @@ export class Collector {
     this.keptBytes += chunk.length;
     appendFileSync(file, chunk);
     appendFileSync(`${file}.arrivals`, `{"offset":${this.keptBytes},"at":"${new Date().toISOString()}"}\n`);
-  }
-
-  private count(chunk: Buffer): void {
-    const bytes = this.tail.length === 0 ? chunk : Buffer.concat([this.tail, chunk]);
-    let rest = 0;
-    for (let at = bytes.indexOf(MARK); at !== -1; at = bytes.indexOf(MARK, rest)) {
-      const stream = bytes.subarray(at + MARK.length, at + MARK.length + HEALTH.length);
-      if (stream.length < HEALTH.length) break;
-      if (!stream.equals(HEALTH)) this.events += 1;
-      rest = at + MARK.length;
-    }
-    this.tail = Buffer.from(bytes.subarray(Math.max(rest, bytes.length - MARK.length - HEALTH.length)));
-    this.changed();
   }
 }
 

@@ -43,4 +43,6 @@ async function collect(tenant: string, clientId: string, secret: string): Promis
   process.stdout.write(batch.join(""));
 }
 
+// All customers wait for the one pipe.
+process.stdout.setMaxListeners(0);
 await Promise.all(customers.map(({ tenant_id, client_id, client_secret }) => collect(tenant_id, client_id, client_secret)));

@@ -69,7 +69,7 @@ export const MEASUREMENTS: readonly Measurement[] = [
         };
         // The first reader makes the simulator prepare its pages; afterwards both sides read what lies there.
         await collecting();
-        const [ours, plain] = await interleaved(bench.runs, [collecting, async () => wanted / (await plainLoop(microsoft))]);
+        const [ours, plain] = await interleaved(bench.runs, [collecting, async () => wanted / (await plainLoop(microsoft, wanted))]);
         const [rate, ratio] = [median(ours), median(ours) / median(plain)];
         return [
           {
