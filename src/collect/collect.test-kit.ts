@@ -469,12 +469,13 @@ export class World {
   }
 
   /** SIGTERM. */
-  async stop(): Promise<void> {
+  /** @param thoroughForMs as long the marks that only spare reading are saved as well. */
+  async stop(thoroughForMs = Number.POSITIVE_INFINITY): Promise<void> {
     const { fleet, stop, done } = this.#running!;
     stop.abort();
     await this.clock.advance(0);
     await done;
-    await fleet.close({ orderly: true });
+    await fleet.close({ orderly: true, thoroughForMs });
     await this.state.release({ orderly: true });
     this.state.reopen({ orderly: true });
     this.#running = undefined;

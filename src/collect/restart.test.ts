@@ -406,7 +406,8 @@ test("a restart neither delays nor repeats a poll", async () => {
   await w.start();
   await w.clock.advance(90_000);
   const last = stream.askedAtMs.at(-1) as number;
-  await w.stop();
+  // Among thousands of customers there is no time for every mark: the times of their next polls are saved together.
+  await w.stop(0);
   await w.clock.advance(5_000);
   await w.start();
   await w.clock.advance(55_000);
