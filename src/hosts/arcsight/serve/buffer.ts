@@ -18,7 +18,7 @@ import {
 import { folderNameOf } from "../../../stores/names.ts";
 import { CommitQueue } from "../outputs/commit-queue.ts";
 import { outputUnwritable } from "../outputs/output-failures.ts";
-import { RecentKeys } from "../outputs/recent-keys.ts";
+import { joined, RecentKeys } from "../outputs/recent-keys.ts";
 import { writeReduced } from "../outputs/reduced.ts";
 import { Arrivals, LETTERS_OF, ROW_KINDS, type RowKind, ticksText, wholeEvents, writeDelivery, writeHealth } from "./rows.ts";
 import { rowsOf, type Segment, type StoredRow } from "./segment.ts";
@@ -206,7 +206,7 @@ export class ServeBuffer implements Outlet {
       if (shelf.segments.at(-1) !== segment) shelf.segments.push(segment);
       segment.bytes = began.value + rows.length;
       for (const letter of letters) shelf.lastByLetter.set(letter, last);
-      shelf.recent.took(keys);
+      shelf.recent.took(joined(keys));
     }
     this.#last = arrivals.last;
     for (const { shelf } of parts) this.#dropOld(shelf);
