@@ -89,7 +89,7 @@ function cruise(): Report["summary"] {
   const { stdout, stderr } = spawnSync(
     process.execPath,
     [
-      resolve(ROOT, "node_modules/dependency-cruiser/bin/dependency-cruise.mjs"),
+      resolve(ROOT, "node_modules/dependency-cruiser/bin/dependency-cruiser.mjs"),
       "--config",
       resolve(ROOT, ".dependency-cruiser.mjs"),
       "--output-type",
