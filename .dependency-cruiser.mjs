@@ -1,6 +1,7 @@
 /**
- * Who may import whom (docs/architecture.md). Each rule says what would break if it were not kept, because the reader meets
- * it first as a failed check. Unit tests lie beside their source and may bring in more than the source may.
+ * Who may import whom (docs/architecture.md). Each rule says what would break if it were not kept, because
+ * the reader meets it first as a failed check. Unit tests lie beside their source and may bring in more than
+ * the source may.
  */
 const unitTest = "[.]test[.]ts$";
 /** Files of `part` that ship. */
@@ -51,7 +52,8 @@ export default {
     },
     {
       name: "net-knows-model-and-undici",
-      comment: "The owner of sockets must not know what travels through them: retries and trust are the same for every caller.",
+      comment:
+        "The owner of sockets must not know what travels through them: retries and trust are the same for every caller.",
       severity: "error",
       from: from("net"),
       to: othersThan("net", "model"),
@@ -82,7 +84,8 @@ export default {
     },
     {
       name: "hosts-know-not-each-other",
-      comment: "Splunk's dialect must be changeable without a thought for ArcSight's; what two hosts share is not a host's.",
+      comment:
+        "Splunk's dialect must be changeable without a thought for ArcSight's; what two hosts share is not a host's.",
       severity: "error",
       from: { path: "^src/hosts/([^/]+)/", pathNot: unitTest },
       to: { path: "^src/hosts/", pathNot: "^src/hosts/$1/" },
@@ -96,14 +99,16 @@ export default {
     },
     {
       name: "undici-in-net-only",
-      comment: "All requests go through src/net, which keeps proxies, trust, time limits and the no-redirect rule in one place.",
+      comment:
+        "All requests go through src/net, which keeps proxies, trust, time limits and the no-redirect rule in one place.",
       severity: "error",
       from: { path: "^src/", pathNot: ["^src/net/", unitTest] },
       to: { path: "node_modules/undici/" },
     },
     {
       name: "msal-in-auth-only",
-      comment: "Tokens are redeemed in one place; MSAL's types elsewhere would carry its cache and its errors with them.",
+      comment:
+        "Tokens are redeemed in one place; MSAL's types elsewhere would carry its cache and its errors with them.",
       severity: "error",
       from: { path: "^src/", pathNot: ["^src/auth/", unitTest] },
       to: { path: "node_modules/@azure/" },
@@ -132,7 +137,8 @@ export default {
     },
     {
       name: "pure-parts-stay-pure",
-      comment: "config, format and collect get time, disk and network by the door; only then can a test say what the world looks like.",
+      comment:
+        "config, format and collect get time, disk and network by the door; only then can a test say what the world looks like.",
       severity: "error",
       from: { path: "^src/(config|format|collect)/", pathNot: unitTest },
       to: { path: "^(node:)?(fs|child_process|worker_threads|os|timers)(/promises)?$", dependencyTypes: ["core"] },
@@ -153,7 +159,8 @@ export default {
     },
     {
       name: "what-ships-uses-dependencies-only",
-      comment: "A package under devDependencies has not been asked: is it worth its cost, who keeps it, which licence (docs/decisions).",
+      comment:
+        "A package under devDependencies has not been asked: is it worth its cost, who keeps it, which licence (docs/decisions).",
       severity: "error",
       from: { path: "^src/", pathNot: unitTest },
       to: { dependencyTypes: ["npm-dev", "npm-no-pkg", "npm-unknown"] },
@@ -174,7 +181,8 @@ export default {
     },
   ],
   options: {
-    // TypeScript 7 has no JavaScript API yet, so the swc parser reads the sources, type-only imports included.
+    // TypeScript 7 has no JavaScript API yet, so the swc parser reads the sources, type-only imports
+    // included.
     parser: "swc",
     tsPreCompilationDeps: true,
     doNotFollow: { path: "node_modules" },

@@ -1,4 +1,7 @@
-/** `npm run appinspect`: Splunk's own inspector over the finished archives, compared with scripts/appinspect/expected.json. */
+/**
+ * `npm run appinspect`: Splunk's own inspector over the finished archives, compared with
+ * scripts/appinspect/expected.json.
+ */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -17,21 +20,27 @@ const REQUIREMENTS = resolve(ROOT, "scripts/appinspect/requirements.txt");
 
 const INSTALL_ATTEMPTS = 3;
 
-/** The inspector's executable, installed when it is not there or its pins have changed. Throws ScriptProblem. */
+/**
+ * The inspector's executable, installed when it is not there or its pins have changed. Throws ScriptProblem.
+ */
 function inspector(): string {
   const pins = createHash("sha256").update(readFileSync(REQUIREMENTS)).digest("hex").slice(0, 12);
   const venv = resolve(ROOT, ".venv", `appinspect-${pins}`);
   const executable = resolve(venv, "bin/splunk-appinspect");
   if (existsSync(resolve(venv, "complete"))) return executable;
   rmSync(venv, { recursive: true, force: true });
-  const python = ["python3", "/usr/bin/python3"].find((candidate) => spawnSync(candidate, ["-c", "import venv, ensurepip"]).status === 0);
-  if (python === undefined) throw new ScriptProblem("splunk-appinspect needs python3 with venv (Debian: python3-venv).");
+  const python = ["python3", "/usr/bin/python3"].find(
+    (candidate) => spawnSync(candidate, ["-c", "import venv, ensurepip"]).status === 0,
+  );
+  if (python === undefined)
+    throw new ScriptProblem("splunk-appinspect needs python3 with venv (Debian: python3-venv).");
   process.stderr.write("installing splunk-appinspect\n");
   run(python, ["-m", "venv", venv], "No virtual environment could be made");
   const pip = resolve(venv, "bin/pip");
   const install = ["install", "--quiet", "--requirement", REQUIREMENTS];
   // An index that answers one question of fifty wrongly makes pip say that a version does not exist.
-  for (let attempt = 1; attempt < INSTALL_ATTEMPTS; attempt += 1) if (spawnSync(pip, install, { stdio: "ignore" }).status === 0) break;
+  for (let attempt = 1; attempt < INSTALL_ATTEMPTS; attempt += 1)
+    if (spawnSync(pip, install, { stdio: "ignore" }).status === 0) break;
   run(pip, install, "splunk-appinspect could not be installed from PyPI");
   writeFileSync(resolve(venv, "complete"), "");
   return executable;
@@ -39,7 +48,8 @@ function inspector(): string {
 
 function run(program: string, args: readonly string[], otherwise: string): void {
   const { status, stderr, error } = spawnSync(program, args, { encoding: "utf8" });
-  if (status !== 0) throw new ScriptProblem(`${otherwise}: ${error?.message ?? stderr.trim().split("\n").at(-1) ?? ""}`);
+  if (status !== 0)
+    throw new ScriptProblem(`${otherwise}: ${error?.message ?? stderr.trim().split("\n").at(-1) ?? ""}`);
 }
 
 /** The part of an archive's name that its expectations are kept under: without version and ending. */
@@ -69,7 +79,9 @@ function inspect(executable: string, archive: string): boolean {
     { encoding: "utf8", maxBuffer: 256 * 1024 * 1024 },
   );
   if (!existsSync(report))
-    throw new ScriptProblem(`splunk-appinspect wrote no report on ${archive}: ${stderr.trim().split("\n").at(-1) ?? ""}`);
+    throw new ScriptProblem(
+      `splunk-appinspect wrote no report on ${archive}: ${stderr.trim().split("\n").at(-1) ?? ""}`,
+    );
   const known = JSON.parse(readFileSync(resolve(ROOT, "scripts/appinspect/expected.json"), "utf8")) as Record<
     string,
     Expected[] | undefined
@@ -82,7 +94,9 @@ function inspect(executable: string, archive: string): boolean {
     );
   }
   for (const { check, result } of gone)
-    process.stderr.write(`  expected, but it did not come: ${result} ${check}; take it out of scripts/appinspect/expected.json\n`);
+    process.stderr.write(
+      `  expected, but it did not come: ${result} ${check}; take it out of scripts/appinspect/expected.json\n`,
+    );
   const holds = unexpected.length === 0 && gone.length === 0;
   process.stdout.write(
     `${holds ? "ok    " : "FAILED"} ${archive}: ${findings.length} findings, ${findings.length - unexpected.length} of them expected\n`,
@@ -101,7 +115,8 @@ async function main(): Promise<void> {
     args.length > 0
       ? args.map((path) => path.replace(/^dist\//, ""))
       : inDist.filter((name) => /^[TS]A_.*[.]tgz$/.test(name) && name.includes(VERSION)).sort();
-  if (archives.length === 0) throw new ScriptProblem("There is nothing to inspect in dist/: npm run package comes first.");
+  if (archives.length === 0)
+    throw new ScriptProblem("There is nothing to inspect in dist/: npm run package comes first.");
   const executable = inspector();
   mkdirSync(resolve(ROOT, "dist/appinspect"), { recursive: true });
   const failed = archives.filter((archive) => !inspect(executable, archive));

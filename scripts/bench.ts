@@ -1,4 +1,7 @@
-/** `npm run bench`: the figures we promise, measured on this machine. Never part of a test: a machine's speed proves nothing about a change. */
+/**
+ * `npm run bench`: the figures we promise, measured on this machine. Never part of a test: a machine's speed
+ * proves nothing about a change.
+ */
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
@@ -47,7 +50,10 @@ async function main(): Promise<void> {
       `${unknown.join(", ") || `--runs ${values.runs} --minutes ${values.minutes}`}: names are ${known.join(", ")}; --runs is a whole number from 1, --minutes a number above 0.`,
       2,
     );
-  if (spawnSync("npm", ["run", "--silent", "build:binaries"], { cwd: ROOT, stdio: ["ignore", "ignore", "inherit"] }).status !== 0) {
+  if (
+    spawnSync("npm", ["run", "--silent", "build:binaries"], { cwd: ROOT, stdio: ["ignore", "ignore", "inherit"] })
+      .status !== 0
+  ) {
     throw new ScriptProblem("npm run build:binaries failed, so there is nothing to measure.");
   }
   const say = (text: string) => void process.stdout.write(`${text}\n`);
@@ -61,8 +67,13 @@ async function main(): Promise<void> {
     for (const outcome of await measure({ binary: resolve(ROOT, binaryPath(platform)), runs, minutes, say })) {
       outcomes.push(outcome);
       const { name, value, unit, target, holds, memory } = outcome;
-      const used = memory === undefined ? "" : `; VmHWM ${Math.round(memory.peakMb)} MB, RssAnon ${Math.round(memory.anonymousMb)} MB`;
-      say(`  ${holds ? "holds " : "MISSED"} ${name} = ${value} ${unit} (target ${target}; runs ${outcome.runs.join(", ")}${used})`);
+      const used =
+        memory === undefined
+          ? ""
+          : `; VmHWM ${Math.round(memory.peakMb)} MB, RssAnon ${Math.round(memory.anonymousMb)} MB`;
+      say(
+        `  ${holds ? "holds " : "MISSED"} ${name} = ${value} ${unit} (target ${target}; runs ${outcome.runs.join(", ")}${used})`,
+      );
     }
   }
   if (values.json !== undefined) {

@@ -1,4 +1,7 @@
-/** `npm run build:binaries`: makes dist/<platform>/defender-mssp[.exe] from src/main/main.ts and the pinned runtime. */
+/**
+ * `npm run build:binaries`: makes dist/<platform>/defender-mssp[.exe] from src/main/main.ts and the pinned
+ * runtime.
+ */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,10 +25,15 @@ Leaves dist/P/defender-mssp[.exe], one executable without dependencies beyond gl
   --quiet        says nothing when there is nothing to do
 `;
 
-/** Libraries that every glibc 2.28 host has; a binary that asks for another would not start on a minimal one. */
+/**
+ * Libraries that every glibc 2.28 host has; a binary that asks for another would not start on a minimal one.
+ */
 export const ALLOWED_LIBRARIES = /^(libc|libdl|libm|libpthread|libgcc_s|libstdc\+\+|ld-linux[a-z0-9_-]*)\.so(\.\d+)*$/;
 
-/** One fixed place, because the path of the file that is packed becomes part of the executable: same sources, same bytes, in any checkout. */
+/**
+ * One fixed place, because the path of the file that is packed becomes part of the executable: same sources,
+ * same bytes, in any checkout.
+ */
 const BUILD_FOLDER = join(tmpdir(), "defender-mssp-build");
 
 /** Beside each binary: what it was made from. */
@@ -34,14 +42,21 @@ interface BuildRecord {
   readonly runtime: string;
   readonly inputs: string;
   readonly sha256: string;
-  readonly packages: readonly { readonly name: string; readonly version: string; readonly licence: string; readonly folder: string }[];
+  readonly packages: readonly {
+    readonly name: string;
+    readonly version: string;
+    readonly licence: string;
+    readonly folder: string;
+  }[];
 }
 
 /** Refuses a Linux binary that needs a library which a minimal host may lack. Throws ScriptProblem. */
 export function checkLibraries(program: Buffer): void {
   const others = neededLibraries(program).filter((name) => !ALLOWED_LIBRARIES.test(name));
   if (others.length > 0)
-    throw new ScriptProblem(`The binary asks for ${others.join(", ")}, which minimal hosts lack: choose a runtime that does not.`);
+    throw new ScriptProblem(
+      `The binary asks for ${others.join(", ")}, which minimal hosts lack: choose a runtime that does not.`,
+    );
 }
 
 /** What the binary in dist/ was made from, or nothing when there is none, or it was changed since. */
@@ -85,7 +100,10 @@ async function buildBinary(platform: Platform, { force, quiet }: { force: boolea
   }
 }
 
-/** One build at a time on this machine; a builder that died leaves its folder behind, which is then taken over. */
+/**
+ * One build at a time on this machine; a builder that died leaves its folder behind, which is then taken
+ * over.
+ */
 async function takeBuildFolder(): Promise<() => void> {
   const owner = join(BUILD_FOLDER, "owner.pid");
   for (let waitedMs = 0; ; waitedMs += 500) {
@@ -95,7 +113,9 @@ async function takeBuildFolder(): Promise<() => void> {
     } catch {
       if (!isAlive(owner) && waitedMs > 2000) rmSync(BUILD_FOLDER, { recursive: true, force: true });
       if (waitedMs > 600_000)
-        throw new ScriptProblem(`Another build has held ${BUILD_FOLDER} for 10 minutes: end it, or remove that folder.`);
+        throw new ScriptProblem(
+          `Another build has held ${BUILD_FOLDER} for 10 minutes: end it, or remove that folder.`,
+        );
       await pause(500);
     }
   }
@@ -138,7 +158,8 @@ async function main(): Promise<void> {
     );
   }
   for (const name of wanted) {
-    if (!isPlatform(name)) throw new ScriptProblem(`--platform ${name} is none of ${Object.keys(PLATFORMS).join(", ")}.`, 2);
+    if (!isPlatform(name))
+      throw new ScriptProblem(`--platform ${name} is none of ${Object.keys(PLATFORMS).join(", ")}.`, 2);
     await buildBinary(name, values);
   }
 }

@@ -1,4 +1,7 @@
-/** `npm run check`: everything CI asks of a change, quickest first. Every lint runs even after one has failed; the tests only run when all passed. */
+/**
+ * `npm run check`: everything CI asks of a change, quickest first. Every lint runs even after one has failed;
+ * the tests only run when all passed.
+ */
 import { spawnSync } from "node:child_process";
 import { performance } from "node:perf_hooks";
 import { ROOT, runScript, ScriptProblem } from "./build/project.ts";
@@ -24,9 +27,12 @@ async function main(): Promise<void> {
   }
   const failed = LINTS.filter(([script, promise]) => !passes(script, promise)).map(([script]) => script);
   if (failed.length > 0)
-    throw new ScriptProblem(`Failed: ${failed.join(", ")}. Each runs alone as "npm run <name>"; "npm run format" mends the first.`);
+    throw new ScriptProblem(
+      `Failed: ${failed.join(", ")}. Each runs alone as "npm run <name>"; "npm run format" mends the first.`,
+    );
   if (args.includes("--lints-only")) return;
-  if (!passes("test", "the tests pass")) throw new ScriptProblem('Failed: test. One file alone: "npm run jest -- path".');
+  if (!passes("test", "the tests pass"))
+    throw new ScriptProblem('Failed: test. One file alone: "npm run jest -- path".');
 }
 
 function passes(script: string, promise: string): boolean {
@@ -37,7 +43,9 @@ function passes(script: string, promise: string): boolean {
     shell: process.platform === "win32",
   });
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
-  process.stderr.write(`${status === 0 ? "ok    " : "FAILED"} ${script.padEnd(13)} ${seconds.padStart(6)} s  ${promise}\n`);
+  process.stderr.write(
+    `${status === 0 ? "ok    " : "FAILED"} ${script.padEnd(13)} ${seconds.padStart(6)} s  ${promise}\n`,
+  );
   return status === 0;
 }
 

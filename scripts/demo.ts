@@ -82,7 +82,8 @@ async function main(): Promise<void> {
     return;
   }
   const platform = hostPlatform();
-  if (platform !== "linux-x64") throw new ScriptProblem("The demo runs the Splunk package's executable, so it needs Linux on x64.");
+  if (platform !== "linux-x64")
+    throw new ScriptProblem("The demo runs the Splunk package's executable, so it needs Linux on x64.");
   const folder = mkdtempSync(join(tmpdir(), "defender-mssp-demo-"));
   const children: Child[] = [];
   const promises = new Promises();
@@ -114,7 +115,10 @@ async function show(folder: string, binary: string, children: Child[], promises:
   const records = laySamples(data, Date.now());
   const simulator = harness("simulator", ["--data", data, "--stop-on-stdin-end"]);
   children.push(simulator);
-  const microsoft = await simulator.firstLine((line) => (line.startsWith("{") ? (JSON.parse(line) as Microsoft) : undefined), 15_000);
+  const microsoft = await simulator.firstLine(
+    (line) => (line.startsWith("{") ? (JSON.parse(line) as Microsoft) : undefined),
+    15_000,
+  );
   say(`  sign-in and Graph at ${microsoft.login_url}`);
 
   headline("3. Onboarding contoso: one command to sign in");
@@ -127,7 +131,18 @@ async function show(folder: string, binary: string, children: Child[], promises:
   writeFileSync(conf, inputsConf(microsoft, readFileSync(tokenFile, "utf8").trim()));
   const [out, log] = [join(folder, "splunk-events.xml"), join(folder, "splunkd.log")];
   writeFileSync(out, "");
-  const splunkd = harness("splunkd", ["--app", archive, "--conf", conf, "--out", out, "--log", log, "--home", join(folder, "splunk")]);
+  const splunkd = harness("splunkd", [
+    "--app",
+    archive,
+    "--conf",
+    conf,
+    "--out",
+    out,
+    "--log",
+    log,
+    "--home",
+    join(folder, "splunk"),
+  ]);
   children.push(splunkd);
   await splunkd.firstLine((line) => (line.startsWith("{") ? line : undefined), 20_000);
   const delivered = new DeliveredFile(out);
@@ -179,7 +194,9 @@ async function show(folder: string, binary: string, children: Child[], promises:
   say(`  installed package            ${join(folder, "splunk/etc/apps/TA_defender_mssp")}`);
   say(`  CEF                          ${join(folder, "arcsight")}`);
   headline("What next");
-  say("  README.md: Splunk and ArcSight in five steps each. docs/architecture.md: how it works. npm test: its promises, proven.");
+  say(
+    "  README.md: Splunk and ArcSight in five steps each. docs/architecture.md: how it works. npm test: its promises, proven.",
+  );
   if (children.includes(splunkd) && !process.argv.includes("--keep")) {
     promises.check(
       "splunkd stopped the input, and found its protocol kept",
@@ -195,8 +212,17 @@ function customerNamed(microsoft: Microsoft, name: string): Customer {
   return customer;
 }
 
-/** `token acquire` with a pretended administrator: opens the link that it prints and pastes back where the browser ended up. */
-async function acquireToken(binary: string, folder: string, microsoft: Microsoft, customer: Customer, tokenFile: string): Promise<void> {
+/**
+ * `token acquire` with a pretended administrator: opens the link that it prints and pastes back where the
+ * browser ended up.
+ */
+async function acquireToken(
+  binary: string,
+  folder: string,
+  microsoft: Microsoft,
+  customer: Customer,
+  tokenFile: string,
+): Promise<void> {
   const conf = join(folder, "acquire.conf");
   writeFileSync(conf, stanza(microsoft, customer, [`client_secret = ${customer.client_secret}`]), { mode: 0o600 });
   const acquiring = new Child("token acquire", binary, [
@@ -225,7 +251,8 @@ function browserEndsAt(link: string, caFile: string): Promise<string> {
   return new Promise((done, fail) => {
     get(link, { agent: new Agent({ ca: readFileSync(caFile) }) }, (answer) => {
       answer.resume();
-      if (answer.headers.location === undefined) fail(new ScriptProblem(`The sign-in page answered ${answer.statusCode} and led nowhere.`));
+      if (answer.headers.location === undefined)
+        fail(new ScriptProblem(`The sign-in page answered ${answer.statusCode} and led nowhere.`));
       else done(answer.headers.location);
     }).on("error", fail);
   });
@@ -257,7 +284,9 @@ function inputsConf(microsoft: Microsoft, refreshToken: string): string {
   }).join("\n");
 }
 
-/** The collector says how far behind it is in a health event per customer, which comes right after the events. */
+/**
+ * The collector says how far behind it is in a health event per customer, which comes right after the events.
+ */
 async function lagsSaid(delivered: DeliveredFile): Promise<ReadonlyMap<string, number>> {
   const deadlineMs = performance.now() + 3 * POLL_SECONDS * 1000;
   while (delivered.lagSeconds().size < CUSTOMERS.length * 2 && performance.now() < deadlineMs) {
@@ -306,7 +335,8 @@ async function showCef(binary: string, folder: string, microsoft: Microsoft, pro
   while (performance.now() - startedMs < CEF_MS) {
     await pause(250);
     const cef = cefLines(file);
-    for (const line of cef.slice(shownLines, CEF_LINES_SHOWN)) say(`  ${line.slice(0, 220)}${line.length > 220 ? "\u2026" : ""}`);
+    for (const line of cef.slice(shownLines, CEF_LINES_SHOWN))
+      say(`  ${line.slice(0, 220)}${line.length > 220 ? "\u2026" : ""}`);
     shownLines = Math.max(shownLines, cef.length);
   }
   const code = await running.stop();

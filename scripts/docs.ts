@@ -1,6 +1,7 @@
 /**
- * `npm run docs`: writes every file that is generated from the sources; `--check` only compares and names what is stale (exit 1).
- * To add a generated page, add a row to PAGES; `test/repo/generated.test.ts` then keeps it fresh.
+ * `npm run docs`: writes every file that is generated from the sources; `--check` only compares and names
+ * what is stale (exit 1). To add a generated page, add a row to PAGES; `test/repo/generated.test.ts` then
+ * keeps it fresh.
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
@@ -33,7 +34,10 @@ export const PAGES: readonly GeneratedPage[] = [
   { file: "docs/fields-cef.md", make: fieldsPage },
   { file: "arcsight/user/agent/flexagent/WDATP-connector.jsonparser.properties", make: () => parserFile("legacy") },
   { file: "arcsight/user/agent/flexagent/defender-mssp.jsonparser.properties", make: () => parserFile("xdr") },
-  ...CEF_PROFILES.map((profile) => ({ file: `arcsight/user/agent/${categorizerPath(profile)}`, make: categorizerFile })),
+  ...CEF_PROFILES.map((profile) => ({
+    file: `arcsight/user/agent/${categorizerPath(profile)}`,
+    make: categorizerFile,
+  })),
   { file: "splunk-app/TA_defender_mssp/README/inputs.conf.spec", make: inputsSpec },
   { file: "splunk-app/TA_defender_mssp/default/inputs.conf", make: defaultInputs },
   ...APPS.flatMap((app) => KNOWLEDGE.map(({ file, make }) => ({ file: `splunk-app/${app}/${file}`, make }))),
@@ -44,7 +48,9 @@ export const PAGES: readonly GeneratedPage[] = [
 
 async function main(args: readonly string[]): Promise<number> {
   if (args.includes("--help")) {
-    process.stdout.write("Usage: npm run docs [-- --check]\nWrites every generated file, or with --check names those that are stale.\n");
+    process.stdout.write(
+      "Usage: npm run docs [-- --check]\nWrites every generated file, or with --check names those that are stale.\n",
+    );
     return 0;
   }
   let stale = 0;

@@ -2,7 +2,12 @@ import { AADSTS, OAUTH_ERRORS } from "../src/auth/entra-failures.ts";
 import { API_FAILURES } from "../src/defender/api-failures.ts";
 import { NETWORK_FAILURES } from "../src/net/network-failures.ts";
 
-const TURN = { microsoft: "Microsoft", customer: "the customer", operator: "you", us: "this program's makers" } as const;
+const TURN = {
+  microsoft: "Microsoft",
+  customer: "the customer",
+  operator: "you",
+  us: "this program's makers",
+} as const;
 
 /** Placeholders of the sentences as a reader sees them. */
 const WORDS: readonly (readonly [RegExp, string])[] = [
@@ -33,7 +38,10 @@ function statusOf(status: number | readonly [number, number]): string {
   return typeof status === "number" ? String(status) : `${status[0]}-${status[1]}`;
 }
 
-/** `docs/failures.md`: every failure that a health event, a log line or a command can name on the way to Microsoft, from the tables that the program itself uses. */
+/**
+ * `docs/failures.md`: every failure that a health event, a log line or a command can name on the way to
+ * Microsoft, from the tables that the program itself uses.
+ */
 export function failuresPage(): string {
   const signIn = AADSTS.map((row) => [
     row.numbers.map((number) => `AADSTS${number}`).join(", "),

@@ -1,6 +1,7 @@
 /**
- * `npm run fuzz -- --minutes N`: throws changed answers at the member scanner and compares with JSON.parse. What they disagree about
- * is saved into the corpus, where scripts/fuzz/corpus.test.ts reads it for ever after. With `--worlds`: the engine in random worlds.
+ * `npm run fuzz -- --minutes N`: throws changed answers at the member scanner and compares with JSON.parse.
+ * What they disagree about is saved into the corpus, where scripts/fuzz/corpus.test.ts reads it for ever
+ * after. With `--worlds`: the engine in random worlds.
  */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -50,7 +51,9 @@ function run(minutes: number, seed: number): number {
   while (performance.now() < end) {
     for (let i = 0; i < 200; i++, tried++) {
       const bytes = mutated(corpus, next);
-      const cuts = Array.from({ length: Math.floor(next() * 4) }, () => Math.floor(next() * bytes.length)).toSorted((a, b) => a - b);
+      const cuts = Array.from({ length: Math.floor(next() * 4) }, () => Math.floor(next() * bytes.length)).toSorted(
+        (a, b) => a - b,
+      );
       const wrong = judged(bytes, cuts);
       if (wrong === undefined) continue;
       const name = `found-${createHash("sha256").update(bytes).digest("hex").slice(0, 12)}.json`;

@@ -1,6 +1,7 @@
 /**
- * `npm run mutants`: changes the source in one small way after the other (test/contracts/mutations.json) and expects the named test to fail each time.
- * Works in a temporary copy. Exit 1 when a test missed its mutation or an entry is not usable.
+ * `npm run mutants`: changes the source in one small way after the other (test/contracts/mutations.json) and
+ * expects the named test to fail each time. Works in a temporary copy. Exit 1 when a test missed its mutation
+ * or an entry is not usable.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -28,23 +29,31 @@ async function main(): Promise<void> {
   const file = join(ROOT, "test/contracts/mutations.json");
   const all = readMutations(readFileSync(file, "utf8"));
   const only = values.only?.toLowerCase();
-  const chosen = all.filter((one) => only === undefined || `${one.promise}\n${one.file}\n${one.test}`.toLowerCase().includes(only));
-  if (chosen.length === 0) throw new ScriptProblem(`No entry of test/contracts/mutations.json holds "${values.only}".`, 2);
+  const chosen = all.filter(
+    (one) => only === undefined || `${one.promise}\n${one.file}\n${one.test}`.toLowerCase().includes(only),
+  );
+  if (chosen.length === 0)
+    throw new ScriptProblem(`No entry of test/contracts/mutations.json holds "${values.only}".`, 2);
   if (values.list === true) {
-    for (const mutation of chosen) process.stdout.write(`${mutation.promise}\n    ${mutation.file} -> ${mutation.test}\n`);
+    for (const mutation of chosen)
+      process.stdout.write(`${mutation.promise}\n    ${mutation.file} -> ${mutation.test}\n`);
     return;
   }
   const verdicts = await tryMutations(ROOT, chosen, report);
   const caught = verdicts.filter((verdict) => verdict.is === "caught").length;
   process.stdout.write(`\n${caught} of ${chosen.length} caught\n`);
   if (caught < chosen.length)
-    throw new ScriptProblem("A missed mutation means that its test cannot fail for its reason: mend the test, not the list.");
+    throw new ScriptProblem(
+      "A missed mutation means that its test cannot fail for its reason: mend the test, not the list.",
+    );
 }
 
 function report(mutation: Mutation, verdict: Verdict): void {
   process.stdout.write(`${verdict.is.padEnd(8)}  ${mutation.promise}\n`);
   if (verdict.is === "missed")
-    process.stdout.write(`          ${mutation.testFile}: "${mutation.test}" passes although ${mutation.file} is changed\n`);
+    process.stdout.write(
+      `          ${mutation.testFile}: "${mutation.test}" passes although ${mutation.file} is changed\n`,
+    );
   if (verdict.is === "unusable") process.stdout.write(`          ${verdict.why}\n`);
 }
 

@@ -1,4 +1,7 @@
-/** `npm run package`: the archives that are installed at a customer's, from dist/<platform>/ and the folders splunk-app/ and arcsight/. */
+/**
+ * `npm run package`: the archives that are installed at a customer's, from dist/<platform>/ and the folders
+ * splunk-app/ and arcsight/.
+ */
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs, promisify } from "node:util";
@@ -10,7 +13,14 @@ import { ROOT, runScript, ScriptProblem, VERSION } from "./build/project.ts";
 import { type ArchiveEntry, writeTar } from "./build/tar.ts";
 import { writeZip } from "./build/zip.ts";
 import { readBuildRecord } from "./build-binaries.ts";
-import { arcsightKit, type ShippedPlatform, SPLUNK_PLATFORMS, sums, supportingAddon, technologyAddon } from "./package/contents.ts";
+import {
+  arcsightKit,
+  type ShippedPlatform,
+  SPLUNK_PLATFORMS,
+  sums,
+  supportingAddon,
+  technologyAddon,
+} from "./package/contents.ts";
 
 const HELP = `npm run package -- [--require P,P] [--only NAME]...
 
@@ -55,7 +65,11 @@ export function archives(version: string): Archive[] {
       needs: ["linux-x64"],
       entries: (packages) => arcsightKit("linux-x64", kit("linux-x64"), packages),
     },
-    { name: `${kit("win-x64")}.zip`, needs: ["win-x64"], entries: (packages) => arcsightKit("win-x64", kit("win-x64"), packages) },
+    {
+      name: `${kit("win-x64")}.zip`,
+      needs: ["win-x64"],
+      entries: (packages) => arcsightKit("win-x64", kit("win-x64"), packages),
+    },
   ];
 }
 
@@ -71,7 +85,8 @@ export async function archiveBytes(name: string, entries: readonly ArchiveEntry[
 function presentPlatforms(required: readonly string[]): ShippedPlatform[] {
   const shipped = Object.keys(SPLUNK_PLATFORMS) as ShippedPlatform[];
   const unknown = required.filter((name) => !shipped.some((platform) => platform === name));
-  if (unknown.length > 0) throw new ScriptProblem(`--require ${unknown.join(",")} is none of ${shipped.join(", ")}.`, 2);
+  if (unknown.length > 0)
+    throw new ScriptProblem(`--require ${unknown.join(",")} is none of ${shipped.join(", ")}.`, 2);
   const present = shipped.filter((platform) => existsSync(resolve(ROOT, binaryPath(platform))));
   const missing = required.filter((name) => !present.some((platform) => platform === name));
   if (missing.length > 0)
@@ -106,13 +121,17 @@ async function main(): Promise<void> {
   const present = presentPlatforms(values.require.split(",").filter((name) => name !== ""));
   const { packages } = await bundle("src/main/main.ts");
   mkdirSync(resolve(ROOT, "dist"), { recursive: true });
-  const wanted = archives(VERSION).filter(({ name }) => values.only === undefined || values.only.some((part) => name.includes(part)));
+  const wanted = archives(VERSION).filter(
+    ({ name }) => values.only === undefined || values.only.some((part) => name.includes(part)),
+  );
   warnAboutStale(new Set(wanted.flatMap(({ needs }) => needs.filter((platform) => present.includes(platform)))));
   await Promise.all(
     wanted.map(async ({ name, needs, entries }) => {
       const missing = needs.filter((platform) => !present.includes(platform));
       if (missing.length > 0) {
-        process.stderr.write(`left out: ${name} (no binary in ${missing.map((platform) => `dist/${platform}`).join(", ")})\n`);
+        process.stderr.write(
+          `left out: ${name} (no binary in ${missing.map((platform) => `dist/${platform}`).join(", ")})\n`,
+        );
         return;
       }
       const target = resolve(ROOT, "dist", name);
@@ -124,11 +143,17 @@ async function main(): Promise<void> {
   writeSums();
 }
 
-/** Over the archives of this version that lie in dist/, so that sums from an earlier call with --only stay true. */
+/**
+ * Over the archives of this version that lie in dist/, so that sums from an earlier call with --only stay
+ * true.
+ */
 function writeSums(): void {
   const known = new Set(archives(VERSION).map(({ name }) => name));
   const files = readdirSync(resolve(ROOT, "dist")).filter((name) => known.has(name));
-  writeFileSync(resolve(ROOT, "dist/SHA256SUMS"), sums(files.map((name) => [name, readFileSync(resolve(ROOT, "dist", name))])));
+  writeFileSync(
+    resolve(ROOT, "dist/SHA256SUMS"),
+    sums(files.map((name) => [name, readFileSync(resolve(ROOT, "dist", name))])),
+  );
 }
 
 if (import.meta.main) await runScript(main);

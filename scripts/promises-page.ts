@@ -4,7 +4,10 @@ import { type Mutation, readMutations } from "./mutants/mutation.ts";
 
 const ROOT = path.resolve(import.meta.dirname, "..");
 
-/** What a correct collector must do, each learnt from a fault that another one had (public issues of Elastic, Wazuh, XSOAR, OpenCTI, Sekoia and others). */
+/**
+ * What a correct collector must do, each learnt from a fault that another one had (public issues of Elastic,
+ * Wazuh, XSOAR, OpenCTI, Sekoia and others).
+ */
 export const PROMISES: readonly string[] = [
   "every page is fetched: by the exact name `@odata.nextLink`, and results of later pages are used",
   "paging works when no link is ever returned",
@@ -50,7 +53,8 @@ export function testsOf(number: number): readonly NamedTest[] {
     .map((name) => name.replaceAll("\\", "/"))
     .sort()) {
     const text = readFileSync(path.join(ROOT, file), "utf8");
-    for (const [, , name = ""] of text.matchAll(NAMES)) if (new RegExp(`\\bP${number}\\b`).test(name)) found.push({ file, name });
+    for (const [, , name = ""] of text.matchAll(NAMES))
+      if (new RegExp(`\\bP${number}\\b`).test(name)) found.push({ file, name });
   }
   return found;
 }

@@ -1,6 +1,7 @@
 /**
- * `npm run record -- --config FILE [--customer NAME] --out FILE`: one `collect` whose exchange with Microsoft is written down. The recording holds a customer's records:
- * it stays at home (mode 0600); `npm run scrub` makes a fixture of it that may travel.
+ * `npm run record -- --config FILE [--customer NAME] --out FILE`: one `collect` whose exchange with Microsoft
+ * is written down. The recording holds a customer's records: it stays at home (mode 0600); `npm run scrub`
+ * makes a fixture of it that may travel.
  */
 import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -47,16 +48,21 @@ async function main(): Promise<void> {
   };
   try {
     const log = commandLog((line) => process.stderr.write(`${line}\n`), "info");
-    const configuration = await readConfiguration({ config, customer: values.customer, state, argv: {}, environment: process.env }, () => {
-      throw new ScriptProblem("A recording needs an inputs.conf or a run document, not a properties file.", 2);
-    });
+    const configuration = await readConfiguration(
+      { config, customer: values.customer, state, argv: {}, environment: process.env },
+      () => {
+        throw new ScriptProblem("A recording needs an inputs.conf or a run document, not a properties file.", 2);
+      },
+    );
     writeFileSync(out, "", { mode: 0o600 });
     process.exitCode = await collectOnce(
       configuration,
       { stream: values.stream, through: (http) => recordingHttp(http, keep, () => Date.now()) },
       log,
     );
-    process.stderr.write(`${exchanges} exchanges are in ${out}, customer's records included; "npm run scrub" makes a fixture of it.\n`);
+    process.stderr.write(
+      `${exchanges} exchanges are in ${out}, customer's records included; "npm run scrub" makes a fixture of it.\n`,
+    );
   } finally {
     rmSync(state, { recursive: true, force: true });
   }

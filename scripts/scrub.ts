@@ -46,7 +46,10 @@ async function main(): Promise<void> {
 
 function check(steps: readonly FixtureStep[], recording: readonly Exchange[] | undefined): void {
   const leaks = leaksIn(steps);
-  const survivors = recording === undefined ? [] : survivorsOf(recording, steps).map((word) => `the recording's "${word}" is still there`);
+  const survivors =
+    recording === undefined
+      ? []
+      : survivorsOf(recording, steps).map((word) => `the recording's "${word}" is still there`);
   const all = [...leaks, ...survivors];
   if (all.length > 0)
     throw new ScriptProblem(
@@ -77,7 +80,10 @@ function textOf(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (cause) {
-    throw new ScriptProblem(`${file} cannot be read (${(cause as NodeJS.ErrnoException).code ?? "unknown reason"}).`, 2);
+    throw new ScriptProblem(
+      `${file} cannot be read (${(cause as NodeJS.ErrnoException).code ?? "unknown reason"}).`,
+      2,
+    );
   }
 }
 

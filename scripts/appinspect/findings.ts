@@ -8,7 +8,14 @@ export interface Finding {
 }
 
 type Verdict = "error" | "failure" | "future_failure" | "manual_check" | "warning" | "future_warning";
-const VERDICTS: ReadonlySet<string> = new Set<Verdict>(["error", "failure", "future_failure", "manual_check", "warning", "future_warning"]);
+const VERDICTS: ReadonlySet<string> = new Set<Verdict>([
+  "error",
+  "failure",
+  "future_failure",
+  "manual_check",
+  "warning",
+  "future_warning",
+]);
 
 /** A finding that stays, with the reason why it is not ours to mend. */
 export interface Expected {
@@ -29,7 +36,10 @@ interface Report {
   }[];
 }
 
-/** The findings of a JSON report, in its order. Throws when the report holds no check at all: an inspection that looked at nothing passes nothing. */
+/**
+ * The findings of a JSON report, in its order. Throws when the report holds no check at all: an inspection
+ * that looked at nothing passes nothing.
+ */
 export function findingsOf(report: unknown): Finding[] {
   const checks = (report as Report).reports.flatMap(({ groups }) => groups.flatMap((group) => group.checks));
   if (checks.length === 0) throw new Error("the report holds no checks");
@@ -42,8 +52,14 @@ export function findingsOf(report: unknown): Finding[] {
     }));
 }
 
-/** Findings that nobody expected, and expectations that did not come true: both fail the inspection, so that the list stays exact. */
-export function compare(findings: readonly Finding[], expected: readonly Expected[]): { unexpected: Finding[]; gone: Expected[] } {
+/**
+ * Findings that nobody expected, and expectations that did not come true: both fail the inspection, so that
+ * the list stays exact.
+ */
+export function compare(
+  findings: readonly Finding[],
+  expected: readonly Expected[],
+): { unexpected: Finding[]; gone: Expected[] } {
   const same = (finding: Finding, row: Expected) => finding.check === row.check && finding.result === row.result;
   return {
     unexpected: findings.filter((finding) => !expected.some((row) => same(finding, row))),

@@ -15,7 +15,10 @@ const ALERTS_EACH = 8000;
 const LOAD = resolve(ROOT, "test/scenarios/load-25x8000.yaml");
 const LARGE_PAGES = resolve(ROOT, "test/scenarios/load-large-pages.yaml");
 
-/** Row `arcsight-tls`: from the start of `arcsight run` to the last alert in the file of a real rsyslog behind TLS. */
+/**
+ * Row `arcsight-tls`: from the start of `arcsight run` to the last alert in the file of a real rsyslog behind
+ * TLS.
+ */
 export async function alertsToRsyslog(bench: Bench): Promise<Outcome[]> {
   const wanted = CUSTOMERS * ALERTS_EACH;
   return withMicrosoft(LOAD, async (microsoft) => {
@@ -74,7 +77,10 @@ export async function historyOfArcSight(bench: Bench): Promise<Outcome[]> {
   ];
 }
 
-/** Row `arcsight-page`: the peak of `arcsight run` over 10,000 Defender for Endpoint alerts in one answer, and over incidents of 2,000 alerts each. */
+/**
+ * Row `arcsight-page`: the peak of `arcsight run` over 10,000 Defender for Endpoint alerts in one answer, and
+ * over incidents of 2,000 alerts each.
+ */
 export async function pagesOfArcSight(bench: Bench): Promise<Outcome[]> {
   const pages = [
     { customer: "contoso", streams: "mde-alerts", wanted: 10_000, seen: [] as Arrived[] },
@@ -88,7 +94,8 @@ export async function pagesOfArcSight(bench: Bench): Promise<Outcome[]> {
       }
     return [];
   });
-  const peaksOf = ({ seen }: { readonly seen: readonly Arrived[] }): number[] => seen.map(({ memory }) => memory.peakMb);
+  const peaksOf = ({ seen }: { readonly seen: readonly Arrived[] }): number[] =>
+    seen.map(({ memory }) => memory.peakMb);
   const peak = Math.max(...pages.map((page) => median(peaksOf(page))));
   return [
     {
@@ -117,11 +124,24 @@ function peakOf(seen: readonly Arrived[]): Pick<Outcome, "memory"> {
 }
 
 /** One fresh `arcsight run` from nothing to the last alert in the receiver's file. */
-async function toRsyslog({ binary, say }: Bench, microsoft: Microsoft, wanted: number, label = "", streams = "alerts"): Promise<Arrived> {
-  if (!Rsyslog.isPresent()) throw new ScriptProblem("This row needs rsyslog (Debian packages rsyslog and rsyslog-gnutls).");
+async function toRsyslog(
+  { binary, say }: Bench,
+  microsoft: Microsoft,
+  wanted: number,
+  label = "",
+  streams = "alerts",
+): Promise<Arrived> {
+  if (!Rsyslog.isPresent())
+    throw new ScriptProblem("This row needs rsyslog (Debian packages rsyslog and rsyslog-gnutls).");
   const folder = mkdtempSync(join(tmpdir(), "defender-mssp-bench-"));
   const rsyslog = await receiver(folder);
-  const outputs = { type: "syslog", protocol: "tls", host: "localhost", port: rsyslog.port, ca_file: join(folder, "ca.pem") };
+  const outputs = {
+    type: "syslog",
+    protocol: "tls",
+    host: "localhost",
+    port: rsyslog.port,
+    ca_file: join(folder, "ca.pem"),
+  };
   const config = properties(folder, microsoft, { "outputs[0]": outputs }, streams);
   const startedMs = performance.now();
   const helper = new Helper(binary, ["arcsight", "run", "--config", config]);
@@ -130,7 +150,9 @@ async function toRsyslog({ binary, say }: Bench, microsoft: Microsoft, wanted: n
     const seconds = (performance.now() - startedMs) / 1000;
     const memory = memoryOf(helper.pid);
     const cpuUs = (helper.cpuMs() * 1000) / wanted;
-    say(`  ${label}${round(wanted / seconds)} alerts/s, processor ${round(cpuUs)} us per alert, VmHWM ${round(memory.peakMb)} MB`);
+    say(
+      `  ${label}${round(wanted / seconds)} alerts/s, processor ${round(cpuUs)} us per alert, VmHWM ${round(memory.peakMb)} MB`,
+    );
     return { seconds, memory };
   } finally {
     await helper.stop();
@@ -143,7 +165,10 @@ const POLLED_CUSTOMERS = 20;
 const ROWS = 1000;
 const POLLS_PER_RUN = 20;
 
-/** Row `serve-poll`: one poll of 1,000 rows while the buffer holds 20 customers, who go on being polled at Microsoft. */
+/**
+ * Row `serve-poll`: one poll of 1,000 rows while the buffer holds 20 customers, who go on being polled at
+ * Microsoft.
+ */
 export async function pollOfServe({ binary, runs, say }: Bench): Promise<Outcome[]> {
   const folder = mkdtempSync(join(tmpdir(), "defender-mssp-bench-"));
   const { microsoft, simulator } = await startMicrosoft(
@@ -152,16 +177,26 @@ export async function pollOfServe({ binary, runs, say }: Bench): Promise<Outcome
       story: "20 customers whose alerts lie in the buffer of arcsight serve.",
       seed: 20,
       customers: [
-        { name: "served", count: POLLED_CUSTOMERS, generate: [{ stream: "alerts", count: 2000, from: "-6d", to: "-1h", bytes: 5700 }] },
+        {
+          name: "served",
+          count: POLLED_CUSTOMERS,
+          generate: [{ stream: "alerts", count: 2000, from: "-6d", to: "-1h", bytes: 5700 }],
+        },
       ],
     },
     folder,
   );
-  const helper = new Helper(binary, ["arcsight", "serve", "--config", properties(folder, microsoft, { serve: { listen: "127.0.0.1:0" } })]);
+  const helper = new Helper(binary, [
+    "arcsight",
+    "serve",
+    "--config",
+    properties(folder, microsoft, { serve: { listen: "127.0.0.1:0" } }),
+  ]);
   try {
     const origin = await helper.said(/https?:\/\/127\.0\.0\.1:\d+/);
     const polls: Poll[] = [];
-    for (const customer of microsoft.customers) polls.push(await aPollOf(ROWS, await signedIn(origin, customer), helper));
+    for (const customer of microsoft.customers)
+      polls.push(await aPollOf(ROWS, await signedIn(origin, customer), helper));
     const runMs: number[] = [];
     for (let run = 0; run < runs; run += 1) {
       const tookMs: number[] = [];
@@ -169,7 +204,9 @@ export async function pollOfServe({ binary, runs, say }: Bench): Promise<Outcome
       for (let i = 0; i < POLLS_PER_RUN; i += 1) tookMs.push(await timed(polls[i % polls.length] as Poll));
       const cpuMs = (helper.cpuMs() - cpuBeforeMs) / POLLS_PER_RUN;
       runMs.push(percentile(tookMs, 0.95));
-      say(`  median ${round(median(tookMs))} ms, 95th percentile ${round(runMs.at(-1) ?? 0)} ms, processor ${round(cpuMs)} ms per poll`);
+      say(
+        `  median ${round(median(tookMs))} ms, 95th percentile ${round(runMs.at(-1) ?? 0)} ms, processor ${round(cpuMs)} ms per poll`,
+      );
     }
     const value = median(runMs);
     return [
@@ -197,22 +234,33 @@ interface Poll {
 
 /** A customer's address and a token for it, from the local token endpoint. */
 async function signedIn(origin: string, { tenant_id }: { readonly tenant_id: string }): Promise<Poll> {
-  const form = new URLSearchParams({ grant_type: "refresh_token", client_id: "bench", client_secret: "bench", refresh_token: "bench" });
+  const form = new URLSearchParams({
+    grant_type: "refresh_token",
+    client_id: "bench",
+    client_secret: "bench",
+    refresh_token: "bench",
+  });
   const answer = await fetch(`${origin}/${tenant_id}/oauth2/token`, { method: "POST", body: form });
-  if (answer.status !== 200) throw new ScriptProblem(`The token endpoint answered ${answer.status}: ${await answer.text()}`);
+  if (answer.status !== 200)
+    throw new ScriptProblem(`The token endpoint answered ${answer.status}: ${await answer.text()}`);
   const { access_token } = (await answer.json()) as { access_token: string };
   return { url: `${origin}/${tenant_id}/api/alerts/`, token: access_token };
 }
 
-/** As a connector asks: from the time of the last row it had, here the one before the newest `wanted`. Waits until that many are in the buffer. */
+/**
+ * As a connector asks: from the time of the last row it had, here the one before the newest `wanted`. Waits
+ * until that many are in the buffer.
+ */
 async function aPollOf(wanted: number, { url, token }: Poll, helper: Helper): Promise<Poll> {
   const endMs = performance.now() + WITHIN_MS;
   for (let before = -1; ; ) {
     const rows = JSON.parse(await answerTo({ url: `${url}?ago=P1D`, token })) as { LastProcessedTimeUtc: string }[];
     const last = rows.toSorted((a, b) => (a.LastProcessedTimeUtc < b.LastProcessedTimeUtc ? -1 : 1)).at(-1 - wanted);
-    if (last !== undefined && rows.length === before) return { url: `${url}?sinceTimeUtc=${last.LastProcessedTimeUtc}`, token };
+    if (last !== undefined && rows.length === before)
+      return { url: `${url}?sinceTimeUtc=${last.LastProcessedTimeUtc}`, token };
     before = rows.length;
-    if (performance.now() > endMs || helper.ended) throw new ScriptProblem(`serve has no ${wanted} rows that stay: ${helper.lastSaid}`);
+    if (performance.now() > endMs || helper.ended)
+      throw new ScriptProblem(`serve has no ${wanted} rows that stay: ${helper.lastSaid}`);
     await pause(1000);
   }
 }
@@ -234,7 +282,11 @@ async function timed(poll: Poll): Promise<number> {
 
 async function receiver(folder: string): Promise<Rsyslog> {
   const { caPem, certificatePem, keyPem } = await makeServerCertificate(Date.now());
-  const files = { caFile: join(folder, "ca.pem"), certificateFile: join(folder, "cert.pem"), keyFile: join(folder, "key.pem") };
+  const files = {
+    caFile: join(folder, "ca.pem"),
+    certificateFile: join(folder, "cert.pem"),
+    keyFile: join(folder, "key.pem"),
+  };
   writeFileSync(files.caFile, caPem);
   writeFileSync(files.certificateFile, certificatePem);
   writeFileSync(files.keyFile, keyPem);
@@ -317,7 +369,10 @@ class Helper {
   #log = "";
 
   constructor(binary: string, args: readonly string[]) {
-    this.#process = spawn(binary, args, { env: { PATH: process.env["PATH"] ?? "" }, stdio: ["ignore", "pipe", "pipe"] });
+    this.#process = spawn(binary, args, {
+      env: { PATH: process.env["PATH"] ?? "" },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     for (const stream of [this.#process.stdout, this.#process.stderr])
       stream?.setEncoding("utf8").on("data", (text: string) => {
         this.#log = (this.#log + text).slice(-65_536);
@@ -347,7 +402,8 @@ class Helper {
     for (;;) {
       const found = form.exec(this.#log)?.[0];
       if (found !== undefined) return found;
-      if (this.ended || performance.now() > endMs) throw new ScriptProblem(`The helper does not come up: ${this.lastSaid}`);
+      if (this.ended || performance.now() > endMs)
+        throw new ScriptProblem(`The helper does not come up: ${this.lastSaid}`);
       await pause(50);
     }
   }

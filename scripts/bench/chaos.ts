@@ -4,7 +4,10 @@ import { crashMatrix } from "../../test/crash/matrix.ts";
 import { MOMENT_NAMES } from "../../test/crash/stage.ts";
 import type { Bench, Outcome } from "./runs.ts";
 
-/** Row `chaos`: everything at once for `minutes`; how many versions the oracle found lost, stale or wrongly repeated. */
+/**
+ * Row `chaos`: everything at once for `minutes`; how many versions the oracle found lost, stale or wrongly
+ * repeated.
+ */
 export async function chaosForMinutes({ binary, minutes, say }: Bench): Promise<Outcome[]> {
   const seed = Math.floor(Date.now() / 1000) % 1_000_000;
   say(`  seed ${seed}, ${minutes} minutes`);

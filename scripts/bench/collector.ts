@@ -13,7 +13,10 @@ export interface Memory {
   readonly anonymousMb: number;
 }
 
-/** Counts events in what a collector writes: ours and the plain loop are read by the same reader, so that reading costs both the same. */
+/**
+ * Counts events in what a collector writes: ours and the plain loop are read by the same reader, so that
+ * reading costs both the same.
+ */
 export class EventCount {
   /** Events of streams; health events are not counted. */
   events = 0;
@@ -32,7 +35,10 @@ export class EventCount {
   }
 }
 
-/** The built binary as splunkd starts it: run document on stdin, events into a pipe that is read as fast as they come. */
+/**
+ * The built binary as splunkd starts it: run document on stdin, events into a pipe that is read as fast as
+ * they come.
+ */
 export class Collector {
   private readonly count = new EventCount();
   private readonly process: ChildProcess;
@@ -41,9 +47,15 @@ export class Collector {
   private keptBytes = 0;
   private changed: () => void = () => undefined;
 
-  /** @param keptIn a file that gets every byte, with the times of their arrival beside it as the oracle reads them. */
+  /**
+   * @param keptIn a file that gets every byte, with the times of their arrival beside it as the oracle reads
+   *   them.
+   */
   constructor(binary: string, home: string, document: string, keptIn?: string) {
-    this.process = spawn(binary, [], { env: { SPLUNK_HOME: home, PATH: process.env["PATH"] ?? "" }, stdio: ["pipe", "pipe", "pipe"] });
+    this.process = spawn(binary, [], {
+      env: { SPLUNK_HOME: home, PATH: process.env["PATH"] ?? "" },
+      stdio: ["pipe", "pipe", "pipe"],
+    });
     this.process.stdin?.write(document);
     this.process.stdout?.on("data", (chunk: Buffer) => {
       this.count.add(chunk);
@@ -66,7 +78,10 @@ export class Collector {
     return this.count.events;
   }
 
-  /** Resolves when `wanted` events have come. Throws ScriptProblem when it ends, or `withinMs` pass, before that. */
+  /**
+   * Resolves when `wanted` events have come. Throws ScriptProblem when it ends, or `withinMs` pass, before
+   * that.
+   */
   async untilEvents(wanted: number, withinMs: number): Promise<void> {
     const deadline = setTimeout(() => this.changed(), withinMs);
     const endMs = performance.now() + withinMs;
@@ -95,7 +110,9 @@ export class Collector {
 
   /** Bytes it has had written to disk so far: its state, since events go into a pipe. */
   diskBytes(): number {
-    return Number(/^write_bytes: (\d+)$/m.exec(readFileSync(`/proc/${this.process.pid}/io`, "utf8"))?.[1] ?? Number.NaN);
+    return Number(
+      /^write_bytes: (\d+)$/m.exec(readFileSync(`/proc/${this.process.pid}/io`, "utf8"))?.[1] ?? Number.NaN,
+    );
   }
 
   async stop(): Promise<number> {
@@ -130,8 +147,16 @@ export function memoryOf(pid: number): Memory {
   return { peakMb: (kib("VmHWM") * 1024) / 1e6, anonymousMb: (kib("RssAnon") * 1024) / 1e6 };
 }
 
-/** Lays a SPLUNK_HOME with the simulator's CA where a stanza may name it, and answers the run document for these customers. */
-export function runDocument(home: string, microsoft: Microsoft, settings: StanzaSettings, customers = microsoft.customers): string {
+/**
+ * Lays a SPLUNK_HOME with the simulator's CA where a stanza may name it, and answers the run document for
+ * these customers.
+ */
+export function runDocument(
+  home: string,
+  microsoft: Microsoft,
+  settings: StanzaSettings,
+  customers = microsoft.customers,
+): string {
   const ca = join(home, "etc/auth/defender_mssp/ca.pem");
   const checkpoints = join(home, "var/lib/splunk/modinputs/defender_mssp");
   mkdirSync(join(ca, ".."), { recursive: true });

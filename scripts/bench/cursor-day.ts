@@ -1,4 +1,7 @@
-/** A synthetic day of one customer's alerts, and a list that shows it as Microsoft's does; for the comparison of cursor rules. Times are ms, instants ticks of 100 ns. */
+/**
+ * A synthetic day of one customer's alerts, and a list that shows it as Microsoft's does; for the comparison
+ * of cursor rules. Times are ms, instants ticks of 100 ns.
+ */
 
 export interface DayVersion {
   readonly id: string;
@@ -29,7 +32,10 @@ export function dice(seed: number): () => number {
   };
 }
 
-/** 4,500 alerts with 3.1 versions on average: a burst of 2,500 in five minutes, 1,500 updates in 25 groups at one instant each, 2 % of all versions 1 to 20 minutes late. */
+/**
+ * 4,500 alerts with 3.1 versions on average: a burst of 2,500 in five minutes, 1,500 updates in 25 groups at
+ * one instant each, 2 % of all versions 1 to 20 minutes late.
+ */
 export function syntheticDay(seed: number): readonly DayVersion[] {
   const chance = dice(seed);
   const versions: DayVersion[] = [];
@@ -122,7 +128,9 @@ export class DayList {
     }
     const by = ascendingBy ?? "updated";
     const sign = ascendingBy === undefined ? -1 : 1;
-    return rows.sort((one, other) => (one[by] < other[by] ? -sign : one[by] > other[by] ? sign : one.id < other.id ? -1 : 1));
+    return rows.sort((one, other) =>
+      one[by] < other[by] ? -sign : one[by] > other[by] ? sign : one.id < other.id ? -1 : 1,
+    );
   }
 }
 

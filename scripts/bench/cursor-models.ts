@@ -1,6 +1,7 @@
 /**
- * Ten published cursor rules as small models: which rows they ask for, and where they continue. They rank rules; they are not measurements of products. Each is written down from public
- * sources and issues of the project named; nothing of their code is used.
+ * Ten published cursor rules as small models: which rows they ask for, and where they continue. They rank
+ * rules; they are not measurements of products. Each is written down from public sources and issues of the
+ * project named; nothing of their code is used.
  */
 import { type DayList, type DayVersion, MINUTE_MS, RequestFailed, ticksOfMs } from "./cursor-day.ts";
 
@@ -80,15 +81,18 @@ export const CURSOR_MODELS: readonly CursorModel[] = [
         const to = ticksOfMs(list.nowMs - FIVE_MINUTES_MS);
         // The window counts as done whatever becomes of it.
         last = to > from ? to : from;
-        list.follow({ field: "created", from: { is: "gt", at: from }, to: { is: "le", at: to }, top: 1_000 }, (page) => {
-          const fresh = page.filter(({ id }) => !known.has(id));
-          for (const { id } of fresh) known.add(id);
-          for (const id of known) {
-            if (known.size <= 2_000) break;
-            known.delete(id);
-          }
-          send(fresh);
-        });
+        list.follow(
+          { field: "created", from: { is: "gt", at: from }, to: { is: "le", at: to }, top: 1_000 },
+          (page) => {
+            const fresh = page.filter(({ id }) => !known.has(id));
+            for (const { id } of fresh) known.add(id);
+            for (const id of known) {
+              if (known.size <= 2_000) break;
+              known.delete(id);
+            }
+            send(fresh);
+          },
+        );
       };
     },
   },
@@ -113,7 +117,9 @@ export const CURSOR_MODELS: readonly CursorModel[] = [
       let last = 0n;
       return (list, send) => {
         const queue: DayVersion[] = [];
-        list.follow({ field: "created", from: { is: "gt", at: last }, ascendingBy: "created", top: 100 }, (page) => queue.push(...page));
+        list.follow({ field: "created", from: { is: "gt", at: last }, ascendingBy: "created", top: 100 }, (page) =>
+          queue.push(...page),
+        );
         send(queue);
         last = newestOf(queue, "created", last);
       };
@@ -156,7 +162,10 @@ export const CURSOR_MODELS: readonly CursorModel[] = [
     who: "a Tenzir package",
     pollMs: FIVE_MINUTES_MS,
     start: () => (list, send) => {
-      list.follow({ field: "updated", from: { is: "ge", at: ticksOfMs(list.nowMs - FIVE_MINUTES_MS) }, top: 1_000 }, send);
+      list.follow(
+        { field: "updated", from: { is: "ge", at: ticksOfMs(list.nowMs - FIVE_MINUTES_MS) }, top: 1_000 },
+        send,
+      );
     },
   },
 ];

@@ -9,7 +9,9 @@ test("the day is what the comparison says it is", () => {
   const ids = new Set(day.map(({ id }) => id));
   expect(ids.size).toBe(4_500);
   expect(day.length / ids.size).toBeCloseTo(3.1, 1);
-  const atOneInstant = Object.values(Object.groupBy(day, ({ updated }) => String(updated))).filter((group) => (group?.length ?? 0) >= 50);
+  const atOneInstant = Object.values(Object.groupBy(day, ({ updated }) => String(updated))).filter(
+    (group) => (group?.length ?? 0) >= 50,
+  );
   expect(atOneInstant).toHaveLength(25);
   const late = day.filter(({ updated, visibleAtMs }) => visibleAtMs - Number(updated / 10_000n) > 25_000);
   expect(late.length / day.length).toBeCloseTo(0.02, 2);
@@ -26,8 +28,11 @@ describe("the engine over that day loses nothing, leaves nothing stale and repea
   });
 });
 
-test.each(CURSOR_MODELS.map(({ who }, index) => [who, index] as const))("%s: its rule misses something of it", async (_, index) => {
-  const result = await RULES[index]?.day(day, false, 1);
-  expect((result?.lost ?? 0) + (result?.stale ?? 0)).toBeGreaterThan(0);
-  expect(result?.deliveries).toBeGreaterThan(1_000);
-});
+test.each(CURSOR_MODELS.map(({ who }, index) => [who, index] as const))(
+  "%s: its rule misses something of it",
+  async (_, index) => {
+    const result = await RULES[index]?.day(day, false, 1);
+    expect((result?.lost ?? 0) + (result?.stale ?? 0)).toBeGreaterThan(0);
+    expect(result?.deliveries).toBeGreaterThan(1_000);
+  },
+);

@@ -1,6 +1,15 @@
 import { EASY, SimStream, serviceError, T0, type Version, World } from "../../src/collect/collect.test-kit.ts";
 import type { SourceStream } from "../../src/model/kit.ts";
-import { DAY_MS, DayList, type DayVersion, dice, MINUTE_MS, RequestFailed, syntheticDay, ticksOfMs } from "./cursor-day.ts";
+import {
+  DAY_MS,
+  DayList,
+  type DayVersion,
+  dice,
+  MINUTE_MS,
+  RequestFailed,
+  syntheticDay,
+  ticksOfMs,
+} from "./cursor-day.ts";
 import { CURSOR_MODELS, type CursorModel } from "./cursor-models.ts";
 import type { Bench, Outcome } from "./runs.ts";
 
@@ -30,7 +39,8 @@ export const RULES: readonly Rule[] = [
   ...CURSOR_MODELS.map((model) => ({
     rule: model.rule,
     who: model.who,
-    day: (versions: readonly DayVersion[], failing: boolean, seed: number) => Promise.resolve(modelDay(model, versions, failing, seed)),
+    day: (versions: readonly DayVersion[], failing: boolean, seed: number) =>
+      Promise.resolve(modelDay(model, versions, failing, seed)),
   })),
   {
     rule: "updated `ge` mark less the reach, by keyset and `$skip`, ledger of versions, sweep",
@@ -105,7 +115,10 @@ export async function engineDay(versions: readonly DayVersion[], failing: boolea
   );
 }
 
-export function judgeDay(versions: readonly DayVersion[], delivered: readonly (readonly [id: string, updated: bigint])[]): DayResult {
+export function judgeDay(
+  versions: readonly DayVersion[],
+  delivered: readonly (readonly [id: string, updated: bigint])[],
+): DayResult {
   const last = new Map<string, bigint>();
   for (const { id, updated } of versions) if ((last.get(id) ?? -1n) < updated) last.set(id, updated);
   const got = new Map<string, Set<bigint>>();
@@ -157,7 +170,16 @@ export async function cursorRules({ say }: Pick<Bench, "say">): Promise<Outcome[
     ours = [...calm, ...failing].map(({ lost, stale, duplicates }) => lost + stale + duplicates);
   }
   const worst = Math.max(...ours);
-  return [{ name: "cursor-rules", value: worst, unit: "lost, stale or repeated by ours", target: "0", holds: worst === 0, runs: ours }];
+  return [
+    {
+      name: "cursor-rules",
+      value: worst,
+      unit: "lost, stale or repeated by ours",
+      target: "0",
+      holds: worst === 0,
+      runs: ours,
+    },
+  ];
 }
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);

@@ -27,7 +27,8 @@ export async function growth(bench: Bench): Promise<Outcome[]> {
       const settings = { streams: "alerts", sweep_hours: 0 };
       await catchUp(bench, microsoft, settings, customers * alerts);
       const runs: Awaited<ReturnType<typeof catchUp>>[] = [];
-      for (let run = 0; run < bench.runs; run += 1) runs.push(await catchUp(bench, microsoft, settings, customers * alerts));
+      for (let run = 0; run < bench.runs; run += 1)
+        runs.push(await catchUp(bench, microsoft, settings, customers * alerts));
       seen.push({
         seconds: median(runs.map(({ seconds }) => seconds)),
         peakMb: median(runs.map(({ memory }) => memory.peakMb)),
@@ -37,11 +38,13 @@ export async function growth(bench: Bench): Promise<Outcome[]> {
     });
   }
   const [base, moreHistory, moreCustomers] = seen;
-  if (base === undefined || moreHistory === undefined || moreCustomers === undefined) throw new ScriptProblem("Nothing was measured.");
+  if (base === undefined || moreHistory === undefined || moreCustomers === undefined)
+    throw new ScriptProblem("Nothing was measured.");
   // Four times the work: linear is 4; a quarter more allows for noise, quadratic would be 16.
   const time = Math.max(moreHistory.seconds, moreCustomers.seconds) / base.seconds;
   const state = Math.max(moreHistory.stateBytes, moreCustomers.stateBytes) / base.stateBytes;
-  // More customers at once hold more pages on their way, up to `concurrency`; a longer history must cost nothing.
+  // More customers at once hold more pages on their way, up to `concurrency`; a longer history must cost
+  // nothing.
   const memory = moreHistory.peakMb / base.peakMb;
   return [
     row("growth-time", time, "times at four times the work", 5),

@@ -19,7 +19,9 @@ const QUERIES = ["one", "two", "three", "four", "five"].map((name) => ({
   delay_minutes: 0,
 }));
 
-/** One round of 200 customers x 5 saved queries, from the start of the binary to the last row: row `hunting`. */
+/**
+ * One round of 200 customers x 5 saved queries, from the start of the binary to the last row: row `hunting`.
+ */
 export async function huntingRound({ binary, runs, say }: Bench): Promise<Outcome[]> {
   const folder = mkdtempSync(join(tmpdir(), "defender-mssp-bench-"));
   const tables = join(folder, "customer/hunting");

@@ -33,7 +33,12 @@ export async function lagOfTheHealthy({ binary, say }: Bench): Promise<Outcome[]
   const { microsoft, simulator } = await startMicrosoft(scenario, folder);
   try {
     const out = join(folder, "events.xml");
-    const collector = new Collector(binary, folder, runDocument(folder, microsoft, { streams: "alerts", poll_seconds: pollSeconds }), out);
+    const collector = new Collector(
+      binary,
+      folder,
+      runDocument(folder, microsoft, { streams: "alerts", poll_seconds: pollSeconds }),
+      out,
+    );
     await pause(WATCHED_MS);
     await collector.stop();
     const oracle = harness("oracle", [
@@ -53,7 +58,9 @@ export async function lagOfTheHealthy({ binary, say }: Bench): Promise<Outcome[]
       customers: readonly { tenant_id: string; lag_ms_p99?: number | null }[];
     };
     const ill = new Set(
-      microsoft.customers.filter(({ tenant_name }) => !tenant_name.startsWith("healthy")).map(({ tenant_id }) => tenant_id),
+      microsoft.customers
+        .filter(({ tenant_name }) => !tenant_name.startsWith("healthy"))
+        .map(({ tenant_id }) => tenant_id),
     );
     const lags = customers
       .filter(({ tenant_id, lag_ms_p99 }) => !ill.has(tenant_id) && typeof lag_ms_p99 === "number")

@@ -28,14 +28,20 @@ export interface Scenario {
 }
 
 /** A simulator in its own process, with a scenario file or one written here; stop it when done. */
-export async function startMicrosoft(scenario: string | Scenario, folder: string): Promise<{ microsoft: Microsoft; simulator: Child }> {
+export async function startMicrosoft(
+  scenario: string | Scenario,
+  folder: string,
+): Promise<{ microsoft: Microsoft; simulator: Child }> {
   let file = scenario;
   if (typeof file !== "string") {
     file = join(folder, "scenario.json");
     writeFileSync(file, JSON.stringify(scenario));
   }
   const simulator = harness("simulator", ["--scenario", file, "--stop-on-stdin-end"]);
-  const microsoft = await simulator.firstLine((line) => (line.startsWith("{") ? (JSON.parse(line) as Microsoft) : undefined), 120_000);
+  const microsoft = await simulator.firstLine(
+    (line) => (line.startsWith("{") ? (JSON.parse(line) as Microsoft) : undefined),
+    120_000,
+  );
   return { microsoft, simulator };
 }
 

@@ -1,4 +1,7 @@
-/** The baseline: what one writes in an afternoon with Microsoft's own client. argv[2] is the simulator's ready line, argv[3] the start (ISO). */
+/**
+ * The baseline: what one writes in an afternoon with Microsoft's own client. argv[2] is the simulator's ready
+ * line, argv[3] the start (ISO).
+ */
 import { once } from "node:events";
 import { Client, type PageCollection, PageIterator } from "@microsoft/microsoft-graph-client";
 
@@ -17,7 +20,9 @@ async function collect(tenant: string, clientId: string, secret: string): Promis
     client_secret: secret,
     scope: "https://graph.microsoft.com/.default",
   });
-  const answer = (await (await fetch(`${login_url}/${tenant}/oauth2/v2.0/token`, { method: "POST", body: form })).json()) as {
+  const answer = (await (
+    await fetch(`${login_url}/${tenant}/oauth2/v2.0/token`, { method: "POST", body: form })
+  ).json()) as {
     access_token: string;
   };
   const client = Client.init({
@@ -35,8 +40,11 @@ async function collect(tenant: string, clientId: string, secret: string): Promis
   const pages = new PageIterator(client, first, (alert: { lastUpdateDateTime: string }) => {
     const text = JSON.stringify(alert).replaceAll(/[&<>]/g, (character) => escapes[character] ?? character);
     const time = Date.parse(alert.lastUpdateDateTime) / 1000;
-    batch.push(`<event><time>${time}</time><source>defender_mssp:alerts:${tenant}</source><data>${text}</data><done/></event>\n`);
-    // False pauses the iterator: what is written faster than it is read piles up, and above a gigabyte the runtime gives up.
+    batch.push(
+      `<event><time>${time}</time><source>defender_mssp:alerts:${tenant}</source><data>${text}</data><done/></event>\n`,
+    );
+    // False pauses the iterator: what is written faster than it is read piles up, and above a gigabyte the
+    // runtime gives up.
     return batch.length < 100 || process.stdout.write(batch.splice(0).join(""));
   });
   for (await pages.iterate(); !pages.isComplete(); await pages.resume()) await once(process.stdout, "drain");
@@ -45,4 +53,6 @@ async function collect(tenant: string, clientId: string, secret: string): Promis
 
 // All customers wait for the one pipe.
 process.stdout.setMaxListeners(0);
-await Promise.all(customers.map(({ tenant_id, client_id, client_secret }) => collect(tenant_id, client_id, client_secret)));
+await Promise.all(
+  customers.map(({ tenant_id, client_id, client_secret }) => collect(tenant_id, client_id, client_secret)),
+);

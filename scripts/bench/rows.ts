@@ -69,7 +69,10 @@ export const MEASUREMENTS: readonly Measurement[] = [
         };
         // The first reader makes the simulator prepare its pages; afterwards both sides read what lies there.
         await collecting();
-        const [ours, plain] = await interleaved(bench.runs, [collecting, async () => wanted / (await plainLoop(microsoft, wanted))]);
+        const [ours, plain] = await interleaved(bench.runs, [
+          collecting,
+          async () => wanted / (await plainLoop(microsoft, wanted)),
+        ]);
         const [rate, ratio] = [median(ours), median(ours) / median(plain)];
         return [
           {
@@ -93,8 +96,20 @@ export const MEASUREMENTS: readonly Measurement[] = [
       });
     },
   },
-  largePage("page-mde", "contoso", { streams: "mde-alerts" }, 10_000, "10,000 Defender for Endpoint alerts in one answer"),
-  largePage("page-incidents", "fabrikam", { streams: "xdr-incidents" }, 12 * 2001, "Defender XDR incidents of 2,000 alerts each"),
+  largePage(
+    "page-mde",
+    "contoso",
+    { streams: "mde-alerts" },
+    10_000,
+    "10,000 Defender for Endpoint alerts in one answer",
+  ),
+  largePage(
+    "page-incidents",
+    "fabrikam",
+    { streams: "xdr-incidents" },
+    12 * 2001,
+    "Defender XDR incidents of 2,000 alerts each",
+  ),
   {
     rows: ["idle-2000", "throttled"],
     about:
@@ -128,7 +143,14 @@ export const MEASUREMENTS: readonly Measurement[] = [
               runs: shares.map(round),
               memory,
             },
-            { name: "throttled", value: throttled, unit: "answers of 429", target: "0", holds: throttled === 0, runs: [throttled] },
+            {
+              name: "throttled",
+              value: throttled,
+              unit: "answers of 429",
+              target: "0",
+              holds: throttled === 0,
+              runs: [throttled],
+            },
           ];
         } finally {
           await collector.stop();
@@ -138,12 +160,14 @@ export const MEASUREMENTS: readonly Measurement[] = [
   },
   {
     rows: ["lag"],
-    about: "197 healthy customers while one bursts, one answers 500 and one is throttled: the healthy ones' 99th percentile",
+    about:
+      "197 healthy customers while one bursts, one answers 500 and one is throttled: the healthy ones' 99th percentile",
     measure: lagOfTheHealthy,
   },
   {
     rows: ["growth-time", "growth-memory", "growth-state"],
-    about: "four times the alerts, and four times the customers: time and state written grow with them, memory does not grow with history",
+    about:
+      "four times the alerts, and four times the customers: time and state written grow with them, memory does not grow with history",
     measure: growth,
   },
   {
@@ -153,7 +177,8 @@ export const MEASUREMENTS: readonly Measurement[] = [
   },
   {
     rows: ["arcsight-tls"],
-    about: "25 customers x 8,000 Graph alerts, pacing on, built binary as `arcsight run`, CEF on a TLS socket to a real rsyslog",
+    about:
+      "25 customers x 8,000 Graph alerts, pacing on, built binary as `arcsight run`, CEF on a TLS socket to a real rsyslog",
     measure: alertsToRsyslog,
   },
   {
@@ -163,7 +188,8 @@ export const MEASUREMENTS: readonly Measurement[] = [
   },
   {
     rows: ["arcsight-page"],
-    about: "`arcsight run` over 10,000 Defender for Endpoint alerts in one answer, and incidents of 2,000 alerts each: peak memory",
+    about:
+      "`arcsight run` over 10,000 Defender for Endpoint alerts in one answer, and incidents of 2,000 alerts each: peak memory",
     measure: pagesOfArcSight,
   },
   {
@@ -173,7 +199,8 @@ export const MEASUREMENTS: readonly Measurement[] = [
   },
   {
     rows: ["cursor-rules"],
-    about: "ten published cursor rules as models and our engine over the same three days: what each loses, leaves stale and repeats",
+    about:
+      "ten published cursor rules as models and our engine over the same three days: what each loses, leaves stale and repeats",
     measure: cursorRules,
   },
   {
@@ -184,12 +211,19 @@ export const MEASUREMENTS: readonly Measurement[] = [
   },
   {
     rows: ["chaos"],
-    about: "every kind of fault at 5 % of requests, a kill every 0.1 to 3 s, tokens of 60 s, stepping clocks; then peace, and the oracle",
+    about:
+      "every kind of fault at 5 % of requests, a kill every 0.1 to 3 s, tokens of 60 s, stepping clocks; then peace, and the oracle",
     measure: chaosForMinutes,
   },
 ];
 
-function largePage(name: string, customer: string, settings: StanzaSettings, wanted: number, about: string): Measurement {
+function largePage(
+  name: string,
+  customer: string,
+  settings: StanzaSettings,
+  wanted: number,
+  about: string,
+): Measurement {
   return {
     rows: [name],
     about: `${about}: peak memory of the built binary`,
@@ -198,7 +232,8 @@ function largePage(name: string, customer: string, settings: StanzaSettings, wan
       return withMicrosoft(join(SCENARIOS, "load-large-pages.yaml"), async (microsoft) => {
         const chosen = microsoft.customers.filter(({ tenant_name }) => tenant_name === customer);
         const seen: Memory[] = [];
-        for (let run = 0; run < bench.runs; run += 1) seen.push((await catchUp(bench, microsoft, settings, wanted, chosen)).memory);
+        for (let run = 0; run < bench.runs; run += 1)
+          seen.push((await catchUp(bench, microsoft, settings, wanted, chosen)).memory);
         const peaks = seen.map(({ peakMb }) => peakMb);
         const peak = median(peaks);
         const memory = seen.at(-1);

@@ -67,7 +67,10 @@ export function plainLoop(microsoft: Microsoft, wanted: number): Promise<number>
   return new Promise((done, fail) => {
     loop.once("close", (code) => {
       if (code === 0 && count.events === wanted) done((performance.now() - startedMs) / 1000);
-      else fail(new ScriptProblem(`The plain loop ended with exit code ${code} after ${count.events} of ${wanted} alerts.`));
+      else
+        fail(
+          new ScriptProblem(`The plain loop ended with exit code ${code} after ${count.events} of ${wanted} alerts.`),
+        );
     });
   });
 }
@@ -96,7 +99,10 @@ async function withHome<T>(use: (home: string) => Promise<T>): Promise<T> {
   }
 }
 
-export async function withMicrosoft<T>(scenario: string | Scenario, use: (microsoft: Microsoft, home: string) => Promise<T>): Promise<T> {
+export async function withMicrosoft<T>(
+  scenario: string | Scenario,
+  use: (microsoft: Microsoft, home: string) => Promise<T>,
+): Promise<T> {
   return withHome(async (home) => {
     const { microsoft, simulator } = await startMicrosoft(scenario, home);
     try {

@@ -37,7 +37,9 @@ describe("a tar archive", () => {
   });
 
   test("refuses a path that an old tar would cut", () => {
-    expect(() => writeTar([{ path: "x".repeat(101), mode: 0o644, content: Buffer.alloc(0) }], AT_SECONDS)).toThrow("too long for a tar");
+    expect(() => writeTar([{ path: "x".repeat(101), mode: 0o644, content: Buffer.alloc(0) }], AT_SECONDS)).toThrow(
+      "too long for a tar",
+    );
   });
 });
 
@@ -51,7 +53,11 @@ test("a zip archive's directory leads to every file's bytes, checksum, mode and 
     const local = zip.readUInt32LE(at + 42);
     const dataAt = local + 30 + zip.readUInt16LE(local + 26) + zip.readUInt16LE(local + 28);
     const content = inflateRawSync(zip.subarray(dataAt, dataAt + zip.readUInt32LE(at + 20)));
-    const entry = { path: zip.toString("utf8", at + 46, at + 46 + nameLength), mode: (zip.readUInt32LE(at + 38) >>> 16) & 0o777, content };
+    const entry = {
+      path: zip.toString("utf8", at + 46, at + 46 + nameLength),
+      mode: (zip.readUInt32LE(at + 38) >>> 16) & 0o777,
+      content,
+    };
     expect(zip.readUInt32LE(at + 16)).toBe(crc32(content));
     expect([zip.readUInt16LE(at + 12), zip.readUInt16LE(at + 14)]).toEqual([0, (46 << 9) | (1 << 5) | 1]);
     at += 46 + nameLength;

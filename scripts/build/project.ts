@@ -28,12 +28,16 @@ export class ScriptProblem extends Error {
   }
 }
 
-/** Runs a script's main function: a ScriptProblem becomes one sentence and its exit code, an option it does not know exit code 2, anything else keeps its stack. */
+/**
+ * Runs a script's main function: a ScriptProblem becomes one sentence and its exit code, an option it does
+ * not know exit code 2, anything else keeps its stack.
+ */
 export async function runScript(main: () => Promise<void>): Promise<void> {
   try {
     await main();
   } catch (cause) {
-    const wrongOption = cause instanceof TypeError && "code" in cause && String(cause.code).startsWith("ERR_PARSE_ARGS_");
+    const wrongOption =
+      cause instanceof TypeError && "code" in cause && String(cause.code).startsWith("ERR_PARSE_ARGS_");
     if (!wrongOption && !(cause instanceof ScriptProblem)) throw cause;
     process.stderr.write(`${cause.message}\n`);
     process.exitCode = cause instanceof ScriptProblem ? cause.exitCode : 2;

@@ -1,6 +1,15 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { PLATFORMS, type Platform } from "./platforms.ts";
@@ -8,9 +17,10 @@ import { ROOT, RUNTIME, ScriptProblem } from "./project.ts";
 import { readTar } from "./tar.ts";
 
 /**
- * The pinned runtime's executable for a platform: the one that `npm ci` installed where the platform is this machine's, else
- * fetched once with `npm pack` and kept in .cache/. Either is compared with the hash that we recorded, the archive also with the
- * lockfile's. Throws ScriptProblem in one sentence when it cannot be had or is another one.
+ * The pinned runtime's executable for a platform: the one that `npm ci` installed where the platform is this
+ * machine's, else fetched once with `npm pack` and kept in .cache/. Either is compared with the hash that we
+ * recorded, the archive also with the lockfile's. Throws ScriptProblem in one sentence when it cannot be had
+ * or is another one.
  */
 export function pinnedRuntime(platform: Platform): string {
   const { runtimePackage, executable } = PLATFORMS[platform];
@@ -21,13 +31,18 @@ export function pinnedRuntime(platform: Platform): string {
   return verified(kept, platform);
 }
 
-/** The licence text that travels with the runtime; some of its packages hold the executable alone, so any installed one serves. */
+/**
+ * The licence text that travels with the runtime; some of its packages hold the executable alone, so any
+ * installed one serves.
+ */
 export function runtimeLicence(): string {
   for (const { runtimePackage } of Object.values(PLATFORMS)) {
     const path = resolve(ROOT, "node_modules", runtimePackage, "LICENSE");
     if (existsSync(path)) return readFileSync(path, "utf8");
   }
-  throw new ScriptProblem("No installed runtime package holds Node's licence text: run npm ci on a platform that has one.");
+  throw new ScriptProblem(
+    "No installed runtime package holds Node's licence text: run npm ci on a platform that has one.",
+  );
 }
 
 function verified(path: string, platform: Platform): string {
@@ -47,11 +62,15 @@ function fetchRuntime(platform: Platform, target: string): void {
   mkdirSync(cache, { recursive: true });
   const folder = mkdtempSync(join(cache, "fetching-"));
   try {
-    const pack = spawnSync("npm", ["pack", "--silent", "--prefer-offline", "--pack-destination", folder, `${runtimePackage}@${RUNTIME}`], {
-      cwd: folder,
-      encoding: "utf8",
-      shell: process.platform === "win32",
-    });
+    const pack = spawnSync(
+      "npm",
+      ["pack", "--silent", "--prefer-offline", "--pack-destination", folder, `${runtimePackage}@${RUNTIME}`],
+      {
+        cwd: folder,
+        encoding: "utf8",
+        shell: process.platform === "win32",
+      },
+    );
     if (pack.status !== 0) {
       throw new ScriptProblem(
         `The ${platform} runtime (${runtimePackage} ${RUNTIME}) is not installed here and npm could not fetch it, so this binary needs a network connection once: ${pack.stderr.trim().split("\n")[0] ?? ""}`,
@@ -66,7 +85,8 @@ function fetchRuntime(platform: Platform, target: string): void {
       );
     }
     const entry = readTar(gunzipSync(archive)).find(({ path }) => path === `package/${executable}`);
-    if (entry === undefined) throw new ScriptProblem(`The archive of ${runtimePackage} ${RUNTIME} holds no ${executable}.`);
+    if (entry === undefined)
+      throw new ScriptProblem(`The archive of ${runtimePackage} ${RUNTIME} holds no ${executable}.`);
     const unpacked = join(folder, "executable");
     writeFileSync(unpacked, entry.content);
     chmodSync(unpacked, 0o755);

@@ -1,6 +1,7 @@
 /**
- * Tar archives whose every byte follows from their entries: names sorted by the caller's packing list, owner and group root,
- * one time for all. Format: POSIX.1-1988 ustar, which every tar, Splunk's included, reads; no extension is written.
+ * Tar archives whose every byte follows from their entries: names sorted by the caller's packing list, owner
+ * and group root, one time for all. Format: POSIX.1-1988 ustar, which every tar, Splunk's included, reads; no
+ * extension is written.
  */
 
 export interface ArchiveEntry {
@@ -14,7 +15,10 @@ export interface ArchiveEntry {
 const BLOCK = 512;
 const EMPTY = Buffer.alloc(0);
 
-/** The entries, in the order given, as one tar. `seconds` (since 1970) is every entry's time. Throws when a path does not fit ustar. */
+/**
+ * The entries, in the order given, as one tar. `seconds` (since 1970) is every entry's time. Throws when a
+ * path does not fit ustar.
+ */
 export function writeTar(entries: readonly ArchiveEntry[], seconds: number): Buffer {
   const blocks: Buffer[] = [];
   for (const entry of entries) {
@@ -38,7 +42,11 @@ export function readTar(archive: Buffer): ArchiveEntry[] {
     if (kind === "x") longPath = /(?:^|\n)\d+ path=([^\n]*)\n/.exec(content.toString("utf8"))?.[1];
     if (kind === "0" || kind === "\0" || kind === "5") {
       const path = longPath ?? (prefix === "" ? name : `${prefix}/${name}`);
-      entries.push({ path, mode: Number.parseInt(field(archive, at + 100, 8).trim(), 8), content: kind === "5" ? EMPTY : content });
+      entries.push({
+        path,
+        mode: Number.parseInt(field(archive, at + 100, 8).trim(), 8),
+        content: kind === "5" ? EMPTY : content,
+      });
       longPath = undefined;
     }
     at += BLOCK + Math.ceil(size / BLOCK) * BLOCK;
@@ -76,7 +84,9 @@ function splitPath(path: string): { prefix: string; name: string } {
     const [prefix, name] = [path.slice(0, slash), path.slice(slash + 1)];
     if (Buffer.byteLength(name) <= 100 && Buffer.byteLength(prefix) <= 155) return { prefix, name };
   }
-  throw new Error(`${path} is too long for a tar that every Splunk can unpack: at most 100 bytes after a slash within the first 155`);
+  throw new Error(
+    `${path} is too long for a tar that every Splunk can unpack: at most 100 bytes after a slash within the first 155`,
+  );
 }
 
 function octal(value: number, digits: number): string {

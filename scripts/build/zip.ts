@@ -1,4 +1,7 @@
-/** Zip archives whose every byte follows from their entries. Format: PKWARE APPNOTE 6.3, deflate, no zip64 (below 4 GiB). */
+/**
+ * Zip archives whose every byte follows from their entries. Format: PKWARE APPNOTE 6.3, deflate, no zip64
+ * (below 4 GiB).
+ */
 import { crc32, deflateRawSync } from "node:zlib";
 import type { ArchiveEntry } from "./tar.ts";
 
@@ -6,7 +9,10 @@ const DEFLATE = 8;
 const MADE_BY_UNIX = 0x0314;
 const UTF8_NAMES = 0x0800;
 
-/** The entries, in the order given, as one zip. `seconds` (since 1970, UTC) is every entry's time, kept to two seconds as the format does. */
+/**
+ * The entries, in the order given, as one zip. `seconds` (since 1970, UTC) is every entry's time, kept to two
+ * seconds as the format does.
+ */
 export function writeZip(entries: readonly ArchiveEntry[], seconds: number): Buffer {
   const { time, date } = dosTime(seconds);
   const files: Buffer[] = [];

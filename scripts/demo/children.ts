@@ -39,7 +39,10 @@ export class Child {
     this.process.stdin?.write(`${line}\n`);
   }
 
-  /** The first line on either output that `found` makes something of. Throws ScriptProblem when it ends, or `withinMs` pass, before that. */
+  /**
+   * The first line on either output that `found` makes something of. Throws ScriptProblem when it ends, or
+   * `withinMs` pass, before that.
+   */
   async firstLine<T>(found: (line: string) => T | undefined, withinMs: number): Promise<T> {
     const deadlineMs = performance.now() + withinMs;
     for (;;) {
@@ -53,7 +56,9 @@ export class Child {
         );
       const leftMs = deadlineMs - performance.now();
       if (leftMs <= 0)
-        throw new ScriptProblem(`${this.name} was not ready within ${withinMs / 1000} s: ${this.complaints.at(-1) ?? "it said nothing"}`);
+        throw new ScriptProblem(
+          `${this.name} was not ready within ${withinMs / 1000} s: ${this.complaints.at(-1) ?? "it said nothing"}`,
+        );
       await new Promise<void>((resolve) => {
         this.wake = resolve;
         setTimeout(resolve, Math.min(leftMs, 250));
@@ -76,7 +81,15 @@ export class Child {
   }
 }
 
-/** A harness program of this repository, on the pinned runtime. Started without npm, so that SIGTERM reaches it. */
+/**
+ * A harness program of this repository, on the pinned runtime. Started without npm, so that SIGTERM reaches
+ * it.
+ */
 export function harness(name: "simulator" | "splunkd" | "oracle", args: readonly string[]): Child {
-  return new Child(name, process.execPath, ["--import", "./scripts/pinned-runtime.mjs", `test/harness/${name}/main.ts`, ...args]);
+  return new Child(name, process.execPath, [
+    "--import",
+    "./scripts/pinned-runtime.mjs",
+    `test/harness/${name}/main.ts`,
+    ...args,
+  ]);
 }

@@ -12,9 +12,18 @@ export interface DeliveredEvent {
 
 const HEALTH = "defender_mssp:health";
 const EVENT = /<event stanza="([^"]*)"[^>]*>(.*?)<\/event>/gs;
-const ENTITIES: Readonly<Record<string, string>> = { "&lt;": "<", "&gt;": ">", "&amp;": "&", "&quot;": '"', "&apos;": "'" };
+const ENTITIES: Readonly<Record<string, string>> = {
+  "&lt;": "<",
+  "&gt;": ">",
+  "&amp;": "&",
+  "&quot;": '"',
+  "&apos;": "'",
+};
 
-/** Follows a file that a modular input's stdout is written to, and takes events out of it as they become whole. */
+/**
+ * Follows a file that a modular input's stdout is written to, and takes events out of it as they become
+ * whole.
+ */
 export class DeliveredFile {
   readonly events: DeliveredEvent[] = [];
   private readonly path: string;
@@ -55,7 +64,10 @@ export class DeliveredFile {
     const lags = new Map<string, number>();
     for (const { sourcetype, json } of this.events) {
       if (sourcetype !== HEALTH) continue;
-      const { tenant, streams } = json as { tenant: string; streams: readonly { stream: string; lag_s?: number | null }[] };
+      const { tenant, streams } = json as {
+        tenant: string;
+        streams: readonly { stream: string; lag_s?: number | null }[];
+      };
       for (const { stream, lag_s } of streams) if (typeof lag_s === "number") lags.set(`${tenant} ${stream}`, lag_s);
     }
     return lags;

@@ -8,7 +8,10 @@ const INSTANT = /\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?=[.\d]*Z)/g;
 
 export const CUSTOMERS = ["contoso", "fabrikam", "tailspin"] as const;
 
-/** Copies the samples of three customers to `folder`, moved as a whole so that the newest record is two minutes old at `nowMs`. Answers how many records that are. */
+/**
+ * Copies the samples of three customers to `folder`, moved as a whole so that the newest record is two
+ * minutes old at `nowMs`. Answers how many records that are.
+ */
 export function laySamples(folder: string, nowMs: number): number {
   let newest = "";
   const records = new Set<string>();
@@ -36,12 +39,16 @@ export function laySamples(folder: string, nowMs: number): number {
   return records.size;
 }
 
-/** What happens at a customer while we watch: two alerts change, and one that Microsoft took ten minutes to show appears. */
+/**
+ * What happens at a customer while we watch: two alerts change, and one that Microsoft took ten minutes to
+ * show appears.
+ */
 export function changeTwoAndAddOneLate(folder: string, nowMs: number): void {
   const path = (customer: string) => join(folder, customer, "alerts.ndjson");
   const changed = (customer: string, number: number) => {
     const line = linesOf(path(customer))[number];
-    if (line === undefined) throw new ScriptProblem(`The samples of ${customer} hold fewer alerts than the demo changes.`);
+    if (line === undefined)
+      throw new ScriptProblem(`The samples of ${customer} hold fewer alerts than the demo changes.`);
     return withMembers(line, { status: "resolved", lastUpdateDateTime: `${seconds(nowMs)}.1234567Z` });
   };
   appendFileSync(path("contoso"), `${changed("contoso", 1)}\n`);

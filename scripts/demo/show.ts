@@ -1,6 +1,8 @@
 import type { DeliveredEvent } from "./delivered.ts";
 
-/** Customer, stream, events, the newest one's time and how far the collector says it is behind, as a table. */
+/**
+ * Customer, stream, events, the newest one's time and how far the collector says it is behind, as a table.
+ */
 export function customersTable(events: readonly DeliveredEvent[], lagSeconds: ReadonlyMap<string, number>): string {
   const rows = new Map<string, { tenant: string; stream: string; events: number; newestS: number }>();
   for (const event of events) {
@@ -24,7 +26,9 @@ export function customersTable(events: readonly DeliveredEvent[], lagSeconds: Re
 export function sampleEvents(events: readonly DeliveredEvent[]): string[] {
   const bySourcetype = new Map<string, DeliveredEvent>();
   for (const event of events) if (!bySourcetype.has(event.sourcetype)) bySourcetype.set(event.sourcetype, event);
-  const chosen = [...bySourcetype.values(), ...events].filter((event, index, all) => all.indexOf(event) === index).slice(0, 3);
+  const chosen = [...bySourcetype.values(), ...events]
+    .filter((event, index, all) => all.indexOf(event) === index)
+    .slice(0, 3);
   return chosen.map((event) => {
     const lines = JSON.stringify(event.json, undefined, 2).split("\n");
     const cut = lines.slice(0, 24).map((line) => (line.length > 150 ? `${line.slice(0, 150)}\u2026` : line));
@@ -42,5 +46,7 @@ function lag(seconds: number | undefined): string {
 
 function table(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
-  return rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ")}`.trimEnd()).join("\n");
+  return rows
+    .map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ")}`.trimEnd())
+    .join("\n");
 }

@@ -8,6 +8,7 @@ describe("the scanner and JSON.parse agree on every answer of the fuzz corpus, w
   test.each(readdirSync(corpus).toSorted())("%s", (name) => {
     const bytes = new Uint8Array(readFileSync(new URL(name, corpus)));
     const step = Math.max(1, Math.floor(bytes.length / 600));
-    for (let cut = 0; cut <= bytes.length; cut += step) expect(disagreement(bytes, [cut, Math.min(bytes.length, cut + 1)])).toBeUndefined();
+    for (let cut = 0; cut <= bytes.length; cut += step)
+      expect(disagreement(bytes, [cut, Math.min(bytes.length, cut + 1)])).toBeUndefined();
   });
 });

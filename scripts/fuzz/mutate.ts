@@ -59,7 +59,11 @@ export function mutated(corpus: readonly Uint8Array[], next: () => number): Uint
     const rest = bytes.subarray(Math.min(bytes.length, at + length));
     switch (below(6)) {
       case 0:
-        bytes = joined(bytes.subarray(0, at), Uint8Array.of(below(256)), bytes.subarray(Math.min(bytes.length, at + 1)));
+        bytes = joined(
+          bytes.subarray(0, at),
+          Uint8Array.of(below(256)),
+          bytes.subarray(Math.min(bytes.length, at + 1)),
+        );
         break;
       case 1:
         bytes = joined(bytes.subarray(0, at), WORDS[below(WORDS.length)]!, bytes.subarray(at));

@@ -12,12 +12,19 @@ const GRAPH: AnswerOptions = {
   recordMaxBytes: 1 << 24,
 };
 
-/** The same answers read in ways for which JSON.parse has no equal: there only the cuts must make no difference. */
+/**
+ * The same answers read in ways for which JSON.parse has no equal: there only the cuts must make no
+ * difference.
+ */
 const OTHER_WAYS: readonly AnswerOptions[] = [
   { ...GRAPH, lift: { member: "alerts", fields: GRAPH.fields } },
   { ...GRAPH, lift: { member: "alerts", fields: GRAPH.fields }, recordMaxBytes: 64 },
   { ...GRAPH, shape: "bare-array" },
-  { ...GRAPH, shape: "results", fields: { kind: "row", id: { sha256: true }, updated: "Timestamp", updatedFallback: 1n } },
+  {
+    ...GRAPH,
+    shape: "results",
+    fields: { kind: "row", id: { sha256: true }, updated: "Timestamp", updatedFallback: 1n },
+  },
 ];
 
 interface Outcome {
@@ -50,7 +57,11 @@ function scan(bytes: Uint8Array, cuts: readonly number[], options: AnswerOptions
     for (const cut of [...cuts, bytes.length]) {
       const piece = bytes.slice(from, cut);
       // Valid until the next push only; the piece's memory is then used again.
-      records.push(...scanner.push(piece).map((record) => (record.readable ? { ...record, body: structuredClone(record.body) } : record)));
+      records.push(
+        ...scanner
+          .push(piece)
+          .map((record) => (record.readable ? { ...record, body: structuredClone(record.body) } : record)),
+      );
       piece.fill(0);
       from = cut;
     }
@@ -61,7 +72,10 @@ function scan(bytes: Uint8Array, cuts: readonly number[], options: AnswerOptions
   }
 }
 
-/** Control characters inside strings are taken and written as escapes: JSON.parse must be asked about that text. */
+/**
+ * Control characters inside strings are taken and written as escapes: JSON.parse must be asked about that
+ * text.
+ */
 function tolerated(text: string): string {
   return text.replace(/"(?:[^"\\]|\\[\s\S])*"?/g, (string) =>
     string.replace(/\\[\s\S]|\p{Cc}/gu, (part) =>
@@ -103,7 +117,8 @@ export function disagreement(bytes: Uint8Array, cuts: readonly number[]): string
     const whole = scan(bytes, [], options);
     const pieces = scan(bytes, cuts, options);
     // A refused answer may have given records before; how many depends on the cuts.
-    if (whole.refused !== pieces.refused) return `cut at ${cuts.join()} it is ${pieces.refused ? "refused" : "taken"}, whole it is not`;
+    if (whole.refused !== pieces.refused)
+      return `cut at ${cuts.join()} it is ${pieces.refused ? "refused" : "taken"}, whole it is not`;
     if (whole.refused) continue;
     // Past the limit the id counts as known only if it had come by then, and that depends on the cuts.
     if (options.recordMaxBytes < 1000) {
@@ -112,7 +127,10 @@ export function disagreement(bytes: Uint8Array, cuts: readonly number[]): string
       }
       continue;
     }
-    const same = isDeepStrictEqual({ ...whole, records: whole.records.map(content) }, { ...pieces, records: pieces.records.map(content) });
+    const same = isDeepStrictEqual(
+      { ...whole, records: whole.records.map(content) },
+      { ...pieces, records: pieces.records.map(content) },
+    );
     if (!same) return `cut at ${cuts.join()} it has other records`;
   }
   return againstParse(bytes, scan(bytes, cuts, GRAPH));
@@ -123,14 +141,20 @@ function againstParse(bytes: Uint8Array, outcome: Outcome): string | undefined {
   if (depthOf(text) > NESTING_MAX) return undefined;
   const answer = parsed(text);
   const malformed = outcome.records.some((record) => !record.readable && record.reason === "malformed");
-  if (answer === undefined) return outcome.refused || malformed ? undefined : "JSON.parse refuses it, the scanner takes it";
+  if (answer === undefined)
+    return outcome.refused || malformed ? undefined : "JSON.parse refuses it, the scanner takes it";
   // Several lists in one answer: JSON.parse sees the last, the scanner all of them.
   if ((text.match(/"(v|\\u0*76)/gi)?.length ?? 0) > 1) return undefined;
-  const list = typeof answer === "object" && answer !== null && !Array.isArray(answer) ? (answer as { value?: unknown }).value : undefined;
-  if (!Array.isArray(list) || typeof list[0] === "string") return outcome.refused ? undefined : "it is no answer, and the scanner takes it";
+  const list =
+    typeof answer === "object" && answer !== null && !Array.isArray(answer)
+      ? (answer as { value?: unknown }).value
+      : undefined;
+  if (!Array.isArray(list) || typeof list[0] === "string")
+    return outcome.refused ? undefined : "it is no answer, and the scanner takes it";
   if (outcome.refused) return "JSON.parse takes it, the scanner refuses it";
   if (malformed) return "JSON.parse takes it, the scanner finds a record malformed";
-  if (list.length !== outcome.records.length) return `JSON.parse sees ${list.length} records, the scanner ${outcome.records.length}`;
+  if (list.length !== outcome.records.length)
+    return `JSON.parse sees ${list.length} records, the scanner ${outcome.records.length}`;
   for (const [i, record] of outcome.records.entries()) {
     const wrong = recordDisagreement(list[i], record);
     if (wrong !== undefined) return `record ${i}: ${wrong}`;

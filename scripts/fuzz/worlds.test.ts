@@ -2,7 +2,10 @@ import { describe, expect, test } from "@jest/globals";
 import { liveThrough } from "../../src/collect/worlds.test-kit.ts";
 import { savedWorlds } from "./worlds.ts";
 
-/** Those of the first twenty that take less than a second: a list without order in pages of five takes a minute. */
+/**
+ * Those of the first twenty that take less than a second: a list without order in pages of five takes a
+ * minute.
+ */
 const NARROW = [1, 2, 3, 4, 5, 9, 11, 13, 14, 16, 18, 19, 20];
 const WIDE = [1, 4];
 

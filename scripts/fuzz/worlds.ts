@@ -1,5 +1,6 @@
 /**
- * Worlds at random (src/collect/worlds.test-kit.ts) until the time is up or one fails, which is then saved where the tests live through it for ever after.
+ * Worlds at random (src/collect/worlds.test-kit.ts) until the time is up or one fails, which is then saved
+ * where the tests live through it for ever after.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { type Breadth, liveThrough, type WorldReport } from "../../src/collect/worlds.test-kit.ts";
@@ -19,8 +20,16 @@ export function savedWorlds(): readonly SavedWorld[] {
   return JSON.parse(readFileSync(savedUrl, "utf8")) as SavedWorld[];
 }
 
-/** Lives through at most `most` worlds from `firstSeed` on, narrow and wide in turn. Returns the exit code: 1 when one failed. */
-export async function fuzzWorlds(minutes: number, most: number, firstSeed: number, say: (line: string) => void): Promise<number> {
+/**
+ * Lives through at most `most` worlds from `firstSeed` on, narrow and wide in turn. Returns the exit code: 1
+ * when one failed.
+ */
+export async function fuzzWorlds(
+  minutes: number,
+  most: number,
+  firstSeed: number,
+  say: (line: string) => void,
+): Promise<number> {
   say(`fuzz: worlds, ${minutes} min, from seed ${firstSeed}`);
   const beganAtMs = performance.now();
   let toldAtMs = beganAtMs;
@@ -31,7 +40,9 @@ export async function fuzzWorlds(minutes: number, most: number, firstSeed: numbe
     const { faults } = await liveThrough(seed, breadth);
     if (faults.length > 0) {
       say(`fuzz: after ${lived} worlds: seed ${seed}, ${breadth}: ${summary(faults)}`);
-      say(`fuzz: ${save({ seed, breadth, found: summary(faults) })}; its story: npm run fuzz -- --world ${seed} --breadth ${breadth}`);
+      say(
+        `fuzz: ${save({ seed, breadth, found: summary(faults) })}; its story: npm run fuzz -- --world ${seed} --breadth ${breadth}`,
+      );
       return 1;
     }
     if (performance.now() - toldAtMs < TOLD_EVERY_MS) continue;
@@ -47,7 +58,9 @@ export async function tellWorld(seed: number, breadth: Breadth, say: (line: stri
   const { faults, arrived, story }: WorldReport = await liveThrough(seed, breadth);
   for (const line of story) say(line);
   for (const fault of faults) say(fault);
-  say(`fuzz: seed ${seed}, ${breadth}: ${arrived} events arrived, ${faults.length === 0 ? "nothing wrong" : summary(faults)}`);
+  say(
+    `fuzz: seed ${seed}, ${breadth}: ${arrived} events arrived, ${faults.length === 0 ? "nothing wrong" : summary(faults)}`,
+  );
   return faults.length === 0 ? 0 : 1;
 }
 

@@ -14,7 +14,8 @@ const put = (name: string, text: string): void => {
   mkdirSync(dirname(join(root, name)), { recursive: true });
   writeFileSync(join(root, name), text);
 };
-const SOURCE = "export const add = (a: number, b: number): number => a + b;\nexport const one = 1;\nexport const uno = 1;\n";
+const SOURCE =
+  "export const add = (a: number, b: number): number => a + b;\nexport const one = 1;\nexport const uno = 1;\n";
 
 beforeAll(() => {
   cpSync(join(ROOT, "jest.config.mjs"), join(root, "jest.config.mjs"));
@@ -84,7 +85,10 @@ describe("the list", () => {
   test("every entry of the repository can be applied to the source as it is", () => {
     const mutations = readMutations(readFileSync(join(ROOT, "test/contracts/mutations.json"), "utf8"));
 
-    const counts = mutations.map((one) => [one.promise, readFileSync(join(ROOT, one.file), "utf8").split(one.replace).length - 1]);
+    const counts = mutations.map((one) => [
+      one.promise,
+      readFileSync(join(ROOT, one.file), "utf8").split(one.replace).length - 1,
+    ]);
 
     expect(counts.filter(([, count]) => count !== 1)).toEqual([]);
   });

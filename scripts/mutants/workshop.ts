@@ -1,16 +1,40 @@
 import { spawn } from "node:child_process";
-import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { judge, type Mutation, mutated, type TestRun, type Verdict } from "./mutation.ts";
 
 /** What a copy of the repository needs so that its tests run. The original is never touched. */
-const COPIED = ["src", "test", "scripts", "splunk-app", "arcsight", "docs", "package.json", "jest.config.mjs", "tsconfig.json"];
+const COPIED = [
+  "src",
+  "test",
+  "scripts",
+  "splunk-app",
+  "arcsight",
+  "docs",
+  "package.json",
+  "jest.config.mjs",
+  "tsconfig.json",
+];
 
 interface JestReport {
   readonly testResults: readonly {
     readonly message: string;
-    readonly assertionResults: readonly { readonly fullName: string; readonly title: string; readonly status: string }[];
+    readonly assertionResults: readonly {
+      readonly fullName: string;
+      readonly title: string;
+      readonly status: string;
+    }[];
   }[];
 }
 
@@ -22,8 +46,10 @@ export async function tryMutations(
 ): Promise<readonly Verdict[]> {
   const copy = mkdtempSync(join(tmpdir(), "mutants-"));
   try {
-    for (const name of COPIED) if (existsSync(join(root, name))) cpSync(join(root, name), join(copy, name), { recursive: true });
-    for (const name of ["node_modules", "dist"]) if (existsSync(join(root, name))) symlinkSync(join(root, name), join(copy, name));
+    for (const name of COPIED)
+      if (existsSync(join(root, name))) cpSync(join(root, name), join(copy, name), { recursive: true });
+    for (const name of ["node_modules", "dist"])
+      if (existsSync(join(root, name))) symlinkSync(join(root, name), join(copy, name));
     const unchanged = new Map<string, TestRun>();
     const verdicts: Verdict[] = [];
     for (const mutation of mutations) {
@@ -76,7 +102,12 @@ async function runTests(copy: string, testFile: string, only: string | undefined
   args.push("--runInBand", `--cacheDirectory=${join(copy, "tmp", "jest")}`, "--runTestsByPath", testFile);
   if (only !== undefined) args.push("-t", only.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
   // A mutation may make a test wait for ever; the limit is far above what any test file takes.
-  const child = spawn(process.execPath, args, { cwd: copy, stdio: ["ignore", "ignore", "pipe"], timeout: 120_000, killSignal: "SIGKILL" });
+  const child = spawn(process.execPath, args, {
+    cwd: copy,
+    stdio: ["ignore", "ignore", "pipe"],
+    timeout: 120_000,
+    killSignal: "SIGKILL",
+  });
   let said = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (said = (said + text).slice(-2_000)));
   const signal = await new Promise<NodeJS.Signals | null>((resolve, reject) => {

@@ -11,7 +11,8 @@ export interface SplunkApp {
 export const TECHNOLOGY_ADDON: SplunkApp = {
   id: "TA_defender_mssp",
   title: "Add-on for Microsoft Defender of many customers (MSSP)",
-  description: "Pulls Microsoft Defender alerts and incidents of many customers' tenants, each version once, the vendor's JSON untouched.",
+  description:
+    "Pulls Microsoft Defender alerts and incidents of many customers' tenants, each version once, the vendor's JSON untouched.",
   targetWorkloads: ["_search_heads", "_indexers", "_forwarders"],
 };
 

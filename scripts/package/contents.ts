@@ -14,7 +14,8 @@ export const SPLUNK_PLATFORMS = { "linux-x64": "linux_x86_64", "win-x64": "windo
 export type ShippedPlatform = keyof typeof SPLUNK_PLATFORMS;
 
 /** Never in a package: what a running Splunk writes, and what an editor or a file manager leaves behind. */
-const UNWANTED = /(^|\/)(\.[^/]*|__MACOSX|Thumbs\.db|local|local\.meta|passwords\.conf|[^/]*\.(orig|rej|bak|swp))(\/|$)|[\s~]/i;
+const UNWANTED =
+  /(^|\/)(\.[^/]*|__MACOSX|Thumbs\.db|local|local\.meta|passwords\.conf|[^/]*\.(orig|rej|bak|swp))(\/|$)|[\s~]/i;
 
 const FILE_MODE = 0o644;
 const EXECUTABLE_MODE = 0o755;
@@ -22,7 +23,10 @@ const EXECUTABLE_MODE = 0o755;
 type Files = Map<string, { readonly content: Buffer; readonly mode: number }>;
 
 /** TA_defender_mssp with the executables of these platforms. */
-export function technologyAddon(platforms: readonly ShippedPlatform[], packages: readonly BundledPackage[]): ArchiveEntry[] {
+export function technologyAddon(
+  platforms: readonly ShippedPlatform[],
+  packages: readonly BundledPackage[],
+): ArchiveEntry[] {
   const files = splunkApp(TECHNOLOGY_ADDON);
   const readme = files.get("README.md")?.content.toString("utf8") ?? "";
   if (!/^# Binary File Declaration$/m.test(readme)) {
@@ -43,7 +47,11 @@ export function supportingAddon(): ArchiveEntry[] {
 }
 
 /** The ArcSight kit of one platform, below a folder named `top`. */
-export function arcsightKit(platform: ShippedPlatform, top: string, packages: readonly BundledPackage[]): ArchiveEntry[] {
+export function arcsightKit(
+  platform: ShippedPlatform,
+  top: string,
+  packages: readonly BundledPackage[],
+): ArchiveEntry[] {
   const files = filesBelow("arcsight");
   for (const page of KIT_PAGES) addPages(files, page);
   files.set("LICENSE", plain(readFileSync(resolve(ROOT, "LICENSE"))));
@@ -86,9 +94,14 @@ function splunkApp(app: SplunkApp): Files {
   const files = filesBelow(`splunk-app/${app.id}`);
   const conf = files.get("default/app.conf");
   if (conf === undefined)
-    throw new ScriptProblem(`splunk-app/${app.id}/default/app.conf is missing: without it Splunk does not take the folder for an app.`);
+    throw new ScriptProblem(
+      `splunk-app/${app.id}/default/app.conf is missing: without it Splunk does not take the folder for an app.`,
+    );
   // package.json is the one place of the version.
-  files.set("default/app.conf", plain(Buffer.from(conf.content.toString("utf8").replaceAll(/^version\s*=.*$/gm, `version = ${VERSION}`))));
+  files.set(
+    "default/app.conf",
+    plain(Buffer.from(conf.content.toString("utf8").replaceAll(/^version\s*=.*$/gm, `version = ${VERSION}`))),
+  );
   files.set("app.manifest", plain(Buffer.from(appManifest(app))));
   files.set("LICENSE", plain(readFileSync(resolve(ROOT, "LICENSE"))));
   return files;
@@ -116,15 +129,20 @@ function filesBelow(folder: string): Files {
     const path = resolve(entry.parentPath, entry.name)
       .slice(top.length + 1)
       .replaceAll("\\", "/");
-    if (UNWANTED.test(path)) throw new ScriptProblem(`${folder}/${path} must not be shipped: move it out of ${folder}/.`);
+    if (UNWANTED.test(path))
+      throw new ScriptProblem(`${folder}/${path} must not be shipped: move it out of ${folder}/.`);
     if (entry.isDirectory()) continue;
-    if (!entry.isFile()) throw new ScriptProblem(`${folder}/${path} is neither a file nor a folder, so it cannot be shipped.`);
+    if (!entry.isFile())
+      throw new ScriptProblem(`${folder}/${path} is neither a file nor a folder, so it cannot be shipped.`);
     if (!path.endsWith(".test.ts")) files.set(path, plain(readFileSync(resolve(top, path))));
   }
   return files;
 }
 
-/** Every folder before what it holds, all in the order of their bytes: the same files give the same archive on every machine. */
+/**
+ * Every folder before what it holds, all in the order of their bytes: the same files give the same archive on
+ * every machine.
+ */
 function entriesBelow(top: string, files: Files): ArchiveEntry[] {
   const folders = new Set<string>([`${top}/`]);
   for (const path of files.keys()) {

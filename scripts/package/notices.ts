@@ -7,8 +7,8 @@ import { runtimeLicence } from "../build/runtime.ts";
 const LICENCE_FILE = /^(licen[cs]e|copying|notice)([.-].*)?$/i;
 
 /**
- * The licence texts of everything inside the binary, each once. Throws ScriptProblem for a package that brings no text and does not
- * say MIT with an author: shipping it would break its licence.
+ * The licence texts of everything inside the binary, each once. Throws ScriptProblem for a package that
+ * brings no text and does not say MIT with an author: shipping it would break its licence.
  */
 export function thirdPartyNotices(packages: readonly BundledPackage[]): string {
   const byText = new Map<string, string[]>();
@@ -44,11 +44,16 @@ function licenceText({ name, version, folder }: BundledPackage): string {
   };
   const holder = typeof author === "object" ? author.name : author;
   if (license !== "MIT" || holder === undefined)
-    throw new ScriptProblem(`${name} ${version} brings no licence text, so it cannot be shipped: ask its keeper for one.`);
+    throw new ScriptProblem(
+      `${name} ${version} brings no licence text, so it cannot be shipped: ask its keeper for one.`,
+    );
   return MIT.replace("HOLDER", holder.replace(/\s*[<(].*/, ""));
 }
 
-/** For a package that says MIT in its package.json and brings no file: the text as published by the Open Source Initiative. */
+/**
+ * For a package that says MIT in its package.json and brings no file: the text as published by the Open
+ * Source Initiative.
+ */
 const MIT = `The MIT License
 
 Copyright (c) HOLDER

@@ -6,8 +6,9 @@ import { PLATFORMS, type Platform } from "../build/platforms.ts";
 import { ROOT, RUNTIME, VERSION } from "../build/project.ts";
 
 /**
- * What is inside the binaries, as CycloneDX 1.6 JSON: the runtime with the hash of its executable for each platform, and each
- * bundled package with the lockfile's hash of its archive. The same contents give the same bytes (no time, no random serial number).
+ * What is inside the binaries, as CycloneDX 1.6 JSON: the runtime with the hash of its executable for each
+ * platform, and each bundled package with the lockfile's hash of its archive. The same contents give the same
+ * bytes (no time, no random serial number).
  */
 export function softwareBill(packages: readonly BundledPackage[], platforms: readonly Platform[]): string {
   const lock = JSON.parse(readFileSync(resolve(ROOT, "package-lock.json"), "utf8")) as {
@@ -33,7 +34,11 @@ export function softwareBill(packages: readonly BundledPackage[], platforms: rea
       version,
       ...(integrity === undefined
         ? {}
-        : { hashes: [{ alg: "SHA-512", content: Buffer.from(integrity.replace("sha512-", ""), "base64").toString("hex") }] }),
+        : {
+            hashes: [
+              { alg: "SHA-512", content: Buffer.from(integrity.replace("sha512-", ""), "base64").toString("hex") },
+            ],
+          }),
       licenses: [licenceEntry(licence)],
       purl: packageUrl(name, version),
     };

@@ -9,7 +9,11 @@ export interface Exchange {
     readonly headers: Readonly<Record<string, string>>;
     readonly body?: string;
   };
-  readonly answer: { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: string };
+  readonly answer: {
+    readonly status: number;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly body: string;
+  };
 }
 
 /** Form fields and members whose values are secrets: even a recording that stays at home holds none. */
@@ -29,7 +33,10 @@ const SECRET_NAMES = new Set([
 const WIRE_HEADERS = new Set(["connection", "content-encoding", "content-length", "keep-alive", "transfer-encoding"]);
 const SECRET_HEADERS = new Set(["authorization", "cookie", "proxy-authorization", "set-cookie"]);
 
-/** An Http that passes everything through `inner` and hands each finished exchange to `keep`. An answer whose body is not read to its end is kept as far as it was read. */
+/**
+ * An Http that passes everything through `inner` and hands each finished exchange to `keep`. An answer whose
+ * body is not read to its end is kept as far as it was read.
+ */
 export function recordingHttp(inner: Http, keep: (exchange: Exchange) => void, nowMs: () => number): Http {
   return {
     async send(request) {
@@ -60,7 +67,11 @@ export function recordingHttp(inner: Http, keep: (exchange: Exchange) => void, n
   };
 }
 
-async function* tee(body: AsyncIterable<Uint8Array>, pieces: Uint8Array[], finish: () => void): AsyncGenerator<Uint8Array> {
+async function* tee(
+  body: AsyncIterable<Uint8Array>,
+  pieces: Uint8Array[],
+  finish: () => void,
+): AsyncGenerator<Uint8Array> {
   try {
     for await (const piece of body) {
       // A copy: the reader may change or reuse the bytes.
@@ -75,17 +86,28 @@ async function* tee(body: AsyncIterable<Uint8Array>, pieces: Uint8Array[], finis
 function exchangeOf(request: HttpRequest, answer: HttpAnswer, text: string, nowMs: number): Exchange {
   const isForm = /x-www-form-urlencoded/.test(request.headers["content-type"] ?? "");
   const sent =
-    typeof request.body === "string" ? request.body : request.body === undefined ? undefined : Buffer.from(request.body).toString("utf8");
+    typeof request.body === "string"
+      ? request.body
+      : request.body === undefined
+        ? undefined
+        : Buffer.from(request.body).toString("utf8");
   const body = sent === undefined ? undefined : isForm ? withoutFormSecrets(sent) : withoutMemberSecrets(sent);
   return {
     at: new Date(nowMs).toISOString(),
-    request: { method: request.method, url: request.url, headers: plainHeaders(request.headers), ...(body === undefined ? {} : { body }) },
+    request: {
+      method: request.method,
+      url: request.url,
+      headers: plainHeaders(request.headers),
+      ...(body === undefined ? {} : { body }),
+    },
     answer: { status: answer.status, headers: plainHeaders(answer.headers), body: withoutMemberSecrets(text) },
   };
 }
 
 function plainHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !WIRE_HEADERS.has(name) && !SECRET_HEADERS.has(name)));
+  return Object.fromEntries(
+    Object.entries(headers).filter(([name]) => !WIRE_HEADERS.has(name) && !SECRET_HEADERS.has(name)),
+  );
 }
 
 function withoutFormSecrets(form: string): string {

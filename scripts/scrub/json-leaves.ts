@@ -1,9 +1,13 @@
-/** Told of each string and number of a JSON value with its path (`value[].id`); what it returns takes the value's place. Numbers come and go as their digits. */
+/**
+ * Told of each string and number of a JSON value with its path (`value[].id`); what it returns takes the
+ * value's place. Numbers come and go as their digits.
+ */
 export type AtLeaf = (path: string, leaf: { readonly kind: "text" | "number"; readonly text: string }) => string;
 
 /**
- * Rewrites the strings and numbers of a JSON text and nothing else: order, duplicate names, white space and number forms stay as they were, because a fixture is to
- * show what Microsoft really sends. Throws for what is no JSON.
+ * Rewrites the strings and numbers of a JSON text and nothing else: order, duplicate names, white space and
+ * number forms stay as they were, because a fixture is to show what Microsoft really sends. Throws for what
+ * is no JSON.
  */
 export function rewriteLeaves(text: string, at: AtLeaf): string {
   JSON.parse(text);

@@ -1,6 +1,7 @@
 /**
- * The allow-list. `**.` stands for any depth, `[]` for any element. A name with a dot in it (`@odata.type`) is one name.
- * A path belongs here when its values come from a list that Microsoft publishes, or are times; never when a customer can choose them.
+ * The allow-list. `**.` stands for any depth, `[]` for any element. A name with a dot in it (`@odata.type`)
+ * is one name. A path belongs here when its values come from a list that Microsoft publishes, or are times;
+ * never when a customer can choose them.
  */
 const KEPT_PATHS: readonly string[] = [
   "**.@odata.type",
@@ -66,7 +67,10 @@ const KEPT_PATHS: readonly string[] = [
   "timestamp",
 ];
 
-/** Whether the value at a path may stay: enumerations, types, times and protocol words. Everything else is replaced. */
+/**
+ * Whether the value at a path may stay: enumerations, types, times and protocol words. Everything else is
+ * replaced.
+ */
 export function isKept(path: string): boolean {
   return patterns.some((pattern) => pattern.test(path));
 }

@@ -18,7 +18,8 @@ export function leaksIn(steps: readonly FixtureStep[]): string[] {
   steps.forEach((step, index) => {
     const say = (what: string, where: string): void => void leaks.push(`step ${index + 1}, ${where}: ${what}`);
     const host = new URL(step.scope).hostname;
-    if (!PUBLIC_HOSTS.some((pattern) => pattern.test(host)) && !host.endsWith(".example")) say(`the host ${host}`, "scope");
+    if (!PUBLIC_HOSTS.some((pattern) => pattern.test(host)) && !host.endsWith(".example"))
+      say(`the host ${host}`, "scope");
     for (const { what, pattern } of NEVER) if (pattern.test(JSON.stringify(step))) say(what, "anywhere");
     for (const part of new URL(step.path, step.scope).pathname.split("/")) {
       const guids = strangePieces(decodeURIComponent(part)).filter((piece) => /^[0-9a-f-]{36}$/i.test(piece));

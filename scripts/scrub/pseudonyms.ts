@@ -1,6 +1,9 @@
 import { createHmac } from "node:crypto";
 
-/** No vowels, so that no word of a language comes out; no 0, 1, 2, so that most real numbers differ from ours at sight. */
+/**
+ * No vowels, so that no word of a language comes out; no 0, 1, 2, so that most real numbers differ from ours
+ * at sight.
+ */
 const LETTERS = "bcdfghjkmnpqrstvwxz";
 const DIGITS = "3456789";
 /** Starts of what we make, by which `--check` knows it. */
@@ -18,8 +21,9 @@ const SCHEMES = new Set(["http", "https"]);
 const PIECES = new RegExp(`${GUID.source}|${ADDRESS.source}|${HEX.source}|${WORD.source}`, "giu");
 
 /**
- * Replaces words, numbers, GUIDs, addresses and hashes, each always by the same stand-in, wherever it occurs and whatever its case: `lee@contoso.com` and `CONTOSO` still
- * join after it. Punctuation and lengths stay, so that a record keeps its shape. With another salt everything comes out differently.
+ * Replaces words, numbers, GUIDs, addresses and hashes, each always by the same stand-in, wherever it occurs
+ * and whatever its case: `lee@contoso.com` and `CONTOSO` still join after it. Punctuation and lengths stay,
+ * so that a record keeps its shape. With another salt everything comes out differently.
  */
 export class Pseudonyms {
   private readonly known = new Map<string, string>();
@@ -65,7 +69,8 @@ function standIn(key: string, bytes: Buffer, attempt: number): string {
   if (new RegExp(`^${GUID.source}$`).test(key))
     return `${GUID_MARK}-${hex.slice(0, 4)}-4${hex.slice(4, 7)}-8${hex.slice(7, 10)}-${hex.slice(10, 22)}`;
   if (new RegExp(`^${ADDRESS.source}$`).test(key)) return `${ADDRESS_MARK}${bytes[0] as number}.${bytes[1] as number}`;
-  if (new RegExp(`^${HEX.source}$`).test(key)) return (HEX_MARK + hex + hex).padEnd(key.length, hex).slice(0, key.length);
+  if (new RegExp(`^${HEX.source}$`).test(key))
+    return (HEX_MARK + hex + hex).padEnd(key.length, hex).slice(0, key.length);
   // A short word has few stand-ins of its length: when they are used up, ours grows.
   const length = key.length + (attempt > 20 ? Math.ceil((attempt - 20) / 20) : 0);
   let stand = "";

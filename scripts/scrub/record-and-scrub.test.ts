@@ -22,17 +22,22 @@ const ALERTS = `{"@odata.context":"${GRAPH}/v1.0/$metadata#security/alerts_v2","
 async function recorded(): Promise<Exchange[]> {
   const kept: Exchange[] = [];
   await withStory(async (story) => {
-    story
-      .on(LOGIN)
-      .post(`/${TENANT}/oauth2/v2.0/token`)
-      .query({ "client-request-id": "1" })
-      .reply(200, { token_type: "Bearer", expires_in: 3600, access_token: "eyJhbGciOiJub25lIn0.x.y", refresh_token: "0.AAAA" });
+    story.on(LOGIN).post(`/${TENANT}/oauth2/v2.0/token`).query({ "client-request-id": "1" }).reply(200, {
+      token_type: "Bearer",
+      expires_in: 3600,
+      access_token: "eyJhbGciOiJub25lIn0.x.y",
+      refresh_token: "0.AAAA",
+    });
     story
       .on(GRAPH)
       .get("/v1.0/security/alerts_v2")
       .query({ $filter: "lastUpdateDateTime ge 2026-01-01T00:00:00Z", $top: "1" })
       .reply(200, ALERTS, { "content-type": "application/json", "request-id": TENANT });
-    story.on(GRAPH).get("/v1.0/security/alerts_v2").query({ $top: "1", $skiptoken: "contoso-secret" }).reply(503, "busy at contoso");
+    story
+      .on(GRAPH)
+      .get("/v1.0/security/alerts_v2")
+      .query({ $top: "1", $skiptoken: "contoso-secret" })
+      .reply(503, "busy at contoso");
     const http = recordingHttp(
       createHttp(),
       (exchange) => kept.push(exchange),
@@ -56,7 +61,12 @@ async function askAll(http: Http, tenant: string, skipToken: string): Promise<Ht
   await token.text(10_000);
   const filter = encodeURIComponent("lastUpdateDateTime ge 2026-01-01T00:00:00Z");
   const headers = { authorization: "Bearer eyJhbGciOiJub25lIn0.x.y" };
-  const page = await http.send({ method: "GET", url: `${GRAPH}/v1.0/security/alerts_v2?$filter=${filter}&$top=1`, headers, route: {} });
+  const page = await http.send({
+    method: "GET",
+    url: `${GRAPH}/v1.0/security/alerts_v2?$filter=${filter}&$top=1`,
+    headers,
+    route: {},
+  });
   for await (const piece of page.body) expect(piece.length).toBeGreaterThan(0);
   const last = await http.send({
     method: "GET",
@@ -77,7 +87,9 @@ test("a recording holds what was exchanged, and neither token nor key", async ()
     ["GET", 503],
   ]);
   expect(exchanges[1]?.answer.body).toBe(ALERTS);
-  expect(exchanges[0]?.request.body).toBe("client_id=app&client_secret=%5Bclient_secret%5D&refresh_token=%5Brefresh_token%5D");
+  expect(exchanges[0]?.request.body).toBe(
+    "client_id=app&client_secret=%5Bclient_secret%5D&refresh_token=%5Brefresh_token%5D",
+  );
   expect(JSON.stringify(exchanges)).not.toMatch(/s3cret|0\.AAAA|eyJ|authorization/);
 });
 
@@ -119,13 +131,21 @@ describe("a scrubbed fixture", () => {
     expect(leaksIn(steps)).toEqual([]);
     expect(survivorsOf(recording, steps)).toEqual([]);
     const page = steps[1] as FixtureStep;
-    const withBody = (change: (body: string) => string): FixtureStep[] => [{ ...page, response: change(page.response) }];
+    const withBody = (change: (body: string) => string): FixtureStep[] => [
+      { ...page, response: change(page.response) },
+    ];
 
-    expect(leaksIn(withBody((body) => body.replace(/"title":"[^"]*"/, '"title":"Contoso"')))).toEqual(['step 1, value[].title: "Contoso"']);
+    expect(leaksIn(withBody((body) => body.replace(/"title":"[^"]*"/, '"title":"Contoso"')))).toEqual([
+      'step 1, value[].title: "Contoso"',
+    ]);
     expect(leaksIn(withBody((body) => body.replace(/"n":\d+/, '"n":28282')))).toEqual(['step 1, value[].n: "28282"']);
-    expect(leaksIn(withBody((body) => body.replace('"low"', '"lee@contoso.com"'))).join()).toContain("an address of mail");
+    expect(leaksIn(withBody((body) => body.replace('"low"', '"lee@contoso.com"'))).join()).toContain(
+      "an address of mail",
+    );
     expect(leaksIn(withBody((body) => body.replace('"low"', '"eyJhbGciOiJub25lIn0"'))).join()).toContain("a token");
-    expect(leaksIn([{ ...page, scope: "https://defender.contoso.com" }]).join()).toContain("the host defender.contoso.com");
+    expect(leaksIn([{ ...page, scope: "https://defender.contoso.com" }]).join()).toContain(
+      "the host defender.contoso.com",
+    );
     expect(leaksIn([{ ...page, path: `/${TENANT}/oauth2/v2.0/token` }]).join()).toContain(`the id ${TENANT}`);
     expect(
       survivorsOf(
@@ -160,15 +180,18 @@ describe("a scrubbed fixture", () => {
 describe("stand-ins", () => {
   test("two words never share one, one word never has two, and each is known for ours (property)", () => {
     fc.assert(
-      fc.property(fc.array(fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 }), { maxLength: 200 }), (words) => {
-        const names = new Pseudonyms("s");
-        const made = new Map(words.map((word) => [word, names.text(word)]));
+      fc.property(
+        fc.array(fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 }), { maxLength: 200 }),
+        (words) => {
+          const names = new Pseudonyms("s");
+          const made = new Map(words.map((word) => [word, names.text(word)]));
 
-        for (const [word, stand] of made) {
-          expect(names.text(word)).toBe(stand);
-          expect(strangePieces(stand)).toEqual([]);
-        }
-      }),
+          for (const [word, stand] of made) {
+            expect(names.text(word)).toBe(stand);
+            expect(strangePieces(stand)).toEqual([]);
+          }
+        },
+      ),
     );
     const names = new Pseudonyms("s");
     const digits = Array.from({ length: 10_000 }, (_, n) => names.number(String(n)));
@@ -187,9 +210,11 @@ test("rewriting nothing changes no byte of a JSON text (property)", () => {
       expect(rewriteLeaves(text, (_path, leaf) => leaf.text)).toBe(text);
     }),
   );
-  expect(rewriteLeaves('{"a":1.0,"a":[1e5,{"b.c":"\\u0041"}]}', (path, leaf) => (leaf.kind === "text" ? `${path}!` : leaf.text))).toBe(
-    '{"a":1.0,"a":[1e5,{"b.c":"a[].b.c!"}]}',
-  );
+  expect(
+    rewriteLeaves('{"a":1.0,"a":[1e5,{"b.c":"\\u0041"}]}', (path, leaf) =>
+      leaf.kind === "text" ? `${path}!` : leaf.text,
+    ),
+  ).toBe('{"a":1.0,"a":[1e5,{"b.c":"a[].b.c!"}]}');
 });
 
 test("an address keeps Microsoft's host and words and loses names and ids", () => {
@@ -198,6 +223,8 @@ test("an address keeps Microsoft's host and words and loses names and ids", () =
   expect(scrubUrl(`${GRAPH}/v1.0/security/alerts_v2?$top=5&$filter=a%20ge%20b`, names)).toBe(
     `${GRAPH}/v1.0/security/alerts_v2?$top=5&$filter=a%20ge%20b`,
   );
-  expect(scrubUrl("https://siem.contoso.com/api/alerts", names)).toMatch(/^https:\/\/[a-z.3-9]+\.example\/api\/alerts$/);
+  expect(scrubUrl("https://siem.contoso.com/api/alerts", names)).toMatch(
+    /^https:\/\/[a-z.3-9]+\.example\/api\/alerts$/,
+  );
   expect(scrubUrl(`${LOGIN}/contoso.com/oauth2/v2.0/token`, names)).not.toContain("contoso");
 });

@@ -28,7 +28,10 @@ const PATH_WORDS =
 const QUERY_NAMES_KEPT = /^(\$filter|\$orderby|\$top|\$skip|\$expand|\$count|api-version)$/;
 const HEADERS_KEPT = new Set(["content-type", "date", "retry-after", "warning", "cache-control"]);
 
-/** Makes one step of a fixture. Bodies that are no JSON are replaced as text; secrets were left out when recording. */
+/**
+ * Makes one step of a fixture. Bodies that are no JSON are replaced as text; secrets were left out when
+ * recording.
+ */
 export function scrubExchange(exchange: Exchange, names: Pseudonyms): FixtureStep {
   const url = new URL(scrubUrl(exchange.request.url, names));
   return {

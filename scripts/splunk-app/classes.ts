@@ -1,7 +1,11 @@
 import { confFile } from "./conf.ts";
 
 /** What an event is, by its source; a search like each of them stands in eventtypes.conf. */
-export const EVENT_TYPES: readonly { readonly name: string; readonly search: string; readonly tags: readonly string[] }[] = [
+export const EVENT_TYPES: readonly {
+  readonly name: string;
+  readonly search: string;
+  readonly tags: readonly string[];
+}[] = [
   {
     name: "defender_mssp_alert",
     search:
@@ -10,7 +14,8 @@ export const EVENT_TYPES: readonly { readonly name: string; readonly search: str
   },
   {
     name: "defender_mssp_incident",
-    search: 'source="defender_mssp:incidents:*" OR (source="defender_mssp:xdr-incidents:*" sourcetype="ms365:defender:incident")',
+    search:
+      'source="defender_mssp:incidents:*" OR (source="defender_mssp:xdr-incidents:*" sourcetype="ms365:defender:incident")',
     tags: ["ticketing", "incident"],
   },
   { name: "defender_mssp_hunting_row", search: 'source="defender_mssp:hunting:*"', tags: [] },

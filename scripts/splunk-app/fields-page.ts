@@ -72,7 +72,8 @@ function where(row: FieldRow): string {
   const alerts = ALERT_SOURCES.filter((source) => sources.includes(source));
   const incidents = INCIDENT_SOURCES.filter((source) => sources.includes(source));
   if (sources.includes("hunting")) return "everything but health";
-  if (alerts.length === ALERT_SOURCES.length) return incidents.includes("incidents") ? "alerts and incidents" : "alerts";
+  if (alerts.length === ALERT_SOURCES.length)
+    return incidents.includes("incidents") ? "alerts and incidents" : "alerts";
   if (row.ticketing && incidents.length === INCIDENT_SOURCES.length && alerts.length === 1) return "incidents";
   return sources.map((source) => `\`${source}\``).join(", ");
 }

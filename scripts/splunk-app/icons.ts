@@ -1,6 +1,9 @@
 import { crc32, deflateSync } from "node:zlib";
 
-/** A shield with three bars, drawn here so that the icon's source is text. Coordinates are fractions of the square's side. */
+/**
+ * A shield with three bars, drawn here so that the icon's source is text. Coordinates are fractions of the
+ * square's side.
+ */
 const BLUE = [0x1f, 0x4e, 0x79] as const;
 const WHITE = [0xff, 0xff, 0xff] as const;
 /** Samples per pixel and direction: smooth edges. */
@@ -45,7 +48,12 @@ function pixel(x: number, y: number, side: number): [number, number, number, num
     }
   }
   if (covered === 0) return [0, 0, 0, 0];
-  return [Math.round(red / covered), Math.round(green / covered), Math.round(blue / covered), Math.round((covered / SAMPLES ** 2) * 255)];
+  return [
+    Math.round(red / covered),
+    Math.round(green / covered),
+    Math.round(blue / covered),
+    Math.round((covered / SAMPLES ** 2) * 255),
+  ];
 }
 
 function colourAt(x: number, y: number): readonly [number, number, number] | undefined {

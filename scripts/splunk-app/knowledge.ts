@@ -2,8 +2,10 @@ import type { SourceKind } from "./sources.ts";
 import { CUTS } from "./transforms.ts";
 
 /**
- * Search-time fields of our events, one row per field: an eval expression per source. Sources: Common Information Model 6, data models Alerts and Ticket
- * Management; what Enterprise Security's two Defender detections read (splunk/security_content, microsoft_defender_incident_alerts, microsoft_defender_atp_alerts).
+ * Search-time fields of our events, one row per field: an eval expression per source. Sources: Common
+ * Information Model 6, data models Alerts and Ticket Management; what Enterprise Security's two Defender
+ * detections read (splunk/security_content, microsoft_defender_incident_alerts,
+ * microsoft_defender_atp_alerts).
  *
  * Calculated fields cannot see one another, only what extraction made; so each expression stands alone.
  */
@@ -13,12 +15,20 @@ export interface FieldRow {
   readonly alerts?: "required" | "optional";
   readonly ticketing?: "required" | "optional";
   readonly help: string;
-  /** For the page, where the expressions alone do not tell: Microsoft's own member of that name stands on the others. */
+  /**
+   * For the page, where the expressions alone do not tell: Microsoft's own member of that name stands on the
+   * others.
+   */
   readonly on?: string;
   readonly eval: Partial<Readonly<Record<SourceKind, string>>>;
 }
 
-export const ALERT_SOURCES = ["alerts", "mde-alerts", "xdr-incidents", "siem-alerts"] as const satisfies readonly SourceKind[];
+export const ALERT_SOURCES = [
+  "alerts",
+  "mde-alerts",
+  "xdr-incidents",
+  "siem-alerts",
+] as const satisfies readonly SourceKind[];
 export const INCIDENT_SOURCES = ["incidents", "xdr-incidents"] as const satisfies readonly SourceKind[];
 const EVERY: readonly SourceKind[] = ["alerts", "incidents", "xdr-incidents", "mde-alerts", "siem-alerts", "hunting"];
 
@@ -84,7 +94,9 @@ function severityId(field: string): string {
 
 /** The same expression for the alerts of every source; an XDR incident has none. */
 function forAlerts(make: (source: (typeof ALERT_SOURCES)[number]) => string): FieldRow["eval"] {
-  return Object.fromEntries(ALERT_SOURCES.map((source) => [source, source === "xdr-incidents" ? ifAlert(make(source)) : make(source)]));
+  return Object.fromEntries(
+    ALERT_SOURCES.map((source) => [source, source === "xdr-incidents" ? ifAlert(make(source)) : make(source)]),
+  );
 }
 
 /** Of alerts and incidents alike; for the XDR source the two are told apart. */
@@ -117,7 +129,13 @@ export const FIELDS: readonly FieldRow[] = [
     eval: everywhere(`"ms:defender"`),
   },
   { field: "vendor_product", help: "always Microsoft Defender", eval: everywhere(`"Microsoft Defender"`) },
-  { field: "vendor_account", alerts: "optional", ticketing: "optional", help: "the customer's name", eval: everywhere(TENANT) },
+  {
+    field: "vendor_account",
+    alerts: "optional",
+    ticketing: "optional",
+    help: "the customer's name",
+    eval: everywhere(TENANT),
+  },
   { field: "tenant_id", help: "the customer's tenant GUID", eval: everywhere(TENANT_ID) },
   {
     field: "vendor_region",
@@ -136,7 +154,10 @@ export const FIELDS: readonly FieldRow[] = [
     alerts: "required",
     help: "the alert's id",
     on: "alerts",
-    eval: { "xdr-incidents": first(value("alertId"), value("incidentId")), "siem-alerts": first(value("AlertId"), value("FullId")) },
+    eval: {
+      "xdr-incidents": first(value("alertId"), value("incidentId")),
+      "siem-alerts": first(value("AlertId"), value("FullId")),
+    },
   },
   { field: "signature", alerts: "required", help: "the alert's title", eval: forAlerts(title) },
   { field: "subject", alerts: "optional", help: "the alert's title", eval: forAlerts(title) },
@@ -161,10 +182,30 @@ export const FIELDS: readonly FieldRow[] = [
     alerts: "required",
     help: "threat name or family, else the detector's id, else category or title",
     eval: {
-      alerts: first(value("threatDisplayName"), value("threatFamilyName"), value("detectorId"), value("category"), value("title")),
-      "mde-alerts": first(value("threatName"), value("threatFamilyName"), value("detectorId"), value("category"), value("title")),
-      "xdr-incidents": ifAlert(first(value("threatFamilyName"), value("detectorId"), value("category"), value("title"))),
-      "siem-alerts": first(value("ThreatName"), value("ThreatFamily"), value("IoaDefinitionId"), value("Category"), value("AlertTitle")),
+      alerts: first(
+        value("threatDisplayName"),
+        value("threatFamilyName"),
+        value("detectorId"),
+        value("category"),
+        value("title"),
+      ),
+      "mde-alerts": first(
+        value("threatName"),
+        value("threatFamilyName"),
+        value("detectorId"),
+        value("category"),
+        value("title"),
+      ),
+      "xdr-incidents": ifAlert(
+        first(value("threatFamilyName"), value("detectorId"), value("category"), value("title")),
+      ),
+      "siem-alerts": first(
+        value("ThreatName"),
+        value("ThreatFamily"),
+        value("IoaDefinitionId"),
+        value("Category"),
+        value("AlertTitle"),
+      ),
     },
   },
   {
@@ -199,7 +240,11 @@ export const FIELDS: readonly FieldRow[] = [
     field: "mitre_technique_id",
     alerts: "optional",
     help: "ATT&CK techniques",
-    eval: { alerts: "'mitreTechniques{}'", "mde-alerts": "'mitreTechniques{}'", "xdr-incidents": ifAlert("'mitreTechniques{}'") },
+    eval: {
+      alerts: "'mitreTechniques{}'",
+      "mde-alerts": "'mitreTechniques{}'",
+      "xdr-incidents": ifAlert("'mitreTechniques{}'"),
+    },
   },
   {
     field: "dest",
@@ -298,7 +343,12 @@ export const FIELDS: readonly FieldRow[] = [
   {
     field: "incident_id",
     help: "the incident's id, on the incident and on each of its alerts",
-    eval: { alerts: incidentId("alerts"), "mde-alerts": value("incidentId"), "xdr-incidents": value("incidentId"), incidents: value("id") },
+    eval: {
+      alerts: incidentId("alerts"),
+      "mde-alerts": value("incidentId"),
+      "xdr-incidents": value("incidentId"),
+      incidents: value("id"),
+    },
   },
   {
     field: "incident",
@@ -374,7 +424,10 @@ export const FIELDS: readonly FieldRow[] = [
   },
 ];
 
-/** Members that Microsoft often sends as null and that people search by name: without this their value would be the text "null". */
+/**
+ * Members that Microsoft often sends as null and that people search by name: without this their value would
+ * be the text "null".
+ */
 export const NULLABLE: Partial<Readonly<Record<SourceKind, readonly string[]>>> = {
   alerts: [
     "assignedTo",
@@ -417,7 +470,9 @@ export const NULLABLE: Partial<Readonly<Record<SourceKind, readonly string[]>>> 
 
 /** The calculated fields of a source, in the order of the table. */
 export function evalsOf(source: SourceKind): readonly (readonly [field: string, expression: string])[] {
-  const mapped = FIELDS.flatMap((row) => (row.eval[source] === undefined ? [] : [[row.field, row.eval[source]] as const]));
+  const mapped = FIELDS.flatMap((row) =>
+    row.eval[source] === undefined ? [] : [[row.field, row.eval[source]] as const],
+  );
   const cleaned = (NULLABLE[source] ?? []).map((field) => [field, `nullif(${field},"null")`] as const);
   return [...mapped, ...cleaned];
 }

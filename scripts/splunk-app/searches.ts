@@ -8,7 +8,11 @@ function pipeline(...commands: readonly string[]): string {
 
 /** Macros that dashboards, saved searches and people start from. */
 export const MACROS: readonly { readonly name: string; readonly definition: string; readonly why: string }[] = [
-  { name: "defender_mssp_index", definition: "index=*", why: "Where the events are. Narrow it to your own indexes: searches get faster." },
+  {
+    name: "defender_mssp_index",
+    definition: "index=*",
+    why: "Where the events are. Narrow it to your own indexes: searches get faster.",
+  },
   {
     name: "defender_mssp_alerts",
     definition: "`defender_mssp_index` eventtype=defender_mssp_alert",
@@ -72,7 +76,8 @@ interface SavedSearch {
 export const SAVED_SEARCHES: readonly SavedSearch[] = [
   {
     name: "Defender MSSP - Customers lookup",
-    description: "Keeps the lookup defender_mssp_customers from health events: one row per customer with the worst state of its streams.",
+    description:
+      "Keeps the lookup defender_mssp_customers from health events: one row per customer with the worst state of its streams.",
     search: pipeline(
       "`defender_mssp_customer_streams`",
       "sort 0 tenant_id -rank",

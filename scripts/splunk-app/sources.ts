@@ -1,6 +1,9 @@
 import type { StreamName } from "../../src/model/stream.ts";
 
-/** The sources that the modular input writes (`defender_mssp:<stream>:<tenant GUID>`), each with the member an event's time is taken from. */
+/**
+ * The sources that the modular input writes (`defender_mssp:<stream>:<tenant GUID>`), each with the member an
+ * event's time is taken from.
+ */
 export const SOURCES: Readonly<Record<StreamName | "health", { readonly timeMember: string }>> = {
   alerts: { timeMember: "lastUpdateDateTime" },
   incidents: { timeMember: "lastUpdateDateTime" },
@@ -15,7 +18,10 @@ export const SOURCES: Readonly<Record<StreamName | "health", { readonly timeMemb
 export type SourceKind = keyof typeof SOURCES;
 export const SOURCE_KINDS = Object.keys(SOURCES) as SourceKind[];
 
-/** The props.conf stanza of a source: ours only, so nothing collides with another add-on's sourcetype stanzas, and source wins over sourcetype. */
+/**
+ * The props.conf stanza of a source: ours only, so nothing collides with another add-on's sourcetype stanzas,
+ * and source wins over sourcetype.
+ */
 export function sourceStanza(kind: SourceKind): string {
   return `source::defender_mssp:${kind}:*`;
 }

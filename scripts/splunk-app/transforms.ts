@@ -1,7 +1,10 @@
 import type { ConfStanza } from "./conf.ts";
 import { confFile } from "./conf.ts";
 
-/** A JSON string's content, escapes included and never empty; `null` is no string and so never becomes a value. */
+/**
+ * A JSON string's content, escapes included and never empty; `null` is no string and so never becomes a
+ * value.
+ */
 const STRING = String.raw`"(?!")([^"\\]*(?:\\.[^"\\]*)*)"`;
 
 /** One multivalue field cut out of the whole event by a regular expression. */
@@ -13,8 +16,9 @@ export interface Cut {
 }
 
 /**
- * Automatic extraction reads the first 5,000 bytes of an event (limits.conf, [spath] extraction_cutoff), and evidence comes last: what we need of it is cut
- * out by name instead. Our events are compact JSON, so a name stands directly before its value; in text the quotes would be escaped.
+ * Automatic extraction reads the first 5,000 bytes of an event (limits.conf, [spath] extraction_cutoff), and
+ * evidence comes last: what we need of it is cut out by name instead. Our events are compact JSON, so a name
+ * stands directly before its value; in text the quotes would be escaped.
  */
 export const CUTS: readonly Cut[] = [
   {
@@ -23,7 +27,12 @@ export const CUTS: readonly Cut[] = [
     regex: `"deviceDnsName":${STRING}`,
     help: "DNS names of the devices in the evidence",
   },
-  { name: "defender_mssp_host", field: "defender_host", regex: `"hostName":${STRING}`, help: "host names in the evidence" },
+  {
+    name: "defender_mssp_host",
+    field: "defender_host",
+    regex: `"hostName":${STRING}`,
+    help: "host names in the evidence",
+  },
   {
     name: "defender_mssp_upn",
     field: "defender_upn",
@@ -48,8 +57,18 @@ export const CUTS: readonly Cut[] = [
     regex: `"(?:ipAddress|senderIp)":"([0-9A-Fa-f.:]+)"`,
     help: "IP addresses in the evidence",
   },
-  { name: "defender_mssp_file", field: "defender_file", regex: `"fileName":${STRING}`, help: "file names in the evidence" },
-  { name: "defender_mssp_sha256", field: "defender_sha256", regex: `"sha256":"([0-9A-Fa-f]{64})"`, help: "SHA-256 sums in the evidence" },
+  {
+    name: "defender_mssp_file",
+    field: "defender_file",
+    regex: `"fileName":${STRING}`,
+    help: "file names in the evidence",
+  },
+  {
+    name: "defender_mssp_sha256",
+    field: "defender_sha256",
+    regex: `"sha256":"([0-9A-Fa-f]{64})"`,
+    help: "SHA-256 sums in the evidence",
+  },
   { name: "defender_mssp_url", field: "defender_url", regex: `"url":${STRING}`, help: "URLs in the evidence" },
 ];
 

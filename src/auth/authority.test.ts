@@ -54,9 +54,14 @@ describe("a tenant's domain is resolved to its GUID once", () => {
   });
 
   test("a GUID is not asked for, only put in lower case", async () => {
-    const facts = { readFact: () => Promise.reject(new Error("asked")), writeFact: () => Promise.reject(new Error("asked")) };
+    const facts = {
+      readFact: () => Promise.reject(new Error("asked")),
+      writeFact: () => Promise.reject(new Error("asked")),
+    };
     const tenant = customer().tenant_id.toUpperCase();
-    expect(await resolveTenantId({ http, clock, facts }, { loginUrl: "https://nowhere.invalid", tenant }, {})).toBe(customer().tenant_id);
+    expect(await resolveTenantId({ http, clock, facts }, { loginUrl: "https://nowhere.invalid", tenant }, {})).toBe(
+      customer().tenant_id,
+    );
   });
 
   test("one that nobody knows says what to check", async () => {

@@ -15,13 +15,21 @@ export interface Authority {
   readonly tenant: string;
 }
 
-/** The endpoints of a tenant, built here so that no discovery request is made. Source: Microsoft identity platform docs, "OpenID Connect". */
+/**
+ * The endpoints of a tenant, built here so that no discovery request is made. Source: Microsoft identity
+ * platform docs, "OpenID Connect".
+ */
 export function endpointsOf({
   loginUrl,
   tenant,
 }: Authority): Readonly<
   Record<
-    "token_endpoint" | "authorization_endpoint" | "device_authorization_endpoint" | "issuer" | "jwks_uri" | "end_session_endpoint",
+    | "token_endpoint"
+    | "authorization_endpoint"
+    | "device_authorization_endpoint"
+    | "issuer"
+    | "jwks_uri"
+    | "end_session_endpoint",
     string
   >
 > {
@@ -46,9 +54,10 @@ export interface TenantFacts {
 }
 
 /**
- * Asks the open OpenID document of a tenant. Throws Failure `tenant-not-found` (wrong id, or the wrong cloud), `bad-answer`, or a network failure.
- * @param customer how a failure names the tenant
- * Source: Microsoft identity platform docs, "OpenID Connect": members `issuer`, `cloud_instance_name`, `tenant_region_sub_scope`.
+ * Asks the open OpenID document of a tenant. Throws Failure `tenant-not-found` (wrong id, or the wrong
+ * cloud), `bad-answer`, or a network failure.
+ * @param customer how a failure names the tenant Source: Microsoft identity platform docs, "OpenID Connect":
+ *   members `issuer`, `cloud_instance_name`, `tenant_region_sub_scope`.
  */
 export async function askTenantFacts(
   world: { readonly http: Http; readonly clock: Clock },
@@ -85,7 +94,8 @@ export async function askTenantFacts(
 }
 
 /**
- * The GUID of what was typed as `tenant_id`. A domain is asked for once and then kept as a fact of the state folder under `tenant:<login host>/<domain>`.
+ * The GUID of what was typed as `tenant_id`. A domain is asked for once and then kept as a fact of the state
+ * folder under `tenant:<login host>/<domain>`.
  */
 export async function resolveTenantId(
   world: { readonly http: Http; readonly clock: Clock; readonly facts: Pick<StateFolder, "readFact" | "writeFact"> },

@@ -30,7 +30,9 @@ function refusal(work: () => unknown): Pick<Failure, "code" | "say"> {
 }
 
 const encrypted = (): string =>
-  createPrivateKey(fresh.keyPem).export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "x" }).toString();
+  createPrivateKey(fresh.keyPem)
+    .export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "x" })
+    .toString();
 
 describe("a PEM file is read as operators make it", () => {
   test("key and certificate in either order, with Windows line ends and a chain beside them", () => {
@@ -44,9 +46,17 @@ describe("a PEM file is read as operators make it", () => {
   });
 
   test.each<[string, () => string, string]>([
-    ["a certificate without its key", () => fresh.certificatePem, "app.pem holds a certificate but not its private key."],
+    [
+      "a certificate without its key",
+      () => fresh.certificatePem,
+      "app.pem holds a certificate but not its private key.",
+    ],
     ["a key without a certificate", () => fresh.keyPem, "app.pem holds no certificate."],
-    ["somebody else's key", () => fresh.certificatePem + old.keyPem, "The private key in app.pem does not belong to its certificate."],
+    [
+      "somebody else's key",
+      () => fresh.certificatePem + old.keyPem,
+      "The private key in app.pem does not belong to its certificate.",
+    ],
     ["an encrypted key", () => fresh.certificatePem + encrypted(), "The private key in app.pem is encrypted."],
     [
       "a damaged certificate",
@@ -59,7 +69,10 @@ describe("a PEM file is read as operators make it", () => {
   });
 
   test("of several the one that lasts longest comes first, and those that are over are left out", () => {
-    const pairs = certificatePairs([over, old, fresh].map(({ certificatePem, keyPem }) => certificatePem + keyPem).join(""), "app.pem");
+    const pairs = certificatePairs(
+      [over, old, fresh].map(({ certificatePem, keyPem }) => certificatePem + keyPem).join(""),
+      "app.pem",
+    );
     expect(usablePairs(pairs, NOW_MS, "app.pem").map(({ subject }) => subject)).toEqual(["CN=fresh", "CN=old"]);
   });
 
@@ -134,7 +147,11 @@ describe("signing in with a certificate", () => {
       jti: expect.stringMatching(/^[0-9a-f-]{36}$/),
     });
     expect(Number(read["exp"]) - Number(read["nbf"])).toBeLessThanOrEqual(600);
-    const key = { key: createPublicKey(fresh.certificatePem), padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 };
+    const key = {
+      key: createPublicKey(fresh.certificatePem),
+      padding: constants.RSA_PKCS1_PSS_PADDING,
+      saltLength: 32,
+    };
     expect(verify("sha256", Buffer.from(`${head}.${claims}`), key, Buffer.from(signature, "base64url"))).toBe(true);
   });
 
@@ -142,16 +159,24 @@ describe("signing in with a certificate", () => {
     const newest = certificatePairs(fresh.certificatePem + fresh.keyPem, "")[0]!.thumbprintSha256;
     const { http, assertions } = service([newest]);
 
-    const token = await signIn(http, [old, fresh].map(({ certificatePem, keyPem }) => certificatePem + keyPem).join(""));
+    const token = await signIn(
+      http,
+      [old, fresh].map(({ certificatePem, keyPem }) => certificatePem + keyPem).join(""),
+    );
 
     expect(token.token.open((value) => value)).toBe("app");
     expect(assertions).toHaveLength(2);
   });
 
   test("when none is known the sentence is Microsoft's refusal", async () => {
-    const pairs = certificatePairs([old, fresh].map(({ certificatePem, keyPem }) => certificatePem + keyPem).join(""), "");
+    const pairs = certificatePairs(
+      [old, fresh].map(({ certificatePem, keyPem }) => certificatePem + keyPem).join(""),
+      "",
+    );
     const { http } = service(pairs.map(({ thumbprintSha256 }) => thumbprintSha256));
-    await expect(signIn(http, [old, fresh].map(({ certificatePem, keyPem }) => certificatePem + keyPem).join(""))).rejects.toMatchObject({
+    await expect(
+      signIn(http, [old, fresh].map(({ certificatePem, keyPem }) => certificatePem + keyPem).join("")),
+    ).rejects.toMatchObject({
       code: "certificate-wrong",
     });
   });

@@ -16,8 +16,9 @@ export interface CertificatePair {
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]+?-----END \1-----/g;
 
 /**
- * Reads every pair of key and certificate in a PEM text, in any order and with either kind of line ends; chain certificates without a key are left out.
- * Throws Failure `certificate-unusable` with a sentence of its own for: no certificate, no key, an encrypted key, a key that fits no certificate.
+ * Reads every pair of key and certificate in a PEM text, in any order and with either kind of line ends;
+ * chain certificates without a key are left out. Throws Failure `certificate-unusable` with a sentence of its
+ * own for: no certificate, no key, an encrypted key, a key that fits no certificate.
  * @param name what to call the file in a sentence; its content is never repeated.
  */
 export function certificatePairs(pem: string, name: string): readonly CertificatePair[] {
@@ -38,14 +39,20 @@ export function certificatePairs(pem: string, name: string): readonly Certificat
           `The private key in ${name} is encrypted.`,
           "Store it without a passphrase, readable by this program alone (openssl pkcs8 -topk8 -nocrypt).",
         )
-      : unusable(`${name} holds a certificate but not its private key.`, "Put the certificate and its private key into one PEM file.");
+      : unusable(
+          `${name} holds a certificate but not its private key.`,
+          "Put the certificate and its private key into one PEM file.",
+        );
   }
   const pairs: CertificatePair[] = [];
   for (const certificate of certificates) {
     const key = keys.find((candidate) => certificate.checkPrivateKey(candidate));
     if (!key) continue;
     if (key.asymmetricKeyType !== "rsa")
-      throw unusable(`The key in ${name} is not an RSA key.`, "Make an RSA key of at least 2048 bits: Entra takes no other kind here.");
+      throw unusable(
+        `The key in ${name} is not an RSA key.`,
+        "Make an RSA key of at least 2048 bits: Entra takes no other kind here.",
+      );
     pairs.push({
       privateKey: key.export({ type: "pkcs8", format: "pem" }).toString(),
       thumbprintSha256: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
@@ -63,11 +70,17 @@ export function certificatePairs(pem: string, name: string): readonly Certificat
 }
 
 /**
- * Which pair to use now. During a rollover a file holds two: the one that is valid and ends last wins. Pairs that are over are not used.
- * Throws Failure `certificate-expired`.
+ * Which pair to use now. During a rollover a file holds two: the one that is valid and ends last wins. Pairs
+ * that are over are not used. Throws Failure `certificate-expired`.
  */
-export function usablePairs(pairs: readonly CertificatePair[], nowMs: number, name: string): readonly CertificatePair[] {
-  const usable = pairs.filter((pair) => pair.validFromMs <= nowMs && nowMs < pair.validToMs).sort((a, b) => b.validToMs - a.validToMs);
+export function usablePairs(
+  pairs: readonly CertificatePair[],
+  nowMs: number,
+  name: string,
+): readonly CertificatePair[] {
+  const usable = pairs
+    .filter((pair) => pair.validFromMs <= nowMs && nowMs < pair.validToMs)
+    .sort((a, b) => b.validToMs - a.validToMs);
   if (usable.length > 0) return usable;
   const last = [...pairs].sort((a, b) => b.validToMs - a.validToMs)[0]!;
   const early = last.validFromMs > nowMs;
@@ -92,5 +105,11 @@ function readable<T>(name: string, what: string, read: () => T): T {
 }
 
 function unusable(say: string, nextStep: string): Failure {
-  return new Failure("certificate-unusable", { actor: "operator", retry: { when: "never" }, area: "sign-in", say, nextStep });
+  return new Failure("certificate-unusable", {
+    actor: "operator",
+    retry: { when: "never" },
+    area: "sign-in",
+    say,
+    nextStep,
+  });
 }

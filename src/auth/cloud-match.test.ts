@@ -33,7 +33,9 @@ describe("a tenant of another cloud than the setting's is recognised by its own 
       }
     };
     expect(check()).toBe(
-      real === undefined ? "the same" : `The tenant of Contoso is in the cloud ${real}, but the setting says ${setting}.`,
+      real === undefined
+        ? "the same"
+        : `The tenant of Contoso is in the cloud ${real}, but the setting says ${setting}.`,
     );
   });
 });

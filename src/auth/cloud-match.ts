@@ -3,10 +3,16 @@ import { CLOUDS } from "../model/cloud.ts";
 import { Failure } from "../model/failure.ts";
 import type { TenantFacts } from "./authority.ts";
 
-/** `tenant_region_sub_scope` of a tenant's open metadata. Source: Microsoft identity platform docs, "National clouds"; values GCC, DODCON (GCC High), DOD. */
+/**
+ * `tenant_region_sub_scope` of a tenant's open metadata. Source: Microsoft identity platform docs, "National
+ * clouds"; values GCC, DODCON (GCC High), DOD.
+ */
 const BY_SUB_SCOPE: Readonly<Record<string, CloudName>> = { GCC: "gcc", DODCON: "gcc-high", DOD: "dod" };
 
-/** The cloud that a tenant belongs to by its own metadata; undefined when that says nothing (an unknown instance, a simulator). */
+/**
+ * The cloud that a tenant belongs to by its own metadata; undefined when that says nothing (an unknown
+ * instance, a simulator).
+ */
 export function cloudOf(facts: TenantFacts): CloudName | undefined {
   const named = BY_SUB_SCOPE[facts.regionSubScope ?? ""];
   if (named) return named;

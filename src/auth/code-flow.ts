@@ -16,17 +16,21 @@ import { claimsOf } from "./token-claims.ts";
 const base64url = (bytes: number): string => randomBytes(bytes).toString("base64url");
 
 /**
- * Begins the authorization code flow with PKCE and state. The person opens `url`, signs in, and the browser ends on the redirect URI with a code that
- * `complete` exchanges. Source: Microsoft identity platform docs, "OAuth 2.0 authorization code flow"; the v1 form from "Azure AD v1.0 code grant".
+ * Begins the authorization code flow with PKCE and state. The person opens `url`, signs in, and the browser
+ * ends on the redirect URI with a code that `complete` exchanges. Source: Microsoft identity platform docs,
+ * "OAuth 2.0 authorization code flow"; the v1 form from "Azure AD v1.0 code grant".
  */
 export function beginCodeFlow(world: RedeemWorld, request: CodeFlowRequest): CodeFlow {
   const { stanza, credential, redirectUri } = request;
   const state = base64url(18);
   const verifier = base64url(48);
   const challenge = createHash("sha256").update(verifier).digest("base64url");
-  const audience = request.v1?.resource ?? audienceOf(apisOf(stanza.streams)[0] ?? "graph", stanza.cloud, stanza.resource);
+  const audience =
+    request.v1?.resource ?? audienceOf(apisOf(stanza.streams)[0] ?? "graph", stanza.cloud, stanza.resource);
   const endpoints = endpointsOf({ loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId });
-  const url = new URL(request.v1 ? `${stanza.endpoints.loginUrl}/${stanza.tenantId}/oauth2/authorize` : endpoints.authorization_endpoint);
+  const url = new URL(
+    request.v1 ? `${stanza.endpoints.loginUrl}/${stanza.tenantId}/oauth2/authorize` : endpoints.authorization_endpoint,
+  );
   url.search = new URLSearchParams({
     client_id: credential.clientId,
     response_type: "code",
@@ -52,7 +56,10 @@ export function beginCodeFlow(world: RedeemWorld, request: CodeFlowRequest): Cod
   };
 }
 
-/** The code in the address that the browser ended on. Throws Failure with a sentence for each way that it can be wrong. */
+/**
+ * The code in the address that the browser ended on. Throws Failure with a sentence for each way that it can
+ * be wrong.
+ */
 export function readLanding(
   landed: string,
   expected: {
@@ -80,7 +87,10 @@ export function readLanding(
       error_description: query.get("error_description"),
       error_subcode: query.get("error_subcode"),
     };
-    throw failureFromEntra({ status: 400, body }, { customer: expected.stanza.tenantName, clientId: expected.clientId, redeeming: "code" });
+    throw failureFromEntra(
+      { status: 400, body },
+      { customer: expected.stanza.tenantName, clientId: expected.clientId, redeeming: "code" },
+    );
   }
   if (query.has("admin_consent"))
     throw wrong(
@@ -104,7 +114,11 @@ export function readLanding(
     );
   const code = query.get("code");
   if (!code)
-    throw wrong("redirect-unreadable", "The address holds no sign-in code.", "Copy the whole address; it ends in code=… and state=….");
+    throw wrong(
+      "redirect-unreadable",
+      "The address holds no sign-in code.",
+      "Copy the whole address; it ends in code=… and state=….",
+    );
   return sealed(code);
 }
 
@@ -140,8 +154,16 @@ async function exchangeV2(
   });
 }
 
-/** MSAL speaks v2 only; old registrations with a v1 resource are redeemed here, by the form that the v1 documents describe. */
-async function exchangeV1(world: RedeemWorld, request: CodeFlowRequest, code: Sealed, verifier: string): Promise<SignedIn> {
+/**
+ * MSAL speaks v2 only; old registrations with a v1 resource are redeemed here, by the form that the v1
+ * documents describe.
+ */
+async function exchangeV1(
+  world: RedeemWorld,
+  request: CodeFlowRequest,
+  code: Sealed,
+  verifier: string,
+): Promise<SignedIn> {
   const { stanza, credential, redirectUri, v1 } = request;
   if (credential.kind === "certificate")
     throw wrong(
@@ -167,7 +189,8 @@ async function exchangeV1(world: RedeemWorld, request: CodeFlowRequest, code: Se
     headersTimeoutMs: 30_000,
   });
   const read = await readJsonAnswer(answer, new URL(stanza.endpoints.loginUrl).host, world.clock.nowMs());
-  if (read.status !== 200) throw failureFromEntra(read, { customer: stanza.tenantName, clientId: credential.clientId, redeeming: "code" });
+  if (read.status !== 200)
+    throw failureFromEntra(read, { customer: stanza.tenantName, clientId: credential.clientId, redeeming: "code" });
   return signedInFrom(stanza, read.body ?? {});
 }
 
@@ -176,7 +199,12 @@ export function signedInFrom(stanza: Stanza, body: Readonly<Record<string, unkno
   const secret = (name: string): Sealed | undefined =>
     typeof body[name] === "string" && body[name] !== "" ? sealed(body[name]) : undefined;
   const accessToken = secret("access_token");
-  if (!accessToken) throw wrong("bad-answer", "The sign-in answer holds no access token.", "Begin again; if it stays so, check login_url.");
+  if (!accessToken)
+    throw wrong(
+      "bad-answer",
+      "The sign-in answer holds no access token.",
+      "Begin again; if it stays so, check login_url.",
+    );
   return signedIn(stanza, {
     refreshToken: secret("refresh_token"),
     accessToken,
@@ -216,7 +244,9 @@ function signedIn(stanza: Stanza, received: Received): SignedIn {
       "Begin again and choose an account that is a member or guest of the customer's tenant.",
     );
   }
-  const scopes = (received.scope !== "" ? received.scope : (word(claims["scp"]) ?? "")).split(/\s+/).filter((scope) => scope !== "");
+  const scopes = (received.scope !== "" ? received.scope : (word(claims["scp"]) ?? ""))
+    .split(/\s+/)
+    .filter((scope) => scope !== "");
   return {
     refreshToken: received.refreshToken,
     accessToken: received.accessToken,

@@ -9,12 +9,19 @@ import { apisOf, audienceOf, permissionName, permissionsOf } from "./permissions
 type Who = Pick<Stanza, "tenantId" | "tenantName" | "cloud" | "endpoints" | "streams" | "auth" | "resource">;
 
 /**
- * The v2 admin consent link. One API's `/.default` asks for everything the registration lists, of all APIs, so one link is enough.
- * Source: Microsoft identity platform docs, "Admin consent on the Microsoft identity platform" and "Scopes and permissions: the .default scope".
+ * The v2 admin consent link. One API's `/.default` asks for everything the registration lists, of all APIs,
+ * so one link is enough. Source: Microsoft identity platform docs, "Admin consent on the Microsoft identity
+ * platform" and "Scopes and permissions: the .default scope".
  *
- * The state can be checked later without keeping it: it ends in a digest over tenant, app and its own beginning.
+ * The state can be checked later without keeping it: it ends in a digest over tenant, app and its own
+ * beginning.
  */
-export function consentLink(who: Who, clientId: string, redirectUri: string, random: (bytes: number) => Buffer = randomBytes): ConsentLink {
+export function consentLink(
+  who: Who,
+  clientId: string,
+  redirectUri: string,
+  random: (bytes: number) => Buffer = randomBytes,
+): ConsentLink {
   const api = apisOf(who.streams)[0] ?? "graph";
   const state = stateFor(random(9).toString("base64url"), who.tenantId, clientId);
   const url = new URL(`${who.endpoints.loginUrl}/${encodeURIComponent(who.tenantId)}/v2.0/adminconsent`);
@@ -25,7 +32,11 @@ export function consentLink(who: Who, clientId: string, redirectUri: string, ran
     state,
   }).toString();
   const auth = who.auth ?? "app";
-  return { url: url.href, state, permissions: permissionsOf(who.streams).map((permission) => permissionName(permission, auth)) };
+  return {
+    url: url.href,
+    state,
+    permissions: permissionsOf(who.streams).map((permission) => permissionName(permission, auth)),
+  };
 }
 
 function stateFor(beginning: string, tenantId: string, clientId: string): string {
@@ -35,23 +46,38 @@ function stateFor(beginning: string, tenantId: string, clientId: string): string
   return `${beginning}.${digest.slice(0, 16)}`;
 }
 
-/** Checks the address that a consent ended on. What it says proves nothing; only a token with the permissions does. */
+/**
+ * Checks the address that a consent ended on. What it says proves nothing; only a token with the permissions
+ * does.
+ */
 export function readConsent(landed: string, who: Who, clientId: string): { readonly tenantId: string } {
   let query: URLSearchParams;
   try {
     const url = new URL(landed.trim());
     query = url.searchParams.size > 0 ? url.searchParams : new URLSearchParams(url.hash.slice(1));
   } catch {
-    throw refused("consent-unreadable", "That is no address.", "Paste the whole address that the browser shows after the consent.");
+    throw refused(
+      "consent-unreadable",
+      "That is no address.",
+      "Paste the whole address that the browser shows after the consent.",
+    );
   }
   if (query.has("error")) {
     const body = { error: query.get("error"), error_description: query.get("error_description") };
     throw failureFromEntra({ status: 400, body }, { customer: who.tenantName, clientId });
   }
   if (query.has("code"))
-    throw refused("consent-unreadable", "That is the answer to a sign-in, not to a consent.", "Paste it into token acquire.");
+    throw refused(
+      "consent-unreadable",
+      "That is the answer to a sign-in, not to a consent.",
+      "Paste it into token acquire.",
+    );
   if (query.get("admin_consent")?.toLowerCase() !== "true")
-    throw refused("consent-unreadable", "The address does not say that the consent was given.", "Open the link again and press Accept.");
+    throw refused(
+      "consent-unreadable",
+      "The address does not say that the consent was given.",
+      "Open the link again and press Accept.",
+    );
   const state = query.get("state") ?? "";
   const [beginning = ""] = state.split(".");
   if (state !== stateFor(beginning, who.tenantId, clientId)) {

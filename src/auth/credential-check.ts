@@ -9,7 +9,10 @@ import { certificatePairs, usablePairs } from "./certificate.ts";
 const WARN_DAYS = [7, 30, 60] as const;
 const DAY_MS = 86_400_000;
 
-/** Throws Failure `secret-id-pasted` when the ID of an app key stands where its value belongs: Entra's keys never look like a GUID. */
+/**
+ * Throws Failure `secret-id-pasted` when the ID of an app key stands where its value belongs: Entra's keys
+ * never look like a GUID.
+ */
 export function refuseSecretId(secret: Sealed, app: string): void {
   if (!secret.open((value) => tenantIdFrom(value) !== undefined)) return;
   throw new Failure("secret-id-pasted", {
@@ -17,7 +20,8 @@ export function refuseSecretId(secret: Sealed, app: string): void {
     retry: { when: "never" },
     area: "sign-in",
     say: `What is given as the key of app ${app} is the key's ID, not its value.`,
-    nextStep: "Make a new key under Certificates & secrets and copy the column Value; the value of an old key cannot be shown again.",
+    nextStep:
+      "Make a new key under Certificates & secrets and copy the column Value; the value of an old key cannot be shown again.",
   });
 }
 
@@ -26,7 +30,10 @@ export function daysLeft(endsMs: number, nowMs: number): number {
   return Math.max(0, Math.floor((endsMs - nowMs) / DAY_MS));
 }
 
-/** When the longest-lasting certificate of a file ends, ms; undefined when the file cannot be used (signing in will say why). Read each time: a rollover replaces the file. */
+/**
+ * When the longest-lasting certificate of a file ends, ms; undefined when the file cannot be used (signing in
+ * will say why). Read each time: a rollover replaces the file.
+ */
 export function certificateEnds(path: string): number | undefined {
   try {
     return Math.max(...certificatePairs(readFileSync(path, "utf8"), path).map((pair) => pair.validToMs));
@@ -67,7 +74,9 @@ export async function checkCredential(
     const soon = warnedDays(endsMs, nowMs) !== undefined;
     const when = `${new Date(endsMs).toISOString().slice(0, 10)} (${left} day${left === 1 ? "" : "s"} left)`;
     return {
-      remark: soon ? `The app key ends on ${when}; store a new one: defender-mssp credential set NAME.` : `App key, ends on ${when}.`,
+      remark: soon
+        ? `The app key ends on ${when}; store a new one: defender-mssp credential set NAME.`
+        : `App key, ends on ${when}.`,
       daysLeft: left,
     };
   }
@@ -87,5 +96,8 @@ export async function checkCredential(
   const best = usablePairs(certificatePairs(pem, credential.path), nowMs, credential.path)[0]!;
   const left = daysLeft(best.validToMs, nowMs);
   const warning = certificateWarning(best.validToMs, nowMs);
-  return { remark: warning ? `The certificate ${warning}.` : `Certificate ${best.subject}, ${left} days left.`, daysLeft: left };
+  return {
+    remark: warning ? `The certificate ${warning}.` : `Certificate ${best.subject}, ${left} days left.`,
+    daysLeft: left,
+  };
 }

@@ -73,5 +73,7 @@ test("doctor says when a noted app key ends", async () => {
       NOW_MS,
     );
   expect(await key(200)).toEqual({ remark: "App key, ends on 2027-06-12 (200 days left).", daysLeft: 200 });
-  expect((await key(20)).remark).toBe("The app key ends on 2026-12-14 (20 days left); store a new one: defender-mssp credential set NAME.");
+  expect((await key(20)).remark).toBe(
+    "The app key ends on 2026-12-14 (20 days left); store a new one: defender-mssp credential set NAME.",
+  );
 });

@@ -18,12 +18,17 @@ export interface SignInParts {
 export function credentialDaysLeft(parts: SignInParts, nowMs: number): number | null {
   const left = [
     parts.refreshToken && daysLeftOf(parts.refreshToken.age, nowMs),
-    ...[certificateEnd(parts), parts.secretEndsMs].map((ends) => (ends === undefined ? undefined : daysLeft(ends, nowMs))),
+    ...[certificateEnd(parts), parts.secretEndsMs].map((ends) =>
+      ends === undefined ? undefined : daysLeft(ends, nowMs),
+    ),
   ].filter((value) => value !== undefined);
   return left.length === 0 ? null : Math.min(...left);
 }
 
-/** The warnings that hold: a refresh token at 60, 75 and 85 days without use; a certificate or an app key at 60, 30 and 7 days before its end. */
+/**
+ * The warnings that hold: a refresh token at 60, 75 and 85 days without use; a certificate or an app key at
+ * 60, 30 and 7 days before its end.
+ */
 export function credentialWarnings(parts: SignInParts, nowMs: number): readonly CredentialWarning[] {
   const warnings: CredentialWarning[] = [];
   const unused = parts.refreshToken && warningDay(parts.refreshToken.age, nowMs);
@@ -65,7 +70,10 @@ function certificateEnd({ certificate }: SignInParts): number | undefined {
   return certificate === undefined ? undefined : certificateEnds(certificate);
 }
 
-function ending(endsMs: number | undefined, nowMs: number): { readonly mark: number; readonly say: string } | undefined {
+function ending(
+  endsMs: number | undefined,
+  nowMs: number,
+): { readonly mark: number; readonly say: string } | undefined {
   const mark = endsMs === undefined ? undefined : warnedDays(endsMs, nowMs);
   if (endsMs === undefined || mark === undefined) return undefined;
   return { mark, say: endsMs <= nowMs ? "has ended" : `ends in ${days(daysLeft(endsMs, nowMs))}` };

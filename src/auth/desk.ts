@@ -1,7 +1,14 @@
 import { Failure, isFailure } from "../model/failure.ts";
 import type { Clock, Http } from "../model/kit.ts";
 import type { Sealed } from "../model/sealed.ts";
-import type { AppCredential, ConsentState, DoctorCheck, ObtainedToken, SignInDesk, TokenApi } from "../model/sign-in.ts";
+import type {
+  AppCredential,
+  ConsentState,
+  DoctorCheck,
+  ObtainedToken,
+  SignInDesk,
+  TokenApi,
+} from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import type { StreamName } from "../model/stream.ts";
 import { beginCodeFlow } from "./code-flow.ts";
@@ -31,8 +38,8 @@ export interface DeskWorld {
 }
 
 /**
- * The credential of a stanza whose secrets are there. A stanza with a refresh token and neither key nor certificate is a public client's (device code).
- * Throws Failure `credential-missing`.
+ * The credential of a stanza whose secrets are there. A stanza with a refresh token and neither key nor
+ * certificate is a public client's (device code). Throws Failure `credential-missing`.
  */
 export function credentialOf(stanza: Stanza): AppCredential {
   const clientId = stanza.clientId;
@@ -61,7 +68,11 @@ export function authOf(stanza: Pick<Stanza, "auth" | "refreshToken">): "refresh_
 
 /** Sign-in as the command line sees it. */
 export function createSignInDesk(world: DeskWorld): SignInDesk {
-  async function accessToken(stanza: Stanza, api: TokenApi, keep: (rotated: Sealed) => Promise<void>): Promise<ObtainedToken> {
+  async function accessToken(
+    stanza: Stanza,
+    api: TokenApi,
+    keep: (rotated: Sealed) => Promise<void>,
+  ): Promise<ObtainedToken> {
     const credential = credentialOf(stanza);
     const grant = grantOf(stanza);
     const fresh = await redeem(world, {
@@ -78,7 +89,8 @@ export function createSignInDesk(world: DeskWorld): SignInDesk {
 
   async function consentState(stanza: Stanza, credential: AppCredential): Promise<ConsentState> {
     const missing: string[] = [];
-    // Asked as the app: also where users sign in later, an answer other than "app not found" shows that the consent has arrived.
+    // Asked as the app: also where users sign in later, an answer other than "app not found" shows that the
+    // consent has arrived.
     const asApp: Stanza = { ...withCredential(stanza, credential), auth: "app" };
     for (const api of apisOf(stanza.streams)) {
       let held: readonly string[] = [];

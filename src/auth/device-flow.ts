@@ -10,9 +10,10 @@ import { apisOf, audienceOf } from "./permissions.ts";
 import type { RedeemWorld } from "./redeem.ts";
 
 /**
- * Begins the device code flow: the person types a short code on a page of Microsoft's, on any device. The app then counts as a public client, so its
- * registration must have "Allow public client flows" switched on, and its refresh token is redeemed without a secret.
- * Source: Microsoft identity platform docs, "OAuth 2.0 device authorization grant". Written by hand because MSAL's own loop waits on real time.
+ * Begins the device code flow: the person types a short code on a page of Microsoft's, on any device. The app
+ * then counts as a public client, so its registration must have "Allow public client flows" switched on, and
+ * its refresh token is redeemed without a secret. Source: Microsoft identity platform docs, "OAuth 2.0 device
+ * authorization grant". Written by hand because MSAL's own loop waits on real time.
  */
 export async function beginDeviceFlow(world: RedeemWorld, stanza: Stanza, clientId: string): Promise<DeviceFlow> {
   const endpoints = endpointsOf({ loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId });
@@ -50,13 +51,19 @@ export async function beginDeviceFlow(world: RedeemWorld, stanza: Stanza, client
     async complete(signal): Promise<SignedIn> {
       for (;;) {
         await world.clock.pause(intervalMs, signal);
-        if (signal?.aborted) throw new Failure("stopped", { actor: "us", retry: { when: "soon" }, say: "The sign-in was given up." });
-        if (world.clock.monotonicMs() > endsAtMs) throw failureFromEntra({ status: 400, body: { error: "expired_token" } }, subject);
+        if (signal?.aborted)
+          throw new Failure("stopped", { actor: "us", retry: { when: "soon" }, say: "The sign-in was given up." });
+        if (world.clock.monotonicMs() > endsAtMs)
+          throw failureFromEntra({ status: 400, body: { error: "expired_token" } }, subject);
         let answer: TokenAnswer;
         try {
           answer = await post(
             endpoints.token_endpoint,
-            { grant_type: "urn:ietf:params:oauth:grant-type:device_code", client_id: clientId, device_code: deviceCode },
+            {
+              grant_type: "urn:ietf:params:oauth:grant-type:device_code",
+              client_id: clientId,
+              device_code: deviceCode,
+            },
             signal,
           );
         } catch (error) {

@@ -28,12 +28,14 @@ export interface DoctorWorld {
 const CLOCK_LIMIT_MS = 300_000;
 
 /**
- * Every precondition of collecting for one customer, from the outside in. A check assumes that those before it passed.
- * Name lookup, proxy and TLS are three checks of one question to the sign-in service: it fails in one of them or in none.
+ * Every precondition of collecting for one customer, from the outside in. A check assumes that those before
+ * it passed. Name lookup, proxy and TLS are three checks of one question to the sign-in service: it fails in
+ * one of them or in none.
  */
 export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly DoctorCheck[] {
   let reached: Promise<{ serverMs: number; askedMs: number }> | undefined;
-  const reach = (signal: AbortSignal): Promise<{ serverMs: number; askedMs: number }> => (reached ??= askForDate(world, stanza, signal));
+  const reach = (signal: AbortSignal): Promise<{ serverMs: number; askedMs: number }> =>
+    (reached ??= askForDate(world, stanza, signal));
   const stage = (name: string, codes: RegExp, good: string): DoctorCheck => ({
     name,
     async run(signal) {
@@ -47,7 +49,13 @@ export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly Docto
   });
   const facts = memo(
     (signal: AbortSignal): Promise<TenantFacts> =>
-      askTenantFacts(world, { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId }, stanza.route, signal, stanza.tenantName),
+      askTenantFacts(
+        world,
+        { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId },
+        stanza.route,
+        signal,
+        stanza.tenantName,
+      ),
   );
   const tokens = new Map<TokenApi, Sealed>();
   const host = new URL(stanza.endpoints.loginUrl).host;
@@ -74,7 +82,9 @@ export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly Docto
             nextStep: "Set this machine's clock (NTP).",
           });
         }
-        return Math.abs(offMs) > 30_000 ? `The clock is ${Math.round(Math.abs(offMs) / 1000)} s off.` : "The clock is right.";
+        return Math.abs(offMs) > 30_000
+          ? `The clock is ${Math.round(Math.abs(offMs) / 1000)} s off.`
+          : "The clock is right.";
       },
     },
     {
@@ -87,7 +97,8 @@ export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly Docto
     },
     {
       name: "credential",
-      run: async () => (await checkCredential(world.credentialOf(stanza), (path) => world.readText(path), world.clock.nowMs())).remark,
+      run: async () =>
+        (await checkCredential(world.credentialOf(stanza), (path) => world.readText(path), world.clock.nowMs())).remark,
     },
     ...apisOf(stanza.streams).flatMap((api): DoctorCheck[] => [
       {
@@ -151,7 +162,11 @@ function memo<T>(ask: (signal: AbortSignal) => Promise<T>): (signal: AbortSignal
   return (signal) => (answer ??= ask(signal));
 }
 
-async function askForDate(world: DoctorWorld, stanza: Stanza, signal: AbortSignal): Promise<{ serverMs: number; askedMs: number }> {
+async function askForDate(
+  world: DoctorWorld,
+  stanza: Stanza,
+  signal: AbortSignal,
+): Promise<{ serverMs: number; askedMs: number }> {
   const answer = await world.http.send({
     method: "GET",
     url: `${stanza.endpoints.loginUrl}/common/v2.0/.well-known/openid-configuration`,

@@ -10,7 +10,9 @@ interface GoldenRow {
 }
 
 /** One answer per row of both tables, as the token endpoint sends it, with what the operator must read. */
-const golden = JSON.parse(readFileSync(new URL("../../test/golden/sign-in-failures.json", import.meta.url), "utf8")) as GoldenRow[];
+const golden = JSON.parse(
+  readFileSync(new URL("../../test/golden/sign-in-failures.json", import.meta.url), "utf8"),
+) as GoldenRow[];
 const subject = { customer: "Contoso", clientId: "99999999-0000-4000-8000-000000000000" };
 
 describe("each refusal of the token endpoint has its sentence, its actor and its next step", () => {
@@ -49,20 +51,30 @@ describe("the OAuth error decides what we do, the number only the words", () => 
   });
 
   test("a number of a final trouble under temporarily_unavailable is tried again", () => {
-    const failure = failureFromEntra({ status: 400, body: { error: "temporarily_unavailable", error_codes: [7000222] } }, subject);
+    const failure = failureFromEntra(
+      { status: 400, body: { error: "temporarily_unavailable", error_codes: [7000222] } },
+      subject,
+    );
     expect(failure.retry).toEqual({ when: "soon" });
     expect(failure.area).toBeUndefined();
   });
 
   test("Retry-After is kept when the service is busy", () => {
-    expect(failureFromEntra({ status: 429, body: undefined, waitUntilMs: 5 }, subject).retry).toEqual({ when: "at", atMs: 5 });
+    expect(failureFromEntra({ status: 429, body: undefined, waitUntilMs: 5 }, subject).retry).toEqual({
+      when: "at",
+      atMs: 5,
+    });
   });
 
   test("nothing of the description reaches a sentence: it names users", () => {
     const failure = failureFromEntra(
       {
         status: 400,
-        body: { error: "invalid_grant", error_codes: [50034], error_description: "AADSTS50034: The user account jane@contoso.example" },
+        body: {
+          error: "invalid_grant",
+          error_codes: [50034],
+          error_description: "AADSTS50034: The user account jane@contoso.example",
+        },
       },
       subject,
     );

@@ -2,12 +2,16 @@ import type { Actor, FailureDetail, Retry } from "../model/failure.ts";
 import { Failure } from "../model/failure.ts";
 
 /**
- * What the token endpoint's `error` makes us do. Microsoft asks programs to branch on `error` alone, never on numbers or text
- * (Microsoft identity platform docs, "Microsoft Entra authentication & authorization error codes").
+ * What the token endpoint's `error` makes us do. Microsoft asks programs to branch on `error` alone, never on
+ * numbers or text (Microsoft identity platform docs, "Microsoft Entra authentication & authorization error
+ * codes").
  */
 export interface OAuthErrorRow {
   readonly error: string;
-  /** `again`: a passing trouble; `person`: someone must sign in or consent; `settings`: the app or its settings are wrong. */
+  /**
+   * `again`: a passing trouble; `person`: someone must sign in or consent; `settings`: the app or its
+   * settings are wrong.
+   */
   readonly means: "again" | "person" | "settings";
   readonly code: string;
   readonly actor: Actor;
@@ -16,7 +20,8 @@ export interface OAuthErrorRow {
 }
 
 const SIGN_IN_AGAIN = 'Sign in again: defender-mssp token acquire --customer "{customer}".';
-const SEND_CONSENT = 'Send the customer\'s administrator the link that defender-mssp consent-url --customer "{customer}" prints.';
+const SEND_CONSENT =
+  'Send the customer\'s administrator the link that defender-mssp consent-url --customer "{customer}" prints.';
 const SIGN_IN_OR_APP_ONLY =
   'Sign in again interactively (defender-mssp token acquire --customer "{customer}"), or change this customer to auth = app.';
 
@@ -37,7 +42,14 @@ export const OAUTH_ERRORS: readonly OAuthErrorRow[] = [
     "Microsoft's sign-in service failed for {customer}",
     "Nothing to do; it is tried again.",
   ),
-  row("invalid_grant", "person", "signed-out", "operator", "Microsoft no longer accepts the sign-in of {customer}", SIGN_IN_AGAIN),
+  row(
+    "invalid_grant",
+    "person",
+    "signed-out",
+    "operator",
+    "Microsoft no longer accepts the sign-in of {customer}",
+    SIGN_IN_AGAIN,
+  ),
   row(
     "interaction_required",
     "person",
@@ -54,8 +66,22 @@ export const OAUTH_ERRORS: readonly OAuthErrorRow[] = [
     "Microsoft wants a person to sign in for {customer}",
     SIGN_IN_OR_APP_ONLY,
   ),
-  row("consent_required", "person", "consent-missing", "customer", "{customer} has not consented to app {app}", SEND_CONSENT),
-  row("access_denied", "person", "consent-declined", "customer", "the sign-in or the consent for {customer} was declined", SEND_CONSENT),
+  row(
+    "consent_required",
+    "person",
+    "consent-missing",
+    "customer",
+    "{customer} has not consented to app {app}",
+    SEND_CONSENT,
+  ),
+  row(
+    "access_denied",
+    "person",
+    "consent-declined",
+    "customer",
+    "the sign-in or the consent for {customer} was declined",
+    SEND_CONSENT,
+  ),
   row(
     "invalid_client",
     "settings",
@@ -120,11 +146,32 @@ export const OAUTH_ERRORS: readonly OAuthErrorRow[] = [
     "nobody has completed the sign-in for {customer} yet",
     "Complete the sign-in in the browser.",
   ),
-  row("authorization_declined", "person", "consent-declined", "customer", "the sign-in for {customer} was declined", SIGN_IN_AGAIN),
-  row("expired_token", "person", "code-expired", "operator", "the device code for {customer} was not used in time", SIGN_IN_AGAIN),
+  row(
+    "authorization_declined",
+    "person",
+    "consent-declined",
+    "customer",
+    "the sign-in for {customer} was declined",
+    SIGN_IN_AGAIN,
+  ),
+  row(
+    "expired_token",
+    "person",
+    "code-expired",
+    "operator",
+    "the device code for {customer} was not used in time",
+    SIGN_IN_AGAIN,
+  ),
 ];
 
-function row(error: string, means: OAuthErrorRow["means"], code: string, actor: Actor, say: string, nextStep: string): OAuthErrorRow {
+function row(
+  error: string,
+  means: OAuthErrorRow["means"],
+  code: string,
+  actor: Actor,
+  say: string,
+  nextStep: string,
+): OAuthErrorRow {
   return { error, means, code, actor, say, nextStep };
 }
 
@@ -245,8 +292,20 @@ export const AADSTS: readonly AadstsRow[] = [
     "Have the customer assign the user under Enterprise applications.",
   ),
   advice([65001], "consent-missing", "customer", "{customer} has not consented to app {app}", SEND_CONSENT),
-  advice([65004], "consent-declined", "customer", "someone at {customer} declined the consent to app {app}", SEND_CONSENT),
-  advice([90094, 90095], "admin-consent-needed", "customer", "only an administrator of {customer} can consent to app {app}", SEND_CONSENT),
+  advice(
+    [65004],
+    "consent-declined",
+    "customer",
+    "someone at {customer} declined the consent to app {app}",
+    SEND_CONSENT,
+  ),
+  advice(
+    [90094, 90095],
+    "admin-consent-needed",
+    "customer",
+    "only an administrator of {customer} can consent to app {app}",
+    SEND_CONSENT,
+  ),
   advice(
     [90099],
     "partner-access-missing",
@@ -436,8 +495,8 @@ export interface TokenAnswer {
 }
 
 /**
- * What an unsuccessful answer of the token (or metadata) endpoint means. `error` decides what we do; the first AADSTS number that we know chooses the
- * words. Never repeats `error_description`: it names users.
+ * What an unsuccessful answer of the token (or metadata) endpoint means. `error` decides what we do; the
+ * first AADSTS number that we know chooses the words. Never repeats `error_description`: it names users.
  */
 export function failureFromEntra(answer: TokenAnswer, subject: SignInSubject): Failure {
   const error = text(answer.body?.["error"]);
@@ -449,7 +508,11 @@ export function failureFromEntra(answer: TokenAnswer, subject: SignInSubject): F
 
   const passing = answer.status === 429 || answer.status >= 500 || byError?.means === "again";
   const retry: Retry =
-    answer.waitUntilMs !== undefined && passing ? { when: "at", atMs: answer.waitUntilMs } : passing ? { when: "soon" } : { when: "never" };
+    answer.waitUntilMs !== undefined && passing
+      ? { when: "at", atMs: answer.waitUntilMs }
+      : passing
+        ? { when: "soon" }
+        : { when: "never" };
   const chosen = byNumber ?? byError ?? unknownError(answer.status, error);
   const detail: FailureDetail = {
     actor: chosen.actor,

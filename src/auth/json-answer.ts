@@ -7,8 +7,9 @@ import type { TokenAnswer } from "./entra-failures.ts";
 const ANSWER_LIMIT_BYTES = 256 * 1024;
 
 /**
- * Reads a small JSON answer of the sign-in service. Throws Failure `bad-answer` when a success is not a JSON object, or when a refusal came as a web page
- * (a proxy's, a firewall's, a portal's); a body-less 429 or 5xx is handed on, because its status says enough.
+ * Reads a small JSON answer of the sign-in service. Throws Failure `bad-answer` when a success is not a JSON
+ * object, or when a refusal came as a web page (a proxy's, a firewall's, a portal's); a body-less 429 or 5xx
+ * is handed on, because its status says enough.
  */
 export async function readJsonAnswer(answer: HttpAnswer, host: string, nowMs: number): Promise<TokenAnswer> {
   const text = await answer.text(ANSWER_LIMIT_BYTES);
@@ -33,7 +34,9 @@ export async function readJsonAnswer(answer: HttpAnswer, host: string, nowMs: nu
 function parsed(text: string): Readonly<Record<string, unknown>> | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
   } catch {
     return undefined;
   }

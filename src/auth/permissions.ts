@@ -4,7 +4,10 @@ import type { TokenApi } from "../model/sign-in.ts";
 import type { AuthKind } from "../model/stanza.ts";
 import type { StreamName } from "../model/stream.ts";
 
-/** One permission of an API, both ways of having it. Ids are those of the commercial cloud and GCC; GCC High and DoD have others, so they are looked up by name there. */
+/**
+ * One permission of an API, both ways of having it. Ids are those of the commercial cloud and GCC; GCC High
+ * and DoD have others, so they are looked up by name there.
+ */
 export interface Permission {
   readonly api: TokenApi;
   /** In an app's token (`roles`). */
@@ -16,8 +19,10 @@ export interface Permission {
 }
 
 /**
- * The least permission per stream. Sources: Microsoft Graph docs, "Microsoft Graph permissions reference" (SecurityAlert.Read.All, SecurityIncident.Read.All,
- * ThreatHunting.Read.All); Defender XDR docs, api-list-incidents; Defender for Endpoint docs, get-alerts; ids as published in the service principals of these APIs.
+ * The least permission per stream. Sources: Microsoft Graph docs, "Microsoft Graph permissions reference"
+ * (SecurityAlert.Read.All, SecurityIncident.Read.All, ThreatHunting.Read.All); Defender XDR docs,
+ * api-list-incidents; Defender for Endpoint docs, get-alerts; ids as published in the service principals of
+ * these APIs.
  */
 const SECURITY_ALERT: Permission = {
   api: "graph",
@@ -96,7 +101,10 @@ export interface ApiIdentity {
   readonly audiences: readonly string[];
 }
 
-/** Sources: Microsoft Graph docs; Defender XDR docs, api-create-app-web; Defender for Endpoint docs, exposed-apis-create-app-webapp, gov. */
+/**
+ * Sources: Microsoft Graph docs; Defender XDR docs, api-create-app-web; Defender for Endpoint docs,
+ * exposed-apis-create-app-webapp, gov.
+ */
 export const API_IDENTITIES: Readonly<Record<TokenApi, ApiIdentity>> = {
   graph: {
     portalName: "Microsoft Graph",
@@ -133,7 +141,11 @@ export const API_IDENTITIES: Readonly<Record<TokenApi, ApiIdentity>> = {
   siem: {
     portalName: "WDATPAlertExport",
     appId: "00000002-0000-0000-c000-000000000000",
-    audiences: ["https://graph.windows.net", "https://wdatpalertexport.seville.onmicrosoft.com", "00000002-0000-0000-c000-000000000000"],
+    audiences: [
+      "https://graph.windows.net",
+      "https://wdatpalertexport.seville.onmicrosoft.com",
+      "00000002-0000-0000-c000-000000000000",
+    ],
   },
 };
 
@@ -147,7 +159,9 @@ export function apiOfAudience(audience: string): TokenApi | undefined {
 export function audienceOf(api: TokenApi, cloud: CloudName, resource?: string): string {
   if (resource !== undefined) return resource;
   const row = CLOUDS[cloud];
-  return { graph: row.graphAudience, xdr: row.xdrAudience, mde: row.mdeAudience, siem: "https://graph.windows.net" }[api];
+  return { graph: row.graphAudience, xdr: row.xdrAudience, mde: row.mdeAudience, siem: "https://graph.windows.net" }[
+    api
+  ];
 }
 
 export function apisOf(streams: readonly StreamName[]): readonly TokenApi[] {

@@ -28,7 +28,10 @@ export interface Redemption {
   readonly audience: string;
   readonly grant: Grant;
   readonly subject: SignInSubject;
-  /** Called with the refresh token that came along, where the answer arrives; the access token is handed on only after it resolved. */
+  /**
+   * Called with the refresh token that came along, where the answer arrives; the access token is handed on
+   * only after it resolved.
+   */
   keep(refreshToken: Sealed): Promise<void>;
 }
 
@@ -54,19 +57,27 @@ export interface RedeemWorld {
 const TOKEN_TIMEOUT_MS = 30_000;
 
 /**
- * Exchanges one grant for one access token through MSAL, whose client is made for this and dropped: a shared one would overwrite another tenant's token and,
- * after a 429 or 5xx, answer from memory without asking. Throws Failure (sign-in, credential, network), never MSAL's errors.
+ * Exchanges one grant for one access token through MSAL, whose client is made for this and dropped: a shared
+ * one would overwrite another tenant's token and, after a 429 or 5xx, answer from memory without asking.
+ * Throws Failure (sign-in, credential, network), never MSAL's errors.
  */
 export async function redeem(world: RedeemWorld, redemption: Redemption): Promise<AccessToken> {
   const { credential, grant } = redemption;
   try {
     return await redeemAs(world, redemption);
   } catch (error) {
-    // A token from the device code flow belongs to a public client, also where the app has a key for other customers.
+    // A token from the device code flow belongs to a public client, also where the app has a key for other
+    // customers.
     const isPublic =
-      isFailure(error) && error.code === "client-is-public" && grant.kind === "refresh-token" && credential.kind !== "public";
+      isFailure(error) &&
+      error.code === "client-is-public" &&
+      grant.kind === "refresh-token" &&
+      credential.kind !== "public";
     if (!isPublic) throw error;
-    return { ...(await redeemAs(world, { ...redemption, credential: { kind: "public", clientId: credential.clientId } })), asPublic: true };
+    return {
+      ...(await redeemAs(world, { ...redemption, credential: { kind: "public", clientId: credential.clientId } })),
+      asPublic: true,
+    };
   }
 }
 
@@ -104,21 +115,29 @@ async function readCertificate(world: RedeemWorld, path: string): Promise<string
   }
 }
 
-async function redeemOnce(world: RedeemWorld, redemption: Redemption, pair: CertificatePair | undefined): Promise<AccessToken> {
+async function redeemOnce(
+  world: RedeemWorld,
+  redemption: Redemption,
+  pair: CertificatePair | undefined,
+): Promise<AccessToken> {
   const msal = await import("@azure/msal-node");
   const exchange = new Exchange(world, redemption);
   const { authority, credential, audience, grant } = redemption;
-  const client = new (credential.kind === "public" ? msal.PublicClientApplication : msal.ConfidentialClientApplication)({
-    auth: {
-      clientId: credential.clientId,
-      authority: `${authority.loginUrl}/${authority.tenant}`,
-      knownAuthorities: [new URL(authority.loginUrl).host],
-      authorityMetadata: JSON.stringify(endpointsOf(authority)),
-      ...(credential.kind === "secret" ? { clientSecret: credential.secret.open((value) => value) } : {}),
-      ...(pair === undefined ? {} : { clientCertificate: { thumbprintSha256: pair.thumbprintSha256, privateKey: pair.privateKey } }),
+  const client = new (credential.kind === "public" ? msal.PublicClientApplication : msal.ConfidentialClientApplication)(
+    {
+      auth: {
+        clientId: credential.clientId,
+        authority: `${authority.loginUrl}/${authority.tenant}`,
+        knownAuthorities: [new URL(authority.loginUrl).host],
+        authorityMetadata: JSON.stringify(endpointsOf(authority)),
+        ...(credential.kind === "secret" ? { clientSecret: credential.secret.open((value) => value) } : {}),
+        ...(pair === undefined
+          ? {}
+          : { clientCertificate: { thumbprintSha256: pair.thumbprintSha256, privateKey: pair.privateKey } }),
+      },
+      system: { networkClient: exchange, disableInternalRetries: true },
     },
-    system: { networkClient: exchange, disableInternalRetries: true },
-  });
+  );
   const scopes = [`${audience}/.default`];
   let accessToken: string | undefined;
   try {
@@ -127,7 +146,8 @@ async function redeemOnce(world: RedeemWorld, redemption: Redemption, pair: Cert
       accessToken = (await client.acquireTokenByClientCredential({ scopes, skipCache: true }))?.accessToken;
     } else if (grant.kind === "refresh-token") {
       const refreshToken = grant.refreshToken.open((value) => value);
-      accessToken = (await client.acquireTokenByRefreshToken({ scopes: [...scopes, "offline_access"], refreshToken }))?.accessToken;
+      accessToken = (await client.acquireTokenByRefreshToken({ scopes: [...scopes, "offline_access"], refreshToken }))
+        ?.accessToken;
     } else {
       const request = {
         scopes: [...scopes, "offline_access"],
@@ -152,7 +172,10 @@ async function redeemOnce(world: RedeemWorld, redemption: Redemption, pair: Cert
   };
 }
 
-/** v1 answers write numbers as text. A life that is missing or absurd counts as five minutes, so that we ask again soon. */
+/**
+ * v1 answers write numbers as text. A life that is missing or absurd counts as five minutes, so that we ask
+ * again soon.
+ */
 export function lifeMs(expiresIn: unknown): number {
   const seconds = Number(expiresIn);
   return Number.isFinite(seconds) && seconds > 0 ? Math.min(seconds, 86_400 * 2) * 1000 : 300_000;
@@ -179,8 +202,9 @@ function unexplained(error: unknown, subject: SignInSubject): Failure {
 }
 
 /**
- * MSAL's only door to the network. It keeps the real answer or failure beside the call, because MSAL turns whatever is thrown here into `network_error`,
- * and stores a rotated refresh token before the access token beside it can be used.
+ * MSAL's only door to the network. It keeps the real answer or failure beside the call, because MSAL turns
+ * whatever is thrown here into `network_error`, and stores a rotated refresh token before the access token
+ * beside it can be used.
  */
 class Exchange implements INetworkModule {
   answer: TokenAnswer | undefined;
@@ -195,7 +219,9 @@ class Exchange implements INetworkModule {
 
   sendGetRequestAsync<T>(url: string): Promise<NetworkResponse<T>> {
     return this.#guarded(() =>
-      Promise.reject(new Error(`MSAL asked for ${new URL(url).pathname}, which the authority's metadata should have spared`)),
+      Promise.reject(
+        new Error(`MSAL asked for ${new URL(url).pathname}, which the authority's metadata should have spared`),
+      ),
     );
   }
 
@@ -216,7 +242,8 @@ class Exchange implements INetworkModule {
       });
       const read = await readJsonAnswer(answer, host, this.#world.clock.nowMs());
       this.answer = read;
-      if (read.status !== 200) throw failureFromEntra(read, grant.kind === "code" ? { ...subject, redeeming: "code" } : subject);
+      if (read.status !== 200)
+        throw failureFromEntra(read, grant.kind === "code" ? { ...subject, redeeming: "code" } : subject);
       const rotated = read.body?.["refresh_token"];
       if (typeof rotated === "string" && rotated !== "") await this.#redemption.keep(sealed(rotated));
       return { status: read.status, headers: { ...answer.headers }, body: read.body as T };

@@ -25,7 +25,13 @@ function world() {
         nowMs += forMs;
       },
     },
-    log: { debug: quiet, info: quiet, warn: (_: string, fields?: LogFields) => void warned.push(fields ?? {}), error: quiet, fatal: quiet },
+    log: {
+      debug: quiet,
+      info: quiet,
+      warn: (_: string, fields?: LogFields) => void warned.push(fields ?? {}),
+      error: quiet,
+      fatal: quiet,
+    },
     facts: {
       readFact: (name: string) => Promise.resolve(kept.get(name)),
       writeFact: (name: string, value: string) => {
@@ -91,7 +97,8 @@ describe("a vault that remembers its token's age", () => {
 
   test("stores the token first, and does not fail over a note that cannot be written", async () => {
     const w = world();
-    w.facts.writeFact = () => Promise.reject(new Failure("state-unwritable", { actor: "operator", retry: { when: "later" }, say: "full" }));
+    w.facts.writeFact = () =>
+      Promise.reject(new Failure("state-unwritable", { actor: "operator", retry: { when: "later" }, say: "full" }));
     const store = inner();
     await (await vault(w, store)).store(sealed("r1"), { refused: false });
     expect(store.stored).toEqual(["r1"]);
@@ -156,5 +163,7 @@ test("a quiet customer's token is redeemed, a busy one's is left alone, and one 
 
   expect(asked.filter((name) => name === "busy")).toEqual([]);
   expect(asked.filter((name) => name === "quiet")).toHaveLength(3);
-  expect(w.warned).toEqual([expect.objectContaining({ tenant: "lost", days_without_use: 60, days_left: 30, failure: "consent-missing" })]);
+  expect(w.warned).toEqual([
+    expect.objectContaining({ tenant: "lost", days_without_use: 60, days_left: 30, failure: "consent-missing" }),
+  ]);
 });

@@ -5,7 +5,10 @@ import type { TenantId } from "../model/tenant.ts";
 
 const DAY_MS = 86_400_000;
 
-/** Microsoft forgets a refresh token that was not used for so long. Source: Microsoft identity platform docs, "Refresh tokens", token lifetime. */
+/**
+ * Microsoft forgets a refresh token that was not used for so long. Source: Microsoft identity platform docs,
+ * "Refresh tokens", token lifetime.
+ */
 export const IDLE_LIMIT_DAYS = 90;
 
 /** Days without use at which an operator is told. */
@@ -47,8 +50,8 @@ export interface AgeWorld {
 }
 
 /**
- * The ages of all customers' refresh tokens. They survive a restart; losing up to an hour of them only costs a late warning, so a fact that cannot be
- * written never stands in the way of a sign-in.
+ * The ages of all customers' refresh tokens. They survive a restart; losing up to an hour of them only costs
+ * a late warning, so a fact that cannot be written never stands in the way of a sign-in.
  */
 export class TokenAges {
   readonly #world: AgeWorld;
@@ -64,7 +67,9 @@ export class TokenAges {
     return new TokenAges(world, readAges(await world.facts.readFact(FACT), world.clock.nowMs()));
   }
 
-  /** A token that was never seen counts as issued and used now: how old it really is, only Microsoft knows. */
+  /**
+   * A token that was never seen counts as issued and used now: how old it really is, only Microsoft knows.
+   */
   of(name: string): TokenAge {
     const nowMs = this.#world.clock.nowMs();
     const known = this.#ages.get(name) ?? { issuedAtMs: nowMs, usedAtMs: nowMs };
@@ -80,7 +85,9 @@ export class TokenAges {
     try {
       await this.#world.facts.writeFact(
         FACT,
-        JSON.stringify(Object.fromEntries([...this.#ages].map(([one, { issuedAtMs, usedAtMs }]) => [one, [issuedAtMs, usedAtMs]]))),
+        JSON.stringify(
+          Object.fromEntries([...this.#ages].map(([one, { issuedAtMs, usedAtMs }]) => [one, [issuedAtMs, usedAtMs]])),
+        ),
       );
     } catch (error) {
       if (!isFailure(error)) throw error;
@@ -100,12 +107,16 @@ function readAges(text: string | undefined, nowMs: number): Map<string, TokenAge
   for (const [name, pair] of Object.entries(typeof read === "object" && read !== null ? read : {})) {
     const [issuedAtMs, usedAtMs] = Array.isArray(pair) ? (pair as unknown[]) : [];
     // A clock that stepped back must not make a token look younger than new.
-    if (typeof issuedAtMs === "number" && typeof usedAtMs === "number" && usedAtMs <= nowMs) ages.set(name, { issuedAtMs, usedAtMs });
+    if (typeof issuedAtMs === "number" && typeof usedAtMs === "number" && usedAtMs <= nowMs)
+      ages.set(name, { issuedAtMs, usedAtMs });
   }
   return ages;
 }
 
-/** A customer's vault that also notes each use of its token: first the token is stored, then the note made, so that a crash in between loses nothing but the note. */
+/**
+ * A customer's vault that also notes each use of its token: first the token is stored, then the note made, so
+ * that a crash in between loses nothing but the note.
+ */
 export class AgeingVault implements RefreshTokenVault {
   readonly #inner: RefreshTokenVault;
   readonly #ages: TokenAges;
@@ -136,8 +147,8 @@ export interface QuietCustomer {
 }
 
 /**
- * Once a day: redeems the token of every customer whose streams did not use it for a week (off, failing before they sign in), so that it does not end
- * unnoticed, and warns from day 60 on. Ends when `stop` fires.
+ * Once a day: redeems the token of every customer whose streams did not use it for a week (off, failing
+ * before they sign in), so that it does not end unnoticed, and warns from day 60 on. Ends when `stop` fires.
  */
 export async function keepQuietTokensAlive(
   customers: () => readonly QuietCustomer[],

@@ -10,8 +10,9 @@ import { manifestOf, requiredResourceAccess } from "./registration.ts";
 type Json = Readonly<Record<string, unknown>>;
 
 /**
- * Registers the app through Microsoft Graph: looks permission ids up by name, creates the application and its service principal, adds a secret when wanted.
- * Needs a token with Application.ReadWrite.All. Source: Microsoft Graph docs, "Create application", "application: addPassword", "List servicePrincipals".
+ * Registers the app through Microsoft Graph: looks permission ids up by name, creates the application and its
+ * service principal, adds a secret when wanted. Needs a token with Application.ReadWrite.All. Source:
+ * Microsoft Graph docs, "Create application", "application: addPassword", "List servicePrincipals".
  */
 export async function applyRegistration(
   world: { readonly http: Http; readonly clock: Clock },
@@ -50,9 +51,13 @@ export async function applyRegistration(
 
   const ids = new Map<string, string>();
   for (const api of new Set(permissionsOf(plan.streams).map((permission) => permission.api))) {
-    const principal = await ask("GET", `/servicePrincipals(appId='${API_IDENTITIES[api].appId}')?$select=appRoles,oauth2PermissionScopes`);
+    const principal = await ask(
+      "GET",
+      `/servicePrincipals(appId='${API_IDENTITIES[api].appId}')?$select=appRoles,oauth2PermissionScopes`,
+    );
     const list = principal[plan.auth === "app" ? "appRoles" : "oauth2PermissionScopes"];
-    for (const row of Array.isArray(list) ? (list as Json[]) : []) ids.set(`${api}/${String(row["value"])}`, String(row["id"]));
+    for (const row of Array.isArray(list) ? (list as Json[]) : [])
+      ids.set(`${api}/${String(row["value"])}`, String(row["id"]));
   }
   const access = requiredResourceAccess(plan, (permission) => {
     const name = permissionName(permission, plan.auth);
@@ -87,7 +92,8 @@ function graphRefusal(status: number, path: string): Failure {
       area: "sign-in",
       status,
       say: "Microsoft Graph does not take the token on standard input.",
-      nextStep: "Get a fresh one: az account get-access-token --resource-type ms-graph --query accessToken --output tsv.",
+      nextStep:
+        "Get a fresh one: az account get-access-token --resource-type ms-graph --query accessToken --output tsv.",
     });
   if (status === 403)
     return new Failure("graph-forbidden", {

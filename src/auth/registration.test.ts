@@ -52,7 +52,10 @@ describe("the registration asks for exactly what the streams need", () => {
       [{ resourceAppId: GRAPH, resourceAccess: [{ id: "<SecurityAlert.Read.All>", type: "Role" }] }],
     ],
   ])("%s", (_, over, access) => {
-    expect(manifestOf({ ...plan, ...over })).toMatchObject({ signInAudience: "AzureADMultipleOrgs", requiredResourceAccess: access });
+    expect(manifestOf({ ...plan, ...over })).toMatchObject({
+      signInAudience: "AzureADMultipleOrgs",
+      requiredResourceAccess: access,
+    });
   });
 
   test("the script quotes what was typed and looks permissions up by name", () => {
@@ -72,7 +75,11 @@ describe("an exported manifest is compared", () => {
   test.each<[string, unknown, readonly string[]]>([
     ["today's form", good, []],
     ["the portal's older form", older, []],
-    ["a redirect URI of type SPA", { ...good, web: {}, spa: { redirectUris: ["http://localhost:44300/defender-mssp"] } }, ["of type SPA"]],
+    [
+      "a redirect URI of type SPA",
+      { ...good, web: {}, spa: { redirectUris: ["http://localhost:44300/defender-mssp"] } },
+      ["of type SPA"],
+    ],
     [
       "delegated instead of application permissions",
       manifestOf({ ...plan, auth: "refresh_token" }),
@@ -92,7 +99,10 @@ describe("an exported manifest is compared", () => {
 });
 
 describe("register --apply", () => {
-  function graph(answers: Readonly<Record<string, { status?: number; body: unknown }>>): { http: Http; asked: HttpRequest[] } {
+  function graph(answers: Readonly<Record<string, { status?: number; body: unknown }>>): {
+    http: Http;
+    asked: HttpRequest[];
+  } {
     const asked: HttpRequest[] = [];
     return {
       asked,
@@ -114,7 +124,10 @@ describe("register --apply", () => {
     };
   }
   const clock = { nowMs: () => Date.UTC(2026, 10, 24), monotonicMs: () => 0, pause: () => Promise.resolve() };
-  const where = { endpoints: { loginUrl: "", graphUrl: "https://graph.example.test", apiUrl: "", mdeApiUrl: "", siemUrl: "" }, route: {} };
+  const where = {
+    endpoints: { loginUrl: "", graphUrl: "https://graph.example.test", apiUrl: "", mdeApiUrl: "", siemUrl: "" },
+    route: {},
+  };
   const principal = {
     body: {
       appRoles: [
@@ -148,6 +161,9 @@ describe("register --apply", () => {
     [403, "graph-forbidden"],
   ])("a token that Graph answers %d has its own sentence", async (status, code) => {
     const { http } = graph({ [`GET /v1.0/servicePrincipals(appId='${GRAPH}')`]: { status, body: {} } });
-    await expect(applyRegistration({ http, clock }, plan, sealed("token"), where)).rejects.toMatchObject({ code, actor: "operator" });
+    await expect(applyRegistration({ http, clock }, plan, sealed("token"), where)).rejects.toMatchObject({
+      code,
+      actor: "operator",
+    });
   });
 });

@@ -18,7 +18,10 @@ function permissionId(permission: Permission, plan: RegistrationPlan): string | 
   return plan.auth === "app" ? permission.roleId : permission.scopeId;
 }
 
-/** An id that cannot be known here stands as `<role name>`: whoever pastes the manifest sees what is left to fill in. */
+/**
+ * An id that cannot be known here stands as `<role name>`: whoever pastes the manifest sees what is left to
+ * fill in.
+ */
 export function requiredResourceAccess(plan: RegistrationPlan, idOf = permissionId): readonly ResourceAccess[] {
   const type = plan.auth === "app" ? "Role" : "Scope";
   const byApi = new Map<string, { id: string; type: "Role" | "Scope" }[]>();
@@ -48,7 +51,8 @@ export function manifestOf(
 }
 
 /**
- * The MSSP's multi-tenant app with exactly what the streams need. Sources: Microsoft Graph docs, resource type application; Azure CLI docs, az ad app.
+ * The MSSP's multi-tenant app with exactly what the streams need. Sources: Microsoft Graph docs, resource
+ * type application; Azure CLI docs, az ad app.
  */
 export function registration(plan: RegistrationPlan): Registration {
   return { portalSteps: portalSteps(plan), manifest: manifestOf(plan), script: script(plan) };
@@ -73,7 +77,9 @@ function portalSteps(plan: RegistrationPlan): readonly string[] {
       .map((uri) => `Authentication > Web > Add URI: ${uri}. Never type SPA: its refresh tokens end after 24 hours.`),
     ...permissions,
     "API permissions: remove User.Read if it is there; nothing else is needed.",
-    ...(plan.deviceCode ? ["Authentication > Advanced settings > Allow public client flows: Yes (for token acquire --device-code)."] : []),
+    ...(plan.deviceCode
+      ? ["Authentication > Advanced settings > Allow public client flows: Yes (for token acquire --device-code)."]
+      : []),
     plan.proof === "secret"
       ? "Certificates & secrets > New client secret; copy its VALUE (not its ID) at once, it is shown only once."
       : "Certificates & secrets > Certificates > Upload certificate: the public part (.cer or .pem) of an RSA certificate of at least 2048 bits.",
@@ -90,7 +96,12 @@ function quoted(text: string): string {
 }
 
 function script(plan: RegistrationPlan): string {
-  const cloud = { commercial: "AzureCloud", gcc: "AzureCloud", "gcc-high": "AzureUSGovernment", dod: "AzureUSGovernment" }[plan.cloud];
+  const cloud = {
+    commercial: "AzureCloud",
+    gcc: "AzureCloud",
+    "gcc-high": "AzureUSGovernment",
+    dod: "AzureUSGovernment",
+  }[plan.cloud];
   const list = plan.auth === "app" ? "appRoles" : "oauth2PermissionScopes";
   const kind = plan.auth === "app" ? "Role" : "Scope";
   const permissions = permissionsOf(plan.streams).map((permission) => {
@@ -129,8 +140,9 @@ function texts(value: unknown): readonly string[] {
 }
 
 /**
- * Compares an exported manifest, in today's form (Microsoft Graph) or the older one (`replyUrlsWithType`, `allowPublicClient`), with what is needed.
- * Both what is missing and what is too much is said: a permission nobody uses is one that a customer has to trust.
+ * Compares an exported manifest, in today's form (Microsoft Graph) or the older one (`replyUrlsWithType`,
+ * `allowPublicClient`), with what is needed. Both what is missing and what is too much is said: a permission
+ * nobody uses is one that a customer has to trust.
  */
 export function checkManifest(manifest: unknown, plan: RegistrationPlan): readonly string[] {
   const found = object(manifest);
@@ -143,7 +155,8 @@ export function checkManifest(manifest: unknown, plan: RegistrationPlan): readon
   }
   problems.push(...redirectProblems(found, plan), ...permissionProblems(found, plan));
   const publicClient = found["isFallbackPublicClient"] === true || found["allowPublicClient"] === true;
-  if (plan.deviceCode && !publicClient) problems.push("Allow public client flows is off; the device code flow needs it.");
+  if (plan.deviceCode && !publicClient)
+    problems.push("Allow public client flows is off; the device code flow needs it.");
   return problems;
 }
 
@@ -159,16 +172,21 @@ function redirectProblems(found: Json, plan: RegistrationPlan): readonly string[
   ];
   return plan.redirectUris.flatMap((uri) => {
     if (web.includes(uri)) return [];
-    if (spa.includes(uri)) return [`Redirect URI ${uri} is of type SPA, whose refresh tokens end after 24 hours; register it as type Web.`];
+    if (spa.includes(uri))
+      return [`Redirect URI ${uri} is of type SPA, whose refresh tokens end after 24 hours; register it as type Web.`];
     return [`Redirect URI ${uri} is not registered as type Web.`];
   });
 }
 
 function permissionProblems(found: Json, plan: RegistrationPlan): readonly string[] {
   const listed = new Set<string>();
-  for (const resource of Array.isArray(found["requiredResourceAccess"]) ? found["requiredResourceAccess"].map(object) : []) {
+  for (const resource of Array.isArray(found["requiredResourceAccess"])
+    ? found["requiredResourceAccess"].map(object)
+    : []) {
     for (const access of Array.isArray(resource["resourceAccess"]) ? resource["resourceAccess"].map(object) : []) {
-      listed.add(`${String(resource["resourceAppId"])}/${String(access["id"])}/${String(access["type"])}`.toLowerCase());
+      listed.add(
+        `${String(resource["resourceAppId"])}/${String(access["id"])}/${String(access["type"])}`.toLowerCase(),
+      );
     }
   }
   const problems: string[] = [];
@@ -181,7 +199,8 @@ function permissionProblems(found: Json, plan: RegistrationPlan): readonly strin
     if (id === undefined) {
       // Without an id to compare, the API at least must be listed.
       for (const key of listed) if (key.startsWith(`${appId}/`)) wanted.add(key);
-      if (![...listed].some((key) => key.startsWith(`${appId}/`))) problems.push(`Permission ${name} of ${portalName} is missing.`);
+      if (![...listed].some((key) => key.startsWith(`${appId}/`)))
+        problems.push(`Permission ${name} of ${portalName} is missing.`);
       continue;
     }
     const key = `${appId}/${id}/${kind}`;

@@ -31,26 +31,44 @@ const wanted: WantedToken = {
   cloud: "commercial",
   streams: ["alerts", "incidents"],
 };
-const failing = (made: Sealed, more: Partial<WantedToken> = {}) => verdictsOn(made, { ...wanted, ...more }).filter(({ ok }) => !ok);
+const failing = (made: Sealed, more: Partial<WantedToken> = {}) =>
+  verdictsOn(made, { ...wanted, ...more }).filter(({ ok }) => !ok);
 
 describe("a token is judged claim by claim", () => {
   test("one in order passes every check, and the broader permission counts too", () => {
     expect(failing(token())).toEqual([]);
     expect(failing(token({ roles: ["SecurityAlert.ReadWrite.All", "SecurityIncident.ReadWrite.All"] }))).toEqual([]);
     expect(failing(token({ aud: "00000003-0000-0000-c000-000000000000" }))).toEqual([]);
-    expect(failing(token({ roles: undefined, scp: "SecurityAlert.Read.All SecurityIncident.Read.All openid" }))).toEqual([]);
+    expect(
+      failing(token({ roles: undefined, scp: "SecurityAlert.Read.All SecurityIncident.Read.All openid" })),
+    ).toEqual([]);
   });
 
   test.each<[string, Record<string, unknown>, string, string]>([
     ["another tenant's", { tid: CLIENT }, "tenant", `not for Contoso (${TENANT})`],
     ["another app's", { appid: TENANT }, "app", "not to"],
-    ["another API's", { aud: "https://api.securitycenter.microsoft.com" }, "audience", "the wanted API is Microsoft Graph"],
+    [
+      "another API's",
+      { aud: "https://api.securitycenter.microsoft.com" },
+      "audience",
+      "the wanted API is Microsoft Graph",
+    ],
     ["no API's of ours", { aud: "https://management.azure.com" }, "audience", "none of the APIs"],
     ["another cloud's", { aud: "https://graph.microsoft.us" }, "audience", "another cloud than commercial"],
     ["over", { exp: NOW_MS / 1000 - 1 }, "times", "ended on 2026-11-24"],
-    ["from the future: the clock is an hour off", { nbf: NOW_MS / 1000 + 3600, exp: NOW_MS / 1000 + 7200 }, "times", "clock is behind"],
+    [
+      "from the future: the clock is an hour off",
+      { nbf: NOW_MS / 1000 + 3600, exp: NOW_MS / 1000 + 7200 },
+      "times",
+      "clock is behind",
+    ],
     ["without any role", { roles: undefined }, "alerts", "no roles at all"],
-    ["without one permission", { roles: ["SecurityAlert.Read.All"] }, "incidents", "SecurityIncident.Read.All is missing"],
+    [
+      "without one permission",
+      { roles: ["SecurityAlert.Read.All"] },
+      "incidents",
+      "SecurityIncident.Read.All is missing",
+    ],
   ])("%s", (_, over, check, words) => {
     const found = failing(token(over));
     expect(found.find((verdict) => verdict.check === check)?.say).toContain(words);
@@ -69,8 +87,8 @@ describe("a token is judged claim by claim", () => {
   });
 
   test("claims cannot write to the terminal", () => {
-    expect(JSON.stringify(verdictsOn(token({ scp: "\u001b[31mred", roles: undefined, aud: "https://x\u0007" }), wanted))).not.toMatch(
-      /\\u001b|\\u0007/,
-    );
+    expect(
+      JSON.stringify(verdictsOn(token({ scp: "\u001b[31mred", roles: undefined, aud: "https://x\u0007" }), wanted)),
+    ).not.toMatch(/\\u001b|\\u0007/);
   });
 });

@@ -4,7 +4,10 @@ import type { TokenApi, TokenVerdict } from "../model/sign-in.ts";
 import type { StreamName } from "../model/stream.ts";
 import { API_IDENTITIES, apiOfAudience, apisOf, audienceOf, grants, permissionOf } from "./permissions.ts";
 
-/** The claims of a JWT; never verified, because a token for Microsoft's API is Microsoft's to judge. Used for diagnosis alone. */
+/**
+ * The claims of a JWT; never verified, because a token for Microsoft's API is Microsoft's to judge. Used for
+ * diagnosis alone.
+ */
 export type Claims = Readonly<Record<string, unknown>>;
 
 /** Undefined for what is no JWT: opaque tokens exist, and a refresh token is one. */
@@ -36,7 +39,10 @@ export interface WantedToken {
 /** More than this and Microsoft refuses tokens (300 s is the usual tolerance). */
 const SKEW_MS = 300_000;
 
-/** One line per thing that can be wrong with an access token, then one per stream that this token's API serves. Source: Microsoft identity platform docs, "Access token claims reference". */
+/**
+ * One line per thing that can be wrong with an access token, then one per stream that this token's API
+ * serves. Source: Microsoft identity platform docs, "Access token claims reference".
+ */
 export function verdictsOn(token: Sealed, wanted: WantedToken): readonly TokenVerdict[] {
   const claims = claimsOf(token);
   if (!claims) return [unreadable(token)];
@@ -76,7 +82,11 @@ function unreadable(token: Sealed): TokenVerdict {
       );
     }
     if (/^(0|1)\.A/.test(plain))
-      return bad("token", "This is a refresh token; only Microsoft can read it.", "Use token access to see what it is good for.");
+      return bad(
+        "token",
+        "This is a refresh token; only Microsoft can read it.",
+        "Use token access to see what it is good for.",
+      );
     return bad("token", "This is no access token that can be read here.", "Give an access token (it begins with ey).");
   });
 }
@@ -101,7 +111,11 @@ function onAudience(audience: string, api: TokenApi | undefined, wanted: WantedT
     );
   }
   if (wanted.cloud && audience.startsWith("https:") && !sameCloud(audience, api, wanted.cloud)) {
-    return bad("audience", `${shown}, which belongs to another cloud than ${wanted.cloud}.`, "Correct the setting cloud.");
+    return bad(
+      "audience",
+      `${shown}, which belongs to another cloud than ${wanted.cloud}.`,
+      "Correct the setting cloud.",
+    );
   }
   return good("audience", `${shown}.`);
 }
@@ -131,7 +145,9 @@ function onTenant(claims: Claims, wanted: WantedToken): TokenVerdict {
 
 function onApp(claims: Claims, wanted: WantedToken): TokenVerdict {
   const app = text(claims["appid"] ?? claims["azp"]).toLowerCase();
-  const proof = { "0": "no secret", "1": "a secret", "2": "a certificate" }[text(claims["appidacr"] ?? claims["azpacr"])];
+  const proof = { "0": "no secret", "1": "a secret", "2": "a certificate" }[
+    text(claims["appidacr"] ?? claims["azpacr"])
+  ];
   if (app === "") return bad("app", "The token names no app.", "Ask for it with token access.");
   if (wanted.clientId && app !== wanted.clientId.toLowerCase()) {
     return bad("app", `The token was issued to app ${app}, not to ${wanted.clientId}.`, "Check client_id.");
@@ -143,7 +159,12 @@ function onTimes(claims: Claims, nowMs: number): TokenVerdict {
   const endsMs = Number(claims["exp"]) * 1000;
   const beginsMs = Number(claims["nbf"] ?? claims["iat"]) * 1000;
   if (Number.isNaN(endsMs)) return bad("times", "The token has no end.", "Ask for a new one with token access.");
-  if (endsMs <= nowMs) return bad("times", `The token ended on ${new Date(endsMs).toISOString()}.`, "Ask for a new one with token access.");
+  if (endsMs <= nowMs)
+    return bad(
+      "times",
+      `The token ended on ${new Date(endsMs).toISOString()}.`,
+      "Ask for a new one with token access.",
+    );
   if (beginsMs > nowMs + SKEW_MS) {
     return bad(
       "times",
@@ -161,7 +182,9 @@ function inWords(ms: number): string {
 
 /** `roles` of an app, `scp` of a user. */
 export function rightsOf(claims: Claims): { readonly kind: "app" | "user"; readonly held: readonly string[] } {
-  const roles = Array.isArray(claims["roles"]) ? claims["roles"].filter((role): role is string => typeof role === "string") : [];
+  const roles = Array.isArray(claims["roles"])
+    ? claims["roles"].filter((role): role is string => typeof role === "string")
+    : [];
   const scopes = text(claims["scp"])
     .split(" ")
     .filter((scope) => scope !== "");
@@ -172,7 +195,8 @@ function onRights(claims: Claims, api: TokenApi | undefined, wanted: WantedToken
   const { kind, held } = rightsOf(claims);
   const streams = (wanted.streams ?? []).filter((stream) => permissionOf(stream)?.api === api);
   const word = kind === "app" ? "roles" : "scp";
-  if (streams.length === 0) return [good("rights", held.length === 0 ? `${word} is empty.` : `${word}: ${held.map(text).join(" ")}.`)];
+  if (streams.length === 0)
+    return [good("rights", held.length === 0 ? `${word} is empty.` : `${word}: ${held.map(text).join(" ")}.`)];
   return streams.map((stream) => {
     const permission = permissionOf(stream)!;
     const needed = kind === "app" ? permission.role : permission.scope;

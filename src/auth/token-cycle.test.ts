@@ -14,7 +14,9 @@ const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, fatal() {} }
 
 type Reply = { status?: number; headers?: Record<string, string>; body: unknown } | Failure;
 
-/** A sign-in service that answers what the test lines up, and a clock that moves when somebody pauses on it. */
+/**
+ * A sign-in service that answers what the test lines up, and a clock that moves when somebody pauses on it.
+ */
 function world(replies: Reply[]) {
   const asked: { url: string; form: URLSearchParams }[] = [];
   const log: string[] = [];
@@ -58,8 +60,14 @@ function world(replies: Reply[]) {
     },
   };
   const cycles = createTokenCycles({ http, clock, chance: { next: () => 0.5 }, log: silent });
-  const secret: AppCredential = { kind: "secret", clientId: "99999999-0000-4000-8000-000000000000", secret: sealed("s3cret&=+%") };
-  const source = (over: { vault?: RefreshTokenVault | null; audience?: string; resource?: string; credential?: AppCredential } = {}) =>
+  const secret: AppCredential = {
+    kind: "secret",
+    clientId: "99999999-0000-4000-8000-000000000000",
+    secret: sealed("s3cret&=+%"),
+  };
+  const source = (
+    over: { vault?: RefreshTokenVault | null; audience?: string; resource?: string; credential?: AppCredential } = {},
+  ) =>
     cycles.forCustomer({
       tenant: { id: TENANT, name: "Contoso", cloud: "commercial" },
       stanza: {
@@ -77,7 +85,10 @@ function world(replies: Reply[]) {
 
 const base64url = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
 
-/** As Entra answers for a user: with client_info and id_token, which make MSAL keep the refresh token to itself. */
+/**
+ * As Entra answers for a user: with client_info and id_token, which make MSAL keep the refresh token to
+ * itself.
+ */
 function userAnswer(n: number): Record<string, unknown> {
   return {
     token_type: "Bearer",
@@ -114,12 +125,18 @@ describe("a token cycle redeems, rotates and keeps", () => {
     expect(form.get("grant_type")).toBe("refresh_token");
     expect(form.get("refresh_token")).toBe("refresh-0");
     expect(form.get("client_secret")).toBe("s3cret&=+%");
-    expect(form.get("scope")!.split(" ")).toEqual(expect.arrayContaining(["https://graph.microsoft.com/.default", "offline_access"]));
+    expect(form.get("scope")!.split(" ")).toEqual(
+      expect.arrayContaining(["https://graph.microsoft.com/.default", "offline_access"]),
+    );
   });
 
   test("the access token is not used when the rotated token cannot be stored", async () => {
     const w = world([{ body: userAnswer(1) }]);
-    const full = new Failure("state-unwritable", { actor: "operator", retry: { when: "later" }, say: "the disk is full" });
+    const full = new Failure("state-unwritable", {
+      actor: "operator",
+      retry: { when: "later" },
+      say: "the disk is full",
+    });
 
     const attempt = w.source({ vault: { ...w.vault, store: () => Promise.reject(full) } }).accessToken();
 
@@ -194,7 +211,10 @@ describe("one refresh at a time", () => {
   test("two APIs of one customer redeem one after the other, each with the newest token", async () => {
     const w = world([{ body: userAnswer(1) }, { body: userAnswer(2) }]);
 
-    await Promise.all([w.source().accessToken(), w.source({ audience: "https://api.security.microsoft.com" }).accessToken()]);
+    await Promise.all([
+      w.source().accessToken(),
+      w.source({ audience: "https://api.security.microsoft.com" }).accessToken(),
+    ]);
 
     expect(w.log).toEqual(["asked", "stored refresh-1", "asked", "stored refresh-2"]);
     expect(w.asked.map(({ form }) => form.get("refresh_token"))).toEqual(["refresh-0", "refresh-1"]);
@@ -217,7 +237,9 @@ describe("one refresh at a time", () => {
   test("however many customers start at once, the sign-in service is asked 50 times a second", async () => {
     const w = world(Array.from({ length: 120 }, (_, n) => ({ body: { ...userAnswer(n), access_token: `a-${n}` } })));
 
-    await Promise.all(Array.from({ length: 120 }, (_, n) => w.source({ audience: `https://api-${n}.test` }).accessToken()));
+    await Promise.all(
+      Array.from({ length: 120 }, (_, n) => w.source({ audience: `https://api-${n}.test` }).accessToken()),
+    );
 
     // The first 50 at once, the other 70 at 50 a second.
     expect(w.clock.monotonicMs()).toBeGreaterThanOrEqual(1400);
@@ -231,9 +253,12 @@ describe("renewal", () => {
     [5_400_000, 5_100_000],
     [600_000, 480_000],
     [100_000, 80_000],
-  ])("a token of %d ms is renewed after %d ms: at 80 %% or 5 minutes before the end, whichever is later", (lifeMs, wanted) => {
-    expect(renewAfterMs(lifeMs)).toBe(wanted);
-  });
+  ])(
+    "a token of %d ms is renewed after %d ms: at 80 %% or 5 minutes before the end, whichever is later",
+    (lifeMs, wanted) => {
+      expect(renewAfterMs(lifeMs)).toBe(wanted);
+    },
+  );
 
   test("a token is reused until it is due", async () => {
     const w = world([{ body: userAnswer(1) }, { body: userAnswer(2) }]);
@@ -320,14 +345,23 @@ describe("failures keep their own sentence through MSAL", () => {
 
   test("a refused refresh token says whose turn it is; what replaces it is stored at once", async () => {
     const w = world([
-      { status: 400, body: { error: "invalid_grant", error_codes: [700082], error_description: "AADSTS700082: secret-name@contoso.test" } },
+      {
+        status: 400,
+        body: {
+          error: "invalid_grant",
+          error_codes: [700082],
+          error_description: "AADSTS700082: secret-name@contoso.test",
+        },
+      },
       { body: userAnswer(1) },
     ]);
     const source = w.source();
 
     const failure = await source.accessToken().catch((error: unknown) => error as Failure);
     expect(failure).toMatchObject({ code: "signed-out", actor: "operator", area: "sign-in", retry: { when: "never" } });
-    expect(JSON.stringify([failure, (failure as Failure).say, (failure as Failure).message])).not.toContain("secret-name");
+    expect(JSON.stringify([failure, (failure as Failure).say, (failure as Failure).message])).not.toContain(
+      "secret-name",
+    );
 
     await source.accessToken();
     expect(w.stored).toEqual([{ token: "refresh-1", refused: true }]);

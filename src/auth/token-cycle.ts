@@ -29,7 +29,9 @@ export interface CustomerSignIn {
   /** With the resolved GUID. */
   readonly tenant: Tenant;
   readonly stanza: Pick<Stanza, "name" | "endpoints" | "route" | "resource">;
-  /** The API's audience from the cloud table (`graphAudience` and so on); the setting `resource` overrides it. */
+  /**
+   * The API's audience from the cloud table (`graphAudience` and so on); the setting `resource` overrides it.
+   */
   readonly audience: string;
   readonly credential: AppCredential;
   /** Given: the refresh token in it is redeemed. Absent: the app signs in for itself. */
@@ -40,14 +42,18 @@ export interface TokenCycles {
   forCustomer(signIn: CustomerSignIn): TokenSource;
 }
 
-/** When a token is renewed, counted from its arrival: at 80 % of its life or 5 minutes before its end, whichever is later. */
+/**
+ * When a token is renewed, counted from its arrival: at 80 % of its life or 5 minutes before its end,
+ * whichever is later.
+ */
 export function renewAfterMs(lifeMs: number): number {
   return Math.max(lifeMs * 0.8, lifeMs - MINUTES_5_MS);
 }
 
 /**
- * The token cycles of all customers. They share one pacer, and customers' audiences share one lock per customer, because redeeming a refresh token
- * replaces it: two redemptions at once could store the older one last.
+ * The token cycles of all customers. They share one pacer, and customers' audiences share one lock per
+ * customer, because redeeming a refresh token replaces it: two redemptions at once could store the older one
+ * last.
  */
 export function createTokenCycles(options: TokenCyclesOptions): TokenCycles {
   const pacer = createTokenPacer(options.clock, REQUESTS_PER_SECOND);
@@ -102,7 +108,8 @@ class Cycle implements TokenSource {
     if (held && nowMs < held.renewAtMs) return held.token;
     if (held && nowMs < held.endsAtMs && nowMs < this.#quietUntilMs) return held.token;
 
-    // Concurrent callers share one redemption. It goes on when a caller stops waiting: a rotated token on its way must be stored.
+    // Concurrent callers share one redemption. It goes on when a caller stops waiting: a rotated token on its
+    // way must be stored.
     this.#renewal ??= this.#renew().finally(() => {
       this.#renewal = undefined;
     });
@@ -112,7 +119,8 @@ class Cycle implements TokenSource {
       const still = this.#held;
       if (!still || this.#options.clock.monotonicMs() >= still.endsAtMs || options.signal?.aborted) throw error;
       // The present token still works: go on with it and look again shortly.
-      this.#quietUntilMs = this.#options.clock.monotonicMs() + RENEWAL_PAUSE_MS * (0.75 + this.#options.chance.next() / 2);
+      this.#quietUntilMs =
+        this.#options.clock.monotonicMs() + RENEWAL_PAUSE_MS * (0.75 + this.#options.chance.next() / 2);
       this.#options.log.warn("an access token could not be renewed; the present one is used until it ends", {
         tenant: this.#signIn.tenant.name,
         failure: isFailure(error) ? error.code : "defect",
@@ -155,7 +163,11 @@ class Cycle implements TokenSource {
     }
     if (fresh.asPublic) this.#lock.asPublic = true;
     const arrivedAtMs = this.#options.clock.monotonicMs();
-    this.#held = { token: fresh.token, renewAtMs: arrivedAtMs + renewAfterMs(fresh.lifeMs), endsAtMs: arrivedAtMs + fresh.lifeMs };
+    this.#held = {
+      token: fresh.token,
+      renewAtMs: arrivedAtMs + renewAfterMs(fresh.lifeMs),
+      endsAtMs: arrivedAtMs + fresh.lifeMs,
+    };
     this.#quietUntilMs = Number.NEGATIVE_INFINITY;
     this.#options.log.debug("access token renewed", {
       tenant: tenant.name,
@@ -174,7 +186,13 @@ function untilStopped<T>(work: Promise<T>, signal: AbortSignal | undefined): Pro
   if (!signal) return work;
   return new Promise((resolve, reject) => {
     const stop = (): void =>
-      reject(new Failure("stopped", { actor: "us", retry: { when: "soon" }, say: "Signing in was given up because we are stopping." }));
+      reject(
+        new Failure("stopped", {
+          actor: "us",
+          retry: { when: "soon" },
+          say: "Signing in was given up because we are stopping.",
+        }),
+      );
     if (signal.aborted) {
       work.catch(() => {});
       return stop();

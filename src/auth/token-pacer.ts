@@ -1,8 +1,14 @@
 import type { Clock } from "../model/kit.ts";
 
-/** Spreads token requests of all customers: a restart of 2,000 customers must not look like an attack to the sign-in service. */
+/**
+ * Spreads token requests of all customers: a restart of 2,000 customers must not look like an attack to the
+ * sign-in service.
+ */
 export interface TokenPacer {
-  /** Resolves when this request may go out; in the order of asking, which is the order in which customers are due. */
+  /**
+   * Resolves when this request may go out; in the order of asking, which is the order in which customers are
+   * due.
+   */
   turn(): Promise<void>;
 }
 

@@ -5,14 +5,18 @@ export interface BudgetLimits {
   readonly perHour?: number;
 }
 
-/** The service counts when a request arrives, we when it leaves: two that leave a minute apart may arrive a little less apart. */
+/**
+ * The service counts when a request arrives, we when it leaves: two that leave a minute apart may arrive a
+ * little less apart.
+ */
 const MARGIN_MS = 1_500;
 const MINUTE_MS = 60_000 + MARGIN_MS;
 const HOUR_MS = 3_600_000 + MARGIN_MS;
 
 /**
- * Requests that may be sent for one app, tenant and API: never more than `perMinute` in any minute nor `perHour` in any hour. It starts full and may be spent
- * in a burst; a bucket that drips would let twice the limit through in its first minute.
+ * Requests that may be sent for one app, tenant and API: never more than `perMinute` in any minute nor
+ * `perHour` in any hour. It starts full and may be spent in a burst; a bucket that drips would let twice the
+ * limit through in its first minute.
  */
 export class Budget {
   readonly limits: BudgetLimits;
@@ -34,7 +38,8 @@ export class Budget {
     this.#forget(now);
     let at = Math.max(now, this.#blockedUntilMs);
     const sent = this.#sentAtMs.length - this.#first;
-    if (sent >= this.limits.perMinute) at = Math.max(at, this.#sentAtMs[this.#sentAtMs.length - this.limits.perMinute]! + MINUTE_MS);
+    if (sent >= this.limits.perMinute)
+      at = Math.max(at, this.#sentAtMs[this.#sentAtMs.length - this.limits.perMinute]! + MINUTE_MS);
     if (this.limits.perHour !== undefined && sent >= this.limits.perHour) {
       at = Math.max(at, this.#sentAtMs[this.#sentAtMs.length - this.limits.perHour]! + HOUR_MS);
     }
@@ -47,7 +52,10 @@ export class Budget {
     return false;
   }
 
-  /** Waits in line until a request may leave, and counts none: another may leave before this one does. Returns false when `stop` fired first. */
+  /**
+   * Waits in line until a request may leave, and counts none: another may leave before this one does. Returns
+   * false when `stop` fired first.
+   */
   ready(stop: AbortSignal): Promise<boolean> {
     const before = this.#line;
     const mine = this.#next(before, stop);
@@ -72,7 +80,10 @@ export class Budget {
     return true;
   }
 
-  /** The service named a time before which nothing may be sent (Retry-After): it counts for all that share this budget. */
+  /**
+   * The service named a time before which nothing may be sent (Retry-After): it counts for all that share
+   * this budget.
+   */
   block(forMs: number): void {
     this.#blockedUntilMs = Math.max(this.#blockedUntilMs, this.#clock.monotonicMs() + forMs);
   }
@@ -87,7 +98,10 @@ export class Budget {
   }
 }
 
-/** One budget per key: everything in this process that uses the same app against the same tenant and API shares it. */
+/**
+ * One budget per key: everything in this process that uses the same app against the same tenant and API
+ * shares it.
+ */
 export class Budgets {
   readonly #byKey = new Map<string, Budget>();
   readonly #clock: Clock;

@@ -124,7 +124,10 @@ export interface Regime {
 
 export const EASY: Regime = { order: "ascending", links: false, clamp: 1000, pageTop: 1000, skipMax: 500 };
 
-/** One stream of one customer on Microsoft's side, as the engine's contract shows it: stateful, strict about skip, silent about clamps. */
+/**
+ * One stream of one customer on Microsoft's side, as the engine's contract shows it: stateful, strict about
+ * skip, silent about clamps.
+ */
 export class SimStream implements SourceStream {
   readonly name: StreamName;
   readonly budgetKey: string;
@@ -149,7 +152,10 @@ export class SimStream implements SourceStream {
   readonly #clock: SimClock;
   extra: UnreadableRecord[] = [];
 
-  constructor(clock: SimClock, options: { readonly name?: StreamName; readonly budgetKey?: string; readonly regime?: Regime } = {}) {
+  constructor(
+    clock: SimClock,
+    options: { readonly name?: StreamName; readonly budgetKey?: string; readonly regime?: Regime } = {},
+  ) {
     this.#clock = clock;
     this.name = options.name ?? "alerts";
     this.budgetKey = options.budgetKey ?? "app|tenant|graph";
@@ -173,7 +179,8 @@ export class SimStream implements SourceStream {
     for (const v of this.versions) {
       if (v.visibleAtMs > now) continue;
       const held = newest.get(v.id);
-      if (!held || v.updated > held.updated || (v.updated === held.updated && v.visibleAtMs > held.visibleAtMs)) newest.set(v.id, v);
+      if (!held || v.updated > held.updated || (v.updated === held.updated && v.visibleAtMs > held.visibleAtMs))
+        newest.set(v.id, v);
     }
     return [...newest.values()];
   }
@@ -208,8 +215,10 @@ export class SimStream implements SourceStream {
     const take = Math.min(effective.top, this.regime.clamp);
     const page = rows.slice(skip, skip + take);
     const more = rows.length > skip + take;
-    const link: PageLink = more && this.regime.links ? { kind: "next", url: linkFor(effective, skip + take) } : { kind: "none" };
-    const linkShown: PageLink = link.kind === "next" && this.linkHost !== "same" ? { kind: "elsewhere", origin: this.linkHost } : link;
+    const link: PageLink =
+      more && this.regime.links ? { kind: "next", url: linkFor(effective, skip + take) } : { kind: "none" };
+    const linkShown: PageLink =
+      link.kind === "next" && this.linkHost !== "same" ? { kind: "elsewhere", origin: this.linkHost } : link;
     const { batchSize, midPage } = this;
     const extra = this.extra.splice(0);
     const partial = this.partial?.(question);
@@ -235,7 +244,9 @@ function linkFor(question: Question, skip: number): string {
 }
 
 function parseLink(url: string): Question {
-  return JSON.parse(url, (_k, v) => (typeof v === "string" && /^-?\d+n$/.test(v) ? BigInt(v.slice(0, -1)) : v)) as Question;
+  return JSON.parse(url, (_k, v) =>
+    typeof v === "string" && /^-?\d+n$/.test(v) ? BigInt(v.slice(0, -1)) : v,
+  ) as Question;
 }
 
 function scramble(id: string): number {
@@ -245,7 +256,9 @@ function scramble(id: string): number {
 }
 
 export function recordOf(v: Version): SourceRecord {
-  const bytes = new TextEncoder().encode(JSON.stringify({ id: v.id, lastUpdateDateTime: formatInstant(v.updated), text: v.text ?? "" }));
+  const bytes = new TextEncoder().encode(
+    JSON.stringify({ id: v.id, lastUpdateDateTime: formatInstant(v.updated), text: v.text ?? "" }),
+  );
   return {
     readable: true,
     kind: "alert",
@@ -272,11 +285,21 @@ export function refusedFailure(say: string): Failure {
 }
 
 export function serviceError(): Failure {
-  return new Failure("service-error", { actor: "microsoft", retry: { when: "soon" }, say: "Microsoft answered 500.", status: 500 });
+  return new Failure("service-error", {
+    actor: "microsoft",
+    retry: { when: "soon" },
+    say: "Microsoft answered 500.",
+    status: 500,
+  });
 }
 
 export function throttledUntil(atMs: number): Failure {
-  return new Failure("throttled", { actor: "microsoft", retry: { when: "at", atMs }, say: "Microsoft asked us to wait.", status: 429 });
+  return new Failure("throttled", {
+    actor: "microsoft",
+    retry: { when: "at", atMs },
+    say: "Microsoft asked us to wait.",
+    status: 429,
+  });
 }
 
 export interface Sent {
@@ -297,7 +320,9 @@ export class SimOutlet implements Outlet {
   readonly healths: HealthEvent[] = [];
   readonly #clock: SimClock;
   /** Called before each write; may throw, and decides how many of the batch still arrive. */
-  break: ((batch: readonly Delivery[]) => { readonly arrives: number; readonly failure: Failure } | undefined) | undefined;
+  break:
+    | ((batch: readonly Delivery[]) => { readonly arrives: number; readonly failure: Failure } | undefined)
+    | undefined;
 
   constructor(clock: SimClock) {
     this.#clock = clock;
@@ -360,13 +385,19 @@ export class SimState implements StateFolder {
       key,
       stoppedInOrder: isNew || this.stoppedInOrder,
       mark: stream.mark,
-      takeEntries: () => stream.journal.map((e) => ({ ...e, hash: e.hash.map((w) => w >>> 0) as unknown as LedgerEntry["hash"] })),
+      takeEntries: () =>
+        stream.journal.map((e) => ({ ...e, hash: e.hash.map((w) => w >>> 0) as unknown as LedgerEntry["hash"] })),
       saveMark: async (mark) => {
         stream.mark = structuredClone(mark);
         stream.marksSaved += 1;
       },
       append: (entries) => {
-        if (this.isFull) throw new Failure("state-unwritable", { actor: "operator", retry: { when: "later" }, say: "The disk is full." });
+        if (this.isFull)
+          throw new Failure("state-unwritable", {
+            actor: "operator",
+            retry: { when: "later" },
+            say: "The disk is full.",
+          });
         stream.journal.push(...entries);
       },
       flush: async () => undefined,
@@ -501,7 +532,9 @@ export class World {
   }
 }
 
-function structuredCloneState(state: SimState): Map<string, { mark: Mark | undefined; journal: LedgerEntry[]; marksSaved: number }> {
+function structuredCloneState(
+  state: SimState,
+): Map<string, { mark: Mark | undefined; journal: LedgerEntry[]; marksSaved: number }> {
   return new Map(
     [...state.streams].map(([name, held]) => [
       name,
@@ -550,6 +583,12 @@ export function ticks(ms: number, plus = 0): Ticks {
 export function alerts(n: number, fromMs: number, toMs: number, prefix = "alert"): Version[] {
   return Array.from({ length: n }, (_, i) => {
     const ms = Math.round(fromMs + ((toMs - fromMs) * i) / Math.max(1, n - 1));
-    return { id: `${prefix}-${i}`, updated: ticks(ms, i % 7), created: ticks(ms), visibleAtMs: 0, group: "abcd"[i % 4]! };
+    return {
+      id: `${prefix}-${i}`,
+      updated: ticks(ms, i % 7),
+      created: ticks(ms),
+      visibleAtMs: 0,
+      group: "abcd"[i % 4]!,
+    };
   });
 }

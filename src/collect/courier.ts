@@ -24,11 +24,16 @@ import type { Seen } from "./walk.ts";
 
 /** What an event takes beyond the record's own bytes, for the provisional window's account. */
 export const EVENT_OVERHEAD_BYTES = 512;
-/** An alert taken out of an incident is met again as long as the incident changes, however old the alert: it is remembered since it was last met. */
+/**
+ * An alert taken out of an incident is met again as long as the incident changes, however old the alert: it
+ * is remembered since it was last met.
+ */
 const LIFTED_REMEMBERED_MS = 30 * 24 * 3_600_000;
 /** Journalled once a day at most. */
 const TOUCHED_EVERY_S = 24 * 3_600;
-/** A version met again counts as written so long ago that nobody takes it for one that may not have arrived. */
+/**
+ * A version met again counts as written so long ago that nobody takes it for one that may not have arrived.
+ */
 const MET_LONG_AGO_S = (2 * PROVISIONAL_FOR_MS) / 1000;
 const JOURNAL_SLACK = 1_024;
 /** With the overhead it fits into the ledger's 32 bits. */
@@ -60,7 +65,8 @@ export interface CourierParts {
 }
 
 /**
- * Carries the records of one stream from page to outlet: the ledger says which versions go out and as what; journal, provisional window and counts follow.
+ * Carries the records of one stream from page to outlet: the ledger says which versions go out and as what;
+ * journal, provisional window and counts follow.
  */
 export class Courier {
   readonly #p: CourierParts;
@@ -97,14 +103,26 @@ export class Courier {
     return this.#ledger.askForReplay(hash, updated);
   }
 
-  /** After a complete walk: what was to be sent again but is not there any more was covered by a newer version, or is gone from Microsoft. */
+  /**
+   * After a complete walk: what was to be sent again but is not there any more was covered by a newer
+   * version, or is gone from Microsoft.
+   */
   endReplay(): void {
     const dropped = this.#ledger.dropReplays();
     if (dropped > 0) this.#p.report.count("superseded", dropped);
   }
 
-  /** Sends what is fresh of a batch and shows all of it to `seen`. @param askedFrom where the page's question began. */
-  async deliver(batch: readonly PageRecord[], facts: PageTally, seen: Seen, errand: Errand, askedFrom: Ticks | undefined): Promise<void> {
+  /**
+   * Sends what is fresh of a batch and shows all of it to `seen`.
+   * @param askedFrom where the page's question began.
+   */
+  async deliver(
+    batch: readonly PageRecord[],
+    facts: PageTally,
+    seen: Seen,
+    errand: Errand,
+    askedFrom: Ticks | undefined,
+  ): Promise<void> {
     const { store, outlet, provisional } = this.#p;
     const deliveries: Delivery[] = [];
     const entries: LedgerEntry[] = [];
@@ -113,7 +131,8 @@ export class Courier {
     const nowS = provisional.writtenNowS();
     for (const record of batch) {
       if (!record.readable) {
-        // Its place in the list counts like any other's, or a page full of such records would look like the end.
+        // Its place in the list counts like any other's, or a page full of such records would look like the
+        // end.
         if (record.updated === undefined) facts.unplaced += 1;
         else {
           facts.meet(record.updated);
@@ -152,16 +171,24 @@ export class Courier {
       this.#journalTouched(touched);
       return;
     }
-    // A pipe: the journal first, since what was written but not journalled could not be told from a new version after a crash; everything provisional is sent again
-    // then. A file renamed into place is not sent again, so there the journal must never be ahead of it.
+    // A pipe: the journal first, since what was written but not journalled could not be told from a new
+    // version after a crash; everything provisional is sent again then. A file renamed into place is not sent
+    // again, so there the journal must never be ahead of it.
     const journalFirst = outlet.kind === "provisional";
     if (journalFirst) {
       journal(store, this.#ledger, entries, before);
       entries.forEach((entry, i) => {
         const lifted = deliveries[i]!.record.lifted === true;
         const askFrom =
-          (lifted || errand.found === "sweep") && askedFrom !== undefined && askedFrom < entry.updated ? askedFrom : entry.updated;
-        provisional.add(this.owner, { hash: entry.hash, updated: entry.updated, askFrom, byteLength: entry.byteLength });
+          (lifted || errand.found === "sweep") && askedFrom !== undefined && askedFrom < entry.updated
+            ? askedFrom
+            : entry.updated;
+        provisional.add(this.owner, {
+          hash: entry.hash,
+          updated: entry.updated,
+          askFrom,
+          byteLength: entry.byteLength,
+        });
       });
     }
     try {
@@ -177,7 +204,10 @@ export class Courier {
     this.#journalTouched(touched);
   }
 
-  /** A restart must know as well that they were met. Last of all: that the disk is full must not keep what was sent out of the journal, nor what was not sent in memory. */
+  /**
+   * A restart must know as well that they were met. Last of all: that the disk is full must not keep what was
+   * sent out of the journal, nor what was not sent in memory.
+   */
   #journalTouched(hashes: readonly ObjectHash[]): void {
     if (hashes.length === 0) return;
     const entries = hashes.map((hash) => this.#ledger.get(hash)).filter((entry) => entry !== undefined);
@@ -195,8 +225,9 @@ export class Courier {
   }
 
   /**
-   * A record too large for memory: fetched alone to a file, then passed on in pieces. By way of a file because an event that has begun cannot be taken back when
-   * the answer breaks off, and because a slow answer must not hold the outlet against other customers.
+   * A record too large for memory: fetched alone to a file, then passed on in pieces. By way of a file
+   * because an event that has begun cannot be taken back when the answer breaks off, and because a slow
+   * answer must not hold the outlet against other customers.
    */
   async deliverHuge(record: HugeRecord, errand: Errand, stop: AbortSignal): Promise<void> {
     const { source, outlet, tenant, store, provisional, budget } = this.#p;
@@ -219,7 +250,9 @@ export class Courier {
         hash,
         updated: head.updated,
         writtenAtS: provisional.writtenNowS(),
-        byteLength: Math.min(spool.byteLength, outlet.hugeMostBytes ?? LEDGER_MOST_BYTES, LEDGER_MOST_BYTES) + EVENT_OVERHEAD_BYTES,
+        byteLength:
+          Math.min(spool.byteLength, outlet.hugeMostBytes ?? LEDGER_MOST_BYTES, LEDGER_MOST_BYTES) +
+          EVENT_OVERHEAD_BYTES,
         bodyCrc,
         change: judged.change,
       };
@@ -228,7 +261,12 @@ export class Courier {
       const journalFirst = outlet.kind === "provisional";
       if (journalFirst) {
         journal(store, this.#ledger, [entry], [before]);
-        provisional.add(this.owner, { hash, updated: entry.updated, askFrom: entry.updated, byteLength: entry.byteLength });
+        provisional.add(this.owner, {
+          hash,
+          updated: entry.updated,
+          askFrom: entry.updated,
+          byteLength: entry.byteLength,
+        });
       }
       try {
         const { stanza, stream, change, found, key } = judged;
@@ -255,7 +293,10 @@ export class Courier {
     }
   }
 
-  /** Whether the version is to be sent, and as what. @param bodyCrc of a record whose bytes are not at hand. */
+  /**
+   * Whether the version is to be sent, and as what.
+   * @param bodyCrc of a record whose bytes are not at hand.
+   */
   #judge(
     record: RecordHead & { readonly lifted?: true; readonly body?: RecordBody },
     hash: ObjectHash,
@@ -265,12 +306,19 @@ export class Courier {
     const { report, log, tenant, stanza, source } = this.#p;
     const verdict = this.#ledger.judge(hash, record.updated, () => (record.body ? crcOf(record.body) : bodyCrc));
     let change: Delivery["change"] = "updated";
-    let found: Found = errand.found === "sweep" && errand.lateBefore !== undefined && record.updated < errand.lateBefore ? "sweep" : "poll";
+    let found: Found =
+      errand.found === "sweep" && errand.lateBefore !== undefined && record.updated < errand.lateBefore
+        ? "sweep"
+        : "poll";
     switch (verdict.is) {
       case "sent":
         return undefined;
       case "sent-with-other-bytes":
-        log.warn("a version came again with other content and was not sent", { tenant: tenant.name, stream: source.name, id: record.id });
+        log.warn("a version came again with other content and was not sent", {
+          tenant: tenant.name,
+          stream: source.name,
+          id: record.id,
+        });
         return undefined;
       case "superseded":
         report.count("superseded");
@@ -303,7 +351,9 @@ export class Courier {
   }
 
   async #takeBack(entries: readonly LedgerEntry[], before: readonly (HeldVersion | undefined)[]): Promise<void> {
-    await takeBack(this.#p.store, this.#ledger, entries, before, () => this.#p.provisional.inWrittenOrder(this.owner, this.#ledger));
+    await takeBack(this.#p.store, this.#ledger, entries, before, () =>
+      this.#p.provisional.inWrittenOrder(this.owner, this.#ledger),
+    );
     this.#journalEntries = this.#ledger.size;
   }
 
@@ -328,7 +378,8 @@ export class Courier {
 
   #checkTenant(record: SourceRecord): void {
     const { tenant, customer, report, source } = this.#p;
-    if (record.payloadTenantId === undefined || record.payloadTenantId === tenant.id || this.#toldTenantMismatch) return;
+    if (record.payloadTenantId === undefined || record.payloadTenantId === tenant.id || this.#toldTenantMismatch)
+      return;
     this.#toldTenantMismatch = true;
     void customer.incident(
       report,
@@ -341,7 +392,10 @@ export class Courier {
     );
   }
 
-  /** Forgets what lies behind the ledger's span before `askedAgainFrom`, and rewrites the journal when most of it is history. */
+  /**
+   * Forgets what lies behind the ledger's span before `askedAgainFrom`, and rewrites the journal when most of
+   * it is history.
+   */
   async tidy(askedAgainFrom: Ticks | undefined): Promise<void> {
     if (askedAgainFrom === undefined) return;
     if (this.#journalEntries < 2 * this.#ledger.size + JOURNAL_SLACK && this.#ledger.size < JOURNAL_SLACK) return;
@@ -353,7 +407,12 @@ export class Courier {
     if (this.#journalEntries >= 2 * this.#ledger.size + JOURNAL_SLACK) {
       await store.compact(provisional.inWrittenOrder(this.owner, this.#ledger));
       this.#journalEntries = this.#ledger.size;
-      this.#p.log.debug("journal compacted", { tenant: this.#p.tenant.name, stream: this.#p.source.name, pruned, kept: this.#ledger.size });
+      this.#p.log.debug("journal compacted", {
+        tenant: this.#p.tenant.name,
+        stream: this.#p.source.name,
+        pruned,
+        kept: this.#ledger.size,
+      });
     }
   }
 }

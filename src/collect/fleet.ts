@@ -49,7 +49,9 @@ export interface FleetParts {
   readonly stop?: AbortSignal;
 }
 
-/** Someone configured for whom nothing can be collected: seen in health events, so that silence has a reason. */
+/**
+ * Someone configured for whom nothing can be collected: seen in health events, so that silence has a reason.
+ */
 export interface Refused {
   readonly tenant: Tenant;
   readonly streams: readonly StreamName[];
@@ -63,8 +65,8 @@ export interface RoundResult {
 }
 
 /**
- * All customers of one process. Each stream of each customer has its own loop; what they share is turns (pages at once), budgets, the provisional window and the
- * outlet.
+ * All customers of one process. Each stream of each customer has its own loop; what they share is turns
+ * (pages at once), budgets, the provisional window and the outlet.
  */
 export class Fleet {
   readonly #p: FleetParts;
@@ -75,10 +77,14 @@ export class Fleet {
   readonly #budgets: Budgets;
   readonly #refused: CustomerReport[] = [];
   #dueAtMs: Readonly<Record<string, number>> = {};
-  /** Streams of which something is still to be sent again, and since when it was written: neither a further death nor an orderly stop may forget it. */
+  /**
+   * Streams of which something is still to be sent again, and since when it was written: neither a further
+   * death nor an orderly stop may forget it.
+   */
   #replaySinceS: Readonly<Record<string, number>> = {};
   #launch: ((runner: Runner, inMs: number) => void) | undefined;
-  readonly #members: { readonly customer: Customer; readonly report: CustomerReport; readonly runners: Runner[] }[] = [];
+  readonly #members: { readonly customer: Customer; readonly report: CustomerReport; readonly runners: Runner[] }[] =
+    [];
 
   private constructor(parts: FleetParts) {
     this.#p = parts;
@@ -89,7 +95,10 @@ export class Fleet {
     this.#budgets = new Budgets(parts.clock);
   }
 
-  /** Opens every stream's state; after a stop without order, what may not have arrived is marked to be sent again. Throws Failure `stopped`: nothing was written then. */
+  /**
+   * Opens every stream's state; after a stop without order, what may not have arrived is marked to be sent
+   * again. Throws Failure `stopped`: nothing was written then.
+   */
   static async open(parts: FleetParts): Promise<Fleet> {
     const fleet = new Fleet(parts);
     await fleet.#open();
@@ -109,18 +118,24 @@ export class Fleet {
     log.debug("customers opened", { customers: customers.length });
   }
 
-  /** A customer who could not be named before (a tenant domain that did not resolve) joins the running fleet. */
+  /**
+   * A customer who could not be named before (a tenant domain that did not resolve) joins the running fleet.
+   */
   async add(customer: Customer): Promise<void> {
     const late = await this.#enrol(customer);
     if (this.#p.outlet.kind === "provisional") await this.#replayAfterCrash(late);
     for (const runner of this.#members[this.#members.length - 1]!.runners) this.#launch?.(runner, 0);
   }
 
-  /** Tells of somebody who is configured but cannot be collected; again every hour until the function that it returns is called. */
+  /**
+   * Tells of somebody who is configured but cannot be collected; again every hour until the function that it
+   * returns is called.
+   */
   refuse(refused: Refused): () => void {
     const report = this.#reportOf(refused.tenant, undefined);
     const streams = refused.streams.map((stream) => report.stream(stream));
-    for (const stream of streams) stream.be(refused.failure.area === "sign-in" ? "signed-out" : "failing", refused.failure);
+    for (const stream of streams)
+      stream.be(refused.failure.area === "sign-in" ? "signed-out" : "failing", refused.failure);
     this.#refused.push(report);
     return () => {
       this.#refused.splice(this.#refused.indexOf(report), 1);
@@ -155,7 +170,9 @@ export class Fleet {
       chance: this.#p.chance,
       log,
     };
-    const opened = async (stream: StreamName): Promise<{ readonly store: StreamStore; readonly entries: readonly LedgerEntry[] }> => {
+    const opened = async (
+      stream: StreamName,
+    ): Promise<{ readonly store: StreamStore; readonly entries: readonly LedgerEntry[] }> => {
       const store = await state.open({ stanza: customer.stanza, tenantId: customer.tenant.id, stream });
       await this.#takeOverReplaySince(store.key);
       return withLateEntries(store, this.#replaySinceS[dueName(store.key)]);
@@ -185,7 +202,10 @@ export class Fleet {
       const { store, entries } = await opened("hunting");
       const source = customer.hunting;
       const budget = this.#budgets.of(source.budgetKey, source.limits);
-      enlist(new Hunter({ ...shared, source, store, budget, turns: this.#huntingTurns, report: report.stream("hunting") }), entries);
+      enlist(
+        new Hunter({ ...shared, source, store, budget, turns: this.#huntingTurns, report: report.stream("hunting") }),
+        entries,
+      );
     }
     this.#members.push({ customer, report, runners });
     return late;
@@ -202,7 +222,8 @@ export class Fleet {
       const name = dueName(runner.key);
       const unfinishedS = this.#replaySinceS[name];
       // What an earlier death left to be sent again stays so, however much was written since.
-      const unfinished = unfinishedS === undefined ? 0 : entries.filter((entry) => entry.writtenAtS >= unfinishedS).length;
+      const unfinished =
+        unfinishedS === undefined ? 0 : entries.filter((entry) => entry.writtenAtS >= unfinishedS).length;
       const asked = entries.slice(entries.length - Math.max(taken[i]!, unfinished));
       if (asked[0] !== undefined) sinceS[name] = asked[0].writtenAtS;
       for (const entry of asked) {
@@ -212,7 +233,10 @@ export class Fleet {
     });
     await this.#keepReplaySince(sinceS);
     if (versions > 0)
-      this.#p.log.warn("the last run did not stop in order: what it wrote last is read and sent again with equal keys", { versions });
+      this.#p.log.warn(
+        "the last run did not stop in order: what it wrote last is read and sent again with equal keys",
+        { versions },
+      );
   }
 
   /** What a stanza left to be sent again is looked for under its new name, and its old one forgotten. */
@@ -221,7 +245,10 @@ export class Fleet {
     const begin = `${key.tenantId}/`;
     const end = `/${key.stream}`;
     const left = Object.keys(this.#replaySinceS).find(
-      (name) => name.startsWith(begin) && name.endsWith(end) && state.wasLeftUnder?.(key, name.slice(begin.length, -end.length)) === true,
+      (name) =>
+        name.startsWith(begin) &&
+        name.endsWith(end) &&
+        state.wasLeftUnder?.(key, name.slice(begin.length, -end.length)) === true,
     );
     if (left === undefined) return;
     const { [left]: sinceS, ...rest } = this.#replaySinceS;
@@ -244,7 +271,10 @@ export class Fleet {
     this.#replaySinceS = kept;
   }
 
-  /** Polls everybody until `stop`, also when there is nobody. Rejects with a Failure when the host or the state folder is gone; everything else stays with its customer. */
+  /**
+   * Polls everybody until `stop`, also when there is nobody. Rejects with a Failure when the host or the
+   * state folder is gone; everything else stays with its customer.
+   */
   async run(stop: AbortSignal): Promise<void> {
     const { clock, chance } = this.#p;
     const everybody = new AbortController();
@@ -260,7 +290,9 @@ export class Fleet {
       );
     };
     const now = clock.nowMs();
-    const all = this.#members.flatMap((m) => m.runners.map((runner) => ({ runner, pollMs: m.customer.settings.pollSeconds * 1000 })));
+    const all = this.#members.flatMap((m) =>
+      m.runners.map((runner) => ({ runner, pollMs: m.customer.settings.pollSeconds * 1000 })),
+    );
     all.sort((a, b) => a.runner.mark.nextPollAtMs - b.runner.mark.nextPollAtMs);
     all.forEach(({ runner, pollMs }, place) => {
       const spreadMs = Math.min(pollMs, ((place + chance.next()) * 1000) / FIRST_POLLS_PER_SECOND);
@@ -274,7 +306,10 @@ export class Fleet {
     if (fatal) throw fatal;
   }
 
-  /** Once a minute: health events that are due of those who do not poll, and provisional bytes that have settled. */
+  /**
+   * Once a minute: health events that are due of those who do not poll, and provisional bytes that have
+   * settled.
+   */
   async #watch(stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
       this.#provisional.settle();
@@ -305,10 +340,15 @@ export class Fleet {
     );
   }
 
-  /** A connection broke: everything provisional is read from Microsoft and sent again. Returns the number of versions. */
+  /**
+   * A connection broke: everything provisional is read from Microsoft and sent again. Returns the number of
+   * versions.
+   */
   replayProvisional(): number {
     const owners = new Map(
-      this.#members.flatMap((m) => m.runners).flatMap((runner) => runner.owners.map((owner) => [owner, runner] as const)),
+      this.#members
+        .flatMap((m) => m.runners)
+        .flatMap((runner) => runner.owners.map((owner) => [owner, runner] as const)),
     );
     const versions = this.#provisional.all();
     const woken = new Set<Runner>();
@@ -319,7 +359,8 @@ export class Fleet {
       woken.add(runner);
     }
     for (const runner of woken) runner.wakeUp();
-    // What others write meanwhile pushes out of the window what is not sent again yet; a death before that must not forget it.
+    // What others write meanwhile pushes out of the window what is not sent again yet; a death before that
+    // must not forget it.
     void this.#keepReplaySince(this.#replaySinceS).catch(() => undefined);
     return versions.length;
   }
@@ -344,9 +385,10 @@ export class Fleet {
   }
 
   /**
-   * Saves marks and closes the state. `orderly`: everything written counts as delivered, nothing repeats at the next start. What the next start depends on is always saved;
-   * what only spares it some reading (thousands of idle customers' marks) as long as `thoroughForMs` lasts. Returns false when some state could not be saved (the stop is
-   * then not an orderly one).
+   * Saves marks and closes the state. `orderly`: everything written counts as delivered, nothing repeats at
+   * the next start. What the next start depends on is always saved; what only spares it some reading
+   * (thousands of idle customers' marks) as long as `thoroughForMs` lasts. Returns false when some state
+   * could not be saved (the stop is then not an orderly one).
    */
   async close(options: { readonly orderly: boolean; readonly thoroughForMs?: number }): Promise<boolean> {
     const { clock, state, log } = this.#p;
@@ -364,7 +406,11 @@ export class Fleet {
     for (let i = 0; i < runners.length; i += CLOSED_AT_ONCE) {
       const thorough = clock.monotonicMs() < endMs;
       const some = runners.slice(i, i + CLOSED_AT_ONCE);
-      await Promise.all(some.map((runner) => runner.close({ orderly: options.orderly && !runner.awaitsReplay, thorough }).catch(complain)));
+      await Promise.all(
+        some.map((runner) =>
+          runner.close({ orderly: options.orderly && !runner.awaitsReplay, thorough }).catch(complain),
+        ),
+      );
     }
     return saved;
   }
@@ -400,7 +446,8 @@ interface Late {
 const LATE_S = PROVISIONAL_FOR_MS / 1000;
 
 /**
- * Hands the journal on and, where something may have to be sent again, remembers the newest entry of each object of the last hour, oldest first.
+ * Hands the journal on and, where something may have to be sent again, remembers the newest entry of each
+ * object of the last hour, oldest first.
  *
  * @param unfinishedS something written since then was still to be sent again when the process ended.
  */

@@ -15,7 +15,12 @@ import {
 } from "./collect.test-kit.ts";
 
 const small = { ...EASY, clamp: 10, pageTop: 10 };
-const LATE = { id: "late", updated: ticks(T0 + 55 * MINUTE), created: ticks(T0 + 55 * MINUTE), visibleAtMs: T0 + 61 * MINUTE };
+const LATE = {
+  id: "late",
+  updated: ticks(T0 + 55 * MINUTE),
+  created: ticks(T0 + 55 * MINUTE),
+  visibleAtMs: T0 + 61 * MINUTE,
+};
 
 function given(regime = EASY) {
   const w = new World();
@@ -125,7 +130,8 @@ describe("what lies further back than the ledger's span but was written just now
     await w.clock.advance(10 * MINUTE);
     await w.kill();
     w.replayMib = 0.1;
-    for (const [name] of w.state.streams) await w.state.writeFact("replay-since-s", JSON.stringify({ [name]: T0 / 1000 }));
+    for (const [name] of w.state.streams)
+      await w.state.writeFact("replay-since-s", JSON.stringify({ [name]: T0 / 1000 }));
     await w.start();
     await w.clock.advance(30_000);
     await w.kill();
@@ -184,7 +190,12 @@ describe("a row that appears late while nobody could look", () => {
   async function withNeighbours(w: World, stream: SimStream) {
     stream.add(LATE);
     for (let i = 0; i < 120; i++)
-      stream.add({ id: `n-${i}`, updated: ticks(T0 + i * MINUTE), created: ticks(T0 + i * MINUTE), visibleAtMs: T0 + i * MINUTE });
+      stream.add({
+        id: `n-${i}`,
+        updated: ticks(T0 + i * MINUTE),
+        created: ticks(T0 + i * MINUTE),
+        visibleAtMs: T0 + i * MINUTE,
+      });
     await w.start();
     await w.clock.advance(60.5 * MINUTE);
   }
@@ -208,9 +219,12 @@ describe("a row that appears late while nobody could look", () => {
   });
   test("is found after a failure in the middle of a walk", async () => {
     const { w, stream, customer } = given(small);
-    stream.add(...alerts(40, T0 + 50 * MINUTE, T0 + 59 * MINUTE, "burst").map((v) => ({ ...v, visibleAtMs: T0 + 60 * MINUTE })));
+    stream.add(
+      ...alerts(40, T0 + 50 * MINUTE, T0 + 59 * MINUTE, "burst").map((v) => ({ ...v, visibleAtMs: T0 + 60 * MINUTE })),
+    );
     stream.add({ ...LATE, updated: ticks(T0 + 52 * MINUTE), visibleAtMs: T0 + 62 * MINUTE });
-    stream.fault = (q) => (w.clock.now > T0 + 60 * MINUTE && (q.from ?? 0n) > ticks(T0 + 55 * MINUTE) ? serviceError() : undefined);
+    stream.fault = (q) =>
+      w.clock.now > T0 + 60 * MINUTE && (q.from ?? 0n) > ticks(T0 + 55 * MINUTE) ? serviceError() : undefined;
     await w.start();
     await w.clock.advance(60 * MINUTE + 48 * HOUR);
     stream.fault = undefined;
@@ -220,7 +234,12 @@ describe("a row that appears late while nobody could look", () => {
   test("is found by the sweep after two days of standstill when it is later than the overlap", async () => {
     const { w, stream, customer } = given();
     await withNeighbours(w, stream);
-    stream.add({ id: "hours late", updated: ticks(T0 - 4 * HOUR), created: ticks(T0 - 4 * HOUR), visibleAtMs: T0 + 61 * MINUTE });
+    stream.add({
+      id: "hours late",
+      updated: ticks(T0 - 4 * HOUR),
+      created: ticks(T0 - 4 * HOUR),
+      visibleAtMs: T0 + 61 * MINUTE,
+    });
     await w.stop();
     await w.clock.advance(48 * HOUR);
     await w.start();
@@ -230,7 +249,12 @@ describe("a row that appears late while nobody could look", () => {
   test("is found by the sweep although the first life after the standstill could not complete one", async () => {
     const { w, stream, customer } = given();
     await withNeighbours(w, stream);
-    stream.add({ id: "hours late", updated: ticks(T0 - 4 * HOUR), created: ticks(T0 - 4 * HOUR), visibleAtMs: T0 + 61 * MINUTE });
+    stream.add({
+      id: "hours late",
+      updated: ticks(T0 - 4 * HOUR),
+      created: ticks(T0 - 4 * HOUR),
+      visibleAtMs: T0 + 61 * MINUTE,
+    });
     await w.stop();
     await w.clock.advance(48 * HOUR);
     stream.fault = (question) => ((question.from ?? 0n) < ticks(T0 - 2 * HOUR) ? serviceError() : undefined);
@@ -245,9 +269,14 @@ describe("a row that appears late while nobody could look", () => {
   test.each([29, 20])("is found by a poll when it is %i minutes late, sweep or not", async (lateMin) => {
     const { w, stream, customer } = given();
     w.customers[0] = { ...customer, settings: { ...customer.settings, sweepHours: 0 } };
-    for (let i = 0; i < 120; i++) stream.add({ id: `n-${i}`, updated: ticks(T0 + i * MINUTE), visibleAtMs: T0 + i * MINUTE });
+    for (let i = 0; i < 120; i++)
+      stream.add({ id: `n-${i}`, updated: ticks(T0 + i * MINUTE), visibleAtMs: T0 + i * MINUTE });
     for (let i = 0; i < 10; i++)
-      stream.add({ id: `l-${i}`, updated: ticks(T0 + (40 + i) * MINUTE, 5), visibleAtMs: T0 + (40 + i + lateMin) * MINUTE });
+      stream.add({
+        id: `l-${i}`,
+        updated: ticks(T0 + (40 + i) * MINUTE, 5),
+        visibleAtMs: T0 + (40 + i + lateMin) * MINUTE,
+      });
     await w.start();
     await w.clock.advance(3 * HOUR);
     expect(judge(stream, w.sentOf(customer))).toEqual(FLAWLESS);
@@ -271,52 +300,61 @@ test("a death in the first walk does not move its beginning", async () => {
 });
 
 describe("degrade", () => {
-  test.each(["none", "descending", "ascending"] as const)("one record that breaks every answer, order %s, with links", async (order) => {
-    const { w, stream, customer } = given({ ...EASY, order, links: true, clamp: 50, pageTop: 50 });
-    stream.add(...alerts(300, T0 - 5 * HOUR, T0 - MINUTE));
-    const poison = stream.versions[77]!;
-    stream.midPage = undefined;
-    const ask = stream.ask.bind(stream);
-    stream.ask = async (q, s) => {
-      const page = await ask(q, s);
-      const inner = page.batches;
-      return {
-        ...page,
-        batches: (async function* () {
-          const all = [];
-          for await (const b of inner) all.push(...b);
-          if (all.some((r) => r.readable && r.id === poison.id)) throw serviceError();
-          yield all;
-        })(),
+  test.each(["none", "descending", "ascending"] as const)(
+    "one record that breaks every answer, order %s, with links",
+    async (order) => {
+      const { w, stream, customer } = given({ ...EASY, order, links: true, clamp: 50, pageTop: 50 });
+      stream.add(...alerts(300, T0 - 5 * HOUR, T0 - MINUTE));
+      const poison = stream.versions[77]!;
+      stream.midPage = undefined;
+      const ask = stream.ask.bind(stream);
+      stream.ask = async (q, s) => {
+        const page = await ask(q, s);
+        const inner = page.batches;
+        return {
+          ...page,
+          batches: (async function* () {
+            const all = [];
+            for await (const b of inner) all.push(...b);
+            if (all.some((r) => r.readable && r.id === poison.id)) throw serviceError();
+            yield all;
+          })(),
+        };
       };
-    };
-    await w.start();
-    await w.clock.advance(6 * HOUR);
-    expect(judge(stream, w.sentOf(customer)).lost).toEqual([poison.id]);
-  });
-  test.each(["none", "descending", "ascending"] as const)("a skip ceiling below the documented one, order %s", async (order) => {
-    const { w, stream, customer } = given({ ...EASY, order, clamp: 50, pageTop: 50 });
-    stream.add(...alerts(300, T0 - 5 * HOUR, T0 - MINUTE));
-    stream.add(...alerts(120, T0 - 6 * HOUR, T0 - 6 * HOUR, "tie"));
-    stream.fault = (q) => ((q.skip ?? 0) > 100 ? refusedFailure("skip") : undefined);
-    await w.start();
-    await w.clock.advance(6 * HOUR);
-    expect(judge(stream, w.sentOf(customer))).toEqual(FLAWLESS);
-  });
+      await w.start();
+      await w.clock.advance(6 * HOUR);
+      expect(judge(stream, w.sentOf(customer)).lost).toEqual([poison.id]);
+    },
+  );
+  test.each(["none", "descending", "ascending"] as const)(
+    "a skip ceiling below the documented one, order %s",
+    async (order) => {
+      const { w, stream, customer } = given({ ...EASY, order, clamp: 50, pageTop: 50 });
+      stream.add(...alerts(300, T0 - 5 * HOUR, T0 - MINUTE));
+      stream.add(...alerts(120, T0 - 6 * HOUR, T0 - 6 * HOUR, "tie"));
+      stream.fault = (q) => ((q.skip ?? 0) > 100 ? refusedFailure("skip") : undefined);
+      await w.start();
+      await w.clock.advance(6 * HOUR);
+      expect(judge(stream, w.sentOf(customer))).toEqual(FLAWLESS);
+    },
+  );
 });
 
 test.each([
   [5, 5, 1_500],
   [6, 3, 2_500],
-])("%i rows that appear in front while the first small pages are skipped do not look like the end", async (n, clamp, afterMs) => {
-  const { w, stream, customer } = given({ ...EASY, order: "descending", clamp, pageTop: clamp });
-  stream.add(...alerts(40, T0 - 4 * 24 * HOUR, T0 - 2 * 24 * HOUR));
-  stream.add(...alerts(n, T0, T0 + 1_000, "new").map((v) => ({ ...v, visibleAtMs: T0 + afterMs })));
-  stream.answerTakesMs = 1_000;
-  await w.start();
-  await w.clock.advance(HOUR);
-  expect(judge(stream, w.sentOf(customer))).toEqual(FLAWLESS);
-});
+])(
+  "%i rows that appear in front while the first small pages are skipped do not look like the end",
+  async (n, clamp, afterMs) => {
+    const { w, stream, customer } = given({ ...EASY, order: "descending", clamp, pageTop: clamp });
+    stream.add(...alerts(40, T0 - 4 * 24 * HOUR, T0 - 2 * 24 * HOUR));
+    stream.add(...alerts(n, T0, T0 + 1_000, "new").map((v) => ({ ...v, visibleAtMs: T0 + afterMs })));
+    stream.answerTakesMs = 1_000;
+    await w.start();
+    await w.clock.advance(HOUR);
+    expect(judge(stream, w.sentOf(customer))).toEqual(FLAWLESS);
+  },
+);
 
 test.each([false, true])("objects that change while a list without order is paged, links %s", async (links) => {
   for (const seed of [1, 2]) {
@@ -340,7 +378,8 @@ test("one answer with a clock far ahead does not carry the mark away", async () 
   stream.serverOffsetMs = 5 * HOUR;
   await w.clock.advance(MINUTE);
   stream.serverOffsetMs = 0;
-  for (let i = 0; i < 60; i++) stream.add({ id: `n-${i}`, updated: ticks(T0 + (12 + i) * MINUTE), visibleAtMs: T0 + (12 + i) * MINUTE });
+  for (let i = 0; i < 60; i++)
+    stream.add({ id: `n-${i}`, updated: ticks(T0 + (12 + i) * MINUTE), visibleAtMs: T0 + (12 + i) * MINUTE });
   await w.clock.advance(2 * HOUR);
   expect(judge(stream, w.sentOf(customer))).toEqual(FLAWLESS);
 });

@@ -107,13 +107,17 @@ describe("a record above record_max_mib", () => {
     await world.start();
     await world.clock.advance(MINUTE);
     expect(world.sentOf(customer)).toHaveLength(5);
-    expect(world.outlet.healths.find((h) => h.streams[0]?.failure === "record-quarantined")?.streams[0]?.say).toContain("id huge");
+    expect(world.outlet.healths.find((h) => h.streams[0]?.failure === "record-quarantined")?.streams[0]?.say).toContain(
+      "id huge",
+    );
   });
 });
 
 test("a page full of records without id or time does not look like the end of the list", async () => {
   const world = new World();
-  const stream = new SimStream(world.clock, { regime: { order: "ascending", links: false, clamp: 10, pageTop: 10, skipMax: 500 } });
+  const stream = new SimStream(world.clock, {
+    regime: { order: "ascending", links: false, clamp: 10, pageTop: 10, skipMax: 500 },
+  });
   stream.add(...alerts(5, T0 - HOUR, T0 - MINUTE));
   const unusable: UnreadableRecord = { readable: false, reason: "no-time", byteLength: 10, sha256: "ef".repeat(32) };
   const ask = stream.ask.bind(stream);

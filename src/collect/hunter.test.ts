@@ -61,7 +61,8 @@ class SimHunting implements HuntingSource {
       serverNowMs: this.#clock.now + this.serverOffsetMs,
       batches: (async function* () {
         for (const [i, row] of shown.entries()) {
-          if (i === breaksAfter) throw new Failure("connection-reset", { actor: "microsoft", retry: { when: "soon" }, say: "Reset." });
+          if (i === breaksAfter)
+            throw new Failure("connection-reset", { actor: "microsoft", retry: { when: "soon" }, say: "Reset." });
           yield [recordOf(row, errand)];
         }
       })(),
@@ -117,11 +118,16 @@ function given(...queries: (Partial<HuntingQuery> & { readonly name: string })[]
 
 const windows = (hunting: SimHunting): string[] =>
   hunting.asked.map(
-    ({ query, window }) => `${query.name} ${formatInstant(window.from).slice(11, 19)}-${formatInstant(window.to).slice(11, 19)}`,
+    ({ query, window }) =>
+      `${query.name} ${formatInstant(window.from).slice(11, 19)}-${formatInstant(window.to).slice(11, 19)}`,
   );
 
 const failuresOf = (world: World): string[] => [
-  ...new Set(world.outlet.healths.flatMap(({ streams }) => streams.map(({ failure }) => failure)).filter((code) => code !== null)),
+  ...new Set(
+    world.outlet.healths
+      .flatMap(({ streams }) => streams.map(({ failure }) => failure))
+      .filter((code) => code !== null),
+  ),
 ];
 
 const keysOf = (world: World, customer: Customer): string[] => world.sentOf(customer).map(({ key }) => key);
@@ -141,7 +147,12 @@ describe("windows on their schedule", () => {
 
     const asked = windows(hunting);
     expect(asked).toEqual([...new Set(asked)]);
-    expect(asked.slice(0, 4)).toEqual(["a 10:00:00-11:00:00", "b 11:00:00-11:30:00", "a 11:00:00-12:00:00", "b 11:30:00-12:00:00"]);
+    expect(asked.slice(0, 4)).toEqual([
+      "a 10:00:00-11:00:00",
+      "b 11:00:00-11:30:00",
+      "a 11:00:00-12:00:00",
+      "b 11:30:00-12:00:00",
+    ]);
     const keys = keysOf(world, customer);
     expect(new Set(keys).size).toBe(keys.length);
     // Everything between the first window's begin and the last one's end.
@@ -177,7 +188,9 @@ describe("windows on their schedule", () => {
 
   test("our clock being ahead asks no window for good before its time has come", async () => {
     const { world, hunting, customer } = given({ name: "a" });
-    hunting.rows.push(...rowsEvery("a", 10, T0 - HOUR, T0 + 3 * HOUR).map((row) => ({ ...row, visibleAtMs: row.at + 3 * MINUTE })));
+    hunting.rows.push(
+      ...rowsEvery("a", 10, T0 - HOUR, T0 + 3 * HOUR).map((row) => ({ ...row, visibleAtMs: row.at + 3 * MINUTE })),
+    );
     world.clock.wallOffsetMs = 95 * MINUTE;
     await world.start();
     await world.clock.advance(3 * HOUR + 6 * MINUTE);
@@ -241,7 +254,10 @@ describe("a death loses no row and doubles none", () => {
     let broken = 2;
     world.outlet.break = () =>
       broken-- > 0
-        ? { arrives: 0, failure: new Failure("output-full", { actor: "operator", retry: { when: "later" }, say: "Full." }) }
+        ? {
+            arrives: 0,
+            failure: new Failure("output-full", { actor: "operator", retry: { when: "later" }, say: "Full." }),
+          }
         : undefined;
     await world.start();
     await world.clock.advance(4 * MINUTE);
@@ -275,7 +291,12 @@ describe("a death loses no row and doubles none", () => {
 });
 
 const refusedQuery = (): Failure =>
-  new Failure("query-refused", { actor: "operator", retry: { when: "later" }, say: "No such column.", nextStep: "Correct it." });
+  new Failure("query-refused", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: "No such column.",
+    nextStep: "Correct it.",
+  });
 
 describe("a query in trouble", () => {
   test("stops no other, and is said once", async () => {
@@ -316,12 +337,18 @@ describe("a query in trouble", () => {
     await world.start();
     await world.clock.advance(MINUTE);
     expect(world.sentOf(customer)).toHaveLength(6);
-    expect(world.outlet.healths.at(-1)?.streams[0]).toMatchObject({ state: "failing", failure: "hunting-queries-wrong" });
+    expect(world.outlet.healths.at(-1)?.streams[0]).toMatchObject({
+      state: "failing",
+      failure: "hunting-queries-wrong",
+    });
   });
 
   test("that a mistake in the file hid for hours goes on where it was", async () => {
     const { world, hunting, customer } = given({ name: "a" }, { name: "b" });
-    hunting.rows.push(...rowsEvery("a", 10, T0 - 2 * HOUR, T0 + 8 * HOUR), ...rowsEvery("b", 10, T0 - 2 * HOUR, T0 + 8 * HOUR));
+    hunting.rows.push(
+      ...rowsEvery("a", 10, T0 - 2 * HOUR, T0 + 8 * HOUR),
+      ...rowsEvery("b", 10, T0 - 2 * HOUR, T0 + 8 * HOUR),
+    );
     await world.start();
     await world.clock.advance(10 * MINUTE);
     await world.stop();

@@ -65,11 +65,21 @@ interface Progress {
 }
 
 /** What concerns one query alone: it waits, the others go on. */
-const OF_ONE_QUERY = new Set(["query-refused", "query-too-large", "service-error", "bad-answer", "timed-out", "connection-reset"]);
+const OF_ONE_QUERY = new Set([
+  "query-refused",
+  "query-too-large",
+  "service-error",
+  "bad-answer",
+  "timed-out",
+  "connection-reset",
+]);
 /** A smaller window may pass. */
 const SPLITTABLE = new Set(["query-too-large", "timed-out"]);
 
-/** One customer's saved queries on their schedule: each window once, rows known by query and bytes, a failing query in no other's way. */
+/**
+ * One customer's saved queries on their schedule: each window once, rows known by query and bytes, a failing
+ * query in no other's way.
+ */
 export class Hunter implements Runner {
   readonly #p: HunterParts;
   readonly #ledger = new Ledger();
@@ -89,7 +99,13 @@ export class Hunter implements Runner {
   constructor(parts: HunterParts) {
     this.#p = parts;
     const now = parts.clock.nowMs();
-    this.#mark = parts.store.mark ?? { version: 1, start: parts.start, nextPollAtMs: now, nextSweepAtMs: now, pollsSinceFullReach: 0 };
+    this.#mark = parts.store.mark ?? {
+      version: 1,
+      start: parts.start,
+      nextPollAtMs: now,
+      nextSweepAtMs: now,
+      pollsSinceFullReach: 0,
+    };
     this.#progress = parts.source.queries.map((query) => ({
       query,
       owner: new ProvisionalOwner(),
@@ -103,7 +119,8 @@ export class Hunter implements Runner {
       parts.provisional.sawWritten(entry.writtenAtS);
       this.#journalEntries += 1;
     }
-    if (this.#mark.walkCompletedAtMs !== undefined) parts.report.completed(this.#mark.walkCompletedAtMs, this.#mark.walkCompletedAtMs);
+    if (this.#mark.walkCompletedAtMs !== undefined)
+      parts.report.completed(this.#mark.walkCompletedAtMs, this.#mark.walkCompletedAtMs);
   }
 
   get mark(): Mark {
@@ -121,7 +138,8 @@ export class Hunter implements Runner {
   askForReplay(version: LostVersion): void {
     if (!this.#ledger.askForReplay(version.hash, version.updated)) return;
     this.#awaitsReplay = true;
-    // After a crash the saved progress never passed what was provisional; while we live the query goes back itself.
+    // After a crash the saved progress never passed what was provisional; while we live the query goes back
+    // itself.
     const progress = this.#progress.find(({ owner }) => owner === version.owner);
     if (progress?.done !== undefined && version.askFrom < progress.done) progress.done = version.askFrom;
   }
@@ -183,11 +201,15 @@ export class Hunter implements Runner {
     }
     this.#endReplay();
     await this.#tidy();
-    if (this.#unsaved || clock.monotonicMs() - this.#savedAtMs >= EMPTY_MARK_SAVED_EVERY_MS) await this.#saveMark(false);
+    if (this.#unsaved || clock.monotonicMs() - this.#savedAtMs >= EMPTY_MARK_SAVED_EVERY_MS)
+      await this.#saveMark(false);
     return failure;
   }
 
-  /** Once every query that can answer has: what is still to be sent again is not there any more. A query that Microsoft refuses will never bring it. */
+  /**
+   * Once every query that can answer has: what is still to be sent again is not there any more. A query that
+   * Microsoft refuses will never bring it.
+   */
   #endReplay(): void {
     if (this.#progress.some(({ failure }) => failure !== undefined && failure.code !== "query-refused")) return;
     this.#awaitsReplay = false;
@@ -211,14 +233,20 @@ export class Hunter implements Runner {
     return this.#p.clock.nowMs() + this.#serverAheadMs;
   }
 
-  /** Fixes where each query starts and saves it, so that a death in its first window cannot move the start to a later one. */
+  /**
+   * Fixes where each query starts and saves it, so that a death in its first window cannot move the start to
+   * a later one.
+   */
   async #begin(): Promise<void> {
     const fresh = this.#progress.filter(({ done }) => done === undefined);
-    for (const progress of fresh) progress.done = planErrand(progress.query, undefined, this.#serverNowMs()).errand.after;
+    for (const progress of fresh)
+      progress.done = planErrand(progress.query, undefined, this.#serverNowMs()).errand.after;
     if (fresh.length > 0) await this.#saveMark(false);
   }
 
-  /** Once: beside a query that fails on its own the file's mistake would not be seen in the stream's state. */
+  /**
+   * Once: beside a query that fails on its own the file's mistake would not be seen in the stream's state.
+   */
   async #sayMistake(): Promise<void> {
     const { customer, report, source } = this.#p;
     if (source.problem === undefined || this.#mistakeIsSaid) return;
@@ -233,7 +261,8 @@ export class Hunter implements Runner {
     for (const progress of this.#progress) {
       if (progress.waitsUntilMs > this.#p.clock.monotonicMs()) continue;
       const planned = planErrand(progress.query, progress.done, now);
-      if (planned.dueAtMs <= now && (first === undefined || planned.dueAtMs < first.planned.dueAtMs)) first = { progress, planned };
+      if (planned.dueAtMs <= now && (first === undefined || planned.dueAtMs < first.planned.dueAtMs))
+        first = { progress, planned };
     }
     return first;
   }
@@ -263,12 +292,16 @@ export class Hunter implements Runner {
     }
     progress.failures = 0;
     progress.failure = undefined;
-    // Our clock was ahead of the service's: the window's time has not come yet and it is asked for again when it has.
+    // Our clock was ahead of the service's: the window's time has not come yet and it is asked for again when
+    // it has.
     if (dueAtMs > this.#serverNowMs()) return;
     progress.done = window.to;
   }
 
-  /** One window; in halves when its answer was cut off or is refused for its size. Rows that are out already are known and not sent again. */
+  /**
+   * One window; in halves when its answer was cut off or is refused for its size. Rows that are out already
+   * are known and not sent again.
+   */
   async #hunt(progress: Progress, errand: HuntingErrand, stop: AbortSignal): Promise<void> {
     const { customer, report } = this.#p;
     let why: Failure;
@@ -276,7 +309,8 @@ export class Hunter implements Runner {
       const end = await this.#readPatiently(progress, errand, stop);
       if (!end.isCut) return;
       why = answerCut(errand.query, end);
-      // A summary over half the time is another summary: its rows have no time by which they could be told apart.
+      // A summary over half the time is another summary: its rows have no time by which they could be told
+      // apart.
       if (end.untimedCount > 0) {
         await customer.incident(report, why);
         return;
@@ -394,11 +428,21 @@ export class Hunter implements Runner {
     if (verdict.is === "superseded") report.count("superseded");
     if (verdict.is !== "unknown" && verdict.is !== "newer" && verdict.is !== "replay") return undefined;
     const key = versionKey(tenant.id, "hunting", record.kind, record.id, record.updated);
-    return { stanza, tenant, stream: "hunting", change: "new", found: verdict.is === "replay" ? "replay" : "poll", key, record };
+    return {
+      stanza,
+      tenant,
+      stream: "hunting",
+      change: "new",
+      found: verdict.is === "replay" ? "replay" : "poll",
+      key,
+      record,
+    };
   }
 
   async #takeBack(entries: readonly LedgerEntry[], before: readonly (HeldVersion | undefined)[]): Promise<void> {
-    await takeBack(this.#p.store, this.#ledger, entries, before, () => this.#p.provisional.inWrittenOrder(this.owners, this.#ledger));
+    await takeBack(this.#p.store, this.#ledger, entries, before, () =>
+      this.#p.provisional.inWrittenOrder(this.owners, this.#ledger),
+    );
     this.#journalEntries = this.#ledger.size;
   }
 
@@ -429,7 +473,10 @@ export class Hunter implements Runner {
     return waitMs;
   }
 
-  /** Each query's progress, but never past what is provisional: after a crash those windows are asked for again. */
+  /**
+   * Each query's progress, but never past what is provisional: after a crash those windows are asked for
+   * again.
+   */
   async #saveMark(orderly: boolean): Promise<void> {
     const { outlet, store, clock } = this.#p;
     // A query that a mistake in the file hides for a while goes on where it was once it is back.
@@ -445,7 +492,10 @@ export class Hunter implements Runner {
     this.#unsaved = false;
   }
 
-  /** Since when the window that waits longest could have been had: what came of it before it failed is met again. A refused query shows nothing. */
+  /**
+   * Since when the window that waits longest could have been had: what came of it before it failed is met
+   * again. A refused query shows nothing.
+   */
   #heldUpMs(): number {
     const now = this.#serverNowMs();
     const since = this.#progress
@@ -459,7 +509,10 @@ export class Hunter implements Runner {
     const { provisional, store } = this.#p;
     provisional.settle();
     if (this.#journalEntries < 2 * this.#ledger.size + JOURNAL_SLACK && this.#ledger.size < JOURNAL_SLACK) return;
-    const longestMs = Math.max(0, ...this.#progress.map(({ query }) => (query.windowMinutes + query.delayMinutes) * 60_000));
+    const longestMs = Math.max(
+      0,
+      ...this.#progress.map(({ query }) => (query.windowMinutes + query.delayMinutes) * 60_000),
+    );
     const keepS = Math.floor(provisional.writtenNowS() - (longestMs + this.#heldUpMs() + REMEMBERED_BEYOND_MS) / 1000);
     this.#ledger.prune(FAR_FUTURE, keepS);
     if (this.#journalEntries < 2 * this.#ledger.size + JOURNAL_SLACK) return;

@@ -3,7 +3,10 @@ import type { Ticks } from "../model/instant.ts";
 import type { LedgerEntry } from "../model/state.ts";
 import type { RecordKind } from "../model/stream.ts";
 
-/** Numbers per slot: four of the object's hash, two of the instant, written-at, bytes, CRC with the change in a word of its own. */
+/**
+ * Numbers per slot: four of the object's hash, two of the instant, written-at, bytes, CRC with the change in
+ * a word of its own.
+ */
 const SLOT = 10;
 const UPDATED_HIGH = 4;
 const UPDATED_LOW = 5;
@@ -14,7 +17,10 @@ const FLAGS = 9;
 const USED = 1;
 const IS_NEW = 2;
 const REPLAY = 4;
-/** Fullest and, after growing, emptiest: 40 bytes a slot over 0.7 is 57 bytes a key, which stays below the promised 64. */
+/**
+ * Fullest and, after growing, emptiest: 40 bytes a slot over 0.7 is 57 bytes a key, which stays below the
+ * promised 64.
+ */
 const FULLEST = 0.88;
 const AFTER_GROWING = 0.7;
 const SMALLEST = 16;
@@ -31,7 +37,10 @@ export interface HeldVersion extends LedgerEntry {
 export type Verdict =
   /** No version of this object is held. */
   | { readonly is: "unknown" }
-  /** An older version was sent. `unsent`: that older one is provisional after a crash and is now covered by this. */
+  /**
+   * An older version was sent. `unsent`: that older one is provisional after a crash and is now covered by
+   * this.
+   */
   | { readonly is: "newer"; readonly unsent: boolean }
   /** This very version was sent. */
   | { readonly is: "sent" }
@@ -43,9 +52,10 @@ export type Verdict =
   | { readonly is: "replay"; readonly change: Change };
 
 /**
- * 128 bits over kind and id: an accidental collision would swallow an alert, 64 bits would make one likely in a large fleet's life. MurmurHash3_x86_128
- * (A. Appleby, public domain) over the UTF-16 units, two to a word: Microsoft chooses the ids, so nobody can aim at another's, and a digest costs a call out of JavaScript
- * and a buffer for each record.
+ * 128 bits over kind and id: an accidental collision would swallow an alert, 64 bits would make one likely in
+ * a large fleet's life. MurmurHash3_x86_128 (A. Appleby, public domain) over the UTF-16 units, two to a word:
+ * Microsoft chooses the ids, so nobody can aim at another's, and a digest costs a call out of JavaScript and
+ * a buffer for each record.
  */
 export function objectHash(kind: RecordKind, id: string): ObjectHash {
   const { length } = id;
@@ -56,7 +66,8 @@ export function objectHash(kind: RecordKind, id: string): ObjectHash {
   let h3 = seed;
   let h4 = seed;
   for (let i = 0; i < length; i += 8) {
-    // Past the end charCodeAt is NaN, which counts as 0 here; the length tells such an id from one that ends in U+0000.
+    // Past the end charCodeAt is NaN, which counts as 0 here; the length tells such an id from one that ends
+    // in U+0000.
     h1 ^= scrambled(id.charCodeAt(i) | (id.charCodeAt(i + 1) << 16), 0x239b961b, 15, 0xab0e9789);
     h1 = (Math.imul(((h1 << 19) | (h1 >>> 13)) + h2, 5) + 0x561ccd1b) | 0;
     h2 ^= scrambled(id.charCodeAt(i + 2) | (id.charCodeAt(i + 3) << 16), 0xab0e9789, 16, 0x38b34ae5);
@@ -91,8 +102,8 @@ function finished(word: number): number {
 }
 
 /**
- * The newest version sent of each object, in one typed array (a Map of strings costs ten times as much). Per object only the newest matters: an older
- * one that shows up later is never sent.
+ * The newest version sent of each object, in one typed array (a Map of strings costs ten times as much). Per
+ * object only the newest matters: an older one that shows up later is never sent.
  */
 export class Ledger {
   #slots: Int32Array;
@@ -127,7 +138,8 @@ export class Ledger {
   }
 
   put(entry: LedgerEntry): void {
-    if (this.#size + 1 > this.#capacity * FULLEST) this.#rebuild(Math.ceil((this.#size + 1) / AFTER_GROWING), () => true);
+    if (this.#size + 1 > this.#capacity * FULLEST)
+      this.#rebuild(Math.ceil((this.#size + 1) / AFTER_GROWING), () => true);
     const at = this.#find(entry.hash);
     const slots = this.#slots;
     if (!(slots[at + FLAGS]! & USED)) this.#size += 1;
@@ -163,7 +175,8 @@ export class Ledger {
   }
 
   /**
-   * An object met again that must not be forgotten as long as it is (a lifted record): its age starts anew at `atS`.
+   * An object met again that must not be forgotten as long as it is (a lifted record): its age starts anew at
+   * `atS`.
    * @returns false when that would be less than `stepS` later: nothing changes.
    */
   touch(hash: ObjectHash, atS: number, stepS: number): boolean {
@@ -192,13 +205,20 @@ export class Ledger {
     return flags & USED ? { ...this.#entryAt(at), awaitsReplay: (flags & REPLAY) !== 0 } : undefined;
   }
 
-  /** Forgets versions updated before `before` (and, when given, also last written before `writtenBeforeS`). Returns how many. */
+  /**
+   * Forgets versions updated before `before` (and, when given, also last written before `writtenBeforeS`).
+   * Returns how many.
+   */
   prune(before: Ticks, writtenBeforeS = Number.POSITIVE_INFINITY): number {
     const doomed = (at: number) =>
-      this.#updatedAt(at) < before && this.#slots[at + WRITTEN_AT]! < writtenBeforeS && !(this.#slots[at + FLAGS]! & REPLAY);
+      this.#updatedAt(at) < before &&
+      this.#slots[at + WRITTEN_AT]! < writtenBeforeS &&
+      !(this.#slots[at + FLAGS]! & REPLAY);
     let leaving = 0;
-    for (let at = 0; at < this.#slots.length; at += SLOT) if (this.#slots[at + FLAGS]! & USED && doomed(at)) leaving += 1;
-    if (leaving > 0) this.#rebuild(Math.max(SMALLEST, Math.ceil((this.#size - leaving) / AFTER_GROWING)), (at) => !doomed(at));
+    for (let at = 0; at < this.#slots.length; at += SLOT)
+      if (this.#slots[at + FLAGS]! & USED && doomed(at)) leaving += 1;
+    if (leaving > 0)
+      this.#rebuild(Math.max(SMALLEST, Math.ceil((this.#size - leaving) / AFTER_GROWING)), (at) => !doomed(at));
     return leaving;
   }
 

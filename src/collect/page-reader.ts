@@ -43,7 +43,8 @@ export interface Situation {
 }
 
 /**
- * Reads one page of one stream to its end, with the patience and the retreats that a service in trouble calls for, and has the courier deliver it as it streams in.
+ * Reads one page of one stream to its end, with the patience and the retreats that a service in trouble calls
+ * for, and has the courier deliver it as it streams in.
  */
 export class PageReader {
   readonly #p: PageReaderParts;
@@ -82,13 +83,18 @@ export class PageReader {
   }
 
   /**
-   * A page that cannot be had although the service lives is asked for in smaller parts: without $expand, half as many rows, and at last around the one record that
-   * breaks it. A service that answers nothing at all is left in peace after two probes.
+   * A page that cannot be had although the service lives is asked for in smaller parts: without $expand, half
+   * as many rows, and at last around the one record that breaks it. A service that answers nothing at all is
+   * left in peace after two probes.
    */
   async read(question: Question, seen: Seen, errand: Errand, stop: AbortSignal): Promise<PageFacts> {
     const asked: Question = question.link
       ? question
-      : { ...question, top: Math.min(question.top, this.#largestTop ?? question.top), ...(this.#lean ? { lean: true } : {}) };
+      : {
+          ...question,
+          top: Math.min(question.top, this.#largestTop ?? question.top),
+          ...(this.#lean ? { lean: true } : {}),
+        };
     try {
       if (this.#poisoned !== undefined && question.from === this.#poisoned && !question.link)
         return await this.#smaller(question, seen, errand, stop, undefined);
@@ -102,7 +108,13 @@ export class PageReader {
     }
   }
 
-  async #smaller(question: Question, seen: Seen, errand: Errand, stop: AbortSignal, why: Failure | undefined): Promise<PageFacts> {
+  async #smaller(
+    question: Question,
+    seen: Seen,
+    errand: Errand,
+    stop: AbortSignal,
+    why: Failure | undefined,
+  ): Promise<PageFacts> {
     const lean = { ...question, lean: true };
     let top = 1;
     let page: PageFacts | undefined;
@@ -113,7 +125,8 @@ export class PageReader {
       return this.#aroundPoison(lean, seen, errand, stop, why ?? error);
     }
     this.#poisoned = undefined;
-    // The service lives: find the largest page that works. The first rows are out already, so nothing is lost whatever fails.
+    // The service lives: find the largest page that works. The first rows are out already, so nothing is lost
+    // whatever fails.
     for (top = Math.floor(question.top / 2); top > 1; top = Math.floor(top / 2)) {
       try {
         page = await this.#readOnce({ ...lean, top }, seen, errand, stop);
@@ -134,8 +147,17 @@ export class PageReader {
     return page;
   }
 
-  /** The first record of the question breaks every answer: it is named as well as it can be, and the walk goes on behind it. */
-  async #aroundPoison(question: Question, seen: Seen, errand: Errand, stop: AbortSignal, why: Failure): Promise<PageFacts> {
+  /**
+   * The first record of the question breaks every answer: it is named as well as it can be, and the walk goes
+   * on behind it.
+   */
+  async #aroundPoison(
+    question: Question,
+    seen: Seen,
+    errand: Errand,
+    stop: AbortSignal,
+    why: Failure,
+  ): Promise<PageFacts> {
     const at = question.from;
     if (at === undefined || this.#p.source.skipMax === 0) throw why;
     const skip = (question.skip ?? 0) + POISON_PROBE_SKIP;
@@ -162,7 +184,10 @@ export class PageReader {
     return page;
   }
 
-  /** One question with the short pauses of a walk: 1, 2 and 4 s, and as long as the service asks for by Retry-After. */
+  /**
+   * One question with the short pauses of a walk: 1, 2 and 4 s, and as long as the service asks for by
+   * Retry-After.
+   */
   async #readPatiently(question: Question, seen: Seen, errand: Errand, stop: AbortSignal): Promise<PageFacts> {
     const { clock, chance, report, budget } = this.#p;
     for (let failed = 0; ; ) {
@@ -204,7 +229,11 @@ export class PageReader {
         if (stop.aborted) throw stopped();
       }
       await this.#p.store.flush();
-      if (report.walkStartedAtMs !== undefined && clock.nowMs() - report.walkStartedAtMs > CATCHING_UP_AFTER_MS && errand.keepsProgress)
+      if (
+        report.walkStartedAtMs !== undefined &&
+        clock.nowMs() - report.walkStartedAtMs > CATCHING_UP_AFTER_MS &&
+        errand.keepsProgress
+      )
         report.be("catching-up");
       else if (report.state === "throttled") report.be(this.#situation().isFirstWalk ? "catching-up" : "ok");
       facts = { ...tally.facts(), link: page.link(), serverNowMs: page.serverNowMs, partial: page.partial };

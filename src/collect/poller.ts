@@ -32,8 +32,8 @@ export interface PollerParts extends CourierParts, PageReaderParts {
 }
 
 /**
- * One stream of one customer: polls, sweeps, keeps mark and ledger, and never lets a failure out of its own house except the host's
- * (the outlet is gone, the state folder cannot be written), which concerns everybody.
+ * One stream of one customer: polls, sweeps, keeps mark and ledger, and never lets a failure out of its own
+ * house except the host's (the outlet is gone, the state folder cannot be written), which concerns everybody.
  */
 export class StreamPoller implements Runner {
   readonly #p: PollerParts;
@@ -73,7 +73,8 @@ export class StreamPoller implements Runner {
       isTroubled: this.#failures > 0,
       isFirstWalk: this.#mark.upTo === undefined,
     }));
-    if (this.#mark.walkCompletedAtMs !== undefined) parts.report.completed(this.#mark.walkCompletedAtMs, this.#mark.walkCompletedAtMs);
+    if (this.#mark.walkCompletedAtMs !== undefined)
+      parts.report.completed(this.#mark.walkCompletedAtMs, this.#mark.walkCompletedAtMs);
   }
 
   get mark(): Mark {
@@ -92,14 +93,20 @@ export class StreamPoller implements Runner {
     return this.#replayFrom !== undefined;
   }
 
-  /** The version was written but may not have arrived: it is read and sent again. Unknown or outdated ones are let go. */
+  /**
+   * The version was written but may not have arrived: it is read and sent again. Unknown or outdated ones are
+   * let go.
+   */
   askForReplay(version: LostVersion): void {
     if (!this.#courier.askForReplay(version.hash, version.updated)) return;
     if (this.#replayFrom === undefined || version.askFrom < this.#replayFrom) this.#replayFrom = version.askFrom;
     this.#replaysAsked += 1;
   }
 
-  /** Where a question for a version found in the journal must begin after a crash: a lifted record's own time says nothing, but the saved mark never passed it. */
+  /**
+   * Where a question for a version found in the journal must begin after a crash: a lifted record's own time
+   * says nothing, but the saved mark never passed it.
+   */
   askFromOf(entry: { readonly updated: Ticks }): Ticks {
     const saved = this.#mark.walk?.cursor ?? this.#mark.upTo ?? this.#mark.start;
     return this.#p.source.lifts === true && saved < entry.updated ? saved : entry.updated;
@@ -112,7 +119,8 @@ export class StreamPoller implements Runner {
 
   /** Polls until `stop`. Rejects only with what concerns the whole process. */
   async run(stop: AbortSignal, firstPollInMs: number): Promise<void> {
-    // One listener for the whole run: a combined signal per rest costs thousands of weak references in a large fleet.
+    // One listener for the whole run: a combined signal per rest costs thousands of weak references in a
+    // large fleet.
     stop.addEventListener("abort", () => this.#wake.abort(), { once: true });
     await this.#rest(firstPollInMs, stop);
     while (!stop.aborted) {
@@ -141,29 +149,46 @@ export class StreamPoller implements Runner {
     await this.#courier.tidy(this.#askedAgainFrom());
   }
 
-  /** No later question begins further back than the ledger's span before this, in this life or after a death, which goes on from the mark that was saved. */
+  /**
+   * No later question begins further back than the ledger's span before this, in this life or after a death,
+   * which goes on from the mark that was saved.
+   */
   #askedAgainFrom(): Ticks | undefined {
     const saved = this.#savedMark;
     const { upTo } = this.#mark;
     if (upTo === undefined || saved === undefined) return undefined;
-    const begun = [this.#mark, saved].flatMap((mark) => [mark.upTo ?? mark.start, mark.reachedUpTo, mark.sweptUpTo, mark.walk?.cursor]);
+    const begun = [this.#mark, saved].flatMap((mark) => [
+      mark.upTo ?? mark.start,
+      mark.reachedUpTo,
+      mark.sweptUpTo,
+      mark.walk?.cursor,
+    ]);
     return [...begun, this.#replayFrom, this.#courier.owner.oldest].reduce<Ticks>(minimum, upTo);
   }
 
-  /** A sweep that is planned further ahead than one ever is was planned by a clock that stepped back since. */
+  /**
+   * A sweep that is planned further ahead than one ever is was planned by a clock that stepped back since.
+   */
   #sweepIsDue(): boolean {
     const inMs = this.#mark.nextSweepAtMs - this.#p.clock.nowMs();
     return inMs <= 0 || inMs > SWEEP_EVERY_MS;
   }
 
-  /** The saved mark lies behind: at an orderly stop it may say more than it did while versions were provisional. */
+  /**
+   * The saved mark lies behind: at an orderly stop it may say more than it did while versions were
+   * provisional.
+   */
   get couldSayMore(): boolean {
     return this.#courier.owner.oldest !== undefined || this.#mark.walkCompletedAtMs !== this.#savedWalkAtMs;
   }
 
-  /** @param orderly everything written is taken as delivered. @param thorough also saves what only spares the next start some reading. */
+  /**
+   * @param orderly everything written is taken as delivered.
+   * @param thorough also saves what only spares the next start some reading.
+   */
   async close(options: { readonly orderly: boolean; readonly thorough: boolean }): Promise<void> {
-    if (this.#courier.wroteSinceSave || (options.thorough && options.orderly && this.couldSayMore)) await this.#saveMark(options.orderly);
+    if (this.#courier.wroteSinceSave || (options.thorough && options.orderly && this.couldSayMore))
+      await this.#saveMark(options.orderly);
     await this.#p.store.flush();
     await this.#p.store.close();
   }
@@ -226,7 +251,8 @@ export class StreamPoller implements Runner {
       await this.#p.customer.incident(report, partialAnswer(outcome.partial));
       return;
     }
-    // What was asked for while this walk was under way may lie where it had already been: the next one looks for it.
+    // What was asked for while this walk was under way may lie where it had already been: the next one looks
+    // for it.
     if (this.#replaysAsked === replaysAsked) this.#endReplay(from);
     const upTo = markAfter({
       upTo: this.#mark.upTo,
@@ -252,21 +278,31 @@ export class StreamPoller implements Runner {
     else if (moved && clock.monotonicMs() - this.#savedAtMs >= EMPTY_MARK_SAVED_EVERY_MS) await this.#saveMark(false);
   }
 
-  /** The second look, far back: what only it finds is counted, because it says that the overlap is too short. */
+  /**
+   * The second look, far back: what only it finds is counted, because it says that the overlap is too short.
+   */
   async #sweep(stop: AbortSignal): Promise<void> {
     const { settings, clock } = this.#p;
     const upTo = this.#mark.upTo;
     if (upTo === undefined) return;
-    // Of two clocks the one that is behind may be wrong, and would have the sweep reach for what the ledger has forgotten.
+    // Of two clocks the one that is behind may be wrong, and would have the sweep reach for what the ledger
+    // has forgotten.
     const serverNowMs = this.#reader.serverNowMs ?? clock.nowMs();
     const { sweptUpTo } = this.#mark;
-    const latest = minimum(ticksFromMs(sweptUpTo === undefined ? serverNowMs : Math.max(serverNowMs, clock.nowMs())), sweptUpTo);
+    const latest = minimum(
+      ticksFromMs(sweptUpTo === undefined ? serverNowMs : Math.max(serverNowMs, clock.nowMs())),
+      sweptUpTo,
+    );
     const far = latest - ticksFromMs(settings.sweepHours * 3_600_000);
     const from = far < this.#mark.start ? this.#mark.start : far;
     if (from < upTo) {
       const memory: WalkMemory = this.#memory.clamp === undefined ? {} : { clamp: this.#memory.clamp };
       const lateBefore = upTo - ticksFromMs(settings.overlapMinutes * 60_000);
-      const { partial } = await walk(this.#source({ found: "sweep", lateBefore, keepsProgress: false }, stop), { from }, memory);
+      const { partial } = await walk(
+        this.#source({ found: "sweep", lateBefore, keepsProgress: false }, stop),
+        { from },
+        memory,
+      );
       if (partial === undefined) this.#mark = { ...this.#mark, sweptUpTo: upTo };
       else await this.#p.customer.incident(this.#p.report, partialAnswer(partial));
     }

@@ -49,13 +49,20 @@ test("P1 every page is read and used when links are the way through an unordered
 });
 
 test("P2 paging needs no link", async () => {
-  const { world, verdict } = await running((s) => s.add(...alerts(2_500, T0 - HOUR, T0 - MINUTE)), { ...EASY, links: false, clamp: 100 });
+  const { world, verdict } = await running((s) => s.add(...alerts(2_500, T0 - HOUR, T0 - MINUTE)), {
+    ...EASY,
+    links: false,
+    clamp: 100,
+  });
   await world.clock.advance(10 * MINUTE);
   expect(verdict()).toEqual(FLAWLESS);
 });
 
 test("P3 a clamp is discovered, not assumed: pages of 37 where 1,000 were asked for", async () => {
-  const { world, verdict } = await running((s) => s.add(...alerts(400, T0 - HOUR, T0 - MINUTE)), { ...EASY, clamp: 37 });
+  const { world, verdict } = await running((s) => s.add(...alerts(400, T0 - HOUR, T0 - MINUTE)), {
+    ...EASY,
+    clamp: 37,
+  });
   await world.clock.advance(10 * MINUTE);
   expect(verdict()).toEqual(FLAWLESS);
 });
@@ -75,13 +82,17 @@ test("P4 equal instants across a page's edge are neither lost nor asked for endl
 
 describe("P5 late rows are found", () => {
   test("2 minutes behind the newest: by the next poll", async () => {
-    const { world, customer } = await running((s) => s.add(late("a", T0 - MINUTE, 0), late("late", T0 - 2 * MINUTE, T0 + 90_000)));
+    const { world, customer } = await running((s) =>
+      s.add(late("a", T0 - MINUTE, 0), late("late", T0 - 2 * MINUTE, T0 + 90_000)),
+    );
     await world.clock.advance(3 * MINUTE);
     expect(world.sentOf(customer).map((s) => s.id)).toEqual(["a", "late"]);
   });
 
   test("25 minutes behind: by the poll that reaches over the whole overlap, within five polls", async () => {
-    const { world, customer } = await running((s) => s.add(late("a", T0 - MINUTE, 0), late("late", T0 - 25 * MINUTE, T0 + 90_000)));
+    const { world, customer } = await running((s) =>
+      s.add(late("a", T0 - MINUTE, 0), late("late", T0 - 25 * MINUTE, T0 + 90_000)),
+    );
     await world.clock.advance(7 * MINUTE);
     expect(world.sentOf(customer).map((s) => [s.id, s.found])).toEqual([
       ["a", "poll"],
@@ -116,7 +127,9 @@ describe("P5 late rows are found", () => {
   });
 
   test("20 hours behind: by the sweep, which counts it", async () => {
-    const { world, customer, fleet } = await running((s) => s.add(late("a", T0 - MINUTE, 0), late("late", T0 - 20 * HOUR, T0 + 90_000)));
+    const { world, customer, fleet } = await running((s) =>
+      s.add(late("a", T0 - MINUTE, 0), late("late", T0 - 20 * HOUR, T0 + 90_000)),
+    );
     await world.clock.advance(62 * MINUTE);
     expect(world.sentOf(customer).map((s) => [s.id, s.found])).toEqual([
       ["a", "poll"],
@@ -128,9 +141,16 @@ describe("P5 late rows are found", () => {
 
 describe("P6 a changed object is delivered once in its new version, an unchanged one is not", () => {
   test("over two hours of polls, overlaps and sweeps", async () => {
-    const { world, stream, customer, verdict } = await running((s) => s.add(...alerts(50, T0 - 20 * HOUR, T0 - MINUTE)));
+    const { world, stream, customer, verdict } = await running((s) =>
+      s.add(...alerts(50, T0 - 20 * HOUR, T0 - MINUTE)),
+    );
     await world.clock.advance(10 * MINUTE);
-    stream.add({ id: "alert-3", updated: ticks(T0 + 9 * MINUTE), created: ticks(T0 - 20 * HOUR), visibleAtMs: T0 + 10 * MINUTE });
+    stream.add({
+      id: "alert-3",
+      updated: ticks(T0 + 9 * MINUTE),
+      created: ticks(T0 - 20 * HOUR),
+      visibleAtMs: T0 + 10 * MINUTE,
+    });
     await world.clock.advance(2 * HOUR);
     expect(verdict()).toEqual(FLAWLESS);
     expect(world.sentOf(customer)).toHaveLength(51);
@@ -216,7 +236,14 @@ test("P8 the mark is saved after delivery: what the host did not take is asked f
   let writes = 0;
   world.outlet.break = () =>
     ++writes === 2
-      ? { arrives: 0, failure: new Failure("output-full", { actor: "operator", retry: { when: "later" }, say: "The disk is full." }) }
+      ? {
+          arrives: 0,
+          failure: new Failure("output-full", {
+            actor: "operator",
+            retry: { when: "later" },
+            say: "The disk is full.",
+          }),
+        }
       : undefined;
   await world.start();
   await world.clock.advance(5 * MINUTE);
@@ -247,7 +274,9 @@ describe("P9 a walk that failed or was partial does not move the mark", () => {
     });
     await world.clock.advance(3 * HOUR);
     expect(world.sentOf(customer).map((s) => s.id)).toEqual(["a"]);
-    expect(world.outlet.healths.flatMap((h) => h.streams).find((s) => s.failure === "partial-answer")?.say).toContain("Microsoft/Endpoint");
+    expect(world.outlet.healths.flatMap((h) => h.streams).find((s) => s.failure === "partial-answer")?.say).toContain(
+      "Microsoft/Endpoint",
+    );
     stream.partial = undefined;
     stream.add(late("hidden", T0 - 6 * 24 * HOUR, 0));
     await world.clock.advance(5 * MINUTE);
@@ -308,7 +337,9 @@ describe("P13 requests are paced before the limit", () => {
       const within = stream.askedAtMs.slice(i).filter((other) => other < at + windowMs).length;
       expect(within).toBeLessThanOrEqual(most);
     });
-    expect(stream.askedAtMs.filter((at) => at < T0 + 1_000).length).toBeGreaterThanOrEqual(Math.min(20, limits.perMinute));
+    expect(stream.askedAtMs.filter((at) => at < T0 + 1_000).length).toBeGreaterThanOrEqual(
+      Math.min(20, limits.perMinute),
+    );
   });
 });
 
@@ -361,7 +392,9 @@ describe("P14 a page that fails for ever is asked for in smaller parts instead o
     expect(ids.has(stream.versions[12]!.id)).toBe(false);
     expect(
       world.outlet.healths.some(
-        (h) => h.streams[0]?.failure === "record-quarantined" && h.streams[0].say?.includes(formatInstant(stream.versions[13]!.updated)),
+        (h) =>
+          h.streams[0]?.failure === "record-quarantined" &&
+          h.streams[0].say?.includes(formatInstant(stream.versions[13]!.updated)),
       ),
     ).toBe(true);
     expect(judge(stream, world.sentOf(customer)).duplicated).toEqual([]);
@@ -385,7 +418,11 @@ describe("P14 a page that fails for ever is asked for in smaller parts instead o
     });
     await world.clock.advance(2 * HOUR);
     expect(stream.questions.length).toBeLessThan(12 * 7);
-    expect(world.outlet.healths.at(-1)?.streams[0]).toMatchObject({ state: "failing", failure: "service-error", actor: "microsoft" });
+    expect(world.outlet.healths.at(-1)?.streams[0]).toMatchObject({
+      state: "failing",
+      failure: "service-error",
+      actor: "microsoft",
+    });
   });
 });
 
@@ -398,7 +435,12 @@ test("P17 a burst, a 500 for ever, a throttled and a signed-out customer do not 
     (s) => (s.fault = () => throttledUntil(world.clock.now + 30_000)),
     (s) =>
       (s.fault = () =>
-        new Failure("consent-missing", { actor: "customer", area: "sign-in", retry: { when: "never" }, say: "No consent." })),
+        new Failure("consent-missing", {
+          actor: "customer",
+          area: "sign-in",
+          retry: { when: "never" },
+          say: "No consent.",
+        })),
   ];
   for (const [i, trouble] of troubled.entries()) {
     const stream = new SimStream(world.clock, { budgetKey: `t${i}` });
@@ -441,7 +483,8 @@ test("P17 customers whose service hangs do not use up the turns of the others", 
   for (const customer of healthy) {
     const sent = world.sentOf(customer);
     expect(sent).toHaveLength(20);
-    // The first attempts of all twelve come at once, before anybody can know; afterwards they wait among themselves.
+    // The first attempts of all twelve come at once, before anybody can know; afterwards they wait among
+    // themselves.
     for (const s of sent) expect(s.atMs - (T0 + Number(s.id.slice(1)) * MINUTE)).toBeLessThanOrEqual(MINUTE + 10_000);
   }
 });
@@ -508,7 +551,10 @@ describe("P24 silence is visible", () => {
 
 test("P25 a lost state re-reads the configured time back, with the keys it had before", async () => {
   const { world, stream, customer } = await running((s) =>
-    s.add(...alerts(40, T0 - 6 * 24 * HOUR, T0 - MINUTE), ...alerts(5, T0 - 20 * 24 * HOUR, T0 - 8 * 24 * HOUR, "ancient")),
+    s.add(
+      ...alerts(40, T0 - 6 * 24 * HOUR, T0 - MINUTE),
+      ...alerts(5, T0 - 20 * 24 * HOUR, T0 - 8 * 24 * HOUR, "ancient"),
+    ),
   );
   await world.clock.advance(2 * MINUTE);
   const keys = world.sentOf(customer).map((s) => s.key);
@@ -540,7 +586,9 @@ test("P27 a next link to another host is not followed, is reported, and nothing 
   expect(verdict()).toEqual(FLAWLESS);
   expect(stream.questions.every((q) => q.link === undefined)).toBe(true);
   expect(
-    world.outlet.healths.some((h) => h.streams[0]?.failure === "link-elsewhere" && h.streams[0].say?.includes("elsewhere.example")),
+    world.outlet.healths.some(
+      (h) => h.streams[0]?.failure === "link-elsewhere" && h.streams[0].say?.includes("elsewhere.example"),
+    ),
   ).toBe(true);
 });
 

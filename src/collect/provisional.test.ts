@@ -9,7 +9,12 @@ const entry = (writtenAtS: number, byteLength = 100) => ({ writtenAtS, byteLengt
 describe("what was provisional when the process ended", () => {
   test.each([
     ["all of the last hour when it is small", [[entry(1000), entry(2000)]], 10_000, [2]],
-    ["nothing older than an hour before the last write", [[entry(1000), entry(1001 + PROVISIONAL_FOR_MS / 1000)]], 10_000, [1]],
+    [
+      "nothing older than an hour before the last write",
+      [[entry(1000), entry(1001 + PROVISIONAL_FOR_MS / 1000)]],
+      10_000,
+      [1],
+    ],
     ["the newest bytes only", [[entry(1), entry(2), entry(3), entry(4)]], 250, [3]],
     ["the newest bytes of one second too", [[entry(9), entry(9), entry(9), entry(9)]], 250, [3]],
     ["over several journals, newest first", [[entry(1), entry(5)], [entry(2), entry(6)], []], 150, [1, 1, 0]],
@@ -31,7 +36,9 @@ describe("what was provisional when the process ended", () => {
 test("a stream's oldest provisional instant is the smallest of those still in the window (property)", () => {
   fc.assert(
     fc.property(
-      fc.array(fc.oneof(fc.record({ at: fc.bigInt({ min: 0n, max: 50n }) }), fc.constant("settle" as const)), { maxLength: 60 }),
+      fc.array(fc.oneof(fc.record({ at: fc.bigInt({ min: 0n, max: 50n }) }), fc.constant("settle" as const)), {
+        maxLength: 60,
+      }),
       (steps) => {
         const owner = new ProvisionalOwner();
         const model: bigint[] = [];

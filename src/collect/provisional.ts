@@ -16,7 +16,10 @@ interface Item {
   readonly writtenAtMs: number;
 }
 
-/** One stream's part of the window: it answers with the oldest instant that must still be asked for after a crash. */
+/**
+ * One stream's part of the window: it answers with the oldest instant that must still be asked for after a
+ * crash.
+ */
 export class ProvisionalOwner {
   readonly #queue: { at: Ticks; order: number }[] = [];
   #added = 0;
@@ -40,8 +43,9 @@ export class ProvisionalOwner {
 }
 
 /**
- * What was written to a pipe or socket lately and may not have arrived: the last hour, at most `maxBytes` over all customers. Nobody acknowledges, so after a crash or
- * a broken connection all of it is read from Microsoft and sent again; no bodies are kept.
+ * What was written to a pipe or socket lately and may not have arrived: the last hour, at most `maxBytes`
+ * over all customers. Nobody acknowledges, so after a crash or a broken connection all of it is read from
+ * Microsoft and sent again; no bodies are kept.
  */
 export class Provisional {
   readonly #clock: Clock;
@@ -66,8 +70,9 @@ export class Provisional {
   }
 
   /**
-   * The time that journals carry, s. A life begins with the wall clock, never before what the last one wrote, and goes on by the clock that never steps: after a crash it tells which
-   * versions were written in the last hour, and a clock that was put right by an hour, forward or back, would hide some of them.
+   * The time that journals carry, s. A life begins with the wall clock, never before what the last one wrote,
+   * and goes on by the clock that never steps: after a crash it tells which versions were written in the last
+   * hour, and a clock that was put right by an hour, forward or back, would hide some of them.
    */
   writtenNowS(): number {
     const monotonicMs = this.#clock.monotonicMs();
@@ -80,7 +85,12 @@ export class Provisional {
 
   add(
     owner: ProvisionalOwner,
-    version: { readonly hash: ObjectHash; readonly updated: Ticks; readonly askFrom: Ticks; readonly byteLength: number },
+    version: {
+      readonly hash: ObjectHash;
+      readonly updated: Ticks;
+      readonly askFrom: Ticks;
+      readonly byteLength: number;
+    },
   ): void {
     this.#items.push({ owner, ...version, writtenAtMs: this.#clock.monotonicMs() });
     owner.add(version.askFrom);
@@ -94,7 +104,8 @@ export class Provisional {
     while (this.#first < this.#items.length) {
       const oldest = this.#items[this.#first]!;
       // The newest item stays even when it is larger than the whole window.
-      if (oldest.writtenAtMs >= before && (this.#bytes <= this.#maxBytes || this.#first === this.#items.length - 1)) break;
+      if (oldest.writtenAtMs >= before && (this.#bytes <= this.#maxBytes || this.#first === this.#items.length - 1))
+        break;
       this.#first += 1;
       this.#bytes -= oldest.byteLength;
       oldest.owner.settleOne();
@@ -106,8 +117,9 @@ export class Provisional {
   }
 
   /**
-   * A ledger's entries for a journal that is written anew: what this owner has in the window comes last, in the order it was written, since a second holds thousands and after a crash the
-   * newest `maxBytes` are counted from the journal's end.
+   * A ledger's entries for a journal that is written anew: what this owner has in the window comes last, in
+   * the order it was written, since a second holds thousands and after a crash the newest `maxBytes` are
+   * counted from the journal's end.
    */
   *inWrittenOrder(owner: ProvisionalOwner | readonly ProvisionalOwner[], ledger: Ledger): Generator<LedgerEntry> {
     const owners = new Set(owner instanceof ProvisionalOwner ? [owner] : owner);
@@ -126,7 +138,12 @@ export class Provisional {
   }
 
   /** Everything still provisional, oldest first. It stays provisional. */
-  all(): readonly { readonly owner: ProvisionalOwner; readonly hash: ObjectHash; readonly updated: Ticks; readonly askFrom: Ticks }[] {
+  all(): readonly {
+    readonly owner: ProvisionalOwner;
+    readonly hash: ObjectHash;
+    readonly updated: Ticks;
+    readonly askFrom: Ticks;
+  }[] {
     this.settle();
     return this.#items.slice(this.#first);
   }
@@ -139,8 +156,8 @@ export interface LateEntry {
 }
 
 /**
- * Which entries of all journals together were provisional when the process ended: written in its last hour, the newest `maxBytes`.
- * Returns the number to take from the end of each list.
+ * Which entries of all journals together were provisional when the process ended: written in its last hour,
+ * the newest `maxBytes`. Returns the number to take from the end of each list.
  */
 export function provisionalAtEnd(lists: readonly (readonly LateEntry[])[], maxBytes: number): number[] {
   const taken = lists.map(() => 0);
@@ -149,15 +166,22 @@ export function provisionalAtEnd(lists: readonly (readonly LateEntry[])[], maxBy
   const earliestS = lastS - PROVISIONAL_FOR_MS / 1000;
   for (let second = lastS; second >= earliestS; ) {
     if (takenBytes.reduce((sum, n) => sum + n, 0) >= maxBytes) break;
-    // In which order several journals were written within one second is not known, so each may have had the last word.
+    // In which order several journals were written within one second is not known, so each may have had the
+    // last word.
     lists.forEach((entries, i) => {
-      for (let entry = entries[entries.length - 1 - taken[i]!]; entry !== undefined; entry = entries[entries.length - 1 - taken[i]!]) {
+      for (
+        let entry = entries[entries.length - 1 - taken[i]!];
+        entry !== undefined;
+        entry = entries[entries.length - 1 - taken[i]!]
+      ) {
         if (entry.writtenAtS < second || takenBytes[i]! >= maxBytes) break;
         taken[i]! += 1;
         takenBytes[i]! += entry.byteLength;
       }
     });
-    const earlier = lists.map((entries, i) => entries[entries.length - 1 - taken[i]!]?.writtenAtS ?? Number.NEGATIVE_INFINITY);
+    const earlier = lists.map(
+      (entries, i) => entries[entries.length - 1 - taken[i]!]?.writtenAtS ?? Number.NEGATIVE_INFINITY,
+    );
     second = Math.max(Number.NEGATIVE_INFINITY, ...earlier.filter((at) => at < second));
   }
   return taken;

@@ -11,9 +11,19 @@ test.each<[string, { upTo: number; reachedUpTo: number; full: boolean; oldestRep
   ["a full reach, when the mark was held back less", { upTo: 29.5, reachedUpTo: 30, full: true }, 29],
   ["a short reach, when the mark was held back", { upTo: 10, reachedUpTo: 30, full: false }, 10],
   ["what awaits its replay", { upTo: 30, reachedUpTo: 29, full: true, oldestReplay: 3 }, 3],
-])("what was provisional holds the mark back without a second overlap: %s", (_name, { upTo, reachedUpTo, full, oldestReplay }, from) => {
-  const oldest = oldestReplay === undefined ? undefined : at(oldestReplay);
-  expect(pollFrom({ upTo: at(upTo), reachedUpTo: at(reachedUpTo), start: at(0), full, overlapMinutes: 60, oldestReplay: oldest })).toBe(
-    at(from),
-  );
-});
+])(
+  "what was provisional holds the mark back without a second overlap: %s",
+  (_name, { upTo, reachedUpTo, full, oldestReplay }, from) => {
+    const oldest = oldestReplay === undefined ? undefined : at(oldestReplay);
+    expect(
+      pollFrom({
+        upTo: at(upTo),
+        reachedUpTo: at(reachedUpTo),
+        start: at(0),
+        full,
+        overlapMinutes: 60,
+        oldestReplay: oldest,
+      }),
+    ).toBe(at(from));
+  },
+);

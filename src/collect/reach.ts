@@ -13,8 +13,8 @@ export function ledgerSpanMs(settings: { readonly overlapMinutes: number; readon
 }
 
 /**
- * Whether this poll reaches back over the whole overlap: every fifth, less often when that would take more than half of the request budget, but at least
- * every 30 minutes.
+ * Whether this poll reaches back over the whole overlap: every fifth, less often when that would take more
+ * than half of the request budget, but at least every 30 minutes.
  * @param requestsOfFullReach what the last poll with full reach took.
  */
 export function reachesFully(poll: {
@@ -31,8 +31,9 @@ export function reachesFully(poll: {
 }
 
 /**
- * Where a poll begins. Never before `start`, never after what is still awaiting its replay. A full reach counts from where the last one ended, or what appeared late while nobody
- * could look (a stop, an outage, the polls between) would never be asked for.
+ * Where a poll begins. Never before `start`, never after what is still awaiting its replay. A full reach
+ * counts from where the last one ended, or what appeared late while nobody could look (a stop, an outage, the
+ * polls between) would never be asked for.
  */
 export function pollFrom(poll: {
   readonly upTo: Ticks | undefined;
@@ -55,9 +56,9 @@ export function pollFrom(poll: {
 }
 
 /**
- * The mark after a complete walk: the newest version seen, but never ahead of the service's clock; an empty walk moves it too, though never past
- * the service's now less the overlap, where late rows may still appear, nor past ours: one answer with a date far ahead would hide everything until then.
- * It never moves back.
+ * The mark after a complete walk: the newest version seen, but never ahead of the service's clock; an empty
+ * walk moves it too, though never past the service's now less the overlap, where late rows may still appear,
+ * nor past ours: one answer with a date far ahead would hide everything until then. It never moves back.
  */
 export function markAfter(walk: {
   readonly upTo: Ticks | undefined;
@@ -76,8 +77,8 @@ export function markAfter(walk: {
 }
 
 /**
- * Where the mark stood when it was saved. What was provisional held `upTo` back, by a whole sweep when a sweep found it: counted from there, a second reach would ask for what
- * the ledger has forgotten since.
+ * Where the mark stood when it was saved. What was provisional held `upTo` back, by a whole sweep when a
+ * sweep found it: counted from there, a second reach would ask for what the ledger has forgotten since.
  */
 export function stoodAt(upTo: Ticks, reachedUpTo: Ticks | undefined): Ticks {
   return reachedUpTo !== undefined && reachedUpTo > upTo ? reachedUpTo : upTo;

@@ -38,7 +38,12 @@ test("each mark of a credential that will end is one health event, and the strea
 
   const warned = sent.filter((event) => event.streams[0]?.failure === "credential-expiring");
   expect(
-    warned.map((event) => [event.streams[0]?.say, event.streams[0]?.state, event.streams[0]?.actor, event.credential_days_left]),
+    warned.map((event) => [
+      event.streams[0]?.say,
+      event.streams[0]?.state,
+      event.streams[0]?.actor,
+      event.credential_days_left,
+    ]),
   ).toEqual([
     ["unused for 60 days", "ok", "operator", 30],
     ["unused for 75 days", "ok", "operator", 15],

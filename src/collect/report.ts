@@ -17,7 +17,15 @@ export interface StreamCounts {
   throttled: number;
 }
 
-const zero = (): StreamCounts => ({ new: 0, updated: 0, swept: 0, replayed: 0, superseded: 0, requests: 0, throttled: 0 });
+const zero = (): StreamCounts => ({
+  new: 0,
+  updated: 0,
+  swept: 0,
+  replayed: 0,
+  superseded: 0,
+  requests: 0,
+  throttled: 0,
+});
 
 /** One stream's condition as the health event tells it. */
 export class StreamReport {
@@ -64,7 +72,10 @@ export class StreamReport {
     return {
       stream: this.stream,
       state: this.state,
-      lag_s: this.completedWalkBeganAtMs === undefined ? null : Math.max(0, Math.round((nowMs - this.completedWalkBeganAtMs) / 1000)),
+      lag_s:
+        this.completedWalkBeganAtMs === undefined
+          ? null
+          : Math.max(0, Math.round((nowMs - this.completedWalkBeganAtMs) / 1000)),
       walk_completed_at: this.walkCompletedAtMs === undefined ? null : new Date(this.walkCompletedAtMs).toISOString(),
       ...this.counts,
       retry_at: this.retryAtMs === undefined ? null : new Date(this.retryAtMs).toISOString(),
@@ -128,7 +139,10 @@ export class CustomerReport {
     return made;
   }
 
-  /** Something that is no state but must be seen (a quarantined record, a tenant that does not match): one event now, the state stays. */
+  /**
+   * Something that is no state but must be seen (a quarantined record, a tenant that does not match): one
+   * event now, the state stays.
+   */
   async incident(stream: StreamReport, failure: Failure): Promise<void> {
     this.#log.warn(failure.say, {
       tenant: this.tenant.name,
@@ -140,7 +154,13 @@ export class CustomerReport {
     const event = this.#event(now, (s) => {
       const health = s.health(now);
       if (s !== stream) return health;
-      return { ...health, failure: failure.code, actor: failure.actor, say: failure.say, next_step: failure.nextStep || null };
+      return {
+        ...health,
+        failure: failure.code,
+        actor: failure.actor,
+        say: failure.say,
+        next_step: failure.nextStep || null,
+      };
     });
     this.#reset();
     await this.#queue(event);
@@ -158,7 +178,10 @@ export class CustomerReport {
     void this.#queue(event);
   }
 
-  /** Looked at hourly. A mark that no longer holds (a token was redeemed, a certificate replaced) will be told again when it is passed again. */
+  /**
+   * Looked at hourly. A mark that no longer holds (a token was redeemed, a certificate replaced) will be told
+   * again when it is passed again.
+   */
   #warn(): void {
     const stream = this.streams[0];
     if (!stream || this.#clock.monotonicMs() < this.#warningsDueAtMs) return;

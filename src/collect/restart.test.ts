@@ -1,7 +1,19 @@
 import { describe, expect, test } from "@jest/globals";
 import { Failure } from "../model/failure.ts";
 import type { StateKey } from "../model/state.ts";
-import { alerts, EASY, FLAWLESS, HOUR, judge, MINUTE, SimStream, serviceError, T0, ticks, World } from "./collect.test-kit.ts";
+import {
+  alerts,
+  EASY,
+  FLAWLESS,
+  HOUR,
+  judge,
+  MINUTE,
+  SimStream,
+  serviceError,
+  T0,
+  ticks,
+  World,
+} from "./collect.test-kit.ts";
 
 const small = { ...EASY, clamp: 10, pageTop: 10 };
 
@@ -323,7 +335,11 @@ test("a full disk under the state folder stops nobody for good: what could not b
   await w.start();
   await w.clock.advance(5 * MINUTE);
   expect(w.sentOf(customer)).toEqual([]);
-  expect(w.outlet.healths.at(-1)?.streams[0]).toMatchObject({ state: "failing", failure: "state-unwritable", actor: "operator" });
+  expect(w.outlet.healths.at(-1)?.streams[0]).toMatchObject({
+    state: "failing",
+    failure: "state-unwritable",
+    actor: "operator",
+  });
   w.state.isFull = false;
   await w.clock.advance(20 * MINUTE);
   expect(judge(stream, w.sentOf(customer))).toEqual({ lost: [], stale: [], duplicated: [], outOfOrder: [] });
@@ -335,7 +351,14 @@ test("EPIPE ends the run for everybody and counts as no orderly stop", async () 
   let writes = 0;
   w.outlet.break = () =>
     ++writes === 3
-      ? { arrives: 0, failure: new Failure("host-gone", { actor: "operator", retry: { when: "never" }, say: "The reader is gone." }) }
+      ? {
+          arrives: 0,
+          failure: new Failure("host-gone", {
+            actor: "operator",
+            retry: { when: "never" },
+            say: "The reader is gone.",
+          }),
+        }
       : undefined;
   await w.start();
   await w.clock.advance(MINUTE);
@@ -406,7 +429,8 @@ test("a restart neither delays nor repeats a poll", async () => {
   await w.start();
   await w.clock.advance(90_000);
   const last = stream.askedAtMs.at(-1) as number;
-  // Among thousands of customers there is no time for every mark: the times of their next polls are saved together.
+  // Among thousands of customers there is no time for every mark: the times of their next polls are saved
+  // together.
   await w.stop(0);
   await w.clock.advance(5_000);
   await w.start();

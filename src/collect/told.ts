@@ -1,7 +1,10 @@
 /** So many at a time: were there more, the oldest are told of again. */
 const TOLD_MOST = 1_000;
 
-/** What was told of already in this process, so that a record that is met at each poll is no event at each poll. */
+/**
+ * What was told of already in this process, so that a record that is met at each poll is no event at each
+ * poll.
+ */
 export class Told {
   /** Made when there is something to remember: thousands of streams never have anything. */
   #told: Set<string> | undefined;

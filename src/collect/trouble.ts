@@ -10,7 +10,10 @@ export function partialAnswer(provider: string): Failure {
 }
 
 /** What a walk met on its way that stopped nothing, as health events tell it. */
-export const WALK_WARNINGS: Record<"link-repeats" | "link-elsewhere" | "link-refused" | "instant-overfull", (detail: string) => Failure> = {
+export const WALK_WARNINGS: Record<
+  "link-repeats" | "link-elsewhere" | "link-refused" | "instant-overfull",
+  (detail: string) => Failure
+> = {
   "link-repeats": () =>
     new Failure("link-repeats", {
       actor: "microsoft",

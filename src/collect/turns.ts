@@ -4,12 +4,16 @@ import { stopped } from "./trouble.ts";
 
 /** A page that takes longer holds up nobody any more: its place is lent to the next in line. */
 const SLOW_AFTER_MS = 3_000;
-/** How many slow pages, in multiples of the places, may go on beside the others: each holds a connection and its buffers. */
+/**
+ * How many slow pages, in multiples of the places, may go on beside the others: each holds a connection and
+ * its buffers.
+ */
 const SLOW_MOST = 8;
 
 /**
- * How many pages are read at once over all customers. A turn is held for one page, never for a walk, and turns are given in the order they were asked for: a
- * customer with a burst of 100,000 alerts waits after each page behind everybody who is due, and customers whose service hangs do not use up the turns.
+ * How many pages are read at once over all customers. A turn is held for one page, never for a walk, and
+ * turns are given in the order they were asked for: a customer with a burst of 100,000 alerts waits after
+ * each page behind everybody who is due, and customers whose service hangs do not use up the turns.
  */
 export class Turns {
   readonly #clock: Clock;
@@ -63,8 +67,10 @@ export class Turns {
 }
 
 /**
- * A turn for one request that both budget and turns let go now; resolves to a function that gives the turn back. The request is counted when its turn has come: had it been counted before,
- * a long wait for the turn would let more through in a minute than the budget allows. No turn is held while the budget is waited for. Throws Failure `stopped`.
+ * A turn for one request that both budget and turns let go now; resolves to a function that gives the turn
+ * back. The request is counted when its turn has come: had it been counted before, a long wait for the turn
+ * would let more through in a minute than the budget allows. No turn is held while the budget is waited for.
+ * Throws Failure `stopped`.
  */
 export async function turnToLeave(budget: Budget, turns: Turns, stop: AbortSignal): Promise<() => void> {
   while (await budget.ready(stop)) {

@@ -8,7 +8,10 @@ function forget(ledger: Ledger, entries: readonly LedgerEntry[], before: Before)
   for (let i = entries.length - 1; i >= 0; i--) ledger.restore(entries[i]!.hash, before[i]);
 }
 
-/** Appends to the journal; what could not be appended (disk full) counts as not sent, in memory too, and is met again. */
+/**
+ * Appends to the journal; what could not be appended (disk full) counts as not sent, in memory too, and is
+ * met again.
+ */
 export function journal(store: StreamStore, ledger: Ledger, entries: readonly LedgerEntry[], before: Before): void {
   try {
     store.append(entries);
@@ -18,7 +21,10 @@ export function journal(store: StreamStore, ledger: Ledger, entries: readonly Le
   }
 }
 
-/** The outlet did not take them: neither memory nor journal may say that it did. Throws Failure `state-unsettled` when the journal cannot be put right. */
+/**
+ * The outlet did not take them: neither memory nor journal may say that it did. Throws Failure
+ * `state-unsettled` when the journal cannot be put right.
+ */
 export async function takeBack(
   store: StreamStore,
   ledger: Ledger,

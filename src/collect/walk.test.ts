@@ -1,7 +1,20 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import type { Regime } from "./collect.test-kit.ts";
-import { alerts, Dice, EASY, FLAWLESS, HOUR, judge, MINUTE, refusedFailure, SimStream, T0, ticks, World } from "./collect.test-kit.ts";
+import {
+  alerts,
+  Dice,
+  EASY,
+  FLAWLESS,
+  HOUR,
+  judge,
+  MINUTE,
+  refusedFailure,
+  SimStream,
+  T0,
+  ticks,
+  World,
+} from "./collect.test-kit.ts";
 
 const REGIMES: [string, Regime][] = (["ascending", "descending", "none"] as const).flatMap((order) =>
   [true, false].map((links): [string, Regime] => [
@@ -40,7 +53,12 @@ describe.each(REGIMES)("with order %s, one walk delivers everything exactly once
     stream.add(...alerts(60, T0 - 3 * HOUR, T0 - 2 * HOUR, "before"));
     for (const size of [40, 39, 41, 80, 300]) {
       for (let i = 0; i < size; i++)
-        stream.add({ id: `tie-${size}-${i}`, updated: ticks(T0 - HOUR + size * 1000), visibleAtMs: 0, group: "abcd"[i % 4]! });
+        stream.add({
+          id: `tie-${size}-${i}`,
+          updated: ticks(T0 - HOUR + size * 1000),
+          visibleAtMs: 0,
+          group: "abcd"[i % 4]!,
+        });
     }
     stream.add(...alerts(60, T0 - MINUTE * 30, T0 - MINUTE, "after"));
     const { verdict } = await collectedOnce(stream);
@@ -50,7 +68,8 @@ describe.each(REGIMES)("with order %s, one walk delivers everything exactly once
   test("when 1,900 records share one instant", async () => {
     const stream = streamOf(new World(), regime);
     stream.add(...alerts(10, T0 - 3 * HOUR, T0 - 2 * HOUR, "before"));
-    for (let i = 0; i < 1900; i++) stream.add({ id: `tie-${i}`, updated: ticks(T0 - HOUR), visibleAtMs: 0, group: "abcd"[i % 4]! });
+    for (let i = 0; i < 1900; i++)
+      stream.add({ id: `tie-${i}`, updated: ticks(T0 - HOUR), visibleAtMs: 0, group: "abcd"[i % 4]! });
     stream.add(...alerts(10, T0 - MINUTE * 30, T0 - MINUTE, "after"));
     const { verdict } = await collectedOnce(stream);
     expect(verdict).toEqual(FLAWLESS);
@@ -59,7 +78,9 @@ describe.each(REGIMES)("with order %s, one walk delivers everything exactly once
   test("whatever the times, sizes and clamps (property)", async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(fc.record({ at: fc.integer({ min: 0, max: 60 }), n: fc.integer({ min: 1, max: 12 }) }), { maxLength: 25 }),
+        fc.array(fc.record({ at: fc.integer({ min: 0, max: 60 }), n: fc.integer({ min: 1, max: 12 }) }), {
+          maxLength: 25,
+        }),
         fc.integer({ min: 1, max: 30 }),
         fc.integer({ min: 5, max: 40 }),
         async (groups, clamp, skipMax) => {
@@ -67,7 +88,12 @@ describe.each(REGIMES)("with order %s, one walk delivers everything exactly once
           stream.limits = { perMinute: 100_000 };
           groups.forEach((g, gi) => {
             for (let i = 0; i < g.n; i++)
-              stream.add({ id: `r-${gi}-${i}`, updated: ticks(T0 - HOUR + g.at * 1000), visibleAtMs: 0, group: "abcd"[(gi + i) % 4]! });
+              stream.add({
+                id: `r-${gi}-${i}`,
+                updated: ticks(T0 - HOUR + g.at * 1000),
+                visibleAtMs: 0,
+                group: "abcd"[(gi + i) % 4]!,
+              });
           });
           const { verdict } = await collectedOnce(stream);
           expect(verdict).toEqual(FLAWLESS);

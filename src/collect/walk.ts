@@ -26,14 +26,20 @@ export interface PageFacts {
 
 /** What a walk needs of one stream. */
 export interface WalkSource {
-  /** Reads one page to its end, delivers what is fresh, and shows `seen` each record's id and instant. Throws when the page cannot be had. */
+  /**
+   * Reads one page to its end, delivers what is fresh, and shows `seen` each record's id and instant. Throws
+   * when the page cannot be had.
+   */
   read(question: Question, seen: Seen): Promise<PageFacts>;
   /** Everything from the walk's beginning to `cursor` was written. */
   progress(cursor: Ticks): Promise<void>;
   readonly pageTop: number;
   readonly skipMax: number;
   readonly splits: readonly { readonly property: string; readonly values: readonly string[] }[];
-  readonly warn: (what: "link-repeats" | "link-elsewhere" | "link-refused" | "instant-overfull", detail: string) => void;
+  readonly warn: (
+    what: "link-repeats" | "link-elsewhere" | "link-refused" | "instant-overfull",
+    detail: string,
+  ) => void;
 }
 
 /** Kept beside the walk, so that after a failure the next attempt goes on where this one was. */
@@ -57,7 +63,8 @@ export interface WalkOutcome {
 const ONE_TICK = 1n;
 
 /**
- * Which records a walk has met, remembered only where it matters: at its edges. A page that adds nothing here adds nothing to the walk.
+ * Which records a walk has met, remembered only where it matters: at its edges. A page that adds nothing here
+ * adds nothing to the walk.
  */
 export class Seen {
   count = 0;
@@ -112,13 +119,17 @@ export class Seen {
 }
 
 /**
- * Reads everything updated from `from` on (to `to`, when given), whatever the service makes of order and links:
+ * Reads everything updated from `from` on (to `to`, when given), whatever the service makes of order and
+ * links:
  *
  * - what fits into few pages is proven complete by skipping what was shown: that holds for any order.
- * - sorted oldest first: by keyset, each next question begins at the newest instant of the page (`ge`, never `gt`: ties may lie beyond the page's edge). A record
- *   that changes meanwhile moves ahead of us and is met later; an offset or a link would let its neighbour slip through.
- * - otherwise a link is followed; without one, newest first goes by keyset downwards and a list without order by `skip`, in windows that are halved.
- * - a page whose rows all share one instant is drained by `skip`, then by links, then split by other properties.
+ * - sorted oldest first: by keyset, each next question begins at the newest instant of the page (`ge`, never
+ *   `gt`: ties may lie beyond the page's edge). A record that changes meanwhile moves ahead of us and is met
+ *   later; an offset or a link would let its neighbour slip through.
+ * - otherwise a link is followed; without one, newest first goes by keyset downwards and a list without order
+ *   by `skip`, in windows that are halved.
+ * - a page whose rows all share one instant is drained by `skip`, then by links, then split by other
+ *   properties.
  *
  * A short page proves nothing, since the service may clamp pages without a word.
  */
@@ -161,7 +172,12 @@ class Walk {
       await this.#range(from, to);
     }
     delete this.#memory.to;
-    return { pages: this.#pages, serverNowMs: this.#serverNowMs ?? 0, newestSeen: this.#newestSeen, partial: this.#partial };
+    return {
+      pages: this.#pages,
+      serverNowMs: this.#serverNowMs ?? 0,
+      newestSeen: this.#newestSeen,
+      partial: this.#partial,
+    };
   }
 
   get #order(): Order {
@@ -190,7 +206,8 @@ class Walk {
       unplaced += page.unplaced;
       if (page.count === 0 && page.unplaced === 0) return;
       if (page.count > 0 && seen.count === known) {
-        // Rows that appeared in front of what was shown push it down by as many places: that proves nothing, but a service that knows no skip shows the same twice.
+        // Rows that appeared in front of what was shown push it down by as many places: that proves nothing,
+        // but a service that knows no skip shows the same twice.
         if (barren > 0 && isLike(page, shownLast)) return;
         barren += page.count;
         shownLast = page;
@@ -208,7 +225,8 @@ class Walk {
     const facts = await this.#source.read(question, seen);
     this.#pages += 1;
     this.#serverNowMs ??= facts.serverNowMs;
-    if (facts.newest !== undefined && (this.#newestSeen === undefined || facts.newest > this.#newestSeen)) this.#newestSeen = facts.newest;
+    if (facts.newest !== undefined && (this.#newestSeen === undefined || facts.newest > this.#newestSeen))
+      this.#newestSeen = facts.newest;
     this.#partial ??= facts.partial;
     this.#stepsUp += facts.stepsUp;
     this.#stepsDown += facts.stepsDown;
@@ -244,7 +262,10 @@ class Walk {
     );
   }
 
-  /** By keyset; should a page turn out not to be sorted after all, the whole range is read again without that belief. */
+  /**
+   * By keyset; should a page turn out not to be sorted after all, the whole range is read again without that
+   * belief.
+   */
   async #upwards(from: Ticks, to: Ticks | undefined): Promise<void> {
     const seen = new Seen();
     let cursor = from;
@@ -296,7 +317,9 @@ class Walk {
   }
 
   /** Follows next links. `ended`: the service left the link away by itself. */
-  async #followLinks(first: PageFacts): Promise<{ readonly followed: number; readonly ended: boolean; readonly oldest: Ticks }> {
+  async #followLinks(
+    first: PageFacts,
+  ): Promise<{ readonly followed: number; readonly ended: boolean; readonly oldest: Ticks }> {
     const taken = new Set<string>();
     const unused = new Seen();
     let page = first;
@@ -316,7 +339,8 @@ class Walk {
       try {
         page = await this.#page({ link: page.link.url, top: this.#source.pageTop }, unused);
       } catch (error) {
-        // What a link brings cannot be asked for in smaller parts; by time it can. A service that is down refuses that as well.
+        // What a link brings cannot be asked for in smaller parts; by time it can. A service that is down
+        // refuses that as well.
         if (!isFailure(error) || !LINK_GIVEN_UP.has(error.code)) throw error;
         this.#source.warn("link-refused", error.say);
         return { followed, ended: false, oldest };
@@ -346,7 +370,10 @@ class Walk {
     }
   }
 
-  /** No order at all: a window is complete when skipping what it showed shows nothing more; one that shows too much is halved. */
+  /**
+   * No order at all: a window is complete when skipping what it showed shows nothing more; one that shows too
+   * much is halved.
+   */
   async #unordered(from: Ticks, to: Ticks | undefined): Promise<void> {
     const seen = new Seen(true);
     for (let pages: number | undefined; ; ) {
@@ -363,8 +390,9 @@ class Walk {
   }
 
   /**
-   * Skips through a window once and returns how many pages showed something; undefined when it holds more than can be skipped. A record that changes meanwhile leaves the window and
-   * moves its neighbours to places already skipped, so what took several pages is gone through until that shows nothing new.
+   * Skips through a window once and returns how many pages showed something; undefined when it holds more
+   * than can be skipped. A record that changes meanwhile leaves the window and moves its neighbours to places
+   * already skipped, so what took several pages is gone through until that shows nothing new.
    */
   async #pass(from: Ticks, to: Ticks | undefined, seen: Seen): Promise<number | undefined> {
     const isFirst = seen.count === 0;
@@ -376,9 +404,11 @@ class Walk {
       if (page === undefined) return undefined;
       if (page.count === 0) return pages;
       const wasBarren = isBarren;
-      // An attempt that broke off has met rows that the smaller page after it did not hold: they lie ahead and prove nothing.
+      // An attempt that broke off has met rows that the smaller page after it did not hold: they lie ahead
+      // and prove nothing.
       isBarren = isFirst && seen.count === known && met >= known;
-      // One such page proves nothing either, since rows that appeared in front push known ones there; a service that knows no skip shows the same twice.
+      // One such page proves nothing either, since rows that appeared in front push known ones there; a
+      // service that knows no skip shows the same twice.
       if (isBarren && wasBarren) return pages - 1;
       met += page.count;
     }
@@ -393,8 +423,8 @@ class Walk {
   }
 
   /**
-   * True when skipping over all that was met shows nothing more. Passes are repeated until one adds nothing: a record that leaves the instant
-   * while we page moves its neighbours to places already skipped.
+   * True when skipping over all that was met shows nothing more. Passes are repeated until one adds nothing:
+   * a record that leaves the instant while we page moves its neighbours to places already skipped.
    */
   async #skipThrough(at: Ticks, where: Where): Promise<boolean> {
     const seen = new Seen(true);

@@ -1,6 +1,7 @@
 /**
- * Random worlds: from a seed, customers whose lists grow and change, a service that fails in every way the engine must bear, and a process that dies,
- * stops and starts again in between. At the end everything the service showed must have arrived once.
+ * Random worlds: from a seed, customers whose lists grow and change, a service that fails in every way the
+ * engine must bear, and a process that dies, stops and starts again in between. At the end everything the
+ * service showed must have arrived once.
  */
 import { Failure } from "../model/failure.ts";
 import type { StreamName } from "../model/stream.ts";
@@ -21,8 +22,10 @@ import {
 } from "./collect.test-kit.ts";
 
 /**
- * `narrow`: one stream of one customer. `wide`: up to three customers with up to two streams each, which share the outlet; besides, connections that break, pages smaller
- * than the clamp, contents that change under the same version, and rows that are many hours late. Each has its own dice, so that a saved seed of one stays what it is when the other grows.
+ * `narrow`: one stream of one customer. `wide`: up to three customers with up to two streams each, which
+ * share the outlet; besides, connections that break, pages smaller than the clamp, contents that change under
+ * the same version, and rows that are many hours late. Each has its own dice, so that a saved seed of one
+ * stays what it is when the other grows.
  */
 export type Breadth = "narrow" | "wide";
 
@@ -121,7 +124,8 @@ class RandomWorld {
       this.#members.push({ tenantId: customer.tenant.id, stream, sweepHours, live: 0 });
     }
     this.#tell(`${customer.tenant.name}: ${JSON.stringify({ settings, startMs, replayMib: world.replayMib })}`);
-    for (const { name, regime, versions } of streams) this.#tell(`  ${name}: ${versions.length} versions, ${JSON.stringify(regime)}`);
+    for (const { name, regime, versions } of streams)
+      this.#tell(`  ${name}: ${versions.length} versions, ${JSON.stringify(regime)}`);
   }
 
   #foundStream(name: StreamName): SimStream {
@@ -133,7 +137,9 @@ class RandomWorld {
       pageTop: this.#pick(clamp, 1000),
       skipMax: this.#pick(20, 60, 500),
     };
-    const pageTop = this.#isWide ? this.#pickWide(regime.pageTop, regime.pageTop, Math.ceil(clamp / 2)) : regime.pageTop;
+    const pageTop = this.#isWide
+      ? this.#pickWide(regime.pageTop, regime.pageTop, Math.ceil(clamp / 2))
+      : regime.pageTop;
     const stream = new SimStream(this.#world.clock, { name, regime: { ...regime, pageTop } });
     stream.limits = { perMinute: 100_000 };
     return stream;
@@ -159,7 +165,10 @@ class RandomWorld {
     for (let i = this.#dice.below(40); i > 0; i--) {
       const atMs = fromMs + this.#dice.below(Math.max(1, forMs));
       const lateMs = this.#pick(0, 0, 5_000, 20_000, this.#dice.below(28 * MINUTE));
-      const id = this.#dice.below(4) === 0 && member.live > 0 ? `live-${this.#dice.below(member.live)}` : `live-${member.live++}`;
+      const id =
+        this.#dice.below(4) === 0 && member.live > 0
+          ? `live-${this.#dice.below(member.live)}`
+          : `live-${member.live++}`;
       const version: Version = {
         id,
         updated: ticks(atMs, this.#dice.below(9)),
@@ -171,7 +180,11 @@ class RandomWorld {
       if (!this.#isWide) continue;
       // The same version again with other contents: it was sent and is not sent twice.
       if (this.#wideDice.below(12) === 0)
-        member.stream.add({ ...version, text: "changed", visibleAtMs: version.visibleAtMs + this.#wideDice.below(20 * MINUTE) });
+        member.stream.add({
+          ...version,
+          text: "changed",
+          visibleAtMs: version.visibleAtMs + this.#wideDice.below(20 * MINUTE),
+        });
       if (member.sweepHours > 0 && this.#wideDice.below(30) === 0) {
         const hoursLateMs = this.#wideDice.below(12 * HOUR);
         member.stream.add({ ...version, id: `late-${member.live++}`, visibleAtMs: version.visibleAtMs + hoursLateMs });
@@ -215,9 +228,12 @@ class RandomWorld {
       ["throttled", () => (dice.below(8) === 0 ? throttledUntil(clock.nowMs() + 20_000) : undefined)],
     );
     stream.fault = fault[1];
-    stream.midPage = dice.below(4) === 0 ? (_question, n) => (n > 0 && dice.below(12) === 0 ? serviceError() : undefined) : undefined;
+    stream.midPage =
+      dice.below(4) === 0 ? (_question, n) => (n > 0 && dice.below(12) === 0 ? serviceError() : undefined) : undefined;
     stream.partial = dice.below(8) === 0 ? () => (dice.below(5) === 0 ? "P" : undefined) : undefined;
-    this.#tell(`  ${stream.name}: faults ${fault[0]}, in pages ${stream.midPage !== undefined}, partial ${stream.partial !== undefined}`);
+    this.#tell(
+      `  ${stream.name}: faults ${fault[0]}, in pages ${stream.midPage !== undefined}, partial ${stream.partial !== undefined}`,
+    );
   }
 
   /** Disk, outlet and clocks. One clock is wrong at a time, or nobody could say what the time is. */
@@ -225,7 +241,10 @@ class RandomWorld {
     const dice = this.#dice;
     const { clock, outlet, state } = this.#world;
     state.isFull = dice.below(8) === 0 && !this.#isDurable;
-    outlet.break = dice.below(4) === 0 ? () => (dice.below(10) === 0 ? { arrives: 0, failure: outputFull() } : undefined) : undefined;
+    outlet.break =
+      dice.below(4) === 0
+        ? () => (dice.below(10) === 0 ? { arrives: 0, failure: outputFull() } : undefined)
+        : undefined;
     const serverOffsetMs = dice.below(8) === 0 ? this.#pick(0, 0, 5 * HOUR, -5 * HOUR, 5 * MINUTE) : 0;
     for (const { stream } of this.#members) stream.serverOffsetMs = serverOffsetMs;
     if (dice.below(10) === 0 && serverOffsetMs === 0) clock.wallOffsetMs = this.#pick(0, HOUR, -HOUR);
@@ -263,7 +282,9 @@ class RandomWorld {
     const lost = this.#lastUnsure(this.#wideDice.below(LOST_AT_MOST));
     this.#world.outlet.sent.length -= lost.length;
     const again = this.#world.fleet.replayProvisional();
-    this.#tell(`connection breaks; did not arrive: ${lost.map((sent) => sent.id).join(" ")}; ${again} are to be sent again`);
+    this.#tell(
+      `connection breaks; did not arrive: ${lost.map((sent) => sent.id).join(" ")}; ${again} are to be sent again`,
+    );
     await this.#world.clock.advance(this.#pickWide(0, 1_000, 5 * MINUTE));
   }
 

@@ -52,7 +52,9 @@ describe("many customers in one file", () => {
     ["credential:contoso", "from-systemd"],
     ["plain=va:lue", "plain=va:lue"],
   ])("a secret may be a reference: %s", (written, wanted) => {
-    expect(read(...CUSTOMER.slice(0, 2), `tenants[0].client_secret=${written}`).raw[0]?.values["client_secret"]).toBe(wanted);
+    expect(read(...CUSTOMER.slice(0, 2), `tenants[0].client_secret=${written}`).raw[0]?.values["client_secret"]).toBe(
+      wanted,
+    );
   });
 
   test("a reference that leads nowhere stops its customer alone, with what to do", () => {
@@ -77,7 +79,12 @@ describe("many customers in one file", () => {
   });
 
   test("slips are named with their line", () => {
-    const settings = read(...CUSTOMER, "Tenants[0].poll_seconds=5", "client_id=stray", "tenants[0].client_secret=again");
+    const settings = read(
+      ...CUSTOMER,
+      "Tenants[0].poll_seconds=5",
+      "client_id=stray",
+      "tenants[0].client_secret=again",
+    );
     expect(says(settings)).toEqual([
       ": Tenants[0].poll_seconds: (line 4) is not of the form tenants[0].tenant_id or outputs[0].type; write it so",
     ]);
@@ -97,7 +104,10 @@ describe("many customers in one file", () => {
     const file = readPropertiesText([...CUSTOMER, "tenants[0].poll_seconds=0", "outputs[0].type=csv", ""].join("\n"));
     if (!file.ok) throw new Error(file.say);
     const settings = readArcSightSettings(file, { secrets: DOOR });
-    const all = [...settings.problems, ...parseStanzas(settings.raw, { host: "arcsight", nowMs: 0, globals: settings.globals }).problems];
+    const all = [
+      ...settings.problems,
+      ...parseStanzas(settings.raw, { host: "arcsight", nowMs: 0, globals: settings.globals }).problems,
+    ];
     expect(all.map((problem) => [problem.key, lineOfProblem(problem, file, settings)])).toEqual([
       ["type", 5],
       ["poll_seconds", 4],
@@ -238,9 +248,10 @@ describe("outputs", () => {
   });
 
   test("customers of an output are named by name or GUID; an unknown one is refused", () => {
-    expect(outputs("outputs[0].type=json-lines", "outputs[0].path=/a", `outputs[0].tenants=contoso, ${GUID}`).outputs[0]?.tenants).toEqual([
-      "Contoso",
-    ]);
+    expect(
+      outputs("outputs[0].type=json-lines", "outputs[0].path=/a", `outputs[0].tenants=contoso, ${GUID}`).outputs[0]
+        ?.tenants,
+    ).toEqual(["Contoso"]);
     expect(says(outputs("outputs[0].type=json-lines", "outputs[0].path=/a", "outputs[0].tenants=Contosa"))).toEqual([
       "outputs[0]: tenants: names Contosa, whom no tenants[n] names; write a tenant_name or tenant_id of this file",
     ]);
@@ -248,12 +259,21 @@ describe("outputs", () => {
 
   test.each(["/v/a", "/v/a/", "/v/./a", "/v//a"])("two outputs on one path are refused, also written as %s", (path) => {
     expect(
-      says(outputs("outputs[0].type=cef-file", "outputs[0].path=/v/a", "outputs[1].type=json-lines", `outputs[1].path=${path}`)),
+      says(
+        outputs(
+          "outputs[0].type=cef-file",
+          "outputs[0].path=/v/a",
+          "outputs[1].type=json-lines",
+          `outputs[1].path=${path}`,
+        ),
+      ),
     ).toEqual(["outputs[1]: path: is the path of outputs[0] too; give each output a path of its own"]);
   });
 
   test("keys that mean nothing for the type are named once", () => {
-    expect(outputs("outputs[0].type=cef-file", "outputs[0].path=/a", "outputs[0].host=h", "outputs[0].colour=blue").warnings).toEqual([
+    expect(
+      outputs("outputs[0].type=cef-file", "outputs[0].path=/a", "outputs[0].host=h", "outputs[0].colour=blue").warnings,
+    ).toEqual([
       expect.stringContaining("outputs[0].colour is no setting"),
       "outputs[0]: host means nothing for type cef-file and is ignored",
     ]);
@@ -270,7 +290,9 @@ describe("serve", () => {
       "serve: certificate: is missing",
       "serve: client_secret: is missi",
     ]);
-    expect(read(...CUSTOMER, "serve.listen=[::]:8443", "serve.certificate=/c.pem", "serve.client_secret=env:APP_KEY").serve).toEqual({
+    expect(
+      read(...CUSTOMER, "serve.listen=[::]:8443", "serve.certificate=/c.pem", "serve.client_secret=env:APP_KEY").serve,
+    ).toEqual({
       host: "::",
       port: 8443,
       certificate: "/c.pem",

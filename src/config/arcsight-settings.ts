@@ -1,6 +1,7 @@
 /**
- * The ArcSight helper's properties file, turned into what `parseStanzas` reads. Two forms: many customers (`tenants[0].tenant_id=…`) with global keys plain, or one
- * customer's old `WDATP-connector.properties` as it is, to which settings of the helper may be added plain (`graph_url=…`, `outputs[0].type=…`).
+ * The ArcSight helper's properties file, turned into what `parseStanzas` reads. Two forms: many customers
+ * (`tenants[0].tenant_id=…`) with global keys plain, or one customer's old `WDATP-connector.properties` as it
+ * is, to which settings of the helper may be added plain (`graph_url=…`, `outputs[0].type=…`).
  */
 import type { SettingProblem } from "../model/stanza.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
@@ -24,7 +25,10 @@ export interface ArcSightSettings {
   readonly form: "many" | "old";
   /** For `parseStanzas(raw, { host: "arcsight", globals })`; secrets by reference are already looked up. */
   readonly raw: readonly RawStanza[];
-  /** Customers whose secret by reference cannot be found, without it: enough for a command that is about to sign them in. */
+  /**
+   * Customers whose secret by reference cannot be found, without it: enough for a command that is about to
+   * sign them in.
+   */
   readonly unresolved: readonly RawStanza[];
   /** Keys that stand outside `tenants[n]`, `outputs[n]` and `serve`. */
   readonly globals: Readonly<Record<string, string>>;
@@ -60,8 +64,15 @@ export function readArcSightSettings(file: PropertiesFile, options: ArcSightOpti
   const old = sorted.tenants.size === 0 && [...file.byKey.keys()].some(isOldKey);
   const customers = old ? oldCustomer(file, sorted.plain, problems, warnings) : manyCustomers(sorted, warnings);
   if (customers.found.length === 0)
-    problems.push({ stanza: "", key: "tenants[0].tenant_id", say: "is missing; write one block tenants[0]., tenants[1]. … per customer" });
-  const read = customers.found.map(({ name, values }) => ({ name, ...withSecrets(name, values, options.secrets, problems, warnings) }));
+    problems.push({
+      stanza: "",
+      key: "tenants[0].tenant_id",
+      say: "is missing; write one block tenants[0]., tenants[1]. … per customer",
+    });
+  const read = customers.found.map(({ name, values }) => ({
+    name,
+    ...withSecrets(name, values, options.secrets, problems, warnings),
+  }));
   const context = {
     customers: read.map(({ name, values }) => ({
       stanza: name,
@@ -107,7 +118,8 @@ function sortEntries(file: PropertiesFile, problems: SettingProblem[], warnings:
   const firstLine = new Map<string, number>();
   for (const { key, value, line } of file.entries) {
     const before = firstLine.get(key);
-    if (before !== undefined) warnings.push(`Line ${line}: ${shown(key)} stands on line ${before} already; the last one counts.`);
+    if (before !== undefined)
+      warnings.push(`Line ${line}: ${shown(key)} stands on line ${before} already; the last one counts.`);
     firstLine.set(key, line);
     const indexed = INDEXED.exec(key);
     if (indexed) {
@@ -143,11 +155,17 @@ interface FoundCustomers {
 function manyCustomers({ tenants, plain }: SortedEntries, warnings: string[]): FoundCustomers {
   const stray = Object.keys(plain).filter((key) => isOldKey(key) || CUSTOMER_KEYS.has(key));
   if (stray.length > 0)
-    warnings.push(`${stray.join(", ")} stands outside tenants[n] and is ignored; write tenants[0].${stray[0]?.toLowerCase()} and so on`);
+    warnings.push(
+      `${stray.join(", ")} stands outside tenants[n] and is ignored; write tenants[0].${stray[0]?.toLowerCase()} and so on`,
+    );
   const globals = Object.fromEntries(Object.entries(plain).filter(([key]) => !stray.includes(key)));
   const found = [...tenants]
     .sort(([a], [b]) => a - b)
-    .map(([index, values]) => ({ name: stanzaName(values, `tenants[${index}]`), prefix: `tenants[${index}].`, values }));
+    .map(([index, values]) => ({
+      name: stanzaName(values, `tenants[${index}]`),
+      prefix: `tenants[${index}].`,
+      values,
+    }));
   return { found, globals, taken: [] };
 }
 
@@ -160,10 +178,13 @@ function oldCustomer(
   const old = readOldConnector(file);
   warnings.push(...old.warnings);
   const added = Object.entries(plain).filter(([key]) => CUSTOMER_KEYS.has(key) && !isOldKey(key));
-  const globals = Object.fromEntries(Object.entries(plain).filter(([key]) => !isOldKey(key) && !CUSTOMER_KEYS.has(key)));
+  const globals = Object.fromEntries(
+    Object.entries(plain).filter(([key]) => !isOldKey(key) && !CUSTOMER_KEYS.has(key)),
+  );
   const values = { ...old.values, ...Object.fromEntries(added) };
   const name = stanzaName(values, "the connector file");
-  if (old.problem !== undefined && !plain["tenant_id"]) problems.push({ stanza: name, key: "token_url", say: old.problem });
+  if (old.problem !== undefined && !plain["tenant_id"])
+    problems.push({ stanza: name, key: "token_url", say: old.problem });
   const lines = file.entries.flatMap(({ key, line }): TakenLine[] => {
     const known = old.lines.find((one) => one.line === line && one.key === key);
     if (known) return [known];
@@ -174,7 +195,10 @@ function oldCustomer(
   return { found: [{ name, prefix: "", values }], globals, taken: lines };
 }
 
-/** `tenant_name`, else the tenant's GUID or domain; never the index, which would move a customer's state when a block above is taken out. */
+/**
+ * `tenant_name`, else the tenant's GUID or domain; never the index, which would move a customer's state when
+ * a block above is taken out.
+ */
 function stanzaName(values: Readonly<Record<string, string>>, otherwise: string): string {
   const name = values["tenant_name"]?.trim();
   if (name) return name;
@@ -221,6 +245,10 @@ export function lineOfProblem(
 ): number | undefined {
   const prefix = settings.prefixes.get(problem.stanza) ?? (problem.stanza === "" ? "" : `${problem.stanza}.`);
   const aliases =
-    problem.key === "client_id" ? ["client_id", "client_ID"] : problem.key === "tenant_id" ? ["tenant_id", "token_url"] : [problem.key];
+    problem.key === "client_id"
+      ? ["client_id", "client_ID"]
+      : problem.key === "tenant_id"
+        ? ["tenant_id", "token_url"]
+        : [problem.key];
   return aliases.map((key) => file.byKey.get(`${prefix}${key}`)?.line).find((line) => line !== undefined);
 }

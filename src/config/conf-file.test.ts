@@ -24,7 +24,12 @@ disabled = 0
 test("a value comes from the stanza, else from the scheme, else from the default", () => {
   const stanzas = stanzasOfScheme(readConf(TEXT), "defender_mssp");
   expect(stanzas.map((s) => s.name)).toEqual(["contoso", "fabrikam"]);
-  expect(stanzas[0]?.values).toMatchObject({ index: "main", poll_seconds: "30", concurrency: "4", client_secret: "a=b;c#d" });
+  expect(stanzas[0]?.values).toMatchObject({
+    index: "main",
+    poll_seconds: "30",
+    concurrency: "4",
+    client_secret: "a=b;c#d",
+  });
   expect(stanzas[1]?.values).toMatchObject({ poll_seconds: "120", description: "one \ntwo" });
 });
 

@@ -1,14 +1,18 @@
 import type { RawStanza } from "./settings.ts";
 
-/** One `[stanza]` of a Splunk conf file, in the order of the file. Settings before the first stanza belong to `default`. */
+/**
+ * One `[stanza]` of a Splunk conf file, in the order of the file. Settings before the first stanza belong to
+ * `default`.
+ */
 export interface ConfStanza {
   readonly name: string;
   readonly values: Readonly<Record<string, string>>;
 }
 
 /**
- * Reads Splunk's conf syntax: `[stanza]`, `key = value`, `#` at the beginning of a line for comments, a backslash at the end of a line to go on in the next. A stanza that
- * occurs twice is one stanza whose later values win.
+ * Reads Splunk's conf syntax: `[stanza]`, `key = value`, `#` at the beginning of a line for comments, a
+ * backslash at the end of a line to go on in the next. A stanza that occurs twice is one stanza whose later
+ * values win.
  */
 export function readConf(text: string): readonly ConfStanza[] {
   const stanzas = new Map<string, Record<string, string>>();
@@ -37,7 +41,10 @@ export function readConf(text: string): readonly ConfStanza[] {
   return [...stanzas].map(([stanza, values]) => ({ name: stanza, values }));
 }
 
-/** The inputs of one scheme with Splunk's layering inside the file: the stanza's own value, else `[scheme]`'s, else `[default]`'s. Disabled inputs are left out. */
+/**
+ * The inputs of one scheme with Splunk's layering inside the file: the stanza's own value, else `[scheme]`'s,
+ * else `[default]`'s. Disabled inputs are left out.
+ */
 export function stanzasOfScheme(conf: readonly ConfStanza[], scheme: string): readonly RawStanza[] {
   const named = (name: string) => conf.find((stanza) => stanza.name === name)?.values ?? {};
   const base = { ...named("default"), ...named(scheme) };

@@ -3,7 +3,10 @@ import type { Reading } from "./kinds.ts";
 
 /** How settings look at the disk: nothing is opened, nothing is read. */
 export interface FileDoor {
-  /** Follows links. `realPath` is where the path leads in the end; `openToOthers`: accounts besides the owner may read it. */
+  /**
+   * Follows links. `realPath` is where the path leads in the end; `openToOthers`: accounts besides the owner
+   * may read it.
+   */
   look(
     file: string,
   ):
@@ -14,7 +17,10 @@ export interface FileDoor {
 /** Where files that settings name may lie. Without `roots` any regular file will do. */
 export interface FileRule {
   readonly door: FileDoor;
-  /** Folders, absolute; at least one for Splunk: who may edit an input must not be able to have any file of the host read. */
+  /**
+   * Folders, absolute; at least one for Splunk: who may edit an input must not be able to have any file of
+   * the host read.
+   */
   readonly roots?: readonly string[];
   /** Replaces a leading `$SPLUNK_HOME` in a value. */
   readonly splunkHome?: string;
@@ -22,8 +28,13 @@ export interface FileRule {
 
 /** Checks that a setting's file may be used. The message names the path, never content. */
 export function readFilePath(text: string, rule: FileRule): Reading<string> {
-  const file = rule.splunkHome === undefined ? text : text.replace(/^\$SPLUNK_HOME(?=[\\/])|^\$\{SPLUNK_HOME\}(?=[\\/])/, rule.splunkHome);
-  const instead = rule.roots ? `put it under ${rule.roots.join(" or ")} and write its full path` : "write the full path of a readable file";
+  const file =
+    rule.splunkHome === undefined
+      ? text
+      : text.replace(/^\$SPLUNK_HOME(?=[\\/])|^\$\{SPLUNK_HOME\}(?=[\\/])/, rule.splunkHome);
+  const instead = rule.roots
+    ? `put it under ${rule.roots.join(" or ")} and write its full path`
+    : "write the full path of a readable file";
   if (!path.isAbsolute(file) && rule.roots) return { ok: false, say: `${file} is not a full path; ${instead}` };
   const normal = path.resolve(file);
   if (rule.roots && !rule.roots.some((root) => isUnder(normal, path.resolve(root))))

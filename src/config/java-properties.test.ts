@@ -11,7 +11,9 @@ interface Case {
   readonly error?: string;
 }
 
-const { cases } = JSON.parse(readFileSync(new URL("../../test/fixtures/arcsight/java-properties-cases.json", import.meta.url), "utf8")) as {
+const { cases } = JSON.parse(
+  readFileSync(new URL("../../test/fixtures/arcsight/java-properties-cases.json", import.meta.url), "utf8"),
+) as {
   cases: readonly Case[];
 };
 
@@ -20,7 +22,9 @@ describe("a properties file is read as Java reads it", () => {
 
   test.each(cases.map((one) => [one.id, one.note, one] as const))("%s: %s", (_id, _note, { latin1Text, expected }) => {
     const reading = readExactly(latin1Text);
-    const values = reading.ok ? Object.fromEntries([...reading.byKey].map(([key, { value }]) => [key, value])) : undefined;
+    const values = reading.ok
+      ? Object.fromEntries([...reading.byKey].map(([key, { value }]) => [key, value]))
+      : undefined;
     expect(values).toEqual(expected);
   });
 });
@@ -36,9 +40,18 @@ describe("whoever typed the file is told what Java makes of it", () => {
 
   test("C:\\temp is read as Java does, with the advice", () => {
     const reading = readPropertiesText("\noutputs[0].path=C:\\temp\\new\n");
-    expect(reading.ok && reading.byKey.get("outputs[0].path")).toEqual({ key: "outputs[0].path", value: "C:\temp\new", line: 2 });
+    expect(reading.ok && reading.byKey.get("outputs[0].path")).toEqual({
+      key: "outputs[0].path",
+      value: "C:\temp\new",
+      line: 2,
+    });
     expect(reading.ok && reading.advice).toEqual([
-      { line: 2, key: "outputs[0].path", about: "backslash", say: expect.stringContaining("write C:/temp or C:\\\\temp") },
+      {
+        line: 2,
+        key: "outputs[0].path",
+        about: "backslash",
+        say: expect.stringContaining("write C:/temp or C:\\\\temp"),
+      },
     ]);
   });
 

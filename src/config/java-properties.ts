@@ -1,7 +1,8 @@
 /**
- * Java `.properties` files as `java.util.Properties.load(InputStream)` reads them (Java SE documentation of that method), because the file is also read by
- * ArcSight's connectors: bytes are ISO-8859-1, a key ends at the first unescaped `=`, `:` or white space, a backslash at a line's end joins lines.
- * Every entry keeps the line it begins on, so that messages can name it.
+ * Java `.properties` files as `java.util.Properties.load(InputStream)` reads them (Java SE documentation of
+ * that method), because the file is also read by ArcSight's connectors: bytes are ISO-8859-1, a key ends at
+ * the first unescaped `=`, `:` or white space, a backslash at a line's end joins lines. Every entry keeps the
+ * line it begins on, so that messages can name it.
  */
 
 export interface Property {
@@ -29,13 +30,18 @@ export interface PropertiesFile {
   readonly advice: readonly PropertyAdvice[];
 }
 
-/** The file cannot be read at all; Java throws for it too. `say` is one sentence with the line and what to write instead. */
+/**
+ * The file cannot be read at all; Java throws for it too. `say` is one sentence with the line and what to
+ * write instead.
+ */
 export interface UnreadableProperties {
   readonly line: number;
   readonly say: string;
 }
 
-export type PropertiesReading = ({ readonly ok: true } & PropertiesFile) | ({ readonly ok: false } & UnreadableProperties);
+export type PropertiesReading =
+  | ({ readonly ok: true } & PropertiesFile)
+  | ({ readonly ok: false } & UnreadableProperties);
 
 const BLANK = /[ \t\f]/;
 const SIMPLE_ESCAPES: Readonly<Record<string, string>> = { t: "\t", n: "\n", r: "\r", f: "\f" };
@@ -44,8 +50,8 @@ const WINDOWS_PATH = /^(?:[A-Za-z]:\\(?!\\)|\\\\[A-Za-z0-9_.-]+\\(?!\\))/;
 const UTF8_BOM = "\u00ef\u00bb\u00bf";
 
 /**
- * Reads the file's bytes exactly as Java does, with one mercy: a byte order mark at the beginning is passed over (Java makes it part of the first key)
- * and named in `advice`.
+ * Reads the file's bytes exactly as Java does, with one mercy: a byte order mark at the beginning is passed
+ * over (Java makes it part of the first key) and named in `advice`.
  */
 export function readProperties(bytes: Uint8Array): PropertiesReading {
   return readPropertiesText(latin1(bytes));
@@ -92,7 +98,8 @@ export function readExactly(latin1Text: string): PropertiesReading {
 }
 
 /**
- * Puts one value into the text of a file: on its key's last line when there is one, else at the end. Everything else stays as it was, byte for byte.
+ * Puts one value into the text of a file: on its key's last line when there is one, else at the end.
+ * Everything else stays as it was, byte for byte.
  *
  * @param latin1Text one character per byte; a file that `readPropertiesText` can read.
  */
@@ -100,7 +107,9 @@ export function withProperty(latin1Text: string, key: string, value: string): st
   if (latin1Text.startsWith(UTF8_BOM)) return UTF8_BOM + withProperty(latin1Text.slice(UTF8_BOM.length), key, value);
   const lineEnd = latin1Text.includes("\r\n") ? "\r\n" : "\n";
   const written = `${escapedKey(key)}=${escapedValue(value)}`;
-  const stretches = [...logicalLines(latin1Text)].filter(({ text }) => unescaped(text.slice(0, split(text).keyEnd)) === key);
+  const stretches = [...logicalLines(latin1Text)].filter(
+    ({ text }) => unescaped(text.slice(0, split(text).keyEnd)) === key,
+  );
   const last = stretches.at(-1);
   if (last) return `${latin1Text.slice(0, last.from)}${written}${latin1Text.slice(last.to)}`;
   const gap = latin1Text === "" || /[\r\n]$/.test(latin1Text) ? "" : lineEnd;
@@ -142,8 +151,10 @@ interface LogicalLine {
 }
 
 /**
- * A port of `java.util.Properties.LineReader.readLine` (OpenJDK 17), state for state, because its corner cases follow from its loop: after joined lines without a sign a `#`
- * begins a comment again, and a lone backslash at the file's end is an entry without key and value. test/contracts compares it with the real one.
+ * A port of `java.util.Properties.LineReader.readLine` (OpenJDK 17), state for state, because its corner
+ * cases follow from its loop: after joined lines without a sign a `#` begins a comment again, and a lone
+ * backslash at the file's end is an entry without key and value. test/contracts compares it with the real
+ * one.
  */
 function* logicalLines(text: string): Generator<LogicalLine> {
   let line = 1;
@@ -158,7 +169,8 @@ function* logicalLines(text: string): Generator<LogicalLine> {
     let ended = false;
     while (!ended) {
       if (at >= text.length) {
-        if (joined !== "") yield { text: backslash ? joined.slice(0, -1) : joined, line: beganOnLine, from, to: text.length };
+        if (joined !== "")
+          yield { text: backslash ? joined.slice(0, -1) : joined, line: beganOnLine, from, to: text.length };
         return;
       }
       const signAt = at;

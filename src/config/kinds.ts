@@ -23,14 +23,16 @@ const FALSE = new Set(["0", "false", "f", "no", "n", "off"]);
 const OLD_FORM_PATH = /\/(oauth2|token|authorize|api\/alerts|api\/incidents|v1\.0|beta)(\/|$)/i;
 
 /**
- * Reads one value (not empty, outer white space already gone unless it is a secret). Files and folders are only read as text here: whether they may be
- * used is the caller's question.
+ * Reads one value (not empty, outer white space already gone unless it is a secret). Files and folders are
+ * only read as text here: whether they may be used is the caller's question.
  */
 export function readValue(kind: Kind, text: string, nowMs: number): Reading<Value> {
   return (READERS[kind.is] as (kind: Kind, text: string, nowMs: number) => Reading<Value>)(kind, text, nowMs);
 }
 
-type Readers = { readonly [K in Kind["is"]]: (kind: Extract<Kind, { readonly is: K }>, text: string, nowMs: number) => Reading<Value> };
+type Readers = {
+  readonly [K in Kind["is"]]: (kind: Extract<Kind, { readonly is: K }>, text: string, nowMs: number) => Reading<Value>;
+};
 
 const READERS: Readers = {
   text: (kind, text) => readText(text, kind.max, kind.pattern, kind.like),
@@ -81,7 +83,8 @@ export function hasControl(text: string): boolean {
 function readText(text: string, max: number, pattern: RegExp | undefined, like: string | undefined): Reading<string> {
   if (text.length > max) return no(`has ${text.length} characters, more than ${max}; write at most ${max}`);
   if (hasControl(text)) return no("holds a control character or a line break; write it on one line");
-  if (pattern && !pattern.test(text)) return no(`holds characters that are not allowed; write ${like ?? "other characters"}`);
+  if (pattern && !pattern.test(text))
+    return no(`holds characters that are not allowed; write ${like ?? "other characters"}`);
   return ok(text);
 }
 
@@ -97,7 +100,9 @@ function readChoices(text: string, of: readonly string[]): Reading<readonly stri
     .filter((word) => word !== "");
   const unknown = words.filter((word) => !of.includes(word));
   if (unknown.length > 0)
-    return no(`${unknown.map(shown).join(", ")} is not known; write one or more of ${of.join(", ")}, separated by commas`);
+    return no(
+      `${unknown.map(shown).join(", ")} is not known; write one or more of ${of.join(", ")}, separated by commas`,
+    );
   if (words.length === 0) return no(`is empty; write one or more of ${of.join(", ")}, separated by commas`);
   return ok(of.filter((word) => words.includes(word)));
 }
@@ -132,7 +137,9 @@ function readTenant(text: string): Reading<string> {
 
 function readGuid(text: string): Reading<string> {
   const guid = tenantIdFrom(text);
-  return guid ? ok(guid) : no("is not a GUID; write the application (client) ID as the app registration's overview shows it");
+  return guid
+    ? ok(guid)
+    : no("is not a GUID; write the application (client) ID as the app registration's overview shows it");
 }
 
 function readStart(text: string, nowMs: number): Reading<StartPoint> {
@@ -147,7 +154,8 @@ function readStart(text: string, nowMs: number): Reading<StartPoint> {
   const at = parseInstant(/^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T00:00:00Z` : text);
   if (at === undefined) return no(`${shown(text)} is no time; ${instead}`);
   if (at > ticksFromMs(nowMs)) return no(`${shown(text)} lies in the future; ${instead}`);
-  if (at < ticksFromMs(nowMs - START_MAX_DAYS * DAY_MS)) return no(`${shown(text)} is more than ${START_MAX_DAYS}d ago; ${instead}`);
+  if (at < ticksFromMs(nowMs - START_MAX_DAYS * DAY_MS))
+    return no(`${shown(text)} is more than ${START_MAX_DAYS}d ago; ${instead}`);
   return ok({ kind: "at", at });
 }
 
@@ -172,7 +180,8 @@ function readAddress(text: string, plain: boolean, login: boolean): Reading<stri
   if (url.hostname === "") return no(`names no host; ${instead}`);
   if (!login && (url.username !== "" || url.password !== "")) return no(`holds a login; ${instead}`);
   if (url.search !== "" || url.hash !== "") return no(`holds a question mark or a number sign; ${instead}`);
-  if (!plain && OLD_FORM_PATH.test(url.pathname)) return no(`names a whole request; write the service's address alone: ${url.origin}`);
+  if (!plain && OLD_FORM_PATH.test(url.pathname))
+    return no(`names a whole request; write the service's address alone: ${url.origin}`);
   if (plain) return ok(url.href.replace(/\/+$/, ""));
   return ok(`${url.origin}${url.pathname.replace(/\/+$/, "")}`);
 }

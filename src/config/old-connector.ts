@@ -1,6 +1,7 @@
 /**
- * The OAuth 2 client file of the retired FlexConnector REST (`WDATP-connector.properties`). Keys as Microsoft's pages had them: MicrosoftDocs/microsoft-365-docs,
- * defender-endpoint/configure-arcsight.md, and windows-itpro-docs, first editions of the ArcSight page (which printed `client_ID`).
+ * The OAuth 2 client file of the retired FlexConnector REST (`WDATP-connector.properties`). Keys as
+ * Microsoft's pages had them: MicrosoftDocs/microsoft-365-docs, defender-endpoint/configure-arcsight.md, and
+ * windows-itpro-docs, first editions of the ArcSight page (which printed `client_ID`).
  */
 import { tenantIdFrom } from "../model/tenant.ts";
 import type { PropertiesFile } from "./java-properties.ts";
@@ -17,7 +18,10 @@ export interface TakenLine {
 /** Keys that the old file may hold and what they mean today. */
 const OLD_KEYS: Readonly<Record<string, { readonly taken: boolean; readonly say: string }>> = {
   client_id: { taken: true, say: "taken over as client_id" },
-  client_ID: { taken: true, say: "taken over as client_id (Java tells client_ID from client_id; both are understood here)" },
+  client_ID: {
+    taken: true,
+    say: "taken over as client_id (Java tells client_ID from client_id; both are understood here)",
+  },
   client_secret: { taken: true, say: "taken over as client_secret" },
   token_url: {
     taken: true,
@@ -33,7 +37,10 @@ const OLD_KEYS: Readonly<Record<string, { readonly taken: boolean; readonly say:
   reauthenticate: { taken: false, say: "has no meaning any more: sign in again with 'token acquire'" },
 };
 
-/** Sign-in hosts (Microsoft Entra docs, "National clouds"; login.windows.net is the commercial host's old name) and the cloud each belongs to. */
+/**
+ * Sign-in hosts (Microsoft Entra docs, "National clouds"; login.windows.net is the commercial host's old
+ * name) and the cloud each belongs to.
+ */
 const LOGIN_HOSTS: Readonly<Record<string, { readonly cloud?: string; readonly say?: string }>> = {
   "login.microsoftonline.com": {},
   "login.windows.net": {},
@@ -72,7 +79,8 @@ export function readOldConnector(file: PropertiesFile): OldConnector {
   );
   const small = value("client_id");
   const capital = value("client_ID");
-  if (small !== undefined && capital !== undefined && small !== capital) warnings.push("client_id and client_ID differ; client_id counts");
+  if (small !== undefined && capital !== undefined && small !== capital)
+    warnings.push("client_id and client_ID differ; client_id counts");
   const tokenUrl = readTokenUrl(value("token_url"));
   if (tokenUrl.say !== undefined) warnings.push(`token_url ${tokenUrl.say}`);
   const authTenant = readTokenUrl(value("auth_url")).tenant;

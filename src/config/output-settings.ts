@@ -119,8 +119,18 @@ export const SERVE_SETTINGS: readonly HostSetting[] = [
     default: "127.0.0.1:44380",
     help: "Where `arcsight serve` answers. Other addresses than this machine's own need serve.certificate and serve.client_secret.",
   },
-  { key: "certificate", kind: { is: "file" }, otherwise: "none: plain http", help: "PEM file with key and certificate for https." },
-  { key: "client_id", kind: { is: "text", max: 256 }, otherwise: "any", help: "The client id that a connector must present." },
+  {
+    key: "certificate",
+    kind: { is: "file" },
+    otherwise: "none: plain http",
+    help: "PEM file with key and certificate for https.",
+  },
+  {
+    key: "client_id",
+    kind: { is: "text", max: 256 },
+    otherwise: "any",
+    help: "The client id that a connector must present.",
+  },
   {
     key: "client_secret",
     kind: { is: "text", max: 8192 },
@@ -184,8 +194,15 @@ export interface OutputContext {
   readonly warn: (say: string) => void;
 }
 
-/** Reads one `outputs[n]`. Undefined when something is wrong with it: all of that has then been complained about. */
-export function readOutput(name: string, given: Readonly<Record<string, string>>, context: OutputContext): OutputSettings | undefined {
+/**
+ * Reads one `outputs[n]`. Undefined when something is wrong with it: all of that has then been complained
+ * about.
+ */
+export function readOutput(
+  name: string,
+  given: Readonly<Record<string, string>>,
+  context: OutputContext,
+): OutputSettings | undefined {
   let wrong = false;
   const complain = (key: string, say: string) => {
     wrong = true;
@@ -203,7 +220,9 @@ export function readOutput(name: string, given: Readonly<Record<string, string>>
   if (type !== "syslog" && path === undefined && !isGiven(given, "path"))
     complain(
       "path",
-      type.endsWith("folder") ? "is missing; write the folder that the connector watches" : "is missing; write the full path of the file",
+      type.endsWith("folder")
+        ? "is missing; write the folder that the connector watches"
+        : "is missing; write the full path of the file",
     );
   const useless = USELESS.filter(([key, of]) => isGiven(given, key) && !of.includes(type)).map(([key]) => key);
   if (useless.length > 0) context.warn(`${name}: ${useless.join(", ")} means nothing for type ${type} and is ignored`);
@@ -268,7 +287,10 @@ export function readServe(given: Readonly<Record<string, string>>, context: Outp
         `is missing although listen names ${host}, which other machines reach; give a PEM with key and certificate, or listen on 127.0.0.1`,
       );
     if (clientSecret === undefined && !isGiven(given, "client_secret"))
-      complain("client_secret", `is missing although listen names ${host}, which other machines reach; set one, or listen on 127.0.0.1`);
+      complain(
+        "client_secret",
+        `is missing although listen names ${host}, which other machines reach; set one, or listen on 127.0.0.1`,
+      );
   }
   if (wrong) return undefined;
   const clientId = row.get("client_id") as string | undefined;
@@ -308,13 +330,25 @@ function readRows(
 ): ReadonlyMap<string, Value> {
   const read = new Map<string, Value>();
   for (const row of rows) {
-    const text = isGiven(given, row.key) ? (row.secret ? (given[row.key] as string) : (given[row.key] as string).trim()) : row.default;
+    const text = isGiven(given, row.key)
+      ? row.secret
+        ? (given[row.key] as string)
+        : (given[row.key] as string).trim()
+      : row.default;
     if (text === undefined) {
-      if (row.required) complain(row.key, `is missing; write ${row.kind.is === "choice" ? `one of ${row.kind.of.join(", ")}` : "a value"}`);
+      if (row.required)
+        complain(
+          row.key,
+          `is missing; write ${row.kind.is === "choice" ? `one of ${row.kind.of.join(", ")}` : "a value"}`,
+        );
       continue;
     }
     const reading = readValue(row.kind, text, 0);
-    const trouble = reading.ok ? (row.kind.is === "file" ? context.file?.(text) : undefined) : (row.wrong ?? reading.say);
+    const trouble = reading.ok
+      ? row.kind.is === "file"
+        ? context.file?.(text)
+        : undefined
+      : (row.wrong ?? reading.say);
     if (trouble !== undefined) complain(row.key, trouble);
     else if (reading.ok) read.set(row.key, reading.value);
   }
@@ -349,7 +383,8 @@ function readTenants(
   const chosen = words.flatMap((word) => {
     const guid = tenantIdFrom(word);
     const those = customers.filter(
-      (one) => one.stanza.toLowerCase() === word.toLowerCase() || (guid ?? word.toLowerCase()) === one.tenantId.toLowerCase(),
+      (one) =>
+        one.stanza.toLowerCase() === word.toLowerCase() || (guid ?? word.toLowerCase()) === one.tenantId.toLowerCase(),
     );
     if (those.length === 0)
       complain(

@@ -69,7 +69,11 @@ read (for universal forwarders, which have no credential store); such a key goes
 
 function pageRow(row: Setting): string {
   const where = row.hosts.length === 3 ? "everywhere" : row.hosts.map((host) => HOST_NAMES[host]).join(", ");
-  const standard = row.required ? "required" : row.default === undefined ? (row.otherwise ?? "none") : `\`${row.default}\``;
+  const standard = row.required
+    ? "required"
+    : row.default === undefined
+      ? (row.otherwise ?? "none")
+      : `\`${row.default}\``;
   return `| \`${row.key}\` | ${row.secret ? "secret" : wordingOf(row.kind, PAGE_WORDING)} | ${standard} | ${where} | ${row.help.replaceAll(/[|*]/g, "\\$&")} |\n`;
 }
 
@@ -119,10 +123,17 @@ function specEntry(row: Setting): string {
 
 function specComment(row: Setting): string {
   const standard = row.required ? "Required." : `Default: ${row.default ?? row.otherwise ?? "none"}.`;
-  return [`* ${row.help}`, `* ${standard}`, ...(row.global ? [`* Holds for all inputs; set it once under [${SCHEME}].`] : [])].join("\n");
+  return [
+    `* ${row.help}`,
+    `* ${standard}`,
+    ...(row.global ? [`* Holds for all inputs; set it once under [${SCHEME}].`] : []),
+  ].join("\n");
 }
 
-/** The keys of a customer as a commented template in `.properties` form; the ArcSight kit puts its outputs below. */
+/**
+ * The keys of a customer as a commented template in `.properties` form; the ArcSight kit puts its outputs
+ * below.
+ */
 export function propertiesTemplate(): string {
   const customer = settingsFor("arcsight").filter((row) => row.global !== true);
   const globals = settingsFor("arcsight").filter((row) => row.global === true);
@@ -149,11 +160,20 @@ export interface Flag {
   readonly group: string;
 }
 
-/** Flags for every setting but secrets: `tenant_id` is `--tenant-id`. Values stay text; `parseStanzas` reads them like everywhere else. */
+/**
+ * Flags for every setting but secrets: `tenant_id` is `--tenant-id`. Values stay text; `parseStanzas` reads
+ * them like everywhere else.
+ */
 export function settingFlags(host: SettingsHost = "cli"): Readonly<Record<string, Flag>> {
   const rows = settingsFor(host).filter((row) => row.secret !== true);
   return Object.fromEntries(
-    rows.map((row) => [flagName(row.key), { type: "string", describe: helpOf(row, host), requiresArg: true, group: "Settings" }] as const),
+    rows.map(
+      (row) =>
+        [
+          flagName(row.key),
+          { type: "string", describe: helpOf(row, host), requiresArg: true, group: "Settings" },
+        ] as const,
+    ),
   );
 }
 

@@ -5,8 +5,8 @@ import { settingsFor } from "./table.ts";
 export const SCHEME = "defender_mssp";
 
 /**
- * What `--scheme` prints. `streaming_mode` is written out because splunkd's default is `simple`; one process serves every customer.
- * Format: Splunk, "Modular inputs: introspection scheme".
+ * What `--scheme` prints. `streaming_mode` is written out because splunkd's default is `simple`; one process
+ * serves every customer. Format: Splunk, "Modular inputs: introspection scheme".
  */
 export function schemeDocument(): string {
   const args = settingsFor("splunk").map(argument).join("");
@@ -32,8 +32,9 @@ ${args}    </args>
 }
 
 function argument(row: Setting): string {
-  // Every data_type is string: splunkd's own refusal of a wrong number names neither its bound nor what to write instead; ours does.
-  // Nothing is required on edit: who changes one field need not type the others again, secrets least of all.
+  // Every data_type is string: splunkd's own refusal of a wrong number names neither its bound nor what to
+  // write instead; ours does. Nothing is required on edit: who changes one field need not type the others
+  // again, secrets least of all.
   return `      <arg name="${row.key}">
         <title>${escapeText(row.title)}</title>
         <description>${escapeText(`${row.help}${defaultNote(row)}`)}</description>

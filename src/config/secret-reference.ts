@@ -5,7 +5,10 @@ export interface SecretDoor {
   /** A file's text and whether other accounts of this machine may read it. */
   file(path: string): { readonly text: string; readonly openToOthers: boolean } | undefined;
   env(name: string): string | undefined;
-  /** A systemd credential (`LoadCredential=`, systemd.exec(5)); `false` when the process was given none at all. */
+  /**
+   * A systemd credential (`LoadCredential=`, systemd.exec(5)); `false` when the process was given none at
+   * all.
+   */
   credential(name: string): string | false | undefined;
 }
 
@@ -17,8 +20,9 @@ export interface FoundSecret {
 const REFERENCE = /^(file|env|credential):(.+)$/s;
 
 /**
- * A secret as it stands in a properties file: the value itself, or `file:PATH`, `env:NAME`, `credential:NAME`. One line break at a file's end is not part of it.
- * The sentences name the reference, never the value.
+ * A secret as it stands in a properties file: the value itself, or `file:PATH`, `env:NAME`,
+ * `credential:NAME`. One line break at a file's end is not part of it. The sentences name the reference,
+ * never the value.
  */
 export function readSecret(text: string, door: SecretDoor): Reading<FoundSecret> {
   const reference = REFERENCE.exec(text.trim());
@@ -29,7 +33,9 @@ export function readSecret(text: string, door: SecretDoor): Reading<FoundSecret>
     const value = door.env(where.trim());
     return value
       ? found(value)
-      : none(`names the environment variable ${where.trim()}, which is not set; set it for the service or write the secret another way`);
+      : none(
+          `names the environment variable ${where.trim()}, which is not set; set it for the service or write the secret another way`,
+        );
   }
   const value = door.credential(where.trim());
   if (value === false)
@@ -52,7 +58,10 @@ function fromFile(path: string, door: SecretDoor): Reading<FoundSecret> {
   const value = withoutLineEnd(file.text);
   if (value === "") return none(`names the file ${path}, which is empty; put the secret into it`);
   if (!file.openToOthers) return found(value);
-  return { ok: true, value: { value, warning: `the secret file ${path} can be read by other accounts; run chmod 600 on it` } };
+  return {
+    ok: true,
+    value: { value, warning: `the secret file ${path} can be read by other accounts; run chmod 600 on it` },
+  };
 }
 
 function found(value: string): Reading<FoundSecret> {

@@ -65,15 +65,26 @@ describe("a value is taken in every form a person writes it", () => {
     [{ tenant_id: " Contoso.OnMicrosoft.com " }, { tenantId: "contoso.onmicrosoft.com" }],
     [{ start: "12h" }, { start: { kind: "ago", ms: 12 * 3_600_000 } }],
     [{ start: "3650d" }, { start: { kind: "ago", ms: 3650 * 86_400_000 } }],
-    [{ start: "2026-11-01T00:00:00+01:00" }, { start: { kind: "at", at: BigInt(Date.UTC(2026, 9, 31, 23)) * 10_000n } }],
+    [
+      { start: "2026-11-01T00:00:00+01:00" },
+      { start: { kind: "at", at: BigInt(Date.UTC(2026, 9, 31, 23)) * 10_000n } },
+    ],
     [{ streams: "incidents; Alerts,incidents" }, { streams: ["alerts", "incidents"] }],
     [{ envelope: "0" }, { envelope: false }],
     [{ classic_entities: "T" }, { classicEntities: true }],
     [{ cloud: "GCC-High" }, { cloud: "gcc-high" }],
-    [{ login_url: "https://localhost:8443/" }, { endpoints: expect.objectContaining({ loginUrl: "https://localhost:8443" }) }],
+    [
+      { login_url: "https://localhost:8443/" },
+      { endpoints: expect.objectContaining({ loginUrl: "https://localhost:8443" }) },
+    ],
     [
       { api_url: "https://gw.example.com/base/" },
-      { endpoints: expect.objectContaining({ apiUrl: "https://gw.example.com/base", mdeApiUrl: "https://gw.example.com/base" }) },
+      {
+        endpoints: expect.objectContaining({
+          apiUrl: "https://gw.example.com/base",
+          mdeApiUrl: "https://gw.example.com/base",
+        }),
+      },
     ],
     [
       { cloud: "dod" },
@@ -103,8 +114,14 @@ describe("a value is taken in every form a person writes it", () => {
 describe("a wrong setting is refused with the stanza, the key, its bound and what to write instead", () => {
   test.each<[Record<string, string>, string]>([
     [{ poll_seconds: "0" }, "contoso: poll_seconds: 0 is below 1; write a whole number of seconds from 1 to 86400"],
-    [{ poll_seconds: "86401" }, "contoso: poll_seconds: 86401 is above 86400; write a whole number of seconds from 1 to 86400"],
-    [{ poll_seconds: "1e3" }, 'contoso: poll_seconds: "1e3" is not a whole number; write a whole number of seconds from 1 to 86400'],
+    [
+      { poll_seconds: "86401" },
+      "contoso: poll_seconds: 86401 is above 86400; write a whole number of seconds from 1 to 86400",
+    ],
+    [
+      { poll_seconds: "1e3" },
+      'contoso: poll_seconds: "1e3" is not a whole number; write a whole number of seconds from 1 to 86400',
+    ],
     [{ cloud: "mars" }, 'contoso: cloud: "mars" is not known; write one of commercial, gcc, gcc-high, dod'],
     [
       { streams: "alerts,logs" },
@@ -122,7 +139,10 @@ describe("a wrong setting is refused with the stanza, the key, its bound and wha
       { start: "yesterday" },
       'contoso: start: "yesterday" is no time; write for example 12h, 30d (at most 3650d) or an ISO time such as 2026-11-17T12:00:00Z',
     ],
-    [{ tenant_id: "common" }, `contoso: tenant_id: "common" is not one tenant; write the customer's tenant GUID or one of its domains`],
+    [
+      { tenant_id: "common" },
+      `contoso: tenant_id: "common" is not one tenant; write the customer's tenant GUID or one of its domains`,
+    ],
     [{ envelope: "maybe" }, 'contoso: envelope: "maybe" is neither true nor false; write true or false'],
     [
       { login_url: "http://login.example.com" },
@@ -155,7 +175,11 @@ describe("a wrong setting is refused with the stanza, the key, its bound and wha
   ])("%j", (values, wanted) => expect(problemOf(values)).toBe(wanted));
 
   test("all problems at once, and the other customers go on", () => {
-    const parsed = parse([stanza("bad", { poll_seconds: "0", cloud: "mars" }), stanza("good"), stanza("worse", { tenant_id: "??" })]);
+    const parsed = parse([
+      stanza("bad", { poll_seconds: "0", cloud: "mars" }),
+      stanza("good"),
+      stanza("worse", { tenant_id: "??" }),
+    ]);
     expect(parsed.problems.map((one) => [one.stanza, one.key])).toEqual([
       ["bad", "cloud"],
       ["bad", "poll_seconds"],
@@ -197,9 +221,9 @@ describe("a wrong setting is refused with the stanza, the key, its bound and wha
       stanza("b", { client_secret: "hunter2", proxy: "http://me:pa55@proxy:8080" }),
     ]);
     expect(parsed.problems.map((one) => one.key)).toEqual(["client_secret", "refresh_token"]);
-    expect(inspect(parsed, { depth: 9 }) + JSON.stringify(parsed.stanzas.map((one) => ({ ...one, start: 0 })))).not.toMatch(
-      /sssss|r3fresh|hunter2|pa55/,
-    );
+    expect(
+      inspect(parsed, { depth: 9 }) + JSON.stringify(parsed.stanzas.map((one) => ({ ...one, start: 0 }))),
+    ).not.toMatch(/sssss|r3fresh|hunter2|pa55/);
   });
 });
 
@@ -232,7 +256,9 @@ describe("keys", () => {
     const many = ["a", "b", "c"].map((name, i) =>
       stanza(name, { poll_second: "60", tenant_id: `11111111-2222-3333-4444-55555555555${i}` }),
     );
-    expect(parse(many).warnings).toEqual(["poll_second is no setting and is ignored (a and 2 more); is poll_seconds meant?"]);
+    expect(parse(many).warnings).toEqual([
+      "poll_second is no setting and is ignored (a and 2 more); is poll_seconds meant?",
+    ]);
   });
 
   test("a key named like an object's own property is just unknown", () => {
@@ -240,10 +266,9 @@ describe("keys", () => {
       parse([
         {
           name: "a",
-          values: JSON.parse(`{"tenant_id":"${TENANT}","client_id":"${CLIENT}","__proto__":"x","constructor":"y"}`) as Record<
-            string,
-            string
-          >,
+          values: JSON.parse(
+            `{"tenant_id":"${TENANT}","client_id":"${CLIENT}","__proto__":"x","constructor":"y"}`,
+          ) as Record<string, string>,
         },
       ]).warnings,
     ).toHaveLength(1);
@@ -252,13 +277,21 @@ describe("keys", () => {
 
 describe("global settings", () => {
   test("where stanzas differ the first by name counts, with one warning", () => {
-    const parsed = parse([stanza("b", { concurrency: "4", tenant_id: "b.example.com" }), stanza("a", { concurrency: "8" })]);
+    const parsed = parse([
+      stanza("b", { concurrency: "4", tenant_id: "b.example.com" }),
+      stanza("a", { concurrency: "8" }),
+    ]);
     expect(parsed.globals.concurrency).toBe(8);
-    expect(parsed.warnings).toEqual(["concurrency holds for all customers but differs between stanzas; the value of a counts"]);
+    expect(parsed.warnings).toEqual([
+      "concurrency holds for all customers but differs between stanzas; the value of a counts",
+    ]);
   });
 
   test("a wrong one stops no customer: the default holds", () => {
-    const parsed = parse([stanza("a", { concurrency: "0" }), stanza("b", { concurrency: "0", tenant_id: "b.example.com" })]);
+    const parsed = parse([
+      stanza("a", { concurrency: "0" }),
+      stanza("b", { concurrency: "0", tenant_id: "b.example.com" }),
+    ]);
     expect(parsed.stanzas).toHaveLength(2);
     expect(parsed.globals.concurrency).toBe(16);
     expect(parsed.problems.map(problemLine)).toEqual([
@@ -267,9 +300,10 @@ describe("global settings", () => {
   });
 
   test("those outside the stanzas win", () => {
-    expect(parse([stanza("a", { log_level: "warn" })], { host: "arcsight", globals: { log_level: "debug" } }).globals.logLevel).toBe(
-      "debug",
-    );
+    expect(
+      parse([stanza("a", { log_level: "warn" })], { host: "arcsight", globals: { log_level: "debug" } }).globals
+        .logLevel,
+    ).toBe("debug");
   });
 });
 
@@ -294,10 +328,19 @@ test.each(["Müller GmbH", "Contoso Ltd. (EU)", "客户", "a/b\\c:d"])("the stan
 describe("a file that a Splunk setting names", () => {
   const found: Record<string, ReturnType<FileDoor["look"]>> = {
     "/opt/splunk/etc/auth/defender_mssp": { kind: "folder", realPath: "/data/splunk/etc/auth/defender_mssp" },
-    "/opt/splunk/etc/auth/defender_mssp/ca.pem": { kind: "file", realPath: "/data/splunk/etc/auth/defender_mssp/ca.pem" },
+    "/opt/splunk/etc/auth/defender_mssp/ca.pem": {
+      kind: "file",
+      realPath: "/data/splunk/etc/auth/defender_mssp/ca.pem",
+    },
     "/opt/splunk/etc/auth/defender_mssp/link.pem": { kind: "file", realPath: "/etc/shadow" },
-    "/opt/splunk/etc/auth/defender_mssp/folder": { kind: "folder", realPath: "/data/splunk/etc/auth/defender_mssp/folder" },
-    "/opt/splunk/etc/auth/defender_mssp_other/x.pem": { kind: "file", realPath: "/opt/splunk/etc/auth/defender_mssp_other/x.pem" },
+    "/opt/splunk/etc/auth/defender_mssp/folder": {
+      kind: "folder",
+      realPath: "/data/splunk/etc/auth/defender_mssp/folder",
+    },
+    "/opt/splunk/etc/auth/defender_mssp_other/x.pem": {
+      kind: "file",
+      realPath: "/opt/splunk/etc/auth/defender_mssp_other/x.pem",
+    },
     "/etc/passwd": { kind: "file", realPath: "/etc/passwd" },
   };
   const files = {

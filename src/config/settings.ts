@@ -2,7 +2,15 @@ import path from "node:path";
 import type { CloudName } from "../model/cloud.ts";
 import { CLOUDS } from "../model/cloud.ts";
 import { sealed } from "../model/sealed.ts";
-import type { AuthKind, Endpoints, GlobalSettings, Route, SettingProblem, Stanza, StartPoint } from "../model/stanza.ts";
+import type {
+  AuthKind,
+  Endpoints,
+  GlobalSettings,
+  Route,
+  SettingProblem,
+  Stanza,
+  StartPoint,
+} from "../model/stanza.ts";
 import type { StreamName } from "../model/stream.ts";
 import type { FileRule } from "./files.ts";
 import { readFilePath } from "./files.ts";
@@ -45,8 +53,8 @@ export interface ParsedSettings {
 }
 
 /**
- * Reads the settings of all customers at once: one stanza's problem never hides another's and never stops another stanza.
- * No message holds a secret's value.
+ * Reads the settings of all customers at once: one stanza's problem never hides another's and never stops
+ * another stanza. No message holds a secret's value.
  */
 export function parseStanzas(raw: readonly RawStanza[], options: ParseOptions): ParsedSettings {
   const problems: SettingProblem[] = [];
@@ -91,7 +99,12 @@ function checkName(name: string, seen: Set<string>, complain: Complain): void {
   seen.add(name);
 }
 
-function readRow(values: Readonly<Record<string, string>>, rows: readonly Setting[], options: ParseOptions, complain: Complain): Row {
+function readRow(
+  values: Readonly<Record<string, string>>,
+  rows: readonly Setting[],
+  options: ParseOptions,
+  complain: Complain,
+): Row {
   const read = new Map<string, Value>();
   for (const row of rows) {
     const text = textOf(values, row);
@@ -132,7 +145,12 @@ function lowerFirst(text: string): string {
 }
 
 /** Rules that need more than one key. */
-function checkTogether(row: Row, given: Readonly<Record<string, string>>, complain: Complain, warn: (say: string) => void): void {
+function checkTogether(
+  row: Row,
+  given: Readonly<Record<string, string>>,
+  complain: Complain,
+  warn: (say: string) => void,
+): void {
   if (!row.has("credential") && !row.has("client_id") && !given["client_id"]?.trim()) {
     complain(
       "client_id",
@@ -149,7 +167,8 @@ function checkTogether(row: Row, given: Readonly<Record<string, string>>, compla
   if (row.has("certificate") && given["client_secret"]?.trim())
     warn("certificate and client_secret are both given; the certificate is used");
   const pollSeconds = row.get("poll_seconds");
-  if (typeof pollSeconds === "number" && pollSeconds < 15) warn(`poll_seconds ${pollSeconds} is below 15, which is meant for tests`);
+  if (typeof pollSeconds === "number" && pollSeconds < 15)
+    warn(`poll_seconds ${pollSeconds} is below 15, which is meant for tests`);
   if (row.has("proxy") && /\/\/[^/]*@/.test(row.get("proxy") as string))
     warn("proxy holds a login, which stands in clear text in the settings");
 }
@@ -200,7 +219,10 @@ function buildStanza(name: string, row: Row): Stanza {
   };
 }
 
-/** The cloud's addresses with the overrides given. An own API address holds for both Defender APIs: whoever sets it (a gateway, a test) has one. */
+/**
+ * The cloud's addresses with the overrides given. An own API address holds for both Defender APIs: whoever
+ * sets it (a gateway, a test) has one.
+ */
 export function endpointsFrom(
   cloud: CloudName,
   override: (key: "login_url" | "graph_url" | "api_url" | "siem_url") => string | undefined,
@@ -216,7 +238,12 @@ export function endpointsFrom(
 }
 
 /** The process's settings. A wrong value is a problem but stops no customer: the default holds instead. */
-function readGlobals(raw: readonly RawStanza[], options: ParseOptions, problems: SettingProblem[], warnings: string[]): GlobalSettings {
+function readGlobals(
+  raw: readonly RawStanza[],
+  options: ParseOptions,
+  problems: SettingProblem[],
+  warnings: string[],
+): GlobalSettings {
   const byName = raw.toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   const chosen: Record<string, string> = {};
   const rows = TABLE.filter((row) => row.global === true);
@@ -226,12 +253,16 @@ function readGlobals(raw: readonly RawStanza[], options: ParseOptions, problems:
       chosen[row.key] = outside;
       continue;
     }
-    const given = byName.flatMap((one) => (one.values[row.key]?.trim() ? [{ name: one.name, value: one.values[row.key] as string }] : []));
+    const given = byName.flatMap((one) =>
+      one.values[row.key]?.trim() ? [{ name: one.name, value: one.values[row.key] as string }] : [],
+    );
     const first = given[0];
     if (!first) continue;
     chosen[row.key] = first.value;
     if (given.some((other) => other.value.trim() !== first.value.trim())) {
-      warnings.push(`${row.key} holds for all customers but differs between stanzas; the value of ${first.name} counts`);
+      warnings.push(
+        `${row.key} holds for all customers but differs between stanzas; the value of ${first.name} counts`,
+      );
     }
   }
   const complained = new Set<string>();
@@ -241,7 +272,8 @@ function readGlobals(raw: readonly RawStanza[], options: ParseOptions, problems:
     const fallback = TABLE.find((row) => row.key === key)?.default;
     problems.push({ stanza: holder, key, say: `${say} (until then ${fallback ?? "the host's own"} is used)` });
   });
-  const whole = (key: SettingKey) => (values.get(key) as number | undefined) ?? Number(TABLE.find((row) => row.key === key)?.default);
+  const whole = (key: SettingKey) =>
+    (values.get(key) as number | undefined) ?? Number(TABLE.find((row) => row.key === key)?.default);
   const stateDir = values.get("state_dir") as string | undefined;
   return {
     ...(stateDir === undefined ? {} : { stateDir }),
@@ -282,7 +314,9 @@ function distance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i += 1) {
     const next = [i];
     for (let j = 1; j <= b.length; j += 1) {
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)));
+      next.push(
+        Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)),
+      );
     }
     row = next;
   }

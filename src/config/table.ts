@@ -95,7 +95,9 @@ const ROWS = [
     hosts: EVERYWHERE,
     title: "App key (client secret)",
     help: "The value of the app's key, not its ID. In Splunk it is moved to the credential store on first use and ******** is left here; on an edit leave it as it is.",
-    inProperties: { help: "The value of the app's key, not its ID: in place, or as file:PATH, env:NAME or credential:NAME (systemd)." },
+    inProperties: {
+      help: "The value of the app's key, not its ID: in place, or as file:PATH, env:NAME or credential:NAME (systemd).",
+    },
   },
   {
     key: "certificate",
@@ -357,7 +359,8 @@ export const SECRET_KEYS = ["client_secret", "refresh_token"] as const satisfies
 export const MASK = "********";
 
 /**
- * Keys that splunkd itself puts into a stanza (inputs.conf.spec, Splunk Enterprise 10.2): read by nobody here. Keys that begin with `_` are splunkd's as well.
+ * Keys that splunkd itself puts into a stanza (inputs.conf.spec, Splunk Enterprise 10.2): read by nobody
+ * here. Keys that begin with `_` are splunkd's as well.
  */
 export const SPLUNK_KEYS: ReadonlySet<string> = new Set([
   "index",

@@ -51,7 +51,10 @@ export class ApiCaller {
     this.base = APIS[api].base(parts.stanza.endpoints);
   }
 
-  /** Sends once, and once more with a renewed token when the service no longer takes the one we had. Throws Failure of network or sign-in. */
+  /**
+   * Sends once, and once more with a renewed token when the service no longer takes the one we had. Throws
+   * Failure of network or sign-in.
+   */
   async ask(call: ApiCall): Promise<ApiAnswer> {
     const token = await this.#parts.tokens.accessToken({ signal: call.signal });
     const answer = await this.#send(call, token);
@@ -64,7 +67,8 @@ export class ApiCaller {
   }
 
   #send(call: ApiCall, token: Sealed): Promise<HttpAnswer> {
-    // The token goes to the configured origin over https and nowhere else, whatever the caller was given as a link.
+    // The token goes to the configured origin over https and nowhere else, whatever the caller was given as a
+    // link.
     if (pageLink(call.url, this.base).kind !== "next")
       throw new Error(`a question to ${new URL(call.url).origin}, which is not ${this.base}`);
     const { prefer } = APIS[this.#api];
@@ -106,13 +110,23 @@ export class ApiCaller {
   }
 }
 
-/** Requests of the same app to the same tenant's service share one budget, whichever stanza they come from. */
-export function budgetKeyOf(stanza: Pick<Stanza, "clientId" | "credential" | "name">, tenant: Tenant, api: ApiName): string {
-  const app = stanza.clientId ?? (stanza.credential === undefined ? `stanza ${stanza.name}` : `credential ${stanza.credential}`);
+/**
+ * Requests of the same app to the same tenant's service share one budget, whichever stanza they come from.
+ */
+export function budgetKeyOf(
+  stanza: Pick<Stanza, "clientId" | "credential" | "name">,
+  tenant: Tenant,
+  api: ApiName,
+): string {
+  const app =
+    stanza.clientId ?? (stanza.credential === undefined ? `stanza ${stanza.name}` : `credential ${stanza.credential}`);
   return `${app.toLowerCase()} ${tenant.id} ${api}`;
 }
 
-/** The whole answer as batches of records, one per piece that the network gave; the reader may stop early. `ended` comes before the last `next` resolves. */
+/**
+ * The whole answer as batches of records, one per piece that the network gave; the reader may stop early.
+ * `ended` comes before the last `next` resolves.
+ */
 export async function* scannedRecords(
   answer: HttpAnswer,
   scanner: AnswerScanner,
@@ -127,7 +141,8 @@ export async function* scannedRecords(
     whole = true;
     const end = scanner.end();
     const error = end.members.get("error");
-    // A service that fails after it has begun to answer can only say so at the end (OData 4.01 part 1, section 11.4).
+    // A service that fails after it has begun to answer can only say so at the end (OData 4.01 part 1,
+    // section 11.4).
     if (error !== undefined && error !== "null") throw failedMidAnswer(error);
     ended(end);
   } finally {
@@ -145,7 +160,10 @@ function failedMidAnswer(error: string): Failure {
   });
 }
 
-/** JSON with status 200 or 206. A page of HTML, as proxies and portals answer, is not data, whatever its status. */
+/**
+ * JSON with status 200 or 206. A page of HTML, as proxies and portals answer, is not data, whatever its
+ * status.
+ */
 function isData(answer: HttpAnswer): boolean {
   if (answer.status !== 200 && answer.status !== 206) return false;
   const type = answer.headers["content-type"];

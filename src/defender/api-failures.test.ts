@@ -1,6 +1,13 @@
 import { describe, expect, test } from "@jest/globals";
 import type { Failure } from "../model/failure.ts";
-import { API_FAILURES, type ApiFailureRow, apiFailure, apiFailureRow, bodyWaitMs, type RefusedAnswer } from "./api-failures.ts";
+import {
+  API_FAILURES,
+  type ApiFailureRow,
+  apiFailure,
+  apiFailureRow,
+  bodyWaitMs,
+  type RefusedAnswer,
+} from "./api-failures.ts";
 
 const NOW = Date.UTC(2026, 10, 24, 16);
 
@@ -24,14 +31,22 @@ function refused(status: number, body: string, more: Partial<RefusedAnswer> = {}
 }
 
 /** As XDR and Endpoint write it; as Graph writes it; as a gateway in front of either. */
-const plain = (code: string, message: string): string => JSON.stringify({ error: { code, message, target: "|5f0c-quote-me" } });
+const plain = (code: string, message: string): string =>
+  JSON.stringify({ error: { code, message, target: "|5f0c-quote-me" } });
 const graph = (code: string, message: string): string =>
   JSON.stringify({
-    error: { code, message, innerError: { date: "2026-11-24T16:00:00", "request-id": "req-1", "client-request-id": "c" } },
+    error: {
+      code,
+      message,
+      innerError: { date: "2026-11-24T16:00:00", "request-id": "req-1", "client-request-id": "c" },
+    },
   });
 const wrapped = (code: string, message: string): string =>
-  JSON.stringify({ error: { code: "UnknownError", message: plain(code, message), innerError: { "request-id": "req-1" } } });
-const ROLES = "Missing application roles. API required roles: SecurityAlert.Read.All,SecurityAlert.ReadWrite.All, application roles: .";
+  JSON.stringify({
+    error: { code: "UnknownError", message: plain(code, message), innerError: { "request-id": "req-1" } },
+  });
+const ROLES =
+  "Missing application roles. API required roles: SecurityAlert.Read.All,SecurityAlert.ReadWrite.All, application roles: .";
 
 interface Golden {
   readonly code: string;
@@ -42,7 +57,8 @@ interface Golden {
   readonly nextStep: string;
 }
 
-const retryText = ({ retry }: Failure): string => (retry.when === "at" ? `in ${(retry.atMs - NOW) / 1000} s` : retry.when);
+const retryText = ({ retry }: Failure): string =>
+  retry.when === "at" ? `in ${(retry.atMs - NOW) / 1000} s` : retry.when;
 
 const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
   [
@@ -132,7 +148,8 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       actor: "customer",
       retry: "later",
       say: "Defender is not set up in Contoso's tenant (Account is not provisioned).",
-      nextStep: "The customer must open the Defender portal once with an administrator, or take this stream out of `streams`.",
+      nextStep:
+        "The customer must open the Defender portal once with an administrator, or take this stream out of `streams`.",
     },
   ],
   [
@@ -144,7 +161,8 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       actor: "customer",
       retry: "later",
       say: "Contoso has not granted the delegated permission SecurityAlert.Read.All that the Microsoft Graph security API needs.",
-      nextStep: 'Send the customer\'s administrator the link of `defender-mssp consent-url --customer "contoso"`, then sign in again.',
+      nextStep:
+        'Send the customer\'s administrator the link of `defender-mssp consent-url --customer "contoso"`, then sign in again.',
     },
   ],
   [
@@ -363,7 +381,8 @@ describe("a 429 is waited for as long as it says (P12)", () => {
   ])("%s", (_, headers, body, wanted) => expect(retryText(refused(429, body, { headers }))).toBe(wanted));
 
   test("text without a time names none", () => {
-    for (const text of ["", "429", "in a while", "12 monkeys", "request 5f0c 16:05"]) expect(bodyWaitMs(text, NOW)).toBeUndefined();
+    for (const text of ["", "429", "in a while", "12 monkeys", "request 5f0c 16:05"])
+      expect(bodyWaitMs(text, NOW)).toBeUndefined();
   });
 });
 

@@ -21,7 +21,10 @@ export interface RefusedAnswer {
 
 export const ERROR_BODY_MOST = 65_536;
 
-/** A row's sentences are filled in: `{customer}`, `{stanza}`, `{api}`, `{status}`, `{said}` (what Microsoft wrote), `{rights}`, `{right}`, `{quote}` (id for Microsoft's support). */
+/**
+ * A row's sentences are filled in: `{customer}`, `{stanza}`, `{api}`, `{status}`, `{said}` (what Microsoft
+ * wrote), `{rights}`, `{right}`, `{quote}` (id for Microsoft's support).
+ */
 export interface ApiFailureRow {
   readonly when: {
     readonly status: number | readonly [from: number, to: number];
@@ -33,7 +36,9 @@ export interface ApiFailureRow {
   readonly area?: "sign-in";
   readonly actor: Actor;
   /** `named`: when the answer says, else after `elseMs`, else by `otherwise`. */
-  readonly retry: Retry["when"] | { readonly named: true; readonly elseMs?: number; readonly otherwise?: "soon" | "later" };
+  readonly retry:
+    | Retry["when"]
+    | { readonly named: true; readonly elseMs?: number; readonly otherwise?: "soon" | "later" };
   readonly say: string;
   readonly nextStep: string;
   /** Where the row comes from. */
@@ -43,7 +48,10 @@ export interface ApiFailureRow {
 const MINUTE_MS = 60_000;
 const QUARTER_HOUR_MS = 15 * MINUTE_MS;
 
-/** The first row that fits counts. Messages are free text, so rows that look into them stand before the plain one of their status. */
+/**
+ * The first row that fits counts. Messages are free text, so rows that look into them stand before the plain
+ * one of their status.
+ */
 export const API_FAILURES: readonly ApiFailureRow[] = [
   {
     when: {
@@ -111,7 +119,8 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     actor: "customer",
     retry: "later",
     say: "Defender is not set up in {customer}'s tenant (Account is not provisioned).",
-    nextStep: "The customer must open the Defender portal once with an administrator, or take this stream out of `streams`.",
+    nextStep:
+      "The customer must open the Defender portal once with an administrator, or take this stream out of `streams`.",
     seen: "public issue reports: 'Unauthorized request - Account is not provisioned.'",
   },
   {
@@ -121,7 +130,8 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     actor: "customer",
     retry: "later",
     say: "{customer} has not granted the delegated permission {right} that {api} needs.",
-    nextStep: "Send the customer's administrator the link of `defender-mssp consent-url --customer {stanza}`, then sign in again.",
+    nextStep:
+      "Send the customer's administrator the link of `defender-mssp consent-url --customer {stanza}`, then sign in again.",
     seen: "public code: 403 'Missing application scopes. API required scopes: A,B, application scopes: C'",
   },
   {
@@ -305,8 +315,9 @@ const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_60
 const LONGEST_MS = 24 * 3_600_000;
 
 /**
- * How long a 429's text asks us to wait: `Try again in 43 seconds`, `resets in 00:12:30`, `… until 2026-11-24T16:05:58Z`. Microsoft documents that the body of the
- * XDR API says it, but not in which words; what is not understood is undefined.
+ * How long a 429's text asks us to wait: `Try again in 43 seconds`, `resets in 00:12:30`, `… until
+ * 2026-11-24T16:05:58Z`. Microsoft documents that the body of the XDR API says it, but not in which words;
+ * what is not understood is undefined.
  */
 export function bodyWaitMs(message: string, nowMs: number): number | undefined {
   const clock = /\b(\d{1,2}):(\d{2}):(\d{2})(?:\.\d+)?\b(?!Z)/.exec(message.replace(/\d{4}-\d{2}-\d{2}T[\d:.]+/g, ""));
@@ -315,7 +326,8 @@ export function bodyWaitMs(message: string, nowMs: number): number | undefined {
   let waitMs: number | undefined;
   if (count) waitMs = Number(count[1]) * (UNIT_MS[(count[2] as string)[0]?.toLowerCase() ?? ""] ?? 1_000);
   else if (clock) waitMs = (Number(clock[1]) * 3_600 + Number(clock[2]) * 60 + Number(clock[3])) * 1_000;
-  else if (instant) waitMs = Date.parse(/(?:Z|[+-]\d{2}:\d{2})$/.test(instant[0]) ? instant[0] : `${instant[0]}Z`) - nowMs;
+  else if (instant)
+    waitMs = Date.parse(/(?:Z|[+-]\d{2}:\d{2})$/.test(instant[0]) ? instant[0] : `${instant[0]}Z`) - nowMs;
   return waitMs === undefined || Number.isNaN(waitMs) || waitMs < 0 || waitMs > LONGEST_MS ? undefined : waitMs;
 }
 

@@ -26,10 +26,12 @@ export const APIS: Readonly<Record<ApiName, ApiFacts>> = {
     base: (endpoints) => endpoints.graphUrl,
     audience: (cloud) => CLOUDS[cloud].graphAudience,
     resourceAppId: "00000003-0000-0000-c000-000000000000",
-    // Without it every newer member of an enumeration arrives as `unknownFutureValue`, and the real value is lost for good.
+    // Without it every newer member of an enumeration arrives as `unknownFutureValue`, and the real value is
+    // lost for good.
     prefer: "include-unknown-enum-members",
     limits: { perMinute: 150 },
-    source: "Microsoft Graph docs, throttling limits for security detections and incidents; resource types alert and incident",
+    source:
+      "Microsoft Graph docs, throttling limits for security detections and incidents; resource types alert and incident",
   },
   hunting: {
     title: "Microsoft Graph hunting API",
@@ -37,7 +39,8 @@ export const APIS: Readonly<Record<ApiName, ApiFacts>> = {
     audience: (cloud) => CLOUDS[cloud].graphAudience,
     resourceAppId: "00000003-0000-0000-c000-000000000000",
     limits: { perMinute: 45 },
-    source: 'Microsoft Graph docs, security: runHuntingQuery; Defender XDR docs, "Advanced hunting API", quotas and resource allocation',
+    source:
+      'Microsoft Graph docs, security: runHuntingQuery; Defender XDR docs, "Advanced hunting API", quotas and resource allocation',
   },
   xdr: {
     title: "Microsoft Defender XDR API",

@@ -13,7 +13,8 @@ const MESSAGE_MOST = 300;
 
 /**
  * Reads `{"error":{"code","message","target"}}` (XDR and Endpoint docs, common error codes) and Graph's
- * `{"error":{"code","message","innerError":{"request-id"}}}`, whose message is itself such a JSON text when a service behind Graph refused. Never throws.
+ * `{"error":{"code","message","innerError":{"request-id"}}}`, whose message is itself such a JSON text when a
+ * service behind Graph refused. Never throws.
  */
 export function readErrorBody(text: string, headers: Readonly<Record<string, string>>): ErrorBody {
   const trackingId = headers["request-id"] ?? headers["x-ms-request-id"];
@@ -45,7 +46,8 @@ function errorOf(text: string): ErrorMembers | undefined {
   try {
     const outer = JSON.parse(text) as { error?: unknown; message?: unknown } | null;
     if (typeof outer?.error === "object" && outer.error !== null) return outer.error;
-    // Gateways answer `{"statusCode":429,"message":"Rate limit is exceeded. Try again in 43 seconds."}` and `{"error":"text"}`.
+    // Gateways answer `{"statusCode":429,"message":"Rate limit is exceeded. Try again in 43 seconds."}` and
+    // `{"error":"text"}`.
     if (typeof outer?.error === "string") return { code: outer.error, message: textOf(outer.message) };
     return typeof outer?.message === "string" ? { message: outer.message } : undefined;
   } catch {

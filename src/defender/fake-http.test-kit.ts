@@ -38,7 +38,8 @@ export class ScriptedHttp implements Http {
       status,
       headers: { "content-type": "application/json", date: "Tue, 24 Nov 2026 16:00:00 GMT", ...next.headers },
       body: body(),
-      text: (limitBytes: number) => (next.breaks ? Promise.reject(next.breaks) : Promise.resolve(text.slice(0, limitBytes))),
+      text: (limitBytes: number) =>
+        next.breaks ? Promise.reject(next.breaks) : Promise.resolve(text.slice(0, limitBytes)),
       discard: () => {
         this.discarded += 1;
         return Promise.resolve();
@@ -64,7 +65,11 @@ export class CountingTokens implements TokenSource {
   }
 }
 
-export const fixedClock: Clock = { nowMs: () => Date.UTC(2026, 10, 24, 16, 0, 5), monotonicMs: () => 0, pause: () => Promise.resolve() };
+export const fixedClock: Clock = {
+  nowMs: () => Date.UTC(2026, 10, 24, 16, 0, 5),
+  monotonicMs: () => 0,
+  pause: () => Promise.resolve(),
+};
 
 export class Lines implements Log {
   readonly lines: string[] = [];

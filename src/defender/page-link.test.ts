@@ -26,6 +26,9 @@ describe("a next link is followed only where our token may go (P27)", () => {
   });
 
   test("what is not followed is named by its origin alone, since a path may carry a secret", () => {
-    expect(pageLink("https://evil.example/steal?token=1", BASE)).toEqual({ kind: "elsewhere", origin: "https://evil.example" });
+    expect(pageLink("https://evil.example/steal?token=1", BASE)).toEqual({
+      kind: "elsewhere",
+      origin: "https://evil.example",
+    });
   });
 });

@@ -11,7 +11,11 @@ import type { ListStreamName } from "./streams/registry.ts";
 const TENANT = "11111111-2222-4333-8444-555555555555" as TenantId;
 const NO_STOP = new AbortController().signal;
 
-function streamOver(name: ListStreamName, http: Pick<ScriptedHttp, "send" | "close">, recordMaxBytes = 1_000_000): SourceStream {
+function streamOver(
+  name: ListStreamName,
+  http: Pick<ScriptedHttp, "send" | "close">,
+  recordMaxBytes = 1_000_000,
+): SourceStream {
   return createSourceStream({
     stanza: { name: "contoso", endpoints: CLOUDS.commercial, route: {}, clientId: "AAAA" },
     tenant: { id: TENANT, name: "Contoso", cloud: "commercial" },
@@ -29,11 +33,15 @@ const textOf = ({ bytes, start, end }: RecordBody): string => new TextDecoder().
 /** What came of each record, taken while its bytes are valid. */
 async function read(page: Page): Promise<string[]> {
   const seen: string[] = [];
-  for await (const batch of page.batches) for (const record of batch) seen.push(record.readable ? textOf(record.body) : record.reason);
+  for await (const batch of page.batches)
+    for (const record of batch) seen.push(record.readable ? textOf(record.body) : record.reason);
   return seen;
 }
 
-async function answered(name: ListStreamName, body: string): Promise<{ seen: string[]; page: Page; http: ScriptedHttp }> {
+async function answered(
+  name: ListStreamName,
+  body: string,
+): Promise<{ seen: string[]; page: Page; http: ScriptedHttp }> {
   const http = new ScriptedHttp({ body, pieceBytes: 11 });
   const stream = streamOver(name, http);
   const page = await stream.ask({ top: stream.pageTop }, NO_STOP);
@@ -76,7 +84,9 @@ describe("P16 memory is bounded by a setting, not by the page", () => {
           headers: { "content-type": "application/json" },
           body: (async function* () {
             for (let i = 0; i < rows; i += 1) {
-              const piece = new TextEncoder().encode(`${i === 0 ? '{"value":[' : ","}${row}${i === rows - 1 ? "]}" : ""}`);
+              const piece = new TextEncoder().encode(
+                `${i === 0 ? '{"value":[' : ","}${row}${i === rows - 1 ? "]}" : ""}`,
+              );
               sentBytes += piece.length;
               yield piece;
             }
@@ -170,7 +180,10 @@ describe("P21 alerts, evidence and comments may be missing, null, an object or a
     ["comments null", "xdr-incidents", `,"comments":null`, 1],
     ["comments an object", "xdr-incidents", `,"comments":{"comment":"x"}`, 1],
   ])("%s", async (_, name, member, wanted) => {
-    const { seen } = await answered(name, `{"value":[{"incidentId":1,${XDR_TIME}${member}},{"incidentId":2,${XDR_TIME}}]}`);
+    const { seen } = await answered(
+      name,
+      `{"value":[{"incidentId":1,${XDR_TIME}${member}},{"incidentId":2,${XDR_TIME}}]}`,
+    );
     expect(seen).toHaveLength(wanted + 1);
     for (const text of seen) expect(() => JSON.parse(text) as unknown).not.toThrow();
     expect(seen.filter((text) => text.includes("incidentId"))).toHaveLength(2);

@@ -19,7 +19,13 @@ describe("every stream asks in its API's own words", () => {
     ],
     [
       "alerts",
-      { from: FROM, to: TO, top: 10, skip: 500, where: [{ property: "serviceSource", value: "microsoftDefenderForEndpoint" }] },
+      {
+        from: FROM,
+        to: TO,
+        top: 10,
+        skip: 500,
+        where: [{ property: "serviceSource", value: "microsoftDefenderForEndpoint" }],
+      },
       "/v1.0/security/alerts_v2?$filter=lastUpdateDateTime%20ge%202026-11-24T16:05:58.0066667Z%20and%20lastUpdateDateTime%20le%202026-11-24T17:00:00.0000000Z%20and%20serviceSource%20eq%20'microsoftDefenderForEndpoint'&$orderby=lastUpdateDateTime%20asc&$top=10&$skip=500",
     ],
     [
@@ -32,7 +38,11 @@ describe("every stream asks in its API's own words", () => {
       { top: 5, where: [{ property: "status", value: "o'clock & more" }] },
       "/v1.0/security/incidents?$filter=status%20eq%20'o''clock%20%26%20more'&$orderby=lastUpdateDateTime%20asc&$top=5",
     ],
-    ["xdr-incidents", { from: FROM, top: most }, "/api/incidents?$filter=lastUpdateTime%20ge%202026-11-24T16:05:58.0066667Z&$top=100"],
+    [
+      "xdr-incidents",
+      { from: FROM, top: most },
+      "/api/incidents?$filter=lastUpdateTime%20ge%202026-11-24T16:05:58.0066667Z&$top=100",
+    ],
     [
       "mde-alerts",
       { from: FROM, top: most },

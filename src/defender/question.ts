@@ -38,14 +38,17 @@ function odataOptions(contract: StreamContract, question: Question, learnt: Lear
 }
 
 /**
- * The SIEM API's bounds are written as in its page: milliseconds, no zone letter, UTC. Rounding outwards by a millisecond keeps both bounds
- * inclusive, whatever the service makes of equality. Without any bound it would answer the last two hours only, so the lower one is always sent.
+ * The SIEM API's bounds are written as in its page: milliseconds, no zone letter, UTC. Rounding outwards by a
+ * millisecond keeps both bounds inclusive, whatever the service makes of equality. Without any bound it would
+ * answer the last two hours only, so the lower one is always sent.
  */
 function siemOptions(question: Question): readonly Option[] {
   const from = question.from ?? 0n;
   return [
     ["sinceTimeUtc", siemInstant(from - TICKS_PER_MS)],
-    ...(question.to === undefined ? [] : [["untilTimeUtc", siemInstant(question.to + 2n * TICKS_PER_MS - 1n)] as const]),
+    ...(question.to === undefined
+      ? []
+      : [["untilTimeUtc", siemInstant(question.to + 2n * TICKS_PER_MS - 1n)] as const]),
   ];
 }
 

@@ -34,7 +34,13 @@ function given(name: ListStreamName, ...script: Scripted[]): Setup {
     log,
     recordMaxBytes: 100_000,
   });
-  return { stream, http, tokens, log, ask: (question) => stream.ask({ top: stream.pageTop, ...question }, new AbortController().signal) };
+  return {
+    stream,
+    http,
+    tokens,
+    log,
+    ask: (question) => stream.ask({ top: stream.pageTop, ...question }, new AbortController().signal),
+  };
 }
 
 async function all(page: Page): Promise<PageRecord[]> {
@@ -44,7 +50,9 @@ async function all(page: Page): Promise<PageRecord[]> {
 }
 
 const brief = (record: PageRecord): unknown =>
-  record.readable ? `${record.lifted ? "lifted " : ""}${record.kind} ${record.id} ${record.service ?? ""}`.trim() : record.reason;
+  record.readable
+    ? `${record.lifted ? "lifted " : ""}${record.kind} ${record.id} ${record.service ?? ""}`.trim()
+    : record.reason;
 
 const page = (value: unknown[], more: object = {}): string => JSON.stringify({ "@odata.context": "x", value, ...more });
 const alert = (id: string): object => ({
@@ -63,7 +71,10 @@ describe("a page", () => {
     const first = await ask();
     const records = await all(first);
     expect(records.map(brief)).toEqual(["alert a1 microsoftSentinel", "alert a2 microsoftSentinel"]);
-    expect(records[0]).toMatchObject({ payloadTenantId: TENANT, updated: ticksFromMs(Date.UTC(2026, 10, 24, 15)) + 1_234_567n });
+    expect(records[0]).toMatchObject({
+      payloadTenantId: TENANT,
+      updated: ticksFromMs(Date.UTC(2026, 10, 24, 15)) + 1_234_567n,
+    });
     expect(first.serverNowMs).toBe(Date.UTC(2026, 10, 24, 16));
     expect(first.link()).toEqual({ kind: "next", url: `${GRAPH}/v1.0/security/alerts_v2?$skiptoken=7` });
     expect(first.partial).toBeUndefined();
@@ -88,19 +99,35 @@ describe("a page", () => {
       ]),
       ["lifted alert da1 OfficeATP", "incident 5"],
     ],
-    ["xdr-incidents", page([{ incidentId: 6, lastUpdateTime: "2026-01-01T00:00:00Z", redirectIncidentId: 5, alerts: [] }]), ["incident 6"]],
-    ["mde-alerts", page([{ id: "da2", lastUpdateTime: "2026-01-01T00:00:00.1Z", aadTenantId: TENANT, evidence: [] }]), ["alert da2"]],
+    [
+      "xdr-incidents",
+      page([{ incidentId: 6, lastUpdateTime: "2026-01-01T00:00:00Z", redirectIncidentId: 5, alerts: [] }]),
+      ["incident 6"],
+    ],
+    [
+      "mde-alerts",
+      page([{ id: "da2", lastUpdateTime: "2026-01-01T00:00:00.1Z", aadTenantId: TENANT, evidence: [] }]),
+      ["alert da2"],
+    ],
     [
       "siem-alerts",
-      JSON.stringify([{ AlertId: "da3_1", FullId: "da3_1:Rx=", LastProcessedTimeUtc: "2020-09-30T14:11:44.0779765Z", Source: "EDR" }]),
+      JSON.stringify([
+        { AlertId: "da3_1", FullId: "da3_1:Rx=", LastProcessedTimeUtc: "2020-09-30T14:11:44.0779765Z", Source: "EDR" },
+      ]),
       ["alert da3_1:Rx= EDR"],
     ],
     ["siem-alerts", "[]", []],
-    ["alerts", page([{ id: "x" }, 5, { lastUpdateDateTime: "2026-01-01T00:00:00Z" }]), ["no-time", "not-an-object", "no-id"]],
+    [
+      "alerts",
+      page([{ id: "x" }, 5, { lastUpdateDateTime: "2026-01-01T00:00:00Z" }]),
+      ["no-time", "not-an-object", "no-id"],
+    ],
   ])("of %s: %s", async (name, body, wanted) => {
     const { ask, http } = given(name, { body, pieceBytes: 7 });
     expect((await all(await ask())).map(brief)).toEqual(wanted);
-    expect(http.asked[0]?.headers.prefer).toBe(name === "alerts" || name === "incidents" ? "include-unknown-enum-members" : undefined);
+    expect(http.asked[0]?.headers.prefer).toBe(
+      name === "alerts" || name === "incidents" ? "include-unknown-enum-members" : undefined,
+    );
   });
 
   test("with 206 is partial and names the provider (P19)", async () => {
@@ -145,7 +172,9 @@ describe("an answer that broke gives what was whole and then says so", () => {
     ],
     [
       "an error at its end",
-      { body: '{"value":[{"id":"a1","lastUpdateDateTime":"2026-01-01T00:00:00Z"}],"error":{"code":"Timeout","message":"late"}}' },
+      {
+        body: '{"value":[{"id":"a1","lastUpdateDateTime":"2026-01-01T00:00:00Z"}],"error":{"code":"Timeout","message":"late"}}',
+      },
       "service-error",
     ],
   ])("%s", async (_, script, code) => {
@@ -210,7 +239,10 @@ describe("a refusal that teaches is obeyed (P3)", () => {
     status: 400,
     body: '{"error":{"code":"BadRequest","message":"The limit of \'25\' for Top query has been exceeded. The value from the incoming request is \'50\'."}}',
   };
-  const order = { status: 400, body: '{"error":{"code":"BadRequest","message":"Query option \'OrderBy\' is not allowed."}}' };
+  const order = {
+    status: 400,
+    body: '{"error":{"code":"BadRequest","message":"Query option \'OrderBy\' is not allowed."}}',
+  };
 
   test("a page size is learnt and kept", async () => {
     const { ask, stream, http, log } = given("incidents", top50, { body: page([]) }, { body: page([]) });
@@ -239,14 +271,18 @@ describe("a refusal that teaches is obeyed (P3)", () => {
 
   test("a refused link teaches nothing", async () => {
     const { ask, http } = given("alerts", order);
-    await expect(ask({ link: `${GRAPH}/v1.0/security/alerts_v2?$skiptoken=1` })).rejects.toMatchObject({ code: "refused" });
+    await expect(ask({ link: `${GRAPH}/v1.0/security/alerts_v2?$skiptoken=1` })).rejects.toMatchObject({
+      code: "refused",
+    });
     expect(http.asked).toHaveLength(1);
   });
 });
 
 describe("what the engine is told about a stream", () => {
   test("streams of one service share a budget, services do not", () => {
-    const keys = (["alerts", "incidents", "xdr-incidents", "mde-alerts"] as const).map((name) => given(name).stream.budgetKey);
+    const keys = (["alerts", "incidents", "xdr-incidents", "mde-alerts"] as const).map(
+      (name) => given(name).stream.budgetKey,
+    );
     expect(new Set(keys).size).toBe(3);
     expect(keys[0]).toBe(`aaaa ${TENANT} graph`);
   });
@@ -272,5 +308,7 @@ describe("what the engine is told about a stream", () => {
     ["alerts", "https://graph.microsoft.us"],
     ["xdr-incidents", "https://api-gov.security.microsoft.us"],
     ["mde-alerts", "https://api-gov.securitycenter.microsoft.us"],
-  ])("the audience of %s follows from the cloud", (name, audience) => expect(audienceOf(name, "gcc-high")).toBe(audience));
+  ])("the audience of %s follows from the cloud", (name, audience) =>
+    expect(audienceOf(name, "gcc-high")).toBe(audience),
+  );
 });

@@ -20,7 +20,9 @@ export interface SourceStreamParts extends ApiCallerParts {
   readonly recordMaxBytes: number;
 }
 
-/** One list stream of one customer. Throws (in `ask`) as model/kit.ts says, with the codes of api-failures.ts. */
+/**
+ * One list stream of one customer. Throws (in `ask`) as model/kit.ts says, with the codes of api-failures.ts.
+ */
 export function createSourceStream(parts: SourceStreamParts): SourceStream {
   return new ListStream(parts, STREAMS[parts.stream]);
 }
@@ -59,7 +61,8 @@ class ListStream implements SourceStream {
       const url = questionUrl(this.#contract, this.#caller.base, question, this.#learnt);
       const answer = await this.#caller.ask({ method: "GET", url, headersTimeoutMs, signal });
       if (answer.isData) return this.#page(answer.answer);
-      if (answer.status !== 400 || question.link !== undefined || !this.#learnsFrom(answer.message, question)) throw answer.failure;
+      if (answer.status !== 400 || question.link !== undefined || !this.#learnsFrom(answer.message, question))
+        throw answer.failure;
     }
   }
 
@@ -70,7 +73,12 @@ class ListStream implements SourceStream {
   ): Promise<RecordHead | undefined> {
     const question: Question = { from: wanted.updated, to: wanted.updated, top: this.pageTop };
     const url = questionUrl(this.#contract, this.#caller.base, question, this.#learnt);
-    const answer = await this.#caller.ask({ method: "GET", url, headersTimeoutMs: this.#contract.headersTimeoutMs, signal });
+    const answer = await this.#caller.ask({
+      method: "GET",
+      url,
+      headersTimeoutMs: this.#contract.headersTimeoutMs,
+      signal,
+    });
     if (!answer.isData) throw answer.failure;
     let passing: Uint8Array[] = [];
     let head: RecordHead | undefined;
@@ -162,7 +170,10 @@ function topLimitIn(message: string): number | undefined {
   return found === undefined || Number(found) < 1 ? undefined : Number(found);
 }
 
-/** The providers in `Warning: 199 - "vendor/provider/status/ms"`; the header was also seen empty. Source: Graph docs, security-error-codes. */
+/**
+ * The providers in `Warning: 199 - "vendor/provider/status/ms"`; the header was also seen empty. Source:
+ * Graph docs, security-error-codes.
+ */
 function missingProviders(warning: string | undefined): string {
   const providers = [...(warning ?? "").matchAll(/199[^"]*"([^"]+)"/g)].map(([, what]) => what as string);
   return providers.length === 0 ? "a provider that is not named" : providers.join(", ");

@@ -23,11 +23,15 @@ const XDR: AnswerOptions = {
   shape: "value-object",
   fields: { kind: "incident", id: "incidentId", updated: "lastUpdateTime", created: "createdTime" },
   recordMaxBytes: 1 << 20,
-  lift: { member: "alerts", fields: { kind: "alert", id: "alertId", updated: "lastUpdatedTime", service: "serviceSource" } },
+  lift: {
+    member: "alerts",
+    fields: { kind: "alert", id: "alertId", updated: "lastUpdatedTime", service: "serviceSource" },
+  },
 };
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
-const bodyText = ({ body }: SourceRecord): string => new TextDecoder().decode(body.bytes.subarray(body.start, body.end));
+const bodyText = ({ body }: SourceRecord): string =>
+  new TextDecoder().decode(body.bytes.subarray(body.start, body.end));
 
 function readable(record: PageRecord | undefined): SourceRecord {
   if (record?.readable !== true) throw new Error(`not readable: ${JSON.stringify(record)}`);
@@ -44,7 +48,10 @@ function kept(record: PageRecord): PageRecord {
   return record.readable ? { ...record, body: structuredClone(record.body) } : record;
 }
 
-/** Pushes `bytes` in pieces cut at `cuts`; each piece's memory is wiped once its records were looked at, as a decoder does that uses it again. */
+/**
+ * Pushes `bytes` in pieces cut at `cuts`; each piece's memory is wiped once its records were looked at, as a
+ * decoder does that uses it again.
+ */
 function scanInPieces(bytes: Uint8Array, cuts: readonly number[], options: AnswerOptions) {
   const scanner = new AnswerScanner(options);
   const records: PageRecord[] = [];
@@ -60,7 +67,8 @@ function scanInPieces(bytes: Uint8Array, cuts: readonly number[], options: Answe
 
 function memberTexts(record: SourceRecord): string[] {
   const { body } = record;
-  const text = (from: number, to: number): string => new TextDecoder().decode(body.bytes.subarray(body.start + from, body.start + to));
+  const text = (from: number, to: number): string =>
+    new TextDecoder().decode(body.bytes.subarray(body.start + from, body.start + to));
   return Array.from(
     { length: body.memberCount },
     (_, i) =>
@@ -71,9 +79,11 @@ function memberTexts(record: SourceRecord): string[] {
   );
 }
 
-const ALERT = '{"id":"a1","lastUpdateDateTime":"2026-11-24T16:05:58.0066667Z","n":1.10,"big":12345678901234567890,"mssp":{"x":1},"n":2}';
+const ALERT =
+  '{"id":"a1","lastUpdateDateTime":"2026-11-24T16:05:58.0066667Z","n":1.10,"big":12345678901234567890,"mssp":{"x":1},"n":2}';
 
-const liftedAlert = (id: string): string => `{"alertId":"${id}","lastUpdatedTime":"2026-11-24T16:35:23.85Z","title":"a & b"}`;
+const liftedAlert = (id: string): string =>
+  `{"alertId":"${id}","lastUpdatedTime":"2026-11-24T16:35:23.85Z","title":"a & b"}`;
 
 describe("a record's members come out as Microsoft wrote them", () => {
   test("numbers, duplicates, order and our own name are kept byte for byte", () => {
@@ -114,10 +124,11 @@ describe("a record's members come out as Microsoft wrote them", () => {
   });
 
   test("white space outside strings goes, inside it stays", () => {
-    const spaced = '\n{ "value" : [ { "id" : "a b" ,\r\n "lastUpdateDateTime" : "2026-11-24T16:05:58Z" , "e" : [ 1 , { } ] } , ] }'.replace(
-      ", ]",
-      "]",
-    );
+    const spaced =
+      '\n{ "value" : [ { "id" : "a b" ,\r\n "lastUpdateDateTime" : "2026-11-24T16:05:58Z" , "e" : [ 1 , { } ] } , ] }'.replace(
+        ", ]",
+        "]",
+      );
     const record = readable(scanAnswer(spaced, GRAPH).records[0]);
     expect(bodyText(record)).toBe('{"id":"a b","lastUpdateDateTime":"2026-11-24T16:05:58Z","e":[1,{}]}');
     expect(memberTexts(record)[2]).toBe('"e" 5 [1,{}]');
@@ -136,7 +147,10 @@ describe("a record's members come out as Microsoft wrote them", () => {
 
   test("a raw control character and the two that XML forbids become escapes, and the record is not lost", () => {
     const record = readable(
-      scanAnswer('{"value":[{"id":"a","lastUpdateDateTime":"2026-11-24T16:05:58Z","t":"x\u0001\ty\ufffe\uffff\ufffd"}]}', GRAPH).records[0],
+      scanAnswer(
+        '{"value":[{"id":"a","lastUpdateDateTime":"2026-11-24T16:05:58Z","t":"x\u0001\ty\ufffe\uffff\ufffd"}]}',
+        GRAPH,
+      ).records[0],
     );
     expect(memberTexts(record)[2]).toBe('"t" 3 "x\\u0001\\u0009y\\ufffe\\uffff\ufffd"');
   });
@@ -155,11 +169,14 @@ describe("id and times are read whatever their form", () => {
     ['"\\u0069d":"x"', "x"],
     ['"id":"first","id":"last"', "last"],
   ])("%s", (member, id) => {
-    expect(readable(scanAnswer(`{"value":[{${member},"lastUpdateDateTime":"2026-11-24T16:05:58Z"}]}`, GRAPH).records[0]).id).toBe(id);
+    expect(
+      readable(scanAnswer(`{"value":[{${member},"lastUpdateDateTime":"2026-11-24T16:05:58Z"}]}`, GRAPH).records[0]).id,
+    ).toBe(id);
   });
 
   test("tenant is lower case, service as written, created is optional", () => {
-    const text = '{"id":"a","lastUpdateDateTime":"2026-11-24T16:05:58Z","tenantId":"AB-Cd","serviceSource":"microsoftDefenderForEndpoint"}';
+    const text =
+      '{"id":"a","lastUpdateDateTime":"2026-11-24T16:05:58Z","tenantId":"AB-Cd","serviceSource":"microsoftDefenderForEndpoint"}';
     const { records } = scanAnswer(`{"value":[${text},${text}]}`, GRAPH);
     for (const record of records) {
       expect(readable(record).payloadTenantId).toBe("ab-cd");
@@ -291,7 +308,11 @@ describe("what is no usable record is named, not lost and not fatal", () => {
     const inside = `{"alertId":"x","lastUpdatedTime":"2026-11-24T16:35:23.85Z"}`;
     const before = `"incidentId":7,"lastUpdateTime":"2026-11-24T16:05:58Z"`;
     const after = `"b":"${"y & é".repeat(300)}"`;
-    const text = `{"value":[{${before}, "a" : "${"x".repeat(500)}" ,"alerts":[${inside}] ,${after},"bad":"\u{1}"}]}`.replace("\u{1}", "@@");
+    const text =
+      `{"value":[{${before}, "a" : "${"x".repeat(500)}" ,"alerts":[${inside}] ,${after},"bad":"\u{1}"}]}`.replace(
+        "\u{1}",
+        "@@",
+      );
     const bytes = utf8(text);
     bytes[text.indexOf("@@") + (bytes.length - text.length)] = 0xff;
     const wanted = `{${before},"a":"${"x".repeat(500)}",${after},"bad":"\ufffd@"}`;
@@ -387,8 +408,14 @@ describe("property: the scanner sees what JSON.parse sees", () => {
         )
         .map(([s, items]) => `[${s}${items.join()}]`),
       fc
-        .tuple(space, fc.array(fc.tuple(space, fc.string({ maxLength: 5 }), space, space, tie("value"), space), { maxLength: 4 }))
-        .map(([s, members]) => `{${s}${members.map(([a, name, b, c, v, d]) => `${a}${JSON.stringify(name)}${b}:${c}${v}${d}`).join()}}`),
+        .tuple(
+          space,
+          fc.array(fc.tuple(space, fc.string({ maxLength: 5 }), space, space, tie("value"), space), { maxLength: 4 }),
+        )
+        .map(
+          ([s, members]) =>
+            `{${s}${members.map(([a, name, b, c, v, d]) => `${a}${JSON.stringify(name)}${b}:${c}${v}${d}`).join()}}`,
+        ),
     ),
   })).value;
   const record = fc
@@ -430,7 +457,10 @@ describe("property: the scanner sees what JSON.parse sees", () => {
   });
 
   test("damaged bytes are taken exactly when JSON.parse takes them", () => {
-    const damage = fc.array(fc.tuple(fc.nat(), fc.constantFrom(...utf8('"\\{}[],:0-.eEtn \u007f/u'))), { minLength: 1, maxLength: 3 });
+    const damage = fc.array(fc.tuple(fc.nat(), fc.constantFrom(...utf8('"\\{}[],:0-.eEtn \u007f/u'))), {
+      minLength: 1,
+      maxLength: 3,
+    });
     const rule = fc.property(answer, damage, ({ text, cuts }, changes) => {
       const bytes = utf8(text);
       for (const [at, byte] of changes) bytes[at % bytes.length] = byte;

@@ -1,6 +1,7 @@
 /**
- * The answer of a Defender list call, cut into records while it streams in. Shapes: `{"value":[…],"@odata.nextLink":…}` (Graph, XDR, Endpoint),
- * `{"schema":[…],"results":[…]}` (hunting, either spelling), and the bare array of the retired SIEM API.
+ * The answer of a Defender list call, cut into records while it streams in. Shapes:
+ * `{"value":[…],"@odata.nextLink":…}` (Graph, XDR, Endpoint), `{"schema":[…],"results":[…]}` (hunting, either
+ * spelling), and the bare array of the retired SIEM API.
  */
 import { createHash } from "node:crypto";
 import type { Ticks } from "../model/instant.ts";
@@ -8,7 +9,17 @@ import type { PageRecord, RecordBody, RecordHead, SourceRecord, UnreadableRecord
 import type { Frame, FrameSpec, HugeRecordSink } from "./frame.ts";
 import { stringAt, textAt } from "./json-text.ts";
 import { badAnswer, type CutReceiver, MemberScanner } from "./member-scanner.ts";
-import { KIND, KIND_MASK, KIND_STRING, MEMBER_FIELDS, memberField, NAME_END, NAME_START, VALUE_END, VALUE_START } from "./member-table.ts";
+import {
+  KIND,
+  KIND_MASK,
+  KIND_STRING,
+  MEMBER_FIELDS,
+  memberField,
+  NAME_END,
+  NAME_START,
+  VALUE_END,
+  VALUE_START,
+} from "./member-table.ts";
 import { fieldNames, type RecordFields } from "./record-fields.ts";
 
 export type { HugeRecordSink } from "./frame.ts";
@@ -22,7 +33,10 @@ export interface AnswerOptions {
   readonly fields: RecordFields;
   /** Larger records are counted and hashed, not held. */
   readonly recordMaxBytes: number;
-  /** Elements of this member come out as records of their own, before their parent, which goes out without the member. */
+  /**
+   * Elements of this member come out as records of their own, before their parent, which goes out without the
+   * member.
+   */
   readonly lift?: { readonly member: string; readonly fields: RecordFields };
   /** Asked for each record above the limit: its bytes may pass through instead of being counted only. */
   readonly huge?: HugeRecordSink;
@@ -39,9 +53,14 @@ export interface AnswerEnd {
 
 /** Largest envelope: what is not records. A hunting answer's schema is a few kilobytes. */
 const ENVELOPE_MAX_BYTES = 1 << 20;
-/** Records that crossed a chunk's end are copied together into a block; larger ones than a quarter of this get the buffer they were built in. */
+/**
+ * Records that crossed a chunk's end are copied together into a block; larger ones than a quarter of this get
+ * the buffer they were built in.
+ */
 const BLOCK_BYTES = 1 << 16;
-/** Block and tables begin small, since an idle fleet's answers hold nothing, and double as a piece needs it. */
+/**
+ * Block and tables begin small, since an idle fleet's answers hold nothing, and double as a piece needs it.
+ */
 const FIRST_BLOCK_BYTES = 1 << 10;
 const FIRST_TABLE_INTS = 1 << 6;
 
@@ -98,12 +117,17 @@ export class AnswerScanner implements CutReceiver {
       sink: undefined,
     };
     this.#shape = options.shape;
-    this.#scanner = new MemberScanner(options.shape === "bare-array" ? record : envelope, options.shape === "bare-array", this);
+    this.#scanner = new MemberScanner(
+      options.shape === "bare-array" ? record : envelope,
+      options.shape === "bare-array",
+      this,
+    );
   }
 
   /**
-   * Reads the next decoded bytes and returns the records that ended in them, in the order received. They are views of the chunk and of memory of
-   * ours that is used again: valid until the next push, and as long as the chunk is left alone. Throws Failure `bad-answer` for what is not JSON or has another shape.
+   * Reads the next decoded bytes and returns the records that ended in them, in the order received. They are
+   * views of the chunk and of memory of ours that is used again: valid until the next push, and as long as
+   * the chunk is left alone. Throws Failure `bad-answer` for what is not JSON or has another shape.
    */
   push(chunk: Uint8Array): readonly PageRecord[] {
     this.#found = [];
@@ -113,7 +137,10 @@ export class AnswerScanner implements CutReceiver {
     return this.#found;
   }
 
-  /** To be called once after the last chunk. Throws Failure `bad-answer` when the answer broke off or had no records' list. */
+  /**
+   * To be called once after the last chunk. Throws Failure `bad-answer` when the answer broke off or had no
+   * records' list.
+   */
   end(): AnswerEnd {
     const scanner = this.#scanner;
     if (!scanner.done) {
@@ -133,11 +160,17 @@ export class AnswerScanner implements CutReceiver {
     const envelope = this.#envelope ?? NO_ENVELOPE;
     for (let i = 0; i < envelope.memberCount; i++) {
       const { bytes, start } = envelope;
-      const name = stringAt(bytes, start + memberField(envelope, i, NAME_START), start + memberField(envelope, i, NAME_END), true);
+      const name = stringAt(
+        bytes,
+        start + memberField(envelope, i, NAME_START),
+        start + memberField(envelope, i, NAME_END),
+        true,
+      );
       const from = start + memberField(envelope, i, VALUE_START);
       const to = start + memberField(envelope, i, VALUE_END);
       if (name !== "@odata.nextLink") members.set(name, textAt(bytes, from, to));
-      else if ((memberField(envelope, i, KIND) & KIND_MASK) === KIND_STRING && to - from > 2) nextLink = stringAt(bytes, from, to, true);
+      else if ((memberField(envelope, i, KIND) & KIND_MASK) === KIND_STRING && to - from > 2)
+        nextLink = stringAt(bytes, from, to, true);
     }
     return { ...(nextLink === undefined ? {} : { nextLink }), members, invalidUtf8Count: scanner.invalidUtf8Count };
   }
@@ -191,10 +224,18 @@ export class AnswerScanner implements CutReceiver {
     const { fields } = names;
     const id = typeof fields.id === "string" ? values.id : sha256Of(body.bytes, body.start, body.end);
     const updated = values.updated ?? fields.updatedFallback;
-    if (id === undefined) return { ...unreadable("no-id", bytes, start, end), ...(updated === undefined ? {} : { updated }) };
+    if (id === undefined)
+      return { ...unreadable("no-id", bytes, start, end), ...(updated === undefined ? {} : { updated }) };
     if (updated === undefined) return { ...unreadable("no-time", bytes, start, end), id };
-    // Optional members are added only where they are: records of one stream then share one hidden class, whatever they carry.
-    const record: { -readonly [K in keyof SourceRecord]: SourceRecord[K] } = { readable: true, kind: fields.kind, id, updated, body };
+    // Optional members are added only where they are: records of one stream then share one hidden class,
+    // whatever they carry.
+    const record: { -readonly [K in keyof SourceRecord]: SourceRecord[K] } = {
+      readable: true,
+      kind: fields.kind,
+      id,
+      updated,
+      body,
+    };
     if (values.created !== undefined) record.created = values.created;
     if (frame.spec.role === "lifted") record.lifted = true;
     if (values.tenant !== undefined) record.payloadTenantId = values.tenant;
@@ -202,7 +243,10 @@ export class AnswerScanner implements CutReceiver {
     return record;
   }
 
-  /** The frame's table, and its bytes where they do not lie in the chunk, go to memory of their own: the frame is used again. */
+  /**
+   * The frame's table, and its bytes where they do not lie in the chunk, go to memory of their own: the frame
+   * is used again.
+   */
   #body(frame: Frame, bytes: Uint8Array, start: number, end: number): RecordBody {
     let at = start;
     let held = bytes;
@@ -210,7 +254,9 @@ export class AnswerScanner implements CutReceiver {
       if (end > BLOCK_BYTES / 4) frame.buffer = new Uint8Array(8192);
       else {
         if (this.#blockUsed + end > this.#block.length) {
-          this.#block = Buffer.allocUnsafeSlow(Math.min(BLOCK_BYTES, Math.max(FIRST_BLOCK_BYTES, end, this.#block.length * 2)));
+          this.#block = Buffer.allocUnsafeSlow(
+            Math.min(BLOCK_BYTES, Math.max(FIRST_BLOCK_BYTES, end, this.#block.length * 2)),
+          );
           this.#blockUsed = 0;
         }
         held = this.#block;
@@ -273,7 +319,12 @@ function tooLarge(frame: Frame): UnreadableRecord {
   };
 }
 
-function unreadable(reason: UnreadableRecord["reason"], bytes: Uint8Array, start: number, end: number): UnreadableRecord {
+function unreadable(
+  reason: UnreadableRecord["reason"],
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): UnreadableRecord {
   return { readable: false, reason, byteLength: end - start, sha256: sha256Of(bytes, start, end) };
 }
 

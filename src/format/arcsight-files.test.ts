@@ -16,7 +16,9 @@ type Properties = ReadonlyMap<string, string>;
 function readProperties(text: string): Properties {
   const rows = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
   return new Map(
-    rows.map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1).replaceAll("\\\\", "\\")] as const),
+    rows.map(
+      (line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1).replaceAll("\\\\", "\\")] as const,
+    ),
   );
 }
 
@@ -24,7 +26,10 @@ function literal(text: string): string {
   return text.slice(1, -1);
 }
 
-/** What ArcSight would make of one JSON object, as far as our files' operations go; undefined where a token is missing. */
+/**
+ * What ArcSight would make of one JSON object, as far as our files' operations go; undefined where a token is
+ * missing.
+ */
 function evaluate(expression: string, record: JsonRow): string | undefined {
   const call = /^(__\w+)\((.*)\)$/s.exec(expression);
   if (call === null) {
@@ -96,13 +101,18 @@ describe("the parser file and the CEF writer give the same event", () => {
       writeCef(cef, delivery, "xdr");
       const event = eventOf(parser, JSON.parse(json.toString()) as JsonRow);
       const { header, extension } = readCef(cef.toString().trimEnd());
-      expect(["deviceVendor", "deviceProduct", "deviceVersion", "deviceEventClassId"].map((field) => event.get(field))).toEqual(
-        header.slice(0, 4),
-      );
+      expect(
+        ["deviceVendor", "deviceProduct", "deviceVersion", "deviceEventClassId"].map((field) => event.get(field)),
+      ).toEqual(header.slice(0, 4));
       for (const [key, value] of extension) {
         const { fullName } = CEF_KEYS[key as CefKey];
         // A size or a long id is CEF's affair alone.
-        if (value.endsWith("…") || value.startsWith("sha256:") || extension.get(`${key}Label`) === "Full Id" || value === "Full Id")
+        if (
+          value.endsWith("…") ||
+          value.startsWith("sha256:") ||
+          extension.get(`${key}Label`) === "Full Id" ||
+          value === "Full Id"
+        )
           continue;
         expect([fullName, event.get(fullName)]).toEqual([fullName, value]);
       }
@@ -118,7 +128,9 @@ describe("the parser file and the CEF writer give the same event", () => {
       const event = eventOf(parser, siemRows(delivery, "2026-11-24T16:05:58.0000000Z")[0]! as unknown as JsonRow);
       const { header, extension } = readCef(cef.toString().trimEnd());
       expect([event.get("name"), event.get("deviceSeverity")]).toEqual(header.slice(4));
-      for (const { key, from } of mappingTable.legacy.rows.filter(({ from: name }) => name in siemRows(delivery, "")[0]!)) {
+      for (const { key, from } of mappingTable.legacy.rows.filter(
+        ({ from: name }) => name in siemRows(delivery, "")[0]!,
+      )) {
         const value = extension.get(key);
         const got = event.get(CEF_KEYS[key].fullName);
         // The pattern for ISO times has no fraction.
@@ -134,7 +146,9 @@ describe("the parser file and the CEF writer give the same event", () => {
       expect(parser.get("token.count")).toBe(String(tokens.length));
       const known = new Set(tokens.map((key) => parser.get(key)!));
       for (const [key, expression] of parser) {
-        const words = key.startsWith("event.") ? expression.replace(/"[^"]*"/g, "").match(/\b(?!__)[a-zA-Z]\w*/g) : null;
+        const words = key.startsWith("event.")
+          ? expression.replace(/"[^"]*"/g, "").match(/\b(?!__)[a-zA-Z]\w*/g)
+          : null;
         for (const word of words ?? []) expect(known).toContain(word);
       }
     }

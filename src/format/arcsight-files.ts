@@ -1,7 +1,8 @@
 /**
- * What ArcSight's connectors need beside our events, all from the one mapping table: parser files for JSON connectors, categorizer files, the
- * docs page, filter text. Sources of the forms: ArcSight FlexConnector Developer's Guide (JSON parser files, categorizer files) and public
- * parser files. None of them was ever loaded into a real connector: the files and the docs say so.
+ * What ArcSight's connectors need beside our events, all from the one mapping table: parser files for JSON
+ * connectors, categorizer files, the docs page, filter text. Sources of the forms: ArcSight FlexConnector
+ * Developer's Guide (JSON parser files, categorizer files) and public parser files. None of them was ever
+ * loaded into a real connector: the files and the docs say so.
  */
 import { CEF_HEADER_MAX, CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
 import { CEF_LINE_MAX_BYTES } from "./cef-line.ts";
@@ -33,7 +34,9 @@ const NOT_IN_SIEM_ROWS = ["TenantId", "Tenant", "Change", "LastUpdateTime"];
 function parserRows(profile: CefProfile): readonly MappingRow[] {
   const { rows } = mappingTable[profile];
   // The old rows have one member for both kinds of address.
-  return profile === "xdr" ? rows : rows.filter(({ from, kind }) => !NOT_IN_SIEM_ROWS.includes(from) && kind !== "ipv6");
+  return profile === "xdr"
+    ? rows
+    : rows.filter(({ from, kind }) => !NOT_IN_SIEM_ROWS.includes(from) && kind !== "ipv6");
 }
 
 function flatTokenType(row: MappingRow | undefined, name: string): ParserToken["type"] {
@@ -45,7 +48,12 @@ function flatTokenType(row: MappingRow | undefined, name: string): ParserToken["
 function tokensOf(profile: CefProfile): readonly ParserToken[] {
   const { name, severity } = mappingTable[profile];
   const rows = parserRows(profile);
-  const names = new Set([name, severity, ...(profile === "xdr" ? ["eventClassId"] : []), ...rows.map(({ from }) => from)]);
+  const names = new Set([
+    name,
+    severity,
+    ...(profile === "xdr" ? ["eventClassId"] : []),
+    ...rows.map(({ from }) => from),
+  ]);
   return Array.from(names, (token) => ({
     name: token,
     type:
@@ -72,7 +80,10 @@ function expressionOf(profile: CefProfile, row: MappingRow): string {
   return row.from;
 }
 
-/** `NAME.jsonparser.properties` for a connector that polls `arcsight serve` (`legacy`: the old form; `xdr`: flat JSON) or follows a JSON folder. */
+/**
+ * `NAME.jsonparser.properties` for a connector that polls `arcsight serve` (`legacy`: the old form; `xdr`:
+ * flat JSON) or follows a JSON folder.
+ */
 export function parserFile(profile: CefProfile): string {
   const { deviceVendor, deviceProduct, deviceVersion, name, severity } = mappingTable[profile];
   const tokens = tokensOf(profile);
@@ -99,7 +110,9 @@ export function parserFile(profile: CefProfile): string {
   ];
   for (const [key, rows] of byKey) {
     const expressions = rows.map((row) => expressionOf(profile, row));
-    lines.push(`event.${fullNameOf(key)}=${expressions.length === 1 ? expressions[0] : `__oneOf(${expressions.join(",")})`}`);
+    lines.push(
+      `event.${fullNameOf(key)}=${expressions.length === 1 ? expressions[0] : `__oneOf(${expressions.join(",")})`}`,
+    );
     const label = rows[0]?.label;
     if (label !== undefined) lines.push(`event.${fullNameOf(key)}Label=${constant(label)}`);
   }
@@ -147,7 +160,8 @@ function categoryOf(classId: string): Category {
   if (kind === "alert") return SERVICE_CATEGORY[name as keyof typeof SERVICES];
   if (kind === "health") {
     const severity = Number(HEALTH_CLASSES[name as keyof typeof HEALTH_CLASSES].severity);
-    const significance = severity >= 6 ? "/Informational/Error" : severity >= 3 ? "/Informational/Warning" : "/Informational";
+    const significance =
+      severity >= 6 ? "/Informational/Error" : severity >= 3 ? "/Informational/Warning" : "/Informational";
     return {
       object: "/Host/Application/Service",
       behavior: "/Check",
@@ -174,7 +188,9 @@ function folded(text: string): string {
   return text.toLowerCase().replace(/[^a-z0-9]/g, "_");
 }
 
-/** Where the categorizer file lies below `user/agent`: vendor and product in lower case, every other sign `_`. */
+/**
+ * Where the categorizer file lies below `user/agent`: vendor and product in lower case, every other sign `_`.
+ */
 export function categorizerPath(profile: CefProfile): string {
   const { deviceVendor, deviceProduct } = mappingTable[profile];
   return `acp/categorizer/current/${folded(deviceVendor)}/${folded(deviceProduct)}.csv`;
@@ -211,7 +227,9 @@ function fieldTable(profile: CefProfile): string {
 
 /** docs/fields-cef.md. */
 export function fieldsPage(): string {
-  const severities = Object.keys(CEF_SEVERITY.xdr).map((word) => `| ${word} | ${CEF_SEVERITY.xdr[word]} | ${CEF_SEVERITY.legacy[word]} |`);
+  const severities = Object.keys(CEF_SEVERITY.xdr).map(
+    (word) => `| ${word} | ${CEF_SEVERITY.xdr[word]} | ${CEF_SEVERITY.legacy[word]} |`,
+  );
   const about: Readonly<Record<CefProfile, string>> = {
     xdr: "Made of the flat JSON's members, which are the same whichever API a record came from.",
     legacy:

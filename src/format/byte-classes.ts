@@ -42,7 +42,10 @@ for (const [text, token] of [
   for (const sign of text) TOKEN[sign.charCodeAt(0)] = token;
 }
 
-/** RFC 8259's number as a machine: row = state, column = class of the next byte; 0 = the byte does not belong to the number. */
+/**
+ * RFC 8259's number as a machine: row = state, column = class of the next byte; 0 = the byte does not belong
+ * to the number.
+ */
 export const NUMBER_START = 1;
 const MINUS = 2;
 const ZERO = 3;

@@ -1,4 +1,7 @@
-/** A byte buffer that grows. Reused from batch to batch, so that events are written without a string or an object per event. */
+/**
+ * A byte buffer that grows. Reused from batch to batch, so that events are written without a string or an
+ * object per event.
+ */
 export class ByteWriter {
   #bytes: Buffer;
   #length = 0;

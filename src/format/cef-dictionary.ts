@@ -1,9 +1,18 @@
 /**
- * The extension keys of CEF 0.1 (what `CEF:0` stands for) that a producer may set, as facts of ArcSight's CEF Implementation Standard (document version 27, SmartConnectors 25.1):
- * full name (also the event field of a FlexConnector), type, and the smallest of the sizes printed for it, in UTF-16 units; 0: none printed.
+ * The extension keys of CEF 0.1 (what `CEF:0` stands for) that a producer may set, as facts of ArcSight's CEF
+ * Implementation Standard (document version 27, SmartConnectors 25.1): full name (also the event field of a
+ * FlexConnector), type, and the smallest of the sizes printed for it, in UTF-16 units; 0: none printed.
  * cef-dictionary.test.ts compares it with test/fixtures/cef/dictionary.json.
  */
-export type CefType = "double" | "integer" | "ipv4_address" | "ipv6_address" | "long" | "mac_address" | "string" | "timestamp";
+export type CefType =
+  | "double"
+  | "integer"
+  | "ipv4_address"
+  | "ipv6_address"
+  | "long"
+  | "mac_address"
+  | "string"
+  | "timestamp";
 
 export interface CefKeyFacts {
   readonly fullName: string;
@@ -12,7 +21,13 @@ export interface CefKeyFacts {
 }
 
 /** Header fields and their sizes. */
-export const CEF_HEADER_MAX = { deviceVendor: 63, deviceProduct: 63, deviceVersion: 31, deviceEventClassId: 1023, name: 512 } as const;
+export const CEF_HEADER_MAX = {
+  deviceVendor: 63,
+  deviceProduct: 63,
+  deviceVersion: 31,
+  deviceEventClassId: 1023,
+  name: 512,
+} as const;
 
 function facts(fullName: string, type: CefType, max: number): CefKeyFacts {
   return { fullName, type, max };

@@ -3,7 +3,16 @@ import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { readCef } from "../../test/contracts/strict-cef.ts";
 import { CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
-import { CEF_LINE_MAX_BYTES, type CefHeader, type CefPair, cefIdentifier, cefLine, cefText, cutText, fittedCefLine } from "./cef-line.ts";
+import {
+  CEF_LINE_MAX_BYTES,
+  type CefHeader,
+  type CefPair,
+  cefIdentifier,
+  cefLine,
+  cefText,
+  cutText,
+  fittedCefLine,
+} from "./cef-line.ts";
 
 interface Case {
   readonly id: string;
@@ -12,14 +21,26 @@ interface Case {
   readonly extension: readonly (readonly [string, string])[];
   readonly line: string;
 }
-const { cases } = JSON.parse(readFileSync(new URL("../../test/fixtures/cef/escaping-cases.json", import.meta.url), "utf8")) as {
+const { cases } = JSON.parse(
+  readFileSync(new URL("../../test/fixtures/cef/escaping-cases.json", import.meta.url), "utf8"),
+) as {
   cases: Case[];
 };
-const HEADER: CefHeader = { deviceVendor: "V", deviceProduct: "P", deviceVersion: "1", deviceEventClassId: "c", name: "n", severity: "5" };
+const HEADER: CefHeader = {
+  deviceVendor: "V",
+  deviceProduct: "P",
+  deviceVersion: "1",
+  deviceEventClassId: "c",
+  name: "n",
+  severity: "5",
+};
 
-test.each(cases.map((c) => [c.id, c] as const))("the standard's rule: %s", (_id, { header, extension, version, line }) => {
-  expect(cefLine(header, extension, version)).toBe(line);
-});
+test.each(cases.map((c) => [c.id, c] as const))(
+  "the standard's rule: %s",
+  (_id, { header, extension, version, line }) => {
+    expect(cefLine(header, extension, version)).toBe(line);
+  },
+);
 
 describe("sizes", () => {
   test("text is cut between characters and says so, an identifier is replaced by its hash, a date never", () => {
@@ -56,14 +77,23 @@ describe("sizes", () => {
       { key: "cs5", value: "s".repeat(3890), label: "B" },
       { key: "cs1", value: "t".repeat(900), label: "Threat Name", cutOrder: 1 },
     ];
-    expect(Array.from(readCef(fittedCefLine(HEADER, full)).extension.keys())).toEqual(["cs6", "cs6Label", "cs5", "cs5Label"]);
+    expect(Array.from(readCef(fittedCefLine(HEADER, full)).extension.keys())).toEqual([
+      "cs6",
+      "cs6Label",
+      "cs5",
+      "cs5Label",
+    ]);
   });
 
   test("property: any text in any field gives a line that a strict reader takes, in size, with the values it was given", () => {
-    const keys = Object.keys(CEF_KEYS).filter((key) => !key.endsWith("Label") && CEF_KEYS[key as CefKey].type === "string") as CefKey[];
+    const keys = Object.keys(CEF_KEYS).filter(
+      (key) => !key.endsWith("Label") && CEF_KEYS[key as CefKey].type === "string",
+    ) as CefKey[];
     const text = fc.oneof(
       fc.string({ unit: "binary", maxLength: 40 }),
-      fc.tuple(fc.constantFrom("漢", "\\", "=", "\n", "😀", "a ", "x"), fc.constantFrom(10, 700, 5000)).map(([s, n]) => s.repeat(n)),
+      fc
+        .tuple(fc.constantFrom("漢", "\\", "=", "\n", "😀", "a ", "x"), fc.constantFrom(10, 700, 5000))
+        .map(([s, n]) => s.repeat(n)),
     );
     const pairs = fc.uniqueArray(fc.tuple(fc.constantFrom(...keys), text, fc.integer({ min: 1, max: 9 })), {
       maxLength: 40,

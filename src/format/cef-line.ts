@@ -1,10 +1,13 @@
-/** One CEF line from values: escaping, sizes, and the cut below a syslog receiver's limit. Source: ArcSight's CEF Implementation Standard. */
+/**
+ * One CEF line from values: escaping, sizes, and the cut below a syslog receiver's limit. Source: ArcSight's
+ * CEF Implementation Standard.
+ */
 import { createHash } from "node:crypto";
 import { CEF_HEADER_MAX, CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
 
 /**
- * rsyslog's default limit for a message is 8 KiB (a longer one arrives in pieces); a syslog header with a long host name still fits before a
- * line of this size.
+ * rsyslog's default limit for a message is 8 KiB (a longer one arrives in pieces); a syslog header with a
+ * long host name still fits before a line of this size.
  */
 export const CEF_LINE_MAX_BYTES = 7936;
 
@@ -28,7 +31,10 @@ export interface CefPair {
   readonly label?: string;
 }
 
-/** Control characters other than CR and LF mean nothing to an analyst and break readers; a lone surrogate is no character. */
+/**
+ * Control characters other than CR and LF mean nothing to an analyst and break readers; a lone surrogate is
+ * no character.
+ */
 export function cefText(value: string): string {
   return value
     .toWellFormed()
@@ -60,7 +66,11 @@ export function cefIdentifier(value: string, max: number): string {
 }
 
 /** Header and pairs as they are: for what is known to fit. */
-export function cefLine(header: CefHeader, pairs: readonly (readonly [key: string, value: string])[], version: 0 | 1 = 0): string {
+export function cefLine(
+  header: CefHeader,
+  pairs: readonly (readonly [key: string, value: string])[],
+  version: 0 | 1 = 0,
+): string {
   const { deviceVendor, deviceProduct, deviceVersion, deviceEventClassId, name, severity } = header;
   let head = `CEF:${version}|`;
   for (const field of [deviceVendor, deviceProduct, deviceVersion, deviceEventClassId, name, severity])
@@ -68,7 +78,10 @@ export function cefLine(header: CefHeader, pairs: readonly (readonly [key: strin
   return `${head}${pairs.map(([key, value]) => `${key}=${escapeCefValue(value)}`).join(" ")}`;
 }
 
-/** Text that is written as it is: printable ASCII without a sign to escape, no blanks at its ends. Most values are such. */
+/**
+ * Text that is written as it is: printable ASCII without a sign to escape, no blanks at its ends. Most values
+ * are such.
+ */
 const PLAIN = /^[!-<>-[\]-~](?:[ -<>-[\]-~]*[!-<>-[\]-~])?$/;
 
 /** The header, within its sizes, up to the extension. */
@@ -148,7 +161,10 @@ function escapedBytes(value: string): number {
   return Buffer.byteLength(escapeCefValue(value));
 }
 
-/** The longest beginning whose escaped form, with `…`, has at most `max` bytes; empty when that would be a mere stub. */
+/**
+ * The longest beginning whose escaped form, with `…`, has at most `max` bytes; empty when that would be a
+ * mere stub.
+ */
 function cutToBytes(value: string, max: number): string {
   if (escapedBytes(value) <= max) return value;
   if (max < 8) return "";

@@ -1,9 +1,11 @@
 /**
- * The one mapping table of the ArcSight side. The CEF writer, the parser files for JSON connectors, the categorizer file, the docs page and the
- * filter text are all made from it, so that an event looks the same whichever way it came in.
+ * The one mapping table of the ArcSight side. The CEF writer, the parser files for JSON connectors, the
+ * categorizer file, the docs page and the filter text are all made from it, so that an event looks the same
+ * whichever way it came in.
  *
- * Profile `legacy`: Microsoft Defender docs, "Microsoft Defender for Endpoint detections API fields" (api-portal-mapping), the mapping that the
- * retired ArcSight FlexConnector used. Profile `xdr` is ours, on the same keys where the meaning is the same.
+ * Profile `legacy`: Microsoft Defender docs, "Microsoft Defender for Endpoint detections API fields"
+ * (api-portal-mapping), the mapping that the retired ArcSight FlexConnector used. Profile `xdr` is ours, on
+ * the same keys where the meaning is the same.
  */
 import type { HealthState } from "../model/event.ts";
 import { CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
@@ -202,7 +204,9 @@ export const CEF_SEVERITY: Readonly<Record<CefProfile, Readonly<Record<string, s
 export const HEALTH_NOTICES = ["credential-expiring", "sweep-found", "spool-filling", "test"] as const;
 export type HealthNotice = (typeof HEALTH_NOTICES)[number];
 
-export const HEALTH_CLASSES: Readonly<Record<HealthState | HealthNotice, { readonly name: string; readonly severity: string }>> = {
+export const HEALTH_CLASSES: Readonly<
+  Record<HealthState | HealthNotice, { readonly name: string; readonly severity: string }>
+> = {
   ok: { name: "Defender collection is up", severity: "1" },
   "catching-up": { name: "Defender collection is catching up", severity: "3" },
   throttled: { name: "Defender collection is throttled by Microsoft", severity: "4" },

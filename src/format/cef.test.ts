@@ -51,8 +51,12 @@ describe("legacy is Microsoft's published table, field by field", () => {
       { alertField: name, cefKey: "(header Name)" },
       { alertField: severity, cefKey: "(header Severity)" },
     ];
-    expect([...header, ...ours]).toEqual(expect.arrayContaining(published.map.map(({ alertField, cefKey }) => ({ alertField, cefKey }))));
-    const added = ours.filter((row) => !published.map.some(({ cefKey }) => cefKey === row.cefKey)).map((row) => row.cefKey);
+    expect([...header, ...ours]).toEqual(
+      expect.arrayContaining(published.map.map(({ alertField, cefKey }) => ({ alertField, cefKey }))),
+    );
+    const added = ours
+      .filter((row) => !published.map.some(({ cefKey }) => cefKey === row.cefKey))
+      .map((row) => row.cefKey);
     expect(added).toEqual(["c6a2", "deviceExternalId", "cs3", "act", "deviceCustomDate1"]);
     expect(unmapped).toEqual(published.noMapping);
     expect(Object.fromEntries(published.static.map(({ field, value }) => [field, value]))).toEqual(fixed);
@@ -71,7 +75,8 @@ describe("legacy is Microsoft's published table, field by field", () => {
 
     for (const { alertField, cefKey } of published.map) {
       const value = original![alertField];
-      const got = cefKey === "(header Name)" ? header[4] : cefKey === "(header Severity)" ? header[5] : extension.get(cefKey);
+      const got =
+        cefKey === "(header Name)" ? header[4] : cefKey === "(header Severity)" ? header[5] : extension.get(cefKey);
       const asTime = cefKey === "rt" ? String(msFromTicks(parseInstant(String(value))!)) : undefined;
       const wanted =
         value === undefined || value === null || value === ""
@@ -130,7 +135,11 @@ describe("an alert is one line, or one more per evidence item", () => {
   test("the device with a role comes before one that is merely mentioned, a user before a process's account", () => {
     const device = { "@odata.type": "#microsoft.graph.security.deviceEvidence" };
     const user = { "@odata.type": "#microsoft.graph.security.userEvidence", userAccount: { accountName: "alice" } };
-    const process = { "@odata.type": "#microsoft.graph.security.processEvidence", userAccount: { accountName: "SYSTEM" }, processId: 7 };
+    const process = {
+      "@odata.type": "#microsoft.graph.security.processEvidence",
+      userAccount: { accountName: "SYSTEM" },
+      processId: 7,
+    };
     const evidence = [
       { ...device, deviceDnsName: "seen.x.y", roles: [] },
       { ...device, deviceDnsName: "hit.x.y", roles: ["compromised"] },
@@ -138,12 +147,12 @@ describe("an alert is one line, or one more per evidence item", () => {
       user,
     ];
     const { extension } = readCef(lines(graphAlert({ evidence }), "xdr")[0]!);
-    expect([extension.get("shost"), extension.get("sourceDnsDomain"), extension.get("suser"), extension.get("spid")]).toEqual([
-      "hit",
-      "x.y",
-      "alice",
-      "7",
-    ]);
+    expect([
+      extension.get("shost"),
+      extension.get("sourceDnsDomain"),
+      extension.get("suser"),
+      extension.get("spid"),
+    ]).toEqual(["hit", "x.y", "alice", "7"]);
   });
 });
 
@@ -159,11 +168,9 @@ describe("identifiers", () => {
 
   test("new and updated are told apart, and a version by its update time", () => {
     const { extension } = readCef(lines({ ...ALERT, change: "updated" }, "xdr")[0]!);
-    expect([extension.get("act"), extension.get("deviceCustomDate1"), extension.get("deviceCustomDate1Label")]).toEqual([
-      "updated",
-      "1619965141326",
-      "Last Update",
-    ]);
+    expect([extension.get("act"), extension.get("deviceCustomDate1"), extension.get("deviceCustomDate1Label")]).toEqual(
+      ["updated", "1619965141326", "Last Update"],
+    );
   });
 });
 
@@ -210,9 +217,26 @@ test("property: whatever an alert holds, its lines are read by a strict reader, 
     fc.constantFrom(null, 1, true, [], {}, "null", "=|\\", "a".repeat(9000)),
     fc.jsonValue(),
   );
-  const account = fc.record({ accountName: odd, domainName: odd, userSid: odd, userPrincipalName: odd }, { requiredKeys: [] });
-  const file = fc.record({ fileName: odd, filePath: odd, sha1: odd, sha256: odd, fileSize: fc.oneof(odd, fc.nat()) }, { requiredKeys: [] });
-  const kinds = ["device", "file", "process", "user", "ip", "url", "mailbox", "analyzedMessage", "registryKey", "somethingNew"];
+  const account = fc.record(
+    { accountName: odd, domainName: odd, userSid: odd, userPrincipalName: odd },
+    { requiredKeys: [] },
+  );
+  const file = fc.record(
+    { fileName: odd, filePath: odd, sha1: odd, sha256: odd, fileSize: fc.oneof(odd, fc.nat()) },
+    { requiredKeys: [] },
+  );
+  const kinds = [
+    "device",
+    "file",
+    "process",
+    "user",
+    "ip",
+    "url",
+    "mailbox",
+    "analyzedMessage",
+    "registryKey",
+    "somethingNew",
+  ];
   const evidence = fc.record(
     {
       "@odata.type": fc.constantFrom(...kinds.map((kind) => `#microsoft.graph.security.${kind}Evidence`)),
@@ -346,9 +370,12 @@ describe("health as CEF", () => {
 });
 
 describe("short cuts of the writer change nothing", () => {
-  const endOf = (text: string): string => /\bend=(-?\d+)/.exec(lines(graphAlert({ lastActivityDateTime: text }), "xdr")[0]!)?.[1] ?? "none";
+  const endOf = (text: string): string =>
+    /\bend=(-?\d+)/.exec(lines(graphAlert({ lastActivityDateTime: text }), "xdr")[0]!)?.[1] ?? "none";
   const digits = (length: number) =>
-    fc.array(fc.constantFrom(..."0123456789".split("")), { minLength: length, maxLength: length }).map((all) => all.join(""));
+    fc
+      .array(fc.constantFrom(..."0123456789".split("")), { minLength: length, maxLength: length })
+      .map((all) => all.join(""));
   const number = (max: number) => fc.integer({ min: 0, max }).map((n) => String(n).padStart(2, "0"));
   const instant = fc
     .tuple(
@@ -379,14 +406,20 @@ describe("short cuts of the writer change nothing", () => {
 
   test("recommended actions are mapped nowhere: with them, of any kind and anywhere in the record, the line is the same", () => {
     const before = { title: "A" };
-    const after = { title: "A", evidence: [{ "@odata.type": "#microsoft.graph.security.ipEvidence", ipAddress: "10.0.0.1" }] };
+    const after = {
+      title: "A",
+      evidence: [{ "@odata.type": "#microsoft.graph.security.ipEvidence", ipAddress: "10.0.0.1" }],
+    };
     for (const given of ["x", "", null, 7, ["y"], { title: "not this one" }, "long ".repeat(1000)]) {
-      expect(lines(graphAlert({ ...before, recommendedActions: given, ...after }), "xdr")).toEqual(lines(graphAlert(after), "xdr"));
+      expect(lines(graphAlert({ ...before, recommendedActions: given, ...after }), "xdr")).toEqual(
+        lines(graphAlert(after), "xdr"),
+      );
       expect(lines(graphAlert({ ...after, recommendedActions: given }), "legacy", "each")).toEqual(
         lines(graphAlert(after), "legacy", "each"),
       );
     }
-    const text = '{"value":[{"recommendedActions":"x","id":"a1","lastUpdateDateTime":"2026-11-24T16:05:58.0066667Z","title":"A"}]}';
+    const text =
+      '{"value":[{"recommendedActions":"x","id":"a1","lastUpdateDateTime":"2026-11-24T16:05:58.0066667Z","title":"A"}]}';
     const [first] = scanAnswer(text, GRAPH_ALERTS!.options).records;
     if (first?.readable !== true) throw new Error("cannot be read");
     expect(lines({ ...ALERT, record: first }, "xdr")).toEqual(lines(graphAlert({ title: "A" }), "xdr"));

@@ -3,7 +3,16 @@ import type { Delivery, HealthEvent } from "../model/event.ts";
 import { msFromTicks, parseInstant } from "../model/instant.ts";
 import type { ByteWriter } from "./byte-writer.ts";
 import { CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
-import { type CefHeader, type CefPair, cefHead, cefIdentifier, cefText, fitsCefLine, fittedCefLine, fittedCefValue } from "./cef-line.ts";
+import {
+  type CefHeader,
+  type CefPair,
+  cefHead,
+  cefIdentifier,
+  cefText,
+  fitsCefLine,
+  fittedCefLine,
+  fittedCefValue,
+} from "./cef-line.ts";
 import {
   CEF_SEVERITY,
   type CefProfile,
@@ -23,7 +32,12 @@ import { type SiemRow, siemRow, siemSummary } from "./siem-rows.ts";
 export type CefEvidence = "none" | "each";
 
 /** Writes the delivery's lines, each with a line end; returns how many. */
-export function writeCef(out: ByteWriter, delivery: Delivery, profile: CefProfile, evidence: CefEvidence = "none"): number {
+export function writeCef(
+  out: ByteWriter,
+  delivery: Delivery,
+  profile: CefProfile,
+  evidence: CefEvidence = "none",
+): number {
   const { summary, perItem } = flatten(delivery);
   const line = (flat: FlatRecord, source: SiemRow | undefined): void => {
     const row = (source === undefined ? flat : legacySource(flat, source)) as Source;
@@ -107,12 +121,15 @@ function preparedRows(profile: CefProfile): readonly PreparedRow[] {
   }));
 }
 
-const PREPARED: Readonly<Record<CefProfile, readonly PreparedRow[]>> = { legacy: preparedRows("legacy"), xdr: preparedRows("xdr") };
+const PREPARED: Readonly<Record<CefProfile, readonly PreparedRow[]>> = {
+  legacy: preparedRows("legacy"),
+  xdr: preparedRows("xdr"),
+};
 const written = new Uint8Array(Math.max(PREPARED.legacy.length, PREPARED.xdr.length));
 
 /**
- * The line that `fittedCefLine` makes of `pairsOf`, without making the pairs: nearly every line is such. Undefined when it may be too long or an identifier is: then one field
- * bears on others.
+ * The line that `fittedCefLine` makes of `pairsOf`, without making the pairs: nearly every line is such.
+ * Undefined when it may be too long or an identifier is: then one field bears on others.
  */
 function plainCefLine(header: CefHeader, profile: CefProfile, source: Source): string | undefined {
   const head = cefHead(header);
@@ -165,7 +182,10 @@ function cefValue({ kind, key }: MappingRow, value: unknown): string | undefined
 const CREDENTIAL_DAYS_TOLD = 60;
 const CREDENTIAL_DAYS_URGENT = 7;
 
-/** A health event as one line per stream, and one for each condition that an analyst may want a rule for; returns how many. */
+/**
+ * A health event as one line per stream, and one for each condition that an analyst may want a rule for;
+ * returns how many.
+ */
 export function writeCefHealth(out: ByteWriter, event: HealthEvent, profile: CefProfile): number {
   let lines = 0;
   const line = (state: keyof typeof HEALTH_CLASSES, pairs: readonly CefPair[], severity?: string): void => {
@@ -181,15 +201,20 @@ export function writeCefHealth(out: ByteWriter, event: HealthEvent, profile: Cef
       number("cn2", stream.swept, "Sweep Found"),
       ...(stream.failure === null ? [] : [{ key: "reason", value: stream.failure, cutOrder: 3 } as const]),
       ...(stream.actor === null ? [] : [{ key: "cs1", value: stream.actor, label: "Actor", cutOrder: 4 } as const]),
-      ...(stream.say === null ? [] : [{ key: "msg", value: [stream.say, stream.next_step ?? ""].join(" "), cutOrder: 1 } as const]),
+      ...(stream.say === null
+        ? []
+        : [{ key: "msg", value: [stream.say, stream.next_step ?? ""].join(" "), cutOrder: 1 } as const]),
     ];
     line(stream.state, pairs);
-    if (stream.swept > 0) line("sweep-found", [{ key: "cat", value: stream.stream }, number("cn2", stream.swept, "Sweep Found")]);
+    if (stream.swept > 0)
+      line("sweep-found", [{ key: "cat", value: stream.stream }, number("cn2", stream.swept, "Sweep Found")]);
   }
   if (days !== null && days <= CREDENTIAL_DAYS_TOLD) {
     const pairs: CefPair[] = [
       number("cn3", Math.max(0, days), "Credential Days Left"),
-      ...(event.credential === null ? [] : [{ key: "cs2", value: event.credential, label: "Credential", cutOrder: 2 } as const]),
+      ...(event.credential === null
+        ? []
+        : [{ key: "cs2", value: event.credential, label: "Credential", cutOrder: 2 } as const]),
     ];
     line("credential-expiring", pairs, days <= CREDENTIAL_DAYS_URGENT ? "8" : undefined);
   }

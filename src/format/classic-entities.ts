@@ -1,7 +1,8 @@
 /**
- * Graph evidence in the words of the older XDR incidents API: one flat `entities` element per evidence item. Searches written for that API
- * (Splunk's Enterprise Security detections among them) read `entityType`, `verdict`, `fileName`, `processCommandLine`, `ipAddress`, … of it.
- * Names on the right: Microsoft Defender XDR docs, "List incidents API"; on the left: Microsoft Graph docs, alertEvidence and its kinds.
+ * Graph evidence in the words of the older XDR incidents API: one flat `entities` element per evidence item.
+ * Searches written for that API (Splunk's Enterprise Security detections among them) read `entityType`,
+ * `verdict`, `fileName`, `processCommandLine`, `ipAddress`, … of it. Names on the right: Microsoft Defender
+ * XDR docs, "List incidents API"; on the left: Microsoft Graph docs, alertEvidence and its kinds.
  */
 import type { RecordBody } from "../model/record.ts";
 import { isObject, type JsonObject, memberValue, objectsOf } from "./record-object.ts";
@@ -33,7 +34,10 @@ const USER: readonly Pair[] = [
 
 const DEVICE: readonly Pair[] = [["deviceId", "mdeDeviceId"]];
 
-/** Kinds of evidence that the older API knew as entities; devices stood in a list of their own, everything else did not exist. */
+/**
+ * Kinds of evidence that the older API knew as entities; devices stood in a list of their own, everything
+ * else did not exist.
+ */
 const KINDS: ReadonlyMap<string, { readonly entityType: string; readonly pairs: readonly Pair[] }> = new Map(
   Object.entries({
     fileEvidence: { entityType: "File", pairs: [...FILE("fileDetails"), ...DEVICE] },
@@ -117,8 +121,13 @@ export interface ClassicMember {
   readonly steps: readonly (readonly [string, string | undefined])[];
 }
 
-/** What an entity of that kind of evidence is called and where its members stand; undefined for a kind the older API did not have. */
-export function classicMembers(kind: string): { readonly entityType: string; readonly members: readonly ClassicMember[] } | undefined {
+/**
+ * What an entity of that kind of evidence is called and where its members stand; undefined for a kind the
+ * older API did not have.
+ */
+export function classicMembers(
+  kind: string,
+): { readonly entityType: string; readonly members: readonly ClassicMember[] } | undefined {
   const known = KINDS.get(kind);
   if (known === undefined) return undefined;
   const members = new Map<string, (readonly [string, string | undefined])[]>();
@@ -175,7 +184,10 @@ export function classicEntity(item: JsonObject): JsonObject | undefined {
   return entity;
 }
 
-/** Undefined when the record has no evidence or has `entities` of its own: then it speaks the older dialect already. */
+/**
+ * Undefined when the record has no evidence or has `entities` of its own: then it speaks the older dialect
+ * already.
+ */
 export function classicEntities(body: RecordBody): readonly JsonObject[] | undefined {
   const evidence = memberValue(body, "evidence");
   if (!Array.isArray(evidence) || memberValue(body, "entities") !== undefined) return undefined;

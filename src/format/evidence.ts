@@ -1,7 +1,7 @@
 /**
- * Evidence of an alert in one flat form, whichever API it came from: Graph's typed evidence, the XDR API's entities and devices, the
- * Endpoint API's evidence. Sources: Microsoft Graph docs (alertEvidence and its kinds); Defender XDR docs "List incidents API"; Defender for
- * Endpoint docs "List alerts API".
+ * Evidence of an alert in one flat form, whichever API it came from: Graph's typed evidence, the XDR API's
+ * entities and devices, the Endpoint API's evidence. Sources: Microsoft Graph docs (alertEvidence and its
+ * kinds); Defender XDR docs "List incidents API"; Defender for Endpoint docs "List alerts API".
  */
 import { type ClassicMember, classicMembers, classicMemberValue, evidenceKind } from "./classic-entities.ts";
 import { isObject, type JsonObject, objectsOf, textOf } from "./record-object.ts";
@@ -63,7 +63,10 @@ export function isIpv4(text: string): boolean {
 
 const HEX_GROUP = /^[0-9a-f]{1,4}$/i;
 
-/** RFC 4291, section 2.2: eight groups, one run of zeros perhaps as `::`, the last two groups perhaps as an IPv4 address. */
+/**
+ * RFC 4291, section 2.2: eight groups, one run of zeros perhaps as `::`, the last two groups perhaps as an
+ * IPv4 address.
+ */
 export function isIpv6(text: string): boolean {
   if (!text.includes(":")) return false;
   const halves = text.split("::");
@@ -90,7 +93,10 @@ function putDevice(facts: Facts, name: string | undefined, device: JsonObject): 
     put(facts, "deviceHost", host);
     put(facts, "deviceDomain", domain);
   }
-  const addresses = [device["lastIpAddress"], ...(Array.isArray(device["ipInterfaces"]) ? (device["ipInterfaces"] as unknown[]) : [])]
+  const addresses = [
+    device["lastIpAddress"],
+    ...(Array.isArray(device["ipInterfaces"]) ? (device["ipInterfaces"] as unknown[]) : []),
+  ]
     .map(textOf)
     .filter((address) => address !== undefined);
   put(facts, "deviceIp", addresses.find(isIpv4));
@@ -107,15 +113,25 @@ function putDevice(facts: Facts, name: string | undefined, device: JsonObject): 
   if (users.length > 0) put(facts, "loggedOnUsers", users.join("; "));
 }
 
-/** A device of Graph's evidence (`mdeDeviceId`) or of an XDR alert's `devices` (`mdatpDeviceId`, in the docs' table `DeviceId`). */
+/**
+ * A device of Graph's evidence (`mdeDeviceId`) or of an XDR alert's `devices` (`mdatpDeviceId`, in the docs'
+ * table `DeviceId`).
+ */
 export function deviceFacts(device: JsonObject): EvidenceFacts {
   const facts: Facts = {};
-  put(facts, "deviceId", textOf(device["mdeDeviceId"]) ?? textOf(device["mdatpDeviceId"]) ?? textOf(device["DeviceId"]));
+  put(
+    facts,
+    "deviceId",
+    textOf(device["mdeDeviceId"]) ?? textOf(device["mdatpDeviceId"]) ?? textOf(device["DeviceId"]),
+  );
   putDevice(facts, textOf(device["deviceDnsName"]), device);
   return facts;
 }
 
-/** Members of a flat entity (XDR `entities`, Endpoint `evidence`, or Graph evidence in those words) and what they are called here. */
+/**
+ * Members of a flat entity (XDR `entities`, Endpoint `evidence`, or Graph evidence in those words) and what
+ * they are called here.
+ */
 const FROM_ENTITY = [
   ["verdict", "verdict"],
   ["remediationStatus", "remediationStatus"],

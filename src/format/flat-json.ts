@@ -4,7 +4,10 @@ import type { ByteWriter } from "./byte-writer.ts";
 import type { CefEvidence } from "./cef.ts";
 import { FLAT_FIELDS, type FlatRecord, flatten } from "./flat-record.ts";
 
-/** Writes the flat records of a delivery, a line each: one, and with `each` one more per evidence item. Returns how many. */
+/**
+ * Writes the flat records of a delivery, a line each: one, and with `each` one more per evidence item.
+ * Returns how many.
+ */
 export function writeFlatJson(out: ByteWriter, delivery: Delivery, evidence: CefEvidence = "none"): number {
   const { summary, perItem } = flatten(delivery);
   const records = evidence === "each" && summary.kind === "alert" ? [summary, ...perItem()] : [summary];
@@ -22,7 +25,10 @@ function flatLine(record: FlatRecord): string {
   return JSON.stringify(ordered);
 }
 
-/** A health event as flat records, one per stream, with the member names of records where they mean the same. Returns how many. */
+/**
+ * A health event as flat records, one per stream, with the member names of records where they mean the same.
+ * Returns how many.
+ */
 export function writeFlatHealth(out: ByteWriter, event: HealthEvent): number {
   const at = parseInstant(event.time);
   for (const stream of event.streams) {

@@ -1,13 +1,22 @@
 /**
- * A record as one flat object, whichever API it came from: what CEF, the flat JSON and the retired SIEM API's form are mapped from. Made for
- * readers that stumble over null, mixed types and nesting (ArcSight's JSON parsers): every member is text or a number, always the same, times
- * are epoch milliseconds, what is not known is not there.
+ * A record as one flat object, whichever API it came from: what CEF, the flat JSON and the retired SIEM API's
+ * form are mapped from. Made for readers that stumble over null, mixed types and nesting (ArcSight's JSON
+ * parsers): every member is text or a number, always the same, times are epoch milliseconds, what is not
+ * known is not there.
  */
 import type { Delivery } from "../model/event.ts";
 import { msFromTicks, parseInstant } from "../model/instant.ts";
 import type { StreamName } from "../model/stream.ts";
 import { evidenceKind } from "./classic-entities.ts";
-import { deviceFacts, type EvidenceFacts, entityFacts, graphEvidenceFacts, isIpv4, isIpv6, splitDnsName } from "./evidence.ts";
+import {
+  deviceFacts,
+  type EvidenceFacts,
+  entityFacts,
+  graphEvidenceFacts,
+  isIpv4,
+  isIpv6,
+  splitDnsName,
+} from "./evidence.ts";
 import { isObject, type JsonObject, objectsOf, recordObject, textOf } from "./record-object.ts";
 
 export interface FlatRecord extends EvidenceFacts {
@@ -54,7 +63,10 @@ export interface FlatRecord extends EvidenceFacts {
   evidenceLeftOut?: number;
 }
 
-/** The services that alerts come from, by their names in Graph and in the older APIs; anything else is `other`. A closed set: class ids rest on it. */
+/**
+ * The services that alerts come from, by their names in Graph and in the older APIs; anything else is
+ * `other`. A closed set: class ids rest on it.
+ */
 export const SERVICES = {
   microsoftDefenderForEndpoint: ["microsoftdefenderatp", "windowsdefenderatp", "mdatp"],
   microsoftDefenderForIdentity: ["azureatp", "azureadvancedthreatprotection"],
@@ -84,7 +96,10 @@ export function serviceOf(name: string | undefined): Service {
 
 const TIME_BEFORE_FRACTION = "0000-00-00T00:00:00";
 
-/** The form that Graph writes, from 1970 on and up to the 28th of a month, without the pattern and the big numbers that all forms take; else undefined. */
+/**
+ * The form that Graph writes, from 1970 on and up to the 28th of a month, without the pattern and the big
+ * numbers that all forms take; else undefined.
+ */
 function plainTimeMs(text: string): number | undefined {
   if (text.length < 20 || text.charCodeAt(text.length - 1) !== 0x5a) return undefined;
   for (let i = 0; i < 19; i++) {
@@ -104,7 +119,8 @@ function plainTimeMs(text: string): number | undefined {
   }
   const year = two(0) * 100 + two(2);
   const [month, day, hour, minute, second] = [two(5), two(8), two(11), two(14), two(17)];
-  const isPlain = year >= 1970 && month >= 1 && month <= 12 && day >= 1 && day <= 28 && hour <= 23 && minute <= 59 && second <= 59;
+  const isPlain =
+    year >= 1970 && month >= 1 && month <= 12 && day >= 1 && day <= 28 && hour <= 23 && minute <= 59 && second <= 59;
   return isPlain ? Date.UTC(year, month - 1, day, hour, minute, second, ms) : undefined;
 }
 
@@ -166,7 +182,9 @@ function alertWords(record: JsonObject): Partial<FlatRecord> {
   });
 }
 
-/** Microsoft writes `unSpecified`, `unknown` and newer members: outside of the four there is only `unknown`. */
+/**
+ * Microsoft writes `unSpecified`, `unknown` and newer members: outside of the four there is only `unknown`.
+ */
 function severityOf(value: unknown): string | undefined {
   const severity = lower(value);
   if (severity === undefined) return undefined;
@@ -256,7 +274,9 @@ const siemAlert: Reader = (record) => {
     loggedOnUsers: textOf(record["LogOnUsers"]),
     deviceIp: firstAddress(record["InternalIPv4List"], isIpv4),
     deviceIpv6: firstAddress(record["InternalIPv6List"], isIpv6),
-    deviceAddresses: [record["InternalIPv4List"], record["InternalIPv6List"]].flatMap((list) => textOf(list) ?? []).join(", ") || undefined,
+    deviceAddresses:
+      [record["InternalIPv4List"], record["InternalIPv6List"]].flatMap((list) => textOf(list) ?? []).join(", ") ||
+      undefined,
   });
   const address = textOf(record["IpAddress"]);
   const item = known<EvidenceFacts>({
@@ -325,18 +345,28 @@ const huntingRow: Reader = (record, delivery) => {
   const device: EvidenceFacts = {};
   const name = column("DeviceName");
   if (name !== undefined)
-    Object.assign(device, { deviceName: name, deviceHost: splitDnsName(name).host, deviceDomain: splitDnsName(name).domain });
+    Object.assign(device, {
+      deviceName: name,
+      deviceHost: splitDnsName(name).host,
+      deviceDomain: splitDnsName(name).domain,
+    });
   const local = column("LocalIP");
   const remote = column("RemoteIP", "IPAddress");
   const processId = record["ProcessId"];
   return {
     own: known<Partial<FlatRecord>>({
-      title: delivery.record.id.includes("/") ? delivery.record.id.slice(0, delivery.record.id.lastIndexOf("/")) : "Hunting row",
+      title: delivery.record.id.includes("/")
+        ? delivery.record.id.slice(0, delivery.record.id.lastIndexOf("/"))
+        : "Hunting row",
       category: column("ActionType"),
       description: JSON.stringify(record),
     }),
     devices: [
-      known<EvidenceFacts>({ ...device, deviceId: column("DeviceId"), deviceIp: local !== undefined && isIpv4(local) ? local : undefined }),
+      known<EvidenceFacts>({
+        ...device,
+        deviceId: column("DeviceId"),
+        deviceIp: local !== undefined && isIpv4(local) ? local : undefined,
+      }),
     ],
     items: [
       known<EvidenceFacts>({
@@ -350,7 +380,8 @@ const huntingRow: Reader = (record, delivery) => {
         sha256: column("SHA256"),
         md5: column("MD5"),
         commandLine: column("ProcessCommandLine"),
-        processId: typeof processId === "number" && Number.isSafeInteger(processId) && processId >= 0 ? processId : undefined,
+        processId:
+          typeof processId === "number" && Number.isSafeInteger(processId) && processId >= 0 ? processId : undefined,
         parentProcessName: column("InitiatingProcessFileName"),
         url: column("RemoteUrl", "Url"),
         ip: remote !== undefined && isIpv4(remote) ? remote : undefined,
@@ -375,12 +406,16 @@ const NOT_MAPPED = "recommendedActions";
 export interface FlatView {
   /** The record with the first evidence of each kind. */
   readonly summary: FlatRecord;
-  /** The record once per evidence item, each with that item alone and its device, and once per further device. Empty without evidence. */
+  /**
+   * The record once per evidence item, each with that item alone and its device, and once per further device.
+   * Empty without evidence.
+   */
   readonly perItem: () => readonly FlatRecord[];
 }
 
 /**
- * Every member a flat record can have, in the order of writing, and what it holds. The flat JSON, its parser file and the docs go by this table.
+ * Every member a flat record can have, in the order of writing, and what it holds. The flat JSON, its parser
+ * file and the docs go by this table.
  */
 export const FLAT_FIELDS = {
   tenantId: "text",
@@ -471,7 +506,8 @@ export function flatten(delivery: Delivery): FlatView {
     found,
     key,
     kind: record.kind,
-    eventClassId: record.kind === "incident" ? "incident" : record.kind === "row" ? "hunting" : `alert:${own.service ?? "other"}`,
+    eventClassId:
+      record.kind === "incident" ? "incident" : record.kind === "row" ? "hunting" : `alert:${own.service ?? "other"}`,
     id: record.id,
     lastUpdateTime,
     ...own,
@@ -483,7 +519,9 @@ export function flatten(delivery: Delivery): FlatView {
   const summary: FlatRecord = { ...base, ...devices[0] };
   let used = devices.length > 0 ? 1 : 0;
   // A process carries a file and a user as well: evidence of files and users proper comes before it.
-  for (const item of items.toSorted((a, b) => Number(a.evidenceKind === "process") - Number(b.evidenceKind === "process"))) {
+  for (const item of items.toSorted(
+    (a, b) => Number(a.evidenceKind === "process") - Number(b.evidenceKind === "process"),
+  )) {
     if (addFirst(summary, item)) used++;
   }
   const leftOut = evidenceCount - used;
@@ -506,7 +544,10 @@ const EVIDENCE_LISTS = new Set(["evidence", "entities", "devices"]);
 /** Evidence of an alert that was too large to be held: counted, not read. */
 function unreadEvidence({ kind, reduced }: Delivery["record"]): number {
   if (reduced === undefined || kind !== "alert") return 0;
-  return reduced.leftOut.reduce((sum, { name, elementCount = 0 }) => sum + (EVIDENCE_LISTS.has(name) ? elementCount : 0), 0);
+  return reduced.leftOut.reduce(
+    (sum, { name, elementCount = 0 }) => sum + (EVIDENCE_LISTS.has(name) ? elementCount : 0),
+    0,
+  );
 }
 
 function reasonOf({ classification, determination }: Partial<FlatRecord>): string | undefined {
@@ -514,7 +555,9 @@ function reasonOf({ classification, determination }: Partial<FlatRecord>): strin
   return parts.some((part) => !["unknown", "notavailable"].includes(part.toLowerCase())) ? parts.join("/") : undefined;
 }
 
-/** Members of an item that belong together: an item gives a group only when the record has nothing of it yet. */
+/**
+ * Members of an item that belong together: an item gives a group only when the record has nothing of it yet.
+ */
 const GROUPS = [
   ["fileName", "filePath", "sha1", "sha256", "md5", "fileSize"],
   ["commandLine", "processId", "parentProcessName"],
@@ -543,7 +586,11 @@ function addFirst(summary: FlatRecord, item: EvidenceFacts): boolean {
   return added;
 }
 
-function copyFact<K extends keyof EvidenceFacts>(to: Pick<EvidenceFacts, K>, from: Pick<EvidenceFacts, K>, name: K): void {
+function copyFact<K extends keyof EvidenceFacts>(
+  to: Pick<EvidenceFacts, K>,
+  from: Pick<EvidenceFacts, K>,
+  name: K,
+): void {
   const value = from[name];
   if (value !== undefined) to[name] = value;
 }

@@ -4,7 +4,10 @@ import type { RecordHead } from "../model/record.ts";
 import { MEMBER_FIELDS } from "./member-table.ts";
 import { type FieldNames, FieldValues } from "./record-fields.ts";
 
-/** Takes a record that is too large to be held: its bytes as they come, in vendor order, without white space outside strings. */
+/**
+ * Takes a record that is too large to be held: its bytes as they come, in vendor order, without white space
+ * outside strings.
+ */
 export interface HugeRecordSink {
   /** The record that is sought: it is begun also when its time stands behind what made it too large. */
   readonly wanted?: { readonly id: string; readonly updated: Ticks };
@@ -30,7 +33,10 @@ export interface FrameSpec {
 /** A member kept while its record is too large to be: more is not looked at. */
 export const KEPT_MEMBER_BYTES = 1024;
 
-/** An idle fleet's answers hold no record: a frame's memory grows from nothing, each step at least twice the one before. */
+/**
+ * An idle fleet's answers hold no record: a frame's memory grows from nothing, each step at least twice the
+ * one before.
+ */
 const NO_BYTES = new Uint8Array(0);
 const FIRST_BYTES = 1024;
 const FIRST_MEMBERS = 16;
@@ -40,7 +46,10 @@ export class Frame {
   spec: FrameSpec;
   /** Number of open containers inside which its members lie; -1 for a stray value, which has none. */
   depth = -1;
-  /** Holds the bytes from `dropped` to `dropped + length` (offsets from the record's start); empty while a record lies in one chunk. */
+  /**
+   * Holds the bytes from `dropped` to `dropped + length` (offsets from the record's start); empty while a
+   * record lies in one chunk.
+   */
   buffer: Uint8Array = NO_BYTES;
   length = 0;
   dropped = 0;
@@ -77,7 +86,14 @@ export class Frame {
     this.skipComma = false;
   }
 
-  addMember(nameStart: number, nameEnd: number, valueStart: number, valueEnd: number, kind: number, escapesFrom: number): void {
+  addMember(
+    nameStart: number,
+    nameEnd: number,
+    valueStart: number,
+    valueEnd: number,
+    kind: number,
+    escapesFrom: number,
+  ): void {
     const at = this.memberCount * MEMBER_FIELDS;
     if (at + MEMBER_FIELDS > this.members.length) this.members = doubled(this.members);
     const members = this.members;
@@ -98,7 +114,10 @@ export class Frame {
     this.escapes[this.escapeCount++] = offset;
   }
 
-  /** Appends bytes; those of a record above its limit leave, but for the ones from `keepFrom` on (the member being read) and the last `hold`. */
+  /**
+   * Appends bytes; those of a record above its limit leave, but for the ones from `keepFrom` on (the member
+   * being read) and the last `hold`.
+   */
   append(chunk: Uint8Array, from: number, to: number, keepFrom: number, hold: number): void {
     const n = to - from;
     if (n > 0) {

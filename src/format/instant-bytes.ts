@@ -8,7 +8,10 @@ function twoDigits(bytes: Uint8Array, at: number): number {
   return tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9 ? tens * 10 + ones : -1;
 }
 
-/** Days since 1970-01-01 of a Gregorian date (the era arithmetic of H. Hinnant's "chrono-compatible low-level date algorithms"). */
+/**
+ * Days since 1970-01-01 of a Gregorian date (the era arithmetic of H. Hinnant's "chrono-compatible low-level
+ * date algorithms").
+ */
 function daysFromCivil(year: number, month: number, day: number): number {
   const y = month <= 2 ? year - 1 : year;
   const era = Math.floor(y / 400);
@@ -21,8 +24,8 @@ function daysFromCivil(year: number, month: number, day: number): number {
 const DAYS_IN_MONTH = [0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
 /**
- * parseInstant for the form that Microsoft sends, `2026-11-24T16:05:58[.fraction]Z`, straight from bytes; every other form goes
- * to parseInstant itself. The two agree on every input (instant-bytes.test.ts).
+ * parseInstant for the form that Microsoft sends, `2026-11-24T16:05:58[.fraction]Z`, straight from bytes;
+ * every other form goes to parseInstant itself. The two agree on every input (instant-bytes.test.ts).
  */
 export function parseInstantBytes(bytes: Uint8Array, from: number, to: number): Ticks | undefined {
   const fast = plainInstant(bytes, from, to);

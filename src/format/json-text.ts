@@ -2,7 +2,10 @@
 
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** The text of the JSON string whose quotes lie at `from` and `to - 1`; the scanner has checked that it is one. */
+/**
+ * The text of the JSON string whose quotes lie at `from` and `to - 1`; the scanner has checked that it is
+ * one.
+ */
 export function stringAt(bytes: Uint8Array, from: number, to: number, hasEscapes: boolean): string {
   if (!hasEscapes) return plainText(bytes, from + 1, to - 1);
   return JSON.parse(decoder.decode(bytes.subarray(from, to))) as string;

@@ -1,9 +1,11 @@
 /**
- * Cuts JSON into records and records into top-level members, byte by byte, from chunks as they arrive, without building objects.
+ * Cuts JSON into records and records into top-level members, byte by byte, from chunks as they arrive,
+ * without building objects.
  *
- * One loop over one state per byte, all grammar of RFC 8259 checked. Objects whose members are cut are frames: the answer's envelope,
- * its records, records lifted out of records. A frame's bytes stay where they arrived (a view of the chunk) unless the record
- * crosses a chunk's end or something in it must be left out or replaced; then they are copied to the frame's buffer.
+ * One loop over one state per byte, all grammar of RFC 8259 checked. Objects whose members are cut are
+ * frames: the answer's envelope, its records, records lifted out of records. A frame's bytes stay where they
+ * arrived (a view of the chunk) unless the record crosses a chunk's end or something in it must be left out
+ * or replaced; then they are copied to the frame's buffer.
  */
 import { Failure } from "../model/failure.ts";
 import {
@@ -150,7 +152,10 @@ export class MemberScanner {
     return this.#consumed;
   }
 
-  /** The chunk is read, and is the memory of the records that end in it; of one that goes on, what was read is copied. */
+  /**
+   * The chunk is read, and is the memory of the records that end in it; of one that goes on, what was read is
+   * copied.
+   */
   push(chunk: Uint8Array): void {
     this.#chunk = chunk;
     this.#flushFrom = 0;
@@ -209,7 +214,8 @@ export class MemberScanner {
             this.#stringFlag = VALUE_HAS_ESCAPES;
             state = S_ESCAPE;
           } else if (c === IN_CONTROL) {
-            // JSON forbids it; the record is worth more than the rule: it goes on as the escape that should have stood here.
+            // JSON forbids it; the record is worth more than the rule: it goes on as the escape that should
+            // have stood here.
             const code = chunk[i - 1]!;
             this.#stringFlag = VALUE_HAS_ESCAPES;
             this.#replace(frame!, i, 1, bytesOf(`\\u${code.toString(16).padStart(4, "0")}`));
@@ -402,7 +408,8 @@ export class MemberScanner {
           }
           this.#literalAt = at;
           if (at === literal.length) {
-            if (depth === memberDepth) this.#member(frame!, base, i, literal === LITERALS[0x6e] ? KIND_NULL : KIND_BOOLEAN);
+            if (depth === memberDepth)
+              this.#member(frame!, base, i, literal === LITERALS[0x6e] ? KIND_NULL : KIND_BOOLEAN);
             state = S_AFTER;
           } else if (i < end) state = this.#broken(frame!, false);
           break;
@@ -414,7 +421,16 @@ export class MemberScanner {
             this.#hexLeft = 4;
             state = S_HEX;
             i++;
-          } else if (b === 0x22 || b === 0x5c || b === 0x2f || b === 0x62 || b === 0x66 || b === 0x6e || b === 0x72 || b === 0x74) {
+          } else if (
+            b === 0x22 ||
+            b === 0x5c ||
+            b === 0x2f ||
+            b === 0x62 ||
+            b === 0x66 ||
+            b === 0x6e ||
+            b === 0x72 ||
+            b === 0x74
+          ) {
             state = S_STRING;
             i++;
           } else state = this.#broken(frame!, true);
@@ -585,7 +601,14 @@ export class MemberScanner {
   /** A member is complete at chunk index `i`. */
   #member(frame: Frame, base: number, i: number, kind: number): void {
     if (frame.hash === undefined) {
-      frame.addMember(this.#nameStart, this.#nameEnd, this.#valueStart, i - base, kind | this.#nameFlag, this.#escapesFrom);
+      frame.addMember(
+        this.#nameStart,
+        this.#nameEnd,
+        this.#valueStart,
+        i - base,
+        kind | this.#nameFlag,
+        this.#escapesFrom,
+      );
       this.#nameStart = NO_MEMBER;
       return;
     }
@@ -598,7 +621,15 @@ export class MemberScanner {
     const names = frame.spec.fields;
     if (names !== undefined && this.#nameStart >= frame.dropped && (kind & 7) <= KIND_STRING) {
       const at = frame.dropped;
-      frame.values.readOne(names, frame.buffer, this.#nameStart - at, this.#nameEnd - at, this.#valueStart - at, frame.length, kind);
+      frame.values.readOne(
+        names,
+        frame.buffer,
+        this.#nameStart - at,
+        this.#nameEnd - at,
+        this.#valueStart - at,
+        frame.length,
+        kind,
+      );
     }
     frame.kept++;
     frame.escapeCount = 0;
@@ -622,7 +653,10 @@ export class MemberScanner {
     return name === wanted || (frame.spec.role === "envelope" && wanted === "results" && name === "Results");
   }
 
-  /** The member just named is a list whose elements become records: name and list leave the frame, with one comma. */
+  /**
+   * The member just named is a list whose elements become records: name and list leave the frame, with one
+   * comma.
+   */
   #beginList(frame: Frame, i: number): void {
     this.#append(frame, i);
     const cut = this.#nameStart - (frame.kept > 0 ? 1 : 0);
@@ -640,7 +674,8 @@ export class MemberScanner {
       spec = outer === undefined ? this.#root : outer.spec.liftSpec!;
       if (outer === undefined || outer.spec.role === "envelope") {
         this.elementCount++;
-        if (!isObject && this.elementCount === 1 && this.#chunk[i] === 0x22) throw this.#wrongShape("its elements are plain strings");
+        if (!isObject && this.elementCount === 1 && this.#chunk[i] === 0x22)
+          throw this.#wrongShape("its elements are plain strings");
       }
       if (!isObject) spec = { ...spec, role: "stray", liftName: undefined, sink: undefined };
     }
@@ -673,8 +708,8 @@ export class MemberScanner {
   }
 
   /**
-   * Moves the frame's bytes before chunk index `to` into its buffer. Of bytes that leave, the last `hold` stay: a character that is not
-   * complete, a comma that goes with its member should that be lifted.
+   * Moves the frame's bytes before chunk index `to` into its buffer. Of bytes that leave, the last `hold`
+   * stay: a character that is not complete, a comma that goes with its member should that be lifted.
    */
   #append(frame: Frame, to: number, hold = 0): void {
     const keepFrom = this.#nameStart === NO_MEMBER ? NO_MEMBER : this.#nameStart - (frame.kept > 0 ? 1 : 0);
@@ -708,7 +743,10 @@ export class MemberScanner {
     this.#replace(frame, i, n, REPLACEMENT);
   }
 
-  /** Sets up the wait for the rest of a multi-byte character; false when `lead` can begin none. Ranges: Unicode Standard, table 3-7. */
+  /**
+   * Sets up the wait for the rest of a multi-byte character; false when `lead` can begin none. Ranges:
+   * Unicode Standard, table 3-7.
+   */
   #beginWide(lead: number): boolean {
     this.#wideSeen = 1;
     this.#wideLead = lead;
@@ -719,7 +757,10 @@ export class MemberScanner {
     return lead >= 0xc2 && lead <= 0xf4;
   }
 
-  /** A record whose inside is no JSON goes on, broken, to the bracket that ends it; outside of records the answer is refused. */
+  /**
+   * A record whose inside is no JSON goes on, broken, to the bracket that ends it; outside of records the
+   * answer is refused.
+   */
   #broken(frame: Frame, inString: boolean): number {
     if (frame.depth < 0 || frame.spec.role === "envelope") throw this.#notJson();
     frame.malformed = true;

@@ -19,12 +19,16 @@ import {
 } from "./member-table.ts";
 
 /**
- * Which top-level members say what a record is. Names differ per API: `id`/`lastUpdateDateTime` in Graph, `incidentId` (a number) and
- * `lastUpdateTime` in the XDR incidents API, `alertId` and `lastUpdatedTime` (with a d) for the alerts inside.
+ * Which top-level members say what a record is. Names differ per API: `id`/`lastUpdateDateTime` in Graph,
+ * `incidentId` (a number) and `lastUpdateTime` in the XDR incidents API, `alertId` and `lastUpdatedTime`
+ * (with a d) for the alerts inside.
  */
 export interface RecordFields {
   readonly kind: RecordKind;
-  /** A string or a number (taken as its digits). `sha256`: hex SHA-256 of the record's bytes, for rows that have no id. */
+  /**
+   * A string or a number (taken as its digits). `sha256`: hex SHA-256 of the record's bytes, for rows that
+   * have no id.
+   */
   readonly id: string | { readonly sha256: true };
   readonly updated: string;
   /** Taken as the update time when the record has none. */
@@ -74,7 +78,10 @@ export class FieldValues {
   created: Ticks | undefined;
   tenant: string | undefined;
   service: string | undefined;
-  /** Tenants and services repeat from record to record: the last one's bytes are compared before a new string is made. */
+  /**
+   * Tenants and services repeat from record to record: the last one's bytes are compared before a new string
+   * is made.
+   */
   #lastTenant = "";
   #lastTenantLower = "";
   #lastService = "";
@@ -117,7 +124,9 @@ export class FieldValues {
     kind: number,
   ): void {
     const role =
-      (kind & NAME_HAS_ESCAPES) === 0 ? roleOf(names, bytes, nameStart + 1, nameEnd - 1) : roleOfEscaped(names, bytes, nameStart, nameEnd);
+      (kind & NAME_HAS_ESCAPES) === 0
+        ? roleOf(names, bytes, nameStart + 1, nameEnd - 1)
+        : roleOfEscaped(names, bytes, nameStart, nameEnd);
     if (role >= 0) this.#take(role, bytes, valueStart, valueEnd, kind);
   }
 

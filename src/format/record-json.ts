@@ -1,6 +1,7 @@
 /**
- * One record as one line of JSON in the order that suits Splunk: its automatic extraction reads the first 5,000 bytes of an event and makes
- * at most 100 fields (limits.conf, [spath] extraction_cutoff, [kv] limit), so short scalars come first and lists of evidence last.
+ * One record as one line of JSON in the order that suits Splunk: its automatic extraction reads the first
+ * 5,000 bytes of an event and makes at most 100 fields (limits.conf, [spath] extraction_cutoff, [kv] limit),
+ * so short scalars come first and lists of evidence last.
  */
 import type { Delivery } from "../model/event.ts";
 import type { RecordBody } from "../model/record.ts";
@@ -41,7 +42,10 @@ const COMMA = 0x2c;
 /** Reused for the members' groups; a record with more members gets its own. */
 let groups = new Uint8Array(256);
 
-/** Writes the record with our `mssp` member; `xml` escapes what an XML document cannot hold as it is. No line end. */
+/**
+ * Writes the record with our `mssp` member; `xml` escapes what an XML document cannot hold as it is. No line
+ * end.
+ */
 export function writeRecordJson(out: ByteWriter, delivery: Delivery, style: EventStyle, xml: boolean): void {
   const { body } = delivery.record;
   out.byte(0x7b);
@@ -86,12 +90,16 @@ function groupMembers(body: RecordBody): void {
   for (let i = 0; i < body.memberCount; i++, row += MEMBER_FIELDS) {
     const kind = members[row + KIND]! & KIND_MASK;
     if (kind <= KIND_STRING)
-      groups[i] = members[row + VALUE_END]! - members[row + VALUE_START]! <= SHORT_SCALAR_BYTES ? SHORT_SCALARS : LONG_STRINGS;
+      groups[i] =
+        members[row + VALUE_END]! - members[row + VALUE_START]! <= SHORT_SCALAR_BYTES ? SHORT_SCALARS : LONG_STRINGS;
     else groups[i] = kind === KIND_SCALARS ? SCALAR_LISTS : THE_REST;
   }
 }
 
-/** Members that follow each other in the record are written as one stretch, commas included. Returns whether still nothing was written. */
+/**
+ * Members that follow each other in the record are written as one stretch, commas included. Returns whether
+ * still nothing was written.
+ */
 function writeGroup(out: ByteWriter, body: RecordBody, group: number, xml: boolean, first: boolean): boolean {
   const n = body.memberCount;
   let nothingYet = first;
@@ -124,7 +132,10 @@ function writeMembers(out: ByteWriter, body: RecordBody, firstIndex: number, las
   out.copy(bytes, from, to);
 }
 
-/** What of the envelope is equal for a customer's stream, made once and kept while the same customer's records come. */
+/**
+ * What of the envelope is equal for a customer's stream, made once and kept while the same customer's records
+ * come.
+ */
 interface EnvelopeHead {
   readonly tenant: Delivery["tenant"];
   readonly stream: Delivery["stream"];
@@ -136,7 +147,8 @@ interface EnvelopeHead {
 let lastHead: EnvelopeHead | undefined;
 
 function envelopeHead({ tenant, stream }: Pick<Delivery, "tenant" | "stream">, zone: string | undefined): EnvelopeHead {
-  if (lastHead !== undefined && lastHead.tenant === tenant && lastHead.stream === stream && lastHead.zone === zone) return lastHead;
+  if (lastHead !== undefined && lastHead.tenant === tenant && lastHead.stream === stream && lastHead.zone === zone)
+    return lastHead;
   const members = jsonForXml({ tenant: tenant.name, tenant_id: tenant.id, stream, cloud: tenant.cloud });
   const plain = `${members.slice(0, -1)},"change":"`;
   const tail = zone === undefined ? "}" : `,"cim_entity_zone":${jsonForXml(zone)}}`;
@@ -171,7 +183,13 @@ function hasOurName(body: RecordBody): boolean {
     const end = start + members[row + NAME_END]!;
     if ((members[row + KIND]! & NAME_HAS_ESCAPES) !== 0) {
       if (stringAt(bytes, at, end, true) === "mssp") return true;
-    } else if (end - at === 6 && bytes[at + 1] === 0x6d && bytes[at + 2] === 0x73 && bytes[at + 3] === 0x73 && bytes[at + 4] === 0x70)
+    } else if (
+      end - at === 6 &&
+      bytes[at + 1] === 0x6d &&
+      bytes[at + 2] === 0x73 &&
+      bytes[at + 3] === 0x73 &&
+      bytes[at + 4] === 0x70
+    )
       return true;
   }
   return false;

@@ -18,7 +18,10 @@ export function textOf(value: unknown): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }
 
-/** The whole record, or all but one member that may be left out to save time. Numbers beyond 2^53 lose digits here: ids that may be that long are read as text elsewhere. */
+/**
+ * The whole record, or all but one member that may be left out to save time. Numbers beyond 2^53 lose digits
+ * here: ids that may be that long are read as text elsewhere.
+ */
 export function recordObject(body: RecordBody, without?: string): JsonObject {
   const { bytes, start, end } = body;
   const left = without === undefined ? -1 : plainMember(body, without);
@@ -51,7 +54,9 @@ export function memberValue(body: RecordBody, name: string): unknown {
     const escaped = (memberField(body, i, KIND) & NAME_HAS_ESCAPES) !== 0;
     if (!escaped && to - from !== name.length + 2) continue;
     if (stringAt(bytes, from, to, escaped) === name) {
-      return JSON.parse(textAt(bytes, start + memberField(body, i, VALUE_START), start + memberField(body, i, VALUE_END)));
+      return JSON.parse(
+        textAt(bytes, start + memberField(body, i, VALUE_START), start + memberField(body, i, VALUE_END)),
+      );
     }
   }
   return undefined;

@@ -32,7 +32,8 @@ function expected(members: readonly (readonly [string, unknown])[]) {
   for (const [name, value] of members) {
     const member = `${JSON.stringify(name)}:${JSON.stringify(value)}`;
     const fits =
-      Buffer.byteLength(member) <= LIMITS.memberBytes && Buffer.byteLength(`{${[...kept, member].join(",")}}`) <= LIMITS.recordBytes;
+      Buffer.byteLength(member) <= LIMITS.memberBytes &&
+      Buffer.byteLength(`{${[...kept, member].join(",")}}`) <= LIMITS.recordBytes;
     if (fits) kept.push(member);
     else {
       const byteLength = Buffer.byteLength(JSON.stringify(value));
@@ -44,7 +45,10 @@ function expected(members: readonly (readonly [string, unknown])[]) {
 
 const VALUES = fc.oneof(
   fc.jsonValue(),
-  fc.string({ unit: fc.constantFrom('"', "\\", "{", "}", "[", "]", ",", ":", "é", "😀", "\u2028", "\u0001"), maxLength: 40 }),
+  fc.string({
+    unit: fc.constantFrom('"', "\\", "{", "}", "[", "]", ",", ":", "é", "😀", "\u2028", "\u0001"),
+    maxLength: 40,
+  }),
   fc.array(fc.jsonValue(), { maxLength: 20 }),
 );
 
@@ -69,7 +73,12 @@ describe("a record that is too large", () => {
 
   test("names what is left out with the escapes read, also where the name is nearly as large as the member may be", () => {
     const name = `n${"ä".repeat(20)}"`;
-    const record = JSON.stringify({ a: 1, [name]: "v".repeat(30), [`x${"y".repeat(500)}`]: [[1, 2], { b: [3, 4] }], z: 2 });
+    const record = JSON.stringify({
+      a: 1,
+      [name]: "v".repeat(30),
+      [`x${"y".repeat(500)}`]: [[1, 2], { b: [3, 4] }],
+      z: 2,
+    });
     const { body, reduced: told } = reduced(record, [1, 7, 30, 50, 80]);
     expect(recordObject(body)).toEqual({ a: 1, z: 2 });
     expect(told.leftOut).toEqual([
@@ -90,7 +99,9 @@ describe("a record that is too large", () => {
     expect(record).toMatchObject({ ...head, readable: true });
     expect(recordObject(record.body)).toEqual({ id: "huge", title: "Ransomware" });
     expect(record.body.bytes.buffer.byteLength).toBeLessThan(100_000);
-    expect(record.reduced?.leftOut).toEqual([{ name: "evidence", byteLength: 3 + 300 * item.length, elementCount: 301 }]);
+    expect(record.reduced?.leftOut).toEqual([
+      { name: "evidence", byteLength: 3 + 300 * item.length, elementCount: 301 },
+    ]);
   });
 
   test("that breaks off is none", () => {

@@ -1,6 +1,7 @@
 /**
- * A record that is too large to be held, made smaller while it passes: its small top-level members, in vendor order. For formats that map fields and have no place for the
- * large ones anyway; what is left out is told with the record.
+ * A record that is too large to be held, made smaller while it passes: its small top-level members, in vendor
+ * order. For formats that map fields and have no place for the large ones anyway; what is left out is told
+ * with the record.
  */
 import type { LeftOutMember, RecordBody, RecordHead, Reduction, SourceRecord } from "../model/record.ts";
 import { scanAnswer } from "./answer-scanner.ts";
@@ -117,7 +118,9 @@ export class RecordReducer {
   #endMember(): void {
     if (this.#memberLength === 0) return;
     const isFirst = this.#kept.length === 2;
-    const fits = this.#memberLength <= this.#limits.memberBytes && this.#kept.length + this.#memberLength < this.#limits.recordBytes;
+    const fits =
+      this.#memberLength <= this.#limits.memberBytes &&
+      this.#kept.length + this.#memberLength < this.#limits.recordBytes;
     if (fits) {
       if (!isFirst) this.#kept.byte(COMMA);
       this.#kept.copy(this.#member.view(), 0, this.#memberLength);
@@ -136,11 +139,18 @@ export class RecordReducer {
       this.#nameEnd <= bytes.length
         ? (JSON.parse(Buffer.from(bytes.subarray(0, this.#nameEnd)).toString("utf8")) as string)
         : Buffer.from(bytes.subarray(1, NAME_BYTES)).toString("utf8");
-    return { name, byteLength: valueBytes, ...(this.#isList ? { elementCount: valueBytes === 2 ? 0 : this.#commas + 1 } : {}) };
+    return {
+      name,
+      byteLength: valueBytes,
+      ...(this.#isList ? { elementCount: valueBytes === 2 ? 0 : this.#commas + 1 } : {}),
+    };
   }
 }
 
-/** Reads the pieces of one record. Throws what they throw, and Failure `bad-answer` when they are not a whole record. */
+/**
+ * Reads the pieces of one record. Throws what they throw, and Failure `bad-answer` when they are not a whole
+ * record.
+ */
 export async function reduceRecord(head: RecordHead, pieces: AsyncIterable<Uint8Array>): Promise<SourceRecord> {
   const reducer = new RecordReducer();
   for await (const piece of pieces) reducer.push(piece);

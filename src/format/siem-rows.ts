@@ -1,6 +1,7 @@
 /**
- * Records in the form of the retired SIEM API ("pull detections"), so that a connector written for it goes on working. Which member of today's
- * alert stands for which of the old ones: Microsoft Defender docs, "Migrate from the MDE SIEM API to the Microsoft Defender XDR alerts API".
+ * Records in the form of the retired SIEM API ("pull detections"), so that a connector written for it goes on
+ * working. Which member of today's alert stands for which of the old ones: Microsoft Defender docs, "Migrate
+ * from the MDE SIEM API to the Microsoft Defender XDR alerts API".
  */
 import { createHash } from "node:crypto";
 import type { Delivery } from "../model/event.ts";
@@ -9,7 +10,10 @@ import { isIpv4, isIpv6 } from "./evidence.ts";
 import { type FlatRecord, flatten } from "./flat-record.ts";
 import { recordObject } from "./record-object.ts";
 
-/** One detection, members in the order of Microsoft's sample; what is not known is an empty string, as there, and flags are null. */
+/**
+ * One detection, members in the order of Microsoft's sample; what is not known is an empty string, as there,
+ * and flags are null.
+ */
 export interface SiemRow {
   AlertTime: string;
   ComputerDnsName: string;
@@ -74,10 +78,18 @@ const REMEDIATED: Readonly<Record<string, boolean>> = {
   partiallyremediated: false,
 };
 
-/** Graph's detectionStatus: "detected" and "blocked" ran, "prevented" did not (Microsoft Graph docs, detectionStatus). */
+/**
+ * Graph's detectionStatus: "detected" and "blocked" ran, "prevented" did not (Microsoft Graph docs,
+ * detectionStatus).
+ */
 const WAS_EXECUTING: Readonly<Record<string, boolean>> = { detected: true, blocked: true, prevented: false };
 
-const CAPITAL_SEVERITY: Readonly<Record<string, string>> = { informational: "Informational", low: "Low", medium: "Medium", high: "High" };
+const CAPITAL_SEVERITY: Readonly<Record<string, string>> = {
+  informational: "Informational",
+  low: "Low",
+  medium: "Medium",
+  high: "High",
+};
 
 /** The evidence the old API had rows for: file, process, network, user. */
 const ROW_FIELDS = [
@@ -120,7 +132,10 @@ function addresses(list: string | undefined, is: (text: string) => boolean): str
   return (list ?? "").split(", ").filter(is).join(", ");
 }
 
-/** One row of a flat view of the delivery. `id`: what tells it from the alert's other rows; a CEF line has no place for it. */
+/**
+ * One row of a flat view of the delivery. `id`: what tells it from the alert's other rows; a CEF line has no
+ * place for it.
+ */
 export function siemRow(flat: FlatRecord, { record }: Delivery, arrivedAt: string, id: string): SiemRow {
   return {
     AlertTime: formatInstant(record.created ?? record.updated),
@@ -177,14 +192,17 @@ export function siemRow(flat: FlatRecord, { record }: Delivery, arrivedAt: strin
 }
 
 /**
- * A delivery as rows; `arrivedAt` is our time of arrival in ISO form, what a poller of this API moves by. One per file, process, network or user evidence, one for an alert that has none of these. Equal evidence gives one row:
- * FullId is unique within an alert and the same in each of its versions. A record of the retired API itself comes back with its own
- * members, only its time of arrival is ours.
+ * A delivery as rows; `arrivedAt` is our time of arrival in ISO form, what a poller of this API moves by. One
+ * per file, process, network or user evidence, one for an alert that has none of these. Equal evidence gives
+ * one row: FullId is unique within an alert and the same in each of its versions. A record of the retired API
+ * itself comes back with its own members, only its time of arrival is ours.
  */
 export function siemRows(delivery: Delivery, arrivedAt: string): readonly SiemRow[] {
   if (delivery.stream === "siem-alerts") return [originalRow(delivery, arrivedAt)];
   const { summary, perItem } = flatten(delivery);
-  const items = perItem().filter((item) => item.evidenceKind !== "device" && ROW_FIELDS.some((name) => item[name] !== undefined));
+  const items = perItem().filter(
+    (item) => item.evidenceKind !== "device" && ROW_FIELDS.some((name) => item[name] !== undefined),
+  );
   const rows = new Map(
     (items.length > 0 ? items : [summary])
       .map((flat) => siemRow(flat, delivery, arrivedAt, uniqueId(flat)))
@@ -200,5 +218,9 @@ export function siemSummary(delivery: Delivery, flat: FlatRecord): SiemRow {
 
 function originalRow(delivery: Delivery, arrivedAt: string): SiemRow {
   const original = recordObject(delivery.record.body);
-  return { ...siemRow(flatten(delivery).summary, delivery, arrivedAt, ""), ...original, LastProcessedTimeUtc: arrivedAt };
+  return {
+    ...siemRow(flatten(delivery).summary, delivery, arrivedAt, ""),
+    ...original,
+    LastProcessedTimeUtc: arrivedAt,
+  };
 }

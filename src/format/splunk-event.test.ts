@@ -18,14 +18,32 @@ import {
 } from "./splunk-event.ts";
 
 const TENANT: Tenant = { id: "b3c1b5fc-828c-45fa-a1e1-10d74f6d6e9c" as TenantId, name: "Contoso", cloud: "gcc" };
-const STYLE: EventStyle = { layout: "scalars-first", envelope: true, alertsSourcetype: "split", classicEntities: false };
+const STYLE: EventStyle = {
+  layout: "scalars-first",
+  envelope: true,
+  alertsSourcetype: "split",
+  classicEntities: false,
+};
 const HEAD = '"id":"a1","lastUpdateDateTime":"2026-11-24T16:05:58.0066667Z"';
 
 function delivery(record: string, parts: Partial<Delivery> = {}): Delivery {
   const fields = { kind: "alert", id: "id", updated: "lastUpdateDateTime", service: "serviceSource" } as const;
-  const [first] = scanAnswer(`{"value":[${record}]}`, { shape: "value-object", fields, recordMaxBytes: 1 << 20 }).records;
+  const [first] = scanAnswer(`{"value":[${record}]}`, {
+    shape: "value-object",
+    fields,
+    recordMaxBytes: 1 << 20,
+  }).records;
   if (first?.readable !== true) throw new Error(`cannot be read: ${record}`);
-  return { stanza: "contoso", tenant: TENANT, stream: "alerts", change: "updated", found: "sweep", key: "k", record: first, ...parts };
+  return {
+    stanza: "contoso",
+    tenant: TENANT,
+    stream: "alerts",
+    change: "updated",
+    found: "sweep",
+    key: "k",
+    record: first,
+    ...parts,
+  };
 }
 
 function event(d: Delivery, style: EventStyle = STYLE): string {
@@ -53,7 +71,9 @@ describe("one object is one event element", () => {
   });
 
   test("a stanza's and a customer's name cannot break out of the document", () => {
-    const text = event(delivery(`{${HEAD}}`, { stanza: 'a"><x&\u0007', tenant: { ...TENANT, name: 'Müller & Söhne <"\\\u0001\ufffe' } }));
+    const text = event(
+      delivery(`{${HEAD}}`, { stanza: 'a"><x&\u0007', tenant: { ...TENANT, name: 'Müller & Söhne <"\\\u0001\ufffe' } }),
+    );
     expect(text).toContain('<event stanza="defender_mssp://a&quot;&gt;&lt;x&amp;\ufffd" unbroken="1">');
     expect(text).toContain('"tenant":"Müller &amp; Söhne &lt;\\"\\\\\\u0001\\ufffe"');
   });
@@ -96,45 +116,52 @@ describe("layout", () => {
   });
 
   test("a zone for Enterprise Security stands in our member", () => {
-    expect(line(delivery(`{${HEAD}}`), { ...STYLE, cimEntityZone: "zone_1" })).toContain('"key":"k","cim_entity_zone":"zone_1"}}');
+    expect(line(delivery(`{${HEAD}}`), { ...STYLE, cimEntityZone: "zone_1" })).toContain(
+      '"key":"k","cim_entity_zone":"zone_1"}}',
+    );
   });
 
   test("property: scalars-first only moves members, and both layouts are valid JSON with equal content", () => {
     const member = fc.tuple(fc.constantFrom("a", "b", "mssp", "é<&>"), fc.jsonValue({ maxDepth: 3 }));
     fc.assert(
-      fc.property(fc.uniqueArray(member, { maxLength: 4, selector: ([name]) => name }), fc.boolean(), (members, envelope) => {
-        const record = `{${HEAD}${members.map(([name, value]) => `,${JSON.stringify(name)}:${JSON.stringify(value)}`).join("")}}`;
-        const d = delivery(record);
-        const style = { ...STYLE, envelope };
-        const moved = line(d, style).trimEnd();
-        const asIs = line(d, { ...style, layout: "vendor" }).trimEnd();
-        expect(Array.from(moved).toSorted()).toEqual(Array.from(asIs).toSorted());
-        expect(JSON.parse(moved)).toEqual(JSON.parse(asIs));
-        const xml = event(d, style);
-        const data = /<data>(.*)<\/data>/su.exec(xml)![1]!;
-        expect(data).not.toMatch(/[<>]|&(?!(amp|lt|gt);)/);
-        expect(data.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&")).toBe(moved);
-      }),
+      fc.property(
+        fc.uniqueArray(member, { maxLength: 4, selector: ([name]) => name }),
+        fc.boolean(),
+        (members, envelope) => {
+          const record = `{${HEAD}${members.map(([name, value]) => `,${JSON.stringify(name)}:${JSON.stringify(value)}`).join("")}}`;
+          const d = delivery(record);
+          const style = { ...STYLE, envelope };
+          const moved = line(d, style).trimEnd();
+          const asIs = line(d, { ...style, layout: "vendor" }).trimEnd();
+          expect(Array.from(moved).toSorted()).toEqual(Array.from(asIs).toSorted());
+          expect(JSON.parse(moved)).toEqual(JSON.parse(asIs));
+          const xml = event(d, style);
+          const data = /<data>(.*)<\/data>/su.exec(xml)![1]!;
+          expect(data).not.toMatch(/[<>]|&(?!(amp|lt|gt);)/);
+          expect(data.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&")).toBe(moved);
+        },
+      ),
       { numRuns: 500 },
     );
   });
 });
 
 describe("sourcetype", () => {
-  const table: readonly [StreamName, "alert" | "incident" | "row", string | undefined, Partial<EventStyle>, string][] = [
-    ["alerts", "alert", "microsoftDefenderForEndpoint", {}, "ms:defender:atp:alerts"],
-    ["alerts", "alert", "MICROSOFTDEFENDERFORENDPOINT", {}, "ms:defender:atp:alerts"],
-    ["alerts", "alert", "microsoftDefenderForOffice365", {}, "ms365:defender:incident:alerts"],
-    ["alerts", "alert", undefined, {}, "ms365:defender:incident:alerts"],
-    ["alerts", "alert", "microsoftDefenderForEndpoint", { alertsSourcetype: "x:y" }, "x:y"],
-    ["alerts", "alert", "microsoftDefenderForEndpoint", { classicEntities: true }, "ms365:defender:incident:alerts"],
-    ["incidents", "incident", undefined, { alertsSourcetype: "x:y" }, "ms365:defender:incident"],
-    ["xdr-incidents", "incident", undefined, {}, "ms365:defender:incident"],
-    ["xdr-incidents", "alert", "MicrosoftDefenderForEndpoint", {}, "ms365:defender:incident:alerts"],
-    ["mde-alerts", "alert", undefined, {}, "ms:defender:atp:alerts"],
-    ["siem-alerts", "alert", undefined, {}, "wdatp:alerts"],
-    ["hunting", "row", undefined, {}, "m365:defender:incident:advanced_hunting"],
-  ];
+  const table: readonly [StreamName, "alert" | "incident" | "row", string | undefined, Partial<EventStyle>, string][] =
+    [
+      ["alerts", "alert", "microsoftDefenderForEndpoint", {}, "ms:defender:atp:alerts"],
+      ["alerts", "alert", "MICROSOFTDEFENDERFORENDPOINT", {}, "ms:defender:atp:alerts"],
+      ["alerts", "alert", "microsoftDefenderForOffice365", {}, "ms365:defender:incident:alerts"],
+      ["alerts", "alert", undefined, {}, "ms365:defender:incident:alerts"],
+      ["alerts", "alert", "microsoftDefenderForEndpoint", { alertsSourcetype: "x:y" }, "x:y"],
+      ["alerts", "alert", "microsoftDefenderForEndpoint", { classicEntities: true }, "ms365:defender:incident:alerts"],
+      ["incidents", "incident", undefined, { alertsSourcetype: "x:y" }, "ms365:defender:incident"],
+      ["xdr-incidents", "incident", undefined, {}, "ms365:defender:incident"],
+      ["xdr-incidents", "alert", "MicrosoftDefenderForEndpoint", {}, "ms365:defender:incident:alerts"],
+      ["mde-alerts", "alert", undefined, {}, "ms:defender:atp:alerts"],
+      ["siem-alerts", "alert", undefined, {}, "wdatp:alerts"],
+      ["hunting", "row", undefined, {}, "m365:defender:incident:advanced_hunting"],
+    ];
   test.each(table)("%s %s of %s", (stream, kind, service, style, wanted) => {
     expect(sourcetypeOf(stream, kind, service, { ...STYLE, ...style })).toBe(wanted);
   });
@@ -154,9 +181,12 @@ describe("classic entities for content written for the older API", () => {
     expect(event(delivery(`{${HEAD},${evidence}}`), on)).toContain('"processCommandLine":"a &amp;&amp; b"');
   });
 
-  test.each([`{${HEAD},"evidence":null}`, `{${HEAD},${evidence},"entities":[]}`, `{${HEAD}}`])("%s gets none of ours", (record) => {
-    expect(line(delivery(record), on).match(/"entities"/g)?.length ?? 0).toBe(record.includes('"entities"') ? 1 : 0);
-  });
+  test.each([`{${HEAD},"evidence":null}`, `{${HEAD},${evidence},"entities":[]}`, `{${HEAD}}`])(
+    "%s gets none of ours",
+    (record) => {
+      expect(line(delivery(record), on).match(/"entities"/g)?.length ?? 0).toBe(record.includes('"entities"') ? 1 : 0);
+    },
+  );
 });
 
 describe("a record that is too large to be held", () => {

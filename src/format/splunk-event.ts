@@ -1,6 +1,7 @@
 /**
- * Events as splunkd takes them from a modular input in XML streaming mode (Splunk docs, "Set up streaming": stanza, unbroken, time, source,
- * sourcetype, data, done). Everything search-time knowledge keys on is decided here: time, source, sourcetype, the order of members.
+ * Events as splunkd takes them from a modular input in XML streaming mode (Splunk docs, "Set up streaming":
+ * stanza, unbroken, time, source, sourcetype, data, done). Everything search-time knowledge keys on is
+ * decided here: time, source, sourcetype, the order of members.
  */
 import type { Delivery, HealthEvent, HugeDelivery } from "../model/event.ts";
 import { msFromTicks, parseInstant } from "../model/instant.ts";
@@ -26,11 +27,15 @@ export const SOURCETYPE = {
 } as const;
 
 /** Content exists for these names: Splunk's own and the community's searches key on them. */
-const SOURCETYPE_OF: Readonly<Record<StreamName, (kind: RecordKind, service: string | undefined, style: EventStyle) => string>> = {
+const SOURCETYPE_OF: Readonly<
+  Record<StreamName, (kind: RecordKind, service: string | undefined, style: EventStyle) => string>
+> = {
   alerts: (_kind, service, style) => {
     if (style.classicEntities) return SOURCETYPE.incidentAlert;
     if (style.alertsSourcetype !== "split") return style.alertsSourcetype;
-    return service?.toLowerCase() === "microsoftdefenderforendpoint" ? SOURCETYPE.endpointAlert : SOURCETYPE.incidentAlert;
+    return service?.toLowerCase() === "microsoftdefenderforendpoint"
+      ? SOURCETYPE.endpointAlert
+      : SOURCETYPE.incidentAlert;
   },
   incidents: () => SOURCETYPE.incident,
   "xdr-incidents": (kind) => (kind === "incident" ? SOURCETYPE.incident : SOURCETYPE.incidentAlert),
@@ -39,7 +44,12 @@ const SOURCETYPE_OF: Readonly<Record<StreamName, (kind: RecordKind, service: str
   hunting: () => SOURCETYPE.hunting,
 };
 
-export function sourcetypeOf(stream: StreamName, kind: RecordKind, service: string | undefined, style: EventStyle): string {
+export function sourcetypeOf(
+  stream: StreamName,
+  kind: RecordKind,
+  service: string | undefined,
+  style: EventStyle,
+): string {
   return SOURCETYPE_OF[stream](kind, service, style);
 }
 
@@ -55,10 +65,13 @@ export function splunkTime(ms: number): string {
 
 /** Everything before the time, made once while the same customer's records come. */
 let lastOpen: { readonly stanza: string; readonly text: string } | undefined;
-let lastMeta: { readonly tenantId: string; readonly stream: StreamName; readonly sourcetype: string; readonly text: string } | undefined;
+let lastMeta:
+  | { readonly tenantId: string; readonly stream: StreamName; readonly sourcetype: string; readonly text: string }
+  | undefined;
 
 function openOf(stanza: string): string {
-  if (lastOpen?.stanza !== stanza) lastOpen = { stanza, text: `<event stanza="${xmlText(`${SCHEME}://${stanza}`)}" unbroken="1"><time>` };
+  if (lastOpen?.stanza !== stanza)
+    lastOpen = { stanza, text: `<event stanza="${xmlText(`${SCHEME}://${stanza}`)}" unbroken="1"><time>` };
   return lastOpen.text;
 }
 
@@ -91,7 +104,10 @@ export function writeJsonLine(out: ByteWriter, delivery: Delivery, style: EventS
   out.byte(0x0a);
 }
 
-/** Begins the event of a record that passes through in pieces: our member first, then what comes, in vendor order. */
+/**
+ * Begins the event of a record that passes through in pieces: our member first, then what comes, in vendor
+ * order.
+ */
 export function beginStreamedEvent(out: ByteWriter, delivery: HugeDelivery, style: EventStyle, xml: boolean): void {
   const { record } = delivery;
   if (xml) {
@@ -105,7 +121,10 @@ export function beginStreamedEvent(out: ByteWriter, delivery: HugeDelivery, styl
   }
 }
 
-/** The next piece, as the scanner's HugeRecordSink gets it; `isFirst` drops its brace, which is written already. */
+/**
+ * The next piece, as the scanner's HugeRecordSink gets it; `isFirst` drops its brace, which is written
+ * already.
+ */
 export function writeStreamedPiece(out: ByteWriter, piece: Uint8Array, isFirst: boolean, xml: boolean): void {
   let from = isFirst ? 1 : 0;
   if (xml) {

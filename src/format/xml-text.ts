@@ -5,7 +5,10 @@ const MARKUP: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">
 /** What XML 1.0 (section 2.2, Char) does not allow at all, not even as a reference. */
 const FORBIDDEN = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu;
 
-/** Text as content or attribute value (in double quotes); what XML cannot hold becomes U+FFFD, a line break a reference. */
+/**
+ * Text as content or attribute value (in double quotes); what XML cannot hold becomes U+FFFD, a line break a
+ * reference.
+ */
 export function xmlText(text: string): string {
   return text
     .replace(FORBIDDEN, "\ufffd")
@@ -13,7 +16,10 @@ export function xmlText(text: string): string {
     .replace(/[\r\n\t]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 }
 
-/** JSON that an XML document can hold once `&`, `<` and `>` are escaped: the two characters that JSON.stringify leaves are written as escapes. */
+/**
+ * JSON that an XML document can hold once `&`, `<` and `>` are escaped: the two characters that
+ * JSON.stringify leaves are written as escapes.
+ */
 export function jsonForXml(value: unknown): string {
   return JSON.stringify(value).replace(/[\ufffe\uffff]/g, (sign) => `\\u${sign.charCodeAt(0).toString(16)}`);
 }

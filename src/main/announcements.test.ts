@@ -4,12 +4,21 @@ import { announcements } from "./announcements.ts";
 
 const stanza = (name: string, streams: string) => ({
   name,
-  values: { tenant_id: "contoso.example", client_id: "11111111-2222-4333-8444-555555555555", client_secret: "x", streams },
+  values: {
+    tenant_id: "contoso.example",
+    client_id: "11111111-2222-4333-8444-555555555555",
+    client_secret: "x",
+    streams,
+  },
 });
 
 test("streams whose API may end say so once, with the day; the others say nothing", () => {
   const { stanzas } = parseStanzas(
-    [stanza("a", "alerts,incidents"), stanza("b", "xdr-incidents,siem-alerts"), stanza("c", "xdr-incidents,mde-alerts")],
+    [
+      stanza("a", "alerts,incidents"),
+      stanza("b", "xdr-incidents,siem-alerts"),
+      stanza("c", "xdr-incidents,mde-alerts"),
+    ],
     { host: "cli", nowMs: 0 },
   );
 

@@ -1,7 +1,10 @@
 import { STREAMS } from "../defender/streams/registry.ts";
 import type { Stanza } from "../model/stanza.ts";
 
-/** What Microsoft announced about the APIs behind the chosen streams, one sentence each: said once at start, so that nobody is surprised by the day. */
+/**
+ * What Microsoft announced about the APIs behind the chosen streams, one sentence each: said once at start,
+ * so that nobody is surprised by the day.
+ */
 export function announcements(stanzas: readonly Stanza[]): readonly string[] {
   const said = new Map<string, Set<string>>();
   for (const stanza of stanzas) {
@@ -13,6 +16,7 @@ export function announcements(stanzas: readonly Stanza[]): readonly string[] {
     }
   }
   return [...said].map(
-    ([announced, streams]) => `${[...streams].join(", ")}: ${announced} The streams alerts and incidents read Graph, which stays.`,
+    ([announced, streams]) =>
+      `${[...streams].join(", ")}: ${announced} The streams alerts and incidents read Graph, which stays.`,
   );
 }

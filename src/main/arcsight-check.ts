@@ -30,8 +30,8 @@ const HOUR_MS = 3_600_000;
 const ROWS_ASKED = 50;
 
 /**
- * `arcsight check`: settings, then each customer's sign-in and its alerts of the last hour, then one marked test event per output. Takes no lock, so that it runs beside the
- * helper.
+ * `arcsight check`: settings, then each customer's sign-in and its alerts of the last hour, then one marked
+ * test event per output. Takes no lock, so that it runs beside the helper.
  */
 export async function arcSightCheck(flags: ArcSightFlags, options: { readonly json: boolean }): Promise<ExitCode> {
   const chosen = await choose(flags);
@@ -68,7 +68,12 @@ export async function arcSightCheck(flags: ArcSightFlags, options: { readonly js
   return checkExit(lines, failures);
 }
 
-async function customerLines(builder: CustomerBuilder, stanza: Stanza, tenant: Tenant, stop: AbortSignal): Promise<readonly CheckLine[]> {
+async function customerLines(
+  builder: CustomerBuilder,
+  stanza: Stanza,
+  tenant: Tenant,
+  stop: AbortSignal,
+): Promise<readonly CheckLine[]> {
   const { sources } = builder.customerOf(stanza, tenant);
   const source = sources.find(({ name }) => name === "alerts") ?? sources[0];
   if (source === undefined) return [goodLine(stanza.name, "sign-in", "nothing to sign in for: no stream is chosen")];
@@ -81,7 +86,10 @@ async function customerLines(builder: CustomerBuilder, stanza: Stanza, tenant: T
 }
 
 async function rowsOfLastHour(source: SourceStream, stop: AbortSignal): Promise<number> {
-  const page = await source.ask({ from: ticksFromMs(realClock.nowMs() - HOUR_MS), top: Math.min(ROWS_ASKED, source.pageTop) }, stop);
+  const page = await source.ask(
+    { from: ticksFromMs(realClock.nowMs() - HOUR_MS), top: Math.min(ROWS_ASKED, source.pageTop) },
+    stop,
+  );
   let count = 0;
   for await (const batch of page.batches) count += batch.length;
   return count;
@@ -90,7 +98,10 @@ async function rowsOfLastHour(source: SourceStream, stop: AbortSignal): Promise<
 /** Nothing is kept. */
 const noFacts = { readFact: () => Promise.resolve(undefined), writeFact: () => Promise.resolve() };
 
-/** `arcsight lint`: CEF lines or a properties file from stdin; findings on stdout, exit 2 when a reader would stumble. */
+/**
+ * `arcsight lint`: CEF lines or a properties file from stdin; findings on stdout, exit 2 when a reader would
+ * stumble.
+ */
 export async function arcSightLint(options: { readonly json: boolean }, log: Log): Promise<ExitCode> {
   const pieces: Buffer[] = [];
   for await (const piece of process.stdin as AsyncIterable<Buffer>) pieces.push(piece);

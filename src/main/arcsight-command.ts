@@ -3,7 +3,14 @@ import { hostname } from "node:os";
 import type { RoundResult } from "../collect/fleet.ts";
 import { Fleet } from "../collect/fleet.ts";
 import type { ArcSightConfig, ArcSightOutlet, Serving } from "../hosts/arcsight/door.ts";
-import { arcSightLog, openOutputs, openServe, readArcSightConfig, realDialer, realSecretDoor } from "../hosts/arcsight/door.ts";
+import {
+  arcSightLog,
+  openOutputs,
+  openServe,
+  readArcSightConfig,
+  realDialer,
+  realSecretDoor,
+} from "../hosts/arcsight/door.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, exitCodeOf, Failure, isFailure } from "../model/failure.ts";
 import type { Log, Outlet } from "../model/kit.ts";
@@ -21,7 +28,10 @@ import { fileCredentials, fileVaults } from "./file-vaults.ts";
 import { keepHeapSmall, ownHeap } from "./heap-keeper.ts";
 import { realChance, realClock, realFiles, VERSION } from "./world.ts";
 
-/** How long pages on their way may take after SIGTERM, and then receivers that are still being sent to. systemd waits 90 s by default, our unit says 30. */
+/**
+ * How long pages on their way may take after SIGTERM, and then receivers that are still being sent to.
+ * systemd waits 90 s by default, our unit says 30.
+ */
 const FINISH_PAGES_MS = 5_000;
 const DRAIN_MS = 10_000;
 /** A receiver that breaks off again and again must not keep `--once` for ever. */
@@ -43,7 +53,10 @@ export interface Chosen {
   readonly stateDir: string;
 }
 
-/** `arcsight run`: collects into the outputs until SIGTERM; SIGHUP reads the configuration again. `--once` ends after one round. */
+/**
+ * `arcsight run`: collects into the outputs until SIGTERM; SIGHUP reads the configuration again. `--once`
+ * ends after one round.
+ */
 export async function arcSightRun(
   flags: ArcSightFlags,
   options: { readonly once: boolean },
@@ -114,7 +127,10 @@ async function chooseAgain(flags: ArcSightFlags, log: Log): Promise<Chosen | und
   try {
     const again = await choose(flags);
     if (tell(toldOf(again), log, { needOutputs: true, again: true }) === undefined) {
-      log.info("the configuration was read again", { customers: again.stanzas.length, outputs: again.config.outputs.length });
+      log.info("the configuration was read again", {
+        customers: again.stanzas.length,
+        outputs: again.config.outputs.length,
+      });
       return again;
     }
   } catch (error) {
@@ -125,11 +141,17 @@ async function chooseAgain(flags: ArcSightFlags, log: Log): Promise<Chosen | und
   return undefined;
 }
 
-async function runWith(chosen: Chosen, options: { readonly once: boolean; readonly stop: AbortSignal }, log: Log): Promise<ExitCode> {
+async function runWith(
+  chosen: Chosen,
+  options: { readonly once: boolean; readonly stop: AbortSignal },
+  log: Log,
+): Promise<ExitCode> {
   const { config, stateDir } = chosen;
   const kit = { disk: realDisk, clock: realClock, platform: process.platform };
   const world = { kit, clock: realClock, chance: realChance, log, dialer: realDialer, hostName: hostname() };
-  return collecting(chosen, options, log, { open: () => openOutputs(config.outputs, config.settings.stanzas, stateDir, world) });
+  return collecting(chosen, options, log, {
+    open: () => openOutputs(config.outputs, config.settings.stanzas, stateDir, world),
+  });
 }
 
 /** What a fleet writes to, with an end. */
@@ -183,8 +205,17 @@ async function collecting(
     });
     for (const { stanza, failure } of refused) {
       const id = tenantIdFrom(stanza.tenantId);
-      if (id) fleet.refuse({ tenant: { id, name: stanza.tenantName, cloud: stanza.cloud }, streams: stanza.streams, failure });
-      log.error(failure.say, { customer: stanza.name, failure: failure.code, next_step: failure.nextStep || undefined });
+      if (id)
+        fleet.refuse({
+          tenant: { id, name: stanza.tenantName, cloud: stanza.cloud },
+          streams: stanza.streams,
+          failure,
+        });
+      log.error(failure.say, {
+        customer: stanza.name,
+        failure: failure.code,
+        next_step: failure.nextStep || undefined,
+      });
     }
     const failed: Failure[] = refused.map(({ failure }) => failure);
     let healthy = 0;
@@ -212,7 +243,9 @@ async function collecting(
       for (const stanza of later) void builder.joinLater(stanza, fleet, state, stop);
       void builder
         .keepTokensAlive(stop)
-        .catch((error: unknown) => log.error("quiet refresh tokens are no longer looked after", { failure: asFailure(error).say }));
+        .catch((error: unknown) =>
+          log.error("quiet refresh tokens are no longer looked after", { failure: asFailure(error).say }),
+        );
       const ended = new AbortController();
       void keepHeapSmall(ownHeap(), realClock, stop);
       const running = fleet.run(stop).catch((error: unknown) => {
@@ -268,9 +301,15 @@ export async function choose(flags: ArcSightFlags): Promise<Chosen> {
   const { customer } = flags;
   const isWanted = (stanza: Stanza) =>
     !customer?.length ||
-    customer.some((name) => [stanza.name, stanza.tenantName, stanza.tenantId].some((one) => one.toLowerCase() === name.toLowerCase()));
+    customer.some((name) =>
+      [stanza.name, stanza.tenantName, stanza.tenantId].some((one) => one.toLowerCase() === name.toLowerCase()),
+    );
   const stanzas = config.settings.stanzas.filter(isWanted);
-  return { config, stanzas, stateDir: flags.state ?? config.settings.globals.stateDir ?? defaultStateDir(flags.environment) };
+  return {
+    config,
+    stanzas,
+    stateDir: flags.state ?? config.settings.globals.stateDir ?? defaultStateDir(flags.environment),
+  };
 }
 
 function toldOf({ config, stanzas }: Chosen): ToldConfig {

@@ -5,7 +5,13 @@ import { tell } from "./arcsight-told.ts";
 function told(again: boolean, customers = 1): { readonly code: number | undefined; readonly lines: readonly string[] } {
   const lines: string[] = [];
   const level = (word: string) => (say: string) => void lines.push(`${word} ${say}`);
-  const log: Log = { debug: level("DEBUG"), info: level("INFO"), warn: level("WARN"), error: level("ERROR"), fatal: level("FATAL") };
+  const log: Log = {
+    debug: level("DEBUG"),
+    info: level("INFO"),
+    warn: level("WARN"),
+    error: level("ERROR"),
+    fatal: level("FATAL"),
+  };
   const problem = { stanza: "outputs[0]", key: "type", say: "is not known" };
   const config = { warnings: [], taken: [], problems: [problem], outputProblems: [problem] };
   return { code: tell({ config, customers }, log, { needOutputs: true, again }), lines };

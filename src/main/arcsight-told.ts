@@ -13,7 +13,8 @@ export interface ToldConfig {
 /**
  * Says what is wrong; returns an exit code when nothing can be done with this configuration.
  *
- * @param options `again`: another configuration is in force and stays so; what this one cannot do stops nothing.
+ * @param options `again`: another configuration is in force and stays so; what this one cannot do stops
+ *   nothing.
  */
 export function tell(
   { config, customers }: ToldConfig,
@@ -24,8 +25,12 @@ export function tell(
   for (const { key, say } of config.taken.filter(({ taken }) => !taken)) log.info(`${key} ${say}`);
   for (const problem of config.problems) log.error(problemLine(problem));
   if (needOutputs && config.outputProblems.length > 0) {
-    for (const problem of config.outputProblems.filter((one) => !config.problems.includes(one))) log.error(problemLine(problem));
-    if (!again) log.fatal("an output is wrong, and without it events would be missed for ever: nothing is collected until it is right");
+    for (const problem of config.outputProblems.filter((one) => !config.problems.includes(one)))
+      log.error(problemLine(problem));
+    if (!again)
+      log.fatal(
+        "an output is wrong, and without it events would be missed for ever: nothing is collected until it is right",
+      );
     return EXIT.usage;
   }
   if (customers > 0) return undefined;

@@ -20,7 +20,9 @@ export interface CollectFlags {
   readonly through?: (http: Http) => Http;
 }
 
-/** `collect`: one complete walk per stream of each chosen customer to stdout as JSON lines; marks are saved. */
+/**
+ * `collect`: one complete walk per stream of each chosen customer to stdout as JSON lines; marks are saved.
+ */
 export async function collectOnce(configuration: Configuration, flags: CollectFlags, log: Log): Promise<ExitCode> {
   const stop = stopSignal();
   const { settings, stanzas } = configuration;
@@ -69,7 +71,12 @@ export async function collectOnce(configuration: Configuration, flags: CollectFl
     for (const { customer, failures } of results) {
       for (const { stream, failure } of failures) {
         failed.push(failure);
-        log.error(failure.say, { customer: customer.stanza, stream, failure: failure.code, next_step: failure.nextStep || undefined });
+        log.error(failure.say, {
+          customer: customer.stanza,
+          stream,
+          failure: failure.code,
+          next_step: failure.nextStep || undefined,
+        });
       }
     }
     for (const line of fleet.summary())

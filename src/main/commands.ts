@@ -21,7 +21,12 @@ const SHARED = {
     requiresArg: true,
     describe: "Configuration to read: inputs.conf, a connector's .properties file, or a saved run document (.xml)",
   },
-  customer: { type: "string", array: true, requiresArg: true, describe: "Only this customer (its name or tenant id); may be repeated" },
+  customer: {
+    type: "string",
+    array: true,
+    requiresArg: true,
+    describe: "Only this customer (its name or tenant id); may be repeated",
+  },
   state: { type: "string", requiresArg: true, describe: "Folder where marks, ledgers and tokens are kept" },
   json: { type: "boolean", default: false, describe: "Write for a machine to read" },
 } as const;
@@ -29,7 +34,10 @@ const SHARED = {
 /** Whose values come as a list: positional words, and the options that may be repeated. */
 const REPEATABLE: ReadonlySet<string> = new Set(["_", "customer", "stream", "redirect-uri", "redirectUri"]);
 
-/** Runs one command. Errors go to stderr in one sentence each; the exit code says whose turn it is (see --help). */
+/**
+ * Runs one command. Errors go to stderr in one sentence each; the exit code says whose turn it is (see
+ * --help).
+ */
 export async function runCommand(argv: readonly string[], distrusted: readonly string[]): Promise<ExitCode> {
   const ending: Ending = { code: EXIT.done };
   const log = commandLog(
@@ -37,12 +45,16 @@ export async function runCommand(argv: readonly string[], distrusted: readonly s
     (process.env.DEFENDER_MSSP_LOG_LEVEL as LogLevel | undefined) ?? "info",
   );
   for (const name of distrusted)
-    log.debug("an environment variable is ignored because it could weaken or redirect this program", { variable: name });
+    log.debug("an environment variable is ignored because it could weaken or redirect this program", {
+      variable: name,
+    });
   const parser = yargs([...argv])
     // no_proxy is a setting: --no-proxy names hosts and is no negation of --proxy.
     .parserConfiguration({ "boolean-negation": false })
     .scriptName("defender-mssp")
-    .usage("$0 <command> [options]\n\nPulls Microsoft Defender alerts and incidents of many customers' tenants into Splunk and ArcSight.")
+    .usage(
+      "$0 <command> [options]\n\nPulls Microsoft Defender alerts and incidents of many customers' tenants into Splunk and ArcSight.",
+    )
     .version(VERSION)
     .help()
     .alias("help", "h")
@@ -91,7 +103,12 @@ function addCollect(parser: Argv, ending: Ending, log: Log): void {
       y
         .options(SHARED)
         .options(settingFlags("cli"))
-        .option("stream", { type: "string", array: true, requiresArg: true, describe: "Only this stream; may be repeated" })
+        .option("stream", {
+          type: "string",
+          array: true,
+          requiresArg: true,
+          describe: "Only this stream; may be repeated",
+        })
         .example("$0 collect --config inputs.conf --customer contoso", "everything new of one customer")
         .epilogue(
           "Secrets are never flags: they come from the configuration or from DEFENDER_MSSP_CLIENT_SECRET and DEFENDER_MSSP_REFRESH_TOKEN. Health goes to stderr.",
@@ -118,7 +135,12 @@ function addHunt(parser: Argv, ending: Ending, log: Log): void {
           requiresArg: true,
           describe: "How far back: 12h, 7d or an ISO time; the query's own window unless given",
         })
-        .option("limit", { type: "number", requiresArg: true, default: 200, describe: "Rows that the table shows at most" })
+        .option("limit", {
+          type: "number",
+          requiresArg: true,
+          default: 200,
+          describe: "Rows that the table shows at most",
+        })
         .example('$0 hunt --config inputs.conf --query "Encoded PowerShell" --since 7d', "one table over all customers")
         .epilogue("With --json each row is a line as `collect` writes it."),
     async (args) => {
@@ -159,7 +181,11 @@ function plainConfiguration(args: Readonly<Record<string, unknown>>): Promise<Co
 }
 
 async function configurationOf(
-  args: Readonly<Record<string, unknown>> & { config?: string | undefined; customer?: string[] | undefined; state?: string | undefined },
+  args: Readonly<Record<string, unknown>> & {
+    config?: string | undefined;
+    customer?: string[] | undefined;
+    state?: string | undefined;
+  },
   log: Log,
 ): Promise<Configuration> {
   const configuration = await readConfiguration(
@@ -170,7 +196,10 @@ async function configurationOf(
   return configuration;
 }
 
-/** register, consent-url, token, credential, doctor: their options are declared here at once, their world is built when one of them runs. */
+/**
+ * register, consent-url, token, credential, doctor: their options are declared here at once, their world is
+ * built when one of them runs.
+ */
 function addOnboarding(parser: Argv, ending: Ending, log: Log): void {
   const finish = (code: ExitCode): void => {
     ending.code = code;
@@ -265,7 +294,10 @@ function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[]
       .command(
         "lint",
         "Looks through CEF lines or a properties file on stdin for what a reader would stumble over",
-        (c) => c.option("json", SHARED.json).example("$0 arcsight lint < defender.cef", "exit code 2 when something is found"),
+        (c) =>
+          c
+            .option("json", SHARED.json)
+            .example("$0 arcsight lint < defender.cef", "exit code 2 when something is found"),
         async (args) => {
           const { arcSightLint } = await import("./arcsight-check.ts");
           ending.code = await arcSightLint({ json: args.json }, log);

@@ -11,8 +11,14 @@ import { Failure } from "../model/failure.ts";
 import type { SettingProblem, Stanza } from "../model/stanza.ts";
 import { realClock, realFiles } from "./world.ts";
 
-/** Where a secret comes from when no configuration carries it: never a flag, which every process of the machine could read. */
-const SECRET_VARIABLES = { client_secret: "DEFENDER_MSSP_CLIENT_SECRET", refresh_token: "DEFENDER_MSSP_REFRESH_TOKEN" } as const;
+/**
+ * Where a secret comes from when no configuration carries it: never a flag, which every process of the
+ * machine could read.
+ */
+const SECRET_VARIABLES = {
+  client_secret: "DEFENDER_MSSP_CLIENT_SECRET",
+  refresh_token: "DEFENDER_MSSP_REFRESH_TOKEN",
+} as const;
 
 export interface ConfigurationFlags {
   readonly config?: string | undefined;
@@ -27,7 +33,9 @@ export interface Configuration {
   readonly settings: ParsedSettings;
   /** Those asked for with `--customer`, or all. */
   readonly stanzas: readonly Stanza[];
-  /** Of those asked for, the names of customers whose settings are wrong: they are left out, the others go on. */
+  /**
+   * Of those asked for, the names of customers whose settings are wrong: they are left out, the others go on.
+   */
   readonly refused: readonly string[];
   readonly stateDir: string;
   readonly log: readonly string[];
@@ -41,14 +49,20 @@ export interface RawConfiguration {
   readonly warnings?: readonly string[];
 }
 
-/** Reads a `.properties` file (one character per byte). Throws Failure `settings` when Java could not read it either. */
+/**
+ * Reads a `.properties` file (one character per byte). Throws Failure `settings` when Java could not read it
+ * either.
+ */
 export type PropertiesReader = (latin1Text: string, file: string) => Promise<RawConfiguration>;
 
 /**
- * Reads the configuration of a command: a file by its ending (`.conf`, `.properties`, `.xml`), or one customer from flags. Throws Failure `settings` with every problem in one
- * message when no customer is left.
+ * Reads the configuration of a command: a file by its ending (`.conf`, `.properties`, `.xml`), or one
+ * customer from flags. Throws Failure `settings` with every problem in one message when no customer is left.
  */
-export async function readConfiguration(flags: ConfigurationFlags, readProperties: PropertiesReader): Promise<Configuration> {
+export async function readConfiguration(
+  flags: ConfigurationFlags,
+  readProperties: PropertiesReader,
+): Promise<Configuration> {
   const given = valuesFromFlags(flags.argv);
   const file = flags.config === undefined ? undefined : await rawFrom(flags.config, readProperties);
   const raw = (file?.stanzas ?? [fromFlags(given, flags.customer)]).map((stanza) =>
@@ -62,9 +76,13 @@ export async function readConfiguration(flags: ConfigurationFlags, readPropertie
   });
   const wanted = flags.customer;
   const isWanted = (name: string, others: readonly string[]) =>
-    !wanted || wanted.length === 0 || wanted.some((w) => [name, ...others].some((n) => n.toLowerCase() === w.toLowerCase()));
+    !wanted ||
+    wanted.length === 0 ||
+    wanted.some((w) => [name, ...others].some((n) => n.toLowerCase() === w.toLowerCase()));
   const stanzas = settings.stanzas.filter((s) => isWanted(s.name, [s.tenantName, s.tenantId]));
-  const problems = [...(file?.problems ?? []), ...settings.problems].filter((p) => isWanted(p.stanza, []) || p.stanza === "");
+  const problems = [...(file?.problems ?? []), ...settings.problems].filter(
+    (p) => isWanted(p.stanza, []) || p.stanza === "",
+  );
   if (stanzas.length === 0) {
     const say =
       problems.length > 0
@@ -75,7 +93,9 @@ export async function readConfiguration(flags: ConfigurationFlags, readPropertie
     throw settingsFailure(say);
   }
   const refused = new Set(
-    problems.map(({ stanza }) => stanza).filter((name) => name !== "" && !settings.stanzas.some((s) => s.name === name)),
+    problems
+      .map(({ stanza }) => stanza)
+      .filter((name) => name !== "" && !settings.stanzas.some((s) => s.name === name)),
   );
   return {
     settings,
@@ -87,7 +107,12 @@ export async function readConfiguration(flags: ConfigurationFlags, readPropertie
 }
 
 export function settingsFailure(say: string): Failure {
-  return new Failure("settings", { actor: "operator", retry: { when: "never" }, say, nextStep: "See docs/settings.md, or --help." });
+  return new Failure("settings", {
+    actor: "operator",
+    retry: { when: "never" },
+    say,
+    nextStep: "See docs/settings.md, or --help.",
+  });
 }
 
 function hostOf(config: string | undefined): SettingsHost {
@@ -105,7 +130,10 @@ async function rawFrom(file: string, readProperties: PropertiesReader): Promise<
     }
     case ".xml": {
       const document = parseDocument(bytes.toString("utf8"));
-      return { stanzas: document.stanzas.map(withoutMask), globals: document.checkpointDir ? { state_dir: document.checkpointDir } : {} };
+      return {
+        stanzas: document.stanzas.map(withoutMask),
+        globals: document.checkpointDir ? { state_dir: document.checkpointDir } : {},
+      };
     }
     case ".properties":
       return readProperties(bytes.toString("latin1"), file);
@@ -117,7 +145,9 @@ async function rawFrom(file: string, readProperties: PropertiesReader): Promise<
 /** A mask stands for a secret that Splunk keeps; a command has no session to ask for it. */
 function withoutMask(stanza: RawStanza): RawStanza {
   const values = Object.fromEntries(
-    Object.entries(stanza.values).filter(([key, value]) => !(SECRET_KEYS.some((k) => k === key) && value.trim() === MASK)),
+    Object.entries(stanza.values).filter(
+      ([key, value]) => !(SECRET_KEYS.some((k) => k === key) && value.trim() === MASK),
+    ),
   );
   return { name: stanza.name, values };
 }
@@ -133,11 +163,15 @@ function withSecrets(stanza: RawStanza, environment: NodeJS.ProcessEnv): RawStan
 
 function fromFlags(given: Readonly<Record<string, string>>, customer: readonly string[] | undefined): RawStanza {
   const name = customer?.[0] ?? given.tenant_name ?? given.tenant_id;
-  if (name === undefined) throw settingsFailure("no customer is named: give --config FILE, or --tenant-id and --client-id");
+  if (name === undefined)
+    throw settingsFailure("no customer is named: give --config FILE, or --tenant-id and --client-id");
   return { name, values: {} };
 }
 
 export function defaultStateDir(environment: NodeJS.ProcessEnv): string {
   if (process.platform === "win32") return path.join(environment.LOCALAPPDATA ?? homedir(), "defender-mssp", "state");
-  return path.join(environment.XDG_STATE_HOME ?? path.join(environment.HOME ?? homedir(), ".local", "state"), "defender-mssp");
+  return path.join(
+    environment.XDG_STATE_HOME ?? path.join(environment.HOME ?? homedir(), ".local", "state"),
+    "defender-mssp",
+  );
 }

@@ -29,7 +29,10 @@ export interface CustomersWorld {
   readonly globals: GlobalSettings;
 }
 
-/** Where a customer's refresh token lives, once the tenant's GUID is known; undefined for an app that signs in for itself. */
+/**
+ * Where a customer's refresh token lives, once the tenant's GUID is known; undefined for an app that signs in
+ * for itself.
+ */
 export type VaultOf = (stanza: Stanza, tenantId: TenantId) => RefreshTokenVault | undefined;
 
 export interface RefusedCustomer {
@@ -37,7 +40,9 @@ export interface RefusedCustomer {
   readonly failure: Failure;
 }
 
-/** Turns checked settings into what the engine runs: names the tenant, chooses the sign-in, binds the streams. */
+/**
+ * Turns checked settings into what the engine runs: names the tenant, chooses the sign-in, binds the streams.
+ */
 export class CustomerBuilder {
   readonly #world: CustomersWorld;
   readonly #cycles: ReturnType<typeof createTokenCycles>;
@@ -46,8 +51,15 @@ export class CustomerBuilder {
   readonly #withTokens: QuietCustomer[] = [];
   #ages: Promise<TokenAges> | undefined;
 
-  /** @param withCredential fills in the shared credential that a stanza names, for hosts whose settings do not come with it. */
-  constructor(world: CustomersWorld, vaultOf: VaultOf, withCredential: (stanza: Stanza) => Stanza = (stanza) => stanza) {
+  /**
+   * @param withCredential fills in the shared credential that a stanza names, for hosts whose settings do not
+   *   come with it.
+   */
+  constructor(
+    world: CustomersWorld,
+    vaultOf: VaultOf,
+    withCredential: (stanza: Stanza) => Stanza = (stanza) => stanza,
+  ) {
     this.#withCredential = withCredential;
     this.#world = world;
     this.#cycles = createTokenCycles(world);
@@ -67,7 +79,10 @@ export class CustomerBuilder {
     return this.customerOf(stanza, tenant, only, ageing);
   }
 
-  /** Once a day, until `stop` fires: refresh tokens that no stream has used for a week are redeemed, because Microsoft forgets them after 90 days. */
+  /**
+   * Once a day, until `stop` fires: refresh tokens that no stream has used for a week are redeemed, because
+   * Microsoft forgets them after 90 days.
+   */
   keepTokensAlive(stop: AbortSignal): Promise<void> {
     return keepQuietTokensAlive(() => this.#withTokens, this.#world, stop);
   }
@@ -85,7 +100,8 @@ export class CustomerBuilder {
       if (only && !only.includes(stream)) continue;
       const audience = audienceOf(stream, tenant.cloud);
       const tokens =
-        tokensFor.get(audience) ?? this.#cycles.forCustomer({ tenant, stanza, audience, credential, ...(vault ? { vault } : {}) });
+        tokensFor.get(audience) ??
+        this.#cycles.forCustomer({ tenant, stanza, audience, credential, ...(vault ? { vault } : {}) });
       tokensFor.set(audience, tokens);
       if (ageing && !this.#withTokens.some((one) => one.vault === ageing))
         this.#withTokens.push({ name: tenant.name, vault: ageing, tokens });
@@ -98,7 +114,11 @@ export class CustomerBuilder {
     return {
       stanza: stanza.name,
       tenant,
-      settings: { pollSeconds: stanza.pollSeconds, overlapMinutes: stanza.overlapMinutes, sweepHours: stanza.sweepHours },
+      settings: {
+        pollSeconds: stanza.pollSeconds,
+        overlapMinutes: stanza.overlapMinutes,
+        sweepHours: stanza.sweepHours,
+      },
       start: stanza.start,
       sources,
       ...(hunting === undefined ? {} : { hunting }),
@@ -106,7 +126,10 @@ export class CustomerBuilder {
     };
   }
 
-  /** Builds everybody that can be built now. Those whose tenant is given as a domain come back as `later`: naming it may take the network. */
+  /**
+   * Builds everybody that can be built now. Those whose tenant is given as a domain come back as `later`:
+   * naming it may take the network.
+   */
   async buildAll(
     stanzas: readonly Stanza[],
     state: StateFolder,

@@ -21,13 +21,18 @@ const clock = { nowMs: () => 0, monotonicMs: () => 0, pause: () => Promise.resol
 test("on Windows the folder of a file host's tokens is closed to every other account before a token is written into it", async () => {
   const folder = mkdtempSync(join(tmpdir(), "file-vaults-"));
   try {
-    const values = { tenant_id: "11111111-2222-3333-4444-555555555555", client_id: "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee" };
+    const values = {
+      tenant_id: "11111111-2222-3333-4444-555555555555",
+      client_id: "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+    };
     const { stanzas } = parseStanzas([{ name: "contoso", values }], { host: "arcsight", nowMs: 0 });
     const stanza = { ...stanzas[0]!, refreshToken: sealed("typed") };
     const vault = fileVaults(folder, log, clock, "win32")(stanza, tenantIdFrom(values.tenant_id)!);
     await vault?.store(sealed("rotated"), { refused: false });
 
-    expect(spawned).toEqual([["icacls", join(folder, "secrets"), "/inheritance:r", "/grant:r", expect.stringContaining(":(OI)(CI)F")]]);
+    expect(spawned).toEqual([
+      ["icacls", join(folder, "secrets"), "/inheritance:r", "/grant:r", expect.stringContaining(":(OI)(CI)F")],
+    ]);
     expect(fileCredentials(folder, log, clock, "win32")(stanza)).toBe(stanza);
   } finally {
     rmSync(folder, { recursive: true });

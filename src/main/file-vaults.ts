@@ -14,8 +14,16 @@ function secretFiles(stateDir: string, log: Log, clock: Clock, platform: NodeJS.
   return new SecretFiles(stateDir, { kit: { disk: realDisk, clock, platform }, log, ...withRestriction(platform) });
 }
 
-/** Refresh tokens of hosts that have no secret store of their own: in `secrets/` of the state folder, sealed with the endpoints in force. */
-export function fileVaults(stateDir: string, log: Log, clock: Clock, platform: NodeJS.Platform = process.platform): VaultOf {
+/**
+ * Refresh tokens of hosts that have no secret store of their own: in `secrets/` of the state folder, sealed
+ * with the endpoints in force.
+ */
+export function fileVaults(
+  stateDir: string,
+  log: Log,
+  clock: Clock,
+  platform: NodeJS.Platform = process.platform,
+): VaultOf {
   const files = secretFiles(stateDir, log, clock, platform);
   const seals = new Map<string, string>();
   return (stanza, tenantId) => {

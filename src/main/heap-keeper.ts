@@ -17,8 +17,9 @@ const LEAST_BYTES = 64e6;
 const GROWN = 1.25;
 
 /**
- * Has the heap collected when it has grown by a quarter since the last time, until `stop` fires. Left alone the runtime lets the garbage of a large idle fleet more than double
- * the heap before it looks (docs/decisions/heap-keeper.md).
+ * Has the heap collected when it has grown by a quarter since the last time, until `stop` fires. Left alone
+ * the runtime lets the garbage of a large idle fleet more than double the heap before it looks
+ * (docs/decisions/heap-keeper.md).
  */
 export async function keepHeapSmall(heap: Heap, clock: Clock, stop: AbortSignal): Promise<void> {
   let limitBytes = LEAST_BYTES;
@@ -41,7 +42,8 @@ export function ownHeap(): Heap {
       return used + outside;
     },
     collect() {
-      // As a flag of the executable it would be one more thing that decides whether the code cache is taken; set late it counts for new contexts only.
+      // As a flag of the executable it would be one more thing that decides whether the code cache is taken;
+      // set late it counts for new contexts only.
       if (collect === undefined) {
         setFlagsFromString("--expose-gc");
         collect = runInNewContext("gc") as Collect;

@@ -30,15 +30,18 @@ export interface HuntFlags {
 const AT_ONCE = 8;
 
 /**
- * `hunt`: runs one saved query now over the chosen customers, whether their hunting stream is on or not. Nothing is marked as delivered, so the schedule is not
- * changed. JSON lines are those of `collect`; a table shows the first `limit` rows.
+ * `hunt`: runs one saved query now over the chosen customers, whether their hunting stream is on or not.
+ * Nothing is marked as delivered, so the schedule is not changed. JSON lines are those of `collect`; a table
+ * shows the first `limit` rows.
  */
 export async function hunt(configuration: Configuration, flags: HuntFlags, log: Log): Promise<ExitCode> {
   const stop = stopSignal().signal;
   const { settings, stanzas } = configuration;
   const now = ticksFromMs(realClock.nowMs());
   const since = sinceFlag(flags.since, now);
-  const chosen = stanzas.map((stanza) => ({ stanza, query: savedQuery(stanza, flags.query) })).filter(({ query }) => query !== undefined);
+  const chosen = stanzas
+    .map((stanza) => ({ stanza, query: savedQuery(stanza, flags.query) }))
+    .filter(({ query }) => query !== undefined);
   if (chosen.length === 0) throw unknownQuery(stanzas, flags.query);
   const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
   const world = { http, clock: realClock, chance: realChance, log, globals: settings.globals };
@@ -49,11 +52,19 @@ export async function hunt(configuration: Configuration, flags: HuntFlags, log: 
   );
   const styles = new Map<string, EventStyle>(stanzas.map((stanza) => [stanza.name, stanza]));
   const table: HuntRow[] = [];
-  const show = flags.json ? jsonRows(linesOutlet(process.stdout, process.stderr, styles)) : tableRows(table, flags.limit);
+  const show = flags.json
+    ? jsonRows(linesOutlet(process.stdout, process.stderr, styles))
+    : tableRows(table, flags.limit);
   const failed: Failure[] = [];
   let rows = 0;
   let answered = 0;
-  const one = async ({ stanza, query }: { readonly stanza: Stanza; readonly query: HuntingQuery | undefined }): Promise<void> => {
+  const one = async ({
+    stanza,
+    query,
+  }: {
+    readonly stanza: Stanza;
+    readonly query: HuntingQuery | undefined;
+  }): Promise<void> => {
     if (query === undefined || stop.aborted) return;
     try {
       const id = await resolveTenantId(
@@ -74,7 +85,8 @@ export async function hunt(configuration: Configuration, flags: HuntFlags, log: 
         );
       const end = page.end();
       rows += end.rowCount;
-      if (end.isCut) log.warn("the answer was cut off; give a later --since", { customer: stanza.name, rows: end.rowCount });
+      if (end.isCut)
+        log.warn("the answer was cut off; give a later --since", { customer: stanza.name, rows: end.rowCount });
       log.info("hunted", { customer: stanza.name, rows: end.rowCount, done: `${++answered} of ${chosen.length}` });
     } catch (error) {
       if (!isFailure(error)) throw error;
@@ -93,7 +105,8 @@ export async function hunt(configuration: Configuration, flags: HuntFlags, log: 
     await http.close().catch(() => undefined);
   }
   if (!flags.json) process.stdout.write(huntTable(table));
-  if (!flags.json && rows > table.length) log.info("more rows than the table shows; --json gives all", { rows, shown: table.length });
+  if (!flags.json && rows > table.length)
+    log.info("more rows than the table shows; --json gives all", { rows, shown: table.length });
   if (stop.aborted) return EXIT.ourFault;
   if (failed.length === 0) return EXIT.done;
   return failed.length < chosen.length ? EXIT.someCustomers : exitCodeOf(failed[0] as Failure);
@@ -107,7 +120,15 @@ function jsonRows(outlet: Outlet): Show {
     await outlet.write(
       records.map((record) => {
         const key = versionKey(tenant.id, "hunting", record.kind, record.id, record.updated);
-        return { stanza: stanza.name, tenant, stream: "hunting" as const, change: "new" as const, found: "poll" as const, key, record };
+        return {
+          stanza: stanza.name,
+          tenant,
+          stream: "hunting" as const,
+          change: "new" as const,
+          found: "poll" as const,
+          key,
+          record,
+        };
       }),
     );
   };
@@ -116,7 +137,9 @@ function jsonRows(outlet: Outlet): Show {
 function tableRows(table: HuntRow[], limit: number): Show {
   return (_, tenant, records) => {
     for (const { body } of records.slice(0, Math.max(0, limit - table.length))) {
-      const text = Buffer.from(body.bytes.buffer, body.bytes.byteOffset + body.start, body.end - body.start).toString("utf8");
+      const text = Buffer.from(body.bytes.buffer, body.bytes.byteOffset + body.start, body.end - body.start).toString(
+        "utf8",
+      );
       table.push({ customer: tenant.name, values: JSON.parse(text) as Record<string, unknown> });
     }
     return Promise.resolve();
@@ -147,17 +170,23 @@ function sinceFlag(text: string | undefined, now: Ticks): Ticks | undefined {
 
 function savedQuery(stanza: Stanza, name: string): HuntingQuery | undefined {
   if (stanza.huntingQueries === undefined) return undefined;
-  return loadHuntingQueries(stanza.huntingQueries).queries.find((query) => query.name.toLowerCase() === name.toLowerCase());
+  return loadHuntingQueries(stanza.huntingQueries).queries.find(
+    (query) => query.name.toLowerCase() === name.toLowerCase(),
+  );
 }
 
 function unknownQuery(stanzas: readonly Stanza[], name: string): Failure {
   const files = [...new Set(stanzas.map(({ huntingQueries }) => huntingQueries).filter((file) => file !== undefined))];
-  if (files.length === 0) return settingsFailure("no chosen customer has hunting_queries; name the file with --hunting-queries");
+  if (files.length === 0)
+    return settingsFailure("no chosen customer has hunting_queries; name the file with --hunting-queries");
   const loaded = files.map((file) => loadHuntingQueries(file));
   const known = [...new Set(loaded.flatMap(({ queries }) => queries.map((query) => query.name)))].join(", ");
   const problems = loaded.flatMap(({ problem }) => (problem === undefined ? [] : [problem.say]));
   return settingsFailure(
-    [`no query is called ${JSON.stringify(name)}; ${known === "" ? "the file holds none" : `known are ${known}`}`, ...problems].join("\n"),
+    [
+      `no query is called ${JSON.stringify(name)}; ${known === "" ? "the file holds none" : `known are ${known}`}`,
+      ...problems,
+    ].join("\n"),
   );
 }
 

@@ -16,7 +16,10 @@ export function loadHuntingQueries(path: string): HuntingQueries {
     text = readFileSync(path, "utf8");
   } catch (error) {
     const errno = (error as { code?: unknown }).code;
-    return { queries: [], problem: problemOf(`The file of hunting queries ${path} cannot be read (${String(errno)}).`) };
+    return {
+      queries: [],
+      problem: problemOf(`The file of hunting queries ${path} cannot be read (${String(errno)}).`),
+    };
   }
   const { queries, problems } = readQueryFile(text);
   return problems.length === 0

@@ -1,6 +1,7 @@
 /**
- * Picks the role by the first argument: none, `--scheme` and `--validate-arguments` (any case) are splunkd calling its modular input, anything else is a command.
- * Everything heavy is loaded inside its role, because splunkd runs `--scheme` at each start.
+ * Picks the role by the first argument: none, `--scheme` and `--validate-arguments` (any case) are splunkd
+ * calling its modular input, anything else is a command. Everything heavy is loaded inside its role, because
+ * splunkd runs `--scheme` at each start.
  */
 import { dropDistrustedVariables } from "./world.ts";
 
@@ -24,6 +25,8 @@ main().then(
   (code) => process.exit(code),
   (error: unknown) => {
     const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-    process.stderr.write(`FATAL Something unexpected failed in this program: ${text.replaceAll("\n", " ")}\n`, () => process.exit(1));
+    process.stderr.write(`FATAL Something unexpected failed in this program: ${text.replaceAll("\n", " ")}\n`, () =>
+      process.exit(1),
+    );
   },
 );

@@ -14,7 +14,10 @@ import { CustomerBuilder } from "./customers.ts";
 import { keepHeapSmall, ownHeap } from "./heap-keeper.ts";
 import { distrustOf, readBytes, realChance, realClock, realFiles, stopSignal, VERSION } from "./world.ts";
 
-/** How long the pages on their way may take after the signal, before the end of the stream is written: splunkd kills what is not gone within a few seconds. */
+/**
+ * How long the pages on their way may take after the signal, before the end of the stream is written: splunkd
+ * kills what is not gone within a few seconds.
+ */
 const FINISH_PAGES_MS = 600;
 /** What is left of three seconds for saving state after the end of the stream had its two. */
 const SAVE_STATE_MS = 300;
@@ -46,8 +49,8 @@ export async function validateArguments(): Promise<ExitCode> {
 }
 
 /**
- * The modular input: reads splunkd's document, collects until the signal, and closes the stream. Whatever happens it leaves levelled single lines on stderr and
- * nothing else.
+ * The modular input: reads splunkd's document, collects until the signal, and closes the stream. Whatever
+ * happens it leaves levelled single lines on stderr and nothing else.
  *
  * @param document instead of the one on stdin (`splunk run FILE`).
  * @param distrusted names of environment variables that were set and are ignored.
@@ -60,7 +63,10 @@ export async function runModularInput(distrusted: readonly string[], document?: 
     run = document ? runFrom(document, world) : await readRun(world);
   } catch (error) {
     const failure = isFailure(error) ? error : defect(error);
-    splunkLog(world.writeLogLine, "info").fatal(failure.say, { failure: failure.code, next_step: failure.nextStep || undefined });
+    splunkLog(world.writeLogLine, "info").fatal(failure.say, {
+      failure: failure.code,
+      next_step: failure.nextStep || undefined,
+    });
     return EXIT.ourFault;
   }
   const { log } = run;
@@ -70,7 +76,10 @@ export async function runModularInput(distrusted: readonly string[], document?: 
 
   const host = await openSplunkHost(run, world, stop.signal);
   host.gone.addEventListener("abort", () => stop.abort("host-gone"), { once: true });
-  const code = host.stanzas.length === 0 && host.refused.length === 0 ? await idle(host, stop) : await collect(host, run, world, stop);
+  const code =
+    host.stanzas.length === 0 && host.refused.length === 0
+      ? await idle(host, stop)
+      : await collect(host, run, world, stop);
   await world.http.close().catch(() => undefined);
   log.info("stopped", { exit_code: code });
   return code;
@@ -88,7 +97,11 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
   try {
     if (host.stateDir === undefined) throw noStateFolder();
     const configured = run.settings.stanzas.map((stanza) => ({ stanza: stanza.name, tenantId: stanza.tenantId }));
-    state = await openStateFolder(host.stateDir, { clock: realClock, log }, { waitForLock: "for-ever", stop: stop.signal, configured });
+    state = await openStateFolder(
+      host.stateDir,
+      { clock: realClock, log },
+      { waitForLock: "for-ever", stop: stop.signal, configured },
+    );
   } catch (error) {
     const failure = isFailure(error) ? error : defect(error);
     if (stop.signal.aborted) {
@@ -144,17 +157,22 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
   );
   void builder
     .keepTokensAlive(stop.signal)
-    .catch((error: unknown) => log.error("quiet refresh tokens are no longer looked after", { failure: defect(error).say }));
+    .catch((error: unknown) =>
+      log.error("quiet refresh tokens are no longer looked after", { failure: defect(error).say }),
+    );
   void host
     .settleSecrets()
-    .catch((error: unknown) => log.error("secrets could not be stored", { failure: isFailure(error) ? error.code : defect(error).say }));
+    .catch((error: unknown) =>
+      log.error("secrets could not be stored", { failure: isFailure(error) ? error.code : defect(error).say }),
+    );
   void keepHeapSmall(ownHeap(), realClock, stop.signal);
   if (customers.length === 0 && later.length === 0) void host.sayIdle(stop.signal);
 
   await aborted(stop.signal);
   const finished = await Promise.race([running.then(() => true), realClock.pause(FINISH_PAGES_MS).then(() => false)]);
   const closed = await host.close();
-  if (fatal && fatal.code !== "host-gone") log.fatal(fatal.say, { failure: fatal.code, next_step: fatal.nextStep || undefined });
+  if (fatal && fatal.code !== "host-gone")
+    log.fatal(fatal.say, { failure: fatal.code, next_step: fatal.nextStep || undefined });
   const orderly = finished && closed === "closed" && !fatal && !host.gone.aborted;
   await Promise.race([saveState(fleet, state, orderly), realClock.pause(SAVE_STATE_MS)]);
   if (!fatal || fatal.code === "host-gone") return EXIT.done;
@@ -164,7 +182,10 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
 const STORE_AGAIN_FIRST_MS = 60_000;
 const STORE_AGAIN_LONGEST_MS = 900_000;
 
-/** A credential store that was shut at start (splunkd busy, 503) must not silence customers until somebody restarts us. */
+/**
+ * A credential store that was shut at start (splunkd busy, 503) must not silence customers until somebody
+ * restarts us.
+ */
 async function admitLater(
   host: SplunkHost,
   builder: CustomerBuilder,
@@ -191,7 +212,10 @@ async function saveState(fleet: Fleet, state: StateFolder, orderly: boolean): Pr
   await state.release({ orderly: orderly && saved });
 }
 
-/** splunkd restarts what exits quickly in a tight loop: a program that cannot work says so and waits for its end instead. */
+/**
+ * splunkd restarts what exits quickly in a tight loop: a program that cannot work says so and waits for its
+ * end instead.
+ */
 async function restInsteadOfSpinning(stop: AbortSignal): Promise<void> {
   await realClock.pause(60_000, stop);
 }

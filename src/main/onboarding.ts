@@ -37,7 +37,8 @@ export interface OnboardingParts {
 /** Builds the world of the onboarding commands. */
 export function onboardingServices(parts: OnboardingParts): OnboardingServices & { close(): Promise<void> } {
   const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
-  const terminal = parts.terminal ?? realTerminal({ input: process.stdin, output: process.stdout, errors: process.stderr });
+  const terminal =
+    parts.terminal ?? realTerminal({ input: process.stdin, output: process.stdout, errors: process.stderr });
   const clock = parts.clock ?? realClock;
   const environment = parts.environment ?? process.env;
   let stateDir: string | undefined;
@@ -89,7 +90,10 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
         hostChecks = await outputChecks(file, environment);
       }
       const splunk = splunkFlags(flags, environment);
-      if (splunk) hostChecks = () => [{ name: "splunkd", run: () => Promise.resolve("splunkd answers; its credential store was read.") }];
+      if (splunk)
+        hostChecks = () => [
+          { name: "splunkd", run: () => Promise.resolve("splunkd answers; its credential store was read.") },
+        ];
       return splunk ? fromSplunk(found, await splunkPlace(splunk)) : fromFiles(found, await fileSecrets(flags));
     },
     splunkPlace,
@@ -98,16 +102,18 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
     async writeSecretFile(path, content, encoding, readers = "owner") {
       const bytes = content.open((text) => Buffer.from(text, encoding));
       const restoreReaders = readers === "as-before" ? readersOf(path) : () => undefined;
-      await replaceFile({ disk: realDisk, clock: realClock, platform: process.platform }, path, bytes).catch((cause: unknown) => {
-        if (!isFailure(cause)) throw cause;
-        throw new Failure("output-broken", {
-          actor: "operator",
-          retry: { when: "never" },
-          say: `${path} cannot be written.`,
-          nextStep: "Name a file in a folder that this account may write to.",
-          cause,
-        });
-      });
+      await replaceFile({ disk: realDisk, clock: realClock, platform: process.platform }, path, bytes).catch(
+        (cause: unknown) => {
+          if (!isFailure(cause)) throw cause;
+          throw new Failure("output-broken", {
+            actor: "operator",
+            retry: { when: "never" },
+            say: `${path} cannot be written.`,
+            nextStep: "Name a file in a folder that this account may write to.",
+            cause,
+          });
+        },
+      );
       restoreReaders();
     },
     openBrowser: parts.openBrowser ?? openBrowser,
@@ -137,7 +143,10 @@ async function readIfThere(path: string, encoding: "utf8" | "latin1"): Promise<s
   }
 }
 
-function splunkFlags(flags: Readonly<Record<string, unknown>>, environment: NodeJS.ProcessEnv): SplunkAccess | undefined {
+function splunkFlags(
+  flags: Readonly<Record<string, unknown>>,
+  environment: NodeJS.ProcessEnv,
+): SplunkAccess | undefined {
   const uri = flags["splunk-uri"];
   const token = environment["DEFENDER_MSSP_SPLUNK_TOKEN"];
   const user = typeof flags["splunk-user"] === "string" ? flags["splunk-user"] : undefined;
@@ -172,7 +181,9 @@ async function connect(http: Http, access: SplunkAccess): Promise<Splunkd> {
 }
 
 async function fromSplunk(found: FoundCustomers, place: SplunkSecrets): Promise<FoundCustomers> {
-  const { ready, refused } = await resolveSecrets(found.stanzas, new Map(), place.store, undefined, readBytes, { door: realFiles });
+  const { ready, refused } = await resolveSecrets(found.stanzas, new Map(), place.store, undefined, readBytes, {
+    door: realFiles,
+  });
   return { ...found, stanzas: ready.map(({ stanza }) => stanza), refused };
 }
 
@@ -191,8 +202,16 @@ async function fromFiles(found: FoundCustomers, files: FileSecrets): Promise<Fou
 }
 
 /** One question for one record, through the part that collects the stream. */
-async function probe(http: Http, log: Log, stanza: Stanza, stream: StreamName, token: Sealed, signal: AbortSignal): Promise<void> {
-  // Hunting has no harmless question: its queries cost the customer's quota. The token's permission says enough.
+async function probe(
+  http: Http,
+  log: Log,
+  stanza: Stanza,
+  stream: StreamName,
+  token: Sealed,
+  signal: AbortSignal,
+): Promise<void> {
+  // Hunting has no harmless question: its queries cost the customer's quota. The token's permission says
+  // enough.
   if (stream === "hunting") return;
   const id =
     tenantIdFrom(stanza.tenantId) ??
@@ -218,7 +237,10 @@ async function probe(http: Http, log: Log, stanza: Stanza, stream: StreamName, t
   for await (const _ of page.batches);
 }
 
-/** Source: freedesktop.org xdg-open, macOS open(1), Windows rundll32 url.dll. The address is one argument, so no shell reads it. */
+/**
+ * Source: freedesktop.org xdg-open, macOS open(1), Windows rundll32 url.dll. The address is one argument, so
+ * no shell reads it.
+ */
 const OPENERS: Partial<Record<NodeJS.Platform, readonly [string, ...string[]]>> = {
   linux: ["xdg-open"],
   darwin: ["open"],
@@ -227,7 +249,10 @@ const OPENERS: Partial<Record<NodeJS.Platform, readonly [string, ...string[]]>> 
 
 function openBrowser(url: string): Promise<boolean> {
   const [command, ...before] = OPENERS[process.platform] ?? [];
-  if (command === undefined || (process.platform === "linux" && !process.env["DISPLAY"] && !process.env["WAYLAND_DISPLAY"]))
+  if (
+    command === undefined ||
+    (process.platform === "linux" && !process.env["DISPLAY"] && !process.env["WAYLAND_DISPLAY"])
+  )
     return Promise.resolve(false);
   return new Promise((resolve) => {
     const child = spawn(command, [...before, url], { stdio: "ignore", detached: true });

@@ -11,10 +11,13 @@ import { realClock, realFiles } from "./world.ts";
 type Output = ArcSightConfig["outputs"][number];
 
 /**
- * `doctor` for a connector's properties file: does each output that this customer's events go to take them? Receivers are connected to and left at once,
- * without a byte; a datagram's receiver cannot be asked.
+ * `doctor` for a connector's properties file: does each output that this customer's events go to take them?
+ * Receivers are connected to and left at once, without a byte; a datagram's receiver cannot be asked.
  */
-export async function outputChecks(file: string, environment: NodeJS.ProcessEnv): Promise<(stanza: Stanza) => readonly DoctorCheck[]> {
+export async function outputChecks(
+  file: string,
+  environment: NodeJS.ProcessEnv,
+): Promise<(stanza: Stanza) => readonly DoctorCheck[]> {
   const config = readArcSightConfig(await readFile(file), file, {
     nowMs: realClock.nowMs(),
     secrets: realSecretDoor(environment, process.platform),
@@ -46,16 +49,26 @@ async function checkOutput(output: Output, signal: AbortSignal): Promise<string>
   const { type, host, port, protocol, caFile, certificate, path: place } = output;
   if (place !== undefined) return checkPlace(type, place);
   if (host === undefined) return "Nothing to look at.";
-  if (protocol === "udp") return `Datagrams to ${host}:${port} are sent unseen; whether they arrive, only the receiver knows.`;
+  if (protocol === "udp")
+    return `Datagrams to ${host}:${port} are sent unseen; whether they arrive, only the receiver knows.`;
   const link = await realDialer.connect(
-    { host, port, protocol, ...(caFile === undefined ? {} : { caFile }), ...(certificate === undefined ? {} : { certificate }) },
+    {
+      host,
+      port,
+      protocol,
+      ...(caFile === undefined ? {} : { caFile }),
+      ...(certificate === undefined ? {} : { certificate }),
+    },
     signal,
   );
   await link.close(1_000);
   return `${host}:${port} takes connections.`;
 }
 
-/** The folder of a file, or the folder itself; what is not there yet is made when it is needed, so its nearest existing parent counts. */
+/**
+ * The folder of a file, or the folder itself; what is not there yet is made when it is needed, so its nearest
+ * existing parent counts.
+ */
 async function checkPlace(type: string, place: string): Promise<string> {
   let folder = path.resolve(type === "cef-file" || type === "json-lines" ? path.dirname(place) : place);
   try {

@@ -19,7 +19,10 @@ import { withRestriction } from "./windows-acl.ts";
 
 type Where = Pick<Stanza, "endpoints" | "route">;
 
-/** The seal of the endpoints, proxy and CA file in force for these settings. Throws Failure `ca-file-unusable`. */
+/**
+ * The seal of the endpoints, proxy and CA file in force for these settings. Throws Failure
+ * `ca-file-unusable`.
+ */
 export async function presentSeal({ endpoints, route }: Where): Promise<string> {
   const caFile = route.caFile;
   const bytes =
@@ -36,13 +39,19 @@ export async function presentSeal({ endpoints, route }: Where): Promise<string> 
   return sealOf(endpoints, route, bytes, (data) => createHash("sha256").update(data).digest("hex"));
 }
 
-/** Does the credential that a stanza names still have something to add? Its own client id, key and certificate go first. */
+/**
+ * Does the credential that a stanza names still have something to add? Its own client id, key and certificate
+ * go first.
+ */
 export function needsSharedCredential(stanza: Stanza): boolean {
   const ownKey = stanza.clientSecret !== undefined || stanza.certificate !== undefined;
   return stanza.credential !== undefined && (stanza.clientId === undefined || !ownKey);
 }
 
-/** A stanza with what is stored for the shared credential it names. Throws Failure `credential-missing`, `endpoint-changed`, `state-damaged`. */
+/**
+ * A stanza with what is stored for the shared credential it names. Throws Failure `credential-missing`,
+ * `endpoint-changed`, `state-damaged`.
+ */
 export function withSharedCredential(stanza: Stanza, files: SecretFiles, seal: string): Stanza {
   const name = stanza.credential ?? "";
   const entry = files.read(credentialEntryName(name));
@@ -61,7 +70,10 @@ export function withSharedCredential(stanza: Stanza, files: SecretFiles, seal: s
   const certificate = entry.notes["certificate"];
   const clientId = stanza.clientId ?? entry.notes["client_id"];
   const endsMs = Date.parse(entry.notes["expires"] ?? "");
-  const key = secret === undefined ? {} : { clientSecret: secret, ...(Number.isNaN(endsMs) ? {} : { clientSecretEndsMs: endsMs }) };
+  const key =
+    secret === undefined
+      ? {}
+      : { clientSecret: secret, ...(Number.isNaN(endsMs) ? {} : { clientSecretEndsMs: endsMs }) };
   return {
     ...stanza,
     ...(clientId === undefined ? {} : { clientId }),
@@ -91,7 +103,10 @@ export class FileSecrets implements SecretPlace {
     });
   }
 
-  /** Adds what is stored to a stanza: the shared credential it names, and its refresh token. Throws Failure `credential-missing`, `endpoint-changed`, `state-damaged`. */
+  /**
+   * Adds what is stored to a stanza: the shared credential it names, and its refresh token. Throws Failure
+   * `credential-missing`, `endpoint-changed`, `state-damaged`.
+   */
   async fill(stanza: Stanza): Promise<Stanza> {
     return this.#withToken(await this.#withCredential(stanza));
   }
@@ -109,7 +124,8 @@ export class FileSecrets implements SecretPlace {
   }
 
   async putRefreshToken(stanza: Stanza, token: Sealed): Promise<void> {
-    // A token that was just signed in for replaces the one that stands in the admin's file, whichever that was.
+    // A token that was just signed in for replaces the one that stands in the admin's file, whichever that
+    // was.
     await (await this.#vault(stanza, await this.#tenantId(stanza))).store(token, { refused: false });
   }
 
@@ -132,8 +148,10 @@ export class FileSecrets implements SecretPlace {
       const seal = await presentSeal(stanza);
       const names: [string, string][] = [];
       const tenantId = await this.#tenantId(stanza).catch(() => undefined);
-      if (tenantId !== undefined) names.push([tokenEntryName(tenantId, stanza.name), `the refresh token of ${stanza.name}`]);
-      if (stanza.credential !== undefined) names.push([credentialEntryName(stanza.credential), `the credential ${stanza.credential}`]);
+      if (tenantId !== undefined)
+        names.push([tokenEntryName(tenantId, stanza.name), `the refresh token of ${stanza.name}`]);
+      if (stanza.credential !== undefined)
+        names.push([credentialEntryName(stanza.credential), `the credential ${stanza.credential}`]);
       for (const [name, what] of names) {
         const entry = this.#files.read(name);
         if (!entry || entry.seal === seal) continue;
@@ -158,7 +176,9 @@ export class FileSecrets implements SecretPlace {
   async #tenantId(stanza: Stanza): Promise<TenantId> {
     const typed = tenantIdFrom(stanza.tenantId);
     if (typed !== undefined) return typed;
-    return (await askTenantFacts(this.#world, { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId }, stanza.route)).tenantId;
+    return (
+      await askTenantFacts(this.#world, { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId }, stanza.route)
+    ).tenantId;
   }
 }
 
@@ -180,14 +200,19 @@ export class SplunkSecrets implements SecretPlace {
     await this.store.put(customerSecretId(stanza.name, "refresh_token"), token, seal);
     // The app key belongs to the same sign-in; without it the token cannot be redeemed.
     const credential =
-      stanza.credential === undefined && stanza.clientId !== undefined ? credentialOf({ ...stanza, refreshToken: token }) : undefined;
-    if (credential?.kind === "secret") await this.store.put(customerSecretId(stanza.name, "client_secret"), credential.secret, seal);
+      stanza.credential === undefined && stanza.clientId !== undefined
+        ? credentialOf({ ...stanza, refreshToken: token })
+        : undefined;
+    if (credential?.kind === "secret")
+      await this.store.put(customerSecretId(stanza.name, "client_secret"), credential.secret, seal);
   }
 
   async putCredential(name: string, credential: StoredCredential, where: Where): Promise<void> {
     const entry = {
       client_id: credential.clientId,
-      ...(credential.clientSecret === undefined ? {} : { client_secret: credential.clientSecret.open((value) => value) }),
+      ...(credential.clientSecret === undefined
+        ? {}
+        : { client_secret: credential.clientSecret.open((value) => value) }),
       ...(credential.certificate === undefined ? {} : { certificate: credential.certificate }),
       ...(credential.expires === undefined ? {} : { expires: credential.expires }),
     };

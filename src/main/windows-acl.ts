@@ -1,13 +1,18 @@
 import { spawnSync } from "node:child_process";
 import { userInfo } from "node:os";
 
-/** Arguments of `icacls` that leave a folder, and what comes into it, to this account alone. Source: Microsoft Windows Server docs, icacls. */
+/**
+ * Arguments of `icacls` that leave a folder, and what comes into it, to this account alone. Source: Microsoft
+ * Windows Server docs, icacls.
+ */
 export function ownerOnlyArguments(folder: string, account: string): readonly string[] {
   return [folder, "/inheritance:r", "/grant:r", `${account}:(OI)(CI)F`];
 }
 
 /** For SecretFiles on Windows, where file modes mean nothing; elsewhere modes do it. */
-export function withRestriction(platform: NodeJS.Platform = process.platform): { readonly restrict?: (folder: string) => void } {
+export function withRestriction(platform: NodeJS.Platform = process.platform): {
+  readonly restrict?: (folder: string) => void;
+} {
   if (platform !== "win32") return {};
   return {
     restrict(folder) {

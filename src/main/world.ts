@@ -54,7 +54,9 @@ export async function readBytes(file: string): Promise<Uint8Array | undefined> {
   }
 }
 
-/** Fires at the first signal by which the system or splunkd asks us to stop (SIGBREAK is Windows' CTRL_BREAK). */
+/**
+ * Fires at the first signal by which the system or splunkd asks us to stop (SIGBREAK is Windows' CTRL_BREAK).
+ */
 export function stopSignal(): AbortController {
   const stop = new AbortController();
   for (const name of ["SIGTERM", "SIGINT", "SIGBREAK", "SIGHUP"] as const) {
@@ -64,7 +66,10 @@ export function stopSignal(): AbortController {
   return stop;
 }
 
-/** Variables by which somebody else could weaken or redirect us; what the runtime obeys all the same is named in SECURITY.md. */
+/**
+ * Variables by which somebody else could weaken or redirect us; what the runtime obeys all the same is named
+ * in SECURITY.md.
+ */
 const DISTRUSTED = [
   "NODE_OPTIONS",
   "NODE_TLS_REJECT_UNAUTHORIZED",

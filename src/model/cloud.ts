@@ -1,6 +1,7 @@
 /**
- * Microsoft's clouds as one table. Sources: Microsoft Graph docs "National cloud deployments", Defender for Endpoint "US government
- * customers" (gov.md), Defender XDR usgov.md. An app registration and its tokens belong to one cloud and do not cross.
+ * Microsoft's clouds as one table. Sources: Microsoft Graph docs "National cloud deployments", Defender for
+ * Endpoint "US government customers" (gov.md), Defender XDR usgov.md. An app registration and its tokens
+ * belong to one cloud and do not cross.
  */
 export const CLOUD_NAMES = ["commercial", "gcc", "gcc-high", "dod"] as const;
 export type CloudName = (typeof CLOUD_NAMES)[number];
@@ -15,7 +16,10 @@ export interface CloudRow {
   readonly mdeApiUrl: string;
   readonly siemUrl: string;
   readonly portalUrl: string;
-  /** Audiences asked for; `/.default` is appended for the v2 endpoint. Never derived from a connection address. */
+  /**
+   * Audiences asked for; `/.default` is appended for the v2 endpoint. Never derived from a connection
+   * address.
+   */
   readonly graphAudience: string;
   readonly xdrAudience: string;
   readonly mdeAudience: string;

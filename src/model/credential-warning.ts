@@ -8,5 +8,8 @@ export interface CredentialWarning {
 
 /** The failure `credential-expiring`: collection still works, so the streams keep their state. */
 export function credentialWarning(mark: string, say: string, nextStep: string): CredentialWarning {
-  return { mark, failure: new Failure("credential-expiring", { actor: "operator", retry: { when: "never" }, say, nextStep }) };
+  return {
+    mark,
+    failure: new Failure("credential-expiring", { actor: "operator", retry: { when: "never" }, say, nextStep }),
+  };
 }

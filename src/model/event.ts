@@ -24,7 +24,13 @@ export interface Delivery {
 export type HugeDelivery = Omit<Delivery, "record"> & { readonly record: RecordHead };
 
 /** `<tenant GUID>:<stream>:<kind>:<object id>:<update instant, UTC, seven fraction digits>` */
-export function versionKey(tenantId: TenantId, stream: StreamName, kind: RecordKind, objectId: string, updated: Ticks): string {
+export function versionKey(
+  tenantId: TenantId,
+  stream: StreamName,
+  kind: RecordKind,
+  objectId: string,
+  updated: Ticks,
+): string {
   return `${tenantId}:${stream}:${kind}:${objectId}:${formatInstant(updated)}`;
 }
 

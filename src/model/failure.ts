@@ -2,8 +2,9 @@
 export type Actor = "microsoft" | "customer" | "operator" | "us";
 
 /**
- * When we try again: `soon` after the short pauses inside a walk, `later` after the customer's calm wait (30 s doubling to 15 min),
- * `at` not before an instant that the service named, `never` until a person changes something (we still look again calmly).
+ * When we try again: `soon` after the short pauses inside a walk, `later` after the customer's calm wait (30
+ * s doubling to 15 min), `at` not before an instant that the service named, `never` until a person changes
+ * something (we still look again calmly).
  */
 export type Retry = { when: "soon" } | { when: "later" } | { when: "at"; atMs: number } | { when: "never" };
 
@@ -15,14 +16,18 @@ export interface FailureDetail {
   /** What to do next, one sentence or a command; empty when nothing needs doing. */
   readonly nextStep?: string;
   readonly status?: number;
-  /** `sign-in`: the customer cannot be signed in (token, consent, credential); the stream's state is then `signed-out`. */
+  /**
+   * `sign-in`: the customer cannot be signed in (token, consent, credential); the stream's state is then
+   * `signed-out`.
+   */
   readonly area?: "sign-in";
   readonly cause?: unknown;
 }
 
 /**
- * Everything that goes wrong at a boundary (Microsoft, splunkd, disk, settings) is one of these; anything else that is thrown is a defect of ours.
- * `code` is stable, lower case with dashes (`consent-missing`, `endpoint-changed`), and is what health events carry as `failure`.
+ * Everything that goes wrong at a boundary (Microsoft, splunkd, disk, settings) is one of these; anything
+ * else that is thrown is a defect of ours. `code` is stable, lower case with dashes (`consent-missing`,
+ * `endpoint-changed`), and is what health events carry as `failure`.
  */
 export class Failure extends Error {
   readonly code: string;

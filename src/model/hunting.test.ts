@@ -15,8 +15,16 @@ const query = (everyMinutes: number, windowMinutes = everyMinutes, delayMinutes 
 
 function told(planned: ReturnType<typeof planErrand>): readonly string[] {
   const { window, untimedAt, skipped } = planned.errand;
-  const times = [window.from, window.to, ...(untimedAt === window.to ? [] : [untimedAt]), ...(skipped ? [skipped.from, skipped.to] : [])];
-  return [...times.map((tick) => formatInstant(tick).slice(0, 16)), `due ${new Date(planned.dueAtMs).toISOString().slice(0, 16)}`];
+  const times = [
+    window.from,
+    window.to,
+    ...(untimedAt === window.to ? [] : [untimedAt]),
+    ...(skipped ? [skipped.from, skipped.to] : []),
+  ];
+  return [
+    ...times.map((tick) => formatInstant(tick).slice(0, 16)),
+    `due ${new Date(planned.dueAtMs).toISOString().slice(0, 16)}`,
+  ];
 }
 
 describe("the next window of a query", () => {

@@ -28,7 +28,10 @@ export interface HuntingErrand {
   readonly window: HuntingWindow;
   /** End of the window before: a repetition of this one begins by planning from here. */
   readonly after: Ticks;
-  /** The update time of rows that carry no `Timestamp`: the end of the scheduled window, also when the window was split. */
+  /**
+   * The update time of rows that carry no `Timestamp`: the end of the scheduled window, also when the window
+   * was split.
+   */
   readonly untimedAt: Ticks;
   /** Row time that is older than the service keeps and that nobody asked for in time. */
   readonly skipped?: HuntingWindow;
@@ -61,11 +64,13 @@ export interface HuntingSource {
   readonly limits: { readonly perMinute: number; readonly perHour?: number };
   /** The saved queries of this customer. */
   readonly queries: readonly HuntingQuery[];
-  /** Saved queries that cannot run because of a mistake in their file; those in `queries` run all the same. */
+  /**
+   * Saved queries that cannot run because of a mistake in their file; those in `queries` run all the same.
+   */
   readonly problem?: Failure;
   /**
-   * One request, not retried. Throws Failure like a SourceStream, and `query-refused` (the query is wrong), `query-too-large` (the answer or the work
-   * exceeds what the service allows: a smaller window may pass).
+   * One request, not retried. Throws Failure like a SourceStream, and `query-refused` (the query is wrong),
+   * `query-too-large` (the answer or the work exceeds what the service allows: a smaller window may pass).
    */
   hunt(errand: HuntingErrand, signal: AbortSignal): Promise<HuntingPage>;
 }
@@ -83,10 +88,12 @@ export interface PlannedErrand {
 }
 
 /**
- * The next window of a query. Windows end at whole multiples of `every_minutes` since 1970, so that every restart and every customer cuts time at the
- * same places; each begins where the one before ended (less the reach back of a longer window), so they neither gap nor overlap.
+ * The next window of a query. Windows end at whole multiples of `every_minutes` since 1970, so that every
+ * restart and every customer cuts time at the same places; each begins where the one before ended (less the
+ * reach back of a longer window), so they neither gap nor overlap.
  *
- * @param done end of the last window that was delivered; undefined at the first run, which takes the window that ended last.
+ * @param done end of the last window that was delivered; undefined at the first run, which takes the window
+ *   that ended last.
  */
 export function planErrand(query: HuntingQuery, done: Ticks | undefined, nowMs: number): PlannedErrand {
   const step = BigInt(query.everyMinutes) * TICKS_PER_MINUTE;

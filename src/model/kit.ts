@@ -23,7 +23,10 @@ export interface Chance {
 export type LogLevel = "debug" | "info" | "warn" | "error" | "fatal";
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
-/** A constant message with fields beside it. One call is one line. `warn`: nothing was lost; `error`: somebody must act. */
+/**
+ * A constant message with fields beside it. One call is one line. `warn`: nothing was lost; `error`: somebody
+ * must act.
+ */
 export interface Log {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
@@ -51,7 +54,10 @@ export interface HttpAnswer {
   readonly status: number;
   /** Lower-case names; repeated headers are joined by ", ". */
   readonly headers: Readonly<Record<string, string>>;
-  /** To be read to its end once, or discarded. A piece is valid until the next one is asked for. Throws Failure when the body breaks off. */
+  /**
+   * To be read to its end once, or discarded. A piece is valid until the next one is asked for. Throws
+   * Failure when the body breaks off.
+   */
   readonly body: AsyncIterable<Uint8Array>;
   /** The whole body as text, refused with a Failure beyond `limitBytes`. */
   text(limitBytes: number): Promise<string>;
@@ -59,19 +65,23 @@ export interface HttpAnswer {
 }
 
 /**
- * The only way to the outside. Throws Failure: `network-unreachable`, `dns-failed`, `tls-untrusted` (say names the issuer and the setting that
- * would trust it), `proxy-refused`, `timed-out`, `connection-reset`. An answer of any status is an answer, not a failure.
+ * The only way to the outside. Throws Failure: `network-unreachable`, `dns-failed`, `tls-untrusted` (say
+ * names the issuer and the setting that would trust it), `proxy-refused`, `timed-out`, `connection-reset`. An
+ * answer of any status is an answer, not a failure.
  */
 export interface Http {
   send(request: HttpRequest): Promise<HttpAnswer>;
   close(): Promise<void>;
 }
 
-/** Gives access tokens for one customer and one audience; renews at 80 % of the life or 5 min before the end, whichever is later. */
+/**
+ * Gives access tokens for one customer and one audience; renews at 80 % of the life or 5 min before the end,
+ * whichever is later.
+ */
 export interface TokenSource {
   /**
-   * @param refused a token that the API just answered 401: a new one is fetched unless another caller already did.
-   * Throws Failure (sign-in, consent, credential, network).
+   * @param refused a token that the API just answered 401: a new one is fetched unless another caller already
+   *   did. Throws Failure (sign-in, consent, credential, network).
    */
   accessToken(options?: { readonly refused?: Sealed; readonly signal?: AbortSignal }): Promise<Sealed>;
 }
@@ -79,7 +89,10 @@ export interface TokenSource {
 /** Where a customer's refresh token lives; storing happens before the new access token is used. */
 export interface RefreshTokenVault {
   current(): Promise<Sealed>;
-  /** @param refused true when the stored one was refused and a new one was obtained: stored at once everywhere. */
+  /**
+   * @param refused true when the stored one was refused and a new one was obtained: stored at once
+   *   everywhere.
+   */
   store(rotated: Sealed, options: { readonly refused: boolean }): Promise<void>;
 }
 
@@ -110,7 +123,10 @@ export interface Page {
   readonly serverNowMs: number;
   /** Set when the service said that a provider is missing from the answer (206 with Warning). */
   readonly partial?: string;
-  /** Records in the order received. A batch's bytes are valid until the next one is asked for. Throws Failure when the body is broken. */
+  /**
+   * Records in the order received. A batch's bytes are valid until the next one is asked for. Throws Failure
+   * when the body is broken.
+   */
   readonly batches: AsyncIterable<readonly PageRecord[]>;
   /** Only after `batches` has ended. */
   link(): PageLink;
@@ -130,16 +146,21 @@ export interface SourceStream {
   readonly skipMax: number;
   /** Properties by which one overfull instant can be split, with their known values. */
   readonly splits: readonly { readonly property: string; readonly values: readonly string[] }[];
-  /** True when records are taken out of larger ones (an XDR incident's alerts): their times are not the ones that a question bounds. */
+  /**
+   * True when records are taken out of larger ones (an XDR incident's alerts): their times are not the ones
+   * that a question bounds.
+   */
   readonly lifts?: boolean;
   /**
-   * One request, not retried. Throws Failure: `throttled` (retry.at), `unauthorised` after one renewal, `forbidden`, `service-error` (5xx),
-   * `bad-answer` (not JSON, wrong shape), `refused` (400), or a network or sign-in failure.
+   * One request, not retried. Throws Failure: `throttled` (retry.at), `unauthorised` after one renewal,
+   * `forbidden`, `service-error` (5xx), `bad-answer` (not JSON, wrong shape), `refused` (400), or a network
+   * or sign-in failure.
    */
   ask(question: Question, signal: AbortSignal): Promise<Page>;
   /**
-   * One record that `ask` called too large, by its id among those of its instant: its bytes go to `keep` in order, as clean as a RecordBody's. Resolves to what is known of
-   * it once it was complete; undefined when it is not there (any more). Throws as `ask`.
+   * One record that `ask` called too large, by its id among those of its instant: its bytes go to `keep` in
+   * order, as clean as a RecordBody's. Resolves to what is known of it once it was complete; undefined when
+   * it is not there (any more). Throws as `ask`.
    */
   fetchHuge?(
     wanted: { readonly id: string; readonly updated: Ticks },
@@ -150,14 +171,21 @@ export interface SourceStream {
 
 /** Where deliveries go. Waiting is the only back-pressure. */
 export interface Outlet {
-  /** `provisional`: written is not delivered (pipe, socket). `durable`: resolved means delivered (a file renamed into place). */
+  /**
+   * `provisional`: written is not delivered (pipe, socket). `durable`: resolved means delivered (a file
+   * renamed into place).
+   */
   readonly kind: "provisional" | "durable";
   /**
-   * Resolves when the host has taken every byte; the records' memory may be reused then. Resolves to the number of bytes written.
-   * Rejects with Failure `host-gone` (EPIPE: stop now), `output-full`, `output-broken`.
+   * Resolves when the host has taken every byte; the records' memory may be reused then. Resolves to the
+   * number of bytes written. Rejects with Failure `host-gone` (EPIPE: stop now), `output-full`,
+   * `output-broken`.
    */
   write(batch: readonly Delivery[]): Promise<number>;
-  /** One event whose record comes in pieces; rejects as `write`. An outlet whose form needs a record as a whole takes what it can hold of it. */
+  /**
+   * One event whose record comes in pieces; rejects as `write`. An outlet whose form needs a record as a
+   * whole takes what it can hold of it.
+   */
   writeHuge?(delivery: HugeDelivery, pieces: AsyncIterable<Uint8Array>): Promise<number>;
   /** The most bytes of a record that `writeHuge` sends on; absent: all of them. */
   readonly hugeMostBytes?: number;

@@ -2,22 +2,29 @@ import type { Ticks } from "./instant.ts";
 import type { RecordKind } from "./stream.ts";
 
 /**
- * One JSON object as Microsoft's own bytes with a table of its top-level members, made by the member scanner in format/ and read by the event writers there.
- * The bytes are a view of page memory: they are valid until the batch that holds the record has been written, and no longer.
+ * One JSON object as Microsoft's own bytes with a table of its top-level members, made by the member scanner
+ * in format/ and read by the event writers there. The bytes are a view of page memory: they are valid until
+ * the batch that holds the record has been written, and no longer.
  */
 export interface RecordBody {
   /**
-   * Holds the object from `start` (its `{`) to `end` (one past its `}`), without white space outside strings, as valid UTF-8 and
-   * without a character that XML 1.0 forbids (those are `\\uXXXX`).
+   * Holds the object from `start` (its `{`) to `end` (one past its `}`), without white space outside strings,
+   * as valid UTF-8 and without a character that XML 1.0 forbids (those are `\\uXXXX`).
    */
   readonly bytes: Uint8Array;
   readonly start: number;
   readonly end: number;
-  /** Member i takes MEMBER_FIELDS numbers from `firstMember`: see format/member-table.ts. Offsets count from `start`. */
+  /**
+   * Member i takes MEMBER_FIELDS numbers from `firstMember`: see format/member-table.ts. Offsets count from
+   * `start`.
+   */
   readonly members: Int32Array;
   readonly firstMember: number;
   readonly memberCount: number;
-  /** Offsets from `start`, ascending, of every `&`, `<` and `>` inside strings: what an XML writer must escape. In `members`' memory or its own. */
+  /**
+   * Offsets from `start`, ascending, of every `&`, `<` and `>` inside strings: what an XML writer must
+   * escape. In `members`' memory or its own.
+   */
   readonly escapes: Int32Array;
   readonly firstEscape: number;
   readonly escapeCount: number;
@@ -41,7 +48,10 @@ export interface SourceRecord {
   readonly id: string;
   readonly updated: Ticks;
   readonly created?: Ticks;
-  /** Taken out of a larger record (an XDR incident's alert): its time is its own, not the one that the question bounds. */
+  /**
+   * Taken out of a larger record (an XDR incident's alert): its time is its own, not the one that the
+   * question bounds.
+   */
   readonly lifted?: true;
   /** The payload's own tenant id, lower case, when it carries one. */
   readonly payloadTenantId?: string;
@@ -69,14 +79,20 @@ export interface LeftOutMember {
   readonly elementCount?: number;
 }
 
-/** A piece of a page that is no usable record: too large, without id or time, not an object. Nothing of its content is kept. */
+/**
+ * A piece of a page that is no usable record: too large, without id or time, not an object. Nothing of its
+ * content is kept.
+ */
 export interface UnreadableRecord {
   readonly readable: false;
   readonly reason: "no-id" | "no-time" | "not-an-object" | "too-large" | "malformed";
   readonly id?: string;
   readonly updated?: Ticks;
   readonly byteLength: number;
-  /** Hex SHA-256 of those bytes: the record as received, less white space outside strings and what was lifted out of it. */
+  /**
+   * Hex SHA-256 of those bytes: the record as received, less white space outside strings and what was lifted
+   * out of it.
+   */
   readonly sha256: string;
 }
 

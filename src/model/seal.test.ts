@@ -36,7 +36,9 @@ describe("a secret stays behind when the place that it would be sent to changed"
   );
 
   test("moving a part into its neighbour does not give the same seal", () => {
-    expect(seal({ graphUrl: "https://a.example\napi_url=x" })).not.toBe(seal({ graphUrl: "https://a.example", apiUrl: "x" }));
+    expect(seal({ graphUrl: "https://a.example\napi_url=x" })).not.toBe(
+      seal({ graphUrl: "https://a.example", apiUrl: "x" }),
+    );
   });
 });
 

@@ -3,7 +3,10 @@ import type { Endpoints, Route } from "./stanza.ts";
 /** Hex SHA-256. It comes from outside because the vocabulary imports nothing. */
 export type Sha256Hex = (bytes: Uint8Array) => string;
 
-/** What a stored secret is bound to, in the order in which the parts stand in a seal; the names are the settings' own. */
+/**
+ * What a stored secret is bound to, in the order in which the parts stand in a seal; the names are the
+ * settings' own.
+ */
 const PARTS = ["login_url", "graph_url", "api_url", "siem_url", "proxy", "ca_file"] as const;
 export type SealPart = (typeof PARTS)[number];
 
@@ -11,14 +14,20 @@ const VERSION = "v1";
 const HINT_DIGITS = 6;
 
 /**
- * The seal of a secret typed while these endpoints, this proxy and this CA file were in force: who may edit the settings of a stanza, but not read its
- * secret, must not be able to have the secret sent to a host of his own. It holds nothing secret and is at most 108 characters:
- * `v1.<SHA-256 of everything>.<six digits per part>`; only the whole digest decides, the short ones tell which part changed.
- * The proxy counts as its origin: another login at the same proxy is not another destination.
+ * The seal of a secret typed while these endpoints, this proxy and this CA file were in force: who may edit
+ * the settings of a stanza, but not read its secret, must not be able to have the secret sent to a host of
+ * his own. It holds nothing secret and is at most 108 characters: `v1.<SHA-256 of everything>.<six digits per
+ * part>`; only the whole digest decides, the short ones tell which part changed. The proxy counts as its
+ * origin: another login at the same proxy is not another destination.
  *
  * @param caFileBytes content of `route.caFile`, undefined when none is set.
  */
-export function sealOf(endpoints: Endpoints, route: Route, caFileBytes: Uint8Array | undefined, sha256Hex: Sha256Hex): string {
+export function sealOf(
+  endpoints: Endpoints,
+  route: Route,
+  caFileBytes: Uint8Array | undefined,
+  sha256Hex: Sha256Hex,
+): string {
   const values: Readonly<Record<SealPart, string>> = {
     login_url: address(endpoints.loginUrl),
     graph_url: address(endpoints.graphUrl),
@@ -32,7 +41,10 @@ export function sealOf(endpoints: Endpoints, route: Route, caFileBytes: Uint8Arr
   return [VERSION, digest(lines.join("")), ...lines.map((line) => digest(line).slice(0, HINT_DIGITS))].join(".");
 }
 
-/** The settings in which two seals differ; empty when they are the same. A seal that cannot be read differs in everything. */
+/**
+ * The settings in which two seals differ; empty when they are the same. A seal that cannot be read differs in
+ * everything.
+ */
 export function sealDifferences(stored: string, present: string): readonly SealPart[] {
   if (stored === present) return [];
   const [storedVersion, , ...storedHints] = stored.split(".");
@@ -42,7 +54,10 @@ export function sealDifferences(stored: string, present: string): readonly SealP
   return differing.length === 0 ? PARTS : differing;
 }
 
-/** One spelling per address: lower-case host, no default port, no trailing slash; text that is no address stays as it is. */
+/**
+ * One spelling per address: lower-case host, no default port, no trailing slash; text that is no address
+ * stays as it is.
+ */
 function address(text: string): string {
   try {
     return new URL(text).href.replace(/\/+$/, "");

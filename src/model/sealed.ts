@@ -1,6 +1,6 @@
 /**
- * A secret that cannot be printed: no enumerable state, and every way a value usually becomes text (template, JSON, inspect)
- * yields `[sealed]`. It is opened only where it is used.
+ * A secret that cannot be printed: no enumerable state, and every way a value usually becomes text (template,
+ * JSON, inspect) yields `[sealed]`. It is opened only where it is used.
  */
 export class Sealed {
   readonly #value: string;

@@ -5,8 +5,9 @@ import type { AuthKind, SettingProblem, Stanza } from "./stanza.ts";
 import type { StreamName } from "./stream.ts";
 
 /**
- * How the MSSP's app proves itself at the token endpoint. `public`: a token that came from the device code flow is redeemed without a secret.
- * `certificate` names a PEM file with one or more pairs of key and certificate; it is read at each redemption, so replacing the file is a rollover.
+ * How the MSSP's app proves itself at the token endpoint. `public`: a token that came from the device code
+ * flow is redeemed without a secret. `certificate` names a PEM file with one or more pairs of key and
+ * certificate; it is read at each redemption, so replacing the file is a rollover.
  */
 export type AppCredential =
   | {
@@ -19,11 +20,17 @@ export type AppCredential =
   | { readonly kind: "certificate"; readonly clientId: string; readonly path: string }
   | { readonly kind: "public"; readonly clientId: string };
 
-/** What can be asked for an access token: the names of `token access --for`, and of the retired SIEM API for those who still have it. */
+/**
+ * What can be asked for an access token: the names of `token access --for`, and of the retired SIEM API for
+ * those who still have it.
+ */
 export const TOKEN_APIS = ["graph", "xdr", "mde", "siem"] as const;
 export type TokenApi = (typeof TOKEN_APIS)[number];
 
-/** The person in front of a command. Standard output carries only what a command is asked for; everything else is said on standard error. */
+/**
+ * The person in front of a command. Standard output carries only what a command is asked for; everything else
+ * is said on standard error.
+ */
 export interface Terminal {
   /** True when a person can be asked. */
   readonly interactive: boolean;
@@ -162,16 +169,25 @@ export interface SignInDesk {
   registration(plan: RegistrationPlan): Registration;
   /** What a manifest lacks or has too much, one sentence each; empty when it fits. */
   checkManifest(manifest: unknown, plan: RegistrationPlan): readonly string[];
-  applyRegistration(plan: RegistrationPlan, graphToken: Sealed, stanza: Pick<Stanza, "endpoints" | "route">): Promise<RegistrationApplied>;
+  applyRegistration(
+    plan: RegistrationPlan,
+    graphToken: Sealed,
+    stanza: Pick<Stanza, "endpoints" | "route">,
+  ): Promise<RegistrationApplied>;
   consentLink(stanza: Stanza, clientId: string, redirectUri: string): ConsentLink;
   consentMail(language: MailLanguage, customer: string, link: ConsentLink): string;
-  /** Reads the address a consent ended on. Throws Failure for an error, another tenant, another link's answer. */
+  /**
+   * Reads the address a consent ended on. Throws Failure for an error, another tenant, another link's answer.
+   */
   readConsent(landed: string, stanza: Stanza, clientId: string): { readonly tenantId: string };
   /** Asks the token endpoint which of the wanted permissions are there. */
   consentState(stanza: Stanza, credential: AppCredential): Promise<ConsentState>;
   beginCodeFlow(request: CodeFlowRequest): Promise<CodeFlow>;
   beginDeviceFlow(stanza: Stanza, clientId: string): Promise<DeviceFlow>;
-  /** A fresh access token for one API; with a refresh token in the stanza it is redeemed and what replaces it is handed to `keep`. */
+  /**
+   * A fresh access token for one API; with a refresh token in the stanza it is redeemed and what replaces it
+   * is handed to `keep`.
+   */
   accessToken(stanza: Stanza, api: TokenApi, keep: (rotated: Sealed) => Promise<void>): Promise<ObtainedToken>;
   /** Decodes and checks; contacts nobody. */
   inspectToken(token: Sealed, wanted: { readonly stanza?: Stanza; readonly api?: TokenApi }): readonly TokenVerdict[];
@@ -224,22 +240,37 @@ export interface OnboardingServices {
   readonly pause: (forMs: number, signal?: AbortSignal) => Promise<void>;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /**
-   * Reads `--config` and settings given as flags (flags win). With `needSecrets` false a stanza without its secrets is fine.
-   * Throws Failure `settings-wrong` when the file cannot be read.
+   * Reads `--config` and settings given as flags (flags win). With `needSecrets` false a stanza without its
+   * secrets is fine. Throws Failure `settings-wrong` when the file cannot be read.
    */
-  customers(argv: Readonly<Record<string, unknown>>, options: { readonly needSecrets: boolean }): Promise<FoundCustomers>;
-  /** Splunk's credential store through splunkd's REST. Throws before anything is asked of a person when it cannot be used. */
+  customers(
+    argv: Readonly<Record<string, unknown>>,
+    options: { readonly needSecrets: boolean },
+  ): Promise<FoundCustomers>;
+  /**
+   * Splunk's credential store through splunkd's REST. Throws before anything is asked of a person when it
+   * cannot be used.
+   */
   splunkPlace(access: SplunkAccess): Promise<SecretPlace>;
   /** `secrets/` of the state folder. */
   filePlace(argv: Readonly<Record<string, unknown>>): Promise<SecretPlace>;
-  /** `latin1` for Java's properties: one character per byte. Undefined when there is no such file; throws Failure `settings` when it cannot be read. */
+  /**
+   * `latin1` for Java's properties: one character per byte. Undefined when there is no such file; throws
+   * Failure `settings` when it cannot be read.
+   */
   readText(path: string, encoding: "utf8" | "latin1"): Promise<string | undefined>;
   /**
    * 0600, written aside, flushed and renamed. Throws Failure `output-broken`.
    *
-   * @param readers `as-before`: a file that was there keeps its owner, its group, and that group's right to read if nobody else had it.
+   * @param readers `as-before`: a file that was there keeps its owner, its group, and that group's right to
+   *   read if nobody else had it.
    */
-  writeSecretFile(path: string, content: Sealed, encoding: "utf8" | "latin1", readers?: "owner" | "as-before"): Promise<void>;
+  writeSecretFile(
+    path: string,
+    content: Sealed,
+    encoding: "utf8" | "latin1",
+    readers?: "owner" | "as-before",
+  ): Promise<void>;
   /** Opens the person's browser; resolves false when there is none. */
   openBrowser(url: string): Promise<boolean>;
   finish(code: ExitCode): void;

@@ -6,7 +6,10 @@ import type { StreamName } from "./stream.ts";
 /** How far back a first run reaches. */
 export type StartPoint = { readonly kind: "ago"; readonly ms: number } | { readonly kind: "at"; readonly at: Ticks };
 
-/** Where we connect; every value is an origin (or base address) without a trailing slash. They never change the audience asked for. */
+/**
+ * Where we connect; every value is an origin (or base address) without a trailing slash. They never change
+ * the audience asked for.
+ */
 export interface Endpoints {
   readonly loginUrl: string;
   readonly graphUrl: string;
@@ -21,18 +24,25 @@ export interface Route {
   readonly noProxy?: string;
   /** PEM file with additional trusted certificates. */
   readonly caFile?: string;
-  /** Straight to the address: no proxy, not even one that the environment names. Net honours it in every request (splunkd, loopback). */
+  /**
+   * Straight to the address: no proxy, not even one that the environment names. Net honours it in every
+   * request (splunkd, loopback).
+   */
   readonly direct?: true;
   /**
-   * For splunkd on this host, whose certificate carries no usable name: trust `caFile` alone (not the public roots) and check no host name.
-   * Net refuses it with a defect (a plain Error) for an address that is not loopback (localhost, 127.0.0.0/8, ::1).
+   * For splunkd on this host, whose certificate carries no usable name: trust `caFile` alone (not the public
+   * roots) and check no host name. Net refuses it with a defect (a plain Error) for an address that is not
+   * loopback (localhost, 127.0.0.0/8, ::1).
    */
   readonly loopbackCertificate?: true;
 }
 
 export type AuthKind = "refresh_token" | "app";
 
-/** One customer's settings after parsing: checked, defaults filled in, endpoints resolved from the cloud. Secrets may still be absent: hosts resolve them. */
+/**
+ * One customer's settings after parsing: checked, defaults filled in, endpoints resolved from the cloud.
+ * Secrets may still be absent: hosts resolve them.
+ */
 export interface Stanza {
   /** The stanza's name without the scheme; with the tenant GUID and the stream it names the state. */
   readonly name: string;

@@ -15,9 +15,15 @@ export interface Mark {
   readonly version: 1;
   /** Everything up to here was asked for and written; undefined before the first walk completed. */
   readonly upTo?: Ticks;
-  /** Where `upTo` stood after the last complete poll that reached back over the whole overlap: what appeared late since then lies at most the overlap before this. */
+  /**
+   * Where `upTo` stood after the last complete poll that reached back over the whole overlap: what appeared
+   * late since then lies at most the overlap before this.
+   */
   readonly reachedUpTo?: Ticks;
-  /** Where `upTo` stood at the last complete sweep: a stop before the next one is complete must not leave out what lies between. */
+  /**
+   * Where `upTo` stood at the last complete sweep: a stop before the next one is complete must not leave out
+   * what lies between.
+   */
   readonly sweptUpTo?: Ticks;
   /** The first run's lower bound, fixed when the first walk began. */
   readonly start: Ticks;
@@ -33,7 +39,10 @@ export interface Mark {
 
 /** One version as the ledger's journal keeps it. */
 export interface LedgerEntry {
-  /** 128 bits that stand for kind and object id (`objectHash` in collect/ledger.ts), as four signed 32-bit words. */
+  /**
+   * 128 bits that stand for kind and object id (`objectHash` in collect/ledger.ts), as four signed 32-bit
+   * words.
+   */
   readonly hash: readonly [number, number, number, number];
   readonly updated: Ticks;
   /** Whole seconds since 1970 when it was written to the host. */
@@ -51,9 +60,15 @@ export interface LedgerEntry {
  */
 export interface StreamStore {
   readonly key: StateKey;
-  /** True when the last holder that had this stream open stopped in order, or when the stream is new: nothing provisional is to be sent again. */
+  /**
+   * True when the last holder that had this stream open stopped in order, or when the stream is new: nothing
+   * provisional is to be sent again.
+   */
   readonly stoppedInOrder: boolean;
-  /** Undefined when nothing (readable) is stored; a damaged file falls back to the previous one and is reported to the log. */
+  /**
+   * Undefined when nothing (readable) is stored; a damaged file falls back to the previous one and is
+   * reported to the log.
+   */
   readonly mark: Mark | undefined;
   /** The journal as it was at opening, oldest first, a torn tail cut away. Given once; not kept. */
   takeEntries(): readonly LedgerEntry[];
@@ -68,7 +83,10 @@ export interface StreamStore {
   close(): Promise<void>;
 }
 
-/** A file of its own for one record that is too large for memory; gone when disposed of, or with the process at the next start. */
+/**
+ * A file of its own for one record that is too large for memory; gone when disposed of, or with the process
+ * at the next start.
+ */
 export interface Spool {
   append(bytes: Uint8Array): Promise<void>;
   readonly byteLength: number;
@@ -81,7 +99,10 @@ export interface StateFolder {
   /** True when every stream's last holder stopped in order, or when the folder is new. */
   readonly stoppedInOrder: boolean;
   open(key: StateKey): Promise<StreamStore>;
-  /** True when the stanza, once opened, has taken over what its tenant left under that other name: facts about the one hold for the other. */
+  /**
+   * True when the stanza, once opened, has taken over what its tenant left under that other name: facts about
+   * the one hold for the other.
+   */
   wasLeftUnder?(key: StateKey, stanza: string): boolean;
   /** Tenant domains resolved to GUIDs and other small facts, by name. */
   /** Throws Failure `state-unwritable`. */

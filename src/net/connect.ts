@@ -13,10 +13,14 @@ import { bypassesProxy, isLoopback } from "./no-proxy.ts";
 type Undici = typeof import("undici");
 
 /**
- * Whom a route trusts: the runtime's own roots with the file's certificates added, or the file alone; undefined means the runtime's roots.
- * One context serves every connection of a route: reading 150 roots takes 20 ms. Throws Failure `ca-file-unusable`.
+ * Whom a route trusts: the runtime's own roots with the file's certificates added, or the file alone;
+ * undefined means the runtime's roots. One context serves every connection of a route: reading 150 roots
+ * takes 20 ms. Throws Failure `ca-file-unusable`.
  */
-export async function trustFrom(caFile: string | undefined, how: "added" | "alone"): Promise<SecureContext | undefined> {
+export async function trustFrom(
+  caFile: string | undefined,
+  how: "added" | "alone",
+): Promise<SecureContext | undefined> {
   if (caFile === undefined) return undefined;
   let pem: string;
   try {
@@ -29,7 +33,9 @@ export async function trustFrom(caFile: string | undefined, how: "added" | "alon
   try {
     // Read one by one, because OpenSSL leaves out in silence what it cannot read.
     const certificates = blocks.map((block) => new X509Certificate(block).toString());
-    return createSecureContext({ ca: how === "alone" ? certificates : [...getCACertificates("default"), ...certificates] });
+    return createSecureContext({
+      ca: how === "alone" ? certificates : [...getCACertificates("default"), ...certificates],
+    });
   } catch (cause) {
     throw badCaFile(caFile, "holds a damaged certificate", cause);
   }
@@ -68,7 +74,8 @@ export function witnessingConnector(undici: Undici, options: ConnectorOptions): 
       if (error) done(new ConnectTrouble(error, { certificate }), null);
       else done(null, connected);
     });
-    // "secure" comes before the runtime decides on trust and drops the connection; afterwards the certificate is out of reach.
+    // "secure" comes before the runtime decides on trust and drops the connection; afterwards the certificate
+    // is out of reach.
     if (socket instanceof TLSSocket) {
       socket.prependOnceListener("secure", () => {
         certificate = socket.getPeerCertificate();
@@ -91,8 +98,8 @@ export interface Tunnel {
 }
 
 /**
- * Connects through an HTTP or HTTPS proxy by CONNECT, with TLS to the destination inside; destinations that `no_proxy` names go `direct`.
- * Everything goes through a tunnel, so a proxy never sees a token.
+ * Connects through an HTTP or HTTPS proxy by CONNECT, with TLS to the destination inside; destinations that
+ * `no_proxy` names go `direct`. Everything goes through a tunnel, so a proxy never sees a token.
  */
 export function tunnelConnector(
   undici: Undici,
@@ -104,7 +111,8 @@ export function tunnelConnector(
   const pool = new undici.Pool(origin, { connect: toProxy, connections: 32, pipelining: 1 });
   const connector: buildConnector.connector = (to, done) => {
     const port = Number(to.port) || (to.protocol === "https:" ? 443 : 80);
-    if (bypassesProxy(to.hostname, port, route.noProxy) || (!route.alsoForLoopback && isLoopback(to.hostname))) return direct(to, done);
+    if (bypassesProxy(to.hostname, port, route.noProxy) || (!route.alsoForLoopback && isLoopback(to.hostname)))
+      return direct(to, done);
     const authority = `${to.hostname.includes(":") && !to.hostname.startsWith("[") ? `[${to.hostname}]` : to.hostname}:${port}`;
     const headers: Record<string, string> = { host: authority };
     authorization?.open((value) => {
@@ -113,7 +121,10 @@ export function tunnelConnector(
     pool.connect({ path: authority, headers }, (error, answer) => {
       if (error) {
         const trouble = error instanceof ConnectTrouble ? error : undefined;
-        done(new ConnectTrouble(trouble ? trouble.inner : error, { certificate: trouble?.certificate, proxy: { host } }), null);
+        done(
+          new ConnectTrouble(trouble ? trouble.inner : error, { certificate: trouble?.certificate, proxy: { host } }),
+          null,
+        );
         return;
       }
       const { socket, statusCode } = answer;
@@ -142,7 +153,8 @@ export function readProxy(text: string): { origin: string; host: string; authori
       nextStep: "Write http://host:port or http://user:password@host:port.",
     });
   }
-  const login = url.username === "" ? undefined : `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  const login =
+    url.username === "" ? undefined : `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
   return {
     origin: url.origin,
     host: url.host,

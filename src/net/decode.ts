@@ -1,14 +1,25 @@
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream";
-import { brotliDecompressSync, createBrotliDecompress, createGunzip, createInflate, gunzipSync, inflateSync } from "node:zlib";
+import {
+  brotliDecompressSync,
+  createBrotliDecompress,
+  createGunzip,
+  createInflate,
+  gunzipSync,
+  inflateSync,
+} from "node:zlib";
 import { Failure } from "../model/failure.ts";
 
-/** Larger than zlib's 16 KiB: fewer trips to the thread pool, at a size that still fits the caches. Twice or half of it is slower. */
+/**
+ * Larger than zlib's 16 KiB: fewer trips to the thread pool, at a size that still fits the caches. Twice or
+ * half of it is slower.
+ */
 const CHUNK_BYTES = 64 * 1024;
 
 /**
- * Bodies up to this size (as sent) are decoded in one call on the spot: an idle fleet gets nothing but such answers, and a stream with its way over the thread pool costs
- * more than the decoding. deflate grows at most 1032 times, which takes some milliseconds.
+ * Bodies up to this size (as sent) are decoded in one call on the spot: an idle fleet gets nothing but such
+ * answers, and a stream with its way over the thread pool costs more than the decoding. deflate grows at most
+ * 1032 times, which takes some milliseconds.
  */
 const SMALL_BYTES = 8 * 1024;
 const SMALL_DECODED_BYTES = SMALL_BYTES * 1100;
@@ -21,7 +32,10 @@ const STREAMS = {
 
 const WHOLE = { gzip: gunzipSync, deflate: inflateSync, br: brotliDecompressSync } as const;
 
-/** The body as sent, decoded by its Content-Encoding. A piece is valid until the next one is asked for. Throws Failure `bad-answer` for a coding we do not know. */
+/**
+ * The body as sent, decoded by its Content-Encoding. A piece is valid until the next one is asked for. Throws
+ * Failure `bad-answer` for a coding we do not know.
+ */
 export function decodedBody(
   body: Readable,
   answer: { readonly status: number; readonly headers: Readonly<Record<string, string>> },
@@ -48,14 +62,16 @@ export function decodedBody(
 }
 
 /**
- * Gives each piece's memory back as soon as the next is asked for: left to the collector, a fresh buffer for every piece piles up tens of megabytes and drives
- * major collections. The decoder writes on into a buffer until it is full, so only one handed out to its very end is let go.
+ * Gives each piece's memory back as soon as the next is asked for: left to the collector, a fresh buffer for
+ * every piece piles up tens of megabytes and drives major collections. The decoder writes on into a buffer
+ * until it is full, so only one handed out to its very end is let go.
  */
 async function* released(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   for await (const piece of pieces) {
     const { buffer, byteOffset, byteLength } = piece;
     yield piece;
-    if (byteOffset + byteLength === CHUNK_BYTES && buffer.byteLength === CHUNK_BYTES) (buffer as ArrayBuffer).transfer(0);
+    if (byteOffset + byteLength === CHUNK_BYTES && buffer.byteLength === CHUNK_BYTES)
+      (buffer as ArrayBuffer).transfer(0);
   }
 }
 

@@ -134,7 +134,9 @@ describe("a body arrives as it was before it was packed", () => {
   });
 
   test("a redirect is an answer, not an order", async () => {
-    const origin = await serve((_, response) => response.writeHead(302, { location: "https://elsewhere.example.test/" }).end());
+    const origin = await serve((_, response) =>
+      response.writeHead(302, { location: "https://elsewhere.example.test/" }).end(),
+    );
     const answer = await client().send(get(origin));
     await answer.discard();
     expect([answer.status, answer.headers["location"]]).toEqual([302, "https://elsewhere.example.test/"]);
@@ -188,12 +190,16 @@ describe("a broken body is a failure of its own kind", () => {
   });
 
   test("gzip that is none", async () => {
-    const failure = await bodyFailure((_, response) => response.writeHead(200, { "content-encoding": "gzip" }).end("<html>no</html>"));
+    const failure = await bodyFailure((_, response) =>
+      response.writeHead(200, { "content-encoding": "gzip" }).end("<html>no</html>"),
+    );
     expect(failure.code).toBe("bad-answer");
   });
 
   test("a coding that nobody asked for", async () => {
-    const failure = await bodyFailure((_, response) => response.writeHead(200, { "content-encoding": "zstd" }).end("x"));
+    const failure = await bodyFailure((_, response) =>
+      response.writeHead(200, { "content-encoding": "zstd" }).end("x"),
+    );
     expect(failure.code).toBe("bad-answer");
   });
 
@@ -304,7 +310,10 @@ describe("trust", () => {
   test("a certificate for other names", async () => {
     const origin = await serve((_, response) => response.end("never"));
     const failure = await failureOf(client().send(get(origin.replace("localhost", "127.0.0.2"))));
-    expect(failure).toMatchObject({ code: "tls-untrusted", say: expect.stringContaining("certificate for other names") });
+    expect(failure).toMatchObject({
+      code: "tls-untrusted",
+      say: expect.stringContaining("certificate for other names"),
+    });
   });
 
   test("a server that speaks no TLS", async () => {
@@ -336,7 +345,9 @@ describe("trust", () => {
     const own: Route = { ...trusting, loopbackCertificate: true, direct: true };
 
     expect(await (await web.send(get(origin, own))).text(10)).toBe("splunkd");
-    expect((await failureOf(web.send(get(origin, { loopbackCertificate: true, direct: true })))).code).toBe("tls-untrusted");
+    expect((await failureOf(web.send(get(origin, { loopbackCertificate: true, direct: true })))).code).toBe(
+      "tls-untrusted",
+    );
     await expect(web.send(get("https://splunk.example.test:8089/", own))).rejects.not.toHaveProperty("code");
   });
 });
@@ -392,7 +403,9 @@ describe("a proxy", () => {
     options: { refuse?: number; hangUp?: true; over?: ServerCertificate } = {},
   ): Promise<{ port: number; seen: SeenByProxy }> {
     const seen: SeenByProxy = { lines: [], logins: [] };
-    const server = options.over ? https.createServer({ key: options.over.keyPem, cert: options.over.certificatePem }) : http.createServer();
+    const server = options.over
+      ? https.createServer({ key: options.over.keyPem, cert: options.over.certificatePem })
+      : http.createServer();
     server.on("tlsClientError", () => {});
     server.on("request", (request, response) => {
       seen.lines.push(`${request.method} ${request.url}`);
@@ -428,7 +441,9 @@ describe("a proxy", () => {
     const route: Route = { ...trusting, proxy: sealed(`http://mssp:p%40ss%3Aword@localhost:${port}`) };
 
     const answers = await Promise.all(
-      [1, 2, 3].map(async () => (await web.send(get(origin, route, { headers: { authorization: "Bearer t" } }))).text(10)),
+      [1, 2, 3].map(async () =>
+        (await web.send(get(origin, route, { headers: { authorization: "Bearer t" } }))).text(10),
+      ),
     );
 
     expect(answers).toEqual(["through", "through", "through"]);
@@ -442,7 +457,9 @@ describe("a proxy", () => {
     const web = client();
     const set = { ...trusting, proxy: sealed(`localhost:${port}`) };
 
-    expect(await (await web.send(get(origin, { ...set, noProxy: "example.test,localhost" }))).text(10)).toBe("straight");
+    expect(await (await web.send(get(origin, { ...set, noProxy: "example.test,localhost" }))).text(10)).toBe(
+      "straight",
+    );
     expect(await (await web.send(get(origin, { ...set, direct: true }))).text(10)).toBe("straight");
     expect(seen.lines).toEqual([]);
   });
@@ -471,14 +488,21 @@ describe("a proxy", () => {
     expect((await failureOf(web.send(get("https://graph.invalid/")))).code).toBe("proxy-refused");
     expect(await (await web.send(get(origin))).text(10)).toBe("straight");
     expect((await failureOf(web.send(get("https://exempt.invalid/")))).code).toBe("dns-failed");
-    expect((await failureOf(web.send(get("https://graph.invalid/", { ...trusting, direct: true })))).code).toBe("dns-failed");
+    expect((await failureOf(web.send(get("https://graph.invalid/", { ...trusting, direct: true })))).code).toBe(
+      "dns-failed",
+    );
     expect(seen.lines).toEqual(["CONNECT graph.invalid:443"]);
   });
 
   test("that hangs up fails once instead of trying for ever", async () => {
     const { port, seen } = await proxy({ hangUp: true });
-    const failure = await failureOf(client().send(get("https://graph.example.test/", { ...trusting, proxy: sealed(`localhost:${port}`) })));
-    expect(failure).toMatchObject({ code: "connection-reset", say: expect.stringContaining(`proxy localhost:${port}`) });
+    const failure = await failureOf(
+      client().send(get("https://graph.example.test/", { ...trusting, proxy: sealed(`localhost:${port}`) })),
+    );
+    expect(failure).toMatchObject({
+      code: "connection-reset",
+      say: expect.stringContaining(`proxy localhost:${port}`),
+    });
     expect(seen.lines).toEqual(["CONNECT graph.example.test:443"]);
   });
 
@@ -486,7 +510,10 @@ describe("a proxy", () => {
     const failure = await failureOf(
       client().send(get("https://graph.example.test/", { ...trusting, proxy: sealed("http://localhost:1") })),
     );
-    expect(failure).toMatchObject({ code: "network-unreachable", say: "proxy localhost:1 could not be reached from this machine." });
+    expect(failure).toMatchObject({
+      code: "network-unreachable",
+      say: "proxy localhost:1 could not be reached from this machine.",
+    });
   });
 
   test("spoken to over https is verified as well", async () => {

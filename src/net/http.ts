@@ -17,7 +17,10 @@ export interface HttpOptions {
   /** How long an unused connection is kept when the server names no time. */
   readonly keepAliveMs?: number;
   readonly userAgent?: string;
-  /** Where HTTPS_PROXY and NO_PROXY are looked up for routes that name no proxy; the process's own unless a test says otherwise. */
+  /**
+   * Where HTTPS_PROXY and NO_PROXY are looked up for routes that name no proxy; the process's own unless a
+   * test says otherwise.
+   */
   readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
@@ -30,8 +33,9 @@ interface RoutePool {
 }
 
 /**
- * The only owner of sockets to the outside. Certificates are always verified; redirects are handed to the caller, never followed; plain http is refused except to
- * this machine. undici is loaded at the first request. Answers are decoded as they stream.
+ * The only owner of sockets to the outside. Certificates are always verified; redirects are handed to the
+ * caller, never followed; plain http is refused except to this machine. undici is loaded at the first
+ * request. Answers are decoded as they stream.
  */
 export function createHttp(options: HttpOptions = {}): Http {
   const pools = new Map<string, Promise<RoutePool>>();
@@ -87,7 +91,13 @@ export function createHttp(options: HttpOptions = {}): Http {
   };
 }
 
-async function ask(agent: Dispatcher, request: HttpRequest, url: URL, userAgent: string, stopped: () => boolean): Promise<HttpAnswer> {
+async function ask(
+  agent: Dispatcher,
+  request: HttpRequest,
+  url: URL,
+  userAgent: string,
+  stopped: () => boolean,
+): Promise<HttpAnswer> {
   const { statusCode, headers, body } = await agent.request({
     origin: url.origin,
     path: url.pathname + url.search,
@@ -139,7 +149,11 @@ function answerFrom(
   };
 }
 
-async function* inOurWords(open: () => AsyncIterable<Uint8Array>, host: string, stopped: () => boolean): AsyncGenerator<Uint8Array> {
+async function* inOurWords(
+  open: () => AsyncIterable<Uint8Array>,
+  host: string,
+  stopped: () => boolean,
+): AsyncGenerator<Uint8Array> {
   try {
     yield* open();
   } catch (error) {
@@ -167,8 +181,8 @@ function refusePlainHttp(url: URL): void {
 }
 
 /**
- * The proxy of a route: its own, else the one that the environment names (`https_proxy` before `HTTPS_PROXY`, as curl reads them). The environment's is never
- * used for this machine: it was set for the outside.
+ * The proxy of a route: its own, else the one that the environment names (`https_proxy` before `HTTPS_PROXY`,
+ * as curl reads them). The environment's is never used for this machine: it was set for the outside.
  */
 function proxyFor(route: Route, environment: Readonly<Record<string, string | undefined>>): ProxyRoute | undefined {
   if (route.direct === true) return undefined;
@@ -178,7 +192,10 @@ function proxyFor(route: Route, environment: Readonly<Record<string, string | un
   return named ? { proxy: sealed(named), noProxy, alsoForLoopback: false } : undefined;
 }
 
-/** Does a request to this address go through a proxy? What `doctor` says; the sockets decide by the same rules. */
+/**
+ * Does a request to this address go through a proxy? What `doctor` says; the sockets decide by the same
+ * rules.
+ */
 export function goesThroughProxy(
   url: string,
   route: Route,
@@ -186,7 +203,8 @@ export function goesThroughProxy(
 ): boolean {
   const proxy = proxyFor(route, environment);
   const { hostname, port, protocol } = new URL(url);
-  if (!proxy || bypassesProxy(hostname, Number(port) || (protocol === "https:" ? 443 : 80), proxy.noProxy)) return false;
+  if (!proxy || bypassesProxy(hostname, Number(port) || (protocol === "https:" ? 443 : 80), proxy.noProxy))
+    return false;
   return proxy.alsoForLoopback || !isLoopback(hostname);
 }
 
@@ -194,7 +212,11 @@ async function openPool(route: Route, options: HttpOptions): Promise<RoutePool> 
   const undici = await import("undici");
   const own = route.loopbackCertificate === true;
   const trust = await trustFrom(route.caFile, own ? "alone" : "added");
-  const straight = witnessingConnector(undici, { trust, connectTimeoutMs: options.connectTimeoutMs ?? 20_000, checkName: !own });
+  const straight = witnessingConnector(undici, {
+    trust,
+    connectTimeoutMs: options.connectTimeoutMs ?? 20_000,
+    checkName: !own,
+  });
   const proxy = proxyFor(route, options.environment ?? process.env);
   const tunnel = proxy === undefined ? undefined : tunnelConnector(undici, proxy, straight, straight);
   const agent = new undici.Agent({

@@ -13,7 +13,10 @@ export class ConnectTrouble extends Error {
 
   constructor(
     inner: unknown,
-    seen: { readonly certificate?: PeerCertificate | undefined; readonly proxy?: { readonly host: string; readonly status?: number } } = {},
+    seen: {
+      readonly certificate?: PeerCertificate | undefined;
+      readonly proxy?: { readonly host: string; readonly status?: number };
+    } = {},
   ) {
     super("could not connect", { cause: inner });
     this.inner = inner;
@@ -22,7 +25,10 @@ export class ConnectTrouble extends Error {
   }
 }
 
-/** One row per way a connection or an answer's transport fails; `{to}` is the host (or the proxy) that we were talking to. */
+/**
+ * One row per way a connection or an answer's transport fails; `{to}` is the host (or the proxy) that we were
+ * talking to.
+ */
 export interface NetworkFailureRow {
   readonly failure: string;
   /** Error codes of Node, OpenSSL and undici that mean this. */
@@ -61,7 +67,14 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
   },
   {
     failure: "connection-reset",
-    codes: ["ECONNRESET", "EPIPE", "ECONNABORTED", "UND_ERR_SOCKET", "UND_ERR_RES_CONTENT_LENGTH_MISMATCH", "UND_ERR_PRX_CONN"],
+    codes: [
+      "ECONNRESET",
+      "EPIPE",
+      "ECONNABORTED",
+      "UND_ERR_SOCKET",
+      "UND_ERR_RES_CONTENT_LENGTH_MISMATCH",
+      "UND_ERR_PRX_CONN",
+    ],
     actor: "microsoft",
     retry: "soon",
     say: "The connection to {to} broke before the answer was complete.",
@@ -105,7 +118,8 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
     actor: "operator",
     retry: "never",
     say: "The certificate of {to} was issued by {issuer}, which is not trusted here.",
-    nextStep: "If that issuer is your own inspecting proxy, put its certificate into a PEM file and name the file in the setting ca_file.",
+    nextStep:
+      "If that issuer is your own inspecting proxy, put its certificate into a PEM file and name the file in the setting ca_file.",
   },
   {
     failure: "tls-untrusted",
@@ -113,7 +127,8 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
     actor: "operator",
     retry: "never",
     say: "The certificate of {to}, issued by {issuer}, is valid from {from} to {until}, which does not include this machine's time.",
-    nextStep: "Check this machine's clock; if it is right, the owner of that certificate must renew it (ca_file does not help).",
+    nextStep:
+      "Check this machine's clock; if it is right, the owner of that certificate must renew it (ca_file does not help).",
   },
   {
     failure: "tls-untrusted",
@@ -151,7 +166,9 @@ function codeOf(error: unknown): string {
 
 /** `CN=…, O=…` in one line; certificate names come over the wire, so control characters are dropped. */
 function issuerInWords(certificate: PeerCertificate | undefined): string {
-  const parts = Object.entries(certificate?.issuer ?? {}).map(([field, value]) => `${field}=${[value].flat().join("+")}`);
+  const parts = Object.entries(certificate?.issuer ?? {}).map(
+    ([field, value]) => `${field}=${[value].flat().join("+")}`,
+  );
   if (parts.length === 0) return "an issuer that the server did not show";
   return `"${parts
     .join(", ")

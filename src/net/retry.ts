@@ -1,6 +1,7 @@
 /**
- * How long `Retry-After` asks us to wait, in ms from now; undefined when absent or unreadable. Both forms of RFC 9110 §10.2.3: whole seconds, or
- * an HTTP date, which is read against the answer's own `Date` header so that a wrong clock here (or there) cannot stretch or skip the wait.
+ * How long `Retry-After` asks us to wait, in ms from now; undefined when absent or unreadable. Both forms of
+ * RFC 9110 §10.2.3: whole seconds, or an HTTP date, which is read against the answer's own `Date` header so
+ * that a wrong clock here (or there) cannot stretch or skip the wait.
  */
 export function retryAfterMs(headers: Readonly<Record<string, string>>, nowMs: number): number | undefined {
   const value = headers["retry-after"]?.trim();
@@ -34,7 +35,10 @@ export type Move =
   /** Asking again changes nothing. */
   | { readonly do: "give-up" };
 
-/** Statuses as rows; what no row names falls to its class (2xx use, 5xx try again, the rest give up). Source: RFC 9110 §15, RFC 6585 §4, Microsoft Graph docs "Throttling". */
+/**
+ * Statuses as rows; what no row names falls to its class (2xx use, 5xx try again, the rest give up). Source:
+ * RFC 9110 §15, RFC 6585 §4, Microsoft Graph docs "Throttling".
+ */
 const MOVES: Readonly<Record<number, Move["do"]>> = {
   401: "renew-token",
   408: "try-again",
@@ -46,7 +50,10 @@ const MOVES: Readonly<Record<number, Move["do"]>> = {
   509: "wait",
 };
 
-export function nextMove(answer: { readonly status: number; readonly headers: Readonly<Record<string, string>> }, nowMs: number): Move {
+export function nextMove(
+  answer: { readonly status: number; readonly headers: Readonly<Record<string, string>> },
+  nowMs: number,
+): Move {
   const { status, headers } = answer;
   const named = MOVES[status] ?? (status >= 200 && status < 300 ? "use" : status >= 500 ? "try-again" : "give-up");
   const forMs = retryAfterMs(headers, nowMs);

@@ -1,6 +1,9 @@
 import { Failure } from "../model/failure.ts";
 
-/** A file written by a release that came after this one: reading it by guess could lose versions, so nothing is touched. */
+/**
+ * A file written by a release that came after this one: reading it by guess could lose versions, so nothing
+ * is touched.
+ */
 export function newerFormat(path: string, found: unknown, known: number): Failure {
   return new Failure("state-damaged", {
     actor: "operator",

@@ -59,7 +59,10 @@ export function errnoOf(error: unknown): string | undefined {
   return typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
 }
 
-/** Turns an errno error into the Failure an operator can act on; everything else (a defect of ours) is thrown on as it is. */
+/**
+ * Turns an errno error into the Failure an operator can act on; everything else (a defect of ours) is thrown
+ * on as it is.
+ */
 export function stateUnwritable(path: string, error: unknown): unknown {
   const errno = errnoOf(error);
   if (errno === undefined) return error;
@@ -72,7 +75,10 @@ export function stateUnwritable(path: string, error: unknown): unknown {
   });
 }
 
-/** The file's bytes, or undefined when there is none. Throws Failure `state-unreadable` when it is there but cannot be read. */
+/**
+ * The file's bytes, or undefined when there is none. Throws Failure `state-unreadable` when it is there but
+ * cannot be read.
+ */
 export function readIfThere(disk: Disk, path: string): Buffer | undefined {
   try {
     return disk.readFileSync(path);
@@ -120,7 +126,10 @@ export function syncFileContent(disk: Disk, fd: number): Promise<void> {
   return new Promise((resolve, reject) => disk.fdatasync(fd, (error) => (error ? reject(error) : resolve())));
 }
 
-/** Makes a rename in this folder survive the host's death. Windows has no such call and journals renames itself. */
+/**
+ * Makes a rename in this folder survive the host's death. Windows has no such call and journals renames
+ * itself.
+ */
 export async function syncFolder(kit: DiskKit, path: string): Promise<void> {
   if (kit.platform === "win32") return;
   const fd = kit.disk.openSync(path, "r");
@@ -136,8 +145,8 @@ const RENAME_PATIENCE_MS = 2_000;
 const RENAME_PAUSE_MS = 50;
 
 /**
- * Renames over what is there. On Windows a virus scanner or backup that has the target open makes this fail for a moment
- * with EPERM, EACCES or EBUSY, so it is tried for 2 s.
+ * Renames over what is there. On Windows a virus scanner or backup that has the target open makes this fail
+ * for a moment with EPERM, EACCES or EBUSY, so it is tried for 2 s.
  */
 export async function renameOver(kit: DiskKit, from: string, to: string): Promise<void> {
   const began = kit.clock.monotonicMs();
@@ -153,7 +162,10 @@ export async function renameOver(kit: DiskKit, from: string, to: string): Promis
   }
 }
 
-/** Writes beside the target and flushes; the target is untouched until the caller renames. Returns the path written. */
+/**
+ * Writes beside the target and flushes; the target is untouched until the caller renames. Returns the path
+ * written.
+ */
 export async function writeAside(kit: DiskKit, path: string, bytes: Uint8Array): Promise<string> {
   const aside = `${path}.new`;
   const fd = kit.disk.openSync(aside, "w", FILE_MODE);
@@ -166,7 +178,10 @@ export async function writeAside(kit: DiskKit, path: string, bytes: Uint8Array):
   return aside;
 }
 
-/** Replaces a small file so that after any crash either the old or the new content is there. Throws Failure `state-unwritable`. */
+/**
+ * Replaces a small file so that after any crash either the old or the new content is there. Throws Failure
+ * `state-unwritable`.
+ */
 export async function replaceFile(kit: DiskKit, path: string, bytes: Uint8Array): Promise<void> {
   try {
     makeFolder(kit.disk, dirname(path));

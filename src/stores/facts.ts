@@ -4,7 +4,10 @@ import { type DiskKit, readIfThere, replaceFile } from "./disk.ts";
 
 const VERSION = 1;
 
-/** Small facts by name in one file (a domain's tenant GUID and the like). Everything in it can be asked for again, so a damaged one begins empty. */
+/**
+ * Small facts by name in one file (a domain's tenant GUID and the like). Everything in it can be asked for
+ * again, so a damaged one begins empty.
+ */
 export class Facts {
   readonly #kit: DiskKit;
   readonly #path: string;
@@ -21,7 +24,8 @@ export class Facts {
     const bytes = readIfThere(kit.disk, path);
     if (bytes === undefined) return new Facts(kit, path, new Map());
     const reading = decode(bytes.toString("utf8"));
-    if (reading === undefined) log.warn("the file of facts is damaged and begins empty; what it held is asked for again", { path });
+    if (reading === undefined)
+      log.warn("the file of facts is damaged and begins empty; what it held is asked for again", { path });
     else if (reading.version > VERSION) throw newerFormat(path, reading.version, VERSION);
     return new Facts(kit, path, new Map(Object.entries(reading?.facts ?? {})));
   }
@@ -49,7 +53,12 @@ function decode(text: string): { readonly version: number; readonly facts: Recor
     const { version, facts } = JSON.parse(text) as { version?: unknown; facts?: unknown };
     if (typeof version !== "number") return undefined;
     if (version > VERSION) return { version, facts: {} };
-    if (typeof facts !== "object" || facts === null || !Object.values(facts).every((value) => typeof value === "string")) return undefined;
+    if (
+      typeof facts !== "object" ||
+      facts === null ||
+      !Object.values(facts).every((value) => typeof value === "string")
+    )
+      return undefined;
     return { version, facts: facts as Record<string, string> };
   } catch {
     return undefined;

@@ -13,7 +13,14 @@ const key = { stanza: "Contoso", tenantId: CONTOSO, stream: "alerts" } as const;
 const files = (dir: string): string => join(dir, "tenants", CONTOSO, "+contoso");
 
 function mark(n: number): Mark {
-  return { version: 1, start: BigInt(n), upTo: BigInt(n) * 10n, nextPollAtMs: n, nextSweepAtMs: n + 1, pollsSinceFullReach: 2 };
+  return {
+    version: 1,
+    start: BigInt(n),
+    upTo: BigInt(n) * 10n,
+    nextPollAtMs: n,
+    nextSweepAtMs: n + 1,
+    pollsSinceFullReach: 2,
+  };
 }
 
 interface Opened {
@@ -22,10 +29,17 @@ interface Opened {
   readonly log: LogBook;
 }
 
-async function open(dir: string, options: Partial<OpenStateFolderOptions> & { disk?: Disk; key?: typeof key } = {}): Promise<Opened> {
+async function open(
+  dir: string,
+  options: Partial<OpenStateFolderOptions> & { disk?: Disk; key?: typeof key } = {},
+): Promise<Opened> {
   const log = new LogBook();
   const { disk, key: wanted = key, ...rest } = options;
-  const folder = await openStateFolder(dir, { clock: new SteppedClock(), log, ...(disk ? { disk } : {}) }, { waitForLock: "10s", ...rest });
+  const folder = await openStateFolder(
+    dir,
+    { clock: new SteppedClock(), log, ...(disk ? { disk } : {}) },
+    { waitForLock: "10s", ...rest },
+  );
   const store = await folder.open(wanted).catch(async (error: unknown) => {
     await folder.release({ orderly: false });
     throw error;
@@ -224,7 +238,11 @@ describe("damage costs repeats, never more, and is said once", () => {
     const path = join(files(dir), name);
     fs.writeFileSync(path, content);
     const before = fs.readFileSync(path);
-    await expect(open(dir)).rejects.toMatchObject({ code: "state-damaged", actor: "operator", say: expect.stringContaining("format 2") });
+    await expect(open(dir)).rejects.toMatchObject({
+      code: "state-damaged",
+      actor: "operator",
+      say: expect.stringContaining("format 2"),
+    });
     expect(fs.readFileSync(path)).toEqual(before);
   });
 
@@ -280,9 +298,12 @@ describe("what was acknowledged survives", () => {
       const second = await open(dir);
       const found = second.store.takeEntries();
       // A failed append may have reached the disk whole or not at all; nothing before it may be missing.
-      expect(found.slice(0, done.appended).map((item) => item.updated)).toEqual(entries(0, done.appended).map((item) => item.updated));
+      expect(found.slice(0, done.appended).map((item) => item.updated)).toEqual(
+        entries(0, done.appended).map((item) => item.updated),
+      );
       expect(done.marks).toContain(second.store.mark === undefined ? 0 : Number(second.store.mark.start));
-      for (const failure of done.failures) expect(isFailure(failure) ? failure.code : failure).toMatch(/^state-un(writ|read)able$/);
+      for (const failure of done.failures)
+        expect(isFailure(failure) ? failure.code : failure).toMatch(/^state-un(writ|read)able$/);
       // One failing call spoils what it belongs to; everything after it works again.
       expect(done.failures.length).toBeLessThanOrEqual(how === "dies" ? Number.POSITIVE_INFINITY : 2);
       await abandon(second);
@@ -294,7 +315,9 @@ describe("what was acknowledged survives", () => {
     const first = await open(dir);
     first.store.append(entries(0, 1));
     fs.rmSync(join(dir, "tenants"), { recursive: true });
-    expect(() => first.store.append(entries(1, 2))).toThrow(expect.objectContaining({ code: "state-unwritable", actor: "operator" }));
+    expect(() => first.store.append(entries(1, 2))).toThrow(
+      expect.objectContaining({ code: "state-unwritable", actor: "operator" }),
+    );
     first.store.append(entries(1, 2));
     await first.store.saveMark(mark(1));
     await abandon(first);
@@ -387,7 +410,11 @@ describe("only an orderly stop says that nothing has to be sent again", () => {
     const other = await open(dir, { key: incidents });
     const same = await other.folder.open(key);
 
-    expect([other.folder.stoppedInOrder, other.store.stoppedInOrder, same.stoppedInOrder]).toEqual([false, false, true]);
+    expect([other.folder.stoppedInOrder, other.store.stoppedInOrder, same.stoppedInOrder]).toEqual([
+      false,
+      false,
+      true,
+    ]);
     await abandon(other);
   });
 
@@ -395,7 +422,10 @@ describe("only an orderly stop says that nothing has to be sent again", () => {
     const dir = newFolder();
     await lived(dir, true, incidents);
     await lived(dir, false);
-    const renamed = await open(dir, { configured: [{ stanza: "new", tenantId: CONTOSO }], key: { ...key, stanza: "new" as "Contoso" } });
+    const renamed = await open(dir, {
+      configured: [{ stanza: "new", tenantId: CONTOSO }],
+      key: { ...key, stanza: "new" as "Contoso" },
+    });
     expect(renamed.store.stoppedInOrder).toBe(false);
     await renamed.folder.release({ orderly: true });
     const last = await open(dir, { key: { ...incidents, stanza: "new" as "Contoso" } });

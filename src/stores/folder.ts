@@ -3,7 +3,16 @@ import type { Clock, Log } from "../model/kit.ts";
 import type { Spool, StateFolder, StateKey, StreamStore } from "../model/state.ts";
 import type { TenantId } from "../model/tenant.ts";
 import { Breath } from "./breath.ts";
-import { type Disk, type DiskKit, errnoOf, makeFolder, realDisk, renameOver, stateUnreadable, stateUnwritable } from "./disk.ts";
+import {
+  type Disk,
+  type DiskKit,
+  errnoOf,
+  makeFolder,
+  realDisk,
+  renameOver,
+  stateUnreadable,
+  stateUnwritable,
+} from "./disk.ts";
 import { Facts } from "./facts.ts";
 import { Gate } from "./gate.ts";
 import { Handles } from "./handles.ts";
@@ -28,8 +37,8 @@ export interface OpenStateFolderOptions {
   /** Ends the wait for the lock with Failure `state-locked`. */
   readonly stop?: AbortSignal;
   /**
-   * Every stanza that is configured now, also those that this command leaves alone. A stanza without state adopts what its tenant left under a
-   * name that is not in this list. Without the list nothing is adopted.
+   * Every stanza that is configured now, also those that this command leaves alone. A stanza without state
+   * adopts what its tenant left under a name that is not in this list. Without the list nothing is adopted.
    */
   readonly configured?: readonly { readonly stanza: string; readonly tenantId: string }[];
 }
@@ -40,10 +49,19 @@ export interface OpenStateFolderOptions {
  *   tenants/<tenant GUID>/<stanza>/<stream>.mark.json, .mark.json.prev, .ledger
  *   facts.json   orderly-stop   secrets/ (see secrets.ts)
  *
- * Throws Failure `state-locked`, `state-damaged` (a newer release wrote it), `state-unwritable`, `state-unreadable`.
+ * Throws Failure `state-locked`, `state-damaged` (a newer release wrote it), `state-unwritable`,
+ * `state-unreadable`.
  */
-export async function openStateFolder(dir: string, given: StateFolderKit, options: OpenStateFolderOptions): Promise<StateFolder> {
-  const kit: DiskKit = { disk: given.disk ?? realDisk, clock: given.clock, platform: given.platform ?? process.platform };
+export async function openStateFolder(
+  dir: string,
+  given: StateFolderKit,
+  options: OpenStateFolderOptions,
+): Promise<StateFolder> {
+  const kit: DiskKit = {
+    disk: given.disk ?? realDisk,
+    clock: given.clock,
+    platform: given.platform ?? process.platform,
+  };
   makeFolder(kit.disk, dir);
   const lock = await takeLock(dir, { ...kit, log: given.log }, options.waitForLock, options.stop);
   try {
@@ -80,7 +98,8 @@ class FileStateFolder implements StateFolder {
     this.#log = log;
     this.#lock = lock;
     this.#configured =
-      options.configured && new Set(options.configured.map(({ stanza, tenantId }) => stanzaPath(tenantId.toLowerCase(), stanza)));
+      options.configured &&
+      new Set(options.configured.map(({ stanza, tenantId }) => stanzaPath(tenantId.toLowerCase(), stanza)));
     this.#facts = Facts.open(kit, log, join(dir, "facts.json"));
     this.#orderlyStop = OrderlyStop.open(kit, log, join(dir, "orderly-stop"));
     this.#handles = new Handles(kit.disk);
@@ -156,7 +175,10 @@ class FileStateFolder implements StateFolder {
     return unsettled.sort();
   }
 
-  /** Gives a stanza without state the folder that its tenant left under a name that is configured no more; the newest when there are several. */
+  /**
+   * Gives a stanza without state the folder that its tenant left under a name that is configured no more; the
+   * newest when there are several.
+   */
   async #adopt(tenantId: TenantId, stanzaFolder: string): Promise<void> {
     const { disk } = this.#kit;
     const own = join(this.#dir, "tenants", stanzaFolder);
@@ -168,7 +190,8 @@ class FileStateFolder implements StateFolder {
       .sort((a, b) => b.changedMs - a.changedMs);
     const newest = left[0];
     if (newest === undefined) return;
-    // A death right after the rename must not leave a record that vouches for the new name because it only knows the old one.
+    // A death right after the rename must not leave a record that vouches for the new name because it only
+    // knows the old one.
     if (!this.#orderlyStop.holdsForAll) this.#orderlyStop.takeAway();
     try {
       await renameOver(this.#kit, join(tenantFolder, newest.name), own);

@@ -7,8 +7,8 @@ interface Handle {
 }
 
 /**
- * Journals open for appending, the least recently used closed when there are too many: 2,000 customers have 4,000 journals
- * and a service often may open only 1,024 files.
+ * Journals open for appending, the least recently used closed when there are too many: 2,000 customers have
+ * 4,000 journals and a service often may open only 1,024 files.
  */
 export class Handles {
   readonly #disk: Disk;
@@ -20,7 +20,10 @@ export class Handles {
     this.#most = most;
   }
 
-  /** The file's descriptor, opened when it is not. Valid until the caller gives the loop away; hold it over an `await` with `pin`. */
+  /**
+   * The file's descriptor, opened when it is not. Valid until the caller gives the loop away; hold it over an
+   * `await` with `pin`.
+   */
   fdOf(path: string): number {
     return this.#get(path).fd;
   }

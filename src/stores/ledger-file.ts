@@ -19,9 +19,19 @@ import {
 } from "./disk.ts";
 import type { Gate } from "./gate.ts";
 import type { Handles } from "./handles.ts";
-import { blockEnd, decodeBlock, decodeHeader, encodeBlocks, encodeHeader, HEADER_BYTES, LEDGER_VERSION } from "./ledger-format.ts";
+import {
+  blockEnd,
+  decodeBlock,
+  decodeHeader,
+  encodeBlocks,
+  encodeHeader,
+  HEADER_BYTES,
+  LEDGER_VERSION,
+} from "./ledger-format.ts";
 
-/** Above this a journal is read through the thread pool, so that one large customer does not hold the loop. */
+/**
+ * Above this a journal is read through the thread pool, so that one large customer does not hold the loop.
+ */
 const READ_AT_ONCE_BYTES = 256 * 1024;
 /** Entries written at a time while compacting: 82 kB, well under a millisecond. */
 const COMPACT_CHUNK = 2_048;
@@ -31,7 +41,10 @@ export interface LedgerParts {
   readonly log: Log;
   readonly handles: Handles;
   readonly breath: Breath;
-  /** Flushes pass it, so that thousands of streams that stop at once neither hold all their files open nor the loop. */
+  /**
+   * Flushes pass it, so that thousands of streams that stop at once neither hold all their files open nor the
+   * loop.
+   */
   readonly gate: Gate;
 }
 
@@ -47,7 +60,10 @@ interface Loaded {
 export class LedgerFile {
   readonly #path: string;
   readonly #parts: LedgerParts;
-  /** Bytes that hold whole blocks; anything beyond is the rest of a write that failed and is cut before the next. */
+  /**
+   * Bytes that hold whole blocks; anything beyond is the rest of a write that failed and is cut before the
+   * next.
+   */
   #length: number;
   /** The last compaction asked for, until it is done. */
   #compacting: Promise<void> | undefined;
@@ -61,10 +77,14 @@ export class LedgerFile {
   }
 
   /**
-   * Reads the journal. A torn tail is cut away, a damaged block inside is left out, each reported once; a file whose head is not ours is set aside as `.damaged`.
-   * Throws Failure `state-damaged` (written by a newer release), `state-unreadable`.
+   * Reads the journal. A torn tail is cut away, a damaged block inside is left out, each reported once; a
+   * file whose head is not ours is set aside as `.damaged`. Throws Failure `state-damaged` (written by a
+   * newer release), `state-unreadable`.
    */
-  static async open(path: string, parts: LedgerParts): Promise<{ readonly file: LedgerFile; readonly entries: LedgerEntry[] }> {
+  static async open(
+    path: string,
+    parts: LedgerParts,
+  ): Promise<{ readonly file: LedgerFile; readonly entries: LedgerEntry[] }> {
     const bytes = await readJournal(path, parts.kit);
     if (bytes === undefined || bytes.length === 0) return { file: new LedgerFile(path, parts, 0), entries: [] };
     const header = decodeHeader(bytes);
@@ -173,7 +193,10 @@ export class LedgerFile {
     }
   }
 
-  /** Header, entries, flush, then what was appended meanwhile; returns the length. Nothing runs between its last write and the caller's next line. */
+  /**
+   * Header, entries, flush, then what was appended meanwhile; returns the length. Nothing runs between its
+   * last write and the caller's next line.
+   */
   async #writeAside(aside: string, entries: Iterable<LedgerEntry>, carried: readonly LedgerEntry[]): Promise<number> {
     const { disk } = this.#parts.kit;
     const fd = openForAppend(disk, aside);
@@ -229,8 +252,8 @@ async function readJournal(path: string, kit: DiskKit): Promise<Buffer | undefin
 }
 
 /**
- * Every block that checks. A block that does not is stepped over when another one follows where its count says that it ends
- * (bits gone bad inside the file); otherwise it and all after it are the torn tail.
+ * Every block that checks. A block that does not is stepped over when another one follows where its count
+ * says that it ends (bits gone bad inside the file); otherwise it and all after it are the torn tail.
  */
 async function decodeJournal(bytes: Buffer, breath: Breath): Promise<Loaded> {
   const entries: LedgerEntry[] = [];

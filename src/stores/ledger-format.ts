@@ -27,7 +27,10 @@ export function encodeHeader(): Buffer {
   return bytes;
 }
 
-export type HeaderReading = { readonly kind: "good" } | { readonly kind: "damaged" } | { readonly kind: "newer"; readonly version: number };
+export type HeaderReading =
+  | { readonly kind: "good" }
+  | { readonly kind: "damaged" }
+  | { readonly kind: "newer"; readonly version: number };
 
 export function decodeHeader(bytes: Buffer): HeaderReading {
   if (bytes.length < HEADER_BYTES || bytes.toString("latin1", 0, 8) !== MAGIC) return { kind: "damaged" };
@@ -94,11 +97,15 @@ export function decodeBlock(bytes: Buffer, at: number): BlockReading | undefined
   const next = blockEnd(bytes, at);
   if (next === undefined || blockCrc(bytes, at, next) !== bytes.readUInt32LE(at + 4)) return undefined;
   const entries: LedgerEntry[] = [];
-  for (let entryAt = at + BLOCK_HEAD_BYTES; entryAt < next; entryAt += ENTRY_BYTES) entries.push(readEntry(bytes, entryAt));
+  for (let entryAt = at + BLOCK_HEAD_BYTES; entryAt < next; entryAt += ENTRY_BYTES)
+    entries.push(readEntry(bytes, entryAt));
   return { entries, next };
 }
 
-/** Where the block at `at` ends by its own count, whether it checks or not; undefined when it cannot be a block. */
+/**
+ * Where the block at `at` ends by its own count, whether it checks or not; undefined when it cannot be a
+ * block.
+ */
 export function blockEnd(bytes: Buffer, at: number): number | undefined {
   if (at + BLOCK_HEAD_BYTES > bytes.length) return undefined;
   const count = bytes.readUInt32LE(at);

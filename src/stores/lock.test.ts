@@ -21,7 +21,9 @@ async function holder(dir: string): Promise<ChildProcess> {
     process.stdout.write("held\\n");
     setInterval(() => {}, 60_000);
   `;
-  const child = spawn(process.execPath, ["--input-type=module", "--no-warnings", "-e", program], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, ["--input-type=module", "--no-warnings", "-e", program], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   await once(child.stdout, "data");
   return child;
 }

@@ -26,8 +26,9 @@ export interface LockKit {
 }
 
 /**
- * The address that stands for a folder. Linux: a name in the abstract socket space, which has no file; Windows: a named pipe. Both vanish with the
- * process that holds them, however it dies. Elsewhere a socket file, whose staleness shows when nobody answers. docs/decisions/state-lock.md says why.
+ * The address that stands for a folder. Linux: a name in the abstract socket space, which has no file;
+ * Windows: a named pipe. Both vanish with the process that holds them, however it dies. Elsewhere a socket
+ * file, whose staleness shows when nobody answers. docs/decisions/state-lock.md says why.
  */
 export function lockAddressOf(realFolder: string, platform: NodeJS.Platform): string {
   const known = platform === "win32" ? realFolder.toLowerCase() : realFolder;
@@ -41,7 +42,12 @@ export function lockAddressOf(realFolder: string, platform: NodeJS.Platform): st
  * Takes the folder for this process. Waits by `patience`, trying every 2 s and saying so each minute.
  * Throws Failure `state-locked` after 10 s (`10s`) or when `stop` fires.
  */
-export async function takeLock(folder: string, kit: LockKit, patience: LockPatience, stop?: AbortSignal): Promise<HeldLock> {
+export async function takeLock(
+  folder: string,
+  kit: LockKit,
+  patience: LockPatience,
+  stop?: AbortSignal,
+): Promise<HeldLock> {
   const address = lockAddressOf(kit.disk.realpathSync(folder), kit.platform);
   const isFile = kit.platform !== "linux" && kit.platform !== "win32";
   const began = kit.clock.monotonicMs();
@@ -57,7 +63,10 @@ export async function takeLock(folder: string, kit: LockKit, patience: LockPatie
     const now = kit.clock.monotonicMs();
     if (stop?.aborted || (patience === "10s" && now - began >= GIVE_UP_AFTER_MS)) throw stateLocked(folder, holder.pid);
     if (patience === "for-ever" && (saidAt === undefined || now - saidAt >= SAY_EVERY_MS)) {
-      kit.log.warn("the state folder is held by another process; waiting for it to end", { folder, holder_pid: holder.pid });
+      kit.log.warn("the state folder is held by another process; waiting for it to end", {
+        folder,
+        holder_pid: holder.pid,
+      });
       saidAt = now;
     }
     await kit.clock.pause(TRY_EVERY_MS, stop);
@@ -105,7 +114,9 @@ function askHolder(address: string): Promise<{ readonly kind: "held" | "nobody";
     };
     socket.setEncoding("latin1");
     socket.on("data", (piece: string) => (text += piece));
-    socket.once("error", (error) => done({ kind: errnoOf(error) === "ECONNREFUSED" || errnoOf(error) === "ENOENT" ? "nobody" : "held" }));
+    socket.once("error", (error) =>
+      done({ kind: errnoOf(error) === "ECONNREFUSED" || errnoOf(error) === "ENOENT" ? "nobody" : "held" }),
+    );
     socket.once("end", () => {
       const pid = /^\d+\n$/.test(text) ? Number(text) : undefined;
       done(pid === undefined ? { kind: "held" } : { kind: "held", pid });

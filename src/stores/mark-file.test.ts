@@ -28,7 +28,8 @@ test("a mark with nothing but what every mark has comes back without more", () =
 });
 
 test("the file of a release that did not save where the last full reach and the last sweep stood is read", () => {
-  const text = '{"upTo":"638000000000000010","start":"7","nextPollAtMs":4,"nextSweepAtMs":5,"pollsSinceFullReach":6,"walkCompletedAtMs":8}';
+  const text =
+    '{"upTo":"638000000000000010","start":"7","nextPollAtMs":4,"nextSweepAtMs":5,"pollsSinceFullReach":6,"walkCompletedAtMs":8}';
   const { reachedUpTo: _, sweptUpTo: _swept, walk: _walk, queries: _queries, ...older } = MARK;
   expect(decodeMark(`{"version":1,"crc32":${crc32(text)},"mark":${text}}\n`)).toEqual({ kind: "mark", mark: older });
 });

@@ -30,7 +30,13 @@ export function encodeMark(mark: Mark): string {
     start: mark.start.toString(),
     ...(mark.walk === undefined
       ? {}
-      : { walk: { from: mark.walk.from.toString(), cursor: mark.walk.cursor.toString(), startedAtMs: mark.walk.startedAtMs } }),
+      : {
+          walk: {
+            from: mark.walk.from.toString(),
+            cursor: mark.walk.cursor.toString(),
+            startedAtMs: mark.walk.startedAtMs,
+          },
+        }),
     nextPollAtMs: mark.nextPollAtMs,
     nextSweepAtMs: mark.nextSweepAtMs,
     pollsSinceFullReach: mark.pollsSinceFullReach,
@@ -69,7 +75,13 @@ function markFrom(plain: MarkOnDisk): Mark {
     start: BigInt(plain.start),
     ...(plain.walk === undefined
       ? {}
-      : { walk: { from: BigInt(plain.walk.from), cursor: BigInt(plain.walk.cursor), startedAtMs: plain.walk.startedAtMs } }),
+      : {
+          walk: {
+            from: BigInt(plain.walk.from),
+            cursor: BigInt(plain.walk.cursor),
+            startedAtMs: plain.walk.startedAtMs,
+          },
+        }),
     nextPollAtMs: plain.nextPollAtMs,
     nextSweepAtMs: plain.nextSweepAtMs,
     pollsSinceFullReach: plain.pollsSinceFullReach,
@@ -83,15 +95,17 @@ function mapped<A, B>(byName: Readonly<Record<string, A>>, change: (value: A) =>
 }
 
 /**
- * The mark at `path`, else the previous one beside it (`.prev`): an older mark only means that a little is asked again.
- * Damage is reported once to the log. Throws Failure `state-damaged` for a file of a newer release.
+ * The mark at `path`, else the previous one beside it (`.prev`): an older mark only means that a little is
+ * asked again. Damage is reported once to the log. Throws Failure `state-damaged` for a file of a newer
+ * release.
  */
 export function loadMark(kit: DiskKit, log: Log, path: string): Mark | undefined {
   const current = readMark(kit, path);
   if (current.kind === "mark") return current.mark;
   const previous = readMark(kit, `${path}.prev`);
   if (previous.kind === "mark") {
-    if (current.kind === "damaged") log.warn("a saved mark is damaged; going on from the previous one, a little is asked again", { path });
+    if (current.kind === "damaged")
+      log.warn("a saved mark is damaged; going on from the previous one, a little is asked again", { path });
     return previous.mark;
   }
   if (current.kind === "damaged" || previous.kind === "damaged") {
@@ -103,7 +117,10 @@ export function loadMark(kit: DiskKit, log: Log, path: string): Mark | undefined
   return undefined;
 }
 
-function readMark(kit: DiskKit, path: string): { readonly kind: "none" | "damaged" } | { readonly kind: "mark"; readonly mark: Mark } {
+function readMark(
+  kit: DiskKit,
+  path: string,
+): { readonly kind: "none" | "damaged" } | { readonly kind: "mark"; readonly mark: Mark } {
   const bytes = readIfThere(kit.disk, path);
   if (bytes === undefined) return { kind: "none" };
   const reading = decodeMark(bytes.toString("utf8"));
@@ -112,8 +129,9 @@ function readMark(kit: DiskKit, path: string): { readonly kind: "none" | "damage
 }
 
 /**
- * Written aside, flushed, renamed; the previous one is kept. A death between the two renames leaves only `.prev`, which `loadMark` takes.
- * The folder itself is not flushed: should the host die, an older mark comes back, which costs some repeated questions and nothing else.
+ * Written aside, flushed, renamed; the previous one is kept. A death between the two renames leaves only
+ * `.prev`, which `loadMark` takes. The folder itself is not flushed: should the host die, an older mark comes
+ * back, which costs some repeated questions and nothing else.
  */
 export async function saveMark(kit: DiskKit, path: string, mark: Mark): Promise<void> {
   try {

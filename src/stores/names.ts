@@ -1,12 +1,16 @@
 import { createHash } from "node:crypto";
 
-/** Names that Windows keeps for devices, whatever folder they stand in. Source: Microsoft, "Naming Files, Paths, and Namespaces". */
+/**
+ * Names that Windows keeps for devices, whatever folder they stand in. Source: Microsoft, "Naming Files,
+ * Paths, and Namespaces".
+ */
 const DEVICE_NAME = /^(con|prn|aux|nul|com[0-9]|lpt[0-9])$/;
 const LONGEST = 120;
 
 /**
- * A stanza's name as one folder name that every file system keeps apart and none refuses: lower-case letters, digits, `_` and `-` stay,
- * a capital becomes `+` and its small letter (Windows and macOS fold case), all else `%xx` of its UTF-8 bytes; a long one ends in a digest.
+ * A stanza's name as one folder name that every file system keeps apart and none refuses: lower-case letters,
+ * digits, `_` and `-` stay, a capital becomes `+` and its small letter (Windows and macOS fold case), all
+ * else `%xx` of its UTF-8 bytes; a long one ends in a digest.
  */
 export function folderNameOf(stanza: string): string {
   let name = "";

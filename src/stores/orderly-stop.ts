@@ -5,8 +5,9 @@ import { type DiskKit, readIfThere, removeIfThere, replaceFile } from "./disk.ts
 const VERSION = 1;
 
 /**
- * The record that the last holder stopped in order. It is taken away before a holder's first write, so that any other end leaves none.
- * It names the streams for which it does not hold: a holder that opened only some customers' streams after a crash cannot vouch for the rest.
+ * The record that the last holder stopped in order. It is taken away before a holder's first write, so that
+ * any other end leaves none. It names the streams for which it does not hold: a holder that opened only some
+ * customers' streams after a crash cannot vouch for the rest.
  */
 export class OrderlyStop {
   readonly #kit: DiskKit;
@@ -27,7 +28,10 @@ export class OrderlyStop {
     if (bytes === undefined) return new OrderlyStop(kit, path, false, undefined);
     const reading = decode(bytes.toString("utf8"));
     if (reading === undefined) {
-      log.warn("the record of the last stop is damaged; what was written in the last hour is sent again with equal keys", { path });
+      log.warn(
+        "the record of the last stop is damaged; what was written in the last hour is sent again with equal keys",
+        { path },
+      );
       return new OrderlyStop(kit, path, true, undefined);
     }
     if (reading.version > VERSION) throw newerFormat(path, reading.version, VERSION);
@@ -46,7 +50,9 @@ export class OrderlyStop {
   /** A stanza's folder has another name now: what is known of its streams goes with it. */
   renamed(from: string, to: string): void {
     if (this.#unsettled === undefined) return;
-    const now = Array.from(this.#unsettled, (stream) => (stream.startsWith(`${from}/`) ? to + stream.slice(from.length) : stream));
+    const now = Array.from(this.#unsettled, (stream) =>
+      stream.startsWith(`${from}/`) ? to + stream.slice(from.length) : stream,
+    );
     this.#unsettled = new Set(now);
   }
 
@@ -58,7 +64,11 @@ export class OrderlyStop {
   }
 
   async write(unsettled: readonly string[]): Promise<void> {
-    await replaceFile(this.#kit, this.#path, Buffer.from(`${JSON.stringify({ version: VERSION, unsettled })}\n`, "utf8"));
+    await replaceFile(
+      this.#kit,
+      this.#path,
+      Buffer.from(`${JSON.stringify({ version: VERSION, unsettled })}\n`, "utf8"),
+    );
     this.#there = true;
   }
 }

@@ -11,7 +11,10 @@ import { folderNameOf } from "./names.ts";
 
 const VERSION = 1;
 
-/** What one file of `secrets/` holds: values by name, bound to the endpoints in force when they were typed, and plain notes beside them. */
+/**
+ * What one file of `secrets/` holds: values by name, bound to the endpoints in force when they were typed,
+ * and plain notes beside them.
+ */
 export interface SecretEntry {
   readonly seal: string;
   readonly values: Readonly<Record<string, Sealed>>;
@@ -22,13 +25,17 @@ export interface SecretEntry {
 export interface SecretFilesParts {
   readonly kit: DiskKit;
   readonly log: Log;
-  /** Makes a folder readable by its owner alone where modes mean nothing (Windows); called once when `secrets/` is made. */
+  /**
+   * Makes a folder readable by its owner alone where modes mean nothing (Windows); called once when
+   * `secrets/` is made.
+   */
   readonly restrict?: (folder: string) => void;
 }
 
 /**
- * The folder `secrets/` of a state folder: 0700, files 0600, each written aside, flushed and renamed, the rename flushed too. The only place where
- * this program puts a secret on disk, and only for hosts that have no store of their own.
+ * The folder `secrets/` of a state folder: 0700, files 0600, each written aside, flushed and renamed, the
+ * rename flushed too. The only place where this program puts a secret on disk, and only for hosts that have
+ * no store of their own.
  */
 export class SecretFiles {
   readonly #folder: string;
@@ -40,14 +47,20 @@ export class SecretFiles {
     this.#parts = parts;
   }
 
-  /** Undefined when there is none. Throws Failure `state-damaged` (not readable as ours, or of a newer release), `state-unreadable`. */
+  /**
+   * Undefined when there is none. Throws Failure `state-damaged` (not readable as ours, or of a newer
+   * release), `state-unreadable`.
+   */
   read(name: string): SecretEntry | undefined {
     const path = this.pathOf(name);
     const bytes = readIfThere(this.#parts.kit.disk, path);
     return bytes === undefined ? undefined : decode(path, bytes.toString("utf8"));
   }
 
-  /** Resolves when the entry survives the host's death. Throws Failure `state-unwritable`; the old entry is then still there. */
+  /**
+   * Resolves when the entry survives the host's death. Throws Failure `state-unwritable`; the old entry is
+   * then still there.
+   */
   async write(name: string, entry: SecretEntry): Promise<void> {
     this.#make();
     await replaceFile(this.#parts.kit, this.pathOf(name), Buffer.from(encode(entry), "utf8"));
@@ -87,7 +100,9 @@ export function credentialEntryName(credential: string): string {
 }
 
 function encode(entry: SecretEntry): string {
-  const values = Object.fromEntries(Object.entries(entry.values).map(([name, value]) => [name, value.open((text) => text)]));
+  const values = Object.fromEntries(
+    Object.entries(entry.values).map(([name, value]) => [name, value.open((text) => text)]),
+  );
   return `${JSON.stringify({ version: VERSION, seal: entry.seal, notes: entry.notes, values }, undefined, 1)}\n`;
 }
 
@@ -103,7 +118,11 @@ function decode(path: string, text: string): SecretEntry {
   if (typeof outer.version === "number" && outer.version > VERSION) throw newerFormat(path, outer.version, VERSION);
   const { seal, notes, values } = outer;
   if (outer.version !== VERSION || typeof seal !== "string" || !isTexts(notes) || !isTexts(values)) throw damaged(path);
-  return { seal, notes, values: Object.fromEntries(Object.entries(values).map(([name, value]) => [name, sealed(value)])) };
+  return {
+    seal,
+    notes,
+    values: Object.fromEntries(Object.entries(values).map(([name, value]) => [name, sealed(value)])),
+  };
 }
 
 function isTexts(value: unknown): value is Record<string, string> {
@@ -120,7 +139,10 @@ function damaged(path: string): Failure {
   });
 }
 
-/** Throws Failure `endpoint-changed` when a stored secret was typed for other endpoints: it is not handed out, whoever asks. */
+/**
+ * Throws Failure `endpoint-changed` when a stored secret was typed for other endpoints: it is not handed out,
+ * whoever asks.
+ */
 export function assertSeal(what: string, stored: string, present: string): void {
   const differing = sealDifferences(stored, present);
   if (differing.length === 0) return;
@@ -129,7 +151,8 @@ export function assertSeal(what: string, stored: string, present: string): void 
     actor: "operator",
     retry: { when: "never" },
     say: `${what} was stored for other settings (${differing.join(", ")} changed since), so it is not sent to the present ones.`,
-    nextStep: "If the change is yours, type the secret again or run `credential reseal`; if not, somebody edited the settings.",
+    nextStep:
+      "If the change is yours, type the secret again or run `credential reseal`; if not, somebody edited the settings.",
   });
 }
 
@@ -139,7 +162,10 @@ export interface FileVaultParts {
   readonly stanza: string;
   /** The present seal: see model/seal.ts. */
   readonly seal: string;
-  /** The refresh token as it stands in the admin's own file; it counts until it was redeemed once, and again when he replaces it. */
+  /**
+   * The refresh token as it stands in the admin's own file; it counts until it was redeemed once, and again
+   * when he replaces it.
+   */
   readonly typed?: Sealed;
   readonly nowMs: () => number;
 }
@@ -150,7 +176,10 @@ export interface TokenTimes {
   readonly typedAtMs: number;
 }
 
-/** A customer's refresh token in `secrets/<tenant GUID>.<stanza>.token.json`. A rotated token never goes back into the admin's file. */
+/**
+ * A customer's refresh token in `secrets/<tenant GUID>.<stanza>.token.json`. A rotated token never goes back
+ * into the admin's file.
+ */
 export class FileTokenVault implements RefreshTokenVault {
   readonly #parts: FileVaultParts;
   readonly #name: string;
@@ -206,7 +235,12 @@ export class FileTokenVault implements RefreshTokenVault {
   }
 }
 
-/** Tells a replaced token from the one that was redeemed. It stands in the 0600 file beside the newer token itself. */
+/**
+ * Tells a replaced token from the one that was redeemed. It stands in the 0600 file beside the newer token
+ * itself.
+ */
 function digestOf(token: Sealed): string {
-  return token.open((text) => createHash("sha256").update("typed:", "utf8").update(text.trim(), "utf8").digest("hex").slice(0, 32));
+  return token.open((text) =>
+    createHash("sha256").update("typed:", "utf8").update(text.trim(), "utf8").digest("hex").slice(0, 32),
+  );
 }

@@ -12,7 +12,9 @@ export function clearSpools(disk: Disk, stateFolder: string): void {
   for (const name of disk.readdirSync(folder)) removeIfThere(disk, join(folder, name));
 }
 
-/** One record on disk (0600 in 0700), because it is too large for memory. Throws Failure `state-unwritable`. */
+/**
+ * One record on disk (0600 in 0700), because it is too large for memory. Throws Failure `state-unwritable`.
+ */
 export class FileSpool implements Spool {
   static #made = 0;
   readonly #disk: Disk;

@@ -71,11 +71,20 @@ function errnoError(errno: string): Error {
   return Object.assign(new Error(errno), { code: errno });
 }
 
-const MUTATING = ["writeSync", "renameSync", "unlinkSync", "ftruncateSync", "openSync", "mkdirSync", "fsync", "fdatasync"] as const;
+const MUTATING = [
+  "writeSync",
+  "renameSync",
+  "unlinkSync",
+  "ftruncateSync",
+  "openSync",
+  "mkdirSync",
+  "fsync",
+  "fdatasync",
+] as const;
 
 /**
- * A disk that stops at its n-th changing call: `dies` as if the machine lost the process there (nothing works any more, half of a write arrives),
- * otherwise that one call answers with this errno and all others work.
+ * A disk that stops at its n-th changing call: `dies` as if the machine lost the process there (nothing works
+ * any more, half of a write arrives), otherwise that one call answers with this errno and all others work.
  */
 export function diskThatFails(at: number, how: "dies" | "ENOSPC" | "EROFS"): Disk & { readonly calls: () => number } {
   let calls = 0;
@@ -103,6 +112,9 @@ export function diskThatFails(at: number, how: "dies" | "ENOSPC" | "EROFS"): Dis
   return disk as unknown as Disk & { readonly calls: () => number };
 }
 
-export function diskKit(disk: Disk = fs, platform: NodeJS.Platform = "linux"): DiskKit & { readonly clock: SteppedClock } {
+export function diskKit(
+  disk: Disk = fs,
+  platform: NodeJS.Platform = "linux",
+): DiskKit & { readonly clock: SteppedClock } {
   return { disk, clock: new SteppedClock(), platform };
 }

@@ -8,8 +8,16 @@ export interface StreamStoreParts extends LedgerParts {
   readonly afterClose: () => void;
 }
 
-/** Opens one stream's files. `base` is their common path without `.mark.json` and `.ledger`. Throws Failure `state-damaged`, `state-unreadable`. */
-export async function openStreamStore(base: string, key: StateKey, stoppedInOrder: boolean, parts: StreamStoreParts): Promise<StreamStore> {
+/**
+ * Opens one stream's files. `base` is their common path without `.mark.json` and `.ledger`. Throws Failure
+ * `state-damaged`, `state-unreadable`.
+ */
+export async function openStreamStore(
+  base: string,
+  key: StateKey,
+  stoppedInOrder: boolean,
+  parts: StreamStoreParts,
+): Promise<StreamStore> {
   const mark = loadMark(parts.kit, parts.log, `${base}.mark.json`);
   const { file, entries } = await LedgerFile.open(`${base}.ledger`, parts);
   return new FileStreamStore(`${base}.mark.json`, key, stoppedInOrder, mark, entries, file, parts);

@@ -1,4 +1,7 @@
-/** The helper, killed while it writes files. Processes are waited for by what they have done, with a generous deadline. */
+/**
+ * The helper, killed while it writes files. Processes are waited for by what they have done, with a generous
+ * deadline.
+ */
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -30,7 +33,11 @@ const SHOWN = 3 * 660;
 
 let simulator: Simulator;
 beforeAll(async () => {
-  simulator = await startSimulator({ frozen: true, scenario: scenarioOf(JSON.stringify(SCENARIO), "scenario"), warn: () => undefined });
+  simulator = await startSimulator({
+    frozen: true,
+    scenario: scenarioOf(JSON.stringify(SCENARIO), "scenario"),
+    warn: () => undefined,
+  });
 });
 afterAll(() => simulator.stop());
 
@@ -52,7 +59,10 @@ async function live(properties: string, out: string, killAtBytes: number | undef
 
 function bytesIn(folder: string): number {
   return existsSync(folder)
-    ? readdirSync(folder).reduce((sum, name) => sum + (statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0), 0)
+    ? readdirSync(folder).reduce(
+        (sum, name) => sum + (statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0),
+        0,
+      )
     : 0;
 }
 
@@ -60,47 +70,59 @@ test.each([
   ["cef-file", "cef", [100_000, 400_000, 900_000]],
   ["json-lines", "jsonl", [500_000, 3_000_000, 6_000_000]],
   ["cef-folder", "cef", [100_000, 400_000, 900_000]],
-] as const)("killed three times while it writes a %s, it writes each version once and loses none", async (type, format, kills) => {
-  const folder = mkdtempSync(join(tmpdir(), "kills-"));
-  const out = join(folder, "out");
-  const { ready } = simulator;
-  const customers = ready.customers.flatMap((customer, i) =>
-    Object.entries({
-      tenant_id: customer.tenant_id,
-      tenant_name: customer.tenant_name,
-      client_id: customer.client_id,
-      client_secret: customer.client_secret,
-      auth: "app",
-      login_url: ready.login_url,
-      graph_url: ready.graph_url,
-      ca_file: ready.ca_file,
-    }).map(([key, value]) => `tenants[${i}].${key}=${value}`),
-  );
-  const path = type === "cef-folder" ? out : join(out, "events.log");
-  const properties = join(folder, "helper.properties");
-  writeFileSync(
-    properties,
-    [...customers, `outputs[0].type=${type}`, `outputs[0].path=${path}`, "outputs[0].rotate_mib=1", `state_dir=${folder}/state`, ""].join(
-      "\n",
-    ),
-  );
+] as const)(
+  "killed three times while it writes a %s, it writes each version once and loses none",
+  async (type, format, kills) => {
+    const folder = mkdtempSync(join(tmpdir(), "kills-"));
+    const out = join(folder, "out");
+    const { ready } = simulator;
+    const customers = ready.customers.flatMap((customer, i) =>
+      Object.entries({
+        tenant_id: customer.tenant_id,
+        tenant_name: customer.tenant_name,
+        client_id: customer.client_id,
+        client_secret: customer.client_secret,
+        auth: "app",
+        login_url: ready.login_url,
+        graph_url: ready.graph_url,
+        ca_file: ready.ca_file,
+      }).map(([key, value]) => `tenants[${i}].${key}=${value}`),
+    );
+    const path = type === "cef-folder" ? out : join(out, "events.log");
+    const properties = join(folder, "helper.properties");
+    writeFileSync(
+      properties,
+      [
+        ...customers,
+        `outputs[0].type=${type}`,
+        `outputs[0].path=${path}`,
+        "outputs[0].rotate_mib=1",
+        `state_dir=${folder}/state`,
+        "",
+      ].join("\n"),
+    );
 
-  for (const bytes of kills) await live(properties, out, bytes);
-  expect(await live(properties, out, undefined)).toBe(0);
+    for (const bytes of kills) await live(properties, out, bytes);
+    expect(await live(properties, out, undefined)).toBe(0);
 
-  // Renamed files sort by the time in their names; the growing one is the newest.
-  const growing = (name: string) => (name === "events.log" ? 1 : 0);
-  const files = readdirSync(out).sort((a, b) => growing(a) - growing(b) || (a < b ? -1 : 1));
-  expect(files.filter((name) => name.endsWith(".part"))).toEqual([]);
-  const { totals } = await consult({ truth: ready.control_url, delivered: files.map((name) => join(out, name)), format });
-  expect(totals).toMatchObject({
-    shown: SHOWN,
-    delivered: SHOWN,
-    lost: 0,
-    stale: 0,
-    duplicated: 0,
-    replayed: 0,
-    out_of_order: 0,
-    unknown: 0,
-  });
-});
+    // Renamed files sort by the time in their names; the growing one is the newest.
+    const growing = (name: string) => (name === "events.log" ? 1 : 0);
+    const files = readdirSync(out).sort((a, b) => growing(a) - growing(b) || (a < b ? -1 : 1));
+    expect(files.filter((name) => name.endsWith(".part"))).toEqual([]);
+    const { totals } = await consult({
+      truth: ready.control_url,
+      delivered: files.map((name) => join(out, name)),
+      format,
+    });
+    expect(totals).toMatchObject({
+      shown: SHOWN,
+      delivered: SHOWN,
+      lost: 0,
+      stale: 0,
+      duplicated: 0,
+      replayed: 0,
+      out_of_order: 0,
+      unknown: 0,
+    });
+  },
+);

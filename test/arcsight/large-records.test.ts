@@ -1,4 +1,7 @@
-/** The helper where some records are larger than it may hold: `arcsight run` as a process, before the simulator. */
+/**
+ * The helper where some records are larger than it may hold: `arcsight run` as a process, before the
+ * simulator.
+ */
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -33,7 +36,11 @@ const SCENARIO = {
 
 let simulator: Simulator;
 beforeAll(async () => {
-  simulator = await startSimulator({ frozen: true, scenario: scenarioOf(JSON.stringify(SCENARIO), "scenario"), warn: () => undefined });
+  simulator = await startSimulator({
+    frozen: true,
+    scenario: scenarioOf(JSON.stringify(SCENARIO), "scenario"),
+    warn: () => undefined,
+  });
 });
 afterAll(() => simulator.stop());
 
@@ -42,7 +49,8 @@ async function runOnce(properties: string): Promise<{ readonly code: number | nu
     env: { PATH: process.env["PATH"] },
   });
   let said = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (text: Buffer) => (said += text.toString("utf8")));
+  for (const stream of [child.stdout, child.stderr])
+    stream.on("data", (text: Buffer) => (said += text.toString("utf8")));
   const code = await new Promise<number | null>((done) => child.once("close", done));
   return { code, said };
 }
@@ -81,7 +89,9 @@ test("records above record_max_mib reach CEF and JSON lines without their large 
   const told = first.said.split("\n").filter((line) => line.includes("a record above record_max_mib"));
   expect(told).toHaveLength(LARGE + 1);
   for (const line of told)
-    expect(line).toMatch(/\[WARN\].* id=\S+ bytes=\d{7} left_out="(evidence \(3000 items, |recommendedActions \()\d{7} bytes\)"$/);
+    expect(line).toMatch(
+      /\[WARN\].* id=\S+ bytes=\d{7} left_out="(evidence \(3000 items, |recommendedActions \()\d{7} bytes\)"$/,
+    );
   expect(first.said).not.toContain("record-quarantined");
   expect((await runOnce(properties)).said).not.toContain("a record above record_max_mib");
 
@@ -97,5 +107,7 @@ test("records above record_max_mib reach CEF and JSON lines without their large 
       unknown: 0,
     });
   }
-  expect(readFileSync(join(folder, "events.cef"), "utf8").match(new RegExp(` cn1=${EVIDENCE} `, "g"))).toHaveLength(LARGE);
+  expect(readFileSync(join(folder, "events.cef"), "utf8").match(new RegExp(` cn1=${EVIDENCE} `, "g"))).toHaveLength(
+    LARGE,
+  );
 });

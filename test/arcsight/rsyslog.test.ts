@@ -1,6 +1,7 @@
 /**
- * The helper and a real syslog receiver. Without rsyslog these tests do nothing; where real parts are required (DEFENDER_MSSP_REAL_PARTS=1) its absence fails.
- * Processes are waited for by what they have done, with a generous deadline.
+ * The helper and a real syslog receiver. Without rsyslog these tests do nothing; where real parts are
+ * required (DEFENDER_MSSP_REAL_PARTS=1) its absence fails. Processes are waited for by what they have done,
+ * with a generous deadline.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, writeFileSync } from "node:fs";
@@ -59,7 +60,11 @@ interface Scene {
 async function scene(protocol: "tls" | "tcp" | "udp", more: readonly string[] = [], mutual = false): Promise<Scene> {
   const folder = mkdtempSync(join(tmpdir(), "rsyslog-"));
   const { caPem, certificatePem, keyPem } = await makeServerCertificate(Date.now());
-  const files = { caFile: join(folder, "ca.pem"), certificateFile: join(folder, "cert.pem"), keyFile: join(folder, "key.pem") };
+  const files = {
+    caFile: join(folder, "ca.pem"),
+    certificateFile: join(folder, "cert.pem"),
+    keyFile: join(folder, "key.pem"),
+  };
   writeFileSync(files.caFile, caPem);
   writeFileSync(files.certificateFile, certificatePem);
   writeFileSync(files.keyFile, keyPem);
@@ -67,7 +72,10 @@ async function scene(protocol: "tls" | "tcp" | "udp", more: readonly string[] = 
   const rsyslog = await Rsyslog.prepare({ folder, protocol, ...files, mutual });
   await rsyslog.start();
   endings.push(() => rsyslog.kill());
-  const simulator = await startSimulator({ scenario: scenarioOf(JSON.stringify(SCENARIO), "scenario"), warn: () => undefined });
+  const simulator = await startSimulator({
+    scenario: scenarioOf(JSON.stringify(SCENARIO), "scenario"),
+    warn: () => undefined,
+  });
   endings.push(() => simulator.stop());
   const { ready } = simulator;
   const lines = ready.customers.flatMap((customer, i) =>
@@ -133,7 +141,8 @@ function cefLines(text: string): string[] {
 async function arrived(rsyslog: Rsyslog, count: number): Promise<void> {
   const untilMs = performance.now() + ARRIVED_WITHIN_MS;
   while (cefLines(rsyslog.received).length < count) {
-    if (performance.now() > untilMs) throw new Error(`only ${cefLines(rsyslog.received).length} of ${count} lines arrived`);
+    if (performance.now() > untilMs)
+      throw new Error(`only ${cefLines(rsyslog.received).length} of ${count} lines arrived`);
     await pause(100);
   }
 }
@@ -147,7 +156,8 @@ async function settledWithoutLoss(story: Scene): Promise<Awaited<ReturnType<type
   const untilMs = performance.now() + ARRIVED_WITHIN_MS;
   for (;;) {
     const verdict = await judged(story);
-    const complete = verdict.totals.lost === 0 && verdict.totals.stale === 0 && verdict.totals.shown >= CUSTOMERS.length * 440;
+    const complete =
+      verdict.totals.lost === 0 && verdict.totals.stale === 0 && verdict.totals.shown >= CUSTOMERS.length * 440;
     if (complete || performance.now() > untilMs) return verdict;
     await pause(500);
   }

@@ -1,6 +1,7 @@
 /**
- * A real, strict CEF reader that we did not write: liblognorm's (`lognormalizer`, Debian package liblognorm-utils). Without it these tests
- * pass over that reader and only our own strict one judges; where real parts are required (DEFENDER_MSSP_REAL_PARTS=1) its absence fails.
+ * A real, strict CEF reader that we did not write: liblognorm's (`lognormalizer`, Debian package
+ * liblognorm-utils). Without it these tests pass over that reader and only our own strict one judges; where
+ * real parts are required (DEFENDER_MSSP_REAL_PARTS=1) its absence fails.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -23,7 +24,10 @@ interface LognormRecord {
   readonly f?: Readonly<Record<string, string>> & { readonly Extensions: Readonly<Record<string, string>> };
 }
 
-/** Each line as liblognorm reads it. It drops the first letter of the first key unless a space stands before it: one is put there for it. */
+/**
+ * Each line as liblognorm reads it. It drops the first letter of the first key unless a space stands before
+ * it: one is put there for it.
+ */
 function lognormed(lines: readonly string[]): LognormRecord[] {
   const folder = mkdtempSync(join(tmpdir(), "cef-reader-"));
   try {
@@ -64,7 +68,8 @@ test("the real reader is here where it must be", () => {
 test("every line over the documentation samples", () => {
   const out = new ByteWriter();
   for (const sample of SAMPLES) {
-    for (const delivery of deliveriesOf(sample)) for (const profile of CEF_PROFILES) writeCef(out, delivery, profile, "each");
+    for (const delivery of deliveriesOf(sample))
+      for (const profile of CEF_PROFILES) writeCef(out, delivery, profile, "each");
   }
   const lines = out.toString().trimEnd().split("\n");
   expect(lines.length).toBeGreaterThan(40);
@@ -79,12 +84,18 @@ test("every case of the standard's escaping rules", () => {
 });
 
 test("any Unicode text in any field", () => {
-  const keys = Object.keys(CEF_KEYS).filter((key) => !key.endsWith("Label") && CEF_KEYS[key as CefKey].type === "string") as CefKey[];
+  const keys = Object.keys(CEF_KEYS).filter(
+    (key) => !key.endsWith("Label") && CEF_KEYS[key as CefKey].type === "string",
+  ) as CefKey[];
   const text = fc.oneof(
     fc.string({ unit: "binary", maxLength: 30 }),
     fc.string({ unit: fc.constantFrom("\\", "=", "|", "\n", "\r", " ", "n", "a=", "é") }),
   );
-  const pairs = fc.uniqueArray(fc.tuple(fc.constantFrom(...keys), text), { minLength: 1, maxLength: 12, selector: ([key]) => key });
+  const pairs = fc.uniqueArray(fc.tuple(fc.constantFrom(...keys), text), {
+    minLength: 1,
+    maxLength: 12,
+    selector: ([key]) => key,
+  });
   const lines = fc.sample(fc.tuple(pairs, text), { numRuns: 3000, seed: 20_261_124 }).map(([given, name]) => {
     const header = {
       deviceVendor: "V",

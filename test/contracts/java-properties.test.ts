@@ -1,6 +1,7 @@
 /**
- * Java itself reads what we read: our templates and parser files, and any file made of the signs that mean something in one. Without a JDK these tests do nothing; where
- * real parts are required (DEFENDER_MSSP_REAL_PARTS=1) its absence fails.
+ * Java itself reads what we read: our templates and parser files, and any file made of the signs that mean
+ * something in one. Without a JDK these tests do nothing; where real parts are required
+ * (DEFENDER_MSSP_REAL_PARTS=1) its absence fails.
  */
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
@@ -42,7 +43,8 @@ function asJava(files: readonly string[]): (Readonly<Record<string, string>> | u
               .map((pair) => {
                 // base64 may end in "=": the pair's own sign is the first one after it.
                 const [, key = "", value = ""] =
-                  /^([A-Za-z0-9+/]*=*?)=((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)$/.exec(pair) ?? [];
+                  /^([A-Za-z0-9+/]*=*?)=((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)$/.exec(pair) ??
+                  [];
                 return [text(key), text(value)];
               }),
           ),

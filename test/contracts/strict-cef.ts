@@ -1,6 +1,6 @@
 /**
- * A CEF reader as strict as the standard: seven pipes, only the escapes that exist, no bare `=` in a value, no key twice. Written from the
- * standard's text and not from our writer, so that the two can disagree.
+ * A CEF reader as strict as the standard: seven pipes, only the escapes that exist, no bare `=` in a value,
+ * no key twice. Written from the standard's text and not from our writer, so that the two can disagree.
  */
 export interface ReadCef {
   readonly version: string;
@@ -38,7 +38,8 @@ function readExtension(text: string): ReadonlyMap<string, string> {
   let at = 0;
   while (at < text.length) {
     const key = /^[A-Za-z0-9]+/.exec(text.slice(at))?.[0];
-    if (key === undefined || text[at + key.length] !== "=") throw new Error(`no key at ${at}: ${text.slice(at, at + 20)}`);
+    if (key === undefined || text[at + key.length] !== "=")
+      throw new Error(`no key at ${at}: ${text.slice(at, at + 20)}`);
     at += key.length + 1;
     let value = "";
     for (; at < text.length; at++) {

@@ -1,4 +1,7 @@
-/** Half a minute of what `npm run bench -- chaos` does for ten: every kind of fault, kills and clock steps at once. */
+/**
+ * Half a minute of what `npm run bench -- chaos` does for ten: every kind of fault, kills and clock steps at
+ * once.
+ */
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { expect, jest, test } from "@jest/globals";
@@ -11,7 +14,8 @@ jest.setTimeout(600_000);
 const BINARY = path.resolve(import.meta.dirname, "../..", binaryPath("linux-x64"));
 
 test("faults at 5 % of requests, kills every 0.1 to 3 s and stepping clocks lose nothing and repeat only with equal keys", async () => {
-  if (!existsSync(BINARY)) throw new Error('dist/linux-x64 holds no binary: "npm test" builds it, or "npm run build:binaries"');
+  if (!existsSync(BINARY))
+    throw new Error('dist/linux-x64 holds no binary: "npm test" builds it, or "npm run build:binaries"');
 
   const { faults, examples, totals, kills, faultsStruck } = await chaos({ program: [BINARY], forMs: 15_000, seed: 7 });
 

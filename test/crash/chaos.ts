@@ -36,7 +36,10 @@ const HOST_STEP_S = 3_600;
 /** A reader that leaves up to a few hundred kB in the pipe, which die with the program. */
 const READ_PAUSE_MS = 150;
 const FAULT_SHARE = 0.05;
-/** Polls of the calm life before it is judged: the sixth reaches over the whole overlap, and the client paces itself. */
+/**
+ * Polls of the calm life before it is judged: the sixth reaches over the whole overlap, and the client paces
+ * itself.
+ */
 const CALM_POLLS = 12;
 const CALM_WITHIN_MS = 180_000;
 
@@ -108,7 +111,10 @@ function dice(seed: number): () => number {
 const between = ({ from, to }: { readonly from: number; readonly to: number }, chance: () => number): number =>
   from + (to - from) * chance();
 
-/** Runs the program under faults, kills and clock steps, then once in peace, and judges all that was read of it. Where faketime is not installed only Microsoft's clock steps. */
+/**
+ * Runs the program under faults, kills and clock steps, then once in peace, and judges all that was read of
+ * it. Where faketime is not installed only Microsoft's clock steps.
+ */
 export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
   const folder = mkdtempSync(join(tmpdir(), "chaos-"));
   const microsoft = await startMicrosoft(scenarioOf(options.forMs, options.seed), { frozen: false });
@@ -120,7 +126,11 @@ export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
   }
 }
 
-async function chaosIn(folder: string, microsoft: Microsoft, { program, forMs, seed, told }: ChaosOptions): Promise<ChaosResult> {
+async function chaosIn(
+  folder: string,
+  microsoft: Microsoft,
+  { program, forMs, seed, told }: ChaosOptions,
+): Promise<ChaosResult> {
   const { control, ready } = microsoft.simulator;
   const chance = dice(seed);
   const home = join(folder, "home");
@@ -135,7 +145,14 @@ async function chaosIn(folder: string, microsoft: Microsoft, { program, forMs, s
     const out = join(folder, `${outs.length + 1}.xml`);
     outs.push(out);
     const [file, ...args] = program;
-    return new Life({ program: file, args, environment, document, out, ...(readPauseMs === undefined ? {} : { readPauseMs }) });
+    return new Life({
+      program: file,
+      args,
+      environment,
+      document,
+      out,
+      ...(readPauseMs === undefined ? {} : { readPauseMs }),
+    });
   };
 
   let kills = 0;
@@ -181,11 +198,17 @@ async function chaosIn(folder: string, microsoft: Microsoft, { program, forMs, s
   return { kills, clockSteps, faultsStruck, totals, examples, faults };
 }
 
-/** True once every stream said that it is well and the questions of `CALM_POLLS` polls of each were asked after that; false when the life ends or time is up before. */
+/**
+ * True once every stream said that it is well and the questions of `CALM_POLLS` polls of each were asked
+ * after that; false when the life ends or time is up before.
+ */
 async function polledOften(microsoft: Microsoft, life: Life, streams: number): Promise<boolean> {
   const well = (log: readonly string[]): boolean =>
-    new Set(log.map((line) => / stream state changed tenant=(\S+) stream=(\S+) state=ok/.exec(line)?.slice(1).join(" ")).filter(Boolean))
-      .size >= streams;
+    new Set(
+      log
+        .map((line) => / stream state changed tenant=(\S+) stream=(\S+) state=ok/.exec(line)?.slice(1).join(" "))
+        .filter(Boolean),
+    ).size >= streams;
   const late = pause(CALM_WITHIN_MS, false, { ref: false });
   if (!(await Promise.race([life.until(well), late]))) return false;
   let unwatch: () => void = () => undefined;

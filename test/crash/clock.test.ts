@@ -1,6 +1,7 @@
 /**
- * The host's clock steps by an hour, between lives and in the middle of one, by Debian's `faketime` in front of the built binary: marks go by Microsoft's clock, so nothing is lost. Without
- * faketime these tests do nothing; where real parts are required (DEFENDER_MSSP_REAL_PARTS=1) its absence fails.
+ * The host's clock steps by an hour, between lives and in the middle of one, by Debian's `faketime` in front
+ * of the built binary: marks go by Microsoft's clock, so nothing is lost. Without faketime these tests do
+ * nothing; where real parts are required (DEFENDER_MSSP_REAL_PARTS=1) its absence fails.
  */
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -58,7 +59,16 @@ async function nothingLost(): Promise<void> {
   expect(stage.faults).toEqual([]);
   const { totals, examples } = await stage.judge();
   expect({ totals, examples }).toMatchObject({
-    totals: { lost: 0, stale: 0, duplicated: 0, out_of_order: 0, changed_bytes: 0, unknown: 0, unidentified: 0, replayed: 0 },
+    totals: {
+      lost: 0,
+      stale: 0,
+      duplicated: 0,
+      out_of_order: 0,
+      changed_bytes: 0,
+      unknown: 0,
+      unidentified: 0,
+      replayed: 0,
+    },
     examples: [],
   });
   expect(totals.shown).toBeGreaterThan(80);

@@ -1,6 +1,7 @@
 /**
- * The built binary, killed from outside at every step. Every n of every moment with DEFENDER_MSSP_CRASHES=all (about five minutes on two cores; `npm run bench -- crash` does the same), else
- * a sample. What lay unread in the pipe at the death is lost, as with a real splunkd.
+ * The built binary, killed from outside at every step. Every n of every moment with DEFENDER_MSSP_CRASHES=all
+ * (about five minutes on two cores; `npm run bench -- crash` does the same), else a sample. What lay unread
+ * in the pipe at the death is lost, as with a real splunkd.
  */
 import { existsSync } from "node:fs";
 import path from "node:path";
@@ -30,7 +31,8 @@ const cells = HISTORY_NAMES.flatMap((history) =>
 test.each(cells)(
   "before it %s; killed at %s: nothing is lost or stale, and only equal keys repeat",
   async (_before, _moment, history, moment) => {
-    if (!existsSync(BINARY)) throw new Error('dist/linux-x64 holds no binary: "npm test" builds it, or "npm run build:binaries"');
+    if (!existsSync(BINARY))
+      throw new Error('dist/linux-x64 holds no binary: "npm test" builds it, or "npm run build:binaries"');
 
     const crashes = await crashMatrix({
       program: [BINARY],

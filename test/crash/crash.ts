@@ -26,7 +26,10 @@ export interface Crash {
   readonly faults: readonly string[];
 }
 
-/** Kills one life at the n-th moment, lets time pass, lets the next one settle and stop in order, and judges what was read of all. */
+/**
+ * Kills one life at the n-th moment, lets time pass, lets the next one settle and stop in order, and judges
+ * what was read of all.
+ */
 export async function crashAt(program: Program, history: History, moment: Moment, n: number): Promise<Crash> {
   const folder = mkdtempSync(join(tmpdir(), "crash-"));
   const microsoft = await startMicrosoft(SCENARIO);

@@ -14,7 +14,10 @@ export interface LifeOptions {
   readonly environment: Readonly<Record<string, string>>;
   /** Written to standard input, which then stays open, as splunkd does it. */
   readonly document?: string;
-  /** What was read of stdout, byte for byte. What lay unread in the pipe when the life ended is lost, as it is with a real reader. */
+  /**
+   * What was read of stdout, byte for byte. What lay unread in the pipe when the life ended is lost, as it is
+   * with a real reader.
+   */
   readonly out: string;
   /** Called after each full `readBytes` of stdout with their number, from 1. */
   readonly readBytes?: number;
@@ -39,7 +42,11 @@ export class Life {
   constructor(options: LifeOptions) {
     this.options = options;
     this.out = openSync(options.out, "w");
-    this.child = spawn(options.program, options.args ?? [], { cwd: "/", env: { ...options.environment }, stdio: ["pipe", "pipe", "pipe"] });
+    this.child = spawn(options.program, options.args ?? [], {
+      cwd: "/",
+      env: { ...options.environment },
+      stdio: ["pipe", "pipe", "pipe"],
+    });
     const { stdin, stdout, stderr } = this.child;
     if (stdin === null || stdout === null || stderr === null) throw new Error("a life needs its three pipes");
     stdin.on("error", () => undefined);
@@ -73,7 +80,10 @@ export class Life {
     return this.child.pid ?? -1;
   }
 
-  /** SIGKILL; from here on nothing more is read. A life that was asked to stop is read to its end all the same: whoever asked is still there. */
+  /**
+   * SIGKILL; from here on nothing more is read. A life that was asked to stop is read to its end all the
+   * same: whoever asked is still there.
+   */
   kill(): void {
     this.child.kill("SIGKILL");
     if (!this.wasAskedToStop) this.closeOut();

@@ -33,7 +33,8 @@ async function main(): Promise<number> {
   const histories = positionals.filter((name): name is History => name in HISTORIES);
   const [file, ...args] = values.program ?? [];
   const numbers = [values.first, values.step, values.lanes].map(Number);
-  const wrong = moments.length + histories.length < positionals.length || numbers.some((n) => !Number.isInteger(n) || n < 1);
+  const wrong =
+    moments.length + histories.length < positionals.length || numbers.some((n) => !Number.isInteger(n) || n < 1);
   if (values.help || wrong || file === undefined) {
     (values.help ? process.stdout : process.stderr).write(HELP);
     return values.help ? 0 : 2;

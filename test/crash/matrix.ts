@@ -15,7 +15,10 @@ export interface MatrixOptions {
   readonly told?: (crash: Crash) => void;
 }
 
-/** Kills at n = first, first + step, … of each moment until a life is over without it. Answers every crash, in the order of their ends. */
+/**
+ * Kills at n = first, first + step, … of each moment until a life is over without it. Answers every crash, in
+ * the order of their ends.
+ */
 export async function crashMatrix({
   program,
   histories,

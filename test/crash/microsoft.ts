@@ -8,7 +8,10 @@ import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
 export interface Watcher {
   /** A request has arrived: the n-th, from 1. */
   requested?(n: number, request: IncomingMessage): void;
-  /** The n-th answer can be sent in two halves: resolve when the second one may follow, never when the program is gone. */
+  /**
+   * The n-th answer can be sent in two halves: resolve when the second one may follow, never when the program
+   * is gone.
+   */
   halfSent?(n: number): Promise<void>;
 }
 
@@ -19,7 +22,9 @@ export interface Microsoft {
   stop(): Promise<void>;
 }
 
-/** Which requests count: all, redemptions at the token endpoint, or questions to an API with an access token. */
+/**
+ * Which requests count: all, redemptions at the token endpoint, or questions to an API with an access token.
+ */
 export type RequestKind = "any" | "token" | "api";
 
 interface Started {
@@ -31,21 +36,34 @@ interface Started {
 const TOKEN_PATH = /\/oauth2\/v2\.0\/token(\?|$)/;
 
 /**
- * The simulator in this process, with its requests and answers in sight: Node tells of every request that one of its servers receives
- * (`diagnostics_channel`), so neither the simulator nor the program under test needs a hook.
+ * The simulator in this process, with its requests and answers in sight: Node tells of every request that one
+ * of its servers receives (`diagnostics_channel`), so neither the simulator nor the program under test needs
+ * a hook.
  */
-export async function startMicrosoft(scenario: object, options: { readonly frozen: boolean } = { frozen: true }): Promise<Microsoft> {
+export async function startMicrosoft(
+  scenario: object,
+  options: { readonly frozen: boolean } = { frozen: true },
+): Promise<Microsoft> {
   const simulator = await startSimulator({
     scenario: scenarioOf(JSON.stringify(scenario), "scenario"),
     frozen: options.frozen,
     warn: () => undefined,
   });
   const port = Number(new URL(simulator.ready.graph_url).port);
-  const watches = new Set<{ readonly watcher: Watcher; readonly only: RequestKind; requests: number; answers: number }>();
+  const watches = new Set<{
+    readonly watcher: Watcher;
+    readonly only: RequestKind;
+    requests: number;
+    answers: number;
+  }>();
   const onRequest = (message: unknown): void => {
     const { request, response, socket } = message as Started;
     if (socket.localPort !== port) return;
-    const kind = TOKEN_PATH.test(request.url ?? "") ? "token" : request.headers.authorization === undefined ? "discovery" : "api";
+    const kind = TOKEN_PATH.test(request.url ?? "")
+      ? "token"
+      : request.headers.authorization === undefined
+        ? "discovery"
+        : "api";
     const concerned = [...watches].filter(({ only }) => only === "any" || only === kind);
     if (concerned.some(({ watcher }) => watcher.halfSent !== undefined))
       splitAnswer(response, (goOn) => {
@@ -75,7 +93,10 @@ export async function startMicrosoft(scenario: object, options: { readonly froze
   };
 }
 
-/** Keeps what is written until the end is known and sends it as two halves; `atHalf` decides when the second follows. */
+/**
+ * Keeps what is written until the end is known and sends it as two halves; `atHalf` decides when the second
+ * follows.
+ */
 function splitAnswer(response: ServerResponse, atHalf: (goOn: () => void) => void): void {
   const write = response.write.bind(response) as (bytes: Uint8Array, done?: () => void) => boolean;
   const end = response.end.bind(response) as (bytes?: Uint8Array) => ServerResponse;

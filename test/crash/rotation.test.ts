@@ -1,6 +1,8 @@
 /**
- * Each sign-in replaces the refresh token. The built binary is killed at every redemption it asks for, every answer with a new token half sent, and every question that follows; the
- * service is stricter than Microsoft's: as soon as an access token is used, the refresh tokens before it are dead. What it does not prove: a crash of the machine (test of the stores).
+ * Each sign-in replaces the refresh token. The built binary is killed at every redemption it asks for, every
+ * answer with a new token half sent, and every question that follows; the service is stricter than
+ * Microsoft's: as soon as an access token is used, the refresh tokens before it are dead. What it does not
+ * prove: a crash of the machine (test of the stores).
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
@@ -22,7 +24,10 @@ const SCENARIO = {
   name: "rotation",
   story: "Two customers whose refresh tokens are replaced at each sign-in.",
   seed: 3,
-  customers: ["contoso", "fabrikam"].map((name) => ({ name, generate: [{ stream: "alerts", count: 20, from: "-2h", to: "0s" }] })),
+  customers: ["contoso", "fabrikam"].map((name) => ({
+    name,
+    generate: [{ stream: "alerts", count: 20, from: "-2h", to: "0s" }],
+  })),
 };
 
 let folder: string;
@@ -65,17 +70,30 @@ function storedTokens(): readonly string[] {
   if (!existsSync(secrets)) return [];
   return readdirSync(secrets)
     .filter((file) => file.endsWith(".token.json"))
-    .map((file) => (JSON.parse(readFileSync(join(secrets, file), "utf8")) as { values: { refresh_token: string } }).values.refresh_token);
+    .map(
+      (file) =>
+        (JSON.parse(readFileSync(join(secrets, file), "utf8")) as { values: { refresh_token: string } }).values
+          .refresh_token,
+    );
 }
 
-/** From the first use of an access token on, only the refresh token that came with it is good, and it must lie on the disk. */
+/**
+ * From the first use of an access token on, only the refresh token that came with it is good, and it must lie
+ * on the disk.
+ */
 function usedBeforeStored(request: IncomingMessage): readonly string[] {
   const claims = /^Bearer [^.]+\.([^.]+)\./.exec(request.headers.authorization ?? "")?.[1] ?? "";
   const { tid } = JSON.parse(Buffer.from(claims, "base64url").toString()) as { tid: string };
-  const customer = [...microsoft.simulator.control.world.customers.values()].find(({ identity }) => identity.tenantId === tid);
+  const customer = [...microsoft.simulator.control.world.customers.values()].find(
+    ({ identity }) => identity.tenantId === tid,
+  );
   if (customer === undefined) return [`a token for the unknown tenant ${tid}`];
   const { identity, credentials } = customer;
-  const newest = refreshToken({ name: identity.name, generation: credentials.lastGeneration, clientId: identity.clientId });
+  const newest = refreshToken({
+    name: identity.name,
+    generation: credentials.lastGeneration,
+    clientId: identity.clientId,
+  });
   credentials.revokedUpTo = credentials.lastGeneration - 1;
   return storedTokens().includes(newest)
     ? []
@@ -89,47 +107,53 @@ const MOMENTS: readonly (readonly [string, RequestKind, "request" | "answer"])[]
   ["the n-th answer to such a question, half sent", "api", "answer"],
 ];
 
-test.each(MOMENTS)("killed at %s, the next life signs in with the token that was stored before the first use", async (_, kind, moment) => {
-  if (!existsSync(BINARY)) throw new Error('dist/linux-x64 holds no binary: "npm test" builds it, or "npm run build:binaries"');
-  const config = writeConfiguration();
-  const outs: string[] = [];
-  const unstored: string[] = [];
-  const unwatch = microsoft.watch({ requested: (_n, request) => unstored.push(...usedBeforeStored(request)) }, "api");
-  const live = async (n: number): Promise<{ readonly reached: boolean; readonly end: LifeEnd; readonly log: readonly string[] }> => {
-    const out = join(folder, `${outs.length + 1}.jsonl`);
-    outs.push(out);
-    const life = new Life({
-      program: BINARY,
-      args: ["collect", "--config", config, "--state", stateFolder()],
-      environment: { HOME: folder, PATH: "/usr/bin:/bin" },
-      out,
-    });
-    let reached = false;
-    const done = microsoft.watch(
-      killing(moment, n, (count) => {
-        if (count !== n) return;
-        reached = true;
-        life.kill();
-      }),
-      kind,
-    );
-    const end = await life.ended;
-    done();
-    return { reached, end, log: life.log };
-  };
+test.each(MOMENTS)(
+  "killed at %s, the next life signs in with the token that was stored before the first use",
+  async (_, kind, moment) => {
+    if (!existsSync(BINARY))
+      throw new Error('dist/linux-x64 holds no binary: "npm test" builds it, or "npm run build:binaries"');
+    const config = writeConfiguration();
+    const outs: string[] = [];
+    const unstored: string[] = [];
+    const unwatch = microsoft.watch({ requested: (_n, request) => unstored.push(...usedBeforeStored(request)) }, "api");
+    const live = async (
+      n: number,
+    ): Promise<{ readonly reached: boolean; readonly end: LifeEnd; readonly log: readonly string[] }> => {
+      const out = join(folder, `${outs.length + 1}.jsonl`);
+      outs.push(out);
+      const life = new Life({
+        program: BINARY,
+        args: ["collect", "--config", config, "--state", stateFolder()],
+        environment: { HOME: folder, PATH: "/usr/bin:/bin" },
+        out,
+      });
+      let reached = false;
+      const done = microsoft.watch(
+        killing(moment, n, (count) => {
+          if (count !== n) return;
+          reached = true;
+          life.kill();
+        }),
+        kind,
+      );
+      const end = await life.ended;
+      done();
+      return { reached, end, log: life.log };
+    };
 
-  for (let n = 1; ; n += 1) {
-    const { reached, end, log } = await live(n);
-    if (reached) continue;
-    expect({ code: end.code, said: end.code === 0 ? [] : log }).toEqual({ code: 0, said: [] });
-    expect(n).toBeGreaterThan(2);
-    break;
-  }
+    for (let n = 1; ; n += 1) {
+      const { reached, end, log } = await live(n);
+      if (reached) continue;
+      expect({ code: end.code, said: end.code === 0 ? [] : log }).toEqual({ code: 0, said: [] });
+      expect(n).toBeGreaterThan(2);
+      break;
+    }
 
-  unwatch();
-  expect(unstored).toEqual([]);
-  const truth = join(folder, "shown.ndjson");
-  writeFileSync(truth, microsoft.simulator.control.shown());
-  const { totals } = await consult({ truth, delivered: outs, format: "jsonl" });
-  expect(totals).toMatchObject({ shown: 40, lost: 0, stale: 0, duplicated: 0, unknown: 0 });
-});
+    unwatch();
+    expect(unstored).toEqual([]);
+    const truth = join(folder, "shown.ndjson");
+    writeFileSync(truth, microsoft.simulator.control.shown());
+    const { totals } = await consult({ truth, delivered: outs, format: "jsonl" });
+    expect(totals).toMatchObject({ shown: 40, lost: 0, stale: 0, duplicated: 0, unknown: 0 });
+  },
+);

@@ -26,8 +26,9 @@ const READ_PAUSE_MS = 20;
 const MINUTE_MS = 60_000;
 
 /**
- * Two customers whose lists disagree about everything Microsoft leaves open: links or none, order or none. Pages are small, more rows share an instant than fit on one, rows
- * change and come late, some of them only after the first life.
+ * Two customers whose lists disagree about everything Microsoft leaves open: links or none, order or none.
+ * Pages are small, more rows share an instant than fit on one, rows change and come late, some of them only
+ * after the first life.
  */
 const generated = { from: "-1h", to: "30m", updates: 0.7, update_within: "30m", late: { share: 0.1, by: "1m..9m" } };
 export const SCENARIO = {
@@ -85,7 +86,12 @@ export class Stage {
   private readonly environment: Readonly<Record<string, string>>;
 
   /** @param environment added to what splunkd gives. */
-  constructor(folder: string, microsoft: Microsoft, program: Program, environment: Readonly<Record<string, string>> = {}) {
+  constructor(
+    folder: string,
+    microsoft: Microsoft,
+    program: Program,
+    environment: Readonly<Record<string, string>> = {},
+  ) {
     this.environment = environment;
     this.folder = folder;
     this.microsoft = microsoft;
@@ -105,7 +111,8 @@ export class Stage {
       life.kill();
     };
     const names = moment === "rename" ? watchNames(this.state, reach) : undefined;
-    const unwatch = moment === "request" || moment === "answer" ? this.microsoft.watch(killing(moment, n, reach)) : undefined;
+    const unwatch =
+      moment === "request" || moment === "answer" ? this.microsoft.watch(killing(moment, n, reach)) : undefined;
     const life = this.start({ readPauseMs: READ_PAUSE_MS, ...(moment === "read" ? { onRead: reach } : {}) });
     await this.through(life, () => reached);
     names?.close();
@@ -135,7 +142,8 @@ export class Stage {
   async through(life: Life, wasKilled: () => boolean): Promise<void> {
     const hasSettled = await life.until(settled);
     const { code } = hasSettled ? await life.stop() : await life.ended;
-    if (!wasKilled() && !hasSettled) this.faults.push(`life ${this.outs.length} ended by itself: ${life.log.at(-1) ?? "without a word"}`);
+    if (!wasKilled() && !hasSettled)
+      this.faults.push(`life ${this.outs.length} ended by itself: ${life.log.at(-1) ?? "without a word"}`);
     else if (!wasKilled() && code !== 0) this.faults.push(`life ${this.outs.length} ended with exit code ${code}`);
     this.microsoft.simulator.control.advance(15 * MINUTE_MS);
   }

@@ -2,8 +2,9 @@ import { type FSWatcher, readdirSync, watch } from "node:fs";
 import { join } from "node:path";
 
 /**
- * Tells of every change of a name in a folder and all below it (made, renamed, removed), counted from 1. It looks from outside (inotify), so it comes a moment after the change,
- * and names made in a folder before that folder was noticed are counted once, when it is.
+ * Tells of every change of a name in a folder and all below it (made, renamed, removed), counted from 1. It
+ * looks from outside (inotify), so it comes a moment after the change, and names made in a folder before that
+ * folder was noticed are counted once, when it is.
  */
 export function watchNames(folder: string, changed: (n: number) => void): { close(): void } {
   const watchers = new Map<string, FSWatcher>();

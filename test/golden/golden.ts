@@ -3,8 +3,9 @@ import { dirname } from "node:path";
 import { expect } from "@jest/globals";
 
 /**
- * Compares text with the file of that name under test/golden byte for byte. `UPDATE_GOLDEN=1` writes the files anew: read the diff before
- * it is committed, because every byte of it is something that users' searches and rules may rest on.
+ * Compares text with the file of that name under test/golden byte for byte. `UPDATE_GOLDEN=1` writes the
+ * files anew: read the diff before it is committed, because every byte of it is something that users'
+ * searches and rules may rest on.
  */
 export function expectGolden(name: string, text: string): void {
   const path = new URL(name, import.meta.url).pathname;

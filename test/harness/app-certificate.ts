@@ -14,8 +14,15 @@ export interface MadeCertificate {
 export async function makeAppCertificate(
   options: { readonly name?: string; readonly fromMs?: number; readonly days?: number } = {},
 ): Promise<MadeCertificate> {
-  x509.cryptoProvider.set(webcrypto as unknown as NonNullable<Parameters<typeof x509.cryptoProvider.set>[0]> & typeof globalThis.crypto);
-  const algorithm = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256", publicExponent: new Uint8Array([1, 0, 1]), modulusLength: 2048 } as const;
+  x509.cryptoProvider.set(
+    webcrypto as unknown as NonNullable<Parameters<typeof x509.cryptoProvider.set>[0]> & typeof globalThis.crypto,
+  );
+  const algorithm = {
+    name: "RSASSA-PKCS1-v1_5",
+    hash: "SHA-256",
+    publicExponent: new Uint8Array([1, 0, 1]),
+    modulusLength: 2048,
+  } as const;
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const fromMs = options.fromMs ?? Date.now() - DAY_MS;
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({

@@ -4,13 +4,31 @@ import { join } from "node:path";
 /** So many characters of a secret in a row are a leak. */
 const PART = 16;
 
-/** The shapes of what Entra hands out while a test runs, whose values no test knows: access tokens, ID tokens and assertions (JWT), refresh tokens. */
+/**
+ * The shapes of what Entra hands out while a test runs, whose values no test knows: access tokens, ID tokens
+ * and assertions (JWT), refresh tokens.
+ */
 const TOKEN_SHAPES = /eyJ[A-Za-z0-9_-]{20}|\b[01]\.A[A-Za-z0-9_-]{40}/;
 
-const NUMBERED: Readonly<Record<string, string>> = { "&": "&#38;", "<": "&#60;", ">": "&#62;", '"': "&#34;", "'": "&#39;" };
-const NAMED: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;" };
+const NUMBERED: Readonly<Record<string, string>> = {
+  "&": "&#38;",
+  "<": "&#60;",
+  ">": "&#62;",
+  '"': "&#34;",
+  "'": "&#39;",
+};
+const NAMED: Readonly<Record<string, string>> = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&apos;",
+};
 
-/** A secret as it is, and as URLs, forms, base64 (anywhere in a longer text), XML, JSON and properties files write it. */
+/**
+ * A secret as it is, and as URLs, forms, base64 (anywhere in a longer text), XML, JSON and properties files
+ * write it.
+ */
 function formsOf(secret: string): readonly string[] {
   const json = JSON.stringify(secret).slice(1, -1);
   const base64 = [0, 1, 2].flatMap((before) => {
@@ -41,11 +59,15 @@ function formsOf(secret: string): readonly string[] {
 /** Every part of 16 characters of these secrets, in every form. */
 export function partsOf(secrets: readonly string[]): ReadonlySet<string> {
   const parts = new Set<string>();
-  for (const form of secrets.flatMap(formsOf)) for (let at = 0; at + PART <= form.length; at += 1) parts.add(form.slice(at, at + PART));
+  for (const form of secrets.flatMap(formsOf))
+    for (let at = 0; at + PART <= form.length; at += 1) parts.add(form.slice(at, at + PART));
   return parts;
 }
 
-/** What stands before the first part of a secret that a text holds; undefined when it holds none. The secret itself is not returned: test reports are outputs too. */
+/**
+ * What stands before the first part of a secret that a text holds; undefined when it holds none. The secret
+ * itself is not returned: test reports are outputs too.
+ */
 export function leakIn(text: string, parts: ReadonlySet<string>): string | undefined {
   for (let at = 0; at + PART <= text.length; at += 1)
     if (parts.has(text.slice(at, at + PART))) return `leak after: ${text.slice(Math.max(0, at - 60), at)}`;

@@ -10,7 +10,8 @@ const platform = hostPlatform() ?? "linux-x64";
 const binary = resolve(import.meta.dirname, "../..", binaryPath(platform));
 
 beforeAll(() => {
-  if (!existsSync(binary)) throw new Error(`${binaryPath(platform)} is missing: "npm test" builds it, or "npm run build:binaries"`);
+  if (!existsSync(binary))
+    throw new Error(`${binaryPath(platform)} is missing: "npm test" builds it, or "npm run build:binaries"`);
 });
 
 function scheme(environment: Readonly<Record<string, string>>, cwd?: string) {
@@ -30,14 +31,16 @@ describe("the built binary", () => {
     expect(stdout).toMatch(/^(<\?xml[^>]*>\s*)?<scheme>[\s\S]*<\/scheme>\s*$/);
   });
 
-  test.each(["--require /nonexistent", "--inspect=0", "--max-old-space-size=1", "--import data:text/javascript,process.exit(9)"])(
-    "is not changed by NODE_OPTIONS=%s",
-    (options) => {
-      const { status, stdout } = scheme({ NODE_OPTIONS: options });
+  test.each([
+    "--require /nonexistent",
+    "--inspect=0",
+    "--max-old-space-size=1",
+    "--import data:text/javascript,process.exit(9)",
+  ])("is not changed by NODE_OPTIONS=%s", (options) => {
+    const { status, stdout } = scheme({ NODE_OPTIONS: options });
 
-      expect({ status, stdout }).toEqual({ status: 0, stdout: scheme({}).stdout });
-    },
-  );
+    expect({ status, stdout }).toEqual({ status: 0, stdout: scheme({}).stdout });
+  });
 
   test("asks for no library beyond glibc and the C++ runtime", () => {
     expect(() => checkLibraries(readFileSync(binary))).not.toThrow();

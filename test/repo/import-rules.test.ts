@@ -53,7 +53,18 @@ beforeAll(() => {
     mkdirSync(dirname(join(tree, path)), { recursive: true });
     writeFileSync(join(tree, path), text);
   };
-  for (const part of ["model", "config", "format", "collect", "stores", "net", "auth", "defender", "main", "hosts/splunk"]) {
+  for (const part of [
+    "model",
+    "config",
+    "format",
+    "collect",
+    "stores",
+    "net",
+    "auth",
+    "defender",
+    "main",
+    "hosts/splunk",
+  ]) {
     write(`src/${part}/good.ts`, "export const good = 1;\n");
   }
   write("test/harness/simulator/good.ts", "export const good = 1;\n");

@@ -20,14 +20,24 @@ interface Case {
 const TSCONFIG = {
   "package.json": JSON.stringify({ type: "module" }),
 
-  "tsconfig.json": JSON.stringify({ extends: resolve(ROOT, "tsconfig.json"), compilerOptions: { types: [] }, include: ["src"] }),
+  "tsconfig.json": JSON.stringify({
+    extends: resolve(ROOT, "tsconfig.json"),
+    compilerOptions: { types: [] },
+    include: ["src"],
+  }),
 };
 
 const CASES: readonly Case[] = [
   {
     lint: "biome refuses what is not formatted",
     program: bin(".bin/biome"),
-    args: ["check", "--error-on-warnings", "--vcs-enabled=false", `--config-path=${resolve(ROOT, "biome.json")}`, "src"],
+    args: [
+      "check",
+      "--error-on-warnings",
+      "--vcs-enabled=false",
+      `--config-path=${resolve(ROOT, "biome.json")}`,
+      "src",
+    ],
     clean: { "src/file.ts": "export const answer = 42;\n" },
     broken: { "src/file.ts": "export const answer=42\n" },
     says: /Formatter would have printed/,
@@ -46,9 +56,13 @@ const CASES: readonly Case[] = [
     args: ["--type-aware", "--deny-warnings", "--config", resolve(ROOT, ".oxlintrc.json"), "src"],
     clean: {
       ...TSCONFIG,
-      "src/file.ts": "async function send(): Promise<void> {}\nexport async function main(): Promise<void> {\n  await send();\n}\n",
+      "src/file.ts":
+        "async function send(): Promise<void> {}\nexport async function main(): Promise<void> {\n  await send();\n}\n",
     },
-    broken: { ...TSCONFIG, "src/file.ts": "async function send(): Promise<void> {}\nexport function main(): void {\n  send();\n}\n" },
+    broken: {
+      ...TSCONFIG,
+      "src/file.ts": "async function send(): Promise<void> {}\nexport function main(): void {\n  send();\n}\n",
+    },
     says: /no-floating-promises/,
   },
   {

@@ -41,7 +41,9 @@ describe("the add-on for Linux", () => {
 
     expect(entries.filter(({ path }) => !path.startsWith(`${id}/`))).toEqual([]);
     expect(modes.get(`${id}/linux_x86_64/bin/defender_mssp`)).toBe(0o755);
-    expect([...modes].filter(([path, mode]) => mode !== (path.endsWith("/") || path.includes("/bin/") ? 0o755 : 0o644))).toEqual([]);
+    expect(
+      [...modes].filter(([path, mode]) => mode !== (path.endsWith("/") || path.includes("/bin/") ? 0o755 : 0o644)),
+    ).toEqual([]);
     expect([...modes.keys()].filter((path) => /\/local\/|local\.meta|passwords\.conf|\/\.|\s/.test(path))).toEqual([]);
     expect(modes.has(`${id}/README/inputs.conf.spec`)).toBe(true);
   });
@@ -49,9 +51,15 @@ describe("the add-on for Linux", () => {
   test("says one version everywhere", () => {
     const entries = technologyAddon(["linux-x64"], packages);
 
-    expect(new Set(textOf(entries, `${id}/default/app.conf`).match(/^version = .*$/gm))).toEqual(new Set([`version = ${VERSION}`]));
-    expect(JSON.parse(textOf(entries, `${id}/app.manifest`))).toMatchObject({ info: { id: { name: id, version: VERSION } } });
-    expect(JSON.parse(textOf(entries, `${id}/sbom.cdx.json`))).toMatchObject({ metadata: { component: { version: VERSION } } });
+    expect(new Set(textOf(entries, `${id}/default/app.conf`).match(/^version = .*$/gm))).toEqual(
+      new Set([`version = ${VERSION}`]),
+    );
+    expect(JSON.parse(textOf(entries, `${id}/app.manifest`))).toMatchObject({
+      info: { id: { name: id, version: VERSION } },
+    });
+    expect(JSON.parse(textOf(entries, `${id}/sbom.cdx.json`))).toMatchObject({
+      metadata: { component: { version: VERSION } },
+    });
   });
 
   test("declares its executable, which Splunk asks of every package that holds one", () => {
@@ -67,7 +75,10 @@ test("the knowledge-only add-on holds nothing that runs", () => {
 });
 
 test("the same contents give the same bytes, in one order, of one owner and one time", async () => {
-  const [one, other] = await Promise.all([archiveBytes("a.tgz", supportingAddon()), archiveBytes("a.tgz", supportingAddon())]);
+  const [one, other] = await Promise.all([
+    archiveBytes("a.tgz", supportingAddon()),
+    archiveBytes("a.tgz", supportingAddon()),
+  ]);
   const paths = readTar(gunzipSync(one)).map(({ path }) => path);
 
   expect(one.equals(other)).toBe(true);
@@ -81,7 +92,9 @@ test("the ArcSight kit carries sums that hold for every file beside them", () =>
     .map(({ path, content }) => [path.slice("kit/".length), content] as const);
 
   expect(textOf(entries, "kit/SHA256SUMS")).toBe(sums(files));
-  expect(sums(files)).toContain(`${createHash("sha256").update(textOf(entries, "kit/LICENSE")).digest("hex")}  LICENSE\n`);
+  expect(sums(files)).toContain(
+    `${createHash("sha256").update(textOf(entries, "kit/LICENSE")).digest("hex")}  LICENSE\n`,
+  );
 });
 
 describe("what the ArcSight kit points at lies in the kit", () => {
@@ -112,7 +125,9 @@ describe("what the ArcSight kit points at lies in the kit", () => {
       );
 
     expect(named).toContain("docs/settings.md");
-    expect([...new Set(named)].filter((page) => !paths.includes(`kit/${page}`) && !paths.includes(`kit/${page}/`))).toEqual([]);
+    expect(
+      [...new Set(named)].filter((page) => !paths.includes(`kit/${page}`) && !paths.includes(`kit/${page}/`)),
+    ).toEqual([]);
   });
 });
 
@@ -122,11 +137,15 @@ test("every package in the executable is in the bill of materials with its hash,
   };
   const notices = thirdPartyNotices(packages);
 
-  expect(packages.map(({ name }) => name)).toEqual(expect.arrayContaining(["undici", "@azure/msal-node", "fast-xml-parser", "yargs"]));
+  expect(packages.map(({ name }) => name)).toEqual(
+    expect.arrayContaining(["undici", "@azure/msal-node", "fast-xml-parser", "yargs"]),
+  );
   for (const { name, version } of packages) {
     expect(bill.components).toContainEqual(expect.objectContaining({ name, version, hashes: [expect.anything()] }));
     expect(notices).toContain(`${name} ${version} (`);
   }
-  expect(bill.components).toContainEqual(expect.objectContaining({ name: "node", version: RUNTIME, hashes: [expect.anything()] }));
+  expect(bill.components).toContainEqual(
+    expect.objectContaining({ name: "node", version: RUNTIME, hashes: [expect.anything()] }),
+  );
   expect(notices).toContain(`Node.js ${RUNTIME}`);
 });

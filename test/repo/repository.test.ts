@@ -39,7 +39,12 @@ function ownFiles(): string[] {
 
 describe("what is installed", () => {
   test("every dependency is pinned to one version, so that two installs are the same", () => {
-    const ranges = [packageFile.dependencies, packageFile.devDependencies, packageFile.optionalDependencies, packageFile.overrides]
+    const ranges = [
+      packageFile.dependencies,
+      packageFile.devDependencies,
+      packageFile.optionalDependencies,
+      packageFile.overrides,
+    ]
       .flatMap((group) => Object.entries(group))
       .filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version));
 
@@ -49,7 +54,9 @@ describe("what is installed", () => {
   test("the lockfile holds a hash for every package and no address, so that any registry serves it and none can change it", () => {
     const rows = Object.entries(lock.packages).filter(([path, row]) => path !== "" && row.link !== true);
 
-    expect(rows.filter(([path, { integrity }]) => integrity === undefined && !isBundled(path)).map(([path]) => path)).toEqual([]);
+    expect(
+      rows.filter(([path, { integrity }]) => integrity === undefined && !isBundled(path)).map(([path]) => path),
+    ).toEqual([]);
     expect(rows.filter(([, { resolved }]) => resolved !== undefined)).toEqual([]);
     expect(rows.length).toBeGreaterThan(100);
   });
@@ -104,7 +111,9 @@ describe("what lies in the repository", () => {
 
     expect(
       tracked.filter(
-        (path) => /(^|\/)(node_modules|dist|\.venv|coverage|tmp)\/|\.(tgz|zip|exe|log)$/.test(path) && !path.startsWith("test/fixtures/"),
+        (path) =>
+          /(^|\/)(node_modules|dist|\.venv|coverage|tmp)\/|\.(tgz|zip|exe|log)$/.test(path) &&
+          !path.startsWith("test/fixtures/"),
       ),
     ).toEqual([]);
   });
@@ -129,13 +138,17 @@ describe("what lies in the repository", () => {
     "docs/decisions/README.md",
     "changes/README.md",
   ])("%s is there, and every file it links to exists", (page) => {
-    const links = [...read(page).matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)/g)].map(([, link]) => resolve(ROOT, page, "..", link ?? ""));
+    const links = [...read(page).matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)/g)].map(([, link]) =>
+      resolve(ROOT, page, "..", link ?? ""),
+    );
 
     expect(links.filter((link) => spawnSync("test", ["-e", link]).status !== 0)).toEqual([]);
   });
 
   test("every decision page says what was weighed and what would change it", () => {
-    const pages = ownFiles().filter((path) => /^docs\/decisions\/[\w-]+\.md$/.test(path) && !path.endsWith("README.md"));
+    const pages = ownFiles().filter(
+      (path) => /^docs\/decisions\/[\w-]+\.md$/.test(path) && !path.endsWith("README.md"),
+    );
     const lacking = ["Context", "Choice", "Alternatives", "What would change our mind"].flatMap((part) =>
       pages.filter((path) => !read(path).includes(`**${part}.**`)).map((path) => `${path}: ${part}`),
     );
@@ -147,10 +160,12 @@ describe("what lies in the repository", () => {
   test("nothing is left to be done later in a comment, and no test is switched off", () => {
     const marks = /\b(TODO|FIXME|XXX)\b/;
     const ours = ownFiles().filter(
-      (path) => /\.(ts|mjs|md|json|sh)$/.test(path) && !/^test\/fixtures\/|package-lock|^test\/repo\/repository/.test(path),
+      (path) =>
+        /\.(ts|mjs|md|json|sh)$/.test(path) && !/^test\/fixtures\/|package-lock|^test\/repo\/repository/.test(path),
     );
 
-    // Parts that only CI installs are chosen by a condition (`present ? describe : describe.skip`), which is no call and stays allowed.
+    // Parts that only CI installs are chosen by a condition (`present ? describe : describe.skip`), which is
+    // no call and stays allowed.
     expect(ours.filter((path) => marks.test(read(path)))).toEqual([]);
     expect(
       ours.filter(
@@ -180,7 +195,10 @@ describe("the npm scripts", () => {
   ];
 
   test.each(NAMED)("npm run %s answers --help, on stdout, with exit code 0 and what it does", (name) => {
-    const { status, stdout } = spawnSync("npm", ["run", "--silent", name, "--", "--help"], { cwd: ROOT, encoding: "utf8" });
+    const { status, stdout } = spawnSync("npm", ["run", "--silent", name, "--", "--help"], {
+      cwd: ROOT,
+      encoding: "utf8",
+    });
 
     expect(status).toBe(0);
     expect(stdout).toMatch(new RegExp(`npm run (-s )?${name}`));
@@ -189,7 +207,8 @@ describe("the npm scripts", () => {
 
   test("every one of them refuses another runtime than the pinned one", () => {
     const free = Object.entries(packageFile.scripts).filter(
-      ([, command]) => command.startsWith("node ") && !command.startsWith("node --import ./scripts/pinned-runtime.mjs "),
+      ([, command]) =>
+        command.startsWith("node ") && !command.startsWith("node --import ./scripts/pinned-runtime.mjs "),
     );
 
     expect(free).toEqual([]);

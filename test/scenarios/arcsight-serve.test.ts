@@ -12,12 +12,17 @@ import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
 
 /**
- * The old FlexConnector in front of `arcsight serve` as a process: its properties and parser files are what they were, only the host of token_url and of the Events URL is ours.
+ * The old FlexConnector in front of `arcsight serve` as a process: its properties and parser files are what
+ * they were, only the host of token_url and of the Events URL is ours.
  */
 
 const LONG_MS = 60_000;
 const PARSER = new ParserFile(
-  readProperties(readFileSync(join(import.meta.dirname, "../../arcsight/user/agent/flexagent/WDATP-connector.jsonparser.properties"))),
+  readProperties(
+    readFileSync(
+      join(import.meta.dirname, "../../arcsight/user/agent/flexagent/WDATP-connector.jsonparser.properties"),
+    ),
+  ),
 );
 
 let simulator: Simulator;
@@ -59,7 +64,13 @@ function configuration(): string {
       ...global,
     ].map((line) => `tenants[${i}].${line}`),
   );
-  return [...customers, "serve.listen=127.0.0.1:0", "serve.client_id=connector", "serve.client_secret=of-the-connector", ""].join("\n");
+  return [
+    ...customers,
+    "serve.listen=127.0.0.1:0",
+    "serve.client_id=connector",
+    "serve.client_secret=of-the-connector",
+    "",
+  ].join("\n");
 }
 
 async function start(): Promise<void> {
@@ -129,7 +140,8 @@ function connector(tenantId: string, startFormat = "iso-ms"): ArcSightPoller {
 const fullIds = (answer: unknown): readonly string[] =>
   Array.isArray(answer) ? (answer as { FullId: string }[]).map(({ FullId }) => FullId) : [];
 
-const alertIdsIn = (ids: ReadonlySet<string>): ReadonlySet<string> => new Set(Array.from(ids, (id) => id.slice(0, id.lastIndexOf(":"))));
+const alertIdsIn = (ids: ReadonlySet<string>): ReadonlySet<string> =>
+  new Set(Array.from(ids, (id) => id.slice(0, id.lastIndexOf(":"))));
 
 /** Ids of the alerts that Microsoft has shown of a customer. */
 function shownOf(tenantId: string): readonly string[] {
@@ -187,10 +199,17 @@ describe("an old FlexConnector of which only two addresses are changed", () => {
       await everything(customer!.tenant_id);
       for (const format of Object.keys(START_FORMATS).filter((name) => name !== "unreplaced")) {
         const poll = await connector(customer!.tenant_id, format).poll(startMs);
-        expect({ format, status: poll.status, rows: fullIds(poll.answer).length > 0 }).toEqual({ format, status: 200, rows: true });
+        expect({ format, status: poll.status, rows: fullIds(poll.answer).length > 0 }).toEqual({
+          format,
+          status: 200,
+          rows: true,
+        });
       }
       const told = await connector(customer!.tenant_id, "unreplaced").poll(startMs);
-      expect(told).toMatchObject({ status: 400, answer: expect.stringContaining("still holds the variable $START_AT_TIME") });
+      expect(told).toMatchObject({
+        status: 400,
+        answer: expect.stringContaining("still holds the variable $START_AT_TIME"),
+      });
       expect(await stop("SIGTERM")).toBe(0);
     },
     LONG_MS,

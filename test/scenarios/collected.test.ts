@@ -1,7 +1,9 @@
 /**
- * Every scenario that is no load is collected by the engine in this process, over TLS, poll by poll in simulated time, and the oracle judges what came out. It does not prove that a death in the
- * middle loses nothing: crashes.test.ts does, on the binary. Pauses move the simulated clock at once, so it says nothing about who waits for whom either. The `load-` scenarios are for the bench; in
- * `host-stops-mid-page` an answer trickles in real time, for a person who wants to kill a collector by hand.
+ * Every scenario that is no load is collected by the engine in this process, over TLS, poll by poll in
+ * simulated time, and the oracle judges what came out. It does not prove that a death in the middle loses
+ * nothing: crashes.test.ts does, on the binary. Pauses move the simulated clock at once, so it says nothing
+ * about who waits for whom either. The `load-` scenarios are for the bench; in `host-stops-mid-page` an
+ * answer trickles in real time, for a person who wants to kill a collector by hand.
  */
 import "reflect-metadata";
 import { createWriteStream, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -179,7 +181,16 @@ test.each(Object.entries(PLAYS))("%s loses nothing, doubles nothing and ends wel
   rmSync(folder, { recursive: true });
 
   expect({ totals, failures: [...failures].sort() }).toMatchObject({
-    totals: { lost: 0, stale: 0, superseded: 0, duplicated: 0, out_of_order: 0, changed_bytes: 0, unknown: 0, unidentified: 0 },
+    totals: {
+      lost: 0,
+      stale: 0,
+      superseded: 0,
+      duplicated: 0,
+      out_of_order: 0,
+      changed_bytes: 0,
+      unknown: 0,
+      unidentified: 0,
+    },
     failures: play.failures,
   });
   expect(totals.delivered).toBeGreaterThanOrEqual(play.shown);

@@ -1,6 +1,7 @@
 /**
- * Death in the middle of everything: the built binary under the pretend splunkd against the simulator, killed and started again; the oracle says what is missing.
- * What it does not prove: what a host that loses power does to files (test of the stores), and splunkd's own queues beyond the last 500 kB.
+ * Death in the middle of everything: the built binary under the pretend splunkd against the simulator, killed
+ * and started again; the oracle says what is missing. What it does not prove: what a host that loses power
+ * does to files (test of the stores), and splunkd's own queues beyond the last 500 kB.
  */
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -79,12 +80,17 @@ async function start(where: Host, options: Partial<SplunkdOptions> = {}): Promis
   return splunkd;
 }
 
-/** Each customer's first walk of the present life is done: everything new was written and what had been provisional was sent again. */
+/**
+ * Each customer's first walk of the present life is done: everything new was written and what had been
+ * provisional was sent again.
+ */
 async function settled(splunkd: Splunkd): Promise<void> {
   await splunkd.until(
     ({ log }) => {
       const life = log.slice(log.findLastIndex((line) => line.includes("New scheduled exec process")));
-      const done = new Set(life.map((line) => / stream state changed tenant=(\S+) stream=alerts state=ok/.exec(line)?.[1]));
+      const done = new Set(
+        life.map((line) => / stream state changed tenant=(\S+) stream=alerts state=ok/.exec(line)?.[1]),
+      );
       return done.size > CUSTOMERS;
     },
     "the first walk of every customer",

@@ -57,7 +57,11 @@ interface Ended {
 
 function collect(config: string, ...more: readonly string[]): Promise<Ended> {
   const argv = [MAIN, "collect", "--config", config, "--state", `${config}.state`, ...more];
-  const options = { env: { HOME: folder, PATH: process.env["PATH"] ?? "" }, maxBuffer: 64 * 1024 * 1024, timeout: 120_000 };
+  const options = {
+    env: { HOME: folder, PATH: process.env["PATH"] ?? "" },
+    maxBuffer: 64 * 1024 * 1024,
+    timeout: 120_000,
+  };
   return new Promise((resolve) => {
     execFile(process.execPath, argv, options, (error, out, errors) => {
       const lines = out.split("\n").filter((line) => line !== "");
@@ -84,13 +88,21 @@ describe("the exit code says what happened", () => {
   }, 150_000);
 
   test("0 when the customer whose settings are refused was not asked for", async () => {
-    const { code } = await collect(inputsConf("not-asked-for", { contoso: { cloud: "mars" } }), "--customer", "tailspin");
+    const { code } = await collect(
+      inputsConf("not-asked-for", { contoso: { cloud: "mars" } }),
+      "--customer",
+      "tailspin",
+    );
 
     expect(code).toBe(0);
   }, 150_000);
 
   test("2 when nothing else was asked for", async () => {
-    const { code } = await collect(inputsConf("alone", { contoso: { start: "2999-01-01T00:00:00Z" } }), "--customer", "contoso");
+    const { code } = await collect(
+      inputsConf("alone", { contoso: { start: "2999-01-01T00:00:00Z" } }),
+      "--customer",
+      "contoso",
+    );
 
     expect(code).toBe(2);
   }, 150_000);

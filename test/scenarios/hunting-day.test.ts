@@ -1,6 +1,8 @@
 /**
- * Three customers, five saved queries, a day of simulated time: hourly rounds against the simulator over TLS, each in a new process, two of which end without order, a throttled hour and a day-long broken query. The oracle
- * judges what came out. It does not prove how Microsoft's own service treats the edges of a Timespan, which is not documented.
+ * Three customers, five saved queries, a day of simulated time: hourly rounds against the simulator over TLS,
+ * each in a new process, two of which end without order, a throttled hour and a day-long broken query. The
+ * oracle judges what came out. It does not prove how Microsoft's own service treats the edges of a Timespan,
+ * which is not documented.
  */
 import "reflect-metadata";
 import { createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -35,7 +37,10 @@ function tables(customer: string): Readonly<Record<string, readonly object[]>> {
     i,
     at: `${new Date(START - 3 * HOUR + i * 7 * MINUTE).toISOString().slice(0, -1)}${String(i % 1_000).padStart(4, "0")}Z`,
   }));
-  const device = (i: number): object => ({ DeviceId: `${customer}-${i % 5}`, DeviceName: `ws-${i % 5}.${customer}.example` });
+  const device = (i: number): object => ({
+    DeviceId: `${customer}-${i % 5}`,
+    DeviceName: `ws-${i % 5}.${customer}.example`,
+  });
   return {
     DeviceProcessEvents: times.map(({ i, at }) => ({
       Timestamp: at,
@@ -75,9 +80,13 @@ const MEANING: Readonly<Record<string, { readonly table: string; readonly holds:
   },
   "Office starts a shell": {
     table: "DeviceProcessEvents",
-    holds: (row) => row.InitiatingProcessFileName === "winword.exe" && ["cmd.exe", "powershell.exe"].includes(String(row.FileName)),
+    holds: (row) =>
+      row.InitiatingProcessFileName === "winword.exe" && ["cmd.exe", "powershell.exe"].includes(String(row.FileName)),
   },
-  "Devices and users of alerts": { table: "AlertEvidence", holds: (row) => row.EntityType === "Machine" || row.EntityType === "User" },
+  "Devices and users of alerts": {
+    table: "AlertEvidence",
+    holds: (row) => row.EntityType === "Machine" || row.EntityType === "User",
+  },
   "Processes of alerts": { table: "AlertEvidence", holds: (row) => row.EntityType === "Process" },
 };
 
@@ -88,7 +97,9 @@ function wanted(customer: string, query: HuntingQuery, lastMs: number): number {
   const from = due(START) - query.windowMinutes * MINUTE;
   const { table, holds } = MEANING[query.name] as (typeof MEANING)[string];
   const rows = (tables(customer)[table] as readonly Cells[]).filter(holds);
-  return rows.filter((row) => Date.parse(String(row.Timestamp)) >= from && Date.parse(String(row.Timestamp)) < due(lastMs)).length;
+  return rows.filter(
+    (row) => Date.parse(String(row.Timestamp)) >= from && Date.parse(String(row.Timestamp)) < due(lastMs),
+  ).length;
 }
 
 test("a day of five queries over three customers loses no row and doubles none", async () => {
@@ -96,7 +107,10 @@ test("a day of five queries over three customers loses no row and doubles none",
   for (const name of NAMES) {
     mkdirSync(join(folder, "data", name, "hunting"), { recursive: true });
     for (const [table, rows] of Object.entries(tables(name)))
-      writeFileSync(join(folder, "data", name, "hunting", `${table}.ndjson`), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+      writeFileSync(
+        join(folder, "data", name, "hunting", `${table}.ndjson`),
+        rows.map((row) => `${JSON.stringify(row)}\n`).join(""),
+      );
   }
   const simulator = await startSimulator({ data: join(folder, "data"), frozen: true, nowMs: START });
   const { ready, control } = simulator;
@@ -115,7 +129,13 @@ test("a day of five queries over three customers loses no row and doubles none",
   const { queries, problems } = readQueryFile(readFileSync("docs/hunting/queries.json", "utf8"));
   expect(problems).toEqual([]);
   const cycles = createTokenCycles({ http, clock, chance: { next: () => 0.5 }, log });
-  const broken = { name: "broken", kql: "DeviceProcessEvents | whre", everyMinutes: 60, windowMinutes: 60, delayMinutes: 0 };
+  const broken = {
+    name: "broken",
+    kql: "DeviceProcessEvents | whre",
+    everyMinutes: 60,
+    windowMinutes: 60,
+    delayMinutes: 0,
+  };
 
   const customers: Customer[] = ready.customers.map((one) => {
     const endpoints = {
@@ -165,7 +185,8 @@ test("a day of five queries over three customers loses no row and doubles none",
         times: 2,
         answer: { status: 429, retry_after_seconds: 30 },
       });
-    if (hour === 11) control.perform({ do: "fault", on: ["hunting"], customers: ["contoso"], times: 1, answer: { body: "cut" } });
+    if (hour === 11)
+      control.perform({ do: "fault", on: ["hunting"], customers: ["contoso"], times: 1, answer: { body: "cut" } });
     // Each hour is a new process; two of them end without order.
     const file = createWriteStream(delivered, { flags: "a" });
     const state = await openStateFolder(join(folder, "state"), { clock, log }, { waitForLock: "10s" });
@@ -195,7 +216,9 @@ test("a day of five queries over three customers loses no row and doubles none",
   const came = (tenantId: string, query: HuntingQuery): number =>
     [...keys].filter((key) => key.startsWith(`${tenantId}:hunting:row:${query.name}/`)).length;
   const timed = queries.filter(({ name }) => name in MEANING);
-  const counted = ready.customers.flatMap((one) => timed.map((query) => [one.tenant_name, query.name, came(one.tenant_id, query)]));
+  const counted = ready.customers.flatMap((one) =>
+    timed.map((query) => [one.tenant_name, query.name, came(one.tenant_id, query)]),
+  );
   const counts = ready.customers.flatMap((one) =>
     timed.map((query) => [one.tenant_name, query.name, wanted(one.tenant_name, query, START + 23 * HOUR)]),
   );

@@ -25,8 +25,9 @@ import { makeCertificate } from "../harness/splunkd/certificate.ts";
 import { Rest } from "../harness/splunkd/rest.ts";
 
 /**
- * Onboarding as an engineer goes through it, against the simulator: what he types, what he reads, what is written. It proves the conversation and the files;
- * it does not prove that Microsoft's portal looks as described.
+ * Onboarding as an engineer goes through it, against the simulator: what he types, what he reads, what is
+ * written. It proves the conversation and the files; it does not prove that Microsoft's portal looks as
+ * described.
  */
 
 let simulator: Simulator;
@@ -90,7 +91,10 @@ interface Setting {
   readonly openBrowser?: (url: string) => Promise<boolean>;
 }
 
-/** Runs one command line through the real parser with a scripted terminal and a clock that never makes anybody wait. */
+/**
+ * Runs one command line through the real parser with a scripted terminal and a clock that never makes anybody
+ * wait.
+ */
 async function run(argv: readonly string[], setting: Setting = {}): Promise<Conversation> {
   const out: string[] = [];
   const said: string[] = [];
@@ -155,7 +159,8 @@ async function run(argv: readonly string[], setting: Setting = {}): Promise<Conv
               argv: flags,
               environment,
             },
-            async (latin1Text, file) => rawFromProperties(latin1Text, file, realSecretDoor(environment, process.platform)),
+            async (latin1Text, file) =>
+              rawFromProperties(latin1Text, file, realSecretDoor(environment, process.platform)),
           ),
       });
       close = () => services.close();
@@ -202,7 +207,12 @@ const signInAndPaste: Typed = (said) => browse(addressIn(said));
 /** The secrets of a run: none may be said, and none printed unless it was asked for. */
 function expectNoSecrets(conversation: Conversation, ...more: string[]): void {
   for (const secret of [customer().client_secret, customer().refresh_token, ...more]) {
-    for (const form of [secret, encodeURIComponent(secret), Buffer.from(secret).toString("base64"), JSON.stringify(secret).slice(1, -1)]) {
+    for (const form of [
+      secret,
+      encodeURIComponent(secret),
+      Buffer.from(secret).toString("base64"),
+      JSON.stringify(secret).slice(1, -1),
+    ]) {
       expect(conversation.said + conversation.out).not.toContain(form);
       expect(conversation.said + conversation.out).not.toContain(form.slice(4, 20));
     }
@@ -244,7 +254,9 @@ describe("consent", () => {
 
     const landed = await browse(link.out.trim());
     expect(landed).toContain("admin_consent=True");
-    expect((await run(["consent-url", ...who(), "--answer", landed])).said).toContain("says that the consent was given");
+    expect((await run(["consent-url", ...who(), "--answer", landed])).said).toContain(
+      "says that the consent was given",
+    );
   });
 
   test("a consent by the wrong tenant is named", async () => {
@@ -253,7 +265,9 @@ describe("consent", () => {
     landed.searchParams.set("tenant", other().tenant_id);
     const answer = await run(["consent-url", ...who(), "--answer", landed.href]);
     expect(answer.code).toBe(3);
-    expect(answer.said).toContain(`The consent was given by tenant ${other().tenant_id}, not by ${customer().tenant_name}`);
+    expect(answer.said).toContain(
+      `The consent was given by tenant ${other().tenant_id}, not by ${customer().tenant_name}`,
+    );
   });
 
   test("another link's answer, a declined one and a sign-in's answer each have a sentence", async () => {
@@ -261,11 +275,12 @@ describe("consent", () => {
     const landed = new URL(await browse(link));
     landed.searchParams.set("state", "x.y");
     expect((await run(["consent-url", ...who(), "--answer", landed.href])).said).toContain("answers another link");
-    const declined = "http://localhost:44300/defender-mssp?error=access_denied&error_description=AADSTS65004%3A%20User%20declined";
+    const declined =
+      "http://localhost:44300/defender-mssp?error=access_denied&error_description=AADSTS65004%3A%20User%20declined";
     expect((await run(["consent-url", ...who(), "--answer", declined])).said).toContain("declined the consent");
-    expect((await run(["consent-url", ...who(), "--answer", "http://localhost:44300/defender-mssp?code=abc"])).said).toContain(
-      "answer to a sign-in",
-    );
+    expect(
+      (await run(["consent-url", ...who(), "--answer", "http://localhost:44300/defender-mssp?code=abc"])).said,
+    ).toContain("answer to a sign-in");
   });
 
   test("--wait says what is missing until it is there", async () => {
@@ -290,7 +305,19 @@ describe("token acquire", () => {
   test("by pasting the address, with the old script's redirect URI, into a ready connector file", async () => {
     const file = join(folder, "WDATP-connector.properties");
     const done = await run(
-      ["token", "acquire", ...who(), "--way", "paste", "--redirect-uri", "https://SiemMsspConnector", "--to", "arcsight", "--file", file],
+      [
+        "token",
+        "acquire",
+        ...who(),
+        "--way",
+        "paste",
+        "--redirect-uri",
+        "https://SiemMsspConnector",
+        "--to",
+        "arcsight",
+        "--file",
+        file,
+      ],
       {
         typed: [customer().client_secret, signInAndPaste],
       },
@@ -300,7 +327,10 @@ describe("token acquire", () => {
     expect(done.said).toContain("Signed in for contoso as mssp-reader@contoso.onmicrosoft.com");
     const reading = readPropertiesText(readFileSync(file, "latin1"));
     const values = Object.fromEntries(
-      [...(reading as { byKey: ReadonlyMap<string, { value: string }> }).byKey].map(([name, { value }]) => [name, value]),
+      [...(reading as { byKey: ReadonlyMap<string, { value: string }> }).byKey].map(([name, { value }]) => [
+        name,
+        value,
+      ]),
     );
     expect(values).toMatchObject({
       client_id: customer().client_id,
@@ -393,7 +423,10 @@ describe("token acquire", () => {
     const token = (await run(["token", "acquire", ...who(), "--device-code", "--print"])).out.trim();
     const bare = await run(["doctor", ...who()], { environment: { DEFENDER_MSSP_REFRESH_TOKEN: token } });
     const beside = await run(["doctor", ...who()], { environment: { ...key(), DEFENDER_MSSP_REFRESH_TOKEN: token } });
-    expect([bare.out, beside.out]).toEqual([expect.stringContaining("contoso is ready."), expect.stringContaining("contoso is ready.")]);
+    expect([bare.out, beside.out]).toEqual([
+      expect.stringContaining("contoso is ready."),
+      expect.stringContaining("contoso is ready."),
+    ]);
   });
 
   test("a device code that is declined says so", async () => {
@@ -403,10 +436,13 @@ describe("token acquire", () => {
   });
 
   test("with the v1 endpoint and its resource for an old registration", async () => {
-    const done = await run(["token", "acquire", ...who(), "--v1", "--resource", "https://graph.windows.net", "--way", "paste", "--print"], {
-      environment: key(),
-      typed: [signInAndPaste],
-    });
+    const done = await run(
+      ["token", "acquire", ...who(), "--v1", "--resource", "https://graph.windows.net", "--way", "paste", "--print"],
+      {
+        environment: key(),
+        typed: [signInAndPaste],
+      },
+    );
     expect(done).toMatchObject({ code: 0, out: expect.stringMatching(/^1\.A\S+\n$/) });
   });
 
@@ -453,7 +489,10 @@ describe("token acquire", () => {
     const acquire = ["token", "acquire", "--from", "-", ...who(), "--print"];
     for (const input of ["", "0.AXo\n"]) {
       const done = await run(acquire, { environment: key(), input });
-      expect([done.code, done.said]).toEqual([2, expect.stringContaining("holds no refresh token, or only the beginning of one")]);
+      expect([done.code, done.said]).toEqual([
+        2,
+        expect.stringContaining("holds no refresh token, or only the beginning of one"),
+      ]);
     }
     const cut = await run(acquire, { environment: key(), input: customer().refresh_token.slice(0, 400) });
     expect([cut.code, cut.said]).toEqual([3, expect.stringContaining("Check that the whole token was pasted.")]);
@@ -472,8 +511,16 @@ describe("token acquire", () => {
 
   test.each<[string, (landed: string) => string, string]>([
     ["another sign-in's address", (landed) => landed.replace(/state=[^&]+/, "state=stolen"), "answers another sign-in"],
-    ["an error", () => "http://localhost:44300/defender-mssp?error=access_denied&error_description=AADSTS65004", "declined the consent"],
-    ["a consent's address", () => "http://localhost:44300/defender-mssp?admin_consent=True&tenant=x", "answer to a consent"],
+    [
+      "an error",
+      () => "http://localhost:44300/defender-mssp?error=access_denied&error_description=AADSTS65004",
+      "declined the consent",
+    ],
+    [
+      "a consent's address",
+      () => "http://localhost:44300/defender-mssp?admin_consent=True&tenant=x",
+      "answer to a consent",
+    ],
   ])("%s is refused", async (_, change, words) => {
     const done = await run(["token", "acquire", ...who(), "--way", "paste", "--print"], {
       interactive: false,
@@ -521,15 +568,31 @@ describe("Splunk's credential store", () => {
       validate: () => Promise.resolve(undefined),
       inputsChanged: () => undefined,
     });
-    const splunk = ["--splunk-uri", await rest.listen(), "--splunk-user", "admin", "--splunkd-ca-file", join(folder, "splunk-ca.pem")];
+    const splunk = [
+      "--splunk-uri",
+      await rest.listen(),
+      "--splunk-user",
+      "admin",
+      "--splunkd-ca-file",
+      join(folder, "splunk-ca.pem"),
+    ];
     try {
-      const wrong = await run(["token", "acquire", ...who(), "--way", "paste", "--to", "splunk", ...splunk], { typed: ["wrong"] });
-      expect(wrong).toMatchObject({ code: 5, said: expect.stringContaining("Splunk does not accept this user and password.") });
+      const wrong = await run(["token", "acquire", ...who(), "--way", "paste", "--to", "splunk", ...splunk], {
+        typed: ["wrong"],
+      });
+      expect(wrong).toMatchObject({
+        code: 5,
+        said: expect.stringContaining("Splunk does not accept this user and password."),
+      });
 
       const done = await run(["token", "acquire", ...who(), "--way", "paste", "--to", "splunk", ...splunk], {
         typed: ["correct horse battery staple", customer().client_secret, signInAndPaste],
       });
-      expect(done).toMatchObject({ code: 0, out: "", said: expect.stringContaining("stored in Splunk's credential store") });
+      expect(done).toMatchObject({
+        code: 0,
+        out: "",
+        said: expect.stringContaining("stored in Splunk's credential store"),
+      });
       expectNoSecrets(done, "correct horse battery staple");
 
       const green = await run(["doctor", ...who(), ...splunk], {
@@ -548,7 +611,9 @@ describe("Splunk's credential store", () => {
 
 describe("token access and inspect", () => {
   test("a fresh token is checked and kept off the screen", async () => {
-    const done = await run(["token", "access", ...who(), "--auth", "app", "--out", join(folder, "access.txt")], { environment: key() });
+    const done = await run(["token", "access", ...who(), "--auth", "app", "--out", join(folder, "access.txt")], {
+      environment: key(),
+    });
     expect(done.code).toBe(0);
     expect(done.out).toContain("ok   alerts: SecurityAlert.Read.All is there.");
     const token = readFileSync(join(folder, "access.txt"), "utf8").trim();
@@ -607,7 +672,11 @@ describe("credential", () => {
     const moved = [...named, "--siem-url", "https://siem.evil.example"];
     const refused = await run(["doctor", "--json", ...moved]);
     expect(refused.code).toBe(3);
-    expect(JSON.parse(refused.out).checks.at(-1)).toMatchObject({ check: "secrets", failure: "endpoint-changed", actor: "operator" });
+    expect(JSON.parse(refused.out).checks.at(-1)).toMatchObject({
+      check: "secrets",
+      failure: "endpoint-changed",
+      actor: "operator",
+    });
     expect((await run(["credential", "reseal", "--all", ...moved])).said).toContain("Resealed the credential mssp.");
     expect((await run(["doctor", ...moved])).code).toBe(0);
   });
@@ -617,13 +686,18 @@ interface GoldenRow {
   readonly name: string;
   readonly wanted: { readonly code: string; readonly actor: string };
 }
-const golden = JSON.parse(readFileSync(new URL("../golden/sign-in-failures.json", import.meta.url), "utf8")) as GoldenRow[];
+const golden = JSON.parse(
+  readFileSync(new URL("../golden/sign-in-failures.json", import.meta.url), "utf8"),
+) as GoldenRow[];
 
 describe("doctor", () => {
   test("a customer in order is green from the settings to the last stream", async () => {
-    const done = await run(["doctor", ...who(), "--auth", "app", "--streams", "alerts,incidents,xdr-incidents,mde-alerts"], {
-      environment: key(),
-    });
+    const done = await run(
+      ["doctor", ...who(), "--auth", "app", "--streams", "alerts,incidents,xdr-incidents,mde-alerts"],
+      {
+        environment: key(),
+      },
+    );
     expect(done.code).toBe(0);
     expect(done.out).toContain("contoso is ready.");
     expect(done.out.match(/^ok /gm)).toHaveLength(17);
@@ -657,14 +731,25 @@ describe("doctor", () => {
       "consent-missing",
       "customer",
     ],
-    ["an API that fails", () => control("fault", { on: ["alerts"], answer: { status: 500 } }), "service-error", "microsoft"],
+    [
+      "an API that fails",
+      () => control("fault", { on: ["alerts"], answer: { status: 500 } }),
+      "service-error",
+      "microsoft",
+    ],
   ])("%s", async (_, arrange, failure, actor) => {
     await arrange();
     const done = await run(["doctor", "--json", ...who(), "--auth", "app"], { environment: key() });
     expect(JSON.parse(done.out).checks.at(-1)).toMatchObject({ failure, actor });
     await control("permissions", {
       customers: [customer().tenant_name],
-      roles: ["SecurityAlert.Read.All", "SecurityIncident.Read.All", "ThreatHunting.Read.All", "Incident.Read.All", "Alert.Read.All"],
+      roles: [
+        "SecurityAlert.Read.All",
+        "SecurityIncident.Read.All",
+        "ThreatHunting.Read.All",
+        "Incident.Read.All",
+        "Alert.Read.All",
+      ],
     });
   });
 
@@ -733,11 +818,21 @@ describe("doctor", () => {
         `tenants[0].ca_file=${simulator.ready.ca_file}`,
         "outputs[0].type=cef-file",
         `outputs[0].path=${folder}/new/events.cef`,
-        ...(receiver ? ["outputs[1].type=syslog", "outputs[1].host=127.0.0.1", `outputs[1].port=${port}`, "outputs[1].protocol=tcp"] : []),
+        ...(receiver
+          ? [
+              "outputs[1].type=syslog",
+              "outputs[1].host=127.0.0.1",
+              `outputs[1].port=${port}`,
+              "outputs[1].protocol=tcp",
+            ]
+          : []),
       ].join("\n");
     writeFileSync(file, lines(false));
     const green = await run(["doctor", "--config", file]);
-    expect([green.code, green.out]).toEqual([0, expect.stringMatching(/ok {2}outputs\[0\] .*events\.cef can be written/)]);
+    expect([green.code, green.out]).toEqual([
+      0,
+      expect.stringMatching(/ok {2}outputs\[0\] .*events\.cef can be written/),
+    ]);
 
     writeFileSync(file, lines(true));
     const broken = await run(["doctor", "--config", file, "--json"]);
@@ -768,24 +863,27 @@ describe("the loopback listener", () => {
   test("counts only the browser's own return: not another state, Host, path or method", async () => {
     const port = await freePort();
     const seen: number[] = [];
-    const done = await run(["token", "acquire", ...who(), "--redirect-uri", `http://localhost:${port}/back`, "--print"], {
-      environment: key(),
-      openBrowser: async (url) => {
-        const landed = new URL(await browse(url));
-        const evil = new URL(landed);
-        evil.searchParams.set("state", "guessed");
-        void (async () => {
-          seen.push(
-            await statusOf(evil.href),
-            await statusOf(landed.href, { host: "evil.example" }),
-            await statusOf(landed.href.replace("/back", "/other")),
-            await statusOf(landed.href, {}, "POST"),
-            await statusOf(landed.href),
-          );
-        })();
-        return true;
+    const done = await run(
+      ["token", "acquire", ...who(), "--redirect-uri", `http://localhost:${port}/back`, "--print"],
+      {
+        environment: key(),
+        openBrowser: async (url) => {
+          const landed = new URL(await browse(url));
+          const evil = new URL(landed);
+          evil.searchParams.set("state", "guessed");
+          void (async () => {
+            seen.push(
+              await statusOf(evil.href),
+              await statusOf(landed.href, { host: "evil.example" }),
+              await statusOf(landed.href.replace("/back", "/other")),
+              await statusOf(landed.href, {}, "POST"),
+              await statusOf(landed.href),
+            );
+          })();
+          return true;
+        },
       },
-    });
+    );
     expect(done.code).toBe(0);
     expect(seen).toEqual([404, 404, 404, 404, 200]);
   });
@@ -797,7 +895,9 @@ describe("the loopback listener", () => {
     const outside = Object.values(networkInterfaces())
       .flat()
       .filter((one) => one && !one.internal && one.family === "IPv4");
-    const reached = await Promise.all(outside.map((one) => statusOf(`http://${one?.address}:${port}/?state=s`).catch(() => "refused")));
+    const reached = await Promise.all(
+      outside.map((one) => statusOf(`http://${one?.address}:${port}/?state=s`).catch(() => "refused")),
+    );
     listener.close();
     // On a machine without a network nothing is left to try; the address that is bound is then the proof.
     expect(reached.every((answer) => answer === "refused")).toBe(true);

@@ -9,8 +9,9 @@ import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
 
 /**
- * Each redemption replaces the refresh token. The program is killed from outside around that moment; whatever it left, the next run must sign in. The simulator
- * keeps replaced tokens valid, as Microsoft does, so this proves that no torn or empty file is left and that a stored token is a whole one; it does not prove what a
+ * Each redemption replaces the refresh token. The program is killed from outside around that moment; whatever
+ * it left, the next run must sign in. The simulator keeps replaced tokens valid, as Microsoft does, so this
+ * proves that no torn or empty file is left and that a stored token is a whole one; it does not prove what a
  * service would do that revokes the old token at once.
  */
 
@@ -35,7 +36,11 @@ afterEach(async () => {
 function control(action: string, body: unknown): Promise<void> {
   return new Promise((resolve, reject) => {
     const request = http.request(`${simulator.ready.control_url}/${action}`, { method: "POST" }, (answer) => {
-      answer.resume().on("end", () => (answer.statusCode === 200 ? resolve() : reject(new Error(`${action}: ${answer.statusCode}`))));
+      answer
+        .resume()
+        .on("end", () =>
+          answer.statusCode === 200 ? resolve() : reject(new Error(`${action}: ${answer.statusCode}`)),
+        );
     });
     request.on("error", reject).end(JSON.stringify(body));
   });
@@ -57,15 +62,19 @@ function start(): ChildProcess {
     "--state",
     join(folder, "state"),
   ];
-  return spawn(process.execPath, [join(import.meta.dirname, "../../src/main/main.ts"), "token", "access", ...who, ...where], {
-    env: {
-      HOME: folder,
-      PATH: process.env["PATH"] ?? "",
-      DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret,
-      DEFENDER_MSSP_REFRESH_TOKEN: customer().refresh_token,
+  return spawn(
+    process.execPath,
+    [join(import.meta.dirname, "../../src/main/main.ts"), "token", "access", ...who, ...where],
+    {
+      env: {
+        HOME: folder,
+        PATH: process.env["PATH"] ?? "",
+        DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret,
+        DEFENDER_MSSP_REFRESH_TOKEN: customer().refresh_token,
+      },
+      stdio: "ignore",
     },
-    stdio: "ignore",
-  });
+  );
 }
 
 function ended(child: ChildProcess): Promise<number | null> {
@@ -76,7 +85,8 @@ const storedToken = (): string | undefined => {
   const name = readdirSync(secrets).find((file) => file.endsWith(".token.json"));
   return name === undefined
     ? undefined
-    : (JSON.parse(readFileSync(join(secrets, name), "utf8")) as { values: { refresh_token: string } }).values.refresh_token;
+    : (JSON.parse(readFileSync(join(secrets, name), "utf8")) as { values: { refresh_token: string } }).values
+        .refresh_token;
 };
 
 interface Moment {

@@ -15,8 +15,9 @@ import { Rest } from "../harness/splunkd/rest.ts";
 import { startSplunkd } from "../harness/splunkd/splunkd.ts";
 
 /**
- * Every way in which the program meets a secret, as a process of its own, the ways that fail too; afterwards everything it said, its argv and every file it left
- * (except `secrets/`) is searched. The names of the customers are drawn anew for each run, and with them their keys and tokens.
+ * Every way in which the program meets a secret, as a process of its own, the ways that fail too; afterwards
+ * everything it said, its argv and every file it left (except `secrets/`) is searched. The names of the
+ * customers are drawn anew for each run, and with them their keys and tokens.
  */
 
 jest.setTimeout(120_000);
@@ -42,11 +43,19 @@ beforeAll(async () => {
   mkdirSync(secrets, { mode: 0o700 });
   const scenario = join(secrets, "scenario.yaml");
   mkdirSync(join(secrets, "data", "hunting"), { recursive: true });
-  const row = { Timestamp: new Date(Date.now() - 600_000).toISOString(), DeviceName: "host", FileName: "cmd.exe", ReportId: 1 };
+  const row = {
+    Timestamp: new Date(Date.now() - 600_000).toISOString(),
+    DeviceName: "host",
+    FileName: "cmd.exe",
+    ReportId: 1,
+  };
   writeFileSync(join(secrets, "data", "hunting", "DeviceProcessEvents.ndjson"), `${JSON.stringify(row)}\n`);
   const customer = (name: string) =>
     `  - name: ${name}\n    data: data\n    generate:\n      - { stream: alerts, count: 20, from: -1d }\n      - { stream: incidents, count: 5, from: -1d }\n`;
-  writeFileSync(scenario, `name: secrets\nstory: a day with secrets\nseed: 1\ncustomers:\n${Object.values(NAMES).map(customer).join("")}`);
+  writeFileSync(
+    scenario,
+    `name: secrets\nstory: a day with secrets\nseed: 1\ncustomers:\n${Object.values(NAMES).map(customer).join("")}`,
+  );
   simulator = await startSimulator({ scenario, warn: () => undefined });
   const known = simulator.ready.customers.flatMap(({ client_secret, refresh_token }) => [client_secret, refresh_token]);
   parts = partsOf([...known, wrongKey, proxyPassword, splunkPassword]);
@@ -56,7 +65,8 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const customer = (name: string = NAMES.good) => simulator.ready.customers.find(({ tenant_name }) => tenant_name === name)!;
+const customer = (name: string = NAMES.good) =>
+  simulator.ready.customers.find(({ tenant_name }) => tenant_name === name)!;
 
 const place = (): string[] => {
   const { login_url, graph_url, api_url, ca_file } = simulator.ready;
@@ -97,7 +107,12 @@ afterEach(() => {
 function program(argv: readonly string[], setting: Setting = {}): Promise<Ended> {
   expect(leakIn(argv.join(" "), parts)).toBeUndefined();
   return new Promise((resolve) => {
-    const env = { HOME: folder, PATH: process.env["PATH"] ?? "", DEFENDER_MSSP_LOG_LEVEL: "debug", ...setting.environment };
+    const env = {
+      HOME: folder,
+      PATH: process.env["PATH"] ?? "",
+      DEFENDER_MSSP_LOG_LEVEL: "debug",
+      ...setting.environment,
+    };
     const child = spawn(process.execPath, [MAIN, ...argv], { env, cwd: folder, stdio: ["pipe", "pipe", "pipe"] });
     running.add(child);
     let out = "";
@@ -145,13 +160,16 @@ async function control(action: string, body: Readonly<Record<string, unknown>>):
 /** @param printed what was asked for with --print is no leak. */
 function expectNothingToldIn(ended: Ended, printed = false): void {
   expect([leakIn(ended.errors, parts), tokenIn(ended.errors)]).toEqual([undefined, undefined]);
-  expect(printed ? [] : [leakIn(ended.out, parts), tokenIn(ended.out)].filter((leak) => leak !== undefined)).toEqual([]);
+  expect(printed ? [] : [leakIn(ended.out, parts), tokenIn(ended.out)].filter((leak) => leak !== undefined)).toEqual(
+    [],
+  );
   expectNothingToldInFiles();
 }
 
 function expectNothingToldInFiles(): void {
   for (const file of filesUnder(folder).filter((path) => !path.includes("/secrets/"))) {
-    // A proxy's login stands where the administrator wrote it: it is no secret of ours, and splunkd keeps no store for it (SECURITY.md).
+    // A proxy's login stands where the administrator wrote it: it is no secret of ours, and splunkd keeps no
+    // store for it (SECURITY.md).
     const text = readFileSync(file, "latin1").replace(/^proxy = .*$/gm, "proxy =");
     expect([file, leakIn(text, parts), tokenIn(text)]).toEqual([file, undefined, undefined]);
   }
@@ -192,7 +210,15 @@ describe("token acquire tells nobody", () => {
     ["by pasting", () => ["--way", "paste", "--to", "file", ...file("paste.txt")], 0, { signIn: browse }],
     [
       "by pasting the old redirect, into a connector file",
-      () => ["--way", "paste", "--redirect-uri", "https://SiemMsspConnector", "--to", "arcsight", ...file("c.properties")],
+      () => [
+        "--way",
+        "paste",
+        "--redirect-uri",
+        "https://SiemMsspConnector",
+        "--to",
+        "arcsight",
+        ...file("c.properties"),
+      ],
       0,
       { signIn: browse },
     ],
@@ -219,7 +245,12 @@ describe("token acquire tells nobody", () => {
       3,
       { signIn: async (url) => (await browse(url)).replace(/state=/, "state=x") },
     ],
-    ["when the address is cut", () => ["--way", "paste", "--print"], 3, { signIn: async (url) => (await browse(url)).slice(0, 120) }],
+    [
+      "when the address is cut",
+      () => ["--way", "paste", "--print"],
+      3,
+      { signIn: async (url) => (await browse(url)).slice(0, 120) },
+    ],
     [
       "when the key is wrong",
       () => ["--way", "paste", "--print"],
@@ -240,7 +271,18 @@ describe("token acquire tells nobody", () => {
     const redirect = `http://localhost:${await freePort()}/back`;
     let page = "";
     const ended = await program(
-      ["token", "acquire", ...who(), "--way", "browser", "--redirect-uri", redirect, "--to", "file", ...file("browser.txt")],
+      [
+        "token",
+        "acquire",
+        ...who(),
+        "--way",
+        "browser",
+        "--redirect-uri",
+        redirect,
+        "--to",
+        "file",
+        ...file("browser.txt"),
+      ],
       {
         environment: key(),
         async signIn(url) {
@@ -261,7 +303,16 @@ describe("token acquire tells nobody", () => {
     const token = damage === "" ? refresh_token : refresh_token.slice(0, 500);
     const text = `client_id=${client_id}\r\nclient_secret=${client_secret}\r\nrefresh_token=${token}\r\ntoken_url=https://login.microsoftonline.com/${tenant_id}/oauth2/token\r\n`;
     writeFileSync(join(secrets, name), text);
-    const ended = await program(["token", "acquire", "--from", join(secrets, name), ...place(), "--to", "file", ...file("from.txt")]);
+    const ended = await program([
+      "token",
+      "acquire",
+      "--from",
+      join(secrets, name),
+      ...place(),
+      "--to",
+      "file",
+      ...file("from.txt"),
+    ]);
     expect([ended.code, ended.code === code ? "" : ended.errors]).toEqual([code, ""]);
     expectNothingToldIn(ended);
   });
@@ -309,7 +360,9 @@ describe("token acquire tells nobody", () => {
         });
         expect([ended.code, ended.code === code ? "" : ended.errors]).toEqual([code, ""]);
         expectNothingToldIn(ended);
-        expectNothingToldIn(await program(["doctor", ...who(), ...splunk], { environment: { DEFENDER_MSSP_SPLUNK_PASSWORD: password } }));
+        expectNothingToldIn(
+          await program(["doctor", ...who(), ...splunk], { environment: { DEFENDER_MSSP_SPLUNK_PASSWORD: password } }),
+        );
       }
     } finally {
       await rest.close();
@@ -323,7 +376,11 @@ describe("collecting tells nobody", () => {
     const { login_url, graph_url, api_url, ca_file } = simulator.ready;
     const common = { login_url, graph_url, api_url, ca_file, start: "3650d", poll_seconds: "1" };
     const [good, refused] = [customer(), customer(NAMES.refused)];
-    const app = (one: typeof good) => ({ tenant_id: one.tenant_id, client_id: one.client_id, client_secret: one.client_secret });
+    const app = (one: typeof good) => ({
+      tenant_id: one.tenant_id,
+      client_id: one.client_id,
+      client_secret: one.client_secret,
+    });
     return [
       ["user", { ...common, ...app(good), refresh_token: good.refresh_token }],
       ["wrong-key", { ...common, ...app(refused), client_secret: wrongKey, auth: "app" }],
@@ -340,7 +397,8 @@ describe("collecting tells nobody", () => {
     writeFileSync(executable, `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`);
     chmodSync(executable, 0o755);
     const conf = join(secrets, "inputs.conf");
-    const text = (values: Readonly<Record<string, string>>) => Object.entries(values).map(([name, value]) => `${name} = ${value}\n`);
+    const text = (values: Readonly<Record<string, string>>) =>
+      Object.entries(values).map(([name, value]) => `${name} = ${value}\n`);
     writeFileSync(
       conf,
       `[defender_mssp]\nlog_level = debug\n\n${stanzas()
@@ -348,12 +406,19 @@ describe("collecting tells nobody", () => {
         .join("\n")}`,
     );
     const home = join(folder, "splunk");
-    const splunkd = await startSplunkd({ app, conf, home, out: join(folder, "out.xml"), log: join(folder, "splunkd.log") });
+    const splunkd = await startSplunkd({
+      app,
+      conf,
+      home,
+      out: join(folder, "out.xml"),
+      log: join(folder, "splunkd.log"),
+    });
     const argv: string[] = [];
     try {
       const said = (part: string) => splunkd.log.some((line) => line.includes(part));
       const all = () =>
-        said("tenant=user stream=alerts state=ok") && ["wrong-key", "cut-token", "behind-proxy"].every((name) => said(`tenant=${name} `));
+        said("tenant=user stream=alerts state=ok") &&
+        ["wrong-key", "cut-token", "behind-proxy"].every((name) => said(`tenant=${name} `));
       const local = join(home, "etc/apps/TA_defender_mssp/local/inputs.conf");
       const masked = () => leakIn(readFileSync(local, "latin1").replace(/^proxy = .*$/gm, ""), parts) === undefined;
       const until = Date.now() + 60_000;
@@ -377,7 +442,9 @@ describe("collecting tells nobody", () => {
     const file = join(secrets, "helper.properties");
     const escaped = (value: string) => value.replace(/[\\:=#!]/g, (letter) => `\\${letter}`);
     const lines = stanzas().flatMap(([name, values], n) =>
-      Object.entries({ tenant_name: name, ...values }).map(([setting, value]) => `tenants[${n}].${setting}=${escaped(value)}`),
+      Object.entries({ tenant_name: name, ...values }).map(
+        ([setting, value]) => `tenants[${n}].${setting}=${escaped(value)}`,
+      ),
     );
     const outputs = ["cef-file", "json-lines"].flatMap((type, n) => [
       `outputs[${n}].type=${type}`,
@@ -385,7 +452,15 @@ describe("collecting tells nobody", () => {
     ]);
     writeFileSync(file, [...lines, ...outputs, "log_level=debug", ""].join("\n"));
     chmodSync(file, 0o600);
-    const ended = await program(["arcsight", "run", "--once", "--config", file, "--state", join(folder, "helper-state")]);
+    const ended = await program([
+      "arcsight",
+      "run",
+      "--once",
+      "--config",
+      file,
+      "--state",
+      join(folder, "helper-state"),
+    ]);
     expect([ended.code, ended.code === 6 ? "" : ended.errors]).toEqual([6, ""]);
     expect(existsSync(join(folder, "cef-file.out"))).toBe(true);
     expectNothingToldIn(ended);
@@ -399,7 +474,12 @@ describe("collecting tells nobody", () => {
       () => ({ DEFENDER_MSSP_CLIENT_SECRET: wrongKey }),
       3,
     ],
-    ["hunt", () => ["hunt", ...who(), ...state(), "--hunting-queries", queries(), "--query", "Everything", "--auth", "app"], key, 0],
+    [
+      "hunt",
+      () => ["hunt", ...who(), ...state(), "--hunting-queries", queries(), "--query", "Everything", "--auth", "app"],
+      key,
+      0,
+    ],
     [
       "hunt with a wrong key",
       () => ["hunt", ...who(), ...state(), "--hunting-queries", queries(), "--query", "Everything", "--auth", "app"],
@@ -423,7 +503,9 @@ describe("collecting tells nobody", () => {
     const file = join(folder, "queries.json");
     writeFileSync(
       file,
-      JSON.stringify({ queries: [{ name: "Everything", kql: "DeviceProcessEvents | take 5", every_minutes: 15, window_minutes: 60 }] }),
+      JSON.stringify({
+        queries: [{ name: "Everything", kql: "DeviceProcessEvents | take 5", every_minutes: 15, window_minutes: 60 }],
+      }),
     );
     return file;
   }

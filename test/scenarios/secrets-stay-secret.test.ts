@@ -9,8 +9,9 @@ import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
 
 /**
- * The program as a process, with secrets that occur nowhere else: its output, its errors and every file it leaves are searched for them, as they are, as URLs, base64,
- * XML and JSON write them, and for any 16 characters of theirs. `secrets/` of the state folder is where they belong; its modes are looked at instead.
+ * The program as a process, with secrets that occur nowhere else: its output, its errors and every file it
+ * leaves are searched for them, as they are, as URLs, base64, XML and JSON write them, and for any 16
+ * characters of theirs. `secrets/` of the state folder is where they belong; its modes are looked at instead.
  */
 
 let simulator: Simulator;
@@ -30,7 +31,16 @@ const customer = () => simulator.ready.customers[0]!;
 const flags = (): string[] => {
   const { ready } = simulator;
   const who = ["--tenant-id", customer().tenant_id, "--tenant-name", "contoso", "--client-id", customer().client_id];
-  const where = ["--login-url", ready.login_url, "--graph-url", ready.graph_url, "--api-url", ready.api_url, "--ca-file", ready.ca_file];
+  const where = [
+    "--login-url",
+    ready.login_url,
+    "--graph-url",
+    ready.graph_url,
+    "--api-url",
+    ready.api_url,
+    "--ca-file",
+    ready.ca_file,
+  ];
   return [...who, ...where, "--start", "3650d", "--state", join(folder, "state")];
 };
 
@@ -47,40 +57,54 @@ function program(argv: readonly string[], environment: Readonly<Record<string, s
       maxBuffer: 64 * 1024 * 1024,
       timeout: 60_000,
     };
-    execFile(process.execPath, [join(import.meta.dirname, "../../src/main/main.ts"), ...argv], options, (error, out, errors) => {
-      resolve({ code: typeof error?.code === "number" ? error.code : error ? -1 : 0, out, errors });
-    });
+    execFile(
+      process.execPath,
+      [join(import.meta.dirname, "../../src/main/main.ts"), ...argv],
+      options,
+      (error, out, errors) => {
+        resolve({ code: typeof error?.code === "number" ? error.code : error ? -1 : 0, out, errors });
+      },
+    );
   });
 }
 
 describe("secrets stay where they belong", () => {
-  const runs: readonly (readonly [string, () => readonly string[], () => Readonly<Record<string, string>>, number])[] = [
-    ["doctor", () => ["doctor", ...flags()], () => ({}), 0],
+  const runs: readonly (readonly [string, () => readonly string[], () => Readonly<Record<string, string>>, number])[] =
     [
-      "doctor with a wrong key",
-      () => ["doctor", ...flags(), "--auth", "app"],
-      () => ({ DEFENDER_MSSP_CLIENT_SECRET: `${customer().client_secret}x` }),
-      3,
-    ],
-    [
-      "doctor through a proxy that is not there",
-      () => ["doctor", ...flags(), "--auth", "app", "--proxy", `http://mssp:${proxyPassword}@localhost:1`],
-      () => ({}),
-      4,
-    ],
-    ["collect as a user", () => ["collect", ...flags()], () => ({ DEFENDER_MSSP_LOG_LEVEL: "debug" }), 0],
-    ["collect as an app", () => ["collect", ...flags(), "--auth", "app"], () => ({ DEFENDER_MSSP_LOG_LEVEL: "debug" }), 0],
-    ["token access", () => ["token", "access", ...flags(), "--json"], () => ({}), 0],
-    [
-      "with the runtime's own debugging switched on",
-      () => ["doctor", ...flags()],
-      () => ({ NODE_DEBUG: "http,https,tls,net,undici,fetch" }),
-      0,
-    ],
-  ];
+      ["doctor", () => ["doctor", ...flags()], () => ({}), 0],
+      [
+        "doctor with a wrong key",
+        () => ["doctor", ...flags(), "--auth", "app"],
+        () => ({ DEFENDER_MSSP_CLIENT_SECRET: `${customer().client_secret}x` }),
+        3,
+      ],
+      [
+        "doctor through a proxy that is not there",
+        () => ["doctor", ...flags(), "--auth", "app", "--proxy", `http://mssp:${proxyPassword}@localhost:1`],
+        () => ({}),
+        4,
+      ],
+      ["collect as a user", () => ["collect", ...flags()], () => ({ DEFENDER_MSSP_LOG_LEVEL: "debug" }), 0],
+      [
+        "collect as an app",
+        () => ["collect", ...flags(), "--auth", "app"],
+        () => ({ DEFENDER_MSSP_LOG_LEVEL: "debug" }),
+        0,
+      ],
+      ["token access", () => ["token", "access", ...flags(), "--json"], () => ({}), 0],
+      [
+        "with the runtime's own debugging switched on",
+        () => ["doctor", ...flags()],
+        () => ({ NODE_DEBUG: "http,https,tls,net,undici,fetch" }),
+        0,
+      ],
+    ];
 
   test.each(runs)("%s", async (_, argv, environment, code) => {
-    const secrets = { DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret, DEFENDER_MSSP_REFRESH_TOKEN: customer().refresh_token };
+    const secrets = {
+      DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret,
+      DEFENDER_MSSP_REFRESH_TOKEN: customer().refresh_token,
+    };
     const ended = await program(argv(), { ...secrets, ...environment() });
 
     const windows = partsOf([customer().client_secret, customer().refresh_token, proxyPassword]);
@@ -100,7 +124,17 @@ describe("secrets stay where they belong", () => {
     mkdirSync(join(folder, "secrets"), { mode: 0o700, recursive: true });
     writeFileSync(file, `${customer().client_secret}\r\n`, { mode: 0o600 });
     const ended = await program(
-      ["credential", "set", "mssp", "--client-id", customer().client_id, "--client-secret-file", file, "--state", join(folder, "state")],
+      [
+        "credential",
+        "set",
+        "mssp",
+        "--client-id",
+        customer().client_id,
+        "--client-secret-file",
+        file,
+        "--state",
+        join(folder, "state"),
+      ],
       {},
     );
 
@@ -123,7 +157,10 @@ describe("what somebody else set in the environment weakens nothing", () => {
       "--auth",
       "app",
     ];
-    const ended = await program(untrusting, { DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret, NODE_TLS_REJECT_UNAUTHORIZED: "0" });
+    const ended = await program(untrusting, {
+      DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret,
+      NODE_TLS_REJECT_UNAUTHORIZED: "0",
+    });
     expect(ended.code).toBe(4);
     expect(ended.out).toContain("which is not trusted here");
   });
@@ -131,7 +168,10 @@ describe("what somebody else set in the environment weakens nothing", () => {
   test("--no-proxy names hosts and is no negation of --proxy", async () => {
     const through = ["doctor", ...flags(), "--auth", "app", "--proxy", "http://localhost:1", "--no-proxy"];
     const environment = { DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret };
-    const [past, into] = [await program([...through, "localhost"], environment), await program([...through, "example.com"], environment)];
+    const [past, into] = [
+      await program([...through, "localhost"], environment),
+      await program([...through, "example.com"], environment),
+    ];
     expect([past.code, into.code, past.errors + into.errors]).toEqual([0, 4, ""]);
     expect(past.out).toContain("is reached without a proxy.");
   });
@@ -149,7 +189,9 @@ test("a shared credential signs in for whoever names it, without a key of his ow
   const file = join(folder, "secrets", "key.txt");
   mkdirSync(join(folder, "secrets"), { mode: 0o700, recursive: true });
   writeFileSync(file, customer().client_secret, { mode: 0o600 });
-  const named = flags().map((flag) => (flag === "--client-id" ? "--credential" : flag === customer().client_id ? "shared" : flag));
+  const named = flags().map((flag) =>
+    flag === "--client-id" ? "--credential" : flag === customer().client_id ? "shared" : flag,
+  );
   const where = named.slice(named.indexOf("--login-url"));
   const place = where.filter((_, n) => !["--start", "3650d"].includes(where[n] ?? ""));
   const stored = await program(
@@ -159,5 +201,8 @@ test("a shared credential signs in for whoever names it, without a key of his ow
   expect([stored.code, stored.errors]).toEqual([0, expect.stringContaining("Credential shared is stored")]);
 
   const collected = await program(["collect", ...named, "--auth", "app"], {});
-  expect([collected.code, leakIn(collected.out + collected.errors, partsOf([customer().client_secret]))]).toEqual([0, undefined]);
+  expect([collected.code, leakIn(collected.out + collected.errors, partsOf([customer().client_secret]))]).toEqual([
+    0,
+    undefined,
+  ]);
 });

@@ -16,7 +16,10 @@ const SEVERITIES = ["critical", "high", "medium", "low", "informational"];
 const samples = [
   ...allSamples().map((sample) => ({ ...sample, style: "as by default" })),
   ...allSamples({ envelope: false }).map((sample) => ({ ...sample, style: "without our member" })),
-  ...allSamples({ classicEntities: true, cimEntityZone: "zone_a" }).map((sample) => ({ ...sample, style: "with classic entities" })),
+  ...allSamples({ classicEntities: true, cimEntityZone: "zone_a" }).map((sample) => ({
+    ...sample,
+    style: "with classic entities",
+  })),
 ].map((sample) => ({ ...sample, seen: searchEvent(sample.event, KNOWLEDGE), name: `${sample.from}, ${sample.style}` }));
 const alerts = samples.filter((sample) => sample.seen.tags.includes("alert"));
 const incidents = samples.filter((sample) => sample.seen.tags.includes("ticketing"));
@@ -47,7 +50,9 @@ describe("every field that the Alerts data model requires has a value on every a
   });
 
   test.each(alerts.map((sample) => [sample.name, sample] as const))("%s", (_, { seen }) => {
-    expect(REQUIRED.alert.filter((row) => many(seen.fields.get(row.field) ?? null).length === 0).map((row) => row.field)).toEqual([]);
+    expect(
+      REQUIRED.alert.filter((row) => many(seen.fields.get(row.field) ?? null).length === 0).map((row) => row.field),
+    ).toEqual([]);
     expect(SEVERITIES).toContain(seen.fields.get("severity"));
     expect(seen.fields.get("severity_id")).toBe(5 - SEVERITIES.indexOf(String(seen.fields.get("severity"))));
     expect(seen.fields.get("type")).toBe("alert");
@@ -56,20 +61,34 @@ describe("every field that the Alerts data model requires has a value on every a
 
 describe("every field that Ticket Management requires has a value on every incident", () => {
   test("required are those of the model", () => {
-    expect(REQUIRED.ticketing.map((row) => row.field)).toEqual(["severity", "severity_id", "dest", "ticket_id", "priority", "status"]);
+    expect(REQUIRED.ticketing.map((row) => row.field)).toEqual([
+      "severity",
+      "severity_id",
+      "dest",
+      "ticket_id",
+      "priority",
+      "status",
+    ]);
   });
 
   test.each(incidents.map((sample) => [sample.name, sample] as const))("%s", (_, { seen }) => {
-    expect(REQUIRED.ticketing.filter((row) => many(seen.fields.get(row.field) ?? null).length === 0).map((row) => row.field)).toEqual([]);
+    expect(
+      REQUIRED.ticketing.filter((row) => many(seen.fields.get(row.field) ?? null).length === 0).map((row) => row.field),
+    ).toEqual([]);
     expect(seen.fields.get("incident")).toBeDefined();
     expect(seen.fields.get("type")).toBeUndefined();
   });
 });
 
-test.each(samples.map((sample) => [sample.name, sample] as const))("no mapped field holds the text null or nothing: %s", (_, { seen }) => {
-  const spoiled = FIELDS.filter((row) => many(seen.fields.get(row.field) ?? null).some((value) => value === "null" || value === ""));
-  expect(spoiled.map((row) => row.field)).toEqual([]);
-});
+test.each(samples.map((sample) => [sample.name, sample] as const))(
+  "no mapped field holds the text null or nothing: %s",
+  (_, { seen }) => {
+    const spoiled = FIELDS.filter((row) =>
+      many(seen.fields.get(row.field) ?? null).some((value) => value === "null" || value === ""),
+    );
+    expect(spoiled.map((row) => row.field)).toEqual([]);
+  },
+);
 
 describe("the customer stands on every event", () => {
   test.each(samples.map((sample) => [sample.name, sample] as const))("%s", (_, { event, seen, style }) => {
@@ -82,9 +101,18 @@ describe("the customer stands on every event", () => {
 });
 
 describe("mapping, by example", () => {
-  const graph = searchEvent(eventsOf("alerts", "contoso", recordsIn("graph-alerts_v2.response.json"))[0]!, KNOWLEDGE).fields;
-  const mde = searchEvent(eventsOf("mde-alerts", "contoso", recordsIn("mde-alerts-expand-evidence.response.json"))[0]!, KNOWLEDGE).fields;
-  const siem = searchEvent(eventsOf("siem-alerts", "contoso", recordsIn("siem-alerts.response.json"))[0]!, KNOWLEDGE).fields;
+  const graph = searchEvent(
+    eventsOf("alerts", "contoso", recordsIn("graph-alerts_v2.response.json"))[0]!,
+    KNOWLEDGE,
+  ).fields;
+  const mde = searchEvent(
+    eventsOf("mde-alerts", "contoso", recordsIn("mde-alerts-expand-evidence.response.json"))[0]!,
+    KNOWLEDGE,
+  ).fields;
+  const siem = searchEvent(
+    eventsOf("siem-alerts", "contoso", recordsIn("siem-alerts.response.json"))[0]!,
+    KNOWLEDGE,
+  ).fields;
 
   test("Graph", () => {
     expect(
@@ -149,9 +177,15 @@ describe("mapping, by example", () => {
     ["UnSpecified", "informational", 1],
     ["High", "high", 4],
   ])("severity %s is %s", (native, severity, id) => {
-    const [event] = eventsOf("alerts", "contoso", [{ id: "1", title: "t", severity: native, lastUpdateDateTime: "2026-11-24T00:00:00Z" }]);
+    const [event] = eventsOf("alerts", "contoso", [
+      { id: "1", title: "t", severity: native, lastUpdateDateTime: "2026-11-24T00:00:00Z" },
+    ]);
     const { fields } = searchEvent(event!, KNOWLEDGE);
-    expect([fields.get("severity"), fields.get("severity_id"), fields.get("vendor_severity")]).toEqual([severity, id, native]);
+    expect([fields.get("severity"), fields.get("severity_id"), fields.get("vendor_severity")]).toEqual([
+      severity,
+      id,
+      native,
+    ]);
   });
 
   test("an alert with neither device nor user still has a dest and a user", () => {
@@ -175,16 +209,27 @@ describe("mapping, by example", () => {
         severity: "low",
         lastUpdateDateTime: "2026-11-24T00:00:00Z",
         description: "x".repeat(9000),
-        evidence: [{ deviceDnsName: "far.example.com", userAccount: { userPrincipalName: "u@example.com", accountName: null } }],
+        evidence: [
+          { deviceDnsName: "far.example.com", userAccount: { userPrincipalName: "u@example.com", accountName: null } },
+        ],
       },
     ]);
     const { fields } = searchEvent(event!, KNOWLEDGE);
-    expect([fields.get("dest"), fields.get("user"), fields.get("user_name")]).toEqual(["far.example.com", "u@example.com", undefined]);
+    expect([fields.get("dest"), fields.get("user"), fields.get("user_name")]).toEqual([
+      "far.example.com",
+      "u@example.com",
+      undefined,
+    ]);
   });
 
   test("a name inside a text is no field", () => {
     const [event] = eventsOf("alerts", "contoso", [
-      { id: "1", title: 'says "deviceDnsName":"evil.example.com"', severity: "low", lastUpdateDateTime: "2026-11-24T00:00:00Z" },
+      {
+        id: "1",
+        title: 'says "deviceDnsName":"evil.example.com"',
+        severity: "low",
+        lastUpdateDateTime: "2026-11-24T00:00:00Z",
+      },
     ]);
     expect(searchEvent(event!, KNOWLEDGE).fields.get("dest")).toBe("contoso");
   });
@@ -201,9 +246,22 @@ test("a hunting row names its device and its user where its columns do, and neve
       },
       KNOWLEDGE,
     );
-  const { fields, tags } = row({ DeviceName: "pc1.example.com", AccountUpn: null, AccountName: "u1", mssp: { tenant: "contoso" } });
-  expect([fields.get("dest"), fields.get("user"), fields.get("vendor_account"), tags]).toEqual(["pc1.example.com", "u1", "contoso", []]);
-  expect([row({ FileName: "cmd.exe" }).fields.get("dest"), row({ DeviceName: null }).fields.get("dest")]).toEqual([undefined, undefined]);
+  const { fields, tags } = row({
+    DeviceName: "pc1.example.com",
+    AccountUpn: null,
+    AccountName: "u1",
+    mssp: { tenant: "contoso" },
+  });
+  expect([fields.get("dest"), fields.get("user"), fields.get("vendor_account"), tags]).toEqual([
+    "pc1.example.com",
+    "u1",
+    "contoso",
+    [],
+  ]);
+  expect([row({ FileName: "cmd.exe" }).fields.get("dest"), row({ DeviceName: null }).fields.get("dest")]).toEqual([
+    undefined,
+    undefined,
+  ]);
 });
 
 describe("beside another add-on for the same sourcetypes", () => {
@@ -230,9 +288,14 @@ describe("beside another add-on for the same sourcetypes", () => {
   });
 });
 
-test.each(["props.conf", "transforms.conf", "eventtypes.conf", "tags.conf", "macros.conf", "savedsearches.conf", "collections.conf"])(
-  "%s is the same in both apps",
-  (name) => {
-    expect(shippedConf(name, "TA_defender_mssp")).toEqual(shippedConf(name));
-  },
-);
+test.each([
+  "props.conf",
+  "transforms.conf",
+  "eventtypes.conf",
+  "tags.conf",
+  "macros.conf",
+  "savedsearches.conf",
+  "collections.conf",
+])("%s is the same in both apps", (name) => {
+  expect(shippedConf(name, "TA_defender_mssp")).toEqual(shippedConf(name));
+});

@@ -121,7 +121,9 @@ describe("the lookup of customers", () => {
     const one = world(THREE);
     runSearch(saved("Customers lookup"), one);
     expect(
-      plain(one.lookups.get("defender_mssp_customers") ?? []).toSorted((a, b) => (String(a["tenant"]) < String(b["tenant"]) ? -1 : 1)),
+      plain(one.lookups.get("defender_mssp_customers") ?? []).toSorted((a, b) =>
+        String(a["tenant"]) < String(b["tenant"]) ? -1 : 1,
+      ),
     ).toEqual([
       expect.objectContaining({
         tenant: "contoso",
@@ -149,7 +151,9 @@ describe("the lookup of customers", () => {
     runSearch(saved("Customers lookup"), { ...one, events: [] });
     const rows = one.lookups.get("defender_mssp_customers") ?? [];
     expect(rows).toHaveLength(3);
-    const declared = (shippedConf("transforms.conf").get("defender_mssp_customers")?.get("fields_list") ?? "").split(", ");
+    const declared = (shippedConf("transforms.conf").get("defender_mssp_customers")?.get("fields_list") ?? "").split(
+      ", ",
+    );
     for (const row of rows) for (const field of row.keys()) expect(declared).toContain(field);
   });
 });
@@ -208,7 +212,12 @@ describe("the dashboard Customers", () => {
 
   test("lists customers worst first, with the sentence and the next step", () => {
     expect(
-      shown("Customers, worst first (click one for its alerts)").map((row) => [row["tenant"], row["state"], row["say"], row["next_step"]]),
+      shown("Customers, worst first (click one for its alerts)").map((row) => [
+        row["tenant"],
+        row["state"],
+        row["say"],
+        row["next_step"],
+      ]),
     ).toEqual([
       ["tailspin", "silent", undefined, undefined],
       ["fabrikam", "signed-out", "The key has expired.", "Make a new one."],
@@ -232,11 +241,17 @@ describe("the dashboard Customers", () => {
     const own = (title: string) =>
       plain(runSearch((panels.get(title)?.search ?? "").replaceAll("$tenant_id|s$", `"${CUSTOMERS.contoso}"`), one));
     expect(own("$tenant$: alerts by severity").length).toBeGreaterThan(1);
-    expect(own("$tenant$: alerts by ATT&amp;CK technique").map((row) => row["mitre_technique_id"])).toContain("T1564.001");
+    expect(own("$tenant$: alerts by ATT&amp;CK technique").map((row) => row["mitre_technique_id"])).toContain(
+      "T1564.001",
+    );
     const now = own("$tenant$: alerts as they are now");
     expect(now.length).toBeGreaterThan(3);
     for (const row of now)
-      expect(row).toMatchObject({ severity: expect.any(String), signature: expect.any(String), dest: expect.any(String) });
+      expect(row).toMatchObject({
+        severity: expect.any(String),
+        signature: expect.any(String),
+        dest: expect.any(String),
+      });
   });
 
   test("is Simple XML 1.1 without a script, holds these very searches, and its tokens are all set", () => {
@@ -245,7 +260,10 @@ describe("the dashboard Customers", () => {
       "utf8",
     );
     expect(XMLValidator.validate(xml)).toBe(true);
-    const { form } = new XMLParser({ ignoreAttributes: false, isArray: (name) => name === "row" || name === "panel" }).parse(xml) as {
+    const { form } = new XMLParser({
+      ignoreAttributes: false,
+      isArray: (name) => name === "row" || name === "panel",
+    }).parse(xml) as {
       form: Record<string, unknown>;
     };
     expect(form["@_version"]).toBe("1.1");
@@ -263,7 +281,10 @@ describe("the dashboard Customers", () => {
 describe("from an incident to its alerts and back", () => {
   const actions = shippedConf("workflow_actions.conf");
   const fill = (name: string, values: Row) =>
-    (actions.get(name)?.get("search.search_string") ?? "").replace(/\$(\w+)\$/g, (_, field: string) => `"${String(values.get(field))}"`);
+    (actions.get(name)?.get("search.search_string") ?? "").replace(
+      /\$(\w+)\$/g,
+      (_, field: string) => `"${String(values.get(field))}"`,
+    );
 
   test("by one click each way, within one customer", () => {
     const one = world(allSamples().map((sample) => sample.event));

@@ -24,7 +24,9 @@ function graphAlerts(customer: Customer, style: Partial<EventStyle> = {}): Field
 
 /** What the incident detection makes of Microsoft's sample alert. */
 function sampleFinding(style: Partial<EventStyle>) {
-  return incidentAlertFindings(graphAlerts("contoso", { alertsSourcetype: "ms365:defender:incident:alerts", ...style }))[0];
+  return incidentAlertFindings(
+    graphAlerts("contoso", { alertsSourcetype: "ms365:defender:incident:alerts", ...style }),
+  )[0];
 }
 
 function bothWithDc01(style: (customer: Customer) => Partial<EventStyle>): Fields[] {
@@ -50,14 +52,21 @@ function bothWithDc01(style: (customer: Customer) => Partial<EventStyle>): Field
 describe("Microsoft Defender ATP Alerts", () => {
   test("finds every Defender for Endpoint alert, whichever API it came from", () => {
     const fields = seen();
-    const wanted = new Set(fields.filter((one) => one.get("sourcetype") === "ms:defender:atp:alerts").map((one) => one.get("id")));
+    const wanted = new Set(
+      fields.filter((one) => one.get("sourcetype") === "ms:defender:atp:alerts").map((one) => one.get("id")),
+    );
     expect(wanted.size).toBeGreaterThan(5);
     expect(new Set(atpAlertFindings(fields).map((one) => one.id))).toEqual(wanted);
   });
 
   test("the system at risk is the device, not the tenant and not the product", () => {
     const [finding] = atpAlertFindings(graphAlerts("contoso"));
-    expect(finding).toMatchObject({ systems: ["tempDns"], users: ["SYSTEM"], riskScore: 15, techniques: ["T1564.001"] });
+    expect(finding).toMatchObject({
+      systems: ["tempDns"],
+      users: ["SYSTEM"],
+      riskScore: 15,
+      techniques: ["T1564.001"],
+    });
   });
 
   test("from the Defender for Endpoint API: files, processes and users come out", () => {
@@ -88,7 +97,9 @@ describe("Microsoft Defender ATP Alerts", () => {
 describe("Microsoft Defender Incident Alerts", () => {
   test("finds every other alert, those with neither device nor user included", () => {
     const fields = seen();
-    const wanted = new Set(fields.filter((one) => one.get("sourcetype") === "ms365:defender:incident:alerts").map((one) => one.get("id")));
+    const wanted = new Set(
+      fields.filter((one) => one.get("sourcetype") === "ms365:defender:incident:alerts").map((one) => one.get("id")),
+    );
     expect(wanted.size).toBeGreaterThan(5);
     expect(new Set(incidentAlertFindings(fields).map((one) => one.id))).toEqual(wanted);
   });
@@ -106,10 +117,9 @@ describe("Microsoft Defender Incident Alerts", () => {
   });
 
   test("Splunk's own example event gives its device, user and files", () => {
-    const alert = JSON.parse(readFileSync(path.join(SPLUNK, "ms365-defender-incident-alerts.event.json"), "utf8")) as Record<
-      string,
-      unknown
-    >;
+    const alert = JSON.parse(
+      readFileSync(path.join(SPLUNK, "ms365-defender-incident-alerts.event.json"), "utf8"),
+    ) as Record<string, unknown>;
     const incident = {
       incidentId: alert["incidentId"] ?? 1,
       incidentName: "i",
@@ -118,10 +128,14 @@ describe("Microsoft Defender Incident Alerts", () => {
       lastUpdateTime: "2026-11-24T00:00:00Z",
       alerts: [alert],
     };
-    const events = eventsOf("xdr-incidents", "contoso", [incident]).map((event) => searchEvent(event, KNOWLEDGE).fields);
+    const events = eventsOf("xdr-incidents", "contoso", [incident]).map(
+      (event) => searchEvent(event, KNOWLEDGE).fields,
+    );
     const [finding, ...more] = incidentAlertFindings(events);
     expect(more).toEqual([]);
-    expect(finding?.systems).toEqual((alert["devices"] as { deviceDnsName: string }[]).map((device) => device.deviceDnsName));
+    expect(finding?.systems).toEqual(
+      (alert["devices"] as { deviceDnsName: string }[]).map((device) => device.deviceDnsName),
+    );
     expect(finding?.threats.file_name.length).toBeGreaterThan(0);
     expect(finding?.users.length).toBeGreaterThan(0);
   });
@@ -138,7 +152,12 @@ describe("two customers with one host name", () => {
   });
 
   test("are kept apart by cim_entity_zone", () => {
-    expect(atpAlertFindings(bothWithDc01((customer) => ({ cimEntityZone: customer }))).map((one) => [one.systems, one.zones])).toEqual([
+    expect(
+      atpAlertFindings(bothWithDc01((customer) => ({ cimEntityZone: customer }))).map((one) => [
+        one.systems,
+        one.zones,
+      ]),
+    ).toEqual([
       [["dc01"], ["contoso"]],
       [["dc01"], ["fabrikam"]],
     ]);

@@ -1,6 +1,7 @@
 /**
- * The logic of Enterprise Security's two Defender detections (splunk/security_content, "Microsoft Defender Incident Alerts" v7 and "Microsoft Defender ATP
- * Alerts" v7, both of 2026), as far as it decides which risk and threat objects come out. Written anew from what they do.
+ * The logic of Enterprise Security's two Defender detections (splunk/security_content, "Microsoft Defender
+ * Incident Alerts" v7 and "Microsoft Defender ATP Alerts" v7, both of 2026), as far as it decides which risk
+ * and threat objects come out. Written anew from what they do.
  */
 import type { Fields } from "./eval-language.ts";
 import { jsonExtract, many } from "./eval-language.ts";
@@ -13,15 +14,21 @@ export interface Finding {
   readonly zones: readonly string[];
   readonly riskScore: number;
   readonly techniques: readonly string[];
-  readonly threats: Readonly<Record<"file_name" | "process" | "ip_address" | "registry_key" | "url", readonly string[]>>;
+  readonly threats: Readonly<
+    Record<"file_name" | "process" | "ip_address" | "registry_key" | "url", readonly string[]>
+  >;
 }
 
 const SCORES: Readonly<Record<string, number>> = { informational: 5, low: 15, medium: 25, high: 50 };
 
-/** By id and description; items whose verdict is Clean are left out, and so are those without a verdict: a comparison with nothing is not true. */
+/**
+ * By id and description; items whose verdict is Clean are left out, and so are those without a verdict: a
+ * comparison with nothing is not true.
+ */
 export function incidentAlertFindings(events: readonly Fields[]): Finding[] {
   const wanted = events.filter(
-    (fields) => fields.get("sourcetype") === "ms365:defender:incident:alerts" && (fields.has("dest") || fields.has("user")),
+    (fields) =>
+      fields.get("sourcetype") === "ms365:defender:incident:alerts" && (fields.has("dest") || fields.has("user")),
   );
   return grouped(
     wanted,
@@ -57,7 +64,8 @@ function grouped(
 ): Finding[] {
   const rows = new Map<string, Fields[]>();
   for (const fields of events) {
-    for (const key of combinations(by.map((name) => many(fields.get(name) ?? null)))) rows.set(key, [...(rows.get(key) ?? []), fields]);
+    for (const key of combinations(by.map((name) => many(fields.get(name) ?? null))))
+      rows.set(key, [...(rows.get(key) ?? []), fields]);
   }
   return [...rows].map(([key, those]) => {
     const [id = "", description = "", src] = JSON.parse(key) as string[];

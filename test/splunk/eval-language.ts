@@ -1,6 +1,7 @@
 /**
- * Splunk's eval expressions, the part that our conf files and searches use, and strict: an unknown function or a multivalue where Splunk's manual does not
- * promise an answer throws. Semantics: Splunk Enterprise Search Reference, "Evaluation functions".
+ * Splunk's eval expressions, the part that our conf files and searches use, and strict: an unknown function
+ * or a multivalue where Splunk's manual does not promise an answer throws. Semantics: Splunk Enterprise
+ * Search Reference, "Evaluation functions".
  */
 export type Value = string | number | boolean | null | readonly string[];
 export type Fields = ReadonlyMap<string, Value>;
@@ -11,7 +12,8 @@ interface Token {
   readonly text: string;
 }
 
-const SHAPE = /\s*(?:"((?:[^"\\]|\\.)*)"|'([^']+)'|(\d+(?:\.\d+)?)|([A-Za-z_][A-Za-z0-9_:]*(?:\{\})?)|(<=|>=|!=|==|[-+*/%=<>(),.]))/y;
+const SHAPE =
+  /\s*(?:"((?:[^"\\]|\\.)*)"|'([^']+)'|(\d+(?:\.\d+)?)|([A-Za-z_][A-Za-z0-9_:]*(?:\{\})?)|(<=|>=|!=|==|[-+*/%=<>(),.]))/y;
 
 function tokens(text: string): Token[] {
   const found: Token[] = [];
@@ -277,7 +279,9 @@ function compare(sign: string, left: Value, right: Value): Value {
   if (left === null || right === null) return null;
   if (typeof left === "object" || typeof right === "object") throw new Error("a multivalue is compared");
   const numbers =
-    Number.isNaN(Number(left)) || Number.isNaN(Number(right)) || left === "" || right === "" ? undefined : [Number(left), Number(right)];
+    Number.isNaN(Number(left)) || Number.isNaN(Number(right)) || left === "" || right === ""
+      ? undefined
+      : [Number(left), Number(right)];
   const [a, b] = (numbers ?? [String(left), String(right)]) as [number, number];
   switch (sign) {
     case "!=":

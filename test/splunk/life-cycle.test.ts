@@ -1,6 +1,7 @@
 /**
- * The add-on's life on a forwarder, with the archive that is shipped and the binary in it, under the pretend splunkd and against the simulator. One story per
- * test; each starts from an empty SPLUNK_HOME. What it does not prove: how a real splunkd orders edits and restarts.
+ * The add-on's life on a forwarder, with the archive that is shipped and the binary in it, under the pretend
+ * splunkd and against the simulator. One story per test; each starts from an empty SPLUNK_HOME. What it does
+ * not prove: how a real splunkd orders edits and restarts.
  */
 
 import { spawnSync } from "node:child_process";
@@ -104,7 +105,10 @@ function forwarder(): Forwarder {
   return { home, out: path.join(home, "out.xml") };
 }
 
-async function start(where: Forwarder, options: { readonly app?: string; readonly conf?: string } = {}): Promise<Splunkd> {
+async function start(
+  where: Forwarder,
+  options: { readonly app?: string; readonly conf?: string } = {},
+): Promise<Splunkd> {
   const splunkd = await startSplunkd({
     app: options.app ?? present,
     home: where.home,
@@ -116,9 +120,17 @@ async function start(where: Forwarder, options: { readonly app?: string; readonl
 }
 
 /** What Splunk Web does for an administrator. `path` is below the inputs of our app. */
-function admin(splunkd: Splunkd, method: "POST" | "DELETE", below: string, form: Readonly<Record<string, string>> = {}): Promise<number> {
+function admin(
+  splunkd: Splunkd,
+  method: "POST" | "DELETE",
+  below: string,
+  form: Readonly<Record<string, string>> = {},
+): Promise<number> {
   return new Promise((resolve, reject) => {
-    const url = new URL(`/servicesNS/nobody/TA_defender_mssp/data/inputs/defender_mssp${below}?output_mode=json`, splunkd.serverUri);
+    const url = new URL(
+      `/servicesNS/nobody/TA_defender_mssp/data/inputs/defender_mssp${below}?output_mode=json`,
+      splunkd.serverUri,
+    );
     const headers = { authorization: `Basic ${Buffer.from("admin:changeme").toString("base64")}` };
     const request = https.request(url, { method, headers, ca: readFileSync(splunkd.caFile) }, (answer) => {
       answer.resume().on("end", () => resolve(answer.statusCode ?? 0));
@@ -139,7 +151,9 @@ function isMasked(where: Forwarder, name: string): boolean {
 const lines = (splunkd: Splunkd, part: string) => splunkd.log.filter((line) => line.includes(part));
 const isOk = (splunkd: Splunkd, tenant: string, since = 0) =>
   ["alerts", "incidents"].every((stream) =>
-    splunkd.log.slice(since).some((line) => line.includes(`stream state changed tenant=${tenant} stream=${stream} state=ok`)),
+    splunkd.log
+      .slice(since)
+      .some((line) => line.includes(`stream state changed tenant=${tenant} stream=${stream} state=ok`)),
   );
 
 /** Events of customers (health left out) by their key. */
@@ -189,7 +203,10 @@ function filesBelow(folder: string): string[] {
 describe("install, configure, restart, upgrade", () => {
   test("an input saved with clear secrets is collected, masked, and goes on after a restart and an upgrade without a repeat", async () => {
     const where = forwarder();
-    const first = await start(where, { app: previous, conf: conf({ contoso: settings("contoso"), fabrikam: settings("fabrikam") }) });
+    const first = await start(where, {
+      app: previous,
+      conf: conf({ contoso: settings("contoso"), fabrikam: settings("fabrikam") }),
+    });
     await first.until(() => isMasked(where, "contoso") && isMasked(where, "fabrikam"), "both inputs masked");
     await first.until((s) => isOk(s, "contoso") && isOk(s, "fabrikam"), "both customers collected");
     expect(await first.stop()).toMatchObject({ exit_code: 0, faults: [] });
@@ -206,20 +223,27 @@ describe("install, configure, restart, upgrade", () => {
     await upgraded.until((s) => isOk(s, "contoso") && isOk(s, "fabrikam"), "both collected by the new version");
     expect(await upgraded.stop()).toMatchObject({ exit_code: 0, faults: [] });
     expect(keysIn(where)).toEqual(before);
-    expect(readFileSync(path.join(where.home, "etc/apps/TA_defender_mssp/default/app.conf"), "utf8")).not.toContain("0.0.9");
+    expect(readFileSync(path.join(where.home, "etc/apps/TA_defender_mssp/default/app.conf"), "utf8")).not.toContain(
+      "0.0.9",
+    );
     expect(isMasked(where, "contoso")).toBe(true);
     expectNoSecret(where, upgraded);
   });
 
   test("a key that is typed again replaces the stored one", async () => {
     const where = forwarder();
-    const splunkd = await start(where, { conf: conf({ contoso: settings("contoso", { auth: "app", refresh_token: "" }) }) });
+    const splunkd = await start(where, {
+      conf: conf({ contoso: settings("contoso", { auth: "app", refresh_token: "" }) }),
+    });
     const isStored = () => localInputs(where).get("defender_mssp://contoso")?.get("client_secret") === MASK;
     await splunkd.until((s) => isOk(s, "contoso") && isStored(), "the customer collected and masked");
     const before = splunkd.log.length;
     expect(await admin(splunkd, "POST", "/contoso", { client_secret: "not-the-right-key" })).toBe(200);
     await splunkd.until(
-      (s) => ["AADSTS7000215", "is stored and masked"].every((part) => s.log.slice(before).some((line) => line.includes(part))),
+      (s) =>
+        ["AADSTS7000215", "is stored and masked"].every((part) =>
+          s.log.slice(before).some((line) => line.includes(part)),
+        ),
       "the wrong key noticed and masked",
     );
 
@@ -235,7 +259,9 @@ describe("install, configure, restart, upgrade", () => {
 describe("clone, rename, disable, delete", () => {
   test("a clone has only the mask and is told so; a renamed input goes on where the old one was; the others never stop", async () => {
     const where = forwarder();
-    const splunkd = await start(where, { conf: conf({ contoso: settings("contoso"), fabrikam: settings("fabrikam") }) });
+    const splunkd = await start(where, {
+      conf: conf({ contoso: settings("contoso"), fabrikam: settings("fabrikam") }),
+    });
     await splunkd.until(
       (s) => isMasked(where, "contoso") && isMasked(where, "fabrikam") && isOk(s, "contoso") && isOk(s, "fabrikam"),
       "both at work and masked",
@@ -248,12 +274,17 @@ describe("clone, rename, disable, delete", () => {
       ca_file: localInputs(where).get("defender_mssp://contoso")?.get("ca_file") ?? "",
     };
     expect(await admin(splunkd, "POST", "", { ...masked, name: "copy of contoso" })).toBe(201);
-    await splunkd.until((s) => lines(s, 'customer="copy of contoso" failure=secret-missing').length > 0, "the clone refused");
+    await splunkd.until(
+      (s) => lines(s, 'customer="copy of contoso" failure=secret-missing').length > 0,
+      "the clone refused",
+    );
     expect(await admin(splunkd, "DELETE", "/copy%20of%20contoso")).toBe(200);
 
     const before = splunkd.log.length;
     expect(await admin(splunkd, "DELETE", "/contoso")).toBe(200);
-    expect(await admin(splunkd, "POST", "", { ...settings("contoso"), ca_file: masked.ca_file, name: "Contoso Größe (EU)" })).toBe(201);
+    expect(
+      await admin(splunkd, "POST", "", { ...settings("contoso"), ca_file: masked.ca_file, name: "Contoso Größe (EU)" }),
+    ).toBe(201);
     await splunkd.until(() => isMasked(where, "Contoso Größe (EU)"), "the renamed input masked");
     await splunkd.until(
       (s) => s.log.slice(before).some((line) => line.includes('tenant="Contoso Größe (EU)" stream=incidents state=ok')),
@@ -282,8 +313,13 @@ describe("clone, rename, disable, delete", () => {
 describe("a user who edits an input", () => {
   test("cannot have its secret sent elsewhere: not by another address, not by another proxy", async () => {
     const where = forwarder();
-    const splunkd = await start(where, { conf: conf({ contoso: settings("contoso"), fabrikam: settings("fabrikam") }) });
-    await splunkd.until((s) => isMasked(where, "contoso") && isMasked(where, "fabrikam") && isOk(s, "fabrikam"), "both masked");
+    const splunkd = await start(where, {
+      conf: conf({ contoso: settings("contoso"), fabrikam: settings("fabrikam") }),
+    });
+    await splunkd.until(
+      (s) => isMasked(where, "contoso") && isMasked(where, "fabrikam") && isOk(s, "fabrikam"),
+      "both masked",
+    );
 
     for (const [key, value] of [
       ["login_url", "https://127.0.0.1:9"],
@@ -293,7 +329,10 @@ describe("a user who edits an input", () => {
       const was = localInputs(where).get("defender_mssp://contoso")?.get(key) ?? "";
       expect(await admin(splunkd, "POST", "/contoso", { [key]: value })).toBe(200);
       await splunkd.until(
-        (s) => s.log.slice(before).some((line) => line.includes(`customer=contoso failure=endpoint-changed say="${key} changed`)),
+        (s) =>
+          s.log
+            .slice(before)
+            .some((line) => line.includes(`customer=contoso failure=endpoint-changed say="${key} changed`)),
         `${key} refused`,
       );
       await splunkd.until((s) => isOk(s, "fabrikam", before), "the other customer goes on");
@@ -307,7 +346,10 @@ describe("a user who edits an input", () => {
   test("and writes nonsense is refused in the form, and named in splunkd.log when it was written into the file", async () => {
     const where = forwarder();
     const splunkd = await start(where, {
-      conf: conf({ contoso: settings("contoso"), wrong: settings("fabrikam", { poll_seconds: "often", cloud: "mars" }) }),
+      conf: conf({
+        contoso: settings("contoso"),
+        wrong: settings("fabrikam", { poll_seconds: "often", cloud: "mars" }),
+      }),
     });
     expect(splunkd.validations.filter((one) => !one.ok)).toEqual([
       {
@@ -335,7 +377,9 @@ describe("a package unpacked by hand", () => {
   }
 
   test("with a program that may not be executed is not registered, as docs/splunk/install.md says", async () => {
-    await expect(start(forwarder(), { app: unpacked(0o600), conf: conf({ contoso: settings("contoso") }) })).rejects.toThrow(/EACCES/);
+    await expect(
+      start(forwarder(), { app: unpacked(0o600), conf: conf({ contoso: settings("contoso") }) }),
+    ).rejects.toThrow(/EACCES/);
   });
 
   test("with files that only Splunk's user may read works", async () => {
@@ -363,9 +407,15 @@ describe("a conf file with nonsense for the whole process", () => {
 describe("two inputs for one customer", () => {
   test("both deliver everything, and one line says so", async () => {
     const where = forwarder();
-    const splunkd = await start(where, { conf: conf({ "contoso a": settings("contoso"), "contoso b": settings("contoso") }) });
+    const splunkd = await start(where, {
+      conf: conf({ "contoso a": settings("contoso"), "contoso b": settings("contoso") }),
+    });
     await splunkd.until(
-      (s) => isMasked(where, "contoso a") && isMasked(where, "contoso b") && isOk(s, '"contoso a"') && isOk(s, '"contoso b"'),
+      (s) =>
+        isMasked(where, "contoso a") &&
+        isMasked(where, "contoso b") &&
+        isOk(s, '"contoso a"') &&
+        isOk(s, '"contoso b"'),
       "both at work and masked",
     );
     const before = splunkd.log.length;
@@ -387,7 +437,10 @@ describe("two inputs for one customer", () => {
 });
 
 describe("a disk that is full under the state folder", () => {
-  /** No file of the process can grow until it is lifted: as a full disk, with another error number (EFBIG) and without needing a disk of its own. */
+  /**
+   * No file of the process can grow until it is lifted: as a full disk, with another error number (EFBIG) and
+   * without needing a disk of its own.
+   */
   const filesMayGrow = (splunkd: Splunkd, may: boolean): void => {
     expect(spawnSync("prlimit", ["--pid", String(splunkd.pid), `--fsize=${may ? "unlimited" : "0"}:`]).status).toBe(0);
   };
@@ -409,7 +462,14 @@ describe("a disk that is full under the state folder", () => {
 
     const before = splunkd.log.length;
     filesMayGrow(splunkd, false);
-    simulator.control.perform({ do: "generate", customers: ["contoso"], stream: "alerts", count: 40, from: 0, to: 1000 });
+    simulator.control.perform({
+      do: "generate",
+      customers: ["contoso"],
+      stream: "alerts",
+      count: 40,
+      from: 0,
+      to: 1000,
+    });
     await splunkd.until(
       (s) => s.log.slice(before).some((line) => /ERROR.*cannot be written: EFBIG.*next_step="Make room/.test(line)),
       "it is said",

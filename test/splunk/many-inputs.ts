@@ -1,7 +1,9 @@
 /**
- * `npm run many-inputs`: ten inputs saved in a row while 1,990 are collected; each makes splunkd restart the one process. Real binary, pretend splunkd, simulator.
- * Prints one line of JSON; exit 1 when not everybody was polled again within poll_seconds + 30 s of the last restart, Microsoft had to slow us down, or the protocol was
- * not kept (a stop of more than 3 s is such a fault). It takes three minutes and most of a core, so it is no part of `npm test`.
+ * `npm run many-inputs`: ten inputs saved in a row while 1,990 are collected; each makes splunkd restart the
+ * one process. Real binary, pretend splunkd, simulator. Prints one line of JSON; exit 1 when not everybody
+ * was polled again within poll_seconds + 30 s of the last restart, Microsoft had to slow us down, or the
+ * protocol was not kept (a stop of more than 3 s is such a fault). It takes three minutes and most of a core,
+ * so it is no part of `npm test`.
  */
 
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -40,7 +42,9 @@ async function begin(): Promise<void> {
   const customers = simulator.ready.customers.slice(0, PRESENT);
   writeFileSync(
     conf,
-    customers.map(({ tenant_name, tenant_id }) => `[defender_mssp://${tenant_name}]\n${lines(settings(tenant_id))}`).join("\n"),
+    customers
+      .map(({ tenant_name, tenant_id }) => `[defender_mssp://${tenant_name}]\n${lines(settings(tenant_id))}`)
+      .join("\n"),
   );
   splunkd = await startSplunkd({
     app,
@@ -91,7 +95,10 @@ async function sharedCredential() {
     splunkdCaFile: undefined,
     splunkHome: "/opt/splunk",
   });
-  const [stanza] = parseStanzas([{ name: "any", values: settings("any.example.com") }], { host: "splunk", nowMs: clock.nowMs() }).stanzas;
+  const [stanza] = parseStanzas([{ name: "any", values: settings("any.example.com") }], {
+    host: "splunk",
+    nowMs: clock.nowMs(),
+  }).stanzas;
   const seal = await sealFor(stanza!, (file) => Promise.resolve(readFileSync(file)));
   const store = await PasswordStore.read(rest, clock, evenChance);
   await store.put(
@@ -110,7 +117,10 @@ async function sharedCredential() {
 
 function save(name: string, values: Readonly<Record<string, string>>): Promise<number> {
   return new Promise((resolve, reject) => {
-    const url = new URL("/servicesNS/nobody/TA_defender_mssp/data/inputs/defender_mssp?output_mode=json", splunkd.serverUri);
+    const url = new URL(
+      "/servicesNS/nobody/TA_defender_mssp/data/inputs/defender_mssp?output_mode=json",
+      splunkd.serverUri,
+    );
     const headers = { authorization: `Basic ${Buffer.from("admin:changeme").toString("base64")}` };
     const request = https.request(url, { method: "POST", headers, ca: readFileSync(splunkd.caFile) }, (answer) => {
       answer.resume().on("end", () => resolve(answer.statusCode ?? 0));

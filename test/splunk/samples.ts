@@ -20,9 +20,17 @@ export const CUSTOMERS = {
 } as const;
 export type Customer = keyof typeof CUSTOMERS;
 
-export const PLAIN_STYLE: EventStyle = { layout: "scalars-first", envelope: true, alertsSourcetype: "split", classicEntities: false };
+export const PLAIN_STYLE: EventStyle = {
+  layout: "scalars-first",
+  envelope: true,
+  alertsSourcetype: "split",
+  classicEntities: false,
+};
 
-/** Records of a stream as Microsoft sends them, turned into the events that the modular input writes: by its own scanner and its own writer. */
+/**
+ * Records of a stream as Microsoft sends them, turned into the events that the modular input writes: by its
+ * own scanner and its own writer.
+ */
 export function eventsOf(
   stream: ListStreamName,
   customer: Customer,
@@ -42,12 +50,21 @@ export function eventsOf(
     if (!record.readable) throw new Error(`a sample of ${stream} is not readable: ${record.reason}`);
     const out = new ByteWriter();
     const key = versionKey(tenant.id, stream, record.kind, record.id, record.updated);
-    writeSplunkEvent(out, { stanza: customer, tenant, stream, change: "new", found: "poll", key, record }, { ...PLAIN_STYLE, ...style });
+    writeSplunkEvent(
+      out,
+      { stanza: customer, tenant, stream, change: "new", found: "poll", key, record },
+      { ...PLAIN_STYLE, ...style },
+    );
     return indexed(out.toString());
   });
 }
 
-const PARSER = new XMLParser({ ignoreAttributes: false, parseTagValue: false, trimValues: false, processEntities: true });
+const PARSER = new XMLParser({
+  ignoreAttributes: false,
+  parseTagValue: false,
+  trimValues: false,
+  processEntities: true,
+});
 
 /** An `<event>` as splunkd files it. */
 export function indexed(xml: string): IndexedEvent {
@@ -77,7 +94,11 @@ export function allSamples(
     const stream = DOCUMENTS.find(([pattern]) => pattern.test(file))?.[1];
     return stream === undefined
       ? []
-      : eventsOf(stream, "contoso", recordsIn(file), style).map((event) => ({ from: `microsoft-docs/${file}`, stream, event }));
+      : eventsOf(stream, "contoso", recordsIn(file), style).map((event) => ({
+          from: `microsoft-docs/${file}`,
+          stream,
+          event,
+        }));
   });
   return [...customers, ...documents];
 }
@@ -91,6 +112,8 @@ const DOCUMENTS: readonly (readonly [RegExp, ListStreamName])[] = [
 ];
 
 export function recordsIn(file: string): readonly unknown[] {
-  const answer = JSON.parse(readFileSync(path.join(FIXTURES, "microsoft-docs", file), "utf8")) as { value?: unknown[] } | unknown[];
+  const answer = JSON.parse(readFileSync(path.join(FIXTURES, "microsoft-docs", file), "utf8")) as
+    | { value?: unknown[] }
+    | unknown[];
   return Array.isArray(answer) ? answer : (answer.value ?? []);
 }

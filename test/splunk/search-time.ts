@@ -31,8 +31,9 @@ const CUTOFF_BYTES = 5000;
 const FIELD_LIMIT = 100;
 
 /**
- * What a search sees of an event, by the order of search-time operations (Splunk Knowledge Manager Manual, "The sequence of search-time operations"): REPORT,
- * automatic JSON, calculated fields (all from what came before, not from one another), event types, tags.
+ * What a search sees of an event, by the order of search-time operations (Splunk Knowledge Manager Manual,
+ * "The sequence of search-time operations"): REPORT, automatic JSON, calculated fields (all from what came
+ * before, not from one another), event types, tags.
  */
 export function searchEvent(event: IndexedEvent, knowledge: Knowledge): SearchedEvent {
   const settings = settingsFor(event, knowledge.props);
@@ -44,8 +45,10 @@ export function searchEvent(event: IndexedEvent, knowledge: Knowledge): Searched
     ["host", event.host ?? "h"],
   ]);
   for (const [key, text] of settings)
-    if (key.startsWith("REPORT-")) for (const name of text.split(/\s*,\s*/)) cut(name, event.raw, knowledge.transforms, fields);
-  if (settings.get("KV_MODE") === "json") for (const [name, value] of jsonFields(event.raw)) if (!fields.has(name)) fields.set(name, value);
+    if (key.startsWith("REPORT-"))
+      for (const name of text.split(/\s*,\s*/)) cut(name, event.raw, knowledge.transforms, fields);
+  if (settings.get("KV_MODE") === "json")
+    for (const [name, value] of jsonFields(event.raw)) if (!fields.has(name)) fields.set(name, value);
   const before = new Map(fields);
   for (const [key, text] of settings) {
     if (!key.startsWith("EVAL-")) continue;
@@ -53,14 +56,19 @@ export function searchEvent(event: IndexedEvent, knowledge: Knowledge): Searched
     if (value === null) fields.delete(key.slice(5));
     else fields.set(key.slice(5), value);
   }
-  const eventtypes = [...knowledge.eventtypes].filter(([, stanza]) => matches(stanza.get("search") ?? "", fields)).map(([name]) => name);
+  const eventtypes = [...knowledge.eventtypes]
+    .filter(([, stanza]) => matches(stanza.get("search") ?? "", fields))
+    .map(([name]) => name);
   const tags = [...knowledge.tags]
     .filter(([name]) => eventtypes.some((type) => name === `eventtype=${type}`))
     .flatMap(([, stanza]) => [...stanza].filter(([, state]) => state === "enabled").map(([tag]) => tag));
   return { fields, eventtypes, tags };
 }
 
-/** Source stanzas win over host stanzas, those over the sourcetype's; within one kind the later layer wins (props.conf.spec, "Stanza precedence"). */
+/**
+ * Source stanzas win over host stanzas, those over the sourcetype's; within one kind the later layer wins
+ * (props.conf.spec, "Stanza precedence").
+ */
 export function settingsFor(event: IndexedEvent, layers: readonly Conf[]): ReadonlyMap<string, string> {
   const found = new Map<string, string>();
   const take = (wanted: (stanza: string) => boolean) => {
@@ -158,7 +166,8 @@ export function jsonFields(raw: string): ReadonlyMap<string, Value> {
 /** Searches of the form `a="x*" b="y" OR (…)`: juxtaposition is AND, as in Splunk. */
 export function matches(search: string, fields: Fields): boolean {
   const words = search.match(/\(|\)|OR|NOT|[A-Za-z_.]+="[^"]*"/g) ?? [];
-  if (words.join("").replaceAll(/\s/g, "") !== search.replaceAll(/\s/g, "")) throw new Error(`search not modelled: ${search}`);
+  if (words.join("").replaceAll(/\s/g, "") !== search.replaceAll(/\s/g, ""))
+    throw new Error(`search not modelled: ${search}`);
   let at = 0;
   const or = (): boolean => {
     let result = and();

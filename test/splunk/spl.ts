@@ -1,4 +1,7 @@
-/** Splunk searches, the commands that ours use, run over rows in memory. Strict: an unknown command or form throws. Source: Splunk Enterprise Search Reference. */
+/**
+ * Splunk searches, the commands that ours use, run over rows in memory. Strict: an unknown command or form
+ * throws. Source: Splunk Enterprise Search Reference.
+ */
 import type { Value } from "./eval-language.ts";
 import { fromMany, jsonExtract, many, parseEval } from "./eval-language.ts";
 
@@ -36,7 +39,11 @@ export function expand(text: string, macros: ReadonlyMap<string, string>): strin
 
 function runCommands(text: string, world: SearchWorld, given: readonly Row[] | undefined): Row[] {
   const [head = "", ...rest] = splitTop(text, "|");
-  let rows: Row[] = given ? [...given] : head.trim() === "" ? [] : world.events.filter((row) => searchMatches(head, row));
+  let rows: Row[] = given
+    ? [...given]
+    : head.trim() === ""
+      ? []
+      : world.events.filter((row) => searchMatches(head, row));
   for (const command of rest) rows = run(command.trim(), rows, world);
   return rows;
 }
@@ -77,7 +84,8 @@ const COMMANDS: Readonly<Record<string, (rest: string, rows: Row[], world: Searc
       return items.length === 0 ? row : new Map(row).set(output, fromMany(items));
     });
   },
-  mvexpand: (rest, rows) => rows.flatMap((row) => many(row.get(rest) ?? null).map((value) => new Map(row).set(rest, value))),
+  mvexpand: (rest, rows) =>
+    rows.flatMap((row) => many(row.get(rest) ?? null).map((value) => new Map(row).set(rest, value))),
   dedup(rest, rows) {
     const fields = rest.split(/[\s,]+/);
     const seen = new Set<string>();
@@ -90,7 +98,9 @@ const COMMANDS: Readonly<Record<string, (rest: string, rows: Row[], world: Searc
   sort: (rest, rows) => sortRows(rest.replace(/^0\s+/, ""), rows),
   table(rest, rows) {
     const fields = rest.split(/[\s,]+/);
-    return rows.map((row) => new Map(fields.flatMap((field) => (row.has(field) ? [[field, row.get(field) as Value] as const] : []))));
+    return rows.map(
+      (row) => new Map(fields.flatMap((field) => (row.has(field) ? [[field, row.get(field) as Value] as const] : []))),
+    );
   },
   stats: (rest, rows) => stats(rest, rows),
   timechart: (rest, rows) => stats(rest, rows),
@@ -121,7 +131,8 @@ function stats(rest: string, rows: Row[]): Row[] {
     if (!measure) throw new Error(`unknown function of stats: ${work}`);
     return {
       name: name ?? call,
-      value: (those: readonly Row[]) => (work === "count" ? those.length : measure(those.flatMap((row) => many(read(row))))),
+      value: (those: readonly Row[]) =>
+        work === "count" ? those.length : measure(those.flatMap((row) => many(read(row)))),
     };
   });
   const found = new Map<string, Row[]>();
@@ -153,7 +164,9 @@ const MEASURES: Readonly<Record<string, (values: readonly string[]) => Value>> =
 };
 
 function sortRows(order: string, rows: readonly Row[]): Row[] {
-  const keys = order.split(/[\s,]+/).map((word) => ({ field: word.replace(/^[-+]/, ""), sign: word.startsWith("-") ? -1 : 1 }));
+  const keys = order
+    .split(/[\s,]+/)
+    .map((word) => ({ field: word.replace(/^[-+]/, ""), sign: word.startsWith("-") ? -1 : 1 }));
   return rows.toSorted((a, b) => {
     for (const { field, sign } of keys) {
       const [left, right] = [a.get(field), b.get(field)];
@@ -173,7 +186,8 @@ function compareValues(left: Value | undefined, right: Value | undefined): numbe
 /** `a="x*" b=y NOT c="z"`: every term must hold. Parentheses and OR do not occur in our searches. */
 function searchMatches(text: string, row: Row): boolean {
   const terms = text.trim().match(/(NOT\s+)?[A-Za-z_.]+=("[^"]*"|\S+)/g) ?? [];
-  if (terms.join(" ").replaceAll(/\s+/g, " ") !== text.trim().replaceAll(/\s+/g, " ")) throw new Error(`search not modelled: ${text}`);
+  if (terms.join(" ").replaceAll(/\s+/g, " ") !== text.trim().replaceAll(/\s+/g, " "))
+    throw new Error(`search not modelled: ${text}`);
   return terms.every((term) => {
     const [, not, name = "", quotedText = ""] = /^(NOT\s+)?([^=]+)=(.*)$/s.exec(term) ?? [];
     if (name === "index") return true;

@@ -52,7 +52,10 @@ const UNTIMED = '{"DeviceName":"a","count_":5}';
 
 describe("a hunting answer", () => {
   test.each([
-    ["as Graph's reference spells it", `{"schema":[{"name":"Timestamp","type":"DateTime"}],"results":[${TIMED},${UNTIMED}]}`],
+    [
+      "as Graph's reference spells it",
+      `{"schema":[{"name":"Timestamp","type":"DateTime"}],"results":[${TIMED},${UNTIMED}]}`,
+    ],
     ["with capitals", `{"schema":[{"Name":"Timestamp","Type":"DateTime"}],"results":[${TIMED},${UNTIMED}]}`],
     [
       "as the older endpoints spell it",
@@ -90,7 +93,10 @@ describe("a hunting answer", () => {
   ])("%s is an answer", async (_, body, count) => expect((await hunted({ body })).end.rowCount).toBe(count));
 
   test("at the row limit was cut", async () => {
-    const { end } = await hunted({ body: `{"results":[${Array.from({ length: ROWS_MOST }, () => "{}").join(",")}]}`, pieceBytes: 65_536 });
+    const { end } = await hunted({
+      body: `{"results":[${Array.from({ length: ROWS_MOST }, () => "{}").join(",")}]}`,
+      pieceBytes: 65_536,
+    });
     expect(end.isCut).toBe(true);
   });
 
@@ -102,10 +108,17 @@ describe("a hunting answer", () => {
     ],
     [
       "too many results",
-      { status: 400, body: '{"error":{"code":"BadRequest","message":"Query execution has exceeded the allowed result size."}}' },
+      {
+        status: 400,
+        body: '{"error":{"code":"BadRequest","message":"Query execution has exceeded the allowed result size."}}',
+      },
       "query-too-large",
     ],
-    ["CPU used up", { status: 429, body: '{"error":{"code":"TooManyRequests","message":"CPU quota exceeded"}}' }, "throttled"],
+    [
+      "CPU used up",
+      { status: 429, body: '{"error":{"code":"TooManyRequests","message":"CPU quota exceeded"}}' },
+      "throttled",
+    ],
     [
       "no permission",
       {
@@ -133,8 +146,19 @@ describe("the question", () => {
 
   test("is asked for the customers that it names", () => {
     const named = (...customers: string[]): HuntingQuery => ({ ...query, name: customers.join(), customers });
-    const { source } = given({}, [query, named("CONTOSO"), named("contoso ltd"), named(TENANT.toUpperCase(), "x"), named("fabrikam")]);
-    expect(source.queries.map(({ name }) => name)).toEqual(["ps", "CONTOSO", "contoso ltd", `${TENANT.toUpperCase()},x`]);
+    const { source } = given({}, [
+      query,
+      named("CONTOSO"),
+      named("contoso ltd"),
+      named(TENANT.toUpperCase(), "x"),
+      named("fabrikam"),
+    ]);
+    expect(source.queries.map(({ name }) => name)).toEqual([
+      "ps",
+      "CONTOSO",
+      "contoso ltd",
+      `${TENANT.toUpperCase()},x`,
+    ]);
     expect(source.budgetKey).toBe(`aaaa ${TENANT} hunting`);
   });
 });

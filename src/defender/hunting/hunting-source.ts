@@ -21,7 +21,10 @@ export interface HuntingSourceParts extends ApiCallerParts {
 export const HUNTING_RIGHTS = ["ThreatHunting.Read.All"] as const;
 
 const PATH = "/v1.0/security/runHuntingQuery";
-/** An answer with this many rows was cut off (Defender XDR docs, advanced hunting limits; Graph states the same). */
+/**
+ * An answer with this many rows was cut off (Defender XDR docs, advanced hunting limits; Graph states the
+ * same).
+ */
 export const ROWS_MOST = 100_000;
 /** A query may take three minutes before its first byte comes. */
 const HEADERS_TIMEOUT_MS = 210_000;
@@ -46,17 +49,25 @@ export function createHuntingSource(parts: HuntingSourceParts): HuntingSource {
         signal,
       });
       if (!answer.isData) throw answer.failure;
-      return huntingPage(errand, answer.answer, serverNowMs(answer.answer.headers, parts.clock.nowMs()), parts.recordMaxBytes);
+      return huntingPage(
+        errand,
+        answer.answer,
+        serverNowMs(answer.answer.headers, parts.clock.nowMs()),
+        parts.recordMaxBytes,
+      );
     },
   };
 }
 
 /**
- * The request's body. Both ends of a Timespan belong to it and row times have 100 ns, so it ends one tick before the window does: a row on the edge
- * is in the next window alone.
+ * The request's body. Both ends of a Timespan belong to it and row times have 100 ns, so it ends one tick
+ * before the window does: a row on the edge is in the next window alone.
  */
 export function huntingBody({ query, window }: HuntingErrand): string {
-  return JSON.stringify({ Query: query.kql, Timespan: `${formatInstant(window.from)}/${formatInstant(window.to - 1n)}` });
+  return JSON.stringify({
+    Query: query.kql,
+    Timespan: `${formatInstant(window.from)}/${formatInstant(window.to - 1n)}`,
+  });
 }
 
 function isFor(query: HuntingQuery, stanza: string, tenant: Tenant): boolean {
@@ -95,7 +106,13 @@ function huntingPage(
     batches: rows(),
     end(): HuntingEnd {
       if (end === undefined) throw new Error("a hunting answer was asked for its end before its rows were read");
-      return { rowCount, untimedCount, columns: columnsIn(end), isCut: rowCount >= ROWS_MOST, invalidUtf8Count: end.invalidUtf8Count };
+      return {
+        rowCount,
+        untimedCount,
+        columns: columnsIn(end),
+        isCut: rowCount >= ROWS_MOST,
+        invalidUtf8Count: end.invalidUtf8Count,
+      };
     },
   };
 }
@@ -106,7 +123,10 @@ function rowOf(record: PageRecord, query: string): PageRecord {
   return record.id === undefined ? record : { ...record, id: `${query}/${record.id}` };
 }
 
-/** `schema` with `name` and `type` in Graph's reference, with capitals in one of its samples and in the older endpoints. */
+/**
+ * `schema` with `name` and `type` in Graph's reference, with capitals in one of its samples and in the older
+ * endpoints.
+ */
 function columnsIn(end: AnswerEnd): HuntingEnd["columns"] {
   const text = end.members.get("schema") ?? end.members.get("Schema");
   if (text === undefined) return [];

@@ -25,7 +25,11 @@ describe("a file of hunting queries", () => {
     ["a long name", file({ name: "x".repeat(65), kql: "x" }), [/name must be/]],
     ["a blank query", file({ name: "a", kql: " \n" }), [/queries\[0\] \(a\): kql must be/]],
     ["a huge query", file({ name: "a", kql: "x".repeat(100_001) }), [/100001 characters/]],
-    ["minutes as text", file({ name: "a", kql: "x", every_minutes: "60" }), [/every_minutes must be a whole number from 1 to 10080/]],
+    [
+      "minutes as text",
+      file({ name: "a", kql: "x", every_minutes: "60" }),
+      [/every_minutes must be a whole number from 1 to 10080/],
+    ],
     ["no minutes", file({ name: "a", kql: "x", every_minutes: 0 }), [/every_minutes must be/]],
     [
       "a window that leaves a gap",
@@ -34,7 +38,11 @@ describe("a file of hunting queries", () => {
     ],
     ["an unknown member", file({ name: "a", kql: "x", Every_minutes: 5 }), [/Every_minutes is not known/]],
     ["no customer", file({ name: "a", kql: "x", customers: [] }), [/customers must be a list/]],
-    ["a name twice", file({ name: "a", kql: "x" }, { name: "A", kql: "y" }), [/queries\[1\] \(A\): another query has this name/]],
+    [
+      "a name twice",
+      file({ name: "a", kql: "x" }, { name: "A", kql: "y" }),
+      [/queries\[1\] \(A\): another query has this name/],
+    ],
   ])("%s is said", (_, text, wanted) => {
     const { problems } = readQueryFile(text);
     expect(problems).toHaveLength(wanted.length);
@@ -52,9 +60,10 @@ describe("a file of hunting queries", () => {
   });
 
   test("one bad query does not take the others along", () => {
-    expect(readQueryFile(file({ name: "a", kql: "x" }, { name: "b" }, { name: "c", kql: "z" })).queries.map(({ name }) => name)).toEqual([
-      "a",
-      "c",
-    ]);
+    expect(
+      readQueryFile(file({ name: "a", kql: "x" }, { name: "b" }, { name: "c", kql: "z" })).queries.map(
+        ({ name }) => name,
+      ),
+    ).toEqual(["a", "c"]);
   });
 });

@@ -2,7 +2,10 @@ import type { HuntingQuery } from "../../model/hunting.ts";
 
 export interface QueryFile {
   readonly queries: readonly HuntingQuery[];
-  /** One sentence each: which query, which member, its bound. A query with a problem is left out, the others stand. */
+  /**
+   * One sentence each: which query, which member, its bound. A query with a problem is left out, the others
+   * stand.
+   */
   readonly problems: readonly string[];
 }
 
@@ -25,8 +28,9 @@ const MINUTES = {
 const MEMBERS = new Set(["name", "kql", "every_minutes", "window_minutes", "delay_minutes", "customers"]);
 
 /**
- * Reads `{"queries":[{"name","kql","every_minutes","window_minutes","delay_minutes","customers"}]}`. Only `name` and `kql` are required: a query runs every
- * 60 minutes over the time since its last run, 5 minutes late, for every customer. Pure; never throws.
+ * Reads `{"queries":[{"name","kql","every_minutes","window_minutes","delay_minutes","customers"}]}`. Only
+ * `name` and `kql` are required: a query runs every 60 minutes over the time since its last run, 5 minutes
+ * late, for every customer. Pure; never throws.
  */
 export function readQueryFile(text: string): QueryFile {
   let outer: unknown;
@@ -45,7 +49,8 @@ export function readQueryFile(text: string): QueryFile {
     const { query, wrong } = readQuery(item, `queries[${i}]`);
     if (query !== undefined && wrong.length === 0) {
       // Names that differ in case only would be one folder or one search term somewhere downstream.
-      if (taken.has(query.name.toLowerCase())) wrong.push(`${where(item, `queries[${i}]`)}: another query has this name already.`);
+      if (taken.has(query.name.toLowerCase()))
+        wrong.push(`${where(item, `queries[${i}]`)}: another query has this name already.`);
       else queries.push(query);
       taken.add(query.name.toLowerCase());
     }
@@ -54,13 +59,19 @@ export function readQueryFile(text: string): QueryFile {
   return { queries, problems };
 }
 
-/** The runtime's message quotes the file, which may be a key file that was named by mistake; only the place is taken from it. */
+/**
+ * The runtime's message quotes the file, which may be a key file that was named by mistake; only the place is
+ * taken from it.
+ */
 function placeOf(error: unknown): string {
   const place = error instanceof SyntaxError ? /line \d+ column \d+/.exec(error.message) : null;
   return place === null ? "" : ` (${place[0]})`;
 }
 
-function readQuery(item: unknown, place: string): { readonly query: HuntingQuery | undefined; readonly wrong: string[] } {
+function readQuery(
+  item: unknown,
+  place: string,
+): { readonly query: HuntingQuery | undefined; readonly wrong: string[] } {
   if (!isObject(item)) return { query: undefined, wrong: [`${place} is not an object.`] };
   const named = where(item, place);
   const wrong: string[] = [];
@@ -68,7 +79,9 @@ function readQuery(item: unknown, place: string): { readonly query: HuntingQuery
     if (!MEMBERS.has(member)) wrong.push(`${named}: ${member} is not known; write ${[...MEMBERS].join(", ")}.`);
   const { name, kql, customers } = item;
   if (typeof name !== "string" || !NAME.test(name)) {
-    wrong.push(`${named}: name must be 1 to 64 letters, digits, spaces, dots, dashes or underscores and begin with a letter or digit.`);
+    wrong.push(
+      `${named}: name must be 1 to 64 letters, digits, spaces, dots, dashes or underscores and begin with a letter or digit.`,
+    );
   }
   if (typeof kql !== "string" || kql.trim() === "") wrong.push(`${named}: kql must be the query's text.`);
   else if (kql.length > KQL_MOST) wrong.push(`${named}: kql has ${kql.length} characters, ${KQL_MOST} are allowed.`);
@@ -82,7 +95,8 @@ function readQuery(item: unknown, place: string): { readonly query: HuntingQuery
     named,
     wrong,
   );
-  if (customers !== undefined && !isTexts(customers)) wrong.push(`${named}: customers must be a list of customers' names or tenant ids.`);
+  if (customers !== undefined && !isTexts(customers))
+    wrong.push(`${named}: customers must be a list of customers' names or tenant ids.`);
   const query: HuntingQuery = {
     name: String(name),
     kql: String(kql),

@@ -2,7 +2,10 @@ import type { AnswerOptions } from "../../format/answer-scanner.ts";
 import type { StreamName } from "../../model/stream.ts";
 import type { ApiName } from "../apis.ts";
 
-/** All that tells one stream from another. A stream is one file that fills this in, and one line in the registry. */
+/**
+ * All that tells one stream from another. A stream is one file that fills this in, and one line in the
+ * registry.
+ */
 export interface StreamContract {
   readonly name: StreamName;
   readonly api: ApiName;

@@ -1,8 +1,9 @@
 import type { StreamContract } from "./contract.ts";
 
 /**
- * Graph incidents, never with `$expand=alerts`: large incidents answer 500 for ever with it (elastic/integrations issue 18144), and their alerts
- * come through the alerts stream and name their incident.
+ * Graph incidents, never with `$expand=alerts`: large incidents answer 500 for ever with it
+ * (elastic/integrations issue 18144), and their alerts come through the alerts stream and name their
+ * incident.
  */
 export const incidents: StreamContract = {
   name: "incidents",
@@ -17,7 +18,10 @@ export const incidents: StreamContract = {
   skipMost: 500,
   splits: [
     { property: "severity", values: ["high", "medium", "low", "informational", "unknown", "unknownFutureValue"] },
-    { property: "status", values: ["active", "inProgress", "resolved", "redirected", "awaitingAction", "unknownFutureValue"] },
+    {
+      property: "status",
+      values: ["active", "inProgress", "resolved", "redirected", "awaitingAction", "unknownFutureValue"],
+    },
     {
       property: "classification",
       values: ["unknown", "falsePositive", "truePositive", "informationalExpectedActivity", "unknownFutureValue"],

@@ -1,8 +1,9 @@
 import { MAY_END, NO_SKIP_LIMIT, type StreamContract } from "./contract.ts";
 
 /**
- * Incidents of the Defender XDR API with their alerts inside. An alert becomes an event of its own, keyed by its own id and its own `lastUpdatedTime`
- * (with a d, unlike the incident's `lastUpdateTime`), so that it is not sent again because its incident changed.
+ * Incidents of the Defender XDR API with their alerts inside. An alert becomes an event of its own, keyed by
+ * its own id and its own `lastUpdatedTime` (with a d, unlike the incident's `lastUpdateTime`), so that it is
+ * not sent again because its incident changed.
  */
 export const xdrIncidents: StreamContract = {
   name: "xdr-incidents",
@@ -13,7 +14,13 @@ export const xdrIncidents: StreamContract = {
   fields: { kind: "incident", id: "incidentId", updated: "lastUpdateTime", created: "createdTime" },
   lift: {
     member: "alerts",
-    fields: { kind: "alert", id: "alertId", updated: "lastUpdatedTime", created: "creationTime", service: "serviceSource" },
+    fields: {
+      kind: "alert",
+      id: "alertId",
+      updated: "lastUpdatedTime",
+      created: "creationTime",
+      service: "serviceSource",
+    },
   },
   timeName: "lastUpdateTime",
   // Newest first, and no option that changes it is documented.
@@ -22,7 +29,10 @@ export const xdrIncidents: StreamContract = {
   skipMost: NO_SKIP_LIMIT,
   // Severity cannot be filtered here.
   splits: [{ property: "status", values: ["Active", "InProgress", "Resolved", "Redirected"] }],
-  rights: { application: ["Incident.Read.All", "Incident.ReadWrite.All"], delegated: ["Incident.Read", "Incident.ReadWrite"] },
+  rights: {
+    application: ["Incident.Read.All", "Incident.ReadWrite.All"],
+    delegated: ["Incident.Read", "Incident.ReadWrite"],
+  },
   headersTimeoutMs: 120_000,
   announced: MAY_END,
   source: "Defender XDR docs, api-list-incidents, api-incident",

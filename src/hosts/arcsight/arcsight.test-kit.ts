@@ -145,7 +145,12 @@ export class Receiver implements Dialer {
   async connect(target: Target): Promise<Link> {
     this.attempts += 1;
     this.targets.push(target);
-    if (!this.up) throw new Failure("output-unreachable", { actor: "operator", retry: { when: "later" }, say: "nobody listens there" });
+    if (!this.up)
+      throw new Failure("output-unreachable", {
+        actor: "operator",
+        retry: { when: "later" },
+        say: "nobody listens there",
+      });
     this.connections += 1;
     let cut: Failure | undefined;
     let breakOff: (why: Failure) => void = () => undefined;

@@ -4,7 +4,10 @@ import { isIpv4, isIpv6 } from "../../format/evidence.ts";
 
 /** The most that a syslog receiver at its defaults takes in one piece (rsyslog: 8 KiB). */
 const LINE_MAX_BYTES = 8_192;
-/** Keys that only the consumer sets (CEF Implementation Standard, appendix A): a connector overwrites or refuses them. */
+/**
+ * Keys that only the consumer sets (CEF Implementation Standard, appendix A): a connector overwrites or
+ * refuses them.
+ */
 const CONSUMER_KEYS = new Set([
   "agt",
   "ahost",
@@ -36,22 +39,26 @@ export function isCefLine(line: string): boolean {
 }
 
 /**
- * What strict readers (liblognorm, ArcSight's own connectors by their standard) would stumble over in one CEF line, with or without a syslog prefix; one sentence each.
- * Source of the rules: ArcSight's CEF Implementation Standard, document version 27.
+ * What strict readers (liblognorm, ArcSight's own connectors by their standard) would stumble over in one CEF
+ * line, with or without a syslog prefix; one sentence each. Source of the rules: ArcSight's CEF
+ * Implementation Standard, document version 27.
  */
 export function lintCefLine(line: string): readonly string[] {
   const findings: string[] = [];
   const bytes = Buffer.byteLength(line, "utf8");
-  if (bytes > LINE_MAX_BYTES) findings.push(`the line has ${bytes} bytes; receivers at their defaults cut it at ${LINE_MAX_BYTES}`);
+  if (bytes > LINE_MAX_BYTES)
+    findings.push(`the line has ${bytes} bytes; receivers at their defaults cut it at ${LINE_MAX_BYTES}`);
   if (!line.isWellFormed() || line.includes("\ufffd")) findings.push("the line holds bytes that are no UTF-8");
   const start = line.search(/CEF:\d/);
   if (start === -1) return [...findings, "there is no CEF: in the line"];
   const version = /^CEF:(\d+)(\.\d+)?/.exec(line.slice(start));
   if (version?.[1] !== "0") findings.push(`the version is ${version?.[1]}; some readers take only CEF:0`);
   const header = headerOf(line.slice(start));
-  if (header === undefined) return [...findings, "the header has fewer than seven pipes; all are needed, also before an empty extension"];
+  if (header === undefined)
+    return [...findings, "the header has fewer than seven pipes; all are needed, also before an empty extension"];
   for (const [i, name] of HEADER_NAMES.entries()) lintHeaderField(name, header.fields[i + 1] ?? "", findings);
-  if (!SEVERITY.test(header.fields[6] ?? "")) findings.push("the severity is neither 0 to 10 nor Unknown, Low, Medium, High, Very-High");
+  if (!SEVERITY.test(header.fields[6] ?? ""))
+    findings.push("the severity is neither 0 to 10 nor Unknown, Low, Medium, High, Very-High");
   lintExtension(header.rest, findings);
   return findings;
 }
@@ -99,18 +106,23 @@ function lintPair(key: string, raw: string, findings: string[]): void {
   const bare = /(?<!\\)(?:\\\\)*=/.test(raw);
   if (bare) findings.push(`${key} holds a bare =; write \\=`);
   const unknown = /\\(?:[^\\=nr]|$)/.exec(raw.replaceAll("\\\\", ""))?.[0];
-  if (unknown !== undefined) findings.push(`${key} holds ${unknown}; in a value only \\\\, \\=, \\n and \\r are escapes`);
+  if (unknown !== undefined)
+    findings.push(`${key} holds ${unknown}; in a value only \\\\, \\=, \\n and \\r are escapes`);
   if (CONSUMER_KEYS.has(key)) findings.push(`${key} is set by connectors only`);
-  else if (!Object.hasOwn(CEF_KEYS, key)) findings.push(`${key} is not in the dictionary; it ends up in Additional Data`);
+  else if (!Object.hasOwn(CEF_KEYS, key))
+    findings.push(`${key} is not in the dictionary; it ends up in Additional Data`);
   else lintValue(key as CefKey, raw.replaceAll(/\\([\\=nr])/g, "$1"), findings);
 }
 
 function lintValue(key: CefKey, value: string, findings: string[]): void {
   const { type, max } = CEF_KEYS[key];
   if (value === "") findings.push(`${key} is empty; leave it away`);
-  else if (max > 0 && value.length > max) findings.push(`${key} has ${value.length} characters; at most ${max} are kept`);
-  else if ((type === "integer" || type === "long") && !/^-?\d+$/.test(value)) findings.push(`${key} is no whole number`);
-  else if (type === "timestamp" && !TIME.test(value)) findings.push(`${key} is neither epoch milliseconds nor MMM dd yyyy HH:mm:ss`);
+  else if (max > 0 && value.length > max)
+    findings.push(`${key} has ${value.length} characters; at most ${max} are kept`);
+  else if ((type === "integer" || type === "long") && !/^-?\d+$/.test(value))
+    findings.push(`${key} is no whole number`);
+  else if (type === "timestamp" && !TIME.test(value))
+    findings.push(`${key} is neither epoch milliseconds nor MMM dd yyyy HH:mm:ss`);
   else if (type === "ipv4_address" && !isIpv4(value))
     findings.push(`${key} is no IPv4 address; under CEF:0 an IPv6 address goes to c6a1, c6a2 or c6a3`);
   else if (type === "ipv6_address" && !isIpv6(value)) findings.push(`${key} is no IPv6 address`);

@@ -3,7 +3,8 @@ import { Failure } from "../../model/failure.ts";
 import { checkTable, failedLine, goodLine } from "./check.ts";
 
 test("in the table of `check` what is wrong and what to do stay two sentences", () => {
-  const failure = (say: string) => new Failure("settings", { actor: "operator", retry: { when: "never" }, say, nextStep: "Correct it." });
+  const failure = (say: string) =>
+    new Failure("settings", { actor: "operator", retry: { when: "never" }, say, nextStep: "Correct it." });
   const lines = [
     goodLine("a", "b", "signed in"),
     failedLine("a", "b", failure("type: is missing")),

@@ -37,7 +37,8 @@ export interface TestEventWorld {
 }
 
 const CLOSE_WITHIN_MS = 5_000;
-const TEST_SAY = "Test event of `defender-mssp arcsight check`: this output works. It names no customer and asks for no action.";
+const TEST_SAY =
+  "Test event of `defender-mssp arcsight check`: this output works. It names no customer and asks for no action.";
 
 /** What the settings say, problems and lines without a meaning included. */
 export function settingsLines(config: ArcSightConfig): readonly CheckLine[] {
@@ -60,7 +61,9 @@ export function settingsLines(config: ArcSightConfig): readonly CheckLine[] {
   return [
     ...taken,
     ...warnings,
-    ...(config.servesAlone ? [goodLine("outputs", "settings", "none: `arcsight serve` needs none, `arcsight run` would not start")] : []),
+    ...(config.servesAlone
+      ? [goodLine("outputs", "settings", "none: `arcsight serve` needs none, `arcsight run` would not start")]
+      : []),
     ...(lines.length > 0
       ? lines
       : [
@@ -82,7 +85,15 @@ export function goodLine(of: string, check: string, say: string): CheckLine {
 }
 
 export function failedLine(of: string, check: string, failure: Failure): CheckLine {
-  return { of, check, ok: false, failure: failure.code, actor: failure.actor, say: failure.say, next_step: failure.nextStep };
+  return {
+    of,
+    check,
+    ok: false,
+    failure: failure.code,
+    actor: failure.actor,
+    say: failure.say,
+    next_step: failure.nextStep,
+  };
 }
 
 /** Sends one marked test event to the output, the same way as events go. Never throws a Failure. */
@@ -98,11 +109,18 @@ export async function testEventLine(output: OutputSettings, world: TestEventWorl
 async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Promise<string> {
   const { type, path = "", host = "", port, protocol } = output;
   const { kit, clock, dialer, hostName, stop } = world;
-  const event = { time: new Date(clock.nowMs()).toISOString(), tenant: "defender-mssp", tenant_id: "00000000-0000-0000-0000-000000000000" };
-  if (type === "json-folder" && output.profile === "legacy") return `nothing was written to ${path}: the old form knows no test event`;
+  const event = {
+    time: new Date(clock.nowMs()).toISOString(),
+    tenant: "defender-mssp",
+    tenant_id: "00000000-0000-0000-0000-000000000000",
+  };
+  if (type === "json-folder" && output.profile === "legacy")
+    return `nothing was written to ${path}: the old form knows no test event`;
   const write = (out: ByteWriter) => {
     if (type.startsWith("json"))
-      out.text(`${JSON.stringify({ ...event, kind: "health", status: "test", description: TEST_SAY, streams: [], version: "" })}\n`);
+      out.text(
+        `${JSON.stringify({ ...event, kind: "health", status: "test", description: TEST_SAY, streams: [], version: "" })}\n`,
+      );
     else writeCefNotice(out, "test", event, TEST_SAY, output.profile);
   };
   if (type !== "syslog") {
@@ -172,7 +190,8 @@ export function checkTable(lines: readonly CheckLine[]): string {
 }
 
 /**
- * All well: 0. A wrong setting: 2, an output that takes nothing: 5, customers in trouble beside good ones: 6, else whose turn the first failure says it is.
+ * All well: 0. A wrong setting: 2, an output that takes nothing: 5, customers in trouble beside good ones: 6,
+ * else whose turn the first failure says it is.
  *
  * @param failures those of the customers.
  */

@@ -19,9 +19,15 @@ export interface ArcSightConfig {
   readonly serve: ServeSettings | undefined;
   /** What became of each line of an old connector file. */
   readonly taken: readonly TakenLine[];
-  /** All that is wrong: of customers (`stanza` is the customer's name), outputs (`outputs[0]`) and `serve`; the sentence names the line. */
+  /**
+   * All that is wrong: of customers (`stanza` is the customer's name), outputs (`outputs[0]`) and `serve`;
+   * the sentence names the line.
+   */
   readonly problems: readonly SettingProblem[];
-  /** What keeps `arcsight run` from starting: a wrong output would miss events for ever, because the marks move on without it. */
+  /**
+   * What keeps `arcsight run` from starting: a wrong output would miss events for ever, because the marks
+   * move on without it.
+   */
   readonly outputProblems: readonly SettingProblem[];
   /** No output, and something under `serve.`: made for `arcsight serve`, which needs none. */
   readonly servesAlone: boolean;
@@ -38,8 +44,9 @@ export interface ConfigOptions {
 }
 
 /**
- * Reads the bytes of a `.properties` file: many customers, or one old `WDATP-connector.properties`. Throws Failure `settings` when Java could not read it either; everything
- * else that is wrong is in `problems`, and a wrong customer never stops the others.
+ * Reads the bytes of a `.properties` file: many customers, or one old `WDATP-connector.properties`. Throws
+ * Failure `settings` when Java could not read it either; everything else that is wrong is in `problems`, and
+ * a wrong customer never stops the others.
  *
  * @param file its name, for the sentence.
  */
@@ -48,7 +55,10 @@ export function readArcSightConfig(bytes: Uint8Array, file: string, options: Con
   if (!properties.ok) throw unreadable(file, properties.say);
   const { files } = options;
   const checkFile = files && ((path: string) => problemOfFile(path, files));
-  const read = readArcSightSettings(properties, { secrets: options.secrets, ...(checkFile ? { file: checkFile } : {}) });
+  const read = readArcSightSettings(properties, {
+    secrets: options.secrets,
+    ...(checkFile ? { file: checkFile } : {}),
+  });
   const overrides = options.overrides ?? {};
   const raw: readonly RawStanza[] = read.raw.map(({ name, values }) => ({ name, values: { ...values, ...overrides } }));
   const settings = parseStanzas(raw, {
@@ -68,7 +78,9 @@ export function readArcSightConfig(bytes: Uint8Array, file: string, options: Con
     taken: read.taken,
     problems,
     servesAlone:
-      read.outputs.length === 0 && outputProblems.length === 0 && [...properties.byKey.keys()].some((key) => key.startsWith("serve.")),
+      read.outputs.length === 0 &&
+      outputProblems.length === 0 &&
+      [...properties.byKey.keys()].some((key) => key.startsWith("serve.")),
     outputProblems: read.outputs.length === 0 && outputProblems.length === 0 ? [NO_OUTPUT] : outputProblems,
     warnings: [...read.warnings, ...settings.warnings],
   };
@@ -80,7 +92,11 @@ const NO_OUTPUT: SettingProblem = {
   say: "is missing, so events would go nowhere; write for example outputs[0].type=cef-file and outputs[0].path=/var/lib/defender-mssp/defender.cef, or serve.listen=127.0.0.1:44380 when only `arcsight serve` is wanted",
 };
 
-function named(problem: SettingProblem, properties: PropertiesFile, read: Parameters<typeof lineOfProblem>[2]): SettingProblem {
+function named(
+  problem: SettingProblem,
+  properties: PropertiesFile,
+  read: Parameters<typeof lineOfProblem>[2],
+): SettingProblem {
   const line = lineOfProblem(problem, properties, read);
   return line === undefined ? problem : { ...problem, say: `${problem.say} (line ${line})` };
 }
@@ -91,8 +107,9 @@ function problemOfFile(path: string, door: FileDoor): string | undefined {
 }
 
 /**
- * The customers alone, for the commands that are not `arcsight`: unchecked, and with those whose secrets cannot be found, because `token acquire` is about to get one.
- * Throws Failure `settings` when Java could not read the file either.
+ * The customers alone, for the commands that are not `arcsight`: unchecked, and with those whose secrets
+ * cannot be found, because `token acquire` is about to get one. Throws Failure `settings` when Java could not
+ * read the file either.
  */
 export function rawFromProperties(
   latin1Text: string,

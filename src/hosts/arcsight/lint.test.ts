@@ -51,7 +51,10 @@ describe("what a reader would stumble over is said in one sentence", () => {
     ["CEF:0|a|b|1|id|name|5|dpt=https", "no whole number"],
     ["CEF:0|a|b|1|id|name|5|msg=a msg=b", "msg comes twice"],
     ["CEF:0|a|b|1|id|name|5|nonsense", "does not begin with key="],
-    [`CEF:0|a|b|1|id|name|5|cs1Label=x cs1=${"ä".repeat(4000)} cs2Label=y cs2=${"b".repeat(1000)}`, "receivers at their defaults cut it"],
+    [
+      `CEF:0|a|b|1|id|name|5|cs1Label=x cs1=${"ä".repeat(4000)} cs2Label=y cs2=${"b".repeat(1000)}`,
+      "receivers at their defaults cut it",
+    ],
   ])("%s", (line, wanted) => {
     expect(lintCefLine(line).join("; ")).toContain(wanted);
   });
@@ -76,7 +79,9 @@ describe("a properties file from stdin", () => {
 
   test("text that is neither CEF nor a file of ours is not passed over in silence", () => {
     for (const text of ["", "an alert without CEF\n"])
-      expect(lint(Buffer.from(text), OPTIONS).findings).toEqual([{ line: 0, level: "note", say: expect.stringContaining("neither") }]);
+      expect(lint(Buffer.from(text), OPTIONS).findings).toEqual([
+        { line: 0, level: "note", say: expect.stringContaining("neither") },
+      ]);
   });
 
   test("what is wrong with an output is said once", () => {
@@ -118,10 +123,15 @@ describe("a properties file", () => {
   });
 
   test("has each line named once, in front", () => {
-    const report = lint(Buffer.from("tenants[0].tenant_id=x y\ntenants[0].tenant_name=M\u00fcller\noutputs[0].path=C:\\temp\n"), OPTIONS);
+    const report = lint(
+      Buffer.from("tenants[0].tenant_id=x y\ntenants[0].tenant_name=M\u00fcller\noutputs[0].path=C:\\temp\n"),
+      OPTIONS,
+    );
 
     expect(report.findings.map(({ line }) => line)).toEqual(expect.arrayContaining([1, 2, 3]));
     expect(report.findings.filter(({ line, say }) => line > 0 && /line \d/i.test(say))).toEqual([]);
-    expect(lint(Buffer.from("a=1\nb=C:\\users\n"), OPTIONS).findings).toMatchObject([{ line: 2, say: expect.stringMatching(/^b holds/) }]);
+    expect(lint(Buffer.from("a=1\nb=C:\\users\n"), OPTIONS).findings).toMatchObject([
+      { line: 2, say: expect.stringMatching(/^b holds/) },
+    ]);
   });
 });

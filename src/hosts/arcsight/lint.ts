@@ -23,13 +23,17 @@ const OURS = /^(?:tenants\[|outputs\[|serve\.|client_id$|client_ID$|token_url$)/
 const NEITHER =
   "there is neither a line with CEF: nor a key of this helper or of the old connector in it: it was looked through as any Java properties file";
 
-/** Looks at what came on stdin: CEF lines (with or without a syslog prefix) if there is one among them, else a properties file. */
+/**
+ * Looks at what came on stdin: CEF lines (with or without a syslog prefix) if there is one among them, else a
+ * properties file.
+ */
 export function lint(bytes: Uint8Array, options: ConfigOptions): LintReport {
   const text = Buffer.from(bytes).toString("utf8");
   const lines = text.split(/\r?\n/);
   if (lines.some(isCefLine)) return lintCef(lines);
   const properties = readProperties(bytes);
-  if (!properties.ok) return { what: "properties", lines: lines.length, findings: [atLine(properties.line, properties.say)] };
+  if (!properties.ok)
+    return { what: "properties", lines: lines.length, findings: [atLine(properties.line, properties.say)] };
   const advice = properties.advice.map(({ line, say }) => atLine(line, say));
   if (![...properties.byKey.keys()].some((key) => OURS.test(key))) {
     const other: LintFinding = { line: 0, level: "note", say: NEITHER };
@@ -51,7 +55,8 @@ export function lint(bytes: Uint8Array, options: ConfigOptions): LintReport {
 function lintCef(lines: readonly string[]): LintReport {
   const given = lines.at(-1) === "" ? lines.slice(0, -1) : lines;
   const findings = given.flatMap((line, i): LintFinding[] => {
-    if (line.trim() === "") return [{ line: i + 1, level: "error", say: "the line is empty; a connector makes an empty event of it" }];
+    if (line.trim() === "")
+      return [{ line: i + 1, level: "error", say: "the line is empty; a connector makes an empty event of it" }];
     return lintCefLine(line).map((say) => ({ line: i + 1, level: "error", say }));
   });
   return { what: "cef", lines: given.length, findings };

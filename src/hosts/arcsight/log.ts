@@ -4,7 +4,8 @@ const RANK: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, e
 const VALUE_MAX = 2000;
 
 /**
- * Log lines as administrators of connectors know them from `agent.log`: time, level word (ERROR, FATAL and WARN are what they search for), message, fields. One call is one line.
+ * Log lines as administrators of connectors know them from `agent.log`: time, level word (ERROR, FATAL and
+ * WARN are what they search for), message, fields. One call is one line.
  *
  * @param write takes one line with its `\n`.
  */
@@ -18,7 +19,9 @@ export function arcSightLog(write: (line: string) => void, level: LogLevel, nowM
 }
 
 function withFields(message: string, fields: LogFields | undefined): string {
-  const pairs = Object.entries(fields ?? {}).flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${shown(value)}`]));
+  const pairs = Object.entries(fields ?? {}).flatMap(([key, value]) =>
+    value === undefined ? [] : [`${key}=${shown(value)}`],
+  );
   return [oneLine(message), ...pairs].join(" ");
 }
 

@@ -14,7 +14,10 @@ const CUSTOMER = [
 
 function configOf(...lines: string[]) {
   const secrets = { file: () => undefined, env: () => undefined, credential: () => undefined } as const;
-  return readArcSightConfig(Buffer.from([...CUSTOMER, ...lines, ""].join("\n")), "helper.properties", { nowMs: 0, secrets });
+  return readArcSightConfig(Buffer.from([...CUSTOMER, ...lines, ""].join("\n")), "helper.properties", {
+    nowMs: 0,
+    secrets,
+  });
 }
 
 function open(
@@ -29,7 +32,10 @@ function open(
 }
 
 test("the largest room that the settings allow is given, not cut off at 2 GiB", () => {
-  const outlet = open(configOf("outputs[0].type=syslog", "outputs[0].host=h", "outputs[0].spool_mib=102400"), newFolder());
+  const outlet = open(
+    configOf("outputs[0].type=syslog", "outputs[0].host=h", "outputs[0].spool_mib=102400"),
+    newFolder(),
+  );
   expect(outlet.conditions()[0]?.condition.spoolLimitBytes).toBe(102_400 * 1024 * 1024);
 });
 
@@ -48,7 +54,13 @@ test("an output that moves to another index finds its spool again, a new one in 
   });
 
   const second = open(
-    configOf("outputs[0].type=syslog", "outputs[0].host=other", "outputs[1].type=syslog", "outputs[1].host=siem", "outputs[1].port=1999"),
+    configOf(
+      "outputs[0].type=syslog",
+      "outputs[0].host=other",
+      "outputs[1].type=syslog",
+      "outputs[1].host=siem",
+      "outputs[1].port=1999",
+    ),
     folder,
     away,
   );
@@ -67,7 +79,8 @@ test("two outputs that lead to one receiver have a spool each: what waits of bot
     "outputs[1].profile=legacy",
   );
   const first = open(config, folder, receiver);
-  for (const { output } of first.conditions()) for (const event of ["a", "b"]) await output.write(batchOf(`${event}-${output.name}`));
+  for (const { output } of first.conditions())
+    for (const event of ["a", "b"]) await output.write(batchOf(`${event}-${output.name}`));
 
   receiver.up = true;
   const clock = new HandClock();
@@ -86,7 +99,9 @@ test("what waits for a receiver to which no output leads any more is told of at 
   const log = new LogBook();
   open(configOf("outputs[0].type=syslog", "outputs[0].host=other"), folder, receiver, new HandClock(), log);
   expect(log.lines.filter((line) => line.includes("still wait"))).toEqual([
-    expect.stringMatching(/^warn events still wait for tls:\/\/siem:1999, to which no output leads any more: .*"kib":1,.*Put an output/),
+    expect.stringMatching(
+      /^warn events still wait for tls:\/\/siem:1999, to which no output leads any more: .*"kib":1,.*Put an output/,
+    ),
   ]);
 
   receiver.up = true;

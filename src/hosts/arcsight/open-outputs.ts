@@ -30,9 +30,10 @@ export interface OutputsWorld {
 /**
  * Opens every output of the configuration as one outlet. Syslog outputs begin to connect at once.
  *
- * @param stanzas every configured customer, those in trouble included: their settings decide the look of JSON lines.
- * @param stateDir outputs keep their spools and what they know of written events in `outputs/` in it: open it (and its lock) first.
- * Throws Failure `state-unwritable`, `state-unreadable`.
+ * @param stanzas every configured customer, those in trouble included: their settings decide the look of JSON
+ *   lines.
+ * @param stateDir outputs keep their spools and what they know of written events in `outputs/` in it: open it
+ *   (and its lock) first. Throws Failure `state-unwritable`, `state-unreadable`.
  */
 export function openOutputs(
   outputs: readonly OutputSettings[],
@@ -63,7 +64,14 @@ function openOutput(settings: OutputSettings, stateFolder: string, world: Output
   if (type === "syslog") return openSyslog(settings, stateFolder, world);
   const path = resolve(settings.path ?? "");
   if (type === "cef-folder" || type === "json-folder") {
-    return new FolderOutput({ name, path, content: type === "cef-folder" ? "lines" : "json-array", stateFolder, kit, clock });
+    return new FolderOutput({
+      name,
+      path,
+      content: type === "cef-folder" ? "lines" : "json-array",
+      stateFolder,
+      kit,
+      clock,
+    });
   }
   return new GrowingFile({ name, path, rotateBytes: settings.rotateMib * MIB, stateFolder, disk: kit.disk, clock });
 }
@@ -76,7 +84,18 @@ function openSyslog(settings: OutputSettings, stateFolder: string, world: Output
   const files = { ...(caFile === undefined ? {} : { caFile }), ...(certificate === undefined ? {} : { certificate }) };
   const target = { host, port, protocol, ...files };
   const spoolBytes = settings.spoolMib * MIB;
-  const output = new SyslogOutput({ name, target, style, spoolBytes, stateFolder, dialer, disk: kit.disk, clock, chance, log });
+  const output = new SyslogOutput({
+    name,
+    target,
+    style,
+    spoolBytes,
+    stateFolder,
+    dialer,
+    disk: kit.disk,
+    clock,
+    chance,
+    log,
+  });
   noteWhere(join(stateFolder, WHERE), output.where, kit.disk);
   return output;
 }
@@ -92,7 +111,10 @@ function noteWhere(path: string, where: string, disk: Disk): void {
   }
 }
 
-/** An output that was taken out of the file, or leads elsewhere now, leaves what waited for its receiver: that is not lost, but nobody sends it unless somebody knows. */
+/**
+ * An output that was taken out of the file, or leads elsewhere now, leaves what waited for its receiver: that
+ * is not lost, but nobody sends it unless somebody knows.
+ */
 function tellOfLeftSpools(folder: string, names: ReadonlySet<string>, { kit: { disk }, log }: OutputsWorld): void {
   for (const name of namesIn(disk, folder)) {
     if (!name.startsWith("syslog-") || names.has(name)) continue;
@@ -106,7 +128,8 @@ function tellOfLeftSpools(folder: string, names: ReadonlySet<string>, { kit: { d
     log.warn(`events still wait for ${where}, to which no output leads any more: they are kept and not sent`, {
       kib: Math.ceil(segments.reduce((sum, one) => sum + disk.statSync(join(spool, one)).size, 0) / 1024),
       folder: join(folder, name),
-      next_step: "Put an output with that protocol, host and port back until they are sent, or delete the folder when nobody needs them.",
+      next_step:
+        "Put an output with that protocol, host and port back until they are sent, or delete the folder when nobody needs them.",
     });
   }
 }
@@ -130,7 +153,10 @@ function stateNamesOf(outputs: readonly OutputSettings[]): readonly string[] {
   });
 }
 
-/** By where it leads, never by its index: an output that moves in the file must find its spool again, and no other's. */
+/**
+ * By where it leads, never by its index: an output that moves in the file must find its spool again, and no
+ * other's.
+ */
 function stateNameOf({ type, path, host, port, protocol }: OutputSettings): string {
   const where = type === "syslog" ? `${protocol} ${host} ${port}` : `${type} ${resolve(path ?? "")}`;
   return `${type}-${createHash("sha256").update(where).digest("hex").slice(0, 16)}`;

@@ -29,7 +29,10 @@ export interface Serving {
   listen(): Promise<RunningServer>;
 }
 
-/** Opens the buffer in `serve/` of the state folder (open that, and its lock, first). Throws Failure `state-unreadable`, `state-unwritable`. */
+/**
+ * Opens the buffer in `serve/` of the state folder (open that, and its lock, first). Throws Failure
+ * `state-unreadable`, `state-unwritable`.
+ */
 export function openServe(
   settings: ServeSettings,
   stanzas: readonly Stanza[],
@@ -79,7 +82,9 @@ function tokenShelf(path: string, disk: Disk, log: Log): TokenShelf {
         disk.writeFileSync(`${path}.new`, text, { mode: 0o600 });
         disk.renameSync(`${path}.new`, path);
       } catch (error) {
-        log.warn("access tokens cannot be noted: after a restart connectors have to get new ones", { error: errnoOf(error) });
+        log.warn("access tokens cannot be noted: after a restart connectors have to get new ones", {
+          error: errnoOf(error),
+        });
       }
     },
   };

@@ -5,8 +5,14 @@ import type { SecretDoor } from "../../config/arcsight-settings.ts";
 /** Bits of a file's mode that let group or others read it. */
 const OPEN_TO_OTHERS = 0o044;
 
-/** Secrets by reference in the real world. systemd names its credentials' folder in `CREDENTIALS_DIRECTORY` (systemd.exec(5)). */
-export function realSecretDoor(environment: Readonly<Record<string, string | undefined>>, platform: NodeJS.Platform): SecretDoor {
+/**
+ * Secrets by reference in the real world. systemd names its credentials' folder in `CREDENTIALS_DIRECTORY`
+ * (systemd.exec(5)).
+ */
+export function realSecretDoor(
+  environment: Readonly<Record<string, string | undefined>>,
+  platform: NodeJS.Platform,
+): SecretDoor {
   const folder = environment["CREDENTIALS_DIRECTORY"];
   return {
     file(path) {

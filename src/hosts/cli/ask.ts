@@ -23,12 +23,17 @@ export async function oneCustomer(services: OnboardingServices, flags: Flags, ne
     throw usage(`There are ${found.stanzas.length} customers in the configuration.`, "Name one with --customer.");
   const stanza = found.stanzas[0];
   if (!stanza && found.refused[0]) throw found.refused[0].failure;
-  if (!stanza) throw usage("No customer is named.", "Give --config FILE --customer NAME, or --tenant-id and --client-id.");
+  if (!stanza)
+    throw usage("No customer is named.", "Give --config FILE --customer NAME, or --tenant-id and --client-id.");
   return stanza;
 }
 
 /** The app key from a file, else the configuration or the environment, else asked for without echo. */
-export async function credentialFor(services: OnboardingServices, stanza: Stanza, flags: Flags): Promise<AppCredential> {
+export async function credentialFor(
+  services: OnboardingServices,
+  stanza: Stanza,
+  flags: Flags,
+): Promise<AppCredential> {
   const clientId = stanza.clientId;
   if (clientId === undefined) throw usage(`No app is named for ${stanza.tenantName}.`, "Give --client-id.");
   if (stanza.certificate !== undefined) return { kind: "certificate", clientId, path: stanza.certificate };
@@ -37,7 +42,10 @@ export async function credentialFor(services: OnboardingServices, stanza: Stanza
     stanza.clientSecret ??
     (await services.terminal.askSecret(`App key (client secret) of app ${clientId}:`));
   if (secret.length === 0)
-    throw usage("No app key was given.", "Give it when asked, with --client-secret-file, or in DEFENDER_MSSP_CLIENT_SECRET.");
+    throw usage(
+      "No app key was given.",
+      "Give it when asked, with --client-secret-file, or in DEFENDER_MSSP_CLIENT_SECRET.",
+    );
   return { kind: "secret", clientId, secret };
 }
 

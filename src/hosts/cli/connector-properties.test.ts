@@ -12,7 +12,10 @@ const TOKEN = "1.AXsecret-token_0123456789abcdefghijklmnopqrstuvwxyz";
 
 function customer(over: Record<string, string> = {}): Stanza {
   const raw = [
-    { name: "contoso", values: { tenant_id: TENANT, tenant_name: "Contoso", client_id: "77777777-0000-4000-8000-000000000000", ...over } },
+    {
+      name: "contoso",
+      values: { tenant_id: TENANT, tenant_name: "Contoso", client_id: "77777777-0000-4000-8000-000000000000", ...over },
+    },
   ];
   const [stanza] = parseStanzas(raw, { host: "cli", nowMs: 0 }).stanzas;
   return stanza!;
@@ -33,7 +36,9 @@ function read(text: string) {
 
 /** As `arcsight run` reads the file. */
 function asRun(text: string): { stanzas: readonly Stanza[]; problems: readonly unknown[] } {
-  const settings = readArcSightSettings(read(text), { secrets: { environment: () => undefined, file: () => undefined } as never });
+  const settings = readArcSightSettings(read(text), {
+    secrets: { environment: () => undefined, file: () => undefined } as never,
+  });
   const parsed = parseStanzas(settings.raw, { host: "arcsight", nowMs: 0, globals: settings.globals });
   return { stanzas: parsed.stanzas, problems: [...settings.problems, ...parsed.problems] };
 }
@@ -84,7 +89,10 @@ describe("an existing file", () => {
   test("with several customers gets the token into the customer's own block, a new customer a block of its own", () => {
     const before = `tenants[0].tenant_id=${OTHER}\ntenants[0].refresh_token=theirs\ntenants[3].tenant_id=${TENANT.toUpperCase()}\n`;
     const known = read(write(before)).byKey;
-    expect([known.get("tenants[0].refresh_token")!.value, known.get("tenants[3].refresh_token")!.value]).toEqual(["theirs", TOKEN]);
+    expect([known.get("tenants[0].refresh_token")!.value, known.get("tenants[3].refresh_token")!.value]).toEqual([
+      "theirs",
+      TOKEN,
+    ]);
 
     const fresh = read(write(`tenants[0].tenant_id=${OTHER}\ntenants[0].refresh_token=theirs\n`)).byKey;
     expect([
@@ -95,7 +103,9 @@ describe("an existing file", () => {
   });
 
   test("of another customer, or one that Java could not read, is refused", () => {
-    expect(() => write(`token_url=https://login.microsoftonline.com/${OTHER}/oauth2/token\n`)).toThrow(/another customer/);
+    expect(() => write(`token_url=https://login.microsoftonline.com/${OTHER}/oauth2/token\n`)).toThrow(
+      /another customer/,
+    );
     expect(() => write("ca_file=C:\\users\\me\\ca.pem\n")).toThrow(/cannot be changed: line 1/);
   });
 });

@@ -11,7 +11,10 @@ export interface ConnectorSignIn {
   readonly redirectUri: string;
 }
 
-/** The old connector's file, in the order in which Microsoft's page listed its keys. Source: Defender for Endpoint docs of 2017, configure-arcsight. */
+/**
+ * The old connector's file, in the order in which Microsoft's page listed its keys. Source: Defender for
+ * Endpoint docs of 2017, configure-arcsight.
+ */
 const NEW_FILE = [
   "# OAuth 2 client properties for the ArcSight helper: defender-mssp arcsight run --config THIS_FILE",
   "# client_secret: the app key's VALUE. Leave it empty when certificate or a shared credential is used.",
@@ -19,8 +22,9 @@ const NEW_FILE = [
 ].join("\n");
 
 /**
- * Puts a sign-in into a connector's properties file. A new file gets the old keys, ready to use, with `client_secret=` left to fill in when no key was given;
- * an existing one keeps every other line as it is. In a file with several customers (`tenants[n].…`) the customer's own block is found by its tenant.
+ * Puts a sign-in into a connector's properties file. A new file gets the old keys, ready to use, with
+ * `client_secret=` left to fill in when no key was given; an existing one keeps every other line as it is. In
+ * a file with several customers (`tenants[n].…`) the customer's own block is found by its tenant.
  *
  * @param before the file as it is, one character per byte; undefined when there is none.
  */
@@ -36,13 +40,18 @@ export function connectorProperties(before: string | undefined, signIn: Connecto
     });
   }
   const values = new Map([...reading.byKey].map(([key, property]) => [key, property.value] as const));
-  const entries = [...values.keys()].some((key) => key.startsWith("tenants[")) ? blockEntries(values, signIn) : flatEntries(values, signIn);
+  const entries = [...values.keys()].some((key) => key.startsWith("tenants["))
+    ? blockEntries(values, signIn)
+    : flatEntries(values, signIn);
   return sealed(entries.reduce((all, [key, value]) => withProperty(all, key, value), text));
 }
 
 type Entries = readonly (readonly [key: string, value: string])[];
 
-function flatEntries(values: ReadonlyMap<string, string>, { stanza, refreshToken, redirectUri }: ConnectorSignIn): Entries {
+function flatEntries(
+  values: ReadonlyMap<string, string>,
+  { stanza, refreshToken, redirectUri }: ConnectorSignIn,
+): Entries {
   const base = `${stanza.endpoints.loginUrl}/${stanza.tenantId}/oauth2/v2.0`;
   // The old spelling stays where it is; the connector's own examples used both.
   const clientKey = values.has("client_ID") ? "client_ID" : "client_id";
@@ -58,20 +67,29 @@ function flatEntries(values: ReadonlyMap<string, string>, { stanza, refreshToken
   }
   return [
     [clientKey, stanza.clientId ?? ""],
-    ...(secret !== undefined ? [["client_secret", secret] as const] : values.has("client_secret") ? [] : [["client_secret", ""] as const]),
+    ...(secret !== undefined
+      ? [["client_secret", secret] as const]
+      : values.has("client_secret")
+        ? []
+        : [["client_secret", ""] as const]),
     ["auth_url", `${base}/authorize`],
     ["token_url", `${base}/token`],
     ["redirect_uri", redirectUri],
     ...(values.has("scope") ? [] : [["scope", ""] as const]),
     ["reauthenticate", "false"],
-    ...(values.has("tenant_name") || stanza.tenantName === stanza.tenantId ? [] : [["tenant_name", stanza.tenantName] as const]),
+    ...(values.has("tenant_name") || stanza.tenantName === stanza.tenantId
+      ? []
+      : [["tenant_name", stanza.tenantName] as const]),
     ...(stanza.cloud === "commercial" && !values.has("cloud") ? [] : [["cloud", stanza.cloud] as const]),
     ...placeEntries(stanza),
     ["refresh_token", refreshToken.open((value) => value)],
   ];
 }
 
-/** Where the sign-in was made, as far as that is not what the cloud says: the file must lead the helper to the same place. */
+/**
+ * Where the sign-in was made, as far as that is not what the cloud says: the file must lead the helper to the
+ * same place.
+ */
 function placeEntries({ cloud, endpoints, route }: Stanza): Entries {
   const row = CLOUDS[cloud];
   const entries: (readonly [string, string])[] = [];
@@ -83,8 +101,12 @@ function placeEntries({ cloud, endpoints, route }: Stanza): Entries {
 }
 
 function blockEntries(values: ReadonlyMap<string, string>, { stanza, refreshToken }: ConnectorSignIn): Entries {
-  const numbers = [...values.keys()].flatMap((key) => (/^tenants\[(\d+)\]\./.exec(key) ? [Number(/\d+/.exec(key)![0])] : []));
-  const mine = numbers.find((n) => values.get(`tenants[${n}].tenant_id`)?.trim().toLowerCase() === stanza.tenantId.toLowerCase());
+  const numbers = [...values.keys()].flatMap((key) =>
+    /^tenants\[(\d+)\]\./.exec(key) ? [Number(/\d+/.exec(key)![0])] : [],
+  );
+  const mine = numbers.find(
+    (n) => values.get(`tenants[${n}].tenant_id`)?.trim().toLowerCase() === stanza.tenantId.toLowerCase(),
+  );
   const token = refreshToken.open((value) => value);
   if (mine !== undefined) return [[`tenants[${mine}].refresh_token`, token]];
   const next = Math.max(-1, ...numbers) + 1;

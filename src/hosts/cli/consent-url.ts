@@ -8,7 +8,10 @@ import { DEFAULT_REDIRECT_URI } from "./token-acquire.ts";
 const ASK_EVERY_MS = 15_000;
 const LONGEST_WAIT_MS = 24 * 3_600_000;
 
-/** `consent-url`: the link alone on standard output; `--mail`, `--answer` and `--wait` for what comes after it. */
+/**
+ * `consent-url`: the link alone on standard output; `--mail`, `--answer` and `--wait` for what comes after
+ * it.
+ */
 export async function consentUrl(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const { terminal, desk } = services;
   const stanza = await oneCustomer(services, flags);
@@ -16,7 +19,9 @@ export async function consentUrl(services: OnboardingServices, flags: Flags): Pr
   const answer = textFlag(flags, "answer");
   if (answer !== undefined) {
     const { tenantId } = desk.readConsent(answer, stanza, stanza.clientId);
-    terminal.say(`${stanza.tenantName} (${tenantId}) says that the consent was given. Whether it is enough, doctor shows.`);
+    terminal.say(
+      `${stanza.tenantName} (${tenantId}) says that the consent was given. Whether it is enough, doctor shows.`,
+    );
     return EXIT.done;
   }
   const link = desk.consentLink(stanza, stanza.clientId, textFlag(flags, "redirect-uri") ?? DEFAULT_REDIRECT_URI);

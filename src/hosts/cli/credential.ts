@@ -9,7 +9,10 @@ import { tenantIdFrom } from "../../model/tenant.ts";
 import type { Flags } from "./ask.ts";
 import { credentialFor, splunkAccess, textFlag, usage } from "./ask.ts";
 
-/** `credential set NAME`: one app credential for many customers, sealed with the endpoints given. Called again it rotates the key. */
+/**
+ * `credential set NAME`: one app credential for many customers, sealed with the endpoints given. Called again
+ * it rotates the key.
+ */
 export async function setCredential(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const name = textFlag(flags, "name");
   if (name === undefined || !/^[A-Za-z0-9_.-]{1,64}$/.test(name))
@@ -25,7 +28,8 @@ export async function setCredential(services: OnboardingServices, flags: Flags):
   const target = await placeOf(services, flags);
   const certificate = textFlag(flags, "certificate");
   const expires = textFlag(flags, "expires");
-  if (expires !== undefined && Number.isNaN(Date.parse(expires))) throw usage("--expires is no date.", "Write it as 2027-11-24.");
+  if (expires !== undefined && Number.isNaN(Date.parse(expires)))
+    throw usage("--expires is no date.", "Write it as 2027-11-24.");
   const credential: StoredCredential =
     certificate === undefined
       ? {
@@ -39,9 +43,17 @@ export async function setCredential(services: OnboardingServices, flags: Flags):
   return EXIT.done;
 }
 
-async function keyOf(services: OnboardingServices, clientId: string, flags: Flags): Promise<Pick<StoredCredential, "clientSecret">> {
+async function keyOf(
+  services: OnboardingServices,
+  clientId: string,
+  flags: Flags,
+): Promise<Pick<StoredCredential, "clientSecret">> {
   const environment = services.environment["DEFENDER_MSSP_CLIENT_SECRET"];
-  const stanza = { tenantName: "this credential", clientId, ...(environment ? { clientSecret: sealed(environment) } : {}) } as Stanza;
+  const stanza = {
+    tenantName: "this credential",
+    clientId,
+    ...(environment ? { clientSecret: sealed(environment) } : {}),
+  } as Stanza;
   const credential = await credentialFor(services, stanza, flags);
   if (credential.kind !== "secret") throw new Error("a credential without a certificate is a key");
   if (credential.secret.open((value) => tenantIdFrom(value) !== undefined)) {
@@ -50,7 +62,8 @@ async function keyOf(services: OnboardingServices, clientId: string, flags: Flag
       retry: { when: "never" },
       area: "sign-in",
       say: "What was given is the key's ID, not its value.",
-      nextStep: "Make a new key under Certificates & secrets and copy the column Value; the value of an old key cannot be shown again.",
+      nextStep:
+        "Make a new key under Certificates & secrets and copy the column Value; the value of an old key cannot be shown again.",
     });
   }
   return { clientSecret: credential.secret };
@@ -71,18 +84,28 @@ function place(flags: Flags): { readonly endpoints: Endpoints; readonly route: R
       mdeApiUrl: apiUrl ?? row.mdeApiUrl,
       siemUrl: textFlag(flags, "siem-url") ?? row.siemUrl,
     },
-    route: { ...(proxy ? { proxy: sealed(proxy) } : {}), ...(noProxy ? { noProxy } : {}), ...(caFile ? { caFile } : {}) },
+    route: {
+      ...(proxy ? { proxy: sealed(proxy) } : {}),
+      ...(noProxy ? { noProxy } : {}),
+      ...(caFile ? { caFile } : {}),
+    },
   };
 }
 
 async function placeOf(services: OnboardingServices, flags: Flags): Promise<SecretPlace> {
-  return textFlag(flags, "to") === "splunk" ? services.splunkPlace(await splunkAccess(services, flags)) : services.filePlace(flags);
+  return textFlag(flags, "to") === "splunk"
+    ? services.splunkPlace(await splunkAccess(services, flags))
+    : services.filePlace(flags);
 }
 
-/** `credential reseal`: accepts the endpoints, proxy and CA that are in force now for what is stored, after a change that was meant. */
+/**
+ * `credential reseal`: accepts the endpoints, proxy and CA that are in force now for what is stored, after a
+ * change that was meant.
+ */
 export async function resealCredentials(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const named = flags["customer"] !== undefined;
-  if (!named && flags["all"] !== true) throw usage("Nothing says which customers are meant.", "Give --customer NAME or --all.");
+  if (!named && flags["all"] !== true)
+    throw usage("Nothing says which customers are meant.", "Give --customer NAME or --all.");
   const found = await services.customers(flags, { needSecrets: false });
   const target = await placeOf(services, flags);
   const done = await target.reseal(found.stanzas);

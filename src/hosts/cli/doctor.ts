@@ -5,7 +5,9 @@ import type { SettingProblem, Stanza } from "../../model/stanza.ts";
 import type { Flags } from "./ask.ts";
 import { usage } from "./ask.ts";
 
-/** Customers looked at at once: enough that hundreds take minutes, few enough to stay far below every limit. */
+/**
+ * Customers looked at at once: enough that hundreds take minutes, few enough to stay far below every limit.
+ */
 const AT_ONCE = 8;
 const ONE_CHECK_MS = 90_000;
 
@@ -22,7 +24,10 @@ export async function doctor(services: OnboardingServices, flags: Flags): Promis
   const { terminal } = services;
   const found = await services.customers(flags, { needSecrets: true });
   for (const warning of found.warnings) terminal.say(warning);
-  const wrong = [...settingsReports(found.problems), ...found.refused.map(({ stanza, failure }) => refusedReport(stanza, failure))];
+  const wrong = [
+    ...settingsReports(found.problems),
+    ...found.refused.map(({ stanza, failure }) => refusedReport(stanza, failure)),
+  ];
   const total = found.stanzas.length + wrong.length;
   if (total === 0) throw usage("No customer is configured.", "Give --config FILE, or --tenant-id and --client-id.");
   if (found.stanzas.length > 1 && flags["all"] !== true && flags["customer"] === undefined) {
@@ -43,7 +48,8 @@ export async function doctor(services: OnboardingServices, flags: Flags): Promis
 
 function settingsReports(problems: readonly SettingProblem[]): readonly Looked[] {
   const byStanza = new Map<string, SettingProblem>();
-  for (const problem of problems) if (problem.stanza !== "" && !byStanza.has(problem.stanza)) byStanza.set(problem.stanza, problem);
+  for (const problem of problems)
+    if (problem.stanza !== "" && !byStanza.has(problem.stanza)) byStanza.set(problem.stanza, problem);
   return [...byStanza.values()].map(({ stanza, key, say }) => {
     const failure = new Failure("settings", {
       actor: "operator",
@@ -67,7 +73,12 @@ const SETTINGS_GOOD: DoctorLine = {
 function refusedReport(stanza: Stanza, failure: Failure): Looked {
   return {
     failure,
-    report: { tenant: stanza.tenantName, tenant_id: stanza.tenantId, ok: false, checks: [SETTINGS_GOOD, lineOf("secrets", failure)] },
+    report: {
+      tenant: stanza.tenantName,
+      tenant_id: stanza.tenantId,
+      ok: false,
+      checks: [SETTINGS_GOOD, lineOf("secrets", failure)],
+    },
   };
 }
 
@@ -85,11 +96,21 @@ async function lookAt(services: OnboardingServices, stanza: Stanza): Promise<Loo
       break;
     }
   }
-  return { failure, report: { tenant: stanza.tenantName, tenant_id: stanza.tenantId, ok: failure === undefined, checks } };
+  return {
+    failure,
+    report: { tenant: stanza.tenantName, tenant_id: stanza.tenantId, ok: failure === undefined, checks },
+  };
 }
 
 function lineOf(check: string, failure: Failure): DoctorLine {
-  return { check, ok: false, failure: failure.code, actor: failure.actor, say: failure.say, next_step: failure.nextStep };
+  return {
+    check,
+    ok: false,
+    failure: failure.code,
+    actor: failure.actor,
+    say: failure.say,
+    next_step: failure.nextStep,
+  };
 }
 
 function bar(done: number, total: number): string {
@@ -105,9 +126,12 @@ function show({ terminal }: OnboardingServices, looked: readonly Looked[], flags
     return;
   }
   if (sorted.length === 1) {
-    for (const line of sorted[0]!.report.checks) terminal.out(`${line.ok ? "ok" : "NO"}  ${line.check.padEnd(18)} ${line.say}\n`);
+    for (const line of sorted[0]!.report.checks)
+      terminal.out(`${line.ok ? "ok" : "NO"}  ${line.check.padEnd(18)} ${line.say}\n`);
     const failure = sorted[0]!.failure;
-    terminal.out(failure ? `\nWhose turn: ${failure.actor}. ${failure.nextStep}\n` : `\n${sorted[0]!.report.tenant} is ready.\n`);
+    terminal.out(
+      failure ? `\nWhose turn: ${failure.actor}. ${failure.nextStep}\n` : `\n${sorted[0]!.report.tenant} is ready.\n`,
+    );
     return;
   }
   const width = Math.min(40, Math.max(8, ...sorted.map(({ report }) => report.tenant.length)));

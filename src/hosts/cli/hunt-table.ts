@@ -7,8 +7,9 @@ export interface HuntRow {
 const CELL_MOST = 48;
 
 /**
- * Rows of several customers as one table: the customer first, then every column in the order in which answers brought them. A cell is one line; long ones are
- * cut and end in `…` (JSON lines give them whole). Empty text for no rows.
+ * Rows of several customers as one table: the customer first, then every column in the order in which answers
+ * brought them. A cell is one line; long ones are cut and end in `…` (JSON lines give them whole). Empty text
+ * for no rows.
  */
 export function huntTable(rows: readonly HuntRow[]): string {
   if (rows.length === 0) return "";
@@ -27,6 +28,8 @@ export function huntTable(rows: readonly HuntRow[]): string {
 /** Control characters of an answer must not reach a terminal. */
 function cell(value: unknown): string {
   if (value === null || value === undefined) return "";
-  const text = (typeof value === "string" ? value : (JSON.stringify(value) ?? "")).replace(/[\p{Cc}\p{Z}]+/gu, " ").trim();
+  const text = (typeof value === "string" ? value : (JSON.stringify(value) ?? ""))
+    .replace(/[\p{Cc}\p{Z}]+/gu, " ")
+    .trim();
   return text.length <= CELL_MOST ? text : `${text.slice(0, CELL_MOST - 1)}…`;
 }

@@ -1,6 +1,12 @@
 import { ByteWriter } from "../../format/byte-writer.ts";
 import type { EventStyle } from "../../format/splunk-event.ts";
-import { beginStreamedEvent, endStreamedEvent, writeHealthLine, writeJsonLine, writeStreamedPiece } from "../../format/splunk-event.ts";
+import {
+  beginStreamedEvent,
+  endStreamedEvent,
+  writeHealthLine,
+  writeJsonLine,
+  writeStreamedPiece,
+} from "../../format/splunk-event.ts";
 import type { HealthEvent } from "../../model/event.ts";
 import { Failure } from "../../model/failure.ts";
 import type { Outlet } from "../../model/kit.ts";
@@ -14,7 +20,8 @@ export interface LineSink {
 const WRITE_BYTES = 256 * 1024;
 
 /**
- * Events as JSON lines, each exactly what Splunk's `<data>` would hold; health goes to its own sink. Provisional, because whoever reads a pipe acknowledges nothing.
+ * Events as JSON lines, each exactly what Splunk's `<data>` would hold; health goes to its own sink.
+ * Provisional, because whoever reads a pipe acknowledges nothing.
  *
  * @param styles by stanza name.
  */
@@ -85,7 +92,12 @@ function send(sink: LineSink, bytes: Uint8Array): Promise<void> {
       if (!error) resolve();
       else if ((error as NodeJS.ErrnoException).code === "EPIPE")
         reject(
-          new Failure("host-gone", { actor: "operator", retry: { when: "never" }, say: "The reader of our output is gone.", cause: error }),
+          new Failure("host-gone", {
+            actor: "operator",
+            retry: { when: "never" },
+            say: "The reader of our output is gone.",
+            cause: error,
+          }),
         );
       else
         reject(

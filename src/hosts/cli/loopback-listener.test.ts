@@ -27,7 +27,10 @@ async function open() {
   return { port, pauses, end, listener };
 }
 
-/** The status of an answer with its page, or the error's code. `agent` keeps a connection for a second request on it. */
+/**
+ * The status of an answer with its page, or the error's code. `agent` keeps a connection for a second request
+ * on it.
+ */
 function ask(port: number, host = "127.0.0.1", agent: http.Agent | false = false): Promise<string> {
   return new Promise((resolve) => {
     const path = `/back?code=1.A<script>&state=${STATE}`;

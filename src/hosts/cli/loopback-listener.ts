@@ -31,7 +31,10 @@ export interface LoopbackListener {
   close(): void;
 }
 
-/** Can we listen for this redirect URI? Only on this machine and with a port; for the others the address is pasted. */
+/**
+ * Can we listen for this redirect URI? Only on this machine and with a port; for the others the address is
+ * pasted.
+ */
 export function canListenFor(redirectUri: string): boolean {
   const url = new URL(redirectUri);
   const here = url.hostname === "localhost" || url.hostname === "127.0.0.1" || url.hostname === "[::1]";
@@ -39,8 +42,9 @@ export function canListenFor(redirectUri: string): boolean {
 }
 
 /**
- * Listens for the browser's return on loopback only. A request counts when its Host is the redirect URI's, its path too, and its state is ours; whatever else
- * comes is answered 404 and ignored, so that a page in another tab can neither end nor steer the sign-in. It answers once and lives five minutes.
+ * Listens for the browser's return on loopback only. A request counts when its Host is the redirect URI's,
+ * its path too, and its state is ours; whatever else comes is answered 404 and ignored, so that a page in
+ * another tab can neither end nor steer the sign-in. It answers once and lives five minutes.
  */
 export async function listenOnLoopback(
   redirectUri: string,
@@ -84,9 +88,11 @@ export async function listenOnLoopback(
     }
   }
   const opened = await Promise.allSettled(servers.map((server, n) => listen(server, Number(home.port), addresses[n]!)));
-  // A machine without IPv6 is in order; a port that somebody else holds on either address is not: the browser might go there with the code.
+  // A machine without IPv6 is in order; a port that somebody else holds on either address is not: the browser
+  // might go there with the code.
   const refused = opened.find(
-    (one, n) => one.status === "rejected" && (n === 0 || !NO_SUCH_ADDRESS.has((one.reason as NodeJS.ErrnoException).code ?? "")),
+    (one, n) =>
+      one.status === "rejected" && (n === 0 || !NO_SUCH_ADDRESS.has((one.reason as NodeJS.ErrnoException).code ?? "")),
   );
   if (refused?.status === "rejected") {
     close();

@@ -4,7 +4,8 @@ import { readOldConfiguration } from "./migration.ts";
 const TENANT = "11111111-2222-4333-8444-555555555555";
 const CLIENT = "77777777-0000-4000-8000-000000000000";
 
-const fates = (text: string, name: string) => readOldConfiguration(text, name).lines.map(({ fate, about }) => `${fate} ${about}`);
+const fates = (text: string, name: string) =>
+  readOldConfiguration(text, name).lines.map(({ fate, about }) => `${fate} ${about}`);
 
 describe("an old configuration is read line by line", () => {
   test("Splunk's second form: Name, Login URL, Endpoint, Tenant ID, Client ID, Client Secret, Resource", () => {
@@ -40,7 +41,10 @@ describe("an old configuration is read line by line", () => {
       "w.properties",
     );
     expect(values).toEqual({ client_id: CLIENT, tenant_id: TENANT, cloud: "gcc-high" });
-    expect(lines.filter(({ fate }) => fate === "missing").map(({ about }) => about)).toEqual(["client_secret", "consent"]);
+    expect(lines.filter(({ fate }) => fate === "missing").map(({ about }) => about)).toEqual([
+      "client_secret",
+      "consent",
+    ]);
   });
 
   test.each(["login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"])(
@@ -54,7 +58,10 @@ describe("an old configuration is read line by line", () => {
   test("what the command was given otherwise is not called missing, and a customer's name is taken once", () => {
     const token = `0.AX${"a1-_".repeat(100)}`;
     const given = new Set(["tenant_id", "client_id", "client_secret"]);
-    expect(readOldConfiguration(token, "-", given).lines.map(({ about }) => about)).toEqual(["refresh token", "consent"]);
+    expect(readOldConfiguration(token, "-", given).lines.map(({ about }) => about)).toEqual([
+      "refresh token",
+      "consent",
+    ]);
     expect(fates(`[wdatp://Contoso]\nname = Contoso Ltd\nclient_id = ${CLIENT}\n`, "inputs.conf").slice(0, 2)).toEqual([
       "taken name",
       "taken client_id",
@@ -67,7 +74,10 @@ describe("an old configuration is read line by line", () => {
   });
 
   test("no line repeats a secret", () => {
-    const { lines } = readOldConfiguration(`client_secret=tr0ub4dor&3-correct-horse\nrefresh_token=${"z".repeat(300)}\n`, "w.properties");
+    const { lines } = readOldConfiguration(
+      `client_secret=tr0ub4dor&3-correct-horse\nrefresh_token=${"z".repeat(300)}\n`,
+      "w.properties",
+    );
     expect(JSON.stringify(lines)).not.toMatch(/tr0ub4dor|zzz/);
   });
 });

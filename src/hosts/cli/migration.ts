@@ -18,7 +18,10 @@ export interface Migration {
 
 const SECRETS = new Set(["client_secret", "refresh_token"]);
 
-/** Old names (lower case, letters and digits alone) and what became of them. Sources: Defender for Endpoint docs of 2017-2020, configure-arcsight and configure-splunk. */
+/**
+ * Old names (lower case, letters and digits alone) and what became of them. Sources: Defender for Endpoint
+ * docs of 2017-2020, configure-arcsight and configure-splunk.
+ */
 const TAKEN: Readonly<Record<string, string>> = {
   clientid: "client_id",
   applicationid: "client_id",
@@ -56,11 +59,16 @@ const MEANINGLESS: Readonly<Record<string, string>> = {
 const RETIRED_RESOURCES = /graph\.windows\.net|wdatpalertexport/i;
 
 /**
- * Reads an old `WDATP-connector.properties`, old Splunk input stanzas, or a refresh token alone, and says of each line what became of it.
+ * Reads an old `WDATP-connector.properties`, old Splunk input stanzas, or a refresh token alone, and says of
+ * each line what became of it.
  * @param latin1Text one character per byte
  * @param given today's keys that the command was given otherwise (flags, environment): they are not missing
  */
-export function readOldConfiguration(latin1Text: string, name: string, given: ReadonlySet<string> = new Set()): Migration {
+export function readOldConfiguration(
+  latin1Text: string,
+  name: string,
+  given: ReadonlySet<string> = new Set(),
+): Migration {
   const text = latin1Text.replace(/^\u00ef\u00bb\u00bf/, "");
   if (isLoneToken(text))
     return finished(
@@ -75,7 +83,10 @@ export function readOldConfiguration(latin1Text: string, name: string, given: Re
   return finished(values, lines, given);
 }
 
-/** Microsoft's refresh tokens begin with `0.A` or `1.A` and hold no white space; older ones (`AQABAAAA…`) are base64url. */
+/**
+ * Microsoft's refresh tokens begin with `0.A` or `1.A` and hold no white space; older ones (`AQABAAAA…`) are
+ * base64url.
+ */
 function isLoneToken(text: string): boolean {
   return /^\s*[A-Za-z0-9._~+/-]{200,}\s*$/.test(text) && !text.includes("=");
 }
@@ -86,7 +97,9 @@ function propertyPairs(text: string): readonly (readonly [string, string])[] {
 }
 
 function confPairs(text: string): readonly (readonly [string, string])[] {
-  const stanza = readConf(text).find((one) => one.name !== "default" && Object.keys(one.values).some((key) => plain(key) in TAKEN));
+  const stanza = readConf(text).find(
+    (one) => one.name !== "default" && Object.keys(one.values).some((key) => plain(key) in TAKEN),
+  );
   if (!stanza) return [];
   const name = stanza.name.replace(/^[^:]+:\/\//, "");
   const named = Object.entries(stanza.values).some(([key, value]) => plain(key) === "name" && value.trim() !== "");
@@ -103,9 +116,16 @@ function take(key: string, value: string, values: Record<string, string>): reado
   const today = TAKEN[name];
   if (today !== undefined) {
     values[today] = value.trim();
-    return [{ about: key, fate: "taken", say: `${key} becomes ${today}${SECRETS.has(today) ? "" : ` = ${printable(value)}`}.` }];
+    return [
+      {
+        about: key,
+        fate: "taken",
+        say: `${key} becomes ${today}${SECRETS.has(today) ? "" : ` = ${printable(value)}`}.`,
+      },
+    ];
   }
-  if (name === "tokenurl" || name === "loginurl" || name === "oauth2tokenrefreshurl") return takeLogin(key, value, values);
+  if (name === "tokenurl" || name === "loginurl" || name === "oauth2tokenrefreshurl")
+    return takeLogin(key, value, values);
   if (name === "resource") {
     return RETIRED_RESOURCES.test(value)
       ? [
@@ -124,7 +144,13 @@ function take(key: string, value: string, values: Record<string, string>): reado
         ];
   }
   const why = MEANINGLESS[name];
-  return [{ about: key, fate: "meaningless", say: why ? `${key} is dropped: ${why}.` : `${key} is dropped: it has no meaning here.` }];
+  return [
+    {
+      about: key,
+      fate: "meaningless",
+      say: why ? `${key} is dropped: ${why}.` : `${key} is dropped: it has no meaning here.`,
+    },
+  ];
 }
 
 function takeLogin(key: string, value: string, values: Record<string, string>): readonly MigrationLine[] {
@@ -138,7 +164,11 @@ function takeLogin(key: string, value: string, values: Record<string, string>): 
   const tenant = url.pathname.split("/").find((part) => tenantIdFrom(part) !== undefined || /\.[a-z]{2,}$/i.test(part));
   if (tenant !== undefined && values["tenant_id"] === undefined) {
     values["tenant_id"] = tenant.toLowerCase();
-    lines.push({ about: key, fate: "taken", say: `${key} names the tenant: tenant_id = ${printable(tenant.toLowerCase())}.` });
+    lines.push({
+      about: key,
+      fate: "taken",
+      say: `${key} names the tenant: tenant_id = ${printable(tenant.toLowerCase())}.`,
+    });
   }
   const cloud = cloudOfLoginHost(url.host);
   if (cloud === "commercial") {
@@ -158,7 +188,11 @@ function takeLogin(key: string, value: string, values: Record<string, string>): 
 }
 
 /** What today's APIs need and the old forms did not ask for. */
-function finished(values: Readonly<Record<string, string>>, lines: readonly MigrationLine[], given: ReadonlySet<string>): Migration {
+function finished(
+  values: Readonly<Record<string, string>>,
+  lines: readonly MigrationLine[],
+  given: ReadonlySet<string>,
+): Migration {
   const missing: MigrationLine[] = [];
   const need = (key: string, say: string): void => {
     if (values[key] === undefined && !given.has(key)) missing.push({ about: key, fate: "missing", say });
@@ -166,7 +200,11 @@ function finished(values: Readonly<Record<string, string>>, lines: readonly Migr
   need("tenant_id", "tenant_id is missing: give the customer's tenant with --tenant-id.");
   need("client_id", "client_id is missing: give the application (client) ID with --client-id.");
   if (!["client_secret", "certificate"].some((key) => values[key] !== undefined || given.has(key)))
-    missing.push({ about: "client_secret", fate: "missing", say: "client_secret is missing: the app key is asked for." });
+    missing.push({
+      about: "client_secret",
+      fate: "missing",
+      say: "client_secret is missing: the app key is asked for.",
+    });
   missing.push({
     about: "consent",
     fate: "missing",

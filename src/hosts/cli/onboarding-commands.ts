@@ -20,7 +20,11 @@ const text = (describe: string): { type: "string"; requiresArg: true; describe: 
   requiresArg: true,
   describe,
 });
-const yes = (describe: string): { type: "boolean"; default: false; describe: string } => ({ type: "boolean", default: false, describe });
+const yes = (describe: string): { type: "boolean"; default: false; describe: string } => ({
+  type: "boolean",
+  default: false,
+  describe,
+});
 
 const SPLUNK = {
   "splunk-uri": text("splunkd's management address; default https://localhost:8089"),
@@ -32,7 +36,10 @@ const SPLUNK = {
 const SECRETS =
   "Secrets are never flags. The app key is asked for without echo, or comes from --client-secret-file or DEFENDER_MSSP_CLIENT_SECRET.";
 
-/** Settings that a sign-in depends on. The others are taken as well, so that one set of flags fits every command, but --help leaves them out. */
+/**
+ * Settings that a sign-in depends on. The others are taken as well, so that one set of flags fits every
+ * command, but --help leaves them out.
+ */
 const SIGN_IN_SETTINGS = new Set([
   "tenant-id",
   "tenant-name",
@@ -67,7 +74,10 @@ const CREDENTIAL_SETTINGS = new Set([
 
 function signInSettings(shown: ReadonlySet<string> = SIGN_IN_SETTINGS): Readonly<Record<string, object>> {
   return Object.fromEntries(
-    Object.entries(settingFlags("cli")).map(([name, flag]) => [name, shown.has(name) ? flag : { ...flag, hidden: true }]),
+    Object.entries(settingFlags("cli")).map(([name, flag]) => [
+      name,
+      shown.has(name) ? flag : { ...flag, hidden: true },
+    ]),
   );
 }
 
@@ -118,7 +128,10 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
         .options(settings)
         .options({
           "redirect-uri": text("Where the browser ends; must be registered. Default: the first that register prints"),
-          mail: { ...text("Prints a short text for the customer's administrator instead, in this language"), choices: MAIL_LANGUAGES },
+          mail: {
+            ...text("Prints a short text for the customer's administrator instead, in this language"),
+            choices: MAIL_LANGUAGES,
+          },
           wait: yes("Asks every 15 s until the wanted permissions are there, and says what is still missing"),
           answer: text("Checks the address that the browser ended on after the consent"),
           "client-secret-file": text("With --wait: file that holds the app key"),
@@ -147,7 +160,9 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
         .options(host.shared)
         .options(settings)
         .options({ all: yes("All customers of the configuration"), ...SPLUNK })
-        .epilogue("With --json: one line per customer. Exit code 0: all ready; 6: some are not; otherwise the first customer's.")
+        .epilogue(
+          "With --json: one line per customer. Exit code 0: all ready; 6: some are not; otherwise the first customer's.",
+        )
         .example("$0 doctor --config inputs.conf --customer contoso", "one customer, check by check")
         .example("$0 doctor --config inputs.conf --all", "all, sorted by whose turn it is"),
     run(async () => (await import("./doctor.ts")).doctor),
@@ -177,17 +192,32 @@ function addToken(
             ),
             choices: ["browser", "paste"],
           },
-          "device-code": yes("Signs in with a code on any device (needs a registration that allows public client flows)"),
-          "redirect-uri": text("Exactly as registered, for example https://SiemMsspConnector. Default: the first that register prints"),
+          "device-code": yes(
+            "Signs in with a code on any device (needs a registration that allows public client flows)",
+          ),
+          "redirect-uri": text(
+            "Exactly as registered, for example https://SiemMsspConnector. Default: the first that register prints",
+          ),
           v1: yes("The v1 endpoint with --resource, for old registrations"),
-          from: text("Takes over an old WDATP-connector.properties, an old inputs.conf, or (-) a refresh token on standard input"),
+          from: text(
+            "Takes over an old WDATP-connector.properties, an old inputs.conf, or (-) a refresh token on standard input",
+          ),
           "client-secret-file": text("File that holds the app key"),
           ...SPLUNK,
         })
         .epilogue(SECRETS)
-        .example("$0 token acquire --config inputs.conf --customer contoso --to splunk", "into Splunk's credential store")
-        .example("$0 token acquire --tenant-id ID --client-id ID --to arcsight --file WDATP-connector.properties", "a ready connector file")
-        .example("$0 token acquire --from WDATP-connector.properties --to file --file token.txt", "from the old connector"),
+        .example(
+          "$0 token acquire --config inputs.conf --customer contoso --to splunk",
+          "into Splunk's credential store",
+        )
+        .example(
+          "$0 token acquire --tenant-id ID --client-id ID --to arcsight --file WDATP-connector.properties",
+          "a ready connector file",
+        )
+        .example(
+          "$0 token acquire --from WDATP-connector.properties --to file --file token.txt",
+          "from the old connector",
+        ),
     run(async () => (await import("./token-acquire.ts")).acquireToken),
   );
   y.command(
@@ -203,7 +233,10 @@ function addToken(
           print: yes("Prints the token on standard output"),
           ...SPLUNK,
         })
-        .example("$0 token access --config inputs.conf --customer contoso --for graph", "is the sign-in good for Microsoft Graph?"),
+        .example(
+          "$0 token access --config inputs.conf --customer contoso --for graph",
+          "is the sign-in good for Microsoft Graph?",
+        ),
     run(async () => (await import("./token-look.ts")).accessToken),
   );
   y.command(
@@ -235,7 +268,11 @@ function addCredential(
         .options(host.shared)
         .options(signInSettings(CREDENTIAL_SETTINGS))
         .options({
-          to: { ...text("Where it is kept: splunk, or file (secrets/ of the state folder)"), choices: ["splunk", "file"], default: "file" },
+          to: {
+            ...text("Where it is kept: splunk, or file (secrets/ of the state folder)"),
+            choices: ["splunk", "file"],
+            default: "file",
+          },
           "client-secret-file": text("File that holds the app key"),
           expires: text("When the app key ends (a date), for warnings"),
           ...SPLUNK,

@@ -21,7 +21,10 @@ const OBJECT_ID = 0x06;
 const UTF8 = 0x0c;
 const UTC_TIME = 0x17;
 
-/** Object identifiers, encoded: ecdsa-with-SHA256 (RFC 5758), id-at-commonName (RFC 5280), id-ce-subjectAltName (RFC 5280). */
+/**
+ * Object identifiers, encoded: ecdsa-with-SHA256 (RFC 5758), id-at-commonName (RFC 5280),
+ * id-ce-subjectAltName (RFC 5280).
+ */
 const ECDSA_SHA256 = der(SEQUENCE, der(OBJECT_ID, Buffer.from("2a8648ce3d040302", "hex")));
 const COMMON_NAME = der(OBJECT_ID, Buffer.from("550403", "hex"));
 const SUBJECT_ALT_NAME = der(OBJECT_ID, Buffer.from("551d11", "hex"));
@@ -31,8 +34,9 @@ function utcTime(ms: number): Buffer {
 }
 
 /**
- * A key and a certificate for `localhost` that nobody trusts, for a browser that must come back to an https address of this machine. Made anew for each sign-in,
- * kept in memory only, valid for an hour. The browser warns about it, rightly.
+ * A key and a certificate for `localhost` that nobody trusts, for a browser that must come back to an https
+ * address of this machine. Made anew for each sign-in, kept in memory only, valid for an hour. The browser
+ * warns about it, rightly.
  */
 export function passingCertificate(nowMs: number): { readonly key: string; readonly cert: string } {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });

@@ -14,7 +14,10 @@ import { DEFAULT_REDIRECT_URI } from "./token-acquire.ts";
 /** The redirect URI of the old connector's page, kept so that old registrations and new ones agree. */
 const CONNECTOR_REDIRECT_URI = "https://localhost:44300/wdatpconnector";
 
-/** `register`: the MSSP's own multi-tenant app; printed, compared with an exported manifest, or made through Microsoft Graph. */
+/**
+ * `register`: the MSSP's own multi-tenant app; printed, compared with an exported manifest, or made through
+ * Microsoft Graph.
+ */
 export async function register(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const plan = planFrom(flags);
   const check = textFlag(flags, "check");
@@ -29,10 +32,12 @@ export function planFrom(flags: Flags): RegistrationPlan {
     .split(/[\s,;]+/)
     .filter((word) => word !== "");
   const unknown = asked.filter((word) => !STREAM_NAMES.some((name) => name === word));
-  if (unknown.length > 0) throw usage(`${unknown.join(", ")} is no stream.`, `Write one or more of ${STREAM_NAMES.join(", ")}.`);
+  if (unknown.length > 0)
+    throw usage(`${unknown.join(", ")} is no stream.`, `Write one or more of ${STREAM_NAMES.join(", ")}.`);
   const uris = flags["redirect-uri"];
   const given = (Array.isArray(uris) ? uris : [uris]).filter((uri): uri is string => typeof uri === "string");
-  for (const uri of given) if (!URL.canParse(uri)) throw usage(`${uri} is no address.`, "Give --redirect-uri https://host/path.");
+  for (const uri of given)
+    if (!URL.canParse(uri)) throw usage(`${uri} is no address.`, "Give --redirect-uri https://host/path.");
   return {
     name: textFlag(flags, "name") ?? "MSSP Defender collector",
     cloud: (textFlag(flags, "cloud") ?? "commercial") as CloudName,
@@ -50,7 +55,8 @@ function print({ terminal, desk }: OnboardingServices, plan: RegistrationPlan, f
     terminal.out(`${JSON.stringify({ portal_steps: portalSteps, manifest, script })}\n`);
     return EXIT.done;
   }
-  const part = (title: string, body: string): void => terminal.out(`${title}\n${"-".repeat(title.length)}\n${body}\n\n`);
+  const part = (title: string, body: string): void =>
+    terminal.out(`${title}\n${"-".repeat(title.length)}\n${body}\n\n`);
   part("In the portal", portalSteps.join("\n"));
   part("As a manifest (Microsoft Graph, application)", JSON.stringify(manifest, undefined, 2));
   part("With Microsoft's command line (az)", script.trimEnd());
@@ -59,7 +65,8 @@ function print({ terminal, desk }: OnboardingServices, plan: RegistrationPlan, f
 
 async function compare(services: OnboardingServices, plan: RegistrationPlan, path: string): Promise<ExitCode> {
   const text = await services.readText(path, "utf8");
-  if (text === undefined) throw usage(`${path} does not exist.`, "Export it from the portal: App registrations > Manifest > Download.");
+  if (text === undefined)
+    throw usage(`${path} does not exist.`, "Export it from the portal: App registrations > Manifest > Download.");
   let manifest: unknown;
   try {
     manifest = JSON.parse(text.replace(/^\uFEFF/, ""));
@@ -95,7 +102,11 @@ async function apply(services: OnboardingServices, plan: RegistrationPlan, flags
   const proxy = textFlag(flags, "proxy");
   const noProxy = textFlag(flags, "no-proxy");
   const caFile = textFlag(flags, "ca-file");
-  const route: Route = { ...(proxy ? { proxy: sealed(proxy) } : {}), ...(noProxy ? { noProxy } : {}), ...(caFile ? { caFile } : {}) };
+  const route: Route = {
+    ...(proxy ? { proxy: sealed(proxy) } : {}),
+    ...(noProxy ? { noProxy } : {}),
+    ...(caFile ? { caFile } : {}),
+  };
   const made = await desk.applyRegistration(plan, token, { endpoints, route });
   terminal.say(`Registered ${plan.name}: application (client) ID ${made.clientId}.`);
   const file = textFlag(flags, "secret-file");
@@ -105,7 +116,9 @@ async function apply(services: OnboardingServices, plan: RegistrationPlan, flags
       `The app key, good until ${made.secretEnds?.slice(0, 10)}, is in ${file}. Store it with: defender-mssp credential set NAME --client-id ${made.clientId} --client-secret-file ${file}.`,
     );
   } else if (made.secret) {
-    terminal.say("The app key is shown once, on standard output; keep it safe. With --secret-file FILE it goes to a file instead.");
+    terminal.say(
+      "The app key is shown once, on standard output; keep it safe. With --secret-file FILE it goes to a file instead.",
+    );
     terminal.out(`${made.secret.open((value) => value)}\n`);
   } else {
     terminal.say("Upload the certificate's public part under Certificates & secrets.");

@@ -23,8 +23,9 @@ const BACKSPACE = new Set(["\b", "\u007f"]);
 const PASTE_MARKS = ["\u001b[200~", "\u001b[201~"] as const;
 
 /**
- * The real terminal. Keys are read raw, because a line typed in the usual way is cut at 4,095 characters, and the addresses pasted here can be longer.
- * Without a terminal each question takes the next line of standard input.
+ * The real terminal. Keys are read raw, because a line typed in the usual way is cut at 4,095 characters, and
+ * the addresses pasted here can be longer. Without a terminal each question takes the next line of standard
+ * input.
  */
 export function realTerminal({ input, output, errors }: TerminalParts): Terminal {
   let rest = "";
@@ -39,7 +40,8 @@ export function realTerminal({ input, output, errors }: TerminalParts): Terminal
 
   async function lineOf(question: string, echo: boolean): Promise<string> {
     if (interactive) {
-      // The terminal's own echo is off before the question stands there: whoever answers at once must not see a secret.
+      // The terminal's own echo is off before the question stands there: whoever answers at once must not see
+      // a secret.
       const typing = typedLine(input, echo ? errors : undefined);
       errors.write(`${question} `);
       const typed = await typing;
@@ -141,7 +143,11 @@ function typedLine(input: KeyInput, echo: Writable | undefined): Promise<string>
           return;
         }
         if (key === CTRL_C || (key === CTRL_D && typed === "")) {
-          finish(() => reject(new Failure("usage", { actor: "operator", retry: { when: "never" }, say: "Given up at the keyboard." })));
+          finish(() =>
+            reject(
+              new Failure("usage", { actor: "operator", retry: { when: "never" }, say: "Given up at the keyboard." }),
+            ),
+          );
           return;
         }
         if (BACKSPACE.has(key)) {

@@ -22,8 +22,9 @@ interface Goal {
 }
 
 /**
- * `token acquire`: signs in for one customer in the browser, by pasting the address it ends on, or with a device code, and stores the refresh token. With
- * `--from` an old configuration is taken over first, and a refresh token in it is tried before anybody is asked to sign in.
+ * `token acquire`: signs in for one customer in the browser, by pasting the address it ends on, or with a
+ * device code, and stores the refresh token. With `--from` an old configuration is taken over first, and a
+ * refresh token in it is tried before anybody is asked to sign in.
  */
 export async function acquireToken(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const { terminal } = services;
@@ -31,7 +32,9 @@ export async function acquireToken(services: OnboardingServices, flags: Flags): 
   const given: Flags = old ? { ...asFlags(old), ...withoutUndefined(flags) } : flags;
   const plain = await oneCustomer(services, given);
   const stanza =
-    old?.values["client_secret"] && !plain.clientSecret ? { ...plain, clientSecret: sealed(old.values["client_secret"]) } : plain;
+    old?.values["client_secret"] && !plain.clientSecret
+      ? { ...plain, clientSecret: sealed(old.values["client_secret"]) }
+      : plain;
   const redirectUri = textFlag(flags, "redirect-uri") ?? DEFAULT_REDIRECT_URI;
   const way = wayOf(flags, terminal.interactive, redirectUri);
   const goal = await goalOf(services, flags, redirectUri);
@@ -93,10 +96,18 @@ async function goalOf(services: OnboardingServices, flags: Flags, redirectUri: s
     return {
       name: file,
       put: (stanza, refreshToken) =>
-        services.writeSecretFile(file, connectorProperties(before, { stanza, refreshToken, redirectUri }, file), "latin1", "as-before"),
+        services.writeSecretFile(
+          file,
+          connectorProperties(before, { stanza, refreshToken, redirectUri }, file),
+          "latin1",
+          "as-before",
+        ),
     };
   }
-  return { name: file, put: (_, token) => services.writeSecretFile(file, sealed(`${token.open((value) => value)}\n`), "utf8") };
+  return {
+    name: file,
+    put: (_, token) => services.writeSecretFile(file, sealed(`${token.open((value) => value)}\n`), "utf8"),
+  };
 }
 
 async function migration(services: OnboardingServices, flags: Flags): Promise<Migration | undefined> {
@@ -117,13 +128,20 @@ async function migration(services: OnboardingServices, flags: Flags): Promise<Mi
       "Give the whole token (more than 200 characters, one line), the old connector's properties file, or the old inputs.conf.",
     );
   for (const { fate, say } of found.lines)
-    services.terminal.say(`${{ taken: "taken over ", meaningless: "dropped    ", missing: "missing    " }[fate]} ${say}`);
+    services.terminal.say(
+      `${{ taken: "taken over ", meaningless: "dropped    ", missing: "missing    " }[fate]} ${say}`,
+    );
   return found;
 }
 
-/** Which of the keys that an old configuration may lack were given otherwise: as flags, in --config, in the environment. */
+/**
+ * Which of the keys that an old configuration may lack were given otherwise: as flags, in --config, in the
+ * environment.
+ */
 async function givenKeys(services: OnboardingServices, flags: Flags): Promise<ReadonlySet<string>> {
-  const given = new Set(["tenant_id", "client_id", "certificate"].filter((key) => textFlag(flags, key.replaceAll("_", "-")) !== undefined));
+  const given = new Set(
+    ["tenant_id", "client_id", "certificate"].filter((key) => textFlag(flags, key.replaceAll("_", "-")) !== undefined),
+  );
   const named = ["config", "tenant-id"].some((flag) => textFlag(flags, flag) !== undefined);
   const { stanzas } = named ? await services.customers(flags, { needSecrets: false }) : { stanzas: [] };
   const only = stanzas.length === 1 ? stanzas[0] : undefined;
@@ -158,7 +176,10 @@ function withCredential(stanza: Stanza, credential: AppCredential): Stanza {
   return credential.kind === "secret" ? { ...stanza, clientSecret: credential.secret } : stanza;
 }
 
-/** An old refresh token is worth what Microsoft says it is worth: it is redeemed once, for the streams' first API. */
+/**
+ * An old refresh token is worth what Microsoft says it is worth: it is redeemed once, for the streams' first
+ * API.
+ */
 async function tryOldToken(services: OnboardingServices, stanza: Stanza, refreshToken: Sealed): Promise<SignedIn> {
   let newest = refreshToken;
   const api: TokenApi =
@@ -167,10 +188,14 @@ async function tryOldToken(services: OnboardingServices, stanza: Stanza, refresh
       : stanza.streams.includes("xdr-incidents")
         ? "xdr"
         : "mde";
-  const { token, lifeMs } = await services.desk.accessToken({ ...stanza, refreshToken, auth: "refresh_token" }, api, (rotated) => {
-    newest = rotated;
-    return Promise.resolve();
-  });
+  const { token, lifeMs } = await services.desk.accessToken(
+    { ...stanza, refreshToken, auth: "refresh_token" },
+    api,
+    (rotated) => {
+      newest = rotated;
+      return Promise.resolve();
+    },
+  );
   const verdicts = services.desk.inspectToken(token, { stanza, api });
   return {
     refreshToken: newest,
@@ -186,8 +211,12 @@ async function tryOldToken(services: OnboardingServices, stanza: Stanza, refresh
 async function byDeviceCode(services: OnboardingServices, stanza: Stanza, clientId: string): Promise<SignedIn> {
   const { terminal, desk } = services;
   const flow = await desk.beginDeviceFlow(stanza, clientId);
-  terminal.say(`Open ${flow.verificationUrl} on any device, type the code ${flow.userCode} and sign in for ${stanza.tenantName}.`);
-  terminal.say(`The code is good for ${Math.round(flow.lifeMs / 60_000)} minutes. Type it only if you asked for it yourself.`);
+  terminal.say(
+    `Open ${flow.verificationUrl} on any device, type the code ${flow.userCode} and sign in for ${stanza.tenantName}.`,
+  );
+  terminal.say(
+    `The code is good for ${Math.round(flow.lifeMs / 60_000)} minutes. Type it only if you asked for it yourself.`,
+  );
   return flow.complete();
 }
 
@@ -199,7 +228,10 @@ interface CodeWay {
   readonly flags: Flags;
 }
 
-async function byCode(services: OnboardingServices, { stanza, credential, redirectUri, way, flags }: CodeWay): Promise<SignedIn> {
+async function byCode(
+  services: OnboardingServices,
+  { stanza, credential, redirectUri, way, flags }: CodeWay,
+): Promise<SignedIn> {
   const v1 = flags["v1"] === true ? { v1: { resource: stanza.resource ?? V1_RESOURCE } } : {};
   const flow = await services.desk.beginCodeFlow({ stanza, credential, redirectUri, ...v1 });
   return way === "browser" ? inBrowser(services, stanza, flow) : byPasting(services, stanza, flow);
@@ -235,7 +267,9 @@ async function byPasting(services: OnboardingServices, stanza: Stanza, flow: Cod
   const { terminal } = services;
   terminal.say(`Open this address in any browser and sign in for ${stanza.tenantName}:`);
   terminal.say(flow.url);
-  terminal.say(`The browser ends on an address that begins with ${flow.redirectUri} and may show an error page; that is in order.`);
+  terminal.say(
+    `The browser ends on an address that begins with ${flow.redirectUri} and may show an error page; that is in order.`,
+  );
   for (let n = 1; ; n += 1) {
     const landed = await terminal.askSecret("Paste that whole address here:");
     try {

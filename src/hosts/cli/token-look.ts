@@ -7,13 +7,20 @@ import type { Stanza } from "../../model/stanza.ts";
 import type { Flags } from "./ask.ts";
 import { oneCustomer, textFlag, usage } from "./ask.ts";
 
-/** `token access`: a fresh access token for one API, checked. The token itself leaves only by `--out` or `--print`. */
+/**
+ * `token access`: a fresh access token for one API, checked. The token itself leaves only by `--out` or
+ * `--print`.
+ */
 export async function accessToken(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const { terminal, desk } = services;
   const api = textFlag(flags, "for") as TokenApi;
   const stanza = await oneCustomer(services, flags, true);
   const place = stanza.refreshToken ? await services.filePlace(flags) : undefined;
-  const { token, lifeMs } = await desk.accessToken(stanza, api, (rotated) => place?.putRefreshToken(stanza, rotated) ?? Promise.resolve());
+  const { token, lifeMs } = await desk.accessToken(
+    stanza,
+    api,
+    (rotated) => place?.putRefreshToken(stanza, rotated) ?? Promise.resolve(),
+  );
   const verdicts = desk.inspectToken(token, { stanza, api });
   const code = show(services, verdicts, flags, { life_s: Math.round(lifeMs / 1000) });
   const out = textFlag(flags, "out");
@@ -31,7 +38,12 @@ export async function inspectToken(services: OnboardingServices, flags: Flags): 
   const api = textFlag(flags, "for") as TokenApi | undefined;
   const named = ["config", "tenant-id", "customer"].some((flag) => flags[flag] !== undefined);
   const stanza: Stanza | undefined = named ? await oneCustomer(services, flags) : undefined;
-  return show(services, services.desk.inspectToken(token, { ...(stanza ? { stanza } : {}), ...(api ? { api } : {}) }), flags, {});
+  return show(
+    services,
+    services.desk.inspectToken(token, { ...(stanza ? { stanza } : {}), ...(api ? { api } : {}) }),
+    flags,
+    {},
+  );
 }
 
 async function tokenFrom(services: OnboardingServices, path: string | undefined): Promise<Sealed> {
@@ -40,7 +52,8 @@ async function tokenFrom(services: OnboardingServices, path: string | undefined)
     return sealed((await services.terminal.readAll()).trim());
   }
   const text = await services.readText(path, "utf8");
-  if (text === undefined) throw usage(`${path} does not exist.`, "Name the file that holds the token, or - for standard input.");
+  if (text === undefined)
+    throw usage(`${path} does not exist.`, "Name the file that holds the token, or - for standard input.");
   return sealed(text.replace(/^\uFEFF/, "").trim());
 }
 
@@ -52,7 +65,10 @@ function show(
 ): ExitCode {
   const ok = verdicts.every((verdict) => verdict.ok);
   // With --print standard output belongs to the token alone.
-  const line = flags["print"] === true ? (text: string): void => terminal.say(text) : (text: string): void => terminal.out(`${text}\n`);
+  const line =
+    flags["print"] === true
+      ? (text: string): void => terminal.say(text)
+      : (text: string): void => terminal.out(`${text}\n`);
   if (flags["json"] === true) {
     line(
       JSON.stringify({

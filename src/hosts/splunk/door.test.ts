@@ -26,7 +26,10 @@ function world(
     fake,
     sink,
     lines,
-    clock: { ...jumpClock(), pause: (_ms, stop) => new Promise<void>((resolve) => stop?.addEventListener("abort", () => resolve())) },
+    clock: {
+      ...jumpClock(),
+      pause: (_ms, stop) => new Promise<void>((resolve) => stop?.addEventListener("abort", () => resolve())),
+    },
     chance: evenChance,
     stdin: openPipe(stdin),
     stdout: sink,
@@ -56,7 +59,11 @@ describe("--scheme", () => {
   };
 
   test("asks for XML streaming, one process, and our own validation", () => {
-    expect(parsed.scheme).toMatchObject({ streaming_mode: "xml", use_single_instance: "true", use_external_validation: "true" });
+    expect(parsed.scheme).toMatchObject({
+      streaming_mode: "xml",
+      use_single_instance: "true",
+      use_external_validation: "true",
+    });
   });
 
   test("offers every setting with title and help, and nothing of Splunk's own", () => {
@@ -67,11 +74,17 @@ describe("--scheme", () => {
       expect(arg["description"]).toMatch(/\S/);
       expect(arg["required_on_edit"]).toBe("false");
     }
-    expect(args.filter((arg) => arg["required_on_create"] === "true").map((arg) => arg["@_name"])).toEqual(["name", "tenant_id"]);
+    expect(args.filter((arg) => arg["required_on_create"] === "true").map((arg) => arg["@_name"])).toEqual([
+      "name",
+      "tenant_id",
+    ]);
   });
 
   test("every argument is in the spec file, without which splunkd does not load the scheme", () => {
-    const spec = readFileSync(new URL("../../../splunk-app/TA_defender_mssp/README/inputs.conf.spec", import.meta.url), "utf8");
+    const spec = readFileSync(
+      new URL("../../../splunk-app/TA_defender_mssp/README/inputs.conf.spec", import.meta.url),
+      "utf8",
+    );
     for (const row of settingsFor("splunk")) expect(spec).toMatch(new RegExp(`^${row.key} = <`, "m"));
     expect(spec).toContain("[defender_mssp://<name>]");
   });
@@ -88,12 +101,19 @@ describe("--validate-arguments", () => {
 
   test("a wrong setting of the whole process refuses a new input, but not the edit that masks its secret", async () => {
     expect(await validate(world(items({ client_secret: "clear", replay_mib: "lots" })))).toMatchObject({ exitCode: 1 });
-    expect(await validate(world(items({ client_secret: "********", replay_mib: "lots" })))).toEqual({ stdout: "", exitCode: 0 });
-    expect(await validate(world(items({ client_secret: "********", poll_seconds: "lots" })))).toMatchObject({ exitCode: 1 });
+    expect(await validate(world(items({ client_secret: "********", replay_mib: "lots" })))).toEqual({
+      stdout: "",
+      exitCode: 0,
+    });
+    expect(await validate(world(items({ client_secret: "********", poll_seconds: "lots" })))).toMatchObject({
+      exitCode: 1,
+    });
   });
 
   test("refuses with one plain sentence per problem, as splunkd wants it", async () => {
-    expect(await validate(world(items({ cloud: "&lt;mars&gt;", poll_seconds: "0", client_secret: "hunter2\n" })))).toEqual({
+    expect(
+      await validate(world(items({ cloud: "&lt;mars&gt;", poll_seconds: "0", client_secret: "hunter2\n" }))),
+    ).toEqual({
       stdout:
         '<error><message>contoso: cloud: "&lt;mars&gt;" is not known; write one of commercial, gcc, gcc-high, dod · contoso: client_secret: holds a control character or a line break; write it on one line · contoso: poll_seconds: 0 is below 1; write a whole number of seconds from 1 to 86400</message></error>\n',
       exitCode: 1,
@@ -142,7 +162,11 @@ describe("a run", () => {
   });
 
   test.each([
-    ["no input at all", runDocument(), "WARN no input is enabled: add one under Settings > Data inputs inputs=0 refused=0\n"],
+    [
+      "no input at all",
+      runDocument(),
+      "WARN no input is enabled: add one under Settings > Data inputs inputs=0 refused=0\n",
+    ],
     [
       "only bad ones",
       runDocument(stanza("bad", { cloud: "mars" })),
@@ -163,7 +187,10 @@ describe("a run", () => {
 
   test("splunkd that refuses the session key stops only those who need its store", async () => {
     const outside = world(
-      runDocument(stanza("a", { client_secret: "typed" }), stanza("b", { tenant_id: "b.example.com", client_secret: "********" })),
+      runDocument(
+        stanza("a", { client_secret: "typed" }),
+        stanza("b", { tenant_id: "b.example.com", client_secret: "********" }),
+      ),
     );
     outside.fake.refusals.push(401);
     const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);

@@ -1,12 +1,14 @@
 /**
- * The one door of the Splunk host. `main` builds the real world (HTTP client, clock, stdin and stdout, disk) and calls, by argument:
+ * The one door of the Splunk host. `main` builds the real world (HTTP client, clock, stdin and stdout, disk)
+ * and calls, by argument:
  *
  * - `--scheme`              print `schemeDocument()`, exit 0
  * - `--validate-arguments`  `validate(world)`, print its `stdout`, exit with its `exitCode`
- * - none                    `run = await readRun(world)`, then `host = await openSplunkHost(run, world, stop)`: collect for `host.stanzas` into `host.outlet`, with
- *                           `host.vaultFor(stanza)` keeping rotated refresh tokens; `host.refused` and `run.settings.problems` are customers in trouble, whom health
- *                           events should name; call `host.settleSecrets()` once collecting has begun; with nobody to collect for, `host.sayIdle(stop)` instead.
- *                           Stop when the signal comes or `host.gone` fires, then `host.close()`, exit 0.
+ * - none `run = await readRun(world)`, then `host = await openSplunkHost(run, world, stop)`: collect for
+ *   `host.stanzas` into `host.outlet`, with `host.vaultFor(stanza)` keeping rotated refresh tokens;
+ *   `host.refused` and `run.settings.problems` are customers in trouble, whom health events should name; call
+ *   `host.settleSecrets()` once collecting has begun; with nobody to collect for, `host.sayIdle(stop)`
+ *   instead. Stop when the signal comes or `host.gone` fires, then `host.close()`, exit 0.
  *
  * Logging goes to `run.log`; its level comes from the settings.
  */
@@ -79,11 +81,15 @@ export interface SplunkHost {
   /** Where this customer's refresh token lives; undefined when it has none. */
   vaultFor(stanza: Stanza): RefreshTokenVault | undefined;
   /**
-   * When the credential store could not be read at start: reads it again and returns those of `stanzas` that can now be collected for; none while it stays shut, and none
-   * when it was read at start, because then typing a secret restarts us anyway.
+   * When the credential store could not be read at start: reads it again and returns those of `stanzas` that
+   * can now be collected for; none while it stays shut, and none when it was read at start, because then
+   * typing a secret restarts us anyway.
    */
   resolveAgain(stanzas: readonly Stanza[]): Promise<readonly Stanza[]>;
-  /** Stores and masks what was typed in clear. splunkd restarts us after it, so call it when collecting has begun. Never throws a Failure. */
+  /**
+   * Stores and masks what was typed in clear. splunkd restarts us after it, so call it when collecting has
+   * begun. Never throws a Failure.
+   */
   settleSecrets(): Promise<void>;
   /** Says at once and then hourly that there is nobody to collect for, until `stop`. */
   sayIdle(stop: AbortSignal): Promise<void>;
@@ -98,7 +104,10 @@ export function validate(world: Pick<SplunkWorld, "stdin" | "clock" | "files" | 
   return validateArguments(world.stdin, world.clock, fileRule(world));
 }
 
-/** Reads splunkd's document and the settings in it. Throws Failure (`document-…`): say it in one FATAL line. Problems of single customers are logged, not thrown. */
+/**
+ * Reads splunkd's document and the settings in it. Throws Failure (`document-…`): say it in one FATAL line.
+ * Problems of single customers are logged, not thrown.
+ */
 export async function readRun(world: SplunkWorld): Promise<SplunkRun> {
   return runFrom(parseDocument(await readDocumentText(world.stdin, world.clock)), world);
 }
@@ -213,16 +222,29 @@ interface PasswordAccess {
 async function openPasswords(run: SplunkRun, world: SplunkWorld, stop: AbortSignal): Promise<PasswordAccess> {
   if (run.settings.stanzas.length === 0) return {};
   try {
-    const splunkd = connectSplunkd(world, run.document.serverUri, run.document.sessionKey, splunkdCaFile(run.settings.stanzas), stop);
+    const splunkd = connectSplunkd(
+      world,
+      run.document.serverUri,
+      run.document.sessionKey,
+      splunkdCaFile(run.settings.stanzas),
+      stop,
+    );
     return { splunkd, store: await PasswordStore.read(splunkd, world.clock, world.chance) };
   } catch (error) {
     if (!isFailure(error)) throw error;
-    run.log.warn("Splunk's credential store cannot be read", { failure: error.code, say: error.say, next_step: error.nextStep });
+    run.log.warn("Splunk's credential store cannot be read", {
+      failure: error.code,
+      say: error.say,
+      next_step: error.nextStep,
+    });
     return { failure: error };
   }
 }
 
-/** splunkd's REST for the commands that store secrets (`token acquire --to splunk`, `credential set`, `credential reseal`). */
+/**
+ * splunkd's REST for the commands that store secrets (`token acquire --to splunk`, `credential set`,
+ * `credential reseal`).
+ */
 export function connectSplunkd(
   world: Pick<SplunkWorld, "http" | "clock" | "splunkHome">,
   serverUri: string,
@@ -243,7 +265,8 @@ export function connectSplunkd(
 
 /** One process, one splunkd: the first by name counts. */
 function splunkdCaFile(stanzas: readonly Stanza[]): string | undefined {
-  return stanzas.toSorted((a, b) => (a.name < b.name ? -1 : 1)).find((one) => one.splunkdCaFile !== undefined)?.splunkdCaFile;
+  return stanzas.toSorted((a, b) => (a.name < b.name ? -1 : 1)).find((one) => one.splunkdCaFile !== undefined)
+    ?.splunkdCaFile;
 }
 
 /** Files that settings name must lie where only a Splunk administrator of this host can put them. */

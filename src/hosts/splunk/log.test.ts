@@ -2,7 +2,10 @@ import { expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { splunkLog } from "./log.ts";
 
-function logged(use: (log: ReturnType<typeof splunkLog>) => void, level: "debug" | "info" | "warn" | "error" = "debug"): string[] {
+function logged(
+  use: (log: ReturnType<typeof splunkLog>) => void,
+  level: "debug" | "info" | "warn" | "error" = "debug",
+): string[] {
   const lines: string[] = [];
   use(splunkLog((line) => lines.push(line), level));
   return lines;
@@ -20,7 +23,9 @@ test("a line begins with its level and carries fields that Splunk extracts", () 
         quoted: 'a "b" \\c',
       }),
     ),
-  ).toEqual(['WARN customer skipped customer="Müller & Söhne" failure=consent-missing retries=3 sure=true quoted="a \\"b\\" \\\\c"\n']);
+  ).toEqual([
+    'WARN customer skipped customer="Müller & Söhne" failure=consent-missing retries=3 sure=true quoted="a \\"b\\" \\\\c"\n',
+  ]);
 });
 
 test("below the level there is silence, but a fatal line always comes", () => {

@@ -6,8 +6,9 @@ const RANK: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, e
 const VALUE_MAX = 2000;
 
 /**
- * Log lines as splunkd takes them from stderr: `LEVEL message key=value key="two words"`, one line per message. splunkd gives a line the level it begins
- * with and files a line without one as ERROR (Splunk, "Set up logging" for modular inputs), so a line break inside would be an error of its own.
+ * Log lines as splunkd takes them from stderr: `LEVEL message key=value key="two words"`, one line per
+ * message. splunkd gives a line the level it begins with and files a line without one as ERROR (Splunk, "Set
+ * up logging" for modular inputs), so a line break inside would be an error of its own.
  *
  * @param write takes one line with its `\n`.
  * @param level the least level that is written; `fatal` always is.
@@ -20,7 +21,9 @@ export function splunkLog(write: (line: string) => void, level: LogLevel): Log {
 }
 
 function logText(message: string, fields: LogFields | undefined): string {
-  const pairs = Object.entries(fields ?? {}).flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${fieldText(value)}`]));
+  const pairs = Object.entries(fields ?? {}).flatMap(([key, value]) =>
+    value === undefined ? [] : [`${key}=${fieldText(value)}`],
+  );
   return [oneLine(message), ...pairs].join(" ");
 }
 

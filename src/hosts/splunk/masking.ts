@@ -14,8 +14,9 @@ import type { Splunkd, SplunkdAnswer } from "./splunkd.ts";
 import { APP } from "./splunkd.ts";
 
 /**
- * Stores everything that was typed in clear, then masks it in inputs.conf: all stored first, then all edits at once, because each edit makes splunkd restart
- * us. What could not be stored stays where it is, is used from there, and is tried again at the next start.
+ * Stores everything that was typed in clear, then masks it in inputs.conf: all stored first, then all edits
+ * at once, because each edit makes splunkd restart us. What could not be stored stays where it is, is used
+ * from there, and is tried again at the next start.
  */
 export async function storeAndMask(options: {
   readonly ready: readonly ReadyStanza[];
@@ -29,10 +30,16 @@ export async function storeAndMask(options: {
   const stored: ReadyStanza[] = [];
   for (const one of ready) {
     try {
-      if (one.toSeal !== undefined) await store.put(customerSecretId(one.stanza.name, "certificate"), sealed(one.toSeal), one.seal);
+      if (one.toSeal !== undefined)
+        await store.put(customerSecretId(one.stanza.name, "certificate"), sealed(one.toSeal), one.seal);
       if (one.clear.length === 0) continue;
       for (const key of one.clear)
-        await storeUnlessSame(store, customerSecretId(one.stanza.name, key), clearValue(one.stanza, key) as Sealed, one.seal);
+        await storeUnlessSame(
+          store,
+          customerSecretId(one.stanza.name, key),
+          clearValue(one.stanza, key) as Sealed,
+          one.seal,
+        );
       stored.push(one);
     } catch (error) {
       if (!isFailure(error)) throw error;
@@ -67,7 +74,9 @@ async function storeUnlessSame(store: PasswordStore, id: SecretId, value: Sealed
 function isStored(store: PasswordStore, id: SecretId, value: Sealed, seal: string): boolean {
   try {
     const found = store.get(id);
-    return found !== undefined && found.seal === seal && found.value.open((old) => value.open((typed) => old === typed));
+    return (
+      found !== undefined && found.seal === seal && found.value.open((old) => value.open((typed) => old === typed))
+    );
   } catch (error) {
     if (isFailure(error)) return false;
     throw error;
@@ -88,7 +97,8 @@ async function maskOne(one: ReadyStanza, found: SplunkStanza | undefined, maskin
   try {
     const present = await splunkd.get(place);
     if (typedAgain(one, present).size > 0) return;
-    // Sent along so that splunkd's validation of the edit sees a complete customer; defaults are left out, or they would be frozen into this input.
+    // Sent along so that splunkd's validation of the edit sees a complete customer; defaults are left out, or
+    // they would be frozen into this input.
     const kept = [
       "tenant_id",
       "client_id",
@@ -122,14 +132,18 @@ async function maskOne(one: ReadyStanza, found: SplunkStanza | undefined, maskin
   }
 }
 
-/** splunkd validates an edit with a process of its own before it writes it, which takes a tenth of a second or more. */
+/**
+ * splunkd validates an edit with a process of its own before it writes it, which takes a tenth of a second or
+ * more.
+ */
 const LOOK_EVERY_MS = 50;
 /** Ten seconds; an edit that takes longer is not watched to its end. */
 const LOOKS_MAX = 200;
 
 /**
- * splunkd has no edit that depends on what stands there now, so what somebody types between our look and splunkd's write of our mask would be gone without a
- * word. So we keep looking until the edit is answered. Typed and overwritten between two looks is all that can still be missed.
+ * splunkd has no edit that depends on what stands there now, so what somebody types between our look and
+ * splunkd's write of our mask would be gone without a word. So we keep looking until the edit is answered.
+ * Typed and overwritten between two looks is all that can still be missed.
  */
 async function editLooking(
   one: ReadyStanza,
@@ -162,7 +176,11 @@ async function editLooking(
   }
 }
 
-async function storeOverwritten(one: ReadyStanza, overwritten: ReadonlyMap<SecretKey, Sealed>, { store, log }: Masking): Promise<void> {
+async function storeOverwritten(
+  one: ReadyStanza,
+  overwritten: ReadonlyMap<SecretKey, Sealed>,
+  { store, log }: Masking,
+): Promise<void> {
   const customer = one.stanza.name;
   for (const [key, typed] of overwritten) {
     try {
@@ -180,7 +198,10 @@ async function storeOverwritten(one: ReadyStanza, overwritten: ReadonlyMap<Secre
   }
 }
 
-/** Secrets that somebody has typed since we were started: masking would lose them. splunkd restarts us for that edit, and they are stored then. */
+/**
+ * Secrets that somebody has typed since we were started: masking would lose them. splunkd restarts us for
+ * that edit, and they are stored then.
+ */
 function typedAgain(one: ReadyStanza, present: SplunkdAnswer): Map<SecretKey, Sealed> {
   const content = contentOf(present);
   const typed = new Map<SecretKey, Sealed>();
@@ -194,7 +215,9 @@ function typedAgain(one: ReadyStanza, present: SplunkdAnswer): Map<SecretKey, Se
 
 /** The input's settings as they are now; none when splunkd does not say. */
 function contentOf(present: SplunkdAnswer): Readonly<Record<string, unknown>> {
-  const answer = present.json as { readonly entry?: readonly { readonly content?: Readonly<Record<string, unknown>> }[] } | undefined;
+  const answer = present.json as
+    | { readonly entry?: readonly { readonly content?: Readonly<Record<string, unknown>> }[] }
+    | undefined;
   return present.status === 200 ? (answer?.entry?.[0]?.content ?? {}) : {};
 }
 

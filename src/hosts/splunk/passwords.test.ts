@@ -20,7 +20,8 @@ function connect(fake: FakeSplunkd, more: Partial<ConstructorParameters<typeof S
 }
 
 const read = (fake: FakeSplunkd) => PasswordStore.read(connect(fake), jumpClock(), evenChance);
-const opened = (store: PasswordStore, id: Parameters<PasswordStore["get"]>[0]) => store.get(id)?.value.open((value) => value);
+const opened = (store: PasswordStore, id: Parameters<PasswordStore["get"]>[0]) =>
+  store.get(id)?.value.open((value) => value);
 
 describe("a secret of any length and content survives the store", () => {
   const id = customerSecretId("Müller & Söhne: a/b", "refresh_token");
@@ -49,10 +50,14 @@ describe("a secret of any length and content survives the store", () => {
 
   test("names that differ never share an entry", () => {
     fc.assert(
-      fc.property(fc.string({ unit: "binary", maxLength: 200 }), fc.string({ unit: "binary", maxLength: 200 }), (a, b) => {
-        if (Buffer.from(a).equals(Buffer.from(b))) return;
-        expect(customerSecretId(a, "client_secret")).not.toBe(customerSecretId(b, "client_secret"));
-      }),
+      fc.property(
+        fc.string({ unit: "binary", maxLength: 200 }),
+        fc.string({ unit: "binary", maxLength: 200 }),
+        (a, b) => {
+          if (Buffer.from(a).equals(Buffer.from(b))) return;
+          expect(customerSecretId(a, "client_secret")).not.toBe(customerSecretId(b, "client_secret"));
+        },
+      ),
     );
   });
 });
@@ -115,7 +120,8 @@ describe("the list", () => {
     const fake = new FakeSplunkd();
     await (await read(fake)).put(credentialId("main"), sealed("planted"), SEAL);
     const foreign = new FakeSplunkd();
-    for (const [name, row] of fake.rows) foreign.add("search", row.realm, name.slice(row.realm.length + 1, -1), row.password);
+    for (const [name, row] of fake.rows)
+      foreign.add("search", row.realm, name.slice(row.realm.length + 1, -1), row.password);
     expect((await read(foreign)).get(credentialId("main"))).toBeUndefined();
   });
 });
@@ -142,9 +148,17 @@ describe("splunkd's refusals", () => {
 
 describe("the session key goes to this machine or to a verified host, never through a proxy", () => {
   test.each([
-    ["https://127.0.0.1:8089", undefined, { direct: true, caFile: "/opt/splunk/etc/auth/cacert.pem", loopbackCertificate: true }],
+    [
+      "https://127.0.0.1:8089",
+      undefined,
+      { direct: true, caFile: "/opt/splunk/etc/auth/cacert.pem", loopbackCertificate: true },
+    ],
     ["https://localhost:8089/", "/ca.pem", { direct: true, caFile: "/ca.pem", loopbackCertificate: true }],
-    ["https://[::1]:8089", undefined, { direct: true, caFile: "/opt/splunk/etc/auth/cacert.pem", loopbackCertificate: true }],
+    [
+      "https://[::1]:8089",
+      undefined,
+      { direct: true, caFile: "/opt/splunk/etc/auth/cacert.pem", loopbackCertificate: true },
+    ],
     ["https://splunk.example.com:8089", "/ca.pem", { direct: true, caFile: "/ca.pem" }],
     ["http://127.0.0.1:8089", undefined, { direct: true }],
   ])("%s", async (serverUri, splunkdCaFile, route) => {
@@ -164,7 +178,9 @@ describe("the session key goes to this machine or to a verified host, never thro
   });
 
   test("without a key nothing is asked", () => {
-    expect(() => connect(new FakeSplunkd(), { sessionKey: undefined })).toThrow(expect.objectContaining({ code: "session-key-missing" }));
+    expect(() => connect(new FakeSplunkd(), { sessionKey: undefined })).toThrow(
+      expect.objectContaining({ code: "session-key-missing" }),
+    );
   });
 });
 

@@ -7,8 +7,9 @@ import type { Splunkd } from "./splunkd.ts";
 import { APP } from "./splunkd.ts";
 
 /**
- * Secrets in Splunk's credential store (`storage/passwords`). Splunk encrypts at most 255 characters per entry (Splunk Solutions Library, credentials.py) and a
- * refresh token is longer, so a secret is cut into chunks of one generation; one index entry, written last, names the generation. A reader therefore sees the
+ * Secrets in Splunk's credential store (`storage/passwords`). Splunk encrypts at most 255 characters per
+ * entry (Splunk Solutions Library, credentials.py) and a refresh token is longer, so a secret is cut into
+ * chunks of one generation; one index entry, written last, names the generation. A reader therefore sees the
  * old secret or the new one, never a mixture:
  *
  *   realm defender_mssp, user `<id>`               {"v":1,"g":"<generation>","n":7,"d":"<SHA-256, 32 hex>","s":"<seal>","t":<seconds>}
@@ -19,7 +20,10 @@ const CHUNK_MAX = 250;
 const PAGE_ROWS = 500;
 const COLLECTION = `/servicesNS/nobody/${APP}/storage/passwords`;
 
-/** Names a secret: `customer.<stanza>.client_secret`, `….refresh_token`, `….certificate` (the path that was sealed), `credential.<name>`. */
+/**
+ * Names a secret: `customer.<stanza>.client_secret`, `….refresh_token`, `….certificate` (the path that was
+ * sealed), `credential.<name>`.
+ */
 export type SecretId = string & { readonly is: "secret-id" };
 
 export function customerSecretId(stanza: string, key: "client_secret" | "refresh_token" | "certificate"): SecretId {
@@ -65,7 +69,10 @@ export class PasswordStore {
     this.#chance = chance;
   }
 
-  /** Reads the whole store once, page by page. Throws the failures of Splunkd and `splunkd-answer` for an answer of another shape. */
+  /**
+   * Reads the whole store once, page by page. Throws the failures of Splunkd and `splunkd-answer` for an
+   * answer of another shape.
+   */
   static async read(splunkd: Splunkd, clock: Clock, chance: Chance): Promise<PasswordStore> {
     const store = new PasswordStore(splunkd, clock, chance);
     for (let offset = 0; ; ) {
@@ -79,7 +86,10 @@ export class PasswordStore {
     }
   }
 
-  /** Undefined when nothing is stored. Throws Failure `secret-damaged` when chunks are missing or do not fit their digest. */
+  /**
+   * Undefined when nothing is stored. Throws Failure `secret-damaged` when chunks are missing or do not fit
+   * their digest.
+   */
   get(id: SecretId): StoredSecret | undefined {
     const index = this.#index(id);
     if (index === undefined) return undefined;
@@ -112,7 +122,8 @@ export class PasswordStore {
       s: seal,
       t: storedAtMs / 1000,
     };
-    for (const [k, name] of chunkNames(id, index).entries()) await this.#write(name, packed.slice(k * CHUNK_MAX, (k + 1) * CHUNK_MAX));
+    for (const [k, name] of chunkNames(id, index).entries())
+      await this.#write(name, packed.slice(k * CHUNK_MAX, (k + 1) * CHUNK_MAX));
     await this.#write(id, JSON.stringify(index));
     if (before !== undefined && before !== "damaged") await this.#drop(chunkNames(id, before));
     return { value, seal, storedAtMs };
@@ -125,7 +136,9 @@ export class PasswordStore {
     await this.#drop([id, ...(index === "damaged" ? [] : chunkNames(id, index))]);
   }
 
-  /** Never one that has chunks already: overwriting those would tear the secret that the index still names. */
+  /**
+   * Never one that has chunks already: overwriting those would tear the secret that the index still names.
+   */
   #freshGeneration(id: SecretId, nowMs: number): string {
     const base = Math.floor(this.#chance.next() * 36 ** 4);
     for (let n = 0; ; n += 1) {
@@ -143,7 +156,8 @@ export class PasswordStore {
       ? { status: 409 }
       : await this.#splunkd.post(COLLECTION, { name: user, password, realm: REALM });
     // 409: it exists, perhaps since another process of ours wrote it.
-    const status = created.status === 409 ? (await this.#splunkd.post(entryPath(user), { password })).status : created.status;
+    const status =
+      created.status === 409 ? (await this.#splunkd.post(entryPath(user), { password })).status : created.status;
     if (status !== 200 && status !== 201) throw unexpected(status);
     this.#entries.set(user, sealed(password));
   }
@@ -163,7 +177,11 @@ function entryPath(user: string): string {
 }
 
 /** Ours are those of our realm in our app: the list also shows what other apps export. */
-function ownEntries(json: unknown): { readonly rows: number; readonly total: number | undefined; readonly entries: readonly Entry[] } {
+function ownEntries(json: unknown): {
+  readonly rows: number;
+  readonly total: number | undefined;
+  readonly entries: readonly Entry[];
+} {
   const list = member(json, "entry");
   if (!Array.isArray(list)) throw unexpected(200);
   const entries = list.flatMap((row: unknown): Entry[] => {
@@ -178,7 +196,9 @@ function ownEntries(json: unknown): { readonly rows: number; readonly total: num
 }
 
 function member(value: unknown, name: string): unknown {
-  return typeof value === "object" && value !== null && Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined;
+  return typeof value === "object" && value !== null && Object.hasOwn(value, name)
+    ? (value as Record<string, unknown>)[name]
+    : undefined;
 }
 
 function readIndex(text: string): Index | "damaged" {
@@ -205,7 +225,10 @@ function chunkNames(id: SecretId, index: Index): string[] {
   return Array.from({ length: index.n }, (_, k) => `${id}.${index.g}.${k + 1}`);
 }
 
-/** A JSON string without white space or anything beyond ASCII: entries may be trimmed, and the limit may count bytes. */
+/**
+ * A JSON string without white space or anything beyond ASCII: entries may be trimmed, and the limit may count
+ * bytes.
+ */
 function pack(text: string): string {
   return JSON.stringify(text).replace(/[^!-~]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
@@ -223,16 +246,27 @@ function digest(text: string): string {
   return createHash("sha256").update(text).digest("hex").slice(0, 32);
 }
 
-/** Letters, digits, `_` and `-` stay; other bytes become `~xx`. A very long name keeps its beginning and gets a digest. */
+/**
+ * Letters, digits, `_` and `-` stay; other bytes become `~xx`. A very long name keeps its beginning and gets
+ * a digest.
+ */
 function encodeName(name: string): string {
   const encoded = [...Buffer.from(name, "utf8")]
-    .map((byte) => (/[A-Za-z0-9_-]/.test(String.fromCharCode(byte)) ? String.fromCharCode(byte) : `~${byte.toString(16).padStart(2, "0")}`))
+    .map((byte) =>
+      /[A-Za-z0-9_-]/.test(String.fromCharCode(byte))
+        ? String.fromCharCode(byte)
+        : `~${byte.toString(16).padStart(2, "0")}`,
+    )
     .join("");
   return encoded.length <= 120 ? encoded : `${encoded.slice(0, 80)}~~${digest(name)}`;
 }
 
 function damaged(id: SecretId): Failure {
-  const what = id.startsWith("credential.") ? "the shared credential" : id.endsWith(".client_secret") ? "client_secret" : "refresh_token";
+  const what = id.startsWith("credential.")
+    ? "the shared credential"
+    : id.endsWith(".client_secret")
+      ? "client_secret"
+      : "refresh_token";
   return new Failure("secret-damaged", {
     actor: "operator",
     retry: { when: "never" },

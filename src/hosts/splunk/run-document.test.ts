@@ -96,7 +96,9 @@ describe("a value reaches us as it was typed", () => {
   });
 
   test("a name like an object's own property is only a name", () => {
-    const [stanza] = parseDocument(runDocument(`<param name="__proto__">p</param><param name="constructor">c</param>`)).stanzas;
+    const [stanza] = parseDocument(
+      runDocument(`<param name="__proto__">p</param><param name="constructor">c</param>`),
+    ).stanzas;
     expect(Object.entries(stanza!.values)).toEqual([
       ["__proto__", "p"],
       ["constructor", "c"],
@@ -136,7 +138,9 @@ describe("encodings go by the bytes", () => {
     // The last byte of little-endian UTF-16 may come late; every split must do.
     for (let at = 1; at < bytes.length; at += 1) {
       const pieces = [bytes.subarray(0, at), bytes.subarray(at)];
-      expect(parseDocument(await readDocumentText(openPipe(pieces), handClock())).stanzas[0]?.values["tenant_name"]).toBe("Grüße 客户 😀");
+      expect(
+        parseDocument(await readDocumentText(openPipe(pieces), handClock())).stanzas[0]?.values["tenant_name"],
+      ).toBe("Grüße 客户 😀");
     }
   });
 });
@@ -172,7 +176,11 @@ describe("what cannot be read gets one plain sentence without content", () => {
     );
     const document = parseDocument(text);
     expect(document.problems).toEqual([
-      { stanza: "a", key: "stanza", say: "splunkd's document holds the unexpected element <editor>; save this input again in Splunk" },
+      {
+        stanza: "a",
+        key: "stanza",
+        say: "splunkd's document holds the unexpected element <editor>; save this input again in Splunk",
+      },
     ]);
     expect(document.stanzas.map((one) => one.name)).toEqual(["b"]);
   });

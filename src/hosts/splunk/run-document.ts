@@ -36,8 +36,8 @@ const READ_LIMIT_MS = 30_000;
 const DOCUMENT_MAX_BYTES = 64 * 1024 * 1024;
 
 /**
- * Reads until the closing tag: splunkd may leave the pipe open. Ends at end of file too. Throws Failure `document-late` after 30 s, `document-empty`
- * when nothing came, `document-too-large`.
+ * Reads until the closing tag: splunkd may leave the pipe open. Ends at end of file too. Throws Failure
+ * `document-late` after 30 s, `document-empty` when nothing came, `document-too-large`.
  */
 export async function readDocumentText(stdin: AsyncIterable<Uint8Array>, clock: Clock): Promise<string> {
   const collected = new DocumentBytes();
@@ -57,7 +57,8 @@ export async function readDocumentText(stdin: AsyncIterable<Uint8Array>, clock: 
     }
   } finally {
     late.abort();
-    // Lets go of the pipe: reading on would keep the process alive after its stop. Not awaited, a read may be under way.
+    // Lets go of the pipe: reading on would keep the process alive after its stop. Not awaited, a read may be
+    // under way.
     pieces.return?.().catch(() => {});
   }
   if (collected.length === 0)
@@ -80,7 +81,10 @@ class DocumentBytes {
     this.#pieces.push(piece);
   }
 
-  /** Whether the last thing that is not white space is a closing root tag. Works on UTF-16 as well: its zero bytes are left out. */
+  /**
+   * Whether the last thing that is not white space is a closing root tag. Works on UTF-16 as well: its zero
+   * bytes are left out.
+   */
   isComplete(): boolean {
     let tail = "";
     for (let i = this.#pieces.length - 1; i >= 0 && tail.length < CLOSING_LENGTH; i -= 1) {
@@ -103,7 +107,9 @@ class DocumentBytes {
 /** Enough for `</items` with some white space before `>`. */
 const CLOSING_LENGTH = 64;
 
-/** By the bytes, not by the declaration: public samples declare utf-16 and are ASCII, and the other way round. */
+/**
+ * By the bytes, not by the declaration: public samples declare utf-16 and are ASCII, and the other way round.
+ */
 function decode(bytes: Buffer): string {
   const [a, b, c] = bytes;
   if (a === 0xfe && b === 0xff) return utf16(bytes.subarray(2), "be");
@@ -124,7 +130,10 @@ function utf16(bytes: Buffer, order: "le" | "be"): string {
 /** One node as fast-xml-parser's `preserveOrder` gives it. */
 type Node = Readonly<Record<string, unknown>>;
 
-/** Everything stays text: by default the parser would turn a secret `0123` into 123. Entities are decoded below, in one pass. */
+/**
+ * Everything stays text: by default the parser would turn a secret `0123` into 123. Entities are decoded
+ * below, in one pass.
+ */
 const PARSER = new XMLParser({
   preserveOrder: true,
   ignoreAttributes: false,
@@ -140,14 +149,16 @@ const PARSER = new XMLParser({
 });
 
 /**
- * Parses a run or validation document. Throws Failure `document-malformed` (never with content: secrets are in there); a stanza that is not understood
- * is a problem of its own.
+ * Parses a run or validation document. Throws Failure `document-malformed` (never with content: secrets are
+ * in there); a stanza that is not understood is a problem of its own.
  */
 export function parseDocument(text: string): SplunkDocument {
-  if (/<!DOCTYPE/i.test(text)) throw unusable("document-malformed", "splunkd's document holds a DOCTYPE, which is refused");
+  if (/<!DOCTYPE/i.test(text))
+    throw unusable("document-malformed", "splunkd's document holds a DOCTYPE, which is refused");
   const body = text.replace(/^\uFEFF?\s*<\?xml[^>]*\?>/, "");
   const valid = XMLValidator.validate(body);
-  if (valid !== true) throw unusable("document-malformed", `splunkd's document is no well-formed XML (line ${valid.err.line})`);
+  if (valid !== true)
+    throw unusable("document-malformed", `splunkd's document is no well-formed XML (line ${valid.err.line})`);
   let root: Node | undefined;
   try {
     root = (PARSER.parse(body) as Node[]).find((node) => nameOf(node) === "input" || nameOf(node) === "items");
@@ -195,7 +206,10 @@ function readStanza(node: Node): SplunkStanza | SettingProblem {
       const items = childrenOf(child).filter((item) => nameOf(item) === "value");
       values.push([key, items.map(textOf).join(",")]);
     } else {
-      const what = tag === "param" || tag === "param_list" ? `<${tag}> without a name` : `the unexpected element <${tag.slice(0, 40)}>`;
+      const what =
+        tag === "param" || tag === "param_list"
+          ? `<${tag}> without a name`
+          : `the unexpected element <${tag.slice(0, 40)}>`;
       return { stanza: name, key: "stanza", say: `splunkd's document holds ${what}; save this input again in Splunk` };
     }
   }
@@ -207,7 +221,10 @@ function readStanza(node: Node): SplunkStanza | SettingProblem {
   };
 }
 
-/** The text by itself: as a piece of the document it would keep the whole document, megabytes for thousands of inputs, alive. */
+/**
+ * The text by itself: as a piece of the document it would keep the whole document, megabytes for thousands of
+ * inputs, alive.
+ */
 function ownText(text: string): string {
   return Buffer.from(text, "utf16le").toString("utf16le");
 }
@@ -244,13 +261,19 @@ function textOf(node: Node): string {
 
 const NAMED: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
 
-/** XML's five named entities and numeric references, each once: `&amp;lt;` is the text `&lt;`. Anything else stays as written. */
+/**
+ * XML's five named entities and numeric references, each once: `&amp;lt;` is the text `&lt;`. Anything else
+ * stays as written.
+ */
 function decodeEntities(text: string): string {
-  return text.replace(/&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|([a-z]+));/gi, (whole, decimal?: string, hex?: string, named?: string) => {
-    if (named !== undefined) return NAMED[named] ?? whole;
-    const code = decimal === undefined ? Number.parseInt(hex as string, 16) : Number(decimal);
-    return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
-  });
+  return text.replace(
+    /&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|([a-z]+));/gi,
+    (whole, decimal?: string, hex?: string, named?: string) => {
+      if (named !== undefined) return NAMED[named] ?? whole;
+      const code = decimal === undefined ? Number.parseInt(hex as string, 16) : Number(decimal);
+      return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
+    },
+  );
 }
 
 function unusable(code: string, say: string, cause?: unknown): Failure {

@@ -21,8 +21,9 @@ export function fileNamed(stanza: Stanza, key: SecretKey): string | undefined {
 }
 
 /**
- * Reads secrets that stand as `file:PATH`: for hosts whose splunkd offers no credential store (universal forwarders). Nothing seals a file to endpoints, so
- * such a secret goes to the cloud's own addresses only: whoever may edit an input must not be able to have it sent elsewhere.
+ * Reads secrets that stand as `file:PATH`: for hosts whose splunkd offers no credential store (universal
+ * forwarders). Nothing seals a file to endpoints, so such a secret goes to the cloud's own addresses only:
+ * whoever may edit an input must not be able to have it sent elsewhere.
  */
 export async function withSecretFiles(stanza: Stanza, readBytes: ReadBytes, files: FileRule): Promise<Stanza> {
   const read = new Map<SecretKey, Sealed>();
@@ -45,7 +46,11 @@ export async function withSecretFiles(stanza: Stanza, readBytes: ReadBytes, file
       .replace(/^\uFEFF/, "")
       .replace(/\r?\n$/, "");
     if (text === "")
-      throw secretFile(key, `names ${file.value}, which is empty or may not be read by Splunk`, "Put the secret into it, one line.");
+      throw secretFile(
+        key,
+        `names ${file.value}, which is empty or may not be read by Splunk`,
+        "Put the secret into it, one line.",
+      );
     read.set(key, sealed(text));
   }
   const [clientSecret, refreshToken] = [read.get("client_secret"), read.get("refresh_token")];
@@ -59,5 +64,10 @@ export function hasOwnAddresses(stanza: Stanza): boolean {
 }
 
 function secretFile(key: SecretKey, say: string, nextStep: string): Failure {
-  return new Failure("secret-file-refused", { actor: "operator", retry: { when: "never" }, say: `${key} ${say}`, nextStep });
+  return new Failure("secret-file-refused", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `${key} ${say}`,
+    nextStep,
+  });
 }

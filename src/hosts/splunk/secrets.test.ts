@@ -19,13 +19,21 @@ const CLIENT = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
 const FILES: Record<string, string> = { "/ca.pem": "certificate one", "/other.pem": "certificate two" };
 const readBytes = async (file: string) => (file in FILES ? new TextEncoder().encode(FILES[file]) : undefined);
 const files: FileRule = {
-  door: { look: (file) => (file in FILES ? { kind: "file", realPath: file, openToOthers: file.includes("open") } : { kind: "missing" }) },
+  door: {
+    look: (file) =>
+      file in FILES ? { kind: "file", realPath: file, openToOthers: file.includes("open") } : { kind: "missing" },
+  },
   roots: ["/auth"],
 };
 const open = (secret: Sealed | undefined) => secret?.open((value) => value);
 
 function stanzaOf(name: string, values: Record<string, string>, app = "TA_defender_mssp"): SplunkStanza {
-  return { fullName: `defender_mssp://${name}`, name, app, values: { tenant_id: TENANT, client_id: CLIENT, ...values } };
+  return {
+    fullName: `defender_mssp://${name}`,
+    name,
+    app,
+    values: { tenant_id: TENANT, client_id: CLIENT, ...values },
+  };
 }
 
 /** One start of the process with these inputs. */
@@ -45,7 +53,14 @@ async function start(fake: FakeSplunkd, raw: readonly SplunkStanza[]) {
   expect(parsed.problems).toEqual([]);
   const resolution = await resolveSecrets(parsed.stanzas, parsed.masked, store, undefined, readBytes, files);
   const finish = () =>
-    storeAndMask({ ready: resolution.ready, found: new Map(raw.map((one) => [one.name, one])), store, splunkd, clock, log });
+    storeAndMask({
+      ready: resolution.ready,
+      found: new Map(raw.map((one) => [one.name, one])),
+      store,
+      splunkd,
+      clock,
+      log,
+    });
   return { ...resolution, store, splunkd, log, clock, finish };
 }
 
@@ -103,7 +118,10 @@ describe("a secret typed into the form", () => {
     expect(ready).toHaveLength(1);
     expect(fake.edits).toEqual([]);
     expect(log.lines).toEqual([
-      expect.objectContaining({ level: "error", fields: expect.objectContaining({ customer: "a", failure: "splunkd-answer" }) }),
+      expect.objectContaining({
+        level: "error",
+        fields: expect.objectContaining({ customer: "a", failure: "splunkd-answer" }),
+      }),
     ]);
     expect(inspect([ready, log.lines], { depth: 9 })).not.toContain("hunter2");
   });
@@ -132,8 +150,12 @@ describe("a secret typed into the form", () => {
     const { finish, log } = await start(fake, [stanzaOf("a", { client_secret: "old" })]);
     fake.inputs.set("a", { client_secret: "old" });
     await finish();
-    expect(open((await start(fake, [stanzaOf("a", { client_secret: MASK })])).ready[0]?.stanza.clientSecret)).toBe("typed in between");
-    expect(log.lines.map((line) => line.message)).toContain("a secret typed while the one before it was being masked is stored too");
+    expect(open((await start(fake, [stanzaOf("a", { client_secret: MASK })])).ready[0]?.stanza.clientSecret)).toBe(
+      "typed in between",
+    );
+    expect(log.lines.map((line) => line.message)).toContain(
+      "a secret typed while the one before it was being masked is stored too",
+    );
     expect(inspect(log.lines, { depth: 9 })).not.toContain("typed in between");
   });
 
@@ -142,14 +164,18 @@ describe("a secret typed into the form", () => {
     const { finish } = await start(fake, [stanzaOf("a", { client_secret: "key" })]);
     fake.inputs.set("a", { tenant_id: TENANT, client_id: "another-client", client_secret: "key" });
     await finish();
-    expect(fake.edits.map((edit) => edit.form)).toEqual([{ tenant_id: TENANT, client_id: "another-client", client_secret: MASK }]);
+    expect(fake.edits.map((edit) => edit.form)).toEqual([
+      { tenant_id: TENANT, client_id: "another-client", client_secret: MASK },
+    ]);
   });
 
   test("that is typed again over a stored one wins", async () => {
     const fake = new FakeSplunkd();
     await (await start(fake, [stanzaOf("a", { client_secret: "old" })])).finish();
     await (await start(fake, [stanzaOf("a", { client_secret: "new" })])).finish();
-    expect(open((await start(fake, [stanzaOf("a", { client_secret: MASK })])).ready[0]?.stanza.clientSecret)).toBe("new");
+    expect(open((await start(fake, [stanzaOf("a", { client_secret: MASK })])).ready[0]?.stanza.clientSecret)).toBe(
+      "new",
+    );
   });
 });
 
@@ -160,7 +186,8 @@ describe("a stored secret goes only where it was typed for", () => {
     await (await start(fake, [stanzaOf("a", { client_secret: "key", refresh_token: "token", ...typedFor })])).finish();
     return fake;
   }
-  const masked = (values: Record<string, string>) => stanzaOf("a", { client_secret: MASK, refresh_token: MASK, ...typedFor, ...values });
+  const masked = (values: Record<string, string>) =>
+    stanzaOf("a", { client_secret: MASK, refresh_token: MASK, ...typedFor, ...values });
 
   test("unchanged, it is used", async () => {
     expect((await start(await stored(), [masked({})])).ready).toHaveLength(1);
@@ -207,7 +234,10 @@ describe("a stored secret goes only where it was typed for", () => {
 async function withCredential(credential: object, endpoints: Record<string, string> = {}): Promise<FakeSplunkd> {
   const fake = new FakeSplunkd();
   const { store } = await start(fake, []);
-  const [typedFor] = parseStanzas([stanzaOf("x", { client_secret: "x", ...endpoints })], { host: "splunk", nowMs: 0 }).stanzas;
+  const [typedFor] = parseStanzas([stanzaOf("x", { client_secret: "x", ...endpoints })], {
+    host: "splunk",
+    nowMs: 0,
+  }).stanzas;
   await store.put(credentialId("main"), sealed(JSON.stringify(credential)), await sealFor(typedFor!, readBytes));
   return fake;
 }
@@ -236,7 +266,9 @@ describe("a shared credential", () => {
   });
 
   test("is overridden by the customer's own key", async () => {
-    const { ready } = await start(await withCredential(shared), [stanzaOf("a", { credential: "main", client_secret: "own key" })]);
+    const { ready } = await start(await withCredential(shared), [
+      stanzaOf("a", { credential: "main", client_secret: "own key" }),
+    ]);
     expect(open(ready[0]?.stanza.clientSecret)).toBe("own key");
   });
 
@@ -287,7 +319,14 @@ describe("a customer without a usable secret is told so, and the others go on", 
       jumpClock(),
       evenChance,
     ).catch((error: unknown) => error);
-    const { ready, refused } = await resolveSecrets(parsed.stanzas, parsed.masked, undefined, busy as never, readBytes, files);
+    const { ready, refused } = await resolveSecrets(
+      parsed.stanzas,
+      parsed.masked,
+      undefined,
+      busy as never,
+      readBytes,
+      files,
+    );
     expect(ready.map((one) => one.stanza.name)).toEqual(["b"]);
     expect(refused.map((one) => one.failure.code)).toEqual(["splunkd-session-refused"]);
   });
@@ -376,7 +415,8 @@ describe("a secret from a file, where splunkd offers no credential store", () =>
 });
 
 describe("a certificate, which is a file and not typed", () => {
-  const withCertificate = (values: Record<string, string> = {}) => stanzaOf("a", { certificate: "/auth/app.pem", ...values });
+  const withCertificate = (values: Record<string, string> = {}) =>
+    stanzaOf("a", { certificate: "/auth/app.pem", ...values });
 
   test("is sealed to the addresses of its first use, and once only", async () => {
     const fake = new FakeSplunkd();
@@ -408,12 +448,23 @@ describe("a certificate, which is a file and not typed", () => {
     const parsed = parseStanzas(
       [
         withCertificate(),
-        stanzaOf("b", { certificate: "/auth/app.pem", tenant_id: "b.example.com", graph_url: "https://graph.evil.example" }),
+        stanzaOf("b", {
+          certificate: "/auth/app.pem",
+          tenant_id: "b.example.com",
+          graph_url: "https://graph.evil.example",
+        }),
       ],
       { host: "splunk", nowMs: 0 },
     );
     const unreadable = new Failure("splunkd-unreachable", { actor: "operator", retry: { when: "soon" }, say: "no" });
-    const { ready, refused } = await resolveSecrets(parsed.stanzas, parsed.masked, undefined, unreadable, readBytes, files);
+    const { ready, refused } = await resolveSecrets(
+      parsed.stanzas,
+      parsed.masked,
+      undefined,
+      unreadable,
+      readBytes,
+      files,
+    );
     expect(ready.map((one) => one.stanza.name)).toEqual(["a"]);
     expect(refused.map((one) => one.failure.code)).toEqual(["splunkd-unreachable"]);
   });

@@ -16,7 +16,10 @@ export interface ReadyStanza {
   readonly seal: string;
   /** Those that stand in clear in inputs.conf and are to be stored and masked. */
   readonly clear: readonly SecretKey[];
-  /** The path of a certificate that was not sealed yet: whoever edits the input later cannot send what it signs for elsewhere. */
+  /**
+   * The path of a certificate that was not sealed yet: whoever edits the input later cannot send what it
+   * signs for elsewhere.
+   */
   readonly toSeal?: string;
   /** Undefined unless the refresh token comes from the store or was just typed. */
   readonly storedRefreshToken?: StoredSecret;
@@ -27,7 +30,10 @@ export interface RefusedStanza {
   readonly failure: Failure;
 }
 
-/** What a shared credential's entry holds, as JSON. `certificate`: path of a PEM; `expires`: ISO time, for the warning in health events. */
+/**
+ * What a shared credential's entry holds, as JSON. `certificate`: path of a PEM; `expires`: ISO time, for the
+ * warning in health events.
+ */
 export interface SharedCredential {
   readonly client_id: string;
   readonly client_secret?: string;
@@ -41,10 +47,12 @@ export interface Resolution {
 }
 
 /**
- * Gives each customer his secrets: those typed in clear, else the stored ones, if they were typed for the endpoints, proxy and CA that are in force now;
- * one that differs gets none at all and is told which setting it is (`endpoint-changed`).
+ * Gives each customer his secrets: those typed in clear, else the stored ones, if they were typed for the
+ * endpoints, proxy and CA that are in force now; one that differs gets none at all and is told which setting
+ * it is (`endpoint-changed`).
  *
- * @param store undefined when the credential store could not be read; `storeFailure` then says why. Customers that need nothing from it go on.
+ * @param store undefined when the credential store could not be read; `storeFailure` then says why. Customers
+ *   that need nothing from it go on.
  */
 export async function resolveSecrets(
   stanzas: readonly Stanza[],
@@ -91,8 +99,10 @@ async function resolveOne(
     else if (masked.includes(key))
       throw storeFailure ?? missing(key, `holds only the mask for ${key}, and nothing is stored for this input`);
   }
-  const toSeal = stanza.certificate === undefined ? undefined : unsealedPath(stanza, stanza.certificate, store, storeFailure, seal);
-  const shared = stanza.credential === undefined ? undefined : sharedCredential(stanza.credential, store, storeFailure, seal);
+  const toSeal =
+    stanza.certificate === undefined ? undefined : unsealedPath(stanza, stanza.certificate, store, storeFailure, seal);
+  const shared =
+    stanza.credential === undefined ? undefined : sharedCredential(stanza.credential, store, storeFailure, seal);
   const complete = withSecrets(stanza, stored, shared);
   const lacking = lackingSecret(complete);
   if (lacking) throw storeFailure ?? missing(lacking, "has nothing to sign in with");
@@ -107,8 +117,8 @@ async function resolveOne(
 }
 
 /**
- * A certificate is a file that nobody types, so its path is sealed when it is first used. Where no seal can be kept it serves the cloud's own addresses only.
- * Returns the path when it is still to be sealed.
+ * A certificate is a file that nobody types, so its path is sealed when it is first used. Where no seal can
+ * be kept it serves the cloud's own addresses only. Returns the path when it is still to be sealed.
  */
 function unsealedPath(
   stanza: Stanza,
@@ -127,7 +137,10 @@ function unsealedPath(
   return undefined;
 }
 
-/** The seal of what is in force for this stanza now. A CA file that cannot be read seals as its absence would not: the request would fail anyway. */
+/**
+ * The seal of what is in force for this stanza now. A CA file that cannot be read seals as its absence would
+ * not: the request would fail anyway.
+ */
 export async function sealFor(stanza: Stanza, readBytes: ReadBytes): Promise<string> {
   const caFile = stanza.route.caFile;
   const bytes = caFile === undefined ? undefined : ((await readBytes(caFile)) ?? new Uint8Array());
@@ -187,12 +200,20 @@ function readCredential(text: string): SharedCredential | undefined {
   }
 }
 
-/** The stanza's own client id, key and certificate win over the shared credential's; an own key or certificate replaces both of its. */
-function withSecrets(stanza: Stanza, stored: ReadonlyMap<SecretKey, StoredSecret>, shared: SharedCredential | undefined): Stanza {
+/**
+ * The stanza's own client id, key and certificate win over the shared credential's; an own key or certificate
+ * replaces both of its.
+ */
+function withSecrets(
+  stanza: Stanza,
+  stored: ReadonlyMap<SecretKey, StoredSecret>,
+  shared: SharedCredential | undefined,
+): Stanza {
   const ownSecret = stanza.clientSecret ?? stored.get("client_secret")?.value;
   const ownKey = ownSecret !== undefined || stanza.certificate !== undefined;
   const clientId = stanza.clientId ?? shared?.client_id;
-  const clientSecret = ownSecret ?? (ownKey || shared?.client_secret === undefined ? undefined : sealed(shared.client_secret));
+  const clientSecret =
+    ownSecret ?? (ownKey || shared?.client_secret === undefined ? undefined : sealed(shared.client_secret));
   const certificate = stanza.certificate ?? (ownKey ? undefined : shared?.certificate);
   const endsMs = ownKey ? Number.NaN : Date.parse(shared?.expires ?? "");
   const refreshToken = stanza.refreshToken ?? stored.get("refresh_token")?.value;

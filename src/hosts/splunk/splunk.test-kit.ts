@@ -22,7 +22,9 @@ export function jumpClock(nowMs = Date.UTC(2026, 10, 24, 12)): Clock & { nowIs: 
 
 export const evenChance: Chance = { next: () => 0.5 };
 
-export function recordedLog(): Log & { readonly lines: { level: string; message: string; fields: LogFields | undefined }[] } {
+export function recordedLog(): Log & {
+  readonly lines: { level: string; message: string; fields: LogFields | undefined }[];
+} {
   const lines: { level: string; message: string; fields: LogFields | undefined }[] = [];
   const at = (level: string) => (message: string, fields?: LogFields) => {
     lines.push({ level, message, fields });
@@ -56,11 +58,14 @@ export class FakeSplunkd implements Http {
     const url = new URL(request.url);
     const form = Object.fromEntries(new URLSearchParams(String(request.body ?? "")));
     const [, , , app = "", ...rest] = url.pathname.split("/");
-    if (rest.join("/") === "storage/passwords") return request.method === "GET" ? this.#list(url) : this.#create(app, form);
-    if (rest[0] === "storage" && rest[1] === "passwords") return this.#entry(request.method, app, decodeURIComponent(rest[2] ?? ""), form);
+    if (rest.join("/") === "storage/passwords")
+      return request.method === "GET" ? this.#list(url) : this.#create(app, form);
+    if (rest[0] === "storage" && rest[1] === "passwords")
+      return this.#entry(request.method, app, decodeURIComponent(rest[2] ?? ""), form);
     if (rest[0] === "data" && rest[1] === "inputs") {
       const input = this.inputs.get(decodeURIComponent(rest[3] ?? ""));
-      if (request.method === "GET") return input ? answer(200, JSON.stringify({ entry: [{ content: input }] })) : answer(404, "{}");
+      if (request.method === "GET")
+        return input ? answer(200, JSON.stringify({ entry: [{ content: input }] })) : answer(404, "{}");
       this.edits.push({ path: url.pathname, form });
       return answer(200, "{}");
     }
@@ -80,7 +85,12 @@ export class FakeSplunkd implements Http {
     const entry = all.slice(offset, offset + count).map(([id, row]) => ({
       name: id,
       acl: { app: row.app, owner: "nobody", sharing: "app" },
-      content: { realm: row.realm, username: id.slice(row.realm.length + 1, -1), clear_password: row.password, encr_password: "$7$x" },
+      content: {
+        realm: row.realm,
+        username: id.slice(row.realm.length + 1, -1),
+        clear_password: row.password,
+        encr_password: "$7$x",
+      },
     }));
     return answer(200, JSON.stringify({ entry, paging: { total: all.length, perPage: count, offset } }));
   }

@@ -33,15 +33,18 @@ export interface SplunkdAnswer {
 }
 
 /**
- * splunkd's REST interface with the input's own session key. The key goes to this machine, or to a host that `splunkd_ca_file` verifies, and never through a
- * proxy. No answer's content ever gets into a failure: these endpoints can echo secrets.
+ * splunkd's REST interface with the input's own session key. The key goes to this machine, or to a host that
+ * `splunkd_ca_file` verifies, and never through a proxy. No answer's content ever gets into a failure: these
+ * endpoints can echo secrets.
  */
 export class Splunkd {
   readonly #options: SplunkdOptions;
   readonly #base: string;
   readonly #route: Route;
 
-  /** Throws Failure `splunkd-unnamed`, `splunkd-untrusted` or `session-key-missing` before anything is sent. */
+  /**
+   * Throws Failure `splunkd-unnamed`, `splunkd-untrusted` or `session-key-missing` before anything is sent.
+   */
   constructor(options: SplunkdOptions) {
     this.#options = options;
     const { base, route } = trustOf(options);
@@ -86,7 +89,11 @@ export class Splunkd {
     return this.#once(method, pathAndQuery, form);
   }
 
-  async #once(method: "GET" | "POST" | "DELETE", pathAndQuery: string, form?: Readonly<Record<string, string>>): Promise<SplunkdAnswer> {
+  async #once(
+    method: "GET" | "POST" | "DELETE",
+    pathAndQuery: string,
+    form?: Readonly<Record<string, string>>,
+  ): Promise<SplunkdAnswer> {
     const { http, sessionKey } = this.#options;
     const separator = pathAndQuery.includes("?") ? "&" : "?";
     const answer = await (sessionKey as Sealed)
@@ -119,10 +126,14 @@ export class Splunkd {
 }
 
 /**
- * A session key for a person's login, for commands that run outside of an input. Throws the failures of Splunkd, and `splunkd-login-refused`.
- * Source: Splunk REST API Reference, auth/login.
+ * A session key for a person's login, for commands that run outside of an input. Throws the failures of
+ * Splunkd, and `splunkd-login-refused`. Source: Splunk REST API Reference, auth/login.
  */
-export async function splunkdLogin(options: Omit<SplunkdOptions, "sessionKey">, user: string, password: Sealed): Promise<Sealed> {
+export async function splunkdLogin(
+  options: Omit<SplunkdOptions, "sessionKey">,
+  user: string,
+  password: Sealed,
+): Promise<Sealed> {
   const { base, route } = trustOf({ ...options, sessionKey: undefined });
   const answer = await password
     .open((text) =>
@@ -179,7 +190,8 @@ function trustOf(options: SplunkdOptions): { readonly base: string; readonly rou
   const base = url.origin;
   if (LOOPBACK.test(url.hostname)) {
     const caFile =
-      options.splunkdCaFile ?? (options.splunkHome === undefined ? undefined : path.join(options.splunkHome, "etc", "auth", "cacert.pem"));
+      options.splunkdCaFile ??
+      (options.splunkHome === undefined ? undefined : path.join(options.splunkHome, "etc", "auth", "cacert.pem"));
     if (url.protocol === "http:") return { base, route: { direct: true } };
     if (caFile === undefined) {
       throw new Failure("splunkd-untrusted", {
@@ -202,7 +214,10 @@ function trustOf(options: SplunkdOptions): { readonly base: string; readonly rou
   return { base, route: { direct: true, caFile: options.splunkdCaFile } };
 }
 
-/** What splunkd's own refusals mean; other statuses are the caller's. Source: Splunk REST API Reference, response status codes. */
+/**
+ * What splunkd's own refusals mean; other statuses are the caller's. Source: Splunk REST API Reference,
+ * response status codes.
+ */
 function refusal(status: number): Failure | undefined {
   switch (status) {
     case 401:

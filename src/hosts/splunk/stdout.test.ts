@@ -37,14 +37,18 @@ describe("deliveries", () => {
     const written = await outlet.write(deliveries("a", records(3)));
     await pipe.close();
     expect(written).toBe(Buffer.byteLength(sink.taken) - Buffer.byteLength("<stream>\n</stream>\n"));
-    expect(sink.taken).toMatch(/^<stream>\n<event stanza="defender_mssp:\/\/a" unbroken="1"><time>1795521600\.123<\/time>/);
+    expect(sink.taken).toMatch(
+      /^<stream>\n<event stanza="defender_mssp:\/\/a" unbroken="1"><time>1795521600\.123<\/time>/,
+    );
     expect(sink.taken.endsWith("</event>\n</stream>\n")).toBe(true);
     expect(ids(sink.taken)).toEqual(["alert-0", "alert-1", "alert-2"]);
   });
 
   test("of many customers at once never tear one another", async () => {
     const { sink, outlet } = open();
-    const batches = Array.from({ length: 20 }, (_, i) => deliveries(i % 2 ? "a" : "Müller & Söhne", records(i, "x".repeat(5000))));
+    const batches = Array.from({ length: 20 }, (_, i) =>
+      deliveries(i % 2 ? "a" : "Müller & Söhne", records(i, "x".repeat(5000))),
+    );
     await Promise.all(batches.map((batch) => outlet.write(batch)));
     expect(ids(sink.taken)).toEqual(batches.flatMap((batch) => batch.map((one) => one.record.id)));
     expect(sink.taken.match(/<event /g)).toHaveLength(190);

@@ -16,10 +16,11 @@ import type { StreamPipe } from "./stream-pipe.ts";
 const WRITE_BYTES = 256 * 1024;
 
 /**
- * Events to splunkd. `provisional`: splunkd acknowledges nothing, so written is not indexed. One batch at a time: the buffer is shared, and is filled again
- * only when the pipe has taken it.
+ * Events to splunkd. `provisional`: splunkd acknowledges nothing, so written is not indexed. One batch at a
+ * time: the buffer is shared, and is filled again only when the pipe has taken it.
  *
- * @param stanzas every customer that may have an event, those in trouble included: their settings decide an event's style and index.
+ * @param stanzas every customer that may have an event, those in trouble included: their settings decide an
+ *   event's style and index.
  */
 export function splunkOutlet(pipe: StreamPipe, stanzas: readonly Stanza[]): Outlet {
   const styles = new Map<string, EventStyle>(stanzas.map((stanza) => [stanza.name, stanza]));
@@ -83,7 +84,10 @@ export function splunkOutlet(pipe: StreamPipe, stanzas: readonly Stanza[]): Outl
     return style;
   }
 
-  /** The stanza whose index the customer's health goes to. A stanza may name its tenant by domain, so the customer's name decides first. */
+  /**
+   * The stanza whose index the customer's health goes to. A stanza may name its tenant by domain, so the
+   * customer's name decides first.
+   */
   function stanzaOf(event: HealthEvent): string {
     const named = stanzas.filter((stanza) => stanza.tenantName === event.tenant);
     const found =

@@ -39,7 +39,12 @@ function noop(): void {}
 
 function handClock(): Clock & { ring(): void } {
   let ring: () => void = noop;
-  return { nowMs: () => 0, monotonicMs: () => 0, pause: () => new Promise<void>((resolve) => (ring = resolve)), ring: () => ring() };
+  return {
+    nowMs: () => 0,
+    monotonicMs: () => 0,
+    pause: () => new Promise<void>((resolve) => (ring = resolve)),
+    ring: () => ring(),
+  };
 }
 
 const text = (value: string) => new TextEncoder().encode(value);

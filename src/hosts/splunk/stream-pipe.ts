@@ -15,8 +15,9 @@ const OPEN = Buffer.from(STREAM_OPEN);
 const CLOSE = Buffer.from(STREAM_CLOSE);
 
 /**
- * The one way to stdout. Pieces leave in the order in which `write` was called, one at a time, each awaited: waiting is the back-pressure, because splunkd
- * stops reading when its queue is full. `<stream>` goes out before the first piece only: an empty stream is not sent.
+ * The one way to stdout. Pieces leave in the order in which `write` was called, one at a time, each awaited:
+ * waiting is the back-pressure, because splunkd stops reading when its queue is full. `<stream>` goes out
+ * before the first piece only: an empty stream is not sent.
  */
 export class StreamPipe {
   readonly #sink: ByteSink;
@@ -48,7 +49,10 @@ export class StreamPipe {
     return this.#enqueue(bytes, true);
   }
 
-  /** Writes `</stream>` after everything that waits and resolves after its callback: `closed`; `cut` when 2 s were not enough or the reader is gone. */
+  /**
+   * Writes `</stream>` after everything that waits and resolves after its callback: `closed`; `cut` when 2 s
+   * were not enough or the reader is gone.
+   */
   async close(): Promise<"closed" | "cut"> {
     if (this.#closing) return "cut";
     this.#closing = true;
@@ -60,7 +64,10 @@ export class StreamPipe {
         () => "closed" as const,
         () => "cut" as const,
       );
-    const result = await Promise.race([end, this.#clock.pause(CLOSE_LIMIT_MS, answered.signal).then(() => "cut" as const)]);
+    const result = await Promise.race([
+      end,
+      this.#clock.pause(CLOSE_LIMIT_MS, answered.signal).then(() => "cut" as const),
+    ]);
     answered.abort();
     if (result === "cut") this.#giveUp(closed());
     return result;
@@ -120,5 +127,9 @@ function outputFailure(error: Error): Failure {
 }
 
 function closed(): Failure {
-  return new Failure("host-gone", { actor: "operator", retry: { when: "never" }, say: "the output to splunkd is closed: we are stopping" });
+  return new Failure("host-gone", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: "the output to splunkd is closed: we are stopping",
+  });
 }

@@ -5,7 +5,9 @@ import { isFailure } from "../../model/failure.ts";
 import type { Clock } from "../../model/kit.ts";
 import { parseDocument, readDocumentText } from "./run-document.ts";
 
-const OF_THE_PROCESS: ReadonlySet<string> = new Set(TABLE.filter(({ global }) => global === true).map(({ key }) => key));
+const OF_THE_PROCESS: ReadonlySet<string> = new Set(
+  TABLE.filter(({ global }) => global === true).map(({ key }) => key),
+);
 
 /** What `--validate-arguments` answers: nothing and 0, or a sentence for the form and 1. */
 export interface Verdict {
@@ -14,14 +16,24 @@ export interface Verdict {
 }
 
 /**
- * Checks the settings of one input while the user waits in Splunk's form. Opens no socket and writes nothing: it may run on a host where the input never will.
- * The mask is no secret and is not looked at. A wrong setting of the whole process refuses a new input, but no edit of one whose secret is masked: it may come from
- * `[defender_mssp]`, stops no customer, and refusing it would refuse our own masking, so that secrets would stay in clear; splunkd.log names it at each start.
+ * Checks the settings of one input while the user waits in Splunk's form. Opens no socket and writes nothing:
+ * it may run on a host where the input never will. The mask is no secret and is not looked at. A wrong
+ * setting of the whole process refuses a new input, but no edit of one whose secret is masked: it may come
+ * from `[defender_mssp]`, stops no customer, and refusing it would refuse our own masking, so that secrets
+ * would stay in clear; splunkd.log names it at each start.
  */
-export async function validateArguments(stdin: AsyncIterable<Uint8Array>, clock: Clock, files: FileRule | undefined): Promise<Verdict> {
+export async function validateArguments(
+  stdin: AsyncIterable<Uint8Array>,
+  clock: Clock,
+  files: FileRule | undefined,
+): Promise<Verdict> {
   try {
     const document = parseDocument(await readDocumentText(stdin, clock));
-    const parsed = parseStanzas(document.stanzas, { host: "splunk", nowMs: clock.nowMs(), ...(files ? { files } : {}) });
+    const parsed = parseStanzas(document.stanzas, {
+      host: "splunk",
+      nowMs: clock.nowMs(),
+      ...(files ? { files } : {}),
+    });
     const found = [...document.problems, ...parsed.problems];
     const problems = parsed.masked.size > 0 ? found.filter(({ key }) => !OF_THE_PROCESS.has(key)) : found;
     if (problems.length === 0) return { stdout: "", exitCode: 0 };

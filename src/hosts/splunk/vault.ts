@@ -7,8 +7,9 @@ import { customerSecretId } from "./passwords.ts";
 const DAY_MS = 86_400_000;
 
 /**
- * A customer's refresh token in Splunk. Microsoft gives a new one at each use and leaves the old one valid (90 days), so it is stored only when the stored one
- * is a day old, or was refused: 2,000 customers would otherwise write 26,000 entries an hour. The day is jittered by up to a quarter, or all would write at once.
+ * A customer's refresh token in Splunk. Microsoft gives a new one at each use and leaves the old one valid
+ * (90 days), so it is stored only when the stored one is a day old, or was refused: 2,000 customers would
+ * otherwise write 26,000 entries an hour. The day is jittered by up to a quarter, or all would write at once.
  */
 export function splunkVault(options: {
   readonly stanza: string;

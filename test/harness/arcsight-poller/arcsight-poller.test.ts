@@ -99,7 +99,9 @@ interface JavaCase {
   readonly latin1Text: string;
   readonly expected?: Readonly<Record<string, string>>;
 }
-const JAVA = JSON.parse(readFileSync(new URL("../../fixtures/arcsight/java-properties-cases.json", import.meta.url), "utf8")) as {
+const JAVA = JSON.parse(
+  readFileSync(new URL("../../fixtures/arcsight/java-properties-cases.json", import.meta.url), "utf8"),
+) as {
   cases: JavaCase[];
 };
 
@@ -156,7 +158,11 @@ describe("a poll", () => {
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
-      seen.push({ url: request.url ?? "", body: Buffer.concat(chunks).toString(), authorization: request.headers.authorization });
+      seen.push({
+        url: request.url ?? "",
+        body: Buffer.concat(chunks).toString(),
+        authorization: request.headers.authorization,
+      });
       if (request.url === "/bad/token") response.writeHead(400).end('{"error":"invalid_grant"}');
       else if (request.url === "/token")
         response.end('{"access_token":"at","token_type":"Bearer","expires_in":3600,"refresh_token":"rt2"}');

@@ -2,8 +2,9 @@
 export type Value = string | number | undefined;
 
 /**
- * The operations of a FlexConnector's parser files that ours use, by name. Arguments are values already. (Public sources: ArcSight FlexConnector
- * Developer's Guide, built-in mapping tokens, and published parser files.)
+ * The operations of a FlexConnector's parser files that ours use, by name. Arguments are values already.
+ * (Public sources: ArcSight FlexConnector Developer's Guide, built-in mapping tokens, and published parser
+ * files.)
  */
 export const OPERATIONS: Readonly<Record<string, (...args: readonly Value[]) => Value>> = {
   stringConstant: (text) => text,
@@ -33,8 +34,10 @@ export const OPERATIONS: Readonly<Record<string, (...args: readonly Value[]) => 
       .join(String(separator ?? "")),
   split: (text, separator, index) => String(text ?? "").split(String(separator ?? ""))[Number(index) - 1],
   regexToken: (text, pattern) => new RegExp(`^(?:${String(pattern ?? "")})$`, "s").exec(String(text ?? ""))?.[1],
-  regexTokenNoWarning: (text, pattern) => new RegExp(`^(?:${String(pattern ?? "")})$`, "s").exec(String(text ?? ""))?.[1],
-  regexTokenAsAddress: (text, pattern) => new RegExp(`^(?:${String(pattern ?? "")})$`, "s").exec(String(text ?? ""))?.[1],
+  regexTokenNoWarning: (text, pattern) =>
+    new RegExp(`^(?:${String(pattern ?? "")})$`, "s").exec(String(text ?? ""))?.[1],
+  regexTokenAsAddress: (text, pattern) =>
+    new RegExp(`^(?:${String(pattern ?? "")})$`, "s").exec(String(text ?? ""))?.[1],
   safeToInteger: (text) => wholeNumber(text),
   safeToLong: (text) => wholeNumber(text),
   longToString: (number) => (number === undefined ? undefined : String(number)),
@@ -48,14 +51,20 @@ function wholeNumber(value: Value): number | undefined {
   return value !== undefined && /^-?\d+$/.test(String(value)) ? Number(value) : undefined;
 }
 
-/** Epoch milliseconds of an ISO time without or with a zone; Java's own patterns are given beside it and not interpreted. */
+/**
+ * Epoch milliseconds of an ISO time without or with a zone; Java's own patterns are given beside it and not
+ * interpreted.
+ */
 function time(value: Value): number | undefined {
   if (value === undefined || value === "") return undefined;
   const ms = Date.parse(/[zZ]|[+-]\d\d:?\d\d$/.test(String(value)) ? String(value) : `${value}Z`);
   return Number.isNaN(ms) ? undefined : ms;
 }
 
-/** Works out a mapping: a token's name, or `__operation(argument,"constant",…)`, nested as it likes. Throws for an operation that is not known. */
+/**
+ * Works out a mapping: a token's name, or `__operation(argument,"constant",…)`, nested as it likes. Throws
+ * for an operation that is not known.
+ */
 export function evaluate(expression: string, token: (name: string) => Value): Value {
   const text = expression.trim();
   const quoted = /^"((?:[^"\\]|\\.)*)"$/s.exec(text);

@@ -1,6 +1,9 @@
 import { evaluate, type Value } from "./operations.ts";
 
-/** What a connector would hand to ESM: schema fields (`deviceVendor`, `externalId`, …), and tokens that nothing maps under their own names. */
+/**
+ * What a connector would hand to ESM: schema fields (`deviceVendor`, `externalId`, …), and tokens that
+ * nothing maps under their own names.
+ */
 export interface ParsedEvent {
   readonly fields: Readonly<Record<string, string | number>>;
   readonly additional: Readonly<Record<string, string | number>>;
@@ -73,11 +76,21 @@ export class ParserFile {
     for (const [field, expression] of this.mappings) map(field, expression);
     this.conditional(fields, map);
     this.severity(fields);
-    const kept = this.properties.get("additionaldata.enabled") === "true" ? [...values].filter(([name]) => !used.has(name)) : [];
-    return { fields, additional: Object.fromEntries(kept.filter(([, value]) => value !== undefined)) as Record<string, string | number> };
+    const kept =
+      this.properties.get("additionaldata.enabled") === "true" ? [...values].filter(([name]) => !used.has(name)) : [];
+    return {
+      fields,
+      additional: Object.fromEntries(kept.filter(([, value]) => value !== undefined)) as Record<
+        string,
+        string | number
+      >,
+    };
   }
 
-  private conditional(fields: Readonly<Record<string, string | number>>, map: (field: string, expression: string) => void): void {
+  private conditional(
+    fields: Readonly<Record<string, string | number>>,
+    map: (field: string, expression: string) => void,
+  ): void {
     const get = (key: string): string | undefined => this.properties.get(key);
     for (let i = 0; i < Number(get("conditionalmap.count") ?? 0); i++) {
       const value = String(fields[(get(`conditionalmap[${i}].field`) ?? "").replace(/^event\./, "")] ?? "");
@@ -95,10 +108,14 @@ export class ParserFile {
     const given = fields["deviceSeverity"];
     if (given === undefined) return;
     for (const level of SEVERITIES) {
-      const matches = (this.properties.get(`severity.map.${level}.if.deviceSeverity`) ?? "").split(",").map((part) => part.trim());
+      const matches = (this.properties.get(`severity.map.${level}.if.deviceSeverity`) ?? "")
+        .split(",")
+        .map((part) => part.trim());
       const fits = matches.some((part) => {
         const range = /^(\d+)\.\.(\d+)$/.exec(part);
-        return range ? Number(given) >= Number(range[1]) && Number(given) <= Number(range[2]) : part !== "" && part === String(given);
+        return range
+          ? Number(given) >= Number(range[1]) && Number(given) <= Number(range[2])
+          : part !== "" && part === String(given);
       });
       if (fits) {
         fields["agentSeverity"] = level;
@@ -113,7 +130,8 @@ function at(node: unknown, location: string): unknown {
   let here = node;
   for (const step of location.split("/").filter((part) => part !== "")) {
     const [, name = "", index] = /^([^[]*)(?:\[(\d+)\])?$/.exec(step) ?? [];
-    if (name !== "") here = typeof here === "object" && here !== null ? (here as Record<string, unknown>)[name] : undefined;
+    if (name !== "")
+      here = typeof here === "object" && here !== null ? (here as Record<string, unknown>)[name] : undefined;
     if (index !== undefined) here = Array.isArray(here) ? (here as unknown[])[Number(index)] : undefined;
   }
   return here;

@@ -4,7 +4,10 @@ import type { ParsedEvent, ParserFile } from "./parser-file.ts";
 import { eventsUrl } from "./start-time.ts";
 
 export interface PollerOptions {
-  /** The OAuth2 client properties file: client_id (or client_ID, as Microsoft's page prints it), client_secret, token_url, scope. */
+  /**
+   * The OAuth2 client properties file: client_id (or client_ID, as Microsoft's page prints it),
+   * client_secret, token_url, scope.
+   */
   readonly client: ReadonlyMap<string, string>;
   readonly refreshToken: string;
   /** With `$START_AT_TIME`, or without. */
@@ -23,7 +26,10 @@ export interface Poll {
   readonly events: readonly ParsedEvent[];
 }
 
-/** A REST FlexConnector as far as public text describes it: it posts a refresh token to `token_url` and gets the Events URL with a start time. */
+/**
+ * A REST FlexConnector as far as public text describes it: it posts a refresh token to `token_url` and gets
+ * the Events URL with a start time.
+ */
 export class ArcSightPoller {
   private accessToken: string | undefined;
   private renewAtMs = 0;
@@ -57,7 +63,8 @@ export class ArcSightPoller {
     const { client, nowMs } = this.options;
     const clientId = client.get("client_id") ?? client.get("client_ID");
     const tokenUrl = client.get("token_url");
-    if (clientId === undefined || tokenUrl === undefined) throw new Error("the client properties file needs client_id and token_url");
+    if (clientId === undefined || tokenUrl === undefined)
+      throw new Error("the client properties file needs client_id and token_url");
     const form = new URLSearchParams({
       grant_type: "refresh_token",
       client_id: clientId,
@@ -65,7 +72,12 @@ export class ArcSightPoller {
       refresh_token: this.refreshToken,
     });
     if (client.get("scope")) form.set("scope", client.get("scope") as string);
-    const answer = await this.send("POST", tokenUrl, { "content-type": "application/x-www-form-urlencoded" }, form.toString());
+    const answer = await this.send(
+      "POST",
+      tokenUrl,
+      { "content-type": "application/x-www-form-urlencoded" },
+      form.toString(),
+    );
     if (answer.status !== 200)
       throw new Error(`Failed to refresh access token: status=HTTP/1.1 ${answer.status}: ${answer.text.slice(0, 300)}`);
     const token = JSON.parse(answer.text) as {
@@ -83,19 +95,29 @@ export class ArcSightPoller {
     if (typeof token.refresh_token === "string") this.refreshToken = token.refresh_token;
   }
 
-  private send(method: string, url: string, headers: Record<string, string>, body?: string): Promise<{ status: number; text: string }> {
+  private send(
+    method: string,
+    url: string,
+    headers: Record<string, string>,
+    body?: string,
+  ): Promise<{ status: number; text: string }> {
     const client = url.startsWith("https:") ? https : http;
     const ca = this.options.ca === undefined ? {} : { ca: this.options.ca };
     const target = new URL(url);
     // The path as it is written: a URL object would encode the signs whose handling is to be tried.
     const path = url.slice(url.indexOf("/", url.indexOf("//") + 2));
     return new Promise((resolve, reject) => {
-      const request = client.request({ method, hostname: target.hostname, port: target.port, path, headers, ...ca }, (answer) => {
-        const chunks: Buffer[] = [];
-        answer.on("data", (chunk: Buffer) => chunks.push(chunk));
-        answer.on("error", reject);
-        answer.on("end", () => resolve({ status: answer.statusCode ?? 0, text: Buffer.concat(chunks).toString("utf8") }));
-      });
+      const request = client.request(
+        { method, hostname: target.hostname, port: target.port, path, headers, ...ca },
+        (answer) => {
+          const chunks: Buffer[] = [];
+          answer.on("data", (chunk: Buffer) => chunks.push(chunk));
+          answer.on("error", reject);
+          answer.on("end", () =>
+            resolve({ status: answer.statusCode ?? 0, text: Buffer.concat(chunks).toString("utf8") }),
+          );
+        },
+      );
       request.on("error", reject);
       request.end(body);
     });
@@ -103,8 +125,9 @@ export class ArcSightPoller {
 }
 
 /**
- * The next start time: the newest value of `timeMember` in the answer's rows, or what was asked before when there is none. A poller that moves by the rows' own time
- * finds late rows only if the server gives them a time of arrival.
+ * The next start time: the newest value of `timeMember` in the answer's rows, or what was asked before when
+ * there is none. A poller that moves by the rows' own time finds late rows only if the server gives them a
+ * time of arrival.
  */
 export function nextStart(poll: Poll, timeMember: string, startMs: number): number {
   const rows: unknown[] = Array.isArray(poll.answer) ? poll.answer : [];

@@ -1,4 +1,7 @@
-/** Reads a `.properties` text as java.util.Properties.load does (Java SE documentation), the last of equal keys winning. Throws on a bad `\u`. */
+/**
+ * Reads a `.properties` text as java.util.Properties.load does (Java SE documentation), the last of equal
+ * keys winning. Throws on a bad `\u`.
+ */
 export function readProperties(bytes: Uint8Array): Map<string, string> {
   const properties = new Map<string, string>();
   // Java reads ISO-8859-1 from a stream: UTF-8 text is misread there, so it is here.

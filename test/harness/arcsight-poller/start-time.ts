@@ -1,6 +1,7 @@
 /**
- * Every form in which a REST FlexConnector might write `$START_AT_TIME`. The developer's guide of the connector is not public, so a server has to take them
- * all. `unreplaced` is a connector that does not know the variable.
+ * Every form in which a REST FlexConnector might write `$START_AT_TIME`. The developer's guide of the
+ * connector is not public, so a server has to take them all. `unreplaced` is a connector that does not know
+ * the variable.
  */
 export const START_FORMATS: Readonly<Record<string, (ms: number) => string>> = {
   "iso-ms-z": (ms) => iso(ms),

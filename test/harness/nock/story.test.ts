@@ -14,7 +14,10 @@ async function status(path: string, options: Parameters<typeof request>[1] = {})
 describe("nock stands in for every way our network code may take", () => {
   const ways: readonly [string, () => Promise<number>][] = [
     ["undici request with the global dispatcher", () => status("/v1.0/x")],
-    ["undici request with an Agent that has its own CA", () => status("/v1.0/x", { dispatcher: new Agent({ connect: { ca: [] } }) })],
+    [
+      "undici request with an Agent that has its own CA",
+      () => status("/v1.0/x", { dispatcher: new Agent({ connect: { ca: [] } }) }),
+    ],
     [
       "a Pool",
       async () => {

@@ -1,27 +1,36 @@
 /**
- * The one door to nock. A story says which requests may be made and what is answered; a request that is not in it fails the test, and so does an
- * answer that nobody asked for. Without this wrapper nock is lenient twice over: an unexpected path of a mocked host is answered 501
- * (`ERR_NOCK_NO_MATCH`), which our code would treat as a failing service and try again, and a mock that is never used goes unnoticed.
+ * The one door to nock. A story says which requests may be made and what is answered; a request that is not
+ * in it fails the test, and so does an answer that nobody asked for. Without this wrapper nock is lenient
+ * twice over: an unexpected path of a mocked host is answered 501 (`ERR_NOCK_NO_MATCH`), which our code would
+ * treat as a failing service and try again, and a mock that is never used goes unnoticed.
  *
- * What nock 15 intercepts (each tried in story.test.ts): it stands in below `node:net`, so undici's `request()` is caught with the global dispatcher and
- * with an `Agent` or `Pool` of one's own, and so are undici's `fetch` and `node:http(s)`. It cannot catch `ProxyAgent` (the CONNECT tunnel is not a request it knows), and the
- * runtime's built-in `fetch` refuses a dispatcher of the undici package ("invalid onRequestStart method") with or without nock.
- * A proxy is therefore tested with a real one on loopback.
+ * What nock 15 intercepts (each tried in story.test.ts): it stands in below `node:net`, so undici's
+ * `request()` is caught with the global dispatcher and with an `Agent` or `Pool` of one's own, and so are
+ * undici's `fetch` and `node:http(s)`. It cannot catch `ProxyAgent` (the CONNECT tunnel is not a request it
+ * knows), and the runtime's built-in `fetch` refuses a dispatcher of the undici package ("invalid
+ * onRequestStart method") with or without nock. A proxy is therefore tested with a real one on loopback.
  */
 import nock from "nock";
 
-/** The story and what happened differ. The message lists what was asked, what the story allows and what nobody asked for. */
+/**
+ * The story and what happened differ. The message lists what was asked, what the story allows and what nobody
+ * asked for.
+ */
 export class StoryError extends Error {
   override name = "StoryError";
 }
 
 export interface Story {
   /**
-   * Opens the chapter of one origin, for instance `on("https://graph.microsoft.com").get("/v1.0/security/alerts_v2").query({ $top: "100" }).reply(200, page)`.
-   * Each `reply` answers one request; `.times(n)` and `.persist()` are nock's own.
+   * Opens the chapter of one origin, for instance
+   * `on("https://graph.microsoft.com").get("/v1.0/security/alerts_v2").query({ $top: "100" }).reply(200,
+   * page)`. Each `reply` answers one request; `.times(n)` and `.persist()` are nock's own.
    */
   on(origin: string): nock.Scope;
-  /** Plays a recorded exchange (a fixture of `npm run scrub`): each step answers one request, those of one address in their order. */
+  /**
+   * Plays a recorded exchange (a fixture of `npm run scrub`): each step answers one request, those of one
+   * address in their order.
+   */
   replay(steps: readonly RecordedStep[]): void;
   /** `GET https://host/path?query` of each request that the story answered, in order. */
   readonly told: readonly string[];
@@ -39,8 +48,9 @@ export interface RecordedStep {
 }
 
 /**
- * Runs `play` with every way to the network closed but those that the story opens.
- * Throws StoryError when a request came that is not in the story or when a part of it was never asked for; an error of `play` itself is then its cause.
+ * Runs `play` with every way to the network closed but those that the story opens. Throws StoryError when a
+ * request came that is not in the story or when a part of it was never asked for; an error of `play` itself
+ * is then its cause.
  */
 export async function withStory<T>(play: (story: Story) => Promise<T> | T): Promise<T> {
   const told: string[] = [];
@@ -107,7 +117,9 @@ function explain(seen: { unexpected: string[]; allowed: string[]; unused: string
 
 const INSTANT = /\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z/g;
 
-/** An address as it is compared in a replay: decoded, its query sorted, without what differs from run to run. */
+/**
+ * An address as it is compared in a replay: decoded, its query sorted, without what differs from run to run.
+ */
 function withoutInstants(path: string): string {
   const url = new URL(path, "https://replay.invalid");
   url.searchParams.delete("client-request-id");

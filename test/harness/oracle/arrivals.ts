@@ -1,8 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 
 /**
- * A log of arrivals lies beside a delivered file under its name with `.arrivals`: lines `{"offset","at"}`, meaning that the first `offset` bytes had arrived at the
- * time `at` (ISO 8601). The pretend splunkd writes it with `--out`. Returns a question that must be asked with growing offsets; undefined when there is no log.
+ * A log of arrivals lies beside a delivered file under its name with `.arrivals`: lines `{"offset","at"}`,
+ * meaning that the first `offset` bytes had arrived at the time `at` (ISO 8601). The pretend splunkd writes
+ * it with `--out`. Returns a question that must be asked with growing offsets; undefined when there is no
+ * log.
  */
 export function readArrivals(deliveredFile: string): ((endOffset: number) => number | undefined) | undefined {
   const file = `${deliveredFile}.arrivals`;

@@ -1,4 +1,7 @@
-/** What a reader of some output format hands to the judge, one per event. The bytes are a view, valid during the call only. */
+/**
+ * What a reader of some output format hands to the judge, one per event. The bytes are a view, valid during
+ * the call only.
+ */
 export type Delivered =
   /** One JSON record. */
   | { readonly kind: "record"; readonly bytes: Uint8Array; readonly endOffset: number; readonly hints?: string }

@@ -5,14 +5,27 @@ import type { Truth, TruthObject, Version } from "./truth.ts";
 
 /** Which shown version an event is. */
 export type Identity =
-  | { readonly version: Version; readonly replay: boolean; readonly changed: boolean | undefined; readonly rowKey?: string }
+  | {
+      readonly version: Version;
+      readonly replay: boolean;
+      readonly changed: boolean | undefined;
+      readonly rowKey?: string;
+    }
   /** It names an object or a version that was never shown. */
   | { readonly unknown: string }
   /** Nothing in it says which object it is. */
   | { readonly unidentified: string };
 
-/** Members that hold an object's id and its update time, by API. The names differ in one letter, and mistaking them is a known fault of collectors. */
-const DIALECTS: readonly { readonly id: string; readonly updated: string; readonly kind: string; readonly streams: readonly string[] }[] = [
+/**
+ * Members that hold an object's id and its update time, by API. The names differ in one letter, and mistaking
+ * them is a known fault of collectors.
+ */
+const DIALECTS: readonly {
+  readonly id: string;
+  readonly updated: string;
+  readonly kind: string;
+  readonly streams: readonly string[];
+}[] = [
   { id: "alertId", updated: "lastUpdatedTime", kind: "alert", streams: ["xdr-incidents"] },
   { id: "id", updated: "lastUpdateDateTime", kind: "", streams: ["alerts", "incidents"] },
   { id: "id", updated: "lastUpdateTime", kind: "alert", streams: ["mde-alerts"] },
@@ -31,13 +44,21 @@ export interface IdentifyOptions {
   readonly addedMembers: ReadonlySet<string>;
 }
 
-/** Our own envelope when the record carries one: the member `mssp`, or `mssp_` when the vendor has an `mssp` of its own. */
-function envelope(record: Scanned): { readonly member: Member; readonly key: string; readonly found: unknown } | undefined {
+/**
+ * Our own envelope when the record carries one: the member `mssp`, or `mssp_` when the vendor has an `mssp`
+ * of its own.
+ */
+function envelope(
+  record: Scanned,
+): { readonly member: Member; readonly key: string; readonly found: unknown } | undefined {
   for (const name of ["mssp_", "mssp"]) {
     for (const member of record.members) {
       if (member.name !== name || record.bytes[member.valueStart] !== 0x7b) continue;
       try {
-        const value = JSON.parse(utf8(record.bytes, member.valueStart, member.valueEnd)) as { key?: unknown; found?: unknown };
+        const value = JSON.parse(utf8(record.bytes, member.valueStart, member.valueEnd)) as {
+          key?: unknown;
+          found?: unknown;
+        };
         if (typeof value.key === "string") return { member, key: value.key, found: value.found };
       } catch {
         // A vendor's member that only looks like ours.
@@ -56,7 +77,11 @@ export function isHealth(record: Scanned): boolean {
 export function identifyRecord(truth: Truth, record: Scanned, hints: string, options: IdentifyOptions): Identity {
   const ours = envelope(record);
   if (ours) return byKey(truth, record, ours, options);
-  return byMembers(truth, record, hints, options) ?? unwrapped(truth, record, hints, options) ?? rowOrNothing(truth, record, options);
+  return (
+    byMembers(truth, record, hints, options) ??
+    unwrapped(truth, record, hints, options) ??
+    rowOrNothing(truth, record, options)
+  );
 }
 
 function byKey(
@@ -69,7 +94,8 @@ function byKey(
   const replay = ours.found === "replay";
   const version = truth.version(ours.key);
   if (version) return { version, replay, changed: isChanged(version, record, without, options) };
-  // The simulator cannot know a saved query's name, so a row is found by its bytes or by the SHA-256 of them that its key ends in.
+  // The simulator cannot know a saved query's name, so a row is found by its bytes or by the SHA-256 of them
+  // that its key ends in.
   if (/^[^:]+:hunting:row:/.test(ours.key)) {
     const tenant = ours.key.slice(0, ours.key.indexOf(":"));
     const sha256 = /\/([0-9a-f]{64}):/.exec(ours.key)?.[1];
@@ -99,8 +125,8 @@ function byMembers(truth: Truth, record: Scanned, hints: string, options: Identi
 }
 
 /**
- * Two customers may hold an object of one id and time (a provider's own test alert, for instance). The tenant that the event names decides,
- * then its bytes, then which of them is still owed.
+ * Two customers may hold an object of one id and time (a provider's own test alert, for instance). The tenant
+ * that the event names decides, then its bytes, then which of them is still owed.
  */
 function likeliest(
   truth: Truth,
@@ -112,7 +138,9 @@ function likeliest(
   if (versions.length <= 1) return versions[0];
   const payloadTenant = scalar(record, "tenantId") ?? scalar(record, "aadTenantId") ?? "";
   const named = new Set(
-    (`${hints} ${payloadTenant}`.match(GUID) ?? []).map((guid) => guid.toLowerCase()).filter((guid) => truth.tenants.has(guid)),
+    (`${hints} ${payloadTenant}`.match(GUID) ?? [])
+      .map((guid) => guid.toLowerCase())
+      .filter((guid) => truth.tenants.has(guid)),
   );
   const score = (version: Version): number =>
     (named.has(version.object.tenantId) ? 4 : 0) +
@@ -150,11 +178,18 @@ function rowOrNothing(truth: Truth, record: Scanned, options: IdentifyOptions): 
 }
 
 function added(record: Scanned, options: IdentifyOptions): Set<Member> {
-  return new Set(options.addedMembers.size === 0 ? [] : record.members.filter((member) => options.addedMembers.has(member.name)));
+  return new Set(
+    options.addedMembers.size === 0 ? [] : record.members.filter((member) => options.addedMembers.has(member.name)),
+  );
 }
 
 /** Undefined when the truth was told without the record. */
-function isChanged(version: Version, record: Scanned, without: ReadonlySet<Member>, options: IdentifyOptions): boolean | undefined {
+function isChanged(
+  version: Version,
+  record: Scanned,
+  without: ReadonlySet<Member>,
+  options: IdentifyOptions,
+): boolean | undefined {
   if (version.digests.size === 0) return undefined;
   if (version.digests.has(memberDigest(record, without))) return false;
   if (options.addedMembers.size === 0) return true;

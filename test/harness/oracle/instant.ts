@@ -1,8 +1,9 @@
 const SHAPE = /^(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(?::(\d{2})(?:\.(\d+))?)?\s*(?:[Zz]|([+-])(\d{2}):?(\d{2}))?$/;
 
 /**
- * An instant as UTC text with exactly seven fraction digits (100 ns), so that text order is time order: `2026-01-02T03:04:05.6700000Z`.
- * Services write none to seven digits, with or without a zone (then UTC). Undefined for anything else.
+ * An instant as UTC text with exactly seven fraction digits (100 ns), so that text order is time order:
+ * `2026-01-02T03:04:05.6700000Z`. Services write none to seven digits, with or without a zone (then UTC).
+ * Undefined for anything else.
  */
 export function sevenDigits(text: string): string | undefined {
   const parts = SHAPE.exec(text);

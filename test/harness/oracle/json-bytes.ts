@@ -1,6 +1,7 @@
 /**
- * Reads one JSON object as bytes, without making values of it: what must be judged is whether a member's bytes came through, and a parser would hide
- * the difference between `1.0` and `1`, between `é` and its escape, and between two members of one name.
+ * Reads one JSON object as bytes, without making values of it: what must be judged is whether a member's
+ * bytes came through, and a parser would hide the difference between `1.0` and `1`, between `é` and its
+ * escape, and between two members of one name.
  */
 import { isUtf8 } from "node:buffer";
 import { hash as digest } from "node:crypto";
@@ -65,7 +66,8 @@ class Cursor {
       }
       if (byte === BACKSLASH) at += 2;
       else {
-        if (byte < 0x20 || (byte === 0xef && bytes[at + 1] === 0xbf && (bytes[at + 2] as number) >= 0xbe)) this.plain = false;
+        if (byte < 0x20 || (byte === 0xef && bytes[at + 1] === 0xbf && (bytes[at + 2] as number) >= 0xbe))
+          this.plain = false;
         at++;
       }
     }
@@ -173,15 +175,24 @@ let scratch = Buffer.allocUnsafe(1 << 20);
 const COMMA_AND_COLON = Buffer.from(",:");
 
 /**
- * A digest of the members' names and values that does not depend on their order nor on white space outside strings, and on nothing less.
+ * A digest of the members' names and values that does not depend on their order nor on white space outside
+ * strings, and on nothing less.
  * @param without members left out of it
- * @param hexCase how a raw character that XML forbids is written: a writer of XML has to make `\uXXXX` of it and may choose the letters' case
+ * @param hexCase how a raw character that XML forbids is written: a writer of XML has to make `\uXXXX` of it
+ *   and may choose the letters' case
  */
-export function memberDigest(scanned: Scanned, without: ReadonlySet<Member> = new Set(), hexCase: "lower" | "upper" = "lower"): string {
+export function memberDigest(
+  scanned: Scanned,
+  without: ReadonlySet<Member> = new Set(),
+  hexCase: "lower" | "upper" = "lower",
+): string {
   if (!scanned.plain) {
     const kept = scanned.members.filter((member) => !without.has(member));
     return orderedDigest(
-      kept.map((member) => [member.name, plainBytes(scanned.bytes.subarray(member.valueStart, member.valueEnd), hexCase)] as const),
+      kept.map(
+        (member) =>
+          [member.name, plainBytes(scanned.bytes.subarray(member.valueStart, member.valueEnd), hexCase)] as const,
+      ),
     );
   }
   const kept: Member[] = [];
@@ -206,7 +217,12 @@ export function memberDigest(scanned: Scanned, without: ReadonlySet<Member> = ne
 
 function orderedDigest(pairs: (readonly [string, Uint8Array])[]): string {
   const sorted = pairs.toSorted((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0));
-  const pieces = sorted.flatMap(([name, value]) => [Buffer.from(name, "latin1"), Buffer.from(":"), value, Buffer.from(",")]);
+  const pieces = sorted.flatMap(([name, value]) => [
+    Buffer.from(name, "latin1"),
+    Buffer.from(":"),
+    value,
+    Buffer.from(","),
+  ]);
   return digest("sha1", Buffer.concat(pieces), "base64url");
 }
 
@@ -243,7 +259,10 @@ function byName(a: Member, b: Member): number {
   return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
 }
 
-/** The same bytes with each broken UTF-8 sequence as U+FFFD, which is how a writer of valid XML has to pass them on. */
+/**
+ * The same bytes with each broken UTF-8 sequence as U+FFFD, which is how a writer of valid XML has to pass
+ * them on.
+ */
 export function validUtf8(bytes: Uint8Array): Uint8Array {
   return isUtf8(bytes) ? bytes : Buffer.from(new TextDecoder().decode(bytes));
 }

@@ -13,7 +13,9 @@ export interface Verdict {
   delivered: number;
   /** Versions that never arrived and that no newer version of their object covers. */
   lost: number;
-  /** Objects that arrived, but not in their newest version. (An object that never arrived is lost, not stale.) */
+  /**
+   * Objects that arrived, but not in their newest version. (An object that never arrived is lost, not stale.)
+   */
   stale: number;
   /** Versions that never arrived while a newer one of their object did. */
   superseded: number;
@@ -23,13 +25,23 @@ export interface Verdict {
   replayed: number;
   /** Events older than one of their object that came before; repeats are not counted again here. */
   out_of_order: number;
-  /** Events with a member that is not what was shown, byte for byte; null where the format cannot tell (CEF). */
+  /**
+   * Events with a member that is not what was shown, byte for byte; null where the format cannot tell (CEF).
+   */
   changed_bytes: number | null;
   /** 99th percentile of arrival minus shown_at; null when arrivals are not known. */
   lag_ms_p99: number | null;
 }
 
-export const FAULTS = ["lost", "stale", "duplicated", "out_of_order", "changed_bytes", "unknown", "unidentified"] as const;
+export const FAULTS = [
+  "lost",
+  "stale",
+  "duplicated",
+  "out_of_order",
+  "changed_bytes",
+  "unknown",
+  "unidentified",
+] as const;
 export type Fault = (typeof FAULTS)[number];
 
 export interface Totals extends Omit<Verdict, "tenant_id" | "stream"> {
@@ -95,7 +107,8 @@ export class Judge {
       case "record": {
         const record = scanObject(event.bytes);
         if (record && isHealth(record)) this.seen.health++;
-        else if (record) this.judge(identifyRecord(this.truth, record, event.hints ?? "", this.options), event.endOffset);
+        else if (record)
+          this.judge(identifyRecord(this.truth, record, event.hints ?? "", this.options), event.endOffset);
         else {
           this.seen.unidentified++;
           this.example("unidentified", Buffer.from(event.bytes.subarray(0, 120)).toString("utf8"));
@@ -132,11 +145,16 @@ export class Judge {
         verdict.duplicated++;
         this.example("duplicated", version.key);
       }
-    } else if (version.deliveries === 1 && object.newestDelivered !== undefined && version.instant < object.newestDelivered) {
+    } else if (
+      version.deliveries === 1 &&
+      object.newestDelivered !== undefined &&
+      version.instant < object.newestDelivered
+    ) {
       verdict.out_of_order++;
       this.example("out_of_order", version.key);
     }
-    if (object.newestDelivered === undefined || version.instant > object.newestDelivered) object.newestDelivered = version.instant;
+    if (object.newestDelivered === undefined || version.instant > object.newestDelivered)
+      object.newestDelivered = version.instant;
     const arrivedAtMs = version.deliveries === 1 ? this.options.arrivedAtMs?.(endOffset) : undefined;
     if (arrivedAtMs !== undefined && version.shownAtMs !== undefined)
       this.lagsOf(object).push(Math.max(0, arrivedAtMs - version.shownAtMs));
@@ -145,7 +163,9 @@ export class Judge {
   verdict(): Judgement {
     for (const object of this.truth.objects) this.settle(object);
     const judgesBytes = this.options.format !== "cef" && this.truth.hasRecords;
-    const customers = [...this.verdicts.values()].sort((a, b) => (a.tenant_id + a.stream < b.tenant_id + b.stream ? -1 : 1));
+    const customers = [...this.verdicts.values()].sort((a, b) =>
+      a.tenant_id + a.stream < b.tenant_id + b.stream ? -1 : 1,
+    );
     const totals: Totals = { ...emptyCounts(), ...this.seen, unkeyed: this.truth.unkeyed };
     const allLags: number[] = [];
     for (const verdict of customers) {

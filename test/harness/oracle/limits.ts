@@ -13,8 +13,18 @@ export const LIMITS: readonly Limit[] = [
   { flag: "max-lost", count: "lost", default: 0, help: "versions that never arrived and that nothing newer covers" },
   { flag: "max-stale", count: "stale", default: 0, help: "objects that arrived, but not in their newest version" },
   { flag: "max-duplicated", count: "duplicated", default: 0, help: "repeats that do not say found: replay" },
-  { flag: "max-out-of-order", count: "out_of_order", default: 0, help: "events older than one of their object before them" },
-  { flag: "max-changed-bytes", count: "changed_bytes", default: 0, help: "events with a member that is not what was shown" },
+  {
+    flag: "max-out-of-order",
+    count: "out_of_order",
+    default: 0,
+    help: "events older than one of their object before them",
+  },
+  {
+    flag: "max-changed-bytes",
+    count: "changed_bytes",
+    default: 0,
+    help: "events with a member that is not what was shown",
+  },
   { flag: "max-unknown", count: "unknown", default: 0, help: "events about something that was never shown" },
   { flag: "max-unidentified", count: "unidentified", default: 0, help: "events that do not say what they are about" },
   {
@@ -25,7 +35,12 @@ export const LIMITS: readonly Limit[] = [
   },
   { flag: "max-replayed", count: "replayed", default: undefined, help: "repeats marked found: replay" },
   { flag: "max-torn", count: "torn", default: undefined, help: "half events at the end of a killed run" },
-  { flag: "max-lag-ms-p99", count: "lag_ms_p99", default: undefined, help: "99th percentile of arrival minus shown_at, in ms" },
+  {
+    flag: "max-lag-ms-p99",
+    count: "lag_ms_p99",
+    default: undefined,
+    help: "99th percentile of arrival minus shown_at, in ms",
+  },
 ];
 
 export interface Excess {
@@ -34,7 +49,10 @@ export interface Excess {
   readonly found: number | null;
 }
 
-/** Limits that the totals break. A figure that is not known (null) breaks a limit only if that limit was asked for. */
+/**
+ * Limits that the totals break. A figure that is not known (null) breaks a limit only if that limit was asked
+ * for.
+ */
 export function excesses(totals: Totals, given: Readonly<Record<string, number | undefined>>): Excess[] {
   const broken: Excess[] = [];
   for (const limit of LIMITS) {

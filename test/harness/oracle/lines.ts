@@ -1,4 +1,7 @@
-/** Lines of a byte stream. `complete` is false only for a last line without its newline. The bytes are a view, valid until the next line is asked for. */
+/**
+ * Lines of a byte stream. `complete` is false only for a last line without its newline. The bytes are a view,
+ * valid until the next line is asked for.
+ */
 export interface Line {
   readonly bytes: Uint8Array;
   readonly complete: boolean;

@@ -3,7 +3,8 @@
  *
  *   npm run -s oracle -- --truth URL|FILE --delivered FILE --format splunk|jsonl|cef
  *
- * Exit codes: 0 within the limits, 1 beyond one, 2 the question itself is wrong (arguments, unreadable file, bad truth line).
+ * Exit codes: 0 within the limits, 1 beyond one, 2 the question itself is wrong (arguments, unreadable file,
+ * bad truth line).
  */
 import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -41,7 +42,11 @@ export interface Question {
 export async function consult(question: Question): Promise<Judgement> {
   const { chunks: shown, aheadMs } = await openTruth(question.truth, question.caFile);
   const truth = await readTruth(shown);
-  const options = { format: question.format, addedMembers: new Set(question.addedMembers), examples: question.examples ?? 5 };
+  const options = {
+    format: question.format,
+    addedMembers: new Set(question.addedMembers),
+    examples: question.examples ?? 5,
+  };
   let arrivedAtMs: ((endOffset: number) => number | undefined) | undefined;
   const judge = new Judge(truth, { ...options, arrivedAtMs: (endOffset) => arrivedAtMs?.(endOffset) });
   for (const file of question.delivered) {
@@ -50,7 +55,8 @@ export async function consult(question: Question): Promise<Judgement> {
       const atMs = arrivals?.(endOffset);
       return atMs === undefined ? undefined : atMs + aheadMs;
     };
-    const chunks: AsyncIterable<Uint8Array> = file === "-" ? process.stdin : createReadStream(file, { highWaterMark: CHUNK_BYTES });
+    const chunks: AsyncIterable<Uint8Array> =
+      file === "-" ? process.stdin : createReadStream(file, { highWaterMark: CHUNK_BYTES });
     await READERS[question.format](chunks, (event) => judge.take(event));
   }
   return judge.verdict();
@@ -91,7 +97,11 @@ async function textOf(answer: http.IncomingMessage): Promise<string> {
 }
 
 /** Runs the command line; answers the exit code. */
-export async function runOracle(argv: readonly string[], print: (text: string) => void, complain: (text: string) => void): Promise<number> {
+export async function runOracle(
+  argv: readonly string[],
+  print: (text: string) => void,
+  complain: (text: string) => void,
+): Promise<number> {
   const parser = yargs([...argv])
     .scriptName("npm run -s oracle --")
     .usage(
@@ -124,7 +134,8 @@ export async function runOracle(argv: readonly string[], print: (text: string) =
     .fail((message, error) => {
       throw error ?? new UsageError(message);
     });
-  for (const limit of LIMITS) parser.option(limit.flag, { type: "number", describe: `${limit.help} (${limit.default ?? "not judged"})` });
+  for (const limit of LIMITS)
+    parser.option(limit.flag, { type: "number", describe: `${limit.help} (${limit.default ?? "not judged"})` });
   try {
     const args = await parser.parseAsync([...argv], {}, (_error, _argv, output) => {
       if (output) print(`${output}\n`);

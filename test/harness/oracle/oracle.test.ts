@@ -52,7 +52,11 @@ function file(text: string | Uint8Array): string {
   return path;
 }
 
-async function judged(shown: readonly Shown[], delivered: string | Uint8Array, format: Format = "jsonl"): Promise<Totals> {
+async function judged(
+  shown: readonly Shown[],
+  delivered: string | Uint8Array,
+  format: Format = "jsonl",
+): Promise<Totals> {
   return (await consult({ truth: file(shown.map(truthLine).join("")), delivered: [file(delivered)], format })).totals;
 }
 const lines = (events: readonly string[]): string => events.map((event) => `${event}\n`).join("");
@@ -101,16 +105,36 @@ describe("what the oracle finds in a delivery", () => {
       [stamped(A2), stamped(A1), stamped(A3), stamped(B1), stamped(C1)],
       { out_of_order: 1 },
     ],
-    ["a swap of two objects is nothing: order is per object", [stamped(C1), stamped(B1), stamped(A1), stamped(A2), stamped(A3)], {}],
+    [
+      "a swap of two objects is nothing: order is per object",
+      [stamped(C1), stamped(B1), stamped(A1), stamped(A2), stamped(A3)],
+      {},
+    ],
     [
       "a version older than one sent stays out of order when it says replay for the first time",
       [stamped(A2), stamped(A1, "replay"), stamped(A3), stamped(B1), stamped(C1)],
       { out_of_order: 1 },
     ],
-    ["a number written differently is changed", [...ALL.slice(0, 4), stamped(C1).replace("1.0}", "1}")], { changed_bytes: 1 }],
-    ["a member left out is changed", [...ALL.slice(0, 4), stamped(C1).replace('"title":"T",', "")], { changed_bytes: 1 }],
-    ["a member added is changed", [...ALL.slice(0, 4), stamped(C1).replace('"title"', '"extra":1,"title"')], { changed_bytes: 1 }],
-    ["an escape in place of its character is changed", [...ALL.slice(0, 4), stamped(C1).replace('"T"', '"\\u0054"')], { changed_bytes: 1 }],
+    [
+      "a number written differently is changed",
+      [...ALL.slice(0, 4), stamped(C1).replace("1.0}", "1}")],
+      { changed_bytes: 1 },
+    ],
+    [
+      "a member left out is changed",
+      [...ALL.slice(0, 4), stamped(C1).replace('"title":"T",', "")],
+      { changed_bytes: 1 },
+    ],
+    [
+      "a member added is changed",
+      [...ALL.slice(0, 4), stamped(C1).replace('"title"', '"extra":1,"title"')],
+      { changed_bytes: 1 },
+    ],
+    [
+      "an escape in place of its character is changed",
+      [...ALL.slice(0, 4), stamped(C1).replace('"T"', '"\\u0054"')],
+      { changed_bytes: 1 },
+    ],
     [
       "members in another order and white space are not changed",
       [
@@ -128,7 +152,10 @@ describe("what the oracle finds in a delivery", () => {
     ["a line that says nothing is unidentified", [...ALL, '{"hello":"world"}', "plain text"], { unidentified: 2 }],
     [
       "health is passed over",
-      [...ALL, '{"time":"t","tenant":"C","tenant_id":"x","streams":[],"credential":null,"credential_days_left":null,"version":"1"}'],
+      [
+        ...ALL,
+        '{"time":"t","tenant":"C","tenant_id":"x","streams":[],"credential":null,"credential_days_left":null,"version":"1"}',
+      ],
       { health: 1 },
     ],
     ["nothing delivered at all", [], { delivered: 0, lost: 5 }],
@@ -148,7 +175,9 @@ describe("what the oracle finds in a delivery", () => {
   test("members in another order keep one identity, nested order does not", async () => {
     const shown = alert("n", "2026-01-01T00:00:00Z", ',"o":{"x":1,"y":2}');
 
-    expect(await judged([shown], lines([stamped(shown).replace('{"x":1,"y":2}', '{"y":2,"x":1}')]))).toMatchObject({ changed_bytes: 1 });
+    expect(await judged([shown], lines([stamped(shown).replace('{"x":1,"y":2}', '{"y":2,"x":1}')]))).toMatchObject({
+      changed_bytes: 1,
+    });
   });
 
   test("one member of two with the same name may not vanish", async () => {
@@ -162,15 +191,21 @@ describe("what the oracle finds in a delivery", () => {
     const shown = alert("n", "2026-01-01T00:00:00Z", ',"c":"x\uFFFEy"');
 
     for (const written of ["\\ufffe", "\\uFFFE", "\uFFFE"]) {
-      expect(await judged([shown], lines([stamped(shown).replace("\uFFFE", written)]))).toMatchObject({ changed_bytes: 0 });
+      expect(await judged([shown], lines([stamped(shown).replace("\uFFFE", written)]))).toMatchObject({
+        changed_bytes: 0,
+      });
     }
-    expect(await judged([shown], lines([stamped(shown).replace("\uFFFE", "\\uffff")]))).toMatchObject({ changed_bytes: 1 });
+    expect(await judged([shown], lines([stamped(shown).replace("\uFFFE", "\\uffff")]))).toMatchObject({
+      changed_bytes: 1,
+    });
   });
 
   test("a vendor member called mssp stays, ours is then mssp_", async () => {
     const shown = alert("n", "2026-01-01T00:00:00Z", ',"mssp":{"key":"theirs"}');
 
-    expect(await judged([shown], lines([stamped(shown).replace('"mssp":{"tenant"', '"mssp_":{"tenant"')]))).toMatchObject({
+    expect(
+      await judged([shown], lines([stamped(shown).replace('"mssp":{"tenant"', '"mssp_":{"tenant"')])),
+    ).toMatchObject({
       ...CLEAN,
       delivered: 1,
     });
@@ -208,7 +243,14 @@ describe("output that was cut off", () => {
     for (let cut = 1; cut < text.length; cut += 7) {
       const totals = await judged(STORY, Buffer.concat([text.subarray(0, cut), runTwo]));
 
-      expect(totals).toMatchObject({ lost: 0, duplicated: 0, changed_bytes: 0, unknown: 0, unidentified: 0, delivered: 5 });
+      expect(totals).toMatchObject({
+        lost: 0,
+        duplicated: 0,
+        changed_bytes: 0,
+        unknown: 0,
+        unidentified: 0,
+        delivered: 5,
+      });
     }
   });
 
@@ -219,14 +261,21 @@ describe("output that was cut off", () => {
       delivered: 4,
       unidentified: 0,
     });
-    expect(await judged(STORY, lines(whole).slice(0, -20))).toMatchObject({ torn: 1, lost: 1, delivered: 4, unidentified: 0 });
+    expect(await judged(STORY, lines(whole).slice(0, -20))).toMatchObject({
+      torn: 1,
+      lost: 1,
+      delivered: 4,
+      unidentified: 0,
+    });
   });
 
   test("an event in pieces is one event, CDATA and numeric entities are text", async () => {
     const [head, tail] = [whole[0]?.slice(0, 50) ?? "", whole[0]?.slice(50) ?? ""];
     const cdata = `<event><data><![CDATA[${whole[3]}]]></data></event>`;
 
-    expect(await judged([A1, B1], `<stream>${piece(head, false)}${piece(tail, true)}${cdata}</stream>`, "splunk")).toMatchObject({
+    expect(
+      await judged([A1, B1], `<stream>${piece(head, false)}${piece(tail, true)}${cdata}</stream>`, "splunk"),
+    ).toMatchObject({
       ...CLEAN,
       delivered: 2,
     });
@@ -292,7 +341,9 @@ describe("collectors that we did not write", () => {
     const truth = file(truthLine(A1));
     const delivered = [file(lines([A1.record.replace("{", '{"@version":"1",')]))];
 
-    expect((await consult({ truth, delivered, format: "jsonl", addedMembers: ["@version"] })).totals).toMatchObject(CLEAN);
+    expect((await consult({ truth, delivered, format: "jsonl", addedMembers: ["@version"] })).totals).toMatchObject(
+      CLEAN,
+    );
     expect((await consult({ truth, delivered, format: "jsonl" })).totals).toMatchObject({ ...CLEAN, changed_bytes: 1 });
   });
 
@@ -324,7 +375,10 @@ test("a row that two saved queries find is sent under two keys, and twice under 
 
   expect(await judged([row], lines([of("a"), of("b")]))).toMatchObject({ ...CLEAN, delivered: 1 });
   expect(await judged([row], lines([of("a"), of("b"), of("a")]))).toMatchObject({ ...CLEAN, duplicated: 1 });
-  expect(await judged([row], lines([of("a").replace("cmd.exe", "cmd.EXE")]))).toMatchObject({ ...CLEAN, changed_bytes: 1 });
+  expect(await judged([row], lines([of("a").replace("cmd.exe", "cmd.EXE")]))).toMatchObject({
+    ...CLEAN,
+    changed_bytes: 1,
+  });
 });
 
 const cef = (v: Shown, classId = "alert:microsoftDefenderForEndpoint", id = v.id): string =>
@@ -357,19 +411,35 @@ describe("CEF", () => {
   test("an id too long for its field is found by its hash", async () => {
     const hashed = `sha256:${createHash("sha256").update(LONG.id).digest("hex").slice(0, 32)}`;
 
-    expect(await judged([LONG], cef(LONG, "alert:other", hashed), "cef")).toMatchObject({ delivered: 1, lost: 0, unknown: 0 });
+    expect(await judged([LONG], cef(LONG, "alert:other", hashed), "cef")).toMatchObject({
+      delivered: 1,
+      lost: 0,
+      unknown: 0,
+    });
   });
 
   test("two versions in one millisecond are both owed", async () => {
     const [first, second] = [alert("t", "2026-01-01T00:00:00.0000001Z"), alert("t", "2026-01-01T00:00:00.0000002Z")];
 
     expect(await judged([first, second], cef(first), "cef")).toMatchObject({ delivered: 1, lost: 1 });
-    expect(await judged([first, second], cef(first) + cef(second), "cef")).toMatchObject({ delivered: 2, lost: 0, duplicated: 0 });
+    expect(await judged([first, second], cef(first) + cef(second), "cef")).toMatchObject({
+      delivered: 2,
+      lost: 0,
+      duplicated: 0,
+    });
   });
 
   test("a line without its newline is torn, a half line before a new run too", async () => {
-    expect(await judged([A1, B1], cef(A1) + cef(B1).slice(0, 80), "cef")).toMatchObject({ delivered: 1, torn: 1, lost: 1 });
-    expect(await judged([A1, B1], cef(A1).slice(0, 40) + cef(A1) + cef(B1), "cef")).toMatchObject({ delivered: 2, torn: 1, lost: 0 });
+    expect(await judged([A1, B1], cef(A1) + cef(B1).slice(0, 80), "cef")).toMatchObject({
+      delivered: 1,
+      torn: 1,
+      lost: 1,
+    });
+    expect(await judged([A1, B1], cef(A1).slice(0, 40) + cef(A1) + cef(B1), "cef")).toMatchObject({
+      delivered: 2,
+      torn: 1,
+      lost: 0,
+    });
   });
 });
 
@@ -388,14 +458,29 @@ const truth = (): string => file(STORY.map(truthLine).join(""));
 
 describe("the command", () => {
   test("exit 1 above a limit, 0 within it; superseded is judged only when asked", async () => {
-    const args = ["--truth", truth(), "--format", "jsonl", "--delivered", file(lines([A1, A3, B1].map((v) => stamped(v))))];
+    const args = [
+      "--truth",
+      truth(),
+      "--format",
+      "jsonl",
+      "--delivered",
+      file(lines([A1, A3, B1].map((v) => stamped(v)))),
+    ];
 
     expect((await run(...args)).code).toBe(1);
     expect((await run(...args, "--max-lost", "1")).code).toBe(0);
     expect((await run(...args, "--max-lost", "1", "--max-superseded", "0")).code).toBe(1);
     const { customers, totals, exceeded } = JSON.parse((await run(...args)).out) as Record<string, unknown>;
     expect(customers).toEqual([
-      expect.objectContaining({ tenant_id: CONTOSO, stream: "alerts", shown: 5, delivered: 3, lost: 1, superseded: 1, lag_ms_p99: null }),
+      expect.objectContaining({
+        tenant_id: CONTOSO,
+        stream: "alerts",
+        shown: 5,
+        delivered: 3,
+        lost: 1,
+        superseded: 1,
+        lag_ms_p99: null,
+      }),
     ]);
     expect(totals).toMatchObject({ lost: 1 });
     expect(exceeded).toEqual([{ limit: "max-lost", allowed: 0, found: 1 }]);
@@ -422,7 +507,10 @@ describe("the command", () => {
 
   test("truth over http: /shown of a control URL, and its clock's lead taken out of the lag", async () => {
     const delivered = file(lines(STORY.map((v) => stamped(v))));
-    writeFileSync(`${delivered}.arrivals`, `{"offset":${readFileSync(delivered).length},"at":"${new Date().toISOString()}"}\n`);
+    writeFileSync(
+      `${delivered}.arrivals`,
+      `{"offset":${readFileSync(delivered).length},"at":"${new Date().toISOString()}"}\n`,
+    );
     const server = createServer((request, response) => {
       if (request.url === "/state") response.end('{"now":"2026-01-01T00:01:10Z"}');
       else if (request.url === "/shown") response.end(STORY.map(truthLine).join(""));
@@ -432,7 +520,9 @@ describe("the command", () => {
     try {
       const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
-      const answer = JSON.parse((await run("--truth", url, "--format", "jsonl", "--delivered", delivered)).out) as { totals: Totals };
+      const answer = JSON.parse((await run("--truth", url, "--format", "jsonl", "--delivered", delivered)).out) as {
+        totals: Totals;
+      };
 
       expect(answer.totals).toMatchObject({ delivered: 5, lost: 0 });
       // shown_at is ten seconds before the simulator's present; what is left is the time this test took.
@@ -456,6 +546,8 @@ describe("the command", () => {
       code: 2,
       err: "oracle: truth line 1: has no stream\n",
     });
-    expect(await run("--truth", truth(), "--format", "jsonl", "--delivered", good, "--max-lost", "many")).toMatchObject({ code: 2 });
+    expect(await run("--truth", truth(), "--format", "jsonl", "--delivered", good, "--max-lost", "many")).toMatchObject(
+      { code: 2 },
+    );
   });
 });

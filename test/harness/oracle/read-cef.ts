@@ -7,7 +7,10 @@ const KEY = /(?:^| )([A-Za-z0-9_.\-[\]]+)=/g;
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const WRITTEN_TIME = /^([A-Z][a-z]{2}) (\d{1,2})(?: (\d{4}))? (\d{2}:\d{2}:\d{2})(?:\.(\d{1,3}))?(?: (?:UTC|GMT|Z))?$/;
 
-/** CEF lines, bare or behind a syslog prefix. Without its newline a line is cut off: nothing in CEF says where a line ends. */
+/**
+ * CEF lines, bare or behind a syslog prefix. Without its newline a line is cut off: nothing in CEF says where
+ * a line ends.
+ */
 export async function readCef(chunks: AsyncIterable<Uint8Array>, each: (event: Delivered) => void): Promise<void> {
   await eachLine(chunks, ({ bytes, complete, endOffset }) => {
     const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8");
@@ -16,7 +19,8 @@ export async function readCef(chunks: AsyncIterable<Uint8Array>, each: (event: D
       each(complete ? { kind: "unreadable", say: `no CEF line: ${text.slice(0, 80)}` } : { kind: "torn" });
       return;
     }
-    // A second whole event behind the first beginning: half a line of a run that was killed, and the next run's first line.
+    // A second whole event behind the first beginning: half a line of a run that was killed, and the next
+    // run's first line.
     const restarted = starts
       .slice(1)
       .map((start) => parseCef(text.slice(start.index)))

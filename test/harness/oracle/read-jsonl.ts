@@ -2,8 +2,14 @@ import type { Delivered } from "./delivered.ts";
 import { scanObject } from "./json-bytes.ts";
 import { eachLine } from "./lines.ts";
 
-/** JSON lines: one event per line. A run that was killed leaves half a line, at the end of the file or glued before the next run's first line. */
-export async function readJsonLines(chunks: AsyncIterable<Uint8Array>, each: (event: Delivered) => void): Promise<void> {
+/**
+ * JSON lines: one event per line. A run that was killed leaves half a line, at the end of the file or glued
+ * before the next run's first line.
+ */
+export async function readJsonLines(
+  chunks: AsyncIterable<Uint8Array>,
+  each: (event: Delivered) => void,
+): Promise<void> {
   await eachLine(chunks, ({ bytes, complete, endOffset }) => {
     let rest = bytes;
     for (let whole = scanObject(rest); whole; whole = scanObject(rest)) {
@@ -16,7 +22,8 @@ export async function readJsonLines(chunks: AsyncIterable<Uint8Array>, each: (ev
     if (restart !== undefined) {
       each({ kind: "torn" });
       each({ kind: "record", bytes: rest.subarray(restart), endOffset });
-    } else if (complete) each({ kind: "unreadable", say: `not a JSON object: ${Buffer.from(rest.subarray(0, 80)).toString("utf8")}` });
+    } else if (complete)
+      each({ kind: "unreadable", say: `not a JSON object: ${Buffer.from(rest.subarray(0, 80)).toString("utf8")}` });
     else each({ kind: "torn" });
   });
 }

@@ -13,10 +13,15 @@ const ENTITIES: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">",
 const HEALTH_SOURCETYPE = /<sourcetype>[^<]*:health<\/sourcetype>/;
 
 /**
- * Reads what a modular input wrote in XML streaming mode: one or several `<stream>` documents one after another, each ended or cut off. An event whose
- * `unbroken` pieces end with `<done/>` is put together again. A raw `<stream>` cannot stand inside an event (a `<` in text is escaped), so it ends a half event of a run that was killed.
+ * Reads what a modular input wrote in XML streaming mode: one or several `<stream>` documents one after
+ * another, each ended or cut off. An event whose `unbroken` pieces end with `<done/>` is put together again.
+ * A raw `<stream>` cannot stand inside an event (a `<` in text is escaped), so it ends a half event of a run
+ * that was killed.
  */
-export async function readSplunkStream(chunks: AsyncIterable<Uint8Array>, each: (event: Delivered) => void): Promise<void> {
+export async function readSplunkStream(
+  chunks: AsyncIterable<Uint8Array>,
+  each: (event: Delivered) => void,
+): Promise<void> {
   let rest: Buffer = Buffer.alloc(0);
   let consumed = 0;
   let pieces: Uint8Array[] = [];
@@ -32,7 +37,10 @@ export async function readSplunkStream(chunks: AsyncIterable<Uint8Array>, each: 
     const head = event.toString("utf8", 0, from);
     const tail = event.toString("utf8", to);
     const text = unescapeXml(event.subarray(from + DATA_OPEN.length, to));
-    const isPiece = head.slice(0, head.indexOf(">")).includes('unbroken="1"') && !/<done\s*\/>/.test(head) && !/<done\s*\/>/.test(tail);
+    const isPiece =
+      head.slice(0, head.indexOf(">")).includes('unbroken="1"') &&
+      !/<done\s*\/>/.test(head) &&
+      !/<done\s*\/>/.test(tail);
     if (isPiece || pieces.length > 0) pieces.push(Buffer.from(text));
     if (isPiece) return;
     const bytes = pieces.length > 0 ? Buffer.concat(pieces) : text;
@@ -41,7 +49,8 @@ export async function readSplunkStream(chunks: AsyncIterable<Uint8Array>, each: 
     else each({ kind: "record", bytes, endOffset, hints: head });
   };
   const runEnds = (): void => {
-    // Pieces without a <done/> are half an event too, unless they are whole in themselves (a collector that never writes <done/>).
+    // Pieces without a <done/> are half an event too, unless they are whole in themselves (a collector that
+    // never writes <done/>).
     for (const piece of pieces) {
       if (isWholeJson(piece)) each({ kind: "record", bytes: piece, endOffset: consumed });
       else each({ kind: "torn" });
@@ -52,7 +61,8 @@ export async function readSplunkStream(chunks: AsyncIterable<Uint8Array>, each: 
   for await (const chunk of chunks) {
     rest = rest.length === 0 ? Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length) : Buffer.concat([rest, chunk]);
     let at = 0;
-    // Looked up once and kept until passed: searching to the end of the chunk for every event would be quadratic.
+    // Looked up once and kept until passed: searching to the end of the chunk for every event would be
+    // quadratic.
     let restart = rest.indexOf(STREAM_OPEN);
     for (;;) {
       const open = rest.indexOf(EVENT_OPEN, at);

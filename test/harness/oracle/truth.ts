@@ -1,6 +1,15 @@
 import { createHash } from "node:crypto";
 import { sevenDigits } from "./instant.ts";
-import { type Member, memberDigest, type Scanned, scalar, scanArray, scanObject, utf8, validUtf8 } from "./json-bytes.ts";
+import {
+  type Member,
+  memberDigest,
+  type Scanned,
+  scalar,
+  scanArray,
+  scanObject,
+  utf8,
+  validUtf8,
+} from "./json-bytes.ts";
 import { eachLine } from "./lines.ts";
 
 /** One version of an object that Microsoft's side showed. */
@@ -11,7 +20,9 @@ export interface Version {
   /** Seven fraction digits, UTC: text order is time order. */
   readonly instant: string;
   shownAtMs: number | undefined;
-  /** Digests of the contents it was shown with; several when the same instant was shown with different bytes. */
+  /**
+   * Digests of the contents it was shown with; several when the same instant was shown with different bytes.
+   */
   readonly digests: Set<string>;
   /** A nested alert that the parent brings along: it may be delivered alone but need not be. */
   optional: boolean;
@@ -43,7 +54,10 @@ export class Truth {
   private readonly rowsByDigest = new Map<string, Version[]>();
   private readonly rowsBySha256 = new Map<string, Version[]>();
   readonly tenants = new Set<string>();
-  /** Lines about records that carry no id or no update time: nobody can key them, so they are counted and not judged. */
+  /**
+   * Lines about records that carry no id or no update time: nobody can key them, so they are counted and not
+   * judged.
+   */
   unkeyed = 0;
   /** True when some line carried its record, so that bytes can be compared. */
   hasRecords = false;
@@ -56,7 +70,10 @@ export class Truth {
     return this.byKey.get(key);
   }
 
-  /** Objects of this id over all tenants and streams. An id that was too long for its field is found by the 32 hex digits of its SHA-256. */
+  /**
+   * Objects of this id over all tenants and streams. An id that was too long for its field is found by the 32
+   * hex digits of its SHA-256.
+   */
   objectsById(id: string): readonly TruthObject[] {
     const direct = this.byId.get(id);
     if (direct) return direct;
@@ -72,7 +89,10 @@ export class Truth {
     return this.rowsBySha256.get(hex) ?? [];
   }
 
-  /** Takes one line `{"tenant_id","stream","kind","id","updated","shown_at","record"}`; `record` is the JSON itself, byte for byte, or that JSON as a string. */
+  /**
+   * Takes one line `{"tenant_id","stream","kind","id","updated","shown_at","record"}`; `record` is the JSON
+   * itself, byte for byte, or that JSON as a string.
+   */
   take(line: Uint8Array, lineNumber: number): void {
     const bad = (why: string): never => {
       throw new TruthError(`truth line ${lineNumber}: ${why}`);
@@ -111,12 +131,18 @@ export class Truth {
     for (const element of elements) {
       const alert = scanObject(body.bytes, element.start, element.end);
       const id = alert && (scalar(alert, "alertId") ?? scalar(alert, "id"));
-      const updated = alert && (scalar(alert, "lastUpdatedTime") ?? scalar(alert, "lastUpdateDateTime") ?? scalar(alert, "lastUpdateTime"));
+      const updated =
+        alert &&
+        (scalar(alert, "lastUpdatedTime") ?? scalar(alert, "lastUpdateDateTime") ?? scalar(alert, "lastUpdateTime"));
       const instant = updated === undefined ? undefined : sevenDigits(updated);
       if (!alert || id === undefined || instant === undefined) continue;
-      // Only the XDR stream promises an event per nested alert; elsewhere it stays inside unless the record is too large.
+      // Only the XDR stream promises an event per nested alert; elsewhere it stays inside unless the record
+      // is too large.
       const optional = stream !== "xdr-incidents";
-      this.noteDigests(this.add({ tenantId: parent.object.tenantId, stream, kind: "alert", id, instant, shownAtMs, optional }), alert);
+      this.noteDigests(
+        this.add({ tenantId: parent.object.tenantId, stream, kind: "alert", id, instant, shownAtMs, optional }),
+        alert,
+      );
     }
   }
 
@@ -140,10 +166,18 @@ export class Truth {
     }
     let object = this.byObject.get(objectKey);
     if (!object) {
-      object = { tenantId: seen.tenantId, stream: seen.stream, kind: seen.kind, id: seen.id, versions: [], newestDelivered: undefined };
+      object = {
+        tenantId: seen.tenantId,
+        stream: seen.stream,
+        kind: seen.kind,
+        id: seen.id,
+        versions: [],
+        newestDelivered: undefined,
+      };
       this.byObject.set(objectKey, object);
       addTo(this.byId, seen.id, object);
-      if (seen.id.length > 40) addTo(this.byIdHash, createHash("sha256").update(seen.id).digest("hex").slice(0, 32), object);
+      if (seen.id.length > 40)
+        addTo(this.byIdHash, createHash("sha256").update(seen.id).digest("hex").slice(0, 32), object);
     }
     const version: Version = {
       key,

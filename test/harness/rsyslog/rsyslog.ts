@@ -1,4 +1,7 @@
-/** A real syslog receiver: rsyslog (Debian packages rsyslog and rsyslog-gnutls), with a folder and a configuration of its own. */
+/**
+ * A real syslog receiver: rsyslog (Debian packages rsyslog and rsyslog-gnutls), with a folder and a
+ * configuration of its own.
+ */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
@@ -58,7 +61,8 @@ export class Rsyslog {
     }
     const untilMs = performance.now() + READY_WITHIN_MS;
     while (!(await takesConnections(this.port))) {
-      if (child.exitCode !== null || performance.now() > untilMs) throw new Error(`rsyslog does not come up: ${complaints}`);
+      if (child.exitCode !== null || performance.now() > untilMs)
+        throw new Error(`rsyslog does not come up: ${complaints}`);
       await pause(50);
     }
   }

@@ -11,7 +11,10 @@ import { SHAPES } from "./scenario/shapes.ts";
 import { STREAM_NAMES, STREAMS, type StreamName } from "./streams.ts";
 import type { Customer, Regime, World } from "./world.ts";
 
-/** Something that happens: at its time in a scenario, or now over the control API. Checked before it comes here. */
+/**
+ * Something that happens: at its time in a scenario, or now over the control API. Checked before it comes
+ * here.
+ */
 export interface Action {
   readonly do: string;
   readonly customers?: readonly string[];
@@ -55,7 +58,9 @@ export function perform(action: Action, stage: Stage, nowMs: number): Readonly<R
       if (action["run"] === true) world.clock.run();
       return { now: new Date(world.clock.nowMs()).toISOString() };
     default:
-      return Object.fromEntries(customers.map((customer) => [customer.identity.name, performOn(customer, action, stage, nowMs)]));
+      return Object.fromEntries(
+        customers.map((customer) => [customer.identity.name, performOn(customer, action, stage, nowMs)]),
+      );
   }
 }
 
@@ -121,8 +126,17 @@ function performOn(customer: Customer, action: Action, { world, tokens, seed }: 
     case "record":
       return { key: addRecord(customer, action as unknown as RecordRule, world, nowMs) };
     case "generate":
-      // The moment is part of the seed: the same rule twice makes other records, and a run repeats all the same.
-      return { versions: addGenerated(customer, action as unknown as GenerateRule, world, nowMs, `${seed} at ${nowMs - world.startMs}`) };
+      // The moment is part of the seed: the same rule twice makes other records, and a run repeats all the
+      // same.
+      return {
+        versions: addGenerated(
+          customer,
+          action as unknown as GenerateRule,
+          world,
+          nowMs,
+          `${seed} at ${nowMs - world.startMs}`,
+        ),
+      };
     default:
       return {};
   }
@@ -136,7 +150,13 @@ export function setRegime(regime: Regime, wanted: Readonly<Record<string, unknow
 }
 
 /** Adds what a rule makes; returns how many versions that is. */
-export function addGenerated(customer: Customer, rule: GenerateRule, world: World, baseMs: number, seed: string): number {
+export function addGenerated(
+  customer: Customer,
+  rule: GenerateRule,
+  world: World,
+  baseMs: number,
+  seed: string,
+): number {
   let count = 0;
   for (const version of generate(rule, customer.identity, baseMs, world.clock.nowMs(), seed)) {
     world.addVersion(customer, rule.stream, version);
@@ -156,7 +176,14 @@ export function addRecord(customer: Customer, rule: RecordRule, world: World, ba
   const key = `${rule.stream} ${rule.id}`;
   const before = texts.get(key) ?? customer.tables[rule.stream].find(rule.id)?.text();
   if (rule.gone === true) {
-    world.addVersion(customer, rule.stream, { id: rule.id, updated, created: updated, gone: true, ...visible, text: () => before ?? "{}" });
+    world.addVersion(customer, rule.stream, {
+      id: rule.id,
+      updated,
+      created: updated,
+      gone: true,
+      ...visible,
+      text: () => before ?? "{}",
+    });
     return updated;
   }
   const base =

@@ -6,7 +6,13 @@ import { gzipBehind, type Prepared } from "./pages.ts";
 /** Microsoft's front ends do not compress small answers. */
 const GZIP_FROM_BYTES = 1024;
 
-export function sendText(exchange: Exchange, status: number, type: string, text: string, headers: Record<string, string> = {}): void {
+export function sendText(
+  exchange: Exchange,
+  status: number,
+  type: string,
+  text: string,
+  headers: Record<string, string> = {},
+): void {
   const raw = Buffer.from(text);
   if (exchange.damage !== undefined) {
     sendDamaged(exchange, status, { ...common(exchange), "content-type": type, ...headers }, raw);
@@ -24,12 +30,23 @@ export function sendText(exchange: Exchange, status: number, type: string, text:
   exchange.response.end(exchange.request.method === "HEAD" ? undefined : body);
 }
 
-export function sendJson(exchange: Exchange, status: number, value: unknown, headers: Record<string, string> = {}): void {
+export function sendJson(
+  exchange: Exchange,
+  status: number,
+  value: unknown,
+  headers: Record<string, string> = {},
+): void {
   sendText(exchange, status, "application/json; charset=utf-8", JSON.stringify(value), headers);
 }
 
 /** Sends a head (all before the rows) and a prepared rest, as one gzip member. */
-export function sendPrepared(exchange: Exchange, status: number, head: string, rest: Prepared, headers: Record<string, string>): void {
+export function sendPrepared(
+  exchange: Exchange,
+  status: number,
+  head: string,
+  rest: Prepared,
+  headers: Record<string, string>,
+): void {
   const parts = gzipBehind(Buffer.from(head), rest);
   const length = parts.reduce((sum, part) => sum + part.length, 0);
   const { response } = exchange;
@@ -46,7 +63,9 @@ export function sendPrepared(exchange: Exchange, status: number, head: string, r
   response.uncork();
 }
 
-/** Sends the same without compression, record by record, so that a page may be longer than a string can be. */
+/**
+ * Sends the same without compression, record by record, so that a page may be longer than a string can be.
+ */
 export async function sendPlain(
   exchange: Exchange,
   status: number,

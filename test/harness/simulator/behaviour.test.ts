@@ -112,7 +112,9 @@ describe("what counts as shown", () => {
 
     world.simulator.control.advance(10 * MINUTE_MS);
     await world.list("?$filter=lastUpdateDateTime ge 2026-11-24T08:10:00Z");
-    expect(shownOf(world.simulator).find(({ id }) => id === "late")).toMatchObject({ shown_at: "2026-11-24T08:20:00.000Z" });
+    expect(shownOf(world.simulator).find(({ id }) => id === "late")).toMatchObject({
+      shown_at: "2026-11-24T08:20:00.000Z",
+    });
   });
 
   test("a version that was replaced counts only if an answer held it", async () => {
@@ -184,7 +186,11 @@ describe("budgets", () => {
     await world.visitor.get(url, token);
     const dated = await world.visitor.get(url, token);
 
-    expect([refused.status, refused.json.error.code, refused.headers.get("retry-after")]).toEqual([429, "TooManyRequests", "60"]);
+    expect([refused.status, refused.json.error.code, refused.headers.get("retry-after")]).toEqual([
+      429,
+      "TooManyRequests",
+      "60",
+    ]);
     expect(dated.headers.get("retry-after")).toBe("Tue, 24 Nov 2026 08:01:00 GMT");
     world.simulator.control.advance(MINUTE_MS);
     expect((await world.list()).status).toBe(200);
@@ -215,7 +221,9 @@ describe("faults", () => {
     );
 
     expect(mixed.filter((_, index) => index % 2 === 0)).toEqual(alone);
-    expect(mixed.filter((_, index) => index % 2 === 1).map((one) => one === "b")).not.toEqual(alone.map((one) => one === "a"));
+    expect(mixed.filter((_, index) => index % 2 === 1).map((one) => one === "b")).not.toEqual(
+      alone.map((one) => one === "a"),
+    );
     expect(alone).toContain("a");
     expect(alone).toContain("-");
     expect(
@@ -247,13 +255,15 @@ describe("faults", () => {
     ["value: strings", async (answer) => expect((await answer).json.value).toEqual(["one", "two"])],
     [
       "link: elsewhere",
-      async (answer) => expect(new URL((await answer).json["@odata.nextLink"] as string).host).toBe("graph.contoso-collector.example"),
+      async (answer) =>
+        expect(new URL((await answer).json["@odata.nextLink"] as string).host).toBe("graph.contoso-collector.example"),
     ],
     ["link: plain-http", async (answer) => expect((await answer).json["@odata.nextLink"]).toMatch(/^http:/)],
     ["link: absent", async (answer) => expect((await answer).json).not.toHaveProperty("@odata.nextLink")],
     [
       "warning: '199 - \"x\"'",
-      async (answer) => expect([(await answer).status, (await answer).headers.get("warning")]).toEqual([206, '199 - "x"']),
+      async (answer) =>
+        expect([(await answer).status, (await answer).headers.get("warning")]).toEqual([206, '199 - "x"']),
     ],
     [
       "status: 503, retry_after_seconds: 7, retry_after_form: date",
@@ -296,7 +306,9 @@ describe("answers of the APIs", () => {
   });
 
   test("$expand=alerts answers 500 for as long as a large incident is on the page", async () => {
-    const world = await given("  - { name: contoso, expand_max_alerts: 10, generate: [{ stream: incidents, count: 3, alerts: 11 }] }");
+    const world = await given(
+      "  - { name: contoso, expand_max_alerts: 10, generate: [{ stream: incidents, count: 3, alerts: 11 }] }",
+    );
     const url = `${world.simulator.ready.graph_url}/v1.0/security/incidents`;
 
     expect((await world.visitor.get(`${url}?$expand=alerts&$top=1`, world.token)).status).toBe(500);
@@ -331,10 +343,15 @@ describe("answers of the APIs", () => {
   test("a token for another API, none, and a made-up one are refused with 401", async () => {
     const world = await given(ALERTS);
     const [customer] = world.simulator.ready.customers;
-    const xdr = customer === undefined ? "" : await world.visitor.appToken(customer, "https://api.security.microsoft.com");
+    const xdr =
+      customer === undefined ? "" : await world.visitor.appToken(customer, "https://api.security.microsoft.com");
     const url = `${world.simulator.ready.graph_url}/v1.0/security/alerts_v2`;
 
-    const answers = await Promise.all([world.visitor.get(url, xdr), world.visitor.get(url), world.visitor.get(url, "made-up")]);
+    const answers = await Promise.all([
+      world.visitor.get(url, xdr),
+      world.visitor.get(url),
+      world.visitor.get(url, "made-up"),
+    ]);
 
     expect(answers.map(({ status }) => status)).toEqual([401, 401, 401]);
     expect(answers.map(({ json }) => json.error.message as string)).toEqual([
@@ -349,17 +366,28 @@ describe("answers of the APIs", () => {
       "  - { name: contoso, records: [{ stream: incidents, id: '1', at: -2h }, { stream: incidents, id: '2', at: -2h }, { stream: incidents, id: '2', at: -1h, merge_into: '1' }] }",
     );
 
-    const { json } = await world.visitor.get(`${world.simulator.ready.graph_url}/v1.0/security/incidents/2`, world.token);
+    const { json } = await world.visitor.get(
+      `${world.simulator.ready.graph_url}/v1.0/security/incidents/2`,
+      world.token,
+    );
 
-    expect(json).toMatchObject({ status: "redirected", redirectIncidentId: "1", lastUpdateDateTime: "2026-11-24T07:00:00.0000000Z" });
+    expect(json).toMatchObject({
+      status: "redirected",
+      redirectIncidentId: "1",
+      lastUpdateDateTime: "2026-11-24T07:00:00.0000000Z",
+    });
   });
 
   test("the SIEM API: two hours without parameters, `ago`, and `limit` keeps the most recent", async () => {
-    const world = await given("  - { name: contoso, generate: [{ stream: siem-alerts, count: 30, from: -5h, to: 0s }] }");
+    const world = await given(
+      "  - { name: contoso, generate: [{ stream: siem-alerts, count: 30, from: -5h, to: 0s }] }",
+    );
     const [customer] = world.simulator.ready.customers;
     const token = customer === undefined ? "" : await world.visitor.appToken(customer, "https://graph.windows.net");
     const ask = async (query: string): Promise<{ LastProcessedTimeUtc: string }[]> =>
-      (await world.visitor.get(`${world.simulator.ready.siem_url}/api/alerts${query}`, token)).json as { LastProcessedTimeUtc: string }[];
+      (await world.visitor.get(`${world.simulator.ready.siem_url}/api/alerts${query}`, token)).json as {
+        LastProcessedTimeUtc: string;
+      }[];
 
     const all = await ask("?ago=PT5H");
     const lately = await ask("");

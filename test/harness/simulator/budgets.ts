@@ -1,7 +1,7 @@
 /**
- * Requests allowed per (app, tenant, API). Sources: Microsoft Graph docs, "Throttling limits: security detections and
- * incidents" (150 per minute per app per tenant); Defender docs, get-alerts (100 per minute, 1,500 per hour) and
- * api-list-incidents (50 per minute, 1,500 per hour); runHuntingQuery (45 per minute).
+ * Requests allowed per (app, tenant, API). Sources: Microsoft Graph docs, "Throttling limits: security
+ * detections and incidents" (150 per minute per app per tenant); Defender docs, get-alerts (100 per minute,
+ * 1,500 per hour) and api-list-incidents (50 per minute, 1,500 per hour); runHuntingQuery (45 per minute).
  */
 export interface BudgetLimits {
   readonly perMinute: number;
@@ -27,8 +27,8 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 
 /**
- * The strictest reading of "N per minute": no stretch of 60 s ever holds more than N. Requests refused are not counted.
- * Times that step back are taken as they come.
+ * The strictest reading of "N per minute": no stretch of 60 s ever holds more than N. Requests refused are
+ * not counted. Times that step back are taken as they come.
  */
 export function makeBudget(): Budget {
   let taken: number[] = [];
@@ -38,7 +38,10 @@ export function makeBudget(): Budget {
   };
   return {
     take(nowMs, { perMinute, perHour }) {
-      const wait = Math.max(waitFor(nowMs, perMinute, MINUTE_MS), perHour === undefined ? 0 : waitFor(nowMs, perHour, HOUR_MS));
+      const wait = Math.max(
+        waitFor(nowMs, perMinute, MINUTE_MS),
+        perHour === undefined ? 0 : waitFor(nowMs, perHour, HOUR_MS),
+      );
       if (wait > 0) return wait;
       taken.push(nowMs);
       const keep = perHour ?? perMinute;

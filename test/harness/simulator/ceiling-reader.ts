@@ -1,7 +1,7 @@
 /**
- * The other process of `--ceiling`: asks for every page of every customer's alerts, all customers at once, and throws the
- * bytes away. It does not even unzip: the simulator leaves a page's head uncompressed inside the gzip member, so the next
- * link can be read off the first bytes.
+ * The other process of `--ceiling`: asks for every page of every customer's alerts, all customers at once,
+ * and throws the bytes away. It does not even unzip: the simulator leaves a page's head uncompressed inside
+ * the gzip member, so the next link can be read off the first bytes.
  */
 import { readFileSync } from "node:fs";
 import { Agent, request } from "node:https";
@@ -15,7 +15,11 @@ async function fetchAll(ready: Ready): Promise<ReaderReport> {
   const walks = await Promise.all(tokens.map((token) => walk(ready, token, agent)));
   const seconds = (performance.now() - startMs) / 1000;
   agent.destroy();
-  return { seconds, pages: sum(walks.map(({ pages }) => pages)), compressedBytes: sum(walks.map(({ bytes }) => bytes)) };
+  return {
+    seconds,
+    pages: sum(walks.map(({ pages }) => pages)),
+    compressedBytes: sum(walks.map(({ bytes }) => bytes)),
+  };
 }
 
 const sum = (all: readonly number[]): number => all.reduce((total, one) => total + one, 0);
@@ -35,7 +39,12 @@ async function walk(ready: Ready, token: string, agent: Agent): Promise<{ pages:
   return { pages, bytes };
 }
 
-function get(url: string, headers: Record<string, string>, agent: Agent, body?: string): Promise<{ head: string; length: number }> {
+function get(
+  url: string,
+  headers: Record<string, string>,
+  agent: Agent,
+  body?: string,
+): Promise<{ head: string; length: number }> {
   return new Promise((resolve, reject) => {
     const asked = request(url, { agent, headers, method: body === undefined ? "GET" : "POST" }, (response) => {
       let head = "";

@@ -50,8 +50,11 @@ export async function measureCeiling(options: SimulatorOptions): Promise<Ceiling
   }
 }
 
-function bytesVisible(customers: Iterable<{ readonly tables: { readonly alerts: { visible(): readonly { text(): string }[] } } }>): number {
+function bytesVisible(
+  customers: Iterable<{ readonly tables: { readonly alerts: { visible(): readonly { text(): string }[] } } }>,
+): number {
   let bytes = 0;
-  for (const { tables } of customers) for (const version of tables.alerts.visible()) bytes += Buffer.byteLength(version.text()) + 1;
+  for (const { tables } of customers)
+    for (const version of tables.alerts.visible()) bytes += Buffer.byteLength(version.text()) + 1;
   return bytes;
 }

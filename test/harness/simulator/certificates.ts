@@ -10,8 +10,9 @@ export interface ServerCertificate {
 }
 
 /**
- * Names the certificate answers to besides loopback: Microsoft's own, so that a client which maps them to loopback
- * (`curl --resolve`, a proxy) reaches the simulator under the real address. Microsoft docs: "Supported clouds", gov pages.
+ * Names the certificate answers to besides loopback: Microsoft's own, so that a client which maps them to
+ * loopback (`curl --resolve`, a proxy) reaches the simulator under the real address. Microsoft docs:
+ * "Supported clouds", gov pages.
  */
 const MICROSOFT_NAMES = [
   "login.microsoftonline.com",
@@ -35,11 +36,14 @@ const DAY_MS = 86_400_000;
 const KEY = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
 
 /**
- * Makes both certificates, valid from a day before to 60 days after `nowMs` (real time: the clients check against theirs).
- * Authority and subject key identifiers are written, so that strict verification (RFC 5280) passes.
+ * Makes both certificates, valid from a day before to 60 days after `nowMs` (real time: the clients check
+ * against theirs). Authority and subject key identifiers are written, so that strict verification (RFC 5280)
+ * passes.
  */
 export async function makeServerCertificate(nowMs: number): Promise<ServerCertificate> {
-  x509.cryptoProvider.set(webcrypto as unknown as NonNullable<Parameters<typeof x509.cryptoProvider.set>[0]> & typeof globalThis.crypto);
+  x509.cryptoProvider.set(
+    webcrypto as unknown as NonNullable<Parameters<typeof x509.cryptoProvider.set>[0]> & typeof globalThis.crypto,
+  );
   const notBefore = new Date(nowMs - DAY_MS);
   const notAfter = new Date(nowMs + 60 * DAY_MS);
   const caKeys = await webcrypto.subtle.generateKey(KEY, true, ["sign", "verify"]);

@@ -1,6 +1,7 @@
 /**
- * Where each cloud lives. Sources: Microsoft Graph docs, "National cloud deployments"; Defender docs, gov and usgov pages;
- * includes/improve-request-performance (regional hosts); the SIEM API's old pages (alert exporter hosts).
+ * Where each cloud lives. Sources: Microsoft Graph docs, "National cloud deployments"; Defender docs, gov and
+ * usgov pages; includes/improve-request-performance (regional hosts); the SIEM API's old pages (alert
+ * exporter hosts).
  */
 export type Cloud = "commercial" | "gcc" | "gcc-high" | "dod";
 
@@ -23,16 +24,30 @@ const HOSTS: readonly Host[] = [
   { pattern: /^graph\.microsoft\.com$/, service: "graph", clouds: PUBLIC },
   { pattern: /^graph\.microsoft\.us$/, service: "graph", clouds: ["gcc-high"] },
   { pattern: /^dod-graph\.microsoft\.us$/, service: "graph", clouds: ["dod"] },
-  { pattern: /^((us|eu|uk|au|swa|ina|aea)\.)?api\.security(center)?\.microsoft\.com$/, service: "api", clouds: ["commercial"] },
-  { pattern: /^api(-(us|eu|uk))?\.security(center)?\.(microsoft|windows)\.com$/, service: "api", clouds: ["commercial"] },
+  {
+    pattern: /^((us|eu|uk|au|swa|ina|aea)\.)?api\.security(center)?\.microsoft\.com$/,
+    service: "api",
+    clouds: ["commercial"],
+  },
+  {
+    pattern: /^api(-(us|eu|uk))?\.security(center)?\.(microsoft|windows)\.com$/,
+    service: "api",
+    clouds: ["commercial"],
+  },
   { pattern: /^api-gcc\.security(center)?\.microsoft\.us$/, service: "api", clouds: ["gcc"] },
   { pattern: /^api-gov\.security(center)?\.microsoft\.us$/, service: "api", clouds: SOVEREIGN },
-  { pattern: /^wdatp-alertexporter-(eu|us|uk)\.(securitycenter\.)?windows\.com$/, service: "siem", clouds: ["commercial"] },
+  {
+    pattern: /^wdatp-alertexporter-(eu|us|uk)\.(securitycenter\.)?windows\.com$/,
+    service: "siem",
+    clouds: ["commercial"],
+  },
   { pattern: /^wdatp-alertexporter-us\.gcc\.securitycenter\.windows\.us$/, service: "siem", clouds: ["gcc"] },
   { pattern: /^wdatp-alertexporter-us\.securitycenter\.windows\.us$/, service: "siem", clouds: SOVEREIGN },
 ];
 
-/** What a Host header names; undefined for loopback names, behind which everything of every cloud is found. */
+/**
+ * What a Host header names; undefined for loopback names, behind which everything of every cloud is found.
+ */
 export function hostOf(header: string | undefined): { service: Service; clouds: readonly Cloud[] } | undefined {
   const name = (header ?? "").toLowerCase().replace(/:\d+$/, "");
   return HOSTS.find(({ pattern }) => pattern.test(name));

@@ -14,8 +14,8 @@ export interface Controlled {
 }
 
 /**
- * The control API: plain http on loopback, so that curl needs nothing. docs/harness.md lists every route. Answers are JSON;
- * a mistake is 400 with one sentence.
+ * The control API: plain http on loopback, so that curl needs nothing. docs/harness.md lists every route.
+ * Answers are JSON; a mistake is 400 with one sentence.
  */
 export function controlListener(controlled: Controlled): RequestListener {
   return (request, response) => {
@@ -58,7 +58,9 @@ async function route(request: IncomingMessage, response: ServerResponse, control
       return sendJson(response, 200, results.length === 1 ? results[0] : results);
     }
   }
-  sendJson(response, 404, { error: `There is no ${request.method} ${pathname} here; docs/harness.md lists every route.` });
+  sendJson(response, 404, {
+    error: `There is no ${request.method} ${pathname} here; docs/harness.md lists every route.`,
+  });
 }
 
 const PLURALS: Readonly<Record<string, string>> = { faults: "fault", records: "record" };
@@ -72,7 +74,11 @@ function actionsIn(body: string, kind: string, customers: readonly string[] | un
     throw new ScenarioRefused("The body is not JSON.");
   }
   return (Array.isArray(given) ? given : [given]).map((one: unknown) => {
-    const members = { ...(one as Record<string, unknown>), do: kind, ...(customers === undefined ? {} : { customers }) };
+    const members = {
+      ...(one as Record<string, unknown>),
+      do: kind,
+      ...(customers === undefined ? {} : { customers }),
+    };
     return readChecked(JSON.stringify(members, undefined, 1), `POST ${kind}`, actionSpec(kind)) as unknown as Action;
   });
 }
@@ -100,7 +106,12 @@ function customerState({ identity, consent, counters, tables }: Customer, nowMs:
   for (const table of Object.values(tables)) table.settle(nowMs);
   const apis = Object.entries(counters.apis).map(([api, { lastAtMs, maxInFlight, inFlight, ...rest }]) => [
     api,
-    { ...rest, in_flight: inFlight, max_in_flight: maxInFlight, last_at: lastAtMs === undefined ? null : textOf(lastAtMs) },
+    {
+      ...rest,
+      in_flight: inFlight,
+      max_in_flight: maxInFlight,
+      last_at: lastAtMs === undefined ? null : textOf(lastAtMs),
+    },
   ]);
   return {
     tenant_name: identity.name,

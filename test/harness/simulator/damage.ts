@@ -65,7 +65,10 @@ function changedBody(exchange: Exchange, damage: FaultAnswer, raw: Buffer): { bo
     text =
       link === undefined
         ? bare
-        : bare.replace(/,?"value":/, (value) => `,"@odata.nextLink":${JSON.stringify(link)},${value.replace(/^,/, "")}`);
+        : bare.replace(
+            /,?"value":/,
+            (value) => `,"@odata.nextLink":${JSON.stringify(link)},${value.replace(/^,/, "")}`,
+          );
   }
   return { body: Buffer.from(text) };
 }

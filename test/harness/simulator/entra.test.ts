@@ -34,13 +34,23 @@ afterAll(async () => {
   await simulator.stop();
 });
 
-const at = ({ tenant_id }: ReadyCustomer, path = "oauth2/v2.0/token"): string => `${simulator.ready.login_url}/${tenant_id}/${path}`;
+const at = ({ tenant_id }: ReadyCustomer, path = "oauth2/v2.0/token"): string =>
+  `${simulator.ready.login_url}/${tenant_id}/${path}`;
 const app = ({ client_id, client_secret }: ReadyCustomer) => ({ client_id, client_secret });
 const claimsOf = (token: string): Record<string, unknown> =>
   JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString()) as Record<string, unknown>;
 
-function redeem(customer: ReadyCustomer, refreshToken = customer.refresh_token, scope = `${GRAPH} offline_access`): Promise<Answer> {
-  return visitor.post(at(customer), { grant_type: "refresh_token", ...app(customer), refresh_token: refreshToken, scope });
+function redeem(
+  customer: ReadyCustomer,
+  refreshToken = customer.refresh_token,
+  scope = `${GRAPH} offline_access`,
+): Promise<Answer> {
+  return visitor.post(at(customer), {
+    grant_type: "refresh_token",
+    ...app(customer),
+    refresh_token: refreshToken,
+    scope,
+  });
 }
 
 describe("refresh tokens", () => {
@@ -51,7 +61,12 @@ describe("refresh tokens", () => {
     const second = await redeem(customer, first.json.refresh_token as string);
     const again = await redeem(customer);
 
-    const tokens = [customer.refresh_token, first.json.refresh_token, second.json.refresh_token, again.json.refresh_token] as string[];
+    const tokens = [
+      customer.refresh_token,
+      first.json.refresh_token,
+      second.json.refresh_token,
+      again.json.refresh_token,
+    ] as string[];
     expect(new Set(tokens).size).toBe(4);
     for (const token of tokens) expect(token.length).toBeGreaterThan(1000);
     expect(again.status).toBe(200);
@@ -104,7 +119,10 @@ describe("refresh tokens", () => {
   });
 
   test("another customer's token is not valid here", async () => {
-    const { json } = await redeem(simulator.control.customer("contoso"), simulator.control.customer("fabrikam").refresh_token);
+    const { json } = await redeem(
+      simulator.control.customer("contoso"),
+      simulator.control.customer("fabrikam").refresh_token,
+    );
 
     expect(json).toMatchObject({ error: "invalid_grant", error_codes: [70000] });
   });
@@ -114,7 +132,10 @@ const VERIFIER = "a-verifier-of-at-least-forty-three-characters-0123456789";
 const CHALLENGE = createHash("sha256").update(VERIFIER).digest("base64url");
 const REDIRECT = "https://localhost/signed-in";
 
-async function codeFor(customer: ReadyCustomer, scope = `${GRAPH} offline_access openid`): Promise<{ code: string; state: string | null }> {
+async function codeFor(
+  customer: ReadyCustomer,
+  scope = `${GRAPH} offline_access openid`,
+): Promise<{ code: string; state: string | null }> {
   const query = new URLSearchParams({
     client_id: customer.client_id,
     response_type: "code",
@@ -192,7 +213,12 @@ describe("what a token request is refused for", () => {
     ["an unknown API", scoped("https://example.com/.default"), 500011, "invalid_resource"],
     ["single scopes for an app", scoped("https://graph.microsoft.com/SecurityAlert.Read.All"), 70011, "invalid_scope"],
     ["a wrong secret", { ...scoped(GRAPH), client_secret: "x" }, 7000215, "invalid_client"],
-    ["an unknown app", { ...scoped(GRAPH), client_id: "00000000-0000-4000-8000-000000000000" }, 700016, "unauthorized_client"],
+    [
+      "an unknown app",
+      { ...scoped(GRAPH), client_id: "00000000-0000-4000-8000-000000000000" },
+      700016,
+      "unauthorized_client",
+    ],
   ])("%s", async (_, fields, number, error) => {
     const customer = simulator.control.customer("contoso");
 
@@ -202,7 +228,9 @@ describe("what a token request is refused for", () => {
   });
 
   test("an unknown tenant", async () => {
-    const { status, json } = await visitor.get(`${simulator.ready.login_url}/nobody.example/v2.0/.well-known/openid-configuration`);
+    const { status, json } = await visitor.get(
+      `${simulator.ready.login_url}/nobody.example/v2.0/.well-known/openid-configuration`,
+    );
 
     expect(status).toBe(400);
     expect(json.error_codes).toEqual([90002]);
@@ -212,7 +240,10 @@ describe("what a token request is refused for", () => {
     const customer = simulator.control.customer("gov");
 
     const wrong = await visitor.post(at(customer), { ...app(customer), ...scoped(GRAPH) });
-    const right = await visitor.post(at(customer), { ...app(customer), ...scoped("https://graph.microsoft.us/.default") });
+    const right = await visitor.post(at(customer), {
+      ...app(customer),
+      ...scoped("https://graph.microsoft.us/.default"),
+    });
 
     expect(wrong.json.error_codes).toEqual([500011]);
     expect(claimsOf(right.json.access_token as string)["aud"]).toBe("https://graph.microsoft.us");
@@ -220,7 +251,9 @@ describe("what a token request is refused for", () => {
 });
 
 test("a tenant's domain leads to its GUID", async () => {
-  const { json } = await visitor.get(`${simulator.ready.login_url}/contoso.onmicrosoft.com/v2.0/.well-known/openid-configuration`);
+  const { json } = await visitor.get(
+    `${simulator.ready.login_url}/contoso.onmicrosoft.com/v2.0/.well-known/openid-configuration`,
+  );
 
   expect(json.issuer).toBe(`${simulator.ready.login_url}/${simulator.control.customer("contoso").tenant_id}/v2.0`);
 });
@@ -228,7 +261,12 @@ test("a tenant's domain leads to its GUID", async () => {
 test("an expired key, a new key beside it, and the right status for each", async () => {
   const customer = simulator.control.customer("fabrikam");
   const ask = (secret: string): Promise<Answer> =>
-    visitor.post(at(customer), { grant_type: "client_credentials", client_id: customer.client_id, client_secret: secret, scope: GRAPH });
+    visitor.post(at(customer), {
+      grant_type: "client_credentials",
+      client_id: customer.client_id,
+      client_secret: secret,
+      scope: GRAPH,
+    });
 
   const { json } = await visitor.control("/customers/fabrikam/secret", { state: "rotated" });
 
@@ -241,7 +279,11 @@ test("consent withdrawn: the refresh is refused, an app-only token is empty and 
   const customer = simulator.control.customer("tailspin");
   await visitor.control("/customers/tailspin/consent", { state: "withdrawn" });
 
-  expect((await redeem(customer)).json).toMatchObject({ error: "invalid_grant", suberror: "consent_required", error_codes: [65001] });
+  expect((await redeem(customer)).json).toMatchObject({
+    error: "invalid_grant",
+    suberror: "consent_required",
+    error_codes: [65001],
+  });
   const token = await visitor.appToken(customer);
   expect(claimsOf(token)["roles"]).toBeUndefined();
   const refused = await visitor.get(`${simulator.ready.graph_url}/v1.0/security/alerts_v2`, token);
@@ -254,7 +296,11 @@ test("consent withdrawn: the refresh is refused, an app-only token is empty and 
     `${at(customer, "v2.0/adminconsent")}?${new URLSearchParams({ client_id: customer.client_id, scope: GRAPH, redirect_uri: REDIRECT, state: "c-1" }).toString()}`,
   );
   const back = new URL(page.headers.get("location") ?? "");
-  expect(Object.fromEntries(back.searchParams)).toMatchObject({ admin_consent: "True", tenant: customer.tenant_id, state: "c-1" });
+  expect(Object.fromEntries(back.searchParams)).toMatchObject({
+    admin_consent: "True",
+    tenant: customer.tenant_id,
+    state: "c-1",
+  });
   expect((await redeem(customer)).status).toBe(200);
 });
 
@@ -264,19 +310,22 @@ test("an app registered through Graph is good where its consent was given, for w
   const token = await visitor.appToken(simulator.control.customer("contoso"));
   const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
   const post = async (path: string, body: object): Promise<Record<string, string>> =>
-    (await (await visitor.fetch(`${graph}/${path}`, { method: "POST", headers, body: JSON.stringify(body) })).json()) as Record<
-      string,
-      string
-    >;
+    (await (
+      await visitor.fetch(`${graph}/${path}`, { method: "POST", headers, body: JSON.stringify(body) })
+    ).json()) as Record<string, string>;
   const GRAPH_APP = "00000003-0000-0000-c000-000000000000";
   const { json } = await visitor.get(`${graph}/servicePrincipals(appId='${GRAPH_APP}')?$select=appRoles`, token);
-  const role = (json.appRoles as { id: string; value: string }[]).find(({ value }) => value === "SecurityAlert.Read.All");
+  const role = (json.appRoles as { id: string; value: string }[]).find(
+    ({ value }) => value === "SecurityAlert.Read.All",
+  );
 
   const made = await post("applications", {
     displayName: "x",
     requiredResourceAccess: [{ resourceAppId: GRAPH_APP, resourceAccess: [{ id: role?.id, type: "Role" }] }],
   });
-  const { secretText } = await post(`applications/${made["id"]}/addPassword`, { passwordCredential: { displayName: "x" } });
+  const { secretText } = await post(`applications/${made["id"]}/addPassword`, {
+    passwordCredential: { displayName: "x" },
+  });
   const ask = (): Promise<Answer> =>
     visitor.post(at(customer), {
       grant_type: "client_credentials",
@@ -336,7 +385,10 @@ test("tokens are signed by a published key, also after the keys roll over", asyn
 
 test("MSAL's short name of the device code grant is known as well", async () => {
   const customer = simulator.control.customer("woodgrove");
-  const { json } = await visitor.post(at(customer, "oauth2/v2.0/devicecode"), { client_id: customer.client_id, scope: GRAPH });
+  const { json } = await visitor.post(at(customer, "oauth2/v2.0/devicecode"), {
+    client_id: customer.client_id,
+    scope: GRAPH,
+  });
   const form = { grant_type: "device_code", client_id: customer.client_id, device_code: json.device_code as string };
 
   await visitor.post(at(customer), form);
@@ -375,7 +427,8 @@ const NOW_S = (): number => Math.floor(simulator.control.clock.nowMs() / 1000);
 
 const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
 
-const print = ({ raw }: X509Certificate, algorithm: string): string => createHash(algorithm).update(raw).digest("base64url");
+const print = ({ raw }: X509Certificate, algorithm: string): string =>
+  createHash(algorithm).update(raw).digest("base64url");
 
 const askWith = (customer: ReadyCustomer, made: string): Promise<Answer> =>
   visitor.post(at(customer), {
@@ -391,8 +444,15 @@ describe("client assertions", () => {
   let certificate: X509Certificate;
 
   beforeAll(async () => {
-    const algorithm = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256", publicExponent: new Uint8Array([1, 0, 1]), modulusLength: 2048 };
-    x509.cryptoProvider.set(webcrypto as unknown as Parameters<typeof x509.cryptoProvider.set>[0] & typeof globalThis.crypto);
+    const algorithm = {
+      name: "RSASSA-PKCS1-v1_5",
+      hash: "SHA-256",
+      publicExponent: new Uint8Array([1, 0, 1]),
+      modulusLength: 2048,
+    };
+    x509.cryptoProvider.set(
+      webcrypto as unknown as Parameters<typeof x509.cryptoProvider.set>[0] & typeof globalThis.crypto,
+    );
     const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
     const made = await x509.X509CertificateGenerator.createSelfSigned({
       serialNumber: "01",
@@ -417,7 +477,9 @@ describe("client assertions", () => {
     };
     const text = `${part(head)}.${part({ aud: at(customer), iss: customer.client_id, sub: customer.client_id, jti: "j", nbf: NOW_S(), iat: NOW_S(), exp: NOW_S() + 300, ...change })}`;
     const padding =
-      alg === "PS256" ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 } : { padding: constants.RSA_PKCS1_PADDING };
+      alg === "PS256"
+        ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 }
+        : { padding: constants.RSA_PKCS1_PADDING };
     return `${text}.${sign("RSA-SHA256", Buffer.from(text), { key: privateKey, ...padding }).toString("base64url")}`;
   }
 
@@ -432,9 +494,16 @@ describe("client assertions", () => {
     const other = simulator.control.customer("fabrikam");
     const altered = assertion(customer, "PS256").replace(/\.[^.]{10}/, ".AAAAAAAAAA");
 
-    expect((await askWith(customer, assertion(customer, "PS256", { aud: at(other) }))).json.error_codes).toEqual([50012]);
-    expect((await askWith(customer, assertion(customer, "PS256", { exp: NOW_S() - 3600 }))).json.error_codes).toEqual([50012]);
+    expect((await askWith(customer, assertion(customer, "PS256", { aud: at(other) }))).json.error_codes).toEqual([
+      50012,
+    ]);
+    expect((await askWith(customer, assertion(customer, "PS256", { exp: NOW_S() - 3600 }))).json.error_codes).toEqual([
+      50012,
+    ]);
     expect((await askWith(customer, altered)).status).toBe(401);
-    expect((await askWith(other, assertion(other, "PS256"))).json).toMatchObject({ error: "invalid_client", error_codes: [700027] });
+    expect((await askWith(other, assertion(other, "PS256"))).json).toMatchObject({
+      error: "invalid_client",
+      error_codes: [700027],
+    });
   });
 });

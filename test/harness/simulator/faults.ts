@@ -72,7 +72,10 @@ export interface Faults {
   add(rule: FaultRule): number;
   remove(number: number | undefined): void;
   list(): { number: number; struck: number; rule: FaultRule }[];
-  /** The fault that strikes this request, if any. The request counts for every rule that it matches, also where an earlier one strikes. */
+  /**
+   * The fault that strikes this request, if any. The request counts for every rule that it matches, also
+   * where an earlier one strikes.
+   */
   next(request: FaultRequest): FaultAnswer | undefined;
 }
 
@@ -82,7 +85,10 @@ interface Counted {
   readonly chance: Chance;
 }
 
-/** Faults by script or by rate. Each rule counts, and draws, per customer, so that a run repeats whatever the others do. */
+/**
+ * Faults by script or by rate. Each rule counts, and draws, per customer, so that a run repeats whatever the
+ * others do.
+ */
 export function makeFaults(seed: string | number): Faults {
   const rules = new Map<number, { readonly rule: FaultRule; readonly counts: Map<string, Counted> }>();
   let last = 0;
@@ -142,5 +148,10 @@ function strikes(rule: FaultRule, counted: Counted): boolean {
 /** Whether a client that got this answer could not have read its rows. */
 export function unreadable(answer: FaultAnswer | undefined): boolean {
   if (answer === undefined) return false;
-  return answer.status !== undefined || answer.aadsts !== undefined || answer.body !== undefined || answer.value !== undefined;
+  return (
+    answer.status !== undefined ||
+    answer.aadsts !== undefined ||
+    answer.body !== undefined ||
+    answer.value !== undefined
+  );
 }

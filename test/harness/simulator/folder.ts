@@ -29,7 +29,10 @@ interface Followed {
 }
 
 const MINUTE_MS = 60_000;
-/** A line appended under `--shift-to-now` that would land later than this after now carries today's time already. */
+/**
+ * A line appended under `--shift-to-now` that would land later than this after now carries today's time
+ * already.
+ */
 const FUTURE_MS = 5 * MINUTE_MS;
 
 /** Loads a folder into the world. Throws with one sentence when it holds no customer. */
@@ -49,7 +52,8 @@ export function openFolder(folder: string, world: World, options: FolderOptions)
     world.addCustomer(customer);
     loadHunting(join(folder, customer, "hunting"), customer, world);
     const certificate = join(folder, customer, "certificate.pem");
-    if (existsSync(certificate)) world.addCustomer(customer).credentials.certificates.push(new X509Certificate(readFileSync(certificate)));
+    if (existsSync(certificate))
+      world.addCustomer(customer).credentials.certificates.push(new X509Certificate(readFileSync(certificate)));
     for (const stream of STREAM_NAMES) {
       const file: Followed = {
         path: join(folder, customer, STREAMS[stream].file),

@@ -25,12 +25,15 @@ afterAll(async () => {
   await simulator.stop();
 });
 
-/** Microsoft's own client, told where Graph is and whose certificate to trust; it sees nothing else of ours. */
+/**
+ * Microsoft's own client, told where Graph is and whose certificate to trust; it sees nothing else of ours.
+ */
 async function graphClient(): Promise<Client> {
   const visitor = visit(simulator);
   const token = await visitor.appToken(simulator.control.customer("contoso"));
   await visitor.close();
-  globalThis.fetch = ((url: string, options: object) => undiciFetch(url, { ...options, dispatcher: agent })) as unknown as typeof fetch;
+  globalThis.fetch = ((url: string, options: object) =>
+    undiciFetch(url, { ...options, dispatcher: agent })) as unknown as typeof fetch;
   const host = new URL(simulator.ready.graph_url);
   return Client.initWithMiddleware({
     baseUrl: `${simulator.ready.graph_url}/`,

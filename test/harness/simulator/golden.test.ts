@@ -41,7 +41,10 @@ beforeAll(async () => {
         .join(""),
     );
   const { results } = JSON.parse(sample("hunting.response")) as { results: unknown[] };
-  writeFileSync(join(customer, "hunting", "DeviceProcessEvents.ndjson"), results.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  writeFileSync(
+    join(customer, "hunting", "DeviceProcessEvents.ndjson"),
+    results.map((row) => `${JSON.stringify(row)}\n`).join(""),
+  );
   simulator = await startSimulator({ data: folder, nowMs: Date.parse("2026-11-24T12:00:00Z"), frozen: true });
   visitor = visit(simulator);
 });
@@ -82,13 +85,19 @@ describe("answers are the documentation's samples, byte for byte and compact", (
     const customer = simulator.control.customer("contoso");
     const token = await visitor.appToken(customer, "https://graph.windows.net");
 
-    const { text } = await visitor.get(`${simulator.ready.siem_url}/api/alerts?sinceTimeUtc=2020-09-30T00:00:00.000`, token);
+    const { text } = await visitor.get(
+      `${simulator.ready.siem_url}/api/alerts?sinceTimeUtc=2020-09-30T00:00:00.000`,
+      token,
+    );
 
     expect(text).toBe(`[${recordsOf("siem-alerts.response").join(",")}]`);
   });
 
   test("without $expand a Defender for Endpoint alert has an empty list of evidence", async () => {
-    const token = await visitor.appToken(simulator.control.customer("contoso"), "https://api.securitycenter.microsoft.com");
+    const token = await visitor.appToken(
+      simulator.control.customer("contoso"),
+      "https://api.securitycenter.microsoft.com",
+    );
 
     const { json } = await visitor.get(`${simulator.ready.api_url}/api/alerts`, token);
 
@@ -149,24 +158,34 @@ describe("token answers have the samples' members", () => {
     expect(Object.keys(json as object).sort()).toEqual(
       Object.keys(JSON.parse(sample("token-v1-client-credentials.response")) as object).sort(),
     );
-    for (const member of ["expires_in", "ext_expires_in", "expires_on", "not_before"]) expect(typeof json[member]).toBe("string");
+    for (const member of ["expires_in", "ext_expires_in", "expires_on", "not_before"])
+      expect(typeof json[member]).toBe("string");
   });
 
-  test.each([50001, 7000215, 7000222, 70008, 700082, 70011])("AADSTS%i has the sample's shape, error and numbers", async (number) => {
-    const { tenant_id } = simulator.control.customer("contoso");
-    simulator.control.perform({ do: "fault", on: ["token"], times: 1, answer: { aadsts: number } });
+  test.each([50001, 7000215, 7000222, 70008, 700082, 70011])(
+    "AADSTS%i has the sample's shape, error and numbers",
+    async (number) => {
+      const { tenant_id } = simulator.control.customer("contoso");
+      simulator.control.perform({ do: "fault", on: ["token"], times: 1, answer: { aadsts: number } });
 
-    const { status, json } = await visitor.post(`${simulator.ready.login_url}/${tenant_id}/oauth2/v2.0/token`, {
-      grant_type: "refresh_token",
-    });
+      const { status, json } = await visitor.post(`${simulator.ready.login_url}/${tenant_id}/oauth2/v2.0/token`, {
+        grant_type: "refresh_token",
+      });
 
-    const wanted = JSON.parse(sample(`token-error-AADSTS${number}`)) as { error: string; error_codes: number[]; error_description: string };
-    expect(json).toMatchObject({ error: wanted.error, error_codes: wanted.error_codes });
-    expect(Object.keys(json as object)).toEqual(expect.arrayContaining(Object.keys(wanted)));
-    expect(firstWords(json.error_description as string)).toBe(firstWords(wanted.error_description));
-    expect(json.error_description).toMatch(/\r\nTrace ID: \S+\r\nCorrelation ID: \S+\r\nTimestamp: \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ$/);
-    expect(status).toBe(wanted.error === "invalid_client" ? 401 : 400);
-  });
+      const wanted = JSON.parse(sample(`token-error-AADSTS${number}`)) as {
+        error: string;
+        error_codes: number[];
+        error_description: string;
+      };
+      expect(json).toMatchObject({ error: wanted.error, error_codes: wanted.error_codes });
+      expect(Object.keys(json as object)).toEqual(expect.arrayContaining(Object.keys(wanted)));
+      expect(firstWords(json.error_description as string)).toBe(firstWords(wanted.error_description));
+      expect(json.error_description).toMatch(
+        /\r\nTrace ID: \S+\r\nCorrelation ID: \S+\r\nTimestamp: \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ$/,
+      );
+      expect(status).toBe(wanted.error === "invalid_client" ? 401 : 400);
+    },
+  );
 
   test("Defender's errors have the sample's members", async () => {
     const token = await visitor.appToken(simulator.control.customer("contoso"), "https://api.security.microsoft.com");
@@ -185,4 +204,5 @@ const firstWords = (text: string): string => text.split(/\s/).slice(0, 4).join("
 const UPDATED = /"(?:lastUpdateDateTime|lastUpdateTime)":"([^"]+)"/;
 
 /** Samples of one list have times that differ in the second already. */
-const newestFirst = (a: string, b: string): number => (UPDATED.exec(b)?.[1] ?? "").localeCompare(UPDATED.exec(a)?.[1] ?? "");
+const newestFirst = (a: string, b: string): number =>
+  (UPDATED.exec(b)?.[1] ?? "").localeCompare(UPDATED.exec(a)?.[1] ?? "");

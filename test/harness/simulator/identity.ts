@@ -1,6 +1,9 @@
 import { createHash, createHmac } from "node:crypto";
 
-/** Who a customer is to Entra. Everything derives from the customer's name, so that two runs agree without a file. */
+/**
+ * Who a customer is to Entra. Everything derives from the customer's name, so that two runs agree without a
+ * file.
+ */
 export interface Identity {
   readonly name: string;
   readonly tenantId: string;
@@ -67,13 +70,13 @@ interface RefreshTokenContent {
 }
 
 /**
- * A refresh token that carries its own content, so that one handed out before a restart of the simulator is still good
- * after it, as Entra's are. The rest is filler.
+ * A refresh token that carries its own content, so that one handed out before a restart of the simulator is
+ * still good after it, as Entra's are. The rest is filler.
  */
 export function refreshToken(content: RefreshTokenContent): string {
-  const body = Buffer.from(JSON.stringify([content.name, content.generation, content.clientId, ...(content.isPublic ? [1] : [])])).toString(
-    "base64url",
-  );
+  const body = Buffer.from(
+    JSON.stringify([content.name, content.generation, content.clientId, ...(content.isPublic ? [1] : [])]),
+  ).toString("base64url");
   const check = createHmac("sha256", SEED).update(body).digest("base64url");
   let token = `1.AX${body.length.toString(36).padStart(2, "0")}${body}${check}`;
   for (let round = 0; token.length < REFRESH_TOKEN_CHARACTERS; round += 1) {
@@ -88,7 +91,12 @@ export function readRefreshToken(token: string): RefreshTokenContent | undefined
   const length = Number.parseInt(token.slice(4, 6), 36);
   const body = token.slice(6, 6 + length);
   try {
-    const [name, generation, clientId, isPublic] = JSON.parse(Buffer.from(body, "base64url").toString()) as [string, number, string, 1?];
+    const [name, generation, clientId, isPublic] = JSON.parse(Buffer.from(body, "base64url").toString()) as [
+      string,
+      number,
+      string,
+      1?,
+    ];
     const content = { name, generation, clientId, isPublic: isPublic === 1 };
     return refreshToken(content) === token ? content : undefined;
   } catch {

@@ -20,9 +20,12 @@ describe("instants", () => {
     expect(ticksOf(text)).toBe(ticks);
   });
 
-  test.each(["", "yesterday", "2021-13-01T00:00:00Z", "2021-04-27 12:19:27", "12:19:27Z", "1619525967"])("%j is none", (text) => {
-    expect(ticksOf(text)).toBeUndefined();
-  });
+  test.each(["", "yesterday", "2021-13-01T00:00:00Z", "2021-04-27 12:19:27", "12:19:27Z", "1619525967"])(
+    "%j is none",
+    (text) => {
+      expect(ticksOf(text)).toBeUndefined();
+    },
+  );
 
   test("are written with the digits asked for, cut and never rounded", () => {
     const ticks = SAMPLE_S * SECOND + 9_999_999n;
@@ -36,7 +39,8 @@ describe("instants", () => {
   });
 
   test("inside JSON are moved only where they are a whole string", () => {
-    const json = '{"a":"2021-04-27T12:19:27.7211305Z","b":["2021-04-27T12:19:27Z"],"c":"at 2021-04-27T12:19:27Z","d":"2021-04-27"}';
+    const json =
+      '{"a":"2021-04-27T12:19:27.7211305Z","b":["2021-04-27T12:19:27Z"],"c":"at 2021-04-27T12:19:27Z","d":"2021-04-27"}';
 
     expect(shiftInstants(json, 3600n * SECOND)).toBe(
       '{"a":"2021-04-27T13:19:27.7211305Z","b":["2021-04-27T13:19:27Z"],"c":"at 2021-04-27T12:19:27Z","d":"2021-04-27"}',

@@ -1,15 +1,15 @@
 /**
- * Instants as Microsoft writes them: `2021-04-27T12:19:27.7211305Z`, with none to seven fraction digits. Kept as 100 ns
- * ticks since 1970 (bigint), because a JavaScript Date keeps milliseconds only. Written apart from the product's own
- * reading of instants on purpose: one misreading must not be made twice.
+ * Instants as Microsoft writes them: `2021-04-27T12:19:27.7211305Z`, with none to seven fraction digits. Kept
+ * as 100 ns ticks since 1970 (bigint), because a JavaScript Date keeps milliseconds only. Written apart from
+ * the product's own reading of instants on purpose: one misreading must not be made twice.
  */
 
 const PATTERN = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(Z|[+-]\d\d:\d\d)?$/;
 const TICKS_PER_MS = 10_000n;
 
 /**
- * Ticks of an ISO 8601 instant, or undefined when the text is not one. A date alone is midnight; a missing zone is UTC.
- * Digits beyond the seventh are cut.
+ * Ticks of an ISO 8601 instant, or undefined when the text is not one. A date alone is midnight; a missing
+ * zone is UTC. Digits beyond the seventh are cut.
  */
 export function ticksOf(text: string): bigint | undefined {
   const full = /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : text;
@@ -39,7 +39,10 @@ export function msOfTicks(ticks: bigint): number {
 
 const QUOTED_INSTANT = /"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,7}))?Z"/g;
 
-/** Moves every string of a JSON text that is wholly an instant in UTC; each keeps its number of fraction digits. */
+/**
+ * Moves every string of a JSON text that is wholly an instant in UTC; each keeps its number of fraction
+ * digits.
+ */
 export function shiftInstants(json: string, byTicks: bigint): string {
   return json.replace(QUOTED_INSTANT, (whole, head: string, fraction: string | undefined) => {
     const ticks = ticksOf(`${head}${fraction === undefined ? "" : `.${fraction}`}Z`);
@@ -54,5 +57,7 @@ export function durationMs(text: string): number | undefined {
   const match = DURATION.exec(text);
   if (match === null || text === "P" || text.endsWith("T")) return undefined;
   const [, weeks = "0", days = "0", hours = "0", minutes = "0", seconds = "0"] = match;
-  return (((Number(weeks) * 7 + Number(days)) * 24 + Number(hours)) * 60 + Number(minutes)) * 60_000 + Number(seconds) * 1000;
+  return (
+    (((Number(weeks) * 7 + Number(days)) * 24 + Number(hours)) * 60 + Number(minutes)) * 60_000 + Number(seconds) * 1000
+  );
 }

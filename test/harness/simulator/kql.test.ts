@@ -12,7 +12,8 @@ const ROWS = [
 const run = (query: string) => runKql(query, new Map([["DeviceProcessEvents", ROWS]]), NOW_MS);
 
 /** The numbers of the rows that came out, by ProcessId. */
-const ids = (query: string): unknown[] => run(query).rows.map((row) => (JSON.parse(row) as { ProcessId: number }).ProcessId);
+const ids = (query: string): unknown[] =>
+  run(query).rows.map((row) => (JSON.parse(row) as { ProcessId: number }).ProcessId);
 
 describe("hunting queries", () => {
   test.each([
@@ -34,7 +35,9 @@ describe("hunting queries", () => {
 
   test("a row that nothing reshaped keeps its bytes; a projected one has the columns in the order asked for", () => {
     expect(run("DeviceProcessEvents | take 1").rows).toEqual([ROWS[0]]);
-    expect(run("DeviceProcessEvents | take 1 | project FileName, ProcessId").rows).toEqual(['{"FileName":"cmd.exe","ProcessId":4}']);
+    expect(run("DeviceProcessEvents | take 1 | project FileName, ProcessId").rows).toEqual([
+      '{"FileName":"cmd.exe","ProcessId":4}',
+    ]);
   });
 
   test("the schema tells types as Microsoft names them", () => {

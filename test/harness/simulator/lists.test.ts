@@ -20,7 +20,11 @@ const BASE = ticksOf("2026-11-24T08:00:00Z") ?? 0n;
 
 /** Few different instants, so that ties are common, and every number of fraction digits. */
 const instants = fc
-  .tuple(fc.integer({ min: 0, max: 12 }), fc.constantFrom(0, 0, 1, 33_333, 5_000_000), fc.constantFrom(0, 1, 2, 3, 5, 6, 7))
+  .tuple(
+    fc.integer({ min: 0, max: 12 }),
+    fc.constantFrom(0, 0, 1, 33_333, 5_000_000),
+    fc.constantFrom(0, 1, 2, 3, 5, 6, 7),
+  )
   .map(([second, ticks, digits]) => textOfTicks(BASE + BigInt(second * 10_000_000 + ticks), digits));
 
 const alerts = fc.uniqueArray(
@@ -68,7 +72,9 @@ const textCondition: fc.Arbitrary<Condition> = fc
   .map(({ member, how, value }) => ({
     text: `${member} ${how} ${value === null ? "null" : `'${value.replaceAll("'", "''")}'`}`,
     holds: (alert) =>
-      (alert[member] === null ? value === null : value !== null && alert[member].toLowerCase() === value) ? how === "eq" : how === "ne",
+      (alert[member] === null ? value === null : value !== null && alert[member].toLowerCase() === value)
+        ? how === "eq"
+        : how === "ne",
   }));
 
 const { condition } = fc.letrec<{ condition: Condition }>((tie) => ({
@@ -76,12 +82,14 @@ const { condition } = fc.letrec<{ condition: Condition }>((tie) => ({
     { maxDepth: 3 },
     timeCondition,
     textCondition,
-    fc
-      .tuple(tie("condition"), tie("condition"))
-      .map(([a, b]) => ({ text: `(${a.text}) and (${b.text})`, holds: (alert: Alert) => a.holds(alert) && b.holds(alert) })),
-    fc
-      .tuple(tie("condition"), tie("condition"))
-      .map(([a, b]) => ({ text: `(${a.text}) or (${b.text})`, holds: (alert: Alert) => a.holds(alert) || b.holds(alert) })),
+    fc.tuple(tie("condition"), tie("condition")).map(([a, b]) => ({
+      text: `(${a.text}) and (${b.text})`,
+      holds: (alert: Alert) => a.holds(alert) && b.holds(alert),
+    })),
+    fc.tuple(tie("condition"), tie("condition")).map(([a, b]) => ({
+      text: `(${a.text}) or (${b.text})`,
+      holds: (alert: Alert) => a.holds(alert) || b.holds(alert),
+    })),
     tie("condition").map((a) => ({ text: `not (${a.text})`, holds: (alert: Alert) => !a.holds(alert) })),
   ),
 }));
@@ -148,7 +156,10 @@ describe("what a list answers", () => {
 
   test("$filter, $orderby, $top, $skip and next links equal a plain evaluation of all rows", () => {
     const orders = fc.option(
-      fc.tuple(fc.constantFrom("createdDateTime" as const, "lastUpdateDateTime" as const), fc.constantFrom("", " asc", " desc")),
+      fc.tuple(
+        fc.constantFrom("createdDateTime" as const, "lastUpdateDateTime" as const),
+        fc.constantFrom("", " asc", " desc"),
+      ),
       { nil: undefined },
     );
     fc.assert(
@@ -190,14 +201,30 @@ describe("what a list answers", () => {
     const table = tableOf([at("later", "2020-09-06T16:05:58.0066667Z"), at("earlier", "2020-09-06T16:05:58Z")]);
 
     expect(
-      walk(table, new URLSearchParams({ $orderby: "lastUpdateDateTime asc" }), { links: true, order: "honoured", token: "place" }),
+      walk(table, new URLSearchParams({ $orderby: "lastUpdateDateTime asc" }), {
+        links: true,
+        order: "honoured",
+        token: "place",
+      }),
     ).toEqual([["earlier", "later"]]);
   });
 
   test.each<[StreamName, string, string]>([
-    ["incidents", "$top=51", "The limit of '50' for Top query has been exceeded. The value from the incoming request is '51'."],
-    ["xdr-incidents", "$top=101", "The limit of '100' for Top query has been exceeded. The value from the incoming request is '101'."],
-    ["alerts", "$skip=501", "The limit of '500' for Skip query has been exceeded. The value from the incoming request is '501'."],
+    [
+      "incidents",
+      "$top=51",
+      "The limit of '50' for Top query has been exceeded. The value from the incoming request is '51'.",
+    ],
+    [
+      "xdr-incidents",
+      "$top=101",
+      "The limit of '100' for Top query has been exceeded. The value from the incoming request is '101'.",
+    ],
+    [
+      "alerts",
+      "$skip=501",
+      "The limit of '500' for Skip query has been exceeded. The value from the incoming request is '501'.",
+    ],
     ["alerts", "$filter=investigationState eq 'x'", "Filtering by the property 'investigationState' is not supported."],
     ["xdr-incidents", "$filter=severity eq 'High'", "Filtering by the property 'severity' is not supported."],
     ["alerts", "$filter=lastUpdateDateTime ge yesterday", "Could not find a property named 'yesterday'"],
@@ -219,7 +246,11 @@ describe("what a list answers", () => {
   });
 });
 
-function plainSort(rows: readonly Alert[], member: "createdDateTime" | "lastUpdateDateTime", descending: boolean): Alert[] {
+function plainSort(
+  rows: readonly Alert[],
+  member: "createdDateTime" | "lastUpdateDateTime",
+  descending: boolean,
+): Alert[] {
   const sign = descending ? -1 : 1;
   return [...rows].sort((a, b) => {
     const [left, right] = [ticks(a[member]), ticks(b[member])];

@@ -42,7 +42,10 @@ function parseOptions(argv: readonly string[]) {
 /** Reads the command line; the string says what is wrong with it. */
 function readArguments(
   argv: readonly string[],
-): { help: true } | { options: SimulatorOptions; ready: string | undefined; stopOnStdinEnd: boolean; ceiling: boolean } | string {
+):
+  | { help: true }
+  | { options: SimulatorOptions; ready: string | undefined; stopOnStdinEnd: boolean; ceiling: boolean }
+  | string {
   let values: ReturnType<typeof parseOptions>;
   try {
     values = parseOptions(argv);
@@ -51,9 +54,11 @@ function readArguments(
   }
   if (values.help === true) return { help: true };
   const port = values.port === undefined ? 0 : Number(values.port);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) return `--port ${values.port}: expected a number from 0 to 65535.`;
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    return `--port ${values.port}: expected a number from 0 to 65535.`;
   const nowMs = values.now === undefined ? undefined : Date.parse(values.now);
-  if (nowMs !== undefined && Number.isNaN(nowMs)) return `--now ${values.now}: expected an ISO time such as 2026-11-24T08:00:00Z.`;
+  if (nowMs !== undefined && Number.isNaN(nowMs))
+    return `--now ${values.now}: expected an ISO time such as 2026-11-24T08:00:00Z.`;
   return {
     options: {
       port,
@@ -70,7 +75,10 @@ function readArguments(
 
 const PARENT_LOOK_MS = 500;
 
-/** npm does not pass SIGTERM on: whoever stops `npm run simulate` stops npm, and we see that by another parent. */
+/**
+ * npm does not pass SIGTERM on: whoever stops `npm run simulate` stops npm, and we see that by another
+ * parent.
+ */
 function whenParentIsGone(then: () => void): void {
   const parent = process.ppid;
   const looking = setInterval(() => {

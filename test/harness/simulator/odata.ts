@@ -17,7 +17,12 @@ export type Filter =
   | { readonly op: "or"; readonly left: Filter; readonly right: Filter }
   | { readonly op: "not"; readonly inner: Filter }
   | { readonly op: "compare"; readonly path: string; readonly how: Comparison; readonly value: Literal }
-  | { readonly op: "call"; readonly name: "contains" | "startswith" | "endswith"; readonly path: string; readonly text: string }
+  | {
+      readonly op: "call";
+      readonly name: "contains" | "startswith" | "endswith";
+      readonly path: string;
+      readonly text: string;
+    }
   | { readonly op: "any"; readonly path: string; readonly variable: string; readonly inner: Filter };
 
 type Token = { readonly text: string; readonly kind: "word" | "string" | "open" | "close" | "comma" | "colon" };
@@ -30,14 +35,16 @@ function tokens(text: string): Token[] {
   while (TOKEN.lastIndex < text.trimEnd().length) {
     const at = TOKEN.lastIndex;
     const match = TOKEN.exec(text);
-    if (match === null) throw new QueryRefused(`Invalid filter clause: There is an unterminated literal at position ${at} in '${text}'.`);
+    if (match === null)
+      throw new QueryRefused(`Invalid filter clause: There is an unterminated literal at position ${at} in '${text}'.`);
     const [, quoted, open, close, comma, colon, word] = match;
     if (quoted !== undefined) found.push({ kind: "string", text: quoted.slice(1, -1).replaceAll("''", "'") });
     else if (open !== undefined) found.push({ kind: "open", text: "(" });
     else if (close !== undefined) found.push({ kind: "close", text: ")" });
     else if (comma !== undefined) found.push({ kind: "comma", text: "," });
     else if (colon !== undefined) found.push({ kind: "colon", text: ":" });
-    else if (word?.endsWith(":") && word.length > 1) found.push({ kind: "word", text: word.slice(0, -1) }, { kind: "colon", text: ":" });
+    else if (word?.endsWith(":") && word.length > 1)
+      found.push({ kind: "word", text: word.slice(0, -1) }, { kind: "colon", text: ":" });
     else if (word !== undefined) found.push({ kind: "word", text: word });
   }
   return found;
@@ -47,8 +54,9 @@ const COMPARISONS = new Set<string>(["eq", "ne", "gt", "ge", "lt", "le"]);
 const CALLS = new Set<string>(["contains", "startswith", "endswith"]);
 
 /**
- * Reads an OData `$filter`: comparisons, `and`, `or`, `not`, parentheses, `contains`, `startswith`, `endswith` and one
- * level of `path/any(x: …)`. `and` binds tighter than `or`. Throws QueryRefused with the service's kind of sentence.
+ * Reads an OData `$filter`: comparisons, `and`, `or`, `not`, parentheses, `contains`, `startswith`,
+ * `endswith` and one level of `path/any(x: …)`. `and` binds tighter than `or`. Throws QueryRefused with the
+ * service's kind of sentence.
  */
 export function parseFilter(text: string): Filter {
   const all = tokens(text);
@@ -145,14 +153,18 @@ export function pathsOf(filter: Filter): string[] {
 /** One row as a filter sees it: members by name, already parsed. */
 export type Row = Readonly<Record<string, unknown>>;
 
-/** Whether a row passes. Texts compare without regard to case (enum members do in Graph), instants by ticks. */
+/**
+ * Whether a row passes. Texts compare without regard to case (enum members do in Graph), instants by ticks.
+ */
 export function passes(filter: Filter, row: Row): boolean {
   if (filter.op === "and") return passes(filter.left, row) && passes(filter.right, row);
   if (filter.op === "or") return passes(filter.left, row) || passes(filter.right, row);
   if (filter.op === "not") return !passes(filter.inner, row);
   if (filter.op === "any") {
     const list = row[filter.path];
-    return Array.isArray(list) && list.some((element) => passes(unprefixed(filter.inner, filter.variable), element as Row));
+    return (
+      Array.isArray(list) && list.some((element) => passes(unprefixed(filter.inner, filter.variable), element as Row))
+    );
   }
   const member = memberOf(row, filter.path);
   if (filter.op === "call") {
@@ -196,7 +208,9 @@ function compared(member: unknown, how: Comparison, value: Literal): boolean {
   return how === "lt" ? order < 0 : order <= 0;
 }
 
-/** Negative, zero or positive, or undefined where the two cannot be compared (a null member, another type). */
+/**
+ * Negative, zero or positive, or undefined where the two cannot be compared (a null member, another type).
+ */
 function orderOf(member: unknown, value: Literal): number | undefined {
   if (value.kind === "null") return member === null || member === undefined ? 0 : undefined;
   if (member === null || member === undefined) return undefined;
@@ -215,8 +229,8 @@ function orderOf(member: unknown, value: Literal): number | undefined {
 }
 
 /**
- * The lower bound a filter puts on one instant member, with `ge` and `gt` alike, when every passing row must obey it;
- * undefined when rows of any age may pass.
+ * The lower bound a filter puts on one instant member, with `ge` and `gt` alike, when every passing row must
+ * obey it; undefined when rows of any age may pass.
  */
 export function lowerBound(filter: Filter | undefined, path: string): bigint | undefined {
   if (filter === undefined) return undefined;
@@ -230,7 +244,10 @@ export function lowerBound(filter: Filter | undefined, path: string): bigint | u
     return left === undefined || right === undefined ? undefined : left < right ? left : right;
   }
   const bounds =
-    filter.op === "compare" && filter.path === path && filter.value.kind === "instant" && ["ge", "gt", "eq"].includes(filter.how);
+    filter.op === "compare" &&
+    filter.path === path &&
+    filter.value.kind === "instant" &&
+    ["ge", "gt", "eq"].includes(filter.how);
   return bounds && filter.op === "compare" && filter.value.kind === "instant" ? filter.value.ticks : undefined;
 }
 

@@ -32,7 +32,10 @@ export async function prepare(chunks: Iterable<string>, level = 6): Promise<Prep
 const GZIP_HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
 const STORED_MAX = 0xffff;
 
-/** One gzip member (RFC 1952) that unpacks to `head` followed by the prepared part: head as stored blocks, then the rest as it lies. */
+/**
+ * One gzip member (RFC 1952) that unpacks to `head` followed by the prepared part: head as stored blocks,
+ * then the rest as it lies.
+ */
 export function gzipBehind(head: Buffer, tail: Prepared): Buffer[] {
   const parts: Buffer[] = [GZIP_HEADER];
   for (let at = 0; at < head.length; at += STORED_MAX) {
@@ -51,10 +54,14 @@ export function gzipBehind(head: Buffer, tail: Prepared): Buffer[] {
 
 const POLYNOMIAL = 0xedb88320;
 
-/** The CRC-32 of two texts joined, from the CRC-32 of each and the length of the second (the method of zlib's crc32_combine). */
+/**
+ * The CRC-32 of two texts joined, from the CRC-32 of each and the length of the second (the method of zlib's
+ * crc32_combine).
+ */
 export function combineCrc(first: number, second: number, secondBytes: number): number {
   if (secondBytes === 0) return first;
-  // Appending a zero bit is a linear map over GF(2); it is squared until it stands for `secondBytes` zero bytes.
+  // Appending a zero bit is a linear map over GF(2); it is squared until it stands for `secondBytes` zero
+  // bytes.
   let map = Array.from({ length: 32 }, (_, bit) => (bit === 0 ? POLYNOMIAL : 1 << (bit - 1)));
   map = square(square(map));
   let crc = first;

@@ -3,7 +3,10 @@ import { ticksOf } from "./instant.ts";
 import type { Row } from "./odata.ts";
 import type { StreamFacts } from "./streams.ts";
 
-/** What a version is made from. The text comes by a function, so that a generated one need not be kept in memory. */
+/**
+ * What a version is made from. The text comes by a function, so that a generated one need not be kept in
+ * memory.
+ */
 export interface NewVersion {
   readonly id: string;
   readonly updated: string;
@@ -31,8 +34,9 @@ export interface Version extends NewVersion {
 }
 
 /**
- * Reads a record's id and times, or says in words what is missing. `line` is compact JSON. A record without an id or a
- * time is taken all the same, because Microsoft's answers may hold one: it is served, last in order, and never filtered out.
+ * Reads a record's id and times, or says in words what is missing. `line` is compact JSON. A record without
+ * an id or a time is taken all the same, because Microsoft's answers may hold one: it is served, last in
+ * order, and never filtered out.
  */
 export function readVersion(facts: StreamFacts, line: string, visibleAtMs?: number): NewVersion | string {
   let row: unknown;
@@ -58,11 +62,16 @@ export function readVersion(facts: StreamFacts, line: string, visibleAtMs?: numb
 
 const NO_TIME = "9999-12-31T23:59:59Z";
 
-const instantIn = (value: unknown): string | undefined => (typeof value === "string" && ticksOf(value) !== undefined ? value : undefined);
+const instantIn = (value: unknown): string | undefined =>
+  typeof value === "string" && ticksOf(value) !== undefined ? value : undefined;
 
-/** The same JSON without white space outside strings: numbers, escapes and order stay as they were written. */
+/**
+ * The same JSON without white space outside strings: numbers, escapes and order stay as they were written.
+ */
 export function compact(json: string): string {
-  return hasOuterSpace(json) ? json.replaceAll(/"(?:[^"\\]|\\.)*"|[\t\n\r ]+/g, (part) => (part.startsWith('"') ? part : "")) : json;
+  return hasOuterSpace(json)
+    ? json.replaceAll(/"(?:[^"\\]|\\.)*"|[\t\n\r ]+/g, (part) => (part.startsWith('"') ? part : ""))
+    : json;
 }
 
 /** Most lines are compact already, and this look is many times cheaper than a replacement. */
@@ -122,7 +131,8 @@ export function makeTable(facts: StreamFacts, parse: (text: string) => Row = (te
 
   function show(version: Version): void {
     const before = rows.get(version.id);
-    // "The newest per id": a version that arrives after a newer one is already visible is never visible itself.
+    // "The newest per id": a version that arrives after a newer one is already visible is never visible
+    // itself.
     if (before !== undefined && before.updatedTicks > version.updatedTicks && version.gone !== true) return;
     revision += 1;
     sorted = undefined;
@@ -151,7 +161,8 @@ export function makeTable(facts: StreamFacts, parse: (text: string) => Row = (te
         createdTicks: ticksOf(given.created) ?? 0n,
         order: order++,
         row: () => {
-          // Parsed only where a filter asks for more than times, and then kept: a page of rows is asked for many times.
+          // Parsed only where a filter asks for more than times, and then kept: a page of rows is asked for
+          // many times.
           parsed ??= parse(given.text());
           return parsed;
         },
@@ -187,7 +198,8 @@ export function makeTable(facts: StreamFacts, parse: (text: string) => Row = (te
       const before = [furthestUpdated, furthestCreated];
       if (reach.updatedFrom === undefined && reach.createdFrom === undefined) furthestUpdated = "all";
       if (reach.updatedFrom !== undefined) furthestUpdated = further(furthestUpdated, reach.updatedFrom);
-      if (reach.createdFrom !== undefined && reach.updatedFrom === undefined) furthestCreated = further(furthestCreated, reach.createdFrom);
+      if (reach.createdFrom !== undefined && reach.updatedFrom === undefined)
+        furthestCreated = further(furthestCreated, reach.createdFrom);
       const reachMoved = before[0] !== furthestUpdated || before[1] !== furthestCreated;
       if (!reachMoved && fresh.length === 0) return;
       const looking = reachMoved ? [...beyond, ...fresh] : fresh;
@@ -205,7 +217,10 @@ export function makeTable(facts: StreamFacts, parse: (text: string) => Row = (te
       version.served = true;
       version.seenAtMs ??= version.visibleAtMs ?? nowMs;
     },
-    shown: () => everVisible.filter((version) => version.served || (version.seenAtMs !== undefined && rows.get(version.id) === version)),
+    shown: () =>
+      everVisible.filter(
+        (version) => version.served || (version.seenAtMs !== undefined && rows.get(version.id) === version),
+      ),
     nextDueMs() {
       return pending.length === 0
         ? undefined

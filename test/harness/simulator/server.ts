@@ -31,9 +31,16 @@ export function microsoftListener(services: Services, only?: Service): RequestLi
   return (request, response) => {
     count += 1;
     services.refresh();
-    const exchange = makeExchange(request, response, services.world.clock.nowMs(), guid("request", `${only ?? ""}${count}`));
+    const exchange = makeExchange(
+      request,
+      response,
+      services.world.clock.nowMs(),
+      guid("request", `${only ?? ""}${count}`),
+    );
     answer(exchange, services, hostOf(request.headers.host)?.service ?? only).catch((error: unknown) => {
-      process.stderr.write(`simulator: ${request.method} ${request.url}: ${error instanceof Error ? error.stack : String(error)}\n`);
+      process.stderr.write(
+        `simulator: ${request.method} ${request.url}: ${error instanceof Error ? error.stack : String(error)}\n`,
+      );
       if (response.headersSent) response.destroy();
       else graphVoice.failed(exchange, 500, undefined, "The simulator failed; its standard error says why.");
     });
@@ -68,8 +75,10 @@ async function answer(exchange: Exchange, services: Services, only: Service | un
   const path = exchange.url.pathname;
   if (only === "siem") return answerSiem(exchange, services, path);
   if ((only === undefined || only === "login") && (await services.entra.answer(exchange, path))) return;
-  if ((only === undefined || only === "graph") && /^\/(v1\.0|beta)(\/|$)/.test(path)) return answerGraph(exchange, services, path);
-  if ((only === undefined || only === "api") && path.startsWith("/api/")) return answerDefender(exchange, services, path);
+  if ((only === undefined || only === "graph") && /^\/(v1\.0|beta)(\/|$)/.test(path))
+    return answerGraph(exchange, services, path);
+  if ((only === undefined || only === "api") && path.startsWith("/api/"))
+    return answerDefender(exchange, services, path);
   graphVoice.failed(exchange, 404, undefined, "Resource not found.");
 }
 
@@ -80,14 +89,28 @@ async function answerGraph(exchange: Exchange, { tokens, pages, world }: Service
   if (/^\/(v1\.0|beta)\/security\/(microsoft\.graph\.security\.)?runHuntingQuery$/i.test(path)) {
     const customer = enter(
       exchange,
-      { api: "graph", budget: "hunting", target: "hunting", rights: HUNTING_RIGHTS, voice: graphVoice, methods: ["POST"] },
+      {
+        api: "graph",
+        budget: "hunting",
+        target: "hunting",
+        rights: HUNTING_RIGHTS,
+        voice: graphVoice,
+        methods: ["POST"],
+      },
       world,
       tokens,
     );
     return customer === undefined ? undefined : answerHunting(exchange, customer, graphVoice, "graph");
   }
   if (/^\/v1\.0\/(applications|servicePrincipals)/.test(path)) {
-    const door: Door = { api: "graph", budget: "graph", target: "alerts", rights: NO_RIGHTS, voice: graphVoice, methods: ["GET", "POST"] };
+    const door: Door = {
+      api: "graph",
+      budget: "graph",
+      target: "alerts",
+      rights: NO_RIGHTS,
+      voice: graphVoice,
+      methods: ["GET", "POST"],
+    };
     if (enter(exchange, door, world, tokens) === undefined || (await world.directory.answer(exchange, path))) return;
     graphVoice.failed(exchange, 404, undefined, `Resource '${path.split("/").at(-1) ?? ""}' does not exist.`);
     return;
@@ -95,7 +118,13 @@ async function answerGraph(exchange: Exchange, { tokens, pages, world }: Service
   const target = graphStream(path);
   const customer = enter(
     exchange,
-    { api: "graph", budget: "graph", target: target?.facts.name ?? "alerts", rights: target?.facts ?? NO_RIGHTS, voice: graphVoice },
+    {
+      api: "graph",
+      budget: "graph",
+      target: target?.facts.name ?? "alerts",
+      rights: target?.facts ?? NO_RIGHTS,
+      voice: graphVoice,
+    },
     world,
     tokens,
   );
@@ -103,7 +132,12 @@ async function answerGraph(exchange: Exchange, { tokens, pages, world }: Service
   settle(customer, world);
   if (/^\/v1\.0\/organization$/.test(path)) return answerOrganization(exchange, customer);
   if (target === undefined)
-    return graphVoice.failed(exchange, 400, "BadRequest", `Resource not found for the segment '${path.split("/").at(-1) ?? ""}'.`);
+    return graphVoice.failed(
+      exchange,
+      400,
+      "BadRequest",
+      `Resource not found for the segment '${path.split("/").at(-1) ?? ""}'.`,
+    );
   const { facts, id, children } = target;
   if (id === undefined) return answerGraphList(exchange, customer, facts, pages);
   if (children) answerGraphChildren(exchange, customer, id);
@@ -127,10 +161,20 @@ async function answerDefender(exchange: Exchange, { tokens, pages, world }: Serv
   }
   const target = defenderStream(path);
   if (target === undefined)
-    return defenderVoice.failed(exchange, 404, undefined, `No HTTP resource was found that matches the request URI '${path}'.`);
+    return defenderVoice.failed(
+      exchange,
+      404,
+      undefined,
+      `No HTTP resource was found that matches the request URI '${path}'.`,
+    );
   const { facts, id } = target;
   const api = facts.api === "xdr" ? "xdr" : "mde";
-  const customer = enter(exchange, { api, budget: api, target: facts.name, rights: facts, voice: defenderVoice }, world, tokens);
+  const customer = enter(
+    exchange,
+    { api, budget: api, target: facts.name, rights: facts, voice: defenderVoice },
+    world,
+    tokens,
+  );
   if (customer === undefined) return;
   settle(customer, world);
   if (id === undefined) return answerDefenderList(exchange, customer, facts, pages);
@@ -139,7 +183,12 @@ async function answerDefender(exchange: Exchange, { tokens, pages, world }: Serv
 
 function answerSiem(exchange: Exchange, { tokens, world }: Services, path: string): void {
   if (!/^\/api\/alerts\/?$/i.test(path)) {
-    defenderVoice.failed(exchange, 404, undefined, `No HTTP resource was found that matches the request URI '${path}'.`);
+    defenderVoice.failed(
+      exchange,
+      404,
+      undefined,
+      `No HTTP resource was found that matches the request URI '${path}'.`,
+    );
     return;
   }
   const customer = enter(

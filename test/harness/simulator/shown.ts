@@ -4,12 +4,14 @@ import { STREAM_NAMES, STREAMS } from "./streams.ts";
 import type { World } from "./world.ts";
 
 /**
- * Every version a poll could see, one JSON line each: `{"tenant_id","stream","kind","id","updated","shown_at","record"}`.
+ * Every version a poll could see, one JSON line each:
+ * `{"tenant_id","stream","kind","id","updated","shown_at","record"}`.
  *
- * A version counts as shown when it was in any answer, or when it stood in the list while a poll came by that list and
- * nothing has replaced it since. "A poll came by" means any list request that was answered; a version older than the
- * earliest lower bound that any request of that list has put on the update time (or creation time) does not count.
- * `shown_at` is the simulator's time at which it became visible, for what was there from the start the first such poll.
+ * A version counts as shown when it was in any answer, or when it stood in the list while a poll came by that
+ * list and nothing has replaced it since. "A poll came by" means any list request that was answered; a
+ * version older than the earliest lower bound that any request of that list has put on the update time (or
+ * creation time) does not count. `shown_at` is the simulator's time at which it became visible, for what was
+ * there from the start the first such poll.
  */
 export function* shownLines(world: World): Generator<string> {
   for (const customer of world.customers.values()) {
@@ -38,7 +40,14 @@ export function* shownLines(world: World): Generator<string> {
     }
     for (const [row, { updated, atMs }] of customer.hunting.shown) {
       yield line(
-        { tenant_id: customer.identity.tenantId, stream: "hunting", kind: "row", id: rowId(row), updated, shown_at: textOf(atMs) },
+        {
+          tenant_id: customer.identity.tenantId,
+          stream: "hunting",
+          kind: "row",
+          id: rowId(row),
+          updated,
+          shown_at: textOf(atMs),
+        },
         row,
       );
     }

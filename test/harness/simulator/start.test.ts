@@ -51,7 +51,10 @@ async function over<T>(
     return await fn(
       simulator,
       async () =>
-        (await visitor.get(`${simulator.ready.graph_url}/v1.0/security/alerts_v2`, token)).json.value as Record<string, unknown>[],
+        (await visitor.get(`${simulator.ready.graph_url}/v1.0/security/alerts_v2`, token)).json.value as Record<
+          string,
+          unknown
+        >[],
     );
   } finally {
     await visitor.close();
@@ -102,7 +105,10 @@ describe("a data folder", () => {
   test("--shift-to-now moves every time by the same amount, digits kept, so that the newest is a minute old", async () => {
     customer("contoso", {
       "alerts.ndjson": [
-        alert("old", "2021-05-02T14:19:01.3266667Z", { evidence: [{ at: "2021-05-02T14:18:01Z" }], text: "on 2021-05-02T14:18:01Z" }),
+        alert("old", "2021-05-02T14:19:01.3266667Z", {
+          evidence: [{ at: "2021-05-02T14:18:01Z" }],
+          text: "on 2021-05-02T14:18:01Z",
+        }),
         alert("new", "2021-05-02T15:19:01.33Z"),
       ],
     });
@@ -152,7 +158,12 @@ test("the certificates verify strictly: authority and key identifiers, names, no
     const caPem = readFileSync(simulator.ready.ca_file, "utf8");
     const leaf = await new Promise<x509.X509Certificate>((resolve, reject) => {
       const socket = connect(
-        { host: "127.0.0.1", port: Number(new URL(simulator.ready.login_url).port), servername: "localhost", ca: caPem },
+        {
+          host: "127.0.0.1",
+          port: Number(new URL(simulator.ready.login_url).port),
+          servername: "localhost",
+          ca: caPem,
+        },
         () => {
           resolve(new x509.X509Certificate(new Uint8Array(socket.getPeerCertificate(true).raw)));
           socket.destroy();
@@ -162,7 +173,9 @@ test("the certificates verify strictly: authority and key identifiers, names, no
     });
     const ca = new x509.X509Certificate(caPem);
 
-    expect(leaf.getExtension(x509.AuthorityKeyIdentifierExtension)?.keyId).toBe(ca.getExtension(x509.SubjectKeyIdentifierExtension)?.keyId);
+    expect(leaf.getExtension(x509.AuthorityKeyIdentifierExtension)?.keyId).toBe(
+      ca.getExtension(x509.SubjectKeyIdentifierExtension)?.keyId,
+    );
     expect(leaf.getExtension(x509.SubjectKeyIdentifierExtension)).not.toBeNull();
     expect(leaf.getExtension(x509.SubjectAlternativeNameExtension)?.names.items.map(({ value }) => value)).toEqual(
       expect.arrayContaining(["localhost", "127.0.0.1"]),
@@ -170,7 +183,9 @@ test("the certificates verify strictly: authority and key identifiers, names, no
     // OpenSSL's own strict verification where there is one; the identifiers above are what it asks for.
     const leafFile = join(folder, "leaf.pem");
     writeFileSync(leafFile, leaf.toString("pem"));
-    const verified = spawnSync("openssl", ["verify", "-x509_strict", "-CAfile", simulator.ready.ca_file, leafFile], { encoding: "utf8" });
+    const verified = spawnSync("openssl", ["verify", "-x509_strict", "-CAfile", simulator.ready.ca_file, leafFile], {
+      encoding: "utf8",
+    });
     expect(verified.error === undefined ? verified.stdout.trim() : `${leafFile}: OK`).toBe(`${leafFile}: OK`);
   });
 });
@@ -183,11 +198,16 @@ interface Process {
 
 /** Starts the program as a user would and waits for its ready line. */
 function startProcess(args: readonly string[]): Promise<Process> {
-  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, NODE_OPTIONS: "" } });
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    stdio: ["pipe", "pipe", "pipe"],
+    env: { ...process.env, NODE_OPTIONS: "" },
+  });
   running.push(child);
   const exited = new Promise<number | null>((resolve) => child.once("exit", resolve));
   return new Promise((resolve, reject) => {
-    createInterface({ input: child.stdout }).once("line", (line) => resolve({ child, exited, ready: JSON.parse(line) as Ready }));
+    createInterface({ input: child.stdout }).once("line", (line) =>
+      resolve({ child, exited, ready: JSON.parse(line) as Ready }),
+    );
     void exited.then((code) => reject(new Error(`exit ${code}`)));
   });
 }
@@ -199,19 +219,44 @@ describe("the program", () => {
   test("prints the ready line and writes it to the file, shows appended lines, and stops on SIGTERM", async () => {
     customer("contoso", { "alerts.ndjson": [alert("a", "2026-11-24T08:00:00Z")] });
     const file = join(folder, "ready.json");
-    const { child, ready, exited } = await startProcess(["--data", join(folder, "data"), "--ready", file, "--now", "2026-11-24T09:00:00Z"]);
+    const { child, ready, exited } = await startProcess([
+      "--data",
+      join(folder, "data"),
+      "--ready",
+      file,
+      "--now",
+      "2026-11-24T09:00:00Z",
+    ]);
 
-    expect(Object.keys(ready)).toEqual(["login_url", "graph_url", "api_url", "siem_url", "ca_file", "control_url", "now", "customers"]);
-    expect(Object.keys(ready.customers[0] ?? {})).toEqual(["tenant_id", "tenant_name", "client_id", "client_secret", "refresh_token"]);
+    expect(Object.keys(ready)).toEqual([
+      "login_url",
+      "graph_url",
+      "api_url",
+      "siem_url",
+      "ca_file",
+      "control_url",
+      "now",
+      "customers",
+    ]);
+    expect(Object.keys(ready.customers[0] ?? {})).toEqual([
+      "tenant_id",
+      "tenant_name",
+      "client_id",
+      "client_secret",
+      "refresh_token",
+    ]);
     expect(ready.now.slice(0, 17)).toBe("2026-11-24T09:00:");
     // Written right after the line was printed; waiting for it is waiting for an event.
     while (!existsSync(file)) await aMoment();
     expect(JSON.parse(readFileSync(file, "utf8"))).toEqual(ready);
 
-    appendFileSync(join(folder, "data", "contoso", "alerts.ndjson"), `${JSON.stringify(alert("b", "2026-11-24T08:30:00Z"))}\n`);
+    appendFileSync(
+      join(folder, "data", "contoso", "alerts.ndjson"),
+      `${JSON.stringify(alert("b", "2026-11-24T08:30:00Z"))}\n`,
+    );
     const visible = async (): Promise<number> =>
-      ((await (await fetch(`${ready.control_url}/state`)).json()) as { customers: { visible: { alerts: number } }[] }).customers[0]?.visible
-        .alerts ?? 0;
+      ((await (await fetch(`${ready.control_url}/state`)).json()) as { customers: { visible: { alerts: number } }[] })
+        .customers[0]?.visible.alerts ?? 0;
     while ((await visible()) < 2) await aMoment();
 
     child.kill("SIGTERM");
@@ -257,7 +302,10 @@ describe("the program", () => {
   ] as const)(
     "%j exits with %i",
     (args, status, sentence) => {
-      const result = spawnSync(process.execPath, [MAIN, ...args], { encoding: "utf8", env: { ...process.env, NODE_OPTIONS: "" } });
+      const result = spawnSync(process.execPath, [MAIN, ...args], {
+        encoding: "utf8",
+        env: { ...process.env, NODE_OPTIONS: "" },
+      });
 
       expect(result.status).toBe(status);
       expect(result.stdout + result.stderr).toContain(sentence);

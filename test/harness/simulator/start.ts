@@ -80,7 +80,10 @@ const DEFAULT_DATA = fileURLToPath(new URL("../../fixtures/customers/", import.m
 
 const LOOK_EVERY_MS = 250;
 
-/** Starts the simulator. Resolves when it answers; rejects with one sentence when the data, the scenario or the port cannot be used. */
+/**
+ * Starts the simulator. Resolves when it answers; rejects with one sentence when the data, the scenario or
+ * the port cannot be used.
+ */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const warn = options.warn ?? ((sentence: string) => void process.stderr.write(`simulator: ${sentence}\n`));
   const scenario = typeof options.scenario === "string" ? readScenario(options.scenario) : options.scenario;
@@ -90,11 +93,13 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const tokens = makeTokenShop(() => clock.nowMs());
   const events = scenario === undefined ? [] : applyScenario(scenario, world, tokens, warn);
   const data = options.data ?? (scenario === undefined ? DEFAULT_DATA : undefined);
-  const folder = data === undefined ? undefined : openFolder(data, world, { shiftToNow: options.shiftToNow ?? false, warn });
+  const folder =
+    data === undefined ? undefined : openFolder(data, world, { shiftToNow: options.shiftToNow ?? false, warn });
   const refresh = (): void => {
     while (events[0] !== undefined && events[0].atMs <= clock.nowMs()) events.shift()?.run();
   };
-  const perform = (action: Action): Readonly<Record<string, unknown>> => performAction(action, { world, tokens, seed }, clock.nowMs());
+  const perform = (action: Action): Readonly<Record<string, unknown>> =>
+    performAction(action, { world, tokens, seed }, clock.nowMs());
   const services: Services = { world, tokens, entra: makeEntra(world, tokens), pages: makePageCache(), refresh };
   const certificate = await makeServerCertificate(Date.now());
   const home = mkdtempSync(join(tmpdir(), "defender-mssp-simulator-"));
@@ -170,7 +175,9 @@ function readyCustomer({ identity }: Customer): ReadyCustomer {
 function listen(server: Server | PlainServer, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once("error", (error) =>
-      reject(new Error(`--port ${port}: cannot listen there (${(error as NodeJS.ErrnoException).code}).`, { cause: error })),
+      reject(
+        new Error(`--port ${port}: cannot listen there (${(error as NodeJS.ErrnoException).code}).`, { cause: error }),
+      ),
     );
     server.listen(port, "127.0.0.1", () => resolve((server.address() as AddressInfo).port));
   });

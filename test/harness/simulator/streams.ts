@@ -1,7 +1,7 @@
 /**
- * Facts of each list the simulator serves. Sources: Microsoft Graph docs (security-list-alerts_v2, security-list-incidents),
- * Microsoft Defender docs (get-alerts, api-list-incidents, pull-alerts-using-rest-api); limits that no page states come
- * from public reports of other connectors.
+ * Facts of each list the simulator serves. Sources: Microsoft Graph docs (security-list-alerts_v2,
+ * security-list-incidents), Microsoft Defender docs (get-alerts, api-list-incidents,
+ * pull-alerts-using-rest-api); limits that no page states come from public reports of other connectors.
  */
 export type StreamName = "alerts" | "incidents" | "xdr-incidents" | "mde-alerts" | "siem-alerts";
 
@@ -72,7 +72,15 @@ export const STREAMS: Readonly<Record<StreamName, StreamFacts>> = {
     id: "id",
     updated: "lastUpdateDateTime",
     created: "createdDateTime",
-    filterable: ["assignedTo", "classification", "createdDateTime", "determination", "lastUpdateDateTime", "severity", "status"],
+    filterable: [
+      "assignedTo",
+      "classification",
+      "createdDateTime",
+      "determination",
+      "lastUpdateDateTime",
+      "severity",
+      "status",
+    ],
     orderable: ["createdDateTime", "lastUpdateDateTime"],
     pageMax: 50,
     aboveMax: "refuse",

@@ -8,7 +8,10 @@ export interface Visitor {
   /** GET with a bearer token. */
   get(url: string, token?: string, headers?: Record<string, string>): Promise<Answer>;
   post(url: string, form: Record<string, string>, headers?: Record<string, string>): Promise<Answer>;
-  /** GET on the main origin under another Host header, as a client does that maps Microsoft's names to loopback. */
+  /**
+   * GET on the main origin under another Host header, as a client does that maps Microsoft's names to
+   * loopback.
+   */
   getAs(host: string, path: string, token?: string): Promise<{ status: number; json: Answer["json"] }>;
   /** An app-only access token. */
   appToken(customer: ReadyCustomer, resource?: string): Promise<string>;
@@ -39,7 +42,9 @@ export function visit({ ready }: Simulator): Visitor {
   return {
     fetch: ask,
     get: (url, token, headers = {}) =>
-      answer(ask(url, { headers: { ...(token === undefined ? {} : { authorization: `Bearer ${token}` }), ...headers } })),
+      answer(
+        ask(url, { headers: { ...(token === undefined ? {} : { authorization: `Bearer ${token}` }), ...headers } }),
+      ),
     post: (url, form, headers = {}) =>
       answer(
         ask(url, {
@@ -57,16 +62,27 @@ export function visit({ ready }: Simulator): Visitor {
       return { status: statusCode, json: jsonOf(await body.text()) };
     },
     async appToken(customer, resource = "https://graph.microsoft.com") {
-      const form = { grant_type: "client_credentials", client_id: customer.client_id, client_secret: customer.client_secret };
+      const form = {
+        grant_type: "client_credentials",
+        client_id: customer.client_id,
+        client_secret: customer.client_secret,
+      };
       const v1 = resource === "https://graph.windows.net";
       const path = `${ready.login_url}/${customer.tenant_id}/oauth2/${v1 ? "" : "v2.0/"}token`;
-      const { json, text } = await this.post(path, { ...form, ...(v1 ? { resource } : { scope: `${resource}/.default` }) });
+      const { json, text } = await this.post(path, {
+        ...form,
+        ...(v1 ? { resource } : { scope: `${resource}/.default` }),
+      });
       if (typeof json?.access_token !== "string") throw new Error(`no token: ${text}`);
       return json.access_token as string;
     },
     control: (path, body) =>
       answer(
-        ask(`${ready.control_url}${path}`, { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+        ask(`${ready.control_url}${path}`, {
+          method: "POST",
+          body: JSON.stringify(body),
+          headers: { "content-type": "application/json" },
+        }),
       ),
     close: () => agent.close(),
   };

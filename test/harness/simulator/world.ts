@@ -12,9 +12,14 @@ import { type ApiName, STREAM_NAMES, STREAMS, type StreamName } from "./streams.
 export interface Regime {
   /** Whether `@odata.nextLink` is given. */
   links: boolean;
-  /** What becomes of `$orderby`. `ignored`: no order that helps; `newest-first`: always the newest update first. */
+  /**
+   * What becomes of `$orderby`. `ignored`: no order that helps; `newest-first`: always the newest update
+   * first.
+   */
   order: "honoured" | "ignored" | "newest-first";
-  /** What a skip token stands for: a place in the order, or a count of rows (which then slip when rows move). */
+  /**
+   * What a skip token stands for: a place in the order, or a count of rows (which then slip when rows move).
+   */
   token: "place" | "count";
   /** Pages never hold more, whatever `$top` asks for and without a word; default: what Microsoft allows. */
   page_max?: number;
@@ -29,7 +34,9 @@ export interface Customer {
   readonly credentials: Credentials;
   /** Apps registered while the simulator ran that this customer consented to. */
   readonly consentedApps: Set<string>;
-  /** The last state of each record that was given one by one, visible or not yet: later versions build on it. */
+  /**
+   * The last state of each record that was given one by one, visible or not yet: later versions build on it.
+   */
   readonly scripted: Map<string, string>;
   /** `withdrawn`: the user's grant and the roles are gone; `absent`: the app was never in this tenant. */
   consent: "granted" | "withdrawn" | "absent";
@@ -150,4 +157,11 @@ function perStream<T>(make: (stream: StreamName) => T): Record<StreamName, T> {
   return Object.fromEntries(STREAM_NAMES.map((stream) => [stream, make(stream)])) as Record<StreamName, T>;
 }
 
-const zero = (): ApiCounters => ({ requests: 0, throttled: 0, failed: 0, inFlight: 0, maxInFlight: 0, lastAtMs: undefined });
+const zero = (): ApiCounters => ({
+  requests: 0,
+  throttled: 0,
+  failed: 0,
+  inFlight: 0,
+  maxInFlight: 0,
+  lastAtMs: undefined,
+});

@@ -17,8 +17,15 @@ export interface Reply {
   readonly body?: unknown;
 }
 
-/** splunkd answers Atom XML unless `output_mode=json` is asked for. (Public source: Splunk REST API reference, "Using the REST API".) */
-export function renderReply(reply: Reply, json: boolean, path: string): { readonly type: string; readonly text: string } {
+/**
+ * splunkd answers Atom XML unless `output_mode=json` is asked for. (Public source: Splunk REST API reference,
+ * "Using the REST API".)
+ */
+export function renderReply(
+  reply: Reply,
+  json: boolean,
+  path: string,
+): { readonly type: string; readonly text: string } {
   if (reply.body !== undefined) return { type: "application/json; charset=UTF-8", text: JSON.stringify(reply.body) };
   if (json) return { type: "application/json; charset=UTF-8", text: JSON.stringify(jsonReply(reply, path)) };
   if (reply.message) {
@@ -29,7 +36,9 @@ export function renderReply(reply: Reply, json: boolean, path: string): { readon
     };
   }
   const entries = (reply.entries ?? []).map((entry) => {
-    const keys = Object.entries(entry.content).map(([key, value]) => `<s:key name="${escapeXml(key)}">${escapeXml(String(value))}</s:key>`);
+    const keys = Object.entries(entry.content).map(
+      ([key, value]) => `<s:key name="${escapeXml(key)}">${escapeXml(String(value))}</s:key>`,
+    );
     return `  <entry>\n    <title>${escapeXml(entry.name)}</title>\n    <content type="text/xml"><s:dict>${keys.join("")}</s:dict></content>\n  </entry>\n`;
   });
   return {

@@ -12,8 +12,9 @@ export interface ServerCertificate {
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 
 /**
- * An authority and a server certificate, made anew. `as-shipped` is what a Splunk out of the box shows: the subject `SplunkServerDefaultCert` and no name of the
- * host, so that only a client which skips the name check on loopback can verify it; `loopback` also carries localhost and 127.0.0.1.
+ * An authority and a server certificate, made anew. `as-shipped` is what a Splunk out of the box shows: the
+ * subject `SplunkServerDefaultCert` and no name of the host, so that only a client which skips the name check
+ * on loopback can verify it; `loopback` also carries localhost and 127.0.0.1.
  */
 export async function makeCertificate(kind: "loopback" | "as-shipped", now: Date): Promise<ServerCertificate> {
   x509.cryptoProvider.set(webcrypto as unknown as Parameters<typeof x509.cryptoProvider.set>[0]);
@@ -57,5 +58,9 @@ export async function makeCertificate(kind: "loopback" | "as-shipped", now: Date
     ],
   });
   const pkcs8 = await webcrypto.subtle.exportKey("pkcs8", keys.privateKey);
-  return { ca: ca.toString("pem"), certificate: certificate.toString("pem"), key: x509.PemConverter.encode(pkcs8, "PRIVATE KEY") };
+  return {
+    ca: ca.toString("pem"),
+    certificate: certificate.toString("pem"),
+    key: x509.PemConverter.encode(pkcs8, "PRIVATE KEY"),
+  };
 }

@@ -5,10 +5,16 @@ import type { Readable, Writable } from "node:stream";
 
 export type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 
-/** Splunk ships OpenSSL's stock configuration; every process it starts inherits the variable that points to it. */
+/**
+ * Splunk ships OpenSSL's stock configuration; every process it starts inherits the variable that points to
+ * it.
+ */
 const OPENSSL_CNF = `HOME = .\n\n[ req ]\ndefault_bits = 2048\ndistinguished_name = req_distinguished_name\n\n[ req_distinguished_name ]\ncommonName = Common Name\n`;
 
-/** The environment that splunkd gives to what it starts: nothing of the caller's own, so that a variable set in a shell cannot make a test pass. */
+/**
+ * The environment that splunkd gives to what it starts: nothing of the caller's own, so that a variable set
+ * in a shell cannot make a test pass.
+ */
 export function splunkEnvironment(home: string): Record<string, string> {
   mkdirSync(join(home, "openssl"), { recursive: true });
   mkdirSync(join(home, "lib"), { recursive: true });
@@ -28,9 +34,17 @@ export function splunkEnvironment(home: string): Record<string, string> {
   };
 }
 
-/** Starts the executable as splunkd does: working folder `/`, umask 077, an environment of its own, stdin left open. */
-export function startChild(executable: string, args: readonly string[], environment: Readonly<Record<string, string>>): Child {
-  // The umask is inherited at fork and there is no other way to set it for a child only; spawn() is synchronous up to there.
+/**
+ * Starts the executable as splunkd does: working folder `/`, umask 077, an environment of its own, stdin left
+ * open.
+ */
+export function startChild(
+  executable: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): Child {
+  // The umask is inherited at fork and there is no other way to set it for a child only; spawn() is
+  // synchronous up to there.
   const before = process.umask(0o077);
   try {
     return spawn(executable, args, { cwd: "/", env: { ...environment }, stdio: ["pipe", "pipe", "pipe"] });
@@ -61,10 +75,18 @@ export async function runToEnd(child: Child, document: Buffer | undefined, limit
   });
   clearTimeout(timer);
   child.stdin.destroy();
-  return { code, signal, stdout: Buffer.concat(stdout).toString("utf8"), stderr: Buffer.concat(stderr).toString("utf8") };
+  return {
+    code,
+    signal,
+    stdout: Buffer.concat(stdout).toString("utf8"),
+    stderr: Buffer.concat(stderr).toString("utf8"),
+  };
 }
 
-/** Writes a document to stdin and leaves it open; in pieces of `pieceBytes` when given, each in a turn of its own. */
+/**
+ * Writes a document to stdin and leaves it open; in pieces of `pieceBytes` when given, each in a turn of its
+ * own.
+ */
 export async function feed(child: Child, document: Buffer, pieceBytes: number | undefined): Promise<void> {
   child.stdin.on("error", () => undefined);
   const size = pieceBytes ?? document.length;

@@ -1,9 +1,14 @@
-/** Splunk's `.conf` files: stanzas of `key = value`, read in layers. Public source: Splunk Enterprise Admin Manual, "About configuration files", and inputs.conf.spec. */
+/**
+ * Splunk's `.conf` files: stanzas of `key = value`, read in layers. Public source: Splunk Enterprise Admin
+ * Manual, "About configuration files", and inputs.conf.spec.
+ */
 
 export type Settings = Map<string, string>;
 export type Conf = Map<string, Settings>;
 
-/** What etc/system/default/inputs.conf gives to every input; seen in run documents that a real splunkd sent. */
+/**
+ * What etc/system/default/inputs.conf gives to every input; seen in run documents that a real splunkd sent.
+ */
 export const SYSTEM_INPUTS: Readonly<Record<string, string>> = {
   disabled: "0",
   host: "$decideOnStartup",
@@ -12,7 +17,10 @@ export const SYSTEM_INPUTS: Readonly<Record<string, string>> = {
   start_by_shell: "true",
 };
 
-/** Reads a conf text. Later lines win; a backslash at a line's end continues it; settings before the first stanza belong to `[default]`. */
+/**
+ * Reads a conf text. Later lines win; a backslash at a line's end continues it; settings before the first
+ * stanza belong to `[default]`.
+ */
 export function parseConf(text: string): Conf {
   const conf: Conf = new Map();
   let stanza = "default";
@@ -62,13 +70,19 @@ export interface Input {
   /** `scheme://name` */
   readonly stanza: string;
   readonly name: string;
-  /** Everything the run document carries: the stanza's own over `[scheme]` over `[default]` over the system's. */
+  /**
+   * Everything the run document carries: the stanza's own over `[scheme]` over `[default]` over the system's.
+   */
   readonly settings: ReadonlyMap<string, string>;
   readonly disabled: boolean;
 }
 
 export function inputsOf(conf: Conf, scheme: string): Input[] {
-  const inherited = new Map([...Object.entries(SYSTEM_INPUTS), ...(conf.get("default") ?? []), ...(conf.get(scheme) ?? [])]);
+  const inherited = new Map([
+    ...Object.entries(SYSTEM_INPUTS),
+    ...(conf.get("default") ?? []),
+    ...(conf.get(scheme) ?? []),
+  ]);
   const prefix = `${scheme}://`;
   return [...conf]
     .filter(([stanza]) => stanza.startsWith(prefix))

@@ -9,15 +9,17 @@ export interface Server {
 }
 
 /**
- * How the document's bytes are made. A current splunkd sends UTF-8; SDK fixtures hold UTF-16 with a byte-order mark, and ASCII under a declaration that says
- * utf-16 (public source: test data of splunk-sdk-python and splunk-sdk-javascript).
+ * How the document's bytes are made. A current splunkd sends UTF-8; SDK fixtures hold UTF-16 with a
+ * byte-order mark, and ASCII under a declaration that says utf-16 (public source: test data of
+ * splunk-sdk-python and splunk-sdk-javascript).
  */
 export type InputEncoding = "utf-8" | "utf-8-bom" | "utf-16le" | "utf-16be" | "lying";
 
 /** The document on stdin in run mode. */
 export function runDocument(server: Server, app: string, inputs: readonly Input[]): string {
   const stanzas = inputs.map(
-    (input) => `    <stanza name="${escapeXml(input.stanza)}" app="${escapeXml(app)}">\n${params(input.settings, "      ")}    </stanza>\n`,
+    (input) =>
+      `    <stanza name="${escapeXml(input.stanza)}" app="${escapeXml(app)}">\n${params(input.settings, "      ")}    </stanza>\n`,
   );
   return `${DECLARATION}<input>\n${head(server)}  <configuration>\n${stanzas.join("")}  </configuration>\n</input>\n`;
 }
@@ -60,5 +62,8 @@ export function encodeDocument(document: string, encoding: InputEncoding): Buffe
 }
 
 export function escapeXml(text: string): string {
-  return text.replace(/[&<>"']/g, (sign) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;" })[sign] as string);
+  return text.replace(
+    /[&<>"']/g,
+    (sign) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;" })[sign] as string,
+  );
 }

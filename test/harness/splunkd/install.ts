@@ -25,7 +25,10 @@ export interface Installed {
   readonly executable: string;
 }
 
-/** Puts an app (folder or `.tgz`) into `<home>/etc/apps/<id>`; what an administrator keeps in `local/` stays, as at an upgrade. */
+/**
+ * Puts an app (folder or `.tgz`) into `<home>/etc/apps/<id>`; what an administrator keeps in `local/` stays,
+ * as at an upgrade.
+ */
 export function installApp(source: string, home: string, scheme: string): Installed {
   if (!existsSync(source)) throw new Error(`there is no app at ${source}`);
   const apps = join(home, "etc", "apps");
@@ -36,7 +39,8 @@ export function installApp(source: string, home: string, scheme: string): Instal
     if (statSync(source).isFile()) {
       unpackTarball(source, staging);
       const tops = readdirSync(staging);
-      if (tops.length !== 1) throw new Error(`${source} must hold one app folder, not ${tops.length}: ${tops.join(", ")}`);
+      if (tops.length !== 1)
+        throw new Error(`${source} must hold one app folder, not ${tops.length}: ${tops.join(", ")}`);
       unpacked = join(staging, tops[0] as string);
     }
     const app = appId(unpacked);
@@ -60,13 +64,18 @@ function appId(folder: string): string {
   return conf.get("package")?.get("id") ?? basename(resolve(folder));
 }
 
-/** The platform's own folder wins over plain `bin/`. (Public source: Splunk, "Modular inputs overview", section on platforms.) */
+/**
+ * The platform's own folder wins over plain `bin/`. (Public source: Splunk, "Modular inputs overview",
+ * section on platforms.)
+ */
 function executableOf(folder: string, scheme: string): string {
-  const platform = process.platform === "win32" ? "windows_x86_64" : process.platform === "darwin" ? "darwin_x86_64" : "linux_x86_64";
+  const platform =
+    process.platform === "win32" ? "windows_x86_64" : process.platform === "darwin" ? "darwin_x86_64" : "linux_x86_64";
   const ending = process.platform === "win32" ? ".exe" : "";
   const places = [join(folder, platform, "bin", `${scheme}${ending}`), join(folder, "bin", `${scheme}${ending}`)];
   const found = places.find((place) => existsSync(place));
-  if (found === undefined) throw new Error(`the app has no executable for this platform: ${places.join(" or ")} is missing`);
+  if (found === undefined)
+    throw new Error(`the app has no executable for this platform: ${places.join(" or ")} is missing`);
   return found;
 }
 
@@ -88,22 +97,26 @@ export function writeLocal(folder: string, name: string, conf: Conf): void {
 }
 
 /**
- * Makes `source` the app's `local/inputs.conf`. Every file that a stanza names is first copied into `<home>/etc/auth/<scheme>/` and the stanza points there,
- * because an input may read files from nowhere else. A home that was given this very file before keeps what has been edited since (masked secrets, for instance).
+ * Makes `source` the app's `local/inputs.conf`. Every file that a stanza names is first copied into
+ * `<home>/etc/auth/<scheme>/` and the stanza points there, because an input may read files from nowhere else.
+ * A home that was given this very file before keeps what has been edited since (masked secrets, for
+ * instance).
  */
 export function installInputs(source: string, home: string, folder: string, scheme: string): void {
   if (!existsSync(source)) throw new Error(`there is no conf file at ${source}`);
   const text = readFileSync(source, "utf8");
   const stamp = join(home, "var", "lib", "pretend-splunkd", "inputs.sha256");
   const digest = createHash("sha256").update(text).digest("hex");
-  if (existsSync(stamp) && existsSync(join(folder, "local", "inputs.conf")) && readFileSync(stamp, "utf8") === digest) return;
+  if (existsSync(stamp) && existsSync(join(folder, "local", "inputs.conf")) && readFileSync(stamp, "utf8") === digest)
+    return;
   const conf = parseConf(text);
   for (const settings of conf.values()) {
     for (const [key, value] of settings) {
       const isNamed = FILE_SETTINGS.includes(key);
       if (value === "" || (!isNamed && !isAbsolute(value))) continue;
       const file = isAbsolute(value) ? value : resolve(dirname(source), value);
-      if (existsSync(file) && statSync(file).isFile()) settings.set(key, copyToAuth(file, join(home, "etc", "auth", scheme)));
+      if (existsSync(file) && statSync(file).isFile())
+        settings.set(key, copyToAuth(file, join(home, "etc", "auth", scheme)));
     }
   }
   writeLocal(folder, "inputs", conf);
@@ -117,7 +130,9 @@ function copyToAuth(file: string, auth: string): string {
   const bytes = readFileSync(file);
   const plain = join(auth, basename(file));
   const taken = existsSync(plain) && !readFileSync(plain).equals(bytes);
-  const target = taken ? join(auth, `${createHash("sha256").update(bytes).digest("hex").slice(0, 8)}-${basename(file)}`) : plain;
+  const target = taken
+    ? join(auth, `${createHash("sha256").update(bytes).digest("hex").slice(0, 8)}-${basename(file)}`)
+    : plain;
   writeFileSync(target, bytes, { mode: 0o600 });
   return target;
 }

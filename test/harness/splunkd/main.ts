@@ -1,8 +1,10 @@
 /**
- * npm run -s splunkd -- --app DIR|TGZ --conf FILE [--out FILE] [--log FILE] [--for S | --until-idle S] [--home DIR]
+ * npm run -s splunkd -- --app DIR|TGZ --conf FILE [--out FILE] [--log FILE] [--for S | --until-idle S]
+ * [--home DIR]
  *
- * First line on stdout: {"server_uri","home","pid","ca_file"}, `pid` being the input's process. Last line: {"events","sourcetypes","exit_code","stop_ms"}.
- * Without --for and --until-idle it runs until SIGTERM or SIGINT. Exit 0 only if the input kept the protocol.
+ * First line on stdout: {"server_uri","home","pid","ca_file"}, `pid` being the input's process. Last line:
+ * {"events","sourcetypes","exit_code","stop_ms"}. Without --for and --until-idle it runs until SIGTERM or
+ * SIGINT. Exit 0 only if the input kept the protocol.
  */
 import { pathToFileURL } from "node:url";
 import yargs from "yargs";
@@ -23,27 +25,42 @@ async function main(argv: readonly string[]): Promise<number> {
       demandOption: true,
       describe: "becomes the app's local/inputs.conf; files it names are copied under the home",
     })
-    .option("out", { type: "string", describe: "gets stdout byte for byte; continued when --home has been used before" })
+    .option("out", {
+      type: "string",
+      describe: "gets stdout byte for byte; continued when --home has been used before",
+    })
     .option("log", { type: "string", describe: "gets stderr as splunkd.log has it" })
     .option("for", { type: "number", describe: "stop after so many seconds" })
     .option("until-idle", {
       type: "number",
       describe: `stop when no event came for so many seconds (before the first event: at least ${FIRST_EVENT_S})`,
     })
-    .option("home", { type: "string", describe: "SPLUNK_HOME; kept, so that a second start goes on where the first ended" })
+    .option("home", {
+      type: "string",
+      describe: "SPLUNK_HOME; kept, so that a second start goes on where the first ended",
+    })
     .option("port", { type: "number", default: 0, describe: "management port; 0 takes a free one" })
     .option("hold-kib", {
       type: "number",
       default: 0,
-      describe: "the last so many KiB are not written out before the stop: a SIGKILL loses them, as it loses splunkd's queue",
+      describe:
+        "the last so many KiB are not written out before the stop: a SIGKILL loses them, as it loses splunkd's queue",
     })
-    .option("validate", { type: "number", default: 20, describe: "inputs tried with --validate-arguments before the run" })
+    .option("validate", {
+      type: "number",
+      default: 20,
+      describe: "inputs tried with --validate-arguments before the run",
+    })
     .option("password-limit", {
       choices: ["truncate", "refuse", "none"] as const,
       default: "truncate" as const,
       describe: "what happens to a password of more than 255 characters",
     })
-    .option("unavailable-calls", { type: "number", default: 0, describe: "the first so many REST calls are answered 503" })
+    .option("unavailable-calls", {
+      type: "number",
+      default: 0,
+      describe: "the first so many REST calls are answered 503",
+    })
     .option("encoding", {
       choices: ["utf-8", "utf-8-bom", "utf-16le", "utf-16be", "lying"] as const,
       default: "utf-8" as const,
@@ -54,7 +71,11 @@ async function main(argv: readonly string[]): Promise<number> {
       default: "loopback" as const,
       describe: "as-shipped: without the host's name, as Splunk's own",
     })
-    .option("restart", { type: "boolean", default: true, describe: "start the process again when it was killed or ended by itself" })
+    .option("restart", {
+      type: "boolean",
+      default: true,
+      describe: "start the process again when it was killed or ended by itself",
+    })
     .conflicts("for", "until-idle")
     .strict()
     .version(false)
@@ -85,7 +106,13 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stderr.write(`splunkd: ${error instanceof Error ? error.message : String(error)}\n`);
     return 2;
   }
-  print({ server_uri: splunkd.serverUri, home: splunkd.home, pid: splunkd.pid, ca_file: splunkd.caFile, splunkd_pid: process.pid });
+  print({
+    server_uri: splunkd.serverUri,
+    home: splunkd.home,
+    pid: splunkd.pid,
+    ca_file: splunkd.caFile,
+    splunkd_pid: process.pid,
+  });
   for (const refused of splunkd.validations.filter((one) => !one.ok))
     process.stderr.write(`splunkd: ${refused.stanza} is refused: ${refused.message}\n`);
 
@@ -96,9 +123,15 @@ async function main(argv: readonly string[]): Promise<number> {
   return outcome.faults.length === 0 ? 0 : 1;
 }
 
-async function enough(splunkd: Splunkd, forS: number | undefined, untilIdleS: number | undefined, stop: AbortSignal): Promise<void> {
+async function enough(
+  splunkd: Splunkd,
+  forS: number | undefined,
+  untilIdleS: number | undefined,
+  stop: AbortSignal,
+): Promise<void> {
   const startedAtMs = performance.now();
-  // Through npm we are a shell's child, and a shell that is told to stop does not pass it on: without it we are nobody's and stop too.
+  // Through npm we are a shell's child, and a shell that is told to stop does not pass it on: without it we
+  // are nobody's and stop too.
   const parent = process.ppid;
   let events = 0;
   let lastEventAtMs = startedAtMs;
@@ -110,7 +143,12 @@ async function enough(splunkd: Splunkd, forS: number | undefined, untilIdleS: nu
       lastEventAtMs = nowMs;
     }
     if (forS !== undefined && nowMs - startedAtMs >= forS * 1_000) return;
-    const idleS = untilIdleS === undefined ? Number.POSITIVE_INFINITY : events > 0 ? untilIdleS : Math.max(untilIdleS, FIRST_EVENT_S);
+    const idleS =
+      untilIdleS === undefined
+        ? Number.POSITIVE_INFINITY
+        : events > 0
+          ? untilIdleS
+          : Math.max(untilIdleS, FIRST_EVENT_S);
     if (nowMs - lastEventAtMs >= idleS * 1_000) return;
     if (!splunkd.isRunning && splunkd.hasGivenUp) return;
   }

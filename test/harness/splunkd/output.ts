@@ -1,8 +1,10 @@
 import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
 
 /**
- * Where received bytes end up: byte for byte in `file`, with a log of arrivals beside it (`file.arrivals`, lines `{"offset","at"}`: the first `offset` bytes had arrived at `at`).
- * The last `holdBytes` stay in memory, as in splunkd's queue between the pipe and the index: they are gone when splunkd is killed, and are written at an orderly stop.
+ * Where received bytes end up: byte for byte in `file`, with a log of arrivals beside it (`file.arrivals`,
+ * lines `{"offset","at"}`: the first `offset` bytes had arrived at `at`). The last `holdBytes` stay in
+ * memory, as in splunkd's queue between the pipe and the index: they are gone when splunkd is killed, and are
+ * written at an orderly stop.
  */
 export class Output {
   private readonly queue: { readonly bytes: Buffer; readonly at: Date }[] = [];

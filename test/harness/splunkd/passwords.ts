@@ -11,7 +11,10 @@ export interface Password {
   readonly sharing: "app" | "global";
 }
 
-/** storage/passwords as it lies on disk: encrypted with the host's own secret, so that a search for clear text in a home finds none. */
+/**
+ * storage/passwords as it lies on disk: encrypted with the host's own secret, so that a search for clear text
+ * in a home finds none.
+ */
 export class PasswordFile {
   private entries: Password[];
   private readonly file: string;
@@ -48,8 +51,12 @@ export class PasswordFile {
   private read(): Password[] {
     if (!existsSync(this.file)) return [];
     const bytes = readFileSync(this.file);
-    const decipher = createDecipheriv("aes-256-gcm", this.key, bytes.subarray(0, 12)).setAuthTag(bytes.subarray(12, 28));
-    return JSON.parse(Buffer.concat([decipher.update(bytes.subarray(28)), decipher.final()]).toString("utf8")) as Password[];
+    const decipher = createDecipheriv("aes-256-gcm", this.key, bytes.subarray(0, 12)).setAuthTag(
+      bytes.subarray(12, 28),
+    );
+    return JSON.parse(
+      Buffer.concat([decipher.update(bytes.subarray(28)), decipher.final()]).toString("utf8"),
+    ) as Password[];
   }
 
   private write(): void {

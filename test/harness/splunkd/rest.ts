@@ -9,7 +9,10 @@ import { readConf, readLayered, writeLocal } from "./install.ts";
 import { type Password, PasswordFile } from "./passwords.ts";
 import type { Scheme } from "./scheme.ts";
 
-/** Splunk's own library counts on 255 characters; what a splunkd does with more is not documented, so both can be had. */
+/**
+ * Splunk's own library counts on 255 characters; what a splunkd does with more is not documented, so both can
+ * be had.
+ */
 export type PasswordLimit = "truncate" | "refuse" | "none";
 const PASSWORD_LIMIT = 255;
 const PAGE = 30;
@@ -57,7 +60,10 @@ export interface RestOptions {
   readonly inputsChanged: () => void;
 }
 
-/** splunkd's management port, as far as an input and its set-up use it. (Public source: Splunk REST API reference, input, access and configuration endpoints.) */
+/**
+ * splunkd's management port, as far as an input and its set-up use it. (Public source: Splunk REST API
+ * reference, input, access and configuration endpoints.)
+ */
 export class Rest {
   readonly passwords: PasswordFile;
   readonly calls: Call[] = [];
@@ -70,13 +76,18 @@ export class Rest {
     this.options = options;
     this.unavailableCalls = options.unavailableCalls;
     this.passwords = new PasswordFile(options.home);
-    this.server = https.createServer({ key: options.certificate.key, cert: options.certificate.certificate }, (request, response) => {
-      void this.serve(request).then(
-        ({ status, type, text }) => response.writeHead(status, { "content-type": type }).end(text),
-        (error: unknown) =>
-          response.writeHead(500, { "content-type": "text/plain" }).end(error instanceof Error ? error.message : String(error)),
-      );
-    });
+    this.server = https.createServer(
+      { key: options.certificate.key, cert: options.certificate.certificate },
+      (request, response) => {
+        void this.serve(request).then(
+          ({ status, type, text }) => response.writeHead(status, { "content-type": type }).end(text),
+          (error: unknown) =>
+            response
+              .writeHead(500, { "content-type": "text/plain" })
+              .end(error instanceof Error ? error.message : String(error)),
+        );
+      },
+    );
   }
 
   async listen(): Promise<string> {
@@ -113,13 +124,19 @@ export class Rest {
     return { status: reply.status, ...renderReply(reply, json, url.pathname) };
   }
 
-  private async answer(method: string, url: URL, body: URLSearchParams, authorization: string | undefined): Promise<Reply> {
+  private async answer(
+    method: string,
+    url: URL,
+    body: URLSearchParams,
+    authorization: string | undefined,
+  ): Promise<Reply> {
     if (this.unavailableCalls > 0) {
       this.unavailableCalls--;
       return refuse(503, "splunkd is currently not ready to serve this request");
     }
     if (url.pathname === "/services/auth/login" && method === "POST") return this.login(body);
-    if (!this.isAuthorised(authorization)) return { status: 401, message: { type: "WARN", text: "call not properly authenticated" } };
+    if (!this.isAuthorised(authorization))
+      return { status: 401, message: { type: "WARN", text: "call not properly authenticated" } };
     const parts = url.pathname
       .split("/")
       .filter((part) => part !== "")
@@ -135,7 +152,12 @@ export class Rest {
           {
             name: "server-info",
             app: "",
-            content: { version: "10.0.0", serverName: "pretend", guid: "00000000-0000-4000-8000-000000000000", os_name: process.platform },
+            content: {
+              version: "10.0.0",
+              serverName: "pretend",
+              guid: "00000000-0000-4000-8000-000000000000",
+              os_name: process.platform,
+            },
           },
         ],
       };
@@ -144,7 +166,8 @@ export class Rest {
     if (route === `data/modular-inputs/${this.options.schemeName}`) return this.registration();
     if (path[0] === "data" && path[1] === "inputs" && path[2] === this.options.schemeName)
       return this.inputsCall(method, path[3], path[4], body);
-    if (path[0] === "configs" && path[1]?.startsWith("conf-")) return this.confCall(method, path[1].slice(5), path[2], body);
+    if (path[0] === "configs" && path[1]?.startsWith("conf-"))
+      return this.confCall(method, path[1].slice(5), path[2], body);
     return refuse(404, "Not Found");
   }
 
@@ -162,7 +185,13 @@ export class Rest {
     return /^basic$/i.test(kind) && Buffer.from(value, "base64").toString("utf8") === `${admin.name}:${admin.password}`;
   }
 
-  private passwordsCall(method: string, namespace: string, id: string | undefined, url: URL, body: URLSearchParams): Reply {
+  private passwordsCall(
+    method: string,
+    namespace: string,
+    id: string | undefined,
+    url: URL,
+    body: URLSearchParams,
+  ): Reply {
     const app = namespace === "-" ? this.options.app : namespace;
     if (id === undefined) {
       if (method === "GET") return this.listPasswords(namespace, url.searchParams);
@@ -191,14 +220,18 @@ export class Rest {
 
   private storePassword(entry: Password, status: number): Reply {
     const tooLong = entry.password.length > PASSWORD_LIMIT;
-    if (tooLong && this.options.passwordLimit === "refuse") return refuse(400, `Password is longer than ${PASSWORD_LIMIT} characters`);
-    const password = tooLong && this.options.passwordLimit === "truncate" ? entry.password.slice(0, PASSWORD_LIMIT) : entry.password;
+    if (tooLong && this.options.passwordLimit === "refuse")
+      return refuse(400, `Password is longer than ${PASSWORD_LIMIT} characters`);
+    const password =
+      tooLong && this.options.passwordLimit === "truncate" ? entry.password.slice(0, PASSWORD_LIMIT) : entry.password;
     this.passwords.put({ ...entry, password });
     return { status, entries: [passwordEntry({ ...entry, password })] };
   }
 
   private listPasswords(namespace: string, query: URLSearchParams): Reply {
-    const all = this.visible(namespace).toSorted((a, b) => (entryId(a.realm, a.name) < entryId(b.realm, b.name) ? -1 : 1));
+    const all = this.visible(namespace).toSorted((a, b) =>
+      entryId(a.realm, a.name) < entryId(b.realm, b.name) ? -1 : 1,
+    );
     const asked = Number(query.get("count") ?? PAGE);
     const offset = Number(query.get("offset") ?? 0);
     const page = asked <= 0 ? all.slice(offset) : all.slice(offset, offset + asked);
@@ -211,7 +244,9 @@ export class Rest {
 
   /** An app sees its own entries and what other apps export. */
   private visible(namespace: string): Password[] {
-    return this.passwords.list().filter((one) => namespace === "-" || one.app === namespace || one.sharing === "global");
+    return this.passwords
+      .list()
+      .filter((one) => namespace === "-" || one.app === namespace || one.sharing === "global");
   }
 
   private collection(namespace: string, name: string): Reply {
@@ -228,23 +263,38 @@ export class Rest {
         {
           name: this.options.schemeName,
           app: this.options.app,
-          content: { title: scheme.title, streaming_mode: scheme.streamingMode, use_single_instance: scheme.useSingleInstance },
+          content: {
+            title: scheme.title,
+            streaming_mode: scheme.streamingMode,
+            use_single_instance: scheme.useSingleInstance,
+          },
         },
       ],
     };
   }
 
-  private async inputsCall(method: string, name: string | undefined, action: string | undefined, body: URLSearchParams): Promise<Reply> {
+  private async inputsCall(
+    method: string,
+    name: string | undefined,
+    action: string | undefined,
+    body: URLSearchParams,
+  ): Promise<Reply> {
     const { schemeName, folder, app } = this.options;
     const inputs = inputsOf(readLayered(folder, "inputs"), schemeName);
-    const entry = (one: (typeof inputs)[number]): Entry => ({ name: one.name, app, content: Object.fromEntries(one.settings) });
+    const entry = (one: (typeof inputs)[number]): Entry => ({
+      name: one.name,
+      app,
+      content: Object.fromEntries(one.settings),
+    });
     if (name === undefined && method === "GET") return { status: 200, entries: inputs.map(entry) };
     const stanzaName = name ?? body.get("name") ?? "";
     const known = inputs.find((one) => one.name === stanzaName);
     if (name !== undefined && !known) return refuse(404, `Could not find object id=${name}`);
     if (method === "GET") return { status: 200, entries: known ? [entry(known)] : [] };
-    if (name === undefined && stanzaName === "") return refuse(400, "The following required arguments are missing: name.");
-    if (name === undefined && known) return refuse(409, `In handler '${schemeName}': An object with name=${stanzaName} already exists`);
+    if (name === undefined && stanzaName === "")
+      return refuse(400, "The following required arguments are missing: name.");
+    if (name === undefined && known)
+      return refuse(409, `In handler '${schemeName}': An object with name=${stanzaName} already exists`);
 
     const stanza = `${schemeName}://${stanzaName}`;
     const local = readConf(`${folder}/local/inputs.conf`);
@@ -260,7 +310,9 @@ export class Rest {
       for (const [key, value] of body) if (key !== "name" && key !== "output_mode") settings.set(key, value);
     }
     local.set(stanza, settings);
-    return this.saved(local, name === undefined ? 201 : 200, [{ name: stanzaName, app, content: Object.fromEntries(settings) }]);
+    return this.saved(local, name === undefined ? 201 : 200, [
+      { name: stanzaName, app, content: Object.fromEntries(settings) },
+    ]);
   }
 
   private async editRefusal(
@@ -271,10 +323,14 @@ export class Rest {
   ): Promise<Reply | undefined> {
     const scheme = this.options.scheme();
     const args = scheme?.args ?? [];
-    const unsupported = [...body.keys()].find((key) => !STANDARD_SETTINGS.has(key) && !args.some((arg) => arg.name === key));
+    const unsupported = [...body.keys()].find(
+      (key) => !STANDARD_SETTINGS.has(key) && !args.some((arg) => arg.name === key),
+    );
     if (unsupported !== undefined) return refuse(400, `Argument "${unsupported}" is not supported by this handler.`);
     const missing = args
-      .filter((arg) => arg.name !== "name" && (isNew ? arg.requiredOnCreate : arg.requiredOnEdit) && !body.has(arg.name))
+      .filter(
+        (arg) => arg.name !== "name" && (isNew ? arg.requiredOnCreate : arg.requiredOnEdit) && !body.has(arg.name),
+      )
       .map((arg) => arg.name);
     if (missing.length > 0) return refuse(400, `The following required arguments are missing: ${missing.join(", ")}.`);
     if (!scheme?.useExternalValidation) return undefined;
@@ -308,9 +364,16 @@ export class Rest {
     if (stanza !== undefined && !conf.has(name)) return refuse(404, `Could not find object id=${name}`);
     const local = readConf(`${folder}/local/${file}.conf`);
     if (method === "DELETE") local.delete(name);
-    else local.set(name, new Map([...(local.get(name) ?? []), ...[...body].filter(([key]) => key !== "name" && key !== "output_mode")]));
+    else
+      local.set(
+        name,
+        new Map([...(local.get(name) ?? []), ...[...body].filter(([key]) => key !== "name" && key !== "output_mode")]),
+      );
     writeLocal(folder, file, local);
-    return { status: stanza === undefined ? 201 : 200, entries: [{ name, app, content: Object.fromEntries(local.get(name) ?? []) }] };
+    return {
+      status: stanza === undefined ? 201 : 200,
+      entries: [{ name, app, content: Object.fromEntries(local.get(name) ?? []) }],
+    };
   }
 }
 

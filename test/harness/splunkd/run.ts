@@ -56,7 +56,8 @@ export class Run {
       child.on("close", (code, signal) => {
         options.log.end();
         child.stdin.destroy();
-        const stopMs = this.termAtMs === undefined ? undefined : Math.round((this.exitAtMs ?? performance.now()) - this.termAtMs);
+        const stopMs =
+          this.termAtMs === undefined ? undefined : Math.round((this.exitAtMs ?? performance.now()) - this.termAtMs);
         resolve({ code, signal, stopMs, forced: this.forced });
         options.progressed();
       });

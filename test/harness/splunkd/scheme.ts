@@ -23,13 +23,20 @@ interface Parsed {
     readonly use_external_validation?: string;
     readonly endpoint?: {
       readonly args?: {
-        readonly arg?: readonly { readonly "@_name"?: string; readonly required_on_create?: string; readonly required_on_edit?: string }[];
+        readonly arg?: readonly {
+          readonly "@_name"?: string;
+          readonly required_on_create?: string;
+          readonly required_on_edit?: string;
+        }[];
       };
     };
   };
 }
 
-/** Reads the scheme document; throws an Error of one sentence when splunkd could not register it. (Public source: Splunk, "Modular inputs: introspection".) */
+/**
+ * Reads the scheme document; throws an Error of one sentence when splunkd could not register it. (Public
+ * source: Splunk, "Modular inputs: introspection".)
+ */
 export function readScheme(document: string): Scheme {
   const parser = new XMLParser({
     ignoreAttributes: false,
@@ -41,7 +48,9 @@ export function readScheme(document: string): Scheme {
   try {
     parsed = parser.parse(document, true) as Parsed;
   } catch (error) {
-    throw new Error(`--scheme printed no well-formed XML: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new Error(`--scheme printed no well-formed XML: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
   }
   const scheme = parsed.scheme;
   if (typeof scheme !== "object") throw new Error("--scheme printed no <scheme> document");

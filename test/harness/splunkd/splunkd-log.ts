@@ -1,8 +1,9 @@
 const LEVELLED = /^(DEBUG|INFO|WARN|ERROR|FATAL) /;
 
 /**
- * Turns a child's stderr into the lines of splunkd.log: the level is the line's first word, a line without one is logged as ERROR, DEBUG is dropped unless its category is
- * raised. (Public source: Splunk, "Set up logging" for modular inputs.)
+ * Turns a child's stderr into the lines of splunkd.log: the level is the line's first word, a line without
+ * one is logged as ERROR, DEBUG is dropped unless its category is raised. (Public source: Splunk, "Set up
+ * logging" for modular inputs.)
  */
 export class SplunkdLog {
   /** Lines that carried no level, the first few: the runtime's own warnings would be among them. */
@@ -34,7 +35,9 @@ export class SplunkdLog {
     if (level === undefined && this.unlevelled.length < 10) this.unlevelled.push(line);
     if (level === "DEBUG") return;
     const text = level === undefined ? line : line.slice(level.length + 1);
-    this.write(`${stamp(this.now())} ${(level ?? "ERROR").padEnd(5)} ExecProcessor - message from "${this.executable}" ${text}`);
+    this.write(
+      `${stamp(this.now())} ${(level ?? "ERROR").padEnd(5)} ExecProcessor - message from "${this.executable}" ${text}`,
+    );
   }
 }
 

@@ -39,7 +39,13 @@ interface Answer {
     sessionKey?: string;
   };
 }
-function ask(splunkd: Splunkd, method: string, path: string, fields?: Record<string, string>, authorization?: string): Promise<Answer> {
+function ask(
+  splunkd: Splunkd,
+  method: string,
+  path: string,
+  fields?: Record<string, string>,
+  authorization?: string,
+): Promise<Answer> {
   const headers = { authorization: authorization ?? `Basic ${Buffer.from("admin:changeme").toString("base64")}` };
   return new Promise((resolve, reject) => {
     const url = new URL(`${path}${path.includes("?") ? "&" : "?"}output_mode=json`, splunkd.serverUri);
@@ -47,7 +53,10 @@ function ask(splunkd: Splunkd, method: string, path: string, fields?: Record<str
       const chunks: Buffer[] = [];
       answer.on("data", (chunk: Buffer) => chunks.push(chunk));
       answer.on("end", () =>
-        resolve({ status: answer.statusCode ?? 0, body: JSON.parse(Buffer.concat(chunks).toString("utf8")) as Answer["body"] }),
+        resolve({
+          status: answer.statusCode ?? 0,
+          body: JSON.parse(Buffer.concat(chunks).toString("utf8")) as Answer["body"],
+        }),
       );
     });
     request.on("error", reject);
@@ -66,7 +75,13 @@ describe("an input that keeps the protocol", () => {
 
     const outcome = await splunkd.stop();
 
-    expect(outcome).toMatchObject({ events: 5, sourcetypes: { "fake:0": 2, "fake:1": 3 }, exit_code: 0, restarts: 0, faults: [] });
+    expect(outcome).toMatchObject({
+      events: 5,
+      sourcetypes: { "fake:0": 2, "fake:1": 3 },
+      exit_code: 0,
+      restarts: 0,
+      faults: [],
+    });
     expect(outcome.stop_ms).toBeLessThan(3_000);
     const log = splunkd.log.join("\n");
     expect(log).toContain(
@@ -82,13 +97,16 @@ describe("an input that keeps the protocol", () => {
     expect(JSON.parse(arrivals.at(-1) ?? "")).toMatchObject({ offset: text.length });
   });
 
-  test.each(["utf-8-bom", "utf-16le", "utf-16be", "lying"] as const)("may be handed its document in %s, byte by byte", async (encoding) => {
-    const splunkd = await start({ conf: one("well"), encoding, inputPieceBytes: 1 });
+  test.each(["utf-8-bom", "utf-16le", "utf-16be", "lying"] as const)(
+    "may be handed its document in %s, byte by byte",
+    async (encoding) => {
+      const splunkd = await start({ conf: one("well"), encoding, inputPieceBytes: 1 });
 
-    await splunkd.until((s) => s.events === 3, "three events");
+      await splunkd.until((s) => s.events === 3, "three events");
 
-    expect((await splunkd.stop()).faults).toEqual([]);
-  });
+      expect((await splunkd.stop()).faults).toEqual([]);
+    },
+  );
 
   test("with nothing to say writes nothing, not even an empty stream", async () => {
     const splunkd = await start({ conf: one("well", "count = 0\n") });
@@ -127,7 +145,10 @@ describe("each breach of the protocol is a fault", () => {
   ];
   test.each(table)("%s", async (_name, behave, fault) => {
     const splunkd = await start({ conf: one(behave, behave === "empty" ? "count = 0\n" : ""), graceMs: 500 });
-    await splunkd.until((s) => s.log.some((line) => line.includes("started")) && (behave === "empty" || s.events > 0), "output");
+    await splunkd.until(
+      (s) => s.log.some((line) => line.includes("started")) && (behave === "empty" || s.events > 0),
+      "output",
+    );
 
     const { faults } = await splunkd.stop();
 
@@ -142,14 +163,19 @@ describe("each breach of the protocol is a fault", () => {
 
     expect(outcome.restarts).toBe(5);
     expect(outcome.faults).toEqual(
-      expect.arrayContaining(["the process ended more than five times within a minute", "the process ended with exit code 3"]),
+      expect.arrayContaining([
+        "the process ended more than five times within a minute",
+        "the process ended with exit code 3",
+      ]),
     );
   });
 
   test("a refused input is reported with its message and is no fault", async () => {
     const splunkd = await start({ conf: one("refused") });
 
-    expect(splunkd.validations).toEqual([{ stanza: "defender_mssp://one", ok: false, message: "behave: refused is not to be had" }]);
+    expect(splunkd.validations).toEqual([
+      { stanza: "defender_mssp://one", ok: false, message: "behave: refused is not to be had" },
+    ]);
     expect(splunkd.faults).toEqual([]);
   });
 });
@@ -217,7 +243,8 @@ describe("the management port", () => {
       conf: one("well"),
       passwords: [{ app: "other_app", realm: "r", name: "theirs", password: "x", sharing: "global" }],
     });
-    const create = (name: string): Promise<Answer> => ask(splunkd, "POST", PASSWORDS, { realm: "a:b", name, password: "p" });
+    const create = (name: string): Promise<Answer> =>
+      ask(splunkd, "POST", PASSWORDS, { realm: "a:b", name, password: "p" });
 
     expect((await create("n")).status).toBe(201);
     expect((await create("n")).status).toBe(409);
@@ -237,7 +264,12 @@ describe("the management port", () => {
     expect(all.body.entry?.map((entry) => entry.acl.app)).toContain("other_app");
     expect((await ask(splunkd, "DELETE", `${PASSWORDS}/a%5C%3Ab%3An%3A`)).status).toBe(200);
     expect((await ask(splunkd, "GET", `${PASSWORDS}/a%5C%3Ab%3An%3A`)).status).toBe(404);
-    expect(splunkd.rest.calls[0]).toEqual({ method: "POST", path: PASSWORDS, status: 201, fields: ["realm", "name", "password"] });
+    expect(splunkd.rest.calls[0]).toEqual({
+      method: "POST",
+      path: PASSWORDS,
+      status: 201,
+      fields: ["realm", "name", "password"],
+    });
   });
 
   test("256 characters are cut to 255 or refused, as the option says", async () => {
@@ -273,10 +305,12 @@ describe("the management port", () => {
     expect((await ask(splunkd, "POST", inputs, { name: "three", behave: "refused" })).body.messages?.[0]?.text).toBe(
       "behave: refused is not to be had",
     );
-    expect((await ask(splunkd, "POST", `${inputs}/two`, { count: "1" })).body.messages?.[0]?.text).toContain("missing: behave");
-    expect((await ask(splunkd, "POST", `${inputs}/two`, { behave: "well", colour: "red" })).body.messages?.[0]?.text).toContain(
-      '"colour" is not supported',
+    expect((await ask(splunkd, "POST", `${inputs}/two`, { count: "1" })).body.messages?.[0]?.text).toContain(
+      "missing: behave",
     );
+    expect(
+      (await ask(splunkd, "POST", `${inputs}/two`, { behave: "well", colour: "red" })).body.messages?.[0]?.text,
+    ).toContain('"colour" is not supported');
     expect((await ask(splunkd, "POST", `${inputs}/two/disable`)).status).toBe(200);
     await settled(2);
     expect((await ask(splunkd, "GET", `${inputs}/two`)).body.entry?.[0]?.content).toMatchObject({

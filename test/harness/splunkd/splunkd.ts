@@ -1,6 +1,7 @@
 /**
- * A pretend splunkd: installs an app, starts its modular input as splunkd does, answers its REST calls over TLS, restarts it when an input is edited, stops it as
- * splunkd does, and says where the protocol was not kept. One process for all inputs (`use_single_instance`) is the only mode it runs.
+ * A pretend splunkd: installs an app, starts its modular input as splunkd does, answers its REST calls over
+ * TLS, restarts it when an input is edited, stops it as splunkd does, and says where the protocol was not
+ * kept. One process for all inputs (`use_single_instance`) is the only mode it runs.
  */
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -35,7 +36,10 @@ export interface SplunkdOptions {
   readonly home?: string | undefined;
   readonly scheme?: string;
   readonly port?: number;
-  /** Inputs that are tried with `--validate-arguments` before the run; splunkd does that when an input is saved. Default: the first 20. */
+  /**
+   * Inputs that are tried with `--validate-arguments` before the run; splunkd does that when an input is
+   * saved. Default: the first 20.
+   */
   readonly validate?: number;
   readonly encoding?: InputEncoding;
   /** Writes the run document in pieces of so many bytes. */
@@ -75,7 +79,10 @@ export interface Validation {
   readonly message: string | undefined;
 }
 
-/** Installs, checks and starts; resolves when the input's process has been started. Rejects when the app cannot be installed or registered. */
+/**
+ * Installs, checks and starts; resolves when the input's process has been started. Rejects when the app
+ * cannot be installed or registered.
+ */
 export async function startSplunkd(options: SplunkdOptions): Promise<Splunkd> {
   const splunkd = await Splunkd.make(options);
   try {
@@ -115,7 +122,9 @@ export class Splunkd {
   private readonly watchers = new Set<() => void>();
 
   static async make(options: SplunkdOptions): Promise<Splunkd> {
-    const home = realpathSync(options.home === undefined ? mkdtempSync(join(tmpdir(), "splunk-home-")) : made(path.resolve(options.home)));
+    const home = realpathSync(
+      options.home === undefined ? mkdtempSync(join(tmpdir(), "splunk-home-")) : made(path.resolve(options.home)),
+    );
     const continued = existsSync(join(home, "var", "lib", "pretend-splunkd"));
     const schemeName = options.scheme ?? "defender_mssp";
     const certificate = await makeCertificate(options.certificate ?? "loopback", new Date());
@@ -141,13 +150,29 @@ export class Splunkd {
       inputsChanged: () => void self?.restart(),
     });
     for (const password of options.passwords ?? []) rest.passwords.put(password);
-    self = new Splunkd(options, { home, caFile, installed, rest, schemeName, continued, serverUri: await rest.listen() });
+    self = new Splunkd(options, {
+      home,
+      caFile,
+      installed,
+      rest,
+      schemeName,
+      continued,
+      serverUri: await rest.listen(),
+    });
     return self;
   }
 
   private constructor(
     options: SplunkdOptions,
-    prepared: { home: string; caFile: string; installed: Installed; rest: Rest; schemeName: string; continued: boolean; serverUri: string },
+    prepared: {
+      home: string;
+      caFile: string;
+      installed: Installed;
+      rest: Rest;
+      schemeName: string;
+      continued: boolean;
+      serverUri: string;
+    },
   ) {
     this.options = options;
     this.home = prepared.home;
@@ -172,7 +197,8 @@ export class Splunkd {
 
   get sourcetypes(): Record<string, number> {
     const sum: Record<string, number> = {};
-    for (const check of this.checks()) for (const [name, count] of Object.entries(check.sourcetypes)) sum[name] = (sum[name] ?? 0) + count;
+    for (const check of this.checks())
+      for (const [name, count] of Object.entries(check.sourcetypes)) sum[name] = (sum[name] ?? 0) + count;
     return sum;
   }
 
@@ -182,7 +208,11 @@ export class Splunkd {
     const chosen = enabled.slice(0, this.options.validate ?? 20);
     for (const input of chosen) this.validations.push(await this.validate(input.name, input.settings));
     if (chosen.length < enabled.length)
-      this.say("INFO", "ModularInputs", `${enabled.length - chosen.length} further inputs are not validated before the run`);
+      this.say(
+        "INFO",
+        "ModularInputs",
+        `${enabled.length - chosen.length} further inputs are not validated before the run`,
+      );
     this.launch();
   }
 
@@ -196,7 +226,9 @@ export class Splunkd {
       );
     const scheme = readScheme(end.stdout);
     if (!scheme.useSingleInstance)
-      throw new Error("the scheme asks for one process per input; this pretend splunkd runs one for all (use_single_instance)");
+      throw new Error(
+        "the scheme asks for one process per input; this pretend splunkd runs one for all (use_single_instance)",
+      );
     if (scheme.streamingMode !== "xml") throw new Error("the scheme does not ask for streaming_mode xml");
     if (scheme.args.length === 0) this.fault("the scheme lists no arguments");
     const shown = ownLine(
@@ -223,7 +255,12 @@ export class Splunkd {
     const message = ok ? undefined : readRefusal(end.stdout);
     if (ok && end.stdout.trim() !== "") this.fault(`--validate-arguments accepted ${stanza} but printed on stdout`);
     if (!ok && message === undefined) this.fault(`--validate-arguments refused ${stanza} without <error><message>`);
-    if (!ok) this.say("ERROR", "ModularInputs", `Validation for scheme=${this.schemeName} failed: ${stanza}: ${message ?? "no message"}`);
+    if (!ok)
+      this.say(
+        "ERROR",
+        "ModularInputs",
+        `Validation for scheme=${this.schemeName} failed: ${stanza}: ${message ?? "no message"}`,
+      );
     return { stanza, ok, message: ok ? undefined : (message ?? "refused without a message") };
   }
 
@@ -254,7 +291,8 @@ export class Splunkd {
     writeFileSync(join(pids, "splunkd.pid"), `${process.pid}\n`);
     void run.ended.then(
       (end) => this.ended(run, end, log, inputs),
-      (error: unknown) => this.fault(`${executable} cannot be started: ${error instanceof Error ? error.message : String(error)}`),
+      (error: unknown) =>
+        this.fault(`${executable} cannot be started: ${error instanceof Error ? error.message : String(error)}`),
     );
   }
 
@@ -286,7 +324,10 @@ export class Splunkd {
     this.progressed();
   }
 
-  /** A single instance is started once and left running; one that ends is started again after a while, and given up when it keeps ending. */
+  /**
+   * A single instance is started once and left running; one that ends is started again after a while, and
+   * given up when it keeps ending.
+   */
   private revive(inputCount: number): void {
     const afterMs = this.options.restartAfterMs === undefined ? 1_000 : this.options.restartAfterMs;
     if (afterMs === null || inputCount === 0) {
@@ -307,7 +348,10 @@ export class Splunkd {
     }, afterMs);
   }
 
-  /** Stops and starts the process with the inputs as they are now, as after every edit. Edits made meanwhile lead to one more restart. */
+  /**
+   * Stops and starts the process with the inputs as they are now, as after every edit. Edits made meanwhile
+   * lead to one more restart.
+   */
   async restart(): Promise<void> {
     if (this.state === "restarting") {
       this.changedAgain = true;
@@ -337,8 +381,8 @@ export class Splunkd {
   }
 
   /**
-   * splunkd is killed: every pipe closes, what it held is lost, nobody sends a signal. Resolves when the input's process is gone or `deadlineMs` have passed;
-   * `orphan` says that it was still there.
+   * splunkd is killed: every pipe closes, what it held is lost, nobody sends a signal. Resolves when the
+   * input's process is gone or `deadlineMs` have passed; `orphan` says that it was still there.
    */
   async crash(deadlineMs = 10_000): Promise<Outcome & { readonly orphan: boolean }> {
     this.state = "stopping";
@@ -359,9 +403,11 @@ export class Splunkd {
     this.state = "stopped";
     this.output.close(how);
     await this.rest.close();
-    // A home of our own making stays to be looked at, without the hundred megabytes of executables that each would leave behind.
+    // A home of our own making stays to be looked at, without the hundred megabytes of executables that each
+    // would leave behind.
     if (this.options.home === undefined)
-      for (const platform of PLATFORM_FOLDERS) rmSync(join(this.installed.folder, platform), { recursive: true, force: true });
+      for (const platform of PLATFORM_FOLDERS)
+        rmSync(join(this.installed.folder, platform), { recursive: true, force: true });
     return {
       events: this.events,
       sourcetypes: this.sourcetypes,
@@ -393,7 +439,10 @@ export class Splunkd {
     this.rest.revoke(this.sessionKey);
   }
 
-  /** Resolves when `holds` does; it is asked again whenever bytes, log lines or an end arrive. Rejects after `deadlineMs` with the log's end. */
+  /**
+   * Resolves when `holds` does; it is asked again whenever bytes, log lines or an end arrive. Rejects after
+   * `deadlineMs` with the log's end.
+   */
   async until(holds: (splunkd: this) => boolean, what: string, deadlineMs = 60_000): Promise<void> {
     if (holds(this)) return;
     await new Promise<void>((resolve, reject) => {

@@ -10,8 +10,9 @@ const ENTITY = /^&(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9a-fA-F]+);/;
 const FORBIDDEN = /(?![\t\n\r])\p{Cc}(?<![\u007f-\u009f])/u;
 
 /**
- * Follows one run's stdout and holds it to the streaming protocol, stricter than splunkd does: one `<stream>` with at least one `<event>`, each a known stanza with
- * known children and valid text, then `</stream>` and nothing more. (Public source: Splunk, "Set up streaming" for modular inputs.)
+ * Follows one run's stdout and holds it to the streaming protocol, stricter than splunkd does: one `<stream>`
+ * with at least one `<event>`, each a known stanza with known children and valid text, then `</stream>` and
+ * nothing more. (Public source: Splunk, "Set up streaming" for modular inputs.)
  */
 export class StreamCheck {
   events = 0;
@@ -71,7 +72,8 @@ export class StreamCheck {
     if (this.rest[at] !== 0x3c) return this.lose(`text between events: ${this.excerpt(at)}`);
     if (this.rest[at + 1] === 0x2f) {
       if (this.rest.length - at < STREAM_CLOSE.length) return undefined;
-      if (!this.rest.subarray(at, at + STREAM_CLOSE.length).equals(STREAM_CLOSE)) return this.lose(`not </stream>: ${this.excerpt(at)}`);
+      if (!this.rest.subarray(at, at + STREAM_CLOSE.length).equals(STREAM_CLOSE))
+        return this.lose(`not </stream>: ${this.excerpt(at)}`);
       if (this.events === 0) this.fault("an empty <stream>: it is to be opened when there is a first event");
       this.place = "after";
       return at + STREAM_CLOSE.length;
@@ -85,12 +87,14 @@ export class StreamCheck {
   private event(bytes: Buffer): void {
     this.events++;
     if (!isUtf8(bytes)) this.fault(`an event that is not UTF-8: ${bytes.toString("latin1", 0, 100)}`);
-    if (NONCHARACTERS.some((sign) => bytes.indexOf(sign) !== -1)) this.fault("an event with U+FFFE or U+FFFF, which XML forbids");
+    if (NONCHARACTERS.some((sign) => bytes.indexOf(sign) !== -1))
+      this.fault("an event with U+FFFE or U+FFFF, which XML forbids");
     // One character per byte: the checks below look at ASCII only, and no event is decoded for them.
     const text = bytes.toString("latin1");
     if (FORBIDDEN.test(text)) this.fault(`an event with a control character that XML forbids: ${text.slice(0, 100)}`);
     for (let at = text.indexOf("&"); at !== -1; at = text.indexOf("&", at + 1)) {
-      if (!ENTITY.test(text.slice(at, at + 12))) this.fault(`an ampersand that begins no entity: ${text.slice(at, at + 20)}`);
+      if (!ENTITY.test(text.slice(at, at + 12)))
+        this.fault(`an ampersand that begins no entity: ${text.slice(at, at + 20)}`);
     }
     const head = HEAD.exec(text);
     if (!head) {
@@ -98,7 +102,8 @@ export class StreamCheck {
       return;
     }
     const stanza = / stanza="([^"]*)"/.exec(head[1] as string)?.[1];
-    const known = stanza !== undefined && this.stanzas.has(fromEntities(Buffer.from(stanza, "latin1").toString("utf8")));
+    const known =
+      stanza !== undefined && this.stanzas.has(fromEntities(Buffer.from(stanza, "latin1").toString("utf8")));
     if (!known) this.fault(`an event of a stanza that is not in the run document: ${stanza ?? "none"}`);
     let hasData = false;
     CHILD.lastIndex = head[0].length;
@@ -106,10 +111,13 @@ export class StreamCheck {
     for (let child = CHILD.exec(text); child; child = CHILD.exec(text)) {
       end = CHILD.lastIndex;
       if (child[1] === "data") hasData = true;
-      if (child[1] === "time" && !/^\d+(\.\d+)?$/.test(child[2] as string)) this.fault(`<time> is not epoch seconds: ${child[2]}`);
-      if (child[1] === "sourcetype") this.sourcetypes[child[2] as string] = (this.sourcetypes[child[2] as string] ?? 0) + 1;
+      if (child[1] === "time" && !/^\d+(\.\d+)?$/.test(child[2] as string))
+        this.fault(`<time> is not epoch seconds: ${child[2]}`);
+      if (child[1] === "sourcetype")
+        this.sourcetypes[child[2] as string] = (this.sourcetypes[child[2] as string] ?? 0) + 1;
     }
-    if (text.slice(end).trim() !== "") this.fault(`an event holds what no event may hold: ${text.slice(end, end + 100)}`);
+    if (text.slice(end).trim() !== "")
+      this.fault(`an event holds what no event may hold: ${text.slice(end, end + 100)}`);
     if (!hasData) this.fault(`an event without <data>: ${text.slice(0, 100)}`);
   }
 

@@ -2,7 +2,10 @@ import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { gunzipSync } from "node:zlib";
 
-/** Unpacks a `.tgz` of files and folders with their modes, as splunkd does at installation. Refuses a name that leads out of the folder and any link. */
+/**
+ * Unpacks a `.tgz` of files and folders with their modes, as splunkd does at installation. Refuses a name
+ * that leads out of the folder and any link.
+ */
 export function unpackTarball(file: string, into: string): void {
   const tar = gunzipSync(readFileSync(file));
   let longName: string | undefined;
@@ -26,7 +29,8 @@ export function unpackTarball(file: string, into: string): void {
     const name = longName ?? (prefix === "" ? "" : `${prefix}/`) + text(header, 0, 100);
     longName = undefined;
     const path = normalize(name);
-    if (path.startsWith("..") || path.startsWith("/")) throw new Error(`${file} holds a name that leads out of the folder: ${name}`);
+    if (path.startsWith("..") || path.startsWith("/"))
+      throw new Error(`${file} holds a name that leads out of the folder: ${name}`);
     const target = join(into, path);
     const mode = octal(header, 100, 8) & 0o777;
     if (type === "5") mkdirSync(target, { recursive: true });

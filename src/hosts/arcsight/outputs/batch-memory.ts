@@ -4,8 +4,8 @@ const STEP_BYTES = 1 << 16;
 const KEPT_MAX_BYTES = 4 << 20;
 
 /**
- * Memory for formatted batches, lent and given back. A batch waits for its receiver, so its memory outlives the young generation, and megabytes of such garbage lie about until
- * the whole heap is collected.
+ * Memory for formatted batches, lent and given back. A batch waits for its receiver, so its memory outlives
+ * the young generation, and megabytes of such garbage lie about until the whole heap is collected.
  */
 export class BatchMemory {
   readonly #free: Buffer[] = [];

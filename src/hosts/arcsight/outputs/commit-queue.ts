@@ -8,7 +8,8 @@ interface Waiting<T> {
 }
 
 /**
- * What arrives while the disk is busy is written together: one flush serves all of it. A group that fails, fails for each of its items.
+ * What arrives while the disk is busy is written together: one flush serves all of it. A group that fails,
+ * fails for each of its items.
  */
 export class CommitQueue<T> {
   #waiting: Waiting<T>[] = [];

@@ -39,31 +39,39 @@ function tlsServer(options: tls.TlsOptions, onSocket: (socket: tls.TLSSocket) =>
   return server;
 }
 
-const target = (port: number, more: Partial<Target> = {}): Target => ({ host: "localhost", port, protocol: "tls", ...more });
+const target = (port: number, more: Partial<Target> = {}): Target => ({
+  host: "localhost",
+  port,
+  protocol: "tls",
+  ...more,
+});
 
 describe("real sockets", () => {
-  test.each(["tcp", "tls"] as const)("over %s everything taken arrives before the connection ends", async (protocol) => {
-    let text = "";
-    let ended: () => void = () => undefined;
-    const end = new Promise<void>((resolve) => {
-      ended = resolve;
-    });
-    const onSocket = (socket: net.Socket) => {
-      socket.on("data", (piece) => {
-        text += piece.toString();
+  test.each(["tcp", "tls"] as const)(
+    "over %s everything taken arrives before the connection ends",
+    async (protocol) => {
+      let text = "";
+      let ended: () => void = () => undefined;
+      const end = new Promise<void>((resolve) => {
+        ended = resolve;
       });
-      socket.on("end", ended);
-    };
-    const port = await listening(protocol === "tls" ? tlsServer({}, onSocket) : net.createServer(onSocket));
+      const onSocket = (socket: net.Socket) => {
+        socket.on("data", (piece) => {
+          text += piece.toString();
+        });
+        socket.on("end", ended);
+      };
+      const port = await listening(protocol === "tls" ? tlsServer({}, onSocket) : net.createServer(onSocket));
 
-    const link = await realDialer.connect(target(port, { protocol, caFile }), never);
-    await link.send(Buffer.from("a\n"));
-    await link.send(Buffer.from("b\n".repeat(100_000)));
-    expect(await link.close(5_000)).toBe(true);
-    await end;
+      const link = await realDialer.connect(target(port, { protocol, caFile }), never);
+      await link.send(Buffer.from("a\n"));
+      await link.send(Buffer.from("b\n".repeat(100_000)));
+      expect(await link.close(5_000)).toBe(true);
+      await end;
 
-    expect(text.length).toBe(200_002);
-  });
+      expect(text.length).toBe(200_002);
+    },
+  );
 
   test("a receiver that reads nothing, or resets, has not ended the connection in order", async () => {
     const left: net.Socket[] = [];
@@ -75,7 +83,9 @@ describe("real sockets", () => {
     expect(await link.close(50)).toBe(false);
     for (const socket of left) socket.destroy();
 
-    const resetting = net.createServer((socket) => socket.on("error", () => undefined).once("data", () => socket.resetAndDestroy()));
+    const resetting = net.createServer((socket) =>
+      socket.on("error", () => undefined).once("data", () => socket.resetAndDestroy()),
+    );
     const other = await realDialer.connect(target(await listening(resetting), { protocol: "tcp" }), never);
     await other.send(Buffer.from("a\n"));
     expect(await other.close(5_000)).toBe(false);
@@ -156,7 +166,9 @@ describe("what keeps a connection from being made is said in one sentence", () =
       const greeted = new Promise<void>((resolve) => {
         reached = resolve;
       });
-      const port = await listening(net.createServer((socket) => socket.on("error", () => undefined).once("data", reached)));
+      const port = await listening(
+        net.createServer((socket) => socket.on("error", () => undefined).once("data", reached)),
+      );
       const failing = realDialer.connect(target(port, { caFile }), never).catch((error: unknown) => error);
       await greeted;
       jest.advanceTimersByTime(10_000);

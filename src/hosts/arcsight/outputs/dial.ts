@@ -8,7 +8,10 @@ import type { DatagramLink, Dialer, Link, Target } from "./link.ts";
 
 const CONNECT_WITHIN_MS = 10_000;
 const KEEP_ALIVE_MS = 30_000;
-/** Reached, but no handshake in CONNECT_WITHIN_MS: what a receiver without TLS does, to which our greeting is the beginning of a line. */
+/**
+ * Reached, but no handshake in CONNECT_WITHIN_MS: what a receiver without TLS does, to which our greeting is
+ * the beginning of a line.
+ */
 const SILENT = "NO_TLS_ANSWER";
 
 const BROKEN_OFF = {
@@ -17,20 +20,46 @@ const BROKEN_OFF = {
   nextStep: "Look at the receiver and its log; connecting is tried again by itself.",
 } as const;
 
-/** Error codes of connecting → what an operator is told. Sources: Node.js docs, "Common system errors" and "X509 certificate error codes". */
+/**
+ * Error codes of connecting → what an operator is told. Sources: Node.js docs, "Common system errors" and
+ * "X509 certificate error codes".
+ */
 const REASONS: Readonly<
-  Record<string, { readonly code: "output-unreachable" | "output-untrusted"; readonly say: string; readonly nextStep: string }>
+  Record<
+    string,
+    { readonly code: "output-unreachable" | "output-untrusted"; readonly say: string; readonly nextStep: string }
+  >
 > = {
-  ECONNREFUSED: { code: "output-unreachable", say: "nobody listens there", nextStep: "Start the connector, or check host and port." },
-  ENOTFOUND: { code: "output-unreachable", say: "the host name is not known", nextStep: "Check .host and the name server." },
+  ECONNREFUSED: {
+    code: "output-unreachable",
+    say: "nobody listens there",
+    nextStep: "Start the connector, or check host and port.",
+  },
+  ENOTFOUND: {
+    code: "output-unreachable",
+    say: "the host name is not known",
+    nextStep: "Check .host and the name server.",
+  },
   EAI_AGAIN: {
     code: "output-unreachable",
     say: "the name server does not answer",
     nextStep: "Check the name server, or write an address.",
   },
-  ETIMEDOUT: { code: "output-unreachable", say: "it does not answer", nextStep: "Check the way there (firewall), host and port." },
-  EHOSTUNREACH: { code: "output-unreachable", say: "there is no way to that host", nextStep: "Check the network and .host." },
-  ENETUNREACH: { code: "output-unreachable", say: "there is no way to that network", nextStep: "Check the network and .host." },
+  ETIMEDOUT: {
+    code: "output-unreachable",
+    say: "it does not answer",
+    nextStep: "Check the way there (firewall), host and port.",
+  },
+  EHOSTUNREACH: {
+    code: "output-unreachable",
+    say: "there is no way to that host",
+    nextStep: "Check the network and .host.",
+  },
+  ENETUNREACH: {
+    code: "output-unreachable",
+    say: "there is no way to that network",
+    nextStep: "Check the network and .host.",
+  },
   ECONNRESET: BROKEN_OFF,
   EPIPE: BROKEN_OFF,
   EPROTO: {
@@ -48,8 +77,16 @@ const REASONS: Readonly<
     say: "it does not speak TLS",
     nextStep: "Check .port, or set .protocol to what the connector speaks.",
   },
-  CERT_HAS_EXPIRED: { code: "output-untrusted", say: "its certificate has expired", nextStep: "Renew the connector's certificate." },
-  CERT_NOT_YET_VALID: { code: "output-untrusted", say: "its certificate is not valid yet", nextStep: "Check both machines' clocks." },
+  CERT_HAS_EXPIRED: {
+    code: "output-untrusted",
+    say: "its certificate has expired",
+    nextStep: "Renew the connector's certificate.",
+  },
+  CERT_NOT_YET_VALID: {
+    code: "output-untrusted",
+    say: "its certificate is not valid yet",
+    nextStep: "Check both machines' clocks.",
+  },
   ERR_TLS_CERT_ALTNAME_INVALID: {
     code: "output-untrusted",
     say: "its certificate is for another name",
@@ -108,7 +145,10 @@ export const realDialer: Dialer = {
     return new Promise((resolve, reject) => {
       let socket: net.Socket;
       try {
-        socket = target.protocol === "tls" ? tls.connect(tlsOptions(target)) : net.connect({ host: target.host, port: target.port });
+        socket =
+          target.protocol === "tls"
+            ? tls.connect(tlsOptions(target))
+            : net.connect({ host: target.host, port: target.port });
       } catch (error) {
         reject(isFailure(error) ? error : failureOf(target, error));
         return;
@@ -158,12 +198,18 @@ function tlsOptions({ host, port, caFile, certificate }: Target): tls.Connection
   const own = certificate === undefined ? undefined : readFileSync(certificate);
   const ca = caFile === undefined ? undefined : readFileSync(caFile);
   // A file without a certificate would be taken for an empty list, and the receiver be blamed.
-  if (ca !== undefined && !ca.includes("-----BEGIN ")) throw uselessFile(".ca_file", caFile, "holds no certificate in PEM form");
+  if (ca !== undefined && !ca.includes("-----BEGIN "))
+    throw uselessFile(".ca_file", caFile, "holds no certificate in PEM form");
   if (own !== undefined) {
     try {
       tls.createSecureContext({ cert: own, key: own });
     } catch (error) {
-      throw uselessFile(".certificate", certificate, "does not hold a certificate and the key that belongs to it, both in PEM form", error);
+      throw uselessFile(
+        ".certificate",
+        certificate,
+        "does not hold a certificate and the key that belongs to it, both in PEM form",
+        error,
+      );
     }
   }
   return {
@@ -234,7 +280,8 @@ function failureOf(target: Target, error: unknown): Failure {
   const code = typeof given === "string" ? given : "";
   const known = REASONS[code];
   const where = `${target.protocol}://${target.host}:${target.port}`;
-  const file = errnoOf(error) === "ENOENT" || errnoOf(error) === "EACCES" ? (error as { path?: string }).path : undefined;
+  const file =
+    errnoOf(error) === "ENOENT" || errnoOf(error) === "EACCES" ? (error as { path?: string }).path : undefined;
   if (file !== undefined) {
     return new Failure("output-untrusted", {
       actor: "operator",

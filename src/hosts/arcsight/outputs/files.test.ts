@@ -107,7 +107,11 @@ describe("a growing file", () => {
     for (const line of ["first", "second", "third"]) await file.write(batchOf(line));
 
     expect(names(folder)).toEqual(["a-20261124T190000000Z.cef", "a-20261124T190000001Z.cef", "a.cef"]);
-    expect(names(folder).map((name) => fs.readFileSync(join(folder, "out", name), "utf8"))).toEqual(["first\n", "second\n", "third\n"]);
+    expect(names(folder).map((name) => fs.readFileSync(join(folder, "out", name), "utf8"))).toEqual([
+      "first\n",
+      "second\n",
+      "third\n",
+    ]);
   });
 
   test("whose last line was cut off by a kill is set aside, so that no half line meets a whole one", async () => {
@@ -194,7 +198,11 @@ describe("a growing file", () => {
     expect(names(folder)).toHaveLength(2);
 
     const again = growing(folder, fs, 30);
-    expect(["a line that fills the file", "next", "other"].map((line) => again.wants(line))).toEqual([false, false, true]);
+    expect(["a line that fills the file", "next", "other"].map((line) => again.wants(line))).toEqual([
+      false,
+      false,
+      true,
+    ]);
   });
 
   test.each([
@@ -211,7 +219,12 @@ describe("a growing file", () => {
     await second.write(batchOf("three"));
 
     const third = growing(folder, fs, 8);
-    expect(["one", "two", "x".repeat(2000), "three"].map((line) => third.wants(line))).toEqual([false, true, false, false]);
+    expect(["one", "two", "x".repeat(2000), "three"].map((line) => third.wants(line))).toEqual([
+      false,
+      true,
+      false,
+      false,
+    ]);
   });
 
   test("after a write that failed and a kill wants those events again", async () => {
@@ -267,7 +280,11 @@ describe("a folder", () => {
     await Promise.all([output.write(batchOf('{"a":1}', '{"b":2}')), output.write(batchOf('{"c":3}'))]);
 
     expect(names(folder)).toHaveLength(1);
-    expect(JSON.parse(fs.readFileSync(join(folder, "out", names(folder)[0] as string), "utf8"))).toEqual([{ a: 1 }, { b: 2 }, { c: 3 }]);
+    expect(JSON.parse(fs.readFileSync(join(folder, "out", names(folder)[0] as string), "utf8"))).toEqual([
+      { a: 1 },
+      { b: 2 },
+      { c: 3 },
+    ]);
   });
 
   test("that vanished is made anew", async () => {

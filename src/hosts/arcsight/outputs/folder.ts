@@ -23,8 +23,9 @@ const PART = ".part";
 const STEM = "defender-";
 
 /**
- * `cef-folder` and `json-folder`: each group of batches is a new file, written under another name, flushed and renamed, so that a follower sees whole files only. Names
- * sort in the order of writing. A file in its place is delivered: reading and removing it is the connector's part.
+ * `cef-folder` and `json-folder`: each group of batches is a new file, written under another name, flushed
+ * and renamed, so that a follower sees whole files only. Names sort in the order of writing. A file in its
+ * place is delivered: reading and removing it is the connector's part.
  */
 export class FolderOutput implements Output {
   readonly kind = "durable";
@@ -40,7 +41,10 @@ export class FolderOutput implements Output {
   #lastStampMs = 0;
   #sequence = 0;
 
-  /** Finishes what an earlier run had written aside whole. Throws Failure `state-unwritable`, `state-unreadable`. */
+  /**
+   * Finishes what an earlier run had written aside whole. Throws Failure `state-unwritable`,
+   * `state-unreadable`.
+   */
   constructor(parts: FolderParts) {
     this.#p = parts;
     this.name = parts.name;

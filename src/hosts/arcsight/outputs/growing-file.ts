@@ -19,10 +19,12 @@ export interface GrowingFileParts {
 }
 
 /**
- * `cef-file` and `json-lines`: lines at the end of one file. Taken means flushed to the disk, so the kind is durable although nobody confirms that the file was read.
+ * `cef-file` and `json-lines`: lines at the end of one file. Taken means flushed to the disk, so the kind is
+ * durable although nobody confirms that the file was read.
  *
- * A file that reached its size, or whose last line an earlier run left unfinished, is renamed with the time in its name and a new one begun: a file that is followed never
- * shrinks, and no half line is glued to a whole one. A file or folder that somebody took away is made anew.
+ * A file that reached its size, or whose last line an earlier run left unfinished, is renamed with the time
+ * in its name and a new one begun: a file that is followed never shrinks, and no half line is glued to a
+ * whole one. A file or folder that somebody took away is made anew.
  */
 export class GrowingFile implements Output {
   readonly kind = "durable";
@@ -38,12 +40,17 @@ export class GrowingFile implements Output {
   #fd: number | undefined;
   #size = 0;
 
-  /** Throws Failure `state-unwritable`, `state-unreadable`; a path that cannot be written is only told of when something is written. */
+  /**
+   * Throws Failure `state-unwritable`, `state-unreadable`; a path that cannot be written is only told of when
+   * something is written.
+   */
   constructor(parts: GrowingFileParts) {
     this.#p = parts;
     this.name = parts.name;
     this.where = parts.path;
-    const opened = WrittenLog.open(parts.name, parts.disk, `${parts.stateFolder}/written`, (file) => sizeIfThere(parts.disk, file));
+    const opened = WrittenLog.open(parts.name, parts.disk, `${parts.stateFolder}/written`, (file) =>
+      sizeIfThere(parts.disk, file),
+    );
     this.#log = opened.log;
     this.#recent.took(opened.keys);
   }
@@ -104,7 +111,10 @@ export class GrowingFile implements Output {
     return events.length > 0;
   }
 
-  /** A full disk takes the first half of a line: what is there of a group that failed must go, because it comes again whole. */
+  /**
+   * A full disk takes the first half of a line: what is there of a group that failed must go, because it
+   * comes again whole.
+   */
   #undo(fd: number, sizeBefore: number): void {
     try {
       this.#p.disk.ftruncateSync(fd, sizeBefore);
@@ -142,7 +152,8 @@ export class GrowingFile implements Output {
     try {
       const named = this.#p.disk.statSync(this.where);
       const open = this.#p.disk.fstatSync(fd);
-      // Somebody may have emptied it (a log rotation that copies), or `check` added its line: where our events begin is where the file ends now.
+      // Somebody may have emptied it (a log rotation that copies), or `check` added its line: where our
+      // events begin is where the file ends now.
       this.#size = open.size;
       return named.ino === open.ino && named.dev === open.dev;
     } catch {

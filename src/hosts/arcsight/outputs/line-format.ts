@@ -47,7 +47,10 @@ export function lineFormatOf(
   };
 }
 
-/** The retired SIEM API's rows; it knew no health, and a parser file made for it would take a health object for an alert without a title. */
+/**
+ * The retired SIEM API's rows; it knew no health, and a parser file made for it would take a health object
+ * for an alert without a title.
+ */
 const OLD_JSON: LineFormat = {
   id: "old-json",
   delivery: (out, delivery) => {

@@ -12,13 +12,17 @@ export interface Target {
 
 /** One connection that only sends. */
 export interface Link {
-  /** Resolves when the operating system has taken all bytes; rejects when the connection is gone. Taken is not arrived. */
+  /**
+   * Resolves when the operating system has taken all bytes; rejects when the connection is gone. Taken is not
+   * arrived.
+   */
   send(bytes: Uint8Array): Promise<void>;
   /** Resolves when the connection is gone, whoever ended it. Never rejects. */
   readonly gone: Promise<Failure>;
   /**
-   * Ends in order: what was taken is still sent, for at most `withinMs`. True when the receiver ended its side too, which is the only sign that it read everything; false
-   * when it broke off or was not heard of in time.
+   * Ends in order: what was taken is still sent, for at most `withinMs`. True when the receiver ended its
+   * side too, which is the only sign that it read everything; false when it broke off or was not heard of in
+   * time.
    */
   close(withinMs: number): Promise<boolean>;
   /** Ends at once. */

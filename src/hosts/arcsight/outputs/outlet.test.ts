@@ -33,7 +33,8 @@ class Shelf implements Output {
 
   async write(batch: Batch): Promise<void> {
     await Promise.resolve();
-    if (this.refuses) throw new Failure("output-full", { actor: "operator", retry: { when: "later" }, say: `${this.name} is full` });
+    if (this.refuses)
+      throw new Failure("output-full", { actor: "operator", retry: { when: "later" }, say: `${this.name} is full` });
     this.text += Buffer.from(batch.bytes).toString("utf8");
     this.recent.took(batch.keys);
   }
@@ -77,9 +78,13 @@ const NAMES = [
 
 const log = new LogBook();
 
-function outletOf(...shelves: readonly (Shelf | { readonly shelf: Shelf; readonly tenants: readonly string[] })[]): ArcSightOutlet {
+function outletOf(
+  ...shelves: readonly (Shelf | { readonly shelf: Shelf; readonly tenants: readonly string[] })[]
+): ArcSightOutlet {
   const branches = shelves.map((one) =>
-    "shelf" in one ? { output: one.shelf, format: FORMAT, tenants: new Set(one.tenants) } : { output: one, format: FORMAT },
+    "shelf" in one
+      ? { output: one.shelf, format: FORMAT, tenants: new Set(one.tenants) }
+      : { output: one, format: FORMAT },
   );
   return new ArcSightOutlet(branches, NAMES, () => 0, log);
 }
@@ -213,7 +218,14 @@ describe("memory of batches", () => {
     for (let i = 0; i < 5; i += 1) await outlet.write(named(`later-${i}`));
     release();
     await first;
-    expect(slow.lines.map((line) => line.split(" ").at(-1))).toEqual(["later-0", "later-1", "later-2", "later-3", "later-4", "first"]);
+    expect(slow.lines.map((line) => line.split(" ").at(-1))).toEqual([
+      "later-0",
+      "later-1",
+      "later-2",
+      "later-3",
+      "later-4",
+      "first",
+    ]);
   });
 
   test("what a refused batch took is lent again only once every output is done with it", async () => {
@@ -254,7 +266,10 @@ describe("a record too large to be held", () => {
   });
 
   function huge(found: Delivery["found"] = "poll"): HugeDelivery {
-    return { ...deliver("contoso", found, "k1"), record: { kind: "alert", id: "huge", updated: ALERTS[0]!.record.updated } };
+    return {
+      ...deliver("contoso", found, "k1"),
+      record: { kind: "alert", id: "huge", updated: ALERTS[0]!.record.updated },
+    };
   }
 
   async function* pieces() {
@@ -282,7 +297,9 @@ describe("a record too large to be held", () => {
     expect(shelf.text).toContain("|alert:microsoftDefenderForEndpoint|Ransomware was stopped|");
     expect(shelf.text).toMatch(/ cn1=700 .*cn1Label=Evidence Left Out|cn1Label=Evidence Left Out cn1=700/);
     expect(book.lines).toEqual([
-      expect.stringMatching(/^warn a record above record_max_mib .*"id":"huge","bytes":\d+,"left_out":"evidence \(700 items, \d+ bytes\)"/),
+      expect.stringMatching(
+        /^warn a record above record_max_mib .*"id":"huge","bytes":\d+,"left_out":"evidence \(700 items, \d+ bytes\)"/,
+      ),
     ]);
   });
 

@@ -28,8 +28,9 @@ const FILLING_FROM = 0.5;
 const FILLING_AGAIN_BELOW = 0.25;
 
 /**
- * Several outputs as one: each event goes to every output that has its customer and does not have the event already. Waiting for all of them is the back-pressure. When one
- * refuses, the batch counts as refused, and when it comes again the others pass it over.
+ * Several outputs as one: each event goes to every output that has its customer and does not have the event
+ * already. Waiting for all of them is the back-pressure. When one refuses, the batch counts as refused, and
+ * when it comes again the others pass it over.
  */
 export class ArcSightOutlet implements Outlet {
   /** Durable only when every output is: one that may lose needs the engine's provisional window. */
@@ -48,12 +49,13 @@ export class ArcSightOutlet implements Outlet {
     this.#log = log;
     this.kind = branches.every(({ output }) => output.kind === "durable") ? "durable" : "provisional";
     this.#stanzasByTenantName = new Map(names.map(({ stanza, tenantName }) => [tenantName, stanza]));
-    for (const branch of branches) branch.output.listen({ changed: (condition) => this.#noteCondition(branch, condition) });
+    for (const branch of branches)
+      branch.output.listen({ changed: (condition) => this.#noteCondition(branch, condition) });
   }
 
   /**
-   * A connection broke on which events may have been lost. Whoever runs the engine has everything provisional replayed (`Fleet.replayProvisional`); each output then takes
-   * what it is owed and nothing else.
+   * A connection broke on which events may have been lost. Whoever runs the engine has everything provisional
+   * replayed (`Fleet.replayProvisional`); each output then takes what it is owed and nothing else.
    */
   onBroken(listener: () => void): void {
     for (const { output } of this.#branches) output.listen({ broken: listener });
@@ -66,7 +68,9 @@ export class ArcSightOutlet implements Outlet {
     const lent: Buffer[] = [];
     let byteLength = 0;
     for (const { output, format, tenants } of this.#branches) {
-      const chosen = keys.flatMap((key, i) => ((tenants?.has((batch[i] as Delivery).stanza) ?? true) && output.wants(key) ? [i] : []));
+      const chosen = keys.flatMap((key, i) =>
+        (tenants?.has((batch[i] as Delivery).stanza) ?? true) && output.wants(key) ? [i] : [],
+      );
       if (chosen.length === 0) continue;
       const shared = chosen.length === batch.length ? formatted.get(format.id) : undefined;
       const made = shared ?? this.#formatted(batch, keys, chosen, format, lent);
@@ -86,8 +90,14 @@ export class ArcSightOutlet implements Outlet {
 
   async health(event: HealthEvent): Promise<void> {
     const stanza = this.#stanzasByTenantName.get(event.tenant);
-    const branches = this.#branches.filter(({ tenants }) => tenants === undefined || (stanza !== undefined && tenants.has(stanza)));
-    throwFirst(await Promise.allSettled(branches.map(({ output, format }) => writeLines(output, (out) => format.health(out, event)))));
+    const branches = this.#branches.filter(
+      ({ tenants }) => tenants === undefined || (stanza !== undefined && tenants.has(stanza)),
+    );
+    throwFirst(
+      await Promise.allSettled(
+        branches.map(({ output, format }) => writeLines(output, (out) => format.health(out, event))),
+      ),
+    );
   }
 
   /** Each output's condition, for `check` and the log. */
@@ -101,7 +111,13 @@ export class ArcSightOutlet implements Outlet {
   }
 
   /** @param lent gets the memory that must be given back once every output is done with it. */
-  #formatted(batch: readonly Delivery[], keys: readonly string[], chosen: readonly number[], format: LineFormat, lent: Buffer[]): Batch {
+  #formatted(
+    batch: readonly Delivery[],
+    keys: readonly string[],
+    chosen: readonly number[],
+    format: LineFormat,
+    lent: Buffer[],
+  ): Batch {
     scratch.reset();
     const ends: number[] = [];
     for (const i of chosen) {
@@ -127,7 +143,8 @@ export class ArcSightOutlet implements Outlet {
       tenant_id: "00000000-0000-0000-0000-000000000000",
       say: `${output.name}: ${Math.round(share * 100)} % of the room for events that wait for ${output.where} is used; when it is full collecting waits.`,
     };
-    for (const one of this.#branches) void writeLines(one.output, (out) => one.format.notice(out, notice)).catch(() => undefined);
+    for (const one of this.#branches)
+      void writeLines(one.output, (out) => one.format.notice(out, notice)).catch(() => undefined);
   }
 }
 
@@ -138,7 +155,10 @@ export async function writeLines(output: Output, write: (out: ByteWriter) => voi
   if (out.length > 0) await output.write({ bytes: out.take(), keys: [], ends: [] });
 }
 
-/** Lines are made here and copied out: formatting is never interrupted, so one is enough, and no batch pays for the largest. */
+/**
+ * Lines are made here and copied out: formatting is never interrupted, so one is enough, and no batch pays
+ * for the largest.
+ */
 const scratch = new ByteWriter(1 << 16);
 
 function throwFirst(results: readonly PromiseSettledResult<unknown>[]): void {

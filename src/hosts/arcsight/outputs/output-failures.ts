@@ -1,12 +1,19 @@
 import { Failure } from "../../../model/failure.ts";
 import { errnoOf } from "../../../stores/disk.ts";
 
-/** errno → what an operator is told. Source: errno(3); EFTYPE, which Linux does not have, is our own for what is no file. */
+/**
+ * errno → what an operator is told. Source: errno(3); EFTYPE, which Linux does not have, is our own for what
+ * is no file.
+ */
 const REASONS: Readonly<
   Record<string, { readonly code: "output-full" | "output-broken"; readonly say: string; readonly nextStep: string }>
 > = {
   ENOSPC: { code: "output-full", say: "the disk is full", nextStep: "Make room; collecting goes on by itself." },
-  EDQUOT: { code: "output-full", say: "the disk quota is used up", nextStep: "Make room; collecting goes on by itself." },
+  EDQUOT: {
+    code: "output-full",
+    say: "the disk quota is used up",
+    nextStep: "Make room; collecting goes on by itself.",
+  },
   EACCES: {
     code: "output-broken",
     say: "this account may not write there",

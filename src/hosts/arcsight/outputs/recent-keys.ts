@@ -1,9 +1,12 @@
-/** Enough for the provisional window of the engine (an hour, at most `replay_mib`) at its default; what falls out costs a repeat, never a loss. */
+/**
+ * Enough for the provisional window of the engine (an hour, at most `replay_mib`) at its default; what falls
+ * out costs a repeat, never a loss.
+ */
 const REMEMBERED = 50_000;
 
 /**
- * Which events an output had lately. An event that another output refused comes again for all of them, and after a broken connection everything provisional does:
- * only the output that lacks it takes it then.
+ * Which events an output had lately. An event that another output refused comes again for all of them, and
+ * after a broken connection everything provisional does: only the output that lacks it takes it then.
  */
 export class RecentKeys {
   readonly #had = new Set<string>();
@@ -42,7 +45,10 @@ export class RecentKeys {
   }
 }
 
-/** The same texts, without the pieces each was put together from: the runtime joins those only when it must, and until then a key takes half a kilobyte instead of a sixth. */
+/**
+ * The same texts, without the pieces each was put together from: the runtime joins those only when it must,
+ * and until then a key takes half a kilobyte instead of a sixth.
+ */
 export function joined(texts: readonly string[]): readonly string[] {
   const whole = texts.join("");
   let at = 0;

@@ -5,7 +5,10 @@ import type { Log, Outlet } from "../../../model/kit.ts";
 
 const NAMES_TOLD = 10;
 
-/** A file's pieces are there at once: without a pause a record of 256 MiB would hold up every other customer for a second. */
+/**
+ * A file's pieces are there at once: without a pause a record of 256 MiB would hold up every other customer
+ * for a second.
+ */
 async function* unhurried(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   for await (const piece of pieces) {
     yield piece;
@@ -14,8 +17,8 @@ async function* unhurried(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uin
 }
 
 /**
- * A record too large to be held goes out like any other, with its small members. Said once it was taken, so that an output that refuses for hours does not fill the log.
- * Rejects as the outlet's `write`.
+ * A record too large to be held goes out like any other, with its small members. Said once it was taken, so
+ * that an output that refuses for hours does not fill the log. Rejects as the outlet's `write`.
  */
 export async function writeReduced(
   outlet: Pick<Outlet, "write">,

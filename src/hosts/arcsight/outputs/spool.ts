@@ -2,7 +2,14 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type { Clock } from "../../../model/kit.ts";
 import type { Disk } from "../../../stores/disk.ts";
-import { makeFolder, openForAppend, readIfThere, removeIfThere, syncFileContent, writeWhole } from "../../../stores/disk.ts";
+import {
+  makeFolder,
+  openForAppend,
+  readIfThere,
+  removeIfThere,
+  syncFileContent,
+  writeWhole,
+} from "../../../stores/disk.ts";
 import type { Batch } from "./output.ts";
 
 const SEGMENT_BYTES = 1 << 20;
@@ -33,8 +40,9 @@ export interface Spooled {
 }
 
 /**
- * What waits on disk for a receiver that cannot be reached, in order, in segments of 1 MiB. A connection acknowledges nothing, so a segment that was sent is kept for an hour,
- * 16 MiB of them at most, and sent again when the connection breaks in that time.
+ * What waits on disk for a receiver that cannot be reached, in order, in segments of 1 MiB. A connection
+ * acknowledges nothing, so a segment that was sent is kept for an hour, 16 MiB of them at most, and sent
+ * again when the connection breaks in that time.
  */
 export class Spool {
   readonly #p: SpoolParts;
@@ -50,7 +58,10 @@ export class Spool {
     this.#p = parts;
   }
 
-  /** Takes up what an earlier run left; a record that was not written whole is cut away. Throws Failure `state-unwritable`, `state-unreadable`. */
+  /**
+   * Takes up what an earlier run left; a record that was not written whole is cut away. Throws Failure
+   * `state-unwritable`, `state-unreadable`.
+   */
   static open(parts: SpoolParts): { readonly spool: Spool; readonly keys: readonly string[] } {
     const spool = new Spool(parts);
     return { spool, keys: spool.#takeUp() };
@@ -66,14 +77,18 @@ export class Spool {
     return last === undefined || this.#at.id > last.id || (this.#at.id === last.id && this.#at.offset >= last.bytes);
   }
 
-  /** Resolves to false when there is no room; to true when the batch survives the host's death. Throws an errno error. */
+  /**
+   * Resolves to false when there is no room; to true when the batch survives the host's death. Throws an
+   * errno error.
+   */
   async append(batch: Batch): Promise<boolean> {
     const record = encode(batch);
     this.#dropSent(record.length);
     if (this.#total + record.length > this.#p.limitBytes && this.#total > 0) return false;
     const { disk } = this.#p;
     let segment = this.#segments.at(-1);
-    if (segment === undefined || this.#fd === undefined || segment.bytes + record.length > SEGMENT_BYTES) segment = this.#begin();
+    if (segment === undefined || this.#fd === undefined || segment.bytes + record.length > SEGMENT_BYTES)
+      segment = this.#begin();
     const fd = this.#fd as number;
     const before = segment.bytes;
     try {
@@ -100,7 +115,8 @@ export class Spool {
     }
     const bytes = this.#load(this.#segments.find(({ id }) => id === this.#at.id) as Segment);
     const read = decode(bytes, this.#at.offset);
-    // It was whole when it was written or taken up: what can no longer be read is passed over, the rest must not wait for it.
+    // It was whole when it was written or taken up: what can no longer be read is passed over, the rest must
+    // not wait for it.
     if (read === undefined) {
       this.#at = { id: this.#at.id + 1, offset: 0 };
       return this.next();
@@ -158,7 +174,8 @@ export class Spool {
     let sentBytes = this.#segments.reduce((sum, { sentAtMs, bytes }) => sum + (sentAtMs === undefined ? 0 : bytes), 0);
     for (const segment of this.#segments.slice()) {
       if (segment.sentAtMs === undefined) return;
-      const mustGo = segment.sentAtMs < before || sentBytes > SENT_KEPT_BYTES || this.#total + neededBytes > this.#p.limitBytes;
+      const mustGo =
+        segment.sentAtMs < before || sentBytes > SENT_KEPT_BYTES || this.#total + neededBytes > this.#p.limitBytes;
       if (!mustGo) return;
       sentBytes -= segment.bytes;
       this.#remove(segment);
@@ -173,7 +190,11 @@ export class Spool {
 
   #load(segment: Segment): Buffer {
     if (this.#loaded?.id !== segment.id || this.#loaded.length !== segment.bytes) {
-      this.#loaded = { id: segment.id, length: segment.bytes, bytes: readIfThere(this.#p.disk, this.#pathOf(segment)) ?? Buffer.alloc(0) };
+      this.#loaded = {
+        id: segment.id,
+        length: segment.bytes,
+        bytes: readIfThere(this.#p.disk, this.#pathOf(segment)) ?? Buffer.alloc(0),
+      };
     }
     return this.#loaded.bytes;
   }
@@ -220,7 +241,9 @@ export class Spool {
 function readCursor(text: string): { id: number; offset: number } | undefined {
   try {
     const { id, offset } = JSON.parse(text) as { id?: unknown; offset?: unknown };
-    return Number.isInteger(id) && Number.isInteger(offset) ? { id: id as number, offset: offset as number } : undefined;
+    return Number.isInteger(id) && Number.isInteger(offset)
+      ? { id: id as number, offset: offset as number }
+      : undefined;
   } catch {
     return undefined;
   }
@@ -244,7 +267,8 @@ function decode(
   if (at + HEAD_BYTES > bytes.length) return undefined;
   const namesLength = bytes.readUInt32LE(at);
   const end = at + HEAD_BYTES + namesLength + bytes.readUInt32LE(at + 4);
-  if (end > bytes.length || crc32(bytes.subarray(at + HEAD_BYTES, end)) !== bytes.readUInt32LE(at + 8)) return undefined;
+  if (end > bytes.length || crc32(bytes.subarray(at + HEAD_BYTES, end)) !== bytes.readUInt32LE(at + 8))
+    return undefined;
   const linesAt = at + HEAD_BYTES + namesLength;
   const names = bytes.toString("utf8", at + HEAD_BYTES, linesAt);
   return { keys: names === "" ? [] : names.split("\n"), lines: bytes.subarray(linesAt, end), end };

@@ -14,8 +14,9 @@ export interface FrameStyle {
 }
 
 /**
- * Puts a syslog header before each line. RFC 3164 has this machine's local time and no year; what an event's own time is stands in CEF. `newline` framing ends each message
- * with a line break, `octet` puts its length before it (RFC 6587, 3.4.1; RFC 5425, 4.3).
+ * Puts a syslog header before each line. RFC 3164 has this machine's local time and no year; what an event's
+ * own time is stands in CEF. `newline` framing ends each message with a line break, `octet` puts its length
+ * before it (RFC 6587, 3.4.1; RFC 5425, 4.3).
  *
  * @param lines whole lines, each ended by a line break.
  */
@@ -32,7 +33,11 @@ export function writeSyslogFrames(out: ByteWriter, lines: Uint8Array, style: Fra
 }
 
 /** The same as separate datagrams, without framing (RFC 5426). */
-export function syslogDatagrams(lines: Uint8Array, style: Omit<FrameStyle, "framing">, nowMs: number): readonly Uint8Array[] {
+export function syslogDatagrams(
+  lines: Uint8Array,
+  style: Omit<FrameStyle, "framing">,
+  nowMs: number,
+): readonly Uint8Array[] {
   const header = Buffer.from(syslogHeader(style, nowMs), "utf8");
   const datagrams: Uint8Array[] = [];
   for (let from = 0; from < lines.length; ) {

@@ -3,7 +3,17 @@ import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { ByteWriter } from "../../../format/byte-writer.ts";
-import { batchOf, brokenDisk, errno, HandClock, LogBook, middling, newFolder, Receiver, settled } from "../arcsight.test-kit.ts";
+import {
+  batchOf,
+  brokenDisk,
+  errno,
+  HandClock,
+  LogBook,
+  middling,
+  newFolder,
+  Receiver,
+  settled,
+} from "../arcsight.test-kit.ts";
 import { SyslogOutput } from "./syslog.ts";
 import type { FrameStyle } from "./syslog-frame.ts";
 import { syslogDatagrams, writeSyslogFrames } from "./syslog-frame.ts";
@@ -19,7 +29,12 @@ interface Story {
 }
 
 function story(
-  options: { readonly receiver?: Receiver; readonly folder?: string; readonly spoolMib?: number; readonly disk?: typeof fs } = {},
+  options: {
+    readonly receiver?: Receiver;
+    readonly folder?: string;
+    readonly spoolMib?: number;
+    readonly disk?: typeof fs;
+  } = {},
 ): Story {
   const { receiver = new Receiver(), folder = newFolder(), spoolMib = 8 } = options;
   const clock = new HandClock();
@@ -56,13 +71,15 @@ describe("what syslog messages look like", () => {
   });
 
   test("octet counting counts bytes", () => {
-    expect(framed("CEF:0|ö\n", { format: "rfc3164", framing: "octet", host: "h" }, at)).toBe("31 <133>Nov  4 09:05:07 h CEF:0|ö");
+    expect(framed("CEF:0|ö\n", { format: "rfc3164", framing: "octet", host: "h" }, at)).toBe(
+      "31 <133>Nov  4 09:05:07 h CEF:0|ö",
+    );
   });
 
   test("RFC 5424 with CEF as the message; a datagram per event", () => {
     expect(
-      syslogDatagrams(Buffer.from("CEF:0|a\nCEF:0|b\n"), { format: "rfc5424", host: "h" }, Date.UTC(2026, 0, 2)).map((one) =>
-        Buffer.from(one).toString("utf8"),
+      syslogDatagrams(Buffer.from("CEF:0|a\nCEF:0|b\n"), { format: "rfc5424", host: "h" }, Date.UTC(2026, 0, 2)).map(
+        (one) => Buffer.from(one).toString("utf8"),
       ),
     ).toEqual([
       "<133>1 2026-01-02T00:00:00.000Z h defender-mssp - - - CEF:0|a",
@@ -135,7 +152,10 @@ describe("while the receiver is away", () => {
 
   test("a full disk under the spool is refused, and the rest of the spool stays good", async () => {
     const broken = brokenDisk();
-    const { output, receiver, clock } = story({ receiver: Object.assign(new Receiver(), { up: false }), disk: broken.disk as typeof fs });
+    const { output, receiver, clock } = story({
+      receiver: Object.assign(new Receiver(), { up: false }),
+      disk: broken.disk as typeof fs,
+    });
     await output.write(batchOf("a"));
     broken.failing = { writeSync: () => errno("ENOSPC") };
     await expect(output.write(batchOf("b"))).rejects.toMatchObject({ code: "output-full" });
@@ -287,7 +307,9 @@ describe("when a connection breaks", () => {
   test("nothing is lost and the order is kept, whenever it breaks and whatever it swallows", async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(fc.constantFrom("write", "write", "write", "down", "up", "reset", "swallow", "time"), { maxLength: 40 }),
+        fc.array(fc.constantFrom("write", "write", "write", "down", "up", "reset", "swallow", "time"), {
+          maxLength: 40,
+        }),
         async (steps) => {
           const { output, receiver, clock } = story();
           let owes = false;
@@ -331,7 +353,9 @@ describe("when a connection breaks", () => {
 
 describe("at a stop", () => {
   test("a receiver that does not end the connection in order may not have read the last hour: it is owed, the spool's part comes out again", async () => {
-    const { output, receiver, clock, broken, folder } = story({ receiver: Object.assign(new Receiver(), { up: false }) });
+    const { output, receiver, clock, broken, folder } = story({
+      receiver: Object.assign(new Receiver(), { up: false }),
+    });
     await output.write(batchOf("spooled"));
     receiver.up = true;
     await clock.pass(5_000);

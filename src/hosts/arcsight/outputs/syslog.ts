@@ -16,7 +16,10 @@ const LONGEST_PAUSE_MS = 60_000;
 const GOOD_AFTER_MS = 60_000;
 /** A receiver that takes nothing for so long is as good as gone. */
 const STALLED_AFTER_MS = 60_000;
-/** An operating system takes nothing more until a third of what it holds is gone: each time a receiver seems to be gone it gets twice as long, else a slow one would get its beginning for ever. */
+/**
+ * An operating system takes nothing more until a third of what it holds is gone: each time a receiver seems
+ * to be gone it gets twice as long, else a slow one would get its beginning for ever.
+ */
 const LONGEST_STALL_MS = 960_000;
 const WATCH_EVERY_MS = 5_000;
 /** Each piece has STALLED_AFTER_MS: a receiver is slow, and not gone, down to 4 KiB/s. */
@@ -39,10 +42,12 @@ export interface SyslogParts {
 }
 
 /**
- * Syslog over TLS or TCP. While the receiver is there, events go straight to it; while it is not, they wait in a spool on disk, and go out in order when it is back.
+ * Syslog over TLS or TCP. While the receiver is there, events go straight to it; while it is not, they wait
+ * in a spool on disk, and go out in order when it is back.
  *
- * Nothing acknowledges, so what was sent in the last hour is in doubt. When a connection breaks, the events sent straight are owed: the engine reads them from Microsoft again
- * (`broken`), and what came out of the spool is sent out of the spool again. The events that were being sent when it broke go to the spool.
+ * Nothing acknowledges, so what was sent in the last hour is in doubt. When a connection breaks, the events
+ * sent straight are owed: the engine reads them from Microsoft again (`broken`), and what came out of the
+ * spool is sent out of the spool again. The events that were being sent when it broke go to the spool.
  */
 export class SyslogOutput implements Output {
   readonly kind = "provisional";
@@ -117,7 +122,8 @@ export class SyslogOutput implements Output {
     const over = new AbortController();
     await Promise.race([this.#turn, this.#p.clock.pause(withinMs, over.signal)]);
     over.abort();
-    while (this.#link !== undefined && !this.#spool.isDrained && this.#p.clock.monotonicMs() < giveUp) await this.#p.clock.pause(50);
+    while (this.#link !== undefined && !this.#spool.isDrained && this.#p.clock.monotonicMs() < giveUp)
+      await this.#p.clock.pause(50);
     this.#stop.abort();
     const endedInOrder = (await this.#link?.close(Math.max(0, giveUp - this.#p.clock.monotonicMs()))) ?? true;
     await this.#running;
@@ -125,7 +131,9 @@ export class SyslogOutput implements Output {
     await this.#turn;
     // Taken is not arrived: a receiver that hangs or dies now may not have read what it was sent.
     if (!endedInOrder)
-      this.#owe("the receiver did not end the connection in order: what was sent in the last hour is sent again at the next start");
+      this.#owe(
+        "the receiver did not end the connection in order: what was sent in the last hour is sent again at the next start",
+      );
     this.#spool.close();
   }
 
@@ -184,7 +192,10 @@ export class SyslogOutput implements Output {
     const nowMs = this.#p.clock.monotonicMs();
     this.#inDoubt.push({ keys, atMs: nowMs });
     this.#inDoubtKeys += keys.length;
-    while (this.#inDoubt.length > 1 && ((this.#inDoubt[0]?.atMs ?? nowMs) < nowMs - IN_DOUBT_MS || this.#inDoubtKeys > IN_DOUBT_KEYS)) {
+    while (
+      this.#inDoubt.length > 1 &&
+      ((this.#inDoubt[0]?.atMs ?? nowMs) < nowMs - IN_DOUBT_MS || this.#inDoubtKeys > IN_DOUBT_KEYS)
+    ) {
       this.#inDoubtKeys -= this.#inDoubt.shift()?.keys.length ?? 0;
     }
   }
@@ -205,7 +216,8 @@ export class SyslogOutput implements Output {
         tried();
         if (!this.#stop.signal.aborted) this.#unreachable(error);
       }
-      const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** Math.min(failed, 10), LONGEST_PAUSE_MS) * (0.75 + chance.next() / 2);
+      const pauseMs =
+        Math.min(FIRST_PAUSE_MS * 2 ** Math.min(failed, 10), LONGEST_PAUSE_MS) * (0.75 + chance.next() / 2);
       await clock.pause(pauseMs, this.#stop.signal);
     }
   }
@@ -230,7 +242,10 @@ export class SyslogOutput implements Output {
       }
       if (this.#spool.isDrained) this.#stalledAfterMs = STALLED_AFTER_MS;
     } catch (error) {
-      this.#p.log.error("the spool cannot be read", { output: this.name, say: isFailure(error) ? error.say : String(error) });
+      this.#p.log.error("the spool cannot be read", {
+        output: this.name,
+        say: isFailure(error) ? error.say : String(error),
+      });
       link.cut(isFailure(error) ? error : broken(this.name, this.where, "the spool on disk cannot be read"));
     } finally {
       if (this.#link === link) this.#draining = false;
@@ -280,7 +295,11 @@ export class SyslogOutput implements Output {
   /** Said once, until something else is the matter. */
   #unreachable(failure: Failure): void {
     if (this.#failure?.say !== failure.say)
-      this.#p.log.error(failure.say, { output: this.name, failure: failure.code, next_step: failure.nextStep || undefined });
+      this.#p.log.error(failure.say, {
+        output: this.name,
+        failure: failure.code,
+        next_step: failure.nextStep || undefined,
+      });
     this.#failure = failure;
     this.#tell();
   }
@@ -298,5 +317,9 @@ export class SyslogOutput implements Output {
 }
 
 function broken(name: string, where: string, what: string): Failure {
-  return new Failure("output-broken", { actor: "operator", retry: { when: "soon" }, say: `${name}: ${where} ${what}.` });
+  return new Failure("output-broken", {
+    actor: "operator",
+    retry: { when: "soon" },
+    say: `${name}: ${where} ${what}.`,
+  });
 }

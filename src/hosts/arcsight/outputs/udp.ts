@@ -18,7 +18,10 @@ export interface UdpParts {
   readonly log: Log;
 }
 
-/** Syslog over UDP, a datagram per event. It promises nothing: nobody notices when a datagram is lost, so nothing is sent again. */
+/**
+ * Syslog over UDP, a datagram per event. It promises nothing: nobody notices when a datagram is lost, so
+ * nothing is sent again.
+ */
 export class UdpOutput implements Output {
   readonly kind = "provisional";
   readonly name: string;

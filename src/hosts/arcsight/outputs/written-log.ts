@@ -15,9 +15,10 @@ interface Entry {
 const KEPT_KEYS = 10_000;
 
 /**
- * Which events a file output wrote, in the order in which it wrote them: written before the events are, with the size that the file has when they are whole. After a
- * kill it says which of the last events are in the file, although the engine's own journal, which comes after the file, does not hold them yet. Without it they would be
- * written twice. Only our own death matters here: after the host's, a repeat is allowed.
+ * Which events a file output wrote, in the order in which it wrote them: written before the events are, with
+ * the size that the file has when they are whole. After a kill it says which of the last events are in the
+ * file, although the engine's own journal, which comes after the file, does not hold them yet. Without it
+ * they would be written twice. Only our own death matters here: after the host's, a repeat is allowed.
  *
  * Lines: `F <file>` begins a file, `<size> <key>` is an event. A line without its end is not counted.
  */
@@ -32,10 +33,17 @@ export class WrittenLog {
   #beforeLast: { readonly bytes: number; readonly file: string | undefined; readonly tail: number } | undefined;
   /** What a shorter log must still hold. */
   #tail: Entry[] = [];
-  /** Counts the files begun: a file that was set aside and the one in its place have one name, and sizes of their own. */
+  /**
+   * Counts the files begun: a file that was set aside and the one in its place have one name, and sizes of
+   * their own.
+   */
   #part = 0;
 
-  /** @param name the output's. @param found the events of the last run that are whole in `file`, as far as `sizeOf` says (undefined: the file is gone, so it was whole and has been taken). */
+  /**
+   * @param name the output's.
+   * @param found the events of the last run that are whole in `file`, as far as `sizeOf` says (undefined: the
+   *   file is gone, so it was whole and has been taken).
+   */
   static open(
     name: string,
     disk: Disk,

@@ -9,7 +9,10 @@ import type { RowKind } from "./rows.ts";
 import type { StoredRow } from "./segment.ts";
 import type { LocalTokens, Reader } from "./tokens.ts";
 
-/** An answer ends at the next change of the second behind this many rows: connectors hold it whole in their memory. */
+/**
+ * An answer ends at the next change of the second behind this many rows: connectors hold it whole in their
+ * memory.
+ */
 export const ROWS_MAX = 10_000;
 /** No customer's name is longer; what is has no business in a file of ours. */
 const NAME_MAX = 256;
@@ -51,7 +54,10 @@ export interface AnswerParts {
   readonly keepDays: number;
   /** ROWS_MAX, unless a test fills answers with less. */
   readonly rowsMax: number;
-  /** Customers of whom it was said that a poll reaches back too far: a poller with a fixed start would have it said at each poll. */
+  /**
+   * Customers of whom it was said that a poll reaches back too far: a poller with a fixed start would have it
+   * said at each poll.
+   */
   readonly told: Set<string>;
   readonly clock: Clock;
   readonly log: Log;
@@ -64,13 +70,19 @@ export interface AnswerParts {
  *   GET  [/<customer>]/v1/alerts, incidents, health, events  flat JSON; events: all of it
  *   POST [/<anything>]/oauth2[/v2.0]/token, [/<anything>]/token
  *
- * A customer is called by name or tenant GUID; without one all customers' rows are answered. A token asked for at a customer's address is good for that customer only: so old
- * connectors, which have the tenant in their token_url, keep apart when nothing but the host of their two addresses is changed. Statuses: 400 what was asked cannot be read,
- * 401 no token of ours, 403 another customer's token, 404 no such customer or path, 405 method, 413 body, 421 Host.
+ * A customer is called by name or tenant GUID; without one all customers' rows are answered. A token asked
+ * for at a customer's address is good for that customer only: so old connectors, which have the tenant in
+ * their token_url, keep apart when nothing but the host of their two addresses is changed. Statuses: 400 what
+ * was asked cannot be read, 401 no token of ours, 403 another customer's token, 404 no such customer or path,
+ * 405 method, 413 body, 421 Host.
  */
 export async function answerTo(request: ServedRequest, parts: AnswerParts): Promise<ServedAnswer> {
   if (!isCalledRightly(request.headers["host"], parts.isOurName)) {
-    return refuse(421, "misdirected", "the Host header names another server; call this one by the address in serve.listen");
+    return refuse(
+      421,
+      "misdirected",
+      "the Host header names another server; call this one by the address in serve.listen",
+    );
   }
   let url: URL;
   try {
@@ -151,7 +163,11 @@ function customerNamed(text: string | undefined, { customers, source }: AnswerPa
   return customers.find((one) => namesOf(one).some((name) => name !== "" && wanted.includes(name)));
 }
 
-function tokenAnswer({ headers, body }: ServedRequest, { tokens }: AnswerParts, named: string | undefined): ServedAnswer {
+function tokenAnswer(
+  { headers, body }: ServedRequest,
+  { tokens }: AnswerParts,
+  named: string | undefined,
+): ServedAnswer {
   if (body === undefined) return refuse(413, "too-long", "a token request has at most 64 KiB");
   const answer = tokens.answer(
     new URLSearchParams(body),
@@ -160,7 +176,10 @@ function tokenAnswer({ headers, body }: ServedRequest, { tokens }: AnswerParts, 
   );
   return {
     status: answer.status,
-    headers: { "cache-control": "no-store", ...(answer.status === 401 ? { "www-authenticate": 'Basic realm="defender-mssp"' } : {}) },
+    headers: {
+      "cache-control": "no-store",
+      ...(answer.status === 401 ? { "www-authenticate": 'Basic realm="defender-mssp"' } : {}),
+    },
     body: [JSON.stringify(answer.body)],
   };
 }
@@ -170,8 +189,11 @@ function basicOf(header: string | undefined): { readonly id: string; readonly se
   if (encoded === undefined) return undefined;
   const text = Buffer.from(encoded, "base64").toString("utf8");
   const colon = text.indexOf(":");
-  // RFC 6749, 2.3.1: both parts are form-encoded before they are joined; most clients do not do it, and it changes nothing for plain ones.
-  return colon === -1 ? undefined : { id: formDecoded(text.slice(0, colon)), secret: formDecoded(text.slice(colon + 1)) };
+  // RFC 6749, 2.3.1: both parts are form-encoded before they are joined; most clients do not do it, and it
+  // changes nothing for plain ones.
+  return colon === -1
+    ? undefined
+    : { id: formDecoded(text.slice(0, colon)), secret: formDecoded(text.slice(colon + 1)) };
 }
 
 function formDecoded(text: string): string {
@@ -182,7 +204,13 @@ function formDecoded(text: string): string {
   }
 }
 
-async function rowsAnswer(url: URL, kind: RowKind, stanzas: readonly string[], reader: Reader, parts: AnswerParts): Promise<ServedAnswer> {
+async function rowsAnswer(
+  url: URL,
+  kind: RowKind,
+  stanzas: readonly string[],
+  reader: Reader,
+  parts: AnswerParts,
+): Promise<ServedAnswer> {
   const nowMs = parts.clock.nowMs();
   const present = await parts.source.present();
   const reading = readPollQuery(url.searchParams, nowMs, present);
@@ -203,7 +231,9 @@ async function rowsAnswer(url: URL, kind: RowKind, stanzas: readonly string[], r
     status: 200,
     headers: {
       "cache-control": "no-store",
-      ...(tooFar ? { warning: `299 - "events are kept ${parts.keepDays} days; older ones are not in this answer"` } : {}),
+      ...(tooFar
+        ? { warning: `299 - "events are kept ${parts.keepDays} days; older ones are not in this answer"` }
+        : {}),
     },
     body: arrayOf(chosenRows(asked, parts)),
   };
@@ -220,7 +250,10 @@ interface Asked {
   readonly reader: Reader;
 }
 
-/** A poller that reaches back further than the buffer may have missed something: he must not find out from silence. Said once, for a fixed start would have it said at each poll. */
+/**
+ * A poller that reaches back further than the buffer may have missed something: he must not find out from
+ * silence. Said once, for a fixed start would have it said at each poll.
+ */
 function noteReach({ stanzas, query }: Asked, keptFrom: Ticks, { keepDays, log, told }: AnswerParts): void {
   const who = stanzas.length === 1 ? (stanzas[0] as string) : "all";
   if (told.has(who)) return;
@@ -233,7 +266,10 @@ function noteReach({ stanzas, query }: Asked, keptFrom: Ticks, { keepDays, log, 
   });
 }
 
-/** The rows of an answer, oldest first. One that is cut is gone on with at the same poller's next poll, whether he moves by the rows' time or by his own clock. */
+/**
+ * The rows of an answer, oldest first. One that is cut is gone on with at the same poller's next poll,
+ * whether he moves by the rows' time or by his own clock.
+ */
 async function* chosenRows(
   { stanzas, kind, query, until, pollerKey, reader }: Asked,
   { source, rowsMax, log }: AnswerParts,
@@ -253,7 +289,10 @@ async function* chosenRows(
     // Not inside a second: a poller that keeps whole seconds would ask for the same rows for ever.
     if (given >= rowsMax && at.slice(0, SECOND_DIGITS) !== last.slice(0, SECOND_DIGITS)) {
       if (query.limit === undefined) reader.owed.set(pollerKey, BigInt(last));
-      log.info("an answer was full; the rest comes at the next poll", { rows: given, up_to: formatInstant(BigInt(last)) });
+      log.info("an answer was full; the rest comes at the next poll", {
+        rows: given,
+        up_to: formatInstant(BigInt(last)),
+      });
       return;
     }
     given += 1;
@@ -267,7 +306,9 @@ async function* chosenRows(
 function filterOf({ machineGroups, machineTags }: PollQuery, kind: RowKind): (row: string) => boolean {
   if (machineGroups.length === 0 && machineTags.length === 0) return () => true;
   const [group, ...tags] =
-    kind === "old" ? ["MachineGroup", "DeviceCreatedMachineTags", "CloudCreatedMachineTags"] : ["deviceGroup", "deviceTags"];
+    kind === "old"
+      ? ["MachineGroup", "DeviceCreatedMachineTags", "CloudCreatedMachineTags"]
+      : ["deviceGroup", "deviceTags"];
   return (row) => {
     const values = JSON.parse(row) as Readonly<Record<string, unknown>>;
     const textOf = (name: string | undefined) => {
@@ -275,7 +316,10 @@ function filterOf({ machineGroups, machineTags }: PollQuery, kind: RowKind): (ro
       return typeof value === "string" ? value : "";
     };
     const words = tags.flatMap((name) => textOf(name).split(/[,;]/)).map((word) => word.trim());
-    return (machineGroups.length === 0 || machineGroups.includes(textOf(group))) && machineTags.every((tag) => words.includes(tag));
+    return (
+      (machineGroups.length === 0 || machineGroups.includes(textOf(group))) &&
+      machineTags.every((tag) => words.includes(tag))
+    );
   };
 }
 
@@ -292,11 +336,19 @@ async function* arrayOf(rows: AsyncIterable<string>): AsyncGenerator<string> {
   yield `${piece}]`;
 }
 
-function refuse(status: number, code: string, message: string, headers: Readonly<Record<string, string>> = {}): ServedAnswer {
+function refuse(
+  status: number,
+  code: string,
+  message: string,
+  headers: Readonly<Record<string, string>> = {},
+): ServedAnswer {
   return { status, headers, body: [JSON.stringify({ error: { code, message } })] };
 }
 
-/** A page in a browser of this machine must not be able to read alerts by way of a name that leads here (DNS rebinding). */
+/**
+ * A page in a browser of this machine must not be able to read alerts by way of a name that leads here (DNS
+ * rebinding).
+ */
 function isCalledRightly(host: string | undefined, isOurName: (host: string) => boolean): boolean {
   if (host === undefined) return false;
   const name = host

@@ -38,7 +38,11 @@ interface Row {
 
 async function rows(
   buffer: ServeBuffer,
-  { after = 0n, stanzas = ["contoso"], kind = "old" }: { after?: bigint; stanzas?: readonly string[]; kind?: RowKind } = {},
+  {
+    after = 0n,
+    stanzas = ["contoso"],
+    kind = "old",
+  }: { after?: bigint; stanzas?: readonly string[]; kind?: RowKind } = {},
 ): Promise<readonly Row[]> {
   const found = [];
   for await (const { json } of buffer.rows(stanzas, kind, after, await buffer.present())) found.push(JSON.parse(json));
@@ -124,7 +128,11 @@ describe("the buffer that polls are answered from", () => {
     expect((await rows(buffer, { stanzas: ["fabrikam"] })).length).toBeGreaterThan(0);
     expect(await rows(buffer, { kind: "incidents" })).toMatchObject([{ kind: "incident", tenantName: CONTOSO.name }]);
     expect(await rows(buffer, { kind: "alerts" })).toEqual([]);
-    expect((await rows(buffer, { kind: "events", stanzas: STANZAS })).map(({ kind }) => kind)).toEqual(["incident", "alert", "health"]);
+    expect((await rows(buffer, { kind: "events", stanzas: STANZAS })).map(({ kind }) => kind)).toEqual([
+      "incident",
+      "alert",
+      "health",
+    ]);
     expect(await rows(buffer, { kind: "health" })).toMatchObject([
       { kind: "health", arrivedAt: expect.stringMatching(/^2026-11-24T19:00:00\.\d{7}Z$/) },
     ]);
@@ -323,36 +331,42 @@ const STEP: fc.Arbitrary<Step> = fc.oneof(
 
 test("whatever comes in which order, over restarts and steps of the clock, a poller that moves by the rows' time sees each row, and equal ids for repeats", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.constantFrom(...Object.keys(MOVES)), fc.array(STEP, { minLength: 4, maxLength: 40 }), async (how, steps) => {
-      const clock = new HandClock();
-      const folder = newFolder();
-      let buffer = open(folder, clock);
-      const seen = new Map<string, string>();
-      let after = 0n;
-      let pending: Promise<unknown>[] = [];
-      const poll = async (): Promise<void> => {
-        for (const row of await rows(buffer, { after, stanzas: STANZAS })) {
-          expect(row.FullId).toBe(seen.get(row.LastProcessedTimeUtc) ?? row.FullId);
-          seen.set(row.LastProcessedTimeUtc, row.FullId);
-          after = MOVES[how]!(ticksOf(row));
+    fc.asyncProperty(
+      fc.constantFrom(...Object.keys(MOVES)),
+      fc.array(STEP, { minLength: 4, maxLength: 40 }),
+      async (how, steps) => {
+        const clock = new HandClock();
+        const folder = newFolder();
+        let buffer = open(folder, clock);
+        const seen = new Map<string, string>();
+        let after = 0n;
+        let pending: Promise<unknown>[] = [];
+        const poll = async (): Promise<void> => {
+          for (const row of await rows(buffer, { after, stanzas: STANZAS })) {
+            expect(row.FullId).toBe(seen.get(row.LastProcessedTimeUtc) ?? row.FullId);
+            seen.set(row.LastProcessedTimeUtc, row.FullId);
+            after = MOVES[how]!(ticksOf(row));
+          }
+        };
+        for (const step of steps) {
+          if (step.do === "write") pending.push(buffer.write(step.keys.map(([n, stanza]) => alert(`k${n}`, stanza))));
+          else if (step.do === "poll") pending.push(poll());
+          else if (step.do === "wait") clock.now += 7;
+          else if (step.do === "clock back") clock.now -= 3_000;
+          else {
+            await Promise.all(pending);
+            pending = [];
+            if (step.do === "restart") buffer = open(folder, clock);
+          }
         }
-      };
-      for (const step of steps) {
-        if (step.do === "write") pending.push(buffer.write(step.keys.map(([n, stanza]) => alert(`k${n}`, stanza))));
-        else if (step.do === "poll") pending.push(poll());
-        else if (step.do === "wait") clock.now += 7;
-        else if (step.do === "clock back") clock.now -= 3_000;
-        else {
-          await Promise.all(pending);
-          pending = [];
-          if (step.do === "restart") buffer = open(folder, clock);
-        }
-      }
-      await Promise.all(pending);
-      await poll();
-      expect(Array.from(seen.keys()).sort()).toEqual((await rows(buffer, { stanzas: STANZAS })).map((row) => row.LastProcessedTimeUtc));
-      fs.rmSync(folder, { recursive: true });
-    }),
+        await Promise.all(pending);
+        await poll();
+        expect(Array.from(seen.keys()).sort()).toEqual(
+          (await rows(buffer, { stanzas: STANZAS })).map((row) => row.LastProcessedTimeUtc),
+        );
+        fs.rmSync(folder, { recursive: true });
+      },
+    ),
     { numRuns: 60 },
   );
 }, 60_000);
@@ -369,7 +383,9 @@ test("a record too large to be held is there for both kinds of pollers with what
   await buffer.writeHuge(huge, pieces());
   await buffer.writeHuge({ ...huge, found: "replay" }, pieces());
 
-  expect(await rows(buffer)).toEqual([expect.objectContaining({ AlertId: "huge", AlertTitle: "Ransomware was stopped" })]);
+  expect(await rows(buffer)).toEqual([
+    expect.objectContaining({ AlertId: "huge", AlertTitle: "Ransomware was stopped" }),
+  ]);
   expect(await rows(buffer, { kind: "alerts" })).toEqual([
     expect.objectContaining({
       id: "huge",

@@ -20,7 +20,16 @@ import { CommitQueue } from "../outputs/commit-queue.ts";
 import { outputUnwritable } from "../outputs/output-failures.ts";
 import { joined, RecentKeys } from "../outputs/recent-keys.ts";
 import { writeReduced } from "../outputs/reduced.ts";
-import { Arrivals, LETTERS_OF, ROW_KINDS, type RowKind, ticksText, wholeEvents, writeDelivery, writeHealth } from "./rows.ts";
+import {
+  Arrivals,
+  LETTERS_OF,
+  ROW_KINDS,
+  type RowKind,
+  ticksText,
+  wholeEvents,
+  writeDelivery,
+  writeHealth,
+} from "./rows.ts";
 import { rowsOf, type Segment, type StoredRow } from "./segment.ts";
 
 const SEGMENT_BYTES = 4 << 20;
@@ -47,11 +56,16 @@ interface Shelf {
   readonly folder: string;
   readonly segments: Segment[];
   readonly recent: RecentKeys;
-  /** By letter of row, a time that no such row is later than: most polls find nothing new and need not look into the files. */
+  /**
+   * By letter of row, a time that no such row is later than: most polls find nothing new and need not look
+   * into the files.
+   */
   readonly lastByLetter: Map<string, Ticks>;
 }
 
-type Entry = { readonly stanza: string; readonly delivery: Delivery } | { readonly stanza: string; readonly health: HealthEvent };
+type Entry =
+  | { readonly stanza: string; readonly delivery: Delivery }
+  | { readonly stanza: string; readonly health: HealthEvent };
 
 /** A customer's part of what one flush makes durable. */
 interface Part {
@@ -64,9 +78,11 @@ interface Part {
 }
 
 /**
- * The events of the last days on disk, as `arcsight serve` answers polls from them: a folder per customer, append-only files in it, by name the time of their first row.
- * Every row has an arrival time of its own, strictly increasing over all customers, over restarts and over steps of this machine's clock: a poller that moves by it misses
- * nothing that Microsoft showed late. Rows are read from the files when they are asked for; none is held in memory.
+ * The events of the last days on disk, as `arcsight serve` answers polls from them: a folder per customer,
+ * append-only files in it, by name the time of their first row. Every row has an arrival time of its own,
+ * strictly increasing over all customers, over restarts and over steps of this machine's clock: a poller that
+ * moves by it misses nothing that Microsoft showed late. Rows are read from the files when they are asked
+ * for; none is held in memory.
  */
 export class ServeBuffer implements Outlet {
   readonly kind = "durable";
@@ -85,7 +101,8 @@ export class ServeBuffer implements Outlet {
     this.#stanzasByTenantName = new Map(parts.customers.map(({ stanza, tenantName }) => [tenantName, stanza]));
     this.#queue = new CommitQueue(
       (groups) => this.#commit(groups.flat()),
-      (entries) => entries.reduce((sum, entry) => sum + ("delivery" in entry ? lengthOf(entry.delivery) : HEALTH_BYTES), 0),
+      (entries) =>
+        entries.reduce((sum, entry) => sum + ("delivery" in entry ? lengthOf(entry.delivery) : HEALTH_BYTES), 0),
     );
     for (const { stanza } of parts.customers) {
       const shelf = this.#takeUp(stanza);
@@ -94,7 +111,10 @@ export class ServeBuffer implements Outlet {
     }
   }
 
-  /** Resolves when the rows are on disk. An event that is there already is not written again. Rejects with Failure `output-full`, `output-broken`; nothing of the batch is there then. */
+  /**
+   * Resolves when the rows are on disk. An event that is there already is not written again. Rejects with
+   * Failure `output-full`, `output-broken`; nothing of the batch is there then.
+   */
   async write(batch: readonly Delivery[]): Promise<number> {
     for (const { stanza, tenant } of batch) this.#tenantIds.set(stanza, tenant.id);
     const entries = batch.flatMap((delivery) =>
@@ -129,20 +149,29 @@ export class ServeBuffer implements Outlet {
   }
 
   /**
-   * The time given last to a row that can be read. Every row up to it is there, for all customers, and every later one will have a later time: an answer that ends here is
-   * complete. Waits for the flush that is under way, so that a poller which goes on from the time of its own question misses nothing either.
+   * The time given last to a row that can be read. Every row up to it is there, for all customers, and every
+   * later one will have a later time: an answer that ends here is complete. Waits for the flush that is under
+   * way, so that a poller which goes on from the time of its own question misses nothing either.
    */
   async present(): Promise<Ticks> {
     await this.#queue.presentGroup();
     return this.#last;
   }
 
-  /** Rows of these customers, oldest first. `until` must not be later than what `present` said. Throws Failure `state-unreadable`. */
+  /**
+   * Rows of these customers, oldest first. `until` must not be later than what `present` said. Throws Failure
+   * `state-unreadable`.
+   */
   async *rows(stanzas: readonly string[], kind: RowKind, after: Ticks, until: Ticks): AsyncGenerator<StoredRow> {
     const shelves = stanzas
       .map((stanza) => this.#shelfOf(stanza))
-      .filter(({ lastByLetter }) => Array.from(ROW_KINDS[kind]).some((letter) => (lastByLetter.get(letter) ?? 0n) > after));
-    const pieceBytes = Math.max(PIECE_LEAST_BYTES, Math.min(PIECE_MOST_BYTES, Math.floor(PIECES_BYTES / (shelves.length || 1))));
+      .filter(({ lastByLetter }) =>
+        Array.from(ROW_KINDS[kind]).some((letter) => (lastByLetter.get(letter) ?? 0n) > after),
+      );
+    const pieceBytes = Math.max(
+      PIECE_LEAST_BYTES,
+      Math.min(PIECE_MOST_BYTES, Math.floor(PIECES_BYTES / (shelves.length || 1))),
+    );
     const runs: { row: StoredRow; readonly following: AsyncGenerator<StoredRow> }[] = [];
     for (const shelf of shelves) {
       const following = this.#rowsOfShelf(shelf, kind, after, until, pieceBytes);
@@ -159,7 +188,13 @@ export class ServeBuffer implements Outlet {
     }
   }
 
-  async *#rowsOfShelf(shelf: Shelf, kind: RowKind, after: Ticks, until: Ticks, pieceBytes: number): AsyncGenerator<StoredRow> {
+  async *#rowsOfShelf(
+    shelf: Shelf,
+    kind: RowKind,
+    after: Ticks,
+    until: Ticks,
+    pieceBytes: number,
+  ): AsyncGenerator<StoredRow> {
     const segments = shelf.segments.map((segment) => ({ ...segment }));
     for (const [i, segment] of segments.entries()) {
       const next = segments[i + 1];
@@ -176,7 +211,12 @@ export class ServeBuffer implements Outlet {
   }
 
   async #commit(entries: readonly Entry[]): Promise<void> {
-    if (!this.#cut()) throw outputUnwritable("serve", this.#p.folder, Object.assign(new Error("a file cannot be cut"), { code: "EIO" }));
+    if (!this.#cut())
+      throw outputUnwritable(
+        "serve",
+        this.#p.folder,
+        Object.assign(new Error("a file cannot be cut"), { code: "EIO" }),
+      );
     const arrivals = new Arrivals(this.#last, ticksFromMs(this.#p.kit.clock.nowMs()));
     const parts: Part[] = [];
     for (const [stanza, those] of Map.groupBy(entries, (entry) => entry.stanza)) {
@@ -193,7 +233,8 @@ export class ServeBuffer implements Outlet {
       );
       parts.push({ shelf, segment, rows: out.view(), keys, letters, last: arrivals.last });
     }
-    // Nothing can be read before all of it is durable: a poll that saw one customer's part would move on past another's.
+    // Nothing can be read before all of it is durable: a poll that saw one customer's part would move on past
+    // another's.
     const written = await Promise.allSettled(parts.map((part) => this.#append(part)));
     const failed = written.find((one) => one.status === "rejected");
     if (failed) {
@@ -214,12 +255,14 @@ export class ServeBuffer implements Outlet {
 
   #segmentFor(shelf: Shelf, first: Ticks): Segment {
     const newest = shelf.segments.at(-1);
-    const goesOn = newest !== undefined && newest.bytes < SEGMENT_BYTES && first < newest.first + BigInt(DAY_MS) * TICKS_PER_MS;
+    const goesOn =
+      newest !== undefined && newest.bytes < SEGMENT_BYTES && first < newest.first + BigInt(DAY_MS) * TICKS_PER_MS;
     return goesOn ? newest : { path: join(shelf.folder, `${ticksText(first)}.rows`), first, bytes: 0 };
   }
 
   /**
-   * Takes back what a failed group has left. Until that is done nothing is written: after a restart its rows would come up with times that pollers have passed meanwhile.
+   * Takes back what a failed group has left. Until that is done nothing is written: after a restart its rows
+   * would come up with times that pollers have passed meanwhile.
    */
   #cut(): boolean {
     const { disk } = this.#p.kit;
@@ -261,7 +304,9 @@ export class ServeBuffer implements Outlet {
     }
   }
 
-  /** A segment goes when all of it is too old; the newest stays, because it says which time was given last. */
+  /**
+   * A segment goes when all of it is too old; the newest stays, because it says which time was given last.
+   */
   #dropOld(shelf: Shelf): void {
     const before = ticksFromMs(this.#p.kit.clock.nowMs() - this.#p.keepDays * DAY_MS);
     for (let next = shelf.segments[1]; next !== undefined && next.first < before; next = shelf.segments[1]) {
@@ -277,7 +322,9 @@ export class ServeBuffer implements Outlet {
     }
   }
 
-  /** What earlier runs left: which events are here, the time given last. Half an event at the end is cut away. */
+  /**
+   * What earlier runs left: which events are here, the time given last. Half an event at the end is cut away.
+   */
   #takeUp(stanza: string): Shelf {
     const { disk } = this.#p.kit;
     const folder = join(this.#p.folder, folderNameOf(stanza));

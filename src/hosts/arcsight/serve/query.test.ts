@@ -79,7 +79,10 @@ describe("what a poll asks", () => {
     ["sinceTimeUtc=%24START_AT_TIME", /still holds the variable \$START_AT_TIME/],
     ["since=%24%7BSTART%7D", /still holds the variable \$\{START\}/],
     ["sinceTimeUtc=nonsense", /^sinceTimeUtc nonsense is no time; write it as 2026-11-24T16:00:00Z/],
-    ["sinceTimeUtc=2027-01-01", /lies in the future, here it is 2026-11-24T19:00:00.0000000Z; set the connector's clock/],
+    [
+      "sinceTimeUtc=2027-01-01",
+      /lies in the future, here it is 2026-11-24T19:00:00.0000000Z; set the connector's clock/,
+    ],
     ["untilTimeUtc=x", /^untilTimeUtc x is no time/],
     ["ago=10m", /^ago 10m is no duration; write it as PT10M/],
     ["limit=-1", /^limit -1 is no whole number/],
@@ -94,7 +97,9 @@ describe("what a poll asks", () => {
   });
 
   test("an empty parameter is none, and a later one of that name counts", () => {
-    expect(read("sinceTimeUtc=&since=2026-11-24T16:00:00Z")).toMatchObject({ query: { after: ticksFromMs(NOW - 3 * 3_600_000) } });
+    expect(read("sinceTimeUtc=&since=2026-11-24T16:00:00Z")).toMatchObject({
+      query: { after: ticksFromMs(NOW - 3 * 3_600_000) },
+    });
   });
 
   test("ten years ago is asked for, a clock that is minutes ahead is forgiven", () => {

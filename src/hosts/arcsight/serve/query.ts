@@ -1,6 +1,6 @@
 /**
- * What a poller of the retired SIEM API may ask. Parameters: Microsoft Defender ATP docs, "Pull detections using SIEM REST API"; forms of times: what pollers, Java and
- * shells make of them.
+ * What a poller of the retired SIEM API may ask. Parameters: Microsoft Defender ATP docs, "Pull detections
+ * using SIEM REST API"; forms of times: what pollers, Java and shells make of them.
  */
 import type { Ticks } from "../../../model/instant.ts";
 import { formatInstant, parseInstant, TICKS_PER_MS, TICKS_PER_SECOND, ticksFromMs } from "../../../model/instant.ts";
@@ -16,7 +16,9 @@ export interface PollQuery {
   readonly machineTags: readonly string[];
 }
 
-export type QueryReading = { readonly ok: true; readonly query: PollQuery } | { readonly ok: false; readonly say: string };
+export type QueryReading =
+  | { readonly ok: true; readonly query: PollQuery }
+  | { readonly ok: false; readonly say: string };
 
 const DEFAULT_REACH_MS = 2 * 3_600_000;
 /** Two machines' clocks may differ so much before a start in the future is a mistake. */
@@ -25,17 +27,23 @@ const SHOWN_MAX = 60;
 const INSTEAD = "write it as 2026-11-24T16:00:00Z, or as epoch milliseconds";
 
 /**
- * Reads a poll's parameters; their names in any case. `since` and `until` are short names of the old ones. `sinceTimeUtc` wins over `ago`.
+ * Reads a poll's parameters; their names in any case. `since` and `until` are short names of the old ones.
+ * `sinceTimeUtc` wins over `ago`.
  *
- * @param newest the time given last to a row: after this machine's clock stepped back it lies ahead, and pollers are right to ask from there.
+ * @param newest the time given last to a row: after this machine's clock stepped back it lies ahead, and
+ *   pollers are right to ask from there.
  */
 export function readPollQuery(params: URLSearchParams, nowMs: number, newest: Ticks): QueryReading {
   const one = (...names: readonly string[]): string | undefined => {
-    const found = [...params].find(([key, value]) => names.some((name) => key.toLowerCase() === name.toLowerCase()) && value.trim() !== "");
+    const found = [...params].find(
+      ([key, value]) => names.some((name) => key.toLowerCase() === name.toLowerCase()) && value.trim() !== "",
+    );
     return found?.[1].trim();
   };
   const all = (name: string): readonly string[] =>
-    [...params].flatMap(([key, value]) => (key.toLowerCase() === name.toLowerCase() && value.trim() !== "" ? [value.trim()] : []));
+    [...params].flatMap(([key, value]) =>
+      key.toLowerCase() === name.toLowerCase() && value.trim() !== "" ? [value.trim()] : [],
+    );
   const now = ticksFromMs(nowMs);
   let after = now - ticksFromMs(DEFAULT_REACH_MS);
   const since = one("sinceTimeUtc", "since");
@@ -79,7 +87,10 @@ const JAVA_DATE = /^[a-z]{3} ([a-z]{3}) (\d{1,2}) (\d{2}:\d{2}:\d{2}) (?:utc|gmt
 /** `Tue, 24 Nov 2026 19:00:00 GMT` (RFC 9110, 5.6.7). */
 const HTTP_DATE = /^[a-z]{3}, (\d{1,2}) ([a-z]{3}) (\d{4}) (\d{2}:\d{2}:\d{2}) (?:utc|gmt|z)$/i;
 
-/** `Nov 24 2026 19:00:00` and `Nov 24 2026 19:00:00.123`, as connectors write times (CEF standard, "Date Formats"); UTC, with or without saying so. */
+/**
+ * `Nov 24 2026 19:00:00` and `Nov 24 2026 19:00:00.123`, as connectors write times (CEF standard, "Date
+ * Formats"); UTC, with or without saying so.
+ */
 const CONNECTOR_DATE = /^([a-z]{3}) (\d{1,2}),? (\d{4}) (\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?)(?: (?:utc|gmt|z))?$/i;
 /** `20261124T190000Z`: ISO 8601, basic format. */
 const BASIC_DATE = /^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2}(?:\.\d+)?)(.*)$/i;
@@ -95,7 +106,8 @@ export function readTime(text: string): Ticks | undefined {
     .replace(/(:\d{2}),(\d)/, "$1.$2")
     .replace(/(:\d{2}(?:\.\d+)?) (\d{2}:?\d{2})$/, "$1+$2")
     .replace(/^(\d{4})\/(\d{2})\/(\d{2})/, "$1-$2-$3");
-  if (/^\d{9,11}(\.\d{1,7})?$/.test(plain)) return BigInt(plain.split(".")[0] as string) * TICKS_PER_SECOND + fraction(plain);
+  if (/^\d{9,11}(\.\d{1,7})?$/.test(plain))
+    return BigInt(plain.split(".")[0] as string) * TICKS_PER_SECOND + fraction(plain);
   if (/^\d{12,14}$/.test(plain)) return BigInt(plain) * TICKS_PER_MS;
   if (/^\d{4}-\d{2}-\d{2}$/.test(plain)) return parseInstant(`${plain}T00:00:00Z`);
   const java = JAVA_DATE.exec(plain);
@@ -124,9 +136,17 @@ function fromWords(
 
 /** ISO 8601 duration in weeks, days, hours, minutes and seconds. */
 function readDuration(text: string): Ticks | undefined {
-  const m = /^P(?:(\d{1,5})W)?(?:(\d{1,5})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,7})M)?(?:(\d{1,9})(?:[.,]\d+)?S)?)?$/i.exec(text);
+  const m = /^P(?:(\d{1,5})W)?(?:(\d{1,5})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,7})M)?(?:(\d{1,9})(?:[.,]\d+)?S)?)?$/i.exec(
+    text,
+  );
   if (!m || /^PT?$/i.test(text)) return undefined;
-  const [weeks, days, hours, minutes, seconds] = m.slice(1).map((part) => BigInt(part ?? 0)) as [bigint, bigint, bigint, bigint, bigint];
+  const [weeks, days, hours, minutes, seconds] = m.slice(1).map((part) => BigInt(part ?? 0)) as [
+    bigint,
+    bigint,
+    bigint,
+    bigint,
+    bigint,
+  ];
   return ((((weeks * 7n + days) * 24n + hours) * 60n + minutes) * 60n + seconds) * TICKS_PER_SECOND;
 }
 

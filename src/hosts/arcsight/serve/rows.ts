@@ -1,5 +1,6 @@
 /**
- * The text that a segment of the buffer is made of. An event is its rows, a line each, and one line that closes it:
+ * The text that a segment of the buffer is made of. An event is its rows, a line each, and one line that
+ * closes it:
  *
  *   O 0017955363581234567 {"AlertTime":…}     a row of the retired SIEM API
  *   A 0017955363581234568 {"tenantId":…}      a flat alert; I an incident, R a row of hunting, H health
@@ -16,12 +17,20 @@ import type { Ticks } from "../../../model/instant.ts";
 import { formatInstant, TICKS_PER_MS } from "../../../model/instant.ts";
 import type { RecordKind } from "../../../model/stream.ts";
 
-/** What can be polled, and the letters of its rows. `old`: the retired SIEM API's rows; all others are flat JSON. */
+/**
+ * What can be polled, and the letters of its rows. `old`: the retired SIEM API's rows; all others are flat
+ * JSON.
+ */
 export const ROW_KINDS = { old: "O", alerts: "A", incidents: "I", health: "H", events: "AIRH" } as const;
 export type RowKind = keyof typeof ROW_KINDS;
 
 /** Letters of the rows that an event of this kind has. */
-export const LETTERS_OF: Readonly<Record<RecordKind | "health", string>> = { alert: "OA", incident: "I", row: "R", health: "H" };
+export const LETTERS_OF: Readonly<Record<RecordKind | "health", string>> = {
+  alert: "OA",
+  incident: "I",
+  row: "R",
+  health: "H",
+};
 
 const FLAT_LETTERS: Readonly<Record<RecordKind, string>> = { alert: "A", incident: "I", row: "R" };
 const HEX_DIGITS = 8;
@@ -39,8 +48,9 @@ export function headOf(text: string): { readonly letter: string; readonly at: st
 }
 
 /**
- * Arrival times, strictly increasing. None is a whole millisecond, and what is written together begins in a millisecond of its own: so a poller that keeps milliseconds of
- * what it saw last, cut or with one added, misses nothing.
+ * Arrival times, strictly increasing. None is a whole millisecond, and what is written together begins in a
+ * millisecond of its own: so a poller that keeps milliseconds of what it saw last, cut or with one added,
+ * misses nothing.
  */
 export class Arrivals {
   #last: Ticks;
@@ -110,7 +120,10 @@ export interface WholeEvents {
   readonly lastByLetter: ReadonlyMap<string, Ticks>;
 }
 
-/** Reads a segment up to the first event that is not whole: a process that is killed leaves half of one, a host that loses power leaves holes. */
+/**
+ * Reads a segment up to the first event that is not whole: a process that is killed leaves half of one, a
+ * host that loses power leaves holes.
+ */
 export function wholeEvents(segment: Buffer): WholeEvents {
   const keys: string[] = [];
   const lastByLetter = new Map<string, Ticks>();

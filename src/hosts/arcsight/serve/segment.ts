@@ -21,8 +21,9 @@ const NEAR_BYTES = 1 << 15;
 const PROBE_BYTES = 1 << 12;
 
 /**
- * The rows of a segment with one of `letters` and `after` < arrival <= `until`, in order. At no time more than `pieceBytes` and one row are held, and no file is held open, and
- * between pieces everybody else has a turn.
+ * The rows of a segment with one of `letters` and `after` < arrival <= `until`, in order. At no time more
+ * than `pieceBytes` and one row are held, and no file is held open, and between pieces everybody else has a
+ * turn.
  */
 export async function* rowsOf(
   disk: Disk,
@@ -51,7 +52,10 @@ export async function* rowsOf(
   }
 }
 
-/** An offset at a line's beginning with no row later than `after` before it: halves the segment, because arrival times only grow. */
+/**
+ * An offset at a line's beginning with no row later than `after` before it: halves the segment, because
+ * arrival times only grow.
+ */
 function startOf(disk: Disk, segment: Segment, after: string): number {
   let low = 0;
   let high = segment.bytes;
@@ -78,7 +82,11 @@ function firstRowFrom(
     read = readAt(disk, segment, from + seen.length, Math.max(PROBE_BYTES, seen.length))
   ) {
     seen = Buffer.concat([seen, read]);
-    for (let end = seen.indexOf(0x0a); end !== -1 && end + 1 + HEAD_BYTES <= seen.length; end = seen.indexOf(0x0a, end + 1)) {
+    for (
+      let end = seen.indexOf(0x0a);
+      end !== -1 && end + 1 + HEAD_BYTES <= seen.length;
+      end = seen.indexOf(0x0a, end + 1)
+    ) {
       const head = headOf(seen.toString("latin1", end + 1, end + 1 + HEAD_BYTES));
       if (head) return { offset: from + end + 1, at: head.at };
     }
@@ -87,7 +95,10 @@ function firstRowFrom(
   return undefined;
 }
 
-/** What is there of the whole part; nothing when the segment has become too old meanwhile. Throws Failure `state-unreadable`. */
+/**
+ * What is there of the whole part; nothing when the segment has become too old meanwhile. Throws Failure
+ * `state-unreadable`.
+ */
 function readAt(disk: Disk, { path, bytes }: Segment, offset: number, length: number): Buffer {
   const buffer = Buffer.allocUnsafe(Math.max(0, Math.min(length, bytes - offset)));
   if (buffer.length === 0) return buffer;

@@ -42,7 +42,12 @@ interface House {
   readonly clock: HandClock;
   readonly log: LogBook;
   readonly folder: string;
-  readonly send: (method: string, path: string, headers?: Readonly<Record<string, string>>, body?: string) => Promise<Answer>;
+  readonly send: (
+    method: string,
+    path: string,
+    headers?: Readonly<Record<string, string>>,
+    body?: string,
+  ) => Promise<Answer>;
   readonly token: (path?: string) => Promise<string>;
   readonly poll: (
     path: string,
@@ -55,7 +60,12 @@ afterEach(async () => {
   for (const end of ends.splice(0)) await end();
 });
 
-async function house(settings: Partial<ServeSettings> = {}, stanzas = STANZAS, ca?: string, folder = newFolder()): Promise<House> {
+async function house(
+  settings: Partial<ServeSettings> = {},
+  stanzas = STANZAS,
+  ca?: string,
+  folder = newFolder(),
+): Promise<House> {
   const clock = new HandClock();
   const log = new LogBook();
   const serving = openServe({ ...SETTINGS, ...settings }, stanzas, folder, { disk: fs, clock, log, rowsMax: 100 });
@@ -78,7 +88,11 @@ async function house(settings: Partial<ServeSettings> = {}, stanzas = STANZAS, c
         response.on("data", (piece: Buffer) => pieces.push(piece));
         response.on("error", reject);
         response.on("end", () =>
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, text: Buffer.concat(pieces).toString("utf8") }),
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            text: Buffer.concat(pieces).toString("utf8"),
+          }),
         );
       });
       request.on("error", reject);
@@ -114,24 +128,27 @@ function grant(more: Readonly<Record<string, string>> = {}): string {
 }
 
 describe("the token endpoint", () => {
-  test.each(["/oauth2/token", "/common/oauth2/token", `/${CONTOSO.id}/oauth2/token`, "/contoso/oauth2/v2.0/token", "/token"])(
-    "%s gives a token of 256 bits for an hour and the same refresh token back",
-    async (path) => {
-      const { send } = await house();
-      const answer = await send("POST", path, { "content-type": "application/x-www-form-urlencoded" }, grant());
+  test.each([
+    "/oauth2/token",
+    "/common/oauth2/token",
+    `/${CONTOSO.id}/oauth2/token`,
+    "/contoso/oauth2/v2.0/token",
+    "/token",
+  ])("%s gives a token of 256 bits for an hour and the same refresh token back", async (path) => {
+    const { send } = await house();
+    const answer = await send("POST", path, { "content-type": "application/x-www-form-urlencoded" }, grant());
 
-      const body = JSON.parse(answer.text);
-      expect(answer.status).toBe(200);
-      expect(answer.headers["cache-control"]).toBe("no-store");
-      expect(body).toEqual({
-        token_type: "Bearer",
-        expires_in: 3_600,
-        access_token: expect.any(String),
-        refresh_token: "old-refresh-token",
-      });
-      expect(Buffer.from(body.access_token, "base64url")).toHaveLength(32);
-    },
-  );
+    const body = JSON.parse(answer.text);
+    expect(answer.status).toBe(200);
+    expect(answer.headers["cache-control"]).toBe("no-store");
+    expect(body).toEqual({
+      token_type: "Bearer",
+      expires_in: 3_600,
+      access_token: expect.any(String),
+      refresh_token: "old-refresh-token",
+    });
+    expect(Buffer.from(body.access_token, "base64url")).toHaveLength(32);
+  });
 
   test.each([
     ["a wrong secret", grant({ client_secret: "wrong" }), 401, "invalid_client"],
@@ -174,7 +191,10 @@ describe("the token endpoint", () => {
       ["x", SECRET],
       ["app", "y".repeat(5_000)],
     ] as const) {
-      expect(tokens.answer(new URLSearchParams(grant({ client_id: id, client_secret: secret })), undefined, undefined).status).toBe(401);
+      expect(
+        tokens.answer(new URLSearchParams(grant({ client_id: id, client_secret: secret })), undefined, undefined)
+          .status,
+      ).toBe(401);
     }
     // Both, each time: a wrong id must not be told from a wrong secret by the time it takes.
     expect(compared).toEqual(Array.from({ length: 8 }, () => [32, 32]));
@@ -207,7 +227,10 @@ describe("the token endpoint", () => {
     await send("POST", "/oauth2/token", {}, grant({ padding: "x".repeat(66_000) }));
 
     const files = fs.readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-    const all = [...log.lines, ...files.map((entry) => fs.readFileSync(join(entry.parentPath, entry.name), "utf8"))].join("\n");
+    const all = [
+      ...log.lines,
+      ...files.map((entry) => fs.readFileSync(join(entry.parentPath, entry.name), "utf8")),
+    ].join("\n");
     expect(log.lines.length).toBeGreaterThan(2);
     for (const secret of ["wrong-secret-value", SECRET, "old-refresh-token", access, "not-a-token-of-ours", "xxxx"])
       expect(all).not.toContain(secret);
@@ -272,13 +295,18 @@ describe("a poll", () => {
     const { serving, token, poll, send } = await house();
     await serving.outlet.write([alert("k1")]);
     const access = await token();
-    const answer = await send("GET", "/api/alerts/?sinceTimeUtc=2016-09-12T00:00:00.000", { authorization: `Bearer ${access}` });
+    const answer = await send("GET", "/api/alerts/?sinceTimeUtc=2016-09-12T00:00:00.000", {
+      authorization: `Bearer ${access}`,
+    });
     const rows: Record<string, string>[] = JSON.parse(answer.text);
 
     expect(answer.headers["content-type"]).toBe("application/json; charset=utf-8");
     expect(answer.headers["warning"]).toContain("events are kept 7 days");
     expect(Object.keys(rows[0]!)).toHaveLength(50);
-    expect(rows[0]).toMatchObject({ AlertId: ALERT!.record.id, FullId: `${ALERT!.record.id}:${rows[0]!["IocUniqueId"]}` });
+    expect(rows[0]).toMatchObject({
+      AlertId: ALERT!.record.id,
+      FullId: `${ALERT!.record.id}:${rows[0]!["IocUniqueId"]}`,
+    });
     const last = rows.at(-1)!["LastProcessedTimeUtc"]!;
     expect((await poll(`/api/alerts/?sinceTimeUtc=${last}`, access)).rows).toEqual([]);
     await serving.outlet.write([alert("k2")]);
@@ -312,9 +340,9 @@ describe("a poll", () => {
     expect((await poll("/api/alerts?untilTimeUtc=2026-11-24T19:00:30Z", access)).rows).toEqual(all.slice(0, half));
     const groups = new Set(all.map((row) => row["MachineGroup"]!));
     const group = [...groups].find((name) => name !== "")!;
-    expect((await poll(`/api/alerts?machinegroups=nobody&machinegroups=${encodeURIComponent(group)}`, access)).rows).toEqual(
-      all.filter((row) => row["MachineGroup"] === group),
-    );
+    expect(
+      (await poll(`/api/alerts?machinegroups=nobody&machinegroups=${encodeURIComponent(group)}`, access)).rows,
+    ).toEqual(all.filter((row) => row["MachineGroup"] === group));
     expect((await poll("/api/alerts?machinegroups=nobody", access)).rows).toEqual([]);
     const tag = all.flatMap((row) => row["DeviceCreatedMachineTags"]!.split(/[,;] ?/)).find((name) => name !== "")!;
     for (const name of ["DeviceCreatedMachineTags", "CloudCreatedMachineTags"]) {
@@ -337,7 +365,8 @@ describe("a poll", () => {
   test("from ten years ago is answered with all there is; that older events are not kept is logged once", async () => {
     const { token, poll, log } = await house();
     const access = await token();
-    for (let i = 0; i < 3; i += 1) expect((await poll("/api/alerts/?sinceTimeUtc=2016-11-24", access)).status).toBe(200);
+    for (let i = 0; i < 3; i += 1)
+      expect((await poll("/api/alerts/?sinceTimeUtc=2016-11-24", access)).status).toBe(200);
     expect(log.lines.filter((line) => line.includes("reaches back further"))).toHaveLength(1);
   });
 
@@ -368,7 +397,8 @@ describe("a poll", () => {
       expect(polls).toBeGreaterThan(1);
       expect(log.lines.some((line) => line.includes("an answer was full"))).toBe(true);
       let expected = 0;
-      for await (const { at } of serving.outlet.rows(["contoso"], "old", 0n, await serving.outlet.present())) expected += at === "" ? 0 : 1;
+      for await (const { at } of serving.outlet.rows(["contoso"], "old", 0n, await serving.outlet.present()))
+        expected += at === "" ? 0 : 1;
       expect(seen.size).toBe(expected);
     },
     60_000,
@@ -418,7 +448,10 @@ describe("strangers", () => {
   test("a certificate that is none is said with its path", async () => {
     const file = join(newFolder(), "not.pem");
     fs.writeFileSync(file, "nothing");
-    await expect(house({ certificate: file })).rejects.toMatchObject({ code: "output-broken", say: expect.stringContaining(file) });
+    await expect(house({ certificate: file })).rejects.toMatchObject({
+      code: "output-broken",
+      say: expect.stringContaining(file),
+    });
   });
 
   test("a port that is taken is said", async () => {
@@ -444,7 +477,10 @@ describe("strangers", () => {
   test("bytes that are no HTTP, and a client that breaks off, leave it answering", async () => {
     const { server, send } = await house();
     const port = Number(new URL(server.address).port);
-    for (const bytes of ["\0\0\0\r\n\r\n", "POST /oauth2/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\ngrant"]) {
+    for (const bytes of [
+      "\0\0\0\r\n\r\n",
+      "POST /oauth2/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\ngrant",
+    ]) {
       await new Promise<void>((resolve) => {
         const socket = net.connect(port, "127.0.0.1", () => socket.end(bytes));
         socket.on("error", () => undefined).on("close", () => resolve());

@@ -27,19 +27,25 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-/** True for the names by which other machines may call us: the address we listen on, and what stands in our certificate. Throws as `startServer`. */
+/**
+ * True for the names by which other machines may call us: the address we listen on, and what stands in our
+ * certificate. Throws as `startServer`.
+ */
 export function namesOf(settings: ServeSettings): (name: string) => boolean {
   refuseOpenHouse(settings);
   const own = settings.certificate === undefined ? undefined : certificateIn(settings.certificate);
   return (name) =>
     name === settings.host.toLowerCase() ||
-    (own !== undefined && (own.checkHost(name) !== undefined || (net.isIP(name) !== 0 && own.checkIP(name) !== undefined)));
+    (own !== undefined &&
+      (own.checkHost(name) !== undefined || (net.isIP(name) !== 0 && own.checkIP(name) !== undefined)));
 }
 
 /**
- * The one place where `arcsight serve` owns a socket. A slow or silent client costs one of CONNECTIONS_MAX connections for at most REQUEST_WITHIN_MS, a long body nothing.
+ * The one place where `arcsight serve` owns a socket. A slow or silent client costs one of CONNECTIONS_MAX
+ * connections for at most REQUEST_WITHIN_MS, a long body nothing.
  *
- * Listens and hands requests on. Throws Failure `output-broken` when it cannot listen or the certificate cannot be used.
+ * Listens and hands requests on. Throws Failure `output-broken` when it cannot listen or the certificate
+ * cannot be used.
  */
 export async function startServer(
   settings: ServeSettings,
@@ -99,7 +105,11 @@ async function handle(
     Object.entries(request.headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(", ") : value]),
   );
   const target = request.url ?? "/";
-  const { answered, pieces, first } = await begin({ method: request.method ?? "GET", target, headers, body }, answer, log);
+  const { answered, pieces, first } = await begin(
+    { method: request.method ?? "GET", target, headers, body },
+    answer,
+    log,
+  );
   response.writeHead(answered.status, {
     "content-type": "application/json; charset=utf-8",
     "x-content-type-options": "nosniff",
@@ -114,7 +124,8 @@ async function handle(
     if (!response.write(piece.value)) await drained(response);
   }
   response.end();
-  // The query may hold anything, the body secrets: neither is logged. What we answered to a bad request is ours.
+  // The query may hold anything, the body secrets: neither is logged. What we answered to a bad request is
+  // ours.
   if (answered.status >= 400)
     log.warn("a request was refused", {
       method: request.method,
@@ -125,10 +136,16 @@ async function handle(
   else log.debug("a request was answered", { method: request.method, path: pathOf(target) });
 }
 
-/** The sentence of a refusal, in either of the two forms in which clients expect it; the log is read by people. */
+/**
+ * The sentence of a refusal, in either of the two forms in which clients expect it; the log is read by
+ * people.
+ */
 function sentenceIn(refusal: string): string {
   try {
-    const { error, error_description } = JSON.parse(refusal) as { error?: { message?: string }; error_description?: string };
+    const { error, error_description } = JSON.parse(refusal) as {
+      error?: { message?: string };
+      error_description?: string;
+    };
     return error_description ?? error?.message ?? refusal;
   } catch {
     return refusal;
@@ -154,17 +171,24 @@ interface Begun {
 }
 
 /** The answer with its first piece: what fails before that is still answered with a status. */
-async function begin(request: ServedRequest, answer: (request: ServedRequest) => Promise<ServedAnswer>, log: Log): Promise<Begun> {
+async function begin(
+  request: ServedRequest,
+  answer: (request: ServedRequest) => Promise<ServedAnswer>,
+  log: Log,
+): Promise<Begun> {
   try {
     const answered = await answer(request);
-    const pieces = Symbol.asyncIterator in answered.body ? answered.body[Symbol.asyncIterator]() : answered.body[Symbol.iterator]();
+    const pieces =
+      Symbol.asyncIterator in answered.body ? answered.body[Symbol.asyncIterator]() : answered.body[Symbol.iterator]();
     return { answered, pieces, first: await pieces.next() };
   } catch (error) {
     log.error("a request could not be answered", {
       path: pathOf(request.target),
       error: error instanceof Error ? error.message : String(error),
     });
-    const pieces = ['{"error":{"code":"our-fault","message":"the request could not be answered; see the log"}}'][Symbol.iterator]();
+    const pieces = ['{"error":{"code":"our-fault","message":"the request could not be answered; see the log"}}'][
+      Symbol.iterator
+    ]();
     return { answered: { status: 500, body: [] }, pieces, first: pieces.next() };
   }
 }
@@ -217,7 +241,10 @@ function uselessPem(file: string, what: string, cause: unknown): Failure {
   });
 }
 
-/** The settings refuse it too; whoever reaches this port reads every customer's alerts, so it is looked at where the socket is opened as well. */
+/**
+ * The settings refuse it too; whoever reaches this port reads every customer's alerts, so it is looked at
+ * where the socket is opened as well.
+ */
 function refuseOpenHouse({ host, certificate, clientSecret }: ServeSettings): void {
   if (isLoopback(host) || (certificate !== undefined && clientSecret !== undefined)) return;
   throw new Failure("settings", {

@@ -28,7 +28,10 @@ export interface TokenShelf {
 
 /** Whoever holds one of our tokens. */
 export interface Reader {
-  /** What stood where a customer may be named when the token was asked for: it reads that customer only, or all when that is none. */
+  /**
+   * What stood where a customer may be named when the token was asked for: it reads that customer only, or
+   * all when that is none.
+   */
   readonly named: string | undefined;
   readonly untilMs: number;
   /** By poller, the last row's arrival of an answer that was full: the rest is owed. */
@@ -38,9 +41,10 @@ export interface Reader {
 export type TokenAnswer = { readonly status: number; readonly body: Readonly<Record<string, string | number>> };
 
 /**
- * Our own tokens: 256 random bits, good for an hour, for one customer or for all. Only their SHA-256 is kept, also on disk: whether a connector asks for a new token when
- * its old one is refused is not known, so a restart must not make it wait for an hour. A posted refresh token is neither looked at nor kept: it goes back as it came, because
- * connectors store what they get.
+ * Our own tokens: 256 random bits, good for an hour, for one customer or for all. Only their SHA-256 is kept,
+ * also on disk: whether a connector asks for a new token when its old one is refused is not known, so a
+ * restart must not make it wait for an hour. A posted refresh token is neither looked at nor kept: it goes
+ * back as it came, because connectors store what they get.
  */
 export class LocalTokens {
   readonly #p: TokenParts;
@@ -68,7 +72,11 @@ export class LocalTokens {
     const id = basic?.id ?? form.get("client_id") ?? "";
     const secret = basic?.secret ?? form.get("client_secret") ?? "";
     if (!this.#isClient(id, secret)) {
-      return problem(401, "invalid_client", "client_id or client_secret is not the one of serve.client_id and serve.client_secret");
+      return problem(
+        401,
+        "invalid_client",
+        "client_id or client_secret is not the one of serve.client_id and serve.client_secret",
+      );
     }
     const grant = form.get("grant_type");
     if (grant !== "refresh_token" && grant !== "client_credentials") {
@@ -109,14 +117,16 @@ export class LocalTokens {
     const given = this.#given.get(digest(token).toString("hex"));
     if (given === undefined) return undefined;
     const leftMs = given.untilMs - this.#p.clock.nowMs();
-    // After a large step back of the clock it would live on for long; a small one must not shut its holder out.
+    // After a large step back of the clock it would live on for long; a small one must not shut its holder
+    // out.
     return leftMs > 0 && leftMs <= 2 * LIFE_S * 1000 ? given : undefined;
   }
 
   /** Both are always compared, and always in the same time. */
   #isClient(id: string, secret: string): boolean {
     const { clientId, clientSecret } = this.#p;
-    const isSame = (given: string, wanted: string) => (this.#p.isEqual ?? timingSafeEqual)(digest(given), digest(wanted));
+    const isSame = (given: string, wanted: string) =>
+      (this.#p.isEqual ?? timingSafeEqual)(digest(given), digest(wanted));
     const idFits = clientId === undefined || isSame(id, clientId);
     const secretFits = clientSecret === undefined || clientSecret.open((wanted) => isSame(secret, wanted));
     return idFits && secretFits;

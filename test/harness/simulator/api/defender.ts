@@ -22,7 +22,12 @@ export function defenderStream(path: string): { facts: StreamFacts; id: string |
 const JSON_TYPE = "application/json; odata.metadata=minimal; odata.streaming=true; charset=utf-8";
 
 /** Answers a list of Defender for Endpoint alerts or Defender XDR incidents. */
-export async function answerDefenderList(exchange: Exchange, customer: Customer, facts: StreamFacts, cache: PageCache): Promise<void> {
+export async function answerDefenderList(
+  exchange: Exchange,
+  customer: Customer,
+  facts: StreamFacts,
+  cache: PageCache,
+): Promise<void> {
   const table = customer.tables[facts.name];
   const query = readOrRefuse(exchange, defenderVoice, facts);
   if (query === undefined) return;
@@ -56,9 +61,19 @@ export function answerDefenderOne(exchange: Exchange, customer: Customer, facts:
   const table = customer.tables[facts.name];
   const version = table.find(id);
   if (version === undefined) {
-    defenderVoice.failed(exchange, 404, "ResourceNotFound", `${facts.kind === "alert" ? "Alert" : "Incident"} ${id} was not found`);
+    defenderVoice.failed(
+      exchange,
+      404,
+      "ResourceNotFound",
+      `${facts.kind === "alert" ? "Alert" : "Incident"} ${id} was not found`,
+    );
     return;
   }
   markServed(exchange, [version], table, plainText);
-  sendText(exchange, 200, JSON_TYPE, `{"@odata.context":${JSON.stringify(`${facts.context}/$entity`)},${version.text().slice(1)}`);
+  sendText(
+    exchange,
+    200,
+    JSON_TYPE,
+    `{"@odata.context":${JSON.stringify(`${facts.context}/$entity`)},${version.text().slice(1)}`,
+  );
 }

@@ -21,8 +21,8 @@ export interface Door {
 }
 
 /**
- * Token, rights, budget and faults, in that order. Returns the customer, or undefined when it answered the request itself.
- * A fault that only damages the answer stays on the exchange.
+ * Token, rights, budget and faults, in that order. Returns the customer, or undefined when it answered the
+ * request itself. A fault that only damages the answer stays on the exchange.
  */
 export function enter(exchange: Exchange, door: Door, world: World, tokens: TokenShop): Customer | undefined {
   const { voice } = door;
@@ -54,7 +54,9 @@ export function enter(exchange: Exchange, door: Door, world: World, tokens: Toke
     count.throttled += 1;
     const seconds = Math.ceil(waitMs / 1000);
     const message = door.api === "graph" ? undefined : `API calls quota exceeded. Quota resets in ${seconds} seconds.`;
-    voice.failed(exchange, 429, undefined, message, { "retry-after": retryAfter(seconds, customer.retryAfterForm, exchange.nowMs) });
+    voice.failed(exchange, 429, undefined, message, {
+      "retry-after": retryAfter(seconds, customer.retryAfterForm, exchange.nowMs),
+    });
     return undefined;
   }
   if (struck(exchange, door, customer, world)) return undefined;
@@ -65,14 +67,20 @@ export function enter(exchange: Exchange, door: Door, world: World, tokens: Toke
   return customer;
 }
 
-function grantOf(exchange: Exchange, door: Door, tokens: TokenShop): Grant | "empty" | "malformed" | "expired" | "audience" {
+function grantOf(
+  exchange: Exchange,
+  door: Door,
+  tokens: TokenShop,
+): Grant | "empty" | "malformed" | "expired" | "audience" {
   const bearer = /^Bearer\s+(\S+)$/i.exec(exchange.request.headers.authorization ?? "")?.[1];
   if (bearer === undefined) return "empty";
   const grant = tokens.find(bearer);
   if (grant === undefined) return bearer.split(".").length === 3 ? "expired" : "malformed";
   if (grant.expiresMs <= exchange.nowMs) return "expired";
   const host = hostOf(exchange.request.headers.host);
-  const fits = grant.api === door.api && (host === undefined || host.clouds.some((cloud) => apiOf(grant.resource, cloud) === door.api));
+  const fits =
+    grant.api === door.api &&
+    (host === undefined || host.clouds.some((cloud) => apiOf(grant.resource, cloud) === door.api));
   return fits ? grant : "audience";
 }
 

@@ -11,7 +11,9 @@ import { alertCount, graphText } from "./records.ts";
 import { graphVoice, type Voice } from "./voice.ts";
 
 /** What a Graph path names below `/v1.0`, or undefined. */
-export function graphStream(path: string): { facts: StreamFacts; id: string | undefined; children: boolean } | undefined {
+export function graphStream(
+  path: string,
+): { facts: StreamFacts; id: string | undefined; children: boolean } | undefined {
   const match = /^\/(?:v1\.0|beta)\/security\/(alerts_v2|incidents)(?:\/([^/]+))?(\/alerts)?$/i.exec(path);
   if (match === null) return undefined;
   const [, list = "", id, children] = match;
@@ -25,10 +27,16 @@ export function graphStream(path: string): { facts: StreamFacts; id: string | un
 
 const JSON_TYPE = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8";
 
-const isUnmasked = (exchange: Exchange): boolean => /include-unknown-enum-members/i.test(String(exchange.request.headers.prefer ?? ""));
+const isUnmasked = (exchange: Exchange): boolean =>
+  /include-unknown-enum-members/i.test(String(exchange.request.headers.prefer ?? ""));
 
 /** Answers a list of alerts or incidents. */
-export async function answerGraphList(exchange: Exchange, customer: Customer, facts: StreamFacts, cache: PageCache): Promise<void> {
+export async function answerGraphList(
+  exchange: Exchange,
+  customer: Customer,
+  facts: StreamFacts,
+  cache: PageCache,
+): Promise<void> {
   const table = customer.tables[facts.name];
   const query = readOrRefuse(exchange, graphVoice, facts);
   if (query === undefined) return;
@@ -37,7 +45,8 @@ export async function answerGraphList(exchange: Exchange, customer: Customer, fa
   const answer = evaluateList(table, query, regime);
   const expand = query.expand === "alerts";
   if (expand && answer.rows.some((row) => alertCount(customer, row) > customer.expandMaxAlerts)) {
-    // Reported by other connectors: it fails for as long as such an incident is on the page, whatever $top is.
+    // Reported by other connectors: it fails for as long as such an incident is on the page, whatever $top
+    // is.
     return graphVoice.failed(exchange, 500, undefined, undefined);
   }
   const unmasked = isUnmasked(exchange);
@@ -69,7 +78,12 @@ export function readOrRefuse(exchange: Exchange, voice: Voice, facts: StreamFact
 }
 
 /** Notes that rows went out, unless a fault makes the answer unreadable. */
-export function markServed(exchange: Exchange, rows: readonly Version[], table: Table, sentAs: (version: Version) => string): void {
+export function markServed(
+  exchange: Exchange,
+  rows: readonly Version[],
+  table: Table,
+  sentAs: (version: Version) => string,
+): void {
   if (unreadable(exchange.damage)) return;
   for (const row of rows) table.served(row, exchange.nowMs, sentAs);
 }
@@ -88,9 +102,15 @@ export function answerGraphOne(exchange: Exchange, customer: Customer, facts: St
   });
   markServed(exchange, [version], table, text);
   const record = text(version);
-  sendText(exchange, 200, JSON_TYPE, `{"@odata.context":${JSON.stringify(`${facts.context}/$entity`)},${record.slice(1)}`, {
-    "odata-version": "4.0",
-  });
+  sendText(
+    exchange,
+    200,
+    JSON_TYPE,
+    `{"@odata.context":${JSON.stringify(`${facts.context}/$entity`)},${record.slice(1)}`,
+    {
+      "odata-version": "4.0",
+    },
+  );
 }
 
 /** The alerts of one incident: those of the alerts list that name it. */
@@ -116,13 +136,18 @@ export function answerOrganization(exchange: Exchange, { identity }: Customer): 
     exchange,
     200,
     JSON_TYPE,
-    JSON.stringify({ "@odata.context": "https://graph.microsoft.com/v1.0/$metadata#organization", value: [organization] }),
+    JSON.stringify({
+      "@odata.context": "https://graph.microsoft.com/v1.0/$metadata#organization",
+      value: [organization],
+    }),
   );
 }
 
 /** The link to the next page: the same request with a skip token, whatever `$skip` it had. */
 export function nextLink(exchange: Exchange, token: string): string {
   const options = [...exchange.url.searchParams].filter(([name]) => name !== "$skiptoken" && name !== "$skip");
-  const query = [...options, ["$skiptoken", token]].map(([name = "", value = ""]) => `${name}=${encodeURIComponent(value)}`).join("&");
+  const query = [...options, ["$skiptoken", token]]
+    .map(([name = "", value = ""]) => `${name}=${encodeURIComponent(value)}`)
+    .join("&");
   return `${exchange.origin}${exchange.url.pathname}?${query}`;
 }

@@ -11,10 +11,20 @@ import type { Voice } from "./voice.ts";
 const RESULT_MAX_BYTES = 50 * 1024 * 1024;
 
 /** Answers `runHuntingQuery` (`graph`) or the two older hunting calls, which write `Schema` and `Results`. */
-export async function answerHunting(exchange: Exchange, customer: Customer, voice: Voice, form: "graph" | "older"): Promise<void> {
+export async function answerHunting(
+  exchange: Exchange,
+  customer: Customer,
+  voice: Voice,
+  form: "graph" | "older",
+): Promise<void> {
   const request = readRequest(await exchange.body());
   if (request === undefined)
-    return voice.failed(exchange, 400, form === "graph" ? "BadRequest" : "InvalidRequestBody", "Request body is incorrect");
+    return voice.failed(
+      exchange,
+      400,
+      form === "graph" ? "BadRequest" : "InvalidRequestBody",
+      "Request body is incorrect",
+    );
   const span = request.timespan === undefined ? undefined : spanOf(request.timespan, exchange.nowMs);
   if (request.timespan !== undefined && span === undefined)
     return voice.failed(exchange, 400, "BadRequest", `Invalid Timespan '${request.timespan}'.`);
@@ -35,7 +45,9 @@ export async function answerHunting(exchange: Exchange, customer: Customer, voic
     );
   if (!unreadable(exchange.damage)) noteShown(customer, result.rows, exchange.nowMs);
   const capitals = form === "older" || customer.hunting.capitalised;
-  const schema = JSON.stringify(result.columns.map(({ name, type }) => (capitals ? { Name: name, Type: type } : { name, type })));
+  const schema = JSON.stringify(
+    result.columns.map(({ name, type }) => (capitals ? { Name: name, Type: type } : { name, type })),
+  );
   const body =
     form === "older"
       ? `{"Stats":{"ExecutionTime":0.12,"resource_usage":{}},"Schema":${schema},"Results":[${rows}]}`
@@ -79,7 +91,10 @@ function noteShown(customer: Customer, rows: readonly string[], nowMs: number): 
   for (const row of rows) {
     if (customer.hunting.shown.has(row)) continue;
     const updated = (JSON.parse(row) as Record<string, unknown>)["Timestamp"];
-    customer.hunting.shown.set(row, { updated: typeof updated === "string" ? updated : new Date(nowMs).toISOString(), atMs: nowMs });
+    customer.hunting.shown.set(row, {
+      updated: typeof updated === "string" ? updated : new Date(nowMs).toISOString(),
+      atMs: nowMs,
+    });
   }
 }
 

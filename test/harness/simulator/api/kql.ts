@@ -25,9 +25,10 @@ const TOKEN =
   /\s*(?:(@?"(?:[^"\\]|\\.)*"|@?'(?:[^'\\]|\\.)*')|(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z?)?|\d+(?:\.\d+)?[a-z]*)|(!?in~|[A-Za-z_]\w*(?:\.\w+)*)|(==|!=|=~|!~|>=|<=|\.\.|[|,()=<>!;]))/gy;
 
 /**
- * Runs a query over tables: `where` (comparisons, `has`, `contains`, `startswith`, `endswith`, `in`, `between`, `ago`, `now`,
- * `datetime`, `and`, `or`, `not`), `project`, `take`, `limit`, `order by`, `sort by`, `top`, `count`, `summarize count() by`,
- * `distinct`. Anything else is refused as Microsoft refuses a query it cannot read.
+ * Runs a query over tables: `where` (comparisons, `has`, `contains`, `startswith`, `endswith`, `in`,
+ * `between`, `ago`, `now`, `datetime`, `and`, `or`, `not`), `project`, `take`, `limit`, `order by`, `sort
+ * by`, `top`, `count`, `summarize count() by`, `distinct`. Anything else is refused as Microsoft refuses a
+ * query it cannot read.
  */
 export function runKql(
   query: string,
@@ -37,7 +38,8 @@ export function runKql(
 ): HuntingResult {
   const stages = split(tokens(query.replaceAll(/\/\/[^\n]*/g, "")));
   const [source] = stages.shift() ?? [];
-  if (source?.kind !== "word") throw new BadQuery("Syntax error: A recognition error occurred. Fix syntax errors in your query.");
+  if (source?.kind !== "word")
+    throw new BadQuery("Syntax error: A recognition error occurred. Fix syntax errors in your query.");
   const rows = tables.get(source.text);
   if (rows === undefined)
     throw new BadQuery(
@@ -108,10 +110,17 @@ function typeOf(value: unknown): string {
   if (typeof value === "number") return Number.isInteger(value) ? "Int64" : "Double";
   if (typeof value === "boolean") return "SByte";
   if (typeof value === "object") return "Object";
-  return typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value) && ticksOf(value) !== undefined ? "DateTime" : "String";
+  return typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value) && ticksOf(value) !== undefined
+    ? "DateTime"
+    : "String";
 }
 
-function applyStage(stage: readonly Token[], lines: Line[], columns: Columns, nowMs: number): { lines: Line[]; columns: Columns } {
+function applyStage(
+  stage: readonly Token[],
+  lines: Line[],
+  columns: Columns,
+  nowMs: number,
+): { lines: Line[]; columns: Columns } {
   const reader = readerOf(stage, columns, nowMs);
   const operator = reader.word();
   switch (operator) {
@@ -135,7 +144,8 @@ function applyStage(stage: readonly Token[], lines: Line[], columns: Columns, no
       const names = reader.columns();
       reader.end();
       const picked = lines.map(({ cells }) => Object.fromEntries(names.map((name) => [name, cells[name] ?? null])));
-      const unique = operator === "project" ? picked : [...new Map(picked.map((cells) => [JSON.stringify(cells), cells])).values()];
+      const unique =
+        operator === "project" ? picked : [...new Map(picked.map((cells) => [JSON.stringify(cells), cells])).values()];
       return {
         lines: unique.map((cells) => ({ cells, text: undefined })),
         columns: names.map((name) => columns.find((column) => column.name === name) ?? { name, type: "String" }),
@@ -284,7 +294,8 @@ function readerOf(stage: readonly Token[], columns: Columns, nowMs: number) {
       expect("(");
       const among = list(value);
       expect(")");
-      return (cells) => among.some((candidate) => same(left(cells), candidate(cells), !how.endsWith("~"))) !== how.startsWith("!");
+      return (cells) =>
+        among.some((candidate) => same(left(cells), candidate(cells), !how.endsWith("~"))) !== how.startsWith("!");
     }
     const test = COMPARE[how];
     if (test === undefined) return fail();

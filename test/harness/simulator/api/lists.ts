@@ -1,4 +1,13 @@
-import { type Filter, lowerBound, type Order, parseFilter, parseOrder, passes, pathsOf, QueryRefused } from "../odata.ts";
+import {
+  type Filter,
+  lowerBound,
+  type Order,
+  parseFilter,
+  parseOrder,
+  passes,
+  pathsOf,
+  QueryRefused,
+} from "../odata.ts";
 import { byUpdate, type Table, type Version } from "../records.ts";
 import type { StreamFacts } from "../streams.ts";
 import type { Regime } from "../world.ts";
@@ -22,13 +31,15 @@ const OPTIONS = new Set(["$filter", "$orderby", "$top", "$skip", "$count", "$exp
 /** Reads the query options of a list; throws QueryRefused with the sentence the service would use. */
 export function readListQuery(facts: StreamFacts, search: URLSearchParams): ListQuery {
   for (const name of search.keys()) {
-    if (name.startsWith("$") && !OPTIONS.has(name)) throw new QueryRefused(`The query parameter '${name}' is not supported.`);
+    if (name.startsWith("$") && !OPTIONS.has(name))
+      throw new QueryRefused(`The query parameter '${name}' is not supported.`);
   }
   const filterText = search.get("$filter");
   const filter = filterText === null || filterText.trim() === "" ? undefined : parseFilter(filterText);
   for (const path of filter === undefined ? [] : pathsOf(filter)) {
     if (facts.api === "graph" && path === "evidence") continue;
-    if (!facts.filterable.includes(path)) throw new QueryRefused(`Filtering by the property '${path}' is not supported.`);
+    if (!facts.filterable.includes(path))
+      throw new QueryRefused(`Filtering by the property '${path}' is not supported.`);
   }
   const orderText = search.get("$orderby");
   const order = orderText === null || orderText === "" ? [] : parseOrder(orderText);
@@ -103,7 +114,10 @@ export function evaluateList(table: Table, query: ListQuery, regime: Regime): Li
   let matching: readonly Version[];
   let base = 0;
   if (simple !== undefined) {
-    base = firstIndex(ordered, (row) => row.updatedTicks >= simple.from && (simple.inclusive || row.updatedTicks > simple.from));
+    base = firstIndex(
+      ordered,
+      (row) => row.updatedTicks >= simple.from && (simple.inclusive || row.updatedTicks > simple.from),
+    );
     matching = ordered;
   } else if (query.filter === undefined) matching = ordered;
   else {
@@ -131,15 +145,20 @@ export function evaluateList(table: Table, query: ListQuery, regime: Regime): Li
     matching: matching.length - base,
     next: more
       ? tokenOf(
-          regime.token === "count" || regime.order === "ignored" ? { rows: end - base } : { after: [keyOf(facts, order, last), last.id] },
+          regime.token === "count" || regime.order === "ignored"
+            ? { rows: end - base }
+            : { after: [keyOf(facts, order, last), last.id] },
         )
       : undefined,
-    cacheKey: simple === undefined && query.filter !== undefined ? undefined : `${orderName(order, regime)} ${start} ${end}`,
+    cacheKey:
+      simple === undefined && query.filter !== undefined ? undefined : `${orderName(order, regime)} ${start} ${end}`,
   };
 }
 
 function tokenOf(place: Place): string {
-  return Buffer.from(JSON.stringify("rows" in place ? ["rows", place.rows] : ["after", ...place.after])).toString("base64url");
+  return Buffer.from(JSON.stringify("rows" in place ? ["rows", place.rows] : ["after", ...place.after])).toString(
+    "base64url",
+  );
 }
 
 /** Without `$orderby`, and under `newest-first` whatever was asked, the newest update comes first. */
@@ -148,7 +167,8 @@ function orderInForce(facts: StreamFacts, asked: readonly Order[], regime: Regim
   return asked[0];
 }
 
-const orderName = (order: Order, regime: Regime): string => (regime.order === "ignored" ? "ignored" : `${order.path} ${order.descending}`);
+const orderName = (order: Order, regime: Regime): string =>
+  regime.order === "ignored" ? "ignored" : `${order.path} ${order.descending}`;
 
 const ticksBy = (facts: StreamFacts, order: Order, row: Version): bigint | string | null => {
   if (order.path === facts.updated) return row.updatedTicks;
@@ -157,10 +177,16 @@ const ticksBy = (facts: StreamFacts, order: Order, row: Version): bigint | strin
   return typeof member === "string" ? member : null;
 };
 
-const keyOf = (facts: StreamFacts, order: Order, row: Version): string | null => ticksBy(facts, order, row)?.toString() ?? null;
+const keyOf = (facts: StreamFacts, order: Order, row: Version): string | null =>
+  ticksBy(facts, order, row)?.toString() ?? null;
 
-/** Compares a row with a place: by the ordered member, then by id, so that rows of one instant have one order. */
-function comparatorOf(facts: StreamFacts, order: Order): (row: Version, place: { key: string | null; id: string }) => number {
+/**
+ * Compares a row with a place: by the ordered member, then by id, so that rows of one instant have one order.
+ */
+function comparatorOf(
+  facts: StreamFacts,
+  order: Order,
+): (row: Version, place: { key: string | null; id: string }) => number {
   const sign = order.descending ? -1 : 1;
   const ticks = order.path === facts.updated || order.path === facts.created;
   return (row, place) => {
@@ -212,10 +238,15 @@ function hash(text: string): number {
 }
 
 /** `updated ge X` alone, in ascending order, needs no look at any row. */
-function fastLowerBound(facts: StreamFacts, query: ListQuery, order: Order): { from: bigint; inclusive: boolean } | undefined {
+function fastLowerBound(
+  facts: StreamFacts,
+  query: ListQuery,
+  order: Order,
+): { from: bigint; inclusive: boolean } | undefined {
   const { filter } = query;
   if (filter?.op !== "compare" || filter.path !== facts.updated || filter.value.kind !== "instant") return undefined;
-  if (order.path !== facts.updated || order.descending || (filter.how !== "ge" && filter.how !== "gt")) return undefined;
+  if (order.path !== facts.updated || order.descending || (filter.how !== "ge" && filter.how !== "gt"))
+    return undefined;
   return { from: filter.value.ticks, inclusive: filter.how === "ge" };
 }
 
@@ -239,8 +270,14 @@ function viewOf(facts: StreamFacts, row: Version, filter: Filter): Record<string
 }
 
 /** How far back a request looked, for `/shown`. */
-export function reachOf(facts: StreamFacts, filter: Filter | undefined): { updatedFrom?: bigint; createdFrom?: bigint } {
+export function reachOf(
+  facts: StreamFacts,
+  filter: Filter | undefined,
+): { updatedFrom?: bigint; createdFrom?: bigint } {
   const updatedFrom = lowerBound(filter, facts.updated);
   const createdFrom = lowerBound(filter, facts.created);
-  return { ...(updatedFrom === undefined ? {} : { updatedFrom }), ...(createdFrom === undefined ? {} : { createdFrom }) };
+  return {
+    ...(updatedFrom === undefined ? {} : { updatedFrom }),
+    ...(createdFrom === undefined ? {} : { createdFrom }),
+  };
 }

@@ -3,9 +3,9 @@ import type { StreamFacts } from "../streams.ts";
 import type { Customer } from "../world.ts";
 
 /**
- * Enum members that Graph shows only to clients that send `Prefer: include-unknown-enum-members`; to others they are
- * `unknownFutureValue`. Source: Microsoft Graph docs, resources security-alert and security-incident (the members after
- * `unknownFutureValue` in each list).
+ * Enum members that Graph shows only to clients that send `Prefer: include-unknown-enum-members`; to others
+ * they are `unknownFutureValue`. Source: Microsoft Graph docs, resources security-alert and security-incident
+ * (the members after `unknownFutureValue` in each list).
  */
 const NEWER_MEMBERS: Readonly<Record<string, ReadonlySet<string>>> = {
   serviceSource: new Set(
@@ -90,7 +90,9 @@ export function mdeText(expand: boolean): (version: Version) => string {
   return (version) => {
     const record = version.text();
     const row = JSON.parse(record) as Record<string, unknown>;
-    return Array.isArray(row["evidence"]) && row["evidence"].length > 0 ? JSON.stringify({ ...row, evidence: [] }) : record;
+    return Array.isArray(row["evidence"]) && row["evidence"].length > 0
+      ? JSON.stringify({ ...row, evidence: [] })
+      : record;
   };
 }
 

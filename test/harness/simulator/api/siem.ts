@@ -9,15 +9,17 @@ import { defenderVoice } from "./voice.ts";
 const TWO_HOURS_MS = 2 * 3_600_000;
 
 /**
- * The retired SIEM API (Microsoft docs, "Pull detections using SIEM REST API"): a bare array of detections between
- * `sinceTimeUtc` (default: two hours ago) and `untilTimeUtc`, or since `ago`; `limit` keeps the most recent; device groups
- * and tags select. A time without a zone is UTC.
+ * The retired SIEM API (Microsoft docs, "Pull detections using SIEM REST API"): a bare array of detections
+ * between `sinceTimeUtc` (default: two hours ago) and `untilTimeUtc`, or since `ago`; `limit` keeps the most
+ * recent; device groups and tags select. A time without a zone is UTC.
  */
 export function answerSiemAlerts(exchange: Exchange, customer: Customer): void {
   const query = exchange.url.searchParams;
   const table = customer.tables["siem-alerts"];
-  const bad = (name: string): void => defenderVoice.failed(exchange, 400, "InvalidInput", `The value of '${name}' is not valid.`);
-  const time = (name: string): bigint | undefined => (query.has(name) ? ticksOf((query.get(name) ?? "").replace(" ", "T")) : undefined);
+  const bad = (name: string): void =>
+    defenderVoice.failed(exchange, 400, "InvalidInput", `The value of '${name}' is not valid.`);
+  const time = (name: string): bigint | undefined =>
+    query.has(name) ? ticksOf((query.get(name) ?? "").replace(" ", "T")) : undefined;
   for (const name of ["sinceTimeUtc", "untilTimeUtc"])
     if (query.has(name) && time(name) === undefined) {
       bad(name);

@@ -15,12 +15,19 @@ export interface Voice {
   unauthorized(exchange: Exchange, fault: TokenFault): void;
   forbidden(exchange: Exchange, grant: Grant, rights: Rights): void;
   badQuery(exchange: Exchange, message: string): void;
-  failed(exchange: Exchange, status: number, code: string | undefined, message: string | undefined, headers?: Record<string, string>): void;
+  failed(
+    exchange: Exchange,
+    status: number,
+    code: string | undefined,
+    message: string | undefined,
+    headers?: Record<string, string>,
+  ): void;
 }
 
 const TOKEN_FAULTS: Readonly<Record<TokenFault, string>> = {
   empty: "Access token is empty.",
-  malformed: "IDX14100: JWT is not well formed, there are no dots (.). The token needs to be in JWS or JWE Compact Serialization Format.",
+  malformed:
+    "IDX14100: JWT is not well formed, there are no dots (.). The token needs to be in JWS or JWE Compact Serialization Format.",
   expired: "Lifetime validation failed, the token is expired.",
   audience: "Access token validation failure. Invalid audience.",
 };
@@ -28,7 +35,10 @@ const TOKEN_FAULTS: Readonly<Record<TokenFault, string>> = {
 const CHALLENGE =
   'Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", client_id="00000003-0000-0000-c000-000000000000"';
 
-/** Codes by status where a fault names none (Microsoft Graph docs, error responses; Defender docs, common-errors). */
+/**
+ * Codes by status where a fault names none (Microsoft Graph docs, error responses; Defender docs,
+ * common-errors).
+ */
 const GRAPH_CODES: Readonly<Record<number, string>> = {
   400: "BadRequest",
   401: "InvalidAuthenticationToken",
@@ -68,7 +78,8 @@ function missing(grant: Grant, rights: Rights): string {
 
 /** Microsoft Graph: `{"error":{"code","message","innerError"}}`. */
 export const graphVoice: Voice = {
-  unauthorized: (exchange, fault) => graphVoice.failed(exchange, 401, undefined, TOKEN_FAULTS[fault], { "www-authenticate": CHALLENGE }),
+  unauthorized: (exchange, fault) =>
+    graphVoice.failed(exchange, 401, undefined, TOKEN_FAULTS[fault], { "www-authenticate": CHALLENGE }),
   forbidden: (exchange, grant, rights) => graphVoice.failed(exchange, 403, undefined, missing(grant, rights)),
   badQuery: (exchange, message) => graphVoice.failed(exchange, 400, undefined, message),
   failed(exchange, status, code, message, headers = {}) {
@@ -80,7 +91,13 @@ export const graphVoice: Voice = {
     sendJson(
       exchange,
       status,
-      { error: { code: code ?? GRAPH_CODES[status] ?? "UnknownError", message: message ?? MESSAGES[status] ?? "", innerError: inner } },
+      {
+        error: {
+          code: code ?? GRAPH_CODES[status] ?? "UnknownError",
+          message: message ?? MESSAGES[status] ?? "",
+          innerError: inner,
+        },
+      },
       headers,
     );
   },

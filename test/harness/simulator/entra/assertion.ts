@@ -11,8 +11,9 @@ interface Expected {
 }
 
 /**
- * Checks a client assertion (Microsoft Entra docs, certificate-credentials): PS256 with `x5t#S256`, or the older RS256 with
- * `x5t`; `aud` the token endpoint of this tenant, `iss` and `sub` the app, in time. Returns the AADSTS number of what is wrong.
+ * Checks a client assertion (Microsoft Entra docs, certificate-credentials): PS256 with `x5t#S256`, or the
+ * older RS256 with `x5t`; `aud` the token endpoint of this tenant, `iss` and `sub` the app, in time. Returns
+ * the AADSTS number of what is wrong.
  */
 export function assertionProblem(assertion: string, expected: Expected): number | undefined {
   const [head = "", body = "", signature = ""] = assertion.split(".");
@@ -23,11 +24,19 @@ export function assertionProblem(assertion: string, expected: Expected): number 
   if (certificate === undefined) return 700027;
   const key =
     header["alg"] === "PS256"
-      ? { key: certificate.publicKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
+      ? {
+          key: certificate.publicKey,
+          padding: constants.RSA_PKCS1_PSS_PADDING,
+          saltLength: constants.RSA_PSS_SALTLEN_DIGEST,
+        }
       : header["alg"] === "RS256"
         ? { key: certificate.publicKey, padding: constants.RSA_PKCS1_PADDING }
         : undefined;
-  if (key === undefined || !verify("RSA-SHA256", Buffer.from(`${head}.${body}`), key, Buffer.from(signature, "base64url"))) return 700027;
+  if (
+    key === undefined ||
+    !verify("RSA-SHA256", Buffer.from(`${head}.${body}`), key, Buffer.from(signature, "base64url"))
+  )
+    return 700027;
   const nowS = expected.nowMs / 1000;
   if (claims["iss"] !== expected.clientId || claims["sub"] !== expected.clientId) return 50012;
   if (!expected.audiences.includes(String(claims["aud"]))) return 50012;
@@ -39,7 +48,9 @@ function thumbprintFits(certificate: X509Certificate, header: Readonly<Record<st
   const print = (algorithm: string): string => createHash(algorithm).update(certificate.raw).digest("base64url");
   // Padding is tolerated: some clients write it.
   const given = (name: string): string | undefined =>
-    typeof header[name] === "string" ? header[name].replaceAll("=", "").replaceAll("+", "-").replaceAll("/", "_") : undefined;
+    typeof header[name] === "string"
+      ? header[name].replaceAll("=", "").replaceAll("+", "-").replaceAll("/", "_")
+      : undefined;
   return given("x5t#S256") === print("sha256") || given("x5t") === print("sha1");
 }
 

@@ -17,7 +17,10 @@ export interface RegisteredApp {
 
 export interface Directory {
   find(clientId: string): RegisteredApp | undefined;
-  /** Answers `/applications` and `/servicePrincipals` (Microsoft Graph docs, application and servicePrincipal resources); false for other paths. */
+  /**
+   * Answers `/applications` and `/servicePrincipals` (Microsoft Graph docs, application and servicePrincipal
+   * resources); false for other paths.
+   */
   answer(exchange: Exchange, path: string): Promise<boolean>;
 }
 
@@ -88,7 +91,11 @@ function principalOf(api: ApiName, appId: string): object {
   };
 }
 
-const described = ({ objectId, clientId, manifest }: RegisteredApp): object => ({ id: objectId, appId: clientId, ...manifest });
+const described = ({ objectId, clientId, manifest }: RegisteredApp): object => ({
+  id: objectId,
+  appId: clientId,
+  ...manifest,
+});
 
 interface Access {
   readonly resourceAppId?: string;
@@ -97,7 +104,8 @@ interface Access {
 
 /** The names behind a manifest's `requiredResourceAccess`. */
 function* askedFor(manifest: Record<string, unknown>): Generator<string> {
-  for (const { resourceAppId = "", resourceAccess = [] } of (manifest["requiredResourceAccess"] ?? []) as readonly Access[]) {
+  for (const { resourceAppId = "", resourceAccess = [] } of (manifest["requiredResourceAccess"] ??
+    []) as readonly Access[]) {
     const api = API_APP_IDS[resourceAppId];
     if (api === undefined) continue;
     const ids = new Set(resourceAccess.map(({ id }) => id));

@@ -11,8 +11,9 @@ interface EntraError {
 }
 
 /**
- * Token endpoint errors by AADSTS number. Source: Microsoft Entra docs, "Microsoft Entra authentication and authorization
- * error codes", and the answers printed in Microsoft's pages. `{…}` is filled in from the request.
+ * Token endpoint errors by AADSTS number. Source: Microsoft Entra docs, "Microsoft Entra authentication and
+ * authorization error codes", and the answers printed in Microsoft's pages. `{…}` is filled in from the
+ * request.
  */
 export const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
   16000: {
@@ -55,7 +56,12 @@ export const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
     text: "Due to a configuration change made by your administrator, or because you moved to a new location, you must enroll in multi-factor authentication to access '{resource}'.",
     suberror: "basic_action",
   },
-  50074: { error: "interaction_required", status: 400, text: "Strong Authentication is required.", suberror: "basic_action" },
+  50074: {
+    error: "interaction_required",
+    status: 400,
+    text: "Strong Authentication is required.",
+    suberror: "basic_action",
+  },
   50076: {
     error: "interaction_required",
     status: 400,
@@ -157,7 +163,12 @@ export const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
     suberror: "consent_required",
   },
   65004: { error: "access_denied", status: 400, text: "User declined to consent to access the app." },
-  70000: { error: "invalid_grant", status: 400, text: "The provided refresh token is not valid.", suberror: "bad_token" },
+  70000: {
+    error: "invalid_grant",
+    status: 400,
+    text: "The provided refresh token is not valid.",
+    suberror: "bad_token",
+  },
   70001: { error: "unauthorized_client", status: 400, text: "The application named {client} was disabled." },
   70008: {
     error: "invalid_grant",
@@ -170,7 +181,11 @@ export const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
     status: 400,
     text: "The provided value for the input parameter 'scope' isn't valid. The scope {scope} isn't valid.",
   },
-  70016: { error: "authorization_pending", status: 400, text: "OAuth 2.0 device flow error. Authorization is pending. Continue polling." },
+  70016: {
+    error: "authorization_pending",
+    status: 400,
+    text: "OAuth 2.0 device flow error. Authorization is pending. Continue polling.",
+  },
   70020: {
     error: "expired_token",
     status: 400,
@@ -187,7 +202,11 @@ export const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
     status: 400,
     text: "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud. Check with your subscription administrator, this may happen if there are no active subscriptions for the tenant.",
   },
-  90006: { error: "temporarily_unavailable", status: 503, text: "The service is temporarily unavailable. Please retry later." },
+  90006: {
+    error: "temporarily_unavailable",
+    status: 503,
+    text: "The service is temporarily unavailable. Please retry later.",
+  },
   90014: {
     error: "invalid_request",
     status: 400,
@@ -210,7 +229,11 @@ export const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
     status: 429,
     text: "TenantThrottlingError - There are too many incoming requests. Please retry later.",
   },
-  90094: { error: "consent_required", status: 400, text: "Admin consent is required for the permissions requested by this application." },
+  90094: {
+    error: "consent_required",
+    status: 400,
+    text: "Admin consent is required for the permissions requested by this application.",
+  },
   90095: {
     error: "consent_required",
     status: 400,
@@ -221,9 +244,21 @@ export const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
     status: 400,
     text: "The application '{client}' ('MSSP collector') has not been authorized in the tenant '{tenant}'. Applications must be authorized to access the customer tenant before partner delegated administrators can use them.",
   },
-  900144: { error: "invalid_request", status: 400, text: "The request body must contain the following parameter: '{field}'." },
-  900382: { error: "invalid_request", status: 400, text: "Confidential Client is not supported in Cross Cloud request." },
-  900432: { error: "invalid_request", status: 400, text: "Confidential Client is not supported in Cross Cloud request." },
+  900144: {
+    error: "invalid_request",
+    status: 400,
+    text: "The request body must contain the following parameter: '{field}'.",
+  },
+  900382: {
+    error: "invalid_request",
+    status: 400,
+    text: "Confidential Client is not supported in Cross Cloud request.",
+  },
+  900432: {
+    error: "invalid_request",
+    status: 400,
+    text: "Confidential Client is not supported in Cross Cloud request.",
+  },
   900971: { error: "invalid_request", status: 400, text: "No reply address is registered for the application." },
   901002: { error: "invalid_request", status: 400, text: "The 'resource' request parameter is not supported." },
   500011: {
@@ -248,7 +283,12 @@ export const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
     status: 400,
     text: "The Code_Verifier does not match the code_challenge supplied in the authorization request.",
   },
-  530032: { error: "interaction_required", status: 400, text: "Access has been blocked due to risk policy.", suberror: "message_only" },
+  530032: {
+    error: "interaction_required",
+    status: 400,
+    text: "Access has been blocked due to risk policy.",
+    suberror: "message_only",
+  },
   530034: {
     error: "interaction_required",
     status: 400,
@@ -264,7 +304,11 @@ export const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
     status: 400,
     text: "Invalid resource. The client has requested access to a resource which is not listed in the requested permissions in the client's application registration. Client app ID: {client}(MSSP collector). Resource value from request: {resource}.",
   },
-  700011: { error: "unauthorized_client", status: 400, text: "Application with identifier '{client}' was not found in the directory." },
+  700011: {
+    error: "unauthorized_client",
+    status: 400,
+    text: "Application with identifier '{client}' was not found in the directory.",
+  },
   700016: {
     error: "unauthorized_client",
     status: 400,
@@ -312,10 +356,17 @@ export const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
     text: "The provided client secret keys for app '{client}' are expired. Visit the Azure portal to create new keys for your app: https://aka.ms/NewClientSecret, or consider using certificate credentials for added security: https://aka.ms/certCreds.",
   },
   9002313: { error: "invalid_request", status: 400, text: "Invalid request. Request is malformed or invalid." },
-  70003: { error: "unsupported_grant_type", status: 400, text: "The app requested an unsupported grant type '{grant}'." },
+  70003: {
+    error: "unsupported_grant_type",
+    status: 400,
+    text: "The app requested an unsupported grant type '{grant}'.",
+  },
 };
 
-/** The body and status of an error, texts filled in. Exported for the faults of a scenario, which name a number only. */
+/**
+ * The body and status of an error, texts filled in. Exported for the faults of a scenario, which name a
+ * number only.
+ */
 export function entraError(
   number: number,
   exchange: Exchange,
@@ -324,7 +375,9 @@ export function entraError(
   const known = ENTRA_ERRORS[number] ?? { error: "invalid_request", status: 400, text: "Request failed." };
   const timestamp = `${new Date(exchange.nowMs).toISOString().slice(0, 19).replace("T", " ")}Z`;
   const correlation = String(
-    exchange.request.headers["client-request-id"] ?? exchange.url.searchParams.get("client-request-id") ?? exchange.requestId,
+    exchange.request.headers["client-request-id"] ??
+      exchange.url.searchParams.get("client-request-id") ??
+      exchange.requestId,
   );
   const text = known.text.replaceAll(/\{(\w+)\}/g, (_, name: string) => values[name] ?? "");
   const codes = known.codes ?? [number];

@@ -33,8 +33,15 @@ export interface Issue {
 
 const NO_STORE = { "cache-control": "no-store, no-cache", pragma: "no-cache" };
 
-/** Answers a token request that passed every check: the access token, and for a user the refresh token, id_token and client_info. */
-export function sendToken(exchange: Exchange, issue: Issue, { world, tokens }: { world: World; tokens: TokenShop }): void {
+/**
+ * Answers a token request that passed every check: the access token, and for a user the refresh token,
+ * id_token and client_info.
+ */
+export function sendToken(
+  exchange: Exchange,
+  issue: Issue,
+  { world, tokens }: { world: World; tokens: TokenShop },
+): void {
   const { v2, customer, clientId, target, user, byCertificate } = issue;
   const { api, resource } = target;
   const { identity, credentials } = customer;
@@ -66,7 +73,12 @@ export function sendToken(exchange: Exchange, issue: Issue, { world, tokens }: {
     appidacr: byCertificate ? "2" : "1",
     idp: issuer,
     ...(user === undefined
-      ? { idtyp: "app", oid: servicePrincipal, sub: servicePrincipal, ...(permissions.length > 0 ? { roles: permissions } : {}) }
+      ? {
+          idtyp: "app",
+          oid: servicePrincipal,
+          sub: servicePrincipal,
+          ...(permissions.length > 0 ? { roles: permissions } : {}),
+        }
       : {
           idtyp: "user",
           oid: identity.userId,
@@ -79,11 +91,20 @@ export function sendToken(exchange: Exchange, issue: Issue, { world, tokens }: {
     ver: "1.0",
   });
   customer.counters.tokensIssued += 1;
-  const scope = user === undefined ? {} : { scope: permissions.map((one) => (api === "graph" ? one : `${resource}/${one}`)).join(" ") };
+  const scope =
+    user === undefined
+      ? {}
+      : { scope: permissions.map((one) => (api === "graph" ? one : `${resource}/${one}`)).join(" ") };
   const numbers = v2
     ? { expires_in: lifeS, ext_expires_in: lifeS }
     : // The v1 endpoint writes its numbers as strings.
-      { expires_in: String(lifeS), ext_expires_in: String(lifeS), expires_on: String(nowS + lifeS), not_before: String(nowS), resource };
+      {
+        expires_in: String(lifeS),
+        ext_expires_in: String(lifeS),
+        expires_on: String(nowS + lifeS),
+        not_before: String(nowS),
+        resource,
+      };
   const body: Record<string, unknown> = { token_type: "Bearer", ...scope, ...numbers, access_token: accessToken };
   if (user !== undefined) {
     if (user.offline) {
@@ -110,7 +131,9 @@ export function sendToken(exchange: Exchange, issue: Issue, { world, tokens }: {
       tid: identity.tenantId,
       ver: v2 ? "2.0" : "1.0",
     });
-    body["client_info"] = Buffer.from(JSON.stringify({ uid: identity.userId, utid: identity.tenantId })).toString("base64url");
+    body["client_info"] = Buffer.from(JSON.stringify({ uid: identity.userId, utid: identity.tenantId })).toString(
+      "base64url",
+    );
   }
   sendJson(exchange, 200, body, NO_STORE);
 }

@@ -96,13 +96,26 @@ export function answerAuthorize(
 
 function customerOf(world: World, clientId: string, hint: string | null): Customer | undefined {
   for (const customer of world.customers.values()) {
-    if (customer.identity.clientId === clientId || hint?.toLowerCase().endsWith(`@${customer.identity.domain}`) === true) return customer;
+    if (
+      customer.identity.clientId === clientId ||
+      hint?.toLowerCase().endsWith(`@${customer.identity.domain}`) === true
+    )
+      return customer;
   }
   return clientId === SHARED_APP.clientId ? world.customers.values().next().value : undefined;
 }
 
-/** The consent page, answered as the customer's administrator would (`POST /customers/<name>/consent` on the control API says how). */
-export function answerConsent(exchange: Exchange, tenant: string, customer: Customer | undefined, v2: boolean, world: World): void {
+/**
+ * The consent page, answered as the customer's administrator would (`POST /customers/<name>/consent` on the
+ * control API says how).
+ */
+export function answerConsent(
+  exchange: Exchange,
+  tenant: string,
+  customer: Customer | undefined,
+  v2: boolean,
+  world: World,
+): void {
   const query = exchange.url.searchParams;
   const back = query.get("redirect_uri");
   if (customer === undefined) {

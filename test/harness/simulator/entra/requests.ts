@@ -21,7 +21,8 @@ export async function readClientForm(exchange: Exchange): Promise<ClientForm> {
   const fields = new URLSearchParams(await exchange.body());
   const form: Form = (name) => fields.get(name) || undefined;
   const basic = /^Basic (.+)$/i.exec(exchange.request.headers.authorization ?? "")?.[1];
-  const [id, secret] = basic === undefined ? [] : Buffer.from(basic, "base64").toString().split(":").map(decodeURIComponent);
+  const [id, secret] =
+    basic === undefined ? [] : Buffer.from(basic, "base64").toString().split(":").map(decodeURIComponent);
   return { form, clientId: form("client_id") ?? id, secret: form("client_secret") ?? secret };
 }
 
@@ -35,9 +36,18 @@ export function appProblem(customer: Customer, clientId: string): number | undef
 }
 
 /** Sends the browser back to the app. */
-export function redirect(exchange: Exchange, to: string, query: Readonly<Record<string, string | null | undefined>>): void {
+export function redirect(
+  exchange: Exchange,
+  to: string,
+  query: Readonly<Record<string, string | null | undefined>>,
+): void {
   const target = new URL(to);
-  for (const [name, value] of Object.entries(query)) if (value !== null && value !== undefined) target.searchParams.set(name, value);
-  exchange.response.writeHead(302, { location: target.href, "content-length": "0", date: new Date(exchange.nowMs).toUTCString() });
+  for (const [name, value] of Object.entries(query))
+    if (value !== null && value !== undefined) target.searchParams.set(name, value);
+  exchange.response.writeHead(302, {
+    location: target.href,
+    "content-length": "0",
+    date: new Date(exchange.nowMs).toUTCString(),
+  });
   exchange.response.end();
 }

@@ -11,9 +11,9 @@ const PUBLIC: readonly Cloud[] = ["commercial", "gcc"];
 const SOVEREIGN: readonly Cloud[] = ["gcc-high", "dod"];
 
 /**
- * Which API an audience belongs to, and in which clouds it exists. Sources: Microsoft Graph docs ("Deployments"), Defender
- * docs (create-app-partners, api-partner-access, gov, usgov), the SIEM API's old pages. Compared in lower case, without a
- * slash at the end.
+ * Which API an audience belongs to, and in which clouds it exists. Sources: Microsoft Graph docs
+ * ("Deployments"), Defender docs (create-app-partners, api-partner-access, gov, usgov), the SIEM API's old
+ * pages. Compared in lower case, without a slash at the end.
  */
 const RESOURCES: Readonly<Record<string, Resource>> = {
   "https://graph.microsoft.com": { api: "graph", clouds: PUBLIC },
@@ -42,7 +42,9 @@ export const API_APP_IDS: Readonly<Record<string, ApiName>> = {
 };
 
 /** Permissions that exist at each API: an app-only token's roles, a user token's scopes. */
-export const PERMISSIONS: Readonly<Record<ApiName, { readonly roles: readonly string[]; readonly scopes: readonly string[] }>> = {
+export const PERMISSIONS: Readonly<
+  Record<ApiName, { readonly roles: readonly string[]; readonly scopes: readonly string[] }>
+> = {
   graph: {
     roles: ["SecurityAlert.Read.All", "SecurityIncident.Read.All", "ThreatHunting.Read.All"],
     scopes: ["SecurityAlert.Read.All", "SecurityIncident.Read.All", "ThreatHunting.Read.All"],

@@ -40,8 +40,10 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
 
   type Route = (exchange: Exchange, tenant: string, customer: Customer | undefined) => Promise<void> | void;
   const ROUTES: Readonly<Record<string, Route>> = {
-    "v2.0/.well-known/openid-configuration": (exchange, tenant, customer) => answerDiscovery(exchange, tenant, customer, true),
-    ".well-known/openid-configuration": (exchange, tenant, customer) => answerDiscovery(exchange, tenant, customer, false),
+    "v2.0/.well-known/openid-configuration": (exchange, tenant, customer) =>
+      answerDiscovery(exchange, tenant, customer, true),
+    ".well-known/openid-configuration": (exchange, tenant, customer) =>
+      answerDiscovery(exchange, tenant, customer, false),
     "discovery/instance": (exchange) => answerInstance(exchange),
     "discovery/v2.0/keys": (exchange) => sendJson(exchange, 200, { keys: tokens.keys() }),
     "discovery/keys": (exchange) => sendJson(exchange, 200, { keys: tokens.keys() }),
@@ -62,7 +64,8 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
     if (route === undefined) return false;
     const customer = world.customerAt(decodeURIComponent(tenant));
     const host = hostOf(exchange.request.headers.host);
-    if (customer !== undefined && host !== undefined && !host.clouds.includes(customer.cloud)) sendEntraError(exchange, 90038, { tenant });
+    if (customer !== undefined && host !== undefined && !host.clouds.includes(customer.cloud))
+      sendEntraError(exchange, 90038, { tenant });
     else if (!struck(exchange, rest, customer)) await route(exchange, tenant, customer);
     return true;
   }
@@ -98,7 +101,8 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
         exchange,
         fault.status,
         {
-          error: fault.code ?? (fault.status === 429 || fault.status >= 500 ? "temporarily_unavailable" : "invalid_request"),
+          error:
+            fault.code ?? (fault.status === 429 || fault.status >= 500 ? "temporarily_unavailable" : "invalid_request"),
           error_description: fault.message ?? "The service is temporarily unavailable. Please retry later.",
         },
         headers,
@@ -111,7 +115,10 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
   async function deviceCode(exchange: Exchange, tenant: string, at: Customer | undefined): Promise<void> {
     const { form, clientId } = await readClientForm(exchange);
     const customer =
-      at ?? (isShared(tenant) ? [...world.customers.values()].find(({ identity }) => identity.clientId === clientId) : undefined);
+      at ??
+      (isShared(tenant)
+        ? [...world.customers.values()].find(({ identity }) => identity.clientId === clientId)
+        : undefined);
     if (customer === undefined) return sendEntraError(exchange, 90002, { tenant });
     const problem = appProblem(customer, clientId ?? "");
     if (problem !== undefined) return sendEntraError(exchange, problem, { tenant, client: clientId ?? "" });
@@ -150,7 +157,9 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
     const held = readRefreshToken(form("refresh_token") ?? "");
     const code = codes.get(form("code") ?? "");
     const device = deviceCodes.get(form("device_code") ?? form("code") ?? "");
-    const customer = at ?? (isShared(tenant) ? (code?.customer ?? device?.customer ?? world.customers.get(held?.name ?? "")) : undefined);
+    const customer =
+      at ??
+      (isShared(tenant) ? (code?.customer ?? device?.customer ?? world.customers.get(held?.name ?? "")) : undefined);
     const refuse = ({ number, values: more }: Refusal): void => {
       if (customer !== undefined) customer.counters.tokenErrors += 1;
       sendEntraError(exchange, number, {
@@ -161,7 +170,8 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
         ...more,
       });
     };
-    if (exchange.request.method !== "POST" || grantType === "") return refuse({ number: 900144, values: { field: "grant_type" } });
+    if (exchange.request.method !== "POST" || grantType === "")
+      return refuse({ number: 900144, values: { field: "grant_type" } });
     if (clientId === undefined) return refuse({ number: 900144, values: { field: "client_id" } });
     if (customer === undefined) return refuse({ number: 90002 });
     customer.counters.tokenRequests += 1;
@@ -181,7 +191,8 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
       return v2 && !/^\S+\/\.default$/.test(form("scope") ?? "") ? refuse({ number: 70011 }) : send(undefined);
     if (grantType === "refresh_token") {
       if (form("refresh_token") === undefined) return refuse({ number: 900144, values: { field: "refresh_token" } });
-      if (held === undefined || held.name !== customer.identity.name || held.clientId !== clientId) return refuse({ number: 70000 });
+      if (held === undefined || held.name !== customer.identity.name || held.clientId !== clientId)
+        return refuse({ number: 70000 });
       const problem = refreshProblem(customer, held.generation, exchange.nowMs);
       return problem === undefined ? send({ nonce: undefined, offline: true, isPublic }) : refuse(problem);
     }
@@ -189,7 +200,10 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
       const problem = code === undefined ? { number: 70008 } : codeProblem(code, clientId, form, exchange.nowMs);
       if (problem !== undefined || code === undefined) return refuse(problem ?? { number: 70008 });
       code.used = true;
-      return send({ nonce: code.nonce, offline: !v2 || `${code.scope} ${form("scope") ?? ""}`.split(" ").includes("offline_access") });
+      return send({
+        nonce: code.nonce,
+        offline: !v2 || `${code.scope} ${form("scope") ?? ""}`.split(" ").includes("offline_access"),
+      });
     }
     if (DEVICE_GRANTS.includes(grantType)) {
       const problem = deviceProblem(device, exchange.nowMs);
@@ -207,7 +221,8 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
     const touchedMs = credentials.touchedMs.get(generation) ?? world.startMs;
     const issued = { issued: textOf(touchedMs) };
     if (generation <= credentials.revokedUpTo) return { number: 50173, values: issued };
-    if (generation <= credentials.idleUpTo || nowMs - touchedMs > IDLE_DAYS * DAY_MS) return { number: 700082, values: issued };
+    if (generation <= credentials.idleUpTo || nowMs - touchedMs > IDLE_DAYS * DAY_MS)
+      return { number: 700082, values: issued };
     if (customer.consent !== "granted") return { number: 65001 };
     credentials.touchedMs.set(generation, nowMs);
     return undefined;
@@ -243,7 +258,8 @@ function clientProblem(
   const assertion = form("client_assertion");
   if (isPublic) return secret === undefined && assertion === undefined ? undefined : { number: 700025 };
   if (assertion !== undefined) {
-    if (form("client_assertion_type") !== ASSERTION_TYPE) return { number: 900144, values: { field: "client_assertion_type" } };
+    if (form("client_assertion_type") !== ASSERTION_TYPE)
+      return { number: 900144, values: { field: "client_assertion_type" } };
     const here = `${exchange.origin}/${customer.identity.tenantId}`;
     const audiences = [`${here}/oauth2/v2.0/token`, `${here}/oauth2/token`, `${here}/v2.0`];
     const number = assertionProblem(assertion, {
@@ -255,7 +271,11 @@ function clientProblem(
     return number === undefined ? undefined : { number };
   }
   if (secret === undefined) return { number: 7000218 };
-  const number = secretProblem(world.directory.find(clientId)?.secrets ?? customer.credentials.secrets, clientId, secret);
+  const number = secretProblem(
+    world.directory.find(clientId)?.secrets ?? customer.credentials.secrets,
+    clientId,
+    secret,
+  );
   return number === undefined ? undefined : { number };
 }
 

@@ -54,7 +54,10 @@ export function makeTokenShop(nowMs: () => number): TokenShop {
         for (const [token, { expiresMs }] of grants) if (expiresMs < nowMs()) grants.delete(token);
       }
       // Two tokens of one second would otherwise be one and the same text.
-      const token = sign({ ...claims, uti: createHash("sha256").update(`uti ${issued}`).digest("base64url").slice(0, 22) });
+      const token = sign({
+        ...claims,
+        uti: createHash("sha256").update(`uti ${issued}`).digest("base64url").slice(0, 22),
+      });
       grants.set(token, grant);
       return token;
     },

@@ -79,7 +79,8 @@ function fillCustomer(
   if (given["cloud"] !== undefined) customer.cloud = given["cloud"] as Customer["cloud"];
   if (given["consent"] !== undefined) customer.consent = given["consent"] as Customer["consent"];
   if (given["permissions"] !== undefined) customer.permissions = new Set(given["permissions"] as string[]);
-  if (given["access_token_seconds"] !== undefined) customer.accessTokenLifetimeS = Number(given["access_token_seconds"]);
+  if (given["access_token_seconds"] !== undefined)
+    customer.accessTokenLifetimeS = Number(given["access_token_seconds"]);
   if (given["retry_after_form"] !== undefined) customer.retryAfterForm = given["retry_after_form"] as "seconds";
   if (given["expand_max_alerts"] !== undefined) customer.expandMaxAlerts = Number(given["expand_max_alerts"]);
   if (given["capitalised_schema"] === true) customer.hunting.capitalised = true;

@@ -9,8 +9,8 @@ export class ScenarioRefused extends Error {}
 export type Checked = Readonly<Record<string, unknown>>;
 
 /**
- * Reads YAML (or JSON, which is YAML) by a spec. `name` is what messages call the text. Throws ScenarioRefused with every
- * mistake at once.
+ * Reads YAML (or JSON, which is YAML) by a spec. `name` is what messages call the text. Throws
+ * ScenarioRefused with every mistake at once.
  */
 export function readChecked(source: string, name: string, spec: Spec): Checked {
   const lines = new LineCounter();
@@ -32,7 +32,8 @@ type Complain = (offset: number | undefined, sentence: string) => undefined;
 const startOf = (node: Node | null): number | undefined => node?.range?.[0];
 
 function check(node: Node | null, spec: Spec, where: string, complain: Complain): unknown {
-  const expected = (what: string): undefined => complain(startOf(node), `${where}: expected ${what}, found ${shown(node)}.`);
+  const expected = (what: string): undefined =>
+    complain(startOf(node), `${where}: expected ${what}, found ${shown(node)}.`);
   if (spec.kind === "json") return node?.toJSON();
   if (spec.kind === "object") return checkObject(node, spec.fields, where, complain);
   if (spec.kind === "map") {
@@ -53,11 +54,18 @@ function checkScalar(node: Node | null, spec: ScalarSpec, expected: (what: strin
   const text = typeof value === "string" ? value : undefined;
   switch (spec.kind) {
     case "text":
-      return text ?? (typeof value === "number" ? String(isScalar(node) ? (node.source ?? value) : value) : expected("a text"));
+      return (
+        text ??
+        (typeof value === "number" ? String(isScalar(node) ? (node.source ?? value) : value) : expected("a text"))
+      );
     case "flag":
       return typeof value === "boolean" ? value : expected("true or false");
     case "number": {
-      const fits = typeof value === "number" && value >= spec.min && value <= spec.max && (!spec.integer || Number.isInteger(value));
+      const fits =
+        typeof value === "number" &&
+        value >= spec.min &&
+        value <= spec.max &&
+        (!spec.integer || Number.isInteger(value));
       return fits ? value : expected(`a ${spec.integer ? "whole " : ""}number from ${spec.min} to ${spec.max}`);
     }
     case "choice":
@@ -73,20 +81,38 @@ function checkScalar(node: Node | null, spec: ScalarSpec, expected: (what: strin
   return Number.isNaN(ms) ? expected("a time such as 2026-11-24T06:00:00Z") : ms;
 }
 
-function checkObject(node: Node | null, fields: Readonly<Record<string, Spec>>, where: string, complain: Complain): Checked | undefined {
+function checkObject(
+  node: Node | null,
+  fields: Readonly<Record<string, Spec>>,
+  where: string,
+  complain: Complain,
+): Checked | undefined {
   if (!isMap(node))
-    return complain(startOf(node), `${where}: expected members named ${Object.keys(fields).join(", ")}, found ${shown(node)}.`);
+    return complain(
+      startOf(node),
+      `${where}: expected members named ${Object.keys(fields).join(", ")}, found ${shown(node)}.`,
+    );
   const result: Record<string, unknown> = {};
   for (const { key, value } of node.items) {
     const name = String((key as { value?: unknown }).value);
     const spec = fields[name];
     if (spec === undefined)
-      complain(startOf(key as Node), `${where}: there is no "${name}"; expected one of ${Object.keys(fields).join(", ")}.`);
+      complain(
+        startOf(key as Node),
+        `${where}: there is no "${name}"; expected one of ${Object.keys(fields).join(", ")}.`,
+      );
     else if (name === "events" && spec.kind === "list") result[name] = checkEvents(value as Node | null, complain);
-    else result[name] = check(value as Node | null, spec, `${where === "the scenario" ? "" : `${where}.`}${name}`, complain);
+    else
+      result[name] = check(
+        value as Node | null,
+        spec,
+        `${where === "the scenario" ? "" : `${where}.`}${name}`,
+        complain,
+      );
   }
   for (const [name, spec] of Object.entries(fields)) {
-    if (spec.required === true && !(name in result)) complain(startOf(node), `${where}: "${name}" is missing; expected ${spec.help}.`);
+    if (spec.required === true && !(name in result))
+      complain(startOf(node), `${where}: "${name}" is missing; expected ${spec.help}.`);
   }
   return result;
 }

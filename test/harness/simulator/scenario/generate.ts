@@ -26,7 +26,10 @@ export interface GenerateRule {
 const WEEK_MS = 7 * 86_400_000;
 const TWO_HOURS_MS = 2 * 3_600_000;
 
-/** Fraction digits as often as in Microsoft's public samples: of 349 times 259 have 7, 42 have 2, 16 have 3, 13 none, … */
+/**
+ * Fraction digits as often as in Microsoft's public samples: of 349 times 259 have 7, 42 have 2, 16 have 3,
+ * 13 none, …
+ */
 const DIGITS: readonly (readonly [digits: number, share: number])[] = [
   [7, 259],
   [2, 42],
@@ -39,10 +42,17 @@ const DIGITS: readonly (readonly [digits: number, share: number])[] = [
 const DIGITS_TOTAL = DIGITS.reduce((sum, [, share]) => sum + share, 0);
 
 /**
- * All versions of the rule's records, each object's oldest first. Those that were already replaced at `startMs` are left
- * out: nobody can see them. Texts are made when they are asked for, and the same each time.
+ * All versions of the rule's records, each object's oldest first. Those that were already replaced at
+ * `startMs` are left out: nobody can see them. Texts are made when they are asked for, and the same each
+ * time.
  */
-export function* generate(rule: GenerateRule, identity: Identity, baseMs: number, startMs: number, seed: string): Generator<NewVersion> {
+export function* generate(
+  rule: GenerateRule,
+  identity: Identity,
+  baseMs: number,
+  startMs: number,
+  seed: string,
+): Generator<NewVersion> {
   const chance = chanceOf(seed, identity.name, rule.stream);
   const from = baseMs + (rule.from ?? -WEEK_MS);
   const to = baseMs + (rule.to ?? 0);
@@ -62,10 +72,17 @@ export function* generate(rule: GenerateRule, identity: Identity, baseMs: number
     const created = instant(rule, createdMs, own);
     const id = shape.id(guid(seed, `${identity.name} ${rule.stream} ${index}`), index);
     const updates = tie === undefined ? poisson(rule.updates ?? 0, own) : 0;
-    const times = Array.from({ length: updates }, () => createdMs + own() * (rule.update_within ?? TWO_HOURS_MS)).sort((a, b) => a - b);
+    const times = Array.from({ length: updates }, () => createdMs + own() * (rule.update_within ?? TWO_HOURS_MS)).sort(
+      (a, b) => a - b,
+    );
     const versions: NewVersion[] = [];
     for (const [change, ms] of [createdMs, ...times].entries()) {
-      const updated = tie === undefined ? (change === 0 ? created : instant(rule, ms, own)) : textOfTicks(ticksOfMs(createdMs) + 7211n);
+      const updated =
+        tie === undefined
+          ? change === 0
+            ? created
+            : instant(rule, ms, own)
+          : textOfTicks(ticksOfMs(createdMs) + 7211n);
       const visibleMs =
         ms +
         between(rule.visible_after ?? [0, 0], own) +
@@ -75,7 +92,15 @@ export function* generate(rule: GenerateRule, identity: Identity, baseMs: number
         created,
         updated,
         ...(visibleMs > startMs ? { visibleAtMs: visibleMs } : {}),
-        text: () => batch({ id, index, created, updated, change, chance: chanceOf(seed, identity.name, rule.stream, index, "text") }),
+        text: () =>
+          batch({
+            id,
+            index,
+            created,
+            updated,
+            change,
+            chance: chanceOf(seed, identity.name, rule.stream, index, "text"),
+          }),
       });
     }
     const lastPast = versions.findLastIndex((version) => version.visibleAtMs === undefined);

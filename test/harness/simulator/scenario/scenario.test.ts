@@ -80,7 +80,11 @@ describe("a scenario with a mistake is refused with file, line and what was expe
   const head = "name: x\nstory: y\ncustomers:\n  - name: contoso\n";
 
   test.each([
-    ["an unknown member", `${head}    colour: red\n`, 'day.yaml:5: customers[1]: there is no "colour"; expected one of name, count, data,'],
+    [
+      "an unknown member",
+      `${head}    colour: red\n`,
+      'day.yaml:5: customers[1]: there is no "colour"; expected one of name, count, data,',
+    ],
     [
       "a wrong duration",
       `${head}    generate:\n      - { stream: alerts, count: 3, from: yesterday }\n`,
@@ -96,7 +100,11 @@ describe("a scenario with a mistake is refused with file, line and what was expe
       `${head}faults:\n  - on: alerts\n    rate: 3\n    answer: { status: 503 }\n`,
       "day.yaml:7: faults[1].rate: expected a number from 0 to 1, found 3.",
     ],
-    ["a missing member", "name: x\nstory: y\n", 'day.yaml:1: the scenario: "customers" is missing; expected the customers.'],
+    [
+      "a missing member",
+      "name: x\nstory: y\n",
+      'day.yaml:1: the scenario: "customers" is missing; expected the customers.',
+    ],
     [
       "an event of no kind",
       `${head}events:\n  - { at: 1m, do: explode }\n`,
@@ -118,15 +126,17 @@ describe("a scenario with a mistake is refused with file, line and what was expe
   });
 
   test("JSON is read as well, with its lines", () => {
-    expect(refusal('{\n "name": "x",\n "story": "y",\n "customers": [{ "name": "a", "count": 0 }]\n}', "day.json")).toContain(
-      "day.json:4: customers[1].count: expected a whole number from 1 to 100000, found 0.",
-    );
+    expect(
+      refusal('{\n "name": "x",\n "story": "y",\n "customers": [{ "name": "a", "count": 0 }]\n}', "day.json"),
+    ).toContain("day.json:4: customers[1].count: expected a whole number from 1 to 100000, found 0.");
   });
 });
 
 describe("records made by rule", () => {
   const START_MS = Date.parse("2026-11-24T08:00:00Z");
-  const all = (rule: Parameters<typeof generate>[0], seed = "1") => [...generate(rule, identityOf("contoso"), START_MS, START_MS, seed)];
+  const all = (rule: Parameters<typeof generate>[0], seed = "1") => [
+    ...generate(rule, identityOf("contoso"), START_MS, START_MS, seed),
+  ];
 
   test("are as many, as large and as late as the rule says, and their texts agree with their keys", () => {
     const versions = all({
@@ -141,11 +151,17 @@ describe("records made by rule", () => {
     expect(new Set(versions.map(({ id }) => id)).size).toBe(200);
     for (const version of versions) {
       const text = version.text();
-      expect(JSON.parse(text)).toMatchObject({ id: version.id, lastUpdateDateTime: version.updated, createdDateTime: version.created });
+      expect(JSON.parse(text)).toMatchObject({
+        id: version.id,
+        lastUpdateDateTime: version.updated,
+        createdDateTime: version.created,
+      });
       expect(Math.abs(text.length - 5700)).toBeLessThan(200);
       expect(version.text()).toBe(text);
     }
-    const late = versions.filter(({ updated, visibleAtMs }) => (visibleAtMs ?? 0) - Number((ticksOf(updated) ?? 0n) / 10_000n) > 500_000);
+    const late = versions.filter(
+      ({ updated, visibleAtMs }) => (visibleAtMs ?? 0) - Number((ticksOf(updated) ?? 0n) / 10_000n) > 500_000,
+    );
     expect(late.length).toBeGreaterThan(60);
     expect(late.length).toBeLessThan(140);
   });

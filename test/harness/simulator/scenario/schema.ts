@@ -61,7 +61,13 @@ function schemaOf(spec: Spec, inFull = false): Record<string, unknown> {
   const properties = Object.fromEntries(
     Object.entries(spec.fields).map(([name, field]) => [name, name === "events" ? events() : schemaOf(field)]),
   );
-  return { description, type: "object", additionalProperties: false, ...(required.length > 0 ? { required } : {}), properties };
+  return {
+    description,
+    type: "object",
+    additionalProperties: false,
+    ...(required.length > 0 ? { required } : {}),
+    properties,
+  };
 }
 
 function events(): object {

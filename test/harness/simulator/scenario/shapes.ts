@@ -3,9 +3,9 @@ import type { Identity } from "../identity.ts";
 import type { StreamName } from "../streams.ts";
 
 /**
- * What made-up records look like, list by list: the members and their order follow Microsoft's documentation samples
- * (Microsoft Graph docs: security-list-alerts_v2, security-list-incidents; Defender docs: get-alerts, api-list-incidents,
- * pull-alerts-using-rest-api), the values are invented.
+ * What made-up records look like, list by list: the members and their order follow Microsoft's documentation
+ * samples (Microsoft Graph docs: security-list-alerts_v2, security-list-incidents; Defender docs: get-alerts,
+ * api-list-incidents, pull-alerts-using-rest-api), the values are invented.
  */
 export interface BatchOptions {
   readonly identity: Identity;
@@ -33,8 +33,9 @@ interface Shape {
 }
 
 /**
- * A place in a template that differs per record. Written as a private-use character and a name, so that the template can be
- * made with JSON.stringify and cut afterwards: joining pieces is many times faster than writing objects.
+ * A place in a template that differs per record. Written as a private-use character and a name, so that the
+ * template can be made with JSON.stringify and cut afterwards: joining pieces is many times faster than
+ * writing objects.
  */
 const slot = (name: string): string => `\uE000${name}\uE001`;
 
@@ -70,7 +71,14 @@ const TITLES = [
   "Verdächtige Anmeldung von neuem Ort",
   "Possible lateral movement",
 ];
-const CATEGORIES = ["Execution", "DefenseEvasion", "InitialAccess", "CredentialAccess", "InitialAccess", "LateralMovement"];
+const CATEGORIES = [
+  "Execution",
+  "DefenseEvasion",
+  "InitialAccess",
+  "CredentialAccess",
+  "InitialAccess",
+  "LateralMovement",
+];
 const DESCRIPTION =
   "A hidden file has been launched. This activity could indicate a compromised host. Attackers often hide files associated with malicious tools to evade file system inspection and defenses. ";
 const ACTIONS =
@@ -140,7 +148,12 @@ const fill: Fill = (name, { id, index, created, updated, change, chance }) => {
 };
 
 function evidenceOf(kind: number, identity: Identity): object {
-  const common = { createdDateTime: slot("created"), verdict: "unknown", remediationStatus: "none", remediationStatusDetails: null };
+  const common = {
+    createdDateTime: slot("created"),
+    verdict: "unknown",
+    remediationStatus: "none",
+    remediationStatusDetails: null,
+  };
   const ends = { roles: [], detailedRoles: [], tags: [] };
   const user = {
     accountName: "SYSTEM",
@@ -214,7 +227,11 @@ function evidenceOf(kind: number, identity: Identity): object {
         ...common,
         ...ends,
         stream: null,
-        userAccount: { ...user, accountName: `user${slot("index")}`, userPrincipalName: `user${slot("index")}@${identity.domain}` },
+        userAccount: {
+          ...user,
+          accountName: `user${slot("index")}`,
+          userPrincipalName: `user${slot("index")}@${identity.domain}`,
+        },
       };
   }
 }
@@ -225,7 +242,12 @@ function padding(sample: (text: string) => string, bytes: number | undefined, te
   return missing <= 0 ? text : text.repeat(Math.ceil(missing / text.length)).slice(0, missing);
 }
 
-function sized(make: (text: string) => unknown, options: BatchOptions, text: string, write: Fill = fill): (values: RecordValues) => string {
+function sized(
+  make: (text: string) => unknown,
+  options: BatchOptions,
+  text: string,
+  write: Fill = fill,
+): (values: RecordValues) => string {
   const sample = (padded: string): string =>
     template(
       make(padded),
@@ -282,10 +304,14 @@ function graphAlert(options: BatchOptions): (values: RecordValues) => string {
 }
 
 /** Alerts inside an incident are the same text many times over, under ids of their own. */
-const INNER_ID: Fill = (name, values) => (name.startsWith("inner:") ? `${values.id}-${name.slice("inner:".length)}` : fill(name, values));
+const INNER_ID: Fill = (name, values) =>
+  name.startsWith("inner:") ? `${values.id}-${name.slice("inner:".length)}` : fill(name, values);
 
 function inner(count: number, one: object): object[] {
-  return Array.from({ length: count }, (_, at) => JSON.parse(JSON.stringify(one).replaceAll(slot("inner"), slot(`inner:${at}`))) as object);
+  return Array.from(
+    { length: count },
+    (_, at) => JSON.parse(JSON.stringify(one).replaceAll(slot("inner"), slot(`inner:${at}`))) as object,
+  );
 }
 
 function graphIncident(options: BatchOptions): (values: RecordValues) => string {
@@ -487,7 +513,9 @@ function siemAlert(options: BatchOptions): (values: RecordValues) => string {
 }
 
 const alertId = (guid: string): string => `da${guid.slice(0, 8)}${guid.slice(9, 13)}-${guid.slice(24)}_1`;
-/** Incident ids are numbers: the guid makes rules of one customer differ, the index the records of one rule. */
+/**
+ * Incident ids are numbers: the guid makes rules of one customer differ, the index the records of one rule.
+ */
 const incidentId = (guid: string, index: number): string =>
   String(1_000_000 + (Number.parseInt(guid.slice(0, 6), 16) % 900_000) * 1000 + index);
 

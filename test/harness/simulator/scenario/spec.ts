@@ -17,7 +17,13 @@ export type Spec = { readonly help: string; readonly required?: true } & (
 
 const text = (help: string): Spec => ({ kind: "text", help });
 const flag = (help: string): Spec => ({ kind: "flag", help });
-const whole = (help: string, min: number, max = 10_000_000): Spec => ({ kind: "number", min, max, integer: true, help });
+const whole = (help: string, min: number, max = 10_000_000): Spec => ({
+  kind: "number",
+  min,
+  max,
+  integer: true,
+  help,
+});
 const share = (help: string): Spec => ({ kind: "number", min: 0, max: 1, integer: false, help });
 const duration = (help: string): Spec => ({ kind: "duration", help });
 const span = (help: string): Spec => ({ kind: "span", help });
@@ -42,7 +48,13 @@ export const GENERATE = object(
     bytes: whole("size of one record, about (default: as Microsoft's samples)", 500, 50_000_000),
     evidence: whole("pieces of evidence per alert (default 3)", 0, 5000),
     alerts: whole("alerts inside each incident (default 0)", 0, 10_000),
-    updates: { kind: "number", min: 0, max: 50, integer: false, help: "how many times a record changes later, on average (default 0)" },
+    updates: {
+      kind: "number",
+      min: 0,
+      max: 50,
+      integer: false,
+      help: "how many times a record changes later, on average (default 0)",
+    },
     update_within: duration("how long after its creation the last change may come (default 2h)"),
     visible_after: span("how long after its update a version becomes visible (default 0s)"),
     late: object(
@@ -50,10 +62,16 @@ export const GENERATE = object(
       "versions that become visible late",
     ),
     ties: object(
-      { groups: must(whole("how many groups", 1, 100_000)), size: must(whole("how many records share one instant exactly", 2, 100_000)) },
+      {
+        groups: must(whole("how many groups", 1, 100_000)),
+        size: must(whole("how many records share one instant exactly", 2, 100_000)),
+      },
       "records that share an update time",
     ),
-    digits: choice(["varied", "seven"], "fraction digits of times: as varied as Microsoft's (default), or always seven"),
+    digits: choice(
+      ["varied", "seven"],
+      "fraction digits of times: as varied as Microsoft's (default), or always seven",
+    ),
     service: text("serviceSource of the alerts (default: a mix)"),
   },
   "records made by rule",
@@ -80,7 +98,10 @@ export const FAULT = object(
     until: duration("only until this time after the start"),
     page: choice(["first", "linked"], "only requests that follow a next link, or only all others"),
     expand: flag("only requests with (or without) $expand"),
-    requests: list(whole("the how-manieth matching request of a customer", 1), "only these requests, counted per customer from 1"),
+    requests: list(
+      whole("the how-manieth matching request of a customer", 1),
+      "only these requests, counted per customer from 1",
+    ),
     every: whole("each n-th matching request", 1),
     rate: share("share of matching requests, drawn with the seed"),
     times: whole("at most this often per customer", 1),
@@ -110,12 +131,19 @@ export const FAULT = object(
 /** What can happen, in a scenario's events and over the control API alike. */
 export const ACTIONS: Readonly<Record<string, Readonly<Record<string, Spec>>>> = {
   consent: {
-    state: must(choice(["granted", "withdrawn", "absent"], "the customer's consent; absent: the app is not in the tenant")),
+    state: must(
+      choice(["granted", "withdrawn", "absent"], "the customer's consent; absent: the app is not in the tenant"),
+    ),
     answer: choice(["accept", "decline"], "what the administrator answers on the consent page"),
   },
   permissions: { roles: must(list(text("a role or scope"), "all that is granted")) },
   secret: {
-    state: must(choice(["valid", "expired", "rotated", "removed"], "rotated: a new one is added beside the old, which then expires")),
+    state: must(
+      choice(
+        ["valid", "expired", "rotated", "removed"],
+        "rotated: a new one is added beside the old, which then expires",
+      ),
+    ),
   },
   "refresh-token": { state: must(choice(["valid", "revoked", "idle"], "all refresh tokens handed out so far")) },
   "access-tokens": {
@@ -153,7 +181,10 @@ const EVENT_FIELDS: Readonly<Record<string, Spec>> = {
 
 /** All that an event of this kind may say. */
 export const eventSpec = (action: string): Spec =>
-  object({ ...EVENT_FIELDS, ...ACTIONS[action], ...(action === "record" ? { at: EVENT_AT } : {}) }, `an event: ${action}`);
+  object(
+    { ...EVENT_FIELDS, ...ACTIONS[action], ...(action === "record" ? { at: EVENT_AT } : {}) },
+    `an event: ${action}`,
+  );
 
 /** The same over the control API: without a time. */
 export const actionSpec = (action: string): Spec =>
@@ -181,11 +212,19 @@ export const CUSTOMER = object(
     budgets: {
       kind: "map",
       keys: ["graph", "hunting", "xdr", "mde", "siem"],
-      of: object({ per_minute: must(whole("requests per minute", 1)), per_hour: whole("requests per hour", 1) }, "a budget"),
+      of: object(
+        { per_minute: must(whole("requests per minute", 1)), per_hour: whole("requests per hour", 1) },
+        "a budget",
+      ),
       help: "budgets that differ from Microsoft's",
     },
     ...REGIME,
-    streams: { kind: "map", keys: STREAM_NAMES, of: object(REGIME, "how this list pages"), help: "lists that page differently" },
+    streams: {
+      kind: "map",
+      keys: STREAM_NAMES,
+      of: object(REGIME, "how this list pages"),
+      help: "lists that page differently",
+    },
     generate: list(GENERATE, "records made by rule"),
     records: list(RECORD, "records one by one"),
   },

@@ -1,10 +1,14 @@
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** Milliseconds of `90s`, `5m`, `1h30m`, `2d`, `0s`; with a sign in front it may be negative. Undefined when it is none. */
+/**
+ * Milliseconds of `90s`, `5m`, `1h30m`, `2d`, `0s`; with a sign in front it may be negative. Undefined when
+ * it is none.
+ */
 export function durationOf(text: string): number | undefined {
   if (!/^[+-]?(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) return undefined;
   let ms = 0;
-  for (const [, count, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)) ms += Number(count) * (UNIT_MS[unit ?? ""] ?? 0);
+  for (const [, count, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g))
+    ms += Number(count) * (UNIT_MS[unit ?? ""] ?? 0);
   return text.startsWith("-") ? -ms : ms;
 }
 

@@ -34,7 +34,10 @@ const tag = (text, name) => new RegExp(`<${name}>([^<]*)</${name}>`).exec(text)?
 function rest(text, method, path, body) {
   const url = new URL(path, tag(text, "server_uri"));
   return new Promise((resolve, reject) => {
-    const headers = { authorization: `Splunk ${tag(text, "session_key")}`, "content-type": "application/x-www-form-urlencoded" };
+    const headers = {
+      authorization: `Splunk ${tag(text, "session_key")}`,
+      "content-type": "application/x-www-form-urlencoded",
+    };
     const request = https.request(url, { method, headers, rejectUnauthorized: false }, (answer) => {
       answer.resume().on("end", () => resolve(answer.statusCode));
     });
@@ -50,7 +53,8 @@ function obey(text) {
   const [first = { name: "none", params: {} }] = stanzasOf(text);
   const behaves = new Set((first.params.behave ?? "").split("+"));
   if (flag === "--validate-arguments") {
-    if (behaves.has("refused")) process.stdout.write("<error><message>behave: refused is not to be had</message></error>");
+    if (behaves.has("refused"))
+      process.stdout.write("<error><message>behave: refused is not to be had</message></error>");
     process.exit(behaves.has("refused") ? 1 : 0);
   }
   if (stanzasOf(text).length === 0) process.exit(0);
