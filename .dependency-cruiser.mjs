@@ -30,15 +30,23 @@ export default {
       to: othersThan("config", "model"),
     },
     {
-      name: "format-knows-model-only",
+      name: "json-knows-model-only",
+      comment:
+        "The member scanner cuts records out of answers byte by byte; nothing of a vendor, a format or a host belongs in it.",
+      severity: "error",
+      from: from("json"),
+      to: othersThan("json", "model"),
+    },
+    {
+      name: "format-knows-model-and-json",
       comment: "Formats are pure functions over records: a golden file must be enough to test one.",
       severity: "error",
       from: from("format"),
-      to: othersThan("format", "model"),
+      to: othersThan("format", "model", "json"),
     },
     {
       name: "collect-knows-model-only",
-      comment: "The engine works for any source and any host: it gets both through the Kit of src/model/kit.ts.",
+      comment: "The engine works for any source and any host: it gets both through the Kit of src/model/ports.ts.",
       severity: "error",
       from: from("collect"),
       to: othersThan("collect", "model"),
@@ -67,12 +75,20 @@ export default {
       to: othersThan("auth", "model", "net"),
     },
     {
-      name: "defender-knows-model-net-and-the-scanner",
+      name: "defender-knows-model-net-and-json",
       comment:
-        "Microsoft's side uses net's decisions and format's JSON member scanner (docs/decisions/scanner-in-format.md) and nothing of the hosts, so that every host gets the same streams.",
+        "Microsoft's side uses net's decisions and the JSON member scanner and nothing of the hosts, so that every host gets the same streams.",
       severity: "error",
       from: from("defender"),
-      to: othersThan("defender", "model", "net", "format"),
+      to: othersThan("defender", "model", "net", "json"),
+    },
+    {
+      name: "outputs-know-what-they-write",
+      comment:
+        "An output serves every host: it knows its settings, the formats and the disk, and nothing of the host that configured it.",
+      severity: "error",
+      from: from("outputs"),
+      to: othersThan("outputs", "model", "json", "format", "net", "config", "stores/disk"),
     },
     {
       name: "hosts-know-no-vendor",
@@ -130,17 +146,20 @@ export default {
     {
       name: "sockets-in-net-only",
       comment:
-        "src/net is the only owner of sockets towards Microsoft. The ArcSight host has its own towards the SIEM (syslog, serve); the command line listens for the browser's answer; the state's lock is a local socket that dies with its holder.",
+        "src/net is the only owner of sockets towards Microsoft. Outputs have their own towards the SIEM, and so has the answerer for ArcSight (serve); the command line listens for the browser's answer; the state's lock is a local socket that dies with its holder.",
       severity: "error",
-      from: { path: "^src/", pathNot: ["^src/(net|hosts/arcsight|hosts/cli)/", "^src/stores/lock[.]ts$", unitTest] },
+      from: {
+        path: "^src/",
+        pathNot: ["^src/(net|outputs|hosts/arcsight|hosts/cli)/", "^src/stores/disk/lock[.]ts$", unitTest],
+      },
       to: { path: sockets, dependencyTypes: ["core"] },
     },
     {
       name: "pure-parts-stay-pure",
       comment:
-        "config, format and collect get time, disk and network by the door; only then can a test say what the world looks like.",
+        "config, json, format and collect get time, disk and network by the door; only then can a test say what the world looks like.",
       severity: "error",
-      from: { path: "^src/(config|format|collect)/", pathNot: unitTest },
+      from: { path: "^src/(config|json|format|collect)/", pathNot: unitTest },
       to: { path: "^(node:)?(fs|child_process|worker_threads|os|timers)(/promises)?$", dependencyTypes: ["core"] },
     },
     {

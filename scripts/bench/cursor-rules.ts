@@ -1,5 +1,5 @@
 import { EASY, SimStream, serviceError, T0, type Version, World } from "../../src/collect/collect.test-kit.ts";
-import type { SourceStream } from "../../src/model/kit.ts";
+import type { SourceStream } from "../../src/model/ports.ts";
 import {
   DAY_MS,
   DayList,

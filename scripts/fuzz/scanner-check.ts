@@ -1,7 +1,7 @@
 /** Judges the member scanner by JSON.parse: says in one sentence where the two disagree about some bytes. */
 import { isDeepStrictEqual } from "node:util";
-import { type AnswerOptions, AnswerScanner, type HugeRecordSink } from "../../src/format/answer-scanner.ts";
-import { NESTING_MAX } from "../../src/format/member-scanner.ts";
+import { type AnswerOptions, AnswerScanner, type HugeRecordSink } from "../../src/json/answer-scanner.ts";
+import { NESTING_MAX } from "../../src/json/member-scanner.ts";
 import { isFailure } from "../../src/model/failure.ts";
 import { parseInstant } from "../../src/model/instant.ts";
 import type { PageRecord } from "../../src/model/record.ts";

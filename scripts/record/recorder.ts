@@ -1,4 +1,4 @@
-import type { Http, HttpAnswer, HttpRequest } from "../../src/model/kit.ts";
+import type { Http, HttpAnswer, HttpRequest } from "../../src/model/ports.ts";
 
 /** One request and its answer, as a line of a recording. Bodies are text after decompression. */
 export interface Exchange {

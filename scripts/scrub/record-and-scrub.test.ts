@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
-import type { Http, HttpAnswer } from "../../src/model/kit.ts";
+import type { Http, HttpAnswer } from "../../src/model/ports.ts";
 import { createHttp } from "../../src/net/http.ts";
 import { withStory } from "../../test/harness/nock/story.ts";
 import { type Exchange, recordingHttp } from "../record/recorder.ts";

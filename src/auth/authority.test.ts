@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { Simulator } from "../../test/harness/simulator/start.ts";
 import { startSimulator } from "../../test/harness/simulator/start.ts";
-import type { Http } from "../model/kit.ts";
+import type { Http } from "../model/ports.ts";
 import { sealed } from "../model/sealed.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";

@@ -1,5 +1,5 @@
 import { Failure } from "../model/failure.ts";
-import type { Clock, Http } from "../model/kit.ts";
+import type { Clock, Http } from "../model/ports.ts";
 import type { Route } from "../model/stanza.ts";
 import type { StateFolder } from "../model/state.ts";
 import type { TenantId } from "../model/tenant.ts";

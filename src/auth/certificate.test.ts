@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from "@jest/globals";
 import type { MadeCertificate } from "../../test/harness/app-certificate.ts";
 import { makeAppCertificate } from "../../test/harness/app-certificate.ts";
 import type { Failure } from "../model/failure.ts";
-import type { Http } from "../model/kit.ts";
+import type { Http } from "../model/ports.ts";
 import { certificatePairs, usablePairs } from "./certificate.ts";
 import { redeem } from "./redeem.ts";
 

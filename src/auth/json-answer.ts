@@ -1,5 +1,5 @@
 import { Failure } from "../model/failure.ts";
-import type { HttpAnswer } from "../model/kit.ts";
+import type { HttpAnswer } from "../model/ports.ts";
 import { retryAfterMs } from "../net/retry.ts";
 import type { TokenAnswer } from "./entra-failures.ts";
 

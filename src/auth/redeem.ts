@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { INetworkModule, NetworkRequestOptions, NetworkResponse } from "@azure/msal-node";
 import { Failure, isFailure } from "../model/failure.ts";
-import type { Clock, Http } from "../model/kit.ts";
+import type { Clock, Http } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
 import type { AppCredential } from "../model/sign-in.ts";

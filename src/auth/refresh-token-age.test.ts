@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { Failure } from "../model/failure.ts";
-import type { LogFields } from "../model/kit.ts";
+import type { LogFields } from "../model/ports.ts";
 import { sealed } from "../model/sealed.ts";
 import type { TenantId } from "../model/tenant.ts";
 import { AgeingVault, daysLeftOf, keepQuietTokensAlive, TokenAges, warningDay } from "./refresh-token-age.ts";

@@ -1,5 +1,5 @@
 import { isFailure } from "../model/failure.ts";
-import type { Clock, Log, RefreshTokenVault, TokenSource } from "../model/kit.ts";
+import type { Clock, Log, RefreshTokenVault, TokenSource } from "../model/ports.ts";
 import type { StateFolder } from "../model/state.ts";
 import type { TenantId } from "../model/tenant.ts";
 

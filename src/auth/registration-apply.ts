@@ -1,5 +1,5 @@
 import { Failure } from "../model/failure.ts";
-import type { Clock, Http } from "../model/kit.ts";
+import type { Clock, Http } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
 import type { RegistrationApplied, RegistrationPlan } from "../model/sign-in.ts";

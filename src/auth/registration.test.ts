@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import type { Http, HttpRequest } from "../model/kit.ts";
+import type { Http, HttpRequest } from "../model/ports.ts";
 import { sealed } from "../model/sealed.ts";
 import type { RegistrationPlan } from "../model/sign-in.ts";
 import { checkManifest, manifestOf, registration } from "./registration.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { Failure } from "../model/failure.ts";
-import type { Http, HttpAnswer, HttpRequest, Log, RefreshTokenVault } from "../model/kit.ts";
+import type { Http, HttpAnswer, HttpRequest, Log, RefreshTokenVault } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
 import type { AppCredential } from "../model/sign-in.ts";

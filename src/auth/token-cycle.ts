@@ -1,5 +1,5 @@
 import { Failure, isFailure } from "../model/failure.ts";
-import type { Chance, Clock, Http, Log, RefreshTokenVault, TokenSource } from "../model/kit.ts";
+import type { Chance, Clock, Http, Log, RefreshTokenVault, TokenSource } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
 import type { AppCredential } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";

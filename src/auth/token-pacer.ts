@@ -1,4 +1,4 @@
-import type { Clock } from "../model/kit.ts";
+import type { Clock } from "../model/ports.ts";
 
 /**
  * Spreads token requests of all customers: a restart of 2,000 customers must not look like an attack to the

@@ -1,4 +1,4 @@
-import type { Clock } from "../model/kit.ts";
+import type { Clock } from "../model/ports.ts";
 
 export interface BudgetLimits {
   readonly perMinute: number;

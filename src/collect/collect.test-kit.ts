@@ -2,13 +2,13 @@ import type { Delivery, HealthEvent, HugeDelivery } from "../model/event.ts";
 import { Failure } from "../model/failure.ts";
 import type { Ticks } from "../model/instant.ts";
 import { formatInstant, ticksFromMs } from "../model/instant.ts";
-import type { Chance, Clock, Log, LogFields, Outlet, Page, PageLink, Question, SourceStream } from "../model/kit.ts";
+import type { Chance, Clock, Log, LogFields, Outlet, Page, PageLink, Question, SourceStream } from "../model/ports.ts";
 import type { PageRecord, SourceRecord, UnreadableRecord } from "../model/record.ts";
 import type { LedgerEntry, Mark, Spool, StateFolder, StateKey, StreamStore } from "../model/state.ts";
 import type { StreamName } from "../model/stream.ts";
 import type { TenantId } from "../model/tenant.ts";
-import type { Customer } from "./fleet.ts";
-import { Fleet } from "./fleet.ts";
+import type { Customer } from "./scheduler.ts";
+import { Fleet } from "./scheduler.ts";
 
 export const T0 = Date.UTC(2026, 10, 24, 12, 0, 0);
 export const MINUTE = 60_000;

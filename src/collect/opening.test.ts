@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import type { StateFolder } from "../model/state.ts";
-import { openStateFolder } from "../stores/folder.ts";
+import { openStateFolder } from "../stores/disk/folder.ts";
 import { SimStream, World } from "./collect.test-kit.ts";
-import { Fleet } from "./fleet.ts";
+import { Fleet } from "./scheduler.ts";
 
 test("a stop while thousands of customers are being opened is heeded at the next one, and the orderly stop before it still counts", async () => {
   const world = new World();

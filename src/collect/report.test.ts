@@ -1,7 +1,7 @@
 import { expect, test } from "@jest/globals";
 import { credentialWarning } from "../model/credential-warning.ts";
 import type { HealthEvent } from "../model/event.ts";
-import type { Log } from "../model/kit.ts";
+import type { Log } from "../model/ports.ts";
 import { CONTOSO, HOUR, SimClock, T0 } from "./collect.test-kit.ts";
 import { CustomerReport } from "./report.ts";
 

@@ -1,7 +1,7 @@
 import type { CredentialWarning } from "../model/credential-warning.ts";
 import type { HealthEvent, HealthState, StreamHealth } from "../model/event.ts";
 import type { Failure } from "../model/failure.ts";
-import type { Clock, Log } from "../model/kit.ts";
+import type { Clock, Log } from "../model/ports.ts";
 import type { StreamName } from "../model/stream.ts";
 import type { Tenant } from "../model/tenant.ts";
 

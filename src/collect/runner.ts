@@ -1,7 +1,7 @@
 import type { Ticks } from "../model/instant.ts";
 import type { StateKey } from "../model/state.ts";
-import type { ObjectHash } from "./ledger.ts";
-import type { ProvisionalOwner } from "./provisional.ts";
+import type { ObjectHash } from "./delivery/ledger.ts";
+import type { ProvisionalOwner } from "./delivery/provisional.ts";
 
 /** A version that was written and may not have arrived. */
 export interface LostVersion {

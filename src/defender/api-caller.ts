@@ -1,6 +1,6 @@
-import type { AnswerEnd, AnswerScanner } from "../format/answer-scanner.ts";
+import type { AnswerEnd, AnswerScanner } from "../json/answer-scanner.ts";
 import { Failure, isFailure } from "../model/failure.ts";
-import type { Clock, Http, HttpAnswer, HttpRequest, Log, TokenSource } from "../model/kit.ts";
+import type { Clock, Http, HttpAnswer, HttpRequest, Log, TokenSource } from "../model/ports.ts";
 import type { PageRecord } from "../model/record.ts";
 import type { Sealed } from "../model/sealed.ts";
 import type { Stanza } from "../model/stanza.ts";

@@ -1,5 +1,5 @@
 import type { Failure } from "../model/failure.ts";
-import type { Clock, Http, HttpAnswer, HttpRequest, Log, LogFields, TokenSource } from "../model/kit.ts";
+import type { Clock, Http, HttpAnswer, HttpRequest, Log, LogFields, TokenSource } from "../model/ports.ts";
 import { type Sealed, sealed } from "../model/sealed.ts";
 
 export interface Scripted {

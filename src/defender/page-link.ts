@@ -1,4 +1,4 @@
-import type { PageLink } from "../model/kit.ts";
+import type { PageLink } from "../model/ports.ts";
 
 /**
  * Whether a next link may be followed: only over https and only to the origin that was asked, because our

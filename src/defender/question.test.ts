@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { parseInstant, type Ticks } from "../model/instant.ts";
-import type { Question } from "../model/kit.ts";
+import type { Question } from "../model/ports.ts";
 import { questionUrl } from "./question.ts";
 import { type ListStreamName, STREAMS } from "./streams/registry.ts";
 

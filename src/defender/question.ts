@@ -1,5 +1,5 @@
 import { formatInstant, TICKS_PER_MS, type Ticks } from "../model/instant.ts";
-import type { Question } from "../model/kit.ts";
+import type { Question } from "../model/ports.ts";
 import type { StreamContract } from "./streams/contract.ts";
 
 /** What a service turned out not to take; kept for the life of the stream. */

@@ -1,6 +1,6 @@
-import { type AnswerEnd, AnswerScanner, type HugeRecordSink } from "../format/answer-scanner.ts";
+import { type AnswerEnd, AnswerScanner, type HugeRecordSink } from "../json/answer-scanner.ts";
 import type { Ticks } from "../model/instant.ts";
-import type { HttpAnswer, Page, Question, SourceStream } from "../model/kit.ts";
+import type { HttpAnswer, Page, Question, SourceStream } from "../model/ports.ts";
 import type { RecordHead } from "../model/record.ts";
 import type { Stanza } from "../model/stanza.ts";
 import type { Tenant } from "../model/tenant.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
+import { recordObject } from "../json/record-object.ts";
 import type { RecordHead } from "../model/record.ts";
-import { recordObject } from "./record-object.ts";
 import { RecordReducer, reduceRecord } from "./reduced-record.ts";
 
 const LIMITS = { memberBytes: 60, recordBytes: 200 };

@@ -3,9 +3,10 @@
  * order. For formats that map fields and have no place for the large ones anyway; what is left out is told
  * with the record.
  */
+
+import { scanAnswer } from "../json/answer-scanner.ts";
+import { ByteWriter } from "../json/byte-writer.ts";
 import type { LeftOutMember, RecordBody, RecordHead, Reduction, SourceRecord } from "../model/record.ts";
-import { scanAnswer } from "./answer-scanner.ts";
-import { ByteWriter } from "./byte-writer.ts";
 
 export interface ReductionLimits {
   /** Largest member that is kept, in bytes of name and value together. */

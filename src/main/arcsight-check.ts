@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import { resolveTenantId } from "../auth/authority.ts";
-import type { CheckLine } from "../hosts/arcsight/door.ts";
+import type { CheckLine } from "../hosts/arcsight/index.ts";
 import {
   checkExit,
   checkTable,
@@ -11,15 +11,15 @@ import {
   realSecretDoor,
   settingsLines,
   testEventLine,
-} from "../hosts/arcsight/door.ts";
+} from "../hosts/arcsight/index.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, type Failure, isFailure } from "../model/failure.ts";
 import { ticksFromMs } from "../model/instant.ts";
-import type { Log, SourceStream } from "../model/kit.ts";
+import type { Log, SourceStream } from "../model/ports.ts";
 import type { Stanza } from "../model/stanza.ts";
 import type { Tenant } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";
-import { realDisk } from "../stores/disk.ts";
+import { realDisk } from "../stores/disk/disk.ts";
 import type { ArcSightFlags } from "./arcsight-command.ts";
 import { choose, logOf } from "./arcsight-command.ts";
 import { CustomerBuilder } from "./customers.ts";

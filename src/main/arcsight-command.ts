@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import type { RoundResult } from "../collect/fleet.ts";
-import { Fleet } from "../collect/fleet.ts";
-import type { ArcSightConfig, ArcSightOutlet, Serving } from "../hosts/arcsight/door.ts";
+import type { RoundResult } from "../collect/scheduler.ts";
+import { Fleet } from "../collect/scheduler.ts";
+import type { ArcSightConfig, ArcSightOutlet, Serving } from "../hosts/arcsight/index.ts";
 import {
   arcSightLog,
   openOutputs,
@@ -10,18 +10,18 @@ import {
   readArcSightConfig,
   realDialer,
   realSecretDoor,
-} from "../hosts/arcsight/door.ts";
+} from "../hosts/arcsight/index.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, exitCodeOf, Failure, isFailure } from "../model/failure.ts";
-import type { Log, Outlet } from "../model/kit.ts";
+import type { Log, Outlet } from "../model/ports.ts";
 import type { Stanza } from "../model/stanza.ts";
 import type { StateFolder } from "../model/state.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";
-import { realDisk } from "../stores/disk.ts";
-import { openStateFolder } from "../stores/folder.ts";
-import type { ToldConfig } from "./arcsight-told.ts";
-import { tell } from "./arcsight-told.ts";
+import { realDisk } from "../stores/disk/disk.ts";
+import { openStateFolder } from "../stores/disk/folder.ts";
+import type { ToldConfig } from "./arcsight-findings.ts";
+import { tell } from "./arcsight-findings.ts";
 import { defaultStateDir, settingsFailure } from "./configuration.ts";
 import { CustomerBuilder } from "./customers.ts";
 import { fileCredentials, fileVaults } from "./file-vaults.ts";

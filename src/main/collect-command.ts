@@ -1,13 +1,13 @@
-import { Fleet } from "../collect/fleet.ts";
-import type { EventStyle } from "../format/splunk-event.ts";
-import { linesOutlet } from "../hosts/cli/lines-outlet.ts";
+import { Fleet } from "../collect/scheduler.ts";
+import type { EventStyle } from "../format/splunk/splunk-event.ts";
+import { linesOutlet } from "../hosts/cli/lines-sink.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, exitCodeOf, Failure } from "../model/failure.ts";
-import type { Http, Log } from "../model/kit.ts";
+import type { Http, Log } from "../model/ports.ts";
 import type { StreamName } from "../model/stream.ts";
 import { STREAM_NAMES } from "../model/stream.ts";
 import { createHttp } from "../net/http.ts";
-import { openStateFolder } from "../stores/folder.ts";
+import { openStateFolder } from "../stores/disk/folder.ts";
 import { announcements } from "./announcements.ts";
 import type { Configuration } from "./configuration.ts";
 import { CustomerBuilder } from "./customers.ts";

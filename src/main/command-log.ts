@@ -1,4 +1,4 @@
-import type { Log, LogFields, LogLevel } from "../model/kit.ts";
+import type { Log, LogFields, LogLevel } from "../model/ports.ts";
 
 const ORDER: readonly LogLevel[] = ["debug", "info", "warn", "error", "fatal"];
 

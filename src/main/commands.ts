@@ -4,7 +4,7 @@ import { settingFlags, valuesFromFlags } from "../config/pages.ts";
 import { addOnboardingCommands } from "../hosts/cli/onboarding-commands.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, exitCodeOf, isFailure } from "../model/failure.ts";
-import type { Log, LogLevel } from "../model/kit.ts";
+import type { Log, LogLevel } from "../model/ports.ts";
 import { commandLog } from "./command-log.ts";
 import type { Configuration } from "./configuration.ts";
 import { readConfiguration, settingsFailure } from "./configuration.ts";
@@ -161,7 +161,7 @@ function counting(refused: readonly string[], code: ExitCode): ExitCode {
 }
 
 const readProperties: Parameters<typeof readConfiguration>[1] = async (latin1Text, file) => {
-  const { rawFromProperties, realSecretDoor } = await import("../hosts/arcsight/door.ts");
+  const { rawFromProperties, realSecretDoor } = await import("../hosts/arcsight/index.ts");
   return rawFromProperties(latin1Text, file, realSecretDoor(process.env, process.platform));
 };
 
@@ -229,7 +229,7 @@ function addSplunk(parser: Argv, ending: Ending, distrusted: readonly string[]):
         async (args) => {
           const { readFile } = await import("node:fs/promises");
           const { runModularInput } = await import("./modular-input.ts");
-          const { parseDocument } = await import("../hosts/splunk/door.ts");
+          const { parseDocument } = await import("../hosts/splunk/index.ts");
           ending.code = await runModularInput(distrusted, parseDocument(await readFile(args.file, "utf8")));
         },
       )

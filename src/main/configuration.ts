@@ -6,7 +6,7 @@ import { valuesFromFlags } from "../config/pages.ts";
 import { SCHEME } from "../config/scheme.ts";
 import type { ParsedSettings, RawStanza, SettingsHost } from "../config/settings.ts";
 import { MASK, parseStanzas, problemLine, SECRET_KEYS } from "../config/settings.ts";
-import { parseDocument } from "../hosts/splunk/door.ts";
+import { parseDocument } from "../hosts/splunk/index.ts";
 import { Failure } from "../model/failure.ts";
 import type { SettingProblem, Stanza } from "../model/stanza.ts";
 import { realClock, realFiles } from "./world.ts";

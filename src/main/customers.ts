@@ -3,13 +3,13 @@ import { credentialDaysLeft, credentialWarnings } from "../auth/credential-end.t
 import type { QuietCustomer } from "../auth/refresh-token-age.ts";
 import { AgeingVault, keepQuietTokensAlive, TokenAges } from "../auth/refresh-token-age.ts";
 import { createTokenCycles } from "../auth/token-cycle.ts";
-import type { Customer, Fleet } from "../collect/fleet.ts";
 import type { CredentialReport } from "../collect/report.ts";
+import type { Customer, Fleet } from "../collect/scheduler.ts";
 import { createHuntingSource } from "../defender/hunting/hunting-source.ts";
 import { audienceOf, createSourceStream } from "../defender/source-stream.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { HuntingSource } from "../model/hunting.ts";
-import type { Chance, Clock, Http, Log, RefreshTokenVault, SourceStream, TokenSource } from "../model/kit.ts";
+import type { Chance, Clock, Http, Log, RefreshTokenVault, SourceStream, TokenSource } from "../model/ports.ts";
 import type { AppCredential } from "../model/sign-in.ts";
 import type { GlobalSettings, Stanza } from "../model/stanza.ts";
 import type { StateFolder } from "../model/state.ts";

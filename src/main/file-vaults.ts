@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { Clock, Log } from "../model/kit.ts";
+import type { Clock, Log } from "../model/ports.ts";
 import { sealOf } from "../model/seal.ts";
 import type { Stanza } from "../model/stanza.ts";
-import { realDisk } from "../stores/disk.ts";
-import { FileTokenVault, SecretFiles, tokenEntryName } from "../stores/secrets.ts";
+import { realDisk } from "../stores/disk/disk.ts";
+import { FileTokenVault, SecretFiles, tokenEntryName } from "../stores/disk/secrets.ts";
 import type { VaultOf } from "./customers.ts";
 import { needsSharedCredential, withSharedCredential } from "./stored-secrets.ts";
 import { withRestriction } from "./windows-acl.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "@jest/globals";
-import type { Clock } from "../model/kit.ts";
+import type { Clock } from "../model/ports.ts";
 import { keepHeapSmall } from "./heap-keeper.ts";
 
 /** Bytes in use each second, given what is alive and how fast garbage grows; collections by second. */

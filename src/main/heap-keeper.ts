@@ -1,6 +1,6 @@
 import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import type { Clock } from "../model/kit.ts";
+import type { Clock } from "../model/ports.ts";
 
 /** The runtime's heap, as far as we look at it. */
 export interface Heap {

@@ -1,13 +1,13 @@
 import { resolveTenantId } from "../auth/authority.ts";
 import { type Reading, readValue } from "../config/kinds.ts";
-import type { EventStyle } from "../format/splunk-event.ts";
+import type { EventStyle } from "../format/splunk/splunk-event.ts";
 import { type HuntRow, huntTable } from "../hosts/cli/hunt-table.ts";
-import { linesOutlet } from "../hosts/cli/lines-outlet.ts";
+import { linesOutlet } from "../hosts/cli/lines-sink.ts";
 import { versionKey } from "../model/event.ts";
 import { EXIT, type ExitCode, exitCodeOf, type Failure, isFailure } from "../model/failure.ts";
 import type { HuntingErrand, HuntingQuery } from "../model/hunting.ts";
 import { formatInstant, type Ticks, ticksFromMs } from "../model/instant.ts";
-import type { Log, Outlet } from "../model/kit.ts";
+import type { Log, Outlet } from "../model/ports.ts";
 import type { SourceRecord } from "../model/record.ts";
 import type { Stanza, StartPoint } from "../model/stanza.ts";
 import type { Tenant } from "../model/tenant.ts";

@@ -1,8 +1,8 @@
 import { constants } from "node:fs";
 import { access, readFile, stat } from "node:fs/promises";
 import path from "node:path";
-import type { ArcSightConfig } from "../hosts/arcsight/door.ts";
-import { readArcSightConfig, realDialer, realSecretDoor } from "../hosts/arcsight/door.ts";
+import type { ArcSightConfig } from "../hosts/arcsight/index.ts";
+import { readArcSightConfig, realDialer, realSecretDoor } from "../hosts/arcsight/index.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { DoctorCheck } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";

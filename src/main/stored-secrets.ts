@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { askTenantFacts } from "../auth/authority.ts";
-import { credentialOf } from "../auth/desk.ts";
-import type { SecretId, Splunkd } from "../hosts/splunk/door.ts";
-import { credentialId, customerSecretId, PasswordStore } from "../hosts/splunk/door.ts";
+import { credentialOf } from "../auth/sign-in-service.ts";
+import type { SecretId, Splunkd } from "../hosts/splunk/index.ts";
+import { credentialId, customerSecretId, PasswordStore } from "../hosts/splunk/index.ts";
 import { Failure } from "../model/failure.ts";
-import type { Chance, Clock, Http, Log } from "../model/kit.ts";
+import type { Chance, Clock, Http, Log } from "../model/ports.ts";
 import { sealOf } from "../model/seal.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
@@ -13,8 +13,14 @@ import type { SecretPlace, StoredCredential } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import type { TenantId } from "../model/tenant.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
-import { realDisk } from "../stores/disk.ts";
-import { assertSeal, credentialEntryName, FileTokenVault, SecretFiles, tokenEntryName } from "../stores/secrets.ts";
+import { realDisk } from "../stores/disk/disk.ts";
+import {
+  assertSeal,
+  credentialEntryName,
+  FileTokenVault,
+  SecretFiles,
+  tokenEntryName,
+} from "../stores/disk/secrets.ts";
 import { withRestriction } from "./windows-acl.ts";
 
 type Where = Pick<Stanza, "endpoints" | "route">;

@@ -2,7 +2,7 @@ import { realpathSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import manifest from "../../package.json" with { type: "json" };
 import type { FileDoor } from "../config/settings.ts";
-import type { Chance, Clock } from "../model/kit.ts";
+import type { Chance, Clock } from "../model/ports.ts";
 
 /** The one place where the version comes from. */
 export const VERSION: string = manifest.version;

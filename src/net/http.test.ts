@@ -13,7 +13,7 @@ import type { ServerCertificate } from "../../test/harness/simulator/certificate
 import { makeServerCertificate } from "../../test/harness/simulator/certificates.ts";
 import type { Failure } from "../model/failure.ts";
 import { isFailure } from "../model/failure.ts";
-import type { Http, HttpRequest } from "../model/kit.ts";
+import type { Http, HttpRequest } from "../model/ports.ts";
 import { sealed } from "../model/sealed.ts";
 import type { Route } from "../model/stanza.ts";
 import { createHttp } from "./http.ts";

@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
 import { Failure } from "../model/failure.ts";
-import type { Http, HttpAnswer, HttpRequest } from "../model/kit.ts";
+import type { Http, HttpAnswer, HttpRequest } from "../model/ports.ts";
 import { sealed } from "../model/sealed.ts";
 import type { Route } from "../model/stanza.ts";
 import type { ProxyRoute } from "./connect.ts";

@@ -9,11 +9,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import fc from "fast-check";
-import { ByteWriter } from "../../src/format/byte-writer.ts";
-import { writeCef } from "../../src/format/cef.ts";
-import { CEF_KEYS, type CefKey } from "../../src/format/cef-dictionary.ts";
-import { fittedCefLine } from "../../src/format/cef-line.ts";
-import { CEF_PROFILES } from "../../src/format/cef-mapping.ts";
+import { writeCef } from "../../src/format/arcsight/cef.ts";
+import { CEF_KEYS, type CefKey } from "../../src/format/arcsight/cef-dictionary.ts";
+import { fittedCefLine } from "../../src/format/arcsight/cef-line.ts";
+import { CEF_PROFILES } from "../../src/format/arcsight/cef-mapping.ts";
+import { ByteWriter } from "../../src/json/byte-writer.ts";
 import { deliveriesOf, SAMPLES } from "../golden/samples.ts";
 import { readCef } from "./strict-cef.ts";
 

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "@jest/globals";
-import { ByteWriter } from "../../src/format/byte-writer.ts";
-import { writeCef } from "../../src/format/cef.ts";
-import { CEF_PROFILES } from "../../src/format/cef-mapping.ts";
-import { writeFlatJson } from "../../src/format/flat-json.ts";
-import { FLAT_FIELDS, type FlatRecord } from "../../src/format/flat-record.ts";
-import { siemRows } from "../../src/format/siem-rows.ts";
+import { ByteWriter } from "../../src/json/byte-writer.ts";
+import { writeCef } from "../../src/format/arcsight/cef.ts";
+import { CEF_PROFILES } from "../../src/format/arcsight/cef-mapping.ts";
+import { writeFlatJson } from "../../src/format/arcsight/flat-json.ts";
+import { FLAT_FIELDS, type FlatRecord } from "../../src/format/arcsight/flat-record.ts";
+import { siemRows } from "../../src/format/arcsight/siem-rows.ts";
 import { expectGolden } from "./golden.ts";
 import { deliveriesOf, readSample, SAMPLES } from "./samples.ts";
 

@@ -1,6 +1,6 @@
 /** The records of the public documentation samples, as the streams of today would read them. */
 import { readFileSync } from "node:fs";
-import { type AnswerOptions, scanAnswer } from "../../src/format/answer-scanner.ts";
+import { type AnswerOptions, scanAnswer } from "../../src/json/answer-scanner.ts";
 import { type Delivery, versionKey } from "../../src/model/event.ts";
 import { parseInstant } from "../../src/model/instant.ts";
 import type { StreamName } from "../../src/model/stream.ts";

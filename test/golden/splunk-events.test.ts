@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { XMLParser } from "fast-xml-parser";
-import { ByteWriter } from "../../src/format/byte-writer.ts";
-import { type EventStyle, writeJsonLine, writeSplunkEvent } from "../../src/format/splunk-event.ts";
+import { ByteWriter } from "../../src/json/byte-writer.ts";
+import { type EventStyle, writeJsonLine, writeSplunkEvent } from "../../src/format/splunk/splunk-event.ts";
 import { expectGolden } from "./golden.ts";
 import { deliveriesOf, readSample, SAMPLES } from "./samples.ts";
 

@@ -11,14 +11,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { createTokenCycles } from "../../src/auth/token-cycle.ts";
-import { type Customer, Fleet } from "../../src/collect/fleet.ts";
+import { type Customer, Fleet } from "../../src/collect/scheduler.ts";
 import { audienceOf, createSourceStream } from "../../src/defender/source-stream.ts";
-import { linesOutlet } from "../../src/hosts/cli/lines-outlet.ts";
-import type { Clock, Log } from "../../src/model/kit.ts";
+import { linesOutlet } from "../../src/hosts/cli/lines-sink.ts";
+import type { Clock, Log } from "../../src/model/ports.ts";
 import { sealed } from "../../src/model/sealed.ts";
 import type { TenantId } from "../../src/model/tenant.ts";
 import { createHttp } from "../../src/net/http.ts";
-import { openStateFolder } from "../../src/stores/folder.ts";
+import { openStateFolder } from "../../src/stores/disk/folder.ts";
 import { consult } from "../harness/oracle/main.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
 

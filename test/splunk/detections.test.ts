@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "@jest/globals";
-import type { EventStyle } from "../../src/format/splunk-event.ts";
+import type { EventStyle } from "../../src/format/splunk/splunk-event.ts";
 import { atpAlertFindings, incidentAlertFindings } from "./detections.ts";
 import type { Fields } from "./eval-language.ts";
 import type { Customer } from "./samples.ts";

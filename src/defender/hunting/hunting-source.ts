@@ -1,4 +1,4 @@
-import { type AnswerEnd, AnswerScanner } from "../../format/answer-scanner.ts";
+import { type AnswerEnd, AnswerScanner } from "../../json/answer-scanner.ts";
 import type { Failure } from "../../model/failure.ts";
 import type { HuntingEnd, HuntingErrand, HuntingPage, HuntingQuery, HuntingSource } from "../../model/hunting.ts";
 import { formatInstant } from "../../model/instant.ts";

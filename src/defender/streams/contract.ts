@@ -1,4 +1,4 @@
-import type { AnswerOptions } from "../../format/answer-scanner.ts";
+import type { AnswerOptions } from "../../json/answer-scanner.ts";
 import type { StreamName } from "../../model/stream.ts";
 import type { ApiName } from "../apis.ts";
 

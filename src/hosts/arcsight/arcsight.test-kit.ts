@@ -2,10 +2,10 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Failure } from "../../model/failure.ts";
-import type { Chance, Clock, Log, LogFields } from "../../model/kit.ts";
-import type { Disk, DiskKit } from "../../stores/disk.ts";
-import type { DatagramLink, Dialer, Link, Target } from "./outputs/link.ts";
-import type { Batch } from "./outputs/output.ts";
+import type { Chance, Clock, Log, LogFields } from "../../model/ports.ts";
+import type { DatagramLink, Dialer, Link, Target } from "../../outputs/connection.ts";
+import type { Batch } from "../../outputs/output.ts";
+import type { Disk, DiskKit } from "../../stores/disk/disk.ts";
 
 export function newFolder(): string {
   return fs.mkdtempSync(join(tmpdir(), "arcsight-"));

@@ -1,6 +1,6 @@
-import type { CefKey } from "../../format/cef-dictionary.ts";
-import { CEF_HEADER_MAX, CEF_KEYS } from "../../format/cef-dictionary.ts";
-import { isIpv4, isIpv6 } from "../../format/evidence.ts";
+import type { CefKey } from "../../format/arcsight/cef-dictionary.ts";
+import { CEF_HEADER_MAX, CEF_KEYS } from "../../format/arcsight/cef-dictionary.ts";
+import { isIpv4, isIpv6 } from "../../format/arcsight/evidence.ts";
 
 /** The most that a syslog receiver at its defaults takes in one piece (rsyslog: 8 KiB). */
 const LINE_MAX_BYTES = 8_192;

@@ -3,18 +3,18 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { OutputSettings } from "../../config/arcsight-settings.ts";
 import { problemLine } from "../../config/settings.ts";
-import { ByteWriter } from "../../format/byte-writer.ts";
-import { writeCefNotice } from "../../format/cef.ts";
+import { writeCefNotice } from "../../format/arcsight/cef.ts";
+import { ByteWriter } from "../../json/byte-writer.ts";
 import type { Actor, ExitCode } from "../../model/failure.ts";
 import { EXIT, exitCodeOf, Failure, isFailure } from "../../model/failure.ts";
-import type { Clock } from "../../model/kit.ts";
-import type { DiskKit } from "../../stores/disk.ts";
+import type { Clock } from "../../model/ports.ts";
+import type { Dialer } from "../../outputs/connection.ts";
+import { FolderOutput } from "../../outputs/folder.ts";
+import { GrowingFile } from "../../outputs/growing-file.ts";
+import { writeLines } from "../../outputs/sink.ts";
+import { syslogDatagrams, writeSyslogFrames } from "../../outputs/syslog-frame.ts";
+import type { DiskKit } from "../../stores/disk/disk.ts";
 import type { ArcSightConfig } from "./configuration.ts";
-import { FolderOutput } from "./outputs/folder.ts";
-import { GrowingFile } from "./outputs/growing-file.ts";
-import type { Dialer } from "./outputs/link.ts";
-import { writeLines } from "./outputs/outlet.ts";
-import { syslogDatagrams, writeSyslogFrames } from "./outputs/syslog-frame.ts";
 
 /** One row of `arcsight check`. */
 export interface CheckLine {

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { deliveriesOf, SAMPLES } from "../../../test/golden/samples.ts";
-import { ByteWriter } from "../../format/byte-writer.ts";
-import { writeCef } from "../../format/cef.ts";
+import { writeCef } from "../../format/arcsight/cef.ts";
+import { ByteWriter } from "../../json/byte-writer.ts";
 import { lintCefLine } from "./cef-lint.ts";
 import { lint } from "./lint.ts";
 

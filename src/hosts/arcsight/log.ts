@@ -1,4 +1,4 @@
-import type { Log, LogFields, LogLevel } from "../../model/kit.ts";
+import type { Log, LogFields, LogLevel } from "../../model/ports.ts";
 
 const RANK: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3, fatal: 4 };
 const VALUE_MAX = 2000;

@@ -1,10 +1,10 @@
 import { randomBytes as systemRandomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { ServeSettings } from "../../config/arcsight-settings.ts";
-import type { Clock, Log } from "../../model/kit.ts";
+import type { Clock, Log } from "../../model/ports.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { Stanza } from "../../model/stanza.ts";
-import { type Disk, errnoOf, readIfThere } from "../../stores/disk.ts";
+import { type Disk, errnoOf, readIfThere } from "../../stores/disk/disk.ts";
 import { answerTo, ROWS_MAX } from "./serve/answers.ts";
 import { ServeBuffer } from "./serve/buffer.ts";
 import type { RunningServer } from "./serve/server.ts";

@@ -2,7 +2,7 @@ import { SCHEME } from "../../config/scheme.ts";
 import type { SecretKey } from "../../config/settings.ts";
 import { MASK } from "../../config/settings.ts";
 import { isFailure } from "../../model/failure.ts";
-import type { Clock, Log } from "../../model/kit.ts";
+import type { Clock, Log } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { PasswordStore, SecretId } from "./passwords.ts";

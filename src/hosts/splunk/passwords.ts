@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { Failure } from "../../model/failure.ts";
-import type { Chance, Clock } from "../../model/kit.ts";
+import type { Chance, Clock } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { Splunkd } from "./splunkd.ts";

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
-import type { Clock } from "../../model/kit.ts";
+import type { Clock } from "../../model/ports.ts";
 import { parseDocument, readDocumentText } from "./run-document.ts";
 
 const FIXTURES = path.resolve(import.meta.dirname, "../../../test/fixtures/splunk-sdk");

@@ -1,6 +1,6 @@
 import { XMLParser, XMLValidator } from "fast-xml-parser";
 import { Failure } from "../../model/failure.ts";
-import type { Clock } from "../../model/kit.ts";
+import type { Clock } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { SettingProblem } from "../../model/stanza.ts";

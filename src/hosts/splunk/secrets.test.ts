@@ -3,7 +3,7 @@ import { describe, expect, test } from "@jest/globals";
 import type { FileRule } from "../../config/settings.ts";
 import { MASK, parseStanzas } from "../../config/settings.ts";
 import { Failure } from "../../model/failure.ts";
-import type { HttpAnswer, HttpRequest } from "../../model/kit.ts";
+import type { HttpAnswer, HttpRequest } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import { storeAndMask } from "./masking.ts";

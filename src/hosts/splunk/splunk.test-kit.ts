@@ -1,7 +1,7 @@
-import { AnswerScanner } from "../../format/answer-scanner.ts";
+import { AnswerScanner } from "../../json/answer-scanner.ts";
 import type { Delivery } from "../../model/event.ts";
 import { versionKey } from "../../model/event.ts";
-import type { Chance, Clock, Http, HttpAnswer, HttpRequest, Log, LogFields } from "../../model/kit.ts";
+import type { Chance, Clock, Http, HttpAnswer, HttpRequest, Log, LogFields } from "../../model/ports.ts";
 import type { Tenant, TenantId } from "../../model/tenant.ts";
 import type { ByteSink } from "./stream-pipe.ts";
 

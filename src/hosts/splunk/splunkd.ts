@@ -1,6 +1,6 @@
 import path from "node:path";
 import { Failure, isFailure } from "../../model/failure.ts";
-import type { Clock, Http } from "../../model/kit.ts";
+import type { Clock, Http } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { Route } from "../../model/stanza.ts";

@@ -1,14 +1,14 @@
-import { ByteWriter } from "../../format/byte-writer.ts";
-import type { EventStyle } from "../../format/splunk-event.ts";
+import type { EventStyle } from "../../format/splunk/splunk-event.ts";
 import {
   beginStreamedEvent,
   endStreamedEvent,
   writeSplunkEvent,
   writeSplunkHealth,
   writeStreamedPiece,
-} from "../../format/splunk-event.ts";
+} from "../../format/splunk/splunk-event.ts";
+import { ByteWriter } from "../../json/byte-writer.ts";
 import type { Delivery, HealthEvent } from "../../model/event.ts";
-import type { Outlet } from "../../model/kit.ts";
+import type { Outlet } from "../../model/ports.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import type { StreamPipe } from "./stream-pipe.ts";
 

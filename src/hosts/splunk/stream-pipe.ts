@@ -1,6 +1,6 @@
-import { STREAM_CLOSE, STREAM_OPEN } from "../../format/splunk-event.ts";
+import { STREAM_CLOSE, STREAM_OPEN } from "../../format/splunk/splunk-event.ts";
 import { Failure } from "../../model/failure.ts";
-import type { Clock } from "../../model/kit.ts";
+import type { Clock } from "../../model/ports.ts";
 
 /** The part of `process.stdout` that is used; a test hands in its own. */
 export interface ByteSink {

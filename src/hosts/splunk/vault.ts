@@ -1,5 +1,5 @@
 import { isFailure } from "../../model/failure.ts";
-import type { Chance, Clock, Log, RefreshTokenVault } from "../../model/kit.ts";
+import type { Chance, Clock, Log, RefreshTokenVault } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import type { PasswordStore } from "./passwords.ts";
 import { customerSecretId } from "./passwords.ts";

@@ -1,7 +1,7 @@
 import { isLoopback } from "../../../config/arcsight-settings.ts";
 import type { Ticks } from "../../../model/instant.ts";
 import { formatInstant, ticksFromMs } from "../../../model/instant.ts";
-import type { Clock, Log } from "../../../model/kit.ts";
+import type { Clock, Log } from "../../../model/ports.ts";
 import { tenantIdFrom } from "../../../model/tenant.ts";
 import type { PollQuery } from "./query.ts";
 import { readPollQuery } from "./query.ts";

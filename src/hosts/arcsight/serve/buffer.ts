@@ -1,10 +1,14 @@
 import { dirname, join } from "node:path";
-import { ByteWriter } from "../../../format/byte-writer.ts";
+import { ByteWriter } from "../../../json/byte-writer.ts";
 import type { Delivery, HealthEvent, HugeDelivery } from "../../../model/event.ts";
 import type { Ticks } from "../../../model/instant.ts";
 import { TICKS_PER_MS, ticksFromMs } from "../../../model/instant.ts";
-import type { Log, Outlet } from "../../../model/kit.ts";
-import type { DiskKit } from "../../../stores/disk.ts";
+import type { Log, Outlet } from "../../../model/ports.ts";
+import { CommitQueue } from "../../../outputs/commit-queue.ts";
+import { outputUnwritable } from "../../../outputs/output-failures.ts";
+import { joined, RecentKeys } from "../../../outputs/recent-keys.ts";
+import { writeReduced } from "../../../outputs/reduced.ts";
+import type { DiskKit } from "../../../stores/disk/disk.ts";
 import {
   errnoOf,
   makeFolder,
@@ -14,12 +18,8 @@ import {
   syncFileContent,
   syncFolder,
   writeWhole,
-} from "../../../stores/disk.ts";
-import { folderNameOf } from "../../../stores/names.ts";
-import { CommitQueue } from "../outputs/commit-queue.ts";
-import { outputUnwritable } from "../outputs/output-failures.ts";
-import { joined, RecentKeys } from "../outputs/recent-keys.ts";
-import { writeReduced } from "../outputs/reduced.ts";
+} from "../../../stores/disk/disk.ts";
+import { folderNameOf } from "../../../stores/disk/names.ts";
 import {
   Arrivals,
   LETTERS_OF,

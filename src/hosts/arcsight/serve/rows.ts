@@ -9,9 +9,9 @@
  * The number is the row's arrival in ticks, 19 digits, so that it sorts as text.
  */
 import { crc32 } from "node:zlib";
-import { ByteWriter } from "../../../format/byte-writer.ts";
-import { writeFlatHealth, writeFlatJson } from "../../../format/flat-json.ts";
-import { siemRows } from "../../../format/siem-rows.ts";
+import { writeFlatHealth, writeFlatJson } from "../../../format/arcsight/flat-json.ts";
+import { siemRows } from "../../../format/arcsight/siem-rows.ts";
+import { ByteWriter } from "../../../json/byte-writer.ts";
 import type { Delivery, HealthEvent } from "../../../model/event.ts";
 import type { Ticks } from "../../../model/instant.ts";
 import { formatInstant, TICKS_PER_MS } from "../../../model/instant.ts";

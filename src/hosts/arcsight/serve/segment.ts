@@ -1,4 +1,4 @@
-import { type Disk, errnoOf, stateUnreadable } from "../../../stores/disk.ts";
+import { type Disk, errnoOf, stateUnreadable } from "../../../stores/disk/disk.ts";
 import { HEAD_BYTES, headOf } from "./rows.ts";
 
 /** One file of the buffer. */

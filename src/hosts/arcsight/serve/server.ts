@@ -7,8 +7,8 @@ import { createSecureContext } from "node:tls";
 import type { ServeSettings } from "../../../config/arcsight-settings.ts";
 import { isLoopback } from "../../../config/arcsight-settings.ts";
 import { Failure } from "../../../model/failure.ts";
-import type { Log } from "../../../model/kit.ts";
-import { errnoOf } from "../../../stores/disk.ts";
+import type { Log } from "../../../model/ports.ts";
+import { errnoOf } from "../../../stores/disk/disk.ts";
 import type { ServedAnswer, ServedRequest } from "./answers.ts";
 
 const BODY_MAX_BYTES = 64 * 1024;

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Ticks } from "../../../model/instant.ts";
-import type { Clock } from "../../../model/kit.ts";
+import type { Clock } from "../../../model/ports.ts";
 import type { Sealed } from "../../../model/sealed.ts";
 
 const LIFE_S = 3_600;

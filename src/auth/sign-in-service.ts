@@ -1,0 +1,186 @@
+import { Failure, isFailure } from "../model/failure.ts";
+import type { Clock, Http } from "../model/ports.ts";
+import type { Sealed } from "../model/sealed.ts";
+import type {
+  AppCredential,
+  ConsentState,
+  DoctorCheck,
+  ObtainedToken,
+  SignInDesk,
+  TokenApi,
+} from "../model/sign-in.ts";
+import type { Stanza } from "../model/stanza.ts";
+import type { StreamName } from "../model/stream.ts";
+import { beginCodeFlow } from "./code-flow.ts";
+import { consentLink, consentMail, readConsent } from "./consent.ts";
+import { refuseSecretId } from "./credential-check.ts";
+import { beginDeviceFlow } from "./device-flow.ts";
+import { doctorChecks } from "./doctor-checks.ts";
+import { apisOf, audienceOf, grants, permissionOf } from "./permissions.ts";
+import type { Grant } from "./redeem.ts";
+import { redeem } from "./redeem.ts";
+import { checkManifest, registration } from "./registration.ts";
+import { applyRegistration } from "./registration-apply.ts";
+import { claimsOf, rightsOf, verdictsOn } from "./token-claims.ts";
+
+export interface DeskWorld {
+  readonly http: Http;
+  readonly clock: Clock;
+  readText(path: string): Promise<string>;
+  /** Stores a rotated refresh token of this customer where the old one lives. */
+  keep(stanza: Stanza, rotated: Sealed): Promise<void>;
+  /** Asks a stream for one record at most, through the part of the program that collects it. */
+  probe(stanza: Stanza, stream: StreamName, token: Sealed, signal: AbortSignal): Promise<void>;
+  /** Does a request to this address go through a proxy? */
+  viaProxy(url: string, stanza: Stanza): boolean;
+  /** Further preconditions of the host: splunkd, outputs. */
+  hostChecks?(stanza: Stanza): readonly DoctorCheck[];
+}
+
+/**
+ * The credential of a stanza whose secrets are there. A stanza with a refresh token and neither key nor
+ * certificate is a public client's (device code). Throws Failure `credential-missing`.
+ */
+export function credentialOf(stanza: Stanza): AppCredential {
+  const clientId = stanza.clientId;
+  const lacking = (what: string): Failure =>
+    new Failure("credential-missing", {
+      actor: "operator",
+      retry: { when: "never" },
+      area: "sign-in",
+      say: `${stanza.tenantName} has no ${what} to sign in with.`,
+      nextStep: "Set client_id with client_secret or certificate, or name a credential.",
+    });
+  if (clientId === undefined) throw lacking("client_id");
+  if (stanza.certificate !== undefined) return { kind: "certificate", clientId, path: stanza.certificate };
+  if (stanza.clientSecret !== undefined) {
+    const endsMs = stanza.clientSecretEndsMs;
+    return { kind: "secret", clientId, secret: stanza.clientSecret, ...(endsMs === undefined ? {} : { endsMs }) };
+  }
+  if (authOf(stanza) === "refresh_token") return { kind: "public", clientId };
+  throw lacking("app key or certificate");
+}
+
+/** `auth`, decided by what is given. */
+export function authOf(stanza: Pick<Stanza, "auth" | "refreshToken">): "refresh_token" | "app" {
+  return stanza.auth ?? (stanza.refreshToken ? "refresh_token" : "app");
+}
+
+/** Sign-in as the command line sees it. */
+export function createSignInDesk(world: DeskWorld): SignInDesk {
+  async function accessToken(
+    stanza: Stanza,
+    api: TokenApi,
+    keep: (rotated: Sealed) => Promise<void>,
+  ): Promise<ObtainedToken> {
+    const credential = credentialOf(stanza);
+    const grant = grantOf(stanza);
+    const fresh = await redeem(world, {
+      authority: { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId },
+      route: stanza.route,
+      credential,
+      audience: audienceOf(api, stanza.cloud, stanza.resource),
+      grant,
+      subject: { customer: stanza.tenantName, clientId: credential.clientId },
+      keep,
+    });
+    return { api, token: fresh.token, lifeMs: fresh.lifeMs };
+  }
+
+  async function consentState(stanza: Stanza, credential: AppCredential): Promise<ConsentState> {
+    const missing: string[] = [];
+    // Asked as the app: also where users sign in later, an answer other than "app not found" shows that the
+    // consent has arrived.
+    const asApp: Stanza = { ...withCredential(stanza, credential), auth: "app" };
+    for (const api of apisOf(stanza.streams)) {
+      let held: readonly string[] = [];
+      try {
+        const { token } = await accessToken(asApp, api, () => Promise.resolve());
+        held = rightsOf(claimsOf(token) ?? {}).held;
+      } catch (error) {
+        if (isFailure(error) && WAITING.has(error.code))
+          return { missing: stanza.streams.map((stream) => permissionOf(stream)?.role ?? stream), say: error.say };
+        throw error;
+      }
+      if (authOf(stanza) !== "app") continue;
+      for (const stream of stanza.streams) {
+        const permission = permissionOf(stream);
+        if (permission?.api === api && !grants(held, permission.role)) missing.push(permission.role);
+      }
+    }
+    return { missing, say: "" };
+  }
+
+  return {
+    registration,
+    checkManifest,
+    applyRegistration: (plan, token, where) => applyRegistration(world, plan, token, where),
+    consentLink: (stanza, clientId, redirectUri) => consentLink(stanza, clientId, redirectUri),
+    consentMail,
+    readConsent: (landed, stanza, clientId) => readConsent(landed, stanza, clientId),
+    consentState,
+    beginCodeFlow: (request) => {
+      if (request.credential.kind === "secret") refuseSecretId(request.credential.secret, request.credential.clientId);
+      return Promise.resolve(beginCodeFlow(world, request));
+    },
+    beginDeviceFlow: (stanza, clientId) => beginDeviceFlow(world, stanza, clientId),
+    accessToken,
+    inspectToken: (token, { stanza, api }) =>
+      verdictsOn(token, {
+        nowMs: world.clock.nowMs(),
+        ...(stanza === undefined ? {} : aboutStanza(stanza)),
+        ...(api === undefined ? {} : { api }),
+      }),
+    doctorChecks: (stanza) => [
+      ...doctorChecks(
+        {
+          ...world,
+          credentialOf,
+          token: async (one, api) => (await accessToken(one, api, (rotated) => world.keep(one, rotated))).token,
+        },
+        stanza,
+      ),
+      ...(world.hostChecks?.(stanza) ?? []),
+    ],
+  };
+}
+
+/** Answers that only mean that the consent has not arrived yet. */
+const WAITING = new Set(["app-not-found", "consent-missing", "admin-consent-needed", "api-not-in-tenant"]);
+
+function grantOf(stanza: Stanza): Grant {
+  if (authOf(stanza) === "app") return { kind: "app" };
+  if (stanza.refreshToken) return { kind: "refresh-token", refreshToken: stanza.refreshToken };
+  throw new Failure("not-signed-in", {
+    actor: "operator",
+    retry: { when: "never" },
+    area: "sign-in",
+    say: `Nobody has signed in for ${stanza.tenantName} yet.`,
+    nextStep: `Sign in: defender-mssp token acquire --customer "${stanza.name}".`,
+  });
+}
+
+function withCredential(stanza: Stanza, credential: AppCredential): Stanza {
+  const { clientSecret: _secret, certificate: _certificate, ...rest } = stanza;
+  const shared = { ...rest, clientId: credential.clientId };
+  if (credential.kind === "secret") return { ...shared, clientSecret: credential.secret };
+  return credential.kind === "certificate" ? { ...shared, certificate: credential.path } : shared;
+}
+
+function aboutStanza(stanza: Stanza): {
+  customer: string;
+  tenantId: string;
+  clientId?: string;
+  cloud: Stanza["cloud"];
+  resource?: string;
+  streams: readonly StreamName[];
+} {
+  return {
+    customer: stanza.tenantName,
+    tenantId: stanza.tenantId,
+    cloud: stanza.cloud,
+    streams: stanza.streams,
+    ...(stanza.clientId === undefined ? {} : { clientId: stanza.clientId }),
+    ...(stanza.resource === undefined ? {} : { resource: stanza.resource }),
+  };
+}

@@ -1,0 +1,71 @@
+import { describe, expect, test } from "@jest/globals";
+import fc from "fast-check";
+import { SimClock } from "../collect.test-kit.ts";
+import { objectHash } from "./ledger.ts";
+import { PROVISIONAL_FOR_MS, Provisional, ProvisionalOwner, provisionalAtEnd } from "./provisional.ts";
+
+const entry = (writtenAtS: number, byteLength = 100) => ({ writtenAtS, byteLength });
+
+describe("what was provisional when the process ended", () => {
+  test.each([
+    ["all of the last hour when it is small", [[entry(1000), entry(2000)]], 10_000, [2]],
+    [
+      "nothing older than an hour before the last write",
+      [[entry(1000), entry(1001 + PROVISIONAL_FOR_MS / 1000)]],
+      10_000,
+      [1],
+    ],
+    ["the newest bytes only", [[entry(1), entry(2), entry(3), entry(4)]], 250, [3]],
+    ["the newest bytes of one second too", [[entry(9), entry(9), entry(9), entry(9)]], 250, [3]],
+    ["over several journals, newest first", [[entry(1), entry(5)], [entry(2), entry(6)], []], 150, [1, 1, 0]],
+    [
+      "each journal's newest within the last second",
+      [
+        [entry(9), entry(9)],
+        [entry(9), entry(9)],
+      ],
+      150,
+      [2, 2],
+    ],
+    ["one entry larger than the window", [[entry(1), entry(2, 5_000)]], 150, [1]],
+  ])("%s", (_name, lists, maxBytes, wanted) => {
+    expect(provisionalAtEnd(lists, maxBytes)).toEqual(wanted);
+  });
+});
+
+test("a stream's oldest provisional instant is the smallest of those still in the window (property)", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.oneof(fc.record({ at: fc.bigInt({ min: 0n, max: 50n }) }), fc.constant("settle" as const)), {
+        maxLength: 60,
+      }),
+      (steps) => {
+        const owner = new ProvisionalOwner();
+        const model: bigint[] = [];
+        for (const step of steps) {
+          if (step === "settle") {
+            if (model.length === 0) continue;
+            model.shift();
+            owner.settleOne();
+          } else {
+            model.push(step.at);
+            owner.add(step.at);
+          }
+          expect(owner.oldest).toBe(model.length === 0 ? undefined : model.reduce((a, b) => (a < b ? a : b)));
+        }
+      },
+    ),
+  );
+});
+
+test("the newest item stays provisional even when it alone is larger than the window", () => {
+  const clock = new SimClock();
+  const window = new Provisional(clock, 1_000);
+  const owner = new ProvisionalOwner();
+  window.add(owner, { hash: objectHash("alert", "a"), updated: 1n, askFrom: 1n, byteLength: 500 });
+  window.add(owner, { hash: objectHash("alert", "b"), updated: 2n, askFrom: 2n, byteLength: 5_000 });
+  expect(window.all().map((v) => v.updated)).toEqual([2n]);
+  clock.now += PROVISIONAL_FOR_MS + 1;
+  expect(window.all()).toEqual([]);
+  expect(owner.oldest).toBeUndefined();
+});

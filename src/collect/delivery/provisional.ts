@@ -1,0 +1,188 @@
+import type { Ticks } from "../../model/instant.ts";
+import type { Clock } from "../../model/ports.ts";
+import type { LedgerEntry } from "../../model/state.ts";
+import type { Ledger, ObjectHash } from "./ledger.ts";
+
+/** How long what was written may still lie in a queue on its way to the index. */
+export const PROVISIONAL_FOR_MS = 3_600_000;
+
+interface Item {
+  readonly owner: ProvisionalOwner;
+  readonly hash: ObjectHash;
+  readonly updated: Ticks;
+  /** A question that begins here finds the version again. */
+  readonly askFrom: Ticks;
+  readonly byteLength: number;
+  readonly writtenAtMs: number;
+}
+
+/**
+ * One stream's part of the window: it answers with the oldest instant that must still be asked for after a
+ * crash.
+ */
+export class ProvisionalOwner {
+  readonly #queue: { at: Ticks; order: number }[] = [];
+  #added = 0;
+  #settled = 0;
+
+  get oldest(): Ticks | undefined {
+    return this.#queue[0]?.at;
+  }
+
+  add(at: Ticks): void {
+    this.#added += 1;
+    // Only instants below all later ones can ever be the smallest.
+    while (this.#queue.length > 0 && this.#queue[this.#queue.length - 1]!.at >= at) this.#queue.pop();
+    this.#queue.push({ at, order: this.#added });
+  }
+
+  settleOne(): void {
+    this.#settled += 1;
+    if (this.#queue[0] !== undefined && this.#queue[0].order <= this.#settled) this.#queue.shift();
+  }
+}
+
+/**
+ * What was written to a pipe or socket lately and may not have arrived: the last hour, at most `maxBytes`
+ * over all customers. Nobody acknowledges, so after a crash or a broken connection all of it is read from
+ * Microsoft and sent again; no bodies are kept.
+ */
+export class Provisional {
+  readonly #clock: Clock;
+  readonly #maxBytes: number;
+  #items: Item[] = [];
+  #first = 0;
+  #bytes = 0;
+  #writtenMs = 0;
+  #writtenReadAtMs = 0;
+  #hasBegun = false;
+
+  constructor(clock: Clock, maxBytes: number) {
+    this.#clock = clock;
+    this.#maxBytes = maxBytes;
+  }
+
+  /** A journal holds an entry of this time: later ones must not seem older. */
+  sawWritten(writtenAtS: number): void {
+    if (writtenAtS * 1000 <= this.#writtenMs) return;
+    this.#writtenMs = writtenAtS * 1000;
+    this.#writtenReadAtMs = this.#clock.monotonicMs();
+  }
+
+  /**
+   * The time that journals carry, s. A life begins with the wall clock, never before what the last one wrote,
+   * and goes on by the clock that never steps: after a crash it tells which versions were written in the last
+   * hour, and a clock that was put right by an hour, forward or back, would hide some of them.
+   */
+  writtenNowS(): number {
+    const monotonicMs = this.#clock.monotonicMs();
+    this.#writtenMs += monotonicMs - this.#writtenReadAtMs;
+    if (!this.#hasBegun) this.#writtenMs = Math.max(this.#clock.nowMs(), this.#writtenMs);
+    this.#hasBegun = true;
+    this.#writtenReadAtMs = monotonicMs;
+    return Math.floor(this.#writtenMs / 1000);
+  }
+
+  add(
+    owner: ProvisionalOwner,
+    version: {
+      readonly hash: ObjectHash;
+      readonly updated: Ticks;
+      readonly askFrom: Ticks;
+      readonly byteLength: number;
+    },
+  ): void {
+    this.#items.push({ owner, ...version, writtenAtMs: this.#clock.monotonicMs() });
+    owner.add(version.askFrom);
+    this.#bytes += version.byteLength;
+    this.settle();
+  }
+
+  /** Lets go of what is old enough, or pushed out by newer bytes. */
+  settle(): void {
+    const before = this.#clock.monotonicMs() - PROVISIONAL_FOR_MS;
+    while (this.#first < this.#items.length) {
+      const oldest = this.#items[this.#first]!;
+      // The newest item stays even when it is larger than the whole window.
+      if (oldest.writtenAtMs >= before && (this.#bytes <= this.#maxBytes || this.#first === this.#items.length - 1))
+        break;
+      this.#first += 1;
+      this.#bytes -= oldest.byteLength;
+      oldest.owner.settleOne();
+    }
+    if (this.#first > 1024 && this.#first * 2 > this.#items.length) {
+      this.#items = this.#items.slice(this.#first);
+      this.#first = 0;
+    }
+  }
+
+  /**
+   * A ledger's entries for a journal that is written anew: what this owner has in the window comes last, in
+   * the order it was written, since a second holds thousands and after a crash the newest `maxBytes` are
+   * counted from the journal's end.
+   */
+  *inWrittenOrder(owner: ProvisionalOwner | readonly ProvisionalOwner[], ledger: Ledger): Generator<LedgerEntry> {
+    const owners = new Set(owner instanceof ProvisionalOwner ? [owner] : owner);
+    const lately = new Map<string, ObjectHash>();
+    for (const item of this.#items.slice(this.#first)) {
+      if (!owners.has(item.owner)) continue;
+      const object = item.hash.join(" ");
+      lately.delete(object);
+      lately.set(object, item.hash);
+    }
+    for (const entry of ledger.entries()) if (lately.size === 0 || !lately.has(entry.hash.join(" "))) yield entry;
+    for (const hash of lately.values()) {
+      const entry = ledger.get(hash);
+      if (entry) yield entry;
+    }
+  }
+
+  /** Everything still provisional, oldest first. It stays provisional. */
+  all(): readonly {
+    readonly owner: ProvisionalOwner;
+    readonly hash: ObjectHash;
+    readonly updated: Ticks;
+    readonly askFrom: Ticks;
+  }[] {
+    this.settle();
+    return this.#items.slice(this.#first);
+  }
+}
+
+/** One journal's latest entries, as they matter after a stop without order. */
+export interface LateEntry {
+  readonly writtenAtS: number;
+  readonly byteLength: number;
+}
+
+/**
+ * Which entries of all journals together were provisional when the process ended: written in its last hour,
+ * the newest `maxBytes`. Returns the number to take from the end of each list.
+ */
+export function provisionalAtEnd(lists: readonly (readonly LateEntry[])[], maxBytes: number): number[] {
+  const taken = lists.map(() => 0);
+  const takenBytes = lists.map(() => 0);
+  const lastS = Math.max(0, ...lists.map((entries) => entries.at(-1)?.writtenAtS ?? 0));
+  const earliestS = lastS - PROVISIONAL_FOR_MS / 1000;
+  for (let second = lastS; second >= earliestS; ) {
+    if (takenBytes.reduce((sum, n) => sum + n, 0) >= maxBytes) break;
+    // In which order several journals were written within one second is not known, so each may have had the
+    // last word.
+    lists.forEach((entries, i) => {
+      for (
+        let entry = entries[entries.length - 1 - taken[i]!];
+        entry !== undefined;
+        entry = entries[entries.length - 1 - taken[i]!]
+      ) {
+        if (entry.writtenAtS < second || takenBytes[i]! >= maxBytes) break;
+        taken[i]! += 1;
+        takenBytes[i]! += entry.byteLength;
+      }
+    });
+    const earlier = lists.map(
+      (entries, i) => entries[entries.length - 1 - taken[i]!]?.writtenAtS ?? Number.NEGATIVE_INFINITY,
+    );
+    second = Math.max(Number.NEGATIVE_INFINITY, ...earlier.filter((at) => at < second));
+  }
+  return taken;
+}

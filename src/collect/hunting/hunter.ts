@@ -1,0 +1,571 @@
+import { crc32 } from "node:zlib";
+import { type Delivery, versionKey } from "../../model/event.ts";
+import { Failure, isFailure } from "../../model/failure.ts";
+import {
+  type HuntingEnd,
+  type HuntingErrand,
+  type HuntingQuery,
+  type HuntingSource,
+  halvesOf,
+  type PlannedErrand,
+  planErrand,
+} from "../../model/hunting.ts";
+import { formatInstant, type Ticks } from "../../model/instant.ts";
+import type { Chance, Clock, Log, Outlet } from "../../model/ports.ts";
+import type { PageRecord, SourceRecord, UnreadableRecord } from "../../model/record.ts";
+import type { LedgerEntry, Mark, StateKey, StreamStore } from "../../model/state.ts";
+import type { Tenant } from "../../model/tenant.ts";
+import { calmWaitMs, shortPauseMs } from "../backoff.ts";
+import type { Budget } from "../budget.ts";
+import { EVENT_OVERHEAD_BYTES } from "../delivery/delivery.ts";
+import { type HeldVersion, Ledger, objectHash } from "../delivery/ledger.ts";
+import { type Provisional, ProvisionalOwner } from "../delivery/provisional.ts";
+import { journal, takeBack } from "../delivery/rollback.ts";
+import { asFailure, concernsEverybody } from "../failures.ts";
+import { type Turns, turnToLeave } from "../limiter.ts";
+import type { CustomerReport, StreamReport } from "../report.ts";
+import { Told } from "../report-once.ts";
+import type { LostVersion, Runner } from "../runner.ts";
+
+const EMPTY_MARK_SAVED_EVERY_MS = 600_000;
+const JOURNAL_SLACK = 1_024;
+/** Rows are remembered this much longer than a window can show them again. */
+const REMEMBERED_BEYOND_MS = 2 * 3_600_000;
+/** Looked at least this often, so that a clock that was set is noticed. */
+const LOOK_AGAIN_MS = 60_000;
+
+export interface HunterParts {
+  readonly stanza: string;
+  readonly tenant: Tenant;
+  readonly source: HuntingSource;
+  readonly store: StreamStore;
+  readonly start: Ticks;
+  readonly outlet: Outlet;
+  readonly budget: Budget;
+  /** Not those of the pages: a query may take three minutes. */
+  readonly turns: Turns;
+  readonly provisional: Provisional;
+  readonly report: StreamReport;
+  readonly customer: CustomerReport;
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly log: Log;
+}
+
+/** How far one saved query is. */
+interface Progress {
+  readonly query: HuntingQuery;
+  readonly owner: ProvisionalOwner;
+  /** End of the last window delivered. */
+  done: Ticks | undefined;
+  failures: number;
+  failure: Failure | undefined;
+  /** After a failure, on the clock that never steps. */
+  waitsUntilMs: number;
+}
+
+/** What concerns one query alone: it waits, the others go on. */
+const OF_ONE_QUERY = new Set([
+  "query-refused",
+  "query-too-large",
+  "service-error",
+  "bad-answer",
+  "timed-out",
+  "connection-reset",
+]);
+/** A smaller window may pass. */
+const SPLITTABLE = new Set(["query-too-large", "timed-out"]);
+
+/**
+ * One customer's saved queries on their schedule: each window once, rows known by query and bytes, a failing
+ * query in no other's way.
+ */
+export class Hunter implements Runner {
+  readonly #p: HunterParts;
+  readonly #ledger = new Ledger();
+  readonly #progress: readonly Progress[];
+  #mark: Mark;
+  #journalEntries = 0;
+  #awaitsReplay = false;
+  #savedAtMs = Number.NEGATIVE_INFINITY;
+  #unsaved = false;
+  #mistakeIsSaid = false;
+  readonly #quarantined = new Told();
+  #failures = 0;
+  /** The service's clock less ours. */
+  #serverAheadMs = 0;
+  #wake: AbortController = new AbortController();
+
+  constructor(parts: HunterParts) {
+    this.#p = parts;
+    const now = parts.clock.nowMs();
+    this.#mark = parts.store.mark ?? {
+      version: 1,
+      start: parts.start,
+      nextPollAtMs: now,
+      nextSweepAtMs: now,
+      pollsSinceFullReach: 0,
+    };
+    this.#progress = parts.source.queries.map((query) => ({
+      query,
+      owner: new ProvisionalOwner(),
+      done: this.#mark.queries?.[query.name],
+      failures: 0,
+      failure: undefined,
+      waitsUntilMs: Number.NEGATIVE_INFINITY,
+    }));
+    for (const entry of parts.store.takeEntries()) {
+      this.#ledger.put(entry);
+      parts.provisional.sawWritten(entry.writtenAtS);
+      this.#journalEntries += 1;
+    }
+    if (this.#mark.walkCompletedAtMs !== undefined)
+      parts.report.completed(this.#mark.walkCompletedAtMs, this.#mark.walkCompletedAtMs);
+  }
+
+  get mark(): Mark {
+    return this.#mark;
+  }
+
+  get key(): StateKey {
+    return this.#p.store.key;
+  }
+
+  get owners(): readonly ProvisionalOwner[] {
+    return this.#progress.map(({ owner }) => owner);
+  }
+
+  askForReplay(version: LostVersion): void {
+    if (!this.#ledger.askForReplay(version.hash, version.updated)) return;
+    this.#awaitsReplay = true;
+    // After a crash the saved progress never passed what was provisional; while we live the query goes back
+    // itself.
+    const progress = this.#progress.find(({ owner }) => owner === version.owner);
+    if (progress?.done !== undefined && version.askFrom < progress.done) progress.done = version.askFrom;
+  }
+
+  get awaitsReplay(): boolean {
+    return this.#awaitsReplay;
+  }
+
+  askFromOf(entry: { readonly updated: Ticks }): Ticks {
+    return entry.updated;
+  }
+
+  wakeUp(): void {
+    this.#wake.abort();
+  }
+
+  async run(stop: AbortSignal, firstInMs: number): Promise<void> {
+    await this.#rest(firstInMs, stop);
+    while (!stop.aborted) {
+      let waitMs: number;
+      try {
+        await this.#cycle(stop);
+        this.#failures = 0;
+        waitMs = this.#nextInMs();
+      } catch (error) {
+        if (stop.aborted) break;
+        waitMs = this.#afterFailure(error);
+      }
+      this.#mark = { ...this.#mark, nextPollAtMs: this.#p.clock.nowMs() + waitMs };
+      this.#p.customer.flush();
+      await this.#rest(waitMs, stop);
+    }
+  }
+
+  async round(stop: AbortSignal): Promise<void> {
+    const failure = await this.#cycle(stop);
+    if (failure) throw failure;
+  }
+
+  /** Everything that is due; returns the failure of the first query that failed alone. */
+  async #cycle(stop: AbortSignal): Promise<Failure | undefined> {
+    const { report, clock } = this.#p;
+    const beganAtMs = clock.nowMs();
+    await this.#begin();
+    await this.#sayMistake();
+    for (let next = this.#dueNow(); next !== undefined; next = this.#dueNow()) {
+      if (stop.aborted) throw stopped();
+      await this.#carryOut(next.progress, next.planned, stop);
+    }
+    const failing = this.#progress.find(({ failure }) => failure !== undefined);
+    const failure = failing?.failure ?? this.#p.source.problem;
+    if (failure) {
+      const waitMs = failing === undefined ? undefined : Math.max(0, failing.waitsUntilMs - clock.monotonicMs());
+      report.be("failing", failure, waitMs === undefined ? undefined : clock.nowMs() + waitMs);
+    } else {
+      this.#mark = { ...this.#mark, walkCompletedAtMs: clock.nowMs() };
+      report.completed(beganAtMs, clock.nowMs());
+      report.be("ok");
+    }
+    this.#endReplay();
+    await this.#tidy();
+    if (this.#unsaved || clock.monotonicMs() - this.#savedAtMs >= EMPTY_MARK_SAVED_EVERY_MS)
+      await this.#saveMark(false);
+    return failure;
+  }
+
+  /**
+   * Once every query that can answer has: what is still to be sent again is not there any more. A query that
+   * Microsoft refuses will never bring it.
+   */
+  #endReplay(): void {
+    if (this.#progress.some(({ failure }) => failure !== undefined && failure.code !== "query-refused")) return;
+    this.#awaitsReplay = false;
+    const dropped = this.#ledger.dropReplays();
+    if (dropped > 0) this.#p.report.count("superseded", dropped);
+  }
+
+  async close(options: { readonly orderly: boolean; readonly thorough: boolean }): Promise<void> {
+    if (this.#unsaved || options.orderly) await this.#saveMark(options.orderly);
+    await this.#p.store.flush();
+    await this.#p.store.close();
+  }
+
+  async #rest(forMs: number, stop: AbortSignal): Promise<void> {
+    if (forMs <= 0 || stop.aborted) return;
+    this.#wake = new AbortController();
+    await this.#p.clock.pause(forMs, AbortSignal.any([stop, this.#wake.signal]));
+  }
+
+  #serverNowMs(): number {
+    return this.#p.clock.nowMs() + this.#serverAheadMs;
+  }
+
+  /**
+   * Fixes where each query starts and saves it, so that a death in its first window cannot move the start to
+   * a later one.
+   */
+  async #begin(): Promise<void> {
+    const fresh = this.#progress.filter(({ done }) => done === undefined);
+    for (const progress of fresh)
+      progress.done = planErrand(progress.query, undefined, this.#serverNowMs()).errand.after;
+    if (fresh.length > 0) await this.#saveMark(false);
+  }
+
+  /**
+   * Once: beside a query that fails on its own the file's mistake would not be seen in the stream's state.
+   */
+  async #sayMistake(): Promise<void> {
+    const { customer, report, source } = this.#p;
+    if (source.problem === undefined || this.#mistakeIsSaid) return;
+    this.#mistakeIsSaid = true;
+    await customer.incident(report, source.problem);
+  }
+
+  /** The errand whose time came first, of queries that are not waiting after a failure. */
+  #dueNow(): { readonly progress: Progress; readonly planned: PlannedErrand } | undefined {
+    const now = this.#serverNowMs();
+    let first: { readonly progress: Progress; readonly planned: PlannedErrand } | undefined;
+    for (const progress of this.#progress) {
+      if (progress.waitsUntilMs > this.#p.clock.monotonicMs()) continue;
+      const planned = planErrand(progress.query, progress.done, now);
+      if (planned.dueAtMs <= now && (first === undefined || planned.dueAtMs < first.planned.dueAtMs))
+        first = { progress, planned };
+    }
+    return first;
+  }
+
+  #nextInMs(): number {
+    const now = this.#serverNowMs();
+    const waits = this.#progress.map(({ query, done, waitsUntilMs }) =>
+      Math.max(planErrand(query, done, now).dueAtMs - now, waitsUntilMs - this.#p.clock.monotonicMs()),
+    );
+    return Math.max(0, Math.min(LOOK_AGAIN_MS, ...waits));
+  }
+
+  async #carryOut(progress: Progress, { errand, dueAtMs }: PlannedErrand, stop: AbortSignal): Promise<void> {
+    const { customer, report, clock, chance } = this.#p;
+    const { query, window, skipped } = errand;
+    if (skipped !== undefined) await customer.incident(report, windowsSkipped(query, skipped.from, skipped.to));
+    try {
+      await this.#hunt(progress, errand, stop);
+    } catch (error) {
+      if (stop.aborted || !isFailure(error) || !OF_ONE_QUERY.has(error.code)) throw error;
+      progress.failures += 1;
+      progress.waitsUntilMs = clock.monotonicMs() + calmWaitMs(progress.failures, error, clock.nowMs(), chance);
+      const isNews = progress.failure?.code !== error.code;
+      progress.failure = ofQuery(error, query);
+      if (isNews) await customer.incident(report, progress.failure);
+      return;
+    }
+    progress.failures = 0;
+    progress.failure = undefined;
+    // Our clock was ahead of the service's: the window's time has not come yet and it is asked for again when
+    // it has.
+    if (dueAtMs > this.#serverNowMs()) return;
+    progress.done = window.to;
+  }
+
+  /**
+   * One window; in halves when its answer was cut off or is refused for its size. Rows that are out already
+   * are known and not sent again.
+   */
+  async #hunt(progress: Progress, errand: HuntingErrand, stop: AbortSignal): Promise<void> {
+    const { customer, report } = this.#p;
+    let why: Failure;
+    try {
+      const end = await this.#readPatiently(progress, errand, stop);
+      if (!end.isCut) return;
+      why = answerCut(errand.query, end);
+      // A summary over half the time is another summary: its rows have no time by which they could be told
+      // apart.
+      if (end.untimedCount > 0) {
+        await customer.incident(report, why);
+        return;
+      }
+    } catch (error) {
+      if (stop.aborted || !isFailure(error) || !SPLITTABLE.has(error.code)) throw error;
+      why = error;
+    }
+    const halves = halvesOf(errand);
+    if (halves === undefined) {
+      if (why.code !== "hunting-cut") throw why;
+      await customer.incident(report, why);
+      return;
+    }
+    await customer.incident(report, windowSplit(errand, why));
+    for (const half of halves) await this.#hunt(progress, half, stop);
+  }
+
+  async #readPatiently(progress: Progress, errand: HuntingErrand, stop: AbortSignal): Promise<HuntingEnd> {
+    const { clock, chance, report, budget } = this.#p;
+    for (let failed = 0; ; ) {
+      try {
+        return await this.#readOnce(progress, errand, stop);
+      } catch (error) {
+        if (stop.aborted || !isFailure(error)) throw error;
+        let pauseMs: number | undefined;
+        if (error.retry.when === "at") {
+          pauseMs = Math.max(0, error.retry.atMs - clock.nowMs());
+          report.count("throttled");
+          budget.block(pauseMs);
+          report.be("throttled", error, error.retry.atMs);
+        } else if (error.retry.when === "soon") {
+          pauseMs = shortPauseMs(failed, chance);
+          failed += 1;
+        }
+        if (pauseMs === undefined) throw error;
+        await clock.pause(pauseMs, stop);
+        if (stop.aborted) throw error;
+      }
+    }
+  }
+
+  async #readOnce(progress: Progress, errand: HuntingErrand, stop: AbortSignal): Promise<HuntingEnd> {
+    const { budget, turns, source, report, store, clock } = this.#p;
+    const giveBack = await turnToLeave(budget, turns, stop);
+    try {
+      if (stop.aborted) throw stopped();
+      report.count("requests");
+      const page = await source.hunt(errand, stop);
+      this.#serverAheadMs = page.serverNowMs - clock.nowMs();
+      for await (const batch of page.batches) {
+        await this.#deliver(batch, progress, errand);
+        if (stop.aborted) throw stopped();
+      }
+      await store.flush();
+      if (report.state === "throttled") report.be("ok");
+      return page.end();
+    } finally {
+      giveBack();
+    }
+  }
+
+  async #deliver(batch: readonly PageRecord[], progress: Progress, errand: HuntingErrand): Promise<void> {
+    const { store, outlet, provisional, report } = this.#p;
+    const deliveries: Delivery[] = [];
+    const entries: LedgerEntry[] = [];
+    const before: (HeldVersion | undefined)[] = [];
+    const writtenAtS = provisional.writtenNowS();
+    for (const record of batch) {
+      if (!record.readable) {
+        await this.#quarantine(record, errand.query);
+        continue;
+      }
+      const hash = objectHash(record.kind, record.id);
+      const { bytes, start, end } = record.body;
+      const bodyCrc = crc32(bytes.subarray(start, end));
+      const delivery = this.#judge(record, hash, bodyCrc);
+      if (delivery === undefined) continue;
+      const entry: LedgerEntry = {
+        hash,
+        updated: record.updated,
+        writtenAtS,
+        byteLength: end - start + EVENT_OVERHEAD_BYTES,
+        bodyCrc,
+        change: "new",
+      };
+      before.push(this.#ledger.get(hash));
+      this.#ledger.put(entry);
+      deliveries.push(delivery);
+      entries.push(entry);
+    }
+    if (deliveries.length === 0) return;
+    // The order of journal and outlet is the courier's: see there.
+    const journalFirst = outlet.kind === "provisional";
+    if (journalFirst) {
+      journal(store, this.#ledger, entries, before);
+      for (const entry of entries) provisional.add(progress.owner, { ...entry, askFrom: errand.after });
+    }
+    try {
+      await outlet.write(deliveries);
+    } catch (error) {
+      if (!(isFailure(error) && error.code === "host-gone")) await this.#takeBack(entries, before);
+      throw error;
+    }
+    if (!journalFirst) store.append(entries);
+    this.#journalEntries += entries.length;
+    this.#unsaved = true;
+    for (const delivery of deliveries) report.count(delivery.found === "replay" ? "replayed" : "new");
+  }
+
+  /** A row never changes: it is new, known, or to be sent again. */
+  #judge(record: SourceRecord, hash: LedgerEntry["hash"], bodyCrc: number): Delivery | undefined {
+    const { stanza, tenant, report } = this.#p;
+    const verdict = this.#ledger.judge(hash, record.updated, () => bodyCrc);
+    if (verdict.is === "superseded") report.count("superseded");
+    if (verdict.is !== "unknown" && verdict.is !== "newer" && verdict.is !== "replay") return undefined;
+    const key = versionKey(tenant.id, "hunting", record.kind, record.id, record.updated);
+    return {
+      stanza,
+      tenant,
+      stream: "hunting",
+      change: "new",
+      found: verdict.is === "replay" ? "replay" : "poll",
+      key,
+      record,
+    };
+  }
+
+  async #takeBack(entries: readonly LedgerEntry[], before: readonly (HeldVersion | undefined)[]): Promise<void> {
+    await takeBack(this.#p.store, this.#ledger, entries, before, () =>
+      this.#p.provisional.inWrittenOrder(this.owners, this.#ledger),
+    );
+    this.#journalEntries = this.#ledger.size;
+  }
+
+  /** Told once for each content, since a window that is asked for again shows it again. */
+  async #quarantine(record: UnreadableRecord, query: HuntingQuery): Promise<void> {
+    if (!this.#quarantined.isNews(`${query.name} ${record.sha256}`)) return;
+    await this.#p.customer.incident(
+      this.#p.report,
+      new Failure("record-quarantined", {
+        actor: record.reason === "too-large" ? "operator" : "microsoft",
+        retry: { when: "never" },
+        say: `A row of query ${query.name} could not be delivered (${record.reason}): ${record.byteLength} bytes, SHA-256 ${record.sha256}.`,
+        nextStep:
+          record.reason === "too-large"
+            ? "Raise record_max_mib, or have the query project fewer columns."
+            : "Report the hash to Microsoft if the row matters.",
+      }),
+    );
+  }
+
+  #afterFailure(error: unknown): number {
+    const { clock, chance, report } = this.#p;
+    const failure = asFailure(error);
+    if (concernsEverybody(failure)) throw failure;
+    this.#failures += 1;
+    const waitMs = calmWaitMs(this.#failures, failure, clock.nowMs(), chance);
+    report.be(failure.area === "sign-in" ? "signed-out" : "failing", failure, clock.nowMs() + waitMs);
+    return waitMs;
+  }
+
+  /**
+   * Each query's progress, but never past what is provisional: after a crash those windows are asked for
+   * again.
+   */
+  async #saveMark(orderly: boolean): Promise<void> {
+    const { outlet, store, clock } = this.#p;
+    // A query that a mistake in the file hides for a while goes on where it was once it is back.
+    const queries: Record<string, Ticks> = { ...this.#mark.queries };
+    for (const { query, owner, done } of this.#progress) {
+      if (done === undefined) continue;
+      const oldest = orderly || outlet.kind === "durable" ? undefined : owner.oldest;
+      queries[query.name] = oldest !== undefined && oldest < done ? oldest : done;
+    }
+    await store.flush();
+    await store.saveMark({ ...this.#mark, queries });
+    this.#savedAtMs = clock.monotonicMs();
+    this.#unsaved = false;
+  }
+
+  /**
+   * Since when the window that waits longest could have been had: what came of it before it failed is met
+   * again. A refused query shows nothing.
+   */
+  #heldUpMs(): number {
+    const now = this.#serverNowMs();
+    const since = this.#progress
+      .filter(({ failure }) => failure?.code !== "query-refused")
+      .map(({ query, done }) => now - planErrand(query, done, now).dueAtMs);
+    return Math.max(0, ...since);
+  }
+
+  /** Forgets rows that no window can show again, and rewrites the journal when most of it is history. */
+  async #tidy(): Promise<void> {
+    const { provisional, store } = this.#p;
+    provisional.settle();
+    if (this.#journalEntries < 2 * this.#ledger.size + JOURNAL_SLACK && this.#ledger.size < JOURNAL_SLACK) return;
+    const longestMs = Math.max(
+      0,
+      ...this.#progress.map(({ query }) => (query.windowMinutes + query.delayMinutes) * 60_000),
+    );
+    const keepS = Math.floor(provisional.writtenNowS() - (longestMs + this.#heldUpMs() + REMEMBERED_BEYOND_MS) / 1000);
+    this.#ledger.prune(FAR_FUTURE, keepS);
+    if (this.#journalEntries < 2 * this.#ledger.size + JOURNAL_SLACK) return;
+    await store.compact(provisional.inWrittenOrder(this.owners, this.#ledger));
+    this.#journalEntries = this.#ledger.size;
+  }
+}
+
+const FAR_FUTURE: Ticks = 1n << 62n;
+
+function stopped(): Failure {
+  return new Failure("stopped", { actor: "us", retry: { when: "never" }, say: "Hunting was stopped on request." });
+}
+
+function minute(ticks: Ticks): string {
+  return `${formatInstant(ticks).slice(0, 19)}Z`;
+}
+
+function ofQuery(failure: Failure, query: HuntingQuery): Failure {
+  const { actor, retry, nextStep, status } = failure;
+  return new Failure(failure.code, {
+    actor,
+    retry,
+    nextStep,
+    say: `Query ${query.name}: ${failure.say}`,
+    ...(status === undefined ? {} : { status }),
+    cause: failure,
+  });
+}
+
+function answerCut(query: HuntingQuery, end: HuntingEnd): Failure {
+  return new Failure("hunting-cut", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `Query ${query.name}: the answer was cut off at ${end.rowCount} rows, what is beyond is missing.`,
+    nextStep: "Narrow the query, or give it a shorter window_minutes.",
+  });
+}
+
+function windowSplit({ query, window }: HuntingErrand, why: Failure): Failure {
+  return new Failure("hunting-split", {
+    actor: "operator",
+    retry: { when: "soon" },
+    say: `Query ${query.name}: ${minute(window.from)} to ${minute(window.to)} holds more than one answer can (${why.code}) and is asked for in two halves.`,
+    nextStep: "Nothing is lost; a narrower query or a shorter window_minutes would save calls.",
+  });
+}
+
+function windowsSkipped(query: HuntingQuery, from: Ticks, to: Ticks): Failure {
+  return new Failure("hunting-gap", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `Query ${query.name}: ${minute(from)} to ${minute(to)} was not asked for in time, hunting keeps 30 days only.`,
+    nextStep: "What lies in between cannot be had any more.",
+  });
+}

@@ -1,0 +1,77 @@
+import { expect, test } from "@jest/globals";
+import { Budget } from "./budget.ts";
+import { MINUTE, SimClock } from "./collect.test-kit.ts";
+import { Turns, turnToLeave } from "./limiter.ts";
+
+/** Everybody else: one turn after the other is taken and held, so that whoever asks now waits for `forMs`. */
+function crowd(turns: Turns, clock: SimClock, forMs: number): void {
+  const heldMs = 2_500;
+  for (let waited = 0; waited < forMs; waited += heldMs) {
+    void (async () => {
+      const giveBack = await turns.take();
+      await clock.pause(heldMs);
+      giveBack();
+    })();
+  }
+}
+
+function sender(budget: Budget, clock: SimClock) {
+  const leftAtMs: number[] = [];
+  const stop = new AbortController();
+  const send = async (turns: Turns): Promise<void> => {
+    const giveBack = await turnToLeave(budget, turns, stop.signal);
+    leftAtMs.push(clock.monotonicMs());
+    giveBack();
+  };
+  return { leftAtMs, stop, send };
+}
+
+test("P13 a request that waited long for its turn is counted when it leaves, not when it asked", async () => {
+  const clock = new SimClock();
+  const turns = new Turns(1, clock);
+  const budget = new Budget({ perMinute: 2 }, clock);
+  const { leftAtMs, send } = sender(budget, clock);
+  crowd(turns, clock, 70_000);
+  const all = [send(turns), send(turns)];
+  await clock.advance(62_000);
+  all.push(send(new Turns(1, clock)), send(new Turns(1, clock)));
+  await clock.advance(5 * MINUTE);
+  await Promise.all(all);
+  expect(leftAtMs).toHaveLength(4);
+  const apart = leftAtMs.slice(2).map((at, i) => at - leftAtMs[i]!);
+  expect(Math.min(...apart)).toBeGreaterThanOrEqual(MINUTE);
+  expect(leftAtMs.at(-1)).toBeLessThan(2.2 * MINUTE);
+});
+
+test("who waits for a budget holds no turn meanwhile", async () => {
+  const clock = new SimClock();
+  const turns = new Turns(1, clock);
+  const spent = new Budget({ perMinute: 1 }, clock);
+  const { leftAtMs, send } = sender(spent, clock);
+  void send(turns);
+  void send(turns);
+  await clock.advance(1_000);
+  expect(leftAtMs).toEqual([0]);
+  const other = sender(new Budget({ perMinute: 1 }, clock), clock);
+  void other.send(turns);
+  await clock.advance(0);
+  expect(other.leftAtMs).toEqual([1_000]);
+});
+
+test("a stop while the turn is waited for ends the wait and counts nothing", async () => {
+  const clock = new SimClock();
+  const turns = new Turns(1, clock);
+  const budget = new Budget({ perMinute: 1 }, clock);
+  const { leftAtMs, stop, send } = sender(budget, clock);
+  crowd(turns, clock, 10_000);
+  const sent = send(turns).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  await clock.advance(1_000);
+  stop.abort();
+  await clock.advance(20_000);
+  expect(await sent).toMatchObject({ code: "stopped" });
+  expect(leftAtMs).toEqual([]);
+  expect(budget.waitMs()).toBe(0);
+});

@@ -1,0 +1,64 @@
+import { describe, expect, test } from "@jest/globals";
+import type { PageLink } from "../../model/ports.ts";
+import { alerts, EASY, FLAWLESS, HOUR, judge, MINUTE, type Regime, SimStream, T0, World } from "../collect.test-kit.ts";
+
+/**
+ * A service whose next links go wrong: `instead` is given the n-th link of its own, all of them so far, and
+ * says which one it gives.
+ */
+async function collected(order: Regime["order"], instead: (own: readonly string[]) => string) {
+  const world = new World();
+  const stream = new SimStream(world.clock, {
+    regime: { ...EASY, order, links: true, clamp: 40, pageTop: 40, skipMax: 200 },
+  });
+  stream.add(...alerts(400, T0 - 3 * HOUR, T0 - MINUTE));
+  const ask = stream.ask.bind(stream);
+  const own: string[] = [];
+  stream.ask = async (question, signal) => {
+    if (!question.link) own.length = 0;
+    const page = await ask(question, signal);
+    const given = page.link();
+    if (given.kind !== "next") return page;
+    own.push(given.url);
+    const link: PageLink = { kind: "next", url: instead(own) };
+    return { ...page, link: () => link };
+  };
+  const customer = world.customer(stream);
+  await world.start();
+  await world.clock.advance(55_000);
+  const linked = stream.questions.filter(({ link }) => link !== undefined).length;
+  const told = world.outlet.healths.filter(({ streams }) => streams[0]?.failure === "link-repeats");
+  return {
+    verdict: judge(stream, world.sentOf(customer)),
+    linked,
+    told,
+    state: world.outlet.healths.at(-1)?.streams[0]?.state,
+  };
+}
+
+describe.each(["descending", "none"] as const)(
+  "in a list that is sorted %s, nothing is lost and nobody goes round in circles",
+  (order) => {
+    test("by a link that leads to its own page again", async () => {
+      const { verdict, linked, told, state } = await collected(order, (own) => own[0]!);
+      expect(verdict).toEqual(FLAWLESS);
+      expect(told).not.toEqual([]);
+      expect(linked).toBe(told.length);
+      expect(state).toBe("ok");
+    });
+
+    test("by links that lead back to one followed before, A to B to A", async () => {
+      const { verdict, linked, told, state } = await collected(order, (own) => own[own.length % 2 === 1 ? 0 : 1]!);
+      expect(verdict).toEqual(FLAWLESS);
+      expect(told).not.toEqual([]);
+      expect(linked).toBe(2 * told.length);
+      expect(state).toBe("ok");
+    });
+  },
+);
+
+test("links that a sorted list gives wrongly are not followed at all", async () => {
+  const { verdict, linked } = await collected("ascending", (own) => own[0]!);
+  expect(verdict).toEqual(FLAWLESS);
+  expect(linked).toBe(0);
+});

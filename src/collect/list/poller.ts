@@ -1,0 +1,358 @@
+import type { Ticks } from "../../model/instant.ts";
+import { ticksFromMs } from "../../model/instant.ts";
+import type { Mark, StateKey } from "../../model/state.ts";
+import { calmWaitMs } from "../backoff.ts";
+import type { CourierParts, Errand } from "../delivery/delivery.ts";
+import { Courier } from "../delivery/delivery.ts";
+import type { ProvisionalOwner } from "../delivery/provisional.ts";
+import { asFailure, concernsEverybody, partialAnswer, WALK_WARNINGS } from "../failures.ts";
+import type { LostVersion, Runner } from "../runner.ts";
+import { markAfter, minimum, pollFrom, reachesFully, stoodAt } from "./lookback.ts";
+import type { PageReaderParts } from "./page-reader.ts";
+import { PageReader } from "./page-reader.ts";
+import type { WalkMemory, WalkSource } from "./walk.ts";
+import { walk } from "./walk.ts";
+
+const SWEEP_EVERY_MS = 3_600_000;
+const EMPTY_MARK_SAVED_EVERY_MS = 600_000;
+const PROGRESS_SAVED_EVERY_MS = 1_000;
+
+export interface PollerSettings {
+  readonly pollSeconds: number;
+  readonly overlapMinutes: number;
+  readonly sweepHours: number;
+}
+
+export interface PollerParts extends CourierParts, PageReaderParts {
+  readonly settings: PollerSettings;
+  /** Lower bound of the first run. */
+  readonly start: Ticks;
+  /** As the last orderly stop left it; the saved mark may be older. */
+  readonly nextPollAtMs?: number;
+}
+
+/**
+ * One stream of one customer: polls, sweeps, keeps mark and ledger, and never lets a failure out of its own
+ * house except the host's (the outlet is gone, the state folder cannot be written), which concerns everybody.
+ */
+export class StreamPoller implements Runner {
+  readonly #p: PollerParts;
+  readonly #memory: WalkMemory = {};
+  readonly #courier: Courier;
+  readonly #reader: PageReader;
+  #mark: Mark;
+  /** As the next life would find it after a death now. */
+  #savedMark: Mark | undefined;
+  #savedAtMs = Number.NEGATIVE_INFINITY;
+  #savedWalkAtMs: number | undefined;
+  #failures = 0;
+  #requestsOfFullReach = 0;
+  #wake: AbortController = new AbortController();
+  #replayFrom: Ticks | undefined;
+  #replaysAsked = 0;
+
+  constructor(parts: PollerParts) {
+    this.#p = parts;
+    const now = parts.clock.nowMs();
+    this.#savedMark = parts.store.mark;
+    this.#mark = parts.store.mark ?? {
+      version: 1,
+      start: parts.start,
+      nextPollAtMs: now,
+      nextSweepAtMs: now + SWEEP_EVERY_MS,
+      pollsSinceFullReach: 0,
+    };
+    if (parts.nextPollAtMs !== undefined && parts.nextPollAtMs > this.#mark.nextPollAtMs)
+      this.#mark = { ...this.#mark, nextPollAtMs: parts.nextPollAtMs };
+    const { sweptUpTo, ...mark } = this.#mark;
+    this.#mark = mark;
+    if (parts.settings.sweepHours > 0 && mark.upTo !== undefined)
+      this.#mark = { ...mark, sweptUpTo: sweptUpTo ?? stoodAt(mark.upTo, mark.reachedUpTo) };
+    this.#courier = new Courier(parts, () => this.#mark.upTo);
+    this.#reader = new PageReader(parts, this.#courier, this.#memory, () => ({
+      isTroubled: this.#failures > 0,
+      isFirstWalk: this.#mark.upTo === undefined,
+    }));
+    if (this.#mark.walkCompletedAtMs !== undefined)
+      parts.report.completed(this.#mark.walkCompletedAtMs, this.#mark.walkCompletedAtMs);
+  }
+
+  get mark(): Mark {
+    return this.#mark;
+  }
+
+  get key(): StateKey {
+    return this.#p.store.key;
+  }
+
+  get owners(): readonly ProvisionalOwner[] {
+    return [this.#courier.owner];
+  }
+
+  get awaitsReplay(): boolean {
+    return this.#replayFrom !== undefined;
+  }
+
+  /**
+   * The version was written but may not have arrived: it is read and sent again. Unknown or outdated ones are
+   * let go.
+   */
+  askForReplay(version: LostVersion): void {
+    if (!this.#courier.askForReplay(version.hash, version.updated)) return;
+    if (this.#replayFrom === undefined || version.askFrom < this.#replayFrom) this.#replayFrom = version.askFrom;
+    this.#replaysAsked += 1;
+  }
+
+  /**
+   * Where a question for a version found in the journal must begin after a crash: a lifted record's own time
+   * says nothing, but the saved mark never passed it.
+   */
+  askFromOf(entry: { readonly updated: Ticks }): Ticks {
+    const saved = this.#mark.walk?.cursor ?? this.#mark.upTo ?? this.#mark.start;
+    return this.#p.source.lifts === true && saved < entry.updated ? saved : entry.updated;
+  }
+
+  /** Ends the present wait, so that a replay begins at once. */
+  wakeUp(): void {
+    this.#wake.abort();
+  }
+
+  /** Polls until `stop`. Rejects only with what concerns the whole process. */
+  async run(stop: AbortSignal, firstPollInMs: number): Promise<void> {
+    // One listener for the whole run: a combined signal per rest costs thousands of weak references in a
+    // large fleet.
+    stop.addEventListener("abort", () => this.#wake.abort(), { once: true });
+    await this.#rest(firstPollInMs, stop);
+    while (!stop.aborted) {
+      const beganAtMs = this.#p.clock.monotonicMs();
+      let waitMs = this.#p.settings.pollSeconds * 1000;
+      try {
+        await this.round(stop);
+        this.#failures = 0;
+        waitMs -= this.#p.clock.monotonicMs() - beganAtMs;
+      } catch (error) {
+        if (stop.aborted) break;
+        waitMs = this.#afterFailure(error);
+      }
+      this.#mark = { ...this.#mark, nextPollAtMs: this.#p.clock.nowMs() + Math.max(0, waitMs) };
+      this.#p.customer.flush();
+      await this.#rest(Math.max(0, waitMs), stop);
+    }
+  }
+
+  /** One poll, and the sweep when it is due. */
+  async round(stop: AbortSignal): Promise<void> {
+    await this.#poll(stop);
+    const { sweepHours } = this.#p.settings;
+    if (sweepHours > 0 && this.#sweepIsDue()) await this.#sweep(stop);
+    this.#p.report.be("ok");
+    await this.#courier.tidy(this.#askedAgainFrom());
+  }
+
+  /**
+   * No later question begins further back than the ledger's span before this, in this life or after a death,
+   * which goes on from the mark that was saved.
+   */
+  #askedAgainFrom(): Ticks | undefined {
+    const saved = this.#savedMark;
+    const { upTo } = this.#mark;
+    if (upTo === undefined || saved === undefined) return undefined;
+    const begun = [this.#mark, saved].flatMap((mark) => [
+      mark.upTo ?? mark.start,
+      mark.reachedUpTo,
+      mark.sweptUpTo,
+      mark.walk?.cursor,
+    ]);
+    return [...begun, this.#replayFrom, this.#courier.owner.oldest].reduce<Ticks>(minimum, upTo);
+  }
+
+  /**
+   * A sweep that is planned further ahead than one ever is was planned by a clock that stepped back since.
+   */
+  #sweepIsDue(): boolean {
+    const inMs = this.#mark.nextSweepAtMs - this.#p.clock.nowMs();
+    return inMs <= 0 || inMs > SWEEP_EVERY_MS;
+  }
+
+  /**
+   * The saved mark lies behind: at an orderly stop it may say more than it did while versions were
+   * provisional.
+   */
+  get couldSayMore(): boolean {
+    return this.#courier.owner.oldest !== undefined || this.#mark.walkCompletedAtMs !== this.#savedWalkAtMs;
+  }
+
+  /**
+   * @param orderly everything written is taken as delivered.
+   * @param thorough also saves what only spares the next start some reading.
+   */
+  async close(options: { readonly orderly: boolean; readonly thorough: boolean }): Promise<void> {
+    if (this.#courier.wroteSinceSave || (options.thorough && options.orderly && this.couldSayMore))
+      await this.#saveMark(options.orderly);
+    await this.#p.store.flush();
+    await this.#p.store.close();
+  }
+
+  async #rest(forMs: number, stop: AbortSignal): Promise<void> {
+    if (forMs <= 0 || stop.aborted) return;
+    this.#wake = new AbortController();
+    await this.#p.clock.pause(forMs, this.#wake.signal);
+  }
+
+  #afterFailure(error: unknown): number {
+    const failure = asFailure(error);
+    if (concernsEverybody(failure)) throw failure;
+    this.#failures += 1;
+    const waitMs = calmWaitMs(this.#failures, failure, this.#p.clock.nowMs(), this.#p.chance);
+    this.#p.report.be(failure.area === "sign-in" ? "signed-out" : "failing", failure, this.#p.clock.nowMs() + waitMs);
+    return waitMs;
+  }
+
+  async #poll(stop: AbortSignal): Promise<void> {
+    const { settings, report, clock } = this.#p;
+    const mark = this.#mark;
+    const oldestReplay = this.#replayFrom;
+    const replaysAsked = this.#replaysAsked;
+    const full =
+      oldestReplay !== undefined ||
+      reachesFully({
+        pollsSinceFullReach: mark.pollsSinceFullReach,
+        pollSeconds: settings.pollSeconds,
+        requestsOfFullReach: this.#requestsOfFullReach,
+        perMinute: this.#p.source.limits.perMinute,
+      });
+    let from = pollFrom({
+      upTo: mark.upTo,
+      reachedUpTo: mark.reachedUpTo,
+      start: mark.start,
+      full,
+      overlapMinutes: settings.overlapMinutes,
+      oldestReplay,
+    });
+    let walkStartedAtMs = clock.nowMs();
+    if (mark.walk) {
+      // The interrupted walk goes on where it was; only what awaits its replay can lie further back.
+      from = oldestReplay !== undefined && oldestReplay < mark.walk.cursor ? oldestReplay : mark.walk.cursor;
+      walkStartedAtMs = mark.walk.startedAtMs;
+    } else {
+      this.#mark = { ...mark, walk: { from, cursor: from, startedAtMs: walkStartedAtMs } };
+    }
+    // A death in the first walk must not move its beginning to a later one.
+    if (this.#p.store.mark === undefined && this.#savedAtMs === Number.NEGATIVE_INFINITY) await this.#saveMark(false);
+    report.walkStartedAtMs = walkStartedAtMs;
+    this.#reader.beginWalk();
+    const outcome = await walk(this.#source({ found: "poll", keepsProgress: true }, stop), { from }, this.#memory);
+    const reachedFully = full && !mark.walk;
+    if (reachedFully) this.#requestsOfFullReach = this.#reader.requests;
+    if (outcome.partial !== undefined) {
+      // A provider was missing from the answer: what it holds would be lost if the mark moved.
+      const { walk: _unfinished, ...rest } = this.#mark;
+      this.#mark = rest;
+      await this.#p.customer.incident(report, partialAnswer(outcome.partial));
+      return;
+    }
+    // What was asked for while this walk was under way may lie where it had already been: the next one looks
+    // for it.
+    if (this.#replaysAsked === replaysAsked) this.#endReplay(from);
+    const upTo = markAfter({
+      upTo: this.#mark.upTo,
+      newestSeen: outcome.newestSeen,
+      serverNowMs: outcome.serverNowMs,
+      ownNowMs: clock.nowMs(),
+      overlapMinutes: settings.overlapMinutes,
+      start: mark.start,
+    });
+    const moved = upTo !== this.#mark.upTo;
+    const { walk: _done, ...rest } = this.#mark;
+    // A walk that went on where it was interrupted did not look again at what it had passed.
+    const passed = mark.walk ? minimum(upTo, ticksFromMs(walkStartedAtMs)) : upTo;
+    this.#mark = {
+      ...rest,
+      upTo,
+      reachedUpTo: reachedFully ? upTo : (mark.reachedUpTo ?? mark.upTo ?? passed),
+      walkCompletedAtMs: clock.nowMs(),
+      pollsSinceFullReach: reachedFully ? 0 : mark.pollsSinceFullReach + 1,
+    };
+    report.completed(walkStartedAtMs, clock.nowMs());
+    if (this.#courier.wroteSinceSave) await this.#saveMark(false);
+    else if (moved && clock.monotonicMs() - this.#savedAtMs >= EMPTY_MARK_SAVED_EVERY_MS) await this.#saveMark(false);
+  }
+
+  /**
+   * The second look, far back: what only it finds is counted, because it says that the overlap is too short.
+   */
+  async #sweep(stop: AbortSignal): Promise<void> {
+    const { settings, clock } = this.#p;
+    const upTo = this.#mark.upTo;
+    if (upTo === undefined) return;
+    // Of two clocks the one that is behind may be wrong, and would have the sweep reach for what the ledger
+    // has forgotten.
+    const serverNowMs = this.#reader.serverNowMs ?? clock.nowMs();
+    const { sweptUpTo } = this.#mark;
+    const latest = minimum(
+      ticksFromMs(sweptUpTo === undefined ? serverNowMs : Math.max(serverNowMs, clock.nowMs())),
+      sweptUpTo,
+    );
+    const far = latest - ticksFromMs(settings.sweepHours * 3_600_000);
+    const from = far < this.#mark.start ? this.#mark.start : far;
+    if (from < upTo) {
+      const memory: WalkMemory = this.#memory.clamp === undefined ? {} : { clamp: this.#memory.clamp };
+      const lateBefore = upTo - ticksFromMs(settings.overlapMinutes * 60_000);
+      const { partial } = await walk(
+        this.#source({ found: "sweep", lateBefore, keepsProgress: false }, stop),
+        { from },
+        memory,
+      );
+      if (partial === undefined) this.#mark = { ...this.#mark, sweptUpTo: upTo };
+      else await this.#p.customer.incident(this.#p.report, partialAnswer(partial));
+    }
+    this.#mark = { ...this.#mark, nextSweepAtMs: clock.nowMs() + SWEEP_EVERY_MS };
+    if (this.#courier.wroteSinceSave) await this.#saveMark(false);
+  }
+
+  #source(errand: Errand, stop: AbortSignal): WalkSource {
+    const { source, customer, report } = this.#p;
+    return {
+      pageTop: source.pageTop,
+      skipMax: source.skipMax,
+      splits: source.splits,
+      read: (question, seen) => this.#reader.read(question, seen, errand, stop),
+      progress: async (cursor) => {
+        if (!errand.keepsProgress || !this.#mark.walk) return;
+        // A record dated in the future must not carry the walk past what is still to come.
+        const now = ticksFromMs(this.#reader.serverNowMs ?? this.#p.clock.nowMs());
+        const safe = cursor < now ? cursor : now;
+        if (safe <= this.#mark.walk.cursor) return;
+        this.#mark = { ...this.#mark, walk: { ...this.#mark.walk, cursor: safe } };
+        if (this.#courier.wroteSinceSave && this.#p.clock.monotonicMs() - this.#savedAtMs >= PROGRESS_SAVED_EVERY_MS)
+          await this.#saveMark(false);
+      },
+      warn: (what, detail) => {
+        void customer.incident(report, WALK_WARNINGS[what](detail));
+      },
+    };
+  }
+
+  #endReplay(from: Ticks): void {
+    if (this.#replayFrom === undefined || this.#replayFrom < from) return;
+    this.#replayFrom = undefined;
+    this.#courier.endReplay();
+  }
+
+  async #saveMark(orderly: boolean): Promise<void> {
+    const oldest = orderly || this.#p.outlet.kind === "durable" ? undefined : this.#courier.owner.oldest;
+    const mark = this.#mark;
+    const bounded = (at: Ticks) => (oldest !== undefined && oldest < at ? oldest : at);
+    await this.#p.store.flush();
+    const saved: Mark = {
+      ...mark,
+      ...(mark.upTo === undefined ? {} : { upTo: bounded(mark.upTo) }),
+      ...(mark.walk === undefined ? {} : { walk: { ...mark.walk, cursor: bounded(mark.walk.cursor) } }),
+    };
+    await this.#p.store.saveMark(saved);
+    this.#savedMark = saved;
+    this.#savedAtMs = this.#p.clock.monotonicMs();
+    this.#savedWalkAtMs = mark.walkCompletedAtMs;
+    this.#courier.markSaved();
+  }
+}

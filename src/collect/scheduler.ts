@@ -1,0 +1,483 @@
+import { type Failure, isFailure } from "../model/failure.ts";
+import type { HuntingSource } from "../model/hunting.ts";
+import { ticksFromMs } from "../model/instant.ts";
+import type { Chance, Clock, Log, Outlet, SourceStream } from "../model/ports.ts";
+import type { StartPoint } from "../model/stanza.ts";
+import type { LedgerEntry, StateFolder, StateKey, StreamStore } from "../model/state.ts";
+import type { StreamName } from "../model/stream.ts";
+import type { Tenant } from "../model/tenant.ts";
+import { Budgets } from "./budget.ts";
+import { PROVISIONAL_FOR_MS, Provisional, provisionalAtEnd } from "./delivery/provisional.ts";
+import { asFailure, stopped } from "./failures.ts";
+import { Hunter } from "./hunting/hunter.ts";
+import { Turns } from "./limiter.ts";
+import type { PollerSettings } from "./list/poller.ts";
+import { StreamPoller } from "./list/poller.ts";
+import type { CredentialReport } from "./report.ts";
+import { CustomerReport } from "./report.ts";
+import type { Runner } from "./runner.ts";
+
+/** First polls are spread so that a restart of the whole fleet asks for tokens at no more than this rate. */
+const FIRST_POLLS_PER_SECOND = 50;
+/** A hunting query may take three minutes; alerts must never wait for one. */
+const HUNTS_AT_ONCE = 8;
+
+/** One customer as the fleet runs it. */
+export interface Customer {
+  /** The stanza's name. */
+  readonly stanza: string;
+  readonly tenant: Tenant;
+  readonly settings: PollerSettings;
+  readonly start: StartPoint;
+  readonly sources: readonly SourceStream[];
+  readonly hunting?: HuntingSource;
+  readonly credential?: CredentialReport;
+}
+
+export interface FleetParts {
+  readonly customers: readonly Customer[];
+  readonly state: StateFolder;
+  readonly outlet: Outlet;
+  readonly replayMib: number;
+  /** Pages read at once over all customers. */
+  readonly concurrency: number;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly log: Log;
+  /** Ends the opening: thousands of customers take seconds, and a host that stops does not wait so long. */
+  readonly stop?: AbortSignal;
+}
+
+/**
+ * Someone configured for whom nothing can be collected: seen in health events, so that silence has a reason.
+ */
+export interface Refused {
+  readonly tenant: Tenant;
+  readonly streams: readonly StreamName[];
+  readonly failure: Failure;
+}
+
+/** One customer's result of a single complete round. */
+export interface RoundResult {
+  readonly customer: Customer;
+  readonly failures: readonly { readonly stream: string; readonly failure: Failure }[];
+}
+
+/**
+ * All customers of one process. Each stream of each customer has its own loop; what they share is turns
+ * (pages at once), budgets, the provisional window and the outlet.
+ */
+export class Fleet {
+  readonly #p: FleetParts;
+  readonly #provisional: Provisional;
+  readonly #turns: Turns;
+  readonly #turnsOfTroubled: Turns;
+  readonly #huntingTurns: Turns;
+  readonly #budgets: Budgets;
+  readonly #refused: CustomerReport[] = [];
+  #dueAtMs: Readonly<Record<string, number>> = {};
+  /**
+   * Streams of which something is still to be sent again, and since when it was written: neither a further
+   * death nor an orderly stop may forget it.
+   */
+  #replaySinceS: Readonly<Record<string, number>> = {};
+  #launch: ((runner: Runner, inMs: number) => void) | undefined;
+  readonly #members: { readonly customer: Customer; readonly report: CustomerReport; readonly runners: Runner[] }[] =
+    [];
+
+  private constructor(parts: FleetParts) {
+    this.#p = parts;
+    this.#provisional = new Provisional(parts.clock, parts.replayMib * 1024 * 1024);
+    this.#turns = new Turns(parts.concurrency, parts.clock);
+    this.#turnsOfTroubled = new Turns(Math.max(1, Math.floor(parts.concurrency / 4)), parts.clock);
+    this.#huntingTurns = new Turns(HUNTS_AT_ONCE, parts.clock);
+    this.#budgets = new Budgets(parts.clock);
+  }
+
+  /**
+   * Opens every stream's state; after a stop without order, what may not have arrived is marked to be sent
+   * again. Throws Failure `stopped`: nothing was written then.
+   */
+  static async open(parts: FleetParts): Promise<Fleet> {
+    const fleet = new Fleet(parts);
+    await fleet.#open();
+    return fleet;
+  }
+
+  async #open(): Promise<void> {
+    const { customers, state, outlet, log } = this.#p;
+    this.#dueAtMs = readNumbers(await state.readFact(DUE_TIMES));
+    this.#replaySinceS = readNumbers(await state.readFact(REPLAY_SINCE));
+    const late: Late[] = [];
+    for (const customer of customers) {
+      if (this.#p.stop?.aborted) throw stopped();
+      late.push(...(await this.#enrol(customer)));
+    }
+    if (outlet.kind === "provisional") await this.#replayAfterCrash(late);
+    log.debug("customers opened", { customers: customers.length });
+  }
+
+  /**
+   * A customer who could not be named before (a tenant domain that did not resolve) joins the running fleet.
+   */
+  async add(customer: Customer): Promise<void> {
+    const late = await this.#enrol(customer);
+    if (this.#p.outlet.kind === "provisional") await this.#replayAfterCrash(late);
+    for (const runner of this.#members[this.#members.length - 1]!.runners) this.#launch?.(runner, 0);
+  }
+
+  /**
+   * Tells of somebody who is configured but cannot be collected; again every hour until the function that it
+   * returns is called.
+   */
+  refuse(refused: Refused): () => void {
+    const report = this.#reportOf(refused.tenant, undefined);
+    const streams = refused.streams.map((stream) => report.stream(stream));
+    for (const stream of streams)
+      stream.be(refused.failure.area === "sign-in" ? "signed-out" : "failing", refused.failure);
+    this.#refused.push(report);
+    return () => {
+      this.#refused.splice(this.#refused.indexOf(report), 1);
+    };
+  }
+
+  #reportOf(tenant: Tenant, credential: CredentialReport | undefined): CustomerReport {
+    return new CustomerReport({
+      tenant,
+      clock: this.#p.clock,
+      log: this.#p.log,
+      version: this.#p.version,
+      ...(credential ? { credential } : {}),
+      send: (event) => this.#p.outlet.health(event),
+    });
+  }
+
+  async #enrol(customer: Customer): Promise<Late[]> {
+    const { state, clock, log } = this.#p;
+    const late: Late[] = [];
+    const report = this.#reportOf(customer.tenant, customer.credential);
+    const runners: Runner[] = [];
+    const start = customer.start.kind === "at" ? customer.start.at : ticksFromMs(clock.nowMs() - customer.start.ms);
+    const shared = {
+      stanza: customer.stanza,
+      tenant: customer.tenant,
+      start,
+      outlet: this.#p.outlet,
+      provisional: this.#provisional,
+      customer: report,
+      clock,
+      chance: this.#p.chance,
+      log,
+    };
+    const opened = async (
+      stream: StreamName,
+    ): Promise<{ readonly store: StreamStore; readonly entries: readonly LedgerEntry[] }> => {
+      const store = await state.open({ stanza: customer.stanza, tenantId: customer.tenant.id, stream });
+      await this.#takeOverReplaySince(store.key);
+      return withLateEntries(store, this.#replaySinceS[dueName(store.key)]);
+    };
+    const enlist = (runner: Runner, entries: readonly LedgerEntry[]): void => {
+      runners.push(runner);
+      if (entries.length > 0) late.push({ runner, entries });
+    };
+    for (const source of customer.sources) {
+      const { store, entries } = await opened(source.name);
+      const due = this.#dueAtMs[dueName(store.key)];
+      const poller = new StreamPoller({
+        ...shared,
+        settings: customer.settings,
+        source,
+        store,
+        openSpool: () => state.openSpool(),
+        ...(due === undefined ? {} : { nextPollAtMs: due }),
+        budget: this.#budgets.of(source.budgetKey, source.limits),
+        turns: this.#turns,
+        turnsOfTroubled: this.#turnsOfTroubled,
+        report: report.stream(source.name),
+      });
+      enlist(poller, entries);
+    }
+    if (customer.hunting) {
+      const { store, entries } = await opened("hunting");
+      const source = customer.hunting;
+      const budget = this.#budgets.of(source.budgetKey, source.limits);
+      enlist(
+        new Hunter({ ...shared, source, store, budget, turns: this.#huntingTurns, report: report.stream("hunting") }),
+        entries,
+      );
+    }
+    this.#members.push({ customer, report, runners });
+    return late;
+  }
+
+  async #replayAfterCrash(late: readonly Late[]): Promise<void> {
+    const taken = provisionalAtEnd(
+      late.map((l) => l.entries),
+      this.#p.replayMib * 1024 * 1024,
+    );
+    let versions = 0;
+    const sinceS: Record<string, number> = { ...this.#replaySinceS };
+    late.forEach(({ runner, entries }, i) => {
+      const name = dueName(runner.key);
+      const unfinishedS = this.#replaySinceS[name];
+      // What an earlier death left to be sent again stays so, however much was written since.
+      const unfinished =
+        unfinishedS === undefined ? 0 : entries.filter((entry) => entry.writtenAtS >= unfinishedS).length;
+      const asked = entries.slice(entries.length - Math.max(taken[i]!, unfinished));
+      if (asked[0] !== undefined) sinceS[name] = asked[0].writtenAtS;
+      for (const entry of asked) {
+        runner.askForReplay({ hash: entry.hash, updated: entry.updated, askFrom: runner.askFromOf(entry) });
+        versions += 1;
+      }
+    });
+    await this.#keepReplaySince(sinceS);
+    if (versions > 0)
+      this.#p.log.warn(
+        "the last run did not stop in order: what it wrote last is read and sent again with equal keys",
+        { versions },
+      );
+  }
+
+  /** What a stanza left to be sent again is looked for under its new name, and its old one forgotten. */
+  async #takeOverReplaySince(key: StateKey): Promise<void> {
+    const { state } = this.#p;
+    const begin = `${key.tenantId}/`;
+    const end = `/${key.stream}`;
+    const left = Object.keys(this.#replaySinceS).find(
+      (name) =>
+        name.startsWith(begin) &&
+        name.endsWith(end) &&
+        state.wasLeftUnder?.(key, name.slice(begin.length, -end.length)) === true,
+    );
+    if (left === undefined) return;
+    const { [left]: sinceS, ...rest } = this.#replaySinceS;
+    const kept = { ...rest, [dueName(key)]: sinceS! };
+    await state.writeFact(REPLAY_SINCE, JSON.stringify(kept));
+    this.#replaySinceS = kept;
+  }
+
+  /** Keeps of `sinceS` what still waits, and what belongs to streams that this run leaves out. */
+  async #keepReplaySince(sinceS: Readonly<Record<string, number>>): Promise<void> {
+    const kept: Record<string, number> = { ...this.#replaySinceS };
+    for (const runner of this.#members.flatMap((m) => m.runners)) {
+      const name = dueName(runner.key);
+      if (runner.awaitsReplay) kept[name] = sinceS[name] ?? this.#provisional.writtenNowS() - LATE_S;
+      else delete kept[name];
+    }
+    const text = JSON.stringify(kept);
+    if (text === JSON.stringify(this.#replaySinceS)) return;
+    await this.#p.state.writeFact(REPLAY_SINCE, text);
+    this.#replaySinceS = kept;
+  }
+
+  /**
+   * Polls everybody until `stop`, also when there is nobody. Rejects with a Failure when the host or the
+   * state folder is gone; everything else stays with its customer.
+   */
+  async run(stop: AbortSignal): Promise<void> {
+    const { clock, chance } = this.#p;
+    const everybody = new AbortController();
+    const stopEverybody = AbortSignal.any([stop, everybody.signal]);
+    const loops: Promise<void>[] = [];
+    let fatal: Failure | undefined;
+    this.#launch = (runner, inMs) => {
+      loops.push(
+        runner.run(stopEverybody, inMs).catch((error: unknown) => {
+          fatal ??= asFailure(error);
+          everybody.abort();
+        }),
+      );
+    };
+    const now = clock.nowMs();
+    const all = this.#members.flatMap((m) =>
+      m.runners.map((runner) => ({ runner, pollMs: m.customer.settings.pollSeconds * 1000 })),
+    );
+    all.sort((a, b) => a.runner.mark.nextPollAtMs - b.runner.mark.nextPollAtMs);
+    all.forEach(({ runner, pollMs }, place) => {
+      const spreadMs = Math.min(pollMs, ((place + chance.next()) * 1000) / FIRST_POLLS_PER_SECOND);
+      const dueMs = Math.min(pollMs, Math.max(0, runner.mark.nextPollAtMs - now));
+      this.#launch?.(runner, Math.max(dueMs, spreadMs));
+    });
+    loops.push(this.#watch(stopEverybody));
+    // Customers may join while the others run.
+    for (let waited = 0; waited < loops.length; waited++) await loops[waited];
+    this.#launch = undefined;
+    if (fatal) throw fatal;
+  }
+
+  /**
+   * Once a minute: health events that are due of those who do not poll, and provisional bytes that have
+   * settled.
+   */
+  async #watch(stop: AbortSignal): Promise<void> {
+    while (!stop.aborted) {
+      this.#provisional.settle();
+      for (const report of this.#refused) report.flush();
+      // Where it cannot be written it is tried again; until then a death only repeats more.
+      await this.#keepReplaySince(this.#replaySinceS).catch(() => undefined);
+      await this.#p.clock.pause(WATCH_EVERY_MS, stop);
+    }
+  }
+
+  /** One complete walk per stream, each customer once; failures are returned, not thrown. */
+  async runOnce(stop: AbortSignal): Promise<readonly RoundResult[]> {
+    return Promise.all(
+      this.#members.map(async ({ customer, runners, report }) => {
+        const failures: { stream: string; failure: Failure }[] = [];
+        await Promise.all(
+          runners.map(async (runner) => {
+            try {
+              await runner.round(stop);
+            } catch (error) {
+              failures.push({ stream: runner.key.stream, failure: asFailure(error) });
+            }
+          }),
+        );
+        await report.idle();
+        return { customer, failures };
+      }),
+    );
+  }
+
+  /**
+   * A connection broke: everything provisional is read from Microsoft and sent again. Returns the number of
+   * versions.
+   */
+  replayProvisional(): number {
+    const owners = new Map(
+      this.#members
+        .flatMap((m) => m.runners)
+        .flatMap((runner) => runner.owners.map((owner) => [owner, runner] as const)),
+    );
+    const versions = this.#provisional.all();
+    const woken = new Set<Runner>();
+    for (const version of versions) {
+      const runner = owners.get(version.owner);
+      if (!runner) continue;
+      runner.askForReplay(version);
+      woken.add(runner);
+    }
+    for (const runner of woken) runner.wakeUp();
+    // What others write meanwhile pushes out of the window what is not sent again yet; a death before that
+    // must not forget it.
+    void this.#keepReplaySince(this.#replaySinceS).catch(() => undefined);
+    return versions.length;
+  }
+
+  /** What every customer's streams did since the process began. */
+  summary(): readonly {
+    readonly tenant: Tenant;
+    readonly stream: string;
+    readonly state: string;
+    readonly totals: Readonly<Record<string, number>>;
+    readonly failure?: string;
+  }[] {
+    return this.#members.flatMap((m) =>
+      m.report.streams.map((s) => ({
+        tenant: m.customer.tenant,
+        stream: s.stream,
+        state: s.state,
+        totals: { ...s.totals },
+        ...(s.failure ? { failure: s.failure.code } : {}),
+      })),
+    );
+  }
+
+  /**
+   * Saves marks and closes the state. `orderly`: everything written counts as delivered, nothing repeats at
+   * the next start. What the next start depends on is always saved; what only spares it some reading
+   * (thousands of idle customers' marks) as long as `thoroughForMs` lasts. Returns false when some state
+   * could not be saved (the stop is then not an orderly one).
+   */
+  async close(options: { readonly orderly: boolean; readonly thoroughForMs?: number }): Promise<boolean> {
+    const { clock, state, log } = this.#p;
+    let saved = true;
+    const complain = (error: unknown) => {
+      saved = false;
+      log.error("state could not be saved at stop", { failure: isFailure(error) ? error.code : String(error) });
+    };
+    const runners = this.#members.flatMap((m) => m.runners);
+    // One write for all: at stop there is no time for a file per idle customer.
+    const due = Object.fromEntries(runners.map((runner) => [dueName(runner.key), runner.mark.nextPollAtMs]));
+    await state.writeFact(DUE_TIMES, JSON.stringify(due)).catch(complain);
+    await this.#keepReplaySince(this.#replaySinceS).catch(complain);
+    const endMs = clock.monotonicMs() + (options.thoroughForMs ?? Number.POSITIVE_INFINITY);
+    for (let i = 0; i < runners.length; i += CLOSED_AT_ONCE) {
+      const thorough = clock.monotonicMs() < endMs;
+      const some = runners.slice(i, i + CLOSED_AT_ONCE);
+      await Promise.all(
+        some.map((runner) =>
+          runner.close({ orderly: options.orderly && !runner.awaitsReplay, thorough }).catch(complain),
+        ),
+      );
+    }
+    return saved;
+  }
+}
+
+const CLOSED_AT_ONCE = 32;
+const WATCH_EVERY_MS = 60_000;
+const DUE_TIMES = "next-poll-at-ms";
+const REPLAY_SINCE = "replay-since-s";
+
+function dueName(key: StateKey): string {
+  return `${key.tenantId}/${key.stanza}/${key.stream}`;
+}
+
+/** By stream. */
+function readNumbers(text: string | undefined): Readonly<Record<string, number>> {
+  if (text === undefined) return {};
+  try {
+    const read: unknown = JSON.parse(text);
+    if (typeof read !== "object" || read === null) return {};
+    return Object.fromEntries(Object.entries(read).filter((e): e is [string, number] => typeof e[1] === "number"));
+  } catch {
+    // The file has a checksum: another text was never ours.
+    return {};
+  }
+}
+
+interface Late {
+  readonly runner: Runner;
+  readonly entries: readonly LedgerEntry[];
+}
+
+const LATE_S = PROVISIONAL_FOR_MS / 1000;
+
+/**
+ * Hands the journal on and, where something may have to be sent again, remembers the newest entry of each
+ * object of the last hour, oldest first.
+ *
+ * @param unfinishedS something written since then was still to be sent again when the process ended.
+ */
+function withLateEntries(
+  store: StreamStore,
+  unfinishedS: number | undefined,
+): { readonly store: StreamStore; readonly entries: readonly LedgerEntry[] } {
+  if (store.stoppedInOrder && unfinishedS === undefined) return { store, entries: [] };
+  const entries = store.takeEntries();
+  const last = entries.reduce((latest, entry) => Math.max(latest, entry.writtenAtS), 0);
+  const again: StreamStore = {
+    key: store.key,
+    stoppedInOrder: store.stoppedInOrder,
+    mark: store.mark,
+    takeEntries: () => entries,
+    saveMark: (mark) => store.saveMark(mark),
+    append: (more) => store.append(more),
+    flush: () => store.flush(),
+    compact: (kept) => store.compact(kept),
+    close: () => store.close(),
+  };
+  const sinceS = Math.min(last - LATE_S, unfinishedS ?? last);
+  // A compacted journal keeps no order.
+  const late = entries.filter((entry) => entry.writtenAtS >= sinceS).sort((a, b) => a.writtenAtS - b.writtenAtS);
+  // What was written again and again counts once, or it would push out of the window what never arrived.
+  const newest = new Map<string, LedgerEntry>();
+  for (const entry of late) {
+    const object = entry.hash.join(" ");
+    newest.delete(object);
+    newest.set(object, entry);
+  }
+  return { store: again, entries: [...newest.values()] };
+}

@@ -1,0 +1,272 @@
+/**
+ * What ArcSight's connectors need beside our events, all from the one mapping table: parser files for JSON
+ * connectors, categorizer files, the docs page, filter text. Sources of the forms: ArcSight FlexConnector
+ * Developer's Guide (JSON parser files, categorizer files) and public parser files. None of them was ever
+ * loaded into a real connector: the files and the docs say so.
+ */
+import { CEF_HEADER_MAX, CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
+import { CEF_LINE_MAX_BYTES } from "./cef-line.ts";
+import {
+  CEF_PROFILES,
+  CEF_SEVERITY,
+  type CefProfile,
+  eventClassIds,
+  fullNameOf,
+  HEALTH_CLASSES,
+  type MappingRow,
+  mappingTable,
+} from "./cef-mapping.ts";
+import { FLAT_FIELDS, type SERVICES } from "./flat-record.ts";
+
+/** What a JSON connector reads: the retired SIEM API's rows for `legacy`, flat JSON for `xdr`. */
+interface ParserToken {
+  readonly name: string;
+  readonly type: "String" | "Long" | "IPAddress" | "IPv6Address";
+}
+
+function constant(text: string): string {
+  return `__stringConstant("${text}")`;
+}
+
+/** The retired API's rows name neither customer nor version; a connector per customer tells them apart. */
+const NOT_IN_SIEM_ROWS = ["TenantId", "Tenant", "Change", "LastUpdateTime"];
+
+function parserRows(profile: CefProfile): readonly MappingRow[] {
+  const { rows } = mappingTable[profile];
+  // The old rows have one member for both kinds of address.
+  return profile === "xdr"
+    ? rows
+    : rows.filter(({ from, kind }) => !NOT_IN_SIEM_ROWS.includes(from) && kind !== "ipv6");
+}
+
+function flatTokenType(row: MappingRow | undefined, name: string): ParserToken["type"] {
+  if (row?.kind === "ipv4") return "IPAddress";
+  if (row?.kind === "ipv6") return "IPv6Address";
+  return name in FLAT_FIELDS && FLAT_FIELDS[name as keyof typeof FLAT_FIELDS] !== "text" ? "Long" : "String";
+}
+
+function tokensOf(profile: CefProfile): readonly ParserToken[] {
+  const { name, severity } = mappingTable[profile];
+  const rows = parserRows(profile);
+  const names = new Set([
+    name,
+    severity,
+    ...(profile === "xdr" ? ["eventClassId"] : []),
+    ...rows.map(({ from }) => from),
+  ]);
+  return Array.from(names, (token) => ({
+    name: token,
+    type:
+      profile === "xdr"
+        ? flatTokenType(
+            rows.find(({ from }) => from === token),
+            token,
+          )
+        : "String",
+  }));
+}
+
+function expressionOf(profile: CefProfile, row: MappingRow): string {
+  if (profile === "xdr") {
+    if (row.kind === "time") return `__longToTimeStamp(${row.from})`;
+    if (row.from === "incidentId") return `__safeToLong(${row.from})`;
+    return row.from;
+  }
+  if (row.kind === "time") {
+    return `__parseMultipleTimeStamp(__regexTokenFindAndJoin(${row.from},"(.*?)T(.*?)\\\\..*"," ","",""),"yyyy-MM-dd HH:mm:ss")`;
+  }
+  if (row.kind === "flag") return `__safeToLong(__ifThenElse(${row.from},"true","1","0"))`;
+  if (row.kind === "ipv4") return `__regexTokenAsAddress(${row.from},"(\\\\d+\\\\.\\\\d+\\\\.\\\\d+\\\\.\\\\d+)")`;
+  return row.from;
+}
+
+/**
+ * `NAME.jsonparser.properties` for a connector that polls `arcsight serve` (`legacy`: the old form; `xdr`:
+ * flat JSON) or follows a JSON folder.
+ */
+export function parserFile(profile: CefProfile): string {
+  const { deviceVendor, deviceProduct, deviceVersion, name, severity } = mappingTable[profile];
+  const tokens = tokensOf(profile);
+  const byKey = new Map<CefKey, MappingRow[]>();
+  for (const row of parserRows(profile)) byKey.set(row.key, [...(byKey.get(row.key) ?? []), row]);
+  const lines = [
+    `# JSON parser for ${profile === "legacy" ? "rows in the retired SIEM API's form" : "defender-mssp's flat JSON"}. Generated from the mapping table: npm run docs.`,
+    "# Never tried on a real ArcSight. Operations whose arguments no public file shows: __oneOf, __safeToLong, __ifThenElse, __regexTokenAsAddress.",
+    "trigger.node.location=/",
+    `token.count=${tokens.length}`,
+    ...tokens.flatMap((token, i) => [
+      "",
+      `token[${i}].name=${token.name}`,
+      `token[${i}].type=${token.type}`,
+      `token[${i}].location=${token.name}`,
+    ]),
+    "",
+    `event.deviceVendor=${constant(deviceVendor)}`,
+    `event.deviceProduct=${constant(deviceProduct)}`,
+    `event.deviceVersion=${constant(deviceVersion)}`,
+    `event.deviceEventClassId=${profile === "xdr" ? "eventClassId" : constant("alert:other")}`,
+    `event.name=${name}`,
+    `event.deviceSeverity=${severity}`,
+  ];
+  for (const [key, rows] of byKey) {
+    const expressions = rows.map((row) => expressionOf(profile, row));
+    lines.push(
+      `event.${fullNameOf(key)}=${expressions.length === 1 ? expressions[0] : `__oneOf(${expressions.join(",")})`}`,
+    );
+    const label = rows[0]?.label;
+    if (label !== undefined) lines.push(`event.${fullNameOf(key)}Label=${constant(label)}`);
+  }
+  lines.push("");
+  for (const [level, words] of [
+    ["high", ["high"]],
+    ["medium", ["medium"]],
+    ["low", ["low", "informational"]],
+  ] as const) {
+    const values = profile === "xdr" ? words : words.map((word) => `${word[0]!.toUpperCase()}${word.slice(1)}`);
+    lines.push(`severity.map.${level}.if.deviceSeverity=${values.join(",")}`);
+  }
+  lines.push("additionaldata.enabled=true");
+  return `${lines.join("\n")}\n`;
+}
+
+interface Category {
+  readonly object: string;
+  readonly behavior: string;
+  readonly deviceGroup: string;
+  readonly significance: string;
+  readonly outcome: string;
+}
+
+const FOUND = { behavior: "/Found", significance: "/Suspicious", outcome: "/Success" } as const;
+
+const SERVICE_CATEGORY: Readonly<Record<keyof typeof SERVICES, Category>> = {
+  microsoftDefenderForEndpoint: { ...FOUND, object: "/Host", deviceGroup: "/IDS/Host" },
+  microsoftDefenderForIdentity: { ...FOUND, object: "/Actor/User", deviceGroup: "/IDS/Network" },
+  microsoftDefenderForCloudApps: { ...FOUND, object: "/Host/Application/Service", deviceGroup: "/Application" },
+  microsoftDefenderForOffice365: { ...FOUND, object: "/Host/Application/Service/Email", deviceGroup: "/Application" },
+  microsoft365Defender: { ...FOUND, object: "/Host", deviceGroup: "/Security Information Manager" },
+  azureAdIdentityProtection: { ...FOUND, object: "/Actor/User", deviceGroup: "/Identity Management" },
+  microsoftAppGovernance: { ...FOUND, object: "/Host/Application", deviceGroup: "/Application" },
+  dataLossPrevention: { ...FOUND, object: "/Host/Resource/File", deviceGroup: "/Application" },
+  microsoftDefenderForCloud: { ...FOUND, object: "/Host/Application/Service", deviceGroup: "/Application" },
+  microsoftSentinel: { ...FOUND, object: "/Host", deviceGroup: "/Security Information Manager" },
+  microsoftInsiderRiskManagement: { ...FOUND, object: "/Actor/User", deviceGroup: "/Application" },
+  microsoftThreatIntelligence: { ...FOUND, object: "/Host", deviceGroup: "/Security Information Manager" },
+  other: { ...FOUND, object: "/Host", deviceGroup: "/Security Information Manager" },
+};
+
+function categoryOf(classId: string): Category {
+  const [kind, name = ""] = classId.split(":");
+  if (kind === "alert") return SERVICE_CATEGORY[name as keyof typeof SERVICES];
+  if (kind === "health") {
+    const severity = Number(HEALTH_CLASSES[name as keyof typeof HEALTH_CLASSES].severity);
+    const significance =
+      severity >= 6 ? "/Informational/Error" : severity >= 3 ? "/Informational/Warning" : "/Informational";
+    return {
+      object: "/Host/Application/Service",
+      behavior: "/Check",
+      deviceGroup: "/Application",
+      significance,
+      outcome: severity >= 6 ? "/Failure" : "/Success",
+    };
+  }
+  return { ...FOUND, object: "/Host", deviceGroup: "/Security Information Manager" };
+}
+
+/** The categorizer file of one product: complete, because the set of class ids is closed. */
+export function categorizerFile(): string {
+  const rows = eventClassIds().map((id) => {
+    const { object, behavior, deviceGroup, significance, outcome } = categoryOf(id);
+    return [id, object, behavior, deviceGroup, significance, outcome].join(",");
+  });
+  const head =
+    "event.deviceEventClassId,set.event.categoryObject,set.event.categoryBehavior,set.event.categoryDeviceGroup,set.event.categorySignificance,set.event.categoryOutcome";
+  return `${[head, ...rows].join("\n")}\n`;
+}
+
+function folded(text: string): string {
+  return text.toLowerCase().replace(/[^a-z0-9]/g, "_");
+}
+
+/**
+ * Where the categorizer file lies below `user/agent`: vendor and product in lower case, every other sign `_`.
+ */
+export function categorizerPath(profile: CefProfile): string {
+  const { deviceVendor, deviceProduct } = mappingTable[profile];
+  return `acp/categorizer/current/${folded(deviceVendor)}/${folded(deviceProduct)}.csv`;
+}
+
+/** The condition that shows the first event in ESM's console or in Logger. */
+export function filterText(profile: CefProfile): string {
+  const { deviceVendor, deviceProduct } = mappingTable[profile];
+  return `deviceVendor = "${deviceVendor}" AND deviceProduct = "${deviceProduct}"`;
+}
+
+const KIND_SAYS: Readonly<Record<MappingRow["kind"], string>> = {
+  text: "text",
+  identifier: "identifier, never cut",
+  time: "epoch milliseconds",
+  number: "number",
+  flag: "1 or 0",
+  ipv4: "IPv4 only",
+  ipv6: "IPv6 only",
+};
+
+function fieldTable(profile: CefProfile): string {
+  const { name, severity, rows } = mappingTable[profile];
+  const lines = [
+    `| header Name | \`name\` | \`${name}\` | | text | ${CEF_HEADER_MAX.name} |`,
+    `| header Severity | \`deviceSeverity\` | \`${severity}\` | | by the table below | |`,
+    ...rows.map(({ from, key, kind, label }) => {
+      const { fullName, max } = CEF_KEYS[key];
+      return `| \`${key}\` | \`${fullName}\` | \`${from}\` | ${label ?? ""} | ${KIND_SAYS[kind]} | ${max === 0 ? "" : max} |`;
+    }),
+  ];
+  return `| CEF key | ArcSight field | from | label | value | at most |\n|---|---|---|---|---|---|\n${lines.join("\n")}\n`;
+}
+
+/** docs/fields-cef.md. */
+export function fieldsPage(): string {
+  const severities = Object.keys(CEF_SEVERITY.xdr).map(
+    (word) => `| ${word} | ${CEF_SEVERITY.xdr[word]} | ${CEF_SEVERITY.legacy[word]} |`,
+  );
+  const about: Readonly<Record<CefProfile, string>> = {
+    xdr: "Made of the flat JSON's members, which are the same whichever API a record came from.",
+    legacy:
+      "Microsoft's published mapping of the retired SIEM API (`AlertTitle`, `MachineName`, …), for content written for it; today's alerts are first put into that form. The last rows are ours: they name the customer and the version.",
+  };
+  const profiles = CEF_PROFILES.map(
+    (profile) =>
+      `## Profile \`${profile}\`\n\n${about[profile]} Header: \`${mappingTable[profile].deviceVendor}\`, \`${mappingTable[profile].deviceProduct}\`, \`${mappingTable[profile].deviceVersion}\`. Filter that shows its events:\n\n    ${filterText(profile)}\n\n${fieldTable(profile)}\nWithout a key of their own: ${mappingTable[profile].unmapped.map((field) => `\`${field}\``).join(", ")}.\n`,
+  );
+  return `# CEF fields
+
+Generated by \`npm run docs\` from the mapping table (\`src/format/arcsight/cef-mapping.ts\`); the parser and categorizer files in \`arcsight/\` come from it too.
+Nothing here was ever loaded into a real ArcSight; every line was read by liblognorm's strict CEF reader.
+
+* \`CEF:0\`, keys of ArcSight's CEF dictionary only. A member that is null, empty or of another kind than its key is left out.
+* A line has at most ${CEF_LINE_MAX_BYTES.toLocaleString("en")} bytes, so that it and a syslog header pass a receiver's usual limit of 8 KiB. Texts are cut for that, \`msg\` first, between characters, and end with \`…\`.
+* An identifier is never cut. An id above the 40 characters of \`externalId\` stands there as \`sha256:\` and 32 hex digits, and whole in \`flexString2\` (label \`Full Id\`).
+* \`act\` is \`new\` or \`updated\`. The same version sent again (after a broken connection) has equal \`externalId\` and \`deviceCustomDate1\`.
+
+${profiles.join("\n")}
+## Severity
+
+| Microsoft | \`xdr\` | \`legacy\` |
+|---|---|---|
+${severities.join("\n")}
+
+## Event class ids
+
+A closed set; \`:evidence\` marks the additional lines that \`outputs[…].evidence=each\` writes.
+
+| Device Event Class ID | Name |
+|---|---|
+${eventClassIds()
+  .map(
+    (id) =>
+      `| \`${id}\` | ${id.startsWith("health:") ? HEALTH_CLASSES[id.slice(7) as keyof typeof HEALTH_CLASSES].name : id === "incident" ? "the incident's name" : id === "hunting" ? "the query's name" : "the alert's title"} |`,
+  )
+  .join("\n")}
+`;
+}

@@ -1,0 +1,427 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "@jest/globals";
+import fc from "fast-check";
+import { readCef } from "../../../test/contracts/strict-cef.ts";
+import { CONTOSO, deliveriesOf, readSample, SAMPLES } from "../../../test/golden/samples.ts";
+import { scanAnswer } from "../../json/answer-scanner.ts";
+import { ByteWriter } from "../../json/byte-writer.ts";
+import type { Delivery, HealthEvent } from "../../model/event.ts";
+import { msFromTicks, parseInstant } from "../../model/instant.ts";
+import { type CefEvidence, writeCef, writeCefHealth, writeCefNotice } from "./cef.ts";
+import { CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
+import { CEF_LINE_MAX_BYTES } from "./cef-line.ts";
+import { CEF_PROFILES, type CefProfile, eventClassIds, mappingTable } from "./cef-mapping.ts";
+import { writeFlatJson } from "./flat-json.ts";
+import { FLAT_FIELDS, serviceOf } from "./flat-record.ts";
+import { siemRows } from "./siem-rows.ts";
+
+function lines(delivery: Delivery, profile: CefProfile, evidence: CefEvidence = "none"): string[] {
+  const out = new ByteWriter();
+  const count = writeCef(out, delivery, profile, evidence);
+  const written = out.toString().split("\n");
+  expect(written.pop()).toBe("");
+  expect(written).toHaveLength(count);
+  return written;
+}
+
+const [GRAPH_ALERTS] = SAMPLES;
+const ALERT = deliveriesOf(GRAPH_ALERTS!)[0]!;
+
+function graphAlert(record: Readonly<Record<string, unknown>>): Delivery {
+  const text = JSON.stringify({ value: [{ id: "a1", lastUpdateDateTime: "2026-11-24T16:05:58.0066667Z", ...record }] });
+  const [first] = scanAnswer(text, GRAPH_ALERTS!.options).records;
+  if (first?.readable !== true) throw new Error("cannot be read");
+  return { ...ALERT, record: first };
+}
+
+describe("legacy is Microsoft's published table, field by field", () => {
+  interface Published {
+    readonly static: { readonly field: string; readonly value: string }[];
+    readonly map: { readonly alertField: string; readonly cefKey: string }[];
+    readonly noMapping: string[];
+  }
+  const published = JSON.parse(
+    readFileSync(new URL("../../../test/fixtures/arcsight/legacy-alert-mapping.json", import.meta.url), "utf8"),
+  ) as Published;
+
+  test("the table has its 23 rows and nothing else but what names customer and version", () => {
+    const { rows, name, severity, unmapped, ...fixed } = mappingTable.legacy;
+    const ours = rows.map(({ from, key }) => ({ alertField: from, cefKey: key as string }));
+    const header = [
+      { alertField: name, cefKey: "(header Name)" },
+      { alertField: severity, cefKey: "(header Severity)" },
+    ];
+    expect([...header, ...ours]).toEqual(
+      expect.arrayContaining(published.map.map(({ alertField, cefKey }) => ({ alertField, cefKey }))),
+    );
+    const added = ours
+      .filter((row) => !published.map.some(({ cefKey }) => cefKey === row.cefKey))
+      .map((row) => row.cefKey);
+    expect(added).toEqual(["c6a2", "deviceExternalId", "cs3", "act", "deviceCustomDate1"]);
+    expect(unmapped).toEqual(published.noMapping);
+    expect(Object.fromEntries(published.static.map(({ field, value }) => [field, value]))).toEqual(fixed);
+  });
+
+  test.each(["siem-alerts", "siem-alerts-2017"])("the sample %s", (file) => {
+    const sample = SAMPLES.find((s) => s.file === "siem-alerts")!;
+    const text = readSample(file);
+    const answer = text.trimStart().startsWith("[") ? text : `[${text}]`;
+    const [original] = JSON.parse(answer) as Record<string, unknown>[];
+    const fields = { ...sample.options.fields, id: "AlertId" };
+    const [record] = scanAnswer(answer, { ...sample.options, fields }).records;
+    if (record?.readable !== true) throw new Error("cannot be read");
+
+    const { header, extension } = readCef(lines({ ...ALERT, stream: "siem-alerts", record }, "legacy")[0]!);
+
+    for (const { alertField, cefKey } of published.map) {
+      const value = original![alertField];
+      const got =
+        cefKey === "(header Name)" ? header[4] : cefKey === "(header Severity)" ? header[5] : extension.get(cefKey);
+      const asTime = cefKey === "rt" ? String(msFromTicks(parseInstant(String(value))!)) : undefined;
+      const wanted =
+        value === undefined || value === null || value === ""
+          ? undefined
+          : (asTime ?? (value === true ? "1" : value === false ? "0" : (value as string)));
+      expect([alertField, got]).toEqual([alertField, wanted]);
+    }
+    expect(extension.get("deviceExternalId")).toBe(CONTOSO.id);
+    expect(extension.get("cs3")).toBe(CONTOSO.name);
+    expect(extension.get("cs3Label")).toBe("Tenant");
+    expect(extension.get("act")).toBe("new");
+    expect(extension.get("deviceCustomDate1")).toBe(String(msFromTicks(record.updated)));
+  });
+
+  test("an alert of today, by Microsoft's own map", () => {
+    const { header, extension } = readCef(lines(ALERT, "legacy")[0]!);
+    expect(header.slice(0, 3)).toEqual(["Microsoft", "Microsoft Defender ATP", "2.0"]);
+    expect(Object.fromEntries(extension)).toMatchObject({
+      externalId: "da637551227677560813_-961444813",
+      fname: "MsSense.exe",
+      shost: "tempDns",
+      suser: "SYSTEM",
+      cn1: "1",
+      cn1Label: "Was Executing While Detected",
+      rt: String(Date.UTC(2021, 3, 27, 12, 19, 27, 721)),
+    });
+  });
+});
+
+describe("an alert is one line, or one more per evidence item", () => {
+  test("with each, every item has a line of the same alert, told by its class id", () => {
+    for (const profile of CEF_PROFILES) {
+      const all = lines(ALERT, profile, "each").map(readCef);
+      expect(all.map(({ header }) => header[3])).toEqual([
+        "alert:microsoftDefenderForEndpoint",
+        ...Array<string>(3).fill("alert:microsoftDefenderForEndpoint:evidence"),
+      ]);
+      expect(new Set(all.map(({ extension }) => extension.get("externalId"))).size).toBe(1);
+    }
+  });
+
+  test("what found no place on the one line is counted", () => {
+    const url = { "@odata.type": "#microsoft.graph.security.urlEvidence" };
+    const delivery = graphAlert({
+      evidence: [
+        { ...url, url: "http://a" },
+        { ...url, url: "http://b" },
+        { ...url, url: "http://c" },
+      ],
+    });
+    const { extension } = readCef(lines(delivery, "xdr")[0]!);
+    expect(extension.get("request")).toBe("http://a");
+    expect([extension.get("cn1"), extension.get("cn1Label")]).toEqual(["2", "Evidence Left Out"]);
+  });
+
+  test("the device with a role comes before one that is merely mentioned, a user before a process's account", () => {
+    const device = { "@odata.type": "#microsoft.graph.security.deviceEvidence" };
+    const user = { "@odata.type": "#microsoft.graph.security.userEvidence", userAccount: { accountName: "alice" } };
+    const process = {
+      "@odata.type": "#microsoft.graph.security.processEvidence",
+      userAccount: { accountName: "SYSTEM" },
+      processId: 7,
+    };
+    const evidence = [
+      { ...device, deviceDnsName: "seen.x.y", roles: [] },
+      { ...device, deviceDnsName: "hit.x.y", roles: ["compromised"] },
+      process,
+      user,
+    ];
+    const { extension } = readCef(lines(graphAlert({ evidence }), "xdr")[0]!);
+    expect([
+      extension.get("shost"),
+      extension.get("sourceDnsDomain"),
+      extension.get("suser"),
+      extension.get("spid"),
+    ]).toEqual(["hit", "x.y", "alice", "7"]);
+  });
+});
+
+describe("identifiers", () => {
+  test("one above its field's 40 characters is there by hash and stands whole in a labelled field", () => {
+    const id = `da${"0123456789".repeat(5)}`;
+    for (const profile of CEF_PROFILES) {
+      const { extension } = readCef(lines(graphAlert({ id }), profile)[0]!);
+      expect(extension.get("externalId")).toMatch(/^sha256:[0-9a-f]{32}$/);
+      expect([extension.get("flexString2"), extension.get("flexString2Label")]).toEqual([id, "Full Id"]);
+    }
+  });
+
+  test("new and updated are told apart, and a version by its update time", () => {
+    const { extension } = readCef(lines({ ...ALERT, change: "updated" }, "xdr")[0]!);
+    expect([extension.get("act"), extension.get("deviceCustomDate1"), extension.get("deviceCustomDate1Label")]).toEqual(
+      ["updated", "1619965141326", "Last Update"],
+    );
+  });
+});
+
+describe("class ids are a closed set", () => {
+  test.each([
+    ["microsoftDefenderForEndpoint", "microsoftDefenderForEndpoint"],
+    ["MicrosoftDefenderATP", "microsoftDefenderForEndpoint"],
+    ["OfficeATP", "microsoftDefenderForOffice365"],
+    ["MicrosoftCloudAppSecurity", "microsoftDefenderForCloudApps"],
+    ["microsoftSentinel", "microsoftSentinel"],
+    ["somethingNew", "other"],
+    [undefined, "other"],
+    ["constructor", "other"],
+  ])("%s is %s", (name, service) => {
+    expect(serviceOf(name)).toBe(service);
+  });
+
+  test("every line over the samples has one of them", () => {
+    const known = new Set(eventClassIds());
+    for (const sample of SAMPLES) {
+      for (const delivery of deliveriesOf(sample)) {
+        for (const profile of CEF_PROFILES)
+          for (const line of lines(delivery, profile, "each")) expect(known).toContain(readCef(line).header[3]);
+      }
+    }
+  });
+});
+
+test("each row's key is in the dictionary, each custom field has a label, and every flat member is mapped or named as not mapped", () => {
+  for (const profile of CEF_PROFILES) {
+    for (const { key, label } of mappingTable[profile].rows) {
+      expect(CEF_KEYS[key]).toBeDefined();
+      expect([key, label === undefined]).toEqual([key, !(`${key}Label` in CEF_KEYS)]);
+    }
+  }
+  const { rows, unmapped, name, severity } = mappingTable.xdr;
+  const named = new Set([...rows.map(({ from }) => from), ...unmapped, name, severity]);
+  expect(Object.keys(FLAT_FIELDS).filter((field) => !named.has(field))).toEqual([]);
+});
+
+test("property: whatever an alert holds, its lines are read by a strict reader, in size, with dictionary keys and no null, and flat JSON has one kind per member", () => {
+  const odd = fc.oneof(
+    fc.string({ unit: "binary", maxLength: 60 }),
+    fc.constantFrom(null, 1, true, [], {}, "null", "=|\\", "a".repeat(9000)),
+    fc.jsonValue(),
+  );
+  const account = fc.record(
+    { accountName: odd, domainName: odd, userSid: odd, userPrincipalName: odd },
+    { requiredKeys: [] },
+  );
+  const file = fc.record(
+    { fileName: odd, filePath: odd, sha1: odd, sha256: odd, fileSize: fc.oneof(odd, fc.nat()) },
+    { requiredKeys: [] },
+  );
+  const kinds = [
+    "device",
+    "file",
+    "process",
+    "user",
+    "ip",
+    "url",
+    "mailbox",
+    "analyzedMessage",
+    "registryKey",
+    "somethingNew",
+  ];
+  const evidence = fc.record(
+    {
+      "@odata.type": fc.constantFrom(...kinds.map((kind) => `#microsoft.graph.security.${kind}Evidence`)),
+      deviceDnsName: odd,
+      mdeDeviceId: odd,
+      ipInterfaces: fc.oneof(odd, fc.array(fc.oneof(fc.ipV4(), fc.ipV6(), odd), { maxLength: 3 })),
+      fileDetails: fc.oneof(file, odd),
+      imageFile: file,
+      userAccount: fc.oneof(account, odd),
+      processCommandLine: odd,
+      processId: fc.oneof(fc.integer(), odd),
+      ipAddress: fc.oneof(fc.ipV4(), fc.ipV6(), odd),
+      url: odd,
+      verdict: odd,
+    },
+    { requiredKeys: ["@odata.type"] },
+  );
+  const alert = fc.record(
+    {
+      title: odd,
+      description: odd,
+      severity: fc.oneof(odd, fc.constantFrom("high", "unknownFutureValue")),
+      category: odd,
+      serviceSource: odd,
+      mitreTechniques: fc.oneof(odd, fc.array(fc.string(), { maxLength: 30 })),
+      createdDateTime: fc.oneof(odd, fc.constant("2021-04-27T12:19:27.72Z")),
+      incidentId: odd,
+      evidence: fc.oneof(fc.array(evidence, { maxLength: 5 }), odd),
+    },
+    { requiredKeys: [] },
+  );
+  fc.assert(
+    fc.property(alert, fc.constantFrom(...CEF_PROFILES), (record, profile) => {
+      const delivery = graphAlert(record);
+      for (const line of lines(delivery, profile, "each")) {
+        expect(Buffer.byteLength(line)).toBeLessThanOrEqual(CEF_LINE_MAX_BYTES);
+        const { header, extension } = readCef(line);
+        expect(header[4]).not.toBe("");
+        expect(header[5]).toMatch(/^(\d|10|Unknown|Low|Medium|High|Very-High)$/);
+        for (const [key, value] of extension) {
+          const { max, type } = CEF_KEYS[key as CefKey];
+          expect(value).not.toBe("");
+          expect(max === 0 || value.length <= max).toBe(true);
+          expect(type === "string" || /^[\d.:a-fA-F]+$/.test(value)).toBe(true);
+        }
+      }
+      const json = new ByteWriter();
+      writeFlatJson(json, delivery, "each");
+      for (const flat of json.toString().trimEnd().split("\n")) {
+        for (const [name, value] of Object.entries(JSON.parse(flat) as object)) {
+          const kind = FLAT_FIELDS[name as keyof typeof FLAT_FIELDS] === "text" ? "string" : "number";
+          expect([name, typeof value]).toEqual([name, kind]);
+        }
+      }
+      const rows = siemRows(delivery, "2026-11-24T16:05:58.0000000Z");
+      expect(rows.length).toBeGreaterThan(0);
+      expect(new Set(rows.map(({ FullId }) => FullId)).size).toBe(rows.length);
+    }),
+    { numRuns: 400 },
+  );
+});
+
+describe("health as CEF", () => {
+  const stream = {
+    stream: "alerts",
+    lag_s: 61.4,
+    walk_completed_at: null,
+    new: 1,
+    updated: 2,
+    replayed: 0,
+    superseded: 0,
+    requests: 3,
+    throttled: 0,
+    retry_at: null,
+    failure: null,
+    actor: null,
+    say: null,
+    next_step: null,
+  } as const;
+  const event: HealthEvent = {
+    time: "2026-11-24T16:05:58.123Z",
+    tenant: "A=B|C",
+    tenant_id: CONTOSO.id,
+    streams: [
+      { ...stream, state: "ok", swept: 2 },
+      {
+        ...stream,
+        stream: "incidents",
+        state: "signed-out",
+        swept: 0,
+        failure: "consent-missing",
+        actor: "customer",
+        say: "No consent.",
+        next_step: "Send the link.",
+      },
+    ],
+    credential: "msp",
+    credential_days_left: 5,
+    version: "0.1.0",
+  };
+
+  test("is a line per stream and one per condition, with fixed class ids", () => {
+    for (const profile of CEF_PROFILES) {
+      const out = new ByteWriter();
+      expect(writeCefHealth(out, event, profile)).toBe(4);
+      const read = out.toString().trimEnd().split("\n").map(readCef);
+      expect(read.map(({ header }) => [header[3], header[5]])).toEqual([
+        ["health:ok", "1"],
+        ["health:sweep-found", "3"],
+        ["health:signed-out", "8"],
+        ["health:credential-expiring", "8"],
+      ]);
+      for (const { extension } of read) {
+        expect([extension.get("deviceExternalId"), extension.get("cs3"), extension.get("rt")]).toEqual([
+          CONTOSO.id,
+          "A=B|C",
+          "1795536358123",
+        ]);
+      }
+      expect(read[0]!.extension.get("cn1")).toBe("61");
+      expect(read[2]!.extension.get("msg")).toBe("No consent. Send the link.");
+      expect(read[3]!.extension.get("cn3")).toBe("5");
+    }
+  });
+
+  test("the helper's own condition has one too", () => {
+    const out = new ByteWriter();
+    writeCefNotice(out, "spool-filling", event, "The spool is 80 % full.", "xdr");
+    expect(readCef(out.toString().trimEnd()).header[3]).toBe("health:spool-filling");
+  });
+});
+
+describe("short cuts of the writer change nothing", () => {
+  const endOf = (text: string): string =>
+    /\bend=(-?\d+)/.exec(lines(graphAlert({ lastActivityDateTime: text }), "xdr")[0]!)?.[1] ?? "none";
+  const digits = (length: number) =>
+    fc
+      .array(fc.constantFrom(..."0123456789".split("")), { minLength: length, maxLength: length })
+      .map((all) => all.join(""));
+  const number = (max: number) => fc.integer({ min: 0, max }).map((n) => String(n).padStart(2, "0"));
+  const instant = fc
+    .tuple(
+      fc.constantFrom("0000", "1601", "1969", "1970", "2026", "9999"),
+      number(13),
+      number(32),
+      number(25),
+      number(60),
+      number(60),
+      fc.oneof(
+        fc.constant(""),
+        fc.constant("."),
+        fc.integer({ min: 1, max: 12 }).chain((n) => digits(n).map((text) => `.${text}`)),
+      ),
+      fc.constantFrom("Z", "z", "", "+01:00", "Z "),
+    )
+    .map(([y, mo, d, h, mi, s, fraction, zone]) => `${y}-${mo}-${d}T${h}:${mi}:${s}${fraction}${zone}`);
+
+  test("a time is the same milliseconds as by the one reader of instants, whatever its form", () => {
+    fc.assert(
+      fc.property(fc.oneof(instant, fc.string()), (text) => {
+        const ticks = parseInstant(text);
+        expect(endOf(text)).toBe(ticks === undefined ? "none" : String(msFromTicks(ticks)));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test("recommended actions are mapped nowhere: with them, of any kind and anywhere in the record, the line is the same", () => {
+    const before = { title: "A" };
+    const after = {
+      title: "A",
+      evidence: [{ "@odata.type": "#microsoft.graph.security.ipEvidence", ipAddress: "10.0.0.1" }],
+    };
+    for (const given of ["x", "", null, 7, ["y"], { title: "not this one" }, "long ".repeat(1000)]) {
+      expect(lines(graphAlert({ ...before, recommendedActions: given, ...after }), "xdr")).toEqual(
+        lines(graphAlert(after), "xdr"),
+      );
+      expect(lines(graphAlert({ ...after, recommendedActions: given }), "legacy", "each")).toEqual(
+        lines(graphAlert(after), "legacy", "each"),
+      );
+    }
+    const text =
+      '{"value":[{"recommendedActions":"x","id":"a1","lastUpdateDateTime":"2026-11-24T16:05:58.0066667Z","title":"A"}]}';
+    const [first] = scanAnswer(text, GRAPH_ALERTS!.options).records;
+    if (first?.readable !== true) throw new Error("cannot be read");
+    expect(lines({ ...ALERT, record: first }, "xdr")).toEqual(lines(graphAlert({ title: "A" }), "xdr"));
+  });
+});

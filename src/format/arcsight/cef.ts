@@ -1,0 +1,264 @@
+/** Deliveries and health as CEF lines for ArcSight. */
+
+import type { ByteWriter } from "../../json/byte-writer.ts";
+import type { Delivery, HealthEvent } from "../../model/event.ts";
+import { msFromTicks, parseInstant } from "../../model/instant.ts";
+import { CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
+import {
+  type CefHeader,
+  type CefPair,
+  cefHead,
+  cefIdentifier,
+  cefText,
+  fitsCefLine,
+  fittedCefLine,
+  fittedCefValue,
+} from "./cef-line.ts";
+import {
+  CEF_SEVERITY,
+  type CefProfile,
+  type CefValueKind,
+  HEALTH_CLASSES,
+  type HealthNotice,
+  type LegacyExtras,
+  LONG_ID_ROW,
+  type MappingRow,
+  mappingTable,
+} from "./cef-mapping.ts";
+import { isIpv4, isIpv6 } from "./evidence.ts";
+import { type FlatRecord, flatten } from "./flat-record.ts";
+import { type SiemRow, siemRow, siemSummary } from "./siem-rows.ts";
+
+/** `none`: one line per alert. `each`: one more for each evidence item. */
+export type CefEvidence = "none" | "each";
+
+/** Writes the delivery's lines, each with a line end; returns how many. */
+export function writeCef(
+  out: ByteWriter,
+  delivery: Delivery,
+  profile: CefProfile,
+  evidence: CefEvidence = "none",
+): number {
+  const { summary, perItem } = flatten(delivery);
+  const line = (flat: FlatRecord, source: SiemRow | undefined): void => {
+    const row = (source === undefined ? flat : legacySource(flat, source)) as Source;
+    const header = headerOf(profile, flat, row);
+    out.text(`${plainCefLine(header, profile, row) ?? fittedCefLine(header, pairsOf(profile, row))}\n`);
+  };
+  line(summary, profile === "legacy" ? siemSummary(delivery, summary) : undefined);
+  if (evidence === "none" || summary.kind !== "alert") return 1;
+  const items = delivery.stream === "siem-alerts" ? [] : perItem();
+  for (const item of items) line(item, profile === "legacy" ? siemRow(item, delivery, "", "") : undefined);
+  return 1 + items.length;
+}
+
+type Source = Readonly<Record<string, unknown>>;
+
+function legacySource(flat: FlatRecord, row: SiemRow): object {
+  const extras: LegacyExtras = {
+    TenantId: flat.tenantId,
+    Tenant: flat.tenantName,
+    Change: flat.change,
+    LastUpdateTime: flat.lastUpdateTime,
+  };
+  return Object.assign(row, extras);
+}
+
+function headerOf(profile: CefProfile, flat: FlatRecord, source: Source): CefHeader {
+  const { deviceVendor, deviceProduct, deviceVersion, name, severity } = mappingTable[profile];
+  const title = source[name];
+  const words = CEF_SEVERITY[profile];
+  const word = source[severity];
+  return {
+    deviceVendor,
+    deviceProduct,
+    deviceVersion,
+    deviceEventClassId: flat.eventClassId,
+    name: typeof title === "string" && cefText(title) !== "" ? title : `Defender ${flat.kind}`,
+    severity: (typeof word === "string" ? words[word.toLowerCase()] : undefined) ?? "Unknown",
+  };
+}
+
+function pairsOf(profile: CefProfile, source: Source): readonly CefPair[] {
+  const pairs = new Map<CefKey, CefPair>();
+  let longId: string | undefined;
+  for (const row of mappingTable[profile].rows) {
+    if (pairs.has(row.key)) continue;
+    const value = cefValue(row, source[row.from]);
+    if (value === undefined || value === "") continue;
+    const { max } = CEF_KEYS[row.key];
+    if (row.kind === "identifier" && row.key === "externalId" && max > 0 && value.length > max) longId = value;
+    pairs.set(row.key, {
+      key: row.key,
+      value: row.kind === "identifier" ? cefIdentifier(value, max) : value,
+      ...(row.cutOrder === undefined ? {} : { cutOrder: row.cutOrder }),
+      ...(row.label === undefined ? {} : { label: row.label }),
+    });
+  }
+  if (longId !== undefined && longId.length <= CEF_KEYS[LONG_ID_ROW.key].max) {
+    pairs.set(LONG_ID_ROW.key, { key: LONG_ID_ROW.key, value: longId, label: LONG_ID_ROW.label });
+  }
+  return Array.from(pairs.values());
+}
+
+/** A mapping row with all that is the same in every line. */
+interface PreparedRow {
+  readonly row: MappingRow;
+  readonly beginning: string;
+  readonly label: string;
+  readonly max: number;
+  /** The row before it with the same key: of two the first that has a value is written. -1: none. */
+  readonly earlier: number;
+}
+
+function preparedRows(profile: CefProfile): readonly PreparedRow[] {
+  const { rows } = mappingTable[profile];
+  return rows.map((row, i) => ({
+    row,
+    beginning: ` ${row.key}=`,
+    label: row.label === undefined ? "" : ` ${row.key}Label=${row.label}`,
+    max: CEF_KEYS[row.key].max,
+    earlier: rows.slice(0, i).findLastIndex(({ key }) => key === row.key),
+  }));
+}
+
+const PREPARED: Readonly<Record<CefProfile, readonly PreparedRow[]>> = {
+  legacy: preparedRows("legacy"),
+  xdr: preparedRows("xdr"),
+};
+const written = new Uint8Array(Math.max(PREPARED.legacy.length, PREPARED.xdr.length));
+
+/**
+ * The line that `fittedCefLine` makes of `pairsOf`, without making the pairs: nearly every line is such.
+ * Undefined when it may be too long or an identifier is: then one field bears on others.
+ */
+function plainCefLine(header: CefHeader, profile: CefProfile, source: Source): string | undefined {
+  const head = cefHead(header);
+  const rows = PREPARED[profile];
+  let extension = "";
+  for (let i = 0; i < rows.length; i++) {
+    const { row, beginning, label, max, earlier } = rows[i]!;
+    written[i] = earlier < 0 ? 0 : written[earlier]!;
+    if (written[i] === 1) continue;
+    const given = source[row.from];
+    if (given === undefined || given === null || given === "") continue;
+    const value = cefValue(row, given);
+    if (value === undefined) continue;
+    written[i] = 1;
+    if (row.kind === "identifier" && max > 0 && value.length > max) return undefined;
+    const text = fittedCefValue(value, row.key, row.cutOrder);
+    if (text !== "") extension += beginning + text + label;
+  }
+  const line = head + extension.slice(1);
+  return fitsCefLine(line) ? line : undefined;
+}
+
+const INTEGER_MAX = 2_147_483_647;
+
+/** How each kind of value is written; undefined where the value is not of that kind. */
+const WRITTEN: Readonly<Record<CefValueKind, (text: string, key: CefKey) => string | undefined>> = {
+  text: (text) => text,
+  identifier: (text) => text,
+  time: (text) => {
+    const ticks = parseInstant(text);
+    return ticks === undefined ? undefined : String(msFromTicks(ticks));
+  },
+  flag: (text) => ({ true: "1", false: "0" })[text],
+  number: (text, key) => {
+    if (!/^\d{1,15}$/.test(text)) return undefined;
+    return CEF_KEYS[key].type === "integer" && Number(text) > INTEGER_MAX ? undefined : String(Number(text));
+  },
+  ipv4: (text) => (isIpv4(text) ? text : undefined),
+  ipv6: (text) => (isIpv6(text) ? text : undefined),
+};
+
+function cefValue({ kind, key }: MappingRow, value: unknown): string | undefined {
+  if (typeof value === "number" && kind === "time") return String(value);
+  if (typeof value === "boolean" && kind !== "flag") return undefined;
+  if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean") return undefined;
+  return value === "" ? undefined : WRITTEN[kind](String(value), key);
+}
+
+/** From this many days on a credential's end is told; at this many it is urgent. */
+const CREDENTIAL_DAYS_TOLD = 60;
+const CREDENTIAL_DAYS_URGENT = 7;
+
+/**
+ * A health event as one line per stream, and one for each condition that an analyst may want a rule for;
+ * returns how many.
+ */
+export function writeCefHealth(out: ByteWriter, event: HealthEvent, profile: CefProfile): number {
+  let lines = 0;
+  const line = (state: keyof typeof HEALTH_CLASSES, pairs: readonly CefPair[], severity?: string): void => {
+    writeHealthLine(out, profile, state, event, pairs, severity);
+    lines++;
+  };
+  const days = event.credential_days_left;
+  for (const stream of event.streams) {
+    const pairs: CefPair[] = [
+      { key: "cat", value: stream.stream },
+      { key: "outcome", value: stream.state },
+      ...(stream.lag_s === null ? [] : [number("cn1", stream.lag_s, "Lag Seconds")]),
+      number("cn2", stream.swept, "Sweep Found"),
+      ...(stream.failure === null ? [] : [{ key: "reason", value: stream.failure, cutOrder: 3 } as const]),
+      ...(stream.actor === null ? [] : [{ key: "cs1", value: stream.actor, label: "Actor", cutOrder: 4 } as const]),
+      ...(stream.say === null
+        ? []
+        : [{ key: "msg", value: [stream.say, stream.next_step ?? ""].join(" "), cutOrder: 1 } as const]),
+    ];
+    line(stream.state, pairs);
+    if (stream.swept > 0)
+      line("sweep-found", [{ key: "cat", value: stream.stream }, number("cn2", stream.swept, "Sweep Found")]);
+  }
+  if (days !== null && days <= CREDENTIAL_DAYS_TOLD) {
+    const pairs: CefPair[] = [
+      number("cn3", Math.max(0, days), "Credential Days Left"),
+      ...(event.credential === null
+        ? []
+        : [{ key: "cs2", value: event.credential, label: "Credential", cutOrder: 2 } as const]),
+    ];
+    line("credential-expiring", pairs, days <= CREDENTIAL_DAYS_URGENT ? "8" : undefined);
+  }
+  return lines;
+}
+
+/** A condition of the helper itself (a spool that fills); `say` is one sentence. */
+export function writeCefNotice(
+  out: ByteWriter,
+  notice: HealthNotice,
+  event: Pick<HealthEvent, "time" | "tenant" | "tenant_id">,
+  say: string,
+  profile: CefProfile,
+): void {
+  writeHealthLine(out, profile, notice, event, [{ key: "msg", value: say, cutOrder: 1 }]);
+}
+
+function number(key: CefKey, value: number, label: string): CefPair {
+  return { key, value: String(Math.round(value)), label };
+}
+
+function writeHealthLine(
+  out: ByteWriter,
+  profile: CefProfile,
+  state: keyof typeof HEALTH_CLASSES,
+  event: Pick<HealthEvent, "time" | "tenant" | "tenant_id">,
+  pairs: readonly CefPair[],
+  severity: string = HEALTH_CLASSES[state].severity,
+): void {
+  const { deviceVendor, deviceProduct, deviceVersion } = mappingTable[profile];
+  const at = parseInstant(event.time);
+  const header: CefHeader = {
+    deviceVendor,
+    deviceProduct,
+    deviceVersion,
+    deviceEventClassId: `health:${state}`,
+    name: HEALTH_CLASSES[state].name,
+    severity,
+  };
+  const common: CefPair[] = [
+    { key: "deviceExternalId", value: event.tenant_id },
+    { key: "cs3", value: event.tenant, label: "Tenant", cutOrder: 5 },
+    ...(at === undefined ? [] : [{ key: "rt", value: String(msFromTicks(at)) } as const]),
+  ];
+  out.text(`${fittedCefLine(header, [...common, ...pairs])}\n`);
+}

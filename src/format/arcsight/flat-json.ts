@@ -1,0 +1,59 @@
+import type { ByteWriter } from "../../json/byte-writer.ts";
+import type { Delivery, HealthEvent } from "../../model/event.ts";
+import { msFromTicks, parseInstant } from "../../model/instant.ts";
+import type { CefEvidence } from "./cef.ts";
+import { FLAT_FIELDS, type FlatRecord, flatten } from "./flat-record.ts";
+
+/**
+ * Writes the flat records of a delivery, a line each: one, and with `each` one more per evidence item.
+ * Returns how many.
+ */
+export function writeFlatJson(out: ByteWriter, delivery: Delivery, evidence: CefEvidence = "none"): number {
+  const { summary, perItem } = flatten(delivery);
+  const records = evidence === "each" && summary.kind === "alert" ? [summary, ...perItem()] : [summary];
+  for (const record of records) out.text(`${flatLine(record)}\n`);
+  return records.length;
+}
+
+/** In the order of the table, so that equal records are equal text. */
+function flatLine(record: FlatRecord): string {
+  const ordered: Record<string, string | number> = {};
+  for (const name of Object.keys(FLAT_FIELDS) as (keyof FlatRecord)[]) {
+    const value = record[name];
+    if (value !== undefined) ordered[name] = typeof value === "string" ? value.toWellFormed() : value;
+  }
+  return JSON.stringify(ordered);
+}
+
+/**
+ * A health event as flat records, one per stream, with the member names of records where they mean the same.
+ * Returns how many.
+ */
+export function writeFlatHealth(out: ByteWriter, event: HealthEvent): number {
+  const at = parseInstant(event.time);
+  for (const stream of event.streams) {
+    const line: Record<string, string | number | null | undefined> = {
+      tenantId: event.tenant_id,
+      tenantName: event.tenant,
+      stream: stream.stream,
+      kind: "health",
+      eventClassId: `health:${stream.state}`,
+      id: `health:${stream.stream}`,
+      lastUpdateTime: at === undefined ? 0 : msFromTicks(at),
+      status: stream.state,
+      lagSeconds: stream.lag_s,
+      swept: stream.swept,
+      replayed: stream.replayed,
+      failure: stream.failure,
+      actor: stream.actor,
+      description: stream.say,
+      nextStep: stream.next_step,
+      credential: event.credential,
+      credentialDaysLeft: event.credential_days_left,
+    };
+    out.text(
+      `${JSON.stringify(Object.fromEntries(Object.entries(line).filter(([, value]) => value !== null && value !== undefined && value !== "")))}\n`,
+    );
+  }
+  return event.streams.length;
+}

@@ -1,0 +1,198 @@
+/**
+ * Graph evidence in the words of the older XDR incidents API: one flat `entities` element per evidence item.
+ * Searches written for that API (Splunk's Enterprise Security detections among them) read `entityType`,
+ * `verdict`, `fileName`, `processCommandLine`, `ipAddress`, … of it. Names on the right: Microsoft Defender
+ * XDR docs, "List incidents API"; on the left: Microsoft Graph docs, alertEvidence and its kinds.
+ */
+
+import { isObject, type JsonObject, memberValue, objectsOf } from "../../json/record-object.ts";
+import type { RecordBody } from "../../model/record.ts";
+
+type Pair = readonly [classic: string, graphPath: string];
+
+const COMMON: readonly Pair[] = [
+  ["evidenceCreationTime", "createdDateTime"],
+  ["verdict", "verdict"],
+  ["remediationStatus", "remediationStatus"],
+  ["remediationStatusDetails", "remediationStatusDetails"],
+  ["detectionStatus", "detectionStatus"],
+];
+
+const FILE = (at: string): readonly Pair[] => [
+  ["sha1", `${at}.sha1`],
+  ["sha256", `${at}.sha256`],
+  ["fileName", `${at}.fileName`],
+  ["filePath", `${at}.filePath`],
+];
+
+const USER: readonly Pair[] = [
+  ["accountName", "userAccount.accountName"],
+  ["domainName", "userAccount.domainName"],
+  ["userSid", "userAccount.userSid"],
+  ["aadUserId", "userAccount.azureAdUserId"],
+  ["userPrincipalName", "userAccount.userPrincipalName"],
+];
+
+const DEVICE: readonly Pair[] = [["deviceId", "mdeDeviceId"]];
+
+/**
+ * Kinds of evidence that the older API knew as entities; devices stood in a list of their own, everything
+ * else did not exist.
+ */
+const KINDS: ReadonlyMap<string, { readonly entityType: string; readonly pairs: readonly Pair[] }> = new Map(
+  Object.entries({
+    fileEvidence: { entityType: "File", pairs: [...FILE("fileDetails"), ...DEVICE] },
+    processEvidence: {
+      entityType: "Process",
+      pairs: [
+        ...FILE("imageFile"),
+        ["processId", "processId"],
+        ["processCommandLine", "processCommandLine"],
+        ["processCreationTime", "processCreationDateTime"],
+        ["parentProcessId", "parentProcessId"],
+        ["parentProcessCreationTime", "parentProcessCreationDateTime"],
+        ["parentProcessFileName", "parentProcessImageFile.fileName"],
+        ["parentProcessFilePath", "parentProcessImageFile.filePath"],
+        ...USER,
+        ...DEVICE,
+      ],
+    },
+    registryKeyEvidence: {
+      entityType: "Registry",
+      pairs: [
+        ["registryHive", "registryHive"],
+        ["registryKey", "registryKey"],
+      ],
+    },
+    registryValueEvidence: {
+      entityType: "Registry",
+      pairs: [
+        ["registryHive", "registryHive"],
+        ["registryKey", "registryKey"],
+        ["registryValueName", "registryValueName"],
+        ["registryValueType", "registryValueType"],
+        ["registryValue", "registryValue"],
+      ],
+    },
+    userEvidence: { entityType: "User", pairs: USER },
+    ipEvidence: { entityType: "Ip", pairs: [["ipAddress", "ipAddress"]] },
+    urlEvidence: { entityType: "Url", pairs: [["url", "url"]] },
+    mailboxEvidence: {
+      entityType: "MailBox",
+      pairs: [["mailboxDisplayName", "displayName"], ["mailboxAddress", "primaryAddress"], ...USER],
+    },
+    analyzedMessageEvidence: {
+      entityType: "MailMessage",
+      pairs: [
+        ["sender", "p2Sender.emailAddress"],
+        ["sender", "p1Sender.emailAddress"],
+        ["recipient", "recipientEmailAddress"],
+        ["subject", "subject"],
+        ["deliveryAction", "deliveryAction"],
+      ],
+    },
+    mailClusterEvidence: { entityType: "MailCluster", pairs: [["clusterBy", "clusterBy"]] },
+    securityGroupEvidence: {
+      entityType: "SecurityGroup",
+      pairs: [
+        ["securityGroupId", "securityGroupId"],
+        ["securityGroupName", "displayName"],
+      ],
+    },
+    cloudApplicationEvidence: {
+      entityType: "CloudApplication",
+      pairs: [
+        ["applicationId", "appId"],
+        ["applicationName", "displayName"],
+      ],
+    },
+    oauthApplicationEvidence: {
+      entityType: "OAuthApplication",
+      pairs: [
+        ["applicationId", "appId"],
+        ["applicationName", "displayName"],
+      ],
+    },
+  } satisfies Readonly<Record<string, { readonly entityType: string; readonly pairs: readonly Pair[] }>>),
+);
+
+/** Where one member of a classic entity may stand in Graph's evidence, first the one that counts. */
+export interface ClassicMember {
+  readonly name: string;
+  readonly steps: readonly (readonly [string, string | undefined])[];
+}
+
+/**
+ * What an entity of that kind of evidence is called and where its members stand; undefined for a kind the
+ * older API did not have.
+ */
+export function classicMembers(
+  kind: string,
+): { readonly entityType: string; readonly members: readonly ClassicMember[] } | undefined {
+  const known = KINDS.get(kind);
+  if (known === undefined) return undefined;
+  const members = new Map<string, (readonly [string, string | undefined])[]>();
+  for (const [name, path] of [...COMMON, ...known.pairs]) {
+    const [outer = "", inner] = path.split(".");
+    members.set(name, [...(members.get(name) ?? []), [outer, inner]]);
+  }
+  return { entityType: known.entityType, members: Array.from(members, ([name, steps]) => ({ name, steps })) };
+}
+
+/** The first of its places that holds something. */
+export function classicMemberValue(item: JsonObject, { steps }: ClassicMember): unknown {
+  for (const [outer, inner] of steps) {
+    const value = item[outer];
+    const found = inner === undefined ? value : isObject(value) ? value[inner] : undefined;
+    if (found !== undefined && found !== null) return found;
+  }
+  return undefined;
+}
+
+/** Enum members that are written another way than with a capital. */
+const CLASSIC_VERDICT: Readonly<Record<string, string>> = { noThreatsFound: "Clean" };
+const ENUMS = new Set(["verdict", "remediationStatus", "detectionStatus", "deliveryAction"]);
+
+/** `path` has one step or two. */
+function valueAt(item: JsonObject, path: string): unknown {
+  const dot = path.indexOf(".");
+  if (dot < 0) return item[path];
+  const inner = item[path.slice(0, dot)];
+  return isObject(inner) ? inner[path.slice(dot + 1)] : undefined;
+}
+
+function classicEnum(name: string, value: unknown): unknown {
+  if (!ENUMS.has(name) || typeof value !== "string" || value === "") return value;
+  return (name === "verdict" ? CLASSIC_VERDICT[value] : undefined) ?? `${value[0]!.toUpperCase()}${value.slice(1)}`;
+}
+
+/** The kind's name without `#microsoft.graph.security.`. */
+export function evidenceKind(item: JsonObject): string {
+  const type = item["@odata.type"];
+  return typeof type === "string" ? type.slice(type.lastIndexOf(".") + 1) : "";
+}
+
+export function classicEntity(item: JsonObject): JsonObject | undefined {
+  const kind = KINDS.get(evidenceKind(item));
+  if (kind === undefined) return undefined;
+  const entity: Record<string, unknown> = { entityType: kind.entityType };
+  for (const pairs of [COMMON, kind.pairs]) {
+    for (const [name, path] of pairs) {
+      const value = classicEnum(name, valueAt(item, path));
+      if (value !== undefined && value !== null && entity[name] === undefined) entity[name] = value;
+    }
+  }
+  return entity;
+}
+
+/**
+ * Undefined when the record has no evidence or has `entities` of its own: then it speaks the older dialect
+ * already.
+ */
+export function classicEntities(body: RecordBody): readonly JsonObject[] | undefined {
+  const evidence = memberValue(body, "evidence");
+  if (!Array.isArray(evidence) || memberValue(body, "entities") !== undefined) return undefined;
+  return objectsOf(evidence)
+    .map(classicEntity)
+    .filter((entity) => entity !== undefined);
+}

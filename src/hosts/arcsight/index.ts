@@ -1,0 +1,26 @@
+/**
+ * The one door of the ArcSight host. `main` builds the real world (disk, clock, state folder, engine) and
+ * calls:
+ *
+ * - every `arcsight` command: `config = readArcSightConfig(bytes, file, { nowMs, secrets:
+ *   realSecretDoor(environment, platform), files, overrides })`, then logs `config.warnings` and
+ *   `config.problems` through `arcSightLog`.
+ * - `arcsight run`: refuses to start (exit 2) with `config.outputProblems`; opens the state folder, then
+ *   `outlet = openOutputs(config.outputs, config.settings.stanzas, stateDir, world)`, then the fleet with
+ *   that outlet; `outlet.onBroken(() => fleet.replayProvisional())`. After `--once`: while a connection broke
+ *   during the round, run another round. At the stop `outlet.close(withinMs)` comes after the last page and
+ *   before the fleet is closed; only if it resolves is the stop an orderly one.
+ */
+
+export { realDialer } from "../../outputs/dial.ts";
+export { openOutputs } from "../../outputs/open-outputs.ts";
+export { ArcSightOutlet } from "../../outputs/sink.ts";
+export type { CheckLine } from "./check.ts";
+export { checkExit, checkTable, failedLine, goodLine, settingsLines, testEventLine } from "./check.ts";
+export type { ArcSightConfig } from "./configuration.ts";
+export { rawFromProperties, readArcSightConfig } from "./configuration.ts";
+export { lint } from "./lint.ts";
+export { arcSightLog } from "./log.ts";
+export type { Serving } from "./open-serve.ts";
+export { openServe } from "./open-serve.ts";
+export { realSecretDoor } from "./secret-door.ts";

@@ -1,0 +1,234 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "@jest/globals";
+import { XMLParser } from "fast-xml-parser";
+import { settingsFor } from "../../config/table.ts";
+import { SCHEME as FORMAT_SCHEME } from "../../format/splunk/splunk-event.ts";
+import type { SplunkWorld } from "./index.ts";
+import { openSplunkHost, readRun, SCHEME, schemeDocument, validate } from "./index.ts";
+import { deliveries, evenChance, FakeSplunkd, jumpClock, TakingSink } from "./splunk.test-kit.ts";
+
+const TENANT = "11111111-2222-3333-4444-555555555555";
+
+async function* openPipe(text: string): AsyncGenerator<Uint8Array> {
+  yield new TextEncoder().encode(text);
+  await new Promise(() => {});
+}
+
+function world(
+  stdin: string,
+  more: Partial<SplunkWorld> = {},
+): SplunkWorld & { readonly lines: string[]; readonly fake: FakeSplunkd; readonly sink: TakingSink } {
+  const lines: string[] = [];
+  const fake = new FakeSplunkd();
+  const sink = new TakingSink();
+  return {
+    http: fake,
+    fake,
+    sink,
+    lines,
+    clock: {
+      ...jumpClock(),
+      pause: (_ms, stop) => new Promise<void>((resolve) => stop?.addEventListener("abort", () => resolve())),
+    },
+    chance: evenChance,
+    stdin: openPipe(stdin),
+    stdout: sink,
+    writeLogLine: (line) => lines.push(line),
+    files: { look: () => ({ kind: "missing" }) },
+    readBytes: async () => undefined,
+    splunkHome: "/opt/splunk",
+    version: "1.0.0",
+    ...more,
+  };
+}
+
+const params = (values: Record<string, string>) =>
+  Object.entries(values)
+    .map(([key, value]) => `<param name="${key}">${value}</param>`)
+    .join("");
+const stanza = (name: string, values: Record<string, string>) =>
+  `<stanza name="defender_mssp://${name}" app="search">${params({ tenant_id: TENANT, client_id: TENANT, disabled: "0", index: "main", ...values })}</stanza>`;
+const runDocument = (...stanzas: string[]) =>
+  `<input><server_host>h</server_host><server_uri>https://127.0.0.1:8089</server_uri><session_key>k</session_key><checkpoint_dir>/var/modinputs</checkpoint_dir><configuration>${stanzas.join("")}</configuration></input>`;
+const items = (values: Record<string, string>) =>
+  `<items><server_uri>https://127.0.0.1:8089</server_uri><session_key>k</session_key><item name="contoso">${params({ tenant_id: TENANT, client_id: TENANT, ...values })}</item></items>`;
+
+describe("--scheme", () => {
+  const parsed = new XMLParser({ ignoreAttributes: false, parseTagValue: false }).parse(schemeDocument()) as {
+    scheme: Record<string, unknown> & { endpoint: { args: { arg: Record<string, string>[] } } };
+  };
+
+  test("asks for XML streaming, one process, and our own validation", () => {
+    expect(parsed.scheme).toMatchObject({
+      streaming_mode: "xml",
+      use_single_instance: "true",
+      use_external_validation: "true",
+    });
+  });
+
+  test("offers every setting with title and help, and nothing of Splunk's own", () => {
+    const args = parsed.scheme.endpoint.args.arg;
+    expect(args.map((arg) => arg["@_name"])).toEqual(["name", ...settingsFor("splunk").map((row) => row.key)]);
+    for (const arg of args) {
+      expect(arg["title"]).toMatch(/\S/);
+      expect(arg["description"]).toMatch(/\S/);
+      expect(arg["required_on_edit"]).toBe("false");
+    }
+    expect(args.filter((arg) => arg["required_on_create"] === "true").map((arg) => arg["@_name"])).toEqual([
+      "name",
+      "tenant_id",
+    ]);
+  });
+
+  test("every argument is in the spec file, without which splunkd does not load the scheme", () => {
+    const spec = readFileSync(
+      new URL("../../../splunk-app/TA_defender_mssp/README/inputs.conf.spec", import.meta.url),
+      "utf8",
+    );
+    for (const row of settingsFor("splunk")) expect(spec).toMatch(new RegExp(`^${row.key} = <`, "m"));
+    expect(spec).toContain("[defender_mssp://<name>]");
+  });
+
+  test("its name is the one events are written under", () => expect(SCHEME).toBe(FORMAT_SCHEME));
+});
+
+describe("--validate-arguments", () => {
+  test("accepts good settings without a word, a masked secret included", async () => {
+    const { http, ...rest } = world(items({ client_secret: "********", refresh_token: "clear" }));
+    expect(await validate(rest)).toEqual({ stdout: "", exitCode: 0 });
+    expect((http as FakeSplunkd).requests).toEqual([]);
+  });
+
+  test("a wrong setting of the whole process refuses a new input, but not the edit that masks its secret", async () => {
+    expect(await validate(world(items({ client_secret: "clear", replay_mib: "lots" })))).toMatchObject({ exitCode: 1 });
+    expect(await validate(world(items({ client_secret: "********", replay_mib: "lots" })))).toEqual({
+      stdout: "",
+      exitCode: 0,
+    });
+    expect(await validate(world(items({ client_secret: "********", poll_seconds: "lots" })))).toMatchObject({
+      exitCode: 1,
+    });
+  });
+
+  test("refuses with one plain sentence per problem, as splunkd wants it", async () => {
+    expect(
+      await validate(world(items({ cloud: "&lt;mars&gt;", poll_seconds: "0", client_secret: "hunter2\n" }))),
+    ).toEqual({
+      stdout:
+        '<error><message>contoso: cloud: "&lt;mars&gt;" is not known; write one of commercial, gcc, gcc-high, dod · contoso: client_secret: holds a control character or a line break; write it on one line · contoso: poll_seconds: 0 is below 1; write a whole number of seconds from 1 to 86400</message></error>\n',
+      exitCode: 1,
+    });
+  });
+
+  test("refuses a file outside the folders that only an administrator fills", async () => {
+    expect((await validate(world(items({ ca_file: "/etc/shadow" })))).stdout).toContain(
+      "/etc/shadow lies outside the allowed folders; put it under /opt/splunk/etc/auth/defender_mssp or /opt/splunk/etc/apps/TA_defender_mssp/local",
+    );
+  });
+
+  test("a document that is none is a sentence too", async () => {
+    expect(await validate(world("<items><item></items>"))).toEqual({
+      exitCode: 1,
+      stdout: "<error><message>splunkd's document is no well-formed XML (line 1)</message></error>\n",
+    });
+  });
+});
+
+describe("a run", () => {
+  test("collects for the good customers and names the others once", async () => {
+    const outside = world(
+      runDocument(
+        stanza("good", { client_secret: "s3cret" }),
+        stanza("bad", { poll_seconds: "0" }),
+        stanza("masked", { tenant_id: "b.example.com", client_secret: "********" }),
+      ),
+    );
+    const run = await readRun(outside);
+    const host = await openSplunkHost(run, outside, new AbortController().signal);
+
+    expect(host.stanzas.map((one) => one.name)).toEqual(["good"]);
+    expect(host.stateDir).toBe("/var/modinputs");
+    expect(outside.lines).toEqual([
+      'ERROR a setting is refused customer=bad key=poll_seconds say="0 is below 1; write a whole number of seconds from 1 to 86400"\n',
+      'ERROR a customer cannot be collected customer=masked failure=secret-missing say="the input holds only the mask for client_secret, and nothing is stored for this input" next_step="Type client_secret into the input, or name a shared credential."\n',
+    ]);
+
+    await host.outlet.write(deliveries("good", [{ id: "1", lastUpdateDateTime: "2026-11-24T12:00:00Z" }]));
+    await host.settleSecrets();
+    expect(outside.fake.edits).toHaveLength(1);
+    expect(await host.close()).toBe("closed");
+    expect(outside.sink.taken).toMatch(/^<stream>\n<event .*<\/event>\n<\/stream>\n$/s);
+    expect(outside.lines.join("")).not.toContain("s3cret");
+  });
+
+  test.each([
+    [
+      "no input at all",
+      runDocument(),
+      "WARN no input is enabled: add one under Settings > Data inputs inputs=0 refused=0\n",
+    ],
+    [
+      "only bad ones",
+      runDocument(stanza("bad", { cloud: "mars" })),
+      "WARN no input can be used: see the errors above inputs=1 refused=1\n",
+    ],
+  ])("%s: it stays up and says so, asks splunkd nothing and opens no stream", async (_, document, line) => {
+    const outside = world(document);
+    const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
+    const stop = new AbortController();
+    const idle = host.sayIdle(stop.signal);
+    expect(outside.lines.at(-1)).toBe(line);
+    stop.abort();
+    await idle;
+    await host.close();
+    expect(outside.fake.requests).toEqual([]);
+    expect(outside.sink.taken).toBe("");
+  });
+
+  test("splunkd that refuses the session key stops only those who need its store", async () => {
+    const outside = world(
+      runDocument(
+        stanza("a", { client_secret: "typed" }),
+        stanza("b", { tenant_id: "b.example.com", client_secret: "********" }),
+      ),
+    );
+    outside.fake.refusals.push(401);
+    const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
+    expect(host.stanzas.map((one) => one.name)).toEqual(["a"]);
+    expect(host.refused.map((one) => [one.stanza.name, one.failure.code])).toEqual([["b", "splunkd-session-refused"]]);
+    await host.settleSecrets();
+    expect(outside.lines.at(-1)).toBe(
+      "WARN secrets typed into inputs stay in clear in inputs.conf because the credential store cannot be used customers=1 failure=splunkd-session-refused\n",
+    );
+  });
+
+  test("a store that was shut at start is read again: who needed it is collected for without a restart", async () => {
+    const before = world(runDocument(stanza("b", { client_secret: "typed" })));
+    await (await openSplunkHost(await readRun(before), before, new AbortController().signal)).settleSecrets();
+    const outside = world(runDocument(stanza("b", { client_secret: "********" })));
+    for (const [id, row] of before.fake.rows) outside.fake.rows.set(id, row);
+    outside.fake.refusals.push(401, 401);
+    const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
+    const waiting = host.refused.map((one) => one.stanza);
+    expect(waiting.map((one) => one.name)).toEqual(["b"]);
+
+    expect(await host.resolveAgain(waiting)).toEqual([]);
+    const admitted = await host.resolveAgain(waiting);
+
+    expect(admitted.map((one) => [one.name, one.clientSecret?.open((key) => key)])).toEqual([["b", "typed"]]);
+    expect(await host.resolveAgain(waiting)).toEqual([]);
+  });
+
+  test("the refresh token's vault starts with the token that is stored", async () => {
+    const outside = world(runDocument(stanza("a", { client_secret: "k", refresh_token: "first" })));
+    const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
+    const vault = host.vaultFor(host.stanzas[0]!);
+    expect((await vault!.current()).open((token) => token)).toBe("first");
+  });
+
+  test("log_level decides what is said", async () => {
+    const outside = world(runDocument(stanza("a", { log_level: "error", polll_seconds: "1" })));
+    await readRun(outside);
+    expect(outside.lines).toEqual([]);
+  });
+});

@@ -1,0 +1,281 @@
+/**
+ * The one door of the Splunk host. `main` builds the real world (HTTP client, clock, stdin and stdout, disk)
+ * and calls, by argument:
+ *
+ * - `--scheme`              print `schemeDocument()`, exit 0
+ * - `--validate-arguments`  `validate(world)`, print its `stdout`, exit with its `exitCode`
+ * - none `run = await readRun(world)`, then `host = await openSplunkHost(run, world, stop)`: collect for
+ *   `host.stanzas` into `host.outlet`, with `host.vaultFor(stanza)` keeping rotated refresh tokens;
+ *   `host.refused` and `run.settings.problems` are customers in trouble, whom health events should name; call
+ *   `host.settleSecrets()` once collecting has begun; with nobody to collect for, `host.sayIdle(stop)`
+ *   instead. Stop when the signal comes or `host.gone` fires, then `host.close()`, exit 0.
+ *
+ * Logging goes to `run.log`; its level comes from the settings.
+ */
+import path from "node:path";
+import type { FileDoor, FileRule, ParsedSettings } from "../../config/settings.ts";
+import { parseStanzas } from "../../config/settings.ts";
+import { type Failure, isFailure } from "../../model/failure.ts";
+import type { Chance, Clock, Http, Log, Outlet, RefreshTokenVault } from "../../model/ports.ts";
+import type { Sealed } from "../../model/sealed.ts";
+import type { GlobalSettings, Stanza } from "../../model/stanza.ts";
+import { splunkLog } from "./log.ts";
+import { storeAndMask } from "./masking.ts";
+import { PasswordStore } from "./passwords.ts";
+import type { SplunkDocument, SplunkStanza } from "./run-document.ts";
+import { parseDocument, readDocumentText } from "./run-document.ts";
+import type { ReadBytes } from "./secret-files.ts";
+import type { ReadyStanza, RefusedStanza } from "./secrets.ts";
+import { resolveSecrets } from "./secrets.ts";
+import { APP, Splunkd } from "./splunkd.ts";
+import { splunkOutlet } from "./stdout.ts";
+import type { ByteSink } from "./stream-pipe.ts";
+import { StreamPipe } from "./stream-pipe.ts";
+import type { Verdict } from "./validate.ts";
+import { validateArguments } from "./validate.ts";
+import { splunkVault } from "./vault.ts";
+
+export { SCHEME, schemeDocument } from "../../config/scheme.ts";
+export type { SecretId } from "./passwords.ts";
+export { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
+export type { SplunkDocument } from "./run-document.ts";
+export { parseDocument } from "./run-document.ts";
+export type { RefusedStanza } from "./secrets.ts";
+export { resolveSecrets } from "./secrets.ts";
+export { Splunkd, splunkdLogin } from "./splunkd.ts";
+export type { ByteSink } from "./stream-pipe.ts";
+export type { Verdict } from "./validate.ts";
+
+/** Everything from outside. */
+export interface SplunkWorld {
+  readonly http: Http;
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly stdin: AsyncIterable<Uint8Array>;
+  readonly stdout: ByteSink;
+  /** Takes one whole line for stderr. */
+  readonly writeLogLine: (line: string) => void;
+  readonly files: FileDoor;
+  readonly readBytes: ReadBytes;
+  /** `SPLUNK_HOME` of the environment. */
+  readonly splunkHome: string | undefined;
+  readonly version: string;
+}
+
+export interface SplunkRun {
+  readonly document: SplunkDocument;
+  readonly settings: ParsedSettings;
+  readonly log: Log;
+}
+
+export interface SplunkHost {
+  readonly globals: GlobalSettings;
+  /** `state_dir`, else splunkd's `checkpoint_dir`; undefined when neither is given (a document by hand). */
+  readonly stateDir: string | undefined;
+  /** With their secrets; every one of them can be collected for. */
+  readonly stanzas: readonly Stanza[];
+  readonly refused: readonly RefusedStanza[];
+  readonly outlet: Outlet;
+  /** Fires when splunkd has closed our output: stop now. */
+  readonly gone: AbortSignal;
+  /** Where this customer's refresh token lives; undefined when it has none. */
+  vaultFor(stanza: Stanza): RefreshTokenVault | undefined;
+  /**
+   * When the credential store could not be read at start: reads it again and returns those of `stanzas` that
+   * can now be collected for; none while it stays shut, and none when it was read at start, because then
+   * typing a secret restarts us anyway.
+   */
+  resolveAgain(stanzas: readonly Stanza[]): Promise<readonly Stanza[]>;
+  /**
+   * Stores and masks what was typed in clear. splunkd restarts us after it, so call it when collecting has
+   * begun. Never throws a Failure.
+   */
+  settleSecrets(): Promise<void>;
+  /** Says at once and then hourly that there is nobody to collect for, until `stop`. */
+  sayIdle(stop: AbortSignal): Promise<void>;
+  /** Writes the end of the stream: `cut` when it did not leave within 2 s. */
+  close(): Promise<"closed" | "cut">;
+}
+
+const HOUR_MS = 3_600_000;
+const SETTLE_LIMIT_MS = 1500;
+
+export function validate(world: Pick<SplunkWorld, "stdin" | "clock" | "files" | "splunkHome">): Promise<Verdict> {
+  return validateArguments(world.stdin, world.clock, fileRule(world));
+}
+
+/**
+ * Reads splunkd's document and the settings in it. Throws Failure (`document-…`): say it in one FATAL line.
+ * Problems of single customers are logged, not thrown.
+ */
+export async function readRun(world: SplunkWorld): Promise<SplunkRun> {
+  return runFrom(parseDocument(await readDocumentText(world.stdin, world.clock)), world);
+}
+
+/** The same for a document that is already there (`splunk run FILE`, tests). */
+export function runFrom(document: SplunkDocument, world: SplunkWorld): SplunkRun {
+  const parsed = parseStanzas(document.stanzas, { host: "splunk", nowMs: world.clock.nowMs(), files: fileRule(world) });
+  const settings: ParsedSettings = { ...parsed, problems: [...document.problems, ...parsed.problems] };
+  const log = splunkLog(world.writeLogLine, settings.globals.logLevel);
+  for (const warning of settings.warnings) log.warn(warning);
+  for (const problem of settings.problems)
+    log.error("a setting is refused", { customer: problem.stanza, key: problem.key, say: problem.say });
+  return { document, settings, log };
+}
+
+/** Resolves the secrets and opens the output. Throws nothing that is one customer's trouble. */
+export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: AbortSignal): Promise<SplunkHost> {
+  const { document, settings, log } = run;
+  const { clock, chance } = world;
+  let access = await openPasswords(run, world, stop);
+  const resolve = (stanzas: readonly Stanza[]) =>
+    resolveSecrets(stanzas, settings.masked, access.store, access.failure, world.readBytes, fileRule(world));
+  const { ready, refused } = await resolve(settings.stanzas);
+  for (const { stanza, failure } of refused)
+    log.error("a customer cannot be collected", {
+      customer: stanza.name,
+      failure: failure.code,
+      say: failure.say,
+      next_step: failure.nextStep,
+    });
+  const pipe = new StreamPipe(world.stdout, clock);
+  let settling: Promise<void> = Promise.resolve();
+  const byName = new Map<string, ReadyStanza>(ready.map((one) => [one.stanza.name, one]));
+  async function settle(): Promise<void> {
+    const clear = ready.filter((one) => one.clear.length > 0);
+    const unsealed = ready.filter((one) => one.clear.length > 0 || one.toSeal !== undefined);
+    if (unsealed.length === 0) return;
+    if (access.store && access.splunkd) {
+      const found = new Map<string, SplunkStanza>(document.stanzas.map((one) => [one.name, one]));
+      await storeAndMask({ ready: unsealed, found, store: access.store, splunkd: access.splunkd, clock, log });
+    } else if (clear.length > 0)
+      log.warn("secrets typed into inputs stay in clear in inputs.conf because the credential store cannot be used", {
+        customers: clear.length,
+        failure: access.failure?.code,
+      });
+  }
+
+  return {
+    globals: settings.globals,
+    stateDir: settings.globals.stateDir ?? (document.checkpointDir || undefined),
+    stanzas: ready.map((one) => one.stanza),
+    refused,
+    outlet: splunkOutlet(pipe, settings.stanzas),
+    gone: pipe.gone,
+    vaultFor(stanza) {
+      const one = byName.get(stanza.name);
+      const first = one?.stanza.refreshToken;
+      if (!one || !first) return undefined;
+      return splunkVault({
+        stanza: stanza.name,
+        seal: one.seal,
+        first,
+        storedAtMs: one.storedRefreshToken?.storedAtMs,
+        store: access.store,
+        clock,
+        chance,
+        log,
+      });
+    },
+    async resolveAgain(stanzas) {
+      if (access.failure === undefined) return [];
+      access = await openPasswords(run, world, stop);
+      if (access.failure !== undefined) return [];
+      const again = await resolve(stanzas);
+      for (const one of again.ready) byName.set(one.stanza.name, one);
+      return again.ready.map((one) => one.stanza);
+    },
+    settleSecrets() {
+      settling = settle();
+      return settling;
+    },
+    async sayIdle(stopped) {
+      while (!stopped.aborted) {
+        const say =
+          document.stanzas.length === 0
+            ? "no input is enabled: add one under Settings > Data inputs"
+            : "no input can be used: see the errors above";
+        log.warn(say, {
+          inputs: document.stanzas.length,
+          refused: refused.length + new Set(settings.problems.map((one) => one.stanza)).size,
+        });
+        await clock.pause(HOUR_MS, stopped);
+      }
+    },
+    async close() {
+      const answered = new AbortController();
+      // Edits on their way are finished: each that is cut off costs one restart more.
+      const settled = Promise.race([settling.catch(() => {}), clock.pause(SETTLE_LIMIT_MS, answered.signal)]);
+      const [closed] = await Promise.all([pipe.close(), settled]);
+      answered.abort();
+      return closed;
+    },
+  };
+}
+
+interface PasswordAccess {
+  readonly splunkd?: Splunkd;
+  readonly store?: PasswordStore;
+  readonly failure?: Failure;
+}
+
+async function openPasswords(run: SplunkRun, world: SplunkWorld, stop: AbortSignal): Promise<PasswordAccess> {
+  if (run.settings.stanzas.length === 0) return {};
+  try {
+    const splunkd = connectSplunkd(
+      world,
+      run.document.serverUri,
+      run.document.sessionKey,
+      splunkdCaFile(run.settings.stanzas),
+      stop,
+    );
+    return { splunkd, store: await PasswordStore.read(splunkd, world.clock, world.chance) };
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    run.log.warn("Splunk's credential store cannot be read", {
+      failure: error.code,
+      say: error.say,
+      next_step: error.nextStep,
+    });
+    return { failure: error };
+  }
+}
+
+/**
+ * splunkd's REST for the commands that store secrets (`token acquire --to splunk`, `credential set`,
+ * `credential reseal`).
+ */
+export function connectSplunkd(
+  world: Pick<SplunkWorld, "http" | "clock" | "splunkHome">,
+  serverUri: string,
+  sessionKey: Sealed | undefined,
+  caFile: string | undefined,
+  stop?: AbortSignal,
+): Splunkd {
+  return new Splunkd({
+    http: world.http,
+    clock: world.clock,
+    serverUri,
+    sessionKey,
+    splunkdCaFile: caFile,
+    splunkHome: world.splunkHome,
+    ...(stop ? { stop } : {}),
+  });
+}
+
+/** One process, one splunkd: the first by name counts. */
+function splunkdCaFile(stanzas: readonly Stanza[]): string | undefined {
+  return stanzas.toSorted((a, b) => (a.name < b.name ? -1 : 1)).find((one) => one.splunkdCaFile !== undefined)
+    ?.splunkdCaFile;
+}
+
+/** Files that settings name must lie where only a Splunk administrator of this host can put them. */
+function fileRule(world: Pick<SplunkWorld, "files" | "splunkHome">): FileRule {
+  const { splunkHome } = world;
+  if (splunkHome === undefined) return { door: world.files, roots: [] };
+  return {
+    door: world.files,
+    roots: [path.join(splunkHome, "etc", "auth", "defender_mssp"), path.join(splunkHome, "etc", "apps", APP, "local")],
+    splunkHome,
+  };
+}

@@ -1,0 +1,343 @@
+/**
+ * The answer of a Defender list call, cut into records while it streams in. Shapes:
+ * `{"value":[…],"@odata.nextLink":…}` (Graph, XDR, Endpoint), `{"schema":[…],"results":[…]}` (hunting, either
+ * spelling), and the bare array of the retired SIEM API.
+ */
+import { createHash } from "node:crypto";
+import type { Ticks } from "../model/instant.ts";
+import type { PageRecord, RecordBody, RecordHead, SourceRecord, UnreadableRecord } from "../model/record.ts";
+import { stringAt, textAt } from "./json-text.ts";
+import type { Frame, FrameSpec, HugeRecordSink } from "./level.ts";
+import { badAnswer, type CutReceiver, MemberScanner } from "./member-scanner.ts";
+import {
+  KIND,
+  KIND_MASK,
+  KIND_STRING,
+  MEMBER_FIELDS,
+  memberField,
+  NAME_END,
+  NAME_START,
+  VALUE_END,
+  VALUE_START,
+} from "./member-table.ts";
+import { fieldNames, type RecordFields } from "./record-fields.ts";
+
+export type { HugeRecordSink } from "./level.ts";
+export type { RecordFields } from "./record-fields.ts";
+
+/** `results` also takes `Results`, as the older hunting endpoints spell it. */
+export type AnswerShape = "value-object" | "results" | "bare-array";
+
+export interface AnswerOptions {
+  readonly shape: AnswerShape;
+  readonly fields: RecordFields;
+  /** Larger records are counted and hashed, not held. */
+  readonly recordMaxBytes: number;
+  /**
+   * Elements of this member come out as records of their own, before their parent, which goes out without the
+   * member.
+   */
+  readonly lift?: { readonly member: string; readonly fields: RecordFields };
+  /** Asked for each record above the limit: its bytes may pass through instead of being counted only. */
+  readonly huge?: HugeRecordSink;
+}
+
+/** What stood in the answer beside its records. */
+export interface AnswerEnd {
+  /** `@odata.nextLink` exactly as sent. */
+  readonly nextLink?: string;
+  /** Every other member by its name, as raw JSON text (`schema`, `@odata.count`, …). */
+  readonly members: ReadonlyMap<string, string>;
+  readonly invalidUtf8Count: number;
+}
+
+/** Largest envelope: what is not records. A hunting answer's schema is a few kilobytes. */
+const ENVELOPE_MAX_BYTES = 1 << 20;
+/**
+ * Records that crossed a chunk's end are copied together into a block; larger ones than a quarter of this get
+ * the buffer they were built in.
+ */
+const BLOCK_BYTES = 1 << 16;
+/**
+ * Block and tables begin small, since an idle fleet's answers hold nothing, and double as a piece needs it.
+ */
+const FIRST_BLOCK_BYTES = 1 << 10;
+const FIRST_TABLE_INTS = 1 << 6;
+
+/** A bare array has none. */
+const NO_ENVELOPE: RecordBody = {
+  bytes: new Uint8Array(0),
+  start: 0,
+  end: 0,
+  members: new Int32Array(0),
+  firstMember: 0,
+  memberCount: 0,
+  escapes: new Int32Array(0),
+  firstEscape: 0,
+  escapeCount: 0,
+};
+
+export class AnswerScanner implements CutReceiver {
+  readonly #scanner: MemberScanner;
+  readonly #shape: AnswerShape;
+  #found: PageRecord[] = [];
+  #block: Uint8Array = Buffer.alloc(0);
+  #blockUsed = 0;
+  #ints: Int32Array = new Int32Array(0);
+  #intsUsed = 0;
+  #envelope: RecordBody | undefined = undefined;
+  #recordCount = 0;
+
+  constructor(options: AnswerOptions) {
+    const lifted: FrameSpec | undefined =
+      options.lift === undefined
+        ? undefined
+        : {
+            role: "lifted",
+            maxBytes: options.recordMaxBytes,
+            fields: fieldNames(options.lift.fields),
+            liftName: undefined,
+            liftSpec: undefined,
+            sink: options.huge,
+          };
+    const record: FrameSpec = {
+      role: "record",
+      maxBytes: options.recordMaxBytes,
+      fields: fieldNames(options.fields),
+      liftName: options.lift?.member,
+      liftSpec: lifted,
+      sink: options.huge,
+    };
+    const envelope: FrameSpec = {
+      role: "envelope",
+      maxBytes: ENVELOPE_MAX_BYTES,
+      fields: undefined,
+      liftName: options.shape === "results" ? "results" : "value",
+      liftSpec: record,
+      sink: undefined,
+    };
+    this.#shape = options.shape;
+    this.#scanner = new MemberScanner(
+      options.shape === "bare-array" ? record : envelope,
+      options.shape === "bare-array",
+      this,
+    );
+  }
+
+  /**
+   * Reads the next decoded bytes and returns the records that ended in them, in the order received. They are
+   * views of the chunk and of memory of ours that is used again: valid until the next push, and as long as
+   * the chunk is left alone. Throws Failure `bad-answer` for what is not JSON or has another shape.
+   */
+  push(chunk: Uint8Array): readonly PageRecord[] {
+    this.#found = [];
+    this.#blockUsed = 0;
+    this.#intsUsed = 0;
+    this.#scanner.push(chunk);
+    return this.#found;
+  }
+
+  /**
+   * To be called once after the last chunk. Throws Failure `bad-answer` when the answer broke off or had no
+   * records' list.
+   */
+  end(): AnswerEnd {
+    const scanner = this.#scanner;
+    if (!scanner.done) {
+      throw badAnswer(
+        scanner.started
+          ? `Microsoft's answer broke off after ${scanner.consumed} bytes and ${this.#recordCount} records.`
+          : "Microsoft's answer is empty.",
+      );
+    }
+    if (!scanner.sawList) {
+      throw badAnswer(
+        `Microsoft's answer has another shape than this API's: "${this.#shape === "results" ? "results" : "value"}" is missing.`,
+      );
+    }
+    const members = new Map<string, string>();
+    let nextLink: string | undefined;
+    const envelope = this.#envelope ?? NO_ENVELOPE;
+    for (let i = 0; i < envelope.memberCount; i++) {
+      const { bytes, start } = envelope;
+      const name = stringAt(
+        bytes,
+        start + memberField(envelope, i, NAME_START),
+        start + memberField(envelope, i, NAME_END),
+        true,
+      );
+      const from = start + memberField(envelope, i, VALUE_START);
+      const to = start + memberField(envelope, i, VALUE_END);
+      if (name !== "@odata.nextLink") members.set(name, textAt(bytes, from, to));
+      else if ((memberField(envelope, i, KIND) & KIND_MASK) === KIND_STRING && to - from > 2)
+        nextLink = stringAt(bytes, from, to, true);
+    }
+    return { ...(nextLink === undefined ? {} : { nextLink }), members, invalidUtf8Count: scanner.invalidUtf8Count };
+  }
+
+  cut(frame: Frame, bytes: Uint8Array, start: number, end: number): void {
+    const { role } = frame.spec;
+    if (role === "envelope") {
+      // It is read at the end, when the chunk and our own memory may hold something else.
+      const body = this.#body(frame, bytes, start, end);
+      const members = body.members.slice(body.firstMember, body.firstMember + body.memberCount * MEMBER_FIELDS);
+      const held = Uint8Array.prototype.slice.call(body.bytes, body.start, body.end);
+      this.#envelope = { ...NO_ENVELOPE, bytes: held, end: held.length, members, memberCount: body.memberCount };
+      return;
+    }
+    this.#recordCount++;
+    if (frame.hash !== undefined) {
+      if (frame.passing) frame.spec.sink!.end(!frame.malformed, headOf(frame));
+      else this.#found.push(tooLarge(frame));
+      return;
+    }
+    if (role === "stray") this.#found.push(unreadable("not-an-object", bytes, start, end));
+    else if (frame.malformed) this.#found.push(unreadable("malformed", bytes, start, end));
+    else this.#found.push(this.#record(frame, bytes, start, end));
+  }
+
+  overLimit(frame: Frame): boolean {
+    const names = frame.spec.fields;
+    frame.values.reset();
+    if (names === undefined) return false;
+    frame.values.readAll(names, {
+      bytes: frame.buffer,
+      start: 0,
+      end: frame.length,
+      members: frame.members,
+      firstMember: 0,
+      memberCount: frame.memberCount,
+      escapes: frame.escapes,
+      firstEscape: 0,
+      escapeCount: 0,
+    });
+    const { sink } = frame.spec;
+    const head = headOf(frame, frame.values.id === sink?.wanted?.id ? sink?.wanted?.updated : undefined);
+    return head !== undefined && !frame.malformed && sink?.begin(head) === true;
+  }
+
+  #record(frame: Frame, bytes: Uint8Array, start: number, end: number): PageRecord {
+    const body = this.#body(frame, bytes, start, end);
+    const names = frame.spec.fields!;
+    const values = frame.values;
+    values.readAll(names, body);
+    const { fields } = names;
+    const id = typeof fields.id === "string" ? values.id : sha256Of(body.bytes, body.start, body.end);
+    const updated = values.updated ?? fields.updatedFallback;
+    if (id === undefined)
+      return { ...unreadable("no-id", bytes, start, end), ...(updated === undefined ? {} : { updated }) };
+    if (updated === undefined) return { ...unreadable("no-time", bytes, start, end), id };
+    // Optional members are added only where they are: records of one stream then share one hidden class,
+    // whatever they carry.
+    const record: { -readonly [K in keyof SourceRecord]: SourceRecord[K] } = {
+      readable: true,
+      kind: fields.kind,
+      id,
+      updated,
+      body,
+    };
+    if (values.created !== undefined) record.created = values.created;
+    if (frame.spec.role === "lifted") record.lifted = true;
+    if (values.tenant !== undefined) record.payloadTenantId = values.tenant;
+    if (values.service !== undefined) record.service = values.service;
+    return record;
+  }
+
+  /**
+   * The frame's table, and its bytes where they do not lie in the chunk, go to memory of their own: the frame
+   * is used again.
+   */
+  #body(frame: Frame, bytes: Uint8Array, start: number, end: number): RecordBody {
+    let at = start;
+    let held = bytes;
+    if (bytes === frame.buffer) {
+      if (end > BLOCK_BYTES / 4) frame.buffer = new Uint8Array(8192);
+      else {
+        if (this.#blockUsed + end > this.#block.length) {
+          this.#block = Buffer.allocUnsafeSlow(
+            Math.min(BLOCK_BYTES, Math.max(FIRST_BLOCK_BYTES, end, this.#block.length * 2)),
+          );
+          this.#blockUsed = 0;
+        }
+        held = this.#block;
+        at = this.#blockUsed;
+        held.set(bytes.subarray(0, end), at);
+        this.#blockUsed += end;
+      }
+    }
+    const memberInts = frame.memberCount * MEMBER_FIELDS;
+    const needed = memberInts + frame.escapeCount;
+    if (this.#intsUsed + needed > this.#ints.length) {
+      this.#ints = new Int32Array(Math.max(FIRST_TABLE_INTS, needed, this.#ints.length * 2));
+      this.#intsUsed = 0;
+    }
+    const ints = this.#ints;
+    const firstMember = this.#intsUsed;
+    ints.set(frame.members.subarray(0, memberInts), firstMember);
+    const firstEscape = firstMember + memberInts;
+    if (frame.escapeCount > 0) ints.set(frame.escapes.subarray(0, frame.escapeCount), firstEscape);
+    this.#intsUsed += needed;
+    return {
+      bytes: held,
+      start: at,
+      end: at + end - start,
+      members: ints,
+      firstMember,
+      memberCount: frame.memberCount,
+      escapes: ints,
+      firstEscape,
+      escapeCount: frame.escapeCount,
+    };
+  }
+}
+
+/** @param unseen the update time when none was read. */
+function headOf(frame: Frame, unseen?: Ticks): RecordHead | undefined {
+  const { fields } = frame.spec.fields!;
+  const { id, created, tenant, service } = frame.values;
+  const updated = frame.values.updated ?? fields.updatedFallback ?? unseen;
+  if (id === undefined || updated === undefined) return undefined;
+  return {
+    kind: fields.kind,
+    id,
+    updated,
+    ...(created === undefined ? {} : { created }),
+    ...(tenant === undefined ? {} : { payloadTenantId: tenant }),
+    ...(service === undefined ? {} : { service }),
+  };
+}
+
+function tooLarge(frame: Frame): UnreadableRecord {
+  const { id, updated } = frame.values;
+  return {
+    readable: false,
+    reason: frame.malformed ? "malformed" : "too-large",
+    ...(id === undefined ? {} : { id }),
+    ...(updated === undefined ? {} : { updated }),
+    byteLength: frame.dropped,
+    sha256: frame.hash!.digest("hex"),
+  };
+}
+
+function unreadable(
+  reason: UnreadableRecord["reason"],
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): UnreadableRecord {
+  return { readable: false, reason, byteLength: end - start, sha256: sha256Of(bytes, start, end) };
+}
+
+function sha256Of(bytes: Uint8Array, start: number, end: number): string {
+  return createHash("sha256").update(bytes.subarray(start, end)).digest("hex");
+}
+
+/** Scans an answer that is there as a whole; for small answers and for tests. Throws like AnswerScanner. */
+export function scanAnswer(
+  answer: Uint8Array | string,
+  options: AnswerOptions,
+): { readonly records: readonly PageRecord[]; readonly end: AnswerEnd } {
+  const scanner = new AnswerScanner(options);
+  const records = scanner.push(typeof answer === "string" ? new TextEncoder().encode(answer) : answer);
+  return { records, end: scanner.end() };
+}

@@ -1,0 +1,29 @@
+import { expect, test } from "@jest/globals";
+import type { Log } from "../model/ports.ts";
+import { tell } from "./arcsight-findings.ts";
+
+function told(again: boolean, customers = 1): { readonly code: number | undefined; readonly lines: readonly string[] } {
+  const lines: string[] = [];
+  const level = (word: string) => (say: string) => void lines.push(`${word} ${say}`);
+  const log: Log = {
+    debug: level("DEBUG"),
+    info: level("INFO"),
+    warn: level("WARN"),
+    error: level("ERROR"),
+    fatal: level("FATAL"),
+  };
+  const problem = { stanza: "outputs[0]", key: "type", say: "is not known" };
+  const config = { warnings: [], taken: [], problems: [problem], outputProblems: [problem] };
+  return { code: tell({ config, customers }, log, { needOutputs: true, again }), lines };
+}
+
+test("a wrong output keeps `arcsight run` from starting, and the log says that nothing is collected", () => {
+  expect(told(false)).toEqual({
+    code: 2,
+    lines: ["ERROR outputs[0]: type: is not known", expect.stringMatching(/^FATAL .*nothing is collected/)],
+  });
+});
+
+test("a wrong output in a configuration that is read again stops nothing, and the log does not say so", () => {
+  expect(told(true)).toEqual({ code: 2, lines: ["ERROR outputs[0]: type: is not known"] });
+});

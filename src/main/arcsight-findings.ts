@@ -1,0 +1,39 @@
+import { problemLine } from "../config/settings.ts";
+import type { ArcSightConfig } from "../hosts/arcsight/index.ts";
+import type { ExitCode } from "../model/failure.ts";
+import { EXIT } from "../model/failure.ts";
+import type { Log } from "../model/ports.ts";
+
+export interface ToldConfig {
+  readonly config: Pick<ArcSightConfig, "warnings" | "taken" | "problems" | "outputProblems">;
+  /** How many can be collected. */
+  readonly customers: number;
+}
+
+/**
+ * Says what is wrong; returns an exit code when nothing can be done with this configuration.
+ *
+ * @param options `again`: another configuration is in force and stays so; what this one cannot do stops
+ *   nothing.
+ */
+export function tell(
+  { config, customers }: ToldConfig,
+  log: Log,
+  { needOutputs, again }: { readonly needOutputs: boolean; readonly again: boolean },
+): ExitCode | undefined {
+  for (const warning of config.warnings) log.warn(warning);
+  for (const { key, say } of config.taken.filter(({ taken }) => !taken)) log.info(`${key} ${say}`);
+  for (const problem of config.problems) log.error(problemLine(problem));
+  if (needOutputs && config.outputProblems.length > 0) {
+    for (const problem of config.outputProblems.filter((one) => !config.problems.includes(one)))
+      log.error(problemLine(problem));
+    if (!again)
+      log.fatal(
+        "an output is wrong, and without it events would be missed for ever: nothing is collected until it is right",
+      );
+    return EXIT.usage;
+  }
+  if (customers > 0) return undefined;
+  if (!again) log.fatal("no customer can be collected: see the errors above");
+  return EXIT.usage;
+}

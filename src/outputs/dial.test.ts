@@ -1,0 +1,204 @@
+import { writeFileSync } from "node:fs";
+import * as net from "node:net";
+import { join } from "node:path";
+import * as tls from "node:tls";
+import { afterEach, beforeAll, describe, expect, jest, test } from "@jest/globals";
+import type { ServerCertificate } from "../../test/harness/simulator/certificates.ts";
+import { makeServerCertificate } from "../../test/harness/simulator/certificates.ts";
+import { newFolder } from "../hosts/arcsight/arcsight.test-kit.ts";
+import type { Target } from "./connection.ts";
+import { realDialer } from "./dial.ts";
+
+const never = new AbortController().signal;
+const folder = newFolder();
+const caFile = join(folder, "ca.pem");
+const ownFile = join(folder, "own.pem");
+let authority: ServerCertificate;
+let servers: (net.Server | tls.Server)[] = [];
+
+beforeAll(async () => {
+  authority = await makeServerCertificate(Date.now());
+  writeFileSync(caFile, authority.caPem);
+  writeFileSync(ownFile, authority.keyPem + authority.certificatePem);
+});
+
+afterEach(async () => {
+  for (const server of servers) await new Promise((done) => server.close(done));
+  servers = [];
+});
+
+async function listening(server: net.Server): Promise<number> {
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, "0.0.0.0", resolve));
+  return (server.address() as net.AddressInfo).port;
+}
+
+function tlsServer(options: tls.TlsOptions, onSocket: (socket: tls.TLSSocket) => void): tls.Server {
+  const server = tls.createServer({ cert: authority.certificatePem, key: authority.keyPem, ...options }, onSocket);
+  server.on("tlsClientError", () => undefined);
+  return server;
+}
+
+const target = (port: number, more: Partial<Target> = {}): Target => ({
+  host: "localhost",
+  port,
+  protocol: "tls",
+  ...more,
+});
+
+describe("real sockets", () => {
+  test.each(["tcp", "tls"] as const)(
+    "over %s everything taken arrives before the connection ends",
+    async (protocol) => {
+      let text = "";
+      let ended: () => void = () => undefined;
+      const end = new Promise<void>((resolve) => {
+        ended = resolve;
+      });
+      const onSocket = (socket: net.Socket) => {
+        socket.on("data", (piece) => {
+          text += piece.toString();
+        });
+        socket.on("end", ended);
+      };
+      const port = await listening(protocol === "tls" ? tlsServer({}, onSocket) : net.createServer(onSocket));
+
+      const link = await realDialer.connect(target(port, { protocol, caFile }), never);
+      await link.send(Buffer.from("a\n"));
+      await link.send(Buffer.from("b\n".repeat(100_000)));
+      expect(await link.close(5_000)).toBe(true);
+      await end;
+
+      expect(text.length).toBe(200_002);
+    },
+  );
+
+  test("a receiver that reads nothing, or resets, has not ended the connection in order", async () => {
+    const left: net.Socket[] = [];
+    const silent = net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) =>
+      left.push(socket.on("error", () => undefined)),
+    );
+    const link = await realDialer.connect(target(await listening(silent), { protocol: "tcp" }), never);
+    await link.send(Buffer.from("a\n"));
+    expect(await link.close(50)).toBe(false);
+    for (const socket of left) socket.destroy();
+
+    const resetting = net.createServer((socket) =>
+      socket.on("error", () => undefined).once("data", () => socket.resetAndDestroy()),
+    );
+    const other = await realDialer.connect(target(await listening(resetting), { protocol: "tcp" }), never);
+    await other.send(Buffer.from("a\n"));
+    expect(await other.close(5_000)).toBe(false);
+    expect((await other.gone).say).toContain("cannot be used: it broke the connection off.");
+  });
+
+  test("shows our certificate to a receiver that asks for one", async () => {
+    let subject: unknown;
+    const port = await listening(
+      tlsServer({ requestCert: true, rejectUnauthorized: false }, (socket) => {
+        subject = socket.getPeerCertificate().subject.CN;
+        socket.on("error", () => undefined);
+        socket.end();
+      }),
+    );
+
+    const link = await realDialer.connect(target(port, { caFile, certificate: ownFile }), never);
+    await link.gone;
+
+    expect(subject).toBe("localhost");
+  });
+
+  test("a receiver that closes is noticed, and nothing is taken any more", async () => {
+    const port = await listening(net.createServer((socket) => socket.destroy()));
+
+    const link = await realDialer.connect(target(port, { protocol: "tcp" }), never);
+    const why = await link.gone;
+
+    expect(why.code).toBe("output-unreachable");
+    await expect(link.send(Buffer.from("a"))).rejects.toMatchObject({ code: "output-unreachable" });
+  });
+});
+
+describe("what keeps a connection from being made is said in one sentence", () => {
+  test("nobody listens", async () => {
+    const port = await listening(net.createServer());
+    await new Promise((done) => servers.pop()?.close(done));
+    await expect(realDialer.connect(target(port, { protocol: "tcp" }), never)).rejects.toMatchObject({
+      code: "output-unreachable",
+      say: `tcp://localhost:${port} cannot be used: nobody listens there.`,
+    });
+  });
+
+  test("an authority that is not trusted", async () => {
+    const port = await listening(tlsServer({}, (socket) => socket.on("error", () => undefined)));
+    await expect(realDialer.connect(target(port), never)).rejects.toMatchObject({
+      code: "output-untrusted",
+      say: expect.stringContaining("authority is not trusted"),
+      nextStep: expect.stringContaining(".ca_file"),
+    });
+  });
+
+  test("a certificate for another name", async () => {
+    const port = await listening(tlsServer({}, (socket) => socket.on("error", () => undefined)));
+    await expect(realDialer.connect(target(port, { host: "127.0.0.2", caFile }), never)).rejects.toMatchObject({
+      say: expect.stringContaining("another name"),
+    });
+  });
+
+  test("a port that does not speak TLS", async () => {
+    const port = await listening(
+      net.createServer((socket) =>
+        socket
+          .on("error", () => undefined)
+          .resume()
+          .end("hello\n"),
+      ),
+    );
+    await expect(realDialer.connect(target(port, { caFile }), never)).rejects.toMatchObject({
+      say: expect.stringContaining("does not speak TLS"),
+    });
+  });
+
+  test("a receiver without TLS that takes our greeting for the beginning of a line and keeps silent", async () => {
+    jest.useFakeTimers({ doNotFake: ["setImmediate", "nextTick", "queueMicrotask"] });
+    try {
+      let reached: () => void = () => undefined;
+      const greeted = new Promise<void>((resolve) => {
+        reached = resolve;
+      });
+      const port = await listening(
+        net.createServer((socket) => socket.on("error", () => undefined).once("data", reached)),
+      );
+      const failing = realDialer.connect(target(port, { caFile }), never).catch((error: unknown) => error);
+      await greeted;
+      jest.advanceTimersByTime(10_000);
+      expect(await failing).toMatchObject({
+        say: `tls://localhost:${port} cannot be used: it takes the connection but does not answer in TLS.`,
+        nextStep: expect.stringContaining(".protocol"),
+      });
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
+  test.each([
+    ["caFile", "nothing", /useless\.pem of \.ca_file holds no certificate/],
+    ["certificate", "nothing", /useless\.pem of \.certificate does not hold a certificate and the key/],
+    ["certificate", "another key", /useless\.pem of \.certificate does not hold a certificate and the key/],
+  ] as const)("a %s that is no use (%s)", async (key, content, say) => {
+    const file = join(folder, "useless.pem");
+    const other = await makeServerCertificate(Date.now());
+    writeFileSync(file, content === "another key" ? other.keyPem + authority.certificatePem : content);
+    await expect(realDialer.connect(target(1, { caFile, [key]: file }), never)).rejects.toMatchObject({
+      code: "output-untrusted",
+      say: expect.stringMatching(say),
+    });
+  });
+
+  test("a certificate file that is not there", async () => {
+    await expect(realDialer.connect(target(1, { caFile: join(folder, "none.pem") }), never)).rejects.toMatchObject({
+      code: "output-untrusted",
+      say: expect.stringContaining("none.pem"),
+    });
+  });
+});

@@ -1,0 +1,300 @@
+import { createSocket } from "node:dgram";
+import { readFileSync } from "node:fs";
+import * as net from "node:net";
+import * as tls from "node:tls";
+import { Failure, isFailure } from "../model/failure.ts";
+import { errnoOf } from "../stores/disk/disk.ts";
+import type { DatagramLink, Dialer, Link, Target } from "./connection.ts";
+
+const CONNECT_WITHIN_MS = 10_000;
+const KEEP_ALIVE_MS = 30_000;
+/**
+ * Reached, but no handshake in CONNECT_WITHIN_MS: what a receiver without TLS does, to which our greeting is
+ * the beginning of a line.
+ */
+const SILENT = "NO_TLS_ANSWER";
+
+const BROKEN_OFF = {
+  code: "output-unreachable",
+  say: "it broke the connection off",
+  nextStep: "Look at the receiver and its log; connecting is tried again by itself.",
+} as const;
+
+/**
+ * Error codes of connecting → what an operator is told. Sources: Node.js docs, "Common system errors" and
+ * "X509 certificate error codes".
+ */
+const REASONS: Readonly<
+  Record<
+    string,
+    { readonly code: "output-unreachable" | "output-untrusted"; readonly say: string; readonly nextStep: string }
+  >
+> = {
+  ECONNREFUSED: {
+    code: "output-unreachable",
+    say: "nobody listens there",
+    nextStep: "Start the connector, or check host and port.",
+  },
+  ENOTFOUND: {
+    code: "output-unreachable",
+    say: "the host name is not known",
+    nextStep: "Check .host and the name server.",
+  },
+  EAI_AGAIN: {
+    code: "output-unreachable",
+    say: "the name server does not answer",
+    nextStep: "Check the name server, or write an address.",
+  },
+  ETIMEDOUT: {
+    code: "output-unreachable",
+    say: "it does not answer",
+    nextStep: "Check the way there (firewall), host and port.",
+  },
+  EHOSTUNREACH: {
+    code: "output-unreachable",
+    say: "there is no way to that host",
+    nextStep: "Check the network and .host.",
+  },
+  ENETUNREACH: {
+    code: "output-unreachable",
+    say: "there is no way to that network",
+    nextStep: "Check the network and .host.",
+  },
+  ECONNRESET: BROKEN_OFF,
+  EPIPE: BROKEN_OFF,
+  EPROTO: {
+    code: "output-untrusted",
+    say: "it does not speak TLS",
+    nextStep: "Check .port, or set .protocol to what the connector speaks.",
+  },
+  [SILENT]: {
+    code: "output-untrusted",
+    say: "it takes the connection but does not answer in TLS",
+    nextStep: "Set .protocol to what the connector speaks (Raw TCP is tcp), or check .port.",
+  },
+  ERR_SSL_WRONG_VERSION_NUMBER: {
+    code: "output-untrusted",
+    say: "it does not speak TLS",
+    nextStep: "Check .port, or set .protocol to what the connector speaks.",
+  },
+  CERT_HAS_EXPIRED: {
+    code: "output-untrusted",
+    say: "its certificate has expired",
+    nextStep: "Renew the connector's certificate.",
+  },
+  CERT_NOT_YET_VALID: {
+    code: "output-untrusted",
+    say: "its certificate is not valid yet",
+    nextStep: "Check both machines' clocks.",
+  },
+  ERR_TLS_CERT_ALTNAME_INVALID: {
+    code: "output-untrusted",
+    say: "its certificate is for another name",
+    nextStep: "Write in .host the name that stands in the certificate.",
+  },
+  DEPTH_ZERO_SELF_SIGNED_CERT: {
+    code: "output-untrusted",
+    say: "its certificate is signed by itself",
+    nextStep: "Put that certificate into a PEM file and name it in .ca_file.",
+  },
+  SELF_SIGNED_CERT_IN_CHAIN: {
+    code: "output-untrusted",
+    say: "its certificate authority is not trusted",
+    nextStep: "Put that authority's certificate into a PEM file and name it in .ca_file.",
+  },
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: {
+    code: "output-untrusted",
+    say: "its certificate authority is not trusted",
+    nextStep: "Put that authority's certificate into a PEM file and name it in .ca_file.",
+  },
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: {
+    code: "output-untrusted",
+    say: "its certificate authority is not trusted",
+    nextStep: "Put that authority's certificate into a PEM file and name it in .ca_file.",
+  },
+  UNABLE_TO_GET_ISSUER_CERT: {
+    code: "output-untrusted",
+    say: "its certificate authority is not trusted",
+    nextStep: "Put that authority's certificate into a PEM file and name it in .ca_file.",
+  },
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: {
+    code: "output-untrusted",
+    say: "it wants a certificate of ours",
+    nextStep: "Name a PEM file with key and certificate in .certificate.",
+  },
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: {
+    code: "output-untrusted",
+    say: "it does not trust our certificate",
+    nextStep: "Have the connector trust the authority of .certificate.",
+  },
+  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: {
+    code: "output-untrusted",
+    say: "it refuses our certificate",
+    nextStep: "Check .certificate and what the connector trusts.",
+  },
+  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: {
+    code: "output-untrusted",
+    say: "it ended the TLS handshake",
+    nextStep: "Check whether it wants a certificate of ours (.certificate).",
+  },
+};
+
+/** Real sockets. Certificate files are read at each connection, so that renewed ones need no restart. */
+export const realDialer: Dialer = {
+  connect(target, stop) {
+    return new Promise((resolve, reject) => {
+      let socket: net.Socket;
+      try {
+        socket =
+          target.protocol === "tls"
+            ? tls.connect(tlsOptions(target))
+            : net.connect({ host: target.host, port: target.port });
+      } catch (error) {
+        reject(isFailure(error) ? error : failureOf(target, error));
+        return;
+      }
+      let isReached = false;
+      const timer = setTimeout(() => fail(timedOut(isReached)), CONNECT_WITHIN_MS);
+      socket.once("connect", () => {
+        isReached = true;
+      });
+      const onStop = () => fail(new Error("stopped"));
+      const fail = (error: unknown) => {
+        settle();
+        socket.destroy();
+        reject(failureOf(target, error));
+      };
+      const settle = () => {
+        clearTimeout(timer);
+        stop.removeEventListener("abort", onStop);
+        socket.removeListener("error", fail);
+      };
+      stop.addEventListener("abort", onStop, { once: true });
+      if (stop.aborted) onStop();
+      socket.once("error", fail);
+      socket.once(target.protocol === "tls" ? "secureConnect" : "connect", () => {
+        settle();
+        resolve(linkOf(socket, target));
+      });
+    });
+  },
+
+  datagrams({ host, port }): DatagramLink {
+    const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
+    // A receiver that is not there answers a datagram with an error for the next one; nobody is told twice.
+    socket.on("error", () => undefined);
+    socket.unref();
+    return {
+      send: (datagram) =>
+        new Promise((resolve, reject) => {
+          socket.send(datagram, port, host, (error) => (error ? reject(error) : resolve()));
+        }),
+      close: () => socket.close(),
+    };
+  },
+};
+
+function tlsOptions({ host, port, caFile, certificate }: Target): tls.ConnectionOptions {
+  const own = certificate === undefined ? undefined : readFileSync(certificate);
+  const ca = caFile === undefined ? undefined : readFileSync(caFile);
+  // A file without a certificate would be taken for an empty list, and the receiver be blamed.
+  if (ca !== undefined && !ca.includes("-----BEGIN "))
+    throw uselessFile(".ca_file", caFile, "holds no certificate in PEM form");
+  if (own !== undefined) {
+    try {
+      tls.createSecureContext({ cert: own, key: own });
+    } catch (error) {
+      throw uselessFile(
+        ".certificate",
+        certificate,
+        "does not hold a certificate and the key that belongs to it, both in PEM form",
+        error,
+      );
+    }
+  }
+  return {
+    host,
+    port,
+    minVersion: "TLSv1.2",
+    // Stated, because NODE_TLS_REJECT_UNAUTHORIZED changes only the default.
+    rejectUnauthorized: true,
+    ...(net.isIP(host) === 0 ? { servername: host } : {}),
+    ...(ca === undefined ? {} : { ca }),
+    ...(own === undefined ? {} : { cert: own, key: own }),
+  };
+}
+
+function uselessFile(key: string, file: string | undefined, what: string, cause?: unknown): Failure {
+  return new Failure("output-untrusted", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `The file ${file} of ${key} ${what}.`,
+    nextStep: `Put the right file there, or name another in ${key}; connecting is tried again by itself.`,
+    cause,
+  });
+}
+
+function linkOf(socket: net.Socket, target: Target): Link {
+  let why: unknown;
+  socket.setNoDelay(true);
+  socket.setKeepAlive(true, KEEP_ALIVE_MS);
+  // A receiver has nothing to say; what it says is thrown away so that its end is noticed.
+  socket.resume();
+  socket.on("error", (error) => {
+    why ??= error;
+  });
+  const gone = new Promise<Failure>((resolve) => {
+    socket.once("close", () => resolve(why instanceof Failure ? why : failureOf(target, why ?? new Error("closed"))));
+  });
+  return {
+    gone,
+    send(bytes) {
+      return new Promise((resolve, reject) => {
+        if (socket.destroyed || socket.writableEnded) {
+          reject(failureOf(target, why ?? new Error("closed")));
+          return;
+        }
+        socket.write(bytes, (error) => (error ? reject(failureOf(target, why ?? error)) : resolve()));
+      });
+    },
+    async close(withinMs) {
+      const timer = setTimeout(() => socket.destroy(timedOut()), withinMs);
+      socket.end();
+      await gone;
+      clearTimeout(timer);
+      return why === undefined;
+    },
+    cut(failure) {
+      why ??= failure;
+      socket.destroy();
+    },
+  };
+}
+
+function timedOut(isReached = false): Error {
+  return Object.assign(new Error("timed out"), { code: isReached ? SILENT : "ETIMEDOUT" });
+}
+
+function failureOf(target: Target, error: unknown): Failure {
+  const given = (error as { code?: unknown } | null)?.code;
+  const code = typeof given === "string" ? given : "";
+  const known = REASONS[code];
+  const where = `${target.protocol}://${target.host}:${target.port}`;
+  const file =
+    errnoOf(error) === "ENOENT" || errnoOf(error) === "EACCES" ? (error as { path?: string }).path : undefined;
+  if (file !== undefined) {
+    return new Failure("output-untrusted", {
+      actor: "operator",
+      retry: { when: "later" },
+      say: `The file ${file} for ${where} cannot be read.`,
+      nextStep: "Check .ca_file and .certificate.",
+    });
+  }
+  return new Failure(known?.code ?? "output-unreachable", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `${where} cannot be used: ${known?.say ?? (code === "" ? "the connection was closed" : `the connection failed (${code})`)}.`,
+    nextStep: known?.nextStep ?? "Look at the receiver; connecting is tried again by itself.",
+    cause: error,
+  });
+}

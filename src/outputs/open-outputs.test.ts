@@ -1,0 +1,166 @@
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "@jest/globals";
+import {
+  batchOf,
+  HandClock,
+  kitOf,
+  LogBook,
+  middling,
+  newFolder,
+  Receiver,
+  settled,
+} from "../hosts/arcsight/arcsight.test-kit.ts";
+import { settingsLines } from "../hosts/arcsight/check.ts";
+import { readArcSightConfig } from "../hosts/arcsight/configuration.ts";
+import { openOutputs } from "./open-outputs.ts";
+
+const CUSTOMER = [
+  "tenants[0].tenant_id=11111111-2222-3333-4444-555555555555",
+  "tenants[0].tenant_name=Contoso",
+  "tenants[0].client_id=aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+];
+
+function configOf(...lines: string[]) {
+  const secrets = { file: () => undefined, env: () => undefined, credential: () => undefined } as const;
+  return readArcSightConfig(Buffer.from([...CUSTOMER, ...lines, ""].join("\n")), "helper.properties", {
+    nowMs: 0,
+    secrets,
+  });
+}
+
+function open(
+  config: ReturnType<typeof configOf>,
+  stateDir: string,
+  receiver = new Receiver(),
+  clock = new HandClock(),
+  log = new LogBook(),
+) {
+  const world = { kit: kitOf(fs, clock), clock, chance: middling, log, dialer: receiver, hostName: "collector" };
+  return openOutputs(config.outputs, config.settings.stanzas, stateDir, world);
+}
+
+test("the largest room that the settings allow is given, not cut off at 2 GiB", () => {
+  const outlet = open(
+    configOf("outputs[0].type=syslog", "outputs[0].host=h", "outputs[0].spool_mib=102400"),
+    newFolder(),
+  );
+  expect(outlet.conditions()[0]?.condition.spoolLimitBytes).toBe(102_400 * 1024 * 1024);
+});
+
+test("an output that moves to another index finds its spool again, a new one in its place does not get it", async () => {
+  const folder = newFolder();
+  const away = Object.assign(new Receiver(), { up: false });
+  const first = open(configOf("outputs[0].type=syslog", "outputs[0].host=siem", "outputs[0].port=1999"), folder, away);
+  await first.health({
+    time: "2026-11-24T19:00:00Z",
+    tenant: "Contoso",
+    tenant_id: "11111111-2222-3333-4444-555555555555",
+    streams: [],
+    credential: "main",
+    credential_days_left: 3,
+    version: "1",
+  });
+
+  const second = open(
+    configOf(
+      "outputs[0].type=syslog",
+      "outputs[0].host=other",
+      "outputs[1].type=syslog",
+      "outputs[1].host=siem",
+      "outputs[1].port=1999",
+    ),
+    folder,
+    away,
+  );
+
+  expect(second.conditions().map(({ condition }) => condition.spooledBytes > 0)).toEqual([false, true]);
+});
+
+test("two outputs that lead to one receiver have a spool each: what waits of both arrives, after a restart too", async () => {
+  const folder = newFolder();
+  const receiver = Object.assign(new Receiver(), { up: false });
+  const config = configOf(
+    "outputs[0].type=syslog",
+    "outputs[0].host=siem",
+    "outputs[1].type=syslog",
+    "outputs[1].host=siem",
+    "outputs[1].profile=legacy",
+  );
+  const first = open(config, folder, receiver);
+  for (const { output } of first.conditions())
+    for (const event of ["a", "b"]) await output.write(batchOf(`${event}-${output.name}`));
+
+  receiver.up = true;
+  const clock = new HandClock();
+  open(config, folder, receiver, clock);
+  await clock.pass(2_000);
+
+  expect(receiver.events.toSorted()).toEqual(["a-outputs[0]", "a-outputs[1]", "b-outputs[0]", "b-outputs[1]"]);
+});
+
+test("what waits for a receiver to which no output leads any more is told of at each start, and sent when one does again", async () => {
+  const folder = newFolder();
+  const receiver = Object.assign(new Receiver(), { up: false });
+  const before = configOf("outputs[0].type=syslog", "outputs[0].host=siem", "outputs[0].port=1999");
+  for (const { output } of open(before, folder, receiver).conditions()) await output.write(batchOf("a"));
+
+  const log = new LogBook();
+  open(configOf("outputs[0].type=syslog", "outputs[0].host=other"), folder, receiver, new HandClock(), log);
+  expect(log.lines.filter((line) => line.includes("still wait"))).toEqual([
+    expect.stringMatching(
+      /^warn events still wait for tls:\/\/siem:1999, to which no output leads any more: .*"kib":1,.*Put an output/,
+    ),
+  ]);
+
+  receiver.up = true;
+  const clock = new HandClock();
+  const again = new LogBook();
+  open(before, folder, receiver, clock, again);
+  await clock.pass(2_000);
+  expect(receiver.events).toEqual(["a"]);
+  expect(again.lines.join("\n")).not.toContain("still wait");
+});
+
+test("everything an output keeps lies in the state folder", async () => {
+  const folder = newFolder();
+  open(
+    configOf(
+      "outputs[0].type=cef-file",
+      `outputs[0].path=${join(folder, "out", "a.cef")}`,
+      "outputs[1].type=json-folder",
+      `outputs[1].path=${join(folder, "json")}`,
+    ),
+    join(folder, "state"),
+  );
+  await settled();
+  expect(fs.readdirSync(join(folder, "state", "outputs")).map((name) => name.replace(/-[0-9a-f]{16}$/, ""))).toEqual([
+    "cef-file",
+    "json-folder",
+  ]);
+});
+
+test("a file that Java could not read is refused in one sentence that names it", () => {
+  expect(() => configOf("outputs[0].path=C:\\users")).toThrow(
+    /helper\.properties: Line 4: outputs\[0\]\.path holds \\u without four hex digits/,
+  );
+});
+
+test("a wrong output keeps the helper from starting, a wrong customer does not", () => {
+  const config = configOf("tenants[1].tenant_id=nonsense", "outputs[0].type=csv");
+  expect(config.settings.stanzas.map(({ name }) => name)).toEqual(["Contoso"]);
+  expect(config.outputProblems).toEqual([
+    { stanza: "outputs[0]", key: "type", say: expect.stringMatching(/"csv" is not known; .* \(line 5\)$/) },
+  ]);
+  expect(configOf().outputProblems).toEqual([
+    { stanza: "outputs[0]", key: "type", say: expect.stringContaining("events would go nowhere") },
+  ]);
+});
+
+test("check finds nothing wrong with a file that is made for serve alone, and says each thing once", () => {
+  const serving = settingsLines(configOf("serve.client_secret=hush"));
+  expect(serving.filter(({ ok }) => !ok)).toEqual([]);
+  expect(serving.map(({ say }) => say).join("\n")).toContain("`arcsight run` would not start");
+  expect(settingsLines(configOf()).filter(({ ok }) => !ok)).toHaveLength(1);
+  expect(settingsLines(configOf("outputs[0].type=csv")).filter(({ ok }) => !ok)).toHaveLength(1);
+});

@@ -1,0 +1,163 @@
+import { createHash } from "node:crypto";
+import { join, resolve } from "node:path";
+import type { OutputSettings } from "../config/arcsight-settings.ts";
+import type { EventStyle } from "../format/splunk/record-json.ts";
+import type { Chance, Clock, Log } from "../model/ports.ts";
+import type { Stanza } from "../model/stanza.ts";
+import { type Disk, type DiskKit, readIfThere } from "../stores/disk/disk.ts";
+import type { Dialer } from "./connection.ts";
+import { FolderOutput } from "./folder.ts";
+import { GrowingFile } from "./growing-file.ts";
+import { lineFormatOf } from "./line-format.ts";
+import type { Output } from "./output.ts";
+import { ArcSightOutlet } from "./sink.ts";
+import { SyslogOutput } from "./syslog.ts";
+import { UdpOutput } from "./udp.ts";
+
+const MIB = 1024 * 1024;
+
+/** The world that outputs live in. */
+export interface OutputsWorld {
+  readonly kit: DiskKit;
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly log: Log;
+  readonly dialer: Dialer;
+  /** This machine's name, for syslog headers. */
+  readonly hostName: string;
+}
+
+/**
+ * Opens every output of the configuration as one outlet. Syslog outputs begin to connect at once.
+ *
+ * @param stanzas every configured customer, those in trouble included: their settings decide the look of JSON
+ *   lines.
+ * @param stateDir outputs keep their spools and what they know of written events in `outputs/` in it: open it
+ *   (and its lock) first. Throws Failure `state-unwritable`, `state-unreadable`.
+ */
+export function openOutputs(
+  outputs: readonly OutputSettings[],
+  stanzas: readonly Stanza[],
+  stateDir: string,
+  world: OutputsWorld,
+): ArcSightOutlet {
+  const styles = new Map<string, EventStyle>(stanzas.map((stanza) => [stanza.name, stanza]));
+  const styleOf = (stanza: string): EventStyle => {
+    const style = styles.get(stanza);
+    if (!style) throw new Error(`no stanza ${stanza} was given to the outlet`);
+    return style;
+  };
+  const names = stateNamesOf(outputs);
+  const branches = outputs.map((settings, i) => ({
+    output: openOutput(settings, join(stateDir, "outputs", names[i] as string), world),
+    format: lineFormatOf(settings, styleOf),
+    ...(settings.tenants ? { tenants: new Set(settings.tenants) } : {}),
+  }));
+  tellOfLeftSpools(join(stateDir, "outputs"), new Set(names), world);
+  const customers = stanzas.map(({ name, tenantName }) => ({ stanza: name, tenantName }));
+  return new ArcSightOutlet(branches, customers, () => world.clock.nowMs(), world.log);
+}
+
+function openOutput(settings: OutputSettings, stateFolder: string, world: OutputsWorld): Output {
+  const { name, type } = settings;
+  const { kit, clock } = world;
+  if (type === "syslog") return openSyslog(settings, stateFolder, world);
+  const path = resolve(settings.path ?? "");
+  if (type === "cef-folder" || type === "json-folder") {
+    return new FolderOutput({
+      name,
+      path,
+      content: type === "cef-folder" ? "lines" : "json-array",
+      stateFolder,
+      kit,
+      clock,
+    });
+  }
+  return new GrowingFile({ name, path, rotateBytes: settings.rotateMib * MIB, stateFolder, disk: kit.disk, clock });
+}
+
+function openSyslog(settings: OutputSettings, stateFolder: string, world: OutputsWorld): Output {
+  const { name, host = "", port, protocol, caFile, certificate } = settings;
+  const { kit, clock, chance, log, dialer } = world;
+  const style = { format: settings.format, framing: settings.framing, host: world.hostName };
+  if (protocol === "udp") return new UdpOutput({ name, host, port, style, dialer, clock, log });
+  const files = { ...(caFile === undefined ? {} : { caFile }), ...(certificate === undefined ? {} : { certificate }) };
+  const target = { host, port, protocol, ...files };
+  const spoolBytes = settings.spoolMib * MIB;
+  const output = new SyslogOutput({
+    name,
+    target,
+    style,
+    spoolBytes,
+    stateFolder,
+    dialer,
+    disk: kit.disk,
+    clock,
+    chance,
+    log,
+  });
+  noteWhere(join(stateFolder, WHERE), output.where, kit.disk);
+  return output;
+}
+
+/** In an output's state folder: where it leads, for a person. */
+const WHERE = "leads-to";
+
+function noteWhere(path: string, where: string, disk: Disk): void {
+  try {
+    if (!disk.existsSync(path)) disk.writeFileSync(path, `${where}\n`, { mode: 0o600 });
+  } catch {
+    // A full disk: the folder's own name is said instead.
+  }
+}
+
+/**
+ * An output that was taken out of the file, or leads elsewhere now, leaves what waited for its receiver: that
+ * is not lost, but nobody sends it unless somebody knows.
+ */
+function tellOfLeftSpools(folder: string, names: ReadonlySet<string>, { kit: { disk }, log }: OutputsWorld): void {
+  for (const name of namesIn(disk, folder)) {
+    if (!name.startsWith("syslog-") || names.has(name)) continue;
+    const spool = join(folder, name, "spool");
+    const segments = namesIn(disk, spool).filter((one) => one.endsWith(".spool"));
+    if (segments.length === 0) continue;
+    const where =
+      readIfThere(disk, join(folder, name, WHERE))
+        ?.toString("utf8")
+        .trim() || "a receiver";
+    log.warn(`events still wait for ${where}, to which no output leads any more: they are kept and not sent`, {
+      kib: Math.ceil(segments.reduce((sum, one) => sum + disk.statSync(join(spool, one)).size, 0) / 1024),
+      folder: join(folder, name),
+      next_step:
+        "Put an output with that protocol, host and port back until they are sent, or delete the folder when nobody needs them.",
+    });
+  }
+}
+
+function namesIn(disk: Disk, folder: string): readonly string[] {
+  try {
+    return disk.readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+/** Two outputs may lead to one receiver (customers or profiles apart); each needs a spool of its own. */
+function stateNamesOf(outputs: readonly OutputSettings[]): readonly string[] {
+  const seen = new Map<string, number>();
+  return outputs.map((settings) => {
+    const name = stateNameOf(settings);
+    const times = (seen.get(name) ?? 0) + 1;
+    seen.set(name, times);
+    return times === 1 ? name : `${name}-${times}`;
+  });
+}
+
+/**
+ * By where it leads, never by its index: an output that moves in the file must find its spool again, and no
+ * other's.
+ */
+function stateNameOf({ type, path, host, port, protocol }: OutputSettings): string {
+  const where = type === "syslog" ? `${protocol} ${host} ${port}` : `${type} ${resolve(path ?? "")}`;
+  return `${type}-${createHash("sha256").update(where).digest("hex").slice(0, 16)}`;
+}

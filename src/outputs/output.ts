@@ -1,0 +1,61 @@
+import type { Failure } from "../model/failure.ts";
+
+/** Formatted events on their way to one output. */
+export interface Batch {
+  /**
+   * Whole lines, each ended by a line break; no line holds one inside. Used again for other lines once
+   * `write` has settled: what an output keeps, it copies.
+   */
+  readonly bytes: Uint8Array;
+  /**
+   * Who each event is: `<stanza>|<version key>`. Health and test events have none, so `keys` may be shorter
+   * than the lines.
+   */
+  readonly keys: readonly string[];
+  /** For each key, the offset behind its last line. */
+  readonly ends: readonly number[];
+}
+
+export interface OutputCondition {
+  /**
+   * `up`: takes events. `down`: the receiver cannot be reached, events wait on disk. `refusing`: nothing can
+   * be taken, collecting waits.
+   */
+  readonly state: "up" | "down" | "refusing";
+  readonly failure?: Failure;
+  readonly spooledBytes: number;
+  readonly spoolLimitBytes: number;
+}
+
+/**
+ * What is told of an output to whoever listens: a customer's health does not hold it, because an output is
+ * nobody's in particular.
+ */
+export interface OutputListener {
+  /**
+   * A connection broke on which events may have been lost: those now count as owed, and are taken when they
+   * come again.
+   */
+  broken?(): void;
+  changed?(condition: OutputCondition): void;
+}
+
+/** One `outputs[n]`: where formatted events go, and what it knows of those it had. */
+export interface Output {
+  /** `outputs[0]`. */
+  readonly name: string;
+  /** Where events go, for messages: a path, or an address. */
+  readonly where: string;
+  readonly kind: "provisional" | "durable";
+  /** False when the event is here already, and not in doubt: it must not be written again. */
+  wants(key: string): boolean;
+  /**
+   * Resolves when everything is taken. Rejects with Failure `output-full` or `output-broken`; nothing of the
+   * batch counts as taken then.
+   */
+  write(batch: Batch): Promise<void>;
+  condition(): OutputCondition;
+  listen(listener: OutputListener): void;
+  /** Makes everything that is taken safe. `withinMs`: how long a receiver may still be waited for. */
+  close(withinMs: number): Promise<void>;
+}

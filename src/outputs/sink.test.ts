@@ -1,0 +1,370 @@
+import { describe, expect, test } from "@jest/globals";
+import { CONTOSO, deliveriesOf, SAMPLES } from "../../test/golden/samples.ts";
+import type { EventStyle } from "../format/splunk/record-json.ts";
+import { LogBook } from "../hosts/arcsight/arcsight.test-kit.ts";
+import type { Delivery, HealthEvent, HugeDelivery } from "../model/event.ts";
+import { Failure } from "../model/failure.ts";
+import { type LineFormat, lineFormatOf } from "./line-format.ts";
+import type { Batch, Output, OutputListener } from "./output.ts";
+import { RecentKeys } from "./recent-keys.ts";
+import { ArcSightOutlet } from "./sink.ts";
+
+const ALERTS = deliveriesOf(SAMPLES[0]!);
+
+/** An output in memory. */
+class Shelf implements Output {
+  readonly name: string;
+  readonly where = "memory";
+  readonly kind: Output["kind"];
+  readonly recent = new RecentKeys();
+  text = "";
+  refuses = false;
+  spooledBytes = 0;
+  #listeners: OutputListener[] = [];
+
+  constructor(name: string, kind: Output["kind"] = "durable") {
+    this.name = name;
+    this.kind = kind;
+  }
+
+  wants(key: string): boolean {
+    return this.recent.wants(key);
+  }
+
+  async write(batch: Batch): Promise<void> {
+    await Promise.resolve();
+    if (this.refuses)
+      throw new Failure("output-full", { actor: "operator", retry: { when: "later" }, say: `${this.name} is full` });
+    this.text += Buffer.from(batch.bytes).toString("utf8");
+    this.recent.took(batch.keys);
+  }
+
+  condition() {
+    return { state: "up" as const, spooledBytes: this.spooledBytes, spoolLimitBytes: 100 };
+  }
+
+  listen(listener: OutputListener): void {
+    this.#listeners.push(listener);
+  }
+
+  breakOff(keys: readonly string[]): void {
+    this.recent.owe(keys);
+    for (const listener of this.#listeners) listener.broken?.();
+  }
+
+  spool(bytes: number): void {
+    this.spooledBytes = bytes;
+    for (const listener of this.#listeners) listener.changed?.(this.condition());
+  }
+
+  async close(): Promise<void> {}
+
+  get lines(): string[] {
+    return this.text.split("\n").slice(0, -1);
+  }
+}
+
+const FORMAT: LineFormat = {
+  id: "plain",
+  delivery: (out, { stanza, found, record }) => out.text(`${stanza} ${found} ${record.id}\n`),
+  health: (out, { tenant }) => out.text(`health ${tenant}\n`),
+  notice: (out, { say }) => out.text(`notice ${say}\n`),
+};
+
+const NAMES = [
+  { stanza: "contoso", tenantName: CONTOSO.name },
+  { stanza: "fabrikam", tenantName: "Fabrikam" },
+];
+
+const log = new LogBook();
+
+function outletOf(
+  ...shelves: readonly (Shelf | { readonly shelf: Shelf; readonly tenants: readonly string[] })[]
+): ArcSightOutlet {
+  const branches = shelves.map((one) =>
+    "shelf" in one
+      ? { output: one.shelf, format: FORMAT, tenants: new Set(one.tenants) }
+      : { output: one, format: FORMAT },
+  );
+  return new ArcSightOutlet(branches, NAMES, () => 0, log);
+}
+
+function deliver(stanza: string, found: Delivery["found"], key: string): Delivery {
+  return { ...ALERTS[0]!, stanza, found, key };
+}
+
+function health(tenant: string): HealthEvent {
+  return {
+    time: "2026-11-24T19:00:00Z",
+    tenant,
+    tenant_id: CONTOSO.id,
+    streams: [],
+    credential: null,
+    credential_days_left: null,
+    version: "1",
+  };
+}
+
+describe("several outputs at once", () => {
+  test("each gets every event, and its own customers only where it says so", async () => {
+    const all = new Shelf("outputs[0]");
+    const one = new Shelf("outputs[1]");
+    const outlet = outletOf(all, { shelf: one, tenants: ["fabrikam"] });
+
+    await outlet.write([deliver("contoso", "poll", "k1"), deliver("fabrikam", "poll", "k2")]);
+    await outlet.health(health("Fabrikam"));
+    await outlet.health(health(CONTOSO.name));
+
+    expect(all.lines.map((line) => line.split(" ")[0])).toEqual(["contoso", "fabrikam", "health", "health"]);
+    expect(one.lines.map((line) => line.split(" ")[0])).toEqual(["fabrikam", "health"]);
+  });
+
+  test("one that refuses makes the batch come again; the others pass over what they have", async () => {
+    const good = new Shelf("outputs[0]");
+    const full = new Shelf("outputs[1]");
+    full.refuses = true;
+    const outlet = outletOf(good, full);
+
+    await expect(outlet.write([deliver("contoso", "poll", "k1")])).rejects.toMatchObject({ code: "output-full" });
+    full.refuses = false;
+    await outlet.write([deliver("contoso", "poll", "k1")]);
+
+    expect([good.lines.length, full.lines.length]).toEqual([1, 1]);
+  });
+
+  test("a replay goes only to the output whose connection broke", async () => {
+    const file = new Shelf("outputs[0]");
+    const syslog = new Shelf("outputs[1]", "provisional");
+    const outlet = outletOf(file, syslog);
+    let asked = 0;
+    outlet.onBroken(() => (asked += 1));
+    await outlet.write([deliver("contoso", "poll", "k1")]);
+
+    syslog.breakOff(["contoso|k1"]);
+    await outlet.write([deliver("contoso", "replay", "k1")]);
+
+    expect(asked).toBe(1);
+    expect(file.lines).toHaveLength(1);
+    expect(syslog.lines.map((line) => line.split(" ")[1])).toEqual(["poll", "replay"]);
+  });
+
+  test("two customers of one tenant both get their event", async () => {
+    const shelf = new Shelf("outputs[0]");
+    await outletOf(shelf).write([deliver("contoso", "poll", "k1"), deliver("fabrikam", "poll", "k1")]);
+    expect(shelf.lines).toHaveLength(2);
+  });
+
+  test("is durable only when all are", () => {
+    expect([outletOf(new Shelf("a")).kind, outletOf(new Shelf("a"), new Shelf("b", "provisional")).kind]).toEqual([
+      "durable",
+      "provisional",
+    ]);
+  });
+
+  test("a spool that fills is told of once, on every output", async () => {
+    const file = new Shelf("outputs[0]");
+    const syslog = new Shelf("outputs[1]", "provisional");
+    const outlet = outletOf(file, syslog);
+
+    for (const bytes of [40, 60, 80, 10, 55]) syslog.spool(bytes);
+    await outlet.write([]);
+
+    expect(file.lines.map((line) => /(\d+) %/.exec(line)?.[1])).toEqual(["60", "55"]);
+  });
+});
+
+test("a record that one output's form cannot say is a defect that no other output has half of, nor a refusal that nobody waits for", async () => {
+  const [first, second] = [new Shelf("outputs[0]"), new Shelf("outputs[1]")];
+  const broken: LineFormat = {
+    ...FORMAT,
+    id: "broken",
+    delivery: () => {
+      throw new TypeError("no such member");
+    },
+  };
+  const outlet = new ArcSightOutlet(
+    [
+      { output: first, format: FORMAT },
+      { output: second, format: broken },
+    ],
+    NAMES,
+    () => 0,
+    log,
+  );
+  await expect(outlet.write(ALERTS)).rejects.toThrow("no such member");
+  await Promise.resolve();
+  expect(first.lines).toEqual([]);
+});
+
+describe("memory of batches", () => {
+  test("a batch that waits for one output is untouched by those that come after it", async () => {
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    class SlowOnce extends Shelf {
+      #calls = 0;
+      override async write(batch: Batch): Promise<void> {
+        this.#calls += 1;
+        if (this.#calls === 1) await held;
+        await super.write(batch);
+      }
+    }
+    const slow = new SlowOnce("slow");
+    const quick = new Shelf("quick");
+    const outlet = outletOf(slow, quick);
+    const named = (id: string): Delivery[] => [{ ...ALERTS[0]!, key: id, record: { ...ALERTS[0]!.record, id } }];
+    const first = outlet.write(named("first"));
+    for (let i = 0; i < 5; i += 1) await outlet.write(named(`later-${i}`));
+    release();
+    await first;
+    expect(slow.lines.map((line) => line.split(" ").at(-1))).toEqual([
+      "later-0",
+      "later-1",
+      "later-2",
+      "later-3",
+      "later-4",
+      "first",
+    ]);
+  });
+
+  test("what a refused batch took is lent again only once every output is done with it", async () => {
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    class Slow extends Shelf {
+      override async write(batch: Batch): Promise<void> {
+        await held;
+        await super.write(batch);
+      }
+    }
+    const slow = new Slow("slow");
+    const full = new Shelf("full");
+    full.refuses = true;
+    const outlet = outletOf(slow, full);
+    const named = (id: string): Delivery[] => [{ ...ALERTS[0]!, key: id, record: { ...ALERTS[0]!.record, id } }];
+    const writes = ["one", "two", "three"].map((id) => outlet.write(named(id)).catch(() => undefined));
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    release();
+    await Promise.all(writes);
+    expect(slow.lines.map((line) => line.split(" ").at(-1))).toEqual(["one", "two", "three"]);
+  });
+});
+
+describe("a record too large to be held", () => {
+  const LARGE = JSON.stringify({
+    id: "huge",
+    serviceSource: "microsoftDefenderForEndpoint",
+    title: "Ransomware was stopped",
+    severity: "high",
+    evidence: Array.from({ length: 700 }, (_, i) => ({
+      "@odata.type": "#microsoft.graph.security.urlEvidence",
+      url: `https://x/${i}/${"y".repeat(100)}`,
+    })),
+    lastUpdateDateTime: "2026-11-24T11:30:00Z",
+  });
+
+  function huge(found: Delivery["found"] = "poll"): HugeDelivery {
+    return {
+      ...deliver("contoso", found, "k1"),
+      record: { kind: "alert", id: "huge", updated: ALERTS[0]!.record.updated },
+    };
+  }
+
+  async function* pieces() {
+    const bytes = Buffer.from(LARGE);
+    for (let at = 0; at < bytes.length; at += 1_000) yield bytes.subarray(at, at + 1_000);
+  }
+
+  function outletWith(shelf: Shelf, type: "cef-file" | "json-lines", book = new LogBook()): ArcSightOutlet {
+    const style = {
+      layout: "vendor",
+      envelope: true,
+      alertsSourcetype: "x",
+      classicEntities: false,
+      cimEntityZone: undefined,
+    } as unknown as EventStyle;
+    const format = lineFormatOf({ type, profile: "xdr", evidence: "none" }, () => style);
+    return new ArcSightOutlet([{ output: shelf, format }], NAMES, () => 0, book);
+  }
+
+  test("goes out as CEF with what its small members say and how much evidence is not in it", async () => {
+    const shelf = new Shelf("outputs[0]");
+    const book = new LogBook();
+    await outletWith(shelf, "cef-file", book).writeHuge(huge(), pieces());
+    expect(shelf.lines).toHaveLength(1);
+    expect(shelf.text).toContain("|alert:microsoftDefenderForEndpoint|Ransomware was stopped|");
+    expect(shelf.text).toMatch(/ cn1=700 .*cn1Label=Evidence Left Out|cn1Label=Evidence Left Out cn1=700/);
+    expect(book.lines).toEqual([
+      expect.stringMatching(
+        /^warn a record above record_max_mib .*"id":"huge","bytes":\d+,"left_out":"evidence \(700 items, \d+ bytes\)"/,
+      ),
+    ]);
+  });
+
+  test("goes out as a JSON line of its small members", async () => {
+    const shelf = new Shelf("outputs[0]");
+    await outletWith(shelf, "json-lines").writeHuge(huge(), pieces());
+    const { evidence: _, ...small } = JSON.parse(LARGE);
+    const { mssp, ...record } = JSON.parse(shelf.text);
+    expect(record).toEqual(small);
+    expect(mssp.key).toBe("k1");
+  });
+
+  test("is refused, comes again and is owed like any other", async () => {
+    const file = new Shelf("outputs[0]");
+    const syslog = new Shelf("outputs[1]", "provisional");
+    const outlet = outletOf(file, syslog);
+    syslog.refuses = true;
+    log.lines.length = 0;
+    await expect(outlet.writeHuge(huge(), pieces())).rejects.toMatchObject({ code: "output-full" });
+    expect(log.lines).toEqual([]);
+    syslog.refuses = false;
+    await outlet.writeHuge(huge(), pieces());
+    expect([file.lines, syslog.lines]).toEqual([["contoso poll huge"], ["contoso poll huge"]]);
+    expect(log.lines).toHaveLength(1);
+    await outlet.writeHuge(huge("replay"), pieces());
+    expect([file.lines.length, syslog.lines.length, log.lines.length]).toEqual([1, 1, 1]);
+
+    syslog.breakOff(["contoso|k1"]);
+    await outlet.writeHuge(huge("replay"), pieces());
+    expect([file.lines.length, syslog.lines]).toEqual([1, ["contoso poll huge", "contoso replay huge"]]);
+  });
+
+  test("is never sent with more of it than the engine is told", async () => {
+    const shelf = new Shelf("outputs[0]");
+    const outlet = outletWith(shelf, "json-lines");
+    async function* many() {
+      yield Buffer.from('{"id":"huge"');
+      for (let i = 0; i < 40; i += 1) yield Buffer.from(`,"member${i}":"${"x".repeat(60_000)}"`);
+      yield Buffer.from("}");
+    }
+    await outlet.writeHuge(huge(), many());
+    const { mssp: _, ...record } = JSON.parse(shelf.text);
+    const { length } = JSON.stringify(record);
+    expect(length).toBeLessThanOrEqual(outlet.hugeMostBytes);
+    expect(length).toBeGreaterThan(outlet.hugeMostBytes - 64 * 1024);
+  });
+
+  test("lets others go on between its pieces", async () => {
+    let turns = 0;
+    let next = setImmediate(function turn() {
+      turns += 1;
+      next = setImmediate(turn);
+    });
+    await outletOf(new Shelf("outputs[0]")).writeHuge(huge(), pieces());
+    clearImmediate(next);
+    expect(turns).toBeGreaterThan(LARGE.length / 1_000 - 2);
+  });
+
+  test("whose pieces cannot be read again is not written", async () => {
+    const shelf = new Shelf("outputs[0]");
+    async function* broken() {
+      yield Buffer.from('{"id":"huge",');
+      throw new Failure("state-unwritable", { actor: "operator", retry: { when: "later" }, say: "gone" });
+    }
+    await expect(outletOf(shelf).writeHuge(huge(), broken())).rejects.toMatchObject({ code: "state-unwritable" });
+    expect(shelf.text).toBe("");
+  });
+});

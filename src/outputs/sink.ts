@@ -1,0 +1,169 @@
+import { REDUCED_MOST_BYTES } from "../format/reduced-record.ts";
+import { ByteWriter } from "../json/byte-writer.ts";
+import type { Delivery, HealthEvent, HugeDelivery } from "../model/event.ts";
+import { isFailure } from "../model/failure.ts";
+import type { Log, Outlet } from "../model/ports.ts";
+import { BatchMemory } from "./batch-memory.ts";
+import type { LineFormat, Notice } from "./line-format.ts";
+import type { Batch, Output, OutputCondition } from "./output.ts";
+import { joined } from "./recent-keys.ts";
+import { writeReduced } from "./reduced.ts";
+
+/** One output with what it gets. */
+export interface Branch {
+  readonly output: Output;
+  readonly format: LineFormat;
+  /** Stanza names; undefined: everybody. */
+  readonly tenants?: ReadonlySet<string>;
+}
+
+/** A customer as health events name it. */
+export interface HealthName {
+  readonly stanza: string;
+  readonly tenantName: string;
+}
+
+/** Above this share of its room a spool is said to fill; below the lower one it may be said again. */
+const FILLING_FROM = 0.5;
+const FILLING_AGAIN_BELOW = 0.25;
+
+/**
+ * Several outputs as one: each event goes to every output that has its customer and does not have the event
+ * already. Waiting for all of them is the back-pressure. When one refuses, the batch counts as refused, and
+ * when it comes again the others pass it over.
+ */
+export class ArcSightOutlet implements Outlet {
+  /** Durable only when every output is: one that may lose needs the engine's provisional window. */
+  readonly kind: "provisional" | "durable";
+  readonly hugeMostBytes = REDUCED_MOST_BYTES;
+  readonly #branches: readonly Branch[];
+  readonly #nowMs: () => number;
+  readonly #log: Log;
+  readonly #stanzasByTenantName: ReadonlyMap<string, string>;
+  readonly #told = new Set<string>();
+  readonly #memory = new BatchMemory();
+
+  constructor(branches: readonly Branch[], names: readonly HealthName[], nowMs: () => number, log: Log) {
+    this.#branches = branches;
+    this.#nowMs = nowMs;
+    this.#log = log;
+    this.kind = branches.every(({ output }) => output.kind === "durable") ? "durable" : "provisional";
+    this.#stanzasByTenantName = new Map(names.map(({ stanza, tenantName }) => [tenantName, stanza]));
+    for (const branch of branches)
+      branch.output.listen({ changed: (condition) => this.#noteCondition(branch, condition) });
+  }
+
+  /**
+   * A connection broke on which events may have been lost. Whoever runs the engine has everything provisional
+   * replayed (`Fleet.replayProvisional`); each output then takes what it is owed and nothing else.
+   */
+  onBroken(listener: () => void): void {
+    for (const { output } of this.#branches) output.listen({ broken: listener });
+  }
+
+  async write(batch: readonly Delivery[]): Promise<number> {
+    const keys = joined(batch.map((delivery) => `${delivery.stanza}|${delivery.key}`));
+    const formatted = new Map<string, Batch>();
+    const ready: { readonly output: Output; readonly made: Batch }[] = [];
+    const lent: Buffer[] = [];
+    let byteLength = 0;
+    for (const { output, format, tenants } of this.#branches) {
+      const chosen = keys.flatMap((key, i) =>
+        (tenants?.has((batch[i] as Delivery).stanza) ?? true) && output.wants(key) ? [i] : [],
+      );
+      if (chosen.length === 0) continue;
+      const shared = chosen.length === batch.length ? formatted.get(format.id) : undefined;
+      const made = shared ?? this.#formatted(batch, keys, chosen, format, lent);
+      if (chosen.length === batch.length) formatted.set(format.id, made);
+      byteLength += made.bytes.length;
+      ready.push({ output, made });
+    }
+    const results = await Promise.allSettled(ready.map(({ output, made }) => output.write(made)));
+    for (const memory of lent) this.#memory.giveBack(memory);
+    throwFirst(results);
+    return byteLength;
+  }
+
+  writeHuge(delivery: HugeDelivery, pieces: AsyncIterable<Uint8Array>): Promise<number> {
+    return writeReduced(this, delivery, pieces, this.#log);
+  }
+
+  async health(event: HealthEvent): Promise<void> {
+    const stanza = this.#stanzasByTenantName.get(event.tenant);
+    const branches = this.#branches.filter(
+      ({ tenants }) => tenants === undefined || (stanza !== undefined && tenants.has(stanza)),
+    );
+    throwFirst(
+      await Promise.allSettled(
+        branches.map(({ output, format }) => writeLines(output, (out) => format.health(out, event))),
+      ),
+    );
+  }
+
+  /** Each output's condition, for `check` and the log. */
+  conditions(): readonly { readonly output: Output; readonly condition: OutputCondition }[] {
+    return this.#branches.map(({ output }) => ({ output, condition: output.condition() }));
+  }
+
+  /** Makes everything that was taken safe; a receiver is waited for at most `withinMs`. */
+  async close(withinMs: number): Promise<void> {
+    throwFirst(await Promise.allSettled(this.#branches.map(({ output }) => output.close(withinMs))));
+  }
+
+  /** @param lent gets the memory that must be given back once every output is done with it. */
+  #formatted(
+    batch: readonly Delivery[],
+    keys: readonly string[],
+    chosen: readonly number[],
+    format: LineFormat,
+    lent: Buffer[],
+  ): Batch {
+    scratch.reset();
+    const ends: number[] = [];
+    for (const i of chosen) {
+      format.delivery(scratch, batch[i] as Delivery);
+      ends.push(scratch.length);
+    }
+    const memory = this.#memory.lend(scratch.length);
+    memory.set(scratch.view());
+    lent.push(memory);
+    return { bytes: memory.subarray(0, scratch.length), keys: chosen.map((i) => keys[i] as string), ends };
+  }
+
+  /** A spool that fills is told of on the other outputs, and by itself when its receiver is back. */
+  #noteCondition(branch: Branch, { spooledBytes, spoolLimitBytes }: OutputCondition): void {
+    const { output } = branch;
+    const share = spoolLimitBytes === 0 ? 0 : spooledBytes / spoolLimitBytes;
+    if (share < FILLING_AGAIN_BELOW) this.#told.delete(output.name);
+    if (share < FILLING_FROM || this.#told.has(output.name)) return;
+    this.#told.add(output.name);
+    const notice: Notice = {
+      time: new Date(this.#nowMs()).toISOString(),
+      tenant: "defender-mssp",
+      tenant_id: "00000000-0000-0000-0000-000000000000",
+      say: `${output.name}: ${Math.round(share * 100)} % of the room for events that wait for ${output.where} is used; when it is full collecting waits.`,
+    };
+    for (const one of this.#branches)
+      void writeLines(one.output, (out) => one.format.notice(out, notice)).catch(() => undefined);
+  }
+}
+
+/** Writes lines that belong to no version (health, a test event). */
+export async function writeLines(output: Output, write: (out: ByteWriter) => void): Promise<void> {
+  const out = new ByteWriter(4096);
+  write(out);
+  if (out.length > 0) await output.write({ bytes: out.take(), keys: [], ends: [] });
+}
+
+/**
+ * Lines are made here and copied out: formatting is never interrupted, so one is enough, and no batch pays
+ * for the largest.
+ */
+const scratch = new ByteWriter(1 << 16);
+
+function throwFirst(results: readonly PromiseSettledResult<unknown>[]): void {
+  const failed = results.filter((result) => result.status === "rejected").map(({ reason }) => reason as unknown);
+  // A defect of ours must not hide behind somebody's full disk.
+  const first = failed.find((reason) => !isFailure(reason)) ?? failed[0];
+  if (first !== undefined) throw first;
+}

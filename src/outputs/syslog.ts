@@ -1,0 +1,325 @@
+import { ByteWriter } from "../json/byte-writer.ts";
+import { Failure, isFailure } from "../model/failure.ts";
+import type { Chance, Clock, Log } from "../model/ports.ts";
+import type { Disk } from "../stores/disk/disk.ts";
+import type { Dialer, Link, Target } from "./connection.ts";
+import type { Batch, Output, OutputCondition, OutputListener } from "./output.ts";
+import { outputUnwritable, spoolFull } from "./output-failures.ts";
+import { RecentKeys } from "./recent-keys.ts";
+import { Spool } from "./spool.ts";
+import type { FrameStyle } from "./syslog-frame.ts";
+import { writeSyslogFrames } from "./syslog-frame.ts";
+
+const FIRST_PAUSE_MS = 1_000;
+const LONGEST_PAUSE_MS = 60_000;
+/** A connection that lived this long was a good one: the next pause is the first again. */
+const GOOD_AFTER_MS = 60_000;
+/** A receiver that takes nothing for so long is as good as gone. */
+const STALLED_AFTER_MS = 60_000;
+/**
+ * An operating system takes nothing more until a third of what it holds is gone: each time a receiver seems
+ * to be gone it gets twice as long, else a slow one would get its beginning for ever.
+ */
+const LONGEST_STALL_MS = 960_000;
+const WATCH_EVERY_MS = 5_000;
+/** Each piece has STALLED_AFTER_MS: a receiver is slow, and not gone, down to 4 KiB/s. */
+const SENT_AT_ONCE_BYTES = 256 << 10;
+/** What was sent in the last hour may not have arrived (the engine's provisional window). */
+const IN_DOUBT_MS = 3_600_000;
+const IN_DOUBT_KEYS = 50_000;
+
+export interface SyslogParts {
+  readonly name: string;
+  readonly target: Target;
+  readonly style: FrameStyle;
+  readonly spoolBytes: number;
+  readonly stateFolder: string;
+  readonly dialer: Dialer;
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly log: Log;
+}
+
+/**
+ * Syslog over TLS or TCP. While the receiver is there, events go straight to it; while it is not, they wait
+ * in a spool on disk, and go out in order when it is back.
+ *
+ * Nothing acknowledges, so what was sent in the last hour is in doubt. When a connection breaks, the events
+ * sent straight are owed: the engine reads them from Microsoft again (`broken`), and what came out of the
+ * spool is sent out of the spool again. The events that were being sent when it broke go to the spool.
+ */
+export class SyslogOutput implements Output {
+  readonly kind = "provisional";
+  readonly name: string;
+  readonly where: string;
+  readonly #p: SyslogParts;
+  readonly #recent = new RecentKeys();
+  readonly #spool: Spool;
+  readonly #stop = new AbortController();
+  readonly #running: Promise<void>;
+  readonly #firstAttempt: Promise<void>;
+  #inDoubt: { readonly keys: readonly string[]; readonly atMs: number }[] = [];
+  #inDoubtKeys = 0;
+  #link: Link | undefined;
+  #draining = false;
+  #sendingSinceMs: number | undefined;
+  #stalledAfterMs = STALLED_AFTER_MS;
+  /** Messages are made here, one batch at a time: nothing is sent before the one before it was taken. */
+  #frames = new ByteWriter();
+  #turn: Promise<unknown> = Promise.resolve();
+  readonly #listeners: OutputListener[] = [];
+  #failure: Failure | undefined;
+  #refusing = false;
+
+  /** Connects at once. Throws Failure `state-unwritable`, `state-unreadable`. */
+  constructor(parts: SyslogParts) {
+    this.#p = parts;
+    this.name = parts.name;
+    const host = parts.target.host.includes(":") ? `[${parts.target.host}]` : parts.target.host;
+    this.where = `${parts.target.protocol}://${host}:${parts.target.port}`;
+    const opened = Spool.open({
+      folder: `${parts.stateFolder}/spool`,
+      limitBytes: parts.spoolBytes,
+      disk: parts.disk,
+      clock: parts.clock,
+    });
+    this.#spool = opened.spool;
+    this.#recent.took(opened.keys);
+    let tried: () => void = () => undefined;
+    this.#firstAttempt = new Promise((resolve) => {
+      tried = resolve;
+    });
+    this.#running = this.#keepConnected(tried);
+  }
+
+  wants(key: string): boolean {
+    return this.#recent.wants(key);
+  }
+
+  /** One at a time, so that the order on the wire is the order of the calls. */
+  write(batch: Batch): Promise<void> {
+    const written = this.#turn.then(() => this.#write(batch));
+    this.#turn = written.catch(() => undefined);
+    return written;
+  }
+
+  condition(): OutputCondition {
+    return {
+      state: this.#refusing ? "refusing" : this.#link === undefined ? "down" : "up",
+      ...(this.#failure ? { failure: this.#failure } : {}),
+      spooledBytes: this.#spool.isDrained ? 0 : this.#spool.bytes,
+      spoolLimitBytes: this.#p.spoolBytes,
+    };
+  }
+
+  listen(listener: OutputListener): void {
+    this.#listeners.push(listener);
+  }
+
+  async close(withinMs: number): Promise<void> {
+    const giveUp = this.#p.clock.monotonicMs() + withinMs;
+    const over = new AbortController();
+    await Promise.race([this.#turn, this.#p.clock.pause(withinMs, over.signal)]);
+    over.abort();
+    while (this.#link !== undefined && !this.#spool.isDrained && this.#p.clock.monotonicMs() < giveUp)
+      await this.#p.clock.pause(50);
+    this.#stop.abort();
+    const endedInOrder = (await this.#link?.close(Math.max(0, giveUp - this.#p.clock.monotonicMs()))) ?? true;
+    await this.#running;
+    // What could not be sent any more has gone to the spool by now.
+    await this.#turn;
+    // Taken is not arrived: a receiver that hangs or dies now may not have read what it was sent.
+    if (!endedInOrder)
+      this.#owe(
+        "the receiver did not end the connection in order: what was sent in the last hour is sent again at the next start",
+      );
+    this.#spool.close();
+  }
+
+  async #write(batch: Batch): Promise<void> {
+    await this.#firstAttempt;
+    const link = this.#link;
+    if (link !== undefined && !this.#draining && (await this.#send(link, batch.bytes)) && this.#link === link) {
+      this.#recent.took(batch.keys);
+      this.#doubt(batch.keys);
+      return;
+    }
+    await this.#keep(batch);
+    this.#recent.took(batch.keys);
+  }
+
+  async #keep(batch: Batch): Promise<void> {
+    let kept: boolean;
+    try {
+      kept = await this.#spool.append(batch);
+    } catch (error) {
+      this.#refuse(true);
+      throw outputUnwritable(this.name, this.#p.stateFolder, error);
+    }
+    this.#refuse(!kept);
+    if (!kept) throw spoolFull(this.name, this.where, this.#p.spoolBytes);
+    // A connection may have come while the disk was busy.
+    if (this.#link !== undefined && !this.#draining) void this.#drain(this.#link);
+    this.#tell();
+  }
+
+  async #send(link: Link, lines: Uint8Array): Promise<boolean> {
+    try {
+      this.#frames.reset();
+      writeSyslogFrames(this.#frames, lines, this.#p.style, this.#p.clock.nowMs());
+      await this.#sendInPieces(link, this.#frames.view());
+      return true;
+    } catch (error) {
+      // The broken connection may still hold on to what it was given.
+      this.#frames = new ByteWriter();
+      if (!isFailure(error)) throw error;
+      return false;
+    } finally {
+      this.#sendingSinceMs = undefined;
+    }
+  }
+
+  async #sendInPieces(link: Link, frames: Uint8Array): Promise<void> {
+    for (let from = 0; from < frames.length; from += SENT_AT_ONCE_BYTES) {
+      this.#sendingSinceMs = this.#p.clock.monotonicMs();
+      await link.send(frames.subarray(from, from + SENT_AT_ONCE_BYTES));
+    }
+  }
+
+  #doubt(keys: readonly string[]): void {
+    if (keys.length === 0) return;
+    const nowMs = this.#p.clock.monotonicMs();
+    this.#inDoubt.push({ keys, atMs: nowMs });
+    this.#inDoubtKeys += keys.length;
+    while (
+      this.#inDoubt.length > 1 &&
+      ((this.#inDoubt[0]?.atMs ?? nowMs) < nowMs - IN_DOUBT_MS || this.#inDoubtKeys > IN_DOUBT_KEYS)
+    ) {
+      this.#inDoubtKeys -= this.#inDoubt.shift()?.keys.length ?? 0;
+    }
+  }
+
+  async #keepConnected(tried: () => void): Promise<void> {
+    const { clock, chance, dialer, target } = this.#p;
+    for (let failed = 0; !this.#stop.signal.aborted; failed += 1) {
+      try {
+        const link = await dialer.connect(target, this.#stop.signal);
+        const sinceMs = clock.monotonicMs();
+        this.#comeUp(link);
+        tried();
+        const why = await this.#watch(link);
+        this.#goDown(why);
+        if (clock.monotonicMs() - sinceMs >= GOOD_AFTER_MS) failed = 0;
+      } catch (error) {
+        if (!isFailure(error)) throw error;
+        tried();
+        if (!this.#stop.signal.aborted) this.#unreachable(error);
+      }
+      const pauseMs =
+        Math.min(FIRST_PAUSE_MS * 2 ** Math.min(failed, 10), LONGEST_PAUSE_MS) * (0.75 + chance.next() / 2);
+      await clock.pause(pauseMs, this.#stop.signal);
+    }
+  }
+
+  #comeUp(link: Link): void {
+    this.#link = link;
+    if (this.#failure !== undefined)
+      this.#p.log.info("the receiver is back", { output: this.name, to: this.where, spooled_bytes: this.#spool.bytes });
+    else this.#p.log.info("connected", { output: this.name, to: this.where });
+    this.#failure = undefined;
+    this.#tell();
+    if (!this.#spool.isDrained) void this.#drain(link);
+  }
+
+  async #drain(link: Link): Promise<void> {
+    this.#draining = true;
+    try {
+      for (let next = this.#spool.next(); next !== undefined && this.#link === link; next = this.#spool.next()) {
+        if (!(await this.#send(link, next.lines)) || this.#link !== link) return;
+        this.#spool.advance(next);
+        this.#refuse(false);
+      }
+      if (this.#spool.isDrained) this.#stalledAfterMs = STALLED_AFTER_MS;
+    } catch (error) {
+      this.#p.log.error("the spool cannot be read", {
+        output: this.name,
+        say: isFailure(error) ? error.say : String(error),
+      });
+      link.cut(isFailure(error) ? error : broken(this.name, this.where, "the spool on disk cannot be read"));
+    } finally {
+      if (this.#link === link) this.#draining = false;
+    }
+  }
+
+  /** Resolves when the link is gone; cuts one whose receiver takes nothing. */
+  async #watch(link: Link): Promise<Failure> {
+    const over = new AbortController();
+    const gone = link.gone.then((why) => {
+      over.abort();
+      return why;
+    });
+    while (!over.signal.aborted) {
+      await this.#p.clock.pause(WATCH_EVERY_MS, over.signal);
+      const since = this.#sendingSinceMs;
+      const isStalled = since !== undefined && this.#p.clock.monotonicMs() - since >= this.#stalledAfterMs;
+      if (isStalled && !over.signal.aborted) {
+        link.cut(broken(this.name, this.where, `took nothing for ${this.#stalledAfterMs / 1000} s`));
+        this.#stalledAfterMs = Math.min(this.#stalledAfterMs * 2, LONGEST_STALL_MS);
+        break;
+      }
+    }
+    return gone;
+  }
+
+  #goDown(why: Failure): void {
+    this.#link = undefined;
+    this.#draining = false;
+    if (this.#stop.signal.aborted) return;
+    this.#failure = why;
+    this.#owe("the connection broke: what was sent in the last hour is sent again", why);
+  }
+
+  #owe(message: string, why?: Failure): void {
+    const fresh = this.#p.clock.monotonicMs() - IN_DOUBT_MS;
+    const owed = this.#inDoubt.filter(({ atMs }) => atMs >= fresh).flatMap(({ keys }) => keys);
+    this.#inDoubt = [];
+    this.#inDoubtKeys = 0;
+    this.#recent.owe(owed);
+    this.#spool.rewind();
+    this.#p.log.warn(message, { output: this.name, to: this.where, say: why?.say, events: owed.length });
+    this.#tell();
+    if (owed.length > 0) for (const listener of this.#listeners) listener.broken?.();
+  }
+
+  /** Said once, until something else is the matter. */
+  #unreachable(failure: Failure): void {
+    if (this.#failure?.say !== failure.say)
+      this.#p.log.error(failure.say, {
+        output: this.name,
+        failure: failure.code,
+        next_step: failure.nextStep || undefined,
+      });
+    this.#failure = failure;
+    this.#tell();
+  }
+
+  #refuse(refusing: boolean): void {
+    if (this.#refusing === refusing) return;
+    this.#refusing = refusing;
+    this.#tell();
+  }
+
+  #tell(): void {
+    const condition = this.condition();
+    for (const listener of this.#listeners) listener.changed?.(condition);
+  }
+}
+
+function broken(name: string, where: string, what: string): Failure {
+  return new Failure("output-broken", {
+    actor: "operator",
+    retry: { when: "soon" },
+    say: `${name}: ${where} ${what}.`,
+  });
+}

@@ -1,0 +1,202 @@
+import * as fs from "node:fs";
+import { dirname } from "node:path";
+import { Failure } from "../../model/failure.ts";
+import type { Clock } from "../../model/ports.ts";
+
+/** The file system as the stores use it; tests pass one that fails where they want. */
+export type Disk = Pick<
+  typeof fs,
+  | "chmodSync"
+  | "closeSync"
+  | "existsSync"
+  | "fdatasync"
+  | "fstatSync"
+  | "fsync"
+  | "ftruncateSync"
+  | "mkdirSync"
+  | "openSync"
+  | "readFile"
+  | "readFileSync"
+  | "readSync"
+  | "readdirSync"
+  | "realpathSync"
+  | "renameSync"
+  | "statSync"
+  | "unlinkSync"
+  | "writeFileSync"
+  | "writeSync"
+>;
+
+export const realDisk: Disk = fs;
+
+/** What every store needs from outside. `platform` decides only how a refused rename is treated. */
+export interface DiskKit {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly platform: NodeJS.Platform;
+}
+
+const FILE_MODE = 0o600;
+const FOLDER_MODE = 0o700;
+
+/** errno → what an operator is told; anything else is told with its errno name. Source: errno(3). */
+const REASONS: Readonly<Record<string, string>> = {
+  ENOSPC: "the disk is full",
+  EDQUOT: "the disk quota is used up",
+  EROFS: "the file system is read-only",
+  EACCES: "this account may not write there",
+  EPERM: "this account may not write there",
+  ENOENT: "the folder is gone",
+  ENOTDIR: "a file stands where a folder should be",
+  EEXIST: "a file stands where a folder should be",
+  EIO: "the disk reports an error",
+  EMFILE: "this process has too many files open",
+  ENFILE: "this machine has too many files open",
+};
+
+export function errnoOf(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
+}
+
+/**
+ * Turns an errno error into the Failure an operator can act on; everything else (a defect of ours) is thrown
+ * on as it is.
+ */
+export function stateUnwritable(path: string, error: unknown): unknown {
+  const errno = errnoOf(error);
+  if (errno === undefined) return error;
+  return new Failure("state-unwritable", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `The state file ${path} cannot be written: ${REASONS[errno] ?? errno}. What was stored before is intact.`,
+    nextStep: "Make room or give the account the right to write, the program goes on by itself.",
+    cause: error,
+  });
+}
+
+/**
+ * The file's bytes, or undefined when there is none. Throws Failure `state-unreadable` when it is there but
+ * cannot be read.
+ */
+export function readIfThere(disk: Disk, path: string): Buffer | undefined {
+  try {
+    return disk.readFileSync(path);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
+    throw stateUnreadable(path, error);
+  }
+}
+
+export function stateUnreadable(path: string, error: unknown): unknown {
+  const errno = errnoOf(error);
+  if (errno === undefined) return error;
+  return new Failure("state-unreadable", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `The state file ${path} cannot be read: ${errno === "EACCES" || errno === "EPERM" ? "this account may not read it" : (REASONS[errno] ?? errno)}.`,
+    nextStep: "Give the account that runs this program the right to read it.",
+    cause: error,
+  });
+}
+
+export function makeFolder(disk: Disk, path: string): void {
+  try {
+    disk.mkdirSync(path, { recursive: true, mode: FOLDER_MODE });
+  } catch (error) {
+    throw stateUnwritable(path, error);
+  }
+}
+
+/** Opens for appending, made with 0600 when it is new. */
+export function openForAppend(disk: Disk, path: string): number {
+  return disk.openSync(path, "a", FILE_MODE);
+}
+
+export function writeWhole(disk: Disk, fd: number, bytes: Uint8Array): void {
+  let at = 0;
+  while (at < bytes.length) at += disk.writeSync(fd, bytes, at, bytes.length - at);
+}
+
+export function syncFile(disk: Disk, fd: number): Promise<void> {
+  return new Promise((resolve, reject) => disk.fsync(fd, (error) => (error ? reject(error) : resolve())));
+}
+
+export function syncFileContent(disk: Disk, fd: number): Promise<void> {
+  return new Promise((resolve, reject) => disk.fdatasync(fd, (error) => (error ? reject(error) : resolve())));
+}
+
+/**
+ * Makes a rename in this folder survive the host's death. Windows has no such call and journals renames
+ * itself.
+ */
+export async function syncFolder(kit: DiskKit, path: string): Promise<void> {
+  if (kit.platform === "win32") return;
+  const fd = kit.disk.openSync(path, "r");
+  try {
+    await syncFile(kit.disk, fd);
+  } finally {
+    kit.disk.closeSync(fd);
+  }
+}
+
+const RENAME_REFUSED = new Set(["EPERM", "EACCES", "EBUSY"]);
+const RENAME_PATIENCE_MS = 2_000;
+const RENAME_PAUSE_MS = 50;
+
+/**
+ * Renames over what is there. On Windows a virus scanner or backup that has the target open makes this fail
+ * for a moment with EPERM, EACCES or EBUSY, so it is tried for 2 s.
+ */
+export async function renameOver(kit: DiskKit, from: string, to: string): Promise<void> {
+  const began = kit.clock.monotonicMs();
+  for (;;) {
+    try {
+      kit.disk.renameSync(from, to);
+      return;
+    } catch (error) {
+      const mayPass = kit.platform === "win32" && RENAME_REFUSED.has(errnoOf(error) ?? "");
+      if (!mayPass || kit.clock.monotonicMs() - began >= RENAME_PATIENCE_MS) throw error;
+      await kit.clock.pause(RENAME_PAUSE_MS);
+    }
+  }
+}
+
+/**
+ * Writes beside the target and flushes; the target is untouched until the caller renames. Returns the path
+ * written.
+ */
+export async function writeAside(kit: DiskKit, path: string, bytes: Uint8Array): Promise<string> {
+  const aside = `${path}.new`;
+  const fd = kit.disk.openSync(aside, "w", FILE_MODE);
+  try {
+    writeWhole(kit.disk, fd, bytes);
+    await syncFile(kit.disk, fd);
+  } finally {
+    kit.disk.closeSync(fd);
+  }
+  return aside;
+}
+
+/**
+ * Replaces a small file so that after any crash either the old or the new content is there. Throws Failure
+ * `state-unwritable`.
+ */
+export async function replaceFile(kit: DiskKit, path: string, bytes: Uint8Array): Promise<void> {
+  try {
+    makeFolder(kit.disk, dirname(path));
+    const aside = await writeAside(kit, path, bytes);
+    await renameOver(kit, aside, path);
+    await syncFolder(kit, dirname(path));
+  } catch (error) {
+    throw stateUnwritable(path, error);
+  }
+}
+
+export function removeIfThere(disk: Disk, path: string): void {
+  try {
+    disk.unlinkSync(path);
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw stateUnwritable(path, error);
+  }
+}

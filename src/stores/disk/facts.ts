@@ -1,0 +1,66 @@
+import type { Log } from "../../model/ports.ts";
+import { newerFormat } from "./damage.ts";
+import { type DiskKit, readIfThere, replaceFile } from "./disk.ts";
+
+const VERSION = 1;
+
+/**
+ * Small facts by name in one file (a domain's tenant GUID and the like). Everything in it can be asked for
+ * again, so a damaged one begins empty.
+ */
+export class Facts {
+  readonly #kit: DiskKit;
+  readonly #path: string;
+  readonly #byName: Map<string, string>;
+  #writing: Promise<void> = Promise.resolve();
+
+  private constructor(kit: DiskKit, path: string, byName: Map<string, string>) {
+    this.#kit = kit;
+    this.#path = path;
+    this.#byName = byName;
+  }
+
+  static open(kit: DiskKit, log: Log, path: string): Facts {
+    const bytes = readIfThere(kit.disk, path);
+    if (bytes === undefined) return new Facts(kit, path, new Map());
+    const reading = decode(bytes.toString("utf8"));
+    if (reading === undefined)
+      log.warn("the file of facts is damaged and begins empty; what it held is asked for again", { path });
+    else if (reading.version > VERSION) throw newerFormat(path, reading.version, VERSION);
+    return new Facts(kit, path, new Map(Object.entries(reading?.facts ?? {})));
+  }
+
+  get(name: string): string | undefined {
+    return this.#byName.get(name);
+  }
+
+  /** Throws Failure `state-unwritable`; the fact is known to this process all the same. */
+  set(name: string, value: string): Promise<void> {
+    if (this.#byName.get(name) === value) return this.#writing;
+    this.#byName.set(name, value);
+    const save = (): Promise<void> => replaceFile(this.#kit, this.#path, Buffer.from(encode(this.#byName), "utf8"));
+    this.#writing = this.#writing.then(save, save);
+    return this.#writing;
+  }
+}
+
+function encode(byName: ReadonlyMap<string, string>): string {
+  return `${JSON.stringify({ version: VERSION, facts: Object.fromEntries([...byName].sort(([a], [b]) => (a < b ? -1 : 1))) }, undefined, 1)}\n`;
+}
+
+function decode(text: string): { readonly version: number; readonly facts: Record<string, string> } | undefined {
+  try {
+    const { version, facts } = JSON.parse(text) as { version?: unknown; facts?: unknown };
+    if (typeof version !== "number") return undefined;
+    if (version > VERSION) return { version, facts: {} };
+    if (
+      typeof facts !== "object" ||
+      facts === null ||
+      !Object.values(facts).every((value) => typeof value === "string")
+    )
+      return undefined;
+    return { version, facts: facts as Record<string, string> };
+  } catch {
+    return undefined;
+  }
+}

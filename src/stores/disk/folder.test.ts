@@ -1,0 +1,463 @@
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import { describe, expect, test } from "@jest/globals";
+import { isFailure } from "../../model/failure.ts";
+import type { Mark, StateFolder, StreamStore } from "../../model/state.ts";
+import type { TenantId } from "../../model/tenant.ts";
+import type { Disk } from "./disk.ts";
+import { type OpenStateFolderOptions, openStateFolder } from "./folder.ts";
+import { CONTOSO, diskThatFails, entries, LogBook, newFolder, SteppedClock } from "./stores.test-kit.ts";
+
+const key = { stanza: "Contoso", tenantId: CONTOSO, stream: "alerts" } as const;
+const files = (dir: string): string => join(dir, "tenants", CONTOSO, "+contoso");
+
+function mark(n: number): Mark {
+  return {
+    version: 1,
+    start: BigInt(n),
+    upTo: BigInt(n) * 10n,
+    nextPollAtMs: n,
+    nextSweepAtMs: n + 1,
+    pollsSinceFullReach: 2,
+  };
+}
+
+interface Opened {
+  readonly folder: StateFolder;
+  readonly store: StreamStore;
+  readonly log: LogBook;
+}
+
+async function open(
+  dir: string,
+  options: Partial<OpenStateFolderOptions> & { disk?: Disk; key?: typeof key } = {},
+): Promise<Opened> {
+  const log = new LogBook();
+  const { disk, key: wanted = key, ...rest } = options;
+  const folder = await openStateFolder(
+    dir,
+    { clock: new SteppedClock(), log, ...(disk ? { disk } : {}) },
+    { waitForLock: "10s", ...rest },
+  );
+  const store = await folder.open(wanted).catch(async (error: unknown) => {
+    await folder.release({ orderly: false });
+    throw error;
+  });
+  return { folder, store, log };
+}
+
+/** Ends a holder as a death does: nothing is recorded, only the lock goes. */
+const abandon = ({ folder }: Opened): Promise<void> => folder.release({ orderly: false });
+
+function newerHeader(): Buffer {
+  const head = Buffer.alloc(16);
+  head.write("dmsspLGR");
+  head.writeUInt32LE(2, 8);
+  head.writeUInt32LE(crc32(head.subarray(0, 12)), 12);
+  return head;
+}
+
+describe("what was saved is there after a restart", () => {
+  test("mark and ledger", async () => {
+    const dir = newFolder();
+    const first = await open(dir);
+    expect(first.store.mark).toBeUndefined();
+    await first.store.saveMark(mark(1));
+    await first.store.saveMark({
+      ...mark(2),
+      reachedUpTo: 19n,
+      walk: { from: 1n, cursor: 2n, startedAtMs: 3 },
+      walkCompletedAtMs: 9,
+      queries: { a: 5n, b: -6n },
+    });
+    first.store.append(entries(0, 3));
+    first.store.append(entries(3, 5));
+    await first.store.flush();
+    await abandon(first);
+
+    const second = await open(dir);
+
+    expect(second.store.mark).toEqual({
+      ...mark(2),
+      reachedUpTo: 19n,
+      walk: { from: 1n, cursor: 2n, startedAtMs: 3 },
+      walkCompletedAtMs: 9,
+      queries: { a: 5n, b: -6n },
+    });
+    expect(second.store.takeEntries()).toEqual(entries(0, 5));
+    expect(second.store.takeEntries()).toEqual([]);
+    expect(second.log.lines).toEqual([]);
+    await abandon(second);
+  });
+
+  test("facts", async () => {
+    const dir = newFolder();
+    const first = await open(dir);
+    await Promise.all([first.folder.writeFact("contoso.com", CONTOSO), first.folder.writeFact("fabrikam.com", "x")]);
+    await abandon(first);
+    const second = await open(dir);
+    expect(await second.folder.readFact("contoso.com")).toBe(CONTOSO);
+    expect(await second.folder.readFact("fabrikam.com")).toBe("x");
+    expect(await second.folder.readFact("nobody.com")).toBeUndefined();
+    await abandon(second);
+  });
+
+  test("an append during a compaction is in the compacted journal", async () => {
+    const dir = newFolder();
+    const first = await open(dir);
+    first.store.append(entries(0, 10));
+    const one = first.store.compact(entries(5, 10));
+    first.store.append(entries(10, 11));
+    const two = first.store.compact(entries(6, 11));
+    await Promise.resolve();
+    await new Promise((resolve) => setImmediate(resolve));
+    first.store.append(entries(11, 12));
+    await first.store.flush();
+    await Promise.all([one, two]);
+    first.store.append(entries(12, 13));
+    await abandon(first);
+
+    const second = await open(dir);
+    expect(second.store.takeEntries()).toEqual(entries(6, 13));
+    await abandon(second);
+  });
+
+  test("nobody else can read it", async () => {
+    const dir = join(newFolder(), "state");
+    const first = await open(dir);
+    await first.store.saveMark(mark(1));
+    first.store.append(entries(0, 1));
+    await first.folder.writeFact("a", "b");
+    await first.folder.release({ orderly: true });
+    const modes = fs.readdirSync(dir, { recursive: true, withFileTypes: true }).map((item) => {
+      const mode = (fs.statSync(join(item.parentPath, item.name)).mode & 0o777).toString(8);
+      return item.isDirectory() ? `folder ${mode}` : `file ${mode}`;
+    });
+    expect(new Set(modes)).toEqual(new Set(["folder 700", "file 600"]));
+    expect((fs.statSync(dir).mode & 0o777).toString(8)).toBe("700");
+  });
+});
+
+async function prepared(): Promise<string> {
+  const dir = newFolder();
+  const first = await open(dir);
+  await first.store.saveMark(mark(1));
+  await first.store.saveMark(mark(2));
+  first.store.append(entries(0, 3));
+  first.store.append(entries(3, 5));
+  first.store.append(entries(5, 6));
+  await abandon(first);
+  return dir;
+}
+
+describe("damage costs repeats, never more, and is said once", () => {
+  test("a damaged mark gives way to the previous one", async () => {
+    const dir = await prepared();
+    fs.writeFileSync(join(files(dir), "alerts.mark.json"), '{"version":1,"crc32":1,"mark":{"start":"7"}}');
+    const second = await open(dir);
+    expect(second.store.mark).toEqual(mark(1));
+    expect(second.log.lines.map((line) => line.level)).toEqual(["warn"]);
+    await abandon(second);
+  });
+
+  test("a death between the two renames gives way to the previous one without a word", async () => {
+    const dir = await prepared();
+    fs.unlinkSync(join(files(dir), "alerts.mark.json"));
+    const second = await open(dir);
+    expect(second.store.mark).toEqual(mark(1));
+    expect(second.log.lines).toEqual([]);
+    await abandon(second);
+  });
+
+  test("two damaged marks are no mark", async () => {
+    const dir = await prepared();
+    fs.writeFileSync(join(files(dir), "alerts.mark.json"), "");
+    fs.writeFileSync(join(files(dir), "alerts.mark.json.prev"), "\0\0\0\0");
+    const second = await open(dir);
+    expect(second.store.mark).toBeUndefined();
+    expect(second.store.takeEntries()).toEqual(entries(0, 6));
+    expect(second.log.lines.map((line) => line.level)).toEqual(["error"]);
+    await abandon(second);
+  });
+
+  test("a journal cut at any byte keeps every whole block, is cut there, and goes on", async () => {
+    const dir = await prepared();
+    const path = join(files(dir), "alerts.ledger");
+    const whole = fs.readFileSync(path);
+    const ends = [16, 16 + 8 + 120, 16 + 8 + 120 + 8 + 80, whole.length];
+    const kept = [0, 3, 5, 6];
+    expect(ends[3]).toBe(ends[2]! + 8 + 40);
+    for (let cut = 16; cut < whole.length; cut += 1) {
+      fs.writeFileSync(path, whole.subarray(0, cut));
+      const blocks = ends.filter((end) => end <= cut).length - 1;
+
+      const second = await open(dir);
+      const found = second.store.takeEntries();
+      second.store.append(entries(90, 91));
+      await abandon(second);
+      const third = await open(dir);
+
+      expect(found).toEqual(entries(0, kept[blocks]!));
+      expect(second.log.lines.map((line) => line.level)).toEqual(ends.includes(cut) ? [] : ["warn"]);
+      expect(third.store.takeEntries()).toEqual([...found, ...entries(90, 91)]);
+      expect(third.log.lines).toEqual([]);
+      await abandon(third);
+    }
+  });
+
+  test("a journal whose end is filled with zeros after a power cut is cut there", async () => {
+    const dir = await prepared();
+    fs.appendFileSync(join(files(dir), "alerts.ledger"), Buffer.alloc(4096));
+    const second = await open(dir);
+    expect(second.store.takeEntries()).toEqual(entries(0, 6));
+    await abandon(second);
+  });
+
+  test("a flipped bit in the middle costs its block alone", async () => {
+    const dir = await prepared();
+    const path = join(files(dir), "alerts.ledger");
+    const bytes = fs.readFileSync(path);
+    bytes[16 + 8 + 120 + 8 + 3]! ^= 1;
+    fs.writeFileSync(path, bytes);
+    const second = await open(dir);
+    expect(second.store.takeEntries()).toEqual([...entries(0, 3), ...entries(5, 6)]);
+    expect(second.log.lines.map((line) => line.level)).toEqual(["warn"]);
+    await abandon(second);
+    const third = await open(dir);
+    expect(third.store.takeEntries()).toEqual([...entries(0, 3), ...entries(5, 6)]);
+    expect(third.log.lines).toEqual([]);
+    await abandon(third);
+  });
+
+  test.each<[string, string | Buffer]>([
+    ["alerts.mark.json", '{"version":2,"mark":{}}'],
+    ["alerts.ledger", newerHeader()],
+  ])("a %s of a newer release is refused and left as it is", async (name, content) => {
+    const dir = await prepared();
+    const path = join(files(dir), name);
+    fs.writeFileSync(path, content);
+    const before = fs.readFileSync(path);
+    await expect(open(dir)).rejects.toMatchObject({
+      code: "state-damaged",
+      actor: "operator",
+      say: expect.stringContaining("format 2"),
+    });
+    expect(fs.readFileSync(path)).toEqual(before);
+  });
+
+  test("something else under the journal's name is set aside, not overwritten", async () => {
+    const dir = await prepared();
+    fs.writeFileSync(join(files(dir), "alerts.ledger"), "somebody's diary, long enough");
+    const second = await open(dir);
+    expect(second.store.takeEntries()).toEqual([]);
+    expect(second.log.lines.map((line) => line.level)).toEqual(["error"]);
+    expect(fs.readFileSync(join(files(dir), "alerts.ledger.damaged"), "latin1")).toContain("diary");
+    await abandon(second);
+  });
+});
+
+/** A life with every kind of write; tells what was acknowledged. */
+async function live(disk: Disk, dir: string): Promise<{ marks: number[]; appended: number; failures: unknown[] }> {
+  const done = { marks: [0], appended: 0, failures: [] as unknown[] };
+  const attempt = async (work: () => Promise<void> | void): Promise<boolean> => {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      done.failures.push(error);
+      return false;
+    }
+  };
+  const opened = await open(dir, { disk }).catch((error: unknown) => void done.failures.push(error));
+  if (!opened) return done;
+  const { store, folder } = opened;
+  for (let n = 1; n <= 4; n += 1) {
+    if (await attempt(() => store.append(entries(done.appended, done.appended + 2)))) done.appended += 2;
+    await attempt(() => store.flush());
+    if (n === 3) {
+      await attempt(() => store.compact(entries(0, done.appended)));
+      if (await attempt(() => store.append(entries(done.appended, done.appended + 1)))) done.appended += 1;
+    }
+    if (await attempt(() => store.saveMark(mark(n)))) done.marks = [n];
+    else done.marks.push(n);
+  }
+  await attempt(() => folder.release({ orderly: true }));
+  return done;
+}
+
+describe("what was acknowledged survives", () => {
+  test.each(["dies", "ENOSPC", "EROFS"] as const)("when the disk %s at any call", async (how) => {
+    const calls = (() => {
+      const counting = diskThatFails(Number.POSITIVE_INFINITY, "dies");
+      return live(counting, newFolder()).then(() => counting.calls());
+    })();
+    for (let at = 1; at <= (await calls); at += 1) {
+      const dir = newFolder();
+      const done = await live(diskThatFails(at, how), dir);
+      const second = await open(dir);
+      const found = second.store.takeEntries();
+      // A failed append may have reached the disk whole or not at all; nothing before it may be missing.
+      expect(found.slice(0, done.appended).map((item) => item.updated)).toEqual(
+        entries(0, done.appended).map((item) => item.updated),
+      );
+      expect(done.marks).toContain(second.store.mark === undefined ? 0 : Number(second.store.mark.start));
+      for (const failure of done.failures)
+        expect(isFailure(failure) ? failure.code : failure).toMatch(/^state-un(writ|read)able$/);
+      // One failing call spoils what it belongs to; everything after it works again.
+      expect(done.failures.length).toBeLessThanOrEqual(how === "dies" ? Number.POSITIVE_INFINITY : 2);
+      await abandon(second);
+    }
+  });
+
+  test("a folder that vanished is said, and made anew by the next write", async () => {
+    const dir = newFolder();
+    const first = await open(dir);
+    first.store.append(entries(0, 1));
+    fs.rmSync(join(dir, "tenants"), { recursive: true });
+    expect(() => first.store.append(entries(1, 2))).toThrow(
+      expect.objectContaining({ code: "state-unwritable", actor: "operator" }),
+    );
+    first.store.append(entries(1, 2));
+    await first.store.saveMark(mark(1));
+    await abandon(first);
+    const second = await open(dir);
+    expect(second.store.takeEntries()).toEqual(entries(1, 2));
+    await abandon(second);
+  });
+});
+
+const configured = (...stanzas: string[]): OpenStateFolderOptions["configured"] =>
+  stanzas.map((stanza) => ({ stanza, tenantId: CONTOSO.toUpperCase() }));
+
+async function left(dir: string, ...stanzas: string[]): Promise<void> {
+  for (const [i, stanza] of stanzas.entries()) {
+    const first = await open(dir, { key: { ...key, stanza: stanza as "Contoso" } });
+    first.store.append(entries(0, i + 1));
+    await abandon(first);
+    fs.utimesSync(join(dir, "tenants", CONTOSO, stanza, "alerts.ledger"), 1_000 + i, 1_000 + i);
+  }
+}
+
+describe("a renamed stanza adopts its state", () => {
+  test.each<[string, readonly string[], ReturnType<typeof configured>, number]>([
+    ["takes what nobody is configured for", ["old"], configured("Contoso"), 1],
+    ["leaves what another stanza still uses", ["old"], configured("Contoso", "old"), 0],
+    ["takes the newest of several", ["older", "newer"], configured("Contoso"), 2],
+    ["takes nothing when it is not told who is configured", ["old"], undefined, 0],
+  ])("%s", async (_, before, list, found) => {
+    const dir = newFolder();
+    await left(dir, ...before);
+    const second = await open(dir, list ? { configured: list } : {});
+    expect(second.store.takeEntries()).toHaveLength(found);
+    await abandon(second);
+  });
+
+  test("and says under which name it had been left", async () => {
+    const dir = newFolder();
+    await left(dir, "old");
+    const second = await open(dir, { configured: [{ stanza: "Contoso", tenantId: CONTOSO }] });
+    expect(["old", "older", "Contoso"].filter((name) => second.folder.wasLeftUnder?.(key, name))).toEqual(["old"]);
+    expect(second.folder.wasLeftUnder?.({ ...key, stanza: "other" }, "old")).toBe(false);
+    await abandon(second);
+  });
+
+  test("and never another tenant's", async () => {
+    const dir = newFolder();
+    await left(dir, "old");
+    const other = "99999999-2222-4333-8444-555555555555" as TenantId;
+    const second = await open(dir, { configured: [], key: { ...key, tenantId: other } });
+    expect(second.store.takeEntries()).toEqual([]);
+    await abandon(second);
+  });
+});
+
+describe("only an orderly stop says that nothing has to be sent again", () => {
+  const incidents = { ...key, stream: "incidents" } as unknown as typeof key;
+
+  async function lived(dir: string, orderly: boolean, wanted = key): Promise<Opened> {
+    const opened = await open(dir, { key: wanted });
+    opened.store.append(entries(0, 1));
+    await opened.folder.release({ orderly });
+    return opened;
+  }
+
+  test("new folder, orderly stop, death", async () => {
+    const dir = newFolder();
+    expect((await lived(dir, true)).folder.stoppedInOrder).toBe(true);
+    expect((await lived(dir, false)).store.stoppedInOrder).toBe(true);
+    expect((await lived(dir, true)).store.stoppedInOrder).toBe(false);
+    const last = await lived(dir, true);
+    expect([last.folder.stoppedInOrder, last.store.stoppedInOrder]).toEqual([true, true]);
+  });
+
+  test("a holder that wrote nothing changes nothing", async () => {
+    const dir = newFolder();
+    await lived(dir, true);
+    await abandon(await open(dir));
+    const last = await open(dir);
+    expect(last.store.stoppedInOrder).toBe(true);
+    await abandon(last);
+  });
+
+  test("a holder that opened one stream after a death does not vouch for the other", async () => {
+    const dir = newFolder();
+    await lived(dir, true, incidents);
+    await lived(dir, false);
+    await lived(dir, false, incidents);
+
+    await lived(dir, true);
+    const other = await open(dir, { key: incidents });
+    const same = await other.folder.open(key);
+
+    expect([other.folder.stoppedInOrder, other.store.stoppedInOrder, same.stoppedInOrder]).toEqual([
+      false,
+      false,
+      true,
+    ]);
+    await abandon(other);
+  });
+
+  test("a renamed stanza takes that along", async () => {
+    const dir = newFolder();
+    await lived(dir, true, incidents);
+    await lived(dir, false);
+    const renamed = await open(dir, {
+      configured: [{ stanza: "new", tenantId: CONTOSO }],
+      key: { ...key, stanza: "new" as "Contoso" },
+    });
+    expect(renamed.store.stoppedInOrder).toBe(false);
+    await renamed.folder.release({ orderly: true });
+    const last = await open(dir, { key: { ...incidents, stanza: "new" as "Contoso" } });
+    expect(last.store.stoppedInOrder).toBe(false);
+    await abandon(last);
+  });
+});
+
+test("two thousand customers hold no more than a few files open", async () => {
+  let held = 0;
+  let most = 0;
+  const disk: Disk = {
+    ...fs,
+    openSync: (...args) => {
+      held += 1;
+      most = Math.max(most, held);
+      return fs.openSync(...args);
+    },
+    closeSync: (fd) => {
+      held -= 1;
+      fs.closeSync(fd);
+    },
+  };
+  const first = await open(newFolder(), { disk });
+  const stores: StreamStore[] = [];
+  for (let n = 0; n < 2_000; n += 1) {
+    const store = await first.folder.open({ stanza: `customer-${n}`, tenantId: CONTOSO, stream: "alerts" });
+    store.append(entries(n, n + 1));
+    stores.push(store);
+  }
+  await Promise.all(stores.map((store) => Promise.all([store.flush(), store.saveMark(mark(1))])));
+  expect(most).toBeLessThan(100);
+  await first.folder.release({ orderly: true });
+  expect(held).toBe(0);
+});

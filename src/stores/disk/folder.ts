@@ -1,0 +1,230 @@
+import { join } from "node:path";
+import type { Clock, Log } from "../../model/ports.ts";
+import type { Spool, StateFolder, StateKey, StreamStore } from "../../model/state.ts";
+import type { TenantId } from "../../model/tenant.ts";
+import { Gate } from "./concurrency-limiter.ts";
+import {
+  type Disk,
+  type DiskKit,
+  errnoOf,
+  makeFolder,
+  realDisk,
+  renameOver,
+  stateUnreadable,
+  stateUnwritable,
+} from "./disk.ts";
+import { Facts } from "./facts.ts";
+import { Handles } from "./handles.ts";
+import { type HeldLock, type LockPatience, takeLock } from "./lock.ts";
+import { folderNameOf } from "./names.ts";
+import { OrderlyStop } from "./orderly-stop.ts";
+import { openStreamStore } from "./stream-store.ts";
+import { clearSpools, FileSpool } from "./temp-file.ts";
+import { Breath } from "./yield-to-event-loop.ts";
+
+/** The runtime's thread pool has four threads; more only queue there. */
+const FLUSHES_AT_ONCE = 16;
+
+export interface StateFolderKit {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly disk?: Disk;
+  readonly platform?: NodeJS.Platform;
+}
+
+export interface OpenStateFolderOptions {
+  readonly waitForLock: LockPatience;
+  /** Ends the wait for the lock with Failure `state-locked`. */
+  readonly stop?: AbortSignal;
+  /**
+   * Every stanza that is configured now, also those that this command leaves alone. A stanza without state
+   * adopts what its tenant left under a name that is not in this list. Without the list nothing is adopted.
+   */
+  readonly configured?: readonly { readonly stanza: string; readonly tenantId: string }[];
+}
+
+/**
+ * Opens the state folder (made with 0700 when missing) and takes its lock:
+ *
+ *   tenants/<tenant GUID>/<stanza>/<stream>.mark.json, .mark.json.prev, .ledger
+ *   facts.json   orderly-stop   secrets/ (see secrets.ts)
+ *
+ * Throws Failure `state-locked`, `state-damaged` (a newer release wrote it), `state-unwritable`,
+ * `state-unreadable`.
+ */
+export async function openStateFolder(
+  dir: string,
+  given: StateFolderKit,
+  options: OpenStateFolderOptions,
+): Promise<StateFolder> {
+  const kit: DiskKit = {
+    disk: given.disk ?? realDisk,
+    clock: given.clock,
+    platform: given.platform ?? process.platform,
+  };
+  makeFolder(kit.disk, dir);
+  const lock = await takeLock(dir, { ...kit, log: given.log }, options.waitForLock, options.stop);
+  try {
+    clearSpools(kit.disk, dir);
+    return new FileStateFolder(dir, kit, given.log, lock, options);
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+class FileStateFolder implements StateFolder {
+  readonly stoppedInOrder: boolean;
+  readonly #dir: string;
+  readonly #kit: DiskKit;
+  readonly #log: Log;
+  readonly #lock: HeldLock;
+  readonly #configured: ReadonlySet<string> | undefined;
+  readonly #facts: Facts;
+  readonly #orderlyStop: OrderlyStop;
+  readonly #handles: Handles;
+  readonly #breath: Breath;
+  readonly #gate = new Gate(FLUSHES_AT_ONCE);
+  readonly #open = new Map<string, StreamStore>();
+  /** Folder names that stanzas took over, by the stanza's folder. */
+  readonly #adopted = new Map<string, string>();
+  /** Streams that this holder had open: only for them can it vouch at the end. */
+  readonly #touched = new Set<string>();
+  #released = false;
+
+  constructor(dir: string, kit: DiskKit, log: Log, lock: HeldLock, options: OpenStateFolderOptions) {
+    this.#dir = dir;
+    this.#kit = kit;
+    this.#log = log;
+    this.#lock = lock;
+    this.#configured =
+      options.configured &&
+      new Set(options.configured.map(({ stanza, tenantId }) => stanzaPath(tenantId.toLowerCase(), stanza)));
+    this.#facts = Facts.open(kit, log, join(dir, "facts.json"));
+    this.#orderlyStop = OrderlyStop.open(kit, log, join(dir, "orderly-stop"));
+    this.#handles = new Handles(kit.disk);
+    this.#breath = new Breath(kit.clock);
+    this.stoppedInOrder = this.#orderlyStop.holdsForAll || foldersIn(kit.disk, join(dir, "tenants")).length === 0;
+  }
+
+  async open(key: StateKey): Promise<StreamStore> {
+    const stanzaFolder = stanzaPath(key.tenantId, key.stanza);
+    const stream = `${stanzaFolder}/${key.stream}`;
+    if (this.#open.has(stream)) throw new Error(`state of ${stream} is opened twice`);
+    if (this.#released) throw new Error("the state folder was given up");
+    await this.#breath.take();
+    await this.#adopt(key.tenantId, stanzaFolder);
+    const base = join(this.#dir, "tenants", stanzaFolder, key.stream);
+    const isNew = !this.#kit.disk.existsSync(`${base}.ledger`);
+    const store = await openStreamStore(base, key, isNew || this.#orderlyStop.holdsFor(stream), {
+      kit: this.#kit,
+      log: this.#log,
+      handles: this.#handles,
+      breath: this.#breath,
+      gate: this.#gate,
+      beforeFirstWrite: () => this.#orderlyStop.takeAway(),
+      afterClose: () => this.#open.delete(stream),
+    });
+    this.#open.set(stream, store);
+    this.#touched.add(stream);
+    return store;
+  }
+
+  wasLeftUnder(key: StateKey, stanza: string): boolean {
+    return this.#adopted.get(stanzaPath(key.tenantId, key.stanza)) === folderNameOf(stanza);
+  }
+
+  async openSpool(): Promise<Spool> {
+    return new FileSpool(this.#kit.disk, this.#dir);
+  }
+
+  readFact(name: string): Promise<string | undefined> {
+    return Promise.resolve(this.#facts.get(name));
+  }
+
+  writeFact(name: string, value: string): Promise<void> {
+    return this.#facts.set(name, value);
+  }
+
+  async release({ orderly }: { readonly orderly: boolean }): Promise<void> {
+    if (this.#released) return;
+    this.#released = true;
+    try {
+      for (const store of this.#open.values()) await store.close();
+      if (orderly) await this.#orderlyStop.write(this.#unsettledStreams());
+    } finally {
+      this.#handles.dropAll();
+      await this.#lock.release();
+    }
+  }
+
+  /** Streams with a journal whose last holder did not stop in order and that this one did not open. */
+  #unsettledStreams(): readonly string[] {
+    if (this.#orderlyStop.holdsForAll) return [];
+    const unsettled: string[] = [];
+    const tenants = join(this.#dir, "tenants");
+    for (const tenant of foldersIn(this.#kit.disk, tenants)) {
+      for (const stanza of foldersIn(this.#kit.disk, join(tenants, tenant))) {
+        for (const file of this.#kit.disk.readdirSync(join(tenants, tenant, stanza))) {
+          if (!file.endsWith(".ledger")) continue;
+          const stream = `${tenant}/${stanza}/${file.slice(0, -".ledger".length)}`;
+          if (!this.#touched.has(stream) && !this.#orderlyStop.holdsFor(stream)) unsettled.push(stream);
+        }
+      }
+    }
+    return unsettled.sort();
+  }
+
+  /**
+   * Gives a stanza without state the folder that its tenant left under a name that is configured no more; the
+   * newest when there are several.
+   */
+  async #adopt(tenantId: TenantId, stanzaFolder: string): Promise<void> {
+    const { disk } = this.#kit;
+    const own = join(this.#dir, "tenants", stanzaFolder);
+    if (this.#configured === undefined || disk.existsSync(own)) return;
+    const tenantFolder = join(this.#dir, "tenants", tenantId);
+    const left = foldersIn(disk, tenantFolder)
+      .filter((name) => !this.#configured?.has(`${tenantId}/${name}`))
+      .map((name) => ({ name, changedMs: lastChangeMs(disk, join(tenantFolder, name)) }))
+      .sort((a, b) => b.changedMs - a.changedMs);
+    const newest = left[0];
+    if (newest === undefined) return;
+    // A death right after the rename must not leave a record that vouches for the new name because it only
+    // knows the old one.
+    if (!this.#orderlyStop.holdsForAll) this.#orderlyStop.takeAway();
+    try {
+      await renameOver(this.#kit, join(tenantFolder, newest.name), own);
+    } catch (error) {
+      throw stateUnwritable(own, error);
+    }
+    this.#orderlyStop.renamed(`${tenantId}/${newest.name}`, stanzaFolder);
+    this.#adopted.set(stanzaFolder, newest.name);
+    this.#log.info("a stanza took over the state that its tenant left under another name", {
+      tenant_id: tenantId,
+      from: newest.name,
+      to: stanzaFolder.slice(tenantId.length + 1),
+    });
+  }
+}
+
+function stanzaPath(tenantId: string, stanza: string): string {
+  return `${tenantId}/${folderNameOf(stanza)}`;
+}
+
+/** Names of the folders in it; none when it is missing. Throws Failure `state-unreadable`. */
+function foldersIn(disk: Disk, path: string): readonly string[] {
+  try {
+    return disk
+      .readdirSync(path, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return [];
+    throw stateUnreadable(path, error);
+  }
+}
+
+function lastChangeMs(disk: Disk, folder: string): number {
+  return Math.max(0, ...disk.readdirSync(folder).map((name) => disk.statSync(join(folder, name)).mtimeMs));
+}

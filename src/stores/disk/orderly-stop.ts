@@ -1,0 +1,86 @@
+import type { Log } from "../../model/ports.ts";
+import { newerFormat } from "./damage.ts";
+import { type DiskKit, readIfThere, removeIfThere, replaceFile } from "./disk.ts";
+
+const VERSION = 1;
+
+/**
+ * The record that the last holder stopped in order. It is taken away before a holder's first write, so that
+ * any other end leaves none. It names the streams for which it does not hold: a holder that opened only some
+ * customers' streams after a crash cannot vouch for the rest.
+ */
+export class OrderlyStop {
+  readonly #kit: DiskKit;
+  readonly #path: string;
+  #there: boolean;
+  /** Undefined: every stream with a journal. */
+  #unsettled: ReadonlySet<string> | undefined;
+
+  private constructor(kit: DiskKit, path: string, there: boolean, unsettled: ReadonlySet<string> | undefined) {
+    this.#kit = kit;
+    this.#path = path;
+    this.#there = there;
+    this.#unsettled = unsettled;
+  }
+
+  static open(kit: DiskKit, log: Log, path: string): OrderlyStop {
+    const bytes = readIfThere(kit.disk, path);
+    if (bytes === undefined) return new OrderlyStop(kit, path, false, undefined);
+    const reading = decode(bytes.toString("utf8"));
+    if (reading === undefined) {
+      log.warn(
+        "the record of the last stop is damaged; what was written in the last hour is sent again with equal keys",
+        { path },
+      );
+      return new OrderlyStop(kit, path, true, undefined);
+    }
+    if (reading.version > VERSION) throw newerFormat(path, reading.version, VERSION);
+    return new OrderlyStop(kit, path, true, new Set(reading.unsettled));
+  }
+
+  /** Whether the last holder of this stream (a path relative to the folder) stopped in order. */
+  holdsFor(stream: string): boolean {
+    return this.#unsettled !== undefined && !this.#unsettled.has(stream);
+  }
+
+  get holdsForAll(): boolean {
+    return this.#unsettled !== undefined && this.#unsettled.size === 0;
+  }
+
+  /** A stanza's folder has another name now: what is known of its streams goes with it. */
+  renamed(from: string, to: string): void {
+    if (this.#unsettled === undefined) return;
+    const now = Array.from(this.#unsettled, (stream) =>
+      stream.startsWith(`${from}/`) ? to + stream.slice(from.length) : stream,
+    );
+    this.#unsettled = new Set(now);
+  }
+
+  /** Throws Failure `state-unwritable`: as long as the record cannot be taken away nothing may be written. */
+  takeAway(): void {
+    if (!this.#there) return;
+    removeIfThere(this.#kit.disk, this.#path);
+    this.#there = false;
+  }
+
+  async write(unsettled: readonly string[]): Promise<void> {
+    await replaceFile(
+      this.#kit,
+      this.#path,
+      Buffer.from(`${JSON.stringify({ version: VERSION, unsettled })}\n`, "utf8"),
+    );
+    this.#there = true;
+  }
+}
+
+function decode(text: string): { readonly version: number; readonly unsettled: readonly string[] } | undefined {
+  try {
+    const { version, unsettled } = JSON.parse(text) as { version?: unknown; unsettled?: unknown };
+    if (typeof version !== "number") return undefined;
+    if (version > VERSION) return { version, unsettled: [] };
+    if (!Array.isArray(unsettled) || !unsettled.every((item) => typeof item === "string")) return undefined;
+    return { version, unsettled };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,120 @@
+import * as fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Clock, Log, LogFields } from "../../model/ports.ts";
+import type { LedgerEntry } from "../../model/state.ts";
+import type { TenantId } from "../../model/tenant.ts";
+import type { Disk, DiskKit } from "./disk.ts";
+
+export const CONTOSO = "11111111-2222-4333-8444-555555555555" as TenantId;
+
+export interface LogLine {
+  readonly level: string;
+  readonly message: string;
+  readonly fields: LogFields;
+}
+
+export class LogBook implements Log {
+  readonly lines: LogLine[] = [];
+  debug(message: string, fields: LogFields = {}): void {
+    this.lines.push({ level: "debug", message, fields });
+  }
+  info(message: string, fields: LogFields = {}): void {
+    this.lines.push({ level: "info", message, fields });
+  }
+  warn(message: string, fields: LogFields = {}): void {
+    this.lines.push({ level: "warn", message, fields });
+  }
+  error(message: string, fields: LogFields = {}): void {
+    this.lines.push({ level: "error", message, fields });
+  }
+  fatal(message: string, fields: LogFields = {}): void {
+    this.lines.push({ level: "fatal", message, fields });
+  }
+}
+
+/** Time passes only in pauses; each gives the loop away once. */
+export class SteppedClock implements Clock {
+  now = Date.UTC(2026, 10, 24);
+  nowMs(): number {
+    return this.now;
+  }
+  monotonicMs(): number {
+    return this.now;
+  }
+  async pause(forMs: number): Promise<void> {
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    this.now += forMs;
+  }
+}
+
+export function newFolder(): string {
+  return fs.mkdtempSync(join(tmpdir(), "stores-"));
+}
+
+export function entry(n: number): LedgerEntry {
+  return {
+    hash: [n, -1 - n, Math.imul(n, 7919), 1],
+    updated: BigInt(n) * 1_234_567n,
+    writtenAtS: 1_700_000_000 + n,
+    byteLength: 5_000 + n,
+    bodyCrc: (n * 2_654_435_761) >>> 0,
+    change: n % 2 === 0 ? "new" : "updated",
+  };
+}
+
+export function entries(from: number, to: number): LedgerEntry[] {
+  return Array.from({ length: to - from }, (_, i) => entry(from + i));
+}
+
+function errnoError(errno: string): Error {
+  return Object.assign(new Error(errno), { code: errno });
+}
+
+const MUTATING = [
+  "writeSync",
+  "renameSync",
+  "unlinkSync",
+  "ftruncateSync",
+  "openSync",
+  "mkdirSync",
+  "fsync",
+  "fdatasync",
+] as const;
+
+/**
+ * A disk that stops at its n-th changing call: `dies` as if the machine lost the process there (nothing works
+ * any more, half of a write arrives), otherwise that one call answers with this errno and all others work.
+ */
+export function diskThatFails(at: number, how: "dies" | "ENOSPC" | "EROFS"): Disk & { readonly calls: () => number } {
+  let calls = 0;
+  let dead = false;
+  const disk: Record<string, unknown> = { ...fs, calls: () => calls };
+  const whole: Disk = fs;
+  for (const name of MUTATING) {
+    const real = whole[name] as (...args: unknown[]) => unknown;
+    disk[name] = (...args: unknown[]): unknown => {
+      calls += 1;
+      const hit = dead || calls === at;
+      if (!hit) return real(...args);
+      if (name === "writeSync" && !dead) {
+        const [fd, bytes, offset, length] = args as [number, Uint8Array, number, number];
+        fs.writeSync(fd, bytes, offset, Math.floor(length / 2));
+      }
+      if (how === "dies") dead = true;
+      const error = errnoError(how === "dies" ? "EIO" : how);
+      const last = args.at(-1);
+      if (typeof last !== "function") throw error;
+      (last as (error: Error) => void)(error);
+      return undefined;
+    };
+  }
+  return disk as unknown as Disk & { readonly calls: () => number };
+}
+
+export function diskKit(
+  disk: Disk = fs,
+  platform: NodeJS.Platform = "linux",
+): DiskKit & { readonly clock: SteppedClock } {
+  return { disk, clock: new SteppedClock(), platform };
+}
