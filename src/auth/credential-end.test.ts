@@ -22,8 +22,8 @@ test.each([
   [75, ["refresh-token-75"]],
   [85, ["refresh-token-85"]],
   [89, ["refresh-token-85"]],
-])("a refresh token unused for %i days is warned about at 60, 75 and 85", (days, marks) => {
-  expect(credentialWarnings(unusedFor(days), NOW_MS).map(({ mark }) => mark)).toEqual(marks);
+])("a refresh token unused for %i days is warned about at 60, 75 and 85", (days, thresholds) => {
+  expect(credentialWarnings(unusedFor(days), NOW_MS).map(({ threshold }) => threshold)).toEqual(thresholds);
 });
 
 test.each([
@@ -32,9 +32,9 @@ test.each([
   [30, ["app-key-30"]],
   [7, ["app-key-7"]],
   [0, ["app-key-7"]],
-])("an app key with %i days left is warned about at 60, 30 and 7", (days, marks) => {
+])("an app key with %i days left is warned about at 60, 30 and 7", (days, thresholds) => {
   const parts = { tenantName: "contoso", secretEndsMs: NOW_MS + days * DAY_MS };
-  expect(credentialWarnings(parts, NOW_MS).map(({ mark }) => mark)).toEqual(marks);
+  expect(credentialWarnings(parts, NOW_MS).map(({ threshold }) => threshold)).toEqual(thresholds);
   expect(credentialDaysLeft(parts, NOW_MS)).toBe(days);
 });
 

@@ -46,7 +46,7 @@ export function credentialWarnings(parts: SignInParts, nowMs: number): readonly 
   if (certificate) {
     warnings.push(
       credentialWarning(
-        `certificate-${certificate.mark}`,
+        `certificate-${certificate.threshold}`,
         `The certificate of ${parts.tenantName} ${certificate.say}.`,
         `Put a new one into ${parts.certificate} beside it and upload it to the app.`,
       ),
@@ -56,7 +56,7 @@ export function credentialWarnings(parts: SignInParts, nowMs: number): readonly 
   if (secret) {
     warnings.push(
       credentialWarning(
-        `app-key-${secret.mark}`,
+        `app-key-${secret.threshold}`,
         `The app key of ${parts.tenantName} ${secret.say}.`,
         "Make a new key for the app and store it: defender-mssp credential set NAME --expires DATE.",
       ),
@@ -73,10 +73,10 @@ function certificateEnd({ certificate }: SignInParts): number | undefined {
 function ending(
   endsMs: number | undefined,
   nowMs: number,
-): { readonly mark: number; readonly say: string } | undefined {
-  const mark = endsMs === undefined ? undefined : warnedDays(endsMs, nowMs);
-  if (endsMs === undefined || mark === undefined) return undefined;
-  return { mark, say: endsMs <= nowMs ? "has ended" : `ends in ${days(daysLeft(endsMs, nowMs))}` };
+): { readonly threshold: number; readonly say: string } | undefined {
+  const threshold = endsMs === undefined ? undefined : warnedDays(endsMs, nowMs);
+  if (endsMs === undefined || threshold === undefined) return undefined;
+  return { threshold, say: endsMs <= nowMs ? "has ended" : `ends in ${days(daysLeft(endsMs, nowMs))}` };
 }
 
 function days(count: number): string {

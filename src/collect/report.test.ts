@@ -22,9 +22,11 @@ test("each mark of a credential that will end is one health event, and the strea
       daysLeft: () => 90 - unusedDays(),
       warnings: () =>
         [85, 75, 60]
-          .filter((mark) => unusedDays() >= mark)
+          .filter((threshold) => unusedDays() >= threshold)
           .slice(0, 1)
-          .map((mark) => credentialWarning(`refresh-token-${mark}`, `unused for ${mark} days`, "sign in again")),
+          .map((threshold) =>
+            credentialWarning(`refresh-token-${threshold}`, `unused for ${threshold} days`, "sign in again"),
+          ),
     },
     send: async (event) => void sent.push(event),
   });

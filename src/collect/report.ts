@@ -91,7 +91,7 @@ export class StreamReport {
 export interface CredentialReport {
   readonly name: string | null;
   daysLeft(nowMs: number): number | null;
-  /** The warnings that hold now; each of their marks makes one health event. */
+  /** The warnings that hold now; each of their thresholds makes one health event. */
   warnings?(nowMs: number): readonly CredentialWarning[];
 }
 
@@ -179,7 +179,7 @@ export class CustomerReport {
   }
 
   /**
-   * Looked at hourly. A mark that no longer holds (a token was redeemed, a certificate replaced) will be told
+   * Looked at hourly. A threshold that no longer holds (a token was redeemed, a certificate replaced) will be told
    * again when it is passed again.
    */
   #warn(): void {
@@ -187,9 +187,9 @@ export class CustomerReport {
     if (!stream || this.#clock.monotonicMs() < this.#warningsDueAtMs) return;
     this.#warningsDueAtMs = this.#clock.monotonicMs() + HOURLY_MS;
     const warnings = this.#credential?.warnings?.(this.#clock.nowMs()) ?? [];
-    const fresh = warnings.filter(({ mark }) => !this.#warned.has(mark));
+    const fresh = warnings.filter(({ threshold }) => !this.#warned.has(threshold));
     this.#warned.clear();
-    for (const { mark } of warnings) this.#warned.add(mark);
+    for (const { threshold } of warnings) this.#warned.add(threshold);
     for (const { failure } of fresh) void this.incident(stream, failure);
   }
 
