@@ -4,7 +4,7 @@ import type { Ticks } from "../model/instant.ts";
 import { formatInstant, ticksFromMs } from "../model/instant.ts";
 import type { Chance, Clock, Log, LogFields, Outlet, Page, PageLink, Question, SourceStream } from "../model/ports.ts";
 import type { PageRecord, SourceRecord, UnreadableRecord } from "../model/record.ts";
-import type { LedgerEntry, Mark, Spool, StateFolder, StateKey, StreamStore } from "../model/state.ts";
+import type { Checkpoint, LedgerEntry, Spool, StateFolder, StateKey, StreamStore } from "../model/state.ts";
 import type { StreamName } from "../model/stream.ts";
 import type { TenantId } from "../model/tenant.ts";
 import type { Customer } from "./scheduler.ts";
@@ -369,7 +369,10 @@ export class SimState implements StateFolder {
   /** The disk takes nothing more. */
   isFull = false;
   stoppedInOrder = true;
-  readonly streams = new Map<string, { mark: Mark | undefined; journal: LedgerEntry[]; marksSaved: number }>();
+  readonly streams = new Map<
+    string,
+    { checkpoint: Checkpoint | undefined; journal: LedgerEntry[]; checkpointsSaved: number }
+  >();
   #nextInOrder = true;
 
   async open(key: StateKey): Promise<StreamStore> {
@@ -377,19 +380,19 @@ export class SimState implements StateFolder {
     let held = this.streams.get(name);
     const isNew = held === undefined;
     if (!held) {
-      held = { mark: undefined, journal: [], marksSaved: 0 };
+      held = { checkpoint: undefined, journal: [], checkpointsSaved: 0 };
       this.streams.set(name, held);
     }
     const stream = held;
     return {
       key,
       stoppedInOrder: isNew || this.stoppedInOrder,
-      mark: stream.mark,
+      checkpoint: stream.checkpoint,
       takeEntries: () =>
         stream.journal.map((e) => ({ ...e, hash: e.hash.map((w) => w >>> 0) as unknown as LedgerEntry["hash"] })),
-      saveMark: async (mark) => {
-        stream.mark = structuredClone(mark);
-        stream.marksSaved += 1;
+      saveCheckpoint: async (checkpoint) => {
+        stream.checkpoint = structuredClone(checkpoint);
+        stream.checkpointsSaved += 1;
       },
       append: (entries) => {
         if (this.isFull)
@@ -500,7 +503,7 @@ export class World {
   }
 
   /** SIGTERM. */
-  /** @param thoroughForMs as long the marks that only spare reading are saved as well. */
+  /** @param thoroughForMs as long the checkpoints that only spare reading are saved as well. */
   async stop(thoroughForMs = Number.POSITIVE_INFINITY): Promise<void> {
     const { fleet, stop, done } = this.#running!;
     stop.abort();
@@ -534,11 +537,15 @@ export class World {
 
 function structuredCloneState(
   state: SimState,
-): Map<string, { mark: Mark | undefined; journal: LedgerEntry[]; marksSaved: number }> {
+): Map<string, { checkpoint: Checkpoint | undefined; journal: LedgerEntry[]; checkpointsSaved: number }> {
   return new Map(
     [...state.streams].map(([name, held]) => [
       name,
-      { mark: structuredClone(held.mark), journal: [...held.journal], marksSaved: held.marksSaved },
+      {
+        checkpoint: structuredClone(held.checkpoint),
+        journal: [...held.journal],
+        checkpointsSaved: held.checkpointsSaved,
+      },
     ]),
   );
 }

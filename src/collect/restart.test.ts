@@ -319,14 +319,14 @@ describe("after a crash everything provisional is sent again with equal keys, an
   });
 });
 
-test("the saved mark never passes the oldest provisional version", async () => {
+test("the saved checkpoint never passes the oldest provisional version", async () => {
   const { w } = world(50);
   await w.start();
   await w.clock.advance(5 * MINUTE);
   const [held] = [...w.state.streams.values()];
-  expect(held?.mark?.upTo === undefined || held.mark.upTo <= ticks(T0 - 5 * HOUR)).toBe(true);
+  expect(held?.checkpoint?.upTo === undefined || held.checkpoint.upTo <= ticks(T0 - 5 * HOUR)).toBe(true);
   await w.stop();
-  expect(held?.mark?.upTo).toBeGreaterThan(ticks(T0 - 2 * MINUTE));
+  expect(held?.checkpoint?.upTo).toBeGreaterThan(ticks(T0 - 2 * MINUTE));
 });
 
 test("a full disk under the state folder stops nobody for good: what could not be journalled is sent when there is room again, once", async () => {
@@ -395,7 +395,7 @@ test("a connection that breaks in the middle of a walk has what that walk had se
   expect(replayed).toHaveLength(asked[0] as number);
 });
 
-test("a death after a sweep that found nothing repeats nothing: what the mark that was saved asks for is not forgotten", async () => {
+test("a death after a sweep that found nothing repeats nothing: what the checkpoint that was saved asks for is not forgotten", async () => {
   const { w, stream, customer } = world(2_000);
   w.outlet.kind = "durable";
   await w.start();
@@ -419,7 +419,7 @@ test("a quiet customer's mark is not written at each empty poll", async () => {
   await w.start();
   await w.clock.advance(HOUR);
   const [held] = [...w.state.streams.values()];
-  expect(held?.marksSaved).toBeLessThanOrEqual(7);
+  expect(held?.checkpointsSaved).toBeLessThanOrEqual(7);
 });
 
 test("a restart neither delays nor repeats a poll", async () => {
@@ -429,7 +429,7 @@ test("a restart neither delays nor repeats a poll", async () => {
   await w.start();
   await w.clock.advance(90_000);
   const last = stream.askedAtMs.at(-1) as number;
-  // Among thousands of customers there is no time for every mark: the times of their next polls are saved
+  // Among thousands of customers there is no time for every checkpoint: the times of their next polls are saved
   // together.
   await w.stop(0);
   await w.clock.advance(5_000);

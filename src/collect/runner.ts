@@ -15,7 +15,7 @@ export interface LostVersion {
 /** One stream of one customer as the fleet runs it. */
 export interface Runner {
   readonly key: StateKey;
-  readonly mark: { readonly nextPollAtMs: number };
+  readonly checkpoint: { readonly nextPollAtMs: number };
   /** What this runner has in the provisional window. */
   readonly owners: readonly ProvisionalOwner[];
   /** The version is read and sent again when it is met. */

@@ -293,10 +293,10 @@ export class Fleet {
     const all = this.#members.flatMap((m) =>
       m.runners.map((runner) => ({ runner, pollMs: m.customer.settings.pollSeconds * 1000 })),
     );
-    all.sort((a, b) => a.runner.mark.nextPollAtMs - b.runner.mark.nextPollAtMs);
+    all.sort((a, b) => a.runner.checkpoint.nextPollAtMs - b.runner.checkpoint.nextPollAtMs);
     all.forEach(({ runner, pollMs }, place) => {
       const spreadMs = Math.min(pollMs, ((place + chance.next()) * 1000) / FIRST_POLLS_PER_SECOND);
-      const dueMs = Math.min(pollMs, Math.max(0, runner.mark.nextPollAtMs - now));
+      const dueMs = Math.min(pollMs, Math.max(0, runner.checkpoint.nextPollAtMs - now));
       this.#launch?.(runner, Math.max(dueMs, spreadMs));
     });
     loops.push(this.#watch(stopEverybody));
@@ -385,9 +385,9 @@ export class Fleet {
   }
 
   /**
-   * Saves marks and closes the state. `orderly`: everything written counts as delivered, nothing repeats at
+   * Saves checkpoints and closes the state. `orderly`: everything written counts as delivered, nothing repeats at
    * the next start. What the next start depends on is always saved; what only spares it some reading
-   * (thousands of idle customers' marks) as long as `thoroughForMs` lasts. Returns false when some state
+   * (thousands of idle customers' checkpoints) as long as `thoroughForMs` lasts. Returns false when some state
    * could not be saved (the stop is then not an orderly one).
    */
   async close(options: { readonly orderly: boolean; readonly thoroughForMs?: number }): Promise<boolean> {
@@ -399,7 +399,7 @@ export class Fleet {
     };
     const runners = this.#members.flatMap((m) => m.runners);
     // One write for all: at stop there is no time for a file per idle customer.
-    const due = Object.fromEntries(runners.map((runner) => [dueName(runner.key), runner.mark.nextPollAtMs]));
+    const due = Object.fromEntries(runners.map((runner) => [dueName(runner.key), runner.checkpoint.nextPollAtMs]));
     await state.writeFact(DUE_TIMES, JSON.stringify(due)).catch(complain);
     await this.#keepReplaySince(this.#replaySinceS).catch(complain);
     const endMs = clock.monotonicMs() + (options.thoroughForMs ?? Number.POSITIVE_INFINITY);
@@ -461,9 +461,9 @@ function withLateEntries(
   const again: StreamStore = {
     key: store.key,
     stoppedInOrder: store.stoppedInOrder,
-    mark: store.mark,
+    checkpoint: store.checkpoint,
     takeEntries: () => entries,
-    saveMark: (mark) => store.saveMark(mark),
+    saveCheckpoint: (checkpoint) => store.saveCheckpoint(checkpoint),
     append: (more) => store.append(more),
     flush: () => store.flush(),
     compact: (kept) => store.compact(kept),

@@ -21,7 +21,7 @@ export interface CollectFlags {
 }
 
 /**
- * `collect`: one complete walk per stream of each chosen customer to stdout as JSON lines; marks are saved.
+ * `collect`: one complete walk per stream of each chosen customer to stdout as JSON lines; checkpoints are saved.
  */
 export async function collectOnce(configuration: Configuration, flags: CollectFlags, log: Log): Promise<ExitCode> {
   const stop = stopSignal();

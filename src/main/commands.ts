@@ -27,7 +27,7 @@ const SHARED = {
     requiresArg: true,
     describe: "Only this customer (its name or tenant id); may be repeated",
   },
-  state: { type: "string", requiresArg: true, describe: "Folder where marks, ledgers and tokens are kept" },
+  state: { type: "string", requiresArg: true, describe: "Folder where checkpoints, ledgers and tokens are kept" },
   json: { type: "boolean", default: false, describe: "Write for a machine to read" },
 } as const;
 
@@ -98,7 +98,7 @@ export async function runCommand(argv: readonly string[], distrusted: readonly s
 function addCollect(parser: Argv, ending: Ending, log: Log): void {
   parser.command(
     "collect",
-    "One complete walk per stream to stdout as JSON lines; marks are saved, so the next run goes on from there",
+    "One complete walk per stream to stdout as JSON lines; checkpoints are saved, so the next run goes on from there",
     (y) =>
       y
         .options(SHARED)

@@ -11,7 +11,7 @@ export interface StateKey {
 }
 
 /** What is saved of one stream beside its ledger. All instants are ticks in decimal text on disk. */
-export interface Mark {
+export interface Checkpoint {
   readonly version: 1;
   /** Everything up to here was asked for and written; undefined before the first walk completed. */
   readonly upTo?: Ticks;
@@ -69,11 +69,11 @@ export interface StreamStore {
    * Undefined when nothing (readable) is stored; a damaged file falls back to the previous one and is
    * reported to the log.
    */
-  readonly mark: Mark | undefined;
+  readonly checkpoint: Checkpoint | undefined;
   /** The journal as it was at opening, oldest first, a torn tail cut away. Given once; not kept. */
   takeEntries(): readonly LedgerEntry[];
   /** Written aside, flushed, renamed; the previous one is kept. */
-  saveMark(mark: Mark): Promise<void>;
+  saveCheckpoint(checkpoint: Checkpoint): Promise<void>;
   /** Hands the entries to the operating system (survives our death, not the host's). */
   append(entries: readonly LedgerEntry[]): void;
   /** Makes everything appended survive the host's death too. */

@@ -1,6 +1,6 @@
 /**
  * The host's clock steps by an hour, between lives and in the middle of one, by Debian's `faketime` in front
- * of the built binary: marks go by Microsoft's clock, so nothing is lost. Without faketime these tests do
+ * of the built binary: checkpoints go by Microsoft's clock, so nothing is lost. Without faketime these tests do
  * nothing; where real parts are required (DEFENDER_MSSP_REAL_PARTS=1) its absence fails.
  */
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -49,10 +49,10 @@ async function questions(life: Life, count: number): Promise<void> {
   died.catch(() => undefined);
 }
 
-/** By the binary's own wall clock, from the marks it saved. */
+/** By the binary's own wall clock, from the checkpoints it saved. */
 function walksCompletedAtMs(): readonly number[] {
-  const marks = globSync(join(folder, "home/var/lib/splunk/modinputs/defender_mssp/tenants/*/*/*.mark.json"));
-  return marks.map((file) => Number(/"walkCompletedAtMs":(\d+)/.exec(readFileSync(file, "utf8"))?.[1]));
+  const checkpoints = globSync(join(folder, "home/var/lib/splunk/modinputs/defender_mssp/tenants/*/*/*.mark.json"));
+  return checkpoints.map((file) => Number(/"walkCompletedAtMs":(\d+)/.exec(readFileSync(file, "utf8"))?.[1]));
 }
 
 async function nothingLost(): Promise<void> {

@@ -160,9 +160,10 @@ test.each(Object.entries(PLAYS))("%s loses nothing, doubles nothing and ends wel
     log,
   });
   const failures = new Set<string>();
-  const round = async (mark: string): Promise<void> => {
+  const round = async (checkpoint: string): Promise<void> => {
     for (const { customer, failures: found } of await fleet.runOnce(new AbortController().signal))
-      for (const { stream, failure } of found) failures.add(`${customer.stanza} ${stream} ${failure.code}${mark}`);
+      for (const { stream, failure } of found)
+        failures.add(`${customer.stanza} ${stream} ${failure.code}${checkpoint}`);
   };
   const endMs = clock.monotonicMs() + play.forMs;
   while (clock.monotonicMs() < endMs) {

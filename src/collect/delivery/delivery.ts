@@ -70,7 +70,7 @@ export interface CourierParts {
  */
 export class Courier {
   readonly #p: CourierParts;
-  /** The stream's mark, below which an object that the ledger does not know is no new one. */
+  /** The stream's checkpoint, below which an object that the ledger does not know is no new one. */
   readonly #upTo: () => Ticks | undefined;
   readonly #ledger = new Ledger();
   readonly owner = new ProvisionalOwner();
@@ -89,12 +89,12 @@ export class Courier {
     }
   }
 
-  /** Something went out since the mark was saved last. */
+  /** Something went out since the checkpoint was saved last. */
   get wroteSinceSave(): boolean {
     return this.#wroteSinceSave;
   }
 
-  markSaved(): void {
+  checkpointSaved(): void {
     this.#wroteSinceSave = false;
   }
 

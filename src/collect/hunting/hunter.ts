@@ -13,7 +13,7 @@ import {
 import { formatInstant, type Ticks } from "../../model/instant.ts";
 import type { Chance, Clock, Log, Outlet } from "../../model/ports.ts";
 import type { PageRecord, SourceRecord, UnreadableRecord } from "../../model/record.ts";
-import type { LedgerEntry, Mark, StateKey, StreamStore } from "../../model/state.ts";
+import type { Checkpoint, LedgerEntry, StateKey, StreamStore } from "../../model/state.ts";
 import type { Tenant } from "../../model/tenant.ts";
 import { calmWaitMs, shortPauseMs } from "../backoff.ts";
 import type { Budget } from "../budget.ts";
@@ -27,7 +27,7 @@ import type { CustomerReport, StreamReport } from "../report.ts";
 import { Told } from "../report-once.ts";
 import type { LostVersion, Runner } from "../runner.ts";
 
-const EMPTY_MARK_SAVED_EVERY_MS = 600_000;
+const EMPTY_CHECKPOINT_SAVED_EVERY_MS = 600_000;
 const JOURNAL_SLACK = 1_024;
 /** Rows are remembered this much longer than a window can show them again. */
 const REMEMBERED_BEYOND_MS = 2 * 3_600_000;
@@ -84,7 +84,7 @@ export class Hunter implements Runner {
   readonly #p: HunterParts;
   readonly #ledger = new Ledger();
   readonly #progress: readonly Progress[];
-  #mark: Mark;
+  #checkpoint: Checkpoint;
   #journalEntries = 0;
   #awaitsReplay = false;
   #savedAtMs = Number.NEGATIVE_INFINITY;
@@ -99,7 +99,7 @@ export class Hunter implements Runner {
   constructor(parts: HunterParts) {
     this.#p = parts;
     const now = parts.clock.nowMs();
-    this.#mark = parts.store.mark ?? {
+    this.#checkpoint = parts.store.checkpoint ?? {
       version: 1,
       start: parts.start,
       nextPollAtMs: now,
@@ -109,7 +109,7 @@ export class Hunter implements Runner {
     this.#progress = parts.source.queries.map((query) => ({
       query,
       owner: new ProvisionalOwner(),
-      done: this.#mark.queries?.[query.name],
+      done: this.#checkpoint.queries?.[query.name],
       failures: 0,
       failure: undefined,
       waitsUntilMs: Number.NEGATIVE_INFINITY,
@@ -119,12 +119,12 @@ export class Hunter implements Runner {
       parts.provisional.sawWritten(entry.writtenAtS);
       this.#journalEntries += 1;
     }
-    if (this.#mark.walkCompletedAtMs !== undefined)
-      parts.report.completed(this.#mark.walkCompletedAtMs, this.#mark.walkCompletedAtMs);
+    if (this.#checkpoint.walkCompletedAtMs !== undefined)
+      parts.report.completed(this.#checkpoint.walkCompletedAtMs, this.#checkpoint.walkCompletedAtMs);
   }
 
-  get mark(): Mark {
-    return this.#mark;
+  get checkpoint(): Checkpoint {
+    return this.#checkpoint;
   }
 
   get key(): StateKey {
@@ -168,7 +168,7 @@ export class Hunter implements Runner {
         if (stop.aborted) break;
         waitMs = this.#afterFailure(error);
       }
-      this.#mark = { ...this.#mark, nextPollAtMs: this.#p.clock.nowMs() + waitMs };
+      this.#checkpoint = { ...this.#checkpoint, nextPollAtMs: this.#p.clock.nowMs() + waitMs };
       this.#p.customer.flush();
       await this.#rest(waitMs, stop);
     }
@@ -195,14 +195,14 @@ export class Hunter implements Runner {
       const waitMs = failing === undefined ? undefined : Math.max(0, failing.waitsUntilMs - clock.monotonicMs());
       report.be("failing", failure, waitMs === undefined ? undefined : clock.nowMs() + waitMs);
     } else {
-      this.#mark = { ...this.#mark, walkCompletedAtMs: clock.nowMs() };
+      this.#checkpoint = { ...this.#checkpoint, walkCompletedAtMs: clock.nowMs() };
       report.completed(beganAtMs, clock.nowMs());
       report.be("ok");
     }
     this.#endReplay();
     await this.#tidy();
-    if (this.#unsaved || clock.monotonicMs() - this.#savedAtMs >= EMPTY_MARK_SAVED_EVERY_MS)
-      await this.#saveMark(false);
+    if (this.#unsaved || clock.monotonicMs() - this.#savedAtMs >= EMPTY_CHECKPOINT_SAVED_EVERY_MS)
+      await this.#saveCheckpoint(false);
     return failure;
   }
 
@@ -218,7 +218,7 @@ export class Hunter implements Runner {
   }
 
   async close(options: { readonly orderly: boolean; readonly thorough: boolean }): Promise<void> {
-    if (this.#unsaved || options.orderly) await this.#saveMark(options.orderly);
+    if (this.#unsaved || options.orderly) await this.#saveCheckpoint(options.orderly);
     await this.#p.store.flush();
     await this.#p.store.close();
   }
@@ -241,7 +241,7 @@ export class Hunter implements Runner {
     const fresh = this.#progress.filter(({ done }) => done === undefined);
     for (const progress of fresh)
       progress.done = planErrand(progress.query, undefined, this.#serverNowMs()).errand.after;
-    if (fresh.length > 0) await this.#saveMark(false);
+    if (fresh.length > 0) await this.#saveCheckpoint(false);
   }
 
   /**
@@ -477,17 +477,17 @@ export class Hunter implements Runner {
    * Each query's progress, but never past what is provisional: after a crash those windows are asked for
    * again.
    */
-  async #saveMark(orderly: boolean): Promise<void> {
+  async #saveCheckpoint(orderly: boolean): Promise<void> {
     const { outlet, store, clock } = this.#p;
     // A query that a mistake in the file hides for a while goes on where it was once it is back.
-    const queries: Record<string, Ticks> = { ...this.#mark.queries };
+    const queries: Record<string, Ticks> = { ...this.#checkpoint.queries };
     for (const { query, owner, done } of this.#progress) {
       if (done === undefined) continue;
       const oldest = orderly || outlet.kind === "durable" ? undefined : owner.oldest;
       queries[query.name] = oldest !== undefined && oldest < done ? oldest : done;
     }
     await store.flush();
-    await store.saveMark({ ...this.#mark, queries });
+    await store.saveCheckpoint({ ...this.#checkpoint, queries });
     this.#savedAtMs = clock.monotonicMs();
     this.#unsaved = false;
   }

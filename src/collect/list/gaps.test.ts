@@ -117,7 +117,7 @@ describe("what lies further back than the ledger's span but was written just now
     stream.partial = () => "Microsoft/Endpoint";
     expect(fleet.replayProvisional()).toBe(3_000);
     await w.clock.advance(90 * MINUTE);
-    // It has settled; something new has the sweep save a mark that lies far ahead of it.
+    // It has settled; something new has the sweep save a checkpoint that lies far ahead of it.
     stream.add({ id: "new", updated: ticks(T0 + 100 * MINUTE), created: ticks(T0 + 100 * MINUTE), visibleAtMs: 0 });
     await w.clock.advance(30 * MINUTE);
     stream.partial = undefined;
@@ -370,7 +370,7 @@ test.each([false, true])("objects that change while a list without order is page
   }
 });
 
-test("one answer with a clock far ahead does not carry the mark away", async () => {
+test("one answer with a clock far ahead does not carry the checkpoint away", async () => {
   const { w, stream, customer } = given();
   w.customers[0] = { ...customer, settings: { ...customer.settings, sweepHours: 0 } };
   await w.start();

@@ -1,7 +1,7 @@
 import type { Ticks } from "../../model/instant.ts";
 import { TICKS_PER_SECOND, ticksFromMs } from "../../model/instant.ts";
 
-/** Every poll reaches back this far behind the mark. */
+/** Every poll reaches back this far behind the checkpoint. */
 export const SHORT_REACH_MS = 120_000;
 const FULL_REACH_EVERY_POLLS = 5;
 const FULL_REACH_AT_LEAST_EVERY_MS = 1_800_000;
@@ -56,11 +56,11 @@ export function pollFrom(poll: {
 }
 
 /**
- * The mark after a complete walk: the newest version seen, but never ahead of the service's clock; an empty
+ * The checkpoint after a complete walk: the newest version seen, but never ahead of the service's clock; an empty
  * walk moves it too, though never past the service's now less the overlap, where late rows may still appear,
  * nor past ours: one answer with a date far ahead would hide everything until then. It never moves back.
  */
-export function markAfter(walk: {
+export function checkpointAfter(walk: {
   readonly upTo: Ticks | undefined;
   readonly newestSeen: Ticks | undefined;
   readonly serverNowMs: number;
@@ -71,13 +71,13 @@ export function markAfter(walk: {
   const now = ticksFromMs(walk.serverNowMs);
   const settled = minimum(now, ticksFromMs(walk.ownNowMs)) - BigInt(walk.overlapMinutes) * 60n * TICKS_PER_SECOND;
   const seen = walk.newestSeen === undefined ? settled : minimum(walk.newestSeen, now);
-  let mark = seen > settled ? seen : settled;
-  if (walk.upTo !== undefined && walk.upTo > mark) mark = walk.upTo;
-  return mark;
+  let checkpoint = seen > settled ? seen : settled;
+  if (walk.upTo !== undefined && walk.upTo > checkpoint) checkpoint = walk.upTo;
+  return checkpoint;
 }
 
 /**
- * Where the mark stood when it was saved. What was provisional held `upTo` back, by a whole sweep when a
+ * Where the checkpoint stood when it was saved. What was provisional held `upTo` back, by a whole sweep when a
  * sweep found it: counted from there, a second reach would ask for what the ledger has forgotten since.
  */
 export function stoodAt(upTo: Ticks, reachedUpTo: Ticks | undefined): Ticks {

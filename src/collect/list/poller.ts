@@ -1,20 +1,20 @@
 import type { Ticks } from "../../model/instant.ts";
 import { ticksFromMs } from "../../model/instant.ts";
-import type { Mark, StateKey } from "../../model/state.ts";
+import type { Checkpoint, StateKey } from "../../model/state.ts";
 import { calmWaitMs } from "../backoff.ts";
 import type { CourierParts, Errand } from "../delivery/delivery.ts";
 import { Courier } from "../delivery/delivery.ts";
 import type { ProvisionalOwner } from "../delivery/provisional.ts";
 import { asFailure, concernsEverybody, partialAnswer, WALK_WARNINGS } from "../failures.ts";
 import type { LostVersion, Runner } from "../runner.ts";
-import { markAfter, minimum, pollFrom, reachesFully, stoodAt } from "./lookback.ts";
+import { checkpointAfter, minimum, pollFrom, reachesFully, stoodAt } from "./lookback.ts";
 import type { PageReaderParts } from "./page-reader.ts";
 import { PageReader } from "./page-reader.ts";
 import type { WalkMemory, WalkSource } from "./walk.ts";
 import { walk } from "./walk.ts";
 
 const SWEEP_EVERY_MS = 3_600_000;
-const EMPTY_MARK_SAVED_EVERY_MS = 600_000;
+const EMPTY_CHECKPOINT_SAVED_EVERY_MS = 600_000;
 const PROGRESS_SAVED_EVERY_MS = 1_000;
 
 export interface PollerSettings {
@@ -27,12 +27,12 @@ export interface PollerParts extends CourierParts, PageReaderParts {
   readonly settings: PollerSettings;
   /** Lower bound of the first run. */
   readonly start: Ticks;
-  /** As the last orderly stop left it; the saved mark may be older. */
+  /** As the last orderly stop left it; the saved checkpoint may be older. */
   readonly nextPollAtMs?: number;
 }
 
 /**
- * One stream of one customer: polls, sweeps, keeps mark and ledger, and never lets a failure out of its own
+ * One stream of one customer: polls, sweeps, keeps checkpoint and ledger, and never lets a failure out of its own
  * house except the host's (the outlet is gone, the state folder cannot be written), which concerns everybody.
  */
 export class StreamPoller implements Runner {
@@ -40,9 +40,9 @@ export class StreamPoller implements Runner {
   readonly #memory: WalkMemory = {};
   readonly #courier: Courier;
   readonly #reader: PageReader;
-  #mark: Mark;
+  #checkpoint: Checkpoint;
   /** As the next life would find it after a death now. */
-  #savedMark: Mark | undefined;
+  #savedCheckpoint: Checkpoint | undefined;
   #savedAtMs = Number.NEGATIVE_INFINITY;
   #savedWalkAtMs: number | undefined;
   #failures = 0;
@@ -54,31 +54,31 @@ export class StreamPoller implements Runner {
   constructor(parts: PollerParts) {
     this.#p = parts;
     const now = parts.clock.nowMs();
-    this.#savedMark = parts.store.mark;
-    this.#mark = parts.store.mark ?? {
+    this.#savedCheckpoint = parts.store.checkpoint;
+    this.#checkpoint = parts.store.checkpoint ?? {
       version: 1,
       start: parts.start,
       nextPollAtMs: now,
       nextSweepAtMs: now + SWEEP_EVERY_MS,
       pollsSinceFullReach: 0,
     };
-    if (parts.nextPollAtMs !== undefined && parts.nextPollAtMs > this.#mark.nextPollAtMs)
-      this.#mark = { ...this.#mark, nextPollAtMs: parts.nextPollAtMs };
-    const { sweptUpTo, ...mark } = this.#mark;
-    this.#mark = mark;
-    if (parts.settings.sweepHours > 0 && mark.upTo !== undefined)
-      this.#mark = { ...mark, sweptUpTo: sweptUpTo ?? stoodAt(mark.upTo, mark.reachedUpTo) };
-    this.#courier = new Courier(parts, () => this.#mark.upTo);
+    if (parts.nextPollAtMs !== undefined && parts.nextPollAtMs > this.#checkpoint.nextPollAtMs)
+      this.#checkpoint = { ...this.#checkpoint, nextPollAtMs: parts.nextPollAtMs };
+    const { sweptUpTo, ...checkpoint } = this.#checkpoint;
+    this.#checkpoint = checkpoint;
+    if (parts.settings.sweepHours > 0 && checkpoint.upTo !== undefined)
+      this.#checkpoint = { ...checkpoint, sweptUpTo: sweptUpTo ?? stoodAt(checkpoint.upTo, checkpoint.reachedUpTo) };
+    this.#courier = new Courier(parts, () => this.#checkpoint.upTo);
     this.#reader = new PageReader(parts, this.#courier, this.#memory, () => ({
       isTroubled: this.#failures > 0,
-      isFirstWalk: this.#mark.upTo === undefined,
+      isFirstWalk: this.#checkpoint.upTo === undefined,
     }));
-    if (this.#mark.walkCompletedAtMs !== undefined)
-      parts.report.completed(this.#mark.walkCompletedAtMs, this.#mark.walkCompletedAtMs);
+    if (this.#checkpoint.walkCompletedAtMs !== undefined)
+      parts.report.completed(this.#checkpoint.walkCompletedAtMs, this.#checkpoint.walkCompletedAtMs);
   }
 
-  get mark(): Mark {
-    return this.#mark;
+  get checkpoint(): Checkpoint {
+    return this.#checkpoint;
   }
 
   get key(): StateKey {
@@ -105,10 +105,10 @@ export class StreamPoller implements Runner {
 
   /**
    * Where a question for a version found in the journal must begin after a crash: a lifted record's own time
-   * says nothing, but the saved mark never passed it.
+   * says nothing, but the saved checkpoint never passed it.
    */
   askFromOf(entry: { readonly updated: Ticks }): Ticks {
-    const saved = this.#mark.walk?.cursor ?? this.#mark.upTo ?? this.#mark.start;
+    const saved = this.#checkpoint.walk?.cursor ?? this.#checkpoint.upTo ?? this.#checkpoint.start;
     return this.#p.source.lifts === true && saved < entry.updated ? saved : entry.updated;
   }
 
@@ -134,7 +134,7 @@ export class StreamPoller implements Runner {
         if (stop.aborted) break;
         waitMs = this.#afterFailure(error);
       }
-      this.#mark = { ...this.#mark, nextPollAtMs: this.#p.clock.nowMs() + Math.max(0, waitMs) };
+      this.#checkpoint = { ...this.#checkpoint, nextPollAtMs: this.#p.clock.nowMs() + Math.max(0, waitMs) };
       this.#p.customer.flush();
       await this.#rest(Math.max(0, waitMs), stop);
     }
@@ -151,17 +151,17 @@ export class StreamPoller implements Runner {
 
   /**
    * No later question begins further back than the ledger's span before this, in this life or after a death,
-   * which goes on from the mark that was saved.
+   * which goes on from the checkpoint that was saved.
    */
   #askedAgainFrom(): Ticks | undefined {
-    const saved = this.#savedMark;
-    const { upTo } = this.#mark;
+    const saved = this.#savedCheckpoint;
+    const { upTo } = this.#checkpoint;
     if (upTo === undefined || saved === undefined) return undefined;
-    const begun = [this.#mark, saved].flatMap((mark) => [
-      mark.upTo ?? mark.start,
-      mark.reachedUpTo,
-      mark.sweptUpTo,
-      mark.walk?.cursor,
+    const begun = [this.#checkpoint, saved].flatMap((checkpoint) => [
+      checkpoint.upTo ?? checkpoint.start,
+      checkpoint.reachedUpTo,
+      checkpoint.sweptUpTo,
+      checkpoint.walk?.cursor,
     ]);
     return [...begun, this.#replayFrom, this.#courier.owner.oldest].reduce<Ticks>(minimum, upTo);
   }
@@ -170,16 +170,16 @@ export class StreamPoller implements Runner {
    * A sweep that is planned further ahead than one ever is was planned by a clock that stepped back since.
    */
   #sweepIsDue(): boolean {
-    const inMs = this.#mark.nextSweepAtMs - this.#p.clock.nowMs();
+    const inMs = this.#checkpoint.nextSweepAtMs - this.#p.clock.nowMs();
     return inMs <= 0 || inMs > SWEEP_EVERY_MS;
   }
 
   /**
-   * The saved mark lies behind: at an orderly stop it may say more than it did while versions were
+   * The saved checkpoint lies behind: at an orderly stop it may say more than it did while versions were
    * provisional.
    */
   get couldSayMore(): boolean {
-    return this.#courier.owner.oldest !== undefined || this.#mark.walkCompletedAtMs !== this.#savedWalkAtMs;
+    return this.#courier.owner.oldest !== undefined || this.#checkpoint.walkCompletedAtMs !== this.#savedWalkAtMs;
   }
 
   /**
@@ -188,7 +188,7 @@ export class StreamPoller implements Runner {
    */
   async close(options: { readonly orderly: boolean; readonly thorough: boolean }): Promise<void> {
     if (this.#courier.wroteSinceSave || (options.thorough && options.orderly && this.couldSayMore))
-      await this.#saveMark(options.orderly);
+      await this.#saveCheckpoint(options.orderly);
     await this.#p.store.flush();
     await this.#p.store.close();
   }
@@ -210,72 +210,75 @@ export class StreamPoller implements Runner {
 
   async #poll(stop: AbortSignal): Promise<void> {
     const { settings, report, clock } = this.#p;
-    const mark = this.#mark;
+    const checkpoint = this.#checkpoint;
     const oldestReplay = this.#replayFrom;
     const replaysAsked = this.#replaysAsked;
     const full =
       oldestReplay !== undefined ||
       reachesFully({
-        pollsSinceFullReach: mark.pollsSinceFullReach,
+        pollsSinceFullReach: checkpoint.pollsSinceFullReach,
         pollSeconds: settings.pollSeconds,
         requestsOfFullReach: this.#requestsOfFullReach,
         perMinute: this.#p.source.limits.perMinute,
       });
     let from = pollFrom({
-      upTo: mark.upTo,
-      reachedUpTo: mark.reachedUpTo,
-      start: mark.start,
+      upTo: checkpoint.upTo,
+      reachedUpTo: checkpoint.reachedUpTo,
+      start: checkpoint.start,
       full,
       overlapMinutes: settings.overlapMinutes,
       oldestReplay,
     });
     let walkStartedAtMs = clock.nowMs();
-    if (mark.walk) {
+    if (checkpoint.walk) {
       // The interrupted walk goes on where it was; only what awaits its replay can lie further back.
-      from = oldestReplay !== undefined && oldestReplay < mark.walk.cursor ? oldestReplay : mark.walk.cursor;
-      walkStartedAtMs = mark.walk.startedAtMs;
+      from =
+        oldestReplay !== undefined && oldestReplay < checkpoint.walk.cursor ? oldestReplay : checkpoint.walk.cursor;
+      walkStartedAtMs = checkpoint.walk.startedAtMs;
     } else {
-      this.#mark = { ...mark, walk: { from, cursor: from, startedAtMs: walkStartedAtMs } };
+      this.#checkpoint = { ...checkpoint, walk: { from, cursor: from, startedAtMs: walkStartedAtMs } };
     }
     // A death in the first walk must not move its beginning to a later one.
-    if (this.#p.store.mark === undefined && this.#savedAtMs === Number.NEGATIVE_INFINITY) await this.#saveMark(false);
+    if (this.#p.store.checkpoint === undefined && this.#savedAtMs === Number.NEGATIVE_INFINITY)
+      await this.#saveCheckpoint(false);
     report.walkStartedAtMs = walkStartedAtMs;
     this.#reader.beginWalk();
     const outcome = await walk(this.#source({ found: "poll", keepsProgress: true }, stop), { from }, this.#memory);
-    const reachedFully = full && !mark.walk;
+    const reachedFully = full && !checkpoint.walk;
     if (reachedFully) this.#requestsOfFullReach = this.#reader.requests;
     if (outcome.partial !== undefined) {
-      // A provider was missing from the answer: what it holds would be lost if the mark moved.
-      const { walk: _unfinished, ...rest } = this.#mark;
-      this.#mark = rest;
+      // A provider was missing from the answer: what it holds would be lost if the checkpoint moved.
+      const { walk: _unfinished, ...rest } = this.#checkpoint;
+      this.#checkpoint = rest;
       await this.#p.customer.incident(report, partialAnswer(outcome.partial));
       return;
     }
     // What was asked for while this walk was under way may lie where it had already been: the next one looks
     // for it.
     if (this.#replaysAsked === replaysAsked) this.#endReplay(from);
-    const upTo = markAfter({
-      upTo: this.#mark.upTo,
+    const upTo = checkpointAfter({
+      upTo: this.#checkpoint.upTo,
       newestSeen: outcome.newestSeen,
       serverNowMs: outcome.serverNowMs,
       ownNowMs: clock.nowMs(),
       overlapMinutes: settings.overlapMinutes,
-      start: mark.start,
+      start: checkpoint.start,
     });
-    const moved = upTo !== this.#mark.upTo;
-    const { walk: _done, ...rest } = this.#mark;
+    const moved = upTo !== this.#checkpoint.upTo;
+    const { walk: _done, ...rest } = this.#checkpoint;
     // A walk that went on where it was interrupted did not look again at what it had passed.
-    const passed = mark.walk ? minimum(upTo, ticksFromMs(walkStartedAtMs)) : upTo;
-    this.#mark = {
+    const passed = checkpoint.walk ? minimum(upTo, ticksFromMs(walkStartedAtMs)) : upTo;
+    this.#checkpoint = {
       ...rest,
       upTo,
-      reachedUpTo: reachedFully ? upTo : (mark.reachedUpTo ?? mark.upTo ?? passed),
+      reachedUpTo: reachedFully ? upTo : (checkpoint.reachedUpTo ?? checkpoint.upTo ?? passed),
       walkCompletedAtMs: clock.nowMs(),
-      pollsSinceFullReach: reachedFully ? 0 : mark.pollsSinceFullReach + 1,
+      pollsSinceFullReach: reachedFully ? 0 : checkpoint.pollsSinceFullReach + 1,
     };
     report.completed(walkStartedAtMs, clock.nowMs());
-    if (this.#courier.wroteSinceSave) await this.#saveMark(false);
-    else if (moved && clock.monotonicMs() - this.#savedAtMs >= EMPTY_MARK_SAVED_EVERY_MS) await this.#saveMark(false);
+    if (this.#courier.wroteSinceSave) await this.#saveCheckpoint(false);
+    else if (moved && clock.monotonicMs() - this.#savedAtMs >= EMPTY_CHECKPOINT_SAVED_EVERY_MS)
+      await this.#saveCheckpoint(false);
   }
 
   /**
@@ -283,18 +286,18 @@ export class StreamPoller implements Runner {
    */
   async #sweep(stop: AbortSignal): Promise<void> {
     const { settings, clock } = this.#p;
-    const upTo = this.#mark.upTo;
+    const upTo = this.#checkpoint.upTo;
     if (upTo === undefined) return;
     // Of two clocks the one that is behind may be wrong, and would have the sweep reach for what the ledger
     // has forgotten.
     const serverNowMs = this.#reader.serverNowMs ?? clock.nowMs();
-    const { sweptUpTo } = this.#mark;
+    const { sweptUpTo } = this.#checkpoint;
     const latest = minimum(
       ticksFromMs(sweptUpTo === undefined ? serverNowMs : Math.max(serverNowMs, clock.nowMs())),
       sweptUpTo,
     );
     const far = latest - ticksFromMs(settings.sweepHours * 3_600_000);
-    const from = far < this.#mark.start ? this.#mark.start : far;
+    const from = far < this.#checkpoint.start ? this.#checkpoint.start : far;
     if (from < upTo) {
       const memory: WalkMemory = this.#memory.clamp === undefined ? {} : { clamp: this.#memory.clamp };
       const lateBefore = upTo - ticksFromMs(settings.overlapMinutes * 60_000);
@@ -303,11 +306,11 @@ export class StreamPoller implements Runner {
         { from },
         memory,
       );
-      if (partial === undefined) this.#mark = { ...this.#mark, sweptUpTo: upTo };
+      if (partial === undefined) this.#checkpoint = { ...this.#checkpoint, sweptUpTo: upTo };
       else await this.#p.customer.incident(this.#p.report, partialAnswer(partial));
     }
-    this.#mark = { ...this.#mark, nextSweepAtMs: clock.nowMs() + SWEEP_EVERY_MS };
-    if (this.#courier.wroteSinceSave) await this.#saveMark(false);
+    this.#checkpoint = { ...this.#checkpoint, nextSweepAtMs: clock.nowMs() + SWEEP_EVERY_MS };
+    if (this.#courier.wroteSinceSave) await this.#saveCheckpoint(false);
   }
 
   #source(errand: Errand, stop: AbortSignal): WalkSource {
@@ -318,14 +321,14 @@ export class StreamPoller implements Runner {
       splits: source.splits,
       read: (question, seen) => this.#reader.read(question, seen, errand, stop),
       progress: async (cursor) => {
-        if (!errand.keepsProgress || !this.#mark.walk) return;
+        if (!errand.keepsProgress || !this.#checkpoint.walk) return;
         // A record dated in the future must not carry the walk past what is still to come.
         const now = ticksFromMs(this.#reader.serverNowMs ?? this.#p.clock.nowMs());
         const safe = cursor < now ? cursor : now;
-        if (safe <= this.#mark.walk.cursor) return;
-        this.#mark = { ...this.#mark, walk: { ...this.#mark.walk, cursor: safe } };
+        if (safe <= this.#checkpoint.walk.cursor) return;
+        this.#checkpoint = { ...this.#checkpoint, walk: { ...this.#checkpoint.walk, cursor: safe } };
         if (this.#courier.wroteSinceSave && this.#p.clock.monotonicMs() - this.#savedAtMs >= PROGRESS_SAVED_EVERY_MS)
-          await this.#saveMark(false);
+          await this.#saveCheckpoint(false);
       },
       warn: (what, detail) => {
         void customer.incident(report, WALK_WARNINGS[what](detail));
@@ -339,20 +342,22 @@ export class StreamPoller implements Runner {
     this.#courier.endReplay();
   }
 
-  async #saveMark(orderly: boolean): Promise<void> {
+  async #saveCheckpoint(orderly: boolean): Promise<void> {
     const oldest = orderly || this.#p.outlet.kind === "durable" ? undefined : this.#courier.owner.oldest;
-    const mark = this.#mark;
+    const checkpoint = this.#checkpoint;
     const bounded = (at: Ticks) => (oldest !== undefined && oldest < at ? oldest : at);
     await this.#p.store.flush();
-    const saved: Mark = {
-      ...mark,
-      ...(mark.upTo === undefined ? {} : { upTo: bounded(mark.upTo) }),
-      ...(mark.walk === undefined ? {} : { walk: { ...mark.walk, cursor: bounded(mark.walk.cursor) } }),
+    const saved: Checkpoint = {
+      ...checkpoint,
+      ...(checkpoint.upTo === undefined ? {} : { upTo: bounded(checkpoint.upTo) }),
+      ...(checkpoint.walk === undefined
+        ? {}
+        : { walk: { ...checkpoint.walk, cursor: bounded(checkpoint.walk.cursor) } }),
     };
-    await this.#p.store.saveMark(saved);
-    this.#savedMark = saved;
+    await this.#p.store.saveCheckpoint(saved);
+    this.#savedCheckpoint = saved;
     this.#savedAtMs = this.#p.clock.monotonicMs();
-    this.#savedWalkAtMs = mark.walkCompletedAtMs;
-    this.#courier.markSaved();
+    this.#savedWalkAtMs = checkpoint.walkCompletedAtMs;
+    this.#courier.checkpointSaved();
   }
 }

@@ -228,7 +228,7 @@ test("P7 an alert of an incident that is a month old and still changes is not se
   expect(world.sentOf(customer).filter((s) => s.id.startsWith("child"))).toHaveLength(1_100);
 });
 
-test("P8 the mark is saved after delivery: what the host did not take is asked for again", async () => {
+test("P8 the checkpoint is saved after delivery: what the host did not take is asked for again", async () => {
   const world = new World();
   const stream = new SimStream(world.clock);
   stream.add(...alerts(20, T0 - HOUR, T0 - MINUTE));
@@ -250,7 +250,7 @@ test("P8 the mark is saved after delivery: what the host did not take is asked f
   expect(judge(stream, world.sentOf(customer))).toEqual(FLAWLESS);
 });
 
-describe("P9 a walk that failed or was partial does not move the mark", () => {
+describe("P9 a walk that failed or was partial does not move the checkpoint", () => {
   test("rows behind a failing page are delivered when the service recovers", async () => {
     const { world, stream, customer, verdict } = await running(
       (s, w) => {
@@ -267,7 +267,7 @@ describe("P9 a walk that failed or was partial does not move the mark", () => {
     expect(world.sentOf(customer)).toHaveLength(50);
   });
 
-  test("P19 an answer without one provider is delivered, keeps the mark and is reported", async () => {
+  test("P19 an answer without one provider is delivered, keeps the checkpoint and is reported", async () => {
     const { world, stream, customer, verdict } = await running((s) => {
       s.add(late("a", T0 - HOUR, 0));
       s.partial = () => "Microsoft/Endpoint";
@@ -592,7 +592,7 @@ test("P27 a next link to another host is not followed, is reported, and nothing 
   ).toBe(true);
 });
 
-describe("an empty walk moves the mark, but never past the service's now less the overlap", () => {
+describe("an empty walk moves the checkpoint, but never past the service's now less the overlap", () => {
   test("a row that appears 29 minutes late after hours of silence is found by a poll", async () => {
     const { world, customer } = await running((s) =>
       s.add(late("a", T0 - 6 * HOUR, 0), late("late", T0 + 3 * HOUR, T0 + 3 * HOUR + 29 * MINUTE)),

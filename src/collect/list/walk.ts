@@ -55,7 +55,7 @@ export interface WalkOutcome {
   /** The service's clock when the walk began. */
   readonly serverNowMs: number;
   readonly newestSeen: Ticks | undefined;
-  /** The provider that was missing from some page: the mark must stay. */
+  /** The provider that was missing from some page: the checkpoint must stay. */
   readonly partial: string | undefined;
 }
 

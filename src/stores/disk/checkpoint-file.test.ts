@@ -1,9 +1,9 @@
 import { crc32 } from "node:zlib";
 import { expect, test } from "@jest/globals";
-import type { Mark } from "../../model/state.ts";
-import { decodeMark, encodeMark } from "./checkpoint-file.ts";
+import type { Checkpoint } from "../../model/state.ts";
+import { decodeCheckpoint, encodeCheckpoint } from "./checkpoint-file.ts";
 
-const MARK: Mark = {
+const MARK: Checkpoint = {
   version: 1,
   upTo: 638_000_000_000_000_010n,
   reachedUpTo: 638_000_000_000_000_003n,
@@ -17,19 +17,22 @@ const MARK: Mark = {
   queries: { a: 5n, b: -6n },
 };
 
-test("every member of a mark comes back as it was saved", () => {
-  expect(decodeMark(encodeMark(MARK))).toEqual({ kind: "mark", mark: MARK });
+test("every member of a checkpoint comes back as it was saved", () => {
+  expect(decodeCheckpoint(encodeCheckpoint(MARK))).toEqual({ kind: "checkpoint", checkpoint: MARK });
 });
 
-test("a mark with nothing but what every mark has comes back without more", () => {
+test("a checkpoint with nothing but what every checkpoint has comes back without more", () => {
   const { version, start, nextPollAtMs, nextSweepAtMs, pollsSinceFullReach } = MARK;
-  const least: Mark = { version, start, nextPollAtMs, nextSweepAtMs, pollsSinceFullReach };
-  expect(decodeMark(encodeMark(least))).toEqual({ kind: "mark", mark: least });
+  const least: Checkpoint = { version, start, nextPollAtMs, nextSweepAtMs, pollsSinceFullReach };
+  expect(decodeCheckpoint(encodeCheckpoint(least))).toEqual({ kind: "checkpoint", checkpoint: least });
 });
 
 test("the file of a release that did not save where the last full reach and the last sweep stood is read", () => {
   const text =
     '{"upTo":"638000000000000010","start":"7","nextPollAtMs":4,"nextSweepAtMs":5,"pollsSinceFullReach":6,"walkCompletedAtMs":8}';
   const { reachedUpTo: _, sweptUpTo: _swept, walk: _walk, queries: _queries, ...older } = MARK;
-  expect(decodeMark(`{"version":1,"crc32":${crc32(text)},"mark":${text}}\n`)).toEqual({ kind: "mark", mark: older });
+  expect(decodeCheckpoint(`{"version":1,"crc32":${crc32(text)},"mark":${text}}\n`)).toEqual({
+    kind: "checkpoint",
+    checkpoint: older,
+  });
 });

@@ -1,14 +1,14 @@
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
 import type { Log } from "../../model/ports.ts";
-import type { Mark } from "../../model/state.ts";
+import type { Checkpoint } from "../../model/state.ts";
 import { newerFormat } from "./damage.ts";
 import { type DiskKit, makeFolder, readIfThere, renameOver, stateUnwritable, writeAside } from "./disk.ts";
 
 const VERSION = 1;
 
-/** Ticks as decimal text, in a fixed member order, so that the same mark is always the same bytes. */
-interface MarkOnDisk {
+/** Ticks as decimal text, in a fixed member order, so that the same checkpoint is always the same bytes. */
+interface CheckpointOnDisk {
   readonly upTo?: string;
   readonly reachedUpTo?: string;
   readonly sweptUpTo?: string;
@@ -21,39 +21,39 @@ interface MarkOnDisk {
   readonly queries?: Readonly<Record<string, string>>;
 }
 
-/** One line of JSON: version, CRC-32 of the mark's own text, the mark. */
-export function encodeMark(mark: Mark): string {
-  const plain: MarkOnDisk = {
-    ...(mark.upTo === undefined ? {} : { upTo: mark.upTo.toString() }),
-    ...(mark.reachedUpTo === undefined ? {} : { reachedUpTo: mark.reachedUpTo.toString() }),
-    ...(mark.sweptUpTo === undefined ? {} : { sweptUpTo: mark.sweptUpTo.toString() }),
-    start: mark.start.toString(),
-    ...(mark.walk === undefined
+/** One line of JSON: version, CRC-32 of the checkpoint's own text, the checkpoint. */
+export function encodeCheckpoint(checkpoint: Checkpoint): string {
+  const plain: CheckpointOnDisk = {
+    ...(checkpoint.upTo === undefined ? {} : { upTo: checkpoint.upTo.toString() }),
+    ...(checkpoint.reachedUpTo === undefined ? {} : { reachedUpTo: checkpoint.reachedUpTo.toString() }),
+    ...(checkpoint.sweptUpTo === undefined ? {} : { sweptUpTo: checkpoint.sweptUpTo.toString() }),
+    start: checkpoint.start.toString(),
+    ...(checkpoint.walk === undefined
       ? {}
       : {
           walk: {
-            from: mark.walk.from.toString(),
-            cursor: mark.walk.cursor.toString(),
-            startedAtMs: mark.walk.startedAtMs,
+            from: checkpoint.walk.from.toString(),
+            cursor: checkpoint.walk.cursor.toString(),
+            startedAtMs: checkpoint.walk.startedAtMs,
           },
         }),
-    nextPollAtMs: mark.nextPollAtMs,
-    nextSweepAtMs: mark.nextSweepAtMs,
-    pollsSinceFullReach: mark.pollsSinceFullReach,
-    ...(mark.walkCompletedAtMs === undefined ? {} : { walkCompletedAtMs: mark.walkCompletedAtMs }),
-    ...(mark.queries === undefined ? {} : { queries: mapped(mark.queries, String) }),
+    nextPollAtMs: checkpoint.nextPollAtMs,
+    nextSweepAtMs: checkpoint.nextSweepAtMs,
+    pollsSinceFullReach: checkpoint.pollsSinceFullReach,
+    ...(checkpoint.walkCompletedAtMs === undefined ? {} : { walkCompletedAtMs: checkpoint.walkCompletedAtMs }),
+    ...(checkpoint.queries === undefined ? {} : { queries: mapped(checkpoint.queries, String) }),
   };
   const text = JSON.stringify(plain);
   return `{"version":${VERSION},"crc32":${crc32(text)},"mark":${text}}\n`;
 }
 
-export type MarkReading =
-  | { readonly kind: "mark"; readonly mark: Mark }
+export type CheckpointReading =
+  | { readonly kind: "checkpoint"; readonly checkpoint: Checkpoint }
   | { readonly kind: "damaged" }
   | { readonly kind: "newer"; readonly version: unknown };
 
-export function decodeMark(text: string): MarkReading {
-  let outer: { version?: unknown; crc32?: unknown; mark?: MarkOnDisk };
+export function decodeCheckpoint(text: string): CheckpointReading {
+  let outer: { version?: unknown; crc32?: unknown; checkpoint?: CheckpointOnDisk };
   try {
     outer = JSON.parse(text) as typeof outer;
   } catch {
@@ -61,12 +61,13 @@ export function decodeMark(text: string): MarkReading {
   }
   if (typeof outer !== "object" || outer === null) return { kind: "damaged" };
   if (typeof outer.version === "number" && outer.version > VERSION) return { kind: "newer", version: outer.version };
-  if (outer.version !== VERSION || typeof outer.mark !== "object" || outer.mark === null) return { kind: "damaged" };
-  if (crc32(JSON.stringify(outer.mark)) !== outer.crc32) return { kind: "damaged" };
-  return { kind: "mark", mark: markFrom(outer.mark) };
+  if (outer.version !== VERSION || typeof outer.checkpoint !== "object" || outer.checkpoint === null)
+    return { kind: "damaged" };
+  if (crc32(JSON.stringify(outer.checkpoint)) !== outer.crc32) return { kind: "damaged" };
+  return { kind: "checkpoint", checkpoint: checkpointFrom(outer.checkpoint) };
 }
 
-function markFrom(plain: MarkOnDisk): Mark {
+function checkpointFrom(plain: CheckpointOnDisk): Checkpoint {
   return {
     version: 1,
     ...(plain.upTo === undefined ? {} : { upTo: BigInt(plain.upTo) }),
@@ -95,48 +96,48 @@ function mapped<A, B>(byName: Readonly<Record<string, A>>, change: (value: A) =>
 }
 
 /**
- * The mark at `path`, else the previous one beside it (`.prev`): an older mark only means that a little is
+ * The checkpoint at `path`, else the previous one beside it (`.prev`): an older checkpoint only means that a little is
  * asked again. Damage is reported once to the log. Throws Failure `state-damaged` for a file of a newer
  * release.
  */
-export function loadMark(kit: DiskKit, log: Log, path: string): Mark | undefined {
-  const current = readMark(kit, path);
-  if (current.kind === "mark") return current.mark;
-  const previous = readMark(kit, `${path}.prev`);
-  if (previous.kind === "mark") {
+export function loadCheckpoint(kit: DiskKit, log: Log, path: string): Checkpoint | undefined {
+  const current = readCheckpoint(kit, path);
+  if (current.kind === "checkpoint") return current.checkpoint;
+  const previous = readCheckpoint(kit, `${path}.prev`);
+  if (previous.kind === "checkpoint") {
     if (current.kind === "damaged")
-      log.warn("a saved mark is damaged; going on from the previous one, a little is asked again", { path });
-    return previous.mark;
+      log.warn("a saved checkpoint is damaged; going on from the previous one, a little is asked again", { path });
+    return previous.checkpoint;
   }
   if (current.kind === "damaged" || previous.kind === "damaged") {
     log.error(
-      "a saved mark and its previous one are damaged; this stream begins again at its start, what the ledger knows is not sent again",
+      "a saved checkpoint and its previous one are damaged; this stream begins again at its start, what the ledger knows is not sent again",
       { path },
     );
   }
   return undefined;
 }
 
-function readMark(
+function readCheckpoint(
   kit: DiskKit,
   path: string,
-): { readonly kind: "none" | "damaged" } | { readonly kind: "mark"; readonly mark: Mark } {
+): { readonly kind: "none" | "damaged" } | { readonly kind: "checkpoint"; readonly checkpoint: Checkpoint } {
   const bytes = readIfThere(kit.disk, path);
   if (bytes === undefined) return { kind: "none" };
-  const reading = decodeMark(bytes.toString("utf8"));
+  const reading = decodeCheckpoint(bytes.toString("utf8"));
   if (reading.kind === "newer") throw newerFormat(path, reading.version, VERSION);
   return reading;
 }
 
 /**
  * Written aside, flushed, renamed; the previous one is kept. A death between the two renames leaves only
- * `.prev`, which `loadMark` takes. The folder itself is not flushed: should the host die, an older mark comes
+ * `.prev`, which `loadCheckpoint` takes. The folder itself is not flushed: should the host die, an older checkpoint comes
  * back, which costs some repeated questions and nothing else.
  */
-export async function saveMark(kit: DiskKit, path: string, mark: Mark): Promise<void> {
+export async function saveCheckpoint(kit: DiskKit, path: string, checkpoint: Checkpoint): Promise<void> {
   try {
     makeFolder(kit.disk, dirname(path));
-    const aside = await writeAside(kit, path, Buffer.from(encodeMark(mark), "utf8"));
+    const aside = await writeAside(kit, path, Buffer.from(encodeCheckpoint(checkpoint), "utf8"));
     if (kit.disk.existsSync(path)) await renameOver(kit, path, `${path}.prev`);
     await renameOver(kit, aside, path);
   } catch (error) {

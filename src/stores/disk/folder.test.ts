@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { describe, expect, test } from "@jest/globals";
 import { isFailure } from "../../model/failure.ts";
-import type { Mark, StateFolder, StreamStore } from "../../model/state.ts";
+import type { Checkpoint, StateFolder, StreamStore } from "../../model/state.ts";
 import type { TenantId } from "../../model/tenant.ts";
 import type { Disk } from "./disk.ts";
 import { type OpenStateFolderOptions, openStateFolder } from "./folder.ts";
@@ -12,7 +12,7 @@ import { CONTOSO, diskThatFails, entries, LogBook, newFolder, SteppedClock } fro
 const key = { stanza: "Contoso", tenantId: CONTOSO, stream: "alerts" } as const;
 const files = (dir: string): string => join(dir, "tenants", CONTOSO, "+contoso");
 
-function mark(n: number): Mark {
+function checkpoint(n: number): Checkpoint {
   return {
     version: 1,
     start: BigInt(n),
@@ -62,10 +62,10 @@ describe("what was saved is there after a restart", () => {
   test("mark and ledger", async () => {
     const dir = newFolder();
     const first = await open(dir);
-    expect(first.store.mark).toBeUndefined();
-    await first.store.saveMark(mark(1));
-    await first.store.saveMark({
-      ...mark(2),
+    expect(first.store.checkpoint).toBeUndefined();
+    await first.store.saveCheckpoint(checkpoint(1));
+    await first.store.saveCheckpoint({
+      ...checkpoint(2),
       reachedUpTo: 19n,
       walk: { from: 1n, cursor: 2n, startedAtMs: 3 },
       walkCompletedAtMs: 9,
@@ -78,8 +78,8 @@ describe("what was saved is there after a restart", () => {
 
     const second = await open(dir);
 
-    expect(second.store.mark).toEqual({
-      ...mark(2),
+    expect(second.store.checkpoint).toEqual({
+      ...checkpoint(2),
       reachedUpTo: 19n,
       walk: { from: 1n, cursor: 2n, startedAtMs: 3 },
       walkCompletedAtMs: 9,
@@ -126,7 +126,7 @@ describe("what was saved is there after a restart", () => {
   test("nobody else can read it", async () => {
     const dir = join(newFolder(), "state");
     const first = await open(dir);
-    await first.store.saveMark(mark(1));
+    await first.store.saveCheckpoint(checkpoint(1));
     first.store.append(entries(0, 1));
     await first.folder.writeFact("a", "b");
     await first.folder.release({ orderly: true });
@@ -142,8 +142,8 @@ describe("what was saved is there after a restart", () => {
 async function prepared(): Promise<string> {
   const dir = newFolder();
   const first = await open(dir);
-  await first.store.saveMark(mark(1));
-  await first.store.saveMark(mark(2));
+  await first.store.saveCheckpoint(checkpoint(1));
+  await first.store.saveCheckpoint(checkpoint(2));
   first.store.append(entries(0, 3));
   first.store.append(entries(3, 5));
   first.store.append(entries(5, 6));
@@ -156,7 +156,7 @@ describe("damage costs repeats, never more, and is said once", () => {
     const dir = await prepared();
     fs.writeFileSync(join(files(dir), "alerts.mark.json"), '{"version":1,"crc32":1,"mark":{"start":"7"}}');
     const second = await open(dir);
-    expect(second.store.mark).toEqual(mark(1));
+    expect(second.store.checkpoint).toEqual(checkpoint(1));
     expect(second.log.lines.map((line) => line.level)).toEqual(["warn"]);
     await abandon(second);
   });
@@ -165,17 +165,17 @@ describe("damage costs repeats, never more, and is said once", () => {
     const dir = await prepared();
     fs.unlinkSync(join(files(dir), "alerts.mark.json"));
     const second = await open(dir);
-    expect(second.store.mark).toEqual(mark(1));
+    expect(second.store.checkpoint).toEqual(checkpoint(1));
     expect(second.log.lines).toEqual([]);
     await abandon(second);
   });
 
-  test("two damaged marks are no mark", async () => {
+  test("two damaged checkpoints are no checkpoint", async () => {
     const dir = await prepared();
     fs.writeFileSync(join(files(dir), "alerts.mark.json"), "");
     fs.writeFileSync(join(files(dir), "alerts.mark.json.prev"), "\0\0\0\0");
     const second = await open(dir);
-    expect(second.store.mark).toBeUndefined();
+    expect(second.store.checkpoint).toBeUndefined();
     expect(second.store.takeEntries()).toEqual(entries(0, 6));
     expect(second.log.lines.map((line) => line.level)).toEqual(["error"]);
     await abandon(second);
@@ -258,8 +258,11 @@ describe("damage costs repeats, never more, and is said once", () => {
 });
 
 /** A life with every kind of write; tells what was acknowledged. */
-async function live(disk: Disk, dir: string): Promise<{ marks: number[]; appended: number; failures: unknown[] }> {
-  const done = { marks: [0], appended: 0, failures: [] as unknown[] };
+async function live(
+  disk: Disk,
+  dir: string,
+): Promise<{ checkpoints: number[]; appended: number; failures: unknown[] }> {
+  const done = { checkpoints: [0], appended: 0, failures: [] as unknown[] };
   const attempt = async (work: () => Promise<void> | void): Promise<boolean> => {
     try {
       await work();
@@ -279,8 +282,8 @@ async function live(disk: Disk, dir: string): Promise<{ marks: number[]; appende
       await attempt(() => store.compact(entries(0, done.appended)));
       if (await attempt(() => store.append(entries(done.appended, done.appended + 1)))) done.appended += 1;
     }
-    if (await attempt(() => store.saveMark(mark(n)))) done.marks = [n];
-    else done.marks.push(n);
+    if (await attempt(() => store.saveCheckpoint(checkpoint(n)))) done.checkpoints = [n];
+    else done.checkpoints.push(n);
   }
   await attempt(() => folder.release({ orderly: true }));
   return done;
@@ -301,7 +304,9 @@ describe("what was acknowledged survives", () => {
       expect(found.slice(0, done.appended).map((item) => item.updated)).toEqual(
         entries(0, done.appended).map((item) => item.updated),
       );
-      expect(done.marks).toContain(second.store.mark === undefined ? 0 : Number(second.store.mark.start));
+      expect(done.checkpoints).toContain(
+        second.store.checkpoint === undefined ? 0 : Number(second.store.checkpoint.start),
+      );
       for (const failure of done.failures)
         expect(isFailure(failure) ? failure.code : failure).toMatch(/^state-un(writ|read)able$/);
       // One failing call spoils what it belongs to; everything after it works again.
@@ -319,7 +324,7 @@ describe("what was acknowledged survives", () => {
       expect.objectContaining({ code: "state-unwritable", actor: "operator" }),
     );
     first.store.append(entries(1, 2));
-    await first.store.saveMark(mark(1));
+    await first.store.saveCheckpoint(checkpoint(1));
     await abandon(first);
     const second = await open(dir);
     expect(second.store.takeEntries()).toEqual(entries(1, 2));
@@ -456,7 +461,7 @@ test("two thousand customers hold no more than a few files open", async () => {
     store.append(entries(n, n + 1));
     stores.push(store);
   }
-  await Promise.all(stores.map((store) => Promise.all([store.flush(), store.saveMark(mark(1))])));
+  await Promise.all(stores.map((store) => Promise.all([store.flush(), store.saveCheckpoint(checkpoint(1))])));
   expect(most).toBeLessThan(100);
   await first.folder.release({ orderly: true });
   expect(held).toBe(0);

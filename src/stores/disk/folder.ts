@@ -46,7 +46,7 @@ export interface OpenStateFolderOptions {
 /**
  * Opens the state folder (made with 0700 when missing) and takes its lock:
  *
- *   tenants/<tenant GUID>/<stanza>/<stream>.mark.json, .mark.json.prev, .ledger
+ *   tenants/<tenant GUID>/<stanza>/<stream>.checkpoint.json, .checkpoint.json.prev, .ledger
  *   facts.json   orderly-stop   secrets/ (see secrets.ts)
  *
  * Throws Failure `state-locked`, `state-damaged` (a newer release wrote it), `state-unwritable`,

@@ -1,5 +1,5 @@
-import type { LedgerEntry, Mark, StateKey, StreamStore } from "../../model/state.ts";
-import { loadMark, saveMark } from "./checkpoint-file.ts";
+import type { Checkpoint, LedgerEntry, StateKey, StreamStore } from "../../model/state.ts";
+import { loadCheckpoint, saveCheckpoint } from "./checkpoint-file.ts";
 import { LedgerFile, type LedgerParts } from "./ledger-file.ts";
 
 export interface StreamStoreParts extends LedgerParts {
@@ -9,7 +9,7 @@ export interface StreamStoreParts extends LedgerParts {
 }
 
 /**
- * Opens one stream's files. `base` is their common path without `.mark.json` and `.ledger`. Throws Failure
+ * Opens one stream's files. `base` is their common path without `.checkpoint.json` and `.ledger`. Throws Failure
  * `state-damaged`, `state-unreadable`.
  */
 export async function openStreamStore(
@@ -18,42 +18,42 @@ export async function openStreamStore(
   stoppedInOrder: boolean,
   parts: StreamStoreParts,
 ): Promise<StreamStore> {
-  const mark = loadMark(parts.kit, parts.log, `${base}.mark.json`);
+  const checkpoint = loadCheckpoint(parts.kit, parts.log, `${base}.mark.json`);
   const { file, entries } = await LedgerFile.open(`${base}.ledger`, parts);
-  return new FileStreamStore(`${base}.mark.json`, key, stoppedInOrder, mark, entries, file, parts);
+  return new FileStreamStore(`${base}.mark.json`, key, stoppedInOrder, checkpoint, entries, file, parts);
 }
 
 class FileStreamStore implements StreamStore {
   readonly key: StateKey;
   readonly stoppedInOrder: boolean;
-  readonly #markPath: string;
+  readonly #checkpointPath: string;
   readonly #ledger: LedgerFile;
   readonly #parts: StreamStoreParts;
-  #mark: Mark | undefined;
+  #checkpoint: Checkpoint | undefined;
   #entries: readonly LedgerEntry[];
   #saving: Promise<void> = Promise.resolve();
   #wrote = false;
 
   constructor(
-    markPath: string,
+    checkpointPath: string,
     key: StateKey,
     stoppedInOrder: boolean,
-    mark: Mark | undefined,
+    checkpoint: Checkpoint | undefined,
     entries: readonly LedgerEntry[],
     ledger: LedgerFile,
     parts: StreamStoreParts,
   ) {
-    this.#markPath = markPath;
+    this.#checkpointPath = checkpointPath;
     this.key = key;
     this.stoppedInOrder = stoppedInOrder;
-    this.#mark = mark;
+    this.#checkpoint = checkpoint;
     this.#entries = entries;
     this.#ledger = ledger;
     this.#parts = parts;
   }
 
-  get mark(): Mark | undefined {
-    return this.#mark;
+  get checkpoint(): Checkpoint | undefined {
+    return this.#checkpoint;
   }
 
   takeEntries(): readonly LedgerEntry[] {
@@ -62,11 +62,11 @@ class FileStreamStore implements StreamStore {
     return entries;
   }
 
-  saveMark(mark: Mark): Promise<void> {
+  saveCheckpoint(checkpoint: Checkpoint): Promise<void> {
     this.#aboutToWrite();
     const save = async (): Promise<void> => {
-      await this.#parts.gate.through(() => saveMark(this.#parts.kit, this.#markPath, mark));
-      this.#mark = mark;
+      await this.#parts.gate.through(() => saveCheckpoint(this.#parts.kit, this.#checkpointPath, checkpoint));
+      this.#checkpoint = checkpoint;
     };
     // One at a time and in the order asked for: two writers of one file aside would mix.
     this.#saving = this.#saving.then(save, save);
