@@ -48,7 +48,7 @@ export interface Errand {
   readonly keepsProgress: boolean;
 }
 
-export interface CourierParts {
+export interface DeliveryParts {
   readonly stanza: string;
   readonly tenant: Tenant;
   readonly settings: { readonly overlapMinutes: number; readonly sweepHours: number };
@@ -68,8 +68,8 @@ export interface CourierParts {
  * Carries the records of one stream from page to outlet: the ledger says which versions go out and as what;
  * journal, provisional window and counts follow.
  */
-export class Courier {
-  readonly #p: CourierParts;
+export class StreamDelivery {
+  readonly #p: DeliveryParts;
   /** The stream's checkpoint, below which an object that the ledger does not know is no new one. */
   readonly #upTo: () => Ticks | undefined;
   readonly #ledger = new Ledger();
@@ -79,7 +79,7 @@ export class Courier {
   readonly #quarantined = new Told();
   #wroteSinceSave = false;
 
-  constructor(parts: CourierParts, upTo: () => Ticks | undefined) {
+  constructor(parts: DeliveryParts, upTo: () => Ticks | undefined) {
     this.#p = parts;
     this.#upTo = upTo;
     for (const entry of parts.store.takeEntries()) {

@@ -403,7 +403,7 @@ export class Hunter implements Runner {
       entries.push(entry);
     }
     if (deliveries.length === 0) return;
-    // The order of journal and outlet is the courier's: see there.
+    // The order of journal and outlet is the delivery's: see there.
     const journalFirst = outlet.kind === "provisional";
     if (journalFirst) {
       journal(store, this.#ledger, entries, before);

@@ -6,7 +6,7 @@ import type { StreamStore } from "../../model/state.ts";
 import type { Tenant } from "../../model/tenant.ts";
 import { shortPauseMs } from "../backoff.ts";
 import type { Budget } from "../budget.ts";
-import type { Courier, Errand } from "../delivery/delivery.ts";
+import type { Errand, StreamDelivery } from "../delivery/delivery.ts";
 import { stopped } from "../failures.ts";
 import { type Turns, turnToLeave } from "../limiter.ts";
 import type { CustomerReport, StreamReport } from "../report.ts";
@@ -44,11 +44,11 @@ export interface Situation {
 
 /**
  * Reads one page of one stream to its end, with the patience and the retreats that a service in trouble calls
- * for, and has the courier deliver it as it streams in.
+ * for, and has the delivery deliver it as it streams in.
  */
 export class PageReader {
   readonly #p: PageReaderParts;
-  readonly #courier: Courier;
+  readonly #delivery: StreamDelivery;
   readonly #memory: WalkMemory;
   readonly #situation: () => Situation;
   #poisoned: Ticks | undefined;
@@ -59,9 +59,9 @@ export class PageReader {
   #requests = 0;
 
   /** @param memory the walk's: a clamp of our own making is learnt there like any other. */
-  constructor(parts: PageReaderParts, courier: Courier, memory: WalkMemory, situation: () => Situation) {
+  constructor(parts: PageReaderParts, delivery: StreamDelivery, memory: WalkMemory, situation: () => Situation) {
     this.#p = parts;
-    this.#courier = courier;
+    this.#delivery = delivery;
     this.#memory = memory;
     this.#situation = situation;
   }
@@ -225,7 +225,7 @@ export class PageReader {
       const page = await source.ask(question, stop);
       this.#serverNowMs = page.serverNowMs;
       for await (const batch of page.batches) {
-        await this.#courier.deliver(batch, tally, seen, errand, question.from);
+        await this.#delivery.deliver(batch, tally, seen, errand, question.from);
         if (stop.aborted) throw stopped();
       }
       await this.#p.store.flush();
@@ -240,7 +240,7 @@ export class PageReader {
     } finally {
       giveBack();
     }
-    for (const record of tally.huge) await this.#courier.deliverHuge(record, errand, stop);
+    for (const record of tally.huge) await this.#delivery.deliverHuge(record, errand, stop);
     return facts;
   }
 }

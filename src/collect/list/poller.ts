@@ -2,8 +2,8 @@ import type { Ticks } from "../../model/instant.ts";
 import { ticksFromMs } from "../../model/instant.ts";
 import type { Checkpoint, StateKey } from "../../model/state.ts";
 import { calmWaitMs } from "../backoff.ts";
-import type { CourierParts, Errand } from "../delivery/delivery.ts";
-import { Courier } from "../delivery/delivery.ts";
+import type { DeliveryParts, Errand } from "../delivery/delivery.ts";
+import { StreamDelivery } from "../delivery/delivery.ts";
 import type { ProvisionalOwner } from "../delivery/provisional.ts";
 import { asFailure, concernsEverybody, partialAnswer, WALK_WARNINGS } from "../failures.ts";
 import type { LostVersion, Runner } from "../runner.ts";
@@ -23,7 +23,7 @@ export interface PollerSettings {
   readonly sweepHours: number;
 }
 
-export interface PollerParts extends CourierParts, PageReaderParts {
+export interface PollerParts extends DeliveryParts, PageReaderParts {
   readonly settings: PollerSettings;
   /** Lower bound of the first run. */
   readonly start: Ticks;
@@ -38,7 +38,7 @@ export interface PollerParts extends CourierParts, PageReaderParts {
 export class StreamPoller implements Runner {
   readonly #p: PollerParts;
   readonly #memory: WalkMemory = {};
-  readonly #courier: Courier;
+  readonly #delivery: StreamDelivery;
   readonly #reader: PageReader;
   #checkpoint: Checkpoint;
   /** As the next life would find it after a death now. */
@@ -68,8 +68,8 @@ export class StreamPoller implements Runner {
     this.#checkpoint = checkpoint;
     if (parts.settings.sweepHours > 0 && checkpoint.upTo !== undefined)
       this.#checkpoint = { ...checkpoint, sweptUpTo: sweptUpTo ?? stoodAt(checkpoint.upTo, checkpoint.reachedUpTo) };
-    this.#courier = new Courier(parts, () => this.#checkpoint.upTo);
-    this.#reader = new PageReader(parts, this.#courier, this.#memory, () => ({
+    this.#delivery = new StreamDelivery(parts, () => this.#checkpoint.upTo);
+    this.#reader = new PageReader(parts, this.#delivery, this.#memory, () => ({
       isTroubled: this.#failures > 0,
       isFirstWalk: this.#checkpoint.upTo === undefined,
     }));
@@ -86,7 +86,7 @@ export class StreamPoller implements Runner {
   }
 
   get owners(): readonly ProvisionalOwner[] {
-    return [this.#courier.owner];
+    return [this.#delivery.owner];
   }
 
   get awaitsReplay(): boolean {
@@ -98,7 +98,7 @@ export class StreamPoller implements Runner {
    * let go.
    */
   askForReplay(version: LostVersion): void {
-    if (!this.#courier.askForReplay(version.hash, version.updated)) return;
+    if (!this.#delivery.askForReplay(version.hash, version.updated)) return;
     if (this.#replayFrom === undefined || version.askFrom < this.#replayFrom) this.#replayFrom = version.askFrom;
     this.#replaysAsked += 1;
   }
@@ -146,7 +146,7 @@ export class StreamPoller implements Runner {
     const { sweepHours } = this.#p.settings;
     if (sweepHours > 0 && this.#sweepIsDue()) await this.#sweep(stop);
     this.#p.report.be("ok");
-    await this.#courier.tidy(this.#askedAgainFrom());
+    await this.#delivery.tidy(this.#askedAgainFrom());
   }
 
   /**
@@ -163,7 +163,7 @@ export class StreamPoller implements Runner {
       checkpoint.sweptUpTo,
       checkpoint.walk?.cursor,
     ]);
-    return [...begun, this.#replayFrom, this.#courier.owner.oldest].reduce<Ticks>(minimum, upTo);
+    return [...begun, this.#replayFrom, this.#delivery.owner.oldest].reduce<Ticks>(minimum, upTo);
   }
 
   /**
@@ -179,7 +179,7 @@ export class StreamPoller implements Runner {
    * provisional.
    */
   get couldSayMore(): boolean {
-    return this.#courier.owner.oldest !== undefined || this.#checkpoint.walkCompletedAtMs !== this.#savedWalkAtMs;
+    return this.#delivery.owner.oldest !== undefined || this.#checkpoint.walkCompletedAtMs !== this.#savedWalkAtMs;
   }
 
   /**
@@ -187,7 +187,7 @@ export class StreamPoller implements Runner {
    * @param thorough also saves what only spares the next start some reading.
    */
   async close(options: { readonly orderly: boolean; readonly thorough: boolean }): Promise<void> {
-    if (this.#courier.wroteSinceSave || (options.thorough && options.orderly && this.couldSayMore))
+    if (this.#delivery.wroteSinceSave || (options.thorough && options.orderly && this.couldSayMore))
       await this.#saveCheckpoint(options.orderly);
     await this.#p.store.flush();
     await this.#p.store.close();
@@ -276,7 +276,7 @@ export class StreamPoller implements Runner {
       pollsSinceFullReach: reachedFully ? 0 : checkpoint.pollsSinceFullReach + 1,
     };
     report.completed(walkStartedAtMs, clock.nowMs());
-    if (this.#courier.wroteSinceSave) await this.#saveCheckpoint(false);
+    if (this.#delivery.wroteSinceSave) await this.#saveCheckpoint(false);
     else if (moved && clock.monotonicMs() - this.#savedAtMs >= EMPTY_CHECKPOINT_SAVED_EVERY_MS)
       await this.#saveCheckpoint(false);
   }
@@ -310,7 +310,7 @@ export class StreamPoller implements Runner {
       else await this.#p.customer.incident(this.#p.report, partialAnswer(partial));
     }
     this.#checkpoint = { ...this.#checkpoint, nextSweepAtMs: clock.nowMs() + SWEEP_EVERY_MS };
-    if (this.#courier.wroteSinceSave) await this.#saveCheckpoint(false);
+    if (this.#delivery.wroteSinceSave) await this.#saveCheckpoint(false);
   }
 
   #source(errand: Errand, stop: AbortSignal): WalkSource {
@@ -327,7 +327,7 @@ export class StreamPoller implements Runner {
         const safe = cursor < now ? cursor : now;
         if (safe <= this.#checkpoint.walk.cursor) return;
         this.#checkpoint = { ...this.#checkpoint, walk: { ...this.#checkpoint.walk, cursor: safe } };
-        if (this.#courier.wroteSinceSave && this.#p.clock.monotonicMs() - this.#savedAtMs >= PROGRESS_SAVED_EVERY_MS)
+        if (this.#delivery.wroteSinceSave && this.#p.clock.monotonicMs() - this.#savedAtMs >= PROGRESS_SAVED_EVERY_MS)
           await this.#saveCheckpoint(false);
       },
       warn: (what, detail) => {
@@ -339,11 +339,11 @@ export class StreamPoller implements Runner {
   #endReplay(from: Ticks): void {
     if (this.#replayFrom === undefined || this.#replayFrom < from) return;
     this.#replayFrom = undefined;
-    this.#courier.endReplay();
+    this.#delivery.endReplay();
   }
 
   async #saveCheckpoint(orderly: boolean): Promise<void> {
-    const oldest = orderly || this.#p.outlet.kind === "durable" ? undefined : this.#courier.owner.oldest;
+    const oldest = orderly || this.#p.outlet.kind === "durable" ? undefined : this.#delivery.owner.oldest;
     const checkpoint = this.#checkpoint;
     const bounded = (at: Ticks) => (oldest !== undefined && oldest < at ? oldest : at);
     await this.#p.store.flush();
@@ -358,6 +358,6 @@ export class StreamPoller implements Runner {
     this.#savedCheckpoint = saved;
     this.#savedAtMs = this.#p.clock.monotonicMs();
     this.#savedWalkAtMs = checkpoint.walkCompletedAtMs;
-    this.#courier.checkpointSaved();
+    this.#delivery.checkpointSaved();
   }
 }
