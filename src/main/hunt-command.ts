@@ -5,7 +5,7 @@ import { type HuntRow, huntTable } from "../hosts/cli/hunt-table.ts";
 import { linesOutlet } from "../hosts/cli/lines-sink.ts";
 import { versionKey } from "../model/event.ts";
 import { EXIT, type ExitCode, exitCodeOf, type Failure, isFailure } from "../model/failure.ts";
-import type { HuntingErrand, HuntingQuery } from "../model/hunting.ts";
+import type { HuntingPass, HuntingQuery } from "../model/hunting.ts";
 import { formatInstant, type Ticks, ticksFromMs } from "../model/instant.ts";
 import type { Log, Outlet } from "../model/ports.ts";
 import type { SourceRecord } from "../model/record.ts";
@@ -75,8 +75,8 @@ export async function hunt(configuration: Configuration, flags: HuntFlags, log: 
       const tenant: Tenant = { id, name: stanza.tenantName, cloud: stanza.cloud };
       const source = builder.customerOf({ ...stanza, streams: ["hunting"] }, tenant).hunting;
       if (source === undefined) throw unknownQuery([stanza], flags.query);
-      const errand = errandNow(query, since ?? now - BigInt(query.windowMinutes) * 600_000_000n, now);
-      const page = await source.hunt(errand, stop);
+      const pass = passNow(query, since ?? now - BigInt(query.windowMinutes) * 600_000_000n, now);
+      const page = await source.hunt(pass, stop);
       for await (const batch of page.batches)
         await show(
           stanza,
@@ -155,7 +155,7 @@ async function eachOf<T>(items: readonly T[], atOnce: number, work: (item: T) =>
   );
 }
 
-function errandNow(query: HuntingQuery, from: Ticks, to: Ticks): HuntingErrand {
+function passNow(query: HuntingQuery, from: Ticks, to: Ticks): HuntingPass {
   return { query, window: { from, to }, after: from, untimedAt: to };
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
-import { type HuntingQuery, halvesOf, planErrand } from "./hunting.ts";
+import { type HuntingQuery, halvesOf, planPass } from "./hunting.ts";
 import { formatInstant, parseInstant, type Ticks } from "./instant.ts";
 
 const at = (text: string): Ticks => parseInstant(text) as Ticks;
@@ -13,8 +13,8 @@ const query = (everyMinutes: number, windowMinutes = everyMinutes, delayMinutes 
   delayMinutes,
 });
 
-function told(planned: ReturnType<typeof planErrand>): readonly string[] {
-  const { window, untimedAt, skipped } = planned.errand;
+function told(planned: ReturnType<typeof planPass>): readonly string[] {
+  const { window, untimedAt, skipped } = planned.pass;
   const times = [
     window.from,
     window.to,
@@ -79,7 +79,7 @@ describe("the next window of a query", () => {
       ["2026-10-25T17:00", "2026-10-25T18:00", "2026-10-01T00:00", "2026-10-25T17:00", "due 2026-10-25T18:05"],
     ],
   ])("%s", (_, wanted, done, now, expected) => {
-    expect(told(planErrand(wanted, done === undefined ? undefined : at(done), ms(now)))).toEqual(expected);
+    expect(told(planPass(wanted, done === undefined ? undefined : at(done), ms(now)))).toEqual(expected);
   });
 
   test("windows neither overlap nor gap, whenever we look and however often we restart", () => {
@@ -94,9 +94,9 @@ describe("the next window of a query", () => {
           for (const wait of waits) {
             now += wait;
             for (;;) {
-              const planned = planErrand(query(every, every, delay), done, now);
+              const planned = planPass(query(every, every, delay), done, now);
               if (planned.dueAtMs > now) break;
-              const { window, skipped } = planned.errand;
+              const { window, skipped } = planned.pass;
               expect(skipped).toBeUndefined();
               expect(window.from).toBe(done ?? window.from);
               expect(window.to).toBeGreaterThan(window.from);
@@ -113,18 +113,18 @@ describe("the next window of a query", () => {
 });
 
 describe("a window that holds too much is cut in two", () => {
-  const { errand } = planErrand(query(60), at("2026-11-24T16:00:00Z"), ms("2026-11-24T17:05:00Z"));
+  const { pass } = planPass(query(60), at("2026-11-24T16:00:00Z"), ms("2026-11-24T17:05:00Z"));
 
   test("the halves are the whole, and untimed rows keep their instant", () => {
-    const [first, second] = halvesOf(errand)!;
-    expect([first.window.from, second.window.to]).toEqual([errand.window.from, errand.window.to]);
+    const [first, second] = halvesOf(pass)!;
+    expect([first.window.from, second.window.to]).toEqual([pass.window.from, pass.window.to]);
     expect(first.window.to).toBe(second.window.from);
-    expect([first.untimedAt, second.untimedAt]).toEqual([errand.untimedAt, errand.untimedAt]);
+    expect([first.untimedAt, second.untimedAt]).toEqual([pass.untimedAt, pass.untimedAt]);
   });
 
   test("down to a second", () => {
     let pieces = 0;
-    for (let part = halvesOf(errand); part; part = halvesOf(part[0])) pieces += 1;
+    for (let part = halvesOf(pass); part; part = halvesOf(part[0])) pieces += 1;
     expect(pieces).toBe(11);
   });
 });

@@ -23,7 +23,7 @@ export interface HuntingWindow {
 }
 
 /** One call that is to be made. */
-export interface HuntingErrand {
+export interface HuntingPass {
   readonly query: HuntingQuery;
   readonly window: HuntingWindow;
   /** End of the window before: a repetition of this one begins by planning from here. */
@@ -72,7 +72,7 @@ export interface HuntingSource {
    * One request, not retried. Throws Failure like a SourceStream, and `query-refused` (the query is wrong),
    * `query-too-large` (the answer or the work exceeds what the service allows: a smaller window may pass).
    */
-  hunt(errand: HuntingErrand, signal: AbortSignal): Promise<HuntingPage>;
+  hunt(pass: HuntingPass, signal: AbortSignal): Promise<HuntingPage>;
 }
 
 const TICKS_PER_MINUTE = 60n * TICKS_PER_SECOND;
@@ -81,10 +81,10 @@ const HISTORY_TICKS = 30n * 24n * 60n * TICKS_PER_MINUTE;
 /** A shorter window is not split further. */
 const SMALLEST_WINDOW_TICKS = TICKS_PER_SECOND;
 
-/** When the errand may be sent, and what it is. */
-export interface PlannedErrand {
+/** When the pass may be sent, and what it is. */
+export interface PlannedPass {
   readonly dueAtMs: number;
-  readonly errand: HuntingErrand;
+  readonly pass: HuntingPass;
 }
 
 /**
@@ -95,7 +95,7 @@ export interface PlannedErrand {
  * @param done end of the last window that was delivered; undefined at the first run, which takes the window
  *   that ended last.
  */
-export function planErrand(query: HuntingQuery, done: Ticks | undefined, nowMs: number): PlannedErrand {
+export function planPass(query: HuntingQuery, done: Ticks | undefined, nowMs: number): PlannedPass {
   const step = BigInt(query.everyMinutes) * TICKS_PER_MINUTE;
   const reachBack = BigInt(query.windowMinutes - query.everyMinutes) * TICKS_PER_MINUTE;
   const delay = BigInt(query.delayMinutes) * TICKS_PER_MINUTE;
@@ -104,22 +104,22 @@ export function planErrand(query: HuntingQuery, done: Ticks | undefined, nowMs: 
   const oldest = ((now - HISTORY_TICKS) / step + 1n) * step;
   const begin = last < oldest ? oldest : last;
   const to = (begin / step + 1n) * step;
-  const errand: HuntingErrand = {
+  const pass: HuntingPass = {
     query,
     window: { from: begin - reachBack, to },
     after: begin,
     untimedAt: to,
     ...(begin === last ? {} : { skipped: { from: last, to: begin } }),
   };
-  return { dueAtMs: Number((to + delay) / TICKS_PER_MS), errand };
+  return { dueAtMs: Number((to + delay) / TICKS_PER_MS), pass };
 }
 
-/** The errand in two halves, the earlier first; undefined when its window is too small to be split. */
-export function halvesOf(errand: HuntingErrand): readonly [HuntingErrand, HuntingErrand] | undefined {
-  const { from, to } = errand.window;
+/** The pass in two halves, the earlier first; undefined when its window is too small to be split. */
+export function halvesOf(pass: HuntingPass): readonly [HuntingPass, HuntingPass] | undefined {
+  const { from, to } = pass.window;
   if (to - from < 2n * SMALLEST_WINDOW_TICKS) return undefined;
   const middle = from + (to - from) / 2n;
-  const { skipped: _, ...rest } = errand;
+  const { skipped: _, ...rest } = pass;
   return [
     { ...rest, window: { from, to: middle } },
     { ...rest, window: { from: middle, to } },

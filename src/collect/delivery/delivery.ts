@@ -40,7 +40,7 @@ const JOURNAL_SLACK = 1_024;
 const LEDGER_MOST_BYTES = 0x7fff_ffff - EVENT_OVERHEAD_BYTES;
 
 /** What one walk was for. */
-export interface Errand {
+export interface WalkPass {
   readonly found: Exclude<Found, "replay">;
   /** Sweeps: a version at or after this instant is one that a poll would have found too. */
   readonly lateBefore?: Ticks;
@@ -120,7 +120,7 @@ export class StreamDelivery {
     batch: readonly PageRecord[],
     facts: PageTally,
     seen: Seen,
-    errand: Errand,
+    pass: WalkPass,
     askedFrom: Ticks | undefined,
   ): Promise<void> {
     const { store, outlet, provisional } = this.#p;
@@ -148,7 +148,7 @@ export class StreamDelivery {
       }
       this.#checkTenant(record);
       const hash = objectHash(record.kind, record.id);
-      const judged = this.#judge(record, hash, errand);
+      const judged = this.#judge(record, hash, pass);
       if (!judged) {
         if (record.lifted && this.#ledger.touch(hash, nowS - MET_LONG_AGO_S, TOUCHED_EVERY_S)) touched.push(hash);
         continue;
@@ -180,7 +180,7 @@ export class StreamDelivery {
       entries.forEach((entry, i) => {
         const lifted = deliveries[i]!.record.lifted === true;
         const askFrom =
-          (lifted || errand.found === "sweep") && askedFrom !== undefined && askedFrom < entry.updated
+          (lifted || pass.found === "sweep") && askedFrom !== undefined && askedFrom < entry.updated
             ? askedFrom
             : entry.updated;
         provisional.add(this.owner, {
@@ -229,7 +229,7 @@ export class StreamDelivery {
    * because an event that has begun cannot be taken back when the answer breaks off, and because a slow
    * answer must not hold the outlet against other customers.
    */
-  async deliverHuge(record: HugeRecord, errand: Errand, stop: AbortSignal): Promise<void> {
+  async deliverHuge(record: HugeRecord, pass: WalkPass, stop: AbortSignal): Promise<void> {
     const { source, outlet, tenant, store, provisional, budget } = this.#p;
     const spool = await this.#p.openSpool();
     try {
@@ -244,7 +244,7 @@ export class StreamDelivery {
       if (!head || !outlet.writeHuge) return await this.#quarantine(record);
       const hash = objectHash(head.kind, head.id);
       const bodyCrc = digest.digest().readInt32LE(0);
-      const judged = this.#judge(head, hash, errand, bodyCrc);
+      const judged = this.#judge(head, hash, pass, bodyCrc);
       if (!judged) return;
       const entry: LedgerEntry = {
         hash,
@@ -300,16 +300,14 @@ export class StreamDelivery {
   #judge(
     record: RecordHead & { readonly lifted?: true; readonly body?: RecordBody },
     hash: ObjectHash,
-    errand: Errand,
+    pass: WalkPass,
     bodyCrc = 0,
   ): Omit<Delivery, "record"> | undefined {
     const { report, log, tenant, stanza, source } = this.#p;
     const verdict = this.#ledger.judge(hash, record.updated, () => (record.body ? crcOf(record.body) : bodyCrc));
     let change: Delivery["change"] = "updated";
     let found: Found =
-      errand.found === "sweep" && errand.lateBefore !== undefined && record.updated < errand.lateBefore
-        ? "sweep"
-        : "poll";
+      pass.found === "sweep" && pass.lateBefore !== undefined && record.updated < pass.lateBefore ? "sweep" : "poll";
     switch (verdict.is) {
       case "sent":
         return undefined;

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "@jest/globals";
 import { Failure } from "../../model/failure.ts";
-import type { HuntingErrand, HuntingPage, HuntingQuery, HuntingSource } from "../../model/hunting.ts";
+import type { HuntingPage, HuntingPass, HuntingQuery, HuntingSource } from "../../model/hunting.ts";
 import { formatInstant, type Ticks, ticksFromMs } from "../../model/instant.ts";
 import type { PageRecord } from "../../model/record.ts";
 import {
@@ -32,12 +32,12 @@ class SimHunting implements HuntingSource {
   limits = { perMinute: 45 };
   readonly queries: readonly HuntingQuery[];
   readonly rows: Row[] = [];
-  readonly asked: HuntingErrand[] = [];
+  readonly asked: HuntingPass[] = [];
   rowsMost = 100_000;
   problem?: Failure;
   serverOffsetMs = 0;
   takesMs = 0;
-  fault: ((errand: HuntingErrand, n: number) => Failure | undefined) | undefined;
+  fault: ((pass: HuntingPass, n: number) => Failure | undefined) | undefined;
   breaksAfter: number | undefined;
   readonly #clock: SimClock;
 
@@ -52,15 +52,15 @@ class SimHunting implements HuntingSource {
     }));
   }
 
-  async hunt(errand: HuntingErrand, signal: AbortSignal): Promise<HuntingPage> {
-    this.asked.push(errand);
+  async hunt(pass: HuntingPass, signal: AbortSignal): Promise<HuntingPage> {
+    this.asked.push(pass);
     if (this.takesMs > 0) await this.#clock.pause(this.takesMs, signal);
     if (signal.aborted) throw new Failure("stopped", { actor: "us", retry: { when: "never" }, say: "Stopped." });
-    const failure = this.fault?.(errand, this.asked.length);
+    const failure = this.fault?.(pass, this.asked.length);
     if (failure) throw failure;
-    const { from, to } = errand.window;
+    const { from, to } = pass.window;
     const found = this.rows.filter((row) => {
-      if (row.query !== errand.query.name || (row.visibleAtMs ?? 0) > this.#clock.now) return false;
+      if (row.query !== pass.query.name || (row.visibleAtMs ?? 0) > this.#clock.now) return false;
       return row.untimed === true || (ticksFromMs(row.at) >= from && ticksFromMs(row.at) <= to - 1n);
     });
     const shown = found.slice(0, this.rowsMost);
@@ -72,7 +72,7 @@ class SimHunting implements HuntingSource {
         for (const [i, row] of shown.entries()) {
           if (i === breaksAfter)
             throw new Failure("connection-reset", { actor: "microsoft", retry: { when: "soon" }, say: "Reset." });
-          yield [recordOf(row, errand)];
+          yield [recordOf(row, pass)];
         }
       })(),
       end: () => ({
@@ -86,11 +86,11 @@ class SimHunting implements HuntingSource {
   }
 }
 
-function recordOf(row: Row, errand: HuntingErrand): PageRecord {
+function recordOf(row: Row, pass: HuntingPass): PageRecord {
   const bytes = new TextEncoder().encode(
     JSON.stringify(row.untimed ? { n: row.text } : { Timestamp: new Date(row.at).toISOString(), n: row.text }),
   );
-  const updated: Ticks = row.untimed ? errand.untimedAt : ticksFromMs(row.at);
+  const updated: Ticks = row.untimed ? pass.untimedAt : ticksFromMs(row.at);
   return {
     readable: true,
     kind: "row",

@@ -3,12 +3,12 @@ import { type Delivery, versionKey } from "../../model/event.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
 import {
   type HuntingEnd,
-  type HuntingErrand,
+  type HuntingPass,
   type HuntingQuery,
   type HuntingSource,
   halvesOf,
-  type PlannedErrand,
-  planErrand,
+  type PlannedPass,
+  planPass,
 } from "../../model/hunting.ts";
 import { formatInstant, type Ticks } from "../../model/instant.ts";
 import type { Chance, Clock, Log, Outlet } from "../../model/ports.ts";
@@ -239,8 +239,7 @@ export class Hunter implements Runner {
    */
   async #begin(): Promise<void> {
     const fresh = this.#progress.filter(({ done }) => done === undefined);
-    for (const progress of fresh)
-      progress.done = planErrand(progress.query, undefined, this.#serverNowMs()).errand.after;
+    for (const progress of fresh) progress.done = planPass(progress.query, undefined, this.#serverNowMs()).pass.after;
     if (fresh.length > 0) await this.#saveCheckpoint(false);
   }
 
@@ -254,13 +253,13 @@ export class Hunter implements Runner {
     await customer.incident(report, source.problem);
   }
 
-  /** The errand whose time came first, of queries that are not waiting after a failure. */
-  #dueNow(): { readonly progress: Progress; readonly planned: PlannedErrand } | undefined {
+  /** The pass whose time came first, of queries that are not waiting after a failure. */
+  #dueNow(): { readonly progress: Progress; readonly planned: PlannedPass } | undefined {
     const now = this.#serverNowMs();
-    let first: { readonly progress: Progress; readonly planned: PlannedErrand } | undefined;
+    let first: { readonly progress: Progress; readonly planned: PlannedPass } | undefined;
     for (const progress of this.#progress) {
       if (progress.waitsUntilMs > this.#p.clock.monotonicMs()) continue;
-      const planned = planErrand(progress.query, progress.done, now);
+      const planned = planPass(progress.query, progress.done, now);
       if (planned.dueAtMs <= now && (first === undefined || planned.dueAtMs < first.planned.dueAtMs))
         first = { progress, planned };
     }
@@ -270,17 +269,17 @@ export class Hunter implements Runner {
   #nextInMs(): number {
     const now = this.#serverNowMs();
     const waits = this.#progress.map(({ query, done, waitsUntilMs }) =>
-      Math.max(planErrand(query, done, now).dueAtMs - now, waitsUntilMs - this.#p.clock.monotonicMs()),
+      Math.max(planPass(query, done, now).dueAtMs - now, waitsUntilMs - this.#p.clock.monotonicMs()),
     );
     return Math.max(0, Math.min(LOOK_AGAIN_MS, ...waits));
   }
 
-  async #carryOut(progress: Progress, { errand, dueAtMs }: PlannedErrand, stop: AbortSignal): Promise<void> {
+  async #carryOut(progress: Progress, { pass, dueAtMs }: PlannedPass, stop: AbortSignal): Promise<void> {
     const { customer, report, clock, chance } = this.#p;
-    const { query, window, skipped } = errand;
+    const { query, window, skipped } = pass;
     if (skipped !== undefined) await customer.incident(report, windowsSkipped(query, skipped.from, skipped.to));
     try {
-      await this.#hunt(progress, errand, stop);
+      await this.#hunt(progress, pass, stop);
     } catch (error) {
       if (stop.aborted || !isFailure(error) || !OF_ONE_QUERY.has(error.code)) throw error;
       progress.failures += 1;
@@ -302,13 +301,13 @@ export class Hunter implements Runner {
    * One window; in halves when its answer was cut off or is refused for its size. Rows that are out already
    * are known and not sent again.
    */
-  async #hunt(progress: Progress, errand: HuntingErrand, stop: AbortSignal): Promise<void> {
+  async #hunt(progress: Progress, pass: HuntingPass, stop: AbortSignal): Promise<void> {
     const { customer, report } = this.#p;
     let why: Failure;
     try {
-      const end = await this.#readPatiently(progress, errand, stop);
+      const end = await this.#readPatiently(progress, pass, stop);
       if (!end.isCut) return;
-      why = answerCut(errand.query, end);
+      why = answerCut(pass.query, end);
       // A summary over half the time is another summary: its rows have no time by which they could be told
       // apart.
       if (end.untimedCount > 0) {
@@ -319,21 +318,21 @@ export class Hunter implements Runner {
       if (stop.aborted || !isFailure(error) || !SPLITTABLE.has(error.code)) throw error;
       why = error;
     }
-    const halves = halvesOf(errand);
+    const halves = halvesOf(pass);
     if (halves === undefined) {
       if (why.code !== "hunting-cut") throw why;
       await customer.incident(report, why);
       return;
     }
-    await customer.incident(report, windowSplit(errand, why));
+    await customer.incident(report, windowSplit(pass, why));
     for (const half of halves) await this.#hunt(progress, half, stop);
   }
 
-  async #readPatiently(progress: Progress, errand: HuntingErrand, stop: AbortSignal): Promise<HuntingEnd> {
+  async #readPatiently(progress: Progress, pass: HuntingPass, stop: AbortSignal): Promise<HuntingEnd> {
     const { clock, chance, report, budget } = this.#p;
     for (let failed = 0; ; ) {
       try {
-        return await this.#readOnce(progress, errand, stop);
+        return await this.#readOnce(progress, pass, stop);
       } catch (error) {
         if (stop.aborted || !isFailure(error)) throw error;
         let pauseMs: number | undefined;
@@ -353,16 +352,16 @@ export class Hunter implements Runner {
     }
   }
 
-  async #readOnce(progress: Progress, errand: HuntingErrand, stop: AbortSignal): Promise<HuntingEnd> {
+  async #readOnce(progress: Progress, pass: HuntingPass, stop: AbortSignal): Promise<HuntingEnd> {
     const { budget, turns, source, report, store, clock } = this.#p;
     const giveBack = await turnToLeave(budget, turns, stop);
     try {
       if (stop.aborted) throw stopped();
       report.count("requests");
-      const page = await source.hunt(errand, stop);
+      const page = await source.hunt(pass, stop);
       this.#serverAheadMs = page.serverNowMs - clock.nowMs();
       for await (const batch of page.batches) {
-        await this.#deliver(batch, progress, errand);
+        await this.#deliver(batch, progress, pass);
         if (stop.aborted) throw stopped();
       }
       await store.flush();
@@ -373,7 +372,7 @@ export class Hunter implements Runner {
     }
   }
 
-  async #deliver(batch: readonly PageRecord[], progress: Progress, errand: HuntingErrand): Promise<void> {
+  async #deliver(batch: readonly PageRecord[], progress: Progress, pass: HuntingPass): Promise<void> {
     const { store, outlet, provisional, report } = this.#p;
     const deliveries: Delivery[] = [];
     const entries: LedgerEntry[] = [];
@@ -381,7 +380,7 @@ export class Hunter implements Runner {
     const writtenAtS = provisional.writtenNowS();
     for (const record of batch) {
       if (!record.readable) {
-        await this.#quarantine(record, errand.query);
+        await this.#quarantine(record, pass.query);
         continue;
       }
       const hash = objectHash(record.kind, record.id);
@@ -407,7 +406,7 @@ export class Hunter implements Runner {
     const journalFirst = outlet.kind === "provisional";
     if (journalFirst) {
       journal(store, this.#ledger, entries, before);
-      for (const entry of entries) provisional.add(progress.owner, { ...entry, askFrom: errand.after });
+      for (const entry of entries) provisional.add(progress.owner, { ...entry, askFrom: pass.after });
     }
     try {
       await outlet.write(deliveries);
@@ -500,7 +499,7 @@ export class Hunter implements Runner {
     const now = this.#serverNowMs();
     const since = this.#progress
       .filter(({ failure }) => failure?.code !== "query-refused")
-      .map(({ query, done }) => now - planErrand(query, done, now).dueAtMs);
+      .map(({ query, done }) => now - planPass(query, done, now).dueAtMs);
     return Math.max(0, ...since);
   }
 
@@ -552,7 +551,7 @@ function answerCut(query: HuntingQuery, end: HuntingEnd): Failure {
   });
 }
 
-function windowSplit({ query, window }: HuntingErrand, why: Failure): Failure {
+function windowSplit({ query, window }: HuntingPass, why: Failure): Failure {
   return new Failure("hunting-split", {
     actor: "operator",
     retry: { when: "soon" },

@@ -6,7 +6,7 @@ import type { StreamStore } from "../../model/state.ts";
 import type { Tenant } from "../../model/tenant.ts";
 import { shortPauseMs } from "../backoff.ts";
 import type { Budget } from "../budget.ts";
-import type { Errand, StreamDelivery } from "../delivery/delivery.ts";
+import type { StreamDelivery, WalkPass } from "../delivery/delivery.ts";
 import { stopped } from "../failures.ts";
 import { type Turns, turnToLeave } from "../limiter.ts";
 import type { CustomerReport, StreamReport } from "../report.ts";
@@ -87,7 +87,7 @@ export class PageReader {
    * as many rows, and at last around the one record that breaks it. A service that answers nothing at all is
    * left in peace after two probes.
    */
-  async read(question: Question, seen: Seen, errand: Errand, stop: AbortSignal): Promise<PageFacts> {
+  async read(question: Question, seen: Seen, pass: WalkPass, stop: AbortSignal): Promise<PageFacts> {
     const asked: Question = question.link
       ? question
       : {
@@ -97,21 +97,21 @@ export class PageReader {
         };
     try {
       if (this.#poisoned !== undefined && question.from === this.#poisoned && !question.link)
-        return await this.#smaller(question, seen, errand, stop, undefined);
-      const page = await this.#readPatiently(asked, seen, errand, stop);
+        return await this.#smaller(question, seen, pass, stop, undefined);
+      const page = await this.#readPatiently(asked, seen, pass, stop);
       if (this.#largestTop !== undefined && !question.link)
         this.#largestTop = this.#largestTop * 2 < question.top ? this.#largestTop * 2 : undefined;
       return page;
     } catch (error) {
       if (!isFailure(error) || !DEGRADABLE.has(error.code) || question.link || stop.aborted) throw error;
-      return this.#smaller(asked, seen, errand, stop, error);
+      return this.#smaller(asked, seen, pass, stop, error);
     }
   }
 
   async #smaller(
     question: Question,
     seen: Seen,
-    errand: Errand,
+    pass: WalkPass,
     stop: AbortSignal,
     why: Failure | undefined,
   ): Promise<PageFacts> {
@@ -119,17 +119,17 @@ export class PageReader {
     let top = 1;
     let page: PageFacts | undefined;
     try {
-      page = await this.#readOnce({ ...lean, top: 1 }, seen, errand, stop);
+      page = await this.#readOnce({ ...lean, top: 1 }, seen, pass, stop);
     } catch (error) {
       if (!isFailure(error) || !DEGRADABLE.has(error.code) || stop.aborted) throw error;
-      return this.#aroundPoison(lean, seen, errand, stop, why ?? error);
+      return this.#aroundPoison(lean, seen, pass, stop, why ?? error);
     }
     this.#poisoned = undefined;
     // The service lives: find the largest page that works. The first rows are out already, so nothing is lost
     // whatever fails.
     for (top = Math.floor(question.top / 2); top > 1; top = Math.floor(top / 2)) {
       try {
-        page = await this.#readOnce({ ...lean, top }, seen, errand, stop);
+        page = await this.#readOnce({ ...lean, top }, seen, pass, stop);
         break;
       } catch (error) {
         if (!isFailure(error) || !DEGRADABLE.has(error.code) || stop.aborted) throw error;
@@ -154,7 +154,7 @@ export class PageReader {
   async #aroundPoison(
     question: Question,
     seen: Seen,
-    errand: Errand,
+    pass: WalkPass,
     stop: AbortSignal,
     why: Failure,
   ): Promise<PageFacts> {
@@ -163,7 +163,7 @@ export class PageReader {
     const skip = (question.skip ?? 0) + POISON_PROBE_SKIP;
     let page: PageFacts;
     try {
-      page = await this.#readOnce({ ...question, top: 1, skip }, seen, errand, stop);
+      page = await this.#readOnce({ ...question, top: 1, skip }, seen, pass, stop);
     } catch {
       throw why;
     }
@@ -188,11 +188,11 @@ export class PageReader {
    * One question with the short pauses of a walk: 1, 2 and 4 s, and as long as the service asks for by
    * Retry-After.
    */
-  async #readPatiently(question: Question, seen: Seen, errand: Errand, stop: AbortSignal): Promise<PageFacts> {
+  async #readPatiently(question: Question, seen: Seen, pass: WalkPass, stop: AbortSignal): Promise<PageFacts> {
     const { clock, chance, report, budget } = this.#p;
     for (let failed = 0; ; ) {
       try {
-        return await this.#readOnce(question, seen, errand, stop);
+        return await this.#readOnce(question, seen, pass, stop);
       } catch (error) {
         if (stop.aborted || !isFailure(error)) throw error;
         if (error.retry.when === "at") {
@@ -213,7 +213,7 @@ export class PageReader {
     }
   }
 
-  async #readOnce(question: Question, seen: Seen, errand: Errand, stop: AbortSignal): Promise<PageFacts> {
+  async #readOnce(question: Question, seen: Seen, pass: WalkPass, stop: AbortSignal): Promise<PageFacts> {
     const { budget, turns, turnsOfTroubled, source, report, clock } = this.#p;
     const giveBack = await turnToLeave(budget, this.#situation().isTroubled ? turnsOfTroubled : turns, stop);
     const tally = new PageTally();
@@ -225,14 +225,14 @@ export class PageReader {
       const page = await source.ask(question, stop);
       this.#serverNowMs = page.serverNowMs;
       for await (const batch of page.batches) {
-        await this.#delivery.deliver(batch, tally, seen, errand, question.from);
+        await this.#delivery.deliver(batch, tally, seen, pass, question.from);
         if (stop.aborted) throw stopped();
       }
       await this.#p.store.flush();
       if (
         report.walkStartedAtMs !== undefined &&
         clock.nowMs() - report.walkStartedAtMs > CATCHING_UP_AFTER_MS &&
-        errand.keepsProgress
+        pass.keepsProgress
       )
         report.be("catching-up");
       else if (report.state === "throttled") report.be(this.#situation().isFirstWalk ? "catching-up" : "ok");
@@ -240,7 +240,7 @@ export class PageReader {
     } finally {
       giveBack();
     }
-    for (const record of tally.huge) await this.#delivery.deliverHuge(record, errand, stop);
+    for (const record of tally.huge) await this.#delivery.deliverHuge(record, pass, stop);
     return facts;
   }
 }

@@ -2,7 +2,7 @@ import type { Ticks } from "../../model/instant.ts";
 import { ticksFromMs } from "../../model/instant.ts";
 import type { Checkpoint, StateKey } from "../../model/state.ts";
 import { calmWaitMs } from "../backoff.ts";
-import type { DeliveryParts, Errand } from "../delivery/delivery.ts";
+import type { DeliveryParts, WalkPass } from "../delivery/delivery.ts";
 import { StreamDelivery } from "../delivery/delivery.ts";
 import type { ProvisionalOwner } from "../delivery/provisional.ts";
 import { asFailure, concernsEverybody, partialAnswer, WALK_WARNINGS } from "../failures.ts";
@@ -313,15 +313,15 @@ export class StreamPoller implements Runner {
     if (this.#delivery.wroteSinceSave) await this.#saveCheckpoint(false);
   }
 
-  #source(errand: Errand, stop: AbortSignal): WalkSource {
+  #source(pass: WalkPass, stop: AbortSignal): WalkSource {
     const { source, customer, report } = this.#p;
     return {
       pageTop: source.pageTop,
       skipMax: source.skipMax,
       splits: source.splits,
-      read: (question, seen) => this.#reader.read(question, seen, errand, stop),
+      read: (question, seen) => this.#reader.read(question, seen, pass, stop),
       progress: async (cursor) => {
-        if (!errand.keepsProgress || !this.#checkpoint.walk) return;
+        if (!pass.keepsProgress || !this.#checkpoint.walk) return;
         // A record dated in the future must not carry the walk past what is still to come.
         const now = ticksFromMs(this.#reader.serverNowMs ?? this.#p.clock.nowMs());
         const safe = cursor < now ? cursor : now;

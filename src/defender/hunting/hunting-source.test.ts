@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "@jest/globals";
 import { CLOUDS } from "../../model/cloud.ts";
-import type { HuntingEnd, HuntingErrand, HuntingQuery } from "../../model/hunting.ts";
+import type { HuntingEnd, HuntingPass, HuntingQuery } from "../../model/hunting.ts";
 import { parseInstant, type Ticks } from "../../model/instant.ts";
 import type { PageRecord } from "../../model/record.ts";
 import type { TenantId } from "../../model/tenant.ts";
@@ -17,7 +17,7 @@ const query: HuntingQuery = {
   windowMinutes: 60,
   delayMinutes: 5,
 };
-const errand: HuntingErrand = {
+const pass: HuntingPass = {
   query,
   window: { from: at("2026-11-24T15:00:00Z"), to: at("2026-11-24T16:00:00Z") },
   after: at("2026-11-24T15:00:00Z"),
@@ -41,7 +41,7 @@ function given(script: Scripted, queries: readonly HuntingQuery[] = [query]) {
 }
 
 async function hunted(script: Scripted): Promise<{ readonly rows: PageRecord[]; readonly end: HuntingEnd }> {
-  const page = await given(script).source.hunt(errand, new AbortController().signal);
+  const page = await given(script).source.hunt(pass, new AbortController().signal);
   const rows: PageRecord[] = [];
   for await (const batch of page.batches) rows.push(...batch);
   return { rows, end: page.end() };
@@ -69,7 +69,7 @@ describe("a hunting answer", () => {
     const { rows, end } = await hunted({ body, pieceBytes: 11 });
     expect(rows.map((row) => [row.id, row.updated])).toEqual([
       [`ps/${sha(TIMED)}`, at("2026-11-24T15:10:00.1234567Z")],
-      [`ps/${sha(UNTIMED)}`, errand.untimedAt],
+      [`ps/${sha(UNTIMED)}`, pass.untimedAt],
     ]);
     expect(rows[0]).toMatchObject({ kind: "row", service: "ps" });
     expect(end).toEqual({
@@ -128,14 +128,14 @@ describe("a hunting answer", () => {
       "consent-missing",
     ],
   ])("%s is said", async (_, script, code) => {
-    await expect(given(script).source.hunt(errand, new AbortController().signal)).rejects.toMatchObject({ code });
+    await expect(given(script).source.hunt(pass, new AbortController().signal)).rejects.toMatchObject({ code });
   });
 });
 
 describe("the question", () => {
   test("names the query and a window whose end belongs to the next one", async () => {
     const { http, source } = given({ body: '{"results":[]}' });
-    await source.hunt(errand, new AbortController().signal);
+    await source.hunt(pass, new AbortController().signal);
     expect(http.asked[0]).toMatchObject({
       method: "POST",
       url: "https://graph.microsoft.com/v1.0/security/runHuntingQuery",

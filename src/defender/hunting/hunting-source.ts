@@ -1,6 +1,6 @@
 import { type AnswerEnd, AnswerScanner } from "../../json/answer-scanner.ts";
 import type { Failure } from "../../model/failure.ts";
-import type { HuntingEnd, HuntingErrand, HuntingPage, HuntingQuery, HuntingSource } from "../../model/hunting.ts";
+import type { HuntingEnd, HuntingPage, HuntingPass, HuntingQuery, HuntingSource } from "../../model/hunting.ts";
 import { formatInstant } from "../../model/instant.ts";
 import type { PageRecord } from "../../model/record.ts";
 import type { Stanza } from "../../model/stanza.ts";
@@ -39,18 +39,18 @@ export function createHuntingSource(parts: HuntingSourceParts): HuntingSource {
     limits: APIS.hunting.limits,
     queries: parts.queries.filter((query) => isFor(query, stanza.name, tenant)),
     ...(parts.problem === undefined ? {} : { problem: parts.problem }),
-    async hunt(errand, signal) {
+    async hunt(pass, signal) {
       const answer = await caller.ask({
         method: "POST",
         url: `${caller.base}${PATH}`,
         headers: { "content-type": "application/json; charset=utf-8" },
-        body: huntingBody(errand),
+        body: huntingBody(pass),
         headersTimeoutMs: HEADERS_TIMEOUT_MS,
         signal,
       });
       if (!answer.isData) throw answer.failure;
       return huntingPage(
-        errand,
+        pass,
         answer.answer,
         serverNowMs(answer.answer.headers, parts.clock.nowMs()),
         parts.recordMaxBytes,
@@ -63,7 +63,7 @@ export function createHuntingSource(parts: HuntingSourceParts): HuntingSource {
  * The request's body. Both ends of a Timespan belong to it and row times have 100 ns, so it ends one tick
  * before the window does: a row on the edge is in the next window alone.
  */
-export function huntingBody({ query, window }: HuntingErrand): string {
+export function huntingBody({ query, window }: HuntingPass): string {
   return JSON.stringify({
     Query: query.kql,
     Timespan: `${formatInstant(window.from)}/${formatInstant(window.to - 1n)}`,
@@ -77,14 +77,14 @@ function isFor(query: HuntingQuery, stanza: string, tenant: Tenant): boolean {
 }
 
 function huntingPage(
-  errand: HuntingErrand,
+  pass: HuntingPass,
   answer: Parameters<typeof scannedRecords>[0],
   nowMs: number,
   recordMaxBytes: number,
 ): HuntingPage {
   const scanner = new AnswerScanner({
     shape: "results",
-    fields: { kind: "row", id: { sha256: true }, updated: "Timestamp", updatedFallback: errand.untimedAt },
+    fields: { kind: "row", id: { sha256: true }, updated: "Timestamp", updatedFallback: pass.untimedAt },
     recordMaxBytes,
   });
   let end: AnswerEnd | undefined;
@@ -96,8 +96,8 @@ function huntingPage(
     });
     for await (const batch of batches) {
       rowCount += batch.length;
-      const named = batch.map((record) => rowOf(record, errand.query.name));
-      for (const record of named) if (record.updated === errand.untimedAt) untimedCount += 1;
+      const named = batch.map((record) => rowOf(record, pass.query.name));
+      for (const record of named) if (record.updated === pass.untimedAt) untimedCount += 1;
       yield named;
     }
   }
