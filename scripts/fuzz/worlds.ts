@@ -14,7 +14,7 @@ export interface SavedWorld {
 }
 
 const savedUrl = new URL("../../test/fixtures/worlds/failed-once.json", import.meta.url);
-const TOLD_EVERY_MS = 60_000;
+const REPORTED_EVERY_MS = 60_000;
 
 export function savedWorlds(): readonly SavedWorld[] {
   return JSON.parse(readFileSync(savedUrl, "utf8")) as SavedWorld[];
@@ -32,7 +32,7 @@ export async function fuzzWorlds(
 ): Promise<number> {
   say(`fuzz: worlds, ${minutes} min, from seed ${firstSeed}`);
   const beganAtMs = performance.now();
-  let toldAtMs = beganAtMs;
+  let reportedAtMs = beganAtMs;
   let lived = 0;
   for (; lived < most && performance.now() - beganAtMs < minutes * 60_000; lived++) {
     const seed = firstSeed + Math.floor(lived / 2);
@@ -45,8 +45,8 @@ export async function fuzzWorlds(
       );
       return 1;
     }
-    if (performance.now() - toldAtMs < TOLD_EVERY_MS) continue;
-    toldAtMs = performance.now();
+    if (performance.now() - reportedAtMs < REPORTED_EVERY_MS) continue;
+    reportedAtMs = performance.now();
     say(`fuzz: ${lived + 1} worlds, at seed ${seed}, nothing lost, doubled or out of order`);
   }
   say(`fuzz: ${lived} worlds, nothing lost, doubled or out of order`);

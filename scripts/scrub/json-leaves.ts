@@ -1,5 +1,5 @@
 /**
- * Told of each string and number of a JSON value with its path (`value[].id`); what it returns takes the
+ * ReportOnce of each string and number of a JSON value with its path (`value[].id`); what it returns takes the
  * value's place. Numbers come and go as their digits.
  */
 export type AtLeaf = (path: string, leaf: { readonly kind: "text" | "number"; readonly text: string }) => string;

@@ -20,7 +20,7 @@ import { tenantIdFrom } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import { openStateFolder } from "../stores/disk/folder.ts";
-import type { ToldConfig } from "./arcsight-findings.ts";
+import type { CheckedConfig } from "./arcsight-findings.ts";
 import { tell } from "./arcsight-findings.ts";
 import { defaultStateDir, settingsFailure } from "./configuration.ts";
 import { CustomerBuilder } from "./customers.ts";
@@ -66,7 +66,7 @@ export async function arcSightRun(
   const log = logOf(chosen);
   for (const name of distrusted)
     log.warn("an environment variable is ignored because it could weaken or redirect this program", { variable: name });
-  const refused = tell(toldOf(chosen), log, { needOutputs: true, again: false });
+  const refused = tell(checkedConfigOf(chosen), log, { needOutputs: true, again: false });
   if (refused !== undefined) return refused;
   const signals = listenToSignals();
   log.info("started", {
@@ -95,7 +95,7 @@ export async function arcSightServe(flags: ArcSightFlags, distrusted: readonly s
   const log = logOf(chosen);
   for (const name of distrusted)
     log.warn("an environment variable is ignored because it could weaken or redirect this program", { variable: name });
-  const refused = tell(toldOf(chosen), log, { needOutputs: false, again: false });
+  const refused = tell(checkedConfigOf(chosen), log, { needOutputs: false, again: false });
   if (refused !== undefined) return refused;
   const { serve } = config;
   if (serve === undefined) {
@@ -126,7 +126,7 @@ export async function arcSightServe(flags: ArcSightFlags, distrusted: readonly s
 async function chooseAgain(flags: ArcSightFlags, log: Log): Promise<Chosen | undefined> {
   try {
     const again = await choose(flags);
-    if (tell(toldOf(again), log, { needOutputs: true, again: true }) === undefined) {
+    if (tell(checkedConfigOf(again), log, { needOutputs: true, again: true }) === undefined) {
       log.info("the configuration was read again", {
         customers: again.stanzas.length,
         outputs: again.config.outputs.length,
@@ -312,7 +312,7 @@ export async function choose(flags: ArcSightFlags): Promise<Chosen> {
   };
 }
 
-function toldOf({ config, stanzas }: Chosen): ToldConfig {
+function checkedConfigOf({ config, stanzas }: Chosen): CheckedConfig {
   return { config, customers: stanzas.length };
 }
 

@@ -4,7 +4,7 @@ import type { ExitCode } from "../model/failure.ts";
 import { EXIT } from "../model/failure.ts";
 import type { Log } from "../model/ports.ts";
 
-export interface ToldConfig {
+export interface CheckedConfig {
   readonly config: Pick<ArcSightConfig, "warnings" | "taken" | "problems" | "outputProblems">;
   /** How many can be collected. */
   readonly customers: number;
@@ -17,7 +17,7 @@ export interface ToldConfig {
  *   nothing.
  */
 export function tell(
-  { config, customers }: ToldConfig,
+  { config, customers }: CheckedConfig,
   log: Log,
   { needOutputs, again }: { readonly needOutputs: boolean; readonly again: boolean },
 ): ExitCode | undefined {

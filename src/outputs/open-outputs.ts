@@ -53,7 +53,7 @@ export function openOutputs(
     format: lineFormatOf(settings, styleOf),
     ...(settings.tenants ? { tenants: new Set(settings.tenants) } : {}),
   }));
-  tellOfLeftSpools(join(stateDir, "outputs"), new Set(names), world);
+  reportLeftSpools(join(stateDir, "outputs"), new Set(names), world);
   const customers = stanzas.map(({ name, tenantName }) => ({ stanza: name, tenantName }));
   return new ArcSightOutlet(branches, customers, () => world.clock.nowMs(), world.log);
 }
@@ -115,7 +115,7 @@ function noteWhere(path: string, where: string, disk: Disk): void {
  * An output that was taken out of the file, or leads elsewhere now, leaves what waited for its receiver: that
  * is not lost, but nobody sends it unless somebody knows.
  */
-function tellOfLeftSpools(folder: string, names: ReadonlySet<string>, { kit: { disk }, log }: OutputsWorld): void {
+function reportLeftSpools(folder: string, names: ReadonlySet<string>, { kit: { disk }, log }: OutputsWorld): void {
   for (const name of namesIn(disk, folder)) {
     if (!name.startsWith("syslog-") || names.has(name)) continue;
     const spool = join(folder, name, "spool");

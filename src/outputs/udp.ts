@@ -6,7 +6,7 @@ import { RecentKeys } from "./recent-keys.ts";
 import type { FrameStyle } from "./syslog-frame.ts";
 import { syslogDatagrams } from "./syslog-frame.ts";
 
-const TOLD_AGAIN_MS = 60_000;
+const REPORTED_AGAIN_MS = 60_000;
 
 export interface UdpParts {
   readonly name: string;
@@ -29,7 +29,7 @@ export class UdpOutput implements Output {
   readonly #p: UdpParts;
   readonly #link: DatagramLink;
   readonly #recent = new RecentKeys();
-  #toldAtMs = Number.NEGATIVE_INFINITY;
+  #reportedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: UdpParts) {
     this.#p = parts;
@@ -69,8 +69,8 @@ export class UdpOutput implements Output {
     const errno = errnoOf(error);
     if (errno === undefined) throw error;
     const nowMs = this.#p.clock.monotonicMs();
-    if (nowMs - this.#toldAtMs < TOLD_AGAIN_MS) return;
-    this.#toldAtMs = nowMs;
+    if (nowMs - this.#reportedAtMs < REPORTED_AGAIN_MS) return;
+    this.#reportedAtMs = nowMs;
     this.#p.log.error("datagrams are not sent and are lost: udp promises nothing, use tls or tcp", {
       output: this.name,
       to: this.where,

@@ -158,15 +158,15 @@ async function control(action: string, body: Readonly<Record<string, unknown>>):
 }
 
 /** @param printed what was asked for with --print is no leak. */
-function expectNothingToldIn(ended: Ended, printed = false): void {
+function expectNoSecretIn(ended: Ended, printed = false): void {
   expect([leakIn(ended.errors, parts), tokenIn(ended.errors)]).toEqual([undefined, undefined]);
   expect(printed ? [] : [leakIn(ended.out, parts), tokenIn(ended.out)].filter((leak) => leak !== undefined)).toEqual(
     [],
   );
-  expectNothingToldInFiles();
+  expectNoSecretInFiles();
 }
 
-function expectNothingToldInFiles(): void {
+function expectNoSecretInFiles(): void {
   for (const file of filesUnder(folder).filter((path) => !path.includes("/secrets/"))) {
     // A proxy's login stands where the administrator wrote it: it is no secret of ours, and splunkd keeps no
     // store for it (SECURITY.md).
@@ -264,7 +264,7 @@ describe("token acquire tells nobody", () => {
       environment: { ...key(), ...setting.environment },
     });
     expect([name, ended.code, ended.code === code ? "" : ended.errors]).toEqual([name, code, ""]);
-    expectNothingToldIn(ended, argv().includes("--print"));
+    expectNoSecretIn(ended, argv().includes("--print"));
   });
 
   test("in the browser, nor does the page that it ends on", async () => {
@@ -292,7 +292,7 @@ describe("token acquire tells nobody", () => {
       },
     );
     expect([ended.code, leakIn(page, parts), tokenIn(page)]).toEqual([0, undefined, undefined]);
-    expectNothingToldIn(ended);
+    expectNoSecretIn(ended);
   });
 
   test.each<[string, string, string, number]>([
@@ -314,7 +314,7 @@ describe("token acquire tells nobody", () => {
       ...file("from.txt"),
     ]);
     expect([ended.code, ended.code === code ? "" : ended.errors]).toEqual([code, ""]);
-    expectNothingToldIn(ended);
+    expectNoSecretIn(ended);
   });
 
   test("a device code that is declined", async () => {
@@ -322,7 +322,7 @@ describe("token acquire tells nobody", () => {
     const ended = await program(["token", "acquire", ...who(), "--device-code", "--print"], { environment: key() });
     await control("device-code", { customers: [NAMES.good], state: "approve" }).catch(() => undefined);
     expect(ended.code).toBe(3);
-    expectNothingToldIn(ended);
+    expectNoSecretIn(ended);
   });
 
   test("into Splunk's credential store, with the right password and with a wrong one", async () => {
@@ -359,8 +359,8 @@ describe("token acquire tells nobody", () => {
           signIn: browse,
         });
         expect([ended.code, ended.code === code ? "" : ended.errors]).toEqual([code, ""]);
-        expectNothingToldIn(ended);
-        expectNothingToldIn(
+        expectNoSecretIn(ended);
+        expectNoSecretIn(
           await program(["doctor", ...who(), ...splunk], { environment: { DEFENDER_MSSP_SPLUNK_PASSWORD: password } }),
         );
       }
@@ -433,7 +433,7 @@ describe("collecting tells nobody", () => {
       await splunkd.stop();
     }
     expect(leakIn(argv.join(" "), parts)).toBeUndefined();
-    expectNothingToldInFiles();
+    expectNoSecretInFiles();
     // Splunk has a store of its own: no token of the modular input ever lies on disk.
     expect(filesUnder(home).filter((path) => path.includes("/secrets/"))).toEqual([]);
   });
@@ -463,7 +463,7 @@ describe("collecting tells nobody", () => {
     ]);
     expect([ended.code, ended.code === 6 ? "" : ended.errors]).toEqual([6, ""]);
     expect(existsSync(join(folder, "cef-file.out"))).toBe(true);
-    expectNothingToldIn(ended);
+    expectNoSecretIn(ended);
   });
 
   test.each<[string, () => readonly string[], () => Readonly<Record<string, string>>, number]>([
@@ -496,7 +496,7 @@ describe("collecting tells nobody", () => {
   ])("%s", async (name, argv, environment, code) => {
     const ended = await program(argv(), { environment: environment() });
     expect([name, ended.code, ended.code === code ? "" : ended.errors]).toEqual([name, code, ""]);
-    expectNothingToldIn(ended);
+    expectNoSecretIn(ended);
   });
 
   function queries(): string {

@@ -15,7 +15,7 @@ import { ledgerSpanMs } from "../list/lookback.ts";
 import type { HugeRecord, PageTally } from "../list/page-tally.ts";
 import type { Seen } from "../list/walk.ts";
 import type { CustomerReport, StreamReport } from "../report.ts";
-import { Told } from "../report-once.ts";
+import { ReportOnce } from "../report-once.ts";
 import type { HeldVersion, ObjectHash } from "./ledger.ts";
 import { Ledger, objectHash } from "./ledger.ts";
 import type { Provisional } from "./provisional.ts";
@@ -75,8 +75,8 @@ export class StreamDelivery {
   readonly #ledger = new Ledger();
   readonly owner = new ProvisionalOwner();
   #journalEntries = 0;
-  #toldTenantMismatch = false;
-  readonly #quarantined = new Told();
+  #reportedTenantMismatch = false;
+  readonly #quarantined = new ReportOnce();
   #wroteSinceSave = false;
 
   constructor(parts: DeliveryParts, upTo: () => Ticks | undefined) {
@@ -355,9 +355,9 @@ export class StreamDelivery {
     this.#journalEntries = this.#ledger.size;
   }
 
-  /** Told once for each content, since every poll in whose reach it lies meets it. */
+  /** ReportOnce once for each content, since every poll in whose reach it lies meets it. */
   async #quarantine(record: UnreadableRecord): Promise<void> {
-    if (!this.#quarantined.isNews(record.sha256)) return;
+    if (!this.#quarantined.reportOnce(record.sha256)) return;
     const { source, customer, report } = this.#p;
     const named = record.id === undefined ? "without a readable id" : `with id ${record.id}`;
     await customer.incident(
@@ -376,9 +376,9 @@ export class StreamDelivery {
 
   #checkTenant(record: SourceRecord): void {
     const { tenant, customer, report, source } = this.#p;
-    if (record.payloadTenantId === undefined || record.payloadTenantId === tenant.id || this.#toldTenantMismatch)
+    if (record.payloadTenantId === undefined || record.payloadTenantId === tenant.id || this.#reportedTenantMismatch)
       return;
-    this.#toldTenantMismatch = true;
+    this.#reportedTenantMismatch = true;
     void customer.incident(
       report,
       new Failure("tenant-mismatch", {

@@ -24,7 +24,7 @@ import { journal, takeBack } from "../delivery/rollback.ts";
 import { asFailure, concernsEverybody } from "../failures.ts";
 import { type Turns, turnToLeave } from "../limiter.ts";
 import type { CustomerReport, StreamReport } from "../report.ts";
-import { Told } from "../report-once.ts";
+import { ReportOnce } from "../report-once.ts";
 import type { LostVersion, Runner } from "../runner.ts";
 
 const EMPTY_CHECKPOINT_SAVED_EVERY_MS = 600_000;
@@ -90,7 +90,7 @@ export class Hunter implements Runner {
   #savedAtMs = Number.NEGATIVE_INFINITY;
   #unsaved = false;
   #mistakeIsSaid = false;
-  readonly #quarantined = new Told();
+  readonly #quarantined = new ReportOnce();
   #failures = 0;
   /** The service's clock less ours. */
   #serverAheadMs = 0;
@@ -284,9 +284,9 @@ export class Hunter implements Runner {
       if (stop.aborted || !isFailure(error) || !OF_ONE_QUERY.has(error.code)) throw error;
       progress.failures += 1;
       progress.waitsUntilMs = clock.monotonicMs() + calmWaitMs(progress.failures, error, clock.nowMs(), chance);
-      const isNews = progress.failure?.code !== error.code;
+      const reportOnce = progress.failure?.code !== error.code;
       progress.failure = ofQuery(error, query);
-      if (isNews) await customer.incident(report, progress.failure);
+      if (reportOnce) await customer.incident(report, progress.failure);
       return;
     }
     progress.failures = 0;
@@ -445,9 +445,9 @@ export class Hunter implements Runner {
     this.#journalEntries = this.#ledger.size;
   }
 
-  /** Told once for each content, since a window that is asked for again shows it again. */
+  /** ReportOnce once for each content, since a window that is asked for again shows it again. */
   async #quarantine(record: UnreadableRecord, query: HuntingQuery): Promise<void> {
-    if (!this.#quarantined.isNews(`${query.name} ${record.sha256}`)) return;
+    if (!this.#quarantined.reportOnce(`${query.name} ${record.sha256}`)) return;
     await this.#p.customer.incident(
       this.#p.report,
       new Failure("record-quarantined", {

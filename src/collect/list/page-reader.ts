@@ -10,7 +10,7 @@ import type { StreamDelivery, WalkPass } from "../delivery/delivery.ts";
 import { stopped } from "../failures.ts";
 import { type Turns, turnToLeave } from "../limiter.ts";
 import type { CustomerReport, StreamReport } from "../report.ts";
-import { Told } from "../report-once.ts";
+import { ReportOnce } from "../report-once.ts";
 import { PageTally } from "./page-tally.ts";
 import type { PageFacts, Seen, WalkMemory } from "./walk.ts";
 
@@ -52,7 +52,7 @@ export class PageReader {
   readonly #memory: WalkMemory;
   readonly #situation: () => Situation;
   #poisoned: Ticks | undefined;
-  readonly #quarantined = new Told();
+  readonly #quarantined = new ReportOnce();
   #largestTop: number | undefined;
   #lean = false;
   #serverNowMs: number | undefined;
@@ -169,7 +169,7 @@ export class PageReader {
     }
     if (page.count === 0) throw why;
     // Polls begin at different times, but behind the record lies the same one.
-    if (this.#quarantined.isNews(String(page.oldest ?? at))) {
+    if (this.#quarantined.reportOnce(String(page.oldest ?? at))) {
       await this.#p.customer.incident(
         this.#p.report,
         new Failure("record-quarantined", {
