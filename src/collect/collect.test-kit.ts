@@ -8,7 +8,7 @@ import type { Checkpoint, LedgerEntry, Spool, StateFolder, StateKey, StreamStore
 import type { StreamName } from "../model/stream.ts";
 import type { TenantId } from "../model/tenant.ts";
 import type { Customer } from "./scheduler.ts";
-import { Fleet } from "./scheduler.ts";
+import { Scheduler } from "./scheduler.ts";
 
 export const T0 = Date.UTC(2026, 10, 24, 12, 0, 0);
 export const MINUTE = 60_000;
@@ -452,7 +452,7 @@ export class World {
   concurrency = 16;
   replayMib = 16;
   dice = new Dice(7);
-  #running: { fleet: Fleet; stop: AbortController; done: Promise<void> } | undefined;
+  #running: { scheduler: Scheduler; stop: AbortController; done: Promise<void> } | undefined;
 
   customer(stream: SimStream, options: Partial<Customer> & { readonly n?: number } = {}): Customer {
     const n = options.n ?? this.customers.length;
@@ -469,8 +469,8 @@ export class World {
     return made;
   }
 
-  async open(): Promise<Fleet> {
-    return Fleet.open({
+  async open(): Promise<Scheduler> {
+    return Scheduler.open({
       customers: this.customers,
       state: this.state,
       outlet: this.outlet,
@@ -483,18 +483,18 @@ export class World {
     });
   }
 
-  async start(): Promise<Fleet> {
-    const fleet = await this.open();
+  async start(): Promise<Scheduler> {
+    const scheduler = await this.open();
     const stop = new AbortController();
-    const done = fleet.run(stop.signal);
+    const done = scheduler.run(stop.signal);
     done.catch(() => undefined);
-    this.#running = { fleet, stop, done };
-    return fleet;
+    this.#running = { scheduler, stop, done };
+    return scheduler;
   }
 
-  get fleet(): Fleet {
+  get scheduler(): Scheduler {
     if (!this.#running) throw new Error("not running");
-    return this.#running.fleet;
+    return this.#running.scheduler;
   }
 
   get done(): Promise<void> {
@@ -505,11 +505,11 @@ export class World {
   /** SIGTERM. */
   /** @param thoroughForMs as long the checkpoints that only spare reading are saved as well. */
   async stop(thoroughForMs = Number.POSITIVE_INFINITY): Promise<void> {
-    const { fleet, stop, done } = this.#running!;
+    const { scheduler, stop, done } = this.#running!;
     stop.abort();
     await this.clock.advance(0);
     await done;
-    await fleet.close({ orderly: true, thoroughForMs });
+    await scheduler.close({ orderly: true, thoroughForMs });
     await this.state.release({ orderly: true });
     this.state.reopen({ orderly: true });
     this.#running = undefined;

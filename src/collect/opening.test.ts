@@ -5,15 +5,15 @@ import { expect, test } from "@jest/globals";
 import type { StateFolder } from "../model/state.ts";
 import { openStateFolder } from "../stores/disk/folder.ts";
 import { SimStream, World } from "./collect.test-kit.ts";
-import { Fleet } from "./scheduler.ts";
+import { Scheduler } from "./scheduler.ts";
 
 test("a stop while thousands of customers are being opened is heeded at the next one, and the orderly stop before it still counts", async () => {
   const world = new World();
   for (let n = 0; n < 5; n++) world.customer(new SimStream(world.clock));
   const dir = mkdtempSync(join(tmpdir(), "opening-"));
   const opened = () => openStateFolder(dir, { clock: world.clock, log: world.log }, { waitForLock: "10s" });
-  const fleetOver = (state: StateFolder, stop?: AbortSignal) =>
-    Fleet.open({
+  const schedulerOver = (state: StateFolder, stop?: AbortSignal) =>
+    Scheduler.open({
       customers: world.customers,
       state,
       outlet: world.outlet,
@@ -26,7 +26,7 @@ test("a stop while thousands of customers are being opened is heeded at the next
       ...(stop ? { stop } : {}),
     });
   const first = await opened();
-  await (await fleetOver(first)).close({ orderly: true });
+  await (await schedulerOver(first)).close({ orderly: true });
   await first.release({ orderly: true });
 
   const second = await opened();
@@ -37,7 +37,7 @@ test("a stop while thousands of customers are being opened is heeded at the next
     if (++count === 2) stop.abort();
     return open(key);
   };
-  await expect(fleetOver(second, stop.signal)).rejects.toMatchObject({ code: "stopped" });
+  await expect(schedulerOver(second, stop.signal)).rejects.toMatchObject({ code: "stopped" });
   expect(count).toBe(2);
   await second.release({ orderly: false });
 

@@ -257,7 +257,7 @@ describe("after a crash everything provisional is sent again with equal keys, an
     await w.kill();
     stream.add({ id: "alert-2", updated: ticks(T0 + 10_000), visibleAtMs: 0 });
     w.outlet.sent.length = 0;
-    const fleet = await w.start();
+    const scheduler = await w.start();
     await w.clock.advance(5 * MINUTE);
     expect(
       w
@@ -271,7 +271,7 @@ describe("after a crash everything provisional is sent again with equal keys, an
         .filter((s) => s.id === "alert-2")
         .map((s) => [s.change, s.found]),
     ).toEqual([["updated", "poll"]]);
-    expect(fleet.summary()[0]?.totals.superseded).toBe(1);
+    expect(scheduler.summary()[0]?.totals.superseded).toBe(1);
   });
 
   test("what settled an hour ago is not sent again", async () => {
@@ -367,10 +367,10 @@ test("EPIPE ends the run for everybody and counts as no orderly stop", async () 
 
 test("a broken connection sends everything provisional again at once", async () => {
   const { w, customer } = world(30);
-  const fleet = await w.start();
+  const scheduler = await w.start();
   await w.clock.advance(10_000);
   w.outlet.sent.length = 0;
-  expect(fleet.replayProvisional()).toBe(30);
+  expect(scheduler.replayProvisional()).toBe(30);
   await w.clock.advance(5_000);
   expect(w.sentOf(customer)).toHaveLength(30);
   expect(w.sentOf(customer).every((s) => s.found === "replay")).toBe(true);
@@ -380,15 +380,15 @@ test("a broken connection sends everything provisional again at once", async () 
 
 test("a connection that breaks in the middle of a walk has what that walk had sent before sent again", async () => {
   const { w, customer } = world(100);
-  let fleet: Awaited<ReturnType<typeof w.start>> | undefined;
+  let scheduler: Awaited<ReturnType<typeof w.start>> | undefined;
   let writes = 0;
   const asked: number[] = [];
   w.outlet.break = () => {
     writes += 1;
-    if (writes === 16) asked.push(fleet?.replayProvisional() ?? 0);
+    if (writes === 16) asked.push(scheduler?.replayProvisional() ?? 0);
     return undefined;
   };
-  fleet = await w.start();
+  scheduler = await w.start();
   await w.clock.advance(5 * MINUTE);
   const replayed = w.sentOf(customer).filter((s) => s.found === "replay");
   expect(asked[0]).toBeGreaterThan(0);

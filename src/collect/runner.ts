@@ -12,7 +12,7 @@ export interface LostVersion {
   readonly owner?: ProvisionalOwner;
 }
 
-/** One stream of one customer as the fleet runs it. */
+/** One stream of one customer as the scheduler runs it. */
 export interface Runner {
   readonly key: StateKey;
   readonly checkpoint: { readonly nextPollAtMs: number };

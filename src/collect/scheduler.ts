@@ -17,12 +17,12 @@ import type { CredentialReport } from "./report.ts";
 import { CustomerReport } from "./report.ts";
 import type { Runner } from "./runner.ts";
 
-/** First polls are spread so that a restart of the whole fleet asks for tokens at no more than this rate. */
+/** First polls are spread so that a restart of the whole scheduler asks for tokens at no more than this rate. */
 const FIRST_POLLS_PER_SECOND = 50;
 /** A hunting query may take three minutes; alerts must never wait for one. */
 const HUNTS_AT_ONCE = 8;
 
-/** One customer as the fleet runs it. */
+/** One customer as the scheduler runs it. */
 export interface Customer {
   /** The stanza's name. */
   readonly stanza: string;
@@ -34,7 +34,7 @@ export interface Customer {
   readonly credential?: CredentialReport;
 }
 
-export interface FleetParts {
+export interface SchedulerParts {
   readonly customers: readonly Customer[];
   readonly state: StateFolder;
   readonly outlet: Outlet;
@@ -68,8 +68,8 @@ export interface RoundResult {
  * All customers of one process. Each stream of each customer has its own loop; what they share is turns
  * (pages at once), budgets, the provisional window and the outlet.
  */
-export class Fleet {
-  readonly #p: FleetParts;
+export class Scheduler {
+  readonly #p: SchedulerParts;
   readonly #provisional: Provisional;
   readonly #turns: Turns;
   readonly #turnsOfTroubled: Turns;
@@ -86,7 +86,7 @@ export class Fleet {
   readonly #members: { readonly customer: Customer; readonly report: CustomerReport; readonly runners: Runner[] }[] =
     [];
 
-  private constructor(parts: FleetParts) {
+  private constructor(parts: SchedulerParts) {
     this.#p = parts;
     this.#provisional = new Provisional(parts.clock, parts.replayMib * 1024 * 1024);
     this.#turns = new Turns(parts.concurrency, parts.clock);
@@ -99,10 +99,10 @@ export class Fleet {
    * Opens every stream's state; after a stop without order, what may not have arrived is marked to be sent
    * again. Throws Failure `stopped`: nothing was written then.
    */
-  static async open(parts: FleetParts): Promise<Fleet> {
-    const fleet = new Fleet(parts);
-    await fleet.#open();
-    return fleet;
+  static async open(parts: SchedulerParts): Promise<Scheduler> {
+    const scheduler = new Scheduler(parts);
+    await scheduler.#open();
+    return scheduler;
   }
 
   async #open(): Promise<void> {

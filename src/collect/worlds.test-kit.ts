@@ -281,7 +281,7 @@ class RandomWorld {
   async #breakConnection(): Promise<void> {
     const lost = this.#lastUnsure(this.#wideDice.below(LOST_AT_MOST));
     this.#world.outlet.sent.length -= lost.length;
-    const again = this.#world.fleet.replayProvisional();
+    const again = this.#world.scheduler.replayProvisional();
     this.#tell(
       `connection breaks; did not arrive: ${lost.map((sent) => sent.id).join(" ")}; ${again} are to be sent again`,
     );

@@ -59,7 +59,7 @@ const ENVELOPE_MAX_BYTES = 1 << 20;
  */
 const BLOCK_BYTES = 1 << 16;
 /**
- * Block and tables begin small, since an idle fleet's answers hold nothing, and double as a piece needs it.
+ * Block and tables begin small, since an idle scheduler's answers hold nothing, and double as a piece needs it.
  */
 const FIRST_BLOCK_BYTES = 1 << 10;
 const FIRST_TABLE_INTS = 1 << 6;

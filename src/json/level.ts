@@ -34,7 +34,7 @@ export interface FrameSpec {
 export const KEPT_MEMBER_BYTES = 1024;
 
 /**
- * An idle fleet's answers hold no record: a frame's memory grows from nothing, each step at least twice the
+ * An idle scheduler's answers hold no record: a frame's memory grows from nothing, each step at least twice the
  * one before.
  */
 const NO_BYTES = new Uint8Array(0);

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import type { RoundResult } from "../collect/scheduler.ts";
-import { Fleet } from "../collect/scheduler.ts";
+import { Scheduler } from "../collect/scheduler.ts";
 import type { ArcSightConfig, ArcSightOutlet, Serving } from "../hosts/arcsight/index.ts";
 import {
   arcSightLog,
@@ -154,13 +154,13 @@ async function runWith(
   });
 }
 
-/** What a fleet writes to, with an end. */
+/** What a scheduler writes to, with an end. */
 type Destination = Outlet & Pick<ArcSightOutlet, "onBroken" | "close">;
 
 interface Purpose {
   /** Called when the state folder is ours. */
   open(): Destination;
-  /** Called when the fleet is ready; returns how to end it. */
+  /** Called when the scheduler is ready; returns how to end it. */
   begin?(): Promise<() => Promise<void>>;
 }
 
@@ -186,7 +186,7 @@ async function collecting(
       fileCredentials(stateDir, log, realClock),
     );
     const { customers, refused, later } = await builder.buildAll(stanzas, state);
-    const fleet = await Fleet.open({
+    const scheduler = await Scheduler.open({
       customers,
       state,
       outlet,
@@ -201,12 +201,12 @@ async function collecting(
     let breaks = 0;
     outlet.onBroken(() => {
       breaks += 1;
-      fleet.replayProvisional();
+      scheduler.replayProvisional();
     });
     for (const { stanza, failure } of refused) {
       const id = tenantIdFrom(stanza.tenantId);
       if (id)
-        fleet.refuse({
+        scheduler.refuse({
           tenant: { id, name: stanza.tenantName, cloud: stanza.cloud },
           streams: stanza.streams,
           failure,
@@ -224,7 +224,7 @@ async function collecting(
     if (options.once) {
       for (const stanza of later) {
         try {
-          await fleet.add(await builder.build(stanza, state));
+          await scheduler.add(await builder.build(stanza, state));
         } catch (error) {
           failed.push(asFailure(error));
           log.error(asFailure(error).say, { customer: stanza.name });
@@ -232,7 +232,7 @@ async function collecting(
       }
       for (let round = 0, told = -1; round <= ROUNDS_AFTER_BREAKS && told !== breaks && !stop.aborted; round += 1) {
         told = breaks;
-        const results = await fleet.runOnce(stop);
+        const results = await scheduler.runOnce(stop);
         if (round === 0) healthy = results.filter(({ failures }) => failures.length === 0).length;
         for (const { customer, stream, failure } of failuresOf(results)) {
           failed.push(failure);
@@ -240,7 +240,7 @@ async function collecting(
         }
       }
     } else {
-      for (const stanza of later) void builder.joinLater(stanza, fleet, state, stop);
+      for (const stanza of later) void builder.joinLater(stanza, scheduler, state, stop);
       void builder
         .keepTokensAlive(stop)
         .catch((error: unknown) =>
@@ -248,7 +248,7 @@ async function collecting(
         );
       const ended = new AbortController();
       void keepHeapSmall(ownHeap(), realClock, stop);
-      const running = fleet.run(stop).catch((error: unknown) => {
+      const running = scheduler.run(stop).catch((error: unknown) => {
         fatal = asFailure(error);
         ended.abort();
       });
@@ -263,7 +263,7 @@ async function collecting(
       log.error(asFailure(error).say, { failure: asFailure(error).code });
     });
     orderly = finished && closed && fatal === undefined;
-    orderly = (await fleet.close({ orderly })) && orderly;
+    orderly = (await scheduler.close({ orderly })) && orderly;
     if (fatal) return exitCodeOf(fatal);
     if (failed.length === 0 || !options.once) return EXIT.done;
     const output = failed.find(({ code }) => code.startsWith("output-"));

@@ -1,4 +1,4 @@
-import { Fleet } from "../collect/scheduler.ts";
+import { Scheduler } from "../collect/scheduler.ts";
 import type { EventStyle } from "../format/splunk/splunk-event.ts";
 import { linesOutlet } from "../hosts/cli/lines-sink.ts";
 import type { ExitCode } from "../model/failure.ts";
@@ -56,7 +56,7 @@ export async function collectOnce(configuration: Configuration, flags: CollectFl
       }
     }
     const styles = new Map<string, EventStyle>(stanzas.map((stanza) => [stanza.name, stanza]));
-    const fleet = await Fleet.open({
+    const scheduler = await Scheduler.open({
       customers,
       state,
       outlet: linesOutlet(process.stdout, process.stderr, styles),
@@ -67,7 +67,7 @@ export async function collectOnce(configuration: Configuration, flags: CollectFl
       chance: realChance,
       log,
     });
-    const results = await fleet.runOnce(stop.signal);
+    const results = await scheduler.runOnce(stop.signal);
     for (const { customer, failures } of results) {
       for (const { stream, failure } of failures) {
         failed.push(failure);
@@ -79,7 +79,7 @@ export async function collectOnce(configuration: Configuration, flags: CollectFl
         });
       }
     }
-    for (const line of fleet.summary())
+    for (const line of scheduler.summary())
       log.info("collected", {
         customer: line.tenant.name,
         stream: line.stream,
@@ -90,7 +90,7 @@ export async function collectOnce(configuration: Configuration, flags: CollectFl
       });
     const hostGone = failed.find((f) => f.code === "host-gone" || f.code.startsWith("output-"));
     orderly = hostGone === undefined && !stop.signal.aborted;
-    orderly = (await fleet.close({ orderly })) && orderly;
+    orderly = (await scheduler.close({ orderly })) && orderly;
     if (hostGone) return exitCodeOf(hostGone);
     if (stop.signal.aborted) return EXIT.ourFault;
     if (failed.length === 0) return EXIT.done;

@@ -4,7 +4,7 @@ import type { QuietCustomer } from "../auth/refresh-token-age.ts";
 import { AgeingVault, keepQuietTokensAlive, TokenAges } from "../auth/refresh-token-age.ts";
 import { createTokenCycles } from "../auth/token-cycle.ts";
 import type { CredentialReport } from "../collect/report.ts";
-import type { Customer, Fleet } from "../collect/scheduler.ts";
+import type { Customer, Scheduler } from "../collect/scheduler.ts";
 import { createHuntingSource } from "../defender/hunting/hunting-source.ts";
 import { audienceOf, createSourceStream } from "../defender/source-stream.ts";
 import { Failure, isFailure } from "../model/failure.ts";
@@ -149,12 +149,12 @@ export class CustomerBuilder {
     return { customers, refused, later };
   }
 
-  /** Keeps asking for the tenant behind a domain and lets the customer join the fleet when it is known. */
-  async joinLater(stanza: Stanza, fleet: Fleet, state: StateFolder, stop: AbortSignal): Promise<void> {
+  /** Keeps asking for the tenant behind a domain and lets the customer join the scheduler when it is known. */
+  async joinLater(stanza: Stanza, scheduler: Scheduler, state: StateFolder, stop: AbortSignal): Promise<void> {
     const { clock, log } = this.#world;
     for (let waitMs = RESOLVE_AGAIN_FIRST_MS; !stop.aborted; waitMs = Math.min(waitMs * 2, RESOLVE_AGAIN_LONGEST_MS)) {
       try {
-        await fleet.add(await this.build(stanza, state));
+        await scheduler.add(await this.build(stanza, state));
         return;
       } catch (error) {
         if (!isFailure(error)) throw error;

@@ -18,7 +18,7 @@ const GROWN = 1.25;
 
 /**
  * Has the heap collected when it has grown by a quarter since the last time, until `stop` fires. Left alone
- * the runtime lets the garbage of a large idle fleet more than double the heap before it looks
+ * the runtime lets the garbage of a large idle scheduler more than double the heap before it looks
  * (docs/decisions/heap-keeper.md).
  */
 export async function keepHeapSmall(heap: Heap, clock: Clock, stop: AbortSignal): Promise<void> {

@@ -1,4 +1,4 @@
-import { Fleet } from "../collect/scheduler.ts";
+import { Scheduler } from "../collect/scheduler.ts";
 import type { SplunkDocument, SplunkHost, SplunkRun, SplunkWorld } from "../hosts/splunk/index.ts";
 import { openSplunkHost, readRun, runFrom, SCHEME, validate } from "../hosts/splunk/index.ts";
 import { splunkLog } from "../hosts/splunk/log.ts";
@@ -115,11 +115,11 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
   }
 
   const builder = new CustomerBuilder({ ...world, log, globals: host.globals }, (stanza) => host.vaultFor(stanza));
-  let fleet: Fleet;
+  let scheduler: Scheduler;
   let built: Awaited<ReturnType<CustomerBuilder["buildAll"]>>;
   try {
     built = await builder.buildAll(host.stanzas, state);
-    fleet = await Fleet.open({
+    scheduler = await Scheduler.open({
       customers: built.customers,
       state,
       outlet: host.outlet,
@@ -143,16 +143,16 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
   for (const { stanza, failure } of [...host.refused, ...refused]) {
     const id = tenantIdFrom(stanza.tenantId);
     const tenant = id && { id, name: stanza.tenantName, cloud: stanza.cloud };
-    if (tenant) withdraw.set(stanza.name, fleet.refuse({ tenant, streams: stanza.streams, failure }));
+    if (tenant) withdraw.set(stanza.name, scheduler.refuse({ tenant, streams: stanza.streams, failure }));
     else log.error(failure.say, { customer: stanza.name, failure: failure.code });
   }
   let fatal: Failure | undefined;
-  const running = fleet.run(stop.signal).catch((error: unknown) => {
+  const running = scheduler.run(stop.signal).catch((error: unknown) => {
     fatal = isFailure(error) ? error : defect(error);
     stop.abort(fatal.code);
   });
-  for (const stanza of later) void builder.joinLater(stanza, fleet, state, stop.signal);
-  void admitLater(host, builder, fleet, state, withdraw, stop.signal).catch((error: unknown) =>
+  for (const stanza of later) void builder.joinLater(stanza, scheduler, state, stop.signal);
+  void admitLater(host, builder, scheduler, state, withdraw, stop.signal).catch((error: unknown) =>
     log.error("customers without secrets are no longer looked after", { failure: defect(error).say }),
   );
   void builder
@@ -174,7 +174,7 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
   if (fatal && fatal.code !== "host-gone")
     log.fatal(fatal.say, { failure: fatal.code, next_step: fatal.nextStep || undefined });
   const orderly = finished && closed === "closed" && !fatal && !host.gone.aborted;
-  await Promise.race([saveState(fleet, state, orderly), realClock.pause(SAVE_STATE_MS)]);
+  await Promise.race([saveState(scheduler, state, orderly), realClock.pause(SAVE_STATE_MS)]);
   if (!fatal || fatal.code === "host-gone") return EXIT.done;
   return fatal.code.startsWith("state-") ? EXIT.state : EXIT.host;
 }
@@ -189,7 +189,7 @@ const STORE_AGAIN_LONGEST_MS = 900_000;
 async function admitLater(
   host: SplunkHost,
   builder: CustomerBuilder,
-  fleet: Fleet,
+  scheduler: Scheduler,
   state: StateFolder,
   withdraw: ReadonlyMap<string, () => void>,
   stop: AbortSignal,
@@ -201,14 +201,14 @@ async function admitLater(
     const admitted = await host.resolveAgain(waiting);
     for (const stanza of admitted) {
       withdraw.get(stanza.name)?.();
-      void builder.joinLater(stanza, fleet, state, stop);
+      void builder.joinLater(stanza, scheduler, state, stop);
     }
     waiting = waiting.filter((one) => !admitted.some((stanza) => stanza.name === one.name));
   }
 }
 
-async function saveState(fleet: Fleet, state: StateFolder, orderly: boolean): Promise<void> {
-  const saved = await fleet.close({ orderly, thoroughForMs: SAVE_THOROUGHLY_MS });
+async function saveState(scheduler: Scheduler, state: StateFolder, orderly: boolean): Promise<void> {
+  const saved = await scheduler.close({ orderly, thoroughForMs: SAVE_THOROUGHLY_MS });
   await state.release({ orderly: orderly && saved });
 }
 

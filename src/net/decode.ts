@@ -17,7 +17,7 @@ import { Failure } from "../model/failure.ts";
 const CHUNK_BYTES = 64 * 1024;
 
 /**
- * Bodies up to this size (as sent) are decoded in one call on the spot: an idle fleet gets nothing but such
+ * Bodies up to this size (as sent) are decoded in one call on the spot: an idle scheduler gets nothing but such
  * answers, and a stream with its way over the thread pool costs more than the decoding. deflate grows at most
  * 1032 times, which takes some milliseconds.
  */

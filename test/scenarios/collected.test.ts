@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { createTokenCycles } from "../../src/auth/token-cycle.ts";
-import { type Customer, Fleet } from "../../src/collect/scheduler.ts";
+import { type Customer, Scheduler } from "../../src/collect/scheduler.ts";
 import { audienceOf, createSourceStream } from "../../src/defender/source-stream.ts";
 import { linesOutlet } from "../../src/hosts/cli/lines-sink.ts";
 import type { Clock, Log } from "../../src/model/ports.ts";
@@ -148,7 +148,7 @@ test.each(Object.entries(PLAYS))("%s loses nothing, doubles nothing and ends wel
   );
   const file = createWriteStream(delivered);
   const state = await openStateFolder(join(folder, "state"), { clock, log }, { waitForLock: "10s" });
-  const fleet = await Fleet.open({
+  const scheduler = await Scheduler.open({
     customers,
     state,
     outlet: linesOutlet(file, createWriteStream("/dev/null"), styles),
@@ -161,7 +161,7 @@ test.each(Object.entries(PLAYS))("%s loses nothing, doubles nothing and ends wel
   });
   const failures = new Set<string>();
   const round = async (checkpoint: string): Promise<void> => {
-    for (const { customer, failures: found } of await fleet.runOnce(new AbortController().signal))
+    for (const { customer, failures: found } of await scheduler.runOnce(new AbortController().signal))
       for (const { stream, failure } of found)
         failures.add(`${customer.stanza} ${stream} ${failure.code}${checkpoint}`);
   };
@@ -171,7 +171,7 @@ test.each(Object.entries(PLAYS))("%s loses nothing, doubles nothing and ends wel
     clock.pass(play.everyMs);
   }
   await round("!");
-  await fleet.close({ orderly: true });
+  await scheduler.close({ orderly: true });
   await state.release({ orderly: true });
   await new Promise<void>((resolve) => file.end(resolve));
   const truth = join(folder, "truth.ndjson");

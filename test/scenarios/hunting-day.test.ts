@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { createTokenCycles } from "../../src/auth/token-cycle.ts";
-import { type Customer, Fleet } from "../../src/collect/scheduler.ts";
+import { type Customer, Scheduler } from "../../src/collect/scheduler.ts";
 import { createHuntingSource } from "../../src/defender/hunting/hunting-source.ts";
 import { readQueryFile } from "../../src/defender/hunting/query-file.ts";
 import { audienceOf } from "../../src/defender/source-stream.ts";
@@ -190,7 +190,7 @@ test("a day of five queries over three customers loses no row and doubles none",
     // Each hour is a new process; two of them end without order.
     const file = createWriteStream(delivered, { flags: "a" });
     const state = await openStateFolder(join(folder, "state"), { clock, log }, { waitForLock: "10s" });
-    const fleet = await Fleet.open({
+    const scheduler = await Scheduler.open({
       customers,
       state,
       outlet: linesOutlet(file, createWriteStream("/dev/null"), styles),
@@ -201,10 +201,10 @@ test("a day of five queries over three customers loses no row and doubles none",
       chance: { next: () => 0.5 },
       log,
     });
-    for (const { failures: found } of await fleet.runOnce(new AbortController().signal))
+    for (const { failures: found } of await scheduler.runOnce(new AbortController().signal))
       for (const { failure } of found) failures.set(failure.code, (failures.get(failure.code) ?? 0) + 1);
     const orderly = hour !== 5 && hour !== 13;
-    await fleet.close({ orderly });
+    await scheduler.close({ orderly });
     await state.release({ orderly });
     await new Promise<void>((resolve) => file.end(resolve));
     // Pauses move this clock too, so each hour begins where it should.

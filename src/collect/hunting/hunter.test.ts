@@ -276,10 +276,10 @@ describe("a death loses no row and doubles none", () => {
   test("a broken connection brings the window back, with equal keys", async () => {
     const { world, hunting, customer } = given({ name: "a" }, { name: "b" });
     hunting.rows.push(...rowsEvery("a", 10, T0 - 2 * HOUR, T0));
-    const fleet = await world.start();
+    const scheduler = await world.start();
     await world.clock.advance(6 * MINUTE);
     const before = keysOf(world, customer);
-    expect(fleet.replayProvisional()).toBe(before.length);
+    expect(scheduler.replayProvisional()).toBe(before.length);
     await world.clock.advance(2 * MINUTE);
     const again = world.sentOf(customer).slice(before.length);
     expect(again.map(({ key }) => key)).toEqual(before);

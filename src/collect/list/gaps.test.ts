@@ -54,12 +54,12 @@ test("what a broken connection left to be sent again is sent again after a death
   w.replayMib = 26_000 / (1024 * 1024);
   stream.add(...alerts(20, T0 - HOUR, T0 - MINUTE));
   other.add(...alerts(20, T0 - HOUR, T0 - MINUTE));
-  const fleet = await w.start();
+  const scheduler = await w.start();
   await w.clock.advance(5 * MINUTE);
   w.outlet.sent.length = 0;
   stream.fault = () => serviceError();
   other.add(...alerts(60, T0 + 4 * MINUTE, T0 + 5 * MINUTE, "more"));
-  expect(fleet.replayProvisional()).toBe(40);
+  expect(scheduler.replayProvisional()).toBe(40);
   await w.clock.advance(20_000);
   expect(w.sentOf(customer)).toHaveLength(0);
   await w.kill();
@@ -89,10 +89,10 @@ describe("what lies further back than the ledger's span but was written just now
   });
   test("is sent again when a connection breaks", async () => {
     const { w, customer } = old();
-    const fleet = await w.start();
+    const scheduler = await w.start();
     await w.clock.advance(10 * MINUTE);
     w.outlet.sent.length = 0;
-    expect(fleet.replayProvisional()).toBe(3_000);
+    expect(scheduler.replayProvisional()).toBe(3_000);
     await w.clock.advance(10 * MINUTE);
     expect(w.sentOf(customer)).toHaveLength(3_000);
   });
@@ -112,10 +112,10 @@ describe("what lies further back than the ledger's span but was written just now
   });
   test("is known until it was all sent again, although answers without a provider keep that open", async () => {
     const { w, stream, customer } = old();
-    const fleet = await w.start();
+    const scheduler = await w.start();
     await w.clock.advance(10 * MINUTE);
     stream.partial = () => "Microsoft/Endpoint";
-    expect(fleet.replayProvisional()).toBe(3_000);
+    expect(scheduler.replayProvisional()).toBe(3_000);
     await w.clock.advance(90 * MINUTE);
     // It has settled; something new has the sweep save a checkpoint that lies far ahead of it.
     stream.add({ id: "new", updated: ticks(T0 + 100 * MINUTE), created: ticks(T0 + 100 * MINUTE), visibleAtMs: 0 });

@@ -74,9 +74,9 @@ describe("a record above record_max_mib", () => {
     const { world } = withHuge({ mib: 17 });
     Object.assign(world.outlet, { hugeMostBytes: 1 << 20 });
     world.replayMib = 16;
-    const fleet = await world.start();
+    const scheduler = await world.start();
     await world.clock.advance(MINUTE);
-    expect(fleet.replayProvisional()).toBe(6);
+    expect(scheduler.replayProvisional()).toBe(6);
   });
 
   test("is asked for again when the output refuses it, and goes out once, with the same key", async () => {

@@ -120,7 +120,7 @@ export class StreamPoller implements Runner {
   /** Polls until `stop`. Rejects only with what concerns the whole process. */
   async run(stop: AbortSignal, firstPollInMs: number): Promise<void> {
     // One listener for the whole run: a combined signal per rest costs thousands of weak references in a
-    // large fleet.
+    // large scheduler.
     stop.addEventListener("abort", () => this.#wake.abort(), { once: true });
     await this.#rest(firstPollInMs, stop);
     while (!stop.aborted) {

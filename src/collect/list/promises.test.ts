@@ -24,8 +24,8 @@ async function running(prepare: (stream: SimStream, world: World) => void = () =
   const stream = new SimStream(world.clock, { regime });
   prepare(stream, world);
   const customer = world.customer(stream);
-  const fleet = await world.start();
-  return { world, stream, customer, fleet, verdict: () => judge(stream, world.sentOf(customer)) };
+  const scheduler = await world.start();
+  return { world, stream, customer, scheduler, verdict: () => judge(stream, world.sentOf(customer)) };
 }
 
 const late = (id: string, updatedMs: number, visibleMs: number) => ({
@@ -127,7 +127,7 @@ describe("P5 late rows are found", () => {
   });
 
   test("20 hours behind: by the sweep, which counts it", async () => {
-    const { world, customer, fleet } = await running((s) =>
+    const { world, customer, scheduler } = await running((s) =>
       s.add(late("a", T0 - MINUTE, 0), late("late", T0 - 20 * HOUR, T0 + 90_000)),
     );
     await world.clock.advance(62 * MINUTE);
@@ -135,7 +135,7 @@ describe("P5 late rows are found", () => {
       ["a", "poll"],
       ["late", "sweep"],
     ]);
-    expect(fleet.summary()[0]?.totals.swept).toBe(1);
+    expect(scheduler.summary()[0]?.totals.swept).toBe(1);
   });
 });
 
@@ -158,13 +158,13 @@ describe("P6 a changed object is delivered once in its new version, an unchanged
   });
 
   test("an older version that shows up after a newer one is not sent and is counted", async () => {
-    const { world, stream, customer, fleet } = await running((s) => s.add(late("a", T0 - MINUTE, 0)));
+    const { world, stream, customer, scheduler } = await running((s) => s.add(late("a", T0 - MINUTE, 0)));
     await world.clock.advance(90_000);
     stream.versions.length = 0;
     stream.add(late("a", T0 - 2 * MINUTE, 0));
     await world.clock.advance(2 * MINUTE);
     expect(world.sentOf(customer)).toHaveLength(1);
-    expect(fleet.summary()[0]?.totals.superseded).toBeGreaterThan(0);
+    expect(scheduler.summary()[0]?.totals.superseded).toBeGreaterThan(0);
   });
 
   test("the same version with other bytes is not sent and is said", async () => {
@@ -308,7 +308,7 @@ test("P12 Retry-After is kept to the second, is no failure, and stalls only that
   slow.fault = (_q, n) => (n === 1 ? throttledUntil(T0 + 17 * MINUTE) : undefined);
   world.customer(slow);
   world.customer(healthy);
-  const fleet = await world.start();
+  const scheduler = await world.start();
   await world.clock.advance(17 * MINUTE - 1_000);
   expect(slow.questions).toHaveLength(1);
   expect(healthy.questions.length).toBeGreaterThanOrEqual(16);
@@ -316,7 +316,7 @@ test("P12 Retry-After is kept to the second, is no failure, and stalls only that
   expect(slow.questions.length).toBeGreaterThan(1);
   expect(slow.askedAtMs[1]! - (T0 + 17 * MINUTE)).toBeLessThan(1_000);
   expect(world.outlet.healths.flatMap((h) => h.streams).filter((s) => s.state === "failing")).toEqual([]);
-  expect(fleet.summary()[0]?.totals.throttled).toBe(1);
+  expect(scheduler.summary()[0]?.totals.throttled).toBe(1);
 });
 
 describe("P13 requests are paced before the limit", () => {

@@ -27,8 +27,8 @@ async function collectedOnce(stream: SimStream) {
   const world = new World();
   const customer = world.customer(stream);
   stream.serverOffsetMs = 0;
-  const fleet = await world.open();
-  const running = fleet.runOnce(new AbortController().signal);
+  const scheduler = await world.open();
+  const running = scheduler.runOnce(new AbortController().signal);
   await world.clock.advance(24 * HOUR);
   const [result] = await running;
   return { world, customer, result: result!, verdict: judge(stream, world.sentOf(customer)) };

@@ -6,10 +6,10 @@
  *   realSecretDoor(environment, platform), files, overrides })`, then logs `config.warnings` and
  *   `config.problems` through `arcSightLog`.
  * - `arcsight run`: refuses to start (exit 2) with `config.outputProblems`; opens the state folder, then
- *   `outlet = openOutputs(config.outputs, config.settings.stanzas, stateDir, world)`, then the fleet with
+ *   `outlet = openOutputs(config.outputs, config.settings.stanzas, stateDir, world)`, then the scheduler with
  *   that outlet; `outlet.onBroken(() => fleet.replayProvisional())`. After `--once`: while a connection broke
  *   during the round, run another round. At the stop `outlet.close(withinMs)` comes after the last page and
- *   before the fleet is closed; only if it resolves is the stop an orderly one.
+ *   before the scheduler is closed; only if it resolves is the stop an orderly one.
  */
 
 export { realDialer } from "../../outputs/dial.ts";
