@@ -102,7 +102,7 @@ export class FolderOutput implements Output {
         await renameOver(this.#p.kit, part, file);
       } catch (error) {
         this.#remove(part);
-        if (noted) this.#log.takeBack();
+        if (noted) this.#log.rollback();
         throw error;
       }
       await syncFolder(this.#p.kit, this.where);

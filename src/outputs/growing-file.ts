@@ -91,7 +91,7 @@ export class GrowingFile implements Output {
         await syncFileContent(this.#p.disk, fd);
       } catch (error) {
         this.#undo(fd, sizeBefore);
-        if (noted) this.#log.takeBack();
+        if (noted) this.#log.rollback();
         throw error;
       }
       for (const { keys } of batches) this.#recent.took(keys);

@@ -96,7 +96,7 @@ export class WrittenLog {
     this.#append(`F ${file}\n`);
   }
 
-  /** To be called before the events are written. When they could not be, `takeBack` follows. */
+  /** To be called before the events are written. When they could not be, `rollback` follows. */
   note(file: string, events: readonly { readonly size: number; readonly key: string }[]): void {
     if (this.#bytes > COMPACT_ABOVE_BYTES) {
       try {
@@ -125,7 +125,7 @@ export class WrittenLog {
     try {
       writeWhole(this.#disk, this.#fd, bytes);
     } catch (error) {
-      this.takeBack();
+      this.rollback();
       throw this.#unwritable(error);
     }
   }
@@ -136,7 +136,7 @@ export class WrittenLog {
   }
 
   /** The events noted last were not written after all. Making a file shorter works on a full disk too. */
-  takeBack(): void {
+  rollback(): void {
     const before = this.#beforeLast;
     if (before === undefined) return;
     this.#bytes = before.bytes;

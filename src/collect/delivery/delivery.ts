@@ -20,7 +20,7 @@ import type { HeldVersion, ObjectHash } from "./ledger.ts";
 import { Ledger, objectHash } from "./ledger.ts";
 import type { Provisional } from "./provisional.ts";
 import { PROVISIONAL_FOR_MS, ProvisionalOwner } from "./provisional.ts";
-import { journal, takeBack } from "./rollback.ts";
+import { journal, rollback } from "./rollback.ts";
 
 /** What an event takes beyond the record's own bytes, for the provisional window's account. */
 export const EVENT_OVERHEAD_BYTES = 512;
@@ -194,7 +194,7 @@ export class StreamDelivery {
     try {
       await outlet.write(deliveries);
     } catch (error) {
-      if (!(isFailure(error) && error.code === "host-gone")) await this.#takeBack(entries, before);
+      if (!(isFailure(error) && error.code === "host-gone")) await this.#rollback(entries, before);
       throw error;
     }
     if (!journalFirst) store.append(entries);
@@ -272,7 +272,7 @@ export class StreamDelivery {
         const { stanza, stream, change, found, key } = judged;
         await outlet.writeHuge({ stanza, tenant, stream, change, found, key, record: head }, spool.pieces());
       } catch (error) {
-        if (!(isFailure(error) && error.code === "host-gone")) await this.#takeBack([entry], [before]);
+        if (!(isFailure(error) && error.code === "host-gone")) await this.#rollback([entry], [before]);
         throw error;
       }
       if (!journalFirst) store.append([entry]);
@@ -348,8 +348,8 @@ export class StreamDelivery {
     return record.created > upTo - ticksFromMs(ledgerSpanMs(this.#p.settings));
   }
 
-  async #takeBack(entries: readonly LedgerEntry[], before: readonly (HeldVersion | undefined)[]): Promise<void> {
-    await takeBack(this.#p.store, this.#ledger, entries, before, () =>
+  async #rollback(entries: readonly LedgerEntry[], before: readonly (HeldVersion | undefined)[]): Promise<void> {
+    await rollback(this.#p.store, this.#ledger, entries, before, () =>
       this.#p.provisional.inWrittenOrder(this.owner, this.#ledger),
     );
     this.#journalEntries = this.#ledger.size;

@@ -25,7 +25,7 @@ export function journal(store: StreamStore, ledger: Ledger, entries: readonly Le
  * The outlet did not take them: neither memory nor journal may say that it did. Throws Failure
  * `state-unsettled` when the journal cannot be put right.
  */
-export async function takeBack(
+export async function rollback(
   store: StreamStore,
   ledger: Ledger,
   entries: readonly LedgerEntry[],

@@ -20,7 +20,7 @@ import type { Budget } from "../budget.ts";
 import { EVENT_OVERHEAD_BYTES } from "../delivery/delivery.ts";
 import { type HeldVersion, Ledger, objectHash } from "../delivery/ledger.ts";
 import { type Provisional, ProvisionalOwner } from "../delivery/provisional.ts";
-import { journal, takeBack } from "../delivery/rollback.ts";
+import { journal, rollback } from "../delivery/rollback.ts";
 import { asFailure, concernsEverybody } from "../failures.ts";
 import { type Turns, turnToLeave } from "../limiter.ts";
 import type { CustomerReport, StreamReport } from "../report.ts";
@@ -411,7 +411,7 @@ export class Hunter implements Runner {
     try {
       await outlet.write(deliveries);
     } catch (error) {
-      if (!(isFailure(error) && error.code === "host-gone")) await this.#takeBack(entries, before);
+      if (!(isFailure(error) && error.code === "host-gone")) await this.#rollback(entries, before);
       throw error;
     }
     if (!journalFirst) store.append(entries);
@@ -438,8 +438,8 @@ export class Hunter implements Runner {
     };
   }
 
-  async #takeBack(entries: readonly LedgerEntry[], before: readonly (HeldVersion | undefined)[]): Promise<void> {
-    await takeBack(this.#p.store, this.#ledger, entries, before, () =>
+  async #rollback(entries: readonly LedgerEntry[], before: readonly (HeldVersion | undefined)[]): Promise<void> {
+    await rollback(this.#p.store, this.#ledger, entries, before, () =>
       this.#p.provisional.inWrittenOrder(this.owners, this.#ledger),
     );
     this.#journalEntries = this.#ledger.size;
