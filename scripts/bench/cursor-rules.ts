@@ -151,11 +151,11 @@ export async function cursorRules({ say }: Pick<Bench, "say">): Promise<Outcome[
   );
   let ours: readonly number[] = [];
   for (const { rule, who, day } of RULES) {
-    const calm: DayResult[] = [];
+    const backoff: DayResult[] = [];
     const failing: DayResult[] = [];
     for (const seed of SEEDS) {
       const versions = syntheticDay(seed);
-      calm.push(await day(versions, false, seed));
+      backoff.push(await day(versions, false, seed));
       failing.push(await day(versions, true, seed));
     }
     const cells = (results: readonly DayResult[]): string =>
@@ -166,8 +166,8 @@ export async function cursorRules({ say }: Pick<Bench, "say">): Promise<Outcome[
           9,
         ),
       ].join(" ");
-    say(`  ${cells(calm)} | ${cells(failing)}  ${rule} (${who})`);
-    ours = [...calm, ...failing].map(({ lost, stale, duplicates }) => lost + stale + duplicates);
+    say(`  ${cells(backoff)} | ${cells(failing)}  ${rule} (${who})`);
+    ours = [...backoff, ...failing].map(({ lost, stale, duplicates }) => lost + stale + duplicates);
   }
   const worst = Math.max(...ours);
   return [

@@ -2,8 +2,8 @@ import type { Failure } from "../model/failure.ts";
 import type { Chance } from "../model/ports.ts";
 
 const SHORT_PAUSES_MS = [1_000, 2_000, 4_000];
-const CALM_FIRST_MS = 30_000;
-const CALM_LONGEST_MS = 900_000;
+const BACKOFF_FIRST_MS = 30_000;
+const BACKOFF_LONGEST_MS = 900_000;
 const SPREAD = 0.25;
 
 /**
@@ -19,10 +19,10 @@ export function shortPauseMs(failed: number, chance: Chance): number | undefined
  * How long a customer in trouble waits: 30 s, doubling to 15 min; longer only when the service named a later
  * time.
  */
-export function calmWaitMs(failures: number, failure: Failure, nowMs: number, chance: Chance): number {
-  const calmMs = Math.min(CALM_LONGEST_MS, CALM_FIRST_MS * 2 ** (failures - 1));
-  if (failure.retry.when === "at") return Math.max(calmMs, failure.retry.atMs - nowMs);
-  return Math.min(CALM_LONGEST_MS, spread(calmMs, chance));
+export function backoffMs(failures: number, failure: Failure, nowMs: number, chance: Chance): number {
+  const steadyMs = Math.min(BACKOFF_LONGEST_MS, BACKOFF_FIRST_MS * 2 ** (failures - 1));
+  if (failure.retry.when === "at") return Math.max(steadyMs, failure.retry.atMs - nowMs);
+  return Math.min(BACKOFF_LONGEST_MS, spread(steadyMs, chance));
 }
 
 function spread(ms: number, chance: Chance): number {

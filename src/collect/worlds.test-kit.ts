@@ -87,7 +87,7 @@ class RandomWorld {
     const { clock } = this.#world;
     await this.#world.start();
     for (let step = 0; step < STEPS; step++) await this.#step();
-    this.#calm();
+    this.#backoff();
     await clock.advance(3 * HOUR);
     this.#arrived.push(...this.#world.outlet.sent);
     return { faults: this.#faults(), arrived: this.#arrived.length, story: this.#story };
@@ -254,7 +254,7 @@ class RandomWorld {
     );
   }
 
-  #calm(): void {
+  #backoff(): void {
     const { outlet, state } = this.#world;
     outlet.break = undefined;
     state.isFull = false;

@@ -40,8 +40,8 @@ const FAULT_SHARE = 0.05;
  * Polls of the calm life before it is judged: the sixth reaches over the whole overlap, and the client paces
  * itself.
  */
-const CALM_POLLS = 12;
-const CALM_WITHIN_MS = 180_000;
+const HEALTHY_POLLS = 12;
+const HEALTHY_WITHIN_MS = 180_000;
 
 /** Everything that can be wrong with an answer, each as likely as the others. */
 const ANSWERS = [
@@ -185,11 +185,11 @@ async function chaosIn(
   setWallClock(clock, 0);
   // What is still to appear does so now; the calm life finds it.
   control.clock.advance(100 * 60_000);
-  const calm = live();
-  if (!(await polledOften(microsoft, calm, ready.customers.length * 2)))
-    faults.push(`the calm life did not come to poll: ${calm.log.at(-1) ?? "without a word"}`);
-  const { code } = await calm.stop();
-  if (code !== 0) faults.push(`the calm life ended with exit code ${code}: ${calm.log.at(-1) ?? ""}`);
+  const backoff = live();
+  if (!(await polledOften(microsoft, backoff, ready.customers.length * 2)))
+    faults.push(`the calm life did not come to poll: ${backoff.log.at(-1) ?? "without a word"}`);
+  const { code } = await backoff.stop();
+  if (code !== 0) faults.push(`the calm life ended with exit code ${code}: ${backoff.log.at(-1) ?? ""}`);
 
   const truth = join(folder, "shown.ndjson");
   writeFileSync(truth, control.shown());
@@ -199,7 +199,7 @@ async function chaosIn(
 }
 
 /**
- * True once every stream said that it is well and the questions of `CALM_POLLS` polls of each were asked
+ * True once every stream said that it is well and the questions of `HEALTHY_POLLS` polls of each were asked
  * after that; false when the life ends or time is up before.
  */
 async function polledOften(microsoft: Microsoft, life: Life, streams: number): Promise<boolean> {
@@ -209,11 +209,11 @@ async function polledOften(microsoft: Microsoft, life: Life, streams: number): P
         .map((line) => / stream state changed tenant=(\S+) stream=(\S+) state=ok/.exec(line)?.slice(1).join(" "))
         .filter(Boolean),
     ).size >= streams;
-  const late = pause(CALM_WITHIN_MS, false, { ref: false });
+  const late = pause(HEALTHY_WITHIN_MS, false, { ref: false });
   if (!(await Promise.race([life.until(well), late]))) return false;
   let unwatch: () => void = () => undefined;
   const asked = new Promise<boolean>((resolve) => {
-    unwatch = microsoft.watch({ requested: (n) => n >= streams * CALM_POLLS && resolve(true) }, "api");
+    unwatch = microsoft.watch({ requested: (n) => n >= streams * HEALTHY_POLLS && resolve(true) }, "api");
   });
   const result = await Promise.race([asked, life.ended.then(() => false), late]);
   unwatch();

@@ -15,7 +15,7 @@ import type { Chance, Clock, Log, Outlet } from "../../model/ports.ts";
 import type { PageRecord, SourceRecord, UnreadableRecord } from "../../model/record.ts";
 import type { Checkpoint, LedgerEntry, StateKey, StreamStore } from "../../model/state.ts";
 import type { Tenant } from "../../model/tenant.ts";
-import { calmWaitMs, shortPauseMs } from "../backoff.ts";
+import { backoffMs, shortPauseMs } from "../backoff.ts";
 import type { Budget } from "../budget.ts";
 import { EVENT_OVERHEAD_BYTES } from "../delivery/delivery.ts";
 import { type HeldVersion, Ledger, objectHash } from "../delivery/ledger.ts";
@@ -283,7 +283,7 @@ export class Hunter implements Runner {
     } catch (error) {
       if (stop.aborted || !isFailure(error) || !OF_ONE_QUERY.has(error.code)) throw error;
       progress.failures += 1;
-      progress.waitsUntilMs = clock.monotonicMs() + calmWaitMs(progress.failures, error, clock.nowMs(), chance);
+      progress.waitsUntilMs = clock.monotonicMs() + backoffMs(progress.failures, error, clock.nowMs(), chance);
       const reportOnce = progress.failure?.code !== error.code;
       progress.failure = ofQuery(error, query);
       if (reportOnce) await customer.incident(report, progress.failure);
@@ -467,7 +467,7 @@ export class Hunter implements Runner {
     const failure = asFailure(error);
     if (concernsEverybody(failure)) throw failure;
     this.#failures += 1;
-    const waitMs = calmWaitMs(this.#failures, failure, clock.nowMs(), chance);
+    const waitMs = backoffMs(this.#failures, failure, clock.nowMs(), chance);
     report.be(failure.area === "sign-in" ? "signed-out" : "failing", failure, clock.nowMs() + waitMs);
     return waitMs;
   }

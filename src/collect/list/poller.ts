@@ -1,7 +1,7 @@
 import type { Ticks } from "../../model/instant.ts";
 import { ticksFromMs } from "../../model/instant.ts";
 import type { Checkpoint, StateKey } from "../../model/state.ts";
-import { calmWaitMs } from "../backoff.ts";
+import { backoffMs } from "../backoff.ts";
 import type { DeliveryParts, WalkPass } from "../delivery/delivery.ts";
 import { StreamDelivery } from "../delivery/delivery.ts";
 import type { ProvisionalOwner } from "../delivery/provisional.ts";
@@ -203,7 +203,7 @@ export class StreamPoller implements Runner {
     const failure = asFailure(error);
     if (concernsEverybody(failure)) throw failure;
     this.#failures += 1;
-    const waitMs = calmWaitMs(this.#failures, failure, this.#p.clock.nowMs(), this.#p.chance);
+    const waitMs = backoffMs(this.#failures, failure, this.#p.clock.nowMs(), this.#p.chance);
     this.#p.report.be(failure.area === "sign-in" ? "signed-out" : "failing", failure, this.#p.clock.nowMs() + waitMs);
     return waitMs;
   }

@@ -15,7 +15,7 @@ import {
 } from "./disk.ts";
 import { Facts } from "./facts.ts";
 import { Handles } from "./handles.ts";
-import { type HeldLock, type LockPatience, takeLock } from "./lock.ts";
+import { type HeldLock, type LockWait, takeLock } from "./lock.ts";
 import { folderNameOf } from "./names.ts";
 import { OrderlyStop } from "./orderly-stop.ts";
 import { openStreamStore } from "./stream-store.ts";
@@ -33,7 +33,7 @@ export interface StateFolderKit {
 }
 
 export interface OpenStateFolderOptions {
-  readonly waitForLock: LockPatience;
+  readonly waitForLock: LockWait;
   /** Ends the wait for the lock with Failure `state-locked`. */
   readonly stop?: AbortSignal;
   /**

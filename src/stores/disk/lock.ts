@@ -7,7 +7,7 @@ import type { Clock, Log } from "../../model/ports.ts";
 import { type Disk, errnoOf, removeIfThere } from "./disk.ts";
 
 /** `for-ever`: another run takes over when the holder ends. `10s`: a command gives up. */
-export type LockPatience = "for-ever" | "10s";
+export type LockWait = "for-ever" | "10s";
 
 const TRY_EVERY_MS = 2_000;
 const SAY_EVERY_MS = 60_000;
@@ -39,15 +39,10 @@ export function lockAddressOf(realFolder: string, platform: NodeJS.Platform): st
 }
 
 /**
- * Takes the folder for this process. Waits by `patience`, trying every 2 s and saying so each minute.
+ * Takes the folder for this process. Waits by `backoff`, trying every 2 s and saying so each minute.
  * Throws Failure `state-locked` after 10 s (`10s`) or when `stop` fires.
  */
-export async function takeLock(
-  folder: string,
-  kit: LockKit,
-  patience: LockPatience,
-  stop?: AbortSignal,
-): Promise<HeldLock> {
+export async function takeLock(folder: string, kit: LockKit, backoff: LockWait, stop?: AbortSignal): Promise<HeldLock> {
   const address = lockAddressOf(kit.disk.realpathSync(folder), kit.platform);
   const isFile = kit.platform !== "linux" && kit.platform !== "win32";
   const began = kit.clock.monotonicMs();
@@ -61,8 +56,8 @@ export async function takeLock(
       continue;
     }
     const now = kit.clock.monotonicMs();
-    if (stop?.aborted || (patience === "10s" && now - began >= GIVE_UP_AFTER_MS)) throw stateLocked(folder, holder.pid);
-    if (patience === "for-ever" && (saidAt === undefined || now - saidAt >= SAY_EVERY_MS)) {
+    if (stop?.aborted || (backoff === "10s" && now - began >= GIVE_UP_AFTER_MS)) throw stateLocked(folder, holder.pid);
+    if (backoff === "for-ever" && (saidAt === undefined || now - saidAt >= SAY_EVERY_MS)) {
       kit.log.warn("the state folder is held by another process; waiting for it to end", {
         folder,
         holder_pid: holder.pid,
