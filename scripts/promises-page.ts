@@ -27,7 +27,7 @@ export const PROMISES: readonly string[] = [
   "memory is bounded by a setting, not by page size × alerts per incident",
   "one customer's failure, throttling or burst does not delay another",
   "each stream has its own mark",
-  "206 with warnings is partial: delivered, mark kept, provider reported",
+  "206 with warnings is partial: delivered, checkpoint kept, provider reported",
   "merged incidents are delivered and linked",
   "`alerts`, `evidence`, `comments` may be missing, null, an object or an empty list",
   "unknown enumeration members, properties and evidence types pass through unchanged",

@@ -16,7 +16,7 @@ export function shortPauseMs(failed: number, chance: Chance): number | undefined
 }
 
 /**
- * How long a customer in trouble waits: 30 s, doubling to 15 min; longer only when the service named a later
+ * How long a customer with failures waits: 30 s, doubling to 15 min; longer only when the service named a later
  * time.
  */
 export function backoffMs(failures: number, failure: Failure, nowMs: number, chance: Chance): number {

@@ -72,7 +72,7 @@ export class Scheduler {
   readonly #p: SchedulerParts;
   readonly #provisional: Provisional;
   readonly #turns: Turns;
-  readonly #turnsOfTroubled: Turns;
+  readonly #limiterOfFailing: Turns;
   readonly #huntingTurns: Turns;
   readonly #budgets: Budgets;
   readonly #refused: CustomerReport[] = [];
@@ -90,7 +90,7 @@ export class Scheduler {
     this.#p = parts;
     this.#provisional = new Provisional(parts.clock, parts.replayMib * 1024 * 1024);
     this.#turns = new Turns(parts.concurrency, parts.clock);
-    this.#turnsOfTroubled = new Turns(Math.max(1, Math.floor(parts.concurrency / 4)), parts.clock);
+    this.#limiterOfFailing = new Turns(Math.max(1, Math.floor(parts.concurrency / 4)), parts.clock);
     this.#huntingTurns = new Turns(HUNTS_AT_ONCE, parts.clock);
     this.#budgets = new Budgets(parts.clock);
   }
@@ -193,7 +193,7 @@ export class Scheduler {
         ...(due === undefined ? {} : { nextPollAtMs: due }),
         budget: this.#budgets.of(source.budgetKey, source.limits),
         turns: this.#turns,
-        turnsOfTroubled: this.#turnsOfTroubled,
+        limiterOfFailing: this.#limiterOfFailing,
         report: report.stream(source.name),
       });
       enlist(poller, entries);

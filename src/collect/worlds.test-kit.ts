@@ -201,8 +201,8 @@ class RandomWorld {
     const act = this.#dice.below(10);
     const spanMs = this.#pick(2_000, 20_000, 3 * MINUTE, 20 * MINUTE, 2 * HOUR);
     this.#growAll(spanMs);
-    for (const { stream } of this.#members) this.#trouble(stream);
-    this.#troubleAll();
+    for (const { stream } of this.#members) this.#failureText(stream);
+    this.#failAll();
     await clock.advance(spanMs);
     if (this.#isWide && !this.#isDurable && this.#wideDice.below(6) === 0) await this.#breakConnection();
     if (act < 3) await this.#die();
@@ -216,7 +216,7 @@ class RandomWorld {
     await this.#world.start();
   }
 
-  #trouble(stream: SimStream): void {
+  #failureText(stream: SimStream): void {
     const dice = this.#dice;
     const { clock } = this.#world;
     const fault = this.#pick<[string, SimStream["fault"]]>(
@@ -237,7 +237,7 @@ class RandomWorld {
   }
 
   /** Disk, outlet and clocks. One clock is wrong at a time, or nobody could say what the time is. */
-  #troubleAll(): void {
+  #failAll(): void {
     const dice = this.#dice;
     const { clock, outlet, state } = this.#world;
     state.isFull = dice.below(8) === 0 && !this.#isDurable;

@@ -344,12 +344,12 @@ function readRows(
       continue;
     }
     const reading = readValue(row.kind, text, 0);
-    const trouble = reading.ok
+    const failureText = reading.ok
       ? row.kind.is === "file"
         ? context.file?.(text)
         : undefined
       : (row.wrong ?? reading.say);
-    if (trouble !== undefined) complain(row.key, trouble);
+    if (failureText !== undefined) complain(row.key, failureText);
     else if (reading.ok) read.set(row.key, reading.value);
   }
   return read;

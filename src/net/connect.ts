@@ -7,7 +7,7 @@ import type { buildConnector, Pool } from "undici";
 import { Failure } from "../model/failure.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
-import { ConnectTrouble } from "./network-failures.ts";
+import { ConnectFailure } from "./network-failures.ts";
 import { bypassesProxy, isLoopback } from "./no-proxy.ts";
 
 type Undici = typeof import("undici");
@@ -71,7 +71,7 @@ export function witnessingConnector(undici: Undici, options: ConnectorOptions): 
   return (to, done) => {
     let certificate: PeerCertificate | undefined;
     const socket = base(to, (error, connected) => {
-      if (error) done(new ConnectTrouble(error, { certificate }), null);
+      if (error) done(new ConnectFailure(error, { certificate }), null);
       else done(null, connected);
     });
     // "secure" comes before the runtime decides on trust and drops the connection; afterwards the certificate
@@ -120,9 +120,12 @@ export function tunnelConnector(
     });
     pool.connect({ path: authority, headers }, (error, answer) => {
       if (error) {
-        const trouble = error instanceof ConnectTrouble ? error : undefined;
+        const failureText = error instanceof ConnectFailure ? error : undefined;
         done(
-          new ConnectTrouble(trouble ? trouble.inner : error, { certificate: trouble?.certificate, proxy: { host } }),
+          new ConnectFailure(failureText ? failureText.inner : error, {
+            certificate: failureText?.certificate,
+            proxy: { host },
+          }),
           null,
         );
         return;
@@ -130,7 +133,7 @@ export function tunnelConnector(
       const { socket, statusCode } = answer;
       if (statusCode !== 200) {
         socket.on("error", () => {}).destroy();
-        done(new ConnectTrouble(undefined, { proxy: { host, status: statusCode } }), null);
+        done(new ConnectFailure(undefined, { proxy: { host, status: statusCode } }), null);
       } else if (to.protocol === "https:") direct({ ...to, httpSocket: socket as Socket }, done);
       else done(null, socket as Socket);
     });

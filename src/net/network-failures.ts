@@ -3,7 +3,7 @@ import type { Actor, Retry } from "../model/failure.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 
 /** What the connector saw before it gave up; wrapped around the runtime's own error. */
-export class ConnectTrouble extends Error {
+export class ConnectFailure extends Error {
   readonly code = "CONNECT_TROUBLE";
   readonly inner: unknown;
   /** The server's certificate as presented, trusted or not. */
@@ -195,11 +195,12 @@ export function networkFailure(error: unknown, host: string, stopped: boolean): 
       cause: error,
     });
   }
-  const trouble = error instanceof ConnectTrouble ? error : undefined;
-  const inner = trouble ? trouble.inner : error;
+  const failureText = error instanceof ConnectFailure ? error : undefined;
+  const inner = failureText ? failureText.inner : error;
   if (isFailure(inner)) return inner;
-  const to = trouble?.proxy ? `proxy ${trouble.proxy.host}` : host;
-  if (trouble?.proxy?.status !== undefined) return proxyRefused(trouble.proxy.host, trouble.proxy.status, host);
+  const to = failureText?.proxy ? `proxy ${failureText.proxy.host}` : host;
+  if (failureText?.proxy?.status !== undefined)
+    return proxyRefused(failureText.proxy.host, failureText.proxy.status, host);
 
   const code = codeOf(inner);
   const row = NETWORK_FAILURES.find((candidate) => candidate.codes.some((pattern) => matches(pattern, code)));
@@ -213,7 +214,7 @@ export function networkFailure(error: unknown, host: string, stopped: boolean): 
     });
   }
   const retry: Retry = row.retry === "soon" ? { when: "soon" } : { when: "never" };
-  const certificate = trouble?.certificate;
+  const certificate = failureText?.certificate;
   const say = row.say
     .replace("{to}", to)
     .replace("{issuer}", issuerInWords(certificate))

@@ -30,7 +30,7 @@ export interface OutputsWorld {
 /**
  * Opens every output of the configuration as one outlet. Syslog outputs begin to connect at once.
  *
- * @param stanzas every configured customer, those in trouble included: their settings decide the look of JSON
+ * @param stanzas every configured customer, those with failures included: their settings decide the look of JSON
  *   lines.
  * @param stateDir outputs keep their spools and what they know of written events in `outputs/` in it: open it
  *   (and its lock) first. Throws Failure `state-unwritable`, `state-unreadable`.

@@ -371,7 +371,7 @@ describe("token acquire tells nobody", () => {
 });
 
 describe("collecting tells nobody", () => {
-  /** Two customers in order and in trouble, and one behind a proxy that is not there. */
+  /** Two customers in order and with failures, and one behind a proxy that is not there. */
   const stanzas = (): readonly (readonly [string, Readonly<Record<string, string>>])[] => {
     const { login_url, graph_url, api_url, ca_file } = simulator.ready;
     const common = { login_url, graph_url, api_url, ca_file, start: "3650d", poll_seconds: "1" };

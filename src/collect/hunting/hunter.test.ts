@@ -307,7 +307,7 @@ const refusedQuery = (): Failure =>
     nextStep: "Correct it.",
   });
 
-describe("a query in trouble", () => {
+describe("a query with failures", () => {
   test("stops no other, and is said once", async () => {
     const { world, hunting, customer } = given({ name: "bad" }, { name: "good" });
     hunting.rows.push(...rowsEvery("good", 10, T0 - 2 * HOUR, T0 + 2 * HOUR));

@@ -26,7 +26,7 @@ export interface PageReaderParts {
   readonly budget: Budget;
   readonly turns: Turns;
   /** For customers whose last round failed: until they are well again they wait among themselves. */
-  readonly turnsOfTroubled: Turns;
+  readonly limiterOfFailing: Turns;
   readonly report: StreamReport;
   readonly customer: CustomerReport;
   readonly clock: Clock;
@@ -37,13 +37,13 @@ export interface PageReaderParts {
 /** What the poller knows and the reader asks for. */
 export interface Situation {
   /** The customer's last round failed. */
-  readonly isTroubled: boolean;
+  readonly isFailing: boolean;
   /** No walk was completed yet. */
   readonly isFirstWalk: boolean;
 }
 
 /**
- * Reads one page of one stream to its end, with the patience and the retreats that a service in trouble calls
+ * Reads one page of one stream to its end, with the patience and the retreats that a service with failures calls
  * for, and has the delivery deliver it as it streams in.
  */
 export class PageReader {
@@ -214,8 +214,8 @@ export class PageReader {
   }
 
   async #readOnce(question: Question, seen: Seen, pass: WalkPass, stop: AbortSignal): Promise<PageFacts> {
-    const { budget, turns, turnsOfTroubled, source, report, clock } = this.#p;
-    const giveBack = await turnToLeave(budget, this.#situation().isTroubled ? turnsOfTroubled : turns, stop);
+    const { budget, turns, limiterOfFailing, source, report, clock } = this.#p;
+    const giveBack = await turnToLeave(budget, this.#situation().isFailing ? limiterOfFailing : turns, stop);
     const tally = new PageTally();
     let facts: PageFacts;
     try {

@@ -70,7 +70,7 @@ export class StreamPoller implements Runner {
       this.#checkpoint = { ...checkpoint, sweptUpTo: sweptUpTo ?? stoodAt(checkpoint.upTo, checkpoint.reachedUpTo) };
     this.#delivery = new StreamDelivery(parts, () => this.#checkpoint.upTo);
     this.#reader = new PageReader(parts, this.#delivery, this.#memory, () => ({
-      isTroubled: this.#failures > 0,
+      isFailing: this.#failures > 0,
       isFirstWalk: this.#checkpoint.upTo === undefined,
     }));
     if (this.#checkpoint.walkCompletedAtMs !== undefined)

@@ -429,7 +429,7 @@ describe("P14 a page that fails for ever is asked for in smaller parts instead o
 test("P17 a burst, a 500 for ever, a throttled and a signed-out customer do not delay the others", async () => {
   const world = new World();
   world.concurrency = 4;
-  const troubled: ((s: SimStream) => void)[] = [
+  const failing: ((s: SimStream) => void)[] = [
     (s) => s.add(...alerts(15_000, T0 - HOUR, T0 - MINUTE, "burst")),
     (s) => (s.fault = () => serviceError()),
     (s) => (s.fault = () => throttledUntil(world.clock.now + 30_000)),
@@ -442,10 +442,10 @@ test("P17 a burst, a 500 for ever, a throttled and a signed-out customer do not 
           say: "No consent.",
         })),
   ];
-  for (const [i, trouble] of troubled.entries()) {
+  for (const [i, failureText] of failing.entries()) {
     const stream = new SimStream(world.clock, { budgetKey: `t${i}` });
     stream.answerTakesMs = 200;
-    trouble(stream);
+    failureText(stream);
     world.customer(stream);
   }
   const healthy = Array.from({ length: 20 }, (_, i) => {

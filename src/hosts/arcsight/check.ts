@@ -190,7 +190,7 @@ export function checkTable(lines: readonly CheckLine[]): string {
 }
 
 /**
- * All well: 0. A wrong setting: 2, an output that takes nothing: 5, customers in trouble beside good ones: 6,
+ * All well: 0. A wrong setting: 2, an output that takes nothing: 5, customers with failures beside good ones: 6,
  * else whose turn the first failure says it is.
  *
  * @param failures those of the customers.

@@ -6,7 +6,7 @@
  * - `--validate-arguments`  `validate(world)`, print its `stdout`, exit with its `exitCode`
  * - none `run = await readRun(world)`, then `host = await openSplunkHost(run, world, stop)`: collect for
  *   `host.stanzas` into `host.outlet`, with `host.vaultFor(stanza)` keeping rotated refresh tokens;
- *   `host.refused` and `run.settings.problems` are customers in trouble, whom health events should name; call
+ *   `host.refused` and `run.settings.problems` are customers with failures, whom health events should name; call
  *   `host.settleSecrets()` once collecting has begun; with nobody to collect for, `host.sayIdle(stop)`
  *   instead. Stop when the signal comes or `host.gone` fires, then `host.close()`, exit 0.
  *
