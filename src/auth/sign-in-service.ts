@@ -6,7 +6,7 @@ import type {
   ConsentState,
   DoctorCheck,
   ObtainedToken,
-  SignInDesk,
+  SignInService,
   TokenApi,
 } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
@@ -23,7 +23,7 @@ import { checkManifest, registration } from "./registration.ts";
 import { applyRegistration } from "./registration-apply.ts";
 import { claimsOf, rightsOf, verdictsOn } from "./token-claims.ts";
 
-export interface DeskWorld {
+export interface SignInServiceParts {
   readonly http: Http;
   readonly clock: Clock;
   readText(path: string): Promise<string>;
@@ -67,7 +67,7 @@ export function authOf(stanza: Pick<Stanza, "auth" | "refreshToken">): "refresh_
 }
 
 /** Sign-in as the command line sees it. */
-export function createSignInDesk(world: DeskWorld): SignInDesk {
+export function createSignInService(world: SignInServiceParts): SignInService {
   async function accessToken(
     stanza: Stanza,
     api: TokenApi,

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { askTenantFacts } from "../auth/authority.ts";
-import { createSignInDesk } from "../auth/sign-in-service.ts";
+import { createSignInService } from "../auth/sign-in-service.ts";
 import { createSourceStream } from "../defender/source-stream.ts";
 import { realTerminal } from "../hosts/cli/terminal.ts";
 import { resolveSecrets, Splunkd, splunkdLogin } from "../hosts/splunk/index.ts";
@@ -55,7 +55,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
   };
 
   let hostChecks: ((stanza: Stanza) => readonly DoctorCheck[]) | undefined;
-  const desk = createSignInDesk({
+  const signInService = createSignInService({
     http,
     clock,
     readText: (path) => readFile(path, "utf8"),
@@ -70,7 +70,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
 
   return {
     terminal,
-    desk,
+    signInService,
     nowMs: () => clock.nowMs(),
     pause: (forMs, signal) => clock.pause(forMs, signal),
     environment,

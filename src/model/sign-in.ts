@@ -165,7 +165,7 @@ export interface DoctorLine {
 }
 
 /** Sign-in as the command line sees it; `main` builds it from `auth`, `net` and `defender`. */
-export interface SignInDesk {
+export interface SignInService {
   registration(plan: RegistrationPlan): Registration;
   /** What a manifest lacks or has too much, one sentence each; empty when it fits. */
   checkManifest(manifest: unknown, plan: RegistrationPlan): readonly string[];
@@ -235,7 +235,7 @@ export interface FoundCustomers {
 /** Everything the onboarding commands need of the world. */
 export interface OnboardingServices {
   readonly terminal: Terminal;
-  readonly desk: SignInDesk;
+  readonly signInService: SignInService;
   readonly nowMs: () => number;
   readonly pause: (forMs: number, signal?: AbortSignal) => Promise<void>;
   readonly environment: Readonly<Record<string, string | undefined>>;

@@ -13,20 +13,24 @@ const LONGEST_WAIT_MS = 24 * 3_600_000;
  * it.
  */
 export async function consentUrl(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
-  const { terminal, desk } = services;
+  const { terminal, signInService } = services;
   const stanza = await oneCustomer(services, flags);
   if (stanza.clientId === undefined) throw usage(`No app is named for ${stanza.tenantName}.`, "Give --client-id.");
   const answer = textFlag(flags, "answer");
   if (answer !== undefined) {
-    const { tenantId } = desk.readConsent(answer, stanza, stanza.clientId);
+    const { tenantId } = signInService.readConsent(answer, stanza, stanza.clientId);
     terminal.say(
       `${stanza.tenantName} (${tenantId}) says that the consent was given. Whether it is enough, doctor shows.`,
     );
     return EXIT.done;
   }
-  const link = desk.consentLink(stanza, stanza.clientId, textFlag(flags, "redirect-uri") ?? DEFAULT_REDIRECT_URI);
+  const link = signInService.consentLink(
+    stanza,
+    stanza.clientId,
+    textFlag(flags, "redirect-uri") ?? DEFAULT_REDIRECT_URI,
+  );
   const mail = textFlag(flags, "mail") as MailLanguage | undefined;
-  terminal.out(mail === undefined ? `${link.url}\n` : desk.consentMail(mail, stanza.tenantName, link));
+  terminal.out(mail === undefined ? `${link.url}\n` : signInService.consentMail(mail, stanza.tenantName, link));
   terminal.say(
     `For an administrator of ${stanza.tenantName}. It asks for ${link.permissions.join(", ")}, and for whatever else the app's registration lists.`,
   );
@@ -36,13 +40,13 @@ export async function consentUrl(services: OnboardingServices, flags: Flags): Pr
 
 /** Asks the token endpoint every 15 seconds until the wanted permissions are there. */
 async function waitForConsent(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
-  const { terminal, desk } = services;
+  const { terminal, signInService } = services;
   const stanza = await oneCustomer(services, flags);
   const credential = await credentialFor(services, stanza, flags);
   const endsAtMs = services.nowMs() + LONGEST_WAIT_MS;
   let said = "";
   for (;;) {
-    const state = await desk.consentState(stanza, credential);
+    const state = await signInService.consentState(stanza, credential);
     if (state.missing.length === 0) {
       terminal.say(`${stanza.tenantName} has consented to everything.`);
       return EXIT.done;

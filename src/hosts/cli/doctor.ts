@@ -85,7 +85,7 @@ function refusedReport(stanza: Stanza, failure: Failure): Looked {
 async function lookAt(services: OnboardingServices, stanza: Stanza): Promise<Looked> {
   const checks: DoctorLine[] = [SETTINGS_GOOD];
   let failure: Failure | undefined;
-  for (const check of services.desk.doctorChecks(stanza)) {
+  for (const check of services.signInService.doctorChecks(stanza)) {
     try {
       const say = await check.run(AbortSignal.timeout(ONE_CHECK_MS));
       checks.push({ check: check.name, ok: true, failure: null, actor: null, say, next_step: "" });

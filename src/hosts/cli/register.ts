@@ -49,8 +49,8 @@ export function planFrom(flags: Flags): RegistrationPlan {
   };
 }
 
-function print({ terminal, desk }: OnboardingServices, plan: RegistrationPlan, flags: Flags): ExitCode {
-  const { portalSteps, manifest, script } = desk.registration(plan);
+function print({ terminal, signInService }: OnboardingServices, plan: RegistrationPlan, flags: Flags): ExitCode {
+  const { portalSteps, manifest, script } = signInService.registration(plan);
   if (flags["json"] === true) {
     terminal.out(`${JSON.stringify({ portal_steps: portalSteps, manifest, script })}\n`);
     return EXIT.done;
@@ -73,14 +73,14 @@ async function compare(services: OnboardingServices, plan: RegistrationPlan, pat
   } catch {
     throw usage(`${path} is not JSON.`, "Export it from the portal: App registrations > Manifest > Download.");
   }
-  const problems = services.desk.checkManifest(manifest, plan);
+  const problems = services.signInService.checkManifest(manifest, plan);
   for (const problem of problems) services.terminal.out(`${problem}\n`);
   if (problems.length === 0) services.terminal.out("The registration has exactly what is needed.\n");
   return problems.length === 0 ? EXIT.done : EXIT.usage;
 }
 
 async function apply(services: OnboardingServices, plan: RegistrationPlan, flags: Flags): Promise<ExitCode> {
-  const { terminal, desk } = services;
+  const { terminal, signInService } = services;
   if (terminal.interactive)
     terminal.say(
       "Reading a Microsoft Graph access token from standard input (az account get-access-token --resource-type ms-graph --query accessToken --output tsv | …).",
@@ -107,7 +107,7 @@ async function apply(services: OnboardingServices, plan: RegistrationPlan, flags
     ...(noProxy ? { noProxy } : {}),
     ...(caFile ? { caFile } : {}),
   };
-  const made = await desk.applyRegistration(plan, token, { endpoints, route });
+  const made = await signInService.applyRegistration(plan, token, { endpoints, route });
   terminal.say(`Registered ${plan.name}: application (client) ID ${made.clientId}.`);
   const file = textFlag(flags, "secret-file");
   if (made.secret && file !== undefined) {

@@ -4,7 +4,7 @@ import type { KeyInput } from "./terminal.ts";
 import { realTerminal } from "./terminal.ts";
 
 /** A keyboard and two screens. */
-function desk(tty: boolean) {
+function signInService(tty: boolean) {
   const input = new PassThrough() as PassThrough & KeyInput & { raw: boolean[] };
   input.raw = [];
   if (tty) Object.assign(input, { isTTY: true, setRawMode: (on: boolean) => input.raw.push(on) });
@@ -22,7 +22,7 @@ function desk(tty: boolean) {
 
 describe("at a terminal", () => {
   test("a secret is typed without echo, with mistakes taken back", async () => {
-    const { input, shown, terminal } = desk(true);
+    const { input, shown, terminal } = signInService(true);
     const answer = terminal.askSecret("App key:");
     for (const key of ["s", "x", "\u007f", "ecret~1", "\r"]) input.write(key);
 
@@ -32,7 +32,7 @@ describe("at a terminal", () => {
   });
 
   test("the terminal's own echo is off before the question is shown", async () => {
-    const { input, shown, terminal } = desk(true);
+    const { input, shown, terminal } = signInService(true);
     const rawWhenAsked: unknown[] = [];
     Object.assign(input, { setRawMode: (on: boolean) => rawWhenAsked.push([on, shown.errors]) });
     const answer = terminal.askSecret("App key:");
@@ -42,7 +42,7 @@ describe("at a terminal", () => {
   });
 
   test("an address of more than 4,095 characters arrives whole, also from a terminal that marks pasted text", async () => {
-    const { input, terminal } = desk(true);
+    const { input, terminal } = signInService(true);
     const address = `https://siemmsspconnector/?code=${"x".repeat(6000)}&state=s`;
     const answer = terminal.askSecret("Paste it here:");
     input.write(`\u001b[200~${address}\u001b[201~\r`);
@@ -51,7 +51,7 @@ describe("at a terminal", () => {
   });
 
   test("what is asked for openly is shown while it is typed", async () => {
-    const { input, shown, terminal } = desk(true);
+    const { input, shown, terminal } = signInService(true);
     const answer = terminal.ask("User:");
     input.write("adm\u007fmin\n");
 
@@ -60,7 +60,7 @@ describe("at a terminal", () => {
   });
 
   test("Ctrl+C gives up, and the keyboard is handed back", async () => {
-    const { input, terminal } = desk(true);
+    const { input, terminal } = signInService(true);
     const answer = terminal.askSecret("App key:");
     input.write("abc\u0003");
 
@@ -69,7 +69,7 @@ describe("at a terminal", () => {
   });
 
   test("a progress line gives way to the next sentence", () => {
-    const { shown, terminal } = desk(true);
+    const { shown, terminal } = signInService(true);
     terminal.progress("3 of 200 customers, and a long text that is cut to the screen's width");
     terminal.say("done");
     expect(shown.errors).toBe("\r3 of 200 customers, and a long text tha\u001b[K\r\u001b[Kdone\n");
@@ -78,7 +78,7 @@ describe("at a terminal", () => {
 
 describe("without a terminal", () => {
   test("each question takes the next line of standard input, however it is cut up", async () => {
-    const { input, shown, terminal } = desk(false);
+    const { input, shown, terminal } = signInService(false);
     const answers = (async () => [
       await terminal.ask("User:"),
       (await terminal.askSecret("Password:")).open((value) => value),
@@ -93,7 +93,7 @@ describe("without a terminal", () => {
   });
 
   test("the last line needs no line end, and an empty input says what is missing", async () => {
-    const { input, terminal } = desk(false);
+    const { input, terminal } = signInService(false);
     input.end("only");
     expect(await terminal.ask("User:")).toBe("only");
     await expect(terminal.ask("Password:")).rejects.toMatchObject({
@@ -103,7 +103,7 @@ describe("without a terminal", () => {
   });
 
   test("no progress is drawn", () => {
-    const { shown, terminal } = desk(false);
+    const { shown, terminal } = signInService(false);
     terminal.progress("1 of 2");
     expect(shown.errors).toBe("");
   });

@@ -188,7 +188,7 @@ async function tryOldToken(services: OnboardingServices, stanza: Stanza, refresh
       : stanza.streams.includes("xdr-incidents")
         ? "xdr"
         : "mde";
-  const { token, lifeMs } = await services.desk.accessToken(
+  const { token, lifeMs } = await services.signInService.accessToken(
     { ...stanza, refreshToken, auth: "refresh_token" },
     api,
     (rotated) => {
@@ -196,7 +196,7 @@ async function tryOldToken(services: OnboardingServices, stanza: Stanza, refresh
       return Promise.resolve();
     },
   );
-  const verdicts = services.desk.inspectToken(token, { stanza, api });
+  const verdicts = services.signInService.inspectToken(token, { stanza, api });
   return {
     refreshToken: newest,
     accessToken: token,
@@ -209,8 +209,8 @@ async function tryOldToken(services: OnboardingServices, stanza: Stanza, refresh
 }
 
 async function byDeviceCode(services: OnboardingServices, stanza: Stanza, clientId: string): Promise<SignedIn> {
-  const { terminal, desk } = services;
-  const flow = await desk.beginDeviceFlow(stanza, clientId);
+  const { terminal, signInService } = services;
+  const flow = await signInService.beginDeviceFlow(stanza, clientId);
   terminal.say(
     `Open ${flow.verificationUrl} on any device, type the code ${flow.userCode} and sign in for ${stanza.tenantName}.`,
   );
@@ -233,7 +233,7 @@ async function byCode(
   { stanza, credential, redirectUri, way, flags }: CodeWay,
 ): Promise<SignedIn> {
   const v1 = flags["v1"] === true ? { v1: { resource: stanza.resource ?? V1_RESOURCE } } : {};
-  const flow = await services.desk.beginCodeFlow({ stanza, credential, redirectUri, ...v1 });
+  const flow = await services.signInService.beginCodeFlow({ stanza, credential, redirectUri, ...v1 });
   return way === "browser" ? inBrowser(services, stanza, flow) : byPasting(services, stanza, flow);
 }
 

@@ -12,16 +12,16 @@ import { oneCustomer, textFlag, usage } from "./ask.ts";
  * `--print`.
  */
 export async function accessToken(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
-  const { terminal, desk } = services;
+  const { terminal, signInService } = services;
   const api = textFlag(flags, "for") as TokenApi;
   const stanza = await oneCustomer(services, flags, true);
   const place = stanza.refreshToken ? await services.filePlace(flags) : undefined;
-  const { token, lifeMs } = await desk.accessToken(
+  const { token, lifeMs } = await signInService.accessToken(
     stanza,
     api,
     (rotated) => place?.putRefreshToken(stanza, rotated) ?? Promise.resolve(),
   );
-  const verdicts = desk.inspectToken(token, { stanza, api });
+  const verdicts = signInService.inspectToken(token, { stanza, api });
   const code = show(services, verdicts, flags, { life_s: Math.round(lifeMs / 1000) });
   const out = textFlag(flags, "out");
   if (out !== undefined) {
@@ -40,7 +40,7 @@ export async function inspectToken(services: OnboardingServices, flags: Flags): 
   const stanza: Stanza | undefined = named ? await oneCustomer(services, flags) : undefined;
   return show(
     services,
-    services.desk.inspectToken(token, { ...(stanza ? { stanza } : {}), ...(api ? { api } : {}) }),
+    services.signInService.inspectToken(token, { ...(stanza ? { stanza } : {}), ...(api ? { api } : {}) }),
     flags,
     {},
   );
