@@ -202,7 +202,7 @@ function unexplained(error: unknown, subject: SignInSubject): Failure {
 }
 
 /**
- * MSAL's only door to the network. It keeps the real answer or failure beside the call, because MSAL turns
+ * MSAL's only way to the network. It keeps the real answer or failure beside the call, because MSAL turns
  * whatever is thrown here into `network_error`, and stores a rotated refresh token before the access token
  * beside it can be used.
  */

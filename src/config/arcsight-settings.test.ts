@@ -2,13 +2,13 @@ import { describe, expect, test } from "@jest/globals";
 import type { ArcSightSettings } from "./arcsight-settings.ts";
 import { lineOfProblem, readArcSightSettings } from "./arcsight-settings.ts";
 import { readPropertiesText } from "./java-properties.ts";
-import type { SecretDoor } from "./secret-reference.ts";
+import type { SecretReader } from "./secret-reference.ts";
 import { parseStanzas } from "./settings.ts";
 
 const GUID = "11111111-2222-3333-4444-555555555555";
 const APP = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
 
-const DOOR: SecretDoor = {
+const READER: SecretReader = {
   file: (path) =>
     path === "/run/secret"
       ? { text: "from-file \n", openToOthers: false }
@@ -22,7 +22,7 @@ const DOOR: SecretDoor = {
 function read(...lines: string[]): ArcSightSettings {
   const file = readPropertiesText(`${lines.join("\n")}\n`);
   if (!file.ok) throw new Error(file.say);
-  return readArcSightSettings(file, { secrets: DOOR });
+  return readArcSightSettings(file, { secrets: READER });
 }
 
 function says(settings: ArcSightSettings): readonly string[] {
@@ -103,7 +103,7 @@ describe("many customers in one file", () => {
   test("a problem is found on its line", () => {
     const file = readPropertiesText([...CUSTOMER, "tenants[0].poll_seconds=0", "outputs[0].type=csv", ""].join("\n"));
     if (!file.ok) throw new Error(file.say);
-    const settings = readArcSightSettings(file, { secrets: DOOR });
+    const settings = readArcSightSettings(file, { secrets: READER });
     const all = [
       ...settings.problems,
       ...parseStanzas(settings.raw, { host: "arcsight", nowMs: 0, globals: settings.globals }).problems,

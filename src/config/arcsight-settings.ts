@@ -10,7 +10,7 @@ import type { TakenLine } from "./old-connector.ts";
 import { isOldKey, readOldConnector } from "./old-connector.ts";
 import type { OutputSettings, ServeSettings } from "./output-settings.ts";
 import { clashes, readOutput, readServe } from "./output-settings.ts";
-import type { SecretDoor } from "./secret-reference.ts";
+import type { SecretReader } from "./secret-reference.ts";
 import { readSecret } from "./secret-reference.ts";
 import type { RawStanza } from "./settings.ts";
 import { SECRET_KEYS, TABLE } from "./table.ts";
@@ -18,7 +18,7 @@ import { SECRET_KEYS, TABLE } from "./table.ts";
 export type { TakenLine } from "./old-connector.ts";
 export type { OutputSettings, ServeSettings } from "./output-settings.ts";
 export { isLoopback } from "./output-settings.ts";
-export type { SecretDoor } from "./secret-reference.ts";
+export type { SecretReader } from "./secret-reference.ts";
 
 export interface ArcSightSettings {
   /** `old`: one customer's connector file of the retired API. */
@@ -45,7 +45,7 @@ export interface ArcSightSettings {
 }
 
 export interface ArcSightOptions {
-  readonly secrets: SecretDoor;
+  readonly secrets: SecretReader;
   /** Says what is wrong with a file that a setting of an output names; undefined when nothing is. */
   readonly file?: (path: string) => string | undefined;
 }
@@ -210,7 +210,7 @@ function stanzaName(values: Readonly<Record<string, string>>, otherwise: string)
 function withSecrets(
   name: string,
   values: Readonly<Record<string, string>>,
-  door: SecretDoor,
+  files: SecretReader,
   problems: SettingProblem[],
   warnings: string[],
 ): { readonly values: Readonly<Record<string, string>>; readonly complete: boolean } {
@@ -219,7 +219,7 @@ function withSecrets(
   for (const key of SECRET_KEYS) {
     const text = values[key];
     if (text === undefined || text.trim() === "") continue;
-    const secret = readSecret(text, door);
+    const secret = readSecret(text, files);
     if (!secret.ok) {
       complete = false;
       delete read[key];

@@ -2,7 +2,7 @@ import path from "node:path";
 import type { Reading } from "./kinds.ts";
 
 /** How settings look at the disk: nothing is opened, nothing is read. */
-export interface FileDoor {
+export interface FileLook {
   /**
    * Follows links. `realPath` is where the path leads in the end; `openToOthers`: accounts besides the owner
    * may read it.
@@ -16,7 +16,7 @@ export interface FileDoor {
 
 /** Where files that settings name may lie. Without `roots` any regular file will do. */
 export interface FileRule {
-  readonly door: FileDoor;
+  readonly files: FileLook;
   /**
    * Folders, absolute; at least one for Splunk: who may edit an input must not be able to have any file of
    * the host read.
@@ -39,12 +39,12 @@ export function readFilePath(text: string, rule: FileRule): Reading<string> {
   const normal = path.resolve(file);
   if (rule.roots && !rule.roots.some((root) => isUnder(normal, path.resolve(root))))
     return { ok: false, say: `${file} lies outside the allowed folders; ${instead}` };
-  const found = rule.door.look(normal);
+  const found = rule.files.look(normal);
   if (found.kind === "missing") return { ok: false, say: `${file} does not exist or may not be read; ${instead}` };
   if (found.kind !== "file") return { ok: false, say: `${file} is not a regular file; ${instead}` };
   if (rule.roots) {
     const realRoots = rule.roots.flatMap((root) => {
-      const looked = rule.door.look(root);
+      const looked = rule.files.look(root);
       return looked.kind === "missing" ? [] : [looked.realPath];
     });
     if (!realRoots.some((root) => isUnder(found.realPath, root)))

@@ -1,7 +1,7 @@
 import type { Reading } from "./kinds.ts";
 
 /** How secrets by reference are looked up; every way may find nothing. */
-export interface SecretDoor {
+export interface SecretReader {
   /** A file's text and whether other accounts of this machine may read it. */
   file(path: string): { readonly text: string; readonly openToOthers: boolean } | undefined;
   env(name: string): string | undefined;
@@ -24,20 +24,20 @@ const REFERENCE = /^(file|env|credential):(.+)$/s;
  * `credential:NAME`. One line break at a file's end is not part of it. The sentences name the reference,
  * never the value.
  */
-export function readSecret(text: string, door: SecretDoor): Reading<FoundSecret> {
+export function readSecret(text: string, files: SecretReader): Reading<FoundSecret> {
   const reference = REFERENCE.exec(text.trim());
   if (!reference) return { ok: true, value: { value: text } };
   const [, way, where = ""] = reference;
-  if (way === "file") return fromFile(where.trim(), door);
+  if (way === "file") return fromFile(where.trim(), files);
   if (way === "env") {
-    const value = door.env(where.trim());
+    const value = files.env(where.trim());
     return value
       ? found(value)
       : none(
           `names the environment variable ${where.trim()}, which is not set; set it for the service or write the secret another way`,
         );
   }
-  const value = door.credential(where.trim());
+  const value = files.credential(where.trim());
   if (value === false)
     return none(
       `names the credential ${where.trim()}, but the process was given none; add LoadCredential=${where.trim()}:/path to the systemd unit`,
@@ -49,8 +49,8 @@ export function readSecret(text: string, door: SecretDoor): Reading<FoundSecret>
       );
 }
 
-function fromFile(path: string, door: SecretDoor): Reading<FoundSecret> {
-  const file = door.file(path);
+function fromFile(path: string, files: SecretReader): Reading<FoundSecret> {
+  const file = files.file(path);
   if (!file)
     return none(
       `names the file ${path}, which does not exist or may not be read; give its full path and the service's account the right to read it`,

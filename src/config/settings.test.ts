@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 import { describe, expect, test } from "@jest/globals";
-import type { FileDoor, RawStanza, SettingsHost } from "./settings.ts";
+import type { FileLook, RawStanza, SettingsHost } from "./settings.ts";
 import { parseStanzas, problemLine } from "./settings.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 24, 12);
@@ -326,7 +326,7 @@ test.each(["Müller GmbH", "Contoso Ltd. (EU)", "客户", "a/b\\c:d"])("the stan
 });
 
 describe("a file that a Splunk setting names", () => {
-  const found: Record<string, ReturnType<FileDoor["look"]>> = {
+  const found: Record<string, ReturnType<FileLook["look"]>> = {
     "/opt/splunk/etc/auth/defender_mssp": { kind: "folder", realPath: "/data/splunk/etc/auth/defender_mssp" },
     "/opt/splunk/etc/auth/defender_mssp/ca.pem": {
       kind: "file",
@@ -344,7 +344,7 @@ describe("a file that a Splunk setting names", () => {
     "/etc/passwd": { kind: "file", realPath: "/etc/passwd" },
   };
   const files = {
-    door: { look: (file: string) => found[file] ?? ({ kind: "missing" } as const) },
+    files: { look: (file: string) => found[file] ?? ({ kind: "missing" } as const) },
     roots: ["/opt/splunk/etc/apps/TA_defender_mssp/local", "/opt/splunk/etc/auth/defender_mssp"],
     splunkHome: "/opt/splunk",
   };

@@ -19,7 +19,7 @@ import { hasControl, readValue } from "./kinds.ts";
 import type { SecretKey, Setting, SettingKey, SettingsHost } from "./table.ts";
 import { MASK, SECRET_KEYS, SPLUNK_KEYS, settingsFor, TABLE } from "./table.ts";
 
-export type { FileDoor, FileRule } from "./files.ts";
+export type { FileLook, FileRule } from "./files.ts";
 export type { SecretKey, SettingsHost } from "./table.ts";
 export { MASK, SECRET_KEYS } from "./table.ts";
 

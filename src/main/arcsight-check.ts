@@ -8,7 +8,7 @@ import {
   goodLine,
   lint,
   realDialer,
-  realSecretDoor,
+  realSecretReader,
   settingsLines,
   testEventLine,
 } from "../hosts/arcsight/index.ts";
@@ -60,9 +60,11 @@ export async function arcSightCheck(flags: ArcSightFlags, options: { readonly js
       lines.push(failedLine(stanza.name, error.area === "sign-in" ? "sign-in" : "alerts", error));
     }
   }
-  const kit = { disk: realDisk, clock: realClock, platform: process.platform };
+  const ports = { disk: realDisk, clock: realClock, platform: process.platform };
   for (const output of config.outputs)
-    lines.push(await testEventLine(output, { kit, clock: realClock, dialer: realDialer, hostName: hostname(), stop }));
+    lines.push(
+      await testEventLine(output, { ports, clock: realClock, dialer: realDialer, hostName: hostname(), stop }),
+    );
   await http.close().catch(() => undefined);
   process.stdout.write(options.json ? lines.map((line) => `${JSON.stringify(line)}\n`).join("") : checkTable(lines));
   return checkExit(lines, failures);
@@ -107,7 +109,7 @@ export async function arcSightLint(options: { readonly json: boolean }, log: Log
   for await (const piece of process.stdin as AsyncIterable<Buffer>) pieces.push(piece);
   const report = lint(Buffer.concat(pieces), {
     nowMs: realClock.nowMs(),
-    secrets: realSecretDoor(process.env, process.platform),
+    secrets: realSecretReader(process.env, process.platform),
     files: realFiles,
   });
   for (const finding of report.findings) {

@@ -9,7 +9,7 @@ import {
   openServe,
   readArcSightConfig,
   realDialer,
-  realSecretDoor,
+  realSecretReader,
 } from "../hosts/arcsight/index.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, exitCodeOf, Failure, isFailure } from "../model/failure.ts";
@@ -147,8 +147,8 @@ async function runWith(
   log: Log,
 ): Promise<ExitCode> {
   const { config, stateDir } = chosen;
-  const kit = { disk: realDisk, clock: realClock, platform: process.platform };
-  const world = { kit, clock: realClock, chance: realChance, log, dialer: realDialer, hostName: hostname() };
+  const ports = { disk: realDisk, clock: realClock, platform: process.platform };
+  const world = { ports, clock: realClock, chance: realChance, log, dialer: realDialer, hostName: hostname() };
   return collecting(chosen, options, log, {
     open: () => openOutputs(config.outputs, config.settings.stanzas, stateDir, world),
   });
@@ -294,7 +294,7 @@ export async function choose(flags: ArcSightFlags): Promise<Chosen> {
   });
   const config = readArcSightConfig(bytes, flags.config, {
     nowMs: realClock.nowMs(),
-    secrets: realSecretDoor(flags.environment, process.platform),
+    secrets: realSecretReader(flags.environment, process.platform),
     files: realFiles,
     overrides: flags.overrides,
   });

@@ -161,8 +161,8 @@ function counting(refused: readonly string[], code: ExitCode): ExitCode {
 }
 
 const readProperties: Parameters<typeof readConfiguration>[1] = async (latin1Text, file) => {
-  const { rawFromProperties, realSecretDoor } = await import("../hosts/arcsight/index.ts");
-  return rawFromProperties(latin1Text, file, realSecretDoor(process.env, process.platform));
+  const { rawFromProperties, realSecretReader } = await import("../hosts/arcsight/index.ts");
+  return rawFromProperties(latin1Text, file, realSecretReader(process.env, process.platform));
 };
 
 function plainConfiguration(args: Readonly<Record<string, unknown>>): Promise<Configuration> {

@@ -72,7 +72,7 @@ export async function readConfiguration(
     host: hostOf(flags.config),
     nowMs: realClock.nowMs(),
     ...(file ? { globals: { ...file.globals, ...given } } : {}),
-    files: { door: realFiles },
+    files: { files: realFiles },
   });
   const wanted = flags.customer;
   const isWanted = (name: string, others: readonly string[]) =>

@@ -11,7 +11,7 @@ import { withRestriction } from "./windows-acl.ts";
 
 /** `secrets/` of a state folder, closed to everybody else on Windows too. */
 function secretFiles(stateDir: string, log: Log, clock: Clock, platform: NodeJS.Platform): SecretFiles {
-  return new SecretFiles(stateDir, { kit: { disk: realDisk, clock, platform }, log, ...withRestriction(platform) });
+  return new SecretFiles(stateDir, { ports: { disk: realDisk, clock, platform }, log, ...withRestriction(platform) });
 }
 
 /**

@@ -182,7 +182,7 @@ async function connect(http: Http, access: SplunkAccess): Promise<Splunkd> {
 
 async function fromSplunk(found: FoundCustomers, place: SplunkSecrets): Promise<FoundCustomers> {
   const { ready, refused } = await resolveSecrets(found.stanzas, new Map(), place.store, undefined, readBytes, {
-    door: realFiles,
+    files: realFiles,
   });
   return { ...found, stanzas: ready.map(({ stanza }) => stanza), refused };
 }

@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { access, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import type { ArcSightConfig } from "../hosts/arcsight/index.ts";
-import { readArcSightConfig, realDialer, realSecretDoor } from "../hosts/arcsight/index.ts";
+import { readArcSightConfig, realDialer, realSecretReader } from "../hosts/arcsight/index.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { DoctorCheck } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
@@ -20,7 +20,7 @@ export async function outputChecks(
 ): Promise<(stanza: Stanza) => readonly DoctorCheck[]> {
   const config = readArcSightConfig(await readFile(file), file, {
     nowMs: realClock.nowMs(),
-    secrets: realSecretDoor(environment, process.platform),
+    secrets: realSecretReader(environment, process.platform),
     files: realFiles,
   });
   const wrong = config.outputProblems.map(

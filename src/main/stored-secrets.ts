@@ -103,7 +103,7 @@ export class FileSecrets implements SecretPlace {
     this.name = `${stateDir}/secrets`;
     this.#world = world;
     this.#files = new SecretFiles(stateDir, {
-      kit: { disk: realDisk, clock: world.clock, platform: process.platform },
+      ports: { disk: realDisk, clock: world.clock, platform: process.platform },
       log: world.log,
       ...withRestriction(),
     });

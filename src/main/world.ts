@@ -1,7 +1,7 @@
 import { realpathSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import manifest from "../../package.json" with { type: "json" };
-import type { FileDoor } from "../config/settings.ts";
+import type { FileLook } from "../config/settings.ts";
 import type { Chance, Clock } from "../model/ports.ts";
 
 /** The one place where the version comes from. */
@@ -29,7 +29,7 @@ export const realClock: Clock = {
 
 export const realChance: Chance = { next: () => Math.random() };
 
-export const realFiles: FileDoor = {
+export const realFiles: FileLook = {
   look(file) {
     try {
       const realPath = realpathSync(file);

@@ -29,7 +29,7 @@ export interface Link {
   cut(why: Failure): void;
 }
 
-/** Sockets come in by the door: tests bring their own. */
+/** Sockets is injected: tests bring their own. */
 export interface Dialer {
   /** Throws Failure `output-unreachable` or `output-untrusted`. */
   connect(target: Target, stop: AbortSignal): Promise<Link>;

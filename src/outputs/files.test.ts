@@ -1,7 +1,7 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
-import { batchOf, brokenDisk, errno, HandClock, kitOf, newFolder } from "../hosts/arcsight/arcsight.test-kit.ts";
+import { batchOf, brokenDisk, errno, HandClock, newFolder, portsOf } from "../hosts/arcsight/arcsight.test-kit.ts";
 import type { Disk } from "../stores/disk/disk.ts";
 import { FolderOutput } from "./folder.ts";
 import { GrowingFile } from "./growing-file.ts";
@@ -258,7 +258,7 @@ describe("a folder", () => {
       path: join(folder, "out"),
       content,
       stateFolder: join(folder, "state"),
-      kit: kitOf(disk, clock),
+      ports: portsOf(disk, clock),
       clock,
     });
 

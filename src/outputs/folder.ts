@@ -1,6 +1,6 @@
 import { basename, join } from "node:path";
 import type { Clock } from "../model/ports.ts";
-import type { DiskKit } from "../stores/disk/disk.ts";
+import type { DiskPorts } from "../stores/disk/disk.ts";
 import { renameOver, syncFile, syncFolder, writeWhole } from "../stores/disk/disk.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import type { Batch, Output, OutputCondition } from "./output.ts";
@@ -14,7 +14,7 @@ export interface FolderParts {
   /** Lines stay lines, or become the elements of one JSON array. */
   readonly content: "lines" | "json-array";
   readonly stateFolder: string;
-  readonly kit: DiskKit;
+  readonly ports: DiskPorts;
   readonly clock: Clock;
 }
 
@@ -50,7 +50,7 @@ export class FolderOutput implements Output {
     this.name = parts.name;
     this.where = parts.path;
     // A file is noted only when it is whole, so every noted event counts.
-    const opened = WrittenLog.open(parts.name, parts.kit.disk, join(parts.stateFolder, "written"), () => undefined);
+    const opened = WrittenLog.open(parts.name, parts.ports.disk, join(parts.stateFolder, "written"), () => undefined);
     this.#log = opened.log;
     this.#recent.took(opened.keys);
     this.#finish(opened.files);
@@ -78,7 +78,7 @@ export class FolderOutput implements Output {
   }
 
   async #commit(batches: readonly Batch[]): Promise<void> {
-    const { disk } = this.#p.kit;
+    const { disk } = this.#p.ports;
     try {
       if (!disk.existsSync(this.where)) disk.mkdirSync(this.where, { recursive: true, mode: 0o700 });
       const file = join(this.where, this.#nextName());
@@ -99,13 +99,13 @@ export class FolderOutput implements Output {
             keys.map((key) => ({ size: 0, key })),
           );
         noted = keys.length > 0;
-        await renameOver(this.#p.kit, part, file);
+        await renameOver(this.#p.ports, part, file);
       } catch (error) {
         this.#remove(part);
         if (noted) this.#log.rollback();
         throw error;
       }
-      await syncFolder(this.#p.kit, this.where);
+      await syncFolder(this.#p.ports, this.where);
       this.#recent.took(keys);
     } catch (error) {
       throw outputUnwritable(this.name, this.where, error);
@@ -131,7 +131,7 @@ export class FolderOutput implements Output {
 
   /** What an earlier run left aside is whole if it was noted. */
   #finish(noted: ReadonlySet<string>): void {
-    const { disk } = this.#p.kit;
+    const { disk } = this.#p.ports;
     let names: readonly string[];
     try {
       names = disk.readdirSync(this.where);
@@ -152,7 +152,7 @@ export class FolderOutput implements Output {
 
   #remove(part: string): void {
     try {
-      this.#p.kit.disk.unlinkSync(part);
+      this.#p.ports.disk.unlinkSync(part);
     } catch {
       // It was never made, or is found at the next start.
     }

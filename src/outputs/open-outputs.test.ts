@@ -4,10 +4,10 @@ import { expect, test } from "@jest/globals";
 import {
   batchOf,
   HandClock,
-  kitOf,
   LogBook,
   middling,
   newFolder,
+  portsOf,
   Receiver,
   settled,
 } from "../hosts/arcsight/arcsight.test-kit.ts";
@@ -36,7 +36,7 @@ function open(
   clock = new HandClock(),
   log = new LogBook(),
 ) {
-  const world = { kit: kitOf(fs, clock), clock, chance: middling, log, dialer: receiver, hostName: "collector" };
+  const world = { ports: portsOf(fs, clock), clock, chance: middling, log, dialer: receiver, hostName: "collector" };
   return openOutputs(config.outputs, config.settings.stanzas, stateDir, world);
 }
 

@@ -4,7 +4,7 @@ import type { OutputSettings } from "../config/arcsight-settings.ts";
 import type { EventStyle } from "../format/splunk/record-json.ts";
 import type { Chance, Clock, Log } from "../model/ports.ts";
 import type { Stanza } from "../model/stanza.ts";
-import { type Disk, type DiskKit, readIfThere } from "../stores/disk/disk.ts";
+import { type Disk, type DiskPorts, readIfThere } from "../stores/disk/disk.ts";
 import type { Dialer } from "./connection.ts";
 import { FolderOutput } from "./folder.ts";
 import { GrowingFile } from "./growing-file.ts";
@@ -18,7 +18,7 @@ const MIB = 1024 * 1024;
 
 /** The world that outputs live in. */
 export interface OutputsWorld {
-  readonly kit: DiskKit;
+  readonly ports: DiskPorts;
   readonly clock: Clock;
   readonly chance: Chance;
   readonly log: Log;
@@ -60,7 +60,7 @@ export function openOutputs(
 
 function openOutput(settings: OutputSettings, stateFolder: string, world: OutputsWorld): Output {
   const { name, type } = settings;
-  const { kit, clock } = world;
+  const { ports, clock } = world;
   if (type === "syslog") return openSyslog(settings, stateFolder, world);
   const path = resolve(settings.path ?? "");
   if (type === "cef-folder" || type === "json-folder") {
@@ -69,16 +69,16 @@ function openOutput(settings: OutputSettings, stateFolder: string, world: Output
       path,
       content: type === "cef-folder" ? "lines" : "json-array",
       stateFolder,
-      kit,
+      ports,
       clock,
     });
   }
-  return new GrowingFile({ name, path, rotateBytes: settings.rotateMib * MIB, stateFolder, disk: kit.disk, clock });
+  return new GrowingFile({ name, path, rotateBytes: settings.rotateMib * MIB, stateFolder, disk: ports.disk, clock });
 }
 
 function openSyslog(settings: OutputSettings, stateFolder: string, world: OutputsWorld): Output {
   const { name, host = "", port, protocol, caFile, certificate } = settings;
-  const { kit, clock, chance, log, dialer } = world;
+  const { ports, clock, chance, log, dialer } = world;
   const style = { format: settings.format, framing: settings.framing, host: world.hostName };
   if (protocol === "udp") return new UdpOutput({ name, host, port, style, dialer, clock, log });
   const files = { ...(caFile === undefined ? {} : { caFile }), ...(certificate === undefined ? {} : { certificate }) };
@@ -91,12 +91,12 @@ function openSyslog(settings: OutputSettings, stateFolder: string, world: Output
     spoolBytes,
     stateFolder,
     dialer,
-    disk: kit.disk,
+    disk: ports.disk,
     clock,
     chance,
     log,
   });
-  noteWhere(join(stateFolder, WHERE), output.where, kit.disk);
+  noteWhere(join(stateFolder, WHERE), output.where, ports.disk);
   return output;
 }
 
@@ -115,7 +115,7 @@ function noteWhere(path: string, where: string, disk: Disk): void {
  * An output that was taken out of the file, or leads elsewhere now, leaves what waited for its receiver: that
  * is not lost, but nobody sends it unless somebody knows.
  */
-function reportLeftSpools(folder: string, names: ReadonlySet<string>, { kit: { disk }, log }: OutputsWorld): void {
+function reportLeftSpools(folder: string, names: ReadonlySet<string>, { ports: { disk }, log }: OutputsWorld): void {
   for (const name of namesIn(disk, folder)) {
     if (!name.startsWith("syslog-") || names.has(name)) continue;
     const spool = join(folder, name, "spool");

@@ -9,7 +9,7 @@ import type { TLSSocket } from "node:tls";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import yargs from "yargs";
 import { readPropertiesText } from "../../src/config/java-properties.ts";
-import { rawFromProperties, realSecretDoor } from "../../src/hosts/arcsight/index.ts";
+import { rawFromProperties, realSecretReader } from "../../src/hosts/arcsight/index.ts";
 import { addOnboardingCommands } from "../../src/hosts/cli/onboarding-commands.ts";
 import { readConfiguration } from "../../src/main/configuration.ts";
 import { onboardingServices } from "../../src/main/onboarding.ts";
@@ -160,7 +160,7 @@ async function run(argv: readonly string[], setting: Setting = {}): Promise<Conv
               environment,
             },
             async (latin1Text, file) =>
-              rawFromProperties(latin1Text, file, realSecretDoor(environment, process.platform)),
+              rawFromProperties(latin1Text, file, realSecretReader(environment, process.platform)),
           ),
       });
       close = () => services.close();

@@ -5,7 +5,7 @@ import { Failure } from "../../model/failure.ts";
 import type { Chance, Clock, Log, LogFields } from "../../model/ports.ts";
 import type { DatagramLink, Dialer, Link, Target } from "../../outputs/connection.ts";
 import type { Batch } from "../../outputs/output.ts";
-import type { Disk, DiskKit } from "../../stores/disk/disk.ts";
+import type { Disk, DiskPorts } from "../../stores/disk/disk.ts";
 
 export function newFolder(): string {
   return fs.mkdtempSync(join(tmpdir(), "arcsight-"));
@@ -109,7 +109,7 @@ export function errno(code: string): NodeJS.ErrnoException {
   return Object.assign(new Error(code), { code });
 }
 
-export function kitOf(disk: Disk, clock: Clock): DiskKit {
+export function portsOf(disk: Disk, clock: Clock): DiskPorts {
   return { disk, clock, platform: "linux" };
 }
 

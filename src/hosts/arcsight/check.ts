@@ -13,7 +13,7 @@ import { FolderOutput } from "../../outputs/folder.ts";
 import { GrowingFile } from "../../outputs/growing-file.ts";
 import { writeLines } from "../../outputs/sink.ts";
 import { syslogDatagrams, writeSyslogFrames } from "../../outputs/syslog-frame.ts";
-import type { DiskKit } from "../../stores/disk/disk.ts";
+import type { DiskPorts } from "../../stores/disk/disk.ts";
 import type { ArcSightConfig } from "./configuration.ts";
 
 /** One row of `arcsight check`. */
@@ -29,7 +29,7 @@ export interface CheckLine {
 }
 
 export interface TestEventWorld {
-  readonly kit: DiskKit;
+  readonly ports: DiskPorts;
   readonly clock: Clock;
   readonly dialer: Dialer;
   readonly hostName: string;
@@ -108,7 +108,7 @@ export async function testEventLine(output: OutputSettings, world: TestEventWorl
 
 async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Promise<string> {
   const { type, path = "", host = "", port, protocol } = output;
-  const { kit, clock, dialer, hostName, stop } = world;
+  const { ports, clock, dialer, hostName, stop } = world;
   const event = {
     time: new Date(clock.nowMs()).toISOString(),
     tenant: "defender-mssp",
@@ -133,10 +133,17 @@ async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Pro
             path: resolve(path),
             content: type === "json-folder" ? "json-array" : "lines",
             stateFolder,
-            kit,
+            ports,
             clock,
           })
-        : new GrowingFile({ name: output.name, path: resolve(path), rotateBytes, stateFolder, disk: kit.disk, clock });
+        : new GrowingFile({
+            name: output.name,
+            path: resolve(path),
+            rotateBytes,
+            stateFolder,
+            disk: ports.disk,
+            clock,
+          });
       await writeLines(file, write);
       await file.close();
     } finally {

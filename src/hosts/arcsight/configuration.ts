@@ -1,9 +1,9 @@
-import type { OutputSettings, SecretDoor, ServeSettings, TakenLine } from "../../config/arcsight-settings.ts";
+import type { OutputSettings, SecretReader, ServeSettings, TakenLine } from "../../config/arcsight-settings.ts";
 import { lineOfProblem, readArcSightSettings } from "../../config/arcsight-settings.ts";
 import { readFilePath } from "../../config/files.ts";
 import type { PropertiesFile } from "../../config/java-properties.ts";
 import { readProperties, readPropertiesText } from "../../config/java-properties.ts";
-import type { FileDoor, ParsedSettings, RawStanza } from "../../config/settings.ts";
+import type { FileLook, ParsedSettings, RawStanza } from "../../config/settings.ts";
 import { parseStanzas } from "../../config/settings.ts";
 import { Failure } from "../../model/failure.ts";
 import type { SettingProblem } from "../../model/stanza.ts";
@@ -36,9 +36,9 @@ export interface ArcSightConfig {
 
 export interface ConfigOptions {
   readonly nowMs: number;
-  readonly secrets: SecretDoor;
+  readonly secrets: SecretReader;
   /** How files that settings name are looked at; without it they are not. */
-  readonly files?: FileDoor;
+  readonly files?: FileLook;
   /** Settings that win over the file's, for every customer (flags). */
   readonly overrides?: Readonly<Record<string, string>>;
 }
@@ -65,7 +65,7 @@ export function readArcSightConfig(bytes: Uint8Array, file: string, options: Con
     host: "arcsight",
     nowMs: options.nowMs,
     globals: { ...read.globals, ...overrides },
-    ...(files ? { files: { door: files } } : {}),
+    ...(files ? { files: { files: files } } : {}),
   });
   const withLine = (problem: SettingProblem) => named(problem, properties, read);
   const problems = [...read.problems, ...settings.problems].map(withLine);
@@ -101,8 +101,8 @@ function named(
   return line === undefined ? problem : { ...problem, say: `${problem.say} (line ${line})` };
 }
 
-function problemOfFile(path: string, door: FileDoor): string | undefined {
-  const reading = readFilePath(path, { door });
+function problemOfFile(path: string, files: FileLook): string | undefined {
+  const reading = readFilePath(path, { files });
   return reading.ok ? undefined : reading.say;
 }
 
@@ -114,7 +114,7 @@ function problemOfFile(path: string, door: FileDoor): string | undefined {
 export function rawFromProperties(
   latin1Text: string,
   file: string,
-  secrets: SecretDoor,
+  secrets: SecretReader,
 ): {
   readonly stanzas: readonly RawStanza[];
   readonly globals: Readonly<Record<string, string>>;

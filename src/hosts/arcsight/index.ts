@@ -1,9 +1,9 @@
 /**
- * The one door of the ArcSight host. `main` builds the real world (disk, clock, state folder, engine) and
+ * The only way into the ArcSight host. `main` builds the real world (disk, clock, state folder, engine) and
  * calls:
  *
  * - every `arcsight` command: `config = readArcSightConfig(bytes, file, { nowMs, secrets:
- *   realSecretDoor(environment, platform), files, overrides })`, then logs `config.warnings` and
+ *   realSecretReader(environment, platform), files, overrides })`, then logs `config.warnings` and
  *   `config.problems` through `arcSightLog`.
  * - `arcsight run`: refuses to start (exit 2) with `config.outputProblems`; opens the state folder, then
  *   `outlet = openOutputs(config.outputs, config.settings.stanzas, stateDir, world)`, then the scheduler with
@@ -23,4 +23,4 @@ export { lint } from "./lint.ts";
 export { arcSightLog } from "./log.ts";
 export type { Serving } from "./open-serve.ts";
 export { openServe } from "./open-serve.ts";
-export { realSecretDoor } from "./secret-door.ts";
+export { realSecretReader } from "./secret-door.ts";

@@ -44,7 +44,7 @@ export function openServe(
     folder: join(stateDir, "serve"),
     keepDays: settings.keepDays,
     customers,
-    kit: { disk, clock, platform },
+    ports: { disk, clock, platform },
     log,
   });
   const tokens = new LocalTokens({

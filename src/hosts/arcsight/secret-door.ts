@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
-import type { SecretDoor } from "../../config/arcsight-settings.ts";
+import type { SecretReader } from "../../config/arcsight-settings.ts";
 
 /** Bits of a file's mode that let group or others read it. */
 const OPEN_TO_OTHERS = 0o044;
@@ -9,10 +9,10 @@ const OPEN_TO_OTHERS = 0o044;
  * Secrets by reference in the real world. systemd names its credentials' folder in `CREDENTIALS_DIRECTORY`
  * (systemd.exec(5)).
  */
-export function realSecretDoor(
+export function realSecretReader(
   environment: Readonly<Record<string, string | undefined>>,
   platform: NodeJS.Platform,
-): SecretDoor {
+): SecretReader {
   const folder = environment["CREDENTIALS_DIRECTORY"];
   return {
     file(path) {

@@ -1,5 +1,5 @@
 /**
- * The one door of the Splunk host. `main` builds the real world (HTTP client, clock, stdin and stdout, disk)
+ * The only way into the Splunk host. `main` builds the real world (HTTP client, clock, stdin and stdout, disk)
  * and calls, by argument:
  *
  * - `--scheme`              print `schemeDocument()`, exit 0
@@ -13,7 +13,7 @@
  * Logging goes to `run.log`; its level comes from the settings.
  */
 import path from "node:path";
-import type { FileDoor, FileRule, ParsedSettings } from "../../config/settings.ts";
+import type { FileLook, FileRule, ParsedSettings } from "../../config/settings.ts";
 import { parseStanzas } from "../../config/settings.ts";
 import { type Failure, isFailure } from "../../model/failure.ts";
 import type { Chance, Clock, Http, Log, Outlet, RefreshTokenVault } from "../../model/ports.ts";
@@ -55,7 +55,7 @@ export interface SplunkWorld {
   readonly stdout: ByteSink;
   /** Takes one whole line for stderr. */
   readonly writeLogLine: (line: string) => void;
-  readonly files: FileDoor;
+  readonly files: FileLook;
   readonly readBytes: ReadBytes;
   /** `SPLUNK_HOME` of the environment. */
   readonly splunkHome: string | undefined;
@@ -272,9 +272,9 @@ function splunkdCaFile(stanzas: readonly Stanza[]): string | undefined {
 /** Files that settings name must lie where only a Splunk administrator of this host can put them. */
 function fileRule(world: Pick<SplunkWorld, "files" | "splunkHome">): FileRule {
   const { splunkHome } = world;
-  if (splunkHome === undefined) return { door: world.files, roots: [] };
+  if (splunkHome === undefined) return { files: world.files, roots: [] };
   return {
-    door: world.files,
+    files: world.files,
     roots: [path.join(splunkHome, "etc", "auth", "defender_mssp"), path.join(splunkHome, "etc", "apps", APP, "local")],
     splunkHome,
   };

@@ -38,7 +38,7 @@ export async function withSecretFiles(stanza: Stanza, readBytes: ReadBytes, file
       );
     const file = readFilePath(named, files);
     if (!file.ok) throw secretFile(key, `names a file that may not be used: ${file.say}`, "");
-    const looked = files.door.look(file.value);
+    const looked = files.files.look(file.value);
     if (looked.kind !== "missing" && looked.openToOthers)
       throw secretFile(key, `names ${file.value}, which other accounts may read`, `Run chmod 600 ${file.value}.`);
     const text = Buffer.from((await readBytes(file.value)) ?? [])

@@ -19,7 +19,7 @@ const CLIENT = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
 const FILES: Record<string, string> = { "/ca.pem": "certificate one", "/other.pem": "certificate two" };
 const readBytes = async (file: string) => (file in FILES ? new TextEncoder().encode(FILES[file]) : undefined);
 const files: FileRule = {
-  door: {
+  files: {
     look: (file) =>
       file in FILES ? { kind: "file", realPath: file, openToOthers: file.includes("open") } : { kind: "missing" },
   },

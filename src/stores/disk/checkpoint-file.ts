@@ -3,7 +3,7 @@ import { crc32 } from "node:zlib";
 import type { Log } from "../../model/ports.ts";
 import type { Checkpoint } from "../../model/state.ts";
 import { newerFormat } from "./damage.ts";
-import { type DiskKit, makeFolder, readIfThere, renameOver, stateUnwritable, writeAside } from "./disk.ts";
+import { type DiskPorts, makeFolder, readIfThere, renameOver, stateUnwritable, writeAside } from "./disk.ts";
 
 const VERSION = 1;
 
@@ -100,10 +100,10 @@ function mapped<A, B>(byName: Readonly<Record<string, A>>, change: (value: A) =>
  * asked again. Damage is reported once to the log. Throws Failure `state-damaged` for a file of a newer
  * release.
  */
-export function loadCheckpoint(kit: DiskKit, log: Log, path: string): Checkpoint | undefined {
-  const current = readCheckpoint(kit, path);
+export function loadCheckpoint(ports: DiskPorts, log: Log, path: string): Checkpoint | undefined {
+  const current = readCheckpoint(ports, path);
   if (current.kind === "checkpoint") return current.checkpoint;
-  const previous = readCheckpoint(kit, `${path}.prev`);
+  const previous = readCheckpoint(ports, `${path}.prev`);
   if (previous.kind === "checkpoint") {
     if (current.kind === "damaged")
       log.warn("a saved checkpoint is damaged; going on from the previous one, a little is asked again", { path });
@@ -119,10 +119,10 @@ export function loadCheckpoint(kit: DiskKit, log: Log, path: string): Checkpoint
 }
 
 function readCheckpoint(
-  kit: DiskKit,
+  ports: DiskPorts,
   path: string,
 ): { readonly kind: "none" | "damaged" } | { readonly kind: "checkpoint"; readonly checkpoint: Checkpoint } {
-  const bytes = readIfThere(kit.disk, path);
+  const bytes = readIfThere(ports.disk, path);
   if (bytes === undefined) return { kind: "none" };
   const reading = decodeCheckpoint(bytes.toString("utf8"));
   if (reading.kind === "newer") throw newerFormat(path, reading.version, VERSION);
@@ -134,12 +134,12 @@ function readCheckpoint(
  * `.prev`, which `loadCheckpoint` takes. The folder itself is not flushed: should the host die, an older checkpoint comes
  * back, which costs some repeated questions and nothing else.
  */
-export async function saveCheckpoint(kit: DiskKit, path: string, checkpoint: Checkpoint): Promise<void> {
+export async function saveCheckpoint(ports: DiskPorts, path: string, checkpoint: Checkpoint): Promise<void> {
   try {
-    makeFolder(kit.disk, dirname(path));
-    const aside = await writeAside(kit, path, Buffer.from(encodeCheckpoint(checkpoint), "utf8"));
-    if (kit.disk.existsSync(path)) await renameOver(kit, path, `${path}.prev`);
-    await renameOver(kit, aside, path);
+    makeFolder(ports.disk, dirname(path));
+    const aside = await writeAside(ports, path, Buffer.from(encodeCheckpoint(checkpoint), "utf8"));
+    if (ports.disk.existsSync(path)) await renameOver(ports, path, `${path}.prev`);
+    await renameOver(ports, aside, path);
   } catch (error) {
     throw stateUnwritable(path, error);
   }

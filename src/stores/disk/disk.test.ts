@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { type Disk, readIfThere, renameOver } from "./disk.ts";
 import { folderNameOf } from "./names.ts";
-import { diskKit, newFolder } from "./stores.test-kit.ts";
+import { diskPorts, newFolder } from "./stores.test-kit.ts";
 
 function refusing(times: number, code: string): Disk {
   let left = times;
@@ -26,7 +26,7 @@ describe("a rename that Windows refuses for a moment is tried again for two seco
   ])("%s %s %i times: %s", async (platform, code, times, passes) => {
     const dir = newFolder();
     fs.writeFileSync(join(dir, "a"), "");
-    const outcome = await renameOver(diskKit(refusing(times, code), platform), join(dir, "a"), join(dir, "b")).then(
+    const outcome = await renameOver(diskPorts(refusing(times, code), platform), join(dir, "a"), join(dir, "b")).then(
       () => "renamed",
       (error: { code: string }) => error.code,
     );

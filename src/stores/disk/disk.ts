@@ -30,7 +30,7 @@ export type Disk = Pick<
 export const realDisk: Disk = fs;
 
 /** What every store needs from outside. `platform` decides only how a refused rename is treated. */
-export interface DiskKit {
+export interface DiskPorts {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly platform: NodeJS.Platform;
@@ -130,13 +130,13 @@ export function syncFileContent(disk: Disk, fd: number): Promise<void> {
  * Makes a rename in this folder survive the host's death. Windows has no such call and journals renames
  * itself.
  */
-export async function syncFolder(kit: DiskKit, path: string): Promise<void> {
-  if (kit.platform === "win32") return;
-  const fd = kit.disk.openSync(path, "r");
+export async function syncFolder(ports: DiskPorts, path: string): Promise<void> {
+  if (ports.platform === "win32") return;
+  const fd = ports.disk.openSync(path, "r");
   try {
-    await syncFile(kit.disk, fd);
+    await syncFile(ports.disk, fd);
   } finally {
-    kit.disk.closeSync(fd);
+    ports.disk.closeSync(fd);
   }
 }
 
@@ -148,16 +148,16 @@ const RENAME_PAUSE_MS = 50;
  * Renames over what is there. On Windows a virus scanner or backup that has the target open makes this fail
  * for a moment with EPERM, EACCES or EBUSY, so it is tried for 2 s.
  */
-export async function renameOver(kit: DiskKit, from: string, to: string): Promise<void> {
-  const began = kit.clock.monotonicMs();
+export async function renameOver(ports: DiskPorts, from: string, to: string): Promise<void> {
+  const began = ports.clock.monotonicMs();
   for (;;) {
     try {
-      kit.disk.renameSync(from, to);
+      ports.disk.renameSync(from, to);
       return;
     } catch (error) {
-      const mayPass = kit.platform === "win32" && RENAME_REFUSED.has(errnoOf(error) ?? "");
-      if (!mayPass || kit.clock.monotonicMs() - began >= RENAME_PATIENCE_MS) throw error;
-      await kit.clock.pause(RENAME_PAUSE_MS);
+      const mayPass = ports.platform === "win32" && RENAME_REFUSED.has(errnoOf(error) ?? "");
+      if (!mayPass || ports.clock.monotonicMs() - began >= RENAME_PATIENCE_MS) throw error;
+      await ports.clock.pause(RENAME_PAUSE_MS);
     }
   }
 }
@@ -166,14 +166,14 @@ export async function renameOver(kit: DiskKit, from: string, to: string): Promis
  * Writes beside the target and flushes; the target is untouched until the caller renames. Returns the path
  * written.
  */
-export async function writeAside(kit: DiskKit, path: string, bytes: Uint8Array): Promise<string> {
+export async function writeAside(ports: DiskPorts, path: string, bytes: Uint8Array): Promise<string> {
   const aside = `${path}.new`;
-  const fd = kit.disk.openSync(aside, "w", FILE_MODE);
+  const fd = ports.disk.openSync(aside, "w", FILE_MODE);
   try {
-    writeWhole(kit.disk, fd, bytes);
-    await syncFile(kit.disk, fd);
+    writeWhole(ports.disk, fd, bytes);
+    await syncFile(ports.disk, fd);
   } finally {
-    kit.disk.closeSync(fd);
+    ports.disk.closeSync(fd);
   }
   return aside;
 }
@@ -182,12 +182,12 @@ export async function writeAside(kit: DiskKit, path: string, bytes: Uint8Array):
  * Replaces a small file so that after any crash either the old or the new content is there. Throws Failure
  * `state-unwritable`.
  */
-export async function replaceFile(kit: DiskKit, path: string, bytes: Uint8Array): Promise<void> {
+export async function replaceFile(ports: DiskPorts, path: string, bytes: Uint8Array): Promise<void> {
   try {
-    makeFolder(kit.disk, dirname(path));
-    const aside = await writeAside(kit, path, bytes);
-    await renameOver(kit, aside, path);
-    await syncFolder(kit, dirname(path));
+    makeFolder(ports.disk, dirname(path));
+    const aside = await writeAside(ports, path, bytes);
+    await renameOver(ports, aside, path);
+    await syncFolder(ports, dirname(path));
   } catch (error) {
     throw stateUnwritable(path, error);
   }

@@ -1,6 +1,6 @@
 import type { Log } from "../../model/ports.ts";
 import { newerFormat } from "./damage.ts";
-import { type DiskKit, readIfThere, replaceFile } from "./disk.ts";
+import { type DiskPorts, readIfThere, replaceFile } from "./disk.ts";
 
 const VERSION = 1;
 
@@ -9,25 +9,25 @@ const VERSION = 1;
  * again, so a damaged one begins empty.
  */
 export class Facts {
-  readonly #kit: DiskKit;
+  readonly #ports: DiskPorts;
   readonly #path: string;
   readonly #byName: Map<string, string>;
   #writing: Promise<void> = Promise.resolve();
 
-  private constructor(kit: DiskKit, path: string, byName: Map<string, string>) {
-    this.#kit = kit;
+  private constructor(ports: DiskPorts, path: string, byName: Map<string, string>) {
+    this.#ports = ports;
     this.#path = path;
     this.#byName = byName;
   }
 
-  static open(kit: DiskKit, log: Log, path: string): Facts {
-    const bytes = readIfThere(kit.disk, path);
-    if (bytes === undefined) return new Facts(kit, path, new Map());
+  static open(ports: DiskPorts, log: Log, path: string): Facts {
+    const bytes = readIfThere(ports.disk, path);
+    if (bytes === undefined) return new Facts(ports, path, new Map());
     const reading = decode(bytes.toString("utf8"));
     if (reading === undefined)
       log.warn("the file of facts is damaged and begins empty; what it held is asked for again", { path });
     else if (reading.version > VERSION) throw newerFormat(path, reading.version, VERSION);
-    return new Facts(kit, path, new Map(Object.entries(reading?.facts ?? {})));
+    return new Facts(ports, path, new Map(Object.entries(reading?.facts ?? {})));
   }
 
   get(name: string): string | undefined {
@@ -38,7 +38,7 @@ export class Facts {
   set(name: string, value: string): Promise<void> {
     if (this.#byName.get(name) === value) return this.#writing;
     this.#byName.set(name, value);
-    const save = (): Promise<void> => replaceFile(this.#kit, this.#path, Buffer.from(encode(this.#byName), "utf8"));
+    const save = (): Promise<void> => replaceFile(this.#ports, this.#path, Buffer.from(encode(this.#byName), "utf8"));
     this.#writing = this.#writing.then(save, save);
     return this.#writing;
   }

@@ -5,7 +5,7 @@ import type { TenantId } from "../../model/tenant.ts";
 import { Gate } from "./concurrency-limiter.ts";
 import {
   type Disk,
-  type DiskKit,
+  type DiskPorts,
   errnoOf,
   makeFolder,
   realDisk,
@@ -25,7 +25,7 @@ import { Breath } from "./yield-to-event-loop.ts";
 /** The runtime's thread pool has four threads; more only queue there. */
 const FLUSHES_AT_ONCE = 16;
 
-export interface StateFolderKit {
+export interface StateFolderPorts {
   readonly clock: Clock;
   readonly log: Log;
   readonly disk?: Disk;
@@ -54,19 +54,19 @@ export interface OpenStateFolderOptions {
  */
 export async function openStateFolder(
   dir: string,
-  given: StateFolderKit,
+  given: StateFolderPorts,
   options: OpenStateFolderOptions,
 ): Promise<StateFolder> {
-  const kit: DiskKit = {
+  const ports: DiskPorts = {
     disk: given.disk ?? realDisk,
     clock: given.clock,
     platform: given.platform ?? process.platform,
   };
-  makeFolder(kit.disk, dir);
-  const lock = await takeLock(dir, { ...kit, log: given.log }, options.waitForLock, options.stop);
+  makeFolder(ports.disk, dir);
+  const lock = await takeLock(dir, { ...ports, log: given.log }, options.waitForLock, options.stop);
   try {
-    clearSpools(kit.disk, dir);
-    return new FileStateFolder(dir, kit, given.log, lock, options);
+    clearSpools(ports.disk, dir);
+    return new FileStateFolder(dir, ports, given.log, lock, options);
   } catch (error) {
     await lock.release();
     throw error;
@@ -76,7 +76,7 @@ export async function openStateFolder(
 class FileStateFolder implements StateFolder {
   readonly stoppedInOrder: boolean;
   readonly #dir: string;
-  readonly #kit: DiskKit;
+  readonly #ports: DiskPorts;
   readonly #log: Log;
   readonly #lock: HeldLock;
   readonly #configured: ReadonlySet<string> | undefined;
@@ -92,19 +92,19 @@ class FileStateFolder implements StateFolder {
   readonly #touched = new Set<string>();
   #released = false;
 
-  constructor(dir: string, kit: DiskKit, log: Log, lock: HeldLock, options: OpenStateFolderOptions) {
+  constructor(dir: string, ports: DiskPorts, log: Log, lock: HeldLock, options: OpenStateFolderOptions) {
     this.#dir = dir;
-    this.#kit = kit;
+    this.#ports = ports;
     this.#log = log;
     this.#lock = lock;
     this.#configured =
       options.configured &&
       new Set(options.configured.map(({ stanza, tenantId }) => stanzaPath(tenantId.toLowerCase(), stanza)));
-    this.#facts = Facts.open(kit, log, join(dir, "facts.json"));
-    this.#orderlyStop = OrderlyStop.open(kit, log, join(dir, "orderly-stop"));
-    this.#handles = new Handles(kit.disk);
-    this.#breath = new Breath(kit.clock);
-    this.stoppedInOrder = this.#orderlyStop.holdsForAll || foldersIn(kit.disk, join(dir, "tenants")).length === 0;
+    this.#facts = Facts.open(ports, log, join(dir, "facts.json"));
+    this.#orderlyStop = OrderlyStop.open(ports, log, join(dir, "orderly-stop"));
+    this.#handles = new Handles(ports.disk);
+    this.#breath = new Breath(ports.clock);
+    this.stoppedInOrder = this.#orderlyStop.holdsForAll || foldersIn(ports.disk, join(dir, "tenants")).length === 0;
   }
 
   async open(key: StateKey): Promise<StreamStore> {
@@ -115,9 +115,9 @@ class FileStateFolder implements StateFolder {
     await this.#breath.take();
     await this.#adopt(key.tenantId, stanzaFolder);
     const base = join(this.#dir, "tenants", stanzaFolder, key.stream);
-    const isNew = !this.#kit.disk.existsSync(`${base}.ledger`);
+    const isNew = !this.#ports.disk.existsSync(`${base}.ledger`);
     const store = await openStreamStore(base, key, isNew || this.#orderlyStop.holdsFor(stream), {
-      kit: this.#kit,
+      ports: this.#ports,
       log: this.#log,
       handles: this.#handles,
       breath: this.#breath,
@@ -135,7 +135,7 @@ class FileStateFolder implements StateFolder {
   }
 
   async openSpool(): Promise<Spool> {
-    return new FileSpool(this.#kit.disk, this.#dir);
+    return new FileSpool(this.#ports.disk, this.#dir);
   }
 
   readFact(name: string): Promise<string | undefined> {
@@ -163,9 +163,9 @@ class FileStateFolder implements StateFolder {
     if (this.#orderlyStop.holdsForAll) return [];
     const unsettled: string[] = [];
     const tenants = join(this.#dir, "tenants");
-    for (const tenant of foldersIn(this.#kit.disk, tenants)) {
-      for (const stanza of foldersIn(this.#kit.disk, join(tenants, tenant))) {
-        for (const file of this.#kit.disk.readdirSync(join(tenants, tenant, stanza))) {
+    for (const tenant of foldersIn(this.#ports.disk, tenants)) {
+      for (const stanza of foldersIn(this.#ports.disk, join(tenants, tenant))) {
+        for (const file of this.#ports.disk.readdirSync(join(tenants, tenant, stanza))) {
           if (!file.endsWith(".ledger")) continue;
           const stream = `${tenant}/${stanza}/${file.slice(0, -".ledger".length)}`;
           if (!this.#touched.has(stream) && !this.#orderlyStop.holdsFor(stream)) unsettled.push(stream);
@@ -180,7 +180,7 @@ class FileStateFolder implements StateFolder {
    * newest when there are several.
    */
   async #adopt(tenantId: TenantId, stanzaFolder: string): Promise<void> {
-    const { disk } = this.#kit;
+    const { disk } = this.#ports;
     const own = join(this.#dir, "tenants", stanzaFolder);
     if (this.#configured === undefined || disk.existsSync(own)) return;
     const tenantFolder = join(this.#dir, "tenants", tenantId);
@@ -194,7 +194,7 @@ class FileStateFolder implements StateFolder {
     // knows the old one.
     if (!this.#orderlyStop.holdsForAll) this.#orderlyStop.takeAway();
     try {
-      await renameOver(this.#kit, join(tenantFolder, newest.name), own);
+      await renameOver(this.#ports, join(tenantFolder, newest.name), own);
     } catch (error) {
       throw stateUnwritable(own, error);
     }

@@ -4,7 +4,7 @@ import type { LedgerEntry } from "../../model/state.ts";
 import type { Gate } from "./concurrency-limiter.ts";
 import { newerFormat } from "./damage.ts";
 import {
-  type DiskKit,
+  type DiskPorts,
   errnoOf,
   makeFolder,
   openForAppend,
@@ -37,7 +37,7 @@ const READ_AT_ONCE_BYTES = 256 * 1024;
 const COMPACT_CHUNK = 2_048;
 
 export interface LedgerParts {
-  readonly kit: DiskKit;
+  readonly ports: DiskPorts;
   readonly log: Log;
   readonly handles: Handles;
   readonly breath: Breath;
@@ -85,7 +85,7 @@ export class LedgerFile {
     path: string,
     parts: LedgerParts,
   ): Promise<{ readonly file: LedgerFile; readonly entries: LedgerEntry[] }> {
-    const bytes = await readJournal(path, parts.kit);
+    const bytes = await readJournal(path, parts.ports);
     if (bytes === undefined || bytes.length === 0) return { file: new LedgerFile(path, parts, 0), entries: [] };
     const header = decodeHeader(bytes);
     if (header.kind === "newer") throw newerFormat(path, header.version, LEDGER_VERSION);
@@ -120,7 +120,7 @@ export class LedgerFile {
 
   #put(entries: readonly LedgerEntry[]): void {
     if (entries.length === 0) return;
-    const { disk } = this.#parts.kit;
+    const { disk } = this.#parts.ports;
     try {
       if (this.#length === 0) makeFolder(disk, dirname(this.#path));
       const blocks = encodeBlocks(entries);
@@ -144,8 +144,8 @@ export class LedgerFile {
     if (this.#compacting) await this.#compacting;
     if (this.#length === 0) return;
     try {
-      const { gate, handles, kit } = this.#parts;
-      await gate.through(() => handles.pin(this.#path, (fd) => syncFileContent(kit.disk, fd)));
+      const { gate, handles, ports } = this.#parts;
+      await gate.through(() => handles.pin(this.#path, (fd) => syncFileContent(ports.disk, fd)));
     } catch (error) {
       this.#parts.handles.drop(this.#path);
       throw stateUnwritable(this.#path, error);
@@ -174,16 +174,16 @@ export class LedgerFile {
   }
 
   async #rewrite(entries: Iterable<LedgerEntry>, carried: LedgerEntry[]): Promise<void> {
-    const { kit, handles } = this.#parts;
+    const { ports, handles } = this.#parts;
     const aside = `${this.#path}.new`;
     try {
-      makeFolder(kit.disk, dirname(this.#path));
-      removeIfThere(kit.disk, aside);
+      makeFolder(ports.disk, dirname(this.#path));
+      removeIfThere(ports.disk, aside);
       const length = await this.#writeAside(aside, entries, carried);
       // On Windows the rename may have to wait; what is appended until it is done goes to both files.
       const inBoth = carried.length;
       handles.drop(this.#path);
-      await renameOver(kit, aside, this.#path);
+      await renameOver(ports, aside, this.#path);
       handles.drop(this.#path);
       this.#length = length;
       this.#carrying.delete(carried);
@@ -198,7 +198,7 @@ export class LedgerFile {
    * last write and the caller's next line.
    */
   async #writeAside(aside: string, entries: Iterable<LedgerEntry>, carried: readonly LedgerEntry[]): Promise<number> {
-    const { disk } = this.#parts.kit;
+    const { disk } = this.#parts.ports;
     const fd = openForAppend(disk, aside);
     let length = 0;
     const put = (bytes: Uint8Array): void => {
@@ -227,7 +227,7 @@ export class LedgerFile {
   #cutTail(): void {
     try {
       const fd = this.#parts.handles.fdOf(this.#path);
-      this.#parts.kit.disk.ftruncateSync(fd, this.#length);
+      this.#parts.ports.disk.ftruncateSync(fd, this.#length);
     } catch (error) {
       // Not fatal now: `append` cuts it again before it writes, and says so when it cannot.
       this.#parts.handles.drop(this.#path);
@@ -237,17 +237,17 @@ export class LedgerFile {
 }
 
 /** Undefined when there is no journal. */
-async function readJournal(path: string, kit: DiskKit): Promise<Buffer | undefined> {
+async function readJournal(path: string, ports: DiskPorts): Promise<Buffer | undefined> {
   let size: number;
   try {
-    size = kit.disk.statSync(path).size;
+    size = ports.disk.statSync(path).size;
   } catch (error) {
     if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
     throw stateUnreadable(path, error);
   }
-  if (size <= READ_AT_ONCE_BYTES) return readIfThere(kit.disk, path);
+  if (size <= READ_AT_ONCE_BYTES) return readIfThere(ports.disk, path);
   return new Promise((resolve, reject) => {
-    kit.disk.readFile(path, (error, bytes) => (error ? reject(stateUnreadable(path, error)) : resolve(bytes)));
+    ports.disk.readFile(path, (error, bytes) => (error ? reject(stateUnreadable(path, error)) : resolve(bytes)));
   });
 }
 
@@ -275,14 +275,14 @@ async function decodeJournal(bytes: Buffer, breath: Breath): Promise<Loaded> {
   return { entries, goodBytes: at, tornBytes: bytes.length - at, damagedBlocks };
 }
 
-async function setAside(path: string, byteLength: number, { kit, log }: LedgerParts): Promise<void> {
+async function setAside(path: string, byteLength: number, { ports, log }: LedgerParts): Promise<void> {
   log.error("a ledger is not readable and was set aside; what it held may be sent again with equal keys", {
     path,
     aside: `${path}.damaged`,
     bytes: byteLength,
   });
   try {
-    await renameOver(kit, path, `${path}.damaged`);
+    await renameOver(ports, path, `${path}.damaged`);
   } catch (error) {
     throw stateUnwritable(path, error);
   }

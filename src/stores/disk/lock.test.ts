@@ -3,10 +3,10 @@ import { once } from "node:events";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
-import { type LockKit, lockAddressOf, takeLock } from "./lock.ts";
+import { type LockPorts, lockAddressOf, takeLock } from "./lock.ts";
 import { LogBook, newFolder, SteppedClock } from "./stores.test-kit.ts";
 
-function kit(clock = new SteppedClock()): LockKit & { readonly log: LogBook; readonly clock: SteppedClock } {
+function ports(clock = new SteppedClock()): LockPorts & { readonly log: LogBook; readonly clock: SteppedClock } {
   return { disk: fs, clock, log: new LogBook(), platform: process.platform };
 }
 
@@ -31,8 +31,8 @@ async function holder(dir: string): Promise<ChildProcess> {
 describe("one process holds the state folder", () => {
   test("a command gives up after ten seconds and names the holder", async () => {
     const dir = newFolder();
-    const first = await takeLock(dir, kit(), "10s");
-    const second = kit();
+    const first = await takeLock(dir, ports(), "10s");
+    const second = ports();
 
     await expect(takeLock(dir, second, "10s")).rejects.toMatchObject({
       code: "state-locked",
@@ -48,16 +48,16 @@ describe("one process holds the state folder", () => {
     const dir = newFolder();
     const link = join(newFolder(), "link");
     fs.symlinkSync(dir, link);
-    const first = await takeLock(dir, kit(), "10s");
-    await expect(takeLock(link, kit(), "10s")).rejects.toMatchObject({ code: "state-locked" });
-    const other = await takeLock(newFolder(), kit(), "10s");
+    const first = await takeLock(dir, ports(), "10s");
+    await expect(takeLock(link, ports(), "10s")).rejects.toMatchObject({ code: "state-locked" });
+    const other = await takeLock(newFolder(), ports(), "10s");
     await Promise.all([first.release(), other.release()]);
   });
 
   test("a second run waits, says so each minute, and takes over when the holder is killed", async () => {
     const dir = newFolder();
     const child = await holder(dir);
-    const waiting = kit();
+    const waiting = ports();
     const pause = waiting.clock.pause.bind(waiting.clock);
     let waited = 0;
     waiting.clock.pause = async (forMs) => {
@@ -80,8 +80,10 @@ describe("one process holds the state folder", () => {
 
   test("a stop ends the wait", async () => {
     const dir = newFolder();
-    const first = await takeLock(dir, kit(), "10s");
-    await expect(takeLock(dir, kit(), "for-ever", AbortSignal.abort())).rejects.toMatchObject({ code: "state-locked" });
+    const first = await takeLock(dir, ports(), "10s");
+    await expect(takeLock(dir, ports(), "for-ever", AbortSignal.abort())).rejects.toMatchObject({
+      code: "state-locked",
+    });
     await first.release();
   });
 });
@@ -96,7 +98,7 @@ test.each<[NodeJS.Platform, RegExp]>([
 
 test("a socket file that a dead holder left is taken over", async () => {
   const dir = newFolder();
-  const elsewhere: LockKit = { ...kit(), platform: "freebsd" };
+  const elsewhere: LockPorts = { ...ports(), platform: "freebsd" };
   const address = lockAddressOf(fs.realpathSync(dir), "freebsd");
   const program = `require("net").createServer().listen(${JSON.stringify(address)}, () => process.kill(process.pid, "SIGKILL"))`;
   await once(spawn(process.execPath, ["-e", program]), "exit");

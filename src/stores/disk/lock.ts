@@ -18,7 +18,7 @@ export interface HeldLock {
   release(): Promise<void>;
 }
 
-export interface LockKit {
+export interface LockPorts {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly log: Log;
@@ -42,29 +42,34 @@ export function lockAddressOf(realFolder: string, platform: NodeJS.Platform): st
  * Takes the folder for this process. Waits by `backoff`, trying every 2 s and saying so each minute.
  * Throws Failure `state-locked` after 10 s (`10s`) or when `stop` fires.
  */
-export async function takeLock(folder: string, kit: LockKit, backoff: LockWait, stop?: AbortSignal): Promise<HeldLock> {
-  const address = lockAddressOf(kit.disk.realpathSync(folder), kit.platform);
-  const isFile = kit.platform !== "linux" && kit.platform !== "win32";
-  const began = kit.clock.monotonicMs();
+export async function takeLock(
+  folder: string,
+  ports: LockPorts,
+  backoff: LockWait,
+  stop?: AbortSignal,
+): Promise<HeldLock> {
+  const address = lockAddressOf(ports.disk.realpathSync(folder), ports.platform);
+  const isFile = ports.platform !== "linux" && ports.platform !== "win32";
+  const began = ports.clock.monotonicMs();
   let saidAt: number | undefined;
   for (;;) {
     const server = await listen(address);
     if (server) return { release: () => close(server) };
     const holder = await askHolder(address);
     if (isFile && holder.kind === "nobody") {
-      removeIfThere(kit.disk, address);
+      removeIfThere(ports.disk, address);
       continue;
     }
-    const now = kit.clock.monotonicMs();
+    const now = ports.clock.monotonicMs();
     if (stop?.aborted || (backoff === "10s" && now - began >= GIVE_UP_AFTER_MS)) throw stateLocked(folder, holder.pid);
     if (backoff === "for-ever" && (saidAt === undefined || now - saidAt >= SAY_EVERY_MS)) {
-      kit.log.warn("the state folder is held by another process; waiting for it to end", {
+      ports.log.warn("the state folder is held by another process; waiting for it to end", {
         folder,
         holder_pid: holder.pid,
       });
       saidAt = now;
     }
-    await kit.clock.pause(TRY_EVERY_MS, stop);
+    await ports.clock.pause(TRY_EVERY_MS, stop);
   }
 }
 

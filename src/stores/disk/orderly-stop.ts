@@ -1,6 +1,6 @@
 import type { Log } from "../../model/ports.ts";
 import { newerFormat } from "./damage.ts";
-import { type DiskKit, readIfThere, removeIfThere, replaceFile } from "./disk.ts";
+import { type DiskPorts, readIfThere, removeIfThere, replaceFile } from "./disk.ts";
 
 const VERSION = 1;
 
@@ -10,32 +10,32 @@ const VERSION = 1;
  * customers' streams after a crash cannot vouch for the rest.
  */
 export class OrderlyStop {
-  readonly #kit: DiskKit;
+  readonly #ports: DiskPorts;
   readonly #path: string;
   #there: boolean;
   /** Undefined: every stream with a journal. */
   #unsettled: ReadonlySet<string> | undefined;
 
-  private constructor(kit: DiskKit, path: string, there: boolean, unsettled: ReadonlySet<string> | undefined) {
-    this.#kit = kit;
+  private constructor(ports: DiskPorts, path: string, there: boolean, unsettled: ReadonlySet<string> | undefined) {
+    this.#ports = ports;
     this.#path = path;
     this.#there = there;
     this.#unsettled = unsettled;
   }
 
-  static open(kit: DiskKit, log: Log, path: string): OrderlyStop {
-    const bytes = readIfThere(kit.disk, path);
-    if (bytes === undefined) return new OrderlyStop(kit, path, false, undefined);
+  static open(ports: DiskPorts, log: Log, path: string): OrderlyStop {
+    const bytes = readIfThere(ports.disk, path);
+    if (bytes === undefined) return new OrderlyStop(ports, path, false, undefined);
     const reading = decode(bytes.toString("utf8"));
     if (reading === undefined) {
       log.warn(
         "the record of the last stop is damaged; what was written in the last hour is sent again with equal keys",
         { path },
       );
-      return new OrderlyStop(kit, path, true, undefined);
+      return new OrderlyStop(ports, path, true, undefined);
     }
     if (reading.version > VERSION) throw newerFormat(path, reading.version, VERSION);
-    return new OrderlyStop(kit, path, true, new Set(reading.unsettled));
+    return new OrderlyStop(ports, path, true, new Set(reading.unsettled));
   }
 
   /** Whether the last holder of this stream (a path relative to the folder) stopped in order. */
@@ -59,13 +59,13 @@ export class OrderlyStop {
   /** Throws Failure `state-unwritable`: as long as the record cannot be taken away nothing may be written. */
   takeAway(): void {
     if (!this.#there) return;
-    removeIfThere(this.#kit.disk, this.#path);
+    removeIfThere(this.#ports.disk, this.#path);
     this.#there = false;
   }
 
   async write(unsettled: readonly string[]): Promise<void> {
     await replaceFile(
-      this.#kit,
+      this.#ports,
       this.#path,
       Buffer.from(`${JSON.stringify({ version: VERSION, unsettled })}\n`, "utf8"),
     );

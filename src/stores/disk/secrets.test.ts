@@ -5,7 +5,7 @@ import { describe, expect, test } from "@jest/globals";
 import { type Sealed, sealed } from "../../model/sealed.ts";
 import type { Disk } from "./disk.ts";
 import { credentialEntryName, FileTokenVault, SecretFiles } from "./secrets.ts";
-import { CONTOSO, diskKit, diskThatFails, LogBook, newFolder } from "./stores.test-kit.ts";
+import { CONTOSO, diskPorts, diskThatFails, LogBook, newFolder } from "./stores.test-kit.ts";
 
 const SEAL = "v1.whole.aaaaaa.bbbbbb.cccccc.dddddd.eeeeee.ffffff";
 const OTHER = "v1.other.aaaaaa.bbbbbb.cccccc.dddddd.999999.ffffff";
@@ -13,7 +13,7 @@ const TYPED = "typed-kQz7Wm2Xv9Lb4Tn8Rj3Hd6Fs1Gp5Yc0Aq7Ue";
 const ROTATED = "rotated-Pm4Xc8Vb2Nz6Lk1Jh5Gf9Ds3Aq7We0Rt4Y";
 
 function vault(dir: string, given: { seal?: string; typed?: Sealed; disk?: Disk } = {}): FileTokenVault {
-  const files = new SecretFiles(dir, { kit: diskKit(given.disk), log: new LogBook() });
+  const files = new SecretFiles(dir, { ports: diskPorts(given.disk), log: new LogBook() });
   return new FileTokenVault({
     files,
     tenantId: CONTOSO,
@@ -83,7 +83,7 @@ describe("which token counts", () => {
 
   test("the times of typing and of the last rotation are kept", async () => {
     const dir = newFolder();
-    const files = new SecretFiles(dir, { kit: diskKit(), log: new LogBook() });
+    const files = new SecretFiles(dir, { ports: diskPorts(), log: new LogBook() });
     const at = (now: number, typed: string): FileTokenVault =>
       new FileTokenVault({ files, tenantId: CONTOSO, stanza: "a", seal: SEAL, typed: sealed(typed), nowMs: () => now });
     expect(at(1, "x").times()).toBeUndefined();
@@ -124,7 +124,7 @@ describe("a stored secret goes nowhere but where it was typed for", () => {
   });
 
   test("credentials and tokens never share a file", () => {
-    const files = new SecretFiles("/x", { kit: diskKit(), log: new LogBook() });
+    const files = new SecretFiles("/x", { ports: diskPorts(), log: new LogBook() });
     expect(files.pathOf(credentialEntryName("../Main"))).toBe("/x/secrets/credential.%2e%2e%2f+main.json");
   });
 });

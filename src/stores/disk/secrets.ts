@@ -6,7 +6,7 @@ import { sealDifferences } from "../../model/seal.ts";
 import { type Sealed, sealed } from "../../model/sealed.ts";
 import type { TenantId } from "../../model/tenant.ts";
 import { newerFormat } from "./damage.ts";
-import { type DiskKit, makeFolder, readIfThere, removeIfThere, replaceFile, stateUnwritable } from "./disk.ts";
+import { type DiskPorts, makeFolder, readIfThere, removeIfThere, replaceFile, stateUnwritable } from "./disk.ts";
 import { folderNameOf } from "./names.ts";
 
 const VERSION = 1;
@@ -23,7 +23,7 @@ export interface SecretEntry {
 }
 
 export interface SecretFilesParts {
-  readonly kit: DiskKit;
+  readonly ports: DiskPorts;
   readonly log: Log;
   /**
    * Makes a folder readable by its owner alone where modes mean nothing (Windows); called once when
@@ -53,7 +53,7 @@ export class SecretFiles {
    */
   read(name: string): SecretEntry | undefined {
     const path = this.pathOf(name);
-    const bytes = readIfThere(this.#parts.kit.disk, path);
+    const bytes = readIfThere(this.#parts.ports.disk, path);
     return bytes === undefined ? undefined : decode(path, bytes.toString("utf8"));
   }
 
@@ -63,11 +63,11 @@ export class SecretFiles {
    */
   async write(name: string, entry: SecretEntry): Promise<void> {
     this.#make();
-    await replaceFile(this.#parts.kit, this.pathOf(name), Buffer.from(encode(entry), "utf8"));
+    await replaceFile(this.#parts.ports, this.pathOf(name), Buffer.from(encode(entry), "utf8"));
   }
 
   remove(name: string): void {
-    removeIfThere(this.#parts.kit.disk, this.pathOf(name));
+    removeIfThere(this.#parts.ports.disk, this.pathOf(name));
   }
 
   /** @param name made of characters that file names allow: see the functions that make them below. */
@@ -77,7 +77,7 @@ export class SecretFiles {
 
   #make(): void {
     if (this.#made) return;
-    const { disk, platform } = this.#parts.kit;
+    const { disk, platform } = this.#parts.ports;
     makeFolder(disk, this.#folder);
     try {
       // The folder may be older than we, with the modes somebody gave it.

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Clock, Log, LogFields } from "../../model/ports.ts";
 import type { LedgerEntry } from "../../model/state.ts";
 import type { TenantId } from "../../model/tenant.ts";
-import type { Disk, DiskKit } from "./disk.ts";
+import type { Disk, DiskPorts } from "./disk.ts";
 
 export const CONTOSO = "11111111-2222-4333-8444-555555555555" as TenantId;
 
@@ -112,9 +112,9 @@ export function diskThatFails(at: number, how: "dies" | "ENOSPC" | "EROFS"): Dis
   return disk as unknown as Disk & { readonly calls: () => number };
 }
 
-export function diskKit(
+export function diskPorts(
   disk: Disk = fs,
   platform: NodeJS.Platform = "linux",
-): DiskKit & { readonly clock: SteppedClock } {
+): DiskPorts & { readonly clock: SteppedClock } {
   return { disk, clock: new SteppedClock(), platform };
 }

@@ -18,7 +18,7 @@ export async function openStreamStore(
   stoppedInOrder: boolean,
   parts: StreamStoreParts,
 ): Promise<StreamStore> {
-  const checkpoint = loadCheckpoint(parts.kit, parts.log, `${base}.mark.json`);
+  const checkpoint = loadCheckpoint(parts.ports, parts.log, `${base}.mark.json`);
   const { file, entries } = await LedgerFile.open(`${base}.ledger`, parts);
   return new FileStreamStore(`${base}.mark.json`, key, stoppedInOrder, checkpoint, entries, file, parts);
 }
@@ -65,7 +65,7 @@ class FileStreamStore implements StreamStore {
   saveCheckpoint(checkpoint: Checkpoint): Promise<void> {
     this.#aboutToWrite();
     const save = async (): Promise<void> => {
-      await this.#parts.gate.through(() => saveCheckpoint(this.#parts.kit, this.#checkpointPath, checkpoint));
+      await this.#parts.gate.through(() => saveCheckpoint(this.#parts.ports, this.#checkpointPath, checkpoint));
       this.#checkpoint = checkpoint;
     };
     // One at a time and in the order asked for: two writers of one file aside would mix.

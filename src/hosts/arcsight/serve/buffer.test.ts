@@ -7,7 +7,7 @@ import { siemRows } from "../../../format/arcsight/siem-rows.ts";
 import type { Delivery, HealthEvent, HugeDelivery } from "../../../model/event.ts";
 import { parseInstant, TICKS_PER_MS, TICKS_PER_SECOND } from "../../../model/instant.ts";
 import type { Disk } from "../../../stores/disk/disk.ts";
-import { brokenDisk, errno, HandClock, kitOf, LogBook, newFolder } from "../arcsight.test-kit.ts";
+import { brokenDisk, errno, HandClock, LogBook, newFolder, portsOf } from "../arcsight.test-kit.ts";
 import { ServeBuffer } from "./buffer.ts";
 import type { RowKind } from "./rows.ts";
 
@@ -21,7 +21,7 @@ function open(folder: string, clock: HandClock, disk: Disk = fs, log = new LogBo
     { stanza: "contoso", tenantName: CONTOSO.name },
     { stanza: "fabrikam", tenantName: "Fabrikam" },
   ];
-  return new ServeBuffer({ folder: join(folder, "serve"), keepDays: 7, customers, kit: kitOf(disk, clock), log });
+  return new ServeBuffer({ folder: join(folder, "serve"), keepDays: 7, customers, ports: portsOf(disk, clock), log });
 }
 
 function alert(key: string, stanza = "contoso"): Delivery {

@@ -8,7 +8,7 @@ import { CommitQueue } from "../../../outputs/commit-queue.ts";
 import { outputUnwritable } from "../../../outputs/output-failures.ts";
 import { joined, RecentKeys } from "../../../outputs/recent-keys.ts";
 import { writeReduced } from "../../../outputs/reduced.ts";
-import type { DiskKit } from "../../../stores/disk/disk.ts";
+import type { DiskPorts } from "../../../stores/disk/disk.ts";
 import {
   errnoOf,
   makeFolder,
@@ -48,7 +48,7 @@ export interface BufferParts {
   readonly keepDays: number;
   /** Everybody who may have events. */
   readonly customers: readonly { readonly stanza: string; readonly tenantName: string }[];
-  readonly kit: DiskKit;
+  readonly ports: DiskPorts;
   readonly log: Log;
 }
 
@@ -200,7 +200,7 @@ export class ServeBuffer implements Outlet {
       const next = segments[i + 1];
       if (next !== undefined && next.first <= after) continue;
       if (segment.first > until) return;
-      yield* rowsOf(this.#p.kit.disk, segment, ROW_KINDS[kind], ticksText(after), ticksText(until), pieceBytes);
+      yield* rowsOf(this.#p.ports.disk, segment, ROW_KINDS[kind], ticksText(after), ticksText(until), pieceBytes);
     }
   }
 
@@ -217,7 +217,7 @@ export class ServeBuffer implements Outlet {
         this.#p.folder,
         Object.assign(new Error("a file cannot be cut"), { code: "EIO" }),
       );
-    const arrivals = new Arrivals(this.#last, ticksFromMs(this.#p.kit.clock.nowMs()));
+    const arrivals = new Arrivals(this.#last, ticksFromMs(this.#p.ports.clock.nowMs()));
     const parts: Part[] = [];
     for (const [stanza, those] of Map.groupBy(entries, (entry) => entry.stanza)) {
       const shelf = this.#shelfOf(stanza);
@@ -265,7 +265,7 @@ export class ServeBuffer implements Outlet {
    * would come up with times that pollers have passed meanwhile.
    */
   #cut(): boolean {
-    const { disk } = this.#p.kit;
+    const { disk } = this.#p.ports;
     for (let segment = this.#uncut.at(-1); segment !== undefined; segment = this.#uncut.at(-1)) {
       try {
         if (disk.existsSync(segment.path)) {
@@ -286,7 +286,7 @@ export class ServeBuffer implements Outlet {
 
   /** Returns where the rows begin. */
   async #append({ segment, rows }: Part): Promise<number> {
-    const { disk } = this.#p.kit;
+    const { disk } = this.#p.ports;
     const folder = dirname(segment.path);
     const isNew = !disk.existsSync(segment.path);
     if (isNew) disk.mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -297,7 +297,7 @@ export class ServeBuffer implements Outlet {
       if (size > segment.bytes) disk.ftruncateSync(fd, segment.bytes);
       writeWhole(disk, fd, rows);
       await syncFileContent(disk, fd);
-      if (isNew) await syncFolder(this.#p.kit, folder);
+      if (isNew) await syncFolder(this.#p.ports, folder);
       return Math.min(size, segment.bytes);
     } finally {
       disk.closeSync(fd);
@@ -308,11 +308,11 @@ export class ServeBuffer implements Outlet {
    * A segment goes when all of it is too old; the newest stays, because it says which time was given last.
    */
   #dropOld(shelf: Shelf): void {
-    const before = ticksFromMs(this.#p.kit.clock.nowMs() - this.#p.keepDays * DAY_MS);
+    const before = ticksFromMs(this.#p.ports.clock.nowMs() - this.#p.keepDays * DAY_MS);
     for (let next = shelf.segments[1]; next !== undefined && next.first < before; next = shelf.segments[1]) {
       const oldest = shelf.segments.shift();
       try {
-        if (oldest) removeIfThere(this.#p.kit.disk, oldest.path);
+        if (oldest) removeIfThere(this.#p.ports.disk, oldest.path);
       } catch (error) {
         this.#p.log.warn("a file of the buffer is too old but cannot be removed; the next start tries again", {
           path: oldest?.path,
@@ -326,7 +326,7 @@ export class ServeBuffer implements Outlet {
    * What earlier runs left: which events are here, the time given last. Half an event at the end is cut away.
    */
   #takeUp(stanza: string): Shelf {
-    const { disk } = this.#p.kit;
+    const { disk } = this.#p.ports;
     const folder = join(this.#p.folder, folderNameOf(stanza));
     makeFolder(disk, folder);
     const segments = disk
