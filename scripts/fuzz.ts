@@ -17,7 +17,7 @@ npm run fuzz -- --world SEED [--breadth narrow|wide]
 Changes the answers in test/fixtures/fuzz-corpus at random, cuts them into chunks at random, and compares what the member scanner
 makes of them with JSON.parse. Stops at the first disagreement (exit 1) and saves it into the corpus.
 
-With --worlds it lets the engine live through random worlds instead: lists that grow and change, services, disks, outlets and clocks that fail, deaths and
+With --worlds it lets the engine live through random worlds instead: lists that grow and change, services, disks, sinks and clocks that fail, deaths and
 restarts. Stops at the first world in which something shown was lost, sent twice or out of order (exit 1) and saves its seed.
 
   --minutes N     how long (default 1; fractions are fine)

@@ -2,7 +2,7 @@ import type { Delivery, HealthEvent, HugeDelivery } from "../model/event.ts";
 import { Failure } from "../model/failure.ts";
 import type { Ticks } from "../model/instant.ts";
 import { formatInstant, ticksFromMs } from "../model/instant.ts";
-import type { Chance, Clock, Log, LogFields, Outlet, Page, PageLink, Question, SourceStream } from "../model/ports.ts";
+import type { Chance, Clock, Log, LogFields, Page, PageLink, Question, Sink, SourceStream } from "../model/ports.ts";
 import type { PageRecord, SourceRecord, UnreadableRecord } from "../model/record.ts";
 import type { Checkpoint, LedgerEntry, Spool, StateFolder, StateKey, StreamStore } from "../model/state.ts";
 import type { StreamName } from "../model/stream.ts";
@@ -314,7 +314,7 @@ export interface Sent {
 }
 
 /** Takes everything, in memory; can be told to break. */
-export class SimOutlet implements Outlet {
+export class SimSink implements Sink {
   kind: "provisional" | "durable" = "provisional";
   readonly sent: Sent[] = [];
   readonly healths: HealthEvent[] = [];
@@ -446,7 +446,7 @@ export class SimState implements StateFolder {
 export class World {
   readonly clock = new SimClock();
   readonly state = new SimState();
-  readonly outlet = new SimOutlet(this.clock);
+  readonly sink = new SimSink(this.clock);
   readonly log = new LogBook();
   customers: Customer[] = [];
   concurrency = 16;
@@ -473,7 +473,7 @@ export class World {
     return Scheduler.open({
       customers: this.customers,
       state: this.state,
-      outlet: this.outlet,
+      sink: this.sink,
       replayMib: this.replayMib,
       concurrency: this.concurrency,
       version: "test",
@@ -519,19 +519,19 @@ export class World {
   async kill(): Promise<void> {
     const { stop, done } = this.#running!;
     const frozen = structuredCloneState(this.state);
-    const sent = this.outlet.sent.length;
+    const sent = this.sink.sent.length;
     stop.abort();
     await this.clock.advance(0);
     await done.catch(() => undefined);
     this.state.streams.clear();
     for (const [name, held] of frozen) this.state.streams.set(name, held);
-    this.outlet.sent.length = sent;
+    this.sink.sent.length = sent;
     this.state.reopen({ orderly: false });
     this.#running = undefined;
   }
 
   sentOf(customer: Customer): Sent[] {
-    return this.outlet.sent.filter((s) => s.tenantId === customer.tenant.id);
+    return this.sink.sent.filter((s) => s.tenantId === customer.tenant.id);
   }
 }
 

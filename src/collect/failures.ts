@@ -41,7 +41,7 @@ export const WALK_WARNINGS: Record<
     }),
 };
 
-/** The outlet is gone, or what the state folder says can no longer be mended: nobody can go on. */
+/** The sink is gone, or what the state folder says can no longer be mended: nobody can go on. */
 export function concernsEverybody(failure: Failure): boolean {
   return failure.code === "host-gone" || failure.code === "state-damaged" || failure.code === "state-unsettled";
 }

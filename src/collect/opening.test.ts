@@ -16,7 +16,7 @@ test("a stop while thousands of customers are being opened is heeded at the next
     Scheduler.open({
       customers: world.customers,
       state,
-      outlet: world.outlet,
+      sink: world.sink,
       replayMib: 16,
       concurrency: 16,
       version: "test",

@@ -65,7 +65,7 @@ describe("after a crash everything provisional is sent again with equal keys, an
     const before = w.sentOf(customer);
     await w.kill();
     const arrived = before.slice(0, Math.max(0, before.length - 15));
-    w.outlet.sent.length = 0;
+    w.sink.sent.length = 0;
     await w.start();
     await w.clock.advance(10 * MINUTE);
     const after = w.sentOf(customer);
@@ -88,7 +88,7 @@ describe("after a crash everything provisional is sent again with equal keys, an
     const before = w.sentOf(customer);
     expect(before).toHaveLength(230);
     await w.kill();
-    w.outlet.sent.length = 0;
+    w.sink.sent.length = 0;
     await w.start();
     await w.clock.advance(10 * MINUTE);
     const verdict = judge(stream, [...before.slice(0, -15), ...w.sentOf(customer)]);
@@ -105,7 +105,7 @@ describe("after a crash everything provisional is sent again with equal keys, an
     const before = w.sentOf(customer);
     expect(before).toHaveLength(21);
     await w.kill();
-    w.outlet.sent.length = 0;
+    w.sink.sent.length = 0;
     await w.start();
     await w.clock.advance(10 * MINUTE);
     expect(judge(stream, [...before.slice(0, -15), ...w.sentOf(customer)]).lost).toEqual([]);
@@ -121,7 +121,7 @@ describe("after a crash everything provisional is sent again with equal keys, an
     const before = w.sentOf(customer);
     await w.kill();
     for (const held of w.state.streams.values()) held.journal.reverse();
-    w.outlet.sent.length = 0;
+    w.sink.sent.length = 0;
     await w.start();
     await w.clock.advance(10 * MINUTE);
     expect(judge(stream, [...before.slice(0, -15), ...w.sentOf(customer)]).lost).toEqual([]);
@@ -134,7 +134,7 @@ describe("after a crash everything provisional is sent again with equal keys, an
     await w.clock.advance(MINUTE);
     const before = w.sentOf(customer);
     await w.kill();
-    w.outlet.sent.length = 0;
+    w.sink.sent.length = 0;
     await w.start();
     await w.clock.advance(700);
     await w.stop();
@@ -156,7 +156,7 @@ describe("after a crash everything provisional is sent again with equal keys, an
     await w.clock.advance(MINUTE);
     const before = w.sentOf(customer);
     await w.kill();
-    w.outlet.sent.length = 0;
+    w.sink.sent.length = 0;
     await w.start();
     await w.clock.advance(700);
     await w.stop();
@@ -188,7 +188,7 @@ describe("after a crash everything provisional is sent again with equal keys, an
     await w.kill();
     const arrived = before.slice(0, -15);
     for (let death = 0; death < 6; death += 1) {
-      w.outlet.sent.length = 0;
+      w.sink.sent.length = 0;
       await w.start();
       await w.clock.advance(1_500);
       const written = w.sentOf(customer);
@@ -196,7 +196,7 @@ describe("after a crash everything provisional is sent again with equal keys, an
       await w.kill();
       arrived.push(...written.slice(0, -15));
     }
-    w.outlet.sent.length = 0;
+    w.sink.sent.length = 0;
     await w.start();
     await w.clock.advance(10 * MINUTE);
     expect(judge(stream, [...arrived, ...w.sentOf(customer)]).lost).toEqual([]);
@@ -211,7 +211,7 @@ describe("after a crash everything provisional is sent again with equal keys, an
     const before = w.sentOf(customer);
     await w.kill();
     stream.fault = () => serviceError();
-    w.outlet.sent.length = 0;
+    w.sink.sent.length = 0;
     await w.start();
     await w.clock.advance(5 * MINUTE);
     await w.stop();
@@ -238,13 +238,13 @@ describe("after a crash everything provisional is sent again with equal keys, an
     await w.kill();
     stream.fault = () => serviceError();
     other.add(...alerts(300, T0, T0 + MINUTE, "other"));
-    w.outlet.sent.length = 0;
+    w.sink.sent.length = 0;
     await w.start();
     await w.clock.advance(5 * MINUTE);
-    expect(w.outlet.sent).toHaveLength(300);
+    expect(w.sink.sent).toHaveLength(300);
     await w.kill();
     stream.fault = undefined;
-    w.outlet.sent.length = 0;
+    w.sink.sent.length = 0;
     await w.start();
     await w.clock.advance(10 * MINUTE);
     expect(judge(stream, [...before.slice(0, -15), ...w.sentOf(customer)]).lost).toEqual([]);
@@ -256,7 +256,7 @@ describe("after a crash everything provisional is sent again with equal keys, an
     await w.clock.advance(1_000);
     await w.kill();
     stream.add({ id: "alert-2", updated: ticks(T0 + 10_000), visibleAtMs: 0 });
-    w.outlet.sent.length = 0;
+    w.sink.sent.length = 0;
     const scheduler = await w.start();
     await w.clock.advance(5 * MINUTE);
     expect(
@@ -281,7 +281,7 @@ describe("after a crash everything provisional is sent again with equal keys, an
     stream.add({ id: "fresh", updated: ticks(T0 + 2 * HOUR), created: ticks(T0 + 2 * HOUR), visibleAtMs: 0 });
     await w.clock.advance(2 * MINUTE);
     await w.kill();
-    w.outlet.sent.length = 0;
+    w.sink.sent.length = 0;
     await w.start();
     await w.clock.advance(5 * MINUTE);
     expect(w.sentOf(customer).map((s) => [s.id, s.found])).toEqual([["fresh", "replay"]]);
@@ -293,7 +293,7 @@ describe("after a crash everything provisional is sent again with equal keys, an
     await w.start();
     await w.clock.advance(5 * MINUTE);
     await w.kill();
-    w.outlet.sent.length = 0;
+    w.sink.sent.length = 0;
     await w.start();
     await w.clock.advance(5 * MINUTE);
     const replayed = w.sentOf(customer).length;
@@ -307,11 +307,11 @@ describe("after a crash everything provisional is sent again with equal keys, an
     await w.start();
     await w.clock.advance(10_000);
     await w.kill();
-    w.outlet.sent.length = 0;
+    w.sink.sent.length = 0;
     await w.start();
     await w.clock.advance(1_000);
     await w.kill();
-    w.outlet.sent.length = 0;
+    w.sink.sent.length = 0;
     await w.start();
     await w.clock.advance(10 * MINUTE);
     expect(new Set(w.sentOf(customer).map((s) => s.id)).size).toBe(200);
@@ -335,7 +335,7 @@ test("a full disk under the state folder stops nobody for good: what could not b
   await w.start();
   await w.clock.advance(5 * MINUTE);
   expect(w.sentOf(customer)).toEqual([]);
-  expect(w.outlet.healths.at(-1)?.streams[0]).toMatchObject({
+  expect(w.sink.healths.at(-1)?.streams[0]).toMatchObject({
     state: "failing",
     failure: "state-unwritable",
     actor: "operator",
@@ -343,13 +343,13 @@ test("a full disk under the state folder stops nobody for good: what could not b
   w.state.isFull = false;
   await w.clock.advance(20 * MINUTE);
   expect(judge(stream, w.sentOf(customer))).toEqual({ lost: [], stale: [], duplicated: [], outOfOrder: [] });
-  expect(w.outlet.healths.at(-1)?.streams[0]).toMatchObject({ state: "ok" });
+  expect(w.sink.healths.at(-1)?.streams[0]).toMatchObject({ state: "ok" });
 });
 
 test("EPIPE ends the run for everybody and counts as no orderly stop", async () => {
   const { w } = world(50);
   let writes = 0;
-  w.outlet.break = () =>
+  w.sink.break = () =>
     ++writes === 3
       ? {
           arrives: 0,
@@ -369,7 +369,7 @@ test("a broken connection sends everything provisional again at once", async () 
   const { w, customer } = world(30);
   const scheduler = await w.start();
   await w.clock.advance(10_000);
-  w.outlet.sent.length = 0;
+  w.sink.sent.length = 0;
   expect(scheduler.replayProvisional()).toBe(30);
   await w.clock.advance(5_000);
   expect(w.sentOf(customer)).toHaveLength(30);
@@ -383,7 +383,7 @@ test("a connection that breaks in the middle of a walk has what that walk had se
   let scheduler: Awaited<ReturnType<typeof w.start>> | undefined;
   let writes = 0;
   const asked: number[] = [];
-  w.outlet.break = () => {
+  w.sink.break = () => {
     writes += 1;
     if (writes === 16) asked.push(scheduler?.replayProvisional() ?? 0);
     return undefined;
@@ -397,7 +397,7 @@ test("a connection that breaks in the middle of a walk has what that walk had se
 
 test("a death after a sweep that found nothing repeats nothing: what the checkpoint that was saved asks for is not forgotten", async () => {
   const { w, stream, customer } = world(2_000);
-  w.outlet.kind = "durable";
+  w.sink.kind = "durable";
   await w.start();
   await w.clock.advance(2 * HOUR);
   await w.stop();

@@ -1,7 +1,7 @@
 import { type Failure, isFailure } from "../model/failure.ts";
 import type { HuntingSource } from "../model/hunting.ts";
 import { ticksFromMs } from "../model/instant.ts";
-import type { Chance, Clock, Log, Outlet, SourceStream } from "../model/ports.ts";
+import type { Chance, Clock, Log, Sink, SourceStream } from "../model/ports.ts";
 import type { StartPoint } from "../model/stanza.ts";
 import type { LedgerEntry, StateFolder, StateKey, StreamStore } from "../model/state.ts";
 import type { StreamName } from "../model/stream.ts";
@@ -37,7 +37,7 @@ export interface Customer {
 export interface SchedulerParts {
   readonly customers: readonly Customer[];
   readonly state: StateFolder;
-  readonly outlet: Outlet;
+  readonly sink: Sink;
   readonly replayMib: number;
   /** Pages read at once over all customers. */
   readonly concurrency: number;
@@ -66,7 +66,7 @@ export interface RoundResult {
 
 /**
  * All customers of one process. Each stream of each customer has its own loop; what they share is turns
- * (pages at once), budgets, the provisional window and the outlet.
+ * (pages at once), budgets, the provisional window and the sink.
  */
 export class Scheduler {
   readonly #p: SchedulerParts;
@@ -106,7 +106,7 @@ export class Scheduler {
   }
 
   async #open(): Promise<void> {
-    const { customers, state, outlet, log } = this.#p;
+    const { customers, state, sink, log } = this.#p;
     this.#dueAtMs = readNumbers(await state.readFact(DUE_TIMES));
     this.#replaySinceS = readNumbers(await state.readFact(REPLAY_SINCE));
     const late: Late[] = [];
@@ -114,7 +114,7 @@ export class Scheduler {
       if (this.#p.stop?.aborted) throw stopped();
       late.push(...(await this.#enrol(customer)));
     }
-    if (outlet.kind === "provisional") await this.#replayAfterCrash(late);
+    if (sink.kind === "provisional") await this.#replayAfterCrash(late);
     log.debug("customers opened", { customers: customers.length });
   }
 
@@ -123,7 +123,7 @@ export class Scheduler {
    */
   async add(customer: Customer): Promise<void> {
     const late = await this.#enrol(customer);
-    if (this.#p.outlet.kind === "provisional") await this.#replayAfterCrash(late);
+    if (this.#p.sink.kind === "provisional") await this.#replayAfterCrash(late);
     for (const runner of this.#members[this.#members.length - 1]!.runners) this.#launch?.(runner, 0);
   }
 
@@ -149,7 +149,7 @@ export class Scheduler {
       log: this.#p.log,
       version: this.#p.version,
       ...(credential ? { credential } : {}),
-      send: (event) => this.#p.outlet.health(event),
+      send: (event) => this.#p.sink.health(event),
     });
   }
 
@@ -163,7 +163,7 @@ export class Scheduler {
       stanza: customer.stanza,
       tenant: customer.tenant,
       start,
-      outlet: this.#p.outlet,
+      sink: this.#p.sink,
       provisional: this.#provisional,
       customer: report,
       clock,

@@ -23,7 +23,7 @@ import {
 
 /**
  * `narrow`: one stream of one customer. `wide`: up to three customers with up to two streams each, which
- * share the outlet; besides, connections that break, pages smaller than the clamp, contents that change under
+ * share the sink; besides, connections that break, pages smaller than the clamp, contents that change under
  * the same version, and rows that are many hours late. Each has its own dice, so that a saved seed of one
  * stays what it is when the other grows.
  */
@@ -80,7 +80,7 @@ class RandomWorld {
     this.#world.dice = new Dice(seed);
     this.#found();
     this.#isDurable = this.#dice.below(4) === 0;
-    if (this.#isDurable) this.#world.outlet.kind = "durable";
+    if (this.#isDurable) this.#world.sink.kind = "durable";
   }
 
   async live(): Promise<WorldReport> {
@@ -89,7 +89,7 @@ class RandomWorld {
     for (let step = 0; step < STEPS; step++) await this.#step();
     this.#backoff();
     await clock.advance(3 * HOUR);
-    this.#arrived.push(...this.#world.outlet.sent);
+    this.#arrived.push(...this.#world.sink.sent);
     return { faults: this.#faults(), arrived: this.#arrived.length, story: this.#story };
   }
 
@@ -236,12 +236,12 @@ class RandomWorld {
     );
   }
 
-  /** Disk, outlet and clocks. One clock is wrong at a time, or nobody could say what the time is. */
+  /** Disk, sink and clocks. One clock is wrong at a time, or nobody could say what the time is. */
   #failAll(): void {
     const dice = this.#dice;
-    const { clock, outlet, state } = this.#world;
+    const { clock, sink, state } = this.#world;
     state.isFull = dice.below(8) === 0 && !this.#isDurable;
-    outlet.break =
+    sink.break =
       dice.below(4) === 0
         ? () => (dice.below(10) === 0 ? { arrives: 0, failure: outputFull() } : undefined)
         : undefined;
@@ -250,13 +250,13 @@ class RandomWorld {
     if (dice.below(10) === 0 && serverOffsetMs === 0) clock.wallOffsetMs = this.#pick(0, HOUR, -HOUR);
     if (serverOffsetMs !== 0) clock.wallOffsetMs = 0;
     this.#tell(
-      `disk full ${state.isFull}, outlet fails ${outlet.break !== undefined}, wall clock ${clock.wallOffsetMs} ms, service's ${serverOffsetMs} ms`,
+      `disk full ${state.isFull}, sink fails ${sink.break !== undefined}, wall clock ${clock.wallOffsetMs} ms, service's ${serverOffsetMs} ms`,
     );
   }
 
   #backoff(): void {
-    const { outlet, state } = this.#world;
-    outlet.break = undefined;
+    const { sink, state } = this.#world;
+    sink.break = undefined;
     state.isFull = false;
     for (const { stream } of this.#members) {
       stream.serverOffsetMs = 0;
@@ -280,7 +280,7 @@ class RandomWorld {
   /** What was written last does not arrive; the process learns of it and lives on. */
   async #breakConnection(): Promise<void> {
     const lost = this.#lastUnsure(this.#wideDice.below(LOST_AT_MOST));
-    this.#world.outlet.sent.length -= lost.length;
+    this.#world.sink.sent.length -= lost.length;
     const again = this.#world.scheduler.replayProvisional();
     this.#tell(
       `connection breaks; did not arrive: ${lost.map((sent) => sent.id).join(" ")}; ${again} are to be sent again`,
@@ -290,14 +290,14 @@ class RandomWorld {
 
   /** The last `most` or fewer of what was written so lately that it may be lost. */
   #lastUnsure(most: number): Sent[] {
-    const { sent } = this.#world.outlet;
+    const { sent } = this.#world.sink;
     const unsure = sent.filter((one) => one.atMs > this.#world.clock.now - LOST_FOR_MS).length;
     return sent.slice(sent.length - Math.min(most, unsure));
   }
 
   /** Everything but the last `lost` arrived. */
   #take(lost: number): void {
-    const { sent } = this.#world.outlet;
+    const { sent } = this.#world.sink;
     this.#arrived.push(...sent.slice(0, sent.length - lost));
     sent.length = 0;
   }

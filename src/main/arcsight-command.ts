@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import type { RoundResult } from "../collect/scheduler.ts";
 import { Scheduler } from "../collect/scheduler.ts";
-import type { ArcSightConfig, ArcSightOutlet, Serving } from "../hosts/arcsight/index.ts";
+import type { ArcSightConfig, OutputsSink, Serving } from "../hosts/arcsight/index.ts";
 import {
   arcSightLog,
   openOutputs,
@@ -13,7 +13,7 @@ import {
 } from "../hosts/arcsight/index.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, exitCodeOf, Failure, isFailure } from "../model/failure.ts";
-import type { Log, Outlet } from "../model/ports.ts";
+import type { Log, Sink } from "../model/ports.ts";
 import type { Stanza } from "../model/stanza.ts";
 import type { StateFolder } from "../model/state.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
@@ -111,7 +111,7 @@ export async function arcSightServe(flags: ArcSightFlags, distrusted: readonly s
   const code = await collecting(chosen, { once: false, stop: signals.stop }, log, {
     open() {
       serving = openServe(serve, config.settings.stanzas, stateDir, { disk: realDisk, clock: realClock, log });
-      return serving.outlet;
+      return serving.sink;
     },
     async begin() {
       const server = await (serving as Serving).listen();
@@ -155,7 +155,7 @@ async function runWith(
 }
 
 /** What a scheduler writes to, with an end. */
-type Destination = Outlet & Pick<ArcSightOutlet, "onBroken" | "close">;
+type Destination = Sink & Pick<OutputsSink, "onBroken" | "close">;
 
 interface Purpose {
   /** Called when the state folder is ours. */
@@ -164,7 +164,7 @@ interface Purpose {
   begin?(): Promise<() => Promise<void>>;
 }
 
-/** State folder, customers and fleet around an outlet, taken down in order. */
+/** State folder, customers and fleet around a sink, taken down in order. */
 async function collecting(
   { config, stanzas, stateDir }: Chosen,
   options: { readonly once: boolean; readonly stop: AbortSignal },
@@ -179,7 +179,7 @@ async function collecting(
   try {
     const configured = config.settings.stanzas.map((stanza) => ({ stanza: stanza.name, tenantId: stanza.tenantId }));
     state = await openStateFolder(stateDir, { clock: realClock, log }, { waitForLock: "for-ever", stop, configured });
-    const outlet = purpose.open();
+    const sink = purpose.open();
     const builder = new CustomerBuilder(
       { http, clock: realClock, chance: realChance, log, globals },
       fileVaults(stateDir, log, realClock),
@@ -189,7 +189,7 @@ async function collecting(
     const scheduler = await Scheduler.open({
       customers,
       state,
-      outlet,
+      sink,
       replayMib: globals.replayMib,
       concurrency: globals.concurrency,
       version: VERSION,
@@ -199,7 +199,7 @@ async function collecting(
     });
     const end = await purpose.begin?.();
     let breaks = 0;
-    outlet.onBroken(() => {
+    sink.onBroken(() => {
       breaks += 1;
       scheduler.replayProvisional();
     });
@@ -258,7 +258,7 @@ async function collecting(
     if (fatal) log.fatal(fatal.say, { failure: fatal.code, next_step: fatal.nextStep || undefined });
     let closed = true;
     await end?.();
-    await outlet.close(DRAIN_MS).catch((error: unknown) => {
+    await sink.close(DRAIN_MS).catch((error: unknown) => {
       closed = false;
       log.error(asFailure(error).say, { failure: asFailure(error).code });
     });

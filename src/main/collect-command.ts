@@ -1,6 +1,6 @@
 import { Scheduler } from "../collect/scheduler.ts";
 import type { EventStyle } from "../format/splunk/splunk-event.ts";
-import { linesOutlet } from "../hosts/cli/lines-sink.ts";
+import { linesSink } from "../hosts/cli/lines-sink.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, exitCodeOf, Failure } from "../model/failure.ts";
 import type { Http, Log } from "../model/ports.ts";
@@ -59,7 +59,7 @@ export async function collectOnce(configuration: Configuration, flags: CollectFl
     const scheduler = await Scheduler.open({
       customers,
       state,
-      outlet: linesOutlet(process.stdout, process.stderr, styles),
+      sink: linesSink(process.stdout, process.stderr, styles),
       replayMib: settings.globals.replayMib,
       concurrency: settings.globals.concurrency,
       version: VERSION,

@@ -2,12 +2,12 @@ import { resolveTenantId } from "../auth/authority.ts";
 import { type Reading, readValue } from "../config/kinds.ts";
 import type { EventStyle } from "../format/splunk/splunk-event.ts";
 import { type HuntRow, huntTable } from "../hosts/cli/hunt-table.ts";
-import { linesOutlet } from "../hosts/cli/lines-sink.ts";
+import { linesSink } from "../hosts/cli/lines-sink.ts";
 import { versionKey } from "../model/event.ts";
 import { EXIT, type ExitCode, exitCodeOf, type Failure, isFailure } from "../model/failure.ts";
 import type { HuntingPass, HuntingQuery } from "../model/hunting.ts";
 import { formatInstant, type Ticks, ticksFromMs } from "../model/instant.ts";
-import type { Log, Outlet } from "../model/ports.ts";
+import type { Log, Sink } from "../model/ports.ts";
 import type { SourceRecord } from "../model/record.ts";
 import type { Stanza, StartPoint } from "../model/stanza.ts";
 import type { Tenant } from "../model/tenant.ts";
@@ -52,9 +52,7 @@ export async function hunt(configuration: Configuration, flags: HuntFlags, log: 
   );
   const styles = new Map<string, EventStyle>(stanzas.map((stanza) => [stanza.name, stanza]));
   const table: HuntRow[] = [];
-  const show = flags.json
-    ? jsonRows(linesOutlet(process.stdout, process.stderr, styles))
-    : tableRows(table, flags.limit);
+  const show = flags.json ? jsonRows(linesSink(process.stdout, process.stderr, styles)) : tableRows(table, flags.limit);
   const failed: Failure[] = [];
   let rows = 0;
   let answered = 0;
@@ -114,10 +112,10 @@ export async function hunt(configuration: Configuration, flags: HuntFlags, log: 
 
 type Show = (stanza: Stanza, tenant: Tenant, records: readonly SourceRecord[]) => Promise<void>;
 
-function jsonRows(outlet: Outlet): Show {
+function jsonRows(sink: Sink): Show {
   return async (stanza, tenant, records) => {
     if (records.length === 0) return;
-    await outlet.write(
+    await sink.write(
       records.map((record) => {
         const key = versionKey(tenant.id, "hunting", record.kind, record.id, record.updated);
         return {

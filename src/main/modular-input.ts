@@ -122,7 +122,7 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
     scheduler = await Scheduler.open({
       customers: built.customers,
       state,
-      outlet: host.outlet,
+      sink: host.sink,
       replayMib: host.globals.replayMib,
       concurrency: host.globals.concurrency,
       version: VERSION,

@@ -170,7 +170,7 @@ export interface SourceStream {
 }
 
 /** Where deliveries go. Waiting is the only back-pressure. */
-export interface Outlet {
+export interface Sink {
   /**
    * `provisional`: written is not delivered (pipe, socket). `durable`: resolved means delivered (a file
    * renamed into place).
@@ -183,7 +183,7 @@ export interface Outlet {
    */
   write(batch: readonly Delivery[]): Promise<number>;
   /**
-   * One event whose record comes in pieces; rejects as `write`. An outlet whose form needs a record as a
+   * One event whose record comes in pieces; rejects as `write`. A sink whose form needs a record as a
    * whole takes what it can hold of it.
    */
   writeHuge?(delivery: HugeDelivery, pieces: AsyncIterable<Uint8Array>): Promise<number>;

@@ -41,11 +41,11 @@ function open(
 }
 
 test("the largest room that the settings allow is given, not cut off at 2 GiB", () => {
-  const outlet = open(
+  const sink = open(
     configOf("outputs[0].type=syslog", "outputs[0].host=h", "outputs[0].spool_mib=102400"),
     newFolder(),
   );
-  expect(outlet.conditions()[0]?.condition.spoolLimitBytes).toBe(102_400 * 1024 * 1024);
+  expect(sink.conditions()[0]?.condition.spoolLimitBytes).toBe(102_400 * 1024 * 1024);
 });
 
 test("an output that moves to another index finds its spool again, a new one in its place does not get it", async () => {

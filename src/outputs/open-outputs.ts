@@ -10,7 +10,7 @@ import { FolderOutput } from "./folder.ts";
 import { GrowingFile } from "./growing-file.ts";
 import { lineFormatOf } from "./line-format.ts";
 import type { Output } from "./output.ts";
-import { ArcSightOutlet } from "./sink.ts";
+import { OutputsSink } from "./sink.ts";
 import { SyslogOutput } from "./syslog.ts";
 import { UdpOutput } from "./udp.ts";
 
@@ -28,7 +28,7 @@ export interface OutputsWorld {
 }
 
 /**
- * Opens every output of the configuration as one outlet. Syslog outputs begin to connect at once.
+ * Opens every output of the configuration as one sink. Syslog outputs begin to connect at once.
  *
  * @param stanzas every configured customer, those with failures included: their settings decide the look of JSON
  *   lines.
@@ -40,11 +40,11 @@ export function openOutputs(
   stanzas: readonly Stanza[],
   stateDir: string,
   world: OutputsWorld,
-): ArcSightOutlet {
+): OutputsSink {
   const styles = new Map<string, EventStyle>(stanzas.map((stanza) => [stanza.name, stanza]));
   const styleOf = (stanza: string): EventStyle => {
     const style = styles.get(stanza);
-    if (!style) throw new Error(`no stanza ${stanza} was given to the outlet`);
+    if (!style) throw new Error(`no stanza ${stanza} was given to the sink`);
     return style;
   };
   const names = stateNamesOf(outputs);
@@ -55,7 +55,7 @@ export function openOutputs(
   }));
   reportLeftSpools(join(stateDir, "outputs"), new Set(names), world);
   const customers = stanzas.map(({ name, tenantName }) => ({ stanza: name, tenantName }));
-  return new ArcSightOutlet(branches, customers, () => world.clock.nowMs(), world.log);
+  return new OutputsSink(branches, customers, () => world.clock.nowMs(), world.log);
 }
 
 function openOutput(settings: OutputSettings, stateFolder: string, world: OutputsWorld): Output {

@@ -1,7 +1,7 @@
 import { setImmediate as letOthers } from "node:timers/promises";
 import { reduceRecord } from "../format/reduced-record.ts";
 import type { HugeDelivery } from "../model/event.ts";
-import type { Log, Outlet } from "../model/ports.ts";
+import type { Log, Sink } from "../model/ports.ts";
 
 const NAMES_TOLD = 10;
 
@@ -18,16 +18,16 @@ async function* unhurried(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uin
 
 /**
  * A record too large to be held goes out like any other, with its small members. Said once it was taken, so
- * that an output that refuses for hours does not fill the log. Rejects as the outlet's `write`.
+ * that an output that refuses for hours does not fill the log. Rejects as the sink's `write`.
  */
 export async function writeReduced(
-  outlet: Pick<Outlet, "write">,
+  sink: Pick<Sink, "write">,
   delivery: HugeDelivery,
   pieces: AsyncIterable<Uint8Array>,
   log: Log,
 ): Promise<number> {
   const record = await reduceRecord(delivery.record, unhurried(pieces));
-  const written = await outlet.write([{ ...delivery, record }]);
+  const written = await sink.write([{ ...delivery, record }]);
   // After a broken connection everything is offered again, and most outputs have it.
   if (written === 0) return written;
   const { byteLength = 0, leftOut = [] } = record.reduced ?? {};

@@ -7,7 +7,7 @@ import { Failure } from "../model/failure.ts";
 import { type LineFormat, lineFormatOf } from "./line-format.ts";
 import type { Batch, Output, OutputListener } from "./output.ts";
 import { RecentKeys } from "./recent-keys.ts";
-import { ArcSightOutlet } from "./sink.ts";
+import { OutputsSink } from "./sink.ts";
 
 const ALERTS = deliveriesOf(SAMPLES[0]!);
 
@@ -78,15 +78,15 @@ const NAMES = [
 
 const log = new LogBook();
 
-function outletOf(
+function sinkOf(
   ...shelves: readonly (Shelf | { readonly shelf: Shelf; readonly tenants: readonly string[] })[]
-): ArcSightOutlet {
+): OutputsSink {
   const branches = shelves.map((one) =>
     "shelf" in one
       ? { output: one.shelf, format: FORMAT, tenants: new Set(one.tenants) }
       : { output: one, format: FORMAT },
   );
-  return new ArcSightOutlet(branches, NAMES, () => 0, log);
+  return new OutputsSink(branches, NAMES, () => 0, log);
 }
 
 function deliver(stanza: string, found: Delivery["found"], key: string): Delivery {
@@ -109,11 +109,11 @@ describe("several outputs at once", () => {
   test("each gets every event, and its own customers only where it says so", async () => {
     const all = new Shelf("outputs[0]");
     const one = new Shelf("outputs[1]");
-    const outlet = outletOf(all, { shelf: one, tenants: ["fabrikam"] });
+    const sink = sinkOf(all, { shelf: one, tenants: ["fabrikam"] });
 
-    await outlet.write([deliver("contoso", "poll", "k1"), deliver("fabrikam", "poll", "k2")]);
-    await outlet.health(health("Fabrikam"));
-    await outlet.health(health(CONTOSO.name));
+    await sink.write([deliver("contoso", "poll", "k1"), deliver("fabrikam", "poll", "k2")]);
+    await sink.health(health("Fabrikam"));
+    await sink.health(health(CONTOSO.name));
 
     expect(all.lines.map((line) => line.split(" ")[0])).toEqual(["contoso", "fabrikam", "health", "health"]);
     expect(one.lines.map((line) => line.split(" ")[0])).toEqual(["fabrikam", "health"]);
@@ -123,11 +123,11 @@ describe("several outputs at once", () => {
     const good = new Shelf("outputs[0]");
     const full = new Shelf("outputs[1]");
     full.refuses = true;
-    const outlet = outletOf(good, full);
+    const sink = sinkOf(good, full);
 
-    await expect(outlet.write([deliver("contoso", "poll", "k1")])).rejects.toMatchObject({ code: "output-full" });
+    await expect(sink.write([deliver("contoso", "poll", "k1")])).rejects.toMatchObject({ code: "output-full" });
     full.refuses = false;
-    await outlet.write([deliver("contoso", "poll", "k1")]);
+    await sink.write([deliver("contoso", "poll", "k1")]);
 
     expect([good.lines.length, full.lines.length]).toEqual([1, 1]);
   });
@@ -135,13 +135,13 @@ describe("several outputs at once", () => {
   test("a replay goes only to the output whose connection broke", async () => {
     const file = new Shelf("outputs[0]");
     const syslog = new Shelf("outputs[1]", "provisional");
-    const outlet = outletOf(file, syslog);
+    const sink = sinkOf(file, syslog);
     let asked = 0;
-    outlet.onBroken(() => (asked += 1));
-    await outlet.write([deliver("contoso", "poll", "k1")]);
+    sink.onBroken(() => (asked += 1));
+    await sink.write([deliver("contoso", "poll", "k1")]);
 
     syslog.breakOff(["contoso|k1"]);
-    await outlet.write([deliver("contoso", "replay", "k1")]);
+    await sink.write([deliver("contoso", "replay", "k1")]);
 
     expect(asked).toBe(1);
     expect(file.lines).toHaveLength(1);
@@ -150,12 +150,12 @@ describe("several outputs at once", () => {
 
   test("two customers of one tenant both get their event", async () => {
     const shelf = new Shelf("outputs[0]");
-    await outletOf(shelf).write([deliver("contoso", "poll", "k1"), deliver("fabrikam", "poll", "k1")]);
+    await sinkOf(shelf).write([deliver("contoso", "poll", "k1"), deliver("fabrikam", "poll", "k1")]);
     expect(shelf.lines).toHaveLength(2);
   });
 
   test("is durable only when all are", () => {
-    expect([outletOf(new Shelf("a")).kind, outletOf(new Shelf("a"), new Shelf("b", "provisional")).kind]).toEqual([
+    expect([sinkOf(new Shelf("a")).kind, sinkOf(new Shelf("a"), new Shelf("b", "provisional")).kind]).toEqual([
       "durable",
       "provisional",
     ]);
@@ -164,10 +164,10 @@ describe("several outputs at once", () => {
   test("a spool that fills is told of once, on every output", async () => {
     const file = new Shelf("outputs[0]");
     const syslog = new Shelf("outputs[1]", "provisional");
-    const outlet = outletOf(file, syslog);
+    const sink = sinkOf(file, syslog);
 
     for (const bytes of [40, 60, 80, 10, 55]) syslog.spool(bytes);
-    await outlet.write([]);
+    await sink.write([]);
 
     expect(file.lines.map((line) => /(\d+) %/.exec(line)?.[1])).toEqual(["60", "55"]);
   });
@@ -182,7 +182,7 @@ test("a record that one output's form cannot say is a defect that no other outpu
       throw new TypeError("no such member");
     },
   };
-  const outlet = new ArcSightOutlet(
+  const sink = new OutputsSink(
     [
       { output: first, format: FORMAT },
       { output: second, format: broken },
@@ -191,7 +191,7 @@ test("a record that one output's form cannot say is a defect that no other outpu
     () => 0,
     log,
   );
-  await expect(outlet.write(ALERTS)).rejects.toThrow("no such member");
+  await expect(sink.write(ALERTS)).rejects.toThrow("no such member");
   await Promise.resolve();
   expect(first.lines).toEqual([]);
 });
@@ -212,10 +212,10 @@ describe("memory of batches", () => {
     }
     const slow = new SlowOnce("slow");
     const quick = new Shelf("quick");
-    const outlet = outletOf(slow, quick);
+    const sink = sinkOf(slow, quick);
     const named = (id: string): Delivery[] => [{ ...ALERTS[0]!, key: id, record: { ...ALERTS[0]!.record, id } }];
-    const first = outlet.write(named("first"));
-    for (let i = 0; i < 5; i += 1) await outlet.write(named(`later-${i}`));
+    const first = sink.write(named("first"));
+    for (let i = 0; i < 5; i += 1) await sink.write(named(`later-${i}`));
     release();
     await first;
     expect(slow.lines.map((line) => line.split(" ").at(-1))).toEqual([
@@ -242,9 +242,9 @@ describe("memory of batches", () => {
     const slow = new Slow("slow");
     const full = new Shelf("full");
     full.refuses = true;
-    const outlet = outletOf(slow, full);
+    const sink = sinkOf(slow, full);
     const named = (id: string): Delivery[] => [{ ...ALERTS[0]!, key: id, record: { ...ALERTS[0]!.record, id } }];
-    const writes = ["one", "two", "three"].map((id) => outlet.write(named(id)).catch(() => undefined));
+    const writes = ["one", "two", "three"].map((id) => sink.write(named(id)).catch(() => undefined));
     await new Promise<void>((resolve) => setImmediate(resolve));
     release();
     await Promise.all(writes);
@@ -277,7 +277,7 @@ describe("a record too large to be held", () => {
     for (let at = 0; at < bytes.length; at += 1_000) yield bytes.subarray(at, at + 1_000);
   }
 
-  function outletWith(shelf: Shelf, type: "cef-file" | "json-lines", book = new LogBook()): ArcSightOutlet {
+  function sinkWith(shelf: Shelf, type: "cef-file" | "json-lines", book = new LogBook()): OutputsSink {
     const style = {
       layout: "vendor",
       envelope: true,
@@ -286,13 +286,13 @@ describe("a record too large to be held", () => {
       cimEntityZone: undefined,
     } as unknown as EventStyle;
     const format = lineFormatOf({ type, profile: "xdr", evidence: "none" }, () => style);
-    return new ArcSightOutlet([{ output: shelf, format }], NAMES, () => 0, book);
+    return new OutputsSink([{ output: shelf, format }], NAMES, () => 0, book);
   }
 
   test("goes out as CEF with what its small members say and how much evidence is not in it", async () => {
     const shelf = new Shelf("outputs[0]");
     const book = new LogBook();
-    await outletWith(shelf, "cef-file", book).writeHuge(huge(), pieces());
+    await sinkWith(shelf, "cef-file", book).writeHuge(huge(), pieces());
     expect(shelf.lines).toHaveLength(1);
     expect(shelf.text).toContain("|alert:microsoftDefenderForEndpoint|Ransomware was stopped|");
     expect(shelf.text).toMatch(/ cn1=700 .*cn1Label=Evidence Left Out|cn1Label=Evidence Left Out cn1=700/);
@@ -305,7 +305,7 @@ describe("a record too large to be held", () => {
 
   test("goes out as a JSON line of its small members", async () => {
     const shelf = new Shelf("outputs[0]");
-    await outletWith(shelf, "json-lines").writeHuge(huge(), pieces());
+    await sinkWith(shelf, "json-lines").writeHuge(huge(), pieces());
     const { evidence: _, ...small } = JSON.parse(LARGE);
     const { mssp, ...record } = JSON.parse(shelf.text);
     expect(record).toEqual(small);
@@ -315,36 +315,36 @@ describe("a record too large to be held", () => {
   test("is refused, comes again and is owed like any other", async () => {
     const file = new Shelf("outputs[0]");
     const syslog = new Shelf("outputs[1]", "provisional");
-    const outlet = outletOf(file, syslog);
+    const sink = sinkOf(file, syslog);
     syslog.refuses = true;
     log.lines.length = 0;
-    await expect(outlet.writeHuge(huge(), pieces())).rejects.toMatchObject({ code: "output-full" });
+    await expect(sink.writeHuge(huge(), pieces())).rejects.toMatchObject({ code: "output-full" });
     expect(log.lines).toEqual([]);
     syslog.refuses = false;
-    await outlet.writeHuge(huge(), pieces());
+    await sink.writeHuge(huge(), pieces());
     expect([file.lines, syslog.lines]).toEqual([["contoso poll huge"], ["contoso poll huge"]]);
     expect(log.lines).toHaveLength(1);
-    await outlet.writeHuge(huge("replay"), pieces());
+    await sink.writeHuge(huge("replay"), pieces());
     expect([file.lines.length, syslog.lines.length, log.lines.length]).toEqual([1, 1, 1]);
 
     syslog.breakOff(["contoso|k1"]);
-    await outlet.writeHuge(huge("replay"), pieces());
+    await sink.writeHuge(huge("replay"), pieces());
     expect([file.lines.length, syslog.lines]).toEqual([1, ["contoso poll huge", "contoso replay huge"]]);
   });
 
   test("is never sent with more of it than the engine is told", async () => {
     const shelf = new Shelf("outputs[0]");
-    const outlet = outletWith(shelf, "json-lines");
+    const sink = sinkWith(shelf, "json-lines");
     async function* many() {
       yield Buffer.from('{"id":"huge"');
       for (let i = 0; i < 40; i += 1) yield Buffer.from(`,"member${i}":"${"x".repeat(60_000)}"`);
       yield Buffer.from("}");
     }
-    await outlet.writeHuge(huge(), many());
+    await sink.writeHuge(huge(), many());
     const { mssp: _, ...record } = JSON.parse(shelf.text);
     const { length } = JSON.stringify(record);
-    expect(length).toBeLessThanOrEqual(outlet.hugeMostBytes);
-    expect(length).toBeGreaterThan(outlet.hugeMostBytes - 64 * 1024);
+    expect(length).toBeLessThanOrEqual(sink.hugeMostBytes);
+    expect(length).toBeGreaterThan(sink.hugeMostBytes - 64 * 1024);
   });
 
   test("lets others go on between its pieces", async () => {
@@ -353,7 +353,7 @@ describe("a record too large to be held", () => {
       turns += 1;
       next = setImmediate(turn);
     });
-    await outletOf(new Shelf("outputs[0]")).writeHuge(huge(), pieces());
+    await sinkOf(new Shelf("outputs[0]")).writeHuge(huge(), pieces());
     clearImmediate(next);
     expect(turns).toBeGreaterThan(LARGE.length / 1_000 - 2);
   });
@@ -364,7 +364,7 @@ describe("a record too large to be held", () => {
       yield Buffer.from('{"id":"huge",');
       throw new Failure("state-unwritable", { actor: "operator", retry: { when: "later" }, say: "gone" });
     }
-    await expect(outletOf(shelf).writeHuge(huge(), broken())).rejects.toMatchObject({ code: "state-unwritable" });
+    await expect(sinkOf(shelf).writeHuge(huge(), broken())).rejects.toMatchObject({ code: "state-unwritable" });
     expect(shelf.text).toBe("");
   });
 });

@@ -2,7 +2,7 @@ import { REDUCED_MOST_BYTES } from "../format/reduced-record.ts";
 import { ByteWriter } from "../json/byte-writer.ts";
 import type { Delivery, HealthEvent, HugeDelivery } from "../model/event.ts";
 import { isFailure } from "../model/failure.ts";
-import type { Log, Outlet } from "../model/ports.ts";
+import type { Log, Sink } from "../model/ports.ts";
 import { BatchMemory } from "./batch-memory.ts";
 import type { LineFormat, Notice } from "./line-format.ts";
 import type { Batch, Output, OutputCondition } from "./output.ts";
@@ -32,7 +32,7 @@ const FILLING_AGAIN_BELOW = 0.25;
  * already. Waiting for all of them is the back-pressure. When one refuses, the batch counts as refused, and
  * when it comes again the others pass it over.
  */
-export class ArcSightOutlet implements Outlet {
+export class OutputsSink implements Sink {
   /** Durable only when every output is: one that may lose needs the engine's provisional window. */
   readonly kind: "provisional" | "durable";
   readonly hugeMostBytes = REDUCED_MOST_BYTES;

@@ -13,7 +13,7 @@ import { expect, test } from "@jest/globals";
 import { createTokenCycles } from "../../src/auth/token-cycle.ts";
 import { type Customer, Scheduler } from "../../src/collect/scheduler.ts";
 import { audienceOf, createSourceStream } from "../../src/defender/source-stream.ts";
-import { linesOutlet } from "../../src/hosts/cli/lines-sink.ts";
+import { linesSink } from "../../src/hosts/cli/lines-sink.ts";
 import type { Clock, Log } from "../../src/model/ports.ts";
 import { sealed } from "../../src/model/sealed.ts";
 import type { TenantId } from "../../src/model/tenant.ts";
@@ -151,7 +151,7 @@ test.each(Object.entries(PLAYS))("%s loses nothing, doubles nothing and ends wel
   const scheduler = await Scheduler.open({
     customers,
     state,
-    outlet: linesOutlet(file, createWriteStream("/dev/null"), styles),
+    sink: linesSink(file, createWriteStream("/dev/null"), styles),
     replayMib: 16,
     concurrency: 16,
     version: "test",

@@ -14,7 +14,7 @@ import { type Customer, Scheduler } from "../../src/collect/scheduler.ts";
 import { createHuntingSource } from "../../src/defender/hunting/hunting-source.ts";
 import { readQueryFile } from "../../src/defender/hunting/query-file.ts";
 import { audienceOf } from "../../src/defender/source-stream.ts";
-import { linesOutlet } from "../../src/hosts/cli/lines-sink.ts";
+import { linesSink } from "../../src/hosts/cli/lines-sink.ts";
 import type { HuntingQuery } from "../../src/model/hunting.ts";
 import type { Clock, Log } from "../../src/model/ports.ts";
 import { sealed } from "../../src/model/sealed.ts";
@@ -193,7 +193,7 @@ test("a day of five queries over three customers loses no row and doubles none",
     const scheduler = await Scheduler.open({
       customers,
       state,
-      outlet: linesOutlet(file, createWriteStream("/dev/null"), styles),
+      sink: linesSink(file, createWriteStream("/dev/null"), styles),
       replayMib: 16,
       concurrency: 16,
       version: "test",

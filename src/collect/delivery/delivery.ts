@@ -5,7 +5,7 @@ import { versionKey } from "../../model/event.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
 import type { Ticks } from "../../model/instant.ts";
 import { TICKS_PER_MS, ticksFromMs } from "../../model/instant.ts";
-import type { Clock, Log, Outlet, SourceStream } from "../../model/ports.ts";
+import type { Clock, Log, Sink, SourceStream } from "../../model/ports.ts";
 import type { PageRecord, RecordBody, RecordHead, SourceRecord, UnreadableRecord } from "../../model/record.ts";
 import type { LedgerEntry, Spool, StreamStore } from "../../model/state.ts";
 import type { Tenant } from "../../model/tenant.ts";
@@ -55,7 +55,7 @@ export interface DeliveryParts {
   readonly source: SourceStream;
   readonly store: StreamStore;
   readonly openSpool: () => Promise<Spool>;
-  readonly outlet: Outlet;
+  readonly sink: Sink;
   readonly budget: Budget;
   readonly provisional: Provisional;
   readonly report: StreamReport;
@@ -65,7 +65,7 @@ export interface DeliveryParts {
 }
 
 /**
- * Carries the records of one stream from page to outlet: the ledger says which versions go out and as what;
+ * Carries the records of one stream from page to sink: the ledger says which versions go out and as what;
  * journal, provisional window and counts follow.
  */
 export class StreamDelivery {
@@ -123,7 +123,7 @@ export class StreamDelivery {
     pass: WalkPass,
     askedFrom: Ticks | undefined,
   ): Promise<void> {
-    const { store, outlet, provisional } = this.#p;
+    const { store, sink, provisional } = this.#p;
     const deliveries: Delivery[] = [];
     const entries: LedgerEntry[] = [];
     const before: (HeldVersion | undefined)[] = [];
@@ -174,7 +174,7 @@ export class StreamDelivery {
     // A pipe: the journal first, since what was written but not journalled could not be told from a new
     // version after a crash; everything provisional is sent again then. A file renamed into place is not sent
     // again, so there the journal must never be ahead of it.
-    const journalFirst = outlet.kind === "provisional";
+    const journalFirst = sink.kind === "provisional";
     if (journalFirst) {
       journal(store, this.#ledger, entries, before);
       entries.forEach((entry, i) => {
@@ -192,7 +192,7 @@ export class StreamDelivery {
       });
     }
     try {
-      await outlet.write(deliveries);
+      await sink.write(deliveries);
     } catch (error) {
       if (!(isFailure(error) && error.code === "host-gone")) await this.#rollback(entries, before);
       throw error;
@@ -220,17 +220,17 @@ export class StreamDelivery {
       record.id !== undefined &&
       record.updated !== undefined &&
       this.#p.source.fetchHuge !== undefined &&
-      this.#p.outlet.writeHuge !== undefined
+      this.#p.sink.writeHuge !== undefined
     );
   }
 
   /**
    * A record too large for memory: fetched alone to a file, then passed on in pieces. By way of a file
    * because an event that has begun cannot be taken back when the answer breaks off, and because a slow
-   * answer must not hold the outlet against other customers.
+   * answer must not hold the sink against other customers.
    */
   async deliverHuge(record: HugeRecord, pass: WalkPass, stop: AbortSignal): Promise<void> {
-    const { source, outlet, tenant, store, provisional, budget } = this.#p;
+    const { source, sink, tenant, store, provisional, budget } = this.#p;
     const spool = await this.#p.openSpool();
     try {
       if (!(await budget.take(stop))) throw stopped();
@@ -241,7 +241,7 @@ export class StreamDelivery {
         return spool.append(bytes);
       };
       const head = await source.fetchHuge?.(record, keep, stop);
-      if (!head || !outlet.writeHuge) return await this.#quarantine(record);
+      if (!head || !sink.writeHuge) return await this.#quarantine(record);
       const hash = objectHash(head.kind, head.id);
       const bodyCrc = digest.digest().readInt32LE(0);
       const judged = this.#judge(head, hash, pass, bodyCrc);
@@ -251,14 +251,13 @@ export class StreamDelivery {
         updated: head.updated,
         writtenAtS: provisional.writtenNowS(),
         byteLength:
-          Math.min(spool.byteLength, outlet.hugeMostBytes ?? LEDGER_MOST_BYTES, LEDGER_MOST_BYTES) +
-          EVENT_OVERHEAD_BYTES,
+          Math.min(spool.byteLength, sink.hugeMostBytes ?? LEDGER_MOST_BYTES, LEDGER_MOST_BYTES) + EVENT_OVERHEAD_BYTES,
         bodyCrc,
         change: judged.change,
       };
       const before = this.#ledger.get(hash);
       this.#ledger.put(entry);
-      const journalFirst = outlet.kind === "provisional";
+      const journalFirst = sink.kind === "provisional";
       if (journalFirst) {
         journal(store, this.#ledger, [entry], [before]);
         provisional.add(this.owner, {
@@ -270,7 +269,7 @@ export class StreamDelivery {
       }
       try {
         const { stanza, stream, change, found, key } = judged;
-        await outlet.writeHuge({ stanza, tenant, stream, change, found, key, record: head }, spool.pieces());
+        await sink.writeHuge({ stanza, tenant, stream, change, found, key, record: head }, spool.pieces());
       } catch (error) {
         if (!(isFailure(error) && error.code === "host-gone")) await this.#rollback([entry], [before]);
         throw error;

@@ -22,7 +22,7 @@ export function journal(store: StreamStore, ledger: Ledger, entries: readonly Le
 }
 
 /**
- * The outlet did not take them: neither memory nor journal may say that it did. Throws Failure
+ * The sink did not take them: neither memory nor journal may say that it did. Throws Failure
  * `state-unsettled` when the journal cannot be put right.
  */
 export async function rollback(

@@ -133,9 +133,7 @@ const windows = (hunting: SimHunting): string[] =>
 
 const failuresOf = (world: World): string[] => [
   ...new Set(
-    world.outlet.healths
-      .flatMap(({ streams }) => streams.map(({ failure }) => failure))
-      .filter((code) => code !== null),
+    world.sink.healths.flatMap(({ streams }) => streams.map(({ failure }) => failure)).filter((code) => code !== null),
   ),
 ];
 
@@ -168,7 +166,7 @@ describe("windows on their schedule", () => {
     const last = (name: string): Ticks => hunting.asked.filter(({ query }) => query.name === name).at(-1)!.window.to;
     const due = hunting.rows.filter((row) => row.at >= T0 - HOUR && ticksFromMs(row.at) < last(row.query));
     expect(keys.length).toBe(due.length);
-    expect(world.outlet.healths.flatMap(({ streams }) => streams).every(({ failure }) => failure === null)).toBe(true);
+    expect(world.sink.healths.flatMap(({ streams }) => streams).every(({ failure }) => failure === null)).toBe(true);
   });
 
   test("a longer window finds late rows and sends the known ones no second time", async () => {
@@ -261,7 +259,7 @@ describe("a death loses no row and doubles none", () => {
     const { world, hunting, customer } = given({ name: "a" });
     hunting.rows.push(...rowsEvery("a", 10, T0 - 2 * HOUR, T0));
     let broken = 2;
-    world.outlet.break = () =>
+    world.sink.break = () =>
       broken-- > 0
         ? {
             arrives: 0,
@@ -316,7 +314,7 @@ describe("a query with failures", () => {
     await world.clock.advance(2 * HOUR + 6 * MINUTE);
     expect(world.sentOf(customer)).toHaveLength(6 * 4);
     expect(failuresOf(world)).toEqual(["query-refused"]);
-    expect(world.outlet.healths.at(-1)?.streams[0]).toMatchObject({
+    expect(world.sink.healths.at(-1)?.streams[0]).toMatchObject({
       state: "failing",
       actor: "operator",
       say: "Query bad: No such column.",
@@ -332,7 +330,7 @@ describe("a query with failures", () => {
     await world.start();
     await world.clock.advance(3 * HOUR + 30 * MINUTE);
     expect(world.sentOf(customer)).toHaveLength(6 * 5);
-    expect(world.outlet.healths.at(-1)?.streams[0]).toMatchObject({ state: "ok", failure: null });
+    expect(world.sink.healths.at(-1)?.streams[0]).toMatchObject({ state: "ok", failure: null });
   });
 
   test("that has a mistake in the file is said, and the others run", async () => {
@@ -346,7 +344,7 @@ describe("a query with failures", () => {
     await world.start();
     await world.clock.advance(MINUTE);
     expect(world.sentOf(customer)).toHaveLength(6);
-    expect(world.outlet.healths.at(-1)?.streams[0]).toMatchObject({
+    expect(world.sink.healths.at(-1)?.streams[0]).toMatchObject({
       state: "failing",
       failure: "hunting-queries-wrong",
     });

@@ -11,7 +11,7 @@ import {
   planPass,
 } from "../../model/hunting.ts";
 import { formatInstant, type Ticks } from "../../model/instant.ts";
-import type { Chance, Clock, Log, Outlet } from "../../model/ports.ts";
+import type { Chance, Clock, Log, Sink } from "../../model/ports.ts";
 import type { PageRecord, SourceRecord, UnreadableRecord } from "../../model/record.ts";
 import type { Checkpoint, LedgerEntry, StateKey, StreamStore } from "../../model/state.ts";
 import type { Tenant } from "../../model/tenant.ts";
@@ -40,7 +40,7 @@ export interface HunterParts {
   readonly source: HuntingSource;
   readonly store: StreamStore;
   readonly start: Ticks;
-  readonly outlet: Outlet;
+  readonly sink: Sink;
   readonly budget: Budget;
   /** Not those of the pages: a query may take three minutes. */
   readonly turns: Turns;
@@ -373,7 +373,7 @@ export class Hunter implements Runner {
   }
 
   async #deliver(batch: readonly PageRecord[], progress: Progress, pass: HuntingPass): Promise<void> {
-    const { store, outlet, provisional, report } = this.#p;
+    const { store, sink, provisional, report } = this.#p;
     const deliveries: Delivery[] = [];
     const entries: LedgerEntry[] = [];
     const before: (HeldVersion | undefined)[] = [];
@@ -402,14 +402,14 @@ export class Hunter implements Runner {
       entries.push(entry);
     }
     if (deliveries.length === 0) return;
-    // The order of journal and outlet is the delivery's: see there.
-    const journalFirst = outlet.kind === "provisional";
+    // The order of journal and sink is the delivery's: see there.
+    const journalFirst = sink.kind === "provisional";
     if (journalFirst) {
       journal(store, this.#ledger, entries, before);
       for (const entry of entries) provisional.add(progress.owner, { ...entry, askFrom: pass.after });
     }
     try {
-      await outlet.write(deliveries);
+      await sink.write(deliveries);
     } catch (error) {
       if (!(isFailure(error) && error.code === "host-gone")) await this.#rollback(entries, before);
       throw error;
@@ -477,12 +477,12 @@ export class Hunter implements Runner {
    * again.
    */
   async #saveCheckpoint(orderly: boolean): Promise<void> {
-    const { outlet, store, clock } = this.#p;
+    const { sink, store, clock } = this.#p;
     // A query that a mistake in the file hides for a while goes on where it was once it is back.
     const queries: Record<string, Ticks> = { ...this.#checkpoint.queries };
     for (const { query, owner, done } of this.#progress) {
       if (done === undefined) continue;
-      const oldest = orderly || outlet.kind === "durable" ? undefined : owner.oldest;
+      const oldest = orderly || sink.kind === "durable" ? undefined : owner.oldest;
       queries[query.name] = oldest !== undefined && oldest < done ? oldest : done;
     }
     await store.flush();

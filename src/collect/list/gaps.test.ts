@@ -37,7 +37,7 @@ describe("what was to be sent again and could not be", () => {
     await w.start();
     await w.clock.advance(3 * MINUTE);
     await w.kill();
-    w.outlet.sent.length = 0;
+    w.sink.sent.length = 0;
     w.state.isFull = true;
     await w.start();
     await w.clock.advance(5 * MINUTE);
@@ -56,7 +56,7 @@ test("what a broken connection left to be sent again is sent again after a death
   other.add(...alerts(20, T0 - HOUR, T0 - MINUTE));
   const scheduler = await w.start();
   await w.clock.advance(5 * MINUTE);
-  w.outlet.sent.length = 0;
+  w.sink.sent.length = 0;
   stream.fault = () => serviceError();
   other.add(...alerts(60, T0 + 4 * MINUTE, T0 + 5 * MINUTE, "more"));
   expect(scheduler.replayProvisional()).toBe(40);
@@ -91,7 +91,7 @@ describe("what lies further back than the ledger's span but was written just now
     const { w, customer } = old();
     const scheduler = await w.start();
     await w.clock.advance(10 * MINUTE);
-    w.outlet.sent.length = 0;
+    w.sink.sent.length = 0;
     expect(scheduler.replayProvisional()).toBe(3_000);
     await w.clock.advance(10 * MINUTE);
     expect(w.sentOf(customer)).toHaveLength(3_000);
@@ -105,7 +105,7 @@ describe("what lies further back than the ledger's span but was written just now
     await w.kill();
     const [held] = [...w.state.streams.values()];
     expect(held?.journal.length).toBeLessThan(2_000);
-    w.outlet.sent.length = 0;
+    w.sink.sent.length = 0;
     await w.start();
     await w.clock.advance(HOUR);
     expect(judge(stream, [...before.slice(0, -15), ...w.sentOf(customer)])).toEqual(FLAWLESS);

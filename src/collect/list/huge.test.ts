@@ -64,7 +64,7 @@ describe("a record above record_max_mib", () => {
     await world.start();
     await world.clock.advance(10_000);
     await world.kill();
-    world.outlet.sent.length = 0;
+    world.sink.sent.length = 0;
     await world.start();
     await world.clock.advance(MINUTE);
     expect(world.sentOf(customer).find((s) => s.id === "huge")).toMatchObject({ found: "replay", change: "new" });
@@ -72,7 +72,7 @@ describe("a record above record_max_mib", () => {
 
   test("pushes out of the window only what goes out of it, so that a broken connection brings the small ones again too", async () => {
     const { world } = withHuge({ mib: 17 });
-    Object.assign(world.outlet, { hugeMostBytes: 1 << 20 });
+    Object.assign(world.sink, { hugeMostBytes: 1 << 20 });
     world.replayMib = 16;
     const scheduler = await world.start();
     await world.clock.advance(MINUTE);
@@ -81,13 +81,13 @@ describe("a record above record_max_mib", () => {
 
   test("is asked for again when the output refuses it, and goes out once, with the same key", async () => {
     const { world, customer, fetched } = withHuge();
-    const write = world.outlet.writeHuge.bind(world.outlet);
+    const write = world.sink.writeHuge.bind(world.sink);
     let refusals = 2;
-    world.outlet.writeHuge = async (delivery, pieces) => {
+    world.sink.writeHuge = async (delivery, pieces) => {
       if (refusals-- > 0) throw new Failure("output-full", { actor: "operator", retry: { when: "soon" }, say: "full" });
       return write(delivery, pieces);
     };
-    world.outlet.kind = "durable";
+    world.sink.kind = "durable";
     await world.start();
     await world.clock.advance(HOUR);
     expect(fetched.length).toBeGreaterThanOrEqual(3);
@@ -103,11 +103,11 @@ describe("a record above record_max_mib", () => {
 
   test("is reported with id, length and hash where the output cannot take it in pieces", async () => {
     const { world, customer } = withHuge();
-    Object.assign(world.outlet, { writeHuge: undefined });
+    Object.assign(world.sink, { writeHuge: undefined });
     await world.start();
     await world.clock.advance(MINUTE);
     expect(world.sentOf(customer)).toHaveLength(5);
-    expect(world.outlet.healths.find((h) => h.streams[0]?.failure === "record-quarantined")?.streams[0]?.say).toContain(
+    expect(world.sink.healths.find((h) => h.streams[0]?.failure === "record-quarantined")?.streams[0]?.say).toContain(
       "id huge",
     );
   });

@@ -27,12 +27,12 @@ async function collected(order: Regime["order"], instead: (own: readonly string[
   await world.start();
   await world.clock.advance(55_000);
   const linked = stream.questions.filter(({ link }) => link !== undefined).length;
-  const told = world.outlet.healths.filter(({ streams }) => streams[0]?.failure === "link-repeats");
+  const told = world.sink.healths.filter(({ streams }) => streams[0]?.failure === "link-repeats");
   return {
     verdict: judge(stream, world.sentOf(customer)),
     linked,
     told,
-    state: world.outlet.healths.at(-1)?.streams[0]?.state,
+    state: world.sink.healths.at(-1)?.streams[0]?.state,
   };
 }
 

@@ -33,7 +33,7 @@ export interface PollerParts extends DeliveryParts, PageReaderParts {
 
 /**
  * One stream of one customer: polls, sweeps, keeps checkpoint and ledger, and never lets a failure out of its own
- * house except the host's (the outlet is gone, the state folder cannot be written), which concerns everybody.
+ * house except the host's (the sink is gone, the state folder cannot be written), which concerns everybody.
  */
 export class StreamPoller implements Runner {
   readonly #p: PollerParts;
@@ -343,7 +343,7 @@ export class StreamPoller implements Runner {
   }
 
   async #saveCheckpoint(orderly: boolean): Promise<void> {
-    const oldest = orderly || this.#p.outlet.kind === "durable" ? undefined : this.#delivery.owner.oldest;
+    const oldest = orderly || this.#p.sink.kind === "durable" ? undefined : this.#delivery.owner.oldest;
     const checkpoint = this.#checkpoint;
     const bounded = (at: Ticks) => (oldest !== undefined && oldest < at ? oldest : at);
     await this.#p.store.flush();

@@ -234,7 +234,7 @@ test("P8 the checkpoint is saved after delivery: what the host did not take is a
   stream.add(...alerts(20, T0 - HOUR, T0 - MINUTE));
   const customer = world.customer(stream);
   let writes = 0;
-  world.outlet.break = () =>
+  world.sink.break = () =>
     ++writes === 2
       ? {
           arrives: 0,
@@ -274,7 +274,7 @@ describe("P9 a walk that failed or was partial does not move the checkpoint", ()
     });
     await world.clock.advance(3 * HOUR);
     expect(world.sentOf(customer).map((s) => s.id)).toEqual(["a"]);
-    expect(world.outlet.healths.flatMap((h) => h.streams).find((s) => s.failure === "partial-answer")?.say).toContain(
+    expect(world.sink.healths.flatMap((h) => h.streams).find((s) => s.failure === "partial-answer")?.say).toContain(
       "Microsoft/Endpoint",
     );
     stream.partial = undefined;
@@ -315,7 +315,7 @@ test("P12 Retry-After is kept to the second, is no failure, and stalls only that
   await world.clock.advance(2_000);
   expect(slow.questions.length).toBeGreaterThan(1);
   expect(slow.askedAtMs[1]! - (T0 + 17 * MINUTE)).toBeLessThan(1_000);
-  expect(world.outlet.healths.flatMap((h) => h.streams).filter((s) => s.state === "failing")).toEqual([]);
+  expect(world.sink.healths.flatMap((h) => h.streams).filter((s) => s.state === "failing")).toEqual([]);
   expect(scheduler.summary()[0]?.totals.throttled).toBe(1);
 });
 
@@ -391,7 +391,7 @@ describe("P14 a page that fails for ever is asked for in smaller parts instead o
     expect(ids.size).toBe(29);
     expect(ids.has(stream.versions[12]!.id)).toBe(false);
     expect(
-      world.outlet.healths.some(
+      world.sink.healths.some(
         (h) =>
           h.streams[0]?.failure === "record-quarantined" &&
           h.streams[0].say?.includes(formatInstant(stream.versions[13]!.updated)),
@@ -407,7 +407,7 @@ describe("P14 a page that fails for ever is asked for in smaller parts instead o
       poisoned(s, "alert-28");
     });
     await world.clock.advance(40 * MINUTE);
-    expect(world.outlet.healths.filter((h) => h.streams[0]?.failure === "record-quarantined")).toHaveLength(1);
+    expect(world.sink.healths.filter((h) => h.streams[0]?.failure === "record-quarantined")).toHaveLength(1);
     expect(new Set(world.sentOf(customer).map((s) => s.id)).size).toBe(30);
   });
 
@@ -418,7 +418,7 @@ describe("P14 a page that fails for ever is asked for in smaller parts instead o
     });
     await world.clock.advance(2 * HOUR);
     expect(stream.questions.length).toBeLessThan(12 * 7);
-    expect(world.outlet.healths.at(-1)?.streams[0]).toMatchObject({
+    expect(world.sink.healths.at(-1)?.streams[0]).toMatchObject({
       state: "failing",
       failure: "service-error",
       actor: "microsoft",
@@ -511,16 +511,16 @@ test("P23 events carry the configured tenant, and a payload that names another i
   );
   await world.clock.advance(2 * MINUTE);
   expect(world.sentOf(customer)[0]?.key.startsWith(customer.tenant.id)).toBe(true);
-  expect(world.outlet.healths.filter((h) => h.streams[0]?.failure === "tenant-mismatch")).toHaveLength(1);
+  expect(world.sink.healths.filter((h) => h.streams[0]?.failure === "tenant-mismatch")).toHaveLength(1);
 });
 
 describe("P24 silence is visible", () => {
   test("a healthy customer says so at its first walk and every hour, with counts", async () => {
     const { world } = await running((s) => s.add(...alerts(3, T0 - HOUR, T0 - MINUTE)));
     await world.clock.advance(3 * HOUR + 5 * MINUTE);
-    expect(world.outlet.healths.map((h) => h.streams[0]?.state)).toEqual(["ok", "ok", "ok", "ok"]);
-    expect(world.outlet.healths[0]?.streams[0]).toMatchObject({ new: 3, failure: null });
-    expect(world.outlet.healths[1]?.streams[0]).toMatchObject({ new: 0 });
+    expect(world.sink.healths.map((h) => h.streams[0]?.state)).toEqual(["ok", "ok", "ok", "ok"]);
+    expect(world.sink.healths[0]?.streams[0]).toMatchObject({ new: 3, failure: null });
+    expect(world.sink.healths[1]?.streams[0]).toMatchObject({ new: 0 });
   });
 
   test("a failing login is an event with whose turn it is, at once and then hourly while it lasts, and its end is one too", async () => {
@@ -535,7 +535,7 @@ describe("P24 silence is visible", () => {
         });
     });
     await world.clock.advance(MINUTE);
-    expect(world.outlet.healths[0]?.streams[0]).toMatchObject({
+    expect(world.sink.healths[0]?.streams[0]).toMatchObject({
       state: "signed-out",
       actor: "customer",
       next_step: "Send the link.",
@@ -544,8 +544,8 @@ describe("P24 silence is visible", () => {
     await world.clock.advance(130 * MINUTE);
     stream.fault = undefined;
     await world.clock.advance(20 * MINUTE);
-    expect(world.outlet.healths.at(-1)?.streams[0]).toMatchObject({ state: "ok", failure: null });
-    expect(world.outlet.healths.length).toBeGreaterThanOrEqual(4);
+    expect(world.sink.healths.at(-1)?.streams[0]).toMatchObject({ state: "ok", failure: null });
+    expect(world.sink.healths.length).toBeGreaterThanOrEqual(4);
   });
 });
 
@@ -560,7 +560,7 @@ test("P25 a lost state re-reads the configured time back, with the keys it had b
   const keys = world.sentOf(customer).map((s) => s.key);
   await world.stop();
   world.state.streams.clear();
-  world.outlet.sent.length = 0;
+  world.sink.sent.length = 0;
   await world.start();
   await world.clock.advance(2 * MINUTE);
   expect(world.sentOf(customer).map((s) => s.key)).toEqual(keys);
@@ -571,7 +571,7 @@ test("P25 a lost state re-reads the configured time back, with the keys it had b
 test("P26 an answer without records makes no event", async () => {
   const { world } = await running();
   await world.clock.advance(3 * HOUR);
-  expect(world.outlet.sent).toEqual([]);
+  expect(world.sink.sent).toEqual([]);
 });
 
 test("P27 a next link to another host is not followed, is reported, and nothing is lost", async () => {
@@ -586,7 +586,7 @@ test("P27 a next link to another host is not followed, is reported, and nothing 
   expect(verdict()).toEqual(FLAWLESS);
   expect(stream.questions.every((q) => q.link === undefined)).toBe(true);
   expect(
-    world.outlet.healths.some(
+    world.sink.healths.some(
       (h) => h.streams[0]?.failure === "link-elsewhere" && h.streams[0].say?.includes("elsewhere.example"),
     ),
   ).toBe(true);
@@ -635,7 +635,7 @@ test("a record without id is reported with length and hash, and the others go on
   });
   await world.clock.advance(2 * MINUTE);
   expect(world.sentOf(customer).map((s) => s.id)).toEqual(["a"]);
-  const said = world.outlet.healths.find((h) => h.streams[0]?.failure === "record-quarantined")?.streams[0]?.say;
+  const said = world.sink.healths.find((h) => h.streams[0]?.failure === "record-quarantined")?.streams[0]?.say;
   expect(said).toContain("77 bytes");
   expect(said).toContain("abab");
 });
@@ -652,6 +652,6 @@ test("a record that cannot be delivered is told of once for each content, howeve
   await world.clock.advance(20 * MINUTE);
   content = "cd";
   await world.clock.advance(20 * MINUTE);
-  const said = world.outlet.healths.map((h) => h.streams[0]!).filter((s) => s.failure === "record-quarantined");
+  const said = world.sink.healths.map((h) => h.streams[0]!).filter((s) => s.failure === "record-quarantined");
   expect(said.map((s) => /SHA-256 (..)/.exec(s.say ?? "")?.[1])).toEqual(["ab", "cd"]);
 });

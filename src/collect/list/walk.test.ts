@@ -133,7 +133,7 @@ test("a link that the service refuses is given up and paging goes on by time", a
   stream.fault = (q) => (q.link && stream.questions.length > 4 ? refusedFailure("skip token expired") : undefined);
   const { verdict, world } = await collectedOnce(stream);
   expect(verdict).toEqual(FLAWLESS);
-  expect(world.outlet.healths.some((h) => h.streams[0]!.failure === "link-refused")).toBe(true);
+  expect(world.sink.healths.some((h) => h.streams[0]!.failure === "link-refused")).toBe(true);
 });
 
 test("rows that appear in front while a list without order is skipped through do not look like its end", async () => {

@@ -6,15 +6,15 @@
  *   realSecretReader(environment, platform), files, overrides })`, then logs `config.warnings` and
  *   `config.problems` through `arcSightLog`.
  * - `arcsight run`: refuses to start (exit 2) with `config.outputProblems`; opens the state folder, then
- *   `outlet = openOutputs(config.outputs, config.settings.stanzas, stateDir, world)`, then the scheduler with
- *   that outlet; `outlet.onBroken(() => fleet.replayProvisional())`. After `--once`: while a connection broke
- *   during the round, run another round. At the stop `outlet.close(withinMs)` comes after the last page and
+ *   `sink = openOutputs(config.outputs, config.settings.stanzas, stateDir, world)`, then the scheduler with
+ *   that sink; `sink.onBroken(() => fleet.replayProvisional())`. After `--once`: while a connection broke
+ *   during the round, run another round. At the stop `sink.close(withinMs)` comes after the last page and
  *   before the scheduler is closed; only if it resolves is the stop an orderly one.
  */
 
 export { realDialer } from "../../outputs/dial.ts";
 export { openOutputs } from "../../outputs/open-outputs.ts";
-export { ArcSightOutlet } from "../../outputs/sink.ts";
+export { OutputsSink } from "../../outputs/sink.ts";
 export type { CheckLine } from "./check.ts";
 export { checkExit, checkTable, failedLine, goodLine, settingsLines, testEventLine } from "./check.ts";
 export type { ArcSightConfig } from "./configuration.ts";

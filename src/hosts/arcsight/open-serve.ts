@@ -24,7 +24,7 @@ export interface ServeWorld {
 
 export interface Serving {
   /** What the engine collects into. */
-  readonly outlet: ServeBuffer;
+  readonly sink: ServeBuffer;
   /** Begins to answer. Throws Failure `output-broken`. */
   listen(): Promise<RunningServer>;
 }
@@ -40,7 +40,7 @@ export function openServe(
   { disk, clock, log, randomBytes = systemRandomBytes, platform = process.platform, rowsMax = ROWS_MAX }: ServeWorld,
 ): Serving {
   const customers = stanzas.map(({ name, tenantName, tenantId }) => ({ stanza: name, tenantName, tenantId }));
-  const outlet = new ServeBuffer({
+  const sink = new ServeBuffer({
     folder: join(stateDir, "serve"),
     keepDays: settings.keepDays,
     customers,
@@ -55,11 +55,11 @@ export function openServe(
     shelf: tokenShelf(join(stateDir, "serve", "tokens.json"), disk, log),
   });
   return {
-    outlet,
+    sink,
     async listen() {
       const parts = {
         customers,
-        source: outlet,
+        source: sink,
         tokens,
         isOurName: namesOf(settings),
         keepDays: settings.keepDays,

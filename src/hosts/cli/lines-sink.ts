@@ -9,7 +9,7 @@ import {
 import { ByteWriter } from "../../json/byte-writer.ts";
 import type { HealthEvent } from "../../model/event.ts";
 import { Failure } from "../../model/failure.ts";
-import type { Outlet } from "../../model/ports.ts";
+import type { Sink } from "../../model/ports.ts";
 
 /** The part of a writable that is used. */
 export interface LineSink {
@@ -25,7 +25,7 @@ const WRITE_BYTES = 256 * 1024;
  *
  * @param styles by stanza name.
  */
-export function linesOutlet(events: LineSink, health: LineSink, styles: ReadonlyMap<string, EventStyle>): Outlet {
+export function linesSink(events: LineSink, health: LineSink, styles: ReadonlyMap<string, EventStyle>): Sink {
   const buffer = new ByteWriter(WRITE_BYTES + WRITE_BYTES / 4);
   let turn: Promise<unknown> = Promise.resolve();
   // The callbacks carry the error; without a listener it would end the process first.

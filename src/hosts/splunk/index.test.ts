@@ -5,7 +5,7 @@ import { settingsFor } from "../../config/table.ts";
 import { SCHEME as FORMAT_SCHEME } from "../../format/splunk/splunk-event.ts";
 import type { SplunkWorld } from "./index.ts";
 import { openSplunkHost, readRun, SCHEME, schemeDocument, validate } from "./index.ts";
-import { deliveries, evenChance, FakeSplunkd, jumpClock, TakingSink } from "./splunk.test-kit.ts";
+import { deliveries, evenChance, FakeSplunkd, FakeStdout, jumpClock } from "./splunk.test-kit.ts";
 
 const TENANT = "11111111-2222-3333-4444-555555555555";
 
@@ -17,14 +17,18 @@ async function* openPipe(text: string): AsyncGenerator<Uint8Array> {
 function world(
   stdin: string,
   more: Partial<SplunkWorld> = {},
-): SplunkWorld & { readonly lines: string[]; readonly fake: FakeSplunkd; readonly sink: TakingSink } {
+): SplunkWorld & {
+  readonly lines: string[];
+  readonly fake: FakeSplunkd;
+  readonly stdout: SplunkWorld["stdout"] & FakeStdout;
+} {
   const lines: string[] = [];
   const fake = new FakeSplunkd();
-  const sink = new TakingSink();
+  const stdout = new FakeStdout();
   return {
     http: fake,
     fake,
-    sink,
+    stdout,
     lines,
     clock: {
       ...jumpClock(),
@@ -32,7 +36,6 @@ function world(
     },
     chance: evenChance,
     stdin: openPipe(stdin),
-    stdout: sink,
     writeLogLine: (line) => lines.push(line),
     files: { look: () => ({ kind: "missing" }) },
     readBytes: async () => undefined,
@@ -153,11 +156,11 @@ describe("a run", () => {
       'ERROR a customer cannot be collected customer=masked failure=secret-missing say="the input holds only the mask for client_secret, and nothing is stored for this input" next_step="Type client_secret into the input, or name a shared credential."\n',
     ]);
 
-    await host.outlet.write(deliveries("good", [{ id: "1", lastUpdateDateTime: "2026-11-24T12:00:00Z" }]));
+    await host.sink.write(deliveries("good", [{ id: "1", lastUpdateDateTime: "2026-11-24T12:00:00Z" }]));
     await host.settleSecrets();
     expect(outside.fake.edits).toHaveLength(1);
     expect(await host.close()).toBe("closed");
-    expect(outside.sink.taken).toMatch(/^<stream>\n<event .*<\/event>\n<\/stream>\n$/s);
+    expect(outside.stdout.taken).toMatch(/^<stream>\n<event .*<\/event>\n<\/stream>\n$/s);
     expect(outside.lines.join("")).not.toContain("s3cret");
   });
 
@@ -182,7 +185,7 @@ describe("a run", () => {
     await idle;
     await host.close();
     expect(outside.fake.requests).toEqual([]);
-    expect(outside.sink.taken).toBe("");
+    expect(outside.stdout.taken).toBe("");
   });
 
   test("splunkd that refuses the session key stops only those who need its store", async () => {

@@ -5,7 +5,7 @@
  * - `--scheme`              print `schemeDocument()`, exit 0
  * - `--validate-arguments`  `validate(world)`, print its `stdout`, exit with its `exitCode`
  * - none `run = await readRun(world)`, then `host = await openSplunkHost(run, world, stop)`: collect for
- *   `host.stanzas` into `host.outlet`, with `host.vaultFor(stanza)` keeping rotated refresh tokens;
+ *   `host.stanzas` into `host.sink`, with `host.vaultFor(stanza)` keeping rotated refresh tokens;
  *   `host.refused` and `run.settings.problems` are customers with failures, whom health events should name; call
  *   `host.settleSecrets()` once collecting has begun; with nobody to collect for, `host.sayIdle(stop)`
  *   instead. Stop when the signal comes or `host.gone` fires, then `host.close()`, exit 0.
@@ -16,7 +16,7 @@ import path from "node:path";
 import type { FileLook, FileRule, ParsedSettings } from "../../config/settings.ts";
 import { parseStanzas } from "../../config/settings.ts";
 import { type Failure, isFailure } from "../../model/failure.ts";
-import type { Chance, Clock, Http, Log, Outlet, RefreshTokenVault } from "../../model/ports.ts";
+import type { Chance, Clock, Http, Log, RefreshTokenVault, Sink } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import type { GlobalSettings, Stanza } from "../../model/stanza.ts";
 import { splunkLog } from "./log.ts";
@@ -28,7 +28,7 @@ import type { ReadBytes } from "./secret-files.ts";
 import type { ReadyStanza, RefusedStanza } from "./secrets.ts";
 import { resolveSecrets } from "./secrets.ts";
 import { APP, Splunkd } from "./splunkd.ts";
-import { splunkOutlet } from "./stdout.ts";
+import { splunkSink } from "./stdout.ts";
 import type { ByteSink } from "./stream-pipe.ts";
 import { StreamPipe } from "./stream-pipe.ts";
 import type { Verdict } from "./validate.ts";
@@ -75,7 +75,7 @@ export interface SplunkHost {
   /** With their secrets; every one of them can be collected for. */
   readonly stanzas: readonly Stanza[];
   readonly refused: readonly RefusedStanza[];
-  readonly outlet: Outlet;
+  readonly sink: Sink;
   /** Fires when splunkd has closed our output: stop now. */
   readonly gone: AbortSignal;
   /** Where this customer's refresh token lives; undefined when it has none. */
@@ -160,7 +160,7 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
     stateDir: settings.globals.stateDir ?? (document.checkpointDir || undefined),
     stanzas: ready.map((one) => one.stanza),
     refused,
-    outlet: splunkOutlet(pipe, settings.stanzas),
+    sink: splunkSink(pipe, settings.stanzas),
     gone: pipe.gone,
     vaultFor(stanza) {
       const one = byName.get(stanza.name);

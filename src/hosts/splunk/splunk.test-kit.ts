@@ -158,7 +158,7 @@ export function deliveries(stanza: string, records: readonly Record<string, unkn
 }
 
 /** A stdout that takes everything at once, or breaks. */
-export class TakingSink implements ByteSink {
+export class FakeStdout implements ByteSink {
   taken = "";
   readonly sizes: number[] = [];
   breaksWith: string | undefined;

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "@jest/globals";
 import { parseStanzas } from "../../config/settings.ts";
 import type { HealthEvent } from "../../model/event.ts";
-import { deliveries, jumpClock, TakingSink } from "./splunk.test-kit.ts";
-import { splunkOutlet } from "./stdout.ts";
+import { deliveries, FakeStdout, jumpClock } from "./splunk.test-kit.ts";
+import { splunkSink } from "./stdout.ts";
 import { StreamPipe } from "./stream-pipe.ts";
 
 const TENANT = "11111111-2222-3333-4444-555555555555";
@@ -24,53 +24,53 @@ const records = (n: number, filler = "") =>
   }));
 
 function open() {
-  const sink = new TakingSink();
-  const pipe = new StreamPipe(sink, { ...jumpClock(), pause: () => new Promise(() => {}) });
-  return { sink, pipe, outlet: splunkOutlet(pipe, stanzas) };
+  const stdout = new FakeStdout();
+  const pipe = new StreamPipe(stdout, { ...jumpClock(), pause: () => new Promise(() => {}) });
+  return { stdout, pipe, sink: splunkSink(pipe, stanzas) };
 }
 
 const ids = (text: string) => [...text.matchAll(/"id":"([^"]*)"/g)].map((match) => match[1]);
 
 describe("deliveries", () => {
   test("leave as one stream, in order, and the bytes are counted", async () => {
-    const { sink, pipe, outlet } = open();
-    const written = await outlet.write(deliveries("a", records(3)));
+    const { stdout, pipe, sink } = open();
+    const written = await sink.write(deliveries("a", records(3)));
     await pipe.close();
-    expect(written).toBe(Buffer.byteLength(sink.taken) - Buffer.byteLength("<stream>\n</stream>\n"));
-    expect(sink.taken).toMatch(
+    expect(written).toBe(Buffer.byteLength(stdout.taken) - Buffer.byteLength("<stream>\n</stream>\n"));
+    expect(stdout.taken).toMatch(
       /^<stream>\n<event stanza="defender_mssp:\/\/a" unbroken="1"><time>1795521600\.123<\/time>/,
     );
-    expect(sink.taken.endsWith("</event>\n</stream>\n")).toBe(true);
-    expect(ids(sink.taken)).toEqual(["alert-0", "alert-1", "alert-2"]);
+    expect(stdout.taken.endsWith("</event>\n</stream>\n")).toBe(true);
+    expect(ids(stdout.taken)).toEqual(["alert-0", "alert-1", "alert-2"]);
   });
 
   test("of many customers at once never tear one another", async () => {
-    const { sink, outlet } = open();
+    const { stdout, sink } = open();
     const batches = Array.from({ length: 20 }, (_, i) =>
       deliveries(i % 2 ? "a" : "Müller & Söhne", records(i, "x".repeat(5000))),
     );
-    await Promise.all(batches.map((batch) => outlet.write(batch)));
-    expect(ids(sink.taken)).toEqual(batches.flatMap((batch) => batch.map((one) => one.record.id)));
-    expect(sink.taken.match(/<event /g)).toHaveLength(190);
+    await Promise.all(batches.map((batch) => sink.write(batch)));
+    expect(ids(stdout.taken)).toEqual(batches.flatMap((batch) => batch.map((one) => one.record.id)));
+    expect(stdout.taken.match(/<event /g)).toHaveLength(190);
   });
 
   test("are handed over in writes of about 256 KiB", async () => {
-    const { sink, outlet } = open();
-    await outlet.write(deliveries("a", records(200, "x".repeat(6000))));
-    expect(Math.max(...sink.sizes)).toBeLessThan(300 * 1024);
+    const { stdout, sink } = open();
+    await sink.write(deliveries("a", records(200, "x".repeat(6000))));
+    expect(Math.max(...stdout.sizes)).toBeLessThan(300 * 1024);
     expect(
-      sink.sizes
+      stdout.sizes
         .filter((size) => size > 1000)
         .slice(0, -1)
         .every((size) => size >= 256 * 1024),
     ).toBe(true);
   });
 
-  test("that the host no longer takes are told, and the outlet stays told", async () => {
-    const { sink, pipe, outlet } = open();
-    sink.breaksWith = "EPIPE";
-    await expect(outlet.write(deliveries("a", records(1)))).rejects.toMatchObject({ code: "host-gone" });
-    await expect(outlet.write(deliveries("a", records(1)))).rejects.toMatchObject({ code: "host-gone" });
+  test("that the host no longer takes are told, and the sink stays told", async () => {
+    const { stdout, pipe, sink } = open();
+    stdout.breaksWith = "EPIPE";
+    await expect(sink.write(deliveries("a", records(1)))).rejects.toMatchObject({ code: "host-gone" });
+    await expect(sink.write(deliveries("a", records(1)))).rejects.toMatchObject({ code: "host-gone" });
     expect(pipe.gone.aborted).toBe(true);
   });
 });
@@ -80,7 +80,7 @@ describe("a health event carries the stanza of its customer", () => {
     ["a", TENANT, "defender_mssp://a"],
     ["Müller", "99999999-2222-3333-4444-555555555555", "defender_mssp://Müller &amp; Söhne"],
   ])("%s", async (tenant, tenantId, stanza) => {
-    const { sink, outlet } = open();
+    const { stdout, sink } = open();
     const event: HealthEvent = {
       time: "2026-11-24T12:00:00Z",
       tenant,
@@ -90,8 +90,8 @@ describe("a health event carries the stanza of its customer", () => {
       credential_days_left: null,
       version: "1",
     };
-    await outlet.health(event);
-    expect(sink.taken).toContain(
+    await sink.health(event);
+    expect(stdout.taken).toContain(
       `<event stanza="${stanza}" unbroken="1"><time>1795521600.000</time><source>defender_mssp:health:${tenantId}</source>`,
     );
   });

@@ -8,7 +8,7 @@ import {
 } from "../../format/splunk/splunk-event.ts";
 import { ByteWriter } from "../../json/byte-writer.ts";
 import type { Delivery, HealthEvent } from "../../model/event.ts";
-import type { Outlet } from "../../model/ports.ts";
+import type { Sink } from "../../model/ports.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import type { StreamPipe } from "./stream-pipe.ts";
 
@@ -22,7 +22,7 @@ const WRITE_BYTES = 256 * 1024;
  * @param stanzas every customer that may have an event, those with failures included: their settings decide an
  *   event's style and index.
  */
-export function splunkOutlet(pipe: StreamPipe, stanzas: readonly Stanza[]): Outlet {
+export function splunkSink(pipe: StreamPipe, stanzas: readonly Stanza[]): Sink {
   const styles = new Map<string, EventStyle>(stanzas.map((stanza) => [stanza.name, stanza]));
   const buffer = new ByteWriter(WRITE_BYTES + WRITE_BYTES / 4);
   let turn: Promise<unknown> = Promise.resolve();
@@ -80,7 +80,7 @@ export function splunkOutlet(pipe: StreamPipe, stanzas: readonly Stanza[]): Outl
 
   function styleOf(delivery: Pick<Delivery, "stanza">): EventStyle {
     const style = styles.get(delivery.stanza);
-    if (!style) throw new Error(`no stanza ${delivery.stanza} was given to the outlet`);
+    if (!style) throw new Error(`no stanza ${delivery.stanza} was given to the sink`);
     return style;
   }
 

@@ -3,7 +3,7 @@ import type { Clock } from "../../model/ports.ts";
 import type { ByteSink } from "./stream-pipe.ts";
 import { StreamPipe } from "./stream-pipe.ts";
 
-/** A sink that takes a write only when the test lets it. */
+/** A stdout that takes a write only when the test lets it. */
 class HandSink implements ByteSink {
   taken = "";
   waiting: { bytes: Uint8Array; done: (error?: Error | null) => void }[] = [];
@@ -52,43 +52,43 @@ const soon = () => new Promise((resolve) => setImmediate(resolve));
 
 describe("the stream", () => {
   test("opens before the first event and is closed once", async () => {
-    const sink = new HandSink();
-    const pipe = new StreamPipe(sink, handClock());
+    const stdout = new HandSink();
+    const pipe = new StreamPipe(stdout, handClock());
     const writes = [pipe.write(text("<a/>")), pipe.write(text("<b/>"))];
     const end = pipe.close();
-    await sink.takeAll();
+    await stdout.takeAll();
     await Promise.all(writes);
     expect(await end).toBe("closed");
-    expect(sink.taken).toBe("<stream>\n<a/><b/></stream>\n");
+    expect(stdout.taken).toBe("<stream>\n<a/><b/></stream>\n");
   });
 
   test("is not sent when there was nothing to send", async () => {
-    const sink = new HandSink();
-    const pipe = new StreamPipe(sink, handClock());
+    const stdout = new HandSink();
+    const pipe = new StreamPipe(stdout, handClock());
     expect(await pipe.close()).toBe("closed");
-    expect(sink.waiting).toEqual([]);
+    expect(stdout.waiting).toEqual([]);
   });
 
   test("hands over one piece at a time and waits for it", async () => {
-    const sink = new HandSink();
-    const pipe = new StreamPipe(sink, handClock());
+    const stdout = new HandSink();
+    const pipe = new StreamPipe(stdout, handClock());
     let written = false;
     const first = pipe.write(text("<a/>")).then(() => (written = true));
     const second = pipe.write(text("<b/>"));
     await soon();
-    expect(sink.waiting).toHaveLength(1);
+    expect(stdout.waiting).toHaveLength(1);
     expect(written).toBe(false);
-    await sink.takeAll();
+    await stdout.takeAll();
     await Promise.all([first, second]);
-    expect(sink.taken).toBe("<stream>\n<a/><b/>");
+    expect(stdout.taken).toBe("<stream>\n<a/><b/>");
   });
 });
 
 describe("a reader that sleeps", () => {
   test("holds the end up for 2 s and no longer, and what waits is told", async () => {
-    const sink = new HandSink();
+    const stdout = new HandSink();
     const clock = handClock();
-    const pipe = new StreamPipe(sink, clock);
+    const pipe = new StreamPipe(stdout, clock);
     const waiting = pipe.write(text("<a/>"));
     await soon();
     const end = pipe.close();
@@ -110,11 +110,11 @@ describe("a reader that is gone", () => {
     ["EPIPE", "host-gone", true],
     ["EIO", "output-broken", false],
   ])("%s is %s", async (code, failure, gone) => {
-    const sink = new HandSink();
-    const pipe = new StreamPipe(sink, handClock());
+    const stdout = new HandSink();
+    const pipe = new StreamPipe(stdout, handClock());
     const waiting = pipe.write(text("<a/>"));
     await soon();
-    sink.breakWith(code);
+    stdout.breakWith(code);
     await expect(waiting).rejects.toMatchObject({ code: failure });
     await expect(pipe.write(text("<b/>"))).rejects.toMatchObject({ code: failure });
     expect(pipe.gone.aborted).toBe(gone);
@@ -122,11 +122,11 @@ describe("a reader that is gone", () => {
   });
 
   test("told by the write's own callback too", async () => {
-    const sink = new HandSink();
-    const pipe = new StreamPipe(sink, handClock());
+    const stdout = new HandSink();
+    const pipe = new StreamPipe(stdout, handClock());
     const waiting = pipe.write(text("<a/>"));
     await soon();
-    sink.waiting.shift()!.done(Object.assign(new Error("x"), { code: "EPIPE" }));
+    stdout.waiting.shift()!.done(Object.assign(new Error("x"), { code: "EPIPE" }));
     await expect(waiting).rejects.toMatchObject({ code: "host-gone" });
     expect(pipe.gone.aborted).toBe(true);
   });

@@ -3,7 +3,7 @@ import { ByteWriter } from "../../../json/byte-writer.ts";
 import type { Delivery, HealthEvent, HugeDelivery } from "../../../model/event.ts";
 import type { Ticks } from "../../../model/instant.ts";
 import { TICKS_PER_MS, ticksFromMs } from "../../../model/instant.ts";
-import type { Log, Outlet } from "../../../model/ports.ts";
+import type { Log, Sink } from "../../../model/ports.ts";
 import { CommitQueue } from "../../../outputs/commit-queue.ts";
 import { outputUnwritable } from "../../../outputs/output-failures.ts";
 import { joined, RecentKeys } from "../../../outputs/recent-keys.ts";
@@ -84,7 +84,7 @@ interface Part {
  * moves by it misses nothing that Microsoft showed late. Rows are read from the files when they are asked
  * for; none is held in memory.
  */
-export class ServeBuffer implements Outlet {
+export class ServeBuffer implements Sink {
   readonly kind = "durable";
   readonly #p: BufferParts;
   readonly #shelves = new Map<string, Shelf>();

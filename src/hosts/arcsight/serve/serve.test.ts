@@ -219,7 +219,7 @@ describe("the token endpoint", () => {
 
   test("nothing that is posted, and no token, gets into the log or onto the disk", async () => {
     const { send, log, folder, serving, token, poll } = await house();
-    await serving.outlet.write([alert("k1")]);
+    await serving.sink.write([alert("k1")]);
     await send("POST", "/oauth2/token", {}, grant({ client_secret: "wrong-secret-value" }));
     const access = await token();
     await poll("/api/alerts", access);
@@ -263,7 +263,7 @@ describe("a poll", () => {
 
   test("customers by name or tenant GUID, all at the root, by their token's address, unknown ones 404", async () => {
     const { serving, token, poll } = await house();
-    await serving.outlet.write([alert("k1"), alert("k2", "Fabrikam & Co")]);
+    await serving.sink.write([alert("k1"), alert("k2", "Fabrikam & Co")]);
     const all = await token();
     const count = async (path: string, access = all) => (await poll(path, access)).rows.length;
     const one = await count("/contoso/api/alerts/");
@@ -283,7 +283,7 @@ describe("a poll", () => {
     const byDomain = [{ ...STANZAS[0]!, tenantId: "contoso.example" }, STANZAS[1]!] as unknown as readonly Stanza[];
     const { serving, token, poll } = await house({}, byDomain);
     const own = await token(`/${CONTOSO.id}/oauth2/token`);
-    await serving.outlet.write([alert("k1"), alert("k2", "Fabrikam & Co")]);
+    await serving.sink.write([alert("k1"), alert("k2", "Fabrikam & Co")]);
     const one = (await poll("/contoso.example/api/alerts", own)).rows.length;
     expect(one).toBeGreaterThan(0);
     expect((await poll(`/${CONTOSO.id}/api/alerts`, own)).rows).toHaveLength(one);
@@ -293,7 +293,7 @@ describe("a poll", () => {
 
   test("the old form is a bare array of rows with the old members, and later polls get later rows only", async () => {
     const { serving, token, poll, send } = await house();
-    await serving.outlet.write([alert("k1")]);
+    await serving.sink.write([alert("k1")]);
     const access = await token();
     const answer = await send("GET", "/api/alerts/?sinceTimeUtc=2016-09-12T00:00:00.000", {
       authorization: `Bearer ${access}`,
@@ -309,13 +309,13 @@ describe("a poll", () => {
     });
     const last = rows.at(-1)!["LastProcessedTimeUtc"]!;
     expect((await poll(`/api/alerts/?sinceTimeUtc=${last}`, access)).rows).toEqual([]);
-    await serving.outlet.write([alert("k2")]);
+    await serving.sink.write([alert("k2")]);
     expect((await poll(`/api/alerts/?sinceTimeUtc=${last}`, access)).rows).toHaveLength(rows.length);
   });
 
   test("flat JSON moves by arrivedAt", async () => {
     const { serving, token, poll } = await house();
-    await serving.outlet.write([alert("k1"), { ...INCIDENT!, stanza: "Fabrikam & Co" }]);
+    await serving.sink.write([alert("k1"), { ...INCIDENT!, stanza: "Fabrikam & Co" }]);
     const access = await token();
     const [incident] = (await poll("/v1/incidents", access)).rows;
     const [first] = (await poll("/v1/alerts", access)).rows;
@@ -328,9 +328,9 @@ describe("a poll", () => {
 
   test("limit keeps the newest, groups and tags filter, ago and untilTimeUtc bound", async () => {
     const { serving, token, poll, clock } = await house();
-    await serving.outlet.write([alert("k1")]);
+    await serving.sink.write([alert("k1")]);
     clock.now += 60_000;
-    await serving.outlet.write([alert("k2")]);
+    await serving.sink.write([alert("k2")]);
     const access = await token();
     const all = (await poll("/api/alerts", access)).rows;
     const half = all.length / 2;
@@ -380,7 +380,7 @@ describe("a poll", () => {
       const { serving, token, poll, clock, log } = await house();
       let written = 0;
       for (let second = 0; second < 5; second += 1) {
-        await serving.outlet.write(Array.from({ length: 25 }, () => alert(`k${written++}`)));
+        await serving.sink.write(Array.from({ length: 25 }, () => alert(`k${written++}`)));
         clock.now += 1_000;
       }
       const access = await token();
@@ -397,7 +397,7 @@ describe("a poll", () => {
       expect(polls).toBeGreaterThan(1);
       expect(log.lines.some((line) => line.includes("an answer was full"))).toBe(true);
       let expected = 0;
-      for await (const { at } of serving.outlet.rows(["contoso"], "old", 0n, await serving.outlet.present()))
+      for await (const { at } of serving.sink.rows(["contoso"], "old", 0n, await serving.sink.present()))
         expected += at === "" ? 0 : 1;
       expect(seen.size).toBe(expected);
     },
