@@ -1,14 +1,14 @@
 import { expect, test } from "@jest/globals";
 import { Budget } from "./budget.ts";
 import { MINUTE, SimClock } from "./collect.test-kit.ts";
-import { Turns, turnToLeave } from "./limiter.ts";
+import { acquireWithinBudget, PageLimiter } from "./limiter.ts";
 
 /** Everybody else: one turn after the other is taken and held, so that whoever asks now waits for `forMs`. */
-function crowd(turns: Turns, clock: SimClock, forMs: number): void {
+function crowd(limiter: PageLimiter, clock: SimClock, forMs: number): void {
   const heldMs = 2_500;
   for (let waited = 0; waited < forMs; waited += heldMs) {
     void (async () => {
-      const giveBack = await turns.take();
+      const giveBack = await limiter.take();
       await clock.pause(heldMs);
       giveBack();
     })();
@@ -18,8 +18,8 @@ function crowd(turns: Turns, clock: SimClock, forMs: number): void {
 function sender(budget: Budget, clock: SimClock) {
   const leftAtMs: number[] = [];
   const stop = new AbortController();
-  const send = async (turns: Turns): Promise<void> => {
-    const giveBack = await turnToLeave(budget, turns, stop.signal);
+  const send = async (limiter: PageLimiter): Promise<void> => {
+    const giveBack = await acquireWithinBudget(budget, limiter, stop.signal);
     leftAtMs.push(clock.monotonicMs());
     giveBack();
   };
@@ -28,13 +28,13 @@ function sender(budget: Budget, clock: SimClock) {
 
 test("P13 a request that waited long for its turn is counted when it leaves, not when it asked", async () => {
   const clock = new SimClock();
-  const turns = new Turns(1, clock);
+  const limiter = new PageLimiter(1, clock);
   const budget = new Budget({ perMinute: 2 }, clock);
   const { leftAtMs, send } = sender(budget, clock);
-  crowd(turns, clock, 70_000);
-  const all = [send(turns), send(turns)];
+  crowd(limiter, clock, 70_000);
+  const all = [send(limiter), send(limiter)];
   await clock.advance(62_000);
-  all.push(send(new Turns(1, clock)), send(new Turns(1, clock)));
+  all.push(send(new PageLimiter(1, clock)), send(new PageLimiter(1, clock)));
   await clock.advance(5 * MINUTE);
   await Promise.all(all);
   expect(leftAtMs).toHaveLength(4);
@@ -45,26 +45,26 @@ test("P13 a request that waited long for its turn is counted when it leaves, not
 
 test("who waits for a budget holds no turn meanwhile", async () => {
   const clock = new SimClock();
-  const turns = new Turns(1, clock);
+  const limiter = new PageLimiter(1, clock);
   const spent = new Budget({ perMinute: 1 }, clock);
   const { leftAtMs, send } = sender(spent, clock);
-  void send(turns);
-  void send(turns);
+  void send(limiter);
+  void send(limiter);
   await clock.advance(1_000);
   expect(leftAtMs).toEqual([0]);
   const other = sender(new Budget({ perMinute: 1 }, clock), clock);
-  void other.send(turns);
+  void other.send(limiter);
   await clock.advance(0);
   expect(other.leftAtMs).toEqual([1_000]);
 });
 
 test("a stop while the turn is waited for ends the wait and counts nothing", async () => {
   const clock = new SimClock();
-  const turns = new Turns(1, clock);
+  const limiter = new PageLimiter(1, clock);
   const budget = new Budget({ perMinute: 1 }, clock);
   const { leftAtMs, stop, send } = sender(budget, clock);
-  crowd(turns, clock, 10_000);
-  const sent = send(turns).then(
+  crowd(limiter, clock, 10_000);
+  const sent = send(limiter).then(
     () => undefined,
     (error: unknown) => error,
   );

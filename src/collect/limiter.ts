@@ -15,7 +15,7 @@ const SLOW_MOST = 8;
  * turns are given in the order they were asked for: a customer with a burst of 100,000 alerts waits after
  * each page behind everybody who is due, and customers whose service hangs do not use up the turns.
  */
-export class Turns {
+export class PageLimiter {
   readonly #clock: Clock;
   readonly #slowMost: number;
   #free: number;
@@ -72,9 +72,13 @@ export class Turns {
  * would let more through in a minute than the budget allows. No turn is held while the budget is waited for.
  * Throws Failure `stopped`.
  */
-export async function turnToLeave(budget: Budget, turns: Turns, stop: AbortSignal): Promise<() => void> {
+export async function acquireWithinBudget(
+  budget: Budget,
+  limiter: PageLimiter,
+  stop: AbortSignal,
+): Promise<() => void> {
   while (await budget.ready(stop)) {
-    const giveBack = await turns.take();
+    const giveBack = await limiter.take();
     if (!stop.aborted && budget.leave()) return giveBack;
     giveBack();
   }

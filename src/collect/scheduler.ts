@@ -10,7 +10,7 @@ import { Budgets } from "./budget.ts";
 import { PROVISIONAL_FOR_MS, Provisional, provisionalAtEnd } from "./delivery/provisional.ts";
 import { asFailure, stopped } from "./failures.ts";
 import { Hunter } from "./hunting/hunter.ts";
-import { Turns } from "./limiter.ts";
+import { PageLimiter } from "./limiter.ts";
 import type { PollerSettings } from "./list/poller.ts";
 import { StreamPoller } from "./list/poller.ts";
 import type { CredentialReport } from "./report.ts";
@@ -71,9 +71,9 @@ export interface RoundResult {
 export class Scheduler {
   readonly #p: SchedulerParts;
   readonly #provisional: Provisional;
-  readonly #turns: Turns;
-  readonly #limiterOfFailing: Turns;
-  readonly #huntingTurns: Turns;
+  readonly #limiter: PageLimiter;
+  readonly #limiterOfFailing: PageLimiter;
+  readonly #huntingLimiter: PageLimiter;
   readonly #budgets: Budgets;
   readonly #refused: CustomerReport[] = [];
   #dueAtMs: Readonly<Record<string, number>> = {};
@@ -89,9 +89,9 @@ export class Scheduler {
   private constructor(parts: SchedulerParts) {
     this.#p = parts;
     this.#provisional = new Provisional(parts.clock, parts.replayMib * 1024 * 1024);
-    this.#turns = new Turns(parts.concurrency, parts.clock);
-    this.#limiterOfFailing = new Turns(Math.max(1, Math.floor(parts.concurrency / 4)), parts.clock);
-    this.#huntingTurns = new Turns(HUNTS_AT_ONCE, parts.clock);
+    this.#limiter = new PageLimiter(parts.concurrency, parts.clock);
+    this.#limiterOfFailing = new PageLimiter(Math.max(1, Math.floor(parts.concurrency / 4)), parts.clock);
+    this.#huntingLimiter = new PageLimiter(HUNTS_AT_ONCE, parts.clock);
     this.#budgets = new Budgets(parts.clock);
   }
 
@@ -192,7 +192,7 @@ export class Scheduler {
         openSpool: () => state.openSpool(),
         ...(due === undefined ? {} : { nextPollAtMs: due }),
         budget: this.#budgets.of(source.budgetKey, source.limits),
-        turns: this.#turns,
+        limiter: this.#limiter,
         limiterOfFailing: this.#limiterOfFailing,
         report: report.stream(source.name),
       });
@@ -203,7 +203,14 @@ export class Scheduler {
       const source = customer.hunting;
       const budget = this.#budgets.of(source.budgetKey, source.limits);
       enlist(
-        new Hunter({ ...shared, source, store, budget, turns: this.#huntingTurns, report: report.stream("hunting") }),
+        new Hunter({
+          ...shared,
+          source,
+          store,
+          budget,
+          limiter: this.#huntingLimiter,
+          report: report.stream("hunting"),
+        }),
         entries,
       );
     }

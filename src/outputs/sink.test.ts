@@ -348,14 +348,14 @@ describe("a record too large to be held", () => {
   });
 
   test("lets others go on between its pieces", async () => {
-    let turns = 0;
+    let limiter = 0;
     let next = setImmediate(function turn() {
-      turns += 1;
+      limiter += 1;
       next = setImmediate(turn);
     });
     await sinkOf(new Shelf("outputs[0]")).writeHuge(huge(), pieces());
     clearImmediate(next);
-    expect(turns).toBeGreaterThan(LARGE.length / 1_000 - 2);
+    expect(limiter).toBeGreaterThan(LARGE.length / 1_000 - 2);
   });
 
   test("whose pieces cannot be read again is not written", async () => {

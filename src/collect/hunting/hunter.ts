@@ -22,7 +22,7 @@ import { type HeldVersion, Ledger, objectHash } from "../delivery/ledger.ts";
 import { type Provisional, ProvisionalOwner } from "../delivery/provisional.ts";
 import { journal, rollback } from "../delivery/rollback.ts";
 import { asFailure, concernsEverybody } from "../failures.ts";
-import { type Turns, turnToLeave } from "../limiter.ts";
+import { acquireWithinBudget, type PageLimiter } from "../limiter.ts";
 import type { CustomerReport, StreamReport } from "../report.ts";
 import { ReportOnce } from "../report-once.ts";
 import type { LostVersion, Runner } from "../runner.ts";
@@ -43,7 +43,7 @@ export interface HunterParts {
   readonly sink: Sink;
   readonly budget: Budget;
   /** Not those of the pages: a query may take three minutes. */
-  readonly turns: Turns;
+  readonly limiter: PageLimiter;
   readonly provisional: Provisional;
   readonly report: StreamReport;
   readonly customer: CustomerReport;
@@ -353,8 +353,8 @@ export class Hunter implements Runner {
   }
 
   async #readOnce(progress: Progress, pass: HuntingPass, stop: AbortSignal): Promise<HuntingEnd> {
-    const { budget, turns, source, report, store, clock } = this.#p;
-    const giveBack = await turnToLeave(budget, turns, stop);
+    const { budget, limiter, source, report, store, clock } = this.#p;
+    const giveBack = await acquireWithinBudget(budget, limiter, stop);
     try {
       if (stop.aborted) throw stopped();
       report.count("requests");

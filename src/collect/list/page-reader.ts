@@ -8,7 +8,7 @@ import { shortPauseMs } from "../backoff.ts";
 import type { Budget } from "../budget.ts";
 import type { StreamDelivery, WalkPass } from "../delivery/delivery.ts";
 import { stopped } from "../failures.ts";
-import { type Turns, turnToLeave } from "../limiter.ts";
+import { acquireWithinBudget, type PageLimiter } from "../limiter.ts";
 import type { CustomerReport, StreamReport } from "../report.ts";
 import { ReportOnce } from "../report-once.ts";
 import { PageTally } from "./page-tally.ts";
@@ -24,9 +24,9 @@ export interface PageReaderParts {
   readonly source: SourceStream;
   readonly store: StreamStore;
   readonly budget: Budget;
-  readonly turns: Turns;
+  readonly limiter: PageLimiter;
   /** For customers whose last round failed: until they are well again they wait among themselves. */
-  readonly limiterOfFailing: Turns;
+  readonly limiterOfFailing: PageLimiter;
   readonly report: StreamReport;
   readonly customer: CustomerReport;
   readonly clock: Clock;
@@ -214,8 +214,8 @@ export class PageReader {
   }
 
   async #readOnce(question: Question, seen: Seen, pass: WalkPass, stop: AbortSignal): Promise<PageFacts> {
-    const { budget, turns, limiterOfFailing, source, report, clock } = this.#p;
-    const giveBack = await turnToLeave(budget, this.#situation().isFailing ? limiterOfFailing : turns, stop);
+    const { budget, limiter, limiterOfFailing, source, report, clock } = this.#p;
+    const giveBack = await acquireWithinBudget(budget, this.#situation().isFailing ? limiterOfFailing : limiter, stop);
     const tally = new PageTally();
     let facts: PageFacts;
     try {

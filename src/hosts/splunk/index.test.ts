@@ -16,11 +16,11 @@ async function* openPipe(text: string): AsyncGenerator<Uint8Array> {
 
 function world(
   stdin: string,
-  more: Partial<SplunkWorld> = {},
+  more: Partial<Omit<SplunkWorld, "stdout">> = {},
 ): SplunkWorld & {
   readonly lines: string[];
   readonly fake: FakeSplunkd;
-  readonly stdout: SplunkWorld["stdout"] & FakeStdout;
+  readonly stdout: FakeStdout;
 } {
   const lines: string[] = [];
   const fake = new FakeSplunkd();

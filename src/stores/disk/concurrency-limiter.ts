@@ -1,5 +1,5 @@
 /** Lets only so many through at once, the others in the order they came. */
-export class Gate {
+export class ConcurrencyLimiter {
   readonly #most: number;
   readonly #waiting: (() => void)[] = [];
   #inside = 0;

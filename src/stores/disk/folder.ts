@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Clock, Log } from "../../model/ports.ts";
 import type { Spool, StateFolder, StateKey, StreamStore } from "../../model/state.ts";
 import type { TenantId } from "../../model/tenant.ts";
-import { Gate } from "./concurrency-limiter.ts";
+import { ConcurrencyLimiter } from "./concurrency-limiter.ts";
 import {
   type Disk,
   type DiskPorts,
@@ -84,7 +84,7 @@ class FileStateFolder implements StateFolder {
   readonly #orderlyStop: OrderlyStop;
   readonly #handles: Handles;
   readonly #breath: Breath;
-  readonly #gate = new Gate(FLUSHES_AT_ONCE);
+  readonly #limiter = new ConcurrencyLimiter(FLUSHES_AT_ONCE);
   readonly #open = new Map<string, StreamStore>();
   /** Folder names that stanzas took over, by the stanza's folder. */
   readonly #adopted = new Map<string, string>();
@@ -121,7 +121,7 @@ class FileStateFolder implements StateFolder {
       log: this.#log,
       handles: this.#handles,
       breath: this.#breath,
-      gate: this.#gate,
+      limiter: this.#limiter,
       beforeFirstWrite: () => this.#orderlyStop.takeAway(),
       afterClose: () => this.#open.delete(stream),
     });

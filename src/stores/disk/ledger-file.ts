@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import type { Log } from "../../model/ports.ts";
 import type { LedgerEntry } from "../../model/state.ts";
-import type { Gate } from "./concurrency-limiter.ts";
+import type { ConcurrencyLimiter } from "./concurrency-limiter.ts";
 import { newerFormat } from "./damage.ts";
 import {
   type DiskPorts,
@@ -45,7 +45,7 @@ export interface LedgerParts {
    * Flushes pass it, so that thousands of streams that stop at once neither hold all their files open nor the
    * loop.
    */
-  readonly gate: Gate;
+  readonly limiter: ConcurrencyLimiter;
 }
 
 interface Loaded {
@@ -144,8 +144,8 @@ export class LedgerFile {
     if (this.#compacting) await this.#compacting;
     if (this.#length === 0) return;
     try {
-      const { gate, handles, ports } = this.#parts;
-      await gate.through(() => handles.pin(this.#path, (fd) => syncFileContent(ports.disk, fd)));
+      const { limiter, handles, ports } = this.#parts;
+      await limiter.through(() => handles.pin(this.#path, (fd) => syncFileContent(ports.disk, fd)));
     } catch (error) {
       this.#parts.handles.drop(this.#path);
       throw stateUnwritable(this.#path, error);

@@ -65,7 +65,7 @@ class FileStreamStore implements StreamStore {
   saveCheckpoint(checkpoint: Checkpoint): Promise<void> {
     this.#aboutToWrite();
     const save = async (): Promise<void> => {
-      await this.#parts.gate.through(() => saveCheckpoint(this.#parts.ports, this.#checkpointPath, checkpoint));
+      await this.#parts.limiter.through(() => saveCheckpoint(this.#parts.ports, this.#checkpointPath, checkpoint));
       this.#checkpoint = checkpoint;
     };
     // One at a time and in the order asked for: two writers of one file aside would mix.
