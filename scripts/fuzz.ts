@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { runScript, ScriptProblem } from "./build/project.ts";
-import { chanceFrom, mutated } from "./fuzz/mutate.ts";
+import { mutated, randomFrom } from "./fuzz/mutate.ts";
 import { disagreement } from "./fuzz/scanner-check.ts";
 import { fuzzWorlds, tellWorld } from "./fuzz/worlds.ts";
 
@@ -41,7 +41,7 @@ const OPTIONS = {
 const corpusUrl = new URL("../test/fixtures/fuzz-corpus/", import.meta.url);
 
 function run(minutes: number, seed: number): number {
-  const next = chanceFrom(seed);
+  const next = randomFrom(seed);
   const corpus = readdirSync(corpusUrl)
     .toSorted()
     .map((name) => new Uint8Array(readFileSync(new URL(name, corpusUrl))));

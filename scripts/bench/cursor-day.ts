@@ -37,32 +37,32 @@ export function dice(seed: number): () => number {
  * one instant each, 2 % of all versions 1 to 20 minutes late.
  */
 export function syntheticDay(seed: number): readonly DayVersion[] {
-  const chance = dice(seed);
+  const random = dice(seed);
   const versions: DayVersion[] = [];
-  const ticksAt = (ms: number): bigint => BigInt(Math.floor(ms)) * TICKS_PER_MS + BigInt(Math.floor(chance() * 10_000));
+  const ticksAt = (ms: number): bigint => BigInt(Math.floor(ms)) * TICKS_PER_MS + BigInt(Math.floor(random() * 10_000));
   const add = (id: string, created: bigint, updated: bigint): void => {
     const atMs = Number(updated / TICKS_PER_MS);
-    const isLate = chance() < LATE.share;
-    const delayMs = isLate ? LATE.fromMs + chance() * (LATE.toMs - LATE.fromMs) : chance() * PROMPT_MS;
+    const isLate = random() < LATE.share;
+    const delayMs = isLate ? LATE.fromMs + random() * (LATE.toMs - LATE.fromMs) : random() * PROMPT_MS;
     versions.push({ id, created, updated, visibleAtMs: atMs + delayMs });
   };
   const createdAt: { readonly id: string; readonly created: bigint; readonly ms: number }[] = [];
   for (let i = 0; i < ALERTS; i += 1) {
-    const ms = i < BURST.alerts ? BURST.atMs + chance() * BURST.forMs : chance() * (DAY_MS - 60 * MINUTE_MS);
+    const ms = i < BURST.alerts ? BURST.atMs + random() * BURST.forMs : random() * (DAY_MS - 60 * MINUTE_MS);
     createdAt.push({ id: `alert-${i}`, created: ticksAt(ms), ms });
   }
   for (const { id, created } of createdAt) add(id, created, created);
   const single = ALERTS * (VERSIONS_ON_AVERAGE - 1) - TIES.groups * TIES.size;
   for (let i = 0; i < single; i += 1) {
-    const { id, created, ms } = createdAt[Math.floor(chance() * ALERTS)] as (typeof createdAt)[number];
-    add(id, created, ticksAt(Math.min(DAY_MS - 1, ms + 1_000 + chance() * LAST_UPDATE_AFTER_MS)));
+    const { id, created, ms } = createdAt[Math.floor(random() * ALERTS)] as (typeof createdAt)[number];
+    add(id, created, ticksAt(Math.min(DAY_MS - 1, ms + 1_000 + random() * LAST_UPDATE_AFTER_MS)));
   }
   const old = createdAt.toSorted((one, other) => one.ms - other.ms);
   for (let group = 0; group < TIES.groups; group += 1) {
     const ms = DAY_MS / 2 + (group * DAY_MS) / 2 / TIES.groups;
     const instant = ticksAt(ms);
     const candidates = old.filter((alert) => alert.ms < ms - 1_000);
-    const first = Math.floor(chance() * (candidates.length - TIES.size));
+    const first = Math.floor(random() * (candidates.length - TIES.size));
     for (const { id, created } of candidates.slice(first, first + TIES.size)) add(id, created, instant);
   }
   return versions.toSorted((one, other) => one.visibleAtMs - other.visibleAtMs);

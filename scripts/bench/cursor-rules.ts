@@ -50,8 +50,8 @@ export const RULES: readonly Rule[] = [
 ];
 
 function modelDay(model: CursorModel, versions: readonly DayVersion[], failing: boolean, seed: number): DayResult {
-  const chance = dice(seed + 1_000);
-  const list = new DayList(versions, () => failing && chance() < FAILING_SHARE);
+  const random = dice(seed + 1_000);
+  const list = new DayList(versions, () => failing && random() < FAILING_SHARE);
   const poll = model.start();
   const delivered: (readonly [id: string, updated: bigint])[] = [];
   for (list.nowMs = 0; list.nowMs <= DAY_MS + AFTERWARDS_MS; list.nowMs += model.pollMs) {
@@ -102,8 +102,8 @@ export async function engineDay(versions: readonly DayVersion[], failing: boolea
       visibleAtMs: T0 + visibleAtMs,
     })),
   );
-  const chance = dice(seed + 1_000);
-  if (failing) stream.fault = () => (chance() < FAILING_SHARE ? serviceError() : undefined);
+  const random = dice(seed + 1_000);
+  if (failing) stream.fault = () => (random() < FAILING_SHARE ? serviceError() : undefined);
   const source: SourceStream = stream;
   const customer = world.customer(stream, { sources: [source] });
   await world.start();

@@ -1,7 +1,7 @@
 /** Small changes to answers that make most of them wrong in an interesting way. */
 
 /** Even in [0, 1), repeatable: mulberry32. */
-export function chanceFrom(seed: number): () => number {
+export function randomFrom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

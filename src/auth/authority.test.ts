@@ -85,7 +85,7 @@ describe("against the simulator over TLS", () => {
       },
     };
     asked.length = 0;
-    const source = createTokenCycles({ http, clock, chance: { next: () => 0 }, log: silent }).forCustomer({
+    const source = createTokenCycles({ http, clock, random: { next: () => 0 }, log: silent }).forCustomer({
       tenant: { id: tenantIdFrom(customer().tenant_id)!, name: "c", cloud: "commercial" },
       stanza: {
         name: "c",

@@ -59,7 +59,7 @@ function world(replies: Reply[]) {
       return Promise.resolve();
     },
   };
-  const cycles = createTokenCycles({ http, clock, chance: { next: () => 0.5 }, log: silent });
+  const cycles = createTokenCycles({ http, clock, random: { next: () => 0.5 }, log: silent });
   const secret: AppCredential = {
     kind: "secret",
     clientId: "99999999-0000-4000-8000-000000000000",

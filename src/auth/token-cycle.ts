@@ -1,5 +1,5 @@
 import { Failure, isFailure } from "../model/failure.ts";
-import type { Chance, Clock, Http, Log, RefreshTokenVault, TokenSource } from "../model/ports.ts";
+import type { Clock, Http, Log, Random, RefreshTokenVault, TokenSource } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
 import type { AppCredential } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
@@ -19,7 +19,7 @@ const MINUTES_5_MS = 300_000;
 export interface TokenCyclesOptions {
   readonly http: Http;
   readonly clock: Clock;
-  readonly chance: Chance;
+  readonly random: Random;
   readonly log: Log;
   /** Reads certificate files; the real disk unless a test says otherwise. */
   readonly readText?: (path: string) => Promise<string>;
@@ -120,7 +120,7 @@ class Cycle implements TokenSource {
       if (!still || this.#options.clock.monotonicMs() >= still.endsAtMs || options.signal?.aborted) throw error;
       // The present token still works: go on with it and look again shortly.
       this.#quietUntilMs =
-        this.#options.clock.monotonicMs() + RENEWAL_PAUSE_MS * (0.75 + this.#options.chance.next() / 2);
+        this.#options.clock.monotonicMs() + RENEWAL_PAUSE_MS * (0.75 + this.#options.random.next() / 2);
       this.#options.log.warn("an access token could not be renewed; the present one is used until it ends", {
         tenant: this.#signIn.tenant.name,
         failure: isFailure(error) ? error.code : "defect",

@@ -2,7 +2,7 @@ import type { Delivery, HealthEvent, HugeDelivery } from "../model/event.ts";
 import { Failure } from "../model/failure.ts";
 import type { Ticks } from "../model/instant.ts";
 import { formatInstant, ticksFromMs } from "../model/instant.ts";
-import type { Chance, Clock, Log, LogFields, Page, PageLink, Question, Sink, SourceStream } from "../model/ports.ts";
+import type { Clock, Log, LogFields, Page, PageLink, Question, Random, Sink, SourceStream } from "../model/ports.ts";
 import type { PageRecord, SourceRecord, UnreadableRecord } from "../model/record.ts";
 import type { Checkpoint, LedgerEntry, Spool, StateFolder, StateKey, StreamStore } from "../model/state.ts";
 import type { StreamName } from "../model/stream.ts";
@@ -70,7 +70,7 @@ async function settle(): Promise<void> {
   for (let i = 0; i < 3; i++) await new Promise<void>((resolve) => setImmediate(resolve));
 }
 
-export class Dice implements Chance {
+export class Dice implements Random {
   #state: number;
   constructor(seed = 1) {
     this.#state = seed >>> 0 || 1;
@@ -478,7 +478,7 @@ export class World {
       concurrency: this.concurrency,
       version: "test",
       clock: this.clock,
-      chance: this.dice,
+      random: this.dice,
       log: this.log,
     });
   }

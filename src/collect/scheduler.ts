@@ -1,7 +1,7 @@
 import { type Failure, isFailure } from "../model/failure.ts";
 import type { HuntingSource } from "../model/hunting.ts";
 import { ticksFromMs } from "../model/instant.ts";
-import type { Chance, Clock, Log, Sink, SourceStream } from "../model/ports.ts";
+import type { Clock, Log, Random, Sink, SourceStream } from "../model/ports.ts";
 import type { StartPoint } from "../model/stanza.ts";
 import type { LedgerEntry, StateFolder, StateKey, StreamStore } from "../model/state.ts";
 import type { StreamName } from "../model/stream.ts";
@@ -43,7 +43,7 @@ export interface SchedulerParts {
   readonly concurrency: number;
   readonly version: string;
   readonly clock: Clock;
-  readonly chance: Chance;
+  readonly random: Random;
   readonly log: Log;
   /** Ends the opening: thousands of customers take seconds, and a host that stops does not wait so long. */
   readonly stop?: AbortSignal;
@@ -167,7 +167,7 @@ export class Scheduler {
       provisional: this.#provisional,
       customer: report,
       clock,
-      chance: this.#p.chance,
+      random: this.#p.random,
       log,
     };
     const opened = async (
@@ -283,7 +283,7 @@ export class Scheduler {
    * state folder is gone; everything else stays with its customer.
    */
   async run(stop: AbortSignal): Promise<void> {
-    const { clock, chance } = this.#p;
+    const { clock, random } = this.#p;
     const everybody = new AbortController();
     const stopEverybody = AbortSignal.any([stop, everybody.signal]);
     const loops: Promise<void>[] = [];
@@ -302,7 +302,7 @@ export class Scheduler {
     );
     all.sort((a, b) => a.runner.checkpoint.nextPollAtMs - b.runner.checkpoint.nextPollAtMs);
     all.forEach(({ runner, pollMs }, place) => {
-      const spreadMs = Math.min(pollMs, ((place + chance.next()) * 1000) / FIRST_POLLS_PER_SECOND);
+      const spreadMs = Math.min(pollMs, ((place + random.next()) * 1000) / FIRST_POLLS_PER_SECOND);
       const dueMs = Math.min(pollMs, Math.max(0, runner.checkpoint.nextPollAtMs - now));
       this.#launch?.(runner, Math.max(dueMs, spreadMs));
     });

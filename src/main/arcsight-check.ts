@@ -24,7 +24,7 @@ import type { ArcSightFlags } from "./arcsight-command.ts";
 import { choose, logOf } from "./arcsight-command.ts";
 import { CustomerBuilder } from "./customers.ts";
 import { fileCredentials, fileVaults } from "./file-vaults.ts";
-import { realChance, realClock, realFiles, stopSignal, VERSION } from "./world.ts";
+import { realClock, realFiles, realRandom, stopSignal, VERSION } from "./world.ts";
 
 const HOUR_MS = 3_600_000;
 const ROWS_ASKED = 50;
@@ -42,7 +42,7 @@ export async function arcSightCheck(flags: ArcSightFlags, options: { readonly js
   const failures: Failure[] = [];
   const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
   const builder = new CustomerBuilder(
-    { http, clock: realClock, chance: realChance, log, globals: config.settings.globals },
+    { http, clock: realClock, random: realRandom, log, globals: config.settings.globals },
     fileVaults(stateDir, log, realClock),
     fileCredentials(stateDir, log, realClock),
   );

@@ -26,7 +26,7 @@ import { defaultStateDir, settingsFailure } from "./configuration.ts";
 import { CustomerBuilder } from "./customers.ts";
 import { fileCredentials, fileVaults } from "./file-vaults.ts";
 import { keepHeapSmall, ownHeap } from "./heap-keeper.ts";
-import { realChance, realClock, realFiles, VERSION } from "./world.ts";
+import { realClock, realFiles, realRandom, VERSION } from "./world.ts";
 
 /**
  * How long pages on their way may take after SIGTERM, and then receivers that are still being sent to.
@@ -148,7 +148,7 @@ async function runWith(
 ): Promise<ExitCode> {
   const { config, stateDir } = chosen;
   const ports = { disk: realDisk, clock: realClock, platform: process.platform };
-  const world = { ports, clock: realClock, chance: realChance, log, dialer: realDialer, hostName: hostname() };
+  const world = { ports, clock: realClock, random: realRandom, log, dialer: realDialer, hostName: hostname() };
   return collecting(chosen, options, log, {
     open: () => openOutputs(config.outputs, config.settings.stanzas, stateDir, world),
   });
@@ -181,7 +181,7 @@ async function collecting(
     state = await openStateFolder(stateDir, { clock: realClock, log }, { waitForLock: "for-ever", stop, configured });
     const sink = purpose.open();
     const builder = new CustomerBuilder(
-      { http, clock: realClock, chance: realChance, log, globals },
+      { http, clock: realClock, random: realRandom, log, globals },
       fileVaults(stateDir, log, realClock),
       fileCredentials(stateDir, log, realClock),
     );
@@ -194,7 +194,7 @@ async function collecting(
       concurrency: globals.concurrency,
       version: VERSION,
       clock: realClock,
-      chance: realChance,
+      random: realRandom,
       log,
     });
     const end = await purpose.begin?.();

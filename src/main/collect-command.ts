@@ -12,7 +12,7 @@ import { announcements } from "./announcements.ts";
 import type { Configuration } from "./configuration.ts";
 import { CustomerBuilder } from "./customers.ts";
 import { fileCredentials, fileVaults } from "./file-vaults.ts";
-import { realChance, realClock, stopSignal, VERSION } from "./world.ts";
+import { realClock, realRandom, stopSignal, VERSION } from "./world.ts";
 
 export interface CollectFlags {
   readonly stream?: readonly string[] | undefined;
@@ -40,7 +40,7 @@ export async function collectOnce(configuration: Configuration, flags: CollectFl
   try {
     const vaultOf = fileVaults(configuration.stateDir, log, realClock);
     const builder = new CustomerBuilder(
-      { http, clock: realClock, chance: realChance, log, globals: settings.globals },
+      { http, clock: realClock, random: realRandom, log, globals: settings.globals },
       vaultOf,
       fileCredentials(configuration.stateDir, log, realClock),
     );
@@ -64,7 +64,7 @@ export async function collectOnce(configuration: Configuration, flags: CollectFl
       concurrency: settings.globals.concurrency,
       version: VERSION,
       clock: realClock,
-      chance: realChance,
+      random: realRandom,
       log,
     });
     const results = await scheduler.runOnce(stop.signal);

@@ -9,7 +9,7 @@ import { createHuntingSource } from "../defender/hunting/hunting-source.ts";
 import { audienceOf, createSourceStream } from "../defender/source-stream.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { HuntingSource } from "../model/hunting.ts";
-import type { Chance, Clock, Http, Log, RefreshTokenVault, SourceStream, TokenSource } from "../model/ports.ts";
+import type { Clock, Http, Log, Random, RefreshTokenVault, SourceStream, TokenSource } from "../model/ports.ts";
 import type { AppCredential } from "../model/sign-in.ts";
 import type { GlobalSettings, Stanza } from "../model/stanza.ts";
 import type { StateFolder } from "../model/state.ts";
@@ -24,7 +24,7 @@ const RESOLVE_AGAIN_LONGEST_MS = 900_000;
 export interface CustomersWorld {
   readonly http: Http;
   readonly clock: Clock;
-  readonly chance: Chance;
+  readonly random: Random;
   readonly log: Log;
   readonly globals: GlobalSettings;
 }

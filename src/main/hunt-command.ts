@@ -16,7 +16,7 @@ import { type Configuration, settingsFailure } from "./configuration.ts";
 import { CustomerBuilder } from "./customers.ts";
 import { fileCredentials, fileVaults } from "./file-vaults.ts";
 import { loadHuntingQueries } from "./hunting-queries.ts";
-import { realChance, realClock, stopSignal, VERSION } from "./world.ts";
+import { realClock, realRandom, stopSignal, VERSION } from "./world.ts";
 
 export interface HuntFlags {
   readonly query: string;
@@ -44,7 +44,7 @@ export async function hunt(configuration: Configuration, flags: HuntFlags, log: 
     .filter(({ query }) => query !== undefined);
   if (chosen.length === 0) throw unknownQuery(stanzas, flags.query);
   const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
-  const world = { http, clock: realClock, chance: realChance, log, globals: settings.globals };
+  const world = { http, clock: realClock, random: realRandom, log, globals: settings.globals };
   const builder = new CustomerBuilder(
     world,
     fileVaults(configuration.stateDir, log, realClock),

@@ -12,7 +12,7 @@ import { openStateFolder } from "../stores/disk/folder.ts";
 import { announcements } from "./announcements.ts";
 import { CustomerBuilder } from "./customers.ts";
 import { keepHeapSmall, ownHeap } from "./heap-keeper.ts";
-import { distrustOf, readBytes, realChance, realClock, realFiles, stopSignal, VERSION } from "./world.ts";
+import { distrustOf, readBytes, realClock, realFiles, realRandom, stopSignal, VERSION } from "./world.ts";
 
 /**
  * How long the pages on their way may take after the signal, before the end of the stream is written: splunkd
@@ -28,7 +28,7 @@ function splunkWorld(): SplunkWorld {
   return {
     http: createHttp({ userAgent: `defender-mssp/${VERSION}` }),
     clock: realClock,
-    chance: realChance,
+    random: realRandom,
     stdin: process.stdin,
     stdout: process.stdout,
     writeLogLine: (line) => {
@@ -127,7 +127,7 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
       concurrency: host.globals.concurrency,
       version: VERSION,
       clock: realClock,
-      chance: realChance,
+      random: realRandom,
       log,
       stop: stop.signal,
     });

@@ -20,7 +20,7 @@ import type { Configuration } from "./configuration.ts";
 import { defaultStateDir } from "./configuration.ts";
 import { readersOf } from "./kept-readers.ts";
 import { FileSecrets, SplunkSecrets } from "./stored-secrets.ts";
-import { readBytes, realChance, realClock, realFiles, VERSION } from "./world.ts";
+import { readBytes, realClock, realFiles, realRandom, VERSION } from "./world.ts";
 
 export interface OnboardingParts {
   readonly log: Log;
@@ -50,7 +50,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
   };
 
   const splunkPlace = async (access: SplunkAccess): Promise<SplunkSecrets> => {
-    secrets ??= await SplunkSecrets.open(await connect(http, access), realClock, realChance);
+    secrets ??= await SplunkSecrets.open(await connect(http, access), realClock, realRandom);
     return secrets;
   };
 

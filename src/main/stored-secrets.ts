@@ -5,7 +5,7 @@ import { credentialOf } from "../auth/sign-in-service.ts";
 import type { SecretId, Splunkd } from "../hosts/splunk/index.ts";
 import { credentialId, customerSecretId, PasswordStore } from "../hosts/splunk/index.ts";
 import { Failure } from "../model/failure.ts";
-import type { Chance, Clock, Http, Log } from "../model/ports.ts";
+import type { Clock, Http, Log, Random } from "../model/ports.ts";
 import { sealOf } from "../model/seal.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
@@ -197,8 +197,8 @@ export class SplunkSecrets implements SecretPlace {
     this.store = store;
   }
 
-  static async open(splunkd: Splunkd, clock: Clock, chance: Chance): Promise<SplunkSecrets> {
-    return new SplunkSecrets(await PasswordStore.read(splunkd, clock, chance));
+  static async open(splunkd: Splunkd, clock: Clock, random: Random): Promise<SplunkSecrets> {
+    return new SplunkSecrets(await PasswordStore.read(splunkd, clock, random));
   }
 
   async putRefreshToken(stanza: Stanza, token: Sealed): Promise<void> {

@@ -2,7 +2,7 @@ import { realpathSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import manifest from "../../package.json" with { type: "json" };
 import type { FileLook } from "../config/settings.ts";
-import type { Chance, Clock } from "../model/ports.ts";
+import type { Clock, Random } from "../model/ports.ts";
 
 /** The one place where the version comes from. */
 export const VERSION: string = manifest.version;
@@ -27,7 +27,7 @@ export const realClock: Clock = {
   },
 };
 
-export const realChance: Chance = { next: () => Math.random() };
+export const realRandom: Random = { next: () => Math.random() };
 
 export const realFiles: FileLook = {
   look(file) {

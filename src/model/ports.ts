@@ -15,7 +15,7 @@ export interface Clock {
   pause(forMs: number, stop?: AbortSignal): Promise<void>;
 }
 
-export interface Chance {
+export interface Random {
   /** Even in [0, 1). */
   next(): number;
 }

@@ -36,7 +36,7 @@ function open(
   clock = new HandClock(),
   log = new LogBook(),
 ) {
-  const world = { ports: portsOf(fs, clock), clock, chance: middling, log, dialer: receiver, hostName: "collector" };
+  const world = { ports: portsOf(fs, clock), clock, random: middling, log, dialer: receiver, hostName: "collector" };
   return openOutputs(config.outputs, config.settings.stanzas, stateDir, world);
 }
 

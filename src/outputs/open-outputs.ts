@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
 import type { OutputSettings } from "../config/arcsight-settings.ts";
 import type { EventStyle } from "../format/splunk/record-json.ts";
-import type { Chance, Clock, Log } from "../model/ports.ts";
+import type { Clock, Log, Random } from "../model/ports.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { type Disk, type DiskPorts, readIfThere } from "../stores/disk/disk.ts";
 import type { Dialer } from "./connection.ts";
@@ -20,7 +20,7 @@ const MIB = 1024 * 1024;
 export interface OutputsWorld {
   readonly ports: DiskPorts;
   readonly clock: Clock;
-  readonly chance: Chance;
+  readonly random: Random;
   readonly log: Log;
   readonly dialer: Dialer;
   /** This machine's name, for syslog headers. */
@@ -78,7 +78,7 @@ function openOutput(settings: OutputSettings, stateFolder: string, world: Output
 
 function openSyslog(settings: OutputSettings, stateFolder: string, world: OutputsWorld): Output {
   const { name, host = "", port, protocol, caFile, certificate } = settings;
-  const { ports, clock, chance, log, dialer } = world;
+  const { ports, clock, random, log, dialer } = world;
   const style = { format: settings.format, framing: settings.framing, host: world.hostName };
   if (protocol === "udp") return new UdpOutput({ name, host, port, style, dialer, clock, log });
   const files = { ...(caFile === undefined ? {} : { caFile }), ...(certificate === undefined ? {} : { certificate }) };
@@ -93,7 +93,7 @@ function openSyslog(settings: OutputSettings, stateFolder: string, world: Output
     dialer,
     disk: ports.disk,
     clock,
-    chance,
+    random,
     log,
   });
   noteWhere(join(stateFolder, WHERE), output.where, ports.disk);

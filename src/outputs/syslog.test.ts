@@ -48,7 +48,7 @@ function story(
     dialer: receiver,
     disk: options.disk ?? fs,
     clock,
-    chance: middling,
+    random: middling,
     log,
   });
   let times = 0;

@@ -1,6 +1,6 @@
 import { ByteWriter } from "../json/byte-writer.ts";
 import { Failure, isFailure } from "../model/failure.ts";
-import type { Chance, Clock, Log } from "../model/ports.ts";
+import type { Clock, Log, Random } from "../model/ports.ts";
 import type { Disk } from "../stores/disk/disk.ts";
 import type { Dialer, Link, Target } from "./connection.ts";
 import type { Batch, Output, OutputCondition, OutputListener } from "./output.ts";
@@ -37,7 +37,7 @@ export interface SyslogParts {
   readonly dialer: Dialer;
   readonly disk: Disk;
   readonly clock: Clock;
-  readonly chance: Chance;
+  readonly random: Random;
   readonly log: Log;
 }
 
@@ -201,7 +201,7 @@ export class SyslogOutput implements Output {
   }
 
   async #keepConnected(tried: () => void): Promise<void> {
-    const { clock, chance, dialer, target } = this.#p;
+    const { clock, random, dialer, target } = this.#p;
     for (let failed = 0; !this.#stop.signal.aborted; failed += 1) {
       try {
         const link = await dialer.connect(target, this.#stop.signal);
@@ -217,7 +217,7 @@ export class SyslogOutput implements Output {
         if (!this.#stop.signal.aborted) this.#unreachable(error);
       }
       const pauseMs =
-        Math.min(FIRST_PAUSE_MS * 2 ** Math.min(failed, 10), LONGEST_PAUSE_MS) * (0.75 + chance.next() / 2);
+        Math.min(FIRST_PAUSE_MS * 2 ** Math.min(failed, 10), LONGEST_PAUSE_MS) * (0.75 + random.next() / 2);
       await clock.pause(pauseMs, this.#stop.signal);
     }
   }

@@ -108,8 +108,8 @@ function dice(seed: number): () => number {
   };
 }
 
-const between = ({ from, to }: { readonly from: number; readonly to: number }, chance: () => number): number =>
-  from + (to - from) * chance();
+const between = ({ from, to }: { readonly from: number; readonly to: number }, random: () => number): number =>
+  from + (to - from) * random();
 
 /**
  * Runs the program under faults, kills and clock steps, then once in peace, and judges all that was read of
@@ -132,7 +132,7 @@ async function chaosIn(
   { program, forMs, seed, told }: ChaosOptions,
 ): Promise<ChaosResult> {
   const { control, ready } = microsoft.simulator;
-  const chance = dice(seed);
+  const random = dice(seed);
   const home = join(folder, "home");
   const document = runDocument(home, ready, { poll_seconds: 1, streams: "alerts,incidents" });
   mkdirSync(join(home, "var/lib/splunk/modinputs/defender_mssp"), { recursive: true });
@@ -159,18 +159,18 @@ async function chaosIn(
   let clockSteps = 0;
   let microsoftAheadMs = 0;
   const endMs = performance.now() + forMs;
-  let stepAtMs = performance.now() + between(STEP_MS, chance);
+  let stepAtMs = performance.now() + between(STEP_MS, random);
   while (performance.now() < endMs) {
     const life = live(READ_PAUSE_MS);
-    await pause(between(KILL_MS, chance));
+    await pause(between(KILL_MS, random));
     if (performance.now() >= stepAtMs) {
-      stepAtMs = performance.now() + between(STEP_MS, chance);
+      stepAtMs = performance.now() + between(STEP_MS, random);
       clockSteps += 1;
-      const aheadMs = (chance() * 2 - 1) * MICROSOFT_STEP_MINUTES * 60_000;
+      const aheadMs = (random() * 2 - 1) * MICROSOFT_STEP_MINUTES * 60_000;
       control.clock.advance(aheadMs - microsoftAheadMs);
       microsoftAheadMs = aheadMs;
-      setWallClock(clock, (chance() * 2 - 1) * HOST_STEP_S);
-      await pause(between(KILL_MS, chance) / 3);
+      setWallClock(clock, (random() * 2 - 1) * HOST_STEP_S);
+      await pause(between(KILL_MS, random) / 3);
     }
     if (life.hasEnded) faults.push(`life ${outs.length} ended by itself: ${life.log.at(-1) ?? "without a word"}`);
     life.kill();

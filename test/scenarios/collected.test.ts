@@ -99,7 +99,7 @@ function hostClock({ control }: Simulator): HostClock {
 
 function customersOf(simulator: Simulator, clock: Clock, log: Log, http: ReturnType<typeof createHttp>): Customer[] {
   const { ready } = simulator;
-  const cycles = createTokenCycles({ http, clock, chance: { next: () => 0.5 }, log });
+  const cycles = createTokenCycles({ http, clock, random: { next: () => 0.5 }, log });
   return ready.customers.map((one) => {
     const endpoints = {
       loginUrl: ready.login_url,
@@ -156,7 +156,7 @@ test.each(Object.entries(PLAYS))("%s loses nothing, doubles nothing and ends wel
     concurrency: 16,
     version: "test",
     clock,
-    chance: { next: () => 0.5 },
+    random: { next: () => 0.5 },
     log,
   });
   const failures = new Set<string>();

@@ -128,7 +128,7 @@ test("a day of five queries over three customers loses no row and doubles none",
   const http = createHttp();
   const { queries, problems } = readQueryFile(readFileSync("docs/hunting/queries.json", "utf8"));
   expect(problems).toEqual([]);
-  const cycles = createTokenCycles({ http, clock, chance: { next: () => 0.5 }, log });
+  const cycles = createTokenCycles({ http, clock, random: { next: () => 0.5 }, log });
   const broken = {
     name: "broken",
     kql: "DeviceProcessEvents | whre",
@@ -198,7 +198,7 @@ test("a day of five queries over three customers loses no row and doubles none",
       concurrency: 16,
       version: "test",
       clock,
-      chance: { next: () => 0.5 },
+      random: { next: () => 0.5 },
       log,
     });
     for (const { failures: found } of await scheduler.runOnce(new AbortController().signal))

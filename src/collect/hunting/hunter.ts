@@ -11,7 +11,7 @@ import {
   planPass,
 } from "../../model/hunting.ts";
 import { formatInstant, type Ticks } from "../../model/instant.ts";
-import type { Chance, Clock, Log, Sink } from "../../model/ports.ts";
+import type { Clock, Log, Random, Sink } from "../../model/ports.ts";
 import type { PageRecord, SourceRecord, UnreadableRecord } from "../../model/record.ts";
 import type { Checkpoint, LedgerEntry, StateKey, StreamStore } from "../../model/state.ts";
 import type { Tenant } from "../../model/tenant.ts";
@@ -48,7 +48,7 @@ export interface HunterParts {
   readonly report: StreamReport;
   readonly customer: CustomerReport;
   readonly clock: Clock;
-  readonly chance: Chance;
+  readonly random: Random;
   readonly log: Log;
 }
 
@@ -275,7 +275,7 @@ export class Hunter implements Runner {
   }
 
   async #carryOut(progress: Progress, { pass, dueAtMs }: PlannedPass, stop: AbortSignal): Promise<void> {
-    const { customer, report, clock, chance } = this.#p;
+    const { customer, report, clock, random } = this.#p;
     const { query, window, skipped } = pass;
     if (skipped !== undefined) await customer.incident(report, windowsSkipped(query, skipped.from, skipped.to));
     try {
@@ -283,7 +283,7 @@ export class Hunter implements Runner {
     } catch (error) {
       if (stop.aborted || !isFailure(error) || !OF_ONE_QUERY.has(error.code)) throw error;
       progress.failures += 1;
-      progress.waitsUntilMs = clock.monotonicMs() + backoffMs(progress.failures, error, clock.nowMs(), chance);
+      progress.waitsUntilMs = clock.monotonicMs() + backoffMs(progress.failures, error, clock.nowMs(), random);
       const reportOnce = progress.failure?.code !== error.code;
       progress.failure = ofQuery(error, query);
       if (reportOnce) await customer.incident(report, progress.failure);
@@ -329,7 +329,7 @@ export class Hunter implements Runner {
   }
 
   async #readPatiently(progress: Progress, pass: HuntingPass, stop: AbortSignal): Promise<HuntingEnd> {
-    const { clock, chance, report, budget } = this.#p;
+    const { clock, random, report, budget } = this.#p;
     for (let failed = 0; ; ) {
       try {
         return await this.#readOnce(progress, pass, stop);
@@ -342,7 +342,7 @@ export class Hunter implements Runner {
           budget.block(pauseMs);
           report.be("throttled", error, error.retry.atMs);
         } else if (error.retry.when === "soon") {
-          pauseMs = shortPauseMs(failed, chance);
+          pauseMs = shortPauseMs(failed, random);
           failed += 1;
         }
         if (pauseMs === undefined) throw error;
@@ -463,11 +463,11 @@ export class Hunter implements Runner {
   }
 
   #afterFailure(error: unknown): number {
-    const { clock, chance, report } = this.#p;
+    const { clock, random, report } = this.#p;
     const failure = asFailure(error);
     if (concernsEverybody(failure)) throw failure;
     this.#failures += 1;
-    const waitMs = backoffMs(this.#failures, failure, clock.nowMs(), chance);
+    const waitMs = backoffMs(this.#failures, failure, clock.nowMs(), random);
     report.be(failure.area === "sign-in" ? "signed-out" : "failing", failure, clock.nowMs() + waitMs);
     return waitMs;
   }

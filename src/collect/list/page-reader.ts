@@ -1,7 +1,7 @@
 import { Failure, isFailure } from "../../model/failure.ts";
 import type { Ticks } from "../../model/instant.ts";
 import { formatInstant } from "../../model/instant.ts";
-import type { Chance, Clock, Log, Question, SourceStream } from "../../model/ports.ts";
+import type { Clock, Log, Question, Random, SourceStream } from "../../model/ports.ts";
 import type { StreamStore } from "../../model/state.ts";
 import type { Tenant } from "../../model/tenant.ts";
 import { shortPauseMs } from "../backoff.ts";
@@ -30,7 +30,7 @@ export interface PageReaderParts {
   readonly report: StreamReport;
   readonly customer: CustomerReport;
   readonly clock: Clock;
-  readonly chance: Chance;
+  readonly random: Random;
   readonly log: Log;
 }
 
@@ -189,7 +189,7 @@ export class PageReader {
    * Retry-After.
    */
   async #readPatiently(question: Question, seen: Seen, pass: WalkPass, stop: AbortSignal): Promise<PageFacts> {
-    const { clock, chance, report, budget } = this.#p;
+    const { clock, random, report, budget } = this.#p;
     for (let failed = 0; ; ) {
       try {
         return await this.#readOnce(question, seen, pass, stop);
@@ -204,7 +204,7 @@ export class PageReader {
           if (stop.aborted) throw error;
           continue;
         }
-        const pauseMs = error.retry.when === "soon" ? shortPauseMs(failed, chance) : undefined;
+        const pauseMs = error.retry.when === "soon" ? shortPauseMs(failed, random) : undefined;
         if (pauseMs === undefined) throw error;
         failed += 1;
         await clock.pause(pauseMs, stop);

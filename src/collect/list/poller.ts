@@ -203,7 +203,7 @@ export class StreamPoller implements Runner {
     const failure = asFailure(error);
     if (concernsEverybody(failure)) throw failure;
     this.#failures += 1;
-    const waitMs = backoffMs(this.#failures, failure, this.#p.clock.nowMs(), this.#p.chance);
+    const waitMs = backoffMs(this.#failures, failure, this.#p.clock.nowMs(), this.#p.random);
     this.#p.report.be(failure.area === "sign-in" ? "signed-out" : "failing", failure, this.#p.clock.nowMs() + waitMs);
     return waitMs;
   }

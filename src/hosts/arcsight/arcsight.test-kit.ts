@@ -2,7 +2,7 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Failure } from "../../model/failure.ts";
-import type { Chance, Clock, Log, LogFields } from "../../model/ports.ts";
+import type { Clock, Log, LogFields, Random } from "../../model/ports.ts";
 import type { DatagramLink, Dialer, Link, Target } from "../../outputs/connection.ts";
 import type { Batch } from "../../outputs/output.ts";
 import type { Disk, DiskPorts } from "../../stores/disk/disk.ts";
@@ -53,7 +53,7 @@ export async function settled(): Promise<void> {
   for (let i = 0; i < 6; i += 1) await new Promise<void>((resolve) => setImmediate(resolve));
 }
 
-export const middling: Chance = { next: () => 0.5 };
+export const middling: Random = { next: () => 0.5 };
 
 export class LogBook implements Log {
   readonly lines: string[] = [];

@@ -5,7 +5,7 @@ import { settingsFor } from "../../config/table.ts";
 import { SCHEME as FORMAT_SCHEME } from "../../format/splunk/splunk-event.ts";
 import type { SplunkWorld } from "./index.ts";
 import { openSplunkHost, readRun, SCHEME, schemeDocument, validate } from "./index.ts";
-import { deliveries, evenChance, FakeSplunkd, FakeStdout, jumpClock } from "./splunk.test-kit.ts";
+import { deliveries, evenRandom, FakeSplunkd, FakeStdout, jumpClock } from "./splunk.test-kit.ts";
 
 const TENANT = "11111111-2222-3333-4444-555555555555";
 
@@ -34,7 +34,7 @@ function world(
       ...jumpClock(),
       pause: (_ms, stop) => new Promise<void>((resolve) => stop?.addEventListener("abort", () => resolve())),
     },
-    chance: evenChance,
+    random: evenRandom,
     stdin: openPipe(stdin),
     writeLogLine: (line) => lines.push(line),
     files: { look: () => ({ kind: "missing" }) },

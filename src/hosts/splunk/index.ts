@@ -16,7 +16,7 @@ import path from "node:path";
 import type { FileLook, FileRule, ParsedSettings } from "../../config/settings.ts";
 import { parseStanzas } from "../../config/settings.ts";
 import { type Failure, isFailure } from "../../model/failure.ts";
-import type { Chance, Clock, Http, Log, RefreshTokenVault, Sink } from "../../model/ports.ts";
+import type { Clock, Http, Log, Random, RefreshTokenVault, Sink } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import type { GlobalSettings, Stanza } from "../../model/stanza.ts";
 import { splunkLog } from "./log.ts";
@@ -50,7 +50,7 @@ export type { Verdict } from "./validate.ts";
 export interface SplunkWorld {
   readonly http: Http;
   readonly clock: Clock;
-  readonly chance: Chance;
+  readonly random: Random;
   readonly stdin: AsyncIterable<Uint8Array>;
   readonly stdout: ByteSink;
   /** Takes one whole line for stderr. */
@@ -126,7 +126,7 @@ export function runFrom(document: SplunkDocument, world: SplunkWorld): SplunkRun
 /** Resolves the secrets and opens the output. Throws nothing that is one customer's trouble. */
 export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: AbortSignal): Promise<SplunkHost> {
   const { document, settings, log } = run;
-  const { clock, chance } = world;
+  const { clock, random } = world;
   let access = await openPasswords(run, world, stop);
   const resolve = (stanzas: readonly Stanza[]) =>
     resolveSecrets(stanzas, settings.masked, access.store, access.failure, world.readBytes, fileRule(world));
@@ -173,7 +173,7 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
         storedAtMs: one.storedRefreshToken?.storedAtMs,
         store: access.store,
         clock,
-        chance,
+        random,
         log,
       });
     },
@@ -229,7 +229,7 @@ async function openPasswords(run: SplunkRun, world: SplunkWorld, stop: AbortSign
       splunkdCaFile(run.settings.stanzas),
       stop,
     );
-    return { splunkd, store: await PasswordStore.read(splunkd, world.clock, world.chance) };
+    return { splunkd, store: await PasswordStore.read(splunkd, world.clock, world.random) };
   } catch (error) {
     if (!isFailure(error)) throw error;
     run.log.warn("Splunk's credential store cannot be read", {

@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { sealed } from "../../model/sealed.ts";
 import { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
-import { evenChance, FakeSplunkd, jumpClock, recordedLog } from "./splunk.test-kit.ts";
+import { evenRandom, FakeSplunkd, jumpClock, recordedLog } from "./splunk.test-kit.ts";
 import { Splunkd } from "./splunkd.ts";
 
 const SEAL = `v1.${"a".repeat(64)}.111111.222222.333333.444444.555555.666666`;
@@ -19,7 +19,7 @@ function connect(fake: FakeSplunkd, more: Partial<ConstructorParameters<typeof S
   });
 }
 
-const read = (fake: FakeSplunkd) => PasswordStore.read(connect(fake), jumpClock(), evenChance);
+const read = (fake: FakeSplunkd) => PasswordStore.read(connect(fake), jumpClock(), evenRandom);
 const opened = (store: PasswordStore, id: Parameters<PasswordStore["get"]>[0]) =>
   store.get(id)?.value.open((value) => value);
 

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { Failure } from "../../model/failure.ts";
-import type { Chance, Clock } from "../../model/ports.ts";
+import type { Clock, Random } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { Splunkd } from "./splunkd.ts";
@@ -59,22 +59,22 @@ interface Index {
 export class PasswordStore {
   readonly #splunkd: Splunkd;
   readonly #clock: Clock;
-  readonly #chance: Chance;
+  readonly #random: Random;
   /** Every entry of ours by user name. */
   readonly #entries = new Map<string, Sealed>();
 
-  private constructor(splunkd: Splunkd, clock: Clock, chance: Chance) {
+  private constructor(splunkd: Splunkd, clock: Clock, random: Random) {
     this.#splunkd = splunkd;
     this.#clock = clock;
-    this.#chance = chance;
+    this.#random = random;
   }
 
   /**
    * Reads the whole store once, page by page. Throws the failures of Splunkd and `splunkd-answer` for an
    * answer of another shape.
    */
-  static async read(splunkd: Splunkd, clock: Clock, chance: Chance): Promise<PasswordStore> {
-    const store = new PasswordStore(splunkd, clock, chance);
+  static async read(splunkd: Splunkd, clock: Clock, random: Random): Promise<PasswordStore> {
+    const store = new PasswordStore(splunkd, clock, random);
     for (let offset = 0; ; ) {
       const answer = await splunkd.get(`${COLLECTION}?count=${PAGE_ROWS}&offset=${offset}`);
       if (answer.status !== 200) throw unexpected(answer.status);
@@ -140,7 +140,7 @@ export class PasswordStore {
    * Never one that has chunks already: overwriting those would tear the secret that the index still names.
    */
   #freshGeneration(id: SecretId, nowMs: number): string {
-    const base = Math.floor(this.#chance.next() * 36 ** 4);
+    const base = Math.floor(this.#random.next() * 36 ** 4);
     for (let n = 0; ; n += 1) {
       const generation = `${Math.floor(nowMs / 1000).toString(36)}${((base + n) % 36 ** 4).toString(36).padStart(4, "0")}`;
       if (!this.#entries.has(`${id}.${generation}.1`)) return generation;

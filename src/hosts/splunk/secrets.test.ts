@@ -10,7 +10,7 @@ import { storeAndMask } from "./masking.ts";
 import { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
 import type { SplunkStanza } from "./run-document.ts";
 import { resolveSecrets, sealFor } from "./secrets.ts";
-import { evenChance, FakeSplunkd, jumpClock, recordedLog } from "./splunk.test-kit.ts";
+import { evenRandom, FakeSplunkd, jumpClock, recordedLog } from "./splunk.test-kit.ts";
 import { Splunkd } from "./splunkd.ts";
 import { splunkVault } from "./vault.ts";
 
@@ -48,7 +48,7 @@ async function start(fake: FakeSplunkd, raw: readonly SplunkStanza[]) {
     splunkdCaFile: undefined,
     splunkHome: "/opt/splunk",
   });
-  const store = await PasswordStore.read(splunkd, clock, evenChance);
+  const store = await PasswordStore.read(splunkd, clock, evenRandom);
   const parsed = parseStanzas(raw, { host: "splunk", nowMs: clock.nowMs() });
   expect(parsed.problems).toEqual([]);
   const resolution = await resolveSecrets(parsed.stanzas, parsed.masked, store, undefined, readBytes, files);
@@ -317,7 +317,7 @@ describe("a customer without a usable secret is told so, and the others go on", 
         splunkHome: "/s",
       }),
       jumpClock(),
-      evenChance,
+      evenRandom,
     ).catch((error: unknown) => error);
     const { ready, refused } = await resolveSecrets(
       parsed.stanzas,
@@ -344,7 +344,7 @@ async function vault() {
     storedAtMs: first.storedAtMs,
     store: begun.store,
     clock: begun.clock,
-    chance: evenChance,
+    random: evenRandom,
     log: begun.log,
   });
   return { ...begun, fake, made, stored: () => open(begun.store.get(id)?.value) };

@@ -1,7 +1,7 @@
 import { AnswerScanner } from "../../json/answer-scanner.ts";
 import type { Delivery } from "../../model/event.ts";
 import { versionKey } from "../../model/event.ts";
-import type { Chance, Clock, Http, HttpAnswer, HttpRequest, Log, LogFields } from "../../model/ports.ts";
+import type { Clock, Http, HttpAnswer, HttpRequest, Log, LogFields, Random } from "../../model/ports.ts";
 import type { Tenant, TenantId } from "../../model/tenant.ts";
 import type { ByteSink } from "./stream-pipe.ts";
 
@@ -20,7 +20,7 @@ export function jumpClock(nowMs = Date.UTC(2026, 10, 24, 12)): Clock & { nowIs: 
   return clock;
 }
 
-export const evenChance: Chance = { next: () => 0.5 };
+export const evenRandom: Random = { next: () => 0.5 };
 
 export function recordedLog(): Log & {
   readonly lines: { level: string; message: string; fields: LogFields | undefined }[];

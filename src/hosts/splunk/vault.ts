@@ -1,5 +1,5 @@
 import { isFailure } from "../../model/failure.ts";
-import type { Chance, Clock, Log, RefreshTokenVault } from "../../model/ports.ts";
+import type { Clock, Log, Random, RefreshTokenVault } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import type { PasswordStore } from "./passwords.ts";
 import { customerSecretId } from "./passwords.ts";
@@ -19,12 +19,12 @@ export function splunkVault(options: {
   readonly storedAtMs: number | undefined;
   readonly store: PasswordStore | undefined;
   readonly clock: Clock;
-  readonly chance: Chance;
+  readonly random: Random;
   readonly log: Log;
 }): RefreshTokenVault {
-  const { stanza, seal, store, clock, chance, log } = options;
+  const { stanza, seal, store, clock, random, log } = options;
   let token = options.first;
-  let dueAtMs = (options.storedAtMs ?? Number.NEGATIVE_INFINITY) + DAY_MS * (1 + chance.next() / 4);
+  let dueAtMs = (options.storedAtMs ?? Number.NEGATIVE_INFINITY) + DAY_MS * (1 + random.next() / 4);
   return {
     current: async () => token,
     async store(rotated, { refused }) {
@@ -32,7 +32,7 @@ export function splunkVault(options: {
       if (!store || !(refused || clock.nowMs() >= dueAtMs)) return;
       try {
         const stored = await store.put(customerSecretId(stanza, "refresh_token"), rotated, seal);
-        dueAtMs = stored.storedAtMs + DAY_MS * (1 + chance.next() / 4);
+        dueAtMs = stored.storedAtMs + DAY_MS * (1 + random.next() / 4);
       } catch (error) {
         // The stored one is still good, so collecting goes on; a refused one is not.
         if (refused || !isFailure(error)) throw error;
