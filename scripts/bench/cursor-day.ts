@@ -24,7 +24,7 @@ const PROMPT_MS = 20_000;
 const LAST_UPDATE_AFTER_MS = 8 * 60 * MINUTE_MS;
 
 /** Numbers from 0 to 1 that repeat with their seed (a 32-bit LCG: nothing here needs more). */
-export function dice(seed: number): () => number {
+export function seededRandom(seed: number): () => number {
   let state = (seed * 2_654_435_761 + 12_345) >>> 0;
   return () => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
@@ -37,7 +37,7 @@ export function dice(seed: number): () => number {
  * one instant each, 2 % of all versions 1 to 20 minutes late.
  */
 export function syntheticDay(seed: number): readonly DayVersion[] {
-  const random = dice(seed);
+  const random = seededRandom(seed);
   const versions: DayVersion[] = [];
   const ticksAt = (ms: number): bigint => BigInt(Math.floor(ms)) * TICKS_PER_MS + BigInt(Math.floor(random() * 10_000));
   const add = (id: string, created: bigint, updated: bigint): void => {

@@ -4,9 +4,9 @@ import {
   DAY_MS,
   DayList,
   type DayVersion,
-  dice,
   MINUTE_MS,
   RequestFailed,
+  seededRandom,
   syntheticDay,
   ticksOfMs,
 } from "./cursor-day.ts";
@@ -50,7 +50,7 @@ export const RULES: readonly Rule[] = [
 ];
 
 function modelDay(model: CursorModel, versions: readonly DayVersion[], failing: boolean, seed: number): DayResult {
-  const random = dice(seed + 1_000);
+  const random = seededRandom(seed + 1_000);
   const list = new DayList(versions, () => failing && random() < FAILING_SHARE);
   const poll = model.start();
   const delivered: (readonly [id: string, updated: bigint])[] = [];
@@ -102,7 +102,7 @@ export async function engineDay(versions: readonly DayVersion[], failing: boolea
       visibleAtMs: T0 + visibleAtMs,
     })),
   );
-  const random = dice(seed + 1_000);
+  const random = seededRandom(seed + 1_000);
   if (failing) stream.fault = () => (random() < FAILING_SHARE ? serviceError() : undefined);
   const source: SourceStream = stream;
   const customer = world.customer(stream, { sources: [source] });

@@ -70,7 +70,7 @@ async function settle(): Promise<void> {
   for (let i = 0; i < 3; i++) await new Promise<void>((resolve) => setImmediate(resolve));
 }
 
-export class Dice implements Random {
+export class SeededRandom implements Random {
   #state: number;
   constructor(seed = 1) {
     this.#state = seed >>> 0 || 1;
@@ -451,7 +451,7 @@ export class World {
   customers: Customer[] = [];
   concurrency = 16;
   replayMib = 16;
-  dice = new Dice(7);
+  random = new SeededRandom(7);
   #running: { scheduler: Scheduler; stop: AbortController; done: Promise<void> } | undefined;
 
   customer(stream: SimStream, options: Partial<Customer> & { readonly n?: number } = {}): Customer {
@@ -478,7 +478,7 @@ export class World {
       concurrency: this.concurrency,
       version: "test",
       clock: this.clock,
-      random: this.dice,
+      random: this.random,
       log: this.log,
     });
   }

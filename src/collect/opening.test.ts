@@ -21,7 +21,7 @@ test("a stop while thousands of customers are being opened is heeded at the next
       concurrency: 16,
       version: "test",
       clock: world.clock,
-      random: world.dice,
+      random: world.random,
       log: world.log,
       ...(stop ? { stop } : {}),
     });

@@ -6,11 +6,11 @@
 import { Failure } from "../model/failure.ts";
 import type { StreamName } from "../model/stream.ts";
 import {
-  Dice,
   HOUR,
   judge,
   MINUTE,
   type Regime,
+  SeededRandom,
   type Sent,
   SimStream,
   serviceError,
@@ -63,8 +63,8 @@ interface Member {
 
 class RandomWorld {
   readonly #world = new World();
-  readonly #dice: Dice;
-  readonly #wideDice: Dice;
+  readonly #random: SeededRandom;
+  readonly #wideRandom: SeededRandom;
   readonly #isWide: boolean;
   readonly #isDurable: boolean;
   readonly #members: Member[] = [];
@@ -72,14 +72,14 @@ class RandomWorld {
   readonly #story: string[] = [];
 
   constructor(seed: number, breadth: Breadth) {
-    this.#dice = new Dice(seed * 7919 + 13);
-    for (let i = 0; i < 10; i++) this.#dice.next();
-    this.#wideDice = new Dice(seed * 104_729 + 7);
-    for (let i = 0; i < 10; i++) this.#wideDice.next();
+    this.#random = new SeededRandom(seed * 7919 + 13);
+    for (let i = 0; i < 10; i++) this.#random.next();
+    this.#wideRandom = new SeededRandom(seed * 104_729 + 7);
+    for (let i = 0; i < 10; i++) this.#wideRandom.next();
     this.#isWide = breadth === "wide";
-    this.#world.dice = new Dice(seed);
+    this.#world.random = new SeededRandom(seed);
     this.#found();
-    this.#isDurable = this.#dice.below(4) === 0;
+    this.#isDurable = this.#random.below(4) === 0;
     if (this.#isDurable) this.#world.sink.kind = "durable";
   }
 
@@ -94,18 +94,18 @@ class RandomWorld {
   }
 
   #pick<T>(...choices: readonly T[]): T {
-    return choices[this.#dice.below(choices.length)] as T;
+    return choices[this.#random.below(choices.length)] as T;
   }
 
   #pickWide<T>(...choices: readonly T[]): T {
-    return choices[this.#wideDice.below(choices.length)] as T;
+    return choices[this.#wideRandom.below(choices.length)] as T;
   }
 
   /** Customers, their streams, and what those held before the first start. */
   #found(): void {
     this.#foundCustomer();
     if (!this.#isWide) return;
-    for (let more = this.#wideDice.below(3); more > 0; more--) this.#foundCustomer();
+    for (let more = this.#wideRandom.below(3); more > 0; more--) this.#foundCustomer();
   }
 
   #foundCustomer(): void {
@@ -117,7 +117,7 @@ class RandomWorld {
     const settings = { pollSeconds: this.#pick(60, 60, 300), overlapMinutes: 30, sweepHours };
     const startMs = this.#pick(7 * 24, 2) * HOUR;
     const streams = [main];
-    if (this.#isWide && this.#wideDice.below(2) === 0) streams.push(this.#foundStream("incidents"));
+    if (this.#isWide && this.#wideRandom.below(2) === 0) streams.push(this.#foundStream("incidents"));
     const customer = world.customer(main, { settings, start: { kind: "ago", ms: startMs }, sources: streams });
     for (const stream of streams) {
       stream.add(...this.#past(startMs));
@@ -150,10 +150,10 @@ class RandomWorld {
     const past: Version[] = [];
     const count = this.#pick(30, 200, 800);
     for (let i = 0; i < count; i++) {
-      const atMs = T0 - this.#dice.below(6 * 24 * HOUR);
+      const atMs = T0 - this.#random.below(6 * 24 * HOUR);
       if (T0 - atMs > startMs - MINUTE) continue;
-      const updatedMs = this.#dice.below(3) === 0 ? atMs - (atMs % (6 * HOUR)) + HOUR : atMs;
-      const updated = ticks(updatedMs, this.#dice.below(3));
+      const updatedMs = this.#random.below(3) === 0 ? atMs - (atMs % (6 * HOUR)) + HOUR : atMs;
+      const updated = ticks(updatedMs, this.#random.below(3));
       past.push({ id: `old-${i}`, updated, created: ticks(atMs), visibleAtMs: 0, group: this.#pick(...GROUPS) });
     }
     return past.filter((version) => version.updated >= ticks(T0 - startMs + MINUTE));
@@ -162,16 +162,16 @@ class RandomWorld {
   /** What is raised and changed in the time to come; some of it is shown late. */
   #grow(member: Member, forMs: number): void {
     const fromMs = this.#world.clock.now;
-    for (let i = this.#dice.below(40); i > 0; i--) {
-      const atMs = fromMs + this.#dice.below(Math.max(1, forMs));
-      const lateMs = this.#pick(0, 0, 5_000, 20_000, this.#dice.below(28 * MINUTE));
+    for (let i = this.#random.below(40); i > 0; i--) {
+      const atMs = fromMs + this.#random.below(Math.max(1, forMs));
+      const lateMs = this.#pick(0, 0, 5_000, 20_000, this.#random.below(28 * MINUTE));
       const id =
-        this.#dice.below(4) === 0 && member.live > 0
-          ? `live-${this.#dice.below(member.live)}`
+        this.#random.below(4) === 0 && member.live > 0
+          ? `live-${this.#random.below(member.live)}`
           : `live-${member.live++}`;
       const version: Version = {
         id,
-        updated: ticks(atMs, this.#dice.below(9)),
+        updated: ticks(atMs, this.#random.below(9)),
         created: ticks(atMs),
         visibleAtMs: atMs + lateMs,
         group: this.#pick(...GROUPS),
@@ -179,14 +179,14 @@ class RandomWorld {
       member.stream.add(version);
       if (!this.#isWide) continue;
       // The same version again with other contents: it was sent and is not sent twice.
-      if (this.#wideDice.below(12) === 0)
+      if (this.#wideRandom.below(12) === 0)
         member.stream.add({
           ...version,
           text: "changed",
-          visibleAtMs: version.visibleAtMs + this.#wideDice.below(20 * MINUTE),
+          visibleAtMs: version.visibleAtMs + this.#wideRandom.below(20 * MINUTE),
         });
-      if (member.sweepHours > 0 && this.#wideDice.below(30) === 0) {
-        const hoursLateMs = this.#wideDice.below(12 * HOUR);
+      if (member.sweepHours > 0 && this.#wideRandom.below(30) === 0) {
+        const hoursLateMs = this.#wideRandom.below(12 * HOUR);
         member.stream.add({ ...version, id: `late-${member.live++}`, visibleAtMs: version.visibleAtMs + hoursLateMs });
       }
     }
@@ -198,13 +198,13 @@ class RandomWorld {
 
   async #step(): Promise<void> {
     const { clock } = this.#world;
-    const act = this.#dice.below(10);
+    const act = this.#random.below(10);
     const spanMs = this.#pick(2_000, 20_000, 3 * MINUTE, 20 * MINUTE, 2 * HOUR);
     this.#growAll(spanMs);
     for (const { stream } of this.#members) this.#failureText(stream);
     this.#failAll();
     await clock.advance(spanMs);
-    if (this.#isWide && !this.#isDurable && this.#wideDice.below(6) === 0) await this.#breakConnection();
+    if (this.#isWide && !this.#isDurable && this.#wideRandom.below(6) === 0) await this.#breakConnection();
     if (act < 3) await this.#die();
     else if (act < 5) await this.#stop();
     else return;
@@ -217,20 +217,22 @@ class RandomWorld {
   }
 
   #failureText(stream: SimStream): void {
-    const dice = this.#dice;
+    const random = this.#random;
     const { clock } = this.#world;
     const fault = this.#pick<[string, SimStream["fault"]]>(
       ["none", undefined],
       ["none", undefined],
       ["none", undefined],
-      ["some answers", () => (dice.below(6) === 0 ? serviceError() : undefined)],
+      ["some answers", () => (random.below(6) === 0 ? serviceError() : undefined)],
       ["every answer", () => serviceError()],
-      ["throttled", () => (dice.below(8) === 0 ? throttledUntil(clock.nowMs() + 20_000) : undefined)],
+      ["throttled", () => (random.below(8) === 0 ? throttledUntil(clock.nowMs() + 20_000) : undefined)],
     );
     stream.fault = fault[1];
     stream.midPage =
-      dice.below(4) === 0 ? (_question, n) => (n > 0 && dice.below(12) === 0 ? serviceError() : undefined) : undefined;
-    stream.partial = dice.below(8) === 0 ? () => (dice.below(5) === 0 ? "P" : undefined) : undefined;
+      random.below(4) === 0
+        ? (_question, n) => (n > 0 && random.below(12) === 0 ? serviceError() : undefined)
+        : undefined;
+    stream.partial = random.below(8) === 0 ? () => (random.below(5) === 0 ? "P" : undefined) : undefined;
     this.#tell(
       `  ${stream.name}: faults ${fault[0]}, in pages ${stream.midPage !== undefined}, partial ${stream.partial !== undefined}`,
     );
@@ -238,16 +240,16 @@ class RandomWorld {
 
   /** Disk, sink and clocks. One clock is wrong at a time, or nobody could say what the time is. */
   #failAll(): void {
-    const dice = this.#dice;
+    const random = this.#random;
     const { clock, sink, state } = this.#world;
-    state.isFull = dice.below(8) === 0 && !this.#isDurable;
+    state.isFull = random.below(8) === 0 && !this.#isDurable;
     sink.break =
-      dice.below(4) === 0
-        ? () => (dice.below(10) === 0 ? { arrives: 0, failure: outputFull() } : undefined)
+      random.below(4) === 0
+        ? () => (random.below(10) === 0 ? { arrives: 0, failure: outputFull() } : undefined)
         : undefined;
-    const serverOffsetMs = dice.below(8) === 0 ? this.#pick(0, 0, 5 * HOUR, -5 * HOUR, 5 * MINUTE) : 0;
+    const serverOffsetMs = random.below(8) === 0 ? this.#pick(0, 0, 5 * HOUR, -5 * HOUR, 5 * MINUTE) : 0;
     for (const { stream } of this.#members) stream.serverOffsetMs = serverOffsetMs;
-    if (dice.below(10) === 0 && serverOffsetMs === 0) clock.wallOffsetMs = this.#pick(0, HOUR, -HOUR);
+    if (random.below(10) === 0 && serverOffsetMs === 0) clock.wallOffsetMs = this.#pick(0, HOUR, -HOUR);
     if (serverOffsetMs !== 0) clock.wallOffsetMs = 0;
     this.#tell(
       `disk full ${state.isFull}, sink fails ${sink.break !== undefined}, wall clock ${clock.wallOffsetMs} ms, service's ${serverOffsetMs} ms`,
@@ -266,7 +268,7 @@ class RandomWorld {
 
   async #die(): Promise<void> {
     await this.#world.kill();
-    const lost = this.#isDurable ? [] : this.#lastUnsure(this.#dice.below(LOST_AT_MOST));
+    const lost = this.#isDurable ? [] : this.#lastUnsure(this.#random.below(LOST_AT_MOST));
     this.#tell(`dies; did not arrive: ${lost.map((sent) => sent.id).join(" ")}`);
     this.#take(lost.length);
   }
@@ -279,7 +281,7 @@ class RandomWorld {
 
   /** What was written last does not arrive; the process learns of it and lives on. */
   async #breakConnection(): Promise<void> {
-    const lost = this.#lastUnsure(this.#wideDice.below(LOST_AT_MOST));
+    const lost = this.#lastUnsure(this.#wideRandom.below(LOST_AT_MOST));
     this.#world.sink.sent.length -= lost.length;
     const again = this.#world.scheduler.replayProvisional();
     this.#tell(

@@ -100,7 +100,7 @@ function scenarioOf(forMs: number, seed: number): object {
 }
 
 /** Numbers from 0 to 1 that repeat with their seed. */
-function dice(seed: number): () => number {
+function seededRandom(seed: number): () => number {
   let state = (seed * 2_654_435_761 + 1) >>> 0;
   return () => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
@@ -132,7 +132,7 @@ async function chaosIn(
   { program, forMs, seed, told }: ChaosOptions,
 ): Promise<ChaosResult> {
   const { control, ready } = microsoft.simulator;
-  const random = dice(seed);
+  const random = seededRandom(seed);
   const home = join(folder, "home");
   const document = runDocument(home, ready, { poll_seconds: 1, streams: "alerts,incidents" });
   mkdirSync(join(home, "var/lib/splunk/modinputs/defender_mssp"), { recursive: true });

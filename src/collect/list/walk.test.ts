@@ -3,13 +3,13 @@ import fc from "fast-check";
 import type { Regime } from "../collect.test-kit.ts";
 import {
   alerts,
-  Dice,
   EASY,
   FLAWLESS,
   HOUR,
   judge,
   MINUTE,
   refusedFailure,
+  SeededRandom,
   SimStream,
   T0,
   ticks,
@@ -107,10 +107,10 @@ describe.each(REGIMES)("with order %s, one walk delivers everything exactly once
 test("a record that changes while a sorted list is paged is delivered in its new version and hides no neighbour", async () => {
   const stream = streamOf(new World(), { ...EASY, clamp: 10, pageTop: 10, links: true });
   stream.add(...alerts(95, T0 - 3 * HOUR, T0 - HOUR));
-  const dice = new Dice(3);
+  const random = new SeededRandom(3);
   stream.fault = (_q, n) => {
     if (n > 30) return undefined;
-    const id = `alert-${dice.below(95)}`;
+    const id = `alert-${random.below(95)}`;
     stream.add({ id, updated: ticks(T0 - 30 * MINUTE + n * 1000), visibleAtMs: 0 });
     return undefined;
   };
