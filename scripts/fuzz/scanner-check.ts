@@ -17,8 +17,8 @@ const GRAPH: AnswerOptions = {
  * difference.
  */
 const OTHER_WAYS: readonly AnswerOptions[] = [
-  { ...GRAPH, lift: { member: "alerts", fields: GRAPH.fields } },
-  { ...GRAPH, lift: { member: "alerts", fields: GRAPH.fields }, recordMaxBytes: 64 },
+  { ...GRAPH, nest: { member: "alerts", fields: GRAPH.fields } },
+  { ...GRAPH, nest: { member: "alerts", fields: GRAPH.fields }, recordMaxBytes: 64 },
   { ...GRAPH, shape: "bare-array" },
   {
     ...GRAPH,

@@ -51,7 +51,7 @@ async function all(page: Page): Promise<PageRecord[]> {
 
 const brief = (record: PageRecord): unknown =>
   record.readable
-    ? `${record.lifted ? "lifted " : ""}${record.kind} ${record.id} ${record.service ?? ""}`.trim()
+    ? `${record.nested ? "nested " : ""}${record.kind} ${record.id} ${record.service ?? ""}`.trim()
     : record.reason;
 
 const page = (value: unknown[], more: object = {}): string => JSON.stringify({ "@odata.context": "x", value, ...more });
@@ -97,7 +97,7 @@ describe("a page", () => {
           alerts: [{ alertId: "da1", lastUpdatedTime: "2026-01-01T00:00:00Z", serviceSource: "OfficeATP" }],
         },
       ]),
-      ["lifted alert da1 OfficeATP", "incident 5"],
+      ["nested alert da1 OfficeATP", "incident 5"],
     ],
     [
       "xdr-incidents",
@@ -293,12 +293,12 @@ describe("what the engine is told about a stream", () => {
     ["xdr-incidents", 100, 1_000_000, true, 50, 1_500],
     ["mde-alerts", 10_000, 1_000_000, false, 100, 1_500],
     ["siem-alerts", Number.MAX_SAFE_INTEGER, 0, false, 30, undefined],
-  ])("%s", (name, top, skip, lifts, perMinute, perHour) => {
+  ])("%s", (name, top, skip, hasNested, perMinute, perHour) => {
     const { stream } = given(name);
-    expect([stream.pageTop, stream.skipMax, stream.lifts, stream.limits.perMinute, stream.limits.perHour]).toEqual([
+    expect([stream.pageTop, stream.skipMax, stream.hasNested, stream.limits.perMinute, stream.limits.perHour]).toEqual([
       top,
       skip,
-      lifts,
+      hasNested,
       perMinute,
       perHour,
     ]);

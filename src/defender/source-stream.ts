@@ -33,7 +33,7 @@ class ListStream implements SourceStream {
   readonly limits: SourceStream["limits"];
   readonly skipMax: number;
   readonly splits: SourceStream["splits"];
-  readonly lifts: boolean;
+  readonly hasNested: boolean;
   readonly #parts: SourceStreamParts;
   readonly #contract: StreamContract;
   readonly #caller: ApiCaller;
@@ -48,7 +48,7 @@ class ListStream implements SourceStream {
     this.limits = APIS[contract.api].limits;
     this.skipMax = contract.skipMost;
     this.splits = contract.splits;
-    this.lifts = contract.lift !== undefined;
+    this.hasNested = contract.nest !== undefined;
   }
 
   get pageTop(): number {
@@ -111,12 +111,12 @@ class ListStream implements SourceStream {
   }
 
   #scanner(huge?: HugeRecordSink): AnswerScanner {
-    const { shape, fields, lift } = this.#contract;
+    const { shape, fields, nest } = this.#contract;
     return new AnswerScanner({
       shape,
       fields,
       recordMaxBytes: this.#parts.recordMaxBytes,
-      ...(lift === undefined ? {} : { lift }),
+      ...(nest === undefined ? {} : { nest }),
       ...(huge === undefined ? {} : { huge }),
     });
   }

@@ -23,7 +23,7 @@ const XDR: AnswerOptions = {
   shape: "value-object",
   fields: { kind: "incident", id: "incidentId", updated: "lastUpdateTime", created: "createdTime" },
   recordMaxBytes: 1 << 20,
-  lift: {
+  nest: {
     member: "alerts",
     fields: { kind: "alert", id: "alertId", updated: "lastUpdatedTime", service: "serviceSource" },
   },
@@ -82,7 +82,7 @@ function memberTexts(record: SourceRecord): string[] {
 const ALERT =
   '{"id":"a1","lastUpdateDateTime":"2026-11-24T16:05:58.0066667Z","n":1.10,"big":12345678901234567890,"mssp":{"x":1},"n":2}';
 
-const liftedAlert = (id: string): string =>
+const nestedAlert = (id: string): string =>
   `{"alertId":"${id}","lastUpdatedTime":"2026-11-24T16:35:23.85Z","title":"a & b"}`;
 
 describe("a record's members come out as Microsoft wrote them", () => {
@@ -216,15 +216,15 @@ describe("id and times are read whatever their form", () => {
 describe("P7: alerts inside an incident are records of their own", () => {
   const head = '"incidentId":924565,"lastUpdateTime":"2026-11-24T16:05:58.0066667Z"';
   test.each([
-    ["last", `{${head},"alerts":[${liftedAlert("x")},${liftedAlert("y")}]}`, `{${head}}`, 2],
-    ["first", `{"alerts":[${liftedAlert("x")}],${head}}`, `{${head}}`, 1],
-    ["in the middle", `{"a":"<","alerts":[${liftedAlert("x")}],${head}}`, `{"a":"<",${head}}`, 1],
+    ["last", `{${head},"alerts":[${nestedAlert("x")},${nestedAlert("y")}]}`, `{${head}}`, 2],
+    ["first", `{"alerts":[${nestedAlert("x")}],${head}}`, `{${head}}`, 1],
+    ["in the middle", `{"a":"<","alerts":[${nestedAlert("x")}],${head}}`, `{"a":"<",${head}}`, 1],
     ["alone but for what stands before", `{ ${head} , "alerts" : [ ] , "z" : 1 }`, `{${head},"z":1}`, 0],
-    ["twice", `{"alerts":[${liftedAlert("x")}],"alerts":[${liftedAlert("y")}],${head}}`, `{${head}}`, 2],
+    ["twice", `{"alerts":[${nestedAlert("x")}],"alerts":[${nestedAlert("y")}],${head}}`, `{${head}}`, 2],
     ["null", `{${head},"alerts":null}`, `{${head},"alerts":null}`, 0],
     ["an object", `{${head},"alerts":{"a":[]}}`, `{${head},"alerts":{"a":[]}}`, 0],
     ["missing", `{${head}}`, `{${head}}`, 0],
-    ["with an escaped name", `{${head},"\\u0061lerts":[${liftedAlert("x")}]}`, `{${head}}`, 1],
+    ["with an escaped name", `{${head},"\\u0061lerts":[${nestedAlert("x")}]}`, `{${head}}`, 1],
   ])("alerts %s", (_where, incident, wanted, alerts) => {
     const bytes = utf8(`{"value":[${incident}]}`);
     for (let cut = 0; cut <= bytes.length; cut++) {
@@ -233,19 +233,19 @@ describe("P7: alerts inside an incident are records of their own", () => {
       const incidentRecord = readable(records.at(-1));
       expect(bodyText(incidentRecord)).toBe(wanted);
       expect(incidentRecord.id).toBe("924565");
-      expect(incidentRecord.lifted).toBeUndefined();
+      expect(incidentRecord.nested).toBeUndefined();
       expect(memberTexts(incidentRecord)).toEqual(
         Object.entries(JSON.parse(wanted) as object).map(([name]) => expect.stringContaining(`"${name}" `)),
       );
       for (const record of records.slice(0, -1)) {
-        expect(readable(record).lifted).toBe(true);
+        expect(readable(record).nested).toBe(true);
         expect(formatInstant(readable(record).updated)).toBe("2026-11-24T16:35:23.8500000Z");
       }
     }
   });
 
   test("an incident far above the limit goes out whole in its parts", () => {
-    const alerts = Array.from({ length: 2000 }, (_, i) => liftedAlert(`a${i}`));
+    const alerts = Array.from({ length: 2000 }, (_, i) => nestedAlert(`a${i}`));
     const { records } = scanInPieces(utf8(`{"value":[{${head},"alerts":[${alerts.join()}]}]}`), [1000, 70_000], {
       ...XDR,
       recordMaxBytes: 200,
@@ -304,7 +304,7 @@ describe("what is no usable record is named, not lost and not fatal", () => {
     }
   });
 
-  test("a record above the limit can pass through in pieces, without white space, what is lifted and broken UTF-8", () => {
+  test("a record above the limit can pass through in pieces, without white space, what is nested and broken UTF-8", () => {
     const inside = `{"alertId":"x","lastUpdatedTime":"2026-11-24T16:35:23.85Z"}`;
     const before = `"incidentId":7,"lastUpdateTime":"2026-11-24T16:05:58Z"`;
     const after = `"b":"${"y & é".repeat(300)}"`;

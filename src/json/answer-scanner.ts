@@ -37,7 +37,7 @@ export interface AnswerOptions {
    * Elements of this member come out as records of their own, before their parent, which goes out without the
    * member.
    */
-  readonly lift?: { readonly member: string; readonly fields: RecordFields };
+  readonly nest?: { readonly member: string; readonly fields: RecordFields };
   /** Asked for each record above the limit: its bytes may pass through instead of being counted only. */
   readonly huge?: HugeRecordSink;
 }
@@ -89,31 +89,31 @@ export class AnswerScanner implements CutReceiver {
   #recordCount = 0;
 
   constructor(options: AnswerOptions) {
-    const lifted: FrameSpec | undefined =
-      options.lift === undefined
+    const nested: FrameSpec | undefined =
+      options.nest === undefined
         ? undefined
         : {
-            role: "lifted",
+            role: "nested",
             maxBytes: options.recordMaxBytes,
-            fields: fieldNames(options.lift.fields),
-            liftName: undefined,
-            liftSpec: undefined,
+            fields: fieldNames(options.nest.fields),
+            nestedName: undefined,
+            nestedSpec: undefined,
             sink: options.huge,
           };
     const record: FrameSpec = {
       role: "record",
       maxBytes: options.recordMaxBytes,
       fields: fieldNames(options.fields),
-      liftName: options.lift?.member,
-      liftSpec: lifted,
+      nestedName: options.nest?.member,
+      nestedSpec: nested,
       sink: options.huge,
     };
     const envelope: FrameSpec = {
       role: "envelope",
       maxBytes: ENVELOPE_MAX_BYTES,
       fields: undefined,
-      liftName: options.shape === "results" ? "results" : "value",
-      liftSpec: record,
+      nestedName: options.shape === "results" ? "results" : "value",
+      nestedSpec: record,
       sink: undefined,
     };
     this.#shape = options.shape;
@@ -237,7 +237,7 @@ export class AnswerScanner implements CutReceiver {
       body,
     };
     if (values.created !== undefined) record.created = values.created;
-    if (frame.spec.role === "lifted") record.lifted = true;
+    if (frame.spec.role === "nested") record.nested = true;
     if (values.tenant !== undefined) record.payloadTenantId = values.tenant;
     if (values.service !== undefined) record.service = values.service;
     return record;

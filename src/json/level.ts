@@ -19,14 +19,14 @@ export interface HugeRecordSink {
   end(complete: boolean, head: RecordHead | undefined): void;
 }
 
-/** One level at which members are cut: the answer's envelope, a record, a record lifted out of a record. */
+/** One level at which members are cut: the answer's envelope, a record, a record nested out of a record. */
 export interface FrameSpec {
-  readonly role: "envelope" | "record" | "lifted" | "stray";
+  readonly role: "envelope" | "record" | "nested" | "stray";
   readonly maxBytes: number;
   readonly fields: FieldNames | undefined;
   /** The member whose elements become records of their own. */
-  readonly liftName: string | undefined;
-  readonly liftSpec: FrameSpec | undefined;
+  readonly nestedName: string | undefined;
+  readonly nestedSpec: FrameSpec | undefined;
   readonly sink: HugeRecordSink | undefined;
 }
 
@@ -61,9 +61,9 @@ export class Frame {
   memberCount = 0;
   escapes: Int32Array = new Int32Array(FIRST_MEMBERS);
   escapeCount = 0;
-  /** Members that stay in the record (lifted ones do not). */
+  /** Members that stay in the record (nested ones do not). */
   kept = 0;
-  /** The member before was lifted and nothing stands before it: its comma goes too. */
+  /** The member before was nested and nothing stands before it: its comma goes too. */
   skipComma = false;
   /** What its members said of it. */
   readonly values: FieldValues = new FieldValues();

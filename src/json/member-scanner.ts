@@ -3,7 +3,7 @@
  * without building objects.
  *
  * One loop over one state per byte, all grammar of RFC 8259 checked. Objects whose members are cut are
- * frames: the answer's envelope, its records, records lifted out of records. A frame's bytes stay where they
+ * frames: the answer's envelope, its records, records nested out of records. A frame's bytes stay where they
  * arrived (a view of the chunk) unless the record crosses a chunk's end or something in it must be left out
  * or replaced; then they are copied to the frame's buffer.
  */
@@ -120,7 +120,7 @@ export class MemberScanner {
   /** VALUE_HAS_ESCAPES once the string being read has a backslash or a byte above 0x7F. */
   #stringFlag = 0;
   #nameFlag = 0;
-  #liftNext = false;
+  #nestedNext = false;
   #number = 0;
   #literal: Uint8Array = LITERALS[0x6e];
   #literalAt = 0;
@@ -193,10 +193,10 @@ export class MemberScanner {
               if (depth === memberDepth) {
                 this.#nameEnd = i - base;
                 this.#nameFlag = this.#stringFlag === 0 ? 0 : NAME_HAS_ESCAPES;
-                if (frame!.spec.liftName !== undefined) this.#liftNext = this.#isLiftName(frame!, base, i);
+                if (frame!.spec.nestedName !== undefined) this.#nestedNext = this.#isNestedName(frame!, base, i);
               }
               // The two tokens that nearly always follow a name, without a turn of the loop.
-              if (i + 1 < end && chunk[i] === 0x3a && chunk[i + 1] === 0x22 && !this.#liftNext) {
+              if (i + 1 < end && chunk[i] === 0x3a && chunk[i + 1] === 0x22 && !this.#nestedNext) {
                 inName = false;
                 if (depth === memberDepth) {
                   this.#valueStart = i + 1 - base;
@@ -336,8 +336,8 @@ export class MemberScanner {
           }
           if (depth === memberDepth) {
             this.#valueStart = i - base;
-            if (this.#liftNext) {
-              this.#liftNext = false;
+            if (this.#nestedNext) {
+              this.#nestedNext = false;
               if (t === TOKEN_OPEN_ARRAY) {
                 this.#beginList(frame!, i);
                 depth++;
@@ -346,7 +346,7 @@ export class MemberScanner {
                 state = S_ELEMENT_OR_END;
                 break;
               }
-              if (frame!.spec.role === "envelope") throw this.#wrongShape(`"${frame!.spec.liftName}" is not a list`);
+              if (frame!.spec.role === "envelope") throw this.#wrongShape(`"${frame!.spec.nestedName}" is not a list`);
             }
           }
           if (t === TOKEN_QUOTE) {
@@ -637,8 +637,8 @@ export class MemberScanner {
     frame.leave(NO_MEMBER, 0);
   }
 
-  #isLiftName(frame: Frame, base: number, i: number): boolean {
-    const wanted = frame.spec.liftName!;
+  #isNestedName(frame: Frame, base: number, i: number): boolean {
+    const wanted = frame.spec.nestedName!;
     if (this.#nameFlag === 0 && this.#nameEnd - this.#nameStart !== wanted.length + 2) return false;
     let bytes = this.#chunk;
     let from = this.#nameStart + base;
@@ -671,13 +671,13 @@ export class MemberScanner {
     const outer = this.#frame;
     let spec: FrameSpec = this.#root;
     if (outer !== undefined || this.#bareList) {
-      spec = outer === undefined ? this.#root : outer.spec.liftSpec!;
+      spec = outer === undefined ? this.#root : outer.spec.nestedSpec!;
       if (outer === undefined || outer.spec.role === "envelope") {
         this.elementCount++;
         if (!isObject && this.elementCount === 1 && this.#chunk[i] === 0x22)
           throw this.#wrongShape("its elements are plain strings");
       }
-      if (!isObject) spec = { ...spec, role: "stray", liftName: undefined, sink: undefined };
+      if (!isObject) spec = { ...spec, role: "stray", nestedName: undefined, sink: undefined };
     }
     this.#frameIndex++;
     let frame = this.#frames[this.#frameIndex];
@@ -709,7 +709,7 @@ export class MemberScanner {
 
   /**
    * Moves the frame's bytes before chunk index `to` into its buffer. Of bytes that leave, the last `hold`
-   * stay: a character that is not complete, a comma that goes with its member should that be lifted.
+   * stay: a character that is not complete, a comma that goes with its member should that be nested.
    */
   #append(frame: Frame, to: number, hold = 0): void {
     const keepFrom = this.#nameStart === NO_MEMBER ? NO_MEMBER : this.#nameStart - (frame.kept > 0 ? 1 : 0);
@@ -765,7 +765,7 @@ export class MemberScanner {
     if (frame.depth < 0 || frame.spec.role === "envelope") throw this.#notJson();
     frame.malformed = true;
     this.#nameStart = NO_MEMBER;
-    this.#liftNext = false;
+    this.#nestedNext = false;
     return inString ? S_BROKEN_STRING : S_BROKEN;
   }
 

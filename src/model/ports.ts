@@ -150,7 +150,7 @@ export interface SourceStream {
    * True when records are taken out of larger ones (an XDR incident's alerts): their times are not the ones
    * that a question bounds.
    */
-  readonly lifts?: boolean;
+  readonly hasNested?: boolean;
   /**
    * One request, not retried. Throws Failure: `throttled` (retry.at), `unauthorised` after one renewal,
    * `forbidden`, `service-error` (5xx), `bad-answer` (not JSON, wrong shape), `refused` (400), or a network

@@ -52,7 +52,7 @@ export interface SourceRecord {
    * Taken out of a larger record (an XDR incident's alert): its time is its own, not the one that the
    * question bounds.
    */
-  readonly lifted?: true;
+  readonly nested?: true;
   /** The payload's own tenant id, lower case, when it carries one. */
   readonly payloadTenantId?: string;
   /** `serviceSource` or the like, as the vendor wrote it: hosts route by it. */
@@ -90,7 +90,7 @@ export interface UnreadableRecord {
   readonly updated?: Ticks;
   readonly byteLength: number;
   /**
-   * Hex SHA-256 of those bytes: the record as received, less white space outside strings and what was lifted
+   * Hex SHA-256 of those bytes: the record as received, less white space outside strings and what was nested
    * out of it.
    */
   readonly sha256: string;

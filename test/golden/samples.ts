@@ -20,7 +20,7 @@ const recordMaxBytes = 1 << 24;
 const XDR: AnswerOptions = {
   shape: "value-object",
   fields: { kind: "incident", id: "incidentId", updated: "lastUpdateTime", created: "createdTime" },
-  lift: { member: "alerts", fields: { kind: "alert", id: "alertId", updated: "lastUpdatedTime", created: "creationTime", service: "serviceSource" } },
+  nest: { member: "alerts", fields: { kind: "alert", id: "alertId", updated: "lastUpdatedTime", created: "creationTime", service: "serviceSource" } },
   recordMaxBytes,
 };
 const MDE: AnswerOptions = {

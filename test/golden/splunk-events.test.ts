@@ -41,7 +41,7 @@ describe("what is in <data> is Microsoft's record and nothing else", () => {
     const originals = answer.value ?? answer.results ?? answer;
     const expected = originals.flatMap((original) => {
       const { alerts, ...incident } = original as { alerts?: object[] };
-      return sample.options.lift === undefined ? [original] : [...(alerts ?? []), incident];
+      return sample.options.nest === undefined ? [original] : [...(alerts ?? []), incident];
     });
     const delivered = lines.map((line) => {
       const { mssp, ...record } = JSON.parse(line) as { mssp: unknown };

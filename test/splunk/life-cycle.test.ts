@@ -438,7 +438,7 @@ describe("two inputs for one customer", () => {
 
 describe("a disk that is full under the state folder", () => {
   /**
-   * No file of the process can grow until it is lifted: as a full disk, with another error number (EFBIG) and
+   * No file of the process can grow until it is nested: as a full disk, with another error number (EFBIG) and
    * without needing a disk of its own.
    */
   const filesMayGrow = (splunkd: Splunkd, may: boolean): void => {

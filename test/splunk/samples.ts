@@ -42,7 +42,7 @@ export function eventsOf(
     shape: contract.shape,
     fields: contract.fields,
     recordMaxBytes: 1 << 24,
-    ...(contract.lift ? { lift: contract.lift } : {}),
+    ...(contract.nest ? { nest: contract.nest } : {}),
   });
   const page = JSON.stringify(contract.shape === "bare-array" ? records : { value: records });
   const tenant = { id: CUSTOMERS[customer] as TenantId, name: customer, cloud: "commercial" as const };

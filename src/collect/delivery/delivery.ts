@@ -28,7 +28,7 @@ export const EVENT_OVERHEAD_BYTES = 512;
  * An alert taken out of an incident is met again as long as the incident changes, however old the alert: it
  * is remembered since it was last met.
  */
-const LIFTED_REMEMBERED_MS = 30 * 24 * 3_600_000;
+const NESTED_REMEMBERED_MS = 30 * 24 * 3_600_000;
 /** Journalled once a day at most. */
 const TOUCHED_EVERY_S = 24 * 3_600;
 /**
@@ -142,7 +142,7 @@ export class StreamDelivery {
         else await this.#quarantine(record);
         continue;
       }
-      if (!record.lifted) {
+      if (!record.nested) {
         facts.meet(record.updated);
         seen.meet(record.id, record.updated);
       }
@@ -150,7 +150,7 @@ export class StreamDelivery {
       const hash = objectHash(record.kind, record.id);
       const judged = this.#judge(record, hash, pass);
       if (!judged) {
-        if (record.lifted && this.#ledger.touch(hash, nowS - MET_LONG_AGO_S, TOUCHED_EVERY_S)) touched.push(hash);
+        if (record.nested && this.#ledger.touch(hash, nowS - MET_LONG_AGO_S, TOUCHED_EVERY_S)) touched.push(hash);
         continue;
       }
       const delivery: Delivery = { ...judged, record };
@@ -178,9 +178,9 @@ export class StreamDelivery {
     if (journalFirst) {
       journal(store, this.#ledger, entries, before);
       entries.forEach((entry, i) => {
-        const lifted = deliveries[i]!.record.lifted === true;
+        const nested = deliveries[i]!.record.nested === true;
         const askFrom =
-          (lifted || pass.found === "sweep") && askedFrom !== undefined && askedFrom < entry.updated
+          (nested || pass.found === "sweep") && askedFrom !== undefined && askedFrom < entry.updated
             ? askedFrom
             : entry.updated;
         provisional.add(this.owner, {
@@ -297,7 +297,7 @@ export class StreamDelivery {
    * @param bodyCrc of a record whose bytes are not at hand.
    */
   #judge(
-    record: RecordHead & { readonly lifted?: true; readonly body?: RecordBody },
+    record: RecordHead & { readonly nested?: true; readonly body?: RecordBody },
     hash: ObjectHash,
     pass: WalkPass,
     bodyCrc = 0,
@@ -397,10 +397,10 @@ export class StreamDelivery {
     if (askedAgainFrom === undefined) return;
     if (this.#journalEntries < 2 * this.#ledger.size + JOURNAL_SLACK && this.#ledger.size < JOURNAL_SLACK) return;
     const { settings, provisional, store } = this.#p;
-    const liftedBeforeS = provisional.writtenNowS() - LIFTED_REMEMBERED_MS / 1000;
-    const lifts = this.#p.source.lifts === true;
+    const nestedBeforeS = provisional.writtenNowS() - NESTED_REMEMBERED_MS / 1000;
+    const hasNested = this.#p.source.hasNested === true;
     const oldest = askedAgainFrom - BigInt(ledgerSpanMs(settings)) * TICKS_PER_MS;
-    const pruned = lifts ? this.#ledger.prune(oldest, liftedBeforeS) : this.#ledger.prune(oldest);
+    const pruned = hasNested ? this.#ledger.prune(oldest, nestedBeforeS) : this.#ledger.prune(oldest);
     if (this.#journalEntries >= 2 * this.#ledger.size + JOURNAL_SLACK) {
       await store.compact(provisional.inWrittenOrder(this.owner, this.#ledger));
       this.#journalEntries = this.#ledger.size;

@@ -175,7 +175,7 @@ export class Ledger {
   }
 
   /**
-   * An object met again that must not be forgotten as long as it is (a lifted record): its age starts anew at
+   * An object met again that must not be forgotten as long as it is (a nested record): its age starts anew at
    * `atS`.
    * @returns false when that would be less than `stepS` later: nothing changes.
    */

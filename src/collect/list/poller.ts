@@ -104,12 +104,12 @@ export class StreamPoller implements Runner {
   }
 
   /**
-   * Where a question for a version found in the journal must begin after a crash: a lifted record's own time
+   * Where a question for a version found in the journal must begin after a crash: a nested record's own time
    * says nothing, but the saved checkpoint never passed it.
    */
   askFromOf(entry: { readonly updated: Ticks }): Ticks {
     const saved = this.#checkpoint.walk?.cursor ?? this.#checkpoint.upTo ?? this.#checkpoint.start;
-    return this.#p.source.lifts === true && saved < entry.updated ? saved : entry.updated;
+    return this.#p.source.hasNested === true && saved < entry.updated ? saved : entry.updated;
   }
 
   /** Ends the present wait, so that a replay begins at once. */

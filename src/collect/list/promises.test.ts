@@ -182,15 +182,15 @@ describe("P6 a changed object is delivered once in its new version, an unchanged
 function incidentsWith(world: World, ...children: string[]): SimStream {
   const stream = new SimStream(world.clock, { name: "xdr-incidents" });
   const ask = stream.ask.bind(stream);
-  const lifted = children.map((id) => ({ ...recordOf(late(id, T0 - 50 * 24 * HOUR, 0)), lifted: true as const }));
-  Object.assign(stream, { lifts: true });
+  const nested = children.map((id) => ({ ...recordOf(late(id, T0 - 50 * 24 * HOUR, 0)), nested: true as const }));
+  Object.assign(stream, { hasNested: true });
   stream.ask = async (question, signal) => {
     const page = await ask(question, signal);
     return {
       ...page,
       batches: (async function* () {
         for await (const batch of page.batches)
-          for (const r of batch) yield r.readable ? [...lifted, { ...r, kind: "incident" as const }] : [r];
+          for (const r of batch) yield r.readable ? [...nested, { ...r, kind: "incident" as const }] : [r];
       })(),
     };
   };

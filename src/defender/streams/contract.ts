@@ -16,7 +16,7 @@ export interface StreamContract {
   readonly shape: AnswerOptions["shape"];
   readonly fields: AnswerOptions["fields"];
   /** A member whose elements become events of their own. */
-  readonly lift?: NonNullable<AnswerOptions["lift"]>;
+  readonly nest?: NonNullable<AnswerOptions["nest"]>;
   /** The update time as `$filter` and `$orderby` spell it. */
   readonly timeName: string;
   /** `$orderby` by update time is asked for; the answer's order is looked at all the same. */

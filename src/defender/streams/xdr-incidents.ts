@@ -12,7 +12,7 @@ export const xdrIncidents: StreamContract = {
   asks: "odata",
   shape: "value-object",
   fields: { kind: "incident", id: "incidentId", updated: "lastUpdateTime", created: "createdTime" },
-  lift: {
+  nest: {
     member: "alerts",
     fields: {
       kind: "alert",
