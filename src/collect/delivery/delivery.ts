@@ -354,7 +354,7 @@ export class StreamDelivery {
     this.#journalEntries = this.#ledger.size;
   }
 
-  /** ReportOnce once for each content, since every poll in whose reach it lies meets it. */
+  /** ReportOnce once for each content, since every poll in whose lookback it lies meets it. */
   async #quarantine(record: UnreadableRecord): Promise<void> {
     if (!this.#quarantined.reportOnce(record.sha256)) return;
     const { source, customer, report } = this.#p;

@@ -2,8 +2,8 @@ import type { Ticks } from "../../model/instant.ts";
 import { TICKS_PER_SECOND, ticksFromMs } from "../../model/instant.ts";
 
 /** Every poll reaches back this far behind the checkpoint. */
-export const SHORT_REACH_MS = 120_000;
-const FULL_REACH_EVERY_POLLS = 5;
+export const SHORT_LOOKBACK_MS = 120_000;
+const FULL_LOOKBACK_EVERY_POLLS = 5;
 const FULL_REACH_AT_LEAST_EVERY_MS = 1_800_000;
 const LEDGER_BEYOND_MS = 3_600_000;
 
@@ -15,23 +15,23 @@ export function ledgerSpanMs(settings: { readonly overlapMinutes: number; readon
 /**
  * Whether this poll reaches back over the whole overlap: every fifth, less often when that would take more
  * than half of the request budget, but at least every 30 minutes.
- * @param requestsOfFullReach what the last poll with full reach took.
+ * @param requestsOfFullLookback what the last poll with full lookback took.
  */
-export function reachesFully(poll: {
+export function looksBackFully(poll: {
   readonly pollsSinceFullReach: number;
   readonly pollSeconds: number;
-  readonly requestsOfFullReach: number;
+  readonly requestsOfFullLookback: number;
   readonly perMinute: number;
 }): boolean {
   const pollMs = poll.pollSeconds * 1000;
-  const affordable = (polls: number) => poll.requestsOfFullReach <= (poll.perMinute * polls * pollMs) / 60_000 / 2;
+  const affordable = (polls: number) => poll.requestsOfFullLookback <= (poll.perMinute * polls * pollMs) / 60_000 / 2;
   const polls = poll.pollsSinceFullReach + 1;
   if (polls * pollMs >= FULL_REACH_AT_LEAST_EVERY_MS) return true;
-  return polls >= FULL_REACH_EVERY_POLLS && affordable(polls);
+  return polls >= FULL_LOOKBACK_EVERY_POLLS && affordable(polls);
 }
 
 /**
- * Where a poll begins. Never before `start`, never after what is still awaiting its replay. A full reach
+ * Where a poll begins. Never before `start`, never after what is still awaiting its replay. A full lookback
  * counts from where the last one ended, or what appeared late while nobody could look (a stop, an outage, the
  * polls between) would never be asked for.
  */
@@ -43,13 +43,13 @@ export function pollFrom(poll: {
   readonly overlapMinutes: number;
   readonly oldestReplay: Ticks | undefined;
 }): Ticks {
-  const reachMs = poll.full
-    ? Math.max(poll.overlapMinutes * 60_000, SHORT_REACH_MS)
-    : Math.min(SHORT_REACH_MS, poll.overlapMinutes * 60_000);
+  const lookbackMs = poll.full
+    ? Math.max(poll.overlapMinutes * 60_000, SHORT_LOOKBACK_MS)
+    : Math.min(SHORT_LOOKBACK_MS, poll.overlapMinutes * 60_000);
   let from = poll.start;
   if (poll.upTo !== undefined) {
     const stood = stoodAt(poll.upTo, poll.reachedUpTo);
-    from = minimum(poll.upTo, (poll.full ? minimum(stood, poll.reachedUpTo) : stood) - ticksFromMs(reachMs));
+    from = minimum(poll.upTo, (poll.full ? minimum(stood, poll.reachedUpTo) : stood) - ticksFromMs(lookbackMs));
   }
   if (poll.oldestReplay !== undefined && poll.oldestReplay < from) from = poll.oldestReplay;
   return from < poll.start ? minimum(poll.start, poll.oldestReplay) : from;

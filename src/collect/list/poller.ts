@@ -7,7 +7,7 @@ import { StreamDelivery } from "../delivery/delivery.ts";
 import type { ProvisionalOwner } from "../delivery/provisional.ts";
 import { asFailure, concernsEverybody, partialAnswer, WALK_WARNINGS } from "../failures.ts";
 import type { LostVersion, Runner } from "../runner.ts";
-import { checkpointAfter, minimum, pollFrom, reachesFully, stoodAt } from "./lookback.ts";
+import { checkpointAfter, looksBackFully, minimum, pollFrom, stoodAt } from "./lookback.ts";
 import type { PageReaderParts } from "./page-reader.ts";
 import { PageReader } from "./page-reader.ts";
 import type { WalkMemory, WalkSource } from "./walk.ts";
@@ -46,7 +46,7 @@ export class StreamPoller implements Runner {
   #savedAtMs = Number.NEGATIVE_INFINITY;
   #savedWalkAtMs: number | undefined;
   #failures = 0;
-  #requestsOfFullReach = 0;
+  #requestsOfFullLookback = 0;
   #wake: AbortController = new AbortController();
   #replayFrom: Ticks | undefined;
   #replaysAsked = 0;
@@ -215,10 +215,10 @@ export class StreamPoller implements Runner {
     const replaysAsked = this.#replaysAsked;
     const full =
       oldestReplay !== undefined ||
-      reachesFully({
+      looksBackFully({
         pollsSinceFullReach: checkpoint.pollsSinceFullReach,
         pollSeconds: settings.pollSeconds,
-        requestsOfFullReach: this.#requestsOfFullReach,
+        requestsOfFullLookback: this.#requestsOfFullLookback,
         perMinute: this.#p.source.limits.perMinute,
       });
     let from = pollFrom({
@@ -244,8 +244,8 @@ export class StreamPoller implements Runner {
     report.walkStartedAtMs = walkStartedAtMs;
     this.#reader.beginWalk();
     const outcome = await walk(this.#source({ found: "poll", keepsProgress: true }, stop), { from }, this.#memory);
-    const reachedFully = full && !checkpoint.walk;
-    if (reachedFully) this.#requestsOfFullReach = this.#reader.requests;
+    const lookedBackFully = full && !checkpoint.walk;
+    if (lookedBackFully) this.#requestsOfFullLookback = this.#reader.requests;
     if (outcome.partial !== undefined) {
       // A provider was missing from the answer: what it holds would be lost if the checkpoint moved.
       const { walk: _unfinished, ...rest } = this.#checkpoint;
@@ -271,9 +271,9 @@ export class StreamPoller implements Runner {
     this.#checkpoint = {
       ...rest,
       upTo,
-      reachedUpTo: reachedFully ? upTo : (checkpoint.reachedUpTo ?? checkpoint.upTo ?? passed),
+      reachedUpTo: lookedBackFully ? upTo : (checkpoint.reachedUpTo ?? checkpoint.upTo ?? passed),
       walkCompletedAtMs: clock.nowMs(),
-      pollsSinceFullReach: reachedFully ? 0 : checkpoint.pollsSinceFullReach + 1,
+      pollsSinceFullReach: lookedBackFully ? 0 : checkpoint.pollsSinceFullReach + 1,
     };
     report.completed(walkStartedAtMs, clock.nowMs());
     if (this.#delivery.wroteSinceSave) await this.#saveCheckpoint(false);
