@@ -30,7 +30,7 @@ describe("every stream asks in its API's own words", () => {
     ],
     [
       "incidents",
-      { to: TO, top: most, lean: true },
+      { to: TO, top: most, withoutExpand: true },
       "/v1.0/security/incidents?$filter=lastUpdateDateTime%20le%202026-11-24T17:00:00.0000000Z&$orderby=lastUpdateDateTime%20asc&$top=50",
     ],
     [
@@ -50,7 +50,7 @@ describe("every stream asks in its API's own words", () => {
     ],
     [
       "mde-alerts",
-      { from: FROM, top: 50, skip: 0, lean: true },
+      { from: FROM, top: 50, skip: 0, withoutExpand: true },
       "/api/alerts?$filter=lastUpdateTime%20ge%202026-11-24T16:05:58.0066667Z&$top=50",
     ],
     ["siem-alerts", { from: FROM, top: most }, "/api/alerts?sinceTimeUtc=2026-11-24T16:05:58.005"],

@@ -31,7 +31,9 @@ function odataOptions(contract: StreamContract, question: Question, learnt: Lear
   return [
     ...(conditions.length === 0 ? [] : [["$filter", conditions.join(" and ")] as const]),
     ...(contract.ordered && learnt.noOrder !== true ? [["$orderby", `${contract.timeName} asc`] as const] : []),
-    ...(contract.expand === undefined || question.lean === true ? [] : [["$expand", contract.expand] as const]),
+    ...(contract.expand === undefined || question.withoutExpand === true
+      ? []
+      : [["$expand", contract.expand] as const]),
     ["$top", String(Math.min(question.top, learnt.top ?? contract.topMost))],
     ...(question.skip === undefined || question.skip === 0 ? [] : [["$skip", String(question.skip)] as const]),
   ];

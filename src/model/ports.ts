@@ -107,7 +107,7 @@ export interface Question {
   /** A link that the previous page gave; everything else is then ignored. */
   readonly link?: string;
   /** Leave away what makes the question expensive ($expand). */
-  readonly lean?: boolean;
+  readonly withoutExpand?: boolean;
 }
 
 /** What came after a page's records. */

@@ -133,7 +133,7 @@ export class StreamDelivery {
       if (!record.readable) {
         // Its place in the list counts like any other's, or a page full of such records would look like the
         // end.
-        if (record.updated === undefined) facts.unplaced += 1;
+        if (record.updated === undefined) facts.untimed += 1;
         else {
           facts.meet(record.updated);
           seen.meet(record.id ?? record.sha256, record.updated);

@@ -54,7 +54,7 @@ export class PageReader {
   #poisoned: Ticks | undefined;
   readonly #quarantined = new ReportOnce();
   #largestTop: number | undefined;
-  #lean = false;
+  #withoutExpand = false;
   #serverNowMs: number | undefined;
   #requests = 0;
 
@@ -79,7 +79,7 @@ export class PageReader {
   /** A new walk asks for everything again that the last one had to do without. */
   beginWalk(): void {
     this.#requests = 0;
-    this.#lean = false;
+    this.#withoutExpand = false;
   }
 
   /**
@@ -93,7 +93,7 @@ export class PageReader {
       : {
           ...question,
           top: Math.min(question.top, this.#largestTop ?? question.top),
-          ...(this.#lean ? { lean: true } : {}),
+          ...(this.#withoutExpand ? { withoutExpand: true } : {}),
         };
     try {
       if (this.#poisoned !== undefined && question.from === this.#poisoned && !question.link)
@@ -115,27 +115,27 @@ export class PageReader {
     stop: AbortSignal,
     why: Failure | undefined,
   ): Promise<PageFacts> {
-    const lean = { ...question, lean: true };
+    const withoutExpand = { ...question, withoutExpand: true };
     let top = 1;
     let page: PageFacts | undefined;
     try {
-      page = await this.#readOnce({ ...lean, top: 1 }, seen, pass, stop);
+      page = await this.#readOnce({ ...withoutExpand, top: 1 }, seen, pass, stop);
     } catch (error) {
       if (!isFailure(error) || !DEGRADABLE.has(error.code) || stop.aborted) throw error;
-      return this.#aroundPoison(lean, seen, pass, stop, why ?? error);
+      return this.#aroundPoison(withoutExpand, seen, pass, stop, why ?? error);
     }
     this.#poisoned = undefined;
     // The service lives: find the largest page that works. The first rows are out already, so nothing is lost
     // whatever fails.
     for (top = Math.floor(question.top / 2); top > 1; top = Math.floor(top / 2)) {
       try {
-        page = await this.#readOnce({ ...lean, top }, seen, pass, stop);
+        page = await this.#readOnce({ ...withoutExpand, top }, seen, pass, stop);
         break;
       } catch (error) {
         if (!isFailure(error) || !DEGRADABLE.has(error.code) || stop.aborted) throw error;
       }
     }
-    this.#lean = true;
+    this.#withoutExpand = true;
     this.#largestTop = Math.max(1, top);
     this.#memory.clamp = Math.min(this.#memory.clamp ?? this.#largestTop, this.#largestTop);
     this.#p.log.warn("page halved", {

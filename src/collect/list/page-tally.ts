@@ -13,7 +13,7 @@ export class PageTally {
   #last: Ticks | undefined;
   #stepsUp = 0;
   #stepsDown = 0;
-  unplaced = 0;
+  untimed = 0;
   /** To be fetched alone once the page is read. */
   readonly huge: HugeRecord[] = [];
 
@@ -31,7 +31,7 @@ export class PageTally {
   facts(): Omit<PageFacts, "link" | "serverNowMs" | "partial"> {
     return {
       count: this.#count,
-      unplaced: this.unplaced,
+      untimed: this.untimed,
       newest: this.#newest,
       oldest: this.#oldest,
       stepsUp: this.#stepsUp,

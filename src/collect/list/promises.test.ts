@@ -347,7 +347,7 @@ describe("P14 a page that fails for ever is asked for in smaller parts instead o
   test("$expand is dropped", async () => {
     const { world, customer, verdict } = await running((s) => {
       s.add(...alerts(30, T0 - HOUR, T0 - MINUTE));
-      s.fault = (q) => (q.lean ? undefined : serviceError());
+      s.fault = (q) => (q.withoutExpand ? undefined : serviceError());
     });
     await world.clock.advance(5 * MINUTE);
     expect(verdict()).toEqual(FLAWLESS);

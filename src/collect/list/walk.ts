@@ -12,7 +12,7 @@ const STEPS_THAT_CONVINCE = 12;
 export interface PageFacts {
   readonly count: number;
   /** Records without a usable time: they take places that `skip` must pass. */
-  readonly unplaced: number;
+  readonly untimed: number;
   readonly newest: Ticks | undefined;
   readonly oldest: Ticks | undefined;
   /** Neighbours of which the second is newer, and older, than the first. */
@@ -190,30 +190,30 @@ class Walk {
   async #range(from: Ticks, to: Ticks | undefined): Promise<void> {
     const seen = new Seen(true);
     const first = await this.#page(this.#question(from, to), seen);
-    let unplaced = first.unplaced;
-    if (first.count === 0 && unplaced === 0) return;
+    let untimed = first.untimed;
+    if (first.count === 0 && untimed === 0) return;
     // An API that knows no paging has shown everything.
     if (this.#source.skipMax === 0) return;
     let page = first;
-    let barren = 0;
+    let noNewRows = 0;
     let shownLast = first;
     while (this.#order === "unknown" || !this.#mayGoOn(page)) {
       if (seen.count > this.#skipMost) break;
       const known = seen.count;
-      const beyond = await this.#skipping(this.#question(from, to, known + unplaced + barren), seen);
+      const beyond = await this.#skipping(this.#question(from, to, known + untimed + noNewRows), seen);
       if (beyond === undefined) break;
       page = beyond;
-      unplaced += page.unplaced;
-      if (page.count === 0 && page.unplaced === 0) return;
+      untimed += page.untimed;
+      if (page.count === 0 && page.untimed === 0) return;
       if (page.count > 0 && seen.count === known) {
         // Rows that appeared in front of what was shown push it down by as many places: that proves nothing,
         // but a service that knows no skip shows the same twice.
-        if (barren > 0 && isLike(page, shownLast)) return;
-        barren += page.count;
+        if (noNewRows > 0 && isLike(page, shownLast)) return;
+        noNewRows += page.count;
         shownLast = page;
         continue;
       }
-      barren = 0;
+      noNewRows = 0;
       this.#memory.clamp = Math.min(this.#memory.clamp ?? Number.POSITIVE_INFINITY, first.count);
     }
     if (this.#order === "ascending") return this.#upwards(from, to);
@@ -397,19 +397,19 @@ class Walk {
   async #pass(from: Ticks, to: Ticks | undefined, seen: Seen): Promise<number | undefined> {
     const isFirst = seen.count === 0;
     let met = 0;
-    let isBarren = false;
+    let hasNoNewRows = false;
     for (let pages = 0; met <= this.#skipMost; pages++) {
       const known = seen.count;
       const page = await this.#skipping(this.#question(from, to, met), seen);
       if (page === undefined) return undefined;
       if (page.count === 0) return pages;
-      const wasBarren = isBarren;
+      const hadNoNewRows = hasNoNewRows;
       // An attempt that broke off has met rows that the smaller page after it did not hold: they lie ahead
       // and prove nothing.
-      isBarren = isFirst && seen.count === known && met >= known;
+      hasNoNewRows = isFirst && seen.count === known && met >= known;
       // One such page proves nothing either, since rows that appeared in front push known ones there; a
       // service that knows no skip shows the same twice.
-      if (isBarren && wasBarren) return pages - 1;
+      if (hasNoNewRows && hadNoNewRows) return pages - 1;
       met += page.count;
     }
     return undefined;
