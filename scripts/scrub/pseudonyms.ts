@@ -4,7 +4,7 @@ import { createHmac } from "node:crypto";
  * No vowels, so that no word of a language comes out; no 0, 1, 2, so that most real numbers differ from ours
  * at sight.
  */
-const LETTERS = "bcdfghjkmnpqrstvwxz";
+const ROW_TYPES = "bcdfghjkmnpqrstvwxz";
 const DIGITS = "3456789";
 /** Starts of what we make, by which `--check` knows it. */
 const GUID_MARK = "5c2b5c2b";
@@ -75,7 +75,7 @@ function standIn(key: string, bytes: Buffer, attempt: number): string {
   const length = key.length + (attempt > 20 ? Math.ceil((attempt - 20) / 20) : 0);
   let stand = "";
   for (let at = 0; at < length; at++) {
-    const alphabet = /\p{N}/u.test(key[Math.min(at, key.length - 1)] as string) ? DIGITS : LETTERS;
+    const alphabet = /\p{N}/u.test(key[Math.min(at, key.length - 1)] as string) ? DIGITS : ROW_TYPES;
     stand += alphabet[(bytes[at % bytes.length] as number) % alphabet.length] as string;
   }
   return stand;
@@ -97,6 +97,6 @@ export function strangePieces(text: string): string[] {
     if (new RegExp(`^${GUID.source}$`).test(key)) return !key.startsWith(GUID_MARK);
     if (new RegExp(`^${ADDRESS.source}$`).test(key)) return !key.startsWith(ADDRESS_MARK);
     if (new RegExp(`^${HEX.source}$`).test(key)) return !key.startsWith(HEX_MARK);
-    return !new RegExp(`^[${LETTERS}${DIGITS}]+$`).test(key);
+    return !new RegExp(`^[${ROW_TYPES}${DIGITS}]+$`).test(key);
   });
 }

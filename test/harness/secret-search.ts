@@ -46,13 +46,13 @@ function formsOf(secret: string): readonly string[] {
     encodeURIComponent(secret),
     new URLSearchParams({ s: secret }).toString().slice(2),
     ...base64,
-    secret.replace(/[&<>"']/g, (letter) => NAMED[letter] ?? letter),
-    secret.replace(/[&<>]/g, (letter) => NAMED[letter] ?? letter),
-    secret.replace(/[&<>"']/g, (letter) => NUMBERED[letter] ?? letter),
+    secret.replace(/[&<>"']/g, (rowType) => NAMED[rowType] ?? rowType),
+    secret.replace(/[&<>]/g, (rowType) => NAMED[rowType] ?? rowType),
+    secret.replace(/[&<>"']/g, (rowType) => NUMBERED[rowType] ?? rowType),
     json,
     JSON.stringify(json).slice(1, -1),
-    json.replace(/[&<>']/g, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`),
-    secret.replace(/[\\:=#!]/g, (letter) => `\\${letter}`),
+    json.replace(/[&<>']/g, (rowType) => `\\u00${rowType.charCodeAt(0).toString(16)}`),
+    secret.replace(/[\\:=#!]/g, (rowType) => `\\${rowType}`),
   ];
 }
 

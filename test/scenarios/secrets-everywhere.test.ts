@@ -440,7 +440,7 @@ describe("collecting tells nobody", () => {
 
   test("arcsight run: the helper's files, outputs and state", async () => {
     const file = join(secrets, "helper.properties");
-    const escaped = (value: string) => value.replace(/[\\:=#!]/g, (letter) => `\\${letter}`);
+    const escaped = (value: string) => value.replace(/[\\:=#!]/g, (rowType) => `\\${rowType}`);
     const lines = stanzas().flatMap(([name, values], n) =>
       Object.entries({ tenant_name: name, ...values }).map(
         ([setting, value]) => `tenants[${n}].${setting}=${escaped(value)}`,

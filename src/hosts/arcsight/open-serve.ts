@@ -9,7 +9,7 @@ import { answerTo, ROWS_MAX } from "./serve/answers.ts";
 import { ServeBuffer } from "./serve/buffer.ts";
 import type { RunningServer } from "./serve/server.ts";
 import { namesOf, startServer } from "./serve/server.ts";
-import { LocalTokens, type TokenShelf } from "./serve/tokens.ts";
+import { LocalTokens, type TokenFile } from "./serve/tokens.ts";
 
 export interface ServeWorld {
   readonly disk: Disk;
@@ -52,7 +52,7 @@ export function openServe(
     ...(settings.clientSecret === undefined ? {} : { clientSecret: sealed(settings.clientSecret) }),
     clock,
     randomBytes,
-    shelf: tokenShelf(join(stateDir, "serve", "tokens.json"), disk, log),
+    buffer: tokenFile(join(stateDir, "serve", "tokens.json"), disk, log),
   });
   return {
     sink,
@@ -74,7 +74,7 @@ export function openServe(
 }
 
 /** A token that cannot be noted is good all the same, until the next start. */
-function tokenShelf(path: string, disk: Disk, log: Log): TokenShelf {
+function tokenFile(path: string, disk: Disk, log: Log): TokenFile {
   return {
     load: () => readIfThere(disk, path)?.toString("utf8"),
     save(text) {

@@ -22,8 +22,8 @@ import {
 import { folderNameOf } from "../../../stores/disk/names.ts";
 import {
   Arrivals,
-  LETTERS_OF,
   ROW_KINDS,
+  ROW_TYPES_OF,
   type RowKind,
   ticksText,
   wholeEvents,
@@ -52,15 +52,15 @@ export interface BufferParts {
   readonly log: Log;
 }
 
-interface Shelf {
+interface CustomerBuffer {
   readonly folder: string;
   readonly segments: Segment[];
   readonly recent: RecentKeys;
   /**
-   * By letter of row, a time that no such row is later than: most polls find nothing new and need not look
+   * By row type, a time that no such row is later than: most polls find nothing new and need not look
    * into the files.
    */
-  readonly lastByLetter: Map<string, Ticks>;
+  readonly lastByRowType: Map<string, Ticks>;
 }
 
 type Entry =
@@ -69,11 +69,11 @@ type Entry =
 
 /** A customer's part of what one flush makes durable. */
 interface Part {
-  readonly shelf: Shelf;
+  readonly buffer: CustomerBuffer;
   readonly segment: Segment;
   readonly rows: Uint8Array;
   readonly keys: readonly string[];
-  readonly letters: ReadonlySet<string>;
+  readonly rowTypes: ReadonlySet<string>;
   readonly last: Ticks;
 }
 
@@ -87,7 +87,7 @@ interface Part {
 export class ServeBuffer implements Sink {
   readonly kind = "durable";
   readonly #p: BufferParts;
-  readonly #shelves = new Map<string, Shelf>();
+  readonly #shelves = new Map<string, CustomerBuffer>();
   readonly #stanzasByTenantName: ReadonlyMap<string, string>;
   readonly #queue: CommitQueue<readonly Entry[]>;
   readonly #tenantIds = new Map<string, string>();
@@ -105,9 +105,9 @@ export class ServeBuffer implements Sink {
         entries.reduce((sum, entry) => sum + ("delivery" in entry ? lengthOf(entry.delivery) : HEALTH_BYTES), 0),
     );
     for (const { stanza } of parts.customers) {
-      const shelf = this.#takeUp(stanza);
-      this.#shelves.set(stanza, shelf);
-      for (const last of shelf.lastByLetter.values()) if (last > this.#last) this.#last = last;
+      const buffer = this.#takeUp(stanza);
+      this.#shelves.set(stanza, buffer);
+      for (const last of buffer.lastByRowType.values()) if (last > this.#last) this.#last = last;
     }
   }
 
@@ -118,7 +118,7 @@ export class ServeBuffer implements Sink {
   async write(batch: readonly Delivery[]): Promise<number> {
     for (const { stanza, tenant } of batch) this.#tenantIds.set(stanza, tenant.id);
     const entries = batch.flatMap((delivery) =>
-      this.#shelfOf(delivery.stanza).recent.wants(delivery.key) ? [{ stanza: delivery.stanza, delivery }] : [],
+      this.#bufferOf(delivery.stanza).recent.wants(delivery.key) ? [{ stanza: delivery.stanza, delivery }] : [],
     );
     if (entries.length > 0) await this.#queue.write(entries);
     return batch.reduce((sum, delivery) => sum + lengthOf(delivery), 0);
@@ -164,17 +164,17 @@ export class ServeBuffer implements Sink {
    */
   async *rows(stanzas: readonly string[], kind: RowKind, after: Ticks, until: Ticks): AsyncGenerator<StoredRow> {
     const shelves = stanzas
-      .map((stanza) => this.#shelfOf(stanza))
-      .filter(({ lastByLetter }) =>
-        Array.from(ROW_KINDS[kind]).some((letter) => (lastByLetter.get(letter) ?? 0n) > after),
+      .map((stanza) => this.#bufferOf(stanza))
+      .filter(({ lastByRowType }) =>
+        Array.from(ROW_KINDS[kind]).some((rowType) => (lastByRowType.get(rowType) ?? 0n) > after),
       );
     const pieceBytes = Math.max(
       PIECE_LEAST_BYTES,
       Math.min(PIECE_MOST_BYTES, Math.floor(PIECES_BYTES / (shelves.length || 1))),
     );
     const runs: { row: StoredRow; readonly following: AsyncGenerator<StoredRow> }[] = [];
-    for (const shelf of shelves) {
-      const following = this.#rowsOfShelf(shelf, kind, after, until, pieceBytes);
+    for (const buffer of shelves) {
+      const following = this.#rowsOfBuffer(buffer, kind, after, until, pieceBytes);
       const first = await following.next();
       if (!first.done) runs.push({ row: first.value, following });
     }
@@ -188,14 +188,14 @@ export class ServeBuffer implements Sink {
     }
   }
 
-  async *#rowsOfShelf(
-    shelf: Shelf,
+  async *#rowsOfBuffer(
+    buffer: CustomerBuffer,
     kind: RowKind,
     after: Ticks,
     until: Ticks,
     pieceBytes: number,
   ): AsyncGenerator<StoredRow> {
-    const segments = shelf.segments.map((segment) => ({ ...segment }));
+    const segments = buffer.segments.map((segment) => ({ ...segment }));
     for (const [i, segment] of segments.entries()) {
       const next = segments[i + 1];
       if (next !== undefined && next.first <= after) continue;
@@ -204,10 +204,10 @@ export class ServeBuffer implements Sink {
     }
   }
 
-  #shelfOf(stanza: string): Shelf {
-    const shelf = this.#shelves.get(stanza);
-    if (!shelf) throw new Error(`no stanza ${stanza} was given to the buffer`);
-    return shelf;
+  #bufferOf(stanza: string): CustomerBuffer {
+    const buffer = this.#shelves.get(stanza);
+    if (!buffer) throw new Error(`no stanza ${stanza} was given to the buffer`);
+    return buffer;
   }
 
   async #commit(entries: readonly Entry[]): Promise<void> {
@@ -220,18 +220,18 @@ export class ServeBuffer implements Sink {
     const arrivals = new Arrivals(this.#last, ticksFromMs(this.#p.ports.clock.nowMs()));
     const parts: Part[] = [];
     for (const [stanza, those] of Map.groupBy(entries, (entry) => entry.stanza)) {
-      const shelf = this.#shelfOf(stanza);
-      const segment = this.#segmentFor(shelf, arrivals.last + 1n);
+      const buffer = this.#bufferOf(stanza);
+      const segment = this.#segmentFor(buffer, arrivals.last + 1n);
       const out = new ByteWriter();
       for (const entry of those) {
         if ("health" in entry) writeHealth(out, entry.health, arrivals);
         else writeDelivery(out, entry.delivery, arrivals);
       }
       const keys = those.flatMap((entry) => ("delivery" in entry ? [entry.delivery.key] : []));
-      const letters = new Set(
-        those.flatMap((entry) => Array.from(LETTERS_OF["delivery" in entry ? entry.delivery.record.kind : "health"])),
+      const rowTypes = new Set(
+        those.flatMap((entry) => Array.from(ROW_TYPES_OF["delivery" in entry ? entry.delivery.record.kind : "health"])),
       );
-      parts.push({ shelf, segment, rows: out.view(), keys, letters, last: arrivals.last });
+      parts.push({ buffer, segment, rows: out.view(), keys, rowTypes, last: arrivals.last });
     }
     // Nothing can be read before all of it is durable: a poll that saw one customer's part would move on past
     // another's.
@@ -242,22 +242,22 @@ export class ServeBuffer implements Sink {
       this.#cut();
       throw outputUnwritable("serve", this.#p.folder, failed.reason);
     }
-    for (const [i, { shelf, segment, rows, keys, letters, last }] of parts.entries()) {
+    for (const [i, { buffer, segment, rows, keys, rowTypes, last }] of parts.entries()) {
       const began = written[i] as PromiseFulfilledResult<number>;
-      if (shelf.segments.at(-1) !== segment) shelf.segments.push(segment);
+      if (buffer.segments.at(-1) !== segment) buffer.segments.push(segment);
       segment.bytes = began.value + rows.length;
-      for (const letter of letters) shelf.lastByLetter.set(letter, last);
-      shelf.recent.took(joined(keys));
+      for (const rowType of rowTypes) buffer.lastByRowType.set(rowType, last);
+      buffer.recent.took(joined(keys));
     }
     this.#last = arrivals.last;
-    for (const { shelf } of parts) this.#dropOld(shelf);
+    for (const { buffer } of parts) this.#dropOld(buffer);
   }
 
-  #segmentFor(shelf: Shelf, first: Ticks): Segment {
-    const newest = shelf.segments.at(-1);
+  #segmentFor(buffer: CustomerBuffer, first: Ticks): Segment {
+    const newest = buffer.segments.at(-1);
     const goesOn =
       newest !== undefined && newest.bytes < SEGMENT_BYTES && first < newest.first + BigInt(DAY_MS) * TICKS_PER_MS;
-    return goesOn ? newest : { path: join(shelf.folder, `${ticksText(first)}.rows`), first, bytes: 0 };
+    return goesOn ? newest : { path: join(buffer.folder, `${ticksText(first)}.rows`), first, bytes: 0 };
   }
 
   /**
@@ -307,10 +307,10 @@ export class ServeBuffer implements Sink {
   /**
    * A segment goes when all of it is too old; the newest stays, because it says which time was given last.
    */
-  #dropOld(shelf: Shelf): void {
+  #dropOld(buffer: CustomerBuffer): void {
     const before = ticksFromMs(this.#p.ports.clock.nowMs() - this.#p.keepDays * DAY_MS);
-    for (let next = shelf.segments[1]; next !== undefined && next.first < before; next = shelf.segments[1]) {
-      const oldest = shelf.segments.shift();
+    for (let next = buffer.segments[1]; next !== undefined && next.first < before; next = buffer.segments[1]) {
+      const oldest = buffer.segments.shift();
       try {
         if (oldest) removeIfThere(this.#p.ports.disk, oldest.path);
       } catch (error) {
@@ -325,7 +325,7 @@ export class ServeBuffer implements Sink {
   /**
    * What earlier runs left: which events are here, the time given last. Half an event at the end is cut away.
    */
-  #takeUp(stanza: string): Shelf {
+  #takeUp(stanza: string): CustomerBuffer {
     const { disk } = this.#p.ports;
     const folder = join(this.#p.folder, folderNameOf(stanza));
     makeFolder(disk, folder);
@@ -341,15 +341,16 @@ export class ServeBuffer implements Sink {
         }),
       );
     const newest = segments.slice(-2);
-    const shelf: Shelf = { folder, segments, recent: new RecentKeys(KEYS_KEPT), lastByLetter: new Map() };
+    const buffer: CustomerBuffer = { folder, segments, recent: new RecentKeys(KEYS_KEPT), lastByRowType: new Map() };
     // Rows that these do not hold are earlier than their first.
-    for (const letter of Object.values(LETTERS_OF).join("")) shelf.lastByLetter.set(letter, newest[0]?.first ?? 0n);
+    for (const rowType of Object.values(ROW_TYPES_OF).join(""))
+      buffer.lastByRowType.set(rowType, newest[0]?.first ?? 0n);
     const began = segments.at(-1)?.first ?? 0n;
     if (began > this.#last) this.#last = began;
     for (const segment of newest) {
       const whole = wholeEvents(readIfThere(disk, segment.path) ?? Buffer.alloc(0));
-      shelf.recent.took(whole.keys);
-      for (const [letter, last] of whole.lastByLetter) shelf.lastByLetter.set(letter, last);
+      buffer.recent.took(whole.keys);
+      for (const [rowType, last] of whole.lastByRowType) buffer.lastByRowType.set(rowType, last);
       // The next append cuts what lies behind; earlier segments were whole when the next one began.
       if (segment !== segments.at(-1)) continue;
       if (whole.bytes < segment.bytes)
@@ -359,7 +360,7 @@ export class ServeBuffer implements Sink {
         });
       segment.bytes = whole.bytes;
     }
-    return shelf;
+    return buffer;
   }
 }
 

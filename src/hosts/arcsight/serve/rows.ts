@@ -24,8 +24,8 @@ import type { RecordKind } from "../../../model/stream.ts";
 export const ROW_KINDS = { old: "O", alerts: "A", incidents: "I", health: "H", events: "AIRH" } as const;
 export type RowKind = keyof typeof ROW_KINDS;
 
-/** Letters of the rows that an event of this kind has. */
-export const LETTERS_OF: Readonly<Record<RecordKind | "health", string>> = {
+/** RowTypes of the rows that an event of this kind has. */
+export const ROW_TYPES_OF: Readonly<Record<RecordKind | "health", string>> = {
   alert: "OA",
   incident: "I",
   row: "R",
@@ -42,9 +42,9 @@ export function ticksText(ticks: Ticks): string {
   return (ticks < 0n ? 0n : ticks).toString().padStart(TICK_DIGITS, "0");
 }
 
-/** The row's letter and ticks when `text` begins with a row's head. */
-export function headOf(text: string): { readonly letter: string; readonly at: string } | undefined {
-  return /^[OAIRH] \d{19} /.test(text) ? { letter: text.charAt(0), at: text.slice(2, 2 + TICK_DIGITS) } : undefined;
+/** The row's type and ticks when `text` begins with a row's head. */
+export function headOf(text: string): { readonly rowType: string; readonly at: string } | undefined {
+  return /^[OAIRH] \d{19} /.test(text) ? { rowType: text.charAt(0), at: text.slice(2, 2 + TICK_DIGITS) } : undefined;
 }
 
 /**
@@ -96,10 +96,10 @@ export function writeHealth(out: ByteWriter, event: HealthEvent, arrivals: Arriv
 }
 
 /** Flat rows say when they arrived, because that is what their poller moves by. */
-function writeFlat(out: ByteWriter, letter: string, lines: ByteWriter, arrivals: Arrivals): void {
+function writeFlat(out: ByteWriter, rowType: string, lines: ByteWriter, arrivals: Arrivals): void {
   for (const line of lines.toString().split("\n").slice(0, -1)) {
     const at = arrivals.next();
-    out.text(`${letter} ${ticksText(at)} ${line.slice(0, -1)},"arrivedAt":"${formatInstant(at)}"}\n`);
+    out.text(`${rowType} ${ticksText(at)} ${line.slice(0, -1)},"arrivedAt":"${formatInstant(at)}"}\n`);
   }
 }
 
@@ -117,7 +117,7 @@ export interface WholeEvents {
   /** Keys of their versions, oldest first. */
   readonly keys: readonly string[];
   /** The time given last, by letter. */
-  readonly lastByLetter: ReadonlyMap<string, Ticks>;
+  readonly lastByRowType: ReadonlyMap<string, Ticks>;
 }
 
 /**
@@ -126,21 +126,21 @@ export interface WholeEvents {
  */
 export function wholeEvents(segment: Buffer): WholeEvents {
   const keys: string[] = [];
-  const lastByLetter = new Map<string, Ticks>();
+  const lastByRowType = new Map<string, Ticks>();
   let event = 0;
   let open = new Map<string, string>();
   for (let line = 0, end = segment.indexOf(0x0a); end !== -1; line = end + 1, end = segment.indexOf(0x0a, line)) {
     const head = headOf(segment.toString("latin1", line, Math.min(end, line + HEAD_BYTES)));
     if (head) {
-      open.set(head.letter, head.at);
+      open.set(head.rowType, head.at);
       continue;
     }
     const closing = /^C ([0-9a-f]{8}) (.*)$/s.exec(segment.toString("utf8", line, end));
     if (!closing || closing[1] !== checkOf(segment.subarray(event, line))) break;
     if (closing[2] !== "") keys.push(closing[2] as string);
-    for (const [letter, at] of open) lastByLetter.set(letter, BigInt(at));
+    for (const [rowType, at] of open) lastByRowType.set(rowType, BigInt(at));
     open = new Map();
     event = end + 1;
   }
-  return { bytes: event, keys, lastByLetter };
+  return { bytes: event, keys, lastByRowType };
 }

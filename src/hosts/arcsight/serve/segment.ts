@@ -21,14 +21,14 @@ const NEAR_BYTES = 1 << 15;
 const PROBE_BYTES = 1 << 12;
 
 /**
- * The rows of a segment with one of `letters` and `after` < arrival <= `until`, in order. At no time more
+ * The rows of a segment with one of `rowTypes` and `after` < arrival <= `until`, in order. At no time more
  * than `pieceBytes` and one row are held, and no file is held open, and between pieces everybody else has a
  * turn.
  */
 export async function* rowsOf(
   disk: Disk,
   segment: Segment,
-  letters: string,
+  rowTypes: string,
   after: string,
   until: string,
   pieceBytes: number,
@@ -45,7 +45,7 @@ export async function* rowsOf(
       const head = headOf(piece.toString("latin1", line, Math.min(end, line + HEAD_BYTES)));
       if (head === undefined || head.at <= after) continue;
       if (head.at > until) return;
-      if (letters.includes(head.letter)) yield { at: head.at, json: piece.toString("utf8", line + HEAD_BYTES, end) };
+      if (rowTypes.includes(head.rowType)) yield { at: head.at, json: piece.toString("utf8", line + HEAD_BYTES, end) };
     }
     carried = piece.subarray(line);
     await new Promise<void>((resolve) => setImmediate(resolve));

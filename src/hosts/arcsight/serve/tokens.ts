@@ -17,10 +17,10 @@ export interface TokenParts {
   /** How digests are compared; in constant time unless a test wants to see it done. */
   readonly isEqual?: (one: Uint8Array, other: Uint8Array) => boolean;
   /** Where digests of given tokens outlive a restart. */
-  readonly shelf?: TokenShelf;
+  readonly buffer?: TokenFile;
 }
 
-export interface TokenShelf {
+export interface TokenFile {
   load(): string | undefined;
   /** Must not throw. */
   save(text: string): void;
@@ -53,7 +53,7 @@ export class LocalTokens {
 
   constructor(parts: TokenParts) {
     this.#p = parts;
-    for (const { sha256, until_ms: untilMs, named } of storedTokens(parts.shelf?.load()))
+    for (const { sha256, until_ms: untilMs, named } of storedTokens(parts.buffer?.load()))
       this.#given.set(sha256, { untilMs, named, owed: new Map() });
   }
 
@@ -89,7 +89,7 @@ export class LocalTokens {
     const nowMs = this.#p.clock.nowMs();
     this.#forget(nowMs);
     this.#given.set(digest(token).toString("hex"), { untilMs: nowMs + LIFE_S * 1000, named, owed: new Map() });
-    this.#p.shelf?.save(
+    this.#p.buffer?.save(
       JSON.stringify(
         Array.from(
           this.#given,
