@@ -33,7 +33,7 @@ export interface OutputCondition {
  */
 export interface OutputListener {
   /**
-   * A connection broke on which events may have been lost: those now count as owed, and are taken when they
+   * A connection broke on which events may have been lost: those now count as pending, and are taken when they
    * come again.
    */
   broken?(): void;
@@ -47,7 +47,7 @@ export interface Output {
   /** Where events go, for messages: a path, or an address. */
   readonly where: string;
   readonly kind: "provisional" | "durable";
-  /** False when the event is here already, and not in doubt: it must not be written again. */
+  /** False when the event is here already, and not unconfirmed: it must not be written again. */
   wants(key: string): boolean;
   /**
    * Resolves when everything is taken. Rejects with Failure `output-full` or `output-broken`; nothing of the

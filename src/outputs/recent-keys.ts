@@ -10,7 +10,7 @@ const REMEMBERED = 50_000;
  */
 export class RecentKeys {
   readonly #had = new Set<string>();
-  #owed = new Set<string>();
+  #pendingResend = new Set<string>();
   readonly #most: number;
 
   constructor(most = REMEMBERED) {
@@ -18,13 +18,13 @@ export class RecentKeys {
   }
 
   wants(key: string): boolean {
-    return !this.#had.has(key) || this.#owed.has(key);
+    return !this.#had.has(key) || this.#pendingResend.has(key);
   }
 
   /** The output has them now. */
   took(keys: readonly string[]): void {
     for (const key of keys) {
-      this.#owed.delete(key);
+      this.#pendingResend.delete(key);
       this.#had.delete(key);
       this.#had.add(key);
     }
@@ -33,14 +33,14 @@ export class RecentKeys {
 
   /** They may have been lost on the way. */
   owe(keys: Iterable<string>): void {
-    for (const key of keys) this.#owed.add(key);
+    for (const key of keys) this.#pendingResend.add(key);
   }
 
   #forget(): void {
     for (const oldest of this.#had) {
       if (this.#had.size <= this.#most) return;
       this.#had.delete(oldest);
-      this.#owed.delete(oldest);
+      this.#pendingResend.delete(oldest);
     }
   }
 }

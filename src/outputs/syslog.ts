@@ -45,8 +45,8 @@ export interface SyslogParts {
  * Syslog over TLS or TCP. While the receiver is there, events go straight to it; while it is not, they wait
  * in a spool on disk, and go out in order when it is back.
  *
- * Nothing acknowledges, so what was sent in the last hour is in doubt. When a connection breaks, the events
- * sent straight are owed: the engine reads them from Microsoft again (`broken`), and what came out of the
+ * Nothing acknowledges, so what was sent in the last hour is unconfirmed. When a connection breaks, the events
+ * sent straight are pending: the engine reads them from Microsoft again (`broken`), and what came out of the
  * spool is sent out of the spool again. The events that were being sent when it broke go to the spool.
  */
 export class SyslogOutput implements Output {
@@ -59,8 +59,8 @@ export class SyslogOutput implements Output {
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
   readonly #firstAttempt: Promise<void>;
-  #inDoubt: { readonly keys: readonly string[]; readonly atMs: number }[] = [];
-  #inDoubtKeys = 0;
+  #unconfirmed: { readonly keys: readonly string[]; readonly atMs: number }[] = [];
+  #unconfirmedKeys = 0;
   #link: Link | undefined;
   #draining = false;
   #sendingSinceMs: number | undefined;
@@ -190,13 +190,13 @@ export class SyslogOutput implements Output {
   #doubt(keys: readonly string[]): void {
     if (keys.length === 0) return;
     const nowMs = this.#p.clock.monotonicMs();
-    this.#inDoubt.push({ keys, atMs: nowMs });
-    this.#inDoubtKeys += keys.length;
+    this.#unconfirmed.push({ keys, atMs: nowMs });
+    this.#unconfirmedKeys += keys.length;
     while (
-      this.#inDoubt.length > 1 &&
-      ((this.#inDoubt[0]?.atMs ?? nowMs) < nowMs - IN_DOUBT_MS || this.#inDoubtKeys > IN_DOUBT_KEYS)
+      this.#unconfirmed.length > 1 &&
+      ((this.#unconfirmed[0]?.atMs ?? nowMs) < nowMs - IN_DOUBT_MS || this.#unconfirmedKeys > IN_DOUBT_KEYS)
     ) {
-      this.#inDoubtKeys -= this.#inDoubt.shift()?.keys.length ?? 0;
+      this.#unconfirmedKeys -= this.#unconfirmed.shift()?.keys.length ?? 0;
     }
   }
 
@@ -282,14 +282,14 @@ export class SyslogOutput implements Output {
 
   #owe(message: string, why?: Failure): void {
     const fresh = this.#p.clock.monotonicMs() - IN_DOUBT_MS;
-    const owed = this.#inDoubt.filter(({ atMs }) => atMs >= fresh).flatMap(({ keys }) => keys);
-    this.#inDoubt = [];
-    this.#inDoubtKeys = 0;
-    this.#recent.owe(owed);
+    const pendingResend = this.#unconfirmed.filter(({ atMs }) => atMs >= fresh).flatMap(({ keys }) => keys);
+    this.#unconfirmed = [];
+    this.#unconfirmedKeys = 0;
+    this.#recent.owe(pendingResend);
     this.#spool.rewind();
-    this.#p.log.warn(message, { output: this.name, to: this.where, say: why?.say, events: owed.length });
+    this.#p.log.warn(message, { output: this.name, to: this.where, say: why?.say, events: pendingResend.length });
     this.#tell();
-    if (owed.length > 0) for (const listener of this.#listeners) listener.broken?.();
+    if (pendingResend.length > 0) for (const listener of this.#listeners) listener.broken?.();
   }
 
   /** Said once, until something else is the matter. */

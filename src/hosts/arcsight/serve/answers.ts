@@ -275,8 +275,8 @@ async function* chosenRows(
   { source, rowsMax, log }: AnswerParts,
 ): AsyncGenerator<string> {
   const fits = filterOf(query, kind);
-  const owed = query.limit === undefined ? reader.owed.get(pollerKey) : undefined;
-  const after = owed !== undefined && owed < query.after ? owed : query.after;
+  const pendingResend = query.limit === undefined ? reader.pendingResend.get(pollerKey) : undefined;
+  const after = pendingResend !== undefined && pendingResend < query.after ? pendingResend : query.after;
   let skip = 0;
   if (query.limit !== undefined) {
     for await (const { json } of source.rows(stanzas, kind, after, until)) if (fits(json)) skip += 1;
@@ -288,7 +288,7 @@ async function* chosenRows(
     if (!fits(json) || skip-- > 0) continue;
     // Not inside a second: a poller that keeps whole seconds would ask for the same rows for ever.
     if (given >= rowsMax && at.slice(0, SECOND_DIGITS) !== last.slice(0, SECOND_DIGITS)) {
-      if (query.limit === undefined) reader.owed.set(pollerKey, BigInt(last));
+      if (query.limit === undefined) reader.pendingResend.set(pollerKey, BigInt(last));
       log.info("an answer was full; the rest comes at the next poll", {
         rows: given,
         up_to: formatInstant(BigInt(last)),
@@ -299,7 +299,7 @@ async function* chosenRows(
     last = at;
     yield json;
   }
-  if (query.limit === undefined) reader.owed.delete(pollerKey);
+  if (query.limit === undefined) reader.pendingResend.delete(pollerKey);
 }
 
 /** Device groups and tags as the old API filtered by them. */

@@ -34,8 +34,8 @@ export interface Reader {
    */
   readonly named: string | undefined;
   readonly untilMs: number;
-  /** By poller, the last row's arrival of an answer that was full: the rest is owed. */
-  readonly owed: Map<string, Ticks>;
+  /** By poller, the last row's arrival of an answer that was full: the rest is pending. */
+  readonly pendingResend: Map<string, Ticks>;
 }
 
 export type TokenAnswer = { readonly status: number; readonly body: Readonly<Record<string, string | number>> };
@@ -54,7 +54,7 @@ export class LocalTokens {
   constructor(parts: TokenParts) {
     this.#p = parts;
     for (const { sha256, until_ms: untilMs, named } of storedTokens(parts.buffer?.load()))
-      this.#given.set(sha256, { untilMs, named, owed: new Map() });
+      this.#given.set(sha256, { untilMs, named, pendingResend: new Map() });
   }
 
   /**
@@ -88,7 +88,7 @@ export class LocalTokens {
     const token = Buffer.from(this.#p.randomBytes(TOKEN_BYTES)).toString("base64url");
     const nowMs = this.#p.clock.nowMs();
     this.#forget(nowMs);
-    this.#given.set(digest(token).toString("hex"), { untilMs: nowMs + LIFE_S * 1000, named, owed: new Map() });
+    this.#given.set(digest(token).toString("hex"), { untilMs: nowMs + LIFE_S * 1000, named, pendingResend: new Map() });
     this.#p.buffer?.save(
       JSON.stringify(
         Array.from(
