@@ -51,7 +51,7 @@ async function checkOutput(output: Output, signal: AbortSignal): Promise<string>
   if (host === undefined) return "Nothing to look at.";
   if (protocol === "udp")
     return `Datagrams to ${host}:${port} are sent unseen; whether they arrive, only the receiver knows.`;
-  const link = await realDialer.connect(
+  const connection = await realDialer.connect(
     {
       host,
       port,
@@ -61,7 +61,7 @@ async function checkOutput(output: Output, signal: AbortSignal): Promise<string>
     },
     signal,
   );
-  await link.close(1_000);
+  await connection.close(1_000);
   return `${host}:${port} takes connections.`;
 }
 

@@ -11,7 +11,7 @@ export interface Target {
 }
 
 /** One connection that only sends. */
-export interface Link {
+export interface Connection {
   /**
    * Resolves when the operating system has taken all bytes; rejects when the connection is gone. Taken is not
    * arrived.
@@ -32,11 +32,11 @@ export interface Link {
 /** Sockets is injected: tests bring their own. */
 export interface Dialer {
   /** Throws Failure `output-unreachable` or `output-untrusted`. */
-  connect(target: Target, stop: AbortSignal): Promise<Link>;
-  datagrams(target: { readonly host: string; readonly port: number }): DatagramLink;
+  connect(target: Target, stop: AbortSignal): Promise<Connection>;
+  datagrams(target: { readonly host: string; readonly port: number }): DatagramConnection;
 }
 
-export interface DatagramLink {
+export interface DatagramConnection {
   /** Resolves when the operating system took it; rejects with an errno error. */
   send(datagram: Uint8Array): Promise<void>;
   close(): void;

@@ -63,10 +63,10 @@ describe("real sockets", () => {
       };
       const port = await listening(protocol === "tls" ? tlsServer({}, onSocket) : net.createServer(onSocket));
 
-      const link = await realDialer.connect(target(port, { protocol, caFile }), never);
-      await link.send(Buffer.from("a\n"));
-      await link.send(Buffer.from("b\n".repeat(100_000)));
-      expect(await link.close(5_000)).toBe(true);
+      const connection = await realDialer.connect(target(port, { protocol, caFile }), never);
+      await connection.send(Buffer.from("a\n"));
+      await connection.send(Buffer.from("b\n".repeat(100_000)));
+      expect(await connection.close(5_000)).toBe(true);
       await end;
 
       expect(text.length).toBe(200_002);
@@ -78,9 +78,9 @@ describe("real sockets", () => {
     const silent = net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) =>
       left.push(socket.on("error", () => undefined)),
     );
-    const link = await realDialer.connect(target(await listening(silent), { protocol: "tcp" }), never);
-    await link.send(Buffer.from("a\n"));
-    expect(await link.close(50)).toBe(false);
+    const connection = await realDialer.connect(target(await listening(silent), { protocol: "tcp" }), never);
+    await connection.send(Buffer.from("a\n"));
+    expect(await connection.close(50)).toBe(false);
     for (const socket of left) socket.destroy();
 
     const resetting = net.createServer((socket) =>
@@ -102,8 +102,8 @@ describe("real sockets", () => {
       }),
     );
 
-    const link = await realDialer.connect(target(port, { caFile, certificate: ownFile }), never);
-    await link.gone;
+    const connection = await realDialer.connect(target(port, { caFile, certificate: ownFile }), never);
+    await connection.gone;
 
     expect(subject).toBe("localhost");
   });
@@ -111,11 +111,11 @@ describe("real sockets", () => {
   test("a receiver that closes is noticed, and nothing is taken any more", async () => {
     const port = await listening(net.createServer((socket) => socket.destroy()));
 
-    const link = await realDialer.connect(target(port, { protocol: "tcp" }), never);
-    const why = await link.gone;
+    const connection = await realDialer.connect(target(port, { protocol: "tcp" }), never);
+    const why = await connection.gone;
 
     expect(why.code).toBe("output-unreachable");
-    await expect(link.send(Buffer.from("a"))).rejects.toMatchObject({ code: "output-unreachable" });
+    await expect(connection.send(Buffer.from("a"))).rejects.toMatchObject({ code: "output-unreachable" });
   });
 });
 

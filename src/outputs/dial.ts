@@ -4,7 +4,7 @@ import * as net from "node:net";
 import * as tls from "node:tls";
 import { Failure, isFailure } from "../model/failure.ts";
 import { errnoOf } from "../stores/disk/disk.ts";
-import type { DatagramLink, Dialer, Link, Target } from "./connection.ts";
+import type { Connection, DatagramConnection, Dialer, Target } from "./connection.ts";
 
 const CONNECT_WITHIN_MS = 10_000;
 const KEEP_ALIVE_MS = 30_000;
@@ -174,12 +174,12 @@ export const realDialer: Dialer = {
       socket.once("error", fail);
       socket.once(target.protocol === "tls" ? "secureConnect" : "connect", () => {
         settle();
-        resolve(linkOf(socket, target));
+        resolve(connectionOf(socket, target));
       });
     });
   },
 
-  datagrams({ host, port }): DatagramLink {
+  datagrams({ host, port }): DatagramConnection {
     const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
     // A receiver that is not there answers a datagram with an error for the next one; nobody is told twice.
     socket.on("error", () => undefined);
@@ -234,7 +234,7 @@ function uselessFile(key: string, file: string | undefined, what: string, cause?
   });
 }
 
-function linkOf(socket: net.Socket, target: Target): Link {
+function connectionOf(socket: net.Socket, target: Target): Connection {
   let why: unknown;
   socket.setNoDelay(true);
   socket.setKeepAlive(true, KEEP_ALIVE_MS);

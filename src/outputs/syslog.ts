@@ -2,7 +2,7 @@ import { ByteWriter } from "../json/byte-writer.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { Clock, Log, Random } from "../model/ports.ts";
 import type { Disk } from "../stores/disk/disk.ts";
-import type { Dialer, Link, Target } from "./connection.ts";
+import type { Connection, Dialer, Target } from "./connection.ts";
 import type { Batch, Output, OutputCondition, OutputListener } from "./output.ts";
 import { outputUnwritable, spoolFull } from "./output-failures.ts";
 import { RecentKeys } from "./recent-keys.ts";
@@ -61,7 +61,7 @@ export class SyslogOutput implements Output {
   readonly #firstAttempt: Promise<void>;
   #unconfirmed: { readonly keys: readonly string[]; readonly atMs: number }[] = [];
   #unconfirmedKeys = 0;
-  #link: Link | undefined;
+  #connection: Connection | undefined;
   #draining = false;
   #sendingSinceMs: number | undefined;
   #stalledAfterMs = STALLED_AFTER_MS;
@@ -106,7 +106,7 @@ export class SyslogOutput implements Output {
 
   condition(): OutputCondition {
     return {
-      state: this.#refusing ? "refusing" : this.#link === undefined ? "down" : "up",
+      state: this.#refusing ? "refusing" : this.#connection === undefined ? "down" : "up",
       ...(this.#failure ? { failure: this.#failure } : {}),
       spooledBytes: this.#spool.isDrained ? 0 : this.#spool.bytes,
       spoolLimitBytes: this.#p.spoolBytes,
@@ -122,10 +122,10 @@ export class SyslogOutput implements Output {
     const over = new AbortController();
     await Promise.race([this.#turn, this.#p.clock.pause(withinMs, over.signal)]);
     over.abort();
-    while (this.#link !== undefined && !this.#spool.isDrained && this.#p.clock.monotonicMs() < giveUp)
+    while (this.#connection !== undefined && !this.#spool.isDrained && this.#p.clock.monotonicMs() < giveUp)
       await this.#p.clock.pause(50);
     this.#stop.abort();
-    const endedInOrder = (await this.#link?.close(Math.max(0, giveUp - this.#p.clock.monotonicMs()))) ?? true;
+    const endedInOrder = (await this.#connection?.close(Math.max(0, giveUp - this.#p.clock.monotonicMs()))) ?? true;
     await this.#running;
     // What could not be sent any more has gone to the spool by now.
     await this.#turn;
@@ -139,8 +139,13 @@ export class SyslogOutput implements Output {
 
   async #write(batch: Batch): Promise<void> {
     await this.#firstAttempt;
-    const link = this.#link;
-    if (link !== undefined && !this.#draining && (await this.#send(link, batch.bytes)) && this.#link === link) {
+    const connection = this.#connection;
+    if (
+      connection !== undefined &&
+      !this.#draining &&
+      (await this.#send(connection, batch.bytes)) &&
+      this.#connection === connection
+    ) {
       this.#recent.took(batch.keys);
       this.#doubt(batch.keys);
       return;
@@ -160,15 +165,15 @@ export class SyslogOutput implements Output {
     this.#refuse(!kept);
     if (!kept) throw spoolFull(this.name, this.where, this.#p.spoolBytes);
     // A connection may have come while the disk was busy.
-    if (this.#link !== undefined && !this.#draining) void this.#drain(this.#link);
+    if (this.#connection !== undefined && !this.#draining) void this.#drain(this.#connection);
     this.#tell();
   }
 
-  async #send(link: Link, lines: Uint8Array): Promise<boolean> {
+  async #send(connection: Connection, lines: Uint8Array): Promise<boolean> {
     try {
       this.#frames.reset();
       writeSyslogFrames(this.#frames, lines, this.#p.style, this.#p.clock.nowMs());
-      await this.#sendInPieces(link, this.#frames.view());
+      await this.#sendInPieces(connection, this.#frames.view());
       return true;
     } catch (error) {
       // The broken connection may still hold on to what it was given.
@@ -180,10 +185,10 @@ export class SyslogOutput implements Output {
     }
   }
 
-  async #sendInPieces(link: Link, frames: Uint8Array): Promise<void> {
+  async #sendInPieces(connection: Connection, frames: Uint8Array): Promise<void> {
     for (let from = 0; from < frames.length; from += SENT_AT_ONCE_BYTES) {
       this.#sendingSinceMs = this.#p.clock.monotonicMs();
-      await link.send(frames.subarray(from, from + SENT_AT_ONCE_BYTES));
+      await connection.send(frames.subarray(from, from + SENT_AT_ONCE_BYTES));
     }
   }
 
@@ -204,11 +209,11 @@ export class SyslogOutput implements Output {
     const { clock, random, dialer, target } = this.#p;
     for (let failed = 0; !this.#stop.signal.aborted; failed += 1) {
       try {
-        const link = await dialer.connect(target, this.#stop.signal);
+        const connection = await dialer.connect(target, this.#stop.signal);
         const sinceMs = clock.monotonicMs();
-        this.#comeUp(link);
+        this.#comeUp(connection);
         tried();
-        const why = await this.#watch(link);
+        const why = await this.#watch(connection);
         this.#goDown(why);
         if (clock.monotonicMs() - sinceMs >= GOOD_AFTER_MS) failed = 0;
       } catch (error) {
@@ -222,21 +227,25 @@ export class SyslogOutput implements Output {
     }
   }
 
-  #comeUp(link: Link): void {
-    this.#link = link;
+  #comeUp(connection: Connection): void {
+    this.#connection = connection;
     if (this.#failure !== undefined)
       this.#p.log.info("the receiver is back", { output: this.name, to: this.where, spooled_bytes: this.#spool.bytes });
     else this.#p.log.info("connected", { output: this.name, to: this.where });
     this.#failure = undefined;
     this.#tell();
-    if (!this.#spool.isDrained) void this.#drain(link);
+    if (!this.#spool.isDrained) void this.#drain(connection);
   }
 
-  async #drain(link: Link): Promise<void> {
+  async #drain(connection: Connection): Promise<void> {
     this.#draining = true;
     try {
-      for (let next = this.#spool.next(); next !== undefined && this.#link === link; next = this.#spool.next()) {
-        if (!(await this.#send(link, next.lines)) || this.#link !== link) return;
+      for (
+        let next = this.#spool.next();
+        next !== undefined && this.#connection === connection;
+        next = this.#spool.next()
+      ) {
+        if (!(await this.#send(connection, next.lines)) || this.#connection !== connection) return;
         this.#spool.advance(next);
         this.#refuse(false);
       }
@@ -246,16 +255,16 @@ export class SyslogOutput implements Output {
         output: this.name,
         say: isFailure(error) ? error.say : String(error),
       });
-      link.cut(isFailure(error) ? error : broken(this.name, this.where, "the spool on disk cannot be read"));
+      connection.cut(isFailure(error) ? error : broken(this.name, this.where, "the spool on disk cannot be read"));
     } finally {
-      if (this.#link === link) this.#draining = false;
+      if (this.#connection === connection) this.#draining = false;
     }
   }
 
-  /** Resolves when the link is gone; cuts one whose receiver takes nothing. */
-  async #watch(link: Link): Promise<Failure> {
+  /** Resolves when the connection is gone; cuts one whose receiver takes nothing. */
+  async #watch(connection: Connection): Promise<Failure> {
     const over = new AbortController();
-    const gone = link.gone.then((why) => {
+    const gone = connection.gone.then((why) => {
       over.abort();
       return why;
     });
@@ -264,7 +273,7 @@ export class SyslogOutput implements Output {
       const since = this.#sendingSinceMs;
       const isStalled = since !== undefined && this.#p.clock.monotonicMs() - since >= this.#stalledAfterMs;
       if (isStalled && !over.signal.aborted) {
-        link.cut(broken(this.name, this.where, `took nothing for ${this.#stalledAfterMs / 1000} s`));
+        connection.cut(broken(this.name, this.where, `took nothing for ${this.#stalledAfterMs / 1000} s`));
         this.#stalledAfterMs = Math.min(this.#stalledAfterMs * 2, LONGEST_STALL_MS);
         break;
       }
@@ -273,7 +282,7 @@ export class SyslogOutput implements Output {
   }
 
   #goDown(why: Failure): void {
-    this.#link = undefined;
+    this.#connection = undefined;
     this.#draining = false;
     if (this.#stop.signal.aborted) return;
     this.#failure = why;

@@ -1,6 +1,6 @@
 import type { Clock, Log } from "../model/ports.ts";
 import { errnoOf } from "../stores/disk/disk.ts";
-import type { DatagramLink, Dialer } from "./connection.ts";
+import type { DatagramConnection, Dialer } from "./connection.ts";
 import type { Batch, Output, OutputCondition } from "./output.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import type { FrameStyle } from "./syslog-frame.ts";
@@ -27,7 +27,7 @@ export class UdpOutput implements Output {
   readonly name: string;
   readonly where: string;
   readonly #p: UdpParts;
-  readonly #link: DatagramLink;
+  readonly #connection: DatagramConnection;
   readonly #recent = new RecentKeys();
   #reportedAtMs = Number.NEGATIVE_INFINITY;
 
@@ -35,7 +35,7 @@ export class UdpOutput implements Output {
     this.#p = parts;
     this.name = parts.name;
     this.where = `udp://${parts.host.includes(":") ? `[${parts.host}]` : parts.host}:${parts.port}`;
-    this.#link = parts.dialer.datagrams(parts);
+    this.#connection = parts.dialer.datagrams(parts);
   }
 
   wants(key: string): boolean {
@@ -45,7 +45,7 @@ export class UdpOutput implements Output {
   async write(batch: Batch): Promise<void> {
     for (const datagram of syslogDatagrams(batch.bytes, this.#p.style, this.#p.clock.nowMs())) {
       try {
-        await this.#link.send(datagram);
+        await this.#connection.send(datagram);
       } catch (error) {
         this.#complain(error);
       }
@@ -62,7 +62,7 @@ export class UdpOutput implements Output {
   }
 
   async close(): Promise<void> {
-    this.#link.close();
+    this.#connection.close();
   }
 
   #complain(error: unknown): void {

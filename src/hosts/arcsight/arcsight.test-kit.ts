@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Failure } from "../../model/failure.ts";
 import type { Clock, Log, LogFields, Random } from "../../model/ports.ts";
-import type { DatagramLink, Dialer, Link, Target } from "../../outputs/connection.ts";
+import type { Connection, DatagramConnection, Dialer, Target } from "../../outputs/connection.ts";
 import type { Batch } from "../../outputs/output.ts";
 import type { Disk, DiskPorts } from "../../stores/disk/disk.ts";
 
@@ -142,7 +142,7 @@ export class Receiver implements Dialer {
   targets: Target[] = [];
   #break: ((why: Failure) => void) | undefined;
 
-  async connect(target: Target): Promise<Link> {
+  async connect(target: Target): Promise<Connection> {
     this.attempts += 1;
     this.targets.push(target);
     if (!this.up)
@@ -183,7 +183,7 @@ export class Receiver implements Dialer {
     this.#break?.(new Failure("output-broken", { actor: "operator", retry: { when: "soon" }, say: "it was reset" }));
   }
 
-  datagrams(): DatagramLink {
+  datagrams(): DatagramConnection {
     return {
       send: async (datagram) => {
         if (!this.up) throw errno("ECONNREFUSED");

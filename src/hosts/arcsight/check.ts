@@ -155,9 +155,9 @@ async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Pro
   write(out);
   const style = { format: output.format, framing: output.framing, host: hostName };
   if (protocol === "udp") {
-    const link = dialer.datagrams({ host, port });
+    const connection = dialer.datagrams({ host, port });
     for (const datagram of syslogDatagrams(out.view(), style, clock.nowMs())) {
-      await link.send(datagram).catch((error: unknown) => {
+      await connection.send(datagram).catch((error: unknown) => {
         throw new Failure("output-unreachable", {
           actor: "operator",
           retry: { when: "later" },
@@ -167,21 +167,21 @@ async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Pro
         });
       });
     }
-    link.close();
+    connection.close();
     return `one datagram was sent to ${host}:${port}; udp promises nothing, so look for health:test there`;
   }
   const files = {
     ...(output.caFile === undefined ? {} : { caFile: output.caFile }),
     ...(output.certificate === undefined ? {} : { certificate: output.certificate }),
   };
-  const link = await dialer.connect({ host, port, protocol, ...files }, stop);
+  const connection = await dialer.connect({ host, port, protocol, ...files }, stop);
   const frames = new ByteWriter(4096);
   writeSyslogFrames(frames, out.view(), style, clock.nowMs());
-  await link.send(frames.view());
+  await connection.send(frames.view());
   // A receiver that refuses our certificate says so only after the handshake.
-  const early = await Promise.race([link.gone, clock.pause(300).then(() => undefined)]);
+  const early = await Promise.race([connection.gone, clock.pause(300).then(() => undefined)]);
   if (early !== undefined) throw early;
-  await link.close(CLOSE_WITHIN_MS);
+  await connection.close(CLOSE_WITHIN_MS);
   return `one event was sent to ${protocol}://${host}:${port}; look for health:test there`;
 }
 
