@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import type { Ticks } from "../model/instant.ts";
 import type { PageRecord, RecordBody, RecordHead, SourceRecord, UnreadableRecord } from "../model/record.ts";
 import { stringAt, textAt } from "./json-text.ts";
-import type { Frame, FrameSpec, HugeRecordSink } from "./level.ts";
+import type { HugeRecordSink, Level, LevelSpec } from "./level.ts";
 import { badAnswer, type CutReceiver, MemberScanner } from "./member-scanner.ts";
 import {
   KIND,
@@ -89,7 +89,7 @@ export class AnswerScanner implements CutReceiver {
   #recordCount = 0;
 
   constructor(options: AnswerOptions) {
-    const nested: FrameSpec | undefined =
+    const nested: LevelSpec | undefined =
       options.nest === undefined
         ? undefined
         : {
@@ -100,7 +100,7 @@ export class AnswerScanner implements CutReceiver {
             nestedSpec: undefined,
             sink: options.huge,
           };
-    const record: FrameSpec = {
+    const record: LevelSpec = {
       role: "record",
       maxBytes: options.recordMaxBytes,
       fields: fieldNames(options.fields),
@@ -108,7 +108,7 @@ export class AnswerScanner implements CutReceiver {
       nestedSpec: nested,
       sink: options.huge,
     };
-    const envelope: FrameSpec = {
+    const envelope: LevelSpec = {
       role: "envelope",
       maxBytes: ENVELOPE_MAX_BYTES,
       fields: undefined,
@@ -175,51 +175,51 @@ export class AnswerScanner implements CutReceiver {
     return { ...(nextLink === undefined ? {} : { nextLink }), members, invalidUtf8Count: scanner.invalidUtf8Count };
   }
 
-  cut(frame: Frame, bytes: Uint8Array, start: number, end: number): void {
-    const { role } = frame.spec;
+  cut(level: Level, bytes: Uint8Array, start: number, end: number): void {
+    const { role } = level.spec;
     if (role === "envelope") {
       // It is read at the end, when the chunk and our own memory may hold something else.
-      const body = this.#body(frame, bytes, start, end);
+      const body = this.#body(level, bytes, start, end);
       const members = body.members.slice(body.firstMember, body.firstMember + body.memberCount * MEMBER_FIELDS);
       const held = Uint8Array.prototype.slice.call(body.bytes, body.start, body.end);
       this.#envelope = { ...NO_ENVELOPE, bytes: held, end: held.length, members, memberCount: body.memberCount };
       return;
     }
     this.#recordCount++;
-    if (frame.hash !== undefined) {
-      if (frame.passing) frame.spec.sink!.end(!frame.malformed, headOf(frame));
-      else this.#found.push(tooLarge(frame));
+    if (level.hash !== undefined) {
+      if (level.passing) level.spec.sink!.end(!level.malformed, headOf(level));
+      else this.#found.push(tooLarge(level));
       return;
     }
     if (role === "stray") this.#found.push(unreadable("not-an-object", bytes, start, end));
-    else if (frame.malformed) this.#found.push(unreadable("malformed", bytes, start, end));
-    else this.#found.push(this.#record(frame, bytes, start, end));
+    else if (level.malformed) this.#found.push(unreadable("malformed", bytes, start, end));
+    else this.#found.push(this.#record(level, bytes, start, end));
   }
 
-  overLimit(frame: Frame): boolean {
-    const names = frame.spec.fields;
-    frame.values.reset();
+  overLimit(level: Level): boolean {
+    const names = level.spec.fields;
+    level.values.reset();
     if (names === undefined) return false;
-    frame.values.readAll(names, {
-      bytes: frame.buffer,
+    level.values.readAll(names, {
+      bytes: level.buffer,
       start: 0,
-      end: frame.length,
-      members: frame.members,
+      end: level.length,
+      members: level.members,
       firstMember: 0,
-      memberCount: frame.memberCount,
-      escapes: frame.escapes,
+      memberCount: level.memberCount,
+      escapes: level.escapes,
       firstEscape: 0,
       escapeCount: 0,
     });
-    const { sink } = frame.spec;
-    const head = headOf(frame, frame.values.id === sink?.wanted?.id ? sink?.wanted?.updated : undefined);
-    return head !== undefined && !frame.malformed && sink?.begin(head) === true;
+    const { sink } = level.spec;
+    const head = headOf(level, level.values.id === sink?.wanted?.id ? sink?.wanted?.updated : undefined);
+    return head !== undefined && !level.malformed && sink?.begin(head) === true;
   }
 
-  #record(frame: Frame, bytes: Uint8Array, start: number, end: number): PageRecord {
-    const body = this.#body(frame, bytes, start, end);
-    const names = frame.spec.fields!;
-    const values = frame.values;
+  #record(level: Level, bytes: Uint8Array, start: number, end: number): PageRecord {
+    const body = this.#body(level, bytes, start, end);
+    const names = level.spec.fields!;
+    const values = level.values;
     values.readAll(names, body);
     const { fields } = names;
     const id = typeof fields.id === "string" ? values.id : sha256Of(body.bytes, body.start, body.end);
@@ -237,21 +237,21 @@ export class AnswerScanner implements CutReceiver {
       body,
     };
     if (values.created !== undefined) record.created = values.created;
-    if (frame.spec.role === "nested") record.nested = true;
+    if (level.spec.role === "nested") record.nested = true;
     if (values.tenant !== undefined) record.payloadTenantId = values.tenant;
     if (values.service !== undefined) record.service = values.service;
     return record;
   }
 
   /**
-   * The frame's table, and its bytes where they do not lie in the chunk, go to memory of their own: the frame
+   * The level's table, and its bytes where they do not lie in the chunk, go to memory of their own: the level
    * is used again.
    */
-  #body(frame: Frame, bytes: Uint8Array, start: number, end: number): RecordBody {
+  #body(level: Level, bytes: Uint8Array, start: number, end: number): RecordBody {
     let at = start;
     let held = bytes;
-    if (bytes === frame.buffer) {
-      if (end > BLOCK_BYTES / 4) frame.buffer = new Uint8Array(8192);
+    if (bytes === level.buffer) {
+      if (end > BLOCK_BYTES / 4) level.buffer = new Uint8Array(8192);
       else {
         if (this.#blockUsed + end > this.#block.length) {
           this.#block = Buffer.allocUnsafeSlow(
@@ -265,17 +265,17 @@ export class AnswerScanner implements CutReceiver {
         this.#blockUsed += end;
       }
     }
-    const memberInts = frame.memberCount * MEMBER_FIELDS;
-    const needed = memberInts + frame.escapeCount;
+    const memberInts = level.memberCount * MEMBER_FIELDS;
+    const needed = memberInts + level.escapeCount;
     if (this.#intsUsed + needed > this.#ints.length) {
       this.#ints = new Int32Array(Math.max(FIRST_TABLE_INTS, needed, this.#ints.length * 2));
       this.#intsUsed = 0;
     }
     const ints = this.#ints;
     const firstMember = this.#intsUsed;
-    ints.set(frame.members.subarray(0, memberInts), firstMember);
+    ints.set(level.members.subarray(0, memberInts), firstMember);
     const firstEscape = firstMember + memberInts;
-    if (frame.escapeCount > 0) ints.set(frame.escapes.subarray(0, frame.escapeCount), firstEscape);
+    if (level.escapeCount > 0) ints.set(level.escapes.subarray(0, level.escapeCount), firstEscape);
     this.#intsUsed += needed;
     return {
       bytes: held,
@@ -283,19 +283,19 @@ export class AnswerScanner implements CutReceiver {
       end: at + end - start,
       members: ints,
       firstMember,
-      memberCount: frame.memberCount,
+      memberCount: level.memberCount,
       escapes: ints,
       firstEscape,
-      escapeCount: frame.escapeCount,
+      escapeCount: level.escapeCount,
     };
   }
 }
 
 /** @param unseen the update time when none was read. */
-function headOf(frame: Frame, unseen?: Ticks): RecordHead | undefined {
-  const { fields } = frame.spec.fields!;
-  const { id, created, tenant, service } = frame.values;
-  const updated = frame.values.updated ?? fields.updatedFallback ?? unseen;
+function headOf(level: Level, unseen?: Ticks): RecordHead | undefined {
+  const { fields } = level.spec.fields!;
+  const { id, created, tenant, service } = level.values;
+  const updated = level.values.updated ?? fields.updatedFallback ?? unseen;
   if (id === undefined || updated === undefined) return undefined;
   return {
     kind: fields.kind,
@@ -307,15 +307,15 @@ function headOf(frame: Frame, unseen?: Ticks): RecordHead | undefined {
   };
 }
 
-function tooLarge(frame: Frame): UnreadableRecord {
-  const { id, updated } = frame.values;
+function tooLarge(level: Level): UnreadableRecord {
+  const { id, updated } = level.values;
   return {
     readable: false,
-    reason: frame.malformed ? "malformed" : "too-large",
+    reason: level.malformed ? "malformed" : "too-large",
     ...(id === undefined ? {} : { id }),
     ...(updated === undefined ? {} : { updated }),
-    byteLength: frame.dropped,
-    sha256: frame.hash!.digest("hex"),
+    byteLength: level.dropped,
+    sha256: level.hash!.digest("hex"),
   };
 }
 

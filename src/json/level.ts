@@ -20,13 +20,13 @@ export interface HugeRecordSink {
 }
 
 /** One level at which members are cut: the answer's envelope, a record, a record nested out of a record. */
-export interface FrameSpec {
+export interface LevelSpec {
   readonly role: "envelope" | "record" | "nested" | "stray";
   readonly maxBytes: number;
   readonly fields: FieldNames | undefined;
   /** The member whose elements become records of their own. */
   readonly nestedName: string | undefined;
-  readonly nestedSpec: FrameSpec | undefined;
+  readonly nestedSpec: LevelSpec | undefined;
   readonly sink: HugeRecordSink | undefined;
 }
 
@@ -34,7 +34,7 @@ export interface FrameSpec {
 export const KEPT_MEMBER_BYTES = 1024;
 
 /**
- * An idle scheduler's answers hold no record: a frame's memory grows from nothing, each step at least twice the
+ * An idle scheduler's answers hold no record: a level's memory grows from nothing, each step at least twice the
  * one before.
  */
 const NO_BYTES = new Uint8Array(0);
@@ -42,8 +42,8 @@ const FIRST_BYTES = 1024;
 const FIRST_MEMBERS = 16;
 
 /** The bytes and members of the object being cut. Reused from one record to the next. */
-export class Frame {
-  spec: FrameSpec;
+export class Level {
+  spec: LevelSpec;
   /** Number of open containers inside which its members lie; -1 for a stray value, which has none. */
   depth = -1;
   /**
@@ -68,11 +68,11 @@ export class Frame {
   /** What its members said of it. */
   readonly values: FieldValues = new FieldValues();
 
-  constructor(spec: FrameSpec) {
+  constructor(spec: LevelSpec) {
     this.spec = spec;
   }
 
-  reset(spec: FrameSpec, depth: number): void {
+  reset(spec: LevelSpec, depth: number): void {
     this.spec = spec;
     this.depth = depth;
     this.length = 0;

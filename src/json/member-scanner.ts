@@ -3,9 +3,9 @@
  * without building objects.
  *
  * One loop over one state per byte, all grammar of RFC 8259 checked. Objects whose members are cut are
- * frames: the answer's envelope, its records, records nested out of records. A frame's bytes stay where they
+ * levels: the answer's envelope, its records, records nested out of records. A level's bytes stay where they
  * arrived (a view of the chunk) unless the record crosses a chunk's end or something in it must be left out
- * or replaced; then they are copied to the frame's buffer.
+ * or replaced; then they are copied to the level's buffer.
  */
 import { Failure } from "../model/failure.ts";
 import {
@@ -31,7 +31,7 @@ import {
   TOKEN_SPACE,
 } from "./byte-classes.ts";
 import { stringAt } from "./json-text.ts";
-import { Frame, type FrameSpec } from "./level.ts";
+import { Level, type LevelSpec } from "./level.ts";
 import {
   KIND_ARRAY,
   KIND_BOOLEAN,
@@ -84,11 +84,11 @@ function bytesOf(text: string): Uint8Array {
   return new TextEncoder().encode(text);
 }
 
-/** Where cut records go. The frame's bytes are `bytes[start, end)`. */
+/** Where cut records go. The level's bytes are `bytes[start, end)`. */
 export interface CutReceiver {
-  cut(frame: Frame, bytes: Uint8Array, start: number, end: number): void;
+  cut(level: Level, bytes: Uint8Array, start: number, end: number): void;
   /** A record just passed its limit: true when its bytes are to be passed to the spec's sink. */
-  overLimit(frame: Frame): boolean;
+  overLimit(level: Level): boolean;
 }
 
 export class MemberScanner {
@@ -99,15 +99,15 @@ export class MemberScanner {
   /** True once the envelope's list was opened. */
   sawList = false;
   readonly #receiver: CutReceiver;
-  readonly #root: FrameSpec;
+  readonly #root: LevelSpec;
   readonly #bareList: boolean;
   readonly #stack = new Uint8Array(BRACKETS_MAX + 2);
-  readonly #frames: Frame[] = [];
-  #frame: Frame | undefined = undefined;
-  #frameIndex = -1;
+  readonly #levels: Level[] = [];
+  #level: Level | undefined = undefined;
+  #levelIndex = -1;
   #chunk: Uint8Array = new Uint8Array(0);
   #consumed = 0;
-  /** Where the frame's bytes that were not copied yet begin in the chunk. */
+  /** Where the level's bytes that were not copied yet begin in the chunk. */
   #flushFrom = 0;
   #state = S_ROOT;
   #depth = 0;
@@ -133,7 +133,7 @@ export class MemberScanner {
   #wideSecond = 0;
   #bomSeen = 0;
 
-  constructor(root: FrameSpec, bareList: boolean, receiver: CutReceiver) {
+  constructor(root: LevelSpec, bareList: boolean, receiver: CutReceiver) {
     this.#root = root;
     this.#bareList = bareList;
     this.#receiver = receiver;
@@ -160,15 +160,15 @@ export class MemberScanner {
     this.#chunk = chunk;
     this.#flushFrom = 0;
     this.#scan(chunk);
-    const frame = this.#frame;
-    if (frame !== undefined && this.#capturing())
-      this.#append(frame, chunk.length, this.#state === S_WIDE ? this.#wideSeen : this.#state === S_NAME ? 1 : 0);
+    const level = this.#level;
+    if (level !== undefined && this.#capturing())
+      this.#append(level, chunk.length, this.#state === S_WIDE ? this.#wideSeen : this.#state === S_NAME ? 1 : 0);
     this.#consumed += chunk.length;
   }
 
-  /** Between the elements of a list no frame takes bytes. */
+  /** Between the elements of a list no level takes bytes. */
   #capturing(): boolean {
-    return this.#stack[this.#depth] !== LIST || this.#frame!.depth < 0;
+    return this.#stack[this.#depth] !== LIST || this.#level!.depth < 0;
   }
 
   #scan(chunk: Uint8Array): void {
@@ -177,9 +177,9 @@ export class MemberScanner {
     let i = 0;
     let state = this.#state;
     let depth = this.#depth;
-    let frame = this.#frame;
-    let memberDepth = frame === undefined ? -1 : frame.depth;
-    let base = frame === undefined ? 0 : -(frame.dropped + frame.length);
+    let level = this.#level;
+    let memberDepth = level === undefined ? -1 : level.depth;
+    let base = level === undefined ? 0 : -(level.dropped + level.length);
     let inName = this.#inName;
 
     while (i < end) {
@@ -193,7 +193,7 @@ export class MemberScanner {
               if (depth === memberDepth) {
                 this.#nameEnd = i - base;
                 this.#nameFlag = this.#stringFlag === 0 ? 0 : NAME_HAS_ESCAPES;
-                if (frame!.spec.nestedName !== undefined) this.#nestedNext = this.#isNestedName(frame!, base, i);
+                if (level!.spec.nestedName !== undefined) this.#nestedNext = this.#isNestedName(level!, base, i);
               }
               // The two tokens that nearly always follow a name, without a turn of the loop.
               if (i + 1 < end && chunk[i] === 0x3a && chunk[i + 1] === 0x22 && !this.#nestedNext) {
@@ -205,11 +205,11 @@ export class MemberScanner {
                 i += 2;
               } else state = S_COLON;
             } else {
-              if (depth === memberDepth) this.#member(frame!, base, i, KIND_STRING | this.#stringFlag);
+              if (depth === memberDepth) this.#member(level!, base, i, KIND_STRING | this.#stringFlag);
               state = S_AFTER;
             }
           } else if (c === IN_MARKUP) {
-            frame!.noteEscape(i - 1 - base);
+            level!.noteEscape(i - 1 - base);
           } else if (c === IN_BACKSLASH) {
             this.#stringFlag = VALUE_HAS_ESCAPES;
             state = S_ESCAPE;
@@ -218,8 +218,8 @@ export class MemberScanner {
             // have stood here.
             const code = chunk[i - 1]!;
             this.#stringFlag = VALUE_HAS_ESCAPES;
-            this.#replace(frame!, i, 1, bytesOf(`\\u${code.toString(16).padStart(4, "0")}`));
-            base = i - (frame!.dropped + frame!.length);
+            this.#replace(level!, i, 1, bytesOf(`\\u${code.toString(16).padStart(4, "0")}`));
+            base = i - (level!.dropped + level!.length);
           } else if (c !== 0) {
             this.#stringFlag = VALUE_HAS_ESCAPES;
             const lead = chunk[i - 1]!;
@@ -235,8 +235,8 @@ export class MemberScanner {
               i += 2;
             else if (this.#beginWide(lead)) state = S_WIDE;
             else {
-              this.#replaceInvalid(frame!, i, 1);
-              base = i - (frame!.dropped + frame!.length);
+              this.#replaceInvalid(level!, i, 1);
+              base = i - (level!.dropped + level!.length);
             }
           }
           break;
@@ -247,15 +247,15 @@ export class MemberScanner {
           if (t === TOKEN_COMMA) {
             const container = stack[depth]!;
             if (container === OBJECT) {
-              if (depth === memberDepth && frame!.skipComma) {
-                this.#append(frame!, i);
+              if (depth === memberDepth && level!.skipComma) {
+                this.#append(level!, i);
                 this.#flushFrom = i + 1;
-                base = i + 1 - (frame!.dropped + frame!.length);
-                frame!.skipComma = false;
+                base = i + 1 - (level!.dropped + level!.length);
+                level!.skipComma = false;
               }
               i++;
               if (i < end && chunk[i] === 0x22) {
-                if (depth === memberDepth) this.#beginName(frame!, i - base);
+                if (depth === memberDepth) this.#beginName(level!, i - base);
                 inName = true;
                 i++;
                 state = S_STRING;
@@ -265,35 +265,35 @@ export class MemberScanner {
               state = S_VALUE;
             } else {
               // A stray value in a list has ended before this comma.
-              this.#endFrame(frame!, i);
-              frame = this.#frame;
-              memberDepth = frame === undefined ? -1 : frame.depth;
+              this.#endLevel(level!, i);
+              level = this.#level;
+              memberDepth = level === undefined ? -1 : level.depth;
               state = S_AFTER_ELEMENT;
             }
           } else if (t === TOKEN_CLOSE_OBJECT || t === TOKEN_CLOSE_ARRAY) {
             const container = stack[depth]!;
             if (container === LIST && t === TOKEN_CLOSE_ARRAY) {
-              this.#endFrame(frame!, i);
-              frame = this.#frame;
-              memberDepth = frame === undefined ? -1 : frame.depth;
+              this.#endLevel(level!, i);
+              level = this.#level;
+              memberDepth = level === undefined ? -1 : level.depth;
               state = S_AFTER_ELEMENT;
             } else if (container === (t === TOKEN_CLOSE_OBJECT ? OBJECT : ARRAY)) {
               i++;
               if (depth === memberDepth) {
                 depth--;
-                this.#endFrame(frame!, i);
-                frame = this.#frame;
-                memberDepth = frame === undefined ? -1 : frame.depth;
+                this.#endLevel(level!, i);
+                level = this.#level;
+                memberDepth = level === undefined ? -1 : level.depth;
                 state = depth === 0 ? S_DONE : S_AFTER_ELEMENT;
               } else {
                 depth--;
-                if (depth === memberDepth) this.#member(frame!, base, i, this.#kind);
+                if (depth === memberDepth) this.#member(level!, base, i, this.#kind);
               }
-            } else state = this.#broken(frame!, false);
+            } else state = this.#broken(level!, false);
           } else if (t === TOKEN_SPACE) {
-            i = this.#dropSpace(frame!, i, end);
-            base = i - (frame!.dropped + frame!.length);
-          } else state = this.#broken(frame!, false);
+            i = this.#dropSpace(level!, i, end);
+            base = i - (level!.dropped + level!.length);
+          } else state = this.#broken(level!, false);
           break;
         }
 
@@ -301,15 +301,15 @@ export class MemberScanner {
         case S_NAME_OR_END: {
           const t = TOKEN[chunk[i]!]!;
           if (t === TOKEN_QUOTE) {
-            if (depth === memberDepth) this.#beginName(frame!, i - base);
+            if (depth === memberDepth) this.#beginName(level!, i - base);
             inName = true;
             i++;
             state = S_STRING;
           } else if (t === TOKEN_SPACE) {
-            i = this.#dropSpace(frame!, i, end, 1);
-            base = i - (frame!.dropped + frame!.length);
+            i = this.#dropSpace(level!, i, end, 1);
+            base = i - (level!.dropped + level!.length);
           } else if (t === TOKEN_CLOSE_OBJECT && state === S_NAME_OR_END) state = S_AFTER;
-          else state = this.#broken(frame!, false);
+          else state = this.#broken(level!, false);
           break;
         }
 
@@ -319,9 +319,9 @@ export class MemberScanner {
             i++;
             state = S_VALUE;
           } else if (t === TOKEN_SPACE) {
-            i = this.#dropSpace(frame!, i, end);
-            base = i - (frame!.dropped + frame!.length);
-          } else state = this.#broken(frame!, false);
+            i = this.#dropSpace(level!, i, end);
+            base = i - (level!.dropped + level!.length);
+          } else state = this.#broken(level!, false);
           break;
         }
 
@@ -330,8 +330,8 @@ export class MemberScanner {
           const b = chunk[i]!;
           const t = TOKEN[b]!;
           if (t === TOKEN_SPACE) {
-            i = this.#dropSpace(frame!, i, end);
-            base = i - (frame!.dropped + frame!.length);
+            i = this.#dropSpace(level!, i, end);
+            base = i - (level!.dropped + level!.length);
             break;
           }
           if (depth === memberDepth) {
@@ -339,14 +339,14 @@ export class MemberScanner {
             if (this.#nestedNext) {
               this.#nestedNext = false;
               if (t === TOKEN_OPEN_ARRAY) {
-                this.#beginList(frame!, i);
+                this.#beginList(level!, i);
                 depth++;
                 stack[depth] = LIST;
                 i++;
                 state = S_ELEMENT_OR_END;
                 break;
               }
-              if (frame!.spec.role === "envelope") throw this.#wrongShape(`"${frame!.spec.nestedName}" is not a list`);
+              if (level!.spec.role === "envelope") throw this.#wrongShape(`"${level!.spec.nestedName}" is not a list`);
             }
           }
           if (t === TOKEN_QUOTE) {
@@ -357,7 +357,7 @@ export class MemberScanner {
           } else if (t === TOKEN_OPEN_OBJECT || t === TOKEN_OPEN_ARRAY) {
             if (depth === memberDepth) this.#kind = t === TOKEN_OPEN_OBJECT ? KIND_OBJECT : KIND_SCALARS;
             else if (this.#kind === KIND_SCALARS) this.#kind = KIND_ARRAY;
-            if (depth >= NESTING_MAX) state = this.#broken(frame!, false);
+            if (depth >= NESTING_MAX) state = this.#broken(level!, false);
             else {
               depth++;
               i++;
@@ -377,7 +377,7 @@ export class MemberScanner {
             this.#literalAt = 0;
             state = S_LITERAL;
           } else if (t === TOKEN_CLOSE_ARRAY && state === S_VALUE_OR_END) state = S_AFTER;
-          else state = this.#broken(frame!, false);
+          else state = this.#broken(level!, false);
           break;
         }
 
@@ -391,9 +391,9 @@ export class MemberScanner {
           }
           this.#number = number;
           if (i === end) break;
-          if (NUMBER_ENDS[number] === 0) state = this.#broken(frame!, false);
+          if (NUMBER_ENDS[number] === 0) state = this.#broken(level!, false);
           else {
-            if (depth === memberDepth) this.#member(frame!, base, i, KIND_NUMBER);
+            if (depth === memberDepth) this.#member(level!, base, i, KIND_NUMBER);
             state = S_AFTER;
           }
           break;
@@ -409,9 +409,9 @@ export class MemberScanner {
           this.#literalAt = at;
           if (at === literal.length) {
             if (depth === memberDepth)
-              this.#member(frame!, base, i, literal === LITERALS[0x6e] ? KIND_NULL : KIND_BOOLEAN);
+              this.#member(level!, base, i, literal === LITERALS[0x6e] ? KIND_NULL : KIND_BOOLEAN);
             state = S_AFTER;
-          } else if (i < end) state = this.#broken(frame!, false);
+          } else if (i < end) state = this.#broken(level!, false);
           break;
         }
 
@@ -433,7 +433,7 @@ export class MemberScanner {
           ) {
             state = S_STRING;
             i++;
-          } else state = this.#broken(frame!, true);
+          } else state = this.#broken(level!, true);
           break;
         }
 
@@ -442,7 +442,7 @@ export class MemberScanner {
           if ((b >= 0x30 && b <= 0x39) || (b >= 0x41 && b <= 0x46) || (b >= 0x61 && b <= 0x66)) {
             i++;
             if (--this.#hexLeft === 0) state = S_STRING;
-          } else state = this.#broken(frame!, true);
+          } else state = this.#broken(level!, true);
           break;
         }
 
@@ -450,8 +450,8 @@ export class MemberScanner {
           const b = chunk[i]!;
           if (b < this.#wideLow || b > this.#wideHigh) {
             // The bytes so far are one broken character; this byte is looked at anew.
-            this.#replaceInvalid(frame!, i, this.#wideSeen);
-            base = i - (frame!.dropped + frame!.length);
+            this.#replaceInvalid(level!, i, this.#wideSeen);
+            base = i - (level!.dropped + level!.length);
             state = S_STRING;
             break;
           }
@@ -462,8 +462,8 @@ export class MemberScanner {
           this.#wideHigh = 0xbf;
           if (this.#wideSeen === this.#wideNeed) {
             if (this.#wideLead === 0xef && this.#wideSecond === 0xbf && b >= 0xbe) {
-              this.#replace(frame!, i, 3, bytesOf(b === 0xbe ? "\\ufffe" : "\\uffff"));
-              base = i - (frame!.dropped + frame!.length);
+              this.#replace(level!, i, 3, bytesOf(b === 0xbe ? "\\ufffe" : "\\uffff"));
+              base = i - (level!.dropped + level!.length);
             }
             state = S_STRING;
           }
@@ -478,13 +478,13 @@ export class MemberScanner {
           else if (t === TOKEN_OPEN_OBJECT) {
             depth++;
             stack[depth] = OBJECT;
-            frame = this.#beginFrame(depth, i, t === TOKEN_OPEN_OBJECT);
+            level = this.#beginLevel(depth, i, t === TOKEN_OPEN_OBJECT);
             memberDepth = depth;
             base = i;
             i++;
             state = S_NAME_OR_END;
           } else {
-            frame = this.#beginFrame(-1, i, false);
+            level = this.#beginLevel(-1, i, false);
             memberDepth = -1;
             base = i;
             this.#kind = KIND_NULL;
@@ -501,10 +501,10 @@ export class MemberScanner {
           } else if (t === TOKEN_CLOSE_ARRAY) {
             i++;
             depth--;
-            if (frame === undefined) state = S_DONE;
+            if (level === undefined) state = S_DONE;
             else {
               this.#flushFrom = i;
-              base = i - (frame.dropped + frame.length);
+              base = i - (level.dropped + level.length);
               state = S_AFTER;
             }
           } else if (t === TOKEN_SPACE) i++;
@@ -524,9 +524,9 @@ export class MemberScanner {
             if (stack[depth] !== (t === TOKEN_CLOSE_OBJECT ? OBJECT : ARRAY)) throw this.#notJson();
             depth--;
             if (depth < memberDepth) {
-              this.#endFrame(frame!, i);
-              frame = this.#frame;
-              memberDepth = frame === undefined ? -1 : frame.depth;
+              this.#endLevel(level!, i);
+              level = this.#level;
+              memberDepth = level === undefined ? -1 : level.depth;
               state = S_AFTER_ELEMENT;
             }
           }
@@ -552,7 +552,7 @@ export class MemberScanner {
           else if (t === TOKEN_OPEN_OBJECT && !this.#bareList) {
             depth = 1;
             stack[1] = OBJECT;
-            frame = this.#beginFrame(1, i, true);
+            level = this.#beginLevel(1, i, true);
             memberDepth = 1;
             base = i;
             i++;
@@ -584,7 +584,7 @@ export class MemberScanner {
           i++;
         }
       }
-      // #member, #append and the like move what the frame holds, never where the next byte belongs.
+      // #member, #append and the like move what the level holds, never where the next byte belongs.
     }
 
     this.#state = state;
@@ -592,16 +592,16 @@ export class MemberScanner {
     this.#inName = inName;
   }
 
-  #beginName(frame: Frame, offset: number): void {
+  #beginName(level: Level, offset: number): void {
     this.#nameStart = offset;
-    this.#escapesFrom = frame.escapeCount;
+    this.#escapesFrom = level.escapeCount;
     this.#stringFlag = 0;
   }
 
   /** A member is complete at chunk index `i`. */
-  #member(frame: Frame, base: number, i: number, kind: number): void {
-    if (frame.hash === undefined) {
-      frame.addMember(
+  #member(level: Level, base: number, i: number, kind: number): void {
+    if (level.hash === undefined) {
+      level.addMember(
         this.#nameStart,
         this.#nameEnd,
         this.#valueStart,
@@ -612,64 +612,64 @@ export class MemberScanner {
       this.#nameStart = NO_MEMBER;
       return;
     }
-    this.#memberOfLeaving(frame, i, kind | this.#nameFlag);
+    this.#memberOfLeaving(level, i, kind | this.#nameFlag);
   }
 
   /** Of a record that is too large only the members that say what it is are read, as they pass. */
-  #memberOfLeaving(frame: Frame, i: number, kind: number): void {
-    this.#append(frame, i);
-    const names = frame.spec.fields;
-    if (names !== undefined && this.#nameStart >= frame.dropped && (kind & 7) <= KIND_STRING) {
-      const at = frame.dropped;
-      frame.values.readOne(
+  #memberOfLeaving(level: Level, i: number, kind: number): void {
+    this.#append(level, i);
+    const names = level.spec.fields;
+    if (names !== undefined && this.#nameStart >= level.dropped && (kind & 7) <= KIND_STRING) {
+      const at = level.dropped;
+      level.values.readOne(
         names,
-        frame.buffer,
+        level.buffer,
         this.#nameStart - at,
         this.#nameEnd - at,
         this.#valueStart - at,
-        frame.length,
+        level.length,
         kind,
       );
     }
-    frame.kept++;
-    frame.escapeCount = 0;
+    level.kept++;
+    level.escapeCount = 0;
     this.#nameStart = NO_MEMBER;
-    frame.leave(NO_MEMBER, 0);
+    level.leave(NO_MEMBER, 0);
   }
 
-  #isNestedName(frame: Frame, base: number, i: number): boolean {
-    const wanted = frame.spec.nestedName!;
+  #isNestedName(level: Level, base: number, i: number): boolean {
+    const wanted = level.spec.nestedName!;
     if (this.#nameFlag === 0 && this.#nameEnd - this.#nameStart !== wanted.length + 2) return false;
     let bytes = this.#chunk;
     let from = this.#nameStart + base;
     if (from < this.#flushFrom) {
-      this.#append(frame, i);
-      if (this.#nameStart < frame.dropped) return false;
-      bytes = frame.buffer;
-      from = this.#nameStart - frame.dropped;
+      this.#append(level, i);
+      if (this.#nameStart < level.dropped) return false;
+      bytes = level.buffer;
+      from = this.#nameStart - level.dropped;
     }
     const name = stringAt(bytes, from, from + this.#nameEnd - this.#nameStart, true);
     // The older hunting endpoints write their list's name with a capital.
-    return name === wanted || (frame.spec.role === "envelope" && wanted === "results" && name === "Results");
+    return name === wanted || (level.spec.role === "envelope" && wanted === "results" && name === "Results");
   }
 
   /**
-   * The member just named is a list whose elements become records: name and list leave the frame, with one
+   * The member just named is a list whose elements become records: name and list leave the level, with one
    * comma.
    */
-  #beginList(frame: Frame, i: number): void {
-    this.#append(frame, i);
-    const cut = this.#nameStart - (frame.kept > 0 ? 1 : 0);
-    frame.length = Math.max(0, cut - frame.dropped);
-    frame.escapeCount = this.#escapesFrom;
-    frame.skipComma = frame.kept === 0;
+  #beginList(level: Level, i: number): void {
+    this.#append(level, i);
+    const cut = this.#nameStart - (level.kept > 0 ? 1 : 0);
+    level.length = Math.max(0, cut - level.dropped);
+    level.escapeCount = this.#escapesFrom;
+    level.skipComma = level.kept === 0;
     this.#nameStart = NO_MEMBER;
-    if (frame.spec.role === "envelope") this.sawList = true;
+    if (level.spec.role === "envelope") this.sawList = true;
   }
 
-  #beginFrame(depth: number, i: number, isObject: boolean): Frame {
-    const outer = this.#frame;
-    let spec: FrameSpec = this.#root;
+  #beginLevel(depth: number, i: number, isObject: boolean): Level {
+    const outer = this.#level;
+    let spec: LevelSpec = this.#root;
     if (outer !== undefined || this.#bareList) {
       spec = outer === undefined ? this.#root : outer.spec.nestedSpec!;
       if (outer === undefined || outer.spec.role === "envelope") {
@@ -679,68 +679,68 @@ export class MemberScanner {
       }
       if (!isObject) spec = { ...spec, role: "stray", nestedName: undefined, sink: undefined };
     }
-    this.#frameIndex++;
-    let frame = this.#frames[this.#frameIndex];
-    if (frame === undefined) {
-      frame = new Frame(spec);
-      this.#frames.push(frame);
+    this.#levelIndex++;
+    let level = this.#levels[this.#levelIndex];
+    if (level === undefined) {
+      level = new Level(spec);
+      this.#levels.push(level);
     }
-    frame.reset(spec, depth);
-    this.#frame = frame;
+    level.reset(spec, depth);
+    this.#level = level;
     this.#flushFrom = i;
-    return frame;
+    return level;
   }
 
-  /** `i` is one past the frame's last byte. */
-  #endFrame(frame: Frame, i: number): void {
+  /** `i` is one past the level's last byte. */
+  #endLevel(level: Level, i: number): void {
     const from = this.#flushFrom;
-    const held = frame.length;
-    if (frame.hash === undefined && held === 0 && i - from <= frame.spec.maxBytes) {
-      this.#receiver.cut(frame, this.#chunk, from, i);
+    const held = level.length;
+    if (level.hash === undefined && held === 0 && i - from <= level.spec.maxBytes) {
+      this.#receiver.cut(level, this.#chunk, from, i);
     } else {
-      this.#append(frame, i);
-      if (frame.hash !== undefined) frame.leave(NO_MEMBER, 0);
-      this.#receiver.cut(frame, frame.buffer, 0, frame.length);
+      this.#append(level, i);
+      if (level.hash !== undefined) level.leave(NO_MEMBER, 0);
+      this.#receiver.cut(level, level.buffer, 0, level.length);
     }
-    this.#frameIndex--;
-    this.#frame = this.#frameIndex < 0 ? undefined : this.#frames[this.#frameIndex]!;
+    this.#levelIndex--;
+    this.#level = this.#levelIndex < 0 ? undefined : this.#levels[this.#levelIndex]!;
     this.#flushFrom = i;
   }
 
   /**
-   * Moves the frame's bytes before chunk index `to` into its buffer. Of bytes that leave, the last `hold`
+   * Moves the level's bytes before chunk index `to` into its buffer. Of bytes that leave, the last `hold`
    * stay: a character that is not complete, a comma that goes with its member should that be nested.
    */
-  #append(frame: Frame, to: number, hold = 0): void {
-    const keepFrom = this.#nameStart === NO_MEMBER ? NO_MEMBER : this.#nameStart - (frame.kept > 0 ? 1 : 0);
-    frame.append(this.#chunk, this.#flushFrom, to, keepFrom, hold);
+  #append(level: Level, to: number, hold = 0): void {
+    const keepFrom = this.#nameStart === NO_MEMBER ? NO_MEMBER : this.#nameStart - (level.kept > 0 ? 1 : 0);
+    level.append(this.#chunk, this.#flushFrom, to, keepFrom, hold);
     this.#flushFrom = to;
-    if (frame.hash === undefined && frame.length > frame.spec.maxBytes) {
-      if (frame.spec.role === "envelope") throw this.#wrongShape("its envelope is larger than any of Microsoft's");
-      frame.passing = this.#receiver.overLimit(frame);
-      frame.beginLeaving(keepFrom, hold);
+    if (level.hash === undefined && level.length > level.spec.maxBytes) {
+      if (level.spec.role === "envelope") throw this.#wrongShape("its envelope is larger than any of Microsoft's");
+      level.passing = this.#receiver.overLimit(level);
+      level.beginLeaving(keepFrom, hold);
     }
   }
 
-  /** Leaves white space out; returns where it ends in this chunk. `hold`: see Frame.append. */
-  #dropSpace(frame: Frame, i: number, end: number, hold = 0): number {
+  /** Leaves white space out; returns where it ends in this chunk. `hold`: see Level.append. */
+  #dropSpace(level: Level, i: number, end: number, hold = 0): number {
     const chunk = this.#chunk;
     let j = i + 1;
     while (j < end && TOKEN[chunk[j]!] === TOKEN_SPACE) j++;
-    this.#append(frame, i, hold);
+    this.#append(level, i, hold);
     this.#flushFrom = j;
     return j;
   }
 
   /** The `n` bytes before chunk index `i` are taken out and `bytes` put in their place. */
-  #replace(frame: Frame, i: number, n: number, bytes: Uint8Array): void {
-    this.#append(frame, i, n);
-    frame.replaceTail(n, bytes);
+  #replace(level: Level, i: number, n: number, bytes: Uint8Array): void {
+    this.#append(level, i, n);
+    level.replaceTail(n, bytes);
   }
 
-  #replaceInvalid(frame: Frame, i: number, n: number): void {
+  #replaceInvalid(level: Level, i: number, n: number): void {
     this.invalidUtf8Count++;
-    this.#replace(frame, i, n, REPLACEMENT);
+    this.#replace(level, i, n, REPLACEMENT);
   }
 
   /**
@@ -761,9 +761,9 @@ export class MemberScanner {
    * A record whose inside is no JSON goes on, broken, to the bracket that ends it; outside of records the
    * answer is refused.
    */
-  #broken(frame: Frame, inString: boolean): number {
-    if (frame.depth < 0 || frame.spec.role === "envelope") throw this.#notJson();
-    frame.malformed = true;
+  #broken(level: Level, inString: boolean): number {
+    if (level.depth < 0 || level.spec.role === "envelope") throw this.#notJson();
+    level.malformed = true;
     this.#nameStart = NO_MEMBER;
     this.#nestedNext = false;
     return inString ? S_BROKEN_STRING : S_BROKEN;
