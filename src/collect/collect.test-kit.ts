@@ -4,7 +4,7 @@ import type { Ticks } from "../model/instant.ts";
 import { formatInstant, ticksFromMs } from "../model/instant.ts";
 import type { Clock, Log, LogFields, Page, PageLink, Question, Random, Sink, SourceStream } from "../model/ports.ts";
 import type { PageRecord, SourceRecord, UnreadableRecord } from "../model/record.ts";
-import type { Checkpoint, LedgerEntry, Spool, StateFolder, StateKey, StreamStore } from "../model/state.ts";
+import type { Checkpoint, LedgerEntry, StateFolder, StateKey, StreamStore, TempFile } from "../model/state.ts";
 import type { StreamName } from "../model/stream.ts";
 import type { TenantId } from "../model/tenant.ts";
 import type { Customer } from "./scheduler.ts";
@@ -411,7 +411,7 @@ export class SimState implements StateFolder {
     };
   }
   readonly #facts = new Map<string, string>();
-  async openSpool(): Promise<Spool> {
+  async openTempFile(): Promise<TempFile> {
     const held: Uint8Array[] = [];
     return {
       append: async (bytes) => {

@@ -189,7 +189,7 @@ export class Scheduler {
         settings: customer.settings,
         source,
         store,
-        openSpool: () => state.openSpool(),
+        openTempFile: () => state.openTempFile(),
         ...(due === undefined ? {} : { nextPollAtMs: due }),
         budget: this.#budgets.of(source.budgetKey, source.limits),
         limiter: this.#limiter,

@@ -87,7 +87,7 @@ export interface StreamStore {
  * A file of its own for one record that is too large for memory; gone when disposed of, or with the process
  * at the next start.
  */
-export interface Spool {
+export interface TempFile {
   append(bytes: Uint8Array): Promise<void>;
   readonly byteLength: number;
   /** From the beginning, in pieces of bounded size. */
@@ -106,7 +106,7 @@ export interface StateFolder {
   wasLeftUnder?(key: StateKey, stanza: string): boolean;
   /** Tenant domains resolved to GUIDs and other small facts, by name. */
   /** Throws Failure `state-unwritable`. */
-  openSpool(): Promise<Spool>;
+  openTempFile(): Promise<TempFile>;
   readFact(name: string): Promise<string | undefined>;
   writeFact(name: string, value: string): Promise<void>;
   /** Records the orderly stop and gives the folder up. */

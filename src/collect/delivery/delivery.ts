@@ -7,7 +7,7 @@ import type { Ticks } from "../../model/instant.ts";
 import { TICKS_PER_MS, ticksFromMs } from "../../model/instant.ts";
 import type { Clock, Log, Sink, SourceStream } from "../../model/ports.ts";
 import type { PageRecord, RecordBody, RecordHead, SourceRecord, UnreadableRecord } from "../../model/record.ts";
-import type { LedgerEntry, Spool, StreamStore } from "../../model/state.ts";
+import type { LedgerEntry, StreamStore, TempFile } from "../../model/state.ts";
 import type { Tenant } from "../../model/tenant.ts";
 import type { Budget } from "../budget.ts";
 import { stopped } from "../failures.ts";
@@ -54,7 +54,7 @@ export interface DeliveryParts {
   readonly settings: { readonly overlapMinutes: number; readonly sweepHours: number };
   readonly source: SourceStream;
   readonly store: StreamStore;
-  readonly openSpool: () => Promise<Spool>;
+  readonly openTempFile: () => Promise<TempFile>;
   readonly sink: Sink;
   readonly budget: Budget;
   readonly provisional: Provisional;
@@ -231,14 +231,14 @@ export class StreamDelivery {
    */
   async deliverHuge(record: HugeRecord, pass: WalkPass, stop: AbortSignal): Promise<void> {
     const { source, sink, tenant, store, provisional, budget } = this.#p;
-    const spool = await this.#p.openSpool();
+    const tempFile = await this.#p.openTempFile();
     try {
       if (!(await budget.take(stop))) throw stopped();
       this.#p.report.count("requests");
       const digest = createHash("sha256");
       const keep = (bytes: Uint8Array) => {
         digest.update(bytes);
-        return spool.append(bytes);
+        return tempFile.append(bytes);
       };
       const head = await source.fetchHuge?.(record, keep, stop);
       if (!head || !sink.writeHuge) return await this.#quarantine(record);
@@ -251,7 +251,8 @@ export class StreamDelivery {
         updated: head.updated,
         writtenAtS: provisional.writtenNowS(),
         byteLength:
-          Math.min(spool.byteLength, sink.hugeMostBytes ?? LEDGER_MOST_BYTES, LEDGER_MOST_BYTES) + EVENT_OVERHEAD_BYTES,
+          Math.min(tempFile.byteLength, sink.hugeMostBytes ?? LEDGER_MOST_BYTES, LEDGER_MOST_BYTES) +
+          EVENT_OVERHEAD_BYTES,
         bodyCrc,
         change: judged.change,
       };
@@ -269,7 +270,7 @@ export class StreamDelivery {
       }
       try {
         const { stanza, stream, change, found, key } = judged;
-        await sink.writeHuge({ stanza, tenant, stream, change, found, key, record: head }, spool.pieces());
+        await sink.writeHuge({ stanza, tenant, stream, change, found, key, record: head }, tempFile.pieces());
       } catch (error) {
         if (!(isFailure(error) && error.code === "host-gone")) await this.#rollback([entry], [before]);
         throw error;
@@ -280,7 +281,7 @@ export class StreamDelivery {
       this.#countDelivered(judged);
       await store.flush();
     } finally {
-      await spool.dispose();
+      await tempFile.dispose();
     }
   }
 

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Clock, Log } from "../../model/ports.ts";
-import type { Spool, StateFolder, StateKey, StreamStore } from "../../model/state.ts";
+import type { StateFolder, StateKey, StreamStore, TempFile } from "../../model/state.ts";
 import type { TenantId } from "../../model/tenant.ts";
 import { ConcurrencyLimiter } from "./concurrency-limiter.ts";
 import {
@@ -19,7 +19,7 @@ import { type HeldLock, type LockWait, takeLock } from "./lock.ts";
 import { folderNameOf } from "./names.ts";
 import { OrderlyStop } from "./orderly-stop.ts";
 import { openStreamStore } from "./stream-store.ts";
-import { clearSpools, FileSpool } from "./temp-file.ts";
+import { clearTempFiles, DiskTempFile } from "./temp-file.ts";
 import { Breath } from "./yield-to-event-loop.ts";
 
 /** The runtime's thread pool has four threads; more only queue there. */
@@ -65,7 +65,7 @@ export async function openStateFolder(
   makeFolder(ports.disk, dir);
   const lock = await takeLock(dir, { ...ports, log: given.log }, options.waitForLock, options.stop);
   try {
-    clearSpools(ports.disk, dir);
+    clearTempFiles(ports.disk, dir);
     return new FileStateFolder(dir, ports, given.log, lock, options);
   } catch (error) {
     await lock.release();
@@ -134,8 +134,8 @@ class FileStateFolder implements StateFolder {
     return this.#adopted.get(stanzaPath(key.tenantId, key.stanza)) === folderNameOf(stanza);
   }
 
-  async openSpool(): Promise<Spool> {
-    return new FileSpool(this.#ports.disk, this.#dir);
+  async openTempFile(): Promise<TempFile> {
+    return new DiskTempFile(this.#ports.disk, this.#dir);
   }
 
   readFact(name: string): Promise<string | undefined> {

@@ -3,22 +3,22 @@ import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { realDisk } from "./disk.ts";
 import { newFolder } from "./stores.test-kit.ts";
-import { clearSpools, FileSpool } from "./temp-file.ts";
+import { clearTempFiles, DiskTempFile } from "./temp-file.ts";
 
 test("a record goes through the spool byte for byte, in pieces, and leaves nothing behind", async () => {
   const folder = newFolder();
-  const spool = new FileSpool(realDisk, folder);
+  const tempFile = new DiskTempFile(realDisk, folder);
   const parts = [Buffer.alloc(300_000, 1), Buffer.alloc(7, 2), Buffer.alloc(500_000, 3)];
-  for (const part of parts) await spool.append(part);
+  for (const part of parts) await tempFile.append(part);
 
   const got: Buffer[] = [];
-  for await (const piece of spool.pieces()) got.push(Buffer.from(piece));
+  for await (const piece of tempFile.pieces()) got.push(Buffer.from(piece));
 
   expect(Buffer.concat(got).equals(Buffer.concat(parts))).toBe(true);
-  expect(spool.byteLength).toBe(800_007);
+  expect(tempFile.byteLength).toBe(800_007);
   expect(Math.max(...got.map((p) => p.length))).toBeLessThanOrEqual(256 * 1024);
   expect(statSync(join(folder, "spool", readdirSync(join(folder, "spool"))[0] as string)).mode & 0o777).toBe(0o600);
-  await spool.dispose();
+  await tempFile.dispose();
   expect(readdirSync(join(folder, "spool"))).toEqual([]);
 });
 
@@ -26,7 +26,7 @@ test("what a death left behind is removed at the next start", () => {
   const folder = newFolder();
   mkdirSync(join(folder, "spool"));
   writeFileSync(join(folder, "spool", "record-1"), "one customer's alert");
-  clearSpools(realDisk, folder);
+  clearTempFiles(realDisk, folder);
   expect(existsSync(join(folder, "spool", "record-1"))).toBe(false);
 });
 
@@ -37,6 +37,9 @@ test("a full disk is the operator's, in one sentence", async () => {
       throw Object.assign(new Error("full"), { code: "ENOSPC" });
     },
   } as unknown as typeof realDisk;
-  const spool = new FileSpool(full, newFolder());
-  await expect(spool.append(Buffer.from("x"))).rejects.toMatchObject({ code: "state-unwritable", actor: "operator" });
+  const tempFile = new DiskTempFile(full, newFolder());
+  await expect(tempFile.append(Buffer.from("x"))).rejects.toMatchObject({
+    code: "state-unwritable",
+    actor: "operator",
+  });
 });

@@ -1,12 +1,12 @@
 import { join } from "node:path";
-import type { Spool } from "../../model/state.ts";
+import type { TempFile } from "../../model/state.ts";
 import { type Disk, makeFolder, removeIfThere, stateUnwritable } from "./disk.ts";
 
 const PIECE_BYTES = 256 * 1024;
 const FILE_MODE = 0o600;
 
-/** Spools that a death left behind hold one customer's record each: they go before anything else happens. */
-export function clearSpools(disk: Disk, stateFolder: string): void {
+/** temporary files that a death left behind hold one customer's record each: they go before anything else happens. */
+export function clearTempFiles(disk: Disk, stateFolder: string): void {
   const folder = join(stateFolder, "spool");
   if (!disk.existsSync(folder)) return;
   for (const name of disk.readdirSync(folder)) removeIfThere(disk, join(folder, name));
@@ -15,7 +15,7 @@ export function clearSpools(disk: Disk, stateFolder: string): void {
 /**
  * One record on disk (0600 in 0700), because it is too large for memory. Throws Failure `state-unwritable`.
  */
-export class FileSpool implements Spool {
+export class DiskTempFile implements TempFile {
   static #made = 0;
   readonly #disk: Disk;
   readonly #path: string;
@@ -27,8 +27,8 @@ export class FileSpool implements Spool {
     const folder = join(stateFolder, "spool");
     makeFolder(disk, folder);
     this.#disk = disk;
-    FileSpool.#made += 1;
-    this.#path = join(folder, `record-${FileSpool.#made}`);
+    DiskTempFile.#made += 1;
+    this.#path = join(folder, `record-${DiskTempFile.#made}`);
     try {
       this.#fd = disk.openSync(this.#path, "w+", FILE_MODE);
     } catch (error) {
