@@ -20,7 +20,7 @@ import { folderNameOf } from "./names.ts";
 import { OrderlyStop } from "./orderly-stop.ts";
 import { openStreamStore } from "./stream-store.ts";
 import { clearTempFiles, DiskTempFile } from "./temp-file.ts";
-import { Breath } from "./yield-to-event-loop.ts";
+import { EventLoopYielder } from "./yield-to-event-loop.ts";
 
 /** The runtime's thread pool has four threads; more only queue there. */
 const FLUSHES_AT_ONCE = 16;
@@ -83,7 +83,7 @@ class FileStateFolder implements StateFolder {
   readonly #facts: Facts;
   readonly #orderlyStop: OrderlyStop;
   readonly #handles: Handles;
-  readonly #breath: Breath;
+  readonly #yielder: EventLoopYielder;
   readonly #limiter = new ConcurrencyLimiter(FLUSHES_AT_ONCE);
   readonly #open = new Map<string, StreamStore>();
   /** Folder names that stanzas took over, by the stanza's folder. */
@@ -103,7 +103,7 @@ class FileStateFolder implements StateFolder {
     this.#facts = Facts.open(ports, log, join(dir, "facts.json"));
     this.#orderlyStop = OrderlyStop.open(ports, log, join(dir, "orderly-stop"));
     this.#handles = new Handles(ports.disk);
-    this.#breath = new Breath(ports.clock);
+    this.#yielder = new EventLoopYielder(ports.clock);
     this.stoppedInOrder = this.#orderlyStop.holdsForAll || foldersIn(ports.disk, join(dir, "tenants")).length === 0;
   }
 
@@ -112,7 +112,7 @@ class FileStateFolder implements StateFolder {
     const stream = `${stanzaFolder}/${key.stream}`;
     if (this.#open.has(stream)) throw new Error(`state of ${stream} is opened twice`);
     if (this.#released) throw new Error("the state folder was given up");
-    await this.#breath.take();
+    await this.#yielder.take();
     await this.#adopt(key.tenantId, stanzaFolder);
     const base = join(this.#dir, "tenants", stanzaFolder, key.stream);
     const isNew = !this.#ports.disk.existsSync(`${base}.ledger`);
@@ -120,7 +120,7 @@ class FileStateFolder implements StateFolder {
       ports: this.#ports,
       log: this.#log,
       handles: this.#handles,
-      breath: this.#breath,
+      yielder: this.#yielder,
       limiter: this.#limiter,
       beforeFirstWrite: () => this.#orderlyStop.takeAway(),
       afterClose: () => this.#open.delete(stream),

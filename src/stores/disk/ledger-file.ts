@@ -27,7 +27,7 @@ import {
   HEADER_BYTES,
   LEDGER_VERSION,
 } from "./ledger-format.ts";
-import type { Breath } from "./yield-to-event-loop.ts";
+import type { EventLoopYielder } from "./yield-to-event-loop.ts";
 
 /**
  * Above this a journal is read through the thread pool, so that one large customer does not hold the loop.
@@ -40,7 +40,7 @@ export interface LedgerParts {
   readonly ports: DiskPorts;
   readonly log: Log;
   readonly handles: Handles;
-  readonly breath: Breath;
+  readonly yielder: EventLoopYielder;
   /**
    * Flushes pass it, so that thousands of streams that stop at once neither hold all their files open nor the
    * loop.
@@ -93,7 +93,7 @@ export class LedgerFile {
       await setAside(path, bytes.length, parts);
       return { file: new LedgerFile(path, parts, 0), entries: [] };
     }
-    const loaded = await decodeJournal(bytes, parts.breath);
+    const loaded = await decodeJournal(bytes, parts.yielder);
     const file = new LedgerFile(path, parts, loaded.goodBytes);
     if (loaded.tornBytes > 0) {
       parts.log.warn("a ledger's torn tail was cut away; what it held may be sent again with equal keys", {
@@ -213,7 +213,7 @@ export class LedgerFile {
         if (chunk.length < COMPACT_CHUNK) continue;
         put(encodeBlocks(chunk));
         chunk = [];
-        await this.#parts.breath.take();
+        await this.#parts.yielder.take();
       }
       put(encodeBlocks(chunk));
       await syncFile(disk, fd);
@@ -255,7 +255,7 @@ async function readJournal(path: string, ports: DiskPorts): Promise<Buffer | und
  * Every block that checks. A block that does not is stepped over when another one follows where its count
  * says that it ends (bits gone bad inside the file); otherwise it and all after it are the torn tail.
  */
-async function decodeJournal(bytes: Buffer, breath: Breath): Promise<Loaded> {
+async function decodeJournal(bytes: Buffer, yielder: EventLoopYielder): Promise<Loaded> {
   const entries: LedgerEntry[] = [];
   let damagedBlocks = 0;
   let at = HEADER_BYTES;
@@ -270,7 +270,7 @@ async function decodeJournal(bytes: Buffer, breath: Breath): Promise<Loaded> {
       damagedBlocks += 1;
       at = end;
     }
-    await breath.take();
+    await yielder.take();
   }
   return { entries, goodBytes: at, tornBytes: bytes.length - at, damagedBlocks };
 }
