@@ -10,7 +10,7 @@ import { failureFromEntra } from "./entra-failures.ts";
 import { readJsonAnswer } from "./json-answer.ts";
 import { apisOf, audienceOf, grants, permissionOf } from "./permissions.ts";
 import type { RedeemWorld } from "./redeem.ts";
-import { lifeMs, redeem } from "./redeem.ts";
+import { lifetimeMs, redeem } from "./redeem.ts";
 import { claimsOf } from "./token-claims.ts";
 
 const base64url = (bytes: number): string => randomBytes(bytes).toString("base64url");
@@ -150,7 +150,7 @@ async function exchangeV2(
     accessToken: access.token,
     idToken: access.idToken,
     scope: access.scope,
-    accessLifeMs: access.lifeMs,
+    accessLifetimeMs: access.lifetimeMs,
   });
 }
 
@@ -210,7 +210,7 @@ export function signedInFrom(stanza: Stanza, body: Readonly<Record<string, unkno
     accessToken,
     idToken: secret("id_token"),
     scope: typeof body["scope"] === "string" ? body["scope"] : "",
-    accessLifeMs: lifeMs(body["expires_in"]),
+    accessLifetimeMs: lifetimeMs(body["expires_in"]),
   });
 }
 
@@ -219,7 +219,7 @@ interface Received {
   readonly accessToken: Sealed;
   readonly idToken: Sealed | undefined;
   readonly scope: string;
-  readonly accessLifeMs: number;
+  readonly accessLifetimeMs: number;
 }
 
 /** The first that is text and not empty. */
@@ -253,7 +253,7 @@ function signedIn(stanza: Stanza, received: Received): SignedIn {
     account: word(about["preferred_username"], about["upn"], claims["upn"], claims["unique_name"]),
     tenantId,
     scopes,
-    accessLifeMs: received.accessLifeMs,
+    accessLifetimeMs: received.accessLifetimeMs,
     warnings: misfits(stanza, scopes),
   };
 }

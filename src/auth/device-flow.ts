@@ -40,14 +40,14 @@ export async function beginDeviceFlow(world: RedeemWorld, stanza: Stanza, client
   if (begun.status !== 200) throw failureFromEntra(begun, subject);
   const member = (name: string): string => (typeof begun.body?.[name] === "string" ? begun.body[name] : "");
   const deviceCode = member("device_code");
-  const lifeMs = Number(begun.body?.["expires_in"] ?? 900) * 1000;
+  const lifetimeMs = Number(begun.body?.["expires_in"] ?? 900) * 1000;
   let intervalMs = Math.max(1, Number(begun.body?.["interval"] ?? 5)) * 1000;
-  const endsAtMs = world.clock.monotonicMs() + lifeMs;
+  const endsAtMs = world.clock.monotonicMs() + lifetimeMs;
 
   return {
     verificationUrl: member("verification_uri"),
     userCode: member("user_code"),
-    lifeMs,
+    lifetimeMs,
     async complete(signal): Promise<SignedIn> {
       for (;;) {
         await world.clock.pause(intervalMs, signal);

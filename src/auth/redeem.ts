@@ -38,7 +38,7 @@ export interface Redemption {
 export interface AccessToken {
   readonly token: Sealed;
   /** As the service said it, counted from the answer. */
-  readonly lifeMs: number;
+  readonly lifetimeMs: number;
   /** Scopes granted, as the service listed them; empty for an app. */
   readonly scope: string;
   /** The user's sign-in, when the answer carried one: for `token acquire` to say who it was. */
@@ -166,7 +166,7 @@ async function redeemOnce(
   const idToken = body["id_token"];
   return {
     token: sealed(accessToken),
-    lifeMs: lifeMs(body["expires_in"]),
+    lifetimeMs: lifetimeMs(body["expires_in"]),
     scope: typeof body["scope"] === "string" ? body["scope"] : "",
     idToken: typeof idToken === "string" ? sealed(idToken) : undefined,
   };
@@ -176,7 +176,7 @@ async function redeemOnce(
  * v1 answers write numbers as text. A life that is missing or absurd counts as five minutes, so that we ask
  * again soon.
  */
-export function lifeMs(expiresIn: unknown): number {
+export function lifetimeMs(expiresIn: unknown): number {
   const seconds = Number(expiresIn);
   return Number.isFinite(seconds) && seconds > 0 ? Math.min(seconds, 86_400 * 2) * 1000 : 300_000;
 }

@@ -84,7 +84,7 @@ export function createSignInService(world: SignInServiceParts): SignInService {
       subject: { customer: stanza.tenantName, clientId: credential.clientId },
       keep,
     });
-    return { api, token: fresh.token, lifeMs: fresh.lifeMs };
+    return { api, token: fresh.token, lifetimeMs: fresh.lifetimeMs };
   }
 
   async function consentState(stanza: Stanza, credential: AppCredential): Promise<ConsentState> {

@@ -255,8 +255,8 @@ describe("renewal", () => {
     [100_000, 80_000],
   ])(
     "a token of %d ms is renewed after %d ms: at 80 %% or 5 minutes before the end, whichever is later",
-    (lifeMs, wanted) => {
-      expect(renewAfterMs(lifeMs)).toBe(wanted);
+    (lifetimeMs, wanted) => {
+      expect(renewAfterMs(lifetimeMs)).toBe(wanted);
     },
   );
 

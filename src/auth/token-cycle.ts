@@ -46,8 +46,8 @@ export interface TokenCycles {
  * When a token is renewed, counted from its arrival: at 80 % of its life or 5 minutes before its end,
  * whichever is later.
  */
-export function renewAfterMs(lifeMs: number): number {
-  return Math.max(lifeMs * 0.8, lifeMs - MINUTES_5_MS);
+export function renewAfterMs(lifetimeMs: number): number {
+  return Math.max(lifetimeMs * 0.8, lifetimeMs - MINUTES_5_MS);
 }
 
 /**
@@ -165,14 +165,14 @@ class Cycle implements TokenSource {
     const arrivedAtMs = this.#options.clock.monotonicMs();
     this.#held = {
       token: fresh.token,
-      renewAtMs: arrivedAtMs + renewAfterMs(fresh.lifeMs),
-      endsAtMs: arrivedAtMs + fresh.lifeMs,
+      renewAtMs: arrivedAtMs + renewAfterMs(fresh.lifetimeMs),
+      endsAtMs: arrivedAtMs + fresh.lifetimeMs,
     };
     this.#quietUntilMs = Number.NEGATIVE_INFINITY;
     this.#options.log.debug("access token renewed", {
       tenant: tenant.name,
       audience: stanza.resource ?? audience,
-      life_s: Math.round(fresh.lifeMs / 1000),
+      life_s: Math.round(fresh.lifetimeMs / 1000),
     });
     return fresh.token;
   }

@@ -102,7 +102,7 @@ export interface CodeFlow {
 export interface DeviceFlow {
   readonly verificationUrl: string;
   readonly userCode: string;
-  readonly lifeMs: number;
+  readonly lifetimeMs: number;
   /** Asks until the person has signed in. */
   complete(signal?: AbortSignal): Promise<SignedIn>;
 }
@@ -114,7 +114,7 @@ export interface SignedIn {
   readonly account: string | undefined;
   readonly tenantId: string | undefined;
   readonly scopes: readonly string[];
-  readonly accessLifeMs: number;
+  readonly accessLifetimeMs: number;
   /** Sentences on what does not fit the streams. */
   readonly warnings: readonly string[];
 }
@@ -138,7 +138,7 @@ export interface TokenVerdict {
 export interface ObtainedToken {
   readonly api: TokenApi;
   readonly token: Sealed;
-  readonly lifeMs: number;
+  readonly lifetimeMs: number;
 }
 
 /** A precondition of collecting. Resolves with a remark (may be empty) or throws Failure. */

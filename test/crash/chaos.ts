@@ -6,7 +6,7 @@ import { runDocument } from "../../scripts/bench/collector.ts";
 import { FAULTS, type Judgement } from "../harness/oracle/judge.ts";
 import { consult } from "../harness/oracle/main.ts";
 import { faketimeEnvironment, setWallClock } from "./faketime.ts";
-import { Life } from "./life.ts";
+import { Run } from "./life.ts";
 import { type Microsoft, startMicrosoft } from "./microsoft.ts";
 import type { Program } from "./stage.ts";
 
@@ -141,11 +141,11 @@ async function chaosIn(
   const environment = { SPLUNK_HOME: home, PATH: "/usr/bin:/bin", ...faketimeEnvironment(clock) };
   const outs: string[] = [];
   const faults: string[] = [];
-  const live = (readPauseMs?: number): Life => {
+  const live = (readPauseMs?: number): Run => {
     const out = join(folder, `${outs.length + 1}.xml`);
     outs.push(out);
     const [file, ...args] = program;
-    return new Life({
+    return new Run({
       program: file,
       args,
       environment,
@@ -161,7 +161,7 @@ async function chaosIn(
   const endMs = performance.now() + forMs;
   let stepAtMs = performance.now() + between(STEP_MS, random);
   while (performance.now() < endMs) {
-    const life = live(READ_PAUSE_MS);
+    const run = live(READ_PAUSE_MS);
     await pause(between(KILL_MS, random));
     if (performance.now() >= stepAtMs) {
       stepAtMs = performance.now() + between(STEP_MS, random);
@@ -172,9 +172,9 @@ async function chaosIn(
       setWallClock(clock, (random() * 2 - 1) * HOST_STEP_S);
       await pause(between(KILL_MS, random) / 3);
     }
-    if (life.hasEnded) faults.push(`life ${outs.length} ended by itself: ${life.log.at(-1) ?? "without a word"}`);
-    life.kill();
-    await life.ended;
+    if (run.hasEnded) faults.push(`life ${outs.length} ended by itself: ${run.log.at(-1) ?? "without a word"}`);
+    run.kill();
+    await run.ended;
     kills += 1;
     if (kills % 50 === 0) told?.(`${kills} kills, ${clockSteps} clock steps`);
   }
@@ -202,7 +202,7 @@ async function chaosIn(
  * True once every stream said that it is well and the questions of `HEALTHY_POLLS` polls of each were asked
  * after that; false when the life ends or time is up before.
  */
-async function polledOften(microsoft: Microsoft, life: Life, streams: number): Promise<boolean> {
+async function polledOften(microsoft: Microsoft, run: Run, streams: number): Promise<boolean> {
   const well = (log: readonly string[]): boolean =>
     new Set(
       log
@@ -210,12 +210,12 @@ async function polledOften(microsoft: Microsoft, life: Life, streams: number): P
         .filter(Boolean),
     ).size >= streams;
   const late = pause(HEALTHY_WITHIN_MS, false, { ref: false });
-  if (!(await Promise.race([life.until(well), late]))) return false;
+  if (!(await Promise.race([run.until(well), late]))) return false;
   let unwatch: () => void = () => undefined;
   const asked = new Promise<boolean>((resolve) => {
     unwatch = microsoft.watch({ requested: (n) => n >= streams * HEALTHY_POLLS && resolve(true) }, "api");
   });
-  const result = await Promise.race([asked, life.ended.then(() => false), late]);
+  const result = await Promise.race([asked, run.ended.then(() => false), late]);
   unwatch();
   return result;
 }

@@ -9,7 +9,7 @@ import path, { join } from "node:path";
 import { afterEach, beforeEach, expect, jest, test } from "@jest/globals";
 import { binaryPath } from "../../scripts/build/platforms.ts";
 import { FAKETIME_LIBRARY, faketimeEnvironment, setWallClock } from "./faketime.ts";
-import type { Life } from "./life.ts";
+import type { Run } from "./life.ts";
 import { type Microsoft, startMicrosoft } from "./microsoft.ts";
 import { SCENARIO, Stage, settled } from "./stage.ts";
 
@@ -35,13 +35,13 @@ afterEach(async () => {
 });
 
 /** Resolves after so many further questions to an API, false when the life ends before. */
-async function questions(life: Life, count: number): Promise<void> {
+async function questions(run: Run, count: number): Promise<void> {
   let unwatch: () => void = () => undefined;
   const asked = new Promise<void>((resolve) => {
     unwatch = microsoft.watch({ requested: (n) => n === count && resolve() }, "api");
   });
-  const died = life.ended.then(({ code }) => {
-    throw new Error(`the life ended with ${code}: ${life.log.at(-1) ?? ""}`);
+  const died = run.ended.then(({ code }) => {
+    throw new Error(`the life ended with ${code}: ${run.log.at(-1) ?? ""}`);
   });
   await Promise.race([asked, died]);
   unwatch();
@@ -90,7 +90,7 @@ test.each([
   if (FAKETIME_LIBRARY === undefined) return;
   for (const offsetS of offsets) {
     setWallClock(join(folder, "clock"), offsetS);
-    await stage.settledLife();
+    await stage.settledRun();
     const aheadMs = Math.max(...walksCompletedAtMs()) - Date.now();
     expect(Math.abs(aheadMs - offsetS * 1000)).toBeLessThan(30 * 60_000);
   }
@@ -100,15 +100,15 @@ test.each([
 test("an hour forward and two back in the middle of a life loses nothing", async () => {
   if (FAKETIME_LIBRARY === undefined) return;
   setWallClock(join(folder, "clock"), 0);
-  const life = stage.start();
-  expect(await life.until(settled)).toBe(true);
+  const run = stage.start();
+  expect(await run.until(settled)).toBe(true);
   for (const offsetS of [HOUR_S, -HOUR_S, 0]) {
     setWallClock(join(folder, "clock"), offsetS);
     microsoft.simulator.control.advance(10 * 60_000);
-    await questions(life, TWO_POLLS);
+    await questions(run, TWO_POLLS);
   }
-  expect(await life.stop()).toEqual({ code: 0, signal: null });
+  expect(await run.stop()).toEqual({ code: 0, signal: null });
   // What was shown last may have been shown to a poll that the stop cut short.
-  await stage.settledLife();
+  await stage.settledRun();
   await nothingLost();
 });

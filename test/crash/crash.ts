@@ -35,10 +35,10 @@ export async function crashAt(program: Program, history: History, moment: Moment
   const microsoft = await startMicrosoft(SCENARIO);
   try {
     const stage = new Stage(folder, microsoft, program);
-    if (history === "settled") await stage.settledLife();
-    if (history === "crashed") await stage.killedLife(moment, n);
-    const reached = await stage.killedLife(moment, n);
-    await stage.settledLife();
+    if (history === "settled") await stage.settledRun();
+    if (history === "crashed") await stage.killedRun(moment, n);
+    const reached = await stage.killedRun(moment, n);
+    await stage.settledRun();
     const { totals, examples } = await stage.judge();
     const faults = [...stage.faults];
     for (const count of FAULTS) if ((totals[count] ?? 0) > 0) faults.push(`${count}: ${totals[count]}`);

@@ -3,12 +3,12 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import { createInterface } from "node:readline";
 
 /** How a life ended. */
-export interface LifeEnd {
+export interface RunEnd {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
 }
 
-export interface LifeOptions {
+export interface RunOptions {
   readonly program: string;
   readonly args?: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
@@ -27,19 +27,19 @@ export interface LifeOptions {
 }
 
 /** One life of the program: started, read, and ended from outside. */
-export class Life {
-  readonly ended: Promise<LifeEnd>;
+export class Run {
+  readonly ended: Promise<RunEnd>;
   /** Lines of standard error, in order. */
   readonly log: string[] = [];
   private readonly child: ChildProcess;
   private readonly out: number;
-  private readonly options: LifeOptions;
+  private readonly options: RunOptions;
   private bytes = 0;
   private closed = false;
   private wasAskedToStop = false;
   private watchers: (() => void)[] = [];
 
-  constructor(options: LifeOptions) {
+  constructor(options: RunOptions) {
     this.options = options;
     this.out = openSync(options.out, "w");
     this.child = spawn(options.program, options.args ?? [], {
@@ -90,7 +90,7 @@ export class Life {
   }
 
   /** SIGTERM, as splunkd stops an input; SIGKILL after `graceMs`. */
-  async stop(graceMs = 30_000): Promise<LifeEnd> {
+  async stop(graceMs = 30_000): Promise<RunEnd> {
     this.wasAskedToStop = true;
     this.child.kill("SIGTERM");
     const timer = setTimeout(() => this.child.kill("SIGKILL"), graceMs);

@@ -12,7 +12,7 @@ import { afterEach, beforeEach, expect, jest, test } from "@jest/globals";
 import { binaryPath } from "../../scripts/build/platforms.ts";
 import { consult } from "../harness/oracle/main.ts";
 import { refreshToken } from "../harness/simulator/identity.ts";
-import { Life, type LifeEnd } from "./life.ts";
+import { Run, type RunEnd } from "./life.ts";
 import { type Microsoft, type RequestKind, startMicrosoft } from "./microsoft.ts";
 import { killing } from "./stage.ts";
 
@@ -118,10 +118,10 @@ test.each(MOMENTS)(
     const unwatch = microsoft.watch({ requested: (_n, request) => unstored.push(...usedBeforeStored(request)) }, "api");
     const live = async (
       n: number,
-    ): Promise<{ readonly reached: boolean; readonly end: LifeEnd; readonly log: readonly string[] }> => {
+    ): Promise<{ readonly reached: boolean; readonly end: RunEnd; readonly log: readonly string[] }> => {
       const out = join(folder, `${outs.length + 1}.jsonl`);
       outs.push(out);
-      const life = new Life({
+      const run = new Run({
         program: BINARY,
         args: ["collect", "--config", config, "--state", stateFolder()],
         environment: { HOME: folder, PATH: "/usr/bin:/bin" },
@@ -132,13 +132,13 @@ test.each(MOMENTS)(
         killing(moment, n, (count) => {
           if (count !== n) return;
           reached = true;
-          life.kill();
+          run.kill();
         }),
         kind,
       );
-      const end = await life.ended;
+      const end = await run.ended;
       done();
-      return { reached, end, log: life.log };
+      return { reached, end, log: run.log };
     };
 
     for (let n = 1; ; n += 1) {

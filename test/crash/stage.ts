@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { runDocument } from "../../scripts/bench/collector.ts";
 import type { Judgement } from "../harness/oracle/judge.ts";
 import { consult } from "../harness/oracle/main.ts";
-import { Life, type LifeOptions } from "./life.ts";
+import { Run, type RunOptions } from "./life.ts";
 import type { Microsoft, Watcher } from "./microsoft.ts";
 import { watchNames } from "./state-watch.ts";
 
@@ -103,24 +103,24 @@ export class Stage {
   }
 
   /** Answers whether there was an n-th; a life without one is stopped in order after its first walks. */
-  async killedLife(moment: Moment, n: number): Promise<boolean> {
+  async killedRun(moment: Moment, n: number): Promise<boolean> {
     let reached = false;
     const reach = (count: number): void => {
       if (count !== n || reached) return;
       reached = true;
-      life.kill();
+      run.kill();
     };
     const names = moment === "rename" ? watchNames(this.state, reach) : undefined;
     const unwatch =
       moment === "request" || moment === "answer" ? this.microsoft.watch(killing(moment, n, reach)) : undefined;
-    const life = this.start({ readPauseMs: READ_PAUSE_MS, ...(moment === "read" ? { onRead: reach } : {}) });
-    await this.through(life, () => reached);
+    const run = this.start({ readPauseMs: READ_PAUSE_MS, ...(moment === "read" ? { onRead: reach } : {}) });
+    await this.through(run, () => reached);
     names?.close();
     unwatch?.();
     return reached;
   }
 
-  async settledLife(): Promise<void> {
+  async settledRun(): Promise<void> {
     await this.through(this.start(), () => false);
   }
 
@@ -130,20 +130,20 @@ export class Stage {
     return consult({ truth, delivered: this.outs, format: "splunk" });
   }
 
-  start(reading: Pick<LifeOptions, "onRead" | "readPauseMs"> = {}): Life {
+  start(reading: Pick<RunOptions, "onRead" | "readPauseMs"> = {}): Run {
     const [program, ...args] = this.program;
     const out = join(this.folder, `${this.outs.length + 1}.xml`);
     this.outs.push(out);
     const environment = { SPLUNK_HOME: this.home, PATH: "/usr/bin:/bin", ...this.environment };
-    return new Life({ program, args, environment, document: this.document, out, readBytes: READ_BYTES, ...reading });
+    return new Run({ program, args, environment, document: this.document, out, readBytes: READ_BYTES, ...reading });
   }
 
   /** Lets it settle and stop in order, or die; afterwards a quarter of an hour passes at Microsoft. */
-  async through(life: Life, wasKilled: () => boolean): Promise<void> {
-    const hasSettled = await life.until(settled);
-    const { code } = hasSettled ? await life.stop() : await life.ended;
+  async through(run: Run, wasKilled: () => boolean): Promise<void> {
+    const hasSettled = await run.until(settled);
+    const { code } = hasSettled ? await run.stop() : await run.ended;
     if (!wasKilled() && !hasSettled)
-      this.faults.push(`life ${this.outs.length} ended by itself: ${life.log.at(-1) ?? "without a word"}`);
+      this.faults.push(`life ${this.outs.length} ended by itself: ${run.log.at(-1) ?? "without a word"}`);
     else if (!wasKilled() && code !== 0) this.faults.push(`life ${this.outs.length} ended with exit code ${code}`);
     this.microsoft.simulator.control.advance(15 * MINUTE_MS);
   }

@@ -87,9 +87,9 @@ async function start(where: Host, options: Partial<SplunkdOptions> = {}): Promis
 async function settled(splunkd: Splunkd): Promise<void> {
   await splunkd.until(
     ({ log }) => {
-      const life = log.slice(log.findLastIndex((line) => line.includes("New scheduled exec process")));
+      const run = log.slice(log.findLastIndex((line) => line.includes("New scheduled exec process")));
       const done = new Set(
-        life.map((line) => / stream state changed tenant=(\S+) stream=alerts state=ok/.exec(line)?.[1]),
+        run.map((line) => / stream state changed tenant=(\S+) stream=alerts state=ok/.exec(line)?.[1]),
       );
       return done.size > CUSTOMERS;
     },

@@ -6,7 +6,7 @@ import type { Server } from "node:net";
 import { Failure } from "../../model/failure.ts";
 import { passingCertificate } from "./passing-certificate.ts";
 
-const LIFE_MS = 300_000;
+const LIFETIME_MS = 300_000;
 
 /** errno of an address that this machine does not have. Source: bind(2). */
 const NO_SUCH_ADDRESS = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
@@ -117,7 +117,7 @@ export async function listenOnLoopback(
       }),
     );
   };
-  void pause(LIFE_MS, stop.signal).then(expire);
+  void pause(LIFETIME_MS, stop.signal).then(expire);
   return { landed, close };
 }
 

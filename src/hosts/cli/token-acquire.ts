@@ -188,7 +188,7 @@ async function tryOldToken(services: OnboardingServices, stanza: Stanza, refresh
       : stanza.streams.includes("xdr-incidents")
         ? "xdr"
         : "mde";
-  const { token, lifeMs } = await services.signInService.accessToken(
+  const { token, lifetimeMs } = await services.signInService.accessToken(
     { ...stanza, refreshToken, auth: "refresh_token" },
     api,
     (rotated) => {
@@ -203,7 +203,7 @@ async function tryOldToken(services: OnboardingServices, stanza: Stanza, refresh
     account: undefined,
     tenantId: undefined,
     scopes: [],
-    accessLifeMs: lifeMs,
+    accessLifetimeMs: lifetimeMs,
     warnings: verdicts.filter(({ ok }) => !ok).map(({ say, nextStep }) => `${say} ${nextStep}`),
   };
 }
@@ -215,7 +215,7 @@ async function byDeviceCode(services: OnboardingServices, stanza: Stanza, client
     `Open ${flow.verificationUrl} on any device, type the code ${flow.userCode} and sign in for ${stanza.tenantName}.`,
   );
   terminal.say(
-    `The code is good for ${Math.round(flow.lifeMs / 60_000)} minutes. Type it only if you asked for it yourself.`,
+    `The code is good for ${Math.round(flow.lifetimeMs / 60_000)} minutes. Type it only if you asked for it yourself.`,
   );
   return flow.complete();
 }
@@ -287,7 +287,7 @@ function report({ terminal, nowMs }: OnboardingServices, stanza: Stanza, signedI
   if (signedIn.scopes.length > 0) terminal.say(`Scopes: ${signedIn.scopes.map(printable).join(" ")}.`);
   const until = new Date(nowMs() + 90 * 86_400_000).toISOString().slice(0, 10);
   terminal.say(
-    `The access token lives ${Math.round(signedIn.accessLifeMs / 60_000)} minutes; the refresh token ends after 90 days without use, not before ${until}.`,
+    `The access token lives ${Math.round(signedIn.accessLifetimeMs / 60_000)} minutes; the refresh token ends after 90 days without use, not before ${until}.`,
   );
   for (const warning of signedIn.warnings) terminal.say(`Warning: ${warning}`);
 }

@@ -16,13 +16,13 @@ export async function accessToken(services: OnboardingServices, flags: Flags): P
   const api = textFlag(flags, "for") as TokenApi;
   const stanza = await oneCustomer(services, flags, true);
   const place = stanza.refreshToken ? await services.filePlace(flags) : undefined;
-  const { token, lifeMs } = await signInService.accessToken(
+  const { token, lifetimeMs } = await signInService.accessToken(
     stanza,
     api,
     (rotated) => place?.putRefreshToken(stanza, rotated) ?? Promise.resolve(),
   );
   const verdicts = signInService.inspectToken(token, { stanza, api });
-  const code = show(services, verdicts, flags, { life_s: Math.round(lifeMs / 1000) });
+  const code = show(services, verdicts, flags, { life_s: Math.round(lifetimeMs / 1000) });
   const out = textFlag(flags, "out");
   if (out !== undefined) {
     await services.writeSecretFile(out, sealed(`${token.open((value) => value)}\n`), "utf8");

@@ -88,10 +88,10 @@ export class ArcSightPoller {
     };
     if (typeof token.access_token !== "string") throw new Error("the token answer has no access_token");
     if (!/^bearer$/i.test(String(token.token_type))) throw new Error("the token answer's token_type is not Bearer");
-    const lifeS = Number(token.expires_in);
-    if (!(lifeS > 0)) throw new Error("the token answer has no expires_in");
+    const lifetimeS = Number(token.expires_in);
+    if (!(lifetimeS > 0)) throw new Error("the token answer has no expires_in");
     this.accessToken = token.access_token;
-    this.renewAtMs = nowMs() + lifeS * 1000;
+    this.renewAtMs = nowMs() + lifetimeS * 1000;
     if (typeof token.refresh_token === "string") this.refreshToken = token.refresh_token;
   }
 

@@ -3,7 +3,7 @@ import type { Ticks } from "../../../model/instant.ts";
 import type { Clock } from "../../../model/ports.ts";
 import type { Sealed } from "../../../model/sealed.ts";
 
-const LIFE_S = 3_600;
+const LIFETIME_S = 3_600;
 const TOKEN_BYTES = 32;
 /** A poller that asks for a token at each poll has sixty at once; beyond this the oldest go. */
 const TOKENS_MAX = 10_000;
@@ -88,7 +88,11 @@ export class LocalTokens {
     const token = Buffer.from(this.#p.randomBytes(TOKEN_BYTES)).toString("base64url");
     const nowMs = this.#p.clock.nowMs();
     this.#forget(nowMs);
-    this.#given.set(digest(token).toString("hex"), { untilMs: nowMs + LIFE_S * 1000, named, pendingResend: new Map() });
+    this.#given.set(digest(token).toString("hex"), {
+      untilMs: nowMs + LIFETIME_S * 1000,
+      named,
+      pendingResend: new Map(),
+    });
     this.#p.buffer?.save(
       JSON.stringify(
         Array.from(
@@ -105,7 +109,7 @@ export class LocalTokens {
       status: 200,
       body: {
         token_type: "Bearer",
-        expires_in: LIFE_S,
+        expires_in: LIFETIME_S,
         access_token: token,
         ...(grant === "refresh_token" ? { refresh_token: refreshToken } : {}),
       },
@@ -119,7 +123,7 @@ export class LocalTokens {
     const leftMs = given.untilMs - this.#p.clock.nowMs();
     // After a large step back of the clock it would live on for long; a small one must not shut its holder
     // out.
-    return leftMs > 0 && leftMs <= 2 * LIFE_S * 1000 ? given : undefined;
+    return leftMs > 0 && leftMs <= 2 * LIFETIME_S * 1000 ? given : undefined;
   }
 
   /** Both are always compared, and always in the same time. */
