@@ -12,9 +12,9 @@ Runs, quickest first: format, imports, typed lints, types, unused code; then bui
 `;
 
 const LINTS = [
-  ["lint:format", "formatted, and free of what biome refuses"],
+  ["lint:format", "formatted, imports sorted"],
   ["lint:imports", "every part imports what it may"],
-  ["lint:types", "no typed lint"],
+  ["lint:types", "no mistake that oxlint finds"],
   ["typecheck", "the types agree"],
   ["lint:unused", "nothing unused"],
 ] as const;

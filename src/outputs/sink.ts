@@ -164,6 +164,5 @@ const scratch = new ByteWriter(1 << 16);
 function throwFirst(results: readonly PromiseSettledResult<unknown>[]): void {
   const failed = results.filter((result) => result.status === "rejected").map(({ reason }) => reason as unknown);
   // A defect of ours must not hide behind somebody's full disk.
-  const first = failed.find((reason) => !isFailure(reason)) ?? failed[0];
-  if (first !== undefined) throw first;
+  if (failed.length > 0) throw failed.find((reason) => !isFailure(reason)) ?? failed[0];
 }

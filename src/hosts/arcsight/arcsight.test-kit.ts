@@ -167,6 +167,7 @@ export class Receiver implements Dialer {
         if (cut) throw cut;
         if (this.stalled) throw await gone;
         await this.taking(bytes.length);
+        // oxlint-disable-next-line typescript/only-throw-error -- it may be set while the line above waits
         if (cut) throw cut;
         if (!this.swallows) this.text += Buffer.from(bytes).toString("utf8");
       },
