@@ -66,6 +66,10 @@ describe("what is installed", () => {
     expect(process.versions.node).toBe(packageFile.config.runtime);
   });
 
+  test("version managers are given the runtime that package.json names", () => {
+    expect(read(".node-version")).toBe(`${packageFile.config.runtime}\n`);
+  });
+
   test("no package's install script runs, ours included", () => {
     expect(read(".npmrc")).toContain("ignore-scripts=true");
     expect(Object.keys(packageFile.scripts).filter((name) => /^(pre|post)/.test(name))).toEqual([]);
@@ -104,6 +108,22 @@ describe("what lies in the repository", () => {
     "npm-debug.log",
   ])("%s is generated, so git ignores it", (path) => {
     expect(spawnSync("git", ["check-ignore", "--quiet", "--no-index", path], { cwd: ROOT }).status).toBe(0);
+  });
+
+  test("text is checked out with LF on every system, samples and golden files byte for byte", () => {
+    const { stdout } = spawnSync("git", ["ls-files", "--eol"], { cwd: ROOT, encoding: "utf8" });
+    const rows = [...stdout.matchAll(/^i\/(\S*)\s+w\/\S*\s+attr\/(.*?)\s*\t(.+)$/gm)].map(
+      ([, stored, rule, path = ""]) => ({
+        path,
+        stored,
+        rule,
+      }),
+    );
+    const keepsBytes = (path: string) => /^test\/fixtures\/|(^|\/)golden\/|\.(snap|png)$/.test(path);
+
+    expect(rows.length).toBeGreaterThan(500);
+    expect(rows.filter(({ path, rule }) => rule !== (keepsBytes(path) ? "-text" : "text=auto eol=lf"))).toEqual([]);
+    expect(rows.filter(({ path, stored }) => !keepsBytes(path) && stored !== "lf" && stored !== "none")).toEqual([]);
   });
 
   test("nothing that git tracks is generated or large", () => {
