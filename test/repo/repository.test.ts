@@ -212,6 +212,8 @@ describe("the npm scripts", () => {
     "fuzz",
     "appinspect",
     "docs",
+    "lint:words",
+    "lint:commits",
   ];
 
   test.each(NAMED)("npm run %s answers --help, on stdout, with exit code 0 and what it does", (name) => {

@@ -25,7 +25,7 @@ function script(name: string, argv: readonly string[]): Promise<{ readonly code:
 }
 
 describe("a script called wrongly says so in a sentence and exits 2", () => {
-  test.each(["record", "scrub", "package", "build-binaries", "bench", "mutants", "fuzz"])(
+  test.each(["record", "scrub", "package", "build-binaries", "bench", "mutants", "fuzz", "words", "commit-subjects"])(
     "an option that %s does not have",
     async (name) => {
       const { code, errors } = await script(name, ["--no-such-option"]);
