@@ -1,7 +1,7 @@
 import type { Exchange } from "../record/recorder.ts";
 import { rewriteLeaves } from "./json-leaves.ts";
 import { isKept } from "./kept-paths.ts";
-import { strangePieces } from "./pseudonyms.ts";
+import { SCHEMES, strangePieces } from "./pseudonyms.ts";
 import { type FixtureStep, PUBLIC_HOSTS } from "./scrub-exchange.ts";
 
 /** Kinds of text that have no place anywhere in a fixture, not even at a path that is kept. */
@@ -54,7 +54,7 @@ export function survivorsOf(recording: readonly Exchange[], steps: readonly Fixt
       .flatMap((step) => [...leavesOf(step.response)].flatMap(([, text]) => text.match(/[\p{L}\p{N}]{4,}/gu) ?? []))
       .map((piece) => piece.toLowerCase()),
   );
-  return [...replaced].filter((piece) => left.has(piece) && !kept.has(piece));
+  return [...replaced].filter((piece) => left.has(piece) && !kept.has(piece) && !SCHEMES.has(piece));
 }
 
 function* leavesOf(body: string): Generator<readonly [string, string]> {

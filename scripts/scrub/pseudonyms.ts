@@ -17,7 +17,7 @@ const ADDRESS = /(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])/;
 const HEX = /(?<![A-Za-z0-9])(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{32,}(?![A-Za-z0-9])/i;
 const WORD = /[\p{L}\p{N}]+/u;
 /** Says that an address follows, and nothing about whose. */
-const SCHEMES = new Set(["http", "https"]);
+export const SCHEMES = new Set(["http", "https"]);
 const PIECES = new RegExp(`${GUID.source}|${ADDRESS.source}|${HEX.source}|${WORD.source}`, "giu");
 
 /**

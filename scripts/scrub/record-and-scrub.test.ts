@@ -177,6 +177,20 @@ describe("a scrubbed fixture", () => {
   });
 });
 
+test("the scheme of an address in a record says nothing about a customer, so it may stay", () => {
+  const body = '[{"LinkToWDATP":"https://portal.contoso.com/alert"}]';
+  const exchange: Exchange = {
+    at: "2026-01-02T03:04:05.678Z",
+    request: { method: "GET", url: `${GRAPH}/v1.0/x`, headers: {} },
+    answer: { status: 200, headers: {}, body },
+  };
+  const step = scrubExchange(exchange, new Pseudonyms("salt"));
+
+  expect(step.response).toMatch(/^\[\{"LinkToWDATP":"https:\/\/[^"]+"\}\]$/);
+  expect(survivorsOf([exchange], [step])).toEqual([]);
+  expect(survivorsOf([exchange], [{ ...step, response: body }])).toEqual(["portal", "contoso", "alert"]);
+});
+
 describe("stand-ins", () => {
   test("two words never share one, one word never has two, and each is known for ours (property)", () => {
     fc.assert(
@@ -227,4 +241,7 @@ test("an address keeps Microsoft's host and words and loses names and ids", () =
     /^https:\/\/[a-z.3-9]+\.example\/api\/alerts$/,
   );
   expect(scrubUrl(`${LOGIN}/contoso.com/oauth2/v2.0/token`, names)).not.toContain("contoso");
+  expect(
+    scrubUrl("https://wdatp-alertexporter-eu.windows.com/api/alerts?sinceTimeUtc=2026-01-02T03:04:05.678", names),
+  ).toBe("https://wdatp-alertexporter-eu.windows.com/api/alerts?sinceTimeUtc=2026-01-02T03%3A04%3A05.678");
 });

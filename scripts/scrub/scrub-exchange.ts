@@ -22,10 +22,11 @@ export const PUBLIC_HOSTS = [
   /^dod-graph\.microsoft\.us$/,
   /^([a-z0-9-]+\.)?api(-[a-z]+)?\.security(center)?\.microsoft\.(com|us)$/,
   /^api(-gcc|-gov)?\.security(center)?\.microsoft\.(com|us)$/,
+  /^wdatp-alertexporter-(eu|us|uk)\.(securitycenter\.)?windows\.com$/,
 ];
 const PATH_WORDS =
   /^(v1\.0|beta|security|alerts_v2|incidents|alerts|api|oauth2|v2\.0|token|runHuntingQuery|microsoft\.graph\.security\.runHuntingQuery|\.well-known|openid-configuration|discovery|common|organizations|)$/;
-const QUERY_NAMES_KEPT = /^(\$filter|\$orderby|\$top|\$skip|\$expand|\$count|api-version)$/;
+const QUERY_NAMES_KEPT = /^(\$filter|\$orderby|\$top|\$skip|\$expand|\$count|api-version|sinceTimeUtc|untilTimeUtc)$/;
 const HEADERS_KEPT = new Set(["content-type", "date", "retry-after", "warning", "cache-control"]);
 
 /**

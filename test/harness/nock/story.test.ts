@@ -84,6 +84,20 @@ describe("a story is strict and explains itself", () => {
     expect(failure.cause).toBeInstanceOf(Error);
   });
 
+  test.each([
+    ["with a zone", "ge 2026-01-02T03:04:05.1234567Z", "ge 2031-05-06T07:08:09Z"],
+    ["without one", "2026-01-02T03:04:05.678", "2031-05-06T07:08:09.123"],
+  ])("in a replay an instant %s stands for any other", async (_title, recorded, asked) => {
+    const step = (time: string) => `/api/alerts?since=${encodeURIComponent(time)}`;
+
+    const seen = await withStory((story) => {
+      story.replay([{ scope: GRAPH, method: "GET", path: step(recorded), status: 204, response: "", headers: {} }]);
+      return status(step(asked));
+    });
+
+    expect(seen).toBe(204);
+  });
+
   test("an answer that nobody asked for fails", async () => {
     const play = withStory(async (story) => {
       story.on(GRAPH).get("/a").reply(200).get("/b").reply(200);

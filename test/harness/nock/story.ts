@@ -115,7 +115,7 @@ function explain(seen: { unexpected: string[]; allowed: string[]; unused: string
   return lines.join("\n");
 }
 
-const INSTANT = /\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z/g;
+const INSTANT = /\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z?/g;
 
 /**
  * An address as it is compared in a replay: decoded, its query sorted, without what differs from run to run.
