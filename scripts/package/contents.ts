@@ -69,6 +69,7 @@ const KIT_PAGES = [
   "docs/onboarding.md",
   "docs/from-microsofts-page.md",
   "docs/failures.md",
+  "docs/upgrade.md",
   "docs/benchmarks.md",
   "docs/harness.md",
   "docs/decisions/heap-keeper.md",
