@@ -53,7 +53,7 @@ export type CheckpointReading =
   | { readonly kind: "newer"; readonly version: unknown };
 
 export function decodeCheckpoint(text: string): CheckpointReading {
-  let outer: { version?: unknown; crc32?: unknown; checkpoint?: CheckpointOnDisk };
+  let outer: { version?: unknown; crc32?: unknown; mark?: CheckpointOnDisk };
   try {
     outer = JSON.parse(text) as typeof outer;
   } catch {
@@ -61,10 +61,9 @@ export function decodeCheckpoint(text: string): CheckpointReading {
   }
   if (typeof outer !== "object" || outer === null) return { kind: "damaged" };
   if (typeof outer.version === "number" && outer.version > VERSION) return { kind: "newer", version: outer.version };
-  if (outer.version !== VERSION || typeof outer.checkpoint !== "object" || outer.checkpoint === null)
-    return { kind: "damaged" };
-  if (crc32(JSON.stringify(outer.checkpoint)) !== outer.crc32) return { kind: "damaged" };
-  return { kind: "checkpoint", checkpoint: checkpointFrom(outer.checkpoint) };
+  if (outer.version !== VERSION || typeof outer.mark !== "object" || outer.mark === null) return { kind: "damaged" };
+  if (crc32(JSON.stringify(outer.mark)) !== outer.crc32) return { kind: "damaged" };
+  return { kind: "checkpoint", checkpoint: checkpointFrom(outer.mark) };
 }
 
 function checkpointFrom(plain: CheckpointOnDisk): Checkpoint {
