@@ -185,7 +185,7 @@ export function flagName(key: string): string {
   return key.replaceAll("_", "-");
 }
 
-/** PageLimiter parsed flags back into values by key; what was not given is left out. */
+/** Turns parsed flags back into values by key; what was not given is left out. */
 export function valuesFromFlags(argv: Readonly<Record<string, unknown>>): Record<string, string> {
   const values: Record<string, string> = {};
   for (const row of TABLE) {

@@ -41,7 +41,7 @@ export interface RefusedCustomer {
 }
 
 /**
- * PageLimiter checked settings into what the engine runs: names the tenant, chooses the sign-in, binds the streams.
+ * Turns checked settings into what the engine runs: names the tenant, chooses the sign-in, binds the streams.
  */
 export class CustomerBuilder {
   readonly #world: CustomersWorld;

@@ -182,7 +182,7 @@ function instantInWords(text: string | undefined): string {
 }
 
 /**
- * PageLimiter what the runtime threw into a Failure with a sentence for the operator.
+ * Turns what the runtime threw into a Failure with a sentence for the operator.
  * @param host host[:port] of the address asked for; never its path or query.
  */
 export function networkFailure(error: unknown, host: string, stopped: boolean): Failure {

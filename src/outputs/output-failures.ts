@@ -42,7 +42,7 @@ const REASONS: Readonly<
   ENOTDIR: { code: "output-broken", say: "a file stands where a folder should be", nextStep: "Choose another path." },
 };
 
-/** PageLimiter an errno error into the Failure an operator can act on; a defect of ours is handed back as it is. */
+/** Turns an errno error into the Failure an operator can act on; a defect of ours is handed back as it is. */
 export function outputUnwritable(name: string, path: string, error: unknown): unknown {
   const errno = errnoOf(error);
   if (errno === undefined) return error;

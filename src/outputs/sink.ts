@@ -55,7 +55,7 @@ export class OutputsSink implements Sink {
 
   /**
    * A connection broke on which events may have been lost. Whoever runs the engine has everything provisional
-   * replayed (`Scheduler.replayProvisional`); each output then takes what it is pending and nothing else.
+   * replayed (`Scheduler.replayProvisional`); each output then takes what is pending for it and nothing else.
    */
   onBroken(listener: () => void): void {
     for (const { output } of this.#branches) output.listen({ broken: listener });

@@ -53,7 +53,7 @@ export type Verdict =
 
 /**
  * 128 bits over kind and id: an accidental collision would swallow an alert, 64 bits would make one likely in
- * a large scheduler's life. MurmurHash3_x86_128 (A. Appleby, public domain) over the UTF-16 units, two to a word:
+ * a large deployment's lifetime. MurmurHash3_x86_128 (A. Appleby, public domain) over the UTF-16 units, two to a word:
  * Microsoft chooses the ids, so nobody can aim at another's, and a digest costs a call out of JavaScript and
  * a buffer for each record.
  */

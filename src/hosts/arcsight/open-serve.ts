@@ -52,7 +52,7 @@ export function openServe(
     ...(settings.clientSecret === undefined ? {} : { clientSecret: sealed(settings.clientSecret) }),
     clock,
     randomBytes,
-    buffer: tokenFile(join(stateDir, "serve", "tokens.json"), disk, log),
+    file: tokenFile(join(stateDir, "serve", "tokens.json"), disk, log),
   });
   return {
     sink,

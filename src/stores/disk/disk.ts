@@ -60,7 +60,7 @@ export function errnoOf(error: unknown): string | undefined {
 }
 
 /**
- * PageLimiter an errno error into the Failure an operator can act on; everything else (a defect of ours) is thrown
+ * Turns an errno error into the Failure an operator can act on; everything else (a defect of ours) is thrown
  * on as it is.
  */
 export function stateUnwritable(path: string, error: unknown): unknown {

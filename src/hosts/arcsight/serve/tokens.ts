@@ -17,7 +17,7 @@ export interface TokenParts {
   /** How digests are compared; in constant time unless a test wants to see it done. */
   readonly isEqual?: (one: Uint8Array, other: Uint8Array) => boolean;
   /** Where digests of given tokens outlive a restart. */
-  readonly buffer?: TokenFile;
+  readonly file?: TokenFile;
 }
 
 export interface TokenFile {
@@ -53,7 +53,7 @@ export class LocalTokens {
 
   constructor(parts: TokenParts) {
     this.#p = parts;
-    for (const { sha256, until_ms: untilMs, named } of storedTokens(parts.buffer?.load()))
+    for (const { sha256, until_ms: untilMs, named } of storedTokens(parts.file?.load()))
       this.#given.set(sha256, { untilMs, named, pendingResend: new Map() });
   }
 
@@ -93,7 +93,7 @@ export class LocalTokens {
       named,
       pendingResend: new Map(),
     });
-    this.#p.buffer?.save(
+    this.#p.file?.save(
       JSON.stringify(
         Array.from(
           this.#given,
