@@ -390,18 +390,18 @@ export class SimState implements StateFolder {
       checkpoint: stream.checkpoint,
       takeEntries: () =>
         stream.journal.map((e) => ({ ...e, hash: e.hash.map((w) => w >>> 0) as unknown as LedgerEntry["hash"] })),
-      saveCheckpoint: async (checkpoint) => {
-        stream.checkpoint = structuredClone(checkpoint);
-        stream.checkpointsSaved += 1;
-      },
-      append: (entries) => {
-        if (this.isFull)
+      keepsBodies: false,
+      commit: async ({ entries = [], checkpoint }) => {
+        if (entries.length > 0 && this.isFull)
           throw new Failure("state-unwritable", {
             actor: "operator",
             retry: { when: "later" },
             say: "The disk is full.",
           });
         stream.journal.push(...entries);
+        if (checkpoint === undefined) return;
+        stream.checkpoint = structuredClone(checkpoint);
+        stream.checkpointsSaved += 1;
       },
       flush: async () => undefined,
       compact: async (entries) => {

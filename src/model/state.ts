@@ -1,4 +1,4 @@
-import type { Change } from "./event.ts";
+import type { Change, Delivery, HugeDelivery } from "./event.ts";
 import type { Ticks } from "./instant.ts";
 import type { StreamName } from "./stream.ts";
 import type { TenantId } from "./tenant.ts";
@@ -55,6 +55,18 @@ export interface LedgerEntry {
   readonly change: Change;
 }
 
+/** What is recorded together. */
+export interface PageCommit {
+  /** For the journal, in the order sent. */
+  readonly entries?: readonly LedgerEntry[];
+  readonly checkpoint?: Checkpoint;
+  /** For a store that keeps bodies: what it delivers. Copied before the commit resolves. */
+  readonly deliveries?: readonly Delivery[];
+  /** The same for one record that is too large for memory. */
+  readonly huge?: HugeDelivery;
+  readonly pieces?: AsyncIterable<Uint8Array>;
+}
+
 /**
  * One stream's saved state. Only one process holds the folder at a time.
  */
@@ -72,11 +84,18 @@ export interface StreamStore {
   readonly checkpoint: Checkpoint | undefined;
   /** The journal as it was at opening, oldest first, a torn tail cut away. Given once; not kept. */
   takeEntries(): readonly LedgerEntry[];
-  /** Written aside, flushed, renamed; the previous one is kept. */
-  saveCheckpoint(checkpoint: Checkpoint): Promise<void>;
-  /** Hands the entries to the operating system (survives our death, not the host's). */
-  append(entries: readonly LedgerEntry[]): void;
-  /** Makes everything appended survive the host's death too. */
+  /**
+   * True when a commit also keeps what is to be sent, and the store delivers it after the commit: a database, a
+   * spool with bodies. Otherwise the caller writes to the sink itself.
+   */
+  readonly keepsBodies: boolean;
+  /**
+   * Commits one page. Entries survive our own crash once this resolved. A checkpoint is never ahead of the entries
+   * committed before it, and with it everything survives the host's crash. Rejects with Failure `state-unwritable`:
+   * then nothing of the page counts.
+   */
+  commit(page: PageCommit): Promise<void>;
+  /** Makes everything committed survive the host's death too. */
   flush(): Promise<void>;
   /** Replaces the journal by these entries (written aside, flushed, renamed). */
   compact(entries: Iterable<LedgerEntry>): Promise<void>;

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import type { Delivery, Found } from "../../model/event.ts";
 import { versionKey } from "../../model/event.ts";
-import { Failure, isFailure } from "../../model/failure.ts";
+import { Failure } from "../../model/failure.ts";
 import type { Ticks } from "../../model/instant.ts";
 import { TICKS_PER_MS, ticksFromMs } from "../../model/instant.ts";
 import type { Clock, Log, Sink, SourceStream } from "../../model/ports.ts";
@@ -16,11 +16,12 @@ import type { HugeRecord, PageTally } from "../list/page-tally.ts";
 import type { Seen } from "../list/walk.ts";
 import type { CustomerReport, StreamReport } from "../report.ts";
 import { ReportOnce } from "../report-once.ts";
-import type { HeldVersion, ObjectHash } from "./ledger.ts";
-import { Ledger, objectHash } from "./ledger.ts";
+import type { ObjectHash } from "./ledger.ts";
+import { objectHash } from "./ledger.ts";
 import type { Provisional } from "./provisional.ts";
 import { PROVISIONAL_FOR_MS, ProvisionalOwner } from "./provisional.ts";
-import { journal, rollback } from "./rollback.ts";
+import { quarantined } from "./quarantine.ts";
+import { SentVersions } from "./sent-versions.ts";
 
 /** What an event takes beyond the record's own bytes, for the provisional window's account. */
 export const EVENT_OVERHEAD_BYTES = 512;
@@ -35,17 +36,34 @@ const TOUCHED_EVERY_S = 24 * 3_600;
  * A version met again counts as written so long ago that nobody takes it for one that may not have arrived.
  */
 const MET_LONG_AGO_S = (2 * PROVISIONAL_FOR_MS) / 1000;
-const JOURNAL_SLACK = 1_024;
 /** With the overhead it fits into the ledger's 32 bits. */
 const LEDGER_MOST_BYTES = 0x7fff_ffff - EVENT_OVERHEAD_BYTES;
 
-/** What one walk was for. */
+/** What one walk is for. */
 export interface WalkPass {
   readonly found: Exclude<Found, "replay">;
   /** Sweeps: a version at or after this instant is one that a poll would have found too. */
   readonly lateBefore?: Ticks;
   /** Keep the walk's progress so that it can go on after a failure or a stop. */
   readonly keepsProgress: boolean;
+  /** The stream's checkpoint when the walk began; undefined in the first walk. */
+  readonly upTo: Ticks | undefined;
+  /** The customer's last round failed. */
+  readonly isFailing: boolean;
+  readonly stop: AbortSignal;
+}
+
+/** One question of a walk. */
+export interface QuestionPass extends WalkPass {
+  /** Rows met by the part of the walk that asks. */
+  readonly seen: Seen;
+}
+
+/** One page of a question. */
+export interface PagePass extends QuestionPass {
+  readonly tally: PageTally;
+  /** Where the page's question began. */
+  readonly askedFrom: Ticks | undefined;
 }
 
 export interface DeliveryParts {
@@ -65,42 +83,33 @@ export interface DeliveryParts {
 }
 
 /**
- * Carries the records of one stream from page to sink: the ledger says which versions go out and as what;
- * journal, provisional window and counts follow.
+ * Sends a stream's new versions from page to sink and records them: decides which versions go out and as what, and
+ * counts them.
  */
 export class StreamDelivery {
   readonly #p: DeliveryParts;
-  /** The stream's checkpoint, below which an object that the ledger does not know is no new one. */
-  readonly #upTo: () => Ticks | undefined;
-  readonly #ledger = new Ledger();
+  readonly #sent: SentVersions;
   readonly owner = new ProvisionalOwner();
-  #journalEntries = 0;
   #reportedTenantMismatch = false;
   readonly #quarantined = new ReportOnce();
-  #wroteSinceSave = false;
 
-  constructor(parts: DeliveryParts, upTo: () => Ticks | undefined) {
+  constructor(parts: DeliveryParts) {
     this.#p = parts;
-    this.#upTo = upTo;
-    for (const entry of parts.store.takeEntries()) {
-      this.#ledger.put(entry);
-      parts.provisional.sawWritten(entry.writtenAtS);
-      this.#journalEntries += 1;
-    }
+    this.#sent = new SentVersions({ ...parts, owners: [this.owner] });
   }
 
-  /** Something went out since the checkpoint was saved last. */
+  /** Something was sent since the checkpoint was saved. */
   get wroteSinceSave(): boolean {
-    return this.#wroteSinceSave;
+    return this.#sent.wroteSinceSave;
   }
 
   checkpointSaved(): void {
-    this.#wroteSinceSave = false;
+    this.#sent.checkpointSaved();
   }
 
   /** False when the ledger holds another version by now. */
   askForReplay(hash: ObjectHash, updated: Ticks): boolean {
-    return this.#ledger.askForReplay(hash, updated);
+    return this.#sent.askForReplay(hash, updated);
   }
 
   /**
@@ -108,111 +117,64 @@ export class StreamDelivery {
    * version, or is gone from Microsoft.
    */
   endReplay(): void {
-    const dropped = this.#ledger.dropReplays();
+    const dropped = this.#sent.dropReplays();
     if (dropped > 0) this.#p.report.count("superseded", dropped);
   }
 
-  /**
-   * Sends what is fresh of a batch and shows all of it to `seen`.
-   * @param askedFrom where the page's question began.
-   */
-  async deliver(
-    batch: readonly PageRecord[],
-    facts: PageTally,
-    seen: Seen,
-    pass: WalkPass,
-    askedFrom: Ticks | undefined,
-  ): Promise<void> {
-    const { store, sink, provisional } = this.#p;
+  /** Sends what is fresh of a batch; all of it counts in the page's tally and seen rows. */
+  async deliver(batch: readonly PageRecord[], page: PagePass): Promise<void> {
+    const { provisional } = this.#p;
+    const { tally, seen } = page;
     const deliveries: Delivery[] = [];
-    const entries: LedgerEntry[] = [];
-    const before: (HeldVersion | undefined)[] = [];
     const touched: ObjectHash[] = [];
+    const transaction = this.#sent.begin();
     const nowS = provisional.writtenNowS();
     for (const record of batch) {
       if (!record.readable) {
         // Its place in the list counts like any other's, or a page full of such records would look like the
         // end.
-        if (record.updated === undefined) facts.untimed += 1;
+        if (record.updated === undefined) tally.untimed += 1;
         else {
-          facts.meet(record.updated);
+          tally.meet(record.updated);
           seen.meet(record.id ?? record.sha256, record.updated);
         }
-        if (record.reason === "too-large" && this.#canPassHuge(record)) facts.huge.push(record);
+        if (record.reason === "too-large" && this.#canPassHuge(record)) tally.huge.push(record);
         else await this.#quarantine(record);
         continue;
       }
       if (!record.nested) {
-        facts.meet(record.updated);
+        tally.meet(record.updated);
         seen.meet(record.id, record.updated);
       }
       this.#checkTenant(record);
       const hash = objectHash(record.kind, record.id);
-      const judged = this.#judge(record, hash, pass);
+      const judged = this.#judge(record, hash, page);
       if (!judged) {
-        if (record.nested && this.#ledger.touch(hash, nowS - MET_LONG_AGO_S, TOUCHED_EVERY_S)) touched.push(hash);
+        if (record.nested && this.#sent.touch(hash, nowS - MET_LONG_AGO_S, TOUCHED_EVERY_S)) touched.push(hash);
         continue;
       }
-      const delivery: Delivery = { ...judged, record };
+      const { updated } = record;
       const entry: LedgerEntry = {
         hash,
-        updated: record.updated,
+        updated,
         writtenAtS: nowS,
         byteLength: record.body.end - record.body.start + EVENT_OVERHEAD_BYTES,
         bodyCrc: crcOf(record.body),
-        change: delivery.change,
+        change: judged.change,
       };
-      before.push(this.#ledger.get(hash));
-      this.#ledger.put(entry);
-      deliveries.push(delivery);
-      entries.push(entry);
+      // A nested record's own time says nothing about where a question finds it, and neither does that of a row
+      // which only the sweep found.
+      const fromPage = page.askedFrom !== undefined && (record.nested === true || page.found === "sweep");
+      const askFrom = fromPage && page.askedFrom < updated ? page.askedFrom : updated;
+      transaction.add({ entry, owner: this.owner, askFrom });
+      deliveries.push({ ...judged, record });
     }
-    if (deliveries.length === 0) {
-      this.#journalTouched(touched);
-      return;
+    if (!transaction.isEmpty) {
+      await transaction.send({ deliveries });
+      for (const delivery of deliveries) this.#countDelivered(delivery);
     }
-    // A pipe: the journal first, since what was written but not journalled could not be told from a new
-    // version after a crash; everything provisional is sent again then. A file renamed into place is not sent
-    // again, so there the journal must never be ahead of it.
-    const journalFirst = sink.kind === "provisional";
-    if (journalFirst) {
-      journal(store, this.#ledger, entries, before);
-      entries.forEach((entry, i) => {
-        const nested = deliveries[i]!.record.nested === true;
-        const askFrom =
-          (nested || pass.found === "sweep") && askedFrom !== undefined && askedFrom < entry.updated
-            ? askedFrom
-            : entry.updated;
-        provisional.add(this.owner, {
-          hash: entry.hash,
-          updated: entry.updated,
-          askFrom,
-          byteLength: entry.byteLength,
-        });
-      });
-    }
-    try {
-      await sink.write(deliveries);
-    } catch (error) {
-      if (!(isFailure(error) && error.code === "host-gone")) await this.#rollback(entries, before);
-      throw error;
-    }
-    if (!journalFirst) store.append(entries);
-    this.#journalEntries += entries.length;
-    this.#wroteSinceSave = true;
-    for (const delivery of deliveries) this.#countDelivered(delivery);
-    this.#journalTouched(touched);
-  }
-
-  /**
-   * A restart must know as well that they were met. Last of all: that the disk is full must not keep what was
-   * sent out of the journal, nor what was not sent in memory.
-   */
-  #journalTouched(hashes: readonly ObjectHash[]): void {
-    if (hashes.length === 0) return;
-    const entries = hashes.map((hash) => this.#ledger.get(hash)).filter((entry) => entry !== undefined);
-    this.#p.store.append(entries);
-    this.#journalEntries += entries.length;
+    // Last of all: a full disk must not keep what was sent out of the journal, nor what was not sent in memory.
+    await this.#sent.journalTouched(touched);
   }
 
   #canPassHuge(record: UnreadableRecord): record is HugeRecord {
@@ -225,61 +187,45 @@ export class StreamDelivery {
   }
 
   /**
-   * A record too large for memory: fetched alone to a file, then passed on in pieces. By way of a file
-   * because an event that has begun cannot be taken back when the answer breaks off, and because a slow
-   * answer must not hold the sink against other customers.
+   * Fetches a record too large for memory alone into a file, then passes it on in pieces. The file is needed
+   * because an event that has begun cannot be withdrawn when the answer breaks off, and because a slow answer
+   * must not hold the sink against other customers.
    */
-  async deliverHuge(record: HugeRecord, pass: WalkPass, stop: AbortSignal): Promise<void> {
-    const { source, sink, tenant, store, provisional, budget } = this.#p;
+  async deliverHuge(record: HugeRecord, pass: WalkPass): Promise<void> {
+    const { source, sink, tenant, provisional, budget } = this.#p;
     const tempFile = await this.#p.openTempFile();
     try {
-      if (!(await budget.take(stop))) throw stopped();
+      if (!(await budget.take(pass.stop))) throw stopped();
       this.#p.report.count("requests");
       const digest = createHash("sha256");
       const keep = (bytes: Uint8Array) => {
         digest.update(bytes);
         return tempFile.append(bytes);
       };
-      const head = await source.fetchHuge?.(record, keep, stop);
+      const head = await source.fetchHuge?.(record, keep, pass.stop);
       if (!head || !sink.writeHuge) return await this.#quarantine(record);
       const hash = objectHash(head.kind, head.id);
       const bodyCrc = digest.digest().readInt32LE(0);
       const judged = this.#judge(head, hash, pass, bodyCrc);
       if (!judged) return;
+      const bodyBytes = Math.min(tempFile.byteLength, sink.hugeMostBytes ?? LEDGER_MOST_BYTES, LEDGER_MOST_BYTES);
       const entry: LedgerEntry = {
         hash,
         updated: head.updated,
         writtenAtS: provisional.writtenNowS(),
-        byteLength:
-          Math.min(tempFile.byteLength, sink.hugeMostBytes ?? LEDGER_MOST_BYTES, LEDGER_MOST_BYTES) +
-          EVENT_OVERHEAD_BYTES,
+        byteLength: bodyBytes + EVENT_OVERHEAD_BYTES,
         bodyCrc,
         change: judged.change,
       };
-      const before = this.#ledger.get(hash);
-      this.#ledger.put(entry);
-      const journalFirst = sink.kind === "provisional";
-      if (journalFirst) {
-        journal(store, this.#ledger, [entry], [before]);
-        provisional.add(this.owner, {
-          hash,
-          updated: entry.updated,
-          askFrom: entry.updated,
-          byteLength: entry.byteLength,
-        });
-      }
-      try {
-        const { stanza, stream, change, found, key } = judged;
-        await sink.writeHuge({ stanza, tenant, stream, change, found, key, record: head }, tempFile.pieces());
-      } catch (error) {
-        if (!(isFailure(error) && error.code === "host-gone")) await this.#rollback([entry], [before]);
-        throw error;
-      }
-      if (!journalFirst) store.append([entry]);
-      this.#journalEntries += 1;
-      this.#wroteSinceSave = true;
+      const { stanza, stream, change, found, key } = judged;
+      const transaction = this.#sent.begin();
+      transaction.add({ entry, owner: this.owner, askFrom: entry.updated });
+      await transaction.send({
+        huge: { stanza, tenant, stream, change, found, key, record: head },
+        pieces: tempFile.pieces(),
+      });
       this.#countDelivered(judged);
-      await store.flush();
+      await this.#sent.flush();
     } finally {
       await tempFile.dispose();
     }
@@ -304,7 +250,7 @@ export class StreamDelivery {
     bodyCrc = 0,
   ): Omit<Delivery, "record"> | undefined {
     const { report, log, tenant, stanza, source } = this.#p;
-    const verdict = this.#ledger.judge(hash, record.updated, () => (record.body ? crcOf(record.body) : bodyCrc));
+    const verdict = this.#sent.judge(hash, record.updated, () => (record.body ? crcOf(record.body) : bodyCrc));
     let change: Delivery["change"] = "updated";
     let found: Found =
       pass.found === "sweep" && pass.lateBefore !== undefined && record.updated < pass.lateBefore ? "sweep" : "poll";
@@ -322,7 +268,7 @@ export class StreamDelivery {
         report.count("superseded");
         return undefined;
       case "unknown":
-        change = this.#isNew(record) ? "new" : "updated";
+        change = this.#isNew(record, pass.upTo) ? "new" : "updated";
         break;
       case "newer":
         if (verdict.unsent) report.count("superseded");
@@ -342,35 +288,25 @@ export class StreamDelivery {
     };
   }
 
-  #isNew(record: RecordHead): boolean {
-    const upTo = this.#upTo();
+  /** @param upTo the stream's checkpoint: an object created before its ledger's span is not new. */
+  #isNew(record: RecordHead, upTo: Ticks | undefined): boolean {
     if (upTo === undefined || record.created === undefined) return true;
     return record.created > upTo - ticksFromMs(ledgerSpanMs(this.#p.settings));
   }
 
-  async #rollback(entries: readonly LedgerEntry[], before: readonly (HeldVersion | undefined)[]): Promise<void> {
-    await rollback(this.#p.store, this.#ledger, entries, before, () =>
-      this.#p.provisional.inWrittenOrder(this.owner, this.#ledger),
-    );
-    this.#journalEntries = this.#ledger.size;
-  }
-
-  /** ReportOnce once for each content, since every poll in whose lookback it lies meets it. */
+  /** Reports each content once, since every poll in whose lookback it lies meets it. */
   async #quarantine(record: UnreadableRecord): Promise<void> {
     if (!this.#quarantined.reportOnce(record.sha256)) return;
     const { source, customer, report } = this.#p;
     const named = record.id === undefined ? "without a readable id" : `with id ${record.id}`;
     await customer.incident(
       report,
-      new Failure("record-quarantined", {
-        actor: record.reason === "too-large" ? "operator" : "microsoft",
-        retry: { when: "never" },
-        say: `A record of ${source.name} ${named} could not be delivered (${record.reason}): ${record.byteLength} bytes, SHA-256 ${record.sha256}.`,
-        nextStep:
-          record.reason === "too-large"
-            ? "Raise record_max_mib above the record's size."
-            : "Report the id and the hash to Microsoft if the alert matters.",
-      }),
+      quarantined(
+        record,
+        `A record of ${source.name} ${named}`,
+        "Raise record_max_mib above the record's size.",
+        "Report the id and the hash to Microsoft if the alert matters.",
+      ),
     );
   }
 
@@ -391,27 +327,19 @@ export class StreamDelivery {
   }
 
   /**
-   * Forgets what lies behind the ledger's span before `askedAgainFrom`, and rewrites the journal when most of
-   * it is history.
+   * Forgets what lies behind the ledger's span before `askedAgainFrom`, and rewrites the journal when most of it
+   * is history.
    */
   async tidy(askedAgainFrom: Ticks | undefined): Promise<void> {
     if (askedAgainFrom === undefined) return;
-    if (this.#journalEntries < 2 * this.#ledger.size + JOURNAL_SLACK && this.#ledger.size < JOURNAL_SLACK) return;
-    const { settings, provisional, store } = this.#p;
+    const { settings, provisional, source, tenant, log } = this.#p;
     const nestedBeforeS = provisional.writtenNowS() - NESTED_REMEMBERED_MS / 1000;
-    const hasNested = this.#p.source.hasNested === true;
     const oldest = askedAgainFrom - BigInt(ledgerSpanMs(settings)) * TICKS_PER_MS;
-    const pruned = hasNested ? this.#ledger.prune(oldest, nestedBeforeS) : this.#ledger.prune(oldest);
-    if (this.#journalEntries >= 2 * this.#ledger.size + JOURNAL_SLACK) {
-      await store.compact(provisional.inWrittenOrder(this.owner, this.#ledger));
-      this.#journalEntries = this.#ledger.size;
-      this.#p.log.debug("journal compacted", {
-        tenant: this.#p.tenant.name,
-        stream: this.#p.source.name,
-        pruned,
-        kept: this.#ledger.size,
-      });
-    }
+    const pruned = await this.#sent.tidy((ledger) =>
+      source.hasNested === true ? ledger.prune(oldest, nestedBeforeS) : ledger.prune(oldest),
+    );
+    if (pruned !== undefined)
+      log.debug("journal compacted", { tenant: tenant.name, stream: source.name, pruned, kept: this.#sent.size });
   }
 }
 

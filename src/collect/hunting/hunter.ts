@@ -15,20 +15,21 @@ import type { Clock, Log, Random, Sink } from "../../model/ports.ts";
 import type { PageRecord, SourceRecord, UnreadableRecord } from "../../model/record.ts";
 import type { Checkpoint, LedgerEntry, StateKey, StreamStore } from "../../model/state.ts";
 import type { Tenant } from "../../model/tenant.ts";
-import { backoffMs, shortPauseMs } from "../backoff.ts";
+import { backoffMs } from "../backoff.ts";
 import type { Budget } from "../budget.ts";
 import { EVENT_OVERHEAD_BYTES } from "../delivery/delivery.ts";
-import { type HeldVersion, Ledger, objectHash } from "../delivery/ledger.ts";
+import { objectHash } from "../delivery/ledger.ts";
 import { type Provisional, ProvisionalOwner } from "../delivery/provisional.ts";
-import { journal, rollback } from "../delivery/rollback.ts";
-import { asFailure, concernsEverybody } from "../failures.ts";
+import { quarantined } from "../delivery/quarantine.ts";
+import { SentVersions } from "../delivery/sent-versions.ts";
 import { acquireWithinBudget, type PageLimiter } from "../limiter.ts";
+import { readWithBackoff } from "../read-with-backoff.ts";
 import type { CustomerReport, StreamReport } from "../report.ts";
 import { ReportOnce } from "../report-once.ts";
+import { RoundLoop } from "../round-loop.ts";
 import type { LostVersion, Runner } from "../runner.ts";
 
 const EMPTY_CHECKPOINT_SAVED_EVERY_MS = 600_000;
-const JOURNAL_SLACK = 1_024;
 /** Rows are remembered this much longer than a window can show them again. */
 const REMEMBERED_BEYOND_MS = 2 * 3_600_000;
 /** Looked at least this often, so that a clock that was set is noticed. */
@@ -81,20 +82,18 @@ const SPLITTABLE = new Set(["query-too-large", "timed-out"]);
  * query in no other's way.
  */
 export class Hunter implements Runner {
+  readonly owners: readonly ProvisionalOwner[];
   readonly #p: HunterParts;
-  readonly #ledger = new Ledger();
+  readonly #sent: SentVersions;
+  readonly #loop: RoundLoop;
   readonly #progress: readonly Progress[];
   #checkpoint: Checkpoint;
-  #journalEntries = 0;
   #awaitsReplay = false;
   #savedAtMs = Number.NEGATIVE_INFINITY;
-  #unsaved = false;
   #mistakeIsSaid = false;
   readonly #quarantined = new ReportOnce();
-  #failures = 0;
   /** The service's clock less ours. */
   #serverAheadMs = 0;
-  #wake: AbortController = new AbortController();
 
   constructor(parts: HunterParts) {
     this.#p = parts;
@@ -114,11 +113,9 @@ export class Hunter implements Runner {
       failure: undefined,
       waitsUntilMs: Number.NEGATIVE_INFINITY,
     }));
-    for (const entry of parts.store.takeEntries()) {
-      this.#ledger.put(entry);
-      parts.provisional.sawWritten(entry.writtenAtS);
-      this.#journalEntries += 1;
-    }
+    this.owners = this.#progress.map(({ owner }) => owner);
+    this.#sent = new SentVersions({ ...parts, owners: this.owners });
+    this.#loop = new RoundLoop(parts);
     if (this.#checkpoint.walkCompletedAtMs !== undefined)
       parts.report.completed(this.#checkpoint.walkCompletedAtMs, this.#checkpoint.walkCompletedAtMs);
   }
@@ -131,12 +128,8 @@ export class Hunter implements Runner {
     return this.#p.store.key;
   }
 
-  get owners(): readonly ProvisionalOwner[] {
-    return this.#progress.map(({ owner }) => owner);
-  }
-
   askForReplay(version: LostVersion): void {
-    if (!this.#ledger.askForReplay(version.hash, version.updated)) return;
+    if (!this.#sent.askForReplay(version.hash, version.updated)) return;
     this.#awaitsReplay = true;
     // After a crash the saved progress never passed what was provisional; while we live the query goes back
     // itself.
@@ -153,25 +146,17 @@ export class Hunter implements Runner {
   }
 
   wakeUp(): void {
-    this.#wake.abort();
+    this.#loop.wakeUp();
   }
 
   async run(stop: AbortSignal, firstInMs: number): Promise<void> {
-    await this.#rest(firstInMs, stop);
-    while (!stop.aborted) {
-      let waitMs: number;
-      try {
-        await this.#cycle(stop);
-        this.#failures = 0;
-        waitMs = this.#nextInMs();
-      } catch (error) {
-        if (stop.aborted) break;
-        waitMs = this.#afterFailure(error);
-      }
-      this.#checkpoint = { ...this.#checkpoint, nextPollAtMs: this.#p.clock.nowMs() + waitMs };
-      this.#p.customer.flush();
-      await this.#rest(waitMs, stop);
-    }
+    const round = async () => {
+      await this.#cycle(stop);
+      return this.#nextInMs();
+    };
+    await this.#loop.run(stop, firstInMs, round, (nextPollAtMs) => {
+      this.#checkpoint = { ...this.#checkpoint, nextPollAtMs };
+    });
   }
 
   async round(stop: AbortSignal): Promise<void> {
@@ -201,7 +186,7 @@ export class Hunter implements Runner {
     }
     this.#endReplay();
     await this.#tidy();
-    if (this.#unsaved || clock.monotonicMs() - this.#savedAtMs >= EMPTY_CHECKPOINT_SAVED_EVERY_MS)
+    if (this.#sent.wroteSinceSave || clock.monotonicMs() - this.#savedAtMs >= EMPTY_CHECKPOINT_SAVED_EVERY_MS)
       await this.#saveCheckpoint(false);
     return failure;
   }
@@ -213,20 +198,14 @@ export class Hunter implements Runner {
   #endReplay(): void {
     if (this.#progress.some(({ failure }) => failure !== undefined && failure.code !== "query-refused")) return;
     this.#awaitsReplay = false;
-    const dropped = this.#ledger.dropReplays();
+    const dropped = this.#sent.dropReplays();
     if (dropped > 0) this.#p.report.count("superseded", dropped);
   }
 
   async close(options: { readonly orderly: boolean; readonly thorough: boolean }): Promise<void> {
-    if (this.#unsaved || options.orderly) await this.#saveCheckpoint(options.orderly);
+    if (this.#sent.wroteSinceSave || options.orderly) await this.#saveCheckpoint(options.orderly);
     await this.#p.store.flush();
     await this.#p.store.close();
-  }
-
-  async #rest(forMs: number, stop: AbortSignal): Promise<void> {
-    if (forMs <= 0 || stop.aborted) return;
-    this.#wake = new AbortController();
-    await this.#p.clock.pause(forMs, AbortSignal.any([stop, this.#wake.signal]));
   }
 
   #serverNowMs(): number {
@@ -305,7 +284,7 @@ export class Hunter implements Runner {
     const { customer, report } = this.#p;
     let why: Failure;
     try {
-      const end = await this.#readPatiently(progress, pass, stop);
+      const end = await readWithBackoff(this.#p, stop, () => this.#readOnce(progress, pass, stop));
       if (!end.isCut) return;
       why = answerCut(pass.query, end);
       // A summary over half the time is another summary: its rows have no time by which they could be told
@@ -326,30 +305,6 @@ export class Hunter implements Runner {
     }
     await customer.incident(report, windowSplit(pass, why));
     for (const half of halves) await this.#hunt(progress, half, stop);
-  }
-
-  async #readPatiently(progress: Progress, pass: HuntingPass, stop: AbortSignal): Promise<HuntingEnd> {
-    const { clock, random, report, budget } = this.#p;
-    for (let failed = 0; ; ) {
-      try {
-        return await this.#readOnce(progress, pass, stop);
-      } catch (error) {
-        if (stop.aborted || !isFailure(error)) throw error;
-        let pauseMs: number | undefined;
-        if (error.retry.when === "at") {
-          pauseMs = Math.max(0, error.retry.atMs - clock.nowMs());
-          report.count("throttled");
-          budget.block(pauseMs);
-          report.be("throttled", error, error.retry.atMs);
-        } else if (error.retry.when === "soon") {
-          pauseMs = shortPauseMs(failed, random);
-          failed += 1;
-        }
-        if (pauseMs === undefined) throw error;
-        await clock.pause(pauseMs, stop);
-        if (stop.aborted) throw error;
-      }
-    }
   }
 
   async #readOnce(progress: Progress, pass: HuntingPass, stop: AbortSignal): Promise<HuntingEnd> {
@@ -373,10 +328,9 @@ export class Hunter implements Runner {
   }
 
   async #deliver(batch: readonly PageRecord[], progress: Progress, pass: HuntingPass): Promise<void> {
-    const { store, sink, provisional, report } = this.#p;
+    const { provisional, report } = this.#p;
     const deliveries: Delivery[] = [];
-    const entries: LedgerEntry[] = [];
-    const before: (HeldVersion | undefined)[] = [];
+    const transaction = this.#sent.begin();
     const writtenAtS = provisional.writtenNowS();
     for (const record of batch) {
       if (!record.readable) {
@@ -388,42 +342,24 @@ export class Hunter implements Runner {
       const bodyCrc = crc32(bytes.subarray(start, end));
       const delivery = this.#judge(record, hash, bodyCrc);
       if (delivery === undefined) continue;
-      const entry: LedgerEntry = {
-        hash,
-        updated: record.updated,
-        writtenAtS,
-        byteLength: end - start + EVENT_OVERHEAD_BYTES,
-        bodyCrc,
-        change: "new",
-      };
-      before.push(this.#ledger.get(hash));
-      this.#ledger.put(entry);
+      const { updated } = record;
+      const byteLength = end - start + EVENT_OVERHEAD_BYTES;
+      transaction.add({
+        entry: { hash, updated, writtenAtS, byteLength, bodyCrc, change: "new" },
+        owner: progress.owner,
+        askFrom: pass.after,
+      });
       deliveries.push(delivery);
-      entries.push(entry);
     }
-    if (deliveries.length === 0) return;
-    // The order of journal and sink is the delivery's: see there.
-    const journalFirst = sink.kind === "provisional";
-    if (journalFirst) {
-      journal(store, this.#ledger, entries, before);
-      for (const entry of entries) provisional.add(progress.owner, { ...entry, askFrom: pass.after });
-    }
-    try {
-      await sink.write(deliveries);
-    } catch (error) {
-      if (!(isFailure(error) && error.code === "host-gone")) await this.#rollback(entries, before);
-      throw error;
-    }
-    if (!journalFirst) store.append(entries);
-    this.#journalEntries += entries.length;
-    this.#unsaved = true;
+    if (transaction.isEmpty) return;
+    await transaction.send({ deliveries });
     for (const delivery of deliveries) report.count(delivery.found === "replay" ? "replayed" : "new");
   }
 
   /** A row never changes: it is new, known, or to be sent again. */
   #judge(record: SourceRecord, hash: LedgerEntry["hash"], bodyCrc: number): Delivery | undefined {
     const { stanza, tenant, report } = this.#p;
-    const verdict = this.#ledger.judge(hash, record.updated, () => bodyCrc);
+    const verdict = this.#sent.judge(hash, record.updated, () => bodyCrc);
     if (verdict.is === "superseded") report.count("superseded");
     if (verdict.is !== "unknown" && verdict.is !== "newer" && verdict.is !== "replay") return undefined;
     const key = versionKey(tenant.id, "hunting", record.kind, record.id, record.updated);
@@ -438,38 +374,18 @@ export class Hunter implements Runner {
     };
   }
 
-  async #rollback(entries: readonly LedgerEntry[], before: readonly (HeldVersion | undefined)[]): Promise<void> {
-    await rollback(this.#p.store, this.#ledger, entries, before, () =>
-      this.#p.provisional.inWrittenOrder(this.owners, this.#ledger),
-    );
-    this.#journalEntries = this.#ledger.size;
-  }
-
-  /** ReportOnce once for each content, since a window that is asked for again shows it again. */
+  /** Reports each content once, since a window that is asked for again shows it again. */
   async #quarantine(record: UnreadableRecord, query: HuntingQuery): Promise<void> {
     if (!this.#quarantined.reportOnce(`${query.name} ${record.sha256}`)) return;
     await this.#p.customer.incident(
       this.#p.report,
-      new Failure("record-quarantined", {
-        actor: record.reason === "too-large" ? "operator" : "microsoft",
-        retry: { when: "never" },
-        say: `A row of query ${query.name} could not be delivered (${record.reason}): ${record.byteLength} bytes, SHA-256 ${record.sha256}.`,
-        nextStep:
-          record.reason === "too-large"
-            ? "Raise record_max_mib, or have the query project fewer columns."
-            : "Report the hash to Microsoft if the row matters.",
-      }),
+      quarantined(
+        record,
+        `A row of query ${query.name}`,
+        "Raise record_max_mib, or have the query project fewer columns.",
+        "Report the hash to Microsoft if the row matters.",
+      ),
     );
-  }
-
-  #afterFailure(error: unknown): number {
-    const { clock, random, report } = this.#p;
-    const failure = asFailure(error);
-    if (concernsEverybody(failure)) throw failure;
-    this.#failures += 1;
-    const waitMs = backoffMs(this.#failures, failure, clock.nowMs(), random);
-    report.be(failure.area === "sign-in" ? "signed-out" : "failing", failure, clock.nowMs() + waitMs);
-    return waitMs;
   }
 
   /**
@@ -485,10 +401,9 @@ export class Hunter implements Runner {
       const oldest = orderly || sink.kind === "durable" ? undefined : owner.oldest;
       queries[query.name] = oldest !== undefined && oldest < done ? oldest : done;
     }
-    await store.flush();
-    await store.saveCheckpoint({ ...this.#checkpoint, queries });
+    await store.commit({ checkpoint: { ...this.#checkpoint, queries } });
     this.#savedAtMs = clock.monotonicMs();
-    this.#unsaved = false;
+    this.#sent.checkpointSaved();
   }
 
   /**
@@ -505,18 +420,14 @@ export class Hunter implements Runner {
 
   /** Forgets rows that no window can show again, and rewrites the journal when most of it is history. */
   async #tidy(): Promise<void> {
-    const { provisional, store } = this.#p;
+    const { provisional } = this.#p;
     provisional.settle();
-    if (this.#journalEntries < 2 * this.#ledger.size + JOURNAL_SLACK && this.#ledger.size < JOURNAL_SLACK) return;
     const longestMs = Math.max(
       0,
       ...this.#progress.map(({ query }) => (query.windowMinutes + query.delayMinutes) * 60_000),
     );
     const keepS = Math.floor(provisional.writtenNowS() - (longestMs + this.#heldUpMs() + REMEMBERED_BEYOND_MS) / 1000);
-    this.#ledger.prune(FAR_FUTURE, keepS);
-    if (this.#journalEntries < 2 * this.#ledger.size + JOURNAL_SLACK) return;
-    await store.compact(provisional.inWrittenOrder(this.owners, this.#ledger));
-    this.#journalEntries = this.#ledger.size;
+    await this.#sent.tidy((ledger) => ledger.prune(FAR_FUTURE, keepS));
   }
 }
 

@@ -4,15 +4,15 @@ import { formatInstant } from "../../model/instant.ts";
 import type { Clock, Log, Question, Random, SourceStream } from "../../model/ports.ts";
 import type { StreamStore } from "../../model/state.ts";
 import type { Tenant } from "../../model/tenant.ts";
-import { shortPauseMs } from "../backoff.ts";
 import type { Budget } from "../budget.ts";
-import type { StreamDelivery, WalkPass } from "../delivery/delivery.ts";
+import type { PagePass, QuestionPass, StreamDelivery } from "../delivery/delivery.ts";
 import { stopped } from "../failures.ts";
 import { acquireWithinBudget, type PageLimiter } from "../limiter.ts";
+import { readWithBackoff } from "../read-with-backoff.ts";
 import type { CustomerReport, StreamReport } from "../report.ts";
 import { ReportOnce } from "../report-once.ts";
 import { PageTally } from "./page-tally.ts";
-import type { PageFacts, Seen, WalkMemory } from "./walk.ts";
+import type { PageFacts, WalkMemory } from "./walk.ts";
 
 const CATCHING_UP_AFTER_MS = 60_000;
 /** The smallest step past a record that is taken for the poison. */
@@ -34,14 +34,6 @@ export interface PageReaderParts {
   readonly log: Log;
 }
 
-/** What the poller knows and the reader asks for. */
-export interface Situation {
-  /** The customer's last round failed. */
-  readonly isFailing: boolean;
-  /** No walk was completed yet. */
-  readonly isFirstWalk: boolean;
-}
-
 /**
  * Reads one page of one stream to its end, with the patience and the retreats that a service with failures calls
  * for, and has the delivery deliver it as it streams in.
@@ -50,7 +42,6 @@ export class PageReader {
   readonly #p: PageReaderParts;
   readonly #delivery: StreamDelivery;
   readonly #memory: WalkMemory;
-  readonly #situation: () => Situation;
   #poisoned: Ticks | undefined;
   readonly #quarantined = new ReportOnce();
   #largestTop: number | undefined;
@@ -59,11 +50,10 @@ export class PageReader {
   #requests = 0;
 
   /** @param memory the walk's: a clamp of our own making is learnt there like any other. */
-  constructor(parts: PageReaderParts, delivery: StreamDelivery, memory: WalkMemory, situation: () => Situation) {
+  constructor(parts: PageReaderParts, delivery: StreamDelivery, memory: WalkMemory) {
     this.#p = parts;
     this.#delivery = delivery;
     this.#memory = memory;
-    this.#situation = situation;
   }
 
   /** The service's clock at the last answer. */
@@ -87,7 +77,7 @@ export class PageReader {
    * as many rows, and at last around the one record that breaks it. A service that answers nothing at all is
    * left in peace after two probes.
    */
-  async read(question: Question, seen: Seen, pass: WalkPass, stop: AbortSignal): Promise<PageFacts> {
+  async read(question: Question, pass: QuestionPass): Promise<PageFacts> {
     const asked: Question = question.link
       ? question
       : {
@@ -97,42 +87,36 @@ export class PageReader {
         };
     try {
       if (this.#poisoned !== undefined && question.from === this.#poisoned && !question.link)
-        return await this.#smaller(question, seen, pass, stop, undefined);
-      const page = await this.#readPatiently(asked, seen, pass, stop);
+        return await this.#smaller(question, pass, undefined);
+      const page = await readWithBackoff(this.#p, pass.stop, () => this.#readOnce(asked, pass));
       if (this.#largestTop !== undefined && !question.link)
         this.#largestTop = this.#largestTop * 2 < question.top ? this.#largestTop * 2 : undefined;
       return page;
     } catch (error) {
-      if (!isFailure(error) || !DEGRADABLE.has(error.code) || question.link || stop.aborted) throw error;
-      return this.#smaller(asked, seen, pass, stop, error);
+      if (!isFailure(error) || !DEGRADABLE.has(error.code) || question.link || pass.stop.aborted) throw error;
+      return this.#smaller(asked, pass, error);
     }
   }
 
-  async #smaller(
-    question: Question,
-    seen: Seen,
-    pass: WalkPass,
-    stop: AbortSignal,
-    why: Failure | undefined,
-  ): Promise<PageFacts> {
+  async #smaller(question: Question, pass: QuestionPass, why: Failure | undefined): Promise<PageFacts> {
     const withoutExpand = { ...question, withoutExpand: true };
     let top = 1;
     let page: PageFacts | undefined;
     try {
-      page = await this.#readOnce({ ...withoutExpand, top: 1 }, seen, pass, stop);
+      page = await this.#readOnce({ ...withoutExpand, top: 1 }, pass);
     } catch (error) {
-      if (!isFailure(error) || !DEGRADABLE.has(error.code) || stop.aborted) throw error;
-      return this.#aroundPoison(withoutExpand, seen, pass, stop, why ?? error);
+      if (!isFailure(error) || !DEGRADABLE.has(error.code) || pass.stop.aborted) throw error;
+      return this.#aroundPoison(withoutExpand, pass, why ?? error);
     }
     this.#poisoned = undefined;
     // The service lives: find the largest page that works. The first rows are out already, so nothing is lost
     // whatever fails.
     for (top = Math.floor(question.top / 2); top > 1; top = Math.floor(top / 2)) {
       try {
-        page = await this.#readOnce({ ...withoutExpand, top }, seen, pass, stop);
+        page = await this.#readOnce({ ...withoutExpand, top }, pass);
         break;
       } catch (error) {
-        if (!isFailure(error) || !DEGRADABLE.has(error.code) || stop.aborted) throw error;
+        if (!isFailure(error) || !DEGRADABLE.has(error.code) || pass.stop.aborted) throw error;
       }
     }
     this.#withoutExpand = true;
@@ -151,19 +135,13 @@ export class PageReader {
    * The first record of the question breaks every answer: it is named as well as it can be, and the walk goes
    * on behind it.
    */
-  async #aroundPoison(
-    question: Question,
-    seen: Seen,
-    pass: WalkPass,
-    stop: AbortSignal,
-    why: Failure,
-  ): Promise<PageFacts> {
+  async #aroundPoison(question: Question, pass: QuestionPass, why: Failure): Promise<PageFacts> {
     const at = question.from;
     if (at === undefined || this.#p.source.skipMax === 0) throw why;
     const skip = (question.skip ?? 0) + POISON_PROBE_SKIP;
     let page: PageFacts;
     try {
-      page = await this.#readOnce({ ...question, top: 1, skip }, seen, pass, stop);
+      page = await this.#readOnce({ ...question, top: 1, skip }, pass);
     } catch {
       throw why;
     }
@@ -184,49 +162,21 @@ export class PageReader {
     return page;
   }
 
-  /**
-   * One question with the short pauses of a walk: 1, 2 and 4 s, and as long as the service asks for by
-   * Retry-After.
-   */
-  async #readPatiently(question: Question, seen: Seen, pass: WalkPass, stop: AbortSignal): Promise<PageFacts> {
-    const { clock, random, report, budget } = this.#p;
-    for (let failed = 0; ; ) {
-      try {
-        return await this.#readOnce(question, seen, pass, stop);
-      } catch (error) {
-        if (stop.aborted || !isFailure(error)) throw error;
-        if (error.retry.when === "at") {
-          const waitMs = Math.max(0, error.retry.atMs - clock.nowMs());
-          report.count("throttled");
-          budget.block(waitMs);
-          report.be("throttled", error, error.retry.atMs);
-          await clock.pause(waitMs, stop);
-          if (stop.aborted) throw error;
-          continue;
-        }
-        const pauseMs = error.retry.when === "soon" ? shortPauseMs(failed, random) : undefined;
-        if (pauseMs === undefined) throw error;
-        failed += 1;
-        await clock.pause(pauseMs, stop);
-        if (stop.aborted) throw error;
-      }
-    }
-  }
-
-  async #readOnce(question: Question, seen: Seen, pass: WalkPass, stop: AbortSignal): Promise<PageFacts> {
+  async #readOnce(question: Question, pass: QuestionPass): Promise<PageFacts> {
     const { budget, limiter, limiterOfFailing, source, report, clock } = this.#p;
-    const giveBack = await acquireWithinBudget(budget, this.#situation().isFailing ? limiterOfFailing : limiter, stop);
+    const giveBack = await acquireWithinBudget(budget, pass.isFailing ? limiterOfFailing : limiter, pass.stop);
     const tally = new PageTally();
+    const pagePass: PagePass = { ...pass, tally, askedFrom: question.from };
     let facts: PageFacts;
     try {
-      if (stop.aborted) throw stopped();
+      if (pass.stop.aborted) throw stopped();
       report.count("requests");
       this.#requests += 1;
-      const page = await source.ask(question, stop);
+      const page = await source.ask(question, pass.stop);
       this.#serverNowMs = page.serverNowMs;
       for await (const batch of page.batches) {
-        await this.#delivery.deliver(batch, tally, seen, pass, question.from);
-        if (stop.aborted) throw stopped();
+        await this.#delivery.deliver(batch, pagePass);
+        if (pass.stop.aborted) throw stopped();
       }
       await this.#p.store.flush();
       if (
@@ -235,12 +185,12 @@ export class PageReader {
         pass.keepsProgress
       )
         report.be("catching-up");
-      else if (report.state === "throttled") report.be(this.#situation().isFirstWalk ? "catching-up" : "ok");
+      else if (report.state === "throttled") report.be(pass.upTo === undefined ? "catching-up" : "ok");
       facts = { ...tally.facts(), link: page.link(), serverNowMs: page.serverNowMs, partial: page.partial };
     } finally {
       giveBack();
     }
-    for (const record of tally.huge) await this.#delivery.deliverHuge(record, pass, stop);
+    for (const record of tally.huge) await this.#delivery.deliverHuge(record, pass);
     return facts;
   }
 }

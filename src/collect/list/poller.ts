@@ -1,11 +1,11 @@
 import type { Ticks } from "../../model/instant.ts";
 import { ticksFromMs } from "../../model/instant.ts";
 import type { Checkpoint, StateKey } from "../../model/state.ts";
-import { backoffMs } from "../backoff.ts";
 import type { DeliveryParts, WalkPass } from "../delivery/delivery.ts";
 import { StreamDelivery } from "../delivery/delivery.ts";
 import type { ProvisionalOwner } from "../delivery/provisional.ts";
-import { asFailure, concernsEverybody, partialAnswer, WALK_WARNINGS } from "../failures.ts";
+import { partialAnswer, WALK_WARNINGS } from "../failures.ts";
+import { RoundLoop } from "../round-loop.ts";
 import type { LostVersion, Runner } from "../runner.ts";
 import { checkpointAfter, looksBackFully, minimum, pollFrom, stoodAt } from "./lookback.ts";
 import type { PageReaderParts } from "./page-reader.ts";
@@ -40,14 +40,13 @@ export class StreamPoller implements Runner {
   readonly #memory: WalkMemory = {};
   readonly #delivery: StreamDelivery;
   readonly #reader: PageReader;
+  readonly #loop: RoundLoop;
   #checkpoint: Checkpoint;
   /** As the next life would find it after a death now. */
   #savedCheckpoint: Checkpoint | undefined;
   #savedAtMs = Number.NEGATIVE_INFINITY;
   #savedWalkAtMs: number | undefined;
-  #failures = 0;
   #requestsOfFullLookback = 0;
-  #wake: AbortController = new AbortController();
   #replayFrom: Ticks | undefined;
   #replaysAsked = 0;
 
@@ -68,11 +67,9 @@ export class StreamPoller implements Runner {
     this.#checkpoint = checkpoint;
     if (parts.settings.sweepHours > 0 && checkpoint.upTo !== undefined)
       this.#checkpoint = { ...checkpoint, sweptUpTo: sweptUpTo ?? stoodAt(checkpoint.upTo, checkpoint.reachedUpTo) };
-    this.#delivery = new StreamDelivery(parts, () => this.#checkpoint.upTo);
-    this.#reader = new PageReader(parts, this.#delivery, this.#memory, () => ({
-      isFailing: this.#failures > 0,
-      isFirstWalk: this.#checkpoint.upTo === undefined,
-    }));
+    this.#delivery = new StreamDelivery(parts);
+    this.#reader = new PageReader(parts, this.#delivery, this.#memory);
+    this.#loop = new RoundLoop(parts);
     if (this.#checkpoint.walkCompletedAtMs !== undefined)
       parts.report.completed(this.#checkpoint.walkCompletedAtMs, this.#checkpoint.walkCompletedAtMs);
   }
@@ -114,30 +111,19 @@ export class StreamPoller implements Runner {
 
   /** Ends the present wait, so that a replay begins at once. */
   wakeUp(): void {
-    this.#wake.abort();
+    this.#loop.wakeUp();
   }
 
   /** Polls until `stop`. Rejects only with what concerns the whole process. */
   async run(stop: AbortSignal, firstPollInMs: number): Promise<void> {
-    // One listener for the whole run: a combined signal per rest costs thousands of weak references in a
-    // large scheduler.
-    stop.addEventListener("abort", () => this.#wake.abort(), { once: true });
-    await this.#rest(firstPollInMs, stop);
-    while (!stop.aborted) {
+    const round = async () => {
       const beganAtMs = this.#p.clock.monotonicMs();
-      let waitMs = this.#p.settings.pollSeconds * 1000;
-      try {
-        await this.round(stop);
-        this.#failures = 0;
-        waitMs -= this.#p.clock.monotonicMs() - beganAtMs;
-      } catch (error) {
-        if (stop.aborted) break;
-        waitMs = this.#afterFailure(error);
-      }
-      this.#checkpoint = { ...this.#checkpoint, nextPollAtMs: this.#p.clock.nowMs() + Math.max(0, waitMs) };
-      this.#p.customer.flush();
-      await this.#rest(Math.max(0, waitMs), stop);
-    }
+      await this.round(stop);
+      return this.#p.settings.pollSeconds * 1000 - (this.#p.clock.monotonicMs() - beganAtMs);
+    };
+    await this.#loop.run(stop, firstPollInMs, round, (nextPollAtMs) => {
+      this.#checkpoint = { ...this.#checkpoint, nextPollAtMs };
+    });
   }
 
   /** One poll, and the sweep when it is due. */
@@ -193,21 +179,6 @@ export class StreamPoller implements Runner {
     await this.#p.store.close();
   }
 
-  async #rest(forMs: number, stop: AbortSignal): Promise<void> {
-    if (forMs <= 0 || stop.aborted) return;
-    this.#wake = new AbortController();
-    await this.#p.clock.pause(forMs, this.#wake.signal);
-  }
-
-  #afterFailure(error: unknown): number {
-    const failure = asFailure(error);
-    if (concernsEverybody(failure)) throw failure;
-    this.#failures += 1;
-    const waitMs = backoffMs(this.#failures, failure, this.#p.clock.nowMs(), this.#p.random);
-    this.#p.report.be(failure.area === "sign-in" ? "signed-out" : "failing", failure, this.#p.clock.nowMs() + waitMs);
-    return waitMs;
-  }
-
   async #poll(stop: AbortSignal): Promise<void> {
     const { settings, report, clock } = this.#p;
     const checkpoint = this.#checkpoint;
@@ -243,7 +214,11 @@ export class StreamPoller implements Runner {
       await this.#saveCheckpoint(false);
     report.walkStartedAtMs = walkStartedAtMs;
     this.#reader.beginWalk();
-    const outcome = await walk(this.#source({ found: "poll", keepsProgress: true }, stop), { from }, this.#memory);
+    const outcome = await walk(
+      this.#source({ found: "poll", keepsProgress: true, ...this.#situation(stop) }),
+      { from },
+      this.#memory,
+    );
     const lookedBackFully = full && !checkpoint.walk;
     if (lookedBackFully) this.#requestsOfFullLookback = this.#reader.requests;
     if (outcome.partial !== undefined) {
@@ -302,7 +277,7 @@ export class StreamPoller implements Runner {
       const memory: WalkMemory = this.#memory.clamp === undefined ? {} : { clamp: this.#memory.clamp };
       const lateBefore = upTo - ticksFromMs(settings.overlapMinutes * 60_000);
       const { partial } = await walk(
-        this.#source({ found: "sweep", lateBefore, keepsProgress: false }, stop),
+        this.#source({ found: "sweep", lateBefore, keepsProgress: false, ...this.#situation(stop) }),
         { from },
         memory,
       );
@@ -313,13 +288,17 @@ export class StreamPoller implements Runner {
     if (this.#delivery.wroteSinceSave) await this.#saveCheckpoint(false);
   }
 
-  #source(pass: WalkPass, stop: AbortSignal): WalkSource {
+  #situation(stop: AbortSignal): Pick<WalkPass, "upTo" | "isFailing" | "stop"> {
+    return { upTo: this.#checkpoint.upTo, isFailing: this.#loop.isFailing, stop };
+  }
+
+  #source(pass: WalkPass): WalkSource {
     const { source, customer, report } = this.#p;
     return {
       pageTop: source.pageTop,
       skipMax: source.skipMax,
       splits: source.splits,
-      read: (question, seen) => this.#reader.read(question, seen, pass, stop),
+      read: (question, seen) => this.#reader.read(question, { ...pass, seen }),
       progress: async (cursor) => {
         if (!pass.keepsProgress || !this.#checkpoint.walk) return;
         // A record dated in the future must not carry the walk past what is still to come.
@@ -346,7 +325,6 @@ export class StreamPoller implements Runner {
     const oldest = orderly || this.#p.sink.kind === "durable" ? undefined : this.#delivery.owner.oldest;
     const checkpoint = this.#checkpoint;
     const bounded = (at: Ticks) => (oldest !== undefined && oldest < at ? oldest : at);
-    await this.#p.store.flush();
     const saved: Checkpoint = {
       ...checkpoint,
       ...(checkpoint.upTo === undefined ? {} : { upTo: bounded(checkpoint.upTo) }),
@@ -354,7 +332,7 @@ export class StreamPoller implements Runner {
         ? {}
         : { walk: { ...checkpoint.walk, cursor: bounded(checkpoint.walk.cursor) } }),
     };
-    await this.#p.store.saveCheckpoint(saved);
+    await this.#p.store.commit({ checkpoint: saved });
     this.#savedCheckpoint = saved;
     this.#savedAtMs = this.#p.clock.monotonicMs();
     this.#savedWalkAtMs = checkpoint.walkCompletedAtMs;

@@ -63,16 +63,18 @@ describe("what was saved is there after a restart", () => {
     const dir = newFolder();
     const first = await open(dir);
     expect(first.store.checkpoint).toBeUndefined();
-    await first.store.saveCheckpoint(checkpoint(1));
-    await first.store.saveCheckpoint({
-      ...checkpoint(2),
-      reachedUpTo: 19n,
-      walk: { from: 1n, cursor: 2n, startedAtMs: 3 },
-      walkCompletedAtMs: 9,
-      queries: { a: 5n, b: -6n },
+    await first.store.commit({ checkpoint: checkpoint(1) });
+    await first.store.commit({
+      checkpoint: {
+        ...checkpoint(2),
+        reachedUpTo: 19n,
+        walk: { from: 1n, cursor: 2n, startedAtMs: 3 },
+        walkCompletedAtMs: 9,
+        queries: { a: 5n, b: -6n },
+      },
     });
-    first.store.append(entries(0, 3));
-    first.store.append(entries(3, 5));
+    await first.store.commit({ entries: entries(0, 3) });
+    await first.store.commit({ entries: entries(3, 5) });
     await first.store.flush();
     await abandon(first);
 
@@ -106,16 +108,16 @@ describe("what was saved is there after a restart", () => {
   test("an append during a compaction is in the compacted journal", async () => {
     const dir = newFolder();
     const first = await open(dir);
-    first.store.append(entries(0, 10));
+    await first.store.commit({ entries: entries(0, 10) });
     const one = first.store.compact(entries(5, 10));
-    first.store.append(entries(10, 11));
+    await first.store.commit({ entries: entries(10, 11) });
     const two = first.store.compact(entries(6, 11));
     await Promise.resolve();
     await new Promise((resolve) => setImmediate(resolve));
-    first.store.append(entries(11, 12));
+    await first.store.commit({ entries: entries(11, 12) });
     await first.store.flush();
     await Promise.all([one, two]);
-    first.store.append(entries(12, 13));
+    await first.store.commit({ entries: entries(12, 13) });
     await abandon(first);
 
     const second = await open(dir);
@@ -126,8 +128,8 @@ describe("what was saved is there after a restart", () => {
   test("nobody else can read it", async () => {
     const dir = join(newFolder(), "state");
     const first = await open(dir);
-    await first.store.saveCheckpoint(checkpoint(1));
-    first.store.append(entries(0, 1));
+    await first.store.commit({ checkpoint: checkpoint(1) });
+    await first.store.commit({ entries: entries(0, 1) });
     await first.folder.writeFact("a", "b");
     await first.folder.release({ orderly: true });
     const modes = fs.readdirSync(dir, { recursive: true, withFileTypes: true }).map((item) => {
@@ -142,11 +144,11 @@ describe("what was saved is there after a restart", () => {
 async function prepared(): Promise<string> {
   const dir = newFolder();
   const first = await open(dir);
-  await first.store.saveCheckpoint(checkpoint(1));
-  await first.store.saveCheckpoint(checkpoint(2));
-  first.store.append(entries(0, 3));
-  first.store.append(entries(3, 5));
-  first.store.append(entries(5, 6));
+  await first.store.commit({ checkpoint: checkpoint(1) });
+  await first.store.commit({ checkpoint: checkpoint(2) });
+  await first.store.commit({ entries: entries(0, 3) });
+  await first.store.commit({ entries: entries(3, 5) });
+  await first.store.commit({ entries: entries(5, 6) });
   await abandon(first);
   return dir;
 }
@@ -194,7 +196,7 @@ describe("damage costs repeats, never more, and is said once", () => {
 
       const second = await open(dir);
       const found = second.store.takeEntries();
-      second.store.append(entries(90, 91));
+      await second.store.commit({ entries: entries(90, 91) });
       await abandon(second);
       const third = await open(dir);
 
@@ -276,13 +278,13 @@ async function live(
   if (!opened) return done;
   const { store, folder } = opened;
   for (let n = 1; n <= 4; n += 1) {
-    if (await attempt(() => store.append(entries(done.appended, done.appended + 2)))) done.appended += 2;
+    if (await attempt(() => store.commit({ entries: entries(done.appended, done.appended + 2) }))) done.appended += 2;
     await attempt(() => store.flush());
     if (n === 3) {
       await attempt(() => store.compact(entries(0, done.appended)));
-      if (await attempt(() => store.append(entries(done.appended, done.appended + 1)))) done.appended += 1;
+      if (await attempt(() => store.commit({ entries: entries(done.appended, done.appended + 1) }))) done.appended += 1;
     }
-    if (await attempt(() => store.saveCheckpoint(checkpoint(n)))) done.checkpoints = [n];
+    if (await attempt(() => store.commit({ checkpoint: checkpoint(n) }))) done.checkpoints = [n];
     else done.checkpoints.push(n);
   }
   await attempt(() => folder.release({ orderly: true }));
@@ -318,13 +320,13 @@ describe("what was acknowledged survives", () => {
   test("a folder that vanished is said, and made anew by the next write", async () => {
     const dir = newFolder();
     const first = await open(dir);
-    first.store.append(entries(0, 1));
+    await first.store.commit({ entries: entries(0, 1) });
     fs.rmSync(join(dir, "tenants"), { recursive: true });
-    expect(() => first.store.append(entries(1, 2))).toThrow(
+    await expect(first.store.commit({ entries: entries(1, 2) })).rejects.toEqual(
       expect.objectContaining({ code: "state-unwritable", actor: "operator" }),
     );
-    first.store.append(entries(1, 2));
-    await first.store.saveCheckpoint(checkpoint(1));
+    await first.store.commit({ entries: entries(1, 2) });
+    await first.store.commit({ checkpoint: checkpoint(1) });
     await abandon(first);
     const second = await open(dir);
     expect(second.store.takeEntries()).toEqual(entries(1, 2));
@@ -338,7 +340,7 @@ const configured = (...stanzas: string[]): OpenStateFolderOptions["configured"] 
 async function left(dir: string, ...stanzas: string[]): Promise<void> {
   for (const [i, stanza] of stanzas.entries()) {
     const first = await open(dir, { key: { ...key, stanza: stanza as "Contoso" } });
-    first.store.append(entries(0, i + 1));
+    await first.store.commit({ entries: entries(0, i + 1) });
     await abandon(first);
     fs.utimesSync(join(dir, "tenants", CONTOSO, stanza, "alerts.ledger"), 1_000 + i, 1_000 + i);
   }
@@ -382,7 +384,7 @@ describe("only an orderly stop says that nothing has to be sent again", () => {
 
   async function lived(dir: string, orderly: boolean, wanted = key): Promise<Opened> {
     const opened = await open(dir, { key: wanted });
-    opened.store.append(entries(0, 1));
+    await opened.store.commit({ entries: entries(0, 1) });
     await opened.folder.release({ orderly });
     return opened;
   }
@@ -458,10 +460,10 @@ test("two thousand customers hold no more than a few files open", async () => {
   const stores: StreamStore[] = [];
   for (let n = 0; n < 2_000; n += 1) {
     const store = await first.folder.open({ stanza: `customer-${n}`, tenantId: CONTOSO, stream: "alerts" });
-    store.append(entries(n, n + 1));
+    await store.commit({ entries: entries(n, n + 1) });
     stores.push(store);
   }
-  await Promise.all(stores.map((store) => Promise.all([store.flush(), store.saveCheckpoint(checkpoint(1))])));
+  await Promise.all(stores.map((store) => Promise.all([store.flush(), store.commit({ checkpoint: checkpoint(1) })])));
   expect(most).toBeLessThan(100);
   await first.folder.release({ orderly: true });
   expect(held).toBe(0);

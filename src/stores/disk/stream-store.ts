@@ -1,4 +1,4 @@
-import type { Checkpoint, LedgerEntry, StateKey, StreamStore } from "../../model/state.ts";
+import type { Checkpoint, LedgerEntry, PageCommit, StateKey, StreamStore } from "../../model/state.ts";
 import { loadCheckpoint, saveCheckpoint } from "./checkpoint-file.ts";
 import { LedgerFile, type LedgerParts } from "./ledger-file.ts";
 
@@ -9,7 +9,7 @@ export interface StreamStoreParts extends LedgerParts {
 }
 
 /**
- * Opens one stream's files. `base` is their common path without `.checkpoint.json` and `.ledger`. Throws Failure
+ * Opens one stream's files. `base` is their common path without `.mark.json` and `.ledger`. Throws Failure
  * `state-damaged`, `state-unreadable`.
  */
 export async function openStreamStore(
@@ -24,6 +24,7 @@ export async function openStreamStore(
 }
 
 class FileStreamStore implements StreamStore {
+  readonly keepsBodies = false;
   readonly key: StateKey;
   readonly stoppedInOrder: boolean;
   readonly #checkpointPath: string;
@@ -62,7 +63,17 @@ class FileStreamStore implements StreamStore {
     return entries;
   }
 
-  saveCheckpoint(checkpoint: Checkpoint): Promise<void> {
+  async commit({ entries, checkpoint }: PageCommit): Promise<void> {
+    if (entries !== undefined && entries.length > 0) {
+      this.#aboutToWrite();
+      this.#ledger.append(entries);
+    }
+    if (checkpoint === undefined) return;
+    await this.#ledger.flush();
+    await this.#saveCheckpoint(checkpoint);
+  }
+
+  #saveCheckpoint(checkpoint: Checkpoint): Promise<void> {
     this.#aboutToWrite();
     const save = async (): Promise<void> => {
       await this.#parts.limiter.through(() => saveCheckpoint(this.#parts.ports, this.#checkpointPath, checkpoint));
@@ -71,12 +82,6 @@ class FileStreamStore implements StreamStore {
     // One at a time and in the order asked for: two writers of one file aside would mix.
     this.#saving = this.#saving.then(save, save);
     return this.#saving;
-  }
-
-  append(entries: readonly LedgerEntry[]): void {
-    if (entries.length === 0) return;
-    this.#aboutToWrite();
-    this.#ledger.append(entries);
   }
 
   flush(): Promise<void> {

@@ -1,0 +1,43 @@
+import { isFailure } from "../model/failure.ts";
+import type { Clock, Random } from "../model/ports.ts";
+import { shortPauseMs } from "./backoff.ts";
+import type { Budget } from "./budget.ts";
+import type { StreamReport } from "./report.ts";
+
+export interface ReadWithBackoffParts {
+  readonly budget: Budget;
+  readonly report: StreamReport;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/**
+ * One request with a walk's short pauses: 1, 2 and 4 s after failures that may pass soon, and as long as the
+ * service asks for by Retry-After, which then holds for all who share the budget. Throws the last failure.
+ */
+export async function readWithBackoff<T>(
+  { budget, report, clock, random }: ReadWithBackoffParts,
+  stop: AbortSignal,
+  read: () => Promise<T>,
+): Promise<T> {
+  for (let failed = 0; ; ) {
+    try {
+      return await read();
+    } catch (error) {
+      if (stop.aborted || !isFailure(error)) throw error;
+      let pauseMs: number | undefined;
+      if (error.retry.when === "at") {
+        pauseMs = Math.max(0, error.retry.atMs - clock.nowMs());
+        report.count("throttled");
+        budget.block(pauseMs);
+        report.be("throttled", error, error.retry.atMs);
+      } else if (error.retry.when === "soon") {
+        pauseMs = shortPauseMs(failed, random);
+        failed += 1;
+      }
+      if (pauseMs === undefined) throw error;
+      await clock.pause(pauseMs, stop);
+      if (stop.aborted) throw error;
+    }
+  }
+}

@@ -1,0 +1,84 @@
+import type { Clock, Random } from "../model/ports.ts";
+import { backoffMs } from "./backoff.ts";
+import { asFailure, concernsEverybody } from "./failures.ts";
+import type { CustomerReport, StreamReport } from "./report.ts";
+
+export interface RoundLoopParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly report: StreamReport;
+  readonly customer: CustomerReport;
+}
+
+/** Rounds of one runner, one after another, with growing waits after failures. */
+export class RoundLoop {
+  readonly #p: RoundLoopParts;
+  #failures = 0;
+  #wake: AbortController = new AbortController();
+
+  constructor(parts: RoundLoopParts) {
+    this.#p = parts;
+  }
+
+  /** The last round failed. */
+  get isFailing(): boolean {
+    return this.#failures > 0;
+  }
+
+  /** Ends the present wait. */
+  wakeUp(): void {
+    this.#wake.abort();
+  }
+
+  /**
+   * Runs rounds until `stop`. Rejects only with what concerns the whole process.
+   *
+   * @param round one round; resolves to the pause until the next, ms.
+   * @param planned is told when the next round is due, by this machine's clock, ms since 1970.
+   */
+  async run(
+    stop: AbortSignal,
+    firstInMs: number,
+    round: () => Promise<number>,
+    planned: (atMs: number) => void,
+  ): Promise<void> {
+    // One listener for the whole run: a combined signal for each wait costs thousands of weak references when
+    // there are thousands of customers.
+    const wake = () => this.#wake.abort();
+    stop.addEventListener("abort", wake, { once: true });
+    try {
+      await this.#rest(firstInMs, stop);
+      while (!stop.aborted) {
+        let waitMs: number;
+        try {
+          waitMs = Math.max(0, await round());
+          this.#failures = 0;
+        } catch (error) {
+          if (stop.aborted) break;
+          waitMs = this.#afterFailure(error);
+        }
+        planned(this.#p.clock.nowMs() + waitMs);
+        this.#p.customer.flush();
+        await this.#rest(waitMs, stop);
+      }
+    } finally {
+      stop.removeEventListener("abort", wake);
+    }
+  }
+
+  async #rest(forMs: number, stop: AbortSignal): Promise<void> {
+    if (forMs <= 0 || stop.aborted) return;
+    this.#wake = new AbortController();
+    await this.#p.clock.pause(forMs, this.#wake.signal);
+  }
+
+  #afterFailure(error: unknown): number {
+    const { clock, random, report } = this.#p;
+    const failure = asFailure(error);
+    if (concernsEverybody(failure)) throw failure;
+    this.#failures += 1;
+    const waitMs = backoffMs(this.#failures, failure, clock.nowMs(), random);
+    report.be(failure.area === "sign-in" ? "signed-out" : "failing", failure, clock.nowMs() + waitMs);
+    return waitMs;
+  }
+}
