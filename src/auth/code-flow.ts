@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { Failure } from "../model/failure.ts";
+import type { FailureCode } from "../model/failure-codes.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
 import type { CodeFlow, CodeFlowRequest, SignedIn } from "../model/sign-in.ts";
@@ -122,7 +123,7 @@ export function readLanding(
   return sealed(code);
 }
 
-function wrong(code: string, say: string, nextStep: string): Failure {
+function wrong(code: FailureCode, say: string, nextStep: string): Failure {
   return new Failure(code, { actor: "operator", retry: { when: "never" }, area: "sign-in", say, nextStep });
 }
 

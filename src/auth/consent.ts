@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { Failure } from "../model/failure.ts";
+import type { FailureCode } from "../model/failure-codes.ts";
 import type { ConsentLink, MailLanguage } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
@@ -99,7 +100,7 @@ export function readConsent(landed: string, who: Who, clientId: string): { reado
   return { tenantId };
 }
 
-function refused(code: string, say: string, nextStep: string): Failure {
+function refused(code: FailureCode, say: string, nextStep: string): Failure {
   return new Failure(code, { actor: "operator", retry: { when: "never" }, area: "sign-in", say, nextStep });
 }
 

@@ -1,5 +1,6 @@
-import type { Actor, FailureDetail, Retry } from "../model/failure.ts";
+import type { FailureDetail, Retry } from "../model/failure.ts";
 import { Failure } from "../model/failure.ts";
+import type { Actor, FailureCode } from "../model/failure-codes.ts";
 
 /**
  * What the token endpoint's `error` makes us do. Microsoft asks programs to branch on `error` alone, never on
@@ -13,7 +14,7 @@ export interface OAuthErrorRow {
    * settings are wrong.
    */
   readonly means: "again" | "person" | "settings";
-  readonly code: string;
+  readonly code: FailureCode;
   readonly actor: Actor;
   readonly say: string;
   readonly nextStep: string;
@@ -167,7 +168,7 @@ export const OAUTH_ERRORS: readonly OAuthErrorRow[] = [
 function row(
   error: string,
   means: OAuthErrorRow["means"],
-  code: string,
+  code: FailureCode,
   actor: Actor,
   say: string,
   nextStep: string,
@@ -178,7 +179,7 @@ function row(
 /** Advice for an AADSTS number: it refines code, actor and words, never what we do. */
 export interface AadstsRow {
   readonly numbers: readonly number[];
-  readonly code: string;
+  readonly code: FailureCode;
   readonly actor: Actor;
   readonly say: string;
   readonly nextStep: string;
@@ -456,7 +457,7 @@ export const AADSTS: readonly AadstsRow[] = [
   ),
 ];
 
-function advice(numbers: readonly number[], code: string, actor: Actor, say: string, nextStep: string): AadstsRow {
+function advice(numbers: readonly number[], code: FailureCode, actor: Actor, say: string, nextStep: string): AadstsRow {
   return { numbers, code, actor, say, nextStep };
 }
 
@@ -526,7 +527,10 @@ export function failureFromEntra(answer: TokenAnswer, subject: SignInSubject): F
   return new Failure(chosen.code, detail);
 }
 
-function unknownError(status: number, error: string): { code: string; actor: Actor; say: string; nextStep: string } {
+function unknownError(
+  status: number,
+  error: string,
+): { code: FailureCode; actor: Actor; say: string; nextStep: string } {
   if (status === 429 || status >= 500) {
     return {
       code: "entra-busy",

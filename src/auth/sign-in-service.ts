@@ -1,4 +1,5 @@
 import { Failure, isFailure } from "../model/failure.ts";
+import type { FailureCode } from "../model/failure-codes.ts";
 import type { Clock, Http } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
 import type {
@@ -146,7 +147,7 @@ export function createSignInService(world: SignInServiceParts): SignInService {
 }
 
 /** Answers that only mean that the consent has not arrived yet. */
-const WAITING = new Set(["app-not-found", "consent-missing", "admin-consent-needed", "api-not-in-tenant"]);
+const WAITING = new Set<FailureCode>(["app-not-found", "consent-missing", "admin-consent-needed", "api-not-in-tenant"]);
 
 function grantOf(stanza: Stanza): Grant {
   if (authOf(stanza) === "app") return { kind: "app" };

@@ -1,4 +1,5 @@
-import { type Actor, Failure, type Retry } from "../model/failure.ts";
+import { Failure, type Retry } from "../model/failure.ts";
+import type { Actor, FailureCode } from "../model/failure-codes.ts";
 import { retryAfterMs } from "../net/retry.ts";
 import { APIS, type ApiName } from "./apis.ts";
 import { type ErrorBody, readErrorBody } from "./error-body.ts";
@@ -32,7 +33,7 @@ export interface ApiFailureRow {
     readonly body?: RegExp;
     readonly header?: readonly [name: string, shape: RegExp];
   };
-  readonly code: string;
+  readonly code: FailureCode;
   readonly area?: "sign-in";
   readonly actor: Actor;
   /** `named`: when the answer says, else after `elseMs`, else by `otherwise`. */

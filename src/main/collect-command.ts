@@ -88,7 +88,7 @@ export async function collectOnce(configuration: Configuration, flags: CollectFl
         replayed: line.totals.replayed,
         requests: line.totals.requests,
       });
-    const hostGone = failed.find((f) => f.code === "host-gone" || f.code.startsWith("output-"));
+    const hostGone = failed.find((f) => exitCodeOf(f) === EXIT.host);
     orderly = hostGone === undefined && !stop.signal.aborted;
     orderly = (await scheduler.close({ orderly })) && orderly;
     if (hostGone) return exitCodeOf(hostGone);

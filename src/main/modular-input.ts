@@ -3,7 +3,7 @@ import type { SplunkDocument, SplunkHost, SplunkRun, SplunkWorld } from "../host
 import { openSplunkHost, readRun, runFrom, SCHEME, validate } from "../hosts/splunk/index.ts";
 import { splunkLog } from "../hosts/splunk/log.ts";
 import type { ExitCode } from "../model/failure.ts";
-import { EXIT, Failure, isFailure } from "../model/failure.ts";
+import { EXIT, exitCodeOf, Failure, isFailure } from "../model/failure.ts";
 import type { Log } from "../model/ports.ts";
 import type { StateFolder } from "../model/state.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
@@ -176,7 +176,7 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
   const orderly = finished && closed === "closed" && !fatal && !host.gone.aborted;
   await Promise.race([saveState(scheduler, state, orderly), realClock.pause(SAVE_STATE_MS)]);
   if (!fatal || fatal.code === "host-gone") return EXIT.done;
-  return fatal.code.startsWith("state-") ? EXIT.state : EXIT.host;
+  return exitCodeOf(fatal) === EXIT.state ? EXIT.state : EXIT.host;
 }
 
 const STORE_AGAIN_FIRST_MS = 60_000;

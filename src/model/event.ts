@@ -1,4 +1,4 @@
-import type { Actor } from "./failure.ts";
+import type { Actor, FailureCode } from "./failure-codes.ts";
 import type { Ticks } from "./instant.ts";
 import { formatInstant } from "./instant.ts";
 import type { RecordHead, SourceRecord } from "./record.ts";
@@ -51,7 +51,7 @@ export interface StreamHealth {
   readonly requests: number;
   readonly throttled: number;
   readonly retry_at: string | null;
-  readonly failure: string | null;
+  readonly failure: FailureCode | null;
   readonly actor: Actor | null;
   readonly say: string | null;
   readonly next_step: string | null;

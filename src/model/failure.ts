@@ -1,5 +1,4 @@
-/** Who must act so that a failure goes away. */
-export type Actor = "microsoft" | "customer" | "operator" | "us";
+import { type Actor, type ActorOf, type FailureCode, failureEntry } from "./failure-codes.ts";
 
 /**
  * When we try again: `soon` after the short pauses inside a walk, `later` after the customer's calm wait (30
@@ -8,8 +7,8 @@ export type Actor = "microsoft" | "customer" | "operator" | "us";
  */
 export type Retry = { when: "soon" } | { when: "later" } | { when: "at"; atMs: number } | { when: "never" };
 
-export interface FailureDetail {
-  readonly actor: Actor;
+export interface FailureDetail<Code extends FailureCode = FailureCode> {
+  readonly actor: ActorOf<Code>;
   readonly retry: Retry;
   /** One sentence an operator can follow: what happened, whose turn it is. Holds no secret. */
   readonly say: string;
@@ -29,16 +28,16 @@ export interface FailureDetail {
  * else that is thrown is a defect of ours. `code` is stable, lower case with dashes (`consent-missing`,
  * `endpoint-changed`), and is what health events carry as `failure`.
  */
-export class Failure extends Error {
-  readonly code: string;
-  readonly actor: Actor;
+export class Failure<Code extends FailureCode = FailureCode> extends Error {
+  readonly code: Code;
+  readonly actor: ActorOf<Code>;
   readonly retry: Retry;
   readonly say: string;
   readonly nextStep: string;
   readonly status: number | undefined;
   readonly area: "sign-in" | undefined;
 
-  constructor(code: string, detail: FailureDetail) {
+  constructor(code: Code, detail: FailureDetail<Code>) {
     super(`${code}: ${detail.say}`, detail.cause === undefined ? undefined : { cause: detail.cause });
     this.name = "Failure";
     this.code = code;
@@ -68,25 +67,13 @@ export const EXIT = {
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
-/** Failures of the way to Microsoft: the network is the operator's, but nobody was reached. */
-const NOT_REACHED = new Set([
-  "bad-answer",
-  "service-error",
-  "network-unreachable",
-  "dns-failed",
-  "tls-untrusted",
-  "proxy-refused",
-  "timed-out",
-  "connection-reset",
-]);
+/** How a command ends whose failure has this code and asks this actor to act. */
+export function exitCodeFor(code: FailureCode, actor: Actor): ExitCode {
+  const { exit } = failureEntry(code);
+  return EXIT[typeof exit === "string" ? exit : (exit[actor] ?? "ourFault")];
+}
 
 /** How a command that ends with this failure exits. */
 export function exitCodeOf(failure: Failure): ExitCode {
-  if (failure.code.startsWith("state-")) return EXIT.state;
-  if (/^(host|output|splunkd)-/.test(failure.code)) return EXIT.host;
-  if (failure.code === "settings" || failure.code === "usage") return EXIT.usage;
-  if (failure.area === "sign-in") return EXIT.signIn;
-  if (failure.actor === "microsoft" || NOT_REACHED.has(failure.code)) return EXIT.microsoft;
-  if (failure.actor === "customer") return EXIT.signIn;
-  return failure.actor === "us" ? EXIT.ourFault : EXIT.usage;
+  return exitCodeFor(failure.code, failure.actor);
 }

@@ -1,5 +1,6 @@
 import type { CloudName } from "./cloud.ts";
 import type { ExitCode, Failure } from "./failure.ts";
+import type { FailureCode } from "./failure-codes.ts";
 import type { Sealed } from "./sealed.ts";
 import type { AuthKind, SettingProblem, Stanza } from "./stanza.ts";
 import type { StreamName } from "./stream.ts";
@@ -158,7 +159,7 @@ export interface DoctorReport {
 export interface DoctorLine {
   readonly check: string;
   readonly ok: boolean;
-  readonly failure: string | null;
+  readonly failure: FailureCode | null;
   readonly actor: string | null;
   readonly say: string;
   readonly next_step: string;

@@ -1,6 +1,7 @@
 import type { PeerCertificate } from "node:tls";
-import type { Actor, Retry } from "../model/failure.ts";
+import type { Retry } from "../model/failure.ts";
 import { Failure, isFailure } from "../model/failure.ts";
+import type { Actor, FailureCode } from "../model/failure-codes.ts";
 
 /** What the connector saw before it gave up; wrapped around the runtime's own error. */
 export class ConnectFailure extends Error {
@@ -30,7 +31,7 @@ export class ConnectFailure extends Error {
  * talking to.
  */
 export interface NetworkFailureRow {
-  readonly failure: string;
+  readonly failure: FailureCode;
   /** Error codes of Node, OpenSSL and undici that mean this. */
   readonly codes: readonly string[];
   readonly actor: Actor;

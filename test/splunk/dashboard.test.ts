@@ -77,7 +77,7 @@ const plain = (rows: readonly Row[]) => rows.map((row) => Object.fromEntries(row
 const saved = (name: string) => SAVED.get(`Defender MSSP - ${name}`)?.get("search") ?? "";
 
 const THREE = [
-  health("contoso", 70, [{ state: "failing", failure: "old" }]),
+  health("contoso", 70, [{ state: "failing", failure: "service-error" }]),
   health(
     "contoso",
     10,

@@ -1,6 +1,7 @@
 import { crc32 } from "node:zlib";
 import { type Delivery, versionKey } from "../../model/event.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
+import type { FailureCode } from "../../model/failure-codes.ts";
 import {
   type HuntingEnd,
   type HuntingPass,
@@ -66,7 +67,7 @@ interface Progress {
 }
 
 /** What concerns one query alone: it waits, the others go on. */
-const OF_ONE_QUERY = new Set([
+const OF_ONE_QUERY = new Set<FailureCode>([
   "query-refused",
   "query-too-large",
   "service-error",
@@ -75,7 +76,7 @@ const OF_ONE_QUERY = new Set([
   "connection-reset",
 ]);
 /** A smaller window may pass. */
-const SPLITTABLE = new Set(["query-too-large", "timed-out"]);
+const SPLITTABLE = new Set<FailureCode>(["query-too-large", "timed-out"]);
 
 /**
  * One customer's saved queries on their schedule: each window once, rows known by query and bytes, a failing

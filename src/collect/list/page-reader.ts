@@ -1,4 +1,5 @@
 import { Failure, isFailure } from "../../model/failure.ts";
+import type { FailureCode } from "../../model/failure-codes.ts";
 import type { Ticks } from "../../model/instant.ts";
 import { formatInstant } from "../../model/instant.ts";
 import type { Clock, Log, Question, Random, SourceStream } from "../../model/ports.ts";
@@ -17,7 +18,7 @@ import type { PageFacts, WalkMemory } from "./walk.ts";
 const CATCHING_UP_AFTER_MS = 60_000;
 /** The smallest step past a record that is taken for the poison. */
 const POISON_PROBE_SKIP = 1;
-const DEGRADABLE = new Set(["service-error", "bad-answer", "timed-out", "connection-reset"]);
+const DEGRADABLE = new Set<FailureCode>(["service-error", "bad-answer", "timed-out", "connection-reset"]);
 
 export interface PageReaderParts {
   readonly tenant: Tenant;

@@ -1,4 +1,5 @@
 import { isFailure } from "../../model/failure.ts";
+import type { FailureCode } from "../../model/failure-codes.ts";
 import type { Ticks } from "../../model/instant.ts";
 import type { PageLink, Question } from "../../model/ports.ts";
 
@@ -466,4 +467,4 @@ function isLike(page: PageFacts, other: PageFacts): boolean {
   return page.count === other.count && page.newest === other.newest && page.oldest === other.oldest;
 }
 
-const LINK_GIVEN_UP = new Set(["refused", "service-error", "bad-answer"]);
+const LINK_GIVEN_UP = new Set<FailureCode>(["refused", "service-error", "bad-answer"]);

@@ -1,5 +1,6 @@
-import type { Actor, ExitCode } from "../../model/failure.ts";
+import type { ExitCode } from "../../model/failure.ts";
 import { EXIT, exitCodeOf, Failure, isFailure } from "../../model/failure.ts";
+import type { Actor } from "../../model/failure-codes.ts";
 import type { DoctorLine, DoctorReport, OnboardingServices } from "../../model/sign-in.ts";
 import type { SettingProblem, Stanza } from "../../model/stanza.ts";
 import type { Flags } from "./ask.ts";

@@ -1,5 +1,6 @@
 import type { ExitCode } from "../../model/failure.ts";
 import { EXIT, isFailure } from "../../model/failure.ts";
+import type { FailureCode } from "../../model/failure-codes.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { AppCredential, CodeFlow, OnboardingServices, SignedIn, TokenApi } from "../../model/sign-in.ts";
@@ -261,7 +262,7 @@ async function inBrowser(services: OnboardingServices, stanza: Stanza, flow: Cod
 
 /** Mistakes in copying are forgiven three times; the sign-in behind the address is still good. */
 const TRIES = 3;
-const COPYING = new Set(["redirect-unreadable", "redirect-other", "redirect-other-sign-in"]);
+const COPYING = new Set<FailureCode>(["redirect-unreadable", "redirect-other", "redirect-other-sign-in"]);
 
 async function byPasting(services: OnboardingServices, stanza: Stanza, flow: CodeFlow): Promise<SignedIn> {
   const { terminal } = services;

@@ -1,5 +1,6 @@
 import { XMLParser, XMLValidator } from "fast-xml-parser";
 import { Failure } from "../../model/failure.ts";
+import type { FailureCode } from "../../model/failure-codes.ts";
 import type { Clock } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
@@ -276,7 +277,7 @@ function decodeEntities(text: string): string {
   );
 }
 
-function unusable(code: string, say: string, cause?: unknown): Failure {
+function unusable(code: FailureCode, say: string, cause?: unknown): Failure {
   return new Failure(code, {
     actor: "operator",
     retry: { when: "never" },

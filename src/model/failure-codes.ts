@@ -1,0 +1,924 @@
+/** Who must act so that a failure goes away. */
+export type Actor = "microsoft" | "customer" | "operator" | "us";
+
+/** How a command ends; `EXIT` in failure.ts has the numbers. */
+export type ExitName = "ourFault" | "usage" | "signIn" | "microsoft" | "host" | "state";
+
+/** What one failure code means to the person who reads it. `docs/failures.md` is made of these rows. */
+export interface FailureEntry {
+  /** What happened, and what the program does now where that is not plain. */
+  readonly meaning: string;
+  /** One action, in the imperative. */
+  readonly action: string;
+  /** Who may have to act: more than one where the code has several causes. Each failure names one of them. */
+  readonly actors: readonly Actor[];
+  /**
+   * Settings (or members of the file of hunting queries) of which one is wrong or missing. Each failure with
+   * this code names at least one of them in its sentence or its next step.
+   */
+  readonly settings?: readonly string[];
+  /** How a command ends that ends with this failure; by actor where that decides. */
+  readonly exit: ExitName | Readonly<Partial<Record<Actor, ExitName>>>;
+}
+
+/**
+ * Every failure code there is. A code is stable: it stands in health events (`failure`), in the log and in
+ * `doctor --json`. The sentence beside it may change with any release, the code may not.
+ */
+export const FAILURE_CODES = {
+  // The sign-in service refuses.
+  "admin-consent-needed": {
+    meaning: "Only an administrator of the customer can consent to the app.",
+    action: "Send the customer's administrator the link: `defender-mssp consent-url --customer CUSTOMER`.",
+    actors: ["customer"],
+    exit: "signIn",
+  },
+  "api-not-in-tenant": {
+    meaning: "The API does not exist in the customer's tenant.",
+    action: "Check that the customer has a Defender licence and opened its portal once. Check `tenant_id` and `cloud`.",
+    actors: ["customer"],
+    settings: ["tenant_id", "cloud"],
+    exit: "signIn",
+  },
+  "app-disabled": {
+    meaning: "The app is disabled in the customer's tenant.",
+    action: "Ask the customer to enable the app under Enterprise applications.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "app-not-allowed": {
+    meaning: "The app may not sign in this way in the customer's tenant.",
+    action: "Check `client_id`, `tenant_id` and the app registration: `defender-mssp register --check FILE`.",
+    actors: ["operator"],
+    settings: ["client_id", "tenant_id"],
+    exit: "signIn",
+  },
+  "app-not-found": {
+    meaning: "The app does not exist in the customer's tenant.",
+    action: "Check `client_id` and `tenant_id`. If both are right, send the customer the link of `consent-url`.",
+    actors: ["operator"],
+    settings: ["client_id", "tenant_id"],
+    exit: "signIn",
+  },
+  "app-single-tenant": {
+    meaning: "The app is registered for one tenant only.",
+    action: "Make the app multi-tenant, or write the customer's `tenant_id`.",
+    actors: ["operator"],
+    settings: ["tenant_id"],
+    exit: "signIn",
+  },
+  "audience-wrong": {
+    meaning: "The customer's tenant does not know the API that was asked for.",
+    action: "Correct `resource`, or remove it. Check `cloud`.",
+    actors: ["operator"],
+    settings: ["resource", "cloud"],
+    exit: "signIn",
+  },
+  "authorization-pending": {
+    meaning: "Nobody completed the sign-in with the device code yet.",
+    action: "Complete the sign-in in the browser.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "blocked-by-policy": {
+    meaning: "A Conditional Access or security policy of the customer blocks the sign-in.",
+    action: "Ask the customer to allow the app from this machine's network location.",
+    actors: ["customer"],
+    exit: "signIn",
+  },
+  "certificate-wrong": {
+    meaning: "Microsoft does not accept the app's certificate or its signature.",
+    action:
+      "Upload the file of `certificate` to the app. Check that its key belongs to it, and check this machine's clock.",
+    actors: ["operator"],
+    settings: ["certificate"],
+    exit: "signIn",
+  },
+  "client-is-public": {
+    meaning: "The app signs in as a public client, but a client secret was sent.",
+    action: 'Switch off "Allow public client flows" in the app registration.',
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "code-expired": {
+    meaning: "The device code or the sign-in code was not used in time.",
+    action: "Sign in again: `defender-mssp token acquire --customer CUSTOMER`.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "code-unknown": {
+    meaning: "Microsoft does not know the sign-in code.",
+    action: "Sign in again, and copy the whole address that the browser ends on.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "code-used": {
+    meaning: "The sign-in code was used before.",
+    action: "Sign in again: `defender-mssp token acquire --customer CUSTOMER`.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "consent-declined": {
+    meaning: "Somebody declined the sign-in or the consent.",
+    action: "Send the customer's administrator the link: `defender-mssp consent-url --customer CUSTOMER`.",
+    actors: ["customer"],
+    exit: "signIn",
+  },
+  "consent-missing": {
+    meaning: "The customer has not consented to the app, or not to a permission that a stream needs.",
+    action: "Send the customer's administrator the link: `defender-mssp consent-url --customer CUSTOMER`.",
+    actors: ["customer"],
+    exit: "signIn",
+  },
+  "credential-refused": {
+    meaning: "Microsoft rejected the client secret or the certificate of the app.",
+    action: "Check `client_id` and `client_secret` or `certificate`.",
+    actors: ["operator"],
+    settings: ["client_id", "client_secret", "certificate"],
+    exit: "signIn",
+  },
+  "device-not-compliant": {
+    meaning: "A policy of the customer allows only compliant devices and approved apps to sign in.",
+    action: "Sign in from an allowed device, or set `auth = app` for this customer.",
+    actors: ["operator"],
+    settings: ["auth"],
+    exit: "signIn",
+  },
+  "entra-busy": {
+    meaning: "Microsoft's sign-in service is busy or failing.",
+    action: "Wait. The sign-in is retried.",
+    actors: ["microsoft"],
+    exit: "microsoft",
+  },
+  "external-challenge": {
+    meaning: "Microsoft wants the signed-in user to pass an external security challenge.",
+    action: "Sign in again in a browser, or set `auth = app` for this customer.",
+    actors: ["operator"],
+    settings: ["auth"],
+    exit: "signIn",
+  },
+  "interaction-required": {
+    meaning: "Microsoft wants a person to sign in.",
+    action: "Sign in again: `defender-mssp token acquire --customer CUSTOMER`. Or set `auth = app` for this customer.",
+    actors: ["operator"],
+    settings: ["auth"],
+    exit: "signIn",
+  },
+  "loop-detected": {
+    meaning: "Microsoft saw too many identical sign-in requests.",
+    action: "Check that no second collector uses the same app and refresh token.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "mfa-needed": {
+    meaning: "Microsoft wants multi-factor authentication from the signed-in user.",
+    action: "Sign in again in a browser, or set `auth = app` for this customer.",
+    actors: ["operator"],
+    settings: ["auth"],
+    exit: "signIn",
+  },
+  "mssp-risk": {
+    meaning: "Delegated administration is blocked because of a risk found in your own tenant.",
+    action: "Clear the risk in your own tenant. The sign-in is retried.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "partner-access-missing": {
+    meaning: "The app is not authorised for delegated partner access to the customer's tenant.",
+    action: "Send the customer's administrator the link of `consent-url`, or consent for the customer as partner.",
+    actors: ["customer"],
+    exit: "signIn",
+  },
+  "password-expired": {
+    meaning: "The password of the signed-in user has expired.",
+    action: "Change the password, then sign in again: `defender-mssp token acquire --customer CUSTOMER`.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "permission-not-registered": {
+    meaning: "The app registration does not list the API among its permissions.",
+    action: "Add the permission that `defender-mssp register` names, then ask the customer to consent again.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "redirect-mismatch": {
+    meaning: "The redirect URI is not registered for the app.",
+    action: "Register exactly the URI that was used, as type Web. `defender-mssp register` prints it.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "redirect-type-spa": {
+    meaning: "The refresh token came through a redirect URI of type SPA. Such tokens end after 24 hours.",
+    action:
+      "Register the redirect URI as type Web, then sign in again: `defender-mssp token acquire --customer CUSTOMER`.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "request-malformed": {
+    meaning: "Microsoft misses a field in the sign-in request.",
+    action: "Check that no setting of the customer is empty or cut off. If all are right, report a bug.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "request-refused": {
+    meaning: "Microsoft calls the sign-in request malformed, or does not know this way of signing in.",
+    action: "Check the customer's settings and the app registration. If they are right, report a bug.",
+    actors: ["operator", "us"],
+    exit: "signIn",
+  },
+  "resource-sent-to-v2": {
+    meaning: "The v2 sign-in endpoint received a resource instead of a scope.",
+    action: "Remove `--resource`, or add `--v1` for an old app registration.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "scope-wrong": {
+    meaning: "The permission that was asked for is not valid, or names two APIs.",
+    action: "Correct `resource`: one API, without a path.",
+    actors: ["operator"],
+    settings: ["resource"],
+    exit: "signIn",
+  },
+  "secret-expired": {
+    meaning: "The client secret of the app has expired.",
+    action: "Make a new client secret and store it: `defender-mssp credential set NAME`, or `client_secret`.",
+    actors: ["operator"],
+    settings: ["client_secret"],
+    exit: "signIn",
+  },
+  "secret-wrong": {
+    meaning: "Microsoft rejected the client secret of the app. Often its ID was pasted instead of its value.",
+    action: "Paste the value of the client secret: `defender-mssp credential set NAME`, or `client_secret`.",
+    actors: ["operator"],
+    settings: ["client_secret"],
+    exit: "signIn",
+  },
+  "sign-in-frequency": {
+    meaning: "A Conditional Access sign-in frequency of the customer ended the sign-in.",
+    action: "Ask the customer to exclude this sign-in from that policy, or set `auth = app` for this customer.",
+    actors: ["customer"],
+    settings: ["auth"],
+    exit: "signIn",
+  },
+  "sign-in-refused": {
+    meaning: "Microsoft's sign-in service refused the customer for a reason that this program does not know.",
+    action: "Run `defender-mssp doctor --customer CUSTOMER`.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "signed-out": {
+    meaning: "Microsoft no longer accepts the customer's refresh token: it has expired, was revoked, or is unknown.",
+    action: "Sign in again: `defender-mssp token acquire --customer CUSTOMER`.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "tenant-not-found": {
+    meaning: "Microsoft does not know the customer's tenant. Often it is in another cloud.",
+    action: "Check `tenant_id` and `cloud`.",
+    actors: ["operator"],
+    settings: ["tenant_id", "cloud"],
+    exit: "signIn",
+  },
+  "tenant-restricted": {
+    meaning: "Tenant restrictions or a cross-tenant access policy separate the customer's tenant and yours.",
+    action: "Ask the administrators of both tenants to allow this access.",
+    actors: ["customer"],
+    exit: "signIn",
+  },
+  "user-at-risk": {
+    meaning: "The signed-in user is blocked because of a risk found in the user's home tenant.",
+    action: "Clear that user's risk there, then sign in again: `defender-mssp token acquire --customer CUSTOMER`.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "user-disabled": {
+    meaning: "The signed-in user is disabled.",
+    action: "Enable the user, or sign in with another one: `defender-mssp token acquire --customer CUSTOMER`.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "user-not-assigned": {
+    meaning: "The signed-in user is not assigned to the app in the customer's tenant.",
+    action: "Ask the customer to assign the user under Enterprise applications.",
+    actors: ["customer"],
+    exit: "signIn",
+  },
+  "user-unknown": {
+    meaning: "The signed-in user is not known in the customer's tenant.",
+    action: "Ask the customer to invite the user as a guest, or correct `tenant_id`.",
+    actors: ["customer"],
+    settings: ["tenant_id"],
+    exit: "signIn",
+  },
+  "wrong-cloud": {
+    meaning: "The customer's tenant is in another cloud than the setting says.",
+    action: "Correct `cloud`, and use an app that is registered in that cloud.",
+    actors: ["operator"],
+    settings: ["cloud"],
+    exit: "signIn",
+  },
+
+  // Signing in, on our side of it.
+  "certificate-expired": {
+    meaning: "The certificate of the app has expired.",
+    action: "Make a new certificate, upload it to the app, and put it into the file of `certificate`.",
+    actors: ["operator"],
+    settings: ["certificate"],
+    exit: "signIn",
+  },
+  "certificate-not-yet-valid": {
+    meaning: "The certificate of the app is not valid yet.",
+    action: "Check this machine's clock and the file of `certificate`.",
+    actors: ["operator"],
+    settings: ["certificate"],
+    exit: "signIn",
+  },
+  "certificate-unusable": {
+    meaning:
+      "The certificate file cannot be read, lacks the certificate or the key, or holds a key of another certificate.",
+    action: "Put the certificate and its private key, not encrypted, into the PEM file of `certificate`.",
+    actors: ["operator"],
+    settings: ["certificate"],
+    exit: "signIn",
+  },
+  "clock-wrong": {
+    meaning: "This machine's clock is more than five minutes wrong, so tokens and certificates are refused.",
+    action: "Set this machine's clock (NTP).",
+    actors: ["operator"],
+    exit: "usage",
+  },
+  "consent-other-link": {
+    meaning: "The answer belongs to a consent link of another customer or app.",
+    action: "Send the link that `defender-mssp consent-url --customer CUSTOMER` prints.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "consent-other-tenant": {
+    meaning: "Another tenant gave the consent, not the customer's.",
+    action: "Ask the customer to open the link with an administrator of the customer's tenant.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "consent-unreadable": {
+    meaning: "The pasted address is not the answer to a consent, or the consent was not given.",
+    action: "Open the link again, accept, and paste the whole address that the browser ends on.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "credential-expiring": {
+    meaning: "A refresh token was not used for 60 days, or a certificate or client secret ends within 60 days.",
+    action:
+      "Sign in again: `defender-mssp token acquire`. For an app, store a new one: `defender-mssp credential set NAME`.",
+    actors: ["operator"],
+    exit: "usage",
+  },
+  "credential-missing": {
+    meaning: "The customer has no client secret and no certificate, or the shared credential is not stored.",
+    action: "Set `client_secret` or `certificate`, or store the `credential`: `defender-mssp credential set NAME`.",
+    actors: ["operator"],
+    settings: ["credential", "client_secret", "certificate"],
+    exit: "signIn",
+  },
+  "endpoint-changed": {
+    meaning:
+      "An address, the proxy or the CA file changed since the secret was typed, so the secret is not sent there.",
+    action: "If you made the change, run `defender-mssp credential reseal`. If not, find out who edited the settings.",
+    actors: ["operator"],
+    settings: ["login_url", "graph_url", "api_url", "siem_url", "proxy", "ca_file"],
+    exit: "signIn",
+  },
+  "graph-forbidden": {
+    meaning: "The token on standard input may not register applications.",
+    action: "Sign in with a user who has the role Application Administrator.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "graph-refused": {
+    meaning: "Microsoft Graph refused a step of `register --apply`.",
+    action: "Run it again, or follow the portal steps that `defender-mssp register` prints.",
+    actors: ["microsoft", "us"],
+    exit: { microsoft: "microsoft", us: "ourFault" },
+  },
+  "graph-token-refused": {
+    meaning: "Microsoft Graph rejected the token on standard input.",
+    action: "Get a new one: `az account get-access-token --resource-type ms-graph --query accessToken --output tsv`.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "not-signed-in": {
+    meaning: "The customer signs in with a refresh token, but none is stored.",
+    action: "Sign in: `defender-mssp token acquire --customer CUSTOMER`.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "other-tenant": {
+    meaning: "The sign-in was at another tenant than the customer's.",
+    action: "Sign in again with an account that is a member or guest of the customer's tenant.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "permission-unknown": {
+    meaning: "The API in your tenant does not offer a permission that the streams need.",
+    action: "Check `--cloud`. Your own tenant may lack a Defender licence.",
+    actors: ["operator"],
+    exit: "usage",
+  },
+  "port-taken": {
+    meaning: "Another program uses the port that the browser returns to after the sign-in.",
+    action: "Stop that program, or paste the address: `defender-mssp token acquire --way paste`.",
+    actors: ["operator"],
+    exit: "usage",
+  },
+  "public-client-off": {
+    meaning: "The app registration does not allow the device code flow.",
+    action: 'Switch on "Allow public client flows" in the app registration, or sign in without `--device-code`.',
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "redirect-other": {
+    meaning: "The pasted address is not the redirect URI.",
+    action: "Wait until the browser has left Microsoft's pages, then copy the address.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "redirect-other-sign-in": {
+    meaning: "The pasted address belongs to another sign-in.",
+    action: "Open the printed link in a new tab, and copy the address that the browser ends on.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "redirect-unreadable": {
+    meaning: "The pasted text is not an address, or it holds no sign-in code.",
+    action: "Copy the whole address from the browser's address bar. It ends in `code=…` and `state=…`.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "refresh-token-missing": {
+    meaning: "Microsoft signed the user in but sent no refresh token.",
+    action: "Check that the app has the permission offline_access, then sign in again.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "secret-id-pasted": {
+    meaning: "The ID of a client secret was given instead of its value.",
+    action: "Make a new client secret under Certificates & secrets, and copy the column Value.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "sign-in-timed-out": {
+    meaning: "Nobody completed the sign-in within five minutes.",
+    action: "Sign in again: `defender-mssp token acquire --customer CUSTOMER`.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "token-unfit": {
+    meaning: "The access token is for another tenant, app or API, or is not valid now.",
+    action: "Do what the failure names; `defender-mssp doctor --customer CUSTOMER` prints it.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "v1-needs-key": {
+    meaning: "The v1 sign-in works with a client secret only, and the app has a certificate.",
+    action: "Give the client secret, or remove `--v1`.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+
+  // The APIs' answers.
+  "api-gone": {
+    meaning: "Microsoft has switched this API off.",
+    action: "Move the customer to the streams `alerts` and `incidents`.",
+    actors: ["microsoft"],
+    settings: ["streams"],
+    exit: "microsoft",
+  },
+  "bad-answer": {
+    meaning: "An answer was not what was asked for: not JSON, cut off, too long, or a redirect.",
+    action: "Check whether a proxy or firewall answers in Microsoft's place. If it stays, run `defender-mssp doctor`.",
+    actors: ["microsoft", "operator", "us"],
+    exit: "microsoft",
+  },
+  "claims-challenge": {
+    meaning: "The customer's Conditional Access asks for more than this sign-in can give.",
+    action: "Ask the customer to exclude the app from that policy, or set `auth = app` for this customer.",
+    actors: ["customer"],
+    settings: ["auth"],
+    exit: "signIn",
+  },
+  "feature-disabled": {
+    meaning: "The customer's tenant does not allow this call.",
+    action: "Ask the customer to enable the feature in the Defender portal, or remove the stream from `streams`.",
+    actors: ["customer"],
+    settings: ["streams"],
+    exit: "signIn",
+  },
+  forbidden: {
+    meaning: "The API gives this sign-in no access to the customer.",
+    action: "Ask the customer to consent to the named permissions. A user also needs the role Security Reader.",
+    actors: ["customer"],
+    exit: "signIn",
+  },
+  "licence-missing": {
+    meaning: "The customer has no licence for the API.",
+    action: "Ask the customer to license Microsoft Defender, or remove the stream from `streams`.",
+    actors: ["customer"],
+    settings: ["streams"],
+    exit: "signIn",
+  },
+  "not-provisioned": {
+    meaning: "Defender is not set up in the customer's tenant.",
+    action:
+      "Ask an administrator of the customer to open the Defender portal once, or remove the stream from `streams`.",
+    actors: ["customer"],
+    settings: ["streams"],
+    exit: "signIn",
+  },
+  refused: {
+    meaning: "The API rejected our request, or does not know its address.",
+    action: "With status 404 or 405, check `cloud` and the address settings. Otherwise report the sentence as a bug.",
+    actors: ["us", "operator"],
+    exit: { us: "ourFault", operator: "usage" },
+  },
+  "service-error": {
+    meaning: "The API failed.",
+    action: "Wait. The request is retried. If it stays, open a case with Microsoft and quote the tracking id.",
+    actors: ["microsoft"],
+    exit: "microsoft",
+  },
+  throttled: {
+    meaning: "The API asks this program to slow down for this customer.",
+    action: "Wait. If it stays, find the other program that uses the same app for this customer.",
+    actors: ["microsoft"],
+    exit: "microsoft",
+  },
+  unauthorised: {
+    meaning: "The API rejected the access token, and a renewed one too.",
+    action: "Run `defender-mssp doctor --customer CUSTOMER`. It checks audience, tenant, cloud and clock.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+
+  // The network.
+  "address-not-https": {
+    meaning: "An address is not https. Tokens travel over https only.",
+    action: "Write an https address in `login_url`, `graph_url`, `api_url` or `siem_url`.",
+    actors: ["operator"],
+    settings: ["login_url", "graph_url", "api_url", "siem_url"],
+    exit: "usage",
+  },
+  "ca-file-unusable": {
+    meaning: "The CA file cannot be read, or holds no valid certificate.",
+    action: "Name a readable PEM file in `ca_file`.",
+    actors: ["operator"],
+    settings: ["ca_file"],
+    exit: "usage",
+  },
+  "connection-reset": {
+    meaning: "The connection broke before the answer was complete.",
+    action: "Wait. The request is retried. If it stays, check the firewall and the proxy.",
+    actors: ["microsoft"],
+    exit: "microsoft",
+  },
+  "dns-failed": {
+    meaning: "A host name could not be resolved.",
+    action: "Check this machine's DNS, and set `proxy` if this network needs one.",
+    actors: ["operator"],
+    settings: ["proxy"],
+    exit: "microsoft",
+  },
+  "network-unreachable": {
+    meaning: "A host could not be reached from this machine.",
+    action: "Check the firewall, and set `proxy` if this network needs one.",
+    actors: ["operator"],
+    settings: ["proxy"],
+    exit: "microsoft",
+  },
+  "proxy-refused": {
+    meaning: "The proxy requires a login, rejected the login, or refused to connect.",
+    action:
+      "Write the login in `proxy` as http://user:password@host:port, or have the proxy allow CONNECT to the host.",
+    actors: ["operator"],
+    settings: ["proxy"],
+    exit: "microsoft",
+  },
+  "proxy-unusable": {
+    meaning: "The proxy is not an http or https address.",
+    action: "Write `proxy` as http://host:port.",
+    actors: ["operator"],
+    settings: ["proxy"],
+    exit: "usage",
+  },
+  stopped: {
+    meaning: "The program was stopped while this was under way.",
+    action: "Nothing to do. The next start continues.",
+    actors: ["us"],
+    exit: "ourFault",
+  },
+  "timed-out": {
+    meaning: "A host did not answer in time.",
+    action: "Wait. The request is retried. If it stays, check the firewall and the proxy.",
+    actors: ["microsoft"],
+    exit: "microsoft",
+  },
+  "tls-failed": {
+    meaning: "This machine and a host could not agree on TLS.",
+    action: "Check that the address and port speak https and that no proxy intercepts the connection.",
+    actors: ["operator"],
+    exit: "usage",
+  },
+  "tls-untrusted": {
+    meaning: "The certificate of a host is not trusted, not valid now, or for another name.",
+    action: "If your own proxy inspects TLS, put its CA certificate into a PEM file and name the file in `ca_file`.",
+    actors: ["operator"],
+    settings: ["ca_file"],
+    exit: "microsoft",
+  },
+
+  // Collecting.
+  defect: {
+    meaning: "Something unexpected failed in this program.",
+    action: "Report the log line as a bug. The customer is retried.",
+    actors: ["us"],
+    exit: "ourFault",
+  },
+  "instant-overfull": {
+    meaning:
+      "More records share one instant than paging can reach. The program splits the instant by other properties.",
+    action: "Nothing to do. Collection continues.",
+    actors: ["microsoft"],
+    exit: "microsoft",
+  },
+  "link-elsewhere": {
+    meaning:
+      "A next link pointed to another host. It was not followed, and no token was sent. Paging continues by time.",
+    action: "Check whether a proxy rewrites answers. If none does, check `graph_url` and `api_url`.",
+    actors: ["operator"],
+    settings: ["graph_url", "api_url"],
+    exit: "usage",
+  },
+  "link-refused": {
+    meaning: "Microsoft refused its own next link. Paging continues by time.",
+    action: "Nothing to do. Collection continues.",
+    actors: ["microsoft"],
+    exit: "microsoft",
+  },
+  "link-repeats": {
+    meaning: "Microsoft sent a next link that was followed already. Paging continues by time.",
+    action: "Nothing to do. Nothing is lost.",
+    actors: ["microsoft"],
+    exit: "microsoft",
+  },
+  "partial-answer": {
+    meaning: "Microsoft answered without one of its providers. What came is delivered, and the next poll asks again.",
+    action: "Nothing to do unless it stays. Then open a case with Microsoft.",
+    actors: ["microsoft"],
+    exit: "microsoft",
+  },
+  "record-quarantined": {
+    meaning: "One record could not be fetched, read or delivered. Everything else is delivered.",
+    action: "Where the record is too large, raise `record_max_mib`. Otherwise report its id and hash to Microsoft.",
+    actors: ["operator", "microsoft"],
+    exit: { operator: "usage", microsoft: "microsoft" },
+  },
+  "tenant-mismatch": {
+    meaning: "Records carry another tenant id than the customer's. They are delivered under the configured one.",
+    action: "Check the customer's `tenant_id`.",
+    actors: ["operator"],
+    settings: ["tenant_id"],
+    exit: "usage",
+  },
+
+  // Hunting.
+  "hunting-cut": {
+    meaning: "The answer to a query was cut off; later rows are missing.",
+    action: "Narrow the query, or give it a shorter window_minutes in the file of `hunting_queries`.",
+    actors: ["operator"],
+    settings: ["window_minutes"],
+    exit: "usage",
+  },
+  "hunting-gap": {
+    meaning: "A query was not run in time for some period. Hunting keeps 30 days, so those rows are gone.",
+    action: "Keep the collector running. The gap cannot be closed.",
+    actors: ["operator"],
+    exit: "usage",
+  },
+  "hunting-queries-wrong": {
+    meaning: "The file of hunting queries has a mistake. Queries without a mistake run.",
+    action: "Correct the file of `hunting_queries`, then restart.",
+    actors: ["operator"],
+    settings: ["hunting_queries"],
+    exit: "usage",
+  },
+  "hunting-split": {
+    meaning: "A window holds more rows than one answer can, so it is asked for in two halves. Nothing is lost.",
+    action: "To save calls, narrow the query or give it a shorter window_minutes in the file of `hunting_queries`.",
+    actors: ["operator"],
+    settings: ["window_minutes"],
+    exit: "usage",
+  },
+  "query-refused": {
+    meaning: "Microsoft rejected a hunting query.",
+    action: "Correct the query in the file of `hunting_queries`.",
+    actors: ["operator"],
+    settings: ["hunting_queries"],
+    exit: "usage",
+  },
+  "query-too-large": {
+    meaning: "A hunting query asks for more than one answer can hold.",
+    action: "Narrow the query, or give it a shorter window_minutes in the file of `hunting_queries`.",
+    actors: ["operator"],
+    settings: ["window_minutes"],
+    exit: "usage",
+  },
+
+  // The state folder.
+  "state-damaged": {
+    meaning: "A state file cannot be understood: it is damaged, or a newer release wrote it.",
+    action: "Do what the failure names: install the newer release again, move the file away, or sign in again.",
+    actors: ["operator"],
+    exit: "state",
+  },
+  "state-locked": {
+    meaning: "Another process uses the state folder.",
+    action: "Stop that process, or give this command another `--state` folder.",
+    actors: ["operator"],
+    exit: "state",
+  },
+  "state-unreadable": {
+    meaning: "A state file cannot be read.",
+    action: "Give the account that runs this program read access to the file.",
+    actors: ["operator"],
+    exit: "state",
+  },
+  "state-unsettled": {
+    meaning:
+      "An output rejected events, and the journal could not be corrected. The next start sends the events again.",
+    action: "Free disk space for the state folder and the output, then start again.",
+    actors: ["operator"],
+    exit: "state",
+  },
+  "state-unwritable": {
+    meaning: "A state file cannot be written. What was stored before is intact.",
+    action: "Free disk space or grant write access. Collection resumes by itself.",
+    actors: ["operator"],
+    exit: "state",
+  },
+
+  // Splunk.
+  "document-empty": {
+    meaning: "splunkd sent nothing on standard input.",
+    action: "Let splunkd start the input, or use a command: `defender-mssp --help`.",
+    actors: ["operator"],
+    exit: "usage",
+  },
+  "document-late": {
+    meaning: "splunkd sent no complete run document within 30 seconds.",
+    action: "Disable and enable the input in Splunk. If it happens again, report it with splunkd.log.",
+    actors: ["operator"],
+    exit: "usage",
+  },
+  "document-malformed": {
+    meaning: "The run document is not the XML that splunkd sends.",
+    action: "Disable and enable the input in Splunk. If it happens again, report it with splunkd.log.",
+    actors: ["operator"],
+    exit: "usage",
+  },
+  "document-too-large": {
+    meaning: "The run document is larger than 64 MiB.",
+    action: "Disable and enable the input in Splunk. If it happens again, report it with splunkd.log.",
+    actors: ["operator"],
+    exit: "usage",
+  },
+  "secret-damaged": {
+    meaning: "Splunk's credential store holds an incomplete or unreadable secret.",
+    action: "Type the secret again into the input, or store it again: `defender-mssp credential set NAME`.",
+    actors: ["operator"],
+    exit: "usage",
+  },
+  "secret-file-refused": {
+    meaning: "A secret's file cannot be used: it is missing, empty, open to others, or the input changes an address.",
+    action: "Correct the file that `client_secret` or `refresh_token` names.",
+    actors: ["operator"],
+    settings: ["client_secret", "refresh_token"],
+    exit: "usage",
+  },
+  "secret-missing": {
+    meaning: "The input has no client secret, certificate or refresh token.",
+    action: "Run `defender-mssp token acquire --to splunk`, or type `client_secret` into the input.",
+    actors: ["operator"],
+    settings: ["client_secret", "refresh_token"],
+    exit: "usage",
+  },
+  "session-key-missing": {
+    meaning: "The run document holds no session key, so Splunk's credential store cannot be read.",
+    action: "Start the input from Splunk, or use a document of `splunk cmd splunkd print-modinput-config`.",
+    actors: ["operator"],
+    exit: "usage",
+  },
+  "splunkd-answer": {
+    meaning: "splunkd sent an answer that this program does not understand.",
+    action: "Look for the cause in splunkd.log.",
+    actors: ["operator"],
+    exit: "host",
+  },
+  "splunkd-busy": {
+    meaning: "splunkd is not ready.",
+    action: "Wait until splunkd has started. If it stays, look for the cause in splunkd.log.",
+    actors: ["operator"],
+    exit: "host",
+  },
+  "splunkd-forbidden": {
+    meaning: "splunkd does not allow access to its credential store.",
+    action: "Give the user that owns the input the capability edit_storage_passwords.",
+    actors: ["operator"],
+    exit: "host",
+  },
+  "splunkd-login-refused": {
+    meaning: "Splunk rejected this user and password.",
+    action: "Check both, or set DEFENDER_MSSP_SPLUNK_TOKEN.",
+    actors: ["operator"],
+    exit: "host",
+  },
+  "splunkd-session-refused": {
+    meaning: "splunkd rejected the session key, which has probably expired.",
+    action: "Disable and enable one of the inputs, so that splunkd sends a new session key.",
+    actors: ["operator"],
+    exit: "host",
+  },
+  "splunkd-unnamed": {
+    meaning: "The run document has no usable server_uri, so Splunk's credential store cannot be read.",
+    action: "Disable and enable the input in Splunk. If it happens again, report it with splunkd.log.",
+    actors: ["operator"],
+    exit: "host",
+  },
+  "splunkd-unreachable": {
+    meaning: "splunkd's management port does not answer.",
+    action: "Check that the port is open on this host. On a universal forwarder, give the secrets by file.",
+    actors: ["operator"],
+    exit: "host",
+  },
+  "splunkd-untrusted": {
+    meaning: "splunkd's certificate cannot be verified, so no session key is sent.",
+    action: "Set `splunkd_ca_file` under `[defender_mssp]` to the PEM file of splunkd's CA.",
+    actors: ["operator"],
+    settings: ["splunkd_ca_file"],
+    exit: "host",
+  },
+
+  // Where events go.
+  "host-gone": {
+    meaning: "The reader of our output has closed it. After the next start, events that may be lost are sent again.",
+    action: "Look for the cause at the reader; in Splunk, in splunkd.log.",
+    actors: ["operator"],
+    exit: "host",
+  },
+  "output-broken": {
+    meaning: "An output cannot be written. Events are kept or collected again; nothing is lost.",
+    action: "Check the output's path or address and its permissions. Delivery resumes by itself.",
+    actors: ["operator"],
+    exit: "host",
+  },
+  "output-full": {
+    meaning: "The disk, its quota or the output's spool is full, so collection waits. Nothing is lost.",
+    action: "Free disk space, or start the receiver again. Raise `.spool_mib` for longer outages.",
+    actors: ["operator"],
+    exit: "host",
+  },
+  "output-unreachable": {
+    meaning: "The receiver of an output cannot be reached. Events wait in the spool.",
+    action: "Start the receiver, or check `.host`, `.port` and the network.",
+    actors: ["operator"],
+    exit: "host",
+  },
+  "output-untrusted": {
+    meaning: "The receiver's certificate, or our own CA or certificate file, cannot be used for TLS.",
+    action: "Check `.ca_file`, `.certificate`, `.protocol` and `.host`.",
+    actors: ["operator"],
+    exit: "host",
+  },
+
+  // What was typed.
+  settings: {
+    meaning: "A setting is missing or wrong.",
+    action: "Correct the setting that the failure names. docs/settings.md lists all settings.",
+    actors: ["operator"],
+    exit: "usage",
+  },
+  usage: {
+    meaning: "A command was called in a way that it does not understand, or was cancelled.",
+    action: "Do what the failure names, or read `defender-mssp COMMAND --help`.",
+    actors: ["operator"],
+    exit: "usage",
+  },
+} as const satisfies Readonly<Record<string, FailureEntry>>;
+
+/** A code of the table; nothing else can be raised. */
+export type FailureCode = keyof typeof FAILURE_CODES;
+
+/** Who may have to act when this code is raised. */
+export type ActorOf<Code extends FailureCode> = (typeof FAILURE_CODES)[Code]["actors"][number];
+
+/** The row of a code, as wide as every row. */
+export function failureEntry(code: FailureCode): FailureEntry {
+  return FAILURE_CODES[code];
+}
