@@ -100,7 +100,7 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       actor: "operator",
       retry: "later",
       say: "The Microsoft Graph hunting API refuses the query: BadRequest: 'where' operator: Failed to resolve column 'Tmiestamp'.",
-      nextStep: "Correct the query in the file of hunting queries.",
+      nextStep: "Correct the query in the file that hunting_queries names.",
     },
   ],
   [

@@ -73,7 +73,7 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     actor: "operator",
     retry: "later",
     say: "{api} refuses the query: {said}",
-    nextStep: "Correct the query in the file of hunting queries.",
+    nextStep: "Correct the query in the file that hunting_queries names.",
     seen: "Microsoft Graph docs, security: runHuntingQuery",
   },
   {

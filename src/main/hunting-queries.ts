@@ -32,6 +32,6 @@ function problemOf(say: string): Failure {
     actor: "operator",
     retry: { when: "never" },
     say,
-    nextStep: "Correct the file and restart; queries without a mistake are running.",
+    nextStep: "Correct the file that hunting_queries names and restart; queries without a mistake are running.",
   });
 }

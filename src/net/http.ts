@@ -176,7 +176,7 @@ function refusePlainHttp(url: URL): void {
     actor: "operator",
     retry: { when: "never" },
     say: `${url.host} is not asked over ${url.protocol.slice(0, -1)}: tokens travel over https only.`,
-    nextStep: "Write an https address.",
+    nextStep: "Write an https address in login_url, graph_url, api_url or siem_url.",
   });
 }
 
