@@ -9,7 +9,7 @@ import { arcsightTemplate, outputsPage } from "../src/config/arcsight-template.t
 import { defaultInputs, inputsSpec, settingsPage } from "../src/config/pages.ts";
 import { categorizerFile, categorizerPath, fieldsPage, parserFile } from "../src/format/arcsight/arcsight-files.ts";
 import { CEF_PROFILES } from "../src/format/arcsight/cef-mapping.ts";
-import { failuresPage } from "./failures-page.ts";
+import { failuresPage } from "./generate/failures-page.ts";
 import { promisesPage } from "./promises-page.ts";
 import { splunkFieldsPage } from "./splunk-app/fields-page.ts";
 import { ICONS, iconPng } from "./splunk-app/icons.ts";
