@@ -1,5 +1,6 @@
 import { Failure } from "../model/failure.ts";
 import type { HttpAnswer } from "../model/ports.ts";
+import { jsonOf } from "../net/json-answer.ts";
 import { retryAfterMs } from "../net/retry.ts";
 import type { TokenAnswer } from "./entra-failures.ts";
 
@@ -32,12 +33,8 @@ export async function readJsonAnswer(answer: HttpAnswer, host: string, nowMs: nu
 }
 
 function parsed(text: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = jsonOf(text);
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : undefined;
 }

@@ -4,6 +4,7 @@ import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
 import type { RegistrationApplied, RegistrationPlan } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
+import { jsonOf } from "../net/json-answer.ts";
 import { API_IDENTITIES, permissionName, permissionsOf } from "./permissions.ts";
 import { manifestOf, requiredResourceAccess } from "./registration.ts";
 
@@ -37,16 +38,15 @@ export async function applyRegistration(
     );
     const text = await answer.text(4 * 1024 * 1024);
     if (answer.status < 200 || answer.status > 299) throw graphRefusal(answer.status, path);
-    try {
-      return JSON.parse(text) as Json;
-    } catch {
+    const value = jsonOf(text);
+    if (value === undefined)
       throw new Failure("bad-answer", {
         actor: "microsoft",
         retry: { when: "later" },
         say: "Microsoft Graph gave an answer that is not JSON.",
         nextStep: "Try again.",
       });
-    }
+    return value as Json;
   };
 
   const ids = new Map<string, string>();

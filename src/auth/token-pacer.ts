@@ -1,4 +1,5 @@
 import type { Clock } from "../model/ports.ts";
+import { SerialQueue } from "../model/serial-queue.ts";
 
 /**
  * Spreads token requests of all customers: a restart of 2,000 customers must not look like an attack to the
@@ -18,7 +19,7 @@ export interface TokenPacer {
 export function createTokenPacer(clock: Clock, perSecond: number): TokenPacer {
   let tokens = perSecond;
   let filledAtMs = clock.monotonicMs();
-  let queue: Promise<void> = Promise.resolve();
+  const queue = new SerialQueue();
 
   async function take(): Promise<void> {
     for (;;) {
@@ -35,9 +36,6 @@ export function createTokenPacer(clock: Clock, perSecond: number): TokenPacer {
   }
 
   return {
-    turn() {
-      queue = queue.then(take);
-      return queue;
-    },
+    turn: () => queue.run(take),
   };
 }

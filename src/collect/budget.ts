@@ -1,4 +1,5 @@
 import type { Clock } from "../model/ports.ts";
+import { SerialQueue } from "../model/serial-queue.ts";
 
 export interface BudgetLimits {
   readonly perMinute: number;
@@ -25,7 +26,7 @@ export class Budget {
   readonly #sentAtMs: number[] = [];
   #first = 0;
   #blockedUntilMs = 0;
-  #line: Promise<unknown> = Promise.resolve();
+  readonly #line = new SerialQueue();
 
   constructor(limits: BudgetLimits, clock: Clock) {
     this.limits = limits;
@@ -46,9 +47,9 @@ export class Budget {
     return at - now;
   }
 
-  /** Waits in line for leave to send one request at once. Returns false when `stop` fired first. */
-  async take(stop: AbortSignal): Promise<boolean> {
-    while (await this.ready(stop)) if (this.leave()) return true;
+  /** Waits in line until one request may be sent, and counts it. Returns false when `stop` fired first. */
+  async consume(stop: AbortSignal): Promise<boolean> {
+    while (await this.ready(stop)) if (this.tryConsume()) return true;
     return false;
   }
 
@@ -57,14 +58,10 @@ export class Budget {
    * false when `stop` fired first.
    */
   ready(stop: AbortSignal): Promise<boolean> {
-    const before = this.#line;
-    const mine = this.#next(before, stop);
-    this.#line = mine;
-    return mine;
+    return this.#line.run(() => this.#whenAllowed(stop));
   }
 
-  async #next(before: Promise<unknown>, stop: AbortSignal): Promise<boolean> {
-    await before;
+  async #whenAllowed(stop: AbortSignal): Promise<boolean> {
     for (;;) {
       if (stop.aborted) return false;
       const waitMs = this.waitMs();
@@ -74,7 +71,7 @@ export class Budget {
   }
 
   /** Counts a request that leaves now. False when it may not. */
-  leave(): boolean {
+  tryConsume(): boolean {
     if (this.waitMs() > 0) return false;
     this.#sentAtMs.push(this.#clock.monotonicMs());
     return true;

@@ -2,6 +2,7 @@ import type { CredentialWarning } from "../model/credential-warning.ts";
 import type { HealthEvent, HealthState, StreamHealth } from "../model/event.ts";
 import type { Failure } from "../model/failure.ts";
 import type { Clock, Log } from "../model/ports.ts";
+import { SerialQueue } from "../model/serial-queue.ts";
 import type { StreamName } from "../model/stream.ts";
 import type { Tenant } from "../model/tenant.ts";
 
@@ -105,7 +106,7 @@ export class CustomerReport {
   readonly #version: string;
   readonly #credential: CredentialReport | undefined;
   #dueAtMs: number;
-  #sending: Promise<void> = Promise.resolve();
+  readonly #sending = new SerialQueue();
   #changed = false;
   readonly #warned = new Set<string>();
   #warningsDueAtMs: number;
@@ -195,12 +196,11 @@ export class CustomerReport {
 
   /** Resolves when every event handed over so far is out. */
   idle(): Promise<void> {
-    return this.#sending;
+    return this.#sending.idle();
   }
 
   #queue(event: HealthEvent): Promise<void> {
-    this.#sending = this.#sending.then(() => this.#send(event)).catch(() => undefined);
-    return this.#sending;
+    return this.#sending.run(() => this.#send(event)).catch(() => undefined);
   }
 
   #event(nowMs: number, of: (stream: StreamReport) => StreamHealth): HealthEvent {

@@ -1,5 +1,5 @@
 import type { Clock, Random } from "../model/ports.ts";
-import { backoffMs } from "./backoff.ts";
+import { customerBackoffMs } from "./backoff.ts";
 import { asFailure, concernsEverybody } from "./failures.ts";
 import type { CustomerReport, StreamReport } from "./report.ts";
 
@@ -77,7 +77,7 @@ export class RoundLoop {
     const failure = asFailure(error);
     if (concernsEverybody(failure)) throw failure;
     this.#failures += 1;
-    const waitMs = backoffMs(this.#failures, failure, clock.nowMs(), random);
+    const waitMs = customerBackoffMs(this.#failures, failure, clock.nowMs(), random);
     report.be(failure.area === "sign-in" ? "signed-out" : "failing", failure, clock.nowMs() + waitMs);
     return waitMs;
   }

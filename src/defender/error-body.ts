@@ -1,3 +1,5 @@
+import { jsonOf } from "../net/json-answer.ts";
+
 /** What an error answer of Microsoft's APIs said, as far as it can be told. */
 export interface ErrorBody {
   readonly kind: "json" | "html" | "other" | "empty";
@@ -42,17 +44,13 @@ interface ErrorMembers {
 }
 
 function errorOf(text: string): ErrorMembers | undefined {
-  if (!text.startsWith("{")) return undefined;
-  try {
-    const outer = JSON.parse(text) as { error?: unknown; message?: unknown } | null;
-    if (typeof outer?.error === "object" && outer.error !== null) return outer.error;
-    // Gateways answer `{"statusCode":429,"message":"Rate limit is exceeded. Try again in 43 seconds."}` and
-    // `{"error":"text"}`.
-    if (typeof outer?.error === "string") return { code: outer.error, message: textOf(outer.message) };
-    return typeof outer?.message === "string" ? { message: outer.message } : undefined;
-  } catch {
-    return undefined;
-  }
+  const outer = jsonOf(text) as { error?: unknown; message?: unknown } | null | undefined;
+  if (typeof outer !== "object" || outer === null) return undefined;
+  if (typeof outer.error === "object" && outer.error !== null) return outer.error;
+  // Gateways answer `{"statusCode":429,"message":"Rate limit is exceeded. Try again in 43 seconds."}` and
+  // `{"error":"text"}`.
+  if (typeof outer.error === "string") return { code: outer.error, message: textOf(outer.message) };
+  return typeof outer.message === "string" ? { message: outer.message } : undefined;
 }
 
 function textOf(value: unknown): string {

@@ -1,6 +1,8 @@
 import { ByteWriter } from "../json/byte-writer.ts";
+import { backoffMs } from "../model/backoff.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { Clock, Log, Random } from "../model/ports.ts";
+import { SerialQueue } from "../model/serial-queue.ts";
 import type { Disk } from "../stores/disk/disk.ts";
 import type { Connection, Dialer, Target } from "./connection.ts";
 import type { Batch, Output, OutputCondition, OutputListener } from "./output.ts";
@@ -10,8 +12,7 @@ import { Spool } from "./spool.ts";
 import type { FrameStyle } from "./syslog-frame.ts";
 import { writeSyslogFrames } from "./syslog-frame.ts";
 
-const FIRST_PAUSE_MS = 1_000;
-const LONGEST_PAUSE_MS = 60_000;
+const RECONNECT = { firstMs: 1_000, longestMs: 60_000 };
 /** A connection that lived this long was a good one: the next pause is the first again. */
 const GOOD_AFTER_MS = 60_000;
 /** A receiver that takes nothing for so long is as good as gone. */
@@ -67,7 +68,7 @@ export class SyslogOutput implements Output {
   #stalledAfterMs = STALLED_AFTER_MS;
   /** Messages are made here, one batch at a time: nothing is sent before the one before it was taken. */
   #frames = new ByteWriter();
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #writes = new SerialQueue();
   readonly #listeners: OutputListener[] = [];
   #failure: Failure | undefined;
   #refusing = false;
@@ -99,9 +100,7 @@ export class SyslogOutput implements Output {
 
   /** One at a time, so that the order on the wire is the order of the calls. */
   write(batch: Batch): Promise<void> {
-    const written = this.#turn.then(() => this.#write(batch));
-    this.#turn = written.catch(() => undefined);
-    return written;
+    return this.#writes.run(() => this.#write(batch));
   }
 
   condition(): OutputCondition {
@@ -120,7 +119,7 @@ export class SyslogOutput implements Output {
   async close(withinMs: number): Promise<void> {
     const giveUp = this.#p.clock.monotonicMs() + withinMs;
     const over = new AbortController();
-    await Promise.race([this.#turn, this.#p.clock.pause(withinMs, over.signal)]);
+    await Promise.race([this.#writes.idle(), this.#p.clock.pause(withinMs, over.signal)]);
     over.abort();
     while (this.#connection !== undefined && !this.#spool.isDrained && this.#p.clock.monotonicMs() < giveUp)
       await this.#p.clock.pause(50);
@@ -128,7 +127,7 @@ export class SyslogOutput implements Output {
     const endedInOrder = (await this.#connection?.close(Math.max(0, giveUp - this.#p.clock.monotonicMs()))) ?? true;
     await this.#running;
     // What could not be sent any more has gone to the spool by now.
-    await this.#turn;
+    await this.#writes.idle();
     // Taken is not arrived: a receiver that hangs or dies now may not have read what it was sent.
     if (!endedInOrder)
       this.#owe(
@@ -221,9 +220,7 @@ export class SyslogOutput implements Output {
         tried();
         if (!this.#stop.signal.aborted) this.#unreachable(error);
       }
-      const pauseMs =
-        Math.min(FIRST_PAUSE_MS * 2 ** Math.min(failed, 10), LONGEST_PAUSE_MS) * (0.75 + random.next() / 2);
-      await clock.pause(pauseMs, this.#stop.signal);
+      await clock.pause(backoffMs(RECONNECT, failed + 1, random), this.#stop.signal);
     }
   }
 

@@ -195,7 +195,7 @@ export class StreamDelivery {
     const { source, sink, tenant, provisional, budget } = this.#p;
     const tempFile = await this.#p.openTempFile();
     try {
-      if (!(await budget.take(pass.stop))) throw stopped();
+      if (!(await budget.consume(pass.stop))) throw stopped();
       this.#p.report.count("requests");
       const digest = createHash("sha256");
       const keep = (bytes: Uint8Array) => {

@@ -16,14 +16,14 @@ import type { Clock, Log, Random, Sink } from "../../model/ports.ts";
 import type { PageRecord, SourceRecord, UnreadableRecord } from "../../model/record.ts";
 import type { Checkpoint, LedgerEntry, StateKey, StreamStore } from "../../model/state.ts";
 import type { Tenant } from "../../model/tenant.ts";
-import { backoffMs } from "../backoff.ts";
+import { customerBackoffMs } from "../backoff.ts";
 import type { Budget } from "../budget.ts";
 import { EVENT_OVERHEAD_BYTES } from "../delivery/delivery.ts";
 import { objectHash } from "../delivery/ledger.ts";
 import { type Provisional, ProvisionalOwner } from "../delivery/provisional.ts";
 import { quarantined } from "../delivery/quarantine.ts";
 import { SentVersions } from "../delivery/sent-versions.ts";
-import { acquireWithinBudget, type PageLimiter } from "../limiter.ts";
+import { acquireWithinBudget, type PageLimiter } from "../page-limiter.ts";
 import { readWithBackoff } from "../read-with-backoff.ts";
 import type { CustomerReport, StreamReport } from "../report.ts";
 import { ReportOnce } from "../report-once.ts";
@@ -263,7 +263,7 @@ export class Hunter implements Runner {
     } catch (error) {
       if (stop.aborted || !isFailure(error) || !OF_ONE_QUERY.has(error.code)) throw error;
       progress.failures += 1;
-      progress.waitsUntilMs = clock.monotonicMs() + backoffMs(progress.failures, error, clock.nowMs(), random);
+      progress.waitsUntilMs = clock.monotonicMs() + customerBackoffMs(progress.failures, error, clock.nowMs(), random);
       const reportOnce = progress.failure?.code !== error.code;
       progress.failure = ofQuery(error, query);
       if (reportOnce) await customer.incident(report, progress.failure);
@@ -310,7 +310,7 @@ export class Hunter implements Runner {
 
   async #readOnce(progress: Progress, pass: HuntingPass, stop: AbortSignal): Promise<HuntingEnd> {
     const { budget, limiter, source, report, store, clock } = this.#p;
-    const giveBack = await acquireWithinBudget(budget, limiter, stop);
+    const release = await acquireWithinBudget(budget, limiter, stop);
     try {
       if (stop.aborted) throw stopped();
       report.count("requests");
@@ -324,7 +324,7 @@ export class Hunter implements Runner {
       if (report.state === "throttled") report.be("ok");
       return page.end();
     } finally {
-      giveBack();
+      release();
     }
   }
 

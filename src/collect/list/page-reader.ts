@@ -8,7 +8,7 @@ import type { Tenant } from "../../model/tenant.ts";
 import type { Budget } from "../budget.ts";
 import type { PagePass, QuestionPass, StreamDelivery } from "../delivery/delivery.ts";
 import { stopped } from "../failures.ts";
-import { acquireWithinBudget, type PageLimiter } from "../limiter.ts";
+import { acquireWithinBudget, type PageLimiter } from "../page-limiter.ts";
 import { readWithBackoff } from "../read-with-backoff.ts";
 import type { CustomerReport, StreamReport } from "../report.ts";
 import { ReportOnce } from "../report-once.ts";
@@ -165,7 +165,7 @@ export class PageReader {
 
   async #readOnce(question: Question, pass: QuestionPass): Promise<PageFacts> {
     const { budget, limiter, limiterOfFailing, source, report, clock } = this.#p;
-    const giveBack = await acquireWithinBudget(budget, pass.isFailing ? limiterOfFailing : limiter, pass.stop);
+    const release = await acquireWithinBudget(budget, pass.isFailing ? limiterOfFailing : limiter, pass.stop);
     const tally = new PageTally();
     const pagePass: PagePass = { ...pass, tally, askedFrom: question.from };
     let facts: PageFacts;
@@ -189,7 +189,7 @@ export class PageReader {
       else if (report.state === "throttled") report.be(pass.upTo === undefined ? "catching-up" : "ok");
       facts = { ...tally.facts(), link: page.link(), serverNowMs: page.serverNowMs, partial: page.partial };
     } finally {
-      giveBack();
+      release();
     }
     for (const record of tally.huge) await this.#delivery.deliverHuge(record, pass);
     return facts;

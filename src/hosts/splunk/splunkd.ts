@@ -4,6 +4,7 @@ import type { Clock, Http } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { Route } from "../../model/stanza.ts";
+import { jsonOf } from "../../net/json-answer.ts";
 
 /** Folder and id of our app; the stored secrets live in its namespace. */
 export const APP = "TA_defender_mssp";
@@ -121,7 +122,8 @@ export class Splunkd {
     const text = await answer.text(ANSWER_MAX_BYTES).catch((error: unknown) => {
       throw unreachable(error);
     });
-    return { status: answer.status, json: readJson(text) };
+    // Some answers (201, 409) may come as XML whatever was asked for; only the status matters then.
+    return { status: answer.status, json: jsonOf(text) };
   }
 }
 
@@ -152,7 +154,7 @@ export async function splunkdLogin(
   const text = await answer.text(ANSWER_MAX_BYTES).catch((error: unknown) => {
     throw unreachable(error);
   });
-  const key = (readJson(text) as { readonly sessionKey?: unknown } | undefined)?.sessionKey;
+  const key = (jsonOf(text) as { readonly sessionKey?: unknown } | undefined)?.sessionKey;
   if (answer.status === 200 && typeof key === "string" && key !== "") return sealed(key);
   if (answer.status === 401 || answer.status === 403) {
     throw new Failure("splunkd-login-refused", {
@@ -272,13 +274,4 @@ function unreachable(error: unknown): Failure {
     nextStep: "Check that it is open on this host; on a universal forwarder give the secrets by file.",
     cause: error,
   });
-}
-
-function readJson(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    // Some answers (201, 409) may come as XML whatever was asked for; only the status matters then.
-    return undefined;
-  }
 }

@@ -1,4 +1,5 @@
 import type { Log } from "../../model/ports.ts";
+import { SerialQueue } from "../../model/serial-queue.ts";
 import { newerFormat } from "./damage.ts";
 import { type DiskPorts, readIfThere, replaceFile } from "./disk.ts";
 
@@ -12,6 +13,7 @@ export class Facts {
   readonly #ports: DiskPorts;
   readonly #path: string;
   readonly #byName: Map<string, string>;
+  readonly #queue = new SerialQueue();
   #writing: Promise<void> = Promise.resolve();
 
   private constructor(ports: DiskPorts, path: string, byName: Map<string, string>) {
@@ -39,7 +41,7 @@ export class Facts {
     if (this.#byName.get(name) === value) return this.#writing;
     this.#byName.set(name, value);
     const save = (): Promise<void> => replaceFile(this.#ports, this.#path, Buffer.from(encode(this.#byName), "utf8"));
-    this.#writing = this.#writing.then(save, save);
+    this.#writing = this.#queue.run(save);
     return this.#writing;
   }
 }

@@ -1,8 +1,8 @@
 import { join } from "node:path";
+import { ConcurrencyLimiter } from "../../model/concurrency-limiter.ts";
 import type { Clock, Log } from "../../model/ports.ts";
 import type { StateFolder, StateKey, StreamStore, TempFile } from "../../model/state.ts";
 import type { TenantId } from "../../model/tenant.ts";
-import { ConcurrencyLimiter } from "./concurrency-limiter.ts";
 import {
   type Disk,
   type DiskPorts,

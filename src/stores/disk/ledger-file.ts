@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
+import type { ConcurrencyLimiter } from "../../model/concurrency-limiter.ts";
 import type { Log } from "../../model/ports.ts";
 import type { LedgerEntry } from "../../model/state.ts";
-import type { ConcurrencyLimiter } from "./concurrency-limiter.ts";
 import { newerFormat } from "./damage.ts";
 import {
   type DiskPorts,
@@ -145,7 +145,7 @@ export class LedgerFile {
     if (this.#length === 0) return;
     try {
       const { limiter, handles, ports } = this.#parts;
-      await limiter.through(() => handles.pin(this.#path, (fd) => syncFileContent(ports.disk, fd)));
+      await limiter.run(() => handles.pin(this.#path, (fd) => syncFileContent(ports.disk, fd)));
     } catch (error) {
       this.#parts.handles.drop(this.#path);
       throw stateUnwritable(this.#path, error);

@@ -1,3 +1,4 @@
+import { SerialQueue } from "../../model/serial-queue.ts";
 import type { Checkpoint, LedgerEntry, PageCommit, StateKey, StreamStore } from "../../model/state.ts";
 import { loadCheckpoint, saveCheckpoint } from "./checkpoint-file.ts";
 import { LedgerFile, type LedgerParts } from "./ledger-file.ts";
@@ -32,7 +33,8 @@ class FileStreamStore implements StreamStore {
   readonly #parts: StreamStoreParts;
   #checkpoint: Checkpoint | undefined;
   #entries: readonly LedgerEntry[];
-  #saving: Promise<void> = Promise.resolve();
+  /** One at a time and in the order asked for: two writers of one file aside would mix. */
+  readonly #saving = new SerialQueue();
   #wrote = false;
 
   constructor(
@@ -75,13 +77,10 @@ class FileStreamStore implements StreamStore {
 
   #saveCheckpoint(checkpoint: Checkpoint): Promise<void> {
     this.#aboutToWrite();
-    const save = async (): Promise<void> => {
-      await this.#parts.limiter.through(() => saveCheckpoint(this.#parts.ports, this.#checkpointPath, checkpoint));
+    return this.#saving.run(async () => {
+      await this.#parts.limiter.run(() => saveCheckpoint(this.#parts.ports, this.#checkpointPath, checkpoint));
       this.#checkpoint = checkpoint;
-    };
-    // One at a time and in the order asked for: two writers of one file aside would mix.
-    this.#saving = this.#saving.then(save, save);
-    return this.#saving;
+    });
   }
 
   flush(): Promise<void> {
@@ -94,7 +93,7 @@ class FileStreamStore implements StreamStore {
   }
 
   async close(): Promise<void> {
-    await this.#saving.catch(() => undefined);
+    await this.#saving.idle();
     await this.#ledger.close();
     this.#entries = [];
     this.#parts.afterClose();

@@ -1,16 +1,16 @@
 import { expect, test } from "@jest/globals";
 import { Budget } from "./budget.ts";
 import { MINUTE, SimClock } from "./collect.test-kit.ts";
-import { acquireWithinBudget, PageLimiter } from "./limiter.ts";
+import { acquireWithinBudget, PageLimiter } from "./page-limiter.ts";
 
 /** Everybody else: one turn after the other is taken and held, so that whoever asks now waits for `forMs`. */
 function crowd(limiter: PageLimiter, clock: SimClock, forMs: number): void {
   const heldMs = 2_500;
   for (let waited = 0; waited < forMs; waited += heldMs) {
     void (async () => {
-      const giveBack = await limiter.take();
+      const release = await limiter.acquire();
       await clock.pause(heldMs);
-      giveBack();
+      release();
     })();
   }
 }
@@ -19,9 +19,9 @@ function sender(budget: Budget, clock: SimClock) {
   const leftAtMs: number[] = [];
   const stop = new AbortController();
   const send = async (limiter: PageLimiter): Promise<void> => {
-    const giveBack = await acquireWithinBudget(budget, limiter, stop.signal);
+    const release = await acquireWithinBudget(budget, limiter, stop.signal);
     leftAtMs.push(clock.monotonicMs());
-    giveBack();
+    release();
   };
   return { leftAtMs, stop, send };
 }

@@ -1,0 +1,41 @@
+/** Lets only so many work at once, the others in the order they came. */
+export class ConcurrencyLimiter {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+  #next = 0;
+
+  constructor(atOnce: number) {
+    this.#free = atOnce;
+  }
+
+  /** Resolves when there is a place; each must be released once. */
+  async acquire(): Promise<void> {
+    if (this.#free > 0) this.#free -= 1;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** A place is handed straight to who waited longest. */
+  release(): void {
+    const next = this.#waiting[this.#next];
+    if (!next) {
+      this.#free += 1;
+      return;
+    }
+    this.#next += 1;
+    if (this.#next > 256 && this.#next * 2 > this.#waiting.length) {
+      this.#waiting.splice(0, this.#next);
+      this.#next = 0;
+    }
+    next();
+  }
+
+  /** Resolves or rejects as `work` does. */
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    await this.acquire();
+    try {
+      return await work();
+    } finally {
+      this.release();
+    }
+  }
+}
