@@ -1,6 +1,6 @@
 import { expect, test } from "@jest/globals";
 import { arcsightTemplate } from "./arcsight-template.ts";
-import { settingFlags } from "./pages.ts";
+import { settingFlags } from "./flags.ts";
 
 test("the properties template and the helper's flags speak of nothing that only Splunk has", () => {
   const flags = Object.values(settingFlags("arcsight")).map(({ describe }) => describe);

@@ -1,6 +1,6 @@
 import type { Argv } from "yargs";
 import yargs from "yargs";
-import { settingFlags, valuesFromFlags } from "../config/pages.ts";
+import { settingFlags, valuesFromFlags } from "../config/flags.ts";
 import { addOnboardingCommands } from "../hosts/cli/onboarding-commands.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, exitCodeOf, isFailure } from "../model/failure.ts";

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import path from "node:path";
 import { readConf, stanzasOfScheme } from "../config/conf-file.ts";
-import { valuesFromFlags } from "../config/pages.ts";
+import { valuesFromFlags } from "../config/flags.ts";
 import { SCHEME } from "../config/scheme.ts";
 import type { ParsedSettings, RawStanza, SettingsHost } from "../config/settings.ts";
 import { MASK, parseStanzas, problemLine, SECRET_KEYS } from "../config/settings.ts";

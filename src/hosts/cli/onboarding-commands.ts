@@ -1,5 +1,5 @@
 import type { Argv } from "yargs";
-import { settingFlags } from "../../config/pages.ts";
+import { settingFlags } from "../../config/flags.ts";
 import { CLOUD_NAMES } from "../../model/cloud.ts";
 import type { ExitCode } from "../../model/failure.ts";
 import type { OnboardingServices } from "../../model/sign-in.ts";
