@@ -5,15 +5,15 @@
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { arcsightTemplate, outputsPage } from "../src/config/arcsight-template.ts";
-import { defaultInputs, inputsSpec, settingsPage } from "../src/config/pages.ts";
-import { categorizerFile, categorizerPath, fieldsPage, parserFile } from "../src/format/arcsight/arcsight-files.ts";
 import { CEF_PROFILES } from "../src/format/arcsight/cef-mapping.ts";
+import { categorizerFile, categorizerPath, fieldsPage, parserFile } from "./generate/arcsight-files.ts";
 import { failuresPage } from "./generate/failures-page.ts";
-import { promisesPage } from "./promises-page.ts";
-import { splunkFieldsPage } from "./splunk-app/fields-page.ts";
-import { ICONS, iconPng } from "./splunk-app/icons.ts";
-import { APPS, KNOWLEDGE } from "./splunk-app/knowledge-files.ts";
+import { promisesPage } from "./generate/promises-page.ts";
+import { arcsightTemplate, outputsPage } from "./generate/properties-template.ts";
+import { defaultInputs, inputsSpec, settingsPage } from "./generate/settings-page.ts";
+import { splunkFieldsPage } from "./generate/splunk-app/fields-page.ts";
+import { ICONS, iconPng } from "./generate/splunk-app/icons.ts";
+import { APPS, KNOWLEDGE } from "./generate/splunk-app/knowledge-files.ts";
 
 export interface GeneratedPage {
   /** Path from the repository's root. */

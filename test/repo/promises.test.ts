@@ -1,5 +1,5 @@
 import { expect, test } from "@jest/globals";
-import { mutationsOf, PROMISES, testsOf } from "../../scripts/promises-page.ts";
+import { mutationsOf, PROMISES, testsOf } from "../../scripts/generate/promises-page.ts";
 
 test.each(PROMISES.map((promise, index) => [index + 1, promise] as const))(
   "promise %i has a test that carries its number, and a change of the source that must fail one: %s",

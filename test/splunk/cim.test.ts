@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import { FIELDS } from "../../scripts/splunk-app/knowledge.ts";
+import { FIELDS } from "../../scripts/generate/splunk-app/knowledge.ts";
 import { readConf } from "./conf.ts";
 import { many } from "./eval-language.ts";
 import { allSamples, CUSTOMERS, eventsOf, recordsIn } from "./samples.ts";

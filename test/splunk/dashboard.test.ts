@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { beforeEach, describe, expect, test } from "@jest/globals";
 import { XMLParser, XMLValidator } from "fast-xml-parser";
-import { CUSTOMER_PANELS } from "../../scripts/splunk-app/views.ts";
+import { CUSTOMER_PANELS } from "../../scripts/generate/splunk-app/views.ts";
 import { writeSplunkHealth } from "../../src/format/splunk/splunk-event.ts";
 import { ByteWriter } from "../../src/json/byte-writer.ts";
 import type { HealthEvent, StreamHealth } from "../../src/model/event.ts";

@@ -1,8 +1,8 @@
 import { globSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { type Mutation, readMutations } from "./mutants/mutation.ts";
+import { type Mutation, readMutations } from "../mutants/mutation.ts";
 
-const ROOT = path.resolve(import.meta.dirname, "..");
+const ROOT = path.resolve(import.meta.dirname, "../..");
 
 /**
  * What a correct collector must do, each learnt from a fault that another one had (public issues of Elastic,

@@ -1,6 +1,6 @@
-import type { HostSetting } from "./output-settings.ts";
-import { OUTPUT_SETTINGS, SERVE_SETTINGS } from "./output-settings.ts";
-import { propertiesTemplate } from "./pages.ts";
+import type { HostSetting } from "../../src/config/output-settings.ts";
+import { OUTPUT_SETTINGS, SERVE_SETTINGS } from "../../src/config/output-settings.ts";
+import { propertiesTemplate } from "./settings-page.ts";
 
 /** `arcsight/defender-mssp.properties.template`: every key of the helper, explained, with its default. */
 export function arcsightTemplate(): string {

@@ -1,4 +1,4 @@
-import { GENERATED } from "../../src/config/pages.ts";
+import { GENERATED } from "../settings-page.ts";
 import { EVENT_TYPES } from "./classes.ts";
 import { ALERT_SOURCES, FIELDS, type FieldRow, INCIDENT_SOURCES, NULLABLE } from "./knowledge.ts";
 import { MACROS, SAVED_SEARCHES } from "./searches.ts";

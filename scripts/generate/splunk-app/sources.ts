@@ -1,4 +1,4 @@
-import type { StreamName } from "../../src/model/stream.ts";
+import type { StreamName } from "../../../src/model/stream.ts";
 
 /**
  * The sources that the modular input writes (`defender_mssp:<stream>:<tenant GUID>`), each with the member an

@@ -4,8 +4,8 @@
  * Developer's Guide (JSON parser files, categorizer files) and public parser files. None of them was ever
  * loaded into a real connector: the files and the docs say so.
  */
-import { CEF_HEADER_MAX, CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
-import { CEF_LINE_MAX_BYTES } from "./cef-line.ts";
+import { CEF_HEADER_MAX, CEF_KEYS, type CefKey } from "../../src/format/arcsight/cef-dictionary.ts";
+import { CEF_LINE_MAX_BYTES } from "../../src/format/arcsight/cef-line.ts";
 import {
   CEF_PROFILES,
   CEF_SEVERITY,
@@ -15,8 +15,8 @@ import {
   HEALTH_CLASSES,
   type MappingRow,
   mappingTable,
-} from "./cef-mapping.ts";
-import { FLAT_FIELDS, type SERVICES } from "./flat-record.ts";
+} from "../../src/format/arcsight/cef-mapping.ts";
+import { FLAT_FIELDS, type SERVICES } from "../../src/format/arcsight/flat-record.ts";
 
 /** What a JSON connector reads: the retired SIEM API's rows for `legacy`, flat JSON for `xdr`. */
 interface ParserToken {

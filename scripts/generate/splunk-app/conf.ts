@@ -1,4 +1,4 @@
-import { GENERATED } from "../../src/config/pages.ts";
+import { GENERATED } from "../settings-page.ts";
 
 /** One stanza of a .conf file; settings in the order in which they are written. */
 export interface ConfStanza {

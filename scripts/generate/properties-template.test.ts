@@ -1,6 +1,6 @@
 import { expect, test } from "@jest/globals";
-import { arcsightTemplate } from "./arcsight-template.ts";
-import { settingFlags } from "./flags.ts";
+import { settingFlags } from "../../src/config/flags.ts";
+import { arcsightTemplate } from "./properties-template.ts";
 
 test("the properties template and the helper's flags speak of nothing that only Splunk has", () => {
   const flags = Object.values(settingFlags("arcsight")).map(({ describe }) => describe);

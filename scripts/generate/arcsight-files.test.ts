@@ -1,13 +1,13 @@
 import { describe, expect, test } from "@jest/globals";
-import { readCef } from "../../../test/contracts/strict-cef.ts";
-import { deliveriesOf, SAMPLES } from "../../../test/golden/samples.ts";
-import { ByteWriter } from "../../json/byte-writer.ts";
+import { writeCef } from "../../src/format/arcsight/cef.ts";
+import { CEF_KEYS, type CefKey } from "../../src/format/arcsight/cef-dictionary.ts";
+import { CEF_PROFILES, eventClassIds, mappingTable } from "../../src/format/arcsight/cef-mapping.ts";
+import { writeFlatJson } from "../../src/format/arcsight/flat-json.ts";
+import { siemRows } from "../../src/format/arcsight/siem-rows.ts";
+import { ByteWriter } from "../../src/json/byte-writer.ts";
+import { readCef } from "../../test/contracts/strict-cef.ts";
+import { deliveriesOf, SAMPLES } from "../../test/golden/samples.ts";
 import { categorizerFile, categorizerPath, fieldsPage, filterText, parserFile } from "./arcsight-files.ts";
-import { writeCef } from "./cef.ts";
-import { CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
-import { CEF_PROFILES, eventClassIds, mappingTable } from "./cef-mapping.ts";
-import { writeFlatJson } from "./flat-json.ts";
-import { siemRows } from "./siem-rows.ts";
 
 type JsonRow = Readonly<Record<string, string | number | boolean | null>>;
 type Properties = ReadonlyMap<string, string>;

@@ -1,4 +1,4 @@
-import { GENERATED } from "../../src/config/pages.ts";
+import { GENERATED } from "../settings-page.ts";
 
 /** A dashboard's search with its time range. */
 export interface Panel {
