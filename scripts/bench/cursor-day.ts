@@ -1,6 +1,5 @@
 /**
- * A synthetic day of one customer's alerts, and a list that shows it as Microsoft's does; for the comparison
- * of cursor rules. Times are ms, instants ticks of 100 ns.
+ * A synthetic day of one customer's alerts, for the row `cursor-rules`. Times are ms, instants ticks of 100 ns.
  */
 
 export interface DayVersion {
@@ -66,72 +65,6 @@ export function syntheticDay(seed: number): readonly DayVersion[] {
     for (const { id, created } of candidates.slice(first, first + TIES.size)) add(id, created, instant);
   }
   return versions.toSorted((one, other) => one.visibleAtMs - other.visibleAtMs);
-}
-
-export interface ListQuery {
-  readonly field: "created" | "updated";
-  readonly from?: { readonly is: "ge" | "gt"; readonly at: bigint };
-  readonly to?: { readonly is: "lt" | "le"; readonly at: bigint };
-  /** Without one the newest update comes first. */
-  readonly ascendingBy?: "created" | "updated";
-  readonly top: number;
-  readonly skip?: number;
-}
-
-const PAGE_MAX = 1_000;
-
-export class RequestFailed extends Error {}
-
-/** The list: of each alert only the newest visible version, pages clamped to 1,000 without a word. */
-export class DayList {
-  nowMs = 0;
-  private readonly versions: readonly DayVersion[];
-  private readonly newest = new Map<string, DayVersion>();
-  private readonly fails: () => boolean;
-  private shownUpTo = 0;
-
-  constructor(versions: readonly DayVersion[], fails: () => boolean = () => false) {
-    this.versions = versions;
-    this.fails = fails;
-  }
-
-  ask(query: ListQuery): readonly DayVersion[] {
-    if (this.fails()) throw new RequestFailed();
-    const rows = this.matching(query);
-    const skip = query.skip ?? 0;
-    return rows.slice(skip, skip + Math.min(query.top, PAGE_MAX));
-  }
-
-  /** All pages by next links; `took` hears each page before the next is asked for. */
-  follow(query: ListQuery, took: (page: readonly DayVersion[]) => void): void {
-    const size = Math.min(query.top, PAGE_MAX);
-    for (let skip = 0; ; skip += size) {
-      const page = this.ask({ ...query, skip });
-      took(page);
-      if (page.length < size) return;
-    }
-  }
-
-  private matching({ field, from, to, ascendingBy }: ListQuery): DayVersion[] {
-    for (let next = this.versions[this.shownUpTo]; next !== undefined && next.visibleAtMs <= this.nowMs; ) {
-      const held = this.newest.get(next.id);
-      if (held === undefined || next.updated > held.updated) this.newest.set(next.id, next);
-      this.shownUpTo += 1;
-      next = this.versions[this.shownUpTo];
-    }
-    const rows: DayVersion[] = [];
-    for (const row of this.newest.values()) {
-      const at = row[field];
-      if (from !== undefined && (from.is === "ge" ? at < from.at : at <= from.at)) continue;
-      if (to !== undefined && (to.is === "lt" ? at >= to.at : at > to.at)) continue;
-      rows.push(row);
-    }
-    const by = ascendingBy ?? "updated";
-    const sign = ascendingBy === undefined ? -1 : 1;
-    return rows.sort((one, other) =>
-      one[by] < other[by] ? -sign : one[by] > other[by] ? sign : one.id < other.id ? -1 : 1,
-    );
-  }
 }
 
 export const ticksOfMs = (ms: number): bigint => BigInt(Math.floor(ms)) * TICKS_PER_MS;

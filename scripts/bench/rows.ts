@@ -200,7 +200,7 @@ export const MEASUREMENTS: readonly Measurement[] = [
   {
     rows: ["cursor-rules"],
     about:
-      "ten published cursor rules as models and our engine over the same three days: what each loses, leaves stale and repeats",
+      "the engine over three synthetic days, also with 5 % of requests failing: alerts lost, left stale or repeated",
     measure: cursorRules,
   },
   {
