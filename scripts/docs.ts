@@ -12,13 +12,12 @@ import { promisesPage } from "./generate/promises-page.ts";
 import { arcsightTemplate, outputsPage } from "./generate/properties-template.ts";
 import { defaultInputs, inputsSpec, settingsPage } from "./generate/settings-page.ts";
 import { splunkFieldsPage } from "./generate/splunk-app/fields-page.ts";
-import { ICONS, iconPng } from "./generate/splunk-app/icons.ts";
 import { APPS, KNOWLEDGE } from "./generate/splunk-app/knowledge-files.ts";
 
 export interface GeneratedPage {
   /** Path from the repository's root. */
   readonly file: string;
-  readonly make: () => string | Uint8Array;
+  readonly make: () => string;
 }
 
 /** Repository root: this file lies in scripts/. */
@@ -41,9 +40,6 @@ export const PAGES: readonly GeneratedPage[] = [
   { file: "splunk-app/TA_defender_mssp/README/inputs.conf.spec", make: inputsSpec },
   { file: "splunk-app/TA_defender_mssp/default/inputs.conf", make: defaultInputs },
   ...APPS.flatMap((app) => KNOWLEDGE.map(({ file, make }) => ({ file: `splunk-app/${app}/${file}`, make }))),
-  ...APPS.flatMap((app) =>
-    ICONS.map(({ file, width, height }) => ({ file: `splunk-app/${app}/${file}`, make: () => iconPng(width, height) })),
-  ),
 ];
 
 async function main(args: readonly string[]): Promise<number> {
