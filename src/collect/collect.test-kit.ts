@@ -234,7 +234,6 @@ export class SimStream implements SourceStream {
         }
       })(),
       link: () => linkShown,
-      invalidUtf8Count: () => 0,
     };
   }
 }

@@ -1,7 +1,8 @@
 import type { CredentialWarning } from "../model/credential-warning.ts";
-import type { HealthEvent, HealthState, StreamHealth } from "../model/event.ts";
+import type { Delivery, HealthEvent, HealthState, StreamHealth } from "../model/event.ts";
 import type { Failure } from "../model/failure.ts";
 import type { Clock, Log } from "../model/ports.ts";
+import type { RecordHead } from "../model/record.ts";
 import { SerialQueue } from "../model/serial-queue.ts";
 import type { StreamName } from "../model/stream.ts";
 import type { Tenant } from "../model/tenant.ts";
@@ -16,6 +17,7 @@ export interface StreamCounts {
   superseded: number;
   requests: number;
   throttled: number;
+  invalid_utf8: number;
 }
 
 const zero = (): StreamCounts => ({
@@ -26,6 +28,7 @@ const zero = (): StreamCounts => ({
   superseded: 0,
   requests: 0,
   throttled: 0,
+  invalid_utf8: 0,
 });
 
 /** One stream's condition as the health event tells it. */
@@ -52,6 +55,19 @@ export class StreamReport {
   count(what: keyof StreamCounts, by = 1): void {
     this.counts[what] += by;
     this.totals[what] += by;
+  }
+
+  /** An event that went out. */
+  countDelivered(
+    { found, change }: Pick<Delivery, "found" | "change">,
+    record: Pick<RecordHead, "invalidUtf8Count">,
+  ): void {
+    if (found === "replay") this.count("replayed");
+    else {
+      this.count(change);
+      if (found === "sweep") this.count("swept");
+    }
+    if (record.invalidUtf8Count !== undefined) this.count("invalid_utf8");
   }
 
   /** A change of state, or of the failure behind it, makes a health event. */

@@ -154,7 +154,6 @@ class ListStream implements SourceStream {
         end = reached;
       }),
       link: () => pageLink(ended().nextLink, base),
-      invalidUtf8Count: () => ended().invalidUtf8Count,
     };
   }
 }

@@ -320,6 +320,7 @@ describe("what is no usable record is named, not lost and not fatal", () => {
       const heads: RecordHead[] = [];
       let got = "";
       const ends: boolean[] = [];
+      let counted: number | undefined;
       const decoder = new TextDecoder("utf-8", { fatal: true });
       const huge: HugeRecordSink = {
         begin: (head) => {
@@ -329,7 +330,10 @@ describe("what is no usable record is named, not lost and not fatal", () => {
         piece: (piece) => {
           got += decoder.decode(piece, { stream: true });
         },
-        end: (complete) => ends.push(complete),
+        end: (complete, head) => {
+          ends.push(complete);
+          counted = head?.invalidUtf8Count;
+        },
       };
       const cuts = Array.from({ length: Math.floor((bytes.length - 1) / step) }, (_, i) => (i + 1) * step);
       const { records } = scanInPieces(bytes, cuts, { ...XDR, recordMaxBytes: 300, huge });
@@ -337,6 +341,8 @@ describe("what is no usable record is named, not lost and not fatal", () => {
       expect(heads.map((h) => h.id)).toEqual(["7"]);
       expect(got).toBe(wanted);
       expect(ends).toEqual([true]);
+      // The nested record has none of its own.
+      expect([counted, readable(records[0]).invalidUtf8Count]).toEqual([1, undefined]);
     }
   });
 });
@@ -505,12 +511,12 @@ describe("property: the scanner sees what JSON.parse sees", () => {
       fc.property(oddBytes, fc.nat(14), (odd, cut) => {
         const [before, after] = ['{"value":[{"id":"a","lastUpdateDateTime":"2026-11-24T16:05:58Z","t":"', '"}]}'];
         const bytes = Uint8Array.from([...utf8(before), ...odd, ...utf8(after)]);
-        const { records, end } = scanInPieces(bytes, [before.length + Math.min(cut, odd.length)], GRAPH);
+        const { records } = scanInPieces(bytes, [before.length + Math.min(cut, odd.length)], GRAPH);
         const decoded = new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(odd));
         expect((JSON.parse(bodyText(readable(records[0]))) as { t: string }).t).toBe(decoded);
         const already = decoded.split("\ufffd").length - 1;
         const sentAsSuch = Buffer.from(odd).toString("latin1").split("\u00ef\u00bf\u00bd").length - 1;
-        expect(end.invalidUtf8Count).toBe(already - sentAsSuch);
+        expect(readable(records[0]).invalidUtf8Count ?? 0).toBe(already - sentAsSuch);
       }),
       { numRuns: 1000 },
     );

@@ -48,7 +48,6 @@ export interface AnswerEnd {
   readonly nextLink?: string;
   /** Every other member by its name, as raw JSON text (`schema`, `@odata.count`, …). */
   readonly members: ReadonlyMap<string, string>;
-  readonly invalidUtf8Count: number;
 }
 
 /** Largest envelope: what is not records. A hunting answer's schema is a few kilobytes. */
@@ -172,7 +171,7 @@ export class AnswerScanner implements CutReceiver {
       else if ((memberField(envelope, i, KIND) & KIND_MASK) === KIND_STRING && to - from > 2)
         nextLink = stringAt(bytes, from, to, true);
     }
-    return { ...(nextLink === undefined ? {} : { nextLink }), members, invalidUtf8Count: scanner.invalidUtf8Count };
+    return { ...(nextLink === undefined ? {} : { nextLink }), members };
   }
 
   cut(level: Level, bytes: Uint8Array, start: number, end: number): void {
@@ -240,6 +239,7 @@ export class AnswerScanner implements CutReceiver {
     if (level.spec.role === "nested") record.nested = true;
     if (values.tenant !== undefined) record.payloadTenantId = values.tenant;
     if (values.service !== undefined) record.service = values.service;
+    if (level.invalidUtf8Count > 0) record.invalidUtf8Count = level.invalidUtf8Count;
     return record;
   }
 
@@ -304,6 +304,7 @@ function headOf(level: Level, unseen?: Ticks): RecordHead | undefined {
     ...(created === undefined ? {} : { created }),
     ...(tenant === undefined ? {} : { payloadTenantId: tenant }),
     ...(service === undefined ? {} : { service }),
+    ...(level.invalidUtf8Count === 0 ? {} : { invalidUtf8Count: level.invalidUtf8Count }),
   };
 }
 

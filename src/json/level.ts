@@ -54,6 +54,8 @@ export class Level {
   length = 0;
   dropped = 0;
   malformed = false;
+  /** U+FFFD put in place of invalid UTF-8, without those in records nested out of it. */
+  invalidUtf8Count = 0;
   /** Set once the record is above its limit: its bytes leave. */
   hash: Hash | undefined = undefined;
   passing = false;
@@ -78,6 +80,7 @@ export class Level {
     this.length = 0;
     this.dropped = 0;
     this.malformed = false;
+    this.invalidUtf8Count = 0;
     this.hash = undefined;
     this.passing = false;
     this.memberCount = 0;

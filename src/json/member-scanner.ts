@@ -92,8 +92,6 @@ export interface CutReceiver {
 }
 
 export class MemberScanner {
-  /** U+FFFD put in place of invalid UTF-8. */
-  invalidUtf8Count = 0;
   /** Elements seen in lists of the outermost level. */
   elementCount = 0;
   /** True once the envelope's list was opened. */
@@ -739,7 +737,7 @@ export class MemberScanner {
   }
 
   #replaceInvalid(level: Level, i: number, n: number): void {
-    this.invalidUtf8Count++;
+    level.invalidUtf8Count++;
     this.#replace(level, i, n, REPLACEMENT);
   }
 

@@ -50,6 +50,8 @@ export interface StreamHealth {
   readonly superseded: number;
   readonly requests: number;
   readonly throttled: number;
+  /** Events sent in which invalid UTF-8 became U+FFFD. */
+  readonly invalid_utf8: number;
   readonly retry_at: string | null;
   readonly failure: FailureCode | null;
   readonly actor: Actor | null;

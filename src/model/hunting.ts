@@ -45,7 +45,6 @@ export interface HuntingEnd {
   readonly columns: readonly { readonly name: string; readonly type: string }[];
   /** The service cut the answer off at its row limit. */
   readonly isCut: boolean;
-  readonly invalidUtf8Count: number;
 }
 
 /** An answer as it streams in. */

@@ -130,8 +130,6 @@ export interface Page {
   readonly batches: AsyncIterable<readonly PageRecord[]>;
   /** Only after `batches` has ended. */
   link(): PageLink;
-  /** Only after `batches` has ended: counts of repaired bytes. */
-  invalidUtf8Count(): number;
 }
 
 /** One stream of one customer, bound to its endpoint and sign-in: the engine's view of Microsoft. */

@@ -38,6 +38,8 @@ export interface RecordHead {
   readonly created?: Ticks;
   readonly payloadTenantId?: string;
   readonly service?: string;
+  /** How many U+FFFD stand in place of invalid UTF-8; absent where there is none. */
+  readonly invalidUtf8Count?: number;
 }
 
 /** A version of an object that a page showed. */
@@ -57,6 +59,8 @@ export interface SourceRecord {
   readonly payloadTenantId?: string;
   /** `serviceSource` or the like, as the vendor wrote it: hosts route by it. */
   readonly service?: string;
+  /** How many U+FFFD stand in place of invalid UTF-8; absent where there is none. */
+  readonly invalidUtf8Count?: number;
   readonly body: RecordBody;
   /** Set when the record was too large to be held: `body` then lacks members. */
   readonly reduced?: Reduction;

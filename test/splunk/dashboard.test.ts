@@ -33,6 +33,7 @@ function streamHealth(more: Partial<StreamHealth>): StreamHealth {
     superseded: 0,
     requests: 2,
     throttled: 0,
+    invalid_utf8: 0,
     retry_at: null,
     failure: null,
     actor: null,

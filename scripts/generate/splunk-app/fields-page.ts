@@ -1,3 +1,4 @@
+import type { StreamHealth } from "../../../src/model/event.ts";
 import { GENERATED } from "../settings-page.ts";
 import { EVENT_TYPES } from "./classes.ts";
 import { ALERT_SOURCES, FIELDS, type FieldRow, INCIDENT_SOURCES, NULLABLE } from "./knowledge.ts";
@@ -34,6 +35,15 @@ Splunk's automatic extraction reads the first 5,000 bytes of an event. These fie
 | Field | Meaning |
 |---|---|
 ${CUTS.map((cut) => `| \`${cut.field}\` | ${cut.help} |\n`).join("")}
+## Health events
+
+A health event has \`streams\`, one entry for each stream. Counts are since the customer's previous health event.
+
+| Member of an entry | Meaning |
+|---|---|
+${Object.entries(HEALTH_MEMBERS)
+  .map(([name, meaning]) => `| \`${name}\` | ${meaning} |\n`)
+  .join("")}
 ## Event types and tags
 
 | Event type | Tags | Search |
@@ -59,6 +69,26 @@ const KINDS: Readonly<Record<(typeof SOURCE_KINDS)[number], string>> = {
   "siem-alerts": "alerts of the retired SIEM API",
   hunting: "rows of hunting queries",
   health: "how a customer is doing",
+};
+
+const HEALTH_MEMBERS: Readonly<Record<keyof StreamHealth, string>> = {
+  stream: "the stream's name",
+  state: "`ok`, `catching-up`, `throttled`, `failing`, `signed-out` or `off`",
+  lag_s: "seconds since the last complete walk began; null before the first",
+  walk_completed_at: "when the last complete walk ended; null before the first",
+  new: "events sent of objects that are new",
+  updated: "events sent of objects that changed",
+  swept: "of those, how many only the second sweep found",
+  replayed: "events sent again after a crash, with the keys they had before",
+  superseded: "versions that were not sent because a newer one of their object was",
+  requests: "requests to Microsoft",
+  throttled: "requests that Microsoft answered with 429",
+  invalid_utf8: "events sent in which Microsoft's bytes were not valid UTF-8 and U+FFFD stands instead",
+  retry_at: "when the stream is tried again, while it waits; else null",
+  failure: "code of the failure, else null",
+  actor: "who must act: `microsoft`, `customer`, `operator` or `us`",
+  say: "what happened, in one sentence",
+  next_step: "what to do",
 };
 
 function fieldRow(row: FieldRow): string {

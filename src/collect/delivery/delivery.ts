@@ -171,7 +171,7 @@ export class StreamDelivery {
     }
     if (!transaction.isEmpty) {
       await transaction.send({ deliveries });
-      for (const delivery of deliveries) this.#countDelivered(delivery);
+      for (const delivery of deliveries) this.#p.report.countDelivered(delivery, delivery.record);
     }
     // Last of all: a full disk must not keep what was sent out of the journal, nor what was not sent in memory.
     await this.#sent.journalTouched(touched);
@@ -224,18 +224,10 @@ export class StreamDelivery {
         huge: { stanza, tenant, stream, change, found, key, record: head },
         pieces: tempFile.pieces(),
       });
-      this.#countDelivered(judged);
+      this.#p.report.countDelivered(judged, head);
       await this.#sent.flush();
     } finally {
       await tempFile.dispose();
-    }
-  }
-
-  #countDelivered(delivery: Pick<Delivery, "found" | "change">): void {
-    if (delivery.found === "replay") this.#p.report.count("replayed");
-    else {
-      this.#p.report.count(delivery.change);
-      if (delivery.found === "sweep") this.#p.report.count("swept");
     }
   }
 

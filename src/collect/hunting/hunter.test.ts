@@ -80,7 +80,6 @@ class SimHunting implements HuntingSource {
         untimedCount: shown.filter((row) => row.untimed).length,
         columns: [],
         isCut: shown.length >= this.rowsMost,
-        invalidUtf8Count: 0,
       }),
     };
   }

@@ -354,7 +354,7 @@ export class Hunter implements Runner {
     }
     if (transaction.isEmpty) return;
     await transaction.send({ deliveries });
-    for (const delivery of deliveries) report.count(delivery.found === "replay" ? "replayed" : "new");
+    for (const delivery of deliveries) report.countDelivered(delivery, delivery.record);
   }
 
   /** A row never changes: it is new, known, or to be sent again. */

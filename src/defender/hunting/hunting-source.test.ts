@@ -77,7 +77,6 @@ describe("a hunting answer", () => {
       untimedCount: 1,
       columns: [{ name: "Timestamp", type: "DateTime" }],
       isCut: false,
-      invalidUtf8Count: 0,
     });
   });
 

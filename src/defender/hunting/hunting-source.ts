@@ -111,7 +111,6 @@ function huntingPage(
         untimedCount,
         columns: columnsIn(end),
         isCut: rowCount >= ROWS_MOST,
-        invalidUtf8Count: end.invalidUtf8Count,
       };
     },
   };

@@ -310,6 +310,7 @@ describe("health as CEF", () => {
     superseded: 0,
     requests: 3,
     throttled: 0,
+    invalid_utf8: 0,
     retry_at: null,
     failure: null,
     actor: null,

@@ -78,6 +78,7 @@ const HEALTH: HealthEvent = {
       superseded: 0,
       requests: 1,
       throttled: 0,
+      invalid_utf8: 0,
       retry_at: null,
       failure: null,
       actor: null,
