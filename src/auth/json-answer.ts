@@ -1,7 +1,7 @@
 import { Failure } from "../model/failure.ts";
 import type { HttpAnswer } from "../model/ports.ts";
 import { jsonOf } from "../net/json-answer.ts";
-import { retryAfterMs } from "../net/retry.ts";
+import { retryAfterMs } from "../net/retry-after.ts";
 import type { TokenAnswer } from "./entra-failures.ts";
 
 /** Token answers are below 20 KiB; a proxy's block page is not worth more either. */

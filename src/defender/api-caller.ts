@@ -5,7 +5,6 @@ import type { PageRecord } from "../model/record.ts";
 import type { Sealed } from "../model/sealed.ts";
 import type { Stanza } from "../model/stanza.ts";
 import type { Tenant } from "../model/tenant.ts";
-import { nextMove } from "../net/retry.ts";
 import { apiFailure, ERROR_BODY_MOST } from "./api-failures.ts";
 import { APIS, type ApiName } from "./apis.ts";
 import { readErrorBody } from "./error-body.ts";
@@ -58,7 +57,7 @@ export class ApiCaller {
   async ask(call: ApiCall): Promise<ApiAnswer> {
     const token = await this.#parts.tokens.accessToken({ signal: call.signal });
     const answer = await this.#send(call, token);
-    if (nextMove(answer, this.#parts.clock.nowMs()).do !== "renew-token") return this.#judged(answer);
+    if (answer.status !== 401) return this.#judged(answer);
     const refused = await this.#judged(answer);
     // A missing licence is answered 401 as well; no token changes that.
     if (refused.isData || refused.failure.code === "licence-missing") return refused;

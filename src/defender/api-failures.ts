@@ -1,6 +1,6 @@
 import { Failure, type Retry } from "../model/failure.ts";
 import type { Actor, FailureCode } from "../model/failure-codes.ts";
-import { retryAfterMs } from "../net/retry.ts";
+import { retryAfterMs } from "../net/retry-after.ts";
 import { APIS, type ApiName } from "./apis.ts";
 import { type ErrorBody, readErrorBody } from "./error-body.ts";
 

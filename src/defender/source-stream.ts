@@ -4,7 +4,7 @@ import type { HttpAnswer, Page, Question, SourceStream } from "../model/ports.ts
 import type { RecordHead } from "../model/record.ts";
 import type { Stanza } from "../model/stanza.ts";
 import type { Tenant } from "../model/tenant.ts";
-import { serverNowMs } from "../net/retry.ts";
+import { serverNowMs } from "../net/retry-after.ts";
 import { ApiCaller, type ApiCallerParts, budgetKeyOf, scannedRecords } from "./api-caller.ts";
 import { APIS } from "./apis.ts";
 import { pageLink } from "./page-link.ts";

@@ -5,7 +5,7 @@ import { formatInstant } from "../../model/instant.ts";
 import type { PageRecord } from "../../model/record.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import type { Tenant } from "../../model/tenant.ts";
-import { serverNowMs } from "../../net/retry.ts";
+import { serverNowMs } from "../../net/retry-after.ts";
 import { ApiCaller, type ApiCallerParts, budgetKeyOf, scannedRecords } from "../api-caller.ts";
 import { APIS } from "../apis.ts";
 

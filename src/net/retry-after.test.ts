@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import { nextMove, retryAfterMs } from "./retry.ts";
+import { retryAfterMs } from "./retry-after.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 24, 16, 0, 0);
 
@@ -19,23 +19,4 @@ describe("Retry-After is kept to the second, in both forms", () => {
     ["nonsense", { "retry-after": "soon" }, undefined],
     ["a negative number", { "retry-after": "-5" }, undefined],
   ])("%s", (_, headers, wanted) => expect(retryAfterMs(headers, NOW_MS)).toBe(wanted));
-});
-
-describe("a status becomes one move", () => {
-  test.each<[number, Record<string, string>, unknown]>([
-    [200, {}, { do: "use" }],
-    [206, {}, { do: "use" }],
-    [302, {}, { do: "give-up" }],
-    [400, {}, { do: "give-up" }],
-    [401, {}, { do: "renew-token" }],
-    [403, {}, { do: "give-up" }],
-    [404, {}, { do: "give-up" }],
-    [408, {}, { do: "try-again" }],
-    [429, { "retry-after": "3" }, { do: "wait", forMs: 3_000 }],
-    [429, {}, { do: "wait", forMs: undefined }],
-    [500, {}, { do: "try-again" }],
-    [501, {}, { do: "give-up" }],
-    [503, { "retry-after": "60" }, { do: "wait", forMs: 60_000 }],
-    [504, {}, { do: "try-again" }],
-  ])("%d %j", (status, headers, wanted) => expect(nextMove({ status, headers }, NOW_MS)).toEqual(wanted));
 });

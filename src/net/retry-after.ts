@@ -1,0 +1,26 @@
+/**
+ * How long `Retry-After` asks us to wait, in ms from now; undefined when absent or unreadable. Both forms of
+ * RFC 9110 §10.2.3: whole seconds, or an HTTP date, which is read against the answer's own `Date` header so
+ * that a wrong clock here (or there) cannot stretch or skip the wait.
+ */
+export function retryAfterMs(headers: Readonly<Record<string, string>>, nowMs: number): number | undefined {
+  const value = headers["retry-after"]?.trim();
+  if (value === undefined || value === "") return undefined;
+  if (/^\d+(\.\d+)?$/.test(value)) return Math.ceil(Number(value) * 1000);
+  const at = httpDateMs(value);
+  if (at === undefined) return undefined;
+  return Math.max(0, at - serverNowMs(headers, nowMs));
+}
+
+/** The service's clock from the `Date` header, ms; ours when the header is missing or unreadable. */
+export function serverNowMs(headers: Readonly<Record<string, string>>, nowMs: number): number {
+  const date = headers["date"];
+  return (date === undefined ? undefined : httpDateMs(date)) ?? nowMs;
+}
+
+function httpDateMs(text: string): number | undefined {
+  // Only the shapes of an HTTP date; Date.parse alone would also take "5" for a year.
+  if (!/^[A-Za-z]{3,9},? /.test(text)) return undefined;
+  const ms = Date.parse(text);
+  return Number.isNaN(ms) ? undefined : ms;
+}
