@@ -3,6 +3,8 @@
  * (`tenants[0].tenant_id=…`) with global keys plain, or one customer's old `WDATP-connector.properties` as it
  * is, to which settings of the helper may be added plain (`graph_url=…`, `outputs[0].type=…`).
  */
+
+import { SECRET_KEYS, TABLE } from "../model/settings-table.ts";
 import type { SettingProblem } from "../model/stanza.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import type { PropertiesFile } from "./java-properties.ts";
@@ -13,7 +15,6 @@ import { clashes, readOutput, readServe } from "./output-settings.ts";
 import type { SecretReader } from "./secret-reference.ts";
 import { readSecret } from "./secret-reference.ts";
 import type { RawStanza } from "./settings.ts";
-import { SECRET_KEYS, TABLE } from "./table.ts";
 
 export type { TakenLine } from "./old-connector.ts";
 export type { OutputSettings, ServeSettings } from "./output-settings.ts";

@@ -1,5 +1,5 @@
-import type { Setting, SettingsHost } from "./table.ts";
-import { settingsFor, TABLE } from "./table.ts";
+import type { Setting, SettingsHost } from "../model/settings-table.ts";
+import { settingsFor, TABLE } from "../model/settings-table.ts";
 
 /** One command-line flag, in yargs' words. */
 export interface Flag {

@@ -1,7 +1,7 @@
 import { formatInstant, parseInstant, ticksFromMs } from "../model/instant.ts";
+import type { Kind } from "../model/settings-table.ts";
 import type { StartPoint } from "../model/stanza.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
-import type { Kind } from "./table.ts";
 
 /** A value that was understood, or what is wrong with it and what to write instead. */
 export type Reading<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly say: string };

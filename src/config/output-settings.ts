@@ -1,9 +1,9 @@
 import { resolve } from "node:path";
+import type { Setting } from "../model/settings-table.ts";
 import type { SettingProblem } from "../model/stanza.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import type { Value } from "./kinds.ts";
 import { readValue } from "./kinds.ts";
-import type { Setting } from "./table.ts";
 
 /** A row of the tables below; the same words as in the customers' table. */
 export type HostSetting = Pick<Setting, "key" | "kind" | "default" | "otherwise" | "required" | "secret" | "help"> & {

@@ -1,5 +1,5 @@
-import type { Setting } from "./table.ts";
-import { settingsFor } from "./table.ts";
+import type { Setting } from "../model/settings-table.ts";
+import { settingsFor } from "../model/settings-table.ts";
 
 /** The kind of input this add-on defines: `<scheme>://<customer>`. */
 export const SCHEME = "defender_mssp";

@@ -2,6 +2,8 @@ import path from "node:path";
 import type { CloudName } from "../model/cloud.ts";
 import { CLOUDS } from "../model/cloud.ts";
 import { sealed } from "../model/sealed.ts";
+import type { SecretKey, Setting, SettingKey, SettingsHost } from "../model/settings-table.ts";
+import { MASK, SECRET_KEYS, SPLUNK_KEYS, settingsFor, TABLE } from "../model/settings-table.ts";
 import type {
   AuthKind,
   Endpoints,
@@ -16,12 +18,10 @@ import type { FileRule } from "./files.ts";
 import { readFilePath } from "./files.ts";
 import type { Value } from "./kinds.ts";
 import { hasControl, readValue } from "./kinds.ts";
-import type { SecretKey, Setting, SettingKey, SettingsHost } from "./table.ts";
-import { MASK, SECRET_KEYS, SPLUNK_KEYS, settingsFor, TABLE } from "./table.ts";
 
+export type { SecretKey, SettingsHost } from "../model/settings-table.ts";
+export { MASK, SECRET_KEYS } from "../model/settings-table.ts";
 export type { FileLook, FileRule } from "./files.ts";
-export type { SecretKey, SettingsHost } from "./table.ts";
-export { MASK, SECRET_KEYS } from "./table.ts";
 
 /** One stanza as a host found it: values as text. `name` is without the scheme. */
 export interface RawStanza {

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { XMLParser } from "fast-xml-parser";
-import { settingsFor } from "../../config/table.ts";
 import { SCHEME as FORMAT_SCHEME } from "../../format/splunk/splunk-event.ts";
+import { settingsFor } from "../../model/settings-table.ts";
 import type { SplunkWorld } from "./index.ts";
 import { openSplunkHost, readRun, SCHEME, schemeDocument, validate } from "./index.ts";
 import { deliveries, evenRandom, FakeSplunkd, FakeStdout, jumpClock } from "./splunk.test-kit.ts";

@@ -1,8 +1,8 @@
 import type { FileRule } from "../../config/settings.ts";
 import { parseStanzas, problemLine } from "../../config/settings.ts";
-import { TABLE } from "../../config/table.ts";
 import { isFailure } from "../../model/failure.ts";
 import type { Clock } from "../../model/ports.ts";
+import { TABLE } from "../../model/settings-table.ts";
 import { parseDocument, readDocumentText } from "./run-document.ts";
 
 const OF_THE_PROCESS: ReadonlySet<string> = new Set(

@@ -1,5 +1,5 @@
-import { CLOUD_NAMES } from "../model/cloud.ts";
-import { STREAM_NAMES } from "../model/stream.ts";
+import { CLOUD_NAMES } from "./cloud.ts";
+import { STREAM_NAMES } from "./stream.ts";
 
 /** Who takes a setting: the modular input, the ArcSight helper, the commands by hand. */
 export type SettingsHost = "splunk" | "arcsight" | "cli";
