@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, jest, test } from "@jest/globals";
@@ -15,16 +15,15 @@ jest.unstable_mockModule("node:child_process", () => ({
 }));
 const { fileCredentials, fileVaults } = await import("./file-vaults.ts");
 
+const TENANT = "11111111-2222-3333-4444-555555555555";
+const CLIENT = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
 const log = { debug() {}, info() {}, warn() {}, error() {}, fatal() {} };
 const clock = { nowMs: () => 0, monotonicMs: () => 0, pause: () => Promise.resolve() };
 
 test("on Windows the folder of a file host's tokens is closed to every other account before a token is written into it", async () => {
   const folder = mkdtempSync(join(tmpdir(), "file-vaults-"));
   try {
-    const values = {
-      tenant_id: "11111111-2222-3333-4444-555555555555",
-      client_id: "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
-    };
+    const values = { tenant_id: TENANT, client_id: CLIENT };
     const { stanzas } = parseStanzas([{ name: "contoso", values }], { host: "arcsight", nowMs: 0 });
     const stanza = { ...stanzas[0]!, refreshToken: sealed("typed") };
     const vault = fileVaults(folder, log, clock, "win32")(stanza, tenantIdFrom(values.tenant_id)!);
@@ -34,6 +33,24 @@ test("on Windows the folder of a file host's tokens is closed to every other acc
       ["icacls", join(folder, "secrets"), "/inheritance:r", "/grant:r", expect.stringContaining(":(OI)(CI)F")],
     ]);
     expect(fileCredentials(folder, log, clock, "win32")(stanza)).toBe(stanza);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("a CA file that cannot be read refuses the vault of its customer and is not a defect of this program", () => {
+  const folder = mkdtempSync(join(tmpdir(), "file-vaults-"));
+  try {
+    // A folder in the file's place cannot be read by root either.
+    const caFile = join(folder, "ca.pem");
+    mkdirSync(caFile);
+    const values = { tenant_id: TENANT, client_id: CLIENT };
+    const { stanzas } = parseStanzas([{ name: "contoso", values }], { host: "arcsight", nowMs: 0 });
+    const stanza = { ...stanzas[0]!, refreshToken: sealed("typed"), route: { caFile } };
+
+    expect(() => fileVaults(folder, log, clock)(stanza, tenantIdFrom(TENANT)!)).toThrow(
+      expect.objectContaining({ code: "ca-file-unusable", say: expect.stringContaining(caFile) }),
+    );
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -12,7 +12,16 @@ import { openStateFolder } from "../stores/disk/folder.ts";
 import { announcements } from "./announcements.ts";
 import { CustomerBuilder } from "./customers.ts";
 import { keepHeapSmall, ownHeap } from "./heap-keeper.ts";
-import { distrustOf, readBytes, realClock, realFiles, realRandom, stopSignal, VERSION } from "./world.ts";
+import {
+  distrustOf,
+  presentFingerprint,
+  readBytes,
+  realClock,
+  realFiles,
+  realRandom,
+  stopSignal,
+  VERSION,
+} from "./world.ts";
 
 /**
  * How long the pages on their way may take after the signal, before the end of the stream is written: splunkd
@@ -36,6 +45,7 @@ function splunkWorld(): SplunkWorld {
     },
     files: realFiles,
     readBytes,
+    fingerprintOf: presentFingerprint,
     splunkHome: process.env.SPLUNK_HOME,
     version: VERSION,
   };

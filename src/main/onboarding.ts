@@ -20,7 +20,7 @@ import type { Configuration } from "./configuration.ts";
 import { defaultStateDir } from "./configuration.ts";
 import { readersOf } from "./kept-readers.ts";
 import { FileSecrets, SplunkSecrets } from "./stored-secrets.ts";
-import { readBytes, realClock, realFiles, realRandom, VERSION } from "./world.ts";
+import { presentFingerprint, readBytes, realClock, realFiles, realRandom, VERSION } from "./world.ts";
 
 export interface OnboardingParts {
   readonly log: Log;
@@ -46,11 +46,11 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
 
   const fileSecrets = async (flags: Readonly<Record<string, unknown>>): Promise<FileSecrets> => {
     stateDir ??= await stateDirOf(parts, flags);
-    return new FileSecrets(stateDir, { http, clock, log: parts.log });
+    return new FileSecrets(stateDir, { http, clock, log: parts.log, fingerprintOf: presentFingerprint });
   };
 
   const splunkPlace = async (access: SplunkAccess): Promise<SplunkSecrets> => {
-    secrets ??= await SplunkSecrets.open(await connect(http, access), realClock, realRandom);
+    secrets ??= await SplunkSecrets.open(await connect(http, access), realClock, realRandom, presentFingerprint);
     return secrets;
   };
 
@@ -181,8 +181,10 @@ async function connect(http: Http, access: SplunkAccess): Promise<Splunkd> {
 }
 
 async function fromSplunk(found: FoundCustomers, place: SplunkSecrets): Promise<FoundCustomers> {
-  const { ready, refused } = await resolveSecrets(found.stanzas, new Map(), place.store, undefined, readBytes, {
-    files: realFiles,
+  const { ready, refused } = await resolveSecrets(found.stanzas, new Map(), place.store, undefined, {
+    readBytes,
+    files: { files: realFiles },
+    fingerprintOf: presentFingerprint,
   });
   return { ...found, stanzas: ready.map(({ stanza }) => stanza), refused };
 }

@@ -1,12 +1,10 @@
-import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { askTenantFacts } from "../auth/authority.ts";
 import { credentialOf } from "../auth/sign-in-service.ts";
 import type { SecretId, Splunkd } from "../hosts/splunk/index.ts";
 import { credentialId, customerSecretId, PasswordStore } from "../hosts/splunk/index.ts";
+import type { Destination, FingerprintOf } from "../model/endpoint-binding.ts";
 import { Failure } from "../model/failure.ts";
 import type { Clock, Http, Log, Random } from "../model/ports.ts";
-import { sealOf } from "../model/seal.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
 import type { SecretPlace, StoredCredential } from "../model/sign-in.ts";
@@ -15,35 +13,13 @@ import type { TenantId } from "../model/tenant.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import {
-  assertSeal,
+  assertBinding,
   credentialEntryName,
   FileTokenVault,
   SecretFiles,
   tokenEntryName,
 } from "../stores/disk/secrets.ts";
 import { withRestriction } from "./windows-acl.ts";
-
-type Where = Pick<Stanza, "endpoints" | "route">;
-
-/**
- * The seal of the endpoints, proxy and CA file in force for these settings. Throws Failure
- * `ca-file-unusable`.
- */
-export async function presentSeal({ endpoints, route }: Where): Promise<string> {
-  const caFile = route.caFile;
-  const bytes =
-    caFile === undefined
-      ? undefined
-      : await readFile(caFile).catch(() => {
-          throw new Failure("ca-file-unusable", {
-            actor: "operator",
-            retry: { when: "never" },
-            say: `The file ${caFile} named in ca_file cannot be read.`,
-            nextStep: "Name a readable PEM file.",
-          });
-        });
-  return sealOf(endpoints, route, bytes, (data) => createHash("sha256").update(data).digest("hex"));
-}
 
 /**
  * Does the credential that a stanza names still have something to add? Its own client id, key and certificate
@@ -58,7 +34,7 @@ export function needsSharedCredential(stanza: Stanza): boolean {
  * A stanza with what is stored for the shared credential it names. Throws Failure `credential-missing`,
  * `endpoint-changed`, `state-damaged`.
  */
-export function withSharedCredential(stanza: Stanza, files: SecretFiles, seal: string): Stanza {
+export function withSharedCredential(stanza: Stanza, files: SecretFiles, fingerprint: string): Stanza {
   const name = stanza.credential ?? "";
   const entry = files.read(credentialEntryName(name));
   if (!entry) {
@@ -70,7 +46,7 @@ export function withSharedCredential(stanza: Stanza, files: SecretFiles, seal: s
       nextStep: `Store it: defender-mssp credential set ${name} --client-id ID.`,
     });
   }
-  assertSeal(`The shared credential ${name}`, entry.seal, seal);
+  assertBinding(`The shared credential ${name}`, entry.fingerprint, fingerprint);
   const ownKey = stanza.clientSecret !== undefined || stanza.certificate !== undefined;
   const secret = entry.values["client_secret"];
   const certificate = entry.notes["certificate"];
@@ -91,6 +67,7 @@ export interface FileSecretsWorld {
   readonly http: Http;
   readonly clock: Clock;
   readonly log: Log;
+  readonly fingerprintOf: FingerprintOf;
 }
 
 /** Secrets in `secrets/` of the state folder: what hosts without a store of their own use. */
@@ -119,7 +96,7 @@ export class FileSecrets implements SecretPlace {
 
   async #withCredential(stanza: Stanza): Promise<Stanza> {
     if (!needsSharedCredential(stanza)) return stanza;
-    return withSharedCredential(stanza, this.#files, await presentSeal(stanza));
+    return withSharedCredential(stanza, this.#files, this.#world.fingerprintOf(stanza));
   }
 
   async #withToken(stanza: Stanza): Promise<Stanza> {
@@ -135,9 +112,9 @@ export class FileSecrets implements SecretPlace {
     await (await this.#vault(stanza, await this.#tenantId(stanza))).store(token, { refused: false });
   }
 
-  async putCredential(name: string, credential: StoredCredential, where: Where): Promise<void> {
+  async putCredential(name: string, credential: StoredCredential, where: Destination): Promise<void> {
     await this.#files.write(credentialEntryName(name), {
-      seal: await presentSeal(where),
+      fingerprint: this.#world.fingerprintOf(where),
       values: credential.clientSecret === undefined ? {} : { client_secret: credential.clientSecret },
       notes: {
         client_id: credential.clientId,
@@ -151,7 +128,7 @@ export class FileSecrets implements SecretPlace {
   async reseal(stanzas: readonly Stanza[]): Promise<readonly string[]> {
     const done: string[] = [];
     for (const stanza of stanzas) {
-      const seal = await presentSeal(stanza);
+      const fingerprint = this.#world.fingerprintOf(stanza);
       const names: [string, string][] = [];
       const tenantId = await this.#tenantId(stanza).catch(() => undefined);
       if (tenantId !== undefined)
@@ -160,8 +137,8 @@ export class FileSecrets implements SecretPlace {
         names.push([credentialEntryName(stanza.credential), `the credential ${stanza.credential}`]);
       for (const [name, what] of names) {
         const entry = this.#files.read(name);
-        if (!entry || entry.seal === seal) continue;
-        await this.#files.write(name, { ...entry, seal });
+        if (!entry || entry.fingerprint === fingerprint) continue;
+        await this.#files.write(name, { ...entry, fingerprint });
         done.push(what);
       }
     }
@@ -173,7 +150,7 @@ export class FileSecrets implements SecretPlace {
       files: this.#files,
       tenantId,
       stanza: stanza.name,
-      seal: await presentSeal(stanza),
+      fingerprint: this.#world.fingerprintOf(stanza),
       ...(stanza.refreshToken === undefined ? {} : { typed: stanza.refreshToken }),
       nowMs: () => this.#world.clock.nowMs(),
     });
@@ -192,28 +169,35 @@ export class FileSecrets implements SecretPlace {
 export class SplunkSecrets implements SecretPlace {
   readonly name = "Splunk's credential store";
   readonly store: PasswordStore;
+  readonly #fingerprintOf: FingerprintOf;
 
-  private constructor(store: PasswordStore) {
+  private constructor(store: PasswordStore, fingerprintOf: FingerprintOf) {
     this.store = store;
+    this.#fingerprintOf = fingerprintOf;
   }
 
-  static async open(splunkd: Splunkd, clock: Clock, random: Random): Promise<SplunkSecrets> {
-    return new SplunkSecrets(await PasswordStore.read(splunkd, clock, random));
+  static async open(
+    splunkd: Splunkd,
+    clock: Clock,
+    random: Random,
+    fingerprintOf: FingerprintOf,
+  ): Promise<SplunkSecrets> {
+    return new SplunkSecrets(await PasswordStore.read(splunkd, clock, random), fingerprintOf);
   }
 
   async putRefreshToken(stanza: Stanza, token: Sealed): Promise<void> {
-    const seal = await presentSeal(stanza);
-    await this.store.put(customerSecretId(stanza.name, "refresh_token"), token, seal);
+    const fingerprint = this.#fingerprintOf(stanza);
+    await this.store.put(customerSecretId(stanza.name, "refresh_token"), token, fingerprint);
     // The app key belongs to the same sign-in; without it the token cannot be redeemed.
     const credential =
       stanza.credential === undefined && stanza.clientId !== undefined
         ? credentialOf({ ...stanza, refreshToken: token })
         : undefined;
     if (credential?.kind === "secret")
-      await this.store.put(customerSecretId(stanza.name, "client_secret"), credential.secret, seal);
+      await this.store.put(customerSecretId(stanza.name, "client_secret"), credential.secret, fingerprint);
   }
 
-  async putCredential(name: string, credential: StoredCredential, where: Where): Promise<void> {
+  async putCredential(name: string, credential: StoredCredential, where: Destination): Promise<void> {
     const entry = {
       client_id: credential.clientId,
       ...(credential.clientSecret === undefined
@@ -222,13 +206,13 @@ export class SplunkSecrets implements SecretPlace {
       ...(credential.certificate === undefined ? {} : { certificate: credential.certificate }),
       ...(credential.expires === undefined ? {} : { expires: credential.expires }),
     };
-    await this.store.put(credentialId(name), sealed(JSON.stringify(entry)), await presentSeal(where));
+    await this.store.put(credentialId(name), sealed(JSON.stringify(entry)), this.#fingerprintOf(where));
   }
 
   async reseal(stanzas: readonly Stanza[]): Promise<readonly string[]> {
     const done: string[] = [];
     for (const stanza of stanzas) {
-      const seal = await presentSeal(stanza);
+      const fingerprint = this.#fingerprintOf(stanza);
       const ids: [SecretId, string][] = [
         [customerSecretId(stanza.name, "client_secret"), `client_secret of ${stanza.name}`],
         [customerSecretId(stanza.name, "refresh_token"), `the refresh token of ${stanza.name}`],
@@ -239,8 +223,8 @@ export class SplunkSecrets implements SecretPlace {
       ];
       for (const [id, what] of ids) {
         const stored = this.store.get(id);
-        if (!stored || stored.seal === seal) continue;
-        await this.store.put(id, stored.value, seal);
+        if (!stored || stored.fingerprint === fingerprint) continue;
+        await this.store.put(id, stored.value, fingerprint);
         done.push(what);
       }
     }

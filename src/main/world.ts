@@ -1,7 +1,10 @@
-import { realpathSync, statSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { readFileSync, realpathSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import manifest from "../../package.json" with { type: "json" };
 import type { FileLook } from "../config/settings.ts";
+import type { FingerprintOf } from "../model/endpoint-binding.ts";
+import { endpointBinding } from "../model/endpoint-binding.ts";
 import type { Clock, Random } from "../model/ports.ts";
 
 /** The one place where the version comes from. */
@@ -44,6 +47,12 @@ export const realFiles: FileLook = {
     }
   },
 };
+
+/** The binding of secrets to the endpoints in force, with the CA file as it is on the disk now. */
+export const presentFingerprint: FingerprintOf = endpointBinding({
+  readFile: (path) => readFileSync(path),
+  sha256Hex: (bytes) => createHash("sha256").update(bytes).digest("hex"),
+});
 
 /** Undefined when the file is not there or may not be read. */
 export async function readBytes(file: string): Promise<Uint8Array | undefined> {

@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import type { PeerCertificate, SecureContext } from "node:tls";
 import { createSecureContext, getCACertificates, TLSSocket } from "node:tls";
 import type { buildConnector, Pool } from "undici";
+import { caFileUnusable } from "../model/endpoint-binding.ts";
 import { Failure } from "../model/failure.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
@@ -26,10 +27,10 @@ export async function trustFrom(
   try {
     pem = await readFile(caFile, "utf8");
   } catch (cause) {
-    throw badCaFile(caFile, "cannot be read", cause);
+    throw caFileUnusable(caFile, "cannot be read", cause);
   }
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
-  if (blocks.length === 0) throw badCaFile(caFile, "holds no PEM certificate");
+  if (blocks.length === 0) throw caFileUnusable(caFile, "holds no PEM certificate");
   try {
     // Read one by one, because OpenSSL leaves out in silence what it cannot read.
     const certificates = blocks.map((block) => new X509Certificate(block).toString());
@@ -37,18 +38,8 @@ export async function trustFrom(
       ca: how === "alone" ? certificates : [...getCACertificates("default"), ...certificates],
     });
   } catch (cause) {
-    throw badCaFile(caFile, "holds a damaged certificate", cause);
+    throw caFileUnusable(caFile, "holds a damaged certificate", cause);
   }
-}
-
-function badCaFile(path: string, what: string, cause?: unknown): Failure {
-  return new Failure("ca-file-unusable", {
-    actor: "operator",
-    retry: { when: "never" },
-    say: `The file ${path} named in ca_file ${what}.`,
-    nextStep: "Name a readable file with one or more certificates in PEM form.",
-    cause,
-  });
 }
 
 export interface ConnectorOptions {

@@ -13,9 +13,9 @@ import path from "node:path";
 import { binaryPath } from "../../scripts/build/platforms.ts";
 import { parseStanzas } from "../../src/config/settings.ts";
 import { credentialId, PasswordStore } from "../../src/hosts/splunk/passwords.ts";
-import { sealFor } from "../../src/hosts/splunk/secrets.ts";
 import { evenRandom, FakeSplunkd, jumpClock } from "../../src/hosts/splunk/splunk.test-kit.ts";
 import { Splunkd as SplunkdRest } from "../../src/hosts/splunk/splunkd.ts";
+import { presentFingerprint } from "../../src/main/world.ts";
 import { sealed } from "../../src/model/sealed.ts";
 import { SHARED_APP } from "../harness/simulator/identity.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
@@ -99,12 +99,11 @@ async function sharedCredential() {
     host: "splunk",
     nowMs: clock.nowMs(),
   }).stanzas;
-  const seal = await sealFor(stanza!, (file) => Promise.resolve(readFileSync(file)));
   const store = await PasswordStore.read(rest, clock, evenRandom);
   await store.put(
     credentialId("main"),
     sealed(JSON.stringify({ client_id: SHARED_APP.clientId, client_secret: SHARED_APP.clientSecret })),
-    seal,
+    presentFingerprint(stanza!),
   );
   return [...fake.rows].map(([id, row]) => ({
     app: row.app,

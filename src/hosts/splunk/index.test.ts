@@ -39,6 +39,7 @@ function world(
     writeLogLine: (line) => lines.push(line),
     files: { look: () => ({ kind: "missing" }) },
     readBytes: async () => undefined,
+    fingerprintOf: () => "v1",
     splunkHome: "/opt/splunk",
     version: "1.0.0",
     ...more,

@@ -15,6 +15,7 @@
 import path from "node:path";
 import type { FileLook, FileRule, ParsedSettings } from "../../config/settings.ts";
 import { parseStanzas } from "../../config/settings.ts";
+import type { FingerprintOf } from "../../model/endpoint-binding.ts";
 import { type Failure, isFailure } from "../../model/failure.ts";
 import type { Clock, Http, Log, Random, RefreshTokenVault, Sink } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
@@ -57,6 +58,7 @@ export interface SplunkWorld {
   readonly writeLogLine: (line: string) => void;
   readonly files: FileLook;
   readonly readBytes: ReadBytes;
+  readonly fingerprintOf: FingerprintOf;
   /** `SPLUNK_HOME` of the environment. */
   readonly splunkHome: string | undefined;
   readonly version: string;
@@ -129,7 +131,11 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
   const { clock, random } = world;
   let access = await openPasswords(run, world, stop);
   const resolve = (stanzas: readonly Stanza[]) =>
-    resolveSecrets(stanzas, settings.masked, access.store, access.failure, world.readBytes, fileRule(world));
+    resolveSecrets(stanzas, settings.masked, access.store, access.failure, {
+      readBytes: world.readBytes,
+      files: fileRule(world),
+      fingerprintOf: world.fingerprintOf,
+    });
   const { ready, refused } = await resolve(settings.stanzas);
   for (const { stanza, failure } of refused)
     log.error("a customer cannot be collected", {
@@ -143,11 +149,11 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
   const byName = new Map<string, ReadyStanza>(ready.map((one) => [one.stanza.name, one]));
   async function settle(): Promise<void> {
     const clear = ready.filter((one) => one.clear.length > 0);
-    const unsealed = ready.filter((one) => one.clear.length > 0 || one.toSeal !== undefined);
-    if (unsealed.length === 0) return;
+    const unstored = ready.filter((one) => one.clear.length > 0 || one.certificateToBind !== undefined);
+    if (unstored.length === 0) return;
     if (access.store && access.splunkd) {
       const found = new Map<string, SplunkStanza>(document.stanzas.map((one) => [one.name, one]));
-      await storeAndMask({ ready: unsealed, found, store: access.store, splunkd: access.splunkd, clock, log });
+      await storeAndMask({ ready: unstored, found, store: access.store, splunkd: access.splunkd, clock, log });
     } else if (clear.length > 0)
       log.warn("secrets typed into inputs stay in clear in inputs.conf because the credential store cannot be used", {
         customers: clear.length,
@@ -168,7 +174,7 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       if (!one || !first) return undefined;
       return splunkVault({
         stanza: stanza.name,
-        seal: one.seal,
+        fingerprint: one.fingerprint,
         first,
         storedAtMs: one.storedRefreshToken?.storedAtMs,
         store: access.store,

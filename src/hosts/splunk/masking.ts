@@ -30,15 +30,19 @@ export async function storeAndMask(options: {
   const stored: ReadyStanza[] = [];
   for (const one of ready) {
     try {
-      if (one.toSeal !== undefined)
-        await store.put(customerSecretId(one.stanza.name, "certificate"), sealed(one.toSeal), one.seal);
+      if (one.certificateToBind !== undefined)
+        await store.put(
+          customerSecretId(one.stanza.name, "certificate"),
+          sealed(one.certificateToBind),
+          one.fingerprint,
+        );
       if (one.clear.length === 0) continue;
       for (const key of one.clear)
         await storeUnlessSame(
           store,
           customerSecretId(one.stanza.name, key),
           clearValue(one.stanza, key) as Sealed,
-          one.seal,
+          one.fingerprint,
         );
       stored.push(one);
     } catch (error) {
@@ -46,7 +50,7 @@ export async function storeAndMask(options: {
       log.error(
         one.clear.length > 0
           ? "a secret typed into an input could not be stored and still stands in clear in inputs.conf"
-          : "a certificate could not be sealed",
+          : "the path of a certificate could not be stored, so a change of this input's addresses is not noticed",
         {
           customer: one.stanza.name,
           failure: error.code,
@@ -67,15 +71,17 @@ export async function storeAndMask(options: {
 /** splunkd validates each edit with a process of its own, so more at once would only queue there. */
 const EDITS_AT_ONCE = 8;
 
-async function storeUnlessSame(store: PasswordStore, id: SecretId, value: Sealed, seal: string): Promise<void> {
-  if (!isStored(store, id, value, seal)) await store.put(id, value, seal);
+async function storeUnlessSame(store: PasswordStore, id: SecretId, value: Sealed, fingerprint: string): Promise<void> {
+  if (!isStored(store, id, value, fingerprint)) await store.put(id, value, fingerprint);
 }
 
-function isStored(store: PasswordStore, id: SecretId, value: Sealed, seal: string): boolean {
+function isStored(store: PasswordStore, id: SecretId, value: Sealed, fingerprint: string): boolean {
   try {
     const found = store.get(id);
     return (
-      found !== undefined && found.seal === seal && found.value.open((old) => value.open((typed) => old === typed))
+      found !== undefined &&
+      found.fingerprint === fingerprint &&
+      found.value.open((old) => value.open((typed) => old === typed))
     );
   } catch (error) {
     if (isFailure(error)) return false;
@@ -184,7 +190,7 @@ async function storeOverwritten(
   const customer = one.stanza.name;
   for (const [key, typed] of overwritten) {
     try {
-      await store.put(customerSecretId(customer, key), typed, one.seal);
+      await store.put(customerSecretId(customer, key), typed, one.fingerprint);
       log.info("a secret typed while the one before it was being masked is stored too", { customer, keys: key });
     } catch (error) {
       if (!isFailure(error)) throw error;

@@ -5,7 +5,7 @@ import { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
 import { evenRandom, FakeSplunkd, jumpClock, recordedLog } from "./splunk.test-kit.ts";
 import { Splunkd } from "./splunkd.ts";
 
-const SEAL = `v1.${"a".repeat(64)}.111111.222222.333333.444444.555555.666666`;
+const FINGERPRINT = `v1.${"a".repeat(64)}.111111.222222.333333.444444.555555.666666`;
 
 function connect(fake: FakeSplunkd, more: Partial<ConstructorParameters<typeof Splunkd>[0]> = {}): Splunkd {
   return new Splunkd({
@@ -30,7 +30,7 @@ describe("a secret of any length and content survives the store", () => {
     await fc.assert(
       fc.asyncProperty(fc.string({ unit: "binary", maxLength: 2000 }), async (secret) => {
         const fake = new FakeSplunkd();
-        await (await read(fake)).put(id, sealed(secret), SEAL);
+        await (await read(fake)).put(id, sealed(secret), FINGERPRINT);
         expect(opened(await read(fake), id)).toBe(secret);
       }),
       { numRuns: 50 },
@@ -39,7 +39,7 @@ describe("a secret of any length and content survives the store", () => {
 
   test("no entry is longer than 255 characters, or holds white space or anything beyond ASCII", async () => {
     const fake = new FakeSplunkd();
-    await (await read(fake)).put(id, sealed(` Grüße\n${"0.AXo".repeat(900)} `), SEAL);
+    await (await read(fake)).put(id, sealed(` Grüße\n${"0.AXo".repeat(900)} `), FINGERPRINT);
     expect(fake.rows.size).toBeGreaterThan(15);
     for (const [name, row] of fake.rows) {
       expect(row.password.length).toBeLessThanOrEqual(255);
@@ -67,7 +67,7 @@ describe("a reader sees the old secret or the new one, never a mixture", () => {
 
   test.each(Array.from({ length: 14 }, (_, k) => k))("when the writer dies at its request number %i", async (dies) => {
     const fake = new FakeSplunkd();
-    await (await read(fake)).put(id, sealed("old".repeat(400)), SEAL);
+    await (await read(fake)).put(id, sealed("old".repeat(400)), FINGERPRINT);
     const store = await read(fake);
     const before = fake.requests.length;
     const send = fake.send.bind(fake);
@@ -75,7 +75,7 @@ describe("a reader sees the old secret or the new one, never a mixture", () => {
       if (fake.requests.length - before >= dies) throw new Error("killed");
       return send(request);
     };
-    await store.put(id, sealed("new".repeat(400)), SEAL).catch(() => {});
+    await store.put(id, sealed("new".repeat(400)), FINGERPRINT).catch(() => {});
     fake.send = send;
     expect(["old".repeat(400), "new".repeat(400)]).toContain(opened(await read(fake), id));
   });
@@ -83,8 +83,8 @@ describe("a reader sees the old secret or the new one, never a mixture", () => {
   test("a rotation leaves nothing of the old generation behind", async () => {
     const fake = new FakeSplunkd();
     const store = await read(fake);
-    await store.put(id, sealed("x".repeat(3000)), SEAL);
-    await store.put(id, sealed("short"), SEAL);
+    await store.put(id, sealed("x".repeat(3000)), FINGERPRINT);
+    await store.put(id, sealed("short"), FINGERPRINT);
     expect(fake.rows.size).toBe(2);
     await store.remove(id);
     expect(fake.rows.size).toBe(0);
@@ -96,7 +96,7 @@ describe("a reader sees the old secret or the new one, never a mixture", () => {
       (fake: FakeSplunkd, name: string) => (fake.rows.get(name)!.password = "altered"),
     ]) {
       const fake = new FakeSplunkd();
-      await (await read(fake)).put(id, sealed("x".repeat(600)), SEAL);
+      await (await read(fake)).put(id, sealed("x".repeat(600)), FINGERPRINT);
       spoil(fake, [...fake.rows.keys()].find((name) => name.endsWith(".2:"))!);
       const store = await read(fake);
       expect(() => store.get(id)).toThrow(
@@ -110,7 +110,8 @@ describe("the list", () => {
   test("is read to its end, whatever page splunkd makes of it", async () => {
     const fake = new FakeSplunkd();
     const store = await read(fake);
-    for (let i = 0; i < 40; i += 1) await store.put(customerSecretId(`c${i}`, "client_secret"), sealed(`s${i}`), SEAL);
+    for (let i = 0; i < 40; i += 1)
+      await store.put(customerSecretId(`c${i}`, "client_secret"), sealed(`s${i}`), FINGERPRINT);
     fake.pageMax = 30;
     const again = await read(fake);
     for (let i = 0; i < 40; i += 1) expect(opened(again, customerSecretId(`c${i}`, "client_secret"))).toBe(`s${i}`);
@@ -118,7 +119,7 @@ describe("the list", () => {
 
   test("entries of another app or realm are not ours", async () => {
     const fake = new FakeSplunkd();
-    await (await read(fake)).put(credentialId("main"), sealed("planted"), SEAL);
+    await (await read(fake)).put(credentialId("main"), sealed("planted"), FINGERPRINT);
     const foreign = new FakeSplunkd();
     for (const [name, row] of fake.rows)
       foreign.add("search", row.realm, name.slice(row.realm.length + 1, -1), row.password);

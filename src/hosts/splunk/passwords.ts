@@ -12,7 +12,7 @@ import { APP } from "./splunkd.ts";
  * chunks of one generation; one index entry, written last, names the generation. A reader therefore sees the
  * old secret or the new one, never a mixture:
  *
- *   realm defender_mssp, user `<id>`               {"v":1,"g":"<generation>","n":7,"d":"<SHA-256, 32 hex>","s":"<seal>","t":<seconds>}
+ *   realm defender_mssp, user `<id>`               {"v":1,"g":"<generation>","n":7,"d":"<SHA-256, 32 hex>","s":"<fingerprint>","t":<seconds>}
  *   realm defender_mssp, user `<id>.<generation>.<k>`  chunk k of n
  */
 const REALM = "defender_mssp";
@@ -36,8 +36,8 @@ export function credentialId(name: string): SecretId {
 
 export interface StoredSecret {
   readonly value: Sealed;
-  /** See model/seal.ts: what was in force when it was typed. */
-  readonly seal: string;
+  /** Of what was in force when it was typed: see model/endpoint-binding.ts. */
+  readonly fingerprint: string;
   readonly storedAtMs: number;
 }
 
@@ -99,7 +99,7 @@ export class PasswordStore {
     const packed = chunks.map((chunk) => (chunk as Sealed).open((text) => text)).join("");
     const text = digest(packed) === index.d ? unpack(packed) : undefined;
     if (text === undefined) throw damaged(id);
-    return { value: sealed(text), seal: index.s, storedAtMs: index.t * 1000 };
+    return { value: sealed(text), fingerprint: index.s, storedAtMs: index.t * 1000 };
   }
 
   /** Names of all shared credentials and customers with a secret, as stored (encoded). */
@@ -110,7 +110,7 @@ export class PasswordStore {
   }
 
   /** Chunks first, the index last, the old generation's chunks away. Throws the failures of Splunkd. */
-  async put(id: SecretId, value: Sealed, seal: string): Promise<StoredSecret> {
+  async put(id: SecretId, value: Sealed, fingerprint: string): Promise<StoredSecret> {
     const before = this.#index(id);
     const packed = value.open(pack);
     const storedAtMs = Math.floor(this.#clock.nowMs() / 1000) * 1000;
@@ -119,14 +119,14 @@ export class PasswordStore {
       g: this.#freshGeneration(id, storedAtMs),
       n: Math.max(1, Math.ceil(packed.length / CHUNK_MAX)),
       d: digest(packed),
-      s: seal,
+      s: fingerprint,
       t: storedAtMs / 1000,
     };
     for (const [k, name] of chunkNames(id, index).entries())
       await this.#write(name, packed.slice(k * CHUNK_MAX, (k + 1) * CHUNK_MAX));
     await this.#write(id, JSON.stringify(index));
     if (before !== undefined && before !== "damaged") await this.#drop(chunkNames(id, before));
-    return { value, seal, storedAtMs };
+    return { value, fingerprint, storedAtMs };
   }
 
   /** Takes the secret away, index first. */

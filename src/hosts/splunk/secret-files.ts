@@ -6,7 +6,7 @@ import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { Stanza } from "../../model/stanza.ts";
 
-/** Reads a CA file for the seal; `undefined` for a file that is not there. */
+/** Reads a secret's file; `undefined` for a file that cannot be read. */
 export type ReadBytes = (file: string) => Promise<Uint8Array | undefined>;
 
 /** A secret that stands in the stanza itself, or a reference to its file. */
@@ -22,8 +22,8 @@ export function fileNamed(stanza: Stanza, key: SecretKey): string | undefined {
 
 /**
  * Reads secrets that stand as `file:PATH`: for hosts whose splunkd offers no credential store (universal
- * forwarders). Nothing seals a file to endpoints, so such a secret goes to the cloud's own addresses only:
- * whoever may edit an input must not be able to have it sent elsewhere.
+ * forwarders). A file is not bound to endpoints, so such a secret goes to the cloud's own addresses only:
+ * somebody who may edit an input must not be able to have it sent elsewhere.
  */
 export async function withSecretFiles(stanza: Stanza, readBytes: ReadBytes, files: FileRule): Promise<Stanza> {
   const read = new Map<SecretKey, Sealed>();

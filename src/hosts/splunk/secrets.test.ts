@@ -1,7 +1,9 @@
+import { createHash } from "node:crypto";
 import { inspect } from "node:util";
 import { describe, expect, test } from "@jest/globals";
 import type { FileRule } from "../../config/settings.ts";
 import { MASK, parseStanzas } from "../../config/settings.ts";
+import { endpointBinding } from "../../model/endpoint-binding.ts";
 import { Failure } from "../../model/failure.ts";
 import type { HttpAnswer, HttpRequest } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
@@ -9,14 +11,19 @@ import { sealed } from "../../model/sealed.ts";
 import { storeAndMask } from "./masking.ts";
 import { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
 import type { SplunkStanza } from "./run-document.ts";
-import { resolveSecrets, sealFor } from "./secrets.ts";
+import type { SecretPorts } from "./secrets.ts";
+import { resolveSecrets } from "./secrets.ts";
 import { evenRandom, FakeSplunkd, jumpClock, recordedLog } from "./splunk.test-kit.ts";
 import { Splunkd } from "./splunkd.ts";
 import { splunkVault } from "./vault.ts";
 
 const TENANT = "11111111-2222-3333-4444-555555555555";
 const CLIENT = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
-const FILES: Record<string, string> = { "/ca.pem": "certificate one", "/other.pem": "certificate two" };
+const FILES: Record<string, string> = {
+  "/ca.pem": "certificate one",
+  "/other.pem": "certificate two",
+  "/closed.pem": "",
+};
 const readBytes = async (file: string) => (file in FILES ? new TextEncoder().encode(FILES[file]) : undefined);
 const files: FileRule = {
   files: {
@@ -24,6 +31,18 @@ const files: FileRule = {
       file in FILES ? { kind: "file", realPath: file, openToOthers: file.includes("open") } : { kind: "missing" },
   },
   roots: ["/auth"],
+};
+const ports: SecretPorts = {
+  readBytes,
+  files,
+  fingerprintOf: endpointBinding({
+    readFile(path) {
+      const text = FILES[path];
+      if (text === undefined || path.includes("closed")) throw new Error("EACCES: permission denied");
+      return new TextEncoder().encode(text);
+    },
+    sha256Hex: (bytes) => createHash("sha256").update(bytes).digest("hex"),
+  }),
 };
 const open = (secret: Sealed | undefined) => secret?.open((value) => value);
 
@@ -51,7 +70,7 @@ async function start(fake: FakeSplunkd, raw: readonly SplunkStanza[]) {
   const store = await PasswordStore.read(splunkd, clock, evenRandom);
   const parsed = parseStanzas(raw, { host: "splunk", nowMs: clock.nowMs() });
   expect(parsed.problems).toEqual([]);
-  const resolution = await resolveSecrets(parsed.stanzas, parsed.masked, store, undefined, readBytes, files);
+  const resolution = await resolveSecrets(parsed.stanzas, parsed.masked, store, undefined, ports);
   const finish = () =>
     storeAndMask({
       ready: resolution.ready,
@@ -202,7 +221,6 @@ describe("a stored secret goes only where it was typed for", () => {
     ["proxy", { proxy: "" }],
     ["ca_file", { ca_file: "/other.pem" }],
     ["ca_file", { ca_file: "" }],
-    ["ca_file", { ca_file: "/gone.pem" }],
     ["login_url", { cloud: "gcc-high" }],
   ])("%s changed: the stanza gets no secret and says why (%j)", async (setting, values) => {
     const { ready, refused } = await start(await stored(), [
@@ -225,6 +243,20 @@ describe("a stored secret goes only where it was typed for", () => {
     expect(refused[0]?.failure.code).toBe("endpoint-changed");
   });
 
+  test("a ca_file that cannot be read refuses its customer with its own failure and no other customer", async () => {
+    const { ready, refused, finish, store } = await start(new FakeSplunkd(), [
+      stanzaOf("a", { client_secret: "typed", ca_file: "/closed.pem" }),
+      stanzaOf("b", { client_secret: "typed", tenant_id: "b.example.com" }),
+    ]);
+    await finish();
+
+    expect(ready.map((one) => one.stanza.name)).toEqual(["b"]);
+    expect(refused.map((one) => [one.stanza.name, one.failure.code, one.failure.say])).toEqual([
+      ["a", "ca-file-unusable", "The file /closed.pem named in ca_file cannot be read."],
+    ]);
+    expect(store.get(customerSecretId("a", "client_secret"))).toBeUndefined();
+  });
+
   test("a ca_file with the same content under another name is the same", async () => {
     FILES["/copy.pem"] = "certificate one";
     expect((await start(await stored(), [masked({ ca_file: "/copy.pem" })])).ready).toHaveLength(1);
@@ -238,7 +270,7 @@ async function withCredential(credential: object, endpoints: Record<string, stri
     host: "splunk",
     nowMs: 0,
   }).stanzas;
-  await store.put(credentialId("main"), sealed(JSON.stringify(credential)), await sealFor(typedFor!, readBytes));
+  await store.put(credentialId("main"), sealed(JSON.stringify(credential)), ports.fingerprintOf(typedFor!));
   return fake;
 }
 
@@ -319,14 +351,7 @@ describe("a customer without a usable secret is told so, and the others go on", 
       jumpClock(),
       evenRandom,
     ).catch((error: unknown) => error);
-    const { ready, refused } = await resolveSecrets(
-      parsed.stanzas,
-      parsed.masked,
-      undefined,
-      busy as never,
-      readBytes,
-      files,
-    );
+    const { ready, refused } = await resolveSecrets(parsed.stanzas, parsed.masked, undefined, busy as never, ports);
     expect(ready.map((one) => one.stanza.name)).toEqual(["b"]);
     expect(refused.map((one) => one.failure.code)).toEqual(["splunkd-session-refused"]);
   });
@@ -336,10 +361,10 @@ async function vault() {
   const fake = new FakeSplunkd();
   const begun = await start(fake, []);
   const id = customerSecretId("a", "refresh_token");
-  const first = await begun.store.put(id, sealed("first"), "seal");
+  const first = await begun.store.put(id, sealed("first"), "v1");
   const made = splunkVault({
     stanza: "a",
-    seal: "seal",
+    fingerprint: "v1",
     first: first.value,
     storedAtMs: first.storedAtMs,
     store: begun.store,
@@ -418,7 +443,7 @@ describe("a certificate, which is a file and not typed", () => {
   const withCertificate = (values: Record<string, string> = {}) =>
     stanzaOf("a", { certificate: "/auth/app.pem", ...values });
 
-  test("is sealed to the addresses of its first use, and once only", async () => {
+  test("is bound to the addresses of its first use, and once only", async () => {
     const fake = new FakeSplunkd();
     await (await start(fake, [withCertificate()])).finish();
     expect(fake.edits).toEqual([]);
@@ -444,7 +469,7 @@ describe("a certificate, which is a file and not typed", () => {
     });
   });
 
-  test("serves the cloud's own addresses only where no seal can be kept", async () => {
+  test("serves the cloud's own addresses only where no binding can be stored", async () => {
     const parsed = parseStanzas(
       [
         withCertificate(),
@@ -457,14 +482,7 @@ describe("a certificate, which is a file and not typed", () => {
       { host: "splunk", nowMs: 0 },
     );
     const unreadable = new Failure("splunkd-unreachable", { actor: "operator", retry: { when: "soon" }, say: "no" });
-    const { ready, refused } = await resolveSecrets(
-      parsed.stanzas,
-      parsed.masked,
-      undefined,
-      unreadable,
-      readBytes,
-      files,
-    );
+    const { ready, refused } = await resolveSecrets(parsed.stanzas, parsed.masked, undefined, unreadable, ports);
     expect(ready.map((one) => one.stanza.name)).toEqual(["a"]);
     expect(refused.map((one) => one.failure.code)).toEqual(["splunkd-unreachable"]);
   });

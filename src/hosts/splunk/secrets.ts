@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto";
 import type { FileRule, SecretKey } from "../../config/settings.ts";
 import { SECRET_KEYS } from "../../config/settings.ts";
+import type { FingerprintOf } from "../../model/endpoint-binding.ts";
+import { fingerprintDifferences } from "../../model/endpoint-binding.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
-import { sealDifferences, sealOf } from "../../model/seal.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import type { PasswordStore, StoredSecret } from "./passwords.ts";
@@ -13,14 +13,15 @@ import { clearValue, fileNamed, hasOwnAddresses, withSecretFiles } from "./secre
 /** A customer whose secrets are there. */
 export interface ReadyStanza {
   readonly stanza: Stanza;
-  readonly seal: string;
+  /** Of the endpoints in force: what is stored for this customer from now on is bound to them. */
+  readonly fingerprint: string;
   /** Those that stand in clear in inputs.conf and are to be stored and masked. */
   readonly clear: readonly SecretKey[];
   /**
-   * The path of a certificate that was not sealed yet: whoever edits the input later cannot send what it
-   * signs for elsewhere.
+   * The path of a certificate that is not bound yet. Once it is, somebody who edits the input cannot have
+   * what it signs sent elsewhere.
    */
-  readonly toSeal?: string;
+  readonly certificateToBind?: string;
   /** Undefined unless the refresh token comes from the store or was just typed. */
   readonly storedRefreshToken?: StoredSecret;
 }
@@ -41,6 +42,13 @@ export interface SharedCredential {
   readonly expires?: string;
 }
 
+/** How secrets are looked up outside of the store. */
+export interface SecretPorts {
+  readonly readBytes: ReadBytes;
+  readonly files: FileRule;
+  readonly fingerprintOf: FingerprintOf;
+}
+
 export interface Resolution {
   readonly ready: readonly ReadyStanza[];
   readonly refused: readonly RefusedStanza[];
@@ -49,7 +57,7 @@ export interface Resolution {
 /**
  * Gives each customer his secrets: those typed in clear, else the stored ones, if they were typed for the
  * endpoints, proxy and CA that are in force now; one that differs gets none at all and is told which setting
- * it is (`endpoint-changed`).
+ * it is (`endpoint-changed`). A customer whose file cannot be read is refused alone.
  *
  * @param store undefined when the credential store could not be read; `storeFailure` then says why. Customers
  *   that need nothing from it go on.
@@ -59,8 +67,7 @@ export async function resolveSecrets(
   masked: ReadonlyMap<string, readonly SecretKey[]>,
   store: PasswordStore | undefined,
   storeFailure: Failure | undefined,
-  readBytes: ReadBytes,
-  files: FileRule,
+  { readBytes, files, fingerprintOf }: SecretPorts,
 ): Promise<Resolution> {
   const ready: ReadyStanza[] = [];
   const refused: RefusedStanza[] = [];
@@ -68,7 +75,8 @@ export async function resolveSecrets(
     let stanza = given;
     try {
       stanza = await withSecretFiles(given, readBytes, files);
-      ready.push(await resolveOne(stanza, given, masked.get(stanza.name) ?? [], store, storeFailure, readBytes));
+      const fingerprint = fingerprintOf(stanza);
+      ready.push(resolveOne(stanza, given, masked.get(stanza.name) ?? [], store, storeFailure, fingerprint));
     } catch (error) {
       if (!isFailure(error)) throw error;
       refused.push({ stanza: given, failure: error });
@@ -77,15 +85,14 @@ export async function resolveSecrets(
   return { ready, refused };
 }
 
-async function resolveOne(
+function resolveOne(
   stanza: Stanza,
   given: Stanza,
   masked: readonly SecretKey[],
   store: PasswordStore | undefined,
   storeFailure: Failure | undefined,
-  readBytes: ReadBytes,
-): Promise<ReadyStanza> {
-  const seal = await sealFor(stanza, readBytes);
+  fingerprint: string,
+): ReadyStanza {
   const stored = new Map<SecretKey, StoredSecret>();
   const clear: SecretKey[] = [];
   for (const key of SECRET_KEYS) {
@@ -95,37 +102,40 @@ async function resolveOne(
       continue;
     }
     const found = store?.get(customerSecretId(stanza.name, key));
-    if (found) stored.set(key, unsealFor(found, seal, key));
+    if (found) stored.set(key, assertBinding(found, fingerprint, key));
     else if (masked.includes(key))
       throw storeFailure ?? missing(key, `holds only the mask for ${key}, and nothing is stored for this input`);
   }
-  const toSeal =
-    stanza.certificate === undefined ? undefined : unsealedPath(stanza, stanza.certificate, store, storeFailure, seal);
+  const certificateToBind =
+    stanza.certificate === undefined
+      ? undefined
+      : unboundCertificate(stanza, stanza.certificate, store, storeFailure, fingerprint);
   const shared =
-    stanza.credential === undefined ? undefined : sharedCredential(stanza.credential, store, storeFailure, seal);
+    stanza.credential === undefined ? undefined : sharedCredential(stanza.credential, store, storeFailure, fingerprint);
   const complete = withSecrets(stanza, stored, shared);
   const lacking = lackingSecret(complete);
   if (lacking) throw storeFailure ?? missing(lacking, "has nothing to sign in with");
   const refreshToken = stored.get("refresh_token");
   return {
     stanza: complete,
-    seal,
+    fingerprint,
     clear,
-    ...(toSeal === undefined ? {} : { toSeal }),
+    ...(certificateToBind === undefined ? {} : { certificateToBind }),
     ...(refreshToken ? { storedRefreshToken: refreshToken } : {}),
   };
 }
 
 /**
- * A certificate is a file that nobody types, so its path is sealed when it is first used. Where no seal can
- * be kept it serves the cloud's own addresses only. Returns the path when it is still to be sealed.
+ * A certificate is a file that nobody types, so its path is bound to the endpoints when it is first used.
+ * Where no binding can be stored it serves the cloud's own addresses only. Returns the path when it is still
+ * to be bound.
  */
-function unsealedPath(
+function unboundCertificate(
   stanza: Stanza,
   certificate: string,
   store: PasswordStore | undefined,
   storeFailure: Failure | undefined,
-  seal: string,
+  fingerprint: string,
 ): string | undefined {
   if (!store) {
     if (hasOwnAddresses(stanza)) throw storeFailure ?? missing("client_secret", "has no credential store");
@@ -133,26 +143,12 @@ function unsealedPath(
   }
   const found = store.get(customerSecretId(stanza.name, "certificate"));
   if (found?.value.open((path) => path === certificate) !== true) return certificate;
-  unsealFor(found, seal, "certificate");
+  assertBinding(found, fingerprint, "certificate");
   return undefined;
 }
 
-/**
- * The seal of what is in force for this stanza now. A CA file that cannot be read seals as its absence would
- * not: the request would fail anyway.
- */
-export async function sealFor(stanza: Stanza, readBytes: ReadBytes): Promise<string> {
-  const caFile = stanza.route.caFile;
-  const bytes = caFile === undefined ? undefined : ((await readBytes(caFile)) ?? new Uint8Array());
-  return sealOf(stanza.endpoints, stanza.route, bytes, sha256Hex);
-}
-
-export function sha256Hex(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
-}
-
-function unsealFor(found: StoredSecret, present: string, what: string): StoredSecret {
-  const changed = sealDifferences(found.seal, present);
+function assertBinding(found: StoredSecret, present: string, what: string): StoredSecret {
+  const changed = fingerprintDifferences(found.fingerprint, present);
   if (changed.length === 0) return found;
   throw new Failure("endpoint-changed", {
     actor: "operator",
@@ -166,7 +162,7 @@ function sharedCredential(
   name: string,
   store: PasswordStore | undefined,
   storeFailure: Failure | undefined,
-  seal: string,
+  fingerprint: string,
 ): SharedCredential {
   const found = store?.get(credentialId(name));
   if (!found) {
@@ -180,7 +176,7 @@ function sharedCredential(
       })
     );
   }
-  const parsed = unsealFor(found, seal, `the shared credential ${name}`).value.open(readCredential);
+  const parsed = assertBinding(found, fingerprint, `the shared credential ${name}`).value.open(readCredential);
   if (!parsed)
     throw new Failure("secret-damaged", {
       actor: "operator",

@@ -13,7 +13,7 @@ const DAY_MS = 86_400_000;
  */
 export function splunkVault(options: {
   readonly stanza: string;
-  readonly seal: string;
+  readonly fingerprint: string;
   readonly first: Sealed;
   /** When the stored one was stored; undefined when nothing is stored. */
   readonly storedAtMs: number | undefined;
@@ -22,7 +22,7 @@ export function splunkVault(options: {
   readonly random: Random;
   readonly log: Log;
 }): RefreshTokenVault {
-  const { stanza, seal, store, clock, random, log } = options;
+  const { stanza, fingerprint, store, clock, random, log } = options;
   let token = options.first;
   let dueAtMs = (options.storedAtMs ?? Number.NEGATIVE_INFINITY) + DAY_MS * (1 + random.next() / 4);
   return {
@@ -31,7 +31,7 @@ export function splunkVault(options: {
       token = rotated;
       if (!store || !(refused || clock.nowMs() >= dueAtMs)) return;
       try {
-        const stored = await store.put(customerSecretId(stanza, "refresh_token"), rotated, seal);
+        const stored = await store.put(customerSecretId(stanza, "refresh_token"), rotated, fingerprint);
         dueAtMs = stored.storedAtMs + DAY_MS * (1 + random.next() / 4);
       } catch (error) {
         // The stored one is still good, so collecting goes on; a refused one is not.

@@ -7,18 +7,18 @@ import type { Disk } from "./disk.ts";
 import { credentialEntryName, FileTokenVault, SecretFiles } from "./secrets.ts";
 import { CONTOSO, diskPorts, diskThatFails, LogBook, newFolder } from "./stores.test-kit.ts";
 
-const SEAL = "v1.whole.aaaaaa.bbbbbb.cccccc.dddddd.eeeeee.ffffff";
+const FINGERPRINT = "v1.whole.aaaaaa.bbbbbb.cccccc.dddddd.eeeeee.ffffff";
 const OTHER = "v1.other.aaaaaa.bbbbbb.cccccc.dddddd.999999.ffffff";
 const TYPED = "typed-kQz7Wm2Xv9Lb4Tn8Rj3Hd6Fs1Gp5Yc0Aq7Ue";
 const ROTATED = "rotated-Pm4Xc8Vb2Nz6Lk1Jh5Gf9Ds3Aq7We0Rt4Y";
 
-function vault(dir: string, given: { seal?: string; typed?: Sealed; disk?: Disk } = {}): FileTokenVault {
+function vault(dir: string, given: { fingerprint?: string; typed?: Sealed; disk?: Disk } = {}): FileTokenVault {
   const files = new SecretFiles(dir, { ports: diskPorts(given.disk), log: new LogBook() });
   return new FileTokenVault({
     files,
     tenantId: CONTOSO,
     stanza: "Contoso",
-    seal: given.seal ?? SEAL,
+    fingerprint: given.fingerprint ?? FINGERPRINT,
     ...(given.typed ? { typed: given.typed } : {}),
     nowMs: () => 1_000,
   });
@@ -85,7 +85,14 @@ describe("which token counts", () => {
     const dir = newFolder();
     const files = new SecretFiles(dir, { ports: diskPorts(), log: new LogBook() });
     const at = (now: number, typed: string): FileTokenVault =>
-      new FileTokenVault({ files, tenantId: CONTOSO, stanza: "a", seal: SEAL, typed: sealed(typed), nowMs: () => now });
+      new FileTokenVault({
+        files,
+        tenantId: CONTOSO,
+        stanza: "a",
+        fingerprint: FINGERPRINT,
+        typed: sealed(typed),
+        nowMs: () => now,
+      });
     expect(at(1, "x").times()).toBeUndefined();
     await at(1, "x").store(sealed("r1"), { refused: false });
     await at(2, "x").store(sealed("r2"), { refused: false });
@@ -99,7 +106,7 @@ describe("a stored secret goes nowhere but where it was typed for", () => {
   test("a changed endpoint gets no token and is named", async () => {
     const dir = newFolder();
     await vault(dir).store(sealed(ROTATED), { refused: false });
-    const failure: unknown = await vault(dir, { seal: OTHER })
+    const failure: unknown = await vault(dir, { fingerprint: OTHER })
       .current()
       .catch((error: unknown) => error);
     expect(failure).toMatchObject({ code: "endpoint-changed", area: "sign-in", say: expect.stringContaining("proxy") });

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { fingerprintDifferences } from "../../model/endpoint-binding.ts";
 import { Failure } from "../../model/failure.ts";
 import type { Log, RefreshTokenVault } from "../../model/ports.ts";
-import { sealDifferences } from "../../model/seal.ts";
 import { type Sealed, sealed } from "../../model/sealed.ts";
 import type { TenantId } from "../../model/tenant.ts";
 import { newerFormat } from "./damage.ts";
@@ -16,7 +16,8 @@ const VERSION = 1;
  * and plain notes beside them.
  */
 export interface SecretEntry {
-  readonly seal: string;
+  /** Of the endpoint binding: `seal` in the file. */
+  readonly fingerprint: string;
   readonly values: Readonly<Record<string, Sealed>>;
   /** Times, a client id and the like: nothing secret. */
   readonly notes: Readonly<Record<string, string>>;
@@ -103,7 +104,7 @@ function encode(entry: SecretEntry): string {
   const values = Object.fromEntries(
     Object.entries(entry.values).map(([name, value]) => [name, value.open((text) => text)]),
   );
-  return `${JSON.stringify({ version: VERSION, seal: entry.seal, notes: entry.notes, values }, undefined, 1)}\n`;
+  return `${JSON.stringify({ version: VERSION, seal: entry.fingerprint, notes: entry.notes, values }, undefined, 1)}\n`;
 }
 
 function decode(path: string, text: string): SecretEntry {
@@ -116,10 +117,11 @@ function decode(path: string, text: string): SecretEntry {
   }
   if (typeof outer !== "object" || outer === null) throw damaged(path);
   if (typeof outer.version === "number" && outer.version > VERSION) throw newerFormat(path, outer.version, VERSION);
-  const { seal, notes, values } = outer;
-  if (outer.version !== VERSION || typeof seal !== "string" || !isTexts(notes) || !isTexts(values)) throw damaged(path);
+  const { seal: fingerprint, notes, values } = outer;
+  if (outer.version !== VERSION || typeof fingerprint !== "string" || !isTexts(notes) || !isTexts(values))
+    throw damaged(path);
   return {
-    seal,
+    fingerprint,
     notes,
     values: Object.fromEntries(Object.entries(values).map(([name, value]) => [name, sealed(value)])),
   };
@@ -143,8 +145,8 @@ function damaged(path: string): Failure {
  * Throws Failure `endpoint-changed` when a stored secret was typed for other endpoints: it is not handed out,
  * whoever asks.
  */
-export function assertSeal(what: string, stored: string, present: string): void {
-  const differing = sealDifferences(stored, present);
+export function assertBinding(what: string, stored: string, present: string): void {
+  const differing = fingerprintDifferences(stored, present);
   if (differing.length === 0) return;
   throw new Failure("endpoint-changed", {
     area: "sign-in",
@@ -160,8 +162,8 @@ export interface FileVaultParts {
   readonly files: SecretFiles;
   readonly tenantId: TenantId;
   readonly stanza: string;
-  /** The present seal: see model/seal.ts. */
-  readonly seal: string;
+  /** Of the present settings: see model/endpoint-binding.ts. */
+  readonly fingerprint: string;
   /**
    * The refresh token as it stands in the admin's own file; it counts until it was redeemed once, and again
    * when he replaces it.
@@ -190,24 +192,24 @@ export class FileTokenVault implements RefreshTokenVault {
   }
 
   async current(): Promise<Sealed> {
-    const { typed, seal } = this.#parts;
+    const { typed, fingerprint } = this.#parts;
     const entry = this.#parts.files.read(this.#name);
     if (typed !== undefined && (entry === undefined || entry.notes.typed_digest !== digestOf(typed))) return typed;
     const token = entry?.values.refresh_token;
     if (entry === undefined || token === undefined) throw this.#notSignedIn();
-    assertSeal("The refresh token", entry.seal, seal);
+    assertBinding("The refresh token", entry.fingerprint, fingerprint);
     return token;
   }
 
   /** Resolves when the token is safe on disk; only then may its access token be used. */
   async store(rotated: Sealed, _options: { readonly refused: boolean }): Promise<void> {
-    const { typed, seal, nowMs } = this.#parts;
+    const { typed, fingerprint, nowMs } = this.#parts;
     const now = String(nowMs());
     const before = this.#parts.files.read(this.#name);
     const typedDigest = typed === undefined ? before?.notes.typed_digest : digestOf(typed);
     const typedNow = before === undefined || before.notes.typed_digest !== typedDigest;
     await this.#parts.files.write(this.#name, {
-      seal,
+      fingerprint,
       values: { refresh_token: rotated },
       notes: {
         stored_at_ms: now,

@@ -1,0 +1,102 @@
+import { Failure } from "./failure.ts";
+import type { Stanza } from "./stanza.ts";
+
+/** The settings that decide where a secret is sent. */
+export type Destination = Pick<Stanza, "endpoints" | "route">;
+
+/** What the binding needs from outside, because the vocabulary imports nothing. */
+export interface BindingPorts {
+  /** Throws when the file cannot be read. */
+  readFile(path: string): Uint8Array;
+  sha256Hex(bytes: Uint8Array): string;
+}
+
+/**
+ * The fingerprint of the endpoints, proxy and CA file that these settings name now. Throws Failure
+ * `ca-file-unusable`, never an error of the file system: one customer's file must not stop the others.
+ */
+export type FingerprintOf = (destination: Destination) => string;
+
+/** The parts of a fingerprint in their order; the names are the settings' own. */
+const PARTS = ["login_url", "graph_url", "api_url", "siem_url", "proxy", "ca_file"] as const;
+export type BindingPart = (typeof PARTS)[number];
+
+const VERSION = "v1";
+const HINT_DIGITS = 6;
+
+/**
+ * Binds stored secrets to the endpoints, the proxy and the CA file that were in force when they were typed.
+ * Somebody who may edit a customer's settings but not read the secret cannot have it sent elsewhere.
+ *
+ * A fingerprint holds nothing secret and has at most 108 characters: `v1.<SHA-256 of everything>.<six digits
+ * per part>`. Only the whole digest decides; the short ones tell which part changed. The proxy counts as its
+ * origin: another login at the same proxy is not another destination.
+ */
+export function endpointBinding(ports: BindingPorts): FingerprintOf {
+  const digest = (text: string): string => ports.sha256Hex(new TextEncoder().encode(text));
+  return ({ endpoints, route }) => {
+    const values: Readonly<Record<BindingPart, string>> = {
+      login_url: address(endpoints.loginUrl),
+      graph_url: address(endpoints.graphUrl),
+      api_url: `${address(endpoints.apiUrl)} ${address(endpoints.mdeApiUrl)}`,
+      siem_url: address(endpoints.siemUrl),
+      proxy: route.proxy === undefined ? "" : route.proxy.open((proxy) => origin(proxy)),
+      ca_file: route.caFile === undefined ? "" : ports.sha256Hex(readCaFile(route.caFile, ports)),
+    };
+    const lines = PARTS.map((part) => `${part}=${values[part]}\n`);
+    return [VERSION, digest(lines.join("")), ...lines.map((line) => digest(line).slice(0, HINT_DIGITS))].join(".");
+  };
+}
+
+function readCaFile(path: string, { readFile }: BindingPorts): Uint8Array {
+  try {
+    return readFile(path);
+  } catch (cause) {
+    throw caFileUnusable(path, "cannot be read", cause);
+  }
+}
+
+/** @param what what is wrong with the file, as the end of a sentence. */
+export function caFileUnusable(path: string, what: string, cause?: unknown): Failure {
+  return new Failure("ca-file-unusable", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `The file ${path} named in ca_file ${what}.`,
+    nextStep: "Name a readable file with one or more certificates in PEM form.",
+    cause,
+  });
+}
+
+/**
+ * The settings in which two fingerprints differ; empty when they are the same. A fingerprint that cannot be
+ * read differs in everything.
+ */
+export function fingerprintDifferences(stored: string, present: string): readonly BindingPart[] {
+  if (stored === present) return [];
+  const [storedVersion, , ...storedHints] = stored.split(".");
+  const [presentVersion, , ...presentHints] = present.split(".");
+  if (storedVersion !== presentVersion || storedHints.length !== PARTS.length) return PARTS;
+  const differing = PARTS.filter((_, i) => storedHints[i] !== presentHints[i]);
+  return differing.length === 0 ? PARTS : differing;
+}
+
+/**
+ * One spelling per address: lower-case host, no default port, no trailing slash. Text that is not an address
+ * stays as it is.
+ */
+function address(text: string): string {
+  try {
+    return new URL(text).href.replace(/\/+$/, "");
+  } catch {
+    return text;
+  }
+}
+
+function origin(text: string): string {
+  try {
+    const url = new URL(text.includes("://") ? text : `http://${text}`);
+    return `${url.protocol}//${url.host}`;
+  } catch {
+    return "unreadable";
+  }
+}
