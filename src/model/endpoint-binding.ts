@@ -48,9 +48,9 @@ export function endpointBinding(ports: BindingPorts): FingerprintOf {
   };
 }
 
-function readCaFile(path: string, { readFile }: BindingPorts): Uint8Array {
+function readCaFile(path: string, ports: BindingPorts): Uint8Array {
   try {
-    return readFile(path);
+    return ports.readFile(path);
   } catch (cause) {
     throw caFileUnusable(path, "cannot be read", cause);
   }
