@@ -39,10 +39,17 @@ export async function hunt(configuration: Configuration, flags: HuntFlags, log: 
   const { settings, stanzas } = configuration;
   const now = ticksFromMs(realClock.nowMs());
   const since = sinceFlag(flags.since, now);
-  const chosen = stanzas
-    .map((stanza) => ({ stanza, query: savedQuery(stanza, flags.query) }))
-    .filter(({ query }) => query !== undefined);
+  const looked = stanzas.map((stanza) => ({ stanza, ...savedQuery(stanza, flags.query) }));
+  const chosen = looked.filter(({ query }) => query !== undefined);
   if (chosen.length === 0) throw unknownQuery(stanzas, flags.query);
+  const failed: Failure[] = [];
+  // The query may stand in the part that cannot be read, so these customers are not passed over in silence.
+  for (const { stanza, query, problem } of looked) {
+    if (query !== undefined || problem === undefined) continue;
+    failed.push(problem);
+    log.error(problem.say, { customer: stanza.name, failure: problem.code, next_step: problem.nextStep || undefined });
+  }
+  const meant = chosen.length + failed.length;
   const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
   const world = { http, clock: realClock, random: realRandom, log, globals: settings.globals };
   const builder = new CustomerBuilder(
@@ -53,7 +60,6 @@ export async function hunt(configuration: Configuration, flags: HuntFlags, log: 
   const styles = new Map<string, EventStyle>(stanzas.map((stanza) => [stanza.name, stanza]));
   const table: HuntRow[] = [];
   const show = flags.json ? jsonRows(linesSink(process.stdout, process.stderr, styles)) : tableRows(table, flags.limit);
-  const failed: Failure[] = [];
   let rows = 0;
   let answered = 0;
   const one = async ({
@@ -107,7 +113,7 @@ export async function hunt(configuration: Configuration, flags: HuntFlags, log: 
     log.info("more rows than the table shows; --json gives all", { rows, shown: table.length });
   if (stop.aborted) return EXIT.ourFault;
   if (failed.length === 0) return EXIT.done;
-  return failed.length < chosen.length ? EXIT.someCustomers : exitCodeOf(failed[0] as Failure);
+  return failed.length < meant ? EXIT.someCustomers : exitCodeOf(failed[0] as Failure);
 }
 
 type Show = (stanza: Stanza, tenant: Tenant, records: readonly SourceRecord[]) => Promise<void>;
@@ -166,11 +172,13 @@ function sinceFlag(text: string | undefined, now: Ticks): Ticks | undefined {
   return from;
 }
 
-function savedQuery(stanza: Stanza, name: string): HuntingQuery | undefined {
-  if (stanza.huntingQueries === undefined) return undefined;
-  return loadHuntingQueries(stanza.huntingQueries).queries.find(
-    (query) => query.name.toLowerCase() === name.toLowerCase(),
-  );
+function savedQuery(
+  stanza: Stanza,
+  name: string,
+): { readonly query: HuntingQuery | undefined; readonly problem?: Failure | undefined } {
+  if (stanza.huntingQueries === undefined) return { query: undefined };
+  const { queries, problem } = loadHuntingQueries(stanza.huntingQueries);
+  return { query: queries.find((query) => query.name.toLowerCase() === name.toLowerCase()), problem };
 }
 
 function unknownQuery(stanzas: readonly Stanza[], name: string): Failure {
