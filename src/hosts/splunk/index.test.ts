@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { XMLParser } from "fast-xml-parser";
+import type { FileLook } from "../../config/settings.ts";
 import { SCHEME as FORMAT_SCHEME } from "../../format/splunk/splunk-event.ts";
+import { caFileUnusable } from "../../model/endpoint-binding.ts";
 import { settingsFor } from "../../model/settings-table.ts";
 import type { SplunkWorld } from "./index.ts";
 import { openSplunkHost, readRun, SCHEME, schemeDocument, validate } from "./index.ts";
@@ -221,6 +223,49 @@ describe("a run", () => {
 
     expect(admitted.map((one) => [one.name, one.clientSecret?.open((key) => key)])).toEqual([["b", "typed"]]);
     expect(await host.resolveAgain(waiting)).toEqual([]);
+  });
+
+  describe("a splunkd_ca_file that cannot be used", () => {
+    const AUTH = "/opt/splunk/etc/auth/defender_mssp";
+    const OWN_CA = "/opt/splunk/etc/auth/cacert.pem";
+    const files: FileLook = { look: (file) => ({ kind: file === AUTH ? "folder" : "file", realPath: file }) };
+
+    test.each<[string, Record<string, string>, readonly string[]]>([
+      ["the file of another customer is tried", { splunkd_ca_file: `${AUTH}/good.pem` }, ["closed.pem", "good.pem"]],
+      ["Splunk's own CA is tried last", {}, ["closed.pem", "cacert.pem"]],
+    ])("closes the credential store to no customer: %s", async (_, values, tried) => {
+      const before = world(runDocument(stanza("b", { client_secret: "typed" })));
+      await (await openSplunkHost(await readRun(before), before, new AbortController().signal)).settleSecrets();
+      const document = runDocument(
+        stanza("a", { client_secret: "typed", splunkd_ca_file: `${AUTH}/closed.pem`, tenant_id: "a.example.com" }),
+        stanza("b", { client_secret: "********", ...values }),
+      );
+      const outside = world(document, { files });
+      for (const [id, row] of before.fake.rows) outside.fake.rows.set(id, row);
+      const answer = outside.fake.send.bind(outside.fake);
+      const routes: (string | undefined)[] = [];
+      outside.fake.send = async (request) => {
+        routes.push(request.route.caFile?.split("/").at(-1));
+        if (request.route.caFile?.endsWith("closed.pem") === true) throw caFileUnusable("closed.pem", "cannot be read");
+        return answer(request);
+      };
+      const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
+
+      expect(host.stanzas.map((one) => one.name)).toEqual(["a", "b"]);
+      expect([...new Set(routes)]).toEqual(tried);
+      expect(outside.lines).toEqual([
+        `WARN splunkd cannot be verified with a file that splunkd_ca_file names; the next one is tried file=${AUTH}/closed.pem customer=a\n`,
+      ]);
+    });
+
+    test("leaves splunkd-untrusted as the failure when no other file verifies splunkd either", async () => {
+      const outside = world(runDocument(stanza("b", { client_secret: "********" })), { files });
+      outside.fake.send = async () => {
+        throw caFileUnusable(OWN_CA, "cannot be read");
+      };
+      const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
+      expect(host.refused.map(({ failure }) => failure.code)).toEqual(["splunkd-untrusted"]);
+    });
   });
 
   test("the refresh token's vault starts with the token that is stored", async () => {

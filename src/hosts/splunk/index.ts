@@ -227,24 +227,29 @@ interface PasswordAccess {
 
 async function openPasswords(run: SplunkRun, world: SplunkWorld, stop: AbortSignal): Promise<PasswordAccess> {
   if (run.settings.stanzas.length === 0) return {};
-  try {
-    const splunkd = connectSplunkd(
-      world,
-      run.document.serverUri,
-      run.document.sessionKey,
-      splunkdCaFile(run.settings.stanzas),
-      stop,
-    );
-    return { splunkd, store: await PasswordStore.read(splunkd, world.clock, world.random) };
-  } catch (error) {
-    if (!isFailure(error)) throw error;
-    run.log.warn("Splunk's credential store cannot be read", {
-      failure: error.code,
-      say: error.say,
-      next_step: error.nextStep,
-    });
-    return { failure: error };
+  const { serverUri, sessionKey } = run.document;
+  let failure: Failure | undefined;
+  for (const caFile of splunkdCaFiles(run.settings.stanzas)) {
+    try {
+      const splunkd = connectSplunkd(world, serverUri, sessionKey, caFile, stop);
+      return { splunkd, store: await PasswordStore.read(splunkd, world.clock, world.random) };
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      failure = error.code === "splunkd-untrusted" ? (failure ?? error) : error;
+      if (failure.code !== "splunkd-untrusted") break;
+      if (caFile !== undefined)
+        run.log.warn("splunkd cannot be verified with a file that splunkd_ca_file names; the next one is tried", {
+          file: caFile,
+          customer: run.settings.stanzas.find((one) => one.splunkdCaFile === caFile)?.name,
+        });
+    }
   }
+  run.log.warn("Splunk's credential store cannot be read", {
+    failure: failure?.code,
+    say: failure?.say,
+    next_step: failure?.nextStep,
+  });
+  return failure === undefined ? {} : { failure };
 }
 
 /**
@@ -269,10 +274,14 @@ export function connectSplunkd(
   });
 }
 
-/** One process, one splunkd: the first by name counts. */
-function splunkdCaFile(stanzas: readonly Stanza[]): string | undefined {
-  return stanzas.toSorted((a, b) => (a.name < b.name ? -1 : 1)).find((one) => one.splunkdCaFile !== undefined)
-    ?.splunkdCaFile;
+/**
+ * One process speaks to one splunkd, but each customer may name a file that verifies it. They are tried in
+ * the order of the customers' names and Splunk's own CA (undefined) last, so that one customer's unusable
+ * file does not close the credential store for all.
+ */
+function splunkdCaFiles(stanzas: readonly Stanza[]): readonly (string | undefined)[] {
+  const sorted = stanzas.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  return [...new Set(sorted.map((one) => one.splunkdCaFile).filter((file) => file !== undefined)), undefined];
 }
 
 /** Files that settings name must lie where only a Splunk administrator of this host can put them. */
