@@ -1,7 +1,7 @@
 import type { CloudName } from "../../model/cloud.ts";
 import { CLOUDS } from "../../model/cloud.ts";
 import type { ExitCode } from "../../model/failure.ts";
-import { EXIT, Failure } from "../../model/failure.ts";
+import { EXIT, exitCodeOf, Failure, isFailure } from "../../model/failure.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { OnboardingServices, SecretPlace, StoredCredential } from "../../model/sign-in.ts";
 import type { Endpoints, Route, Stanza } from "../../model/stanza.ts";
@@ -10,8 +10,8 @@ import type { Flags } from "./ask.ts";
 import { credentialFor, splunkAccess, textFlag, usage } from "./ask.ts";
 
 /**
- * `credential set NAME`: one app credential for many customers, sealed with the endpoints given. Called again
- * it rotates the key.
+ * `credential set NAME`: one app credential for many customers, bound to the endpoints given. Called again it
+ * replaces the client secret.
  */
 export async function setCredential(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const name = textFlag(flags, "name");
@@ -100,7 +100,7 @@ async function placeOf(services: OnboardingServices, flags: Flags): Promise<Secr
 
 /**
  * `credential reseal`: accepts the endpoints, proxy and CA that are in force now for what is stored, after a
- * change that was meant.
+ * change that was meant. A customer whose file cannot be read is named and stops no other.
  */
 export async function resealCredentials(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const named = flags["customer"] !== undefined;
@@ -108,8 +108,22 @@ export async function resealCredentials(services: OnboardingServices, flags: Fla
     throw usage("Nothing says which customers are meant.", "Give --customer NAME or --all.");
   const found = await services.customers(flags, { needSecrets: false });
   const target = await placeOf(services, flags);
-  const done = await target.reseal(found.stanzas);
-  for (const one of done) services.terminal.say(`Resealed ${one}.`);
-  if (done.length === 0) services.terminal.say(`Nothing in ${target.name} had to be resealed.`);
+  const failed: Failure[] = [];
+  let count = 0;
+  for (const stanza of found.stanzas) {
+    try {
+      for (const one of await target.reseal([stanza])) {
+        services.terminal.say(`Resealed ${one}.`);
+        count += 1;
+      }
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      failed.push(error);
+      services.terminal.say(`${stanza.name}: ${error.say} ${error.nextStep}`.trimEnd());
+    }
+  }
+  const [first] = failed;
+  if (first !== undefined) return failed.length < found.stanzas.length ? EXIT.someCustomers : exitCodeOf(first);
+  if (count === 0) services.terminal.say(`Nothing in ${target.name} had to be resealed.`);
   return EXIT.done;
 }
