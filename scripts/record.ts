@@ -7,8 +7,8 @@ import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { lineLog } from "../src/format/log-line.ts";
 import { collectOnce } from "../src/main/collect-command.ts";
-import { commandLog } from "../src/main/command-log.ts";
 import { readConfiguration } from "../src/main/configuration.ts";
 import { runScript, ScriptProblem } from "./build/project.ts";
 import { type Exchange, recordingHttp } from "./record/recorder.ts";
@@ -47,7 +47,7 @@ async function main(): Promise<void> {
     appendFileSync(out, `${JSON.stringify(exchange)}\n`);
   };
   try {
-    const log = commandLog((line) => process.stderr.write(`${line}\n`), "info");
+    const log = lineLog((line) => process.stderr.write(line), "info");
     const configuration = await readConfiguration(
       { config, customer: values.customer, state, argv: {}, environment: process.env },
       () => {

@@ -2,15 +2,9 @@ import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import type { RoundResult } from "../collect/scheduler.ts";
 import { Scheduler } from "../collect/scheduler.ts";
+import { lineLog, timedLevel } from "../format/log-line.ts";
 import type { ArcSightConfig, OutputsSink, Serving } from "../hosts/arcsight/index.ts";
-import {
-  arcSightLog,
-  openOutputs,
-  openServe,
-  readArcSightConfig,
-  realDialer,
-  realSecretReader,
-} from "../hosts/arcsight/index.ts";
+import { openOutputs, openServe, readArcSightConfig, realDialer, realSecretReader } from "../hosts/arcsight/index.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, exitCodeOf, Failure, isFailure } from "../model/failure.ts";
 import type { Log, Sink } from "../model/ports.ts";
@@ -318,11 +312,8 @@ function checkedConfigOf({ config, stanzas }: Chosen): CheckedConfig {
 
 /** On stderr, with the level that the configuration asks for. */
 export function logOf({ config }: Chosen): Log {
-  return arcSightLog(
-    (line) => process.stderr.write(line),
-    config.settings.globals.logLevel,
-    () => realClock.nowMs(),
-  );
+  const begin = timedLevel(() => realClock.nowMs());
+  return lineLog((line) => process.stderr.write(line), config.settings.globals.logLevel, begin);
 }
 
 interface Signals {

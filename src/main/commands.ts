@@ -1,11 +1,11 @@
 import type { Argv } from "yargs";
 import yargs from "yargs";
 import { settingFlags, valuesFromFlags } from "../config/flags.ts";
+import { lineLog } from "../format/log-line.ts";
 import { addOnboardingCommands } from "../hosts/cli/onboarding-commands.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, exitCodeOf, isFailure } from "../model/failure.ts";
 import type { Log, LogLevel } from "../model/ports.ts";
-import { commandLog } from "./command-log.ts";
 import type { Configuration } from "./configuration.ts";
 import { readConfiguration, settingsFailure } from "./configuration.ts";
 import { VERSION } from "./world.ts";
@@ -40,8 +40,8 @@ const REPEATABLE: ReadonlySet<string> = new Set(["_", "customer", "stream", "red
  */
 export async function runCommand(argv: readonly string[], distrusted: readonly string[]): Promise<ExitCode> {
   const ending: Ending = { code: EXIT.done };
-  const log = commandLog(
-    (line) => process.stderr.write(`${line}\n`),
+  const log = lineLog(
+    (line) => process.stderr.write(line),
     (process.env.DEFENDER_MSSP_LOG_LEVEL as LogLevel | undefined) ?? "info",
   );
   for (const name of distrusted)

@@ -1,7 +1,7 @@
 import { Scheduler } from "../collect/scheduler.ts";
+import { lineLog } from "../format/log-line.ts";
 import type { SplunkDocument, SplunkHost, SplunkRun, SplunkWorld } from "../hosts/splunk/index.ts";
 import { openSplunkHost, readRun, runFrom, SCHEME, validate } from "../hosts/splunk/index.ts";
-import { splunkLog } from "../hosts/splunk/log.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, exitCodeOf, Failure, isFailure } from "../model/failure.ts";
 import type { Log } from "../model/ports.ts";
@@ -73,7 +73,7 @@ export async function runModularInput(distrusted: readonly string[], document?: 
     run = document ? runFrom(document, world) : await readRun(world);
   } catch (error) {
     const failure = isFailure(error) ? error : defect(error);
-    splunkLog(world.writeLogLine, "info").fatal(failure.say, {
+    lineLog(world.writeLogLine, "info").fatal(failure.say, {
       failure: failure.code,
       next_step: failure.nextStep || undefined,
     });

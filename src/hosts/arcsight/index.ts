@@ -4,7 +4,7 @@
  *
  * - every `arcsight` command: `config = readArcSightConfig(bytes, file, { nowMs, secrets:
  *   realSecretReader(environment, platform), files, overrides })`, then logs `config.warnings` and
- *   `config.problems` through `arcSightLog`.
+ *   `config.problems` through a `lineLog` with `timedLevel`.
  * - `arcsight run`: refuses to start (exit 2) with `config.outputProblems`; opens the state folder, then
  *   `sink = openOutputs(config.outputs, config.settings.stanzas, stateDir, world)`, then the scheduler with
  *   that sink; `sink.onBroken(() => fleet.replayProvisional())`. After `--once`: while a connection broke
@@ -20,7 +20,6 @@ export { checkExit, checkTable, failedLine, goodLine, settingsLines, testEventLi
 export type { ArcSightConfig } from "./configuration.ts";
 export { rawFromProperties, readArcSightConfig } from "./configuration.ts";
 export { lint } from "./lint.ts";
-export { arcSightLog } from "./log.ts";
 export type { Serving } from "./open-serve.ts";
 export { openServe } from "./open-serve.ts";
 export { realSecretReader } from "./secret-door.ts";

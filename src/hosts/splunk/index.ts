@@ -15,12 +15,12 @@
 import path from "node:path";
 import type { FileLook, FileRule, ParsedSettings } from "../../config/settings.ts";
 import { parseStanzas } from "../../config/settings.ts";
+import { lineLog } from "../../format/log-line.ts";
 import type { FingerprintOf } from "../../model/endpoint-binding.ts";
 import { type Failure, isFailure } from "../../model/failure.ts";
 import type { Clock, Http, Log, Random, RefreshTokenVault, Sink } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import type { GlobalSettings, Stanza } from "../../model/stanza.ts";
-import { splunkLog } from "./log.ts";
 import { storeAndMask } from "./masking.ts";
 import { PasswordStore } from "./passwords.ts";
 import type { SplunkDocument, SplunkStanza } from "./run-document.ts";
@@ -118,7 +118,7 @@ export async function readRun(world: SplunkWorld): Promise<SplunkRun> {
 export function runFrom(document: SplunkDocument, world: SplunkWorld): SplunkRun {
   const parsed = parseStanzas(document.stanzas, { host: "splunk", nowMs: world.clock.nowMs(), files: fileRule(world) });
   const settings: ParsedSettings = { ...parsed, problems: [...document.problems, ...parsed.problems] };
-  const log = splunkLog(world.writeLogLine, settings.globals.logLevel);
+  const log = lineLog(world.writeLogLine, settings.globals.logLevel);
   for (const warning of settings.warnings) log.warn(warning);
   for (const problem of settings.problems)
     log.error("a setting is refused", { customer: problem.stanza, key: problem.key, say: problem.say });

@@ -1,13 +1,13 @@
 import { expect, test } from "@jest/globals";
 import fc from "fast-check";
-import { splunkLog } from "./log.ts";
+import { lineLog, timedLevel } from "./log-line.ts";
 
 function logged(
-  use: (log: ReturnType<typeof splunkLog>) => void,
+  use: (log: ReturnType<typeof lineLog>) => void,
   level: "debug" | "info" | "warn" | "error" = "debug",
 ): string[] {
   const lines: string[] = [];
-  use(splunkLog((line) => lines.push(line), level));
+  use(lineLog((line) => lines.push(line), level));
   return lines;
 }
 
@@ -54,4 +54,11 @@ test("one message is one line, whatever is in it", () => {
       expect(line).toMatch(/^INFO [^\n]*\n$/);
     }),
   );
+});
+
+test("a line of the ArcSight helper begins as a connector's agent.log does", () => {
+  const lines: string[] = [];
+  const begin = timedLevel(() => Date.UTC(2026, 10, 29, 12, 0, 0, 7));
+  lineLog((line) => lines.push(line), "info", begin).warn("a receiver\nis down", { output: "outputs[0]" });
+  expect(lines).toEqual(["[2026-11-29 12:00:00,007][WARN] a receiver | is down output=outputs[0]\n"]);
 });
