@@ -9,13 +9,13 @@ import { batchOf, brokenDisk, errno, HandClock, newFolder } from "../../../src/h
 import { realTerminal } from "../../../src/hosts/cli/terminal.ts";
 import { credentialId, PasswordStore } from "../../../src/hosts/splunk/passwords.ts";
 import { parseDocument, readDocumentText } from "../../../src/hosts/splunk/run-document.ts";
-import { resolveSecrets, sha256Hex } from "../../../src/hosts/splunk/secrets.ts";
+import { resolveSecrets } from "../../../src/hosts/splunk/secrets.ts";
 import { evenRandom, FakeSplunkd, jumpClock } from "../../../src/hosts/splunk/splunk.test-kit.ts";
 import { Splunkd, splunkdLogin } from "../../../src/hosts/splunk/splunkd.ts";
 import { StreamPipe } from "../../../src/hosts/splunk/stream-pipe.ts";
 import { readConfiguration } from "../../../src/main/configuration.ts";
+import { presentFingerprint } from "../../../src/main/world.ts";
 import type { Clock, Http } from "../../../src/model/ports.ts";
-import { sealOf } from "../../../src/model/seal.ts";
 import { sealed } from "../../../src/model/sealed.ts";
 import { createHttp } from "../../../src/net/http.ts";
 import { realDialer } from "../../../src/outputs/dial.ts";
@@ -50,7 +50,11 @@ async function inputStarts(values: Readonly<Record<string, string>>, fake = new 
   const parsed = parseStanzas([raw], { host: "splunk", nowMs: jumpClock().nowMs() });
   const files = { files: { look: () => ({ kind: "missing" }) as const }, roots: ["/auth"] };
   const read = (): Promise<undefined> => Promise.resolve(undefined);
-  const { refused } = await resolveSecrets(parsed.stanzas, parsed.masked, store, undefined, read, files);
+  const { refused } = await resolveSecrets(parsed.stanzas, parsed.masked, store, undefined, {
+    readBytes: read,
+    files,
+    fingerprintOf: presentFingerprint,
+  });
   if (!refused[0]) throw new Error("the input was not refused");
   return refused[0].failure;
 }
@@ -114,11 +118,7 @@ export const HOSTS: Causes = {
         host: "splunk",
         nowMs: 0,
       }).stanzas[0]!;
-      await (await passwords(fake)).put(
-        credentialId("main"),
-        sealed("{"),
-        sealOf(endpoints, route, undefined, sha256Hex),
-      );
+      await (await passwords(fake)).put(credentialId("main"), sealed("{"), presentFingerprint({ endpoints, route }));
       return inputStarts({ credential: "main" }, fake);
     },
   ],

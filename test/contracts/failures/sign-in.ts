@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
@@ -14,9 +13,9 @@ import { applyRegistration } from "../../../src/auth/registration-apply.ts";
 import { createSignInService } from "../../../src/auth/sign-in-service.ts";
 import { parseStanzas } from "../../../src/config/settings.ts";
 import { listenOnLoopback } from "../../../src/hosts/cli/loopback-listener.ts";
+import { presentFingerprint } from "../../../src/main/world.ts";
 import { CLOUDS } from "../../../src/model/cloud.ts";
 import type { Http } from "../../../src/model/ports.ts";
-import { sealOf } from "../../../src/model/seal.ts";
 import { sealed } from "../../../src/model/sealed.ts";
 import type { AppCredential, RegistrationPlan } from "../../../src/model/sign-in.ts";
 import type { Stanza } from "../../../src/model/stanza.ts";
@@ -247,8 +246,14 @@ export const SIGN_IN: Causes = {
       const files = new SecretFiles(mkdtempSync(join(tmpdir(), "codes-")), { ports: diskPorts(), log: silent });
       const vault = (loginUrl: string): FileTokenVault => {
         const { tenantId, name, endpoints, route } = stanzaWith({ login_url: loginUrl });
-        const seal = sealOf(endpoints, route, undefined, (bytes) => createHash("sha256").update(bytes).digest("hex"));
-        return new FileTokenVault({ files, tenantId: tenantId as never, stanza: name, seal, nowMs: () => NOW_MS });
+        const fingerprint = presentFingerprint({ endpoints, route });
+        return new FileTokenVault({
+          files,
+          tenantId: tenantId as never,
+          stanza: name,
+          fingerprint,
+          nowMs: () => NOW_MS,
+        });
       };
       await vault("https://login.microsoftonline.com").store(sealed("refresh"), { refused: false });
       return thrownBy(() => vault("https://login.example.test").current());
@@ -261,7 +266,7 @@ export const SIGN_IN: Causes = {
     "a customer with auth = refresh_token has no refresh token",
     () => {
       const files = new SecretFiles(mkdtempSync(join(tmpdir(), "codes-")), { ports: diskPorts(), log: silent });
-      const parts = { files, tenantId: TENANT as never, stanza: "contoso", seal: "", nowMs: () => NOW_MS };
+      const parts = { files, tenantId: TENANT as never, stanza: "contoso", fingerprint: "", nowMs: () => NOW_MS };
       return thrownBy(() => new FileTokenVault(parts).current());
     },
   ],
