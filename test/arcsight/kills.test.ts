@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
+import { childEnvironment } from "../harness/child-environment.ts";
 import { consult } from "../harness/oracle/main.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
@@ -46,7 +47,7 @@ async function live(properties: string, out: string, killAtBytes: number | undef
   const once = killAtBytes === undefined ? ["--once"] : [];
   const child = spawn(process.execPath, [PROGRAM, "arcsight", "run", "--config", properties, ...once], {
     stdio: "ignore",
-    env: { PATH: process.env["PATH"] },
+    env: childEnvironment(),
   });
   const ended = new Promise<number | null>((done) => child.once("close", (code) => done(code)));
   if (killAtBytes !== undefined) {

@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
+import { childEnvironment } from "../harness/child-environment.ts";
 import { consult } from "../harness/oracle/main.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
@@ -46,7 +47,7 @@ afterAll(() => simulator.stop());
 
 async function runOnce(properties: string): Promise<{ readonly code: number | null; readonly said: string }> {
   const child = spawn(process.execPath, [PROGRAM, "arcsight", "run", "--config", properties, "--once"], {
-    env: { PATH: process.env["PATH"] },
+    env: childEnvironment(),
   });
   let said = "";
   for (const stream of [child.stdout, child.stderr])

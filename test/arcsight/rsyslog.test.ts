@@ -10,6 +10,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, describe, expect, jest, test } from "@jest/globals";
 import { readCef } from "../contracts/strict-cef.ts";
+import { childEnvironment } from "../harness/child-environment.ts";
 import { consult } from "../harness/oracle/main.ts";
 import { Rsyslog } from "../harness/rsyslog/rsyslog.ts";
 import { makeServerCertificate } from "../harness/simulator/certificates.ts";
@@ -111,7 +112,7 @@ async function scene(protocol: "tls" | "tcp" | "udp", more: readonly string[] = 
   );
   const helper = spawn(process.execPath, [PROGRAM, "arcsight", "run", "--config", properties], {
     stdio: ["ignore", "ignore", "pipe"],
-    env: { PATH: process.env["PATH"] },
+    env: childEnvironment(),
   });
   const log: string[] = [];
   helper.stderr?.on("data", (piece: Buffer) =>

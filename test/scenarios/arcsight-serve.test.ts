@@ -8,6 +8,7 @@ import { ParserFile } from "../harness/arcsight-poller/parser-file.ts";
 import { ArcSightPoller, nextStart } from "../harness/arcsight-poller/poller.ts";
 import { readProperties } from "../harness/arcsight-poller/properties.ts";
 import { START_FORMATS } from "../harness/arcsight-poller/start-time.ts";
+import { childEnvironment } from "../harness/child-environment.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
 
@@ -85,7 +86,7 @@ async function start(): Promise<void> {
       "--state",
       join(folder, "state"),
     ],
-    { stdio: ["ignore", "ignore", "pipe"], env: { HOME: folder, PATH: process.env["PATH"] ?? "" } },
+    { stdio: ["ignore", "ignore", "pipe"], env: childEnvironment({ HOME: folder }) },
   );
   let said = "";
   const address = await new Promise<string>((resolve, reject) => {

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { childEnvironment } from "../harness/child-environment.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
 
@@ -57,11 +58,7 @@ interface Ended {
 
 function collect(config: string, ...more: readonly string[]): Promise<Ended> {
   const argv = [MAIN, "collect", "--config", config, "--state", `${config}.state`, ...more];
-  const options = {
-    env: { HOME: folder, PATH: process.env["PATH"] ?? "" },
-    maxBuffer: 64 * 1024 * 1024,
-    timeout: 120_000,
-  };
+  const options = { env: childEnvironment({ HOME: folder }), maxBuffer: 64 * 1024 * 1024, timeout: 120_000 };
   return new Promise((resolve) => {
     execFile(process.execPath, argv, options, (error, out, errors) => {
       const lines = out.split("\n").filter((line) => line !== "");
@@ -138,7 +135,7 @@ describe("the exit code says what happened", () => {
   test("5 when the output takes nothing more", async () => {
     const config = inputsConf("no-reader");
     const child = spawn(process.execPath, [MAIN, "collect", "--config", config, "--state", `${config}.state`], {
-      env: { HOME: folder, PATH: process.env["PATH"] ?? "" },
+      env: childEnvironment({ HOME: folder }),
       stdio: ["ignore", "pipe", "ignore"],
     });
     child.stdout.destroy();

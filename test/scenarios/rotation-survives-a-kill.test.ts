@@ -5,6 +5,7 @@ import http from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
+import { childEnvironment } from "../harness/child-environment.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
 
@@ -66,12 +67,11 @@ function start(): ChildProcess {
     process.execPath,
     [join(import.meta.dirname, "../../src/main/main.ts"), "token", "access", ...who, ...where],
     {
-      env: {
+      env: childEnvironment({
         HOME: folder,
-        PATH: process.env["PATH"] ?? "",
         DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret,
         DEFENDER_MSSP_REFRESH_TOKEN: customer().refresh_token,
-      },
+      }),
       stdio: "ignore",
     },
   );

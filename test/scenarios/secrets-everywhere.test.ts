@@ -7,6 +7,7 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from "@jest/globals";
+import { childEnvironment } from "../harness/child-environment.ts";
 import { filesUnder, leakIn, partsOf, tokenIn } from "../harness/secret-search.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
@@ -107,12 +108,7 @@ afterEach(() => {
 function program(argv: readonly string[], setting: Setting = {}): Promise<Ended> {
   expect(leakIn(argv.join(" "), parts)).toBeUndefined();
   return new Promise((resolve) => {
-    const env = {
-      HOME: folder,
-      PATH: process.env["PATH"] ?? "",
-      DEFENDER_MSSP_LOG_LEVEL: "debug",
-      ...setting.environment,
-    };
+    const env = childEnvironment({ HOME: folder, DEFENDER_MSSP_LOG_LEVEL: "debug", ...setting.environment });
     const child = spawn(process.execPath, [MAIN, ...argv], { env, cwd: folder, stdio: ["pipe", "pipe", "pipe"] });
     running.add(child);
     let out = "";
@@ -394,7 +390,11 @@ describe("collecting tells nobody", () => {
     cpSync(join(import.meta.dirname, "../../splunk-app/TA_defender_mssp"), app, { recursive: true });
     const executable = join(app, "linux_x86_64/bin/defender_mssp");
     mkdirSync(join(app, "linux_x86_64/bin"), { recursive: true });
-    writeFileSync(executable, `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`);
+    const compiled = childEnvironment()["NODE_COMPILE_CACHE"] ?? "";
+    writeFileSync(
+      executable,
+      `#!/bin/sh\nNODE_COMPILE_CACHE='${compiled}' exec '${process.execPath}' '${MAIN}' "$@"\n`,
+    );
     chmodSync(executable, 0o755);
     const conf = join(secrets, "inputs.conf");
     const text = (values: Readonly<Record<string, string>>) =>

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { childEnvironment } from "../harness/child-environment.ts";
 import { filesUnder, leakIn, partsOf } from "../harness/secret-search.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
@@ -53,7 +54,7 @@ interface Ended {
 function program(argv: readonly string[], environment: Readonly<Record<string, string>>): Promise<Ended> {
   return new Promise((resolve) => {
     const options = {
-      env: { HOME: folder, PATH: process.env["PATH"] ?? "", ...environment },
+      env: childEnvironment({ HOME: folder, ...environment }),
       maxBuffer: 64 * 1024 * 1024,
       timeout: 60_000,
     };
