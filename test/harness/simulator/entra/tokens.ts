@@ -38,10 +38,10 @@ const SWEEP_EVERY = 4096;
 
 export function makeTokenShop(nowMs: () => number): TokenShop {
   const grants = new Map<string, Grant>();
-  const all: SigningKey[] = [makeKey()];
+  const all: SigningKey[] = [firstKey()];
   let issued = 0;
   const sign = (claims: object): string => {
-    const key = all[0] ?? makeKey();
+    const key = all[0] ?? firstKey();
     const head = encode({ typ: "JWT", alg: "RS256", x5t: key.kid, kid: key.kid });
     const text = `${head}.${encode(claims)}`;
     return `${text}.${createSign("RSA-SHA256").update(text).sign(key.privateKey, "base64url")}`;
@@ -77,6 +77,14 @@ export function makeTokenShop(nowMs: () => number): TokenShop {
       return count;
     },
   };
+}
+
+let first: SigningKey | undefined;
+
+/** What every simulator of this process signs with at first: making an RSA key takes longer than starting the rest of it. */
+function firstKey(): SigningKey {
+  first ??= makeKey();
+  return first;
 }
 
 function makeKey(): SigningKey {

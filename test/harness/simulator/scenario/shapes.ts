@@ -86,12 +86,14 @@ const ACTIONS =
 
 const pick = (from: readonly string[], index: number): string => from[index % from.length] ?? "";
 
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
 function hex(chance: Chance, characters: number): string {
   let text = "";
-  while (text.length < characters)
-    text += Math.floor(chance() * 4_294_967_296)
-      .toString(16)
-      .padStart(8, "0");
+  while (text.length < characters) {
+    const word = Math.floor(chance() * 4_294_967_296);
+    text += `${HEX[word >>> 24]}${HEX[(word >>> 16) & 0xff]}${HEX[(word >>> 8) & 0xff]}${HEX[word & 0xff]}`;
+  }
   return text.slice(0, characters);
 }
 
