@@ -57,7 +57,7 @@ beforeAll(async () => {
     scenario,
     `name: secrets\nstory: a day with secrets\nseed: 1\ncustomers:\n${Object.values(NAMES).map(customer).join("")}`,
   );
-  simulator = await startSimulator({ scenario, warn: () => undefined });
+  simulator = await startSimulator({ scenario, deviceCodeIntervalS: 1, warn: () => undefined });
   const known = simulator.ready.customers.flatMap(({ client_secret, refresh_token }) => [client_secret, refresh_token]);
   parts = partsOf([...known, wrongKey, proxyPassword, splunkPassword]);
 });

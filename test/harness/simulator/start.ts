@@ -31,6 +31,8 @@ export interface SimulatorOptions {
   /** Its clock moves by the control API only, so that a test never waits. */
   readonly frozen?: boolean;
   readonly shiftToNow?: boolean;
+  /** How long a client that shows a device code is asked to wait between two polls. Default: 5, as Microsoft's. */
+  readonly deviceCodeIntervalS?: number;
   /** Told in one sentence about data it cannot use; default: standard error. */
   readonly warn?: (sentence: string) => void;
 }
@@ -100,7 +102,13 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   };
   const perform = (action: Action): Readonly<Record<string, unknown>> =>
     performAction(action, { world, tokens, seed }, clock.nowMs());
-  const services: Services = { world, tokens, entra: makeEntra(world, tokens), pages: makePageCache(), refresh };
+  const services: Services = {
+    world,
+    tokens,
+    entra: makeEntra(world, tokens, options.deviceCodeIntervalS),
+    pages: makePageCache(),
+    refresh,
+  };
   const certificate = await makeServerCertificate(Date.now());
   const home = mkdtempSync(join(tmpdir(), "defender-mssp-simulator-"));
   const caFile = join(home, "ca.pem");

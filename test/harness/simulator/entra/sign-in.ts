@@ -34,7 +34,7 @@ const DAY_MS = 86_400_000;
 const DEVICE_GRANTS = ["urn:ietf:params:oauth:grant-type:device_code", "device_code"];
 const ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-export function makeEntra(world: World, tokens: TokenShop): Entra {
+export function makeEntra(world: World, tokens: TokenShop, deviceCodeIntervalS = 5): Entra {
   const codes = new Map<string, Code>();
   const deviceCodes = new Map<string, DeviceCode>();
 
@@ -137,7 +137,7 @@ export function makeEntra(world: World, tokens: TokenShop): Entra {
       device_code: code,
       verification_uri: page,
       expires_in: DEVICE_CODE_LIFETIME_S,
-      interval: 5,
+      interval: deviceCodeIntervalS,
       message: `To sign in, use a web browser to open the page ${page} and enter the code ${userCode} to authenticate.`,
     });
   }
