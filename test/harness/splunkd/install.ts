@@ -48,7 +48,8 @@ export function installApp(source: string, home: string, scheme: string): Instal
     const kept = join(staging, ".local");
     if (existsSync(join(folder, "local"))) renameSync(join(folder, "local"), kept);
     rmSync(folder, { recursive: true, force: true });
-    cpSync(unpacked, folder, { recursive: true, preserveTimestamps: true });
+    if (unpacked === source) cpSync(source, folder, { recursive: true, preserveTimestamps: true });
+    else renameSync(unpacked, folder);
     if (existsSync(kept)) {
       rmSync(join(folder, "local"), { recursive: true, force: true });
       renameSync(kept, join(folder, "local"));

@@ -7,7 +7,7 @@ const HEAD = /^<event((?: [a-z]+="[^"<]*")*)>/;
 const CHILD = /<(time|source|sourcetype|index|host|data)>([^<]*)<\/\1>|<done\s*\/>|<done><\/done>/y;
 const ENTITY = /^&(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9a-fA-F]+);/;
 /** C0 controls other than tab, line feed and carriage return. */
-const FORBIDDEN = /(?![\t\n\r])\p{Cc}(?<![\u007f-\u009f])/u;
+const FORBIDDEN = /[^\t\n\r\u0020-\uffff]/;
 
 /**
  * Follows one run's stdout and holds it to the streaming protocol, stricter than splunkd does: one `<stream>`
