@@ -12,6 +12,7 @@ import { binaryPath } from "../../scripts/build/platforms.ts";
 import { technologyAddon } from "../../scripts/package/contents.ts";
 import type { Totals } from "../harness/oracle/judge.ts";
 import { consult } from "../harness/oracle/main.ts";
+import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
 import { type Splunkd, type SplunkdOptions, startSplunkd } from "../harness/splunkd/splunkd.ts";
 
@@ -38,7 +39,8 @@ beforeAll(async () => {
     writeFileSync(file, entry.content);
     chmodSync(file, entry.mode);
   }
-  simulator = await startSimulator({ scenario: path.join(ROOT, "test/scenarios/load-25x8000.yaml") });
+  const load = readFileSync(path.join(ROOT, "test/scenarios/load-25x8000.yaml"), "utf8");
+  simulator = await startSimulator({ scenario: scenarioOf(load.replace("count: 25", `count: ${CUSTOMERS}`), "load") });
   const { ready } = simulator;
   const stanzas = ready.customers
     .slice(0, CUSTOMERS)
