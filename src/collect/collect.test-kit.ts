@@ -139,7 +139,6 @@ export class SimStream implements SourceStream {
   readonly askedAtMs: number[] = [];
   /** Versions that some request could have shown: `id@updated`. */
   readonly shown = new Map<string, Version>();
-  readonly #recorded = new WeakSet<Version>();
   /** Called before each answer; may throw. */
   fault: ((question: Question, n: number) => Failure | undefined) | undefined;
   /** Called while a page is being read, after `n` records of it. */
@@ -151,6 +150,7 @@ export class SimStream implements SourceStream {
   batchSize = 7;
   readonly #clock: SimClock;
   extra: UnreadableRecord[] = [];
+  readonly #list = new ShownList(this.versions);
 
   constructor(
     clock: SimClock,
@@ -173,16 +173,8 @@ export class SimStream implements SourceStream {
     this.versions.push(...versions);
   }
 
-  visible(): Version[] {
-    const now = this.#clock.now;
-    const newest = new Map<string, Version>();
-    for (const v of this.versions) {
-      if (v.visibleAtMs > now) continue;
-      const held = newest.get(v.id);
-      if (!held || v.updated > held.updated || (v.updated === held.updated && v.visibleAtMs > held.visibleAtMs))
-        newest.set(v.id, v);
-    }
-    return [...newest.values()];
+  visible(): readonly Version[] {
+    return this.#list.at(this.#clock.now);
   }
 
   async ask(question: Question, signal: AbortSignal): Promise<Page> {
@@ -194,23 +186,16 @@ export class SimStream implements SourceStream {
     if (failure) throw failure;
     const effective = question.link ? parseLink(question.link) : question;
     if ((effective.skip ?? 0) > this.regime.skipMax && !question.link) throw refusedFailure("skip above the ceiling");
-    const visible = this.visible();
-    for (const v of visible) {
-      if (this.#recorded.has(v)) continue;
-      this.#recorded.add(v);
-      this.shown.set(`${v.id}@${v.updated}`, v);
-    }
-    const rows = visible.filter(
-      (v) =>
-        (effective.from === undefined || v.updated >= effective.from) &&
-        (effective.to === undefined || v.updated <= effective.to) &&
-        (effective.where ?? []).every((w) => v.group === w.value),
-    );
-    if (this.regime.order === "ascending")
-      rows.sort((a, b) => (a.updated < b.updated ? -1 : a.updated > b.updated ? 1 : a.id < b.id ? -1 : 1));
-    else if (this.regime.order === "descending")
-      rows.sort((a, b) => (a.updated > b.updated ? -1 : a.updated < b.updated ? 1 : a.id < b.id ? -1 : 1));
-    else rows.sort((a, b) => scramble(a.id) - scramble(b.id));
+    this.#list.at(this.#clock.now);
+    for (const v of this.#list.takeNew()) this.shown.set(`${v.id}@${v.updated}`, v);
+    const rows = this.#list
+      .ordered(this.regime.order)
+      .filter(
+        (v) =>
+          (effective.from === undefined || v.updated >= effective.from) &&
+          (effective.to === undefined || v.updated <= effective.to) &&
+          (effective.where ?? []).every((w) => v.group === w.value),
+      );
     const skip = effective.skip ?? 0;
     const take = Math.min(effective.top, this.regime.clamp);
     const page = rows.slice(skip, skip + take);
@@ -238,6 +223,89 @@ export class SimStream implements SourceStream {
   }
 }
 
+/** Which of the versions are shown: the newest visible one of each id. Looks only at what changed since it was asked last. */
+class ShownList {
+  readonly #versions: readonly Version[];
+  /** So many of the versions have been looked at. */
+  #lookedAt = 0;
+  /** The last of them: another one in its place means that the list was replaced. */
+  #last: Version | undefined;
+  /** Those that nobody can see yet, the next one last. */
+  #waiting: Version[] = [];
+  readonly #newest = new Map<string, Version>();
+  readonly #notTaken = new Map<string, Version>();
+  #shown: readonly Version[] = [];
+  #ordered:
+    | { readonly order: Regime["order"]; readonly of: readonly Version[]; readonly versions: readonly Version[] }
+    | undefined;
+
+  constructor(versions: readonly Version[]) {
+    this.#versions = versions;
+  }
+
+  at(nowMs: number): readonly Version[] {
+    if (this.#versions[this.#lookedAt - 1] !== this.#last) this.#forget();
+    if (this.#versions.length > this.#lookedAt) {
+      const added = this.#versions.slice(this.#lookedAt).reverse();
+      this.#waiting = [...added, ...this.#waiting].sort((a, b) => b.visibleAtMs - a.visibleAtMs);
+      this.#lookedAt = this.#versions.length;
+      this.#last = this.#versions.at(-1);
+    }
+    if ((this.#waiting.at(-1)?.visibleAtMs ?? Number.POSITIVE_INFINITY) > nowMs) return this.#shown;
+    for (
+      let next = this.#waiting.at(-1);
+      next !== undefined && next.visibleAtMs <= nowMs;
+      next = this.#waiting.at(-1)
+    ) {
+      this.#waiting.pop();
+      this.#show(next);
+    }
+    this.#shown = [...this.#newest.values()];
+    return this.#shown;
+  }
+
+  #show(version: Version): void {
+    const held = this.#newest.get(version.id);
+    const isNewer =
+      held === undefined ||
+      version.updated > held.updated ||
+      (version.updated === held.updated && version.visibleAtMs > held.visibleAtMs);
+    if (!isNewer) return;
+    this.#newest.set(version.id, version);
+    this.#notTaken.set(version.id, version);
+  }
+
+  #forget(): void {
+    this.#lookedAt = 0;
+    this.#waiting = [];
+    this.#shown = [];
+    this.#newest.clear();
+    this.#notTaken.clear();
+  }
+
+  /** What is shown and was not among what this answered before. */
+  takeNew(): readonly Version[] {
+    const taken = [...this.#notTaken.values()];
+    this.#notTaken.clear();
+    return taken;
+  }
+
+  /** What is shown, in the order in which the service lists it; a question's filter keeps it. */
+  ordered(order: Regime["order"]): readonly Version[] {
+    if (this.#ordered?.of !== this.#shown || this.#ordered.order !== order)
+      this.#ordered = { order, of: this.#shown, versions: inOrder(this.#shown, order) };
+    return this.#ordered.versions;
+  }
+}
+
+function inOrder(versions: readonly Version[], order: Regime["order"]): readonly Version[] {
+  if (order === "none") return versions.toSorted((a, b) => placeOf(a.id) - placeOf(b.id));
+  const sign = order === "ascending" ? 1 : -1;
+  return versions.toSorted((a, b) =>
+    a.updated === b.updated ? (a.id < b.id ? -1 : 1) : a.updated < b.updated ? -sign : sign,
+  );
+}
+
 function linkFor(question: Question, skip: number): string {
   return JSON.stringify({ ...question, skip }, (_k, v) => (typeof v === "bigint" ? `${v}n` : v));
 }
@@ -248,17 +316,28 @@ function parseLink(url: string): Question {
   ) as Question;
 }
 
-function scramble(id: string): number {
+const places = new Map<string, number>();
+
+/** Where an id stands in a list without order: anywhere, and always there. Remembered, because a sort asks for it again and again. */
+function placeOf(id: string): number {
+  const known = places.get(id);
+  if (known !== undefined) return known;
   let h = 2_166_136_261;
   for (const c of id) h = Math.imul(h ^ c.charCodeAt(0), 16_777_619);
+  places.set(id, h >>> 0);
   return h >>> 0;
 }
 
+const records = new WeakMap<Version, SourceRecord>();
+
+/** The record of a version: made once, as every answer that holds the version holds the same bytes. */
 export function recordOf(v: Version): SourceRecord {
+  const known = records.get(v);
+  if (known) return known;
   const bytes = new TextEncoder().encode(
     JSON.stringify({ id: v.id, lastUpdateDateTime: formatInstant(v.updated), text: v.text ?? "" }),
   );
-  return {
+  const made: SourceRecord = {
     readable: true,
     kind: "alert",
     id: v.id,
@@ -277,6 +356,8 @@ export function recordOf(v: Version): SourceRecord {
       escapeCount: 0,
     },
   };
+  records.set(v, made);
+  return made;
 }
 
 export function refusedFailure(say: string): Failure {
