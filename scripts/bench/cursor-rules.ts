@@ -1,5 +1,5 @@
-import { EASY, SimStream, serviceError, T0, type Version, World } from "../../src/collect/collect.test-kit.ts";
 import type { SourceStream } from "../../src/model/ports.ts";
+import { EASY, SimStream, serviceError, T0, type Version, World } from "../../test/harness/collect/world.ts";
 import { DAY_MS, type DayVersion, MINUTE_MS, seededRandom, syntheticDay, ticksOfMs } from "./cursor-day.ts";
 import type { Bench, Outcome } from "./runs.ts";
 

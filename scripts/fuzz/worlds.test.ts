@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import { liveThrough } from "../../src/collect/worlds.test-kit.ts";
+import { liveThrough } from "../../test/harness/collect/random-world.ts";
 import { savedWorlds } from "./worlds.ts";
 
 /**

@@ -1,9 +1,9 @@
 /**
- * Worlds at random (src/collect/worlds.test-kit.ts) until the time is up or one fails, which is then saved
+ * Worlds at random (test/harness/collect/random-world.ts) until the time is up or one fails, which is then saved
  * where the tests live through it for ever after.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { type Breadth, liveThrough, type WorldReport } from "../../src/collect/worlds.test-kit.ts";
+import { type Breadth, liveThrough, type WorldReport } from "../../test/harness/collect/random-world.ts";
 
 /** A world in which the engine once lost, doubled or disordered something. */
 export interface SavedWorld {

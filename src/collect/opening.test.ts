@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
+import { SimStream, World } from "../../test/harness/collect/world.ts";
 import type { StateFolder } from "../model/state.ts";
 import { openStateFolder } from "../stores/disk/folder.ts";
-import { SimStream, World } from "./collect.test-kit.ts";
 import { Scheduler } from "./scheduler.ts";
 
 test("a stop while thousands of customers are being opened is heeded at the next one, and the orderly stop before it still counts", async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "@jest/globals";
+import { MINUTE, SimClock } from "../../test/harness/collect/world.ts";
 import { Budget } from "./budget.ts";
-import { MINUTE, SimClock } from "./collect.test-kit.ts";
 import { acquireWithinBudget, PageLimiter } from "./page-limiter.ts";
 
 /** Everybody else: one turn after the other is taken and held, so that whoever asks now waits for `forMs`. */

@@ -1,8 +1,8 @@
 import { expect, test } from "@jest/globals";
+import { CONTOSO, HOUR, SimClock, T0 } from "../../test/harness/collect/world.ts";
 import { credentialWarning } from "../model/credential-warning.ts";
 import type { HealthEvent } from "../model/event.ts";
 import type { Log } from "../model/ports.ts";
-import { CONTOSO, HOUR, SimClock, T0 } from "./collect.test-kit.ts";
 import { CustomerReport } from "./report.ts";
 
 const quiet: Log = { debug() {}, info() {}, warn() {}, error() {}, fatal() {} };

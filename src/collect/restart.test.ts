@@ -1,6 +1,4 @@
 import { describe, expect, test } from "@jest/globals";
-import { Failure } from "../model/failure.ts";
-import type { StateKey } from "../model/state.ts";
 import {
   alerts,
   EASY,
@@ -13,7 +11,9 @@ import {
   T0,
   ticks,
   World,
-} from "./collect.test-kit.ts";
+} from "../../test/harness/collect/world.ts";
+import { Failure } from "../model/failure.ts";
+import type { StateKey } from "../model/state.ts";
 
 const small = { ...EASY, clamp: 10, pageTop: 10 };
 

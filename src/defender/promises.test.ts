@@ -1,10 +1,10 @@
 import { describe, expect, test } from "@jest/globals";
+import { CountingTokens, fixedClock, Lines, ScriptedHttp } from "../../test/harness/fakes/http.ts";
 import { CLOUDS } from "../model/cloud.ts";
 import { parseInstant } from "../model/instant.ts";
 import type { HttpAnswer, Page, SourceStream } from "../model/ports.ts";
 import type { PageRecord, RecordBody } from "../model/record.ts";
 import type { TenantId } from "../model/tenant.ts";
-import { CountingTokens, fixedClock, Lines, ScriptedHttp } from "./fake-http.test-kit.ts";
 import { createSourceStream } from "./source-stream.ts";
 import type { ListStreamName } from "./streams/registry.ts";
 

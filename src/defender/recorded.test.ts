@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { describe, expect, test } from "@jest/globals";
+import { CountingTokens, fixedClock, Lines } from "../../test/harness/fakes/http.ts";
 import { type RecordedStep, withStory } from "../../test/harness/nock/story.ts";
 import { CLOUDS } from "../model/cloud.ts";
 import { parseInstant, type Ticks } from "../model/instant.ts";
@@ -12,7 +13,6 @@ import type { Page } from "../model/ports.ts";
 import type { PageRecord } from "../model/record.ts";
 import type { TenantId } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";
-import { CountingTokens, fixedClock, Lines } from "./fake-http.test-kit.ts";
 import { createHuntingSource } from "./hunting/hunting-source.ts";
 import { createSourceStream } from "./source-stream.ts";
 import type { ListStreamName } from "./streams/registry.ts";

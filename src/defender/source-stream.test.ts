@@ -1,11 +1,11 @@
 import { describe, expect, test } from "@jest/globals";
+import { CountingTokens, fixedClock, Lines, type Scripted, ScriptedHttp } from "../../test/harness/fakes/http.ts";
 import { CLOUDS } from "../model/cloud.ts";
 import { Failure } from "../model/failure.ts";
 import { ticksFromMs } from "../model/instant.ts";
 import type { Page, Question, SourceStream } from "../model/ports.ts";
 import type { PageRecord } from "../model/record.ts";
 import type { TenantId } from "../model/tenant.ts";
-import { CountingTokens, fixedClock, Lines, type Scripted, ScriptedHttp } from "./fake-http.test-kit.ts";
 import { audienceOf, createSourceStream } from "./source-stream.ts";
 import type { ListStreamName } from "./streams/registry.ts";
 

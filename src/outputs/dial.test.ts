@@ -3,9 +3,9 @@ import * as net from "node:net";
 import { join } from "node:path";
 import * as tls from "node:tls";
 import { afterEach, beforeAll, describe, expect, jest, test } from "@jest/globals";
+import { newFolder } from "../../test/harness/fakes/receiver.ts";
 import type { ServerCertificate } from "../../test/harness/simulator/certificates.ts";
 import { makeServerCertificate } from "../../test/harness/simulator/certificates.ts";
-import { newFolder } from "../hosts/arcsight/arcsight.test-kit.ts";
 import type { Target } from "./connection.ts";
 import { realDialer } from "./dial.ts";
 

@@ -1,7 +1,7 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
-import { batchOf, brokenDisk, errno, HandClock, newFolder, portsOf } from "../hosts/arcsight/arcsight.test-kit.ts";
+import { batchOf, brokenDisk, errno, HandClock, newFolder, portsOf } from "../../test/harness/fakes/receiver.ts";
 import type { Disk } from "../stores/disk/disk.ts";
 import { FolderOutput } from "./folder.ts";
 import { GrowingFile } from "./growing-file.ts";

@@ -10,7 +10,7 @@ import {
   portsOf,
   Receiver,
   settled,
-} from "../hosts/arcsight/arcsight.test-kit.ts";
+} from "../../test/harness/fakes/receiver.ts";
 import { settingsLines } from "../hosts/arcsight/check.ts";
 import { readArcSightConfig } from "../hosts/arcsight/configuration.ts";
 import { openOutputs } from "./open-outputs.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { CONTOSO, deliveriesOf, SAMPLES } from "../../test/golden/samples.ts";
+import { LogBook } from "../../test/harness/fakes/receiver.ts";
 import type { EventStyle } from "../format/splunk/record-json.ts";
-import { LogBook } from "../hosts/arcsight/arcsight.test-kit.ts";
 import type { Delivery, HealthEvent, HugeDelivery } from "../model/event.ts";
 import { Failure } from "../model/failure.ts";
 import { type LineFormat, lineFormatOf } from "./line-format.ts";

@@ -12,7 +12,7 @@ import {
   newFolder,
   Receiver,
   settled,
-} from "../hosts/arcsight/arcsight.test-kit.ts";
+} from "../../test/harness/fakes/receiver.ts";
 import { ByteWriter } from "../json/byte-writer.ts";
 import { SyslogOutput } from "./syslog.ts";
 import type { FrameStyle } from "./syslog-frame.ts";

@@ -2,11 +2,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
-import { alerts, LogBook, MINUTE, SimClock, SimStream, T0, World } from "../../src/collect/collect.test-kit.ts";
 import { Scheduler } from "../../src/collect/scheduler.ts";
 import type { Checkpoint, LedgerEntry, StateFolder, StreamStore } from "../../src/model/state.ts";
 import type { TenantId } from "../../src/model/tenant.ts";
 import { openStateFolder } from "../../src/stores/disk/folder.ts";
+import { alerts, LogBook, MINUTE, SimClock, SimStream, T0, World } from "../harness/collect/world.ts";
 import { BodyKeepingState } from "./body-keeping-state.ts";
 
 /**

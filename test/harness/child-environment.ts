@@ -4,5 +4,9 @@
  */
 export function childEnvironment(own: Readonly<Record<string, string>> = {}): Record<string, string> {
   const compiled = process.env["NODE_COMPILE_CACHE"];
-  return { PATH: process.env["PATH"] ?? "", ...(compiled === undefined ? {} : { NODE_COMPILE_CACHE: compiled }), ...own };
+  return {
+    PATH: process.env["PATH"] ?? "",
+    ...(compiled === undefined ? {} : { NODE_COMPILE_CACHE: compiled }),
+    ...own,
+  };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
-import { SimClock } from "../collect.test-kit.ts";
+import { SimClock } from "../../../test/harness/collect/world.ts";
 import { objectHash } from "./ledger.ts";
 import { PROVISIONAL_FOR_MS, Provisional, ProvisionalOwner, provisionalAtEnd } from "./provisional.ts";
 

@@ -1,9 +1,5 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "@jest/globals";
-import { Failure } from "../../model/failure.ts";
-import type { HuntingPage, HuntingPass, HuntingQuery, HuntingSource } from "../../model/hunting.ts";
-import { formatInstant, type Ticks, ticksFromMs } from "../../model/instant.ts";
-import type { PageRecord } from "../../model/record.ts";
 import {
   HOUR,
   MINUTE,
@@ -13,7 +9,11 @@ import {
   T0,
   throttledUntil,
   World,
-} from "../collect.test-kit.ts";
+} from "../../../test/harness/collect/world.ts";
+import { Failure } from "../../model/failure.ts";
+import type { HuntingPage, HuntingPass, HuntingQuery, HuntingSource } from "../../model/hunting.ts";
+import { formatInstant, type Ticks, ticksFromMs } from "../../model/instant.ts";
+import type { PageRecord } from "../../model/record.ts";
 import type { Customer } from "../scheduler.ts";
 
 interface Row {

@@ -12,7 +12,7 @@ import {
   T0,
   ticks,
   World,
-} from "../collect.test-kit.ts";
+} from "../../../test/harness/collect/world.ts";
 
 const small = { ...EASY, clamp: 10, pageTop: 10 };
 const LATE = {

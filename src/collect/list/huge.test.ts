@@ -1,7 +1,16 @@
 import { describe, expect, test } from "@jest/globals";
+import {
+  alerts,
+  HOUR,
+  MINUTE,
+  SimStream,
+  serviceError,
+  T0,
+  ticks,
+  World,
+} from "../../../test/harness/collect/world.ts";
 import { Failure } from "../../model/failure.ts";
 import type { UnreadableRecord } from "../../model/record.ts";
-import { alerts, HOUR, MINUTE, SimStream, serviceError, T0, ticks, World } from "../collect.test-kit.ts";
 
 /** A stream whose record `huge` is too large to be held, at its place in the list. */
 function withHuge(options: { readonly breaksTimes?: number; readonly mib?: number } = {}) {

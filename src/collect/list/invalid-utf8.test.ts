@@ -1,7 +1,7 @@
 import { expect, test } from "@jest/globals";
+import { EASY, HOUR, MINUTE, SimStream, World } from "../../../test/harness/collect/world.ts";
 import { scanAnswer } from "../../json/answer-scanner.ts";
 import type { PageRecord } from "../../model/record.ts";
-import { EASY, HOUR, MINUTE, SimStream, World } from "../collect.test-kit.ts";
 
 /** Two alerts as Microsoft's bytes; the text of the first is no valid UTF-8 at two places. */
 function scanned(): readonly PageRecord[] {

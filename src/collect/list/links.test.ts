@@ -1,6 +1,17 @@
 import { describe, expect, test } from "@jest/globals";
+import {
+  alerts,
+  EASY,
+  FLAWLESS,
+  HOUR,
+  judge,
+  MINUTE,
+  type Regime,
+  SimStream,
+  T0,
+  World,
+} from "../../../test/harness/collect/world.ts";
 import type { PageLink } from "../../model/ports.ts";
-import { alerts, EASY, FLAWLESS, HOUR, judge, MINUTE, type Regime, SimStream, T0, World } from "../collect.test-kit.ts";
 
 /**
  * A service whose next links go wrong: `instead` is given the n-th link of its own, all of them so far, and

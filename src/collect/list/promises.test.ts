@@ -1,7 +1,4 @@
 import { describe, expect, test } from "@jest/globals";
-import { Failure } from "../../model/failure.ts";
-import { formatInstant } from "../../model/instant.ts";
-import type { PageRecord } from "../../model/record.ts";
 import {
   alerts,
   EASY,
@@ -16,7 +13,10 @@ import {
   throttledUntil,
   ticks,
   World,
-} from "../collect.test-kit.ts";
+} from "../../../test/harness/collect/world.ts";
+import { Failure } from "../../model/failure.ts";
+import { formatInstant } from "../../model/instant.ts";
+import type { PageRecord } from "../../model/record.ts";
 
 /** One customer with one stream, running. */
 async function running(prepare: (stream: SimStream, world: World) => void = () => undefined, regime = EASY) {

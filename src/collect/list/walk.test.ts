@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
-import type { Regime } from "../collect.test-kit.ts";
+import type { Regime } from "../../../test/harness/collect/world.ts";
 import {
   alerts,
   EASY,
@@ -14,7 +14,7 @@ import {
   T0,
   ticks,
   World,
-} from "../collect.test-kit.ts";
+} from "../../../test/harness/collect/world.ts";
 
 const REGIMES: [string, Regime][] = (["ascending", "descending", "none"] as const).flatMap((order) =>
   [true, false].map((links): [string, Regime] => [

@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "@jest/globals";
+import { CountingTokens, fixedClock, Lines, type Scripted, ScriptedHttp } from "../../../test/harness/fakes/http.ts";
 import { CLOUDS } from "../../model/cloud.ts";
 import type { HuntingEnd, HuntingPass, HuntingQuery } from "../../model/hunting.ts";
 import { parseInstant, type Ticks } from "../../model/instant.ts";
 import type { PageRecord } from "../../model/record.ts";
 import type { TenantId } from "../../model/tenant.ts";
-import { CountingTokens, fixedClock, Lines, type Scripted, ScriptedHttp } from "../fake-http.test-kit.ts";
 import { createHuntingSource, ROWS_MOST } from "./hunting-source.ts";
 
 const TENANT = "11111111-2222-4333-8444-555555555555" as TenantId;

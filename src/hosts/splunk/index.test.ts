@@ -1,13 +1,19 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { XMLParser } from "fast-xml-parser";
+import {
+  deliveries,
+  evenRandom,
+  FakeSplunkd,
+  FakeStdout,
+  jumpClock,
+} from "../../../test/harness/fakes/splunkd-rest.ts";
 import type { FileLook } from "../../config/settings.ts";
 import { SCHEME as FORMAT_SCHEME } from "../../format/splunk/splunk-event.ts";
 import { caFileUnusable } from "../../model/endpoint-binding.ts";
 import { settingsFor } from "../../model/settings-table.ts";
 import type { SplunkWorld } from "./index.ts";
 import { openSplunkHost, readRun, SCHEME, schemeDocument, validate } from "./index.ts";
-import { deliveries, evenRandom, FakeSplunkd, FakeStdout, jumpClock } from "./splunk.test-kit.ts";
 
 const TENANT = "11111111-2222-3333-4444-555555555555";
 

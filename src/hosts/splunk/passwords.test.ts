@@ -1,8 +1,8 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
+import { evenRandom, FakeSplunkd, jumpClock, recordedLog } from "../../../test/harness/fakes/splunkd-rest.ts";
 import { sealed } from "../../model/sealed.ts";
 import { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
-import { evenRandom, FakeSplunkd, jumpClock, recordedLog } from "./splunk.test-kit.ts";
 import { Splunkd } from "./splunkd.ts";
 
 const FINGERPRINT = `v1.${"a".repeat(64)}.111111.222222.333333.444444.555555.666666`;

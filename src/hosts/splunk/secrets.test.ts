@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { inspect } from "node:util";
 import { describe, expect, test } from "@jest/globals";
+import { evenRandom, FakeSplunkd, jumpClock, recordedLog } from "../../../test/harness/fakes/splunkd-rest.ts";
 import type { FileRule } from "../../config/settings.ts";
 import { MASK, parseStanzas } from "../../config/settings.ts";
 import { endpointBinding } from "../../model/endpoint-binding.ts";
@@ -13,7 +14,6 @@ import { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
 import type { SplunkStanza } from "./run-document.ts";
 import type { SecretPorts } from "./secrets.ts";
 import { resolveSecrets } from "./secrets.ts";
-import { evenRandom, FakeSplunkd, jumpClock, recordedLog } from "./splunk.test-kit.ts";
 import { Splunkd } from "./splunkd.ts";
 import { splunkVault } from "./vault.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
+import { deliveries, FakeStdout, jumpClock } from "../../../test/harness/fakes/splunkd-rest.ts";
 import { parseStanzas } from "../../config/settings.ts";
 import type { HealthEvent } from "../../model/event.ts";
-import { deliveries, FakeStdout, jumpClock } from "./splunk.test-kit.ts";
 import { splunkSink } from "./stdout.ts";
 import { StreamPipe } from "./stream-pipe.ts";
 

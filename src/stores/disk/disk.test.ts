@@ -1,9 +1,9 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
+import { diskPorts, newFolder } from "../../../test/harness/fakes/disk.ts";
 import { type Disk, readIfThere, renameOver } from "./disk.ts";
 import { folderNameOf } from "./names.ts";
-import { diskPorts, newFolder } from "./stores.test-kit.ts";
 
 function refusing(times: number, code: string): Disk {
   let left = times;

@@ -2,12 +2,12 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { describe, expect, test } from "@jest/globals";
+import { CONTOSO, diskThatFails, entries, LogBook, newFolder, SteppedClock } from "../../../test/harness/fakes/disk.ts";
 import { isFailure } from "../../model/failure.ts";
 import type { Checkpoint, StateFolder, StreamStore } from "../../model/state.ts";
 import type { TenantId } from "../../model/tenant.ts";
 import type { Disk } from "./disk.ts";
 import { type OpenStateFolderOptions, openStateFolder } from "./folder.ts";
-import { CONTOSO, diskThatFails, entries, LogBook, newFolder, SteppedClock } from "./stores.test-kit.ts";
 
 const key = { stanza: "Contoso", tenantId: CONTOSO, stream: "alerts" } as const;
 const files = (dir: string): string => join(dir, "tenants", CONTOSO, "+contoso");

@@ -3,8 +3,8 @@ import { once } from "node:events";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
+import { LogBook, newFolder, SteppedClock } from "../../../test/harness/fakes/disk.ts";
 import { type LockPorts, lockAddressOf, takeLock } from "./lock.ts";
-import { LogBook, newFolder, SteppedClock } from "./stores.test-kit.ts";
 
 function ports(clock = new SteppedClock()): LockPorts & { readonly log: LogBook; readonly clock: SteppedClock } {
   return { disk: fs, clock, log: new LogBook(), platform: process.platform };

@@ -2,10 +2,10 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { describe, expect, test } from "@jest/globals";
+import { CONTOSO, diskPorts, diskThatFails, LogBook, newFolder } from "../../../test/harness/fakes/disk.ts";
 import { type Sealed, sealed } from "../../model/sealed.ts";
 import type { Disk } from "./disk.ts";
 import { credentialEntryName, FileTokenVault, SecretFiles } from "./secrets.ts";
-import { CONTOSO, diskPorts, diskThatFails, LogBook, newFolder } from "./stores.test-kit.ts";
 
 const FINGERPRINT = "v1.whole.aaaaaa.bbbbbb.cccccc.dddddd.eeeeee.ffffff";
 const OTHER = "v1.other.aaaaaa.bbbbbb.cccccc.dddddd.999999.ffffff";

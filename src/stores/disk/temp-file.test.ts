@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
+import { newFolder } from "../../../test/harness/fakes/disk.ts";
 import { realDisk } from "./disk.ts";
-import { newFolder } from "./stores.test-kit.ts";
 import { clearTempFiles, DiskTempFile } from "./temp-file.ts";
 
 test("a record goes through the spool byte for byte, in pieces, and leaves nothing behind", async () => {

@@ -1,5 +1,15 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
+import { createHuntingSource } from "../../../src/defender/hunting/hunting-source.ts";
+import { loadHuntingQueries } from "../../../src/main/hunting-queries.ts";
+import { CLOUDS } from "../../../src/model/cloud.ts";
+import type { FailureCode } from "../../../src/model/failure-codes.ts";
+import type { HuntingQuery } from "../../../src/model/hunting.ts";
+import type { Http } from "../../../src/model/ports.ts";
+import { sealed } from "../../../src/model/sealed.ts";
+import { loadCheckpoint } from "../../../src/stores/disk/checkpoint-file.ts";
+import { takeLock } from "../../../src/stores/disk/lock.ts";
+import { DiskTempFile } from "../../../src/stores/disk/temp-file.ts";
 import {
   alerts,
   EASY,
@@ -11,18 +21,8 @@ import {
   T0,
   ticks,
   World,
-} from "../../../src/collect/collect.test-kit.ts";
-import { createHuntingSource } from "../../../src/defender/hunting/hunting-source.ts";
-import { loadHuntingQueries } from "../../../src/main/hunting-queries.ts";
-import { CLOUDS } from "../../../src/model/cloud.ts";
-import type { FailureCode } from "../../../src/model/failure-codes.ts";
-import type { HuntingQuery } from "../../../src/model/hunting.ts";
-import type { Http } from "../../../src/model/ports.ts";
-import { sealed } from "../../../src/model/sealed.ts";
-import { loadCheckpoint } from "../../../src/stores/disk/checkpoint-file.ts";
-import { takeLock } from "../../../src/stores/disk/lock.ts";
-import { diskPorts, diskThatFails, newFolder } from "../../../src/stores/disk/stores.test-kit.ts";
-import { DiskTempFile } from "../../../src/stores/disk/temp-file.ts";
+} from "../../harness/collect/world.ts";
+import { diskPorts, diskThatFails, newFolder } from "../../harness/fakes/disk.ts";
 import { type Answer, answering, type Causes, type Raised, silent, thrownBy } from "./cause.ts";
 
 /** The first health event of this world that carries the code. */

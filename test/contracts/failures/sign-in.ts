@@ -20,8 +20,8 @@ import { sealed } from "../../../src/model/sealed.ts";
 import type { AppCredential, RegistrationPlan } from "../../../src/model/sign-in.ts";
 import type { Stanza } from "../../../src/model/stanza.ts";
 import { FileTokenVault, SecretFiles } from "../../../src/stores/disk/secrets.ts";
-import { diskPorts } from "../../../src/stores/disk/stores.test-kit.ts";
 import { makeAppCertificate } from "../../harness/app-certificate.ts";
+import { diskPorts } from "../../harness/fakes/disk.ts";
 import {
   type Answer,
   answering,

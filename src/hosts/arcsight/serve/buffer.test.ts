@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { CONTOSO, deliveriesOf, SAMPLES } from "../../../../test/golden/samples.ts";
+import { brokenDisk, errno, HandClock, LogBook, newFolder, portsOf } from "../../../../test/harness/fakes/receiver.ts";
 import { siemRows } from "../../../format/arcsight/siem-rows.ts";
 import type { Delivery, HealthEvent, HugeDelivery } from "../../../model/event.ts";
 import { parseInstant, TICKS_PER_MS, TICKS_PER_SECOND } from "../../../model/instant.ts";
 import type { Disk } from "../../../stores/disk/disk.ts";
-import { brokenDisk, errno, HandClock, LogBook, newFolder, portsOf } from "../arcsight.test-kit.ts";
 import { ServeBuffer } from "./buffer.ts";
 import type { RowKind } from "./rows.ts";
 

@@ -1,11 +1,11 @@
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Failure } from "../../model/failure.ts";
-import type { Clock, Log, LogFields, Random } from "../../model/ports.ts";
-import type { Connection, DatagramConnection, Dialer, Target } from "../../outputs/connection.ts";
-import type { Batch } from "../../outputs/output.ts";
-import type { Disk, DiskPorts } from "../../stores/disk/disk.ts";
+import { Failure } from "../../../src/model/failure.ts";
+import type { Clock, Log, LogFields, Random } from "../../../src/model/ports.ts";
+import type { Connection, DatagramConnection, Dialer, Target } from "../../../src/outputs/connection.ts";
+import type { Batch } from "../../../src/outputs/output.ts";
+import type { Disk, DiskPorts } from "../../../src/stores/disk/disk.ts";
 
 export function newFolder(): string {
   return fs.mkdtempSync(join(tmpdir(), "arcsight-"));

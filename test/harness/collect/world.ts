@@ -1,14 +1,31 @@
-import type { Delivery, HealthEvent, HugeDelivery } from "../model/event.ts";
-import { Failure } from "../model/failure.ts";
-import type { Ticks } from "../model/instant.ts";
-import { formatInstant, ticksFromMs } from "../model/instant.ts";
-import type { Clock, Log, LogFields, Page, PageLink, Question, Random, Sink, SourceStream } from "../model/ports.ts";
-import type { PageRecord, SourceRecord, UnreadableRecord } from "../model/record.ts";
-import type { Checkpoint, LedgerEntry, StateFolder, StateKey, StreamStore, TempFile } from "../model/state.ts";
-import type { StreamName } from "../model/stream.ts";
-import type { TenantId } from "../model/tenant.ts";
-import type { Customer } from "./scheduler.ts";
-import { Scheduler } from "./scheduler.ts";
+import type { Customer } from "../../../src/collect/scheduler.ts";
+import { Scheduler } from "../../../src/collect/scheduler.ts";
+import type { Delivery, HealthEvent, HugeDelivery } from "../../../src/model/event.ts";
+import { Failure } from "../../../src/model/failure.ts";
+import type { Ticks } from "../../../src/model/instant.ts";
+import { formatInstant, ticksFromMs } from "../../../src/model/instant.ts";
+import type {
+  Clock,
+  Log,
+  LogFields,
+  Page,
+  PageLink,
+  Question,
+  Random,
+  Sink,
+  SourceStream,
+} from "../../../src/model/ports.ts";
+import type { PageRecord, SourceRecord, UnreadableRecord } from "../../../src/model/record.ts";
+import type {
+  Checkpoint,
+  LedgerEntry,
+  StateFolder,
+  StateKey,
+  StreamStore,
+  TempFile,
+} from "../../../src/model/state.ts";
+import type { StreamName } from "../../../src/model/stream.ts";
+import type { TenantId } from "../../../src/model/tenant.ts";
 
 export const T0 = Date.UTC(2026, 10, 24, 12, 0, 0);
 export const MINUTE = 60_000;

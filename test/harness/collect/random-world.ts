@@ -3,8 +3,8 @@
  * engine must bear, and a process that dies, stops and starts again in between. At the end everything the
  * service showed must have arrived once.
  */
-import { Failure } from "../model/failure.ts";
-import type { StreamName } from "../model/stream.ts";
+import { Failure } from "../../../src/model/failure.ts";
+import type { StreamName } from "../../../src/model/stream.ts";
 import {
   HOUR,
   judge,
@@ -19,7 +19,7 @@ import {
   ticks,
   type Version,
   World,
-} from "./collect.test-kit.ts";
+} from "./world.ts";
 
 /**
  * `narrow`: one stream of one customer. `wide`: up to three customers with up to two streams each, which

@@ -1,6 +1,6 @@
-import type { Failure } from "../model/failure.ts";
-import type { Clock, Http, HttpAnswer, HttpRequest, Log, LogFields, TokenSource } from "../model/ports.ts";
-import { type Sealed, sealed } from "../model/sealed.ts";
+import type { Failure } from "../../../src/model/failure.ts";
+import type { Clock, Http, HttpAnswer, HttpRequest, Log, LogFields, TokenSource } from "../../../src/model/ports.ts";
+import { type Sealed, sealed } from "../../../src/model/sealed.ts";
 
 export interface Scripted {
   readonly status?: number;

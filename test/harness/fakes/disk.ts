@@ -1,10 +1,10 @@
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Clock, Log, LogFields } from "../../model/ports.ts";
-import type { LedgerEntry } from "../../model/state.ts";
-import type { TenantId } from "../../model/tenant.ts";
-import type { Disk, DiskPorts } from "./disk.ts";
+import type { Clock, Log, LogFields } from "../../../src/model/ports.ts";
+import type { LedgerEntry } from "../../../src/model/state.ts";
+import type { TenantId } from "../../../src/model/tenant.ts";
+import type { Disk, DiskPorts } from "../../../src/stores/disk/disk.ts";
 
 export const CONTOSO = "11111111-2222-4333-8444-555555555555" as TenantId;
 

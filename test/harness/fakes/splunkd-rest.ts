@@ -1,9 +1,9 @@
-import { AnswerScanner } from "../../json/answer-scanner.ts";
-import type { Delivery } from "../../model/event.ts";
-import { versionKey } from "../../model/event.ts";
-import type { Clock, Http, HttpAnswer, HttpRequest, Log, LogFields, Random } from "../../model/ports.ts";
-import type { Tenant, TenantId } from "../../model/tenant.ts";
-import type { ByteSink } from "./stream-pipe.ts";
+import type { ByteSink } from "../../../src/hosts/splunk/stream-pipe.ts";
+import { AnswerScanner } from "../../../src/json/answer-scanner.ts";
+import type { Delivery } from "../../../src/model/event.ts";
+import { versionKey } from "../../../src/model/event.ts";
+import type { Clock, Http, HttpAnswer, HttpRequest, Log, LogFields, Random } from "../../../src/model/ports.ts";
+import type { Tenant, TenantId } from "../../../src/model/tenant.ts";
 
 /** A clock that a test moves by hand; every pause ends at once and moves it. */
 export function jumpClock(nowMs = Date.UTC(2026, 10, 24, 12)): Clock & { nowIs: number; readonly pauses: number[] } {
