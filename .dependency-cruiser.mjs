@@ -164,14 +164,16 @@ export default {
     },
     {
       name: "simulator-and-oracle-import-nothing-of-ours",
-      comment: "They judge the program: sharing code with it would let one mistake hide on both sides.",
+      comment:
+        "They judge the program: sharing code with it, or with fakes made for it, would let one mistake hide on both sides.",
       severity: "error",
       from: { path: "^test/harness/(simulator|oracle)/" },
-      to: { path: "^src/" },
+      to: { path: ["^src/", "^test/harness/(fakes|collect)/"] },
     },
     {
       name: "what-ships-imports-no-test",
-      comment: "A program that needs its test harness cannot be shipped without it.",
+      comment:
+        "A program that needs its test harness or a fake cannot be shipped without it. Only *.test.ts in src/ may import test/.",
       severity: "error",
       from: { path: "^src/", pathNot: unitTest },
       to: { path: ["^test/", "^scripts/", unitTest] },

@@ -30,6 +30,8 @@ const OFFENCES: readonly (readonly [rule: string, file: string, imports: string]
   ["sockets-in-net-only", "src/hosts/splunk/bad-socket.ts", "node:https"],
   ["pure-parts-stay-pure", "src/collect/bad-disk.ts", "node:fs"],
   ["simulator-and-oracle-import-nothing-of-ours", "test/harness/oracle/bad.ts", "../../../src/model/good.ts"],
+  ["simulator-and-oracle-import-nothing-of-ours", "test/harness/simulator/bad.ts", "../fakes/good.ts"],
+  ["what-ships-imports-no-test", "src/stores/bad-fake.ts", "../../test/harness/fakes/good.ts"],
   ["what-ships-imports-no-test", "src/main/bad-test.ts", "../../test/harness/simulator/good.ts"],
   ["what-ships-uses-dependencies-only", "src/main/bad-dev.ts", "fast-check"],
   ["no-cycles", "src/net/circle-a.ts", "./circle-b.ts"],
@@ -47,6 +49,7 @@ const INNOCENT: readonly (readonly [file: string, imports: string])[] = [
   ["src/main/fine.ts", "../hosts/splunk/good.ts"],
   ["src/hosts/arcsight/fine.ts", "node:tls"],
   ["src/model/fine.test.ts", "fast-check"],
+  ["src/stores/fine.test.ts", "../../test/harness/fakes/good.ts"],
 ];
 
 let tree: string;
@@ -73,7 +76,7 @@ beforeAll(() => {
   ]) {
     write(`src/${part}/good.ts`, "export const good = 1;\n");
   }
-  write("test/harness/simulator/good.ts", "export const good = 1;\n");
+  for (const part of ["simulator", "fakes"]) write(`test/harness/${part}/good.ts`, "export const good = 1;\n");
   for (const [path, imported] of [...OFFENCES.map(([, file, imports]) => [file, imports] as const), ...INNOCENT]) {
     write(
       path,
