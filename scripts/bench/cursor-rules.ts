@@ -1,5 +1,6 @@
 import type { SourceStream } from "../../src/model/ports.ts";
-import { EASY, SimStream, serviceError, T0, type Version, World } from "../../test/harness/collect/world.ts";
+import { EASY, SimStream, serviceError, type Version, World } from "../../test/harness/collect/world.ts";
+import { T0 } from "../../test/harness/fakes/clock.ts";
 import { DAY_MS, type DayVersion, MINUTE_MS, seededRandom, syntheticDay, ticksOfMs } from "./cursor-day.ts";
 import type { Bench, Outcome } from "./runs.ts";
 

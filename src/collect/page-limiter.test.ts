@@ -1,10 +1,11 @@
 import { expect, test } from "@jest/globals";
-import { MINUTE, SimClock } from "../../test/harness/collect/world.ts";
+import { MINUTE } from "../../test/harness/collect/world.ts";
+import { FakeClock } from "../../test/harness/fakes/clock.ts";
 import { Budget } from "./budget.ts";
 import { acquireWithinBudget, PageLimiter } from "./page-limiter.ts";
 
 /** Everybody else: one turn after the other is taken and held, so that whoever asks now waits for `forMs`. */
-function crowd(limiter: PageLimiter, clock: SimClock, forMs: number): void {
+function crowd(limiter: PageLimiter, clock: FakeClock, forMs: number): void {
   const heldMs = 2_500;
   for (let waited = 0; waited < forMs; waited += heldMs) {
     void (async () => {
@@ -15,7 +16,7 @@ function crowd(limiter: PageLimiter, clock: SimClock, forMs: number): void {
   }
 }
 
-function sender(budget: Budget, clock: SimClock) {
+function sender(budget: Budget, clock: FakeClock) {
   const leftAtMs: number[] = [];
   const stop = new AbortController();
   const send = async (limiter: PageLimiter): Promise<void> => {
@@ -27,7 +28,7 @@ function sender(budget: Budget, clock: SimClock) {
 }
 
 test("P13 a request that waited long for its turn is counted when it leaves, not when it asked", async () => {
-  const clock = new SimClock();
+  const clock = new FakeClock();
   const limiter = new PageLimiter(1, clock);
   const budget = new Budget({ perMinute: 2 }, clock);
   const { leftAtMs, send } = sender(budget, clock);
@@ -44,7 +45,7 @@ test("P13 a request that waited long for its turn is counted when it leaves, not
 });
 
 test("who waits for a budget holds no turn meanwhile", async () => {
-  const clock = new SimClock();
+  const clock = new FakeClock();
   const limiter = new PageLimiter(1, clock);
   const spent = new Budget({ perMinute: 1 }, clock);
   const { leftAtMs, send } = sender(spent, clock);
@@ -59,7 +60,7 @@ test("who waits for a budget holds no turn meanwhile", async () => {
 });
 
 test("a stop while the turn is waited for ends the wait and counts nothing", async () => {
-  const clock = new SimClock();
+  const clock = new FakeClock();
   const limiter = new PageLimiter(1, clock);
   const budget = new Budget({ perMinute: 1 }, clock);
   const { leftAtMs, stop, send } = sender(budget, clock);

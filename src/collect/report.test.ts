@@ -1,5 +1,6 @@
 import { expect, test } from "@jest/globals";
-import { CONTOSO, HOUR, SimClock, T0 } from "../../test/harness/collect/world.ts";
+import { CONTOSO, HOUR } from "../../test/harness/collect/world.ts";
+import { FakeClock, T0 } from "../../test/harness/fakes/clock.ts";
 import { credentialWarning } from "../model/credential-warning.ts";
 import type { HealthEvent } from "../model/event.ts";
 import type { Log } from "../model/ports.ts";
@@ -9,7 +10,7 @@ const quiet: Log = { debug() {}, info() {}, warn() {}, error() {}, fatal() {} };
 const DAY_MS = 86_400_000;
 
 test("each mark of a credential that will end is one health event, and the stream's own state stays", async () => {
-  const clock = new SimClock(T0);
+  const clock = new FakeClock();
   const sent: HealthEvent[] = [];
   const unusedDays = () => 58 + Math.floor((clock.nowMs() - T0) / DAY_MS);
   const report = new CustomerReport({

@@ -8,10 +8,10 @@ import {
   MINUTE,
   SimStream,
   serviceError,
-  T0,
   ticks,
   World,
 } from "../../test/harness/collect/world.ts";
+import { T0 } from "../../test/harness/fakes/clock.ts";
 import { Failure } from "../model/failure.ts";
 import type { StateKey } from "../model/state.ts";
 

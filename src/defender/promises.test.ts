@@ -1,5 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
-import { CountingTokens, fixedClock, Lines, ScriptedHttp } from "../../test/harness/fakes/http.ts";
+import { FakeClock } from "../../test/harness/fakes/clock.ts";
+import { AFTER_THE_ANSWER_MS, CountingTokens, ScriptedHttp } from "../../test/harness/fakes/http.ts";
+import { FakeLog } from "../../test/harness/fakes/log.ts";
 import { CLOUDS } from "../model/cloud.ts";
 import { parseInstant } from "../model/instant.ts";
 import type { HttpAnswer, Page, SourceStream } from "../model/ports.ts";
@@ -22,8 +24,8 @@ function streamOver(
     stream: name,
     http,
     tokens: new CountingTokens(),
-    clock: fixedClock,
-    log: new Lines(),
+    clock: new FakeClock(AFTER_THE_ANSWER_MS, { pauses: "pass" }),
+    log: new FakeLog(),
     recordMaxBytes,
   });
 }

@@ -2,10 +2,13 @@
  * One recorded exchange for each API, replayed through nock and the real network layer: what is asked, and what comes
  * of each record. test/fixtures/PROVENANCE.md says where the recordings come from.
  */
+
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { describe, expect, test } from "@jest/globals";
-import { CountingTokens, fixedClock, Lines } from "../../test/harness/fakes/http.ts";
+import { FakeClock } from "../../test/harness/fakes/clock.ts";
+import { AFTER_THE_ANSWER_MS, CountingTokens } from "../../test/harness/fakes/http.ts";
+import { FakeLog } from "../../test/harness/fakes/log.ts";
 import { type RecordedStep, withStory } from "../../test/harness/nock/story.ts";
 import { CLOUDS } from "../model/cloud.ts";
 import { parseInstant, type Ticks } from "../model/instant.ts";
@@ -51,8 +54,8 @@ function partsFor(steps: readonly RecordedStep[], http: ReturnType<typeof create
     tenant: { id: TENANT, name: "Contoso", cloud: "commercial" as const },
     http,
     tokens: new CountingTokens(),
-    clock: fixedClock,
-    log: new Lines(),
+    clock: new FakeClock(AFTER_THE_ANSWER_MS, { pauses: "pass" }),
+    log: new FakeLog(),
     recordMaxBytes: 1_000_000,
   };
 }

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
-import { CountingTokens, fixedClock, Lines, type Scripted, ScriptedHttp } from "../../test/harness/fakes/http.ts";
+import { FakeClock } from "../../test/harness/fakes/clock.ts";
+import { AFTER_THE_ANSWER_MS, CountingTokens, type Scripted, ScriptedHttp } from "../../test/harness/fakes/http.ts";
+import { FakeLog } from "../../test/harness/fakes/log.ts";
 import { CLOUDS } from "../model/cloud.ts";
 import { Failure } from "../model/failure.ts";
 import { ticksFromMs } from "../model/instant.ts";
@@ -16,21 +18,21 @@ interface Setup {
   readonly stream: SourceStream;
   readonly http: ScriptedHttp;
   readonly tokens: CountingTokens;
-  readonly log: Lines;
+  readonly log: FakeLog;
   readonly ask: (question?: Partial<Question>) => Promise<Page>;
 }
 
 function given(name: ListStreamName, ...script: Scripted[]): Setup {
   const http = new ScriptedHttp(...script);
   const tokens = new CountingTokens();
-  const log = new Lines();
+  const log = new FakeLog();
   const stream = createSourceStream({
     stanza: { name: "contoso", endpoints: CLOUDS.commercial, route: {}, clientId: "AAAA" },
     tenant: { id: TENANT, name: "Contoso", cloud: "commercial" },
     stream: name,
     http,
     tokens,
-    clock: fixedClock,
+    clock: new FakeClock(AFTER_THE_ANSWER_MS, { pauses: "pass" }),
     log,
     recordMaxBytes: 100_000,
   });
@@ -250,7 +252,7 @@ describe("a refusal that teaches is obeyed (P3)", () => {
     expect(stream.pageTop).toBe(25);
     await all(await ask({ top: 50 }));
     expect(http.asked.map((request) => /\$top=\d+/.exec(request.url)?.[0])).toEqual(["$top=50", "$top=25", "$top=25"]);
-    expect(log.lines).toHaveLength(1);
+    expect(log.texts).toHaveLength(1);
   });
 
   test("a refused order is left away from then on", async () => {

@@ -1,12 +1,13 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
-import { batchOf, brokenDisk, errno, HandClock, newFolder, portsOf } from "../../test/harness/fakes/receiver.ts";
+import { EVENING_MS, FakeClock } from "../../test/harness/fakes/clock.ts";
+import { batchOf, brokenDisk, errno, newFolder, portsOf } from "../../test/harness/fakes/receiver.ts";
 import type { Disk } from "../stores/disk/disk.ts";
 import { FolderOutput } from "./folder.ts";
 import { GrowingFile } from "./growing-file.ts";
 
-const clock = new HandClock();
+const clock = new FakeClock(EVENING_MS);
 
 function growing(folder: string, disk: Disk = fs, rotateBytes = 1 << 20): GrowingFile {
   return new GrowingFile({

@@ -1,16 +1,10 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
-import {
-  batchOf,
-  HandClock,
-  LogBook,
-  middling,
-  newFolder,
-  portsOf,
-  Receiver,
-  settled,
-} from "../../test/harness/fakes/receiver.ts";
+import { EVENING_MS, FakeClock, settled } from "../../test/harness/fakes/clock.ts";
+import { FakeLog } from "../../test/harness/fakes/log.ts";
+import { FakeRandom } from "../../test/harness/fakes/random.ts";
+import { batchOf, newFolder, portsOf, Receiver } from "../../test/harness/fakes/receiver.ts";
 import { settingsLines } from "../hosts/arcsight/check.ts";
 import { readArcSightConfig } from "../hosts/arcsight/configuration.ts";
 import { openOutputs } from "./open-outputs.ts";
@@ -33,10 +27,17 @@ function open(
   config: ReturnType<typeof configOf>,
   stateDir: string,
   receiver = new Receiver(),
-  clock = new HandClock(),
-  log = new LogBook(),
+  clock = new FakeClock(EVENING_MS),
+  log = new FakeLog(),
 ) {
-  const world = { ports: portsOf(fs, clock), clock, random: middling, log, dialer: receiver, hostName: "collector" };
+  const world = {
+    ports: portsOf(fs, clock),
+    clock,
+    random: FakeRandom.always(),
+    log,
+    dialer: receiver,
+    hostName: "collector",
+  };
   return openOutputs(config.outputs, config.settings.stanzas, stateDir, world);
 }
 
@@ -92,7 +93,7 @@ test("two outputs that lead to one receiver have a spool each: what waits of bot
     for (const event of ["a", "b"]) await output.write(batchOf(`${event}-${output.name}`));
 
   receiver.up = true;
-  const clock = new HandClock();
+  const clock = new FakeClock(EVENING_MS);
   open(config, folder, receiver, clock);
   await clock.pass(2_000);
 
@@ -105,21 +106,21 @@ test("what waits for a receiver to which no output leads any more is told of at 
   const before = configOf("outputs[0].type=syslog", "outputs[0].host=siem", "outputs[0].port=1999");
   for (const { output } of open(before, folder, receiver).conditions()) await output.write(batchOf("a"));
 
-  const log = new LogBook();
-  open(configOf("outputs[0].type=syslog", "outputs[0].host=other"), folder, receiver, new HandClock(), log);
-  expect(log.lines.filter((line) => line.includes("still wait"))).toEqual([
+  const log = new FakeLog();
+  open(configOf("outputs[0].type=syslog", "outputs[0].host=other"), folder, receiver, new FakeClock(EVENING_MS), log);
+  expect(log.texts.filter((line) => line.includes("still wait"))).toEqual([
     expect.stringMatching(
       /^warn events still wait for tls:\/\/siem:1999, to which no output leads any more: .*"kib":1,.*Put an output/,
     ),
   ]);
 
   receiver.up = true;
-  const clock = new HandClock();
-  const again = new LogBook();
+  const clock = new FakeClock(EVENING_MS);
+  const again = new FakeLog();
   open(before, folder, receiver, clock, again);
   await clock.pass(2_000);
   expect(receiver.events).toEqual(["a"]);
-  expect(again.lines.join("\n")).not.toContain("still wait");
+  expect(again.texts.join("\n")).not.toContain("still wait");
 });
 
 test("everything an output keeps lies in the state folder", async () => {

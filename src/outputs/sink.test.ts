@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { CONTOSO, deliveriesOf, SAMPLES } from "../../test/golden/samples.ts";
-import { LogBook } from "../../test/harness/fakes/receiver.ts";
+import { FakeLog } from "../../test/harness/fakes/log.ts";
+
 import type { EventStyle } from "../format/splunk/record-json.ts";
 import type { Delivery, HealthEvent, HugeDelivery } from "../model/event.ts";
 import { Failure } from "../model/failure.ts";
@@ -76,7 +77,7 @@ const NAMES = [
   { stanza: "fabrikam", tenantName: "Fabrikam" },
 ];
 
-const log = new LogBook();
+const log = new FakeLog();
 
 function sinkOf(
   ...shelves: readonly (Shelf | { readonly shelf: Shelf; readonly tenants: readonly string[] })[]
@@ -277,7 +278,7 @@ describe("a record too large to be held", () => {
     for (let at = 0; at < bytes.length; at += 1_000) yield bytes.subarray(at, at + 1_000);
   }
 
-  function sinkWith(shelf: Shelf, type: "cef-file" | "json-lines", book = new LogBook()): OutputsSink {
+  function sinkWith(shelf: Shelf, type: "cef-file" | "json-lines", book = new FakeLog()): OutputsSink {
     const style = {
       layout: "vendor",
       envelope: true,
@@ -291,12 +292,12 @@ describe("a record too large to be held", () => {
 
   test("goes out as CEF with what its small members say and how much evidence is not in it", async () => {
     const shelf = new Shelf("outputs[0]");
-    const book = new LogBook();
+    const book = new FakeLog();
     await sinkWith(shelf, "cef-file", book).writeHuge(huge(), pieces());
     expect(shelf.lines).toHaveLength(1);
     expect(shelf.text).toContain("|alert:microsoftDefenderForEndpoint|Ransomware was stopped|");
     expect(shelf.text).toMatch(/ cn1=700 .*cn1Label=Evidence Left Out|cn1Label=Evidence Left Out cn1=700/);
-    expect(book.lines).toEqual([
+    expect(book.texts).toEqual([
       expect.stringMatching(
         /^warn a record above record_max_mib .*"id":"huge","bytes":\d+,"left_out":"evidence \(700 items, \d+ bytes\)"/,
       ),
@@ -319,13 +320,13 @@ describe("a record too large to be held", () => {
     syslog.refuses = true;
     log.lines.length = 0;
     await expect(sink.writeHuge(huge(), pieces())).rejects.toMatchObject({ code: "output-full" });
-    expect(log.lines).toEqual([]);
+    expect(log.texts).toEqual([]);
     syslog.refuses = false;
     await sink.writeHuge(huge(), pieces());
     expect([file.lines, syslog.lines]).toEqual([["contoso poll huge"], ["contoso poll huge"]]);
-    expect(log.lines).toHaveLength(1);
+    expect(log.texts).toHaveLength(1);
     await sink.writeHuge(huge("replay"), pieces());
-    expect([file.lines.length, syslog.lines.length, log.lines.length]).toEqual([1, 1, 1]);
+    expect([file.lines.length, syslog.lines.length, log.texts.length]).toEqual([1, 1, 1]);
 
     syslog.breakOff(["contoso|k1"]);
     await sink.writeHuge(huge("replay"), pieces());

@@ -2,17 +2,10 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
-import {
-  batchOf,
-  brokenDisk,
-  errno,
-  HandClock,
-  LogBook,
-  middling,
-  newFolder,
-  Receiver,
-  settled,
-} from "../../test/harness/fakes/receiver.ts";
+import { EVENING_MS, FakeClock, settled } from "../../test/harness/fakes/clock.ts";
+import { FakeLog } from "../../test/harness/fakes/log.ts";
+import { FakeRandom } from "../../test/harness/fakes/random.ts";
+import { batchOf, brokenDisk, errno, newFolder, Receiver } from "../../test/harness/fakes/receiver.ts";
 import { ByteWriter } from "../json/byte-writer.ts";
 import { SyslogOutput } from "./syslog.ts";
 import type { FrameStyle } from "./syslog-frame.ts";
@@ -21,8 +14,8 @@ import { UdpOutput } from "./udp.ts";
 
 interface Story {
   readonly receiver: Receiver;
-  readonly clock: HandClock;
-  readonly log: LogBook;
+  readonly clock: FakeClock;
+  readonly log: FakeLog;
   readonly output: SyslogOutput;
   readonly broken: () => number;
   readonly folder: string;
@@ -37,8 +30,8 @@ function story(
   } = {},
 ): Story {
   const { receiver = new Receiver(), folder = newFolder(), spoolMib = 8 } = options;
-  const clock = new HandClock();
-  const log = new LogBook();
+  const clock = new FakeClock(EVENING_MS);
+  const log = new FakeLog();
   const output = new SyslogOutput({
     name: "outputs[0]",
     target: { host: "siem.example", port: 6514, protocol: "tls" },
@@ -48,7 +41,7 @@ function story(
     dialer: receiver,
     disk: options.disk ?? fs,
     clock,
-    random: middling,
+    random: FakeRandom.always(),
     log,
   });
   let times = 0;
@@ -129,7 +122,7 @@ describe("while the receiver is away", () => {
     expect(receiver.attempts).toBe(7);
     await clock.pass(3_600_000);
     expect(receiver.attempts).toBe(7 + 60);
-    expect(log.lines.filter((line) => line.startsWith("error"))).toHaveLength(1);
+    expect(log.texts.filter((line) => line.startsWith("error"))).toHaveLength(1);
   });
 
   test("a full spool is refused in one sentence, and what was refused is wanted again", async () => {
@@ -270,7 +263,7 @@ describe("when a connection breaks", () => {
     await clock.pass(70_000);
     await writing;
 
-    expect(log.lines.join("\n")).toContain("took nothing for 60 s");
+    expect(log.texts.join("\n")).toContain("took nothing for 60 s");
     expect(receiver.connections).toBeGreaterThan(1);
   });
 
@@ -286,7 +279,7 @@ describe("when a connection breaks", () => {
 
     expect(receiver.connections).toBe(1);
     expect(receiver.events).toEqual([large]);
-    expect(log.lines.join("\n")).not.toContain("took nothing");
+    expect(log.texts.join("\n")).not.toContain("took nothing");
   });
 
   test("a receiver that takes a piece in a hundred seconds gets everything in the end, not its beginning for ever", async () => {
@@ -382,8 +375,8 @@ describe("at a stop", () => {
 describe("UDP", () => {
   test("promises nothing, and says so when it fails", async () => {
     const receiver = new Receiver();
-    const log = new LogBook();
-    const clock = new HandClock();
+    const log = new FakeLog();
+    const clock = new FakeClock(EVENING_MS);
     const output = new UdpOutput({
       name: "outputs[0]",
       host: "siem.example",
@@ -398,7 +391,7 @@ describe("UDP", () => {
     await output.write(batchOf("b", "c"));
 
     expect(receiver.events).toEqual(["a"]);
-    expect(log.lines).toEqual([expect.stringContaining("udp promises nothing")]);
+    expect(log.texts).toEqual([expect.stringContaining("udp promises nothing")]);
     expect(["a", "b"].filter((key) => output.wants(key))).toEqual([]);
   });
 });

@@ -16,7 +16,9 @@ import { credentialId, PasswordStore } from "../../src/hosts/splunk/passwords.ts
 import { Splunkd as SplunkdRest } from "../../src/hosts/splunk/splunkd.ts";
 import { presentFingerprint } from "../../src/main/world.ts";
 import { sealed } from "../../src/model/sealed.ts";
-import { evenRandom, FakeSplunkd, jumpClock } from "../harness/fakes/splunkd-rest.ts";
+import { FakeClock, T0 } from "../harness/fakes/clock.ts";
+import { FakeRandom } from "../harness/fakes/random.ts";
+import { FakeSplunkd } from "../harness/fakes/splunkd-rest.ts";
 import { SHARED_APP } from "../harness/simulator/identity.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
@@ -86,7 +88,7 @@ function lines(values: Readonly<Record<string, string>>): string {
 /** The MSSP's app as `credential set` would have stored it. */
 async function sharedCredential() {
   const fake = new FakeSplunkd();
-  const clock = jumpClock();
+  const clock = new FakeClock(T0, { pauses: "pass" });
   const rest = new SplunkdRest({
     http: fake,
     clock,
@@ -99,7 +101,7 @@ async function sharedCredential() {
     host: "splunk",
     nowMs: clock.nowMs(),
   }).stanzas;
-  const store = await PasswordStore.read(rest, clock, evenRandom);
+  const store = await PasswordStore.read(rest, clock, FakeRandom.always());
   await store.put(
     credentialId("main"),
     sealed(JSON.stringify({ client_id: SHARED_APP.clientId, client_secret: SHARED_APP.clientSecret })),

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
-import { SimClock } from "../../../test/harness/collect/world.ts";
+import { FakeClock } from "../../../test/harness/fakes/clock.ts";
+
 import { objectHash } from "./ledger.ts";
 import { PROVISIONAL_FOR_MS, Provisional, ProvisionalOwner, provisionalAtEnd } from "./provisional.ts";
 
@@ -59,7 +60,7 @@ test("a stream's oldest provisional instant is the smallest of those still in th
 });
 
 test("the newest item stays provisional even when it alone is larger than the window", () => {
-  const clock = new SimClock();
+  const clock = new FakeClock();
   const window = new Provisional(clock, 1_000);
   const owner = new ProvisionalOwner();
   window.add(owner, { hash: objectHash("alert", "a"), updated: 1n, askFrom: 1n, byteLength: 500 });

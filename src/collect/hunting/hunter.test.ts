@@ -1,15 +1,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "@jest/globals";
-import {
-  HOUR,
-  MINUTE,
-  type SimClock,
-  SimStream,
-  serviceError,
-  T0,
-  throttledUntil,
-  World,
-} from "../../../test/harness/collect/world.ts";
+import { HOUR, MINUTE, SimStream, serviceError, throttledUntil, World } from "../../../test/harness/collect/world.ts";
+import { FakeClock, T0 } from "../../../test/harness/fakes/clock.ts";
 import { Failure } from "../../model/failure.ts";
 import type { HuntingPage, HuntingPass, HuntingQuery, HuntingSource } from "../../model/hunting.ts";
 import { formatInstant, type Ticks, ticksFromMs } from "../../model/instant.ts";
@@ -39,9 +31,9 @@ class SimHunting implements HuntingSource {
   takesMs = 0;
   fault: ((pass: HuntingPass, n: number) => Failure | undefined) | undefined;
   breaksAfter: number | undefined;
-  readonly #clock: SimClock;
+  readonly #clock: FakeClock;
 
-  constructor(clock: SimClock, ...queries: (Partial<HuntingQuery> & { readonly name: string })[]) {
+  constructor(clock: FakeClock, ...queries: (Partial<HuntingQuery> & { readonly name: string })[]) {
     this.#clock = clock;
     this.queries = queries.map((query) => ({
       kql: "T",

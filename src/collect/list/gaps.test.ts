@@ -9,10 +9,10 @@ import {
   refusedFailure,
   SimStream,
   serviceError,
-  T0,
   ticks,
   World,
 } from "../../../test/harness/collect/world.ts";
+import { T0 } from "../../../test/harness/fakes/clock.ts";
 
 const small = { ...EASY, clamp: 10, pageTop: 10 };
 const LATE = {

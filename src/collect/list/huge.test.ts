@@ -1,14 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
-import {
-  alerts,
-  HOUR,
-  MINUTE,
-  SimStream,
-  serviceError,
-  T0,
-  ticks,
-  World,
-} from "../../../test/harness/collect/world.ts";
+import { alerts, HOUR, MINUTE, SimStream, serviceError, ticks, World } from "../../../test/harness/collect/world.ts";
+import { T0 } from "../../../test/harness/fakes/clock.ts";
 import { Failure } from "../../model/failure.ts";
 import type { UnreadableRecord } from "../../model/record.ts";
 

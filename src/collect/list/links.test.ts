@@ -8,9 +8,9 @@ import {
   MINUTE,
   type Regime,
   SimStream,
-  T0,
   World,
 } from "../../../test/harness/collect/world.ts";
+import { T0 } from "../../../test/harness/fakes/clock.ts";
 import type { PageLink } from "../../model/ports.ts";
 
 /**

@@ -9,11 +9,11 @@ import {
   recordOf,
   SimStream,
   serviceError,
-  T0,
   throttledUntil,
   ticks,
   World,
 } from "../../../test/harness/collect/world.ts";
+import { T0 } from "../../../test/harness/fakes/clock.ts";
 import { Failure } from "../../model/failure.ts";
 import { formatInstant } from "../../model/instant.ts";
 import type { PageRecord } from "../../model/record.ts";

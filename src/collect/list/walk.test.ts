@@ -9,12 +9,12 @@ import {
   judge,
   MINUTE,
   refusedFailure,
-  SeededRandom,
   SimStream,
-  T0,
   ticks,
   World,
 } from "../../../test/harness/collect/world.ts";
+import { T0 } from "../../../test/harness/fakes/clock.ts";
+import { FakeRandom } from "../../../test/harness/fakes/random.ts";
 
 const REGIMES: [string, Regime][] = (["ascending", "descending", "none"] as const).flatMap((order) =>
   [true, false].map((links): [string, Regime] => [
@@ -107,7 +107,7 @@ describe.each(REGIMES)("with order %s, one walk delivers everything exactly once
 test("a record that changes while a sorted list is paged is delivered in its new version and hides no neighbour", async () => {
   const stream = streamOf(new World(), { ...EASY, clamp: 10, pageTop: 10, links: true });
   stream.add(...alerts(95, T0 - 3 * HOUR, T0 - HOUR));
-  const random = new SeededRandom(3);
+  const random = new FakeRandom(3);
   stream.fault = (_q, n) => {
     if (n > 30) return undefined;
     const id = `alert-${random.below(95)}`;

@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "@jest/globals";
-import { CountingTokens, fixedClock, Lines, type Scripted, ScriptedHttp } from "../../../test/harness/fakes/http.ts";
+import { FakeClock } from "../../../test/harness/fakes/clock.ts";
+import { AFTER_THE_ANSWER_MS, CountingTokens, type Scripted, ScriptedHttp } from "../../../test/harness/fakes/http.ts";
+import { FakeLog } from "../../../test/harness/fakes/log.ts";
 import { CLOUDS } from "../../model/cloud.ts";
 import type { HuntingEnd, HuntingPass, HuntingQuery } from "../../model/hunting.ts";
 import { parseInstant, type Ticks } from "../../model/instant.ts";
@@ -33,8 +35,8 @@ function given(script: Scripted, queries: readonly HuntingQuery[] = [query]) {
     queries,
     http,
     tokens: new CountingTokens(),
-    clock: fixedClock,
-    log: new Lines(),
+    clock: new FakeClock(AFTER_THE_ANSWER_MS, { pauses: "pass" }),
+    log: new FakeLog(),
     recordMaxBytes: 1_000,
   });
   return { http, source };

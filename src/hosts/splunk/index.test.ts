@@ -1,13 +1,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { XMLParser } from "fast-xml-parser";
-import {
-  deliveries,
-  evenRandom,
-  FakeSplunkd,
-  FakeStdout,
-  jumpClock,
-} from "../../../test/harness/fakes/splunkd-rest.ts";
+import { FakeClock } from "../../../test/harness/fakes/clock.ts";
+import { FakeRandom } from "../../../test/harness/fakes/random.ts";
+import { deliveries, FakeSplunkd, FakeStdout } from "../../../test/harness/fakes/splunkd-rest.ts";
 import type { FileLook } from "../../config/settings.ts";
 import { SCHEME as FORMAT_SCHEME } from "../../format/splunk/splunk-event.ts";
 import { caFileUnusable } from "../../model/endpoint-binding.ts";
@@ -38,11 +34,8 @@ function world(
     fake,
     stdout,
     lines,
-    clock: {
-      ...jumpClock(),
-      pause: (_ms, stop) => new Promise<void>((resolve) => stop?.addEventListener("abort", () => resolve())),
-    },
-    random: evenRandom,
+    clock: new FakeClock(),
+    random: FakeRandom.always(),
     stdin: openPipe(stdin),
     writeLogLine: (line) => lines.push(line),
     files: { look: () => ({ kind: "missing" }) },

@@ -1,6 +1,9 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
-import { evenRandom, FakeSplunkd, jumpClock, recordedLog } from "../../../test/harness/fakes/splunkd-rest.ts";
+import { FakeClock, T0 } from "../../../test/harness/fakes/clock.ts";
+import { FakeLog } from "../../../test/harness/fakes/log.ts";
+import { FakeRandom } from "../../../test/harness/fakes/random.ts";
+import { FakeSplunkd } from "../../../test/harness/fakes/splunkd-rest.ts";
 import { sealed } from "../../model/sealed.ts";
 import { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
 import { Splunkd } from "./splunkd.ts";
@@ -10,7 +13,7 @@ const FINGERPRINT = `v1.${"a".repeat(64)}.111111.222222.333333.444444.555555.666
 function connect(fake: FakeSplunkd, more: Partial<ConstructorParameters<typeof Splunkd>[0]> = {}): Splunkd {
   return new Splunkd({
     http: fake,
-    clock: jumpClock(),
+    clock: new FakeClock(T0, { pauses: "pass" }),
     serverUri: "https://127.0.0.1:8089",
     sessionKey: sealed("key-1"),
     splunkdCaFile: undefined,
@@ -19,7 +22,8 @@ function connect(fake: FakeSplunkd, more: Partial<ConstructorParameters<typeof S
   });
 }
 
-const read = (fake: FakeSplunkd) => PasswordStore.read(connect(fake), jumpClock(), evenRandom);
+const read = (fake: FakeSplunkd) =>
+  PasswordStore.read(connect(fake), new FakeClock(T0, { pauses: "pass" }), FakeRandom.always());
 const opened = (store: PasswordStore, id: Parameters<PasswordStore["get"]>[0]) =>
   store.get(id)?.value.open((value) => value);
 
@@ -195,5 +199,5 @@ test("no failure repeats what splunkd answered", async () => {
     discard: async () => {},
   });
   await expect(read(fake)).rejects.not.toThrow("hunter2");
-  expect(JSON.stringify(recordedLog().lines)).toBe("[]");
+  expect(JSON.stringify(new FakeLog().lines)).toBe("[]");
 });

@@ -1,7 +1,10 @@
 import { createHash } from "node:crypto";
 import { inspect } from "node:util";
 import { describe, expect, test } from "@jest/globals";
-import { evenRandom, FakeSplunkd, jumpClock, recordedLog } from "../../../test/harness/fakes/splunkd-rest.ts";
+import { FakeClock, T0 } from "../../../test/harness/fakes/clock.ts";
+import { FakeLog } from "../../../test/harness/fakes/log.ts";
+import { FakeRandom } from "../../../test/harness/fakes/random.ts";
+import { FakeSplunkd } from "../../../test/harness/fakes/splunkd-rest.ts";
 import type { FileRule } from "../../config/settings.ts";
 import { MASK, parseStanzas } from "../../config/settings.ts";
 import { endpointBinding } from "../../model/endpoint-binding.ts";
@@ -57,8 +60,8 @@ function stanzaOf(name: string, values: Record<string, string>, app = "TA_defend
 
 /** One start of the process with these inputs. */
 async function start(fake: FakeSplunkd, raw: readonly SplunkStanza[]) {
-  const clock = jumpClock();
-  const log = recordedLog();
+  const clock = new FakeClock(T0, { pauses: "pass" });
+  const log = new FakeLog();
   const splunkd = new Splunkd({
     http: fake,
     clock,
@@ -67,7 +70,7 @@ async function start(fake: FakeSplunkd, raw: readonly SplunkStanza[]) {
     splunkdCaFile: undefined,
     splunkHome: "/opt/splunk",
   });
-  const store = await PasswordStore.read(splunkd, clock, evenRandom);
+  const store = await PasswordStore.read(splunkd, clock, FakeRandom.always());
   const parsed = parseStanzas(raw, { host: "splunk", nowMs: clock.nowMs() });
   expect(parsed.problems).toEqual([]);
   const resolution = await resolveSecrets(parsed.stanzas, parsed.masked, store, undefined, ports);
@@ -159,7 +162,7 @@ describe("a secret typed into the form", () => {
         if (request.method === "POST" && request.url.includes("/data/inputs/")) {
           this.inputs.set("a", { client_secret: "typed in between" });
           const seen = this.requests.length;
-          while (this.requests.length === seen) await Promise.resolve();
+          while (this.requests.length === seen) await new Promise((resolve) => setImmediate(resolve));
           this.inputs.set("a", { client_secret: MASK });
         }
         return super.send(request);
@@ -342,14 +345,14 @@ describe("a customer without a usable secret is told so, and the others go on", 
     const busy = await PasswordStore.read(
       new Splunkd({
         http: Object.assign(new FakeSplunkd(), { refusals: [401] }),
-        clock: jumpClock(),
+        clock: new FakeClock(T0, { pauses: "pass" }),
         serverUri: "https://127.0.0.1:8089",
         sessionKey: sealed("k"),
         splunkdCaFile: undefined,
         splunkHome: "/s",
       }),
-      jumpClock(),
-      evenRandom,
+      new FakeClock(T0, { pauses: "pass" }),
+      FakeRandom.always(),
     ).catch((error: unknown) => error);
     const { ready, refused } = await resolveSecrets(parsed.stanzas, parsed.masked, undefined, busy as never, ports);
     expect(ready.map((one) => one.stanza.name)).toEqual(["b"]);
@@ -369,7 +372,7 @@ async function vault() {
     storedAtMs: first.storedAtMs,
     store: begun.store,
     clock: begun.clock,
-    random: evenRandom,
+    random: FakeRandom.always(),
     log: begun.log,
   });
   return { ...begun, fake, made, stored: () => open(begun.store.get(id)?.value) };
@@ -382,11 +385,11 @@ describe("a rotated refresh token", () => {
     expect(open(await made.current())).toBe("second");
     expect(stored()).toBe("first");
 
-    clock.nowIs += 26 * 3_600_000;
+    clock.now += 26 * 3_600_000;
     await made.store(sealed("third"), { refused: false });
     expect(stored()).toBe("first");
 
-    clock.nowIs += 2 * 3_600_000;
+    clock.now += 2 * 3_600_000;
     await made.store(sealed("fourth"), { refused: false });
     expect(stored()).toBe("fourth");
   });
@@ -399,7 +402,7 @@ describe("a rotated refresh token", () => {
 
   test("that cannot be stored is a warning, unless the stored one is of no use any more", async () => {
     const { made, clock, fake, log } = await vault();
-    clock.nowIs += 48 * 3_600_000;
+    clock.now += 48 * 3_600_000;
     fake.refusals.push(403);
     await made.store(sealed("second"), { refused: false });
     expect(log.lines).toEqual([expect.objectContaining({ level: "warn" })]);

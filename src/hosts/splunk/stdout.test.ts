@@ -1,5 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
-import { deliveries, FakeStdout, jumpClock } from "../../../test/harness/fakes/splunkd-rest.ts";
+import { FakeClock } from "../../../test/harness/fakes/clock.ts";
+import { deliveries, FakeStdout } from "../../../test/harness/fakes/splunkd-rest.ts";
 import { parseStanzas } from "../../config/settings.ts";
 import type { HealthEvent } from "../../model/event.ts";
 import { splunkSink } from "./stdout.ts";
@@ -25,7 +26,7 @@ const records = (n: number, filler = "") =>
 
 function open() {
   const stdout = new FakeStdout();
-  const pipe = new StreamPipe(stdout, { ...jumpClock(), pause: () => new Promise(() => {}) });
+  const pipe = new StreamPipe(stdout, new FakeClock());
   return { stdout, pipe, sink: splunkSink(pipe, stanzas) };
 }
 

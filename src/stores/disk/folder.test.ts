@@ -2,7 +2,9 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { describe, expect, test } from "@jest/globals";
-import { CONTOSO, diskThatFails, entries, LogBook, newFolder, SteppedClock } from "../../../test/harness/fakes/disk.ts";
+import { FakeClock, T0 } from "../../../test/harness/fakes/clock.ts";
+import { CONTOSO, diskThatFails, entries, newFolder } from "../../../test/harness/fakes/disk.ts";
+import { FakeLog } from "../../../test/harness/fakes/log.ts";
 import { isFailure } from "../../model/failure.ts";
 import type { Checkpoint, StateFolder, StreamStore } from "../../model/state.ts";
 import type { TenantId } from "../../model/tenant.ts";
@@ -26,18 +28,18 @@ function checkpoint(n: number): Checkpoint {
 interface Opened {
   readonly folder: StateFolder;
   readonly store: StreamStore;
-  readonly log: LogBook;
+  readonly log: FakeLog;
 }
 
 async function open(
   dir: string,
   options: Partial<OpenStateFolderOptions> & { disk?: Disk; key?: typeof key } = {},
 ): Promise<Opened> {
-  const log = new LogBook();
+  const log = new FakeLog();
   const { disk, key: wanted = key, ...rest } = options;
   const folder = await openStateFolder(
     dir,
-    { clock: new SteppedClock(), log, ...(disk ? { disk } : {}) },
+    { clock: new FakeClock(T0, { pauses: "pass" }), log, ...(disk ? { disk } : {}) },
     { waitForLock: "10s", ...rest },
   );
   const store = await folder.open(wanted).catch(async (error: unknown) => {

@@ -3,11 +3,15 @@ import { once } from "node:events";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
-import { LogBook, newFolder, SteppedClock } from "../../../test/harness/fakes/disk.ts";
+import { FakeClock, T0 } from "../../../test/harness/fakes/clock.ts";
+import { newFolder } from "../../../test/harness/fakes/disk.ts";
+import { FakeLog } from "../../../test/harness/fakes/log.ts";
 import { type LockPorts, lockAddressOf, takeLock } from "./lock.ts";
 
-function ports(clock = new SteppedClock()): LockPorts & { readonly log: LogBook; readonly clock: SteppedClock } {
-  return { disk: fs, clock, log: new LogBook(), platform: process.platform };
+function ports(
+  clock = new FakeClock(T0, { pauses: "pass" }),
+): LockPorts & { readonly log: FakeLog; readonly clock: FakeClock } {
+  return { disk: fs, clock, log: new FakeLog(), platform: process.platform };
 }
 
 /** Another process that holds the folder until it is killed. */
@@ -39,7 +43,7 @@ describe("one process holds the state folder", () => {
       say: expect.stringContaining(`process ${process.pid}`),
     });
 
-    expect(second.clock.now - new SteppedClock().now).toBe(10_000);
+    expect(second.clock.now - new FakeClock(T0, { pauses: "pass" }).now).toBe(10_000);
     expect(second.log.lines).toEqual([]);
     await first.release();
   });

@@ -2,7 +2,8 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { describe, expect, test } from "@jest/globals";
-import { CONTOSO, diskPorts, diskThatFails, LogBook, newFolder } from "../../../test/harness/fakes/disk.ts";
+import { CONTOSO, diskPorts, diskThatFails, newFolder } from "../../../test/harness/fakes/disk.ts";
+import { FakeLog } from "../../../test/harness/fakes/log.ts";
 import { type Sealed, sealed } from "../../model/sealed.ts";
 import type { Disk } from "./disk.ts";
 import { credentialEntryName, FileTokenVault, SecretFiles } from "./secrets.ts";
@@ -13,7 +14,7 @@ const TYPED = "typed-kQz7Wm2Xv9Lb4Tn8Rj3Hd6Fs1Gp5Yc0Aq7Ue";
 const ROTATED = "rotated-Pm4Xc8Vb2Nz6Lk1Jh5Gf9Ds3Aq7We0Rt4Y";
 
 function vault(dir: string, given: { fingerprint?: string; typed?: Sealed; disk?: Disk } = {}): FileTokenVault {
-  const files = new SecretFiles(dir, { ports: diskPorts(given.disk), log: new LogBook() });
+  const files = new SecretFiles(dir, { ports: diskPorts(given.disk), log: new FakeLog() });
   return new FileTokenVault({
     files,
     tenantId: CONTOSO,
@@ -83,7 +84,7 @@ describe("which token counts", () => {
 
   test("the times of typing and of the last rotation are kept", async () => {
     const dir = newFolder();
-    const files = new SecretFiles(dir, { ports: diskPorts(), log: new LogBook() });
+    const files = new SecretFiles(dir, { ports: diskPorts(), log: new FakeLog() });
     const at = (now: number, typed: string): FileTokenVault =>
       new FileTokenVault({
         files,
@@ -131,7 +132,7 @@ describe("a stored secret goes nowhere but where it was typed for", () => {
   });
 
   test("credentials and tokens never share a file", () => {
-    const files = new SecretFiles("/x", { ports: diskPorts(), log: new LogBook() });
+    const files = new SecretFiles("/x", { ports: diskPorts(), log: new FakeLog() });
     expect(files.pathOf(credentialEntryName("../Main"))).toBe("/x/secrets/credential.%2e%2e%2f+main.json");
   });
 });

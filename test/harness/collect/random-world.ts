@@ -3,18 +3,19 @@
  * engine must bear, and a process that dies, stops and starts again in between. At the end everything the
  * service showed must have arrived once.
  */
+
 import { Failure } from "../../../src/model/failure.ts";
 import type { StreamName } from "../../../src/model/stream.ts";
+import { T0 } from "../fakes/clock.ts";
+import { FakeRandom } from "../fakes/random.ts";
 import {
   HOUR,
   judge,
   MINUTE,
   type Regime,
-  SeededRandom,
   type Sent,
   SimStream,
   serviceError,
-  T0,
   throttledUntil,
   ticks,
   type Version,
@@ -63,8 +64,8 @@ interface Member {
 
 class RandomWorld {
   readonly #world = new World();
-  readonly #random: SeededRandom;
-  readonly #wideRandom: SeededRandom;
+  readonly #random: FakeRandom;
+  readonly #wideRandom: FakeRandom;
   readonly #isWide: boolean;
   readonly #isDurable: boolean;
   readonly #members: Member[] = [];
@@ -72,12 +73,12 @@ class RandomWorld {
   readonly #story: string[] = [];
 
   constructor(seed: number, breadth: Breadth) {
-    this.#random = new SeededRandom(seed * 7919 + 13);
+    this.#random = new FakeRandom(seed * 7919 + 13);
     for (let i = 0; i < 10; i++) this.#random.next();
-    this.#wideRandom = new SeededRandom(seed * 104_729 + 7);
+    this.#wideRandom = new FakeRandom(seed * 104_729 + 7);
     for (let i = 0; i < 10; i++) this.#wideRandom.next();
     this.#isWide = breadth === "wide";
-    this.#world.random = new SeededRandom(seed);
+    this.#world.random = new FakeRandom(seed);
     this.#found();
     this.#isDurable = this.#random.below(4) === 0;
     if (this.#isDurable) this.#world.sink.kind = "durable";

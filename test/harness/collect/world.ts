@@ -4,17 +4,7 @@ import type { Delivery, HealthEvent, HugeDelivery } from "../../../src/model/eve
 import { Failure } from "../../../src/model/failure.ts";
 import type { Ticks } from "../../../src/model/instant.ts";
 import { formatInstant, ticksFromMs } from "../../../src/model/instant.ts";
-import type {
-  Clock,
-  Log,
-  LogFields,
-  Page,
-  PageLink,
-  Question,
-  Random,
-  Sink,
-  SourceStream,
-} from "../../../src/model/ports.ts";
+import type { Page, PageLink, Question, Sink, SourceStream } from "../../../src/model/ports.ts";
 import type { PageRecord, SourceRecord, UnreadableRecord } from "../../../src/model/record.ts";
 import type {
   Checkpoint,
@@ -26,99 +16,13 @@ import type {
 } from "../../../src/model/state.ts";
 import type { StreamName } from "../../../src/model/stream.ts";
 import type { TenantId } from "../../../src/model/tenant.ts";
+import { FakeClock } from "../fakes/clock.ts";
+import { FakeLog } from "../fakes/log.ts";
+import { FakeRandom } from "../fakes/random.ts";
 
-export const T0 = Date.UTC(2026, 10, 24, 12, 0, 0);
 export const MINUTE = 60_000;
 export const HOUR = 3_600_000;
 export const CONTOSO = "11111111-2222-4333-8444-555555555555" as TenantId;
-
-/** Simulated time: it moves only when a test moves it, from timer to timer. */
-export class SimClock implements Clock {
-  now: number;
-  /** What the wall clock shows beside true time, so that it can step. */
-  wallOffsetMs = 0;
-  readonly #timers: { at: number; order: number; fire: () => void }[] = [];
-  #order = 0;
-
-  constructor(startMs = T0) {
-    this.now = startMs;
-  }
-  nowMs(): number {
-    return this.now + this.wallOffsetMs;
-  }
-  monotonicMs(): number {
-    return this.now - T0;
-  }
-  pause(forMs: number, stop?: AbortSignal): Promise<void> {
-    if (stop?.aborted) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = { at: this.now + Math.max(0, forMs), order: this.#order++, fire: resolve };
-      this.#timers.push(timer);
-      stop?.addEventListener(
-        "abort",
-        () => {
-          const i = this.#timers.indexOf(timer);
-          if (i >= 0) this.#timers.splice(i, 1);
-          resolve();
-        },
-        { once: true },
-      );
-    });
-  }
-  /** Moves time on by `ms`, letting everything that is due happen in order. */
-  async advance(ms: number): Promise<void> {
-    const until = this.now + ms;
-    await settle();
-    for (;;) {
-      this.#timers.sort((a, b) => a.at - b.at || a.order - b.order);
-      const next = this.#timers[0];
-      if (!next || next.at > until) break;
-      this.#timers.shift();
-      this.now = Math.max(this.now, next.at);
-      next.fire();
-      await settle();
-    }
-    this.now = until;
-  }
-}
-
-/** Lets every promise that can go on go on. */
-async function settle(): Promise<void> {
-  for (let i = 0; i < 3; i++) await new Promise<void>((resolve) => setImmediate(resolve));
-}
-
-export class SeededRandom implements Random {
-  #state: number;
-  constructor(seed = 1) {
-    this.#state = seed >>> 0 || 1;
-  }
-  next(): number {
-    this.#state = (Math.imul(this.#state, 1_664_525) + 1_013_904_223) >>> 0;
-    return this.#state / 2 ** 32;
-  }
-  below(n: number): number {
-    return Math.floor(this.next() * n);
-  }
-}
-
-export class LogBook implements Log {
-  readonly lines: { level: string; message: string; fields: LogFields }[] = [];
-  debug(message: string, fields: LogFields = {}): void {
-    this.lines.push({ level: "debug", message, fields });
-  }
-  info(message: string, fields: LogFields = {}): void {
-    this.lines.push({ level: "info", message, fields });
-  }
-  warn(message: string, fields: LogFields = {}): void {
-    this.lines.push({ level: "warn", message, fields });
-  }
-  error(message: string, fields: LogFields = {}): void {
-    this.lines.push({ level: "error", message, fields });
-  }
-  fatal(message: string, fields: LogFields = {}): void {
-    this.lines.push({ level: "fatal", message, fields });
-  }
-}
 
 export interface Version {
   readonly id: string;
@@ -165,12 +69,12 @@ export class SimStream implements SourceStream {
   serverOffsetMs = 0;
   answerTakesMs = 0;
   batchSize = 7;
-  readonly #clock: SimClock;
+  readonly #clock: FakeClock;
   extra: UnreadableRecord[] = [];
   readonly #list = new ShownList(this.versions);
 
   constructor(
-    clock: SimClock,
+    clock: FakeClock,
     options: { readonly name?: StreamName; readonly budgetKey?: string; readonly regime?: Regime } = {},
   ) {
     this.#clock = clock;
@@ -415,13 +319,13 @@ export class SimSink implements Sink {
   kind: "provisional" | "durable" = "provisional";
   readonly sent: Sent[] = [];
   readonly healths: HealthEvent[] = [];
-  readonly #clock: SimClock;
+  readonly #clock: FakeClock;
   /** Called before each write; may throw, and decides how many of the batch still arrive. */
   break:
     | ((batch: readonly Delivery[]) => { readonly arrives: number; readonly failure: Failure } | undefined)
     | undefined;
 
-  constructor(clock: SimClock) {
+  constructor(clock: FakeClock) {
     this.#clock = clock;
   }
   async write(batch: readonly Delivery[]): Promise<number> {
@@ -541,14 +445,14 @@ export class SimState implements StateFolder {
 
 /** A process over a simulated world, started and stopped at will. */
 export class World {
-  readonly clock = new SimClock();
+  readonly clock = new FakeClock();
   readonly state = new SimState();
   readonly sink = new SimSink(this.clock);
-  readonly log = new LogBook();
+  readonly log = new FakeLog();
   customers: Customer[] = [];
   concurrency = 16;
   replayMib = 16;
-  random = new SeededRandom(7);
+  random = new FakeRandom(7);
   #running: { scheduler: Scheduler; stop: AbortController; done: Promise<void> } | undefined;
 
   customer(stream: SimStream, options: Partial<Customer> & { readonly n?: number } = {}): Customer {

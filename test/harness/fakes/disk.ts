@@ -1,52 +1,12 @@
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Clock, Log, LogFields } from "../../../src/model/ports.ts";
 import type { LedgerEntry } from "../../../src/model/state.ts";
 import type { TenantId } from "../../../src/model/tenant.ts";
 import type { Disk, DiskPorts } from "../../../src/stores/disk/disk.ts";
+import { FakeClock, T0 } from "./clock.ts";
 
 export const CONTOSO = "11111111-2222-4333-8444-555555555555" as TenantId;
-
-export interface LogLine {
-  readonly level: string;
-  readonly message: string;
-  readonly fields: LogFields;
-}
-
-export class LogBook implements Log {
-  readonly lines: LogLine[] = [];
-  debug(message: string, fields: LogFields = {}): void {
-    this.lines.push({ level: "debug", message, fields });
-  }
-  info(message: string, fields: LogFields = {}): void {
-    this.lines.push({ level: "info", message, fields });
-  }
-  warn(message: string, fields: LogFields = {}): void {
-    this.lines.push({ level: "warn", message, fields });
-  }
-  error(message: string, fields: LogFields = {}): void {
-    this.lines.push({ level: "error", message, fields });
-  }
-  fatal(message: string, fields: LogFields = {}): void {
-    this.lines.push({ level: "fatal", message, fields });
-  }
-}
-
-/** Time passes only in pauses; each gives the loop away once. */
-export class SteppedClock implements Clock {
-  now = Date.UTC(2026, 10, 24);
-  nowMs(): number {
-    return this.now;
-  }
-  monotonicMs(): number {
-    return this.now;
-  }
-  async pause(forMs: number): Promise<void> {
-    await new Promise<void>((resolve) => setImmediate(resolve));
-    this.now += forMs;
-  }
-}
 
 export function newFolder(): string {
   return fs.mkdtempSync(join(tmpdir(), "stores-"));
@@ -115,6 +75,6 @@ export function diskThatFails(at: number, how: "dies" | "ENOSPC" | "EROFS"): Dis
 export function diskPorts(
   disk: Disk = fs,
   platform: NodeJS.Platform = "linux",
-): DiskPorts & { readonly clock: SteppedClock } {
-  return { disk, clock: new SteppedClock(), platform };
+): DiskPorts & { readonly clock: FakeClock } {
+  return { disk, clock: new FakeClock(T0, { pauses: "pass" }), platform };
 }

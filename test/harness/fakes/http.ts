@@ -1,5 +1,5 @@
 import type { Failure } from "../../../src/model/failure.ts";
-import type { Clock, Http, HttpAnswer, HttpRequest, Log, LogFields, TokenSource } from "../../../src/model/ports.ts";
+import type { Http, HttpAnswer, HttpRequest, TokenSource } from "../../../src/model/ports.ts";
 import { type Sealed, sealed } from "../../../src/model/sealed.ts";
 
 export interface Scripted {
@@ -65,30 +65,5 @@ export class CountingTokens implements TokenSource {
   }
 }
 
-export const fixedClock: Clock = {
-  nowMs: () => Date.UTC(2026, 10, 24, 16, 0, 5),
-  monotonicMs: () => 0,
-  pause: () => Promise.resolve(),
-};
-
-export class Lines implements Log {
-  readonly lines: string[] = [];
-  #add(message: string, fields: LogFields = {}): void {
-    this.lines.push(`${message} ${JSON.stringify(fields)}`);
-  }
-  debug(message: string, fields?: LogFields): void {
-    this.#add(message, fields);
-  }
-  info(message: string, fields?: LogFields): void {
-    this.#add(message, fields);
-  }
-  warn(message: string, fields?: LogFields): void {
-    this.#add(message, fields);
-  }
-  error(message: string, fields?: LogFields): void {
-    this.#add(message, fields);
-  }
-  fatal(message: string, fields?: LogFields): void {
-    this.#add(message, fields);
-  }
-}
+/** Five seconds after the answers of the script were made. */
+export const AFTER_THE_ANSWER_MS = Date.UTC(2026, 10, 24, 16, 0, 5);

@@ -2,79 +2,13 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Failure } from "../../../src/model/failure.ts";
-import type { Clock, Log, LogFields, Random } from "../../../src/model/ports.ts";
+import type { Clock } from "../../../src/model/ports.ts";
 import type { Connection, DatagramConnection, Dialer, Target } from "../../../src/outputs/connection.ts";
 import type { Batch } from "../../../src/outputs/output.ts";
 import type { Disk, DiskPorts } from "../../../src/stores/disk/disk.ts";
 
 export function newFolder(): string {
   return fs.mkdtempSync(join(tmpdir(), "arcsight-"));
-}
-
-/** A clock that moves when told; pauses end when it passes them, or when they are stopped. */
-export class HandClock implements Clock {
-  now = Date.UTC(2026, 10, 24, 19, 0, 0);
-  #sleepers: { atMs: number; wake: () => void }[] = [];
-
-  nowMs(): number {
-    return this.now;
-  }
-
-  monotonicMs(): number {
-    return this.now;
-  }
-
-  pause(forMs: number, stop?: AbortSignal): Promise<void> {
-    if (stop?.aborted) return Promise.resolve();
-    return new Promise((resolve) => {
-      const sleeper = { atMs: this.now + forMs, wake: resolve };
-      this.#sleepers.push(sleeper);
-      stop?.addEventListener("abort", () => {
-        this.#sleepers = this.#sleepers.filter((one) => one !== sleeper);
-        resolve();
-      });
-    });
-  }
-
-  /** Lets the time pass in steps, and whoever wakes do his work. */
-  async pass(ms: number, stepMs = 1_000): Promise<void> {
-    for (let left = ms; left > 0; left -= stepMs) {
-      this.now += Math.min(left, stepMs);
-      const due = this.#sleepers.filter(({ atMs }) => atMs <= this.now);
-      this.#sleepers = this.#sleepers.filter(({ atMs }) => atMs > this.now);
-      for (const { wake } of due) wake();
-      await settled();
-    }
-  }
-}
-
-/** Everything that is ready has run, disk flushes included. */
-export async function settled(): Promise<void> {
-  for (let i = 0; i < 6; i += 1) await new Promise<void>((resolve) => setImmediate(resolve));
-}
-
-export const middling: Random = { next: () => 0.5 };
-
-export class LogBook implements Log {
-  readonly lines: string[] = [];
-  debug(message: string, fields?: LogFields): void {
-    this.#add("debug", message, fields);
-  }
-  info(message: string, fields?: LogFields): void {
-    this.#add("info", message, fields);
-  }
-  warn(message: string, fields?: LogFields): void {
-    this.#add("warn", message, fields);
-  }
-  error(message: string, fields?: LogFields): void {
-    this.#add("error", message, fields);
-  }
-  fatal(message: string, fields?: LogFields): void {
-    this.#add("fatal", message, fields);
-  }
-  #add(level: string, message: string, fields: LogFields = {}): void {
-    this.lines.push(`${level} ${message} ${JSON.stringify(fields)}`);
-  }
 }
 
 /** The real disk, on which named calls can be made to fail. */

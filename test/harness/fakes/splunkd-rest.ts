@@ -2,35 +2,8 @@ import type { ByteSink } from "../../../src/hosts/splunk/stream-pipe.ts";
 import { AnswerScanner } from "../../../src/json/answer-scanner.ts";
 import type { Delivery } from "../../../src/model/event.ts";
 import { versionKey } from "../../../src/model/event.ts";
-import type { Clock, Http, HttpAnswer, HttpRequest, Log, LogFields, Random } from "../../../src/model/ports.ts";
+import type { Http, HttpAnswer, HttpRequest } from "../../../src/model/ports.ts";
 import type { Tenant, TenantId } from "../../../src/model/tenant.ts";
-
-/** A clock that a test moves by hand; every pause ends at once and moves it. */
-export function jumpClock(nowMs = Date.UTC(2026, 10, 24, 12)): Clock & { nowIs: number; readonly pauses: number[] } {
-  const clock = {
-    nowIs: nowMs,
-    pauses: [] as number[],
-    nowMs: () => clock.nowIs,
-    monotonicMs: () => clock.nowIs,
-    pause: async (forMs: number) => {
-      clock.pauses.push(forMs);
-      clock.nowIs += forMs;
-    },
-  };
-  return clock;
-}
-
-export const evenRandom: Random = { next: () => 0.5 };
-
-export function recordedLog(): Log & {
-  readonly lines: { level: string; message: string; fields: LogFields | undefined }[];
-} {
-  const lines: { level: string; message: string; fields: LogFields | undefined }[] = [];
-  const at = (level: string) => (message: string, fields?: LogFields) => {
-    lines.push({ level, message, fields });
-  };
-  return { lines, debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error"), fatal: at("fatal") };
-}
 
 interface StoredRow {
   readonly app: string;

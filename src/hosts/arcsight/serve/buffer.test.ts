@@ -3,7 +3,9 @@ import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { CONTOSO, deliveriesOf, SAMPLES } from "../../../../test/golden/samples.ts";
-import { brokenDisk, errno, HandClock, LogBook, newFolder, portsOf } from "../../../../test/harness/fakes/receiver.ts";
+import { EVENING_MS, FakeClock } from "../../../../test/harness/fakes/clock.ts";
+import { FakeLog } from "../../../../test/harness/fakes/log.ts";
+import { brokenDisk, errno, newFolder, portsOf } from "../../../../test/harness/fakes/receiver.ts";
 import { siemRows } from "../../../format/arcsight/siem-rows.ts";
 import type { Delivery, HealthEvent, HugeDelivery } from "../../../model/event.ts";
 import { parseInstant, TICKS_PER_MS, TICKS_PER_SECOND } from "../../../model/instant.ts";
@@ -16,7 +18,7 @@ const [INCIDENT] = deliveriesOf(SAMPLES[1]!);
 const STANZAS = ["contoso", "fabrikam"];
 const DAY_MS = 86_400_000;
 
-function open(folder: string, clock: HandClock, disk: Disk = fs, log = new LogBook()): ServeBuffer {
+function open(folder: string, clock: FakeClock, disk: Disk = fs, log = new FakeLog()): ServeBuffer {
   const customers = [
     { stanza: "contoso", tenantName: CONTOSO.name },
     { stanza: "fabrikam", tenantName: "Fabrikam" },
@@ -93,7 +95,7 @@ const HEALTH: HealthEvent = {
 
 describe("the buffer that polls are answered from", () => {
   test("gives each row an arrival time of its own, later than all before, over restarts and steps of the clock", async () => {
-    const clock = new HandClock();
+    const clock = new FakeClock(EVENING_MS);
     const folder = newFolder();
     await open(folder, clock).write([alert("k1"), alert("k2")]);
     clock.now -= 3_600_000;
@@ -108,7 +110,7 @@ describe("the buffer that polls are answered from", () => {
   });
 
   test("no arrival is a whole millisecond, and a flush begins in a millisecond of its own", async () => {
-    const buffer = open(newFolder(), new HandClock());
+    const buffer = open(newFolder(), new FakeClock(EVENING_MS));
     await buffer.write([alert("k1")]);
     const first = (await rows(buffer)).map(ticksOf).at(-1) as bigint;
     await buffer.write(Array.from({ length: 6_000 }, (_, i) => alert(`m${i}`)));
@@ -120,7 +122,7 @@ describe("the buffer that polls are answered from", () => {
   });
 
   test("keeps customers apart, knows kinds of rows, and has no rows of the old form for incidents", async () => {
-    const buffer = open(newFolder(), new HandClock());
+    const buffer = open(newFolder(), new FakeClock(EVENING_MS));
     await buffer.write([{ ...INCIDENT!, stanza: "contoso" }]);
     await buffer.write([alert("k1", "fabrikam")]);
     await buffer.health(HEALTH);
@@ -141,7 +143,7 @@ describe("the buffer that polls are answered from", () => {
 
   test("equal versions that come twice give equal FullIds, and what is there already is not written again", async () => {
     const folder = newFolder();
-    const clock = new HandClock();
+    const clock = new FakeClock(EVENING_MS);
     await open(folder, clock).write([alert("k1")]);
     const buffer = open(folder, clock);
     const once = await rows(buffer);
@@ -155,7 +157,7 @@ describe("the buffer that polls are answered from", () => {
 
   test("a kill at any byte of an event's rows loses that event alone, says so, and it comes again whole", async () => {
     const folder = newFolder();
-    const clock = new HandClock();
+    const clock = new FakeClock(EVENING_MS);
     await open(folder, clock).write([alert("k1")]);
     const [file] = filesOf(folder);
     const whole = fs.readFileSync(file as string);
@@ -165,10 +167,10 @@ describe("the buffer that polls are answered from", () => {
 
     for (let length = whole.length; length < both.length; length += 97) {
       fs.writeFileSync(file as string, both.subarray(0, length));
-      const log = new LogBook();
+      const log = new FakeLog();
       const buffer = open(folder, clock, fs, log);
       expect(await rows(buffer)).toEqual(before.slice(0, before.length / 2));
-      expect(log.lines.length).toBe(length === whole.length ? 0 : 1);
+      expect(log.texts.length).toBe(length === whole.length ? 0 : 1);
       await buffer.write([alert("k1"), alert("k2")]);
       expect(await rows(buffer)).toHaveLength(before.length);
       expect(await rows(open(folder, clock))).toHaveLength(before.length);
@@ -177,7 +179,7 @@ describe("the buffer that polls are answered from", () => {
 
   test("a hole that a power cut left inside an event gives that event up", async () => {
     const folder = newFolder();
-    const clock = new HandClock();
+    const clock = new FakeClock(EVENING_MS);
     const buffer = open(folder, clock);
     await buffer.write([alert("k1")]);
     await buffer.write([alert("k2")]);
@@ -193,7 +195,7 @@ describe("the buffer that polls are answered from", () => {
   test("on a full disk takes nothing, not even after a restart, and the group comes again whole", async () => {
     const broken = brokenDisk();
     const folder = newFolder();
-    const clock = new HandClock();
+    const clock = new FakeClock(EVENING_MS);
     const buffer = open(folder, clock, broken.disk);
     await buffer.write([alert("k1")]);
     const one = (await rows(buffer)).length;
@@ -212,7 +214,7 @@ describe("the buffer that polls are answered from", () => {
   });
 
   test("waits for the flush under way: a poller that goes on from the time of its own question misses nothing", async () => {
-    const clock = new HandClock();
+    const clock = new FakeClock(EVENING_MS);
     const buffer = open(newFolder(), clock);
     const writing = buffer.write([alert("k1")]);
     await Promise.resolve();
@@ -224,7 +226,7 @@ describe("the buffer that polls are answered from", () => {
 
   test("a folder that vanished is made anew", async () => {
     const folder = newFolder();
-    const buffer = open(folder, new HandClock());
+    const buffer = open(folder, new FakeClock(EVENING_MS));
     await buffer.write([alert("k1")]);
     const one = (await rows(buffer)).length;
     fs.rmSync(join(folder, "serve"), { recursive: true });
@@ -235,7 +237,7 @@ describe("the buffer that polls are answered from", () => {
 
   test("lets go of what is older than it keeps, day by day", async () => {
     const folder = newFolder();
-    const clock = new HandClock();
+    const clock = new FakeClock(EVENING_MS);
     const buffer = open(folder, clock);
     for (let day = 0; day < 20; day += 1) {
       await buffer.write([alert(`day${day}`)]);
@@ -251,7 +253,7 @@ describe("the buffer that polls are answered from", () => {
 
   test("a poll that finds nothing new does not look into the files, also after a restart", async () => {
     const folder = newFolder();
-    const clock = new HandClock();
+    const clock = new FakeClock(EVENING_MS);
     const first = open(folder, clock);
     await first.write([{ ...INCIDENT!, stanza: "contoso" }]);
     await first.write([alert("k1")]);
@@ -278,7 +280,7 @@ describe("the buffer that polls are answered from", () => {
 
   test("finds the first row later than any time, in files of any size", async () => {
     const folder = newFolder();
-    const clock = new HandClock();
+    const clock = new FakeClock(EVENING_MS);
     const buffer = open(folder, clock);
     for (let i = 0; i < 40; i += 1) {
       await buffer.write(Array.from({ length: 40 }, (_, j) => alert(`k${i}-${j}`)));
@@ -336,7 +338,7 @@ test("whatever comes in which order, over restarts and steps of the clock, a pol
       fc.constantFrom(...Object.keys(MOVES)),
       fc.array(STEP, { minLength: 4, maxLength: 40 }),
       async (how, steps) => {
-        const clock = new HandClock();
+        const clock = new FakeClock(EVENING_MS);
         const folder = newFolder();
         let buffer = open(folder, clock);
         const seen = new Map<string, string>();
@@ -373,8 +375,8 @@ test("whatever comes in which order, over restarts and steps of the clock, a pol
 }, 60_000);
 
 test("a record too large to be held is there for both kinds of pollers with what its small members say, once", async () => {
-  const log = new LogBook();
-  const buffer = open(newFolder(), new HandClock(), fs, log);
+  const log = new FakeLog();
+  const buffer = open(newFolder(), new FakeClock(EVENING_MS), fs, log);
   const evidence = Array.from({ length: 9 }, () => ({ url: "u".repeat(10_000) }));
   const text = JSON.stringify({ id: "huge", title: "Ransomware was stopped", evidence, severity: "high" });
   const huge: HugeDelivery = { ...alert("k1"), record: { kind: "alert", id: "huge", updated: ALERT!.record.updated } };
@@ -397,5 +399,5 @@ test("a record too large to be held is there for both kinds of pollers with what
       found: "poll",
     }),
   ]);
-  expect(log.lines[0]).toContain("evidence (9 items");
+  expect(log.texts[0]).toContain("evidence (9 items");
 });

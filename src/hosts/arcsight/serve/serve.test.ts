@@ -6,7 +6,9 @@ import net from "node:net";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "@jest/globals";
 import { CONTOSO, deliveriesOf, SAMPLES } from "../../../../test/golden/samples.ts";
-import { HandClock, LogBook, newFolder } from "../../../../test/harness/fakes/receiver.ts";
+import { EVENING_MS, FakeClock } from "../../../../test/harness/fakes/clock.ts";
+import { FakeLog } from "../../../../test/harness/fakes/log.ts";
+import { newFolder } from "../../../../test/harness/fakes/receiver.ts";
 import { makeServerCertificate } from "../../../../test/harness/simulator/certificates.ts";
 import type { ServeSettings } from "../../../config/arcsight-settings.ts";
 import type { Delivery } from "../../../model/event.ts";
@@ -39,8 +41,8 @@ interface Answer {
 interface House {
   readonly serving: Serving;
   readonly server: RunningServer;
-  readonly clock: HandClock;
-  readonly log: LogBook;
+  readonly clock: FakeClock;
+  readonly log: FakeLog;
   readonly folder: string;
   readonly send: (
     method: string,
@@ -66,8 +68,8 @@ async function house(
   ca?: string,
   folder = newFolder(),
 ): Promise<House> {
-  const clock = new HandClock();
-  const log = new LogBook();
+  const clock = new FakeClock(EVENING_MS);
+  const log = new FakeLog();
   const serving = openServe({ ...SETTINGS, ...settings }, stanzas, folder, { disk: fs, clock, log, rowsMax: 100 });
   const server = await serving.listen();
   ends.push(() => server.close());
@@ -181,7 +183,7 @@ describe("the token endpoint", () => {
     const tokens = new LocalTokens({
       clientId: "app",
       clientSecret: sealed(SECRET),
-      clock: new HandClock(),
+      clock: new FakeClock(EVENING_MS),
       randomBytes: crypto.randomBytes,
       isEqual,
     });
@@ -211,7 +213,7 @@ describe("the token endpoint", () => {
     await send("POST", "/oauth2/token", {}, grant({ client_secret: "wrong-secret-value" }));
     await poll("/api/alerts?sinceTimeUtc=nonsense", await token());
 
-    const said = log.lines.filter((line) => line.includes("refused")).join("\n");
+    const said = log.texts.filter((line) => line.includes("refused")).join("\n");
     expect(said).toContain("client_secret is not the one of serve.client_id and serve.client_secret");
     expect(said).toContain("sinceTimeUtc nonsense is no time");
     expect(said).not.toMatch(/[{}]\\?"error/);
@@ -228,10 +230,10 @@ describe("the token endpoint", () => {
 
     const files = fs.readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
     const all = [
-      ...log.lines,
+      ...log.texts,
       ...files.map((entry) => fs.readFileSync(join(entry.parentPath, entry.name), "utf8")),
     ].join("\n");
-    expect(log.lines.length).toBeGreaterThan(2);
+    expect(log.texts.length).toBeGreaterThan(2);
     for (const secret of ["wrong-secret-value", SECRET, "old-refresh-token", access, "not-a-token-of-ours", "xxxx"])
       expect(all).not.toContain(secret);
   });
@@ -367,13 +369,13 @@ describe("a poll", () => {
     const access = await token();
     for (let i = 0; i < 3; i += 1)
       expect((await poll("/api/alerts/?sinceTimeUtc=2016-11-24", access)).status).toBe(200);
-    expect(log.lines.filter((line) => line.includes("reaches back further"))).toHaveLength(1);
+    expect(log.texts.filter((line) => line.includes("reaches back further"))).toHaveLength(1);
   });
 
   test.each([
-    ["its rows' time", (last: string, _clock: HandClock) => last],
-    ["its own clock", (_last: string, clock: HandClock) => String(clock.now)],
-    ["whole seconds", (last: string, _clock: HandClock) => last.slice(0, 19)],
+    ["its rows' time", (last: string, _clock: FakeClock) => last],
+    ["its own clock", (_last: string, clock: FakeClock) => String(clock.now)],
+    ["whole seconds", (last: string, _clock: FakeClock) => last.slice(0, 19)],
   ])(
     "that is full ends behind a second, and a poller that moves by %s gets the rest",
     async (_how, next) => {
@@ -395,7 +397,7 @@ describe("a poll", () => {
         since = next(rows.at(-1)!["LastProcessedTimeUtc"]!, clock);
       }
       expect(polls).toBeGreaterThan(1);
-      expect(log.lines.some((line) => line.includes("an answer was full"))).toBe(true);
+      expect(log.texts.some((line) => line.includes("an answer was full"))).toBe(true);
       let expected = 0;
       for await (const { at } of serving.sink.rows(["contoso"], "old", 0n, await serving.sink.present()))
         expected += at === "" ? 0 : 1;
@@ -424,8 +426,8 @@ describe("strangers", () => {
       const { clientSecret: _none, ...rest } = SETTINGS;
       return openServe({ ...rest, host, ...settings }, STANZAS, newFolder(), {
         disk: fs,
-        clock: new HandClock(),
-        log: new LogBook(),
+        clock: new FakeClock(EVENING_MS),
+        log: new FakeLog(),
       }).listen();
     };
     const said = { code: "settings", say: expect.stringContaining(`does not listen on ${host}`) };

@@ -1,0 +1,107 @@
+import type { Clock } from "../../../src/model/ports.ts";
+
+export const T0 = Date.UTC(2026, 10, 24, 12, 0, 0);
+/** The evening of the same day. */
+export const EVENING_MS = Date.UTC(2026, 10, 24, 19, 0, 0);
+
+interface Timer {
+  readonly at: number;
+  readonly fire: () => void;
+}
+
+/**
+ * The fake for `Clock`. Time moves only when a test moves it, and a pause ends when time has passed it or when it is stopped. With `pauses: "pass"` nobody
+ * has to move it: each pause moves time itself and ends in the next turn of the event loop.
+ */
+export class FakeClock implements Clock {
+  now: number;
+  /** What the wall clock shows beside true time, so that it can step. */
+  wallOffsetMs = 0;
+  /** Every pause that was asked for, ms. */
+  readonly pauses: number[] = [];
+  readonly #startMs: number;
+  readonly #pass: boolean;
+  /** In the order in which they end, those of one instant as they were asked for. */
+  readonly #timers: Timer[] = [];
+
+  constructor(startMs = T0, { pauses = "wait" }: { readonly pauses?: "wait" | "pass" } = {}) {
+    this.now = startMs;
+    this.#startMs = startMs;
+    this.#pass = pauses === "pass";
+  }
+
+  nowMs(): number {
+    return this.now + this.wallOffsetMs;
+  }
+
+  monotonicMs(): number {
+    return this.now - this.#startMs;
+  }
+
+  async pause(forMs: number, stop?: AbortSignal): Promise<void> {
+    this.pauses.push(forMs);
+    if (this.#pass) {
+      this.now += forMs;
+      await turn();
+    } else if (!stop?.aborted) await new Promise<void>((resolve) => this.#wait(forMs, resolve, stop));
+  }
+
+  #wait(forMs: number, fire: () => void, stop: AbortSignal | undefined): void {
+    const stopped = (): void => {
+      const at = this.#timers.indexOf(timer);
+      if (at >= 0) this.#timers.splice(at, 1);
+      fire();
+    };
+    const timer = {
+      at: this.now + Math.max(0, forMs),
+      fire: () => {
+        // A signal compares each new listener with all it has: those of pauses that are over would make it slow.
+        stop?.removeEventListener("abort", stopped);
+        fire();
+      },
+    };
+    // The newest timer mostly ends last or nearly so: looked for from the end, its place is found in a few steps.
+    let place = this.#timers.length;
+    while (place > 0 && (this.#timers[place - 1]?.at ?? 0) > timer.at) place -= 1;
+    this.#timers.splice(place, 0, timer);
+    stop?.addEventListener("abort", stopped, { once: true });
+  }
+
+  /** Moves time on by `ms`, from pause to pause, letting everything that is due happen in order. */
+  async advance(ms: number): Promise<void> {
+    const until = this.now + ms;
+    await settle();
+    for (let next = this.#timers[0]; next !== undefined && next.at <= until; next = this.#timers[0]) {
+      this.#timers.shift();
+      this.now = Math.max(this.now, next.at);
+      next.fire();
+      await settle();
+    }
+    this.now = until;
+  }
+
+  /** Moves time on in steps and lets the real disk finish after each, for those who write files in between. */
+  async pass(ms: number, stepMs = 1_000): Promise<void> {
+    for (let left = ms; left > 0; left -= stepMs) {
+      await this.advance(Math.min(left, stepMs));
+      await settled();
+    }
+  }
+
+  /** Ends every pause at once; time stands. */
+  endPauses(): void {
+    for (const { fire } of this.#timers.splice(0)) fire();
+  }
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Lets every promise that can go on go on. */
+async function settle(): Promise<void> {
+  for (let i = 0; i < 3; i++) await turn();
+}
+
+/** Everything that is ready has run, disk flushes included. */
+export async function settled(): Promise<void> {
+  for (let i = 0; i < 6; i += 1) await turn();
+}
