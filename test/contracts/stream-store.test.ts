@@ -6,7 +6,9 @@ import { Scheduler } from "../../src/collect/scheduler.ts";
 import type { Checkpoint, LedgerEntry, StateFolder, StreamStore } from "../../src/model/state.ts";
 import type { TenantId } from "../../src/model/tenant.ts";
 import { openStateFolder } from "../../src/stores/disk/folder.ts";
-import { alerts, LogBook, MINUTE, SimClock, SimStream, T0, World } from "../harness/collect/world.ts";
+import { alerts, MINUTE, SimStream, World } from "../harness/collect/world.ts";
+import { FakeClock, T0 } from "../harness/fakes/clock.ts";
+import { FakeLog } from "../harness/fakes/log.ts";
 import { BodyKeepingState } from "./body-keeping-state.ts";
 
 /**
@@ -61,7 +63,7 @@ const STORES: readonly (readonly [name: string, open: () => Promise<Opened>])[] 
       const open = async (): Promise<Opened> => {
         const state = await openStateFolder(
           folder,
-          { clock: new SimClock(), log: new LogBook() },
+          { clock: new FakeClock(), log: new FakeLog() },
           { waitForLock: "10s" },
         );
         return {

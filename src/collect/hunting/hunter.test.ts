@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "@jest/globals";
 import { HOUR, MINUTE, SimStream, serviceError, throttledUntil, World } from "../../../test/harness/collect/world.ts";
-import { FakeClock, T0 } from "../../../test/harness/fakes/clock.ts";
+import { type FakeClock, T0 } from "../../../test/harness/fakes/clock.ts";
 import { Failure } from "../../model/failure.ts";
 import type { HuntingPage, HuntingPass, HuntingQuery, HuntingSource } from "../../model/hunting.ts";
 import { formatInstant, type Ticks, ticksFromMs } from "../../model/instant.ts";

@@ -18,10 +18,10 @@ import {
   type Regime,
   refusedFailure,
   SimStream,
-  T0,
   ticks,
   World,
 } from "../../harness/collect/world.ts";
+import { T0 } from "../../harness/fakes/clock.ts";
 import { diskPorts, diskThatFails, newFolder } from "../../harness/fakes/disk.ts";
 import { type Answer, answering, type Causes, type Raised, silent, thrownBy } from "./cause.ts";
 

@@ -18,8 +18,10 @@ import { sealed } from "../../../src/model/sealed.ts";
 import { createHttp } from "../../../src/net/http.ts";
 import { realDialer } from "../../../src/outputs/dial.ts";
 import { GrowingFile } from "../../../src/outputs/growing-file.ts";
-import { batchOf, brokenDisk, errno, HandClock, newFolder } from "../../harness/fakes/receiver.ts";
-import { evenRandom, FakeSplunkd, jumpClock } from "../../harness/fakes/splunkd-rest.ts";
+import { EVENING_MS, FakeClock, T0 } from "../../harness/fakes/clock.ts";
+import { FakeRandom } from "../../harness/fakes/random.ts";
+import { batchOf, brokenDisk, errno, newFolder } from "../../harness/fakes/receiver.ts";
+import { FakeSplunkd } from "../../harness/fakes/splunkd-rest.ts";
 import { makeServerCertificate } from "../../harness/simulator/certificates.ts";
 import { answering, type Causes, type Raised, thrownBy } from "./cause.ts";
 
@@ -29,7 +31,7 @@ type SplunkdOptions = ConstructorParameters<typeof Splunkd>[0];
 function splunkdAt(http: Http, more: Partial<SplunkdOptions> = {}): Splunkd {
   return new Splunkd({
     http,
-    clock: jumpClock(),
+    clock: new FakeClock(T0, { pauses: "pass" }),
     serverUri: "https://127.0.0.1:8089",
     sessionKey: sealed("key"),
     splunkdCaFile: undefined,
@@ -38,7 +40,7 @@ function splunkdAt(http: Http, more: Partial<SplunkdOptions> = {}): Splunkd {
   });
 }
 const passwords = (http: Http, more: Partial<SplunkdOptions> = {}): Promise<PasswordStore> =>
-  PasswordStore.read(splunkdAt(http, more), jumpClock(), evenRandom);
+  PasswordStore.read(splunkdAt(http, more), new FakeClock(T0, { pauses: "pass" }), FakeRandom.always());
 
 /** splunkd answers every request with this status. */
 const answered = (status: number): Promise<Raised> => thrownBy(() => passwords(answering({ status })));
@@ -47,7 +49,7 @@ const answered = (status: number): Promise<Raised> => thrownBy(() => passwords(a
 async function inputStarts(values: Readonly<Record<string, string>>, fake = new FakeSplunkd()): Promise<Raised> {
   const store = await passwords(fake);
   const raw = { name: "contoso", values: { tenant_id: TENANT, client_id: TENANT, ...values } };
-  const parsed = parseStanzas([raw], { host: "splunk", nowMs: jumpClock().nowMs() });
+  const parsed = parseStanzas([raw], { host: "splunk", nowMs: new FakeClock(T0, { pauses: "pass" }).nowMs() });
   const files = { files: { look: () => ({ kind: "missing" }) as const }, roots: ["/auth"] };
   const read = (): Promise<undefined> => Promise.resolve(undefined);
   const { refused } = await resolveSecrets(parsed.stanzas, parsed.masked, store, undefined, {
@@ -81,7 +83,7 @@ async function fileOn(code: string): Promise<Raised> {
     rotateBytes: 1 << 20,
     stateFolder,
     disk,
-    clock: new HandClock(),
+    clock: new FakeClock(EVENING_MS),
   });
   return thrownBy(() => file.write(batchOf("one")));
 }
@@ -97,7 +99,7 @@ export const HOSTS: Causes = {
   ],
   "document-late": [
     "splunkd never finishes its document",
-    () => thrownBy(() => readDocumentText(openPipe(), jumpClock())),
+    () => thrownBy(() => readDocumentText(openPipe(), new FakeClock(T0, { pauses: "pass" }))),
   ],
   "document-malformed": [
     "the run document is not XML",
@@ -141,7 +143,7 @@ export const HOSTS: Causes = {
     "splunkd answers 401 to a user's login",
     () => {
       const options = {
-        clock: jumpClock(),
+        clock: new FakeClock(T0, { pauses: "pass" }),
         serverUri: "https://127.0.0.1:8089",
         splunkdCaFile: undefined,
         splunkHome: "/opt/splunk",
@@ -180,7 +182,7 @@ export const HOSTS: Causes = {
         },
         on: () => undefined,
       };
-      return thrownBy(() => new StreamPipe(sink, jumpClock()).write(Buffer.from("<event/>")));
+      return thrownBy(() => new StreamPipe(sink, new FakeClock(T0, { pauses: "pass" })).write(Buffer.from("<event/>")));
     },
   ],
   "output-broken": ["the output's disk reports an error", () => fileOn("EIO")],
