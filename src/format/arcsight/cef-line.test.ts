@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { readCef } from "../../../test/contracts/strict-cef.ts";
+import { anyCharacter } from "../../../test/harness/any-character.ts";
 import { CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
 import {
   CEF_LINE_MAX_BYTES,
@@ -90,7 +91,7 @@ describe("sizes", () => {
       (key) => !key.endsWith("Label") && CEF_KEYS[key as CefKey].type === "string",
     ) as CefKey[];
     const text = fc.oneof(
-      fc.string({ unit: "binary", maxLength: 40 }),
+      fc.string({ unit: anyCharacter, maxLength: 40 }),
       fc
         .tuple(fc.constantFrom("漢", "\\", "=", "\n", "😀", "a ", "x"), fc.constantFrom(10, 700, 5000))
         .map(([s, n]) => s.repeat(n)),
