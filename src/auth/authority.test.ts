@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { FakeLog } from "../../test/harness/fakes/log.ts";
 import type { Simulator } from "../../test/harness/simulator/start.ts";
 import { startSimulator } from "../../test/harness/simulator/start.ts";
 import type { Http } from "../model/ports.ts";
@@ -9,7 +10,6 @@ import { askTenantFacts, resolveTenantId } from "./authority.ts";
 import { createTokenCycles } from "./token-cycle.ts";
 
 const clock = { nowMs: () => Date.now(), monotonicMs: () => performance.now(), pause: () => Promise.resolve() };
-const silent = { debug() {}, info() {}, warn() {}, error() {}, fatal() {} };
 let simulator: Simulator;
 let http: Http;
 let asked: string[];
@@ -85,7 +85,7 @@ describe("against the simulator over TLS", () => {
       },
     };
     asked.length = 0;
-    const source = createTokenCycles({ http, clock, random: { next: () => 0 }, log: silent }).forCustomer({
+    const source = createTokenCycles({ http, clock, random: { next: () => 0 }, log: new FakeLog() }).forCustomer({
       tenant: { id: tenantIdFrom(customer().tenant_id)!, name: "c", cloud: "commercial" },
       stanza: {
         name: "c",

@@ -2,6 +2,7 @@ import { constants, createPrivateKey, createPublicKey, verify, X509Certificate }
 import { beforeAll, describe, expect, test } from "@jest/globals";
 import type { MadeCertificate } from "../../test/harness/app-certificate.ts";
 import { makeAppCertificate } from "../../test/harness/app-certificate.ts";
+import { FakeClock } from "../../test/harness/fakes/clock.ts";
 import type { Failure } from "../model/failure.ts";
 import type { Http } from "../model/ports.ts";
 import { certificatePairs, usablePairs } from "./certificate.ts";
@@ -112,7 +113,7 @@ function service(unknown: readonly string[] = []): { http: Http; assertions: str
 }
 
 describe("signing in with a certificate", () => {
-  const clock = { nowMs: () => NOW_MS, monotonicMs: () => 0, pause: () => Promise.resolve() };
+  const clock = new FakeClock(NOW_MS, { pauses: "pass" });
   const signIn = (http: Http, pem: string) =>
     redeem(
       { http, clock, readText: () => Promise.resolve(pem) },

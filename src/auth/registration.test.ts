@@ -1,4 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
+import { FakeClock } from "../../test/harness/fakes/clock.ts";
 import type { Http, HttpRequest } from "../model/ports.ts";
 import { sealed } from "../model/sealed.ts";
 import type { RegistrationPlan } from "../model/sign-in.ts";
@@ -123,7 +124,7 @@ describe("register --apply", () => {
       },
     };
   }
-  const clock = { nowMs: () => Date.UTC(2026, 10, 24), monotonicMs: () => 0, pause: () => Promise.resolve() };
+  const clock = new FakeClock(Date.UTC(2026, 10, 24), { pauses: "pass" });
   const where = {
     endpoints: { loginUrl: "", graphUrl: "https://graph.example.test", apiUrl: "", mdeApiUrl: "", siemUrl: "" },
     route: {},

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
+import { FakeLog } from "../../test/harness/fakes/log.ts";
 import { Failure } from "../model/failure.ts";
-import type { Http, HttpAnswer, HttpRequest, Log, RefreshTokenVault } from "../model/ports.ts";
+import type { Http, HttpAnswer, HttpRequest, RefreshTokenVault } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
 import type { AppCredential } from "../model/sign-in.ts";
@@ -10,7 +11,6 @@ import { createTokenCycles, renewAfterMs } from "./token-cycle.ts";
 const TENANT = "11111111-2222-4333-8444-555555555555" as TenantId;
 const LOGIN = "https://login.example.test";
 const TOKEN_URL = `${LOGIN}/${TENANT}/oauth2/v2.0/token`;
-const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, fatal() {} };
 
 type Reply = { status?: number; headers?: Record<string, string>; body: unknown } | Failure;
 
@@ -59,7 +59,7 @@ function world(replies: Reply[]) {
       return Promise.resolve();
     },
   };
-  const cycles = createTokenCycles({ http, clock, random: { next: () => 0.5 }, log: silent });
+  const cycles = createTokenCycles({ http, clock, random: { next: () => 0.5 }, log: new FakeLog() });
   const secret: AppCredential = {
     kind: "secret",
     clientId: "99999999-0000-4000-8000-000000000000",

@@ -1,12 +1,11 @@
 import { expect, test } from "@jest/globals";
 import { CONTOSO, HOUR } from "../../test/harness/collect/world.ts";
 import { FakeClock, T0 } from "../../test/harness/fakes/clock.ts";
+import { FakeLog } from "../../test/harness/fakes/log.ts";
 import { credentialWarning } from "../model/credential-warning.ts";
 import type { HealthEvent } from "../model/event.ts";
-import type { Log } from "../model/ports.ts";
 import { CustomerReport } from "./report.ts";
 
-const quiet: Log = { debug() {}, info() {}, warn() {}, error() {}, fatal() {} };
 const DAY_MS = 86_400_000;
 
 test("each mark of a credential that will end is one health event, and the stream's own state stays", async () => {
@@ -16,7 +15,7 @@ test("each mark of a credential that will end is one health event, and the strea
   const report = new CustomerReport({
     tenant: { id: CONTOSO, name: "contoso", cloud: "commercial" },
     clock,
-    log: quiet,
+    log: new FakeLog(),
     version: "1",
     credential: {
       name: null,

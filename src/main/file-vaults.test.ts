@@ -2,6 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, jest, test } from "@jest/globals";
+import { FakeClock, T0 } from "../../test/harness/fakes/clock.ts";
+import { FakeLog } from "../../test/harness/fakes/log.ts";
 import { parseStanzas } from "../config/settings.ts";
 import { sealed } from "../model/sealed.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
@@ -17,8 +19,8 @@ const { fileCredentials, fileVaults } = await import("./file-vaults.ts");
 
 const TENANT = "11111111-2222-3333-4444-555555555555";
 const CLIENT = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
-const log = { debug() {}, info() {}, warn() {}, error() {}, fatal() {} };
-const clock = { nowMs: () => 0, monotonicMs: () => 0, pause: () => Promise.resolve() };
+const log = new FakeLog();
+const clock = new FakeClock(T0, { pauses: "pass" });
 
 test("on Windows the folder of a file host's tokens is closed to every other account before a token is written into it", async () => {
   const folder = mkdtempSync(join(tmpdir(), "file-vaults-"));

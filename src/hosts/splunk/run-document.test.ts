@@ -3,27 +3,10 @@ import path from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { anyCharacter } from "../../../test/harness/any-character.ts";
-import type { Clock } from "../../model/ports.ts";
+import { FakeClock } from "../../../test/harness/fakes/clock.ts";
 import { parseDocument, readDocumentText } from "./run-document.ts";
 
 const FIXTURES = path.resolve(import.meta.dirname, "../../../test/fixtures/splunk-sdk");
-
-/** A clock whose pauses end only when the test says so. */
-function noop(): void {}
-
-function handClock(): Clock & { ring(): void } {
-  let ring: () => void = noop;
-  return {
-    nowMs: () => 0,
-    monotonicMs: () => 0,
-    pause: (_forMs, stop) =>
-      new Promise<void>((resolve) => {
-        ring = resolve;
-        stop?.addEventListener("abort", () => resolve());
-      }),
-    ring: () => ring(),
-  };
-}
 
 /** A pipe that stays open after these pieces, as splunkd leaves it. */
 async function* openPipe(pieces: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
@@ -35,7 +18,7 @@ async function* closedPipe(pieces: readonly Uint8Array[]): AsyncGenerator<Uint8A
   for (const piece of pieces) yield piece;
 }
 
-const read = async (bytes: Uint8Array) => parseDocument(await readDocumentText(openPipe([bytes]), handClock()));
+const read = async (bytes: Uint8Array) => parseDocument(await readDocumentText(openPipe([bytes]), new FakeClock()));
 
 function escaped(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
@@ -140,7 +123,7 @@ describe("encodings go by the bytes", () => {
     for (let at = 1; at < bytes.length; at += 1) {
       const pieces = [bytes.subarray(0, at), bytes.subarray(at)];
       expect(
-        parseDocument(await readDocumentText(openPipe(pieces), handClock())).stanzas[0]?.values["tenant_name"],
+        parseDocument(await readDocumentText(openPipe(pieces), new FakeClock())).stanzas[0]?.values["tenant_name"],
       ).toBe("Grüße 客户 😀");
     }
   });
@@ -154,19 +137,19 @@ describe("what cannot be read gets one plain sentence without content", () => {
     ["<other>hunter2</other>", "neither <input> nor <items>"],
     ["hunter2", "well-formed"],
   ])("%s", async (text, part) => {
-    const document = readDocumentText(closedPipe([Buffer.from(text)]), handClock()).then(parseDocument);
+    const document = readDocumentText(closedPipe([Buffer.from(text)]), new FakeClock()).then(parseDocument);
     await expect(document).rejects.toMatchObject({ code: "document-malformed", say: expect.stringContaining(part) });
     await expect(document).rejects.not.toThrow("hunter2");
   });
 
   test("nothing at all", async () => {
-    await expect(readDocumentText(closedPipe([]), handClock())).rejects.toMatchObject({ code: "document-empty" });
+    await expect(readDocumentText(closedPipe([]), new FakeClock())).rejects.toMatchObject({ code: "document-empty" });
   });
 
   test("a document that never ends is given up", async () => {
-    const clock = handClock();
+    const clock = new FakeClock();
     const reading = readDocumentText(openPipe([Buffer.from("<input>")]), clock);
-    clock.ring();
+    clock.endPauses();
     await expect(reading).rejects.toMatchObject({ code: "document-late", say: expect.stringContaining("30 s") });
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import type { Clock } from "../../model/ports.ts";
+import { FakeClock } from "../../../test/harness/fakes/clock.ts";
 import type { ByteSink } from "./stream-pipe.ts";
 import { StreamPipe } from "./stream-pipe.ts";
 
@@ -35,25 +35,13 @@ class HandSink implements ByteSink {
   }
 }
 
-function noop(): void {}
-
-function handClock(): Clock & { ring(): void } {
-  let ring: () => void = noop;
-  return {
-    nowMs: () => 0,
-    monotonicMs: () => 0,
-    pause: () => new Promise<void>((resolve) => (ring = resolve)),
-    ring: () => ring(),
-  };
-}
-
 const text = (value: string) => new TextEncoder().encode(value);
 const soon = () => new Promise((resolve) => setImmediate(resolve));
 
 describe("the stream", () => {
   test("opens before the first event and is closed once", async () => {
     const stdout = new HandSink();
-    const pipe = new StreamPipe(stdout, handClock());
+    const pipe = new StreamPipe(stdout, new FakeClock());
     const writes = [pipe.write(text("<a/>")), pipe.write(text("<b/>"))];
     const end = pipe.close();
     await stdout.takeAll();
@@ -64,14 +52,14 @@ describe("the stream", () => {
 
   test("is not sent when there was nothing to send", async () => {
     const stdout = new HandSink();
-    const pipe = new StreamPipe(stdout, handClock());
+    const pipe = new StreamPipe(stdout, new FakeClock());
     expect(await pipe.close()).toBe("closed");
     expect(stdout.waiting).toEqual([]);
   });
 
   test("hands over one piece at a time and waits for it", async () => {
     const stdout = new HandSink();
-    const pipe = new StreamPipe(stdout, handClock());
+    const pipe = new StreamPipe(stdout, new FakeClock());
     let written = false;
     const first = pipe.write(text("<a/>")).then(() => (written = true));
     const second = pipe.write(text("<b/>"));
@@ -87,19 +75,19 @@ describe("the stream", () => {
 describe("a reader that sleeps", () => {
   test("holds the end up for 2 s and no longer, and what waits is told", async () => {
     const stdout = new HandSink();
-    const clock = handClock();
+    const clock = new FakeClock();
     const pipe = new StreamPipe(stdout, clock);
     const waiting = pipe.write(text("<a/>"));
     await soon();
     const end = pipe.close();
     await soon();
-    clock.ring();
+    clock.endPauses();
     expect(await end).toBe("cut");
     await expect(waiting).rejects.toMatchObject({ code: "host-gone" });
   });
 
   test("after the end nothing is written", async () => {
-    const pipe = new StreamPipe(new HandSink(), handClock());
+    const pipe = new StreamPipe(new HandSink(), new FakeClock());
     await pipe.close();
     await expect(pipe.write(text("<a/>"))).rejects.toMatchObject({ code: "host-gone" });
   });
@@ -111,7 +99,7 @@ describe("a reader that is gone", () => {
     ["EIO", "output-broken", false],
   ])("%s is %s", async (code, failure, gone) => {
     const stdout = new HandSink();
-    const pipe = new StreamPipe(stdout, handClock());
+    const pipe = new StreamPipe(stdout, new FakeClock());
     const waiting = pipe.write(text("<a/>"));
     await soon();
     stdout.breakWith(code);
@@ -123,7 +111,7 @@ describe("a reader that is gone", () => {
 
   test("told by the write's own callback too", async () => {
     const stdout = new HandSink();
-    const pipe = new StreamPipe(stdout, handClock());
+    const pipe = new StreamPipe(stdout, new FakeClock());
     const waiting = pipe.write(text("<a/>"));
     await soon();
     stdout.waiting.shift()!.done(Object.assign(new Error("x"), { code: "EPIPE" }));

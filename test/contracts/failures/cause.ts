@@ -1,6 +1,8 @@
 import { isFailure } from "../../../src/model/failure.ts";
 import type { FailureCode } from "../../../src/model/failure-codes.ts";
-import type { Clock, Http, HttpAnswer, HttpRequest, Log } from "../../../src/model/ports.ts";
+import type { Http, HttpAnswer, HttpRequest } from "../../../src/model/ports.ts";
+import { FakeClock } from "../../harness/fakes/clock.ts";
+import { FakeLog } from "../../harness/fakes/log.ts";
 
 /** A failure as its reader sees it: thrown, or in a health event. */
 export interface Raised {
@@ -29,19 +31,9 @@ export async function thrownBy(run: () => unknown): Promise<Raised> {
 export const NOW_MS = Date.UTC(2026, 10, 24, 16);
 
 /** Pauses end at once and move the time. */
-export function quickClock(): Clock {
-  let nowMs = NOW_MS;
-  return {
-    nowMs: () => nowMs,
-    monotonicMs: () => nowMs,
-    pause: (forMs) => {
-      nowMs += forMs;
-      return Promise.resolve();
-    },
-  };
-}
+export const quickClock = (): FakeClock => new FakeClock(NOW_MS, { pauses: "pass" });
 
-export const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, fatal() {} };
+export const silent = new FakeLog();
 
 export interface Answer {
   readonly status?: number;

@@ -13,7 +13,7 @@ import { Splunkd, splunkdLogin } from "../../../src/hosts/splunk/splunkd.ts";
 import { StreamPipe } from "../../../src/hosts/splunk/stream-pipe.ts";
 import { readConfiguration } from "../../../src/main/configuration.ts";
 import { presentFingerprint } from "../../../src/main/world.ts";
-import type { Clock, Http } from "../../../src/model/ports.ts";
+import type { Http } from "../../../src/model/ports.ts";
 import { sealed } from "../../../src/model/sealed.ts";
 import { createHttp } from "../../../src/net/http.ts";
 import { realDialer } from "../../../src/outputs/dial.ts";
@@ -62,7 +62,7 @@ async function inputStarts(values: Readonly<Record<string, string>>, fake = new 
 }
 
 /** Nobody waits long enough. */
-const stillClock: Clock = { nowMs: () => 0, monotonicMs: () => 0, pause: () => new Promise(() => {}) };
+const stillClock = new FakeClock();
 
 async function* pipe(...pieces: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
   yield* pieces;
