@@ -9,10 +9,11 @@ import { CEF_PROFILES } from "../src/format/arcsight/cef-mapping.ts";
 import { categorizerFile, categorizerPath, fieldsPage, parserFile } from "./generate/arcsight-files.ts";
 import { failuresPage } from "./generate/failures-page.ts";
 import { promisesPage } from "./generate/promises-page.ts";
-import { arcsightTemplate, outputsPage } from "./generate/properties-template.ts";
-import { defaultInputs, inputsSpec, settingsPage } from "./generate/settings-page.ts";
+import { arcsightTemplate } from "./generate/properties-template.ts";
+import { outputsPage, settingsPage } from "./generate/settings-page.ts";
 import { splunkFieldsPage } from "./generate/splunk-app/fields-page.ts";
 import { APPS, KNOWLEDGE } from "./generate/splunk-app/knowledge-files.ts";
+import { defaultInputs, inputsSpec } from "./generate/splunk-inputs.ts";
 
 export interface GeneratedPage {
   /** Path from the repository's root. */

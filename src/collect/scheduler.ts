@@ -2,7 +2,7 @@ import { type Failure, isFailure } from "../model/failure.ts";
 import type { HuntingSource } from "../model/hunting.ts";
 import { ticksFromMs } from "../model/instant.ts";
 import type { Clock, Log, Random, Sink, SourceStream } from "../model/ports.ts";
-import type { StartPoint } from "../model/stanza.ts";
+import type { StartPoint } from "../model/setting.ts";
 import type { LedgerEntry, StateFolder, StateKey, StreamStore } from "../model/state.ts";
 import type { StreamName } from "../model/stream.ts";
 import type { Tenant } from "../model/tenant.ts";

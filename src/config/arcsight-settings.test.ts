@@ -257,6 +257,33 @@ describe("outputs", () => {
     ]);
   });
 
+  test("a value that means nothing for the output's type or protocol is not kept", () => {
+    const {
+      outputs: [file, syslog],
+    } = outputs(
+      "outputs[0].type=cef-file",
+      "outputs[0].path=/a",
+      "outputs[0].host=h",
+      "outputs[0].port=99",
+      "outputs[1].type=syslog",
+      "outputs[1].host=h",
+      "outputs[1].path=/b",
+      "outputs[1].protocol=tcp",
+      "outputs[1].ca_file=/ca.pem",
+    );
+    expect(file).toMatchObject({ path: "/a", port: 6514 });
+    expect(file).not.toHaveProperty("host");
+    expect(syslog).toMatchObject({ host: "h", port: 514 });
+    expect(syslog).not.toHaveProperty("path");
+    expect(syslog).not.toHaveProperty("caFile");
+  });
+
+  test("tenants without a name is refused: the output would get nothing", () => {
+    expect(says(outputs("outputs[0].type=json-lines", "outputs[0].path=/a", "outputs[0].tenants=,"))).toEqual([
+      "outputs[0]: tenants: is empty; write one or more names, separated by commas",
+    ]);
+  });
+
   test.each(["/v/a", "/v/a/", "/v/./a", "/v//a"])("two outputs on one path are refused, also written as %s", (path) => {
     expect(
       says(
@@ -290,14 +317,20 @@ describe("serve", () => {
       "serve: certificate: is missing",
       "serve: client_secret: is missi",
     ]);
-    expect(
-      read(...CUSTOMER, "serve.listen=[::]:8443", "serve.certificate=/c.pem", "serve.client_secret=env:APP_KEY").serve,
-    ).toEqual({
-      host: "::",
-      port: 8443,
-      certificate: "/c.pem",
-      clientSecret: "from-env",
-      keepDays: 7,
-    });
+    const { clientSecret, ...rest } =
+      read(...CUSTOMER, "serve.listen=[::]:8443", "serve.certificate=/c.pem", "serve.client_secret=env:APP_KEY")
+        .serve ?? {};
+    expect(rest).toEqual({ host: "::", port: 8443, certificate: "/c.pem", keepDays: 7 });
+    expect(clientSecret?.open((value) => value)).toBe("from-env");
+  });
+
+  test.each([
+    ["localhost", "is not an address with a port; write address and port such as 127.0.0.1:44380"],
+    ["::1:8443", "is not an address with a port; write address and port such as 127.0.0.1:44380"],
+    ["127.0.0.1:65536", "65536 is above 65535; write a port from 0 to 65535"],
+  ])("serve.listen = %s is refused in one sentence", (listen, wanted) => {
+    const settings = read(...CUSTOMER, `serve.listen=${listen.replaceAll(":", "\\:")}`);
+    expect(says(settings)).toEqual([`serve: listen: ${wanted}`]);
+    expect(settings.serve).toBeUndefined();
   });
 });

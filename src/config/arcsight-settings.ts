@@ -8,6 +8,7 @@ import { SECRET_KEYS, TABLE } from "../model/settings-table.ts";
 import type { SettingProblem } from "../model/stanza.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import type { PropertiesFile } from "./java-properties.ts";
+import type { Reading } from "./kinds.ts";
 import type { TakenLine } from "./old-connector.ts";
 import { isOldKey, readOldConnector } from "./old-connector.ts";
 import type { OutputSettings, ServeSettings } from "./output-settings.ts";
@@ -47,8 +48,8 @@ export interface ArcSightSettings {
 
 export interface ArcSightOptions {
   readonly secrets: SecretReader;
-  /** Says what is wrong with a file that a setting of an output names; undefined when nothing is. */
-  readonly file?: (path: string) => string | undefined;
+  /** Checks that a file which a setting of an output names may be used. */
+  readonly file?: (path: string) => Reading<string>;
 }
 
 const INDEXED = /^(tenants|outputs)\[(\d{1,5})\]\.([A-Za-z0-9_]+)$/;

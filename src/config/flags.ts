@@ -1,4 +1,5 @@
-import type { Setting, SettingsHost } from "../model/settings-table.ts";
+import type { SettingsHost } from "../model/setting.ts";
+import type { StanzaSetting } from "../model/settings-table.ts";
 import { settingsFor, TABLE } from "../model/settings-table.ts";
 
 /** One command-line flag, in yargs' words. */
@@ -26,7 +27,7 @@ export function settingFlags(host: SettingsHost = "cli"): Readonly<Record<string
   );
 }
 
-function helpOf(row: Setting, host: SettingsHost): string {
+function helpOf(row: StanzaSetting, host: SettingsHost): string {
   return (host === "arcsight" ? row.inProperties?.help : undefined) ?? row.help;
 }
 

@@ -1,12 +1,9 @@
 import { formatInstant, parseInstant, ticksFromMs } from "../model/instant.ts";
-import type { Kind } from "../model/settings-table.ts";
-import type { StartPoint } from "../model/stanza.ts";
+import type { Kind, ListenAddress, ReadOf, StartPoint } from "../model/setting.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 
 /** A value that was understood, or what is wrong with it and what to write instead. */
 export type Reading<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly say: string };
-
-export type Value = string | number | boolean | readonly string[] | StartPoint;
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -26,24 +23,27 @@ const OLD_FORM_PATH = /\/(oauth2|token|authorize|api\/alerts|api\/incidents|v1\.
  * Reads one value (not empty, outer white space already gone unless it is a secret). Files and folders are
  * only read as text here: whether they may be used is the caller's question.
  */
-export function readValue(kind: Kind, text: string, nowMs: number): Reading<Value> {
-  return (READERS[kind.is] as (kind: Kind, text: string, nowMs: number) => Reading<Value>)(kind, text, nowMs);
+export function readValue<K extends Kind>(kind: K, text: string, nowMs: number): Reading<ReadOf<K>> {
+  return (READERS[kind.is] as (kind: K, text: string, nowMs: number) => Reading<ReadOf<K>>)(kind, text, nowMs);
 }
 
+type KindOf<Is extends Kind["is"]> = Extract<Kind, { readonly is: Is }>;
 type Readers = {
-  readonly [K in Kind["is"]]: (kind: Extract<Kind, { readonly is: K }>, text: string, nowMs: number) => Reading<Value>;
+  readonly [Is in Kind["is"]]: (kind: KindOf<Is>, text: string, nowMs: number) => Reading<ReadOf<KindOf<Is>>>;
 };
 
 const READERS: Readers = {
   text: (kind, text) => readText(text, kind.max, kind.pattern, kind.like),
   choice: (kind, text) => readChoice(text, kind.of),
   choices: (kind, text) => readChoices(text, kind.of),
+  names: (kind, text) => readNames(text, kind.max),
   whole: (kind, text) => readWhole(text, kind.min, kind.max, kind.unit),
   "yes-no": (_, text) => readYesNo(text),
   tenant: (_, text) => readTenant(text),
   guid: (_, text) => readGuid(text),
   start: (_, text, nowMs) => readStart(text, nowMs),
   address: (kind, text) => readAddress(text, kind.plain === true, kind.login === true),
+  listen: (_, text) => readListen(text),
   audience: (_, text) => readAudience(text),
   file: (_, text) => readPath(text),
   folder: (_, text) => readPath(text),
@@ -105,6 +105,26 @@ function readChoices(text: string, of: readonly string[]): Reading<readonly stri
     );
   if (words.length === 0) return no(`is empty; write one or more of ${of.join(", ")}, separated by commas`);
   return ok(of.filter((word) => words.includes(word)));
+}
+
+function readNames(text: string, max: number): Reading<readonly string[]> {
+  const line = readText(text, max, undefined, undefined);
+  if (!line.ok) return line;
+  const names = text
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "");
+  return names.length === 0 ? no("is empty; write one or more names, separated by commas") : ok(names);
+}
+
+/** An IPv6 address stands in brackets. */
+function readListen(text: string): Reading<ListenAddress> {
+  const [, bracketed, plain, digits] = /^(?:\[([0-9A-Fa-f:]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(text) ?? [];
+  const host = bracketed ?? plain;
+  if (text.length > 260 || host === undefined)
+    return no("is not an address with a port; write address and port such as 127.0.0.1:44380");
+  const port = Number(digits);
+  return port > 65_535 ? no(`${port} is above 65535; write a port from 0 to 65535`) : ok({ host, port });
 }
 
 function readWhole(text: string, min: number, max: number, unit: string): Reading<number> {

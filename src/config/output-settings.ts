@@ -1,24 +1,25 @@
 import { resolve } from "node:path";
-import type { Setting } from "../model/settings-table.ts";
+import type { ListenAddress, Setting, ValuesOf } from "../model/setting.ts";
 import type { SettingProblem } from "../model/stanza.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
-import type { Value } from "./kinds.ts";
-import { readValue } from "./kinds.ts";
-
-/** A row of the tables below; the same words as in the customers' table. */
-export type HostSetting = Pick<Setting, "key" | "kind" | "default" | "otherwise" | "required" | "secret" | "help"> & {
-  /** Said instead of the kind's own sentence. */
-  readonly wrong?: string;
-};
+import type { Reading } from "./kinds.ts";
+import type { Complain } from "./read-rows.ts";
+import { isGiven, readRows } from "./read-rows.ts";
 
 export const OUTPUT_TYPES = ["syslog", "cef-file", "cef-folder", "json-folder", "json-lines"] as const;
 export type OutputType = (typeof OUTPUT_TYPES)[number];
 export const PROFILES = ["xdr", "legacy"] as const;
-export type Profile = (typeof PROFILES)[number];
-export type Protocol = "tls" | "tcp" | "udp";
+
+/** A row of the outputs' settings. */
+interface OutputSetting extends Setting {
+  /** The types for which it means something, when these are not all. */
+  readonly types?: readonly OutputType[];
+}
+
+const CEF_AND_FLAT: readonly OutputType[] = ["syslog", "cef-file", "cef-folder", "json-folder"];
 
 /** Keys behind `outputs[0].`, in the order in which template and docs show them. */
-export const OUTPUT_SETTINGS: readonly HostSetting[] = [
+const OUTPUT_ROWS = [
   {
     key: "type",
     kind: { is: "choice", of: OUTPUT_TYPES },
@@ -27,18 +28,21 @@ export const OUTPUT_SETTINGS: readonly HostSetting[] = [
   },
   {
     key: "path",
+    types: ["cef-file", "cef-folder", "json-folder", "json-lines"],
     kind: { is: "folder" },
     otherwise: "required for files and folders",
     help: "The file for cef-file and json-lines, the folder for cef-folder and json-folder. Missing folders are made.",
   },
   {
     key: "host",
+    types: ["syslog"],
     kind: { is: "text", max: 253, pattern: /^[A-Za-z0-9._:-]+$/, like: "a host name or address" },
     otherwise: "required for syslog",
     help: "Where the connector listens.",
   },
   {
     key: "port",
+    types: ["syslog"],
     kind: { is: "whole", min: 1, max: 65_535, unit: "port" },
     wrong: "is no port; write a number from 1 to 65535",
     otherwise: "6514 for tls, 514 for tcp and udp",
@@ -46,76 +50,80 @@ export const OUTPUT_SETTINGS: readonly HostSetting[] = [
   },
   {
     key: "protocol",
+    types: ["syslog"],
     kind: { is: "choice", of: ["tls", "tcp", "udp"] },
     default: "tls",
     help: "tls and tcp: what a broken connection may have lost is sent again. udp promises nothing.",
   },
   {
     key: "framing",
+    types: ["syslog"],
     kind: { is: "choice", of: ["newline", "octet"] },
     default: "newline",
     help: "How messages are told apart on tls and tcp: a line break after each, or its length before it (RFC 6587).",
   },
   {
     key: "format",
+    types: ["syslog"],
     kind: { is: "choice", of: ["rfc3164", "rfc5424"] },
     default: "rfc3164",
     help: "The syslog header in front of CEF. Connectors want rfc3164.",
   },
   {
     key: "ca_file",
+    types: ["syslog"],
     kind: { is: "file" },
     otherwise: "the public certificate authorities",
     help: "PEM file with the certificate authority of the connector's certificate (tls).",
   },
   {
     key: "certificate",
+    types: ["syslog"],
     kind: { is: "file" },
     otherwise: "none",
     help: "PEM file with our own key and certificate, for a connector that asks for one (tls).",
   },
   {
     key: "profile",
+    types: CEF_AND_FLAT,
     kind: { is: "choice", of: PROFILES },
     default: "xdr",
     help: "xdr: every field of today's alerts. legacy: the fields and the product name of the retired connector, for content that was made for it.",
   },
   {
     key: "evidence",
+    types: CEF_AND_FLAT,
     kind: { is: "choice", of: ["none", "each"] },
     default: "none",
     help: "each: one more line (or flat JSON object) per evidence item of an alert.",
   },
   {
     key: "rotate_mib",
+    types: ["cef-file", "json-lines"],
     kind: { is: "whole", min: 1, max: 10_240, unit: "MiB" },
     default: "64",
     help: "A growing file of this size is renamed (its time goes into the name) and a new one begun. Renamed files are not deleted.",
   },
   {
     key: "spool_mib",
+    types: ["syslog"],
     kind: { is: "whole", min: 1, max: 102_400, unit: "MiB" },
     default: "256",
     help: "How much is kept on disk while a tls or tcp connector cannot be reached. When it is full collecting waits.",
   },
   {
     key: "tenants",
-    kind: { is: "text", max: 65_536 },
+    kind: { is: "names", max: 65_536 },
     otherwise: "all",
     help: "Customers of this output, separated by commas, by name or tenant GUID.",
   },
-];
+] as const satisfies readonly OutputSetting[];
 
 /** Keys behind `serve.`. */
-export const SERVE_SETTINGS: readonly HostSetting[] = [
+const SERVE_ROWS = [
   {
     key: "listen",
-    kind: {
-      is: "text",
-      max: 260,
-      pattern: /^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):\d{1,5}$/,
-      like: "address and port such as 127.0.0.1:44380",
-    },
+    kind: { is: "listen" },
     default: "127.0.0.1:44380",
     help: "Where `arcsight serve` answers. Other addresses than this machine's own need serve.certificate and serve.client_secret.",
   },
@@ -144,39 +152,24 @@ export const SERVE_SETTINGS: readonly HostSetting[] = [
     default: "7",
     help: "How long events stay in the buffer that polls are answered from.",
   },
-];
+] as const satisfies readonly Setting[];
+
+type OutputRow = (typeof OUTPUT_ROWS)[number];
+type ServeRow = (typeof SERVE_ROWS)[number];
+
+/** The same tables with the optional fields visible to the type checker. */
+export const OUTPUT_SETTINGS: readonly OutputSetting[] = OUTPUT_ROWS;
+export const SERVE_SETTINGS: readonly Setting[] = SERVE_ROWS;
 
 /** One `outputs[n]`, checked, defaults filled in. */
-export interface OutputSettings {
+export interface OutputSettings extends Omit<ValuesOf<OutputRow>, "port"> {
   /** `outputs[0]`, as the file and all messages call it. */
   readonly name: string;
-  readonly type: OutputType;
-  /** Files and folders only. */
-  readonly path?: string;
-  /** Syslog only. */
-  readonly host?: string;
   readonly port: number;
-  readonly protocol: Protocol;
-  readonly framing: "newline" | "octet";
-  readonly format: "rfc3164" | "rfc5424";
-  readonly caFile?: string;
-  readonly certificate?: string;
-  readonly profile: Profile;
-  readonly evidence: "none" | "each";
-  readonly rotateMib: number;
-  readonly spoolMib: number;
-  /** Stanza names; undefined: everybody. */
-  readonly tenants?: readonly string[];
 }
+export type Protocol = OutputSettings["protocol"];
 
-export interface ServeSettings {
-  readonly host: string;
-  readonly port: number;
-  readonly certificate?: string;
-  readonly clientId?: string;
-  readonly clientSecret?: string;
-  readonly keepDays: number;
-}
+export interface ServeSettings extends Omit<ValuesOf<ServeRow>, "listen">, ListenAddress {}
 
 const DEFAULT_PORTS: Readonly<Record<Protocol, number>> = { tls: 6514, tcp: 514, udp: 514 };
 
@@ -189,7 +182,7 @@ export interface CustomerNames {
 export interface OutputContext {
   readonly customers: readonly CustomerNames[];
   /** Checks a file that a setting names; undefined: not checked. */
-  readonly file?: (path: string) => string | undefined;
+  readonly file?: (path: string) => Reading<string>;
   readonly complain: (problem: SettingProblem) => void;
   readonly warn: (say: string) => void;
 }
@@ -208,60 +201,37 @@ export function readOutput(
     wrong = true;
     context.complain({ stanza: name, key, say });
   };
-  const row = readRows(OUTPUT_SETTINGS, given, context, complain);
+  const rules = { nowMs: 0, ...(context.file ? { file: context.file } : {}) };
+  const { partial } = readRows(OUTPUT_ROWS, given, rules, complain);
   warnUnknown(name, OUTPUT_SETTINGS, given, context.warn);
-  const text = (key: string) => row.get(key) as string | undefined;
-  const type = text("type") as OutputType | undefined;
+  const { type, protocol, framing } = partial;
   if (type === undefined) return undefined;
-  const path = text("path");
-  const host = text("host");
-  if (type === "syslog" && host === undefined && !isGiven(given, "host"))
+  if (type === "syslog" && !isGiven(given, "host"))
     complain("host", "is missing; write the host on which the connector listens");
-  if (type !== "syslog" && path === undefined && !isGiven(given, "path"))
+  if (type !== "syslog" && !isGiven(given, "path"))
     complain(
       "path",
       type.endsWith("folder")
         ? "is missing; write the folder that the connector watches"
         : "is missing; write the full path of the file",
     );
-  const useless = USELESS.filter(([key, of]) => isGiven(given, key) && !of.includes(type)).map(([key]) => key);
+  const useless = OUTPUT_SETTINGS.filter(
+    ({ key, types }) => isGiven(given, key) && types?.includes(type) === false,
+  ).map(({ key }) => key);
   if (useless.length > 0) context.warn(`${name}: ${useless.join(", ")} means nothing for type ${type} and is ignored`);
-  const protocol = (text("protocol") ?? "tls") as Protocol;
-  if (type === "syslog" && protocol !== "tls" && (isGiven(given, "ca_file") || isGiven(given, "certificate")))
-    context.warn(`${name}: ca_file and certificate mean nothing for protocol ${protocol} and are ignored`);
-  if (type === "syslog" && protocol === "udp" && text("framing") === "octet")
+  if (type === "syslog" && protocol !== undefined && protocol !== "tls") {
+    if (isGiven(given, "ca_file") || isGiven(given, "certificate"))
+      context.warn(`${name}: ca_file and certificate mean nothing for protocol ${protocol} and are ignored`);
+    useless.push("ca_file", "certificate");
+  }
+  if (type === "syslog" && protocol === "udp" && framing === "octet")
     context.warn(`${name}: framing means nothing for protocol udp, where a datagram is a message`);
-  const tenants = readTenants(text("tenants"), context.customers, complain);
-  if (wrong) return undefined;
-  return {
-    name,
-    type,
-    ...(type !== "syslog" && path !== undefined ? { path } : {}),
-    ...(type === "syslog" && host !== undefined ? { host } : {}),
-    port: (row.get("port") as number | undefined) ?? DEFAULT_PORTS[protocol],
-    protocol,
-    framing: text("framing") as OutputSettings["framing"],
-    format: text("format") as OutputSettings["format"],
-    ...(protocol === "tls" && text("ca_file") !== undefined ? { caFile: text("ca_file") as string } : {}),
-    ...(protocol === "tls" && text("certificate") !== undefined ? { certificate: text("certificate") as string } : {}),
-    profile: text("profile") as Profile,
-    evidence: text("evidence") as OutputSettings["evidence"],
-    rotateMib: row.get("rotate_mib") as number,
-    spoolMib: row.get("spool_mib") as number,
-    ...(tenants ? { tenants } : {}),
-  };
+  const tenants = stanzasOf(partial.tenants, context.customers, complain);
+  const meant = Object.fromEntries(Object.entries(given).filter(([key]) => !useless.includes(key)));
+  const { whole } = readRows(OUTPUT_ROWS, meant, rules, () => undefined);
+  if (wrong || whole === undefined) return undefined;
+  return { ...whole, name, port: whole.port ?? DEFAULT_PORTS[whole.protocol], ...(tenants ? { tenants } : {}) };
 }
-
-/** Key → types for which it means something, for the keys that do not concern all of them. */
-const USELESS: readonly (readonly [string, readonly OutputType[]])[] = [
-  ["path", ["cef-file", "cef-folder", "json-folder", "json-lines"]],
-  ...(["host", "port", "protocol", "framing", "format", "ca_file", "certificate", "spool_mib"] as const).map(
-    (key) => [key, ["syslog"]] as const,
-  ),
-  ["rotate_mib", ["cef-file", "json-lines"]],
-  ["profile", ["syslog", "cef-file", "cef-folder", "json-folder"]],
-  ["evidence", ["syslog", "cef-file", "cef-folder", "json-folder"]],
-];
 
 /** Reads `serve.*`. Undefined when something is wrong with it. */
 export function readServe(given: Readonly<Record<string, string>>, context: OutputContext): ServeSettings | undefined {
@@ -270,38 +240,24 @@ export function readServe(given: Readonly<Record<string, string>>, context: Outp
     wrong = true;
     context.complain({ stanza: "serve", key, say });
   };
-  const row = readRows(SERVE_SETTINGS, given, context, complain);
+  const rules = { nowMs: 0, ...(context.file ? { file: context.file } : {}) };
+  const { partial, whole } = readRows(SERVE_ROWS, given, rules, complain);
   warnUnknown("serve", SERVE_SETTINGS, given, context.warn);
-  const listen = row.get("listen") as string | undefined;
-  const colon = listen?.lastIndexOf(":") ?? -1;
-  const host = listen?.slice(0, colon).replace(/^\[|\]$/g, "") ?? "";
-  const port = Number(listen?.slice(colon + 1));
-  if (listen !== undefined && port > 65_535) complain("listen", `${port} is above 65535; write a port from 0 to 65535`);
-  const certificate = row.get("certificate") as string | undefined;
-  const clientSecret = row.get("client_secret") as string | undefined;
-  if (listen !== undefined && !isLoopback(host)) {
+  if (partial.listen !== undefined && !isLoopback(partial.listen.host)) {
     // Whoever reaches this port reads every customer's alerts.
-    if (certificate === undefined && !isGiven(given, "certificate"))
-      complain(
-        "certificate",
-        `is missing although listen names ${host}, which other machines reach; give a PEM with key and certificate, or listen on 127.0.0.1`,
-      );
-    if (clientSecret === undefined && !isGiven(given, "client_secret"))
-      complain(
-        "client_secret",
-        `is missing although listen names ${host}, which other machines reach; set one, or listen on 127.0.0.1`,
-      );
+    for (const [key, instead] of [
+      ["certificate", "give a PEM with key and certificate"],
+      ["client_secret", "set one"],
+    ] as const)
+      if (!isGiven(given, key))
+        complain(
+          key,
+          `is missing although listen names ${partial.listen.host}, which other machines reach; ${instead}, or listen on 127.0.0.1`,
+        );
   }
-  if (wrong) return undefined;
-  const clientId = row.get("client_id") as string | undefined;
-  return {
-    host,
-    port,
-    ...(certificate === undefined ? {} : { certificate }),
-    ...(clientId === undefined ? {} : { clientId }),
-    ...(clientSecret === undefined ? {} : { clientSecret }),
-    keepDays: row.get("keep_days") as number,
-  };
+  if (wrong || whole === undefined) return undefined;
+  const { listen, ...rest } = whole;
+  return { ...rest, ...listen };
 }
 
 export function isLoopback(host: string): boolean {
@@ -322,46 +278,9 @@ export function clashes(outputs: readonly OutputSettings[]): readonly SettingPro
   });
 }
 
-function readRows(
-  rows: readonly HostSetting[],
-  given: Readonly<Record<string, string>>,
-  context: OutputContext,
-  complain: (key: string, say: string) => void,
-): ReadonlyMap<string, Value> {
-  const read = new Map<string, Value>();
-  for (const row of rows) {
-    const text = isGiven(given, row.key)
-      ? row.secret
-        ? (given[row.key] as string)
-        : (given[row.key] as string).trim()
-      : row.default;
-    if (text === undefined) {
-      if (row.required)
-        complain(
-          row.key,
-          `is missing; write ${row.kind.is === "choice" ? `one of ${row.kind.of.join(", ")}` : "a value"}`,
-        );
-      continue;
-    }
-    const reading = readValue(row.kind, text, 0);
-    const failureText = reading.ok
-      ? row.kind.is === "file"
-        ? context.file?.(text)
-        : undefined
-      : (row.wrong ?? reading.say);
-    if (failureText !== undefined) complain(row.key, failureText);
-    else if (reading.ok) read.set(row.key, reading.value);
-  }
-  return read;
-}
-
-function isGiven(given: Readonly<Record<string, string>>, key: string): boolean {
-  return Object.hasOwn(given, key) && (given[key] as string).trim() !== "";
-}
-
 function warnUnknown(
   name: string,
-  rows: readonly HostSetting[],
+  rows: readonly Setting[],
   given: Readonly<Record<string, string>>,
   warn: (say: string) => void,
 ): void {
@@ -370,26 +289,23 @@ function warnUnknown(
     if (!known.has(key)) warn(`${name}.${key} is no setting and is ignored; there are ${[...known].join(", ")}`);
 }
 
-function readTenants(
-  text: string | undefined,
+/** The stanzas of the customers that `.tenants` names. */
+function stanzasOf(
+  names: readonly string[] | undefined,
   customers: readonly CustomerNames[],
-  complain: (key: string, say: string) => void,
+  complain: Complain,
 ): readonly string[] | undefined {
-  if (text === undefined) return undefined;
-  const words = text
-    .split(",")
-    .map((word) => word.trim())
-    .filter((word) => word !== "");
-  const chosen = words.flatMap((word) => {
-    const guid = tenantIdFrom(word);
+  if (names === undefined) return undefined;
+  const chosen = names.flatMap((name) => {
+    const guid = tenantIdFrom(name);
     const those = customers.filter(
       (one) =>
-        one.stanza.toLowerCase() === word.toLowerCase() || (guid ?? word.toLowerCase()) === one.tenantId.toLowerCase(),
+        one.stanza.toLowerCase() === name.toLowerCase() || (guid ?? name.toLowerCase()) === one.tenantId.toLowerCase(),
     );
     if (those.length === 0)
       complain(
         "tenants",
-        `names ${word.length <= 60 ? word : "a customer"}, whom no tenants[n] names; write a tenant_name or tenant_id of this file`,
+        `names ${name.length <= 60 ? name : "a customer"}, whom no tenants[n] names; write a tenant_name or tenant_id of this file`,
       );
     return those.map((one) => one.stanza);
   });

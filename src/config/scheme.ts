@@ -1,4 +1,4 @@
-import type { Setting } from "../model/settings-table.ts";
+import type { StanzaSetting } from "../model/settings-table.ts";
 import { settingsFor } from "../model/settings-table.ts";
 
 /** The kind of input this add-on defines: `<scheme>://<customer>`. */
@@ -31,7 +31,7 @@ ${args}    </args>
 `;
 }
 
-function argument(row: Setting): string {
+function argument(row: StanzaSetting): string {
   // Every data_type is string: splunkd's own refusal of a wrong number names neither its bound nor what to
   // write instead; ours does. Nothing is required on edit: who changes one field need not type the others
   // again, secrets least of all.
@@ -45,7 +45,7 @@ function argument(row: Setting): string {
 `;
 }
 
-function defaultNote(row: Setting): string {
+function defaultNote(row: StanzaSetting): string {
   if (row.default !== undefined) return ` Default: ${row.default}.`;
   return row.otherwise === undefined || row.otherwise === "none" ? "" : ` Default: ${row.otherwise}.`;
 }

@@ -1,27 +1,23 @@
 import path from "node:path";
 import type { CloudName } from "../model/cloud.ts";
 import { CLOUDS } from "../model/cloud.ts";
-import { sealed } from "../model/sealed.ts";
-import type { SecretKey, Setting, SettingKey, SettingsHost } from "../model/settings-table.ts";
-import { MASK, SECRET_KEYS, SPLUNK_KEYS, settingsFor, TABLE } from "../model/settings-table.ts";
-import type {
-  AuthKind,
-  Endpoints,
-  GlobalSettings,
-  Route,
-  SettingProblem,
-  Stanza,
-  StartPoint,
-} from "../model/stanza.ts";
-import type { StreamName } from "../model/stream.ts";
+import type { SettingsHost } from "../model/setting.ts";
+import type { SecretKey } from "../model/settings-table.ts";
+import { CUSTOMER_ROWS, GLOBAL_ROWS, SECRET_KEYS, settingsFor, TABLE } from "../model/settings-table.ts";
+import type { CustomerSettings, Endpoints, GlobalSettings, SettingProblem, Stanza } from "../model/stanza.ts";
 import type { FileRule } from "./files.ts";
 import { readFilePath } from "./files.ts";
-import type { Value } from "./kinds.ts";
-import { hasControl, readValue } from "./kinds.ts";
+import type { Reading } from "./kinds.ts";
+import { hasControl } from "./kinds.ts";
+import type { Complain, RowRules } from "./read-rows.ts";
+import { defaultsOf, isGiven, readRows } from "./read-rows.ts";
+import { MASK, SPLUNK_KEYS } from "./splunk-keys.ts";
 
-export type { SecretKey, SettingsHost } from "../model/settings-table.ts";
-export { MASK, SECRET_KEYS } from "../model/settings-table.ts";
+export type { SettingsHost } from "../model/setting.ts";
+export type { SecretKey } from "../model/settings-table.ts";
+export { SECRET_KEYS } from "../model/settings-table.ts";
 export type { FileLook, FileRule } from "./files.ts";
+export { MASK } from "./splunk-keys.ts";
 
 /** One stanza as a host found it: values as text. `name` is without the scheme. */
 export interface RawStanza {
@@ -62,23 +58,22 @@ export function parseStanzas(raw: readonly RawStanza[], options: ParseOptions): 
   const masked = new Map<string, readonly SecretKey[]>();
   const stanzas: Stanza[] = [];
   const seen = new Set<string>();
+  const rules = rulesOf(options);
   for (const one of raw) {
     const before = problems.length;
     const complain = (key: string, say: string) => problems.push({ stanza: one.name, key, say });
     checkName(one.name, seen, complain);
-    const values = readRow(
-      one.values,
-      settingsFor(options.host).filter((row) => row.global !== true),
-      options,
-      complain,
-    );
-    checkTogether(values, one.values, complain, (say) => warnings.push(`${one.name}: ${say}`));
-    if (problems.length > before) continue;
-    stanzas.push(buildStanza(one.name, values));
+    const given = takenBy(options.host, one.values);
+    const { partial, whole } = readRows(CUSTOMER_ROWS, given, rules, complain);
+    checkTogether(partial, given, complain, (say) => warnings.push(`${one.name}: ${say}`));
+    if (problems.length > before || whole === undefined) continue;
+    const { name } = one;
+    const { tenantName = name, endpoints, ...rest } = whole;
+    stanzas.push({ ...rest, name, tenantName, endpoints: endpointsOf(whole.cloud, endpoints) });
     const hidden = SECRET_KEYS.filter((key) => options.host === "splunk" && one.values[key]?.trim() === MASK);
     if (hidden.length > 0) masked.set(one.name, hidden);
   }
-  const globals = readGlobals(raw, options, problems, warnings);
+  const globals = readGlobals(raw, options, rules, problems, warnings);
   warnings.push(...unknownKeys(raw, options), ...sharedTenants(stanzas));
   return { stanzas, masked, globals, problems, warnings };
 }
@@ -88,8 +83,24 @@ export function problemLine(problem: SettingProblem): string {
   return `${problem.stanza === "" ? "settings" : problem.stanza}: ${problem.key}: ${problem.say}`;
 }
 
-type Complain = (key: string, say: string) => void;
-type Row = ReadonlyMap<string, Value>;
+function rulesOf({ host, nowMs, files }: ParseOptions): RowRules {
+  return {
+    nowMs,
+    ...(files === undefined ? {} : { file: (text: string) => readFilePath(text, files) }),
+    ...(host === "splunk" ? { mask: MASK, folder: fullPath } : {}),
+  };
+}
+
+function fullPath(text: string): Reading<string> {
+  if (path.isAbsolute(text)) return { ok: true, value: text };
+  return { ok: false, say: "is not a full path; write one that begins at the root" };
+}
+
+/** What other hosts' settings hold is not looked at: their defaults count. */
+function takenBy(host: SettingsHost, values: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const keys = new Set(settingsFor(host).map((row) => row.key));
+  return Object.fromEntries(Object.entries(values).filter(([key]) => keys.has(key)));
+}
 
 function checkName(name: string, seen: Set<string>, complain: Complain): void {
   if (name.trim() === "") complain("name", "is empty; give the customer a name");
@@ -99,155 +110,56 @@ function checkName(name: string, seen: Set<string>, complain: Complain): void {
   seen.add(name);
 }
 
-function readRow(
-  values: Readonly<Record<string, string>>,
-  rows: readonly Setting[],
-  options: ParseOptions,
-  complain: Complain,
-): Row {
-  const read = new Map<string, Value>();
-  for (const row of rows) {
-    const text = textOf(values, row);
-    if (text === undefined) {
-      if (row.required) complain(row.key, `is missing; write ${lowerFirst(row.help)}`);
-      continue;
-    }
-    if (row.secret && options.host === "splunk" && text.trim() === MASK) continue;
-    const reading = readValue(row.kind, text, options.nowMs);
-    if (!reading.ok) {
-      complain(row.key, reading.say);
-      continue;
-    }
-    if (row.kind.is === "file" && options.files) {
-      const file = readFilePath(text, options.files);
-      if (file.ok) read.set(row.key, file.value);
-      else complain(row.key, file.say);
-      continue;
-    }
-    if (row.kind.is === "folder" && options.host === "splunk" && !path.isAbsolute(text)) {
-      complain(row.key, "is not a full path; write one that begins at the root");
-      continue;
-    }
-    read.set(row.key, reading.value);
-  }
-  return read;
-}
-
-/** The value given, else the default. Outer white space belongs to nothing but a secret. */
-function textOf(values: Readonly<Record<string, string>>, row: Setting): string | undefined {
-  const given = Object.hasOwn(values, row.key) ? values[row.key] : undefined;
-  if (given === undefined || given.trim() === "") return row.default;
-  return row.secret ? given : given.trim();
-}
-
-function lowerFirst(text: string): string {
-  return text.charAt(0).toLowerCase() + text.slice(1).replace(/\.$/, "");
-}
-
 /** Rules that need more than one key. */
 function checkTogether(
-  row: Row,
+  { credential, clientId, streams, certificate, pollSeconds, route }: Partial<CustomerSettings>,
   given: Readonly<Record<string, string>>,
   complain: Complain,
   warn: (say: string) => void,
 ): void {
-  if (!row.has("credential") && !row.has("client_id") && !given["client_id"]?.trim()) {
+  if (credential === undefined && clientId === undefined && !isGiven(given, "client_id")) {
     complain(
       "client_id",
       "is missing; write the application (client) ID of your app registration, or name a shared credential under 'credential'",
     );
   }
-  const streams = row.get("streams") as readonly string[] | undefined;
-  if (streams?.includes("hunting") && !given["hunting_queries"]?.trim()) {
+  if (streams?.includes("hunting") && !isGiven(given, "hunting_queries")) {
     complain(
       "hunting_queries",
       "is missing although streams names hunting; write the path of the file with the queries, or take hunting out of streams",
     );
   }
-  if (row.has("certificate") && given["client_secret"]?.trim())
+  if (certificate !== undefined && isGiven(given, "client_secret"))
     warn("certificate and client_secret are both given; the certificate is used");
-  const pollSeconds = row.get("poll_seconds");
-  if (typeof pollSeconds === "number" && pollSeconds < 15)
+  if (pollSeconds !== undefined && pollSeconds < 15)
     warn(`poll_seconds ${pollSeconds} is below 15, which is meant for tests`);
-  if (row.has("proxy") && /\/\/[^/]*@/.test(row.get("proxy") as string))
+  if (route?.proxy?.open((address) => /\/\/[^/]*@/.test(address)))
     warn("proxy holds a login, which stands in clear text in the settings");
-}
-
-function optional<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
-  return (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };
-}
-
-function buildStanza(name: string, row: Row): Stanza {
-  const text = (key: SettingKey) => row.get(key) as string | undefined;
-  const cloud = text("cloud") as CloudName;
-  const secret = (key: SecretKey) => {
-    const value = text(key);
-    return value === undefined ? undefined : sealed(value);
-  };
-  const proxy = text("proxy");
-  const route: Route = {
-    ...optional("proxy", proxy === undefined ? undefined : sealed(proxy)),
-    ...optional("noProxy", text("no_proxy")),
-    ...optional("caFile", text("ca_file")),
-  };
-  return {
-    name,
-    tenantName: text("tenant_name") ?? name,
-    tenantId: text("tenant_id") as string,
-    cloud,
-    ...optional("credential", text("credential")),
-    ...optional("clientId", text("client_id")),
-    ...optional("clientSecret", secret("client_secret")),
-    ...optional("certificate", text("certificate")),
-    ...optional("auth", text("auth") as AuthKind | undefined),
-    ...optional("refreshToken", secret("refresh_token")),
-    streams: row.get("streams") as readonly StreamName[],
-    start: row.get("start") as StartPoint,
-    pollSeconds: row.get("poll_seconds") as number,
-    overlapMinutes: row.get("overlap_minutes") as number,
-    sweepHours: row.get("sweep_hours") as number,
-    layout: text("layout") as Stanza["layout"],
-    envelope: row.get("envelope") as boolean,
-    alertsSourcetype: text("alerts_sourcetype") ?? "split",
-    classicEntities: (row.get("classic_entities") as boolean | undefined) ?? false,
-    ...optional("cimEntityZone", text("cim_entity_zone")),
-    endpoints: endpointsFrom(cloud, text),
-    ...optional("resource", text("resource")),
-    route,
-    ...optional("splunkdCaFile", text("splunkd_ca_file")),
-    ...optional("huntingQueries", text("hunting_queries")),
-  };
 }
 
 /**
  * The cloud's addresses with the overrides given. An own API address holds for both Defender APIs: whoever
  * sets it (a gateway, a test) has one.
  */
-export function endpointsFrom(
-  cloud: CloudName,
-  override: (key: "login_url" | "graph_url" | "api_url" | "siem_url") => string | undefined,
-): Endpoints {
-  const row = CLOUDS[cloud];
-  return {
-    loginUrl: override("login_url") ?? row.loginUrl,
-    graphUrl: override("graph_url") ?? row.graphUrl,
-    apiUrl: override("api_url") ?? row.apiUrl,
-    mdeApiUrl: override("api_url") ?? row.mdeApiUrl,
-    siemUrl: override("siem_url") ?? row.siemUrl,
-  };
+export function endpointsOf(cloud: CloudName, overrides: CustomerSettings["endpoints"] = {}): Endpoints {
+  const { loginUrl, graphUrl, apiUrl, mdeApiUrl, siemUrl } = CLOUDS[cloud];
+  const own = overrides.apiUrl === undefined ? {} : { mdeApiUrl: overrides.apiUrl };
+  return { loginUrl, graphUrl, apiUrl, mdeApiUrl, siemUrl, ...overrides, ...own };
 }
+
+const GLOBAL_DEFAULTS = defaultsOf(GLOBAL_ROWS);
 
 /** The process's settings. A wrong value is a problem but stops no customer: the default holds instead. */
 function readGlobals(
   raw: readonly RawStanza[],
   options: ParseOptions,
+  rules: RowRules,
   problems: SettingProblem[],
   warnings: string[],
 ): GlobalSettings {
   const byName = raw.toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   const chosen: Record<string, string> = {};
-  const rows = TABLE.filter((row) => row.global === true);
-  for (const row of rows) {
+  for (const row of GLOBAL_ROWS) {
     const outside = options.globals?.[row.key];
     if (outside?.trim()) {
       chosen[row.key] = outside;
@@ -265,23 +177,12 @@ function readGlobals(
       );
     }
   }
-  const complained = new Set<string>();
-  const values = readRow(chosen, rows, options, (key, say) => {
-    complained.add(key);
+  const read = readRows(GLOBAL_ROWS, chosen, rules, (key, say) => {
     const holder = options.globals?.[key]?.trim() ? "" : (byName.find((one) => one.values[key]?.trim())?.name ?? "");
-    const fallback = TABLE.find((row) => row.key === key)?.default;
-    problems.push({ stanza: holder, key, say: `${say} (until then ${fallback ?? "the host's own"} is used)` });
+    const standard = TABLE.find((row) => row.key === key)?.default;
+    problems.push({ stanza: holder, key, say: `${say} (until then ${standard ?? "the host's own"} is used)` });
   });
-  const whole = (key: SettingKey) =>
-    (values.get(key) as number | undefined) ?? Number(TABLE.find((row) => row.key === key)?.default);
-  const stateDir = values.get("state_dir") as string | undefined;
-  return {
-    ...(stateDir === undefined ? {} : { stateDir }),
-    replayMib: whole("replay_mib"),
-    recordMaxMib: whole("record_max_mib"),
-    concurrency: whole("concurrency"),
-    logLevel: (values.get("log_level") as GlobalSettings["logLevel"] | undefined) ?? "info",
-  };
+  return { ...GLOBAL_DEFAULTS, ...read.partial };
 }
 
 /** One warning per unknown key, however many stanzas hold it. */

@@ -1,5 +1,5 @@
 import { resolveTenantId } from "../auth/authority.ts";
-import { type Reading, readValue } from "../config/kinds.ts";
+import { readValue } from "../config/kinds.ts";
 import type { EventStyle } from "../format/splunk/splunk-event.ts";
 import { type HuntRow, huntTable } from "../hosts/cli/hunt-table.ts";
 import { linesSink } from "../hosts/cli/lines-sink.ts";
@@ -9,7 +9,7 @@ import type { HuntingPass, HuntingQuery } from "../model/hunting.ts";
 import { formatInstant, type Ticks, ticksFromMs } from "../model/instant.ts";
 import type { Log, Sink } from "../model/ports.ts";
 import type { SourceRecord } from "../model/record.ts";
-import type { Stanza, StartPoint } from "../model/stanza.ts";
+import type { Stanza } from "../model/stanza.ts";
 import type { Tenant } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";
 import { type Configuration, settingsFailure } from "./configuration.ts";
@@ -165,7 +165,7 @@ function passNow(query: HuntingQuery, from: Ticks, to: Ticks): HuntingPass {
 
 function sinceFlag(text: string | undefined, now: Ticks): Ticks | undefined {
   if (text === undefined) return undefined;
-  const read = readValue({ is: "start" }, text, realClock.nowMs()) as Reading<StartPoint>;
+  const read = readValue({ is: "start" }, text, realClock.nowMs());
   if (!read.ok) throw settingsFailure(`--since ${read.say}`);
   const from = read.value.kind === "at" ? read.value.at : now - ticksFromMs(read.value.ms);
   if (from >= now) throw settingsFailure(`--since ${formatInstant(from)} lies in the future`);

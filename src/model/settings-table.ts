@@ -1,43 +1,15 @@
 import { CLOUD_NAMES } from "./cloud.ts";
+import type { Setting, SettingsHost } from "./setting.ts";
 import { STREAM_NAMES } from "./stream.ts";
 
-/** Who takes a setting: the modular input, the ArcSight helper, the commands by hand. */
-export type SettingsHost = "splunk" | "arcsight" | "cli";
-
-/** What a value must look like; `kinds.ts` reads each of them. */
-export type Kind =
-  | { readonly is: "text"; readonly max: number; readonly pattern?: RegExp; readonly like?: string }
-  | { readonly is: "choice"; readonly of: readonly string[] }
-  | { readonly is: "choices"; readonly of: readonly string[] }
-  | { readonly is: "whole"; readonly min: number; readonly max: number; readonly unit: string }
-  | { readonly is: "yes-no" }
-  | { readonly is: "tenant" }
-  | { readonly is: "guid" }
-  | { readonly is: "start" }
-  /** `plain`: http is allowed too (a proxy). `login`: user and password may stand in it. */
-  | { readonly is: "address"; readonly plain?: boolean; readonly login?: boolean }
-  /** What a token is asked for. */
-  | { readonly is: "audience" }
-  | { readonly is: "file" }
-  | { readonly is: "folder" };
-
-/** One row of the settings table: parser, scheme, spec file, template, flags and docs all come from it. */
-export interface Setting {
-  readonly key: string;
-  readonly kind: Kind;
-  /** As a person would type it; undefined: nothing is assumed, see `otherwise`. */
-  readonly default?: string;
-  /** What holds when there is neither value nor default, for the docs. */
-  readonly otherwise?: string;
-  readonly required?: true;
-  readonly secret?: true;
+/** A row of the customers' and the process's settings. */
+export interface StanzaSetting extends Setting {
   /** Counts for the whole process, not for one customer. */
   readonly global?: true;
+  /** Elsewhere the default holds. */
   readonly hosts: readonly SettingsHost[];
   /** Label of the form field. */
   readonly title: string;
-  /** One or two plain sentences under the field; also the spec file's, the template's and the docs' text. */
-  readonly help: string;
   /** Wording for the properties file where `help` or `otherwise` speak of Splunk. */
   readonly inProperties?: { readonly help?: string; readonly otherwise?: string };
 }
@@ -223,6 +195,7 @@ const ROWS = [
   {
     key: "login_url",
     kind: { is: "address" },
+    part: "endpoints",
     otherwise: "from cloud",
     hosts: EVERYWHERE,
     title: "Login URL",
@@ -231,6 +204,7 @@ const ROWS = [
   {
     key: "graph_url",
     kind: { is: "address" },
+    part: "endpoints",
     otherwise: "from cloud",
     hosts: EVERYWHERE,
     title: "Graph URL",
@@ -239,6 +213,7 @@ const ROWS = [
   {
     key: "api_url",
     kind: { is: "address" },
+    part: "endpoints",
     otherwise: "from cloud",
     hosts: EVERYWHERE,
     title: "Defender API URL (Endpoint)",
@@ -247,6 +222,7 @@ const ROWS = [
   {
     key: "siem_url",
     kind: { is: "address" },
+    part: "endpoints",
     otherwise: "from cloud",
     hosts: EVERYWHERE,
     title: "SIEM API URL",
@@ -263,6 +239,7 @@ const ROWS = [
   {
     key: "proxy",
     kind: { is: "address", plain: true, login: true },
+    part: "route",
     otherwise: "from the environment (HTTPS_PROXY)",
     hosts: EVERYWHERE,
     title: "Proxy",
@@ -271,6 +248,7 @@ const ROWS = [
   {
     key: "no_proxy",
     kind: { is: "text", max: 4096 },
+    part: "route",
     otherwise: "from the environment (NO_PROXY)",
     hosts: EVERYWHERE,
     title: "No proxy for",
@@ -279,6 +257,7 @@ const ROWS = [
   {
     key: "ca_file",
     kind: { is: "file" },
+    part: "route",
     otherwise: "none",
     hosts: EVERYWHERE,
     title: "Additional CA file",
@@ -341,44 +320,21 @@ const ROWS = [
     title: "Log level (all customers)",
     help: "What is logged: debug, info, warn or error.",
   },
-] as const satisfies readonly Setting[];
+] as const satisfies readonly StanzaSetting[];
 
-export type SettingKey = (typeof ROWS)[number]["key"];
+type Row = (typeof ROWS)[number];
+/** Settings of one customer. */
+export type CustomerRow = Exclude<Row, { readonly global: true }>;
+/** Settings of the whole process. */
+export type GlobalRow = Extract<Row, { readonly global: true }>;
+export type SecretKey = Extract<Row, { readonly secret: true }>["key"];
 
 /** The one table of settings, with the optional fields visible to the type checker. */
-export const TABLE: readonly Setting[] = ROWS;
+export const TABLE: readonly StanzaSetting[] = ROWS;
+export const CUSTOMER_ROWS: readonly CustomerRow[] = ROWS.filter((row): row is CustomerRow => !("global" in row));
+export const GLOBAL_ROWS: readonly GlobalRow[] = ROWS.filter((row): row is GlobalRow => "global" in row);
+export const SECRET_KEYS: readonly SecretKey[] = ROWS.filter((row) => "secret" in row).map(({ key }) => key);
 
-export function settingsFor(host: SettingsHost): readonly Setting[] {
+export function settingsFor(host: SettingsHost): readonly StanzaSetting[] {
   return TABLE.filter((row) => row.hosts.includes(host));
 }
-
-export type SecretKey = "client_secret" | "refresh_token";
-export const SECRET_KEYS = ["client_secret", "refresh_token"] as const satisfies readonly SecretKey[];
-
-/** What stands in a stanza where a stored secret was typed. */
-export const MASK = "********";
-
-/**
- * Keys that splunkd itself puts into a stanza (inputs.conf.spec, Splunk Enterprise 10.2): read by nobody
- * here. Keys that begin with `_` are splunkd's as well.
- */
-export const SPLUNK_KEYS: ReadonlySet<string> = new Set([
-  "index",
-  "host",
-  "source",
-  "sourcetype",
-  "interval",
-  "disabled",
-  "start_by_shell",
-  "name",
-  "python.version",
-  "python.required",
-  "passAuth",
-  "run_only_one",
-  "run_introspection",
-  "queue",
-  "queueSize",
-  "persistentQueueSize",
-  "send_index_as_argument_for_path",
-  "connection_host",
-]);

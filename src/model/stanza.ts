@@ -1,10 +1,8 @@
-import type { CloudName } from "./cloud.ts";
-import type { Ticks } from "./instant.ts";
-import type { Sealed } from "./sealed.ts";
-import type { StreamName } from "./stream.ts";
+import type { ValuesOf } from "./setting.ts";
+import type { CustomerRow, GlobalRow } from "./settings-table.ts";
 
-/** How far back a first run reaches. */
-export type StartPoint = { readonly kind: "ago"; readonly ms: number } | { readonly kind: "at"; readonly at: Ticks };
+/** What a customer's rows of the settings table become once they are read. */
+export type CustomerSettings = ValuesOf<CustomerRow>;
 
 /**
  * Where we connect; every value is an origin (or base address) without a trailing slash. They never change
@@ -18,12 +16,8 @@ export interface Endpoints {
   readonly siemUrl: string;
 }
 
-/** How we get there. `proxy` may carry a login, so it is sealed. */
-export interface Route {
-  readonly proxy?: Sealed;
-  readonly noProxy?: string;
-  /** PEM file with additional trusted certificates. */
-  readonly caFile?: string;
+/** How we get there. */
+export interface Route extends Partial<CustomerSettings["route"]> {
   /**
    * Straight to the address: no proxy, not even one that the environment names. Net honours it in every
    * request (splunkd, loopback).
@@ -37,55 +31,23 @@ export interface Route {
   readonly loopbackCertificate?: true;
 }
 
-export type AuthKind = "refresh_token" | "app";
+export type AuthKind = NonNullable<CustomerSettings["auth"]>;
 
 /**
  * One customer's settings after parsing: checked, defaults filled in, endpoints resolved from the cloud.
  * Secrets may still be absent: hosts resolve them.
  */
-export interface Stanza {
+export interface Stanza extends Omit<CustomerSettings, "endpoints" | "route" | "tenantName"> {
   /** The stanza's name without the scheme; with the tenant GUID and the stream it names the state. */
   readonly name: string;
   readonly tenantName: string;
-  /** Lower-case GUID, or a domain that is resolved once. */
-  readonly tenantId: string;
-  readonly cloud: CloudName;
-  readonly credential?: string;
-  readonly clientId?: string;
-  readonly clientSecret?: Sealed;
-  /** When the app key ends, where it comes from a shared credential stored with its end. */
-  readonly clientSecretEndsMs?: number;
-  /** Path of a PEM with key and certificate. */
-  readonly certificate?: string;
-  /** Undefined: decided by what is given once secrets are resolved. */
-  readonly auth?: AuthKind;
-  readonly refreshToken?: Sealed;
-  readonly streams: readonly StreamName[];
-  readonly start: StartPoint;
-  readonly pollSeconds: number;
-  readonly overlapMinutes: number;
-  readonly sweepHours: number;
-  readonly layout: "scalars-first" | "vendor";
-  readonly envelope: boolean;
-  /** `split` or one sourcetype for all alerts. */
-  readonly alertsSourcetype: string;
-  readonly classicEntities: boolean;
-  readonly cimEntityZone?: string;
   readonly endpoints: Endpoints;
-  /** Overrides the audience that the cloud gives. */
-  readonly resource?: string;
   readonly route: Route;
-  readonly splunkdCaFile?: string;
-  readonly huntingQueries?: string;
+  /** When the client secret ends, where it comes from a shared credential stored with its end. */
+  readonly clientSecretEndsMs?: number;
 }
 
-export interface GlobalSettings {
-  readonly stateDir?: string;
-  readonly replayMib: number;
-  readonly recordMaxMib: number;
-  readonly concurrency: number;
-  readonly logLevel: "debug" | "info" | "warn" | "error";
-}
+export type GlobalSettings = ValuesOf<GlobalRow>;
 
 /** One thing wrong with the settings, said so that the reader can mend it; never holds a secret's value. */
 export interface SettingProblem {

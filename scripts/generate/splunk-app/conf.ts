@@ -1,4 +1,4 @@
-import { GENERATED } from "../settings-page.ts";
+import { GENERATED } from "../generated.ts";
 
 /** One stanza of a .conf file; settings in the order in which they are written. */
 export interface ConfStanza {

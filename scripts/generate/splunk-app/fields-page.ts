@@ -1,5 +1,5 @@
 import type { StreamHealth } from "../../../src/model/event.ts";
-import { GENERATED } from "../settings-page.ts";
+import { GENERATED } from "../generated.ts";
 import { EVENT_TYPES } from "./classes.ts";
 import { ALERT_SOURCES, FIELDS, type FieldRow, INCIDENT_SOURCES, NULLABLE } from "./knowledge.ts";
 import { MACROS, SAVED_SEARCHES } from "./searches.ts";

@@ -1,4 +1,4 @@
-import { GENERATED } from "../settings-page.ts";
+import { GENERATED } from "../generated.ts";
 
 /** A dashboard's search with its time range. */
 export interface Panel {

@@ -54,10 +54,9 @@ export function readArcSightConfig(bytes: Uint8Array, file: string, options: Con
   const properties = readProperties(bytes);
   if (!properties.ok) throw unreadable(file, properties.say);
   const { files } = options;
-  const checkFile = files && ((path: string) => problemOfFile(path, files));
   const read = readArcSightSettings(properties, {
     secrets: options.secrets,
-    ...(checkFile ? { file: checkFile } : {}),
+    ...(files ? { file: (path: string) => readFilePath(path, { files }) } : {}),
   });
   const overrides = options.overrides ?? {};
   const raw: readonly RawStanza[] = read.raw.map(({ name, values }) => ({ name, values: { ...values, ...overrides } }));
@@ -99,11 +98,6 @@ function named(
 ): SettingProblem {
   const line = lineOfProblem(problem, properties, read);
   return line === undefined ? problem : { ...problem, say: `${problem.say} (line ${line})` };
-}
-
-function problemOfFile(path: string, files: FileLook): string | undefined {
-  const reading = readFilePath(path, { files });
-  return reading.ok ? undefined : reading.say;
 }
 
 /**

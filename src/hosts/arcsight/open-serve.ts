@@ -2,7 +2,6 @@ import { randomBytes as systemRandomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { ServeSettings } from "../../config/arcsight-settings.ts";
 import type { Clock, Log } from "../../model/ports.ts";
-import { sealed } from "../../model/sealed.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import { type Disk, errnoOf, readIfThere } from "../../stores/disk/disk.ts";
 import { answerTo, ROWS_MAX } from "./serve/answers.ts";
@@ -49,7 +48,7 @@ export function openServe(
   });
   const tokens = new LocalTokens({
     ...(settings.clientId === undefined ? {} : { clientId: settings.clientId }),
-    ...(settings.clientSecret === undefined ? {} : { clientSecret: sealed(settings.clientSecret) }),
+    ...(settings.clientSecret === undefined ? {} : { clientSecret: settings.clientSecret }),
     clock,
     randomBytes,
     file: tokenFile(join(stateDir, "serve", "tokens.json"), disk, log),

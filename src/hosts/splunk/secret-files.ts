@@ -1,6 +1,6 @@
 import { readFilePath } from "../../config/files.ts";
 import type { FileRule, SecretKey } from "../../config/settings.ts";
-import { endpointsFrom, SECRET_KEYS } from "../../config/settings.ts";
+import { endpointsOf, SECRET_KEYS } from "../../config/settings.ts";
 import { Failure } from "../../model/failure.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
@@ -59,7 +59,7 @@ export async function withSecretFiles(stanza: Stanza, readBytes: ReadBytes, file
 
 /** True when the stanza overrides an address of its cloud. */
 export function hasOwnAddresses(stanza: Stanza): boolean {
-  const clouds = endpointsFrom(stanza.cloud, () => undefined);
+  const clouds = endpointsOf(stanza.cloud);
   return (Object.keys(clouds) as (keyof typeof clouds)[]).some((name) => clouds[name] !== stanza.endpoints[name]);
 }
 

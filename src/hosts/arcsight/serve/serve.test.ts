@@ -13,6 +13,7 @@ import { makeServerCertificate } from "../../../../test/harness/simulator/certif
 import type { ServeSettings } from "../../../config/arcsight-settings.ts";
 import type { Delivery } from "../../../model/event.ts";
 import { parseInstant } from "../../../model/instant.ts";
+import { sealed } from "../../../model/sealed.ts";
 import type { Stanza } from "../../../model/stanza.ts";
 import type { Serving } from "../open-serve.ts";
 import { openServe } from "../open-serve.ts";
@@ -26,7 +27,13 @@ const STANZAS = [
   { name: "Fabrikam & Co", tenantName: "Fabrikam", tenantId: FABRIKAM },
 ] as unknown as readonly Stanza[];
 const SECRET = "s3cret-of-the-connector";
-const SETTINGS: ServeSettings = { host: "127.0.0.1", port: 0, clientId: "app", clientSecret: SECRET, keepDays: 7 };
+const SETTINGS: ServeSettings = {
+  host: "127.0.0.1",
+  port: 0,
+  clientId: "app",
+  clientSecret: sealed(SECRET),
+  keepDays: 7,
+};
 
 function alert(key: string, stanza = "contoso"): Delivery {
   return { ...ALERT!, key, stanza };
@@ -175,7 +182,6 @@ describe("the token endpoint", () => {
   test("id and secret are compared by digests of equal length, whatever is posted", async () => {
     const compared: [number, number][] = [];
     const { LocalTokens } = await import("./tokens.ts");
-    const { sealed } = await import("../../../model/sealed.ts");
     const isEqual = (a: Uint8Array, b: Uint8Array) => {
       compared.push([a.length, b.length]);
       return crypto.timingSafeEqual(a, b);
@@ -432,7 +438,7 @@ describe("strangers", () => {
     };
     const said = { code: "settings", say: expect.stringContaining(`does not listen on ${host}`) };
     await expect(serving({})).rejects.toMatchObject(said);
-    await expect(serving({ clientSecret: SECRET })).rejects.toMatchObject(said);
+    await expect(serving({ clientSecret: sealed(SECRET) })).rejects.toMatchObject(said);
     await expect(serving({ certificate: "/nowhere.pem" })).rejects.toMatchObject(said);
   });
 
