@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { Failure } from "../model/failure.ts";
 import type { FailureCode } from "../model/failure-codes.ts";
+import { apisOf, audienceOf, grants, permissionOf } from "../model/permissions.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
 import type { CodeFlow, CodeFlowRequest, SignedIn } from "../model/sign-in.ts";
@@ -9,7 +10,6 @@ import { tenantIdFrom } from "../model/tenant.ts";
 import { endpointsOf } from "./authority.ts";
 import { failureFromEntra } from "./entra-failures.ts";
 import { readJsonAnswer } from "./json-answer.ts";
-import { apisOf, audienceOf, grants, permissionOf } from "./permissions.ts";
 import type { RedeemWorld } from "./redeem.ts";
 import { lifetimeMs, redeem } from "./redeem.ts";
 import { claimsOf } from "./token-claims.ts";

@@ -1,11 +1,11 @@
 import { createHash, randomBytes } from "node:crypto";
 import { Failure } from "../model/failure.ts";
 import type { FailureCode } from "../model/failure-codes.ts";
+import { apisOf, audienceOf, permissionName, permissionsOf } from "../model/permissions.ts";
 import type { ConsentLink, MailLanguage } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import { failureFromEntra } from "./entra-failures.ts";
-import { apisOf, audienceOf, permissionName, permissionsOf } from "./permissions.ts";
 
 type Who = Pick<Stanza, "tenantId" | "tenantName" | "cloud" | "endpoints" | "streams" | "auth" | "resource">;
 

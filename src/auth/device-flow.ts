@@ -1,4 +1,5 @@
 import { Failure, isFailure } from "../model/failure.ts";
+import { apisOf, audienceOf } from "../model/permissions.ts";
 import type { DeviceFlow, SignedIn } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { endpointsOf } from "./authority.ts";
@@ -6,7 +7,6 @@ import { signedInFrom } from "./code-flow.ts";
 import type { TokenAnswer } from "./entra-failures.ts";
 import { failureFromEntra } from "./entra-failures.ts";
 import { readJsonAnswer } from "./json-answer.ts";
-import { apisOf, audienceOf } from "./permissions.ts";
 import type { RedeemWorld } from "./redeem.ts";
 
 /**

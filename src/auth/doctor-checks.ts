@@ -1,5 +1,6 @@
 import { Failure, isFailure } from "../model/failure.ts";
 import type { FailureCode } from "../model/failure-codes.ts";
+import { apisOf } from "../model/permissions.ts";
 import type { Clock, Http } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
 import type { AppCredential, DoctorCheck, TokenApi } from "../model/sign-in.ts";
@@ -9,7 +10,6 @@ import type { TenantFacts } from "./authority.ts";
 import { askTenantFacts } from "./authority.ts";
 import { assertCloud } from "./cloud-match.ts";
 import { checkCredential } from "./credential-check.ts";
-import { apisOf } from "./permissions.ts";
 import { verdictsOn } from "./token-claims.ts";
 
 export interface DoctorWorld {

@@ -1,11 +1,12 @@
 import { Failure } from "../model/failure.ts";
+import { permissionName, permissionsOf } from "../model/permissions.ts";
 import type { Clock, Http } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
 import type { RegistrationApplied, RegistrationPlan } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { jsonOf } from "../net/json-answer.ts";
-import { API_IDENTITIES, permissionName, permissionsOf } from "./permissions.ts";
+import { API_IDENTITIES } from "./api-identities.ts";
 import { manifestOf, requiredResourceAccess } from "./registration.ts";
 
 type Json = Readonly<Record<string, unknown>>;

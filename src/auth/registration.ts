@@ -1,7 +1,8 @@
 import { CLOUDS } from "../model/cloud.ts";
+import type { Permission } from "../model/permissions.ts";
+import { permissionName, permissionsOf } from "../model/permissions.ts";
 import type { Registration, RegistrationPlan } from "../model/sign-in.ts";
-import type { Permission } from "./permissions.ts";
-import { API_IDENTITIES, permissionName, permissionsOf } from "./permissions.ts";
+import { API_IDENTITIES } from "./api-identities.ts";
 
 interface ResourceAccess {
   readonly resourceAppId: string;

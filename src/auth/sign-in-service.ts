@@ -1,5 +1,6 @@
 import { Failure, isFailure } from "../model/failure.ts";
 import type { FailureCode } from "../model/failure-codes.ts";
+import { apisOf, audienceOf, grants, permissionOf } from "../model/permissions.ts";
 import type { Clock, Http } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
 import type {
@@ -17,7 +18,6 @@ import { consentLink, consentMail, readConsent } from "./consent.ts";
 import { refuseSecretId } from "./credential-check.ts";
 import { beginDeviceFlow } from "./device-flow.ts";
 import { doctorChecks } from "./doctor-checks.ts";
-import { apisOf, audienceOf, grants, permissionOf } from "./permissions.ts";
 import type { Grant } from "./redeem.ts";
 import { redeem } from "./redeem.ts";
 import { checkManifest, registration } from "./registration.ts";

@@ -1,8 +1,9 @@
 import type { CloudName } from "../model/cloud.ts";
+import { apisOf, audienceOf, grants, permissionOf } from "../model/permissions.ts";
 import type { Sealed } from "../model/sealed.ts";
 import type { TokenApi, TokenVerdict } from "../model/sign-in.ts";
 import type { StreamName } from "../model/stream.ts";
-import { API_IDENTITIES, apiOfAudience, apisOf, audienceOf, grants, permissionOf } from "./permissions.ts";
+import { API_IDENTITIES, apiOfAudience } from "./api-identities.ts";
 
 /**
  * The claims of a JWT; never verified, because a token for Microsoft's API is Microsoft's to judge. Used for

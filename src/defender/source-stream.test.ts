@@ -8,7 +8,7 @@ import { ticksFromMs } from "../model/instant.ts";
 import type { Page, Question, SourceStream } from "../model/ports.ts";
 import type { PageRecord } from "../model/record.ts";
 import type { TenantId } from "../model/tenant.ts";
-import { audienceOf, createSourceStream } from "./source-stream.ts";
+import { createSourceStream } from "./source-stream.ts";
 import type { ListStreamName } from "./streams/registry.ts";
 
 const TENANT = "11111111-2222-4333-8444-555555555555" as TenantId;
@@ -305,12 +305,4 @@ describe("what the engine is told about a stream", () => {
       perHour,
     ]);
   });
-
-  test.each<[ListStreamName, string]>([
-    ["alerts", "https://graph.microsoft.us"],
-    ["xdr-incidents", "https://api-gov.security.microsoft.us"],
-    ["mde-alerts", "https://api-gov.securitycenter.microsoft.us"],
-  ])("the audience of %s follows from the cloud", (name, audience) =>
-    expect(audienceOf(name, "gcc-high")).toBe(audience),
-  );
 });

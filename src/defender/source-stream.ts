@@ -1,9 +1,9 @@
 import { type AnswerEnd, AnswerScanner, type HugeRecordSink } from "../json/answer-scanner.ts";
 import type { Ticks } from "../model/instant.ts";
+import { rolesFor } from "../model/permissions.ts";
 import type { HttpAnswer, Page, Question, SourceStream } from "../model/ports.ts";
 import type { RecordHead } from "../model/record.ts";
 import type { Stanza } from "../model/stanza.ts";
-import type { Tenant } from "../model/tenant.ts";
 import { serverNowMs } from "../net/retry-after.ts";
 import { ApiCaller, type ApiCallerParts, budgetKeyOf, scannedRecords } from "./api-caller.ts";
 import { APIS } from "./apis.ts";
@@ -14,7 +14,7 @@ import { type ListStreamName, STREAMS } from "./streams/registry.ts";
 
 export interface SourceStreamParts extends ApiCallerParts {
   readonly stanza: Pick<Stanza, "name" | "endpoints" | "route" | "clientId" | "credential">;
-  /** Its tokens are for this stream's audience: see `audienceOf`. */
+  /** Its tokens are for this stream's audience: see `audienceOf` in model/permissions.ts. */
   readonly stream: ListStreamName;
   /** Larger records are counted and hashed, not held. */
   readonly recordMaxBytes: number;
@@ -42,7 +42,7 @@ class ListStream implements SourceStream {
   constructor(parts: SourceStreamParts, contract: StreamContract) {
     this.#parts = parts;
     this.#contract = contract;
-    this.#caller = new ApiCaller(parts, contract.api, contract.rights.application);
+    this.#caller = new ApiCaller(parts, contract.api, rolesFor(contract.name));
     this.name = contract.name;
     this.budgetKey = budgetKeyOf(parts.stanza, parts.tenant, contract.api);
     this.limits = APIS[contract.api].limits;
@@ -156,11 +156,6 @@ class ListStream implements SourceStream {
       link: () => pageLink(ended().nextLink, base),
     };
   }
-}
-
-/** The audience that a stream's token is made for; the setting `resource` goes before it. */
-export function audienceOf(stream: ListStreamName | "hunting", cloud: Tenant["cloud"]): string {
-  return APIS[stream === "hunting" ? "hunting" : STREAMS[stream].api].audience(cloud);
 }
 
 /** `The limit of '50' for Top query has been exceeded.` Seen in public issue reports (wazuh 27579). */

@@ -6,9 +6,10 @@ import { createTokenCycles } from "../auth/token-cycle.ts";
 import type { CredentialReport } from "../collect/report.ts";
 import type { Customer, Scheduler } from "../collect/scheduler.ts";
 import { createHuntingSource } from "../defender/hunting/hunting-source.ts";
-import { audienceOf, createSourceStream } from "../defender/source-stream.ts";
+import { createSourceStream } from "../defender/source-stream.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { HuntingSource } from "../model/hunting.ts";
+import { apiOf, audienceOf } from "../model/permissions.ts";
 import type { Clock, Http, Log, Random, RefreshTokenVault, SourceStream, TokenSource } from "../model/ports.ts";
 import type { AppCredential } from "../model/sign-in.ts";
 import type { GlobalSettings, Stanza } from "../model/stanza.ts";
@@ -98,7 +99,7 @@ export class CustomerBuilder {
     const tokensFor = new Map<string, TokenSource>();
     for (const stream of stanza.streams) {
       if (only && !only.includes(stream)) continue;
-      const audience = audienceOf(stream, tenant.cloud);
+      const audience = audienceOf(apiOf(stream), tenant.cloud);
       const tokens =
         tokensFor.get(audience) ??
         this.#cycles.forCustomer({ tenant, stanza, audience, credential, ...(vault ? { vault } : {}) });

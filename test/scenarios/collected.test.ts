@@ -12,8 +12,9 @@ import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { createTokenCycles } from "../../src/auth/token-cycle.ts";
 import { type Customer, Scheduler } from "../../src/collect/scheduler.ts";
-import { audienceOf, createSourceStream } from "../../src/defender/source-stream.ts";
+import { createSourceStream } from "../../src/defender/source-stream.ts";
 import { linesSink } from "../../src/hosts/cli/lines-sink.ts";
+import { apiOf, audienceOf } from "../../src/model/permissions.ts";
 import type { Clock, Log } from "../../src/model/ports.ts";
 import { sealed } from "../../src/model/sealed.ts";
 import type { TenantId } from "../../src/model/tenant.ts";
@@ -117,7 +118,12 @@ function customersOf(simulator: Simulator, clock: Clock, log: Log, http: ReturnT
       settings: { pollSeconds: 60, overlapMinutes: 30, sweepHours: 24 },
       start: { kind: "ago", ms: 30 * 24 * HOUR },
       sources: STREAMS.map((stream) => {
-        const tokens = cycles.forCustomer({ tenant, stanza, audience: audienceOf(stream, "commercial"), credential });
+        const tokens = cycles.forCustomer({
+          tenant,
+          stanza,
+          audience: audienceOf(apiOf(stream), "commercial"),
+          credential,
+        });
         return createSourceStream({ stanza, tenant, tokens, http, clock, log, stream, recordMaxBytes: 4 << 20 });
       }),
     };

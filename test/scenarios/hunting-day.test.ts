@@ -13,9 +13,9 @@ import { createTokenCycles } from "../../src/auth/token-cycle.ts";
 import { type Customer, Scheduler } from "../../src/collect/scheduler.ts";
 import { createHuntingSource } from "../../src/defender/hunting/hunting-source.ts";
 import { readQueryFile } from "../../src/defender/hunting/query-file.ts";
-import { audienceOf } from "../../src/defender/source-stream.ts";
 import { linesSink } from "../../src/hosts/cli/lines-sink.ts";
 import type { HuntingQuery } from "../../src/model/hunting.ts";
+import { apiOf, audienceOf } from "../../src/model/permissions.ts";
 import type { Clock, Log } from "../../src/model/ports.ts";
 import { sealed } from "../../src/model/sealed.ts";
 import type { TenantId } from "../../src/model/tenant.ts";
@@ -148,7 +148,12 @@ test("a day of five queries over three customers loses no row and doubles none",
     const tenant = { id: one.tenant_id as TenantId, name: one.tenant_name, cloud: "commercial" as const };
     const stanza = { name: one.tenant_name, endpoints, route: { caFile: ready.ca_file }, clientId: one.client_id };
     const credential = { kind: "secret" as const, clientId: one.client_id, secret: sealed(one.client_secret) };
-    const tokens = cycles.forCustomer({ tenant, stanza, audience: audienceOf("hunting", "commercial"), credential });
+    const tokens = cycles.forCustomer({
+      tenant,
+      stanza,
+      audience: audienceOf(apiOf("hunting"), "commercial"),
+      credential,
+    });
     return {
       stanza: stanza.name,
       tenant,

@@ -2,6 +2,7 @@ import { type AnswerEnd, AnswerScanner } from "../../json/answer-scanner.ts";
 import type { Failure } from "../../model/failure.ts";
 import type { HuntingEnd, HuntingPage, HuntingPass, HuntingQuery, HuntingSource } from "../../model/hunting.ts";
 import { formatInstant } from "../../model/instant.ts";
+import { rolesFor } from "../../model/permissions.ts";
 import type { PageRecord } from "../../model/record.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import type { Tenant } from "../../model/tenant.ts";
@@ -17,9 +18,6 @@ export interface HuntingSourceParts extends ApiCallerParts {
   readonly recordMaxBytes: number;
 }
 
-/** Permissions, application and delegated. Source: Microsoft Graph docs, security: runHuntingQuery. */
-export const HUNTING_RIGHTS = ["ThreatHunting.Read.All"] as const;
-
 const PATH = "/v1.0/security/runHuntingQuery";
 /**
  * An answer with this many rows was cut off (Defender XDR docs, advanced hunting limits; Graph states the
@@ -32,7 +30,7 @@ const HEADERS_TIMEOUT_MS = 210_000;
 /** One customer's hunting: saved queries through Graph's `runHuntingQuery`. */
 export function createHuntingSource(parts: HuntingSourceParts): HuntingSource {
   const { stanza, tenant } = parts;
-  const caller = new ApiCaller(parts, "hunting", HUNTING_RIGHTS);
+  const caller = new ApiCaller(parts, "hunting", rolesFor("hunting"));
   return {
     name: "hunting",
     budgetKey: budgetKeyOf(stanza, tenant, "hunting"),

@@ -42,20 +42,6 @@ export const alerts: StreamContract = {
     { property: "severity", values: ["high", "medium", "low", "informational", "unknown", "unknownFutureValue"] },
     { property: "status", values: ["new", "inProgress", "resolved", "unknown", "unknownFutureValue"] },
   ],
-  rights: {
-    application: [
-      "SecurityAlert.Read.All",
-      "SecurityAlert.ReadWrite.All",
-      "SecurityIncident.Read.All",
-      "SecurityIncident.ReadWrite.All",
-    ],
-    delegated: [
-      "SecurityAlert.Read.All",
-      "SecurityAlert.ReadWrite.All",
-      "SecurityIncident.Read.All",
-      "SecurityIncident.ReadWrite.All",
-    ],
-  },
   headersTimeoutMs: 120_000,
   source:
     "Microsoft Graph docs v1.0, security-list-alerts_v2, security-alert, security-error-codes ($top 1,000, $skip 500)",

@@ -27,8 +27,6 @@ export interface StreamContract {
   /** `$expand`, left away in lean questions. */
   readonly expand?: string;
   readonly splits: readonly { readonly property: string; readonly values: readonly string[] }[];
-  /** One of these is enough. The first is the one to ask for. */
-  readonly rights: { readonly application: readonly string[]; readonly delegated: readonly string[] };
   /** How long the first byte of an answer may take; large pages are prepared whole before they are sent. */
   readonly headersTimeoutMs: number;
   /** What Microsoft announced about this API, for docs and log. */

@@ -27,10 +27,6 @@ export const incidents: StreamContract = {
       values: ["unknown", "falsePositive", "truePositive", "informationalExpectedActivity", "unknownFutureValue"],
     },
   ],
-  rights: {
-    application: ["SecurityIncident.Read.All", "SecurityIncident.ReadWrite.All"],
-    delegated: ["SecurityIncident.Read.All", "SecurityIncident.ReadWrite.All"],
-  },
   headersTimeoutMs: 120_000,
   source: "Microsoft Graph docs v1.0, security-list-incidents, security-incident ($top 50: more answers 400)",
 };

@@ -20,7 +20,6 @@ export const mdeAlerts: StreamContract = {
     { property: "severity", values: ["High", "Medium", "Low", "Informational", "UnSpecified"] },
     { property: "status", values: ["New", "InProgress", "Resolved", "Unknown"] },
   ],
-  rights: { application: ["Alert.Read.All", "Alert.ReadWrite.All"], delegated: ["Alert.Read", "Alert.ReadWrite"] },
   headersTimeoutMs: 180_000,
   announced: MAY_END,
   source: "Defender for Endpoint docs, get-alerts, alerts",

@@ -17,7 +17,6 @@ export const siemAlerts: StreamContract = {
   topMost: Number.MAX_SAFE_INTEGER,
   skipMost: 0,
   splits: [],
-  rights: { application: [], delegated: [] },
   headersTimeoutMs: 180_000,
   announced:
     "Microsoft deprecated the SIEM API on 31 December 2023 and may switch it off without notice since 31 December 2024.",

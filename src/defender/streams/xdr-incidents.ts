@@ -29,10 +29,6 @@ export const xdrIncidents: StreamContract = {
   skipMost: NO_SKIP_LIMIT,
   // Severity cannot be filtered here.
   splits: [{ property: "status", values: ["Active", "InProgress", "Resolved", "Redirected"] }],
-  rights: {
-    application: ["Incident.Read.All", "Incident.ReadWrite.All"],
-    delegated: ["Incident.Read", "Incident.ReadWrite"],
-  },
   headersTimeoutMs: 120_000,
   announced: MAY_END,
   source: "Defender XDR docs, api-list-incidents, api-incident",

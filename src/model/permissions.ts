@@ -1,8 +1,8 @@
-import type { CloudName } from "../model/cloud.ts";
-import { CLOUDS } from "../model/cloud.ts";
-import type { TokenApi } from "../model/sign-in.ts";
-import type { AuthKind } from "../model/stanza.ts";
-import type { StreamName } from "../model/stream.ts";
+import type { CloudName } from "./cloud.ts";
+import { CLOUDS } from "./cloud.ts";
+import type { TokenApi } from "./sign-in.ts";
+import type { AuthKind } from "./stanza.ts";
+import type { StreamName } from "./stream.ts";
 
 /**
  * One permission of an API, both ways of having it. Ids are those of the commercial cloud and GCC; GCC High
@@ -39,7 +39,7 @@ const SECURITY_INCIDENT: Permission = {
   scopeId: "b9abcc4f-94fc-4457-9141-d20ce80ec952",
 };
 
-export const PERMISSIONS: Readonly<Record<Exclude<StreamName, "siem-alerts">, Permission>> = {
+const PERMISSIONS: Readonly<Record<Exclude<StreamName, "siem-alerts">, Permission>> = {
   alerts: SECURITY_ALERT,
   incidents: SECURITY_INCIDENT,
   hunting: {
@@ -65,9 +65,16 @@ export const PERMISSIONS: Readonly<Record<Exclude<StreamName, "siem-alerts">, Pe
   },
 };
 
-/** Broader permissions that a token may carry instead. */
-const BROADER: Readonly<Record<string, readonly string[]>> = {
-  "SecurityAlert.Read.All": ["SecurityAlert.ReadWrite.All"],
+/**
+ * Other permissions that a token may carry instead. Source for alerts: the text of Graph's 403, which lists
+ * all four.
+ */
+const INSTEAD: Readonly<Record<string, readonly string[]>> = {
+  "SecurityAlert.Read.All": [
+    "SecurityAlert.ReadWrite.All",
+    "SecurityIncident.Read.All",
+    "SecurityIncident.ReadWrite.All",
+  ],
   "SecurityIncident.Read.All": ["SecurityIncident.ReadWrite.All"],
   "Incident.Read.All": ["Incident.ReadWrite.All"],
   "Incident.Read": ["Incident.ReadWrite"],
@@ -76,7 +83,13 @@ const BROADER: Readonly<Record<string, readonly string[]>> = {
 };
 
 export function grants(held: readonly string[], wanted: string): boolean {
-  return held.includes(wanted) || (BROADER[wanted] ?? []).some((broader) => held.includes(broader));
+  return held.includes(wanted) || (INSTEAD[wanted] ?? []).some((other) => held.includes(other));
+}
+
+/** Application permissions of which the stream needs one; the first is the one to ask for. */
+export function rolesFor(stream: StreamName): readonly string[] {
+  const role = permissionOf(stream)?.role;
+  return role === undefined ? [] : [role, ...(INSTEAD[role] ?? [])];
 }
 
 /** The stream's permission; the retired SIEM API had none that is still to be had. */
@@ -93,69 +106,10 @@ export function permissionName(permission: Permission, auth: AuthKind): string {
   return auth === "app" ? permission.role : permission.scope;
 }
 
-export interface ApiIdentity {
-  /** As the portal lists it under "APIs my organization uses". */
-  readonly portalName: string;
-  readonly appId: string;
-  /** Everything that may stand in `aud`, in lower case without a slash at the end. */
-  readonly audiences: readonly string[];
-}
-
 /**
- * Sources: Microsoft Graph docs; Defender XDR docs, api-create-app-web; Defender for Endpoint docs,
- * exposed-apis-create-app-webapp, gov.
+ * What a token for this API is asked for in this cloud; the setting `resource` overrides it. The app that the
+ * old portal made asks the retired SIEM API's tokens for Azure AD Graph's audience.
  */
-export const API_IDENTITIES: Readonly<Record<TokenApi, ApiIdentity>> = {
-  graph: {
-    portalName: "Microsoft Graph",
-    appId: "00000003-0000-0000-c000-000000000000",
-    audiences: [
-      "https://graph.microsoft.com",
-      "https://graph.microsoft.us",
-      "https://dod-graph.microsoft.us",
-      "00000003-0000-0000-c000-000000000000",
-    ],
-  },
-  xdr: {
-    portalName: "Microsoft Threat Protection",
-    appId: "8ee8fdad-f234-4243-8f3b-15c294843740",
-    audiences: [
-      "https://api.security.microsoft.com",
-      "https://api-gcc.security.microsoft.us",
-      "https://api-gov.security.microsoft.us",
-      "8ee8fdad-f234-4243-8f3b-15c294843740",
-    ],
-  },
-  mde: {
-    portalName: "WindowsDefenderATP",
-    appId: "fc780465-2017-40d4-a0c5-307022471b92",
-    audiences: [
-      "https://api.securitycenter.microsoft.com",
-      "https://api.securitycenter.windows.com",
-      "https://securitycenter.onmicrosoft.com/windowsatpservice",
-      "https://api-gcc.securitycenter.microsoft.us",
-      "https://api-gov.securitycenter.microsoft.us",
-      "fc780465-2017-40d4-a0c5-307022471b92",
-    ],
-  },
-  siem: {
-    portalName: "WDATPAlertExport",
-    appId: "00000002-0000-0000-c000-000000000000",
-    audiences: [
-      "https://graph.windows.net",
-      "https://wdatpalertexport.seville.onmicrosoft.com",
-      "00000002-0000-0000-c000-000000000000",
-    ],
-  },
-};
-
-/** Which API an audience belongs to. */
-export function apiOfAudience(audience: string): TokenApi | undefined {
-  const plain = audience.toLowerCase().replace(/\/+$/, "");
-  return (Object.keys(API_IDENTITIES) as TokenApi[]).find((api) => API_IDENTITIES[api].audiences.includes(plain));
-}
-
-/** What a token for this API is asked for in this cloud; the setting `resource` overrides it. */
 export function audienceOf(api: TokenApi, cloud: CloudName, resource?: string): string {
   if (resource !== undefined) return resource;
   const row = CLOUDS[cloud];
@@ -164,6 +118,11 @@ export function audienceOf(api: TokenApi, cloud: CloudName, resource?: string): 
   ];
 }
 
+/** Whose token the stream is read with. */
+export function apiOf(stream: StreamName): TokenApi {
+  return permissionOf(stream)?.api ?? "siem";
+}
+
 export function apisOf(streams: readonly StreamName[]): readonly TokenApi[] {
-  return [...new Set(streams.map((stream): TokenApi => permissionOf(stream)?.api ?? "siem"))];
+  return [...new Set(streams.map(apiOf))];
 }
