@@ -4,10 +4,14 @@ import type { FailureCode } from "../model/failure-codes.ts";
 import { apisOf, audienceOf, permissionName, permissionsOf } from "../model/permissions.ts";
 import type { ConsentLink, MailLanguage } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
+import { authOf } from "../model/stanza.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import { failureFromEntra } from "./entra-failures.ts";
 
-type Who = Pick<Stanza, "tenantId" | "tenantName" | "cloud" | "endpoints" | "streams" | "auth" | "resource">;
+type Who = Pick<
+  Stanza,
+  "tenantId" | "tenantName" | "cloud" | "endpoints" | "streams" | "auth" | "refreshToken" | "resource"
+>;
 
 /**
  * The v2 admin consent link. One API's `/.default` asks for everything the registration lists, of all APIs,
@@ -32,11 +36,10 @@ export function consentLink(
     redirect_uri: redirectUri,
     state,
   }).toString();
-  const auth = who.auth ?? "app";
   return {
     url: url.href,
     state,
-    permissions: permissionsOf(who.streams).map((permission) => permissionName(permission, auth)),
+    permissions: permissionsOf(who.streams).map((permission) => permissionName(permission, authOf(who))),
   };
 }
 

@@ -12,7 +12,9 @@ import type {
   TokenApi,
 } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
+import { authOf } from "../model/stanza.ts";
 import type { StreamName } from "../model/stream.ts";
+import { credentialOf } from "./app-credential.ts";
 import { beginCodeFlow } from "./code-flow.ts";
 import { consentLink, consentMail, readConsent } from "./consent.ts";
 import { refuseSecretId } from "./credential-check.ts";
@@ -36,35 +38,6 @@ export interface SignInServiceParts {
   viaProxy(url: string, stanza: Stanza): boolean;
   /** Further preconditions of the host: splunkd, outputs. */
   hostChecks?(stanza: Stanza): readonly DoctorCheck[];
-}
-
-/**
- * The credential of a stanza whose secrets are there. A stanza with a refresh token and neither key nor
- * certificate is a public client's (device code). Throws Failure `credential-missing`.
- */
-export function credentialOf(stanza: Stanza): AppCredential {
-  const clientId = stanza.clientId;
-  const lacking = (what: string): Failure =>
-    new Failure("credential-missing", {
-      actor: "operator",
-      retry: { when: "never" },
-      area: "sign-in",
-      say: `${stanza.tenantName} has no ${what} to sign in with.`,
-      nextStep: "Set client_id with client_secret or certificate, or name a credential.",
-    });
-  if (clientId === undefined) throw lacking("client_id");
-  if (stanza.certificate !== undefined) return { kind: "certificate", clientId, path: stanza.certificate };
-  if (stanza.clientSecret !== undefined) {
-    const endsMs = stanza.clientSecretEndsMs;
-    return { kind: "secret", clientId, secret: stanza.clientSecret, ...(endsMs === undefined ? {} : { endsMs }) };
-  }
-  if (authOf(stanza) === "refresh_token") return { kind: "public", clientId };
-  throw lacking("app key or certificate");
-}
-
-/** `auth`, decided by what is given. */
-export function authOf(stanza: Pick<Stanza, "auth" | "refreshToken">): "refresh_token" | "app" {
-  return stanza.auth ?? (stanza.refreshToken ? "refresh_token" : "app");
 }
 
 /** Sign-in as the command line sees it. */

@@ -1,3 +1,4 @@
+import { credentialOf } from "../auth/app-credential.ts";
 import { resolveTenantId } from "../auth/authority.ts";
 import { credentialDaysLeft, credentialWarnings } from "../auth/credential-end.ts";
 import type { QuietCustomer } from "../auth/refresh-token-age.ts";
@@ -11,7 +12,6 @@ import { Failure, isFailure } from "../model/failure.ts";
 import type { HuntingSource } from "../model/hunting.ts";
 import { apiOf, audienceOf } from "../model/permissions.ts";
 import type { Clock, Http, Log, Random, RefreshTokenVault, SourceStream, TokenSource } from "../model/ports.ts";
-import type { AppCredential } from "../model/sign-in.ts";
 import type { GlobalSettings, Stanza } from "../model/stanza.ts";
 import type { StateFolder } from "../model/state.ts";
 import type { StreamName } from "../model/stream.ts";
@@ -92,7 +92,7 @@ export class CustomerBuilder {
     const stanza = this.#withCredential(given);
     const vault = ageing ?? (stanza.auth === "app" ? undefined : this.#vaultOf(stanza, tenant.id));
     if (stanza.auth === "refresh_token" && !vault) throw noRefreshToken(stanza);
-    const credential = credentialOf(stanza, vault !== undefined);
+    const credential = credentialOf(stanza, vault === undefined ? "app" : "refresh_token");
     const sources: SourceStream[] = [];
     let hunting: HuntingSource | undefined;
     // Streams of one API share one token: a second would only double the sign-ins.
@@ -192,25 +192,6 @@ function credentialReport(stanza: Stanza, ageing: AgeingVault | undefined): Cred
     daysLeft: (nowMs) => credentialDaysLeft(parts, nowMs),
     warnings: (nowMs) => credentialWarnings(parts, nowMs),
   };
-}
-
-function credentialOf(stanza: Stanza, hasRefreshToken: boolean): AppCredential {
-  const clientId = stanza.clientId;
-  if (clientId === undefined) throw noCredential(stanza);
-  if (stanza.certificate !== undefined) return { kind: "certificate", clientId, path: stanza.certificate };
-  if (stanza.clientSecret !== undefined) return { kind: "secret", clientId, secret: stanza.clientSecret };
-  if (hasRefreshToken) return { kind: "public", clientId };
-  throw noCredential(stanza);
-}
-
-function noCredential(stanza: Stanza): Failure {
-  return new Failure("credential-missing", {
-    area: "sign-in",
-    actor: "operator",
-    retry: { when: "never" },
-    say: `${stanza.name} has no app key, certificate or refresh token, so nobody can sign in for it.`,
-    nextStep: "Give client_secret or certificate, or sign in with `token acquire`.",
-  });
 }
 
 function noRefreshToken(stanza: Stanza): Failure {

@@ -1,5 +1,5 @@
+import { credentialOf } from "../auth/app-credential.ts";
 import { askTenantFacts } from "../auth/authority.ts";
-import { credentialOf } from "../auth/sign-in-service.ts";
 import type { SecretId, Splunkd } from "../hosts/splunk/index.ts";
 import { credentialId, customerSecretId, PasswordStore } from "../hosts/splunk/index.ts";
 import type { Destination, FingerprintOf } from "../model/endpoint-binding.ts";

@@ -33,6 +33,11 @@ export interface Route extends Partial<CustomerSettings["route"]> {
 
 export type AuthKind = NonNullable<CustomerSettings["auth"]>;
 
+/** How a customer signs in: the setting `auth`, else what is given decides. */
+export function authOf(stanza: Pick<Stanza, "auth" | "refreshToken">): AuthKind {
+  return stanza.auth ?? (stanza.refreshToken === undefined ? "app" : "refresh_token");
+}
+
 /**
  * One customer's settings after parsing: checked, defaults filled in, endpoints resolved from the cloud.
  * Secrets may still be absent: hosts resolve them.

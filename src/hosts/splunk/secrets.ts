@@ -5,6 +5,7 @@ import { fingerprintDifferences } from "../../model/endpoint-binding.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { Stanza } from "../../model/stanza.ts";
+import { authOf } from "../../model/stanza.ts";
 import type { PasswordStore, StoredSecret } from "./passwords.ts";
 import { credentialId, customerSecretId } from "./passwords.ts";
 import type { ReadBytes } from "./secret-files.ts";
@@ -225,8 +226,7 @@ function withSecrets(
 
 /** The secret without which this stanza cannot sign in. */
 function lackingSecret(stanza: Stanza): SecretKey | undefined {
-  const auth = stanza.auth ?? (stanza.refreshToken ? "refresh_token" : "app");
-  if (auth === "refresh_token") return stanza.refreshToken ? undefined : "refresh_token";
+  if (authOf(stanza) === "refresh_token") return stanza.refreshToken ? undefined : "refresh_token";
   return stanza.clientSecret || stanza.certificate ? undefined : "client_secret";
 }
 
