@@ -4,7 +4,7 @@ import type { SplunkDocument, SplunkHost, SplunkRun, SplunkWorld } from "../host
 import { openSplunkHost, readRun, runFrom, SCHEME, validate } from "../hosts/splunk/index.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, exitCodeOf, Failure, isFailure } from "../model/failure.ts";
-import type { Log } from "../model/ports.ts";
+import type { Log, RefreshTokenVault } from "../model/ports.ts";
 import type { StateFolder } from "../model/state.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";
@@ -87,13 +87,16 @@ export async function runModularInput(distrusted: readonly string[], document?: 
   const host = await openSplunkHost(run, world, stop.signal);
   host.gone.addEventListener("abort", () => stop.abort("host-gone"), { once: true });
   const code =
-    host.stanzas.length === 0 && host.refused.length === 0
+    host.customers.length === 0 && host.refused.length === 0
       ? await idle(host, stop)
       : await collect(host, run, world, stop);
   await world.http.close().catch(() => undefined);
   log.info("stopped", { exit_code: code });
   return code;
 }
+
+/** Where the refresh token of each customer lives, by the stanza's name. */
+type Vaults = Map<string, RefreshTokenVault | undefined>;
 
 async function idle(host: SplunkHost, stop: AbortController): Promise<ExitCode> {
   await host.sayIdle(stop.signal);
@@ -124,11 +127,15 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
     return EXIT.state;
   }
 
-  const builder = new CustomerBuilder({ ...world, log, globals: host.globals }, (stanza) => host.vaultFor(stanza));
+  const vaults: Vaults = new Map(host.customers.map(({ stanza, vault }) => [stanza.name, vault]));
+  const builder = new CustomerBuilder({ ...world, log, globals: host.globals }, ({ name }) => vaults.get(name));
   let scheduler: Scheduler;
   let built: Awaited<ReturnType<CustomerBuilder["buildAll"]>>;
   try {
-    built = await builder.buildAll(host.stanzas, state);
+    built = await builder.buildAll(
+      host.customers.map(({ stanza }) => stanza),
+      state,
+    );
     scheduler = await Scheduler.open({
       customers: built.customers,
       state,
@@ -162,7 +169,7 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
     stop.abort(fatal.code);
   });
   for (const stanza of later) void builder.joinLater(stanza, scheduler, state, stop.signal);
-  void admitLater(host, builder, scheduler, state, withdraw, stop.signal).catch((error: unknown) =>
+  void admitLater(host, builder, vaults, scheduler, state, withdraw, stop.signal).catch((error: unknown) =>
     log.error("customers without secrets are no longer looked after", { failure: defect(error).say }),
   );
   void builder
@@ -199,6 +206,7 @@ const STORE_AGAIN_LONGEST_MS = 900_000;
 async function admitLater(
   host: SplunkHost,
   builder: CustomerBuilder,
+  vaults: Vaults,
   scheduler: Scheduler,
   state: StateFolder,
   withdraw: ReadonlyMap<string, () => void>,
@@ -209,11 +217,12 @@ async function admitLater(
     await realClock.pause(waitMs, stop);
     if (stop.aborted) return;
     const admitted = await host.resolveAgain(waiting);
-    for (const stanza of admitted) {
+    for (const { stanza, vault } of admitted) {
+      vaults.set(stanza.name, vault);
       withdraw.get(stanza.name)?.();
       void builder.joinLater(stanza, scheduler, state, stop);
     }
-    waiting = waiting.filter((one) => !admitted.some((stanza) => stanza.name === one.name));
+    waiting = waiting.filter((one) => !admitted.some(({ stanza }) => stanza.name === one.name));
   }
 }
 

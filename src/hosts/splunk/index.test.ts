@@ -151,7 +151,7 @@ describe("a run", () => {
     const run = await readRun(outside);
     const host = await openSplunkHost(run, outside, new AbortController().signal);
 
-    expect(host.stanzas.map((one) => one.name)).toEqual(["good"]);
+    expect(host.customers.map((one) => one.stanza.name)).toEqual(["good"]);
     expect(host.stateDir).toBe("/var/modinputs");
     expect(outside.lines).toEqual([
       'ERROR a setting is refused customer=bad key=poll_seconds say="0 is below 1; write a whole number of seconds from 1 to 86400"\n',
@@ -199,7 +199,7 @@ describe("a run", () => {
     );
     outside.fake.refusals.push(401);
     const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
-    expect(host.stanzas.map((one) => one.name)).toEqual(["a"]);
+    expect(host.customers.map((one) => one.stanza.name)).toEqual(["a"]);
     expect(host.refused.map((one) => [one.stanza.name, one.failure.code])).toEqual([["b", "splunkd-session-refused"]]);
     await host.settleSecrets();
     expect(outside.lines.at(-1)).toBe(
@@ -220,7 +220,9 @@ describe("a run", () => {
     expect(await host.resolveAgain(waiting)).toEqual([]);
     const admitted = await host.resolveAgain(waiting);
 
-    expect(admitted.map((one) => [one.name, one.clientSecret?.open((key) => key)])).toEqual([["b", "typed"]]);
+    expect(admitted.map(({ stanza: one }) => [one.name, one.clientSecret?.open((key) => key)])).toEqual([
+      ["b", "typed"],
+    ]);
     expect(await host.resolveAgain(waiting)).toEqual([]);
   });
 
@@ -250,7 +252,7 @@ describe("a run", () => {
       };
       const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
 
-      expect(host.stanzas.map((one) => one.name)).toEqual(["a", "b"]);
+      expect(host.customers.map((one) => one.stanza.name)).toEqual(["a", "b"]);
       expect([...new Set(routes)]).toEqual(tried);
       expect(outside.lines).toEqual([
         `WARN splunkd cannot be verified with a file that splunkd_ca_file names; the next one is tried file=${AUTH}/closed.pem customer=a\n`,
@@ -270,7 +272,7 @@ describe("a run", () => {
   test("the refresh token's vault starts with the token that is stored", async () => {
     const outside = world(runDocument(stanza("a", { client_secret: "k", refresh_token: "first" })));
     const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
-    const vault = host.vaultFor(host.stanzas[0]!);
+    const [{ vault } = {}] = host.customers;
     expect((await vault!.current()).open((token) => token)).toBe("first");
   });
 

@@ -5,7 +5,7 @@
  * - `--scheme`              print `schemeDocument()`, exit 0
  * - `--validate-arguments`  `validate(world)`, print its `stdout`, exit with its `exitCode`
  * - none `run = await readRun(world)`, then `host = await openSplunkHost(run, world, stop)`: collect for
- *   `host.stanzas` into `host.sink`, with `host.vaultFor(stanza)` keeping rotated refresh tokens;
+ *   `host.customers` into `host.sink`, each with the vault that keeps rotated refresh tokens;
  *   `host.refused` and `run.settings.problems` are customers with failures, whom health events should name; call
  *   `host.settleSecrets()` once collecting has begun; with nobody to collect for, `host.sayIdle(stop)`
  *   instead. Stop when the signal comes or `host.gone` fires, then `host.close()`, exit 0.
@@ -70,24 +70,29 @@ export interface SplunkRun {
   readonly log: Log;
 }
 
+export interface SplunkCustomer {
+  /** With its secrets. */
+  readonly stanza: Stanza;
+  /** Where the customer's refresh token lives; undefined when it has none. */
+  readonly vault: RefreshTokenVault | undefined;
+}
+
 export interface SplunkHost {
   readonly globals: GlobalSettings;
   /** `state_dir`, else splunkd's `checkpoint_dir`; undefined when neither is given (a document by hand). */
   readonly stateDir: string | undefined;
-  /** With their secrets; every one of them can be collected for. */
-  readonly stanzas: readonly Stanza[];
+  /** Every one of them can be collected for. */
+  readonly customers: readonly SplunkCustomer[];
   readonly refused: readonly RefusedStanza[];
   readonly sink: Sink;
   /** Fires when splunkd has closed our output: stop now. */
   readonly gone: AbortSignal;
-  /** Where this customer's refresh token lives; undefined when it has none. */
-  vaultFor(stanza: Stanza): RefreshTokenVault | undefined;
   /**
    * When the credential store could not be read at start: reads it again and returns those of `stanzas` that
    * can now be collected for; none while it stays shut, and none when it was read at start, because then
    * typing a secret restarts us anyway.
    */
-  resolveAgain(stanzas: readonly Stanza[]): Promise<readonly Stanza[]>;
+  resolveAgain(stanzas: readonly Stanza[]): Promise<readonly SplunkCustomer[]>;
   /**
    * Stores and masks what was typed in clear. splunkd restarts us after it, so call it when collecting has
    * begun. Never throws a Failure.
@@ -146,7 +151,13 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
     });
   const pipe = new StreamPipe(world.stdout, clock);
   let settling: Promise<void> = Promise.resolve();
-  const byName = new Map<string, ReadyStanza>(ready.map((one) => [one.stanza.name, one]));
+  const withVault = ({ stanza, fingerprint, storedRefreshToken }: ReadyStanza): SplunkCustomer => {
+    const first = stanza.refreshToken;
+    if (first === undefined) return { stanza, vault: undefined };
+    const storedAtMs = storedRefreshToken?.storedAtMs;
+    const parts = { stanza: stanza.name, fingerprint, first, storedAtMs, store: access.store };
+    return { stanza, vault: splunkVault({ ...parts, clock, random, log }) };
+  };
   async function settle(): Promise<void> {
     const clear = ready.filter((one) => one.clear.length > 0);
     const unstored = ready.filter((one) => one.clear.length > 0 || one.certificateToBind !== undefined);
@@ -164,32 +175,15 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
   return {
     globals: settings.globals,
     stateDir: settings.globals.stateDir ?? (document.checkpointDir || undefined),
-    stanzas: ready.map((one) => one.stanza),
+    customers: ready.map(withVault),
     refused,
     sink: splunkSink(pipe, settings.stanzas),
     gone: pipe.gone,
-    vaultFor(stanza) {
-      const one = byName.get(stanza.name);
-      const first = one?.stanza.refreshToken;
-      if (!one || !first) return undefined;
-      return splunkVault({
-        stanza: stanza.name,
-        fingerprint: one.fingerprint,
-        first,
-        storedAtMs: one.storedRefreshToken?.storedAtMs,
-        store: access.store,
-        clock,
-        random,
-        log,
-      });
-    },
     async resolveAgain(stanzas) {
       if (access.failure === undefined) return [];
       access = await openPasswords(run, world, stop);
       if (access.failure !== undefined) return [];
-      const again = await resolve(stanzas);
-      for (const one of again.ready) byName.set(one.stanza.name, one);
-      return again.ready.map((one) => one.stanza);
+      return (await resolve(stanzas)).ready.map(withVault);
     },
     settleSecrets() {
       settling = settle();
