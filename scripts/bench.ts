@@ -1,6 +1,6 @@
 /**
- * `npm run bench`: the figures we promise, measured on this machine. Never part of a test: a machine's speed
- * proves nothing about a change.
+ * `npm run bench`: the figures we promise, measured on this machine. Never part of a test: a figure also
+ * depends on the machine's speed, so it does not say whether a change is good.
  */
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";

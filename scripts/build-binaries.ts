@@ -101,8 +101,8 @@ async function buildBinary(platform: Platform, { force, quiet }: { force: boolea
 }
 
 /**
- * One build at a time on this machine; a builder that died leaves its folder behind, which is then taken
- * over.
+ * One build at a time on this machine. A build that crashed leaves its folder behind, and the next build
+ * takes the folder over.
  */
 async function takeBuildFolder(): Promise<() => void> {
   const owner = join(BUILD_FOLDER, "owner.pid");

@@ -28,7 +28,7 @@ async function main(): Promise<void> {
   const failed = LINTS.filter(([script, promise]) => !passes(script, promise)).map(([script]) => script);
   if (failed.length > 0)
     throw new ScriptProblem(
-      `Failed: ${failed.join(", ")}. Each runs alone as "npm run <name>"; "npm run format" mends the first.`,
+      `Failed: ${failed.join(", ")}. Each runs alone as "npm run <name>"; "npm run format" fixes the first.`,
     );
   if (args.includes("--lints-only")) return;
   if (!passes("test", "the tests pass"))

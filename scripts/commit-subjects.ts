@@ -10,7 +10,7 @@ const MAX_SUBJECT = 72;
 const HELP = `npm run lint:commits [-- [--root DIR] [--since COMMIT]]
 
 Names each commit after COMMIT whose subject is longer than ${MAX_SUBJECT} characters; exit code 1 when there is one. Merge commits are left out.
-In a shallow clone that does not reach back to COMMIT, only the commits that it holds are looked at.
+A shallow clone may not hold COMMIT: then only the commits that it holds are looked at.
 Without git history nothing can be looked at; it says so and exits 0.
 
   --root DIR      another repository than this one

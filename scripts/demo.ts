@@ -14,7 +14,7 @@ import { customersTable, sampleEvents } from "./demo/show.ts";
 
 const HELP = `npm run demo -- [--keep]
 
-Builds the binary, starts a pretended Microsoft and a pretended splunkd on loopback, installs the package into a temporary SPLUNK_HOME and collects three customers.
+Builds the binary, starts simulators of Microsoft and splunkd on loopback, installs the package into a temporary SPLUNK_HOME and collects three customers.
 Then changes two alerts, adds a late one, and shows that exactly three more events arrive; then ten seconds of CEF for ArcSight.
 Exit code 0 only if all of this came true.
 
@@ -110,7 +110,7 @@ async function show(folder: string, binary: string, children: Child[], promises:
   npmRun("package", ["--only", "linux_x86_64"]);
   say(`  ${binary}\n  ${archive}`);
 
-  headline("2. A pretended Microsoft, with three customers of Microsoft's documentation samples");
+  headline("2. The simulator of Microsoft, with three customers of Microsoft's documentation samples");
   const data = join(folder, "microsoft");
   const records = laySamples(data, Date.now());
   const simulator = harness("simulator", ["--data", data, "--stop-on-stdin-end"]);
@@ -126,7 +126,7 @@ async function show(folder: string, binary: string, children: Child[], promises:
   await acquireToken(binary, folder, microsoft, customerNamed(microsoft, "contoso"), tokenFile);
   say(`  the refresh token lies in ${tokenFile} (0600)`);
 
-  headline("4. The package under a pretended splunkd");
+  headline("4. The package under the fake splunkd");
   const conf = join(folder, "inputs.conf");
   writeFileSync(conf, inputsConf(microsoft, readFileSync(tokenFile, "utf8").trim()));
   const [out, log] = [join(folder, "splunk-events.xml"), join(folder, "splunkd.log")];
@@ -161,7 +161,7 @@ async function show(folder: string, binary: string, children: Child[], promises:
   headline("6. Two alerts change, and one comes ten minutes late");
   changeTwoAndAddOneLate(data, Date.now());
   const more = (await waitForEvents(delivered, records + 3)).slice(first.length);
-  // A fourth would come with the next polls: one of them reaches back over the whole overlap.
+  // A fourth would come with the next polls: one of them looks back over the whole overlap.
   await pause(POLL_SECONDS * 1000 + 500);
   const after = delivered.look().slice(first.length);
   for (const event of more) say(`  ${describe(event)}`);
@@ -213,8 +213,8 @@ function customerNamed(microsoft: Microsoft, name: string): Customer {
 }
 
 /**
- * `token acquire` with a pretended administrator: opens the link that it prints and pastes back where the
- * browser ended up.
+ * Runs `token acquire` as an administrator would: opens the link that it prints and pastes the address at
+ * which the browser ended.
  */
 async function acquireToken(
   binary: string,

@@ -17,12 +17,12 @@ npm run fuzz -- --world SEED [--breadth narrow|wide]
 Changes the answers in test/fixtures/fuzz-corpus at random, cuts them into chunks at random, and compares what the member scanner
 makes of them with JSON.parse. Stops at the first disagreement (exit 1) and saves it into the corpus.
 
-With --worlds it lets the engine live through random worlds instead: lists that grow and change, services, disks, sinks and clocks that fail, deaths and
+With --worlds it runs the engine in random worlds instead: lists that grow and change, services, disks, sinks and clocks that fail, crashes and
 restarts. Stops at the first world in which something shown was lost, sent twice or out of order (exit 1) and saves its seed.
 
   --minutes N     how long (default 1; fractions are fine)
   --seed N        repeat a run (default: the present time; it is printed)
-  --most N        worlds at most, so that the same ones are lived through however fast the machine is
+  --most N        worlds at most, so that the same ones are run on every machine
   --world SEED    one world with its story
   --breadth KIND  of that world: narrow (default; one stream) or wide (several customers and streams)
 `;

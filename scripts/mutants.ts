@@ -1,5 +1,5 @@
 /**
- * `npm run mutants`: changes the source in one small way after the other (test/contracts/mutations.json) and
+ * `npm run mutants`: makes one small change of the source after another (test/contracts/mutations.json) and
  * expects the named test to fail each time. Works in a temporary copy. Exit 1 when a test missed its mutation
  * or an entry is not usable.
  */
@@ -44,7 +44,7 @@ async function main(): Promise<void> {
   process.stdout.write(`\n${caught} of ${chosen.length} caught\n`);
   if (caught < chosen.length)
     throw new ScriptProblem(
-      "A missed mutation means that its test cannot fail for its reason: mend the test, not the list.",
+      "A missed mutation means that its test cannot fail for its reason: fix the test, not the list.",
     );
 }
 

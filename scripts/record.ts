@@ -15,7 +15,7 @@ import { type Exchange, recordingHttp } from "./record/recorder.ts";
 
 const HELP = `npm run record -- --config FILE --out FILE [--customer NAME] [--stream NAME]
 
-Collects once, as "defender-mssp collect" does, and writes each request and answer to FILE as a line of JSON, without tokens and keys.
+Collects once, as "defender-mssp collect" does, and writes each request and answer to FILE as a line of JSON, without secrets and tokens.
 Events go to stdout. The state is a folder of its own that is thrown away, so nothing of yours moves on.
 
   --config FILE     inputs.conf or a saved run document (.xml)

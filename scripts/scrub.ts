@@ -41,7 +41,7 @@ async function main(): Promise<void> {
   const steps = recording.map((exchange) => scrubExchange(exchange, names));
   check(steps, recording);
   writeFileSync(values.out, `${JSON.stringify(steps, undefined, 2)}\n`);
-  process.stderr.write(`${steps.length} steps are in ${values.out}. Read it once before it travels.\n`);
+  process.stderr.write(`${steps.length} steps are in ${values.out}. Read it before you pass it on.\n`);
 }
 
 function check(steps: readonly FixtureStep[], recording: readonly Exchange[] | undefined): void {
@@ -64,7 +64,7 @@ function readRecording(file: string): Exchange[] {
       if (line === "") return [];
       const exchange = jsonOf(line);
       if (typeof exchange !== "object" || exchange === null)
-        throw new ScriptProblem(`${file}:${i + 1} is no exchange: a recording is what "npm run record" wrote.`, 2);
+        throw new ScriptProblem(`${file}:${i + 1} is not an exchange: a recording is what "npm run record" wrote.`, 2);
       return [exchange as Exchange];
     });
 }
@@ -72,7 +72,7 @@ function readRecording(file: string): Exchange[] {
 function readSteps(file: string): FixtureStep[] {
   const steps = jsonOf(textOf(file));
   if (!Array.isArray(steps))
-    throw new ScriptProblem(`${file} is no fixture: "npm run scrub -- --in RECORDING --out FIXTURE" makes one.`, 2);
+    throw new ScriptProblem(`${file} is not a fixture: "npm run scrub -- --in RECORDING --out FIXTURE" makes one.`, 2);
   return steps as FixtureStep[];
 }
 

@@ -20,7 +20,7 @@ import {
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { setImmediate as nextTurn } from "node:timers/promises";
+import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { type Microsoft, startMicrosoft } from "../test/crash/microsoft.ts";
 import { SHARED_APP } from "../test/harness/simulator/identity.ts";
@@ -365,7 +365,7 @@ async function makeArcsight(microsoft: Microsoft, program: string, fixture: stri
     const rotated = (): readonly string[] =>
       readdirSync(join(root, ARCSIGHT.events)).filter((name) => name !== "defender.cef");
     // The full file has been renamed, and the new one is about to begin.
-    while (rotated().length === 0 && !hasSettled(service.log)) await nextTurn();
+    while (rotated().length === 0 && !hasSettled(service.log)) await yieldToEventLoop();
     await service.kill();
     const { size } = statSync(cef, { throwIfNoEntry: false }) ?? { size: 0 };
     const spooled = readdirSync(join(root, ARCSIGHT.state, "outputs"), { recursive: true })

@@ -22,14 +22,14 @@ const report = {
   ],
 };
 
-test("everything that is not a pass is a finding, with its message", () => {
+test("every check that did not pass is a finding with its message", () => {
   expect(findingsOf(report)).toEqual([
     { check: "check_b", result: "failure", messages: ["x86 inside"] },
     { check: "check_d", result: "warning", messages: [] },
   ]);
 });
 
-test("a report without checks is no pass", () => {
+test("a report without checks is refused", () => {
   expect(() => findingsOf({ reports: [{ groups: [] }] })).toThrow("no checks");
 });
 

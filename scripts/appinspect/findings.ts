@@ -17,7 +17,7 @@ const VERDICTS: ReadonlySet<string> = new Set<Verdict>([
   "future_warning",
 ]);
 
-/** A finding that stays, with the reason why it is not ours to mend. */
+/** A finding that stays, with the reason why this project cannot fix it. */
 export interface Expected {
   readonly check: string;
   readonly result: string;

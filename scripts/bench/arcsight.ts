@@ -151,7 +151,7 @@ async function toRsyslog(
     const memory = memoryOf(helper.pid);
     const cpuUs = (helper.cpuMs() * 1000) / wanted;
     say(
-      `  ${label}${round(wanted / seconds)} alerts/s, processor ${round(cpuUs)} us per alert, VmHWM ${round(memory.peakMb)} MB`,
+      `  ${label}${round(wanted / seconds)} alerts/s, processor ${round(cpuUs)} µs per alert, VmHWM ${round(memory.peakMb)} MB`,
     );
     return { seconds, memory };
   } finally {
@@ -166,7 +166,7 @@ const ROWS = 1000;
 const POLLS_PER_RUN = 20;
 
 /**
- * Row `serve-poll`: one poll of 1,000 rows while the buffer holds 20 customers, who go on being polled at
+ * Row `serve-poll`: one poll of 1,000 rows while the buffer holds 20 customers that are still polled at
  * Microsoft.
  */
 export async function pollOfServe({ binary, runs, say }: Bench): Promise<Outcome[]> {

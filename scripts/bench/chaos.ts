@@ -15,7 +15,7 @@ export async function chaosForMinutes({ binary, minutes, say }: Bench): Promise<
     program: [binary],
     forMs: minutes * 60_000,
     seed,
-    told: (sentence) => say(`  ${sentence}`),
+    report: (sentence) => say(`  ${sentence}`),
   });
   say(
     `  ${kills} kills, ${clockSteps} clock steps, ${faultsStruck} faulty answers; ${totals.shown} versions shown, ${totals.delivered} delivered, ${totals.superseded} superseded, ${totals.replayed} sent again with equal keys`,
@@ -33,15 +33,15 @@ export async function everyCrash({ binary, say }: Bench): Promise<Outcome[]> {
     program: [binary],
     histories: HISTORY_NAMES,
     moments: MOMENT_NAMES,
-    told: ({ history, moment, n, faults }) => {
+    report: ({ history, moment, n, faults }) => {
       count += 1;
       if (faults.length === 0) return;
       broken += 1;
       say(`  ${history}, ${moment} ${n}: ${faults.join("; ")}`);
     },
   });
-  say(`  ${count} deaths`);
-  return [zeroOf("crash", broken, "deaths that lost, staled or wrongly repeated something")];
+  say(`  ${count} crashes`);
+  return [zeroOf("crash", broken, "crashes that lost, staled or wrongly repeated something")];
 }
 
 const zeroOf = (name: string, value: number, unit: string): Outcome => ({

@@ -14,8 +14,8 @@ export interface Memory {
 }
 
 /**
- * Counts events in what a collector writes: ours and the plain loop are read by the same reader, so that
- * reading costs both the same.
+ * Counts events in what a collector writes: this program and the plain loop are read by the same reader, so
+ * that reading costs both the same.
  */
 export class EventCount {
   /** Events of streams; health events are not counted. */
@@ -25,13 +25,13 @@ export class EventCount {
   add(chunk: Buffer): void {
     const bytes = this.#tail.length === 0 ? chunk : Buffer.concat([this.#tail, chunk]);
     let rest = 0;
-    for (let at = bytes.indexOf(MARK); at !== -1; at = bytes.indexOf(MARK, rest)) {
-      const stream = bytes.subarray(at + MARK.length, at + MARK.length + HEALTH.length);
+    for (let at = bytes.indexOf(SOURCE_START); at !== -1; at = bytes.indexOf(SOURCE_START, rest)) {
+      const stream = bytes.subarray(at + SOURCE_START.length, at + SOURCE_START.length + HEALTH.length);
       if (stream.length < HEALTH.length) break;
       if (!stream.equals(HEALTH)) this.events += 1;
-      rest = at + MARK.length;
+      rest = at + SOURCE_START.length;
     }
-    this.#tail = Buffer.from(bytes.subarray(Math.max(rest, bytes.length - MARK.length - HEALTH.length)));
+    this.#tail = Buffer.from(bytes.subarray(Math.max(rest, bytes.length - SOURCE_START.length - HEALTH.length)));
   }
 }
 
@@ -127,7 +127,7 @@ export class Collector {
   }
 }
 
-const MARK = "<source>defender_mssp:";
+const SOURCE_START = "<source>defender_mssp:";
 /** The health event's source is defender_mssp:health:... */
 const HEALTH = Buffer.from("health");
 

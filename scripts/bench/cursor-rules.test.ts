@@ -4,7 +4,7 @@ import { engineDay } from "./cursor-rules.ts";
 
 const day = syntheticDay(1);
 
-test("the day is what the comparison says it is", () => {
+test("the synthetic day has the alerts, updates and late rows that the comparison names", () => {
   const ids = new Set(day.map(({ id }) => id));
   expect(ids.size).toBe(4_500);
   expect(day.length / ids.size).toBeCloseTo(3.1, 1);
@@ -16,9 +16,9 @@ test("the day is what the comparison says it is", () => {
   expect(late.length / day.length).toBeCloseTo(0.02, 2);
 });
 
-describe("the engine over that day loses nothing, leaves nothing stale and repeats nothing", () => {
+describe("the engine loses nothing, leaves nothing stale and repeats nothing over that day", () => {
   test.each([
-    ["calm", false],
+    ["without a failing request", false],
     ["with 5 % of requests failing", true],
   ])("%s", async (_, failing) => {
     const { lost, stale, duplicates, deliveries } = await engineDay(day, failing, 1);

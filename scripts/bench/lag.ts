@@ -10,7 +10,7 @@ import { type Bench, type Outcome, percentile, round } from "./runs.ts";
 /** The last alerts come after four minutes; a poll later they must be there. */
 const WATCHED_MS = 270_000;
 
-/** How late the healthy customers' events come while three others are with failures: row `lag`. */
+/** Row `lag`: how late the healthy customers' events come while three others fail. */
 export async function lagOfTheHealthy({ binary, say }: Bench): Promise<Outcome[]> {
   const pollSeconds = 15;
   const scenario: Scenario = {

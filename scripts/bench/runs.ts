@@ -27,7 +27,7 @@ export interface Bench {
   /** Absolute path of the built binary. */
   readonly binary: string;
   readonly runs: number;
-  /** How long there is chaos. */
+  /** How long row `chaos` runs. */
   readonly minutes: number;
   readonly say: (text: string) => void;
 }

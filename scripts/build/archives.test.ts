@@ -11,7 +11,7 @@ const entries: ArchiveEntry[] = [
   { path: `app/${"deep/".repeat(20)}${"n".repeat(60)}.txt`, mode: 0o644, content: Buffer.alloc(513, "x") },
 ];
 
-describe("a tar archive", () => {
+describe("a tar archive of this build", () => {
   test("is read back entry for entry, with modes", () => {
     expect(readTar(writeTar(entries, AT_SECONDS))).toEqual(entries);
   });
@@ -36,7 +36,7 @@ describe("a tar archive", () => {
     ]);
   });
 
-  test("refuses a path that an old tar would cut", () => {
+  test("refuses a path that an old tar would truncate", () => {
     expect(() => writeTar([{ path: "x".repeat(101), mode: 0o644, content: Buffer.alloc(0) }], AT_SECONDS)).toThrow(
       "too long for a tar",
     );

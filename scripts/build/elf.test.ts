@@ -42,7 +42,7 @@ describe("a binary", () => {
     expect(() => checkLibraries(other)).toThrow("asks for libssl.so.3, which minimal hosts lack");
   });
 
-  test("that is no ELF file is refused rather than passed", () => {
+  test("that is not an ELF file is refused", () => {
     expect(() => checkLibraries(Buffer.alloc(200, "MZ"))).toThrow("not a 64 bit little-endian ELF file");
   });
 });

@@ -85,8 +85,8 @@ export async function makeExecutable(
 }
 
 /**
- * pkg would download the runtime of another platform: it finds ours in its cache, marked as verified (it was,
- * by pinnedRuntime).
+ * pkg would download the runtime of another platform. So the pinned runtime is put into its cache, marked as
+ * verified, because pinnedRuntime verified it.
  */
 function seedRuntimeCache(runtime: string, platform: Platform, home: string): void {
   const { pkgPlatform, arch } = PLATFORMS[platform];

@@ -111,7 +111,7 @@ function content(record: PageRecord): unknown {
   return { ...rest, text, members, escapes };
 }
 
-/** Undefined when all is well. Throws only what the scanner threw and is no Failure: a defect as well. */
+/** Undefined when both agree. Throws what the scanner threw unless it is a Failure: that is a defect too. */
 export function disagreement(bytes: Uint8Array, cuts: readonly number[]): string | undefined {
   for (const options of [GRAPH, ...OTHER_WAYS]) {
     const whole = scan(bytes, [], options);
@@ -150,7 +150,7 @@ function againstParse(bytes: Uint8Array, outcome: Outcome): string | undefined {
       ? (answer as { value?: unknown }).value
       : undefined;
   if (!Array.isArray(list) || typeof list[0] === "string")
-    return outcome.refused ? undefined : "it is no answer, and the scanner takes it";
+    return outcome.refused ? undefined : "it is not an answer, and the scanner accepts it";
   if (outcome.refused) return "JSON.parse takes it, the scanner refuses it";
   if (malformed) return "JSON.parse takes it, the scanner finds a record malformed";
   if (list.length !== outcome.records.length)

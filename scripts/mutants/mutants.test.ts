@@ -46,7 +46,7 @@ const mutation = (over: Partial<Mutation> = {}): Mutation => ({
   ...over,
 });
 
-test("a mutation is caught, missed or found unusable, and the original stays as it was", async () => {
+test("a mutation is caught, missed or found unusable, and the original source is never changed", async () => {
   const table: readonly [Partial<Mutation>, unknown][] = [
     [{}, { is: "caught" }],
     [{ test: "sums two and two" }, { is: "caught" }],
@@ -60,21 +60,21 @@ test("a mutation is caught, missed or found unusable, and the original stays as 
     [{ replace: " = 1;" }, { is: "unusable", why: "its text is in src/sum.ts more than once" }],
     [{ replace: "a * b" }, { is: "unusable", why: "its text is not in src/sum.ts" }],
   ];
-  const told: string[] = [];
+  const reported: string[] = [];
 
   const verdicts = await tryMutations(
     root,
     table.map(([over]) => mutation(over)),
-    (_mutation, verdict) => told.push(verdict.is),
+    (_mutation, verdict) => reported.push(verdict.is),
   );
 
   expect(verdicts).toEqual(table.map(([, verdict]) => verdict));
-  expect(told).toEqual(verdicts.map((verdict) => verdict.is));
+  expect(reported).toEqual(verdicts.map((verdict) => verdict.is));
   expect(readFileSync(join(root, "src/sum.ts"), "utf8")).toBe(SOURCE);
 });
 
-describe("the list", () => {
-  test("a mistake in it is named with its entry, all at once", () => {
+describe("the list of mutations", () => {
+  test("is refused with every mistake in it named with its entry", () => {
     const bad = JSON.stringify([{ ...mutation(), with: "a + b", colour: "red" }, { promise: "P9" }]);
 
     expect(() => readMutations(bad)).toThrow(
@@ -82,7 +82,7 @@ describe("the list", () => {
     );
   });
 
-  test("every entry of the repository can be applied to the source as it is", () => {
+  test("can be applied to today's source with every entry of the repository", () => {
     const mutations = readMutations(readFileSync(join(ROOT, "test/contracts/mutations.json"), "utf8"));
 
     const counts = mutations.map((one) => [

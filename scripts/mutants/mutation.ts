@@ -57,7 +57,7 @@ export type Verdict =
   | { readonly is: "caught" }
   /** The named test still passed: it does not protect the promise. */
   | { readonly is: "missed" }
-  /** Nothing was learned: the entry, the test or the changed source is not in order. */
+  /** Nothing was learned: the entry, the test or the changed source does not work. */
   | { readonly is: "unusable"; readonly why: string };
 
 /** What a run of one test file says about the named test. */
@@ -79,7 +79,7 @@ export function judge(mutation: Mutation, unchanged: TestRun, changed: TestRun |
   if (before.length === 0) return { is: "unusable", why: `no test "${mutation.test}" in ${mutation.testFile}` };
   if (before.some((test) => !test.passed)) return { is: "unusable", why: "the test fails without the mutation too" };
   if (changed === undefined) return { is: "unusable", why: "not run" };
-  // A source that cannot even be loaded fails every test and proves nothing about this one.
+  // A source that cannot be loaded fails every test, so its failure says nothing about this test.
   if (changed.broken !== undefined)
     return { is: "unusable", why: `the changed source does not run: ${changed.broken}` };
   return named(changed, mutation.test).some((test) => !test.passed) ? { is: "caught" } : { is: "missed" };

@@ -38,11 +38,11 @@ interface JestReport {
   }[];
 }
 
-/** Tries every mutation in a copy of `root`. `told` hears each verdict as it is known. */
+/** Tries every mutation in a copy of `root`. `report` is called with each verdict as soon as it is known. */
 export async function tryMutations(
   root: string,
   mutations: readonly Mutation[],
-  told: (mutation: Mutation, verdict: Verdict) => void,
+  report: (mutation: Mutation, verdict: Verdict) => void,
 ): Promise<readonly Verdict[]> {
   const copy = mkdtempSync(join(tmpdir(), "mutants-"));
   try {
@@ -61,7 +61,7 @@ export async function tryMutations(
         unchanged.set(mutation.testFile, before);
       }
       const verdict = await tryOne(root, copy, mutation, before);
-      told(mutation, verdict);
+      report(mutation, verdict);
       verdicts.push(verdict);
     }
     return verdicts;
@@ -114,7 +114,7 @@ async function runTests(copy: string, testFile: string, only: string | undefined
     child.on("error", reject);
     child.on("close", (_code, by) => resolve(by));
   });
-  // What never ends has failed, in its own way.
+  // A test that never ends counts as failed.
   if (signal !== null)
     return only === undefined
       ? { ran: [], broken: "it does not end" }

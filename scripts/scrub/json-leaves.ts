@@ -1,13 +1,13 @@
 /**
- * ReportOnce of each string and number of a JSON value with its path (`value[].id`); what it returns takes the
- * value's place. Numbers come and go as their digits.
+ * Called with each string and number of a JSON value and its path (`value[].id`). What it returns replaces
+ * the value. A number is passed and returned as its digits.
  */
 export type AtLeaf = (path: string, leaf: { readonly kind: "text" | "number"; readonly text: string }) => string;
 
 /**
  * Rewrites the strings and numbers of a JSON text and nothing else: order, duplicate names, white space and
- * number forms stay as they were, because a fixture is to show what Microsoft really sends. Throws for what
- * is no JSON.
+ * number forms stay as they were, because a fixture is to show what Microsoft really sends. Throws when the
+ * text is not JSON.
  */
 export function rewriteLeaves(text: string, at: AtLeaf): string {
   JSON.parse(text);

@@ -1,16 +1,16 @@
 import { createHmac } from "node:crypto";
 
 /**
- * No vowels, so that no word of a language comes out; no 0, 1, 2, so that most real numbers differ from ours
- * at sight.
+ * No vowels, so that no word of a language comes out; no 0, 1, 2, so that most real numbers visibly differ
+ * from stand-ins.
  */
-const ROW_TYPES = "bcdfghjkmnpqrstvwxz";
+const LETTERS = "bcdfghjkmnpqrstvwxz";
 const DIGITS = "3456789";
-/** Starts of what we make, by which `--check` knows it. */
-const GUID_MARK = "5c2b5c2b";
-const HEX_MARK = "5c2b";
+/** How stand-ins start, by which `--check` recognizes them. */
+const GUID_START = "5c2b5c2b";
+const HEX_START = "5c2b";
 /** 198.18.0.0/15 is set aside for benchmarks (RFC 2544): nobody's address. */
-const ADDRESS_MARK = "198.18.";
+const ADDRESS_START = "198.18.";
 
 const GUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/i;
 const ADDRESS = /(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])/;
@@ -67,15 +67,15 @@ export class Pseudonyms {
 function standIn(key: string, bytes: Buffer, attempt: number): string {
   const hex = bytes.toString("hex");
   if (new RegExp(`^${GUID.source}$`).test(key))
-    return `${GUID_MARK}-${hex.slice(0, 4)}-4${hex.slice(4, 7)}-8${hex.slice(7, 10)}-${hex.slice(10, 22)}`;
-  if (new RegExp(`^${ADDRESS.source}$`).test(key)) return `${ADDRESS_MARK}${bytes[0] as number}.${bytes[1] as number}`;
+    return `${GUID_START}-${hex.slice(0, 4)}-4${hex.slice(4, 7)}-8${hex.slice(7, 10)}-${hex.slice(10, 22)}`;
+  if (new RegExp(`^${ADDRESS.source}$`).test(key)) return `${ADDRESS_START}${bytes[0] as number}.${bytes[1] as number}`;
   if (new RegExp(`^${HEX.source}$`).test(key))
-    return (HEX_MARK + hex + hex).padEnd(key.length, hex).slice(0, key.length);
-  // A short word has few stand-ins of its length: when they are used up, ours grows.
+    return (HEX_START + hex + hex).padEnd(key.length, hex).slice(0, key.length);
+  // A short word has few stand-ins of its length: when they are used up, the stand-in gets longer.
   const length = key.length + (attempt > 20 ? Math.ceil((attempt - 20) / 20) : 0);
   let stand = "";
   for (let at = 0; at < length; at++) {
-    const alphabet = /\p{N}/u.test(key[Math.min(at, key.length - 1)] as string) ? DIGITS : ROW_TYPES;
+    const alphabet = /\p{N}/u.test(key[Math.min(at, key.length - 1)] as string) ? DIGITS : LETTERS;
     stand += alphabet[(bytes[at % bytes.length] as number) % alphabet.length] as string;
   }
   return stand;
@@ -89,14 +89,14 @@ function withCaseOf(piece: string, stand: string): string {
     .join("");
 }
 
-/** Pieces of a text that no stand-in of ours looks like. */
+/** Pieces of a text that do not look like a stand-in. */
 export function strangePieces(text: string): string[] {
   return (text.match(PIECES) ?? []).filter((piece) => {
     const key = piece.toLowerCase();
     if (SCHEMES.has(key)) return false;
-    if (new RegExp(`^${GUID.source}$`).test(key)) return !key.startsWith(GUID_MARK);
-    if (new RegExp(`^${ADDRESS.source}$`).test(key)) return !key.startsWith(ADDRESS_MARK);
-    if (new RegExp(`^${HEX.source}$`).test(key)) return !key.startsWith(HEX_MARK);
-    return !new RegExp(`^[${ROW_TYPES}${DIGITS}]+$`).test(key);
+    if (new RegExp(`^${GUID.source}$`).test(key)) return !key.startsWith(GUID_START);
+    if (new RegExp(`^${ADDRESS.source}$`).test(key)) return !key.startsWith(ADDRESS_START);
+    if (new RegExp(`^${HEX.source}$`).test(key)) return !key.startsWith(HEX_START);
+    return !new RegExp(`^[${LETTERS}${DIGITS}]+$`).test(key);
   });
 }

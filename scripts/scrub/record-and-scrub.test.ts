@@ -78,7 +78,7 @@ async function askAll(http: Http, tenant: string, skipToken: string): Promise<Ht
   return [token, page, last];
 }
 
-test("a recording holds what was exchanged, and neither token nor key", async () => {
+test("a recording holds every exchange, and neither a token nor a client secret", async () => {
   const exchanges = await recorded();
 
   expect(exchanges.map((one) => [one.request.method, one.answer.status])).toEqual([
@@ -100,7 +100,7 @@ describe("a scrubbed fixture", () => {
     return { recording, steps: recording.map((one) => scrubExchange(one, names)) };
   };
 
-  test("keeps shape, types and times, replaces the rest, and joins survive", async () => {
+  test("keeps shape, types, times and joins, and replaces the rest", async () => {
     const { steps } = await scrubbed();
     const { value } = JSON.parse(steps[1]?.response ?? "") as { value: Record<string, unknown>[] };
     const alert = value[0] as Record<string, string> & { evidence: Record<string, string>[]; n: number };
@@ -192,7 +192,7 @@ test("the scheme of an address in a record says nothing about a customer, so it 
 });
 
 describe("stand-ins", () => {
-  test("two words never share one, one word never has two, and each is known for ours (property)", () => {
+  test("are never shared by two words, are one for each word, and are all recognized by the check (property)", () => {
     fc.assert(
       fc.property(
         fc.array(fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 }), { maxLength: 200 }),
@@ -212,7 +212,7 @@ describe("stand-ins", () => {
     expect(new Set(digits).size).toBe(10_000);
   });
 
-  test("another salt makes others", () => {
+  test("differ when the salt differs", () => {
     expect(new Pseudonyms("a").text("contoso")).not.toBe(new Pseudonyms("b").text("contoso"));
   });
 });

@@ -30,7 +30,7 @@ const QUERY_NAMES_KEPT = /^(\$filter|\$orderby|\$top|\$skip|\$expand|\$count|api
 const HEADERS_KEPT = new Set(["content-type", "date", "retry-after", "warning", "cache-control"]);
 
 /**
- * Makes one step of a fixture. Bodies that are no JSON are replaced as text; secrets were left out when
+ * Makes one step of a fixture. Bodies that are not JSON are replaced as text; secrets were left out when
  * recording.
  */
 export function scrubExchange(exchange: Exchange, names: Pseudonyms): FixtureStep {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 
-/** What a person at a keyboard gets wrong when calling a script: one sentence, never a stack. */
+/** A mistake in calling a script is answered with one sentence, never with a stack. */
 
 const SCRIPTS = join(import.meta.dirname, "../../scripts");
 let folder: string;
@@ -24,9 +24,9 @@ function script(name: string, argv: readonly string[]): Promise<{ readonly code:
   });
 }
 
-describe("a script called wrongly says so in a sentence and exits 2", () => {
+describe("one sentence and exit code 2 answer", () => {
   test.each(["record", "scrub", "package", "build-binaries", "bench", "mutants", "fuzz", "words", "commit-subjects"])(
-    "an option that %s does not have",
+    "a call of %s with an unknown option",
     async (name) => {
       const { code, errors } = await script(name, ["--no-such-option"]);
 
@@ -37,7 +37,7 @@ describe("a script called wrongly says so in a sentence and exits 2", () => {
     90_000,
   );
 
-  test("scrub is given a file that is not there, a text, or a recording in a fixture's place", async () => {
+  test("a call of scrub with a missing file, a text, or a recording in a fixture's place", async () => {
     const missing = join(folder, "missing");
     const ends = [
       await script("scrub", ["--check", missing]),
@@ -48,8 +48,8 @@ describe("a script called wrongly says so in a sentence and exits 2", () => {
 
     expect(ends).toEqual([
       { code: 2, errors: `${missing} cannot be read (ENOENT).\n` },
-      { code: 2, errors: `${notes} is no fixture: "npm run scrub -- --in RECORDING --out FIXTURE" makes one.\n` },
-      { code: 2, errors: `${notes}:1 is no exchange: a recording is what "npm run record" wrote.\n` },
+      { code: 2, errors: `${notes} is not a fixture: "npm run scrub -- --in RECORDING --out FIXTURE" makes one.\n` },
+      { code: 2, errors: `${notes}:1 is not an exchange: a recording is what "npm run record" wrote.\n` },
       { code: 2, errors: `${missing} cannot be read (ENOENT).\n` },
     ]);
   }, 90_000);

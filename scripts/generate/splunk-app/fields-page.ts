@@ -26,7 +26,7 @@ ${SOURCE_KINDS.map((kind) => `| \`defender_mssp:${kind}:<tenant GUID>\` | ${KIND
 | Field | Alerts | Ticket Management | On | Meaning |
 |---|---|---|---|---|
 ${FIELDS.map(fieldRow).join("")}
-What Microsoft sends as \`null\` is no value here, never the text "null", for every field above and for: ${nullables()}. Inside evidence Splunk's own extraction still writes it.
+What Microsoft sends as \`null\` is an absent value here, never the text "null", for every field above and for: ${nullables()}. Inside evidence Splunk's own extraction still writes it.
 
 ## Cut out of the evidence
 

@@ -32,7 +32,7 @@ export const ALERT_SOURCES = [
 export const INCIDENT_SOURCES = ["incidents", "xdr-incidents"] as const satisfies readonly SourceKind[];
 const EVERY: readonly SourceKind[] = ["alerts", "incidents", "xdr-incidents", "mde-alerts", "siem-alerts", "hunting"];
 
-/** Splunk's JSON extraction turns null into the text "null"; an empty text is no value either. */
+/** Splunk's JSON extraction turns null into the text "null"; an empty text counts as no value too. */
 function value(field: string): string {
   return `nullif(nullif(${quoted(field)},"null"),"")`;
 }
@@ -99,7 +99,7 @@ function forAlerts(make: (source: (typeof ALERT_SOURCES)[number]) => string): Fi
   );
 }
 
-/** Of alerts and incidents alike; for the XDR source the two are told apart. */
+/** Of alerts and incidents alike; the XDR source holds both, so its events are checked for which they are. */
 function forBoth(
   alert: (source: (typeof ALERT_SOURCES)[number]) => string,
   incident: (source: (typeof INCIDENT_SOURCES)[number]) => string,
@@ -283,7 +283,7 @@ export const FIELDS: readonly FieldRow[] = [
     field: "user",
     alerts: "required",
     ticketing: "optional",
-    help: "of an alert: principal names, else mailboxes, else accounts of the evidence, else unknown; of an incident: to whom it is assigned",
+    help: "of an alert: principal names, else mailboxes, else accounts of the evidence, else unknown; of an incident: the person it is assigned to",
     eval: {
       ...forBoth(
         (source) => first(...USER[source], `"unknown"`),
@@ -382,7 +382,7 @@ export const FIELDS: readonly FieldRow[] = [
   {
     field: "src_user",
     ticketing: "optional",
-    help: "to whom the incident is assigned",
+    help: "the person the incident is assigned to",
     eval: { incidents: value("assignedTo"), "xdr-incidents": ifAlert("null()", value("assignedTo")) },
   },
   {
@@ -414,7 +414,7 @@ export const FIELDS: readonly FieldRow[] = [
   },
   {
     field: "assigned_to",
-    help: "to whom the alert or incident is assigned",
+    help: "the person the alert or incident is assigned to",
     eval: {
       alerts: value("assignedTo"),
       "mde-alerts": value("assignedTo"),

@@ -14,7 +14,7 @@ export function propsConf(): string {
           ["TRUNCATE", "0"],
           ["SHOULD_LINEMERGE", "false"],
           ["LINE_BREAKER", "([\\r\\n]+)"],
-          // Only for events that came another way (a file, HEC raw): ours carry their time.
+          // For events that came another way (a file, HEC raw); the modular input sends the time itself.
           ["TIME_PREFIX", `"${SOURCES[kind].timeMember}"\\s*:\\s*"`],
           ["MAX_TIMESTAMP_LOOKAHEAD", "40"],
           ["TZ", "UTC"],

@@ -19,8 +19,8 @@ export type SourceKind = keyof typeof SOURCES;
 export const SOURCE_KINDS = Object.keys(SOURCES) as SourceKind[];
 
 /**
- * The props.conf stanza of a source: ours only, so nothing collides with another add-on's sourcetype stanzas,
- * and source wins over sourcetype.
+ * The props.conf stanza of a source. Only this add-on has these sources, so its stanzas do not collide with
+ * another add-on's sourcetype stanzas, and source wins over sourcetype.
  */
 export function sourceStanza(kind: SourceKind): string {
   return `source::defender_mssp:${kind}:*`;

@@ -2,8 +2,8 @@ import type { ConfStanza } from "./conf.ts";
 import { confFile } from "./conf.ts";
 
 /**
- * A JSON string's content, escapes included and never empty; `null` is no string and so never becomes a
- * value.
+ * A JSON string's content, escapes included and never empty; `null` is not a string and so never becomes
+ * a value.
  */
 const STRING = String.raw`"(?!")([^"\\]*(?:\\.[^"\\]*)*)"`;
 

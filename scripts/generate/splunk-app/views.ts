@@ -112,7 +112,7 @@ export function customersView(): string {
   return `<!-- ${GENERATED} -->
 <form version="1.1" theme="light">
   <label>Customers</label>
-  <description>Who is silent, lagging, throttled, failing or about to lose a credential, and whose turn it is.</description>
+  <description>Who is silent, lagging, throttled, failing or about to lose a credential, and who must act.</description>
   <search id="base">
     <query>${escapeText(BASE)}</query>
     <earliest>-24h</earliest>
