@@ -42,8 +42,8 @@ beforeAll(async () => {
 });
 afterAll(() => simulator.stop());
 
-/** One life: killed as soon as so many bytes are in the folder, or left to end by itself. */
-async function live(properties: string, out: string, killAtBytes: number | undefined): Promise<number | null> {
+/** One run: killed as soon as so many bytes are in the folder, or left to end by itself. */
+async function startRun(properties: string, out: string, killAtBytes: number | undefined): Promise<number | null> {
   const once = killAtBytes === undefined ? ["--once"] : [];
   const child = spawn(process.execPath, [PROGRAM, "arcsight", "run", "--config", properties, ...once], {
     stdio: "ignore",
@@ -72,7 +72,7 @@ test.each([
   ["json-lines", "jsonl", [500_000, 3_000_000, 6_000_000]],
   ["cef-folder", "cef", [100_000, 400_000, 900_000]],
 ] as const)(
-  "killed three times while it writes a %s, it writes each version once and loses none",
+  "a program that is killed three times while it writes a %s writes each version once and loses none",
   async (type, format, kills) => {
     const folder = mkdtempSync(join(tmpdir(), "kills-"));
     const out = join(folder, "out");
@@ -103,8 +103,8 @@ test.each([
       ].join("\n"),
     );
 
-    for (const bytes of kills) await live(properties, out, bytes);
-    expect(await live(properties, out, undefined)).toBe(0);
+    for (const bytes of kills) await startRun(properties, out, bytes);
+    expect(await startRun(properties, out, undefined)).toBe(0);
 
     // Renamed files sort by the time in their names; the growing one is the newest.
     const growing = (name: string) => (name === "events.log" ? 1 : 0);

@@ -56,7 +56,7 @@ async function runOnce(properties: string): Promise<{ readonly code: number | nu
   return { code, said };
 }
 
-test("records above record_max_mib reach CEF and JSON lines without their large members, once, and each is told of", async () => {
+test("records above record_max_mib reach CEF and JSON lines once, without their large members, and each is logged", async () => {
   const folder = mkdtempSync(join(tmpdir(), "large-"));
   const { ready } = simulator;
   const [customer] = ready.customers;
@@ -87,9 +87,9 @@ test("records above record_max_mib reach CEF and JSON lines without their large 
 
   const first = await runOnce(properties);
   expect(first.code).toBe(0);
-  const told = first.said.split("\n").filter((line) => line.includes("a record above record_max_mib"));
-  expect(told).toHaveLength(LARGE + 1);
-  for (const line of told)
+  const warnings = first.said.split("\n").filter((line) => line.includes("a record above record_max_mib"));
+  expect(warnings).toHaveLength(LARGE + 1);
+  for (const line of warnings)
     expect(line).toMatch(
       /\[WARN\].* id=\S+ bytes=\d{7} left_out="(evidence \(3000 items, |recommendedActions \()\d{7} bytes\)"$/,
     );

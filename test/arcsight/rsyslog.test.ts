@@ -39,7 +39,7 @@ const SCENARIO = {
   })),
 };
 
-test("rsyslog is there where real parts are required", () => {
+test("rsyslog is installed where real parts are required", () => {
   expect(PRESENT || !REQUIRED).toBe(true);
 });
 
@@ -166,12 +166,12 @@ async function settledWithoutLoss(story: Scene): Promise<Awaited<ReturnType<type
 
 const whenPresent = PRESENT ? describe : describe.skip;
 
-whenPresent("a receiver that is stopped and killed under load loses nothing", () => {
+whenPresent("a real receiver that is stopped and killed under load loses nothing", () => {
   test.each([
     ["tcp", []],
     ["tls", []],
     ["tls", ["outputs[0].framing=octet", "outputs[0].format=rfc5424"]],
-  ] as const)("over %s %j", async (protocol, more) => {
+  ] as const)("over %s with the settings %j", async (protocol, more) => {
     const story = await scene(protocol, more);
     await arrived(story.rsyslog, 200);
 
@@ -196,7 +196,7 @@ whenPresent("a receiver that is stopped and killed under load loses nothing", ()
   });
 });
 
-whenPresent("what a real receiver gets", () => {
+whenPresent("all that a real receiver gets", () => {
   test.each([
     ["tcp", []],
     ["tls", []],
@@ -204,7 +204,7 @@ whenPresent("what a real receiver gets", () => {
     ["tls", ["outputs[0].certificate=$FOLDER/own.pem"]],
     ["udp", []],
     ["tcp", ["outputs[0].profile=legacy", "outputs[0].evidence=each"]],
-  ] as const)("over %s %j are whole CEF lines behind a syslog header", async (protocol, more) => {
+  ] as const)("over %s with the settings %j is whole CEF lines behind a syslog header", async (protocol, more) => {
     const story = await scene(protocol, more);
     await arrived(story.rsyslog, 100);
     expect(await endOf(story.helper, "SIGTERM")).toBe(0);

@@ -13,7 +13,7 @@ jest.setTimeout(600_000);
 
 const BINARY = path.resolve(import.meta.dirname, "../..", binaryPath("linux-x64"));
 
-test("faults at 5 % of requests, kills every 0.1 to 3 s and stepping clocks lose nothing and repeat only with equal keys", async () => {
+test("faults at 5 % of requests, kills every 0.1 to 3 s and clock steps lose nothing and repeat only with equal keys", async () => {
   if (!existsSync(BINARY))
     throw new Error('dist/linux-x64 holds no binary: "npm test" builds it, or "npm run build:binaries"');
 

@@ -6,16 +6,16 @@ import { runDocument } from "../../scripts/bench/collector.ts";
 import { FAULTS, type Judgement } from "../harness/oracle/judge.ts";
 import { consult } from "../harness/oracle/main.ts";
 import { faketimeEnvironment, setWallClock } from "./faketime.ts";
-import { Run } from "./life.ts";
+import { Run } from "./run.ts";
 import { type Microsoft, startMicrosoft } from "./microsoft.ts";
 import type { Program } from "./stage.ts";
 
 export interface ChaosOptions {
   readonly program: Program;
-  /** How long there is chaos; the calm life that follows it comes on top. */
+  /** How long the faults, kills and clock steps last; the undisturbed run after them is not included. */
   readonly forMs: number;
   readonly seed: number;
-  readonly told?: (sentence: string) => void;
+  readonly report?: (sentence: string) => void;
 }
 
 export interface ChaosResult {
@@ -33,12 +33,12 @@ const STEP_MS = { from: 4_000, to: 15_000 };
 /** Together with the late rows below this stays within the overlap of 30 minutes. */
 const MICROSOFT_STEP_MINUTES = 8;
 const HOST_STEP_S = 3_600;
-/** A reader that leaves up to a few hundred kB in the pipe, which die with the program. */
+/** Slow reading leaves up to a few hundred kB in the pipe, which are lost when the program is killed. */
 const READ_PAUSE_MS = 150;
 const FAULT_SHARE = 0.05;
 /**
- * Polls of the calm life before it is judged: the sixth reaches over the whole overlap, and the client paces
- * itself.
+ * Polls of the undisturbed run before it is judged: the sixth looks back over the whole overlap, and the
+ * client paces itself.
  */
 const HEALTHY_POLLS = 12;
 const HEALTHY_WITHIN_MS = 180_000;
@@ -73,7 +73,7 @@ function scenarioOf(forMs: number, seed: number): object {
   const kind = (name: string, regime: object): object => ({
     name,
     access_token_seconds: 60,
-    // The client's own pacing starts anew with each life, so the service's would be passed.
+    // The client's own pacing starts anew with each run, so it would exceed the service's budget.
     budgets: { graph: { per_minute: 1_000_000 } },
     page_max: 40,
     ...regime,
@@ -112,8 +112,8 @@ const between = ({ from, to }: { readonly from: number; readonly to: number }, r
   from + (to - from) * random();
 
 /**
- * Runs the program under faults, kills and clock steps, then once in peace, and judges all that was read of
- * it. Where faketime is not installed only Microsoft's clock steps.
+ * Runs the program under faults, kills and clock steps, then once undisturbed, and judges all that was
+ * read of it. Where faketime is not installed only Microsoft's clock steps.
  */
 export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
   const folder = mkdtempSync(join(tmpdir(), "chaos-"));
@@ -129,7 +129,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
 async function chaosIn(
   folder: string,
   microsoft: Microsoft,
-  { program, forMs, seed, told }: ChaosOptions,
+  { program, forMs, seed, report }: ChaosOptions,
 ): Promise<ChaosResult> {
   const { control, ready } = microsoft.simulator;
   const random = seededRandom(seed);
@@ -141,7 +141,7 @@ async function chaosIn(
   const environment = { SPLUNK_HOME: home, PATH: "/usr/bin:/bin", ...faketimeEnvironment(clock) };
   const outs: string[] = [];
   const faults: string[] = [];
-  const live = (readPauseMs?: number): Run => {
+  const startRun = (readPauseMs?: number): Run => {
     const out = join(folder, `${outs.length + 1}.xml`);
     outs.push(out);
     const [file, ...args] = program;
@@ -161,7 +161,7 @@ async function chaosIn(
   const endMs = performance.now() + forMs;
   let stepAtMs = performance.now() + between(STEP_MS, random);
   while (performance.now() < endMs) {
-    const run = live(READ_PAUSE_MS);
+    const run = startRun(READ_PAUSE_MS);
     await pause(between(KILL_MS, random));
     if (performance.now() >= stepAtMs) {
       stepAtMs = performance.now() + between(STEP_MS, random);
@@ -172,24 +172,24 @@ async function chaosIn(
       setWallClock(clock, (random() * 2 - 1) * HOST_STEP_S);
       await pause(between(KILL_MS, random) / 3);
     }
-    if (run.hasEnded) faults.push(`life ${outs.length} ended by itself: ${run.log.at(-1) ?? "without a word"}`);
+    if (run.hasEnded) faults.push(`run ${outs.length} ended by itself: ${run.log.at(-1) ?? "it logged nothing"}`);
     run.kill();
     await run.ended;
     kills += 1;
-    if (kills % 50 === 0) told?.(`${kills} kills, ${clockSteps} clock steps`);
+    if (kills % 50 === 0) report?.(`${kills} kills, ${clockSteps} clock steps`);
   }
 
   const faultsStruck = control.world.faults.list().reduce((sum, { struck }) => sum + struck, 0);
   control.perform({ do: "clear-faults" });
   control.clock.advance(-microsoftAheadMs);
   setWallClock(clock, 0);
-  // What is still to appear does so now; the calm life finds it.
+  // What has not appeared yet appears now; the undisturbed run finds it.
   control.clock.advance(100 * 60_000);
-  const backoff = live();
-  if (!(await polledOften(microsoft, backoff, ready.customers.length * 2)))
-    faults.push(`the calm life did not come to poll: ${backoff.log.at(-1) ?? "without a word"}`);
-  const { code } = await backoff.stop();
-  if (code !== 0) faults.push(`the calm life ended with exit code ${code}: ${backoff.log.at(-1) ?? ""}`);
+  const undisturbed = startRun();
+  if (!(await polledOften(microsoft, undisturbed, ready.customers.length * 2)))
+    faults.push(`the undisturbed run did not poll often enough: ${undisturbed.log.at(-1) ?? "it logged nothing"}`);
+  const { code } = await undisturbed.stop();
+  if (code !== 0) faults.push(`the undisturbed run ended with exit code ${code}: ${undisturbed.log.at(-1) ?? ""}`);
 
   const truth = join(folder, "shown.ndjson");
   writeFileSync(truth, control.shown());
@@ -200,7 +200,7 @@ async function chaosIn(
 
 /**
  * True once every stream said that it is well and the questions of `HEALTHY_POLLS` polls of each were asked
- * after that; false when the life ends or time is up before.
+ * after that; false when the run ends or time is up before.
  */
 async function polledOften(microsoft: Microsoft, run: Run, streams: number): Promise<boolean> {
   const well = (log: readonly string[]): boolean =>

@@ -1,7 +1,7 @@
 /**
- * The host's clock steps by an hour, between lives and in the middle of one, by Debian's `faketime` in front
- * of the built binary: checkpoints go by Microsoft's clock, so nothing is lost. Without faketime these tests do
- * nothing; where real parts are required (DEFENDER_MSSP_REAL_PARTS=1) its absence fails.
+ * Debian's `faketime` steps the host's clock by an hour, between runs of the built binary and in the middle
+ * of one. Checkpoints go by Microsoft's clock, so nothing is lost. Without faketime these tests do nothing;
+ * where real parts are required (DEFENDER_MSSP_REAL_PARTS=1) its absence fails.
  */
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,7 +9,7 @@ import path, { join } from "node:path";
 import { afterEach, beforeEach, expect, jest, test } from "@jest/globals";
 import { binaryPath } from "../../scripts/build/platforms.ts";
 import { FAKETIME_LIBRARY, faketimeEnvironment, setWallClock } from "./faketime.ts";
-import type { Run } from "./life.ts";
+import type { Run } from "./run.ts";
 import { type Microsoft, startMicrosoft } from "./microsoft.ts";
 import { SCENARIO, Stage, settled } from "./stage.ts";
 
@@ -34,19 +34,19 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Resolves after so many further questions to an API, false when the life ends before. */
-async function questions(run: Run, count: number): Promise<void> {
+/** Resolves after so many further requests to an API. Throws when the run ends before. */
+async function furtherRequests(run: Run, count: number): Promise<void> {
   let unwatch: () => void = () => undefined;
   const asked = new Promise<void>((resolve) => {
     unwatch = microsoft.watch({ requested: (n) => n === count && resolve() }, "api");
   });
-  const died = run.ended.then(({ code }) => {
-    throw new Error(`the life ended with ${code}: ${run.log.at(-1) ?? ""}`);
+  const endedEarly = run.ended.then(({ code }) => {
+    throw new Error(`the run ended with ${code}: ${run.log.at(-1) ?? ""}`);
   });
-  await Promise.race([asked, died]);
+  await Promise.race([asked, endedEarly]);
   unwatch();
   // It ends later, as it should.
-  died.catch(() => undefined);
+  endedEarly.catch(() => undefined);
 }
 
 /** By the binary's own wall clock, from the checkpoints it saved. */
@@ -77,7 +77,7 @@ async function nothingLost(): Promise<void> {
 /** Every stream polls at least twice. */
 const TWO_POLLS = 12;
 
-test("faketime is there where real parts are required", () => {
+test("faketime is installed where real parts are required", () => {
   expect(REQUIRED && FAKETIME_LIBRARY === undefined).toBe(false);
   expect(existsSync(BINARY)).toBe(true);
 });
@@ -86,7 +86,7 @@ test.each([
   ["forward, then back", [0, HOUR_S, 0]],
   ["back, then forward", [0, -HOUR_S, 0]],
   ["from one side to the other", [HOUR_S, -HOUR_S, HOUR_S]],
-])("an hour between lives, %s, loses nothing", async (_, offsets) => {
+])("a clock step of an hour between runs, %s, loses nothing", async (_, offsets) => {
   if (FAKETIME_LIBRARY === undefined) return;
   for (const offsetS of offsets) {
     setWallClock(join(folder, "clock"), offsetS);
@@ -97,7 +97,7 @@ test.each([
   await nothingLost();
 });
 
-test("an hour forward and two back in the middle of a life loses nothing", async () => {
+test("clock steps of an hour forward and two hours back in the middle of a run lose nothing", async () => {
   if (FAKETIME_LIBRARY === undefined) return;
   setWallClock(join(folder, "clock"), 0);
   const run = stage.start();
@@ -105,7 +105,7 @@ test("an hour forward and two back in the middle of a life loses nothing", async
   for (const offsetS of [HOUR_S, -HOUR_S, 0]) {
     setWallClock(join(folder, "clock"), offsetS);
     microsoft.simulator.control.advance(10 * 60_000);
-    await questions(run, TWO_POLLS);
+    await furtherRequests(run, TWO_POLLS);
   }
   expect(await run.stop()).toEqual({ code: 0, signal: null });
   // What was shown last may have been shown to a poll that the stop cut short.

@@ -1,7 +1,7 @@
 /**
  * The built binary, killed from outside at every step. Every n of every moment with DEFENDER_MSSP_CRASHES=all
  * (about five minutes on two cores; `npm run bench -- crash` does the same), else a sample. What lay unread
- * in the pipe at the death is lost, as with a real splunkd.
+ * in the pipe at the crash is lost, as with a real splunkd.
  */
 import { existsSync } from "node:fs";
 import path from "node:path";
@@ -29,7 +29,7 @@ const cells = HISTORY_NAMES.flatMap((history) =>
 );
 
 test.each(cells)(
-  "before it %s; killed at %s: nothing is lost or stale, and only equal keys repeat",
+  "after %s, a crash at %s loses nothing, leaves nothing stale and repeats only equal keys",
   async (_before, _moment, history, moment) => {
     if (!existsSync(BINARY))
       throw new Error('dist/linux-x64 holds no binary: "npm test" builds it, or "npm run build:binaries"');

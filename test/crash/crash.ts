@@ -5,11 +5,11 @@ import { FAULTS, type Judgement } from "../harness/oracle/judge.ts";
 import { startMicrosoft } from "./microsoft.ts";
 import { type Moment, type Program, SCENARIO, Stage } from "./stage.ts";
 
-/** What came before the life that is killed. */
+/** What came before the run that is killed. */
 export const HISTORIES = {
-  fresh: "nothing: it is the first life",
-  settled: "a life that did its walks and stopped in order",
-  crashed: "a life that was killed at the same moment",
+  fresh: "no run",
+  settled: "a run that did its walks and stopped normally",
+  crashed: "a run that was killed at the same moment",
 } as const;
 export type History = keyof typeof HISTORIES;
 export const HISTORY_NAMES = Object.keys(HISTORIES) as History[];
@@ -18,7 +18,7 @@ export interface Crash {
   readonly moment: Moment;
   readonly history: History;
   readonly n: number;
-  /** False: the life was over its first walks before there was an n-th. */
+  /** False: the run completed its first walks before there was an n-th. */
   readonly reached: boolean;
   readonly totals: Judgement["totals"];
   readonly examples: Judgement["examples"];
@@ -27,8 +27,8 @@ export interface Crash {
 }
 
 /**
- * Kills one life at the n-th moment, lets time pass, lets the next one settle and stop in order, and judges
- * what was read of all.
+ * Kills one run at the n-th moment, lets time pass, lets the next run settle and stop normally, and judges
+ * what was read of all runs.
  */
 export async function crashAt(program: Program, history: History, moment: Moment, n: number): Promise<Crash> {
   const folder = mkdtempSync(join(tmpdir(), "crash-"));

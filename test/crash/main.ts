@@ -6,16 +6,16 @@ import { MOMENT_NAMES, MOMENTS, type Moment } from "./stage.ts";
 
 const HELP = `Usage: node test/crash/main.ts --program FILE [MOMENT|HISTORY]... [--first N] [--step N] [--lanes N]
 
-Kills the built program (SIGKILL) at the n-th moment, for n = N, N + step, ... until a life is over without it, starts it again each time, and lets the oracle judge what was
-read of both lives. One line of JSON per crash; exit code 1 when something was lost, stale or repeated without an equal key.
+Kills the built program (SIGKILL) at the n-th moment, for n = N, N + step, ... until a run ends without it, restarts it each time, and lets the oracle judge what was
+read of both runs. One line of JSON per crash; exit code 1 when something was lost, stale or repeated without an equal key.
 
 ${MOMENT_NAMES.map((name) => `  ${name.padEnd(9)} ${MOMENTS[name]}`).join("\n")}
 
-before it:
+before the crash:
 ${HISTORY_NAMES.map((name) => `  ${name.padEnd(9)} ${HISTORIES[name]}`).join("\n")}
 
   --program FILE   the built binary; given twice or more: a runtime and its script
-  --lanes N        lives of different n side by side (3)
+  --lanes N        crashes at different n tried in parallel (3)
 `;
 
 async function main(): Promise<number> {
@@ -47,7 +47,7 @@ async function main(): Promise<number> {
     first,
     step,
     lanes,
-    told: (crash) => void process.stdout.write(`${JSON.stringify(crash)}\n`),
+    report: (crash) => void process.stdout.write(`${JSON.stringify(crash)}\n`),
   });
   return crashes.every(({ faults }) => faults.length === 0) ? 0 : 1;
 }

@@ -8,16 +8,16 @@ export interface MatrixOptions {
   /** Every `step`-th n, from `first`. 1 and 1: the whole matrix. */
   readonly first?: number;
   readonly step?: number;
-  /** The last n; default: until a life is over without an n-th. */
+  /** The last n; default: until a run ends without an n-th. */
   readonly last?: number;
-  /** Lives of different n that run side by side. */
+  /** Crashes at different n that are tried in parallel. */
   readonly lanes?: number;
-  readonly told?: (crash: Crash) => void;
+  readonly report?: (crash: Crash) => void;
 }
 
 /**
- * Kills at n = first, first + step, … of each moment until a life is over without it. Answers every crash, in
- * the order of their ends.
+ * Kills at n = first, first + step, … of each moment until a run ends without it. Answers every crash, in
+ * the order in which they were judged.
  */
 export async function crashMatrix({
   program,
@@ -27,7 +27,7 @@ export async function crashMatrix({
   step = 1,
   last = Number.POSITIVE_INFINITY,
   lanes = 3,
-  told,
+  report,
 }: MatrixOptions): Promise<readonly Crash[]> {
   const crashes: Crash[] = [];
   for (const history of histories) {
@@ -41,7 +41,7 @@ export async function crashMatrix({
           const crash = await crashAt(program, history, moment, n);
           if (!crash.reached) over = true;
           crashes.push(crash);
-          told?.(crash);
+          report?.(crash);
         }
       };
       await Promise.all(Array.from({ length: lanes }, lane));

@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
 
-/** A moment at which a life of the program may be ended, seen from Microsoft's side. */
+/** A moment at which a run of the program may be ended, seen from Microsoft's side. */
 export interface Watcher {
   /** A request has arrived: the n-th, from 1. */
   requested?(n: number, request: IncomingMessage): void;
@@ -23,7 +23,7 @@ export interface Microsoft {
 }
 
 /**
- * Which requests count: all, redemptions at the token endpoint, or questions to an API with an access token.
+ * Which requests count: all, redemptions at the token endpoint, or requests to an API with an access token.
  */
 export type RequestKind = "any" | "token" | "api";
 

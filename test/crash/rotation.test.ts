@@ -1,8 +1,8 @@
 /**
  * Each sign-in replaces the refresh token. The built binary is killed at every redemption it asks for, every
- * answer with a new token half sent, and every question that follows; the service is stricter than
- * Microsoft's: as soon as an access token is used, the refresh tokens before it are dead. What it does not
- * prove: a crash of the machine (test of the stores).
+ * answer with a new token half sent, and every request that follows. The simulator is stricter than
+ * Microsoft: as soon as an access token is used, the refresh tokens before it are refused. A crash of the
+ * machine is not tested here but with the stores.
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
@@ -12,7 +12,7 @@ import { afterEach, beforeEach, expect, jest, test } from "@jest/globals";
 import { binaryPath } from "../../scripts/build/platforms.ts";
 import { consult } from "../harness/oracle/main.ts";
 import { refreshToken } from "../harness/simulator/identity.ts";
-import { Run, type RunEnd } from "./life.ts";
+import { Run, type RunEnd } from "./run.ts";
 import { type Microsoft, type RequestKind, startMicrosoft } from "./microsoft.ts";
 import { killing } from "./stage.ts";
 
@@ -103,12 +103,12 @@ function usedBeforeStored(request: IncomingMessage): readonly string[] {
 const MOMENTS: readonly (readonly [string, RequestKind, "request" | "answer"])[] = [
   ["the n-th redemption", "token", "request"],
   ["the n-th answer with a new token, half sent", "token", "answer"],
-  ["the n-th question after it", "api", "request"],
-  ["the n-th answer to such a question, half sent", "api", "answer"],
+  ["the n-th request after it", "api", "request"],
+  ["the n-th answer to such a request, half sent", "api", "answer"],
 ];
 
 test.each(MOMENTS)(
-  "killed at %s, the next life signs in with the token that was stored before the first use",
+  "after a crash at %s, the next run signs in with the token that was stored before the first use",
   async (_, kind, moment) => {
     if (!existsSync(BINARY))
       throw new Error('dist/linux-x64 holds no binary: "npm test" builds it, or "npm run build:binaries"');
@@ -116,7 +116,7 @@ test.each(MOMENTS)(
     const outs: string[] = [];
     const unstored: string[] = [];
     const unwatch = microsoft.watch({ requested: (_n, request) => unstored.push(...usedBeforeStored(request)) }, "api");
-    const live = async (
+    const startRun = async (
       n: number,
     ): Promise<{ readonly reached: boolean; readonly end: RunEnd; readonly log: readonly string[] }> => {
       const out = join(folder, `${outs.length + 1}.jsonl`);
@@ -142,7 +142,7 @@ test.each(MOMENTS)(
     };
 
     for (let n = 1; ; n += 1) {
-      const { reached, end, log } = await live(n);
+      const { reached, end, log } = await startRun(n);
       if (reached) continue;
       expect({ code: end.code, said: end.code === 0 ? [] : log }).toEqual({ code: 0, said: [] });
       expect(n).toBeGreaterThan(2);

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, writeSync } from "node:fs";
 import { createInterface } from "node:readline";
 
-/** How a life ended. */
+/** How a run ended. */
 export interface RunEnd {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -15,18 +15,18 @@ export interface RunOptions {
   /** Written to standard input, which then stays open, as splunkd does it. */
   readonly document?: string;
   /**
-   * What was read of stdout, byte for byte. What lay unread in the pipe when the life ended is lost, as it is
+   * What was read of stdout, byte for byte. What lay unread in the pipe when the run ended is lost, as it is
    * with a real reader.
    */
   readonly out: string;
   /** Called after each full `readBytes` of stdout with their number, from 1. */
   readonly readBytes?: number;
   readonly onRead?: (n: number) => void;
-  /** Rests so long after each piece it reads, so that more lies unread in the pipe. */
+  /** How long to pause after each piece, so that more stays unread in the pipe. */
   readonly readPauseMs?: number;
 }
 
-/** One life of the program: started, read, and ended from outside. */
+/** One run of the program: started, read, and ended from outside. */
 export class Run {
   readonly ended: Promise<RunEnd>;
   /** Lines of standard error, in order. */
@@ -48,7 +48,7 @@ export class Run {
       stdio: ["pipe", "pipe", "pipe"],
     });
     const { stdin, stdout, stderr } = this.child;
-    if (stdin === null || stdout === null || stderr === null) throw new Error("a life needs its three pipes");
+    if (stdin === null || stdout === null || stderr === null) throw new Error("a run needs its three pipes");
     stdin.on("error", () => undefined);
     if (options.document !== undefined) stdin.write(options.document);
     stdout.on("data", (chunk: Buffer) => {
@@ -81,8 +81,8 @@ export class Run {
   }
 
   /**
-   * SIGKILL; from here on nothing more is read. A life that was asked to stop is read to its end all the
-   * same: whoever asked is still there.
+   * SIGKILL; from here on nothing more is read. A run that was asked to stop is still read to its end,
+   * because a splunkd that asked for the stop still reads.
    */
   kill(): void {
     this.child.kill("SIGKILL");
@@ -99,7 +99,7 @@ export class Run {
     return end;
   }
 
-  /** Resolves true as soon as `is` holds of the log so far, false when the life ended before that. */
+  /** Resolves true as soon as `is` holds of the log so far, false when the run ended before that. */
   async until(is: (log: readonly string[]) => boolean): Promise<boolean> {
     for (;;) {
       if (is(this.log)) return true;

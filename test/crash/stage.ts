@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { runDocument } from "../../scripts/bench/collector.ts";
 import type { Judgement } from "../harness/oracle/judge.ts";
 import { consult } from "../harness/oracle/main.ts";
-import { Run, type RunOptions } from "./life.ts";
+import { Run, type RunOptions } from "./run.ts";
 import type { Microsoft, Watcher } from "./microsoft.ts";
 import { watchNames } from "./state-watch.ts";
 
-/** At what the program is killed. */
+/** The moments at which the program is killed. */
 export const MOMENTS = {
   request: "the n-th request that Microsoft's side receives",
   answer: "the n-th answer half sent",
@@ -21,14 +21,14 @@ export const MOMENT_NAMES = Object.keys(MOMENTS) as Moment[];
 export type Program = readonly [file: string, ...args: string[]];
 
 const READ_BYTES = 64 * 1024;
-/** Leaves more unread in the pipe of a life that is killed. */
+/** Leaves more unread in the pipe of a run that is killed. */
 const READ_PAUSE_MS = 20;
 const MINUTE_MS = 60_000;
 
 /**
  * Two customers whose lists disagree about everything Microsoft leaves open: links or none, order or none.
  * Pages are small, more rows share an instant than fit on one, rows change and come late, some of them only
- * after the first life.
+ * after the first run.
  */
 const generated = { from: "-1h", to: "30m", updates: 0.7, update_within: "30m", late: { share: 0.1, by: "1m..9m" } };
 export const SCENARIO = {
@@ -58,22 +58,22 @@ export const SCENARIO = {
 } as const;
 const STREAMS = 4;
 
-/** Every stream has done a whole walk in this life. */
+/** Every stream has done a whole walk in this run. */
 export const settled = (log: readonly string[]): boolean =>
   log.filter((line) => / stream state changed .*state=ok/.test(line)).length >= STREAMS;
 
-/** Calls `reach` with each count; an answer that is cut off at the n-th never gets its second half. */
-export function killing(moment: "request" | "answer", n: number, reach: (count: number) => void): Watcher {
-  if (moment === "request") return { requested: reach };
+/** Calls `counted` with each count; an answer that is cut off at the n-th never gets its second half. */
+export function killing(moment: "request" | "answer", n: number, counted: (count: number) => void): Watcher {
+  if (moment === "request") return { requested: counted };
   return {
     async halfSent(count) {
-      reach(count);
+      counted(count);
       if (count === n) await new Promise(() => undefined);
     },
   };
 }
 
-/** One state folder and the lives that use it, one after the other. */
+/** One state folder and the runs that use it, one after another. */
 export class Stage {
   readonly faults: string[] = [];
   private readonly folder: string;
@@ -102,18 +102,18 @@ export class Stage {
     mkdirSync(this.state, { recursive: true });
   }
 
-  /** Answers whether there was an n-th; a life without one is stopped in order after its first walks. */
+  /** Answers whether there was an n-th; a run without one is stopped normally after its first walks. */
   async killedRun(moment: Moment, n: number): Promise<boolean> {
     let reached = false;
-    const reach = (count: number): void => {
+    const counted = (count: number): void => {
       if (count !== n || reached) return;
       reached = true;
       run.kill();
     };
-    const names = moment === "rename" ? watchNames(this.state, reach) : undefined;
+    const names = moment === "rename" ? watchNames(this.state, counted) : undefined;
     const unwatch =
-      moment === "request" || moment === "answer" ? this.microsoft.watch(killing(moment, n, reach)) : undefined;
-    const run = this.start({ readPauseMs: READ_PAUSE_MS, ...(moment === "read" ? { onRead: reach } : {}) });
+      moment === "request" || moment === "answer" ? this.microsoft.watch(killing(moment, n, counted)) : undefined;
+    const run = this.start({ readPauseMs: READ_PAUSE_MS, ...(moment === "read" ? { onRead: counted } : {}) });
     await this.through(run, () => reached);
     names?.close();
     unwatch?.();
@@ -138,13 +138,13 @@ export class Stage {
     return new Run({ program, args, environment, document: this.document, out, readBytes: READ_BYTES, ...reading });
   }
 
-  /** Lets it settle and stop in order, or die; afterwards a quarter of an hour passes at Microsoft. */
+  /** Lets the run settle and stop normally, or crash; then a quarter of an hour passes at Microsoft. */
   async through(run: Run, wasKilled: () => boolean): Promise<void> {
     const hasSettled = await run.until(settled);
     const { code } = hasSettled ? await run.stop() : await run.ended;
     if (!wasKilled() && !hasSettled)
-      this.faults.push(`life ${this.outs.length} ended by itself: ${run.log.at(-1) ?? "without a word"}`);
-    else if (!wasKilled() && code !== 0) this.faults.push(`life ${this.outs.length} ended with exit code ${code}`);
+      this.faults.push(`run ${this.outs.length} ended by itself: ${run.log.at(-1) ?? "it logged nothing"}`);
+    else if (!wasKilled() && code !== 0) this.faults.push(`run ${this.outs.length} ended with exit code ${code}`);
     this.microsoft.simulator.control.advance(15 * MINUTE_MS);
   }
 }
