@@ -63,11 +63,11 @@ function bothRead(lines: readonly string[]): void {
   }
 }
 
-test("the real reader is here where it must be", () => {
+test("the public CEF reader is installed where real parts are required", () => {
   expect(PRESENT || !REQUIRED).toBe(true);
 });
 
-test("every line over the documentation samples", () => {
+test("the public CEF reader and the strict reader agree on every line over the documentation samples", () => {
   const out = new ByteWriter();
   for (const sample of SAMPLES) {
     for (const delivery of deliveriesOf(sample))
@@ -78,14 +78,14 @@ test("every line over the documentation samples", () => {
   bothRead(lines);
 });
 
-test("every case of the standard's escaping rules", () => {
+test("the public CEF reader and the strict reader agree on every case of the standard's escaping rules", () => {
   const path = new URL("../fixtures/cef/escaping-cases.json", import.meta.url);
   const { cases } = JSON.parse(readFileSync(path, "utf8")) as { cases: { line: string }[] };
   bothRead(cases.map(({ line }) => line.replace(/^CEF:1/, "CEF:0")));
   expect(cases).toHaveLength(30);
 });
 
-test("any Unicode text in any field", () => {
+test("the public CEF reader and the strict reader agree on any Unicode text in any field", () => {
   const keys = Object.keys(CEF_KEYS).filter(
     (key) => !key.endsWith("Label") && CEF_KEYS[key as CefKey].type === "string",
   ) as CefKey[];

@@ -1,6 +1,6 @@
 /**
- * Java itself reads what we read: our templates and parser files, and any file made of the signs that mean
- * something in one. Without a JDK these tests do nothing; where real parts are required
+ * Java itself reads the same as this program: our templates and parser files, and any file made of characters
+ * with a meaning in such files. Without a JDK these tests do nothing; where real parts are required
  * (DEFENDER_MSSP_REAL_PARTS=1) its absence fails.
  */
 
@@ -18,7 +18,7 @@ const REQUIRED = process.env["DEFENDER_MSSP_REAL_PARTS"] === "1";
 const PRESENT = spawnSync("javac", ["-version"]).error === undefined;
 const ROOT = resolve(import.meta.dirname, "../..");
 
-test("a JDK is there where real parts are required", () => {
+test("a JDK is installed where real parts are required", () => {
   expect(PRESENT || !REQUIRED).toBe(true);
 });
 
@@ -90,7 +90,7 @@ whenPresent("Java reads any file as we do, and refuses what we refuse", () => {
   expect(java.filter((one) => one === undefined).length).toBeGreaterThan(20);
 });
 
-whenPresent("Java reads every value that we put into a file as it was", () => {
+whenPresent("Java reads every value that we wrote into a file unchanged", () => {
   const pairs = fc.sample(
     fc.tuple(fc.string({ unit: anyCharacter, minLength: 1 }), fc.string({ unit: anyCharacter })),
     {

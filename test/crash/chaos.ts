@@ -6,8 +6,8 @@ import { runDocument } from "../../scripts/bench/collector.ts";
 import { FAULTS, type Judgement } from "../harness/oracle/judge.ts";
 import { consult } from "../harness/oracle/main.ts";
 import { faketimeEnvironment, setWallClock } from "./faketime.ts";
-import { Run } from "./run.ts";
 import { type Microsoft, startMicrosoft } from "./microsoft.ts";
+import { Run } from "./run.ts";
 import type { Program } from "./stage.ts";
 
 export interface ChaosOptions {

@@ -9,8 +9,8 @@ import path, { join } from "node:path";
 import { afterEach, beforeEach, expect, jest, test } from "@jest/globals";
 import { binaryPath } from "../../scripts/build/platforms.ts";
 import { FAKETIME_LIBRARY, faketimeEnvironment, setWallClock } from "./faketime.ts";
-import type { Run } from "./run.ts";
 import { type Microsoft, startMicrosoft } from "./microsoft.ts";
+import type { Run } from "./run.ts";
 import { SCENARIO, Stage, settled } from "./stage.ts";
 
 // The bound for a busy machine: processes are waited for by events.

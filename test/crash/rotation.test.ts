@@ -12,8 +12,8 @@ import { afterEach, beforeEach, expect, jest, test } from "@jest/globals";
 import { binaryPath } from "../../scripts/build/platforms.ts";
 import { consult } from "../harness/oracle/main.ts";
 import { refreshToken } from "../harness/simulator/identity.ts";
-import { Run, type RunEnd } from "./run.ts";
 import { type Microsoft, type RequestKind, startMicrosoft } from "./microsoft.ts";
+import { Run, type RunEnd } from "./run.ts";
 import { killing } from "./stage.ts";
 
 // The bound for a busy machine: processes are waited for by events.

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { runDocument } from "../../scripts/bench/collector.ts";
 import type { Judgement } from "../harness/oracle/judge.ts";
 import { consult } from "../harness/oracle/main.ts";
-import { Run, type RunOptions } from "./run.ts";
 import type { Microsoft, Watcher } from "./microsoft.ts";
+import { Run, type RunOptions } from "./run.ts";
 import { watchNames } from "./state-watch.ts";
 
 /** The moments at which the program is killed. */

@@ -10,14 +10,14 @@ import { deliveriesOf, readSample, SAMPLES } from "./samples.ts";
 
 const ARRIVED = "2026-11-24T16:05:58.0000001Z";
 
-describe("the documentation samples become these lines for ArcSight", () => {
-  test.each(CEF_PROFILES)("CEF, profile %s", (profile) => {
+describe("the documentation samples become the golden lines for ArcSight", () => {
+  test.each(CEF_PROFILES)("as CEF of the profile %s", (profile) => {
     const out = new ByteWriter();
     for (const sample of SAMPLES) for (const delivery of deliveriesOf(sample)) writeCef(out, delivery, profile);
     expectGolden(`events/samples.${profile}.cef`, out.toString());
   });
 
-  test("flat JSON: text and numbers only, each member always of one kind", () => {
+  test("as flat JSON of texts and numbers only, each member always of one kind", () => {
     const out = new ByteWriter();
     for (const sample of SAMPLES) for (const delivery of deliveriesOf(sample)) writeFlatJson(out, delivery, "each");
     expectGolden("events/samples.flat.jsonl", out.toString());
@@ -28,7 +28,7 @@ describe("the documentation samples become these lines for ArcSight", () => {
     }
   });
 
-  test("the retired SIEM API's rows", () => {
+  test("as rows of the retired SIEM API", () => {
     const rows = SAMPLES.filter(({ stream }) => stream !== "hunting").flatMap((sample) => deliveriesOf(sample).flatMap((d) => siemRows(d, ARRIVED)));
     expectGolden("events/samples.siem.jsonl", rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
   });
@@ -46,7 +46,7 @@ describe("rows of the retired SIEM API", () => {
     }
   });
 
-  test("one per file, process, network or user evidence, the same in each version of the alert", () => {
+  test("are one per file, process, network or user evidence, the same in each version of the alert", () => {
     const [delivery] = deliveriesOf(SAMPLES[0]!);
     const rows = siemRows(delivery!, ARRIVED);
     expect(rows.map(({ FileName, CommandLine }) => [FileName, CommandLine])).toEqual([
@@ -60,7 +60,7 @@ describe("rows of the retired SIEM API", () => {
     expect(rows[0]!.AlertTime).toBe("2021-04-27T12:19:27.7211305Z");
   });
 
-  test("a record of that API itself keeps its members; its time is that of our arrival", () => {
+  test("keep all members of a record of that API itself; only its time becomes that of its arrival here", () => {
     const sample = SAMPLES.find(({ stream }) => stream === "siem-alerts")!;
     expect(siemRows(deliveriesOf(sample)[0]!, ARRIVED)).toEqual([{ ...original, LastProcessedTimeUtc: ARRIVED }]);
   });

@@ -13,8 +13,8 @@ function written(sample: (typeof SAMPLES)[number], style: EventStyle, write: typ
   return out.toString();
 }
 
-describe("the documentation samples become these Splunk events, byte for byte", () => {
-  test.each(SAMPLES.map((sample) => [sample.file, sample] as const))("%s", (file, sample) => {
+describe("the documentation samples become the golden Splunk events, byte for byte", () => {
+  test.each(SAMPLES.map((sample) => [sample.file, sample] as const))("from %s", (file, sample) => {
     expectGolden(`events/${file}.splunk.xml`, written(sample, STYLE, writeSplunkEvent));
   });
 
@@ -28,8 +28,8 @@ describe("the documentation samples become these Splunk events, byte for byte", 
   });
 });
 
-describe("what is in <data> is Microsoft's record and nothing else", () => {
-  test.each(SAMPLES.map((sample) => [sample.file, sample] as const))("%s", (file, sample) => {
+describe("an event's <data> holds Microsoft's record and nothing but our member", () => {
+  test.each(SAMPLES.map((sample) => [sample.file, sample] as const))("for each record of %s", (file, sample) => {
     const document = `<stream>${written(sample, STYLE, writeSplunkEvent)}</stream>`;
     const parser = new XMLParser({ parseTagValue: false, trimValues: false, isArray: (name) => name === "event" });
     const { stream } = parser.parse(document) as { stream: { event: { data: string }[] } };

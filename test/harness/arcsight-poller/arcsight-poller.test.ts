@@ -51,7 +51,7 @@ const ROW = {
   LastProcessedTimeUtc: "2026-01-02T03:05:00.0000000Z",
 };
 
-describe("a parser file", () => {
+describe("the fake poller's parser file", () => {
   test("makes one event per element of an array, with operations, severity, conditions and additional data", () => {
     const events = parser().parse([ROW, { ...ROW, Users: [], Severity: "Medium" }]);
 
@@ -73,7 +73,7 @@ describe("a parser file", () => {
     expect(events[1]?.fields).not.toHaveProperty("deviceEventClassId");
   });
 
-  test("a typed token fails on null and on a wrong type, as the connector's does", () => {
+  test("fails on null and on a wrong type for a typed token, as the connector does", () => {
     expect(() => parser().parse([{ ...ROW, AlertPart: null }])).toThrow("the token Part of type Integer met null");
     expect(() => parser().parse([{ ...ROW, AlertPart: "x" }])).toThrow("the token Part of type Integer met x");
   });
@@ -113,15 +113,15 @@ function asJava(latin1Text: string): unknown {
   }
 }
 
-describe("properties are read as Java itself read them", () => {
-  test.each(JAVA.cases.map((one) => [one.id, one] as const))("%s", (_id, { latin1Text, expected }) => {
+describe("the fake poller reads properties with the result that Java itself gave", () => {
+  test.each(JAVA.cases.map((one) => [one.id, one] as const))("in the case %s", (_id, { latin1Text, expected }) => {
     expect(asJava(latin1Text)).toEqual(expected ?? "refused");
   });
 });
 
 const read = (text: string): object => Object.fromEntries(readProperties(Buffer.from(text)));
 
-test("properties are read as Java reads them", () => {
+test("the fake poller reads continued lines, escapes and separators of properties as Java does", () => {
   expect(read("a=b\\\n   c\n# x\\\nkey\\ one : v \n!no\nu=\\u0041\\:\\q\nC=C:\\temp\n")).toEqual({
     a: "bc",
     "key one": "v ",
@@ -151,7 +151,7 @@ test("every start format names the same instant", () => {
   expect(written.at(-1)).toBe("$START_AT_TIME");
 });
 
-describe("a poll", () => {
+describe("a poll of the fake poller", () => {
   const seen: { url: string; body: string; authorization: string | undefined }[] = [];
   let expired = false;
   const server = http.createServer((request, response) => {
@@ -211,7 +211,7 @@ describe("a poll", () => {
     expect(seen[1]?.authorization).toBe("Bearer at");
   });
 
-  test("a refused refresh token fails in the connector's words", async () => {
+  test("fails with the connector's words when the refresh token is refused", async () => {
     await expect(poller(`${base}/bad/token`).poll(0)).rejects.toThrow(
       'Failed to refresh access token: status=HTTP/1.1 400: {"error":"invalid_grant"}',
     );

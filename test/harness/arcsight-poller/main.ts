@@ -3,7 +3,7 @@
  * FILE
  *
  * Polls as an ArcSight FlexConnector REST would and prints each event as a line of JSON. Exit 1 when an
- * answer or the parser file is not in order.
+ * answer or the parser file is wrong.
  */
 import { readFileSync } from "node:fs";
 import yargs from "yargs";

@@ -2,9 +2,9 @@
 export type Value = string | number | undefined;
 
 /**
- * The operations of a FlexConnector's parser files that ours use, by name. Arguments are values already.
- * (Public sources: ArcSight FlexConnector Developer's Guide, built-in mapping tokens, and published parser
- * files.)
+ * The operations of a FlexConnector's parser files that this project's files use, by name. Arguments are
+ * values already. (Public sources: ArcSight FlexConnector Developer's Guide, built-in mapping tokens, and
+ * published parser files.)
  */
 export const OPERATIONS: Readonly<Record<string, (...args: readonly Value[]) => Value>> = {
   stringConstant: (text) => text,

@@ -11,7 +11,7 @@ async function status(path: string, options: Parameters<typeof request>[1] = {})
   return answer.statusCode;
 }
 
-describe("nock stands in for every way our network code may take", () => {
+describe("nock answers every kind of request that our network code may make", () => {
   const ways: readonly [string, () => Promise<number>][] = [
     ["undici request with the global dispatcher", () => status("/v1.0/x")],
     [
@@ -49,15 +49,15 @@ describe("nock stands in for every way our network code may take", () => {
 
     const seen = await withStory(async (story) => {
       story.on(GRAPH).get("/v1.0/x").reply(429, "", { "retry-after": "3" }).get("/v1.0/x").reply(200, "{}");
-      return [await status("/v1.0/x", { dispatcher }), await status("/v1.0/x", { dispatcher }), story.told];
+      return [await status("/v1.0/x", { dispatcher }), await status("/v1.0/x", { dispatcher }), story.answered];
     });
 
     expect(seen).toEqual([429, 200, [`GET ${GRAPH}/v1.0/x`, `GET ${GRAPH}/v1.0/x`]]);
   });
 });
 
-describe("a story is strict and explains itself", () => {
-  test("an unexpected path of a told host fails although the code under test swallowed the 501", async () => {
+describe("a story fails on every difference and explains it", () => {
+  test("an unexpected path of a host in the story fails although the code under test ignored the 501", async () => {
     const play = withStory(async (story) => {
       story.on(GRAPH).get("/v1.0/security/alerts_v2").query({ $top: "100" }).reply(200, "{}");
       await status("/v1.0/security/alerts_v2?$top=7");
@@ -98,7 +98,7 @@ describe("a story is strict and explains itself", () => {
     expect(seen).toBe(204);
   });
 
-  test("an answer that nobody asked for fails", async () => {
+  test("an answer that nothing asked for fails", async () => {
     const play = withStory(async (story) => {
       story.on(GRAPH).get("/a").reply(200).get("/b").reply(200);
       await status("/a");
@@ -107,9 +107,9 @@ describe("a story is strict and explains itself", () => {
     await expect(play).rejects.toThrow(`never asked for:     GET ${GRAPH}/b`);
   });
 
-  test("the code's own failure comes through untouched when the story was kept", async () => {
+  test("an error of the code under test is rethrown unchanged when the story was followed", async () => {
     const play = withStory(() => {
-      throw new RangeError("ours");
+      throw new RangeError("thrown by the code under test");
     });
 
     await expect(play).rejects.toThrow(RangeError);

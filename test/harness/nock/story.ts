@@ -1,10 +1,11 @@
 /**
- * The one door to nock. A story says which requests may be made and what is answered; a request that is not
- * in it fails the test, and so does an answer that nobody asked for. Without this wrapper nock is lenient
- * twice over: an unexpected path of a mocked host is answered 501 (`ERR_NOCK_NO_MATCH`), which our code would
- * treat as a failing service and try again, and a mock that is never used goes unnoticed.
+ * The only module that uses nock. A story says which requests may be made and what is answered. A request
+ * that is not in it fails the test, and so does an answer that nothing asked for. Without this wrapper nock
+ * would hide two mistakes. It answers an unexpected path of a mocked host with 501 (`ERR_NOCK_NO_MATCH`),
+ * which our code would treat as a failing service and retry. And it does not report a mock that is never
+ * used.
  *
- * What nock 15 intercepts (each tried in story.test.ts): it stands in below `node:net`, so undici's
+ * What nock 15 intercepts (each tried in story.test.ts): it replaces what is below `node:net`, so undici's
  * `request()` is caught with the global dispatcher and with an `Agent` or `Pool` of one's own, and so are
  * undici's `fetch` and `node:http(s)`. It cannot catch `ProxyAgent` (the CONNECT tunnel is not a request it
  * knows), and the runtime's built-in `fetch` refuses a dispatcher of the undici package ("invalid
@@ -13,8 +14,8 @@
 import nock from "nock";
 
 /**
- * The story and what happened differ. The message lists what was asked, what the story allows and what nobody
- * asked for.
+ * The story and what happened differ. The message lists what was asked, what the story allows and what was
+ * never asked for.
  */
 export class StoryError extends Error {
   override name = "StoryError";
@@ -22,7 +23,7 @@ export class StoryError extends Error {
 
 export interface Story {
   /**
-   * Opens the chapter of one origin, for instance
+   * Adds answers of one origin, for instance
    * `on("https://graph.microsoft.com").get("/v1.0/security/alerts_v2").query({ $top: "100" }).reply(200,
    * page)`. Each `reply` answers one request; `.times(n)` and `.persist()` are nock's own.
    */
@@ -33,10 +34,10 @@ export interface Story {
    */
   replay(steps: readonly RecordedStep[]): void;
   /** `GET https://host/path?query` of each request that the story answered, in order. */
-  readonly told: readonly string[];
+  readonly answered: readonly string[];
 }
 
-/** A step of a fixture; more members are welcome. */
+/** A step of a fixture; it may have further members. */
 export interface RecordedStep {
   readonly scope: string;
   readonly method: string;
@@ -53,7 +54,7 @@ export interface RecordedStep {
  * is then its cause.
  */
 export async function withStory<T>(play: (story: Story) => Promise<T> | T): Promise<T> {
-  const told: string[] = [];
+  const answered: string[] = [];
   const unexpected: string[] = [];
   const allowed: string[] = [];
   const refuse = (...seen: unknown[]): void => {
@@ -67,11 +68,11 @@ export async function withStory<T>(play: (story: Story) => Promise<T> | T): Prom
   nock.emitter.on("no match", refuse);
   const on = (origin: string): nock.Scope => {
     const scope = nock(origin);
-    scope.on("request", (request: unknown) => told.push(describeRequest(request)));
+    scope.on("request", (request: unknown) => answered.push(describeRequest(request)));
     return scope;
   };
   const story: Story = {
-    told,
+    answered,
     on,
     replay(steps) {
       for (const step of steps) {
@@ -92,7 +93,9 @@ export async function withStory<T>(play: (story: Story) => Promise<T> | T): Prom
     }
     const unused = nock.pendingMocks().map(withoutDefaultPort);
     if (unexpected.length > 0 || (outcome !== undefined && unused.length > 0)) {
-      throw new StoryError(explain({ unexpected, allowed: [...new Set(allowed)], unused, told }), { cause: failure });
+      throw new StoryError(explain({ unexpected, allowed: [...new Set(allowed)], unused, answered }), {
+        cause: failure,
+      });
     }
     if (outcome === undefined) throw failure;
     return outcome.value;
@@ -106,11 +109,11 @@ export async function withStory<T>(play: (story: Story) => Promise<T> | T): Prom
   }
 }
 
-function explain(seen: { unexpected: string[]; allowed: string[]; unused: string[]; told: string[] }): string {
-  const lines = ["the exchange is not the one the story tells"];
+function explain(seen: { unexpected: string[]; allowed: string[]; unused: string[]; answered: string[] }): string {
+  const lines = ["the requests differ from those of the story"];
   for (const request of seen.unexpected) lines.push(`not in this story:   ${request}`);
   if (seen.unexpected.length > 0) lines.push(`the story allows:    ${seen.allowed.join(" · ") || "nothing more"}`);
-  if (seen.told.length > 0) lines.push(`already told:        ${seen.told.join(" · ")}`);
+  if (seen.answered.length > 0) lines.push(`already answered:    ${seen.answered.join(" · ")}`);
   for (const request of seen.unused) lines.push(`never asked for:     ${request}`);
   return lines.join("\n");
 }
@@ -127,13 +130,13 @@ function withoutInstants(path: string): string {
   return `${url.pathname}?${decodeURIComponent(url.searchParams.toString())}`.replace(INSTANT, "<instant>");
 }
 
-/** nock hands out the runtime's own Request, whichever client asked. */
+/** nock passes the runtime's own Request, whichever client made it. */
 function describeRequest(seen: unknown): string {
   if (!(seen instanceof Request)) return "a request of an unknown kind";
   return withoutDefaultPort(`${seen.method} ${decodeQuery(seen.url)}`);
 }
 
-/** `%24top` reads worse than `$top` and says no more. */
+/** `$top` is easier to read than `%24top`. */
 function decodeQuery(url: string): string {
   return url.replaceAll("%24", "$");
 }

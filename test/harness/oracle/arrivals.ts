@@ -2,21 +2,21 @@ import { existsSync, readFileSync } from "node:fs";
 
 /**
  * A log of arrivals lies beside a delivered file under its name with `.arrivals`: lines `{"offset","at"}`,
- * meaning that the first `offset` bytes had arrived at the time `at` (ISO 8601). The pretend splunkd writes
- * it with `--out`. Returns a question that must be asked with growing offsets; undefined when there is no
+ * meaning that the first `offset` bytes had arrived at the time `at` (ISO 8601). The fake splunkd writes
+ * it with `--out`. Returns a function that must be called with growing offsets; undefined when there is no
  * log.
  */
 export function readArrivals(deliveredFile: string): ((endOffset: number) => number | undefined) | undefined {
   const file = `${deliveredFile}.arrivals`;
   if (!existsSync(file)) return undefined;
-  const marks = readFileSync(file, "utf8")
+  const arrivals = readFileSync(file, "utf8")
     .split("\n")
     .filter((line) => line.trim() !== "")
     .map((line) => JSON.parse(line) as { offset: number; at: string })
-    .map((mark) => ({ offset: mark.offset, atMs: Date.parse(mark.at) }));
+    .map((arrival) => ({ offset: arrival.offset, atMs: Date.parse(arrival.at) }));
   let next = 0;
   return (endOffset) => {
-    while (next < marks.length && (marks[next] as { offset: number }).offset < endOffset) next++;
-    return marks[next]?.atMs;
+    while (next < arrivals.length && (arrivals[next] as { offset: number }).offset < endOffset) next++;
+    return arrivals[next]?.atMs;
   };
 }

@@ -13,7 +13,7 @@ export type Delivered =
   | { readonly kind: "evidence" }
   /** An event cut off by the end of a run. */
   | { readonly kind: "torn" }
-  /** Bytes between events that belong to nothing, or an event that is no JSON. */
+  /** Bytes between events that belong to no event, or an event that is not JSON. */
   | { readonly kind: "unreadable"; readonly say: string };
 
 export interface CefEvent {

@@ -45,8 +45,8 @@ export interface IdentifyOptions {
 }
 
 /**
- * Our own envelope when the record carries one: the member `mssp`, or `mssp_` when the vendor has an `mssp`
- * of its own.
+ * This program's envelope when the record carries one: the member `mssp`, or `mssp_` when the vendor has an
+ * `mssp` of its own.
  */
 function envelope(
   record: Scanned,
@@ -61,7 +61,7 @@ function envelope(
         };
         if (typeof value.key === "string") return { member, key: value.key, found: value.found };
       } catch {
-        // A vendor's member that only looks like ours.
+        // A vendor's member of the same name as this program's.
       }
     }
   }
@@ -126,7 +126,7 @@ function byMembers(truth: Truth, record: Scanned, hints: string, options: Identi
 
 /**
  * Two customers may hold an object of one id and time (a provider's own test alert, for instance). The tenant
- * that the event names decides, then its bytes, then which of them is still owed.
+ * that the event names decides, then its bytes, then which of them has not arrived yet.
  */
 function likeliest(
   truth: Truth,
@@ -183,7 +183,7 @@ function added(record: Scanned, options: IdentifyOptions): Set<Member> {
   );
 }
 
-/** Undefined when the truth was told without the record. */
+/** Undefined when the truth does not hold the record. */
 function isChanged(
   version: Version,
   record: Scanned,
@@ -196,7 +196,7 @@ function isChanged(
   return !version.digests.has(memberDigest(record, new Set([...without, ...added(record, options)])));
 }
 
-/** CEF names no stream and only milliseconds: among the versions that fit, the first that is still owed. */
+/** CEF names no stream and only milliseconds: among the versions that fit, the first that has not arrived. */
 export function identifyCef(truth: Truth, event: CefEvent): Identity {
   const say = `${event.classId} externalId=${event.externalId ?? "-"} deviceCustomDate1=${event.updatedMs ?? "-"} deviceExternalId=${event.tenantId ?? "-"}`;
   if (event.externalId === undefined || event.updatedMs === undefined) return { unidentified: say };

@@ -33,7 +33,7 @@ const CLOSE_BRACKET = 0x5d;
 
 const isSpace = (byte: number | undefined): boolean => byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 
-/** A cursor over bytes; each `skip…` answers false (or -1) where the text breaks off or is no JSON. */
+/** A cursor over bytes; each `skip…` answers false (or -1) where the text ends early or is not JSON. */
 class Cursor {
   at: number;
   plain = true;
@@ -107,7 +107,7 @@ class Cursor {
   }
 }
 
-/** The object that begins at `start` (after white space); undefined when it is cut off or no object. */
+/** The object that begins at `start` (after white space); undefined when it is cut off or not an object. */
 export function scanObject(bytes: Uint8Array, start = 0, end = bytes.length): Scanned | undefined {
   const cursor = new Cursor(bytes, start, end);
   if (cursor.skipSpace() !== OPEN_BRACE) return undefined;

@@ -47,7 +47,7 @@ export type Fault = (typeof FAULTS)[number];
 export interface Totals extends Omit<Verdict, "tenant_id" | "stream"> {
   /** Events about an object or version that was never shown. */
   unknown: number;
-  /** Events in which nothing says what they are about, and bytes that are no event. */
+  /** Events in which nothing says what they are about, and bytes that are not an event. */
   unidentified: number;
   /** Half events at the end of a run that was killed; ignored otherwise. */
   torn: number;
@@ -184,10 +184,10 @@ export class Judge {
   /** Newest first, so that one look says whether something newer arrived. */
   private settle(object: TruthObject): void {
     const verdict = this.verdictOf(object);
-    let newestOwed: Version | undefined;
+    let newest: Version | undefined;
     for (const version of object.versions.toReversed()) {
       if (version.optional && version.deliveries === 0) continue;
-      newestOwed ??= version;
+      newest ??= version;
       verdict.shown++;
       if (version.deliveries > 0) verdict.delivered++;
       else if (object.newestDelivered !== undefined && object.newestDelivered > version.instant) verdict.superseded++;
@@ -196,9 +196,9 @@ export class Judge {
         this.example("lost", version.key);
       }
     }
-    if (newestOwed && newestOwed.deliveries === 0 && object.newestDelivered !== undefined) {
+    if (newest && newest.deliveries === 0 && object.newestDelivered !== undefined) {
       verdict.stale++;
-      this.example("stale", newestOwed.key);
+      this.example("stale", newest.key);
     }
   }
 

@@ -3,7 +3,7 @@
  *
  *   npm run -s oracle -- --truth URL|FILE --delivered FILE --format splunk|jsonl|cef
  *
- * Exit codes: 0 within the limits, 1 beyond one, 2 the question itself is wrong (arguments, unreadable file,
+ * Exit codes: 0 within the limits, 1 beyond one, 2 the call itself is wrong (arguments, unreadable file,
  * bad truth line).
  */
 import { createReadStream } from "node:fs";
@@ -64,7 +64,7 @@ export async function consult(question: Question): Promise<Judgement> {
 
 interface OpenTruth {
   readonly chunks: AsyncIterable<Uint8Array>;
-  /** By how much the clock of shown_at is ahead of ours: a simulator may live in another year. */
+  /** How far the clock of shown_at is ahead of this machine's: a simulator may run in another year. */
   readonly aheadMs: number;
 }
 

@@ -77,10 +77,10 @@ const CLEAN = {
   torn: 0,
 };
 
-describe("what the oracle finds in a delivery", () => {
+describe("in the oracle's judgement of a delivery", () => {
   const ALL = STORY.map((v) => stamped(v));
   const table: readonly [string, readonly string[], Partial<Totals>][] = [
-    ["everything once, in order: nothing", ALL, { shown: 5, delivered: 5 }],
+    ["everything once and in order has no fault", ALL, { shown: 5, delivered: 5 }],
     ["an object that never came is lost, not stale", ALL.slice(0, 4), { delivered: 4, lost: 1 }],
     [
       "a missing newest version is lost and its object stale",
@@ -106,7 +106,7 @@ describe("what the oracle finds in a delivery", () => {
       { out_of_order: 1 },
     ],
     [
-      "a swap of two objects is nothing: order is per object",
+      "a swap of two objects is not a fault, since order is per object",
       [stamped(C1), stamped(B1), stamped(A1), stamped(A2), stamped(A3)],
       {},
     ],
@@ -136,7 +136,7 @@ describe("what the oracle finds in a delivery", () => {
       { changed_bytes: 1 },
     ],
     [
-      "members in another order and white space are not changed",
+      "members in another order and with white space are not changed",
       [
         ...ALL.slice(0, 4),
         '{ "evidence" : [ {"a": 1.0} ], ' +
@@ -146,19 +146,27 @@ describe("what the oracle finds in a delivery", () => {
       ],
       {},
     ],
-    ["order inside a member counts", [...ALL.slice(0, 4), stamped(C1).replace('"cloud":"commercial",', "")], {}],
-    ["an event nobody showed is unknown", [...ALL, stamped(alert("z", "2026-01-01T00:00:00Z"))], { unknown: 1 }],
-    ["a version nobody showed is unknown", [...ALL, stamped(alert("a", "2026-01-01T00:00:09Z"))], { unknown: 1 }],
+    [
+      "another order inside a member is changed",
+      [...ALL.slice(0, 4), stamped(C1).replace('"cloud":"commercial",', "")],
+      {},
+    ],
+    ["an event that was never shown is unknown", [...ALL, stamped(alert("z", "2026-01-01T00:00:00Z"))], { unknown: 1 }],
+    [
+      "a version that was never shown is unknown",
+      [...ALL, stamped(alert("a", "2026-01-01T00:00:09Z"))],
+      { unknown: 1 },
+    ],
     ["a line that says nothing is unidentified", [...ALL, '{"hello":"world"}', "plain text"], { unidentified: 2 }],
     [
-      "health is passed over",
+      "health is not judged",
       [
         ...ALL,
         '{"time":"t","tenant":"C","tenant_id":"x","streams":[],"credential":null,"credential_days_left":null,"version":"1"}',
       ],
       { health: 1 },
     ],
-    ["nothing delivered at all", [], { delivered: 0, lost: 5 }],
+    ["an empty delivery has lost everything", [], { delivered: 0, lost: 5 }],
   ];
   test.each(table)("%s", async (_name, events, expected) => {
     for (const [format, text] of [
@@ -172,7 +180,7 @@ describe("what the oracle finds in a delivery", () => {
     }
   });
 
-  test("members in another order keep one identity, nested order does not", async () => {
+  test("members in another order keep their identity, another order inside a member does not", async () => {
     const shown = alert("n", "2026-01-01T00:00:00Z", ',"o":{"x":1,"y":2}');
 
     expect(await judged([shown], lines([stamped(shown).replace('{"x":1,"y":2}', '{"y":2,"x":1}')]))).toMatchObject({
@@ -180,14 +188,14 @@ describe("what the oracle finds in a delivery", () => {
     });
   });
 
-  test("one member of two with the same name may not vanish", async () => {
+  test("the loss of one of two members with the same name is a change", async () => {
     const shown = alert("n", "2026-01-01T00:00:00Z", ',"d":1,"d":2');
 
     expect(await judged([shown], lines([stamped(shown)]))).toMatchObject({ changed_bytes: 0 });
     expect(await judged([shown], lines([stamped(shown).replace(',"d":1', "")]))).toMatchObject({ changed_bytes: 1 });
   });
 
-  test("a character that XML forbids may come as its escape, in either case of its letters", async () => {
+  test("a character that XML forbids may arrive as its escape, in upper or lower case", async () => {
     const shown = alert("n", "2026-01-01T00:00:00Z", ',"c":"x\uFFFEy"');
 
     for (const written of ["\\ufffe", "\\uFFFE", "\uFFFE"]) {
@@ -200,7 +208,7 @@ describe("what the oracle finds in a delivery", () => {
     });
   });
 
-  test("a vendor member called mssp stays, ours is then mssp_", async () => {
+  test("a vendor's member mssp is kept, and this program's is then called mssp_", async () => {
     const shown = alert("n", "2026-01-01T00:00:00Z", ',"mssp":{"key":"theirs"}');
 
     expect(
@@ -215,7 +223,7 @@ describe("what the oracle finds in a delivery", () => {
 const piece = (text: string, done: boolean): string =>
   `<event unbroken="1"><data>${text.replaceAll('"', "&#34;").replaceAll(":", "&#x3a;")}</data>${done ? "<done/>" : ""}</event>`;
 
-describe("output that was cut off", () => {
+describe("in output that was cut off", () => {
   const whole = STORY.map((v) => stamped(v));
 
   test("every cut of a Splunk stream is torn at most once and never misread", async () => {
@@ -237,7 +245,7 @@ describe("output that was cut off", () => {
     }
   });
 
-  test("every cut of JSON lines, with the next run glued behind it", async () => {
+  test("every cut of JSON lines is found, with the next run's first line glued behind it", async () => {
     const text = Buffer.from(lines(whole));
     const runTwo = Buffer.from(lines(STORY.map((v) => stamped(v, "replay"))));
     for (let cut = 1; cut < text.length; cut += 7) {
@@ -269,7 +277,7 @@ describe("output that was cut off", () => {
     });
   });
 
-  test("an event in pieces is one event, CDATA and numeric entities are text", async () => {
+  test("an event in pieces is one event, and CDATA and numeric entities are text", async () => {
     const [head, tail] = [whole[0]?.slice(0, 50) ?? "", whole[0]?.slice(50) ?? ""];
     const cdata = `<event><data><![CDATA[${whole[3]}]]></data></event>`;
 
@@ -282,7 +290,7 @@ describe("output that was cut off", () => {
   });
 });
 
-describe("collectors that we did not write", () => {
+describe("in the delivery of another collector", () => {
   const XDR_ALERT = '{"alertId":"x1","incidentId":9,"lastUpdatedTime":"2026-01-01T00:00:00.1Z"}';
   const shown: readonly Shown[] = [
     A1,
@@ -331,13 +339,13 @@ describe("collectors that we did not write", () => {
     expect(await judged(shown, lines(shown.map((v) => v.record)))).toMatchObject({ ...CLEAN, lost: 1 });
   });
 
-  test("a record inside a wrapper, as an object or as text", async () => {
+  test("a record inside a wrapper is found, as an object or as text", async () => {
     const wrapped = [`{"@timestamp":"now","event":${A1.record}}`, JSON.stringify({ message: B1.record })];
 
     expect(await judged([A1, B1], lines(wrapped))).toMatchObject({ ...CLEAN, delivered: 2 });
   });
 
-  test("a member that the collector was told to add is left out of the comparison", async () => {
+  test("a member that the collector was configured to add is not compared", async () => {
     const truth = file(truthLine(A1));
     const delivered = [file(lines([A1.record.replace("{", '{"@version":"1",')]))];
 
@@ -347,7 +355,7 @@ describe("collectors that we did not write", () => {
     expect((await consult({ truth, delivered, format: "jsonl" })).totals).toMatchObject({ ...CLEAN, changed_bytes: 1 });
   });
 
-  test("two customers with one object id are told apart by the tenant that the event names, else each is owed once", async () => {
+  test("the tenant that an event names decides between two customers with one object id, else each gets one event", async () => {
     const theirs = { ...A1, tenant: FABRIKAM };
 
     const both = await judged([A1, theirs], lines([A1.record, A1.record]));
@@ -362,7 +370,7 @@ describe("collectors that we did not write", () => {
   });
 });
 
-test("a row that two saved queries find is sent under two keys, and twice under one key is a duplicate", async () => {
+test("the oracle accepts a row that two saved queries find under two keys, and twice under one key is a duplicate", async () => {
   const row = {
     stream: "hunting",
     kind: "row",
@@ -384,11 +392,11 @@ test("a row that two saved queries find is sent under two keys, and twice under 
 const cef = (v: Shown, classId = "alert:microsoftDefenderForEndpoint", id = v.id): string =>
   `CEF:0|Microsoft|Microsoft Defender XDR|1|${classId}|a \\| pipe|3|externalId=${id} msg=has \\= and CEF:0| inside deviceExternalId=${v.tenant ?? CONTOSO} deviceCustomDate1=${Date.parse(v.updated)} deviceCustomDate1Label=Last Update act=new\n`;
 
-describe("CEF", () => {
+describe("in CEF", () => {
   const LONG = { ...A1, id: "x".repeat(41) };
   const incident = { stream: "incidents", kind: "incident", id: "a", updated: A1.updated, record: "{}" };
 
-  test("lines are found by id, millisecond and tenant; evidence and health are passed over; bytes are not judged", async () => {
+  test("lines are found by id, millisecond and tenant, and evidence, health and bytes are not judged", async () => {
     const text =
       cef(A1) +
       cef(A1, "alert:other:evidence") +
@@ -418,7 +426,7 @@ describe("CEF", () => {
     });
   });
 
-  test("two versions in one millisecond are both owed", async () => {
+  test("both of two versions in one millisecond are expected", async () => {
     const [first, second] = [alert("t", "2026-01-01T00:00:00.0000001Z"), alert("t", "2026-01-01T00:00:00.0000002Z")];
 
     expect(await judged([first, second], cef(first), "cef")).toMatchObject({ delivered: 1, lost: 1 });
@@ -429,7 +437,7 @@ describe("CEF", () => {
     });
   });
 
-  test("a line without its newline is torn, a half line before a new run too", async () => {
+  test("a line without its newline is torn, also before the first line of a new run", async () => {
     expect(await judged([A1, B1], cef(A1) + cef(B1).slice(0, 80), "cef")).toMatchObject({
       delivered: 1,
       torn: 1,
@@ -456,8 +464,8 @@ async function run(...argv: string[]): Promise<{ code: number; out: string; err:
 
 const truth = (): string => file(STORY.map(truthLine).join(""));
 
-describe("the command", () => {
-  test("exit 1 above a limit, 0 within it; superseded is judged only when asked", async () => {
+describe("the command oracle", () => {
+  test("exits with 1 above a limit and 0 within it, and judges superseded only when asked", async () => {
     const args = [
       "--truth",
       truth(),
@@ -486,14 +494,14 @@ describe("the command", () => {
     expect(exceeded).toEqual([{ limit: "max-lost", allowed: 0, found: 1 }]);
   });
 
-  test("--table says which limit was exceeded and by what", async () => {
+  test("says with --table which limit was exceeded and by what", async () => {
     const { out } = await run("--truth", truth(), "--format", "jsonl", "--delivered", file(""), "--table");
 
     expect(out).toContain("--max-lost 0 exceeded: 5");
     expect(out).toContain(`lost: ${keyOf(C1)}`);
   });
 
-  test("lag is known when arrivals are", async () => {
+  test("reports the lag when arrivals are known", async () => {
     const delivered = file(lines(STORY.map((v) => stamped(v))));
     writeFileSync(
       `${delivered}.arrivals`,
@@ -505,7 +513,7 @@ describe("the command", () => {
     expect(JSON.parse(out)).toMatchObject({ totals: { lag_ms_p99: 2_500 } });
   });
 
-  test("truth over http: /shown of a control URL, and its clock's lead taken out of the lag", async () => {
+  test("reads the truth from /shown of a control URL and subtracts its clock's lead from the lag", async () => {
     const delivered = file(lines(STORY.map((v) => stamped(v))));
     writeFileSync(
       `${delivered}.arrivals`,
@@ -535,7 +543,7 @@ describe("the command", () => {
     }
   });
 
-  test("a wrong question is refused with exit 2 and a sentence", async () => {
+  test("refuses wrong arguments with exit code 2 and a sentence", async () => {
     const good = file("");
     expect(await run("--truth", truth(), "--format", "xml", "--delivered", good)).toMatchObject({ code: 2 });
     expect(await run("--truth", "/nonexistent/truth", "--format", "jsonl", "--delivered", good)).toMatchObject({

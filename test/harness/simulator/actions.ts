@@ -1,6 +1,5 @@
 import { X509Certificate } from "node:crypto";
 import type { BudgetName } from "./budgets.ts";
-import { chanceOf } from "./chance.ts";
 import { addSecret } from "./entra/apps.ts";
 import type { TokenShop } from "./entra/tokens.ts";
 import type { FaultAnswer, FaultRule, FaultTarget } from "./faults.ts";
@@ -8,6 +7,7 @@ import { textOfTicks, ticksOfMs } from "./instant.ts";
 import { compact, readVersion } from "./records.ts";
 import { type GenerateRule, generate } from "./scenario/generate.ts";
 import { SHAPES } from "./scenario/shapes.ts";
+import { seededRandom } from "./seeded-random.ts";
 import { STREAM_NAMES, STREAMS, type StreamName } from "./streams.ts";
 import type { Customer, Regime, World } from "./world.ts";
 
@@ -194,7 +194,7 @@ export function addRecord(customer: Customer, rule: RecordRule, world: World, ba
       created: updated,
       updated,
       change: 0,
-      chance: chanceOf(rule.id),
+      random: seededRandom(rule.id),
     });
   const members = JSON.parse(base) as Record<string, unknown>;
   const numeric = rule.stream === "xdr-incidents";

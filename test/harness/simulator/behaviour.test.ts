@@ -62,7 +62,7 @@ const shownOf = (from: Simulator): Shown[] =>
     .filter((line) => line !== "")
     .map((line) => JSON.parse(line) as Shown);
 
-describe("what counts as shown", () => {
+describe("the simulator counts as shown", () => {
   const RECORDS = `  - name: contoso
     records:
       - { stream: alerts, id: a, at: -1h }
@@ -71,7 +71,7 @@ describe("what counts as shown", () => {
       - { stream: alerts, id: b, at: 10m }
       - { stream: alerts, id: late, at: 1m, visible: 20m }`;
 
-  test("nothing before a poll; then what stood in the list, on whatever page", async () => {
+  test("nothing before a poll, and then what stood in the list, on whatever page", async () => {
     const world = await given(RECORDS);
 
     expect(shownOf(world.simulator)).toEqual([]);
@@ -84,7 +84,7 @@ describe("what counts as shown", () => {
     ).toEqual(["a", "b", "old"]);
   });
 
-  test("what is older than any poll has looked is not; a poll that looks further back shows it", async () => {
+  test("a version older than any poll has looked only once a poll looks further back", async () => {
     const world = await given(RECORDS);
 
     await world.list(`?$filter=lastUpdateDateTime ge 2026-11-20T00:00:00Z`);
@@ -102,7 +102,7 @@ describe("what counts as shown", () => {
     ).toEqual(["a", "b", "old"]);
   });
 
-  test("a late row is shown by the first poll after it became visible, although that poll asked for newer ones only", async () => {
+  test("a late row from the first poll after it became visible, although that poll asked for newer ones only", async () => {
     const world = await given(RECORDS);
     await world.list();
 
@@ -117,7 +117,7 @@ describe("what counts as shown", () => {
     });
   });
 
-  test("a version that was replaced counts only if an answer held it", async () => {
+  test("a version that was replaced only if an answer held it", async () => {
     const fetched = await given(RECORDS);
     await fetched.list();
     fetched.simulator.control.advance(15 * MINUTE_MS);
@@ -133,7 +133,7 @@ describe("what counts as shown", () => {
     expect(shownOf(passedBy.simulator).filter(({ id }) => id === "b")).toHaveLength(1);
   });
 
-  test("an answer nobody could read shows nothing that is gone before the next one", async () => {
+  test("nothing of an unreadable answer that is gone before the next answer", async () => {
     const world = await given(
       "  - { name: contoso, records: [{ stream: alerts, id: a, at: -1h }, { stream: alerts, id: a, at: 1m }] }",
       "faults: [{ on: alerts, requests: [1], answer: { body: truncated } }]",
@@ -145,7 +145,7 @@ describe("what counts as shown", () => {
     expect(shownOf(world.simulator).map(({ updated }) => updated)).toEqual(["2026-11-24T08:01:00.0000000Z"]);
   });
 
-  test("the record is the one that was sent, newer enum members masked where the client did not ask for them", async () => {
+  test("the record as it was sent, with newer enum members masked where the client did not ask for them", async () => {
     const set = "set: { serviceSource: microsoftSentinel, status: awaitingAction }";
     const world = await given(`  - { name: contoso, records: [{ stream: alerts, id: a, at: -1h, ${set} }] }`);
 
@@ -158,12 +158,12 @@ describe("what counts as shown", () => {
   });
 });
 
-describe("budgets", () => {
+describe("the simulator's budgets", () => {
   const limits = { perMinute: 3, perHour: 5 };
 
-  test("no minute holds more than its number, no hour more than its own", () => {
+  test("allow no minute and no hour more requests than its limit", () => {
     const budget = makeBudget();
-    const at = (seconds: number): number => budget.take(seconds * 1000, limits);
+    const at = (seconds: number): number => budget.tryConsume(seconds * 1000, limits);
 
     expect([at(0), at(10), at(20)]).toEqual([0, 0, 0]);
     expect(at(30)).toBe(30_000);
@@ -173,7 +173,7 @@ describe("budgets", () => {
     expect(at(3600)).toBe(0);
   });
 
-  test("the 151st request of a minute is 429, and says when to come back in the form the customer has", async () => {
+  test("answer the 151st request of a minute with 429 and say when to come back in the customer's form", async () => {
     const world = await given(
       "  - { name: contoso }\n  - { name: fabrikam, retry_after_form: date, budgets: { graph: { per_minute: 1 } } }",
     );
@@ -207,8 +207,8 @@ const strikes = (rules: readonly FaultRule[], seed: string, customers: readonly 
   );
 };
 
-describe("faults", () => {
-  test("by rate with a seed they repeat exactly, whatever other customers do between", () => {
+describe("the simulator's faults", () => {
+  test("repeat exactly by rate and seed, whatever other customers do between", () => {
     const alone = strikes(
       [rule({ rate: 0.3 })],
       "7",
@@ -235,7 +235,7 @@ describe("faults", () => {
     ).not.toEqual(alone);
   });
 
-  test("by script: the named requests, each n-th, at most so often; rules count independently", () => {
+  test("strike by script the named requests, each n-th, at most so often, and rules count independently", () => {
     const five = ["a", "a", "a", "a", "a"];
     expect(strikes([rule({ requests: [2, 4] })], "1", five)).toEqual(["-", "a", "-", "a", "-"]);
     expect(strikes([rule({ every: 2, times: 1 })], "1", five)).toEqual(["-", "a", "-", "-", "-"]);
@@ -271,7 +271,7 @@ describe("faults", () => {
     ],
   ];
 
-  test.each(broken)("answer { %s }", async (answer, expectation) => {
+  test.each(broken)("strike with { %s }", async (answer, expectation) => {
     const world = await given(ALERTS, `faults: [{ on: alerts, requests: [1], answer: { ${answer} } }]`);
 
     await expectation(world.list("?$top=10"));
@@ -280,7 +280,7 @@ describe("faults", () => {
     expect([next.status, (next.json.value as unknown[]).length]).toEqual([200, 10]);
   });
 
-  test("a link that repeats leads to the same page for ever", async () => {
+  test("lead to the same page for ever with a link that repeats", async () => {
     const world = await given(ALERTS, "faults: [{ on: alerts, answer: { link: repeats } }]");
 
     const first = await world.list("?$top=10");
@@ -291,8 +291,8 @@ describe("faults", () => {
   });
 });
 
-describe("answers of the APIs", () => {
-  test("gzip and plain hold the same bytes, also of prepared pages", async () => {
+describe("the simulator's APIs", () => {
+  test("send the same bytes with and without gzip, also of prepared pages", async () => {
     const world = await given(ALERTS);
     const plain = await world.list("", { "accept-encoding": "identity" });
     const zipped = await world.list();
@@ -305,7 +305,7 @@ describe("answers of the APIs", () => {
     expect(zipped.headers.get("date")).toBe("Tue, 24 Nov 2026 08:00:00 GMT");
   });
 
-  test("$expand=alerts answers 500 for as long as a large incident is on the page", async () => {
+  test("answer $expand=alerts with 500 for as long as a large incident is on the page", async () => {
     const world = await given(
       "  - { name: contoso, expand_max_alerts: 10, generate: [{ stream: incidents, count: 3, alerts: 11 }] }",
     );
@@ -317,7 +317,7 @@ describe("answers of the APIs", () => {
     expect(json.value[0]).not.toHaveProperty("alerts");
   });
 
-  test("unknown paths answer as Microsoft does: Graph and Defender each in their own form", async () => {
+  test("answer unknown paths as Microsoft does, Graph and Defender each in their own form", async () => {
     const world = await given(ALERTS);
     const graph = await world.visitor.get(`${world.simulator.ready.graph_url}/v1.0/security/nothing`, world.token);
     const defender = await world.visitor.get(`${world.simulator.ready.api_url}/api/nothing`, world.token);
@@ -327,7 +327,7 @@ describe("answers of the APIs", () => {
     expect(defender.json.error).toMatchObject({ code: "NotFound", target: expect.any(String) });
   });
 
-  test("an alert and an incident by id, an incident's alerts, and 404", async () => {
+  test("answer an alert and an incident by id, an incident's alerts, and 404 for anything else", async () => {
     const world = await given(
       "  - { name: contoso, records: [{ stream: incidents, id: '7', at: -1h }, { stream: alerts, id: a, at: -1h, set: { incidentId: '7' } }] }",
     );
@@ -340,7 +340,7 @@ describe("answers of the APIs", () => {
     expect((await at("incidents/8")).status).toBe(404);
   });
 
-  test("a token for another API, none, and a made-up one are refused with 401", async () => {
+  test("refuse a token for another API, no token and a made-up one with 401", async () => {
     const world = await given(ALERTS);
     const [customer] = world.simulator.ready.customers;
     const xdr =
@@ -361,7 +361,7 @@ describe("answers of the APIs", () => {
     ]);
   });
 
-  test("a merged incident is redirected and carries the id of the other", async () => {
+  test("redirect a merged incident, which carries the id of the other", async () => {
     const world = await given(
       "  - { name: contoso, records: [{ stream: incidents, id: '1', at: -2h }, { stream: incidents, id: '2', at: -2h }, { stream: incidents, id: '2', at: -1h, merge_into: '1' }] }",
     );
@@ -378,7 +378,7 @@ describe("answers of the APIs", () => {
     });
   });
 
-  test("the SIEM API: two hours without parameters, `ago`, and `limit` keeps the most recent", async () => {
+  test("serve the SIEM API's last two hours without parameters, `ago`, and the most recent with `limit`", async () => {
     const world = await given(
       "  - { name: contoso, generate: [{ stream: siem-alerts, count: 30, from: -5h, to: 0s }] }",
     );
@@ -433,7 +433,7 @@ describe("Microsoft's own host names, mapped to loopback", () => {
   });
 });
 
-test("time that steps back takes nothing away, and what is due happens once", async () => {
+test("a simulator's clock that steps back takes nothing away, and what is due happens once", async () => {
   const world = await given(
     "  - { name: contoso, records: [{ stream: alerts, id: a, at: 5m }] }",
     "events: [{ at: 6m, do: secret, state: expired }]",

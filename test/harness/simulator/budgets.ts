@@ -20,7 +20,7 @@ export const BUDGETS: Readonly<Record<BudgetName, BudgetLimits>> = {
 
 export interface Budget {
   /** Counts a request, or says for how many milliseconds none is allowed (then it is not counted). */
-  take(nowMs: number, limits: BudgetLimits): number;
+  tryConsume(nowMs: number, limits: BudgetLimits): number;
 }
 
 const MINUTE_MS = 60_000;
@@ -37,7 +37,7 @@ export function makeBudget(): Budget {
     return nth === undefined || nth + windowMs <= nowMs ? 0 : nth + windowMs - nowMs;
   };
   return {
-    take(nowMs, { perMinute, perHour }) {
+    tryConsume(nowMs, { perMinute, perHour }) {
       const wait = Math.max(
         waitFor(nowMs, perMinute, MINUTE_MS),
         perHour === undefined ? 0 : waitFor(nowMs, perHour, HOUR_MS),

@@ -53,8 +53,8 @@ function redeem(
   });
 }
 
-describe("refresh tokens", () => {
-  test("each redemption gives a new one; the old one stays good; both are as long as real ones", async () => {
+describe("the simulator's refresh tokens", () => {
+  test("are replaced by each redemption, the old one stays valid, and both are as long as real ones", async () => {
     const customer = simulator.control.customer("contoso");
 
     const first = await redeem(customer);
@@ -72,7 +72,7 @@ describe("refresh tokens", () => {
     expect(again.status).toBe(200);
   });
 
-  test("an answer for a user carries client_info and id_token, and scopes instead of roles", async () => {
+  test("come in an answer with client_info and id_token, and with scopes instead of roles", async () => {
     const customer = simulator.control.customer("contoso");
 
     const { json } = await redeem(customer);
@@ -92,7 +92,7 @@ describe("refresh tokens", () => {
     });
   });
 
-  test("90 days without use by the simulator's clock end it; use keeps it alive", async () => {
+  test("end after 90 days without use by the simulator's clock, and use renews them", async () => {
     const customer = simulator.control.customer("litware");
     const start = simulator.control.clock.nowMs();
     const kept = (await redeem(customer)).json.refresh_token as string;
@@ -108,7 +108,7 @@ describe("refresh tokens", () => {
     expect(idle.json).toMatchObject({ error: "invalid_grant", error_codes: [700082] });
   });
 
-  test("revoked ones are refused, one from a new sign-in is good; a cut one is not valid", async () => {
+  test("are refused when revoked or truncated, and accepted from a new sign-in", async () => {
     const customer = simulator.control.customer("adatum");
     await visitor.control("/customers/adatum/refresh-token", { state: "revoked" });
 
@@ -118,7 +118,7 @@ describe("refresh tokens", () => {
     expect((await redeem(customer, fresh)).status).toBe(200);
   });
 
-  test("another customer's token is not valid here", async () => {
+  test("are refused for another customer", async () => {
     const { json } = await redeem(
       simulator.control.customer("contoso"),
       simulator.control.customer("fabrikam").refresh_token,
@@ -165,8 +165,8 @@ async function signIn(customer: ReadyCustomer, more: Record<string, string> = {}
   });
 }
 
-describe("the code flow with PKCE", () => {
-  test("a code with the right verifier gives tokens once", async () => {
+describe("the simulator's code flow with PKCE", () => {
+  test("gives tokens once for a code with the right verifier", async () => {
     const customer = simulator.control.customer("contoso");
     const { code, state } = await codeFor(customer);
 
@@ -184,14 +184,14 @@ describe("the code flow with PKCE", () => {
     [{ redirect_uri: "https://localhost/other" }, 50011],
     [{ client_secret: "wrong" }, 7000215],
     [{ code: "made-up" }, 70008],
-  ])("%o is refused with AADSTS%i", async (wrong, number) => {
+  ])("refuses %o with AADSTS%i", async (wrong, number) => {
     const { status, json } = await signIn(simulator.control.customer("contoso"), wrong);
 
     expect(status).toBeGreaterThanOrEqual(400);
     expect((json.error_codes as number[]).at(-1)).toBe(number);
   });
 
-  test("without offline_access there is no refresh token", async () => {
+  test("gives no refresh token without offline_access", async () => {
     const customer = simulator.control.customer("contoso");
     const { code } = await codeFor(customer, GRAPH);
 
@@ -204,7 +204,7 @@ describe("the code flow with PKCE", () => {
 
 const scoped = (scope: string) => ({ grant_type: "client_credentials", scope });
 
-describe("what a token request is refused for", () => {
+describe("the simulator refuses a token request", () => {
   test.each<[string, Record<string, string>, number, string]>([
     ["no grant_type", {}, 900144, "invalid_request"],
     ["an unknown grant_type", { grant_type: "password" }, 70003, "unsupported_grant_type"],
@@ -219,7 +219,7 @@ describe("what a token request is refused for", () => {
       700016,
       "unauthorized_client",
     ],
-  ])("%s", async (_, fields, number, error) => {
+  ])("for %s", async (_, fields, number, error) => {
     const customer = simulator.control.customer("contoso");
 
     const { json } = await visitor.post(at(customer), { ...app(customer), ...fields });
@@ -227,7 +227,7 @@ describe("what a token request is refused for", () => {
     expect(json).toMatchObject({ error, error_codes: [number] });
   });
 
-  test("an unknown tenant", async () => {
+  test("for an unknown tenant", async () => {
     const { status, json } = await visitor.get(
       `${simulator.ready.login_url}/nobody.example/v2.0/.well-known/openid-configuration`,
     );
@@ -236,7 +236,7 @@ describe("what a token request is refused for", () => {
     expect(json.error_codes).toEqual([90002]);
   });
 
-  test("a national cloud's tenant knows only its own Graph", async () => {
+  test("of a national cloud's tenant for any Graph but its own", async () => {
     const customer = simulator.control.customer("gov");
 
     const wrong = await visitor.post(at(customer), { ...app(customer), ...scoped(GRAPH) });
@@ -250,7 +250,7 @@ describe("what a token request is refused for", () => {
   });
 });
 
-test("a tenant's domain leads to its GUID", async () => {
+test("the simulator resolves a tenant's domain to its GUID", async () => {
   const { json } = await visitor.get(
     `${simulator.ready.login_url}/contoso.onmicrosoft.com/v2.0/.well-known/openid-configuration`,
   );
@@ -258,7 +258,7 @@ test("a tenant's domain leads to its GUID", async () => {
   expect(json.issuer).toBe(`${simulator.ready.login_url}/${simulator.control.customer("contoso").tenant_id}/v2.0`);
 });
 
-test("an expired key, a new key beside it, and the right status for each", async () => {
+test("the simulator answers an expired client secret and a new one beside it each with the right status", async () => {
   const customer = simulator.control.customer("fabrikam");
   const ask = (secret: string): Promise<Answer> =>
     visitor.post(at(customer), {
@@ -275,7 +275,7 @@ test("an expired key, a new key beside it, and the right status for each", async
   expect((await ask(json.fabrikam.client_secret as string)).status).toBe(200);
 });
 
-test("consent withdrawn: the refresh is refused, an app-only token is empty and gets 403 with Microsoft's words", async () => {
+test("after consent is withdrawn the refresh is refused, and an app-only token has no roles and gets 403 with Microsoft's words", async () => {
   const customer = simulator.control.customer("tailspin");
   await visitor.control("/customers/tailspin/consent", { state: "withdrawn" });
 
@@ -304,7 +304,7 @@ test("consent withdrawn: the refresh is refused, an app-only token is empty and 
   expect((await redeem(customer)).status).toBe(200);
 });
 
-test("an app registered through Graph is good where its consent was given, for what it asks for", async () => {
+test("an app registered through Graph works where consent was given, for what it asks for", async () => {
   const customer = simulator.control.customer("woodgrove");
   const graph = `${simulator.ready.graph_url}/v1.0`;
   const token = await visitor.appToken(simulator.control.customer("contoso"));
@@ -341,7 +341,7 @@ test("an app registered through Graph is good where its consent was given, for w
   expect(claimsOf((await ask()).json.access_token as string)["roles"]).toEqual(["SecurityAlert.Read.All"]);
 });
 
-test("a token ends after its lifetime, and 401 carries a challenge", async () => {
+test("an access token of the simulator ends after its lifetime, and 401 carries a challenge", async () => {
   const customer = simulator.control.customer("woodgrove");
   await visitor.control("/customers/woodgrove/access-tokens", { lifetime_seconds: 5 });
   const token = await visitor.appToken(customer);
@@ -356,7 +356,7 @@ test("a token ends after its lifetime, and 401 carries a challenge", async () =>
   expect(late.headers.get("www-authenticate")).toMatch(/^Bearer /);
 });
 
-test("tokens are signed by a published key, also after the keys roll over", async () => {
+test("the simulator's tokens are signed by a published key, also after the keys roll over", async () => {
   const customer = simulator.control.customer("contoso");
   const before = await visitor.appToken(customer);
   await visitor.control("/roll-keys", {});
@@ -383,7 +383,7 @@ test("tokens are signed by a published key, also after the keys roll over", asyn
   }
 });
 
-test("MSAL's short name of the device code grant is known as well", async () => {
+test("the simulator also knows MSAL's short name of the device code grant", async () => {
   const customer = simulator.control.customer("woodgrove");
   const { json } = await visitor.post(at(customer, "oauth2/v2.0/devicecode"), {
     client_id: customer.client_id,
@@ -396,7 +396,7 @@ test("MSAL's short name of the device code grant is known as well", async () => 
   expect((await visitor.post(at(customer), form)).status).toBe(200);
 });
 
-test("the device code: pending at first, then tokens; or declined", async () => {
+test("a device code is pending at first, and then gives tokens or is declined", async () => {
   const customer = simulator.control.customer("contoso");
   const begin = async (): Promise<Record<string, string>> => {
     const { json } = await visitor.post(at(customer, "oauth2/v2.0/devicecode"), {
@@ -439,7 +439,7 @@ const askWith = (customer: ReadyCustomer, made: string): Promise<Answer> =>
     client_assertion: made,
   });
 
-describe("client assertions", () => {
+describe("a client assertion", () => {
   let privateKey: KeyObject;
   let certificate: X509Certificate;
 
@@ -483,13 +483,13 @@ describe("client assertions", () => {
     return `${text}.${sign("RSA-SHA256", Buffer.from(text), { key: privateKey, ...padding }).toString("base64url")}`;
   }
 
-  test.each(["PS256", "RS256"] as const)("%s by a registered certificate is accepted", async (alg) => {
+  test.each(["PS256", "RS256"] as const)("with %s by a registered certificate is accepted", async (alg) => {
     const customer = simulator.control.customer("contoso");
 
     expect((await askWith(customer, assertion(customer, alg))).status).toBe(200);
   });
 
-  test("for another tenant's endpoint, expired, altered or by an unregistered certificate it is not", async () => {
+  test("for another tenant's endpoint, expired, altered or by an unregistered certificate is refused", async () => {
     const customer = simulator.control.customer("contoso");
     const other = simulator.control.customer("fabrikam");
     const altered = assertion(customer, "PS256").replace(/\.[^.]{10}/, ".AAAAAAAAAA");

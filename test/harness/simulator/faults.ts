@@ -1,4 +1,4 @@
-import { type Chance, chanceOf } from "./chance.ts";
+import { type Random, seededRandom } from "./seeded-random.ts";
 import type { StreamName } from "./streams.ts";
 
 /** What a request is, as far as faults care. */
@@ -82,7 +82,7 @@ export interface Faults {
 interface Counted {
   matched: number;
   struck: number;
-  readonly chance: Chance;
+  readonly random: Random;
 }
 
 /**
@@ -114,7 +114,7 @@ export function makeFaults(seed: string | number): Faults {
         if (!matches(rule, request)) continue;
         let counted = counts.get(request.customer);
         if (counted === undefined) {
-          counted = { matched: 0, struck: 0, chance: chanceOf(seed, number, request.customer) };
+          counted = { matched: 0, struck: 0, random: seededRandom(seed, number, request.customer) };
           counts.set(request.customer, counted);
         }
         counted.matched += 1;
@@ -142,7 +142,7 @@ function strikes(rule: FaultRule, counted: Counted): boolean {
   if (rule.times !== undefined && counted.struck >= rule.times) return false;
   if (rule.requests !== undefined && !rule.requests.includes(counted.matched)) return false;
   if (rule.every !== undefined && counted.matched % rule.every !== 0) return false;
-  return rule.rate === undefined || counted.chance() < rule.rate;
+  return rule.rate === undefined || counted.random() < rule.rate;
 }
 
 /** Whether a client that got this answer could not have read its rows. */

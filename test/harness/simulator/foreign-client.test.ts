@@ -25,9 +25,7 @@ afterAll(async () => {
   await simulator.stop();
 });
 
-/**
- * Microsoft's own client, told where Graph is and whose certificate to trust; it sees nothing else of ours.
- */
+/** Microsoft's own client with the simulator's address and certificate; no code of this project is in it. */
 async function graphClient(): Promise<Client> {
   const visitor = visit(simulator);
   const token = await visitor.appToken(simulator.control.customer("contoso"));

@@ -55,7 +55,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-describe("answers are the documentation's samples, byte for byte and compact", () => {
+describe("the simulator's answers are the documentation's samples, byte for byte and compact", () => {
   const lists = [
     ["graph alerts", "graph", "https://graph.microsoft.com", "/v1.0/security/alerts_v2", "graph-alerts_v2.response"],
     ["graph incidents", "graph", "https://graph.microsoft.com", "/v1.0/security/incidents", "graph-incidents.response"],
@@ -69,7 +69,7 @@ describe("answers are the documentation's samples, byte for byte and compact", (
     ],
   ] as const;
 
-  test.each(lists)("%s", async (_, origin, resource, path, name) => {
+  test.each(lists)("for %s", async (_, origin, resource, path, name) => {
     const customer = simulator.control.customer("contoso");
     const token = await visitor.appToken(customer, resource);
 
@@ -81,7 +81,7 @@ describe("answers are the documentation's samples, byte for byte and compact", (
     expect(text.endsWith(`"value":[${[...wanted].sort(newestFirst).join(",")}]}`)).toBe(true);
   });
 
-  test("siem detections are a bare array", async () => {
+  test("with the SIEM API's detections as a bare array", async () => {
     const customer = simulator.control.customer("contoso");
     const token = await visitor.appToken(customer, "https://graph.windows.net");
 
@@ -93,7 +93,7 @@ describe("answers are the documentation's samples, byte for byte and compact", (
     expect(text).toBe(`[${recordsOf("siem-alerts.response").join(",")}]`);
   });
 
-  test("without $expand a Defender for Endpoint alert has an empty list of evidence", async () => {
+  test("with an empty list of evidence for a Defender for Endpoint alert without $expand", async () => {
     const token = await visitor.appToken(
       simulator.control.customer("contoso"),
       "https://api.securitycenter.microsoft.com",
@@ -107,7 +107,7 @@ describe("answers are the documentation's samples, byte for byte and compact", (
   test.each([
     [false, "hunting.response"],
     [true, "hunting-capitalised-schema.response"],
-  ] as const)("hunting, capitals %s", async (capitalised, name) => {
+  ] as const)("for hunting with capitals %s", async (capitalised, name) => {
     const token = await visitor.appToken(simulator.control.customer("contoso"));
     for (const customer of simulator.control.world.customers.values()) customer.hunting.capitalised = capitalised;
 
@@ -127,8 +127,8 @@ describe("answers are the documentation's samples, byte for byte and compact", (
   });
 });
 
-describe("token answers have the samples' members", () => {
-  test("v2, app only", async () => {
+describe("the simulator's token answers have the samples' members", () => {
+  test("at v2 for an app", async () => {
     const { client_id, client_secret, tenant_id } = simulator.control.customer("contoso");
 
     const { json } = await visitor.post(`${simulator.ready.login_url}/${tenant_id}/oauth2/v2.0/token`, {
@@ -145,7 +145,7 @@ describe("token answers have the samples' members", () => {
     expect(json.refresh_token).toBeUndefined();
   });
 
-  test("v1 writes its numbers as strings", async () => {
+  test("at v1 with numbers written as strings", async () => {
     const { client_id, client_secret, tenant_id } = simulator.control.customer("contoso");
 
     const { json } = await visitor.post(`${simulator.ready.login_url}/${tenant_id}/oauth2/token`, {
@@ -163,7 +163,7 @@ describe("token answers have the samples' members", () => {
   });
 
   test.each([50001, 7000215, 7000222, 70008, 700082, 70011])(
-    "AADSTS%i has the sample's shape, error and numbers",
+    "for AADSTS%i with the sample's shape, error and numbers",
     async (number) => {
       const { tenant_id } = simulator.control.customer("contoso");
       simulator.control.perform({ do: "fault", on: ["token"], times: 1, answer: { aadsts: number } });
@@ -187,7 +187,7 @@ describe("token answers have the samples' members", () => {
     },
   );
 
-  test("Defender's errors have the sample's members", async () => {
+  test("for Defender's errors", async () => {
     const token = await visitor.appToken(simulator.control.customer("contoso"), "https://api.security.microsoft.com");
 
     const { status, json } = await visitor.get(`${simulator.ready.api_url}/api/incidents/1`, token);

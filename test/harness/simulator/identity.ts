@@ -65,7 +65,7 @@ interface RefreshTokenContent {
   /** 0 is the token of the ready line; each redemption makes the next. */
   readonly generation: number;
   readonly clientId: string;
-  /** From the device code flow: it belongs to a public client and is redeemed without a key. */
+  /** From the device code flow: it belongs to a public client and is redeemed without a client secret. */
   readonly isPublic?: boolean;
 }
 
@@ -85,7 +85,7 @@ export function refreshToken(content: RefreshTokenContent): string {
   return token.slice(0, REFRESH_TOKEN_CHARACTERS);
 }
 
-/** What a refresh token says, or undefined when it is not one of ours or was cut short. */
+/** What a refresh token says, or undefined when it is not a token of the simulator or was cut short. */
 export function readRefreshToken(token: string): RefreshTokenContent | undefined {
   if (!token.startsWith("1.AX")) return undefined;
   const length = Number.parseInt(token.slice(4, 6), 36);

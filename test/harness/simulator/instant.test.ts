@@ -5,7 +5,7 @@ const SECOND = 10_000_000n;
 /** 2021-04-27T12:19:27Z, counted by another program. */
 const SAMPLE_S = 1_619_525_967n;
 
-describe("instants", () => {
+describe("the simulator's instants", () => {
   test.each([
     ["2021-04-27T12:19:27Z", SAMPLE_S * SECOND],
     ["2021-04-27T12:19:27.7211305Z", SAMPLE_S * SECOND + 7_211_305n],
@@ -16,7 +16,7 @@ describe("instants", () => {
     ["2021-04-27T12:19:27.000", SAMPLE_S * SECOND],
     ["1970-01-01", 0n],
     ["1969-12-31T23:59:59.9999999Z", -1n],
-  ])("%s is %i ticks of 100 ns since 1970", (text, ticks) => {
+  ])("read %s as %i ticks of 100 ns since 1970", (text, ticks) => {
     expect(ticksOf(text)).toBe(ticks);
   });
 
@@ -27,7 +27,7 @@ describe("instants", () => {
     },
   );
 
-  test("are written with the digits asked for, cut and never rounded", () => {
+  test("are written with the digits asked for, truncated and never rounded", () => {
     const ticks = SAMPLE_S * SECOND + 9_999_999n;
 
     expect([7, 3, 0].map((digits) => textOfTicks(ticks, digits))).toEqual([
@@ -38,7 +38,7 @@ describe("instants", () => {
     expect(textOfTicks(-1n)).toBe("1969-12-31T23:59:59.9999999Z");
   });
 
-  test("inside JSON are moved only where they are a whole string", () => {
+  test("are moved inside JSON only where they are a whole string", () => {
     const json =
       '{"a":"2021-04-27T12:19:27.7211305Z","b":["2021-04-27T12:19:27Z"],"c":"at 2021-04-27T12:19:27Z","d":"2021-04-27"}';
 
@@ -55,6 +55,6 @@ test.each([
   ["P", undefined],
   ["PT", undefined],
   ["10M", undefined],
-])("the ISO duration %s is %p ms", (text, ms) => {
+])("the simulator reads the ISO duration %s as %p ms", (text, ms) => {
   expect(durationMs(text)).toBe(ms);
 });

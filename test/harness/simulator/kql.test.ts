@@ -15,7 +15,7 @@ const run = (query: string) => runKql(query, new Map([["DeviceProcessEvents", RO
 const ids = (query: string): unknown[] =>
   run(query).rows.map((row) => (JSON.parse(row) as { ProcessId: number }).ProcessId);
 
-describe("hunting queries", () => {
+describe("the simulator's hunting", () => {
   test.each([
     ["", [4, 40, 400]],
     ["| where Timestamp > ago(1d)", [4, 40]],
@@ -29,18 +29,18 @@ describe("hunting queries", () => {
     ["| order by Timestamp asc | take 1", [400]],
     ["| top 2 by ProcessId desc", [400, 40]],
     ["| sort by ProcessId desc | limit 1", [400]],
-  ])("DeviceProcessEvents %s", (stages, wanted) => {
+  ])("answers the query DeviceProcessEvents %s", (stages, wanted) => {
     expect(ids(`DeviceProcessEvents ${stages}`)).toEqual(wanted);
   });
 
-  test("a row that nothing reshaped keeps its bytes; a projected one has the columns in the order asked for", () => {
+  test("keeps the bytes of a row that nothing reshaped, and projects columns in the order asked for", () => {
     expect(run("DeviceProcessEvents | take 1").rows).toEqual([ROWS[0]]);
     expect(run("DeviceProcessEvents | take 1 | project FileName, ProcessId").rows).toEqual([
       '{"FileName":"cmd.exe","ProcessId":4}',
     ]);
   });
 
-  test("the schema tells types as Microsoft names them", () => {
+  test("names types in the schema as Microsoft does", () => {
     expect(run("DeviceProcessEvents").columns).toEqual([
       { name: "Timestamp", type: "DateTime" },
       { name: "FileName", type: "String" },
@@ -50,7 +50,7 @@ describe("hunting queries", () => {
     ]);
   });
 
-  test("summarize counts by columns", () => {
+  test("counts by columns with summarize", () => {
     expect(run("DeviceProcessEvents | summarize Number=count() by Blocked").rows).toEqual([
       '{"Blocked":true,"Number":1}',
       '{"Blocked":false,"Number":1}',
@@ -67,7 +67,7 @@ describe("hunting queries", () => {
     ["DeviceProcessEvents | where FileName ==", "Syntax error"],
     ["DeviceProcessEvents | take", "Syntax error"],
     ["", "Syntax error"],
-  ])("%s is refused", (query, sentence) => {
+  ])("refuses the query '%s'", (query, sentence) => {
     expect(() => run(query)).toThrow(BadQuery);
     expect(() => run(query)).toThrow(sentence);
   });

@@ -140,8 +140,8 @@ const at = (id: string, lastUpdateDateTime: string): Alert => ({
   lastUpdateDateTime,
 });
 
-describe("what a list answers", () => {
-  test("page_max clamps $top without a word, and links go on from there", () => {
+describe("a list of the simulator", () => {
+  test("clamps $top to page_max without notice, and its links continue from there", () => {
     const table = tableOf(["1", "2", "3", "4", "5"].map((id) => at(id, `2026-11-24T08:00:0${id}Z`)));
 
     const pages = walk(table, new URLSearchParams({ $top: "1000", $orderby: "lastUpdateDateTime" }), {
@@ -154,7 +154,7 @@ describe("what a list answers", () => {
     expect(pages).toEqual([["1", "2"], ["3", "4"], ["5"]]);
   });
 
-  test("$filter, $orderby, $top, $skip and next links equal a plain evaluation of all rows", () => {
+  test("answers $filter, $orderby, $top, $skip and next links like a plain evaluation of all rows", () => {
     const orders = fc.option(
       fc.tuple(
         fc.constantFrom("createdDateTime" as const, "lastUpdateDateTime" as const),
@@ -197,7 +197,7 @@ describe("what a list answers", () => {
     );
   });
 
-  test("instants of any precision compare by value: 58Z comes before 58.0066667Z", () => {
+  test("compares instants of any precision by value: 58Z comes before 58.0066667Z", () => {
     const table = tableOf([at("later", "2020-09-06T16:05:58.0066667Z"), at("earlier", "2020-09-06T16:05:58Z")]);
 
     expect(
@@ -231,7 +231,7 @@ describe("what a list answers", () => {
     ["alerts", "$filter=(lastUpdateDateTime ge 2020-01-01T00:00:00Z", "Syntax error"],
     ["alerts", "$search=x", "The query parameter '$search' is not supported."],
     ["alerts", "$skiptoken=nonsense", "Skip token is invalid."],
-  ])("%s refuses %s", (stream, query, sentence) => {
+  ])("of %s refuses %s", (stream, query, sentence) => {
     expect(() => readListQuery(STREAMS[stream], new URLSearchParams(query))).toThrow(QueryRefused);
     expect(() => readListQuery(STREAMS[stream], new URLSearchParams(query))).toThrow(sentence);
   });
@@ -241,7 +241,7 @@ describe("what a list answers", () => {
     ["alerts", "", 1000],
     ["incidents", "", 50],
     ["mde-alerts", "", 10_000],
-  ])("%s clamps %s to %i without notice", (stream, query, top) => {
+  ])("of %s clamps %s to %i without notice", (stream, query, top) => {
     expect(readListQuery(STREAMS[stream], new URLSearchParams(query)).top).toBe(top);
   });
 });

@@ -99,7 +99,7 @@ export interface Table {
   /** Changes with each visible change; prepared pages go by it. */
   revision(): number;
   /** Notes that a poll looked: see `shown`. */
-  polled(reach: Reach, nowMs: number): void;
+  polled(lookback: Lookback, nowMs: number): void;
   /** Notes that an answer held the version. */
   served(version: Version, nowMs: number, sentAs: (version: Version) => string): void;
   /** Every version a poll could see, in the order in which they became visible. */
@@ -110,7 +110,7 @@ export interface Table {
 }
 
 /** How far back a request looked: a lower bound on update time or creation time, or on neither. */
-export interface Reach {
+export interface Lookback {
   readonly updatedFrom?: bigint;
   readonly createdFrom?: bigint;
 }
@@ -194,16 +194,16 @@ export function makeTable(facts: StreamFacts, parse: (text: string) => Row = (te
     },
     find: (id) => rows.get(id),
     revision: () => revision,
-    polled(reach, nowMs) {
+    polled(lookback, nowMs) {
       const before = [furthestUpdated, furthestCreated];
-      if (reach.updatedFrom === undefined && reach.createdFrom === undefined) furthestUpdated = "all";
-      if (reach.updatedFrom !== undefined) furthestUpdated = further(furthestUpdated, reach.updatedFrom);
-      if (reach.createdFrom !== undefined && reach.updatedFrom === undefined)
-        furthestCreated = further(furthestCreated, reach.createdFrom);
-      const reachMoved = before[0] !== furthestUpdated || before[1] !== furthestCreated;
-      if (!reachMoved && fresh.length === 0) return;
-      const looking = reachMoved ? [...beyond, ...fresh] : fresh;
-      if (reachMoved) beyond = [];
+      if (lookback.updatedFrom === undefined && lookback.createdFrom === undefined) furthestUpdated = "all";
+      if (lookback.updatedFrom !== undefined) furthestUpdated = further(furthestUpdated, lookback.updatedFrom);
+      if (lookback.createdFrom !== undefined && lookback.updatedFrom === undefined)
+        furthestCreated = further(furthestCreated, lookback.createdFrom);
+      const looksFurther = before[0] !== furthestUpdated || before[1] !== furthestCreated;
+      if (!looksFurther && fresh.length === 0) return;
+      const looking = looksFurther ? [...beyond, ...fresh] : fresh;
+      if (looksFurther) beyond = [];
       fresh = [];
       for (const version of looking) {
         // Replaced before any poll came by: nobody could see it.

@@ -1,11 +1,11 @@
-/** A source of chance that gives the same numbers for the same seed: 0 ≤ n < 1. */
-export type Chance = () => number;
+/** Random numbers, 0 ≤ n < 1, that are the same for the same seed. */
+export type Random = () => number;
 
 /**
- * Mulberry32, seeded by a hash of the texts. Each user of chance has its own, so that none disturbs another's
- * numbers.
+ * Mulberry32, seeded by a hash of the texts. Each user has a source of its own, so that no user changes
+ * another's numbers.
  */
-export function chanceOf(...seeds: readonly (string | number)[]): Chance {
+export function seededRandom(...seeds: readonly (string | number)[]): Random {
   let state = 2_166_136_261;
   const text = seeds.join("\u0000");
   for (let at = 0; at < text.length; at += 1) {

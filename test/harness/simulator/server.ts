@@ -1,6 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import { type Access, admit } from "./api/access.ts";
 import { answerDefenderList, answerDefenderOne, defenderStream } from "./api/defender.ts";
-import { type Door, enter } from "./api/gate.ts";
 import { answerGraphChildren, answerGraphList, answerGraphOne, answerOrganization, graphStream } from "./api/graph.ts";
 import { answerHunting } from "./api/hunting.ts";
 import type { PageCache } from "./api/page.ts";
@@ -87,7 +87,7 @@ const NO_RIGHTS: Rights = { roles: [], scopes: [] };
 
 async function answerGraph(exchange: Exchange, { tokens, pages, world }: Services, path: string): Promise<void> {
   if (/^\/(v1\.0|beta)\/security\/(microsoft\.graph\.security\.)?runHuntingQuery$/i.test(path)) {
-    const customer = enter(
+    const customer = admit(
       exchange,
       {
         api: "graph",
@@ -103,7 +103,7 @@ async function answerGraph(exchange: Exchange, { tokens, pages, world }: Service
     return customer === undefined ? undefined : answerHunting(exchange, customer, graphVoice, "graph");
   }
   if (/^\/v1\.0\/(applications|servicePrincipals)/.test(path)) {
-    const door: Door = {
+    const access: Access = {
       api: "graph",
       budget: "graph",
       target: "alerts",
@@ -111,12 +111,12 @@ async function answerGraph(exchange: Exchange, { tokens, pages, world }: Service
       voice: graphVoice,
       methods: ["GET", "POST"],
     };
-    if (enter(exchange, door, world, tokens) === undefined || (await world.directory.answer(exchange, path))) return;
+    if (admit(exchange, access, world, tokens) === undefined || (await world.directory.answer(exchange, path))) return;
     graphVoice.failed(exchange, 404, undefined, `Resource '${path.split("/").at(-1) ?? ""}' does not exist.`);
     return;
   }
   const target = graphStream(path);
-  const customer = enter(
+  const customer = admit(
     exchange,
     {
       api: "graph",
@@ -151,7 +151,7 @@ async function answerDefender(exchange: Exchange, { tokens, pages, world }: Serv
   const hunting = /^\/api\/(?:v1\.0\/)?(advancedqueries|advancedhunting)\/run$/i.exec(path)?.[1]?.toLowerCase();
   if (hunting !== undefined && exchange.nowMs < OLDER_HUNTING_ENDS_MS) {
     const api = hunting === "advancedqueries" ? "mde" : "xdr";
-    const customer = enter(
+    const customer = admit(
       exchange,
       { api, budget: "hunting", target: "hunting", rights: NO_RIGHTS, voice: defenderVoice, methods: ["POST"] },
       world,
@@ -169,7 +169,7 @@ async function answerDefender(exchange: Exchange, { tokens, pages, world }: Serv
     );
   const { facts, id } = target;
   const api = facts.api === "xdr" ? "xdr" : "mde";
-  const customer = enter(
+  const customer = admit(
     exchange,
     { api, budget: api, target: facts.name, rights: facts, voice: defenderVoice },
     world,
@@ -191,7 +191,7 @@ function answerSiem(exchange: Exchange, { tokens, world }: Services, path: strin
     );
     return;
   }
-  const customer = enter(
+  const customer = admit(
     exchange,
     { api: "siem", budget: "siem", target: "siem-alerts", rights: STREAMS["siem-alerts"], voice: defenderVoice },
     world,

@@ -62,8 +62,8 @@ async function over<T>(
   }
 }
 
-describe("a data folder", () => {
-  test("a line is a version and the newest per id is visible, with its own bytes", async () => {
+describe("a data folder of the simulator", () => {
+  test("holds a version per line, and the newest per id is visible with its own bytes", async () => {
     customer("contoso", { "alerts.ndjson": [] });
     writeFileSync(
       join(folder, "data", "contoso", "alerts.ndjson"),
@@ -79,7 +79,7 @@ describe("a data folder", () => {
     });
   });
 
-  test("a record without an id or a time is served, and a line that is no JSON is named and left out", async () => {
+  test("has records without an id or a time served, and a line that is not JSON named and left out", async () => {
     customer("contoso", {
       "alerts.ndjson": [
         alert("a", "2026-11-24T08:00:00Z"),
@@ -102,7 +102,7 @@ describe("a data folder", () => {
     expect(warnings).toEqual([expect.stringMatching(/contoso\/alerts\.ndjson:4: this line is not JSON/)]);
   });
 
-  test("--shift-to-now moves every time by the same amount, digits kept, so that the newest is a minute old", async () => {
+  test("is moved by --shift-to-now by one amount, digits kept, so that the newest time is a minute ago", async () => {
     customer("contoso", {
       "alerts.ndjson": [
         alert("old", "2021-05-02T14:19:01.3266667Z", {
@@ -123,7 +123,7 @@ describe("a data folder", () => {
     });
   });
 
-  test("ids, secrets and tokens derive from the folder's name", async () => {
+  test("gives ids, secrets and tokens that derive from its name", async () => {
     customer("contoso", { "alerts.ndjson": [] });
 
     const [once, twice] = [
@@ -143,7 +143,7 @@ describe("a data folder", () => {
   });
 });
 
-test("the documentation samples are served when nothing is named", async () => {
+test("the simulator serves the documentation samples when no data is named", async () => {
   const simulator = await startSimulator({ frozen: true });
   const names = simulator.ready.customers.map(({ tenant_name }) => tenant_name);
   await simulator.stop();
@@ -151,7 +151,7 @@ test("the documentation samples are served when nothing is named", async () => {
   expect(names).toEqual(["contoso", "fabrikam", "tailspin"]);
 });
 
-test("the certificates verify strictly: authority and key identifiers, names, no more rights than needed", async () => {
+test("the simulator's certificates pass strict verification of identifiers, names and key usage", async () => {
   customer("contoso", { "alerts.ndjson": [] });
 
   await over({}, async (simulator) => {
@@ -215,7 +215,7 @@ function startProcess(args: readonly string[]): Promise<Process> {
 /** Between two looks at something that another process does; jest's own deadline ends the looking. */
 const aMoment = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
 
-describe("the program", () => {
+describe("the simulator's program", () => {
   test("prints the ready line and writes it to the file, shows appended lines, and stops on SIGTERM", async () => {
     customer("contoso", { "alerts.ndjson": [alert("a", "2026-11-24T08:00:00Z")] });
     const file = join(folder, "ready.json");
@@ -263,7 +263,7 @@ describe("the program", () => {
     expect(await exited).toBe(0);
   }, 30_000);
 
-  test("stops when standard input ends, if asked to", async () => {
+  test("stops when standard input ends with --stop-on-stdin-end", async () => {
     customer("contoso", { "alerts.ndjson": [] });
     const { child, exited } = await startProcess(["--data", join(folder, "data"), "--stop-on-stdin-end"]);
 
@@ -300,7 +300,7 @@ describe("the program", () => {
     [["--now", "soon"], 2, "--now soon: expected an ISO time"],
     [["--nonsense"], 2, "Unknown option '--nonsense'"],
   ] as const)(
-    "%j exits with %i",
+    "exits for the arguments %j with %i",
     (args, status, sentence) => {
       const result = spawnSync(process.execPath, [MAIN, ...args], {
         encoding: "utf8",

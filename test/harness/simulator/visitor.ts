@@ -25,7 +25,7 @@ export interface Answer {
   readonly headers: Headers;
   readonly text: string;
   /** The body as JSON; undefined when it is none. */
-  // oxlint-disable-next-line typescript/no-explicit-any -- answers of foreign APIs, looked at member by member in tests
+  // oxlint-disable-next-line typescript/no-explicit-any -- foreign APIs' answers, read member by member
   readonly json: any;
 }
 

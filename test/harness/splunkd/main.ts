@@ -10,7 +10,7 @@ import { pathToFileURL } from "node:url";
 import yargs from "yargs";
 import { type Splunkd, startSplunkd } from "./splunkd.ts";
 
-/** Until the first event, idleness means nothing: signing in and a first page take their time. */
+/** Before the first event being idle does not count: signing in and a first page take time. */
 const FIRST_EVENT_S = 30;
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -130,8 +130,8 @@ async function enough(
   stop: AbortSignal,
 ): Promise<void> {
   const startedAtMs = performance.now();
-  // Through npm we are a shell's child, and a shell that is told to stop does not pass it on: without it we
-  // are nobody's and stop too.
+  // Through npm this is a shell's child, and a shell that is stopped does not pass the signal on. When the
+  // parent is gone, this stops too.
   const parent = process.ppid;
   let events = 0;
   let lastEventAtMs = startedAtMs;

@@ -13,7 +13,7 @@ export interface Password {
 
 /**
  * storage/passwords as it lies on disk: encrypted with the host's own secret, so that a search for clear text
- * in a home finds none.
+ * in a home finds no secret.
  */
 export class PasswordFile {
   private entries: Password[];

@@ -154,7 +154,7 @@ export class Rest {
             app: "",
             content: {
               version: "10.0.0",
-              serverName: "pretend",
+              serverName: "fake-splunkd",
               guid: "00000000-0000-4000-8000-000000000000",
               os_name: process.platform,
             },
@@ -393,7 +393,7 @@ function passwordEntry(entry: Password): Entry {
     sharing: entry.sharing,
     content: {
       clear_password: entry.password,
-      encr_password: "$7$pretend==",
+      encr_password: "$7$fake==",
       password: "********",
       realm: entry.realm,
       username: entry.name,

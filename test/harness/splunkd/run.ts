@@ -22,11 +22,11 @@ export interface RunOptions {
   readonly progressed: () => void;
 }
 
-/** One life of the input's process. */
+/** One run of the input's process. */
 export class Run {
   readonly ended: Promise<RunEnd>;
   readonly check: StreamCheck;
-  /** Reading was held up or ended on purpose: then a stream that breaks off is not the process's fault. */
+  /** Reading was paused or ended on purpose: then a stream that ends early is not the process's fault. */
   interfered = false;
   private readonly child: Child;
   private termAtMs: number | undefined;

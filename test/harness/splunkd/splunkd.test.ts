@@ -65,7 +65,7 @@ function ask(
 }
 
 describe("an input that keeps the protocol", () => {
-  test("is started in splunkd's surroundings, counted, stopped by SIGTERM and found without fault", async () => {
+  test("is started in splunkd's environment, counted, stopped by SIGTERM and found without fault", async () => {
     process.env["SECRET_OF_THE_SHELL"] = "leaked";
     mkdirSync(join(folder, "pem"), { recursive: true });
     writeFileSync(join(folder, "pem", "ca.pem"), "PEM");
@@ -122,7 +122,7 @@ describe("an input that keeps the protocol", () => {
     expect(await splunkd.stop()).toMatchObject({ exit_code: 0, restarts: 0, faults: [] });
   });
 
-  test("is put together from the package as from its folder", async () => {
+  test("is installed from the package as from its folder", async () => {
     const tgz = join(folder, "fake.tgz");
     execFileSync("tar", ["-czf", tgz, "-C", dirname(app), "fake_app"]);
     const splunkd = await start({ app: tgz, conf: one("well") });
@@ -139,7 +139,11 @@ describe("each breach of the protocol is a fault", () => {
     ["a stream that is not closed", "unclosed", /ends without <\/stream>/],
     ["a control character", "forbidden", /control character/],
     ["a bare ampersand", "bare-ampersand", /ampersand/],
-    ["an event of no stanza of ours", "strange-stanza", /not in the run document: defender_mssp:\/\/nobody/],
+    [
+      "an event of a stanza that was not in the run document",
+      "strange-stanza",
+      /not in the run document: defender_mssp:\/\/nobody/,
+    ],
     ["an exit code after SIGTERM", "fails-at-stop", /exit code 4/],
     ["a process that does not stop", "stays", /had to be killed/],
   ];
@@ -155,7 +159,7 @@ describe("each breach of the protocol is a fault", () => {
     expect(faults).toEqual(expect.arrayContaining([expect.stringMatching(fault)]));
   });
 
-  test("a process that keeps ending is started again a few times, then given up", async () => {
+  test("a process that keeps ending is restarted a few times and then left stopped", async () => {
     const splunkd = await start({ conf: one("quits"), restartAfterMs: 1 });
     await splunkd.until((s) => s.hasGivenUp, "giving up");
 
@@ -170,7 +174,7 @@ describe("each breach of the protocol is a fault", () => {
     );
   });
 
-  test("a refused input is reported with its message and is no fault", async () => {
+  test("a refused input is reported with its message and is not a fault", async () => {
     const splunkd = await start({ conf: one("refused") });
 
     expect(splunkd.validations).toEqual([
@@ -180,8 +184,8 @@ describe("each breach of the protocol is a fault", () => {
   });
 });
 
-describe("violence", () => {
-  test("a full pipe holds the input up, SIGTERM still ends it, and the broken stream is nobody's fault", async () => {
+describe("under kills and full pipes", () => {
+  test("a full pipe blocks the input, SIGTERM still ends it, and the cut stream is not a fault", async () => {
     const splunkd = await start({ conf: one("endless") });
     await splunkd.until((s) => s.events > 100, "events");
     splunkd.pauseReading();
@@ -189,17 +193,17 @@ describe("violence", () => {
     expect(await splunkd.stop()).toMatchObject({ exit_code: 0, faults: [] });
   });
 
-  test("SIGKILL of the input leaves half an event, and it is started again", async () => {
+  test("a killed input leaves half an event and is restarted", async () => {
     const splunkd = await start({ conf: one("endless"), restartAfterMs: 1 });
     await splunkd.until((s) => s.events > 100, "events");
     const before = splunkd.pid;
     splunkd.signal("SIGKILL");
-    await splunkd.until((s) => s.isRunning && s.pid !== before && s.restarts === 1, "the second life");
+    await splunkd.until((s) => s.isRunning && s.pid !== before && s.restarts === 1, "the second run");
 
     expect((await splunkd.stop()).faults).toEqual([]);
   });
 
-  test("splunkd dying loses what it held and the input goes when its pipe breaks", async () => {
+  test("a killed splunkd loses what it held, and the input ends when its pipe breaks", async () => {
     const out = join(folder, "crash.xml");
     const splunkd = await start({ conf: one("endless"), out, holdBytes: 500_000 });
     await splunkd.until((s) => s.events > 20_000, "events");
@@ -212,12 +216,12 @@ describe("violence", () => {
     expect(written).toBeLessThan(outcome.events - 1_000);
   });
 
-  test("a home used before goes on: same output file, edited inputs kept", async () => {
+  test("a home used before continues with the same output file and its edited inputs", async () => {
     const out = join(folder, "twice.xml");
     const home = join(folder, "home");
     const settings = one("well+masks", "refresh_token = secret-1\n");
     const first = await start({ conf: settings, out, home });
-    await first.until((s) => s.events === 6 && s.restarts === 1, "the masking and the second life");
+    await first.until((s) => s.events === 6 && s.restarts === 1, "the masking and the second run");
     expect((await first.stop()).faults).toEqual([]);
     expect(first.log.join("\n")).toContain("masked created=201 edited=200");
 
@@ -237,8 +241,8 @@ const PASSWORDS = "/servicesNS/nobody/fake_app/storage/passwords";
 const createLong = (splunkd: Splunkd): Promise<Answer> =>
   ask(splunkd, "POST", PASSWORDS, { realm: "r", name: "long", password: "x".repeat(256) });
 
-describe("the management port", () => {
-  test("storage/passwords: create, conflict, change, read, page, delete", async () => {
+describe("the management port of the fake splunkd", () => {
+  test("storage/passwords creates, changes, reads, pages and deletes entries and answers a conflict", async () => {
     const splunkd = await start({
       conf: one("well"),
       passwords: [{ app: "other_app", realm: "r", name: "theirs", password: "x", sharing: "global" }],
@@ -272,7 +276,7 @@ describe("the management port", () => {
     });
   });
 
-  test("256 characters are cut to 255 or refused, as the option says", async () => {
+  test("a password of 256 characters is truncated to 255 or refused, as the option says", async () => {
     const truncating = await start({ conf: one("well") });
     expect((await createLong(truncating)).status).toBe(201);
     expect(truncating.rest.passwords.find("fake_app", "r", "long")?.password).toHaveLength(255);
@@ -341,7 +345,7 @@ describe("the management port", () => {
   });
 });
 
-describe("the command", () => {
+describe("the command splunkd", () => {
   const main = new URL("./main.ts", import.meta.url).pathname;
 
   function run(
@@ -381,7 +385,7 @@ describe("the command", () => {
     expect(lines[1]).toMatchObject({ events: 3, sourcetypes: { "fake:0": 1, "fake:1": 2 }, exit_code: 0, faults: [] });
   });
 
-  test("stops in order on SIGTERM", async () => {
+  test("stops normally on SIGTERM", async () => {
     const { code, lines } = await run(["--app", app, "--conf", one("well")], "SIGTERM");
 
     expect(code).toBe(0);

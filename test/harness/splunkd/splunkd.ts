@@ -1,5 +1,5 @@
 /**
- * A pretend splunkd: installs an app, starts its modular input as splunkd does, answers its REST calls over
+ * The fake splunkd: installs an app, starts its modular input as splunkd does, answers its REST calls over
  * TLS, restarts it when an input is edited, stops it as splunkd does, and says where the protocol was not
  * kept. One process for all inputs (`use_single_instance`) is the only mode it runs.
  */
@@ -56,7 +56,7 @@ export interface SplunkdOptions {
   readonly collections?: Readonly<Record<string, readonly unknown[]>>;
   /** Between SIGTERM and SIGKILL; Splunk does not document its own. */
   readonly graceMs?: number;
-  /** After a process that ended by itself or was killed; null leaves it dead. */
+  /** After a process that ended by itself or was killed; null: it is not restarted. */
   readonly restartAfterMs?: number | null;
   /** Added to the environment that splunkd gives. */
   readonly environment?: Readonly<Record<string, string>>;
@@ -227,7 +227,7 @@ export class Splunkd {
     const scheme = readScheme(end.stdout);
     if (!scheme.useSingleInstance)
       throw new Error(
-        "the scheme asks for one process per input; this pretend splunkd runs one for all (use_single_instance)",
+        "the scheme asks for one process per input; the fake splunkd runs one for all (use_single_instance)",
       );
     if (scheme.streamingMode !== "xml") throw new Error("the scheme does not ask for streaming_mode xml");
     if (scheme.args.length === 0) this.fault("the scheme lists no arguments");
@@ -317,7 +317,7 @@ export class Splunkd {
     // Before a process has set up its handler a SIGTERM ends it: no harm when it had not said a word.
     const wasStarting = end.signal === "SIGTERM" && !run.check.hasBegun;
     if (end.signal !== null && !killed && !wasStarting) this.fault(`the process ended by ${end.signal}`);
-    // A reader that went away is a reason to fail; being told to stop is not.
+    // A process may fail because its reader is gone, but not because it was asked to stop.
     if (end.code !== null && end.code !== 0 && !(run.interfered && this.state !== "stopping"))
       this.fault(`the process ended with exit code ${end.code}`);
     if (this.state === "running") this.revive(inputs.length);
@@ -516,7 +516,7 @@ export class Splunkd {
 
   private fault(text: string): void {
     if (this.faults.length < 50) this.faults.push(text);
-    this.say("ERROR", "PretendSplunkd", text);
+    this.say("ERROR", "FakeSplunkd", text);
   }
 
   private progressed(): void {

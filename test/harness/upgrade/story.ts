@@ -10,13 +10,13 @@ import { STREAMS, type StreamName } from "../simulator/streams.ts";
  */
 export const STORY = {
   customers: ["contoso", "fabrikam", "tailspin"],
-  /** The older release collects its first history and stops in order. */
+  /** The older release collects its first history and stops normally. */
   beginsAt: "2025-11-28T08:00:00Z",
   /** More has happened. The older release is killed while it collects that. */
   killedAt: "2025-11-28T08:15:00Z",
   /** The newer release starts. */
   upgradedAt: "2025-11-28T08:25:00Z",
-  /** The setting `start`. It is so early that only a poll without a checkpoint reaches back to it. */
+  /** The setting `start`. It is so early that only a poll without a checkpoint looks back to it. */
   start: "2025-11-01T00:00:00Z",
   /** No record of the story was changed before this. */
   oldestRecordAt: "2025-11-24T00:00:00Z",

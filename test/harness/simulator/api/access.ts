@@ -9,30 +9,30 @@ import type { ApiName } from "../streams.ts";
 import type { Customer, World } from "../world.ts";
 import type { Rights, Voice } from "./voice.ts";
 
-/** What a request asks to enter. */
-export interface Door {
+/** What a request needs to be admitted to an API. */
+export interface Access {
   readonly api: ApiName;
   readonly budget: BudgetName;
   readonly target: FaultTarget;
   readonly rights: Rights;
   readonly voice: Voice;
-  /** Methods it answers to. */
+  /** The HTTP methods that are allowed; default: GET. */
   readonly methods?: readonly string[];
 }
 
 /**
- * Token, rights, budget and faults, in that order. Returns the customer, or undefined when it answered the
- * request itself. A fault that only damages the answer stays on the exchange.
+ * Checks token, rights, budget and faults, in that order. Returns the customer, or undefined when it answered
+ * the request itself. A fault that only damages the answer stays on the exchange.
  */
-export function enter(exchange: Exchange, door: Door, world: World, tokens: TokenShop): Customer | undefined {
-  const { voice } = door;
-  const grant = grantOf(exchange, door, tokens);
+export function admit(exchange: Exchange, access: Access, world: World, tokens: TokenShop): Customer | undefined {
+  const { voice } = access;
+  const grant = grantOf(exchange, access, tokens);
   if (typeof grant === "string") {
     voice.unauthorized(exchange, grant);
     return undefined;
   }
   const { customer } = grant;
-  const count = customer.counters.apis[door.api];
+  const count = customer.counters.apis[access.api];
   count.requests += 1;
   count.lastAtMs = exchange.nowMs;
   count.inFlight += 1;
@@ -41,26 +41,27 @@ export function enter(exchange: Exchange, door: Door, world: World, tokens: Toke
     count.inFlight -= 1;
     if (exchange.response.statusCode >= 400 && exchange.response.statusCode !== 429) count.failed += 1;
   });
-  const { roles, scopes } = door.rights;
+  const { roles, scopes } = access.rights;
   const opening = grant.appOnly ? roles : scopes;
   if (opening.length > 0 && !opening.some((one) => grant.permissions.includes(one))) {
-    voice.forbidden(exchange, grant, door.rights);
+    voice.forbidden(exchange, grant, access.rights);
     return undefined;
   }
   const waitMs = customer
-    .budget(grant.clientId, door.budget)
-    .take(exchange.nowMs, customer.budgetLimits[door.budget] ?? BUDGETS[door.budget]);
+    .budget(grant.clientId, access.budget)
+    .tryConsume(exchange.nowMs, customer.budgetLimits[access.budget] ?? BUDGETS[access.budget]);
   if (waitMs > 0) {
     count.throttled += 1;
     const seconds = Math.ceil(waitMs / 1000);
-    const message = door.api === "graph" ? undefined : `API calls quota exceeded. Quota resets in ${seconds} seconds.`;
+    const message =
+      access.api === "graph" ? undefined : `API calls quota exceeded. Quota resets in ${seconds} seconds.`;
     voice.failed(exchange, 429, undefined, message, {
       "retry-after": retryAfter(seconds, customer.retryAfterForm, exchange.nowMs),
     });
     return undefined;
   }
-  if (struck(exchange, door, customer, world)) return undefined;
-  if (!(door.methods ?? ["GET"]).includes(exchange.request.method ?? "")) {
+  if (struck(exchange, access, customer, world)) return undefined;
+  if (!(access.methods ?? ["GET"]).includes(exchange.request.method ?? "")) {
     voice.failed(exchange, 405, undefined, "Specified HTTP method is not allowed for the request target.");
     return undefined;
   }
@@ -69,7 +70,7 @@ export function enter(exchange: Exchange, door: Door, world: World, tokens: Toke
 
 function grantOf(
   exchange: Exchange,
-  door: Door,
+  access: Access,
   tokens: TokenShop,
 ): Grant | "empty" | "malformed" | "expired" | "audience" {
   const bearer = /^Bearer\s+(\S+)$/i.exec(exchange.request.headers.authorization ?? "")?.[1];
@@ -79,16 +80,16 @@ function grantOf(
   if (grant.expiresMs <= exchange.nowMs) return "expired";
   const host = hostOf(exchange.request.headers.host);
   const fits =
-    grant.api === door.api &&
-    (host === undefined || host.clouds.some((cloud) => apiOf(grant.resource, cloud) === door.api));
+    grant.api === access.api &&
+    (host === undefined || host.clouds.some((cloud) => apiOf(grant.resource, cloud) === access.api));
   return fits ? grant : "audience";
 }
 
 /** Lets a fault strike; true when it answered. */
-function struck(exchange: Exchange, door: Door, customer: Customer, world: World): boolean {
+function struck(exchange: Exchange, access: Access, customer: Customer, world: World): boolean {
   const search = exchange.url.searchParams;
   const fault = world.faults.next({
-    target: door.target,
+    target: access.target,
     customer: customer.identity.name,
     nowMs: exchange.nowMs,
     linked: search.has("$skiptoken"),
@@ -97,11 +98,11 @@ function struck(exchange: Exchange, door: Door, customer: Customer, world: World
   if (fault === undefined) return false;
   exchange.damage = fault;
   if (fault.status === undefined) return false;
-  if (fault.status === 429) customer.counters.apis[door.api].throttled += 1;
+  if (fault.status === 429) customer.counters.apis[access.api].throttled += 1;
   const headers: Record<string, string> =
     fault.retry_after_seconds === undefined
       ? {}
       : { "retry-after": retryAfter(fault.retry_after_seconds, fault.retry_after_form, exchange.nowMs) };
-  door.voice.failed(exchange, fault.status, fault.code, fault.message, headers);
+  access.voice.failed(exchange, fault.status, fault.code, fault.message, headers);
   return true;
 }

@@ -3,7 +3,7 @@ import type { Exchange } from "../exchange.ts";
 import { STREAMS, type StreamFacts } from "../streams.ts";
 import type { Customer } from "../world.ts";
 import { markServed, nextLink, readOrRefuse } from "./graph.ts";
-import { evaluateList, reachOf } from "./lists.ts";
+import { evaluateList, lookbackOf } from "./lists.ts";
 import { type PageCache, sendPage } from "./page.ts";
 import { mdeText, plainText } from "./records.ts";
 import { defenderVoice } from "./voice.ts";
@@ -31,7 +31,7 @@ export async function answerDefenderList(
   const table = customer.tables[facts.name];
   const query = readOrRefuse(exchange, defenderVoice, facts);
   if (query === undefined) return;
-  table.polled(reachOf(facts, query.filter), exchange.nowMs);
+  table.polled(lookbackOf(facts, query.filter), exchange.nowMs);
   const regime = customer.regimes[facts.name];
   const answer = evaluateList(table, query, regime);
   const text = facts.name === "mde-alerts" ? mdeText(query.expand === "evidence") : plainText;

@@ -5,7 +5,7 @@ import { QueryRefused } from "../odata.ts";
 import type { Table, Version } from "../records.ts";
 import { STREAMS, type StreamFacts } from "../streams.ts";
 import type { Customer } from "../world.ts";
-import { evaluateList, type ListQuery, reachOf, readListQuery } from "./lists.ts";
+import { evaluateList, type ListQuery, lookbackOf, readListQuery } from "./lists.ts";
 import { type PageCache, sendPage } from "./page.ts";
 import { alertCount, graphText } from "./records.ts";
 import { graphVoice, type Voice } from "./voice.ts";
@@ -40,7 +40,7 @@ export async function answerGraphList(
   const table = customer.tables[facts.name];
   const query = readOrRefuse(exchange, graphVoice, facts);
   if (query === undefined) return;
-  table.polled(reachOf(facts, query.filter), exchange.nowMs);
+  table.polled(lookbackOf(facts, query.filter), exchange.nowMs);
   const regime = customer.regimes[facts.name];
   const answer = evaluateList(table, query, regime);
   const expand = query.expand === "alerts";

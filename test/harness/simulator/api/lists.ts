@@ -262,7 +262,7 @@ function firstIndex(rows: readonly Version[], holds: (row: Version) => boolean):
   return low;
 }
 
-/** What a filter looks at: times come from what was read at the door, so that most rows are never parsed. */
+/** What a filter looks at. Times were read when the row was added, so most rows are never parsed. */
 function viewOf(facts: StreamFacts, row: Version, filter: Filter): Record<string, unknown> {
   const times = { [facts.updated]: row.updatedTicks, [facts.created]: row.createdTicks };
   const onlyTimes = pathsOf(filter).every((path) => path in times);
@@ -270,7 +270,7 @@ function viewOf(facts: StreamFacts, row: Version, filter: Filter): Record<string
 }
 
 /** How far back a request looked, for `/shown`. */
-export function reachOf(
+export function lookbackOf(
   facts: StreamFacts,
   filter: Filter | undefined,
 ): { updatedFrom?: bigint; createdFrom?: bigint } {

@@ -46,7 +46,7 @@ export function sendToken(
   const { api, resource } = target;
   const { identity, credentials } = customer;
   const nowS = Math.floor(exchange.nowMs / 1000);
-  const lifeS = customer.accessTokenLifetimeS;
+  const lifetimeS = customer.accessTokenLifetimeS;
   const offered = user === undefined ? PERMISSIONS[api].roles : PERMISSIONS[api].scopes;
   const registered = world.directory.find(clientId)?.permissions;
   const mayHave = (one: string): boolean =>
@@ -59,10 +59,10 @@ export function sendToken(
     clientId,
     appOnly: user === undefined,
     permissions,
-    expiresMs: exchange.nowMs + lifeS * 1000,
+    expiresMs: exchange.nowMs + lifetimeS * 1000,
   };
   const servicePrincipal = guid("service principal", identity.name);
-  const times = { iat: nowS, nbf: nowS, exp: nowS + lifeS };
+  const times = { iat: nowS, nbf: nowS, exp: nowS + lifetimeS };
   const issuer = `https://sts.windows.net/${identity.tenantId}/`;
   const accessToken = tokens.access(grant, {
     aud: resource,
@@ -96,12 +96,12 @@ export function sendToken(
       ? {}
       : { scope: permissions.map((one) => (api === "graph" ? one : `${resource}/${one}`)).join(" ") };
   const numbers = v2
-    ? { expires_in: lifeS, ext_expires_in: lifeS }
+    ? { expires_in: lifetimeS, ext_expires_in: lifetimeS }
     : // The v1 endpoint writes its numbers as strings.
       {
-        expires_in: String(lifeS),
-        ext_expires_in: String(lifeS),
-        expires_on: String(nowS + lifeS),
+        expires_in: String(lifetimeS),
+        ext_expires_in: String(lifetimeS),
+        expires_on: String(nowS + lifetimeS),
         not_before: String(nowS),
         resource,
       };

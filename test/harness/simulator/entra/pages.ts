@@ -76,7 +76,7 @@ export function answerAuthorize(
   const customer = at ?? (isShared(tenant) ? customerOf(world, clientId, query.get("login_hint")) : undefined);
   const problem = customer === undefined ? 90002 : back === null ? 900971 : appProblem(customer, clientId);
   if (problem !== undefined || customer === undefined || back === null) {
-    trouble(exchange, problem ?? 900144);
+    sendErrorPage(exchange, problem ?? 900144);
     return;
   }
   const code = `1.A${createHash("sha512").update(`code ${codes.size} ${clientId}`).digest("base64url")}`;
@@ -119,17 +119,17 @@ export function answerConsent(
   const query = exchange.url.searchParams;
   const back = query.get("redirect_uri");
   if (customer === undefined) {
-    trouble(exchange, v2 && tenant === "common" ? 900144 : 90002);
+    sendErrorPage(exchange, v2 && tenant === "common" ? 900144 : 90002);
     return;
   }
   if (back === null) {
-    trouble(exchange, 900971);
+    sendErrorPage(exchange, 900971);
     return;
   }
   const clientId = query.get("client_id") ?? "";
   const registered = world.directory.find(clientId);
   if (clientId !== customer.identity.clientId && clientId !== SHARED_APP.clientId && registered === undefined) {
-    trouble(exchange, 700016);
+    sendErrorPage(exchange, 700016);
     return;
   }
   const state = query.get("state");
@@ -152,7 +152,7 @@ export function answerConsent(
   });
 }
 
-function trouble(exchange: Exchange, number: number): void {
+function sendErrorPage(exchange: Exchange, number: number): void {
   sendText(
     exchange,
     400,

@@ -2,7 +2,7 @@ import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "y
 import { eventSpec, type Spec } from "./spec.ts";
 import { durationOf, spanOf } from "./units.ts";
 
-/** A text that is no scenario; the message has one line per mistake: file, line and what was expected. */
+/** A text that is not a scenario; the message has one line per mistake: file, line and what was expected. */
 export class ScenarioRefused extends Error {}
 
 /** A checked value: durations are in ms, spans pairs of ms, times ms since 1970, lists always lists. */

@@ -1,7 +1,7 @@
-import { type Chance, chanceOf } from "../chance.ts";
 import { guid, type Identity } from "../identity.ts";
 import { textOfTicks, ticksOfMs } from "../instant.ts";
 import type { NewVersion } from "../records.ts";
+import { type Random, seededRandom } from "../seeded-random.ts";
 import type { StreamName } from "../streams.ts";
 import { SHAPES } from "./shapes.ts";
 
@@ -53,7 +53,7 @@ export function* generate(
   startMs: number,
   seed: string,
 ): Generator<NewVersion> {
-  const chance = chanceOf(seed, identity.name, rule.stream);
+  const random = seededRandom(seed, identity.name, rule.stream);
   const from = baseMs + (rule.from ?? -WEEK_MS);
   const to = baseMs + (rule.to ?? 0);
   const step = (to - from) / rule.count;
@@ -67,8 +67,8 @@ export function* generate(
   });
   for (let index = 0; index < rule.count; index += 1) {
     const tie = tieOf(rule, index);
-    const createdMs = from + step * (tie ?? index + chance() * 0.9);
-    const own = chanceOf(seed, identity.name, rule.stream, index);
+    const createdMs = from + step * (tie ?? index + random() * 0.9);
+    const own = seededRandom(seed, identity.name, rule.stream, index);
     const created = instant(rule, createdMs, own);
     const id = shape.id(guid(seed, `${identity.name} ${rule.stream} ${index}`), index);
     const updates = tie === undefined ? poisson(rule.updates ?? 0, own) : 0;
@@ -99,7 +99,7 @@ export function* generate(
             created,
             updated,
             change,
-            chance: chanceOf(seed, identity.name, rule.stream, index, "text"),
+            random: seededRandom(seed, identity.name, rule.stream, index, "text"),
           }),
       });
     }
@@ -117,10 +117,10 @@ function tieOf(rule: GenerateRule, index: number): number | undefined {
   return group < groups && index % every < size ? group * every : undefined;
 }
 
-function instant(rule: GenerateRule, ms: number, chance: Chance): string {
-  const ticks = ticksOfMs(ms) + BigInt(Math.floor(chance() * 10_000));
+function instant(rule: GenerateRule, ms: number, random: Random): string {
+  const ticks = ticksOfMs(ms) + BigInt(Math.floor(random() * 10_000));
   if (rule.digits === "seven") return textOfTicks(ticks);
-  let at = chance() * DIGITS_TOTAL;
+  let at = random() * DIGITS_TOTAL;
   for (const [digits, share] of DIGITS) {
     if (at < share) return textOfTicks(ticks, digits);
     at -= share;
@@ -128,12 +128,12 @@ function instant(rule: GenerateRule, ms: number, chance: Chance): string {
   return textOfTicks(ticks);
 }
 
-const between = ([from, to]: readonly [number, number], chance: Chance): number => from + (to - from) * chance();
+const between = ([from, to]: readonly [number, number], random: Random): number => from + (to - from) * random();
 
 /** A whole number with the given mean. */
-function poisson(mean: number, chance: Chance): number {
+function poisson(mean: number, random: Random): number {
   const limit = Math.exp(-mean);
   let count = 0;
-  for (let product = chance(); product > limit; product *= chance()) count += 1;
+  for (let product = random(); product > limit; product *= random()) count += 1;
   return count;
 }

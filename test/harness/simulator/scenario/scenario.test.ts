@@ -37,41 +37,44 @@ function refusal(text: string, name = "day.yaml"): string {
   return "";
 }
 
-describe("scenario files", () => {
-  test("those the harness promises are there", () => {
+describe("a scenario file", () => {
+  test("exists for every scenario that the harness promises", () => {
     expect(files).toEqual(expect.arrayContaining(REQUIRED.map((name) => `${name}.yaml`)));
   });
 
-  test.each(files)("%s reads, is named for its file, and tells a story", (file) => {
+  test.each(files)("%s can be read, is named for its file, and tells a story", (file) => {
     const scenario = readScenario(join(FOLDER, file));
 
     expect(scenario.name).toBe(file.replace(/\.yaml$/, ""));
     expect(scenario.story.length).toBeGreaterThan(80);
   });
 
-  test.each(files.filter((file) => !file.startsWith("load-")))("%s plays to its end, twice alike", async (file) => {
-    const play = async (): Promise<unknown> => {
-      const simulator = await startSimulator({ scenario: join(FOLDER, file), frozen: true });
-      for (let hour = 0; hour < 12; hour += 1) simulator.control.advance(3_600_000);
-      const visible = [...simulator.control.world.customers.values()].map(({ identity, tables, consent }) => {
-        for (const table of Object.values(tables)) table.settle(simulator.control.clock.nowMs());
-        return [
-          identity.name,
-          consent,
-          tables.alerts.visible().map(({ id, updated }) => `${id} ${updated}`),
-          tables.incidents.visible().map((version) => version.text()),
-        ];
-      });
-      await simulator.stop();
-      return visible;
-    };
+  test.each(files.filter((file) => !file.startsWith("load-")))(
+    "%s plays to its end, twice with the same result",
+    async (file) => {
+      const play = async (): Promise<unknown> => {
+        const simulator = await startSimulator({ scenario: join(FOLDER, file), frozen: true });
+        for (let hour = 0; hour < 12; hour += 1) simulator.control.advance(3_600_000);
+        const visible = [...simulator.control.world.customers.values()].map(({ identity, tables, consent }) => {
+          for (const table of Object.values(tables)) table.settle(simulator.control.clock.nowMs());
+          return [
+            identity.name,
+            consent,
+            tables.alerts.visible().map(({ id, updated }) => `${id} ${updated}`),
+            tables.incidents.visible().map((version) => version.text()),
+          ];
+        });
+        await simulator.stop();
+        return visible;
+      };
 
-    const first = await play();
-    expect(JSON.stringify(first).length).toBeGreaterThan(100);
-    expect(await play()).toEqual(first);
-  });
+      const first = await play();
+      expect(JSON.stringify(first).length).toBeGreaterThan(100);
+      expect(await play()).toEqual(first);
+    },
+  );
 
-  test("the schema in the folder is the one made from the table (node test/harness/simulator/scenario/schema.ts > test/scenarios/scenario.schema.json)", () => {
+  test("is checked by the schema that is made from the table (node test/harness/simulator/scenario/schema.ts > test/scenarios/scenario.schema.json)", () => {
     expect(JSON.parse(readFileSync(join(FOLDER, "scenario.schema.json"), "utf8"))).toEqual(scenarioSchema());
   });
 });
@@ -116,29 +119,29 @@ describe("a scenario with a mistake is refused with file, line and what was expe
       'day.yaml:6: events[1].state: expected one of granted, withdrawn, absent, found "gone".',
     ],
     ["a list where members belong", "- a\n- b\n", "day.yaml:1: the scenario: expected members named name, story,"],
-    ["text that is no YAML", "name: [x\n", "day.yaml:2: not readable:"],
-  ])("%s", (_, text, sentence) => {
+    ["text that is not YAML", "name: [x\n", "day.yaml:2: not readable:"],
+  ])("for %s", (_, text, sentence) => {
     expect(refusal(text)).toContain(sentence);
   });
 
-  test("all mistakes at once, one line each", () => {
+  test("and all mistakes are named at once, one line each", () => {
     expect(refusal(`${head}    consent: perhaps\n    links: maybe\n`).split("\n")).toHaveLength(2);
   });
 
-  test("JSON is read as well, with its lines", () => {
+  test("in JSON too, with its lines", () => {
     expect(
       refusal('{\n "name": "x",\n "story": "y",\n "customers": [{ "name": "a", "count": 0 }]\n}', "day.json"),
     ).toContain("day.json:4: customers[1].count: expected a whole number from 1 to 100000, found 0.");
   });
 });
 
-describe("records made by rule", () => {
+describe("records that a scenario generates", () => {
   const START_MS = Date.parse("2026-11-24T08:00:00Z");
   const all = (rule: Parameters<typeof generate>[0], seed = "1") => [
     ...generate(rule, identityOf("contoso"), START_MS, START_MS, seed),
   ];
 
-  test("are as many, as large and as late as the rule says, and their texts agree with their keys", () => {
+  test("are as many, as large and as late as the rule says, and their texts hold the same ids and times", () => {
     const versions = all({
       stream: "alerts",
       count: 200,
@@ -174,7 +177,7 @@ describe("records made by rule", () => {
     expect([...counts.values()].filter((count) => count > 1)).toEqual([40, 40, 40]);
   });
 
-  test("of every list are JSON with the members the list is read by", () => {
+  test("are JSON with the members by which each list is read", () => {
     for (const stream of ["incidents", "xdr-incidents", "mde-alerts", "siem-alerts"] as const) {
       for (const version of all({ stream, count: 3, alerts: 2, updates: 1 }))
         expect(() => JSON.parse(version.text()) as unknown).not.toThrow();

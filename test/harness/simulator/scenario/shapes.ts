@@ -1,5 +1,5 @@
-import type { Chance } from "../chance.ts";
 import type { Identity } from "../identity.ts";
+import type { Random } from "../seeded-random.ts";
 import type { StreamName } from "../streams.ts";
 
 /**
@@ -23,7 +23,7 @@ export interface RecordValues {
   readonly updated: string;
   /** 0: as created; higher: later states. */
   readonly change: number;
-  readonly chance: Chance;
+  readonly random: Random;
 }
 
 interface Shape {
@@ -99,7 +99,7 @@ function hex(chance: Chance, characters: number): string {
 
 const capital = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);
 
-const fill: Fill = (name, { id, index, created, updated, change, chance }) => {
+const fill: Fill = (name, { id, index, created, updated, change, random }) => {
   const kind = name.replace(/^#/, "").replace(/:.*$/, "");
   switch (kind) {
     case "id":
@@ -113,17 +113,17 @@ const fill: Fill = (name, { id, index, created, updated, change, chance }) => {
     case "incident":
       return String(28_000 + Math.floor(index / 5));
     case "sha1":
-      return hex(chance, 40);
+      return hex(random, 40);
     case "sha256":
-      return hex(chance, 64);
+      return hex(random, 64);
     case "hex8":
-      return hex(chance, 8);
+      return hex(random, 8);
     case "device":
       return `ws-${String(index % 997).padStart(4, "0")}`;
     case "pid":
-      return String(1000 + Math.floor(chance() * 60_000));
+      return String(1000 + Math.floor(random() * 60_000));
     case "ip":
-      return `10.${index % 256}.${Math.floor(chance() * 256)}.${Math.floor(chance() * 256)}`;
+      return `10.${index % 256}.${Math.floor(random() * 256)}.${Math.floor(random() * 256)}`;
     case "severity":
       return pick(SEVERITIES, index * 7 + change);
     case "Severity":
@@ -143,7 +143,7 @@ const fill: Fill = (name, { id, index, created, updated, change, chance }) => {
     case "assigned":
       return change === 0 ? "null" : `"analyst${change}@example.com"`;
     case "code":
-      return Buffer.from(hex(chance, 120), "hex").toString("base64");
+      return Buffer.from(hex(random, 120), "hex").toString("base64");
     default:
       return "";
   }
@@ -260,7 +260,7 @@ function sized(
       created: "2026-01-01T00:00:00.0000000Z",
       updated: "2026-01-01T00:00:00.0000000Z",
       change: 0,
-      chance: () => 0.5,
+      random: () => 0.5,
     });
   return template(make(padding(sample, options.bytes, text)), write);
 }

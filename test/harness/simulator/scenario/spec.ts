@@ -176,7 +176,7 @@ const EVENT_AT = must(duration("when, from the start"));
 const EVENT_FIELDS: Readonly<Record<string, Spec>> = {
   at: EVENT_AT,
   do: must(choice(Object.keys(ACTIONS), "what happens")),
-  customers: list(text("a customer's name"), "to whom (default: all)"),
+  customers: list(text("a customer's name"), "which customers (default: all)"),
 };
 
 /** All that an event of this kind may say. */
@@ -192,7 +192,7 @@ export const actionSpec = (action: string): Spec =>
     {
       ...ACTIONS[action],
       do: must(choice(Object.keys(ACTIONS), "what happens")),
-      customers: list(text("a customer's name"), "to whom (default: all)"),
+      customers: list(text("a customer's name"), "which customers (default: all)"),
     },
     `an action: ${action}`,
   );
@@ -235,7 +235,7 @@ export const SCENARIO = object(
   {
     name: must(text("short name")),
     story: must(text("what happens and what it proves, in sentences")),
-    seed: whole("of everything drawn by chance (default 1)", 0, 4_294_967_295),
+    seed: whole("of everything random (default 1)", 0, 4_294_967_295),
     start: { kind: "time", help: "where the clock starts (default: the real time)" },
     customers: must(list(CUSTOMER, "the customers")),
     events: list({ kind: "json", help: "checked by what it does" }, "what happens over time"),

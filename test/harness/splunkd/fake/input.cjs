@@ -1,6 +1,6 @@
 /**
- * A modular input that does what its stanzas tell it, good or bad: the judge of the protocol is judged with it. `behave` (of the first stanza) is a list of words
- * joined by "+"; `count` is the number of events.
+ * A modular input that keeps or breaks the protocol as its stanzas say, to test the protocol check. `behave`
+ * (of the first stanza) is a list of words joined by "+"; `count` is the number of events.
  */
 const https = require("node:https");
 
