@@ -4,7 +4,7 @@ import { anyCharacter } from "../../test/harness/any-character.ts";
 import { BatchMemory } from "./batch-memory.ts";
 import { joined } from "./recent-keys.ts";
 
-test("no memory is lent to two at a time, it is always large enough, and little is kept", () => {
+test("memory is lent to one batch at a time, is always large enough, and little of it is kept", () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(3_000_000), fc.boolean()), { maxLength: 40 }), (calls) => {
       const memory = new BatchMemory();
@@ -35,7 +35,7 @@ test("memory given back serves the next batch", () => {
   expect(memory.lend(2000)).toBe(one);
 });
 
-test("joined keys are the same keys", () => {
+test("keys that are joined in memory are equal to the original keys", () => {
   fc.assert(
     fc.property(fc.array(fc.string({ unit: anyCharacter })), (texts) => {
       expect(joined(texts)).toEqual(texts);

@@ -5,7 +5,7 @@ const KEPT_MAX_BYTES = 4 << 20;
 
 /**
  * Memory for formatted batches, lent and given back. A batch waits for its receiver, so its memory outlives
- * the young generation, and megabytes of such garbage lie about until the whole heap is collected.
+ * the young generation, and megabytes of such garbage stay until the whole heap is collected.
  */
 export class BatchMemory {
   readonly #free: Buffer[] = [];
@@ -25,7 +25,7 @@ export class BatchMemory {
     return memory;
   }
 
-  /** Once nobody reads it any more. */
+  /** Call it when the memory is no longer read. */
   giveBack(memory: Buffer): void {
     if (this.#freeBytes + memory.length > KEPT_MAX_BYTES) return;
     this.#free.push(memory);

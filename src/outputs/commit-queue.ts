@@ -41,7 +41,7 @@ export class CommitQueue<T> {
   }
 
   async #run(): Promise<void> {
-    // One turn later, so that what is written in the same turn goes together.
+    // One turn of the event loop later, so that all writes of the same turn go together.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
       const group: Waiting<T>[] = [];

@@ -13,23 +13,23 @@ export interface Target {
 /** One connection that only sends. */
 export interface Connection {
   /**
-   * Resolves when the operating system has taken all bytes; rejects when the connection is gone. Taken is not
-   * arrived.
+   * Resolves when the operating system has accepted all bytes, which does not mean that they arrived. Rejects
+   * when the connection is gone.
    */
   send(bytes: Uint8Array): Promise<void>;
   /** Resolves when the connection is gone, whoever ended it. Never rejects. */
   readonly gone: Promise<Failure>;
   /**
-   * Ends in order: what was taken is still sent, for at most `withinMs`. True when the receiver ended its
-   * side too, which is the only sign that it read everything; false when it broke off or was not heard of in
-   * time.
+   * Closes the connection normally: bytes that were accepted are still sent, for at most `withinMs`. True
+   * when the receiver closed its side too, which is the only sign that it read everything; false when it
+   * reset the connection or did not answer in time.
    */
   close(withinMs: number): Promise<boolean>;
   /** Ends at once. */
   cut(why: Failure): void;
 }
 
-/** Sockets is injected: tests bring their own. */
+/** Sockets are injected, so that tests can use fakes. */
 export interface Dialer {
   /** Throws Failure `output-unreachable` or `output-untrusted`. */
   connect(target: Target, stop: AbortSignal): Promise<Connection>;

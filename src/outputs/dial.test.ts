@@ -46,7 +46,7 @@ const target = (port: number, more: Partial<Target> = {}): Target => ({
   ...more,
 });
 
-describe("real sockets", () => {
+describe("over real sockets", () => {
   test.each(["tcp", "tls"] as const)(
     "over %s everything taken arrives before the connection ends",
     async (protocol) => {
@@ -73,7 +73,7 @@ describe("real sockets", () => {
     },
   );
 
-  test("a receiver that reads nothing, or resets, has not ended the connection in order", async () => {
+  test("a receiver that reads nothing, or resets, has not closed the connection normally", async () => {
     const left: net.Socket[] = [];
     const silent = net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) =>
       left.push(socket.on("error", () => undefined)),
@@ -89,10 +89,10 @@ describe("real sockets", () => {
     const other = await realDialer.connect(target(await listening(resetting), { protocol: "tcp" }), never);
     await other.send(Buffer.from("a\n"));
     expect(await other.close(5_000)).toBe(false);
-    expect((await other.gone).say).toContain("cannot be used: it broke the connection off.");
+    expect((await other.gone).say).toContain("cannot be used: it closed the connection.");
   });
 
-  test("shows our certificate to a receiver that asks for one", async () => {
+  test("the client certificate is sent to a receiver that asks for one", async () => {
     let subject: unknown;
     const port = await listening(
       tlsServer({ requestCert: true, rejectUnauthorized: false }, (socket) => {
@@ -108,7 +108,7 @@ describe("real sockets", () => {
     expect(subject).toBe("localhost");
   });
 
-  test("a receiver that closes is noticed, and nothing is taken any more", async () => {
+  test("a receiver that closes is noticed, and no more bytes are accepted", async () => {
     const port = await listening(net.createServer((socket) => socket.destroy()));
 
     const connection = await realDialer.connect(target(port, { protocol: "tcp" }), never);
@@ -119,17 +119,17 @@ describe("real sockets", () => {
   });
 });
 
-describe("what keeps a connection from being made is said in one sentence", () => {
-  test("nobody listens", async () => {
+describe("one sentence says why a connection cannot be made to", () => {
+  test("a port on which no process listens", async () => {
     const port = await listening(net.createServer());
     await new Promise((done) => servers.pop()?.close(done));
     await expect(realDialer.connect(target(port, { protocol: "tcp" }), never)).rejects.toMatchObject({
       code: "output-unreachable",
-      say: `tcp://localhost:${port} cannot be used: nobody listens there.`,
+      say: `tcp://localhost:${port} cannot be used: connection refused.`,
     });
   });
 
-  test("an authority that is not trusted", async () => {
+  test("a receiver whose certificate authority is not trusted", async () => {
     const port = await listening(tlsServer({}, (socket) => socket.on("error", () => undefined)));
     await expect(realDialer.connect(target(port), never)).rejects.toMatchObject({
       code: "output-untrusted",
@@ -138,7 +138,7 @@ describe("what keeps a connection from being made is said in one sentence", () =
     });
   });
 
-  test("a certificate for another name", async () => {
+  test("a receiver with a certificate for another name", async () => {
     const port = await listening(tlsServer({}, (socket) => socket.on("error", () => undefined)));
     await expect(realDialer.connect(target(port, { host: "127.0.0.2", caFile }), never)).rejects.toMatchObject({
       say: expect.stringContaining("another name"),
@@ -159,7 +159,7 @@ describe("what keeps a connection from being made is said in one sentence", () =
     });
   });
 
-  test("a receiver without TLS that takes our greeting for the beginning of a line and keeps silent", async () => {
+  test("a receiver without TLS that takes the handshake for the beginning of a line and does not answer", async () => {
     jest.useFakeTimers({ doNotFake: ["setImmediate", "nextTick", "queueMicrotask"] });
     try {
       let reached: () => void = () => undefined;
@@ -173,7 +173,7 @@ describe("what keeps a connection from being made is said in one sentence", () =
       await greeted;
       jest.advanceTimersByTime(10_000);
       expect(await failing).toMatchObject({
-        say: `tls://localhost:${port} cannot be used: it takes the connection but does not answer in TLS.`,
+        say: `tls://localhost:${port} cannot be used: it accepts the connection but does not answer in TLS.`,
         nextStep: expect.stringContaining(".protocol"),
       });
     } finally {
@@ -185,7 +185,7 @@ describe("what keeps a connection from being made is said in one sentence", () =
     ["caFile", "nothing", /useless\.pem of \.ca_file holds no certificate/],
     ["certificate", "nothing", /useless\.pem of \.certificate does not hold a certificate and the key/],
     ["certificate", "another key", /useless\.pem of \.certificate does not hold a certificate and the key/],
-  ] as const)("a %s that is no use (%s)", async (key, content, say) => {
+  ] as const)("a receiver whose %s cannot be used (%s)", async (key, content, say) => {
     const file = join(folder, "useless.pem");
     const other = await makeServerCertificate(Date.now());
     writeFileSync(file, content === "another key" ? other.keyPem + authority.certificatePem : content);
@@ -195,7 +195,7 @@ describe("what keeps a connection from being made is said in one sentence", () =
     });
   });
 
-  test("a certificate file that is not there", async () => {
+  test("a receiver whose certificate file is missing", async () => {
     await expect(realDialer.connect(target(1, { caFile: join(folder, "none.pem") }), never)).rejects.toMatchObject({
       code: "output-untrusted",
       say: expect.stringContaining("none.pem"),

@@ -9,19 +9,19 @@ import type { Connection, DatagramConnection, Dialer, Target } from "./connectio
 const CONNECT_WITHIN_MS = 10_000;
 const KEEP_ALIVE_MS = 30_000;
 /**
- * Reached, but no handshake in CONNECT_WITHIN_MS: what a receiver without TLS does, to which our greeting is
- * the beginning of a line.
+ * Reached, but no handshake in CONNECT_WITHIN_MS. A receiver without TLS does this: it takes the handshake
+ * for the beginning of a line.
  */
 const SILENT = "NO_TLS_ANSWER";
 
-const BROKEN_OFF = {
+const CLOSED_BY_RECEIVER = {
   code: "output-unreachable",
-  say: "it broke the connection off",
-  nextStep: "Look at the receiver and its log; connecting is tried again by itself.",
+  say: "it closed the connection",
+  nextStep: "Look at the receiver and its log; the program connects again by itself.",
 } as const;
 
 /**
- * Error codes of connecting → what an operator is told. Sources: Node.js docs, "Common system errors" and
+ * Error codes of connecting → what an operator reads. Sources: Node.js docs, "Common system errors" and
  * "X509 certificate error codes".
  */
 const REASONS: Readonly<
@@ -32,7 +32,7 @@ const REASONS: Readonly<
 > = {
   ECONNREFUSED: {
     code: "output-unreachable",
-    say: "nobody listens there",
+    say: "connection refused",
     nextStep: "Start the connector, or check host and port.",
   },
   ENOTFOUND: {
@@ -48,20 +48,20 @@ const REASONS: Readonly<
   ETIMEDOUT: {
     code: "output-unreachable",
     say: "it does not answer",
-    nextStep: "Check the way there (firewall), host and port.",
+    nextStep: "Check the firewall, host and port.",
   },
   EHOSTUNREACH: {
     code: "output-unreachable",
-    say: "there is no way to that host",
+    say: "no route to host",
     nextStep: "Check the network and .host.",
   },
   ENETUNREACH: {
     code: "output-unreachable",
-    say: "there is no way to that network",
+    say: "no route to that network",
     nextStep: "Check the network and .host.",
   },
-  ECONNRESET: BROKEN_OFF,
-  EPIPE: BROKEN_OFF,
+  ECONNRESET: CLOSED_BY_RECEIVER,
+  EPIPE: CLOSED_BY_RECEIVER,
   EPROTO: {
     code: "output-untrusted",
     say: "it does not speak TLS",
@@ -69,7 +69,7 @@ const REASONS: Readonly<
   },
   [SILENT]: {
     code: "output-untrusted",
-    say: "it takes the connection but does not answer in TLS",
+    say: "it accepts the connection but does not answer in TLS",
     nextStep: "Set .protocol to what the connector speaks (Raw TCP is tcp), or check .port.",
   },
   ERR_SSL_WRONG_VERSION_NUMBER: {
@@ -90,7 +90,7 @@ const REASONS: Readonly<
   ERR_TLS_CERT_ALTNAME_INVALID: {
     code: "output-untrusted",
     say: "its certificate is for another name",
-    nextStep: "Write in .host the name that stands in the certificate.",
+    nextStep: "Set .host to a name in the certificate.",
   },
   DEPTH_ZERO_SELF_SIGNED_CERT: {
     code: "output-untrusted",
@@ -119,23 +119,23 @@ const REASONS: Readonly<
   },
   ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: {
     code: "output-untrusted",
-    say: "it wants a certificate of ours",
+    say: "it requires a client certificate",
     nextStep: "Name a PEM file with key and certificate in .certificate.",
   },
   ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: {
     code: "output-untrusted",
-    say: "it does not trust our certificate",
+    say: "it does not trust the client certificate",
     nextStep: "Have the connector trust the authority of .certificate.",
   },
   ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: {
     code: "output-untrusted",
-    say: "it refuses our certificate",
+    say: "it rejects the client certificate",
     nextStep: "Check .certificate and what the connector trusts.",
   },
   ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: {
     code: "output-untrusted",
     say: "it ended the TLS handshake",
-    nextStep: "Check whether it wants a certificate of ours (.certificate).",
+    nextStep: "Check whether it requires a client certificate (.certificate).",
   },
 };
 
@@ -181,7 +181,7 @@ export const realDialer: Dialer = {
 
   datagrams({ host, port }): DatagramConnection {
     const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
-    // A receiver that is not there answers a datagram with an error for the next one; nobody is told twice.
+    // A datagram to a missing receiver gives an error for the next datagram, so an error is reported once.
     socket.on("error", () => undefined);
     socket.unref();
     return {
@@ -197,7 +197,7 @@ export const realDialer: Dialer = {
 function tlsOptions({ host, port, caFile, certificate }: Target): tls.ConnectionOptions {
   const own = certificate === undefined ? undefined : readFileSync(certificate);
   const ca = caFile === undefined ? undefined : readFileSync(caFile);
-  // A file without a certificate would be taken for an empty list, and the receiver be blamed.
+  // A file without a certificate would count as an empty list, and the error would name the receiver instead.
   if (ca !== undefined && !ca.includes("-----BEGIN "))
     throw uselessFile(".ca_file", caFile, "holds no certificate in PEM form");
   if (own !== undefined) {
@@ -229,7 +229,7 @@ function uselessFile(key: string, file: string | undefined, what: string, cause?
     actor: "operator",
     retry: { when: "later" },
     say: `The file ${file} of ${key} ${what}.`,
-    nextStep: `Put the right file there, or name another in ${key}; connecting is tried again by itself.`,
+    nextStep: `Put the right file there, or name another in ${key}; the program connects again by itself.`,
     cause,
   });
 }
@@ -238,7 +238,7 @@ function connectionOf(socket: net.Socket, target: Target): Connection {
   let why: unknown;
   socket.setNoDelay(true);
   socket.setKeepAlive(true, KEEP_ALIVE_MS);
-  // A receiver has nothing to say; what it says is thrown away so that its end is noticed.
+  // A receiver sends nothing of use. It is read all the same, because only then its end is noticed.
   socket.resume();
   socket.on("error", (error) => {
     why ??= error;
@@ -294,7 +294,7 @@ function failureOf(target: Target, error: unknown): Failure {
     actor: "operator",
     retry: { when: "later" },
     say: `${where} cannot be used: ${known?.say ?? (code === "" ? "the connection was closed" : `the connection failed (${code})`)}.`,
-    nextStep: known?.nextStep ?? "Look at the receiver; connecting is tried again by itself.",
+    nextStep: known?.nextStep ?? "Look at the receiver; the program connects again by itself.",
     cause: error,
   });
 }

@@ -29,7 +29,7 @@ function names(folder: string): string[] {
 }
 
 describe("a growing file", () => {
-  test("gets whole lines and no empty one, in a folder made for it alone", async () => {
+  test("gets whole lines and no empty one, in a folder that is made for it", async () => {
     const folder = newFolder();
     const file = growing(folder);
 
@@ -40,7 +40,7 @@ describe("a growing file", () => {
     expect(fs.statSync(join(folder, "out")).mode & 0o777).toBe(0o700);
   });
 
-  test("whose state folder is full blames that folder, not the file", async () => {
+  test("names the state folder, not the file, when the state folder is full", async () => {
     const folder = newFolder();
     const broken = brokenDisk();
     const file = growing(folder, broken.disk);
@@ -85,7 +85,7 @@ describe("a growing file", () => {
     },
   );
 
-  test("is not looked for in a pipe or a device: opening a pipe that nobody reads would hold up everything", async () => {
+  test("is refused at a pipe or a device, since opening a pipe without a reader would block the whole program", async () => {
     const folder = newFolder();
     const file = new GrowingFile({
       name: "outputs[0]",
@@ -97,11 +97,11 @@ describe("a growing file", () => {
     });
     await expect(file.write(batchOf("one"))).rejects.toMatchObject({
       code: "output-broken",
-      say: expect.stringContaining("/dev/null cannot be written: a pipe or a device stands where the file should be."),
+      say: expect.stringContaining("/dev/null cannot be written: it is a pipe or a device, not a file."),
     });
   });
 
-  test("of its size is renamed and a new one begun; nothing is deleted", async () => {
+  test("is renamed at its size and a new one begun, and nothing is deleted", async () => {
     const folder = newFolder();
     const file = growing(folder, fs, 12);
 
@@ -115,7 +115,7 @@ describe("a growing file", () => {
     ]);
   });
 
-  test("whose last line was cut off by a kill is set aside, so that no half line meets a whole one", async () => {
+  test("is set aside when a kill cut off its last line, so that no half line precedes a whole one", async () => {
     const folder = newFolder();
     await growing(folder).write(batchOf("one"));
     fs.appendFileSync(join(folder, "out", "a.cef"), "tw");
@@ -126,7 +126,7 @@ describe("a growing file", () => {
     expect(fs.readFileSync(join(folder, "out", "a-20261124T190000000Z.cef"), "utf8")).toBe("one\ntw");
   });
 
-  test.each(["rename", "delete", "folder"])("that somebody took away is made anew (%s)", async (how) => {
+  test.each(["rename", "delete", "folder"])("is made anew after it was moved or deleted (%s)", async (how) => {
     const folder = newFolder();
     const file = growing(folder);
     await file.write(batchOf("one"));
@@ -139,7 +139,7 @@ describe("a growing file", () => {
     expect(read(folder)).toBe("two\n");
   });
 
-  test("that somebody emptied or added to is not filled up with zero bytes when a write fails, and nothing of what was added is cut", async () => {
+  test("is neither padded with zero bytes nor truncated below foreign lines when a write fails after others changed it", async () => {
     const folder = newFolder();
     const broken = brokenDisk();
     const file = growing(folder, broken.disk);
@@ -209,7 +209,7 @@ describe("a growing file", () => {
   test.each([
     ["whole", "900 "],
     ["cut off in the log too", "9"],
-  ])("an event that a kill kept out of the file is wanted after the next kill too (%s)", async (_how, size) => {
+  ])("wants an event that a kill kept out of the file after the next kill too (%s)", async (_how, size) => {
     const folder = newFolder();
     await growing(folder).write(batchOf("one"));
     fs.appendFileSync(join(folder, "state", "written"), size === "9" ? size : `${size}two\n`);
@@ -228,7 +228,7 @@ describe("a growing file", () => {
     ]);
   });
 
-  test("after a write that failed and a kill wants those events again", async () => {
+  test("wants the events of a failed write again after a kill", async () => {
     const folder = newFolder();
     const broken = brokenDisk();
     const before = growing(folder, broken.disk);
@@ -242,7 +242,7 @@ describe("a growing file", () => {
     expect([after.wants("lost"), after.wants("kept-kept-kept")]).toEqual([true, false]);
   });
 
-  test("after a stop in order remembers nothing, since nothing comes again", async () => {
+  test("remembers nothing after a normal stop, since nothing comes again", async () => {
     const folder = newFolder();
     const before = growing(folder);
     await before.write(batchOf("one"));
@@ -252,7 +252,7 @@ describe("a growing file", () => {
   });
 });
 
-describe("a folder", () => {
+describe("a folder of events", () => {
   const folderOutput = (folder: string, content: "lines" | "json-array" = "lines", disk: Disk = fs) =>
     new FolderOutput({
       name: "outputs[1]",
@@ -274,7 +274,7 @@ describe("a folder", () => {
     expect(fs.readFileSync(join(folder, "out", names(folder)[1] as string), "utf8")).toBe("two\n");
   });
 
-  test("for JSON holds one array per file", async () => {
+  test("holds one array per file for JSON", async () => {
     const folder = newFolder();
     const output = folderOutput(folder, "json-array");
 
@@ -288,7 +288,7 @@ describe("a folder", () => {
     ]);
   });
 
-  test("that vanished is made anew", async () => {
+  test("is made anew after it vanished", async () => {
     const folder = newFolder();
     const output = folderOutput(folder);
     await output.write(batchOf("one"));
@@ -312,7 +312,7 @@ describe("a folder", () => {
     expect(folderOutput(folder).wants("one")).toBe(true);
   });
 
-  test("finishes after a kill what was whole, and throws away what was not", async () => {
+  test("finishes whole files after a kill and removes partial ones", async () => {
     const folder = newFolder();
     const broken = brokenDisk();
     const before = folderOutput(folder, "lines", broken.disk);

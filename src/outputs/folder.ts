@@ -121,7 +121,7 @@ export class FolderOutput implements Output {
   }
 
   #nextName(): string {
-    // A clock that was set back must not make a name that sorts before one already given.
+    // A clock that was set back must not make a name that sorts before an earlier file's.
     const nowMs = Math.max(this.#p.clock.nowMs(), this.#lastStampMs);
     this.#sequence = nowMs === this.#lastStampMs ? this.#sequence + 1 : 0;
     this.#lastStampMs = nowMs;
@@ -154,7 +154,7 @@ export class FolderOutput implements Output {
     try {
       this.#p.ports.disk.unlinkSync(part);
     } catch {
-      // It was never made, or is found at the next start.
+      // It was never made, or the next start finds it.
     }
   }
 }

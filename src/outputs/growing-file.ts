@@ -24,7 +24,7 @@ export interface GrowingFileParts {
  *
  * A file that reached its size, or whose last line an earlier run left unfinished, is renamed with the time
  * in its name and a new one begun: a file that is followed never shrinks, and no half line is glued to a
- * whole one. A file or folder that somebody took away is made anew.
+ * whole one. A file or folder that was moved or deleted is made anew.
  */
 export class GrowingFile implements Output {
   readonly kind = "durable";
@@ -41,8 +41,8 @@ export class GrowingFile implements Output {
   #size = 0;
 
   /**
-   * Throws Failure `state-unwritable`, `state-unreadable`; a path that cannot be written is only told of when
-   * something is written.
+   * Throws Failure `state-unwritable`, `state-unreadable`; a path that cannot be written is reported only
+   * when something is written.
    */
   constructor(parts: GrowingFileParts) {
     this.#p = parts;
@@ -112,15 +112,15 @@ export class GrowingFile implements Output {
   }
 
   /**
-   * A full disk takes the first half of a line: what is there of a group that failed must go, because it
-   * comes again whole.
+   * A full disk may accept the first half of a line. The part of a failed group that was written must go,
+   * because the whole group comes again.
    */
   #undo(fd: number, sizeBefore: number): void {
     try {
       this.#p.disk.ftruncateSync(fd, sizeBefore);
       this.#size = sizeBefore;
     } catch {
-      // Opened anew it is found torn and set aside.
+      // The next opening finds the file torn and sets it aside.
       this.#closeQuietly();
     }
   }
@@ -139,7 +139,7 @@ export class GrowingFile implements Output {
   #open(): void {
     const { disk, path } = this.#p;
     makeFolderOf(disk, path);
-    // Opening a pipe that nobody reads would hold up the whole process, SIGTERM included.
+    // Opening a pipe without a reader would block the whole process, SIGTERM included.
     if (isOtherThanFile(disk, path)) throw Object.assign(new Error("not a regular file"), { code: "EFTYPE" });
     if (isTorn(disk, path)) this.#setAside();
     this.#log.begin(path);
@@ -147,7 +147,7 @@ export class GrowingFile implements Output {
     this.#size = disk.fstatSync(this.#fd).size;
   }
 
-  /** False when somebody moved or deleted the file: what is written to it would be seen by nobody. */
+  /** False when the file was moved or deleted: no reader would see what is written to it. */
   #isStillThere(fd: number): boolean {
     try {
       const named = this.#p.disk.statSync(this.where);
@@ -180,7 +180,7 @@ export class GrowingFile implements Output {
     try {
       this.#p.disk.closeSync(this.#fd);
     } catch {
-      // It is given up either way.
+      // The file is closed either way.
     }
     this.#fd = undefined;
   }

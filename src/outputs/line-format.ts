@@ -8,7 +8,7 @@ import type { ByteWriter } from "../json/byte-writer.ts";
 import type { Delivery, HealthEvent } from "../model/event.ts";
 import { formatInstant } from "../model/instant.ts";
 
-/** A notice of the helper's own, on no customer's behalf alone: a spool that fills, a test. */
+/** A notice of the helper itself that concerns no single customer: a spool that fills, a test. */
 export interface Notice {
   readonly time: string;
   readonly tenant: string;
@@ -25,7 +25,7 @@ export interface LineFormat {
   notice(out: ByteWriter, notice: Notice): void;
 }
 
-/** @param styleOf how a customer wants his JSON lines, by stanza name. */
+/** @param styleOf the layout of a customer's JSON lines, by stanza name. */
 export function lineFormatOf(
   { type, profile, evidence }: Pick<OutputSettings, "type" | "profile" | "evidence">,
   styleOf: (stanza: string) => EventStyle,
@@ -48,8 +48,8 @@ export function lineFormatOf(
 }
 
 /**
- * The retired SIEM API's rows; it knew no health, and a parser file made for it would take a health object
- * for an alert without a title.
+ * The retired SIEM API's rows. That API had no health events, so a parser file for it would read one as an
+ * alert without a title.
  */
 const OLD_JSON: LineFormat = {
   id: "old-json",

@@ -41,7 +41,7 @@ function open(
   return openOutputs(config.outputs, config.settings.stanzas, stateDir, world);
 }
 
-test("the largest room that the settings allow is given, not cut off at 2 GiB", () => {
+test("a spool gets the largest size that the settings allow, not 2 GiB at most", () => {
   const sink = open(
     configOf("outputs[0].type=syslog", "outputs[0].host=h", "outputs[0].spool_mib=102400"),
     newFolder(),
@@ -49,7 +49,7 @@ test("the largest room that the settings allow is given, not cut off at 2 GiB", 
   expect(sink.conditions()[0]?.condition.spoolLimitBytes).toBe(102_400 * 1024 * 1024);
 });
 
-test("an output that moves to another index finds its spool again, a new one in its place does not get it", async () => {
+test("an output that moves to another index keeps its spool, and a new output in its place does not get it", async () => {
   const folder = newFolder();
   const away = Object.assign(new Receiver(), { up: false });
   const first = open(configOf("outputs[0].type=syslog", "outputs[0].host=siem", "outputs[0].port=1999"), folder, away);
@@ -78,7 +78,7 @@ test("an output that moves to another index finds its spool again, a new one in 
   expect(second.conditions().map(({ condition }) => condition.spooledBytes > 0)).toEqual([false, true]);
 });
 
-test("two outputs that lead to one receiver have a spool each: what waits of both arrives, after a restart too", async () => {
+test("two outputs to one receiver have a spool each, and the queued events of both arrive, after a restart too", async () => {
   const folder = newFolder();
   const receiver = Object.assign(new Receiver(), { up: false });
   const config = configOf(
@@ -100,7 +100,7 @@ test("two outputs that lead to one receiver have a spool each: what waits of bot
   expect(receiver.events.toSorted()).toEqual(["a-outputs[0]", "a-outputs[1]", "b-outputs[0]", "b-outputs[1]"]);
 });
 
-test("what waits for a receiver to which no output leads any more is told of at each start, and sent when one does again", async () => {
+test("events queued for a receiver that is no longer configured are reported at each start, and sent once it is configured again", async () => {
   const folder = newFolder();
   const receiver = Object.assign(new Receiver(), { up: false });
   const before = configOf("outputs[0].type=syslog", "outputs[0].host=siem", "outputs[0].port=1999");
@@ -108,9 +108,9 @@ test("what waits for a receiver to which no output leads any more is told of at 
 
   const log = new FakeLog();
   open(configOf("outputs[0].type=syslog", "outputs[0].host=other"), folder, receiver, new FakeClock(EVENING_MS), log);
-  expect(log.texts.filter((line) => line.includes("still wait"))).toEqual([
+  expect(log.texts.filter((line) => line.includes("still queued"))).toEqual([
     expect.stringMatching(
-      /^warn events still wait for tls:\/\/siem:1999, to which no output leads any more: .*"kib":1,.*Put an output/,
+      /^warn events are still queued for tls:\/\/siem:1999, which is no longer a configured output: .*"kib":1,.*Configure an output/,
     ),
   ]);
 
@@ -120,10 +120,10 @@ test("what waits for a receiver to which no output leads any more is told of at 
   open(before, folder, receiver, clock, again);
   await clock.pass(2_000);
   expect(receiver.events).toEqual(["a"]);
-  expect(again.texts.join("\n")).not.toContain("still wait");
+  expect(again.texts.join("\n")).not.toContain("still queued");
 });
 
-test("everything an output keeps lies in the state folder", async () => {
+test("everything that an output keeps is in the state folder", async () => {
   const folder = newFolder();
   open(
     configOf(
@@ -147,7 +147,7 @@ test("a file that Java could not read is refused in one sentence that names it",
   );
 });
 
-test("a wrong output keeps the helper from starting, a wrong customer does not", () => {
+test("a wrong output keeps the helper from starting, but a wrong customer does not", () => {
   const config = configOf("tenants[1].tenant_id=nonsense", "outputs[0].type=csv");
   expect(config.settings.stanzas.map(({ name }) => name)).toEqual(["Contoso"]);
   expect(config.outputProblems).toEqual([
@@ -158,7 +158,7 @@ test("a wrong output keeps the helper from starting, a wrong customer does not",
   ]);
 });
 
-test("check finds nothing wrong with a file that is made for serve alone, and says each thing once", () => {
+test("check accepts a file that is made for serve alone, and says each thing once", () => {
   const serving = settingsLines(configOf("serve.client_secret=hush"));
   expect(serving.filter(({ ok }) => !ok)).toEqual([]);
   expect(serving.map(({ say }) => say).join("\n")).toContain("`arcsight run` would not start");

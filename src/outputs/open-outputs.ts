@@ -16,7 +16,7 @@ import { UdpOutput } from "./udp.ts";
 
 const MIB = 1024 * 1024;
 
-/** The world that outputs live in. */
+/** What outputs need from outside; injected. */
 export interface OutputsWorld {
   readonly ports: DiskPorts;
   readonly clock: Clock;
@@ -30,8 +30,8 @@ export interface OutputsWorld {
 /**
  * Opens every output of the configuration as one sink. Syslog outputs begin to connect at once.
  *
- * @param stanzas every configured customer, those with failures included: their settings decide the look of JSON
- *   lines.
+ * @param stanzas every configured customer, those with wrong settings included: their settings decide the
+ *   layout of JSON lines.
  * @param stateDir outputs keep their spools and what they know of written events in `outputs/` in it: open it
  *   (and its lock) first. Throws Failure `state-unwritable`, `state-unreadable`.
  */
@@ -100,7 +100,7 @@ function openSyslog(settings: OutputSettings, stateFolder: string, world: Output
   return output;
 }
 
-/** In an output's state folder: where it leads, for a person. */
+/** In an output's state folder: the address of the receiver, for a person to read. */
 const WHERE = "leads-to";
 
 function noteWhere(path: string, where: string, disk: Disk): void {
@@ -112,8 +112,8 @@ function noteWhere(path: string, where: string, disk: Disk): void {
 }
 
 /**
- * An output that was taken out of the file, or leads elsewhere now, leaves what waited for its receiver: that
- * is not lost, but nobody sends it unless somebody knows.
+ * An output that was removed from the file, or has another address now, leaves queued events behind. They are
+ * not lost, but they are not sent before somebody acts, so they are reported.
  */
 function reportLeftSpools(folder: string, names: ReadonlySet<string>, { ports: { disk }, log }: OutputsWorld): void {
   for (const name of namesIn(disk, folder)) {
@@ -125,12 +125,15 @@ function reportLeftSpools(folder: string, names: ReadonlySet<string>, { ports: {
       readIfThere(disk, join(folder, name, WHERE))
         ?.toString("utf8")
         .trim() || "a receiver";
-    log.warn(`events still wait for ${where}, to which no output leads any more: they are kept and not sent`, {
-      kib: Math.ceil(segments.reduce((sum, one) => sum + disk.statSync(join(spool, one)).size, 0) / 1024),
-      folder: join(folder, name),
-      next_step:
-        "Put an output with that protocol, host and port back until they are sent, or delete the folder when nobody needs them.",
-    });
+    log.warn(
+      `events are still queued for ${where}, which is no longer a configured output: they are kept and not sent`,
+      {
+        kib: Math.ceil(segments.reduce((sum, one) => sum + disk.statSync(join(spool, one)).size, 0) / 1024),
+        folder: join(folder, name),
+        next_step:
+          "Configure an output with that protocol, host and port until they are sent, or delete the folder if you do not need them.",
+      },
+    );
   }
 }
 
@@ -142,7 +145,7 @@ function namesIn(disk: Disk, folder: string): readonly string[] {
   }
 }
 
-/** Two outputs may lead to one receiver (customers or profiles apart); each needs a spool of its own. */
+/** Two outputs may have one receiver (for different customers or profiles); each needs a spool of its own. */
 function stateNamesOf(outputs: readonly OutputSettings[]): readonly string[] {
   const seen = new Map<string, number>();
   return outputs.map((settings) => {
@@ -154,8 +157,8 @@ function stateNamesOf(outputs: readonly OutputSettings[]): readonly string[] {
 }
 
 /**
- * By where it leads, never by its index: an output that moves in the file must find its spool again, and no
- * other's.
+ * Named for the receiver, never for the index: an output that moves in the file must find its own spool
+ * again.
  */
 function stateNameOf({ type, path, host, port, protocol }: OutputSettings): string {
   const where = type === "syslog" ? `${protocol} ${host} ${port}` : `${type} ${resolve(path ?? "")}`;

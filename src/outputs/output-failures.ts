@@ -2,27 +2,27 @@ import { Failure } from "../model/failure.ts";
 import { errnoOf } from "../stores/disk/disk.ts";
 
 /**
- * errno → what an operator is told. Source: errno(3); EFTYPE, which Linux does not have, is our own for what
- * is no file.
+ * errno → what an operator reads. Source: errno(3). Linux does not have EFTYPE; this program uses it for what
+ * is not a file.
  */
 const REASONS: Readonly<
   Record<string, { readonly code: "output-full" | "output-broken"; readonly say: string; readonly nextStep: string }>
 > = {
-  ENOSPC: { code: "output-full", say: "the disk is full", nextStep: "Make room; collecting goes on by itself." },
+  ENOSPC: { code: "output-full", say: "the disk is full", nextStep: "Free disk space. Collection resumes by itself." },
   EDQUOT: {
     code: "output-full",
     say: "the disk quota is used up",
-    nextStep: "Make room; collecting goes on by itself.",
+    nextStep: "Free disk space. Collection resumes by itself.",
   },
   EACCES: {
     code: "output-broken",
-    say: "this account may not write there",
-    nextStep: "Give the service's account the right to write there.",
+    say: "this account has no write access",
+    nextStep: "Grant the service's account write access.",
   },
   EPERM: {
     code: "output-broken",
-    say: "this account may not write there",
-    nextStep: "Give the service's account the right to write there.",
+    say: "this account has no write access",
+    nextStep: "Grant the service's account write access.",
   },
   EROFS: {
     code: "output-broken",
@@ -31,18 +31,24 @@ const REASONS: Readonly<
   },
   EISDIR: {
     code: "output-broken",
-    say: "a folder stands where the file should be",
-    nextStep: "Write the file's name behind the folder in .path.",
+    say: "it is a folder, not a file",
+    nextStep: "Add the file's name to .path.",
   },
   EFTYPE: {
     code: "output-broken",
-    say: "a pipe or a device stands where the file should be",
+    say: "it is a pipe or a device, not a file",
     nextStep: "Choose the path of a file, or send syslog to the connector.",
   },
-  ENOTDIR: { code: "output-broken", say: "a file stands where a folder should be", nextStep: "Choose another path." },
+  ENOTDIR: {
+    code: "output-broken",
+    say: "a part of the path is a file, not a folder",
+    nextStep: "Choose another path.",
+  },
 };
 
-/** Turns an errno error into the Failure an operator can act on; a defect of ours is handed back as it is. */
+/**
+ * Turns an errno error into the Failure an operator can act on; any other error is a defect and is returned.
+ */
 export function outputUnwritable(name: string, path: string, error: unknown): unknown {
   const errno = errnoOf(error);
   if (errno === undefined) return error;
@@ -51,7 +57,7 @@ export function outputUnwritable(name: string, path: string, error: unknown): un
     actor: "operator",
     retry: { when: "later" },
     say: `${name}: ${path} cannot be written: ${known?.say ?? errno}. Nothing is lost, the events are collected again later.`,
-    nextStep: known?.nextStep ?? "Look at the disk and the folder; collecting goes on by itself.",
+    nextStep: known?.nextStep ?? "Check the disk and the folder. Collection resumes by itself.",
     cause: error,
   });
 }
@@ -60,7 +66,7 @@ export function spoolFull(name: string, where: string, limitBytes: number): Fail
   return new Failure("output-full", {
     actor: "operator",
     retry: { when: "later" },
-    say: `${name}: ${where} takes nothing and the ${Math.round(limitBytes / 1_048_576)} MiB kept for it on disk are used up, so collecting waits. Nothing is lost.`,
-    nextStep: "Bring the receiver back; collecting then goes on by itself. Raise .spool_mib for longer outages.",
+    say: `${name}: ${where} accepts no events and its spool of ${Math.round(limitBytes / 1_048_576)} MiB is full, so collection waits. Nothing is lost.`,
+    nextStep: "Start the receiver again, and collection resumes by itself. Raise .spool_mib for longer outages.",
   });
 }

@@ -18,8 +18,8 @@ export interface Batch {
 
 export interface OutputCondition {
   /**
-   * `up`: takes events. `down`: the receiver cannot be reached, events wait on disk. `refusing`: nothing can
-   * be taken, collecting waits.
+   * `up`: accepts events. `down`: the receiver cannot be reached, events wait on disk. `refusing`: no event
+   * is accepted, collection waits.
    */
   readonly state: "up" | "down" | "refusing";
   readonly failure?: Failure;
@@ -28,12 +28,12 @@ export interface OutputCondition {
 }
 
 /**
- * What is told of an output to whoever listens: a customer's health does not hold it, because an output is
- * nobody's in particular.
+ * What listeners hear about an output. A customer's health does not hold it, because an output belongs to no
+ * single customer.
  */
 export interface OutputListener {
   /**
-   * A connection broke on which events may have been lost: those now count as pending, and are taken when they
+   * A connection broke on which events may have been lost. They are now pending, and are accepted when they
    * come again.
    */
   broken?(): void;

@@ -1,6 +1,6 @@
 /**
  * Enough for the provisional window of the engine (an hour, at most `replay_mib`) at its default; what falls
- * out costs a repeat, never a loss.
+ * out causes a repeat, never a loss.
  */
 const REMEMBERED = 50_000;
 
@@ -32,7 +32,7 @@ export class RecentKeys {
   }
 
   /** They may have been lost on the way. */
-  owe(keys: Iterable<string>): void {
+  setPending(keys: Iterable<string>): void {
     for (const key of keys) this.#pendingResend.add(key);
   }
 

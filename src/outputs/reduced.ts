@@ -3,10 +3,10 @@ import { reduceRecord } from "../format/reduced-record.ts";
 import type { HugeDelivery } from "../model/event.ts";
 import type { Log, Sink } from "../model/ports.ts";
 
-const NAMES_TOLD = 10;
+const NAMES_SHOWN = 10;
 
 /**
- * A file's pieces are there at once: without a pause a record of 256 MiB would hold up every other customer
+ * A file's pieces are available at once. Without a pause a record of 256 MiB would block every other customer
  * for a second.
  */
 async function* unhurried(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -17,8 +17,8 @@ async function* unhurried(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uin
 }
 
 /**
- * A record too large to be held goes out like any other, with its small members. Said once it was taken, so
- * that an output that refuses for hours does not fill the log. Rejects as the sink's `write`.
+ * A record too large to be held goes out like any other, with its small members. It is logged only when it
+ * was accepted, so an output that refuses for hours does not fill the log. Rejects as the sink's `write`.
  */
 export async function writeReduced(
   sink: Pick<Sink, "write">,
@@ -36,7 +36,7 @@ export async function writeReduced(
     stream: delivery.stream,
     id: record.id,
     bytes: byteLength,
-    left_out: leftOut.slice(0, NAMES_TOLD).map(shown).join(", "),
+    left_out: leftOut.slice(0, NAMES_SHOWN).map(shown).join(", "),
   });
   return written;
 

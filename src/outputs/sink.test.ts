@@ -13,7 +13,7 @@ import { OutputsSink } from "./sink.ts";
 const ALERTS = deliveriesOf(SAMPLES[0]!);
 
 /** An output in memory. */
-class Shelf implements Output {
+class RecordingOutput implements Output {
   readonly name: string;
   readonly where = "memory";
   readonly kind: Output["kind"];
@@ -49,7 +49,7 @@ class Shelf implements Output {
   }
 
   breakOff(keys: readonly string[]): void {
-    this.recent.owe(keys);
+    this.recent.setPending(keys);
     for (const listener of this.#listeners) listener.broken?.();
   }
 
@@ -80,11 +80,11 @@ const NAMES = [
 const log = new FakeLog();
 
 function sinkOf(
-  ...shelves: readonly (Shelf | { readonly shelf: Shelf; readonly tenants: readonly string[] })[]
+  ...outputs: readonly (RecordingOutput | { readonly output: RecordingOutput; readonly tenants: readonly string[] })[]
 ): OutputsSink {
-  const branches = shelves.map((one) =>
-    "shelf" in one
-      ? { output: one.shelf, format: FORMAT, tenants: new Set(one.tenants) }
+  const branches = outputs.map((one) =>
+    "output" in one
+      ? { output: one.output, format: FORMAT, tenants: new Set(one.tenants) }
       : { output: one, format: FORMAT },
   );
   return new OutputsSink(branches, NAMES, () => 0, log);
@@ -106,11 +106,11 @@ function health(tenant: string): HealthEvent {
   };
 }
 
-describe("several outputs at once", () => {
-  test("each gets every event, and its own customers only where it says so", async () => {
-    const all = new Shelf("outputs[0]");
-    const one = new Shelf("outputs[1]");
-    const sink = sinkOf(all, { shelf: one, tenants: ["fabrikam"] });
+describe("with several outputs at once", () => {
+  test("each output gets every event, or only the events of its customers where it names them", async () => {
+    const all = new RecordingOutput("outputs[0]");
+    const one = new RecordingOutput("outputs[1]");
+    const sink = sinkOf(all, { output: one, tenants: ["fabrikam"] });
 
     await sink.write([deliver("contoso", "poll", "k1"), deliver("fabrikam", "poll", "k2")]);
     await sink.health(health("Fabrikam"));
@@ -120,9 +120,9 @@ describe("several outputs at once", () => {
     expect(one.lines.map((line) => line.split(" ")[0])).toEqual(["fabrikam", "health"]);
   });
 
-  test("one that refuses makes the batch come again; the others pass over what they have", async () => {
-    const good = new Shelf("outputs[0]");
-    const full = new Shelf("outputs[1]");
+  test("an output that refuses makes the batch come again, and the others skip what they have", async () => {
+    const good = new RecordingOutput("outputs[0]");
+    const full = new RecordingOutput("outputs[1]");
     full.refuses = true;
     const sink = sinkOf(good, full);
 
@@ -134,8 +134,8 @@ describe("several outputs at once", () => {
   });
 
   test("a replay goes only to the output whose connection broke", async () => {
-    const file = new Shelf("outputs[0]");
-    const syslog = new Shelf("outputs[1]", "provisional");
+    const file = new RecordingOutput("outputs[0]");
+    const syslog = new RecordingOutput("outputs[1]", "provisional");
     const sink = sinkOf(file, syslog);
     let asked = 0;
     sink.onBroken(() => (asked += 1));
@@ -150,21 +150,22 @@ describe("several outputs at once", () => {
   });
 
   test("two customers of one tenant both get their event", async () => {
-    const shelf = new Shelf("outputs[0]");
-    await sinkOf(shelf).write([deliver("contoso", "poll", "k1"), deliver("fabrikam", "poll", "k1")]);
-    expect(shelf.lines).toHaveLength(2);
+    const output = new RecordingOutput("outputs[0]");
+    await sinkOf(output).write([deliver("contoso", "poll", "k1"), deliver("fabrikam", "poll", "k1")]);
+    expect(output.lines).toHaveLength(2);
   });
 
-  test("is durable only when all are", () => {
-    expect([sinkOf(new Shelf("a")).kind, sinkOf(new Shelf("a"), new Shelf("b", "provisional")).kind]).toEqual([
+  test("the sink is durable only when all outputs are", () => {
+    const durable = new RecordingOutput("a");
+    expect([sinkOf(durable).kind, sinkOf(durable, new RecordingOutput("b", "provisional")).kind]).toEqual([
       "durable",
       "provisional",
     ]);
   });
 
-  test("a spool that fills is told of once, on every output", async () => {
-    const file = new Shelf("outputs[0]");
-    const syslog = new Shelf("outputs[1]", "provisional");
+  test("a spool that fills is reported once, on every output", async () => {
+    const file = new RecordingOutput("outputs[0]");
+    const syslog = new RecordingOutput("outputs[1]", "provisional");
     const sink = sinkOf(file, syslog);
 
     for (const bytes of [40, 60, 80, 10, 55]) syslog.spool(bytes);
@@ -174,8 +175,8 @@ describe("several outputs at once", () => {
   });
 });
 
-test("a record that one output's form cannot say is a defect that no other output has half of, nor a refusal that nobody waits for", async () => {
-  const [first, second] = [new Shelf("outputs[0]"), new Shelf("outputs[1]")];
+test("a record that one output cannot format is a defect: no other output gets half of the batch, and no refusal goes unhandled", async () => {
+  const [first, second] = [new RecordingOutput("outputs[0]"), new RecordingOutput("outputs[1]")];
   const broken: LineFormat = {
     ...FORMAT,
     id: "broken",
@@ -197,13 +198,13 @@ test("a record that one output's form cannot say is a defect that no other outpu
   expect(first.lines).toEqual([]);
 });
 
-describe("memory of batches", () => {
+describe("in the memory of batches", () => {
   test("a batch that waits for one output is untouched by those that come after it", async () => {
     let release: () => void = () => undefined;
     const held = new Promise<void>((resolve) => {
       release = resolve;
     });
-    class SlowOnce extends Shelf {
+    class SlowOnce extends RecordingOutput {
       #calls = 0;
       override async write(batch: Batch): Promise<void> {
         this.#calls += 1;
@@ -212,7 +213,7 @@ describe("memory of batches", () => {
       }
     }
     const slow = new SlowOnce("slow");
-    const quick = new Shelf("quick");
+    const quick = new RecordingOutput("quick");
     const sink = sinkOf(slow, quick);
     const named = (id: string): Delivery[] => [{ ...ALERTS[0]!, key: id, record: { ...ALERTS[0]!.record, id } }];
     const first = sink.write(named("first"));
@@ -229,19 +230,19 @@ describe("memory of batches", () => {
     ]);
   });
 
-  test("what a refused batch took is lent again only once every output is done with it", async () => {
+  test("the memory of a refused batch is lent again only once every output is done with it", async () => {
     let release: () => void = () => undefined;
     const held = new Promise<void>((resolve) => {
       release = resolve;
     });
-    class Slow extends Shelf {
+    class Slow extends RecordingOutput {
       override async write(batch: Batch): Promise<void> {
         await held;
         await super.write(batch);
       }
     }
     const slow = new Slow("slow");
-    const full = new Shelf("full");
+    const full = new RecordingOutput("full");
     full.refuses = true;
     const sink = sinkOf(slow, full);
     const named = (id: string): Delivery[] => [{ ...ALERTS[0]!, key: id, record: { ...ALERTS[0]!.record, id } }];
@@ -278,7 +279,7 @@ describe("a record too large to be held", () => {
     for (let at = 0; at < bytes.length; at += 1_000) yield bytes.subarray(at, at + 1_000);
   }
 
-  function sinkWith(shelf: Shelf, type: "cef-file" | "json-lines", book = new FakeLog()): OutputsSink {
+  function sinkWith(output: RecordingOutput, type: "cef-file" | "json-lines", book = new FakeLog()): OutputsSink {
     const style = {
       layout: "vendor",
       envelope: true,
@@ -287,16 +288,16 @@ describe("a record too large to be held", () => {
       cimEntityZone: undefined,
     } as unknown as EventStyle;
     const format = lineFormatOf({ type, profile: "xdr", evidence: "none" }, () => style);
-    return new OutputsSink([{ output: shelf, format }], NAMES, () => 0, book);
+    return new OutputsSink([{ output, format }], NAMES, () => 0, book);
   }
 
-  test("goes out as CEF with what its small members say and how much evidence is not in it", async () => {
-    const shelf = new Shelf("outputs[0]");
+  test("goes out as CEF with its small members and the amount of evidence that is left out", async () => {
+    const output = new RecordingOutput("outputs[0]");
     const book = new FakeLog();
-    await sinkWith(shelf, "cef-file", book).writeHuge(huge(), pieces());
-    expect(shelf.lines).toHaveLength(1);
-    expect(shelf.text).toContain("|alert:microsoftDefenderForEndpoint|Ransomware was stopped|");
-    expect(shelf.text).toMatch(/ cn1=700 .*cn1Label=Evidence Left Out|cn1Label=Evidence Left Out cn1=700/);
+    await sinkWith(output, "cef-file", book).writeHuge(huge(), pieces());
+    expect(output.lines).toHaveLength(1);
+    expect(output.text).toContain("|alert:microsoftDefenderForEndpoint|Ransomware was stopped|");
+    expect(output.text).toMatch(/ cn1=700 .*cn1Label=Evidence Left Out|cn1Label=Evidence Left Out cn1=700/);
     expect(book.texts).toEqual([
       expect.stringMatching(
         /^warn a record above record_max_mib .*"id":"huge","bytes":\d+,"left_out":"evidence \(700 items, \d+ bytes\)"/,
@@ -305,17 +306,17 @@ describe("a record too large to be held", () => {
   });
 
   test("goes out as a JSON line of its small members", async () => {
-    const shelf = new Shelf("outputs[0]");
-    await sinkWith(shelf, "json-lines").writeHuge(huge(), pieces());
+    const output = new RecordingOutput("outputs[0]");
+    await sinkWith(output, "json-lines").writeHuge(huge(), pieces());
     const { evidence: _, ...small } = JSON.parse(LARGE);
-    const { mssp, ...record } = JSON.parse(shelf.text);
+    const { mssp, ...record } = JSON.parse(output.text);
     expect(record).toEqual(small);
     expect(mssp.key).toBe("k1");
   });
 
-  test("is refused, comes again and is owed like any other", async () => {
-    const file = new Shelf("outputs[0]");
-    const syslog = new Shelf("outputs[1]", "provisional");
+  test("is refused, comes again and is pending like any other", async () => {
+    const file = new RecordingOutput("outputs[0]");
+    const syslog = new RecordingOutput("outputs[1]", "provisional");
     const sink = sinkOf(file, syslog);
     syslog.refuses = true;
     log.lines.length = 0;
@@ -333,39 +334,39 @@ describe("a record too large to be held", () => {
     expect([file.lines.length, syslog.lines]).toEqual([1, ["contoso poll huge", "contoso replay huge"]]);
   });
 
-  test("is never sent with more of it than the engine is told", async () => {
-    const shelf = new Shelf("outputs[0]");
-    const sink = sinkWith(shelf, "json-lines");
+  test("is never sent with more of it than is reported to the engine", async () => {
+    const output = new RecordingOutput("outputs[0]");
+    const sink = sinkWith(output, "json-lines");
     async function* many() {
       yield Buffer.from('{"id":"huge"');
       for (let i = 0; i < 40; i += 1) yield Buffer.from(`,"member${i}":"${"x".repeat(60_000)}"`);
       yield Buffer.from("}");
     }
     await sink.writeHuge(huge(), many());
-    const { mssp: _, ...record } = JSON.parse(shelf.text);
+    const { mssp: _, ...record } = JSON.parse(output.text);
     const { length } = JSON.stringify(record);
     expect(length).toBeLessThanOrEqual(sink.hugeMostBytes);
     expect(length).toBeGreaterThan(sink.hugeMostBytes - 64 * 1024);
   });
 
-  test("lets others go on between its pieces", async () => {
-    let limiter = 0;
-    let next = setImmediate(function turn() {
-      limiter += 1;
-      next = setImmediate(turn);
+  test("lets other work run between its pieces", async () => {
+    let otherWork = 0;
+    let next = setImmediate(function count() {
+      otherWork += 1;
+      next = setImmediate(count);
     });
-    await sinkOf(new Shelf("outputs[0]")).writeHuge(huge(), pieces());
+    await sinkOf(new RecordingOutput("outputs[0]")).writeHuge(huge(), pieces());
     clearImmediate(next);
-    expect(limiter).toBeGreaterThan(LARGE.length / 1_000 - 2);
+    expect(otherWork).toBeGreaterThan(LARGE.length / 1_000 - 2);
   });
 
   test("whose pieces cannot be read again is not written", async () => {
-    const shelf = new Shelf("outputs[0]");
+    const output = new RecordingOutput("outputs[0]");
     async function* broken() {
       yield Buffer.from('{"id":"huge",');
       throw new Failure("state-unwritable", { actor: "operator", retry: { when: "later" }, say: "gone" });
     }
-    await expect(sinkOf(shelf).writeHuge(huge(), broken())).rejects.toMatchObject({ code: "state-unwritable" });
-    expect(shelf.text).toBe("");
+    await expect(sinkOf(output).writeHuge(huge(), broken())).rejects.toMatchObject({ code: "state-unwritable" });
+    expect(output.text).toBe("");
   });
 });

@@ -23,14 +23,16 @@ export interface HealthName {
   readonly tenantName: string;
 }
 
-/** Above this share of its room a spool is said to fill; below the lower one it may be said again. */
+/**
+ * Above this share of its size a spool is reported as filling; below the lower one it may be reported again.
+ */
 const FILLING_FROM = 0.5;
 const FILLING_AGAIN_BELOW = 0.25;
 
 /**
  * Several outputs as one: each event goes to every output that has its customer and does not have the event
  * already. Waiting for all of them is the back-pressure. When one refuses, the batch counts as refused, and
- * when it comes again the others pass it over.
+ * the others skip it when it comes again.
  */
 export class OutputsSink implements Sink {
   /** Durable only when every output is: one that may lose needs the engine's provisional window. */
@@ -40,7 +42,7 @@ export class OutputsSink implements Sink {
   readonly #nowMs: () => number;
   readonly #log: Log;
   readonly #stanzasByTenantName: ReadonlyMap<string, string>;
-  readonly #told = new Set<string>();
+  readonly #reportedFilling = new Set<string>();
   readonly #memory = new BatchMemory();
 
   constructor(branches: readonly Branch[], names: readonly HealthName[], nowMs: () => number, log: Log) {
@@ -54,8 +56,8 @@ export class OutputsSink implements Sink {
   }
 
   /**
-   * A connection broke on which events may have been lost. Whoever runs the engine has everything provisional
-   * replayed (`Scheduler.replayProvisional`); each output then takes what is pending for it and nothing else.
+   * A connection broke on which events may have been lost. The caller then replays everything provisional
+   * (`Scheduler.replayProvisional`), and each output accepts only what is pending for it.
    */
   onBroken(listener: () => void): void {
     for (const { output } of this.#branches) output.listen({ broken: listener });
@@ -130,18 +132,18 @@ export class OutputsSink implements Sink {
     return { bytes: memory.subarray(0, scratch.length), keys: chosen.map((i) => keys[i] as string), ends };
   }
 
-  /** A spool that fills is told of on the other outputs, and by itself when its receiver is back. */
+  /** A spool that fills is reported on the other outputs, and on its own when its receiver is back. */
   #noteCondition(branch: Branch, { spooledBytes, spoolLimitBytes }: OutputCondition): void {
     const { output } = branch;
     const share = spoolLimitBytes === 0 ? 0 : spooledBytes / spoolLimitBytes;
-    if (share < FILLING_AGAIN_BELOW) this.#told.delete(output.name);
-    if (share < FILLING_FROM || this.#told.has(output.name)) return;
-    this.#told.add(output.name);
+    if (share < FILLING_AGAIN_BELOW) this.#reportedFilling.delete(output.name);
+    if (share < FILLING_FROM || this.#reportedFilling.has(output.name)) return;
+    this.#reportedFilling.add(output.name);
     const notice: Notice = {
       time: new Date(this.#nowMs()).toISOString(),
       tenant: "defender-mssp",
       tenant_id: "00000000-0000-0000-0000-000000000000",
-      say: `${output.name}: ${Math.round(share * 100)} % of the room for events that wait for ${output.where} is used; when it is full collecting waits.`,
+      say: `${output.name}: ${Math.round(share * 100)} % of the spool for ${output.where} is used; when it is full, collection waits.`,
     };
     for (const one of this.#branches)
       void writeLines(one.output, (out) => one.format.notice(out, notice)).catch(() => undefined);
@@ -163,6 +165,6 @@ const scratch = new ByteWriter(1 << 16);
 
 function throwFirst(results: readonly PromiseSettledResult<unknown>[]): void {
   const failed = results.filter((result) => result.status === "rejected").map(({ reason }) => reason as unknown);
-  // A defect of ours must not hide behind somebody's full disk.
+  // A defect must not be hidden by a full disk of another output.
   if (failed.length > 0) throw failed.find((reason) => !isFailure(reason)) ?? failed[0];
 }

@@ -59,7 +59,7 @@ export class Spool {
   }
 
   /**
-   * Takes up what an earlier run left; a record that was not written whole is cut away. Throws Failure
+   * Takes over what an earlier run left; a record that was not written whole is removed. Throws Failure
    * `state-unwritable`, `state-unreadable`.
    */
   static open(parts: SpoolParts): { readonly spool: Spool; readonly keys: readonly string[] } {
@@ -78,7 +78,7 @@ export class Spool {
   }
 
   /**
-   * Resolves to false when there is no room; to true when the batch survives the host's death. Throws an
+   * Resolves to false when there is no room; to true when the batch survives a crash of the host. Throws an
    * errno error.
    */
   async append(batch: Batch): Promise<boolean> {
@@ -115,8 +115,8 @@ export class Spool {
     }
     const bytes = this.#load(this.#segments.find(({ id }) => id === this.#at.id) as Segment);
     const read = decode(bytes, this.#at.offset);
-    // It was whole when it was written or taken up: what can no longer be read is passed over, the rest must
-    // not wait for it.
+    // It was whole when it was written or taken over. What can no longer be read is skipped, because the rest
+    // must not wait for it.
     if (read === undefined) {
       this.#at = { id: this.#at.id + 1, offset: 0 };
       return this.next();
@@ -144,7 +144,7 @@ export class Spool {
     this.#at = { id: first.id, offset: 0 };
   }
 
-  /** After a stop in order only what was not sent stays. */
+  /** After a normal stop only what was not sent stays. */
   close(): void {
     this.#closeCurrent();
     for (const segment of this.#segments.filter(({ id }) => id < this.#at.id)) this.#remove(segment);
@@ -168,7 +168,7 @@ export class Spool {
     this.#fd = undefined;
   }
 
-  /** Lets go of sent segments that are old enough, too many, or whose room is needed. */
+  /** Deletes sent segments that are old enough, too many, or whose space is needed. */
   #dropSent(neededBytes: number): void {
     const before = this.#p.clock.monotonicMs() - SENT_KEPT_MS;
     let sentBytes = this.#segments.reduce((sum, { sentAtMs, bytes }) => sum + (sentAtMs === undefined ? 0 : bytes), 0);

@@ -55,21 +55,21 @@ function framed(lines: string, style: FrameStyle, nowMs: number): string {
   return out.toString();
 }
 
-describe("what syslog messages look like", () => {
+describe("a syslog message", () => {
   const at = new Date(2026, 10, 4, 9, 5, 7).getTime();
-  test("RFC 3164 with a line break, day padded with a space", () => {
+  test("ends with a line break after RFC 3164, the day padded with a space", () => {
     expect(framed("CEF:0|a\nCEF:0|ö\n", { format: "rfc3164", framing: "newline", host: "siem 1" }, at)).toBe(
       "<133>Nov  4 09:05:07 siem-1 CEF:0|a\n<133>Nov  4 09:05:07 siem-1 CEF:0|ö\n",
     );
   });
 
-  test("octet counting counts bytes", () => {
+  test("begins with its length in bytes with octet framing", () => {
     expect(framed("CEF:0|ö\n", { format: "rfc3164", framing: "octet", host: "h" }, at)).toBe(
       "31 <133>Nov  4 09:05:07 h CEF:0|ö",
     );
   });
 
-  test("RFC 5424 with CEF as the message; a datagram per event", () => {
+  test("holds CEF as the message of RFC 5424, a datagram per event", () => {
     expect(
       syslogDatagrams(Buffer.from("CEF:0|a\nCEF:0|b\n"), { format: "rfc5424", host: "h" }, Date.UTC(2026, 0, 2)).map(
         (one) => Buffer.from(one).toString("utf8"),
@@ -81,8 +81,8 @@ describe("what syslog messages look like", () => {
   });
 });
 
-describe("while the receiver is there", () => {
-  test("events go straight to it, in order, and nothing waits on disk", async () => {
+describe("while the receiver can be reached", () => {
+  test("events go directly to it, in order, and nothing waits on disk", async () => {
     const { output, receiver } = story();
 
     await Promise.all([output.write(batchOf("a", "b")), output.write(batchOf("c"))]);
@@ -98,7 +98,7 @@ describe("while the receiver is there", () => {
   });
 });
 
-describe("while the receiver is away", () => {
+describe("while the receiver cannot be reached", () => {
   test("events wait on disk and arrive in order when it is back", async () => {
     const { output, receiver, clock } = story({ receiver: Object.assign(new Receiver(), { up: false }) });
     await output.write(batchOf("a"));
@@ -113,7 +113,7 @@ describe("while the receiver is away", () => {
     expect(output.condition()).toMatchObject({ state: "up", spooledBytes: 0 });
   });
 
-  test("it is asked after pauses that double up to a minute, and told of once", async () => {
+  test("connecting is retried with pauses that double up to a minute, and reported once", async () => {
     const { receiver, clock, log } = story({ receiver: Object.assign(new Receiver(), { up: false }) });
     await settled();
     expect(receiver.attempts).toBe(1);
@@ -132,7 +132,7 @@ describe("while the receiver is away", () => {
 
     await expect(output.write(batchOf(`${large}y`))).rejects.toMatchObject({
       code: "output-full",
-      say: expect.stringContaining("the 1 MiB kept for it on disk are used up"),
+      say: expect.stringContaining("its spool of 1 MiB is full"),
     });
     expect(output.wants(`${large}y`)).toBe(true);
     expect(output.condition().state).toBe("refusing");
@@ -175,7 +175,7 @@ describe("while the receiver is away", () => {
     expect([second.output.wants("a"), second.output.wants("b")]).toEqual([false, true]);
   });
 
-  test("after a stop in order only what was not sent is sent", async () => {
+  test("after a normal stop only what was not sent is sent", async () => {
     const first = story({ receiver: Object.assign(new Receiver(), { up: false }) });
     for (const event of ["a", "b", "c"]) await first.output.write(batchOf(event));
     first.receiver.up = true;
@@ -198,7 +198,7 @@ describe("while the receiver is away", () => {
 });
 
 describe("when a connection breaks", () => {
-  test("what was sent in the last hour is owed, the engine is told once, and what it sends again is taken", async () => {
+  test("the events of the last hour are pending, the engine is informed once, and what it sends again is accepted", async () => {
     const { output, receiver, clock, broken } = story();
     await output.write(batchOf("old"));
     await clock.pass(3_600_001, 60_000);
@@ -214,7 +214,7 @@ describe("when a connection breaks", () => {
     expect(["a", "b"].filter((key) => output.wants(key))).toEqual([]);
   });
 
-  test("nothing is owed when nothing was sent", async () => {
+  test("nothing is pending when nothing was sent", async () => {
     const { receiver, clock, broken } = story();
     await settled();
     receiver.reset();
@@ -222,7 +222,7 @@ describe("when a connection breaks", () => {
     expect(broken()).toBe(0);
   });
 
-  test("what came out of the spool comes out of it again, the engine is not asked for it", async () => {
+  test("what came out of the spool is sent from it again, and the engine is not asked for it", async () => {
     const { output, receiver, clock, broken } = story({ receiver: Object.assign(new Receiver(), { up: false }) });
     await output.write(batchOf("a"));
     receiver.up = true;
@@ -254,7 +254,7 @@ describe("when a connection breaks", () => {
     expect(receiver.events).toEqual(["a"]);
   });
 
-  test("a receiver that takes nothing for a minute counts as gone", async () => {
+  test("a receiver that accepts nothing for a minute counts as gone", async () => {
     const { output, receiver, clock, log } = story();
     await settled();
     receiver.stalled = true;
@@ -267,7 +267,7 @@ describe("when a connection breaks", () => {
     expect(receiver.connections).toBeGreaterThan(1);
   });
 
-  test("a receiver that is slow, but takes something each minute, is not gone: nothing is sent twice to it", async () => {
+  test("a receiver that accepts something each minute does not count as gone, and nothing is sent twice to it", async () => {
     const { output, receiver, clock, log } = story();
     await settled();
     receiver.taking = (bytes) => clock.pause(bytes / 8);
@@ -282,7 +282,7 @@ describe("when a connection breaks", () => {
     expect(log.texts.join("\n")).not.toContain("took nothing");
   });
 
-  test("a receiver that takes a piece in a hundred seconds gets everything in the end, not its beginning for ever", async () => {
+  test("a receiver that accepts a piece in a hundred seconds gets everything in the end, not its beginning for ever", async () => {
     const { output, receiver, clock } = story();
     await settled();
     receiver.taking = () => clock.pause(100_000);
@@ -297,7 +297,7 @@ describe("when a connection breaks", () => {
     expect(output.condition()).toMatchObject({ state: "up", spooledBytes: 0 });
   });
 
-  test("nothing is lost and the order is kept, whenever it breaks and whatever it swallows", async () => {
+  test("nothing is lost and the order is kept, whenever it breaks and whatever it loses", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.constantFrom("write", "write", "write", "down", "up", "reset", "swallow", "time"), {
@@ -305,13 +305,13 @@ describe("when a connection breaks", () => {
         }),
         async (steps) => {
           const { output, receiver, clock } = story();
-          let owes = false;
-          output.listen({ broken: () => (owes = true) });
+          let pending = false;
+          output.listen({ broken: () => (pending = true) });
           const written: string[] = [];
           const replay = async () => {
             // As the engine does: everything provisional comes again, oldest first.
-            while (owes) {
-              owes = false;
+            while (pending) {
+              pending = false;
               for (const key of written) if (output.wants(key)) await output.write(batchOf(key));
             }
           };
@@ -345,7 +345,7 @@ describe("when a connection breaks", () => {
 });
 
 describe("at a stop", () => {
-  test("a receiver that does not end the connection in order may not have read the last hour: it is owed, the spool's part comes out again", async () => {
+  test("a receiver that does not close the connection normally gets the events of the last hour again, those of the spool from the spool", async () => {
     const { output, receiver, clock, broken, folder } = story({
       receiver: Object.assign(new Receiver(), { up: false }),
     });
@@ -364,7 +364,7 @@ describe("at a stop", () => {
     expect(second.receiver.events).toEqual(["spooled"]);
   });
 
-  test("nothing is owed when the receiver ends the connection too", async () => {
+  test("nothing is pending when the receiver closes the connection too", async () => {
     const { output, broken } = story();
     await output.write(batchOf("a"));
     await output.close(1_000);
@@ -373,7 +373,7 @@ describe("at a stop", () => {
 });
 
 describe("UDP", () => {
-  test("promises nothing, and says so when it fails", async () => {
+  test("does not guarantee delivery, and says so when it fails", async () => {
     const receiver = new Receiver();
     const log = new FakeLog();
     const clock = new FakeClock(EVENING_MS);
@@ -391,7 +391,7 @@ describe("UDP", () => {
     await output.write(batchOf("b", "c"));
 
     expect(receiver.events).toEqual(["a"]);
-    expect(log.texts).toEqual([expect.stringContaining("udp promises nothing")]);
+    expect(log.texts).toEqual([expect.stringContaining("UDP does not guarantee delivery")]);
     expect(["a", "b"].filter((key) => output.wants(key))).toEqual([]);
   });
 });

@@ -13,21 +13,21 @@ import type { FrameStyle } from "./syslog-frame.ts";
 import { writeSyslogFrames } from "./syslog-frame.ts";
 
 const RECONNECT = { firstMs: 1_000, longestMs: 60_000 };
-/** A connection that lived this long was a good one: the next pause is the first again. */
+/** After a connection that lasted this long the backoff begins again. */
 const GOOD_AFTER_MS = 60_000;
-/** A receiver that takes nothing for so long is as good as gone. */
+/** A receiver that accepts nothing for this long counts as gone. */
 const STALLED_AFTER_MS = 60_000;
 /**
- * An operating system takes nothing more until a third of what it holds is gone: each time a receiver seems
- * to be gone it gets twice as long, else a slow one would get its beginning for ever.
+ * An operating system accepts nothing more until a third of its buffer is sent. So each time a receiver seems
+ * to be gone it gets twice as long, else a slow one would get the same beginning for ever.
  */
 const LONGEST_STALL_MS = 960_000;
 const WATCH_EVERY_MS = 5_000;
 /** Each piece has STALLED_AFTER_MS: a receiver is slow, and not gone, down to 4 KiB/s. */
 const SENT_AT_ONCE_BYTES = 256 << 10;
 /** What was sent in the last hour may not have arrived (the engine's provisional window). */
-const IN_DOUBT_MS = 3_600_000;
-const IN_DOUBT_KEYS = 50_000;
+const UNCONFIRMED_MS = 3_600_000;
+const UNCONFIRMED_KEYS = 50_000;
 
 export interface SyslogParts {
   readonly name: string;
@@ -43,12 +43,13 @@ export interface SyslogParts {
 }
 
 /**
- * Syslog over TLS or TCP. While the receiver is there, events go straight to it; while it is not, they wait
- * in a spool on disk, and go out in order when it is back.
+ * Syslog over TLS or TCP. While the receiver can be reached, events go directly to it. Otherwise they wait in
+ * a spool on disk and are sent in order when it is back.
  *
- * Nothing acknowledges, so what was sent in the last hour is unconfirmed. When a connection breaks, the events
- * sent straight are pending: the engine reads them from Microsoft again (`broken`), and what came out of the
- * spool is sent out of the spool again. The events that were being sent when it broke go to the spool.
+ * Syslog has no acknowledgement, so what was sent in the last hour is unconfirmed. When a connection breaks,
+ * events that were sent directly are pending: the engine reads them from Microsoft again (`broken`). What
+ * came out of the spool is sent from the spool again. Events that were being sent when it broke go to the
+ * spool.
  */
 export class SyslogOutput implements Output {
   readonly kind = "provisional";
@@ -66,7 +67,7 @@ export class SyslogOutput implements Output {
   #draining = false;
   #sendingSinceMs: number | undefined;
   #stalledAfterMs = STALLED_AFTER_MS;
-  /** Messages are made here, one batch at a time: nothing is sent before the one before it was taken. */
+  /** Messages are made here, one batch at a time: a batch is sent only after the one before was accepted. */
   #frames = new ByteWriter();
   readonly #writes = new SerialQueue();
   readonly #listeners: OutputListener[] = [];
@@ -124,14 +125,14 @@ export class SyslogOutput implements Output {
     while (this.#connection !== undefined && !this.#spool.isDrained && this.#p.clock.monotonicMs() < giveUp)
       await this.#p.clock.pause(50);
     this.#stop.abort();
-    const endedInOrder = (await this.#connection?.close(Math.max(0, giveUp - this.#p.clock.monotonicMs()))) ?? true;
+    const closedNormally = (await this.#connection?.close(Math.max(0, giveUp - this.#p.clock.monotonicMs()))) ?? true;
     await this.#running;
     // What could not be sent any more has gone to the spool by now.
     await this.#writes.idle();
-    // Taken is not arrived: a receiver that hangs or dies now may not have read what it was sent.
-    if (!endedInOrder)
-      this.#owe(
-        "the receiver did not end the connection in order: what was sent in the last hour is sent again at the next start",
+    // Accepted does not mean read: a receiver that hangs or crashes now may not have read what it was sent.
+    if (!closedNormally)
+      this.#resendUnconfirmed(
+        "the receiver did not close the connection normally: the events of the last hour are sent again at the next start",
       );
     this.#spool.close();
   }
@@ -146,7 +147,7 @@ export class SyslogOutput implements Output {
       this.#connection === connection
     ) {
       this.#recent.took(batch.keys);
-      this.#doubt(batch.keys);
+      this.#noteUnconfirmed(batch.keys);
       return;
     }
     await this.#keep(batch);
@@ -175,7 +176,7 @@ export class SyslogOutput implements Output {
       await this.#sendInPieces(connection, this.#frames.view());
       return true;
     } catch (error) {
-      // The broken connection may still hold on to what it was given.
+      // The broken connection may still use the bytes that it was given.
       this.#frames = new ByteWriter();
       if (!isFailure(error)) throw error;
       return false;
@@ -191,14 +192,14 @@ export class SyslogOutput implements Output {
     }
   }
 
-  #doubt(keys: readonly string[]): void {
+  #noteUnconfirmed(keys: readonly string[]): void {
     if (keys.length === 0) return;
     const nowMs = this.#p.clock.monotonicMs();
     this.#unconfirmed.push({ keys, atMs: nowMs });
     this.#unconfirmedKeys += keys.length;
     while (
       this.#unconfirmed.length > 1 &&
-      ((this.#unconfirmed[0]?.atMs ?? nowMs) < nowMs - IN_DOUBT_MS || this.#unconfirmedKeys > IN_DOUBT_KEYS)
+      ((this.#unconfirmed[0]?.atMs ?? nowMs) < nowMs - UNCONFIRMED_MS || this.#unconfirmedKeys > UNCONFIRMED_KEYS)
     ) {
       this.#unconfirmedKeys -= this.#unconfirmed.shift()?.keys.length ?? 0;
     }
@@ -258,7 +259,7 @@ export class SyslogOutput implements Output {
     }
   }
 
-  /** Resolves when the connection is gone; cuts one whose receiver takes nothing. */
+  /** Resolves when the connection is gone; cuts one whose receiver accepts nothing. */
   async #watch(connection: Connection): Promise<Failure> {
     const over = new AbortController();
     const gone = connection.gone.then((why) => {
@@ -283,22 +284,22 @@ export class SyslogOutput implements Output {
     this.#draining = false;
     if (this.#stop.signal.aborted) return;
     this.#failure = why;
-    this.#owe("the connection broke: what was sent in the last hour is sent again", why);
+    this.#resendUnconfirmed("the connection broke: the events of the last hour are sent again", why);
   }
 
-  #owe(message: string, why?: Failure): void {
-    const fresh = this.#p.clock.monotonicMs() - IN_DOUBT_MS;
+  #resendUnconfirmed(message: string, why?: Failure): void {
+    const fresh = this.#p.clock.monotonicMs() - UNCONFIRMED_MS;
     const pendingResend = this.#unconfirmed.filter(({ atMs }) => atMs >= fresh).flatMap(({ keys }) => keys);
     this.#unconfirmed = [];
     this.#unconfirmedKeys = 0;
-    this.#recent.owe(pendingResend);
+    this.#recent.setPending(pendingResend);
     this.#spool.rewind();
     this.#p.log.warn(message, { output: this.name, to: this.where, say: why?.say, events: pendingResend.length });
     this.#tell();
     if (pendingResend.length > 0) for (const listener of this.#listeners) listener.broken?.();
   }
 
-  /** Said once, until something else is the matter. */
+  /** Logged once, until there is another failure. */
   #unreachable(failure: Failure): void {
     if (this.#failure?.say !== failure.say)
       this.#p.log.error(failure.say, {

@@ -19,7 +19,7 @@ export interface UdpParts {
 }
 
 /**
- * Syslog over UDP, a datagram per event. It promises nothing: nobody notices when a datagram is lost, so
+ * Syslog over UDP, a datagram per event. UDP does not guarantee delivery: a lost datagram is not noticed, so
  * nothing is sent again.
  */
 export class UdpOutput implements Output {
@@ -58,7 +58,7 @@ export class UdpOutput implements Output {
   }
 
   listen(): void {
-    // Nobody notices when datagrams are lost.
+    // A lost datagram is not noticed.
   }
 
   async close(): Promise<void> {
@@ -71,7 +71,7 @@ export class UdpOutput implements Output {
     const nowMs = this.#p.clock.monotonicMs();
     if (nowMs - this.#reportedAtMs < REPORTED_AGAIN_MS) return;
     this.#reportedAtMs = nowMs;
-    this.#p.log.error("datagrams are not sent and are lost: udp promises nothing, use tls or tcp", {
+    this.#p.log.error("datagrams cannot be sent and are lost: UDP does not guarantee delivery, use tls or tcp", {
       output: this.name,
       to: this.where,
       error: errno,

@@ -11,14 +11,15 @@ interface Entry {
   readonly key: string;
 }
 
-/** More than every batch that can be under way when a process dies. */
+/** More than every batch that can be under way when a process crashes. */
 const KEPT_KEYS = 10_000;
 
 /**
  * Which events a file output wrote, in the order in which it wrote them: written before the events are, with
  * the size that the file has when they are whole. After a kill it says which of the last events are in the
  * file, although the engine's own journal, which comes after the file, does not hold them yet. Without it
- * they would be written twice. Only our own death matters here: after the host's, a repeat is allowed.
+ * they would be written twice. Only a crash of this program matters here: after one of the host, a repeat is
+ * allowed.
  *
  * Lines: `F <file>` begins a file, `<size> <key>` is an event. A line without its end is not counted.
  */
@@ -70,7 +71,7 @@ export class WrittenLog {
     const log = new WrittenLog(name, disk, path);
     log.#tail = whole.slice(-KEPT_KEYS);
     log.#part = part + 1;
-    // An event that was not whole must not be taken for one of a file before the last when this run dies too.
+    // An event that was not whole must not count as one of an earlier file when this run crashes too.
     if (whole.length < entries.length || (text !== "" && !text.endsWith("\n"))) log.#compact();
     return { log, keys: whole.map(({ key }) => key), files: new Set(whole.map((entry) => entry.file)) };
   }
@@ -146,7 +147,7 @@ export class WrittenLog {
     this.#disk.ftruncateSync(this.#fd, before.bytes);
   }
 
-  /** After a stop in order nothing comes again. */
+  /** After a normal stop nothing comes again. */
   clear(): void {
     this.#disk.ftruncateSync(this.#fd, 0);
     this.close();
@@ -154,7 +155,7 @@ export class WrittenLog {
 
   close(): void {
     if (this.#openFd !== undefined) this.#disk.closeSync(this.#openFd);
-    // A number that is closed may be another file's next.
+    // A closed descriptor's number may be given to another file.
     this.#openFd = undefined;
   }
 

@@ -70,7 +70,7 @@ function collect(config: string, ...more: readonly string[]): Promise<Ended> {
 
 const OTHERS = new Set(["fabrikam", "tailspin"]);
 
-describe("the exit code says what happened", () => {
+describe("the exit code is", () => {
   test("0 when every customer was collected", async () => {
     const { code, tenants } = await collect(inputsConf("all"));
 
@@ -84,7 +84,7 @@ describe("the exit code says what happened", () => {
     expect(errors).toContain('contoso: cloud: "mars" is not known');
   }, 150_000);
 
-  test("0 when the customer whose settings are refused was not asked for", async () => {
+  test("0 when a customer with refused settings was not chosen", async () => {
     const { code } = await collect(
       inputsConf("not-asked-for", { contoso: { cloud: "mars" } }),
       "--customer",
@@ -94,7 +94,7 @@ describe("the exit code says what happened", () => {
     expect(code).toBe(0);
   }, 150_000);
 
-  test("2 when nothing else was asked for", async () => {
+  test("2 when only a customer with refused settings was chosen", async () => {
     const { code } = await collect(
       inputsConf("alone", { contoso: { start: "2999-01-01T00:00:00Z" } }),
       "--customer",
@@ -132,7 +132,7 @@ describe("the exit code says what happened", () => {
     expect(errors).toContain("could not be reached");
   }, 150_000);
 
-  test("5 when the output takes nothing more", async () => {
+  test("5 when the output accepts nothing more", async () => {
     const config = inputsConf("no-reader");
     const child = spawn(process.execPath, [MAIN, "collect", "--config", config, "--state", `${config}.state`], {
       env: childEnvironment({ HOME: folder }),
@@ -150,6 +150,6 @@ describe("the exit code says what happened", () => {
     const { code, errors } = await collect(config);
 
     expect(code).toBe(7);
-    expect(errors).toContain("a file stands where a folder should be");
+    expect(errors).toContain("a part of the path is a file, not a folder");
   }, 150_000);
 });

@@ -1,7 +1,7 @@
 /**
- * The add-on's life on a forwarder, with the archive that is shipped and the binary in it, under the pretend
- * splunkd and against the simulator. One story per test; each starts from an empty SPLUNK_HOME. What it does
- * not prove: how a real splunkd orders edits and restarts.
+ * The add-on's life cycle on a forwarder, with the archive that is shipped and the binary in it, under the
+ * fake splunkd and against the simulator. One story per test; each starts from an empty SPLUNK_HOME. What it
+ * does not prove: how a real splunkd orders edits and restarts.
  */
 
 import { spawnSync } from "node:child_process";
@@ -205,8 +205,8 @@ function filesBelow(folder: string): string[] {
     : [];
 }
 
-describe("install, configure, restart, upgrade", () => {
-  test("an input saved with clear secrets is collected, masked, and goes on after a restart and an upgrade without a repeat", async () => {
+describe("installing, configuring, restarting and upgrading", () => {
+  test("collect an input saved with clear secrets, mask them, and continue after a restart and an upgrade without a repeat", async () => {
     const where = forwarder();
     const first = await start(where, {
       app: previous,
@@ -235,7 +235,7 @@ describe("install, configure, restart, upgrade", () => {
     expectNoSecret(where, upgraded);
   });
 
-  test("a key that is typed again replaces the stored one", async () => {
+  test("replace a stored client secret when it is typed again", async () => {
     const where = forwarder();
     const splunkd = await start(where, {
       conf: conf({ contoso: settings("contoso", { auth: "app", refresh_token: "" }) }),
@@ -262,7 +262,7 @@ describe("install, configure, restart, upgrade", () => {
 });
 
 describe("clone, rename, disable, delete", () => {
-  test("a clone has only the mask and is told so; a renamed input goes on where the old one was; the others never stop", async () => {
+  test("a clone has only the mask and says so, a renamed input continues where the old one stopped, and the others never stop", async () => {
     const where = forwarder();
     const splunkd = await start(where, {
       conf: conf({ contoso: settings("contoso"), fabrikam: settings("fabrikam") }),
@@ -300,7 +300,7 @@ describe("clone, rename, disable, delete", () => {
     await expectWhole(where, ["contoso", "fabrikam"]);
   });
 
-  test("a disabled input is left alone; with none left the process stays up and says so; state and secrets remain", async () => {
+  test("a disabled input is not collected, without any input the process keeps running and says so, and state and secrets remain", async () => {
     const where = forwarder();
     const splunkd = await start(where, { conf: conf({ contoso: settings("contoso") }) });
     await splunkd.until((s) => isMasked(where, "contoso") && isOk(s, "contoso"), "the customer at work and masked");
@@ -316,7 +316,7 @@ describe("clone, rename, disable, delete", () => {
 });
 
 describe("a user who edits an input", () => {
-  test("cannot have its secret sent elsewhere: not by another address, not by another proxy", async () => {
+  test("cannot redirect its secret to another address or through another proxy", async () => {
     const where = forwarder();
     const splunkd = await start(where, {
       conf: conf({ contoso: settings("contoso"), fabrikam: settings("fabrikam") }),
@@ -348,7 +348,7 @@ describe("a user who edits an input", () => {
     expectNoSecret(where, splunkd);
   });
 
-  test("and writes nonsense is refused in the form, and named in splunkd.log when it was written into the file", async () => {
+  test("is refused in the form for a wrong value, and splunkd.log names a wrong value in the file", async () => {
     const where = forwarder();
     const splunkd = await start(where, {
       conf: conf({
@@ -381,13 +381,13 @@ describe("a package unpacked by hand", () => {
     return app;
   }
 
-  test("with a program that may not be executed is not registered, as docs/splunk/install.md says", async () => {
+  test("is not registered when its program may not be executed, as docs/splunk/install.md says", async () => {
     await expect(
       start(forwarder(), { app: unpacked(0o600), conf: conf({ contoso: settings("contoso") }) }),
     ).rejects.toThrow(/EACCES/);
   });
 
-  test("with files that only Splunk's user may read works", async () => {
+  test("works with files that only Splunk's user may read", async () => {
     const where = forwarder();
     const splunkd = await start(where, { app: unpacked(0o700), conf: conf({ contoso: settings("contoso") }) });
     await splunkd.until((s) => isMasked(where, "contoso") && isOk(s, "contoso"), "the customer at work and masked");
@@ -396,8 +396,8 @@ describe("a package unpacked by hand", () => {
   });
 });
 
-describe("a conf file with nonsense for the whole process", () => {
-  test("stops nobody, and secrets are masked all the same", async () => {
+describe("a conf file with wrong global settings", () => {
+  test("does not stop collection, and secrets are still masked", async () => {
     const where = forwarder();
     const file = conf({ contoso: settings("contoso") });
     writeFileSync(file, `[defender_mssp]\nreplay_mib = lots\nlog_level = shout\n\n${readFileSync(file, "utf8")}`);
@@ -410,7 +410,7 @@ describe("a conf file with nonsense for the whole process", () => {
 });
 
 describe("two inputs for one customer", () => {
-  test("both deliver everything, and one line says so", async () => {
+  test("both deliver everything, and one log line says so", async () => {
     const where = forwarder();
     const splunkd = await start(where, {
       conf: conf({ "contoso a": settings("contoso"), "contoso b": settings("contoso") }),
@@ -441,16 +441,16 @@ describe("two inputs for one customer", () => {
   });
 });
 
-describe("a disk that is full under the state folder", () => {
+describe("a full disk under the state folder", () => {
   /**
-   * No file of the process can grow until it is nested: as a full disk, with another error number (EFBIG) and
-   * without needing a disk of its own.
+   * While the limit is set no file of the process can grow. That is like a full disk, with another error
+   * number (EFBIG) and without a disk of its own.
    */
   const filesMayGrow = (splunkd: Splunkd, may: boolean): void => {
     expect(spawnSync("prlimit", ["--pid", String(splunkd.pid), `--fsize=${may ? "unlimited" : "0"}:`]).status).toBe(0);
   };
 
-  test("is said in splunkd.log, takes nothing away, and needs no restart when there is space again", async () => {
+  test("is reported in splunkd.log, loses nothing, and needs no restart once there is space again", async () => {
     const where = forwarder();
     const splunkd = await start(where, { conf: conf({ contoso: settings("contoso") }) });
     await splunkd.until((s) => isMasked(where, "contoso") && isOk(s, "contoso"), "the customer at work and masked");
@@ -476,13 +476,14 @@ describe("a disk that is full under the state folder", () => {
       to: 1000,
     });
     await splunkd.until(
-      (s) => s.log.slice(before).some((line) => /ERROR.*cannot be written: EFBIG.*next_step="Make room/.test(line)),
+      (s) =>
+        s.log.slice(before).some((line) => /ERROR.*cannot be written: EFBIG.*next_step="Free disk space/.test(line)),
       "it is said",
     );
     filesMayGrow(splunkd, true);
     await splunkd.until(
       (s) => s.log.slice(before).some((line) => line.includes("tenant=contoso stream=alerts state=ok")),
-      "it goes on by itself",
+      "collection resumes by itself",
       120_000,
     );
 

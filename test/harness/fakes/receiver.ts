@@ -83,7 +83,7 @@ export class Receiver implements Dialer {
       throw new Failure("output-unreachable", {
         actor: "operator",
         retry: { when: "later" },
-        say: "nobody listens there",
+        say: "connection refused",
       });
     this.connections += 1;
     let cut: Failure | undefined;
