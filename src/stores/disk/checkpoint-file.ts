@@ -95,8 +95,8 @@ function mapped<A, B>(byName: Readonly<Record<string, A>>, change: (value: A) =>
 }
 
 /**
- * The checkpoint at `path`, else the previous one beside it (`.prev`): an older checkpoint only means that a little is
- * asked again. Damage is reported once to the log. Throws Failure `state-damaged` for a file of a newer
+ * The checkpoint at `path`, else the previous one beside it (`.prev`). With an older checkpoint some records
+ * are only requested again. Damage is logged once. Throws Failure `state-damaged` for a file of a newer
  * release.
  */
 export function loadCheckpoint(ports: DiskPorts, log: Log, path: string): Checkpoint | undefined {
@@ -105,12 +105,15 @@ export function loadCheckpoint(ports: DiskPorts, log: Log, path: string): Checkp
   const previous = readCheckpoint(ports, `${path}.prev`);
   if (previous.kind === "checkpoint") {
     if (current.kind === "damaged")
-      log.warn("a saved checkpoint is damaged; going on from the previous one, a little is asked again", { path });
+      log.warn(
+        "a saved checkpoint is damaged; the stream continues from the previous one and requests some records again",
+        { path },
+      );
     return previous.checkpoint;
   }
   if (current.kind === "damaged" || previous.kind === "damaged") {
     log.error(
-      "a saved checkpoint and its previous one are damaged; this stream begins again at its start, what the ledger knows is not sent again",
+      "a saved checkpoint and its previous one are damaged; this stream begins again at its start, and what the ledger holds is not sent again",
       { path },
     );
   }
@@ -129,9 +132,9 @@ function readCheckpoint(
 }
 
 /**
- * Written aside, flushed, renamed; the previous one is kept. A death between the two renames leaves only
- * `.prev`, which `loadCheckpoint` takes. The folder itself is not flushed: should the host die, an older checkpoint comes
- * back, which costs some repeated questions and nothing else.
+ * Written aside, flushed, renamed; the previous one is kept. A crash between the two renames leaves only
+ * `.prev`, which `loadCheckpoint` reads. The folder itself is not flushed: after a crash of the host an older
+ * checkpoint may come back, which only repeats some requests.
  */
 export async function saveCheckpoint(ports: DiskPorts, path: string, checkpoint: Checkpoint): Promise<void> {
   try {

@@ -1,8 +1,7 @@
 import { Failure } from "../../model/failure.ts";
 
 /**
- * A file written by a release that came after this one: reading it by guess could lose versions, so nothing
- * is touched.
+ * A file that a newer release wrote. Reading it by guess could lose versions, so it is not changed.
  */
 export function newerFormat(path: string, found: unknown, known: number): Failure {
   return new Failure("state-damaged", {

@@ -16,7 +16,7 @@ function refusing(times: number, code: string): Disk {
   };
 }
 
-describe("a rename that Windows refuses for a moment is tried again for two seconds", () => {
+describe("a rename that Windows refuses for a moment is retried for two seconds", () => {
   test.each<[NodeJS.Platform, string, number, boolean]>([
     ["win32", "EBUSY", 5, true],
     ["win32", "EPERM", 39, true],
@@ -35,7 +35,7 @@ describe("a rename that Windows refuses for a moment is tried again for two seco
   });
 });
 
-describe("every stanza name is one folder of its own on every file system", () => {
+describe("every stanza name is a folder of its own on every file system", () => {
   test.each([
     ["contoso", "contoso"],
     ["Contoso", "+contoso"],
@@ -47,14 +47,14 @@ describe("every stanza name is one folder of its own on every file system", () =
     ["", "%"],
   ])("%j", (stanza, wanted) => expect(folderNameOf(stanza)).toBe(wanted));
 
-  test("long ones stay apart", () => {
+  test("also when long names begin alike", () => {
     const long = "x".repeat(300);
     expect(folderNameOf(long).length).toBeLessThanOrEqual(120);
     expect(folderNameOf(long)).not.toBe(folderNameOf(`${long}y`));
   });
 });
 
-test("a state file that another account left behind is said to be unreadable, not unwritable", () => {
+test("a state file that another account left behind is reported as unreadable, not unwritable", () => {
   const disk: Disk = {
     ...fs,
     readFileSync: () => {

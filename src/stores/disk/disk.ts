@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { Failure } from "../../model/failure.ts";
 import type { Clock } from "../../model/ports.ts";
 
-/** The file system as the stores use it; tests pass one that fails where they want. */
+/** The file system as the stores use it; tests pass one that fails at chosen calls. */
 export type Disk = Pick<
   typeof fs,
   | "chmodSync"
@@ -39,16 +39,16 @@ export interface DiskPorts {
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
 
-/** errno → what an operator is told; anything else is told with its errno name. Source: errno(3). */
+/** errno → what an operator reads; any other errno is named by its code. Source: errno(3). */
 const REASONS: Readonly<Record<string, string>> = {
   ENOSPC: "the disk is full",
   EDQUOT: "the disk quota is used up",
   EROFS: "the file system is read-only",
-  EACCES: "this account may not write there",
-  EPERM: "this account may not write there",
+  EACCES: "this account has no write access",
+  EPERM: "this account has no write access",
   ENOENT: "the folder is gone",
-  ENOTDIR: "a file stands where a folder should be",
-  EEXIST: "a file stands where a folder should be",
+  ENOTDIR: "a part of the path is a file, not a folder",
+  EEXIST: "a part of the path is a file, not a folder",
   EIO: "the disk reports an error",
   EMFILE: "this process has too many files open",
   ENFILE: "this machine has too many files open",
@@ -60,8 +60,8 @@ export function errnoOf(error: unknown): string | undefined {
 }
 
 /**
- * Turns an errno error into the Failure an operator can act on; everything else (a defect of ours) is thrown
- * on as it is.
+ * Turns an errno error into the Failure an operator can act on; any other error is a defect and is returned
+ * unchanged.
  */
 export function stateUnwritable(path: string, error: unknown): unknown {
   const errno = errnoOf(error);
@@ -70,7 +70,7 @@ export function stateUnwritable(path: string, error: unknown): unknown {
     actor: "operator",
     retry: { when: "later" },
     say: `The state file ${path} cannot be written: ${REASONS[errno] ?? errno}. What was stored before is intact.`,
-    nextStep: "Make room or give the account the right to write, the program goes on by itself.",
+    nextStep: "Free disk space or grant write access. Collection resumes by itself.",
     cause: error,
   });
 }
@@ -127,7 +127,7 @@ export function syncFileContent(disk: Disk, fd: number): Promise<void> {
 }
 
 /**
- * Makes a rename in this folder survive the host's death. Windows has no such call and journals renames
+ * Makes a rename in this folder survive a crash of the host. Windows has no such call and journals renames
  * itself.
  */
 export async function syncFolder(ports: DiskPorts, path: string): Promise<void> {
@@ -141,7 +141,7 @@ export async function syncFolder(ports: DiskPorts, path: string): Promise<void> 
 }
 
 const RENAME_REFUSED = new Set(["EPERM", "EACCES", "EBUSY"]);
-const RENAME_PATIENCE_MS = 2_000;
+const RENAME_RETRIED_FOR_MS = 2_000;
 const RENAME_PAUSE_MS = 50;
 
 /**
@@ -156,7 +156,7 @@ export async function renameOver(ports: DiskPorts, from: string, to: string): Pr
       return;
     } catch (error) {
       const mayPass = ports.platform === "win32" && RENAME_REFUSED.has(errnoOf(error) ?? "");
-      if (!mayPass || ports.clock.monotonicMs() - began >= RENAME_PATIENCE_MS) throw error;
+      if (!mayPass || ports.clock.monotonicMs() - began >= RENAME_RETRIED_FOR_MS) throw error;
       await ports.clock.pause(RENAME_PAUSE_MS);
     }
   }

@@ -6,8 +6,8 @@ import { type DiskPorts, readIfThere, replaceFile } from "./disk.ts";
 const VERSION = 1;
 
 /**
- * Small facts by name in one file (a domain's tenant GUID and the like). Everything in it can be asked for
- * again, so a damaged one begins empty.
+ * Small facts by name in one file (a domain's tenant GUID and the like). Everything in it can be requested
+ * again, so a damaged file begins empty.
  */
 export class Facts {
   readonly #ports: DiskPorts;
@@ -27,7 +27,7 @@ export class Facts {
     if (bytes === undefined) return new Facts(ports, path, new Map());
     const reading = decode(bytes.toString("utf8"));
     if (reading === undefined)
-      log.warn("the file of facts is damaged and begins empty; what it held is asked for again", { path });
+      log.warn("facts.json is damaged and begins empty; what it held is requested again", { path });
     else if (reading.version > VERSION) throw newerFormat(path, reading.version, VERSION);
     return new Facts(ports, path, new Map(Object.entries(reading?.facts ?? {})));
   }

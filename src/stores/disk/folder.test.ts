@@ -49,7 +49,7 @@ async function open(
   return { folder, store, log };
 }
 
-/** Ends a holder as a death does: nothing is recorded, only the lock goes. */
+/** Ends a holder as a crash does: nothing is recorded, only the lock is released. */
 const abandon = ({ folder }: Opened): Promise<void> => folder.release({ orderly: false });
 
 function newerHeader(): Buffer {
@@ -60,8 +60,8 @@ function newerHeader(): Buffer {
   return head;
 }
 
-describe("what was saved is there after a restart", () => {
-  test("mark and ledger", async () => {
+describe("after a restart", () => {
+  test("the saved checkpoint and ledger are read again", async () => {
     const dir = newFolder();
     const first = await open(dir);
     expect(first.store.checkpoint).toBeUndefined();
@@ -95,7 +95,7 @@ describe("what was saved is there after a restart", () => {
     await abandon(second);
   });
 
-  test("facts", async () => {
+  test("the saved facts are read again", async () => {
     const dir = newFolder();
     const first = await open(dir);
     await Promise.all([first.folder.writeFact("contoso.com", CONTOSO), first.folder.writeFact("fabrikam.com", "x")]);
@@ -107,7 +107,7 @@ describe("what was saved is there after a restart", () => {
     await abandon(second);
   });
 
-  test("an append during a compaction is in the compacted journal", async () => {
+  test("an append during a compaction is found in the compacted journal", async () => {
     const dir = newFolder();
     const first = await open(dir);
     await first.store.commit({ entries: entries(0, 10) });
@@ -127,7 +127,7 @@ describe("what was saved is there after a restart", () => {
     await abandon(second);
   });
 
-  test("nobody else can read it", async () => {
+  test("no other account can read the state", async () => {
     const dir = join(newFolder(), "state");
     const first = await open(dir);
     await first.store.commit({ checkpoint: checkpoint(1) });
@@ -155,8 +155,8 @@ async function prepared(): Promise<string> {
   return dir;
 }
 
-describe("damage costs repeats, never more, and is said once", () => {
-  test("a damaged mark gives way to the previous one", async () => {
+describe("damage causes repeats, never more, and is logged once:", () => {
+  test("a damaged checkpoint is replaced by the previous one", async () => {
     const dir = await prepared();
     fs.writeFileSync(join(files(dir), "alerts.mark.json"), '{"version":1,"crc32":1,"mark":{"start":"7"}}');
     const second = await open(dir);
@@ -165,7 +165,7 @@ describe("damage costs repeats, never more, and is said once", () => {
     await abandon(second);
   });
 
-  test("a death between the two renames gives way to the previous one without a word", async () => {
+  test("a crash between the two renames leaves the previous checkpoint, and nothing is logged", async () => {
     const dir = await prepared();
     fs.unlinkSync(join(files(dir), "alerts.mark.json"));
     const second = await open(dir);
@@ -174,7 +174,7 @@ describe("damage costs repeats, never more, and is said once", () => {
     await abandon(second);
   });
 
-  test("two damaged checkpoints are no checkpoint", async () => {
+  test("two damaged checkpoints let the stream begin again at its start", async () => {
     const dir = await prepared();
     fs.writeFileSync(join(files(dir), "alerts.mark.json"), "");
     fs.writeFileSync(join(files(dir), "alerts.mark.json.prev"), "\0\0\0\0");
@@ -185,7 +185,7 @@ describe("damage costs repeats, never more, and is said once", () => {
     await abandon(second);
   });
 
-  test("a journal cut at any byte keeps every whole block, is cut there, and goes on", async () => {
+  test("a journal cut at any byte keeps every whole block, is truncated there, and continues", async () => {
     const dir = await prepared();
     const path = join(files(dir), "alerts.ledger");
     const whole = fs.readFileSync(path);
@@ -210,7 +210,7 @@ describe("damage costs repeats, never more, and is said once", () => {
     }
   });
 
-  test("a journal whose end is filled with zeros after a power cut is cut there", async () => {
+  test("a journal whose end is filled with zeros after a power cut is truncated there", async () => {
     const dir = await prepared();
     fs.appendFileSync(join(files(dir), "alerts.ledger"), Buffer.alloc(4096));
     const second = await open(dir);
@@ -218,7 +218,7 @@ describe("damage costs repeats, never more, and is said once", () => {
     await abandon(second);
   });
 
-  test("a flipped bit in the middle costs its block alone", async () => {
+  test("a flipped bit in the middle loses only its own block", async () => {
     const dir = await prepared();
     const path = join(files(dir), "alerts.ledger");
     const bytes = fs.readFileSync(path);
@@ -235,9 +235,9 @@ describe("damage costs repeats, never more, and is said once", () => {
   });
 
   test.each<[string, string | Buffer]>([
-    ["alerts.mark.json", '{"version":2,"mark":{}}'],
+    ["alerts.mark.json", '{"version":2,"crc32":0}'],
     ["alerts.ledger", newerHeader()],
-  ])("a %s of a newer release is refused and left as it is", async (name, content) => {
+  ])("a %s of a newer release is refused and not changed", async (name, content) => {
     const dir = await prepared();
     const path = join(files(dir), name);
     fs.writeFileSync(path, content);
@@ -250,7 +250,7 @@ describe("damage costs repeats, never more, and is said once", () => {
     expect(fs.readFileSync(path)).toEqual(before);
   });
 
-  test("something else under the journal's name is set aside, not overwritten", async () => {
+  test("another file under the journal's name is set aside, not overwritten", async () => {
     const dir = await prepared();
     fs.writeFileSync(join(files(dir), "alerts.ledger"), "somebody's diary, long enough");
     const second = await open(dir);
@@ -261,8 +261,8 @@ describe("damage costs repeats, never more, and is said once", () => {
   });
 });
 
-/** A life with every kind of write; tells what was acknowledged. */
-async function live(
+/** A run with every kind of write; returns what was acknowledged. */
+async function runOf(
   disk: Disk,
   dir: string,
 ): Promise<{ checkpoints: number[]; appended: number; failures: unknown[] }> {
@@ -297,11 +297,11 @@ describe("what was acknowledged survives", () => {
   test.each(["dies", "ENOSPC", "EROFS"] as const)("when the disk %s at any call", async (how) => {
     const calls = (() => {
       const counting = diskThatFails(Number.POSITIVE_INFINITY, "dies");
-      return live(counting, newFolder()).then(() => counting.calls());
+      return runOf(counting, newFolder()).then(() => counting.calls());
     })();
     for (let at = 1; at <= (await calls); at += 1) {
       const dir = newFolder();
-      const done = await live(diskThatFails(at, how), dir);
+      const done = await runOf(diskThatFails(at, how), dir);
       const second = await open(dir);
       const found = second.store.takeEntries();
       // A failed append may have reached the disk whole or not at all; nothing before it may be missing.
@@ -319,7 +319,7 @@ describe("what was acknowledged survives", () => {
     }
   });
 
-  test("a folder that vanished is said, and made anew by the next write", async () => {
+  test("a folder that vanished is reported, and made anew by the next write", async () => {
     const dir = newFolder();
     const first = await open(dir);
     await first.store.commit({ entries: entries(0, 1) });
@@ -348,12 +348,12 @@ async function left(dir: string, ...stanzas: string[]): Promise<void> {
   }
 }
 
-describe("a renamed stanza adopts its state", () => {
+describe("a renamed stanza", () => {
   test.each<[string, readonly string[], ReturnType<typeof configured>, number]>([
-    ["takes what nobody is configured for", ["old"], configured("Contoso"), 1],
-    ["leaves what another stanza still uses", ["old"], configured("Contoso", "old"), 0],
-    ["takes the newest of several", ["older", "newer"], configured("Contoso"), 2],
-    ["takes nothing when it is not told who is configured", ["old"], undefined, 0],
+    ["takes over the state of a name that is no longer configured", ["old"], configured("Contoso"), 1],
+    ["leaves the state that another stanza still uses", ["old"], configured("Contoso", "old"), 0],
+    ["takes over the newest of several states", ["older", "newer"], configured("Contoso"), 2],
+    ["takes over nothing when the configured names are not known", ["old"], undefined, 0],
   ])("%s", async (_, before, list, found) => {
     const dir = newFolder();
     await left(dir, ...before);
@@ -362,7 +362,7 @@ describe("a renamed stanza adopts its state", () => {
     await abandon(second);
   });
 
-  test("and says under which name it had been left", async () => {
+  test("names the stanza that left its state", async () => {
     const dir = newFolder();
     await left(dir, "old");
     const second = await open(dir, { configured: [{ stanza: "Contoso", tenantId: CONTOSO }] });
@@ -371,7 +371,7 @@ describe("a renamed stanza adopts its state", () => {
     await abandon(second);
   });
 
-  test("and never another tenant's", async () => {
+  test("never takes over another tenant's state", async () => {
     const dir = newFolder();
     await left(dir, "old");
     const other = "99999999-2222-4333-8444-555555555555" as TenantId;
@@ -384,38 +384,38 @@ describe("a renamed stanza adopts its state", () => {
 describe("only an orderly stop says that nothing has to be sent again", () => {
   const incidents = { ...key, stream: "incidents" } as unknown as typeof key;
 
-  async function lived(dir: string, orderly: boolean, wanted = key): Promise<Opened> {
+  async function runWith(dir: string, orderly: boolean, wanted = key): Promise<Opened> {
     const opened = await open(dir, { key: wanted });
     await opened.store.commit({ entries: entries(0, 1) });
     await opened.folder.release({ orderly });
     return opened;
   }
 
-  test("new folder, orderly stop, death", async () => {
+  test("a new folder and an orderly stop say so, a crash does not", async () => {
     const dir = newFolder();
-    expect((await lived(dir, true)).folder.stoppedInOrder).toBe(true);
-    expect((await lived(dir, false)).store.stoppedInOrder).toBe(true);
-    expect((await lived(dir, true)).store.stoppedInOrder).toBe(false);
-    const last = await lived(dir, true);
+    expect((await runWith(dir, true)).folder.stoppedInOrder).toBe(true);
+    expect((await runWith(dir, false)).store.stoppedInOrder).toBe(true);
+    expect((await runWith(dir, true)).store.stoppedInOrder).toBe(false);
+    const last = await runWith(dir, true);
     expect([last.folder.stoppedInOrder, last.store.stoppedInOrder]).toEqual([true, true]);
   });
 
-  test("a holder that wrote nothing changes nothing", async () => {
+  test("a crashed run that wrote nothing does not change what is known", async () => {
     const dir = newFolder();
-    await lived(dir, true);
+    await runWith(dir, true);
     await abandon(await open(dir));
     const last = await open(dir);
     expect(last.store.stoppedInOrder).toBe(true);
     await abandon(last);
   });
 
-  test("a holder that opened one stream after a death does not vouch for the other", async () => {
+  test("after a crash, an orderly stop of a run that opened one stream does not count for the other", async () => {
     const dir = newFolder();
-    await lived(dir, true, incidents);
-    await lived(dir, false);
-    await lived(dir, false, incidents);
+    await runWith(dir, true, incidents);
+    await runWith(dir, false);
+    await runWith(dir, false, incidents);
 
-    await lived(dir, true);
+    await runWith(dir, true);
     const other = await open(dir, { key: incidents });
     const same = await other.folder.open(key);
 
@@ -427,10 +427,10 @@ describe("only an orderly stop says that nothing has to be sent again", () => {
     await abandon(other);
   });
 
-  test("a renamed stanza takes that along", async () => {
+  test("a renamed stanza keeps what is known of its last stop", async () => {
     const dir = newFolder();
-    await lived(dir, true, incidents);
-    await lived(dir, false);
+    await runWith(dir, true, incidents);
+    await runWith(dir, false);
     const renamed = await open(dir, {
       configured: [{ stanza: "new", tenantId: CONTOSO }],
       key: { ...key, stanza: "new" as "Contoso" },

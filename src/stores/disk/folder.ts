@@ -46,7 +46,7 @@ export interface OpenStateFolderOptions {
 /**
  * Opens the state folder (made with 0700 when missing) and takes its lock:
  *
- *   tenants/<tenant GUID>/<stanza>/<stream>.checkpoint.json, .checkpoint.json.prev, .ledger
+ *   tenants/<tenant GUID>/<stanza>/<stream>.mark.json, .mark.json.prev, .ledger
  *   facts.json   orderly-stop   secrets/ (see secrets.ts)
  *
  * Throws Failure `state-locked`, `state-damaged` (a newer release wrote it), `state-unwritable`,
@@ -88,7 +88,7 @@ class FileStateFolder implements StateFolder {
   readonly #open = new Map<string, StreamStore>();
   /** Folder names that stanzas took over, by the stanza's folder. */
   readonly #adopted = new Map<string, string>();
-  /** Streams that this holder had open: only for them can it vouch at the end. */
+  /** Streams that this holder had open: only for them does its normal stop count. */
   readonly #touched = new Set<string>();
   #released = false;
 
@@ -158,7 +158,7 @@ class FileStateFolder implements StateFolder {
     }
   }
 
-  /** Streams with a journal whose last holder did not stop in order and that this one did not open. */
+  /** Streams with a journal that the last holder left after a crash and that this one did not open. */
   #unsettledStreams(): readonly string[] {
     if (this.#orderlyStop.holdsForAll) return [];
     const unsettled: string[] = [];
@@ -190,8 +190,8 @@ class FileStateFolder implements StateFolder {
       .sort((a, b) => b.changedMs - a.changedMs);
     const newest = left[0];
     if (newest === undefined) return;
-    // A death right after the rename must not leave a record that vouches for the new name because it only
-    // knows the old one.
+    // A crash right after the rename must not leave a record that counts for the new name because it only
+    // names the old one.
     if (!this.#orderlyStop.holdsForAll) this.#orderlyStop.takeAway();
     try {
       await renameOver(this.#ports, join(tenantFolder, newest.name), own);

@@ -21,8 +21,8 @@ export class Handles {
   }
 
   /**
-   * The file's descriptor, opened when it is not. Valid until the caller gives the loop away; hold it over an
-   * `await` with `pin`.
+   * The file's descriptor, opened if needed. Valid until the caller awaits something; keep it over an `await`
+   * with `pin`.
    */
   fdOf(path: string): number {
     return this.#get(path).fd;

@@ -30,7 +30,7 @@ import {
 import type { EventLoopYielder } from "./yield-to-event-loop.ts";
 
 /**
- * Above this a journal is read through the thread pool, so that one large customer does not hold the loop.
+ * Above this a journal is read through the thread pool, so that one large customer does not block the loop.
  */
 const READ_AT_ONCE_BYTES = 256 * 1024;
 /** Entries written at a time while compacting: 82 kB, well under a millisecond. */
@@ -50,7 +50,7 @@ export interface LedgerParts {
 
 interface Loaded {
   readonly entries: LedgerEntry[];
-  /** Bytes from the file's start that check. */
+  /** How many bytes from the file's start pass their checksums. */
   readonly goodBytes: number;
   readonly tornBytes: number;
   readonly damagedBlocks: number;
@@ -78,8 +78,8 @@ export class LedgerFile {
 
   /**
    * Reads the journal. A torn tail is cut away, a damaged block inside is left out, each reported once; a
-   * file whose head is not ours is set aside as `.damaged`. Throws Failure `state-damaged` (written by a
-   * newer release), `state-unreadable`.
+   * file whose header is not a ledger's is set aside as `.damaged`. Throws Failure `state-damaged` (written
+   * by a newer release), `state-unreadable`.
    */
   static async open(
     path: string,
@@ -96,7 +96,7 @@ export class LedgerFile {
     const loaded = await decodeJournal(bytes, parts.yielder);
     const file = new LedgerFile(path, parts, loaded.goodBytes);
     if (loaded.tornBytes > 0) {
-      parts.log.warn("a ledger's torn tail was cut away; what it held may be sent again with equal keys", {
+      parts.log.warn("the torn end of a ledger was removed; what it held may be sent again with equal keys", {
         path,
         bytes: loaded.tornBytes,
       });
@@ -229,7 +229,7 @@ export class LedgerFile {
       const fd = this.#parts.handles.fdOf(this.#path);
       this.#parts.ports.disk.ftruncateSync(fd, this.#length);
     } catch (error) {
-      // Not fatal now: `append` cuts it again before it writes, and says so when it cannot.
+      // Not fatal now: `append` truncates again before it writes, and fails when it cannot.
       this.#parts.handles.drop(this.#path);
       if (errnoOf(error) === undefined) throw error;
     }
@@ -252,8 +252,8 @@ async function readJournal(path: string, ports: DiskPorts): Promise<Buffer | und
 }
 
 /**
- * Every block that checks. A block that does not is stepped over when another one follows where its count
- * says that it ends (bits gone bad inside the file); otherwise it and all after it are the torn tail.
+ * Every block whose checksum is right. A wrong one is skipped when another block follows where its count says
+ * that it ends (bits changed inside the file); otherwise it and all after it are the torn end.
  */
 async function decodeJournal(bytes: Buffer, yielder: EventLoopYielder): Promise<Loaded> {
   const entries: LedgerEntry[] = [];

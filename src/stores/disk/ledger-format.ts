@@ -16,7 +16,7 @@ export const ENTRY_BYTES = 40;
 const BLOCK_HEAD_BYTES = 8;
 const UPDATED = 1;
 const MAGIC = "dmsspLGR";
-/** Bounds what one broken length can make us look at, and how long one block's checksum takes. */
+/** Bounds what one broken length makes this program read, and how long one block's checksum takes. */
 export const BLOCK_MAX_ENTRIES = 16_384;
 
 export function encodeHeader(): Buffer {
@@ -92,7 +92,7 @@ export interface BlockReading {
   readonly next: number;
 }
 
-/** The block at `at`, or undefined when none that checks begins there. */
+/** The block at `at`, or undefined when no block with a right checksum begins there. */
 export function decodeBlock(bytes: Buffer, at: number): BlockReading | undefined {
   const next = blockEnd(bytes, at);
   if (next === undefined || blockCrc(bytes, at, next) !== bytes.readUInt32LE(at + 4)) return undefined;
@@ -103,8 +103,8 @@ export function decodeBlock(bytes: Buffer, at: number): BlockReading | undefined
 }
 
 /**
- * Where the block at `at` ends by its own count, whether it checks or not; undefined when it cannot be a
- * block.
+ * Where the block at `at` ends by its own count, whether its checksum is right or not; undefined when it
+ * cannot be a block.
  */
 export function blockEnd(bytes: Buffer, at: number): number | undefined {
   if (at + BLOCK_HEAD_BYTES > bytes.length) return undefined;

@@ -48,7 +48,7 @@ describe("one process holds the state folder", () => {
     await first.release();
   });
 
-  test("another way to the same folder is the same folder, another folder is not", async () => {
+  test("another path to the same folder needs the same lock, another folder does not", async () => {
     const dir = newFolder();
     const link = join(newFolder(), "link");
     fs.symlinkSync(dir, link);
@@ -100,7 +100,7 @@ test.each<[NodeJS.Platform, RegExp]>([
   expect(lockAddressOf("/var/lib/x", platform)).toMatch(shape);
 });
 
-test("a socket file that a dead holder left is taken over", async () => {
+test("a socket file that a crashed holder left is taken over", async () => {
   const dir = newFolder();
   const elsewhere: LockPorts = { ...ports(), platform: "freebsd" };
   const address = lockAddressOf(fs.realpathSync(dir), "freebsd");

@@ -27,8 +27,8 @@ export interface LockPorts {
 
 /**
  * The address that stands for a folder. Linux: a name in the abstract socket space, which has no file;
- * Windows: a named pipe. Both vanish with the process that holds them, however it dies. Elsewhere a socket
- * file, whose staleness shows when nobody answers. docs/decisions/state-lock.md says why.
+ * Windows: a named pipe. Both vanish with the process that holds them, however it ends. Elsewhere it is a
+ * socket file, which is stale when no process answers. docs/decisions/state-lock.md says why.
  */
 export function lockAddressOf(realFolder: string, platform: NodeJS.Platform): string {
   const known = platform === "win32" ? realFolder.toLowerCase() : realFolder;
@@ -39,13 +39,13 @@ export function lockAddressOf(realFolder: string, platform: NodeJS.Platform): st
 }
 
 /**
- * Takes the folder for this process. Waits by `backoff`, trying every 2 s and saying so each minute.
+ * Takes the folder for this process. Waits as `wait` says, trying every 2 s and logging it each minute.
  * Throws Failure `state-locked` after 10 s (`10s`) or when `stop` fires.
  */
 export async function takeLock(
   folder: string,
   ports: LockPorts,
-  backoff: LockWait,
+  wait: LockWait,
   stop?: AbortSignal,
 ): Promise<HeldLock> {
   const address = lockAddressOf(ports.disk.realpathSync(folder), ports.platform);
@@ -61,8 +61,8 @@ export async function takeLock(
       continue;
     }
     const now = ports.clock.monotonicMs();
-    if (stop?.aborted || (backoff === "10s" && now - began >= GIVE_UP_AFTER_MS)) throw stateLocked(folder, holder.pid);
-    if (backoff === "for-ever" && (saidAt === undefined || now - saidAt >= SAY_EVERY_MS)) {
+    if (stop?.aborted || (wait === "10s" && now - began >= GIVE_UP_AFTER_MS)) throw stateLocked(folder, holder.pid);
+    if (wait === "for-ever" && (saidAt === undefined || now - saidAt >= SAY_EVERY_MS)) {
       ports.log.warn("the state folder is held by another process; waiting for it to end", {
         folder,
         holder_pid: holder.pid,
@@ -101,7 +101,7 @@ function listen(address: string): Promise<Server | undefined> {
   });
 }
 
-/** Who answers at the address; a holder that is stopped in a debugger answers nothing and still holds. */
+/** Who answers at the address; a holder that is stopped in a debugger does not answer but still holds it. */
 function askHolder(address: string): Promise<{ readonly kind: "held" | "nobody"; readonly pid?: number }> {
   return new Promise((resolve) => {
     let text = "";

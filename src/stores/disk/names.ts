@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 
 /**
- * Names that Windows keeps for devices, whatever folder they stand in. Source: Microsoft, "Naming Files,
+ * Names that Windows reserves for devices in every folder. Source: Microsoft, "Naming Files,
  * Paths, and Namespaces".
  */
 const DEVICE_NAME = /^(con|prn|aux|nul|com[0-9]|lpt[0-9])$/;

@@ -5,9 +5,9 @@ import { type DiskPorts, readIfThere, removeIfThere, replaceFile } from "./disk.
 const VERSION = 1;
 
 /**
- * The record that the last holder stopped in order. It is taken away before a holder's first write, so that
- * any other end leaves none. It names the streams for which it does not hold: a holder that opened only some
- * customers' streams after a crash cannot vouch for the rest.
+ * The record that the last holder stopped normally. It is removed before a holder's first write, so that any
+ * other end leaves no record. It names the streams for which it does not count: a holder that opened only
+ * some customers' streams after a crash knows nothing of the others.
  */
 export class OrderlyStop {
   readonly #ports: DiskPorts;
@@ -28,17 +28,16 @@ export class OrderlyStop {
     if (bytes === undefined) return new OrderlyStop(ports, path, false, undefined);
     const reading = decode(bytes.toString("utf8"));
     if (reading === undefined) {
-      log.warn(
-        "the record of the last stop is damaged; what was written in the last hour is sent again with equal keys",
-        { path },
-      );
+      log.warn("the record of the last stop is damaged; the events of the last hour are sent again with equal keys", {
+        path,
+      });
       return new OrderlyStop(ports, path, true, undefined);
     }
     if (reading.version > VERSION) throw newerFormat(path, reading.version, VERSION);
     return new OrderlyStop(ports, path, true, new Set(reading.unsettled));
   }
 
-  /** Whether the last holder of this stream (a path relative to the folder) stopped in order. */
+  /** Whether the last holder of this stream (a path relative to the folder) stopped normally. */
   holdsFor(stream: string): boolean {
     return this.#unsettled !== undefined && !this.#unsettled.has(stream);
   }
@@ -47,7 +46,7 @@ export class OrderlyStop {
     return this.#unsettled !== undefined && this.#unsettled.size === 0;
   }
 
-  /** A stanza's folder has another name now: what is known of its streams goes with it. */
+  /** A stanza's folder has another name now: the record of its streams gets the new name too. */
   renamed(from: string, to: string): void {
     if (this.#unsettled === undefined) return;
     const now = Array.from(this.#unsettled, (stream) =>
@@ -56,7 +55,7 @@ export class OrderlyStop {
     this.#unsettled = new Set(now);
   }
 
-  /** Throws Failure `state-unwritable`: as long as the record cannot be taken away nothing may be written. */
+  /** Throws Failure `state-unwritable`: as long as the record cannot be removed nothing may be written. */
   takeAway(): void {
     if (!this.#there) return;
     removeIfThere(this.#ports.disk, this.#path);

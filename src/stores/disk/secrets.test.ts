@@ -37,7 +37,7 @@ describe("a rotated refresh token is safe before it is used", () => {
     expect((fs.statSync(join(dir, "secrets")).mode & 0o777).toString(8)).toBe("700");
   });
 
-  test("a death at any call leaves the old or the new one", async () => {
+  test("a crash at any call leaves the old or the new one", async () => {
     for (let at = 1; at <= 12; at += 1) {
       const dir = newFolder();
       await vault(dir).store(sealed("before"), { refused: false });
@@ -52,7 +52,7 @@ describe("a rotated refresh token is safe before it is used", () => {
     }
   });
 
-  test("one that cannot be stored says so and names no token", async () => {
+  test("a failure to store it says so and shows no token", async () => {
     const dir = newFolder();
     const failure: unknown = await vault(dir, { disk: diskThatFails(2, "EROFS") })
       .store(sealed(ROTATED), { refused: false })
@@ -62,19 +62,19 @@ describe("a rotated refresh token is safe before it is used", () => {
   });
 });
 
-describe("which token counts", () => {
+describe("the token that counts is", () => {
   test.each<[string, Sealed | undefined, Sealed | undefined, string]>([
     ["the typed one before it was redeemed", undefined, sealed(TYPED), TYPED],
     ["the rotated one while the typed one stays as it was", sealed(TYPED), sealed(`${TYPED}\r\n`), ROTATED],
     ["a newly typed one over the rotated one", sealed(TYPED), sealed("typed anew"), "typed anew"],
-    ["the rotated one when the admin took his out of the file", sealed(TYPED), undefined, ROTATED],
+    ["the rotated one when the admin removed the typed one from the file", sealed(TYPED), undefined, ROTATED],
   ])("%s", async (_, redeemed, typed, wanted) => {
     const dir = newFolder();
     if (redeemed) await vault(dir, { typed: redeemed }).store(sealed(ROTATED), { refused: false });
     expect(await read(vault(dir, typed ? { typed } : {}))).toBe(wanted);
   });
 
-  test("none is a sign-in to be done, with the command", async () => {
+  test("missing before the first sign-in, and the failure names the command", async () => {
     await expect(vault(newFolder()).current()).rejects.toMatchObject({
       code: "not-signed-in",
       area: "sign-in",
@@ -82,7 +82,7 @@ describe("which token counts", () => {
     });
   });
 
-  test("the times of typing and of the last rotation are kept", async () => {
+  test("kept with the times of its typing and its last rotation", async () => {
     const dir = newFolder();
     const files = new SecretFiles(dir, { ports: diskPorts(), log: new FakeLog() });
     const at = (now: number, typed: string): FileTokenVault =>
@@ -103,7 +103,7 @@ describe("which token counts", () => {
   });
 });
 
-describe("a stored secret goes nowhere but where it was typed for", () => {
+describe("a stored secret goes only to the endpoints that it was typed for", () => {
   test("a changed endpoint gets no token and is named", async () => {
     const dir = newFolder();
     await vault(dir).store(sealed(ROTATED), { refused: false });
@@ -120,7 +120,7 @@ describe("a stored secret goes nowhere but where it was typed for", () => {
     '{"version":1,"seal":"x","notes":{},"values":{"refresh_token":5}}',
     `{"version":1,"refresh_token":"${ROTATED}`,
     "null",
-  ])("a damaged file %j is said without its content", async (content) => {
+  ])("a damaged file %j is reported without its content", async (content) => {
     const dir = newFolder();
     await vault(dir).store(sealed(ROTATED), { refused: false });
     fs.writeFileSync(join(dir, "secrets", `${CONTOSO}.+contoso.token.json`), content);

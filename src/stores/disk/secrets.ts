@@ -49,7 +49,7 @@ export class SecretFiles {
   }
 
   /**
-   * Undefined when there is none. Throws Failure `state-damaged` (not readable as ours, or of a newer
+   * Undefined when there is none. Throws Failure `state-damaged` (not a file of this program, or of a newer
    * release), `state-unreadable`.
    */
   read(name: string): SecretEntry | undefined {
@@ -59,7 +59,7 @@ export class SecretFiles {
   }
 
   /**
-   * Resolves when the entry survives the host's death. Throws Failure `state-unwritable`; the old entry is
+   * Resolves when the entry survives a crash of the host. Throws Failure `state-unwritable`; the old entry is
    * then still there.
    */
   async write(name: string, entry: SecretEntry): Promise<void> {
@@ -81,7 +81,7 @@ export class SecretFiles {
     const { disk, platform } = this.#parts.ports;
     makeFolder(disk, this.#folder);
     try {
-      // The folder may be older than we, with the modes somebody gave it.
+      // The folder may be older than this program, with other modes.
       if (platform !== "win32") disk.chmodSync(this.#folder, 0o700);
       this.#parts.restrict?.(this.#folder);
     } catch (error) {
@@ -166,7 +166,7 @@ export interface FileVaultParts {
   readonly fingerprint: string;
   /**
    * The refresh token as it stands in the admin's own file; it counts until it was redeemed once, and again
-   * when he replaces it.
+   * when it is replaced there.
    */
   readonly typed?: Sealed;
   readonly nowMs: () => number;

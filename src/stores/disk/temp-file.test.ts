@@ -5,7 +5,7 @@ import { newFolder } from "../../../test/harness/fakes/disk.ts";
 import { realDisk } from "./disk.ts";
 import { clearTempFiles, DiskTempFile } from "./temp-file.ts";
 
-test("a record goes through the spool byte for byte, in pieces, and leaves nothing behind", async () => {
+test("a record goes through its temporary file byte for byte, in pieces, and leaves nothing behind", async () => {
   const folder = newFolder();
   const tempFile = new DiskTempFile(realDisk, folder);
   const parts = [Buffer.alloc(300_000, 1), Buffer.alloc(7, 2), Buffer.alloc(500_000, 3)];
@@ -22,7 +22,7 @@ test("a record goes through the spool byte for byte, in pieces, and leaves nothi
   expect(readdirSync(join(folder, "spool"))).toEqual([]);
 });
 
-test("what a death left behind is removed at the next start", () => {
+test("temporary files that a crash left behind are removed at the next start", () => {
   const folder = newFolder();
   mkdirSync(join(folder, "spool"));
   writeFileSync(join(folder, "spool", "record-1"), "one customer's alert");
@@ -30,7 +30,7 @@ test("what a death left behind is removed at the next start", () => {
   expect(existsSync(join(folder, "spool", "record-1"))).toBe(false);
 });
 
-test("a full disk is the operator's, in one sentence", async () => {
+test("a full disk is a failure that the operator must act on, in one sentence", async () => {
   const full = {
     ...realDisk,
     writeSync: () => {

@@ -5,7 +5,7 @@ import { type Disk, makeFolder, removeIfThere, stateUnwritable } from "./disk.ts
 const PIECE_BYTES = 256 * 1024;
 const FILE_MODE = 0o600;
 
-/** temporary files that a death left behind hold one customer's record each: they go before anything else happens. */
+/** Temporary files that a crash left behind hold customers' records, so they are removed first. */
 export function clearTempFiles(disk: Disk, stateFolder: string): void {
   const folder = join(stateFolder, "spool");
   if (!disk.existsSync(folder)) return;

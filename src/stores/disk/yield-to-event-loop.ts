@@ -2,7 +2,7 @@ import type { Clock } from "../../model/ports.ts";
 
 const LONGEST_HOLD_MS = 5;
 
-/** Gives the loop away when it was held for 5 ms: opening 4,000 files must not make other customers wait. */
+/** Lets other work run once this has run for 5 ms: opening 4,000 files must not delay other customers. */
 export class EventLoopYielder {
   readonly #clock: Clock;
   #since: number;
