@@ -93,7 +93,7 @@ function eventOf(parser: Properties, record: JsonRow): ReadonlyMap<string, strin
 }
 
 describe("the parser file and the CEF writer give the same event", () => {
-  test("xdr: flat JSON through the parser file is the CEF line, field by field", () => {
+  test("for xdr, from flat JSON, field by field", () => {
     const parser = readProperties(parserFile("xdr"));
     for (const delivery of SAMPLES.flatMap(deliveriesOf)) {
       const [json, cef] = [new ByteWriter(), new ByteWriter()];
@@ -119,7 +119,7 @@ describe("the parser file and the CEF writer give the same event", () => {
     }
   });
 
-  test("legacy: rows of the retired API's form through the parser file are the CEF line's published fields", () => {
+  test("for legacy, from rows of the retired API's form, in all published fields", () => {
     const parser = readProperties(parserFile("legacy"));
     const sample = SAMPLES.find(({ stream }) => stream === "siem-alerts")!;
     for (const delivery of deliveriesOf(sample)) {
@@ -139,7 +139,7 @@ describe("the parser file and the CEF writer give the same event", () => {
     }
   });
 
-  test("every token is counted and every mapped row has its field", () => {
+  test("with every token counted and a field for every mapped row", () => {
     for (const profile of CEF_PROFILES) {
       const parser = readProperties(parserFile(profile));
       const tokens = Array.from(parser.keys()).filter((key) => /^token\[\d+\]\.name$/.test(key));

@@ -54,25 +54,25 @@ const VALUES = fc.oneof(
 );
 
 describe("a record that is too large", () => {
-  test("keeps its small members as they are and in order, and names and counts the others, wherever it is cut", () => {
+  test("keeps its small members unchanged and in order, and names and counts the others, wherever it is cut", () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(fc.string({ unit: anyCharacter, maxLength: 8 }), VALUES), { maxLength: 12 }),
         fc.array(fc.nat(), { maxLength: 20 }),
         (members, cuts) => {
           const record = `{${members.map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`).join(",")}}`;
-          const { body, reduced: told } = reduced(record, cuts);
+          const { body, reduced: description } = reduced(record, cuts);
           const wanted = expected(members);
           expect(textOf(body)).toBe(wanted.text);
           expect(recordObject(body)).toEqual(JSON.parse(wanted.text));
-          expect(told).toEqual({ byteLength: Buffer.byteLength(record), leftOut: wanted.leftOut });
+          expect(description).toEqual({ byteLength: Buffer.byteLength(record), leftOut: wanted.leftOut });
         },
       ),
       { numRuns: 400 },
     );
   });
 
-  test("names what is left out with the escapes read, also where the name is nearly as large as the member may be", () => {
+  test("names what is left out with escapes resolved, also where the name is nearly as large as a member may be", () => {
     const name = `n${"ä".repeat(20)}"`;
     const record = JSON.stringify({
       a: 1,
@@ -80,15 +80,15 @@ describe("a record that is too large", () => {
       [`x${"y".repeat(500)}`]: [[1, 2], { b: [3, 4] }],
       z: 2,
     });
-    const { body, reduced: told } = reduced(record, [1, 7, 30, 50, 80]);
+    const { body, reduced: description } = reduced(record, [1, 7, 30, 50, 80]);
     expect(recordObject(body)).toEqual({ a: 1, z: 2 });
-    expect(told.leftOut).toEqual([
+    expect(description.leftOut).toEqual([
       { name, byteLength: 32 },
       { name: `x${"y".repeat(59)}`, byteLength: Buffer.byteLength('[[1,2],{"b":[3,4]}]'), elementCount: 2 },
     ]);
   });
 
-  test("of evidence of many megabytes holds its small members alone", async () => {
+  test("with many megabytes of evidence is held with its small members alone", async () => {
     const head: RecordHead = { kind: "alert", id: "huge", updated: 1n, service: "azureAtp" };
     const item = Buffer.from(`,{"n":"${"x".repeat(100_000)}"}`);
     async function* pieces() {
@@ -105,7 +105,7 @@ describe("a record that is too large", () => {
     ]);
   });
 
-  test("that breaks off is none", () => {
+  test("that ends early is refused", () => {
     const reducer = new RecordReducer();
     reducer.push(Buffer.from('{"id":"huge","ev'));
     expect(() => reducer.end()).toThrow(expect.objectContaining({ code: "bad-answer" }));

@@ -1,6 +1,6 @@
 /**
  * A record that is too large to be held, made smaller while it passes: its small top-level members, in vendor
- * order. For formats that map fields and have no place for the large ones anyway; what is left out is told
+ * order. For formats that map fields and have no place for the large ones anyway; what is left out is named
  * with the record.
  */
 
@@ -20,7 +20,7 @@ const LIMITS: ReductionLimits = { memberBytes: 64 * 1024, recordBytes: 1024 * 10
 /** No reduced record is larger. */
 export const REDUCED_MOST_BYTES = LIMITS.recordBytes;
 
-/** Of a name that is itself too large this much is told. */
+/** Of a name that is itself too large this much is shown. */
 const NAME_BYTES = 64;
 
 const QUOTE = 0x22;

@@ -87,7 +87,7 @@ const nestedAlert = (id: string): string =>
   `{"alertId":"${id}","lastUpdatedTime":"2026-11-24T16:35:23.85Z","title":"a & b"}`;
 
 describe("a record's members come out as Microsoft wrote them", () => {
-  test("numbers, duplicates, order and our own name are kept byte for byte", () => {
+  test("with numbers, duplicates, order and a member of this program's name kept byte for byte", () => {
     const { records, end } = scanAnswer(
       `{"@odata.context":"c","value":[${ALERT}],"@odata.nextLink":"https:\\/\\/x/y?a=1&b=\\u0032"}`,
       GRAPH,
@@ -119,12 +119,12 @@ describe("a record's members come out as Microsoft wrote them", () => {
     ['{"id":"a","lastUpdateDateTime":"2026-11-24T16:05:58Z","k":[1,[]]}', 5],
     ['{"id":"a","lastUpdateDateTime":"2026-11-24T16:05:58Z","k":[{"a":[1]}]}', 5],
     ['{"id":"a","lastUpdateDateTime":"2026-11-24T16:05:58Z","k":{"a":[1]}}', 6],
-  ])("%s: its last member is of kind %d", (text, kind) => {
+  ])("with %s as a last member of kind %d", (text, kind) => {
     const { body } = readable(scanAnswer(`{"value":[${text}]}`, GRAPH).records[0]);
     expect(memberField(body, 2, KIND) & KIND_MASK).toBe(kind);
   });
 
-  test("white space outside strings goes, inside it stays", () => {
+  test("without white space outside strings, but with it inside strings", () => {
     const spaced =
       '\n{ "value" : [ { "id" : "a b" ,\r\n "lastUpdateDateTime" : "2026-11-24T16:05:58Z" , "e" : [ 1 , { } ] } , ] }'.replace(
         ", ]",
@@ -135,7 +135,7 @@ describe("a record's members come out as Microsoft wrote them", () => {
     expect(memberTexts(record)[2]).toBe('"e" 5 [1,{}]');
   });
 
-  test("what an XML writer must escape is noted where it stands, also after white space and across a cut", () => {
+  test("with the places noted that an XML writer must escape, also after white space and across a cut", () => {
     const text = '{"value":[{"id":"a&b", "lastUpdateDateTime":"2026-11-24T16:05:58Z","<n>":{"x":"1<2 && 3>2"}}]}';
     for (let cut = 0; cut <= text.length; cut++) {
       const record = readable(scanInPieces(utf8(text), [cut], GRAPH).records[0]);
@@ -146,7 +146,7 @@ describe("a record's members come out as Microsoft wrote them", () => {
     }
   });
 
-  test("a raw control character and the two that XML forbids become escapes, and the record is not lost", () => {
+  test("with raw control characters and the two that XML forbids as escapes, so that the record is not lost", () => {
     const record = readable(
       scanAnswer(
         '{"value":[{"id":"a","lastUpdateDateTime":"2026-11-24T16:05:58Z","t":"x\u0001\ty\ufffe\uffff\ufffd"}]}',
@@ -156,13 +156,13 @@ describe("a record's members come out as Microsoft wrote them", () => {
     expect(memberTexts(record)[2]).toBe('"t" 3 "x\\u0001\\u0009y\\ufffe\\uffff\ufffd"');
   });
 
-  test("a byte-order mark is passed over, wherever the chunk ends", () => {
+  test("without a byte-order mark in front, wherever the chunk ends", () => {
     const bytes = utf8(`\ufeff{"value":[${ALERT}]}`);
     for (let cut = 0; cut < 8; cut++) expect(scanInPieces(bytes, [cut], GRAPH).records).toHaveLength(1);
   });
 });
 
-describe("id and times are read whatever their form", () => {
+describe("the id and times of a record are read", () => {
   test.each([
     ['"id":924565', "924565"],
     ['"id":"caf\\u00e9\\n"', "café\n"],
@@ -175,7 +175,7 @@ describe("id and times are read whatever their form", () => {
     ).toBe(id);
   });
 
-  test("tenant is lower case, service as written, created is optional", () => {
+  test("with the tenant in lower case, the service as written, and perhaps without a creation time", () => {
     const text =
       '{"id":"a","lastUpdateDateTime":"2026-11-24T16:05:58Z","tenantId":"AB-Cd","serviceSource":"microsoftDefenderForEndpoint"}';
     const { records } = scanAnswer(`{"value":[${text},${text}]}`, GRAPH);
@@ -186,7 +186,7 @@ describe("id and times are read whatever their form", () => {
     }
   });
 
-  test("a row without an id is named by the hash of its bytes, its time by the window", () => {
+  test("from the hash of its bytes and from the window for a row without id and time", () => {
     const options: AnswerOptions = {
       shape: "results",
       fields: { kind: "row", id: { sha256: true }, updated: "Timestamp", updatedFallback: 5n },
@@ -200,7 +200,7 @@ describe("id and times are read whatever their form", () => {
     }
   });
 
-  test("the retired SIEM API's bare array", () => {
+  test("from the bare array of the retired SIEM API", () => {
     const { records } = scanAnswer(
       '[{"FullId":"1:2","LastProcessedTimeUtc":"2017-05-07T01:56:58.9936648Z"},{"FullId":"3:4","LastProcessedTimeUtc":"2017-05-07T01:56:58Z"}]',
       {
@@ -226,7 +226,7 @@ describe("P7: alerts inside an incident are records of their own", () => {
     ["an object", `{${head},"alerts":{"a":[]}}`, `{${head},"alerts":{"a":[]}}`, 0],
     ["missing", `{${head}}`, `{${head}}`, 0],
     ["with an escaped name", `{${head},"\\u0061lerts":[${nestedAlert("x")}]}`, `{${head}}`, 1],
-  ])("alerts %s", (_where, incident, wanted, alerts) => {
+  ])("with alerts %s", (_where, incident, wanted, alerts) => {
     const bytes = utf8(`{"value":[${incident}]}`);
     for (let cut = 0; cut <= bytes.length; cut++) {
       const { records } = scanInPieces(bytes, [cut], XDR);
@@ -245,7 +245,7 @@ describe("P7: alerts inside an incident are records of their own", () => {
     }
   });
 
-  test("an incident far above the limit goes out whole in its parts", () => {
+  test("when the incident far above the limit goes out whole in its parts", () => {
     const alerts = Array.from({ length: 2000 }, (_, i) => nestedAlert(`a${i}`));
     const { records } = scanInPieces(utf8(`{"value":[{${head},"alerts":[${alerts.join()}]}]}`), [1000, 70_000], {
       ...XDR,
@@ -256,7 +256,7 @@ describe("P7: alerts inside an incident are records of their own", () => {
   });
 });
 
-describe("what is no usable record is named, not lost and not fatal", () => {
+describe("an element that is not a usable record is named, not lost and not fatal", () => {
   const good = '{"id":"g","lastUpdateDateTime":"2026-11-24T16:05:58Z"}';
   test.each([
     ["no-id", '{"lastUpdateDateTime":"2026-11-24T16:05:58Z"}', undefined],
@@ -276,7 +276,7 @@ describe("what is no usable record is named, not lost and not fatal", () => {
     ["malformed", '{"id":"x","b":"\\q}"}', undefined],
     ["malformed", '{"id":"x","b":"\\u12g4"}', undefined],
     ["malformed", `{"id":"x","b":${"[".repeat(600)}${"]".repeat(600)}}`, undefined],
-  ])("%s: %s", (reason, bad, id) => {
+  ])("as %s: %s", (reason, bad, id) => {
     const { records } = scanAnswer(`{"value":[${good},${bad},${good}]}`, GRAPH);
     expect(records).toHaveLength(3);
     const record = unreadable(records[1]);
@@ -286,7 +286,7 @@ describe("what is no usable record is named, not lost and not fatal", () => {
     expect(record.sha256).toBe(createHash("sha256").update(bad).digest("hex"));
   });
 
-  test("a record above the limit is counted, hashed and named, and never held", () => {
+  test("as one above the limit, which is counted and hashed but never held", () => {
     const huge = `{"big":"${"x".repeat(5000)}","id":"h&h","n":[${"1,".repeat(3000)}1],"lastUpdateDateTime":"2026-11-24T16:05:58Z","tail":"${"é".repeat(2000)}"}`;
     const bytes = utf8(`{"value":[${good},${huge},${good}]}`);
     for (const step of [1, 7, 1000, bytes.length]) {
@@ -305,7 +305,7 @@ describe("what is no usable record is named, not lost and not fatal", () => {
     }
   });
 
-  test("a record above the limit can pass through in pieces, without white space, what is nested and broken UTF-8", () => {
+  test("but one above the limit can pass through in pieces, without white space, nested alerts and broken UTF-8", () => {
     const inside = `{"alertId":"x","lastUpdatedTime":"2026-11-24T16:35:23.85Z"}`;
     const before = `"incidentId":7,"lastUpdateTime":"2026-11-24T16:05:58Z"`;
     const after = `"b":"${"y & é".repeat(300)}"`;
@@ -348,14 +348,14 @@ describe("what is no usable record is named, not lost and not fatal", () => {
   });
 });
 
-describe("an answer that is none is refused with one sentence", () => {
+describe("an answer with another content is refused with one sentence", () => {
   test.each([
     ["", "empty"],
     ["   ", "empty"],
     ["<html>", "not JSON"],
-    ["{", "broke off"],
-    ['{"value":[{"id":"a"', "broke off"],
-    ['{"value":[]', "broke off"],
+    ["{", "ended early"],
+    ['{"value":[{"id":"a"', "ended early"],
+    ['{"value":[]', "ended early"],
     ["{}", "missing"],
     ['{"error":{"code":"x"}}', "missing"],
     ['{"value":null}', "not a list"],
@@ -372,7 +372,7 @@ describe("an answer that is none is refused with one sentence", () => {
     ['{"value":[],}', "not JSON"],
     ['{"value":[tru]}', "not JSON"],
     [`{"x":"${"x".repeat(2 << 20)}","value":[]}`, "envelope"],
-  ])("%.40s", (text, says) => {
+  ])("for %.40s", (text, says) => {
     let thrown: unknown;
     try {
       scanInPieces(utf8(text), [Math.floor(text.length / 2)], GRAPH);
@@ -384,7 +384,7 @@ describe("an answer that is none is refused with one sentence", () => {
   });
 });
 
-describe("property: the scanner sees what JSON.parse sees", () => {
+describe("property: the scanner and JSON.parse agree on", () => {
   /** JSON text with white space wherever the grammar allows it. */
   const space = fc.constantFrom("", "", "", " ", "\n\t", "\r\n  ");
   const jsonText: fc.Arbitrary<string> = fc.letrec<{ value: string }>((tie) => ({
@@ -438,7 +438,7 @@ describe("property: the scanner sees what JSON.parse sees", () => {
       cuts,
     }));
 
-  test("records, members and order are equal, however the bytes are cut", () => {
+  test("records, members and order, however the bytes are cut", () => {
     fc.assert(
       fc.property(answer, ({ text, cuts }) => {
         const bytes = utf8(text);
@@ -463,7 +463,7 @@ describe("property: the scanner sees what JSON.parse sees", () => {
     );
   });
 
-  test("damaged bytes are taken exactly when JSON.parse takes them", () => {
+  test("which damaged bytes are accepted", () => {
     const damage = fc.array(fc.tuple(fc.nat(), fc.constantFrom(...utf8('"\\{}[],:0-.eEtn \u007f/u'))), {
       minLength: 1,
       maxLength: 3,
@@ -500,7 +500,7 @@ describe("property: the scanner sees what JSON.parse sees", () => {
     expect(() => fc.assert(rule, { numRuns: 600 })).not.toThrow();
   });
 
-  test("invalid UTF-8 becomes U+FFFD exactly as a decoder would have it, and is counted", () => {
+  test("invalid UTF-8, which becomes U+FFFD as in a decoder and is counted", () => {
     const oddBytes = fc.array(
       fc.oneof(
         fc.integer({ min: 0x80, max: 0xff }),

@@ -42,7 +42,7 @@ export interface AnswerOptions {
   readonly huge?: HugeRecordSink;
 }
 
-/** What stood in the answer beside its records. */
+/** What the answer held beside its records. */
 export interface AnswerEnd {
   /** `@odata.nextLink` exactly as sent. */
   readonly nextLink?: string;
@@ -58,7 +58,7 @@ const ENVELOPE_MAX_BYTES = 1 << 20;
  */
 const BLOCK_BYTES = 1 << 16;
 /**
- * Block and tables begin small, since an idle scheduler's answers hold nothing, and double as a piece needs it.
+ * Block and tables begin small, since answers for idle customers hold nothing, and double as needed.
  */
 const FIRST_BLOCK_BYTES = 1 << 10;
 const FIRST_TABLE_INTS = 1 << 6;
@@ -125,8 +125,8 @@ export class AnswerScanner implements CutReceiver {
 
   /**
    * Reads the next decoded bytes and returns the records that ended in them, in the order received. They are
-   * views of the chunk and of memory of ours that is used again: valid until the next push, and as long as
-   * the chunk is left alone. Throws Failure `bad-answer` for what is not JSON or has another shape.
+   * views of the chunk and of this scanner's memory: valid until the next push, and as long as the chunk is
+   * not changed. Throws Failure `bad-answer` for what is not JSON or has another shape.
    */
   push(chunk: Uint8Array): readonly PageRecord[] {
     this.#found = [];
@@ -137,15 +137,15 @@ export class AnswerScanner implements CutReceiver {
   }
 
   /**
-   * To be called once after the last chunk. Throws Failure `bad-answer` when the answer broke off or had no
-   * records' list.
+   * To be called once after the last chunk. Throws Failure `bad-answer` when the answer ended early or had no
+   * list of records.
    */
   end(): AnswerEnd {
     const scanner = this.#scanner;
     if (!scanner.done) {
       throw badAnswer(
         scanner.started
-          ? `Microsoft's answer broke off after ${scanner.consumed} bytes and ${this.#recordCount} records.`
+          ? `Microsoft's answer ended early, after ${scanner.consumed} bytes and ${this.#recordCount} records.`
           : "Microsoft's answer is empty.",
       );
     }
@@ -177,7 +177,7 @@ export class AnswerScanner implements CutReceiver {
   cut(level: Level, bytes: Uint8Array, start: number, end: number): void {
     const { role } = level.spec;
     if (role === "envelope") {
-      // It is read at the end, when the chunk and our own memory may hold something else.
+      // It is read at the end, when the chunk and the scanner's memory may hold other bytes.
       const body = this.#body(level, bytes, start, end);
       const members = body.members.slice(body.firstMember, body.firstMember + body.memberCount * MEMBER_FIELDS);
       const held = Uint8Array.prototype.slice.call(body.bytes, body.start, body.end);

@@ -10,7 +10,7 @@ const viaBytes = (text: string): bigint | undefined => {
 
 const two = (max: number) => fc.nat(max).map((n) => String(n).padStart(2, "0"));
 
-test("the quick way reads every instant as the exact way does", () => {
+test("the fast reader of instants agrees with the exact reader on every form", () => {
   const near = fc
     .tuple(
       fc.nat(10_000).map((n) => String(n).padStart(4, "0")),
@@ -41,6 +41,6 @@ test("the quick way reads every instant as the exact way does", () => {
   );
 });
 
-test("a fraction of any length", () => {
+test("the fast reader of instants reads a fraction of any length", () => {
   expect(viaBytes(`2026-11-24T16:05:58.${"1".repeat(300)}Z`)).toBe(parseInstant("2026-11-24T16:05:58.1111111Z"));
 });

@@ -9,7 +9,7 @@ import { type FieldNames, FieldValues } from "./record-fields.ts";
  * outside strings.
  */
 export interface HugeRecordSink {
-  /** The record that is sought: it is begun also when its time stands behind what made it too large. */
+  /** The record is wanted: it is begun also when its time comes after the member that made it too large. */
   readonly wanted?: { readonly id: string; readonly updated: Ticks };
   /** False: not this one; it is then only counted and hashed. */
   begin(head: RecordHead): boolean;
@@ -19,7 +19,10 @@ export interface HugeRecordSink {
   end(complete: boolean, head: RecordHead | undefined): void;
 }
 
-/** One level at which members are cut: the answer's envelope, a record, a record nested out of a record. */
+/**
+ * One level at which members are cut: the answer's envelope, a record, a record that is taken out of a
+ * record.
+ */
 export interface LevelSpec {
   readonly role: "envelope" | "record" | "nested" | "stray";
   readonly maxBytes: number;
@@ -30,12 +33,12 @@ export interface LevelSpec {
   readonly sink: HugeRecordSink | undefined;
 }
 
-/** A member kept while its record is too large to be: more is not looked at. */
+/** The longest member that is read of a record above its limit. */
 export const KEPT_MEMBER_BYTES = 1024;
 
 /**
- * An idle scheduler's answers hold no record: a level's memory grows from nothing, each step at least twice the
- * one before.
+ * Most answers for idle customers hold no record, so a level's memory grows from nothing, each step at least
+ * twice the one before.
  */
 const NO_BYTES = new Uint8Array(0);
 const FIRST_BYTES = 1024;

@@ -3,7 +3,7 @@
  * without building objects.
  *
  * One loop over one state per byte, all grammar of RFC 8259 checked. Objects whose members are cut are
- * levels: the answer's envelope, its records, records nested out of records. A level's bytes stay where they
+ * levels: the answer's envelope, its records, records taken out of records. A level's bytes stay where they
  * arrived (a view of the chunk) unless the record crosses a chunk's end or something in it must be left out
  * or replaced; then they are copied to the level's buffer.
  */
@@ -44,7 +44,7 @@ import {
   VALUE_HAS_ESCAPES,
 } from "./member-table.ts";
 
-/** Deeper records are broken as far as we are concerned; Microsoft's own go to about ten. */
+/** Deeper records count as broken; Microsoft's own have about ten levels. */
 export const NESTING_MAX = 512;
 /** Beyond this the answer is refused: the brackets of a broken record are still matched up to here. */
 const BRACKETS_MAX = 4096;
@@ -212,7 +212,7 @@ export class MemberScanner {
             this.#stringFlag = VALUE_HAS_ESCAPES;
             state = S_ESCAPE;
           } else if (c === IN_CONTROL) {
-            // JSON forbids it; the record is worth more than the rule: it goes on as the escape that should
+            // JSON forbids it, but the record must not be lost: it is replaced by the escape that should
             // have stood here.
             const code = chunk[i - 1]!;
             this.#stringFlag = VALUE_HAS_ESCAPES;
@@ -707,7 +707,7 @@ export class MemberScanner {
 
   /**
    * Moves the level's bytes before chunk index `to` into its buffer. Of bytes that leave, the last `hold`
-   * stay: a character that is not complete, a comma that goes with its member should that be nested.
+   * stay: a character that is not complete, a comma that leaves with its member when that is taken out.
    */
   #append(level: Level, to: number, hold = 0): void {
     const keepFrom = this.#nameStart === NO_MEMBER ? NO_MEMBER : this.#nameStart - (level.kept > 0 ? 1 : 0);
@@ -756,8 +756,8 @@ export class MemberScanner {
   }
 
   /**
-   * A record whose inside is no JSON goes on, broken, to the bracket that ends it; outside of records the
-   * answer is refused.
+   * A record whose inside is not JSON is read on, as broken, to the bracket that ends it; outside of records
+   * the answer is refused.
    */
   #broken(level: Level, inString: boolean): number {
     if (level.depth < 0 || level.spec.role === "envelope") throw this.#notJson();

@@ -37,21 +37,21 @@ const HEADER: CefHeader = {
 };
 
 test.each(cases.map((c) => [c.id, c] as const))(
-  "the standard's rule: %s",
+  "a CEF line keeps the standard's rule: %s",
   (_id, { header, extension, version, line }) => {
     expect(cefLine(header, extension, version)).toBe(line);
   },
 );
 
-describe("sizes", () => {
-  test("text is cut between characters and says so, an identifier is replaced by its hash, a date never", () => {
+describe("the sizes of CEF fields", () => {
+  test("truncate text between characters and say so, replace an identifier by its hash, and never change a date", () => {
     expect(cutText("abcdef", 4)).toBe("abc…");
     expect(cutText("ab😀def", 4)).toBe("ab…");
     expect(cefIdentifier("x".repeat(40), 40)).toBe("x".repeat(40));
     expect(cefIdentifier("x".repeat(41), 40)).toMatch(/^sha256:[0-9a-f]{32}$/);
   });
 
-  test("a line that would be too long loses the end of msg first and never an identifier", () => {
+  test("truncate msg first and never an identifier in a line that would be too long", () => {
     const pairs: CefPair[] = [
       { key: "externalId", value: "i".repeat(40) },
       { key: "cs6", value: "s".repeat(3500), label: "SHA-256" },
@@ -67,12 +67,12 @@ describe("sizes", () => {
     expect(extension.get("msg")).toMatch(/^m+…$/);
   });
 
-  test("an identifier that does not fit stands there by its hash", () => {
+  test("replace an identifier that does not fit by its hash", () => {
     const { extension } = readCef(fittedCefLine(HEADER, [{ key: "externalId", value: "i".repeat(41) }]));
     expect(extension.get("externalId")).toBe(cefIdentifier("i".repeat(41), 40));
   });
 
-  test("a value that is cut away altogether takes its label along", () => {
+  test("remove the label of a value that is removed", () => {
     const full: CefPair[] = [
       { key: "cs6", value: "s".repeat(3990), label: "A" },
       { key: "cs5", value: "s".repeat(3890), label: "B" },
@@ -86,7 +86,7 @@ describe("sizes", () => {
     ]);
   });
 
-  test("property: any text in any field gives a line that a strict reader takes, in size, with the values it was given", () => {
+  test("property: any text in any field gives a line that a strict reader accepts, in size, with the values it was given", () => {
     const keys = Object.keys(CEF_KEYS).filter(
       (key) => !key.endsWith("Label") && CEF_KEYS[key as CefKey].type === "string",
     ) as CefKey[];

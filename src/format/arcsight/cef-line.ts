@@ -11,7 +11,7 @@ import { CEF_HEADER_MAX, CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
  */
 export const CEF_LINE_MAX_BYTES = 7936;
 
-/** Vendor, product, version and class id are ours and fit; the name comes from outside. */
+/** Vendor, product, version and class id are this program's and fit; the name comes from outside. */
 export interface CefHeader {
   readonly deviceVendor: string;
   readonly deviceProduct: string;
@@ -25,7 +25,7 @@ export interface CefHeader {
 export interface CefPair {
   readonly key: CefKey;
   readonly value: string;
-  /** Its text may be cut (never an identifier's); 1 is cut first. */
+  /** A text that may be truncated (identifiers never are); 1 is truncated first. */
   readonly cutOrder?: number;
   /** The key's label, dropped with it. */
   readonly label?: string;
@@ -33,7 +33,7 @@ export interface CefPair {
 
 /**
  * Control characters other than CR and LF mean nothing to an analyst and break readers; a lone surrogate is
- * no character.
+ * not a character.
  */
 export function cefText(value: string): string {
   return value
@@ -51,7 +51,7 @@ export function escapeCefValue(value: string): string {
   return value.replace(/[\\=\r\n]/g, (sign) => (sign === "\r" ? "\\r" : sign === "\n" ? "\\n" : `\\${sign}`));
 }
 
-/** At most `max` UTF-16 units, as Java counts; cut between characters, ended with `…`. */
+/** At most `max` UTF-16 units, as Java counts; truncated between characters, ended with `…`. */
 export function cutText(value: string, max: number): string {
   if (value.length <= max) return value;
   return `${Array.from(value.slice(0, max - 1))
@@ -60,7 +60,7 @@ export function cutText(value: string, max: number): string {
     .trimEnd()}…`;
 }
 
-/** An identifier is never cut: above `max` a marker and 32 hex digits of its SHA-256 stand for it. */
+/** An identifier is never truncated: above `max` a marker and 32 hex digits of its SHA-256 stand for it. */
 export function cefIdentifier(value: string, max: number): string {
   return value.length <= max ? value : `sha256:${createHash("sha256").update(value).digest("hex").slice(0, 32)}`;
 }
@@ -119,7 +119,7 @@ export function fittedCefLine(header: CefHeader, pairs: readonly CefPair[]): str
   return fitsCefLine(line) ? line : shortenedCefLine({ ...header, name: fittedName(header.name) }, pairs);
 }
 
-/** The rare line that is too long: texts are cut in their order until it fits. */
+/** The rare line that is too long: texts are truncated in their order until it fits. */
 function shortenedCefLine(header: CefHeader, pairs: readonly CefPair[]): string {
   let kept = pairs.map(withinSize).filter((pair) => pair.value !== "");
   let over = lineBytes(header, kept) - CEF_LINE_MAX_BYTES;

@@ -4,8 +4,8 @@
  * whichever way it came in.
  *
  * Profile `legacy`: Microsoft Defender docs, "Microsoft Defender for Endpoint detections API fields"
- * (api-portal-mapping), the mapping that the retired ArcSight FlexConnector used. Profile `xdr` is ours, on
- * the same keys where the meaning is the same.
+ * (api-portal-mapping), the mapping that the retired ArcSight FlexConnector used. Profile `xdr` is this
+ * project's, on the same keys where the meaning is the same.
  */
 import type { HealthState } from "../../model/event.ts";
 import { CEF_KEYS, type CefKey } from "./cef-dictionary.ts";

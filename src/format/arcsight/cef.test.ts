@@ -45,7 +45,7 @@ describe("legacy is Microsoft's published table, field by field", () => {
     readFileSync(new URL("../../../test/fixtures/arcsight/legacy-alert-mapping.json", import.meta.url), "utf8"),
   ) as Published;
 
-  test("the table has its 23 rows and nothing else but what names customer and version", () => {
+  test("the table has its 23 rows and only the rows for customer and version besides", () => {
     const { rows, name, severity, unmapped, ...fixed } = mappingTable.legacy;
     const ours = rows.map(({ from, key }) => ({ alertField: from, cefKey: key as string }));
     const header = [
@@ -63,7 +63,7 @@ describe("legacy is Microsoft's published table, field by field", () => {
     expect(Object.fromEntries(published.static.map(({ field, value }) => [field, value]))).toEqual(fixed);
   });
 
-  test.each(["siem-alerts", "siem-alerts-2017"])("the sample %s", (file) => {
+  test.each(["siem-alerts", "siem-alerts-2017"])("the sample %s gets all published fields", (file) => {
     const sample = SAMPLES.find((s) => s.file === "siem-alerts")!;
     const text = readSample(file);
     const answer = text.trimStart().startsWith("[") ? text : `[${text}]`;
@@ -92,7 +92,7 @@ describe("legacy is Microsoft's published table, field by field", () => {
     expect(extension.get("deviceCustomDate1")).toBe(String(msFromTicks(record.updated)));
   });
 
-  test("an alert of today, by Microsoft's own map", () => {
+  test("an alert of today is mapped by Microsoft's own migration table", () => {
     const { header, extension } = readCef(lines(ALERT, "legacy")[0]!);
     expect(header.slice(0, 3)).toEqual(["Microsoft", "Microsoft Defender ATP", "2.0"]);
     expect(Object.fromEntries(extension)).toMatchObject({
@@ -108,7 +108,7 @@ describe("legacy is Microsoft's published table, field by field", () => {
 });
 
 describe("an alert is one line, or one more per evidence item", () => {
-  test("with each, every item has a line of the same alert, told by its class id", () => {
+  test("with evidence=each every item has a line of the same alert, named by its class id", () => {
     for (const profile of CEF_PROFILES) {
       const all = lines(ALERT, profile, "each").map(readCef);
       expect(all.map(({ header }) => header[3])).toEqual([
@@ -119,7 +119,7 @@ describe("an alert is one line, or one more per evidence item", () => {
     }
   });
 
-  test("what found no place on the one line is counted", () => {
+  test("evidence that is not on the one line is counted", () => {
     const url = { "@odata.type": "#microsoft.graph.security.urlEvidence" };
     const delivery = graphAlert({
       evidence: [
@@ -157,8 +157,8 @@ describe("an alert is one line, or one more per evidence item", () => {
   });
 });
 
-describe("identifiers", () => {
-  test("one above its field's 40 characters is there by hash and stands whole in a labelled field", () => {
+describe("of identifiers", () => {
+  test("one above its field's 40 characters is hashed there and stands whole in a labelled field", () => {
     const id = `da${"0123456789".repeat(5)}`;
     for (const profile of CEF_PROFILES) {
       const { extension } = readCef(lines(graphAlert({ id }), profile)[0]!);
@@ -167,7 +167,7 @@ describe("identifiers", () => {
     }
   });
 
-  test("new and updated are told apart, and a version by its update time", () => {
+  test("act says whether a version is new or updated, and its update time names the version", () => {
     const { extension } = readCef(lines({ ...ALERT, change: "updated" }, "xdr")[0]!);
     expect([extension.get("act"), extension.get("deviceCustomDate1"), extension.get("deviceCustomDate1Label")]).toEqual(
       ["updated", "1619965141326", "Last Update"],
@@ -185,11 +185,11 @@ describe("class ids are a closed set", () => {
     ["somethingNew", "other"],
     [undefined, "other"],
     ["constructor", "other"],
-  ])("%s is %s", (name, service) => {
+  ])("the class id of %s is %s", (name, service) => {
     expect(serviceOf(name)).toBe(service);
   });
 
-  test("every line over the samples has one of them", () => {
+  test("every line of the samples has a class id of the set", () => {
     const known = new Set(eventClassIds());
     for (const sample of SAMPLES) {
       for (const delivery of deliveriesOf(sample)) {
@@ -300,7 +300,7 @@ test("property: whatever an alert holds, its lines are read by a strict reader, 
   );
 });
 
-describe("health as CEF", () => {
+describe("a health event in CEF", () => {
   const stream = {
     stream: "alerts",
     lag_s: 61.4,
@@ -364,14 +364,14 @@ describe("health as CEF", () => {
     }
   });
 
-  test("the helper's own condition has one too", () => {
+  test("gets a line of the helper's own condition too", () => {
     const out = new ByteWriter();
     writeCefNotice(out, "spool-filling", event, "The spool is 80 % full.", "xdr");
     expect(readCef(out.toString().trimEnd()).header[3]).toBe("health:spool-filling");
   });
 });
 
-describe("short cuts of the writer change nothing", () => {
+describe("the fast paths of the CEF writer do not change a line:", () => {
   const endOf = (text: string): string =>
     /\bend=(-?\d+)/.exec(lines(graphAlert({ lastActivityDateTime: text }), "xdr")[0]!)?.[1] ?? "none";
   const digits = (length: number) =>
@@ -406,7 +406,7 @@ describe("short cuts of the writer change nothing", () => {
     );
   });
 
-  test("recommended actions are mapped nowhere: with them, of any kind and anywhere in the record, the line is the same", () => {
+  test("recommended actions are not mapped, so with them, of any kind and anywhere in the record, the line is the same", () => {
     const before = { title: "A" };
     const after = {
       title: "A",

@@ -179,8 +179,8 @@ function cefValue({ kind, key }: MappingRow, value: unknown): string | undefined
   return value === "" ? undefined : WRITTEN[kind](String(value), key);
 }
 
-/** From this many days on a credential's end is told; at this many it is urgent. */
-const CREDENTIAL_DAYS_TOLD = 60;
+/** From this many days on a credential's end is reported; at this many it is urgent. */
+const CREDENTIAL_DAYS_REPORTED = 60;
 const CREDENTIAL_DAYS_URGENT = 7;
 
 /**
@@ -210,7 +210,7 @@ export function writeCefHealth(out: ByteWriter, event: HealthEvent, profile: Cef
     if (stream.swept > 0)
       line("sweep-found", [{ key: "cat", value: stream.stream }, number("cn2", stream.swept, "Sweep Found")]);
   }
-  if (days !== null && days <= CREDENTIAL_DAYS_TOLD) {
+  if (days !== null && days <= CREDENTIAL_DAYS_REPORTED) {
     const pairs: CefPair[] = [
       number("cn3", Math.max(0, days), "Credential Days Left"),
       ...(event.credential === null

@@ -1,6 +1,6 @@
 /**
  * A record as one flat object, whichever API it came from: what CEF, the flat JSON and the retired SIEM API's
- * form are mapped from. Made for readers that stumble over null, mixed types and nesting (ArcSight's JSON
+ * form are mapped from. Made for readers that fail on null, mixed types and nesting (ArcSight's JSON
  * parsers): every member is text or a number, always the same, times are epoch milliseconds, what is not
  * known is not there.
  */
@@ -573,7 +573,7 @@ const GROUPS = [
   ["remediationStatus"],
 ] as const satisfies readonly (readonly (keyof EvidenceFacts)[])[];
 
-/** Statuses alone are no reason to call an item used. */
+/** An item of which only statuses were read does not count as used. */
 const STATUS_GROUPS = 2;
 
 function addFirst(summary: FlatRecord, item: EvidenceFacts): boolean {

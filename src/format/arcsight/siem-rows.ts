@@ -195,7 +195,7 @@ export function siemRow(flat: FlatRecord, { record }: Delivery, arrivedAt: strin
  * A delivery as rows; `arrivedAt` is our time of arrival in ISO form, what a poller of this API moves by. One
  * per file, process, network or user evidence, one for an alert that has none of these. Equal evidence gives
  * one row: FullId is unique within an alert and the same in each of its versions. A record of the retired API
- * itself comes back with its own members, only its time of arrival is ours.
+ * itself comes back with its own members; only its time of arrival is set here.
  */
 export function siemRows(delivery: Delivery, arrivedAt: string): readonly SiemRow[] {
   if (delivery.stream === "siem-alerts") return [originalRow(delivery, arrivedAt)];

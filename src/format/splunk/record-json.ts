@@ -27,7 +27,7 @@ import type { Stanza } from "../../model/stanza.ts";
 import { classicEntities } from "./classic-entities.ts";
 import { escapeMarkup, jsonForXml } from "./xml-text.ts";
 
-/** The settings of a customer that shape his events. */
+/** The settings of a customer that shape its events. */
 export type EventStyle = Pick<Stanza, "layout" | "envelope" | "alertsSourcetype" | "classicEntities" | "cimEntityZone">;
 
 /** A scalar of at most this many bytes, quotes included, stands among the first. */
@@ -175,7 +175,7 @@ export function writeEnvelope(
   );
 }
 
-/** True when the vendor has a member called `mssp` himself. */
+/** True when the vendor's record has a member called `mssp`. */
 function hasOurName(body: RecordBody): boolean {
   const { bytes, start, members } = body;
   let row = body.firstMember;

@@ -78,44 +78,47 @@ describe("one object is one event element", () => {
     expect(text).toContain('"tenant":"Müller &amp; Söhne &lt;\\"\\\\\\u0001\\ufffe"');
   });
 
-  test("a key with anything in it is a JSON string", () => {
+  test("a key with any text in it is a JSON string", () => {
     expect(event(delivery(`{${HEAD}}`, { key: 'a"<é' }))).toContain('"key":"a\\"&lt;é"}}');
   });
 });
 
-describe("layout", () => {
+describe("in the layout of an event", () => {
   const short = `"n":1,"t":"${"x".repeat(254)}"`;
   const long = `"long":"${"x".repeat(255)}"`;
-  test("scalars of at most 256 bytes, mssp, longer strings, lists of scalars, the rest, each in the vendor's order", () => {
+  test("scalars-first puts scalars of at most 256 bytes, mssp, longer strings, lists of scalars and the rest, each in the vendor's order", () => {
     const record = `{"o":{"a":1},${long},${HEAD},"l":[1,"a"],"evidence":[{}],${short},"z":null,"e":[],"y":"${"é".repeat(200)}"}`;
     const wanted = `{${HEAD},${short},"z":null,${MSSP},${long},"y":"${"é".repeat(200)}","l":[1,"a"],"e":[],"o":{"a":1},"evidence":[{}]}\n`;
     expect(line(delivery(record))).toBe(wanted);
   });
 
-  test("vendor: mssp, then as received", () => {
+  test("vendor puts mssp first and the rest as received", () => {
     const record = `{"o":{"a":1},${long},${HEAD},"l":[]}`;
     expect(line(delivery(record), { ...STYLE, layout: "vendor" })).toBe(`{${MSSP},${record.slice(1)}\n`);
   });
 
-  test("without the envelope the record is all there is", () => {
+  test("the record stands alone without the envelope", () => {
     const record = `{"o":{"a":1},${HEAD}}`;
     expect(line(delivery(record), { ...STYLE, envelope: false })).toBe(`{${HEAD},"o":{"a":1}}\n`);
     expect(line(delivery(record), { ...STYLE, envelope: false, layout: "vendor" })).toBe(`${record}\n`);
   });
 
-  test.each(['"mssp":1', '"\\u006dssp":{"x":2}'])("a vendor's %s is kept and ours gives way", (member) => {
-    for (const layout of ["vendor", "scalars-first"] as const) {
-      const text = line(delivery(`{${HEAD},${member}}`), { ...STYLE, layout });
-      expect(text).toContain(member);
-      expect(text).toContain(`"mssp_":{"tenant":`);
-    }
-  });
+  test.each(['"mssp":1', '"\\u006dssp":{"x":2}'])(
+    "a vendor's %s is kept, and this program's member is then called mssp_",
+    (member) => {
+      for (const layout of ["vendor", "scalars-first"] as const) {
+        const text = line(delivery(`{${HEAD},${member}}`), { ...STYLE, layout });
+        expect(text).toContain(member);
+        expect(text).toContain(`"mssp_":{"tenant":`);
+      }
+    },
+  );
 
   test("duplicate names are kept", () => {
     expect(line(delivery(`{${HEAD},"a":1,"a":2}`))).toBe(`{${HEAD},"a":1,"a":2,${MSSP}}\n`);
   });
 
-  test("a zone for Enterprise Security stands in our member", () => {
+  test("a zone for Enterprise Security is in the member mssp", () => {
     expect(line(delivery(`{${HEAD}}`), { ...STYLE, cimEntityZone: "zone_1" })).toContain(
       '"key":"k","cim_entity_zone":"zone_1"}}',
     );
@@ -146,7 +149,7 @@ describe("layout", () => {
   });
 });
 
-describe("sourcetype", () => {
+describe("the sourcetype of", () => {
   const table: readonly [StreamName, "alert" | "incident" | "row", string | undefined, Partial<EventStyle>, string][] =
     [
       ["alerts", "alert", "microsoftDefenderForEndpoint", {}, "ms:defender:atp:alerts"],
@@ -162,7 +165,7 @@ describe("sourcetype", () => {
       ["siem-alerts", "alert", undefined, {}, "wdatp:alerts"],
       ["hunting", "row", undefined, {}, "m365:defender:incident:advanced_hunting"],
     ];
-  test.each(table)("%s %s of %s", (stream, kind, service, style, wanted) => {
+  test.each(table)("the stream %s for an %s of %s is as documented", (stream, kind, service, style, wanted) => {
     expect(sourcetypeOf(stream, kind, service, { ...STYLE, ...style })).toBe(wanted);
   });
 });
@@ -171,7 +174,7 @@ describe("classic entities for content written for the older API", () => {
   const evidence = `"evidence":[{"@odata.type":"#microsoft.graph.security.processEvidence","verdict":"noThreatsFound","processCommandLine":"a && b","imageFile":{"fileName":"x.exe","sha1":null}},{"@odata.type":"#microsoft.graph.security.somethingNew"},{"@odata.type":"#microsoft.graph.security.ipEvidence","ipAddress":"10.0.0.1","verdict":"malicious"}]`;
   const on = { ...STYLE, classicEntities: true };
 
-  test("are one more member, and the evidence stays as it is", () => {
+  test("are one more member, and the evidence is not changed", () => {
     const text = line(delivery(`{${HEAD},${evidence}}`), on);
     expect(text).toContain(evidence);
     expect((JSON.parse(text) as { entities: unknown }).entities).toEqual([
@@ -182,7 +185,7 @@ describe("classic entities for content written for the older API", () => {
   });
 
   test.each([`{${HEAD},"evidence":null}`, `{${HEAD},${evidence},"entities":[]}`, `{${HEAD}}`])(
-    "%s gets none of ours",
+    "are not added to %s",
     (record) => {
       expect(line(delivery(record), on).match(/"entities"/g)?.length ?? 0).toBe(record.includes('"entities"') ? 1 : 0);
     },
@@ -190,7 +193,7 @@ describe("classic entities for content written for the older API", () => {
 });
 
 describe("a record that is too large to be held", () => {
-  test("goes out with our member first, then its own bytes in the vendor's order", () => {
+  test("goes out with mssp first, then its own bytes in the vendor's order", () => {
     const record = `{${HEAD},"o":{"x":"a<b"},"mssp":1,"t":"&"}`;
     for (const step of [1, 3, 1000]) {
       const out = new ByteWriter(1);
@@ -222,7 +225,7 @@ describe("a record that is too large to be held", () => {
   });
 });
 
-describe("health", () => {
+describe("a health event", () => {
   const health: HealthEvent = {
     time: "2026-11-24T16:05:58.1Z",
     tenant: "A & B",
@@ -233,7 +236,7 @@ describe("health", () => {
     version: "0.1.0",
   };
 
-  test("is an event of the customer's stanza with a source and sourcetype of its own", () => {
+  test("belongs to the customer's stanza and has a source and sourcetype of its own", () => {
     const out = new ByteWriter();
     writeSplunkHealth(out, "contoso", health);
     expect(out.toString()).toBe(
