@@ -63,7 +63,7 @@ export function openServe(
         isOurName: namesOf(settings),
         keepDays: settings.keepDays,
         rowsMax,
-        told: new Set<string>(),
+        reportedLookbacks: new Set<string>(),
         clock,
         log,
       };

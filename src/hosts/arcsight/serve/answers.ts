@@ -14,7 +14,7 @@ import type { LocalTokens, Reader } from "./tokens.ts";
  * memory.
  */
 export const ROWS_MAX = 10_000;
-/** No customer's name is longer; what is has no business in a file of ours. */
+/** No customer's name is longer, so longer text is not written into a file. */
 const NAME_MAX = 256;
 /** Digits of a row's arrival that name its second. */
 const SECOND_DIGITS = 12;
@@ -49,16 +49,16 @@ export interface AnswerParts {
   readonly customers: readonly { readonly stanza: string; readonly tenantId: string }[];
   readonly source: RowSource;
   readonly tokens: LocalTokens;
-  /** True for a name by which we may be called besides those of loopback. */
+  /** True for a name by which this server may be called besides those of loopback. */
   readonly isOurName: (host: string) => boolean;
   readonly keepDays: number;
   /** ROWS_MAX, unless a test fills answers with less. */
   readonly rowsMax: number;
   /**
-   * Customers of whom it was said that a poll reaches back too far: a poller with a fixed start would have it
-   * said at each poll.
+   * Customers whose polls were reported to look back too far. A poller with a fixed start would otherwise be
+   * reported at each poll.
    */
-  readonly told: Set<string>;
+  readonly reportedLookbacks: Set<string>;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -73,7 +73,7 @@ export interface AnswerParts {
  * A customer is called by name or tenant GUID; without one all customers' rows are answered. A token asked
  * for at a customer's address is good for that customer only: so old connectors, which have the tenant in
  * their token_url, keep apart when nothing but the host of their two addresses is changed. Statuses: 400 what
- * was asked cannot be read, 401 no token of ours, 403 another customer's token, 404 no such customer or path,
+ * was asked cannot be read, 401 no valid token, 403 another customer's token, 404 no such customer or path,
  * 405 method, 413 body, 421 Host.
  */
 export async function answerTo(request: ServedRequest, parts: AnswerParts): Promise<ServedAnswer> {
@@ -226,7 +226,7 @@ async function rowsAnswer(
     reader,
   };
   const tooFar = query.after < keptFrom;
-  if (tooFar) noteReach(asked, keptFrom, parts);
+  if (tooFar) noteLookback(asked, keptFrom, parts);
   return {
     status: 200,
     headers: {
@@ -243,7 +243,7 @@ interface Asked {
   readonly stanzas: readonly string[];
   readonly kind: RowKind;
   readonly query: PollQuery;
-  /** Up to here everything is there. */
+  /** Up to this time all rows can be read. */
   readonly until: Ticks;
   /** The same for each poll of one poller. */
   readonly pollerKey: string;
@@ -251,14 +251,18 @@ interface Asked {
 }
 
 /**
- * A poller that reaches back further than the buffer may have missed something: he must not find out from
- * silence. Said once, for a fixed start would have it said at each poll.
+ * A poller that looks back further than the buffer may have missed events, so it is logged. It is logged
+ * once, since a poller with a fixed start looks back too far at each poll.
  */
-function noteReach({ stanzas, query }: Asked, keptFrom: Ticks, { keepDays, log, told }: AnswerParts): void {
+function noteLookback(
+  { stanzas, query }: Asked,
+  keptFrom: Ticks,
+  { keepDays, log, reportedLookbacks }: AnswerParts,
+): void {
   const who = stanzas.length === 1 ? (stanzas[0] as string) : "all";
-  if (told.has(who)) return;
-  told.add(who);
-  log.warn("a poll reaches back further than events are kept: older ones are not answered", {
+  if (reportedLookbacks.has(who)) return;
+  reportedLookbacks.add(who);
+  log.warn("a poll asks for events older than those that are kept: the older ones are not answered", {
     customer: who,
     since: formatInstant(query.after),
     kept_from: formatInstant(keptFrom),
@@ -267,16 +271,16 @@ function noteReach({ stanzas, query }: Asked, keptFrom: Ticks, { keepDays, log, 
 }
 
 /**
- * The rows of an answer, oldest first. One that is cut is gone on with at the same poller's next poll,
- * whether he moves by the rows' time or by his own clock.
+ * The rows of an answer, oldest first. A full answer continues at the same poller's next poll, whether the
+ * poller moves by the rows' time or by its own clock.
  */
 async function* chosenRows(
   { stanzas, kind, query, until, pollerKey, reader }: Asked,
   { source, rowsMax, log }: AnswerParts,
 ): AsyncGenerator<string> {
   const fits = filterOf(query, kind);
-  const pendingResend = query.limit === undefined ? reader.pendingResend.get(pollerKey) : undefined;
-  const after = pendingResend !== undefined && pendingResend < query.after ? pendingResend : query.after;
+  const continuesAt = query.limit === undefined ? reader.continuesAt.get(pollerKey) : undefined;
+  const after = continuesAt !== undefined && continuesAt < query.after ? continuesAt : query.after;
   let skip = 0;
   if (query.limit !== undefined) {
     for await (const { json } of source.rows(stanzas, kind, after, until)) if (fits(json)) skip += 1;
@@ -288,7 +292,7 @@ async function* chosenRows(
     if (!fits(json) || skip-- > 0) continue;
     // Not inside a second: a poller that keeps whole seconds would ask for the same rows for ever.
     if (given >= rowsMax && at.slice(0, SECOND_DIGITS) !== last.slice(0, SECOND_DIGITS)) {
-      if (query.limit === undefined) reader.pendingResend.set(pollerKey, BigInt(last));
+      if (query.limit === undefined) reader.continuesAt.set(pollerKey, BigInt(last));
       log.info("an answer was full; the rest comes at the next poll", {
         rows: given,
         up_to: formatInstant(BigInt(last)),
@@ -299,7 +303,7 @@ async function* chosenRows(
     last = at;
     yield json;
   }
-  if (query.limit === undefined) reader.pendingResend.delete(pollerKey);
+  if (query.limit === undefined) reader.continuesAt.delete(pollerKey);
 }
 
 /** Device groups and tags as the old API filtered by them. */

@@ -109,7 +109,7 @@ describe("the buffer that polls are answered from", () => {
     expect(times.every((time, i) => i === 0 || time > (times[i - 1] as bigint))).toBe(true);
   });
 
-  test("no arrival is a whole millisecond, and a flush begins in a millisecond of its own", async () => {
+  test("gives no row a whole millisecond, and begins each flush in a millisecond of its own", async () => {
     const buffer = open(newFolder(), new FakeClock(EVENING_MS));
     await buffer.write([alert("k1")]);
     const first = (await rows(buffer)).map(ticksOf).at(-1) as bigint;
@@ -121,7 +121,7 @@ describe("the buffer that polls are answered from", () => {
     expect((times.find((time) => time > first) as bigint) / TICKS_PER_MS).toBeGreaterThan(first / TICKS_PER_MS);
   });
 
-  test("keeps customers apart, knows kinds of rows, and has no rows of the old form for incidents", async () => {
+  test("keeps customers and kinds of rows apart, and has no rows of the old form for incidents", async () => {
     const buffer = open(newFolder(), new FakeClock(EVENING_MS));
     await buffer.write([{ ...INCIDENT!, stanza: "contoso" }]);
     await buffer.write([alert("k1", "fabrikam")]);
@@ -141,7 +141,7 @@ describe("the buffer that polls are answered from", () => {
     ]);
   });
 
-  test("equal versions that come twice give equal FullIds, and what is there already is not written again", async () => {
+  test("gives equal FullIds to equal versions, and does not write a version that it has again", async () => {
     const folder = newFolder();
     const clock = new FakeClock(EVENING_MS);
     await open(folder, clock).write([alert("k1")]);
@@ -155,7 +155,7 @@ describe("the buffer that polls are answered from", () => {
     expect(twice.slice(once.length).map(({ FullId }) => FullId)).toEqual(once.map(({ FullId }) => FullId));
   });
 
-  test("a kill at any byte of an event's rows loses that event alone, says so, and it comes again whole", async () => {
+  test("loses only one event by a kill at any byte of its rows, says so, and gets it again whole", async () => {
     const folder = newFolder();
     const clock = new FakeClock(EVENING_MS);
     await open(folder, clock).write([alert("k1")]);
@@ -177,7 +177,7 @@ describe("the buffer that polls are answered from", () => {
     }
   });
 
-  test("a hole that a power cut left inside an event gives that event up", async () => {
+  test("drops an event in which a power cut left a hole", async () => {
     const folder = newFolder();
     const clock = new FakeClock(EVENING_MS);
     const buffer = open(folder, clock);
@@ -192,7 +192,7 @@ describe("the buffer that polls are answered from", () => {
     expect(await rows(open(folder, clock))).toHaveLength(kept);
   });
 
-  test("on a full disk takes nothing, not even after a restart, and the group comes again whole", async () => {
+  test("accepts nothing on a full disk, not even after a restart, and the group comes again whole", async () => {
     const broken = brokenDisk();
     const folder = newFolder();
     const clock = new FakeClock(EVENING_MS);
@@ -213,7 +213,7 @@ describe("the buffer that polls are answered from", () => {
     expect(await rows(buffer)).toHaveLength(2 * one);
   });
 
-  test("waits for the flush under way: a poller that goes on from the time of its own question misses nothing", async () => {
+  test("waits for the flush under way, so that a poller that continues from the time of its own request misses nothing", async () => {
     const clock = new FakeClock(EVENING_MS);
     const buffer = open(newFolder(), clock);
     const writing = buffer.write([alert("k1")]);
@@ -224,7 +224,7 @@ describe("the buffer that polls are answered from", () => {
     await writing;
   });
 
-  test("a folder that vanished is made anew", async () => {
+  test("makes a folder that vanished anew", async () => {
     const folder = newFolder();
     const buffer = open(folder, new FakeClock(EVENING_MS));
     await buffer.write([alert("k1")]);
@@ -235,7 +235,7 @@ describe("the buffer that polls are answered from", () => {
     expect(await rows(buffer)).toHaveLength(one);
   });
 
-  test("lets go of what is older than it keeps, day by day", async () => {
+  test("deletes what is older than it keeps, day by day", async () => {
     const folder = newFolder();
     const clock = new FakeClock(EVENING_MS);
     const buffer = open(folder, clock);
@@ -251,7 +251,7 @@ describe("the buffer that polls are answered from", () => {
     expect(text).toContain(" day13\n");
   });
 
-  test("a poll that finds nothing new does not look into the files, also after a restart", async () => {
+  test("does not read the files for a poll that finds nothing new, also after a restart", async () => {
     const folder = newFolder();
     const clock = new FakeClock(EVENING_MS);
     const first = open(folder, clock);
@@ -332,7 +332,7 @@ const STEP: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-test("whatever comes in which order, over restarts and steps of the clock, a poller that moves by the rows' time sees each row, and equal ids for repeats", async () => {
+test("a poller that moves by the rows' time sees each row, and equal ids for repeats, in any order and over restarts and clock steps", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.constantFrom(...Object.keys(MOVES)),
@@ -374,7 +374,7 @@ test("whatever comes in which order, over restarts and steps of the clock, a pol
   );
 }, 60_000);
 
-test("a record too large to be held is there for both kinds of pollers with what its small members say, once", async () => {
+test("a record too large to be held is answered once to both kinds of pollers, with its small members", async () => {
   const log = new FakeLog();
   const buffer = open(newFolder(), new FakeClock(EVENING_MS), fs, log);
   const evidence = Array.from({ length: 9 }, () => ({ url: "u".repeat(10_000) }));

@@ -34,7 +34,7 @@ import { rowsOf, type Segment, type StoredRow } from "./segment.ts";
 
 const SEGMENT_BYTES = 4 << 20;
 const DAY_MS = 86_400_000;
-/** More than what can be under way for one customer when the process dies. */
+/** More than what can be under way for one customer when the process crashes. */
 const KEYS_KEPT = 4_000;
 /** What one answer may hold of all customers' files together, and of one. */
 const PIECES_BYTES = 4 << 20;
@@ -46,7 +46,7 @@ export interface BufferParts {
   /** Folder of all customers' buffers. */
   readonly folder: string;
   readonly keepDays: number;
-  /** Everybody who may have events. */
+  /** All customers that may have events. */
   readonly customers: readonly { readonly stanza: string; readonly tenantName: string }[];
   readonly ports: DiskPorts;
   readonly log: Log;
@@ -87,7 +87,7 @@ interface Part {
 export class ServeBuffer implements Sink {
   readonly kind = "durable";
   readonly #p: BufferParts;
-  readonly #shelves = new Map<string, CustomerBuffer>();
+  readonly #buffers = new Map<string, CustomerBuffer>();
   readonly #stanzasByTenantName: ReadonlyMap<string, string>;
   readonly #queue: CommitQueue<readonly Entry[]>;
   readonly #tenantIds = new Map<string, string>();
@@ -95,7 +95,7 @@ export class ServeBuffer implements Sink {
   readonly #uncut: Segment[] = [];
   #last: Ticks = 0n;
 
-  /** Takes up what earlier runs left. Throws Failure `state-unreadable`, `state-unwritable`. */
+  /** Takes over what earlier runs left. Throws Failure `state-unreadable`, `state-unwritable`. */
   constructor(parts: BufferParts) {
     this.#p = parts;
     this.#stanzasByTenantName = new Map(parts.customers.map(({ stanza, tenantName }) => [tenantName, stanza]));
@@ -106,7 +106,7 @@ export class ServeBuffer implements Sink {
     );
     for (const { stanza } of parts.customers) {
       const buffer = this.#takeUp(stanza);
-      this.#shelves.set(stanza, buffer);
+      this.#buffers.set(stanza, buffer);
       for (const last of buffer.lastByRowType.values()) if (last > this.#last) this.#last = last;
     }
   }
@@ -135,7 +135,7 @@ export class ServeBuffer implements Sink {
     await this.#queue.write([{ stanza, health: event }]);
   }
 
-  /** The customer's tenant GUID, once an event told it: settings may name a domain. */
+  /** The customer's tenant GUID, once an event named it: settings may name a domain. */
   tenantIdOf(stanza: string): string | undefined {
     return this.#tenantIds.get(stanza);
   }
@@ -163,17 +163,17 @@ export class ServeBuffer implements Sink {
    * `state-unreadable`.
    */
   async *rows(stanzas: readonly string[], kind: RowKind, after: Ticks, until: Ticks): AsyncGenerator<StoredRow> {
-    const shelves = stanzas
+    const buffers = stanzas
       .map((stanza) => this.#bufferOf(stanza))
       .filter(({ lastByRowType }) =>
         Array.from(ROW_KINDS[kind]).some((rowType) => (lastByRowType.get(rowType) ?? 0n) > after),
       );
     const pieceBytes = Math.max(
       PIECE_LEAST_BYTES,
-      Math.min(PIECE_MOST_BYTES, Math.floor(PIECES_BYTES / (shelves.length || 1))),
+      Math.min(PIECE_MOST_BYTES, Math.floor(PIECES_BYTES / (buffers.length || 1))),
     );
     const runs: { row: StoredRow; readonly following: AsyncGenerator<StoredRow> }[] = [];
-    for (const buffer of shelves) {
+    for (const buffer of buffers) {
       const following = this.#rowsOfBuffer(buffer, kind, after, until, pieceBytes);
       const first = await following.next();
       if (!first.done) runs.push({ row: first.value, following });
@@ -205,7 +205,7 @@ export class ServeBuffer implements Sink {
   }
 
   #bufferOf(stanza: string): CustomerBuffer {
-    const buffer = this.#shelves.get(stanza);
+    const buffer = this.#buffers.get(stanza);
     if (!buffer) throw new Error(`no stanza ${stanza} was given to the buffer`);
     return buffer;
   }
@@ -261,8 +261,8 @@ export class ServeBuffer implements Sink {
   }
 
   /**
-   * Takes back what a failed group has left. Until that is done nothing is written: after a restart its rows
-   * would come up with times that pollers have passed meanwhile.
+   * Removes what a failed group has left. Until that is done nothing is written: after a restart its rows
+   * would appear with times that pollers have passed meanwhile.
    */
   #cut(): boolean {
     const { disk } = this.#p.ports;
@@ -293,7 +293,7 @@ export class ServeBuffer implements Sink {
     const fd = openForAppend(disk, segment.path);
     try {
       const { size } = disk.fstatSync(fd);
-      // Longer: the rest of a group that failed. Shorter: somebody took the file away, and it begins anew.
+      // Longer: the rest of a group that failed. Shorter: the file was removed, and it begins anew.
       if (size > segment.bytes) disk.ftruncateSync(fd, segment.bytes);
       writeWhole(disk, fd, rows);
       await syncFileContent(disk, fd);
@@ -323,7 +323,8 @@ export class ServeBuffer implements Sink {
   }
 
   /**
-   * What earlier runs left: which events are here, the time given last. Half an event at the end is cut away.
+   * What earlier runs left: which events are here, the time given last. A partial event at the end is
+   * removed.
    */
   #takeUp(stanza: string): CustomerBuffer {
     const { disk } = this.#p.ports;
@@ -354,7 +355,7 @@ export class ServeBuffer implements Sink {
       // The next append cuts what lies behind; earlier segments were whole when the next one began.
       if (segment !== segments.at(-1)) continue;
       if (whole.bytes < segment.bytes)
-        this.#p.log.warn("half an event at the end of the buffer was given up; it is collected again", {
+        this.#p.log.warn("a partial event at the end of the buffer was removed; it is collected again", {
           path: segment.path,
           bytes: segment.bytes - whole.bytes,
         });

@@ -8,7 +8,7 @@ function read(query: string, newest = 0n) {
   return readPollQuery(new URLSearchParams(query), NOW, newest);
 }
 
-describe("a start time is understood in every plausible form", () => {
+describe("a poll's start time is understood in every plausible form:", () => {
   test.each([
     ["2016-09-12T00:00:00.000", "2016-09-12T00:00:00.0000000Z"],
     ["2026-11-24T16:05:58.1234567Z", "2026-11-24T16:05:58.1234567Z"],
@@ -43,12 +43,12 @@ describe("a start time is understood in every plausible form", () => {
   );
 });
 
-describe("what a poll asks", () => {
-  test("without any parameter the last two hours, as the old API had it", () => {
+describe("a poll of arcsight serve", () => {
+  test("without any parameter asks for the last two hours, as with the old API", () => {
     expect(read("")).toMatchObject({ ok: true, query: { after: ticksFromMs(NOW - 2 * 3_600_000) } });
   });
 
-  test("names of parameters in any case, groups repeated, percent-encoded times", () => {
+  test("may have parameter names in any case, repeated groups and percent-encoded times", () => {
     expect(
       read(
         "SINCETIMEUTC=2026-11-24T16%3A00%3A00Z&untiltimeutc=2026-11-24T17:00:00Z&limit=5&machinegroups=A&machinegroups=B&CloudCreatedMachineTags=t",
@@ -70,7 +70,7 @@ describe("what a poll asks", () => {
     ["P1DT2H", 26 * 3_600_000],
     ["P1W", 7 * 86_400_000],
     ["PT90S", 90_000],
-  ])("ago=%s", (ago, ms) => {
+  ])("understands ago=%s", (ago, ms) => {
     expect(read(`ago=${ago}`)).toMatchObject({ ok: true, query: { after: ticksFromMs(NOW - ms) } });
   });
 
@@ -78,31 +78,31 @@ describe("what a poll asks", () => {
     ["sinceTimeUtc=$START_AT_TIME", /still holds the variable \$START_AT_TIME: the connector did not replace it/],
     ["sinceTimeUtc=%24START_AT_TIME", /still holds the variable \$START_AT_TIME/],
     ["since=%24%7BSTART%7D", /still holds the variable \$\{START\}/],
-    ["sinceTimeUtc=nonsense", /^sinceTimeUtc nonsense is no time; write it as 2026-11-24T16:00:00Z/],
+    ["sinceTimeUtc=nonsense", /^sinceTimeUtc nonsense is not a time; write it as 2026-11-24T16:00:00Z/],
     [
       "sinceTimeUtc=2027-01-01",
-      /lies in the future, here it is 2026-11-24T19:00:00.0000000Z; set the connector's clock/,
+      /is in the future, here it is 2026-11-24T19:00:00.0000000Z; correct the connector's clock/,
     ],
-    ["untilTimeUtc=x", /^untilTimeUtc x is no time/],
-    ["ago=10m", /^ago 10m is no duration; write it as PT10M/],
-    ["limit=-1", /^limit -1 is no whole number/],
-  ])("%s is refused in one sentence", (query, wanted) => {
+    ["untilTimeUtc=x", /^untilTimeUtc x is not a time/],
+    ["ago=10m", /^ago 10m is not a duration; write it as PT10M/],
+    ["limit=-1", /^limit -1 is not a whole number/],
+  ])("with %s is refused in one sentence", (query, wanted) => {
     expect(read(query)).toEqual({ ok: false, say: expect.stringMatching(wanted) });
   });
 
-  test("a start ahead of a clock that stepped back is asked for while rows have such times", () => {
+  test("may start ahead of a clock that stepped back while rows have such times", () => {
     const newest = ticksFromMs(NOW + 3_600_000);
     expect(read("sinceTimeUtc=2026-11-24T20:00:00Z", newest).ok).toBe(true);
     expect(read("sinceTimeUtc=2026-11-24T20:11:00Z", newest).ok).toBe(false);
   });
 
-  test("an empty parameter is none, and a later one of that name counts", () => {
+  test("ignores an empty parameter when a later one of that name has a value", () => {
     expect(read("sinceTimeUtc=&since=2026-11-24T16:00:00Z")).toMatchObject({
       query: { after: ticksFromMs(NOW - 3 * 3_600_000) },
     });
   });
 
-  test("ten years ago is asked for, a clock that is minutes ahead is forgiven", () => {
+  test("may start ten years ago, and minutes ahead for a clock that is ahead", () => {
     expect(read("sinceTimeUtc=2016-11-24").ok).toBe(true);
     expect(read("sinceTimeUtc=2026-11-24T19:09:00Z").ok).toBe(true);
   });

@@ -20,7 +20,7 @@ export type QueryReading =
   | { readonly ok: true; readonly query: PollQuery }
   | { readonly ok: false; readonly say: string };
 
-const DEFAULT_REACH_MS = 2 * 3_600_000;
+const DEFAULT_LOOKBACK_MS = 2 * 3_600_000;
 /** Two machines' clocks may differ so much before a start in the future is a mistake. */
 const AHEAD_MAX_MS = 10 * 60_000;
 const SHOWN_MAX = 60;
@@ -30,8 +30,9 @@ const INSTEAD = "write it as 2026-11-24T16:00:00Z, or as epoch milliseconds";
  * Reads a poll's parameters; their names in any case. `since` and `until` are short names of the old ones.
  * `sinceTimeUtc` wins over `ago`.
  *
- * @param newest the time given last to a row: after this machine's clock stepped back it lies ahead, and
- *   pollers are right to ask from there.
+ * @param newest the time given last to a row. After this machine's clock stepped back it is in the future,
+ * and
+ *   pollers rightly ask from there.
  */
 export function readPollQuery(params: URLSearchParams, nowMs: number, newest: Ticks): QueryReading {
   const one = (...names: readonly string[]): string | undefined => {
@@ -45,7 +46,7 @@ export function readPollQuery(params: URLSearchParams, nowMs: number, newest: Ti
       key.toLowerCase() === name.toLowerCase() && value.trim() !== "" ? [value.trim()] : [],
     );
   const now = ticksFromMs(nowMs);
-  let after = now - ticksFromMs(DEFAULT_REACH_MS);
+  let after = now - ticksFromMs(DEFAULT_LOOKBACK_MS);
   const since = one("sinceTimeUtc", "since");
   const ago = one("ago");
   if (since !== undefined) {
@@ -55,20 +56,21 @@ export function readPollQuery(params: URLSearchParams, nowMs: number, newest: Ti
     if (at > latest + ticksFromMs(AHEAD_MAX_MS))
       return {
         ok: false,
-        say: `sinceTimeUtc ${formatInstant(at)} lies in the future, here it is ${formatInstant(now)}; set the connector's clock or time zone right`,
+        say: `sinceTimeUtc ${formatInstant(at)} is in the future, here it is ${formatInstant(now)}; correct the connector's clock or time zone`,
       };
     after = at;
   } else if (ago !== undefined) {
-    const reach = readDuration(ago);
-    if (reach === undefined) return { ok: false, say: `ago ${shown(ago)} is no duration; write it as PT10M or P1D` };
-    after = now - reach;
+    const lookback = readDuration(ago);
+    if (lookback === undefined)
+      return { ok: false, say: `ago ${shown(ago)} is not a duration; write it as PT10M or P1D` };
+    after = now - lookback;
   }
   const untilText = one("untilTimeUtc", "until");
   const until = untilText === undefined ? undefined : readTime(untilText);
   if (untilText !== undefined && until === undefined) return { ok: false, say: notATime("untilTimeUtc", untilText) };
   const limitText = one("limit");
   if (limitText !== undefined && !/^\d{1,9}$/.test(limitText))
-    return { ok: false, say: `limit ${shown(limitText)} is no whole number; leave it away or write one` };
+    return { ok: false, say: `limit ${shown(limitText)} is not a whole number; leave it out or write one` };
   return {
     ok: true,
     query: {
@@ -95,7 +97,7 @@ const CONNECTOR_DATE = /^([a-z]{3}) (\d{1,2}),? (\d{4}) (\d{2}:\d{2}:\d{2}(?:\.\
 /** `20261124T190000Z`: ISO 8601, basic format. */
 const BASIC_DATE = /^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2}(?:\.\d+)?)(.*)$/i;
 
-/** A time in any plausible form; undefined for what is none. */
+/** A time in any plausible form; undefined for any other text. */
 export function readTime(text: string): Ticks | undefined {
   // A plus sign that was not encoded arrives as a space.
   const unquoted = text
@@ -153,7 +155,7 @@ function readDuration(text: string): Ticks | undefined {
 function notATime(name: string, text: string): string {
   if (/^\$[A-Z_{]/i.test(text))
     return `${name} still holds the variable ${shown(text)}: the connector did not replace it; check that the Events URL is entered in a connector type that knows ${shown(text)}`;
-  return `${name} ${shown(text)} is no time; ${INSTEAD}`;
+  return `${name} ${shown(text)} is not a time; ${INSTEAD}`;
 }
 
 function shown(text: string): string {

@@ -18,13 +18,13 @@ import { formatInstant, TICKS_PER_MS } from "../../../model/instant.ts";
 import type { RecordKind } from "../../../model/stream.ts";
 
 /**
- * What can be polled, and the letters of its rows. `old`: the retired SIEM API's rows; all others are flat
+ * What can be polled, and its row types. `old`: the retired SIEM API's rows; all others are flat
  * JSON.
  */
 export const ROW_KINDS = { old: "O", alerts: "A", incidents: "I", health: "H", events: "AIRH" } as const;
 export type RowKind = keyof typeof ROW_KINDS;
 
-/** RowTypes of the rows that an event of this kind has. */
+/** Types of the rows that an event of this kind has. */
 export const ROW_TYPES_OF: Readonly<Record<RecordKind | "health", string>> = {
   alert: "OA",
   incident: "I",
@@ -32,7 +32,7 @@ export const ROW_TYPES_OF: Readonly<Record<RecordKind | "health", string>> = {
   health: "H",
 };
 
-const FLAT_LETTERS: Readonly<Record<RecordKind, string>> = { alert: "A", incident: "I", row: "R" };
+const FLAT_ROW_TYPES: Readonly<Record<RecordKind, string>> = { alert: "A", incident: "I", row: "R" };
 const HEX_DIGITS = 8;
 const TICK_DIGITS = 19;
 /** `O `, the ticks and a blank. */
@@ -83,7 +83,7 @@ export function writeDelivery(out: ByteWriter, delivery: Delivery, arrivals: Arr
   }
   const flat = new ByteWriter(1 << 13);
   writeFlatJson(flat, delivery);
-  writeFlat(out, FLAT_LETTERS[delivery.record.kind], flat, arrivals);
+  writeFlat(out, FLAT_ROW_TYPES[delivery.record.kind], flat, arrivals);
   close(out, from, delivery.key);
 }
 
@@ -116,7 +116,7 @@ export interface WholeEvents {
   readonly bytes: number;
   /** Keys of their versions, oldest first. */
   readonly keys: readonly string[];
-  /** The time given last, by letter. */
+  /** The time given last, by row type. */
   readonly lastByRowType: ReadonlyMap<string, Ticks>;
 }
 

@@ -22,8 +22,8 @@ const PROBE_BYTES = 1 << 12;
 
 /**
  * The rows of a segment with one of `rowTypes` and `after` < arrival <= `until`, in order. At no time more
- * than `pieceBytes` and one row are held, and no file is held open, and between pieces everybody else has a
- * turn.
+ * than `pieceBytes` and one row are held, and no file is kept open, and other work runs between
+ * pieces.
  */
 export async function* rowsOf(
   disk: Disk,

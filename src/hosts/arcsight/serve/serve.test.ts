@@ -179,7 +179,7 @@ describe("the token endpoint", () => {
     expect(JSON.parse(answer.text)).not.toHaveProperty("refresh_token");
   });
 
-  test("id and secret are compared by digests of equal length, whatever is posted", async () => {
+  test("compares id and secret by digests of equal length, whatever is posted", async () => {
     const compared: [number, number][] = [];
     const { LocalTokens } = await import("./tokens.ts");
     const isEqual = (a: Uint8Array, b: Uint8Array) => {
@@ -208,30 +208,30 @@ describe("the token endpoint", () => {
     expect(compared).toEqual(Array.from({ length: 8 }, () => [32, 32]));
   });
 
-  test("a body above 64 KiB is refused, one below is not", async () => {
+  test("refuses a body above 64 KiB and accepts one below", async () => {
     const { send } = await house();
     expect((await send("POST", "/oauth2/token", {}, grant({ padding: "x".repeat(66_000) }))).status).toBe(413);
     expect((await send("POST", "/oauth2/token", {}, grant({ padding: "x".repeat(60_000) }))).status).toBe(200);
   });
 
-  test("what was wrong with a refused request stands in the log as one sentence", async () => {
+  test("logs in one sentence what was wrong with a refused request", async () => {
     const { send, log, token, poll } = await house();
     await send("POST", "/oauth2/token", {}, grant({ client_secret: "wrong-secret-value" }));
     await poll("/api/alerts?sinceTimeUtc=nonsense", await token());
 
     const said = log.texts.filter((line) => line.includes("refused")).join("\n");
     expect(said).toContain("client_secret is not the one of serve.client_id and serve.client_secret");
-    expect(said).toContain("sinceTimeUtc nonsense is no time");
+    expect(said).toContain("sinceTimeUtc nonsense is not a time");
     expect(said).not.toMatch(/[{}]\\?"error/);
   });
 
-  test("nothing that is posted, and no token, gets into the log or onto the disk", async () => {
+  test("writes nothing that is posted, and no token, into the log or onto the disk", async () => {
     const { send, log, folder, serving, token, poll } = await house();
     await serving.sink.write([alert("k1")]);
     await send("POST", "/oauth2/token", {}, grant({ client_secret: "wrong-secret-value" }));
     const access = await token();
     await poll("/api/alerts", access);
-    await poll("/api/alerts", "not-a-token-of-ours");
+    await poll("/api/alerts", "an-unknown-access-token");
     await send("POST", "/oauth2/token", {}, grant({ padding: "x".repeat(66_000) }));
 
     const files = fs.readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
@@ -240,7 +240,7 @@ describe("the token endpoint", () => {
       ...files.map((entry) => fs.readFileSync(join(entry.parentPath, entry.name), "utf8")),
     ].join("\n");
     expect(log.texts.length).toBeGreaterThan(2);
-    for (const secret of ["wrong-secret-value", SECRET, "old-refresh-token", access, "not-a-token-of-ours", "xxxx"])
+    for (const secret of ["wrong-secret-value", SECRET, "old-refresh-token", access, "an-unknown-access-token", "xxxx"])
       expect(all).not.toContain(secret);
   });
 });
@@ -257,7 +257,7 @@ describe("a poll", () => {
     expect((await poll("/api/alerts/", access)).status).toBe(401);
   });
 
-  test("a token outlives a restart, so that a connector need not know of it", async () => {
+  test("may use its token over a restart, so that a connector need not notice it", async () => {
     const { token, server, folder, clock } = await house();
     const access = await token("/contoso/oauth2/token");
     await server.close();
@@ -269,7 +269,7 @@ describe("a poll", () => {
     expect((await poll("/contoso/api/alerts", access)).status).toBe(401);
   });
 
-  test("customers by name or tenant GUID, all at the root, by their token's address, unknown ones 404", async () => {
+  test("names customers by name, tenant GUID or their token's address, gets all at the root, and 404 for unknown ones", async () => {
     const { serving, token, poll } = await house();
     await serving.sink.write([alert("k1"), alert("k2", "Fabrikam & Co")]);
     const all = await token();
@@ -287,7 +287,7 @@ describe("a poll", () => {
     expect((await poll("/api/elsewhere", all)).status).toBe(404);
   });
 
-  test("a customer that is configured by its domain is known by its GUID from its first event, also to tokens asked for before", async () => {
+  test("may name a customer that is configured by domain by its GUID from its first event on, also with an older token", async () => {
     const byDomain = [{ ...STANZAS[0]!, tenantId: "contoso.example" }, STANZAS[1]!] as unknown as readonly Stanza[];
     const { serving, token, poll } = await house({}, byDomain);
     const own = await token(`/${CONTOSO.id}/oauth2/token`);
@@ -299,7 +299,7 @@ describe("a poll", () => {
     expect((await poll(`/${FABRIKAM}/api/alerts`, own)).status).toBe(403);
   });
 
-  test("the old form is a bare array of rows with the old members, and later polls get later rows only", async () => {
+  test("in the old form gets a bare array of rows with the old members, and later rows at later polls", async () => {
     const { serving, token, poll, send } = await house();
     await serving.sink.write([alert("k1")]);
     const access = await token();
@@ -321,7 +321,7 @@ describe("a poll", () => {
     expect((await poll(`/api/alerts/?sinceTimeUtc=${last}`, access)).rows).toHaveLength(rows.length);
   });
 
-  test("flat JSON moves by arrivedAt", async () => {
+  test("of flat JSON moves by arrivedAt", async () => {
     const { serving, token, poll } = await house();
     await serving.sink.write([alert("k1"), { ...INCIDENT!, stanza: "Fabrikam & Co" }]);
     const access = await token();
@@ -334,7 +334,7 @@ describe("a poll", () => {
     expect((await poll(`/Fabrikam%20&%20Co/v1/alerts?since=2016-01-01`, access)).rows).toEqual([]);
   });
 
-  test("limit keeps the newest, groups and tags filter, ago and untilTimeUtc bound", async () => {
+  test("gets the newest with limit, filters by groups and tags, and is bounded by ago and untilTimeUtc", async () => {
     const { serving, token, poll, clock } = await house();
     await serving.sink.write([alert("k1")]);
     clock.now += 60_000;
@@ -361,8 +361,8 @@ describe("a poll", () => {
 
   test.each([
     ["$START_AT_TIME", "sinceTimeUtc still holds the variable $START_AT_TIME: the connector did not replace it"],
-    ["2036-01-01", "lies in the future"],
-    ["nonsense", "sinceTimeUtc nonsense is no time; write it as 2026-11-24T16:00:00Z"],
+    ["2036-01-01", "is in the future"],
+    ["nonsense", "sinceTimeUtc nonsense is not a time; write it as 2026-11-24T16:00:00Z"],
   ])("with sinceTimeUtc=%s is answered 400 and a sentence of its own", async (since, wanted) => {
     const { token, poll } = await house();
     const { status, message } = await poll(`/api/alerts/?sinceTimeUtc=${since}`, await token());
@@ -370,12 +370,12 @@ describe("a poll", () => {
     expect(message).toContain(wanted);
   });
 
-  test("from ten years ago is answered with all there is; that older events are not kept is logged once", async () => {
+  test("from ten years ago is answered with all rows, and that older events are not kept is logged once", async () => {
     const { token, poll, log } = await house();
     const access = await token();
     for (let i = 0; i < 3; i += 1)
       expect((await poll("/api/alerts/?sinceTimeUtc=2016-11-24", access)).status).toBe(200);
-    expect(log.texts.filter((line) => line.includes("reaches back further"))).toHaveLength(1);
+    expect(log.texts.filter((line) => line.includes("asks for events older"))).toHaveLength(1);
   });
 
   test.each([
@@ -413,7 +413,7 @@ describe("a poll", () => {
   );
 });
 
-describe("strangers", () => {
+describe("to strangers arcsight serve", () => {
   test.each([
     ["attacker.example", 421],
     ["attacker.example:44380", 421],
@@ -422,27 +422,30 @@ describe("strangers", () => {
     ["localhost:44380", 401],
     ["127.0.0.1", 401],
     ["[::1]:44380", 401],
-  ])("Host: %s is answered %s", async (host, status) => {
+  ])("answers the Host header %s with %s", async (host, status) => {
     const { send } = await house();
     expect((await send("GET", "/api/alerts", { host })).status).toBe(status);
   });
 
-  test.each(["0.0.0.0", "192.0.2.1", "::"])("%s is refused unless TLS and a client secret are set", async (host) => {
-    const serving = (settings: Partial<ServeSettings>) => {
-      const { clientSecret: _none, ...rest } = SETTINGS;
-      return openServe({ ...rest, host, ...settings }, STANZAS, newFolder(), {
-        disk: fs,
-        clock: new FakeClock(EVENING_MS),
-        log: new FakeLog(),
-      }).listen();
-    };
-    const said = { code: "settings", say: expect.stringContaining(`does not listen on ${host}`) };
-    await expect(serving({})).rejects.toMatchObject(said);
-    await expect(serving({ clientSecret: sealed(SECRET) })).rejects.toMatchObject(said);
-    await expect(serving({ certificate: "/nowhere.pem" })).rejects.toMatchObject(said);
-  });
+  test.each(["0.0.0.0", "192.0.2.1", "::"])(
+    "does not listen on %s unless TLS and a client secret are set",
+    async (host) => {
+      const serving = (settings: Partial<ServeSettings>) => {
+        const { clientSecret: _none, ...rest } = SETTINGS;
+        return openServe({ ...rest, host, ...settings }, STANZAS, newFolder(), {
+          disk: fs,
+          clock: new FakeClock(EVENING_MS),
+          log: new FakeLog(),
+        }).listen();
+      };
+      const said = { code: "settings", say: expect.stringContaining(`does not listen on ${host}`) };
+      await expect(serving({})).rejects.toMatchObject(said);
+      await expect(serving({ clientSecret: sealed(SECRET) })).rejects.toMatchObject(said);
+      await expect(serving({ certificate: "/nowhere.pem" })).rejects.toMatchObject(said);
+    },
+  );
 
-  test("over TLS on every address it answers under the certificate's names only", async () => {
+  test("answers over TLS on every address under the certificate's names only", async () => {
     const { caPem, certificatePem, keyPem } = await makeServerCertificate(Date.now());
     const file = join(newFolder(), "serve.pem");
     fs.writeFileSync(file, keyPem + certificatePem);
@@ -453,7 +456,7 @@ describe("strangers", () => {
     expect((await send("GET", "/api/alerts", { host: "other.mssp.example" })).status).toBe(421);
   });
 
-  test("a certificate that is none is said with its path", async () => {
+  test("names the path of a certificate file that is not a certificate", async () => {
     const file = join(newFolder(), "not.pem");
     fs.writeFileSync(file, "nothing");
     await expect(house({ certificate: file })).rejects.toMatchObject({
@@ -462,7 +465,7 @@ describe("strangers", () => {
     });
   });
 
-  test("a port that is taken is said", async () => {
+  test("names a port that is in use", async () => {
     const { server } = await house();
     const port = Number(new URL(server.address).port);
     await expect(house({ port })).rejects.toMatchObject({
@@ -477,12 +480,12 @@ describe("strangers", () => {
     ["GET", "/%ff/api/alerts", 404],
     ["GET", "/", 404],
     ["GET", "//evil/api/alerts", 401],
-  ])("%s %s is answered %s", async (method, path, status) => {
+  ])("answers %s %s with %s", async (method, path, status) => {
     const { send } = await house();
     expect((await send(method, path)).status).toBe(status);
   });
 
-  test("bytes that are no HTTP, and a client that breaks off, leave it answering", async () => {
+  test("still answers after bytes that are not HTTP and a client that disconnects", async () => {
     const { server, send } = await house();
     const port = Number(new URL(server.address).port);
     for (const bytes of [

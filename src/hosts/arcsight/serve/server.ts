@@ -28,8 +28,8 @@ export interface RunningServer {
 }
 
 /**
- * True for the names by which other machines may call us: the address we listen on, and what stands in our
- * certificate. Throws as `startServer`.
+ * True for the names by which other machines may call this server: the address it listens on, and the names
+ * in its certificate. Throws as `startServer`.
  */
 export function namesOf(settings: ServeSettings): (name: string) => boolean {
   refuseOpenHouse(settings);
@@ -41,8 +41,8 @@ export function namesOf(settings: ServeSettings): (name: string) => boolean {
 }
 
 /**
- * The one place where `arcsight serve` owns a socket. A slow or silent client costs one of CONNECTIONS_MAX
- * connections for at most REQUEST_WITHIN_MS, a long body nothing.
+ * The one place where `arcsight serve` owns a socket. A slow or silent client uses one of CONNECTIONS_MAX
+ * connections for at most REQUEST_WITHIN_MS; a long body is not kept.
  *
  * Listens and hands requests on. Throws Failure `output-broken` when it cannot listen or the certificate
  * cannot be used.
@@ -124,8 +124,8 @@ async function handle(
     if (!response.write(piece.value)) await drained(response);
   }
   response.end();
-  // The query may hold anything, the body secrets: neither is logged. What we answered to a bad request is
-  // ours.
+  // The query may hold anything, the body secrets: neither is logged. The answer to a bad request is this
+  // program's own text.
   if (answered.status >= 400)
     log.warn("a request was refused", {
       method: request.method,
@@ -197,7 +197,7 @@ function pathOf(target: string): string {
   return target.split("?")[0]?.slice(0, 200) ?? "";
 }
 
-/** Undefined when it is too long; what comes behind the limit is let go. */
+/** Undefined when it is too long; what comes after the limit is not kept. */
 function bodyOf(request: http.IncomingMessage): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     const pieces: Buffer[] = [];
@@ -209,7 +209,7 @@ function bodyOf(request: http.IncomingMessage): Promise<string | undefined> {
     });
     request.on("end", () => resolve(Buffer.concat(pieces).toString("utf8")));
     request.on("error", reject);
-    request.on("close", () => reject(new Error("the request broke off")));
+    request.on("close", () => reject(new Error("the request ended early")));
   });
 }
 
@@ -242,8 +242,8 @@ function uselessPem(file: string, what: string, cause: unknown): Failure {
 }
 
 /**
- * The settings refuse it too; whoever reaches this port reads every customer's alerts, so it is looked at
- * where the socket is opened as well.
+ * The settings refuse it too. But everyone who can reach this port reads every customer's alerts, so it is
+ * also checked where the socket is opened.
  */
 function refuseOpenHouse({ host, certificate, clientSecret }: ServeSettings): void {
   if (isLoopback(host) || (certificate !== undefined && clientSecret !== undefined)) return;

@@ -26,7 +26,7 @@ export interface TokenFile {
   save(text: string): void;
 }
 
-/** Whoever holds one of our tokens. */
+/** The holder of a token of this server. */
 export interface Reader {
   /**
    * What stood where a customer may be named when the token was asked for: it reads that customer only, or
@@ -34,27 +34,27 @@ export interface Reader {
    */
   readonly named: string | undefined;
   readonly untilMs: number;
-  /** By poller, the last row's arrival of an answer that was full: the rest is pending. */
-  readonly pendingResend: Map<string, Ticks>;
+  /** By poller, the last row's arrival of an answer that was full: its next answer continues there. */
+  readonly continuesAt: Map<string, Ticks>;
 }
 
 export type TokenAnswer = { readonly status: number; readonly body: Readonly<Record<string, string | number>> };
 
 /**
- * Our own tokens: 256 random bits, good for an hour, for one customer or for all. Only their SHA-256 is kept,
- * also on disk: whether a connector asks for a new token when its old one is refused is not known, so a
- * restart must not make it wait for an hour. A posted refresh token is neither looked at nor kept: it goes
- * back as it came, because connectors store what they get.
+ * This server's tokens: 256 random bits, valid for an hour, for one customer or for all. Only their SHA-256
+ * is kept, also on disk: whether a connector asks for a new token when its old one is refused is not known,
+ * so a restart must not make it wait for an hour. A posted refresh token is neither looked at nor kept: it
+ * goes back as it came, because connectors store what they get.
  */
 export class LocalTokens {
   readonly #p: TokenParts;
-  /** SHA-256 of the token: looking one up tells nothing about others. */
+  /** SHA-256 of the token: a lookup shows nothing about other tokens. */
   readonly #given = new Map<string, Reader>();
 
   constructor(parts: TokenParts) {
     this.#p = parts;
     for (const { sha256, until_ms: untilMs, named } of storedTokens(parts.file?.load()))
-      this.#given.set(sha256, { untilMs, named, pendingResend: new Map() });
+      this.#given.set(sha256, { untilMs, named, continuesAt: new Map() });
   }
 
   /**
@@ -91,7 +91,7 @@ export class LocalTokens {
     this.#given.set(digest(token).toString("hex"), {
       untilMs: nowMs + LIFETIME_S * 1000,
       named,
-      pendingResend: new Map(),
+      continuesAt: new Map(),
     });
     this.#p.file?.save(
       JSON.stringify(
@@ -116,7 +116,7 @@ export class LocalTokens {
     };
   }
 
-  /** Whom the bearer may read; undefined when the token is not ours or too old. */
+  /** What the bearer may read; undefined when the token is unknown or too old. */
   reads(token: string): Reader | undefined {
     const given = this.#given.get(digest(token).toString("hex"));
     if (given === undefined) return undefined;
@@ -150,7 +150,7 @@ interface StoredToken {
   readonly named?: string;
 }
 
-/** What cannot be read is as good as none: its holders ask for new ones. */
+/** A file that cannot be read counts as empty: the holders of its tokens ask for new ones. */
 function storedTokens(
   text: string | undefined,
 ): readonly { readonly sha256: string; readonly until_ms: number; readonly named: string | undefined }[] {

@@ -88,7 +88,7 @@ const pick = (from: readonly string[], index: number): string => from[index % fr
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
-function hex(chance: Chance, characters: number): string {
+function hex(chance: Random, characters: number): string {
   let text = "";
   while (text.length < characters) {
     const word = Math.floor(chance() * 4_294_967_296);
