@@ -137,7 +137,7 @@ export default {
       to: { path: "node_modules/yargs/" },
     },
     {
-      name: "fast-xml-parser-behind-one-door",
+      name: "fast-xml-parser-in-one-place",
       comment: "Its defaults turn 0123 into 123; it is called with our options in format and the Splunk host only.",
       severity: "error",
       from: { path: "^src/", pathNot: ["^src/(format|hosts/splunk)/", unitTest] },
@@ -163,7 +163,7 @@ export default {
       to: { path: "^(node:)?(fs|child_process|worker_threads|os|timers)(/promises)?$", dependencyTypes: ["core"] },
     },
     {
-      name: "simulator-and-oracle-import-nothing-of-ours",
+      name: "simulator-and-oracle-import-nothing-from-src-or-fakes",
       comment:
         "They judge the program: sharing code with it, or with fakes made for it, would let one mistake hide on both sides.",
       severity: "error",

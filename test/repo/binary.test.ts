@@ -42,7 +42,7 @@ describe("the built binary", () => {
     expect({ status, stdout }).toEqual({ status: 0, stdout: scheme({}).stdout });
   });
 
-  test("asks for no library beyond glibc and the C++ runtime", () => {
+  test("needs no library beyond glibc and the C++ runtime", () => {
     expect(() => checkLibraries(readFileSync(binary))).not.toThrow();
   });
 

@@ -56,7 +56,7 @@ test("a subject of 72 characters passes, and those before the rule are not looke
   expect(check(repository)).toEqual({ status: 0, out: "", errors: "" });
 });
 
-test("a shallow clone that does not reach back to the rule says that it looked at its own commits only", () => {
+test("a shallow clone without the commit of the rule says that it looked at its own commits only", () => {
   expect(check(shallow("short"))).toEqual({
     status: 0,
     out: "",

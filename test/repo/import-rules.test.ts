@@ -26,11 +26,11 @@ const OFFENCES: readonly (readonly [rule: string, file: string, imports: string]
   ["undici-in-net-only", "src/defender/bad-undici.ts", "undici"],
   ["msal-in-auth-only", "src/main/bad-msal.ts", "@azure/msal-node"],
   ["yargs-at-the-command-line-only", "src/config/bad-yargs.ts", "yargs"],
-  ["fast-xml-parser-behind-one-door", "src/stores/bad-xml.ts", "fast-xml-parser"],
+  ["fast-xml-parser-in-one-place", "src/stores/bad-xml.ts", "fast-xml-parser"],
   ["sockets-in-net-only", "src/hosts/splunk/bad-socket.ts", "node:https"],
   ["pure-parts-stay-pure", "src/collect/bad-disk.ts", "node:fs"],
-  ["simulator-and-oracle-import-nothing-of-ours", "test/harness/oracle/bad.ts", "../../../src/model/good.ts"],
-  ["simulator-and-oracle-import-nothing-of-ours", "test/harness/simulator/bad.ts", "../fakes/good.ts"],
+  ["simulator-and-oracle-import-nothing-from-src-or-fakes", "test/harness/oracle/bad.ts", "../../../src/model/good.ts"],
+  ["simulator-and-oracle-import-nothing-from-src-or-fakes", "test/harness/simulator/bad.ts", "../fakes/good.ts"],
   ["what-ships-imports-no-test", "src/stores/bad-fake.ts", "../../test/harness/fakes/good.ts"],
   ["what-ships-imports-no-test", "src/main/bad-test.ts", "../../test/harness/simulator/good.ts"],
   ["what-ships-uses-dependencies-only", "src/main/bad-dev.ts", "fast-check"],
@@ -124,7 +124,7 @@ function cruise(): Report["summary"] {
   return (JSON.parse(stdout) as Report).summary;
 }
 
-test("every import rule can fail, none fails what is allowed, and each says why it is there", () => {
+test("every import rule can fail, accepts what is allowed, and gives its reason", () => {
   const { violations, ruleSetUsed } = cruise();
   const found = violations.map(({ rule, from }) => ({ rule: rule.name, from }));
 

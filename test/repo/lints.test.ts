@@ -43,7 +43,7 @@ const CASES: readonly Case[] = [
     says: /Formatter would have printed/,
   },
   {
-    lint: "oxlint, knowing the types, refuses a promise that nobody awaits",
+    lint: "oxlint, knowing the types, refuses a promise that is not awaited",
     program: bin(".bin/oxlint"),
     args: ["--type-aware", "--deny-warnings", "--config", resolve(ROOT, ".oxlintrc.json"), "src"],
     clean: {
@@ -58,7 +58,7 @@ const CASES: readonly Case[] = [
     says: /no-floating-promises/,
   },
   {
-    lint: "knip refuses an export that nobody uses",
+    lint: "knip refuses an unused export",
     program: process.execPath,
     args: [bin("knip/bin/knip.js"), "--no-progress", "--config", "knip.json"],
     clean: {

@@ -21,7 +21,7 @@ function textOf(entries: readonly ArchiveEntry[], path: string): string {
   return entries.find((entry) => entry.path === path)?.content.toString("utf8") ?? "";
 }
 
-test("the archives have the names that are documented", () => {
+test("the archives have the documented names", () => {
   expect(archives("1.2.3").map(({ name }) => name)).toEqual([
     "TA_defender_mssp-1.2.3-linux_x86_64.tgz",
     "TA_defender_mssp-1.2.3-windows_x86_64.tgz",
@@ -62,7 +62,7 @@ describe("the add-on for Linux", () => {
     });
   });
 
-  test("declares its executable, which Splunk asks of every package that holds one", () => {
+  test("declares its executable, which Splunk requires of every package that holds one", () => {
     expect(textOf(technologyAddon(["linux-x64"], packages), `${id}/README.md`)).toMatch(/^# Binary File Declaration$/m);
   });
 });
@@ -97,7 +97,7 @@ test("the ArcSight kit carries sums that hold for every file beside them", () =>
   );
 });
 
-describe("what the ArcSight kit points at lies in the kit", () => {
+describe("the ArcSight kit holds the target of", () => {
   test("each link of its pages", () => {
     const entries = arcsightKit("linux-x64", "kit", packages);
     const paths = new Set(entries.map(({ path }) => path));
@@ -113,7 +113,7 @@ describe("what the ArcSight kit points at lies in the kit", () => {
     expect(dead).toEqual([]);
   });
 
-  test("each page that the program's sentences name", () => {
+  test("each page name in the program's sentences", () => {
     const paths = arcsightKit("linux-x64", "kit", packages).map(({ path }) => path);
     const named = readdirSync("src", { recursive: true, encoding: "utf8" })
       .filter((path) => path.endsWith(".ts") && !path.endsWith(".test.ts"))

@@ -9,6 +9,6 @@ test.each(PROMISES.map((promise, index) => [index + 1, promise] as const))(
   },
 );
 
-test("there are 27 of them", () => {
+test("there are 27 promises", () => {
   expect(PROMISES).toHaveLength(27);
 });

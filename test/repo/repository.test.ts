@@ -37,7 +37,7 @@ function ownFiles(): string[] {
   return stdout.split("\n").filter((path) => path !== "");
 }
 
-describe("what is installed", () => {
+describe("the installed packages", () => {
   test("every dependency is pinned to one version, so that two installs are the same", () => {
     const ranges = [
       packageFile.dependencies,
@@ -70,7 +70,7 @@ describe("what is installed", () => {
     expect(read(".node-version")).toBe(`${packageFile.config.runtime}\n`);
   });
 
-  test("no package's install script runs, ours included", () => {
+  test("no package's install script runs, and this one has none", () => {
     expect(read(".npmrc")).toContain("ignore-scripts=true");
     expect(Object.keys(packageFile.scripts).filter((name) => /^(pre|post)/.test(name))).toEqual([]);
   });
@@ -81,7 +81,7 @@ function isBundled(path: string): boolean {
   return (lock.packages[path] as { inBundle?: boolean } | undefined)?.inBundle === true;
 }
 
-describe("what lies in the repository", () => {
+describe("the repository's files", () => {
   test("no package registry is named, so that the sources work behind any mirror", () => {
     const hosts = [
       ["registry", "npmjs", "org"],
@@ -138,7 +138,7 @@ describe("what lies in the repository", () => {
     ).toEqual([]);
   });
 
-  test("the licence is the Apache License 2.0, whole", () => {
+  test("the licence is the whole text of the Apache License 2.0", () => {
     const licence = read("LICENSE");
 
     expect(packageFile.license).toBe("Apache-2.0");
@@ -177,16 +177,16 @@ describe("what lies in the repository", () => {
     expect(lacking).toEqual([]);
   });
 
-  test("nothing is left to be done later in a comment, and no test is switched off", () => {
-    const marks = /\b(TODO|FIXME|XXX)\b/;
+  test("no comment leaves work for later, and no test is switched off", () => {
+    const leftovers = /\b(TODO|FIXME|XXX)\b/;
     const ours = ownFiles().filter(
       (path) =>
         /\.(ts|mjs|md|json|sh)$/.test(path) && !/^test\/fixtures\/|package-lock|^test\/repo\/repository/.test(path),
     );
 
     // Parts that only CI installs are chosen by a condition (`present ? describe : describe.skip`), which is
-    // no call and stays allowed.
-    expect(ours.filter((path) => marks.test(read(path)))).toEqual([]);
+    // not such a call and stays allowed.
+    expect(ours.filter((path) => leftovers.test(read(path)))).toEqual([]);
     expect(
       ours.filter(
         (path) =>
@@ -227,7 +227,7 @@ describe("the npm scripts", () => {
     expect(stdout.trim().split("\n").length).toBeGreaterThan(1);
   });
 
-  test("every one of them refuses another runtime than the pinned one", () => {
+  test("every npm script refuses another runtime than the pinned one", () => {
     const free = Object.entries(packageFile.scripts).filter(
       ([, command]) =>
         command.startsWith("node ") && !command.startsWith("node --import ./scripts/pinned-runtime.mjs "),

@@ -142,7 +142,7 @@ describe("the check of words", () => {
     expect(status).toBe(1);
   });
 
-  test("fixtures, golden files and files that git does not track are left alone", () => {
+  test("fixtures, golden files and files that git does not track are not checked", () => {
     write("test/fixtures/a.md", "the zeppelin\n");
     write("test/golden/a.json", '"the zeppelin"\n');
     write(".gitignore", "src/untracked.ts\n");
@@ -151,7 +151,7 @@ describe("the check of words", () => {
     expect(check(listOf([ZEPPELIN]))).toMatchObject({ status: 0, lines: [] });
   });
 
-  test("an exception lets its phrase stand in its files only", () => {
+  test("an exception allows its phrase in its files only", () => {
     const exceptions = [{ files: "docs/**", phrase: "zeppelin font", reason: "the name of a typeface" }];
     write("docs/a.md", "# Title\n\nSet in zeppelin font.\n\nThe zeppelin is late.\n");
     write("src/a.ts", "// zeppelin font\nexport {};\n");
@@ -161,7 +161,7 @@ describe("the check of words", () => {
     expect(lines).toEqual([expect.stringContaining("docs/a.md:5: "), expect.stringContaining("src/a.ts:1: ")]);
   });
 
-  test("an exception that nothing needs is an error, so that the list shrinks", () => {
+  test("an exception that is not needed is an error, so that the list shrinks", () => {
     const exceptions = [{ files: "docs/**", phrase: "zeppelin font", reason: "the name of a typeface" }];
     write("docs/a.md", "# Title\n\nNothing here.\n");
 
@@ -172,7 +172,7 @@ describe("the check of words", () => {
   });
 });
 
-test("a row that is looked for where no file is is an error, so that a move cannot switch it off", () => {
+test("a row whose folder has no file is an error, so that a move cannot switch the row off", () => {
   write("src/new/a.ts", "export {};\n");
 
   const { status, lines } = check(listOf([{ ...ZEPPELIN, files: ["src/old/**", "src/new/**"] }]));
@@ -181,7 +181,7 @@ test("a row that is looked for where no file is is an error, so that a move cann
   expect(status).toBe(1);
 });
 
-describe("the layout of lines", () => {
+describe("by the layout rules", () => {
   const words = (count: number) => Array.from({ length: count }, () => "word").join(" ");
 
   test.each([

@@ -13,8 +13,8 @@ import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
 
 /**
- * The old FlexConnector in front of `arcsight serve` as a process: its properties and parser files are what
- * they were, only the host of token_url and of the Events URL is ours.
+ * The old FlexConnector in front of `arcsight serve` as a process. Its properties and parser files are
+ * unchanged but for the host of token_url and of the Events URL.
  */
 
 const LONG_MS = 60_000;
@@ -175,7 +175,7 @@ async function everything(tenantId: string): Promise<ReadonlySet<string>> {
 
 describe("an old FlexConnector of which only two addresses are changed", () => {
   test(
-    "gets each alert of its own customer, over a kill of the helper, with equal FullIds for what comes again, and the helper stops in order",
+    "gets each alert of its own customer over a kill of the helper, repeats with equal FullIds, and the helper stops normally",
     async () => {
       await start();
       const [first, second] = simulator.ready.customers.map(({ tenant_id: id }) => id) as [string, string];
@@ -192,7 +192,7 @@ describe("an old FlexConnector of which only two addresses are changed", () => {
   );
 
   test(
-    "is understood whatever way it writes its start time, and told when it does not replace the variable",
+    "is understood in every form of its start time, and gets an error when it does not replace the variable",
     async () => {
       await start();
       const [customer] = simulator.ready.customers;
@@ -206,8 +206,8 @@ describe("an old FlexConnector of which only two addresses are changed", () => {
           rows: true,
         });
       }
-      const told = await connector(customer!.tenant_id, "unreplaced").poll(startMs);
-      expect(told).toMatchObject({
+      const refused = await connector(customer!.tenant_id, "unreplaced").poll(startMs);
+      expect(refused).toMatchObject({
         status: 400,
         answer: expect.stringContaining("still holds the variable $START_AT_TIME"),
       });

@@ -1,9 +1,9 @@
 /**
- * Every scenario that is no load is collected by the engine in this process, over TLS, poll by poll in
- * simulated time, and the oracle judges what came out. It does not prove that a death in the middle loses
- * nothing: crashes.test.ts does, on the binary. Pauses move the simulated clock at once, so it says nothing
- * about who waits for whom either. The `load-` scenarios are for the bench; in `host-stops-mid-page` an
- * answer trickles in real time, for a person who wants to kill a collector by hand.
+ * The engine collects every scenario but the `load-` ones in this process, over TLS, poll by poll in
+ * simulated time, and the oracle judges what came out. It does not prove that a crash in the middle loses
+ * nothing: crashes.test.ts does, on the binary. Pauses move the simulated clock at once, so it does not show
+ * either which customer waits for another. The `load-` scenarios are for the bench; in `host-stops-mid-page`
+ * an answer arrives slowly in real time, for a person who wants to kill a collector by hand.
  */
 import "reflect-metadata";
 import { createWriteStream, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -130,12 +130,12 @@ function customersOf(simulator: Simulator, clock: Clock, log: Log, http: ReturnT
   });
 }
 
-test("every scenario but those named above is played here", () => {
+test("every scenario is played here but those that are named as exceptions", () => {
   const files = readdirSync(import.meta.dirname).filter((name) => /^(?!load-|host-stops-mid-page).*\.yaml$/.test(name));
   expect(files.map((name) => name.slice(0, -".yaml".length)).sort()).toEqual(Object.keys(PLAYS).sort());
 });
 
-test.each(Object.entries(PLAYS))("%s loses nothing, doubles nothing and ends well", async (name, play) => {
+test.each(Object.entries(PLAYS))("the scenario %s loses nothing, doubles nothing and ends well", async (name, play) => {
   const folder = mkdtempSync(join(tmpdir(), "collected-"));
   const simulator = await startSimulator({ scenario: join(import.meta.dirname, `${name}.yaml`), frozen: true });
   const { control } = simulator;

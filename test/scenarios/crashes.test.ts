@@ -1,7 +1,7 @@
 /**
- * Death in the middle of everything: the built binary under the pretend splunkd against the simulator, killed
- * and started again; the oracle says what is missing. What it does not prove: what a host that loses power
- * does to files (test of the stores), and splunkd's own queues beyond the last 500 kB.
+ * Crashes in the middle of the work: the built binary under the fake splunkd against the simulator, killed
+ * and restarted; the oracle says what is missing. What it does not prove: what a host that loses power does
+ * to files (the tests of the stores do), and splunkd's own queues beyond the last 500 kB.
  */
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -83,7 +83,7 @@ async function start(where: Host, options: Partial<SplunkdOptions> = {}): Promis
 }
 
 /**
- * Each customer's first walk of the present life is done: everything new was written and what had been
+ * Each customer's first walk of the present run is done: everything new was written and what had been
  * provisional was sent again.
  */
 async function settled(splunkd: Splunkd): Promise<void> {
@@ -134,7 +134,7 @@ test("SIGKILL of the binary in the middle of a page loses nothing and repeats on
     await splunkd.until((s) => s.events > events, `${events} events`);
     splunkd.signal("SIGKILL");
     const before = splunkd.restarts;
-    await splunkd.until((s) => s.isRunning && s.restarts > before, "the next life");
+    await splunkd.until((s) => s.isRunning && s.restarts > before, "the next run");
   }
   await settled(splunkd);
 
@@ -146,7 +146,7 @@ test("SIGKILL of the binary in the middle of a page loses nothing and repeats on
   expect(totals.replayed).toBeGreaterThan(0);
 });
 
-test("splunkd dying with 500 kB unread takes them with it; after the restart they are sent again", async () => {
+test("a killed splunkd loses 500 kB that it had not indexed, and after the restart they are sent again", async () => {
   const where = host();
   const first = await start(where, { holdBytes: 500_000 });
   await first.until((s) => s.events > 3_000, "3,000 events");
@@ -164,7 +164,7 @@ test("splunkd dying with 500 kB unread takes them with it; after the restart the
   expect(totals.replayed).toBeGreaterThan(0);
 });
 
-test("a reader that sleeps holds the binary up; SIGTERM ends it within 3 s all the same, and the next start goes on", async () => {
+test("a reader that sleeps blocks the binary, SIGTERM still ends it within 3 s, and the next start continues", async () => {
   const where = host();
   const splunkd = await start(where);
   await splunkd.until((s) => s.events > 1_000, "1,000 events");
@@ -180,7 +180,7 @@ test("a reader that sleeps holds the binary up; SIGTERM ends it within 3 s all t
   expect(await judged(where)).toMatchObject(NOTHING_LOST);
 });
 
-test("after an orderly stop nothing repeats", async () => {
+test("nothing repeats after an orderly stop", async () => {
   const where = host();
   const first = await start(where);
   await first.until((s) => s.events > 5_000, "5,000 events");

@@ -1,6 +1,6 @@
 /**
  * Three customers, five saved queries, a day of simulated time: hourly rounds against the simulator over TLS,
- * each in a new process, two of which end without order, a throttled hour and a day-long broken query. The
+ * each in a new process, two of which crash, a throttled hour and a day-long broken query. The
  * oracle judges what came out. It does not prove how Microsoft's own service treats the edges of a Timespan,
  * which is not documented.
  */
@@ -192,7 +192,7 @@ test("a day of five queries over three customers loses no row and doubles none",
       });
     if (hour === 11)
       control.perform({ do: "fault", on: ["hunting"], customers: ["contoso"], times: 1, answer: { body: "cut" } });
-    // Each hour is a new process; two of them end without order.
+    // Each hour is a new process; two of them crash.
     const file = createWriteStream(delivered, { flags: "a" });
     const state = await openStateFolder(join(folder, "state"), { clock, log }, { waitForLock: "10s" });
     const scheduler = await Scheduler.open({
@@ -254,6 +254,6 @@ test("a day of five queries over three customers loses no row and doubles none",
   expect(exit).toBe(0);
   expect(totals.replayed).toBeGreaterThan(0);
   expect(said.filter((text) => text.includes("slow down"))).not.toEqual([]);
-  // The broken query is refused each hour and stops nothing else.
+  // The broken query is refused each hour, and the other queries still run.
   expect([...failures.keys()]).toEqual(["query-refused"]);
 }, 60_000);

@@ -25,9 +25,8 @@ import { makeCertificate } from "../harness/splunkd/certificate.ts";
 import { Rest } from "../harness/splunkd/rest.ts";
 
 /**
- * Onboarding as an engineer goes through it, against the simulator: what he types, what he reads, what is
- * written. It proves the conversation and the files; it does not prove that Microsoft's portal looks as
- * described.
+ * Onboarding as an engineer does it, against the simulator: what is typed, printed and written. It proves the
+ * dialog and the files; it does not prove that Microsoft's portal looks as described.
  */
 
 let simulator: Simulator;
@@ -220,7 +219,7 @@ function expectNoSecrets(conversation: Conversation, ...more: string[]): void {
 }
 
 describe("register", () => {
-  test("what it prints passes its own comparison, and the old page's registration does not", async () => {
+  test("prints a manifest that passes its own check, which the old page's registration does not", async () => {
     const printed = JSON.parse((await run(["register", "--auth", "app", "--json"])).out) as {
       manifest: Record<string, unknown>;
       portal_steps: string[];
@@ -246,8 +245,8 @@ describe("register", () => {
   });
 });
 
-describe("consent", () => {
-  test("the link stands alone on standard output, and the answer to it is recognised", async () => {
+describe("consent-url", () => {
+  test("prints the link alone on standard output, and recognises the answer to it", async () => {
     const link = await run(["consent-url", ...who()]);
     expect(link.code).toBe(0);
     expect(link.out).toMatch(/^https:\/\/\S+\/v2\.0\/adminconsent\?\S+\n$/);
@@ -259,7 +258,7 @@ describe("consent", () => {
     );
   });
 
-  test("a consent by the wrong tenant is named", async () => {
+  test("names a consent by the wrong tenant", async () => {
     const link = (await run(["consent-url", ...who()])).out.trim();
     const landed = new URL(await browse(link));
     landed.searchParams.set("tenant", other().tenant_id);
@@ -270,7 +269,7 @@ describe("consent", () => {
     );
   });
 
-  test("another link's answer, a declined one and a sign-in's answer each have a sentence", async () => {
+  test("has a sentence each for another link's answer, a declined consent and a sign-in's answer", async () => {
     const link = (await run(["consent-url", ...who()])).out.trim();
     const landed = new URL(await browse(link));
     landed.searchParams.set("state", "x.y");
@@ -283,7 +282,7 @@ describe("consent", () => {
     ).toContain("answer to a sign-in");
   });
 
-  test("--wait says what is missing until it is there", async () => {
+  test("says with --wait what is missing until consent is complete", async () => {
     await control("consent", { customers: [customer().tenant_name], state: "absent" });
     const waiting = run(["consent-url", ...who(), "--auth", "app", "--wait"], { environment: key() });
     await control("consent", { customers: [customer().tenant_name], state: "granted" });
@@ -294,7 +293,7 @@ describe("consent", () => {
     ["en", "presses Accept"],
     ["fr", "autorisations"],
     ["ja", "管理者"],
-  ])("a mail in %s", async (language, words) => {
+  ])("writes a mail in %s", async (language, words) => {
     const mail = await run(["consent-url", ...who(), "--mail", language]);
     expect(mail.out).toContain(words);
     expect(mail.out).toContain("/v2.0/adminconsent?");
@@ -302,7 +301,7 @@ describe("consent", () => {
 });
 
 describe("token acquire", () => {
-  test("by pasting the address, with the old script's redirect URI, into a ready connector file", async () => {
+  test("signs in by a pasted address, with the old script's redirect URI, into a ready connector file", async () => {
     const file = join(folder, "WDATP-connector.properties");
     const done = await run(
       [
@@ -343,7 +342,7 @@ describe("token acquire", () => {
     expectNoSecrets(done, values["refresh_token"]!);
   });
 
-  test("in the browser, which comes back to loopback by itself", async () => {
+  test("signs in in the browser, which returns to loopback by itself", async () => {
     const port = await freePort();
     const pages: string[] = [];
     const done = await run(
@@ -374,7 +373,7 @@ describe("token acquire", () => {
     expect(pages.join()).not.toMatch(/code=|state=|1\.A/);
   });
 
-  test("in the browser over https, as the old connector's registration has it, with a certificate made for this sign-in", async () => {
+  test("signs in in the browser over https, as in the old connector's registration, with a certificate made for this sign-in", async () => {
     const port = await freePort();
     const shown: string[] = [];
     const done = await run(
@@ -412,14 +411,14 @@ describe("token acquire", () => {
     expect(shown).toEqual(["localhost", "DNS:localhost, IP Address:127.0.0.1", "200"]);
   });
 
-  test("with a device code", async () => {
+  test("signs in with a device code", async () => {
     await control("device-code", { customers: [customer().tenant_name], state: "approve" });
     const done = await run(["token", "acquire", ...who(), "--device-code", "--print"]);
     expect(done.said).toMatch(/type the code [A-Z0-9]+/);
     expect(done).toMatchObject({ code: 0, out: expect.stringMatching(/^1\.A\S+\n$/) });
   });
 
-  test("what a device code gave is redeemed as it was issued: without a key, also where the app has one", async () => {
+  test("redeems a device code's token as it was issued, without a client secret, also where the app has one", async () => {
     const token = (await run(["token", "acquire", ...who(), "--device-code", "--print"])).out.trim();
     const bare = await run(["doctor", ...who()], { environment: { DEFENDER_MSSP_REFRESH_TOKEN: token } });
     const beside = await run(["doctor", ...who()], { environment: { ...key(), DEFENDER_MSSP_REFRESH_TOKEN: token } });
@@ -429,13 +428,13 @@ describe("token acquire", () => {
     ]);
   });
 
-  test("a device code that is declined says so", async () => {
+  test("says that a device code was declined", async () => {
     await control("device-code", { customers: [customer().tenant_name], state: "decline" });
     const done = await run(["token", "acquire", ...who(), "--device-code", "--print"]);
     expect(done).toMatchObject({ code: 3, out: "", said: expect.stringContaining("declined") });
   });
 
-  test("with the v1 endpoint and its resource for an old registration", async () => {
+  test("signs in at the v1 endpoint with its resource for an old registration", async () => {
     const done = await run(
       ["token", "acquire", ...who(), "--v1", "--resource", "https://graph.windows.net", "--way", "paste", "--print"],
       {
@@ -446,7 +445,7 @@ describe("token acquire", () => {
     expect(done).toMatchObject({ code: 0, out: expect.stringMatching(/^1\.A\S+\n$/) });
   });
 
-  test("from an old connector's file, line by line", async () => {
+  test("reads an old connector's file line by line", async () => {
     const old = join(folder, "WDATP-connector.properties");
     writeFileSync(
       old,
@@ -485,7 +484,7 @@ describe("token acquire", () => {
     expect(rotated).not.toBe(customer().refresh_token);
   });
 
-  test("what is no whole refresh token is not taken for one, and nobody is asked to sign in instead", async () => {
+  test("refuses text that is not a whole refresh token, and does not ask for a sign-in instead", async () => {
     const acquire = ["token", "acquire", "--from", "-", ...who(), "--print"];
     for (const input of ["", "0.AXo\n"]) {
       const done = await run(acquire, { environment: key(), input });
@@ -499,7 +498,7 @@ describe("token acquire", () => {
     expect(cut.said).not.toContain("is missing");
   });
 
-  test("a mistake in copying is forgiven, and each has its own sentence", async () => {
+  test("asks again after a mistake in copying, with a sentence for each mistake", async () => {
     const done = await run(["token", "acquire", ...who(), "--way", "paste", "--print"], {
       environment: key(),
       typed: ["hello", "https://login.microsoftonline.com/common/reprocess?x=1", signInAndPaste],
@@ -521,7 +520,7 @@ describe("token acquire", () => {
       () => "http://localhost:44300/defender-mssp?admin_consent=True&tenant=x",
       "answer to a consent",
     ],
-  ])("%s is refused", async (_, change, words) => {
+  ])("refuses %s", async (_, change, words) => {
     const done = await run(["token", "acquire", ...who(), "--way", "paste", "--print"], {
       interactive: false,
       environment: key(),
@@ -531,7 +530,7 @@ describe("token acquire", () => {
     expect(done.said).toContain(words);
   });
 
-  test("the ID of the app key instead of its value is recognised before anybody signs in", async () => {
+  test("recognises the ID of the client secret instead of its value before anybody signs in", async () => {
     const done = await run(["token", "acquire", ...who(), "--way", "paste", "--print"], {
       typed: ["0f0f0f0f-1111-4222-8333-444455556666"],
     });
@@ -539,7 +538,7 @@ describe("token acquire", () => {
     expect(done.said).toContain("is the key's ID, not its value");
   });
 
-  test("nothing is asked when nobody says where the token goes", async () => {
+  test("asks nothing when no target for the token is given", async () => {
     expect(await run(["token", "acquire", ...who()])).toMatchObject({
       code: 2,
       said: expect.stringContaining("Nothing says where the refresh token goes."),
@@ -610,7 +609,7 @@ describe("Splunk's credential store", () => {
 });
 
 describe("token access and inspect", () => {
-  test("a fresh token is checked and kept off the screen", async () => {
+  test("check a fresh token and do not print it", async () => {
     const done = await run(["token", "access", ...who(), "--auth", "app", "--out", join(folder, "access.txt")], {
       environment: key(),
     });
@@ -628,7 +627,7 @@ describe("token access and inspect", () => {
     expect((await run(["token", "inspect", join(folder, "cut.txt")])).out).toContain("cut short or damaged");
   });
 
-  test("a rotated refresh token is kept before the new access token is shown", async () => {
+  test("store a rotated refresh token before the new access token is shown", async () => {
     const done = await run(["token", "access", ...who(), "--print"], {
       environment: { ...key(), DEFENDER_MSSP_REFRESH_TOKEN: customer().refresh_token },
     });
@@ -638,7 +637,7 @@ describe("token access and inspect", () => {
   });
 });
 
-describe("credential", () => {
+describe("a shared credential", () => {
   test("is stored once, used by name, rotated by the same command, and refused after the endpoints changed", async () => {
     const state = ["--state", join(folder, "state")];
     const named = [
@@ -691,7 +690,7 @@ const golden = JSON.parse(
 ) as GoldenRow[];
 
 describe("doctor", () => {
-  test("a customer in order is green from the settings to the last stream", async () => {
+  test("shows a customer without problems as ok from the settings to the last stream", async () => {
     const done = await run(
       ["doctor", ...who(), "--auth", "app", "--streams", "alerts,incidents,xdr-incidents,mde-alerts"],
       {
@@ -753,7 +752,7 @@ describe("doctor", () => {
     });
   });
 
-  test("an app that proves itself with a certificate is green, and one whose certificate is not uploaded is told so", async () => {
+  test("accepts an app with a certificate, and says when the certificate is not uploaded", async () => {
     const made = await makeAppCertificate();
     const pem = join(folder, "app.pem");
     writeFileSync(pem, `${made.certificatePem}${made.keyPem}`.replaceAll("\n", "\r\n"));
@@ -769,21 +768,21 @@ describe("doctor", () => {
     expect((await run(signedBy)).out).toContain("holds a certificate but not its private key");
   });
 
-  test("a tenant that does not exist is called by the customer's name", async () => {
+  test("names the customer whose tenant does not exist", async () => {
     const nobody = { ...customer(), tenant_id: "99999999-0000-4000-8000-000000000000" };
     const done = await run(["doctor", ...who(nobody), "--auth", "app"], { environment: key() });
     expect(done.out).toContain("The tenant of contoso was not found");
     expect(done.out).toContain("Check the settings tenant_id and cloud of contoso.");
   });
 
-  test("a clock that is an hour off", async () => {
+  test("names a clock that is an hour off", async () => {
     await control("clock", { advance: "1h" });
     const done = await run(["doctor", ...who(), "--auth", "app"], { environment: key() });
     await control("clock", { advance: "-1h" });
     expect(done.out).toMatch(/NO {2}clock .*60 minutes behind/);
   });
 
-  test("a certificate that nobody here trusts names its issuer and the setting", async () => {
+  test("names the issuer of an untrusted certificate and the setting", async () => {
     const done = await run(
       [
         "doctor",
@@ -803,7 +802,7 @@ describe("doctor", () => {
     expect(done.out).toContain("ca_file");
   });
 
-  test("the outputs of a connector file are looked at last: a folder that can be written, and a receiver that is not there", async () => {
+  test("checks the outputs of a connector file last: a folder that can be written, and a receiver that is not there", async () => {
     const file = join(folder, "helper.properties");
     const port = await freePort();
     const lines = (receiver: boolean): string =>
@@ -842,7 +841,7 @@ describe("doctor", () => {
     ]);
   });
 
-  test("the table of all customers is sorted by whose turn it is", async () => {
+  test("sorts the table of all customers by who must act", async () => {
     const conf = simulator.ready.customers
       .slice(0, 3)
       .map(
@@ -888,7 +887,7 @@ describe("the loopback listener", () => {
     expect(seen).toEqual([404, 404, 404, 404, 200]);
   });
 
-  test("listens on loopback only", async () => {
+  test("listens on loopback addresses only", async () => {
     const { listenOnLoopback } = await import("../../src/hosts/cli/loopback-listener.ts");
     const port = await freePort();
     const listener = await listenOnLoopback(`http://localhost:${port}/`, "s", () => new Promise(() => {}), Date.now());

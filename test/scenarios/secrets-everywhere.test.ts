@@ -16,9 +16,9 @@ import { Rest } from "../harness/splunkd/rest.ts";
 import { startSplunkd } from "../harness/splunkd/splunkd.ts";
 
 /**
- * Every way in which the program meets a secret, as a process of its own, the ways that fail too; afterwards
- * everything it said, its argv and every file it left (except `secrets/`) is searched. The names of the
- * customers are drawn anew for each run, and with them their keys and tokens.
+ * Every way in which the program handles a secret, as a process of its own, also the ways that fail.
+ * Afterwards everything it printed, its argv and every file it left (except `secrets/`) is searched. The
+ * customers get new names in each run, and with them new secrets and tokens.
  */
 
 jest.setTimeout(120_000);
@@ -153,7 +153,7 @@ async function control(action: string, body: Readonly<Record<string, unknown>>):
   expect([action, answer.status]).toEqual([action, 200]);
 }
 
-/** @param printed what was asked for with --print is no leak. */
+/** @param printed what was asked for with --print is not a leak. */
 function expectNoSecretIn(ended: Ended, printed = false): void {
   expect([leakIn(ended.errors, parts), tokenIn(ended.errors)]).toEqual([undefined, undefined]);
   expect(printed ? [] : [leakIn(ended.out, parts), tokenIn(ended.out)].filter((leak) => leak !== undefined)).toEqual(
@@ -164,8 +164,8 @@ function expectNoSecretIn(ended: Ended, printed = false): void {
 
 function expectNoSecretInFiles(): void {
   for (const file of filesUnder(folder).filter((path) => !path.includes("/secrets/"))) {
-    // A proxy's login stands where the administrator wrote it: it is no secret of ours, and splunkd keeps no
-    // store for it (SECURITY.md).
+    // A proxy's login stands where the administrator wrote it. This program does not treat it as a secret,
+    // and splunkd has no store for it (SECURITY.md).
     const text = readFileSync(file, "latin1").replace(/^proxy = .*$/gm, "proxy =");
     expect([file, leakIn(text, parts), tokenIn(text)]).toEqual([file, undefined, undefined]);
   }
@@ -179,12 +179,12 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-test("the search finds a secret in every form, whole or in part, and tokens nobody knows", () => {
+test("the search finds a secret in every form, whole or in part, and tokens of unknown value", () => {
   const secret = odd();
   const own = partsOf([secret]);
   const xml = secret.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
   const basic = ["", "i", "id"].map((before) => Buffer.from(`${before}:${secret}:after`).toString("base64"));
-  for (const told of [
+  for (const form of [
     secret.slice(3, 19),
     encodeURIComponent(secret),
     xml,
@@ -192,14 +192,14 @@ test("the search finds a secret in every form, whole or in part, and tokens nobo
     JSON.stringify({ a: JSON.stringify(secret) }),
     ...basic,
   ]) {
-    expect([told, leakIn(`before ${told} after`, own)]).toEqual([told, expect.any(String)]);
+    expect([form, leakIn(`before ${form} after`, own)]).toEqual([form, expect.any(String)]);
   }
   expect(leakIn(secret.slice(0, 15), own)).toBeUndefined();
   expect(tokenIn(`token=eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJh`)).toBeDefined();
   expect(tokenIn(`1.A${"x".repeat(60)}`)).toBeDefined();
 });
 
-describe("token acquire tells nobody", () => {
+describe("token acquire shows no secret", () => {
   const file = (name: string): string[] => ["--file", join(secrets, name)];
 
   test.each<[string, () => readonly string[], number, Setting]>([
@@ -253,8 +253,8 @@ describe("token acquire tells nobody", () => {
       3,
       { signIn: browse, environment: { DEFENDER_MSSP_CLIENT_SECRET: wrongKey } },
     ],
-    ["when standard input ends", () => ["--way", "paste", "--print"], 2, { typed: [] }],
-  ])("%s", async (name, argv, code, setting) => {
+    ["until standard input ends", () => ["--way", "paste", "--print"], 2, { typed: [] }],
+  ])("when it is used %s", async (name, argv, code, setting) => {
     const ended = await program(["token", "acquire", ...who(), ...argv()], {
       ...setting,
       environment: { ...key(), ...setting.environment },
@@ -263,7 +263,7 @@ describe("token acquire tells nobody", () => {
     expectNoSecretIn(ended, argv().includes("--print"));
   });
 
-  test("in the browser, nor does the page that it ends on", async () => {
+  test("in the browser, and neither does the page on which it ends", async () => {
     const redirect = `http://localhost:${await freePort()}/back`;
     let page = "";
     const ended = await program(
@@ -292,9 +292,9 @@ describe("token acquire tells nobody", () => {
   });
 
   test.each<[string, string, string, number]>([
-    ["from an old connector's file", "old.properties", "", 0],
-    ["from the beginning of an old token", "cut.properties", "x", 3],
-  ])("%s", async (_, name, damage, code) => {
+    ["an old connector's file", "old.properties", "", 0],
+    ["the beginning of an old token", "cut.properties", "x", 3],
+  ])("when it reads %s", async (_, name, damage, code) => {
     const { client_id, client_secret, refresh_token, tenant_id } = customer();
     const token = damage === "" ? refresh_token : refresh_token.slice(0, 500);
     const text = `client_id=${client_id}\r\nclient_secret=${client_secret}\r\nrefresh_token=${token}\r\ntoken_url=https://login.microsoftonline.com/${tenant_id}/oauth2/token\r\n`;
@@ -313,7 +313,7 @@ describe("token acquire tells nobody", () => {
     expectNoSecretIn(ended);
   });
 
-  test("a device code that is declined", async () => {
+  test("when a device code is declined", async () => {
     await control("device-code", { customers: [NAMES.good], state: "decline" });
     const ended = await program(["token", "acquire", ...who(), "--device-code", "--print"], { environment: key() });
     await control("device-code", { customers: [NAMES.good], state: "approve" }).catch(() => undefined);
@@ -321,7 +321,7 @@ describe("token acquire tells nobody", () => {
     expectNoSecretIn(ended);
   });
 
-  test("into Splunk's credential store, with the right password and with a wrong one", async () => {
+  test("when it writes into Splunk's credential store, with the right password and with a wrong one", async () => {
     const certificate = await makeCertificate("as-shipped", new Date());
     const ca = join(folder, "splunk-ca.pem");
     writeFileSync(ca, certificate.ca);
@@ -366,8 +366,8 @@ describe("token acquire tells nobody", () => {
   });
 });
 
-describe("collecting tells nobody", () => {
-  /** Two customers in order and with failures, and one behind a proxy that is not there. */
+describe("collecting shows no secret", () => {
+  /** A customer without problems, two with failures, and one behind a proxy that is not there. */
   const stanzas = (): readonly (readonly [string, Readonly<Record<string, string>>])[] => {
     const { login_url, graph_url, api_url, ca_file } = simulator.ready;
     const common = { login_url, graph_url, api_url, ca_file, start: "3650d", poll_seconds: "1" };
@@ -385,7 +385,7 @@ describe("collecting tells nobody", () => {
     ];
   };
 
-  test("the modular input under splunkd: events, log, argv, settings and state", async () => {
+  test("in the events, log, argv, settings and state of the modular input under splunkd", async () => {
     const app = join(folder, "TA_defender_mssp");
     cpSync(join(import.meta.dirname, "../../splunk-app/TA_defender_mssp"), app, { recursive: true });
     const executable = join(app, "linux_x86_64/bin/defender_mssp");
@@ -438,7 +438,7 @@ describe("collecting tells nobody", () => {
     expect(filesUnder(home).filter((path) => path.includes("/secrets/"))).toEqual([]);
   });
 
-  test("arcsight run: the helper's files, outputs and state", async () => {
+  test("in the files, outputs and state of arcsight run", async () => {
     const file = join(secrets, "helper.properties");
     const escaped = (value: string) => value.replace(/[\\:=#!]/g, (rowType) => `\\${rowType}`);
     const lines = stanzas().flatMap(([name, values], n) =>
@@ -469,7 +469,7 @@ describe("collecting tells nobody", () => {
   test.each<[string, () => readonly string[], () => Readonly<Record<string, string>>, number]>([
     ["collect as a user", () => ["collect", ...who(), ...state()], both, 0],
     [
-      "collect with a wrong key",
+      "collect with a wrong client secret",
       () => ["collect", ...who(), ...state(), "--auth", "app"],
       () => ({ DEFENDER_MSSP_CLIENT_SECRET: wrongKey }),
       3,
@@ -481,7 +481,7 @@ describe("collecting tells nobody", () => {
       0,
     ],
     [
-      "hunt with a wrong key",
+      "hunt with a wrong client secret",
       () => ["hunt", ...who(), ...state(), "--hunting-queries", queries(), "--query", "Everything", "--auth", "app"],
       () => ({ DEFENDER_MSSP_CLIENT_SECRET: wrongKey }),
       3,
@@ -493,7 +493,7 @@ describe("collecting tells nobody", () => {
       () => ({ ...both(), NODE_DEBUG: "http,https,tls,net,undici,fetch,stream" }),
       0,
     ],
-  ])("%s", async (name, argv, environment, code) => {
+  ])("with the command %s", async (name, argv, environment, code) => {
     const ended = await program(argv(), { environment: environment() });
     expect([name, ended.code, ended.code === code ? "" : ended.errors]).toEqual([name, code, ""]);
     expectNoSecretIn(ended);

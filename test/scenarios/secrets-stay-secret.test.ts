@@ -69,12 +69,12 @@ function program(argv: readonly string[], environment: Readonly<Record<string, s
   });
 }
 
-describe("secrets stay where they belong", () => {
+describe("secrets are found only where they belong", () => {
   const runs: readonly (readonly [string, () => readonly string[], () => Readonly<Record<string, string>>, number])[] =
     [
       ["doctor", () => ["doctor", ...flags()], () => ({}), 0],
       [
-        "doctor with a wrong key",
+        "doctor with a wrong client secret",
         () => ["doctor", ...flags(), "--auth", "app"],
         () => ({ DEFENDER_MSSP_CLIENT_SECRET: `${customer().client_secret}x` }),
         3,
@@ -94,14 +94,14 @@ describe("secrets stay where they belong", () => {
       ],
       ["token access", () => ["token", "access", ...flags(), "--json"], () => ({}), 0],
       [
-        "with the runtime's own debugging switched on",
+        "doctor with the runtime's own debugging switched on",
         () => ["doctor", ...flags()],
         () => ({ NODE_DEBUG: "http,https,tls,net,undici,fetch" }),
         0,
       ],
     ];
 
-  test.each(runs)("%s", async (_, argv, environment, code) => {
+  test.each(runs)("after %s", async (_, argv, environment, code) => {
     const secrets = {
       DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret,
       DEFENDER_MSSP_REFRESH_TOKEN: customer().refresh_token,
@@ -120,7 +120,7 @@ describe("secrets stay where they belong", () => {
     expect(files.filter((path) => path.includes("/secrets/") && (statSync(path).mode & 0o077) !== 0)).toEqual([]);
   });
 
-  test("the key of a shared credential, from a file, is said nowhere", async () => {
+  test("after credential set with a client secret from a file", async () => {
     const file = join(folder, "secrets", "key.txt");
     mkdirSync(join(folder, "secrets"), { mode: 0o700, recursive: true });
     writeFileSync(file, `${customer().client_secret}\r\n`, { mode: 0o600 });
@@ -145,8 +145,8 @@ describe("secrets stay where they belong", () => {
   });
 });
 
-describe("what somebody else set in the environment weakens nothing", () => {
-  test("NODE_TLS_REJECT_UNAUTHORIZED=0 does not make an unknown certificate good", async () => {
+describe("in an environment that others set", () => {
+  test("NODE_TLS_REJECT_UNAUTHORIZED=0 does not make an unknown certificate trusted", async () => {
     const untrusting = [
       "doctor",
       "--tenant-id",
@@ -166,7 +166,7 @@ describe("what somebody else set in the environment weakens nothing", () => {
     expect(ended.out).toContain("which is not trusted here");
   });
 
-  test("--no-proxy names hosts and is no negation of --proxy", async () => {
+  test("--no-proxy names hosts and does not negate --proxy", async () => {
     const through = ["doctor", ...flags(), "--auth", "app", "--proxy", "http://localhost:1", "--no-proxy"];
     const environment = { DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret };
     const [past, into] = [
@@ -177,7 +177,7 @@ describe("what somebody else set in the environment weakens nothing", () => {
     expect(past.out).toContain("is reached without a proxy.");
   });
 
-  test("HTTPS_PROXY does not come between us and this machine, and a proxy never replaces the check of the certificate", async () => {
+  test("HTTPS_PROXY is not used for this machine, and a proxy never replaces the check of the certificate", async () => {
     const ended = await program(["doctor", ...flags(), "--auth", "app"], {
       DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret,
       HTTPS_PROXY: "http://localhost:1",
@@ -186,7 +186,7 @@ describe("what somebody else set in the environment weakens nothing", () => {
   });
 });
 
-test("a shared credential signs in for whoever names it, without a key of his own", async () => {
+test("a shared credential signs in for every customer that names it and has no client secret of its own", async () => {
   const file = join(folder, "secrets", "key.txt");
   mkdirSync(join(folder, "secrets"), { mode: 0o700, recursive: true });
   writeFileSync(file, customer().client_secret, { mode: 0o600 });

@@ -96,7 +96,7 @@ function fillLists(release: string): () => string {
   };
 }
 
-/** Polls continue at the saved checkpoints. Without them a poll would reach back to `start`. */
+/** Polls continue at the saved checkpoints. Without them a poll would look back to `start`. */
 function expectCheckpointsRead(): void {
   expect(askedFrom.length).toBeGreaterThan(5);
   expect(askedFrom.filter((from) => from < Date.parse(STORY.oldestRecordAt))).toEqual([]);
@@ -131,7 +131,7 @@ const NOTHING_WRONG = {
 };
 
 describe.each(RELEASES)("after an upgrade from %s that was killed", (release) => {
-  test("Splunk inputs lose no version, repeat only replays and use the stored secrets, a renamed one too", async () => {
+  test("Splunk inputs, a renamed one too, lose no version, repeat only replays and use the stored secrets", async () => {
     const truthOf = fillLists(release);
     const { ready } = microsoft.simulator;
     const home = join(folder, "home");
@@ -203,7 +203,7 @@ describe.each(RELEASES)("after an upgrade from %s that was killed", (release) =>
       examples: Number.MAX_SAFE_INTEGER,
     });
     expect(inFiles.totals).toMatchObject({ ...NOTHING_WRONG, changed_bytes: null, duplicated: expect.any(Number) });
-    // The first run stopped in order and forgot then what it had written to the file. After the kill those
+    // The first run stopped normally and then forgot what it had written to the file. After the kill those
     // versions are replayed for the syslog receiver, and the file gets them again. Nothing else may be in the
     // file twice.
     const updatedAt = ({ what }: { readonly what: string }): number =>

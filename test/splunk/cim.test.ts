@@ -33,8 +33,8 @@ test("there are samples of every stream, and each is an alert or an incident", (
   for (const sample of incidents) expect(sample.seen.tags).toEqual(["ticketing", "incident"]);
 });
 
-describe("every field that the Alerts data model requires has a value on every alert", () => {
-  test("required are those of the model", () => {
+describe("for the Alerts data model", () => {
+  test("the required fields are those of the model", () => {
     expect(REQUIRED.alert.map((row) => row.field)).toEqual([
       "app",
       "type",
@@ -49,18 +49,21 @@ describe("every field that the Alerts data model requires has a value on every a
     ]);
   });
 
-  test.each(alerts.map((sample) => [sample.name, sample] as const))("%s", (_, { seen }) => {
-    expect(
-      REQUIRED.alert.filter((row) => many(seen.fields.get(row.field) ?? null).length === 0).map((row) => row.field),
-    ).toEqual([]);
-    expect(SEVERITIES).toContain(seen.fields.get("severity"));
-    expect(seen.fields.get("severity_id")).toBe(5 - SEVERITIES.indexOf(String(seen.fields.get("severity"))));
-    expect(seen.fields.get("type")).toBe("alert");
-  });
+  test.each(alerts.map((sample) => [sample.name, sample] as const))(
+    "every required field has a value on the alert %s",
+    (_, { seen }) => {
+      expect(
+        REQUIRED.alert.filter((row) => many(seen.fields.get(row.field) ?? null).length === 0).map((row) => row.field),
+      ).toEqual([]);
+      expect(SEVERITIES).toContain(seen.fields.get("severity"));
+      expect(seen.fields.get("severity_id")).toBe(5 - SEVERITIES.indexOf(String(seen.fields.get("severity"))));
+      expect(seen.fields.get("type")).toBe("alert");
+    },
+  );
 });
 
-describe("every field that Ticket Management requires has a value on every incident", () => {
-  test("required are those of the model", () => {
+describe("for the data model Ticket Management", () => {
+  test("the required fields are those of the model", () => {
     expect(REQUIRED.ticketing.map((row) => row.field)).toEqual([
       "severity",
       "severity_id",
@@ -71,17 +74,22 @@ describe("every field that Ticket Management requires has a value on every incid
     ]);
   });
 
-  test.each(incidents.map((sample) => [sample.name, sample] as const))("%s", (_, { seen }) => {
-    expect(
-      REQUIRED.ticketing.filter((row) => many(seen.fields.get(row.field) ?? null).length === 0).map((row) => row.field),
-    ).toEqual([]);
-    expect(seen.fields.get("incident")).toBeDefined();
-    expect(seen.fields.get("type")).toBeUndefined();
-  });
+  test.each(incidents.map((sample) => [sample.name, sample] as const))(
+    "every required field has a value on the incident %s",
+    (_, { seen }) => {
+      expect(
+        REQUIRED.ticketing
+          .filter((row) => many(seen.fields.get(row.field) ?? null).length === 0)
+          .map((row) => row.field),
+      ).toEqual([]);
+      expect(seen.fields.get("incident")).toBeDefined();
+      expect(seen.fields.get("type")).toBeUndefined();
+    },
+  );
 });
 
 test.each(samples.map((sample) => [sample.name, sample] as const))(
-  "no mapped field holds the text null or nothing: %s",
+  "no mapped field holds the text null or an empty text on %s",
   (_, { seen }) => {
     const spoiled = FIELDS.filter((row) =>
       many(seen.fields.get(row.field) ?? null).some((value) => value === "null" || value === ""),
@@ -90,8 +98,8 @@ test.each(samples.map((sample) => [sample.name, sample] as const))(
   },
 );
 
-describe("the customer stands on every event", () => {
-  test.each(samples.map((sample) => [sample.name, sample] as const))("%s", (_, { event, seen, style }) => {
+describe("every event names the customer", () => {
+  test.each(samples.map((sample) => [sample.name, sample] as const))("on %s", (_, { event, seen, style }) => {
     const [, , tenantId] = event.source.split(":");
     expect(seen.fields.get("tenant_id")).toBe(tenantId);
     const name = Object.entries(CUSTOMERS).find(([, id]) => id === tenantId)?.[0];
@@ -100,7 +108,7 @@ describe("the customer stands on every event", () => {
   });
 });
 
-describe("mapping, by example", () => {
+describe("in the mapping", () => {
   const graph = searchEvent(
     eventsOf("alerts", "contoso", recordsIn("graph-alerts_v2.response.json"))[0]!,
     KNOWLEDGE,
@@ -114,7 +122,7 @@ describe("mapping, by example", () => {
     KNOWLEDGE,
   ).fields;
 
-  test("Graph", () => {
+  test("an alert of Graph gets the expected fields", () => {
     expect(
       Object.fromEntries(
         [
@@ -146,7 +154,7 @@ describe("mapping, by example", () => {
     });
   });
 
-  test("Defender for Endpoint", () => {
+  test("an alert of Defender for Endpoint gets the expected fields", () => {
     expect(mde.get("dest")).toBe("temp123.middleeast.corp.microsoft.com");
     expect(mde.get("src")).toBe("temp123.middleeast.corp.microsoft.com");
     expect(mde.get("user")).toBe("temp123@microsoft.com");
@@ -155,13 +163,13 @@ describe("mapping, by example", () => {
     expect(mde.get("assignedTo")).toBeUndefined();
   });
 
-  test("the retired SIEM API", () => {
+  test("a row of the retired SIEM API gets the expected fields", () => {
     expect(siem.get("dest")).toBe("mymachine1.domain.com");
     expect(siem.get("severity")).toBe("high");
     expect(siem.get("user")).toBe("unknown");
   });
 
-  test("an XDR incident and its alert carry the same incident_id, and are told apart", () => {
+  test("an XDR incident and its alert have the same incident_id and different types", () => {
     const both = eventsOf("xdr-incidents", "contoso", recordsIn("xdr-incidents.response.json")).map((event) =>
       searchEvent(event, KNOWLEDGE),
     );
@@ -176,7 +184,7 @@ describe("mapping, by example", () => {
     ["unknown", "informational", 1],
     ["UnSpecified", "informational", 1],
     ["High", "high", 4],
-  ])("severity %s is %s", (native, severity, id) => {
+  ])("the severity %s becomes %s", (native, severity, id) => {
     const [event] = eventsOf("alerts", "contoso", [
       { id: "1", title: "t", severity: native, lastUpdateDateTime: "2026-11-24T00:00:00Z" },
     ]);
@@ -201,7 +209,7 @@ describe("mapping, by example", () => {
     ]);
   });
 
-  test("what evidence far behind the automatic extraction's end says is still found", () => {
+  test("evidence far behind the end of the automatic extraction is still found", () => {
     const [event] = eventsOf("alerts", "contoso", [
       {
         id: "1",
@@ -222,7 +230,7 @@ describe("mapping, by example", () => {
     ]);
   });
 
-  test("a name inside a text is no field", () => {
+  test("a name inside a text does not become a field", () => {
     const [event] = eventsOf("alerts", "contoso", [
       {
         id: "1",
@@ -271,19 +279,19 @@ describe("beside another add-on for the same sourcetypes", () => {
   const [ours] = eventsOf("mde-alerts", "contoso", recordsIn("mde-alerts.response.json"));
 
   test.each([
-    ["above ours", [shippedConf("props.conf"), other]],
-    ["below ours", [other, shippedConf("props.conf")]],
-  ])("%s: our fields win on our events, for source beats sourcetype", (_, props) => {
+    ["above", [shippedConf("props.conf"), other]],
+    ["below", [other, shippedConf("props.conf")]],
+  ])("%s it, this add-on's fields win on its own events, because source wins over sourcetype", (_, props) => {
     expect(searchEvent(ours!, { ...KNOWLEDGE, props }).fields.get("dest")).not.toBe("theirs");
   });
 
-  test("its events are not touched by ours", () => {
+  test("the other add-on's events are not changed", () => {
     const theirs = { ...ours!, source: "microsoft_defender_endpoint_atp_alerts" };
     expect([...settingsFor(theirs, [shippedConf("props.conf")]).keys()]).toEqual([]);
     expect(searchEvent(theirs, KNOWLEDGE).tags).toEqual([]);
   });
 
-  test("every stanza of ours is a source stanza", () => {
+  test("every stanza of this add-on is a source stanza", () => {
     for (const name of shippedConf("props.conf").keys()) expect(name).toMatch(/^source::defender_mssp:/);
   });
 });
@@ -296,6 +304,6 @@ test.each([
   "macros.conf",
   "savedsearches.conf",
   "collections.conf",
-])("%s is the same in both apps", (name) => {
+])("the file %s is the same in both apps", (name) => {
   expect(shippedConf(name, "TA_defender_mssp")).toEqual(shippedConf(name));
 });

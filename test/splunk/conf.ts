@@ -1,6 +1,6 @@
 /**
- * .conf files as Splunk reads them, as far as ours go: stanzas, `key = value`, comments; a key given twice in
- * a stanza counts once, the last.
+ * .conf files as Splunk reads them, as far as this project uses them: stanzas, `key = value`, comments; a key
+ * given twice in a stanza counts once, the last.
  */
 export type Conf = ReadonlyMap<string, ReadonlyMap<string, string>>;
 

@@ -90,7 +90,7 @@ const THREE = [
         lag_s: 400,
         failure: "throttled",
         actor: "microsoft",
-        say: "Microsoft asks us to wait.",
+        say: "Microsoft asks for a pause.",
         next_step: "Nothing.",
       },
     ],
@@ -130,7 +130,7 @@ describe("the lookup of customers", () => {
         tenant: "contoso",
         state: "throttled",
         lag_s: 400,
-        say: "Microsoft asks us to wait.",
+        say: "Microsoft asks for a pause.",
         streams: "alerts,incidents",
         credential_days_left: "200",
         last_seen: NOW_S - 600,
@@ -160,7 +160,7 @@ describe("the lookup of customers", () => {
 });
 
 describe("saved alerts", () => {
-  test("a silent customer is named", () => {
+  test("name a silent customer", () => {
     const one = world(THREE);
     runSearch(saved("Customers lookup"), one);
     expect(plain(runSearch(saved("Customer silent"), one))).toEqual([
@@ -168,25 +168,25 @@ describe("saved alerts", () => {
     ]);
   });
 
-  test("a credential that ends within 30 days is named", () => {
+  test("name a credential that ends within 30 days", () => {
     expect(plain(runSearch(saved("Credential expiring"), world(THREE)))).toEqual([
       { tenant: "fabrikam", tenant_id: CUSTOMERS.fabrikam, credential: "main", days_left: 12 },
     ]);
   });
 
-  test("a customer's own key, certificate or refresh token, which has no name, is named by its customer", () => {
+  test("name the customer of a client secret, certificate or refresh token that has no name of its own", () => {
     expect(plain(runSearch(saved("Credential expiring"), world([health("contoso", 5, [{}], 9, null)])))).toEqual([
       { tenant: "contoso", tenant_id: CUSTOMERS.contoso, days_left: 9 },
     ]);
   });
 
-  test("rows that only the sweep found are counted", () => {
+  test("count rows that only the sweep found", () => {
     expect(plain(runSearch(saved("Sweep found rows"), world(THREE)))).toEqual([
       { tenant: "fabrikam", tenant_id: CUSTOMERS.fabrikam, stream: "incidents", swept: 3 },
     ]);
   });
 
-  test("all are shipped switched off; only the lookup is kept from the start", () => {
+  test("are shipped switched off, but for the search that keeps the lookup", () => {
     expect([...SAVED].map(([name, stanza]) => [name, stanza.get("enableSched")])).toEqual([
       ["Defender MSSP - Customers lookup", "1"],
       ["Defender MSSP - Customer silent", "0"],
@@ -209,7 +209,7 @@ describe("the dashboard Customers", () => {
     ["Signed out or failing", { failing: 1 }],
     ["Throttled or catching up", { slow: 1 }],
     ["Credential ends within 30 days", { ending: 1 }],
-  ])("%s", (title, wanted) => expect(shown(title)).toEqual([wanted]));
+  ])("counts in the panel %s", (title, wanted) => expect(shown(title)).toEqual([wanted]));
 
   test("lists customers worst first, with the sentence and the next step", () => {
     expect(
@@ -222,7 +222,7 @@ describe("the dashboard Customers", () => {
     ).toEqual([
       ["tailspin", "silent", undefined, undefined],
       ["fabrikam", "signed-out", "The key has expired.", "Make a new one."],
-      ["contoso", "throttled", "Microsoft asks us to wait.", "Nothing."],
+      ["contoso", "throttled", "Microsoft asks for a pause.", "Nothing."],
     ]);
   });
 
@@ -287,7 +287,7 @@ describe("from an incident to its alerts and back", () => {
       (_, field: string) => `"${String(values.get(field))}"`,
     );
 
-  test("by one click each way, within one customer", () => {
+  test("it takes one click each way, within one customer", () => {
     const one = world(allSamples().map((sample) => sample.event));
     const incidents = runSearch("`defender_mssp_incidents`", one);
     const linked = incidents
@@ -304,15 +304,15 @@ describe("from an incident to its alerts and back", () => {
   });
 });
 
-describe("the searches that the docs give run and find something", () => {
+describe("of the searches in the docs", () => {
   const page = readFileSync(path.resolve(import.meta.dirname, "../../docs/splunk/searches.md"), "utf8");
   const rows = [...page.matchAll(/^\| ([^|]+) \| `+ ?(.+?) ?`+(?: \(.*\))? \|$/gm)].map(
     (match) => [match[1] as string, (match[2] as string).replaceAll("\\|", "|")] as const,
   );
 
-  test("all of them are read", () => expect(rows.length).toBe(page.match(/^\| (?!You want|---)/gm)?.length));
+  test("every one is read by this test", () => expect(rows.length).toBe(page.match(/^\| (?!You want|---)/gm)?.length));
 
-  test.each(rows)("%s", (name, search) => {
+  test.each(rows)("%s runs and finds events", (name, search) => {
     const one = world([...allSamples().map((sample) => sample.event), ...THREE]);
     runSearch(saved("Customers lookup"), one);
     const alert = one.events.find((row) => row.get("incident_id") !== undefined);

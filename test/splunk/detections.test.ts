@@ -49,7 +49,7 @@ function bothWithDc01(style: (customer: Customer) => Partial<EventStyle>): Field
   );
 }
 
-describe("Microsoft Defender ATP Alerts", () => {
+describe("the detection Microsoft Defender ATP Alerts", () => {
   test("finds every Defender for Endpoint alert, whichever API it came from", () => {
     const fields = seen();
     const wanted = new Set(
@@ -59,7 +59,7 @@ describe("Microsoft Defender ATP Alerts", () => {
     expect(new Set(atpAlertFindings(fields).map((one) => one.id))).toEqual(wanted);
   });
 
-  test("the system at risk is the device, not the tenant and not the product", () => {
+  test("names the device as the system at risk, not the tenant and not the product", () => {
     const [finding] = atpAlertFindings(graphAlerts("contoso"));
     expect(finding).toMatchObject({
       systems: ["tempDns"],
@@ -69,7 +69,7 @@ describe("Microsoft Defender ATP Alerts", () => {
     });
   });
 
-  test("from the Defender for Endpoint API: files, processes and users come out", () => {
+  test("gets files, processes and users from the Defender for Endpoint API", () => {
     const [event] = eventsOf("mde-alerts", "contoso", recordsIn("mde-alerts-expand-evidence.response.json"));
     const [finding] = atpAlertFindings([searchEvent(event!, KNOWLEDGE).fields]);
     expect(finding).toMatchObject({
@@ -85,7 +85,7 @@ describe("Microsoft Defender ATP Alerts", () => {
     });
   });
 
-  test("Splunk's own example event gives the same device and users", () => {
+  test("gets the same device and users from Splunk's own example event", () => {
     const record: unknown = JSON.parse(readFileSync(path.join(SPLUNK, "ms-defender-atp-alerts.event.json"), "utf8"));
     const [event] = eventsOf("mde-alerts", "contoso", [record]);
     const [finding] = atpAlertFindings([searchEvent(event!, KNOWLEDGE).fields]);
@@ -94,7 +94,7 @@ describe("Microsoft Defender ATP Alerts", () => {
   });
 });
 
-describe("Microsoft Defender Incident Alerts", () => {
+describe("the detection Microsoft Defender Incident Alerts", () => {
   test("finds every other alert, those with neither device nor user included", () => {
     const fields = seen();
     const wanted = new Set(
@@ -104,7 +104,7 @@ describe("Microsoft Defender Incident Alerts", () => {
     expect(new Set(incidentAlertFindings(fields).map((one) => one.id))).toEqual(wanted);
   });
 
-  test("Graph evidence gives risk objects, and threat objects once classic_entities is on", () => {
+  test("gets risk objects from Graph evidence, and threat objects once classic_entities is on", () => {
     expect(sampleFinding({})).toMatchObject({ systems: ["tempDns"], threats: { file_name: [], process: [] } });
     expect(sampleFinding({ classicEntities: true })).toMatchObject({
       systems: ["tempDns"],
@@ -116,7 +116,7 @@ describe("Microsoft Defender Incident Alerts", () => {
     });
   });
 
-  test("Splunk's own example event gives its device, user and files", () => {
+  test("gets device, user and files from Splunk's own example event", () => {
     const alert = JSON.parse(
       readFileSync(path.join(SPLUNK, "ms365-defender-incident-alerts.event.json"), "utf8"),
     ) as Record<string, unknown>;
@@ -142,7 +142,7 @@ describe("Microsoft Defender Incident Alerts", () => {
 });
 
 describe("two customers with one host name", () => {
-  test("share one system in Enterprise Security when no zone is set: that is its doing, and the customer stands beside it", () => {
+  test("share one system in Enterprise Security when no zone is set, and the customer is in a field beside it", () => {
     const fields = bothWithDc01(() => ({}));
     expect(atpAlertFindings(fields).map((one) => [one.systems, one.zones])).toEqual([
       [["dc01"], []],

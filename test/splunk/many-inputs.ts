@@ -1,9 +1,9 @@
 /**
  * `npm run many-inputs`: ten inputs saved in a row while 1,990 are collected; each makes splunkd restart the
- * one process. Real binary, pretend splunkd, simulator. Prints one line of JSON; exit 1 when not everybody
- * was polled again within poll_seconds + 30 s of the last restart, Microsoft had to slow us down, or the
+ * one process. Real binary, fake splunkd, simulator. Prints one line of JSON; exit 1 when not every customer
+ * was polled again within poll_seconds + 30 s of the last restart, when requests were throttled, or when the
  * protocol was not kept (a stop of more than 3 s is such a fault). It takes three minutes and most of a core,
- * so it is no part of `npm test`.
+ * so it is not part of `npm test`.
  */
 
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -13,7 +13,7 @@ export interface IndexedEvent {
 }
 
 export interface Knowledge {
-  /** Layers of props.conf, weakest first: other apps' may stand below or above ours. */
+  /** Layers of props.conf, weakest first: other apps' may stand below or above this add-on's. */
   readonly props: readonly Conf[];
   readonly transforms: Conf;
   readonly eventtypes: Conf;

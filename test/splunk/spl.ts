@@ -1,6 +1,6 @@
 /**
- * Splunk searches, the commands that ours use, run over rows in memory. Strict: an unknown command or form
- * throws. Source: Splunk Enterprise Search Reference.
+ * Splunk searches, with the commands that this project uses, run over rows in memory. Strict: an unknown
+ * command or form throws. Source: Splunk Enterprise Search Reference.
  */
 import type { Value } from "./eval-language.ts";
 import { fromMany, jsonExtract, many, parseEval } from "./eval-language.ts";
