@@ -18,9 +18,9 @@ interface Kept {
 }
 
 /**
- * A state in memory that commits first and delivers after, as a database or a spool with bodies does: a page's
- * entries, checkpoint and bodies are one commit; `deliver` sends what was committed, whenever it is called, also
- * after a crash.
+ * A state in memory that commits first and delivers after, as a database or a spool with bodies does: a
+ * page's entries, checkpoint and bodies are one commit; `deliver` sends what was committed, whenever it is
+ * called, also after a crash.
  */
 export class BodyKeepingState implements StateFolder {
   readonly stoppedInOrder = true;

@@ -12,8 +12,8 @@ import { FakeLog } from "../harness/fakes/log.ts";
 import { BodyKeepingState } from "./body-keeping-state.ts";
 
 /**
- * What every store must do, whatever it keeps its state in: run over the state folder on disk and over a store in
- * memory that keeps bodies, commits first and delivers after.
+ * What every store must do, whatever it keeps its state in: run over the state folder on disk and over a
+ * store in memory that keeps bodies, commits first and delivers after.
  */
 const KEY = {
   stanza: "Contoso",

@@ -233,7 +233,7 @@ export const ENGINE: Causes = {
     "a newer release wrote the state file",
     () => {
       const file = join(newFolder(), "alerts.mark.json");
-      fs.writeFileSync(file, '{"version":2,"mark":{}}');
+      fs.writeFileSync(file, '{"version":2,"crc32":0}');
       return thrownBy(() => loadCheckpoint(diskPorts(), silent, file));
     },
   ],
