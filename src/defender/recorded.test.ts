@@ -1,6 +1,6 @@
 /**
- * One recorded exchange for each API, replayed through nock and the real network layer: what is asked, and what comes
- * of each record. test/fixtures/PROVENANCE.md says where the recordings come from.
+ * One recorded exchange for each API, replayed through nock and the real network layer: what is asked, and
+ * what comes of each record. test/fixtures/PROVENANCE.md says where the recordings come from.
  */
 
 import { readFileSync } from "node:fs";

@@ -34,7 +34,7 @@ async function run(
   return { peak, collectedAt };
 }
 
-test("a large fleet's garbage never doubles the heap, and collections stay rare", async () => {
+test("the garbage of many customers never doubles the heap, and collections stay rare", async () => {
   const { peak, collectedAt } = await run(600, () => 66e6, 1e6);
   expect(peak).toBeLessThan(66e6 * 1.4);
   expect(collectedAt.length).toBeLessThan(600 / 15);

@@ -17,8 +17,8 @@ const LEAST_BYTES = 64e6;
 const GROWN = 1.25;
 
 /**
- * Has the heap collected when it has grown by a quarter since the last time, until `stop` fires. Left alone
- * the runtime lets the garbage of a large idle scheduler more than double the heap before it looks
+ * Has the heap collected when it has grown by a quarter since the last time, until `stop` fires. Without this
+ * the garbage of many idle customers more than doubles the heap before the runtime collects it
  * (docs/decisions/heap-keeper.md).
  */
 export async function keepHeapSmall(heap: Heap, clock: Clock, stop: AbortSignal): Promise<void> {

@@ -1,6 +1,9 @@
 import { Failure } from "./failure.ts";
 
-/** That a sign-in will end by itself. `threshold` names the bound that was passed: each is told once. */
+/**
+ * That a sign-in will end by itself. `threshold` names the bound that was passed: each bound is reported
+ * once.
+ */
 export interface CredentialWarning {
   readonly threshold: string;
   readonly failure: Failure;

@@ -75,12 +75,12 @@ export interface HuntingSource {
 }
 
 const TICKS_PER_MINUTE = 60n * TICKS_PER_SECOND;
-/** Hunting tables reach back 30 days (Defender XDR docs, advanced hunting limits). */
+/** Hunting tables hold 30 days (Defender XDR docs, advanced hunting limits). */
 const HISTORY_TICKS = 30n * 24n * 60n * TICKS_PER_MINUTE;
 /** A shorter window is not split further. */
 const SMALLEST_WINDOW_TICKS = TICKS_PER_SECOND;
 
-/** When the pass may be sent, and what it is. */
+/** A hunting pass, and when it may be sent. */
 export interface PlannedPass {
   readonly dueAtMs: number;
   readonly pass: HuntingPass;
@@ -88,8 +88,8 @@ export interface PlannedPass {
 
 /**
  * The next window of a query. Windows end at whole multiples of `every_minutes` since 1970, so that every
- * restart and every customer cuts time at the same places; each begins where the one before ended (less the
- * reach back of a longer window), so they neither gap nor overlap.
+ * restart and every customer divides time at the same places. Each begins where the one before ended (less
+ * the lookback of a longer window), so there is neither a gap nor an overlap.
  *
  * @param done end of the last window that was delivered; undefined at the first run, which takes the window
  *   that ended last.

@@ -5,7 +5,7 @@ import type { Sealed } from "./sealed.ts";
 import type { Route } from "./stanza.ts";
 import type { StreamName } from "./stream.ts";
 
-/** Time is injected: tests set it. */
+/** Time is injected, so that tests can set it. */
 export interface Clock {
   /** Milliseconds since 1970 by this machine's clock; may step. */
   nowMs(): number;

@@ -3,8 +3,8 @@ import type { RecordKind } from "./stream.ts";
 
 /**
  * One JSON object as Microsoft's own bytes with a table of its top-level members, made by the member scanner
- * in format/ and read by the event writers there. The bytes are a view of page memory: they are valid until
- * the batch that holds the record has been written, and no longer.
+ * in json/ and read by the event writers in format/. The bytes are a view of page memory: they are valid
+ * until the batch that holds the record has been written, and no longer.
  */
 export interface RecordBody {
   /**
@@ -15,7 +15,7 @@ export interface RecordBody {
   readonly start: number;
   readonly end: number;
   /**
-   * Member i takes MEMBER_FIELDS numbers from `firstMember`: see format/member-table.ts. Offsets count from
+   * Member i takes MEMBER_FIELDS numbers from `firstMember`: see json/member-table.ts. Offsets count from
    * `start`.
    */
   readonly members: Int32Array;
@@ -84,7 +84,7 @@ export interface LeftOutMember {
 }
 
 /**
- * A piece of a page that is no usable record: too large, without id or time, not an object. Nothing of its
+ * A piece of a page that is not a usable record: too large, without id or time, not an object. Nothing of its
  * content is kept.
  */
 export interface UnreadableRecord {

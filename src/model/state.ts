@@ -85,14 +85,14 @@ export interface StreamStore {
   /** The journal as it was at opening, oldest first, a torn tail cut away. Given once; not kept. */
   takeEntries(): readonly LedgerEntry[];
   /**
-   * True when a commit also keeps what is to be sent, and the store delivers it after the commit: a database, a
-   * spool with bodies. Otherwise the caller writes to the sink itself.
+   * True when a commit also keeps what is to be sent, and the store delivers it after the commit: a database,
+   * a spool with bodies. Otherwise the caller writes to the sink itself.
    */
   readonly keepsBodies: boolean;
   /**
-   * Commits one page. Entries survive our own crash once this resolved. A checkpoint is never ahead of the entries
-   * committed before it, and with it everything survives the host's crash. Rejects with Failure `state-unwritable`:
-   * then nothing of the page counts.
+   * Commits one page. Entries survive our own crash once this resolved. A checkpoint is never ahead of the
+   * entries committed before it, and with it everything survives the host's crash. Rejects with Failure
+   * `state-unwritable`: then nothing of the page counts.
    */
   commit(page: PageCommit): Promise<void>;
   /** Makes everything committed survive the host's death too. */

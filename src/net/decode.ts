@@ -17,9 +17,9 @@ import { Failure } from "../model/failure.ts";
 const CHUNK_BYTES = 64 * 1024;
 
 /**
- * Bodies up to this size (as sent) are decoded in one call on the spot: an idle scheduler gets nothing but such
- * answers, and a stream with its way over the thread pool costs more than the decoding. deflate grows at most
- * 1032 times, which takes some milliseconds.
+ * Bodies up to this size (as sent) are decoded in one call at once: idle customers get only such answers, and
+ * a stream through the thread pool costs more than the decoding. deflate grows at most 1032 times, which
+ * takes some milliseconds.
  */
 const SMALL_BYTES = 8 * 1024;
 const SMALL_DECODED_BYTES = SMALL_BYTES * 1100;

@@ -198,8 +198,8 @@ export function checkTable(lines: readonly CheckLine[]): string {
 }
 
 /**
- * All well: 0. A wrong setting: 2, an output that takes nothing: 5, customers with failures beside good ones: 6,
- * else whose turn the first failure says it is.
+ * All checks passed: 0. A wrong setting: 2. An output that accepts nothing: 5. Only some customers failed: 6.
+ * Otherwise the exit code of the first failure.
  *
  * @param failures those of the customers.
  */

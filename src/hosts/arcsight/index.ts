@@ -7,7 +7,7 @@
  *   `config.problems` through a `lineLog` with `timedLevel`.
  * - `arcsight run`: refuses to start (exit 2) with `config.outputProblems`; opens the state folder, then
  *   `sink = openOutputs(config.outputs, config.settings.stanzas, stateDir, world)`, then the scheduler with
- *   that sink; `sink.onBroken(() => fleet.replayProvisional())`. After `--once`: while a connection broke
+ *   that sink; `sink.onBroken(() => scheduler.replayProvisional())`. After `--once`: while a connection broke
  *   during the round, run another round. At the stop `sink.close(withinMs)` comes after the last page and
  *   before the scheduler is closed; only if it resolves is the stop an orderly one.
  */

@@ -1,14 +1,14 @@
 /**
- * The only way into the Splunk host. `main` builds the real world (HTTP client, clock, stdin and stdout, disk)
- * and calls, by argument:
+ * The only way into the Splunk host. `main` builds the real world (HTTP client, clock, stdin and stdout,
+ * disk) and calls, by argument:
  *
  * - `--scheme`              print `schemeDocument()`, exit 0
  * - `--validate-arguments`  `validate(world)`, print its `stdout`, exit with its `exitCode`
  * - none `run = await readRun(world)`, then `host = await openSplunkHost(run, world, stop)`: collect for
  *   `host.customers` into `host.sink`, each with the vault that keeps rotated refresh tokens;
- *   `host.refused` and `run.settings.problems` are customers with failures, whom health events should name; call
- *   `host.settleSecrets()` once collecting has begun; with nobody to collect for, `host.sayIdle(stop)`
- *   instead. Stop when the signal comes or `host.gone` fires, then `host.close()`, exit 0.
+ *   `host.refused` and `run.settings.problems` are customers that are not collected, which health events
+ *   should name. Call `host.settleSecrets()` once collection has begun, or `host.sayIdle(stop)` without any
+ *   customer. Stop when the signal comes or `host.gone` fires, then `host.close()`, exit 0.
  *
  * Logging goes to `run.log`; its level comes from the settings.
  */

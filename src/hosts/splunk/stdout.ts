@@ -19,7 +19,7 @@ const WRITE_BYTES = 256 * 1024;
  * Events to splunkd. `provisional`: splunkd acknowledges nothing, so written is not indexed. One batch at a
  * time: the buffer is shared, and is filled again only when the pipe has taken it.
  *
- * @param stanzas every customer that may have an event, those with failures included: their settings decide an
+ * @param stanzas every customer that may have an event, also one with wrong settings: its settings decide an
  *   event's style and index.
  */
 export function splunkSink(pipe: StreamPipe, stanzas: readonly Stanza[]): Sink {
