@@ -45,7 +45,7 @@ describe("each refusal of the token endpoint has its sentence, its actor and its
 });
 
 describe("the OAuth error decides what we do, the number only the words", () => {
-  test("a number of a passing trouble under invalid_grant does not make us knock again and again", () => {
+  test("a number of a temporary failure under invalid_grant does not make us knock again and again", () => {
     const failure = failureFromEntra({ status: 400, body: { error: "invalid_grant", error_codes: [90033] } }, subject);
     expect(failure.retry).toEqual({ when: "never" });
   });

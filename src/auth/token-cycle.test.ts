@@ -343,7 +343,7 @@ describe("failures keep their own sentence through MSAL", () => {
     });
   });
 
-  test("a refused refresh token says whose turn it is; what replaces it is stored at once", async () => {
+  test("a refused refresh token says who must act; what replaces it is stored at once", async () => {
     const w = world([
       {
         status: 400,

@@ -21,7 +21,7 @@ export interface SourceStreamParts extends ApiCallerParts {
 }
 
 /**
- * One list stream of one customer. Throws (in `ask`) as model/kit.ts says, with the codes of api-failures.ts.
+ * One list stream of one customer. Throws (in `ask`) as model/ports.ts says, with the codes of api-failures.ts.
  */
 export function createSourceStream(parts: SourceStreamParts): SourceStream {
   return new ListStream(parts, STREAMS[parts.stream]);

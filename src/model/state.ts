@@ -40,7 +40,7 @@ export interface Checkpoint {
 /** One version as the ledger's journal keeps it. */
 export interface LedgerEntry {
   /**
-   * 128 bits that stand for kind and object id (`objectHash` in collect/ledger.ts), as four signed 32-bit
+   * 128 bits that stand for kind and object id (`objectHash` in collect/delivery/ledger.ts), as four signed 32-bit
    * words.
    */
   readonly hash: readonly [number, number, number, number];

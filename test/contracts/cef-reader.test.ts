@@ -1,6 +1,6 @@
 /**
- * A real, strict CEF reader that we did not write: liblognorm's (`lognormalizer`, Debian package
- * liblognorm-utils). Without it these tests pass over that reader and only our own strict one judges; where
+ * A real, strict CEF reader of another project: liblognorm's (`lognormalizer`, Debian package
+ * liblognorm-utils). Without it these tests skip that reader and only the strict reader here judges; where
  * real parts are required (DEFENDER_MSSP_REAL_PARTS=1) its absence fails.
  */
 

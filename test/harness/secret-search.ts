@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 
-/** So many characters of a secret in a row are a leak. */
+/** This many characters of a secret in a row are a leak. */
 const PART = 16;
 
 /**
@@ -74,7 +74,7 @@ export function leakIn(text: string, parts: ReadonlySet<string>): string | undef
   return undefined;
 }
 
-/** The same for tokens whose values nobody knows beforehand. */
+/** The same for tokens whose values are not known beforehand. */
 export function tokenIn(text: string): string | undefined {
   const found = TOKEN_SHAPES.exec(text);
   return found ? `token after: ${text.slice(Math.max(0, found.index - 60), found.index)}` : undefined;

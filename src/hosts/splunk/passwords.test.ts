@@ -70,7 +70,7 @@ describe("a secret of any length and content survives the store", () => {
 describe("a reader sees the old secret or the new one, never a mixture", () => {
   const id = credentialId("main");
 
-  test.each(Array.from({ length: 14 }, (_, k) => k))("when the writer dies at its request number %i", async (dies) => {
+  test.each(Array.from({ length: 14 }, (_, k) => k))("when the writer crashes at its request number %i", async (dies) => {
     const fake = new FakeSplunkd();
     await (await read(fake)).put(id, sealed("old".repeat(400)), FINGERPRINT);
     const store = await read(fake);

@@ -61,7 +61,7 @@ async function inputStarts(values: Readonly<Record<string, string>>, fake = new 
   return refused[0].failure;
 }
 
-/** Nobody waits long enough. */
+/** A wait that never ends. */
 const stillClock = new FakeClock();
 
 async function* pipe(...pieces: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {

@@ -62,8 +62,8 @@ function time(value: Value): number | undefined {
 }
 
 /**
- * Works out a mapping: a token's name, or `__operation(argument,"constant",…)`, nested as it likes. Throws
- * for an operation that is not known.
+ * Evaluates a mapping: a token's name, or `__operation(argument,"constant",…)`, at any depth. Throws for an
+ * unknown operation.
  */
 export function evaluate(expression: string, token: (name: string) => Value): Value {
   const text = expression.trim();

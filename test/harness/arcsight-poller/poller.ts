@@ -41,7 +41,7 @@ export class ArcSightPoller {
     this.refreshToken = options.refreshToken;
   }
 
-  /** Throws with the connector's own words when no token is to be had. */
+  /** Throws with the connector's own words when it gets no token. */
   async poll(startMs: number): Promise<Poll> {
     const url = eventsUrl(this.options.eventsUrl, this.options.startFormat, startMs);
     let answer = await this.get(url);
@@ -104,7 +104,7 @@ export class ArcSightPoller {
     const client = url.startsWith("https:") ? https : http;
     const ca = this.options.ca === undefined ? {} : { ca: this.options.ca };
     const target = new URL(url);
-    // The path as it is written: a URL object would encode the signs whose handling is to be tried.
+    // The path stays as written: a URL object would encode the characters whose handling is tested.
     const path = url.slice(url.indexOf("/", url.indexOf("//") + 2));
     return new Promise((resolve, reject) => {
       const request = client.request(

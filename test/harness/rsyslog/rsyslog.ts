@@ -67,12 +67,12 @@ export class Rsyslog {
     }
   }
 
-  /** As an administrator stops it. */
+  /** Stops it as an administrator does. */
   stop(): Promise<void> {
     return this.#end("SIGTERM");
   }
 
-  /** As a crash ends it: what it had taken and not written is lost. */
+  /** Ends it as a crash does: what it had received and not written is lost. */
   kill(): Promise<void> {
     return this.#end("SIGKILL");
   }

@@ -12,7 +12,7 @@ export interface Exchange {
   body(): Promise<string>;
   /** A GUID that differs per request but not between two runs. */
   readonly requestId: string;
-  /** What is to be done to the answer on its way out. */
+  /** How the answer is damaged before it is sent. */
   damage: FaultAnswer | undefined;
 }
 

@@ -48,7 +48,7 @@ export interface FaultRule {
   readonly page?: "first" | "linked";
   /** Only requests with (or without) `$expand`. */
   readonly expand?: boolean;
-  /** The how-manieth requests of a customer that match, from 1. */
+  /** Which of a customer's matching requests, counted from 1. */
   readonly requests?: readonly number[];
   /** Each n-th request of a customer that matches. */
   readonly every?: number;

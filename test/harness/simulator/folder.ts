@@ -9,7 +9,7 @@ import type { Customer, World } from "./world.ts";
 export interface FolderOptions {
   /** Move all records so that the newest is a minute old. */
   readonly shiftToNow: boolean;
-  /** Told about lines that cannot be used. */
+  /** Called with a sentence about each line that cannot be used. */
   warn(sentence: string): void;
 }
 
@@ -64,7 +64,7 @@ export function openFolder(folder: string, world: World, options: FolderOptions)
         rest: Buffer.alloc(0),
       };
       followed.push(file);
-      // The last line counts at start even without its newline: whoever wrote the file was done.
+      // The last line counts at start even without its newline, because the file is complete then.
       for (const line of newLines(file, true)) loaded.push({ file, line });
     }
   }

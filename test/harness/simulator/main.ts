@@ -76,8 +76,8 @@ function readArguments(
 const PARENT_LOOK_MS = 500;
 
 /**
- * npm does not pass SIGTERM on: whoever stops `npm run simulate` stops npm, and we see that by another
- * parent.
+ * npm does not pass SIGTERM on. When `npm run simulate` is stopped only npm ends, and this process gets
+ * another parent.
  */
 function whenParentIsGone(then: () => void): void {
   const parent = process.ppid;

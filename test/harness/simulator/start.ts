@@ -33,7 +33,7 @@ export interface SimulatorOptions {
   readonly shiftToNow?: boolean;
   /** How long a client that shows a device code is asked to wait between two polls. Default: 5, as Microsoft's. */
   readonly deviceCodeIntervalS?: number;
-  /** Told in one sentence about data it cannot use; default: standard error. */
+  /** Called with a sentence about data that cannot be used; default: prints it on standard error. */
   readonly warn?: (sentence: string) => void;
 }
 

@@ -8,7 +8,7 @@ import { type Identity, identityOf } from "./identity.ts";
 import { makeTable, type NewVersion, type Table } from "./records.ts";
 import { type ApiName, STREAM_NAMES, STREAMS, type StreamName } from "./streams.ts";
 
-/** How Microsoft pages and orders; both members of each pair have been seen in the wild. */
+/** How Microsoft pages and orders; both members of each pair have been observed. */
 export interface Regime {
   /** Whether `@odata.nextLink` is given. */
   links: boolean;

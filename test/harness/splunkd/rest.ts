@@ -11,7 +11,7 @@ import type { Scheme } from "./scheme.ts";
 
 /**
  * Splunk's own library counts on 255 characters; what a splunkd does with more is not documented, so both can
- * be had.
+ * be chosen.
  */
 export type PasswordLimit = "truncate" | "refuse" | "none";
 const PASSWORD_LIMIT = 255;

@@ -314,7 +314,7 @@ export class Splunkd {
       this.fault(`the process had to be killed ${end.stopMs} ms after SIGTERM`);
     } else if (end.stopMs !== undefined && end.stopMs > STOP_LIMIT_MS)
       this.fault(`the process took ${end.stopMs} ms to stop, more than ${STOP_LIMIT_MS}`);
-    // Before a process has set up its handler a SIGTERM ends it: no harm when it had not said a word.
+    // A SIGTERM before the process has set its handler ends it; that is not a fault when it had written nothing.
     const wasStarting = end.signal === "SIGTERM" && !run.check.hasBegun;
     if (end.signal !== null && !killed && !wasStarting) this.fault(`the process ended by ${end.signal}`);
     // A process may fail because its reader is gone, but not because it was asked to stop.
@@ -326,7 +326,7 @@ export class Splunkd {
 
   /**
    * A single instance is started once and left running; one that ends is started again after a while, and
-   * given up when it keeps ending.
+   * left stopped when it keeps ending.
    */
   private revive(inputCount: number): void {
     const afterMs = this.options.restartAfterMs === undefined ? 1_000 : this.options.restartAfterMs;

@@ -45,7 +45,7 @@ export class StreamCheck {
     this.rest = Buffer.from(this.place === "lost" ? Buffer.alloc(0) : this.rest.subarray(at));
   }
 
-  /** @param wasCut the run was killed: then half an event at the end is nobody's fault */
+  /** @param wasCut the run was killed: then half an event at the end is not a fault */
   end(wasCut: boolean): void {
     if (wasCut || this.place === "lost") return;
     if (this.rest.length > 0) this.fault(`stdout ends in the middle of something: ${this.excerpt(0)}`);

@@ -222,7 +222,7 @@ function sortedBy(facts: StreamFacts, rows: readonly Version[], order: Order): r
   });
 }
 
-/** An order that is fixed for the same rows and tells nothing: by a hash of the id. */
+/** A fixed order that follows no member of the rows: by a hash of the id. */
 function scrambled(rows: readonly Version[]): readonly Version[] {
   return rows
     .map((row) => [hash(row.id), row] as const)

@@ -44,7 +44,7 @@ export function addSecret(credentials: Credentials, name: string): string {
   return value;
 }
 
-/** The AADSTS number a secret deserves, or undefined when it is good. */
+/** The AADSTS number for a wrong secret, or undefined when the secret is valid. */
 export function secretProblem(secrets: readonly Secret[], clientId: string, secret: string): number | undefined {
   if (clientId === SHARED_APP.clientId) return secret === SHARED_APP.clientSecret ? undefined : 7000215;
   const known = secrets.find(({ value }) => value === secret);

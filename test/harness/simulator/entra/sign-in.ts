@@ -294,7 +294,7 @@ function deviceProblem(device: DeviceCode | undefined, nowMs: number): Refusal |
   device.polls += 1;
   const { deviceCode: how } = device.customer.credentials;
   if (how === "decline") return { number: 65004 };
-  // The user takes a moment: the first question always comes too early.
+  // The user takes a moment, so the first request always comes too early.
   return how === "wait" || device.polls === 1 ? { number: 70016 } : undefined;
 }
 
