@@ -9,28 +9,35 @@ import { CUTS } from "./transforms.ts";
 /** `docs/splunk/fields.md`. */
 export function splunkFieldsPage(): string {
   return `<!-- ${GENERATED} -->
-# Fields of our events in Splunk
+# Fields in Splunk
 
-Everything here applies to events whose source begins with \`defender_mssp:\` and to nothing else. Splunk lets a source's settings win over a sourcetype's, so another add-on that knows the same
-sourcetypes (Splunk Add-on for Microsoft Security, for one) neither changes our fields nor is changed by them. \`TA_defender_mssp\` and \`SA_defender_mssp\` carry the same files.
+This page applies only to events whose source begins with \`defender_mssp:\`.
+Splunk prefers a source's settings to a sourcetype's.
+So another add-on with the same sourcetypes (for example Splunk Add-on for Microsoft Security) does not change these fields, and they do not change its fields.
+\`TA_defender_mssp\` and \`SA_defender_mssp\` contain the same files.
 
-An event is one line of JSON: Microsoft's own members, untouched, and one member \`mssp\` (\`tenant\`, \`tenant_id\`, \`stream\`, \`cloud\`, \`change\`, \`found\`, \`key\`).
+An event is one line of JSON: Microsoft's own members, unchanged, and one member \`mssp\` (\`tenant\`, \`tenant_id\`, \`stream\`, \`cloud\`, \`change\`, \`found\`, \`key\`).
 
 | Source | What it is | Time is taken from |
 |---|---|---|
 ${SOURCE_KINDS.map((kind) => `| \`defender_mssp:${kind}:<tenant GUID>\` | ${KINDS[kind]} | \`${SOURCES[kind].timeMember}\` |\n`).join("")}
 ## Mapped fields
 
-*Alerts* and *Ticket Management*: what the data models of the Common Information Model ask for; **required** has a value on every sample event, shown by a test.
+*Alerts* and *Ticket Management* are data models of the Common Information Model.
+A test shows that every sample event has a value for each **required** field.
 
 | Field | Alerts | Ticket Management | On | Meaning |
 |---|---|---|---|---|
 ${FIELDS.map(fieldRow).join("")}
-What Microsoft sends as \`null\` is an absent value here, never the text "null", for every field above and for: ${nullables()}. Inside evidence Splunk's own extraction still writes it.
+A \`null\` from Microsoft gives no value, never the text "null".
+This applies to every field above and to: ${nullables()}.
+Inside evidence, Splunk's own extraction still writes the text.
 
-## Cut out of the evidence
+## Extracted from the evidence
 
-Splunk's automatic extraction reads the first 5,000 bytes of an event. These fields are cut out of the whole event and hold every value found; most people want the mapped field above instead.
+Splunk's automatic extraction reads only the first 5,000 bytes of an event.
+These fields are extracted from the whole event and hold every value found.
+Most searches need only the mapped fields above.
 
 | Field | Meaning |
 |---|---|
@@ -64,11 +71,11 @@ ${SAVED_SEARCHES.map((one) => `| ${one.name} | ${one.enabled ? "on" : "off"} | $
 const KINDS: Readonly<Record<(typeof SOURCE_KINDS)[number], string>> = {
   alerts: "alerts from Microsoft Graph",
   incidents: "incidents from Microsoft Graph",
-  "xdr-incidents": "incidents of the Defender XDR API, and their alerts as events of their own",
+  "xdr-incidents": "incidents of the Defender XDR API, and their alerts as separate events",
   "mde-alerts": "alerts of the Defender for Endpoint API",
   "siem-alerts": "alerts of the retired SIEM API",
   hunting: "rows of hunting queries",
-  health: "how a customer is doing",
+  health: "the state of a customer",
 };
 
 const HEALTH_MEMBERS: Readonly<Record<keyof StreamHealth, string>> = {

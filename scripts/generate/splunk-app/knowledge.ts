@@ -145,7 +145,7 @@ export const FIELDS: readonly FieldRow[] = [
   },
   {
     field: "cim_entity_zone",
-    help: "the customer's entity zone, when one is set: keeps equal host and user names of two customers apart",
+    help: "the customer's entity zone, if one is set: it separates equal host and user names of two customers",
     eval: everywhere(`coalesce('mssp_.cim_entity_zone','mssp.cim_entity_zone')`),
   },
   { field: "type", alerts: "required", help: "always alert", eval: forAlerts(() => `"alert"`) },
@@ -165,7 +165,7 @@ export const FIELDS: readonly FieldRow[] = [
     field: "description",
     alerts: "required",
     ticketing: "optional",
-    help: "the description, else the title",
+    help: "the description, or the title if there is none",
     eval: forBoth(
       (source) => first(value(source === "siem-alerts" ? "Description" : "description"), title(source)),
       (source) => first(value("description"), incidentTitle(source)),
@@ -174,13 +174,13 @@ export const FIELDS: readonly FieldRow[] = [
   {
     field: "body",
     alerts: "optional",
-    help: "the description, else the title",
+    help: "the description, or the title if there is none",
     eval: forAlerts((source) => first(value(source === "siem-alerts" ? "Description" : "description"), title(source))),
   },
   {
     field: "signature_id",
     alerts: "required",
-    help: "threat name or family, else the detector's id, else category or title",
+    help: "the first that has a value: threat name or family, detector's ID, category or title",
     eval: {
       alerts: first(
         value("threatDisplayName"),
@@ -212,7 +212,7 @@ export const FIELDS: readonly FieldRow[] = [
     field: "severity",
     alerts: "required",
     ticketing: "required",
-    help: "critical, high, medium, low or informational; whatever else Microsoft writes is informational",
+    help: "critical, high, medium, low or informational; any other value of Microsoft becomes informational",
     eval: forBoth(
       (source) => severity(severityOf(source)),
       () => severity("severity"),
@@ -250,7 +250,7 @@ export const FIELDS: readonly FieldRow[] = [
     field: "dest",
     alerts: "required",
     ticketing: "required",
-    help: "the devices concerned; without a device the customer's name, so that no alert is lost to searches that ask for it",
+    help: "the devices concerned; without a device the customer's name, so that searches that need it find every alert",
     eval: {
       ...forBoth(
         (source) => first(...DEVICE[source], TENANT),
@@ -269,7 +269,7 @@ export const FIELDS: readonly FieldRow[] = [
   {
     field: "src",
     alerts: "required",
-    help: "the devices concerned, else IP addresses of the evidence, else the customer's name",
+    help: "the first that has a value: the devices concerned, IP addresses of the evidence, the customer's name",
     eval: forAlerts((source) => first(...DEVICE[source], IP[source], TENANT)),
   },
   {
@@ -283,7 +283,7 @@ export const FIELDS: readonly FieldRow[] = [
     field: "user",
     alerts: "required",
     ticketing: "optional",
-    help: "of an alert: principal names, else mailboxes, else accounts of the evidence, else unknown; of an incident: the person it is assigned to",
+    help: "of an alert, the first that has a value: principal names, mailboxes, accounts of the evidence, unknown; of an incident: its assignee",
     eval: {
       ...forBoth(
         (source) => first(...USER[source], `"unknown"`),
@@ -365,7 +365,7 @@ export const FIELDS: readonly FieldRow[] = [
   {
     field: "priority",
     ticketing: "required",
-    help: "as severity",
+    help: "the same as severity",
     eval: { incidents: severity("severity"), "xdr-incidents": ifAlert("null()", severity("severity")) },
   },
   {
@@ -382,7 +382,7 @@ export const FIELDS: readonly FieldRow[] = [
   {
     field: "src_user",
     ticketing: "optional",
-    help: "the person the incident is assigned to",
+    help: "the assignee of the incident",
     eval: { incidents: value("assignedTo"), "xdr-incidents": ifAlert("null()", value("assignedTo")) },
   },
   {
@@ -414,7 +414,7 @@ export const FIELDS: readonly FieldRow[] = [
   },
   {
     field: "assigned_to",
-    help: "the person the alert or incident is assigned to",
+    help: "the assignee of the alert or incident",
     eval: {
       alerts: value("assignedTo"),
       "mde-alerts": value("assignedTo"),

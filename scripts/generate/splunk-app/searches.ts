@@ -11,27 +11,27 @@ export const MACROS: readonly { readonly name: string; readonly definition: stri
   {
     name: "defender_mssp_index",
     definition: "index=*",
-    why: "Where the events are. Narrow it to your own indexes: searches get faster.",
+    why: "Where the events are. Restrict it to your own indexes to make searches faster.",
   },
   {
     name: "defender_mssp_alerts",
     definition: "`defender_mssp_index` eventtype=defender_mssp_alert",
-    why: "Alerts of all customers, each version one event.",
+    why: "Alerts of all customers; each version is one event.",
   },
   {
     name: "defender_mssp_incidents",
     definition: "`defender_mssp_index` eventtype=defender_mssp_incident",
-    why: "Incidents of all customers, each version one event.",
+    why: "Incidents of all customers; each version is one event.",
   },
   {
     name: "defender_mssp_health",
     definition: '`defender_mssp_index` sourcetype="defender_mssp:health" source="defender_mssp:health:*"',
-    why: "How each customer is doing, hourly and at each change.",
+    why: "The state of each customer, hourly and at each change.",
   },
   {
     name: "defender_mssp_latest_alerts",
     definition: pipeline("`defender_mssp_alerts`", "dedup tenant_id id"),
-    why: "Alerts as they are now: the newest version of each (events come newest first).",
+    why: "The newest version of each alert (events come newest first).",
   },
   {
     name: "defender_mssp_customer_streams",
@@ -45,7 +45,7 @@ export const MACROS: readonly { readonly name: string; readonly definition: stri
       "eval silent_s=now()-_time",
       'eval rank=case(silent_s>7500,6, state="signed-out",5, state="failing",4, state="throttled",3, state="catching-up",2, true(),1)',
     ),
-    why: "One row per customer and stream from the newest health event, worst rank first when sorted by -rank. Health comes hourly: 7,500 s without one is silence.",
+    why: "One row per customer and stream from the newest health event; sort by -rank for the worst first. Health events come hourly, so 7,500 s without one count as silence.",
   },
 ];
 
@@ -77,7 +77,7 @@ export const SAVED_SEARCHES: readonly SavedSearch[] = [
   {
     name: "Defender MSSP - Customers lookup",
     description:
-      "Keeps the lookup defender_mssp_customers from health events: one row per customer with the worst state of its streams.",
+      "Fills the lookup defender_mssp_customers from health events: one row per customer with the worst state of its streams.",
     search: pipeline(
       "`defender_mssp_customer_streams`",
       "sort 0 tenant_id -rank",
@@ -108,7 +108,7 @@ export const SAVED_SEARCHES: readonly SavedSearch[] = [
   },
   {
     name: "Defender MSSP - Credential expiring",
-    description: "A customer's app credential or refresh token ends within 30 days.",
+    description: "A customer's client secret, certificate or refresh token ends within 30 days.",
     search: pipeline(
       "`defender_mssp_customer_streams`",
       "where credential_days_left<=30",
@@ -124,7 +124,7 @@ export const SAVED_SEARCHES: readonly SavedSearch[] = [
   {
     name: "Defender MSSP - Sweep found rows",
     description:
-      "The second sweep found versions that polling had missed: nothing is lost, but Microsoft showed them later than overlap_minutes.",
+      "The hourly sweep found versions that polling had missed. Nothing is lost: Microsoft showed them later than overlap_minutes.",
     search: pipeline(
       "`defender_mssp_health`",
       "spath path=streams{} output=stream_json",

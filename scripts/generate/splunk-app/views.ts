@@ -4,7 +4,7 @@ import { GENERATED } from "../generated.ts";
 export interface Panel {
   readonly title: string;
   readonly kind: "single" | "table" | "chart";
-  /** A search of its own, or commands after the base search. */
+  /** A complete search, or commands after the base search. */
   readonly search?: string;
   readonly after?: string;
   readonly earliest?: string;
@@ -51,7 +51,7 @@ export const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
     {
       title: "Customers, worst first (click one for its alerts)",
       kind: "table",
-      after: `${ONE_ROW_PER_CUSTOMER} | eval state=if(rank=6,"silent",state), last_health=strftime(_time,"%Y-%m-%d %H:%M:%S"), whose_turn=actor | sort 0 -rank -lag_s tenant | table tenant, state, stream, lag_s, failure, whose_turn, say, next_step, credential_days_left, last_health, tenant_id`,
+      after: `${ONE_ROW_PER_CUSTOMER} | eval state=if(rank=6,"silent",state), last_health=strftime(_time,"%Y-%m-%d %H:%M:%S"), who_must_act=actor | sort 0 -rank -lag_s tenant | table tenant, state, stream, lag_s, failure, who_must_act, say, next_step, credential_days_left, last_health, tenant_id`,
       options: { count: "20", drilldown: "row" },
       drilldown: `<set token="tenant_id">$row.tenant_id$</set><set token="tenant">$row.tenant$</set>`,
     },
@@ -112,7 +112,7 @@ export function customersView(): string {
   return `<!-- ${GENERATED} -->
 <form version="1.1" theme="light">
   <label>Customers</label>
-  <description>Who is silent, lagging, throttled, failing or about to lose a credential, and who must act.</description>
+  <description>Customers that are silent, lagging, throttled, failing or about to lose a credential, and who must act.</description>
   <search id="base">
     <query>${escapeText(BASE)}</query>
     <earliest>-24h</earliest>
