@@ -21,7 +21,7 @@ ${globals.map((row) => entry("", row)).join("\n")}
 # Secrets (client_secret, refresh_token) may be written as file:PATH, env:NAME or credential:NAME (systemd) instead of in place.
 
 ${OUTPUT_SETTINGS.map((row) => entry("outputs[0].", row)).join("\n")}
-# What \`arcsight serve\` answers polls with
+# Settings of \`arcsight serve\`
 
 ${SERVE_SETTINGS.map((row) => entry("serve.", row)).join("\n")}`;
 }
