@@ -44,7 +44,8 @@ Most searches need only the mapped fields above.
 ${CUTS.map((cut) => `| \`${cut.field}\` | ${cut.help} |\n`).join("")}
 ## Health events
 
-A health event has \`streams\`, one entry for each stream. Counts are since the customer's previous health event.
+A health event has \`streams\`, one entry for each stream.
+Counts are since the customer's previous health event.
 
 | Member of an entry | Meaning |
 |---|---|
@@ -85,14 +86,14 @@ const HEALTH_MEMBERS: Readonly<Record<keyof StreamHealth, string>> = {
   walk_completed_at: "when the last complete walk ended; null before the first",
   new: "events sent of objects that are new",
   updated: "events sent of objects that changed",
-  swept: "of those, how many only the second sweep found",
+  swept: "of those, how many only the hourly sweep found",
   replayed: "events sent again after a crash, with the keys they had before",
   superseded: "versions that were not sent because a newer one of their object was",
   requests: "requests to Microsoft",
   throttled: "requests that Microsoft answered with 429",
-  invalid_utf8: "events sent in which Microsoft's bytes were not valid UTF-8 and U+FFFD stands instead",
-  retry_at: "when the stream is tried again, while it waits; else null",
-  failure: "code of the failure, else null",
+  invalid_utf8: "events sent in which Microsoft's bytes were not valid UTF-8 and were replaced by U+FFFD",
+  retry_at: "when the stream is tried again, while it waits; otherwise null",
+  failure: "code of the failure, or null",
   actor: "who must act: `microsoft`, `customer`, `operator` or `us`",
   say: "what happened, in one sentence",
   next_step: "what to do",
