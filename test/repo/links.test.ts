@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { posix, resolve } from "node:path";
 import { describe, expect, test } from "@jest/globals";
-import { anchorsOf, deadLinks, linksOf, type Pages } from "./markdown-links.ts";
+import { anchorsOf, deadLinks, deadPaths, linksOf, type Pages } from "./markdown-links.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 
@@ -25,6 +25,14 @@ test("every relative link of a Markdown page leads to a file or folder of the re
   expect(PAGES.size).toBeGreaterThan(50);
   expect([...PAGES.values()].flatMap(linksOf).length).toBeGreaterThan(150);
   expect(deadLinks(PAGES, FILES)).toEqual([]);
+});
+
+test("every source path that a Markdown page names exists, so docs/architecture.md cannot name a step that is gone", () => {
+  const found = (text: string) => deadPaths(new Map([["docs/a.md", text]]), ["src/main/main.ts"]);
+
+  expect(deadPaths(PAGES, FILES)).toEqual([]);
+  expect(found("`src/main/main.ts` in `src/main/`")).toEqual([]);
+  expect(found("`src/main/gone.ts` in `src/gone/`")).toEqual(["docs/a.md: src/main/gone.ts", "docs/a.md: src/gone"]);
 });
 
 describe("an index page leads to every page of its folder", () => {

@@ -28,6 +28,17 @@ export function anchorsOf(page: string): ReadonlySet<string> {
   return anchors;
 }
 
+/** `page: path` for each path in code, such as `src/main/main.ts`, that does not exist. */
+export function deadPaths(pages: Pages, files: readonly string[]): string[] {
+  const there = new Set(files.flatMap((file) => [file, ...foldersAbove(file)]));
+  return [...pages].flatMap(([page, text]) =>
+    [...withoutCodeBlocks(text).matchAll(/`((?:src|test|scripts|docs|changes|\.ci)\/[\w./-]*)`/g)]
+      .map(([, path = ""]) => path.replace(/\/$/, ""))
+      .filter((path) => !there.has(path))
+      .map((path) => `${page}: ${path}`),
+  );
+}
+
 /** `page: link` for each link that leads nowhere. `files` is everything that a clone contains. */
 export function deadLinks(pages: Pages, files: readonly string[]): string[] {
   const there = new Set(files.flatMap((file) => [file, ...foldersAbove(file)]));
