@@ -44,7 +44,7 @@ export function endpointsOf({
   };
 }
 
-/** What a tenant's open metadata says without any sign-in. */
+/** What a tenant's public metadata says without any sign-in. */
 export interface TenantFacts {
   readonly tenantId: TenantId;
   /** `microsoftonline.com` or `microsoftonline.us`. */
@@ -54,10 +54,10 @@ export interface TenantFacts {
 }
 
 /**
- * Asks the open OpenID document of a tenant. Throws Failure `tenant-not-found` (wrong id, or the wrong
- * cloud), `bad-answer`, or a network failure.
- * @param customer how a failure names the tenant Source: Microsoft identity platform docs, "OpenID Connect":
- *   members `issuer`, `cloud_instance_name`, `tenant_region_sub_scope`.
+ * Reads the public OpenID document of a tenant. Throws Failure `tenant-not-found` (wrong id or wrong cloud),
+ * `bad-answer`, or a network failure. Source: Microsoft identity platform docs, "OpenID Connect": members
+ * `issuer`, `cloud_instance_name`, `tenant_region_sub_scope`.
+ * @param customer how a failure names the tenant
  */
 export async function askTenantFacts(
   world: { readonly http: Http; readonly clock: Clock },
@@ -82,8 +82,8 @@ export async function askTenantFacts(
     throw new Failure("bad-answer", {
       actor: "operator",
       retry: { when: "later" },
-      say: `The sign-in service at ${new URL(authority.loginUrl).host} did not say which tenant ${authority.tenant} is.`,
-      nextStep: "Check the settings tenant_id and login_url.",
+      say: `The sign-in service at ${new URL(authority.loginUrl).host} did not return the id of tenant ${authority.tenant}.`,
+      nextStep: "Check the settings `tenant_id` and `login_url`.",
     });
   }
   const word = (name: string): string | undefined => {
@@ -94,8 +94,8 @@ export async function askTenantFacts(
 }
 
 /**
- * The GUID of what was typed as `tenant_id`. A domain is asked for once and then kept as a fact of the state
- * folder under `tenant:<login host>/<domain>`.
+ * The GUID of what was typed as `tenant_id`. A domain is resolved once. The GUID is then kept as a fact of
+ * the state folder under `tenant:<login host>/<domain>`.
  */
 export async function resolveTenantId(
   world: { readonly http: Http; readonly clock: Clock; readonly facts: Pick<StateFolder, "readFact" | "writeFact"> },

@@ -50,9 +50,9 @@ describe("a PEM file is read as operators make it", () => {
     [
       "a certificate without its key",
       () => fresh.certificatePem,
-      "app.pem holds a certificate but not its private key.",
+      "app.pem contains a certificate but not its private key.",
     ],
-    ["a key without a certificate", () => fresh.keyPem, "app.pem holds no certificate."],
+    ["a key without a certificate", () => fresh.keyPem, "app.pem contains no certificate."],
     [
       "somebody else's key",
       () => fresh.certificatePem + old.keyPem,
@@ -64,7 +64,7 @@ describe("a PEM file is read as operators make it", () => {
       () => fresh.keyPem + fresh.certificatePem.replace(/[A-Za-z0-9+/]{20}/, "AAAA"),
       "A certificate in app.pem is damaged.",
     ],
-    ["nothing of the kind", () => "hello", "app.pem holds no certificate."],
+    ["nothing of the kind", () => "hello", "app.pem contains no certificate."],
   ])("%s has its own sentence", (_, pem, say) => {
     expect(refusal(() => certificatePairs(pem(), "app.pem"))).toEqual({ code: "certificate-unusable", say });
   });

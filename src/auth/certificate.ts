@@ -16,10 +16,10 @@ export interface CertificatePair {
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]+?-----END \1-----/g;
 
 /**
- * Reads every pair of key and certificate in a PEM text, in any order and with either kind of line ends;
- * chain certificates without a key are left out. Throws Failure `certificate-unusable` with a sentence of its
- * own for: no certificate, no key, an encrypted key, a key that fits no certificate.
- * @param name what to call the file in a sentence; its content is never repeated.
+ * Reads every pair of private key and certificate in a PEM text, in any order and with either line ending.
+ * Chain certificates without a key are skipped. Throws Failure `certificate-unusable`, each with its own
+ * sentence: no certificate, no key, an encrypted key, a key that belongs to no certificate.
+ * @param name how a sentence names the file; its content is never repeated.
  */
 export function certificatePairs(pem: string, name: string): readonly CertificatePair[] {
   const text = pem.replaceAll("\r\n", "\n");
@@ -32,15 +32,15 @@ export function certificatePairs(pem: string, name: string): readonly Certificat
     else if (kind.endsWith("PRIVATE KEY")) keys.push(readable(name, "key", () => createPrivateKey(block)));
   }
   if (certificates.length === 0)
-    throw unusable(`${name} holds no certificate.`, "Put the certificate and its private key into one PEM file.");
+    throw unusable(`${name} contains no certificate.`, "Put the certificate and its private key into one PEM file.");
   if (keys.length === 0) {
     throw encrypted
       ? unusable(
           `The private key in ${name} is encrypted.`,
-          "Store it without a passphrase, readable by this program alone (openssl pkcs8 -topk8 -nocrypt).",
+          "Remove the passphrase with `openssl pkcs8 -topk8 -nocrypt`, and let only this program's account read the file.",
         )
       : unusable(
-          `${name} holds a certificate but not its private key.`,
+          `${name} contains a certificate but not its private key.`,
           "Put the certificate and its private key into one PEM file.",
         );
   }
@@ -50,8 +50,8 @@ export function certificatePairs(pem: string, name: string): readonly Certificat
     if (!key) continue;
     if (key.asymmetricKeyType !== "rsa")
       throw unusable(
-        `The key in ${name} is not an RSA key.`,
-        "Make an RSA key of at least 2048 bits: Entra takes no other kind here.",
+        `The private key in ${name} is not an RSA key.`,
+        "Create an RSA key of at least 2048 bits. Entra accepts no other kind here.",
       );
     pairs.push({
       privateKey: key.export({ type: "pkcs8", format: "pem" }).toString(),
@@ -70,8 +70,8 @@ export function certificatePairs(pem: string, name: string): readonly Certificat
 }
 
 /**
- * Which pair to use now. During a rollover a file holds two: the one that is valid and ends last wins. Pairs
- * that are over are not used. Throws Failure `certificate-expired`.
+ * The pairs that are valid now, the one that ends last first. During a rollover a file contains two pairs.
+ * Throws Failure `certificate-expired` or `certificate-not-yet-valid`.
  */
 export function usablePairs(
   pairs: readonly CertificatePair[],
@@ -91,7 +91,7 @@ export function usablePairs(
     say: `The certificate in ${name} ${early ? `is valid only from ${new Date(last.validFromMs).toISOString()}` : `expired on ${new Date(last.validToMs).toISOString()}`}.`,
     nextStep: early
       ? "Check this machine's clock."
-      : "Make a new certificate, upload it to the app, and put it into the file beside or instead of the old one.",
+      : "Create a new certificate, upload it to the app, and add it to the file.",
   });
 }
 
@@ -99,7 +99,7 @@ function readable<T>(name: string, what: string, read: () => T): T {
   try {
     return read();
   } catch {
-    // The runtime's message may quote the block.
+    // The runtime's message may quote the key, so it is not passed on.
     throw unusable(`A ${what} in ${name} is damaged.`, "Export it again as PEM.");
   }
 }

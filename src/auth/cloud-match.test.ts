@@ -35,7 +35,7 @@ describe("a tenant of another cloud than the setting's is recognised by its own 
     expect(check()).toBe(
       real === undefined
         ? "the same"
-        : `The tenant of Contoso is in the cloud ${real}, but the setting says ${setting}.`,
+        : `The tenant of Contoso is in the cloud ${real}, but the setting \`cloud\` is ${setting}.`,
     );
   });
 });
@@ -45,7 +45,7 @@ test.each([
   [60, "ends in 60 days"],
   [31, "ends in 31 days"],
   [7, "ends in 7 days"],
-  [1, "ends in 1 day;"],
+  [1, "ends in 1 day."],
 ])("a certificate with %d days left is warned about: %s", (days, words) => {
   expect(certificateWarning(days * 86_400_000, 0) ?? "no warning").toContain(words ?? "no warning");
 });

@@ -10,8 +10,8 @@ import type { TenantFacts } from "./authority.ts";
 const BY_SUB_SCOPE: Readonly<Record<string, CloudName>> = { GCC: "gcc", DODCON: "gcc-high", DOD: "dod" };
 
 /**
- * The cloud that a tenant belongs to by its own metadata; undefined when that says nothing (an unknown
- * instance, a simulator).
+ * The cloud that a tenant belongs to by its own metadata; undefined when the metadata does not say (an
+ * unknown instance, a simulator).
  */
 export function cloudOf(facts: TenantFacts): CloudName | undefined {
   const named = BY_SUB_SCOPE[facts.regionSubScope ?? ""];
@@ -20,17 +20,17 @@ export function cloudOf(facts: TenantFacts): CloudName | undefined {
   return facts.cloudInstance === "microsoftonline.com" ? "commercial" : undefined;
 }
 
-/** Throws Failure `wrong-cloud` when the setting cloud names another cloud than the tenant's own. */
+/** Throws Failure `wrong-cloud` when the setting `cloud` differs from the tenant's own cloud. */
 export function assertCloud(facts: TenantFacts, cloud: CloudName, customer: string): void {
   const real = cloudOf(facts);
   if (real === undefined || real === cloud) return;
-  // A US Government tenant whose metadata does not say which of the two it is.
+  // The metadata of a US Government tenant may not say which of the two clouds it is in.
   if (facts.regionSubScope === undefined && real === "gcc-high" && cloud === "dod") return;
   throw new Failure("wrong-cloud", {
     actor: "operator",
     retry: { when: "never" },
     area: "sign-in",
-    say: `The tenant of ${customer} is in the cloud ${real}, but the setting says ${cloud}.`,
-    nextStep: `Set cloud = ${real}${CLOUDS[real].loginUrl === CLOUDS[cloud].loginUrl ? "." : ", and use an app that is registered in that cloud."}`,
+    say: `The tenant of ${customer} is in the cloud ${real}, but the setting \`cloud\` is ${cloud}.`,
+    nextStep: `Set \`cloud = ${real}\`${CLOUDS[real].loginUrl === CLOUDS[cloud].loginUrl ? "." : ", and use an app that is registered in that cloud."}`,
   });
 }

@@ -18,7 +18,7 @@ const base64url = (bytes: number): string => randomBytes(bytes).toString("base64
 
 /**
  * Begins the authorization code flow with PKCE and state. The person opens `url`, signs in, and the browser
- * ends on the redirect URI with a code that `complete` exchanges. Source: Microsoft identity platform docs,
+ * ends at the redirect URI with a code that `complete` exchanges. Source: Microsoft identity platform docs,
  * "OAuth 2.0 authorization code flow"; the v1 form from "Azure AD v1.0 code grant".
  */
 export function beginCodeFlow(world: RedeemWorld, request: CodeFlowRequest): CodeFlow {
@@ -38,7 +38,7 @@ export function beginCodeFlow(world: RedeemWorld, request: CodeFlowRequest): Cod
     response_mode: "query",
     redirect_uri: redirectUri,
     ...(request.v1 ? { resource: audience } : { scope: `${audience}/.default openid profile offline_access` }),
-    // Whoever signs in chooses the account; a browser that remembers the wrong one would otherwise win.
+    // The person chooses the account. Otherwise the browser may reuse a wrong account it remembers.
     prompt: "select_account",
     state,
     code_challenge: challenge,
@@ -58,8 +58,8 @@ export function beginCodeFlow(world: RedeemWorld, request: CodeFlowRequest): Cod
 }
 
 /**
- * The code in the address that the browser ended on. Throws Failure with a sentence for each way that it can
- * be wrong.
+ * The code in the final address of the browser. Throws Failure with its own sentence for each kind of wrong
+ * address.
  */
 export function readLanding(
   landed: string,
@@ -77,8 +77,8 @@ export function readLanding(
   } catch {
     throw wrong(
       "redirect-unreadable",
-      "That is no address.",
-      "Copy the whole address from the browser's address bar, from https: to the end.",
+      "The pasted text is not a web address.",
+      "Copy the whole address from the browser's address bar.",
     );
   }
   const query = url.searchParams;
@@ -96,29 +96,29 @@ export function readLanding(
   if (query.has("admin_consent"))
     throw wrong(
       "redirect-unreadable",
-      "That is the answer to a consent, not to a sign-in.",
-      "Paste it into consent-url --answer; open the link above to sign in.",
+      "This address is the answer to a consent, not to a sign-in.",
+      "Open the link above to sign in. Pass this address to `consent-url --answer` instead.",
     );
   const home = new URL(expected.redirectUri);
   if (url.origin !== home.origin || url.pathname !== home.pathname) {
     throw wrong(
       "redirect-other",
       `The address does not begin with ${expected.redirectUri}.`,
-      "Wait until the browser has left Microsoft's pages, then copy the address.",
+      "Wait until the browser leaves Microsoft's pages, then copy the address.",
     );
   }
   if (query.get("state") !== expected.state)
     throw wrong(
       "redirect-other-sign-in",
-      "The address answers another sign-in than the one begun here.",
-      "Open the link above again in a fresh tab, and copy the address it ends on.",
+      "The address belongs to another sign-in.",
+      "Open the link above in a new tab, and copy the address at the end of that sign-in.",
     );
   const code = query.get("code");
   if (!code)
     throw wrong(
       "redirect-unreadable",
-      "The address holds no sign-in code.",
-      "Copy the whole address; it ends in code=… and state=….",
+      "The address contains no sign-in code.",
+      "Copy the whole address, including code=… and state=….",
     );
   return sealed(code);
 }
@@ -156,8 +156,8 @@ async function exchangeV2(
 }
 
 /**
- * MSAL speaks v2 only; old registrations with a v1 resource are redeemed here, by the form that the v1
- * documents describe.
+ * MSAL supports only the v2 endpoint. Codes of old registrations with a v1 resource are redeemed here, as the
+ * v1 documents describe.
  */
 async function exchangeV1(
   world: RedeemWorld,
@@ -169,8 +169,8 @@ async function exchangeV1(
   if (credential.kind === "certificate")
     throw wrong(
       "v1-needs-key",
-      "The v1 endpoint is used with an app key here, not with a certificate.",
-      "Give the app key, or leave --v1 away.",
+      "The v1 endpoint is supported only with a client secret, not with a certificate.",
+      "Give the client secret, or omit `--v1`.",
     );
   const form = new URLSearchParams({
     grant_type: "authorization_code",
@@ -195,7 +195,7 @@ async function exchangeV1(
   return signedInFrom(stanza, read.body ?? {});
 }
 
-/** Reads a token answer of either endpoint. */
+/** Reads a token answer of the v1 or the v2 endpoint. */
 export function signedInFrom(stanza: Stanza, body: Readonly<Record<string, unknown>>): SignedIn {
   const secret = (name: string): Sealed | undefined =>
     typeof body[name] === "string" && body[name] !== "" ? sealed(body[name]) : undefined;
@@ -203,8 +203,8 @@ export function signedInFrom(stanza: Stanza, body: Readonly<Record<string, unkno
   if (!accessToken)
     throw wrong(
       "bad-answer",
-      "The sign-in answer holds no access token.",
-      "Begin again; if it stays so, check login_url.",
+      "Microsoft's sign-in answer contains no access token.",
+      "Sign in again. If it fails again, check `login_url`.",
     );
   return signedIn(stanza, {
     refreshToken: secret("refresh_token"),
@@ -223,7 +223,7 @@ interface Received {
   readonly accessLifetimeMs: number;
 }
 
-/** The first that is text and not empty. */
+/** The first value that is a non-empty text. */
 function word(...values: unknown[]): string | undefined {
   return values.find((value): value is string => typeof value === "string" && value !== "");
 }
@@ -233,7 +233,7 @@ function signedIn(stanza: Stanza, received: Received): SignedIn {
     throw wrong(
       "refresh-token-missing",
       "Microsoft signed the user in but gave no refresh token.",
-      "Check that the app may have offline_access, then begin again.",
+      "Allow the app the permission `offline_access`, then sign in again.",
     );
   const about = { ...(received.idToken ? claimsOf(received.idToken) : undefined) };
   const claims = claimsOf(received.accessToken) ?? {};
@@ -241,8 +241,8 @@ function signedIn(stanza: Stanza, received: Received): SignedIn {
   if (tenantId !== undefined && tenantIdFrom(stanza.tenantId) !== undefined && tenantId !== stanza.tenantId) {
     throw wrong(
       "other-tenant",
-      `The sign-in was at tenant ${tenantId}, not at ${stanza.tenantName} (${stanza.tenantId}).`,
-      "Begin again and choose an account that is a member or guest of the customer's tenant.",
+      `The account signed in to tenant ${tenantId}, not to ${stanza.tenantName} (${stanza.tenantId}).`,
+      "Sign in again with an account that is a member or guest of the customer's tenant.",
     );
   }
   const scopes = (received.scope !== "" ? received.scope : (word(claims["scp"]) ?? ""))
@@ -259,7 +259,7 @@ function signedIn(stanza: Stanza, received: Received): SignedIn {
   };
 }
 
-/** Only the API that was signed in for shows its scopes; the others are tried when they are first asked. */
+/** The answer shows the scopes of one API only. The other APIs are checked at their first request. */
 function misfits(stanza: Stanza, scopes: readonly string[]): readonly string[] {
   const held = scopes.map((scope) => scope.slice(scope.lastIndexOf("/") + 1));
   if (scopes.length === 0) return [];
@@ -268,7 +268,7 @@ function misfits(stanza: Stanza, scopes: readonly string[]): readonly string[] {
     const permission = permissionOf(stream);
     if (!permission || permission.api !== first || grants(held, permission.scope)) return [];
     return [
-      `Stream ${stream} needs ${permission.scope}, which this sign-in did not get; ${stanza.tenantName} must consent to it first (consent-url).`,
+      `Stream ${stream} needs ${permission.scope}, which this sign-in did not get. ${stanza.tenantName} must consent to it: run \`defender-mssp consent-url --customer ${JSON.stringify(stanza.name)}\`.`,
     ];
   });
 }

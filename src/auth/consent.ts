@@ -14,12 +14,12 @@ type Who = Pick<
 >;
 
 /**
- * The v2 admin consent link. One API's `/.default` asks for everything the registration lists, of all APIs,
- * so one link is enough. Source: Microsoft identity platform docs, "Admin consent on the Microsoft identity
- * platform" and "Scopes and permissions: the .default scope".
+ * The v2 admin consent link. `/.default` of one API requests every permission that the registration lists,
+ * for all APIs, so one link is enough. Source: Microsoft identity platform docs, "Admin consent on the
+ * Microsoft identity platform" and "Scopes and permissions: the .default scope".
  *
- * The state can be checked later without keeping it: it ends in a digest over tenant, app and its own
- * beginning.
+ * The state can be checked later without being stored: it ends in a digest of the tenant, the app and its own
+ * first part.
  */
 export function consentLink(
   who: Who,
@@ -51,8 +51,8 @@ function stateFor(beginning: string, tenantId: string, clientId: string): string
 }
 
 /**
- * Checks the address that a consent ended on. What it says proves nothing; only a token with the permissions
- * does.
+ * Checks the browser's final address after a consent. The address is not proof of the consent; only a token
+ * with the permissions is.
  */
 export function readConsent(landed: string, who: Who, clientId: string): { readonly tenantId: string } {
   let query: URLSearchParams;
@@ -62,7 +62,7 @@ export function readConsent(landed: string, who: Who, clientId: string): { reado
   } catch {
     throw refused(
       "consent-unreadable",
-      "That is no address.",
+      "The pasted text is not a web address.",
       "Paste the whole address that the browser shows after the consent.",
     );
   }
@@ -73,22 +73,22 @@ export function readConsent(landed: string, who: Who, clientId: string): { reado
   if (query.has("code"))
     throw refused(
       "consent-unreadable",
-      "That is the answer to a sign-in, not to a consent.",
-      "Paste it into token acquire.",
+      "This address is the answer to a sign-in, not to a consent.",
+      "Paste it into `token acquire`.",
     );
   if (query.get("admin_consent")?.toLowerCase() !== "true")
     throw refused(
       "consent-unreadable",
-      "The address does not say that the consent was given.",
-      "Open the link again and press Accept.",
+      "The address does not confirm the consent.",
+      "Open the link again and choose Accept.",
     );
   const state = query.get("state") ?? "";
   const [beginning = ""] = state.split(".");
   if (state !== stateFor(beginning, who.tenantId, clientId)) {
     throw refused(
       "consent-other-link",
-      "This consent answers another link: its state does not belong to this customer and app.",
-      "Send the link that consent-url prints for this customer.",
+      "This consent belongs to another link: its state does not match this customer and app.",
+      "Send the customer the link that `consent-url` prints for this customer.",
     );
   }
   const tenantId = tenantIdFrom(query.get("tenant") ?? "");
@@ -96,8 +96,8 @@ export function readConsent(landed: string, who: Who, clientId: string): { reado
   if (tenantId === undefined || (wanted !== undefined && tenantId !== wanted)) {
     throw refused(
       "consent-other-tenant",
-      `The consent was given by tenant ${tenantId ?? "unknown"}, not by ${who.tenantName} (${who.tenantId}).`,
-      "Ask the customer to open the link with an administrator of that tenant.",
+      `Tenant ${tenantId ?? "unknown"} gave the consent, not ${who.tenantName} (${who.tenantId}).`,
+      "Ask an administrator of the customer's tenant to open the link.",
     );
   }
   return { tenantId };
@@ -119,13 +119,13 @@ const MAILS: Readonly<Record<MailLanguage, MailText>> = {
     body: (customer, link) => [
       "Hello,",
       "",
-      `so that we can watch over ${customer}, our program needs leave to read alerts and incidents of Microsoft Defender in your tenant. It can change nothing.`,
-      "An administrator (Global Administrator or Privileged Role Administrator) opens this link, checks the list of permissions and presses Accept:",
+      `To monitor ${customer}, our program needs permission to read the alerts and incidents of Microsoft Defender in your tenant. It cannot change anything.`,
+      "Please ask an administrator (Global Administrator or Privileged Role Administrator) to open this link, check the list of permissions and choose Accept:",
       "",
       link.url,
       "",
-      `Asked for: ${link.permissions.join(", ")}.`,
-      "Afterwards the browser may show an empty page or an error page; that is in order. You can withdraw the permission at any time under Microsoft Entra ID, Enterprise applications.",
+      `Requested permissions: ${link.permissions.join(", ")}.`,
+      "The browser may then show an empty page or an error page. This is normal. You can withdraw the permission at any time under Microsoft Entra ID, Enterprise applications.",
     ],
   },
   fr: {

@@ -5,13 +5,13 @@ import type { AppCredential } from "../model/sign-in.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import { certificatePairs, usablePairs } from "./certificate.ts";
 
-/** A certificate, or an app key whose end is known, is warned about from each of these days on. */
+/** Days before the end at which a certificate or a client secret with a known end date is warned about. */
 const WARN_DAYS = [7, 30, 60] as const;
 const DAY_MS = 86_400_000;
 
 /**
- * Throws Failure `secret-id-pasted` when the ID of an app key stands where its value belongs: Entra's keys
- * never look like a GUID.
+ * Throws Failure `secret-id-pasted` when the ID of a client secret was given instead of its value. Entra's
+ * secret values never look like a GUID.
  */
 export function refuseSecretId(secret: Sealed, app: string): void {
   if (!secret.open((value) => tenantIdFrom(value) !== undefined)) return;
@@ -19,20 +19,20 @@ export function refuseSecretId(secret: Sealed, app: string): void {
     actor: "operator",
     retry: { when: "never" },
     area: "sign-in",
-    say: `What is given as the key of app ${app} is the key's ID, not its value.`,
+    say: `The client secret given for app ${app} is the secret's ID, not its value.`,
     nextStep:
-      "Make a new key under Certificates & secrets and copy the column Value; the value of an old key cannot be shown again.",
+      "Create a new client secret under Certificates & secrets and copy the column Value. The portal shows the value only once.",
   });
 }
 
-/** How much longer a credential lasts, in whole days; undefined when that cannot be known from here. */
+/** Whole days until a credential ends; 0 when it has ended. */
 export function daysLeft(endsMs: number, nowMs: number): number {
   return Math.max(0, Math.floor((endsMs - nowMs) / DAY_MS));
 }
 
 /**
- * When the longest-lasting certificate of a file ends, ms; undefined when the file cannot be used (signing in
- * will say why). Read each time: a rollover replaces the file.
+ * When the certificate of a file that lasts longest ends, ms; undefined when the file cannot be used (the
+ * sign-in then says why). The file is read each time, because a rollover replaces it.
  */
 export function certificateEnds(path: string): number | undefined {
   try {
@@ -42,22 +42,22 @@ export function certificateEnds(path: string): number | undefined {
   }
 }
 
-/** The sharpest bound (7, 30, 60 days before the end) that was passed; undefined with more time left. */
+/** The last threshold (60, 30, 7 days before the end) that was passed; undefined with more time left. */
 export function warnedDays(endsMs: number, nowMs: number): (typeof WARN_DAYS)[number] | undefined {
   const left = daysLeft(endsMs, nowMs);
   return WARN_DAYS.find((days) => left <= days);
 }
 
-/** The sharpest warning that holds, undefined with more than 60 days left. */
+/** The warning for the last threshold that was passed; undefined with more than 60 days left. */
 export function certificateWarning(endsMs: number, nowMs: number): string | undefined {
   const left = daysLeft(endsMs, nowMs);
   return warnedDays(endsMs, nowMs) === undefined
     ? undefined
-    : `ends in ${left} day${left === 1 ? "" : "s"}; put a new one into the file beside it and upload it to the app`;
+    : `ends in ${left} day${left === 1 ? "" : "s"}. Add a new certificate to the file and upload it to the app`;
 }
 
 /**
- * Looks at a credential without using it. Returns a remark, throws Failure for what cannot work.
+ * Checks a credential without using it. Returns a remark; throws Failure for a credential that cannot work.
  * @param readText reads the certificate file
  */
 export async function checkCredential(
@@ -65,18 +65,20 @@ export async function checkCredential(
   readText: (path: string) => Promise<string>,
   nowMs: number,
 ): Promise<{ remark: string; daysLeft: number | undefined }> {
-  if (credential.kind === "public") return { remark: "Public client, no secret needed.", daysLeft: undefined };
+  if (credential.kind === "public")
+    return { remark: "Public client; no client secret is needed.", daysLeft: undefined };
   if (credential.kind === "secret") {
     refuseSecretId(credential.secret, credential.clientId);
     const { endsMs } = credential;
-    if (endsMs === undefined) return { remark: "App key; when it ends only the portal knows.", daysLeft: undefined };
+    if (endsMs === undefined)
+      return { remark: "Client secret; its end date is shown only in the portal.", daysLeft: undefined };
     const left = daysLeft(endsMs, nowMs);
     const soon = warnedDays(endsMs, nowMs) !== undefined;
     const when = `${new Date(endsMs).toISOString().slice(0, 10)} (${left} day${left === 1 ? "" : "s"} left)`;
     return {
       remark: soon
-        ? `The app key ends on ${when}; store a new one: defender-mssp credential set NAME.`
-        : `App key, ends on ${when}.`,
+        ? `The client secret ends on ${when}. Store a new one with \`defender-mssp credential set NAME\`.`
+        : `Client secret, ends on ${when}.`,
       daysLeft: left,
     };
   }
@@ -89,7 +91,7 @@ export async function checkCredential(
       retry: { when: "never" },
       area: "sign-in",
       say: `The certificate file ${credential.path} cannot be read.`,
-      nextStep: "Name a PEM file that this program may read in the setting certificate.",
+      nextStep: "Set `certificate` to a PEM file that this program's account can read.",
       cause,
     });
   }

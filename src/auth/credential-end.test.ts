@@ -28,17 +28,17 @@ test.each([
 
 test.each([
   [61, []],
-  [60, ["app-key-60"]],
-  [30, ["app-key-30"]],
-  [7, ["app-key-7"]],
-  [0, ["app-key-7"]],
-])("an app key with %i days left is warned about at 60, 30 and 7", (days, thresholds) => {
+  [60, ["client-secret-60"]],
+  [30, ["client-secret-30"]],
+  [7, ["client-secret-7"]],
+  [0, ["client-secret-7"]],
+])("a client secret with %i days left is warned about at 60, 30 and 7", (days, thresholds) => {
   const parts = { tenantName: "contoso", secretEndsMs: NOW_MS + days * DAY_MS };
   expect(credentialWarnings(parts, NOW_MS).map(({ threshold }) => threshold)).toEqual(thresholds);
   expect(credentialDaysLeft(parts, NOW_MS)).toBe(days);
 });
 
-test("a certificate is warned about too, whichever ends first is counted, and each sentence says whose turn it is", async () => {
+test("a certificate is warned about too, the one that ends first counts, and each sentence names who must act", async () => {
   const folder = mkdtempSync(join(tmpdir(), "credential-end-"));
   try {
     const path = join(folder, "app.pem");
@@ -50,30 +50,30 @@ test("a certificate is warned about too, whichever ends first is counted, and ea
       [
         "credential-expiring",
         "operator",
-        "The refresh token of contoso has not been used for more than 60 days; Microsoft forgets it in 29 days.",
+        "The refresh token of contoso has not been used for more than 60 days. It expires in 29 days.",
       ],
       ["credential-expiring", "operator", "The certificate of contoso ends in 30 days."],
-      ["credential-expiring", "operator", "The app key of contoso has ended."],
+      ["credential-expiring", "operator", "The client secret of contoso has ended."],
     ]);
   } finally {
     rmSync(folder, { recursive: true });
   }
 });
 
-test("nothing is counted of what cannot be known", () => {
+test("without a known end date there are no days left and no warnings", () => {
   expect(credentialDaysLeft({ tenantName: "contoso" }, NOW_MS)).toBeNull();
   expect(credentialWarnings({ tenantName: "contoso" }, NOW_MS)).toEqual([]);
 });
 
-test("doctor says when a noted app key ends", async () => {
+test("doctor prints the noted end date of a client secret", async () => {
   const key = (days: number) =>
     checkCredential(
       { kind: "secret", clientId: "a", secret: sealed("k"), endsMs: NOW_MS + days * DAY_MS },
       () => Promise.reject(new Error("no file")),
       NOW_MS,
     );
-  expect(await key(200)).toEqual({ remark: "App key, ends on 2027-06-12 (200 days left).", daysLeft: 200 });
+  expect(await key(200)).toEqual({ remark: "Client secret, ends on 2027-06-12 (200 days left).", daysLeft: 200 });
   expect((await key(20)).remark).toBe(
-    "The app key ends on 2026-12-14 (20 days left); store a new one: defender-mssp credential set NAME.",
+    "The client secret ends on 2026-12-14 (20 days left). Store a new one with `defender-mssp credential set NAME`.",
   );
 });

@@ -4,17 +4,17 @@ import { certificateEnds, daysLeft, warnedDays } from "./credential-check.ts";
 import type { TokenAge } from "./refresh-token-age.ts";
 import { daysLeftOf, warningDay } from "./refresh-token-age.ts";
 
-/** What a customer's sign-in rests on, as far as its end can be known from here. */
+/** The parts of a customer's sign-in whose end date can be known on this machine. */
 export interface SignInParts {
   readonly tenantName: string;
   readonly refreshToken?: { readonly age: TokenAge } | undefined;
-  /** Path of the PEM; read at each look, because a rollover replaces it. */
+  /** Path of the PEM file; read at each check, because a rollover replaces it. */
   readonly certificate?: string | undefined;
-  /** When the app key ends, as whoever stored it noted. */
+  /** When the client secret ends, as noted when it was stored. */
   readonly secretEndsMs?: number | undefined;
 }
 
-/** Days until the sign-in ends by itself, whichever part ends first; null when nothing about it is known. */
+/** Days until the first part of the sign-in ends; null when no end date is known. */
 export function credentialDaysLeft(parts: SignInParts, nowMs: number): number | null {
   const left = [
     parts.refreshToken && daysLeftOf(parts.refreshToken.age, nowMs),
@@ -26,8 +26,8 @@ export function credentialDaysLeft(parts: SignInParts, nowMs: number): number | 
 }
 
 /**
- * The warnings that hold: a refresh token at 60, 75 and 85 days without use; a certificate or an app key at
- * 60, 30 and 7 days before its end.
+ * The warnings due now: a refresh token after 60, 75 and 85 days without use; a certificate or a client
+ * secret 60, 30 and 7 days before its end.
  */
 export function credentialWarnings(parts: SignInParts, nowMs: number): readonly CredentialWarning[] {
   const warnings: CredentialWarning[] = [];
@@ -37,8 +37,8 @@ export function credentialWarnings(parts: SignInParts, nowMs: number): readonly 
     warnings.push(
       credentialWarning(
         `refresh-token-${unused}`,
-        `The refresh token of ${parts.tenantName} has not been used for more than ${unused} days; Microsoft forgets it in ${left}.`,
-        `Clear what keeps it from being used (\`defender-mssp doctor\` names it), or sign in again: defender-mssp token acquire --customer ${JSON.stringify(parts.tenantName)}.`,
+        `The refresh token of ${parts.tenantName} has not been used for more than ${unused} days. It expires in ${left}.`,
+        `Fix what \`defender-mssp doctor --customer ${JSON.stringify(parts.tenantName)}\` reports, or sign in again: run \`defender-mssp token acquire --customer ${JSON.stringify(parts.tenantName)}\`.`,
       ),
     );
   }
@@ -48,7 +48,7 @@ export function credentialWarnings(parts: SignInParts, nowMs: number): readonly 
       credentialWarning(
         `certificate-${certificate.threshold}`,
         `The certificate of ${parts.tenantName} ${certificate.say}.`,
-        `Put a new one into ${parts.certificate} beside it and upload it to the app.`,
+        `Add a new certificate to ${parts.certificate} and upload it to the app.`,
       ),
     );
   }
@@ -56,9 +56,9 @@ export function credentialWarnings(parts: SignInParts, nowMs: number): readonly 
   if (secret) {
     warnings.push(
       credentialWarning(
-        `app-key-${secret.threshold}`,
-        `The app key of ${parts.tenantName} ${secret.say}.`,
-        "Make a new key for the app and store it: defender-mssp credential set NAME --expires DATE.",
+        `client-secret-${secret.threshold}`,
+        `The client secret of ${parts.tenantName} ${secret.say}.`,
+        "Create a new client secret for the app and store it: `defender-mssp credential set NAME --expires DATE`.",
       ),
     );
   }

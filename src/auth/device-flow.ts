@@ -10,10 +10,10 @@ import { readJsonAnswer } from "./json-answer.ts";
 import type { RedeemWorld } from "./redeem.ts";
 
 /**
- * Begins the device code flow: the person types a short code on a page of Microsoft's, on any device. The app
- * then counts as a public client, so its registration must have "Allow public client flows" switched on, and
- * its refresh token is redeemed without a secret. Source: Microsoft identity platform docs, "OAuth 2.0 device
- * authorization grant". Written by hand because MSAL's own loop waits on real time.
+ * Begins the device code flow: the person types a short code on one of Microsoft's pages, on any device. The
+ * app is then a public client, so its registration must have "Allow public client flows" enabled, and its
+ * refresh token is redeemed without a client secret. Source: Microsoft identity platform docs, "OAuth 2.0
+ * device authorization grant". Not done by MSAL, because its loop waits on real time.
  */
 export async function beginDeviceFlow(world: RedeemWorld, stanza: Stanza, clientId: string): Promise<DeviceFlow> {
   const endpoints = endpointsOf({ loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId });
@@ -52,7 +52,7 @@ export async function beginDeviceFlow(world: RedeemWorld, stanza: Stanza, client
       for (;;) {
         await world.clock.pause(intervalMs, signal);
         if (signal?.aborted)
-          throw new Failure("stopped", { actor: "us", retry: { when: "soon" }, say: "The sign-in was given up." });
+          throw new Failure("stopped", { actor: "us", retry: { when: "soon" }, say: "The sign-in was cancelled." });
         if (world.clock.monotonicMs() > endsAtMs)
           throw failureFromEntra({ status: 400, body: { error: "expired_token" } }, subject);
         let answer: TokenAnswer;
@@ -67,7 +67,7 @@ export async function beginDeviceFlow(world: RedeemWorld, stanza: Stanza, client
             signal,
           );
         } catch (error) {
-          // A dropped connection must not cost the person a second sign-in.
+          // After a dropped connection the person must not have to sign in again.
           if (isFailure(error) && error.retry.when === "soon" && error.code !== "stopped") continue;
           throw error;
         }
@@ -82,7 +82,7 @@ export async function beginDeviceFlow(world: RedeemWorld, stanza: Stanza, client
   };
 }
 
-/** Without the switch Microsoft asks for a secret; say which switch. */
+/** With the switch off Microsoft asks for a client secret. The failure names the switch instead. */
 function notPublic(failure: Failure): Failure {
   if (failure.code !== "credential-missing") return failure;
   return new Failure("public-client-off", {
@@ -91,7 +91,7 @@ function notPublic(failure: Failure): Failure {
     area: "sign-in",
     say: "The app registration does not allow the device code flow.",
     nextStep:
-      "Switch on Authentication > Advanced settings > Allow public client flows in the app registration, or sign in without --device-code.",
+      "Enable Authentication > Advanced settings > Allow public client flows in the app registration, or sign in without `--device-code`.",
     cause: failure,
   });
 }

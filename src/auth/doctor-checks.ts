@@ -19,9 +19,9 @@ export interface DoctorWorld {
   credentialOf(stanza: Stanza): AppCredential;
   /** Does a request to this address go through a proxy? */
   viaProxy(url: string, stanza: Stanza): boolean;
-  /** One fresh token; rotated refresh tokens are kept. */
+  /** One new access token; rotated refresh tokens are stored. */
   token(stanza: Stanza, api: TokenApi): Promise<Sealed>;
-  /** Asks a stream for one record at most. Throws the API's failure. */
+  /** Requests at most one record of a stream. Throws the API's failure. */
   probe(stanza: Stanza, stream: StreamName, token: Sealed, signal: AbortSignal): Promise<void>;
 }
 
@@ -39,9 +39,9 @@ const ON_THE_WAY = new Set<FailureCode>([
 const CLOCK_LIMIT_MS = 300_000;
 
 /**
- * Every precondition of collecting for one customer, from the outside in. A check assumes that those before
- * it passed. Name lookup, proxy and TLS are three checks of one question to the sign-in service: it fails in
- * one of them or in none.
+ * Every precondition of collecting for one customer, from the network inwards. Each check assumes that the
+ * checks before it passed. Name lookup, proxy and TLS are three checks of one request to the sign-in service:
+ * it fails in one of them or in none.
  */
 export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly DoctorCheck[] {
   let reached: Promise<{ serverMs: number; askedMs: number }> | undefined;
@@ -51,7 +51,7 @@ export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly Docto
     name,
     async run(signal) {
       try {
-        await reach(signal);
+        await contact(signal);
       } catch (error) {
         if (!isFailure(error) || ends(error.code)) throw error;
       }
@@ -83,14 +83,14 @@ export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly Docto
     {
       name: "clock",
       async run(signal) {
-        const { serverMs, askedMs } = await reach(signal);
+        const { serverMs, askedMs } = await contact(signal);
         const offMs = askedMs - serverMs;
         if (Math.abs(offMs) > CLOCK_LIMIT_MS) {
           throw new Failure("clock-wrong", {
             actor: "operator",
             retry: { when: "never" },
-            say: `This machine's clock is ${Math.round(Math.abs(offMs) / 60_000)} minutes ${offMs > 0 ? "ahead of" : "behind"} Microsoft's, so tokens and certificates are refused.`,
-            nextStep: "Set this machine's clock (NTP).",
+            say: `This machine's clock is ${Math.round(Math.abs(offMs) / 60_000)} minutes ${offMs > 0 ? "ahead of" : "behind"} Microsoft's, so tokens and certificates are rejected.`,
+            nextStep: "Set this machine's clock, for example by NTP.",
           });
         }
         return Math.abs(offMs) > 30_000
@@ -116,7 +116,7 @@ export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly Docto
         name: `token ${api}`,
         async run() {
           tokens.set(api, await world.token(stanza, api));
-          return "Microsoft gives a token.";
+          return "Microsoft issues an access token.";
         },
       },
       {
@@ -136,10 +136,11 @@ export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly Docto
             ...(stanza.resource === undefined ? {} : { resource: stanza.resource }),
           };
           const verdicts = verdictsOn(token, wanted);
-          // An opaque token is Microsoft's right; the API is asked all the same.
-          if (verdicts.length === 1 && !verdicts[0]!.ok) return "The token cannot be read; the API will tell.";
+          // Microsoft may issue an opaque token. The request to the API still shows whether it works.
+          if (verdicts.length === 1 && !verdicts[0]!.ok)
+            return "The access token cannot be decoded here. The next check shows whether the API accepts it.";
           const wrong = verdicts.find((verdict) => !verdict.ok);
-          if (!wrong) return "The token has what the streams need.";
+          if (!wrong) return "The access token has the permissions that the streams need.";
           const consent = stanza.streams.some((stream) => stream === wrong.check);
           throw new Failure(consent ? "consent-missing" : "token-unfit", {
             actor: consent ? "customer" : "operator",
@@ -147,7 +148,7 @@ export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly Docto
             area: "sign-in",
             say: wrong.say,
             nextStep: consent
-              ? `Send the customer's administrator the link: defender-mssp consent-url --customer "${stanza.name}".`
+              ? `Send the customer's administrator the link that \`defender-mssp consent-url --customer "${stanza.name}"\` prints.`
               : wrong.nextStep,
           });
         },

@@ -15,7 +15,7 @@ const golden = JSON.parse(
 ) as GoldenRow[];
 const subject = { customer: "Contoso", clientId: "99999999-0000-4000-8000-000000000000" };
 
-describe("each refusal of the token endpoint has its sentence, its actor and its next step", () => {
+describe("each error of the token endpoint has its sentence, its actor and its next step", () => {
   test.each(golden.map((row) => [row.name, row] as const))("%s", (_, { status, body, wanted }) => {
     const failure = failureFromEntra({ status, body: body ?? undefined }, subject);
 
@@ -29,7 +29,7 @@ describe("each refusal of the token endpoint has its sentence, its actor and its
     }).toEqual(wanted);
   });
 
-  test("no row is without a golden answer", () => {
+  test("every row has a golden answer", () => {
     const names = new Set(golden.map(({ name }) => name));
     const wanted = [
       ...AADSTS.flatMap(({ numbers }) => numbers.map((number) => `AADSTS${number}`)),
@@ -38,19 +38,19 @@ describe("each refusal of the token endpoint has its sentence, its actor and its
     expect(wanted.filter((name) => !names.has(name))).toEqual([]);
   });
 
-  test("no number stands in two rows", () => {
+  test("no number is in two rows", () => {
     const numbers = AADSTS.flatMap((row) => row.numbers);
     expect(numbers.filter((number, at) => numbers.indexOf(number) !== at)).toEqual([]);
   });
 });
 
-describe("the OAuth error decides what we do, the number only the words", () => {
-  test("a number of a temporary failure under invalid_grant does not make us knock again and again", () => {
+describe("the OAuth error decides what this program does, the AADSTS number only the words", () => {
+  test("the number of a temporary failure under invalid_grant does not cause retries", () => {
     const failure = failureFromEntra({ status: 400, body: { error: "invalid_grant", error_codes: [90033] } }, subject);
     expect(failure.retry).toEqual({ when: "never" });
   });
 
-  test("a number of a final trouble under temporarily_unavailable is tried again", () => {
+  test("the number of a permanent failure under temporarily_unavailable is retried", () => {
     const failure = failureFromEntra(
       { status: 400, body: { error: "temporarily_unavailable", error_codes: [7000222] } },
       subject,
@@ -66,7 +66,7 @@ describe("the OAuth error decides what we do, the number only the words", () => 
     });
   });
 
-  test("nothing of the description reaches a sentence: it names users", () => {
+  test("the error description never reaches a sentence, because it names users", () => {
     const failure = failureFromEntra(
       {
         status: 400,

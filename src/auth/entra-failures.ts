@@ -3,14 +3,14 @@ import { Failure } from "../model/failure.ts";
 import type { Actor, FailureCode } from "../model/failure-codes.ts";
 
 /**
- * What the token endpoint's `error` makes us do. Microsoft asks programs to branch on `error` alone, never on
- * numbers or text (Microsoft identity platform docs, "Microsoft Entra authentication & authorization error
- * codes").
+ * What the token endpoint's `error` makes this program do. Microsoft asks programs to branch on `error`
+ * alone, never on numbers or text (Microsoft identity platform docs, "Microsoft Entra authentication &
+ * authorization error codes").
  */
 export interface OAuthErrorRow {
   readonly error: string;
   /**
-   * `again`: a passing trouble; `person`: someone must sign in or consent; `settings`: the app or its
+   * `again`: a temporary failure; `person`: someone must sign in or consent; `settings`: the app or its
    * settings are wrong.
    */
   readonly means: "again" | "person" | "settings";
@@ -20,11 +20,11 @@ export interface OAuthErrorRow {
   readonly nextStep: string;
 }
 
-const SIGN_IN_AGAIN = 'Sign in again: defender-mssp token acquire --customer "{customer}".';
+const SIGN_IN_AGAIN = 'Sign in again: run `defender-mssp token acquire --customer "{customer}"`.';
 const SEND_CONSENT =
-  'Send the customer\'s administrator the link that defender-mssp consent-url --customer "{customer}" prints.';
+  'Send the customer\'s administrator the link that `defender-mssp consent-url --customer "{customer}"` prints.';
 const SIGN_IN_OR_APP_ONLY =
-  'Sign in again interactively (defender-mssp token acquire --customer "{customer}"), or change this customer to auth = app.';
+  'Sign in again: run `defender-mssp token acquire --customer "{customer}"`, or set `auth = app` for this customer.';
 
 export const OAUTH_ERRORS: readonly OAuthErrorRow[] = [
   row(
@@ -32,8 +32,8 @@ export const OAUTH_ERRORS: readonly OAuthErrorRow[] = [
     "again",
     "entra-busy",
     "microsoft",
-    "Microsoft's sign-in service is busy for {customer}",
-    "Nothing to do; it is tried again.",
+    "Microsoft's sign-in service is temporarily unavailable for {customer}",
+    "Nothing to do. This program retries.",
   ),
   row(
     "server_error",
@@ -41,7 +41,7 @@ export const OAUTH_ERRORS: readonly OAuthErrorRow[] = [
     "entra-busy",
     "microsoft",
     "Microsoft's sign-in service failed for {customer}",
-    "Nothing to do; it is tried again.",
+    "Nothing to do. This program retries.",
   ),
   row(
     "invalid_grant",
@@ -56,7 +56,7 @@ export const OAUTH_ERRORS: readonly OAuthErrorRow[] = [
     "person",
     "interaction-required",
     "operator",
-    "Microsoft wants a person to sign in for {customer}",
+    "Microsoft requires a person to sign in for {customer}",
     SIGN_IN_OR_APP_ONLY,
   ),
   row(
@@ -64,7 +64,7 @@ export const OAUTH_ERRORS: readonly OAuthErrorRow[] = [
     "person",
     "interaction-required",
     "operator",
-    "Microsoft wants a person to sign in for {customer}",
+    "Microsoft requires a person to sign in for {customer}",
     SIGN_IN_OR_APP_ONLY,
   ),
   row(
@@ -88,47 +88,47 @@ export const OAUTH_ERRORS: readonly OAuthErrorRow[] = [
     "settings",
     "credential-refused",
     "operator",
-    "Microsoft refuses the key or certificate of app {app}",
-    "Check client_id and client_secret or certificate of {customer}.",
+    "Microsoft rejected the client secret or certificate of app {app}",
+    "Check `client_id`, `client_secret` and `certificate` of {customer}.",
   ),
   row(
     "unauthorized_client",
     "settings",
     "app-not-allowed",
     "operator",
-    "app {app} may not sign in this way in the tenant of {customer}",
-    "Check client_id, tenant_id and the app's registration (defender-mssp register --check).",
+    "app {app} is not allowed to sign in this way in the tenant of {customer}",
+    "Check `client_id` and `tenant_id`, then check the app's manifest: `defender-mssp register --check FILE`.",
   ),
   row(
     "invalid_resource",
     "settings",
     "audience-wrong",
     "operator",
-    "the API asked for is not known in the tenant of {customer}",
-    "Check the settings cloud and resource of {customer}.",
+    "the tenant of {customer} does not know the requested API",
+    "Check the settings `cloud` and `resource` of {customer}.",
   ),
   row(
     "invalid_scope",
     "settings",
     "scope-wrong",
     "operator",
-    "the permission asked for is not known to Microsoft",
-    "Check the setting resource of {customer}.",
+    "Microsoft does not know the permission requested for {customer}",
+    "Check the setting `resource` of {customer}.",
   ),
   row(
     "invalid_request",
     "settings",
     "request-refused",
     "operator",
-    "Microsoft calls the sign-in request for {customer} malformed",
-    "Check that no setting of {customer} is empty or cut; if all are right, report a bug.",
+    "Microsoft rejected the sign-in request for {customer} as malformed",
+    "Check that no setting of {customer} is empty or incomplete. If all are right, report a bug.",
   ),
   row(
     "unsupported_grant_type",
     "settings",
     "request-refused",
     "us",
-    "Microsoft does not know the way of signing in that was used for {customer}",
+    "Microsoft does not support the sign-in method used for {customer}",
     "Report a bug.",
   ),
   row(
@@ -136,15 +136,15 @@ export const OAUTH_ERRORS: readonly OAuthErrorRow[] = [
     "settings",
     "request-refused",
     "operator",
-    "app {app} is not registered for this way of signing in",
-    "Register the redirect URI as type Web (defender-mssp register).",
+    "app {app} is not registered for this sign-in method",
+    "Register the redirect URI as type Web. `defender-mssp register` prints the steps.",
   ),
   row(
     "authorization_pending",
     "again",
     "authorization-pending",
     "operator",
-    "nobody has completed the sign-in for {customer} yet",
+    "the sign-in for {customer} is not complete yet",
     "Complete the sign-in in the browser.",
   ),
   row(
@@ -160,7 +160,7 @@ export const OAUTH_ERRORS: readonly OAuthErrorRow[] = [
     "person",
     "code-expired",
     "operator",
-    "the device code for {customer} was not used in time",
+    "the device code for {customer} expired before the sign-in was complete",
     SIGN_IN_AGAIN,
   ),
 ];
@@ -176,7 +176,7 @@ function row(
   return { error, means, code, actor, say, nextStep };
 }
 
-/** Advice for an AADSTS number: it refines code, actor and words, never what we do. */
+/** Advice for an AADSTS number: it refines code, actor and words, never what this program does. */
 export interface AadstsRow {
   readonly numbers: readonly number[];
   readonly code: FailureCode;
@@ -191,57 +191,57 @@ export const AADSTS: readonly AadstsRow[] = [
     [700082, 70008],
     "signed-out",
     "operator",
-    "the refresh token of {customer} has expired because it was not used for too long",
-    `${SIGN_IN_AGAIN} Check also that the collector kept running.`,
+    "the refresh token of {customer} expired because it was not used for too long",
+    `${SIGN_IN_AGAIN} Then keep the collector running.`,
   ),
   advice(
     [700084],
     "redirect-type-spa",
     "operator",
-    "the refresh token of {customer} came through a redirect URI of type SPA, and those end after 24 hours",
-    'Register the redirect URI of app {app} as type Web, then sign in again: defender-mssp token acquire --customer "{customer}".',
+    "the refresh token of {customer} was issued through a redirect URI of type SPA and expired after 24 hours",
+    'Register the redirect URI of app {app} as type Web, then run `defender-mssp token acquire --customer "{customer}"`.',
   ),
   advice(
     [70043],
     "sign-in-frequency",
     "customer",
-    "a Conditional Access sign-in frequency in the tenant of {customer} ended the sign-in",
-    "Ask the customer to exclude this sign-in from that policy, or change this customer to auth = app.",
+    "a Conditional Access policy for sign-in frequency in the tenant of {customer} ended the sign-in",
+    "Ask the customer to exclude this sign-in from that policy, or set `auth = app` for this customer.",
   ),
   advice(
     [50173],
     "signed-out",
     "operator",
-    "the sign-in of {customer} was revoked, by a password reset or by an administrator",
+    "the sign-in of {customer} was revoked by a password reset or by an administrator",
     SIGN_IN_AGAIN,
   ),
   advice(
     [70000],
     "signed-out",
     "operator",
-    "Microsoft does not know the refresh token of {customer}",
-    `Check that the whole token was pasted. ${SIGN_IN_AGAIN}`,
+    "Microsoft does not recognise the refresh token of {customer}",
+    `Check that you pasted the whole token. ${SIGN_IN_AGAIN}`,
   ),
   advice(
     [50076, 50079, 50072, 50074, 50078],
     "mfa-needed",
     "operator",
-    "Microsoft wants multi-factor authentication for the user who signed in for {customer}",
+    "Microsoft requires multi-factor authentication from the user who signed in for {customer}",
     SIGN_IN_OR_APP_ONLY,
   ),
   advice(
     [50158],
     "external-challenge",
     "operator",
-    "Microsoft wants the user who signed in for {customer} to pass an external security challenge",
+    "Microsoft requires the user who signed in for {customer} to pass an external security challenge",
     SIGN_IN_OR_APP_ONLY,
   ),
   advice(
     [53000, 53001, 53002],
     "device-not-compliant",
     "operator",
-    "a policy of {customer} allows only compliant devices and approved apps to sign in",
-    'Sign in from an allowed device (defender-mssp token acquire --customer "{customer}"), or change this customer to auth = app.',
+    "a policy of {customer} allows sign-in only from compliant devices and approved apps",
+    'Sign in from an allowed device: run `defender-mssp token acquire --customer "{customer}"`, or set `auth = app` for this customer.',
   ),
   advice(
     [53003, 530032, 50131],
@@ -254,43 +254,43 @@ export const AADSTS: readonly AadstsRow[] = [
     [530034],
     "mssp-risk",
     "operator",
-    "delegated administration for {customer} is blocked because of a risk found in your own tenant",
-    "Clear the risk in your own tenant, then wait for the next attempt.",
+    "delegated administration for {customer} is blocked because of a risk detected in your own tenant",
+    "Resolve the risk in your own tenant. This program then retries.",
   ),
   advice(
     [53011],
     "user-at-risk",
     "operator",
-    "the user who signed in for {customer} is blocked because of a risk found in the user's home tenant",
-    'Clear that user\'s risk in the home tenant, then sign in again: defender-mssp token acquire --customer "{customer}".',
+    "the user who signed in for {customer} is blocked because of a risk detected in the user's home tenant",
+    'Resolve that user\'s risk in the home tenant, then run `defender-mssp token acquire --customer "{customer}"`.',
   ),
   advice(
     [50057],
     "user-disabled",
     "operator",
     "the user who signed in for {customer} is disabled",
-    'Enable the user, or sign in with another one: defender-mssp token acquire --customer "{customer}".',
+    'Enable the user, or sign in as another user: run `defender-mssp token acquire --customer "{customer}"`.',
   ),
   advice(
     [50055, 50144],
     "password-expired",
     "operator",
     "the password of the user who signed in for {customer} has expired",
-    'Change the password, then sign in again: defender-mssp token acquire --customer "{customer}".',
+    'Change the password, then run `defender-mssp token acquire --customer "{customer}"`.',
   ),
   advice(
     [50034, 50020, 51004, 16000],
     "user-unknown",
     "customer",
-    "the user who signed in is not known in the tenant of {customer}",
-    "Have the customer invite the user as a guest, or correct tenant_id.",
+    "the user who signed in does not exist in the tenant of {customer}",
+    "Ask the customer to invite the user as a guest, or correct `tenant_id`.",
   ),
   advice(
     [50105],
     "user-not-assigned",
     "customer",
     "the user who signed in is not assigned to app {app} in the tenant of {customer}",
-    "Have the customer assign the user under Enterprise applications.",
+    "Ask the customer to assign the user under Enterprise applications.",
   ),
   advice([65001], "consent-missing", "customer", "{customer} has not consented to app {app}", SEND_CONSENT),
   advice(
@@ -318,142 +318,142 @@ export const AADSTS: readonly AadstsRow[] = [
     [650057],
     "permission-not-registered",
     "operator",
-    "app {app} does not list the API asked for among its permissions",
-    "Add the permission to the registration (defender-mssp register), then have {customer} consent again.",
+    "the registration of app {app} does not list the requested API",
+    "Add the permission to the registration (`defender-mssp register` prints the steps), then ask {customer} to consent again.",
   ),
   advice(
     [650052, 500011],
     "api-not-in-tenant",
     "customer",
-    "the API asked for does not exist in the tenant of {customer}",
-    "Check that the customer has a Defender licence and has opened its portal once; check also tenant_id and cloud.",
+    "the requested API does not exist in the tenant of {customer}",
+    "Check that the customer has a Defender licence and opened the Defender portal once. Check `tenant_id` and `cloud`.",
   ),
   advice(
     [50001],
     "audience-wrong",
     "operator",
-    "the API asked for is unknown or disabled",
-    "Correct the setting resource of {customer}, or remove it.",
+    "the API requested for {customer} is unknown or disabled",
+    "Correct the setting `resource` of {customer}, or remove it.",
   ),
   advice(
     [700016, 700011],
     "app-not-found",
     "operator",
     "app {app} does not exist in the tenant of {customer}",
-    'Check client_id and tenant_id; if both are right, make the app multi-tenant and send the customer the link that defender-mssp consent-url --customer "{customer}" prints.',
+    'Check `client_id` and `tenant_id`. If both are right, make the app multi-tenant and send the customer the link that `defender-mssp consent-url --customer "{customer}"` prints.',
   ),
   advice(
     [50194],
     "app-single-tenant",
     "operator",
     "app {app} is registered for one tenant only",
-    "Make it multi-tenant (defender-mssp register), or write the customer's tenant_id.",
+    "Make the app multi-tenant (`defender-mssp register` prints the steps), or set the customer's `tenant_id`.",
   ),
   advice(
     [50011, 900971],
     "redirect-mismatch",
     "operator",
     "the redirect URI is not registered for app {app}",
-    "Register exactly the URI that was used, as type Web (defender-mssp register prints it).",
+    "Register exactly the URI that was used, as type Web. `defender-mssp register` prints it.",
   ),
   advice(
     [7000215],
     "secret-wrong",
     "operator",
-    "the key of app {app} is wrong; often its ID was pasted instead of its value",
-    "Paste the value of the key (defender-mssp credential set, or client_secret).",
+    "Microsoft rejected the client secret of app {app}",
+    "Check that you pasted the secret's value, not its ID. Store it with `defender-mssp credential set NAME` or in `client_secret`.",
   ),
   advice(
     [7000222],
     "secret-expired",
     "operator",
-    "the key of app {app} has expired",
-    "Make a new key or certificate for the app and store it (defender-mssp credential set, or client_secret).",
+    "the client secret of app {app} has expired",
+    "Create a new client secret or certificate for the app. Store it with `defender-mssp credential set NAME` or in `client_secret`.",
   ),
   advice(
     [7000218],
     "credential-missing",
     "operator",
-    "no key or certificate was sent for app {app}, which needs one",
-    'Set client_secret or certificate of {customer}, or name a credential; for device codes switch on "Allow public client flows".',
+    "no client secret or certificate was sent for app {app}, which requires one",
+    'Set `client_secret`, `certificate` or `credential` of {customer}. For the device code flow, enable "Allow public client flows".',
   ),
   advice(
     [700025],
     "client-is-public",
     "operator",
-    "app {app} counts as a public client for this sign-in, and a key was sent",
-    'A refresh token from the device code flow is redeemed without a key; for anything else switch off "Allow public client flows".',
+    "app {app} is a public client for this sign-in, but a client secret was sent",
+    'Remove `client_secret` if you used the device code flow. Otherwise disable "Allow public client flows".',
   ),
   advice(
     [700027, 50012],
     "certificate-wrong",
     "operator",
-    "Microsoft does not accept the certificate of app {app} or its signature",
-    "Upload this certificate to the app; check that key and certificate belong together and that this machine's clock is right.",
+    "Microsoft rejected the certificate of app {app} or its signature",
+    "Upload this certificate to the app. Check that the private key belongs to it and that this machine's clock is right.",
   ),
   advice(
     [7000112, 70001],
     "app-disabled",
     "operator",
-    "app {app} is disabled",
-    "Have it enabled under Enterprise applications in the tenant of {customer}.",
+    "app {app} is disabled in the tenant of {customer}",
+    "Ask the customer to enable it under Enterprise applications.",
   ),
   advice(
     [90002],
     "tenant-not-found",
     "operator",
-    "the tenant of {customer} was not found; often it is in another cloud",
-    "Check the settings tenant_id and cloud of {customer}.",
+    "the tenant of {customer} was not found; it may be in another cloud",
+    "Check the settings `tenant_id` and `cloud` of {customer}.",
   ),
   advice(
     [90038, 900382, 900432],
     "wrong-cloud",
     "operator",
     "the tenant of {customer} is in another national cloud",
-    "Correct the setting cloud, and use an app that is registered in that cloud.",
+    "Correct the setting `cloud`, and use an app that is registered in that cloud.",
   ),
   advice(
     [9002313, 900144, 90014],
     "request-malformed",
     "operator",
-    "Microsoft misses a field in the sign-in request for {customer}",
-    "Check that no setting of {customer} is empty or cut; if all are right, report a bug.",
+    "the sign-in request for {customer} lacks a required field",
+    "Check that no setting of {customer} is empty or incomplete. If all are right, report a bug.",
   ),
   advice(
     [901002],
     "resource-sent-to-v2",
     "operator",
-    "the v2 sign-in endpoint was asked with a resource instead of a scope",
-    "Leave --resource away, or add --v1 for an old registration.",
+    "a resource was sent to the v2 sign-in endpoint, which takes a scope",
+    "Omit `--resource`, or add `--v1` for an old registration.",
   ),
   advice(
     [70011, 28002, 700022],
     "scope-wrong",
     "operator",
-    "the scope asked for is not valid, or names two APIs at once",
-    "Correct the setting resource of {customer}: one API, without a path.",
+    "the requested scope is not valid, or it names two APIs",
+    "Set `resource` of {customer} to one API, without a path.",
   ),
-  advice([54005], "code-used", "operator", "the sign-in code for {customer} was used before", SIGN_IN_AGAIN),
+  advice([54005], "code-used", "operator", "the sign-in code for {customer} was already used", SIGN_IN_AGAIN),
   advice(
     [50196],
     "loop-detected",
     "operator",
-    "Microsoft saw too many identical sign-in requests for {customer}",
-    "Check that no second collector uses the same app and token; it is tried again calmly.",
+    "Microsoft received too many identical sign-in requests for {customer}",
+    "Check that no second collector uses the same app and refresh token. This program retries with growing pauses.",
   ),
   advice(
     [90055, 90033, 90006, 90024, 50033, 50087],
     "entra-busy",
     "microsoft",
-    "Microsoft's sign-in service is throttled or in passing trouble for {customer}",
-    "Nothing to do; it is tried again.",
+    "Microsoft's sign-in service is throttling or temporarily failing for {customer}",
+    "Nothing to do. This program retries.",
   ),
   advice(
     [500021, 500022, 500212, 500213],
     "tenant-restricted",
     "customer",
-    "tenant restrictions or a cross-tenant access policy keep {customer} and your tenant apart",
-    "Have the administrators of both tenants allow this access.",
+    "tenant restrictions or a cross-tenant access policy block access between {customer} and your tenant",
+    "Ask the administrators of both tenants to allow this access.",
   ),
 ];
 
@@ -461,43 +461,43 @@ function advice(numbers: readonly number[], code: FailureCode, actor: Actor, say
   return { numbers, code, actor, say, nextStep };
 }
 
-/** Whom a sentence is about. */
+/** The customer and app that a sentence names. */
 export interface SignInSubject {
   readonly customer: string;
   readonly clientId: string;
-  /** Some numbers speak of a refresh token or of a sign-in code alike. */
+  /** Some numbers stand for a refresh token and for a sign-in code alike. */
   readonly redeeming?: "code";
 }
 
-/** What a number means when it is a sign-in code, not a refresh token, that was refused. */
+/** What a number means when Microsoft rejected a sign-in code instead of a refresh token. */
 const OF_A_CODE: readonly AadstsRow[] = [
   advice(
     [70008],
     "code-expired",
     "operator",
     "the sign-in code for {customer} is older than ten minutes",
-    `Begin again: defender-mssp token acquire --customer "{customer}".`,
+    'Begin again: run `defender-mssp token acquire --customer "{customer}"`.',
   ),
   advice(
     [70000, 9002313],
     "code-unknown",
     "operator",
-    "Microsoft does not know the sign-in code for {customer}",
-    'Copy the whole address that the browser ended on, then begin again: defender-mssp token acquire --customer "{customer}".',
+    "Microsoft does not recognise the sign-in code for {customer}",
+    'Run `defender-mssp token acquire --customer "{customer}"` again and copy the whole final address of the browser.',
   ),
 ];
 
 export interface TokenAnswer {
   readonly status: number;
-  /** The parsed JSON body; undefined when it was none. */
+  /** The parsed JSON body; undefined when the body was not JSON. */
   readonly body: Readonly<Record<string, unknown>> | undefined;
-  /** Until when `Retry-After` asks us to wait, by our clock. */
+  /** Until when `Retry-After` asks this program to wait, by this machine's clock. */
   readonly waitUntilMs?: number;
 }
 
 /**
- * What an unsuccessful answer of the token (or metadata) endpoint means. `error` decides what we do; the
- * first AADSTS number that we know chooses the words. Never repeats `error_description`: it names users.
+ * What an error answer of the token (or metadata) endpoint means. `error` decides what this program does;
+ * the first known AADSTS number chooses the words. Never repeats `error_description`: it names users.
  */
 export function failureFromEntra(answer: TokenAnswer, subject: SignInSubject): Failure {
   const error = text(answer.body?.["error"]);
@@ -536,7 +536,7 @@ function unknownError(
       code: "entra-busy",
       actor: "microsoft",
       say: `Microsoft's sign-in service answered ${status} for {customer}`,
-      nextStep: "Nothing to do; it is tried again.",
+      nextStep: "Nothing to do. This program retries.",
     };
   }
   const named = /^[a-z_]{1,40}$/.test(error) ? ` (${error})` : "";
@@ -544,7 +544,7 @@ function unknownError(
     code: "sign-in-refused",
     actor: "operator",
     say: `Microsoft's sign-in service refused {customer} with status ${status}${named}`,
-    nextStep: 'Run defender-mssp doctor --customer "{customer}".',
+    nextStep: 'Run `defender-mssp doctor --customer "{customer}"`.',
   };
 }
 
@@ -552,7 +552,7 @@ function filled(template: string, subject: SignInSubject): string {
   return template.replaceAll("{customer}", subject.customer).replaceAll("{app}", subject.clientId);
 }
 
-/** A sentence begins with a capital letter unless it begins with the customer's name. */
+/** Capitalises the first letter, unless the sentence begins with the customer's name. */
 function capital(template: string, subject: SignInSubject): string {
   return filled(template.charAt(0).toUpperCase() + template.slice(1), subject);
 }
@@ -572,7 +572,7 @@ export function aadstsNumbers(body: Readonly<Record<string, unknown>> | undefine
   return named ? [Number(named[1])] : [];
 }
 
-/** What Microsoft's support asks for; holds no personal data. */
+/** The identifiers that Microsoft's support asks for; contains no personal data. */
 function support(answer: TokenAnswer): string {
   const id = (name: string): string => (/^[0-9a-f-]{36}$/i.exec(text(answer.body?.[name])) ?? ["none"])[0];
   return `token endpoint: status ${answer.status}, error ${/^[a-z_]{1,40}$/.exec(text(answer.body?.["error"]))?.[0] ?? "none"}, codes ${aadstsNumbers(answer.body).join(" ") || "none"}, trace ${id("trace_id")}, correlation ${id("correlation_id")}`;

@@ -4,13 +4,13 @@ import { jsonOf } from "../net/json-answer.ts";
 import { retryAfterMs } from "../net/retry-after.ts";
 import type { TokenAnswer } from "./entra-failures.ts";
 
-/** Token answers are below 20 KiB; a proxy's block page is not worth more either. */
+/** Token answers are below 20 KiB. The limit also covers a proxy's block page. */
 const ANSWER_LIMIT_BYTES = 256 * 1024;
 
 /**
  * Reads a small JSON answer of the sign-in service. Throws Failure `bad-answer` when a success is not a JSON
- * object, or when a refusal came as a web page (a proxy's, a firewall's, a portal's); a body-less 429 or 5xx
- * is handed on, because its status says enough.
+ * object, or when an error came as a web page (of a proxy, a firewall, a portal). A 429 or 5xx without a body
+ * is returned, because its status is enough.
  */
 export async function readJsonAnswer(answer: HttpAnswer, host: string, nowMs: number): Promise<TokenAnswer> {
   const text = await answer.text(ANSWER_LIMIT_BYTES);
@@ -23,9 +23,9 @@ export async function readJsonAnswer(answer: HttpAnswer, host: string, nowMs: nu
       actor: "operator",
       retry: { when: "later" },
       say: page
-        ? `A web page came back instead of a sign-in answer from ${host} (status ${answer.status}).`
-        : `${host} gave a sign-in answer that is not JSON (status ${answer.status}).`,
-      nextStep: "Check login_url, and whether a proxy or firewall answers in Microsoft's place.",
+        ? `${host} answered the sign-in with a web page (status ${answer.status}).`
+        : `${host} answered the sign-in with text that is not JSON (status ${answer.status}).`,
+      nextStep: "Check `login_url`, and check that no proxy or firewall answers instead of Microsoft.",
       status: answer.status,
     });
   }

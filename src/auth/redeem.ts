@@ -24,41 +24,41 @@ export interface Redemption {
   readonly authority: Authority;
   readonly route: Route;
   readonly credential: AppCredential;
-  /** One API: `<audience>/.default` is asked for. */
+  /** One API: `<audience>/.default` is requested. */
   readonly audience: string;
   readonly grant: Grant;
   readonly subject: SignInSubject;
   /**
-   * Called with the refresh token that came along, where the answer arrives; the access token is handed on
-   * only after it resolved.
+   * Called with the new refresh token as soon as the answer arrives. The access token is returned only after
+   * this promise resolves.
    */
   keep(refreshToken: Sealed): Promise<void>;
 }
 
 export interface AccessToken {
   readonly token: Sealed;
-  /** As the service said it, counted from the answer. */
+  /** As stated by the service, counted from its answer. */
   readonly lifetimeMs: number;
   /** Scopes granted, as the service listed them; empty for an app. */
   readonly scope: string;
-  /** The user's sign-in, when the answer carried one: for `token acquire` to say who it was. */
+  /** The user's ID token, if the answer had one: `token acquire` prints who signed in. */
   readonly idToken: Sealed | undefined;
-  /** The refresh token turned out to be a public client's: next time no key need be sent. */
+  /** The refresh token belongs to a public client: no client secret is sent next time. */
   readonly asPublic?: true;
 }
 
 export interface RedeemWorld {
   readonly http: Http;
   readonly clock: Clock;
-  /** Reads a certificate file; the real one unless a test says otherwise. */
+  /** Reads a certificate file; from the real disk unless a test injects another reader. */
   readText?(path: string): Promise<string>;
 }
 
 const TOKEN_TIMEOUT_MS = 30_000;
 
 /**
- * Exchanges one grant for one access token through MSAL, whose client is made for this and dropped: a shared
- * one would overwrite another tenant's token and, after a 429 or 5xx, answer from memory without asking.
+ * Exchanges one grant for one access token through MSAL. Its client is created for this call and dropped: a
+ * shared client would overwrite another tenant's token and, after a 429 or 5xx, answer from its cache.
  * Throws Failure (sign-in, credential, network), never MSAL's errors.
  */
 export async function redeem(world: RedeemWorld, redemption: Redemption): Promise<AccessToken> {
@@ -66,8 +66,8 @@ export async function redeem(world: RedeemWorld, redemption: Redemption): Promis
   try {
     return await redeemAs(world, redemption);
   } catch (error) {
-    // A token from the device code flow belongs to a public client, also where the app has a key for other
-    // customers.
+    // A token from the device code flow belongs to a public client, even if the app has a client secret for
+    // other customers.
     const isPublic =
       isFailure(error) &&
       error.code === "client-is-public" &&
@@ -87,7 +87,7 @@ async function redeemAs(world: RedeemWorld, redemption: Redemption): Promise<Acc
   const name = credential.path;
   const pairs = usablePairs(certificatePairs(await readCertificate(world, name), name), world.clock.nowMs(), name);
   let refusal: Failure | undefined;
-  // Two certificates during a rollover: the newer one may not be uploaded yet.
+  // During a rollover there are two certificates, and the newer one may not be uploaded yet.
   for (const pair of pairs) {
     try {
       return await redeemOnce(world, redemption, pair);
@@ -109,7 +109,7 @@ async function readCertificate(world: RedeemWorld, path: string): Promise<string
       retry: { when: "never" },
       area: "sign-in",
       say: `The certificate file ${path} cannot be read.`,
-      nextStep: "Name a PEM file that this program may read in the setting certificate.",
+      nextStep: "Set `certificate` to a PEM file that this program's account can read.",
       cause,
     });
   }
@@ -173,8 +173,8 @@ async function redeemOnce(
 }
 
 /**
- * v1 answers write numbers as text. A life that is missing or absurd counts as five minutes, so that we ask
- * again soon.
+ * v1 answers write numbers as text. A missing or impossible lifetime counts as five minutes, so that the
+ * token is renewed soon.
  */
 export function lifetimeMs(expiresIn: unknown): number {
   const seconds = Number(expiresIn);
@@ -186,8 +186,8 @@ function credentialMissing(subject: SignInSubject): Failure {
     actor: "operator",
     retry: { when: "never" },
     area: "sign-in",
-    say: `There is no key or certificate to sign in as app for ${subject.customer}.`,
-    nextStep: "Set client_secret or certificate, or name a credential.",
+    say: `${subject.customer} has no client secret or certificate to sign in with as an app.`,
+    nextStep: "Set `client_secret`, `certificate` or `credential`.",
   });
 }
 
@@ -197,14 +197,14 @@ function unexplained(error: unknown, subject: SignInSubject): Failure {
     actor: "us",
     retry: { when: "later" },
     say: `The sign-in answer for ${subject.customer} could not be used${typeof code === "string" && /^[a-z_0-9]{1,60}$/.test(code) ? ` (${code})` : ""}.`,
-    nextStep: "Run defender-mssp doctor; if it finds nothing, report a bug.",
+    nextStep: "Run `defender-mssp doctor`. If it finds nothing, report a bug.",
   });
 }
 
 /**
- * MSAL's only way to the network. It keeps the real answer or failure beside the call, because MSAL turns
- * whatever is thrown here into `network_error`, and stores a rotated refresh token before the access token
- * beside it can be used.
+ * MSAL's only access to the network. It keeps the real answer or failure, because MSAL turns every error
+ * thrown here into `network_error`. It stores a rotated refresh token before the access token of the same
+ * answer can be used.
  */
 class Exchange implements INetworkModule {
   answer: TokenAnswer | undefined;
@@ -219,9 +219,7 @@ class Exchange implements INetworkModule {
 
   sendGetRequestAsync<T>(url: string): Promise<NetworkResponse<T>> {
     return this.#guarded(() =>
-      Promise.reject(
-        new Error(`MSAL asked for ${new URL(url).pathname}, which the authority's metadata should have spared`),
-      ),
+      Promise.reject(new Error(`MSAL requested ${new URL(url).pathname}, although the authority's metadata was given`)),
     );
   }
 
@@ -230,7 +228,7 @@ class Exchange implements INetworkModule {
       const { authority, route, subject, grant } = this.#redemption;
       const host = new URL(authority.loginUrl).host;
       if (new URL(url).origin !== new URL(authority.loginUrl).origin)
-        throw new Error(`MSAL wanted to send the sign-in to ${new URL(url).host} instead of ${host}`);
+        throw new Error(`MSAL tried to send the sign-in to ${new URL(url).host} instead of ${host}`);
       const answer = await this.#world.http.send({
         method: "POST",
         url,
@@ -259,7 +257,7 @@ class Exchange implements INetworkModule {
         : new Failure("bad-answer", {
             actor: "us",
             retry: { when: "later" },
-            say: "Signing in failed inside this program.",
+            say: "The sign-in failed because of a defect in this program.",
             nextStep: "Report a bug.",
             cause: error,
           });

@@ -3,7 +3,7 @@ import { Failure } from "../model/failure.ts";
 import type { LogFields } from "../model/ports.ts";
 import { sealed } from "../model/sealed.ts";
 import type { TenantId } from "../model/tenant.ts";
-import { AgeingVault, daysLeftOf, keepQuietTokensAlive, TokenAges, warningDay } from "./refresh-token-age.ts";
+import { AgeingVault, daysLeftOf, keepIdleTokensAlive, TokenAges, warningDay } from "./refresh-token-age.ts";
 
 const DAY_MS = 86_400_000;
 const BEGIN_MS = Date.UTC(2026, 10, 24);
@@ -105,7 +105,7 @@ describe("a vault that remembers its token's age", () => {
     expect(w.warned).toEqual([{ failure: "state-unwritable" }]);
   });
 
-  test("a sign-in after a refusal begins a new life, and a damaged or future note counts for nothing", async () => {
+  test("a sign-in after a refusal starts a new age, and a damaged or future record is ignored", async () => {
     const w = world();
     const first = await vault(w);
     w.advance(10 * DAY_MS);
@@ -119,7 +119,7 @@ describe("a vault that remembers its token's age", () => {
   });
 });
 
-test("a quiet customer's token is redeemed, a busy one's is left alone, and one that cannot be is warned about from day 60", async () => {
+test("an idle customer's token is redeemed, a busy one's is not, and one that cannot be redeemed is warned about from day 60", async () => {
   const w = world();
   const stop = new AbortController();
   const asked: string[] = [];
@@ -159,7 +159,7 @@ test("a quiet customer's token is redeemed, a busy one's is left alone, and one 
     },
   };
 
-  await keepQuietTokensAlive(() => customers, { clock, log: w.log }, stop.signal);
+  await keepIdleTokensAlive(() => customers, { clock, log: w.log }, stop.signal);
 
   expect(asked.filter((name) => name === "busy")).toEqual([]);
   expect(asked.filter((name) => name === "quiet")).toHaveLength(3);

@@ -6,18 +6,18 @@ import type { TenantId } from "../model/tenant.ts";
 const DAY_MS = 86_400_000;
 
 /**
- * Microsoft forgets a refresh token that was not used for so long. Source: Microsoft identity platform docs,
+ * A refresh token expires after this many days without use. Source: Microsoft identity platform docs,
  * "Refresh tokens", token lifetime.
  */
 export const IDLE_LIMIT_DAYS = 90;
 
-/** Days without use at which an operator is told. */
+/** Days without use after which an operator is warned. */
 export const WARN_AT_DAYS = [60, 75, 85] as const;
 
-/** A token that no poll has used for this long is redeemed for its own sake. */
-const QUIET_DAYS = 7;
+/** A token that no poll has used for this long is redeemed only to keep it valid. */
+const IDLE_DAYS = 7;
 
-/** All ages are one fact, written down at most this often: 2,000 customers redeem 2,000 tokens an hour. */
+/** All ages are one fact, saved at most this often: 2,000 customers redeem 2,000 tokens an hour. */
 const WRITE_EVERY_MS = 3_600_000;
 
 const FACT = "refresh-tokens";
@@ -28,19 +28,19 @@ export interface TokenAge {
   readonly usedAtMs: number;
 }
 
-/** Whole days until Microsoft forgets the token. */
+/** Whole days until the token expires. */
 export function daysLeftOf(age: TokenAge, nowMs: number): number {
   return Math.max(0, IDLE_LIMIT_DAYS - Math.floor((nowMs - age.usedAtMs) / DAY_MS));
 }
 
-/** The warning day that was last passed; undefined while the token was used recently. */
+/** The last warning day that was passed; undefined if the token was used recently. */
 export function warningDay(age: TokenAge, nowMs: number): (typeof WARN_AT_DAYS)[number] | undefined {
   const unused = Math.floor((nowMs - age.usedAtMs) / DAY_MS);
   return WARN_AT_DAYS.findLast((day) => unused >= day);
 }
 
-export function isQuiet(age: TokenAge, nowMs: number): boolean {
-  return nowMs - age.usedAtMs >= QUIET_DAYS * DAY_MS;
+export function isIdle(age: TokenAge, nowMs: number): boolean {
+  return nowMs - age.usedAtMs >= IDLE_DAYS * DAY_MS;
 }
 
 export interface AgeWorld {
@@ -50,8 +50,8 @@ export interface AgeWorld {
 }
 
 /**
- * The ages of all customers' refresh tokens. They survive a restart; losing up to an hour of them only costs
- * a late warning, so a fact that cannot be written never stands in the way of a sign-in.
+ * The ages of all customers' refresh tokens. They survive a restart. Losing up to an hour of them only delays
+ * a warning, so a fact that cannot be saved never blocks a sign-in.
  */
 export class TokenAges {
   readonly #world: AgeWorld;
@@ -68,7 +68,7 @@ export class TokenAges {
   }
 
   /**
-   * A token that was never seen counts as issued and used now: how old it really is, only Microsoft knows.
+   * A token that was never seen counts as issued and used now, because only Microsoft knows its real age.
    */
   of(name: string): TokenAge {
     const nowMs = this.#world.clock.nowMs();
@@ -91,7 +91,7 @@ export class TokenAges {
       );
     } catch (error) {
       if (!isFailure(error)) throw error;
-      this.#world.log.warn("when refresh tokens were last used could not be written down", { failure: error.code });
+      this.#world.log.warn("could not save when refresh tokens were last used", { failure: error.code });
     }
   }
 }
@@ -106,7 +106,7 @@ function readAges(text: string | undefined, nowMs: number): Map<string, TokenAge
   const ages = new Map<string, TokenAge>();
   for (const [name, pair] of Object.entries(typeof read === "object" && read !== null ? read : {})) {
     const [issuedAtMs, usedAtMs] = Array.isArray(pair) ? (pair as unknown[]) : [];
-    // A clock that stepped back must not make a token look younger than new.
+    // After the clock was set back, saved times may lie in the future. They are ignored.
     if (typeof issuedAtMs === "number" && typeof usedAtMs === "number" && usedAtMs <= nowMs)
       ages.set(name, { issuedAtMs, usedAtMs });
   }
@@ -114,8 +114,8 @@ function readAges(text: string | undefined, nowMs: number): Map<string, TokenAge
 }
 
 /**
- * A customer's vault that also notes each use of its token: first the token is stored, then the note made, so
- * that a crash in between loses nothing but the note.
+ * A customer's vault that also records each use of its token. The token is stored first, then the use is
+ * recorded, so that a crash in between loses only the record.
  */
 export class AgeingVault implements RefreshTokenVault {
   readonly #inner: RefreshTokenVault;
@@ -140,43 +140,43 @@ export class AgeingVault implements RefreshTokenVault {
   };
 }
 
-export interface QuietCustomer {
+export interface IdleCustomer {
   readonly name: string;
   readonly vault: Pick<AgeingVault, "age">;
   readonly tokens: TokenSource;
 }
 
 /**
- * Once a day: redeems the token of every customer whose streams did not use it for a week (off, failing
- * before they sign in), so that it does not end unnoticed, and warns from day 60 on. Ends when `stop` fires.
+ * Once a day: redeems the token of every customer whose streams did not use it for a week (off, or failing
+ * before the sign-in), so that it does not expire unnoticed, and warns from day 60. Ends when `stop` fires.
  */
-export async function keepQuietTokensAlive(
-  customers: () => readonly QuietCustomer[],
+export async function keepIdleTokensAlive(
+  customers: () => readonly IdleCustomer[],
   world: { readonly clock: Clock; readonly log: Log },
   stop: AbortSignal,
 ): Promise<void> {
   while (!stop.aborted) {
     for (const customer of customers()) {
       if (stop.aborted) return;
-      await lookAfter(customer, world, stop);
+      await keepAlive(customer, world, stop);
     }
     await world.clock.pause(DAY_MS, stop);
   }
 }
 
-async function lookAfter(
-  { name, vault, tokens }: QuietCustomer,
+async function keepAlive(
+  { name, vault, tokens }: IdleCustomer,
   { clock, log }: { readonly clock: Clock; readonly log: Log },
   stop: AbortSignal,
 ): Promise<void> {
-  if (!isQuiet(vault.age, clock.nowMs())) return;
+  if (!isIdle(vault.age, clock.nowMs())) return;
   try {
     await tokens.accessToken({ signal: stop });
   } catch (error) {
     if (!isFailure(error)) throw error;
     const day = warningDay(vault.age, clock.nowMs());
     if (day === undefined) return;
-    log.warn("a refresh token was not used for a long time and will end", {
+    log.warn("a refresh token was not used for a long time and will expire", {
       tenant: name,
       days_without_use: day,
       days_left: daysLeftOf(vault.age, clock.nowMs()),

@@ -13,8 +13,8 @@ type Json = Readonly<Record<string, unknown>>;
 
 /**
  * Registers the app through Microsoft Graph: looks permission ids up by name, creates the application and its
- * service principal, adds a secret when wanted. Needs a token with Application.ReadWrite.All. Source:
- * Microsoft Graph docs, "Create application", "application: addPassword", "List servicePrincipals".
+ * service principal, and adds a client secret if requested. Needs a token with Application.ReadWrite.All.
+ * Source: Microsoft Graph docs, "Create application", "application: addPassword", "List servicePrincipals".
  */
 export async function applyRegistration(
   world: { readonly http: Http; readonly clock: Clock },
@@ -44,8 +44,8 @@ export async function applyRegistration(
       throw new Failure("bad-answer", {
         actor: "microsoft",
         retry: { when: "later" },
-        say: "Microsoft Graph gave an answer that is not JSON.",
-        nextStep: "Try again.",
+        say: "Microsoft Graph answered with text that is not JSON.",
+        nextStep: "Run the command again.",
       });
     return value as Json;
   };
@@ -68,7 +68,7 @@ export async function applyRegistration(
       actor: "operator",
       retry: { when: "never" },
       say: `${API_IDENTITIES[permission.api].portalName} in your tenant offers no permission ${name}.`,
-      nextStep: "Check --cloud; your own tenant may lack a Defender licence.",
+      nextStep: "Check `--cloud`, and check that your own tenant has a Defender licence.",
     });
   });
   const application = await ask("POST", "/applications", manifestOf(plan, access));
@@ -92,9 +92,9 @@ function graphRefusal(status: number, path: string): Failure {
       retry: { when: "never" },
       area: "sign-in",
       status,
-      say: "Microsoft Graph does not take the token on standard input.",
+      say: "Microsoft Graph rejected the token given on standard input.",
       nextStep:
-        "Get a fresh one: az account get-access-token --resource-type ms-graph --query accessToken --output tsv.",
+        "Get a new token: `az account get-access-token --resource-type ms-graph --query accessToken --output tsv`.",
     });
   if (status === 403)
     return new Failure("graph-forbidden", {
@@ -102,14 +102,14 @@ function graphRefusal(status: number, path: string): Failure {
       retry: { when: "never" },
       area: "sign-in",
       status,
-      say: "The token on standard input may not register applications.",
-      nextStep: "Sign in with a user who has the role Application Administrator.",
+      say: "The token given on standard input has no permission to register applications.",
+      nextStep: "Get a token for a user with the role Application Administrator.",
     });
   return new Failure("graph-refused", {
     actor: status >= 500 || status === 429 ? "microsoft" : "us",
     retry: { when: "later" },
     status,
     say: `Microsoft Graph refused ${what} with status ${status}.`,
-    nextStep: "Try again, or follow the portal steps that register prints.",
+    nextStep: "Run the command again, or follow the portal steps that `defender-mssp register` prints.",
   });
 }

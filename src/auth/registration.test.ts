@@ -84,14 +84,14 @@ describe("an exported manifest is compared", () => {
     [
       "delegated instead of application permissions",
       manifestOf({ ...plan, auth: "refresh_token" }),
-      ["is there as delegated permission", "is there as delegated permission", "do not need"],
+      ["is listed as delegated permission", "is listed as delegated permission", "do not need"],
     ],
     [
       "a permission too many",
       manifestOf({ ...plan, streams: ["alerts", "incidents", "hunting"] }),
       ["1 permission is listed that the streams do not need"],
     ],
-    ["not a manifest", [], ["no application manifest"]],
+    ["not a manifest", [], ["not an application manifest"]],
   ])("%s", (_, manifest, words) => {
     const problems = checkManifest(manifest, plan);
     expect(problems).toHaveLength(words.length);

@@ -9,7 +9,7 @@ interface ResourceAccess {
   readonly resourceAccess: readonly { readonly id: string; readonly type: "Role" | "Scope" }[];
 }
 
-/** GCC High and DoD have permission ids of their own, which are looked up by name. */
+/** GCC High and DoD have their own permission ids, which are looked up by name. */
 function idsAreKnown(plan: RegistrationPlan): boolean {
   return plan.cloud === "commercial" || plan.cloud === "gcc";
 }
@@ -20,8 +20,7 @@ function permissionId(permission: Permission, plan: RegistrationPlan): string | 
 }
 
 /**
- * An id that cannot be known here stands as `<role name>`: whoever pastes the manifest sees what is left to
- * fill in.
+ * An unknown id is written as `<role name>`, so that a person who pastes the manifest sees what to fill in.
  */
 export function requiredResourceAccess(plan: RegistrationPlan, idOf = permissionId): readonly ResourceAccess[] {
   const type = plan.auth === "app" ? "Role" : "Scope";
@@ -52,8 +51,8 @@ export function manifestOf(
 }
 
 /**
- * The MSSP's multi-tenant app with exactly what the streams need. Sources: Microsoft Graph docs, resource
- * type application; Azure CLI docs, az ad app.
+ * The MSSP's multi-tenant app with exactly the permissions that the streams need. Sources: Microsoft Graph
+ * docs, resource type application; Azure CLI docs, az ad app.
  */
 export function registration(plan: RegistrationPlan): Registration {
   return { portalSteps: portalSteps(plan), manifest: manifestOf(plan), script: script(plan) };
@@ -71,22 +70,25 @@ function portalSteps(plan: RegistrationPlan): readonly string[] {
     return `API permissions > Add a permission > ${where} > ${kind} > ${permissionName(permission, plan.auth)}.`;
   });
   const steps = [
-    `Sign in to ${portalOf(plan)} with an account of your own (the MSSP's) tenant; App registrations > New registration.`,
+    `Sign in to ${portalOf(plan)} with an account of your own (the MSSP's) tenant. Open App registrations > New registration.`,
     `Name: ${plan.name}. Supported account types: Multiple Entra ID tenants (any organizational directory). Redirect URI: type Web, ${plan.redirectUris[0]}. Register.`,
     ...plan.redirectUris
       .slice(1)
-      .map((uri) => `Authentication > Web > Add URI: ${uri}. Never type SPA: its refresh tokens end after 24 hours.`),
+      .map(
+        (uri) =>
+          `Authentication > Web > Add URI: ${uri}. Do not use type SPA: its refresh tokens expire after 24 hours.`,
+      ),
     ...permissions,
-    "API permissions: remove User.Read if it is there; nothing else is needed.",
+    "API permissions: remove User.Read if it is listed. No other permission is needed.",
     ...(plan.deviceCode
       ? ["Authentication > Advanced settings > Allow public client flows: Yes (for token acquire --device-code)."]
       : []),
     plan.proof === "secret"
-      ? "Certificates & secrets > New client secret; copy its VALUE (not its ID) at once, it is shown only once."
+      ? "Certificates & secrets > New client secret. Copy its value (not its ID) now: the portal shows it only once."
       : "Certificates & secrets > Certificates > Upload certificate: the public part (.cer or .pem) of an RSA certificate of at least 2048 bits.",
     "Overview: copy the Application (client) ID.",
-    `Store both once for all customers: defender-mssp credential set NAME --client-id ID ${plan.proof === "secret" ? "(it asks for the key)" : "--certificate FILE"}.`,
-    "Then, per customer: defender-mssp consent-url --customer NAME.",
+    `Store both once for all customers: defender-mssp credential set NAME --client-id ID${plan.proof === "secret" ? " (it asks for the client secret)" : " --certificate FILE"}.`,
+    "For each customer: defender-mssp consent-url --customer NAME.",
   ];
   return steps.map((step, n) => `${n + 1}. ${step}`);
 }
@@ -123,7 +125,7 @@ function script(plan: RegistrationPlan): string {
     ...permissions,
     'az ad sp create --id "$app" >/dev/null',
     plan.proof === "secret"
-      ? 'az ad app credential reset --id "$app" --append --display-name defender-mssp --years 1 --query password --output tsv   # the app key, shown once'
+      ? 'az ad app credential reset --id "$app" --append --display-name defender-mssp --years 1 --query password --output tsv   # the client secret, shown once'
       : 'az ad app credential reset --id "$app" --append --cert @certificate.pem >/dev/null   # the public part',
     'echo "Application (client) ID: $app"',
     "",
@@ -142,22 +144,22 @@ function texts(value: unknown): readonly string[] {
 
 /**
  * Compares an exported manifest, in today's form (Microsoft Graph) or the older one (`replyUrlsWithType`,
- * `allowPublicClient`), with what is needed. Both what is missing and what is too much is said: a permission
- * nobody uses is one that a customer has to trust.
+ * `allowPublicClient`), with what is needed. Reports missing and unneeded permissions: customers should not
+ * have to grant a permission that nothing uses.
  */
 export function checkManifest(manifest: unknown, plan: RegistrationPlan): readonly string[] {
   const found = object(manifest);
   const problems: string[] = [];
-  if (Object.keys(found).length === 0) return ["The file holds no application manifest (a JSON object)."];
+  if (Object.keys(found).length === 0) return ["The file is not an application manifest (a JSON object)."];
   if (found["signInAudience"] !== "AzureADMultipleOrgs") {
     problems.push(
-      `Supported account types: the app is ${found["signInAudience"] === "AzureADMyOrg" ? "single-tenant" : `"${String(found["signInAudience"])}"`}, so no customer can consent to it; choose "Multiple Entra ID tenants".`,
+      `Supported account types: the app is ${found["signInAudience"] === "AzureADMyOrg" ? "single-tenant" : `"${String(found["signInAudience"])}"`}, so no customer can consent to it. Choose "Multiple Entra ID tenants".`,
     );
   }
   problems.push(...redirectProblems(found, plan), ...permissionProblems(found, plan));
   const publicClient = found["isFallbackPublicClient"] === true || found["allowPublicClient"] === true;
   if (plan.deviceCode && !publicClient)
-    problems.push("Allow public client flows is off; the device code flow needs it.");
+    problems.push('"Allow public client flows" is off. The device code flow needs it.');
   return problems;
 }
 
@@ -174,7 +176,9 @@ function redirectProblems(found: Json, plan: RegistrationPlan): readonly string[
   return plan.redirectUris.flatMap((uri) => {
     if (web.includes(uri)) return [];
     if (spa.includes(uri))
-      return [`Redirect URI ${uri} is of type SPA, whose refresh tokens end after 24 hours; register it as type Web.`];
+      return [
+        `Redirect URI ${uri} is of type SPA, whose refresh tokens expire after 24 hours. Register it as type Web.`,
+      ];
     return [`Redirect URI ${uri} is not registered as type Web.`];
   });
 }
@@ -211,7 +215,7 @@ function permissionProblems(found: Json, plan: RegistrationPlan): readonly strin
     const other = `${appId}/${otherId}/${plan.auth === "app" ? "scope" : "role"}`;
     problems.push(
       listed.has(other)
-        ? `Permission ${name} of ${portalName} is there as ${plan.auth === "app" ? "delegated" : "application"} permission; auth = ${plan.auth} needs it as ${plan.auth === "app" ? "application" : "delegated"} permission.`
+        ? `Permission ${name} of ${portalName} is listed as ${plan.auth === "app" ? "delegated" : "application"} permission, but \`auth = ${plan.auth}\` needs the ${plan.auth === "app" ? "application" : "delegated"} permission.`
         : `Permission ${name} of ${portalName} is missing.`,
     );
   }

@@ -30,17 +30,17 @@ export interface SignInServiceParts {
   readonly http: Http;
   readonly clock: Clock;
   readText(path: string): Promise<string>;
-  /** Stores a rotated refresh token of this customer where the old one lives. */
+  /** Stores a rotated refresh token of this customer where the old one is stored. */
   keep(stanza: Stanza, rotated: Sealed): Promise<void>;
-  /** Asks a stream for one record at most, through the part of the program that collects it. */
+  /** Requests at most one record of a stream, through the code that collects it. */
   probe(stanza: Stanza, stream: StreamName, token: Sealed, signal: AbortSignal): Promise<void>;
   /** Does a request to this address go through a proxy? */
   viaProxy(url: string, stanza: Stanza): boolean;
-  /** Further preconditions of the host: splunkd, outputs. */
+  /** More preconditions, of the host: splunkd, outputs. */
   hostChecks?(stanza: Stanza): readonly DoctorCheck[];
 }
 
-/** Sign-in as the command line sees it. */
+/** Builds the sign-in service that the commands use. */
 export function createSignInService(world: SignInServiceParts): SignInService {
   async function accessToken(
     stanza: Stanza,
@@ -63,8 +63,8 @@ export function createSignInService(world: SignInServiceParts): SignInService {
 
   async function consentState(stanza: Stanza, credential: AppCredential): Promise<ConsentState> {
     const missing: string[] = [];
-    // Asked as the app: also where users sign in later, an answer other than "app not found" shows that the
-    // consent has arrived.
+    // This signs in as the app, even where users sign in later: any answer other than "app not found" shows
+    // that the consent was given.
     const asApp: Stanza = { ...withCredential(stanza, credential), auth: "app" };
     for (const api of apisOf(stanza.streams)) {
       let held: readonly string[] = [];
@@ -119,7 +119,7 @@ export function createSignInService(world: SignInServiceParts): SignInService {
   };
 }
 
-/** Answers that only mean that the consent has not arrived yet. */
+/** Failures that only mean that the consent is not there yet. */
 const WAITING = new Set<FailureCode>(["app-not-found", "consent-missing", "admin-consent-needed", "api-not-in-tenant"]);
 
 function grantOf(stanza: Stanza): Grant {
@@ -130,7 +130,7 @@ function grantOf(stanza: Stanza): Grant {
     retry: { when: "never" },
     area: "sign-in",
     say: `Nobody has signed in for ${stanza.tenantName} yet.`,
-    nextStep: `Sign in: defender-mssp token acquire --customer "${stanza.name}".`,
+    nextStep: `Run \`defender-mssp token acquire --customer "${stanza.name}"\` to sign in.`,
   });
 }
 

@@ -34,8 +34,8 @@ const wanted: WantedToken = {
 const failing = (made: Sealed, more: Partial<WantedToken> = {}) =>
   verdictsOn(made, { ...wanted, ...more }).filter(({ ok }) => !ok);
 
-describe("a token is judged claim by claim", () => {
-  test("one in order passes every check, and the broader permission counts too", () => {
+describe("an access token is checked claim by claim", () => {
+  test("a valid token passes every check, and a broader permission counts too", () => {
     expect(failing(token())).toEqual([]);
     expect(failing(token({ roles: ["SecurityAlert.ReadWrite.All", "SecurityIncident.ReadWrite.All"] }))).toEqual([]);
     expect(failing(token({ aud: "00000003-0000-0000-c000-000000000000" }))).toEqual([]);
@@ -51,18 +51,23 @@ describe("a token is judged claim by claim", () => {
       "another API's",
       { aud: "https://api.securitycenter.microsoft.com" },
       "audience",
-      "the wanted API is Microsoft Graph",
+      "the expected API is Microsoft Graph",
     ],
-    ["no API's of ours", { aud: "https://management.azure.com" }, "audience", "none of the APIs"],
+    [
+      "an API that this program does not use",
+      { aud: "https://management.azure.com" },
+      "audience",
+      "not an API that this program reads alerts from",
+    ],
     ["another cloud's", { aud: "https://graph.microsoft.us" }, "audience", "another cloud than commercial"],
-    ["over", { exp: NOW_MS / 1000 - 1 }, "times", "ended on 2026-11-24"],
+    ["expired", { exp: NOW_MS / 1000 - 1 }, "times", "expired on 2026-11-24"],
     [
       "from the future: the clock is an hour off",
       { nbf: NOW_MS / 1000 + 3600, exp: NOW_MS / 1000 + 7200 },
       "times",
       "clock is behind",
     ],
-    ["without any role", { roles: undefined }, "alerts", "no roles at all"],
+    ["without any role", { roles: undefined }, "alerts", "The token has no roles"],
     [
       "without one permission",
       { roles: ["SecurityAlert.Read.All"] },
@@ -76,10 +81,10 @@ describe("a token is judged claim by claim", () => {
   });
 
   test.each<[string, string, string]>([
-    ["a truncated token", "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJodHRw", "cut short"],
+    ["a truncated token", "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJodHRw", "truncated"],
     ["a refresh token", `1.AX${"y".repeat(300)}`, "refresh token"],
-    ["nothing", "  ", "no token"],
-    ["something else", "hunter2", "no access token"],
+    ["nothing", "  ", "No token was given."],
+    ["something else", "hunter2", "not an access token"],
   ])("%s has its own sentence, which does not repeat it", (_, text, words) => {
     const [verdict] = failing(sealed(text));
     expect(verdict!.say).toContain(words);

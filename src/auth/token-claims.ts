@@ -6,12 +6,12 @@ import type { StreamName } from "../model/stream.ts";
 import { API_IDENTITIES, apiOfAudience } from "./api-identities.ts";
 
 /**
- * The claims of a JWT; never verified, because a token for Microsoft's API is Microsoft's to judge. Used for
- * diagnosis alone.
+ * The claims of a JWT. They are not verified, because only Microsoft's API decides whether a token is valid.
+ * Used only for diagnosis.
  */
 export type Claims = Readonly<Record<string, unknown>>;
 
-/** Undefined for what is no JWT: opaque tokens exist, and a refresh token is one. */
+/** Undefined for a text that is not a JWT: refresh tokens and some access tokens are opaque. */
 export function claimsOf(token: Sealed): Claims | undefined {
   return token.open((jwt) => {
     const parts = jwt.trim().split(".");
@@ -37,12 +37,12 @@ export interface WantedToken {
   readonly api?: TokenApi;
 }
 
-/** More than this and Microsoft refuses tokens (300 s is the usual tolerance). */
+/** Microsoft rejects tokens whose times differ by more than this (300 s is the usual tolerance). */
 const SKEW_MS = 300_000;
 
 /**
- * One line per thing that can be wrong with an access token, then one per stream that this token's API
- * serves. Source: Microsoft identity platform docs, "Access token claims reference".
+ * One line for each thing that can be wrong with an access token, then one for each stream that the token's
+ * API serves. Source: Microsoft identity platform docs, "Access token claims reference".
  */
 export function verdictsOn(token: Sealed, wanted: WantedToken): readonly TokenVerdict[] {
   const claims = claimsOf(token);
@@ -67,28 +67,32 @@ function bad(check: string, say: string, nextStep: string): TokenVerdict {
 }
 
 function text(value: unknown): string {
-  // Claims come from outside: nothing but plain characters reaches the screen.
+  // Claims come from outside, so only printable ASCII characters are shown.
   return typeof value === "string" ? value.replace(/[^\x20-\x7e]/g, "?").slice(0, 300) : "";
 }
 
 function unreadable(token: Sealed): TokenVerdict {
   return token.open((raw) => {
     const plain = raw.trim();
-    if (plain === "") return bad("token", "There is no token.", "Give the token on standard input, or name a file.");
+    if (plain === "") return bad("token", "No token was given.", "Give the token on standard input, or name a file.");
     if (/^ey[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*)?$/.test(plain) || (plain.startsWith("ey") && plain.includes("."))) {
       return bad(
         "token",
-        "The token is cut short or damaged: it does not have three whole parts.",
+        "The token is truncated or damaged: it does not have three complete parts.",
         "Copy the whole token, from the first ey to the end.",
       );
     }
     if (/^(0|1)\.A/.test(plain))
       return bad(
         "token",
-        "This is a refresh token; only Microsoft can read it.",
-        "Use token access to see what it is good for.",
+        "This is a refresh token. Only Microsoft can read it.",
+        "Run `defender-mssp token access` to see which permissions it gives.",
       );
-    return bad("token", "This is no access token that can be read here.", "Give an access token (it begins with ey).");
+    return bad(
+      "token",
+      "This text is not an access token that can be decoded.",
+      "Give an access token. It begins with `ey`.",
+    );
   });
 }
 
@@ -97,25 +101,25 @@ function onAudience(audience: string, api: TokenApi | undefined, wanted: WantedT
   const right = wanted.resource === undefined ? undefined : wanted.resource.toLowerCase().replace(/\/+$/, "");
   const shown = `aud is ${audience || "missing"}${api ? ` (${API_IDENTITIES[api].portalName})` : ""}`;
   if (right !== undefined && audience.toLowerCase().replace(/\/+$/, "") === right)
-    return good("audience", `${shown}, as the setting resource asks.`);
+    return good("audience", `${shown}, as the setting \`resource\` says.`);
   if (!api)
     return bad(
       "audience",
-      `${shown}, which is none of the APIs that alerts are read from.`,
-      "Ask for a token with token access --for graph.",
+      `${shown}, which is not an API that this program reads alerts from.`,
+      "Get a token with `defender-mssp token access --for graph`.",
     );
   if (expected.length > 0 && !expected.includes(api)) {
     return bad(
       "audience",
-      `${shown}, but the wanted API is ${expected.map((one) => API_IDENTITIES[one].portalName).join(" or ")}.`,
-      `Ask for it with token access --for ${expected[0]}.`,
+      `${shown}, but the expected API is ${expected.map((one) => API_IDENTITIES[one].portalName).join(" or ")}.`,
+      `Get a token with \`defender-mssp token access --for ${expected[0]}\`.`,
     );
   }
   if (wanted.cloud && audience.startsWith("https:") && !sameCloud(audience, api, wanted.cloud)) {
     return bad(
       "audience",
       `${shown}, which belongs to another cloud than ${wanted.cloud}.`,
-      "Correct the setting cloud.",
+      "Correct the setting `cloud`.",
     );
   }
   return good("audience", `${shown}.`);
@@ -126,19 +130,20 @@ function sameCloud(audience: string, api: TokenApi, cloud: CloudName): boolean {
   return new URL(audience).hostname.endsWith(".us") === new URL(wanted).hostname.endsWith(".us");
 }
 
-/** The customer's name with his tenant, or the tenant alone where nobody gave him a name. */
+/** The customer's name with its tenant, or the tenant alone if the customer has no name. */
 function customerOf({ customer, tenantId }: WantedToken): string {
   return customer === undefined || customer === tenantId ? String(tenantId) : `${customer} (${tenantId})`;
 }
 
 function onTenant(claims: Claims, wanted: WantedToken): TokenVerdict {
   const tenant = text(claims["tid"]).toLowerCase();
-  if (tenant === "") return bad("tenant", "The token names no tenant.", "Ask for it at the customer's own tenant.");
+  if (tenant === "")
+    return bad("tenant", "The token names no tenant.", "Get the token from the customer's own tenant.");
   if (wanted.tenantId && /^[0-9a-f-]{36}$/i.test(wanted.tenantId) && tenant !== wanted.tenantId.toLowerCase()) {
     return bad(
       "tenant",
       `The token is for tenant ${tenant}, not for ${customerOf(wanted)}.`,
-      "Sign in at the customer's tenant: check tenant_id, and that no other customer's token was taken.",
+      "Sign in to the customer's tenant. Check `tenant_id`, and that this is not another customer's token.",
     );
   }
   return good("tenant", `tid is ${tenant}.`);
@@ -146,31 +151,32 @@ function onTenant(claims: Claims, wanted: WantedToken): TokenVerdict {
 
 function onApp(claims: Claims, wanted: WantedToken): TokenVerdict {
   const app = text(claims["appid"] ?? claims["azp"]).toLowerCase();
-  const proof = { "0": "no secret", "1": "a secret", "2": "a certificate" }[
+  const proof = { "0": "no secret", "1": "a client secret", "2": "a certificate" }[
     text(claims["appidacr"] ?? claims["azpacr"])
   ];
-  if (app === "") return bad("app", "The token names no app.", "Ask for it with token access.");
+  if (app === "") return bad("app", "The token names no app.", "Get a token with `defender-mssp token access`.");
   if (wanted.clientId && app !== wanted.clientId.toLowerCase()) {
-    return bad("app", `The token was issued to app ${app}, not to ${wanted.clientId}.`, "Check client_id.");
+    return bad("app", `The token was issued to app ${app}, not to ${wanted.clientId}.`, "Check `client_id`.");
   }
-  return good("app", `Issued to app ${app}${proof ? `, which proved itself with ${proof}` : ""}.`);
+  return good("app", `Issued to app ${app}${proof ? `, which authenticated with ${proof}` : ""}.`);
 }
 
 function onTimes(claims: Claims, nowMs: number): TokenVerdict {
   const endsMs = Number(claims["exp"]) * 1000;
   const beginsMs = Number(claims["nbf"] ?? claims["iat"]) * 1000;
-  if (Number.isNaN(endsMs)) return bad("times", "The token has no end.", "Ask for a new one with token access.");
+  if (Number.isNaN(endsMs))
+    return bad("times", "The token has no expiry time.", "Get a new token with `defender-mssp token access`.");
   if (endsMs <= nowMs)
     return bad(
       "times",
-      `The token ended on ${new Date(endsMs).toISOString()}.`,
-      "Ask for a new one with token access.",
+      `The token expired on ${new Date(endsMs).toISOString()}.`,
+      "Get a new token with `defender-mssp token access`.",
     );
   if (beginsMs > nowMs + SKEW_MS) {
     return bad(
       "times",
-      `The token begins ${inWords(beginsMs - nowMs)} from now: this machine's clock is behind.`,
-      "Set this machine's clock (NTP).",
+      `The token becomes valid in ${inWords(beginsMs - nowMs)}: this machine's clock is behind.`,
+      "Set this machine's clock, for example by NTP.",
     );
   }
   return good("times", `Valid for ${inWords(endsMs - nowMs)} more.`);
@@ -201,20 +207,20 @@ function onRights(claims: Claims, api: TokenApi | undefined, wanted: WantedToken
   return streams.map((stream) => {
     const permission = permissionOf(stream)!;
     const needed = kind === "app" ? permission.role : permission.scope;
-    if (grants(held, needed)) return good(stream, `${needed} is there.`);
+    if (grants(held, needed)) return good(stream, `${needed} is granted.`);
     if (kind === "app" && held.length === 0) {
       return bad(
         stream,
-        `The token carries no roles at all: the customer has not consented to ${needed}, and the API will answer 403.`,
-        "Send the link that consent-url prints.",
+        `The token has no roles: the customer has not consented to ${needed}, and the API will answer 403.`,
+        "Send the customer the link that `defender-mssp consent-url` prints.",
       );
     }
     return bad(
       stream,
-      `${needed} is missing; ${word} holds ${held.map(text).join(" ") || "nothing"}.`,
+      `${needed} is missing; ${word} is ${held.map(text).join(" ") || "empty"}.`,
       kind === "app"
-        ? "Send the link that consent-url prints."
-        : "Send the link that consent-url prints, then sign in again (token acquire).",
+        ? "Send the customer the link that `defender-mssp consent-url` prints."
+        : "Send the customer the link that `defender-mssp consent-url` prints, then run `defender-mssp token acquire`.",
     );
   });
 }

@@ -330,7 +330,7 @@ describe("failures keep their own sentence through MSAL", () => {
 
     await expect(w.source().accessToken()).rejects.toMatchObject({
       code: "bad-answer",
-      say: "A web page came back instead of a sign-in answer from login.example.test (status 200).",
+      say: "login.example.test answered the sign-in with a web page (status 200).",
     });
   });
 
@@ -339,11 +339,11 @@ describe("failures keep their own sentence through MSAL", () => {
 
     await expect(w.source().accessToken()).rejects.toMatchObject({
       code: "bad-answer",
-      say: "login.example.test gave a sign-in answer that is not JSON (status 200).",
+      say: "login.example.test answered the sign-in with text that is not JSON (status 200).",
     });
   });
 
-  test("a refused refresh token says who must act; what replaces it is stored at once", async () => {
+  test("a rejected refresh token names who must act, and its replacement is stored at once", async () => {
     const w = world([
       {
         status: 400,

@@ -11,7 +11,7 @@ import { createTokenPacer } from "./token-pacer.ts";
 /** Token requests per second over all customers. */
 const REQUESTS_PER_SECOND = 50;
 
-/** After a renewal failed while the present token still lives, so long until the next try. */
+/** Pause after a failed renewal while the current token is still valid. */
 const RENEWAL_PAUSE_MS = 30_000;
 
 const MINUTES_5_MS = 300_000;
@@ -21,7 +21,7 @@ export interface TokenCyclesOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** Reads certificate files; the real disk unless a test says otherwise. */
+  /** Reads certificate files; from the real disk unless a test injects another reader. */
   readonly readText?: (path: string) => Promise<string>;
 }
 
@@ -34,7 +34,7 @@ export interface CustomerSignIn {
    */
   readonly audience: string;
   readonly credential: AppCredential;
-  /** Given: the refresh token in it is redeemed. Absent: the app signs in for itself. */
+  /** If given, its refresh token is redeemed; otherwise the app signs in as itself. */
   readonly vault?: RefreshTokenVault;
 }
 
@@ -43,7 +43,7 @@ export interface TokenCycles {
 }
 
 /**
- * When a token is renewed, counted from its arrival: at 80 % of its life or 5 minutes before its end,
+ * When a token is renewed, counted from its arrival: after 80 % of its lifetime or 5 minutes before its end,
  * whichever is later.
  */
 export function renewAfterMs(lifetimeMs: number): number {
@@ -51,9 +51,8 @@ export function renewAfterMs(lifetimeMs: number): number {
 }
 
 /**
- * The token cycles of all customers. They share one pacer, and customers' audiences share one lock per
- * customer, because redeeming a refresh token replaces it: two redemptions at once could store the older one
- * last.
+ * The token cycles of all customers. They share one pacer. All audiences of one customer share one lock,
+ * because redeeming a refresh token replaces it: two redemptions at once could store the older token last.
  */
 export function createTokenCycles(options: TokenCyclesOptions): TokenCycles {
   const pacer = createTokenPacer(options.clock, REQUESTS_PER_SECOND);
@@ -73,9 +72,9 @@ export function createTokenCycles(options: TokenCyclesOptions): TokenCycles {
 
 interface Lock {
   last: Promise<unknown>;
-  /** The stored refresh token was refused; what replaces it must be stored at once everywhere. */
+  /** Microsoft rejected the stored refresh token; its replacement must be stored at once on every host. */
   refused: boolean;
-  /** The refresh token is a public client's (device code), although the customer's settings hold a key. */
+  /** The refresh token belongs to a public client (device code), although a client secret is set. */
   asPublic: boolean;
 }
 
@@ -87,14 +86,14 @@ interface Held {
 
 class Cycle implements TokenSource {
   readonly #options: TokenCyclesOptions;
-  readonly #pacer: { turn(): Promise<void> };
+  readonly #pacer: { acquire(): Promise<void> };
   readonly #lock: Lock;
   readonly #signIn: CustomerSignIn;
   #held: Held | undefined;
   #renewal: Promise<Sealed> | undefined;
   #quietUntilMs = Number.NEGATIVE_INFINITY;
 
-  constructor(options: TokenCyclesOptions, pacer: { turn(): Promise<void> }, lock: Lock, signIn: CustomerSignIn) {
+  constructor(options: TokenCyclesOptions, pacer: { acquire(): Promise<void> }, lock: Lock, signIn: CustomerSignIn) {
     this.#options = options;
     this.#pacer = pacer;
     this.#lock = lock;
@@ -108,8 +107,8 @@ class Cycle implements TokenSource {
     if (held && nowMs < held.renewAtMs) return held.token;
     if (held && nowMs < held.endsAtMs && nowMs < this.#quietUntilMs) return held.token;
 
-    // Concurrent callers share one redemption. It goes on when a caller stops waiting: a rotated token on its
-    // way must be stored.
+    // Concurrent callers share one redemption. It continues when a caller stops waiting, because the rotated
+    // token must be stored.
     this.#renewal ??= this.#renew().finally(() => {
       this.#renewal = undefined;
     });
@@ -118,10 +117,10 @@ class Cycle implements TokenSource {
     } catch (error) {
       const still = this.#held;
       if (!still || this.#options.clock.monotonicMs() >= still.endsAtMs || options.signal?.aborted) throw error;
-      // The present token still works: go on with it and look again shortly.
+      // The current token is still valid: use it and try again soon.
       this.#quietUntilMs =
         this.#options.clock.monotonicMs() + RENEWAL_PAUSE_MS * (0.75 + this.#options.random.next() / 2);
-      this.#options.log.warn("an access token could not be renewed; the present one is used until it ends", {
+      this.#options.log.warn("an access token could not be renewed; the current one is used until it expires", {
         tenant: this.#signIn.tenant.name,
         failure: isFailure(error) ? error.code : "defect",
       });
@@ -137,7 +136,7 @@ class Cycle implements TokenSource {
 
   async #redeem(): Promise<Sealed> {
     const { tenant, stanza, audience, credential, vault } = this.#signIn;
-    await this.#pacer.turn();
+    await this.#pacer.acquire();
     const grant: Grant = vault ? { kind: "refresh-token", refreshToken: await vault.current() } : { kind: "app" };
     let fresh: AccessToken;
     try {
@@ -156,7 +155,7 @@ class Cycle implements TokenSource {
     } catch (error) {
       if (vault && isFailure(error) && error.area === "sign-in") {
         this.#lock.refused = true;
-        // Somebody may have signed in again in another way.
+        // The next sign-in may use another method.
         this.#lock.asPublic = false;
       }
       throw error;
@@ -172,7 +171,7 @@ class Cycle implements TokenSource {
     this.#options.log.debug("access token renewed", {
       tenant: tenant.name,
       audience: stanza.resource ?? audience,
-      life_s: Math.round(fresh.lifetimeMs / 1000),
+      lifetime_s: Math.round(fresh.lifetimeMs / 1000),
     });
     return fresh.token;
   }
@@ -190,7 +189,7 @@ function untilStopped<T>(work: Promise<T>, signal: AbortSignal | undefined): Pro
         new Failure("stopped", {
           actor: "us",
           retry: { when: "soon" },
-          say: "Signing in was given up because we are stopping.",
+          say: "The sign-in was cancelled because this program is stopping.",
         }),
       );
     if (signal.aborted) {

@@ -1,8 +1,8 @@
 import { credentialOf } from "../auth/app-credential.ts";
 import { resolveTenantId } from "../auth/authority.ts";
 import { credentialDaysLeft, credentialWarnings } from "../auth/credential-end.ts";
-import type { QuietCustomer } from "../auth/refresh-token-age.ts";
-import { AgeingVault, keepQuietTokensAlive, TokenAges } from "../auth/refresh-token-age.ts";
+import type { IdleCustomer } from "../auth/refresh-token-age.ts";
+import { AgeingVault, keepIdleTokensAlive, TokenAges } from "../auth/refresh-token-age.ts";
 import { createTokenCycles } from "../auth/token-cycle.ts";
 import type { CredentialReport } from "../collect/report.ts";
 import type { Customer, Scheduler } from "../collect/scheduler.ts";
@@ -49,7 +49,7 @@ export class CustomerBuilder {
   readonly #cycles: ReturnType<typeof createTokenCycles>;
   readonly #vaultOf: VaultOf;
   readonly #withCredential: (stanza: Stanza) => Stanza;
-  readonly #withTokens: QuietCustomer[] = [];
+  readonly #withTokens: IdleCustomer[] = [];
   #ages: Promise<TokenAges> | undefined;
 
   /**
@@ -85,7 +85,7 @@ export class CustomerBuilder {
    * Microsoft forgets them after 90 days.
    */
   keepTokensAlive(stop: AbortSignal): Promise<void> {
-    return keepQuietTokensAlive(() => this.#withTokens, this.#world, stop);
+    return keepIdleTokensAlive(() => this.#withTokens, this.#world, stop);
   }
 
   customerOf(given: Stanza, tenant: Tenant, only?: readonly StreamName[], ageing?: AgeingVault): Customer {

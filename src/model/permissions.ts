@@ -5,8 +5,8 @@ import type { AuthKind } from "./stanza.ts";
 import type { StreamName } from "./stream.ts";
 
 /**
- * One permission of an API, both ways of having it. Ids are those of the commercial cloud and GCC; GCC High
- * and DoD have others, so they are looked up by name there.
+ * One permission of an API, as application and as delegated permission. Ids are those of the commercial cloud
+ * and GCC. GCC High and DoD have other ids, which are looked up by name.
  */
 export interface Permission {
   readonly api: TokenApi;
@@ -92,12 +92,12 @@ export function rolesFor(stream: StreamName): readonly string[] {
   return role === undefined ? [] : [role, ...(INSTEAD[role] ?? [])];
 }
 
-/** The stream's permission; the retired SIEM API had none that is still to be had. */
+/** The stream's permission; undefined for the retired SIEM API, whose permission can no longer be granted. */
 export function permissionOf(stream: StreamName): Permission | undefined {
   return stream === "siem-alerts" ? undefined : PERMISSIONS[stream];
 }
 
-/** What the streams need, each once, in the order of the streams. */
+/** The permissions that the streams need, each once, in the order of the streams. */
 export function permissionsOf(streams: readonly StreamName[]): readonly Permission[] {
   return [...new Set(streams.map(permissionOf).filter((one) => one !== undefined))];
 }

@@ -264,9 +264,7 @@ describe("consent-url", () => {
     landed.searchParams.set("tenant", other().tenant_id);
     const answer = await run(["consent-url", ...who(), "--answer", landed.href]);
     expect(answer.code).toBe(3);
-    expect(answer.said).toContain(
-      `The consent was given by tenant ${other().tenant_id}, not by ${customer().tenant_name}`,
-    );
+    expect(answer.said).toContain(`Tenant ${other().tenant_id} gave the consent, not ${customer().tenant_name}`);
   });
 
   test("has a sentence each for another link's answer, a declined consent and a sign-in's answer", async () => {
@@ -504,7 +502,7 @@ describe("token acquire", () => {
       typed: ["hello", "https://login.microsoftonline.com/common/reprocess?x=1", signInAndPaste],
     });
     expect(done.code).toBe(0);
-    expect(done.said).toContain("That is no address.");
+    expect(done.said).toContain("The pasted text is not a web address.");
     expect(done.said).toContain("does not begin with http://localhost:44300/defender-mssp");
   });
 
@@ -772,7 +770,7 @@ describe("doctor", () => {
     const nobody = { ...customer(), tenant_id: "99999999-0000-4000-8000-000000000000" };
     const done = await run(["doctor", ...who(nobody), "--auth", "app"], { environment: key() });
     expect(done.out).toContain("The tenant of contoso was not found");
-    expect(done.out).toContain("Check the settings tenant_id and cloud of contoso.");
+    expect(done.out).toContain("Check the settings `tenant_id` and `cloud` of contoso.");
   });
 
   test("names a clock that is an hour off", async () => {

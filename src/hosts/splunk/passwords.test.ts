@@ -70,20 +70,23 @@ describe("a secret of any length and content survives the store", () => {
 describe("a reader sees the old secret or the new one, never a mixture", () => {
   const id = credentialId("main");
 
-  test.each(Array.from({ length: 14 }, (_, k) => k))("when the writer crashes at its request number %i", async (dies) => {
-    const fake = new FakeSplunkd();
-    await (await read(fake)).put(id, sealed("old".repeat(400)), FINGERPRINT);
-    const store = await read(fake);
-    const before = fake.requests.length;
-    const send = fake.send.bind(fake);
-    fake.send = async (request) => {
-      if (fake.requests.length - before >= dies) throw new Error("killed");
-      return send(request);
-    };
-    await store.put(id, sealed("new".repeat(400)), FINGERPRINT).catch(() => {});
-    fake.send = send;
-    expect(["old".repeat(400), "new".repeat(400)]).toContain(opened(await read(fake), id));
-  });
+  test.each(Array.from({ length: 14 }, (_, k) => k))(
+    "when the writer crashes at its request number %i",
+    async (dies) => {
+      const fake = new FakeSplunkd();
+      await (await read(fake)).put(id, sealed("old".repeat(400)), FINGERPRINT);
+      const store = await read(fake);
+      const before = fake.requests.length;
+      const send = fake.send.bind(fake);
+      fake.send = async (request) => {
+        if (fake.requests.length - before >= dies) throw new Error("killed");
+        return send(request);
+      };
+      await store.put(id, sealed("new".repeat(400)), FINGERPRINT).catch(() => {});
+      fake.send = send;
+      expect(["old".repeat(400), "new".repeat(400)]).toContain(opened(await read(fake), id));
+    },
+  );
 
   test("a rotation leaves nothing of the old generation behind", async () => {
     const fake = new FakeSplunkd();
