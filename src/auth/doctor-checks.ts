@@ -35,7 +35,7 @@ const ON_THE_WAY = new Set<FailureCode>([
   "stopped",
 ]);
 
-/** Microsoft refuses tokens that seem more than five minutes off. */
+/** Microsoft rejects tokens whose times differ by more than five minutes. */
 const CLOCK_LIMIT_MS = 300_000;
 
 /**
@@ -44,9 +44,9 @@ const CLOCK_LIMIT_MS = 300_000;
  * it fails in one of them or in none.
  */
 export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly DoctorCheck[] {
-  let reached: Promise<{ serverMs: number; askedMs: number }> | undefined;
-  const reach = (signal: AbortSignal): Promise<{ serverMs: number; askedMs: number }> =>
-    (reached ??= askForDate(world, stanza, signal));
+  let contacted: Promise<{ serverMs: number; askedMs: number }> | undefined;
+  const contact = (signal: AbortSignal): Promise<{ serverMs: number; askedMs: number }> =>
+    (contacted ??= askForDate(world, stanza, signal));
   const stage = (name: string, ends: (code: FailureCode) => boolean, good: string): DoctorCheck => ({
     name,
     async run(signal) {
@@ -73,11 +73,11 @@ export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly Docto
   const viaProxy = world.viaProxy(stanza.endpoints.loginUrl, stanza);
 
   return [
-    stage("dns", (code) => code === "dns-failed", viaProxy ? "The proxy looks names up." : `${host} is known.`),
+    stage("dns", (code) => code === "dns-failed", viaProxy ? "The proxy resolves names." : `${host} is resolved.`),
     stage(
       "proxy",
       (code) => ON_THE_WAY.has(code),
-      viaProxy ? "The proxy lets us through." : `${host} is reached without a proxy.`,
+      viaProxy ? "The proxy allows the connection." : `${host} is reached without a proxy.`,
     ),
     stage("tls", () => true, `The certificate of ${host} is trusted.`),
     {

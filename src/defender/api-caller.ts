@@ -14,7 +14,7 @@ export interface ApiCallerParts {
   readonly stanza: Pick<Stanza, "name" | "endpoints" | "route">;
   readonly tenant: Tenant;
   readonly http: Http;
-  /** For the API's audience. */
+  /** Access tokens for the API's audience. */
   readonly tokens: TokenSource;
   readonly clock: Clock;
   readonly log: Log;
@@ -23,26 +23,28 @@ export interface ApiCallerParts {
 export interface ApiCall {
   readonly method: "GET" | "POST";
   readonly url: string;
-  /** Beside those that every call has. */
+  /** In addition to those of every call. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
   readonly headersTimeoutMs: number;
   readonly signal: AbortSignal;
 }
 
-/** Data whose body is still to be read, or a refusal whose body was read. */
+/** Data whose body is not read yet, or an error answer whose body was read. */
 export type ApiAnswer =
   | { readonly isData: true; readonly answer: HttpAnswer }
   | { readonly isData: false; readonly status: number; readonly message: string; readonly failure: Failure };
 
-/** One customer's way to one of Microsoft's APIs: signed in, bound to its origin, refusals explained. */
+/**
+ * Sends one customer's requests to one of Microsoft's APIs: signed in, only to its origin, errors explained.
+ */
 export class ApiCaller {
   readonly base: string;
   readonly #parts: ApiCallerParts;
   readonly #api: ApiName;
   readonly #rights: readonly string[];
 
-  /** @param rights permissions of which the calls need one. */
+  /** @param rights the calls need one of these permissions. */
   constructor(parts: ApiCallerParts, api: ApiName, rights: readonly string[]) {
     this.#parts = parts;
     this.#api = api;
@@ -51,25 +53,25 @@ export class ApiCaller {
   }
 
   /**
-   * Sends once, and once more with a renewed token when the service no longer takes the one we had. Throws
-   * Failure of network or sign-in.
+   * Sends the request, and once more with a renewed token if the service rejected the access token. Throws a
+   * Failure of the network or the sign-in.
    */
   async ask(call: ApiCall): Promise<ApiAnswer> {
     const token = await this.#parts.tokens.accessToken({ signal: call.signal });
     const answer = await this.#send(call, token);
     if (answer.status !== 401) return this.#judged(answer);
     const refused = await this.#judged(answer);
-    // A missing licence is answered 401 as well; no token changes that.
+    // A missing licence is also answered with 401. A new token would not help.
     if (refused.isData || refused.failure.code === "licence-missing") return refused;
     const renewed = await this.#parts.tokens.accessToken({ refused: token, signal: call.signal });
     return this.#judged(await this.#send(call, renewed));
   }
 
   #send(call: ApiCall, token: Sealed): Promise<HttpAnswer> {
-    // The token goes to the configured origin over https and nowhere else, whatever the caller was given as a
+    // The token is sent only to the configured origin over https, even if the caller got another address as a
     // link.
     if (pageLink(call.url, this.base).kind !== "next")
-      throw new Error(`a question to ${new URL(call.url).origin}, which is not ${this.base}`);
+      throw new Error(`a request to ${new URL(call.url).origin}, which is not ${this.base}`);
     const { prefer } = APIS[this.#api];
     return token.open((bearer) => {
       const request: HttpRequest = {
@@ -110,7 +112,7 @@ export class ApiCaller {
 }
 
 /**
- * Requests of the same app to the same tenant's service share one budget, whichever stanza they come from.
+ * Requests of the same app to the same service of a tenant share one budget, even from different stanzas.
  */
 export function budgetKeyOf(
   stanza: Pick<Stanza, "clientId" | "credential" | "name">,
@@ -123,8 +125,8 @@ export function budgetKeyOf(
 }
 
 /**
- * The whole answer as batches of records, one per piece that the network gave; the reader may stop early.
- * `ended` comes before the last `next` resolves.
+ * The whole answer as batches of records, one batch per piece of network data. The reader may stop early.
+ * `ended` is called before the last `next` resolves.
  */
 export async function* scannedRecords(
   answer: HttpAnswer,
@@ -140,7 +142,7 @@ export async function* scannedRecords(
     whole = true;
     const end = scanner.end();
     const error = end.members.get("error");
-    // A service that fails after it has begun to answer can only say so at the end (OData 4.01 part 1,
+    // A service that fails after it began to answer can report this only at the end (OData 4.01 part 1,
     // section 11.4).
     if (error !== undefined && error !== "null") throw failedMidAnswer(error);
     ended(end);
@@ -155,13 +157,12 @@ function failedMidAnswer(error: string): Failure {
     actor: "microsoft",
     retry: { when: "soon" },
     say: `Microsoft's answer ended with an error: ${[code, message].filter((part) => part !== "").join(": ") || "no explanation"}`,
-    nextStep: "Nothing to do if it passes.",
+    nextStep: "Nothing to do. This program retries.",
   });
 }
 
 /**
- * JSON with status 200 or 206. A page of HTML, as proxies and portals answer, is not data, whatever its
- * status.
+ * JSON with status 200 or 206. An HTML page, as proxies and portals answer, is not data, whatever its status.
  */
 function isData(answer: HttpAnswer): boolean {
   if (answer.status !== 200 && answer.status !== 206) return false;
@@ -173,7 +174,7 @@ async function errorText(answer: HttpAnswer): Promise<string> {
   try {
     return await answer.text(ERROR_BODY_MOST);
   } catch (error) {
-    // The status alone already says what to do; a body that breaks off or is too long adds nothing.
+    // The status alone decides what to do. An incomplete or oversized body adds nothing.
     if (!isFailure(error)) throw error;
     return "";
   }

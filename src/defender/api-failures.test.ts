@@ -68,8 +68,8 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       code: "refused",
       actor: "us",
       retry: "later",
-      say: "The Microsoft Graph security API refuses our question for Contoso: BadRequest: Invalid filter clause: Could not find a property named 'x'.",
-      nextStep: "Report this sentence as a defect of defender-mssp.",
+      say: "The Microsoft Graph security API rejected a request for Contoso: BadRequest: Invalid filter clause: Could not find a property named 'x'.",
+      nextStep: "Report this sentence as a bug of defender-mssp.",
     },
   ],
   [
@@ -88,8 +88,8 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       code: "query-too-large",
       actor: "operator",
       retry: "later",
-      say: "Contoso's query asks more than hunting gives at once: BadRequest: Query execution has exceeded the allowed result size. Optimize your query by limiting the amount of results and try again.",
-      nextStep: "Narrow the query, or give it a shorter window_minutes.",
+      say: "The hunting query of Contoso exceeds the limits of the Microsoft Graph hunting API: BadRequest: Query execution has exceeded the allowed result size. Optimize your query by limiting the amount of results and try again.",
+      nextStep: "Narrow the query, or set a shorter `window_minutes`.",
     },
   ],
   [
@@ -111,7 +111,7 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       actor: "customer",
       retry: "later",
       say: "Contoso has no licence for the Microsoft Defender for Endpoint API (No Tvm license).",
-      nextStep: "The customer must licence Microsoft Defender for this tenant, or take this stream out of `streams`.",
+      nextStep: "Ask the customer to license Microsoft Defender for this tenant, or remove this stream from `streams`.",
     },
   ],
   [
@@ -124,8 +124,8 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       area: "sign-in",
       actor: "customer",
       retry: "later",
-      say: "Contoso's Conditional Access asks for more than our sign-in to the Microsoft Graph security API can give.",
-      nextStep: "The customer must exclude the app from that policy, or change this customer to auth = app.",
+      say: "A Conditional Access policy of Contoso rejects this program's sign-in to the Microsoft Graph security API.",
+      nextStep: "Ask the customer to exclude the app from that policy, or set `auth = app` for this customer.",
     },
   ],
   [
@@ -136,8 +136,8 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       area: "sign-in",
       actor: "operator",
       retry: "later",
-      say: "The Microsoft Graph security API takes no token for Contoso, not even a new one: InvalidAuthenticationToken: Access token validation failure. Invalid audience.",
-      nextStep: 'Run `defender-mssp doctor --customer "contoso"`: audience, tenant, cloud and clock are checked there.',
+      say: "The Microsoft Graph security API rejected Contoso's access token, and a renewed one too: InvalidAuthenticationToken: Access token validation failure. Invalid audience.",
+      nextStep: 'Run `defender-mssp doctor --customer "contoso"`. It checks audience, tenant, cloud and clock.',
     },
   ],
   [
@@ -149,7 +149,7 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       retry: "later",
       say: "Defender is not set up in Contoso's tenant (Account is not provisioned).",
       nextStep:
-        "The customer must open the Defender portal once with an administrator, or take this stream out of `streams`.",
+        "Ask an administrator of the customer to open the Defender portal once, or remove this stream from `streams`.",
     },
   ],
   [
@@ -162,7 +162,7 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       retry: "later",
       say: "Contoso has not granted the delegated permission SecurityAlert.Read.All that the Microsoft Graph security API needs.",
       nextStep:
-        'Send the customer\'s administrator the link of `defender-mssp consent-url --customer "contoso"`, then sign in again.',
+        'Send the customer\'s administrator the link that `defender-mssp consent-url --customer "contoso"` prints, then sign in again.',
     },
   ],
   [
@@ -174,7 +174,8 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       actor: "customer",
       retry: "later",
       say: "Contoso has not granted the application permission SecurityAlert.Read.All that the Microsoft Graph security API needs.",
-      nextStep: 'Send the customer\'s administrator the link of `defender-mssp consent-url --customer "contoso"`.',
+      nextStep:
+        'Send the customer\'s administrator the link that `defender-mssp consent-url --customer "contoso"` prints.',
     },
   ],
   [
@@ -184,8 +185,8 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       code: "feature-disabled",
       actor: "customer",
       retry: "later",
-      say: "Contoso's tenant does not allow this call of the Microsoft Defender XDR API: DisabledFeature: Tenant feature is not enabled.",
-      nextStep: "The customer must enable the feature in the Defender portal, or take this stream out of `streams`.",
+      say: "Contoso's tenant does not allow this request to the Microsoft Defender XDR API: DisabledFeature: Tenant feature is not enabled.",
+      nextStep: "Ask the customer to enable the feature in the Defender portal, or remove this stream from `streams`.",
     },
   ],
   [
@@ -196,8 +197,8 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       area: "sign-in",
       actor: "customer",
       retry: "later",
-      say: "The retired SIEM API gives no access to Contoso: a domain is not managed by this administrator, or the tenant is deleted.",
-      nextStep: "Move this customer to the streams alerts and incidents.",
+      say: "The retired SIEM API denied access to Contoso: the administrator does not manage one of its domains, or the tenant is deleted.",
+      nextStep: "Set `streams = alerts,incidents` for this customer.",
     },
   ],
   [
@@ -208,9 +209,9 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       area: "sign-in",
       actor: "customer",
       retry: "later",
-      say: "The Microsoft Graph security API gives our sign-in no access to Contoso: Forbidden: The user does not have the required role.",
+      say: "The Microsoft Graph security API denied access to Contoso: Forbidden: The user does not have the required role.",
       nextStep:
-        "The customer must consent to SecurityAlert.Read.All or SecurityAlert.ReadWrite.All; a signed-in user also needs the role Security Reader there.",
+        "Ask the customer to consent to SecurityAlert.Read.All or SecurityAlert.ReadWrite.All. A signed-in user also needs the role Security Reader in the customer's tenant.",
     },
   ],
   [
@@ -220,8 +221,8 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       code: "api-gone",
       actor: "microsoft",
       retry: "later",
-      say: "The retired SIEM API does not answer at this address any more.",
-      nextStep: "Move this customer to the streams alerts and incidents.",
+      say: "The retired SIEM API no longer answers at this address.",
+      nextStep: "Set `streams = alerts,incidents` for this customer.",
     },
   ],
   [
@@ -231,7 +232,7 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       code: "refused",
       actor: "operator",
       retry: "later",
-      say: "The Microsoft Defender XDR API knows no such address (404): ResourceNotFound: Requested path does not exist.",
+      say: "The Microsoft Defender XDR API does not know the requested address (404): ResourceNotFound: Requested path does not exist.",
       nextStep: 'Check `cloud` and the address settings of "contoso".',
     },
   ],
@@ -242,8 +243,8 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       code: "api-gone",
       actor: "microsoft",
       retry: "later",
-      say: "Microsoft has switched the Microsoft Defender XDR API off.",
-      nextStep: "Move this customer to the streams alerts and incidents.",
+      say: "Microsoft has switched off the Microsoft Defender XDR API.",
+      nextStep: "Set `streams = alerts,incidents` for this customer.",
     },
   ],
   [
@@ -253,8 +254,8 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       code: "throttled",
       actor: "microsoft",
       retry: "in 900 s",
-      say: "Contoso's share of hunting CPU time is used up: TooManyRequests: You have exceeded your allocated CPU resources.",
-      nextStep: "Nothing to do if it passes; else make the queries cheaper or run them less often.",
+      say: "Contoso's quota of hunting CPU time is used up: TooManyRequests: You have exceeded your allocated CPU resources.",
+      nextStep: "If this persists, simplify the queries or run them less often.",
     },
   ],
   [
@@ -264,8 +265,8 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       code: "throttled",
       actor: "microsoft",
       retry: "in 17 s",
-      say: "The Microsoft Graph security API asks us to slow down for Contoso.",
-      nextStep: "Nothing to do if it passes; else look for another program that uses the same app for this customer.",
+      say: "The Microsoft Graph security API throttles requests for Contoso.",
+      nextStep: "If this persists, check whether another program uses the same app for this customer.",
     },
   ],
   [
@@ -275,8 +276,9 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       code: "bad-answer",
       actor: "operator",
       retry: "later",
-      say: "The Microsoft Graph security API answers with a redirect (302), which is not followed because our token would travel along.",
-      nextStep: 'Look for a proxy or portal that stands in between, or a wrong address setting of "contoso".',
+      say: "The Microsoft Graph security API answered with a redirect (302). It is not followed, because that would send the access token elsewhere.",
+      nextStep:
+        'Check the address settings of "contoso", and check whether a proxy or portal answers instead of Microsoft.',
     },
   ],
   [
@@ -286,8 +288,8 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       code: "bad-answer",
       actor: "operator",
       retry: "later",
-      say: 'The Microsoft Graph security API answered 200 with something that is not JSON: a web page titled "Guest Wi-Fi".',
-      nextStep: "Look for a proxy or portal that stands in between.",
+      say: 'The Microsoft Graph security API answered 200 with text that is not JSON: a web page titled "Guest Wi-Fi".',
+      nextStep: "Check whether a proxy or portal answers instead of Microsoft.",
     },
   ],
   [
@@ -297,8 +299,8 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       code: "service-error",
       actor: "microsoft",
       retry: "soon",
-      say: "The Microsoft Defender for Endpoint API fails for Contoso (500): InternalServerError: There was an unexpected error.",
-      nextStep: "Nothing to do if it passes; else open a case with Microsoft and quote |5f0c-quote-me.",
+      say: "The Microsoft Defender for Endpoint API failed for Contoso (500): InternalServerError: There was an unexpected error.",
+      nextStep: "If this persists, open a case with Microsoft and quote |5f0c-quote-me.",
     },
   ],
   [
@@ -310,8 +312,8 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       code: "service-error",
       actor: "microsoft",
       retry: "in 90 s",
-      say: "The Microsoft Graph security API fails for Contoso (503): serviceNotAvailable: Down.",
-      nextStep: "Nothing to do if it passes; else open a case with Microsoft and quote req-1.",
+      say: "The Microsoft Graph security API failed for Contoso (503): serviceNotAvailable: Down.",
+      nextStep: "If this persists, open a case with Microsoft and quote req-1.",
     },
   ],
   [
@@ -321,8 +323,8 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       code: "refused",
       actor: "us",
       retry: "later",
-      say: "The Microsoft Graph security API refuses our question for Contoso (414): no explanation.",
-      nextStep: "Report this sentence as a defect of defender-mssp.",
+      say: "The Microsoft Graph security API rejected a request for Contoso (414): no explanation.",
+      nextStep: "Report this sentence as a bug of defender-mssp.",
     },
   ],
   [
@@ -333,12 +335,12 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       actor: "microsoft",
       retry: "later",
       say: "The Microsoft Graph security API answered with the unknown status 799.",
-      nextStep: "Nothing to do if it passes; else open a case with Microsoft and quote status 799 and the time.",
+      nextStep: "If this persists, open a case with Microsoft and quote status 799 and the time.",
     },
   ],
 ];
 
-describe("every row of the table says what happened and whose turn it is", () => {
+describe("every row of the table says what happened and who must act", () => {
   test.each(GOLDEN)("%s", (_, failure, wanted) => {
     expect({
       code: failure.code,
@@ -389,12 +391,12 @@ describe("a 429 is waited for as long as it says (P12)", () => {
 describe("what Microsoft wrote is quoted without harm", () => {
   test.each<[string, string, RegExp]>([
     ["line breaks cannot forge a log line", plain("A", "x\r\nERROR forged\u2028y"), /A: x ERROR forged y\.$/],
-    ["a long text is cut", plain("A", "x".repeat(5_000)), /: A: x{299}…$/],
+    ["a long text is truncated", plain("A", "x".repeat(5_000)), /: A: x{299}…$/],
     ["a text that is not JSON", "upstream connect error", /: upstream connect error\.$/],
     ["an error that is a text", '{"error":"nope","message":"really"}', /: nope: really\.$/],
     ["null", "null", /: null\.$/],
     ["an error without members", '{"error":{}}', /: no explanation\.$/],
-    ["a message that is no text", '{"error":{"code":5,"message":{"a":1}}}', /: no explanation\.$/],
+    ["a message that is not a text", '{"error":{"code":5,"message":{"a":1}}}', /: no explanation\.$/],
     ["half a JSON", '{"error":{"code":"X","mess', /: \{"error":\{"code":"X","mess\.$/],
   ])("%s", (_, body, wanted) => expect(refused(500, body).say).toMatch(wanted));
 });

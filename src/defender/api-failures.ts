@@ -4,18 +4,18 @@ import { retryAfterMs } from "../net/retry-after.ts";
 import { APIS, type ApiName } from "./apis.ts";
 import { type ErrorBody, readErrorBody } from "./error-body.ts";
 
-/** An answer that is not the data asked for. */
+/** An answer that is not the requested data. */
 export interface RefusedAnswer {
   readonly api: ApiName;
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  /** At most ERROR_BODY_MOST bytes of it. */
+  /** At most ERROR_BODY_MOST bytes of the body. */
   readonly body: string;
   /** The customer as events name it. */
   readonly customer: string;
   /** The stanza's name, for commands. */
   readonly stanza: string;
-  /** Permissions of which the stream needs one; the first is the one to ask for. */
+  /** The stream needs one of these permissions; the first is the one to request. */
   readonly rights: readonly string[];
   readonly nowMs: number;
 }
@@ -23,8 +23,8 @@ export interface RefusedAnswer {
 export const ERROR_BODY_MOST = 65_536;
 
 /**
- * A row's sentences are filled in: `{customer}`, `{stanza}`, `{api}`, `{status}`, `{said}` (what Microsoft
- * wrote), `{rights}`, `{right}`, `{quote}` (id for Microsoft's support).
+ * Placeholders in a row's sentences: `{customer}`, `{stanza}`, `{api}`, `{status}`, `{said}` (Microsoft's own
+ * text), `{rights}`, `{right}`, `{quote}` (id for Microsoft's support).
  */
 export interface ApiFailureRow {
   readonly when: {
@@ -36,13 +36,13 @@ export interface ApiFailureRow {
   readonly code: FailureCode;
   readonly area?: "sign-in";
   readonly actor: Actor;
-  /** `named`: when the answer says, else after `elseMs`, else by `otherwise`. */
+  /** `named`: at the time the answer names, else after `elseMs`, else by `otherwise`. */
   readonly retry:
     | Retry["when"]
     | { readonly named: true; readonly elseMs?: number; readonly otherwise?: "soon" | "later" };
   readonly say: string;
   readonly nextStep: string;
-  /** Where the row comes from. */
+  /** Source of the row. */
   readonly seen: string;
 }
 
@@ -50,8 +50,8 @@ const MINUTE_MS = 60_000;
 const QUARTER_HOUR_MS = 15 * MINUTE_MS;
 
 /**
- * The first row that fits counts. Messages are free text, so rows that look into them stand before the plain
- * one of their status.
+ * The first row that matches counts. Messages are free text, so rows that match a message come before the
+ * general row of the same status.
  */
 export const API_FAILURES: readonly ApiFailureRow[] = [
   {
@@ -63,8 +63,8 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     code: "query-too-large",
     actor: "operator",
     retry: "later",
-    say: "{customer}'s query asks more than hunting gives at once: {said}",
-    nextStep: "Narrow the query, or give it a shorter window_minutes.",
+    say: "The hunting query of {customer} exceeds the limits of {api}: {said}",
+    nextStep: "Narrow the query, or set a shorter `window_minutes`.",
     seen: "Defender XDR docs, advanced hunting limits (100,000 rows, 50 MB, 3 minutes); public reports: 'Query execution has exceeded the allowed result size.'",
   },
   {
@@ -72,7 +72,7 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     code: "query-refused",
     actor: "operator",
     retry: "later",
-    say: "{api} refuses the query: {said}",
+    say: "{api} rejected a hunting query of {customer}: {said}",
     nextStep: "Correct the query in the file that hunting_queries names.",
     seen: "Microsoft Graph docs, security: runHuntingQuery",
   },
@@ -81,8 +81,8 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     code: "refused",
     actor: "us",
     retry: "later",
-    say: "{api} refuses our question for {customer}: {said}",
-    nextStep: "Report this sentence as a defect of defender-mssp.",
+    say: "{api} rejected a request for {customer}: {said}",
+    nextStep: "Report this sentence as a bug of defender-mssp.",
     seen: "Defender XDR docs, common REST API error codes (BadRequest, ODataError, InvalidInput, …); Graph docs, error responses",
   },
   {
@@ -91,7 +91,7 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     actor: "customer",
     retry: "later",
     say: "{customer} has no licence for {api} (No Tvm license).",
-    nextStep: "The customer must licence Microsoft Defender for this tenant, or take this stream out of `streams`.",
+    nextStep: "Ask the customer to license Microsoft Defender for this tenant, or remove this stream from `streams`.",
     seen: "public issue reports: 'Unauthorized request - reason of failure: No Tvm license'",
   },
   {
@@ -100,8 +100,8 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     area: "sign-in",
     actor: "customer",
     retry: "later",
-    say: "{customer}'s Conditional Access asks for more than our sign-in to {api} can give.",
-    nextStep: "The customer must exclude the app from that policy, or change this customer to auth = app.",
+    say: "A Conditional Access policy of {customer} rejects this program's sign-in to {api}.",
+    nextStep: "Ask the customer to exclude the app from that policy, or set `auth = app` for this customer.",
     seen: "Microsoft identity platform docs, claims challenges",
   },
   {
@@ -110,8 +110,8 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     area: "sign-in",
     actor: "operator",
     retry: "later",
-    say: "{api} takes no token for {customer}, not even a new one: {said}",
-    nextStep: "Run `defender-mssp doctor --customer {stanza}`: audience, tenant, cloud and clock are checked there.",
+    say: "{api} rejected {customer}'s access token, and a renewed one too: {said}",
+    nextStep: "Run `defender-mssp doctor --customer {stanza}`. It checks audience, tenant, cloud and clock.",
     seen: "Defender XDR docs, common REST API error codes (Unauthorized); Graph docs, error codes (InvalidAuthenticationToken)",
   },
   {
@@ -121,7 +121,7 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     retry: "later",
     say: "Defender is not set up in {customer}'s tenant (Account is not provisioned).",
     nextStep:
-      "The customer must open the Defender portal once with an administrator, or take this stream out of `streams`.",
+      "Ask an administrator of the customer to open the Defender portal once, or remove this stream from `streams`.",
     seen: "public issue reports: 'Unauthorized request - Account is not provisioned.'",
   },
   {
@@ -132,7 +132,7 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     retry: "later",
     say: "{customer} has not granted the delegated permission {right} that {api} needs.",
     nextStep:
-      "Send the customer's administrator the link of `defender-mssp consent-url --customer {stanza}`, then sign in again.",
+      "Send the customer's administrator the link that `defender-mssp consent-url --customer {stanza}` prints, then sign in again.",
     seen: "public code: 403 'Missing application scopes. API required scopes: A,B, application scopes: C'",
   },
   {
@@ -142,7 +142,7 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     actor: "customer",
     retry: "later",
     say: "{customer} has not granted the application permission {right} that {api} needs.",
-    nextStep: "Send the customer's administrator the link of `defender-mssp consent-url --customer {stanza}`.",
+    nextStep: "Send the customer's administrator the link that `defender-mssp consent-url --customer {stanza}` prints.",
     seen: "public code: 403 'Missing application roles. API required roles: A,B, application roles: C,D.'",
   },
   {
@@ -150,8 +150,8 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     code: "feature-disabled",
     actor: "customer",
     retry: "later",
-    say: "{customer}'s tenant does not allow this call of {api}: {said}",
-    nextStep: "The customer must enable the feature in the Defender portal, or take this stream out of `streams`.",
+    say: "{customer}'s tenant does not allow this request to {api}: {said}",
+    nextStep: "Ask the customer to enable the feature in the Defender portal, or remove this stream from `streams`.",
     seen: "Defender XDR docs, common REST API error codes (DisabledFeature, DisallowedOperation)",
   },
   {
@@ -160,8 +160,8 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     area: "sign-in",
     actor: "customer",
     retry: "later",
-    say: "The retired SIEM API gives no access to {customer}: a domain is not managed by this administrator, or the tenant is deleted",
-    nextStep: "Move this customer to the streams alerts and incidents.",
+    say: "The retired SIEM API denied access to {customer}: the administrator does not manage one of its domains, or the tenant is deleted.",
+    nextStep: "Set `streams = alerts,incidents` for this customer.",
     seen: "Defender for Endpoint docs of 2020, pull-alerts-using-rest-api, error codes",
   },
   {
@@ -170,8 +170,9 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     area: "sign-in",
     actor: "customer",
     retry: "later",
-    say: "{api} gives our sign-in no access to {customer}: {said}",
-    nextStep: "The customer must consent to {rights}; a signed-in user also needs the role Security Reader there.",
+    say: "{api} denied access to {customer}: {said}",
+    nextStep:
+      "Ask the customer to consent to {rights}. A signed-in user also needs the role Security Reader in the customer's tenant.",
     seen: "Defender XDR docs, common REST API error codes (Forbidden); Graph docs, security authorization",
   },
   {
@@ -179,8 +180,8 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     code: "api-gone",
     actor: "microsoft",
     retry: "later",
-    say: "The retired SIEM API does not answer at this address any more.",
-    nextStep: "Move this customer to the streams alerts and incidents.",
+    say: "The retired SIEM API no longer answers at this address.",
+    nextStep: "Set `streams = alerts,incidents` for this customer.",
     seen: "defender-docs, configure-siem: may be switched off without notice since 31 December 2024",
   },
   {
@@ -188,7 +189,7 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     code: "refused",
     actor: "operator",
     retry: "later",
-    say: "{api} knows no such address ({status}): {said}",
+    say: "{api} does not know the requested address ({status}): {said}",
     nextStep: "Check `cloud` and the address settings of {stanza}.",
     seen: "Graph docs, error responses; Defender XDR docs, common REST API error codes (NotFound)",
   },
@@ -197,8 +198,8 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     code: "api-gone",
     actor: "microsoft",
     retry: "later",
-    say: "Microsoft has switched {api} off.",
-    nextStep: "Move this customer to the streams alerts and incidents.",
+    say: "Microsoft has switched off {api}.",
+    nextStep: "Set `streams = alerts,incidents` for this customer.",
     seen: "RFC 9110, section 15.5.11; Graph docs, API retirement",
   },
   {
@@ -206,8 +207,8 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     code: "throttled",
     actor: "microsoft",
     retry: { named: true, elseMs: QUARTER_HOUR_MS },
-    say: "{customer}'s share of hunting CPU time is used up: {said}",
-    nextStep: "Nothing to do if it passes; else make the queries cheaper or run them less often.",
+    say: "{customer}'s quota of hunting CPU time is used up: {said}",
+    nextStep: "If this persists, simplify the queries or run them less often.",
     seen: "Defender XDR docs, advanced hunting quotas: 429 for calls or CPU, the body says which; CPU counts in windows of 15 minutes",
   },
   {
@@ -215,8 +216,8 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     code: "throttled",
     actor: "microsoft",
     retry: { named: true, elseMs: MINUTE_MS },
-    say: "{api} asks us to slow down for {customer}.",
-    nextStep: "Nothing to do if it passes; else look for another program that uses the same app for this customer.",
+    say: "{api} throttles requests for {customer}.",
+    nextStep: "If this persists, check whether another program uses the same app for this customer.",
     seen: "Graph docs, throttling; Defender XDR docs, api-incident (the body says when the quota resets); Endpoint docs, common errors (Retry-After)",
   },
   {
@@ -224,8 +225,9 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     code: "bad-answer",
     actor: "operator",
     retry: "later",
-    say: "{api} answers with a redirect ({status}), which is not followed because our token would travel along.",
-    nextStep: "Look for a proxy or portal that stands in between, or a wrong address setting of {stanza}.",
+    say: "{api} answered with a redirect ({status}). It is not followed, because that would send the access token elsewhere.",
+    nextStep:
+      "Check the address settings of {stanza}, and check whether a proxy or portal answers instead of Microsoft.",
     seen: "RFC 9110, section 15.4",
   },
   {
@@ -233,8 +235,8 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     code: "bad-answer",
     actor: "operator",
     retry: "later",
-    say: "{api} answered {status} with something that is not JSON: {said}",
-    nextStep: "Look for a proxy or portal that stands in between.",
+    say: "{api} answered {status} with text that is not JSON: {said}",
+    nextStep: "Check whether a proxy or portal answers instead of Microsoft.",
     seen: "public issue reports of sign-in pages answered by proxies with status 200",
   },
   {
@@ -242,8 +244,8 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     code: "service-error",
     actor: "microsoft",
     retry: { named: true, otherwise: "soon" },
-    say: "{api} fails for {customer} ({status}): {said}",
-    nextStep: "Nothing to do if it passes; else open a case with Microsoft and quote {quote}.",
+    say: "{api} failed for {customer} ({status}): {said}",
+    nextStep: "If this persists, open a case with Microsoft and quote {quote}.",
     seen: "Defender XDR docs, common REST API error codes (InternalServerError: retry); Graph docs, error responses",
   },
   {
@@ -251,8 +253,8 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     code: "refused",
     actor: "us",
     retry: "later",
-    say: "{api} refuses our question for {customer} ({status}): {said}",
-    nextStep: "Report this sentence as a defect of defender-mssp.",
+    say: "{api} rejected a request for {customer} ({status}): {said}",
+    nextStep: "Report this sentence as a bug of defender-mssp.",
     seen: "RFC 9110, section 15.5",
   },
   {
@@ -261,12 +263,12 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     actor: "microsoft",
     retry: "later",
     say: "{api} answered with the unknown status {status}.",
-    nextStep: "Nothing to do if it passes; else open a case with Microsoft and quote {quote}.",
+    nextStep: "If this persists, open a case with Microsoft and quote {quote}.",
     seen: "RFC 9110, section 15",
   },
 ];
 
-/** The row that an answer falls under; the last one fits everything. */
+/** The row that matches an answer; the last row matches every answer. */
 export function apiFailureRow(answer: RefusedAnswer): ApiFailureRow {
   const body = readErrorBody(answer.body, answer.headers);
   return API_FAILURES.find((candidate) => fits(candidate, answer, body)) as ApiFailureRow;
@@ -308,7 +310,7 @@ function retryOf(retry: ApiFailureRow["retry"], answer: RefusedAnswer, body: Err
   if (typeof retry === "string") return retry === "at" ? { when: "later" } : { when: retry };
   const namedMs = retryAfterMs(answer.headers, answer.nowMs) ?? bodyWaitMs(body.message, answer.nowMs) ?? retry.elseMs;
   if (namedMs === undefined) return { when: retry.otherwise ?? "later" };
-  // "0" would have us ask in a loop.
+  // "0" would cause requests in a loop.
   return { when: "at", atMs: answer.nowMs + Math.max(1_000, namedMs) };
 }
 
@@ -316,9 +318,9 @@ const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_60
 const LONGEST_MS = 24 * 3_600_000;
 
 /**
- * How long a 429's text asks us to wait: `Try again in 43 seconds`, `resets in 00:12:30`, `… until
- * 2026-11-24T16:05:58Z`. Microsoft documents that the body of the XDR API says it, but not in which words;
- * what is not understood is undefined.
+ * How long the text of a 429 asks the client to wait: `Try again in 43 seconds`, `resets in 00:12:30`,
+ * `… until 2026-11-24T16:05:58Z`. Microsoft documents that the body of the XDR API states it, but not its
+ * wording. Undefined when the text is not understood.
  */
 export function bodyWaitMs(message: string, nowMs: number): number | undefined {
   const clock = /\b(\d{1,2}):(\d{2}):(\d{2})(?:\.\d+)?\b(?!Z)/.exec(message.replace(/\d{4}-\d{2}-\d{2}T[\d:.]+/g, ""));

@@ -5,10 +5,10 @@ export const API_NAMES = ["graph", "hunting", "xdr", "mde", "siem"] as const;
 export type ApiName = (typeof API_NAMES)[number];
 
 export interface ApiFacts {
-  /** As an operator knows it. */
+  /** The name that operators know. */
   readonly title: string;
   readonly base: (endpoints: Endpoints) => string;
-  /** `Prefer` header, for Graph alone. */
+  /** `Prefer` header, for Graph only. */
   readonly prefer?: string;
   /** Requests per app and tenant. */
   readonly limits: { readonly perMinute: number; readonly perHour?: number };
@@ -20,7 +20,7 @@ export const APIS: Readonly<Record<ApiName, ApiFacts>> = {
     title: "Microsoft Graph security API",
     base: (endpoints) => endpoints.graphUrl,
     // Without it every newer member of an enumeration arrives as `unknownFutureValue`, and the real value is
-    // lost for good.
+    // lost.
     prefer: "include-unknown-enum-members",
     limits: { perMinute: 150 },
     source:
@@ -48,7 +48,7 @@ export const APIS: Readonly<Record<ApiName, ApiFacts>> = {
   siem: {
     title: "retired SIEM API",
     base: (endpoints) => endpoints.siemUrl,
-    // No limit was ever published; one question brings everything, so few are enough.
+    // No limit was ever published. One request returns everything, so a few are enough.
     limits: { perMinute: 30 },
     source: "Defender for Endpoint docs of 2020, pull-alerts-using-rest-api",
   },

@@ -1,13 +1,13 @@
 import { jsonOf } from "../net/json-answer.ts";
 
-/** What an error answer of Microsoft's APIs said, as far as it can be told. */
+/** The readable content of an error answer of Microsoft's APIs. */
 export interface ErrorBody {
   readonly kind: "json" | "html" | "other" | "empty";
-  /** `error.code`, of the inner error when a gateway wrapped one. */
+  /** `error.code`; of the inner error if a gateway wrapped one. */
   readonly code: string;
   /** One line, without control characters, at most MESSAGE_MOST characters. */
   readonly message: string;
-  /** What to quote to Microsoft's support: `target` (XDR, Endpoint), `request-id` (Graph). */
+  /** The id to quote to Microsoft's support: `target` (XDR, Endpoint), `request-id` (Graph). */
   readonly trackingId: string | undefined;
 }
 
@@ -16,7 +16,7 @@ const MESSAGE_MOST = 300;
 /**
  * Reads `{"error":{"code","message","target"}}` (XDR and Endpoint docs, common error codes) and Graph's
  * `{"error":{"code","message","innerError":{"request-id"}}}`, whose message is itself such a JSON text when a
- * service behind Graph refused. Never throws.
+ * service behind Graph failed. Never throws.
  */
 export function readErrorBody(text: string, headers: Readonly<Record<string, string>>): ErrorBody {
   const trackingId = headers["request-id"] ?? headers["x-ms-request-id"];
@@ -61,7 +61,7 @@ function titleOf(html: string): string {
   return oneLine(/<title[^>]*>([^<]*)<\/title>/i.exec(html)?.[1] ?? "");
 }
 
-/** Control characters would let an answer forge log lines. */
+/** Removes control characters, because an answer could forge log lines with them. */
 function oneLine(text: string): string {
   const line = text.replace(/[\p{Cc}\p{Z}]+/gu, " ").trim();
   return line.length <= MESSAGE_MOST ? line : `${line.slice(0, MESSAGE_MOST - 1)}…`;

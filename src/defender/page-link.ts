@@ -1,9 +1,9 @@
 import type { PageLink } from "../model/ports.ts";
 
 /**
- * Whether a next link may be followed: only over https and only to the origin that was asked, because our
- * token travels along (a link that names another host would hand it to that host). The link itself is kept
- * exactly as it was sent.
+ * Whether a next link may be followed: only over https and only to the requested origin, because the access
+ * token is sent with it. A link to another host would give the token to that host. The link itself is kept
+ * exactly as Microsoft sent it.
  */
 export function pageLink(nextLink: string | undefined, base: string): PageLink {
   if (nextLink === undefined || nextLink === "") return { kind: "none" };

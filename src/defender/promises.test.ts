@@ -67,7 +67,7 @@ describe("P1 the next page is where @odata.nextLink says, and nowhere else", () 
     expect(page.link()).toEqual(link);
   });
 
-  test("a record's own member of that name is no link", async () => {
+  test("a record's own member of that name is not used as the link", async () => {
     const { page, seen } = await answered("alerts", `{"value":[{"id":"a",${GRAPH_TIME},"@odata.nextLink":"${NEXT}"}]}`);
     expect(seen).toHaveLength(1);
     expect(page.link()).toEqual({ kind: "none" });

@@ -64,7 +64,7 @@ describe("every stream asks in its API's own words", () => {
     expect(questionUrl(STREAMS[stream], "https://api.example", question, {})).toBe(`https://api.example${wanted}`);
   });
 
-  test("what a service taught us is kept", () => {
+  test("what a service turned out not to accept is remembered", () => {
     const learnt = { top: 25, noOrder: true };
     expect(questionUrl(STREAMS.incidents, "https://g.example", { top: 50 }, learnt)).toBe(
       "https://g.example/v1.0/security/incidents?$top=25",

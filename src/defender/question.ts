@@ -2,14 +2,14 @@ import { formatInstant, TICKS_PER_MS, type Ticks } from "../model/instant.ts";
 import type { Question } from "../model/ports.ts";
 import type { StreamContract } from "./streams/contract.ts";
 
-/** What a service turned out not to take; kept for the life of the stream. */
+/** What a service turned out not to accept; kept as long as the process runs. */
 export interface Learnt {
   readonly top?: number;
   readonly noOrder?: boolean;
 }
 
 /**
- * The address that asks one question, complete. Pure: the same question is always the same text.
+ * The complete address of one request. Pure: the same question always gives the same text.
  * @param base origin of the API without a trailing slash.
  */
 export function questionUrl(contract: StreamContract, base: string, question: Question, learnt: Learnt): string {
@@ -40,9 +40,9 @@ function odataOptions(contract: StreamContract, question: Question, learnt: Lear
 }
 
 /**
- * The SIEM API's bounds are written as in its page: milliseconds, no zone letter, UTC. Rounding outwards by a
- * millisecond keeps both bounds inclusive, whatever the service makes of equality. Without any bound it would
- * answer the last two hours only, so the lower one is always sent.
+ * The SIEM API's bounds have the documented form: milliseconds, no zone letter, UTC. Rounding outwards by a
+ * millisecond keeps both bounds inclusive, however the service compares. Without a lower bound the service
+ * answers only the last two hours, so it is always sent.
  */
 function siemOptions(question: Question): readonly Option[] {
   const from = question.from ?? 0n;
@@ -58,7 +58,7 @@ function siemInstant(ticks: Ticks): string {
   return formatInstant(ticks).slice(0, "2016-09-12T00:00:00.000".length);
 }
 
-/** Escapes a value for a query; `:` and `,` stay readable, as RFC 3986 allows there. */
+/** Escapes a value for a query; `:` and `,` stay readable, as RFC 3986 allows. */
 function queryText(value: string): string {
   return encodeURIComponent(value).replaceAll("%3A", ":").replaceAll("%2C", ",");
 }

@@ -142,7 +142,7 @@ describe("a page", () => {
     const first = await named.ask();
     expect(first.partial).toBe("Microsoft/MCAS/504/10000, Microsoft/ATP/503/12");
     expect(await all(first)).toHaveLength(1);
-    expect((await unnamed.ask()).partial).toBe("a provider that is not named");
+    expect((await unnamed.ask()).partial).toBe("an unnamed provider");
   });
 
   test("whose link leads elsewhere gets no token (P27)", async () => {
@@ -194,7 +194,7 @@ describe("an answer that broke gives what was whole and then says so", () => {
     ["a web page", { headers: { "content-type": "text/html" }, body: "<html><title>Sign in</title>" }, "bad-answer"],
     ["a redirect", { status: 302, headers: { location: "https://evil.example" } }, "bad-answer"],
     ["no content", { status: 204 }, "bad-answer"],
-  ])("%s is no page", async (_, script, code) => {
+  ])("%s is not a page", async (_, script, code) => {
     await expect(given("alerts", script).ask()).rejects.toMatchObject({ code });
   });
 
@@ -204,7 +204,7 @@ describe("an answer that broke gives what was whole and then says so", () => {
     ["an object", '{"value":{}}'],
     ["empty", ""],
     ["a text", '"x"'],
-  ])("%s is no page either", async (_, body) => {
+  ])("%s is not a page either", async (_, body) => {
     const first = await given("alerts", { body }).ask();
     await expect(all(first)).rejects.toMatchObject({ code: "bad-answer" });
   });

@@ -16,12 +16,12 @@ export interface SourceStreamParts extends ApiCallerParts {
   readonly stanza: Pick<Stanza, "name" | "endpoints" | "route" | "clientId" | "credential">;
   /** Its tokens are for this stream's audience: see `audienceOf` in model/permissions.ts. */
   readonly stream: ListStreamName;
-  /** Larger records are counted and hashed, not held. */
+  /** Larger records are counted and hashed, but not kept in memory. */
   readonly recordMaxBytes: number;
 }
 
 /**
- * One list stream of one customer. Throws (in `ask`) as model/ports.ts says, with the codes of api-failures.ts.
+ * One list stream of one customer. `ask` throws as model/ports.ts says, with the codes of api-failures.ts.
  */
 export function createSourceStream(parts: SourceStreamParts): SourceStream {
   return new ListStream(parts, STREAMS[parts.stream]);
@@ -98,7 +98,7 @@ class ListStream implements SourceStream {
         head = found;
       },
     });
-    // Piece by piece, so that no more than what the network gave at once is held.
+    // Piece by piece, so that only one piece of network data is in memory.
     for await (const piece of answer.answer.body) {
       scanner.push(piece);
       const ready = passing;
@@ -121,17 +121,24 @@ class ListStream implements SourceStream {
     });
   }
 
-  /** True when the refusal taught us something and the same question is worth asking again in other words. */
+  /** True when the error names something to avoid, so that the same question can be repeated without it. */
   #learnsFrom(message: string, question: Question): boolean {
     const { log, tenant } = this.#parts;
     const top = topLimitIn(message);
     if (top !== undefined && top < Math.min(question.top, this.pageTop)) {
-      log.info("the service takes smaller pages than documented", { tenant: tenant.name, stream: this.name, top });
+      log.info("the service accepts only smaller pages than documented", {
+        tenant: tenant.name,
+        stream: this.name,
+        top,
+      });
       this.#learnt = { ...this.#learnt, top };
       return true;
     }
     if (this.#contract.ordered && this.#learnt.noOrder !== true && /order/i.test(message)) {
-      log.info("the service refuses $orderby; asking without it", { tenant: tenant.name, stream: this.name });
+      log.info("the service rejected $orderby; requests are now sent without it", {
+        tenant: tenant.name,
+        stream: this.name,
+      });
       this.#learnt = { ...this.#learnt, noOrder: true };
       return true;
     }
@@ -143,7 +150,7 @@ class ListStream implements SourceStream {
     const scanner = this.#scanner();
     let end: AnswerEnd | undefined;
     const ended = (): AnswerEnd => {
-      if (end === undefined) throw new Error("a page was asked for its end before its records were read");
+      if (end === undefined) throw new Error("the end of a page was requested before its records were read");
       return end;
     };
     const partial = answer.status === 206 ? missingProviders(answer.headers["warning"]) : undefined;
@@ -165,10 +172,10 @@ function topLimitIn(message: string): number | undefined {
 }
 
 /**
- * The providers in `Warning: 199 - "vendor/provider/status/ms"`; the header was also seen empty. Source:
+ * The providers in `Warning: 199 - "vendor/provider/status/ms"`; the header can be empty. Source:
  * Graph docs, security-error-codes.
  */
 function missingProviders(warning: string | undefined): string {
   const providers = [...(warning ?? "").matchAll(/199[^"]*"([^"]+)"/g)].map(([, what]) => what as string);
-  return providers.length === 0 ? "a provider that is not named" : providers.join(", ");
+  return providers.length === 0 ? "an unnamed provider" : providers.join(", ");
 }

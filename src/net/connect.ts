@@ -14,9 +14,9 @@ import { bypassesProxy, isLoopback } from "./no-proxy.ts";
 type Undici = typeof import("undici");
 
 /**
- * Whom a route trusts: the runtime's own roots with the file's certificates added, or the file alone;
- * undefined means the runtime's roots. One context serves every connection of a route: reading 150 roots
- * takes 20 ms. Throws Failure `ca-file-unusable`.
+ * The certificates that a route trusts: the runtime's own roots plus those of the file, or the file alone;
+ * undefined means the runtime's roots. One context serves every connection of a route, because reading 150
+ * roots takes 20 ms. Throws Failure `ca-file-unusable`.
  */
 export async function trustFrom(
   caFile: string | undefined,
@@ -30,29 +30,29 @@ export async function trustFrom(
     throw caFileUnusable(caFile, "cannot be read", cause);
   }
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
-  if (blocks.length === 0) throw caFileUnusable(caFile, "holds no PEM certificate");
+  if (blocks.length === 0) throw caFileUnusable(caFile, "contains no PEM certificate");
   try {
-    // Read one by one, because OpenSSL leaves out in silence what it cannot read.
+    // Read one by one, because OpenSSL silently skips certificates that it cannot read.
     const certificates = blocks.map((block) => new X509Certificate(block).toString());
     return createSecureContext({
       ca: how === "alone" ? certificates : [...getCACertificates("default"), ...certificates],
     });
   } catch (cause) {
-    throw caFileUnusable(caFile, "holds a damaged certificate", cause);
+    throw caFileUnusable(caFile, "contains a damaged certificate", cause);
   }
 }
 
 export interface ConnectorOptions {
   readonly trust: SecureContext | undefined;
   readonly connectTimeoutMs: number;
-  /** False only for this machine's own splunkd, whose certificate carries no usable name. */
+  /** False only for this machine's own splunkd, whose certificate has no usable name. */
   readonly checkName: boolean;
 }
 
-/** undici's connector with the server's certificate remembered, so that a refusal can name its issuer. */
+/** undici's connector, which also keeps the server's certificate so that a failure can name its issuer. */
 export function witnessingConnector(undici: Undici, options: ConnectorOptions): buildConnector.connector {
   const base = undici.buildConnector({
-    // Stated, because NODE_TLS_REJECT_UNAUTHORIZED changes only the default.
+    // Set explicitly, because NODE_TLS_REJECT_UNAUTHORIZED changes only the default.
     rejectUnauthorized: true,
     allowH2: false,
     timeout: options.connectTimeoutMs,
@@ -65,8 +65,8 @@ export function witnessingConnector(undici: Undici, options: ConnectorOptions): 
       if (error) done(new ConnectFailure(error, { certificate }), null);
       else done(null, connected);
     });
-    // "secure" comes before the runtime decides on trust and drops the connection; afterwards the certificate
-    // is out of reach.
+    // "secure" is emitted before the runtime checks trust and drops the connection. After that the
+    // certificate can no longer be read.
     if (socket instanceof TLSSocket) {
       socket.prependOnceListener("secure", () => {
         certificate = socket.getPeerCertificate();
@@ -79,7 +79,7 @@ export function witnessingConnector(undici: Undici, options: ConnectorOptions): 
 export interface ProxyRoute {
   readonly proxy: Sealed;
   readonly noProxy: string | undefined;
-  /** False for a proxy that only the environment names. */
+  /** False for a proxy that comes from the environment. */
   readonly alsoForLoopback: boolean;
 }
 
@@ -89,8 +89,8 @@ export interface Tunnel {
 }
 
 /**
- * Connects through an HTTP or HTTPS proxy by CONNECT, with TLS to the destination inside; destinations that
- * `no_proxy` names go `direct`. Everything goes through a tunnel, so a proxy never sees a token.
+ * Connects through an HTTP or HTTPS proxy by CONNECT, with TLS to the destination inside the tunnel.
+ * Destinations in `no_proxy` use `direct`. All requests use a tunnel, so a proxy never sees a token.
  */
 export function tunnelConnector(
   undici: Undici,
@@ -132,19 +132,19 @@ export function tunnelConnector(
   return { connector, pool };
 }
 
-/** Splits `http://user:password@host:port`; a missing scheme means http, as in the environment variables. */
+/** Splits `http://user:password@host:port`. Without a scheme http is assumed, as in environment variables. */
 export function readProxy(text: string): { origin: string; host: string; authorization: Sealed | undefined } {
   let url: URL;
   try {
     url = new URL(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`);
     if (url.protocol !== "http:" && url.protocol !== "https:") throw new TypeError("scheme");
   } catch {
-    // The text may hold a password, so the sentence must not repeat it.
+    // The text may contain a password, so the sentence must not repeat it.
     throw new Failure("proxy-unusable", {
       actor: "operator",
       retry: { when: "never" },
-      say: "The setting proxy is not an http or https address.",
-      nextStep: "Write http://host:port or http://user:password@host:port.",
+      say: "The setting `proxy` is not an http or https address.",
+      nextStep: "Set `proxy` to http://host:port or http://user:password@host:port.",
     });
   }
   const login =

@@ -11,15 +11,15 @@ import {
 import { Failure } from "../model/failure.ts";
 
 /**
- * Larger than zlib's 16 KiB: fewer trips to the thread pool, at a size that still fits the caches. Twice or
- * half of it is slower.
+ * Larger than zlib's 16 KiB: fewer calls to the thread pool, and the buffers still fit the caches. Half or
+ * double this size is slower.
  */
 const CHUNK_BYTES = 64 * 1024;
 
 /**
- * Bodies up to this size (as sent) are decoded in one call at once: idle customers get only such answers, and
- * a stream through the thread pool costs more than the decoding. deflate grows at most 1032 times, which
- * takes some milliseconds.
+ * Bodies up to this size (as sent) are decoded in one synchronous call. Idle customers get only such answers,
+ * and a stream over the thread pool costs more than the decoding. deflate expands at most 1032 times, which
+ * takes a few milliseconds.
  */
 const SMALL_BYTES = 8 * 1024;
 const SMALL_DECODED_BYTES = SMALL_BYTES * 1100;
@@ -33,8 +33,8 @@ const STREAMS = {
 const WHOLE = { gzip: gunzipSync, deflate: inflateSync, br: brotliDecompressSync } as const;
 
 /**
- * The body as sent, decoded by its Content-Encoding. A piece is valid until the next one is asked for. Throws
- * Failure `bad-answer` for a coding we do not know.
+ * The body, decoded by its Content-Encoding. A piece is valid until the next one is requested. Throws Failure
+ * `bad-answer` for an unknown encoding.
  */
 export function decodedBody(
   body: Readable,
@@ -51,20 +51,20 @@ export function decodedBody(
     throw new Failure("bad-answer", {
       actor: "microsoft",
       retry: { when: "soon" },
-      say: `${host} sent an answer in a coding that we did not ask for`,
+      say: `${host} sent an answer in an encoding that was not requested.`,
       nextStep: "Check whether a proxy changes the answers.",
     });
   }
   const length = Number(headers["content-length"] ?? Number.NaN);
   if (length <= SMALL_BYTES) return small(body, known);
-  // The callback swallows the error; whoever reads the decoder gets it.
+  // The callback ignores the error, because the reader of the decoder gets it.
   return released(pipeline(body, STREAMS[known](), () => {}));
 }
 
 /**
- * Gives each piece's memory back as soon as the next is asked for: left to the collector, a fresh buffer for
- * every piece piles up tens of megabytes and drives major collections. The decoder writes on into a buffer
- * until it is full, so only one handed out to its very end is let go.
+ * Frees each piece's memory as soon as the next one is requested. If the garbage collector did it, a new
+ * buffer for every piece would add up to tens of megabytes and cause major collections. The decoder fills a
+ * buffer to its end, so only a buffer that was returned to its end is freed.
  */
 async function* released(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   for await (const piece of pieces) {

@@ -222,8 +222,8 @@ describe("a broken body is a failure of its own kind", () => {
   });
 });
 
-describe("a connection that does not come about says why and whose turn it is", () => {
-  test("nobody listens", async () => {
+describe("a connection that fails says why and names who must act", () => {
+  test("connection refused", async () => {
     const server = net.createServer();
     const port = await listening(server);
     server.close();
@@ -233,7 +233,7 @@ describe("a connection that does not come about says why and whose turn it is", 
     expect(failure).toMatchObject({
       code: "network-unreachable",
       actor: "operator",
-      say: `localhost:${port} could not be reached from this machine.`,
+      say: `This machine could not connect to localhost:${port}.`,
     });
   });
 
@@ -307,12 +307,12 @@ describe("trust", () => {
     expect(failure.nextStep).toContain("clock");
   });
 
-  test("a certificate for other names", async () => {
+  test("a certificate for another host name", async () => {
     const origin = await serve((_, response) => response.end("never"));
     const failure = await failureOf(client().send(get(origin.replace("localhost", "127.0.0.2"))));
     expect(failure).toMatchObject({
       code: "tls-untrusted",
-      say: expect.stringContaining("certificate for other names"),
+      say: expect.stringContaining("certificate for another host name"),
     });
   });
 
@@ -371,7 +371,7 @@ describe("connections", () => {
     expect(ports.size).toBeLessThanOrEqual(2);
   });
 
-  test("are bounded per origin; what exceeds waits its turn", async () => {
+  test("are limited per origin; further requests wait for a free one", async () => {
     let most = 0;
     const open: http.ServerResponse[] = [];
     const origin = await serve((_, response) => {
@@ -465,7 +465,7 @@ describe("a proxy", () => {
   });
 
   test.each([
-    [407, "never", "wants a login"],
+    [407, "never", "requires a login"],
     [403, "never", "refused to connect"],
     [502, "soon", "refused to connect"],
   ])("that answers %d is named, without its login", async (refuse, when, words) => {
@@ -512,7 +512,7 @@ describe("a proxy", () => {
     );
     expect(failure).toMatchObject({
       code: "network-unreachable",
-      say: "proxy localhost:1 could not be reached from this machine.",
+      say: "This machine could not connect to proxy localhost:1.",
     });
   });
 
@@ -527,7 +527,7 @@ describe("a proxy", () => {
     expect(failure.say).toContain(`proxy localhost:${port}`);
   });
 
-  test("that breaks TLS open is told apart by the issuer it shows", async () => {
+  test("that intercepts TLS is recognised by the issuer of its certificate", async () => {
     const origin = await serve((_, response) => response.end("never"));
     const { port } = await proxy();
     const failure = await failureOf(client().send(get(origin, { proxy: sealed(`localhost:${port}`) })));

@@ -11,15 +11,15 @@ import { networkFailure } from "./network-failures.ts";
 import { bypassesProxy, isLoopback } from "./no-proxy.ts";
 
 export interface HttpOptions {
-  /** Connections kept per origin and route; more requests than that wait in a queue. */
+  /** Connections per origin and route; further requests wait in a queue. */
   readonly connectionsPerOrigin?: number;
   readonly connectTimeoutMs?: number;
-  /** How long an unused connection is kept when the server names no time. */
+  /** How long an idle connection is kept when the server names no time. */
   readonly keepAliveMs?: number;
   readonly userAgent?: string;
   /**
-   * Where HTTPS_PROXY and NO_PROXY are looked up for routes that name no proxy; the process's own unless a
-   * test says otherwise.
+   * Where HTTPS_PROXY and NO_PROXY are read for routes without a proxy; the process's own environment unless
+   * a test injects another.
    */
   readonly environment?: Readonly<Record<string, string | undefined>>;
 }
@@ -33,9 +33,9 @@ interface RoutePool {
 }
 
 /**
- * The only owner of sockets to the outside. Certificates are always verified; redirects are handed to the
- * caller, never followed; plain http is refused except to this machine. undici is loaded at the first
- * request. Answers are decoded as they stream.
+ * The only owner of HTTP connections to the outside. Certificates are always verified. Redirects are returned
+ * to the caller, never followed. Plain http is refused except to this machine. undici is loaded at the first
+ * request. Answers are decoded while they arrive.
  */
 export function createHttp(options: HttpOptions = {}): Http {
   const pools = new Map<string, Promise<RoutePool>>();
@@ -56,7 +56,7 @@ export function createHttp(options: HttpOptions = {}): Http {
     if (!pool) {
       pool = openPool(route, options);
       pools.set(key, pool);
-      // A file that could not be read may be mended while we run.
+      // The user may fix an unreadable file while this program runs.
       pool.catch(() => {
         pools.delete(key);
         poolOf.delete(route);
@@ -118,7 +118,7 @@ function answerFrom(
   host: string,
   stopped: () => boolean,
 ): HttpAnswer {
-  const body = inOurWords(() => decodedBody(raw, { status, headers }, host), host, stopped);
+  const body = withFailures(() => decodedBody(raw, { status, headers }, host), host, stopped);
   return {
     status,
     headers,
@@ -132,24 +132,24 @@ function answerFrom(
           throw new Failure("bad-answer", {
             actor: "microsoft",
             retry: { when: "soon" },
-            say: `${host} sent more than the ${limitBytes} bytes that this answer may have.`,
-            nextStep: "Check the address in the settings.",
+            say: `${host} sent an answer of more than ${limitBytes} bytes, the limit for this request.`,
+            nextStep: "Check the address settings.",
             status,
           });
         }
-        // A piece is valid until the next one is asked for.
+        // A piece is valid until the next one is requested.
         pieces.push(Uint8Array.from(piece));
       }
       return Buffer.concat(pieces).toString("utf8");
     },
     async discard() {
-      // Reads a short rest so that the connection can be used again; drops the connection when more follows.
+      // Reads a short remainder so that the connection can be reused; drops the connection if more follows.
       await raw.dump({ limit: 128 * 1024 }).catch(() => {});
     },
   };
 }
 
-async function* inOurWords(
+async function* withFailures(
   open: () => AsyncIterable<Uint8Array>,
   host: string,
   stopped: () => boolean,
@@ -175,14 +175,14 @@ function refusePlainHttp(url: URL): void {
   throw new Failure("address-not-https", {
     actor: "operator",
     retry: { when: "never" },
-    say: `${url.host} is not asked over ${url.protocol.slice(0, -1)}: tokens travel over https only.`,
+    say: `No request is sent to ${url.host} over ${url.protocol.slice(0, -1)}, because tokens are sent only over https.`,
     nextStep: "Write an https address in login_url, graph_url, api_url or siem_url.",
   });
 }
 
 /**
- * The proxy of a route: its own, else the one that the environment names (`https_proxy` before `HTTPS_PROXY`,
- * as curl reads them). The environment's is never used for this machine: it was set for the outside.
+ * The proxy of a route: its own, else the one of the environment (`https_proxy` before `HTTPS_PROXY`, as in
+ * curl). The environment's proxy is never used for addresses on this machine.
  */
 function proxyFor(route: Route, environment: Readonly<Record<string, string | undefined>>): ProxyRoute | undefined {
   if (route.direct === true) return undefined;
@@ -193,8 +193,7 @@ function proxyFor(route: Route, environment: Readonly<Record<string, string | un
 }
 
 /**
- * Does a request to this address go through a proxy? What `doctor` says; the sockets decide by the same
- * rules.
+ * Does a request to this address go through a proxy? `doctor` prints this; connections use the same rules.
  */
 export function goesThroughProxy(
   url: string,

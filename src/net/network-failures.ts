@@ -3,13 +3,13 @@ import type { Retry } from "../model/failure.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { Actor, FailureCode } from "../model/failure-codes.ts";
 
-/** What the connector saw before it gave up; wrapped around the runtime's own error. */
+/** What the connector knew when it failed; wraps the runtime's own error. */
 export class ConnectFailure extends Error {
-  readonly code = "CONNECT_TROUBLE";
+  readonly code = "CONNECT_FAILED";
   readonly inner: unknown;
   /** The server's certificate as presented, trusted or not. */
   readonly certificate: PeerCertificate | undefined;
-  /** Set when the trouble was between us and the proxy. */
+  /** Set when the connection to the proxy failed. */
   readonly proxy: { readonly host: string; readonly status?: number } | undefined;
 
   constructor(
@@ -27,8 +27,8 @@ export class ConnectFailure extends Error {
 }
 
 /**
- * One row per way a connection or an answer's transport fails; `{to}` is the host (or the proxy) that we were
- * talking to.
+ * One row for each way a connection or the transport of an answer fails. `{to}` is the host or the proxy at
+ * the other end.
  */
 export interface NetworkFailureRow {
   readonly failure: FailureCode;
@@ -47,16 +47,16 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
     codes: ["ENOTFOUND", "EAI_AGAIN", "EAI_NODATA", "EAI_NONAME", "EAI_FAIL"],
     actor: "operator",
     retry: "soon",
-    say: "The name of {to} could not be looked up.",
-    nextStep: "Check this machine's DNS, and whether a proxy has to be set.",
+    say: "The host name of {to} could not be resolved.",
+    nextStep: "Check this machine's DNS and the address settings. If this machine needs a proxy, set `proxy`.",
   },
   {
     failure: "network-unreachable",
     codes: ["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EADDRNOTAVAIL", "ENETDOWN", "EHOSTDOWN", "EACCES", "EPERM"],
     actor: "operator",
     retry: "soon",
-    say: "{to} could not be reached from this machine.",
-    nextStep: "Check the firewall, and whether a proxy has to be set.",
+    say: "This machine could not connect to {to}.",
+    nextStep: "Check the firewall. If this machine needs a proxy, set `proxy`.",
   },
   {
     failure: "timed-out",
@@ -64,7 +64,7 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
     actor: "microsoft",
     retry: "soon",
     say: "{to} did not answer in time.",
-    nextStep: "Nothing to do unless it stays so; then check the firewall and the proxy.",
+    nextStep: "If this persists, check the firewall and the proxy.",
   },
   {
     failure: "connection-reset",
@@ -78,8 +78,8 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
     ],
     actor: "microsoft",
     retry: "soon",
-    say: "The connection to {to} broke before the answer was complete.",
-    nextStep: "Nothing to do unless it stays so; then check the firewall and the proxy.",
+    say: "The connection to {to} was closed before the answer was complete.",
+    nextStep: "If this persists, check the firewall and the proxy.",
   },
   {
     failure: "bad-answer",
@@ -97,7 +97,7 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
     actor: "microsoft",
     retry: "soon",
     say: "{to} sent an answer that cannot be decoded.",
-    nextStep: "Nothing to do unless it stays so; then check whether a proxy changes the answers.",
+    nextStep: "If this persists, check whether a proxy changes the answers.",
   },
   {
     failure: "tls-untrusted",
@@ -118,34 +118,33 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
     ],
     actor: "operator",
     retry: "never",
-    say: "The certificate of {to} was issued by {issuer}, which is not trusted here.",
+    say: "The certificate of {to} was issued by {issuer}, which this machine does not trust.",
     nextStep:
-      "If that issuer is your own inspecting proxy, put its certificate into a PEM file and name the file in the setting ca_file.",
+      "If the issuer is your own TLS-inspecting proxy, save its CA certificate as a PEM file and set `ca_file` to that file.",
   },
   {
     failure: "tls-untrusted",
     codes: ["CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID"],
     actor: "operator",
     retry: "never",
-    say: "The certificate of {to}, issued by {issuer}, is valid from {from} to {until}, which does not include this machine's time.",
-    nextStep:
-      "Check this machine's clock; if it is right, the owner of that certificate must renew it (ca_file does not help).",
+    say: "The certificate of {to}, issued by {issuer}, is valid from {from} to {until}. This machine's time is outside that range.",
+    nextStep: "Check this machine's clock. If it is right, ask the owner of the certificate to renew it.",
   },
   {
     failure: "tls-untrusted",
     codes: ["ERR_TLS_CERT_ALTNAME_INVALID", "HOSTNAME_MISMATCH", "UND_ERR_PRX_TLS"],
     actor: "operator",
     retry: "never",
-    say: "{to} showed a certificate for other names, issued by {issuer}.",
-    nextStep: "Check the address in the settings and the proxy; ca_file does not help when the name differs.",
+    say: "{to} presented a certificate for another host name, issued by {issuer}.",
+    nextStep: "Check the address settings and the proxy.",
   },
   {
     failure: "tls-failed",
     codes: ["EPROTO", "ERR_SSL_*", "ERR_TLS_*"],
     actor: "operator",
     retry: "soon",
-    say: "{to} and this machine could not agree on TLS.",
-    nextStep: "Check that the address and port speak https and that no proxy cuts in.",
+    say: "The TLS handshake with {to} failed.",
+    nextStep: "Check that the address and port serve https, and that no proxy interferes.",
   },
 ];
 
@@ -158,19 +157,19 @@ function codeOf(error: unknown): string {
   if (typeof error !== "object" || error === null) return "";
   const code = (error as { code?: unknown }).code;
   if (typeof code === "string") return code;
-  // undici's parser leaves `code` undefined for some kinds of nonsense.
+  // undici's parser leaves `code` undefined for some malformed answers.
   if ((error as { name?: unknown }).name === "HTTPParserError") return "HPE_OTHER";
   const errors = (error as { errors?: unknown }).errors;
   if (Array.isArray(errors) && errors.length > 0) return codeOf(errors[0]);
   return codeOf((error as { cause?: unknown }).cause);
 }
 
-/** `CN=…, O=…` in one line; certificate names come over the wire, so control characters are dropped. */
+/** `CN=…, O=…` in one line. Certificate names come from outside, so control characters are replaced. */
 function issuerInWords(certificate: PeerCertificate | undefined): string {
   const parts = Object.entries(certificate?.issuer ?? {}).map(
     ([field, value]) => `${field}=${[value].flat().join("+")}`,
   );
-  if (parts.length === 0) return "an issuer that the server did not show";
+  if (parts.length === 0) return "an unknown issuer";
   return `"${parts
     .join(", ")
     .replace(/[^\x20-\x7e\u00a0-\uffff]/g, "?")
@@ -183,8 +182,8 @@ function instantInWords(text: string | undefined): string {
 }
 
 /**
- * Turns what the runtime threw into a Failure with a sentence for the operator.
- * @param host host[:port] of the address asked for; never its path or query.
+ * Turns an error of the runtime into a Failure with a sentence for the operator.
+ * @param host host[:port] of the requested address; never its path or query.
  */
 export function networkFailure(error: unknown, host: string, stopped: boolean): Failure {
   if (isFailure(error)) return error;
@@ -192,7 +191,7 @@ export function networkFailure(error: unknown, host: string, stopped: boolean): 
     return new Failure("stopped", {
       actor: "us",
       retry: { when: "soon" },
-      say: "The request was given up because we are stopping.",
+      say: "The request was cancelled because this program is stopping.",
       cause: error,
     });
   }
@@ -230,11 +229,11 @@ function proxyRefused(proxyHost: string, status: number, host: string): Failure 
     actor: "operator",
     retry: { when: needsLogin || status === 403 ? "never" : "soon" },
     say: needsLogin
-      ? `The proxy ${proxyHost} wants a login, or refused the one in the setting proxy (407).`
+      ? `The proxy ${proxyHost} requires a login, or rejected the login in \`proxy\` (407).`
       : `The proxy ${proxyHost} refused to connect to ${host} (${status}).`,
     nextStep: needsLogin
-      ? "Put user and password into the setting proxy: http://user:password@host:port."
-      : `Have the proxy's administrator allow CONNECT to ${host}.`,
+      ? "Set `proxy` with user and password: http://user:password@host:port."
+      : `Ask the proxy's administrator to allow CONNECT to ${host}.`,
     status,
   });
 }

@@ -1,8 +1,8 @@
 /**
  * Does the setting `no_proxy` exempt this host? Entries are separated by commas or blanks: a host name (also
  * exempts its subdomains), `.domain`, `*.domain` (subdomains only), `*`, an address, an IPv4 block
- * `10.0.0.0/8`; each but the last with an optional `:port`. Follows what curl and the environment variable
- * NO_PROXY mean elsewhere.
+ * `10.0.0.0/8`; each but the last with an optional `:port`. This follows curl and the usual meaning of the
+ * environment variable NO_PROXY.
  */
 export function bypassesProxy(hostname: string, port: number, noProxy: string | undefined): boolean {
   if (!noProxy) return false;

@@ -12,7 +12,7 @@ import { APIS } from "../apis.ts";
 
 export interface HuntingSourceParts extends ApiCallerParts {
   readonly stanza: Pick<Stanza, "name" | "endpoints" | "route" | "clientId" | "credential">;
-  /** Of the checked file; those that name other customers are left out here. */
+  /** All queries of the checked file; queries that name other customers are skipped here. */
   readonly queries: readonly HuntingQuery[];
   readonly problem?: Failure;
   readonly recordMaxBytes: number;
@@ -20,11 +20,10 @@ export interface HuntingSourceParts extends ApiCallerParts {
 
 const PATH = "/v1.0/security/runHuntingQuery";
 /**
- * An answer with this many rows was cut off (Defender XDR docs, advanced hunting limits; Graph states the
- * same).
+ * An answer with this many rows was truncated (Defender XDR docs, advanced hunting limits; Graph docs agree).
  */
 export const ROWS_MOST = 100_000;
-/** A query may take three minutes before its first byte comes. */
+/** A query may take three minutes before its first byte arrives. */
 const HEADERS_TIMEOUT_MS = 210_000;
 
 /** One customer's hunting: saved queries through Graph's `runHuntingQuery`. */
@@ -58,8 +57,8 @@ export function createHuntingSource(parts: HuntingSourceParts): HuntingSource {
 }
 
 /**
- * The request's body. Both ends of a Timespan belong to it and row times have 100 ns, so it ends one tick
- * before the window does: a row on the edge is in the next window alone.
+ * The request's body. A Timespan includes both its ends, and row times have 100 ns. So it ends one tick
+ * before the window does: a row exactly at the end is only in the next window.
  */
 export function huntingBody({ query, window }: HuntingPass): string {
   return JSON.stringify({
@@ -103,7 +102,7 @@ function huntingPage(
     serverNowMs: nowMs,
     batches: rows(),
     end(): HuntingEnd {
-      if (end === undefined) throw new Error("a hunting answer was asked for its end before its rows were read");
+      if (end === undefined) throw new Error("the end of a hunting answer was requested before its rows were read");
       return {
         rowCount,
         untimedCount,
@@ -114,15 +113,15 @@ function huntingPage(
   };
 }
 
-/** A row is known by its query and its bytes; the scanner gives the SHA-256 of the bytes as id. */
+/** A row is identified by its query and its bytes: the scanner uses the SHA-256 of the bytes as id. */
 function rowOf(record: PageRecord, query: string): PageRecord {
   if (record.readable) return { ...record, id: `${query}/${record.id}`, service: query };
   return record.id === undefined ? record : { ...record, id: `${query}/${record.id}` };
 }
 
 /**
- * `schema` with `name` and `type` in Graph's reference, with capitals in one of its samples and in the older
- * endpoints.
+ * `schema` with `name` and `type` in Graph's reference; with capital letters in one of its samples and in the
+ * older endpoints.
  */
 function columnsIn(end: AnswerEnd): HuntingEnd["columns"] {
   const text = end.members.get("schema") ?? end.members.get("Schema");

@@ -17,12 +17,12 @@ describe("a file of hunting queries", () => {
 
   test.each<[string, string, readonly RegExp[]]>([
     ["not JSON", "{", [/not JSON/]],
-    ["a list", "[]", [/must hold \{"queries":\[…\]\}/]],
-    ["no query", file(), [/holds no query/]],
+    ["a list", "[]", [/must contain \{"queries":\[…\]\}/]],
+    ["no query", file(), [/contains no queries/]],
     ["no object", file(5), [/queries\[0\] is not an object/]],
-    ["nothing in it", file({}), [/queries\[0\]: name must be/, /queries\[0\]: kql must be/]],
-    ["a name that would break the key", file({ name: "a:b/c", kql: "x" }), [/queries\[0\]: name must be/]],
-    ["a long name", file({ name: "x".repeat(65), kql: "x" }), [/name must be/]],
+    ["nothing in it", file({}), [/queries\[0\]: name must have 1 to 64/, /queries\[0\]: kql must be/]],
+    ["a name that would break the key", file({ name: "a:b/c", kql: "x" }), [/queries\[0\]: name must have 1 to 64/]],
+    ["a long name", file({ name: "x".repeat(65), kql: "x" }), [/name must have 1 to 64/]],
     ["a blank query", file({ name: "a", kql: " \n" }), [/queries\[0\] \(a\): kql must be/]],
     ["a huge query", file({ name: "a", kql: "x".repeat(100_001) }), [/100001 characters/]],
     [
@@ -36,12 +36,12 @@ describe("a file of hunting queries", () => {
       file({ name: "a", kql: "x", every_minutes: 60, window_minutes: 30 }),
       [/window_minutes must be a whole number from 60 to 43200/],
     ],
-    ["an unknown member", file({ name: "a", kql: "x", Every_minutes: 5 }), [/Every_minutes is not known/]],
+    ["an unknown member", file({ name: "a", kql: "x", Every_minutes: 5 }), [/Every_minutes is not a known member/]],
     ["no customer", file({ name: "a", kql: "x", customers: [] }), [/customers must be a list/]],
     [
       "a name twice",
       file({ name: "a", kql: "x" }, { name: "A", kql: "y" }),
-      [/queries\[1\] \(A\): another query has this name/],
+      [/queries\[1\] \(A\): another query already has this name/],
     ],
   ])("%s is said", (_, text, wanted) => {
     const { problems } = readQueryFile(text);

@@ -3,8 +3,8 @@ import type { HuntingQuery } from "../../model/hunting.ts";
 export interface QueryFile {
   readonly queries: readonly HuntingQuery[];
   /**
-   * One sentence each: which query, which member, its bound. A query with a problem is left out, the others
-   * stand.
+   * One sentence each: which query, which member, its limits. A query with a problem is skipped; the others
+   * are used.
    */
   readonly problems: readonly string[];
 }
@@ -19,7 +19,7 @@ interface Bound {
   readonly otherwise: number;
 }
 
-/** The members that are minutes. Hunting tables reach back 30 days, so nothing longer makes sense. */
+/** The members that are minutes. Hunting tables keep 30 days, so longer windows are not useful. */
 const MINUTES = {
   every_minutes: { least: 1, most: 7 * 24 * 60, otherwise: 60 },
   delay_minutes: { least: 0, most: 24 * 60, otherwise: 5 },
@@ -29,8 +29,8 @@ const MEMBERS = new Set(["name", "kql", "every_minutes", "window_minutes", "dela
 
 /**
  * Reads `{"queries":[{"name","kql","every_minutes","window_minutes","delay_minutes","customers"}]}`. Only
- * `name` and `kql` are required: a query runs every 60 minutes over the time since its last run, 5 minutes
- * late, for every customer. Pure; never throws.
+ * `name` and `kql` are required: by default a query runs every 60 minutes over the time since its last run,
+ * 5 minutes late, for every customer. Pure; never throws.
  */
 export function readQueryFile(text: string): QueryFile {
   let outer: unknown;
@@ -40,17 +40,17 @@ export function readQueryFile(text: string): QueryFile {
     return { queries: [], problems: [`The file is not JSON${placeOf(error)}.`] };
   }
   const list = isObject(outer) ? outer.queries : undefined;
-  if (!Array.isArray(list)) return { queries: [], problems: ['The file must hold {"queries":[…]}.'] };
-  if (list.length === 0) return { queries: [], problems: ["The file holds no query."] };
+  if (!Array.isArray(list)) return { queries: [], problems: ['The file must contain {"queries":[…]}.'] };
+  if (list.length === 0) return { queries: [], problems: ["The file contains no queries."] };
   const queries: HuntingQuery[] = [];
   const problems: string[] = [];
   const taken = new Set<string>();
   for (const [i, item] of list.entries()) {
     const { query, wrong } = readQuery(item, `queries[${i}]`);
     if (query !== undefined && wrong.length === 0) {
-      // Names that differ in case only would be one folder or one search term somewhere downstream.
+      // Names that differ only in case can be one folder or one search term in other products.
       if (taken.has(query.name.toLowerCase()))
-        wrong.push(`${where(item, `queries[${i}]`)}: another query has this name already.`);
+        wrong.push(`${where(item, `queries[${i}]`)}: another query already has this name.`);
       else queries.push(query);
       taken.add(query.name.toLowerCase());
     }
@@ -60,8 +60,8 @@ export function readQueryFile(text: string): QueryFile {
 }
 
 /**
- * The runtime's message quotes the file, which may be a key file that was named by mistake; only the place is
- * taken from it.
+ * The runtime's message quotes the file, which may be a key file that was named by mistake. So only the
+ * position is used.
  */
 function placeOf(error: unknown): string {
   const place = error instanceof SyntaxError ? /line \d+ column \d+/.exec(error.message) : null;
@@ -76,18 +76,20 @@ function readQuery(
   const named = where(item, place);
   const wrong: string[] = [];
   for (const member of Object.keys(item))
-    if (!MEMBERS.has(member)) wrong.push(`${named}: ${member} is not known; write ${[...MEMBERS].join(", ")}.`);
+    if (!MEMBERS.has(member))
+      wrong.push(`${named}: ${member} is not a known member. Known members: ${[...MEMBERS].join(", ")}.`);
   const { name, kql, customers } = item;
   if (typeof name !== "string" || !NAME.test(name)) {
     wrong.push(
-      `${named}: name must be 1 to 64 letters, digits, spaces, dots, dashes or underscores and begin with a letter or digit.`,
+      `${named}: name must have 1 to 64 letters, digits, spaces, dots, dashes or underscores, and begin with a letter or digit.`,
     );
   }
-  if (typeof kql !== "string" || kql.trim() === "") wrong.push(`${named}: kql must be the query's text.`);
-  else if (kql.length > KQL_MOST) wrong.push(`${named}: kql has ${kql.length} characters, ${KQL_MOST} are allowed.`);
+  if (typeof kql !== "string" || kql.trim() === "") wrong.push(`${named}: kql must be the text of the query.`);
+  else if (kql.length > KQL_MOST)
+    wrong.push(`${named}: kql has ${kql.length} characters; at most ${KQL_MOST} are allowed.`);
   const everyMinutes = minutes(item, "every_minutes", MINUTES.every_minutes, named, wrong);
   const delayMinutes = minutes(item, "delay_minutes", MINUTES.delay_minutes, named, wrong);
-  // A window shorter than the interval would leave rows that no run asks for.
+  // With a window shorter than the interval some rows would never be requested.
   const windowMinutes = minutes(
     item,
     "window_minutes",
@@ -96,7 +98,7 @@ function readQuery(
     wrong,
   );
   if (customers !== undefined && !isTexts(customers))
-    wrong.push(`${named}: customers must be a list of customers' names or tenant ids.`);
+    wrong.push(`${named}: customers must be a list of customer names or tenant ids.`);
   const query: HuntingQuery = {
     name: String(name),
     kql: String(kql),

@@ -1,6 +1,6 @@
 import type { StreamContract } from "./contract.ts";
 
-/** Graph alerts. The next link is documented and often absent; `$orderby` is not in the page and works. */
+/** Graph alerts. The next link is documented but often absent; `$orderby` is undocumented but works. */
 export const alerts: StreamContract = {
   name: "alerts",
   api: "graph",

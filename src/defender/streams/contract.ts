@@ -3,39 +3,39 @@ import type { StreamName } from "../../model/stream.ts";
 import type { ApiName } from "../apis.ts";
 
 /**
- * All that tells one stream from another. A stream is one file that fills this in, and one line in the
+ * Everything in which streams differ. A stream is one file that implements this, and one line in the
  * registry.
  */
 export interface StreamContract {
   readonly name: StreamName;
   readonly api: ApiName;
-  /** Below the API's base address. */
+  /** Path below the API's base address. */
   readonly path: string;
-  /** How a question is asked: OData options, or the retired SIEM API's own parameters. */
+  /** The form of a request: OData options, or the retired SIEM API's own parameters. */
   readonly asks: "odata" | "siem";
   readonly shape: AnswerOptions["shape"];
   readonly fields: AnswerOptions["fields"];
-  /** A member whose elements become events of their own. */
+  /** A member whose elements become separate events. */
   readonly nest?: NonNullable<AnswerOptions["nest"]>;
-  /** The update time as `$filter` and `$orderby` spell it. */
+  /** The name of the update time in `$filter` and `$orderby`. */
   readonly timeName: string;
-  /** `$orderby` by update time is asked for; the answer's order is looked at all the same. */
+  /** `$orderby` by update time is requested; the order of the answer is checked anyway. */
   readonly ordered: boolean;
   readonly topMost: number;
-  /** Largest `$skip`; 0 where there is no paging at all. */
+  /** Largest `$skip`; 0 if the API has no paging. */
   readonly skipMost: number;
-  /** `$expand`, left away in lean questions. */
+  /** `$expand`; omitted in questions with `withoutExpand`. */
   readonly expand?: string;
   readonly splits: readonly { readonly property: string; readonly values: readonly string[] }[];
-  /** How long the first byte of an answer may take; large pages are prepared whole before they are sent. */
+  /** How long the first byte of an answer may take. Microsoft prepares a whole page before it sends it. */
   readonly headersTimeoutMs: number;
-  /** What Microsoft announced about this API, for docs and log. */
+  /** Microsoft's announcement about this API, for docs and log. */
   readonly announced?: string;
-  /** Where the facts above come from. */
+  /** Source of the facts above. */
   readonly source: string;
 }
 
-/** APIs that state no limit for `$skip`. */
+/** For APIs that document no limit for `$skip`. */
 export const NO_SKIP_LIMIT = 1_000_000;
 
 export const MAY_END =

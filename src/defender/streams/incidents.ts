@@ -1,9 +1,8 @@
 import type { StreamContract } from "./contract.ts";
 
 /**
- * Graph incidents, never with `$expand=alerts`: large incidents answer 500 for ever with it
- * (elastic/integrations issue 18144), and their alerts come through the alerts stream and name their
- * incident.
+ * Graph incidents, never with `$expand=alerts`: with it, requests for large incidents always fail with 500
+ * (elastic/integrations issue 18144). The alerts arrive through the alerts stream and name their incident.
  */
 export const incidents: StreamContract = {
   name: "incidents",

@@ -1,7 +1,7 @@
 import { MAY_END, NO_SKIP_LIMIT, type StreamContract } from "./contract.ts";
 
 /**
- * Alerts of the Defender for Endpoint API with their evidence. With `$top` there is never a next link
+ * Alerts of the Defender for Endpoint API with their evidence. With `$top` the API never sends a next link
  * (microsoft-365-docs issue 8489).
  */
 export const mdeAlerts: StreamContract = {

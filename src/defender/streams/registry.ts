@@ -6,7 +6,7 @@ import { mdeAlerts } from "./mde-alerts.ts";
 import { siemAlerts } from "./siem-alerts.ts";
 import { xdrIncidents } from "./xdr-incidents.ts";
 
-/** Streams that are lists; `hunting` asks queries and has its own way (hunting.ts). */
+/** Streams that are lists; `hunting` runs queries and has its own source (hunting-source.ts). */
 export type ListStreamName = Exclude<StreamName, "hunting">;
 
 export const STREAMS: Readonly<Record<ListStreamName, StreamContract>> = {

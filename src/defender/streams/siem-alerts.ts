@@ -2,8 +2,8 @@ import type { StreamContract } from "./contract.ts";
 
 /**
  * The retired SIEM API: a bare array of detections that never change. `AlertId` repeats, because the portal
- * merges detections into one alert; `FullId` (`AlertId:IocUniqueId`) names one detection. `limit` would keep
- * the newest and drop the rest of a backlog in silence, so it is never sent.
+ * merges detections into one alert; `FullId` (`AlertId:IocUniqueId`) names one detection. `limit` would
+ * return the newest and silently drop the rest of a backlog, so it is never sent.
  */
 export const siemAlerts: StreamContract = {
   name: "siem-alerts",
@@ -19,6 +19,6 @@ export const siemAlerts: StreamContract = {
   splits: [],
   headersTimeoutMs: 180_000,
   announced:
-    "Microsoft deprecated the SIEM API on 31 December 2023 and may switch it off without notice since 31 December 2024.",
+    "Microsoft deprecated the SIEM API on 31 December 2023. Since 31 December 2024 Microsoft may switch it off without notice.",
   source: "Defender for Endpoint docs of 2020, pull-alerts-using-rest-api; defender-docs, configure-siem",
 };

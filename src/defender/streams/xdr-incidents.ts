@@ -1,9 +1,9 @@
 import { MAY_END, NO_SKIP_LIMIT, type StreamContract } from "./contract.ts";
 
 /**
- * Incidents of the Defender XDR API with their alerts inside. An alert becomes an event of its own, keyed by
- * its own id and its own `lastUpdatedTime` (with a d, unlike the incident's `lastUpdateTime`), so that it is
- * not sent again because its incident changed.
+ * Incidents of the Defender XDR API with nested alerts. An alert becomes a separate event. Its key uses its
+ * own id and its own `lastUpdatedTime` (with a d, unlike the incident's `lastUpdateTime`), so that it is not
+ * sent again because its incident changed.
  */
 export const xdrIncidents: StreamContract = {
   name: "xdr-incidents",
@@ -23,7 +23,7 @@ export const xdrIncidents: StreamContract = {
     },
   },
   timeName: "lastUpdateTime",
-  // Newest first, and no option that changes it is documented.
+  // Newest first; no option to change this is documented.
   ordered: false,
   topMost: 100,
   skipMost: NO_SKIP_LIMIT,
