@@ -36,6 +36,6 @@ export function createTokenPacer(clock: Clock, perSecond: number): TokenPacer {
   }
 
   return {
-    turn: () => queue.run(take),
+    acquire: () => queue.run(acquireOne),
   };
 }
