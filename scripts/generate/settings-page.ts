@@ -16,27 +16,32 @@ export function settingsPage(): string {
 # Settings
 
 Every key is the same in Splunk's \`inputs.conf\` (\`[${SCHEME}://<customer>]\`), in the ArcSight properties file (\`tenants[0].<key>\`) and, with dashes, as a flag of the commands
-(\`--tenant-id\`). Secrets are never flags. All wrong settings are reported at once; one wrong customer does not stop the others.
+(\`--tenant-id\`). Secrets are never flags. All wrong settings are reported at once. A customer with wrong settings does not stop the others.
 
 ## Of one customer
 
 ${head}${rows.join("")}
 ## Of the whole process
 
-In Splunk under \`[${SCHEME}]\`, in the properties file without a prefix. Where inputs differ the first by name counts, with one warning.
+In Splunk under \`[${SCHEME}]\`, in the properties file without a prefix. If inputs differ, the first by name is used, with one warning.
 
 ${head}${globals.join("")}
 ## Files that Splunk settings name
 
-\`certificate\`, \`ca_file\`, \`splunkd_ca_file\` and \`hunting_queries\` must lie under \`$SPLUNK_HOME/etc/auth/${SCHEME}/\` or under the app's \`local/\` folder, be regular files, and no link may
-lead out of there. \`$SPLUNK_HOME\` may be written at the beginning of the path.
+\`certificate\`, \`ca_file\`, \`splunkd_ca_file\` and \`hunting_queries\` must be regular files under \`$SPLUNK_HOME/etc/auth/${SCHEME}/\` or under the app's \`local/\` folder.
+Links to files outside these folders are refused.
+The path may begin with \`$SPLUNK_HOME\`.
 
 ## Secrets in Splunk
 
-\`client_secret\` and \`refresh_token\` may be typed into the form. On first use they are moved to Splunk's credential store and \`********\` is left in their place. Each stored secret is bound to
-\`login_url\`, \`graph_url\`, \`api_url\`, \`siem_url\`, \`proxy\` and the content of \`ca_file\` as they were when it was typed: when one of these changes, the secret is not used until it is typed again or
-\`credential reseal\` accepts the change. The path in \`certificate\` is bound in the same way when it is first used. \`client_secret = file:PATH\` reads the key from a file that only Splunk's user may
-read (for universal forwarders, which have no credential store); such a key goes to the cloud's own addresses only.
+You can type \`client_secret\` and \`refresh_token\` into the form.
+On first use Splunk's credential store takes them over, and the form shows \`********\`.
+Each stored secret is bound to the values of \`login_url\`, \`graph_url\`, \`api_url\`, \`siem_url\`, \`proxy\` and the content of \`ca_file\` when it was typed.
+When one of these changes, the secret is not used until you type it again or accept the change with \`credential reseal\`.
+The path in \`certificate\` is bound in the same way when it is first used.
+\`client_secret = file:PATH\` reads the client secret from a file that only Splunk's user can read.
+This is for universal forwarders, which have no credential store.
+Such a secret is sent only to the cloud's own addresses.
 `;
 }
 

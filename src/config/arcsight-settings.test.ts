@@ -15,7 +15,7 @@ const READER: SecretReader = {
       : path === "/tmp/open"
         ? { text: "x", openToOthers: true }
         : undefined,
-  env: (name) => (name === "APP_KEY" ? "from-env" : undefined),
+  env: (name) => (name === "CLIENT_SECRET" ? "from-env" : undefined),
   credential: (name) => (name === "contoso" ? "from-systemd\n" : undefined),
 };
 
@@ -48,7 +48,7 @@ describe("many customers in one file", () => {
 
   test.each([
     ["file:/run/secret", "from-file "],
-    ["env:APP_KEY", "from-env"],
+    ["env:CLIENT_SECRET", "from-env"],
     ["credential:contoso", "from-systemd"],
     ["plain=va:lue", "plain=va:lue"],
   ])("a secret may be a reference: %s", (written, wanted) => {
@@ -67,8 +67,8 @@ describe("many customers in one file", () => {
 
     expect(settings.raw.map(({ name }) => name)).toEqual([GUID]);
     expect(says(settings)).toEqual([
-      "fabrikam.example: client_secret: names the file /run/none, which does not exist or may not be read; give its full path and the service's account the right to read it",
-      "fabrikam.example: refresh_token: names the environment variable NONE, which is not set; set it for the service or write the secret another way",
+      "fabrikam.example: client_secret: names the file /run/none, which does not exist or cannot be read; write its full path and let the service's account read it",
+      "fabrikam.example: refresh_token: names the environment variable NONE, which is not set; set it for the service, or use file:PATH or credential:NAME",
     ]);
   });
 
@@ -86,17 +86,17 @@ describe("many customers in one file", () => {
       "tenants[0].client_secret=again",
     );
     expect(says(settings)).toEqual([
-      ": Tenants[0].poll_seconds: (line 4) is not of the form tenants[0].tenant_id or outputs[0].type; write it so",
+      ": Tenants[0].poll_seconds: (line 4) does not have the form tenants[0].tenant_id or outputs[0].type; write it in that form",
     ]);
     expect(settings.warnings).toEqual([
-      "Line 6: tenants[0].client_secret stands on line 3 already; the last one counts.",
-      "client_id stands outside tenants[n] and is ignored; write tenants[0].client_id and so on",
+      "Line 6: tenants[0].client_secret is already set on line 3; the last value is used.",
+      "client_id is outside tenants[n] and is ignored; write tenants[0].client_id instead",
     ]);
   });
 
   test("a file without customers says what to write", () => {
     expect(says(read("log_level=info"))).toEqual([
-      ": tenants[0].tenant_id: is missing; write one block tenants[0]., tenants[1]. … per customer",
+      ": tenants[0].tenant_id: is missing; write one block tenants[0]., tenants[1]., … for each customer",
     ]);
   });
 
@@ -174,7 +174,7 @@ describe("an old WDATP-connector.properties as it is", () => {
 
   test.each([
     [undefined, "is missing, so the tenant is unknown"],
-    ["login", "is no address"],
+    ["login", "is not a valid address"],
     ["https://login.microsoftonline.com/oauth2/token", "names no tenant"],
     ["https://login.microsoftonline.com/%zz/oauth2/token", "names no tenant"],
     ["https://login.microsoftonline.com/common/oauth2/token", 'names "common"'],
@@ -238,10 +238,10 @@ describe("outputs", () => {
       "outputs[4].path=/b",
     );
     expect(says(settings)).toEqual([
-      "outputs[0]: port: is no port; write a number from 1 to 65535",
-      'outputs[0]: protocol: "sctp" is not known; write one of tls, tcp, udp',
-      "outputs[0]: host: is missing; write the host on which the connector listens",
-      'outputs[1]: type: "csv" is not known; write one of syslog, cef-file, cef-folder, json-folder, json-lines',
+      "outputs[0]: port: is not a port; write a number from 1 to 65535",
+      'outputs[0]: protocol: "sctp" is not a known value; write one of tls, tcp, udp',
+      "outputs[0]: host: is missing; write the host name or address of the connector",
+      'outputs[1]: type: "csv" is not a known value; write one of syslog, cef-file, cef-folder, json-folder, json-lines',
       "outputs[4]: type: is missing; write one of syslog, cef-file, cef-folder, json-folder, json-lines",
     ]);
     expect(settings.outputs.map(({ name }) => name)).toEqual(["outputs[2]"]);
@@ -253,7 +253,7 @@ describe("outputs", () => {
         ?.tenants,
     ).toEqual(["Contoso"]);
     expect(says(outputs("outputs[0].type=json-lines", "outputs[0].path=/a", "outputs[0].tenants=Contosa"))).toEqual([
-      "outputs[0]: tenants: names Contosa, whom no tenants[n] names; write a tenant_name or tenant_id of this file",
+      "outputs[0]: tenants: contains Contosa, which is not a customer of this file; write a tenant_name or tenant_id of this file",
     ]);
   });
 
@@ -294,15 +294,15 @@ describe("outputs", () => {
           `outputs[1].path=${path}`,
         ),
       ),
-    ).toEqual(["outputs[1]: path: is the path of outputs[0] too; give each output a path of its own"]);
+    ).toEqual(["outputs[1]: path: is also the path of outputs[0]; give each output a different path"]);
   });
 
   test("keys that mean nothing for the type are named once", () => {
     expect(
       outputs("outputs[0].type=cef-file", "outputs[0].path=/a", "outputs[0].host=h", "outputs[0].colour=blue").warnings,
     ).toEqual([
-      expect.stringContaining("outputs[0].colour is no setting"),
-      "outputs[0]: host means nothing for type cef-file and is ignored",
+      expect.stringContaining("outputs[0].colour is not a setting"),
+      "outputs[0]: host does not apply to type cef-file and is ignored",
     ]);
   });
 });

@@ -1,7 +1,8 @@
 /**
- * The ArcSight helper's properties file, turned into what `parseStanzas` reads. Two forms: many customers
- * (`tenants[0].tenant_id=…`) with global keys plain, or one customer's old `WDATP-connector.properties` as it
- * is, to which settings of the helper may be added plain (`graph_url=…`, `outputs[0].type=…`).
+ * Turns the ArcSight helper's properties file into the input of `parseStanzas`. It has two forms: many
+ * customers (`tenants[0].tenant_id=…`) with global keys without a prefix, or one customer's unchanged old
+ * `WDATP-connector.properties`. Settings of the helper may be added to it (`graph_url=…`,
+ * `outputs[0].type=…`).
  */
 
 import { SECRET_KEYS, TABLE } from "../model/settings-table.ts";
@@ -28,21 +29,21 @@ export interface ArcSightSettings {
   /** For `parseStanzas(raw, { host: "arcsight", globals })`; secrets by reference are already looked up. */
   readonly raw: readonly RawStanza[];
   /**
-   * Customers whose secret by reference cannot be found, without it: enough for a command that is about to
-   * sign them in.
+   * Customers whose secret by reference cannot be found, without that secret: enough for a command that signs
+   * them in.
    */
   readonly unresolved: readonly RawStanza[];
-  /** Keys that stand outside `tenants[n]`, `outputs[n]` and `serve`. */
+  /** Keys outside `tenants[n]`, `outputs[n]` and `serve`. */
   readonly globals: Readonly<Record<string, string>>;
-  /** Those that are right; a wrong one is in `problems` under its name (`outputs[0]`). */
+  /** The valid outputs; an invalid one is in `problems` under its name (`outputs[0]`). */
   readonly outputs: readonly OutputSettings[];
   /** Undefined when something under `serve.` is wrong. */
   readonly serve: ServeSettings | undefined;
-  /** What became of the lines of an old connector file; empty in the other form. */
+  /** How the lines of an old connector file were used; empty in the other form. */
   readonly taken: readonly TakenLine[];
   readonly problems: readonly SettingProblem[];
   readonly warnings: readonly string[];
-  /** The prefix under which a customer's keys stand: `tenants[2].`, or nothing in an old file. */
+  /** The prefix of a customer's keys: `tenants[2].`, or empty in an old file. */
   readonly prefixes: ReadonlyMap<string, string>;
 }
 
@@ -69,7 +70,7 @@ export function readArcSightSettings(file: PropertiesFile, options: ArcSightOpti
     problems.push({
       stanza: "",
       key: "tenants[0].tenant_id",
-      say: "is missing; write one block tenants[0]., tenants[1]. … per customer",
+      say: "is missing; write one block tenants[0]., tenants[1]., … for each customer",
     });
   const read = customers.found.map(({ name, values }) => ({
     name,
@@ -92,7 +93,7 @@ export function readArcSightSettings(file: PropertiesFile, options: ArcSightOpti
   const serve = withSecrets("serve", sorted.serve, options.secrets, problems, warnings);
   return {
     form: old ? "old" : "many",
-    // A secret that cannot be found stops its customer, as every other wrong setting does.
+    // A secret that cannot be found stops its customer, like every other wrong setting.
     raw: read.filter(({ complete }) => complete).map(({ name, values }) => ({ name, values })),
     unresolved: read.filter(({ complete }) => !complete).map(({ name, values }) => ({ name, values })),
     globals: customers.globals,
@@ -121,7 +122,7 @@ function sortEntries(file: PropertiesFile, problems: SettingProblem[], warnings:
   for (const { key, value, line } of file.entries) {
     const before = firstLine.get(key);
     if (before !== undefined)
-      warnings.push(`Line ${line}: ${shown(key)} stands on line ${before} already; the last one counts.`);
+      warnings.push(`Line ${line}: ${shown(key)} is already set on line ${before}; the last value is used.`);
     firstLine.set(key, line);
     const indexed = INDEXED.exec(key);
     if (indexed) {
@@ -135,7 +136,7 @@ function sortEntries(file: PropertiesFile, problems: SettingProblem[], warnings:
       problems.push({
         stanza: "",
         key: shown(key),
-        say: `(line ${line}) is not of the form tenants[0].tenant_id or outputs[0].type; write it so`,
+        say: `(line ${line}) does not have the form tenants[0].tenant_id or outputs[0].type; write it in that form`,
       });
     else plain[key] = value;
   }
@@ -158,7 +159,7 @@ function manyCustomers({ tenants, plain }: SortedEntries, warnings: string[]): F
   const stray = Object.keys(plain).filter((key) => isOldKey(key) || CUSTOMER_KEYS.has(key));
   if (stray.length > 0)
     warnings.push(
-      `${stray.join(", ")} stands outside tenants[n] and is ignored; write tenants[0].${stray[0]?.toLowerCase()} and so on`,
+      `${stray.join(", ")} is outside tenants[n] and is ignored; write tenants[0].${stray[0]?.toLowerCase()} instead`,
     );
   const globals = Object.fromEntries(Object.entries(plain).filter(([key]) => !stray.includes(key)));
   const found = [...tenants]
@@ -192,14 +193,14 @@ function oldCustomer(
     if (known) return [known];
     if (INDEXED.test(key) || key.startsWith("serve.") || GLOBAL_KEYS.has(key) || CUSTOMER_KEYS.has(key))
       return [{ line, key, taken: true, say: "is a setting of this helper" }];
-    return [{ line, key: shown(key), taken: false, say: "is no setting and is ignored" }];
+    return [{ line, key: shown(key), taken: false, say: "is not a setting and is ignored" }];
   });
   return { found: [{ name, prefix: "", values }], globals, taken: lines };
 }
 
 /**
- * `tenant_name`, else the tenant's GUID or domain; never the index, which would move a customer's state when
- * a block above is taken out.
+ * `tenant_name`, else the tenant's GUID or domain. Never the index: the customer would lose its state when a
+ * block above it is removed.
  */
 function stanzaName(values: Readonly<Record<string, string>>, otherwise: string): string {
   const name = values["tenant_name"]?.trim();
@@ -208,7 +209,7 @@ function stanzaName(values: Readonly<Record<string, string>>, otherwise: string)
   return tenant ? (tenantIdFrom(tenant) ?? tenant.toLowerCase()) : otherwise;
 }
 
-/** Looks secrets by reference up; one that cannot be found is left out. */
+/** Looks up secrets by reference; a secret that cannot be found is left out. */
 function withSecrets(
   name: string,
   values: Readonly<Record<string, string>>,
@@ -234,12 +235,12 @@ function withSecrets(
   return { values: read, complete };
 }
 
-/** A key may be a misplaced secret: only what looks like a key is repeated. */
+/** A key may be a misplaced secret, so only text that looks like a key is repeated. */
 function shown(key: string): string {
   return /^[A-Za-z0-9_.[\]-]{1,80}$/.test(key) ? key : "an entry";
 }
 
-/** The line on which a problem's key stands; undefined when it stands nowhere (a missing key). */
+/** The line of a problem's key; undefined for a missing key. */
 export function lineOfProblem(
   problem: SettingProblem,
   file: PropertiesFile,

@@ -1,11 +1,10 @@
 import path from "node:path";
 import type { Reading } from "./kinds.ts";
 
-/** How settings look at the disk: nothing is opened, nothing is read. */
+/** How settings check files on disk: no file is opened or read. */
 export interface FileLook {
   /**
-   * Follows links. `realPath` is where the path leads in the end; `openToOthers`: accounts besides the owner
-   * may read it.
+   * Follows links. `realPath` is the final path; `openToOthers`: accounts other than the owner can read it.
    */
   look(
     file: string,
@@ -14,33 +13,33 @@ export interface FileLook {
     | { readonly kind: "file" | "folder" | "other"; readonly realPath: string; readonly openToOthers?: boolean };
 }
 
-/** Where files that settings name may lie. Without `roots` any regular file will do. */
+/** Where the files named in settings may be. Without `roots` any regular file is allowed. */
 export interface FileRule {
   readonly files: FileLook;
   /**
-   * Folders, absolute; at least one for Splunk: who may edit an input must not be able to have any file of
-   * the host read.
+   * Absolute folders; at least one in Splunk, so that users who can edit inputs cannot make this program read
+   * any other file of the host.
    */
   readonly roots?: readonly string[];
   /** Replaces a leading `$SPLUNK_HOME` in a value. */
   readonly splunkHome?: string;
 }
 
-/** Checks that a setting's file may be used. The message names the path, never content. */
+/** Checks that a setting's file can be used. The message names the path, never the content. */
 export function readFilePath(text: string, rule: FileRule): Reading<string> {
   const file =
     rule.splunkHome === undefined
       ? text
       : text.replace(/^\$SPLUNK_HOME(?=[\\/])|^\$\{SPLUNK_HOME\}(?=[\\/])/, rule.splunkHome);
   const instead = rule.roots
-    ? `put it under ${rule.roots.join(" or ")} and write its full path`
+    ? `put the file under ${rule.roots.join(" or ")} and write its full path`
     : "write the full path of a readable file";
-  if (!path.isAbsolute(file) && rule.roots) return { ok: false, say: `${file} is not a full path; ${instead}` };
+  if (!path.isAbsolute(file) && rule.roots) return { ok: false, say: `${file} is not an absolute path; ${instead}` };
   const normal = path.resolve(file);
   if (rule.roots && !rule.roots.some((root) => isUnder(normal, path.resolve(root))))
-    return { ok: false, say: `${file} lies outside the allowed folders; ${instead}` };
+    return { ok: false, say: `${file} is outside the allowed folders; ${instead}` };
   const found = rule.files.look(normal);
-  if (found.kind === "missing") return { ok: false, say: `${file} does not exist or may not be read; ${instead}` };
+  if (found.kind === "missing") return { ok: false, say: `${file} does not exist or cannot be read; ${instead}` };
   if (found.kind !== "file") return { ok: false, say: `${file} is not a regular file; ${instead}` };
   if (rule.roots) {
     const realRoots = rule.roots.flatMap((root) => {
@@ -48,7 +47,7 @@ export function readFilePath(text: string, rule: FileRule): Reading<string> {
       return looked.kind === "missing" ? [] : [looked.realPath];
     });
     if (!realRoots.some((root) => isUnder(found.realPath, root)))
-      return { ok: false, say: `${file} is a link that leads outside the allowed folders; ${instead}` };
+      return { ok: false, say: `${file} is a link to a file outside the allowed folders; ${instead}` };
   }
   return { ok: true, value: normal };
 }

@@ -35,7 +35,7 @@ describe("whoever typed the file is told what Java makes of it", () => {
     expect(readPropertiesText("a=1\noutputs[0].path=C:\\users\\svc\n")).toEqual({
       ok: false,
       line: 2,
-      say: "Line 2: outputs[0].path holds \\u without four hex digits behind it, for which Java refuses the whole file; write the path with slashes (C:/users) or doubled backslashes (C:\\\\users).",
+      say: "Line 2: outputs[0].path contains \\u without four hex digits after it, so Java rejects the whole file; write the path with slashes (C:/users) or doubled backslashes (C:\\\\users).",
     });
   });
 

@@ -1,8 +1,8 @@
 /**
  * Java `.properties` files as `java.util.Properties.load(InputStream)` reads them (Java SE documentation of
  * that method), because the file is also read by ArcSight's connectors: bytes are ISO-8859-1, a key ends at
- * the first unescaped `=`, `:` or white space, a backslash at a line's end joins lines. Every entry keeps the
- * line it begins on, so that messages can name it.
+ * the first unescaped `=`, `:` or white space, and a backslash at the end of a line joins lines. Every entry
+ * keeps its first line number, so that messages can name it.
  */
 
 export interface Property {
@@ -12,27 +12,27 @@ export interface Property {
   readonly line: number;
 }
 
-/** Something that Java reads otherwise than whoever typed it meant, most likely. */
+/** Text that Java reads differently from what the author probably meant. */
 export interface PropertyAdvice {
   readonly line: number;
-  /** The key on that line; empty when the whole file is meant. */
+  /** The key on that line; empty if the advice is about the whole file. */
   readonly key: string;
   readonly about: "bom" | "utf-8" | "backslash";
-  /** One sentence: what Java reads and what to write instead. It quotes no value. */
+  /** One sentence: what Java reads and what to write instead. It never quotes a value. */
   readonly say: string;
 }
 
 export interface PropertiesFile {
   /** In file order, repeated keys included. */
   readonly entries: readonly Property[];
-  /** By key; of a key that comes twice the last counts. */
+  /** By key; if a key occurs twice, the last entry is used. */
   readonly byKey: ReadonlyMap<string, Property>;
   readonly advice: readonly PropertyAdvice[];
 }
 
 /**
- * The file cannot be read at all; Java throws for it too. `say` is one sentence with the line and what to
- * write instead.
+ * The whole file is invalid; Java throws for it too. `say` is one sentence with the line and what to write
+ * instead.
  */
 export interface UnreadableProperties {
   readonly line: number;
@@ -50,14 +50,14 @@ const WINDOWS_PATH = /^(?:[A-Za-z]:\\(?!\\)|\\\\[A-Za-z0-9_.-]+\\(?!\\))/;
 const UTF8_BOM = "\u00ef\u00bb\u00bf";
 
 /**
- * Reads the file's bytes exactly as Java does, with one mercy: a byte order mark at the beginning is passed
- * over (Java makes it part of the first key) and named in `advice`.
+ * Reads the file's bytes exactly as Java does, with one exception: a byte order mark at the beginning is
+ * skipped (Java makes it part of the first key) and reported in `advice`.
  */
 export function readProperties(bytes: Uint8Array): PropertiesReading {
   return readPropertiesText(latin1(bytes));
 }
 
-/** The same for text that holds one character per byte. */
+/** The same for text with one character per byte. */
 export function readPropertiesText(latin1Text: string): PropertiesReading {
   const hasBom = latin1Text.startsWith(UTF8_BOM);
   const advice: PropertyAdvice[] = [];
@@ -66,14 +66,14 @@ export function readPropertiesText(latin1Text: string): PropertiesReading {
       line: 1,
       key: "",
       about: "bom",
-      say: "The file begins with a UTF-8 byte order mark, which Java makes part of the first key; save it without one (here it is passed over).",
+      say: "The file begins with a UTF-8 byte order mark, which Java makes part of the first key. It is skipped here; save the file without it.",
     });
   const reading = readExactly(hasBom ? latin1Text.slice(UTF8_BOM.length) : latin1Text);
   if (!reading.ok) return reading;
   return { ...reading, advice: [...advice, ...reading.advice] };
 }
 
-/** Without the mercy: what Java returns, byte order mark and all. */
+/** Without that exception: exactly what Java returns, including the byte order mark. */
 export function readExactly(latin1Text: string): PropertiesReading {
   const entries: Property[] = [];
   const advice: PropertyAdvice[] = [];
@@ -90,7 +90,7 @@ export function readExactly(latin1Text: string): PropertiesReading {
         line,
         key,
         about: "utf-8",
-        say: `Line ${line}: ${shownKey(key)} holds letters in UTF-8, which Java reads as ISO-8859-1 and so gets wrong; write them as \\u escapes (ö is \\u00f6).`,
+        say: `Line ${line}: ${shownKey(key)} contains letters in UTF-8, which Java misreads as ISO-8859-1; write them as \\u escapes (ö is \\u00f6).`,
       });
     }
   }
@@ -98,8 +98,8 @@ export function readExactly(latin1Text: string): PropertiesReading {
 }
 
 /**
- * Puts one value into the text of a file: on its key's last line when there is one, else at the end.
- * Everything else stays as it was, byte for byte.
+ * Writes one value into the text of a file: on the last line of its key, else at the end. Everything else is
+ * unchanged, byte for byte.
  *
  * @param latin1Text one character per byte; a file that `readPropertiesText` can read.
  */
@@ -116,7 +116,7 @@ export function withProperty(latin1Text: string, key: string, value: string): st
   return `${latin1Text}${gap}${written}${lineEnd}`;
 }
 
-/** As Java's own writer puts it (`Properties.store`), readable by every reader. */
+/** As Java's own writer writes it (`Properties.store`), so that every reader can read it. */
 export function escapedValue(value: string): string {
   return escaped(value).replace(/^ /, "\\ ");
 }
@@ -142,19 +142,18 @@ function escaped(text: string): string {
 }
 
 interface LogicalLine {
-  /** Joined, leading white space gone, escapes still in it. */
+  /** Joined, without leading white space, with escapes. */
   readonly text: string;
   readonly line: number;
-  /** Where its content stands in the file, line end excluded. */
+  /** Position of its content in the file, without the line end. */
   readonly from: number;
   readonly to: number;
 }
 
 /**
  * A port of `java.util.Properties.LineReader.readLine` (OpenJDK 17), state for state, because its corner
- * cases follow from its loop: after joined lines without a sign a `#` begins a comment again, and a lone
- * backslash at the file's end is an entry without key and value. test/contracts compares it with the real
- * one.
+ * cases follow from its loop: after joined blank lines a `#` begins a comment again, and a single backslash
+ * at the end of the file is an entry without key and value. test/contracts compares it with the real method.
  */
 function* logicalLines(text: string): Generator<LogicalLine> {
   let line = 1;
@@ -224,7 +223,7 @@ function lineStartOf(text: string, at: number): number {
   return start;
 }
 
-/** Where the key ends and where the value begins, escapes not yet resolved. */
+/** Where the key ends and where the value begins; escapes are not resolved yet. */
 function split(text: string): { readonly keyEnd: number; readonly valueStart: number } {
   let at = 0;
   while (at < text.length) {
@@ -272,20 +271,20 @@ function badEscape(line: number, key: string | undefined, rawValue: string): str
   const where = key === undefined ? `Line ${line}` : `Line ${line}: ${shownKey(key)}`;
   const instead = WINDOWS_PATH.test(rawValue)
     ? "write the path with slashes (C:/users) or doubled backslashes (C:\\\\users)"
-    : "write four hex digits behind it, or double the backslash";
-  return `${where} holds \\u without four hex digits behind it, for which Java refuses the whole file; ${instead}.`;
+    : "write four hex digits after it, or double the backslash";
+  return `${where} contains \\u without four hex digits after it, so Java rejects the whole file; ${instead}.`;
 }
 
 function backslashAdvice(line: number, key: string): string {
-  return `Line ${line}: ${shownKey(key)} holds a path with single backslashes, which Java takes away or turns into tabs and line breaks (C:\\temp becomes C:, a tab and emp); write C:/temp or C:\\\\temp.`;
+  return `Line ${line}: ${shownKey(key)} contains a path with single backslashes, which Java removes or turns into tabs and line breaks (C:\\temp becomes C:, a tab and emp); write C:/temp or C:\\\\temp.`;
 }
 
-/** A key may be anything, a misplaced secret too: a long one is not repeated. */
+/** A key may be a misplaced secret, so a long key is not repeated. */
 function shownKey(key: string): string {
   return /^[\x21-\x7e]{1,60}$/.test(key) ? key : "the entry";
 }
 
-/** True when the text, taken as bytes, holds letters that are UTF-8 and can hardly be meant as ISO-8859-1. */
+/** True if the text, read as bytes, contains UTF-8 letters that are unlikely in ISO-8859-1. */
 function isUtf8(latin1Text: string): boolean {
   return /[\u00c2-\u00f4][\u0080-\u00bf]/.test(latin1Text);
 }

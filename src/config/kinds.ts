@@ -2,26 +2,28 @@ import { formatInstant, parseInstant, ticksFromMs } from "../model/instant.ts";
 import type { Kind, ListenAddress, ReadOf, StartPoint } from "../model/setting.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 
-/** A value that was understood, or what is wrong with it and what to write instead. */
+/** A valid value, or what is wrong with it and what to write instead. */
 export type Reading<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly say: string };
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-/** How far back a first run may reach. */
+/** Largest lookback of a first run. */
 const START_MAX_DAYS = 3650;
-/** Longer values are not repeated in messages: a secret typed into the wrong field must not reach a log. */
+/**
+ * Longer values are not repeated in messages, because a secret typed into the wrong field must not be logged.
+ */
 const SHOWN_MAX = 24;
 
 const DOMAIN = /^(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/i;
 const NOT_ONE_TENANT = new Set(["common", "organizations", "consumers"]);
 const TRUE = new Set(["1", "true", "t", "yes", "y", "on"]);
 const FALSE = new Set(["0", "false", "f", "no", "n", "off"]);
-/** What the old forms asked for: a whole request address instead of the service's. */
+/** The old forms asked for a whole request address instead of the service's address. */
 const OLD_FORM_PATH = /\/(oauth2|token|authorize|api\/alerts|api\/incidents|v1\.0|beta)(\/|$)/i;
 
 /**
- * Reads one value (not empty, outer white space already gone unless it is a secret). Files and folders are
- * only read as text here: whether they may be used is the caller's question.
+ * Reads one value (not empty; outer white space is already removed unless it is a secret). Paths of files and
+ * folders are only read as text; the caller checks whether they can be used.
  */
 export function readValue<K extends Kind>(kind: K, text: string, nowMs: number): Reading<ReadOf<K>> {
   return (READERS[kind.is] as (kind: K, text: string, nowMs: number) => Reading<ReadOf<K>>)(kind, text, nowMs);
@@ -56,7 +58,7 @@ function readAudience(text: string): Reading<string> {
 }
 
 function readPath(text: string): Reading<string> {
-  return hasControl(text) ? no("holds a control character; write a plain path") : ok(text);
+  return hasControl(text) ? no("contains a control character; write a plain path") : ok(text);
 }
 
 function ok<T>(value: T): Reading<T> {
@@ -67,7 +69,7 @@ function no(say: string): Reading<never> {
   return { ok: false, say };
 }
 
-/** The value in quotes when it is short enough to be no secret, else "the value". */
+/** The value in quotes if it is too short for a secret, else "the value". */
 function shown(text: string): string {
   return text.length <= SHOWN_MAX && !hasControl(text) ? `"${text}"` : "the value";
 }
@@ -82,15 +84,15 @@ export function hasControl(text: string): boolean {
 
 function readText(text: string, max: number, pattern: RegExp | undefined, like: string | undefined): Reading<string> {
   if (text.length > max) return no(`has ${text.length} characters, more than ${max}; write at most ${max}`);
-  if (hasControl(text)) return no("holds a control character or a line break; write it on one line");
+  if (hasControl(text)) return no("contains a control character or a line break; write it on one line");
   if (pattern && !pattern.test(text))
-    return no(`holds characters that are not allowed; write ${like ?? "other characters"}`);
+    return no(`contains characters that are not allowed; write ${like ?? "other characters"}`);
   return ok(text);
 }
 
 function readChoice(text: string, of: readonly string[]): Reading<string> {
   const lower = text.toLowerCase();
-  return of.includes(lower) ? ok(lower) : no(`${shown(text)} is not known; write one of ${of.join(", ")}`);
+  return of.includes(lower) ? ok(lower) : no(`${shown(text)} is not a known value; write one of ${of.join(", ")}`);
 }
 
 function readChoices(text: string, of: readonly string[]): Reading<readonly string[]> {
@@ -101,7 +103,7 @@ function readChoices(text: string, of: readonly string[]): Reading<readonly stri
   const unknown = words.filter((word) => !of.includes(word));
   if (unknown.length > 0)
     return no(
-      `${unknown.map(shown).join(", ")} is not known; write one or more of ${of.join(", ")}, separated by commas`,
+      `${unknown.map(shown).join(", ")} is not a known value; write one or more of ${of.join(", ")}, separated by commas`,
     );
   if (words.length === 0) return no(`is empty; write one or more of ${of.join(", ")}, separated by commas`);
   return ok(of.filter((word) => words.includes(word)));
@@ -129,7 +131,7 @@ function readListen(text: string): Reading<ListenAddress> {
 
 function readWhole(text: string, min: number, max: number, unit: string): Reading<number> {
   const instead = `write a whole number of ${unit} from ${min} to ${max}`;
-  // splunkd's own form may hand a whole number on as "60.0".
+  // splunkd's own form can pass a whole number as "60.0".
   if (!/^[+-]?\d{1,15}(\.0*)?$/.test(text)) return no(`${shown(text)} is not a whole number; ${instead}`);
   const value = Number(text);
   if (value < min) return no(`${value} is below ${min}; ${instead}`);
@@ -159,7 +161,7 @@ function readGuid(text: string): Reading<string> {
   const guid = tenantIdFrom(text);
   return guid
     ? ok(guid)
-    : no("is not a GUID; write the application (client) ID as the app registration's overview shows it");
+    : no("is not a GUID; write the application (client) ID from the overview of the app registration");
 }
 
 function readStart(text: string, nowMs: number): Reading<StartPoint> {
@@ -172,8 +174,8 @@ function readStart(text: string, nowMs: number): Reading<StartPoint> {
     return ok({ kind: "ago", ms });
   }
   const at = parseInstant(/^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T00:00:00Z` : text);
-  if (at === undefined) return no(`${shown(text)} is no time; ${instead}`);
-  if (at > ticksFromMs(nowMs)) return no(`${shown(text)} lies in the future; ${instead}`);
+  if (at === undefined) return no(`${shown(text)} is not a valid time; ${instead}`);
+  if (at > ticksFromMs(nowMs)) return no(`${shown(text)} is in the future; ${instead}`);
   if (at < ticksFromMs(nowMs - START_MAX_DAYS * DAY_MS))
     return no(`${shown(text)} is more than ${START_MAX_DAYS}d ago; ${instead}`);
   return ok({ kind: "at", at });
@@ -188,20 +190,20 @@ function readAddress(text: string, plain: boolean, login: boolean): Reading<stri
     // A proxy is often written without its scheme.
     url = new URL(plain && /^[a-z0-9.-]+:\d+$/i.test(text) ? `http://${text}` : text);
   } catch {
-    return no(`is no address; ${instead}`);
+    return no(`is not a valid address; ${instead}`);
   }
   if (url.protocol !== "https:" && !(plain && url.protocol === "http:")) {
     return no(
       plain
         ? `does not begin with http:// or https://; ${instead}`
-        : `does not begin with https://; ${instead} (tokens travel over https only)`,
+        : `does not begin with https://; ${instead} (tokens are sent only over https)`,
     );
   }
   if (url.hostname === "") return no(`names no host; ${instead}`);
-  if (!login && (url.username !== "" || url.password !== "")) return no(`holds a login; ${instead}`);
-  if (url.search !== "" || url.hash !== "") return no(`holds a question mark or a number sign; ${instead}`);
+  if (!login && (url.username !== "" || url.password !== "")) return no(`contains a login; ${instead}`);
+  if (url.search !== "" || url.hash !== "") return no(`contains a question mark or a number sign; ${instead}`);
   if (!plain && OLD_FORM_PATH.test(url.pathname))
-    return no(`names a whole request; write the service's address alone: ${url.origin}`);
+    return no(`is the address of a whole request; write only the service's address: ${url.origin}`);
   if (plain) return ok(url.href.replace(/\/+$/, ""));
   return ok(`${url.origin}${url.pathname.replace(/\/+$/, "")}`);
 }

@@ -6,7 +6,7 @@
 import { tenantIdFrom } from "../model/tenant.ts";
 import type { PropertiesFile } from "./java-properties.ts";
 
-/** What became of one line of the old file. */
+/** How one line of the old file was used. */
 export interface TakenLine {
   readonly line: number;
   readonly key: string;
@@ -15,26 +15,26 @@ export interface TakenLine {
   readonly say: string;
 }
 
-/** Keys that the old file may hold and what they mean today. */
+/** Keys of the old file and their meaning today. */
 const OLD_KEYS: Readonly<Record<string, { readonly taken: boolean; readonly say: string }>> = {
   client_id: { taken: true, say: "taken over as client_id" },
   client_ID: {
     taken: true,
-    say: "taken over as client_id (Java tells client_ID from client_id; both are understood here)",
+    say: "taken over as client_id (Java distinguishes client_ID and client_id; both are accepted here)",
   },
   client_secret: { taken: true, say: "taken over as client_secret" },
   token_url: {
     taken: true,
-    say: "taken over: it names the customer's tenant and cloud; tokens now come from the v2 endpoint of the same address",
+    say: "taken over: it names the customer's tenant and cloud. Tokens now come from the v2 endpoint of the same address",
   },
   refresh_token: {
     taken: true,
-    say: "taken over for the first sign-in; rotated tokens are kept in the state folder, this file is not changed",
+    say: "taken over for the first sign-in. Renewed tokens are kept in the state folder, and this file is not changed",
   },
-  auth_url: { taken: false, say: "has no meaning any more: the sign-in page follows from the tenant" },
-  redirect_uri: { taken: false, say: "has no meaning any more: signing in is done once with 'token acquire'" },
-  scope: { taken: false, say: "has no meaning any more: what is asked for follows from streams" },
-  reauthenticate: { taken: false, say: "has no meaning any more: sign in again with 'token acquire'" },
+  auth_url: { taken: false, say: "no longer used: the sign-in page follows from the tenant" },
+  redirect_uri: { taken: false, say: "no longer used: sign in once with 'token acquire'" },
+  scope: { taken: false, say: "no longer used: the scope follows from streams" },
+  reauthenticate: { taken: false, say: "no longer used: sign in again with 'token acquire'" },
 };
 
 /**
@@ -48,11 +48,11 @@ const LOGIN_HOSTS: Readonly<Record<string, { readonly cloud?: string; readonly s
   "sts.windows.net": {},
   "login.microsoftonline.us": {
     cloud: "gcc-high",
-    say: "names a US Government sign-in host, taken as cloud gcc-high; write cloud=dod if the tenant is a DoD one",
+    say: "is a US Government sign-in host, so cloud gcc-high is used; write cloud=dod for a DoD tenant",
   },
 };
 
-/** The cloud of a Microsoft sign-in host; undefined for a host that is none of Microsoft's. */
+/** The cloud of a Microsoft sign-in host; undefined for any other host. */
 export function cloudOfLoginHost(host: string): string | undefined {
   return Object.hasOwn(LOGIN_HOSTS, host) ? (LOGIN_HOSTS[host]?.cloud ?? "commercial") : undefined;
 }
@@ -62,15 +62,15 @@ export function isOldKey(key: string): boolean {
 }
 
 export interface OldConnector {
-  /** Settings of the one customer, as far as the old keys give them. */
+  /** The customer's settings that the old keys contain. */
   readonly values: Readonly<Record<string, string>>;
   readonly lines: readonly TakenLine[];
   readonly warnings: readonly string[];
-  /** What is wrong with token_url; the sentence follows the key. */
+  /** What is wrong with token_url; printed after the key. */
   readonly problem?: string;
 }
 
-/** Takes over what still has a meaning. Keys that are not of the old file are left to the caller. */
+/** Takes over the keys that are still used. Keys that the old file did not have are left to the caller. */
 export function readOldConnector(file: PropertiesFile): OldConnector {
   const value = (key: string) => file.byKey.get(key)?.value.trim() || undefined;
   const warnings: string[] = [];
@@ -80,12 +80,12 @@ export function readOldConnector(file: PropertiesFile): OldConnector {
   const small = value("client_id");
   const capital = value("client_ID");
   if (small !== undefined && capital !== undefined && small !== capital)
-    warnings.push("client_id and client_ID differ; client_id counts");
+    warnings.push("client_id and client_ID differ; client_id is used");
   const tokenUrl = readTokenUrl(value("token_url"));
   if (tokenUrl.say !== undefined) warnings.push(`token_url ${tokenUrl.say}`);
   const authTenant = readTokenUrl(value("auth_url")).tenant;
   if (authTenant !== undefined && tokenUrl.tenant !== undefined && authTenant !== tokenUrl.tenant)
-    warnings.push("auth_url names another tenant than token_url; token_url counts");
+    warnings.push("auth_url names another tenant than token_url; token_url is used");
   const clientId = small ?? capital;
   return {
     values: {
@@ -102,7 +102,7 @@ export function readOldConnector(file: PropertiesFile): OldConnector {
   };
 }
 
-/** Secrets keep their spaces. */
+/** Spaces in secrets are kept. */
 function raw(file: PropertiesFile, key: string): Readonly<Record<string, string>> {
   const value = file.byKey.get(key)?.value;
   return value === undefined || value.trim() === "" ? {} : { [key]: value };
@@ -118,7 +118,7 @@ interface TokenUrl {
 
 const INSTEAD = "write https://login.microsoftonline.com/<tenant GUID>/oauth2/token";
 
-/** Nothing when it is not what percent signs are for. */
+/** Empty if the percent encoding is invalid. */
 function decoded(step: string): string {
   try {
     return decodeURIComponent(step);
@@ -133,7 +133,7 @@ function readTokenUrl(text: string | undefined): TokenUrl {
   try {
     url = new URL(text);
   } catch {
-    return { problem: `is no address; ${INSTEAD}` };
+    return { problem: `is not a valid address; ${INSTEAD}` };
   }
   const first = decoded(url.pathname.split("/")[1] ?? "");
   const tenant = tenantIdFrom(first) ?? first.toLowerCase();
@@ -145,7 +145,7 @@ function readTokenUrl(text: string | undefined): TokenUrl {
     return {
       tenant,
       loginUrl: url.origin,
-      say: `names ${url.host}, which is no sign-in host of Microsoft's that we know; it is taken as login_url`,
+      say: `names ${url.host}, which is not a known sign-in host of Microsoft; it is used as login_url`,
     };
   return { tenant, ...known };
 }

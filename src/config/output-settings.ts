@@ -18,56 +18,56 @@ interface OutputSetting extends Setting {
 
 const CEF_AND_FLAT: readonly OutputType[] = ["syslog", "cef-file", "cef-folder", "json-folder"];
 
-/** Keys behind `outputs[0].`, in the order in which template and docs show them. */
+/** Keys after `outputs[0].`, in the order of the template and the docs. */
 const OUTPUT_ROWS = [
   {
     key: "type",
     kind: { is: "choice", of: OUTPUT_TYPES },
     required: true,
-    help: "syslog: CEF to a connector over the network. cef-file: CEF lines into one growing file. cef-folder, json-folder: a new file per batch, renamed into place when it is whole. json-lines: Microsoft's JSON with our mssp member, into one growing file.",
+    help: "syslog: CEF to a connector over the network. cef-file: CEF lines in one growing file. cef-folder, json-folder: a new file per batch, renamed when it is complete. json-lines: Microsoft's JSON with the mssp member, in one growing file.",
   },
   {
     key: "path",
     types: ["cef-file", "cef-folder", "json-folder", "json-lines"],
     kind: { is: "folder" },
     otherwise: "required for files and folders",
-    help: "The file for cef-file and json-lines, the folder for cef-folder and json-folder. Missing folders are made.",
+    help: "The file for cef-file and json-lines, the folder for cef-folder and json-folder. Missing folders are created.",
   },
   {
     key: "host",
     types: ["syslog"],
     kind: { is: "text", max: 253, pattern: /^[A-Za-z0-9._:-]+$/, like: "a host name or address" },
     otherwise: "required for syslog",
-    help: "Where the connector listens.",
+    help: "Host name or address of the connector.",
   },
   {
     key: "port",
     types: ["syslog"],
     kind: { is: "whole", min: 1, max: 65_535, unit: "port" },
-    wrong: "is no port; write a number from 1 to 65535",
+    wrong: "is not a port; write a number from 1 to 65535",
     otherwise: "6514 for tls, 514 for tcp and udp",
-    help: "Port of the connector; a Syslog NG Daemon connector often has 1999.",
+    help: "Port of the connector. A Syslog NG Daemon connector often uses 1999.",
   },
   {
     key: "protocol",
     types: ["syslog"],
     kind: { is: "choice", of: ["tls", "tcp", "udp"] },
     default: "tls",
-    help: "tls and tcp: what a broken connection may have lost is sent again. udp promises nothing.",
+    help: "tls and tcp: events that a broken connection may have lost are sent again. udp does not guarantee delivery.",
   },
   {
     key: "framing",
     types: ["syslog"],
     kind: { is: "choice", of: ["newline", "octet"] },
     default: "newline",
-    help: "How messages are told apart on tls and tcp: a line break after each, or its length before it (RFC 6587).",
+    help: "Message framing on tls and tcp. newline: a line break after each message. octet: its length before it (RFC 6587).",
   },
   {
     key: "format",
     types: ["syslog"],
     kind: { is: "choice", of: ["rfc3164", "rfc5424"] },
     default: "rfc3164",
-    help: "The syslog header in front of CEF. Connectors want rfc3164.",
+    help: "Syslog header before the CEF text. Connectors expect rfc3164.",
   },
   {
     key: "ca_file",
@@ -81,76 +81,76 @@ const OUTPUT_ROWS = [
     types: ["syslog"],
     kind: { is: "file" },
     otherwise: "none",
-    help: "PEM file with our own key and certificate, for a connector that asks for one (tls).",
+    help: "PEM file with private key and certificate of this program, for a connector that requires a client certificate (tls).",
   },
   {
     key: "profile",
     types: CEF_AND_FLAT,
     kind: { is: "choice", of: PROFILES },
     default: "xdr",
-    help: "xdr: every field of today's alerts. legacy: the fields and the product name of the retired connector, for content that was made for it.",
+    help: "xdr: every field of today's alerts. legacy: the fields and the product name of the retired connector, for existing content.",
   },
   {
     key: "evidence",
     types: CEF_AND_FLAT,
     kind: { is: "choice", of: ["none", "each"] },
     default: "none",
-    help: "each: one more line (or flat JSON object) per evidence item of an alert.",
+    help: "each: one additional line (or flat JSON object) per evidence item of an alert.",
   },
   {
     key: "rotate_mib",
     types: ["cef-file", "json-lines"],
     kind: { is: "whole", min: 1, max: 10_240, unit: "MiB" },
     default: "64",
-    help: "A growing file of this size is renamed (its time goes into the name) and a new one begun. Renamed files are not deleted.",
+    help: "When the file reaches this size, it is renamed with its time in the name, and a new file begins. Renamed files are not deleted.",
   },
   {
     key: "spool_mib",
     types: ["syslog"],
     kind: { is: "whole", min: 1, max: 102_400, unit: "MiB" },
     default: "256",
-    help: "How much is kept on disk while a tls or tcp connector cannot be reached. When it is full collecting waits.",
+    help: "Events kept on disk while a tls or tcp connector cannot be reached. When this is full, collection pauses.",
   },
   {
     key: "tenants",
     kind: { is: "names", max: 65_536 },
     otherwise: "all",
-    help: "Customers of this output, separated by commas, by name or tenant GUID.",
+    help: "Customers of this output, by name or tenant GUID, separated by commas.",
   },
 ] as const satisfies readonly OutputSetting[];
 
-/** Keys behind `serve.`. */
+/** Keys after `serve.`. */
 const SERVE_ROWS = [
   {
     key: "listen",
     kind: { is: "listen" },
     default: "127.0.0.1:44380",
-    help: "Where `arcsight serve` answers. Other addresses than this machine's own need serve.certificate and serve.client_secret.",
+    help: "Address and port of `arcsight serve`. Addresses that other machines can reach need serve.certificate and serve.client_secret.",
   },
   {
     key: "certificate",
     kind: { is: "file" },
     otherwise: "none: plain http",
-    help: "PEM file with key and certificate for https.",
+    help: "PEM file with private key and certificate for https.",
   },
   {
     key: "client_id",
     kind: { is: "text", max: 256 },
     otherwise: "any",
-    help: "The client id that a connector must present.",
+    help: "The client id that a connector must send.",
   },
   {
     key: "client_secret",
     kind: { is: "text", max: 8192 },
     secret: true,
     otherwise: "any",
-    help: "The secret that a connector must present: file:PATH, env:NAME, credential:NAME or the value itself.",
+    help: "The client secret that a connector must send: file:PATH, env:NAME, credential:NAME or the value itself.",
   },
   {
     key: "keep_days",
     kind: { is: "whole", min: 1, max: 90, unit: "days" },
     default: "7",
-    help: "How long events stay in the buffer that polls are answered from.",
+    help: "How long events are kept for the connectors' polls.",
   },
 ] as const satisfies readonly Setting[];
 
@@ -161,9 +161,9 @@ type ServeRow = (typeof SERVE_ROWS)[number];
 export const OUTPUT_SETTINGS: readonly OutputSetting[] = OUTPUT_ROWS;
 export const SERVE_SETTINGS: readonly Setting[] = SERVE_ROWS;
 
-/** One `outputs[n]`, checked, defaults filled in. */
+/** One `outputs[n]`, checked and with defaults. */
 export interface OutputSettings extends Omit<ValuesOf<OutputRow>, "port"> {
-  /** `outputs[0]`, as the file and all messages call it. */
+  /** `outputs[0]`, the name used in the file and in all messages. */
   readonly name: string;
   readonly port: number;
 }
@@ -173,7 +173,7 @@ export interface ServeSettings extends Omit<ValuesOf<ServeRow>, "listen">, Liste
 
 const DEFAULT_PORTS: Readonly<Record<Protocol, number>> = { tls: 6514, tcp: 514, udp: 514 };
 
-/** What a customer can be called in `.tenants`. */
+/** The names of a customer that `.tenants` accepts. */
 export interface CustomerNames {
   readonly stanza: string;
   readonly tenantId: string;
@@ -181,15 +181,15 @@ export interface CustomerNames {
 
 export interface OutputContext {
   readonly customers: readonly CustomerNames[];
-  /** Checks a file that a setting names; undefined: not checked. */
+  /** Checks a file named in a setting; if undefined, files are not checked. */
   readonly file?: (path: string) => Reading<string>;
   readonly complain: (problem: SettingProblem) => void;
   readonly warn: (say: string) => void;
 }
 
 /**
- * Reads one `outputs[n]`. Undefined when something is wrong with it: all of that has then been complained
- * about.
+ * Reads one `outputs[n]`. Undefined when something is wrong with it; every problem was then passed to
+ * `complain`.
  */
 export function readOutput(
   name: string,
@@ -207,25 +207,25 @@ export function readOutput(
   const { type, protocol, framing } = partial;
   if (type === undefined) return undefined;
   if (type === "syslog" && !isGiven(given, "host"))
-    complain("host", "is missing; write the host on which the connector listens");
+    complain("host", "is missing; write the host name or address of the connector");
   if (type !== "syslog" && !isGiven(given, "path"))
     complain(
       "path",
       type.endsWith("folder")
-        ? "is missing; write the folder that the connector watches"
+        ? "is missing; write the full path of the folder that the connector watches"
         : "is missing; write the full path of the file",
     );
   const useless = OUTPUT_SETTINGS.filter(
     ({ key, types }) => isGiven(given, key) && types?.includes(type) === false,
   ).map(({ key }) => key);
-  if (useless.length > 0) context.warn(`${name}: ${useless.join(", ")} means nothing for type ${type} and is ignored`);
+  if (useless.length > 0) context.warn(`${name}: ${useless.join(", ")} does not apply to type ${type} and is ignored`);
   if (type === "syslog" && protocol !== undefined && protocol !== "tls") {
     if (isGiven(given, "ca_file") || isGiven(given, "certificate"))
-      context.warn(`${name}: ca_file and certificate mean nothing for protocol ${protocol} and are ignored`);
+      context.warn(`${name}: ca_file and certificate do not apply to protocol ${protocol} and are ignored`);
     useless.push("ca_file", "certificate");
   }
   if (type === "syslog" && protocol === "udp" && framing === "octet")
-    context.warn(`${name}: framing means nothing for protocol udp, where a datagram is a message`);
+    context.warn(`${name}: framing does not apply to protocol udp and is ignored`);
   const tenants = stanzasOf(partial.tenants, context.customers, complain);
   const meant = Object.fromEntries(Object.entries(given).filter(([key]) => !useless.includes(key)));
   const { whole } = readRows(OUTPUT_ROWS, meant, rules, () => undefined);
@@ -244,7 +244,7 @@ export function readServe(given: Readonly<Record<string, string>>, context: Outp
   const { partial, whole } = readRows(SERVE_ROWS, given, rules, complain);
   warnUnknown("serve", SERVE_SETTINGS, given, context.warn);
   if (partial.listen !== undefined && !isLoopback(partial.listen.host)) {
-    // Whoever reaches this port reads every customer's alerts.
+    // Anyone who can reach this port can read every customer's alerts.
     for (const [key, instead] of [
       ["certificate", "give a PEM with key and certificate"],
       ["client_secret", "set one"],
@@ -264,7 +264,7 @@ export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
-/** Outputs that would write over each other. */
+/** Outputs that would overwrite each other. */
 export function clashes(outputs: readonly OutputSettings[]): readonly SettingProblem[] {
   const firstByPath = new Map<string, string>();
   return outputs.flatMap((output) => {
@@ -274,7 +274,7 @@ export function clashes(outputs: readonly OutputSettings[]): readonly SettingPro
     firstByPath.set(place, first ?? output.name);
     return first === undefined || output.path === ""
       ? []
-      : [{ stanza: output.name, key: "path", say: `is the path of ${first} too; give each output a path of its own` }];
+      : [{ stanza: output.name, key: "path", say: `is also the path of ${first}; give each output a different path` }];
   });
 }
 
@@ -286,7 +286,7 @@ function warnUnknown(
 ): void {
   const known = new Set(rows.map((row) => row.key));
   for (const key of Object.keys(given))
-    if (!known.has(key)) warn(`${name}.${key} is no setting and is ignored; there are ${[...known].join(", ")}`);
+    if (!known.has(key)) warn(`${name}.${key} is not a setting and is ignored; settings are ${[...known].join(", ")}`);
 }
 
 /** The stanzas of the customers that `.tenants` names. */

@@ -1,11 +1,11 @@
 import type { StanzaSetting } from "../model/settings-table.ts";
 import { settingsFor } from "../model/settings-table.ts";
 
-/** The kind of input this add-on defines: `<scheme>://<customer>`. */
+/** The input scheme of this add-on: `<scheme>://<customer>`. */
 export const SCHEME = "defender_mssp";
 
 /**
- * What `--scheme` prints. `streaming_mode` is written out because splunkd's default is `simple`; one process
+ * The output of `--scheme`. `streaming_mode` is given because splunkd's default is `simple`. One process
  * serves every customer. Format: Splunk, "Modular inputs: introspection scheme".
  */
 export function schemeDocument(): string {
@@ -20,7 +20,7 @@ export function schemeDocument(): string {
     <args>
       <arg name="name">
         <title>Customer</title>
-        <description>A short name for this customer. Events carry it as customer name unless one is given below.</description>
+        <description>A short name for this customer. It is the customer name in events unless another one is given below.</description>
         <data_type>string</data_type>
         <required_on_edit>false</required_on_edit>
         <required_on_create>true</required_on_create>
@@ -32,9 +32,9 @@ ${args}    </args>
 }
 
 function argument(row: StanzaSetting): string {
-  // Every data_type is string: splunkd's own refusal of a wrong number names neither its bound nor what to
-  // write instead; ours does. Nothing is required on edit: who changes one field need not type the others
-  // again, secrets least of all.
+  // Every data_type is string: splunkd's own error for a wrong number names neither the limit nor a valid
+  // value; this program's error does. Nothing is required on edit, so that a user who changes one field does
+  // not have to type the others again.
   return `      <arg name="${row.key}">
         <title>${escapeText(row.title)}</title>
         <description>${escapeText(`${row.help}${defaultNote(row)}`)}</description>

@@ -1,13 +1,12 @@
 import type { Reading } from "./kinds.ts";
 
-/** How secrets by reference are looked up; every way may find nothing. */
+/** Looks up secrets by reference; each method returns undefined if it finds nothing. */
 export interface SecretReader {
-  /** A file's text and whether other accounts of this machine may read it. */
+  /** A file's text, and whether other accounts of this machine can read it. */
   file(path: string): { readonly text: string; readonly openToOthers: boolean } | undefined;
   env(name: string): string | undefined;
   /**
-   * A systemd credential (`LoadCredential=`, systemd.exec(5)); `false` when the process was given none at
-   * all.
+   * A systemd credential (`LoadCredential=`, systemd.exec(5)); `false` if the process has no credentials.
    */
   credential(name: string): string | false | undefined;
 }
@@ -20,7 +19,7 @@ export interface FoundSecret {
 const REFERENCE = /^(file|env|credential):(.+)$/s;
 
 /**
- * A secret as it stands in a properties file: the value itself, or `file:PATH`, `env:NAME`,
+ * A secret in a properties file: the value itself, or `file:PATH`, `env:NAME`,
  * `credential:NAME`. One line break at a file's end is not part of it. The sentences name the reference,
  * never the value.
  */
@@ -34,18 +33,18 @@ export function readSecret(text: string, files: SecretReader): Reading<FoundSecr
     return value
       ? found(value)
       : none(
-          `names the environment variable ${where.trim()}, which is not set; set it for the service or write the secret another way`,
+          `names the environment variable ${where.trim()}, which is not set; set it for the service, or use file:PATH or credential:NAME`,
         );
   }
   const value = files.credential(where.trim());
   if (value === false)
     return none(
-      `names the credential ${where.trim()}, but the process was given none; add LoadCredential=${where.trim()}:/path to the systemd unit`,
+      `names the credential ${where.trim()}, but this process has no credentials; add LoadCredential=${where.trim()}:/path to the systemd unit`,
     );
   return value
     ? found(withoutLineEnd(value))
     : none(
-        `names the credential ${where.trim()}, which the process was not given; add LoadCredential=${where.trim()}:/path to the systemd unit`,
+        `names the credential ${where.trim()}, which this process does not have; add LoadCredential=${where.trim()}:/path to the systemd unit`,
       );
 }
 
@@ -53,14 +52,14 @@ function fromFile(path: string, files: SecretReader): Reading<FoundSecret> {
   const file = files.file(path);
   if (!file)
     return none(
-      `names the file ${path}, which does not exist or may not be read; give its full path and the service's account the right to read it`,
+      `names the file ${path}, which does not exist or cannot be read; write its full path and let the service's account read it`,
     );
   const value = withoutLineEnd(file.text);
-  if (value === "") return none(`names the file ${path}, which is empty; put the secret into it`);
+  if (value === "") return none(`names the file ${path}, which is empty; write the secret into the file`);
   if (!file.openToOthers) return found(value);
   return {
     ok: true,
-    value: { value, warning: `the secret file ${path} can be read by other accounts; run chmod 600 on it` },
+    value: { value, warning: `the secret file ${path} can be read by other accounts; run chmod 600 ${path}` },
   };
 }
 

@@ -122,10 +122,10 @@ describe("a wrong setting is refused with the stanza, the key, its bound and wha
       { poll_seconds: "1e3" },
       'contoso: poll_seconds: "1e3" is not a whole number; write a whole number of seconds from 1 to 86400',
     ],
-    [{ cloud: "mars" }, 'contoso: cloud: "mars" is not known; write one of commercial, gcc, gcc-high, dod'],
+    [{ cloud: "mars" }, 'contoso: cloud: "mars" is not a known value; write one of commercial, gcc, gcc-high, dod'],
     [
       { streams: "alerts,logs" },
-      'contoso: streams: "logs" is not known; write one or more of alerts, incidents, xdr-incidents, mde-alerts, siem-alerts, hunting, separated by commas',
+      'contoso: streams: "logs" is not a known value; write one or more of alerts, incidents, xdr-incidents, mde-alerts, siem-alerts, hunting, separated by commas',
     ],
     [
       { start: "3651d" },
@@ -133,11 +133,11 @@ describe("a wrong setting is refused with the stanza, the key, its bound and wha
     ],
     [
       { start: "2026-11-24T12:00:01Z" },
-      'contoso: start: "2026-11-24T12:00:01Z" lies in the future; write for example 12h, 30d (at most 3650d) or an ISO time such as 2026-11-17T12:00:00Z',
+      'contoso: start: "2026-11-24T12:00:01Z" is in the future; write for example 12h, 30d (at most 3650d) or an ISO time such as 2026-11-17T12:00:00Z',
     ],
     [
       { start: "yesterday" },
-      'contoso: start: "yesterday" is no time; write for example 12h, 30d (at most 3650d) or an ISO time such as 2026-11-17T12:00:00Z',
+      'contoso: start: "yesterday" is not a valid time; write for example 12h, 30d (at most 3650d) or an ISO time such as 2026-11-17T12:00:00Z',
     ],
     [
       { tenant_id: "common" },
@@ -146,23 +146,23 @@ describe("a wrong setting is refused with the stanza, the key, its bound and wha
     [{ envelope: "maybe" }, 'contoso: envelope: "maybe" is neither true nor false; write true or false'],
     [
       { login_url: "http://login.example.com" },
-      "contoso: login_url: does not begin with https://; write an address such as https://login.microsoftonline.com (tokens travel over https only)",
+      "contoso: login_url: does not begin with https://; write an address such as https://login.microsoftonline.com (tokens are sent only over https)",
     ],
     [
       { login_url: "https://login.windows.net/x/oauth2/token" },
-      "contoso: login_url: names a whole request; write the service's address alone: https://login.windows.net",
+      "contoso: login_url: is the address of a whole request; write only the service's address: https://login.windows.net",
     ],
     [
       { graph_url: "https://u:p@graph.microsoft.com" },
-      "contoso: graph_url: holds a login; write an address such as https://login.microsoftonline.com",
+      "contoso: graph_url: contains a login; write an address such as https://login.microsoftonline.com",
     ],
     [
       { streams: "hunting" },
-      "contoso: hunting_queries: is missing although streams names hunting; write the path of the file with the queries, or take hunting out of streams",
+      "contoso: hunting_queries: is missing although streams contains hunting; write the path of the file with the queries, or remove hunting from streams",
     ],
     [
       { client_id: "" },
-      "contoso: client_id: is missing; write the application (client) ID of your app registration, or name a shared credential under 'credential'",
+      "contoso: client_id: is missing; write the application (client) ID of your app registration, or set 'credential'",
     ],
     [
       { tenant_id: "" },
@@ -170,7 +170,7 @@ describe("a wrong setting is refused with the stanza, the key, its bound and wha
     ],
     [
       { cim_entity_zone: "Zone A" },
-      "contoso: cim_entity_zone: holds characters that are not allowed; write a lower-case word (letters, digits, '_', '-')",
+      "contoso: cim_entity_zone: contains characters that are not allowed; write a lower-case word (letters, digits, '_', '-')",
     ],
   ])("%j", (values, wanted) => expect(problemOf(values)).toBe(wanted));
 
@@ -228,7 +228,7 @@ describe("a wrong setting is refused with the stanza, the key, its bound and wha
 });
 
 describe("Splunk's mask", () => {
-  test("is no secret, and is reported to be looked up", () => {
+  test("is not a secret, and is reported as one to look up", () => {
     const parsed = parse([stanza("a", { client_secret: "********", refresh_token: "clear" })]);
     expect(parsed.masked.get("a")).toEqual(["client_secret"]);
     expect(parsed.stanzas[0]?.clientSecret).toBeUndefined();
@@ -257,7 +257,7 @@ describe("keys", () => {
       stanza(name, { poll_second: "60", tenant_id: `11111111-2222-3333-4444-55555555555${i}` }),
     );
     expect(parse(many).warnings).toEqual([
-      "poll_second is no setting and is ignored (a and 2 more); is poll_seconds meant?",
+      "poll_second is not a setting and is ignored (a and 2 more); did you mean poll_seconds?",
     ]);
   });
 
@@ -283,7 +283,7 @@ describe("global settings", () => {
     ]);
     expect(parsed.globals.concurrency).toBe(8);
     expect(parsed.warnings).toEqual([
-      "concurrency holds for all customers but differs between stanzas; the value of a counts",
+      "concurrency applies to all customers but differs between stanzas; the value of a is used",
     ]);
   });
 
@@ -309,7 +309,7 @@ describe("global settings", () => {
 
 test("two customers of one tenant are warned about once", () => {
   expect(parse([stanza("a"), stanza("b"), stanza("c")]).warnings).toEqual([
-    `a, b, c collect the same tenant ${TENANT}: each delivers its events, and they share one request budget`,
+    `a, b, c collect the same tenant ${TENANT}: each delivers all events, and they share one request budget`,
   ]);
 });
 
@@ -361,13 +361,13 @@ describe("a file that a Splunk setting names", () => {
   });
 
   test.each([
-    ["/etc/passwd", "lies outside the allowed folders"],
-    ["/opt/splunk/etc/auth/defender_mssp/../../passwd", "lies outside the allowed folders"],
-    ["/opt/splunk/etc/auth/defender_mssp_other/x.pem", "lies outside the allowed folders"],
-    ["ca.pem", "is not a full path"],
+    ["/etc/passwd", "is outside the allowed folders"],
+    ["/opt/splunk/etc/auth/defender_mssp/../../passwd", "is outside the allowed folders"],
+    ["/opt/splunk/etc/auth/defender_mssp_other/x.pem", "is outside the allowed folders"],
+    ["ca.pem", "is not an absolute path"],
     ["/opt/splunk/etc/auth/defender_mssp/gone.pem", "does not exist"],
     ["/opt/splunk/etc/auth/defender_mssp/folder", "is not a regular file"],
-    ["/opt/splunk/etc/auth/defender_mssp/link.pem", "leads outside"],
+    ["/opt/splunk/etc/auth/defender_mssp/link.pem", "is a link to a file outside"],
   ])("%s is refused", (file, part) => {
     const parsed = parseFile(file);
     expect(parsed.problems[0]?.key).toBe("ca_file");

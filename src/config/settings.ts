@@ -19,7 +19,7 @@ export { SECRET_KEYS } from "../model/settings-table.ts";
 export type { FileLook, FileRule } from "./files.ts";
 export { MASK } from "./splunk-keys.ts";
 
-/** One stanza as a host found it: values as text. `name` is without the scheme. */
+/** One stanza as the host found it, with values as text. `name` is without the scheme. */
 export interface RawStanza {
   readonly name: string;
   readonly values: Readonly<Record<string, string>>;
@@ -28,29 +28,29 @@ export interface RawStanza {
 export interface ParseOptions {
   readonly host: SettingsHost;
   readonly nowMs: number;
-  /** Global keys that stand outside the stanzas (properties file, flags); they win over the stanzas'. */
+  /** Global keys outside the stanzas (properties file, flags). They override the stanzas' values. */
   readonly globals?: Readonly<Record<string, string>>;
-  /** How files that settings name are checked; without it they are not. */
+  /** How the files named in settings are checked; if undefined, they are not checked. */
   readonly files?: FileRule;
-  /** Keys of the host's own (outputs and the like), not to be warned about. */
+  /** The host's own keys (outputs and others), for which no warning is written. */
   readonly known?: (key: string) => boolean;
 }
 
 export interface ParsedSettings {
-  /** Those that can be used, in the order given. */
+  /** The stanzas that can be used, in the given order. */
   readonly stanzas: readonly Stanza[];
-  /** Stanza name → secrets that stand there as the mask: the value must come from the host's store. */
+  /** Stanza name → secrets that are masked there; their values must come from the host's store. */
   readonly masked: ReadonlyMap<string, readonly SecretKey[]>;
   readonly globals: GlobalSettings;
-  /** Everything that is wrong, of all stanzas; a stanza with a problem of its own is not in `stanzas`. */
+  /** All problems of all stanzas; a stanza with its own problem is not in `stanzas`. */
   readonly problems: readonly SettingProblem[];
-  /** Sentences for the log; nothing was refused because of them. */
+  /** Sentences for the log; they do not stop anything. */
   readonly warnings: readonly string[];
 }
 
 /**
- * Reads the settings of all customers at once: one stanza's problem never hides another's and never stops
- * another stanza. No message holds a secret's value.
+ * Reads the settings of all customers at once. A problem of one stanza never hides or stops another stanza.
+ * No message contains a secret's value.
  */
 export function parseStanzas(raw: readonly RawStanza[], options: ParseOptions): ParsedSettings {
   const problems: SettingProblem[] = [];
@@ -93,7 +93,7 @@ function rulesOf({ host, nowMs, files }: ParseOptions): RowRules {
 
 function fullPath(text: string): Reading<string> {
   if (path.isAbsolute(text)) return { ok: true, value: text };
-  return { ok: false, say: "is not a full path; write one that begins at the root" };
+  return { ok: false, say: "is not an absolute path; write the full path" };
 }
 
 /** What other hosts' settings hold is not looked at: their defaults count. */
@@ -105,8 +105,8 @@ function takenBy(host: SettingsHost, values: Readonly<Record<string, string>>): 
 function checkName(name: string, seen: Set<string>, complain: Complain): void {
   if (name.trim() === "") complain("name", "is empty; give the customer a name");
   else if (name.length > 200) complain("name", `has ${name.length} characters; write at most 200`);
-  else if (hasControl(name)) complain("name", "holds a control character; write plain characters");
-  else if (seen.has(name)) complain("name", "occurs twice; give each customer a name of its own");
+  else if (hasControl(name)) complain("name", "contains a control character; write plain characters");
+  else if (seen.has(name)) complain("name", "is used twice; give each customer a different name");
   seen.add(name);
 }
 
@@ -120,26 +120,26 @@ function checkTogether(
   if (credential === undefined && clientId === undefined && !isGiven(given, "client_id")) {
     complain(
       "client_id",
-      "is missing; write the application (client) ID of your app registration, or name a shared credential under 'credential'",
+      "is missing; write the application (client) ID of your app registration, or set 'credential'",
     );
   }
   if (streams?.includes("hunting") && !isGiven(given, "hunting_queries")) {
     complain(
       "hunting_queries",
-      "is missing although streams names hunting; write the path of the file with the queries, or take hunting out of streams",
+      "is missing although streams contains hunting; write the path of the file with the queries, or remove hunting from streams",
     );
   }
   if (certificate !== undefined && isGiven(given, "client_secret"))
-    warn("certificate and client_secret are both given; the certificate is used");
+    warn("certificate and client_secret are both set; the certificate is used");
   if (pollSeconds !== undefined && pollSeconds < 15)
-    warn(`poll_seconds ${pollSeconds} is below 15, which is meant for tests`);
+    warn(`poll_seconds ${pollSeconds} is below 15; such values are for tests only`);
   if (route?.proxy?.open((address) => /\/\/[^/]*@/.test(address)))
-    warn("proxy holds a login, which stands in clear text in the settings");
+    warn("proxy contains a login, which is stored in clear text in the settings");
 }
 
 /**
- * The cloud's addresses with the overrides given. An own API address holds for both Defender APIs: whoever
- * sets it (a gateway, a test) has one.
+ * The cloud's addresses with the given overrides. `api_url` applies to both Defender APIs, because a gateway
+ * or a test has one address for both.
  */
 export function endpointsOf(cloud: CloudName, overrides: CustomerSettings["endpoints"] = {}): Endpoints {
   const { loginUrl, graphUrl, apiUrl, mdeApiUrl, siemUrl } = CLOUDS[cloud];
@@ -149,7 +149,7 @@ export function endpointsOf(cloud: CloudName, overrides: CustomerSettings["endpo
 
 const GLOBAL_DEFAULTS = defaultsOf(GLOBAL_ROWS);
 
-/** The process's settings. A wrong value is a problem but stops no customer: the default holds instead. */
+/** The process's settings. A wrong value is a problem, but customers are collected with the default. */
 function readGlobals(
   raw: readonly RawStanza[],
   options: ParseOptions,
@@ -173,7 +173,7 @@ function readGlobals(
     chosen[row.key] = first.value;
     if (given.some((other) => other.value.trim() !== first.value.trim())) {
       warnings.push(
-        `${row.key} holds for all customers but differs between stanzas; the value of ${first.name} counts`,
+        `${row.key} applies to all customers but differs between stanzas; the value of ${first.name} is used`,
       );
     }
   }
@@ -185,7 +185,7 @@ function readGlobals(
   return { ...GLOBAL_DEFAULTS, ...read.partial };
 }
 
-/** One warning per unknown key, however many stanzas hold it. */
+/** One warning per unknown key, even if many stanzas contain it. */
 function unknownKeys(raw: readonly RawStanza[], options: ParseOptions): string[] {
   const known = new Set(settingsFor(options.host).map((row) => row.key));
   const holders = new Map<string, string[]>();
@@ -200,7 +200,7 @@ function unknownKeys(raw: readonly RawStanza[], options: ParseOptions): string[]
   return [...holders].map(([key, names]) => {
     const where = names.length === 1 ? names[0] : `${names[0]} and ${names.length - 1} more`;
     const near = nearest(key, [...known]);
-    return `${key} is no setting and is ignored (${where})${near ? `; is ${near} meant?` : ""}`;
+    return `${key} is not a setting and is ignored (${where})${near ? `; did you mean ${near}?` : ""}`;
   });
 }
 
@@ -230,6 +230,6 @@ function sharedTenants(stanzas: readonly Stanza[]): string[] {
     .filter(([, those]) => those.length > 1)
     .map(
       ([tenantId, those]) =>
-        `${those.map((one) => one.name).join(", ")} collect the same tenant ${tenantId}: each delivers its events, and they share one request budget`,
+        `${those.map((one) => one.name).join(", ")} collect the same tenant ${tenantId}: each delivers all events, and they share one request budget`,
     );
 }

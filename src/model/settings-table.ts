@@ -33,7 +33,7 @@ const ROWS = [
     inProperties: { otherwise: "the tenant's GUID or domain" },
     hosts: EVERYWHERE,
     title: "Customer name",
-    help: "The customer's name as it is stamped on every event.",
+    help: "The customer's name, written into every event.",
   },
   {
     key: "cloud",
@@ -41,7 +41,7 @@ const ROWS = [
     default: "commercial",
     hosts: EVERYWHERE,
     title: "Microsoft cloud",
-    help: "Where the tenant lives: commercial, gcc, gcc-high or dod.",
+    help: "Microsoft cloud of the tenant: commercial, gcc, gcc-high or dod.",
   },
   {
     key: "credential",
@@ -49,12 +49,12 @@ const ROWS = [
     otherwise: "none",
     hosts: EVERYWHERE,
     title: "Shared credential",
-    help: "Name of an app credential stored once with 'credential set NAME' and shared by many customers. Client ID, app key and certificate below override it.",
+    help: "Name of an app credential that is stored once with 'credential set NAME' and shared by many customers. Client ID, client secret and certificate below override it.",
   },
   {
     key: "client_id",
     kind: { is: "guid" },
-    otherwise: "required unless a shared credential is named",
+    otherwise: "required unless credential is set",
     hosts: EVERYWHERE,
     title: "Client ID",
     help: "Application (client) ID of your multi-tenant app registration, a GUID.",
@@ -65,10 +65,10 @@ const ROWS = [
     secret: true,
     otherwise: "none",
     hosts: EVERYWHERE,
-    title: "App key (client secret)",
-    help: "The value of the app's key, not its ID. In Splunk it is moved to the credential store on first use and ******** is left here; on an edit leave it as it is.",
+    title: "Client secret",
+    help: "Value of the app's client secret, not its ID. On first use Splunk's credential store takes it over and ******** is shown here. Leave ******** when you edit the input.",
     inProperties: {
-      help: "The value of the app's key, not its ID: in place, or as file:PATH, env:NAME or credential:NAME (systemd).",
+      help: "Value of the app's client secret, not its ID. Write it here, or as file:PATH, env:NAME or credential:NAME (systemd).",
     },
   },
   {
@@ -77,15 +77,15 @@ const ROWS = [
     otherwise: "none",
     hosts: EVERYWHERE,
     title: "Certificate file",
-    help: "PEM file with private key and certificate, instead of the app key.",
+    help: "PEM file with private key and certificate, used instead of the client secret.",
   },
   {
     key: "auth",
     kind: { is: "choice", of: ["refresh_token", "app"] },
-    otherwise: "refresh_token when a refresh token is there, else app",
+    otherwise: "refresh_token if a refresh token is set, else app",
     hosts: EVERYWHERE,
     title: "Sign-in",
-    help: "refresh_token: as the user who signed in for this customer. app: as the app itself, with permissions that the customer's administrator granted.",
+    help: "refresh_token: sign in as the user who signed in for this customer. app: sign in as the app itself, with the permissions that the customer's administrator granted.",
   },
   {
     key: "refresh_token",
@@ -94,9 +94,9 @@ const ROWS = [
     otherwise: "none",
     hosts: EVERYWHERE,
     title: "Refresh token",
-    help: "From 'token acquire'. In Splunk it is moved to the credential store on first use and ******** is left here; on an edit leave it as it is.",
+    help: "Refresh token from 'token acquire'. On first use Splunk's credential store takes it over and ******** is shown here. Leave ******** when you edit the input.",
     inProperties: {
-      help: "From 'token acquire': in place, or as file:PATH, env:NAME or credential:NAME (systemd). Later ones are kept in secrets/ of the state folder.",
+      help: "Refresh token from 'token acquire'. Write it here, or as file:PATH, env:NAME or credential:NAME (systemd). Renewed tokens are kept in secrets/ of the state folder.",
     },
   },
   {
@@ -113,7 +113,7 @@ const ROWS = [
     default: "7d",
     hosts: EVERYWHERE,
     title: "Start",
-    help: "How far back the first run reaches: 12h, 30d (at most 3650d), or an ISO time such as 2026-11-01T00:00:00Z. Later runs go on where the last one ended.",
+    help: "Start of the first run: 12h or 30d back (at most 3650d), or an ISO time such as 2026-11-01T00:00:00Z. Later runs continue at the checkpoint.",
   },
   {
     key: "poll_seconds",
@@ -121,7 +121,7 @@ const ROWS = [
     default: "60",
     hosts: EVERYWHERE,
     title: "Poll every (seconds)",
-    help: "Time between polls of this customer. Below 15 is meant for tests only.",
+    help: "Time between polls of this customer. Values below 15 are for tests only.",
   },
   {
     key: "overlap_minutes",
@@ -129,7 +129,7 @@ const ROWS = [
     default: "30",
     hosts: EVERYWHERE,
     title: "Overlap (minutes)",
-    help: "How far back polls look for rows that Microsoft shows late.",
+    help: "Lookback of each poll, for rows that Microsoft shows late.",
   },
   {
     key: "sweep_hours",
@@ -137,7 +137,7 @@ const ROWS = [
     default: "24",
     hosts: EVERYWHERE,
     title: "Sweep (hours)",
-    help: "How far back the hourly second sweep looks; 0 switches it off.",
+    help: "Lookback of the hourly second sweep. 0 disables it.",
   },
   {
     key: "layout",
@@ -145,7 +145,7 @@ const ROWS = [
     default: "scalars-first",
     hosts: EVERYWHERE,
     title: "Order of members",
-    help: "scalars-first puts short values first, where automatic field extraction reads them; vendor keeps Microsoft's order.",
+    help: "scalars-first: short values come first, where automatic field extraction reads them. vendor: Microsoft's order.",
   },
   {
     key: "envelope",
@@ -153,7 +153,7 @@ const ROWS = [
     default: "true",
     hosts: EVERYWHERE,
     title: "Add the mssp member",
-    help: "Puts one member 'mssp' into each event: customer, stream, change and the version's key.",
+    help: "Adds one member 'mssp' to each event, with customer, stream, change and the version's key.",
   },
   {
     key: "alerts_sourcetype",
@@ -166,7 +166,7 @@ const ROWS = [
     default: "split",
     hosts: ["splunk", "cli"],
     title: "Sourcetype of alerts",
-    help: "split: ms:defender:atp:alerts for Defender for Endpoint, ms365:defender:incident:alerts for the rest. Or one sourcetype for all alerts.",
+    help: "split: ms:defender:atp:alerts for alerts of Defender for Endpoint, ms365:defender:incident:alerts for all others. Or one sourcetype for all alerts.",
   },
   {
     key: "classic_entities",
@@ -174,7 +174,7 @@ const ROWS = [
     default: "false",
     hosts: ["splunk", "cli"],
     title: "Classic entities",
-    help: "Adds a member 'entities' in the older shape that Enterprise Security's incident detection reads. Microsoft's 'evidence' stays as it is.",
+    help: "Adds a member 'entities' in the older form that Enterprise Security's incident detection reads. Microsoft's 'evidence' does not change.",
   },
   {
     key: "cim_entity_zone",
@@ -182,7 +182,7 @@ const ROWS = [
     otherwise: "none",
     hosts: ["splunk", "cli"],
     title: "Entity zone",
-    help: "Enterprise Security entity zone of this customer, so that equal host names of two customers stay apart. The zone must be defined there.",
+    help: "Entity zone of this customer in Enterprise Security. It separates equal host names of two customers. Define the zone in Enterprise Security first.",
   },
   {
     key: "hunting_queries",
@@ -199,7 +199,7 @@ const ROWS = [
     otherwise: "from cloud",
     hosts: EVERYWHERE,
     title: "Login URL",
-    help: "Overrides where we sign in. Stored secrets are bound to it: after a change they must be typed again.",
+    help: "Overrides the sign-in address. Stored secrets are bound to it: type them again after a change.",
   },
   {
     key: "graph_url",
@@ -208,7 +208,7 @@ const ROWS = [
     otherwise: "from cloud",
     hosts: EVERYWHERE,
     title: "Graph URL",
-    help: "Overrides where Microsoft Graph is reached. Stored secrets are bound to it: after a change they must be typed again.",
+    help: "Overrides the address of Microsoft Graph. Stored secrets are bound to it: type them again after a change.",
   },
   {
     key: "api_url",
@@ -217,7 +217,7 @@ const ROWS = [
     otherwise: "from cloud",
     hosts: EVERYWHERE,
     title: "Defender API URL (Endpoint)",
-    help: "Overrides where the Defender XDR and Defender for Endpoint APIs are reached. Stored secrets are bound to it: after a change they must be typed again.",
+    help: "Overrides the address of the Defender XDR and Defender for Endpoint APIs. Stored secrets are bound to it: type them again after a change.",
   },
   {
     key: "siem_url",
@@ -226,7 +226,7 @@ const ROWS = [
     otherwise: "from cloud",
     hosts: EVERYWHERE,
     title: "SIEM API URL",
-    help: "Overrides where the retired SIEM API is reached. Stored secrets are bound to it: after a change they must be typed again.",
+    help: "Overrides the address of the retired SIEM API. Stored secrets are bound to it: type them again after a change.",
   },
   {
     key: "resource",
@@ -234,7 +234,7 @@ const ROWS = [
     otherwise: "from cloud",
     hosts: EVERYWHERE,
     title: "Resource",
-    help: "Overrides the audience that tokens are asked for. Addresses above never change it.",
+    help: "Overrides the audience of access tokens. The addresses above never change it.",
   },
   {
     key: "proxy",
@@ -243,7 +243,7 @@ const ROWS = [
     otherwise: "from the environment (HTTPS_PROXY)",
     hosts: EVERYWHERE,
     title: "Proxy",
-    help: "Address of an HTTP proxy, for example http://proxy.example.com:8080. Stored secrets are bound to it: after a change they must be typed again.",
+    help: "Address of an HTTP proxy, for example http://proxy.example.com:8080. Stored secrets are bound to it: type them again after a change.",
   },
   {
     key: "no_proxy",
@@ -252,7 +252,7 @@ const ROWS = [
     otherwise: "from the environment (NO_PROXY)",
     hosts: EVERYWHERE,
     title: "No proxy for",
-    help: "Hosts that are reached without the proxy, separated by commas.",
+    help: "Hosts to connect to without the proxy, separated by commas.",
   },
   {
     key: "ca_file",
@@ -261,7 +261,7 @@ const ROWS = [
     otherwise: "none",
     hosts: EVERYWHERE,
     title: "Additional CA file",
-    help: "PEM file with certificates to trust beside the public ones, for example a proxy's. Stored secrets are bound to its content: after a change they must be typed again.",
+    help: "PEM file with CA certificates to trust in addition to the public ones, for example a proxy's. Stored secrets are bound to its content: type them again after a change.",
   },
   {
     key: "splunkd_ca_file",
@@ -269,18 +269,18 @@ const ROWS = [
     otherwise: "Splunk's own CA ($SPLUNK_HOME/etc/auth/cacert.pem)",
     hosts: ["splunk", "cli"],
     title: "CA file for splunkd",
-    help: "PEM file that verifies splunkd's management port. Needed only when that port is not on this host or its certificate is your own.",
+    help: "PEM file with the CA of splunkd's management port. Needed only if splunkd runs on another host or has your own certificate.",
   },
   {
     key: "state_dir",
     kind: { is: "folder" },
     global: true,
-    otherwise: "the host's (in Splunk checkpoint_dir)",
+    otherwise: "the host's own (in Splunk checkpoint_dir)",
     hosts: EVERYWHERE,
     title: "State folder (all customers)",
-    help: "Where marks and ledgers are kept. Set it once, in Splunk under [defender_mssp].",
+    help: "Folder of checkpoints and ledgers. In Splunk set it once, under [defender_mssp].",
     inProperties: {
-      help: "Where marks, ledgers, rotated tokens and what waits for a connector are kept; --state wins. One program at a time.",
+      help: "Folder of checkpoints, ledgers, renewed refresh tokens and events queued for a connector. --state overrides it. Only one program can use it at a time.",
       otherwise: "the account's own, ~/.local/state/defender-mssp or %LOCALAPPDATA%/defender-mssp/state",
     },
   },
@@ -291,7 +291,7 @@ const ROWS = [
     global: true,
     hosts: EVERYWHERE,
     title: "Replay (MiB, all customers)",
-    help: "How much of the last hour's output is sent again after a crash.",
+    help: "Size of the latest output that is sent again after a crash; never older than one hour.",
   },
   {
     key: "record_max_mib",
@@ -300,7 +300,7 @@ const ROWS = [
     global: true,
     hosts: EVERYWHERE,
     title: "Largest record (MiB, all customers)",
-    help: "A record above this size is split or streamed; ArcSight gets it without its large members.",
+    help: "A larger record is split or streamed. ArcSight gets it without its large members.",
   },
   {
     key: "concurrency",
@@ -308,8 +308,8 @@ const ROWS = [
     default: "16",
     global: true,
     hosts: EVERYWHERE,
-    title: "Customers at once (all customers)",
-    help: "How many customers are walked at the same time.",
+    title: "Customers in parallel (all customers)",
+    help: "Customers polled in parallel.",
   },
   {
     key: "log_level",
@@ -318,7 +318,7 @@ const ROWS = [
     global: true,
     hosts: EVERYWHERE,
     title: "Log level (all customers)",
-    help: "What is logged: debug, info, warn or error.",
+    help: "Lowest level that is logged: debug, info, warn or error.",
   },
 ] as const satisfies readonly StanzaSetting[];
 

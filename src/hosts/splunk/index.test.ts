@@ -120,7 +120,7 @@ describe("--validate-arguments", () => {
       await validate(world(items({ cloud: "&lt;mars&gt;", poll_seconds: "0", client_secret: "hunter2\n" }))),
     ).toEqual({
       stdout:
-        '<error><message>contoso: cloud: "&lt;mars&gt;" is not known; write one of commercial, gcc, gcc-high, dod · contoso: client_secret: holds a control character or a line break; write it on one line · contoso: poll_seconds: 0 is below 1; write a whole number of seconds from 1 to 86400</message></error>\n',
+        '<error><message>contoso: cloud: "&lt;mars&gt;" is not known; write one of commercial, gcc, gcc-high, dod · contoso: client_secret: contains a control character or a line break; write it on one line · contoso: poll_seconds: 0 is below 1; write a whole number of seconds from 1 to 86400</message></error>\n',
       exitCode: 1,
     });
   });
