@@ -229,7 +229,7 @@ describe("register", () => {
     writeFileSync(file, JSON.stringify(printed.manifest));
     expect(await run(["register", "--auth", "app", "--check", file])).toMatchObject({
       code: 0,
-      out: "The registration has exactly what is needed.\n",
+      out: "The registration has exactly the required settings and permissions.\n",
     });
 
     // As Microsoft's page had it: one directory only, another redirect, no permission of today's APIs.
@@ -539,7 +539,7 @@ describe("token acquire", () => {
   test("asks nothing when no target for the token is given", async () => {
     expect(await run(["token", "acquire", ...who()])).toMatchObject({
       code: 2,
-      said: expect.stringContaining("Nothing says where the refresh token goes."),
+      said: expect.stringContaining("No destination for the refresh token was given."),
     });
   });
 });

@@ -6,7 +6,7 @@ import type { Stanza } from "../../model/stanza.ts";
 
 export type Flags = Readonly<Record<string, unknown>>;
 
-export function usage(say: string, nextStep = "--help shows how."): Failure {
+export function usage(say: string, nextStep = "Run the command with --help."): Failure {
   return new Failure("usage", { actor: "operator", retry: { when: "never" }, say, nextStep });
 }
 
@@ -15,36 +15,41 @@ export function textFlag(flags: Flags, name: string): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }
 
-/** The one customer that a command is about. Throws Failure `usage` or `settings`. */
+/** The customer that a command is for. Throws Failure `usage` or `settings`. */
 export async function oneCustomer(services: OnboardingServices, flags: Flags, needSecrets = false): Promise<Stanza> {
   const found = await services.customers(flags, { needSecrets });
   for (const warning of found.warnings) services.terminal.say(warning);
   if (found.stanzas.length > 1)
-    throw usage(`There are ${found.stanzas.length} customers in the configuration.`, "Name one with --customer.");
+    throw usage(
+      `The configuration has ${found.stanzas.length} customers, and this command needs one.`,
+      "Give --customer NAME.",
+    );
   const stanza = found.stanzas[0];
   if (!stanza && found.refused[0]) throw found.refused[0].failure;
   if (!stanza)
-    throw usage("No customer is named.", "Give --config FILE --customer NAME, or --tenant-id and --client-id.");
+    throw usage("No customer was given.", "Give --config FILE --customer NAME, or --tenant-id and --client-id.");
   return stanza;
 }
 
-/** The app key from a file, else the configuration or the environment, else asked for without echo. */
+/**
+ * The client secret from a file, else from the configuration or the environment, else asked for without echo.
+ */
 export async function credentialFor(
   services: OnboardingServices,
   stanza: Stanza,
   flags: Flags,
 ): Promise<AppCredential> {
   const clientId = stanza.clientId;
-  if (clientId === undefined) throw usage(`No app is named for ${stanza.tenantName}.`, "Give --client-id.");
+  if (clientId === undefined) throw usage(`No client ID is set for ${stanza.tenantName}.`, "Give --client-id.");
   if (stanza.certificate !== undefined) return { kind: "certificate", clientId, path: stanza.certificate };
   const secret =
     (await secretFrom(services, flags)) ??
     stanza.clientSecret ??
-    (await services.terminal.askSecret(`App key (client secret) of app ${clientId}:`));
+    (await services.terminal.askSecret(`Client secret of app ${clientId}:`));
   if (secret.length === 0)
     throw usage(
-      "No app key was given.",
-      "Give it when asked, with --client-secret-file, or in DEFENDER_MSSP_CLIENT_SECRET.",
+      "No client secret was given.",
+      "Type it when asked, or give --client-secret-file FILE, or set DEFENDER_MSSP_CLIENT_SECRET.",
     );
   return { kind: "secret", clientId, secret };
 }
@@ -53,12 +58,12 @@ async function secretFrom(services: OnboardingServices, flags: Flags): Promise<S
   const path = textFlag(flags, "client-secret-file");
   if (path === undefined) return undefined;
   const text = await services.readText(path, "utf8");
-  if (text === undefined) throw usage(`${path} does not exist.`, "Name the file that holds the app key.");
-  // Editors add a line end, Windows' add two characters.
+  if (text === undefined) throw usage(`${path} does not exist.`, "Name the file that contains the client secret.");
+  // Editors add a line end; on Windows it has two characters.
   return sealed(text.replace(/^\uFEFF/, "").trim());
 }
 
-/** How to reach splunkd: flags say where and who, the secret comes from the environment or is asked for. */
+/** Access to splunkd: address and user from flags; the secret from the environment, or asked for. */
 export async function splunkAccess(services: OnboardingServices, flags: Flags): Promise<SplunkAccess> {
   const serverUri = textFlag(flags, "splunk-uri") ?? "https://localhost:8089";
   const token = services.environment["DEFENDER_MSSP_SPLUNK_TOKEN"];

@@ -106,6 +106,8 @@ describe("an existing file", () => {
     expect(() => write(`token_url=https://login.microsoftonline.com/${OTHER}/oauth2/token\n`)).toThrow(
       /another customer/,
     );
-    expect(() => write("ca_file=C:\\users\\me\\ca.pem\n")).toThrow(/cannot be changed: line 1/);
+    expect(() => write("ca_file=C:\\users\\me\\ca.pem\n")).toThrow(
+      /was not changed, because it is not a valid properties file\. Line 1:/,
+    );
   });
 });

@@ -12,21 +12,21 @@ export interface ConnectorSignIn {
 }
 
 /**
- * The old connector's file, in the order in which Microsoft's page listed its keys. Source: Defender for
+ * The old connector's file, with the keys in the order of Microsoft's page. Source: Defender for
  * Endpoint docs of 2017, configure-arcsight.
  */
 const NEW_FILE = [
   "# OAuth 2 client properties for the ArcSight helper: defender-mssp arcsight run --config THIS_FILE",
-  "# client_secret: the app key's VALUE. Leave it empty when certificate or a shared credential is used.",
+  "# client_secret: the value of the client secret, not its ID. Leave it empty if you use a certificate or a shared credential.",
   "",
 ].join("\n");
 
 /**
- * Puts a sign-in into a connector's properties file. A new file gets the old keys, ready to use, with
- * `client_secret=` left to fill in when no key was given; an existing one keeps every other line as it is. In
- * a file with several customers (`tenants[n].…`) the customer's own block is found by its tenant.
+ * Writes a sign-in into a connector's properties file. A new file gets the old keys, ready to use, with an
+ * empty `client_secret=` if no client secret was given. An existing file keeps every other line. In a file
+ * with several customers (`tenants[n].…`) the customer's block is found by its tenant.
  *
- * @param before the file as it is, one character per byte; undefined when there is none.
+ * @param before the current file, one character per byte; undefined if it does not exist.
  */
 export function connectorProperties(before: string | undefined, signIn: ConnectorSignIn, path: string): Sealed {
   const text = before ?? NEW_FILE;
@@ -35,8 +35,8 @@ export function connectorProperties(before: string | undefined, signIn: Connecto
     throw new Failure("settings", {
       actor: "operator",
       retry: { when: "never" },
-      say: `${path} cannot be changed: line ${reading.line}: ${reading.say}`,
-      nextStep: "Correct the line, or name another file.",
+      say: `${path} was not changed, because it is not a valid properties file. ${reading.say}`,
+      nextStep: "Correct the line, or give another file with --file.",
     });
   }
   const values = new Map([...reading.byKey].map(([key, property]) => [key, property.value] as const));
@@ -53,7 +53,7 @@ function flatEntries(
   { stanza, refreshToken, redirectUri }: ConnectorSignIn,
 ): Entries {
   const base = `${stanza.endpoints.loginUrl}/${stanza.tenantId}/oauth2/v2.0`;
-  // The old spelling stays where it is; the connector's own examples used both.
+  // The old spelling is kept; the connector's own examples used both.
   const clientKey = values.has("client_ID") ? "client_ID" : "client_id";
   const secret = stanza.clientSecret?.open((value) => value);
   const other = values.get("token_url");
@@ -61,8 +61,9 @@ function flatEntries(
     throw new Failure("settings", {
       actor: "operator",
       retry: { when: "never" },
-      say: "The file belongs to another customer: its token_url names another tenant.",
-      nextStep: "Name another file, or write this customer as a block tenants[0].tenant_id=… of one file.",
+      say: "The file was not changed, because it belongs to another customer: its token_url names another tenant.",
+      nextStep:
+        "Give another file with --file, or write this customer as a block tenants[0].tenant_id=… into one file.",
     });
   }
   return [
@@ -87,8 +88,7 @@ function flatEntries(
 }
 
 /**
- * Where the sign-in was made, as far as that is not what the cloud says: the file must lead the helper to the
- * same place.
+ * Addresses of the sign-in that differ from the cloud's, because the helper must use the same addresses.
  */
 function placeEntries({ cloud, endpoints, route }: Stanza): Entries {
   const row = CLOUDS[cloud];

@@ -9,8 +9,7 @@ const ASK_EVERY_MS = 15_000;
 const LONGEST_WAIT_MS = 24 * 3_600_000;
 
 /**
- * `consent-url`: the link alone on standard output; `--mail`, `--answer` and `--wait` for what comes after
- * it.
+ * `consent-url`: only the link on standard output; `--mail`, `--answer` and `--wait` for the steps after it.
  */
 export async function consentUrl(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const { terminal, signInService } = services;
@@ -20,7 +19,7 @@ export async function consentUrl(services: OnboardingServices, flags: Flags): Pr
   if (answer !== undefined) {
     const { tenantId } = signInService.readConsent(answer, stanza, stanza.clientId);
     terminal.say(
-      `${stanza.tenantName} (${tenantId}) says that the consent was given. Whether it is enough, doctor shows.`,
+      `The address says that ${stanza.tenantName} (${tenantId}) gave the consent. Run doctor to check the permissions.`,
     );
     return EXIT.done;
   }
@@ -32,13 +31,13 @@ export async function consentUrl(services: OnboardingServices, flags: Flags): Pr
   const mail = textFlag(flags, "mail") as MailLanguage | undefined;
   terminal.out(mail === undefined ? `${link.url}\n` : signInService.consentMail(mail, stanza.tenantName, link));
   terminal.say(
-    `For an administrator of ${stanza.tenantName}. It asks for ${link.permissions.join(", ")}, and for whatever else the app's registration lists.`,
+    `This link is for an administrator of ${stanza.tenantName}. It requests ${link.permissions.join(", ")}, and all other permissions in the app's registration.`,
   );
-  terminal.say(`State: ${link.state}. To check the address that the browser ends on: consent-url --answer ADDRESS.`);
+  terminal.say(`State: ${link.state}. To check the browser's final address, run consent-url with --answer ADDRESS.`);
   return flags["wait"] === true ? waitForConsent(services, flags) : EXIT.done;
 }
 
-/** Asks the token endpoint every 15 seconds until the wanted permissions are there. */
+/** Asks the token endpoint every 15 seconds until all wanted permissions are granted. */
 async function waitForConsent(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const { terminal, signInService } = services;
   const stanza = await oneCustomer(services, flags);
@@ -48,7 +47,7 @@ async function waitForConsent(services: OnboardingServices, flags: Flags): Promi
   for (;;) {
     const state = await signInService.consentState(stanza, credential);
     if (state.missing.length === 0) {
-      terminal.say(`${stanza.tenantName} has consented to everything.`);
+      terminal.say(`${stanza.tenantName} has granted all permissions.`);
       return EXIT.done;
     }
     const now = `Still missing: ${[...new Set(state.missing)].join(", ")}.${state.say ? ` ${state.say}` : ""}`;

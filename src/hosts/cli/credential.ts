@@ -16,20 +16,20 @@ import { credentialFor, splunkAccess, textFlag, usage } from "./ask.ts";
 export async function setCredential(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const name = textFlag(flags, "name");
   if (name === undefined || !/^[A-Za-z0-9_.-]{1,64}$/.test(name))
-    throw usage("The credential's name may hold letters, digits, dots, dashes and underscores, at most 64.");
+    throw usage("The credential's name must have 1 to 64 letters, digits, dots, dashes or underscores.");
   const typed = textFlag(flags, "client-id");
   const clientId = tenantIdFrom(typed ?? "");
   if (clientId === undefined)
     throw usage(
-      typed === undefined ? "No app is named." : "The client id is not a GUID.",
-      "Give --client-id with the application (client) ID from the app's overview.",
+      typed === undefined ? "No client ID was given." : "The client ID is not a GUID.",
+      "Give --client-id with the application (client) ID from the overview of the app registration.",
     );
   const where = place(flags);
   const target = await placeOf(services, flags);
   const certificate = textFlag(flags, "certificate");
   const expires = textFlag(flags, "expires");
   if (expires !== undefined && Number.isNaN(Date.parse(expires)))
-    throw usage("--expires is no date.", "Write it as 2027-11-24.");
+    throw usage("--expires is not a valid date.", "Write the date as 2027-11-24.");
   const credential: StoredCredential =
     certificate === undefined
       ? {
@@ -39,7 +39,7 @@ export async function setCredential(services: OnboardingServices, flags: Flags):
         }
       : { clientId, certificate };
   await target.putCredential(name, credential, where);
-  services.terminal.say(`Credential ${name} is stored in ${target.name}. Customers name it with credential = ${name}.`);
+  services.terminal.say(`Credential ${name} is stored in ${target.name}. Customers use it with credential = ${name}.`);
   return EXIT.done;
 }
 
@@ -55,21 +55,21 @@ async function keyOf(
     ...(environment ? { clientSecret: sealed(environment) } : {}),
   } as Stanza;
   const credential = await credentialFor(services, stanza, flags);
-  if (credential.kind !== "secret") throw new Error("a credential without a certificate is a key");
+  if (credential.kind !== "secret") throw new Error("a credential without a certificate has a client secret");
   if (credential.secret.open((value) => tenantIdFrom(value) !== undefined)) {
     throw new Failure("secret-id-pasted", {
       actor: "operator",
       retry: { when: "never" },
       area: "sign-in",
-      say: "What was given is the key's ID, not its value.",
+      say: "The given text is the ID of a client secret, not its value.",
       nextStep:
-        "Make a new key under Certificates & secrets and copy the column Value; the value of an old key cannot be shown again.",
+        "Create a new client secret under Certificates & secrets and copy the column Value. The portal shows the value only once.",
     });
   }
   return { clientSecret: credential.secret };
 }
 
-/** The endpoints that a shared credential is bound to: those of `--cloud` unless others are given. */
+/** The endpoints that a shared credential is bound to: those of `--cloud`, unless others are given. */
 function place(flags: Flags): { readonly endpoints: Endpoints; readonly route: Route } {
   const row = CLOUDS[(textFlag(flags, "cloud") ?? "commercial") as CloudName];
   const apiUrl = textFlag(flags, "api-url");
@@ -99,13 +99,12 @@ async function placeOf(services: OnboardingServices, flags: Flags): Promise<Secr
 }
 
 /**
- * `credential reseal`: accepts the endpoints, proxy and CA that are in force now for what is stored, after a
- * change that was meant. A customer whose file cannot be read is named and stops no other.
+ * `credential reseal`: binds the stored secrets to the current endpoints, proxy and CA file, after an
+ * intended change. A customer whose file cannot be read is named and stops no other.
  */
 export async function resealCredentials(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const named = flags["customer"] !== undefined;
-  if (!named && flags["all"] !== true)
-    throw usage("Nothing says which customers are meant.", "Give --customer NAME or --all.");
+  if (!named && flags["all"] !== true) throw usage("No customer was given.", "Give --customer NAME or --all.");
   const found = await services.customers(flags, { needSecrets: false });
   const target = await placeOf(services, flags);
   const failed: Failure[] = [];
@@ -113,7 +112,7 @@ export async function resealCredentials(services: OnboardingServices, flags: Fla
   for (const stanza of found.stanzas) {
     try {
       for (const one of await target.reseal([stanza])) {
-        services.terminal.say(`Resealed ${one}.`);
+        services.terminal.say(`Bound to the current endpoints: ${one}.`);
         count += 1;
       }
     } catch (error) {
@@ -124,6 +123,6 @@ export async function resealCredentials(services: OnboardingServices, flags: Fla
   }
   const [first] = failed;
   if (first !== undefined) return failed.length < found.stanzas.length ? EXIT.someCustomers : exitCodeOf(first);
-  if (count === 0) services.terminal.say(`Nothing in ${target.name} had to be resealed.`);
+  if (count === 0) services.terminal.say(`No secret in ${target.name} needed a change.`);
   return EXIT.done;
 }

@@ -7,20 +7,27 @@ import type { Flags } from "./ask.ts";
 import { usage } from "./ask.ts";
 
 /**
- * Customers looked at at once: enough that hundreds take minutes, few enough to stay far below every limit.
+ * Customers checked in parallel: enough for hundreds in minutes, few enough to stay far below every limit.
  */
 const AT_ONCE = 8;
 const ONE_CHECK_MS = 90_000;
 
-/** Whose turn it is, in the order of the table. */
-const TURNS: readonly Actor[] = ["operator", "customer", "microsoft", "us"];
+/** Who must act, in the order of the table. */
+const ACTORS_IN_ORDER: readonly Actor[] = ["operator", "customer", "microsoft", "us"];
+
+const WHO: Readonly<Record<Actor, string>> = {
+  operator: "you",
+  customer: "the customer",
+  microsoft: "Microsoft",
+  us: "this program",
+};
 
 interface Looked {
   readonly report: DoctorReport;
   readonly failure: Failure | undefined;
 }
 
-/** `doctor`: every precondition in order, the first failing one in one sentence with the next step. */
+/** `doctor`: checks every precondition in order and explains the first that fails, with the next step. */
 export async function doctor(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const { terminal } = services;
   const found = await services.customers(flags, { needSecrets: true });
@@ -32,7 +39,7 @@ export async function doctor(services: OnboardingServices, flags: Flags): Promis
   const total = found.stanzas.length + wrong.length;
   if (total === 0) throw usage("No customer is configured.", "Give --config FILE, or --tenant-id and --client-id.");
   if (found.stanzas.length > 1 && flags["all"] !== true && flags["customer"] === undefined) {
-    throw usage(`There are ${total} customers.`, "Name one with --customer, or look at all with --all.");
+    throw usage(`The configuration has ${total} customers.`, "Give --customer NAME, or --all.");
   }
   const looked: Looked[] = [...wrong];
   const queue = [...found.stanzas];
@@ -56,7 +63,7 @@ function settingsReports(problems: readonly SettingProblem[]): readonly Looked[]
       actor: "operator",
       retry: { when: "never" },
       say: `${key} ${say}.`,
-      nextStep: "Correct the setting (docs/settings.md).",
+      nextStep: "Correct the setting. docs/settings.md lists valid values.",
     });
     return { failure, report: { tenant: stanza, tenant_id: "", ok: false, checks: [lineOf("settings", failure)] } };
   });
@@ -67,7 +74,7 @@ const SETTINGS_GOOD: DoctorLine = {
   ok: true,
   failure: null,
   actor: null,
-  say: "The settings are in order.",
+  say: "The settings are valid.",
   next_step: "",
 };
 
@@ -131,12 +138,14 @@ function show({ terminal }: OnboardingServices, looked: readonly Looked[], flags
       terminal.out(`${line.ok ? "ok" : "NO"}  ${line.check.padEnd(18)} ${line.say}\n`);
     const failure = sorted[0]!.failure;
     terminal.out(
-      failure ? `\nWhose turn: ${failure.actor}. ${failure.nextStep}\n` : `\n${sorted[0]!.report.tenant} is ready.\n`,
+      failure
+        ? `\nWho must act: ${WHO[failure.actor]}. ${failure.nextStep}\n`
+        : `\n${sorted[0]!.report.tenant} is ready.\n`,
     );
     return;
   }
   const width = Math.min(40, Math.max(8, ...sorted.map(({ report }) => report.tenant.length)));
-  terminal.out(`${"TURN".padEnd(10)} ${"CUSTOMER".padEnd(width)} ${"CHECK".padEnd(18)} WHAT\n`);
+  terminal.out(`${"ACTOR".padEnd(10)} ${"CUSTOMER".padEnd(width)} ${"CHECK".padEnd(18)} WHAT\n`);
   for (const { report, failure } of sorted) {
     const last = report.checks.at(-1);
     const what = failure ? `${failure.say} ${failure.nextStep}` : "ready";
@@ -149,7 +158,7 @@ function show({ terminal }: OnboardingServices, looked: readonly Looked[], flags
 }
 
 function rank({ failure }: Looked): number {
-  return failure === undefined ? TURNS.length : TURNS.indexOf(failure.actor);
+  return failure === undefined ? ACTORS_IN_ORDER.length : ACTORS_IN_ORDER.indexOf(failure.actor);
 }
 
 function codeFor(looked: readonly Looked[]): ExitCode {

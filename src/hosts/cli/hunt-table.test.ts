@@ -24,4 +24,4 @@ test("an answer cannot steer the terminal or break the table", () => {
   expect(table).toContain(`${"z".repeat(47)}…`);
 });
 
-test("no rows are no table", () => expect(huntTable([])).toBe(""));
+test("without rows the table is empty", () => expect(huntTable([])).toBe(""));

@@ -7,9 +7,9 @@ export interface HuntRow {
 const CELL_MOST = 48;
 
 /**
- * Rows of several customers as one table: the customer first, then every column in the order in which answers
- * brought them. A cell is one line; long ones are cut and end in `…` (JSON lines give them whole). Empty text
- * for no rows.
+ * Rows of several customers as one table: the customer first, then every column in the order of the answers.
+ * A cell is one line; long text is truncated and ends in `…` (JSON lines contain it whole). Empty for no
+ * rows.
  */
 export function huntTable(rows: readonly HuntRow[]): string {
   if (rows.length === 0) return "";

@@ -20,25 +20,25 @@ export interface LineSink {
 const WRITE_BYTES = 256 * 1024;
 
 /**
- * Events as JSON lines, each exactly what Splunk's `<data>` would hold; health goes to its own sink.
- * Provisional, because whoever reads a pipe acknowledges nothing.
+ * Events as JSON lines, each exactly the content of Splunk's `<data>`; health goes to its own sink.
+ * Provisional, because the reader of a pipe acknowledges nothing.
  *
  * @param styles by stanza name.
  */
 export function linesSink(events: LineSink, health: LineSink, styles: ReadonlyMap<string, EventStyle>): Sink {
   const buffer = new ByteWriter(WRITE_BYTES + WRITE_BYTES / 4);
-  let turn: Promise<unknown> = Promise.resolve();
-  // The callbacks carry the error; without a listener it would end the process first.
+  let last: Promise<unknown> = Promise.resolve();
+  // The callbacks get the error. Without a listener the error would end the process first.
   events.on("error", () => undefined);
 
-  function inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const mine = turn
+  function inOrder<T>(work: () => Promise<T>): Promise<T> {
+    const mine = last
       .catch(() => undefined)
       .then(() => {
         buffer.reset();
         return work();
       });
-    turn = mine;
+    last = mine;
     return mine;
   }
 
@@ -52,7 +52,7 @@ export function linesSink(events: LineSink, health: LineSink, styles: ReadonlyMa
   return {
     kind: "provisional",
     write: (batch) =>
-      inTurn(async () => {
+      inOrder(async () => {
         let written = 0;
         for (const delivery of batch) {
           const style = styles.get(delivery.stanza);
@@ -63,7 +63,7 @@ export function linesSink(events: LineSink, health: LineSink, styles: ReadonlyMa
         return written + (await flush());
       }),
     writeHuge: (delivery, pieces) =>
-      inTurn(async () => {
+      inOrder(async () => {
         const style = styles.get(delivery.stanza);
         if (!style) throw new Error(`no style for stanza ${delivery.stanza}`);
         let written = 0;
@@ -78,7 +78,7 @@ export function linesSink(events: LineSink, health: LineSink, styles: ReadonlyMa
         return written + (await flush());
       }),
     health: (event: HealthEvent) =>
-      inTurn(async () => {
+      inOrder(async () => {
         writeHealthLine(buffer, event);
         await send(health, buffer.view());
         buffer.reset();
@@ -95,7 +95,7 @@ function send(sink: LineSink, bytes: Uint8Array): Promise<void> {
           new Failure("host-gone", {
             actor: "operator",
             retry: { when: "never" },
-            say: "The reader of our output is gone.",
+            say: "The reader closed standard output, so no more events can be written.",
             cause: error,
           }),
         );
@@ -104,7 +104,7 @@ function send(sink: LineSink, bytes: Uint8Array): Promise<void> {
           new Failure("output-broken", {
             actor: "operator",
             retry: { when: "never" },
-            say: `Output could not be written (${(error as NodeJS.ErrnoException).code ?? error.message}).`,
+            say: `Events could not be written to standard output (${(error as NodeJS.ErrnoException).code ?? error.message}).`,
             cause: error,
           }),
         );

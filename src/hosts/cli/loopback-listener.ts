@@ -20,20 +20,20 @@ const PAGE_HEADERS = {
   connection: "close",
 } as const;
 
-/** Fixed texts: nothing of the request comes back in the page. */
+/** Fixed texts: the page contains nothing from the request. */
 const DONE_PAGE =
-  "<!doctype html><title>Done</title><p>The sign-in has arrived. You can close this window and go back to the terminal.</p>";
-const NO_PAGE = "<!doctype html><title>No</title><p>Nothing to see here.</p>";
+  "<!doctype html><title>Done</title><p>The sign-in is complete. Close this window and return to the terminal.</p>";
+const NO_PAGE = "<!doctype html><title>Not found</title><p>Not found.</p>";
 
 export interface LoopbackListener {
-  /** The whole address that the browser ended on. Throws Failure `sign-in-timed-out` after five minutes. */
+  /** The whole final address of the browser. Throws Failure `sign-in-timed-out` after five minutes. */
   readonly landed: Promise<string>;
   close(): void;
 }
 
 /**
- * Can we listen for this redirect URI? Only on this machine and with a port; for the others the address is
- * pasted.
+ * Can this program listen on this redirect URI? Only on this machine and with a port; otherwise the person
+ * pastes the address.
  */
 export function canListenFor(redirectUri: string): boolean {
   const url = new URL(redirectUri);
@@ -42,9 +42,9 @@ export function canListenFor(redirectUri: string): boolean {
 }
 
 /**
- * Listens for the browser's return on loopback only. A request counts when its Host is the redirect URI's,
- * its path too, and its state is ours; whatever else comes is answered 404 and ignored, so that a page in
- * another tab can neither end nor steer the sign-in. It answers once and lives five minutes.
+ * Listens for the browser on loopback only. A request is accepted if its Host and path are the redirect URI's
+ * and its state is the expected one. All others are answered with 404, so that a page in another tab cannot
+ * end or change the sign-in. It accepts one request and stops after five minutes.
  */
 export async function listenOnLoopback(
   redirectUri: string,
@@ -60,12 +60,12 @@ export async function listenOnLoopback(
 
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
     const url = new URL(request.url ?? "/", home);
-    const ours =
+    const isExpected =
       request.method === "GET" &&
       request.headers.host === home.host &&
       url.pathname === home.pathname &&
       sameText(url.searchParams.get("state") ?? "", state);
-    if (!ours || answered || stop.signal.aborted) {
+    if (!isExpected || answered || stop.signal.aborted) {
       response.writeHead(404, PAGE_HEADERS).end(NO_PAGE);
       return;
     }
@@ -88,8 +88,8 @@ export async function listenOnLoopback(
     }
   }
   const opened = await Promise.allSettled(servers.map((server, n) => listen(server, Number(home.port), addresses[n]!)));
-  // A machine without IPv6 is in order; a port that somebody else holds on either address is not: the browser
-  // might go there with the code.
+  // A machine without IPv6 is fine. A port that another program uses on either address is not, because the
+  // browser might send the code there.
   const refused = opened.find(
     (one, n) =>
       one.status === "rejected" && (n === 0 || !NO_SUCH_ADDRESS.has((one.reason as NodeJS.ErrnoException).code ?? "")),
@@ -99,8 +99,8 @@ export async function listenOnLoopback(
     throw new Failure("port-taken", {
       actor: "operator",
       retry: { when: "never" },
-      say: `Port ${home.port} on this machine is taken, so the browser cannot come back to it.`,
-      nextStep: "Stop the program that uses it, or paste the address by hand: --way paste.",
+      say: `Another program uses port ${home.port} of this machine, so the browser cannot return to it.`,
+      nextStep: "Stop that program, or run the command again with --way paste.",
       cause: refused.reason,
     });
   }
@@ -113,7 +113,7 @@ export async function listenOnLoopback(
         retry: { when: "never" },
         area: "sign-in",
         say: "Nobody completed the sign-in within five minutes.",
-        nextStep: "Begin again.",
+        nextStep: "Run the command again.",
       }),
     );
   };

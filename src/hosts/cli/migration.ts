@@ -3,7 +3,7 @@ import { readPropertiesText } from "../../config/java-properties.ts";
 import { cloudOfLoginHost } from "../../config/old-connector.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
 
-/** One line about what stood in the old configuration; no value of a secret is ever in it. */
+/** One line about an entry of the old configuration; it never contains the value of a secret. */
 export interface MigrationLine {
   readonly about: string;
   readonly fate: "taken" | "meaningless" | "missing";
@@ -19,7 +19,7 @@ export interface Migration {
 const SECRETS = new Set(["client_secret", "refresh_token"]);
 
 /**
- * Old names (lower case, letters and digits alone) and what became of them. Sources: Defender for Endpoint
+ * Old names (lower case, only letters and digits) and their settings today. Sources: Defender for Endpoint
  * docs of 2017-2020, configure-arcsight and configure-splunk.
  */
 const TAKEN: Readonly<Record<string, string>> = {
@@ -38,31 +38,31 @@ const TAKEN: Readonly<Record<string, string>> = {
 
 const MEANINGLESS: Readonly<Record<string, string>> = {
   scope: "it was always empty",
-  reauthenticate: "token acquire signs in again whenever it is called",
-  authurl: "token acquire builds the address itself",
-  redirecturi: "give it with --redirect-uri when the registration knows no other",
-  oauth2accesstoken: "an access token ends after an hour; a new one is fetched with the refresh token",
-  httpmethod: "alerts are always asked for with GET",
+  reauthenticate: "'token acquire' always signs in again",
+  authurl: "'token acquire' builds the address itself",
+  redirecturi: "give it with --redirect-uri if the registration has no other",
+  oauth2accesstoken: "access tokens expire after an hour; the refresh token gets a new one",
+  httpmethod: "alerts are always requested with GET",
   authenticationtype: "it is always OAuth 2",
   responsetype: "answers are always JSON",
-  responsehandler: "records are cut apart by this program",
+  responsehandler: "this program separates the records itself",
   setsourcetype: "see alerts_sourcetype",
   sourcetype: "see alerts_sourcetype",
-  pollinginterval: "see poll_seconds; the default of 60 is right for nearly all",
+  pollinginterval: "see poll_seconds; the default of 60 is right for nearly everyone",
   interval: "see poll_seconds",
-  eventsurl: "that API is retired; Microsoft Graph is asked instead",
-  endpoint: "that API is retired; Microsoft Graph is asked instead",
-  endpointurl: "that API is retired; Microsoft Graph is asked instead",
+  eventsurl: "that API is retired; Microsoft Graph is used instead",
+  endpoint: "that API is retired; Microsoft Graph is used instead",
+  endpointurl: "that API is retired; Microsoft Graph is used instead",
 };
 
-/** Audiences that today's APIs do not know. */
+/** Audiences that today's APIs do not accept. */
 const RETIRED_RESOURCES = /graph\.windows\.net|wdatpalertexport/i;
 
 /**
- * Reads an old `WDATP-connector.properties`, old Splunk input stanzas, or a refresh token alone, and says of
- * each line what became of it.
+ * Reads an old `WDATP-connector.properties`, old Splunk input stanzas, or a single refresh token, and reports
+ * for each line how it was used.
  * @param latin1Text one character per byte
- * @param given today's keys that the command was given otherwise (flags, environment): they are not missing
+ * @param given today's keys that the command got elsewhere (flags, environment), which are not missing
  */
 export function readOldConfiguration(
   latin1Text: string,
@@ -84,8 +84,8 @@ export function readOldConfiguration(
 }
 
 /**
- * Microsoft's refresh tokens begin with `0.A` or `1.A` and hold no white space; older ones (`AQABAAAA…`) are
- * base64url.
+ * Microsoft's refresh tokens begin with `0.A` or `1.A` and contain no white space; older ones (`AQABAAAA…`)
+ * are base64url.
  */
 function isLoneToken(text: string): boolean {
   return /^\s*[A-Za-z0-9._~+/-]{200,}\s*$/.test(text) && !text.includes("=");
@@ -132,14 +132,14 @@ function take(key: string, value: string, values: Record<string, string>): reado
           {
             about: key,
             fate: "meaningless",
-            say: `${key} is dropped: that resource belongs to the retired API; today's is chosen by cloud and stream.`,
+            say: `${key} is dropped: that resource belongs to the retired API. The resource now follows from cloud and stream.`,
           },
         ]
       : [
           {
             about: key,
             fate: "meaningless",
-            say: `${key} is dropped: today's is chosen by cloud and stream. Set resource yourself if you know that you need it.`,
+            say: `${key} is dropped: the resource now follows from cloud and stream. Set resource yourself if you need another one.`,
           },
         ];
   }
@@ -148,7 +148,7 @@ function take(key: string, value: string, values: Record<string, string>): reado
     {
       about: key,
       fate: "meaningless",
-      say: why ? `${key} is dropped: ${why}.` : `${key} is dropped: it has no meaning here.`,
+      say: why ? `${key} is dropped: ${why}.` : `${key} is dropped: it is not used any more.`,
     },
   ];
 }
@@ -158,7 +158,7 @@ function takeLogin(key: string, value: string, values: Record<string, string>): 
   try {
     url = new URL(value.trim());
   } catch {
-    return [{ about: key, fate: "meaningless", say: `${key} is dropped: it is no address.` }];
+    return [{ about: key, fate: "meaningless", say: `${key} is dropped: it is not a valid address.` }];
   }
   const lines: MigrationLine[] = [];
   const tenant = url.pathname.split("/").find((part) => tenantIdFrom(part) !== undefined || /\.[a-z]{2,}$/i.test(part));
@@ -172,13 +172,13 @@ function takeLogin(key: string, value: string, values: Record<string, string>): 
   }
   const cloud = cloudOfLoginHost(url.host);
   if (cloud === "commercial") {
-    lines.push({ about: key, fate: "meaningless", say: `The host of ${key} is dropped: it is the default.` });
+    lines.push({ about: key, fate: "meaningless", say: `The host of ${key} is dropped, because it is the default.` });
   } else if (cloud !== undefined) {
     values["cloud"] = cloud;
     lines.push({
       about: key,
       fate: "taken",
-      say: `${key} belongs to a US Government cloud: cloud = ${cloud}; write dod instead if the customer is there.`,
+      say: `${key} belongs to a US Government cloud: cloud = ${cloud}. Write dod if the customer is in the DoD cloud.`,
     });
   } else {
     values["login_url"] = url.origin;
@@ -187,7 +187,7 @@ function takeLogin(key: string, value: string, values: Record<string, string>): 
   return lines;
 }
 
-/** What today's APIs need and the old forms did not ask for. */
+/** Adds what today's APIs need and the old forms did not have. */
 function finished(
   values: Readonly<Record<string, string>>,
   lines: readonly MigrationLine[],
@@ -203,12 +203,12 @@ function finished(
     missing.push({
       about: "client_secret",
       fate: "missing",
-      say: "client_secret is missing: the app key is asked for.",
+      say: "client_secret is missing: you will be asked for it.",
     });
   missing.push({
     about: "consent",
     fate: "missing",
-    say: "Today's APIs need a consent of their own, which the old sign-in did not include: send the link that consent-url prints, then sign in again.",
+    say: "Today's APIs need their own consent, which the old sign-in did not include. Send the customer the link that consent-url prints, then sign in again.",
   });
   return { values, lines: [...lines, ...missing] };
 }

@@ -6,7 +6,7 @@ import type { OnboardingServices } from "../../model/sign-in.ts";
 import { MAIL_LANGUAGES } from "../../model/sign-in.ts";
 import type { Flags } from "./ask.ts";
 
-/** What `main` gives: the options that every command has, and the world, built only when a command runs. */
+/** What `main` provides: the options of every command, and the services, created only when a command runs. */
 export interface OnboardingHost {
   readonly shared: Readonly<Record<string, object>>;
   open(flags: Flags): Promise<OnboardingServices>;
@@ -29,16 +29,16 @@ const yes = (describe: string): { type: "boolean"; default: false; describe: str
 const SPLUNK = {
   "splunk-uri": text("splunkd's management address; default https://localhost:8089"),
   "splunk-user": text(
-    "Splunk user; the password is asked for, or comes from DEFENDER_MSSP_SPLUNK_PASSWORD. Without it: a token in DEFENDER_MSSP_SPLUNK_TOKEN",
+    "Splunk user. Its password is asked for, or comes from DEFENDER_MSSP_SPLUNK_PASSWORD. Without this flag: a token in DEFENDER_MSSP_SPLUNK_TOKEN",
   ),
 } as const;
 
 const SECRETS =
-  "Secrets are never flags. The app key is asked for without echo, or comes from --client-secret-file or DEFENDER_MSSP_CLIENT_SECRET.";
+  "Secrets are never flags. The client secret is asked for without echo, or comes from --client-secret-file or DEFENDER_MSSP_CLIENT_SECRET.";
 
 /**
- * Settings that a sign-in depends on. The others are taken as well, so that one set of flags fits every
- * command, but --help leaves them out.
+ * Settings that a sign-in depends on. The others are accepted too, so that one set of flags works for every
+ * command, but --help does not list them.
  */
 const SIGN_IN_SETTINGS = new Set([
   "tenant-id",
@@ -58,7 +58,7 @@ const SIGN_IN_SETTINGS = new Set([
   "ca-file",
 ]);
 
-/** Of those, what a shared credential consists of and is sealed with. */
+/** The settings of a shared credential, and those it is bound to. */
 const CREDENTIAL_SETTINGS = new Set([
   "cloud",
   "client-id",
@@ -81,7 +81,7 @@ function signInSettings(shown: ReadonlySet<string> = SIGN_IN_SETTINGS): Readonly
   );
 }
 
-/** The commands of onboarding, in the order in which a customer is taken on. */
+/** The onboarding commands, in the order of onboarding a customer. */
 export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void {
   const run = (work: () => Promise<Run>) => async (flags: Flags) => {
     const services = await host.open(flags);
@@ -91,80 +91,82 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
 
   parser.command(
     "register",
-    "The MSSP's own multi-tenant app: prints portal steps, a manifest and a script for Microsoft's command line",
+    "Prints portal steps, a manifest and a script to register the MSSP's own multi-tenant app",
     (y) =>
       y
         .options({
-          streams: text("Streams that the app is for, separated by commas; default alerts,incidents"),
+          streams: text("Streams of the app, separated by commas. Default: alerts,incidents"),
           auth: {
-            ...text("How customers are signed in to: refresh_token (a user signs in once) or app (no user)"),
+            ...text("Sign-in to customers: refresh_token (a user signs in once) or app (no user)"),
             choices: ["refresh_token", "app"],
           },
           cloud: { ...text("Microsoft's cloud"), choices: CLOUD_NAMES },
-          name: text("Name of the app as customers see it"),
-          proof: { ...text("How the app proves itself"), choices: ["secret", "certificate"] },
-          "device-code": yes("Also for token acquire --device-code (switches on public client flows)"),
-          "redirect-uri": { ...text("Redirect URI of type Web; may be repeated"), array: true },
-          apply: yes("Registers it through Microsoft Graph with an access token read from standard input"),
-          "secret-file": text("With --apply: file for the new app key instead of standard output"),
+          name: text("Name of the app that customers see"),
+          proof: { ...text("How the app authenticates"), choices: ["secret", "certificate"] },
+          "device-code": yes("Also for token acquire --device-code (enables public client flows)"),
+          "redirect-uri": { ...text("Redirect URI of type Web; can be repeated"), array: true },
+          apply: yes("Registers the app through Microsoft Graph, with an access token from standard input"),
+          "secret-file": text("With --apply: file for the new client secret, instead of standard output"),
           check: text("Compares an exported manifest (JSON) with what is needed"),
-          "graph-url": text("Overrides where Microsoft Graph is reached"),
-          proxy: text("Proxy"),
-          "no-proxy": text("Hosts that are reached without the proxy"),
-          "ca-file": text("PEM file with additional trusted certificates"),
-          json: yes("Write for a machine to read"),
+          "graph-url": text("Overrides the address of Microsoft Graph"),
+          proxy: text("Address of an HTTP proxy"),
+          "no-proxy": text("Hosts to connect to without the proxy"),
+          "ca-file": text("PEM file with additional CA certificates to trust"),
+          json: yes("Prints JSON"),
         })
-        .example("$0 register --auth app --proof certificate", "an app that needs no user, proven by a certificate")
-        .example("$0 register --check manifest.json", "is the existing registration right?"),
+        .example("$0 register --auth app --proof certificate", "an app without a user, authenticated by a certificate")
+        .example("$0 register --check manifest.json", "checks an existing registration"),
     run(async () => (await import("./register.ts")).register),
   );
 
   parser.command(
     "consent-url",
-    "The admin-consent link for one customer, alone on standard output",
+    "Prints the admin-consent link for one customer on standard output",
     (y) =>
       y
         .options(host.shared)
         .options(settings)
         .options({
-          "redirect-uri": text("Where the browser ends; must be registered. Default: the first that register prints"),
+          "redirect-uri": text(
+            "Registered redirect URI at which the browser ends. Default: the first that register prints",
+          ),
           mail: {
-            ...text("Prints a short text for the customer's administrator instead, in this language"),
+            ...text("Prints a short mail to the customer's administrator instead, in this language"),
             choices: MAIL_LANGUAGES,
           },
-          wait: yes("Asks every 15 s until the wanted permissions are there, and says what is still missing"),
-          answer: text("Checks the address that the browser ended on after the consent"),
-          "client-secret-file": text("With --wait: file that holds the app key"),
+          wait: yes("Checks every 15 s until all permissions are granted, and prints those that are missing"),
+          answer: text("Checks the browser's final address after the consent"),
+          "client-secret-file": text("With --wait: file that contains the client secret"),
         })
         .epilogue(SECRETS)
-        .example("$0 consent-url --tenant-id contoso.onmicrosoft.com --client-id ID", "the link to send")
-        .example("$0 consent-url --config inputs.conf --customer contoso --mail fr", "a text in French around it"),
+        .example("$0 consent-url --tenant-id contoso.onmicrosoft.com --client-id ID", "prints the link to send")
+        .example("$0 consent-url --config inputs.conf --customer contoso --mail fr", "prints a mail in French"),
     run(async () => (await import("./consent-url.ts")).consentUrl),
   );
 
-  parser.command("token", "Refresh tokens and access tokens", (y) => {
+  parser.command("token", "Gets and checks refresh tokens and access tokens", (y) => {
     addToken(y, host, run, settings);
-    return y.demandCommand(1, "Name one of acquire, access, inspect.");
+    return y.demandCommand(1, "Give one of acquire, access, inspect.");
   });
 
-  parser.command("credential", "App credentials that many customers share", (y) => {
+  parser.command("credential", "Stores app credentials that many customers share", (y) => {
     addCredential(y, host, run, settings);
-    return y.demandCommand(1, "Name one of set, reseal.");
+    return y.demandCommand(1, "Give one of set, reseal.");
   });
 
   parser.command(
     "doctor",
-    "Looks at every precondition of a customer in order and says whose turn it is",
+    "Checks every precondition of a customer in order and names who must act",
     (y) =>
       y
         .options(host.shared)
         .options(settings)
         .options({ all: yes("All customers of the configuration"), ...SPLUNK })
         .epilogue(
-          "With --json: one line per customer. Exit code 0: all ready; 6: some are not; otherwise the first customer's.",
+          "With --json: one line per customer. Exit code: 0 if all customers are ready, 6 if some are not; if none is ready, the exit code of the first failure.",
         )
-        .example("$0 doctor --config inputs.conf --customer contoso", "one customer, check by check")
-        .example("$0 doctor --config inputs.conf --all", "all, sorted by whose turn it is"),
+        .example("$0 doctor --config inputs.conf --customer contoso", "checks one customer")
+        .example("$0 doctor --config inputs.conf --all", "checks all, sorted by who must act"),
     run(async () => (await import("./doctor.ts")).doctor),
   );
 }
@@ -183,40 +185,38 @@ function addToken(
         .options(host.shared)
         .options(settings)
         .options({
-          to: { ...text("Where the refresh token goes"), choices: ["splunk", "arcsight", "file"] },
-          file: text("For --to arcsight: the connector's properties file; for --to file: the file (0600)"),
+          to: { ...text("Where to store the refresh token"), choices: ["splunk", "arcsight", "file"] },
+          file: text("With --to arcsight: the connector's properties file. With --to file: the file (mode 0600)"),
           print: yes("Prints the refresh token on standard output"),
           way: {
             ...text(
-              "browser: it comes back by itself; paste: the address it ends on is pasted. Default: browser in a terminal, else paste",
+              "browser: the browser returns the answer. paste: you paste the browser's final address. Default: browser in a terminal, else paste",
             ),
             choices: ["browser", "paste"],
           },
-          "device-code": yes(
-            "Signs in with a code on any device (needs a registration that allows public client flows)",
-          ),
+          "device-code": yes("Signs in with a code on any device (the registration must allow public client flows)"),
           "redirect-uri": text(
-            "Exactly as registered, for example https://SiemMsspConnector. Default: the first that register prints",
+            "Redirect URI exactly as registered, for example https://SiemMsspConnector. Default: the first that register prints",
           ),
-          v1: yes("The v1 endpoint with --resource, for old registrations"),
+          v1: yes("Uses the v1 endpoint with --resource, for old registrations"),
           from: text(
-            "Takes over an old WDATP-connector.properties, an old inputs.conf, or (-) a refresh token on standard input",
+            "Takes over an old WDATP-connector.properties, an old inputs.conf, or (-) a refresh token from standard input",
           ),
-          "client-secret-file": text("File that holds the app key"),
+          "client-secret-file": text("File that contains the client secret"),
           ...SPLUNK,
         })
         .epilogue(SECRETS)
         .example(
           "$0 token acquire --config inputs.conf --customer contoso --to splunk",
-          "into Splunk's credential store",
+          "stores the token in Splunk's credential store",
         )
         .example(
           "$0 token acquire --tenant-id ID --client-id ID --to arcsight --file WDATP-connector.properties",
-          "a ready connector file",
+          "writes a complete connector file",
         )
         .example(
           "$0 token acquire --from WDATP-connector.properties --to file --file token.txt",
-          "from the old connector",
+          "takes over the old connector",
         ),
     run(async () => (await import("./token-acquire.ts")).acquireToken),
   );
@@ -228,27 +228,27 @@ function addToken(
         .options(host.shared)
         .options(settings)
         .options({
-          for: { ...text("API"), choices: ["graph", "xdr", "mde"], default: "graph" },
-          out: text("File for the token (0600)"),
+          for: { ...text("API of the token"), choices: ["graph", "xdr", "mde"], default: "graph" },
+          out: text("File for the token (mode 0600)"),
           print: yes("Prints the token on standard output"),
           ...SPLUNK,
         })
         .example(
           "$0 token access --config inputs.conf --customer contoso --for graph",
-          "is the sign-in good for Microsoft Graph?",
+          "checks the sign-in for Microsoft Graph",
         ),
     run(async () => (await import("./token-look.ts")).accessToken),
   );
   y.command(
     "inspect [token-file]",
-    "Decodes an access token and checks it; contacts nobody",
+    "Decodes an access token and checks it, without any network access",
     (c) =>
       c
-        .positional("token-file", { type: "string", describe: "File that holds the token; without it standard input" })
+        .positional("token-file", { type: "string", describe: "File that contains the token. Default: standard input" })
         .options(host.shared)
         .options(settings)
-        .options({ for: { ...text("The API it should be for"), choices: ["graph", "xdr", "mde"] } })
-        .example("$0 token inspect token.txt --tenant-id ID --client-id ID", "is it this customer's and this app's?"),
+        .options({ for: { ...text("Expected API of the token"), choices: ["graph", "xdr", "mde"] } })
+        .example("$0 token inspect token.txt --tenant-id ID --client-id ID", "checks customer and app of a token"),
     run(async () => (await import("./token-look.ts")).inspectToken),
   );
 }
@@ -261,39 +261,45 @@ function addCredential(
 ): void {
   y.command(
     "set <name>",
-    "Stores an app credential that customers name with credential = <name>; again, to rotate its key",
+    "Stores an app credential that customers use with credential = <name>; run again to replace its client secret",
     (c) =>
       c
-        .positional("name", { type: "string", demandOption: true, describe: "The credential's name" })
+        .positional("name", { type: "string", demandOption: true, describe: "Name of the credential" })
         .options(host.shared)
         .options(signInSettings(CREDENTIAL_SETTINGS))
         .options({
           to: {
-            ...text("Where it is kept: splunk, or file (secrets/ of the state folder)"),
+            ...text("Where to store it: splunk, or file (secrets/ of the state folder)"),
             choices: ["splunk", "file"],
             default: "file",
           },
-          "client-secret-file": text("File that holds the app key"),
-          expires: text("When the app key ends (a date), for warnings"),
+          "client-secret-file": text("File that contains the client secret"),
+          expires: text("End date of the client secret, for warnings"),
           ...SPLUNK,
         })
         .epilogue(SECRETS)
-        .example("$0 credential set mssp --client-id ID --to splunk", "one key for all customers in Splunk"),
+        .example(
+          "$0 credential set mssp --client-id ID --to splunk",
+          "stores one client secret for all customers in Splunk",
+        ),
     run(async () => (await import("./credential.ts")).setCredential),
   );
   y.command(
     "reseal",
-    "Accepts the endpoints, proxy and CA file in force now for stored secrets, after a change that was meant",
+    "Binds stored secrets to the current endpoints, proxy and CA file, after an intended change",
     (c) =>
       c
         .options(host.shared)
         .options(settings)
         .options({
-          to: { ...text("Where the secrets are kept"), choices: ["splunk", "file"], default: "file" },
+          to: { ...text("Where the secrets are stored"), choices: ["splunk", "file"], default: "file" },
           all: yes("All customers of the configuration"),
           ...SPLUNK,
         })
-        .example("$0 credential reseal --config inputs.conf --all --to splunk", "after the proxy got a new CA"),
+        .example(
+          "$0 credential reseal --config inputs.conf --all --to splunk",
+          "run this after the proxy got a new CA",
+        ),
     run(async () => (await import("./credential.ts")).resealCredentials),
   );
 }

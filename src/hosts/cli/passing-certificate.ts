@@ -1,6 +1,6 @@
 import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
 
-/** Distinguished Encoding Rules, as far as one certificate needs them (ITU-T X.690). */
+/** The part of the Distinguished Encoding Rules (ITU-T X.690) that one certificate needs. */
 function der(tag: number, ...content: readonly Uint8Array[]): Buffer {
   const body = Buffer.concat(content);
   const length =
@@ -34,9 +34,9 @@ function utcTime(ms: number): Buffer {
 }
 
 /**
- * A key and a certificate for `localhost` that nobody trusts, for a browser that must come back to an https
- * address of this machine. Made anew for each sign-in, kept in memory only, valid for an hour. The browser
- * warns about it, rightly.
+ * A private key and an untrusted certificate for `localhost`, for a browser that must return to an https
+ * address of this machine. Created for each sign-in, kept only in memory, valid for an hour. The browser
+ * warns about it, as it should.
  */
 export function passingCertificate(nowMs: number): { readonly key: string; readonly cert: string } {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });

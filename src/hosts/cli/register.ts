@@ -11,12 +11,12 @@ import type { Flags } from "./ask.ts";
 import { textFlag, usage } from "./ask.ts";
 import { DEFAULT_REDIRECT_URI } from "./token-acquire.ts";
 
-/** The redirect URI of the old connector's page, kept so that old registrations and new ones agree. */
+/** The redirect URI of the old connector's page, kept so that old and new registrations match. */
 const CONNECTOR_REDIRECT_URI = "https://localhost:44300/wdatpconnector";
 
 /**
- * `register`: the MSSP's own multi-tenant app; printed, compared with an exported manifest, or made through
- * Microsoft Graph.
+ * `register`: prints how to register the MSSP's own multi-tenant app, compares an exported manifest, or
+ * creates the app through Microsoft Graph.
  */
 export async function register(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const plan = planFrom(flags);
@@ -33,11 +33,14 @@ export function planFrom(flags: Flags): RegistrationPlan {
     .filter((word) => word !== "");
   const unknown = asked.filter((word) => !STREAM_NAMES.some((name) => name === word));
   if (unknown.length > 0)
-    throw usage(`${unknown.join(", ")} is no stream.`, `Write one or more of ${STREAM_NAMES.join(", ")}.`);
+    throw usage(
+      `${unknown.join(", ")} is not a stream.`,
+      `Give --streams with one or more of ${STREAM_NAMES.join(", ")}.`,
+    );
   const uris = flags["redirect-uri"];
   const given = (Array.isArray(uris) ? uris : [uris]).filter((uri): uri is string => typeof uri === "string");
   for (const uri of given)
-    if (!URL.canParse(uri)) throw usage(`${uri} is no address.`, "Give --redirect-uri https://host/path.");
+    if (!URL.canParse(uri)) throw usage(`${uri} is not a valid address.`, "Give --redirect-uri https://host/path.");
   return {
     name: textFlag(flags, "name") ?? "MSSP Defender collector",
     cloud: (textFlag(flags, "cloud") ?? "commercial") as CloudName,
@@ -66,16 +69,23 @@ function print({ terminal, signInService }: OnboardingServices, plan: Registrati
 async function compare(services: OnboardingServices, plan: RegistrationPlan, path: string): Promise<ExitCode> {
   const text = await services.readText(path, "utf8");
   if (text === undefined)
-    throw usage(`${path} does not exist.`, "Export it from the portal: App registrations > Manifest > Download.");
+    throw usage(
+      `${path} does not exist.`,
+      "Export the manifest from the portal: App registrations > Manifest > Download.",
+    );
   let manifest: unknown;
   try {
     manifest = JSON.parse(text.replace(/^\uFEFF/, ""));
   } catch {
-    throw usage(`${path} is not JSON.`, "Export it from the portal: App registrations > Manifest > Download.");
+    throw usage(
+      `${path} is not JSON.`,
+      "Export the manifest from the portal: App registrations > Manifest > Download.",
+    );
   }
   const problems = services.signInService.checkManifest(manifest, plan);
   for (const problem of problems) services.terminal.out(`${problem}\n`);
-  if (problems.length === 0) services.terminal.out("The registration has exactly what is needed.\n");
+  if (problems.length === 0)
+    services.terminal.out("The registration has exactly the required settings and permissions.\n");
   return problems.length === 0 ? EXIT.done : EXIT.usage;
 }
 
@@ -88,8 +98,8 @@ async function apply(services: OnboardingServices, plan: RegistrationPlan, flags
   const token = sealed((await terminal.readAll()).trim());
   if (token.length === 0)
     throw usage(
-      "No Microsoft Graph token came on standard input.",
-      "Pipe one in: az account get-access-token --resource-type ms-graph --query accessToken --output tsv | defender-mssp register --apply.",
+      "No Microsoft Graph access token was given on standard input.",
+      "Run `az account get-access-token --resource-type ms-graph --query accessToken --output tsv | defender-mssp register --apply`.",
     );
   const row = CLOUDS[plan.cloud];
   const endpoints: Endpoints = {
@@ -113,15 +123,15 @@ async function apply(services: OnboardingServices, plan: RegistrationPlan, flags
   if (made.secret && file !== undefined) {
     await services.writeSecretFile(file, sealed(`${made.secret.open((value) => value)}\n`), "utf8");
     terminal.say(
-      `The app key, good until ${made.secretEnds?.slice(0, 10)}, is in ${file}. Store it with: defender-mssp credential set NAME --client-id ${made.clientId} --client-secret-file ${file}.`,
+      `The client secret is in ${file} and valid until ${made.secretEnds?.slice(0, 10)}. Store it: defender-mssp credential set NAME --client-id ${made.clientId} --client-secret-file ${file}`,
     );
   } else if (made.secret) {
     terminal.say(
-      "The app key is shown once, on standard output; keep it safe. With --secret-file FILE it goes to a file instead.",
+      "The client secret is printed only once, on standard output. Keep it safe. With --secret-file FILE it is written to a file instead.",
     );
     terminal.out(`${made.secret.open((value) => value)}\n`);
   } else {
-    terminal.say("Upload the certificate's public part under Certificates & secrets.");
+    terminal.say("Upload the public part of the certificate under Certificates & secrets.");
   }
   return EXIT.done;
 }

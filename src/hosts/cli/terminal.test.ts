@@ -21,13 +21,13 @@ function signInService(tty: boolean) {
 }
 
 describe("at a terminal", () => {
-  test("a secret is typed without echo, with mistakes taken back", async () => {
+  test("a secret is typed without echo, with mistakes corrected", async () => {
     const { input, shown, terminal } = signInService(true);
-    const answer = terminal.askSecret("App key:");
+    const answer = terminal.askSecret("Client secret:");
     for (const key of ["s", "x", "\u007f", "ecret~1", "\r"]) input.write(key);
 
     expect((await answer).open((value) => value)).toBe("secret~1");
-    expect(shown.errors).toBe("App key (not shown): \n");
+    expect(shown.errors).toBe("Client secret (not shown): \n");
     expect(input.raw).toEqual([true, false]);
   });
 
@@ -35,13 +35,13 @@ describe("at a terminal", () => {
     const { input, shown, terminal } = signInService(true);
     const rawWhenAsked: unknown[] = [];
     Object.assign(input, { setRawMode: (on: boolean) => rawWhenAsked.push([on, shown.errors]) });
-    const answer = terminal.askSecret("App key:");
+    const answer = terminal.askSecret("Client secret:");
     input.write("x\r");
     await answer;
     expect(rawWhenAsked[0]).toEqual([true, ""]);
   });
 
-  test("an address of more than 4,095 characters arrives whole, also from a terminal that marks pasted text", async () => {
+  test("an address of more than 4,095 characters arrives whole, also from a terminal that brackets pasted text", async () => {
     const { input, terminal } = signInService(true);
     const address = `https://siemmsspconnector/?code=${"x".repeat(6000)}&state=s`;
     const answer = terminal.askSecret("Paste it here:");
@@ -59,18 +59,18 @@ describe("at a terminal", () => {
     expect(shown.errors).toBe("User: adm\b \bmin\n");
   });
 
-  test("Ctrl+C gives up, and the keyboard is handed back", async () => {
+  test("Ctrl+C cancels, and raw mode is turned off", async () => {
     const { input, terminal } = signInService(true);
-    const answer = terminal.askSecret("App key:");
+    const answer = terminal.askSecret("Client secret:");
     input.write("abc\u0003");
 
-    await expect(answer).rejects.toMatchObject({ code: "usage", say: "Given up at the keyboard." });
+    await expect(answer).rejects.toMatchObject({ code: "usage", say: "Cancelled." });
     expect(input.raw).toEqual([true, false]);
   });
 
   test("a progress line gives way to the next sentence", () => {
     const { shown, terminal } = signInService(true);
-    terminal.progress("3 of 200 customers, and a long text that is cut to the screen's width");
+    terminal.progress("3 of 200 customers, and a long text that exceeds the screen's width");
     terminal.say("done");
     expect(shown.errors).toBe("\r3 of 200 customers, and a long text tha\u001b[K\r\u001b[Kdone\n");
   });

@@ -3,7 +3,7 @@ import { Failure } from "../../model/failure.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { Terminal } from "../../model/sign-in.ts";
 
-/** The parts of process.stdin that are used; a test gives its own. */
+/** The used parts of process.stdin; tests inject their own. */
 export interface KeyInput extends Readable {
   readonly isTTY?: boolean;
   setRawMode?(on: boolean): unknown;
@@ -19,13 +19,13 @@ const ENTER = /[\r\n]/;
 const CTRL_C = "\u0003";
 const CTRL_D = "\u0004";
 const BACKSPACE = new Set(["\b", "\u007f"]);
-/** What a terminal puts around pasted text. */
-const PASTE_MARKS = ["\u001b[200~", "\u001b[201~"] as const;
+/** What a terminal sends around pasted text. */
+const PASTE_BRACKETS = ["\u001b[200~", "\u001b[201~"] as const;
 
 /**
- * The real terminal. Keys are read raw, because a line typed in the usual way is cut at 4,095 characters, and
- * the addresses pasted here can be longer. Without a terminal each question takes the next line of standard
- * input.
+ * The real terminal. Keys are read in raw mode, because otherwise the terminal truncates a line at 4,095
+ * characters, and pasted addresses can be longer. Without a terminal each question reads the next line of
+ * standard input.
  */
 export function realTerminal({ input, output, errors }: TerminalParts): Terminal {
   let rest = "";
@@ -40,8 +40,7 @@ export function realTerminal({ input, output, errors }: TerminalParts): Terminal
 
   async function lineOf(question: string, echo: boolean): Promise<string> {
     if (interactive) {
-      // The terminal's own echo is off before the question stands there: whoever answers at once must not see
-      // a secret.
+      // The terminal's echo is turned off before the question is printed, so that a fast answer is not shown.
       const typing = typedLine(input, echo ? errors : undefined);
       errors.write(`${question} `);
       const typed = await typing;
@@ -66,7 +65,7 @@ export function realTerminal({ input, output, errors }: TerminalParts): Terminal
       if (more === undefined) {
         const last = rest;
         rest = "";
-        if (last === "") throw nobodyThere();
+        if (last === "") throw inputEnded();
         return last;
       }
       rest += more;
@@ -96,7 +95,7 @@ export function realTerminal({ input, output, errors }: TerminalParts): Terminal
   };
 }
 
-function nobodyThere(): Failure {
+function inputEnded(): Failure {
   return new Failure("usage", {
     actor: "operator",
     retry: { when: "never" },
@@ -105,7 +104,7 @@ function nobodyThere(): Failure {
   });
 }
 
-/** One piece of input, undefined at its end. Listeners are taken away again, so that the process can end. */
+/** One piece of input; undefined at its end. Listeners are removed again, so that the process can end. */
 function nextPiece(input: Readable): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     if (input.readableEnded || input.destroyed) return resolve(undefined);
@@ -122,8 +121,8 @@ function nextPiece(input: Readable): Promise<string | undefined> {
   });
 }
 
-function withoutMarks(keys: string): string {
-  return PASTE_MARKS.reduce((rest, mark) => rest.replaceAll(mark, ""), keys);
+function withoutBrackets(keys: string): string {
+  return PASTE_BRACKETS.reduce((rest, bracket) => rest.replaceAll(bracket, ""), keys);
 }
 
 function typedLine(input: KeyInput, echo: Writable | undefined): Promise<string> {
@@ -137,16 +136,14 @@ function typedLine(input: KeyInput, echo: Writable | undefined): Promise<string>
       give();
     };
     const onKeys = (keys: Buffer | string): void => {
-      for (const key of withoutMarks(keys.toString())) {
+      for (const key of withoutBrackets(keys.toString())) {
         if (ENTER.test(key)) {
           finish(() => resolve(typed));
           return;
         }
         if (key === CTRL_C || (key === CTRL_D && typed === "")) {
           finish(() =>
-            reject(
-              new Failure("usage", { actor: "operator", retry: { when: "never" }, say: "Given up at the keyboard." }),
-            ),
+            reject(new Failure("usage", { actor: "operator", retry: { when: "never" }, say: "Cancelled." })),
           );
           return;
         }

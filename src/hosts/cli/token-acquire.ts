@@ -12,20 +12,20 @@ import { canListenFor, listenOnLoopback } from "./loopback-listener.ts";
 import type { Migration } from "./migration.ts";
 import { readOldConfiguration } from "./migration.ts";
 
-/** The redirect URI that `register` puts first. */
+/** The first redirect URI that `register` prints. */
 export const DEFAULT_REDIRECT_URI = "http://localhost:44300/defender-mssp";
 const V1_RESOURCE = "https://graph.windows.net";
 
-/** A place for the token, opened before anybody is asked to sign in. */
+/** Where the token is stored; opened before a person is asked to sign in. */
 interface Goal {
   readonly name: string;
   put(stanza: Stanza, token: Sealed): Promise<void>;
 }
 
 /**
- * `token acquire`: signs in for one customer in the browser, by pasting the address it ends on, or with a
- * device code, and stores the refresh token. With `--from` an old configuration is taken over first, and a
- * refresh token in it is tried before anybody is asked to sign in.
+ * `token acquire`: signs in for one customer in the browser, by pasting its final address, or with a device
+ * code, and stores the refresh token. With `--from` an old configuration is taken over first, and its refresh
+ * token is tried before a person is asked to sign in.
  */
 export async function acquireToken(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const { terminal } = services;
@@ -65,8 +65,8 @@ function wayOf(flags: Flags, interactive: boolean, redirectUri: string): Way {
   if (flags["device-code"] === true) return "device";
   if (asked === "browser" && !canListenFor(redirectUri)) {
     throw usage(
-      `The browser cannot come back to ${redirectUri} by itself.`,
-      "Use --way paste, or register an address such as http://localhost:44300/defender-mssp.",
+      `The browser cannot return to ${redirectUri} by itself.`,
+      "Give --way paste, or register an address such as http://localhost:44300/defender-mssp.",
     );
   }
   return asked ?? (interactive && canListenFor(redirectUri) ? "browser" : "paste");
@@ -87,7 +87,7 @@ async function goalOf(services: OnboardingServices, flags: Flags, redirectUri: s
   if (to === undefined) {
     if (flags["print"] === true) return undefined;
     throw usage(
-      "Nothing says where the refresh token goes.",
+      "No destination for the refresh token was given.",
       "Give --to splunk, --to arcsight --file FILE, --to file --file FILE, or --print.",
     );
   }
@@ -118,14 +118,14 @@ async function migration(services: OnboardingServices, flags: Flags): Promise<Mi
   if (text === undefined)
     throw usage(
       `${from} does not exist.`,
-      "Name the old connector's properties file, the old inputs.conf, or - for a refresh token on standard input.",
+      "Give --from with the old connector's properties file, the old inputs.conf, or - for a refresh token on standard input.",
     );
   const found = readOldConfiguration(text, from, await givenKeys(services, flags));
   if (Object.keys(found.values).length === 0)
     throw usage(
       from === "-"
-        ? "Standard input holds no refresh token, or only the beginning of one."
-        : `${from} holds nothing that can be taken over, or only the beginning of a refresh token.`,
+        ? "Standard input contains no complete refresh token."
+        : `${from} contains no known setting and no complete refresh token.`,
       "Give the whole token (more than 200 characters, one line), the old connector's properties file, or the old inputs.conf.",
     );
   for (const { fate, say } of found.lines)
@@ -136,8 +136,8 @@ async function migration(services: OnboardingServices, flags: Flags): Promise<Mi
 }
 
 /**
- * Which of the keys that an old configuration may lack were given otherwise: as flags, in --config, in the
- * environment.
+ * Which keys that may be missing in an old configuration were given elsewhere: as flags, in --config, or in
+ * the environment.
  */
 async function givenKeys(services: OnboardingServices, flags: Flags): Promise<ReadonlySet<string>> {
   const given = new Set(
@@ -160,7 +160,7 @@ async function givenKeys(services: OnboardingServices, flags: Flags): Promise<Re
   return given;
 }
 
-/** Settings as flags; secrets never become flags. */
+/** Settings as flags, without the secrets. */
 function asFlags(old: Migration): Flags {
   return Object.fromEntries(
     Object.entries(old.values).flatMap(([key, value]) =>
@@ -178,8 +178,7 @@ function withCredential(stanza: Stanza, credential: AppCredential): Stanza {
 }
 
 /**
- * An old refresh token is worth what Microsoft says it is worth: it is redeemed once, for the streams' first
- * API.
+ * Redeems an old refresh token once, for the first API of the streams, to find out if Microsoft accepts it.
  */
 async function tryOldToken(services: OnboardingServices, stanza: Stanza, refreshToken: Sealed): Promise<SignedIn> {
   let newest = refreshToken;
@@ -216,7 +215,7 @@ async function byDeviceCode(services: OnboardingServices, stanza: Stanza, client
     `Open ${flow.verificationUrl} on any device, type the code ${flow.userCode} and sign in for ${stanza.tenantName}.`,
   );
   terminal.say(
-    `The code is good for ${Math.round(flow.lifetimeMs / 60_000)} minutes. Type it only if you asked for it yourself.`,
+    `The code is valid for ${Math.round(flow.lifetimeMs / 60_000)} minutes. Type it only if you started this sign-in yourself.`,
   );
   return flow.complete();
 }
@@ -251,7 +250,7 @@ async function inBrowser(services: OnboardingServices, stanza: Stanza, flow: Cod
     terminal.say(flow.url);
     if (flow.redirectUri.startsWith("https:")) {
       terminal.say(
-        "At the end the browser warns about the certificate of localhost: it is ours, made for this sign-in alone. Go on to localhost.",
+        "At the end the browser warns about the certificate of localhost. This program created it for this sign-in only. Continue to localhost.",
       );
     }
     return await flow.complete(await listener.landed);
@@ -260,7 +259,7 @@ async function inBrowser(services: OnboardingServices, stanza: Stanza, flow: Cod
   }
 }
 
-/** Mistakes in copying are forgiven three times; the sign-in behind the address is still good. */
+/** A wrong address can be pasted again, up to three times in all; the sign-in stays valid. */
 const TRIES = 3;
 const COPYING = new Set<FailureCode>(["redirect-unreadable", "redirect-other", "redirect-other-sign-in"]);
 
@@ -269,7 +268,7 @@ async function byPasting(services: OnboardingServices, stanza: Stanza, flow: Cod
   terminal.say(`Open this address in any browser and sign in for ${stanza.tenantName}:`);
   terminal.say(flow.url);
   terminal.say(
-    `The browser ends on an address that begins with ${flow.redirectUri} and may show an error page; that is in order.`,
+    `The browser's final address begins with ${flow.redirectUri}. It may show an error page; this is normal.`,
   );
   for (let n = 1; ; n += 1) {
     const landed = await terminal.askSecret("Paste that whole address here:");
@@ -288,12 +287,12 @@ function report({ terminal, nowMs }: OnboardingServices, stanza: Stanza, signedI
   if (signedIn.scopes.length > 0) terminal.say(`Scopes: ${signedIn.scopes.map(printable).join(" ")}.`);
   const until = new Date(nowMs() + 90 * 86_400_000).toISOString().slice(0, 10);
   terminal.say(
-    `The access token lives ${Math.round(signedIn.accessLifetimeMs / 60_000)} minutes; the refresh token ends after 90 days without use, not before ${until}.`,
+    `The access token is valid for ${Math.round(signedIn.accessLifetimeMs / 60_000)} minutes. The refresh token expires after 90 days without use, not before ${until}.`,
   );
   for (const warning of signedIn.warnings) terminal.say(`Warning: ${warning}`);
 }
 
-/** What Microsoft says of an account is shown, but not what it could do to a terminal. */
+/** Removes control characters, because account names from Microsoft are printed on a terminal. */
 function printable(text: string): string {
   return text.replace(/[^\x20-\x7e\u00a0-\uffff]/g, "?").slice(0, 200);
 }

@@ -8,8 +8,8 @@ import type { Flags } from "./ask.ts";
 import { oneCustomer, textFlag, usage } from "./ask.ts";
 
 /**
- * `token access`: a fresh access token for one API, checked. The token itself leaves only by `--out` or
- * `--print`.
+ * `token access`: gets and checks a new access token for one API. The token itself is written only with
+ * `--out` or `--print`.
  */
 export async function accessToken(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const { terminal, signInService } = services;
@@ -32,7 +32,7 @@ export async function accessToken(services: OnboardingServices, flags: Flags): P
   return code;
 }
 
-/** `token inspect`: decodes and checks a token from a file or standard input; contacts nobody. */
+/** `token inspect`: decodes and checks a token from a file or standard input, without any network access. */
 export async function inspectToken(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const token = await tokenFrom(services, textFlag(flags, "token-file"));
   const api = textFlag(flags, "for") as TokenApi | undefined;
@@ -53,7 +53,7 @@ async function tokenFrom(services: OnboardingServices, path: string | undefined)
   }
   const text = await services.readText(path, "utf8");
   if (text === undefined)
-    throw usage(`${path} does not exist.`, "Name the file that holds the token, or - for standard input.");
+    throw usage(`${path} does not exist.`, "Name the file that contains the token, or - for standard input.");
   return sealed(text.replace(/^\uFEFF/, "").trim());
 }
 
@@ -64,7 +64,7 @@ function show(
   more: Readonly<Record<string, number>>,
 ): ExitCode {
   const ok = verdicts.every((verdict) => verdict.ok);
-  // With --print standard output belongs to the token alone.
+  // With --print standard output contains only the token.
   const line =
     flags["print"] === true
       ? (text: string): void => terminal.say(text)
