@@ -579,7 +579,7 @@ describe("Splunk's credential store", () => {
       });
       expect(wrong).toMatchObject({
         code: 5,
-        said: expect.stringContaining("Splunk does not accept this user and password."),
+        said: expect.stringContaining("Splunk rejected this user and password."),
       });
 
       const done = await run(["token", "acquire", ...who(), "--way", "paste", "--to", "splunk", ...splunk], {

@@ -120,21 +120,21 @@ describe("--validate-arguments", () => {
       await validate(world(items({ cloud: "&lt;mars&gt;", poll_seconds: "0", client_secret: "hunter2\n" }))),
     ).toEqual({
       stdout:
-        '<error><message>contoso: cloud: "&lt;mars&gt;" is not known; write one of commercial, gcc, gcc-high, dod · contoso: client_secret: contains a control character or a line break; write it on one line · contoso: poll_seconds: 0 is below 1; write a whole number of seconds from 1 to 86400</message></error>\n',
+        '<error><message>contoso: cloud: "&lt;mars&gt;" is not a known value; write one of commercial, gcc, gcc-high, dod · contoso: client_secret: contains a control character or a line break; write it on one line · contoso: poll_seconds: 0 is below 1; write a whole number of seconds from 1 to 86400</message></error>\n',
       exitCode: 1,
     });
   });
 
   test("refuses a file outside the folders that only an administrator fills", async () => {
     expect((await validate(world(items({ ca_file: "/etc/shadow" })))).stdout).toContain(
-      "/etc/shadow lies outside the allowed folders; put it under /opt/splunk/etc/auth/defender_mssp or /opt/splunk/etc/apps/TA_defender_mssp/local",
+      "/etc/shadow is outside the allowed folders; put the file under /opt/splunk/etc/auth/defender_mssp or /opt/splunk/etc/apps/TA_defender_mssp/local",
     );
   });
 
   test("a document that is none is a sentence too", async () => {
     expect(await validate(world("<items><item></items>"))).toEqual({
       exitCode: 1,
-      stdout: "<error><message>splunkd's document is no well-formed XML (line 1)</message></error>\n",
+      stdout: "<error><message>splunkd's document is not well-formed XML (line 1).</message></error>\n",
     });
   });
 });
@@ -154,8 +154,8 @@ describe("a run", () => {
     expect(host.customers.map((one) => one.stanza.name)).toEqual(["good"]);
     expect(host.stateDir).toBe("/var/modinputs");
     expect(outside.lines).toEqual([
-      'ERROR a setting is refused customer=bad key=poll_seconds say="0 is below 1; write a whole number of seconds from 1 to 86400"\n',
-      'ERROR a customer cannot be collected customer=masked failure=secret-missing say="the input holds only the mask for client_secret, and nothing is stored for this input" next_step="Type client_secret into the input, or name a shared credential."\n',
+      'ERROR a setting is not valid customer=bad key=poll_seconds say="0 is below 1; write a whole number of seconds from 1 to 86400"\n',
+      'ERROR a customer cannot be collected customer=masked failure=secret-missing say="This input has only the mask in client_secret, and no secret is stored for it." next_step="Type client_secret into the input, or set `credential`."\n',
     ]);
 
     await host.sink.write(deliveries("good", [{ id: "1", lastUpdateDateTime: "2026-11-24T12:00:00Z" }]));
@@ -170,12 +170,12 @@ describe("a run", () => {
     [
       "no input at all",
       runDocument(),
-      "WARN no input is enabled: add one under Settings > Data inputs inputs=0 refused=0\n",
+      "WARN no input is enabled; add one under Settings > Data inputs inputs=0 refused=0\n",
     ],
     [
       "only bad ones",
       runDocument(stanza("bad", { cloud: "mars" })),
-      "WARN no input can be used: see the errors above inputs=1 refused=1\n",
+      "WARN no input can be used; see the errors above inputs=1 refused=1\n",
     ],
   ])("%s: it stays up and says so, asks splunkd nothing and opens no stream", async (_, document, line) => {
     const outside = world(document);
@@ -203,7 +203,7 @@ describe("a run", () => {
     expect(host.refused.map((one) => [one.stanza.name, one.failure.code])).toEqual([["b", "splunkd-session-refused"]]);
     await host.settleSecrets();
     expect(outside.lines.at(-1)).toBe(
-      "WARN secrets typed into inputs stay in clear in inputs.conf because the credential store cannot be used customers=1 failure=splunkd-session-refused\n",
+      "WARN secrets typed into inputs stay in clear text in inputs.conf, because the credential store cannot be used customers=1 failure=splunkd-session-refused\n",
     );
   });
 

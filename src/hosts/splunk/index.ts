@@ -6,9 +6,9 @@
  * - `--validate-arguments`  `validate(world)`, print its `stdout`, exit with its `exitCode`
  * - none `run = await readRun(world)`, then `host = await openSplunkHost(run, world, stop)`: collect for
  *   `host.customers` into `host.sink`, each with the vault that keeps rotated refresh tokens;
- *   `host.refused` and `run.settings.problems` are customers that are not collected, which health events
- *   should name. Call `host.settleSecrets()` once collection has begun, or `host.sayIdle(stop)` without any
- *   customer. Stop when the signal comes or `host.gone` fires, then `host.close()`, exit 0.
+ *   `host.refused` and `run.settings.problems` are customers with failures, which health events name. Call
+ *   `host.settleSecrets()` once collecting has begun; without any customer, call `host.sayIdle(stop)`
+ *   instead. Stop on the signal or when `host.gone` fires, then `host.close()`, exit 0.
  *
  * Logging goes to `run.log`; its level comes from the settings.
  */
@@ -47,7 +47,7 @@ export { Splunkd, splunkdLogin } from "./splunkd.ts";
 export type { ByteSink } from "./stream-pipe.ts";
 export type { Verdict } from "./validate.ts";
 
-/** Everything from outside. */
+/** Everything that is injected from outside. */
 export interface SplunkWorld {
   readonly http: Http;
   readonly clock: Clock;
@@ -85,22 +85,22 @@ export interface SplunkHost {
   readonly customers: readonly SplunkCustomer[];
   readonly refused: readonly RefusedStanza[];
   readonly sink: Sink;
-  /** Fires when splunkd has closed our output: stop now. */
+  /** Fires when splunkd has closed this program's output: stop now. */
   readonly gone: AbortSignal;
   /**
-   * When the credential store could not be read at start: reads it again and returns those of `stanzas` that
-   * can now be collected for; none while it stays shut, and none when it was read at start, because then
-   * typing a secret restarts us anyway.
+   * If the credential store could not be read at start: reads it again and returns those of `stanzas` that
+   * can now be collected. Returns none while it cannot be read, and none if it was read at start, because
+   * then a typed secret restarts this program anyway.
    */
   resolveAgain(stanzas: readonly Stanza[]): Promise<readonly SplunkCustomer[]>;
   /**
-   * Stores and masks what was typed in clear. splunkd restarts us after it, so call it when collecting has
-   * begun. Never throws a Failure.
+   * Stores and masks secrets that were typed in clear. splunkd restarts this program afterwards, so call it
+   * when collecting has begun. Never throws a Failure.
    */
   settleSecrets(): Promise<void>;
-  /** Says at once and then hourly that there is nobody to collect for, until `stop`. */
+  /** Logs at once and then hourly that there is no customer to collect, until `stop`. */
   sayIdle(stop: AbortSignal): Promise<void>;
-  /** Writes the end of the stream: `cut` when it did not leave within 2 s. */
+  /** Writes the end of the stream: `cut` if it was not written within 2 s. */
   close(): Promise<"closed" | "cut">;
 }
 
@@ -112,25 +112,29 @@ export function validate(world: Pick<SplunkWorld, "stdin" | "clock" | "files" | 
 }
 
 /**
- * Reads splunkd's document and the settings in it. Throws Failure (`document-…`): say it in one FATAL line.
+ * Reads splunkd's document and its settings. Throws Failure (`document-…`), to be logged as one FATAL line.
  * Problems of single customers are logged, not thrown.
  */
 export async function readRun(world: SplunkWorld): Promise<SplunkRun> {
   return runFrom(parseDocument(await readDocumentText(world.stdin, world.clock)), world);
 }
 
-/** The same for a document that is already there (`splunk run FILE`, tests). */
+/** The same for a document that was already read (`splunk run FILE`, tests). */
 export function runFrom(document: SplunkDocument, world: SplunkWorld): SplunkRun {
   const parsed = parseStanzas(document.stanzas, { host: "splunk", nowMs: world.clock.nowMs(), files: fileRule(world) });
   const settings: ParsedSettings = { ...parsed, problems: [...document.problems, ...parsed.problems] };
   const log = lineLog(world.writeLogLine, settings.globals.logLevel);
   for (const warning of settings.warnings) log.warn(warning);
   for (const problem of settings.problems)
-    log.error("a setting is refused", { customer: problem.stanza, key: problem.key, say: problem.say });
+    log.error("a setting is not valid", {
+      customer: problem.stanza,
+      key: problem.key,
+      say: problem.say,
+    });
   return { document, settings, log };
 }
 
-/** Resolves the secrets and opens the output. Throws nothing that is one customer's trouble. */
+/** Resolves the secrets and opens the output. A failure of one customer is never thrown. */
 export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: AbortSignal): Promise<SplunkHost> {
   const { document, settings, log } = run;
   const { clock, random } = world;
@@ -166,10 +170,13 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       const found = new Map<string, SplunkStanza>(document.stanzas.map((one) => [one.name, one]));
       await storeAndMask({ ready: unstored, found, store: access.store, splunkd: access.splunkd, clock, log });
     } else if (clear.length > 0)
-      log.warn("secrets typed into inputs stay in clear in inputs.conf because the credential store cannot be used", {
-        customers: clear.length,
-        failure: access.failure?.code,
-      });
+      log.warn(
+        "secrets typed into inputs stay in clear text in inputs.conf, because the credential store cannot be used",
+        {
+          customers: clear.length,
+          failure: access.failure?.code,
+        },
+      );
   }
 
   return {
@@ -193,8 +200,8 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       while (!stopped.aborted) {
         const say =
           document.stanzas.length === 0
-            ? "no input is enabled: add one under Settings > Data inputs"
-            : "no input can be used: see the errors above";
+            ? "no input is enabled; add one under Settings > Data inputs"
+            : "no input can be used; see the errors above";
         log.warn(say, {
           inputs: document.stanzas.length,
           refused: refused.length + new Set(settings.problems.map((one) => one.stanza)).size,
@@ -204,7 +211,7 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
     },
     async close() {
       const answered = new AbortController();
-      // Edits on their way are finished: each that is cut off costs one restart more.
+      // Running edits are finished, because each interrupted edit costs one more restart.
       const settled = Promise.race([settling.catch(() => {}), clock.pause(SETTLE_LIMIT_MS, answered.signal)]);
       const [closed] = await Promise.all([pipe.close(), settled]);
       answered.abort();
@@ -278,7 +285,7 @@ function splunkdCaFiles(stanzas: readonly Stanza[]): readonly (string | undefine
   return [...new Set(sorted.map((one) => one.splunkdCaFile).filter((file) => file !== undefined)), undefined];
 }
 
-/** Files that settings name must lie where only a Splunk administrator of this host can put them. */
+/** Files named in settings must be in folders that only a Splunk administrator of this host can write. */
 function fileRule(world: Pick<SplunkWorld, "files" | "splunkHome">): FileRule {
   const { splunkHome } = world;
   if (splunkHome === undefined) return { files: world.files, roots: [] };

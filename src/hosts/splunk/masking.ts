@@ -14,9 +14,9 @@ import type { Splunkd, SplunkdAnswer } from "./splunkd.ts";
 import { APP } from "./splunkd.ts";
 
 /**
- * Stores everything that was typed in clear, then masks it in inputs.conf: all stored first, then all edits
- * at once, because each edit makes splunkd restart us. What could not be stored stays where it is, is used
- * from there, and is tried again at the next start.
+ * Stores all secrets that were typed in clear, then masks them in inputs.conf. All are stored first, then all
+ * edits are sent together, because each edit makes splunkd restart this program. A secret that could not be
+ * stored stays in clear, is used from there, and is stored at the next start.
  */
 export async function storeAndMask(options: {
   readonly ready: readonly ReadyStanza[];
@@ -49,7 +49,7 @@ export async function storeAndMask(options: {
       if (!isFailure(error)) throw error;
       log.error(
         one.clear.length > 0
-          ? "a secret typed into an input could not be stored and still stands in clear in inputs.conf"
+          ? "a secret typed into an input could not be stored and is still in clear text in inputs.conf"
           : "the path of a certificate could not be stored, so a change of this input's addresses is not noticed",
         {
           customer: one.stanza.name,
@@ -68,7 +68,7 @@ export async function storeAndMask(options: {
   await Promise.all(Array.from({ length: EDITS_AT_ONCE }, maskNext));
 }
 
-/** splunkd validates each edit with a process of its own, so more at once would only queue there. */
+/** splunkd validates each edit in a separate process, so more parallel edits would only queue there. */
 const EDITS_AT_ONCE = 8;
 
 async function storeUnlessSame(store: PasswordStore, id: SecretId, value: Sealed, fingerprint: string): Promise<void> {
@@ -103,8 +103,8 @@ async function maskOne(one: ReadyStanza, found: SplunkStanza | undefined, maskin
   try {
     const present = await splunkd.get(place);
     if (typedAgain(one, present).size > 0) return;
-    // Sent along so that splunkd's validation of the edit sees a complete customer; defaults are left out, or
-    // they would be frozen into this input.
+    // Sent too, so that splunkd validates a complete customer. Defaults are left out, because the edit would
+    // write them into this input for good.
     const kept = [
       "tenant_id",
       "client_id",
@@ -121,16 +121,16 @@ async function maskOne(one: ReadyStanza, found: SplunkStanza | undefined, maskin
       log.info("a secret typed into an input is stored and masked", { customer, keys: one.clear.join(",") });
       await storeOverwritten(one, overwritten, masking);
     } else
-      log.error("a secret is stored but could not be masked and still stands in clear in inputs.conf", {
+      log.error("a secret is stored but could not be masked and is still in clear text in inputs.conf", {
         customer,
         status,
-        next_step: "Save the input once under Settings > Data inputs: the form says what splunkd does not accept.",
+        next_step: "Save the input once under Settings > Data inputs. The form shows what splunkd does not accept.",
       });
   } catch (error) {
     if (!isFailure(error)) throw error;
-    // The edit before this one made splunkd restart us; the next start goes on with what is left.
+    // The previous edit made splunkd restart this program; the next start masks the rest.
     if (error.code === "stopped") return;
-    log.error("a secret is stored but could not be masked and still stands in clear in inputs.conf", {
+    log.error("a secret is stored but could not be masked and is still in clear text in inputs.conf", {
       customer,
       failure: error.code,
       say: error.say,
@@ -139,17 +139,17 @@ async function maskOne(one: ReadyStanza, found: SplunkStanza | undefined, maskin
 }
 
 /**
- * splunkd validates an edit with a process of its own before it writes it, which takes a tenth of a second or
+ * splunkd validates an edit in a separate process before it writes it, which takes a tenth of a second or
  * more.
  */
 const LOOK_EVERY_MS = 50;
-/** Ten seconds; an edit that takes longer is not watched to its end. */
+/** Ten seconds; an edit that takes longer is not checked to its end. */
 const LOOKS_MAX = 200;
 
 /**
- * splunkd has no edit that depends on what stands there now, so what somebody types between our look and
- * splunkd's write of our mask would be gone without a word. So we keep looking until the edit is answered.
- * Typed and overwritten between two looks is all that can still be missed.
+ * splunkd has no edit that depends on the current value. A secret that a user types between this program's
+ * read and splunkd's write of the mask would be lost silently. So the input is read again and again until the
+ * edit is answered. Only a secret typed and overwritten between two reads can still be missed.
  */
 async function editLooking(
   one: ReadyStanza,
@@ -174,7 +174,7 @@ async function editLooking(
   try {
     const { status } = await splunkd.post(place, form);
     answered.abort();
-    // The last look may have been answered before the edit.
+    // The last read may have been answered before the edit.
     await looking;
     return { status, overwritten };
   } finally {
@@ -191,10 +191,10 @@ async function storeOverwritten(
   for (const [key, typed] of overwritten) {
     try {
       await store.put(customerSecretId(customer, key), typed, one.fingerprint);
-      log.info("a secret typed while the one before it was being masked is stored too", { customer, keys: key });
+      log.info("a secret typed while the previous one was being masked is stored too", { customer, keys: key });
     } catch (error) {
       if (!isFailure(error)) throw error;
-      log.error("a secret typed while the one before it was being masked could not be stored: type it again", {
+      log.error("a secret typed while the previous one was being masked could not be stored; type it again", {
         customer,
         keys: key,
         failure: error.code,
@@ -205,8 +205,8 @@ async function storeOverwritten(
 }
 
 /**
- * Secrets that somebody has typed since we were started: masking would lose them. splunkd restarts us for
- * that edit, and they are stored then.
+ * Secrets that a user typed after this program started. Masking would lose them. splunkd restarts this
+ * program for that edit, and they are stored then.
  */
 function typedAgain(one: ReadyStanza, present: SplunkdAnswer): Map<SecretKey, Sealed> {
   const content = contentOf(present);
@@ -219,7 +219,7 @@ function typedAgain(one: ReadyStanza, present: SplunkdAnswer): Map<SecretKey, Se
   return typed;
 }
 
-/** The input's settings as they are now; none when splunkd does not say. */
+/** The input's current settings; empty if splunkd does not return them. */
 function contentOf(present: SplunkdAnswer): Readonly<Record<string, unknown>> {
   const answer = present.json as
     | { readonly entry?: readonly { readonly content?: Readonly<Record<string, unknown>> }[] }

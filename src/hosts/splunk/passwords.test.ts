@@ -72,14 +72,14 @@ describe("a reader sees the old secret or the new one, never a mixture", () => {
 
   test.each(Array.from({ length: 14 }, (_, k) => k))(
     "when the writer crashes at its request number %i",
-    async (dies) => {
+    async (crashesAt) => {
       const fake = new FakeSplunkd();
       await (await read(fake)).put(id, sealed("old".repeat(400)), FINGERPRINT);
       const store = await read(fake);
       const before = fake.requests.length;
       const send = fake.send.bind(fake);
       fake.send = async (request) => {
-        if (fake.requests.length - before >= dies) throw new Error("killed");
+        if (fake.requests.length - before >= crashesAt) throw new Error("killed");
         return send(request);
       };
       await store.put(id, sealed("new".repeat(400)), FINGERPRINT).catch(() => {});
@@ -108,7 +108,10 @@ describe("a reader sees the old secret or the new one, never a mixture", () => {
       spoil(fake, [...fake.rows.keys()].find((name) => name.endsWith(".2:"))!);
       const store = await read(fake);
       expect(() => store.get(id)).toThrow(
-        expect.objectContaining({ code: "secret-damaged", nextStep: "Store it again with 'credential set'." }),
+        expect.objectContaining({
+          code: "secret-damaged",
+          nextStep: "Store it again with `defender_mssp credential set NAME --to splunk`.",
+        }),
       );
     }
   });
@@ -125,7 +128,7 @@ describe("the list", () => {
     for (let i = 0; i < 40; i += 1) expect(opened(again, customerSecretId(`c${i}`, "client_secret"))).toBe(`s${i}`);
   });
 
-  test("entries of another app or realm are not ours", async () => {
+  test("entries of another app or realm are ignored", async () => {
     const fake = new FakeSplunkd();
     await (await read(fake)).put(credentialId("main"), sealed("planted"), FINGERPRINT);
     const foreign = new FakeSplunkd();

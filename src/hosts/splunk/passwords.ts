@@ -8,9 +8,9 @@ import { APP } from "./splunkd.ts";
 
 /**
  * Secrets in Splunk's credential store (`storage/passwords`). Splunk encrypts at most 255 characters per
- * entry (Splunk Solutions Library, credentials.py) and a refresh token is longer, so a secret is cut into
- * chunks of one generation; one index entry, written last, names the generation. A reader therefore sees the
- * old secret or the new one, never a mixture:
+ * entry (Splunk Solutions Library, credentials.py), and a refresh token is longer. So a secret is split into
+ * chunks of one generation, and one index entry, written last, names the generation. A reader therefore sees
+ * the old secret or the new one, never a mixture:
  *
  *   realm defender_mssp, user `<id>`               {"v":1,"g":"<generation>","n":7,"d":"<SHA-256, 32 hex>","s":"<fingerprint>","t":<seconds>}
  *   realm defender_mssp, user `<id>.<generation>.<k>`  chunk k of n
@@ -55,12 +55,12 @@ interface Index {
   readonly t: number;
 }
 
-/** The store as it was when it was read, kept up with what we write. */
+/** The store as it was read, updated by this program's own writes. */
 export class PasswordStore {
   readonly #splunkd: Splunkd;
   readonly #clock: Clock;
   readonly #random: Random;
-  /** Every entry of ours by user name. */
+  /** Every entry of this app by user name. */
   readonly #entries = new Map<string, Sealed>();
 
   private constructor(splunkd: Splunkd, clock: Clock, random: Random) {
@@ -81,13 +81,13 @@ export class PasswordStore {
       const { rows, entries, total } = ownEntries(answer.json);
       for (const entry of entries) store.#entries.set(entry.user, entry.password);
       offset += rows;
-      // Without a total a short page is the last one.
+      // Without a total, a short page is the last one.
       if (rows === 0 || offset >= (total ?? (rows < PAGE_ROWS ? 0 : Number.POSITIVE_INFINITY))) return store;
     }
   }
 
   /**
-   * Undefined when nothing is stored. Throws Failure `secret-damaged` when chunks are missing or do not fit
+   * Undefined if nothing is stored. Throws Failure `secret-damaged` if chunks are missing or do not match
    * their digest.
    */
   get(id: SecretId): StoredSecret | undefined {
@@ -109,7 +109,7 @@ export class PasswordStore {
     ) as SecretId[];
   }
 
-  /** Chunks first, the index last, the old generation's chunks away. Throws the failures of Splunkd. */
+  /** Writes chunks first and the index last, then deletes old chunks. Throws the failures of Splunkd. */
   async put(id: SecretId, value: Sealed, fingerprint: string): Promise<StoredSecret> {
     const before = this.#index(id);
     const packed = value.open(pack);
@@ -129,7 +129,7 @@ export class PasswordStore {
     return { value, fingerprint, storedAtMs };
   }
 
-  /** Takes the secret away, index first. */
+  /** Deletes the secret, index first. */
   async remove(id: SecretId): Promise<void> {
     const index = this.#index(id);
     if (index === undefined) return;
@@ -137,7 +137,7 @@ export class PasswordStore {
   }
 
   /**
-   * Never one that has chunks already: overwriting those would tear the secret that the index still names.
+   * Never one with existing chunks: overwriting them would damage the secret that the index still names.
    */
   #freshGeneration(id: SecretId, nowMs: number): string {
     const base = Math.floor(this.#random.next() * 36 ** 4);
@@ -155,7 +155,7 @@ export class PasswordStore {
     const created = this.#entries.has(user)
       ? { status: 409 }
       : await this.#splunkd.post(COLLECTION, { name: user, password, realm: REALM });
-    // 409: it exists, perhaps since another process of ours wrote it.
+    // 409: the entry exists, perhaps because another process of this program wrote it.
     const status =
       created.status === 409 ? (await this.#splunkd.post(entryPath(user), { password })).status : created.status;
     if (status !== 200 && status !== 201) throw unexpected(status);
@@ -171,12 +171,12 @@ export class PasswordStore {
   }
 }
 
-/** `<realm>:<user>:`; neither part holds a colon, so nothing needs escaping inside. */
+/** `<realm>:<user>:`; neither part contains a colon, so nothing needs escaping inside. */
 function entryPath(user: string): string {
   return `${COLLECTION}/${encodeURIComponent(`${REALM}:${user}:`)}`;
 }
 
-/** Ours are those of our realm in our app: the list also shows what other apps export. */
+/** The entries of this realm and app: the list also contains entries that other apps export. */
 function ownEntries(json: unknown): {
   readonly rows: number;
   readonly total: number | undefined;
@@ -226,7 +226,7 @@ function chunkNames(id: SecretId, index: Index): string[] {
 }
 
 /**
- * A JSON string without white space or anything beyond ASCII: entries may be trimmed, and the limit may count
+ * A JSON string without white space and only in ASCII, because entries may be trimmed and the limit may count
  * bytes.
  */
 function pack(text: string): string {
@@ -247,8 +247,8 @@ function digest(text: string): string {
 }
 
 /**
- * Letters, digits, `_` and `-` stay; other bytes become `~xx`. A very long name keeps its beginning and gets
- * a digest.
+ * Letters, digits, `_` and `-` are kept; other bytes become `~xx`. A very long name is truncated and gets a
+ * digest.
  */
 function encodeName(name: string): string {
   const encoded = [...Buffer.from(name, "utf8")]
@@ -270,8 +270,10 @@ function damaged(id: SecretId): Failure {
   return new Failure("secret-damaged", {
     actor: "operator",
     retry: { when: "never" },
-    say: `what Splunk's credential store holds for ${what} is incomplete`,
-    nextStep: id.startsWith("credential.") ? "Store it again with 'credential set'." : "Type it again into the input.",
+    say: `The entry for ${what} in Splunk's credential store is incomplete, so it is not used.`,
+    nextStep: id.startsWith("credential.")
+      ? "Store it again with `defender_mssp credential set NAME --to splunk`."
+      : "Type it again into the input.",
   });
 }
 
@@ -280,7 +282,7 @@ function unexpected(status: number): Failure {
     actor: "operator",
     retry: { when: "later" },
     status,
-    say: `splunkd's credential store gave an answer that we do not understand (${status})`,
+    say: `splunkd answered a request to its credential store in an unknown form (${status}).`,
     nextStep: "Look for the cause in splunkd.log.",
   });
 }

@@ -43,7 +43,7 @@ describe("public samples are read without waiting for end of file", () => {
   });
 });
 
-describe("a value reaches us as it was typed", () => {
+describe("a value arrives as it was typed", () => {
   test.each([
     ["0123", "0123"],
     ["1e5", "1e5"],
@@ -163,7 +163,7 @@ describe("what cannot be read gets one plain sentence without content", () => {
       {
         stanza: "a",
         key: "stanza",
-        say: "splunkd's document holds the unexpected element <editor>; save this input again in Splunk",
+        say: "splunkd's document contains the unexpected element <editor>; save this input again in Splunk",
       },
     ]);
     expect(document.stanzas.map((one) => one.name)).toEqual(["b"]);

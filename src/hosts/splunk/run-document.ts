@@ -6,39 +6,39 @@ import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { SettingProblem } from "../../model/stanza.ts";
 
-/** What splunkd sends on stdin: `<input>` to run, `<items>` to have one input's settings checked. */
+/** The document that splunkd sends on stdin: `<input>` to run, `<items>` to check one input's settings. */
 export interface SplunkDocument {
   readonly kind: "input" | "items";
   readonly serverHost: string;
-  /** Where splunkd's REST answers, normally `https://127.0.0.1:8089`. */
+  /** Address of splunkd's REST interface, normally `https://127.0.0.1:8089`. */
   readonly serverUri: string;
   /** Absent in a document written by hand. */
   readonly sessionKey: Sealed | undefined;
   readonly checkpointDir: string;
   readonly stanzas: readonly SplunkStanza[];
-  /** Stanzas that could not be read; the others can. */
+  /** Stanzas that could not be read. */
   readonly problems: readonly SettingProblem[];
 }
 
 export interface SplunkStanza {
-  /** As splunkd wrote it: `defender_mssp://contoso`, or the bare name in some `<items>` documents. */
+  /** As splunkd wrote it: `defender_mssp://contoso`, or only the name in some `<items>` documents. */
   readonly fullName: string;
   /** Without the scheme. */
   readonly name: string;
-  /** Folder of the app whose inputs.conf holds the stanza; edits go there. */
+  /** Folder of the app whose inputs.conf contains the stanza; edits go there. */
   readonly app: string | undefined;
-  /** Values as they are, white space included; a `param_list` is joined by commas. */
+  /** Unchanged values, with white space; a `param_list` is joined by commas. */
   readonly values: Readonly<Record<string, string>>;
 }
 
-/** Give up when splunkd has not finished its document by then (the JavaScript SDK waits as long). */
+/** How long splunkd may take to send its document (the same as in the JavaScript SDK). */
 const READ_LIMIT_MS = 30_000;
 /** 2,000 customers are about 4 MB. */
 const DOCUMENT_MAX_BYTES = 64 * 1024 * 1024;
 
 /**
- * Reads until the closing tag: splunkd may leave the pipe open. Ends at end of file too. Throws Failure
- * `document-late` after 30 s, `document-empty` when nothing came, `document-too-large`.
+ * Reads until the closing tag, because splunkd may leave the pipe open, or until the end of the file. Throws
+ * Failure `document-late` after 30 s, `document-empty` without any data, `document-too-large`.
  */
 export async function readDocumentText(stdin: AsyncIterable<Uint8Array>, clock: Clock): Promise<string> {
   const collected = new DocumentBytes();
@@ -51,26 +51,26 @@ export async function readDocumentText(stdin: AsyncIterable<Uint8Array>, clock: 
       if (next === "late")
         throw unusable(
           "document-late",
-          `splunkd sent no complete document within ${READ_LIMIT_MS / 1000} s (${collected.length} bytes so far)`,
+          `splunkd did not send a complete document within ${READ_LIMIT_MS / 1000} s (${collected.length} bytes received).`,
         );
       if (next.done) break;
       collected.add(next.value);
     }
   } finally {
     late.abort();
-    // Lets go of the pipe: reading on would keep the process alive after its stop. Not awaited, a read may be
-    // under way.
+    // Releases the pipe, because a pending read would keep the process alive. Not awaited, because a read may
+    // be running.
     pieces.return?.().catch(() => {});
   }
   if (collected.length === 0)
     throw unusable(
       "document-empty",
-      "nothing came on standard input; this program is started by splunkd, or by hand with a command (see --help)",
+      "Standard input was empty. splunkd starts this program; to start it yourself, give a command (see --help).",
     );
   return collected.text();
 }
 
-/** Bytes as they arrive, with an eye on the end. */
+/** Collects bytes as they arrive and detects the end. */
 class DocumentBytes {
   length = 0;
   #pieces: Uint8Array[] = [];
@@ -78,13 +78,16 @@ class DocumentBytes {
   add(piece: Uint8Array): void {
     this.length += piece.byteLength;
     if (this.length > DOCUMENT_MAX_BYTES)
-      throw unusable("document-too-large", `splunkd's document is larger than ${DOCUMENT_MAX_BYTES / 1024 / 1024} MiB`);
+      throw unusable(
+        "document-too-large",
+        `splunkd's document is larger than ${DOCUMENT_MAX_BYTES / 1024 / 1024} MiB.`,
+      );
     this.#pieces.push(piece);
   }
 
   /**
-   * Whether the last thing that is not white space is a closing root tag. Works on UTF-16 as well: its zero
-   * bytes are left out.
+   * Whether the text ends with a closing root tag, white space aside. Works for UTF-16 too, because zero
+   * bytes are skipped.
    */
   isComplete(): boolean {
     let tail = "";
@@ -96,7 +99,7 @@ class DocumentBytes {
         tail = String.fromCharCode(byte) + tail;
       }
     }
-    // Little-endian UTF-16 ends with a zero byte that may still be on its way; the decoder does without it.
+    // Little-endian UTF-16 ends with a zero byte that may arrive later; the decoder does not need it.
     return /<\/(input|items)\s*>$/.test(tail);
   }
 
@@ -109,7 +112,8 @@ class DocumentBytes {
 const CLOSING_LENGTH = 64;
 
 /**
- * By the bytes, not by the declaration: public samples declare utf-16 and are ASCII, and the other way round.
+ * Decides by the bytes, not by the declaration: public samples declare utf-16 but are ASCII, and the other
+ * way round.
  */
 function decode(bytes: Buffer): string {
   const [a, b, c] = bytes;
@@ -128,11 +132,11 @@ function utf16(bytes: Buffer, order: "le" | "be"): string {
   return (order === "be" ? whole.swap16() : whole).toString("utf16le");
 }
 
-/** One node as fast-xml-parser's `preserveOrder` gives it. */
+/** One node in fast-xml-parser's `preserveOrder` form. */
 type Node = Readonly<Record<string, unknown>>;
 
 /**
- * Everything stays text: by default the parser would turn a secret `0123` into 123. Entities are decoded
+ * All values stay text: by default the parser would turn a secret `0123` into 123. Entities are decoded
  * below, in one pass.
  */
 const PARSER = new XMLParser({
@@ -150,23 +154,23 @@ const PARSER = new XMLParser({
 });
 
 /**
- * Parses a run or validation document. Throws Failure `document-malformed` (never with content: secrets are
- * in there); a stanza that is not understood is a problem of its own.
+ * Parses a run or validation document. Throws Failure `document-malformed`, never with content, because the
+ * document contains secrets. A stanza that cannot be read becomes a problem of that stanza.
  */
 export function parseDocument(text: string): SplunkDocument {
   if (/<!DOCTYPE/i.test(text))
-    throw unusable("document-malformed", "splunkd's document holds a DOCTYPE, which is refused");
+    throw unusable("document-malformed", "splunkd's document contains a DOCTYPE, which is not accepted.");
   const body = text.replace(/^\uFEFF?\s*<\?xml[^>]*\?>/, "");
   const valid = XMLValidator.validate(body);
   if (valid !== true)
-    throw unusable("document-malformed", `splunkd's document is no well-formed XML (line ${valid.err.line})`);
+    throw unusable("document-malformed", `splunkd's document is not well-formed XML (line ${valid.err.line}).`);
   let root: Node | undefined;
   try {
     root = (PARSER.parse(body) as Node[]).find((node) => nameOf(node) === "input" || nameOf(node) === "items");
   } catch (cause) {
-    throw unusable("document-malformed", "splunkd's document could not be read", cause);
+    throw unusable("document-malformed", "splunkd's document could not be read.", cause);
   }
-  if (!root) throw unusable("document-malformed", "splunkd's document is neither <input> nor <items>");
+  if (!root) throw unusable("document-malformed", "splunkd's document is neither <input> nor <items>.");
   const kind = nameOf(root) as "input" | "items";
   const top = childrenOf(root);
   const single = (name: string) => {
@@ -211,7 +215,11 @@ function readStanza(node: Node): SplunkStanza | SettingProblem {
         tag === "param" || tag === "param_list"
           ? `<${tag}> without a name`
           : `the unexpected element <${tag.slice(0, 40)}>`;
-      return { stanza: name, key: "stanza", say: `splunkd's document holds ${what}; save this input again in Splunk` };
+      return {
+        stanza: name,
+        key: "stanza",
+        say: `splunkd's document contains ${what}; save this input again in Splunk`,
+      };
     }
   }
   return {
@@ -223,8 +231,7 @@ function readStanza(node: Node): SplunkStanza | SettingProblem {
 }
 
 /**
- * The text by itself: as a piece of the document it would keep the whole document, megabytes for thousands of
- * inputs, alive.
+ * A copy of the text. A slice would keep the whole document in memory: megabytes for thousands of inputs.
  */
 function ownText(text: string): string {
   return Buffer.from(text, "utf16le").toString("utf16le");
@@ -245,7 +252,7 @@ function attributeOf(node: Node, name: string): string | undefined {
   return typeof value === "string" ? decodeEntities(value) : undefined;
 }
 
-/** All text below a node; CDATA is taken as it stands. */
+/** All text below a node; CDATA is taken unchanged. */
 function textOf(node: Node): string {
   return childrenOf(node)
     .map((child) => {
@@ -263,8 +270,8 @@ function textOf(node: Node): string {
 const NAMED: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
 
 /**
- * XML's five named entities and numeric references, each once: `&amp;lt;` is the text `&lt;`. Anything else
- * stays as written.
+ * Decodes XML's five named entities and numeric references, each once: `&amp;lt;` is the text `&lt;`. All
+ * other text is unchanged.
  */
 function decodeEntities(text: string): string {
   return text.replace(
@@ -282,7 +289,7 @@ function unusable(code: FailureCode, say: string, cause?: unknown): Failure {
     actor: "operator",
     retry: { when: "never" },
     say,
-    nextStep: "Disable and enable the input in Splunk; if it happens again, report it with splunkd.log.",
+    nextStep: "Disable and enable the input in Splunk. If it happens again, report a bug with splunkd.log.",
     cause,
   });
 }

@@ -9,7 +9,7 @@ import type { Stanza } from "../../model/stanza.ts";
 /** Reads a secret's file; `undefined` for a file that cannot be read. */
 export type ReadBytes = (file: string) => Promise<Uint8Array | undefined>;
 
-/** A secret that stands in the stanza itself, or a reference to its file. */
+/** A secret in the stanza itself, or a reference to its file. */
 export function clearValue(stanza: Stanza, key: SecretKey): Sealed | undefined {
   return key === "client_secret" ? stanza.clientSecret : stanza.refreshToken;
 }
@@ -21,9 +21,9 @@ export function fileNamed(stanza: Stanza, key: SecretKey): string | undefined {
 }
 
 /**
- * Reads secrets that stand as `file:PATH`: for hosts whose splunkd offers no credential store (universal
- * forwarders). A file is not bound to endpoints, so such a secret goes to the cloud's own addresses only:
- * somebody who may edit an input must not be able to have it sent elsewhere.
+ * Reads secrets given as `file:PATH`, for hosts whose splunkd has no credential store (universal forwarders).
+ * A file is not bound to endpoints, so such a secret goes to the cloud's own addresses only: somebody who may
+ * edit an input must not be able to have it sent elsewhere.
  */
 export async function withSecretFiles(stanza: Stanza, readBytes: ReadBytes, files: FileRule): Promise<Stanza> {
   const read = new Map<SecretKey, Sealed>();
@@ -33,14 +33,14 @@ export async function withSecretFiles(stanza: Stanza, readBytes: ReadBytes, file
     if (hasOwnAddresses(stanza))
       throw secretFile(
         key,
-        "comes from a file and is therefore sent to the cloud's own addresses only",
-        "Take login_url, graph_url, api_url and siem_url out of this input.",
+        "comes from a file, so it is sent only to the cloud's own addresses, but this input sets other addresses",
+        "Remove login_url, graph_url, api_url and siem_url from this input.",
       );
     const file = readFilePath(named, files);
-    if (!file.ok) throw secretFile(key, `names a file that may not be used: ${file.say}`, "");
+    if (!file.ok) throw secretFile(key, `names a file that cannot be used: ${file.say}`, "");
     const looked = files.files.look(file.value);
     if (looked.kind !== "missing" && looked.openToOthers)
-      throw secretFile(key, `names ${file.value}, which other accounts may read`, `Run chmod 600 ${file.value}.`);
+      throw secretFile(key, `names ${file.value}, which other accounts can read`, `Run \`chmod 600 ${file.value}\`.`);
     const text = Buffer.from((await readBytes(file.value)) ?? [])
       .toString("utf8")
       .replace(/^\uFEFF/, "")
@@ -48,8 +48,8 @@ export async function withSecretFiles(stanza: Stanza, readBytes: ReadBytes, file
     if (text === "")
       throw secretFile(
         key,
-        `names ${file.value}, which is empty or may not be read by Splunk`,
-        "Put the secret into it, one line.",
+        `names ${file.value}, which is empty or cannot be read by Splunk's user`,
+        "Write the secret into the file, on one line.",
       );
     read.set(key, sealed(text));
   }
@@ -67,7 +67,7 @@ function secretFile(key: SecretKey, say: string, nextStep: string): Failure {
   return new Failure("secret-file-refused", {
     actor: "operator",
     retry: { when: "never" },
-    say: `${key} ${say}`,
+    say: `The setting ${key} ${say}.`,
     nextStep,
   });
 }

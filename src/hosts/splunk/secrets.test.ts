@@ -176,7 +176,7 @@ describe("a secret typed into the form", () => {
       "typed in between",
     );
     expect(log.lines.map((line) => line.message)).toContain(
-      "a secret typed while the one before it was being masked is stored too",
+      "a secret typed while the previous one was being masked is stored too",
     );
     expect(inspect(log.lines, { depth: 9 })).not.toContain("typed in between");
   });
@@ -318,16 +318,16 @@ describe("a shared credential", () => {
     const { refused } = await start(new FakeSplunkd(), [stanzaOf("a", { credential: "main" })]);
     expect(refused[0]?.failure).toMatchObject({
       code: "credential-missing",
-      nextStep: "Store it with 'credential set main', or name another one.",
+      nextStep: "Store it with `defender_mssp credential set main --to splunk`, or set another name in `credential`.",
     });
   });
 });
 
-describe("a customer without a usable secret is told so, and the others go on", () => {
+describe("a customer without a usable secret is named with the reason, and the others are collected", () => {
   test.each([
     [{ client_secret: MASK }, "secret-missing", "mask"],
-    [{}, "secret-missing", "nothing to sign in with"],
-    [{ auth: "refresh_token", client_secret: "x" }, "secret-missing", "nothing to sign in with"],
+    [{}, "secret-missing", "no client secret, certificate or refresh token"],
+    [{ auth: "refresh_token", client_secret: "x" }, "secret-missing", "has no refresh token"],
   ])("%j", async (values, code, part) => {
     const { ready, refused } = await start(new FakeSplunkd(), [
       stanzaOf("a", values),
@@ -428,13 +428,13 @@ describe("a secret from a file, where splunkd offers no credential store", () =>
   });
 
   test.each([
-    [{ client_secret: "file:/etc/shadow" }, "lies outside the allowed folders"],
-    [{ client_secret: "file:/auth/../etc/shadow" }, "lies outside the allowed folders"],
+    [{ client_secret: "file:/etc/shadow" }, "is outside the allowed folders"],
+    [{ client_secret: "file:/auth/../etc/shadow" }, "is outside the allowed folders"],
     [{ client_secret: "file:/auth/gone" }, "does not exist"],
     [{ client_secret: "file:/auth/empty" }, "is empty"],
-    [{ client_secret: "file:/auth/open" }, "other accounts may read"],
-    [{ client_secret: "file:/auth/key", login_url: "https://login.evil.example" }, "the cloud's own addresses only"],
-    [{ client_secret: "file:/auth/key", graph_url: "https://graph.evil.example" }, "the cloud's own addresses only"],
+    [{ client_secret: "file:/auth/open" }, "other accounts can read"],
+    [{ client_secret: "file:/auth/key", login_url: "https://login.evil.example" }, "only to the cloud's own addresses"],
+    [{ client_secret: "file:/auth/key", graph_url: "https://graph.evil.example" }, "only to the cloud's own addresses"],
   ])("%j is refused", async (values, part) => {
     const { ready, refused } = await start(new FakeSplunkd(), [stanzaOf("a", values)]);
     expect(ready).toEqual([]);
@@ -468,7 +468,7 @@ describe("a certificate, which is a file and not typed", () => {
     expect(ready).toEqual([]);
     expect(refused[0]?.failure).toMatchObject({
       code: "endpoint-changed",
-      say: `${setting} changed since certificate was first used, so it is not used`,
+      say: `${setting} changed since certificate was first used, so it is not used.`,
     });
   });
 

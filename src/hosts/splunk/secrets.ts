@@ -11,12 +11,12 @@ import { credentialId, customerSecretId } from "./passwords.ts";
 import type { ReadBytes } from "./secret-files.ts";
 import { clearValue, fileNamed, hasOwnAddresses, withSecretFiles } from "./secret-files.ts";
 
-/** A customer whose secrets are there. */
+/** A customer with its secrets. */
 export interface ReadyStanza {
   readonly stanza: Stanza;
   /** Of the endpoints in force: what is stored for this customer from now on is bound to them. */
   readonly fingerprint: string;
-  /** Those that stand in clear in inputs.conf and are to be stored and masked. */
+  /** The secrets in clear text in inputs.conf, to be stored and masked. */
   readonly clear: readonly SecretKey[];
   /**
    * The path of a certificate that is not bound yet. Once it is, somebody who edits the input cannot have
@@ -33,7 +33,7 @@ export interface RefusedStanza {
 }
 
 /**
- * What a shared credential's entry holds, as JSON. `certificate`: path of a PEM; `expires`: ISO time, for the
+ * The JSON in a shared credential's entry. `certificate`: path of a PEM file; `expires`: ISO time, for the
  * warning in health events.
  */
 export interface SharedCredential {
@@ -56,12 +56,12 @@ export interface Resolution {
 }
 
 /**
- * Gives each customer his secrets: those typed in clear, else the stored ones, if they were typed for the
- * endpoints, proxy and CA that are in force now; one that differs gets none at all and is told which setting
- * it is (`endpoint-changed`). A customer whose file cannot be read is refused alone.
+ * Gives each customer its secrets: those typed in clear, else the stored ones, if they were typed for the
+ * current endpoints, proxy and CA file. A customer that differs gets none, and the failure names the setting
+ * (`endpoint-changed`). A customer whose file cannot be read is refused alone.
  *
- * @param store undefined when the credential store could not be read; `storeFailure` then says why. Customers
- *   that need nothing from it go on.
+ * @param store undefined if the credential store could not be read; `storeFailure` then says why. Customers
+ *   that need nothing from it are not affected.
  */
 export async function resolveSecrets(
   stanzas: readonly Stanza[],
@@ -98,14 +98,14 @@ function resolveOne(
   const clear: SecretKey[] = [];
   for (const key of SECRET_KEYS) {
     if (clearValue(stanza, key)) {
-      // A reference to a file is no secret: it stays where it stands.
+      // A reference to a file is not a secret, so it is not masked.
       if (fileNamed(given, key) === undefined) clear.push(key);
       continue;
     }
     const found = store?.get(customerSecretId(stanza.name, key));
     if (found) stored.set(key, assertBinding(found, fingerprint, key));
     else if (masked.includes(key))
-      throw storeFailure ?? missing(key, `holds only the mask for ${key}, and nothing is stored for this input`);
+      throw storeFailure ?? missing(key, `has only the mask in ${key}, and no secret is stored for it.`);
   }
   const certificateToBind =
     stanza.certificate === undefined
@@ -115,7 +115,14 @@ function resolveOne(
     stanza.credential === undefined ? undefined : sharedCredential(stanza.credential, store, storeFailure, fingerprint);
   const complete = withSecrets(stanza, stored, shared);
   const lacking = lackingSecret(complete);
-  if (lacking) throw storeFailure ?? missing(lacking, "has nothing to sign in with");
+  if (lacking)
+    throw (
+      storeFailure ??
+      missing(
+        lacking,
+        lacking === "refresh_token" ? "has no refresh token." : "has no client secret, certificate or refresh token.",
+      )
+    );
   const refreshToken = stored.get("refresh_token");
   return {
     stanza: complete,
@@ -139,7 +146,14 @@ function unboundCertificate(
   fingerprint: string,
 ): string | undefined {
   if (!store) {
-    if (hasOwnAddresses(stanza)) throw storeFailure ?? missing("client_secret", "has no credential store");
+    if (hasOwnAddresses(stanza))
+      throw (
+        storeFailure ??
+        missing(
+          "client_secret",
+          "overrides addresses, but its certificate cannot be bound to them without a credential store.",
+        )
+      );
     return undefined;
   }
   const found = store.get(customerSecretId(stanza.name, "certificate"));
@@ -154,8 +168,8 @@ function assertBinding(found: StoredSecret, present: string, what: string): Stor
   throw new Failure("endpoint-changed", {
     actor: "operator",
     retry: { when: "never" },
-    say: `${changed.join(", ")} changed since ${what} was ${what === "certificate" ? "first used" : "typed"}, so ${what === "certificate" ? "it" : "the stored secret"} is not used`,
-    nextStep: `${what === "certificate" ? "Undo the change" : `Type ${what} again for this input`}, or accept the change with 'credential reseal'.`,
+    say: `${changed.join(", ")} changed since ${what} was ${what === "certificate" ? "first used" : "typed"}, so ${what === "certificate" ? "it" : "the stored secret"} is not used.`,
+    nextStep: `${what === "certificate" ? "Undo the change" : `Type ${what} again for this input`}, or accept the change with \`defender_mssp credential reseal --to splunk\`.`,
   });
 }
 
@@ -172,8 +186,8 @@ function sharedCredential(
       new Failure("credential-missing", {
         actor: "operator",
         retry: { when: "never" },
-        say: `the shared credential ${name} is not stored`,
-        nextStep: `Store it with 'credential set ${name}', or name another one.`,
+        say: `The shared credential ${name} is not stored, so this customer cannot be signed in.`,
+        nextStep: `Store it with \`defender_mssp credential set ${name} --to splunk\`, or set another name in \`credential\`.`,
       })
     );
   }
@@ -182,8 +196,8 @@ function sharedCredential(
     throw new Failure("secret-damaged", {
       actor: "operator",
       retry: { when: "never" },
-      say: `what is stored for the shared credential ${name} cannot be read`,
-      nextStep: `Store it again with 'credential set ${name}'.`,
+      say: `The stored shared credential ${name} cannot be read, so it is not used.`,
+      nextStep: `Store it again with \`defender_mssp credential set ${name} --to splunk\`.`,
     });
   return parsed;
 }
@@ -198,8 +212,8 @@ function readCredential(text: string): SharedCredential | undefined {
 }
 
 /**
- * The stanza's own client id, key and certificate win over the shared credential's; an own key or certificate
- * replaces both of its.
+ * The stanza's own client id, client secret and certificate override those of the shared credential. An own
+ * client secret or certificate replaces both of the shared credential's.
  */
 function withSecrets(
   stanza: Stanza,
@@ -234,10 +248,10 @@ function missing(key: SecretKey, say: string): Failure {
   return new Failure("secret-missing", {
     actor: "operator",
     retry: { when: "never" },
-    say: `the input ${say}`,
+    say: `This input ${say}`,
     nextStep:
       key === "refresh_token"
-        ? "Run 'token acquire --to splunk' for this customer, or type refresh_token into the input."
-        : "Type client_secret into the input, or name a shared credential.",
+        ? "Run `defender_mssp token acquire --to splunk` for this customer, or type refresh_token into the input."
+        : "Type client_secret into the input, or set `credential`.",
   });
 }

@@ -6,13 +6,13 @@ import { sealed } from "../../model/sealed.ts";
 import type { Route } from "../../model/stanza.ts";
 import { jsonOf } from "../../net/json-answer.ts";
 
-/** Folder and id of our app; the stored secrets live in its namespace. */
+/** Folder and id of this app; the stored secrets are in its namespace. */
 export const APP = "TA_defender_mssp";
 
 const LOOPBACK = /^(127(\.\d{1,3}){3}|\[?::1\]?|localhost)$/i;
 /** A list page of 500 stored secrets is about 1.5 MB. */
 const ANSWER_MAX_BYTES = 64 * 1024 * 1024;
-/** Pauses between tries while splunkd is starting or restarting (503, no connection). */
+/** Pauses between attempts while splunkd starts or restarts (503, no connection). */
 const PAUSES_MS = [1000, 2000, 4000, 8000, 15_000] as const;
 
 export interface SplunkdOptions {
@@ -20,7 +20,9 @@ export interface SplunkdOptions {
   readonly clock: Clock;
   readonly serverUri: string;
   readonly sessionKey: Sealed | undefined;
-  /** How the key is presented; `Bearer` for an authentication token that an administrator made. */
+  /**
+   * Scheme of the authorization header; `Bearer` for an authentication token that an administrator created.
+   */
   readonly authorization?: "Splunk" | "Bearer";
   /** The setting of that name; undefined: Splunk's own CA, and then loopback only. */
   readonly splunkdCaFile: string | undefined;
@@ -34,9 +36,9 @@ export interface SplunkdAnswer {
 }
 
 /**
- * splunkd's REST interface with the input's own session key. The key goes to this machine, or to a host that
- * `splunkd_ca_file` verifies, and never through a proxy. No answer's content ever gets into a failure: these
- * endpoints can echo secrets.
+ * splunkd's REST interface with the input's own session key. The key is sent only to this machine, or to a
+ * host that `splunkd_ca_file` verifies, and never through a proxy. The content of an answer never gets into a
+ * failure, because these endpoints can return secrets.
  */
 export class Splunkd {
   readonly #options: SplunkdOptions;
@@ -55,26 +57,26 @@ export class Splunkd {
       throw new Failure("session-key-missing", {
         actor: "operator",
         retry: { when: "never" },
-        say: "the run document holds no session key, so Splunk's credential store cannot be read",
-        nextStep: "Start the input from Splunk, or give a document from 'splunk cmd splunkd print-modinput-config'.",
+        say: "The run document contains no session key, so Splunk's credential store cannot be read.",
+        nextStep: "Start the input from Splunk, or use a document from `splunk cmd splunkd print-modinput-config`.",
       });
     }
   }
 
   get(pathAndQuery: string): Promise<SplunkdAnswer> {
-    return this.#patiently("GET", pathAndQuery);
+    return this.#withRetries("GET", pathAndQuery);
   }
 
   post(pathAndQuery: string, form: Readonly<Record<string, string>>): Promise<SplunkdAnswer> {
-    return this.#patiently("POST", pathAndQuery, form);
+    return this.#withRetries("POST", pathAndQuery, form);
   }
 
   delete(pathAndQuery: string): Promise<SplunkdAnswer> {
-    return this.#patiently("DELETE", pathAndQuery);
+    return this.#withRetries("DELETE", pathAndQuery);
   }
 
-  /** Tries again while splunkd is busy or not there; gives up after half a minute. */
-  async #patiently(
+  /** Retries for half a minute while splunkd is busy or not reachable. */
+  async #withRetries(
     method: "GET" | "POST" | "DELETE",
     pathAndQuery: string,
     form?: Readonly<Record<string, string>>,
@@ -122,7 +124,7 @@ export class Splunkd {
     const text = await answer.text(ANSWER_MAX_BYTES).catch((error: unknown) => {
       throw unreachable(error);
     });
-    // Some answers (201, 409) may come as XML whatever was asked for; only the status matters then.
+    // Some answers (201, 409) can be XML although JSON was requested; then only the status is used.
     return { status: answer.status, json: jsonOf(text) };
   }
 }
@@ -161,8 +163,8 @@ export async function splunkdLogin(
       actor: "operator",
       retry: { when: "never" },
       status: answer.status,
-      say: "Splunk does not accept this user and password.",
-      nextStep: "Check both, or use a token in DEFENDER_MSSP_SPLUNK_TOKEN.",
+      say: "Splunk rejected this user and password.",
+      nextStep: "Check both, or set DEFENDER_MSSP_SPLUNK_TOKEN to an authentication token.",
     });
   }
   throw (
@@ -171,13 +173,13 @@ export async function splunkdLogin(
       actor: "operator",
       retry: { when: "later" },
       status: answer.status,
-      say: `splunkd answered the login in a way that we do not understand (${answer.status}).`,
+      say: `splunkd answered the login in an unknown form (${answer.status}).`,
       nextStep: "Look for the cause in splunkd.log.",
     })
   );
 }
 
-/** Where the key may go, and how splunkd proves itself there. */
+/** Where the session key may be sent, and how splunkd's certificate is verified. */
 function trustOf(options: SplunkdOptions): { readonly base: string; readonly route: Route } {
   let url: URL;
   try {
@@ -186,7 +188,7 @@ function trustOf(options: SplunkdOptions): { readonly base: string; readonly rou
     throw new Failure("splunkd-unnamed", {
       actor: "operator",
       retry: { when: "never" },
-      say: "the run document names no usable server_uri, so Splunk's credential store cannot be read",
+      say: "The run document contains no valid server_uri, so Splunk's credential store cannot be read.",
     });
   }
   const base = url.origin;
@@ -209,7 +211,7 @@ function trustOf(options: SplunkdOptions): { readonly base: string; readonly rou
     throw new Failure("splunkd-untrusted", {
       actor: "operator",
       retry: { when: "never" },
-      say: `splunkd's address ${url.host} is not on this machine, and splunkd_ca_file names no file to verify it with; the session key is not sent there`,
+      say: `The session key is not sent to splunkd at ${url.host}: the address is not on this machine, and splunkd_ca_file is not set to verify it.`,
       nextStep: "Set splunkd_ca_file under [defender_mssp] to the PEM file of splunkd's CA.",
     });
   }
@@ -217,8 +219,8 @@ function trustOf(options: SplunkdOptions): { readonly base: string; readonly rou
 }
 
 /**
- * What splunkd's own refusals mean; other statuses are the caller's. Source: Splunk REST API Reference,
- * response status codes.
+ * The meaning of splunkd's own error statuses; other statuses are left to the caller. Source: Splunk REST API
+ * Reference, response status codes.
  */
 function refusal(status: number): Failure | undefined {
   switch (status) {
@@ -227,16 +229,16 @@ function refusal(status: number): Failure | undefined {
         actor: "operator",
         retry: { when: "later" },
         status,
-        say: "splunkd refused our session key (401); it has probably expired",
-        nextStep: "Disable and enable one of the inputs, so that splunkd starts us with a new key.",
+        say: "splunkd rejected this program's session key (401). It has probably expired.",
+        nextStep: "Disable and enable one of the inputs, so that splunkd restarts this program with a new session key.",
       });
     case 403:
       return new Failure("splunkd-forbidden", {
         actor: "operator",
         retry: { when: "later" },
         status,
-        say: "splunkd does not let us use its credential store (403)",
-        nextStep: "Give the user that owns the input the capability edit_storage_passwords.",
+        say: "splunkd denied this program access to its credential store (403).",
+        nextStep: "Give the user that owns the input the capability `edit_storage_passwords`.",
       });
     case 429:
     case 502:
@@ -246,15 +248,18 @@ function refusal(status: number): Failure | undefined {
         actor: "operator",
         retry: { when: "soon" },
         status,
-        say: `splunkd is not ready (${status})`,
-        nextStep: "Wait until it has started; if it stays so, look into splunkd.log.",
+        say: `splunkd is not ready (${status}).`,
+        nextStep: "Wait until splunkd has started. If this persists, check splunkd.log.",
       });
     default:
       return undefined;
   }
 }
 
-/** A network failure in words about splunkd; the client's own speak of Microsoft's settings. */
+/**
+ * A network failure with a sentence about splunkd, because the client's own sentences name Microsoft's
+ * settings.
+ */
 function unreachable(error: unknown): Failure {
   if (!isFailure(error)) throw error;
   if (error.code === "stopped") return error;
@@ -262,7 +267,7 @@ function unreachable(error: unknown): Failure {
     return new Failure("splunkd-untrusted", {
       actor: "operator",
       retry: { when: "never" },
-      say: "splunkd's certificate could not be verified with $SPLUNK_HOME/etc/auth/cacert.pem or the file named in splunkd_ca_file",
+      say: "splunkd's certificate could not be verified with $SPLUNK_HOME/etc/auth/cacert.pem or the file in splunkd_ca_file.",
       nextStep: "Set splunkd_ca_file under [defender_mssp] to the PEM file of splunkd's CA.",
       cause: error,
     });
@@ -270,8 +275,8 @@ function unreachable(error: unknown): Failure {
   return new Failure("splunkd-unreachable", {
     actor: "operator",
     retry: { when: "soon" },
-    say: `splunkd's management port does not answer (${error.code})`,
-    nextStep: "Check that it is open on this host; on a universal forwarder give the secrets by file.",
+    say: `splunkd's management port does not answer (${error.code}).`,
+    nextStep: "Check that the port is open on this host. On a universal forwarder set secrets as file:PATH.",
     cause: error,
   });
 }

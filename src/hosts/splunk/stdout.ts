@@ -12,30 +12,30 @@ import type { Sink } from "../../model/ports.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import type { StreamPipe } from "./stream-pipe.ts";
 
-/** One write to the pipe; larger ones gain nothing, smaller ones cost a system call each. */
+/** Size of one write to the pipe. Larger writes are not faster; smaller ones need more system calls. */
 const WRITE_BYTES = 256 * 1024;
 
 /**
- * Events to splunkd. `provisional`: splunkd acknowledges nothing, so written is not indexed. One batch at a
- * time: the buffer is shared, and is filled again only when the pipe has taken it.
+ * Writes events to splunkd. `provisional`: splunkd acknowledges nothing, so a written event may not be
+ * indexed. One batch at a time, because the buffer is shared and is reused only after the pipe has taken it.
  *
- * @param stanzas every customer that may have an event, also one with wrong settings: its settings decide an
- *   event's style and index.
+ * @param stanzas every customer that can have an event, including those with failures: their settings decide
+ *   an event's style and index.
  */
 export function splunkSink(pipe: StreamPipe, stanzas: readonly Stanza[]): Sink {
   const styles = new Map<string, EventStyle>(stanzas.map((stanza) => [stanza.name, stanza]));
   const buffer = new ByteWriter(WRITE_BYTES + WRITE_BYTES / 4);
-  let turn: Promise<unknown> = Promise.resolve();
+  let last: Promise<unknown> = Promise.resolve();
 
-  function inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const mine = turn
+  function inOrder<T>(work: () => Promise<T>): Promise<T> {
+    const mine = last
       .catch(() => {})
       .then(() => {
-        // Whatever the turn before left when it failed.
+        // Removes what a failed write left behind.
         buffer.reset();
         return work();
       });
-    turn = mine;
+    last = mine;
     return mine;
   }
 
@@ -50,7 +50,7 @@ export function splunkSink(pipe: StreamPipe, stanzas: readonly Stanza[]): Sink {
   return {
     kind: "provisional",
     write: (batch) =>
-      inTurn(async () => {
+      inOrder(async () => {
         let written = 0;
         for (const delivery of batch) {
           writeSplunkEvent(buffer, delivery, styleOf(delivery));
@@ -59,7 +59,7 @@ export function splunkSink(pipe: StreamPipe, stanzas: readonly Stanza[]): Sink {
         return written + (await flush());
       }),
     writeHuge: (delivery, pieces) =>
-      inTurn(async () => {
+      inOrder(async () => {
         let written = 0;
         let isFirst = true;
         beginStreamedEvent(buffer, delivery, styleOf(delivery), true);
@@ -72,7 +72,7 @@ export function splunkSink(pipe: StreamPipe, stanzas: readonly Stanza[]): Sink {
         return written + (await flush());
       }),
     health: (event) =>
-      inTurn(async () => {
+      inOrder(async () => {
         writeSplunkHealth(buffer, stanzaOf(event), event);
         await flush();
       }),
@@ -85,8 +85,8 @@ export function splunkSink(pipe: StreamPipe, stanzas: readonly Stanza[]): Sink {
   }
 
   /**
-   * The stanza whose index the customer's health goes to. A stanza may name its tenant by domain, so the
-   * customer's name decides first.
+   * The stanza whose index gets the customer's health. A stanza may name its tenant by domain, so the
+   * customer's name is compared first.
    */
   function stanzaOf(event: HealthEvent): string {
     const named = stanzas.filter((stanza) => stanza.tenantName === event.tenant);

@@ -2,22 +2,22 @@ import { STREAM_CLOSE, STREAM_OPEN } from "../../format/splunk/splunk-event.ts";
 import { Failure } from "../../model/failure.ts";
 import type { Clock } from "../../model/ports.ts";
 
-/** The part of `process.stdout` that is used; a test hands in its own. */
+/** The used part of `process.stdout`; tests inject their own. */
 export interface ByteSink {
   write(bytes: Uint8Array, done: (error?: Error | null) => void): boolean;
   on(event: "error", listener: (error: Error) => void): unknown;
 }
 
-/** How long the end of the stream may take: splunkd kills what does not go. */
+/** How long the end of the stream may take, because splunkd kills a process that does not stop. */
 const CLOSE_LIMIT_MS = 2000;
 
 const OPEN = Buffer.from(STREAM_OPEN);
 const CLOSE = Buffer.from(STREAM_CLOSE);
 
 /**
- * The one way to stdout. Pieces leave in the order in which `write` was called, one at a time, each awaited:
- * waiting is the back-pressure, because splunkd stops reading when its queue is full. `<stream>` goes out
- * before the first piece only: an empty stream is not sent.
+ * The only writer to stdout. Pieces are written in the order of the `write` calls, one at a time, each
+ * awaited: this is the back-pressure, because splunkd stops reading when its queue is full. `<stream>` is
+ * written before the first piece, so an empty stream is never sent.
  */
 export class StreamPipe {
   readonly #sink: ByteSink;
@@ -35,14 +35,14 @@ export class StreamPipe {
     sink.on("error", (error) => this.#fail(error));
   }
 
-  /** Fires when the reader is gone (EPIPE): stop now. */
+  /** Fires when the reader has closed the pipe (EPIPE): stop now. */
   get gone(): AbortSignal {
     return this.#gone.signal;
   }
 
   /**
-   * Whole events only. Resolves when the operating system has taken every byte; `bytes` may be reused then.
-   * Rejects with Failure `host-gone` (reader gone) or `output-broken`.
+   * Only whole events. Resolves when the operating system has taken every byte; `bytes` can be reused then.
+   * Rejects with Failure `host-gone` (the reader closed the pipe) or `output-broken`.
    */
   write(bytes: Uint8Array): Promise<void> {
     if (this.#closing) return Promise.reject(closed());
@@ -50,8 +50,8 @@ export class StreamPipe {
   }
 
   /**
-   * Writes `</stream>` after everything that waits and resolves after its callback: `closed`; `cut` when 2 s
-   * were not enough or the reader is gone.
+   * Writes `</stream>` after all waiting pieces and resolves after its callback: `closed`, or `cut` if 2 s
+   * were not enough or the reader closed the pipe.
    */
   async close(): Promise<"closed" | "cut"> {
     if (this.#closing) return "cut";
@@ -74,7 +74,7 @@ export class StreamPipe {
   }
 
   #enqueue(bytes: Uint8Array, opens: boolean): Promise<void> {
-    const turn = this.#last
+    const written = this.#last
       .catch(() => {})
       .then(async () => {
         if (opens && !this.#opened) {
@@ -83,8 +83,8 @@ export class StreamPipe {
         }
         return this.#send(bytes);
       });
-    this.#last = turn;
-    return turn;
+    this.#last = written;
+    return written;
   }
 
   #send(bytes: Uint8Array): Promise<void> {
@@ -108,19 +108,19 @@ export class StreamPipe {
 
 function outputFailure(error: Error): Failure {
   const code = (error as NodeJS.ErrnoException).code;
-  // ERR_STREAM_DESTROYED: what every write after the first EPIPE gets.
+  // ERR_STREAM_DESTROYED: the error of every write after the first EPIPE.
   if (code === "EPIPE" || code === "ECONNRESET" || code === "EOF" || code === "ERR_STREAM_DESTROYED") {
     return new Failure("host-gone", {
       actor: "operator",
       retry: { when: "never" },
-      say: "splunkd has closed our output: we stop, and send again after the next start what may be lost",
+      say: "splunkd closed this program's output. This program stops, and sends events that may be lost again after the next start.",
       cause: error,
     });
   }
   return new Failure("output-broken", {
     actor: "operator",
     retry: { when: "later" },
-    say: `our output to splunkd failed (${code ?? "unknown error"})`,
+    say: `Writing events to splunkd failed (${code ?? "unknown error"}).`,
     nextStep: "Look for the cause in splunkd.log.",
     cause: error,
   });
@@ -130,6 +130,6 @@ function closed(): Failure {
   return new Failure("host-gone", {
     actor: "operator",
     retry: { when: "never" },
-    say: "the output to splunkd is closed: we are stopping",
+    say: "The output to splunkd is closed, because this program is stopping.",
   });
 }

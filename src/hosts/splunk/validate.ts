@@ -9,18 +9,18 @@ const OF_THE_PROCESS: ReadonlySet<string> = new Set(
   TABLE.filter(({ global }) => global === true).map(({ key }) => key),
 );
 
-/** What `--validate-arguments` answers: nothing and 0, or a sentence for the form and 1. */
+/** The answer of `--validate-arguments`: no text and 0, or a sentence for the form and 1. */
 export interface Verdict {
   readonly stdout: string;
   readonly exitCode: 0 | 1;
 }
 
 /**
- * Checks the settings of one input while the user waits in Splunk's form. Opens no socket and writes nothing:
- * it may run on a host where the input never will. The mask is no secret and is not looked at. A wrong
- * setting of the whole process refuses a new input, but no edit of one whose secret is masked: it may come
- * from `[defender_mssp]`, stops no customer, and refusing it would refuse our own masking, so that secrets
- * would stay in clear; splunkd.log names it at each start.
+ * Checks the settings of one input while the user waits in Splunk's form. Opens no socket and writes nothing,
+ * because it may run on a host where the input never runs. The mask is not a secret and is not checked. A
+ * wrong setting of the whole process is refused in a new input, but not in an edit of an input with a masked
+ * secret: the setting may come from `[defender_mssp]` and stops no customer. Refusing it would also refuse
+ * this program's own masking, so secrets would stay in clear text. splunkd.log names it at each start.
  */
 export async function validateArguments(
   stdin: AsyncIterable<Uint8Array>,

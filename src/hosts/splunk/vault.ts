@@ -7,15 +7,16 @@ import { customerSecretId } from "./passwords.ts";
 const DAY_MS = 86_400_000;
 
 /**
- * A customer's refresh token in Splunk. Microsoft gives a new one at each use and leaves the old one valid
- * (90 days), so it is stored only when the stored one is a day old, or was refused: 2,000 customers would
- * otherwise write 26,000 entries an hour. The day is jittered by up to a quarter, or all would write at once.
+ * A customer's refresh token in Splunk. Microsoft returns a new token at each use, and the old one stays
+ * valid (90 days). So a token is stored only when the stored one is a day old or was rejected: otherwise
+ * 2,000 customers would write 26,000 entries an hour. The day has a jitter of up to a quarter, so that
+ * customers do not all write at once.
  */
 export function splunkVault(options: {
   readonly stanza: string;
   readonly fingerprint: string;
   readonly first: Sealed;
-  /** When the stored one was stored; undefined when nothing is stored. */
+  /** When the stored token was stored; undefined if none is stored. */
   readonly storedAtMs: number | undefined;
   readonly store: PasswordStore | undefined;
   readonly clock: Clock;
@@ -34,10 +35,10 @@ export function splunkVault(options: {
         const stored = await store.put(customerSecretId(stanza, "refresh_token"), rotated, fingerprint);
         dueAtMs = stored.storedAtMs + DAY_MS * (1 + random.next() / 4);
       } catch (error) {
-        // The stored one is still good, so collecting goes on; a refused one is not.
+        // The stored token is still valid, so collecting continues; a rejected one is not.
         if (refused || !isFailure(error)) throw error;
         dueAtMs = clock.nowMs() + 600_000;
-        log.warn("a rotated refresh token could not be stored; the one before it stays valid", {
+        log.warn("a renewed refresh token could not be stored; the previous one stays valid", {
           customer: stanza,
           failure: error.code,
           say: error.say,
