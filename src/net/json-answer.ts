@@ -1,6 +1,6 @@
 /**
- * The JSON value of an answer's text, or undefined when it is not JSON. A byte order mark before it is ignored:
- * gateways and proxies write one.
+ * The JSON value of an answer's text, or undefined when it is not JSON. A byte order mark before it is
+ * ignored: gateways and proxies write one.
  */
 export function jsonOf(text: string): unknown {
   try {

@@ -1,7 +1,7 @@
 /**
- * How long `Retry-After` asks us to wait, in ms from now; undefined when absent or unreadable. Both forms of
- * RFC 9110 §10.2.3: whole seconds, or an HTTP date, which is read against the answer's own `Date` header so
- * that a wrong clock here (or there) cannot stretch or skip the wait.
+ * How long `Retry-After` asks the client to wait, in ms from now; undefined when absent or unreadable. Both
+ * forms of RFC 9110 §10.2.3: whole seconds, or an HTTP date. A date is compared with the answer's own `Date`
+ * header, so that a wrong clock on either side cannot lengthen or skip the wait.
  */
 export function retryAfterMs(headers: Readonly<Record<string, string>>, nowMs: number): number | undefined {
   const value = headers["retry-after"]?.trim();
@@ -12,14 +12,14 @@ export function retryAfterMs(headers: Readonly<Record<string, string>>, nowMs: n
   return Math.max(0, at - serverNowMs(headers, nowMs));
 }
 
-/** The service's clock from the `Date` header, ms; ours when the header is missing or unreadable. */
+/** The service's clock from the `Date` header, ms; `nowMs` when the header is missing or unreadable. */
 export function serverNowMs(headers: Readonly<Record<string, string>>, nowMs: number): number {
   const date = headers["date"];
   return (date === undefined ? undefined : httpDateMs(date)) ?? nowMs;
 }
 
 function httpDateMs(text: string): number | undefined {
-  // Only the shapes of an HTTP date; Date.parse alone would also take "5" for a year.
+  // Only the forms of an HTTP date: Date.parse would also read "5" as a year.
   if (!/^[A-Za-z]{3,9},? /.test(text)) return undefined;
   const ms = Date.parse(text);
   return Number.isNaN(ms) ? undefined : ms;

@@ -22,8 +22,8 @@ export function fileNamed(stanza: Stanza, key: SecretKey): string | undefined {
 
 /**
  * Reads secrets given as `file:PATH`, for hosts whose splunkd has no credential store (universal forwarders).
- * A file is not bound to endpoints, so such a secret goes to the cloud's own addresses only: somebody who may
- * edit an input must not be able to have it sent elsewhere.
+ * A file is not bound to endpoints, so such a secret is sent only to the cloud's own addresses: users who can
+ * edit inputs cannot redirect it.
  */
 export async function withSecretFiles(stanza: Stanza, readBytes: ReadBytes, files: FileRule): Promise<Stanza> {
   const read = new Map<SecretKey, Sealed>();
