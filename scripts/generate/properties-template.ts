@@ -4,21 +4,21 @@ import type { StanzaSetting } from "../../src/model/settings-table.ts";
 import { settingsFor } from "../../src/model/settings-table.ts";
 import { GENERATED } from "./generated.ts";
 
-/** `arcsight/defender-mssp.properties.template`: every key of the helper, explained, with its default. */
+/** `arcsight/defender-mssp.properties.template`: every key for ArcSight, explained, with its default. */
 export function arcsightTemplate(): string {
   const rows = settingsFor("arcsight");
   const customer = rows.filter((row) => row.global !== true).map(inProperties);
   const globals = rows.filter((row) => row.global === true).map(inProperties);
   // A customer's required keys are the ones that a first configuration fills in.
   return `# ${GENERATED}
-# One block per customer: tenants[0], tenants[1] and so on. A backslash is written twice. Lines that begin with # show the defaults.
+# One block per customer: tenants[0], tenants[1] and so on. Write a backslash twice. Lines that begin with # show the defaults.
 
 ${customer.map((row) => entry("tenants[0].", row, row.required ? "" : "#")).join("\n")}
 # For all customers
 
 ${globals.map((row) => entry("", row)).join("\n")}
 # Where events go: outputs[0], outputs[1] and so on, several at once. \`arcsight run\` needs at least one, \`arcsight serve\` none.
-# Secrets (client_secret, refresh_token) may be written as file:PATH, env:NAME or credential:NAME (systemd) instead of in place.
+# Instead of a secret (client_secret, refresh_token) you can write file:PATH, env:NAME or credential:NAME (systemd).
 
 ${OUTPUT_SETTINGS.map((row) => entry("outputs[0].", row)).join("\n")}
 # Settings of \`arcsight serve\`

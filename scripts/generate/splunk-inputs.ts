@@ -13,7 +13,7 @@ export function inputsSpec(): string {
 
 [${SCHEME}://<name>]
 * One input per customer. <name> is the customer's name.
-* 'interval' is ignored: one process serves all inputs and keeps its own times (poll_seconds).
+* 'interval' is ignored: one process serves all inputs and polls every poll_seconds.
 
 ${stanzaRows.map(specEntry).join("\n")}
 ${globalRows.map(specEntry).join("\n")}`;
