@@ -47,7 +47,9 @@ export interface OpenStateFolderOptions {
  * Opens the state folder (made with 0700 when missing) and takes its lock:
  *
  *   tenants/<tenant GUID>/<stanza>/<stream>.mark.json, .mark.json.prev, .ledger
- *   facts.json   orderly-stop   secrets/ (see secrets.ts)
+ *   facts.json   orderly-stop   secrets/ (see secrets.ts)   spool/ (see temp-file.ts)
+ *
+ * docs/state-folder.md describes every file, the order of writes and what each crash leaves.
  *
  * Throws Failure `state-locked`, `state-damaged` (a newer release wrote it), `state-unwritable`,
  * `state-unreadable`.
