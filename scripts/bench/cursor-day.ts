@@ -1,5 +1,6 @@
 /**
- * A synthetic day of one customer's alerts, for the row `cursor-rules`. Times are ms, instants ticks of 100 ns.
+ * A synthetic day of one customer's alerts for the row `cursor-rules`. Times are ms, instants ticks of 100
+ * ns.
  */
 
 export interface DayVersion {

@@ -1,6 +1,6 @@
 /**
- * Worlds at random (test/harness/collect/random-world.ts) until the time is up or one fails, which is then saved
- * where the tests live through it for ever after.
+ * Random worlds (test/harness/collect/random-world.ts) until the time is up or one fails. That one is saved,
+ * and the tests run it from then on.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { type Breadth, liveThrough, type WorldReport } from "../../test/harness/collect/random-world.ts";

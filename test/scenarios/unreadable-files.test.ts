@@ -62,7 +62,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Owned by the account that the program runs as, so that it can read its configuration and write its state. */
+/** Owned by the program's account, so that it can read its configuration and write its state. */
 function ownFolder(name: string): string {
   const path = join(folder, name);
   mkdirSync(path);
@@ -174,7 +174,7 @@ async function program(home: string, argv: readonly string[], { stdin, enough }:
   return { code, out, errors };
 }
 
-/** Customers of whom the lines of this text hold an event. */
+/** Customers of which the lines of this text hold an event. */
 function customersOf(text: string): readonly string[] {
   const lines = text.split("\n").filter((line) => line !== "");
   const names = lines.map((line) => (JSON.parse(line) as Record<string, { tenant: string }>)["mssp"]!.tenant);

@@ -31,7 +31,10 @@ jest.setTimeout(180_000);
 const ROOT = path.resolve(import.meta.dirname, "../..");
 const scratch = mkdtempSync(path.join(tmpdir(), "life-cycle-"));
 const present = path.join(scratch, "present.tgz");
-/** What lies in `present`: most stories install it from here, because unpacking 112 MB takes longer than they do. */
+/**
+ * The unpacked `present`. Most tests install it from here, because unpacking 112 MB takes longer than they
+ * do.
+ */
 const presentFolder = path.join(scratch, "present", "TA_defender_mssp");
 const previous = path.join(scratch, "previous.tgz");
 let simulator: Simulator;
@@ -45,7 +48,7 @@ beforeAll(async () => {
   const entries = technologyAddon(["linux-x64"], packages);
   writeFileSync(present, await archiveBytes("present.tgz", entries));
   unpackTarball(present, path.dirname(presentFolder));
-  // The old one is packed quickly: how it is compressed proves nothing.
+  // The old one is packed quickly, because its compression does not matter.
   writeFileSync(previous, gzipSync(writeTar(entries.map(asPrevious), 0), { level: 1 }));
   simulator = await startSimulator({ shiftToNow: true });
 });

@@ -16,7 +16,7 @@ const VERSION = 1;
  * and plain notes beside them.
  */
 export interface SecretEntry {
-  /** Of the endpoint binding: `seal` in the file. */
+  /** Of the endpoint binding; in the file its name is the one of earlier releases. */
   readonly fingerprint: string;
   readonly values: Readonly<Record<string, Sealed>>;
   /** Times, a client id and the like: nothing secret. */

@@ -1,6 +1,6 @@
 /**
  * Random worlds: from a seed, customers whose lists grow and change, a service that fails in every way the
- * engine must bear, and a process that dies, stops and starts again in between. At the end everything the
+ * engine must survive, and a process that crashes, stops and restarts in between. At the end everything the
  * service showed must have arrived once.
  */
 
@@ -25,8 +25,8 @@ import {
 /**
  * `narrow`: one stream of one customer. `wide`: up to three customers with up to two streams each, which
  * share the sink; besides, connections that break, pages smaller than the clamp, contents that change under
- * the same version, and rows that are many hours late. Each has its own dice, so that a saved seed of one
- * stays what it is when the other grows.
+ * the same version, and rows that are many hours late. Each has its own random numbers, so that a saved seed
+ * of one stays the same when the other grows.
  */
 export type Breadth = "narrow" | "wide";
 
@@ -38,7 +38,7 @@ export interface WorldReport {
   readonly story: readonly string[];
 }
 
-/** Steps from one state of the service to the next; a death or a stop ends about every other one. */
+/** Steps from one state of the service to the next; a crash or a stop ends about every other one. */
 const STEPS = 25;
 /** What a pipe or socket may still hold when it breaks. */
 const LOST_AT_MOST = 12;
@@ -206,7 +206,7 @@ class RandomWorld {
     this.#failAll();
     await clock.advance(spanMs);
     if (this.#isWide && !this.#isDurable && this.#wideRandom.below(6) === 0) await this.#breakConnection();
-    if (act < 3) await this.#die();
+    if (act < 3) await this.#crash();
     else if (act < 5) await this.#stop();
     else return;
     this.#world.state.isFull = false;
@@ -267,20 +267,20 @@ class RandomWorld {
     }
   }
 
-  async #die(): Promise<void> {
+  async #crash(): Promise<void> {
     await this.#world.kill();
     const lost = this.#isDurable ? [] : this.#lastUnsure(this.#random.below(LOST_AT_MOST));
-    this.#tell(`dies; did not arrive: ${lost.map((sent) => sent.id).join(" ")}`);
+    this.#tell(`crashes; did not arrive: ${lost.map((sent) => sent.id).join(" ")}`);
     this.#take(lost.length);
   }
 
   async #stop(): Promise<void> {
     await this.#world.stop();
-    this.#tell("stops in order");
+    this.#tell("stops normally");
     this.#take(0);
   }
 
-  /** What was written last does not arrive; the process learns of it and lives on. */
+  /** What was written last does not arrive; the process notices it and continues. */
   async #breakConnection(): Promise<void> {
     const lost = this.#lastUnsure(this.#wideRandom.below(LOST_AT_MOST));
     this.#world.sink.sent.length -= lost.length;

@@ -144,7 +144,10 @@ export class SimStream implements SourceStream {
   }
 }
 
-/** Which of the versions are shown: the newest visible one of each id. Looks only at what changed since it was asked last. */
+/**
+ * Which of the versions are shown: the newest visible one of each id. Reads only what changed since the last
+ * call.
+ */
 class ShownList {
   readonly #versions: readonly Version[];
   /** So many of the versions have been looked at. */
@@ -239,7 +242,10 @@ function parseLink(url: string): Question {
 
 const places = new Map<string, number>();
 
-/** Where an id stands in a list without order: anywhere, and always there. Remembered, because a sort asks for it again and again. */
+/**
+ * The place of an id in an unsorted list: any place, but always the same. Kept, because a sort asks for it
+ * often.
+ */
 function placeOf(id: string): number {
   const known = places.get(id);
   if (known !== undefined) return known;
@@ -298,7 +304,7 @@ export function throttledUntil(atMs: number): Failure {
   return new Failure("throttled", {
     actor: "microsoft",
     retry: { when: "at", atMs },
-    say: "Microsoft asked us to wait.",
+    say: "Microsoft asked for a pause.",
     status: 429,
   });
 }

@@ -10,8 +10,9 @@ interface Timer {
 }
 
 /**
- * The fake for `Clock`. Time moves only when a test moves it, and a pause ends when time has passed it or when it is stopped. With `pauses: "pass"` nobody
- * has to move it: each pause moves time itself and ends in the next turn of the event loop.
+ * The fake for `Clock`. Time moves only when a test moves it, and a pause ends when time has passed it or
+ * when it is stopped. With `pauses: "pass"` each pause moves time itself and ends in the next turn of the
+ * event loop.
  */
 export class FakeClock implements Clock {
   now: number;
@@ -42,7 +43,7 @@ export class FakeClock implements Clock {
     this.pauses.push(forMs);
     if (this.#pass) {
       this.now += forMs;
-      await turn();
+      await yieldToEventLoop();
     } else if (!stop?.aborted) await new Promise<void>((resolve) => this.#wait(forMs, resolve, stop));
   }
 
@@ -55,12 +56,12 @@ export class FakeClock implements Clock {
     const timer = {
       at: this.now + Math.max(0, forMs),
       fire: () => {
-        // A signal compares each new listener with all it has: those of pauses that are over would make it slow.
+        // A signal compares each new listener with all others, so the listeners of ended pauses are removed.
         stop?.removeEventListener("abort", stopped);
         fire();
       },
     };
-    // The newest timer mostly ends last or nearly so: looked for from the end, its place is found in a few steps.
+    // The newest timer usually ends among the last, so its place is found from the end in a few steps.
     let place = this.#timers.length;
     while (place > 0 && (this.#timers[place - 1]?.at ?? 0) > timer.at) place -= 1;
     this.#timers.splice(place, 0, timer);
@@ -80,7 +81,7 @@ export class FakeClock implements Clock {
     this.now = until;
   }
 
-  /** Moves time on in steps and lets the real disk finish after each, for those who write files in between. */
+  /** Moves time in steps and lets the real disk finish after each, for code that writes files in between. */
   async pass(ms: number, stepMs = 1_000): Promise<void> {
     for (let left = ms; left > 0; left -= stepMs) {
       await this.advance(Math.min(left, stepMs));
@@ -94,14 +95,14 @@ export class FakeClock implements Clock {
   }
 }
 
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const yieldToEventLoop = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** Lets every promise that can go on go on. */
+/** Lets every promise continue that can. */
 async function settle(): Promise<void> {
-  for (let i = 0; i < 3; i++) await turn();
+  for (let i = 0; i < 3; i++) await yieldToEventLoop();
 }
 
 /** Everything that is ready has run, disk flushes included. */
 export async function settled(): Promise<void> {
-  for (let i = 0; i < 6; i += 1) await turn();
+  for (let i = 0; i < 6; i += 1) await yieldToEventLoop();
 }

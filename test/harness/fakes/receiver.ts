@@ -58,18 +58,18 @@ export function batchOf(...lines: string[]): Batch {
   return { bytes: Buffer.from(lines.map((line) => `${line}\n`).join("")), keys: lines, ends };
 }
 
-/** A receiver that can be down, slow, or break off. */
+/** A receiver that can be down, slow, or disconnect. */
 export class Receiver implements Dialer {
   /** All that arrived, over all connections. */
   text = "";
   up = true;
-  /** Takes nothing while set. */
+  /** Accepts nothing while set. */
   stalled = false;
   /** What the operating system has taken and the receiver never gets. */
   swallows = false;
   /** Resolves when it has taken what it was just sent. */
   taking: (bytes: number) => Promise<void> = () => Promise.resolve();
-  /** Does not end its side when we end ours. */
+  /** Does not close its side when the sender closes its own. */
   hangs = false;
   connections = 0;
   attempts = 0;

@@ -31,7 +31,10 @@ export interface SimulatorOptions {
   /** Its clock moves by the control API only, so that a test never waits. */
   readonly frozen?: boolean;
   readonly shiftToNow?: boolean;
-  /** How long a client that shows a device code is asked to wait between two polls. Default: 5, as Microsoft's. */
+  /**
+   * How long a client that shows a device code is asked to wait between two polls. Default: 5, as
+   * Microsoft's.
+   */
   readonly deviceCodeIntervalS?: number;
   /** Called with a sentence about data that cannot be used; default: prints it on standard error. */
   readonly warn?: (sentence: string) => void;

@@ -84,8 +84,8 @@ export async function runToEnd(child: Child, document: Buffer | undefined, limit
 }
 
 /**
- * Writes a document to stdin and leaves it open; in pieces of `pieceBytes` when given, each in its own turn of
- * the event loop.
+ * Writes a document to stdin and leaves it open; in pieces of `pieceBytes` when given, each in its own turn
+ * of the event loop.
  */
 export async function feed(child: Child, document: Buffer, pieceBytes: number | undefined): Promise<void> {
   child.stdin.on("error", () => undefined);

@@ -314,7 +314,8 @@ export class Splunkd {
       this.fault(`the process had to be killed ${end.stopMs} ms after SIGTERM`);
     } else if (end.stopMs !== undefined && end.stopMs > STOP_LIMIT_MS)
       this.fault(`the process took ${end.stopMs} ms to stop, more than ${STOP_LIMIT_MS}`);
-    // A SIGTERM before the process has set its handler ends it; that is not a fault when it had written nothing.
+    // A SIGTERM before the process has set its handler ends it; that is not a fault when it had written
+    // nothing.
     const wasStarting = end.signal === "SIGTERM" && !run.check.hasBegun;
     if (end.signal !== null && !killed && !wasStarting) this.fault(`the process ended by ${end.signal}`);
     // A process may fail because its reader is gone, but not because it was asked to stop.

@@ -81,7 +81,10 @@ export function makeTokenShop(nowMs: () => number): TokenShop {
 
 let first: SigningKey | undefined;
 
-/** What every simulator of this process signs with at first: making an RSA key takes longer than starting the rest of it. */
+/**
+ * The first signing key of every simulator in this process: making an RSA key takes longer than the rest of a
+ * start.
+ */
 function firstKey(): SigningKey {
   first ??= makeKey();
   return first;
