@@ -4,8 +4,9 @@ const SURROGATES = 0x800;
 const FIRST_SURROGATE = 0xd800;
 
 /**
- * Any character of Unicode, for `fc.string({ unit: anyCharacter })`. It draws the very strings that `unit: "binary"` draws; that one lists
- * all 1.1 million characters in a map as soon as a file uses it, which takes more than a second.
+ * Any character of Unicode, for `fc.string({ unit: anyCharacter })`. It draws the same strings as `unit:
+ * "binary"`, which lists all 1.1 million characters in a map when a file first uses it, and that takes more
+ * than a second.
  */
 export const anyCharacter = fc.nat({ max: 0x10ffff - SURROGATES }).map(
   (place) => String.fromCodePoint(place < FIRST_SURROGATE ? place : place + SURROGATES),

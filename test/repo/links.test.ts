@@ -36,19 +36,22 @@ test("every source path that a Markdown page names exists, so docs/architecture.
 });
 
 describe("an index page leads to every page of its folder", () => {
-  test.each(["docs", "docs/splunk", "docs/arcsight", "docs/decisions"])("%s/README.md", (folder) => {
-    const index = PAGES.get(`${folder}/README.md`) ?? "";
-    const linked = new Set(linksOf(index).map((link) => posix.join(folder, link.split("#")[0] ?? "")));
-    const pages = [...PAGES.keys()].filter(
-      (path) =>
-        path.startsWith(`${folder}/`) &&
-        path !== `${folder}/README.md` &&
-        /^[^/]+\.md$|^[^/]+\/README\.md$/.test(path.slice(folder.length + 1)),
-    );
+  test.each(["docs", "docs/splunk", "docs/arcsight", "docs/decisions"])(
+    "%s/README.md names all pages beside it",
+    (folder) => {
+      const index = PAGES.get(`${folder}/README.md`) ?? "";
+      const linked = new Set(linksOf(index).map((link) => posix.join(folder, link.split("#")[0] ?? "")));
+      const pages = [...PAGES.keys()].filter(
+        (path) =>
+          path.startsWith(`${folder}/`) &&
+          path !== `${folder}/README.md` &&
+          /^[^/]+\.md$|^[^/]+\/README\.md$/.test(path.slice(folder.length + 1)),
+      );
 
-    expect(pages.length).toBeGreaterThan(5);
-    expect(pages.filter((path) => !linked.has(path))).toEqual([]);
-  });
+      expect(pages.length).toBeGreaterThan(5);
+      expect(pages.filter((path) => !linked.has(path))).toEqual([]);
+    },
+  );
 });
 
 describe("a dead link is found", () => {

@@ -88,10 +88,10 @@ const pick = (from: readonly string[], index: number): string => from[index % fr
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
-function hex(chance: Random, characters: number): string {
+function hex(random: Random, characters: number): string {
   let text = "";
   while (text.length < characters) {
-    const word = Math.floor(chance() * 4_294_967_296);
+    const word = Math.floor(random() * 4_294_967_296);
     text += `${HEX[word >>> 24]}${HEX[(word >>> 16) & 0xff]}${HEX[(word >>> 8) & 0xff]}${HEX[word & 0xff]}`;
   }
   return text.slice(0, characters);
