@@ -340,7 +340,7 @@ describe("token acquire", () => {
     expectNoSecrets(done, values["refresh_token"]!);
   });
 
-  test("signs in in the browser, which returns to loopback by itself", async () => {
+  test("signs in through the browser, which returns to loopback by itself", async () => {
     const port = await freePort();
     const pages: string[] = [];
     const done = await run(
@@ -371,7 +371,7 @@ describe("token acquire", () => {
     expect(pages.join()).not.toMatch(/code=|state=|1\.A/);
   });
 
-  test("signs in in the browser over https, as in the old connector's registration, with a certificate made for this sign-in", async () => {
+  test("signs in through the browser over https, as in the old connector's registration, with a certificate made for this sign-in", async () => {
     const port = await freePort();
     const shown: string[] = [];
     const done = await run(
@@ -734,7 +734,7 @@ describe("doctor", () => {
       "service-error",
       "microsoft",
     ],
-  ])("%s", async (_, arrange, failure, actor) => {
+  ])("names who must act for %s", async (_, arrange, failure, actor) => {
     await arrange();
     const done = await run(["doctor", "--json", ...who(), "--auth", "app"], { environment: key() });
     expect(JSON.parse(done.out).checks.at(-1)).toMatchObject({ failure, actor });

@@ -23,7 +23,7 @@ describe("a rename that Windows refuses for a moment is retried for two seconds"
     ["win32", "EACCES", 41, false],
     ["win32", "ENOSPC", 1, false],
     ["linux", "EPERM", 1, false],
-  ])("%s %s %i times: %s", async (platform, code, times, passes) => {
+  ])("on %s after %s, %i times: %s", async (platform, code, times, passes) => {
     const dir = newFolder();
     fs.writeFileSync(join(dir, "a"), "");
     const outcome = await renameOver(diskPorts(refusing(times, code), platform), join(dir, "a"), join(dir, "b")).then(

@@ -136,7 +136,7 @@ function grant(more: Readonly<Record<string, string>> = {}): string {
   }).toString();
 }
 
-describe("the token endpoint", () => {
+describe("the token endpoint of arcsight serve", () => {
   test.each([
     "/oauth2/token",
     "/common/oauth2/token",
@@ -245,7 +245,7 @@ describe("the token endpoint", () => {
   });
 });
 
-describe("a poll", () => {
+describe("a poll of arcsight serve", () => {
   test("without a token, with a wrong one, or with one that is an hour old is answered 401", async () => {
     const { send, token, poll, clock } = await house();
     expect((await send("GET", "/api/alerts/")).status).toBe(401);
