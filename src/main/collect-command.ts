@@ -1,12 +1,12 @@
 import { Scheduler } from "../collect/scheduler.ts";
-import type { EventStyle } from "../format/splunk/splunk-event.ts";
-import { linesSink } from "../hosts/cli/lines-sink.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, exitCodeOf, Failure } from "../model/failure.ts";
 import type { Http, Log } from "../model/ports.ts";
 import type { StreamName } from "../model/stream.ts";
 import { STREAM_NAMES } from "../model/stream.ts";
 import { createHttp } from "../net/http.ts";
+import { pipeSink } from "../outputs/pipe-sink.ts";
+import { PLAIN_LINES, StreamPipe } from "../outputs/stream-pipe.ts";
 import { openStateFolder } from "../stores/disk/folder.ts";
 import { announcements } from "./announcements.ts";
 import type { Configuration } from "./configuration.ts";
@@ -55,11 +55,15 @@ export async function collectOnce(configuration: Configuration, flags: CollectFl
         log.error(error.say, { customer: stanza.name, failure: error.code, next_step: error.nextStep || undefined });
       }
     }
-    const styles = new Map<string, EventStyle>(stanzas.map((stanza) => [stanza.name, stanza]));
     const scheduler = await Scheduler.open({
       customers,
       state,
-      sink: linesSink(process.stdout, process.stderr, styles),
+      sink: pipeSink({
+        events: new StreamPipe(process.stdout, realClock, PLAIN_LINES),
+        health: new StreamPipe(process.stderr, realClock, PLAIN_LINES),
+        form: "lines",
+        customers: stanzas,
+      }),
       replayMib: settings.globals.replayMib,
       concurrency: settings.globals.concurrency,
       version: VERSION,

@@ -1,8 +1,6 @@
 import { resolveTenantId } from "../auth/authority.ts";
 import { readValue } from "../config/kinds.ts";
-import type { EventStyle } from "../format/splunk/splunk-event.ts";
 import { type HuntRow, huntTable } from "../hosts/cli/hunt-table.ts";
-import { linesSink } from "../hosts/cli/lines-sink.ts";
 import { versionKey } from "../model/event.ts";
 import { EXIT, type ExitCode, exitCodeOf, type Failure, isFailure } from "../model/failure.ts";
 import type { HuntingPass, HuntingQuery } from "../model/hunting.ts";
@@ -12,6 +10,8 @@ import type { SourceRecord } from "../model/record.ts";
 import type { Stanza } from "../model/stanza.ts";
 import type { Tenant } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";
+import { pipeSink } from "../outputs/pipe-sink.ts";
+import { PLAIN_LINES, StreamPipe } from "../outputs/stream-pipe.ts";
 import { type Configuration, settingsFailure } from "./configuration.ts";
 import { CustomerBuilder } from "./customers.ts";
 import { fileCredentials, fileVaults } from "./file-vaults.ts";
@@ -57,9 +57,11 @@ export async function hunt(configuration: Configuration, flags: HuntFlags, log: 
     fileVaults(configuration.stateDir, log, realClock),
     fileCredentials(configuration.stateDir, log, realClock),
   );
-  const styles = new Map<string, EventStyle>(stanzas.map((stanza) => [stanza.name, stanza]));
   const table: HuntRow[] = [];
-  const show = flags.json ? jsonRows(linesSink(process.stdout, process.stderr, styles)) : tableRows(table, flags.limit);
+  const stdout = new StreamPipe(process.stdout, realClock, PLAIN_LINES);
+  const show = flags.json
+    ? jsonRows(pipeSink({ events: stdout, health: stdout, form: "lines", customers: stanzas }))
+    : tableRows(table, flags.limit);
   let rows = 0;
   let answered = 0;
   const one = async ({

@@ -13,12 +13,13 @@ import { expect, test } from "@jest/globals";
 import { createTokenCycles } from "../../src/auth/token-cycle.ts";
 import { type Customer, Scheduler } from "../../src/collect/scheduler.ts";
 import { createSourceStream } from "../../src/defender/source-stream.ts";
-import { linesSink } from "../../src/hosts/cli/lines-sink.ts";
 import { apiOf, audienceOf } from "../../src/model/permissions.ts";
 import type { Clock, Log } from "../../src/model/ports.ts";
 import { sealed } from "../../src/model/sealed.ts";
 import type { TenantId } from "../../src/model/tenant.ts";
 import { createHttp } from "../../src/net/http.ts";
+import { pipeSink } from "../../src/outputs/pipe-sink.ts";
+import { PLAIN_LINES, StreamPipe } from "../../src/outputs/stream-pipe.ts";
 import { openStateFolder } from "../../src/stores/disk/folder.ts";
 import { consult } from "../harness/oracle/main.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
@@ -146,18 +147,26 @@ test.each(Object.entries(PLAYS))("the scenario %s loses nothing, doubles nothing
   const http = createHttp();
   const customers = customersOf(simulator, clock, log, http);
   const delivered = join(folder, "delivered.jsonl");
-  const styles = new Map(
-    customers.map(({ stanza }) => [
-      stanza,
-      { layout: "scalars-first" as const, envelope: true, alertsSourcetype: "split", classicEntities: false },
-    ]),
-  );
+  const written = customers.map(({ stanza, tenant }) => ({
+    name: stanza,
+    tenantName: tenant.name,
+    tenantId: tenant.id,
+    layout: "scalars-first" as const,
+    envelope: true,
+    alertsSourcetype: "split",
+    classicEntities: false,
+  }));
   const file = createWriteStream(delivered);
   const state = await openStateFolder(join(folder, "state"), { clock, log }, { waitForLock: "10s" });
   const scheduler = await Scheduler.open({
     customers,
     state,
-    sink: linesSink(file, createWriteStream("/dev/null"), styles),
+    sink: pipeSink({
+      events: new StreamPipe(file, clock, PLAIN_LINES),
+      health: new StreamPipe(createWriteStream("/dev/null"), clock, PLAIN_LINES),
+      form: "lines",
+      customers: written,
+    }),
     replayMib: 16,
     concurrency: 16,
     version: "test",

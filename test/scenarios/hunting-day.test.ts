@@ -13,13 +13,14 @@ import { createTokenCycles } from "../../src/auth/token-cycle.ts";
 import { type Customer, Scheduler } from "../../src/collect/scheduler.ts";
 import { createHuntingSource } from "../../src/defender/hunting/hunting-source.ts";
 import { readQueryFile } from "../../src/defender/hunting/query-file.ts";
-import { linesSink } from "../../src/hosts/cli/lines-sink.ts";
 import type { HuntingQuery } from "../../src/model/hunting.ts";
 import { apiOf, audienceOf } from "../../src/model/permissions.ts";
 import type { Clock, Log } from "../../src/model/ports.ts";
 import { sealed } from "../../src/model/sealed.ts";
 import type { TenantId } from "../../src/model/tenant.ts";
 import { createHttp } from "../../src/net/http.ts";
+import { pipeSink } from "../../src/outputs/pipe-sink.ts";
+import { PLAIN_LINES, StreamPipe } from "../../src/outputs/stream-pipe.ts";
 import { openStateFolder } from "../../src/stores/disk/folder.ts";
 import { runOracle } from "../harness/oracle/main.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
@@ -174,12 +175,15 @@ test("a day of five queries over three customers loses no row and doubles none",
   });
 
   const delivered = join(folder, "delivered.jsonl");
-  const styles = new Map(
-    customers.map(({ stanza }) => [
-      stanza,
-      { layout: "scalars-first" as const, envelope: true, alertsSourcetype: "split", classicEntities: false },
-    ]),
-  );
+  const written = customers.map(({ stanza, tenant }) => ({
+    name: stanza,
+    tenantName: tenant.name,
+    tenantId: tenant.id,
+    layout: "scalars-first" as const,
+    envelope: true,
+    alertsSourcetype: "split",
+    classicEntities: false,
+  }));
   const failures = new Map<string, number>();
   for (let hour = 0; hour < 24; hour += 1) {
     if (hour === 7)
@@ -198,7 +202,12 @@ test("a day of five queries over three customers loses no row and doubles none",
     const scheduler = await Scheduler.open({
       customers,
       state,
-      sink: linesSink(file, createWriteStream("/dev/null"), styles),
+      sink: pipeSink({
+        events: new StreamPipe(file, clock, PLAIN_LINES),
+        health: new StreamPipe(createWriteStream("/dev/null"), clock, PLAIN_LINES),
+        form: "lines",
+        customers: written,
+      }),
       replayMib: 16,
       concurrency: 16,
       version: "test",

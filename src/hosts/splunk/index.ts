@@ -21,6 +21,9 @@ import { type Failure, isFailure } from "../../model/failure.ts";
 import type { Clock, Http, Log, Random, RefreshTokenVault, Sink } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import type { GlobalSettings, Stanza } from "../../model/stanza.ts";
+import { pipeSink } from "../../outputs/pipe-sink.ts";
+import type { ByteSink } from "../../outputs/stream-pipe.ts";
+import { SPLUNK_STREAM, StreamPipe } from "../../outputs/stream-pipe.ts";
 import { storeAndMask } from "./masking.ts";
 import { PasswordStore } from "./passwords.ts";
 import type { SplunkDocument, SplunkStanza } from "./run-document.ts";
@@ -29,9 +32,6 @@ import type { ReadBytes } from "./secret-files.ts";
 import type { ReadyStanza, RefusedStanza } from "./secrets.ts";
 import { resolveSecrets } from "./secrets.ts";
 import { APP, Splunkd } from "./splunkd.ts";
-import { splunkSink } from "./stdout.ts";
-import type { ByteSink } from "./stream-pipe.ts";
-import { StreamPipe } from "./stream-pipe.ts";
 import type { Verdict } from "./validate.ts";
 import { validateArguments } from "./validate.ts";
 import { splunkVault } from "./vault.ts";
@@ -44,7 +44,6 @@ export { parseDocument } from "./run-document.ts";
 export type { RefusedStanza } from "./secrets.ts";
 export { resolveSecrets } from "./secrets.ts";
 export { Splunkd, splunkdLogin } from "./splunkd.ts";
-export type { ByteSink } from "./stream-pipe.ts";
 export type { Verdict } from "./validate.ts";
 
 /** Everything that is injected from outside. */
@@ -153,7 +152,7 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       say: failure.say,
       next_step: failure.nextStep,
     });
-  const pipe = new StreamPipe(world.stdout, clock);
+  const pipe = new StreamPipe(world.stdout, clock, SPLUNK_STREAM);
   let settling: Promise<void> = Promise.resolve();
   const withVault = ({ stanza, fingerprint, storedRefreshToken }: ReadyStanza): SplunkCustomer => {
     const first = stanza.refreshToken;
@@ -184,7 +183,7 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
     stateDir: settings.globals.stateDir ?? (document.checkpointDir || undefined),
     customers: ready.map(withVault),
     refused,
-    sink: splunkSink(pipe, settings.stanzas),
+    sink: pipeSink({ events: pipe, health: pipe, form: "splunk", customers: settings.stanzas }),
     gone: pipe.gone,
     async resolveAgain(stanzas) {
       if (access.failure === undefined) return [];

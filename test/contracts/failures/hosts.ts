@@ -10,7 +10,6 @@ import { credentialId, PasswordStore } from "../../../src/hosts/splunk/passwords
 import { parseDocument, readDocumentText } from "../../../src/hosts/splunk/run-document.ts";
 import { resolveSecrets } from "../../../src/hosts/splunk/secrets.ts";
 import { Splunkd, splunkdLogin } from "../../../src/hosts/splunk/splunkd.ts";
-import { StreamPipe } from "../../../src/hosts/splunk/stream-pipe.ts";
 import { readConfiguration } from "../../../src/main/configuration.ts";
 import { presentFingerprint } from "../../../src/main/world.ts";
 import type { Http } from "../../../src/model/ports.ts";
@@ -18,6 +17,7 @@ import { sealed } from "../../../src/model/sealed.ts";
 import { createHttp } from "../../../src/net/http.ts";
 import { realDialer } from "../../../src/outputs/dial.ts";
 import { GrowingFile } from "../../../src/outputs/growing-file.ts";
+import { SPLUNK_STREAM, StreamPipe } from "../../../src/outputs/stream-pipe.ts";
 import { EVENING_MS, FakeClock, T0 } from "../../harness/fakes/clock.ts";
 import { FakeRandom } from "../../harness/fakes/random.ts";
 import { batchOf, brokenDisk, errno, newFolder } from "../../harness/fakes/receiver.ts";
@@ -182,7 +182,9 @@ export const HOSTS: Causes = {
         },
         on: () => undefined,
       };
-      return thrownBy(() => new StreamPipe(sink, new FakeClock(T0, { pauses: "pass" })).write(Buffer.from("<event/>")));
+      return thrownBy(() =>
+        new StreamPipe(sink, new FakeClock(T0, { pauses: "pass" }), SPLUNK_STREAM).write(Buffer.from("<event/>")),
+      );
     },
   ],
   "output-broken": ["the output's disk reports an error", () => fileOn("EIO")],

@@ -1,9 +1,9 @@
-import type { ByteSink } from "../../../src/hosts/splunk/stream-pipe.ts";
 import { AnswerScanner } from "../../../src/json/answer-scanner.ts";
 import type { Delivery } from "../../../src/model/event.ts";
 import { versionKey } from "../../../src/model/event.ts";
 import type { Http, HttpAnswer, HttpRequest } from "../../../src/model/ports.ts";
 import type { Tenant, TenantId } from "../../../src/model/tenant.ts";
+import type { ByteSink } from "../../../src/outputs/stream-pipe.ts";
 
 interface StoredRow {
   readonly app: string;

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "@jest/globals";
-import { FakeClock } from "../../../test/harness/fakes/clock.ts";
-import { deliveries, FakeStdout } from "../../../test/harness/fakes/splunkd-rest.ts";
-import { parseStanzas } from "../../config/settings.ts";
-import type { HealthEvent } from "../../model/event.ts";
-import { splunkSink } from "./stdout.ts";
-import { StreamPipe } from "./stream-pipe.ts";
+import { FakeClock } from "../../test/harness/fakes/clock.ts";
+import { deliveries, FakeStdout } from "../../test/harness/fakes/splunkd-rest.ts";
+import { parseStanzas } from "../config/settings.ts";
+import type { HealthEvent } from "../model/event.ts";
+import { pipeSink } from "./pipe-sink.ts";
+import { PLAIN_LINES, SPLUNK_STREAM, StreamPipe } from "./stream-pipe.ts";
 
 const TENANT = "11111111-2222-3333-4444-555555555555";
 const stanzas = parseStanzas(
@@ -24,10 +24,12 @@ const records = (n: number, filler = "") =>
     filler,
   }));
 
+const clock = new FakeClock();
+
 function open() {
   const stdout = new FakeStdout();
-  const pipe = new StreamPipe(stdout, new FakeClock());
-  return { stdout, pipe, sink: splunkSink(pipe, stanzas) };
+  const pipe = new StreamPipe(stdout, clock, SPLUNK_STREAM);
+  return { stdout, pipe, sink: pipeSink({ events: pipe, health: pipe, form: "splunk", customers: stanzas }) };
 }
 
 const ids = (text: string) => [...text.matchAll(/"id":"([^"]*)"/g)].map((match) => match[1]);
@@ -76,22 +78,42 @@ describe("deliveries", () => {
   });
 });
 
+const healthOf = (tenant: string, tenantId: string): HealthEvent => ({
+  time: "2026-11-24T12:00:00Z",
+  tenant,
+  tenant_id: tenantId,
+  streams: [],
+  credential: null,
+  credential_days_left: null,
+  version: "1",
+});
+
+test("as lines, events leave by one pipe and health by another, without anything around them", async () => {
+  const [stdout, stderr] = [new FakeStdout(), new FakeStdout()];
+  const sink = pipeSink({
+    events: new StreamPipe(stdout, clock, PLAIN_LINES),
+    health: new StreamPipe(stderr, clock, PLAIN_LINES),
+    form: "lines",
+    customers: stanzas,
+  });
+  await sink.write(deliveries("a", records(2)));
+  await sink.health(healthOf("a", TENANT));
+  expect(
+    stdout.taken
+      .trimEnd()
+      .split("\n")
+      .map((line) => (JSON.parse(line) as { id: string }).id),
+  ).toEqual(["alert-0", "alert-1"]);
+  expect(JSON.parse(stderr.taken)).toEqual(healthOf("a", TENANT));
+});
+
 describe("a health event carries the stanza of its customer", () => {
   test.each([
     ["a", TENANT, "defender_mssp://a"],
     ["Müller", "99999999-2222-3333-4444-555555555555", "defender_mssp://Müller &amp; Söhne"],
   ])("%s", async (tenant, tenantId, stanza) => {
     const { stdout, sink } = open();
-    const event: HealthEvent = {
-      time: "2026-11-24T12:00:00Z",
-      tenant,
-      tenant_id: tenantId,
-      streams: [],
-      credential: null,
-      credential_days_left: null,
-      version: "1",
-    };
-    await sink.health(event);
+    await sink.health(healthOf(tenant, tenantId));
     expect(stdout.taken).toContain(
       `<event stanza="${stanza}" unbroken="1"><time>1795521600.000</time><source>defender_mssp:health:${tenantId}</source>`,
     );

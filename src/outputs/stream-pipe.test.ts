@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
-import { FakeClock } from "../../../test/harness/fakes/clock.ts";
+import { FakeClock } from "../../test/harness/fakes/clock.ts";
 import type { ByteSink } from "./stream-pipe.ts";
-import { StreamPipe } from "./stream-pipe.ts";
+import { PLAIN_LINES, SPLUNK_STREAM, StreamPipe } from "./stream-pipe.ts";
 
 /** A stdout that takes a write only when the test lets it. */
 class HandSink implements ByteSink {
@@ -41,7 +41,7 @@ const soon = () => new Promise((resolve) => setImmediate(resolve));
 describe("the stream", () => {
   test("opens before the first event and is closed once", async () => {
     const stdout = new HandSink();
-    const pipe = new StreamPipe(stdout, new FakeClock());
+    const pipe = new StreamPipe(stdout, new FakeClock(), SPLUNK_STREAM);
     const writes = [pipe.write(text("<a/>")), pipe.write(text("<b/>"))];
     const end = pipe.close();
     await stdout.takeAll();
@@ -52,14 +52,14 @@ describe("the stream", () => {
 
   test("is not sent when there was nothing to send", async () => {
     const stdout = new HandSink();
-    const pipe = new StreamPipe(stdout, new FakeClock());
+    const pipe = new StreamPipe(stdout, new FakeClock(), SPLUNK_STREAM);
     expect(await pipe.close()).toBe("closed");
     expect(stdout.waiting).toEqual([]);
   });
 
   test("hands over one piece at a time and waits for it", async () => {
     const stdout = new HandSink();
-    const pipe = new StreamPipe(stdout, new FakeClock());
+    const pipe = new StreamPipe(stdout, new FakeClock(), SPLUNK_STREAM);
     let written = false;
     const first = pipe.write(text("<a/>")).then(() => (written = true));
     const second = pipe.write(text("<b/>"));
@@ -72,11 +72,28 @@ describe("the stream", () => {
   });
 });
 
+test("plain lines have nothing around them, and their close tells whether all of them left", async () => {
+  const stdout = new HandSink();
+  const pipe = new StreamPipe(stdout, new FakeClock(), PLAIN_LINES);
+  const written = pipe.write(text("{}\n"));
+  await stdout.takeAll();
+  await written;
+  expect(await pipe.close()).toBe("closed");
+  expect(stdout.taken).toBe("{}\n");
+
+  const broken = new StreamPipe(stdout, new FakeClock(), PLAIN_LINES);
+  const lost = broken.write(text("{}\n"));
+  await soon();
+  stdout.breakWith("EPIPE");
+  await expect(lost).rejects.toMatchObject({ code: "host-gone" });
+  expect(await broken.close()).toBe("cut");
+});
+
 describe("a reader that sleeps", () => {
   test("holds the end up for 2 s and no longer, and what waits is told", async () => {
     const stdout = new HandSink();
     const clock = new FakeClock();
-    const pipe = new StreamPipe(stdout, clock);
+    const pipe = new StreamPipe(stdout, clock, SPLUNK_STREAM);
     const waiting = pipe.write(text("<a/>"));
     await soon();
     const end = pipe.close();
@@ -87,7 +104,7 @@ describe("a reader that sleeps", () => {
   });
 
   test("after the end nothing is written", async () => {
-    const pipe = new StreamPipe(new HandSink(), new FakeClock());
+    const pipe = new StreamPipe(new HandSink(), new FakeClock(), SPLUNK_STREAM);
     await pipe.close();
     await expect(pipe.write(text("<a/>"))).rejects.toMatchObject({ code: "host-gone" });
   });
@@ -99,7 +116,7 @@ describe("a reader that is gone", () => {
     ["EIO", "output-broken", false],
   ])("%s is %s", async (code, failure, gone) => {
     const stdout = new HandSink();
-    const pipe = new StreamPipe(stdout, new FakeClock());
+    const pipe = new StreamPipe(stdout, new FakeClock(), SPLUNK_STREAM);
     const waiting = pipe.write(text("<a/>"));
     await soon();
     stdout.breakWith(code);
@@ -111,7 +128,7 @@ describe("a reader that is gone", () => {
 
   test("told by the write's own callback too", async () => {
     const stdout = new HandSink();
-    const pipe = new StreamPipe(stdout, new FakeClock());
+    const pipe = new StreamPipe(stdout, new FakeClock(), SPLUNK_STREAM);
     const waiting = pipe.write(text("<a/>"));
     await soon();
     stdout.waiting.shift()!.done(Object.assign(new Error("x"), { code: "EPIPE" }));

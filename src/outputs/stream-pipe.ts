@@ -1,6 +1,7 @@
-import { STREAM_CLOSE, STREAM_OPEN } from "../../format/splunk/splunk-event.ts";
-import { Failure } from "../../model/failure.ts";
-import type { Clock } from "../../model/ports.ts";
+import { STREAM_CLOSE, STREAM_OPEN } from "../format/splunk/splunk-event.ts";
+import { Failure } from "../model/failure.ts";
+import type { Clock } from "../model/ports.ts";
+import { SerialQueue } from "../model/serial-queue.ts";
 
 /** The used part of `process.stdout`; tests inject their own. */
 export interface ByteSink {
@@ -11,25 +12,35 @@ export interface ByteSink {
 /** How long the end of the stream may take, because splunkd kills a process that does not stop. */
 const CLOSE_LIMIT_MS = 2000;
 
-const OPEN = Buffer.from(STREAM_OPEN);
-const CLOSE = Buffer.from(STREAM_CLOSE);
+/** What stands before the first and after the last event. */
+export interface StreamFrame {
+  readonly open: string;
+  readonly close: string;
+}
+
+/** What splunkd expects of a modular input. */
+export const SPLUNK_STREAM: StreamFrame = { open: STREAM_OPEN, close: STREAM_CLOSE };
+/** Lines stand by themselves. */
+export const PLAIN_LINES: StreamFrame = { open: "", close: "" };
 
 /**
  * The only writer to stdout. Pieces are written in the order of the `write` calls, one at a time, each
- * awaited: this is the back-pressure, because splunkd stops reading when its queue is full. `<stream>` is
- * written before the first piece, so an empty stream is never sent.
+ * awaited: this is the back-pressure, because splunkd stops reading when its queue is full. The frame's opening
+ * is written before the first piece, so an empty stream is never sent.
  */
 export class StreamPipe {
   readonly #sink: ByteSink;
   readonly #clock: Clock;
+  readonly #frame: StreamFrame;
   readonly #gone = new AbortController();
-  #last: Promise<void> = Promise.resolve();
+  readonly #queue = new SerialQueue();
   #opened = false;
   #closing = false;
   #failure: Failure | undefined;
   #giveUp: (failure: Failure) => void = () => {};
 
-  constructor(sink: ByteSink, clock: Clock) {
+  constructor(sink: ByteSink, clock: Clock, frame: StreamFrame) {
+    this.#frame = frame;
     this.#sink = sink;
     this.#clock = clock;
     sink.on("error", (error) => this.#fail(error));
@@ -50,16 +61,16 @@ export class StreamPipe {
   }
 
   /**
-   * Writes `</stream>` after all waiting pieces and resolves after its callback: `closed`, or `cut` if 2 s
-   * were not enough or the reader closed the pipe.
+   * Writes the end of the frame after all waiting pieces and resolves after its callback: `closed`, or `cut`
+   * if 2 s were not enough or the reader closed the pipe.
    */
   async close(): Promise<"closed" | "cut"> {
     if (this.#closing) return "cut";
     this.#closing = true;
     const answered = new AbortController();
-    const end = this.#last
-      .catch(() => {})
-      .then(() => (this.#opened ? this.#enqueue(CLOSE, false) : undefined))
+    const end = this.#queue
+      .idle()
+      .then(() => (this.#opened ? this.#enqueue(Buffer.from(this.#frame.close), false) : undefined))
       .then(
         () => "closed" as const,
         () => "cut" as const,
@@ -74,21 +85,18 @@ export class StreamPipe {
   }
 
   #enqueue(bytes: Uint8Array, opens: boolean): Promise<void> {
-    const written = this.#last
-      .catch(() => {})
-      .then(async () => {
-        if (opens && !this.#opened) {
-          this.#opened = true;
-          await this.#send(OPEN);
-        }
-        return this.#send(bytes);
-      });
-    this.#last = written;
-    return written;
+    return this.#queue.run(async () => {
+      if (opens && !this.#opened) {
+        this.#opened = true;
+        await this.#send(Buffer.from(this.#frame.open));
+      }
+      return this.#send(bytes);
+    });
   }
 
   #send(bytes: Uint8Array): Promise<void> {
     if (this.#failure) return Promise.reject(this.#failure);
+    if (bytes.length === 0) return Promise.resolve();
     return new Promise<void>((resolve, reject) => {
       this.#giveUp = reject;
       this.#sink.write(bytes, (error) => {
@@ -113,15 +121,15 @@ function outputFailure(error: Error): Failure {
     return new Failure("host-gone", {
       actor: "operator",
       retry: { when: "never" },
-      say: "splunkd closed this program's output. This program stops, and sends events that may be lost again after the next start.",
+      say: "The reader closed standard output. This program stops, and sends events that may be lost again after the next start.",
       cause: error,
     });
   }
   return new Failure("output-broken", {
     actor: "operator",
     retry: { when: "later" },
-    say: `Writing events to splunkd failed (${code ?? "unknown error"}).`,
-    nextStep: "Look for the cause in splunkd.log.",
+    say: `Writing events to standard output failed (${code ?? error.message}).`,
+    nextStep: "Look for the cause in the log of the program that reads it (in Splunk: splunkd.log).",
     cause: error,
   });
 }
@@ -130,6 +138,6 @@ function closed(): Failure {
   return new Failure("host-gone", {
     actor: "operator",
     retry: { when: "never" },
-    say: "The output to splunkd is closed, because this program is stopping.",
+    say: "Standard output is closed, because this program is stopping.",
   });
 }

@@ -1,0 +1,115 @@
+import {
+  beginStreamedEvent,
+  type EventStyle,
+  endStreamedEvent,
+  writeHealthLine,
+  writeJsonLine,
+  writeSplunkEvent,
+  writeSplunkHealth,
+  writeStreamedPiece,
+} from "../format/splunk/splunk-event.ts";
+import { ByteWriter } from "../json/byte-writer.ts";
+import type { HealthEvent } from "../model/event.ts";
+import type { Sink } from "../model/ports.ts";
+import { SerialQueue } from "../model/serial-queue.ts";
+import type { Stanza } from "../model/stanza.ts";
+import type { StreamPipe } from "./stream-pipe.ts";
+
+/** Size of one write to the pipe. Larger writes are not faster; smaller ones need more system calls. */
+const WRITE_BYTES = 256 * 1024;
+
+/** What is needed of a customer to write its events. */
+export type PipeCustomer = EventStyle & Pick<Stanza, "name" | "tenantName" | "tenantId">;
+
+export interface PipeSinkParts {
+  readonly events: StreamPipe;
+  /** The same pipe, or one of its own. */
+  readonly health: StreamPipe;
+  /** `splunk`: `<event>` elements; `lines`: JSON lines, each exactly what Splunk's `<data>` would hold. */
+  readonly form: "splunk" | "lines";
+  /**
+   * Every customer that can have an event, including those with failures: their settings decide an event's
+   * style and index.
+   */
+  readonly customers: readonly PipeCustomer[];
+}
+
+/**
+ * Writes events to the reader of standard output. `provisional`: the reader of a pipe acknowledges nothing,
+ * so a written event may not be delivered. One batch at a time, because the buffer is shared and is reused
+ * only after the pipe has taken it.
+ */
+export function pipeSink({ events, health, form, customers }: PipeSinkParts): Sink {
+  const styles = new Map<string, EventStyle>(customers.map((customer) => [customer.name, customer]));
+  const isXml = form === "splunk";
+  const writeEvent = isXml ? writeSplunkEvent : writeJsonLine;
+  const buffer = new ByteWriter(WRITE_BYTES + WRITE_BYTES / 4);
+  const queue = new SerialQueue();
+
+  function inOrder<T>(work: () => Promise<T>): Promise<T> {
+    return queue.run(() => {
+      // Removes what a failed write left behind.
+      buffer.reset();
+      return work();
+    });
+  }
+
+  async function flush(pipe: StreamPipe): Promise<number> {
+    const { length } = buffer;
+    if (length === 0) return 0;
+    await pipe.write(buffer.view());
+    buffer.reset();
+    return length;
+  }
+
+  return {
+    kind: "provisional",
+    write: (batch) =>
+      inOrder(async () => {
+        let written = 0;
+        for (const delivery of batch) {
+          writeEvent(buffer, delivery, styleOf(delivery.stanza));
+          if (buffer.length >= WRITE_BYTES) written += await flush(events);
+        }
+        return written + (await flush(events));
+      }),
+    writeHuge: (delivery, pieces) =>
+      inOrder(async () => {
+        let written = 0;
+        let isFirst = true;
+        beginStreamedEvent(buffer, delivery, styleOf(delivery.stanza), isXml);
+        for await (const piece of pieces) {
+          writeStreamedPiece(buffer, piece, isFirst, isXml);
+          isFirst = false;
+          if (buffer.length >= WRITE_BYTES) written += await flush(events);
+        }
+        endStreamedEvent(buffer, isXml);
+        return written + (await flush(events));
+      }),
+    health: (event) =>
+      inOrder(async () => {
+        if (isXml) writeSplunkHealth(buffer, stanzaOf(event), event);
+        else writeHealthLine(buffer, event);
+        await flush(health);
+      }),
+  };
+
+  function styleOf(stanza: string): EventStyle {
+    const style = styles.get(stanza);
+    if (!style) throw new Error(`no stanza ${stanza} was given to the sink`);
+    return style;
+  }
+
+  /**
+   * The stanza whose index gets the customer's health. A stanza may name its tenant by domain, so the
+   * customer's name is compared first.
+   */
+  function stanzaOf(event: HealthEvent): string {
+    const named = customers.filter((customer) => customer.tenantName === event.tenant);
+    const found =
+      named.find((customer) => customer.tenantId === event.tenant_id) ??
+      named[0] ??
+      customers.find((customer) => customer.tenantId === event.tenant_id);
+    return found?.name ?? event.tenant;
+  }
+}
