@@ -1,4 +1,4 @@
-import { Failure, isFailure } from "../model/failure.ts";
+import { Failure } from "../model/failure.ts";
 
 /** @param provider as the answer's warning names it. */
 export function partialAnswer(provider: string): Failure {
@@ -48,16 +48,4 @@ export function concernsEverybody(failure: Failure): boolean {
 
 export function stopped(): Failure {
   return new Failure("stopped", { actor: "us", retry: { when: "never" }, say: "The walk was stopped on request." });
-}
-
-/** Whatever was thrown, as a Failure; what is none already is a defect of ours and says so. */
-export function asFailure(error: unknown): Failure {
-  if (isFailure(error)) return error;
-  return new Failure("defect", {
-    actor: "us",
-    retry: { when: "later" },
-    say: `Something unexpected failed in this program: ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}.`,
-    nextStep: "Report this line; the customer is tried again.",
-    cause: error,
-  });
 }

@@ -1,6 +1,7 @@
+import { asFailure } from "../model/failure.ts";
 import type { Clock, Random } from "../model/ports.ts";
 import { customerBackoffMs } from "./backoff.ts";
-import { asFailure, concernsEverybody } from "./failures.ts";
+import { concernsEverybody } from "./failures.ts";
 import type { CustomerReport, StreamReport } from "./report.ts";
 
 export interface RoundLoopParts {

@@ -1,4 +1,4 @@
-import { type Failure, isFailure } from "../model/failure.ts";
+import { asFailure, type Failure, isFailure } from "../model/failure.ts";
 import type { HuntingSource } from "../model/hunting.ts";
 import { ticksFromMs } from "../model/instant.ts";
 import type { Clock, Log, Random, Sink, SourceStream } from "../model/ports.ts";
@@ -8,7 +8,7 @@ import type { StreamName } from "../model/stream.ts";
 import type { Tenant } from "../model/tenant.ts";
 import { Budgets } from "./budget.ts";
 import { PROVISIONAL_FOR_MS, Provisional, provisionalAtEnd } from "./delivery/provisional.ts";
-import { asFailure, stopped } from "./failures.ts";
+import { stopped } from "./failures.ts";
 import { Hunter } from "./hunting/hunter.ts";
 import type { PollerSettings } from "./list/poller.ts";
 import { StreamPoller } from "./list/poller.ts";

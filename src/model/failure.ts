@@ -54,6 +54,19 @@ export function isFailure(value: unknown): value is Failure {
   return value instanceof Failure;
 }
 
+/** Whatever was thrown, as a Failure; what is none already is a defect of this program and says so. */
+export function asFailure(error: unknown): Failure {
+  if (isFailure(error)) return error;
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return new Failure("defect", {
+    actor: "us",
+    retry: { when: "later" },
+    say: `Something unexpected failed in this program: ${text.replaceAll(/\s*[\r\n]+\s*/g, " ")}.`,
+    nextStep: "Report this line.",
+    cause: error,
+  });
+}
+
 /** Exit codes of every command. */
 export const EXIT = {
   done: 0,
