@@ -1,5 +1,4 @@
 import { hostname } from "node:os";
-import { resolveTenantId } from "../auth/authority.ts";
 import type { CheckLine } from "../hosts/arcsight/index.ts";
 import {
   checkExit,
@@ -17,14 +16,13 @@ import { EXIT, type Failure, isFailure } from "../model/failure.ts";
 import { ticksFromMs } from "../model/instant.ts";
 import type { Log, SourceStream } from "../model/ports.ts";
 import type { Stanza } from "../model/stanza.ts";
-import type { Tenant } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import type { ArcSightFlags } from "./arcsight-command.ts";
 import { choose, logOf } from "./arcsight-command.ts";
-import { CustomerBuilder } from "./customers.ts";
-import { fileCredentials, fileVaults } from "./file-vaults.ts";
-import { realClock, realFiles, realRandom, stopSignal, VERSION } from "./world.ts";
+import { type CustomerBuilder, noFacts } from "./customers.ts";
+import { fileCustomers } from "./real-collector.ts";
+import { realClock, realFiles, stopSignal, VERSION } from "./world.ts";
 
 const HOUR_MS = 3_600_000;
 const ROWS_ASKED = 50;
@@ -41,19 +39,10 @@ export async function arcSightCheck(flags: ArcSightFlags, options: { readonly js
   const lines: CheckLine[] = [...settingsLines(config)];
   const failures: Failure[] = [];
   const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
-  const builder = new CustomerBuilder(
-    { http, clock: realClock, random: realRandom, log, globals: config.settings.globals },
-    fileVaults(stateDir, log, realClock),
-    fileCredentials(stateDir, log, realClock),
-  );
+  const builder = fileCustomers(stateDir, { http, log, globals: config.settings.globals });
   for (const stanza of stanzas) {
     try {
-      const id = await resolveTenantId(
-        { http, clock: realClock, facts: noFacts },
-        { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId },
-        stanza.route,
-      );
-      lines.push(...(await customerLines(builder, stanza, { id, name: stanza.tenantName, cloud: stanza.cloud }, stop)));
+      lines.push(...(await customerLines(builder, stanza, stop)));
     } catch (error) {
       if (!isFailure(error)) throw error;
       failures.push(error);
@@ -73,10 +62,9 @@ export async function arcSightCheck(flags: ArcSightFlags, options: { readonly js
 async function customerLines(
   builder: CustomerBuilder,
   stanza: Stanza,
-  tenant: Tenant,
   stop: AbortSignal,
 ): Promise<readonly CheckLine[]> {
-  const { sources } = builder.customerOf(stanza, tenant);
+  const { sources } = await builder.build(stanza, noFacts);
   const source = sources.find(({ name }) => name === "alerts") ?? sources[0];
   if (source === undefined) return [goodLine(stanza.name, "sign-in", "nothing to sign in for: no stream is chosen")];
   const count = await rowsOfLastHour(source, stop);
@@ -96,9 +84,6 @@ async function rowsOfLastHour(source: SourceStream, stop: AbortSignal): Promise<
   for await (const batch of page.batches) count += batch.length;
   return count;
 }
-
-/** Nothing is kept. */
-const noFacts = { readFact: () => Promise.resolve(undefined), writeFact: () => Promise.resolve() };
 
 /**
  * `arcsight lint`: CEF lines or a properties file from stdin; findings on stdout, exit 2 when a reader would

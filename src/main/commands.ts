@@ -8,7 +8,7 @@ import { EXIT, exitCodeOf, isFailure } from "../model/failure.ts";
 import type { Log, LogLevel } from "../model/ports.ts";
 import type { Configuration } from "./configuration.ts";
 import { readConfiguration, settingsFailure } from "./configuration.ts";
-import { VERSION } from "./world.ts";
+import { VERSION, warnOfDistrusted } from "./world.ts";
 
 /** A command's end: yargs handlers return nothing, so they leave their exit code here. */
 interface Ending {
@@ -44,10 +44,7 @@ export async function runCommand(argv: readonly string[], distrusted: readonly s
     (line) => process.stderr.write(line),
     (process.env.DEFENDER_MSSP_LOG_LEVEL as LogLevel | undefined) ?? "info",
   );
-  for (const name of distrusted)
-    log.debug("an environment variable is ignored because it could weaken or redirect this program", {
-      variable: name,
-    });
+  warnOfDistrusted(distrusted, { warn: (message, fields) => log.debug(message, fields) });
   const parser = yargs([...argv])
     // no_proxy is a setting: --no-proxy names hosts and is no negation of --proxy.
     .parserConfiguration({ "boolean-negation": false })

@@ -8,6 +8,7 @@ import type { CredentialReport } from "../collect/report.ts";
 import type { Customer, Scheduler } from "../collect/scheduler.ts";
 import { createHuntingSource } from "../defender/hunting/hunting-source.ts";
 import { createSourceStream } from "../defender/source-stream.ts";
+import { type Backoff, backoffMs } from "../model/backoff.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { HuntingSource } from "../model/hunting.ts";
 import { apiOf, audienceOf } from "../model/permissions.ts";
@@ -19,8 +20,7 @@ import type { Tenant, TenantId } from "../model/tenant.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import { loadHuntingQueries } from "./hunting-queries.ts";
 
-const RESOLVE_AGAIN_FIRST_MS = 30_000;
-const RESOLVE_AGAIN_LONGEST_MS = 900_000;
+const RESOLVE_AGAIN: Backoff = { firstMs: 30_000, longestMs: 900_000 };
 
 export interface CustomersWorld {
   readonly http: Http;
@@ -29,6 +29,12 @@ export interface CustomersWorld {
   readonly log: Log;
   readonly globals: GlobalSettings;
 }
+
+/** Small facts that outlive a run. */
+type Facts = Pick<StateFolder, "readFact" | "writeFact">;
+
+/** Nothing is kept: for commands that take no lock, so that they run beside a collector. */
+export const noFacts: Facts = { readFact: () => Promise.resolve(undefined), writeFact: () => Promise.resolve() };
 
 /**
  * Where a customer's refresh token lives, once the tenant's GUID is known; undefined for an app that signs in
@@ -68,16 +74,16 @@ export class CustomerBuilder {
   }
 
   /**
-   * @param state where a domain's GUID is kept.
+   * @param facts where a domain's GUID and the age of a refresh token are kept.
    * @param only streams to leave the others out.
    * Throws Failure (domain not resolvable, no credential).
    */
-  async build(stanza: Stanza, state: StateFolder, only?: readonly StreamName[]): Promise<Customer> {
-    const tenant = await this.#tenantOf(stanza, state);
+  async build(stanza: Stanza, facts: Facts, only?: readonly StreamName[]): Promise<Customer> {
+    const tenant = await this.#tenantOf(stanza, facts);
     const vault = stanza.auth === "app" ? undefined : this.#vaultOf(stanza, tenant.id);
-    this.#ages ??= TokenAges.open({ ...this.#world, facts: state });
+    this.#ages ??= TokenAges.open({ ...this.#world, facts });
     const ageing = vault && new AgeingVault(vault, await this.#ages, tenant.id, stanza.name);
-    return this.customerOf(stanza, tenant, only, ageing);
+    return this.#customerOf(stanza, tenant, only, ageing);
   }
 
   /**
@@ -88,9 +94,13 @@ export class CustomerBuilder {
     return keepIdleTokensAlive(() => this.#withTokens, this.#world, stop);
   }
 
-  customerOf(given: Stanza, tenant: Tenant, only?: readonly StreamName[], ageing?: AgeingVault): Customer {
+  #customerOf(
+    given: Stanza,
+    tenant: Tenant,
+    only: readonly StreamName[] | undefined,
+    vault: AgeingVault | undefined,
+  ): Customer {
     const stanza = this.#withCredential(given);
-    const vault = ageing ?? (stanza.auth === "app" ? undefined : this.#vaultOf(stanza, tenant.id));
     if (stanza.auth === "refresh_token" && !vault) throw noRefreshToken(stanza);
     const credential = credentialOf(stanza, vault === undefined ? "app" : "refresh_token");
     const sources: SourceStream[] = [];
@@ -104,8 +114,8 @@ export class CustomerBuilder {
         tokensFor.get(audience) ??
         this.#cycles.forCustomer({ tenant, stanza, audience, credential, ...(vault ? { vault } : {}) });
       tokensFor.set(audience, tokens);
-      if (ageing && !this.#withTokens.some((one) => one.vault === ageing))
-        this.#withTokens.push({ name: tenant.name, vault: ageing, tokens });
+      if (vault && !this.#withTokens.some((one) => one.vault === vault))
+        this.#withTokens.push({ name: tenant.name, vault, tokens });
       const { http, clock, log, globals } = this.#world;
       const parts = { stanza, tenant, http, tokens, clock, log, recordMaxBytes: globals.recordMaxMib * 1024 * 1024 };
       if (stream !== "hunting") sources.push(createSourceStream({ ...parts, stream }));
@@ -123,7 +133,7 @@ export class CustomerBuilder {
       start: stanza.start,
       sources,
       ...(hunting === undefined ? {} : { hunting }),
-      credential: credentialReport(stanza, ageing),
+      credential: credentialReport(stanza, vault),
     };
   }
 
@@ -133,7 +143,8 @@ export class CustomerBuilder {
    */
   async buildAll(
     stanzas: readonly Stanza[],
-    state: StateFolder,
+    facts: Facts,
+    only?: readonly StreamName[],
   ): Promise<{ readonly customers: Customer[]; readonly refused: RefusedCustomer[]; readonly later: Stanza[] }> {
     const customers: Customer[] = [];
     const refused: RefusedCustomer[] = [];
@@ -141,7 +152,7 @@ export class CustomerBuilder {
     for (const stanza of stanzas) {
       try {
         if (tenantIdFrom(stanza.tenantId) === undefined) later.push(stanza);
-        else customers.push(await this.build(stanza, state));
+        else customers.push(await this.build(stanza, facts, only));
       } catch (error) {
         if (!isFailure(error)) throw error;
         refused.push({ stanza, failure: error });
@@ -152,27 +163,28 @@ export class CustomerBuilder {
 
   /** Keeps asking for the tenant behind a domain and lets the customer join the scheduler when it is known. */
   async joinLater(stanza: Stanza, scheduler: Scheduler, state: StateFolder, stop: AbortSignal): Promise<void> {
-    const { clock, log } = this.#world;
-    for (let waitMs = RESOLVE_AGAIN_FIRST_MS; !stop.aborted; waitMs = Math.min(waitMs * 2, RESOLVE_AGAIN_LONGEST_MS)) {
+    const { clock, log, random } = this.#world;
+    for (let tries = 1; !stop.aborted; tries += 1) {
       try {
         await scheduler.add(await this.build(stanza, state));
         return;
       } catch (error) {
         if (!isFailure(error)) throw error;
+        const waitMs = backoffMs(RESOLVE_AGAIN, tries, random);
         log.error(error.say, {
           tenant: stanza.tenantName,
           failure: error.code,
           next_step: error.nextStep || undefined,
-          again_in_s: waitMs / 1000,
+          again_in_s: Math.round(waitMs / 1000),
         });
         await clock.pause(waitMs, stop);
       }
     }
   }
 
-  async #tenantOf(stanza: Stanza, state: StateFolder): Promise<Tenant> {
+  async #tenantOf(stanza: Stanza, facts: Facts): Promise<Tenant> {
     const id = await resolveTenantId(
-      { ...this.#world, facts: state },
+      { ...this.#world, facts },
       { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId },
       stanza.route,
     );

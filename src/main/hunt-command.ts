@@ -1,4 +1,3 @@
-import { resolveTenantId } from "../auth/authority.ts";
 import { readValue } from "../config/kinds.ts";
 import { type HuntRow, huntTable } from "../hosts/cli/hunt-table.ts";
 import { versionKey } from "../model/event.ts";
@@ -13,10 +12,10 @@ import { createHttp } from "../net/http.ts";
 import { pipeSink } from "../outputs/pipe-sink.ts";
 import { PLAIN_LINES, StreamPipe } from "../outputs/stream-pipe.ts";
 import { type Configuration, settingsFailure } from "./configuration.ts";
-import { CustomerBuilder } from "./customers.ts";
-import { fileCredentials, fileVaults } from "./file-vaults.ts";
+import { noFacts } from "./customers.ts";
 import { loadHuntingQueries } from "./hunting-queries.ts";
-import { realClock, realRandom, stopSignal, VERSION } from "./world.ts";
+import { fileCustomers } from "./real-collector.ts";
+import { realClock, stopSignal, VERSION } from "./world.ts";
 
 export interface HuntFlags {
   readonly query: string;
@@ -51,12 +50,7 @@ export async function hunt(configuration: Configuration, flags: HuntFlags, log: 
   }
   const meant = chosen.length + failed.length;
   const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
-  const world = { http, clock: realClock, random: realRandom, log, globals: settings.globals };
-  const builder = new CustomerBuilder(
-    world,
-    fileVaults(configuration.stateDir, log, realClock),
-    fileCredentials(configuration.stateDir, log, realClock),
-  );
+  const builder = fileCustomers(configuration.stateDir, { http, log, globals: settings.globals });
   const table: HuntRow[] = [];
   const stdout = new StreamPipe(process.stdout, realClock, PLAIN_LINES);
   const show = flags.json
@@ -73,13 +67,7 @@ export async function hunt(configuration: Configuration, flags: HuntFlags, log: 
   }): Promise<void> => {
     if (query === undefined || stop.aborted) return;
     try {
-      const id = await resolveTenantId(
-        { ...world, facts: noFacts },
-        { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId },
-        stanza.route,
-      );
-      const tenant: Tenant = { id, name: stanza.tenantName, cloud: stanza.cloud };
-      const source = builder.customerOf({ ...stanza, streams: ["hunting"] }, tenant).hunting;
+      const { tenant, hunting: source } = await builder.build({ ...stanza, streams: ["hunting"] }, noFacts);
       if (source === undefined) throw unknownQuery([stanza], flags.query);
       const pass = passNow(query, since ?? now - BigInt(query.windowMinutes) * 600_000_000n, now);
       const page = await source.hunt(pass, stop);
@@ -197,6 +185,3 @@ function unknownQuery(stanzas: readonly Stanza[], name: string): Failure {
     ].join("\n"),
   );
 }
-
-/** Nothing is kept: `hunt` takes no lock, so that it runs beside a collector. */
-const noFacts = { readFact: () => Promise.resolve(undefined), writeFact: () => Promise.resolve() };

@@ -5,7 +5,7 @@ import manifest from "../../package.json" with { type: "json" };
 import type { FileLook } from "../config/settings.ts";
 import type { FingerprintOf } from "../model/endpoint-binding.ts";
 import { endpointBinding } from "../model/endpoint-binding.ts";
-import type { Clock, Random } from "../model/ports.ts";
+import type { Clock, Log, Random } from "../model/ports.ts";
 
 /** The one place where the version comes from. */
 export const VERSION: string = manifest.version;
@@ -65,13 +65,14 @@ export async function readBytes(file: string): Promise<Uint8Array | undefined> {
 
 /**
  * Fires at the first signal by which the system or splunkd asks us to stop (SIGBREAK is Windows' CTRL_BREAK).
+ *
+ * @param reload what SIGHUP means to a host that reads its configuration again; without it the terminal is gone.
  */
-export function stopSignal(): AbortController {
+export function stopSignal(reload?: () => void): AbortController {
   const stop = new AbortController();
-  for (const name of ["SIGTERM", "SIGINT", "SIGBREAK", "SIGHUP"] as const) {
-    // SIGHUP means "read your settings again" where a host says so; elsewhere the terminal is gone.
-    process.on(name, () => stop.abort(name));
-  }
+  for (const name of ["SIGTERM", "SIGINT", "SIGBREAK"] as const) process.on(name, () => stop.abort(name));
+  if (reload === undefined) process.on("SIGHUP", () => stop.abort("SIGHUP"));
+  else if (process.platform !== "win32") process.on("SIGHUP", reload);
   return stop;
 }
 
@@ -91,11 +92,15 @@ const DISTRUSTED = [
 /** What the runtime has read before our first line runs: taking it out of the environment comes too late. */
 const READ_BEFORE_US: ReadonlySet<string> = new Set(["NODE_DEBUG", "NODE_EXTRA_CA_CERTS", "NODE_V8_COVERAGE"]);
 
-/** The sentence for the log. */
-export function distrustOf(variable: string): string {
-  return READ_BEFORE_US.has(variable)
-    ? "an environment variable is set that the runtime obeys before this program starts; unset it where this program is started"
-    : "an environment variable is ignored because it could weaken or redirect this program";
+/** Names the variables that were set, one line each. */
+export function warnOfDistrusted(variables: readonly string[], log: Pick<Log, "warn">): void {
+  for (const variable of variables)
+    log.warn(
+      READ_BEFORE_US.has(variable)
+        ? "an environment variable is set that the runtime obeys before this program starts; unset it where this program is started"
+        : "an environment variable is ignored because it could weaken or redirect this program",
+      { variable },
+    );
 }
 
 /** Takes them out of the environment before anything reads them, and names those that were set. */

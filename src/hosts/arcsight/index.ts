@@ -5,21 +5,17 @@
  * - every `arcsight` command: `config = readArcSightConfig(bytes, file, { nowMs, secrets:
  *   realSecretReader(environment, platform), files, overrides })`, then logs `config.warnings` and
  *   `config.problems` through a `lineLog` with `timedLevel`.
- * - `arcsight run`: refuses to start (exit 2) with `config.outputProblems`; opens the state folder, then
- *   `sink = openOutputs(config.outputs, config.settings.stanzas, stateDir, world)`, then the scheduler with
- *   that sink; `sink.onBroken(() => scheduler.replayProvisional())`. After `--once`: while a connection broke
- *   during the round, run another round. At the stop `sink.close(withinMs)` comes after the last page and
- *   before the scheduler is closed; only if it resolves is the stop an orderly one.
+ * - `arcsight run`: refuses to start (exit 2) with `config.outputProblems`; otherwise
+ *   `openOutputs(config.outputs, config.settings.stanzas, stateDir, world)` makes the collector's destination,
+ *   once the state folder is held.
  */
 
 export { realDialer } from "../../outputs/dial.ts";
 export { openOutputs } from "../../outputs/open-outputs.ts";
-export { OutputsSink } from "../../outputs/sink.ts";
 export type { CheckLine } from "./check.ts";
 export { checkExit, checkTable, failedLine, goodLine, settingsLines, testEventLine } from "./check.ts";
 export type { ArcSightConfig } from "./configuration.ts";
 export { rawFromProperties, readArcSightConfig } from "./configuration.ts";
 export { lint } from "./lint.ts";
-export type { Serving } from "./open-serve.ts";
 export { openServe } from "./open-serve.ts";
 export { realSecretReader } from "./secret-door.ts";

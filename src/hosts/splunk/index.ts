@@ -4,10 +4,9 @@
  *
  * - `--scheme`              print `schemeDocument()`, exit 0
  * - `--validate-arguments`  `validate(world)`, print its `stdout`, exit with its `exitCode`
- * - none `run = await readRun(world)`, then `host = await openSplunkHost(run, world, stop)`: collect for
- *   `host.customers` into `host.sink`, each with the vault that keeps rotated refresh tokens;
- *   `host.refused` and `run.settings.problems` are customers with failures, which health events name. Call
- *   `host.settleSecrets()` once collecting has begun; without any customer, call `host.sayIdle(stop)`
+ * - none `run = await readRun(world)`, then `host = await openSplunkHost(run, world, stop)`: the collector gets
+ *   `host.customers`, each with the vault that keeps rotated refresh tokens, `host.refused` and `host.sink`.
+ *   Call `host.settleSecrets()` once collecting has begun; without any customer, call `host.sayIdle(stop)`
  *   instead. Stop on the signal or when `host.gone` fires, then `host.close()`, exit 0.
  *
  * Logging goes to `run.log`; its level comes from the settings.

@@ -140,10 +140,6 @@ export class ServeBuffer implements Sink {
     return this.#tenantIds.get(stanza);
   }
 
-  onBroken(): void {
-    // A disk has no connection that could break.
-  }
-
   async close(): Promise<void> {
     await this.#queue.idle();
   }

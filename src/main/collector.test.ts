@@ -1,0 +1,340 @@
+import { describe, expect, test } from "@jest/globals";
+import { SimSink, SimState, SimStream } from "../../test/harness/collect/world.ts";
+import { FakeClock, T0 } from "../../test/harness/fakes/clock.ts";
+import { FakeLog } from "../../test/harness/fakes/log.ts";
+import { FakeRandom } from "../../test/harness/fakes/random.ts";
+import type { Customer } from "../collect/scheduler.ts";
+import { parseStanzas } from "../config/settings.ts";
+import { EXIT, Failure, type Retry } from "../model/failure.ts";
+import type { FailureCode } from "../model/failure-codes.ts";
+import { ticksFromMs } from "../model/instant.ts";
+import type { Stanza } from "../model/stanza.ts";
+import type { TenantId } from "../model/tenant.ts";
+import type { CollectorParts, Destination, StopLimits } from "./collector.ts";
+import { Collector } from "./collector.ts";
+import type { RefusedCustomer } from "./customers.ts";
+
+const failureOf = (code: FailureCode, retry: Retry = { when: "later" }, area?: "sign-in") =>
+  new Failure(code, { actor: "operator", retry, say: `It is ${code}.`, ...(area === undefined ? {} : { area }) });
+
+function stanzaOf(n: number): Stanza {
+  const id = `${n}1111111-2222-4333-8444-555555555555`;
+  const values = { tenant_id: id, client_id: id, tenant_name: `Customer ${n}` };
+  const [stanza] = parseStanzas([{ name: `customer-${n}`, values }], { host: "splunk", nowMs: T0 }).stanzas;
+  return stanza as Stanza;
+}
+
+/** One collector over simulated customers, with everything that it does to its host in `steps`. */
+class Bench {
+  readonly clock = new FakeClock();
+  readonly sink = new SimSink(this.clock);
+  readonly log = new FakeLog();
+  readonly stop = new AbortController();
+  readonly steps: string[] = [];
+  readonly streams = new Map<string, SimStream>();
+  /** What building a customer throws, by stanza. */
+  readonly unbuildable = new Map<string, Failure>();
+  refused: readonly RefusedCustomer[] = [];
+  admits: readonly Stanza[] = [];
+  destination: Partial<Destination> = {};
+  limits: StopLimits = { finishPagesMs: 600 };
+  released: () => Promise<void> = () => Promise.resolve();
+  heapCollections = 0;
+  writesFacts = true;
+  /** Called by a test in place of the host's own. */
+  connectionBroke: () => void = () => undefined;
+
+  readonly stanzas: readonly Stanza[];
+
+  constructor(customers: number) {
+    this.stanzas = Array.from({ length: customers }, (_, i) => stanzaOf(i + 1));
+    for (const { name } of this.stanzas) {
+      const stream = new SimStream(this.clock, { budgetKey: name });
+      stream.add({ id: `${name}-alert`, updated: ticksFromMs(T0 - 60_000), visibleAtMs: T0 - 60_000 });
+      this.streams.set(name, stream);
+    }
+  }
+
+  open(): Promise<Collector> {
+    const { clock, log, steps, sink } = this;
+    const state = new SimState();
+    if (!this.writesFacts) state.writeFact = () => Promise.reject(failureOf("state-unwritable"));
+    state.release = async ({ orderly }) => {
+      steps.push(orderly ? "state released in order" : "state released");
+      await this.released();
+    };
+    const build = async (stanza: Stanza): Promise<Customer> => {
+      const failure = this.unbuildable.get(stanza.name);
+      if (failure) throw failure;
+      return {
+        stanza: stanza.name,
+        tenant: { id: stanza.tenantId as TenantId, name: stanza.tenantName, cloud: stanza.cloud },
+        settings: { pollSeconds: 60, overlapMinutes: 30, sweepHours: 0 },
+        start: { kind: "ago", ms: 3_600_000 },
+        sources: [this.streams.get(stanza.name) as SimStream],
+      };
+    };
+    const parts: CollectorParts = {
+      customers: {
+        configured: this.stanzas,
+        wanted: this.stanzas.filter(({ name }) => !this.refused.some(({ stanza }) => stanza.name === name)),
+        refused: this.refused,
+        resolveAgain: () => Promise.resolve(this.admits),
+        builder: {
+          build,
+          async buildAll(stanzas) {
+            const customers: Customer[] = [];
+            const refused: RefusedCustomer[] = [];
+            for (const stanza of stanzas)
+              await build(stanza).then(
+                (customer) => customers.push(customer),
+                (failure: Failure) => refused.push({ stanza, failure }),
+              );
+            return { customers, refused, later: [] };
+          },
+          joinLater: async (stanza, scheduler) => scheduler.add(await build(stanza)),
+          keepTokensAlive: () => Promise.resolve(),
+        },
+      },
+      openState: () => Promise.resolve(state),
+      openDestination: () => ({
+        sink,
+        onBroken: (listener) => (this.connectionBroke = listener),
+        close() {
+          steps.push("destination closed");
+          return Promise.resolve(true);
+        },
+        ...this.destination,
+      }),
+      limits: this.limits,
+      globals: { replayMib: 16, recordMaxMib: 16, concurrency: 16, logLevel: "info" },
+      world: {
+        version: "test",
+        http: {
+          send: () => Promise.reject(new Error("no request is made")),
+          close() {
+            steps.push("connections closed");
+            return Promise.resolve();
+          },
+        },
+        clock,
+        random: new FakeRandom(),
+        log,
+        heap: { usedBytes: () => 100e6, collect: () => (this.heapCollections += 1) },
+      },
+      stop: this.stop.signal,
+    };
+    return Collector.open(parts);
+  }
+
+  said(level: string): string[] {
+    return this.log.lines.filter((line) => line.level === level).map(({ message }) => message);
+  }
+}
+
+describe("the stop", () => {
+  test("of a run lets pages finish, closes the destination, then saves state and closes connections", async () => {
+    const bench = new Bench(1);
+    const collector = await bench.open();
+    const running = collector.run();
+    await bench.clock.advance(1_000);
+    expect(bench.sink.sent).toHaveLength(1);
+    expect(bench.heapCollections).toBe(1);
+    bench.stop.abort();
+    await running;
+    expect(await collector.close()).toEqual({ exitCode: EXIT.done, fatal: undefined });
+    expect(bench.steps).toEqual(["destination closed", "state released in order", "connections closed"]);
+  });
+
+  test.each([
+    ["answers that something may not have arrived", () => Promise.resolve(false), []],
+    ["fails", () => Promise.reject(failureOf("output-broken")), ["It is output-broken."]],
+  ])("is not an orderly one when closing the destination %s", async (_, close, said) => {
+    const bench = new Bench(1);
+    bench.destination = { close };
+    const collector = await bench.open();
+    const running = collector.run();
+    bench.stop.abort();
+    await running;
+    expect((await collector.close()).exitCode).toBe(EXIT.done);
+    expect(bench.steps).toEqual(["state released", "connections closed"]);
+    expect(bench.said("error")).toEqual(said);
+  });
+
+  test("waits for pages no longer than the host allows, and is not an orderly one then", async () => {
+    const bench = new Bench(1);
+    const write = bench.sink.write.bind(bench.sink);
+    bench.sink.write = async (batch) => {
+      await bench.clock.pause(10_000);
+      return write(batch);
+    };
+    const collector = await bench.open();
+    let stopped = false;
+    const running = collector.run().then(() => (stopped = true));
+    await bench.clock.advance(1_000);
+    bench.stop.abort();
+    await bench.clock.advance(599);
+    expect(stopped).toBe(false);
+    await bench.clock.advance(1);
+    expect(stopped).toBe(true);
+    await running;
+    void collector.close();
+    await bench.clock.advance(10_000);
+    expect(bench.steps).toContain("state released");
+  });
+
+  test("is not an orderly one when state cannot be saved", async () => {
+    const bench = new Bench(1);
+    bench.writesFacts = false;
+    const collector = await bench.open();
+    const running = collector.run();
+    bench.stop.abort();
+    await running;
+    await collector.close();
+    expect(bench.steps).toEqual(["destination closed", "state released", "connections closed"]);
+  });
+
+  test("waits for state to be saved no longer than the host allows", async () => {
+    const bench = new Bench(1);
+    bench.limits = { finishPagesMs: 600, saveStateMs: 300 };
+    bench.released = () => new Promise(() => undefined);
+    const collector = await bench.open();
+    const running = collector.run();
+    bench.stop.abort();
+    await running;
+    const closing = collector.close();
+    await bench.clock.advance(299);
+    expect(bench.steps).toEqual(["destination closed", "state released in order"]);
+    await bench.clock.advance(1);
+    expect((await closing).exitCode).toBe(EXIT.done);
+  });
+
+  test("comes by itself when the reader is gone, without a fatal line, and the end says why", async () => {
+    const bench = new Bench(2);
+    bench.sink.break = () => ({ arrives: 0, failure: failureOf("host-gone") });
+    const collector = await bench.open();
+    const running = collector.run();
+    await bench.clock.advance(1_000);
+    await running;
+    expect(await collector.close()).toMatchObject({ exitCode: EXIT.host, fatal: { code: "host-gone" } });
+    expect(bench.said("fatal")).toEqual([]);
+    expect(bench.steps).toEqual(["destination closed", "state released", "connections closed"]);
+  });
+
+  test("for a failure that concerns everybody says it in a fatal line and exits for it", async () => {
+    const bench = new Bench(1);
+    bench.sink.break = () => ({ arrives: 0, failure: failureOf("state-damaged") });
+    const collector = await bench.open();
+    const running = collector.run();
+    await bench.clock.advance(1_000);
+    await running;
+    expect((await collector.close()).exitCode).toBe(EXIT.state);
+    expect(bench.said("fatal")).toEqual(["It is state-damaged."]);
+  });
+});
+
+describe("opening that fails", () => {
+  test("closes what was opened, and the state goes on saying what it said", async () => {
+    const bench = new Bench(1);
+    bench.destination = { begin: () => Promise.reject(failureOf("output-broken")) };
+    await expect(bench.open()).rejects.toMatchObject({ code: "output-broken" });
+    expect(bench.steps).toEqual(["destination closed", "state released", "connections closed"]);
+  });
+
+  test("is what a stop makes of it, however many customers there still are to open", async () => {
+    const bench = new Bench(3);
+    bench.stop.abort();
+    await expect(bench.open()).rejects.toMatchObject({ code: "stopped" });
+    expect(bench.steps).toEqual(["destination closed", "state released", "connections closed"]);
+  });
+});
+
+describe("a customer that cannot be collected", () => {
+  test("is reported in health at once, and is collected when its secrets can be read", async () => {
+    const bench = new Bench(2);
+    const [first, second] = bench.stanzas as [Stanza, Stanza];
+    bench.refused = [
+      { stanza: first, failure: failureOf("splunkd-unreachable") },
+      { stanza: second, failure: failureOf("credential-missing", { when: "never" }, "sign-in") },
+    ];
+    const collector = await bench.open();
+    expect(collector.hasCustomers).toBe(false);
+    void collector.run();
+    await bench.clock.advance(1_000);
+    expect(bench.sink.healths.map(({ tenant, streams }) => [tenant, streams[0]?.state, streams[0]?.failure])).toEqual([
+      ["Customer 1", "failing", "splunkd-unreachable"],
+      ["Customer 2", "signed-out", "credential-missing"],
+    ]);
+    bench.admits = [first];
+    await bench.clock.advance(75_000);
+    expect(bench.sink.sent.map(({ id }) => id)).toEqual(["customer-1-alert"]);
+    await bench.clock.advance(2 * 3_600_000);
+    const reported = (code: string) => bench.sink.healths.filter(({ streams }) => streams[0]?.failure === code);
+    expect(reported("splunkd-unreachable")).toHaveLength(1);
+    expect(reported("credential-missing")).toHaveLength(3);
+    bench.stop.abort();
+  });
+
+  test("leaves the others alone when building it fails", async () => {
+    const bench = new Bench(2);
+    bench.unbuildable.set("customer-1", failureOf("credential-missing", { when: "never" }, "sign-in"));
+    const collector = await bench.open();
+    void collector.run();
+    await bench.clock.advance(1_000);
+    expect(bench.sink.healths.some(({ streams }) => streams[0]?.failure === "credential-missing")).toBe(true);
+    expect(bench.sink.sent.map(({ id }) => id)).toEqual(["customer-2-alert"]);
+    bench.stop.abort();
+  });
+});
+
+describe("a single round", () => {
+  const signIn = failureOf("consent-missing", { when: "later" }, "sign-in");
+  test.each([
+    ["nothing failed", [], EXIT.done],
+    ["one of two customers failed", ["customer-1"], EXIT.someCustomers],
+    ["every customer failed", ["customer-1", "customer-2"], EXIT.signIn],
+  ])("exits as the contract says when %s", async (_, failing, code) => {
+    const bench = new Bench(2);
+    for (const name of failing) (bench.streams.get(name) as SimStream).fault = () => signIn;
+    const collector = await bench.open();
+    await collector.round();
+    expect((await collector.close()).exitCode).toBe(code);
+  });
+
+  test.each([
+    ["one of two customers cannot be built", ["customer-1"], EXIT.someCustomers],
+    ["no customer can be built", ["customer-1", "customer-2"], EXIT.signIn],
+  ])("exits as the contract says when %s", async (_, failing, code) => {
+    const bench = new Bench(2);
+    for (const name of failing) bench.unbuildable.set(name, signIn);
+    const collector = await bench.open();
+    await collector.round();
+    expect((await collector.close()).exitCode).toBe(code);
+  });
+
+  test("that an output refused exits for the output, whoever else was collected", async () => {
+    const bench = new Bench(2);
+    bench.sink.break = ([first]) =>
+      first?.stanza === "customer-1" ? { arrives: 0, failure: failureOf("output-full") } : undefined;
+    const collector = await bench.open();
+    await collector.round();
+    expect((await collector.close()).exitCode).toBe(EXIT.host);
+  });
+
+  test.each([
+    ["stays one while no connection breaks", 0, 1],
+    ["is repeated after a connection broke", 1, 2],
+    ["is repeated three times at most, however often connections break", Number.POSITIVE_INFINITY, 4],
+  ])("%s", async (_, breaks, rounds) => {
+    const bench = new Bench(1);
+    const collector = await bench.open();
+    let left = breaks;
+    const stream = bench.streams.get("customer-1") as SimStream;
+    stream.fault = () => {
+      if (left-- > 0) bench.connectionBroke();
+      return undefined;
+    };
+    await collector.round();
+    expect(stream.questions.filter(({ skip }) => skip === undefined)).toHaveLength(rounds);
+  });
+});

@@ -1,0 +1,323 @@
+import type { Customer } from "../collect/scheduler.ts";
+import { Scheduler } from "../collect/scheduler.ts";
+import { type Backoff, backoffMs } from "../model/backoff.ts";
+import { asFailure, EXIT, type ExitCode, exitCodeOf, type Failure } from "../model/failure.ts";
+import type { Clock, Http, Log, Random, Sink } from "../model/ports.ts";
+import type { GlobalSettings, Stanza } from "../model/stanza.ts";
+import type { StateFolder } from "../model/state.ts";
+import type { StreamName } from "../model/stream.ts";
+import { tenantIdFrom } from "../model/tenant.ts";
+import type { CustomerBuilder, RefusedCustomer } from "./customers.ts";
+import { type Heap, keepHeapSmall } from "./heap-keeper.ts";
+
+/** What turns settings into what the engine runs. */
+type Builder = Pick<CustomerBuilder, "build" | "buildAll" | "joinLater" | "keepTokensAlive">;
+
+/** The customers of one collector. */
+export interface CollectorCustomers {
+  /** Everybody who is configured, also those who are left out now: only they may keep their state folder. */
+  readonly configured: readonly Stanza[];
+  readonly wanted: readonly Stanza[];
+  /** Wanted, but the host found that they cannot be collected, and has logged it. */
+  readonly refused?: readonly RefusedCustomer[];
+  /** Looks again at those of `refused` whose failure may pass; returns the ones that can now be collected. */
+  resolveAgain?(stanzas: readonly Stanza[]): Promise<readonly Stanza[]>;
+  readonly builder: Builder;
+  /** Streams to be read; all that are configured when absent. */
+  readonly only?: readonly StreamName[] | undefined;
+}
+
+/** Where events go, with what belongs to its lifetime. */
+export interface Destination {
+  readonly sink: Sink;
+  /** The listener is called when a connection broke on which events may have been lost. */
+  onBroken?(listener: () => void): void;
+  /** Called once all customers are open, before the first poll. A Failure ends the collector. */
+  begin?(): Promise<void>;
+  /**
+   * Called after the last page: makes everything that was taken safe, within the time that the host has.
+   * `false` or a rejection: something may not have arrived, so the stop was not an orderly one.
+   */
+  close(): Promise<boolean>;
+}
+
+/** How long parts of the stop may take. */
+export interface StopLimits {
+  /** Pages on their way after the stop, before the destination is closed. */
+  readonly finishPagesMs: number;
+  /** Saving state after the destination is closed; absent: as long as it takes. */
+  readonly saveStateMs?: number;
+  /** Of which so long goes to what only spares the next start some reading. */
+  readonly saveThoroughlyMs?: number;
+}
+
+export interface CollectorParts {
+  readonly customers: CollectorCustomers;
+  /**
+   * Opens what customers' state is kept in. Throws Failure `state-…`.
+   *
+   * @param configured see `OpenStateFolderOptions`.
+   */
+  openState(configured: readonly { readonly stanza: string; readonly tenantId: string }[]): Promise<StateFolder>;
+  /** Called once the state is held: outputs keep their spools in it. */
+  openDestination(): Destination;
+  readonly limits: StopLimits;
+  readonly globals: GlobalSettings;
+  readonly world: CollectorWorld;
+  readonly stop: AbortSignal;
+}
+
+export interface CollectorWorld {
+  readonly version: string;
+  /** Closed with the collector. */
+  readonly http: Http;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly heap: Heap;
+}
+
+/** How a collector ended. */
+export interface CollectorEnd {
+  readonly exitCode: ExitCode;
+  /** What ended it for everybody, if it was not the stop. */
+  readonly fatal: Failure | undefined;
+}
+
+const RESOLVE_AGAIN: Backoff = { firstMs: 60_000, longestMs: 900_000 };
+/** A receiver whose connection breaks again and again must not keep a single round for ever. */
+const ROUNDS_AFTER_BREAKS = 3;
+
+/**
+ * State, customers and scheduler around a destination: the one wiring of every host that collects. `open`,
+ * then `run` or `round`, then `close`.
+ */
+export class Collector {
+  readonly #p: CollectorParts;
+  readonly #state: StateFolder;
+  readonly #destination: Destination;
+  readonly #scheduler: Scheduler;
+  /** Customers whose tenant is a domain: naming it may take the network. */
+  readonly #later: readonly Stanza[];
+  /** Ends what health says of a refused customer, by stanza. */
+  readonly #withdraw = new Map<string, () => void>();
+  readonly #ended = new AbortController();
+  readonly #stop: AbortSignal;
+  /** False when nobody can be collected for. */
+  readonly hasCustomers: boolean;
+  /** Of a single round: what failed, and how many customers had nothing that failed. */
+  readonly #failed: Failure[] = [];
+  #healthy = 0;
+  #isSingleRound = false;
+  #breaks = 0;
+  #fatal: Failure | undefined;
+  #pagesFinished = true;
+
+  private constructor(parts: CollectorParts, opened: Opened) {
+    this.#p = parts;
+    this.#state = opened.state;
+    this.#destination = opened.destination;
+    this.#scheduler = opened.scheduler;
+    this.#later = opened.later;
+    this.hasCustomers = opened.customers.length + opened.later.length > 0;
+    this.#stop = AbortSignal.any([parts.stop, this.#ended.signal]);
+    opened.destination.onBroken?.(() => {
+      this.#breaks += 1;
+      this.#scheduler.replayProvisional();
+    });
+    for (const refused of [...(parts.customers.refused ?? []), ...opened.refused]) this.#refuse(refused);
+  }
+
+  /**
+   * Throws Failure: the state cannot be used, the destination cannot be opened, or `stop` fired meanwhile.
+   * Everything is closed again then, and the state says what it said before.
+   */
+  static async open(parts: CollectorParts): Promise<Collector> {
+    const { customers, globals, world, stop } = parts;
+    const { version, clock, random, log } = world;
+    let state: StateFolder | undefined;
+    let destination: Destination | undefined;
+    try {
+      state = await parts.openState(customers.configured.map(({ name, tenantId }) => ({ stanza: name, tenantId })));
+      destination = parts.openDestination();
+      const built = await customers.builder.buildAll(customers.wanted, state, customers.only);
+      const scheduler = await Scheduler.open({
+        customers: built.customers,
+        state,
+        sink: destination.sink,
+        replayMib: globals.replayMib,
+        concurrency: globals.concurrency,
+        version,
+        clock,
+        random,
+        log,
+        stop,
+      });
+      await destination.begin?.();
+      return new Collector(parts, { ...built, state, destination, scheduler });
+    } catch (error) {
+      await destination?.close().catch(() => undefined);
+      // Nothing was written yet, so what the previous stop left still holds.
+      await state?.release({ orderly: false });
+      await world.http.close().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Polls everybody until `stop` fires or nobody can go on. Then it is time to `close`. */
+  async run(): Promise<void> {
+    const { customers, limits, world } = this.#p;
+    const { clock, log, heap } = world;
+    const stop = this.#stop;
+    const running = this.#scheduler.run(stop).catch((error: unknown) => {
+      this.#fatal = asFailure(error);
+      this.#ended.abort(this.#fatal);
+    });
+    for (const stanza of this.#later) this.#joinLater(stanza);
+    const inBackground: readonly (readonly [string, Promise<void>])[] = [
+      ["customers without secrets are no longer looked at again", this.#admitRefused()],
+      ["idle refresh tokens are no longer renewed", customers.builder.keepTokensAlive(stop)],
+      ["the heap is no longer collected early", keepHeapSmall(heap, clock, stop)],
+    ];
+    for (const [message, work] of inBackground)
+      void work.catch((error: unknown) => log.error(message, { failure: asFailure(error).say }));
+    await aborted(stop);
+    this.#pagesFinished = await Promise.race([
+      running.then(() => true),
+      clock.pause(limits.finishPagesMs).then(() => false),
+    ]);
+  }
+
+  /**
+   * One complete walk per stream of each customer; where a connection broke meanwhile, another for what may
+   * have been lost. Failures are logged and decide the exit code.
+   */
+  async round(): Promise<void> {
+    this.#isSingleRound = true;
+    for (const stanza of this.#later) {
+      try {
+        await this.#scheduler.add(await this.#build(stanza));
+      } catch (error) {
+        this.#fail(asFailure(error), { customer: stanza.name });
+      }
+    }
+    for (let round = 0, seen = -1; round <= ROUNDS_AFTER_BREAKS && seen !== this.#breaks; round += 1) {
+      if (this.#stop.aborted) return;
+      seen = this.#breaks;
+      const results = await this.#scheduler.runOnce(this.#stop);
+      if (round === 0) this.#healthy = results.filter(({ failures }) => failures.length === 0).length;
+      for (const { customer, failures } of results)
+        for (const { stream, failure } of failures) this.#fail(failure, { customer: customer.stanza, stream });
+    }
+  }
+
+  /** What every customer's streams did so far. */
+  summary(): ReturnType<Scheduler["summary"]> {
+    return this.#scheduler.summary();
+  }
+
+  /** Closes the destination, saves state and gives it up, within the limits of the host. */
+  async close(): Promise<CollectorEnd> {
+    const { limits, world } = this.#p;
+    const { clock, http, log } = world;
+    const fatal = this.#fatal;
+    // A reader that is gone ends the run as a signal does.
+    if (fatal && fatal.code !== "host-gone")
+      log.fatal(fatal.say, { failure: fatal.code, next_step: fatal.nextStep || undefined });
+    const isClosed = await this.#destination.close().catch((error: unknown) => {
+      const failure = asFailure(error);
+      log.error(failure.say, { failure: failure.code, next_step: failure.nextStep || undefined });
+      return false;
+    });
+    const saving = this.#save(this.#pagesFinished && isClosed && fatal === undefined);
+    await (limits.saveStateMs === undefined ? saving : Promise.race([saving, clock.pause(limits.saveStateMs)]));
+    await http.close().catch(() => undefined);
+    return { exitCode: this.#exitCode(), fatal };
+  }
+
+  async #save(orderly: boolean): Promise<void> {
+    const { saveThoroughlyMs } = this.#p.limits;
+    const saved = await this.#scheduler.close({
+      orderly,
+      ...(saveThoroughlyMs === undefined ? {} : { thoroughForMs: saveThoroughlyMs }),
+    });
+    await this.#state.release({ orderly: orderly && saved });
+  }
+
+  #exitCode(): ExitCode {
+    if (this.#fatal) return exitCodeOf(this.#fatal);
+    const first = this.#failed[0];
+    if (!this.#isSingleRound || first === undefined) return EXIT.done;
+    const ofHost = this.#failed.find((failure) => exitCodeOf(failure) === EXIT.host);
+    if (ofHost) return exitCodeOf(ofHost);
+    return this.#healthy > 0 ? EXIT.someCustomers : exitCodeOf(first);
+  }
+
+  #fail(failure: Failure, whose: { readonly customer: string; readonly stream?: string }): void {
+    this.#failed.push(failure);
+    this.#p.world.log.error(failure.say, { ...whose, failure: failure.code, next_step: failure.nextStep || undefined });
+  }
+
+  #build(stanza: Stanza): Promise<Customer> {
+    const { builder, only } = this.#p.customers;
+    return builder.build(stanza, this.#state, only);
+  }
+
+  /** Tells of a customer that cannot be collected, in health events where the tenant is known. */
+  #refuse({ stanza, failure }: RefusedCustomer): void {
+    const id = tenantIdFrom(stanza.tenantId);
+    if (id === undefined) {
+      this.#fail(failure, { customer: stanza.name });
+      return;
+    }
+    this.#failed.push(failure);
+    const { only } = this.#p.customers;
+    const streams = only === undefined ? stanza.streams : stanza.streams.filter((stream) => only.includes(stream));
+    const tenant = { id, name: stanza.tenantName, cloud: stanza.cloud };
+    this.#withdraw.set(stanza.name, this.#scheduler.refuse({ tenant, streams, failure }));
+  }
+
+  /** Keeps asking for the tenant behind a domain; the customer joins when it is known. */
+  #joinLater(stanza: Stanza): void {
+    const { customers, world } = this.#p;
+    void customers.builder.joinLater(stanza, this.#scheduler, this.#state, this.#stop).catch((error: unknown) => {
+      const failure = asFailure(error);
+      world.log.error(failure.say, { customer: stanza.name, failure: failure.code, next_step: failure.nextStep });
+    });
+  }
+
+  /**
+   * A credential store that could not be read at start (splunkd busy, 503) must not silence customers until
+   * somebody restarts this program.
+   */
+  async #admitRefused(): Promise<void> {
+    const { customers, world } = this.#p;
+    if (customers.resolveAgain === undefined) return;
+    let waiting = (customers.refused ?? [])
+      .filter(({ failure }) => failure.retry.when !== "never")
+      .map(({ stanza }) => stanza);
+    for (let tries = 1; waiting.length > 0; tries += 1) {
+      await world.clock.pause(backoffMs(RESOLVE_AGAIN, tries, world.random), this.#stop);
+      if (this.#stop.aborted) return;
+      const admitted = await customers.resolveAgain(waiting);
+      for (const stanza of admitted) {
+        this.#withdraw.get(stanza.name)?.();
+        this.#joinLater(stanza);
+      }
+      waiting = waiting.filter((one) => !admitted.some(({ name }) => name === one.name));
+    }
+  }
+}
+
+type Built = Awaited<ReturnType<CustomerBuilder["buildAll"]>>;
+
+interface Opened extends Built {
+  readonly state: StateFolder;
+  readonly destination: Destination;
+  readonly scheduler: Scheduler;
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}

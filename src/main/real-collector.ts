@@ -1,0 +1,35 @@
+import type { Http, Log } from "../model/ports.ts";
+import type { GlobalSettings } from "../model/stanza.ts";
+import { openStateFolder } from "../stores/disk/folder.ts";
+import type { CollectorParts, CollectorWorld } from "./collector.ts";
+import { CustomerBuilder } from "./customers.ts";
+import { fileCredentials, fileVaults } from "./file-vaults.ts";
+import { ownHeap } from "./heap-keeper.ts";
+import { realClock, realRandom, VERSION } from "./world.ts";
+
+/** What a collector gets of this process. */
+export function realCollectorWorld(http: Http, log: Log): CollectorWorld {
+  return { version: VERSION, http, clock: realClock, random: realRandom, log, heap: ownHeap() };
+}
+
+/** State in a folder of this machine. */
+export function diskState(
+  dir: string,
+  log: Log,
+  options: { readonly waitForLock: "for-ever" | "10s"; readonly stop: AbortSignal },
+): CollectorParts["openState"] {
+  return (configured) => openStateFolder(dir, { clock: realClock, log }, { ...options, configured });
+}
+
+/** Builds customers whose secrets lie in `secrets/` of the state folder. */
+export function fileCustomers(
+  stateDir: string,
+  world: { readonly http: Http; readonly log: Log; readonly globals: GlobalSettings },
+): CustomerBuilder {
+  const { log } = world;
+  return new CustomerBuilder(
+    { ...world, clock: realClock, random: realRandom },
+    fileVaults(stateDir, log, realClock),
+    fileCredentials(stateDir, log, realClock),
+  );
+}
