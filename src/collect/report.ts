@@ -156,6 +156,23 @@ export class CustomerReport {
     return made;
   }
 
+  /** Nothing of this customer can be collected: one event and one line, however many streams it has. */
+  refuse(names: readonly StreamName[], failure: Failure): void {
+    for (const name of names) {
+      const stream = this.stream(name);
+      stream.state = failure.area === "sign-in" ? "signed-out" : "failing";
+      stream.failure = failure;
+    }
+    this.#changed = true;
+    this.#log.error(failure.say, {
+      tenant: this.tenant.name,
+      streams: names.join(","),
+      failure: failure.code,
+      next_step: failure.nextStep || undefined,
+    });
+    void Promise.resolve().then(() => this.flush());
+  }
+
   /**
    * Something that is no state but must be seen (a quarantined record, a tenant that does not match): one
    * event now, the state stays.

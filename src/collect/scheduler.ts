@@ -133,9 +133,7 @@ export class Scheduler {
    */
   refuse(refused: Refused): () => void {
     const report = this.#reportOf(refused.tenant, undefined);
-    const streams = refused.streams.map((stream) => report.stream(stream));
-    for (const stream of streams)
-      stream.be(refused.failure.area === "sign-in" ? "signed-out" : "failing", refused.failure);
+    report.refuse(refused.streams, refused.failure);
     this.#refused.push(report);
     return () => {
       this.#refused.splice(this.#refused.indexOf(report), 1);

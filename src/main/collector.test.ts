@@ -283,6 +283,7 @@ describe("a customer that cannot be collected", () => {
     await bench.clock.advance(1_000);
     expect(bench.sink.healths.some(({ streams }) => streams[0]?.failure === "credential-missing")).toBe(true);
     expect(bench.sink.sent.map(({ id }) => id)).toEqual(["customer-2-alert"]);
+    expect(bench.said("error")).toEqual(["It is credential-missing."]);
     bench.stop.abort();
   });
 });
