@@ -99,7 +99,7 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       code: "query-refused",
       actor: "operator",
       retry: "later",
-      say: "The Microsoft Graph hunting API refuses the query: BadRequest: 'where' operator: Failed to resolve column 'Tmiestamp'.",
+      say: "The Microsoft Graph hunting API rejected a hunting query of Contoso: BadRequest: 'where' operator: Failed to resolve column 'Tmiestamp'.",
       nextStep: "Correct the query in the file that hunting_queries names.",
     },
   ],

@@ -4,13 +4,13 @@ import { STREAM_NAMES } from "./stream.ts";
 
 /** A row of the customers' and the process's settings. */
 export interface StanzaSetting extends Setting {
-  /** Counts for the whole process, not for one customer. */
+  /** Applies to the whole process, not to one customer. */
   readonly global?: true;
   /** Elsewhere the default holds. */
   readonly hosts: readonly SettingsHost[];
   /** Label of the form field. */
   readonly title: string;
-  /** Wording for the properties file where `help` or `otherwise` speak of Splunk. */
+  /** Text for the properties file if `help` or `otherwise` mention Splunk. */
   readonly inProperties?: { readonly help?: string; readonly otherwise?: string };
 }
 

@@ -2,11 +2,11 @@ import type { CefKey } from "../../format/arcsight/cef-dictionary.ts";
 import { CEF_HEADER_MAX, CEF_KEYS } from "../../format/arcsight/cef-dictionary.ts";
 import { isIpv4, isIpv6 } from "../../format/arcsight/evidence.ts";
 
-/** The most that a syslog receiver at its defaults takes in one piece (rsyslog: 8 KiB). */
+/** The longest message that a syslog receiver accepts by default (rsyslog: 8 KiB). */
 const LINE_MAX_BYTES = 8_192;
 /**
- * Keys that only the consumer sets (CEF Implementation Standard, appendix A): a connector overwrites or
- * refuses them.
+ * Keys that only the consumer sets (CEF Implementation Standard, appendix A). A connector overwrites or
+ * rejects them.
  */
 const CONSUMER_KEYS = new Set([
   "agt",
@@ -31,7 +31,7 @@ const HEADER_NAMES = Object.keys(CEF_HEADER_MAX) as (keyof typeof CEF_HEADER_MAX
 const SEVERITY = /^(?:\d|10|Unknown|Low|Medium|High|Very-High)$/;
 const TIME = /^(?:\d{10,14}|[A-Z][a-z]{2} \d{2}(?: \d{4})? \d{2}:\d{2}:\d{2}(?:\.\d{3})?(?: .+)?)$/;
 const KEY = /(?:^| )([A-Za-z0-9_.[\]-]+)=/g;
-/** Custom fields that mean nothing without their label. */
+/** Custom fields that need a label. */
 const LABELLED = /^(?:cs[1-6]|cn[1-3]|cfp[1-4]|c6a[1-4]|flexString[12]|flexDate1|deviceCustomDate[12])$/;
 
 export function isCefLine(line: string): boolean {
@@ -39,23 +39,26 @@ export function isCefLine(line: string): boolean {
 }
 
 /**
- * What strict readers (liblognorm, ArcSight's own connectors by their standard) would stumble over in one CEF
- * line, with or without a syslog prefix; one sentence each. Source of the rules: ArcSight's CEF
- * Implementation Standard, document version 27.
+ * What strict readers (liblognorm, ArcSight's own connectors by their standard) reject in one CEF line, with
+ * or without a syslog prefix; one sentence each. Source of the rules: ArcSight's CEF Implementation Standard,
+ * document version 27.
  */
 export function lintCefLine(line: string): readonly string[] {
   const findings: string[] = [];
   const bytes = Buffer.byteLength(line, "utf8");
   if (bytes > LINE_MAX_BYTES)
-    findings.push(`the line has ${bytes} bytes; receivers at their defaults cut it at ${LINE_MAX_BYTES}`);
-  if (!line.isWellFormed() || line.includes("\ufffd")) findings.push("the line holds bytes that are no UTF-8");
+    findings.push(`the line has ${bytes} bytes; receivers truncate it at ${LINE_MAX_BYTES} bytes by default`);
+  if (!line.isWellFormed() || line.includes("\ufffd")) findings.push("the line contains bytes that are not UTF-8");
   const start = line.search(/CEF:\d/);
-  if (start === -1) return [...findings, "there is no CEF: in the line"];
+  if (start === -1) return [...findings, "the line does not contain CEF:"];
   const version = /^CEF:(\d+)(\.\d+)?/.exec(line.slice(start));
-  if (version?.[1] !== "0") findings.push(`the version is ${version?.[1]}; some readers take only CEF:0`);
+  if (version?.[1] !== "0") findings.push(`the version is ${version?.[1]}; some readers accept only CEF:0`);
   const header = headerOf(line.slice(start));
   if (header === undefined)
-    return [...findings, "the header has fewer than seven pipes; all are needed, also before an empty extension"];
+    return [
+      ...findings,
+      "the header has fewer than seven pipes; all seven are required, even before an empty extension",
+    ];
   for (const [i, name] of HEADER_NAMES.entries()) lintHeaderField(name, header.fields[i + 1] ?? "", findings);
   if (!SEVERITY.test(header.fields[6] ?? ""))
     findings.push("the severity is neither 0 to 10 nor Unknown, Low, Medium, High, Very-High");
@@ -79,7 +82,7 @@ function headerOf(text: string): { readonly fields: readonly string[]; readonly 
 
 function lintHeaderField(name: keyof typeof CEF_HEADER_MAX, raw: string, findings: string[]): void {
   const unknown = /\\(?:[^|]|$)/.exec(raw.replaceAll("\\\\", ""))?.[0];
-  if (unknown !== undefined) findings.push(`${name} holds ${unknown}; in the header only \\\\ and \\| are escapes`);
+  if (unknown !== undefined) findings.push(`${name} contains ${unknown}; in the header only \\\\ and \\| are escapes`);
   const value = raw.replaceAll(/\\([\\|])/g, "$1");
   if (value === "") findings.push(`${name} is empty`);
   if (value.length > CEF_HEADER_MAX[name])
@@ -95,7 +98,7 @@ function lintExtension(text: string, findings: string[]): void {
   found.forEach((match, i) => {
     const key = match[1] as string;
     const raw = text.slice(match.index + match[0].length, found[i + 1]?.index ?? text.length);
-    if (seen.has(key)) findings.push(`${key} comes twice`);
+    if (seen.has(key)) findings.push(`${key} occurs twice`);
     seen.add(key);
     lintPair(key, raw, findings);
     if (LABELLED.test(key) && !keys.has(`${key}Label`)) findings.push(`${key} has no ${key}Label`);
@@ -104,26 +107,26 @@ function lintExtension(text: string, findings: string[]): void {
 
 function lintPair(key: string, raw: string, findings: string[]): void {
   const bare = /(?<!\\)(?:\\\\)*=/.test(raw);
-  if (bare) findings.push(`${key} holds a bare =; write \\=`);
+  if (bare) findings.push(`${key} contains an unescaped =; write \\=`);
   const unknown = /\\(?:[^\\=nr]|$)/.exec(raw.replaceAll("\\\\", ""))?.[0];
   if (unknown !== undefined)
-    findings.push(`${key} holds ${unknown}; in a value only \\\\, \\=, \\n and \\r are escapes`);
-  if (CONSUMER_KEYS.has(key)) findings.push(`${key} is set by connectors only`);
+    findings.push(`${key} contains ${unknown}; in a value only \\\\, \\=, \\n and \\r are escapes`);
+  if (CONSUMER_KEYS.has(key)) findings.push(`${key} may be set only by connectors`);
   else if (!Object.hasOwn(CEF_KEYS, key))
-    findings.push(`${key} is not in the dictionary; it ends up in Additional Data`);
+    findings.push(`${key} is not in the CEF dictionary; connectors put it into Additional Data`);
   else lintValue(key as CefKey, raw.replaceAll(/\\([\\=nr])/g, "$1"), findings);
 }
 
 function lintValue(key: CefKey, value: string, findings: string[]): void {
   const { type, max } = CEF_KEYS[key];
-  if (value === "") findings.push(`${key} is empty; leave it away`);
+  if (value === "") findings.push(`${key} is empty; omit it`);
   else if (max > 0 && value.length > max)
     findings.push(`${key} has ${value.length} characters; at most ${max} are kept`);
   else if ((type === "integer" || type === "long") && !/^-?\d+$/.test(value))
-    findings.push(`${key} is no whole number`);
+    findings.push(`${key} is not a whole number`);
   else if (type === "timestamp" && !TIME.test(value))
     findings.push(`${key} is neither epoch milliseconds nor MMM dd yyyy HH:mm:ss`);
   else if (type === "ipv4_address" && !isIpv4(value))
-    findings.push(`${key} is no IPv4 address; under CEF:0 an IPv6 address goes to c6a1, c6a2 or c6a3`);
-  else if (type === "ipv6_address" && !isIpv6(value)) findings.push(`${key} is no IPv6 address`);
+    findings.push(`${key} is not an IPv4 address; in CEF:0 an IPv6 address belongs in c6a1, c6a2 or c6a3`);
+  else if (type === "ipv6_address" && !isIpv6(value)) findings.push(`${key} is not an IPv6 address`);
 }

@@ -38,10 +38,9 @@ export interface TestEventWorld {
 }
 
 const CLOSE_WITHIN_MS = 5_000;
-const TEST_SAY =
-  "Test event of `defender-mssp arcsight check`: this output works. It names no customer and asks for no action.";
+const TEST_SAY = "Test event of `defender-mssp arcsight check`: this output works. No action is needed.";
 
-/** What the settings say, problems and lines without a meaning included. */
+/** Lines about the settings, with problems and ignored entries. */
 export function settingsLines(config: ArcSightConfig): readonly CheckLine[] {
   const missing = config.servesAlone ? [] : config.outputProblems.filter((one) => !config.problems.includes(one));
   const wrong = [...config.problems, ...missing];
@@ -53,7 +52,7 @@ export function settingsLines(config: ArcSightConfig): readonly CheckLine[] {
         actor: "operator",
         retry: { when: "never" },
         say: problemLine(problem),
-        nextStep: "Correct the setting; docs/settings.md lists all.",
+        nextStep: "Correct the setting. docs/settings.md lists valid values.",
       }),
     ),
   );
@@ -63,7 +62,13 @@ export function settingsLines(config: ArcSightConfig): readonly CheckLine[] {
     ...taken,
     ...warnings,
     ...(config.servesAlone
-      ? [goodLine("outputs", "settings", "none: `arcsight serve` needs none, `arcsight run` would not start")]
+      ? [
+          goodLine(
+            "outputs",
+            "settings",
+            "there is no output: `arcsight serve` needs none, but `arcsight run` does not start",
+          ),
+        ]
       : []),
     ...(lines.length > 0
       ? lines
@@ -71,7 +76,7 @@ export function settingsLines(config: ArcSightConfig): readonly CheckLine[] {
           goodLine(
             "settings",
             "settings",
-            `in order: ${counted(config.settings.stanzas.length, "customer")}, ${counted(config.outputs.length, "output")}`,
+            `valid: ${counted(config.settings.stanzas.length, "customer")}, ${counted(config.outputs.length, "output")}`,
           ),
         ]),
   ];
@@ -97,7 +102,7 @@ export function failedLine(of: string, check: string, failure: Failure): CheckLi
   };
 }
 
-/** Sends one marked test event to the output, the same way as events go. Never throws a Failure. */
+/** Sends one test event to the output, in the same way as events. Never throws a Failure. */
 export async function testEventLine(output: OutputSettings, world: TestEventWorld): Promise<CheckLine> {
   try {
     return goodLine(output.name, "test event", await sendTestEvent(output, world));
@@ -116,7 +121,7 @@ async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Pro
     tenant_id: "00000000-0000-0000-0000-000000000000",
   };
   if (type === "json-folder" && output.profile === "legacy")
-    return `nothing was written to ${path}: the old form knows no test event`;
+    return `nothing was written to ${path}, because profile legacy has no form for a test event`;
   const write = (out: ByteWriter) => {
     if (type.startsWith("json"))
       out.text(
@@ -163,13 +168,13 @@ async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Pro
           actor: "operator",
           retry: { when: "later" },
           say: `A datagram to ${host}:${port} could not be sent.`,
-          nextStep: "Check .host and the network.",
+          nextStep: "Check `.host` and the network.",
           cause: error,
         });
       });
     }
     connection.close();
-    return `one datagram was sent to ${host}:${port}; udp promises nothing, so look for health:test there`;
+    return `one datagram was sent to ${host}:${port}; udp does not guarantee delivery, so look for health:test there`;
   }
   const files = {
     ...(output.caFile === undefined ? {} : { caFile: output.caFile }),
@@ -179,7 +184,7 @@ async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Pro
   const frames = new ByteWriter(4096);
   writeSyslogFrames(frames, out.view(), style, clock.nowMs());
   await connection.send(frames.view());
-  // A receiver that refuses our certificate says so only after the handshake.
+  // A receiver that rejects the client certificate reports this only after the handshake.
   const early = await Promise.race([connection.gone, clock.pause(300).then(() => undefined)]);
   if (early !== undefined) throw early;
   await connection.close(CLOSE_WITHIN_MS);
@@ -201,7 +206,7 @@ export function checkTable(lines: readonly CheckLine[]): string {
  * All checks passed: 0. A wrong setting: 2. An output that accepts nothing: 5. Only some customers failed: 6.
  * Otherwise the exit code of the first failure.
  *
- * @param failures those of the customers.
+ * @param failures the customers' failures.
  */
 export function checkExit(lines: readonly CheckLine[], failures: readonly Failure[]): ExitCode {
   const failed = lines.filter(({ ok }) => !ok);

@@ -8,28 +8,28 @@ import { parseStanzas } from "../../config/settings.ts";
 import { Failure } from "../../model/failure.ts";
 import type { SettingProblem } from "../../model/stanza.ts";
 
-/** A helper's whole configuration, checked. */
+/** The checked configuration of the helper. */
 export interface ArcSightConfig {
   /** `old`: one customer's connector file of the retired API. */
   readonly form: "many" | "old";
-  /** Customers as every host has them; secrets by reference are resolved. */
+  /** Customers in the same form as on every host, with resolved secrets. */
   readonly settings: ParsedSettings;
   readonly outputs: readonly OutputSettings[];
   /** Undefined when `serve.*` is wrong. */
   readonly serve: ServeSettings | undefined;
-  /** What became of each line of an old connector file. */
+  /** How each line of an old connector file was used. */
   readonly taken: readonly TakenLine[];
   /**
-   * All that is wrong: of customers (`stanza` is the customer's name), outputs (`outputs[0]`) and `serve`;
-   * the sentence names the line.
+   * All problems: of customers (`stanza` is the customer's name), outputs (`outputs[0]`) and `serve`. The
+   * sentence names the line.
    */
   readonly problems: readonly SettingProblem[];
   /**
-   * What keeps `arcsight run` from starting: a wrong output would miss events for ever, because the marks
-   * move on without it.
+   * The problems that keep `arcsight run` from starting: a wrong output would never get events, because the
+   * checkpoints advance without it.
    */
   readonly outputProblems: readonly SettingProblem[];
-  /** No output, and something under `serve.`: made for `arcsight serve`, which needs none. */
+  /** No output but `serve.` settings: the file is for `arcsight serve`, which needs no output. */
   readonly servesAlone: boolean;
   readonly warnings: readonly string[];
 }
@@ -37,18 +37,18 @@ export interface ArcSightConfig {
 export interface ConfigOptions {
   readonly nowMs: number;
   readonly secrets: SecretReader;
-  /** How files that settings name are looked at; without it they are not. */
+  /** How files named in settings are checked; if undefined, they are not checked. */
   readonly files?: FileLook;
-  /** Settings that win over the file's, for every customer (flags). */
+  /** Settings that override the file's, for every customer (flags). */
   readonly overrides?: Readonly<Record<string, string>>;
 }
 
 /**
  * Reads the bytes of a `.properties` file: many customers, or one old `WDATP-connector.properties`. Throws
- * Failure `settings` when Java could not read it either; everything else that is wrong is in `problems`, and
- * a wrong customer never stops the others.
+ * Failure `settings` if Java cannot read it either. All other problems are in `problems`, and a wrong
+ * customer never stops the others.
  *
- * @param file its name, for the sentence.
+ * @param file the file's name, for the sentence.
  */
 export function readArcSightConfig(bytes: Uint8Array, file: string, options: ConfigOptions): ArcSightConfig {
   const properties = readProperties(bytes);
@@ -88,7 +88,7 @@ export function readArcSightConfig(bytes: Uint8Array, file: string, options: Con
 const NO_OUTPUT: SettingProblem = {
   stanza: "outputs[0]",
   key: "type",
-  say: "is missing, so events would go nowhere; write for example outputs[0].type=cef-file and outputs[0].path=/var/lib/defender-mssp/defender.cef, or serve.listen=127.0.0.1:44380 when only `arcsight serve` is wanted",
+  say: "is missing, so there is no output for events; write for example outputs[0].type=cef-file and outputs[0].path=/var/lib/defender-mssp/defender.cef, or serve.listen=127.0.0.1:44380 if you only use `arcsight serve`",
 };
 
 function named(
@@ -101,9 +101,8 @@ function named(
 }
 
 /**
- * The customers alone, for the commands that are not `arcsight`: unchecked, and with those whose secrets
- * cannot be found, because `token acquire` is about to get one. Throws Failure `settings` when Java could not
- * read the file either.
+ * Only the customers, for commands other than `arcsight`: unchecked, and including those whose secrets cannot
+ * be found, because `token acquire` gets them. Throws Failure `settings` if Java cannot read the file either.
  */
 export function rawFromProperties(
   latin1Text: string,
@@ -132,6 +131,6 @@ function unreadable(file: string, say: string): Failure {
     actor: "operator",
     retry: { when: "never" },
     say: `${file}: ${say}`,
-    nextStep: "Mend that line and start again.",
+    nextStep: "Correct that line and start again.",
   });
 }

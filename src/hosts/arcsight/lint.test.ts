@@ -30,30 +30,30 @@ describe("a CEF line that strict readers take draws no finding", () => {
   ])("%s", (line) => expect(lintCefLine(line)).toEqual([]));
 });
 
-describe("what a reader would stumble over is said in one sentence", () => {
+describe("what a reader would reject is reported in one sentence", () => {
   test.each([
     ["CEF:0|a|b|1|id|name|5", "fewer than seven pipes"],
-    ["CEF:1|a|b|1|id|name|5|", "some readers take only CEF:0"],
-    [String.raw`CEF:0|a|b|1|id|na\"me|5|`, String.raw`name holds \"`],
+    ["CEF:1|a|b|1|id|name|5|", "some readers accept only CEF:0"],
+    [String.raw`CEF:0|a|b|1|id|na\"me|5|`, String.raw`name contains \"`],
     ["CEF:0|a|b|1|id|name|11|", "severity"],
     ["CEF:0||b|1|id|name|5|", "deviceVendor is empty"],
     [`CEF:0|a|b|1|id|${"n".repeat(513)}|5|`, "name has 513 characters"],
-    ["CEF:0|a|b|1|id|name|5|msg=a=b", "msg holds a bare ="],
-    [String.raw`CEF:0|a|b|1|id|name|5|msg=a\|b`, String.raw`msg holds \|`],
-    [String.raw`CEF:0|a|b|1|id|name|5|msg=a\tb`, String.raw`msg holds \t`],
+    ["CEF:0|a|b|1|id|name|5|msg=a=b", "msg contains an unescaped ="],
+    [String.raw`CEF:0|a|b|1|id|name|5|msg=a\|b`, String.raw`msg contains \|`],
+    [String.raw`CEF:0|a|b|1|id|name|5|msg=a\tb`, String.raw`msg contains \t`],
     ["CEF:0|a|b|1|id|name|5|cs1=x", "cs1 has no cs1Label"],
-    ["CEF:0|a|b|1|id|name|5|customerURI=x", "set by connectors only"],
+    ["CEF:0|a|b|1|id|name|5|customerURI=x", "set only by connectors"],
     ["CEF:0|a|b|1|id|name|5|fooBar=x", "Additional Data"],
-    ["CEF:0|a|b|1|id|name|5|src=::1", "no IPv4 address"],
-    ["CEF:0|a|b|1|id|name|5|src=999.1.1.1", "no IPv4 address"],
-    ["CEF:0|a|b|1|id|name|5|c6a2=fe80 c6a2Label=x", "no IPv6 address"],
+    ["CEF:0|a|b|1|id|name|5|src=::1", "not an IPv4 address"],
+    ["CEF:0|a|b|1|id|name|5|src=999.1.1.1", "not an IPv4 address"],
+    ["CEF:0|a|b|1|id|name|5|c6a2=fe80 c6a2Label=x", "not an IPv6 address"],
     ["CEF:0|a|b|1|id|name|5|rt=2026-11-24T19:00:00Z", "epoch milliseconds"],
-    ["CEF:0|a|b|1|id|name|5|dpt=https", "no whole number"],
-    ["CEF:0|a|b|1|id|name|5|msg=a msg=b", "msg comes twice"],
+    ["CEF:0|a|b|1|id|name|5|dpt=https", "not a whole number"],
+    ["CEF:0|a|b|1|id|name|5|msg=a msg=b", "msg occurs twice"],
     ["CEF:0|a|b|1|id|name|5|nonsense", "does not begin with key="],
     [
       `CEF:0|a|b|1|id|name|5|cs1Label=x cs1=${"ä".repeat(4000)} cs2Label=y cs2=${"b".repeat(1000)}`,
-      "receivers at their defaults cut it",
+      "receivers truncate it at 8192 bytes by default",
     ],
   ])("%s", (line, wanted) => {
     expect(lintCefLine(line).join("; ")).toContain(wanted);
@@ -77,10 +77,10 @@ describe("a properties file from stdin", () => {
     ]);
   });
 
-  test("text that is neither CEF nor a file of ours is not passed over in silence", () => {
+  test("text that is neither CEF nor a known properties file is reported", () => {
     for (const text of ["", "an alert without CEF\n"])
       expect(lint(Buffer.from(text), OPTIONS).findings).toEqual([
-        { line: 0, level: "note", say: expect.stringContaining("neither") },
+        { line: 0, level: "note", say: expect.stringContaining("no CEF: line and no key of this helper") },
       ]);
   });
 
@@ -95,7 +95,7 @@ describe("a properties file from stdin", () => {
       lines: 2,
       findings: [
         { line: 1, level: "error", say: expect.stringContaining("C:/temp") },
-        { line: 0, level: "note", say: expect.stringContaining("neither") },
+        { line: 0, level: "note", say: expect.stringContaining("no CEF: line and no key of this helper") },
       ],
     });
   });
@@ -118,7 +118,7 @@ describe("a properties file", () => {
     const customer =
       "tenants[0].tenant_id=11111111-2222-3333-4444-555555555555\ntenants[0].client_id=11111111-2222-3333-4444-555555555555\n";
 
-    expect(say(customer).join()).toContain("events would go nowhere");
+    expect(say(customer).join()).toContain("there is no output for events");
     expect(say(`${customer}serve.listen=127.0.0.1:44380\n`)).toEqual([]);
   });
 
@@ -131,7 +131,7 @@ describe("a properties file", () => {
     expect(report.findings.map(({ line }) => line)).toEqual(expect.arrayContaining([1, 2, 3]));
     expect(report.findings.filter(({ line, say }) => line > 0 && /line \d/i.test(say))).toEqual([]);
     expect(lint(Buffer.from("a=1\nb=C:\\users\n"), OPTIONS).findings).toMatchObject([
-      { line: 2, say: expect.stringMatching(/^b holds/) },
+      { line: 2, say: expect.stringMatching(/^b contains/) },
     ]);
   });
 });

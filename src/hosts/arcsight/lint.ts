@@ -6,7 +6,7 @@ import { readArcSightConfig } from "./configuration.ts";
 
 export interface LintFinding {
   readonly line: number;
-  /** `error`: a reader refuses it or takes it otherwise than meant. */
+  /** `error`: a reader rejects the text or reads it differently from what was meant. */
   readonly level: "error" | "note";
   readonly say: string;
 }
@@ -17,15 +17,15 @@ export interface LintReport {
   readonly findings: readonly LintFinding[];
 }
 
-/** Keys by which a properties file is ours, or an old connector's, rather than any other. */
-const OURS = /^(?:tenants\[|outputs\[|serve\.|client_id$|client_ID$|token_url$)/;
+/** Keys that identify a properties file of this program or of an old connector. */
+const KNOWN_KEY = /^(?:tenants\[|outputs\[|serve\.|client_id$|client_ID$|token_url$)/;
 
 const NEITHER =
-  "there is neither a line with CEF: nor a key of this helper or of the old connector in it: it was looked through as any Java properties file";
+  "the input has no CEF: line and no key of this helper or of the old connector, so it was checked as a general Java properties file";
 
 /**
- * Looks at what came on stdin: CEF lines (with or without a syslog prefix) if there is one among them, else a
- * properties file.
+ * Checks the input: CEF lines (with or without a syslog prefix) if it has at least one, else a properties
+ * file.
  */
 export function lint(bytes: Uint8Array, options: ConfigOptions): LintReport {
   const text = Buffer.from(bytes).toString("utf8");
@@ -35,7 +35,7 @@ export function lint(bytes: Uint8Array, options: ConfigOptions): LintReport {
   if (!properties.ok)
     return { what: "properties", lines: lines.length, findings: [atLine(properties.line, properties.say)] };
   const advice = properties.advice.map(({ line, say }) => atLine(line, say));
-  if (![...properties.byKey.keys()].some((key) => OURS.test(key))) {
+  if (![...properties.byKey.keys()].some((key) => KNOWN_KEY.test(key))) {
     const other: LintFinding = { line: 0, level: "note", say: NEITHER };
     return { what: "properties", lines: lines.length, findings: [...advice, other] };
   }
@@ -56,13 +56,13 @@ function lintCef(lines: readonly string[]): LintReport {
   const given = lines.at(-1) === "" ? lines.slice(0, -1) : lines;
   const findings = given.flatMap((line, i): LintFinding[] => {
     if (line.trim() === "")
-      return [{ line: i + 1, level: "error", say: "the line is empty; a connector makes an empty event of it" }];
+      return [{ line: i + 1, level: "error", say: "the line is empty; a connector creates an empty event from it" }];
     return lintCefLine(line).map((say) => ({ line: i + 1, level: "error", say }));
   });
   return { what: "cef", lines: given.length, findings };
 }
 
-/** The line stands in front of a finding, so it leaves the sentence. */
+/** The line number is printed before the finding, so it is removed from the sentence. */
 function atLine(line: number, say: string): LintFinding {
   return { line, level: "error", say: say.replace(/^Line \d+: /, "").replace(/ \(line \d+\)$/, "") };
 }

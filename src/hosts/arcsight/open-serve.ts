@@ -14,17 +14,17 @@ export interface ServeWorld {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly log: Log;
-  /** The system's, unless a test wants to know them. */
+  /** The system's random bytes, unless a test injects others. */
   readonly randomBytes?: (count: number) => Uint8Array;
   readonly platform?: NodeJS.Platform;
-  /** Rows behind which an answer ends; 10,000 unless a test fills it with less. */
+  /** Rows after which an answer ends; 10,000 unless a test injects less. */
   readonly rowsMax?: number;
 }
 
 export interface Serving {
-  /** What the engine collects into. */
+  /** The sink of the engine. */
   readonly sink: ServeBuffer;
-  /** Begins to answer. Throws Failure `output-broken`. */
+  /** Starts to answer requests. Throws Failure `output-broken`. */
   listen(): Promise<RunningServer>;
 }
 
@@ -60,7 +60,7 @@ export function openServe(
         customers,
         source: sink,
         tokens,
-        isOurName: namesOf(settings),
+        isServerName: namesOf(settings),
         keepDays: settings.keepDays,
         rowsMax,
         reportedLookbacks: new Set<string>(),
@@ -72,7 +72,7 @@ export function openServe(
   };
 }
 
-/** A token that cannot be noted is good all the same, until the next start. */
+/** A token that cannot be saved is still valid until the next start. */
 function tokenFile(path: string, disk: Disk, log: Log): TokenFile {
   return {
     load: () => readIfThere(disk, path)?.toString("utf8"),
@@ -81,7 +81,7 @@ function tokenFile(path: string, disk: Disk, log: Log): TokenFile {
         disk.writeFileSync(`${path}.new`, text, { mode: 0o600 });
         disk.renameSync(`${path}.new`, path);
       } catch (error) {
-        log.warn("access tokens cannot be noted: after a restart connectors have to get new ones", {
+        log.warn("access tokens cannot be saved; after a restart connectors must get new ones", {
           error: errnoOf(error),
         });
       }

@@ -6,8 +6,8 @@ import type { SecretReader } from "../../config/arcsight-settings.ts";
 const OPEN_TO_OTHERS = 0o044;
 
 /**
- * Secrets by reference in the real world. systemd names its credentials' folder in `CREDENTIALS_DIRECTORY`
- * (systemd.exec(5)).
+ * Reads secrets by reference from the real system. systemd passes the folder of its credentials in
+ * `CREDENTIALS_DIRECTORY` (systemd.exec(5)).
  */
 export function realSecretReader(
   environment: Readonly<Record<string, string | undefined>>,
@@ -26,7 +26,7 @@ export function realSecretReader(
     env: (name) => environment[name],
     credential(name) {
       if (folder === undefined) return false;
-      // A name is a file's name in that one folder, and nothing else.
+      // The name may only be a file name in that folder.
       if (!/^[A-Za-z0-9_.-]+$/.test(name) || name.startsWith(".")) return undefined;
       try {
         return readFileSync(join(folder, name), "utf8");

@@ -31,7 +31,7 @@ test("credential reseal --all names a customer whose ca_file cannot be read, res
   expect(await resealCredentials(given, { all: true })).toBe(EXIT.someCustomers);
   expect(said).toEqual([
     "contoso: The file /closed.pem named in ca_file cannot be read. Name a readable file with one or more certificates in PEM form.",
-    "Resealed the refresh token of fabrikam.",
+    "Bound to the current endpoints: the refresh token of fabrikam.",
   ]);
 });
 

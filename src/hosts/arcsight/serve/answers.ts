@@ -10,23 +10,23 @@ import type { StoredRow } from "./segment.ts";
 import type { LocalTokens, Reader } from "./tokens.ts";
 
 /**
- * An answer ends at the next change of the second behind this many rows: connectors hold it whole in their
- * memory.
+ * After this many rows an answer ends at the next change of the second, because connectors keep a whole
+ * answer in memory.
  */
 export const ROWS_MAX = 10_000;
 /** No customer's name is longer, so longer text is not written into a file. */
 const NAME_MAX = 256;
-/** Digits of a row's arrival that name its second. */
+/** Leading digits of a row's arrival that identify its second. */
 const SECOND_DIGITS = 12;
 const DAY_MS = 86_400_000;
 
 export interface ServedRequest {
   readonly method: string;
-  /** Path and query as they came. */
+  /** Path and query as received. */
   readonly target: string;
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string | undefined>>;
-  /** Empty for GET; undefined when it was too long. */
+  /** Empty for GET; undefined if it was too long. */
   readonly body: string | undefined;
 }
 
@@ -37,9 +37,9 @@ export interface ServedAnswer {
   readonly body: Iterable<string> | AsyncIterable<string>;
 }
 
-/** The customers' rows, as ServeBuffer has them. */
+/** The customers' rows; implemented by ServeBuffer. */
 export interface RowSource {
-  /** GUID of a customer that is configured by domain, when it is known already. */
+  /** GUID of a customer that is configured by domain, once it is known. */
   tenantIdOf(stanza: string): string | undefined;
   present(): Promise<Ticks>;
   rows(stanzas: readonly string[], kind: RowKind, after: Ticks, until: Ticks): AsyncIterable<StoredRow>;
@@ -50,9 +50,9 @@ export interface AnswerParts {
   readonly source: RowSource;
   readonly tokens: LocalTokens;
   /** True for a name by which this server may be called besides those of loopback. */
-  readonly isOurName: (host: string) => boolean;
+  readonly isServerName: (host: string) => boolean;
   readonly keepDays: number;
-  /** ROWS_MAX, unless a test fills answers with less. */
+  /** ROWS_MAX, unless a test injects less. */
   readonly rowsMax: number;
   /**
    * Customers whose polls were reported to look back too far. A poller with a fixed start would otherwise be
@@ -77,12 +77,8 @@ export interface AnswerParts {
  * 405 method, 413 body, 421 Host.
  */
 export async function answerTo(request: ServedRequest, parts: AnswerParts): Promise<ServedAnswer> {
-  if (!isCalledRightly(request.headers["host"], parts.isOurName)) {
-    return refuse(
-      421,
-      "misdirected",
-      "the Host header names another server; call this one by the address in serve.listen",
-    );
+  if (!isHostAllowed(request.headers["host"], parts.isServerName)) {
+    return refuse(421, "misdirected", "the Host header names another server; use the address in serve.listen");
   }
   let url: URL;
   try {
@@ -95,7 +91,7 @@ export async function answerTo(request: ServedRequest, parts: AnswerParts): Prom
     return refuse(
       404,
       "no-such-path",
-      "there is /api/alerts, /v1/alerts, /v1/incidents, /v1/health, /v1/events and /oauth2/token, each also behind a customer's name or tenant GUID",
+      "valid paths are /api/alerts, /v1/alerts, /v1/incidents, /v1/health, /v1/events and /oauth2/token, each also after a customer's name or tenant GUID",
     );
   }
   const { what, named } = route;
@@ -103,19 +99,19 @@ export async function answerTo(request: ServedRequest, parts: AnswerParts): Prom
   if (what === "token")
     return request.method === "POST"
       ? tokenAnswer(request, parts, named)
-      : refuse(405, "wrong-method", "a token is asked for by POST", { allow: "POST" });
-  if (request.method !== "GET") return refuse(405, "wrong-method", "events are asked for by GET", { allow: "GET" });
+      : refuse(405, "wrong-method", "request a token with POST", { allow: "POST" });
+  if (request.method !== "GET") return refuse(405, "wrong-method", "request events with GET", { allow: "GET" });
   const bearer = /^Bearer +(\S+)$/i.exec(request.headers["authorization"] ?? "")?.[1];
   const reader = bearer === undefined ? undefined : parts.tokens.reads(bearer);
   if (reader === undefined) {
     const say =
       bearer === undefined
         ? "an access token is missing; get one from /oauth2/token"
-        : "the access token is not known or too old; get one from /oauth2/token";
+        : "the access token is unknown or expired; get one from /oauth2/token";
     return refuse(401, "no-token", say, { "www-authenticate": "Bearer" });
   }
   if (named !== undefined && customer === undefined)
-    return refuse(404, "no-such-customer", "no configured customer has the name or tenant GUID in the path");
+    return refuse(404, "no-such-customer", "the name or tenant GUID in the path is not a configured customer");
   const own = customerNamed(reader.named, parts);
   if (customer !== undefined && own !== undefined && own !== customer)
     return refuse(403, "other-customer", "the access token is for another customer");
@@ -125,12 +121,12 @@ export async function answerTo(request: ServedRequest, parts: AnswerParts): Prom
 
 interface Route {
   readonly what: RowKind | "token";
-  /** What stands where a customer may be named. */
+  /** The text at the customer's position in the path. */
   readonly named: string | undefined;
 }
 
 const PATHS: readonly (readonly [RegExp, Route["what"]])[] = [
-  // The singular stands in a sample of Microsoft's page.
+  // The singular is in a sample of Microsoft's page.
   [/^(?:\/([^/]+))?\/api\/alerts?\/?$/i, "old"],
   [/^(?:\/([^/]+))?\/v1\/alerts\/?$/i, "alerts"],
   [/^(?:\/([^/]+))?\/v1\/incidents\/?$/i, "incidents"],
@@ -168,7 +164,7 @@ function tokenAnswer(
   { tokens }: AnswerParts,
   named: string | undefined,
 ): ServedAnswer {
-  if (body === undefined) return refuse(413, "too-long", "a token request has at most 64 KiB");
+  if (body === undefined) return refuse(413, "too-long", "a token request may have at most 64 KiB");
   const answer = tokens.answer(
     new URLSearchParams(body),
     basicOf(headers["authorization"]),
@@ -189,8 +185,8 @@ function basicOf(header: string | undefined): { readonly id: string; readonly se
   if (encoded === undefined) return undefined;
   const text = Buffer.from(encoded, "base64").toString("utf8");
   const colon = text.indexOf(":");
-  // RFC 6749, 2.3.1: both parts are form-encoded before they are joined; most clients do not do it, and it
-  // changes nothing for plain ones.
+  // RFC 6749, 2.3.1: both parts are form-encoded before they are joined. Most clients do not do this, but
+  // decoding does not change plain text.
   return colon === -1
     ? undefined
     : { id: formDecoded(text.slice(0, colon)), secret: formDecoded(text.slice(colon + 1)) };
@@ -232,7 +228,7 @@ async function rowsAnswer(
     headers: {
       "cache-control": "no-store",
       ...(tooFar
-        ? { warning: `299 - "events are kept ${parts.keepDays} days; older ones are not in this answer"` }
+        ? { warning: `299 - "events are kept for ${parts.keepDays} days; older events are not in this answer"` }
         : {}),
     },
     body: arrayOf(chosenRows(asked, parts)),
@@ -290,10 +286,10 @@ async function* chosenRows(
   let last = "";
   for await (const { at, json } of source.rows(stanzas, kind, after, until)) {
     if (!fits(json) || skip-- > 0) continue;
-    // Not inside a second: a poller that keeps whole seconds would ask for the same rows for ever.
+    // Not within a second: a poller that keeps whole seconds would request the same rows for ever.
     if (given >= rowsMax && at.slice(0, SECOND_DIGITS) !== last.slice(0, SECOND_DIGITS)) {
       if (query.limit === undefined) reader.continuesAt.set(pollerKey, BigInt(last));
-      log.info("an answer was full; the rest comes at the next poll", {
+      log.info("an answer was full; the next poll gets the rest", {
         rows: given,
         up_to: formatInstant(BigInt(last)),
       });
@@ -306,7 +302,7 @@ async function* chosenRows(
   if (query.limit === undefined) reader.continuesAt.delete(pollerKey);
 }
 
-/** Device groups and tags as the old API filtered by them. */
+/** Filters by device groups and tags like the old API. */
 function filterOf({ machineGroups, machineTags }: PollQuery, kind: RowKind): (row: string) => boolean {
   if (machineGroups.length === 0 && machineTags.length === 0) return () => true;
   const [group, ...tags] =
@@ -350,14 +346,14 @@ function refuse(
 }
 
 /**
- * A page in a browser of this machine must not be able to read alerts by way of a name that leads here (DNS
- * rebinding).
+ * Checks the Host header, so that a web page in a browser of this machine cannot read alerts through a name
+ * that resolves to this server (DNS rebinding).
  */
-function isCalledRightly(host: string | undefined, isOurName: (host: string) => boolean): boolean {
+function isHostAllowed(host: string | undefined, isServerName: (host: string) => boolean): boolean {
   if (host === undefined) return false;
   const name = host
     .replace(/:\d{1,5}$/, "")
     .replace(/^\[|\]$/g, "")
     .toLowerCase();
-  return isLoopback(name) || isOurName(name);
+  return isLoopback(name) || isServerName(name);
 }

@@ -36,7 +36,7 @@ const SEGMENT_BYTES = 4 << 20;
 const DAY_MS = 86_400_000;
 /** More than what can be under way for one customer when the process crashes. */
 const KEYS_KEPT = 4_000;
-/** What one answer may hold of all customers' files together, and of one. */
+/** Memory of one answer for all customers' files together, and for one file. */
 const PIECES_BYTES = 4 << 20;
 const PIECE_MOST_BYTES = 1 << 16;
 const PIECE_LEAST_BYTES = 1 << 12;
@@ -57,8 +57,8 @@ interface CustomerBuffer {
   readonly segments: Segment[];
   readonly recent: RecentKeys;
   /**
-   * By row type, a time that no such row is later than: most polls find nothing new and need not look
-   * into the files.
+   * By row type, a time that no such row is later than. Most polls find nothing new and then need not read
+   * the files.
    */
   readonly lastByRowType: Map<string, Ticks>;
 }
@@ -67,7 +67,7 @@ type Entry =
   | { readonly stanza: string; readonly delivery: Delivery }
   | { readonly stanza: string; readonly health: HealthEvent };
 
-/** A customer's part of what one flush makes durable. */
+/** A customer's part of one flush. */
 interface Part {
   readonly buffer: CustomerBuffer;
   readonly segment: Segment;
@@ -78,11 +78,11 @@ interface Part {
 }
 
 /**
- * The events of the last days on disk, as `arcsight serve` answers polls from them: a folder per customer,
- * append-only files in it, by name the time of their first row. Every row has an arrival time of its own,
- * strictly increasing over all customers, over restarts and over steps of this machine's clock: a poller that
- * moves by it misses nothing that Microsoft showed late. Rows are read from the files when they are asked
- * for; none is held in memory.
+ * The events of the last days on disk, from which `arcsight serve` answers polls: a folder per customer with
+ * append-only files, named by the time of their first row. Every row has its own arrival time, which strictly
+ * increases over all customers, restarts and changes of this machine's clock. A poller that advances by it
+ * misses nothing that Microsoft showed late. Rows are read from the files at each poll; none is kept in
+ * memory.
  */
 export class ServeBuffer implements Sink {
   readonly kind = "durable";
@@ -91,7 +91,7 @@ export class ServeBuffer implements Sink {
   readonly #stanzasByTenantName: ReadonlyMap<string, string>;
   readonly #queue: CommitQueue<readonly Entry[]>;
   readonly #tenantIds = new Map<string, string>();
-  /** Segments of a group that failed. */
+  /** Segments of a failed group that are not truncated yet. */
   readonly #uncut: Segment[] = [];
   #last: Ticks = 0n;
 
@@ -105,15 +105,15 @@ export class ServeBuffer implements Sink {
         entries.reduce((sum, entry) => sum + ("delivery" in entry ? lengthOf(entry.delivery) : HEALTH_BYTES), 0),
     );
     for (const { stanza } of parts.customers) {
-      const buffer = this.#takeUp(stanza);
+      const buffer = this.#readFolder(stanza);
       this.#buffers.set(stanza, buffer);
       for (const last of buffer.lastByRowType.values()) if (last > this.#last) this.#last = last;
     }
   }
 
   /**
-   * Resolves when the rows are on disk. An event that is there already is not written again. Rejects with
-   * Failure `output-full`, `output-broken`; nothing of the batch is there then.
+   * Resolves when the rows are on disk. An existing event is not written again. Rejects with Failure
+   * `output-full` or `output-broken`; then nothing of the batch is on disk.
    */
   async write(batch: readonly Delivery[]): Promise<number> {
     for (const { stanza, tenant } of batch) this.#tenantIds.set(stanza, tenant.id);
@@ -145,9 +145,9 @@ export class ServeBuffer implements Sink {
   }
 
   /**
-   * The time given last to a row that can be read. Every row up to it is there, for all customers, and every
-   * later one will have a later time: an answer that ends here is complete. Waits for the flush that is under
-   * way, so that a poller which goes on from the time of its own question misses nothing either.
+   * The newest arrival time of a readable row. Every row up to it is present, for all customers, and every
+   * later row gets a later time, so an answer that ends here is complete. Waits for the running flush, so
+   * that a poller that continues from the time of its own request also misses nothing.
    */
   async present(): Promise<Ticks> {
     await this.#queue.presentGroup();
@@ -155,8 +155,8 @@ export class ServeBuffer implements Sink {
   }
 
   /**
-   * Rows of these customers, oldest first. `until` must not be later than what `present` said. Throws Failure
-   * `state-unreadable`.
+   * Rows of these customers, oldest first. `until` must not be later than the result of `present`. Throws
+   * Failure `state-unreadable`.
    */
   async *rows(stanzas: readonly string[], kind: RowKind, after: Ticks, until: Ticks): AsyncGenerator<StoredRow> {
     const buffers = stanzas
@@ -211,7 +211,7 @@ export class ServeBuffer implements Sink {
       throw outputUnwritable(
         "serve",
         this.#p.folder,
-        Object.assign(new Error("a file cannot be cut"), { code: "EIO" }),
+        Object.assign(new Error("a file cannot be truncated"), { code: "EIO" }),
       );
     const arrivals = new Arrivals(this.#last, ticksFromMs(this.#p.ports.clock.nowMs()));
     const parts: Part[] = [];
@@ -229,8 +229,8 @@ export class ServeBuffer implements Sink {
       );
       parts.push({ buffer, segment, rows: out.view(), keys, rowTypes, last: arrivals.last });
     }
-    // Nothing can be read before all of it is durable: a poll that saw one customer's part would move on past
-    // another's.
+    // No part can be read before all parts are durable: a poll that got one customer's part would advance
+    // past another's.
     const written = await Promise.allSettled(parts.map((part) => this.#append(part)));
     const failed = written.find((one) => one.status === "rejected");
     if (failed) {
@@ -280,7 +280,7 @@ export class ServeBuffer implements Sink {
     return true;
   }
 
-  /** Returns where the rows begin. */
+  /** Returns the offset of the rows. */
   async #append({ segment, rows }: Part): Promise<number> {
     const { disk } = this.#p.ports;
     const folder = dirname(segment.path);
@@ -301,7 +301,8 @@ export class ServeBuffer implements Sink {
   }
 
   /**
-   * A segment goes when all of it is too old; the newest stays, because it says which time was given last.
+   * Deletes segments whose rows are all too old. The newest is kept, because it contains the newest arrival
+   * time.
    */
   #dropOld(buffer: CustomerBuffer): void {
     const before = ticksFromMs(this.#p.ports.clock.nowMs() - this.#p.keepDays * DAY_MS);
@@ -310,7 +311,7 @@ export class ServeBuffer implements Sink {
       try {
         if (oldest) removeIfThere(this.#p.ports.disk, oldest.path);
       } catch (error) {
-        this.#p.log.warn("a file of the buffer is too old but cannot be removed; the next start tries again", {
+        this.#p.log.warn("an old file of the buffer cannot be deleted; the next start tries again", {
           path: oldest?.path,
           error: errnoOf(error),
         });
@@ -322,7 +323,7 @@ export class ServeBuffer implements Sink {
    * What earlier runs left: which events are here, the time given last. A partial event at the end is
    * removed.
    */
-  #takeUp(stanza: string): CustomerBuffer {
+  #readFolder(stanza: string): CustomerBuffer {
     const { disk } = this.#p.ports;
     const folder = join(this.#p.folder, folderNameOf(stanza));
     makeFolder(disk, folder);
@@ -339,7 +340,7 @@ export class ServeBuffer implements Sink {
       );
     const newest = segments.slice(-2);
     const buffer: CustomerBuffer = { folder, segments, recent: new RecentKeys(KEYS_KEPT), lastByRowType: new Map() };
-    // Rows that these do not hold are earlier than their first.
+    // Rows that are not in these segments are earlier than the first.
     for (const rowType of Object.values(ROW_TYPES_OF).join(""))
       buffer.lastByRowType.set(rowType, newest[0]?.first ?? 0n);
     const began = segments.at(-1)?.first ?? 0n;
@@ -348,7 +349,7 @@ export class ServeBuffer implements Sink {
       const whole = wholeEvents(readIfThere(disk, segment.path) ?? Buffer.alloc(0));
       buffer.recent.took(whole.keys);
       for (const [rowType, last] of whole.lastByRowType) buffer.lastByRowType.set(rowType, last);
-      // The next append cuts what lies behind; earlier segments were whole when the next one began.
+      // The next append truncates the rest; earlier segments were complete when the next one began.
       if (segment !== segments.at(-1)) continue;
       if (whole.bytes < segment.bytes)
         this.#p.log.warn("a partial event at the end of the buffer was removed; it is collected again", {

@@ -75,9 +75,9 @@ describe("a poll of arcsight serve", () => {
   });
 
   test.each([
-    ["sinceTimeUtc=$START_AT_TIME", /still holds the variable \$START_AT_TIME: the connector did not replace it/],
-    ["sinceTimeUtc=%24START_AT_TIME", /still holds the variable \$START_AT_TIME/],
-    ["since=%24%7BSTART%7D", /still holds the variable \$\{START\}/],
+    ["sinceTimeUtc=$START_AT_TIME", /still contains the variable \$START_AT_TIME, which the connector did not replace/],
+    ["sinceTimeUtc=%24START_AT_TIME", /still contains the variable \$START_AT_TIME/],
+    ["since=%24%7BSTART%7D", /still contains the variable \$\{START\}/],
     ["sinceTimeUtc=nonsense", /^sinceTimeUtc nonsense is not a time; write it as 2026-11-24T16:00:00Z/],
     [
       "sinceTimeUtc=2027-01-01",

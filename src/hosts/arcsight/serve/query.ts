@@ -1,6 +1,6 @@
 /**
- * What a poller of the retired SIEM API may ask. Parameters: Microsoft Defender ATP docs, "Pull detections
- * using SIEM REST API"; forms of times: what pollers, Java and shells make of them.
+ * The parameters that a poller of the retired SIEM API may send. Source: Microsoft Defender ATP docs, "Pull
+ * detections using SIEM REST API". Forms of times: what pollers, Java and shells write.
  */
 import type { Ticks } from "../../../model/instant.ts";
 import { formatInstant, parseInstant, TICKS_PER_MS, TICKS_PER_SECOND, ticksFromMs } from "../../../model/instant.ts";
@@ -8,9 +8,9 @@ import { formatInstant, parseInstant, TICKS_PER_MS, TICKS_PER_SECOND, ticksFromM
 export interface PollQuery {
   /** Exclusive. */
   readonly after: Ticks;
-  /** Inclusive; undefined: everything that is there. */
+  /** Inclusive; undefined: all rows present. */
   readonly until?: Ticks;
-  /** The newest so many. */
+  /** Only this many newest rows. */
   readonly limit?: number;
   readonly machineGroups: readonly string[];
   readonly machineTags: readonly string[];
@@ -21,14 +21,14 @@ export type QueryReading =
   | { readonly ok: false; readonly say: string };
 
 const DEFAULT_LOOKBACK_MS = 2 * 3_600_000;
-/** Two machines' clocks may differ so much before a start in the future is a mistake. */
+/** Tolerated difference between two machines' clocks; a later start is a mistake. */
 const AHEAD_MAX_MS = 10 * 60_000;
 const SHOWN_MAX = 60;
 const INSTEAD = "write it as 2026-11-24T16:00:00Z, or as epoch milliseconds";
 
 /**
- * Reads a poll's parameters; their names in any case. `since` and `until` are short names of the old ones.
- * `sinceTimeUtc` wins over `ago`.
+ * Reads a poll's parameters, with names in any case. `since` and `until` are short forms of the old names.
+ * `sinceTimeUtc` overrides `ago`.
  *
  * @param newest the time given last to a row. After this machine's clock stepped back it is in the future,
  * and
@@ -84,14 +84,14 @@ export function readPollQuery(params: URLSearchParams, nowMs: number, newest: Ti
 }
 
 const MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-/** `Tue Nov 24 19:00:00 UTC 2026`, what Java makes of a date. */
+/** `Tue Nov 24 19:00:00 UTC 2026`, Java's form of a date. */
 const JAVA_DATE = /^[a-z]{3} ([a-z]{3}) (\d{1,2}) (\d{2}:\d{2}:\d{2}) (?:utc|gmt|z) (\d{4})$/i;
 /** `Tue, 24 Nov 2026 19:00:00 GMT` (RFC 9110, 5.6.7). */
 const HTTP_DATE = /^[a-z]{3}, (\d{1,2}) ([a-z]{3}) (\d{4}) (\d{2}:\d{2}:\d{2}) (?:utc|gmt|z)$/i;
 
 /**
  * `Nov 24 2026 19:00:00` and `Nov 24 2026 19:00:00.123`, as connectors write times (CEF standard, "Date
- * Formats"); UTC, with or without saying so.
+ * Formats"); UTC, with or without a zone.
  */
 const CONNECTOR_DATE = /^([a-z]{3}) (\d{1,2}),? (\d{4}) (\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?)(?: (?:utc|gmt|z))?$/i;
 /** `20261124T190000Z`: ISO 8601, basic format. */
@@ -154,7 +154,7 @@ function readDuration(text: string): Ticks | undefined {
 
 function notATime(name: string, text: string): string {
   if (/^\$[A-Z_{]/i.test(text))
-    return `${name} still holds the variable ${shown(text)}: the connector did not replace it; check that the Events URL is entered in a connector type that knows ${shown(text)}`;
+    return `${name} still contains the variable ${shown(text)}, which the connector did not replace; use a connector type whose Events URL supports ${shown(text)}`;
   return `${name} ${shown(text)} is not a time; ${INSTEAD}`;
 }
 

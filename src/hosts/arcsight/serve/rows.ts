@@ -1,6 +1,5 @@
 /**
- * The text that a segment of the buffer is made of. An event is its rows, a line each, and one line that
- * closes it:
+ * The text of a segment of the buffer. An event consists of its rows, one line each, and one closing line:
  *
  *   O 0017955363581234567 {"AlertTime":…}     a row of the retired SIEM API
  *   A 0017955363581234568 {"tenantId":…}      a flat alert; I an incident, R a row of hunting, H health
@@ -35,27 +34,26 @@ export const ROW_TYPES_OF: Readonly<Record<RecordKind | "health", string>> = {
 const FLAT_ROW_TYPES: Readonly<Record<RecordKind, string>> = { alert: "A", incident: "I", row: "R" };
 const HEX_DIGITS = 8;
 const TICK_DIGITS = 19;
-/** `O `, the ticks and a blank. */
+/** Length of `O `, the ticks and a blank. */
 export const HEAD_BYTES = TICK_DIGITS + 3;
 
 export function ticksText(ticks: Ticks): string {
   return (ticks < 0n ? 0n : ticks).toString().padStart(TICK_DIGITS, "0");
 }
 
-/** The row's type and ticks when `text` begins with a row's head. */
+/** The row's type and ticks if `text` begins with a row's head. */
 export function headOf(text: string): { readonly rowType: string; readonly at: string } | undefined {
   return /^[OAIRH] \d{19} /.test(text) ? { rowType: text.charAt(0), at: text.slice(2, 2 + TICK_DIGITS) } : undefined;
 }
 
 /**
- * Arrival times, strictly increasing. None is a whole millisecond, and what is written together begins in a
- * millisecond of its own: so a poller that keeps milliseconds of what it saw last, cut or with one added,
- * misses nothing.
+ * Strictly increasing arrival times. None is a whole millisecond, and each group of rows begins in a new
+ * millisecond. So a poller that stores the last time in milliseconds, truncated or plus one, misses nothing.
  */
 export class Arrivals {
   #last: Ticks;
 
-  /** @param last the time given last; this machine's clock may have stepped back since. */
+  /** @param last the newest time so far; this machine's clock may have been set back since. */
   constructor(last: Ticks, now: Ticks) {
     const following = (last / TICKS_PER_MS + 1n) * TICKS_PER_MS;
     this.#last = now > following ? now : following;
@@ -72,7 +70,7 @@ export class Arrivals {
   }
 }
 
-/** Appends one event. Only alerts have rows of the old form. */
+/** Appends one event. Only alerts have rows in the old form. */
 export function writeDelivery(out: ByteWriter, delivery: Delivery, arrivals: Arrivals): void {
   const from = out.length;
   if (delivery.record.kind === "alert") {
@@ -95,7 +93,7 @@ export function writeHealth(out: ByteWriter, event: HealthEvent, arrivals: Arriv
   close(out, from, "");
 }
 
-/** Flat rows say when they arrived, because that is what their poller moves by. */
+/** Flat rows contain their arrival time, because their poller advances by it. */
 function writeFlat(out: ByteWriter, rowType: string, lines: ByteWriter, arrivals: Arrivals): void {
   for (const line of lines.toString().split("\n").slice(0, -1)) {
     const at = arrivals.next();
@@ -112,7 +110,7 @@ function checkOf(rows: Uint8Array): string {
 }
 
 export interface WholeEvents {
-  /** Length of the part that consists of whole events. */
+  /** Length of the part with whole events. */
   readonly bytes: number;
   /** Keys of their versions, oldest first. */
   readonly keys: readonly string[];
@@ -121,8 +119,8 @@ export interface WholeEvents {
 }
 
 /**
- * Reads a segment up to the first event that is not whole: a process that is killed leaves half of one, a
- * host that loses power leaves holes.
+ * Reads a segment up to the first incomplete event: a killed process leaves a partial event, a power loss
+ * leaves holes.
  */
 export function wholeEvents(segment: Buffer): WholeEvents {
   const keys: string[] = [];

@@ -4,9 +4,9 @@ import { HEAD_BYTES, headOf } from "./rows.ts";
 /** One file of the buffer. */
 export interface Segment {
   readonly path: string;
-  /** Earlier than each of its rows, and later than all rows of the segment before. */
+  /** Earlier than each of its rows, and later than all rows of the previous segment. */
   readonly first: bigint;
-  /** How much of it is whole. What lies behind is under way, or was given up. */
+  /** Length of its whole events. The rest is being written, or is incomplete. */
   bytes: number;
 }
 
@@ -16,7 +16,7 @@ export interface StoredRow {
   readonly json: string;
 }
 
-/** Below this a segment is read through instead of halved again. */
+/** A smaller part of a segment is read sequentially instead of being halved again. */
 const NEAR_BYTES = 1 << 15;
 const PROBE_BYTES = 1 << 12;
 
@@ -53,8 +53,8 @@ export async function* rowsOf(
 }
 
 /**
- * An offset at a line's beginning with no row later than `after` before it: halves the segment, because
- * arrival times only grow.
+ * The offset of a line with no row later than `after` before it. Binary search, because arrival times only
+ * increase.
  */
 function startOf(disk: Disk, segment: Segment, after: string): number {
   let low = 0;
@@ -68,7 +68,7 @@ function startOf(disk: Disk, segment: Segment, after: string): number {
   return low;
 }
 
-/** The first row that begins behind `from`. */
+/** The first row that begins after `from`. */
 function firstRowFrom(
   disk: Disk,
   segment: Segment,
@@ -96,7 +96,7 @@ function firstRowFrom(
 }
 
 /**
- * What is there of the whole part; nothing when the segment has become too old meanwhile. Throws Failure
+ * The bytes of the whole part; empty if the segment became too old in the meantime. Throws Failure
  * `state-unreadable`.
  */
 function readAt(disk: Disk, { path, bytes }: Segment, offset: number, length: number): Buffer {

@@ -220,7 +220,7 @@ describe("the token endpoint of arcsight serve", () => {
     await poll("/api/alerts?sinceTimeUtc=nonsense", await token());
 
     const said = log.texts.filter((line) => line.includes("refused")).join("\n");
-    expect(said).toContain("client_secret is not the one of serve.client_id and serve.client_secret");
+    expect(said).toContain("client_secret differs from serve.client_id or serve.client_secret");
     expect(said).toContain("sinceTimeUtc nonsense is not a time");
     expect(said).not.toMatch(/[{}]\\?"error/);
   });
@@ -309,7 +309,7 @@ describe("a poll of arcsight serve", () => {
     const rows: Record<string, string>[] = JSON.parse(answer.text);
 
     expect(answer.headers["content-type"]).toBe("application/json; charset=utf-8");
-    expect(answer.headers["warning"]).toContain("events are kept 7 days");
+    expect(answer.headers["warning"]).toContain("events are kept for 7 days");
     expect(Object.keys(rows[0]!)).toHaveLength(50);
     expect(rows[0]).toMatchObject({
       AlertId: ALERT!.record.id,
@@ -360,7 +360,7 @@ describe("a poll of arcsight serve", () => {
   });
 
   test.each([
-    ["$START_AT_TIME", "sinceTimeUtc still holds the variable $START_AT_TIME: the connector did not replace it"],
+    ["$START_AT_TIME", "sinceTimeUtc still contains the variable $START_AT_TIME, which the connector did not replace"],
     ["2036-01-01", "is in the future"],
     ["nonsense", "sinceTimeUtc nonsense is not a time; write it as 2026-11-24T16:00:00Z"],
   ])("with sinceTimeUtc=%s is answered 400 and a sentence of its own", async (since, wanted) => {
@@ -470,7 +470,7 @@ describe("to strangers arcsight serve", () => {
     const port = Number(new URL(server.address).port);
     await expect(house({ port })).rejects.toMatchObject({
       code: "output-broken",
-      say: expect.stringContaining("something else listens there"),
+      say: expect.stringContaining("another program uses this port"),
     });
   });
 

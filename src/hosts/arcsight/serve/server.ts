@@ -15,14 +15,14 @@ const BODY_MAX_BYTES = 64 * 1024;
 const HEADERS_MAX_BYTES = 16 * 1024;
 const CONNECTIONS_MAX = 256;
 const REQUEST_WITHIN_MS = 30_000;
-/** How often requests that take too long are looked for. */
+/** How often the server checks for requests that take too long. */
 const CHECKED_EVERY_MS = 5_000;
 const HANDSHAKE_WITHIN_MS = 10_000;
-/** A connection on which nothing moves: a client that does not read its answer. */
+/** Limit for an idle connection, for example of a client that does not read its answer. */
 const SILENT_MAX_MS = 60_000;
 
 export interface RunningServer {
-  /** With the port that was really taken. */
+  /** The address with the real port. */
   readonly address: string;
   close(): Promise<void>;
 }
@@ -32,7 +32,7 @@ export interface RunningServer {
  * in its certificate. Throws as `startServer`.
  */
 export function namesOf(settings: ServeSettings): (name: string) => boolean {
-  refuseOpenHouse(settings);
+  refuseUnprotected(settings);
   const own = settings.certificate === undefined ? undefined : certificateIn(settings.certificate);
   return (name) =>
     name === settings.host.toLowerCase() ||
@@ -52,7 +52,7 @@ export async function startServer(
   answer: (request: ServedRequest) => Promise<ServedAnswer>,
   log: Log,
 ): Promise<RunningServer> {
-  refuseOpenHouse(settings);
+  refuseUnprotected(settings);
   const listener = (request: http.IncomingMessage, response: http.ServerResponse) => {
     void handle(request, response, answer, log).catch(() => response.destroy());
   };
@@ -81,7 +81,9 @@ export async function startServer(
     server.once("error", (error) => reject(cannotListen(settings, error)));
     server.listen(settings.port, settings.host, resolve);
   });
-  server.on("error", (error) => log.error("serving failed", { error: errnoOf(error) ?? "unknown" }));
+  server.on("error", (error) =>
+    log.error("the server of arcsight serve failed", { error: errnoOf(error) ?? "unknown" }),
+  );
   const { port } = server.address() as net.AddressInfo;
   return {
     address: `${settings.certificate === undefined ? "http" : "https"}://${settings.host.includes(":") ? `[${settings.host}]` : settings.host}:${port}`,
@@ -137,8 +139,7 @@ async function handle(
 }
 
 /**
- * The sentence of a refusal, in either of the two forms in which clients expect it; the log is read by
- * people.
+ * The sentence of a refusal, from either of the two forms that clients expect, for the log.
  */
 function sentenceIn(refusal: string): string {
   try {
@@ -152,7 +153,7 @@ function sentenceIn(refusal: string): string {
   }
 }
 
-/** Resolves when the client has taken enough, or is gone. */
+/** Resolves when the client has read enough, or has disconnected. */
 function drained(response: http.ServerResponse): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
@@ -170,7 +171,7 @@ interface Begun {
   readonly first: IteratorResult<string>;
 }
 
-/** The answer with its first piece: what fails before that is still answered with a status. */
+/** The answer with its first piece; an error before that is still answered with a status. */
 async function begin(
   request: ServedRequest,
   answer: (request: ServedRequest) => Promise<ServedAnswer>,
@@ -219,7 +220,7 @@ function certificateIn(file: string): X509Certificate {
     createSecureContext({ cert: pem, key: pem });
     return new X509Certificate(pem);
   } catch (error) {
-    throw uselessPem(file, "holds no certificate with its key", error);
+    throw uselessPem(file, "contains no certificate with its private key", error);
   }
 }
 
@@ -236,7 +237,8 @@ function uselessPem(file: string, what: string, cause: unknown): Failure {
     actor: "operator",
     retry: { when: "never" },
     say: `The file ${file} of serve.certificate ${what}.`,
-    nextStep: "Give a PEM file with key and certificate that the service's account may read.",
+    nextStep:
+      "Set `serve.certificate` to a PEM file with private key and certificate that the service's account can read.",
     cause,
   });
 }
@@ -245,13 +247,13 @@ function uselessPem(file: string, what: string, cause: unknown): Failure {
  * The settings refuse it too. But everyone who can reach this port reads every customer's alerts, so it is
  * also checked where the socket is opened.
  */
-function refuseOpenHouse({ host, certificate, clientSecret }: ServeSettings): void {
+function refuseUnprotected({ host, certificate, clientSecret }: ServeSettings): void {
   if (isLoopback(host) || (certificate !== undefined && clientSecret !== undefined)) return;
   throw new Failure("settings", {
     actor: "operator",
     retry: { when: "never" },
-    say: `serve does not listen on ${host}, which other machines reach, without serve.certificate and serve.client_secret.`,
-    nextStep: "Set both, or listen on 127.0.0.1.",
+    say: `serve does not listen on ${host}, which other machines can reach, without serve.certificate and serve.client_secret.`,
+    nextStep: "Set both, or set `serve.listen` to an address on 127.0.0.1.",
   });
 }
 
@@ -259,17 +261,17 @@ function cannotListen({ host, port }: ServeSettings, error: unknown): Failure {
   const errno = errnoOf(error);
   const why =
     errno === "EADDRINUSE"
-      ? "something else listens there"
+      ? "another program uses this port"
       : errno === "EACCES"
-        ? "this account may not listen on that port"
+        ? "this account has no permission to listen on this port"
         : errno === "EADDRNOTAVAIL"
-          ? "this machine has no such address"
+          ? "this machine does not have this address"
           : (errno ?? "the certificate cannot be used");
   return new Failure("output-broken", {
     actor: "operator",
     retry: { when: "never" },
     say: `serve cannot listen on ${host}:${port}: ${why}.`,
-    nextStep: "Write another address in serve.listen.",
+    nextStep: "Set another address in `serve.listen`.",
     cause: error,
   });
 }

@@ -5,18 +5,18 @@ import type { Sealed } from "../../../model/sealed.ts";
 
 const LIFETIME_S = 3_600;
 const TOKEN_BYTES = 32;
-/** A poller that asks for a token at each poll has sixty at once; beyond this the oldest go. */
+/** A poller that requests a token at each poll has sixty at once. Above this limit the oldest are deleted. */
 const TOKENS_MAX = 10_000;
 
 export interface TokenParts {
-  /** Undefined: any client is welcome (loopback only, which the settings make sure of). */
+  /** Undefined: any client is accepted (only on loopback, which the settings check). */
   readonly clientId?: string;
   readonly clientSecret?: Sealed;
   readonly clock: Clock;
   readonly randomBytes: (count: number) => Uint8Array;
-  /** How digests are compared; in constant time unless a test wants to see it done. */
+  /** Compares digests; in constant time unless a test injects another comparison. */
   readonly isEqual?: (one: Uint8Array, other: Uint8Array) => boolean;
-  /** Where digests of given tokens outlive a restart. */
+  /** Stores the digests of issued tokens over a restart. */
   readonly file?: TokenFile;
 }
 
@@ -29,8 +29,8 @@ export interface TokenFile {
 /** The holder of a token of this server. */
 export interface Reader {
   /**
-   * What stood where a customer may be named when the token was asked for: it reads that customer only, or
-   * all when that is none.
+   * The text at the customer's position in the address of the token request. The token is valid only for that
+   * customer, or for all if it does not name a customer.
    */
   readonly named: string | undefined;
   readonly untilMs: number;
@@ -75,7 +75,7 @@ export class LocalTokens {
       return problem(
         401,
         "invalid_client",
-        "client_id or client_secret is not the one of serve.client_id and serve.client_secret",
+        "client_id or client_secret differs from serve.client_id or serve.client_secret",
       );
     }
     const grant = form.get("grant_type");
@@ -84,7 +84,7 @@ export class LocalTokens {
     }
     const refreshToken = form.get("refresh_token") ?? "";
     if (grant === "refresh_token" && refreshToken === "")
-      return problem(400, "invalid_request", "refresh_token is missing; any text will do");
+      return problem(400, "invalid_request", "refresh_token is missing; any text is accepted");
     const token = Buffer.from(this.#p.randomBytes(TOKEN_BYTES)).toString("base64url");
     const nowMs = this.#p.clock.nowMs();
     this.#forget(nowMs);
@@ -121,8 +121,8 @@ export class LocalTokens {
     const given = this.#given.get(digest(token).toString("hex"));
     if (given === undefined) return undefined;
     const leftMs = given.untilMs - this.#p.clock.nowMs();
-    // After a large step back of the clock it would live on for long; a small one must not shut its holder
-    // out.
+    // After the clock was set back far, the token would be valid for long. A small step must not lock its
+    // holder out.
     return leftMs > 0 && leftMs <= 2 * LIFETIME_S * 1000 ? given : undefined;
   }
 
