@@ -55,7 +55,7 @@ export async function bundle(entry: string): Promise<Bundle> {
 }
 
 /** The packages that hold any of these files, sorted by name, each once. */
-export function bundledPackages(files: readonly string[]): BundledPackage[] {
+function bundledPackages(files: readonly string[]): BundledPackage[] {
   const folders = new Set<string>();
   for (const file of files) {
     const match = /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(file);

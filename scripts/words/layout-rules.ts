@@ -3,8 +3,8 @@ import path from "node:path";
 import type { Finding } from "./find-words.ts";
 import { scriptTokens } from "./script-tokens.ts";
 
-export const MAX_CODE = 120;
-export const MAX_COMMENT = 110;
+const MAX_CODE = 120;
+const MAX_COMMENT = 110;
 /** Of a sentence in Markdown, or of its longest part between semicolons and colons. */
 const MAX_WORDS = 25;
 

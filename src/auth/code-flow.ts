@@ -61,7 +61,7 @@ export function beginCodeFlow(world: RedeemWorld, request: CodeFlowRequest): Cod
  * The code in the final address of the browser. Throws Failure with its own sentence for each kind of wrong
  * address.
  */
-export function readLanding(
+function readLanding(
   landed: string,
   expected: {
     readonly state: string;

@@ -562,7 +562,7 @@ function text(value: unknown): string {
 }
 
 /** From `error_codes`, which may hold several; else from the text, whose first word is the number. */
-export function aadstsNumbers(body: Readonly<Record<string, unknown>> | undefined): readonly number[] {
+function aadstsNumbers(body: Readonly<Record<string, unknown>> | undefined): readonly number[] {
   const listed = body?.["error_codes"];
   if (Array.isArray(listed)) {
     const numbers = listed.map(Number).filter((value) => Number.isInteger(value) && value > 0);

@@ -9,7 +9,7 @@ const DAY_MS = 86_400_000;
  * A refresh token expires after this many days without use. Source: Microsoft identity platform docs,
  * "Refresh tokens", token lifetime.
  */
-export const IDLE_LIMIT_DAYS = 90;
+const IDLE_LIMIT_DAYS = 90;
 
 /** Days without use after which an operator is warned. */
 export const WARN_AT_DAYS = [60, 75, 85] as const;
@@ -39,7 +39,7 @@ export function warningDay(age: TokenAge, nowMs: number): (typeof WARN_AT_DAYS)[
   return WARN_AT_DAYS.findLast((day) => unused >= day);
 }
 
-export function isIdle(age: TokenAge, nowMs: number): boolean {
+function isIdle(age: TokenAge, nowMs: number): boolean {
   return nowMs - age.usedAtMs >= IDLE_DAYS * DAY_MS;
 }
 

@@ -117,7 +117,7 @@ export function withProperty(latin1Text: string, key: string, value: string): st
 }
 
 /** As Java's own writer writes it (`Properties.store`), so that every reader can read it. */
-export function escapedValue(value: string): string {
+function escapedValue(value: string): string {
   return escaped(value).replace(/^ /, "\\ ");
 }
 

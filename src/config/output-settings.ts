@@ -8,7 +8,7 @@ import { isGiven, readRows } from "./read-rows.ts";
 
 export const OUTPUT_TYPES = ["syslog", "cef-file", "cef-folder", "json-folder", "json-lines"] as const;
 export type OutputType = (typeof OUTPUT_TYPES)[number];
-export const PROFILES = ["xdr", "legacy"] as const;
+const PROFILES = ["xdr", "legacy"] as const;
 
 /** A row of the outputs' settings. */
 interface OutputSetting extends Setting {

@@ -74,7 +74,7 @@ export function isGiven(given: Readonly<Record<string, string>>, key: string): b
 }
 
 /** `tenant_id` is `tenantId`. */
-export function memberName<Key extends string>(key: Key): MemberName<Key> {
+function memberName<Key extends string>(key: Key): MemberName<Key> {
   return key.replace(/_(.)/g, (_, first: string) => first.toUpperCase()) as MemberName<Key>;
 }
 

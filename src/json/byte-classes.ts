@@ -5,7 +5,7 @@ export const IN_BACKSLASH = 2;
 /** `&`, `<`, `>`: noted for the XML writer. */
 export const IN_MARKUP = 3;
 export const IN_CONTROL = 4;
-export const IN_WIDE = 5;
+const IN_WIDE = 5;
 
 /** 0: a byte that means nothing inside a string. */
 export const IN_STRING: Uint8Array = new Uint8Array(256);

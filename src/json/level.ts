@@ -34,7 +34,7 @@ export interface LevelSpec {
 }
 
 /** The longest member that is read of a record above its limit. */
-export const KEPT_MEMBER_BYTES = 1024;
+const KEPT_MEMBER_BYTES = 1024;
 
 /**
  * Most answers for idle customers hold no record, so a level's memory grows from nothing, each step at least

@@ -5,7 +5,7 @@ import { userInfo } from "node:os";
  * Arguments of `icacls` that leave a folder, and what comes into it, to this account alone. Source: Microsoft
  * Windows Server docs, icacls.
  */
-export function ownerOnlyArguments(folder: string, account: string): readonly string[] {
+function ownerOnlyArguments(folder: string, account: string): readonly string[] {
   return [folder, "/inheritance:r", "/grant:r", `${account}:(OI)(CI)F`];
 }
 

@@ -133,7 +133,7 @@ export function tunnelConnector(
 }
 
 /** Splits `http://user:password@host:port`. Without a scheme http is assumed, as in environment variables. */
-export function readProxy(text: string): { origin: string; host: string; authorization: Sealed | undefined } {
+function readProxy(text: string): { origin: string; host: string; authorization: Sealed | undefined } {
   let url: URL;
   try {
     url = new URL(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`);

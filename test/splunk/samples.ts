@@ -20,7 +20,7 @@ export const CUSTOMERS = {
 } as const;
 export type Customer = keyof typeof CUSTOMERS;
 
-export const PLAIN_STYLE: EventStyle = {
+const PLAIN_STYLE: EventStyle = {
   layout: "scalars-first",
   envelope: true,
   alertsSourcetype: "split",

@@ -98,7 +98,7 @@ function cut(name: string, raw: string, transforms: Conf, fields: Map<string, Va
 }
 
 /** Automatic JSON extraction: `a.b`, `a{}.b`; null is the text "null"; only what ends within the cut-off. */
-export function jsonFields(raw: string): ReadonlyMap<string, Value> {
+function jsonFields(raw: string): ReadonlyMap<string, Value> {
   const found = new Map<string, string[]>();
   const text = Buffer.from(raw).subarray(0, CUTOFF_BYTES).toString("utf8");
   let at = 0;
@@ -164,7 +164,7 @@ export function jsonFields(raw: string): ReadonlyMap<string, Value> {
 }
 
 /** Searches of the form `a="x*" b="y" OR (…)`: juxtaposition is AND, as in Splunk. */
-export function matches(search: string, fields: Fields): boolean {
+function matches(search: string, fields: Fields): boolean {
   const words = search.match(/\(|\)|OR|NOT|[A-Za-z_.]+="[^"]*"/g) ?? [];
   if (words.join("").replaceAll(/\s/g, "") !== search.replaceAll(/\s/g, ""))
     throw new Error(`search not modelled: ${search}`);

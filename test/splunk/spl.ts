@@ -24,7 +24,7 @@ export function runAfter(rows: readonly Row[], text: string, world: SearchWorld)
 }
 
 /** Replaces macros until none is left. */
-export function expand(text: string, macros: ReadonlyMap<string, string>): string {
+function expand(text: string, macros: ReadonlyMap<string, string>): string {
   let now = text;
   for (let depth = 0; /`/.test(now); depth += 1) {
     if (depth > 5) throw new Error(`macros do not end: ${text}`);

@@ -2,7 +2,7 @@ import type { Ticks } from "../../model/instant.ts";
 import { TICKS_PER_SECOND, ticksFromMs } from "../../model/instant.ts";
 
 /** Every poll reaches back this far behind the checkpoint. */
-export const SHORT_LOOKBACK_MS = 120_000;
+const SHORT_LOOKBACK_MS = 120_000;
 const FULL_LOOKBACK_EVERY_POLLS = 5;
 const FULL_REACH_AT_LEAST_EVERY_MS = 1_800_000;
 const LEDGER_BEYOND_MS = 3_600_000;

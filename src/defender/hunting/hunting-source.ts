@@ -60,7 +60,7 @@ export function createHuntingSource(parts: HuntingSourceParts): HuntingSource {
  * The request's body. A Timespan includes both its ends, and row times have 100 ns. So it ends one tick
  * before the window does: a row exactly at the end is only in the next window.
  */
-export function huntingBody({ query, window }: HuntingPass): string {
+function huntingBody({ query, window }: HuntingPass): string {
   return JSON.stringify({
     Query: query.kql,
     Timespan: `${formatInstant(window.from)}/${formatInstant(window.to - 1n)}`,

@@ -42,12 +42,12 @@ export function cefText(value: string): string {
     .trim();
 }
 
-export function escapeCefHeader(value: string): string {
+function escapeCefHeader(value: string): string {
   if (!/[\\|\r\n]/.test(value)) return value;
   return value.replace(/\r\n|\r|\n/g, " ").replace(/[\\|]/g, (sign) => `\\${sign}`);
 }
 
-export function escapeCefValue(value: string): string {
+function escapeCefValue(value: string): string {
   return value.replace(/[\\=\r\n]/g, (sign) => (sign === "\r" ? "\\r" : sign === "\n" ? "\\n" : `\\${sign}`));
 }
 

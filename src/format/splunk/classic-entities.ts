@@ -172,7 +172,7 @@ export function evidenceKind(item: JsonObject): string {
   return typeof type === "string" ? type.slice(type.lastIndexOf(".") + 1) : "";
 }
 
-export function classicEntity(item: JsonObject): JsonObject | undefined {
+function classicEntity(item: JsonObject): JsonObject | undefined {
   const kind = KINDS.get(evidenceKind(item));
   if (kind === undefined) return undefined;
   const entity: Record<string, unknown> = { entityType: kind.entityType };

@@ -31,7 +31,7 @@ import { escapeMarkup, jsonForXml } from "./xml-text.ts";
 export type EventStyle = Pick<Stanza, "layout" | "envelope" | "alertsSourcetype" | "classicEntities" | "cimEntityZone">;
 
 /** A scalar of at most this many bytes, quotes included, stands among the first. */
-export const SHORT_SCALAR_BYTES = 256;
+const SHORT_SCALAR_BYTES = 256;
 
 const SHORT_SCALARS = 0;
 const LONG_STRINGS = 1;

@@ -18,7 +18,7 @@ export const STREAM_OPEN = "<stream>\n";
 export const STREAM_CLOSE = "</stream>\n";
 export const SCHEME = "defender_mssp";
 
-export const SOURCETYPE = {
+const SOURCETYPE = {
   endpointAlert: "ms:defender:atp:alerts",
   incident: "ms365:defender:incident",
   incidentAlert: "ms365:defender:incident:alerts",
@@ -54,12 +54,12 @@ export function sourcetypeOf(
   return SOURCETYPE_OF[stream](kind, service, style);
 }
 
-export function sourceOf(delivery: Pick<Delivery, "stream" | "tenant">): string {
+function sourceOf(delivery: Pick<Delivery, "stream" | "tenant">): string {
   return `${SCHEME}:${delivery.stream}:${delivery.tenant.id}`;
 }
 
 /** Epoch seconds with three decimals, rounded down. */
-export function splunkTime(ms: number): string {
+function splunkTime(ms: number): string {
   const seconds = Math.floor(ms / 1000);
   return `${seconds}.${String(ms - seconds * 1000).padStart(3, "0")}`;
 }

@@ -255,7 +255,7 @@ async function openPasswords(run: SplunkRun, world: SplunkWorld, stop: AbortSign
  * splunkd's REST for the commands that store secrets (`token acquire --to splunk`, `credential set`,
  * `credential reseal`).
  */
-export function connectSplunkd(
+function connectSplunkd(
   world: Pick<SplunkWorld, "http" | "clock" | "splunkHome">,
   serverUri: string,
   sessionKey: Sealed | undefined,

@@ -12,12 +12,12 @@ import type { LedgerEntry } from "../../model/state.ts";
  */
 export const LEDGER_VERSION = 1;
 export const HEADER_BYTES = 16;
-export const ENTRY_BYTES = 40;
+const ENTRY_BYTES = 40;
 const BLOCK_HEAD_BYTES = 8;
 const UPDATED = 1;
 const MAGIC = "dmsspLGR";
 /** Bounds what one broken length makes this program read, and how long one block's checksum takes. */
-export const BLOCK_MAX_ENTRIES = 16_384;
+const BLOCK_MAX_ENTRIES = 16_384;
 
 export function encodeHeader(): Buffer {
   const bytes = Buffer.alloc(HEADER_BYTES);

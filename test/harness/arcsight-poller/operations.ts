@@ -6,7 +6,7 @@ export type Value = string | number | undefined;
  * values already. (Public sources: ArcSight FlexConnector Developer's Guide, built-in mapping tokens, and
  * published parser files.)
  */
-export const OPERATIONS: Readonly<Record<string, (...args: readonly Value[]) => Value>> = {
+const OPERATIONS: Readonly<Record<string, (...args: readonly Value[]) => Value>> = {
   stringConstant: (text) => text,
   integerConstant: (text) => Number(text),
   getVendor: (text) => text,

@@ -321,7 +321,7 @@ export interface Sent {
 }
 
 /** Takes everything, in memory; can be told to break. */
-export class SimSink implements Sink {
+class SimSink implements Sink {
   kind: "provisional" | "durable" = "provisional";
   readonly sent: Sent[] = [];
   readonly healths: HealthEvent[] = [];
@@ -372,7 +372,7 @@ export class SimSink implements Sink {
 }
 
 /** State that survives a simulated crash: what was appended stays, what was not saved is gone. */
-export class SimState implements StateFolder {
+class SimState implements StateFolder {
   /** The disk takes nothing more. */
   isFull = false;
   stoppedInOrder = true;

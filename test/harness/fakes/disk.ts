@@ -12,7 +12,7 @@ export function newFolder(): string {
   return fs.mkdtempSync(join(tmpdir(), "stores-"));
 }
 
-export function entry(n: number): LedgerEntry {
+function entry(n: number): LedgerEntry {
   return {
     hash: [n, -1 - n, Math.imul(n, 7919), 1],
     updated: BigInt(n) * 1_234_567n,

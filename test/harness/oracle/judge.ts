@@ -247,7 +247,7 @@ function emptyCounts(): Omit<Verdict, "tenant_id" | "stream"> {
 }
 
 /** Nearest rank; null of nothing. */
-export function percentile99(values: readonly number[]): number | null {
+function percentile99(values: readonly number[]): number | null {
   if (values.length === 0) return null;
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.ceil(sorted.length * 0.99) - 1] ?? null;

@@ -36,7 +36,7 @@ export async function readCef(chunks: AsyncIterable<Uint8Array>, each: (event: D
 }
 
 /** Undefined when the header is not whole. */
-export function parseCef(line: string): CefEvent | undefined {
+function parseCef(line: string): CefEvent | undefined {
   const start = line.search(/CEF:[0-9.]+\|/);
   if (start === -1) return undefined;
   const header: string[] = [];

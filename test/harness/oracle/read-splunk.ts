@@ -122,7 +122,7 @@ function insideCdata(text: Buffer, from: number, at: number): boolean {
 }
 
 /** Text of an XML element as bytes; the very view when nothing is to be replaced. */
-export function unescapeXml(text: Buffer): Buffer {
+function unescapeXml(text: Buffer): Buffer {
   if (text.indexOf(CDATA_OPEN) !== -1) return Buffer.from(unescapeParts(text.toString("utf8")));
   if (text.indexOf(AMPERSAND) === -1) return text;
   const out = Buffer.allocUnsafe(text.length);

@@ -41,7 +41,7 @@ export interface TruthObject {
   newestDelivered: string | undefined;
 }
 
-export class TruthError extends Error {
+class TruthError extends Error {
   override name = "TruthError";
 }
 

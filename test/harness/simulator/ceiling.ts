@@ -21,7 +21,7 @@ export interface ReaderReport {
   readonly seconds: number;
 }
 
-export const LOAD_SCENARIO = fileURLToPath(new URL("../../scenarios/load-25x8000.yaml", import.meta.url));
+const LOAD_SCENARIO = fileURLToPath(new URL("../../scenarios/load-25x8000.yaml", import.meta.url));
 
 /** Reads everything twice in another process: once so that all pages are prepared, once against the clock. */
 export async function measureCeiling(options: SimulatorOptions): Promise<Ceiling> {

@@ -58,7 +58,7 @@ const POLYNOMIAL = 0xedb88320;
  * The CRC-32 of two texts joined, from the CRC-32 of each and the length of the second (the method of zlib's
  * crc32_combine).
  */
-export function combineCrc(first: number, second: number, secondBytes: number): number {
+function combineCrc(first: number, second: number, secondBytes: number): number {
   if (secondBytes === 0) return first;
   // Appending a zero bit is a linear map over GF(2); it is squared until it stands for `secondBytes` zero
   // bytes.

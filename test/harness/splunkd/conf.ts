@@ -9,7 +9,7 @@ export type Conf = Map<string, Settings>;
 /**
  * What etc/system/default/inputs.conf gives to every input; seen in run documents that a real splunkd sent.
  */
-export const SYSTEM_INPUTS: Readonly<Record<string, string>> = {
+const SYSTEM_INPUTS: Readonly<Record<string, string>> = {
   disabled: "0",
   host: "$decideOnStartup",
   index: "default",
@@ -92,6 +92,6 @@ export function inputsOf(conf: Conf, scheme: string): Input[] {
     });
 }
 
-export function isTrue(value: string | undefined): boolean {
+function isTrue(value: string | undefined): boolean {
   return value !== undefined && /^(1|true|t|yes|y)$/i.test(value);
 }

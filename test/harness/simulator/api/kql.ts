@@ -17,7 +17,7 @@ interface Line {
   readonly text: string | undefined;
 }
 
-export const ROWS_MAX = 100_000;
+const ROWS_MAX = 100_000;
 
 type Token = { readonly kind: "word" | "number" | "string" | "sign"; readonly text: string };
 

@@ -43,7 +43,7 @@ const NEWER_MEMBERS: Readonly<Record<string, ReadonlySet<string>>> = {
 const MASKABLE = /"(serviceSource|detectionSource|status)":"([^"\\]*)"/g;
 
 /** A record's text without its newer enum members. */
-export function masked(record: string): string {
+function masked(record: string): string {
   return record.replaceAll(MASKABLE, (whole, name: string, value: string) =>
     NEWER_MEMBERS[name]?.has(value.toLowerCase()) ? `"${name}":"unknownFutureValue"` : whole,
   );

@@ -15,7 +15,7 @@ interface EntraError {
  * authorization error codes", and the answers printed in Microsoft's pages. `{…}` is filled in from the
  * request.
  */
-export const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
+const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
   16000: {
     error: "interaction_required",
     status: 400,
@@ -367,7 +367,7 @@ export const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
  * The body and status of an error, texts filled in. Exported for the faults of a scenario, which name a
  * number only.
  */
-export function entraError(
+function entraError(
   number: number,
   exchange: Exchange,
   values: Readonly<Record<string, string>> = {},
