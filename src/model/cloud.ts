@@ -15,7 +15,6 @@ export interface CloudRow {
   /** Defender for Endpoint (`/api/alerts`) where its documented host differs from apiUrl. */
   readonly mdeApiUrl: string;
   readonly siemUrl: string;
-  readonly portalUrl: string;
   /**
    * Audiences asked for; `/.default` is appended for the v2 endpoint. Never derived from a connection
    * address.
@@ -32,7 +31,6 @@ export const CLOUDS: Readonly<Record<CloudName, CloudRow>> = {
     apiUrl: "https://api.security.microsoft.com",
     mdeApiUrl: "https://api.security.microsoft.com",
     siemUrl: "https://wdatp-alertexporter-us.windows.com",
-    portalUrl: "https://security.microsoft.com",
     graphAudience: "https://graph.microsoft.com",
     xdrAudience: "https://api.security.microsoft.com",
     mdeAudience: "https://api.securitycenter.microsoft.com",
@@ -43,7 +41,6 @@ export const CLOUDS: Readonly<Record<CloudName, CloudRow>> = {
     apiUrl: "https://api-gcc.security.microsoft.us",
     mdeApiUrl: "https://api-gcc.securitycenter.microsoft.us",
     siemUrl: "https://wdatp-alertexporter-us.gcc.securitycenter.windows.us",
-    portalUrl: "https://security.microsoft.com",
     graphAudience: "https://graph.microsoft.com",
     xdrAudience: "https://api-gcc.security.microsoft.us",
     mdeAudience: "https://api-gcc.securitycenter.microsoft.us",
@@ -54,7 +51,6 @@ export const CLOUDS: Readonly<Record<CloudName, CloudRow>> = {
     apiUrl: "https://api-gov.security.microsoft.us",
     mdeApiUrl: "https://api-gov.securitycenter.microsoft.us",
     siemUrl: "https://wdatp-alertexporter-us.securitycenter.windows.us",
-    portalUrl: "https://security.microsoft.us",
     graphAudience: "https://graph.microsoft.us",
     xdrAudience: "https://api-gov.security.microsoft.us",
     mdeAudience: "https://api-gov.securitycenter.microsoft.us",
@@ -65,7 +61,6 @@ export const CLOUDS: Readonly<Record<CloudName, CloudRow>> = {
     apiUrl: "https://api-gov.security.microsoft.us",
     mdeApiUrl: "https://api-gov.securitycenter.microsoft.us",
     siemUrl: "https://wdatp-alertexporter-us.securitycenter.windows.us",
-    portalUrl: "https://security.apps.mil",
     graphAudience: "https://dod-graph.microsoft.us",
     xdrAudience: "https://api-gov.security.microsoft.us",
     mdeAudience: "https://api-gov.securitycenter.microsoft.us",

@@ -102,13 +102,6 @@ export class PasswordStore {
     return { value: sealed(text), fingerprint: index.s, storedAtMs: index.t * 1000 };
   }
 
-  /** Names of all shared credentials and customers with a secret, as stored (encoded). */
-  ids(): readonly SecretId[] {
-    return [...this.#entries.keys()].filter((user) =>
-      /^(credential\.[^.]+|customer\.[^.]+\.(client_secret|refresh_token|certificate))$/.test(user),
-    ) as SecretId[];
-  }
-
   /** Writes chunks first and the index last, then deletes old chunks. Throws the failures of Splunkd. */
   async put(id: SecretId, value: Sealed, fingerprint: string): Promise<StoredSecret> {
     const before = this.#index(id);

@@ -9,7 +9,6 @@ import type { SettingProblem } from "../../model/stanza.ts";
 /** The document that splunkd sends on stdin: `<input>` to run, `<items>` to check one input's settings. */
 export interface SplunkDocument {
   readonly kind: "input" | "items";
-  readonly serverHost: string;
   /** Address of splunkd's REST interface, normally `https://127.0.0.1:8089`. */
   readonly serverUri: string;
   /** Absent in a document written by hand. */
@@ -189,7 +188,6 @@ export function parseDocument(text: string): SplunkDocument {
   const key = single("session_key");
   return {
     kind,
-    serverHost: single("server_host"),
     serverUri: single("server_uri"),
     sessionKey: key === "" ? undefined : sealed(key),
     checkpointDir: single("checkpoint_dir"),

@@ -53,10 +53,6 @@ export class Handles {
     for (const path of this.#open.keys()) this.drop(path);
   }
 
-  get openCount(): number {
-    return this.#open.size;
-  }
-
   #get(path: string): Handle {
     const known = this.#open.get(path);
     if (known) {
