@@ -318,7 +318,7 @@ describe("serve", () => {
       "serve: client_secret: is missi",
     ]);
     const { clientSecret, ...rest } =
-      read(...CUSTOMER, "serve.listen=[::]:8443", "serve.certificate=/c.pem", "serve.client_secret=env:APP_KEY")
+      read(...CUSTOMER, "serve.listen=[::]:8443", "serve.certificate=/c.pem", "serve.client_secret=env:CLIENT_SECRET")
         .serve ?? {};
     expect(rest).toEqual({ host: "::", port: 8443, certificate: "/c.pem", keepDays: 7 });
     expect(clientSecret?.open((value) => value)).toBe("from-env");

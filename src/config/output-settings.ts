@@ -305,7 +305,7 @@ function stanzasOf(
     if (those.length === 0)
       complain(
         "tenants",
-        `names ${name.length <= 60 ? name : "a customer"}, whom no tenants[n] names; write a tenant_name or tenant_id of this file`,
+        `contains ${name.length <= 60 ? name : "a name"}, which is not a customer of this file; write a tenant_name or tenant_id of this file`,
       );
     return those.map((one) => one.stanza);
   });

@@ -47,7 +47,7 @@ test("a table's rows alone give the members of its settings, their types and the
 test("all that is wrong is said at once, the rest is read, and nothing is whole", () => {
   const { partial, whole, said } = read({ colour: "green", door_code: "0123456789" });
   expect(said).toEqual([
-    'colour "green" is not known; write one of red, blue',
+    'colour "green" is not a known value; write one of red, blue',
     "how_many_wheels is missing; write wheels",
     "door_code has 10 characters, more than 9; write at most 9",
   ]);
