@@ -321,7 +321,7 @@ export interface Sent {
 }
 
 /** Takes everything, in memory; can be told to break. */
-class SimSink implements Sink {
+export class SimSink implements Sink {
   kind: "provisional" | "durable" = "provisional";
   readonly sent: Sent[] = [];
   readonly healths: HealthEvent[] = [];
@@ -372,7 +372,7 @@ class SimSink implements Sink {
 }
 
 /** State that survives a simulated crash: what was appended stays, what was not saved is gone. */
-class SimState implements StateFolder {
+export class SimState implements StateFolder {
   /** The disk takes nothing more. */
   isFull = false;
   stoppedInOrder = true;
