@@ -27,7 +27,7 @@ function sender(budget: Budget, clock: FakeClock) {
   return { leftAtMs, stop, send };
 }
 
-test("P13 a request that waited long for its turn is counted when it leaves, not when it asked", async () => {
+test("P13 a request that waited long is counted when it leaves, not when it asked", async () => {
   const clock = new FakeClock();
   const limiter = new PageLimiter(1, clock);
   const budget = new Budget({ perMinute: 2 }, clock);

@@ -300,7 +300,7 @@ test("P10 a failure in a long walk repeats no more than the failed page", async 
   expect(afterwards.every((from) => from >= before)).toBe(true);
 });
 
-test("P12 Retry-After is kept to the second, is no failure, and stalls only that customer", async () => {
+test("P12 Retry-After is kept to the second, does not count as a failure, and stalls only that customer", async () => {
   const world = new World();
   const slow = new SimStream(world.clock, { budgetKey: "slow" });
   const healthy = new SimStream(world.clock, { budgetKey: "healthy" });
