@@ -6,7 +6,7 @@ import { valuesFromFlags } from "../config/flags.ts";
 import { SCHEME } from "../config/scheme.ts";
 import type { ParsedSettings, RawStanza, SettingsHost } from "../config/settings.ts";
 import { MASK, parseStanzas, problemLine, SECRET_KEYS } from "../config/settings.ts";
-import { parseDocument } from "../hosts/splunk/index.ts";
+import { openedStanzas, parseDocument } from "../hosts/splunk/index.ts";
 import { Failure } from "../model/failure.ts";
 import type { SettingProblem, Stanza } from "../model/stanza.ts";
 import { realClock, realFiles } from "./world.ts";
@@ -131,7 +131,7 @@ async function rawFrom(file: string, readProperties: PropertiesReader): Promise<
     case ".xml": {
       const document = parseDocument(bytes.toString("utf8"));
       return {
-        stanzas: document.stanzas.map(withoutMask),
+        stanzas: openedStanzas(document.stanzas).map(withoutMask),
         globals: document.checkpointDir ? { state_dir: document.checkpointDir } : {},
       };
     }

@@ -26,7 +26,7 @@ import { SPLUNK_STREAM, StreamPipe } from "../../outputs/stream-pipe.ts";
 import { storeAndMask } from "./masking.ts";
 import { PasswordStore } from "./passwords.ts";
 import type { SplunkDocument, SplunkStanza } from "./run-document.ts";
-import { parseDocument, readDocumentText } from "./run-document.ts";
+import { openedStanzas, parseDocument, readDocumentText } from "./run-document.ts";
 import type { ReadBytes } from "./secret-files.ts";
 import type { ReadyStanza, RefusedStanza } from "./secrets.ts";
 import { resolveSecrets } from "./secrets.ts";
@@ -39,7 +39,7 @@ export { SCHEME, schemeDocument } from "../../config/scheme.ts";
 export type { SecretId } from "./passwords.ts";
 export { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
 export type { SplunkDocument } from "./run-document.ts";
-export { parseDocument } from "./run-document.ts";
+export { openedStanzas, parseDocument } from "./run-document.ts";
 export type { RefusedStanza } from "./secrets.ts";
 export { resolveSecrets } from "./secrets.ts";
 export { Splunkd, splunkdLogin } from "./splunkd.ts";
@@ -119,7 +119,11 @@ export async function readRun(world: SplunkWorld): Promise<SplunkRun> {
 
 /** The same for a document that was already read (`splunk run FILE`, tests). */
 export function runFrom(document: SplunkDocument, world: SplunkWorld): SplunkRun {
-  const parsed = parseStanzas(document.stanzas, { host: "splunk", nowMs: world.clock.nowMs(), files: fileRule(world) });
+  const parsed = parseStanzas(openedStanzas(document.stanzas), {
+    host: "splunk",
+    nowMs: world.clock.nowMs(),
+    files: fileRule(world),
+  });
   const settings: ParsedSettings = { ...parsed, problems: [...document.problems, ...parsed.problems] };
   const log = lineLog(world.writeLogLine, settings.globals.logLevel);
   for (const warning of settings.warnings) log.warn(warning);

@@ -111,9 +111,14 @@ async function maskOne(one: ReadyStanza, found: SplunkStanza | undefined, maskin
       "credential",
       ...(one.stanza.streams.includes("hunting") ? ["streams", "hunting_queries"] : []),
     ];
-    const values = { ...found?.values, ...contentOf(present) };
+    const content = contentOf(present);
+    const valueOf = (key: string): unknown =>
+      Object.hasOwn(content, key) ? content[key] : found?.values[key]?.open((text) => text);
     const form = Object.fromEntries([
-      ...kept.flatMap((key) => (isText(values[key]) ? [[key, values[key]] as const] : [])),
+      ...kept.flatMap((key) => {
+        const value = valueOf(key);
+        return isText(value) ? [[key, value] as const] : [];
+      }),
       ...one.clear.map((key) => [key, MASK] as const),
     ]);
     const { status, overwritten } = await editLooking(one, place, form, masking);

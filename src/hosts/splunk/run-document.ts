@@ -1,4 +1,5 @@
 import { XMLParser, XMLValidator } from "fast-xml-parser";
+import type { RawStanza } from "../../config/settings.ts";
 import { Failure } from "../../model/failure.ts";
 import type { FailureCode } from "../../model/failure-codes.ts";
 import type { Clock } from "../../model/ports.ts";
@@ -26,8 +27,19 @@ export interface SplunkStanza {
   readonly name: string;
   /** Folder of the app whose inputs.conf contains the stanza; edits go there. */
   readonly app: string | undefined;
-  /** Unchanged values, with white space; a `param_list` is joined by commas. */
-  readonly values: Readonly<Record<string, string>>;
+  /**
+   * Values as they are, white space included; a `param_list` is joined by commas. All are sealed, because the
+   * document stays in memory while the process runs and a secret can stand under a mistyped name.
+   */
+  readonly values: Readonly<Record<string, Sealed>>;
+}
+
+/** The stanzas with open values, for the check of the settings only. */
+export function openedStanzas(stanzas: readonly SplunkStanza[]): readonly RawStanza[] {
+  return stanzas.map(({ name, values }) => ({
+    name,
+    values: Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value.open((text) => text)])),
+  }));
 }
 
 /** How long splunkd may take to send its document (the same as in the JavaScript SDK). */
@@ -224,7 +236,7 @@ function readStanza(node: Node): SplunkStanza | SettingProblem {
     fullName: ownText(fullName),
     name: ownText(name),
     app: attributeOf(node, "app"),
-    values: Object.fromEntries(values.map(([key, value]) => [key, ownText(value)])),
+    values: Object.fromEntries(values.map(([key, value]) => [key, sealed(ownText(value))])),
   };
 }
 

@@ -49,7 +49,10 @@ const ports: SecretPorts = {
 };
 const open = (secret: Sealed | undefined) => secret?.open((value) => value);
 
-function stanzaOf(name: string, values: Record<string, string>, app = "TA_defender_mssp"): SplunkStanza {
+/** As inputs.conf has it. */
+type TypedStanza = Omit<SplunkStanza, "values"> & { readonly values: Readonly<Record<string, string>> };
+
+function stanzaOf(name: string, values: Record<string, string>, app = "TA_defender_mssp"): TypedStanza {
   return {
     fullName: `defender_mssp://${name}`,
     name,
@@ -58,8 +61,12 @@ function stanzaOf(name: string, values: Record<string, string>, app = "TA_defend
   };
 }
 
+function sealedValues(values: Readonly<Record<string, string>>): SplunkStanza["values"] {
+  return Object.fromEntries(Object.entries(values).map(([key, value]) => [key, sealed(value)]));
+}
+
 /** One start of the process with these inputs. */
-async function start(fake: FakeSplunkd, raw: readonly SplunkStanza[]) {
+async function start(fake: FakeSplunkd, raw: readonly TypedStanza[]) {
   const clock = new FakeClock(T0, { pauses: "pass" });
   const log = new FakeLog();
   const splunkd = new Splunkd({
@@ -77,7 +84,7 @@ async function start(fake: FakeSplunkd, raw: readonly SplunkStanza[]) {
   const finish = () =>
     storeAndMask({
       ready: resolution.ready,
-      found: new Map(raw.map((one) => [one.name, one])),
+      found: new Map(raw.map((one) => [one.name, { ...one, values: sealedValues(one.values) }])),
       store,
       splunkd,
       clock,
@@ -87,7 +94,7 @@ async function start(fake: FakeSplunkd, raw: readonly SplunkStanza[]) {
 }
 
 /** What the input looks like after splunkd took our edits. */
-function edited(fake: FakeSplunkd, raw: SplunkStanza): SplunkStanza {
+function edited(fake: FakeSplunkd, raw: TypedStanza): TypedStanza {
   const mine = fake.edits.filter((edit) => edit.path.endsWith(encodeURIComponent(raw.name)));
   return { ...raw, values: Object.assign({}, raw.values, ...mine.map((edit) => edit.form)) as Record<string, string> };
 }

@@ -3,7 +3,7 @@ import { parseStanzas, problemLine } from "../../config/settings.ts";
 import { isFailure } from "../../model/failure.ts";
 import type { Clock } from "../../model/ports.ts";
 import { TABLE } from "../../model/settings-table.ts";
-import { parseDocument, readDocumentText } from "./run-document.ts";
+import { openedStanzas, parseDocument, readDocumentText } from "./run-document.ts";
 
 const OF_THE_PROCESS: ReadonlySet<string> = new Set(
   TABLE.filter(({ global }) => global === true).map(({ key }) => key),
@@ -29,7 +29,7 @@ export async function validateArguments(
 ): Promise<Verdict> {
   try {
     const document = parseDocument(await readDocumentText(stdin, clock));
-    const parsed = parseStanzas(document.stanzas, {
+    const parsed = parseStanzas(openedStanzas(document.stanzas), {
       host: "splunk",
       nowMs: clock.nowMs(),
       ...(files ? { files } : {}),
