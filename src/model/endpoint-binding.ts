@@ -26,7 +26,7 @@ const HINT_DIGITS = 6;
 
 /**
  * Binds stored secrets to the endpoints, the proxy and the CA file that were in force when they were typed.
- * Somebody who may edit a customer's settings but not read the secret cannot have it sent elsewhere.
+ * Users who can edit a customer's settings but not read the secret cannot redirect it.
  *
  * A fingerprint holds nothing secret and has at most 108 characters: `v1.<SHA-256 of everything>.<six digits
  * per part>`. Only the whole digest decides; the short ones tell which part changed. The proxy counts as its
