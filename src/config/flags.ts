@@ -31,7 +31,7 @@ function helpOf(row: StanzaSetting, host: SettingsHost): string {
   return (host === "arcsight" ? row.inProperties?.help : undefined) ?? row.help;
 }
 
-function flagName(key: string): string {
+export function flagName(key: string): string {
   return key.replaceAll("_", "-");
 }
 

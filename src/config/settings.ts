@@ -2,7 +2,7 @@ import path from "node:path";
 import type { CloudName } from "../model/cloud.ts";
 import { CLOUDS } from "../model/cloud.ts";
 import type { SettingsHost } from "../model/setting.ts";
-import type { SecretKey } from "../model/settings-table.ts";
+import type { CustomerRow, SecretKey } from "../model/settings-table.ts";
 import { CUSTOMER_ROWS, GLOBAL_ROWS, SECRET_KEYS, settingsFor, TABLE } from "../model/settings-table.ts";
 import type { CustomerSettings, Endpoints, GlobalSettings, SettingProblem, Stanza } from "../model/stanza.ts";
 import type { FileRule } from "./files.ts";
@@ -145,6 +145,18 @@ export function endpointsOf(cloud: CloudName, overrides: CustomerSettings["endpo
   const { loginUrl, graphUrl, apiUrl, mdeApiUrl, siemUrl } = CLOUDS[cloud];
   const own = overrides.apiUrl === undefined ? {} : { mdeApiUrl: overrides.apiUrl };
   return { loginUrl, graphUrl, apiUrl, mdeApiUrl, siemUrl, ...overrides, ...own };
+}
+
+type DestinationRow = Extract<CustomerRow, { readonly key: "cloud" } | { readonly part: string }>;
+const DESTINATION_ROWS = CUSTOMER_ROWS.filter((row): row is DestinationRow => row.key === "cloud" || "part" in row);
+
+/** Where these settings send a secret; undefined when one of them is wrong. Files are not looked at. */
+export function readDestination(
+  given: Readonly<Record<string, string>>,
+  complain: Complain,
+): Pick<Stanza, "endpoints" | "route"> | undefined {
+  const { whole } = readRows(DESTINATION_ROWS, given, { nowMs: 0 }, complain);
+  return whole && { endpoints: endpointsOf(whole.cloud, whole.endpoints), route: whole.route };
 }
 
 const GLOBAL_DEFAULTS = defaultsOf(GLOBAL_ROWS);

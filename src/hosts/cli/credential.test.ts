@@ -1,9 +1,11 @@
 import { expect, test } from "@jest/globals";
+import { parseStanzas } from "../../config/settings.ts";
+import type { Destination } from "../../model/endpoint-binding.ts";
 import { caFileUnusable } from "../../model/endpoint-binding.ts";
 import { EXIT } from "../../model/failure.ts";
 import type { OnboardingServices } from "../../model/sign-in.ts";
 import type { Stanza } from "../../model/stanza.ts";
-import { resealCredentials } from "./credential.ts";
+import { resealCredentials, setCredential } from "./credential.ts";
 
 /** Two customers; the `ca_file` of those in `closed` cannot be read. */
 function services(closed: readonly string[]): { readonly services: OnboardingServices; readonly said: string[] } {
@@ -39,4 +41,54 @@ test("credential reseal ends with the failure's own exit code when no customer i
   const { services: given } = services(["contoso", "fabrikam"]);
 
   expect(await resealCredentials(given, { all: true })).toBe(EXIT.usage);
+});
+
+/** What `credential set` with these flags stores the credential for. */
+async function destinationSetWith(flags: Readonly<Record<string, string>>): Promise<Destination> {
+  let stored: Destination | undefined;
+  const fake = {
+    terminal: { say() {} },
+    filePlace: async () => ({
+      name: "/state/secrets",
+      async putCredential(_name: string, _credential: unknown, where: Destination) {
+        stored = where;
+      },
+    }),
+  };
+  const given = { name: "msp", "client-id": "11111111-2222-3333-4444-555555555555", certificate: "/c.pem", ...flags };
+  await setCredential(fake as unknown as OnboardingServices, given);
+  if (stored === undefined) throw new Error("nothing was stored");
+  return stored;
+}
+
+test("credential set reads its flags as a customer's settings are read, so that both have the same fingerprint", async () => {
+  const settings = {
+    cloud: "GCC-High",
+    login_url: "https://LOGIN.example/",
+    api_url: "https://api.example//",
+    proxy: "proxy.example:8080",
+    no_proxy: "localhost",
+    ca_file: "/ca.pem",
+  };
+  const flags = Object.fromEntries(Object.entries(settings).map(([key, value]) => [key.replace("_", "-"), value]));
+  const values = { ...settings, tenant_id: "contoso.example", credential: "msp" };
+  const [stanza] = parseStanzas([{ name: "contoso", values }], { host: "cli", nowMs: 0 }).stanzas;
+
+  const { endpoints, route } = await destinationSetWith(flags);
+
+  expect(endpoints).toEqual(stanza?.endpoints);
+  expect(endpoints).toMatchObject({ loginUrl: "https://login.example", mdeApiUrl: "https://api.example" });
+  expect(route.proxy?.open((proxy) => proxy)).toBe("http://proxy.example:8080");
+  expect(stanza?.route.proxy?.open((proxy) => proxy)).toBe("http://proxy.example:8080");
+  expect([route.noProxy, route.caFile]).toEqual(["localhost", "/ca.pem"]);
+});
+
+test.each([
+  [{ cloud: "mars" }, '--cloud "mars" is not a known value'],
+  [{ "graph-url": "http://graph.example" }, "--graph-url "],
+])("credential set refuses %j in one sentence that names the flag", async (flags, said) => {
+  await expect(destinationSetWith(flags as Record<string, string>)).rejects.toMatchObject({
+    code: "usage",
+    say: expect.stringContaining(said),
+  });
 });

@@ -1,10 +1,11 @@
-import type { CloudName } from "../../model/cloud.ts";
-import { CLOUDS } from "../../model/cloud.ts";
+import { flagName, valuesFromFlags } from "../../config/flags.ts";
+import { readDestination } from "../../config/settings.ts";
+import type { Destination } from "../../model/endpoint-binding.ts";
 import type { ExitCode } from "../../model/failure.ts";
 import { EXIT, exitCodeOf, Failure, isFailure } from "../../model/failure.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { OnboardingServices, SecretPlace, StoredCredential } from "../../model/sign-in.ts";
-import type { Endpoints, Route, Stanza } from "../../model/stanza.ts";
+import type { Stanza } from "../../model/stanza.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
 import type { Flags } from "./ask.ts";
 import { credentialFor, splunkAccess, textFlag, usage } from "./ask.ts";
@@ -24,7 +25,7 @@ export async function setCredential(services: OnboardingServices, flags: Flags):
       typed === undefined ? "No client ID was given." : "The client ID is not a GUID.",
       "Give --client-id with the application (client) ID from the overview of the app registration.",
     );
-  const where = place(flags);
+  const where = destinationOf(flags);
   const target = await placeOf(services, flags);
   const certificate = textFlag(flags, "certificate");
   const expires = textFlag(flags, "expires");
@@ -70,26 +71,11 @@ async function keyOf(
 }
 
 /** The endpoints that a shared credential is bound to: those of `--cloud`, unless others are given. */
-function place(flags: Flags): { readonly endpoints: Endpoints; readonly route: Route } {
-  const row = CLOUDS[(textFlag(flags, "cloud") ?? "commercial") as CloudName];
-  const apiUrl = textFlag(flags, "api-url");
-  const proxy = textFlag(flags, "proxy");
-  const noProxy = textFlag(flags, "no-proxy");
-  const caFile = textFlag(flags, "ca-file");
-  return {
-    endpoints: {
-      loginUrl: textFlag(flags, "login-url") ?? row.loginUrl,
-      graphUrl: textFlag(flags, "graph-url") ?? row.graphUrl,
-      apiUrl: apiUrl ?? row.apiUrl,
-      mdeApiUrl: apiUrl ?? row.mdeApiUrl,
-      siemUrl: textFlag(flags, "siem-url") ?? row.siemUrl,
-    },
-    route: {
-      ...(proxy ? { proxy: sealed(proxy) } : {}),
-      ...(noProxy ? { noProxy } : {}),
-      ...(caFile ? { caFile } : {}),
-    },
-  };
+function destinationOf(flags: Flags): Destination {
+  const wrong: string[] = [];
+  const destination = readDestination(valuesFromFlags(flags), (key, say) => wrong.push(`--${flagName(key)} ${say}.`));
+  if (destination === undefined) throw usage(wrong.join(" "));
+  return destination;
 }
 
 async function placeOf(services: OnboardingServices, flags: Flags): Promise<SecretPlace> {
