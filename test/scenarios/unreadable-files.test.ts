@@ -192,7 +192,7 @@ whenAccountCanRun("a customer's file that exists but cannot be read stops no oth
 
       expect({ code, fatal: errors.includes("FATAL") }).toEqual({ code: 6, fatal: false });
       const said = errors.split("\n").filter((line) => line.includes(`${setting}.pem`));
-      expect(said.filter((line) => /ERROR.*cannot be read.*customer=contoso/.test(line))).not.toEqual([]);
+      expect(said.filter((line) => /ERROR.*cannot be read.*(customer|tenant)=contoso/.test(line))).not.toEqual([]);
       expect(said.filter((line) => !line.includes("contoso"))).toEqual([]);
       const events = readFileSync(join(home, "events.jsonl"), "utf8");
       expect(events).toContain("fabrikam");
