@@ -6,7 +6,7 @@ import { defaultsOf, readRows } from "./read-rows.ts";
 const ROWS = [
   { key: "colour", kind: { is: "choice", of: ["red", "blue"] }, default: "red", help: "The colour." },
   { key: "how_many_wheels", kind: { is: "whole", min: 1, max: 8, unit: "wheels" }, required: true, help: "Wheels." },
-  { key: "door_code", kind: { is: "text", max: 9 }, secret: true, help: "Opens the door." },
+  { key: "lock_code", kind: { is: "text", max: 9 }, secret: true, help: "Opens the lock." },
   { key: "road_url", kind: { is: "address", plain: true, login: true }, part: "road", help: "Where the road is." },
   { key: "road_names", kind: { is: "names", max: 99 }, part: "road", help: "Roads." },
 ] as const satisfies readonly Setting[];
@@ -15,7 +15,7 @@ const ROWS = [
 interface Car {
   readonly colour: "red" | "blue";
   readonly howManyWheels: number;
-  readonly doorCode?: Sealed;
+  readonly lockCode?: Sealed;
   readonly road: { readonly roadUrl?: Sealed; readonly roadNames?: readonly string[] };
 }
 
@@ -28,7 +28,7 @@ const read = (given: Readonly<Record<string, string>>) => {
 test("a table's rows alone give the members of its settings, their types and their values", () => {
   const { whole, said } = read({
     how_many_wheels: " 4 ",
-    door_code: " 1 2",
+    lock_code: " 1 2",
     road_url: "https://me:pw@road.example",
     road_names: "A1, B2",
     horn: "loud",
@@ -38,18 +38,18 @@ test("a table's rows alone give the members of its settings, their types and the
   const car: Car | undefined = whole;
   const same: ValuesOf<(typeof ROWS)[number]> | undefined = car;
   expect(same).toMatchObject({ colour: "red", howManyWheels: 4, road: { roadNames: ["A1", "B2"] } });
-  expect(Object.keys(whole ?? {}).toSorted()).toEqual(["colour", "doorCode", "howManyWheels", "road"]);
-  expect(car?.doorCode?.open((code) => code)).toBe(" 1 2");
+  expect(Object.keys(whole ?? {}).toSorted()).toEqual(["colour", "howManyWheels", "lockCode", "road"]);
+  expect(car?.lockCode?.open((code) => code)).toBe(" 1 2");
   expect(car?.road.roadUrl?.open((address) => address)).toBe("https://me:pw@road.example");
   expect(JSON.stringify(whole)).not.toMatch(/1 2|pw/);
 });
 
 test("all that is wrong is said at once, the rest is read, and nothing is whole", () => {
-  const { partial, whole, said } = read({ colour: "green", door_code: "0123456789" });
+  const { partial, whole, said } = read({ colour: "green", lock_code: "0123456789" });
   expect(said).toEqual([
     'colour "green" is not a known value; write one of red, blue',
     "how_many_wheels is missing; write wheels",
-    "door_code has 10 characters, more than 9; write at most 9",
+    "lock_code has 10 characters, more than 9; write at most 9",
   ]);
   expect(partial).toEqual({ road: {} });
   expect(whole).toBeUndefined();

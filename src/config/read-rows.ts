@@ -65,7 +65,7 @@ function readRow(row: Setting, given: Readonly<Record<string, string>>, rules: R
   if (row.kind.is === "file" && rules.file) return rules.file(text);
   if (row.kind.is === "folder" && rules.folder) return rules.folder(text);
   if (row.secret !== true && !(row.kind.is === "address" && row.kind.login === true)) return reading;
-  if (typeof reading.value !== "string") throw new Error(`${row.key} is to be sealed and is no text`);
+  if (typeof reading.value !== "string") throw new Error(`${row.key} must be sealed but is not a text`);
   return { ok: true, value: sealed(reading.value) };
 }
 

@@ -7,7 +7,7 @@ export type SettingsHost = "splunk" | "arcsight" | "cli";
 /** How far back a first run reaches. */
 export type StartPoint = { readonly kind: "ago"; readonly ms: number } | { readonly kind: "at"; readonly at: Ticks };
 
-/** Where a server of ours listens. */
+/** Where a server of this program listens. */
 export interface ListenAddress {
   readonly host: string;
   readonly port: number;
@@ -33,9 +33,9 @@ export type Kind =
   | { readonly is: "file" }
   | { readonly is: "folder" };
 
-/** One row of a settings table: type, parser, scheme, spec file, template, flags and docs all come from it. */
+/** One row of a settings table: type, parser, scheme, spec, template, flags and docs come from it. */
 export interface Setting {
-  /** As files have it: lower case, words joined by `_`. The value's member has the same name in camel case. */
+  /** As files have it: lower case, words joined by `_`. The value's member has that name in camel case. */
   readonly key: string;
   readonly kind: Kind;
   /** As a person would type it; undefined: nothing is assumed, see `otherwise`. */
