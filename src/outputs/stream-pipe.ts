@@ -25,8 +25,8 @@ export const PLAIN_LINES: StreamFrame = { open: "", close: "" };
 
 /**
  * The only writer to stdout. Pieces are written in the order of the `write` calls, one at a time, each
- * awaited: this is the back-pressure, because splunkd stops reading when its queue is full. The frame's opening
- * is written before the first piece, so an empty stream is never sent.
+ * awaited: this is the back-pressure, because splunkd stops reading when its queue is full. The frame's
+ * opening is written before the first piece, so an empty stream is never sent.
  */
 export class StreamPipe {
   readonly #sink: ByteSink;

@@ -6,7 +6,9 @@ import { anchorsOf, deadLinks, deadPaths, linksOf, type Pages } from "./markdown
 
 const ROOT = resolve(import.meta.dirname, "../..");
 
-/** What git tracks or would track. Fixtures are left out: their texts belong to others, or must not change. */
+/**
+ * What git tracks or would track. Fixtures are left out: their texts belong to others, or must not change.
+ */
 const FILES = spawnSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate"], {
   cwd: ROOT,
   encoding: "utf8",
