@@ -2,8 +2,7 @@ import { STREAMS } from "../defender/streams/registry.ts";
 import type { Stanza } from "../model/stanza.ts";
 
 /**
- * What Microsoft announced about the APIs behind the chosen streams, one sentence each: said once at start,
- * so that nobody is surprised by the day.
+ * Microsoft's announcements about the APIs of the chosen streams, one sentence each, logged once at start.
  */
 export function announcements(stanzas: readonly Stanza[]): readonly string[] {
   const said = new Map<string, Set<string>>();

@@ -28,8 +28,8 @@ const HOUR_MS = 3_600_000;
 const ROWS_ASKED = 50;
 
 /**
- * `arcsight check`: settings, then each customer's sign-in and its alerts of the last hour, then one marked
- * test event per output. Takes no lock, so that it runs beside the helper.
+ * `arcsight check`: checks settings, then each customer's sign-in and its alerts of the last hour, then sends
+ * one test event to each output. It takes no lock, so that it can run beside the helper.
  */
 export async function arcSightCheck(flags: ArcSightFlags, options: { readonly json: boolean }): Promise<ExitCode> {
   const chosen = await choose(flags);
@@ -86,8 +86,8 @@ async function rowsOfLastHour(source: SourceStream, stop: AbortSignal): Promise<
 }
 
 /**
- * `arcsight lint`: CEF lines or a properties file from stdin; findings on stdout, exit 2 when a reader would
- * stumble.
+ * `arcsight lint`: checks CEF lines or a properties file from stdin. Findings go to stdout; exit code 2 if a
+ * reader would reject something.
  */
 export async function arcSightLint(options: { readonly json: boolean }, log: Log): Promise<ExitCode> {
   const pieces: Buffer[] = [];
@@ -105,6 +105,6 @@ export async function arcSightLint(options: { readonly json: boolean }, log: Log
     );
   }
   const errors = report.findings.filter(({ level }) => level === "error").length;
-  log.info("looked through", { as: report.what, lines: report.lines, errors, notes: report.findings.length - errors });
+  log.info("checked", { as: report.what, lines: report.lines, errors, notes: report.findings.length - errors });
   return errors > 0 ? EXIT.usage : EXIT.done;
 }

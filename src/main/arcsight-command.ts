@@ -17,8 +17,8 @@ import { diskState, fileCustomers, realCollectorWorld } from "./real-collector.t
 import { realClock, realFiles, realRandom, stopSignal, VERSION, warnOfDistrusted } from "./world.ts";
 
 /**
- * How long pages on their way may take after SIGTERM, and then receivers that are still being sent to.
- * systemd waits 90 s by default, our unit says 30.
+ * How long running pages may take after SIGTERM, and then sends to receivers. systemd waits 90 s by default;
+ * the shipped unit sets 30 s.
  */
 const FINISH_PAGES_MS = 5_000;
 const DRAIN_MS = 10_000;
@@ -27,12 +27,12 @@ export interface ArcSightFlags {
   readonly config: string;
   readonly customer?: readonly string[] | undefined;
   readonly state?: string | undefined;
-  /** Settings given as flags; they win. */
+  /** Settings given as flags; they override the file's. */
   readonly overrides: Readonly<Record<string, string>>;
   readonly environment: NodeJS.ProcessEnv;
 }
 
-/** The configuration with the customers asked for. */
+/** The configuration with the requested customers. */
 export interface Chosen {
   readonly config: ArcSightConfig;
   readonly stanzas: readonly Stanza[];
@@ -83,12 +83,12 @@ export async function arcSightServe(flags: ArcSightFlags, distrusted: readonly s
   if (refused !== undefined) return refused;
   const { serve } = config;
   if (serve === undefined) {
-    log.fatal("serve.* is wrong: see the errors above");
+    log.fatal("serve.* is not valid; see the errors above");
     return EXIT.usage;
   }
   if (config.outputs.length > 0)
-    log.warn("outputs[n] are not written by serve: start `arcsight run` for them, with a state_dir of its own");
-  const stop = stopSignal(() => log.warn("serve reads its configuration at its start only: restart it")).signal;
+    log.warn("serve does not write outputs[n]; start `arcsight run` for them, with its own state_dir");
+  const stop = stopSignal(() => log.warn("serve reads its configuration only at start; restart it")).signal;
   log.info("started", { version: VERSION, customers: chosen.stanzas.length, state: stateDir });
   const code = await collectInto(chosen, { once: false, stop }, log, () => {
     const serving = openServe(serve, config.settings.stanzas, stateDir, { disk: realDisk, clock: realClock, log });
@@ -124,7 +124,7 @@ async function chooseAgain(flags: ArcSightFlags, log: Log): Promise<Chosen | und
     if (!isFailure(error)) throw error;
     log.error(error.say, { next_step: error.nextStep || undefined });
   }
-  log.error("the configuration was read again but is wrong: the one before stays in force");
+  log.error("the configuration was read again but is not valid; the previous one stays in use");
   return undefined;
 }
 
@@ -199,7 +199,7 @@ function checkedConfigOf({ config, stanzas }: Chosen): CheckedConfig {
   return { config, customers: stanzas.length };
 }
 
-/** On stderr, with the level that the configuration asks for. */
+/** On stderr, with the level that the configuration sets. */
 export function logOf({ config }: Chosen): Log {
   const begin = timedLevel(() => realClock.nowMs());
   return lineLog((line) => process.stderr.write(line), config.settings.globals.logLevel, begin);

@@ -2,7 +2,10 @@ import { expect, test } from "@jest/globals";
 import type { Log } from "../model/ports.ts";
 import { tell } from "./arcsight-findings.ts";
 
-function told(again: boolean, customers = 1): { readonly code: number | undefined; readonly lines: readonly string[] } {
+function findings(
+  again: boolean,
+  customers = 1,
+): { readonly code: number | undefined; readonly lines: readonly string[] } {
   const lines: string[] = [];
   const level = (word: string) => (say: string) => void lines.push(`${word} ${say}`);
   const log: Log = {
@@ -18,12 +21,12 @@ function told(again: boolean, customers = 1): { readonly code: number | undefine
 }
 
 test("a wrong output keeps `arcsight run` from starting, and the log says that nothing is collected", () => {
-  expect(told(false)).toEqual({
+  expect(findings(false)).toEqual({
     code: 2,
     lines: ["ERROR outputs[0]: type: is not known", expect.stringMatching(/^FATAL .*nothing is collected/)],
   });
 });
 
-test("a wrong output in a configuration that is read again stops nothing, and the log does not say so", () => {
-  expect(told(true)).toEqual({ code: 2, lines: ["ERROR outputs[0]: type: is not known"] });
+test("a wrong output in a configuration that is read again does not stop collection, and the log does not claim it", () => {
+  expect(findings(true)).toEqual({ code: 2, lines: ["ERROR outputs[0]: type: is not known"] });
 });

@@ -6,15 +6,15 @@ import type { Log } from "../model/ports.ts";
 
 export interface CheckedConfig {
   readonly config: Pick<ArcSightConfig, "warnings" | "taken" | "problems" | "outputProblems">;
-  /** How many can be collected. */
+  /** Number of customers that can be collected. */
   readonly customers: number;
 }
 
 /**
- * Says what is wrong; returns an exit code when nothing can be done with this configuration.
+ * Logs what is wrong; returns an exit code if this configuration cannot be used.
  *
- * @param options `again`: another configuration is in force and stays so; what this one cannot do stops
- *   nothing.
+ * @param options `again`: another configuration is in use and stays in use, so collection continues even if
+ *   this one is wrong.
  */
 export function tell(
   { config, customers }: CheckedConfig,

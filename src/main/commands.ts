@@ -10,7 +10,7 @@ import type { Configuration } from "./configuration.ts";
 import { readConfiguration, settingsFailure } from "./configuration.ts";
 import { VERSION, warnOfDistrusted } from "./world.ts";
 
-/** A command's end: yargs handlers return nothing, so they leave their exit code here. */
+/** A command's result: yargs handlers return nothing, so they store their exit code here. */
 interface Ending {
   code: ExitCode;
 }
@@ -25,18 +25,17 @@ const SHARED = {
     type: "string",
     array: true,
     requiresArg: true,
-    describe: "Only this customer (its name or tenant id); may be repeated",
+    describe: "Only this customer (its name or tenant id); can be repeated",
   },
-  state: { type: "string", requiresArg: true, describe: "Folder where checkpoints, ledgers and tokens are kept" },
-  json: { type: "boolean", default: false, describe: "Write for a machine to read" },
+  state: { type: "string", requiresArg: true, describe: "Folder of checkpoints, ledgers and tokens" },
+  json: { type: "boolean", default: false, describe: "Prints JSON" },
 } as const;
 
-/** Whose values come as a list: positional words, and the options that may be repeated. */
+/** Flags whose values are lists: positional words, and the options that can be repeated. */
 const REPEATABLE: ReadonlySet<string> = new Set(["_", "customer", "stream", "redirect-uri", "redirectUri"]);
 
 /**
- * Runs one command. Errors go to stderr in one sentence each; the exit code says whose turn it is (see
- * --help).
+ * Runs one command. Errors go to stderr, one sentence each; the exit code names who must act (see --help).
  */
 export async function runCommand(argv: readonly string[], distrusted: readonly string[]): Promise<ExitCode> {
   const ending: Ending = { code: EXIT.done };
@@ -46,7 +45,7 @@ export async function runCommand(argv: readonly string[], distrusted: readonly s
   );
   warnOfDistrusted(distrusted, { warn: (message, fields) => log.debug(message, fields) });
   const parser = yargs([...argv])
-    // no_proxy is a setting: --no-proxy names hosts and is no negation of --proxy.
+    // no_proxy is a setting: --no-proxy names hosts and does not negate --proxy.
     .parserConfiguration({ "boolean-negation": false })
     .scriptName("defender-mssp")
     .usage(
@@ -56,7 +55,7 @@ export async function runCommand(argv: readonly string[], distrusted: readonly s
     .help()
     .alias("help", "h")
     .strict()
-    .demandCommand(1, "Name a command; --help lists them.")
+    .demandCommand(1, "Give a command; --help lists them.")
     .recommendCommands()
     .check((args) => {
       const twice = Object.keys(args).find((name) => Array.isArray(args[name]) && !REPEATABLE.has(name));
@@ -65,12 +64,12 @@ export async function runCommand(argv: readonly string[], distrusted: readonly s
     })
     .wrap(Math.min(120, process.stdout.columns ?? 100))
     .epilogue(
-      "Exit codes: 0 done, 1 our fault, 2 usage or settings, 3 sign-in or consent, 4 Microsoft unreachable, throttled or failing, 5 host or output, 6 some customers failed, 7 state locked or damaged.",
+      "Exit codes: 0 done, 1 defect in this program, 2 usage or settings, 3 sign-in or consent, 4 Microsoft unreachable, throttled or failing, 5 host or output, 6 some customers failed, 7 state locked or damaged.",
     )
     .exitProcess(false)
     .fail((message, error, instance) => {
       if (error) throw error;
-      // yargs calls once per thing that is wrong; the first is the one to mend.
+      // yargs calls this once per error; the first is the one to fix.
       if (ending.code !== EXIT.done) return;
       instance.showHelp("error");
       process.stderr.write(`\n${message}\n`);
@@ -95,7 +94,7 @@ export async function runCommand(argv: readonly string[], distrusted: readonly s
 function addCollect(parser: Argv, ending: Ending, log: Log): void {
   parser.command(
     "collect",
-    "One complete walk per stream to stdout as JSON lines; checkpoints are saved, so the next run goes on from there",
+    "Collects each stream once to stdout as JSON lines; checkpoints are saved, so the next run continues there",
     (y) =>
       y
         .options(SHARED)
@@ -104,7 +103,7 @@ function addCollect(parser: Argv, ending: Ending, log: Log): void {
           type: "string",
           array: true,
           requiresArg: true,
-          describe: "Only this stream; may be repeated",
+          describe: "Only this stream; can be repeated",
         })
         .example("$0 collect --config inputs.conf --customer contoso", "everything new of one customer")
         .epilogue(
@@ -130,13 +129,13 @@ function addHunt(parser: Argv, ending: Ending, log: Log): void {
         .option("since", {
           type: "string",
           requiresArg: true,
-          describe: "How far back: 12h, 7d or an ISO time; the query's own window unless given",
+          describe: "Start of the query's window: 12h or 7d back, or an ISO time. Default: the query's own window",
         })
         .option("limit", {
           type: "number",
           requiresArg: true,
           default: 200,
-          describe: "Rows that the table shows at most",
+          describe: "Maximum number of rows in the table",
         })
         .example('$0 hunt --config inputs.conf --query "Encoded PowerShell" --since 7d', "one table over all customers")
         .epilogue("With --json each row is a line as `collect` writes it."),
@@ -152,7 +151,7 @@ function addHunt(parser: Argv, ending: Ending, log: Log): void {
   );
 }
 
-/** A customer whose settings were refused counts as one that failed, also when all others are done. */
+/** A customer with invalid settings counts as failed, even if all others are done. */
 function counting(refused: readonly string[], code: ExitCode): ExitCode {
   return code === EXIT.done && refused.length > 0 ? EXIT.someCustomers : code;
 }
@@ -194,8 +193,8 @@ async function configurationOf(
 }
 
 /**
- * register, consent-url, token, credential, doctor: their options are declared here at once, their world is
- * built when one of them runs.
+ * register, consent-url, token, credential, doctor: their options are declared here, their services are
+ * created when one of them runs.
  */
 function addOnboarding(parser: Argv, ending: Ending, log: Log): void {
   const finish = (code: ExitCode): void => {
@@ -212,7 +211,7 @@ function addOnboarding(parser: Argv, ending: Ending, log: Log): void {
 }
 
 function addSplunk(parser: Argv, ending: Ending, distrusted: readonly string[]): void {
-  parser.command("splunk", "The modular input by hand", (y) =>
+  parser.command("splunk", "Runs the modular input by hand", (y) =>
     y
       .command(
         "run <file>",
@@ -238,7 +237,7 @@ function addSplunk(parser: Argv, ending: Ending, distrusted: readonly string[]):
         const { validateArguments } = await import("./modular-input.ts");
         ending.code = await validateArguments();
       })
-      .demandCommand(1, "Name one of run, scheme, validate."),
+      .demandCommand(1, "Give one of run, scheme, validate."),
   );
 }
 
@@ -248,7 +247,7 @@ function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[]
     demandOption: true,
     describe: "The helper's .properties file, or one old WDATP-connector.properties",
   } as const;
-  parser.command("arcsight", "The helper beside ArcSight's connectors", (y) =>
+  parser.command("arcsight", "Runs the helper beside ArcSight's connectors", (y) =>
     y
       .command(
         "run",
@@ -257,7 +256,7 @@ function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[]
           c
             .options({ ...SHARED, config })
             .options(settingFlags("arcsight"))
-            .option("once", { type: "boolean", default: false, describe: "End after one round" })
+            .option("once", { type: "boolean", default: false, describe: "Ends after one round" })
             .example("$0 arcsight run --config /etc/defender-mssp/defender-mssp.properties", "what the service runs"),
         async (args) => {
           const { arcSightRun } = await import("./arcsight-command.ts");
@@ -266,13 +265,13 @@ function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[]
       )
       .command(
         "serve",
-        "Answers polls of connectors that were made for the retired SIEM API, from events of the last days",
+        "Answers polls of connectors for the retired SIEM API, with events of the last days",
         (c) =>
           c
             .options({ ...SHARED, config })
             .options(settingFlags("arcsight"))
             .epilogue(
-              "Where it answers and whom stands under serve.* of the configuration; docs/arcsight tells how to move an old FlexConnector.",
+              "serve.* in the configuration sets the address and the clients. docs/arcsight explains how to move an old FlexConnector.",
             ),
         async (args) => {
           const { arcSightServe } = await import("./arcsight-command.ts");
@@ -281,7 +280,7 @@ function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[]
       )
       .command(
         "check",
-        "Looks at settings, each customer's sign-in and alerts of the last hour, and sends one marked test event to each output",
+        "Checks settings, each customer's sign-in and alerts of the last hour, and sends one test event to each output",
         (c) => c.options({ ...SHARED, config }).options(settingFlags("arcsight")),
         async (args) => {
           const { arcSightCheck } = await import("./arcsight-check.ts");
@@ -290,7 +289,7 @@ function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[]
       )
       .command(
         "lint",
-        "Looks through CEF lines or a properties file on stdin for what a reader would stumble over",
+        "Checks CEF lines or a properties file from stdin for errors that a reader would reject",
         (c) =>
           c
             .option("json", SHARED.json)
@@ -300,7 +299,7 @@ function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[]
           ending.code = await arcSightLint({ json: args.json }, log);
         },
       )
-      .demandCommand(1, "Name one of run, serve, check, lint."),
+      .demandCommand(1, "Give one of run, serve, check, lint."),
   );
 }
 

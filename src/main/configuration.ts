@@ -12,8 +12,8 @@ import type { SettingProblem, Stanza } from "../model/stanza.ts";
 import { realClock, realFiles } from "./world.ts";
 
 /**
- * Where a secret comes from when no configuration carries it: never a flag, which every process of the
- * machine could read.
+ * Environment variables for secrets that no configuration contains. Secrets are never flags, because every
+ * process of the machine can read flags.
  */
 const SECRET_VARIABLES = {
   client_secret: "DEFENDER_MSSP_CLIENT_SECRET",
@@ -31,17 +31,17 @@ export interface ConfigurationFlags {
 
 export interface Configuration {
   readonly settings: ParsedSettings;
-  /** Those asked for with `--customer`, or all. */
+  /** The customers given with `--customer`, or all. */
   readonly stanzas: readonly Stanza[];
   /**
-   * Of those asked for, the names of customers whose settings are wrong: they are left out, the others go on.
+   * The names of requested customers with wrong settings: they are skipped, the others are used.
    */
   readonly refused: readonly string[];
   readonly stateDir: string;
   readonly log: readonly string[];
 }
 
-/** What a configuration file holds before its values are checked. */
+/** The content of a configuration file before its values are checked. */
 export interface RawConfiguration {
   readonly stanzas: readonly RawStanza[];
   readonly globals: Readonly<Record<string, string>>;
@@ -50,14 +50,14 @@ export interface RawConfiguration {
 }
 
 /**
- * Reads a `.properties` file (one character per byte). Throws Failure `settings` when Java could not read it
+ * Reads a `.properties` file (one character per byte). Throws Failure `settings` if Java cannot read it
  * either.
  */
 export type PropertiesReader = (latin1Text: string, file: string) => Promise<RawConfiguration>;
 
 /**
  * Reads the configuration of a command: a file by its ending (`.conf`, `.properties`, `.xml`), or one
- * customer from flags. Throws Failure `settings` with every problem in one message when no customer is left.
+ * customer from flags. Throws Failure `settings` with every problem in one message if no customer is left.
  */
 export async function readConfiguration(
   flags: ConfigurationFlags,
@@ -111,7 +111,7 @@ export function settingsFailure(say: string): Failure {
     actor: "operator",
     retry: { when: "never" },
     say,
-    nextStep: "See docs/settings.md, or --help.",
+    nextStep: "See docs/settings.md, or run the command with --help.",
   });
 }
 
@@ -142,7 +142,7 @@ async function rawFrom(file: string, readProperties: PropertiesReader): Promise<
   }
 }
 
-/** A mask stands for a secret that Splunk keeps; a command has no session to ask for it. */
+/** A mask stands for a secret in Splunk's store, which a command without a session cannot read. */
 function withoutMask(stanza: RawStanza): RawStanza {
   const values = Object.fromEntries(
     Object.entries(stanza.values).filter(

@@ -37,8 +37,8 @@ type Facts = Pick<StateFolder, "readFact" | "writeFact">;
 export const noFacts: Facts = { readFact: () => Promise.resolve(undefined), writeFact: () => Promise.resolve() };
 
 /**
- * Where a customer's refresh token lives, once the tenant's GUID is known; undefined for an app that signs in
- * for itself.
+ * The store of a customer's refresh token, once the tenant's GUID is known; undefined for an app that signs
+ * in as itself.
  */
 export type VaultOf = (stanza: Stanza, tenantId: TenantId) => RefreshTokenVault | undefined;
 
@@ -48,7 +48,8 @@ export interface RefusedCustomer {
 }
 
 /**
- * Turns checked settings into what the engine runs: names the tenant, chooses the sign-in, binds the streams.
+ * Turns checked settings into what the engine runs: resolves the tenant, selects the sign-in, creates the
+ * streams.
  */
 export class CustomerBuilder {
   readonly #world: CustomersWorld;
@@ -59,8 +60,8 @@ export class CustomerBuilder {
   #ages: Promise<TokenAges> | undefined;
 
   /**
-   * @param withCredential fills in the shared credential that a stanza names, for hosts whose settings do not
-   *   come with it.
+   * @param withCredential adds the shared credential that a stanza names, for hosts whose settings do
+   *   not contain it.
    */
   constructor(
     world: CustomersWorld,
@@ -75,7 +76,7 @@ export class CustomerBuilder {
 
   /**
    * @param facts where a domain's GUID and the age of a refresh token are kept.
-   * @param only streams to leave the others out.
+   * @param only if given, only these streams.
    * Throws Failure (domain not resolvable, no credential).
    */
   async build(stanza: Stanza, facts: Facts, only?: readonly StreamName[]): Promise<Customer> {
@@ -87,8 +88,8 @@ export class CustomerBuilder {
   }
 
   /**
-   * Once a day, until `stop` fires: refresh tokens that no stream has used for a week are redeemed, because
-   * Microsoft forgets them after 90 days.
+   * Once a day, until `stop` fires: redeems refresh tokens that no stream has used for a week, because they
+   * expire after 90 days without use.
    */
   keepTokensAlive(stop: AbortSignal): Promise<void> {
     return keepIdleTokensAlive(() => this.#withTokens, this.#world, stop);
@@ -105,7 +106,7 @@ export class CustomerBuilder {
     const credential = credentialOf(stanza, vault === undefined ? "app" : "refresh_token");
     const sources: SourceStream[] = [];
     let hunting: HuntingSource | undefined;
-    // Streams of one API share one token: a second would only double the sign-ins.
+    // Streams of one API share one token, because a second one would only double the sign-ins.
     const tokensFor = new Map<string, TokenSource>();
     for (const stream of stanza.streams) {
       if (only && !only.includes(stream)) continue;
@@ -138,8 +139,8 @@ export class CustomerBuilder {
   }
 
   /**
-   * Builds everybody that can be built now. Those whose tenant is given as a domain come back as `later`:
-   * naming it may take the network.
+   * Creates all customers that can be created now. Those whose tenant is given as a domain are returned as
+   * `later`, because resolving a domain may need the network.
    */
   async buildAll(
     stanzas: readonly Stanza[],
@@ -161,7 +162,7 @@ export class CustomerBuilder {
     return { customers, refused, later };
   }
 
-  /** Keeps asking for the tenant behind a domain and lets the customer join the scheduler when it is known. */
+  /** Resolves a domain with retries, and adds the customer to the scheduler when its tenant is known. */
   async joinLater(stanza: Stanza, scheduler: Scheduler, state: StateFolder, stop: AbortSignal): Promise<void> {
     const { clock, log, random } = this.#world;
     for (let tries = 1; !stop.aborted; tries += 1) {
@@ -211,7 +212,7 @@ function noRefreshToken(stanza: Stanza): Failure {
     area: "sign-in",
     actor: "operator",
     retry: { when: "never" },
-    say: `${stanza.name} is to sign in with a refresh token, but none is stored.`,
+    say: `${stanza.name} signs in with a refresh token, but none is stored.`,
     nextStep: `Run \`defender-mssp token acquire --customer ${JSON.stringify(stanza.name)}\`.`,
   });
 }

@@ -7,14 +7,14 @@ import { needsSharedCredential, withSharedCredential } from "./stored-secrets.ts
 import { withRestriction } from "./windows-acl.ts";
 import { presentFingerprint } from "./world.ts";
 
-/** `secrets/` of a state folder, closed to everybody else on Windows too. */
+/** `secrets/` of a state folder, closed to all other accounts, on Windows too. */
 function secretFiles(stateDir: string, log: Log, clock: Clock, platform: NodeJS.Platform): SecretFiles {
   return new SecretFiles(stateDir, { ports: { disk: realDisk, clock, platform }, log, ...withRestriction(platform) });
 }
 
 /**
- * Refresh tokens of hosts that have no secret store of their own: in `secrets/` of the state folder, bound
- * to the endpoints in force. The result throws Failure `ca-file-unusable`.
+ * Refresh tokens of hosts without their own secret store: in `secrets/` of the state folder, bound to the
+ * current endpoints. The result throws Failure `ca-file-unusable`.
  */
 export function fileVaults(
   stateDir: string,
@@ -37,7 +37,9 @@ export function fileVaults(
   };
 }
 
-/** Shared app credentials of the same hosts, for stanzas that name one. The result throws the same Failure. */
+/**
+ * Shared app credentials of the same hosts, for stanzas that name one. The result throws the same Failure.
+ */
 export function fileCredentials(
   stateDir: string,
   log: Log,

@@ -2,23 +2,23 @@ import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Clock } from "../model/ports.ts";
 
-/** The runtime's heap, as far as we look at it. */
+/** The part of the runtime's heap that this module uses. */
 export interface Heap {
-  /** Bytes in use now, garbage included, with what lies outside on behalf of objects. */
+  /** Bytes in use now, including garbage and external memory of objects. */
   usedBytes(): number;
-  /** A whole collection, at once. */
+  /** Runs a full garbage collection now. */
   collect(): void;
 }
 
 const LOOK_EVERY_MS = 1_000;
-/** Below this a collection is not worth its pause: a few customers never get here. */
+/** Below this a collection is not worth its pause. A few customers never reach it. */
 const LEAST_BYTES = 64e6;
-/** So much above what the last collection left. */
+/** Growth since the last collection that triggers the next one. */
 const GROWN = 1.25;
 
 /**
- * Has the heap collected when it has grown by a quarter since the last time, until `stop` fires. Without this
- * the garbage of many idle customers more than doubles the heap before the runtime collects it
+ * Collects garbage whenever the heap has grown by a quarter since the last collection, until `stop` fires.
+ * Without this the garbage of many idle customers more than doubles the heap before the runtime collects it
  * (docs/decisions/heap-keeper.md).
  */
 export async function keepHeapSmall(heap: Heap, clock: Clock, stop: AbortSignal): Promise<void> {
@@ -42,8 +42,8 @@ export function ownHeap(): Heap {
       return used + outside;
     },
     collect() {
-      // As a flag of the executable it would be one more thing that decides whether the code cache is taken;
-      // set late it counts for new contexts only.
+      // Not a flag of the executable, because flags decide whether the code cache is used. Set at run time,
+      // it applies only to new contexts.
       if (collect === undefined) {
         setFlagsFromString("--expose-gc");
         collect = runInNewContext("gc") as Collect;

@@ -21,17 +21,17 @@ export interface HuntFlags {
   readonly query: string;
   readonly since?: string | undefined;
   readonly json: boolean;
-  /** Rows that a table shows at most. */
+  /** Maximum number of rows in a table. */
   readonly limit: number;
 }
 
-/** Customers asked at once: each has its own quota with Microsoft. */
+/** Customers queried in parallel: each has its own quota with Microsoft. */
 const AT_ONCE = 8;
 
 /**
- * `hunt`: runs one saved query now over the chosen customers, whether their hunting stream is on or not.
- * Nothing is marked as delivered, so the schedule is not changed. JSON lines are those of `collect`; a table
- * shows the first `limit` rows.
+ * `hunt`: runs one saved query now over the chosen customers, even if their hunting stream is off. Nothing is
+ * marked as delivered, so the schedule does not change. JSON lines are those of `collect`; a table shows the
+ * first `limit` rows.
  */
 export async function hunt(configuration: Configuration, flags: HuntFlags, log: Log): Promise<ExitCode> {
   const stop = stopSignal().signal;
@@ -42,7 +42,7 @@ export async function hunt(configuration: Configuration, flags: HuntFlags, log: 
   const chosen = looked.filter(({ query }) => query !== undefined);
   if (chosen.length === 0) throw unknownQuery(stanzas, flags.query);
   const failed: Failure[] = [];
-  // The query may stand in the part that cannot be read, so these customers are not passed over in silence.
+  // The query may be in the part that cannot be read, so these customers are reported.
   for (const { stanza, query, problem } of looked) {
     if (query !== undefined || problem === undefined) continue;
     failed.push(problem);
@@ -80,7 +80,7 @@ export async function hunt(configuration: Configuration, flags: HuntFlags, log: 
       const end = page.end();
       rows += end.rowCount;
       if (end.isCut)
-        log.warn("the answer was cut off; give a later --since", { customer: stanza.name, rows: end.rowCount });
+        log.warn("the answer was truncated; give a later --since", { customer: stanza.name, rows: end.rowCount });
       log.info("hunted", { customer: stanza.name, rows: end.rowCount, done: `${++answered} of ${chosen.length}` });
     } catch (error) {
       if (!isFailure(error)) throw error;
@@ -100,7 +100,7 @@ export async function hunt(configuration: Configuration, flags: HuntFlags, log: 
   }
   if (!flags.json) process.stdout.write(huntTable(table));
   if (!flags.json && rows > table.length)
-    log.info("more rows than the table shows; --json gives all", { rows, shown: table.length });
+    log.info("there are more rows than the table shows; --json prints all", { rows, shown: table.length });
   if (stop.aborted) return EXIT.ourFault;
   if (failed.length === 0) return EXIT.done;
   return failed.length < meant ? EXIT.someCustomers : exitCodeOf(failed[0] as Failure);

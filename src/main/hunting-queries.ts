@@ -5,7 +5,7 @@ import type { HuntingQuery } from "../model/hunting.ts";
 
 export interface HuntingQueries {
   readonly queries: readonly HuntingQuery[];
-  /** What is wrong with the file; its good queries run all the same. */
+  /** What is wrong with the file; its valid queries run anyway. */
   readonly problem?: Failure;
 }
 
@@ -32,6 +32,6 @@ function problemOf(say: string): Failure {
     actor: "operator",
     retry: { when: "never" },
     say,
-    nextStep: "Correct the file that hunting_queries names and restart; queries without a mistake are running.",
+    nextStep: "Correct the file named in `hunting_queries` and restart. Queries without a mistake are running.",
   });
 }

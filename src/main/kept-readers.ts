@@ -1,10 +1,10 @@
 import { chmodSync, chownSync, statSync } from "node:fs";
 
 /**
- * Who may read this file now; call the result when it has been replaced by a new one of ours (0600). Owner
- * and group stay, and so does a group that alone was let in: a service with an account of its own reads its
- * configuration that way. What everybody could read is afterwards its owner's alone. Where the account may
- * not give the file away it stays ours, 0600.
+ * Records who can read this file now. Call the result after this program has replaced the file (0600). Owner
+ * and group are kept, and so is read access for the group alone, because a service with its own account may
+ * read its configuration that way. A file that everybody could read is then readable only by its owner. If
+ * the account cannot change the owner, the file stays with this account, 0600.
  */
 export function readersOf(path: string, platform: NodeJS.Platform = process.platform): () => void {
   const before = platform === "win32" ? undefined : statSync(path, { throwIfNoEntry: false });

@@ -1,11 +1,11 @@
 /**
- * Picks the role by the first argument: none, `--scheme` and `--validate-arguments` (any case) are splunkd
- * calling its modular input, anything else is a command. Everything heavy is loaded inside its role, because
+ * Selects the role by the first argument: none, `--scheme` and `--validate-arguments` (any case) mean that
+ * splunkd calls its modular input; anything else is a command. Each role loads its own modules, because
  * splunkd runs `--scheme` at each start.
  */
 import { dropDistrustedVariables } from "./world.ts";
 
-/** An executable made by the runtime's own packing repeats its path where a script would stand. */
+/** A packed executable has its own path in the position of a script's path. */
 const ARGUMENTS = process.argv.slice(2);
 
 async function main(): Promise<number> {

@@ -51,8 +51,8 @@ export async function validateArguments(): Promise<ExitCode> {
 }
 
 /**
- * The modular input: reads splunkd's document, collects until the signal, and closes the stream. Whatever
- * happens it leaves levelled single lines on stderr and nothing else.
+ * The modular input: reads splunkd's document, collects until the signal, and closes the stream. It writes
+ * only single lines with a level to stderr, whatever happens.
  *
  * @param document instead of the one on stdin (`splunk run FILE`).
  * @param distrusted names of environment variables that were set and are ignored.
@@ -145,8 +145,8 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
 }
 
 /**
- * splunkd restarts what exits quickly in a tight loop: a program that cannot work says so and waits for its
- * end instead.
+ * splunkd restarts a program that exits quickly in a tight loop. So a program that cannot work logs this and
+ * waits for the stop signal.
  */
 async function restInsteadOfSpinning(stop: AbortSignal): Promise<void> {
   await realClock.pause(60_000, stop);
@@ -160,7 +160,7 @@ function noStateFolder(): Failure {
   return new Failure("state-unwritable", {
     actor: "operator",
     retry: { when: "never" },
-    say: "The run document names no checkpoint_dir and no state_dir is set, so nothing could be remembered.",
-    nextStep: "Set state_dir under [defender_mssp].",
+    say: "The run document contains no checkpoint_dir and state_dir is not set, so checkpoints cannot be saved and nothing is collected.",
+    nextStep: "Set `state_dir` under [defender_mssp].",
   });
 }

@@ -25,16 +25,16 @@ import { presentFingerprint, readBytes, realClock, realFiles, realRandom, VERSIO
 export interface OnboardingParts {
   readonly log: Log;
   readonly finish: (code: ExitCode) => void;
-  /** Reads `--config` and settings flags. Throws Failure `settings` when nothing usable is there. */
+  /** Reads `--config` and settings flags. Throws Failure `settings` if nothing usable was given. */
   readonly configuration: (flags: Readonly<Record<string, unknown>>) => Promise<Configuration>;
-  /** The real ones unless a test gives its own. */
+  /** The real ones unless a test injects others. */
   readonly terminal?: Terminal;
   readonly clock?: Clock;
   readonly openBrowser?: (url: string) => Promise<boolean>;
   readonly environment?: NodeJS.ProcessEnv;
 }
 
-/** Builds the world of the onboarding commands. */
+/** Creates the services of the onboarding commands. */
 export function onboardingServices(parts: OnboardingParts): OnboardingServices & { close(): Promise<void> } {
   const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
   const terminal =
@@ -109,7 +109,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
             actor: "operator",
             retry: { when: "never" },
             say: `${path} cannot be written.`,
-            nextStep: "Name a file in a folder that this account may write to.",
+            nextStep: "Give a file in a folder that this account can write to.",
             cause,
           });
         },
@@ -137,7 +137,7 @@ async function readIfThere(path: string, encoding: "utf8" | "latin1"): Promise<s
       actor: "operator",
       retry: { when: "never" },
       say: `${path} cannot be read (${(cause as NodeJS.ErrnoException).code ?? "unknown reason"}).`,
-      nextStep: "Name a readable file.",
+      nextStep: "Give a readable file.",
       cause,
     });
   }
@@ -175,7 +175,7 @@ async function connect(http: Http, access: SplunkAccess): Promise<Splunkd> {
   throw new Failure("usage", {
     actor: "operator",
     retry: { when: "never" },
-    say: "Nothing says how to sign in to Splunk.",
+    say: "No login for Splunk was given.",
     nextStep: "Set DEFENDER_MSSP_SPLUNK_TOKEN, or give --splunk-user and DEFENDER_MSSP_SPLUNK_PASSWORD.",
   });
 }
@@ -203,7 +203,7 @@ async function fromFiles(found: FoundCustomers, files: FileSecrets): Promise<Fou
   return { ...found, stanzas, refused };
 }
 
-/** One question for one record, through the part that collects the stream. */
+/** One request for one record, through the code that collects the stream. */
 async function probe(
   http: Http,
   log: Log,
@@ -212,8 +212,7 @@ async function probe(
   token: Sealed,
   signal: AbortSignal,
 ): Promise<void> {
-  // Hunting has no harmless question: its queries cost the customer's quota. The token's permission says
-  // enough.
+  // Hunting has no free request: every query uses the customer's quota. The token's permission is enough.
   if (stream === "hunting") return;
   const id =
     tenantIdFrom(stanza.tenantId) ??
@@ -241,7 +240,7 @@ async function probe(
 
 /**
  * Source: freedesktop.org xdg-open, macOS open(1), Windows rundll32 url.dll. The address is one argument, so
- * no shell reads it.
+ * no shell interprets it.
  */
 const OPENERS: Partial<Record<NodeJS.Platform, readonly [string, ...string[]]>> = {
   linux: ["xdg-open"],

@@ -11,8 +11,8 @@ import { realClock, realFiles } from "./world.ts";
 type Output = ArcSightConfig["outputs"][number];
 
 /**
- * `doctor` for a connector's properties file: does each output that this customer's events go to take them?
- * Receivers are connected to and left at once, without a byte; a datagram's receiver cannot be asked.
+ * `doctor` for a connector's properties file: can each output of this customer accept events? It connects to
+ * receivers and disconnects without sending a byte; the receiver of datagrams cannot be checked.
  */
 export async function outputChecks(
   file: string,
@@ -32,7 +32,7 @@ export async function outputChecks(
             actor: "operator",
             retry: { when: "never" },
             say: `${key} ${say}.`,
-            nextStep: "Correct the output (docs/settings.md).",
+            nextStep: "Correct the output. docs/arcsight/outputs.md lists valid values.",
           }),
         ),
     }),
@@ -48,9 +48,9 @@ export async function outputChecks(
 async function checkOutput(output: Output, signal: AbortSignal): Promise<string> {
   const { type, host, port, protocol, caFile, certificate, path: place } = output;
   if (place !== undefined) return checkPlace(type, place);
-  if (host === undefined) return "Nothing to look at.";
+  if (host === undefined) return "Nothing to check.";
   if (protocol === "udp")
-    return `Datagrams to ${host}:${port} are sent unseen; whether they arrive, only the receiver knows.`;
+    return `Datagrams to ${host}:${port} are not acknowledged; check at the receiver whether they arrive.`;
   const connection = await realDialer.connect(
     {
       host,
@@ -62,12 +62,12 @@ async function checkOutput(output: Output, signal: AbortSignal): Promise<string>
     signal,
   );
   await connection.close(1_000);
-  return `${host}:${port} takes connections.`;
+  return `${host}:${port} accepts connections.`;
 }
 
 /**
- * The folder of a file, or the folder itself; what is not there yet is made when it is needed, so its nearest
- * existing parent counts.
+ * The folder of a file, or the folder itself. A missing folder is created when it is needed, so its nearest
+ * existing parent is checked.
  */
 async function checkPlace(type: string, place: string): Promise<string> {
   let folder = path.resolve(type === "cef-file" || type === "json-lines" ? path.dirname(place) : place);
@@ -93,6 +93,6 @@ function notWritable(folder: string, why: string): Failure {
     actor: "operator",
     retry: { when: "never" },
     say: `The folder ${folder} ${why}.`,
-    nextStep: "Correct .path, or give the account that runs the helper the right to write there.",
+    nextStep: "Correct `.path`, or give the helper's account write access to the folder.",
   });
 }

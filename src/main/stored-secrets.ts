@@ -22,8 +22,7 @@ import {
 import { withRestriction } from "./windows-acl.ts";
 
 /**
- * Does the credential that a stanza names still have something to add? Its own client id, key and certificate
- * go first.
+ * Does a stanza need its shared credential? Its own client id, client secret and certificate override it.
  */
 export function needsSharedCredential(stanza: Stanza): boolean {
   const ownKey = stanza.clientSecret !== undefined || stanza.certificate !== undefined;
@@ -31,7 +30,7 @@ export function needsSharedCredential(stanza: Stanza): boolean {
 }
 
 /**
- * A stanza with what is stored for the shared credential it names. Throws Failure `credential-missing`,
+ * A stanza with the stored values of its shared credential. Throws Failure `credential-missing`,
  * `endpoint-changed`, `state-damaged`.
  */
 export function withSharedCredential(stanza: Stanza, files: SecretFiles, fingerprint: string): Stanza {
@@ -42,8 +41,8 @@ export function withSharedCredential(stanza: Stanza, files: SecretFiles, fingerp
       actor: "operator",
       retry: { when: "never" },
       area: "sign-in",
-      say: `The shared credential ${name} is not stored.`,
-      nextStep: `Store it: defender-mssp credential set ${name} --client-id ID.`,
+      say: `The shared credential ${name} is not stored, so its customers cannot be signed in.`,
+      nextStep: `Store it: \`defender-mssp credential set ${name} --client-id ID\`.`,
     });
   }
   assertBinding(`The shared credential ${name}`, entry.fingerprint, fingerprint);
@@ -70,7 +69,7 @@ export interface FileSecretsWorld {
   readonly fingerprintOf: FingerprintOf;
 }
 
-/** Secrets in `secrets/` of the state folder: what hosts without a store of their own use. */
+/** Secrets in `secrets/` of the state folder, for hosts without their own store. */
 export class FileSecrets implements SecretPlace {
   readonly name: string;
   readonly #files: SecretFiles;
@@ -87,7 +86,7 @@ export class FileSecrets implements SecretPlace {
   }
 
   /**
-   * Adds what is stored to a stanza: the shared credential it names, and its refresh token. Throws Failure
+   * Adds the stored secrets to a stanza: its shared credential and its refresh token. Throws Failure
    * `credential-missing`, `endpoint-changed`, `state-damaged`.
    */
   async fill(stanza: Stanza): Promise<Stanza> {
@@ -107,8 +106,7 @@ export class FileSecrets implements SecretPlace {
   }
 
   async putRefreshToken(stanza: Stanza, token: Sealed): Promise<void> {
-    // A token that was just signed in for replaces the one that stands in the admin's file, whichever that
-    // was.
+    // The token of a new sign-in replaces any token in the administrator's file.
     await (await this.#vault(stanza, await this.#tenantId(stanza))).store(token, { refused: false });
   }
 
@@ -188,7 +186,7 @@ export class SplunkSecrets implements SecretPlace {
   async putRefreshToken(stanza: Stanza, token: Sealed): Promise<void> {
     const fingerprint = this.#fingerprintOf(stanza);
     await this.store.put(customerSecretId(stanza.name, "refresh_token"), token, fingerprint);
-    // The app key belongs to the same sign-in; without it the token cannot be redeemed.
+    // The client secret belongs to the same sign-in; without it the token cannot be redeemed.
     const credential =
       stanza.credential === undefined && stanza.clientId !== undefined
         ? credentialOf({ ...stanza, refreshToken: token })

@@ -2,14 +2,14 @@ import { spawnSync } from "node:child_process";
 import { userInfo } from "node:os";
 
 /**
- * Arguments of `icacls` that leave a folder, and what comes into it, to this account alone. Source: Microsoft
- * Windows Server docs, icacls.
+ * Arguments of `icacls` that give only this account access to a folder and its later content. Source:
+ * Microsoft Windows Server docs, icacls.
  */
 function ownerOnlyArguments(folder: string, account: string): readonly string[] {
   return [folder, "/inheritance:r", "/grant:r", `${account}:(OI)(CI)F`];
 }
 
-/** For SecretFiles on Windows, where file modes mean nothing; elsewhere modes do it. */
+/** For SecretFiles on Windows, where file modes have no effect; other systems use modes. */
 export function withRestriction(platform: NodeJS.Platform = process.platform): {
   readonly restrict?: (folder: string) => void;
 } {

@@ -7,10 +7,10 @@ import type { FingerprintOf } from "../model/endpoint-binding.ts";
 import { endpointBinding } from "../model/endpoint-binding.ts";
 import type { Clock, Log, Random } from "../model/ports.ts";
 
-/** The one place where the version comes from. */
+/** The only source of the version. */
 export const VERSION: string = manifest.version;
 
-/** The longest that a timer of the runtime can wait; longer ones would fire at once. */
+/** The longest time of a runtime timer; longer timers would fire at once. */
 const LONGEST_TIMER_MS = 2_147_483_647;
 
 export const realClock: Clock = {
@@ -48,13 +48,13 @@ export const realFiles: FileLook = {
   },
 };
 
-/** The binding of secrets to the endpoints in force, with the CA file as it is on the disk now. */
+/** The binding of secrets to the current endpoints, with the current content of the CA file. */
 export const presentFingerprint: FingerprintOf = endpointBinding({
   readFile: (path) => readFileSync(path),
   sha256Hex: (bytes) => createHash("sha256").update(bytes).digest("hex"),
 });
 
-/** Undefined when the file is not there or may not be read. */
+/** Undefined if the file does not exist or cannot be read. */
 export async function readBytes(file: string): Promise<Uint8Array | undefined> {
   try {
     return await readFile(file);
@@ -64,7 +64,7 @@ export async function readBytes(file: string): Promise<Uint8Array | undefined> {
 }
 
 /**
- * Fires at the first signal by which the system or splunkd asks us to stop (SIGBREAK is Windows' CTRL_BREAK).
+ * Fires at the first stop signal of the system or splunkd (SIGBREAK is Windows' CTRL_BREAK).
  *
  * @param reload what SIGHUP means to a host that reads its configuration again; without it the terminal is gone.
  */
@@ -77,8 +77,8 @@ export function stopSignal(reload?: () => void): AbortController {
 }
 
 /**
- * Variables by which somebody else could weaken or redirect us; what the runtime obeys all the same is named
- * in SECURITY.md.
+ * Variables with which another user could weaken or redirect this program. SECURITY.md names those that the
+ * runtime obeys anyway.
  */
 const DISTRUSTED = [
   "NODE_OPTIONS",
@@ -89,7 +89,7 @@ const DISTRUSTED = [
   "SSLKEYLOGFILE",
 ] as const;
 
-/** What the runtime has read before our first line runs: taking it out of the environment comes too late. */
+/** Variables that the runtime reads before this program's first line, so removing them is too late. */
 const READ_BEFORE_US: ReadonlySet<string> = new Set(["NODE_DEBUG", "NODE_EXTRA_CA_CERTS", "NODE_V8_COVERAGE"]);
 
 /** Names the variables that were set, one line each. */
@@ -103,7 +103,7 @@ export function warnOfDistrusted(variables: readonly string[], log: Pick<Log, "w
     );
 }
 
-/** Takes them out of the environment before anything reads them, and names those that were set. */
+/** Removes them from the environment before anything reads them, and returns those that were set. */
 export function dropDistrustedVariables(environment: NodeJS.ProcessEnv): readonly string[] {
   const found = DISTRUSTED.filter((name) => environment[name] !== undefined && environment[name] !== "");
   for (const name of found) delete environment[name];

@@ -1,18 +1,18 @@
 import type { Random } from "./ports.ts";
 
-/** How long one who waits after failures waits: the first time, and at most. */
+/** The wait after the first failure, and the longest wait. */
 export interface Backoff {
   readonly firstMs: number;
   readonly longestMs: number;
 }
 
-/** Doublings beyond this do not change anything: every `longestMs` is reached long before. */
+/** More doublings change nothing: every `longestMs` is reached long before. */
 const DOUBLINGS_MOST = 30;
 const SPREAD = 0.25;
 
 /**
- * The wait after so many failures in a row (1 for the first), ms: doubled each time, ±25 %, so that many who failed
- * together do not come back together. Never longer than `longestMs`.
+ * The wait after this many failures in a row (1 for the first), ms. It doubles each time, ±25 %, so that
+ * callers that failed together do not retry together. Never longer than `longestMs`.
  */
 export function backoffMs({ firstMs, longestMs }: Backoff, failures: number, random: Random): number {
   const waitMs = firstMs * 2 ** Math.min(failures - 1, DOUBLINGS_MOST);

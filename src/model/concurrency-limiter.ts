@@ -1,4 +1,4 @@
-/** Lets only so many work at once, the others in the order they came. */
+/** Limits how much work runs in parallel; waiting work starts in the order of its calls. */
 export class ConcurrencyLimiter {
   #free: number;
   readonly #waiting: (() => void)[] = [];
@@ -8,13 +8,13 @@ export class ConcurrencyLimiter {
     this.#free = atOnce;
   }
 
-  /** Resolves when there is a place; each must be released once. */
+  /** Resolves when a slot is free; each slot must be released once. */
   async acquire(): Promise<void> {
     if (this.#free > 0) this.#free -= 1;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
-  /** A place is handed straight to who waited longest. */
+  /** Gives the slot directly to the caller that has waited longest. */
   release(): void {
     const next = this.#waiting[this.#next];
     if (!next) {

@@ -1,8 +1,7 @@
 import { Failure } from "./failure.ts";
 
 /**
- * That a sign-in will end by itself. `threshold` names the bound that was passed: each bound is reported
- * once.
+ * A warning that a sign-in will expire. `threshold` names the limit that was passed; each is reported once.
  */
 export interface CredentialWarning {
   readonly threshold: string;

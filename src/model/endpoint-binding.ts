@@ -12,7 +12,7 @@ export interface BindingPorts {
 }
 
 /**
- * The fingerprint of the endpoints, proxy and CA file that these settings name now. Throws Failure
+ * The fingerprint of the current endpoints, proxy and CA file of these settings. Throws Failure
  * `ca-file-unusable`, never an error of the file system: one customer's file must not stop the others.
  */
 export type FingerprintOf = (destination: Destination) => string;
@@ -28,9 +28,9 @@ const HINT_DIGITS = 6;
  * Binds stored secrets to the endpoints, the proxy and the CA file that were in force when they were typed.
  * Users who can edit a customer's settings but not read the secret cannot redirect it.
  *
- * A fingerprint holds nothing secret and has at most 108 characters: `v1.<SHA-256 of everything>.<six digits
- * per part>`. Only the whole digest decides; the short ones tell which part changed. The proxy counts as its
- * origin: another login at the same proxy is not another destination.
+ * A fingerprint contains nothing secret and has at most 108 characters: `v1.<SHA-256 of everything>.<six
+ * digits per part>`. Only the whole digest decides; the short ones show which part changed. Of the proxy only
+ * the origin counts: another login at the same proxy is not another destination.
  */
 export function endpointBinding(ports: BindingPorts): FingerprintOf {
   const digest = (text: string): string => ports.sha256Hex(new TextEncoder().encode(text));
@@ -68,8 +68,8 @@ export function caFileUnusable(path: string, what: string, cause?: unknown): Fai
 }
 
 /**
- * The settings in which two fingerprints differ; empty when they are the same. A fingerprint that cannot be
- * read differs in everything.
+ * The settings in which two fingerprints differ; empty if they are equal. An unreadable fingerprint differs
+ * in all settings.
  */
 export function fingerprintDifferences(stored: string, present: string): readonly BindingPart[] {
   if (stored === present) return [];
@@ -81,8 +81,8 @@ export function fingerprintDifferences(stored: string, present: string): readonl
 }
 
 /**
- * One spelling per address: lower-case host, no default port, no trailing slash. Text that is not an address
- * stays as it is.
+ * One form per address: lower-case host, no default port, no trailing slash. Text that is not an address is
+ * not changed.
  */
 function address(text: string): string {
   try {

@@ -15,12 +15,12 @@ export interface Delivery {
   readonly stream: StreamName;
   readonly change: Change;
   readonly found: Found;
-  /** The version's identity, the same each time it is sent. */
+  /** The version's identity; the same each time it is sent. */
   readonly key: string;
   readonly record: SourceRecord;
 }
 
-/** A version whose record is too large to be held: its bytes come beside it, in pieces. */
+/** A version whose record is too large for memory: its bytes are passed separately, in pieces. */
 export type HugeDelivery = Omit<Delivery, "record"> & { readonly record: RecordHead };
 
 /** `<tenant GUID>:<stream>:<kind>:<object id>:<update instant, UTC, seven fraction digits>` */
@@ -40,7 +40,7 @@ export type HealthState = "ok" | "catching-up" | "throttled" | "failing" | "sign
 export interface StreamHealth {
   readonly stream: StreamName;
   readonly state: HealthState;
-  /** Seconds since the walk that last completed began; null before the first. */
+  /** Seconds since the start of the last completed walk; null before the first. */
   readonly lag_s: number | null;
   readonly walk_completed_at: string | null;
   readonly new: number;

@@ -1,18 +1,20 @@
 import { type Actor, type ActorOf, type FailureCode, failureEntry } from "./failure-codes.ts";
 
 /**
- * When we try again: `soon` after the short pauses inside a walk, `later` after the customer's calm wait (30
- * s doubling to 15 min), `at` not before an instant that the service named, `never` until a person changes
- * something (we still look again calmly).
+ * When this program retries: `soon` after the short pauses inside a walk, `later` after the customer's
+ * backoff (30 s doubling to 15 min), `at` not before the instant that the service named. `never`: a retry
+ * does not help until a person changes something (the customer is still retried with growing pauses).
  */
 export type Retry = { when: "soon" } | { when: "later" } | { when: "at"; atMs: number } | { when: "never" };
 
 export interface FailureDetail<Code extends FailureCode = FailureCode> {
   readonly actor: ActorOf<Code>;
   readonly retry: Retry;
-  /** One sentence an operator can follow: what happened, whose turn it is. Holds no secret. */
+  /**
+   * One plain sentence: what happened, to which customer, what this program does. Never contains a secret.
+   */
   readonly say: string;
-  /** What to do next, one sentence or a command; empty when nothing needs doing. */
+  /** The next step, one sentence or a command; empty if nothing has to be done. */
   readonly nextStep?: string;
   readonly status?: number;
   /**
@@ -24,9 +26,9 @@ export interface FailureDetail<Code extends FailureCode = FailureCode> {
 }
 
 /**
- * Everything that goes wrong at a boundary (Microsoft, splunkd, disk, settings) is one of these; anything
- * else that is thrown is a defect of ours. `code` is stable, lower case with dashes (`consent-missing`,
- * `endpoint-changed`), and is what health events carry as `failure`.
+ * Every error at a boundary (Microsoft, splunkd, disk, settings) is a Failure. Any other thrown error is a
+ * defect in this program. `code` is stable, lower case with dashes (`consent-missing`, `endpoint-changed`),
+ * and is what health events carry as `failure`.
  */
 export class Failure<Code extends FailureCode = FailureCode> extends Error {
   readonly code: Code;
@@ -80,13 +82,13 @@ export const EXIT = {
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
-/** How a command ends whose failure has this code and asks this actor to act. */
+/** The exit code of a command that ends with this failure code and actor. */
 export function exitCodeFor(code: FailureCode, actor: Actor): ExitCode {
   const { exit } = failureEntry(code);
   return EXIT[typeof exit === "string" ? exit : (exit[actor] ?? "ourFault")];
 }
 
-/** How a command that ends with this failure exits. */
+/** The exit code of a command that ends with this failure. */
 export function exitCodeOf(failure: Failure): ExitCode {
   return exitCodeFor(failure.code, failure.actor);
 }

@@ -13,7 +13,7 @@ const query = (everyMinutes: number, windowMinutes = everyMinutes, delayMinutes 
   delayMinutes,
 });
 
-function told(planned: ReturnType<typeof planPass>): readonly string[] {
+function reported(planned: ReturnType<typeof planPass>): readonly string[] {
   const { window, untimedAt, skipped } = planned.pass;
   const times = [
     window.from,
@@ -79,7 +79,7 @@ describe("the next window of a query", () => {
       ["2026-10-25T17:00", "2026-10-25T18:00", "2026-10-01T00:00", "2026-10-25T17:00", "due 2026-10-25T18:05"],
     ],
   ])("%s", (_, wanted, done, now, expected) => {
-    expect(told(planPass(wanted, done === undefined ? undefined : at(done), ms(now)))).toEqual(expected);
+    expect(reported(planPass(wanted, done === undefined ? undefined : at(done), ms(now)))).toEqual(expected);
   });
 
   test("windows neither overlap nor gap, whenever we look and however often we restart", () => {

@@ -8,49 +8,49 @@ export interface HuntingQuery {
   readonly name: string;
   readonly kql: string;
   readonly everyMinutes: number;
-  /** At least `everyMinutes`; what is longer looks back for rows that arrive late. */
+  /** At least `everyMinutes`; a longer window also finds rows that arrive late. */
   readonly windowMinutes: number;
-  /** How long after its end a window is asked for: rows reach the hunting tables some minutes late. */
+  /** How long after its end a window is queried: rows arrive in the hunting tables some minutes late. */
   readonly delayMinutes: number;
   /** Names or tenant GUIDs; undefined: every customer that hunts. */
   readonly customers?: readonly string[];
 }
 
-/** A stretch of row time: `from` belongs to it, `to` does not. */
+/** A range of row time: from `from` (inclusive) to `to` (exclusive). */
 export interface HuntingWindow {
   readonly from: Ticks;
   readonly to: Ticks;
 }
 
-/** One call that is to be made. */
+/** One planned request. */
 export interface HuntingPass {
   readonly query: HuntingQuery;
   readonly window: HuntingWindow;
-  /** End of the window before: a repetition of this one begins by planning from here. */
+  /** End of the previous window: planning from here repeats this one. */
   readonly after: Ticks;
   /**
-   * The update time of rows that carry no `Timestamp`: the end of the scheduled window, also when the window
-   * was split.
+   * The update time of rows without a `Timestamp`: the end of the scheduled window, even if the window was
+   * split.
    */
   readonly untimedAt: Ticks;
-  /** Row time that is older than the service keeps and that nobody asked for in time. */
+  /** Row time that was not queried in time and that the service no longer keeps. */
   readonly skipped?: HuntingWindow;
 }
 
-/** What an answer was like; known when its rows have been read. */
+/** Facts about an answer, known after its rows have been read. */
 export interface HuntingEnd {
   readonly rowCount: number;
-  /** Rows without a `Timestamp` of their own. */
+  /** Rows without their own `Timestamp`. */
   readonly untimedCount: number;
   readonly columns: readonly { readonly name: string; readonly type: string }[];
-  /** The service cut the answer off at its row limit. */
+  /** The service truncated the answer at its row limit. */
   readonly isCut: boolean;
 }
 
 /** An answer as it streams in. */
 export interface HuntingPage {
   readonly serverNowMs: number;
-  /** A batch's bytes are valid until the next one is asked for. Throws Failure when the body is broken. */
+  /** A batch's bytes are valid until the next one is requested. Throws Failure if the body is broken. */
   readonly batches: AsyncIterable<readonly PageRecord[]>;
   /** Only after `batches` has ended. */
   end(): HuntingEnd;
@@ -64,18 +64,18 @@ export interface HuntingSource {
   /** The saved queries of this customer. */
   readonly queries: readonly HuntingQuery[];
   /**
-   * Saved queries that cannot run because of a mistake in their file; those in `queries` run all the same.
+   * Saved queries that cannot run because of a mistake in their file; those in `queries` run anyway.
    */
   readonly problem?: Failure;
   /**
    * One request, not retried. Throws Failure like a SourceStream, and `query-refused` (the query is wrong),
-   * `query-too-large` (the answer or the work exceeds what the service allows: a smaller window may pass).
+   * `query-too-large` (the answer or the work exceeds the service's limits; a smaller window may work).
    */
   hunt(pass: HuntingPass, signal: AbortSignal): Promise<HuntingPage>;
 }
 
 const TICKS_PER_MINUTE = 60n * TICKS_PER_SECOND;
-/** Hunting tables hold 30 days (Defender XDR docs, advanced hunting limits). */
+/** Hunting tables keep 30 days (Defender XDR docs, advanced hunting limits). */
 const HISTORY_TICKS = 30n * 24n * 60n * TICKS_PER_MINUTE;
 /** A shorter window is not split further. */
 const SMALLEST_WINDOW_TICKS = TICKS_PER_SECOND;
@@ -88,15 +88,15 @@ export interface PlannedPass {
 
 /**
  * The next window of a query. Windows end at whole multiples of `every_minutes` since 1970, so that every
- * restart and every customer divides time at the same places. Each begins where the one before ended (less
- * the lookback of a longer window), so there is neither a gap nor an overlap.
+ * restart and every customer divides time at the same points. Each begins where the previous one ended (less
+ * the lookback of a longer window), so there is no gap and no overlap.
  *
- * @param done end of the last window that was delivered; undefined at the first run, which takes the window
- *   that ended last.
+ * @param done end of the last delivered window; undefined at the first run, which uses the window that ended
+ *   last.
  */
 export function planPass(query: HuntingQuery, done: Ticks | undefined, nowMs: number): PlannedPass {
   const step = BigInt(query.everyMinutes) * TICKS_PER_MINUTE;
-  const reachBack = BigInt(query.windowMinutes - query.everyMinutes) * TICKS_PER_MINUTE;
+  const lookback = BigInt(query.windowMinutes - query.everyMinutes) * TICKS_PER_MINUTE;
   const delay = BigInt(query.delayMinutes) * TICKS_PER_MINUTE;
   const now = ticksFromMs(nowMs);
   const last = done ?? ((now - delay) / step) * step - step;
@@ -105,7 +105,7 @@ export function planPass(query: HuntingQuery, done: Ticks | undefined, nowMs: nu
   const to = (begin / step + 1n) * step;
   const pass: HuntingPass = {
     query,
-    window: { from: begin - reachBack, to },
+    window: { from: begin - lookback, to },
     after: begin,
     untimedAt: to,
     ...(begin === last ? {} : { skipped: { from: last, to: begin } }),
@@ -113,7 +113,7 @@ export function planPass(query: HuntingQuery, done: Ticks | undefined, nowMs: nu
   return { dueAtMs: Number((to + delay) / TICKS_PER_MS), pass };
 }
 
-/** The pass in two halves, the earlier first; undefined when its window is too small to be split. */
+/** The pass in two halves, the earlier first; undefined if its window is too small to split. */
 export function halvesOf(pass: HuntingPass): readonly [HuntingPass, HuntingPass] | undefined {
   const { from, to } = pass.window;
   if (to - from < 2n * SMALLEST_WINDOW_TICKS) return undefined;

@@ -1,7 +1,7 @@
 /**
  * Instants in ticks of 100 ns since 1970-01-01T00:00:00Z. Microsoft sends up to seven fraction digits and any
- * number of them (none, 2, 3, 7 within one answer), so text does not sort and a JavaScript Date would cut the
- * last four digits.
+ * number of them (none, 2, 3, 7 within one answer), so text does not sort and a JavaScript Date would lose
+ * the last four digits.
  */
 export type Ticks = bigint;
 
@@ -12,8 +12,8 @@ const SHAPE =
   /^(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d+))?)?\s*(?:([Zz])|([+-])(\d{2}):?(\d{2}))?$/;
 
 /**
- * Reads an ISO 8601 instant exactly. Without a zone it is UTC: the Defender APIs write UTC and some leave the
- * letter away. Digits beyond the seventh are dropped. Returns undefined for anything that is not an instant.
+ * Reads an ISO 8601 instant exactly. Without a zone it is UTC: the Defender APIs write UTC and some omit the
+ * letter. Digits beyond the seventh are dropped. Returns undefined for anything that is not an instant.
  */
 export function parseInstant(text: string): Ticks | undefined {
   const m = SHAPE.exec(text);
@@ -33,12 +33,12 @@ export function parseInstant(text: string): Ticks | undefined {
   return BigInt(wholeMs - offsetMs) * TICKS_PER_MS + BigInt(fraction.slice(0, 7).padEnd(7, "0"));
 }
 
-/** The day written last: records come by thousands from the same few days. */
+/** The last written day, because thousands of records are from the same few days. */
 let lastDay = Number.NaN;
 let lastDayText = "";
 
 /**
- * Writes UTC with exactly seven fraction digits and `Z`: the form used in keys and in questions to Microsoft.
+ * Writes UTC with exactly seven fraction digits and `Z`: the form in keys and in requests to Microsoft.
  */
 export function formatInstant(ticks: Ticks): string {
   let second = Number(ticks / TICKS_PER_SECOND);
@@ -55,7 +55,7 @@ export function formatInstant(ticks: Ticks): string {
   const ofDay = second - day * 86_400;
   const hour = Math.floor(ofDay / 3600);
   const minute = Math.floor((ofDay - hour * 3600) / 60);
-  // One digit more in front keeps the zeros.
+  // One more digit in front keeps the zeros.
   return `${lastDayText}${TWO_DIGITS[hour]}:${TWO_DIGITS[minute]}:${TWO_DIGITS[ofDay % 60]}.${String(fraction + 10_000_000).slice(1)}Z`;
 }
 

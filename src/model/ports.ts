@@ -7,16 +7,16 @@ import type { StreamName } from "./stream.ts";
 
 /** Time is injected, so that tests can set it. */
 export interface Clock {
-  /** Milliseconds since 1970 by this machine's clock; may step. */
+  /** Milliseconds since 1970 by this machine's clock, which can be changed. */
   nowMs(): number;
-  /** Milliseconds on a clock that never steps; only differences mean anything. */
+  /** Milliseconds on a monotonic clock; only differences are meaningful. */
   monotonicMs(): number;
   /** Resolves after `forMs` on the monotonic clock, at once when `stop` fires (never rejects). */
   pause(forMs: number, stop?: AbortSignal): Promise<void>;
 }
 
 export interface Random {
-  /** Even in [0, 1). */
+  /** Evenly distributed in [0, 1). */
   next(): number;
 }
 
@@ -24,7 +24,7 @@ export type LogLevel = "debug" | "info" | "warn" | "error" | "fatal";
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
 /**
- * A constant message with fields beside it. One call is one line. `warn`: nothing was lost; `error`: somebody
+ * A constant message with separate fields. One call is one line. `warn`: nothing was lost; `error`: a person
  * must act.
  */
 export interface Log {
@@ -55,17 +55,17 @@ export interface HttpAnswer {
   /** Lower-case names; repeated headers are joined by ", ". */
   readonly headers: Readonly<Record<string, string>>;
   /**
-   * To be read to its end once, or discarded. A piece is valid until the next one is asked for. Throws
-   * Failure when the body breaks off.
+   * Must be read to its end once, or discarded. A piece is valid until the next one is requested. Throws
+   * Failure if the body is incomplete.
    */
   readonly body: AsyncIterable<Uint8Array>;
-  /** The whole body as text, refused with a Failure beyond `limitBytes`. */
+  /** The whole body as text; throws Failure if it exceeds `limitBytes`. */
   text(limitBytes: number): Promise<string>;
   discard(): Promise<void>;
 }
 
 /**
- * The only way to the outside. Throws Failure: `network-unreachable`, `dns-failed`, `tls-untrusted` (say
+ * The only access to the network. Throws Failure: `network-unreachable`, `dns-failed`, `tls-untrusted` (say
  * names the issuer and the setting that would trust it), `proxy-refused`, `timed-out`, `connection-reset`. An
  * answer of any status is an answer, not a failure.
  */
@@ -75,57 +75,57 @@ export interface Http {
 }
 
 /**
- * Gives access tokens for one customer and one audience; renews at 80 % of the life or 5 min before the end,
- * whichever is later.
+ * Gives access tokens for one customer and one audience; renews after 80 % of the lifetime or 5 min before
+ * the end, whichever is later.
  */
 export interface TokenSource {
   /**
-   * @param refused a token that the API just answered 401: a new one is fetched unless another caller already
-   *   did. Throws Failure (sign-in, consent, credential, network).
+   * @param refused a token that the API just answered with 401: a new one is fetched unless another caller
+   *   already did. Throws Failure (sign-in, consent, credential, network).
    */
   accessToken(options?: { readonly refused?: Sealed; readonly signal?: AbortSignal }): Promise<Sealed>;
 }
 
-/** Where a customer's refresh token lives; storing happens before the new access token is used. */
+/** The store of a customer's refresh token. A new one is stored before its access token is used. */
 export interface RefreshTokenVault {
   current(): Promise<Sealed>;
   /**
-   * @param refused true when the stored one was refused and a new one was obtained: stored at once
-   *   everywhere.
+   * @param refused true if the stored token was rejected and a new one was obtained, stored at once on
+   *   every host.
    */
   store(rotated: Sealed, options: { readonly refused: boolean }): Promise<void>;
 }
 
-/** What the engine asks one stream of one customer. Bounds are on the update time and inclusive. */
+/** A request of the engine to one stream of one customer. Bounds are update times and inclusive. */
 export interface Question {
   readonly from?: Ticks;
   readonly to?: Ticks;
   readonly top: number;
   readonly skip?: number;
-  /** Conditions `property eq value` that split an instant held by too many rows. */
+  /** Conditions `property eq value` that split an instant with too many rows. */
   readonly where?: readonly { readonly property: string; readonly value: string }[];
-  /** A link that the previous page gave; everything else is then ignored. */
+  /** The previous page's next link; all other members are then ignored. */
   readonly link?: string;
-  /** Leave away what makes the question expensive ($expand). */
+  /** Omit the expensive part of the request ($expand). */
   readonly withoutExpand?: boolean;
 }
 
-/** What came after a page's records. */
+/** The next link after a page's records. */
 export type PageLink =
   | { readonly kind: "none" }
   | { readonly kind: "next"; readonly url: string }
-  /** Points to another origin or to plain http: never followed. */
+  /** A link to another origin or to plain http, which is never followed. */
   | { readonly kind: "elsewhere"; readonly origin: string };
 
 /** A page as it streams in. */
 export interface Page {
-  /** The service's clock (`Date` header), ms; this machine's when the header is missing. */
+  /** The service's clock (`Date` header), ms; this machine's clock if the header is missing. */
   readonly serverNowMs: number;
-  /** Set when the service said that a provider is missing from the answer (206 with Warning). */
+  /** Set if the answer lacks a provider according to the service (206 with Warning). */
   readonly partial?: string;
   /**
-   * Records in the order received. A batch's bytes are valid until the next one is asked for. Throws Failure
-   * when the body is broken.
+   * Records in the order received. A batch's bytes are valid until the next one is requested. Throws Failure
+   * if the body is broken.
    */
   readonly batches: AsyncIterable<readonly PageRecord[]>;
   /** Only after `batches` has ended. */
@@ -138,15 +138,15 @@ export interface SourceStream {
   /** Budget identity: same app, tenant and API share one. */
   readonly budgetKey: string;
   readonly limits: { readonly perMinute: number; readonly perHour?: number };
-  /** What one question may ask for at most. */
+  /** Largest number of rows of one request. */
   readonly pageTop: number;
-  /** Largest `skip` the API takes; 0 when it knows none. */
+  /** Largest `skip` that the API accepts; 0 if it has none. */
   readonly skipMax: number;
-  /** Properties by which one overfull instant can be split, with their known values. */
+  /** Properties that can split one overfull instant, with their known values. */
   readonly splits: readonly { readonly property: string; readonly values: readonly string[] }[];
   /**
-   * True when records are taken out of larger ones (an XDR incident's alerts): their times are not the ones
-   * that a question bounds.
+   * True if records are nested in larger ones (an XDR incident's alerts): a request's bounds do not apply to
+   * their times.
    */
   readonly hasNested?: boolean;
   /**
@@ -156,9 +156,9 @@ export interface SourceStream {
    */
   ask(question: Question, signal: AbortSignal): Promise<Page>;
   /**
-   * One record that `ask` called too large, by its id among those of its instant: its bytes go to `keep` in
-   * order, as clean as a RecordBody's. Resolves to what is known of it once it was complete; undefined when
-   * it is not there (any more). Throws as `ask`.
+   * One record that `ask` reported as too large, found by its id and instant. Its bytes are passed to `keep`
+   * in order, cleaned like a RecordBody's. Resolves to its head when it was complete; undefined if it does
+   * not exist (any more). Throws like `ask`.
    */
   fetchHuge?(
     wanted: { readonly id: string; readonly updated: Ticks },
@@ -167,7 +167,7 @@ export interface SourceStream {
   ): Promise<RecordHead | undefined>;
 }
 
-/** Where deliveries go. Waiting is the only back-pressure. */
+/** The target of deliveries. Waiting for it is the only back-pressure. */
 export interface Sink {
   /**
    * `provisional`: written is not delivered (pipe, socket). `durable`: resolved means delivered (a file
@@ -175,17 +175,17 @@ export interface Sink {
    */
   readonly kind: "provisional" | "durable";
   /**
-   * Resolves when the host has taken every byte; the records' memory may be reused then. Resolves to the
+   * Resolves when the host has taken every byte; the records' memory can be reused then. Resolves to the
    * number of bytes written. Rejects with Failure `host-gone` (EPIPE: stop now), `output-full`,
    * `output-broken`.
    */
   write(batch: readonly Delivery[]): Promise<number>;
   /**
-   * One event whose record comes in pieces; rejects as `write`. A sink whose form needs a record as a
-   * whole takes what it can hold of it.
+   * One event whose record is passed in pieces; rejects like `write`. A sink whose format needs a whole
+   * record takes only the part that fits into memory.
    */
   writeHuge?(delivery: HugeDelivery, pieces: AsyncIterable<Uint8Array>): Promise<number>;
-  /** The most bytes of a record that `writeHuge` sends on; absent: all of them. */
+  /** Largest number of bytes of a record that `writeHuge` sends; absent: all. */
   readonly hugeMostBytes?: number;
   health(event: HealthEvent): Promise<void>;
 }

@@ -30,7 +30,7 @@ export interface RecordBody {
   readonly escapeCount: number;
 }
 
-/** What is known of a record whose bytes pass through without being held. */
+/** Facts about a record whose bytes are passed on without being kept in memory. */
 export interface RecordHead {
   readonly kind: RecordKind;
   readonly id: string;
@@ -38,7 +38,7 @@ export interface RecordHead {
   readonly created?: Ticks;
   readonly payloadTenantId?: string;
   readonly service?: string;
-  /** How many U+FFFD stand in place of invalid UTF-8; absent where there is none. */
+  /** Number of U+FFFD in place of invalid UTF-8; absent if there is none. */
   readonly invalidUtf8Count?: number;
 }
 
@@ -51,22 +51,21 @@ export interface SourceRecord {
   readonly updated: Ticks;
   readonly created?: Ticks;
   /**
-   * Taken out of a larger record (an XDR incident's alert): its time is its own, not the one that the
-   * question bounds.
+   * Nested in a larger record (an XDR incident's alert): the request's bounds do not apply to its time.
    */
   readonly nested?: true;
-  /** The payload's own tenant id, lower case, when it carries one. */
+  /** The payload's own tenant id in lower case, if it has one. */
   readonly payloadTenantId?: string;
-  /** `serviceSource` or the like, as the vendor wrote it: hosts route by it. */
+  /** `serviceSource` or a similar member, as the vendor wrote it: hosts route by it. */
   readonly service?: string;
-  /** How many U+FFFD stand in place of invalid UTF-8; absent where there is none. */
+  /** Number of U+FFFD in place of invalid UTF-8; absent if there is none. */
   readonly invalidUtf8Count?: number;
   readonly body: RecordBody;
-  /** Set when the record was too large to be held: `body` then lacks members. */
+  /** Set if the record was too large for memory: `body` then lacks members. */
   readonly reduced?: Reduction;
 }
 
-/** What is not there of a record that was too large to be held. */
+/** The missing part of a record that was too large for memory. */
 export interface Reduction {
   /** Of the whole record. */
   readonly byteLength: number;
@@ -75,7 +74,7 @@ export interface Reduction {
 }
 
 export interface LeftOutMember {
-  /** Only its beginning when the name itself is too large. */
+  /** Only the beginning of the name if the name itself is too long. */
   readonly name: string;
   /** Of its value. */
   readonly byteLength: number;
@@ -84,7 +83,7 @@ export interface LeftOutMember {
 }
 
 /**
- * A piece of a page that is not a usable record: too large, without id or time, not an object. Nothing of its
+ * A piece of a page that is not a usable record: too large, without id or time, not an object. None of its
  * content is kept.
  */
 export interface UnreadableRecord {

@@ -9,7 +9,7 @@ export class Sealed {
     this.#value = value;
   }
 
-  /** Hands the secret to `use` and returns what that returns. */
+  /** Passes the secret to `use` and returns its result. */
   open<T>(use: (value: string) => T): T {
     return use(this.#value);
   }

@@ -1,19 +1,19 @@
 import type { Ticks } from "./instant.ts";
 import type { Sealed } from "./sealed.ts";
 
-/** Who takes a setting: the modular input, the ArcSight helper, the commands by hand. */
+/** Where a setting applies: the modular input, the ArcSight helper, the commands. */
 export type SettingsHost = "splunk" | "arcsight" | "cli";
 
-/** How far back a first run reaches. */
+/** The start of a first run. */
 export type StartPoint = { readonly kind: "ago"; readonly ms: number } | { readonly kind: "at"; readonly at: Ticks };
 
-/** Where a server of this program listens. */
+/** The address on which a server of this program listens. */
 export interface ListenAddress {
   readonly host: string;
   readonly port: number;
 }
 
-/** What a value must look like; `config/kinds.ts` reads each of them, `ValueOf` says what it becomes. */
+/** The form of a value. `config/kinds.ts` reads each of them; `ValueOf` is the type it becomes. */
 export type Kind =
   | { readonly is: "text"; readonly max: number; readonly pattern?: RegExp; readonly like?: string }
   | { readonly is: "choice"; readonly of: readonly string[] }
@@ -25,43 +25,47 @@ export type Kind =
   | { readonly is: "tenant" }
   | { readonly is: "guid" }
   | { readonly is: "start" }
-  /** `plain`: http is allowed too (a proxy). `login`: user and password may stand in it. */
+  /** `plain`: http is allowed too (a proxy). `login`: user and password are allowed in it. */
   | { readonly is: "address"; readonly plain?: boolean; readonly login?: boolean }
   | { readonly is: "listen" }
-  /** What a token is asked for. */
+  /** The audience of a token. */
   | { readonly is: "audience" }
   | { readonly is: "file" }
   | { readonly is: "folder" };
 
-/** One row of a settings table: type, parser, scheme, spec, template, flags and docs come from it. */
+/**
+ * One row of a settings table. Type, parser, scheme, spec file, template, flags and docs are made from it.
+ */
 export interface Setting {
-  /** As files have it: lower case, words joined by `_`. The value's member has that name in camel case. */
+  /**
+   * The name in files: lower case, words joined by `_`. The value's member is the same name in camel case.
+   */
   readonly key: string;
   readonly kind: Kind;
-  /** As a person would type it; undefined: nothing is assumed, see `otherwise`. */
+  /** As a person would type it. If undefined, see `otherwise`. */
   readonly default?: string;
-  /** What holds when there is neither value nor default, for the docs. */
+  /** For the docs: what applies without a value and without a default. */
   readonly otherwise?: string;
   readonly required?: true;
   readonly secret?: true;
-  /** Said instead of the kind's own sentence. */
+  /** Used instead of the kind's own sentence. */
   readonly wrong?: string;
-  /** The member of the settings in which the value stands, when it does not stand beside the others. */
+  /** The member of the settings that contains the value, if it is not beside the others. */
   readonly part?: string;
-  /** One or two plain sentences: the form's, the spec file's, the template's and the docs' text. */
+  /** One or two plain sentences for the form, the spec file, the template and the docs. */
   readonly help: string;
 }
 
 type Kinded = Pick<Setting, "kind">;
 
-/** A value once read. Secrets, and addresses that may hold a login, are sealed. */
+/** A value after reading. Secrets, and addresses that may contain a login, are sealed. */
 export type ValueOf<R extends Kinded> = R extends
   | { readonly secret: true }
   | { readonly kind: { readonly login: true } }
   ? Sealed
   : ReadOf<R["kind"]>;
 
-/** What the reader of a kind makes of a text. */
+/** The result of reading a text as a kind. */
 export type ReadOf<K extends Kind> = K extends { readonly is: "choice"; readonly of: readonly (infer Word)[] }
   ? Word
   : K extends { readonly is: "choices"; readonly of: readonly (infer Word)[] }
@@ -83,7 +87,7 @@ export type MemberName<Key extends string> = Key extends `${infer First}_${infer
   ? `${First}${Capitalize<MemberName<Rest>>}`
   : Key;
 
-/** A row whose value is always there. */
+/** A row whose value is always present. */
 type Always = { readonly required: true } | { readonly default: string };
 type Parted = { readonly part: string };
 
@@ -93,7 +97,7 @@ type Members<R extends Setting> = {
   readonly [Row in Exclude<R, Always> as MemberName<Row["key"]>]?: ValueOf<Row>;
 };
 
-/** The settings that a table's rows describe, once read. */
+/** The settings of a table's rows, after reading. */
 export type ValuesOf<R extends Setting> = Members<Exclude<R, Parted>> & {
   readonly [Part in Extract<R, Parted>["part"]]: Members<Extract<R, { readonly part: Part }>>;
 };

@@ -6,31 +6,31 @@ import type { AuthKind, SettingProblem, Stanza } from "./stanza.ts";
 import type { StreamName } from "./stream.ts";
 
 /**
- * How the MSSP's app proves itself at the token endpoint. `public`: a token that came from the device code
- * flow is redeemed without a secret. `certificate` names a PEM file with one or more pairs of key and
- * certificate; it is read at each redemption, so replacing the file is a rollover.
+ * How the MSSP's app authenticates at the token endpoint. `public`: a token from the device code flow is
+ * redeemed without a client secret. `certificate` is a PEM file with one or more pairs of key and
+ * certificate. It is read at each redemption, so replacing the file is a rollover.
  */
 export type AppCredential =
   | {
       readonly kind: "secret";
       readonly clientId: string;
       readonly secret: Sealed;
-      /** When the key ends, if whoever stored it noted that. */
+      /** When the client secret ends, if this was noted when it was stored. */
       readonly endsMs?: number;
     }
   | { readonly kind: "certificate"; readonly clientId: string; readonly path: string }
   | { readonly kind: "public"; readonly clientId: string };
 
 /**
- * What can be asked for an access token: the names of `token access --for`, and of the retired SIEM API for
- * those who still have it.
+ * The APIs that access tokens are requested for: the names of `token access --for`, and the retired SIEM API
+ * for tenants that still have it.
  */
 export const TOKEN_APIS = ["graph", "xdr", "mde", "siem"] as const;
 export type TokenApi = (typeof TOKEN_APIS)[number];
 
 /**
- * The person in front of a command. Standard output carries only what a command is asked for; everything else
- * is said on standard error.
+ * The person who runs a command. Standard output contains only the result of the command; everything else
+ * goes to standard error.
  */
 export interface Terminal {
   /** True when a person can be asked. */
@@ -42,24 +42,24 @@ export interface Terminal {
   askSecret(question: string): Promise<Sealed>;
   /** Everything on standard input, to its end. */
   readAll(): Promise<string>;
-  /** A line that the next one replaces; nothing when nobody watches. */
+  /** A line that the next one replaces; not printed without a terminal. */
   progress(line: string): void;
 }
 
-/** Which app registration is wanted. */
+/** The wanted app registration. */
 export interface RegistrationPlan {
   readonly name: string;
   readonly cloud: CloudName;
   readonly streams: readonly StreamName[];
   readonly auth: AuthKind;
   readonly proof: "secret" | "certificate";
-  /** Also for the device code flow: the switch "Allow public client flows". */
+  /** Also for the device code flow: enables "Allow public client flows". */
   readonly deviceCode: boolean;
   readonly redirectUris: readonly string[];
 }
 
 export interface Registration {
-  /** What to click, one step a line. */
+  /** The steps in the portal, one per line. */
   readonly portalSteps: readonly string[];
   /** An application object of Microsoft Graph. */
   readonly manifest: unknown;
@@ -70,7 +70,7 @@ export interface Registration {
 export interface RegistrationApplied {
   readonly clientId: string;
   readonly objectId: string;
-  /** Only when a secret was wanted; shown once. */
+  /** Only if a client secret was requested; shown once. */
   readonly secret: Sealed | undefined;
   readonly secretEnds: string | undefined;
 }
@@ -84,19 +84,19 @@ export interface ConsentLink {
 export const MAIL_LANGUAGES = ["en", "fr", "ja"] as const;
 export type MailLanguage = (typeof MAIL_LANGUAGES)[number];
 
-/** What still stands between a customer's consent and collecting; empty when nothing does. */
+/** The permissions that are still missing after a customer's consent; empty if none is. */
 export interface ConsentState {
   readonly missing: readonly string[];
-  /** A sentence on what the sign-in service said, when it said no. */
+  /** A sentence about the sign-in service's error, if there was one. */
   readonly say: string;
 }
 
-/** A sign-in in a browser that was begun and is to be completed with the address the browser ended on. */
+/** A started sign-in in a browser, to be completed with the browser's final address. */
 export interface CodeFlow {
   readonly url: string;
   readonly redirectUri: string;
   readonly state: string;
-  /** @param landed the whole address. Throws Failure with a sentence of its own for every wrong one. */
+  /** @param landed the whole address. Throws Failure with its own sentence for each kind of wrong address. */
   complete(landed: string): Promise<SignedIn>;
 }
 
@@ -104,11 +104,11 @@ export interface DeviceFlow {
   readonly verificationUrl: string;
   readonly userCode: string;
   readonly lifetimeMs: number;
-  /** Asks until the person has signed in. */
+  /** Polls until the person has signed in. */
   complete(signal?: AbortSignal): Promise<SignedIn>;
 }
 
-/** What a sign-in brought. */
+/** The result of a sign-in. */
 export interface SignedIn {
   readonly refreshToken: Sealed;
   readonly accessToken: Sealed;
@@ -116,7 +116,7 @@ export interface SignedIn {
   readonly tenantId: string | undefined;
   readonly scopes: readonly string[];
   readonly accessLifetimeMs: number;
-  /** Sentences on what does not fit the streams. */
+  /** Sentences about missing permissions for the streams. */
   readonly warnings: readonly string[];
 }
 
@@ -168,7 +168,7 @@ export interface DoctorLine {
 /** Sign-in as the command line sees it; `main` builds it from `auth`, `net` and `defender`. */
 export interface SignInService {
   registration(plan: RegistrationPlan): Registration;
-  /** What a manifest lacks or has too much, one sentence each; empty when it fits. */
+  /** What a manifest lacks or has unnecessarily, one sentence each; empty if it is right. */
   checkManifest(manifest: unknown, plan: RegistrationPlan): readonly string[];
   applyRegistration(
     plan: RegistrationPlan,
@@ -178,21 +178,22 @@ export interface SignInService {
   consentLink(stanza: Stanza, clientId: string, redirectUri: string): ConsentLink;
   consentMail(language: MailLanguage, customer: string, link: ConsentLink): string;
   /**
-   * Reads the address a consent ended on. Throws Failure for an error, another tenant, another link's answer.
+   * Reads the final address of a consent. Throws Failure for an error, another tenant, or another link's
+   * answer.
    */
   readConsent(landed: string, stanza: Stanza, clientId: string): { readonly tenantId: string };
-  /** Asks the token endpoint which of the wanted permissions are there. */
+  /** Asks the token endpoint which of the wanted permissions are granted. */
   consentState(stanza: Stanza, credential: AppCredential): Promise<ConsentState>;
   beginCodeFlow(request: CodeFlowRequest): Promise<CodeFlow>;
   beginDeviceFlow(stanza: Stanza, clientId: string): Promise<DeviceFlow>;
   /**
-   * A fresh access token for one API; with a refresh token in the stanza it is redeemed and what replaces it
-   * is handed to `keep`.
+   * A new access token for one API. A refresh token in the stanza is redeemed, and its replacement is passed
+   * to `keep`.
    */
   accessToken(stanza: Stanza, api: TokenApi, keep: (rotated: Sealed) => Promise<void>): Promise<ObtainedToken>;
-  /** Decodes and checks; contacts nobody. */
+  /** Decodes and checks, without any network access. */
   inspectToken(token: Sealed, wanted: { readonly stanza?: Stanza; readonly api?: TokenApi }): readonly TokenVerdict[];
-  /** In the order in which they are to be run. */
+  /** In the order in which they must run. */
   doctorChecks(stanza: Stanza): readonly DoctorCheck[];
 }
 
@@ -211,7 +212,7 @@ export interface StoredCredential {
   readonly clientId: string;
   readonly clientSecret?: Sealed;
   readonly certificate?: string;
-  /** ISO date on which the app key ends, for warnings. */
+  /** ISO date on which the client secret ends, for warnings. */
   readonly expires?: string;
 }
 
@@ -233,7 +234,7 @@ export interface FoundCustomers {
   readonly warnings: readonly string[];
 }
 
-/** Everything the onboarding commands need of the world. */
+/** Everything that the onboarding commands need from outside. */
 export interface OnboardingServices {
   readonly terminal: Terminal;
   readonly signInService: SignInService;

@@ -1,12 +1,12 @@
 import type { ValuesOf } from "./setting.ts";
 import type { CustomerRow, GlobalRow } from "./settings-table.ts";
 
-/** What a customer's rows of the settings table become once they are read. */
+/** A customer's rows of the settings table, after reading. */
 export type CustomerSettings = ValuesOf<CustomerRow>;
 
 /**
- * Where we connect; every value is an origin (or base address) without a trailing slash. They never change
- * the audience asked for.
+ * The addresses to connect to; each is an origin (or base address) without a trailing slash. They never
+ * change the requested audience.
  */
 export interface Endpoints {
   readonly loginUrl: string;
@@ -16,24 +16,23 @@ export interface Endpoints {
   readonly siemUrl: string;
 }
 
-/** How we get there. */
+/** How connections are made. */
 export interface Route extends Partial<CustomerSettings["route"]> {
   /**
-   * Straight to the address: no proxy, not even one that the environment names. Net honours it in every
-   * request (splunkd, loopback).
+   * Connects directly, without a proxy, even if the environment names one (splunkd, loopback).
    */
   readonly direct?: true;
   /**
-   * For splunkd on this host, whose certificate carries no usable name: trust `caFile` alone (not the public
-   * roots) and check no host name. Net refuses it with a defect (a plain Error) for an address that is not
-   * loopback (localhost, 127.0.0.0/8, ::1).
+   * For splunkd on this host, whose certificate has no usable name: trust only `caFile` (not the public
+   * roots) and do not check the host name. `net` throws a plain Error for an address that is not loopback
+   * (localhost, 127.0.0.0/8, ::1).
    */
   readonly loopbackCertificate?: true;
 }
 
 export type AuthKind = NonNullable<CustomerSettings["auth"]>;
 
-/** How a customer signs in: the setting `auth`, else what is given decides. */
+/** How a customer signs in: the setting `auth`, else decided by the given secrets. */
 export function authOf(stanza: Pick<Stanza, "auth" | "refreshToken">): AuthKind {
   return stanza.auth ?? (stanza.refreshToken === undefined ? "app" : "refresh_token");
 }
@@ -48,13 +47,13 @@ export interface Stanza extends Omit<CustomerSettings, "endpoints" | "route" | "
   readonly tenantName: string;
   readonly endpoints: Endpoints;
   readonly route: Route;
-  /** When the client secret ends, where it comes from a shared credential stored with its end. */
+  /** When the client secret ends, if it comes from a shared credential with a noted end date. */
   readonly clientSecretEndsMs?: number;
 }
 
 export type GlobalSettings = ValuesOf<GlobalRow>;
 
-/** One thing wrong with the settings, said so that the reader can mend it; never holds a secret's value. */
+/** One problem in the settings, with a sentence that says how to fix it. Never contains a secret's value. */
 export interface SettingProblem {
   readonly stanza: string;
   readonly key: string;

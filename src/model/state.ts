@@ -3,31 +3,31 @@ import type { Ticks } from "./instant.ts";
 import type { StreamName } from "./stream.ts";
 import type { TenantId } from "./tenant.ts";
 
-/** Names one stream's state. A renamed stanza adopts the state that its tenant left under another name. */
+/** Identifies one stream's state. A renamed stanza takes over its tenant's state under the old name. */
 export interface StateKey {
   readonly stanza: string;
   readonly tenantId: TenantId;
   readonly stream: StreamName;
 }
 
-/** What is saved of one stream beside its ledger. All instants are ticks in decimal text on disk. */
+/** The saved state of one stream besides its ledger. On disk all instants are ticks in decimal text. */
 export interface Checkpoint {
   readonly version: 1;
-  /** Everything up to here was asked for and written; undefined before the first walk completed. */
+  /** Everything up to here was requested and written; undefined before the first walk completed. */
   readonly upTo?: Ticks;
   /**
-   * Where `upTo` stood after the last complete poll that reached back over the whole overlap: what appeared
-   * late since then lies at most the overlap before this.
+   * The value of `upTo` after the last complete poll over the whole overlap. Rows that appeared late since
+   * then are at most the overlap before this.
    */
   readonly reachedUpTo?: Ticks;
   /**
-   * Where `upTo` stood at the last complete sweep: a stop before the next one is complete must not leave out
-   * what lies between.
+   * The value of `upTo` at the last complete sweep, so that a stop before the next complete sweep skips
+   * nothing in between.
    */
   readonly sweptUpTo?: Ticks;
   /** The first run's lower bound, fixed when the first walk began. */
   readonly start: Ticks;
-  /** A walk that was interrupted, to go on with. `cursor`: everything from `from` to here was written. */
+  /** An interrupted walk, to be continued. `cursor`: everything from `from` to here was written. */
   readonly walk?: { readonly from: Ticks; readonly cursor: Ticks; readonly startedAtMs: number };
   readonly nextPollAtMs: number;
   readonly nextSweepAtMs: number;
@@ -37,11 +37,11 @@ export interface Checkpoint {
   readonly queries?: Readonly<Record<string, Ticks>>;
 }
 
-/** One version as the ledger's journal keeps it. */
+/** One version in the ledger's journal. */
 export interface LedgerEntry {
   /**
-   * 128 bits that stand for kind and object id (`objectHash` in collect/delivery/ledger.ts), as four signed 32-bit
-   * words.
+   * 128 bits that stand for kind and object id (`objectHash` in collect/delivery/ledger.ts), as four signed
+   * 32-bit words.
    */
   readonly hash: readonly [number, number, number, number];
   readonly updated: Ticks;
@@ -51,11 +51,11 @@ export interface LedgerEntry {
   readonly byteLength: number;
   /** CRC-32 of the record's bytes. */
   readonly bodyCrc: number;
-  /** What the event said of itself (`change`): a replay says the same. */
+  /** The event's `change`; a replay has the same value. */
   readonly change: Change;
 }
 
-/** What is recorded together. */
+/** What one commit records together. */
 export interface PageCommit {
   /** For the journal, in the order sent. */
   readonly entries?: readonly LedgerEntry[];
@@ -73,16 +73,16 @@ export interface PageCommit {
 export interface StreamStore {
   readonly key: StateKey;
   /**
-   * True when the last holder that had this stream open stopped in order, or when the stream is new: nothing
-   * provisional is to be sent again.
+   * True if the last holder of this stream stopped normally, or if the stream is new: no provisional event
+   * has to be sent again.
    */
   readonly stoppedInOrder: boolean;
   /**
-   * Undefined when nothing (readable) is stored; a damaged file falls back to the previous one and is
-   * reported to the log.
+   * Undefined if nothing readable is stored. For a damaged file the previous one is used, and the log reports
+   * it.
    */
   readonly checkpoint: Checkpoint | undefined;
-  /** The journal as it was at opening, oldest first, a torn tail cut away. Given once; not kept. */
+  /** The journal at opening, oldest first, without an incomplete end. Returned once; not kept. */
   takeEntries(): readonly LedgerEntry[];
   /**
    * True when a commit also keeps what is to be sent, and the store delivers it after the commit: a database,
@@ -90,12 +90,12 @@ export interface StreamStore {
    */
   readonly keepsBodies: boolean;
   /**
-   * Commits one page. Entries survive our own crash once this resolved. A checkpoint is never ahead of the
-   * entries committed before it, and with it everything survives the host's crash. Rejects with Failure
-   * `state-unwritable`: then nothing of the page counts.
+   * Commits one page. Entries survive a crash of this process once this resolves. A checkpoint is never ahead
+   * of the entries committed before it, and with it everything survives a crash of the host. Rejects with
+   * Failure `state-unwritable`: then nothing of the page counts.
    */
   commit(page: PageCommit): Promise<void>;
-  /** Makes everything committed survive the host's death too. */
+  /** Makes all commits survive a crash of the host too. */
   flush(): Promise<void>;
   /** Replaces the journal by these entries (written aside, flushed, renamed). */
   compact(entries: Iterable<LedgerEntry>): Promise<void>;
@@ -103,8 +103,8 @@ export interface StreamStore {
 }
 
 /**
- * A file of its own for one record that is too large for memory; gone when disposed of, or with the process
- * at the next start.
+ * A separate file for one record that is too large for memory. It is deleted when disposed of, else at the
+ * next start.
  */
 export interface TempFile {
   append(bytes: Uint8Array): Promise<void>;
@@ -115,12 +115,12 @@ export interface TempFile {
 }
 
 export interface StateFolder {
-  /** True when every stream's last holder stopped in order, or when the folder is new. */
+  /** True if every stream's last holder stopped normally, or if the folder is new. */
   readonly stoppedInOrder: boolean;
   open(key: StateKey): Promise<StreamStore>;
   /**
-   * True when the stanza, once opened, has taken over what its tenant left under that other name: facts about
-   * the one hold for the other.
+   * True if the stanza, once opened, has taken over its tenant's state under that other name. Facts about one
+   * name then apply to the other.
    */
   wasLeftUnder?(key: StateKey, stanza: string): boolean;
   /** Tenant domains resolved to GUIDs and other small facts, by name. */
@@ -128,6 +128,6 @@ export interface StateFolder {
   openTempFile(): Promise<TempFile>;
   readFact(name: string): Promise<string | undefined>;
   writeFact(name: string, value: string): Promise<void>;
-  /** Records the orderly stop and gives the folder up. */
+  /** Records the normal stop and releases the folder. */
   release(options: { readonly orderly: boolean }): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** The streams a customer can have; the order is the order in which docs and settings list them. */
+/** The streams that a customer can have, in the order of docs and settings. */
 export const STREAM_NAMES = ["alerts", "incidents", "xdr-incidents", "mde-alerts", "siem-alerts", "hunting"] as const;
 export type StreamName = (typeof STREAM_NAMES)[number];
 

@@ -1,6 +1,6 @@
 import type { CloudName } from "./cloud.ts";
 
-/** A tenant's GUID in lower case, whatever was typed. */
+/** A tenant's GUID, always in lower case. */
 export type TenantId = string & { readonly is: "tenant-id" };
 
 const GUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;

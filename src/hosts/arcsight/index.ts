@@ -18,4 +18,4 @@ export type { ArcSightConfig } from "./configuration.ts";
 export { rawFromProperties, readArcSightConfig } from "./configuration.ts";
 export { lint } from "./lint.ts";
 export { openServe } from "./open-serve.ts";
-export { realSecretReader } from "./secret-door.ts";
+export { realSecretReader } from "./secret-reader.ts";
