@@ -7,8 +7,8 @@ const SHORT_PAUSES_MS = [1_000, 2_000, 4_000];
 const CUSTOMER: Backoff = { firstMs: 30_000, longestMs: 900_000 };
 
 /**
- * The pause before a walk asks the same page again: 1, 2 and 4 s, each ±25 %. Undefined when it has been asked
- * often enough.
+ * The pause before a walk requests the same page again: 1, 2 and 4 s, each ±25 %. Undefined when no more
+ * retries are due.
  */
 export function shortPauseMs(failed: number, random: Random): number | undefined {
   const pauseMs = SHORT_PAUSES_MS[failed];
@@ -16,8 +16,8 @@ export function shortPauseMs(failed: number, random: Random): number | undefined
 }
 
 /**
- * How long a customer with failures waits: 30 s, doubling to 15 min; longer only when the service named a later
- * time, and then to the second.
+ * How long a customer with failures waits: 30 s, doubling up to 15 min. Longer only when the service named a
+ * later time, and then exactly until that time.
  */
 export function customerBackoffMs(failures: number, failure: Failure, nowMs: number, random: Random): number {
   if (failure.retry.when !== "at") return backoffMs(CUSTOMER, failures, random);

@@ -7,8 +7,8 @@ export interface BudgetLimits {
 }
 
 /**
- * The service counts when a request arrives, we when it leaves: two that leave a minute apart may arrive a
- * little less apart.
+ * The service counts a request when it arrives, this program when it leaves. Two requests that leave a minute
+ * apart may arrive in less than a minute.
  */
 const MARGIN_MS = 1_500;
 const MINUTE_MS = 60_000 + MARGIN_MS;
@@ -16,8 +16,8 @@ const HOUR_MS = 3_600_000 + MARGIN_MS;
 
 /**
  * Requests that may be sent for one app, tenant and API: never more than `perMinute` in any minute nor
- * `perHour` in any hour. It starts full and may be spent in a burst; a bucket that drips would let twice the
- * limit through in its first minute.
+ * `perHour` in any hour. It starts full and may be spent in a burst. A token bucket would allow twice the
+ * limit in its first minute.
  */
 export class Budget {
   readonly limits: BudgetLimits;

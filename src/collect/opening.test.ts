@@ -7,7 +7,7 @@ import type { StateFolder } from "../model/state.ts";
 import { openStateFolder } from "../stores/disk/folder.ts";
 import { Scheduler } from "./scheduler.ts";
 
-test("a stop while thousands of customers are being opened is heeded at the next one, and the orderly stop before it still counts", async () => {
+test("a stop while thousands of customers are being opened takes effect at the next one, and the orderly stop before it still counts", async () => {
   const world = new World();
   for (let n = 0; n < 5; n++) world.customer(new SimStream(world.clock));
   const dir = mkdtempSync(join(tmpdir(), "opening-"));

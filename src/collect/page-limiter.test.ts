@@ -4,7 +4,7 @@ import { FakeClock } from "../../test/harness/fakes/clock.ts";
 import { Budget } from "./budget.ts";
 import { acquireWithinBudget, PageLimiter } from "./page-limiter.ts";
 
-/** Everybody else: one turn after the other is taken and held, so that whoever asks now waits for `forMs`. */
+/** Other customers: each takes the slot and holds it, so that a request made now waits for `forMs`. */
 function crowd(limiter: PageLimiter, clock: FakeClock, forMs: number): void {
   const heldMs = 2_500;
   for (let waited = 0; waited < forMs; waited += heldMs) {
@@ -27,7 +27,7 @@ function sender(budget: Budget, clock: FakeClock) {
   return { leftAtMs, stop, send };
 }
 
-test("P13 a request that waited long is counted when it leaves, not when it asked", async () => {
+test("P13 a request that waited long for its slot is counted when it leaves, not when it was queued", async () => {
   const clock = new FakeClock();
   const limiter = new PageLimiter(1, clock);
   const budget = new Budget({ perMinute: 2 }, clock);
@@ -44,7 +44,7 @@ test("P13 a request that waited long is counted when it leaves, not when it aske
   expect(leftAtMs.at(-1)).toBeLessThan(2.2 * MINUTE);
 });
 
-test("who waits for a budget holds no turn meanwhile", async () => {
+test("a request that waits for its budget holds no slot meanwhile", async () => {
   const clock = new FakeClock();
   const limiter = new PageLimiter(1, clock);
   const spent = new Budget({ perMinute: 1 }, clock);
@@ -59,7 +59,7 @@ test("who waits for a budget holds no turn meanwhile", async () => {
   expect(other.leftAtMs).toEqual([1_000]);
 });
 
-test("a stop while the turn is waited for ends the wait and counts nothing", async () => {
+test("a stop ends the wait for a slot, and no request is counted", async () => {
   const clock = new FakeClock();
   const limiter = new PageLimiter(1, clock);
   const budget = new Budget({ perMinute: 1 }, clock);

@@ -3,31 +3,34 @@ import type { Clock } from "../model/ports.ts";
 import type { Budget } from "./budget.ts";
 import { stopped } from "./failures.ts";
 
-/** A page that takes longer no longer holds a place: its place goes to the next in line. */
+/** A page that takes longer loses its slot to the next request in line. */
 const SLOW_AFTER_MS = 3_000;
-/** Slow pages that may go on beside the others, in multiples of the places: each holds a connection and buffers. */
+/**
+ * How many slow pages may continue without a slot, in multiples of the slots: each holds a connection and
+ * buffers.
+ */
 const SLOW_MOST = 8;
 
 /**
- * How many pages are read at once over all customers. A place is held for one page, never for a walk, and places
- * are given in the order they were asked for: a customer with a burst of 100,000 alerts waits after each page
- * behind everybody who is due, and customers whose service hangs do not use up the places.
+ * Limits how many pages are read at once over all customers. A slot is held for one page, never for a walk,
+ * and slots are given in the order of the requests. A customer with a burst of 100,000 alerts therefore waits
+ * after each page behind every customer that is due. Customers whose service hangs do not use up the slots.
  */
 export class PageLimiter {
   readonly #clock: Clock;
   readonly #slowMost: number;
-  readonly #places: ConcurrencyLimiter;
+  readonly #slots: ConcurrencyLimiter;
   #slow = 0;
 
   constructor(atOnce: number, clock: Clock) {
-    this.#places = new ConcurrencyLimiter(atOnce);
+    this.#slots = new ConcurrencyLimiter(atOnce);
     this.#slowMost = atOnce * SLOW_MOST;
     this.#clock = clock;
   }
 
-  /** Resolves to a function that releases the place (once). */
+  /** Resolves to a function that releases the slot (once). */
   async acquire(): Promise<() => void> {
-    await this.#places.acquire();
+    await this.#slots.acquire();
     const released = new AbortController();
     let isSlow = false;
     const releaseWhenSlow = async (): Promise<void> => {
@@ -35,22 +38,23 @@ export class PageLimiter {
       if (released.signal.aborted || this.#slow >= this.#slowMost) return;
       isSlow = true;
       this.#slow += 1;
-      this.#places.release();
+      this.#slots.release();
     };
     void releaseWhenSlow();
     return () => {
       if (released.signal.aborted) return;
       released.abort();
       if (isSlow) this.#slow -= 1;
-      else this.#places.release();
+      else this.#slots.release();
     };
   }
 }
 
 /**
- * A place for one request that both budget and limiter allow now; resolves to a function that releases the place.
- * The request is counted when it has its place: counted before, a long wait for the place would let more through
- * in a minute than the budget allows. No place is held while the budget is waited for. Throws Failure `stopped`.
+ * Waits until both budget and limiter allow one request; resolves to a function that releases the slot. The
+ * request is counted when it has its slot: if it were counted earlier, a long wait for the slot could let
+ * more requests leave in one minute than the budget allows. No slot is held while waiting for the budget.
+ * Throws Failure `stopped`.
  */
 export async function acquireWithinBudget(
   budget: Budget,

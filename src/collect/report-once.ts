@@ -1,20 +1,21 @@
-/** So many at a time: were there more, the oldest are told of again. */
+/** At most this many are remembered; beyond that the oldest are reported again. */
 const REMEMBERED_MOST = 1_000;
 
 /**
- * What was told of already in this process, so that a record that is met at each poll is no event at each
+ * What this process has reported already, so that a record that every poll meets is not an event at every
  * poll.
  */
 export class ReportOnce {
-  /** Made when there is something to remember: thousands of streams never have anything. */
-  #told: Set<string> | undefined;
+  /** Created on first use: thousands of streams never have anything to report. */
+  #reported: Set<string> | undefined;
 
   /** True the first time. */
   reportOnce(what: string): boolean {
-    this.#told ??= new Set();
-    if (this.#told.has(what)) return false;
-    this.#told.add(what);
-    if (this.#told.size > REMEMBERED_MOST) for (const oldest of this.#told.values()) return this.#told.delete(oldest);
+    this.#reported ??= new Set();
+    if (this.#reported.has(what)) return false;
+    this.#reported.add(what);
+    if (this.#reported.size > REMEMBERED_MOST)
+      for (const oldest of this.#reported.values()) return this.#reported.delete(oldest);
     return true;
   }
 }

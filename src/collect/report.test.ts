@@ -8,7 +8,7 @@ import { CustomerReport } from "./report.ts";
 
 const DAY_MS = 86_400_000;
 
-test("each mark of a credential that will end is one health event, and the stream's own state stays", async () => {
+test("each threshold of a credential that will expire makes one health event, and the stream's own state stays", async () => {
   const clock = new FakeClock();
   const sent: HealthEvent[] = [];
   const unusedDays = () => 58 + Math.floor((clock.nowMs() - T0) / DAY_MS);

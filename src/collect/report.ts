@@ -31,7 +31,7 @@ const zero = (): StreamCounts => ({
   invalid_utf8: 0,
 });
 
-/** One stream's condition as the health event tells it. */
+/** One stream's state, as the health event reports it. */
 export class StreamReport {
   readonly stream: StreamName;
   /** Since the last health event. */
@@ -174,8 +174,8 @@ export class CustomerReport {
   }
 
   /**
-   * Something that is no state but must be seen (a quarantined record, a tenant that does not match): one
-   * event now, the state stays.
+   * Reports something that is not a state but must be seen (a quarantined record, a tenant that does not
+   * match): one event now, the state stays.
    */
   async incident(stream: StreamReport, failure: Failure): Promise<void> {
     this.#log.warn(failure.say, {
@@ -213,8 +213,8 @@ export class CustomerReport {
   }
 
   /**
-   * Looked at hourly. A threshold that no longer holds (a token was redeemed, a certificate replaced) will be told
-   * again when it is passed again.
+   * Checked hourly. A threshold that no longer holds (a token was redeemed, a certificate replaced) is
+   * reported again when it is passed again.
    */
   #warn(): void {
     const stream = this.streams[0];
@@ -227,7 +227,7 @@ export class CustomerReport {
     for (const { failure } of fresh) void this.incident(stream, failure);
   }
 
-  /** Resolves when every event handed over so far is out. */
+  /** Resolves when every event handed over so far has been sent. */
   idle(): Promise<void> {
     return this.#sending.idle();
   }

@@ -38,7 +38,7 @@ test("after an orderly stop nothing repeats", async () => {
   expect(judge(stream, w.sentOf(customer))).toEqual({ lost: [], stale: [], duplicated: [], outOfOrder: [] });
 });
 
-test("an orderly stop in the middle of a long walk goes on where it was", async () => {
+test("after an orderly stop in the middle of a long walk the next run continues where it was", async () => {
   const { w, stream, customer } = world();
   stream.answerTakesMs = 100;
   await w.start();
@@ -178,7 +178,7 @@ describe("after a crash everything provisional is sent again with equal keys, an
     expect(await w.state.readFact("replay-since-s")).toBe("{}");
   });
 
-  test("although deaths followed one another and what was sent again filled the window each time", async () => {
+  test("although several crashes followed one another and what was sent again filled the window each time", async () => {
     const { w, stream, customer } = world();
     w.replayMib = 0.15;
     stream.answerTakesMs = 100;
@@ -187,7 +187,7 @@ describe("after a crash everything provisional is sent again with equal keys, an
     const before = w.sentOf(customer);
     await w.kill();
     const arrived = before.slice(0, -15);
-    for (let death = 0; death < 6; death += 1) {
+    for (let crash = 0; crash < 6; crash += 1) {
       w.sink.sent.length = 0;
       await w.start();
       await w.clock.advance(1_500);
@@ -329,7 +329,7 @@ test("the saved checkpoint never passes the oldest provisional version", async (
   expect(held?.checkpoint?.upTo).toBeGreaterThan(ticks(T0 - 2 * MINUTE));
 });
 
-test("a full disk under the state folder stops nobody for good: what could not be journalled is sent when there is room again, once", async () => {
+test("a full disk under the state folder stops no customer for good: what could not be journalled is sent when there is room again, once", async () => {
   const { w, stream, customer } = world(60);
   w.state.isFull = true;
   await w.start();
@@ -346,7 +346,7 @@ test("a full disk under the state folder stops nobody for good: what could not b
   expect(w.sink.healths.at(-1)?.streams[0]).toMatchObject({ state: "ok" });
 });
 
-test("EPIPE ends the run for everybody and counts as no orderly stop", async () => {
+test("EPIPE ends the run for all customers and does not count as an orderly stop", async () => {
   const { w } = world(50);
   let writes = 0;
   w.sink.break = () =>
@@ -395,7 +395,7 @@ test("a connection that breaks in the middle of a walk has what that walk had se
   expect(replayed).toHaveLength(asked[0] as number);
 });
 
-test("a death after a sweep that found nothing repeats nothing: what the checkpoint that was saved asks for is not forgotten", async () => {
+test("a crash after a sweep that found nothing repeats nothing: what the checkpoint that was saved asks for is not forgotten", async () => {
   const { w, stream, customer } = world(2_000);
   w.sink.kind = "durable";
   await w.start();
@@ -412,7 +412,7 @@ test("a death after a sweep that found nothing repeats nothing: what the checkpo
   expect(judge(stream, w.sentOf(customer))).toEqual(FLAWLESS);
 });
 
-test("a quiet customer's mark is not written at each empty poll", async () => {
+test("an idle customer's checkpoint is not written at each empty poll", async () => {
   const w = new World();
   const stream = new SimStream(w.clock);
   w.customer(stream);
@@ -429,8 +429,8 @@ test("a restart neither delays nor repeats a poll", async () => {
   await w.start();
   await w.clock.advance(90_000);
   const last = stream.askedAtMs.at(-1) as number;
-  // Among thousands of customers there is no time for every checkpoint: the times of their next polls are saved
-  // together.
+  // With thousands of customers there is no time to save every checkpoint, so the times of their next polls
+  // are saved together.
   await w.stop(0);
   await w.clock.advance(5_000);
   await w.start();

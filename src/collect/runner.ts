@@ -8,7 +8,7 @@ export interface LostVersion {
   readonly hash: ObjectHash;
   readonly updated: Ticks;
   readonly askFrom: Ticks;
-  /** Known when the process still lives. */
+  /** Known within the same run. */
   readonly owner?: ProvisionalOwner;
 }
 
@@ -18,7 +18,7 @@ export interface Runner {
   readonly checkpoint: { readonly nextPollAtMs: number };
   /** What this runner has in the provisional window. */
   readonly owners: readonly ProvisionalOwner[];
-  /** The version is read and sent again when it is met. */
+  /** Has the version read and sent again. */
   askForReplay(version: LostVersion): void;
   /** Where a question for a version found in the journal must begin after a crash. */
   askFromOf(entry: { readonly updated: Ticks }): Ticks;
@@ -30,6 +30,6 @@ export interface Runner {
   run(stop: AbortSignal, firstInMs: number): Promise<void>;
   /** Everything that is due, once. Rejects with the first Failure. */
   round(stop: AbortSignal): Promise<void>;
-  /** Saves what the next start depends on, and, when `thorough`, also what only spares it some reading. */
+  /** Saves what the next start depends on; with `thorough` also what only reduces its requests. */
   close(options: { readonly orderly: boolean; readonly thorough: boolean }): Promise<void>;
 }

@@ -17,9 +17,11 @@ import type { CredentialReport } from "./report.ts";
 import { CustomerReport } from "./report.ts";
 import type { Runner } from "./runner.ts";
 
-/** First polls are spread so that a restart of the whole scheduler asks for tokens at no more than this rate. */
+/**
+ * First polls are spread, so that a restart with many customers requests tokens at no more than this rate.
+ */
 const FIRST_POLLS_PER_SECOND = 50;
-/** A hunting query may take three minutes; alerts must never wait for one. */
+/** Separate from the pages: a hunting query may take three minutes, and alerts must never wait for one. */
 const HUNTS_AT_ONCE = 8;
 
 /** One customer as the scheduler runs it. */
@@ -45,12 +47,12 @@ export interface SchedulerParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** Ends the opening: thousands of customers take seconds, and a host that stops does not wait so long. */
+  /** Ends the opening: thousands of customers take seconds, and a host that stops does not wait that long. */
   readonly stop?: AbortSignal;
 }
 
 /**
- * Someone configured for whom nothing can be collected: seen in health events, so that silence has a reason.
+ * A configured customer that cannot be collected: health events report it, so that it is not merely silent.
  */
 export interface Refused {
   readonly tenant: Tenant;
@@ -65,8 +67,8 @@ export interface RoundResult {
 }
 
 /**
- * All customers of one process. Each stream of each customer has its own loop; what they share is turns
- * (pages at once), budgets, the provisional window and the sink.
+ * All customers of one process. Each stream of each customer has its own loop. They share the page limiter,
+ * budgets, the provisional window and the sink.
  */
 export class Scheduler {
   readonly #p: SchedulerParts;
@@ -78,8 +80,8 @@ export class Scheduler {
   readonly #refused: CustomerReport[] = [];
   #dueAtMs: Readonly<Record<string, number>> = {};
   /**
-   * Streams of which something is still to be sent again, and since when it was written: neither a further
-   * death nor an orderly stop may forget it.
+   * Streams that still have to send something again, with the time since which it was written. Neither
+   * another crash nor an orderly stop may forget it.
    */
   #replaySinceS: Readonly<Record<string, number>> = {};
   #launch: ((runner: Runner, inMs: number) => void) | undefined;
@@ -96,8 +98,8 @@ export class Scheduler {
   }
 
   /**
-   * Opens every stream's state; after a stop without order, what may not have arrived is marked to be sent
-   * again. Throws Failure `stopped`: nothing was written then.
+   * Opens every stream's state; after an abnormal end, what may not have arrived will be sent again. Throws
+   * Failure `stopped`: nothing was written then.
    */
   static async open(parts: SchedulerParts): Promise<Scheduler> {
     const scheduler = new Scheduler(parts);
@@ -118,9 +120,7 @@ export class Scheduler {
     log.debug("customers opened", { customers: customers.length });
   }
 
-  /**
-   * A customer who could not be named before (a tenant domain that did not resolve) joins the running fleet.
-   */
+  /** Adds a customer that could not be opened at start (its tenant domain did not resolve). */
   async add(customer: Customer): Promise<void> {
     const late = await this.#enrol(customer);
     if (this.#p.sink.kind === "provisional") await this.#replayAfterCrash(late);
@@ -128,8 +128,7 @@ export class Scheduler {
   }
 
   /**
-   * Tells of somebody who is configured but cannot be collected; again every hour until the function that it
-   * returns is called.
+   * Reports a customer that cannot be collected, now and every hour until the returned function is called.
    */
   refuse(refused: Refused): () => void {
     const report = this.#reportOf(refused.tenant, undefined);
@@ -226,7 +225,7 @@ export class Scheduler {
     late.forEach(({ runner, entries }, i) => {
       const name = dueName(runner.key);
       const unfinishedS = this.#replaySinceS[name];
-      // What an earlier death left to be sent again stays so, however much was written since.
+      // What an earlier crash left to be sent again stays so, however much was written since.
       const unfinished =
         unfinishedS === undefined ? 0 : entries.filter((entry) => entry.writtenAtS >= unfinishedS).length;
       const asked = entries.slice(entries.length - Math.max(taken[i]!, unfinished));
@@ -239,12 +238,15 @@ export class Scheduler {
     await this.#keepReplaySince(sinceS);
     if (versions > 0)
       this.#p.log.warn(
-        "the last run did not stop in order: what it wrote last is read and sent again with equal keys",
+        "the previous run ended abnormally: the events that it wrote last are sent again, with the same keys",
         { versions },
       );
   }
 
-  /** What a stanza left to be sent again is looked for under its new name, and its old one forgotten. */
+  /**
+   * After a stanza was renamed: what is to be sent again moves to the new name, and the old name is
+   * forgotten.
+   */
   async #takeOverReplaySince(key: StateKey): Promise<void> {
     const { state } = this.#p;
     const begin = `${key.tenantId}/`;
@@ -262,7 +264,9 @@ export class Scheduler {
     this.#replaySinceS = kept;
   }
 
-  /** Keeps of `sinceS` what still waits, and what belongs to streams that this run leaves out. */
+  /**
+   * Keeps the entries of `sinceS` that are still needed, and those of streams that this run does not open.
+   */
   async #keepReplaySince(sinceS: Readonly<Record<string, number>>): Promise<void> {
     const kept: Record<string, number> = { ...this.#replaySinceS };
     for (const runner of this.#members.flatMap((m) => m.runners)) {
@@ -277,20 +281,20 @@ export class Scheduler {
   }
 
   /**
-   * Polls everybody until `stop`, also when there is nobody. Rejects with a Failure when the host or the
-   * state folder is gone; everything else stays with its customer.
+   * Polls all customers until `stop`, even when there is none. Rejects with a Failure when the host or the
+   * state folder is gone; every other failure concerns only its customer.
    */
   async run(stop: AbortSignal): Promise<void> {
     const { clock, random } = this.#p;
-    const everybody = new AbortController();
-    const stopEverybody = AbortSignal.any([stop, everybody.signal]);
+    const fatalStop = new AbortController();
+    const stopAll = AbortSignal.any([stop, fatalStop.signal]);
     const loops: Promise<void>[] = [];
     let fatal: Failure | undefined;
     this.#launch = (runner, inMs) => {
       loops.push(
-        runner.run(stopEverybody, inMs).catch((error: unknown) => {
+        runner.run(stopAll, inMs).catch((error: unknown) => {
           fatal ??= asFailure(error);
-          everybody.abort();
+          fatalStop.abort();
         }),
       );
     };
@@ -304,7 +308,7 @@ export class Scheduler {
       const dueMs = Math.min(pollMs, Math.max(0, runner.checkpoint.nextPollAtMs - now));
       this.#launch?.(runner, Math.max(dueMs, spreadMs));
     });
-    loops.push(this.#watch(stopEverybody));
+    loops.push(this.#watch(stopAll));
     // Customers may join while the others run.
     for (let waited = 0; waited < loops.length; waited++) await loops[waited];
     this.#launch = undefined;
@@ -312,14 +316,14 @@ export class Scheduler {
   }
 
   /**
-   * Once a minute: health events that are due of those who do not poll, and provisional bytes that have
-   * settled.
+   * Once a minute: sends due health events of customers that do not poll, and drops settled provisional
+   * bytes.
    */
   async #watch(stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
       this.#provisional.settle();
       for (const report of this.#refused) report.flush();
-      // Where it cannot be written it is tried again; until then a death only repeats more.
+      // If it cannot be written it is retried in a minute; until then a crash only repeats more.
       await this.#keepReplaySince(this.#replaySinceS).catch(() => undefined);
       await this.#p.clock.pause(WATCH_EVERY_MS, stop);
     }
@@ -364,8 +368,8 @@ export class Scheduler {
       woken.add(runner);
     }
     for (const runner of woken) runner.wakeUp();
-    // What others write meanwhile pushes out of the window what is not sent again yet; a death before that
-    // must not forget it.
+    // Events of others may push what is not sent again yet out of the window; a crash before it is sent must
+    // not forget it.
     void this.#keepReplaySince(this.#replaySinceS).catch(() => undefined);
     return versions.length;
   }
@@ -390,30 +394,30 @@ export class Scheduler {
   }
 
   /**
-   * Saves checkpoints and closes the state. `orderly`: everything written counts as delivered, nothing repeats at
-   * the next start. What the next start depends on is always saved; what only spares it some reading
-   * (thousands of idle customers' checkpoints) as long as `thoroughForMs` lasts. Returns false when some state
-   * could not be saved (the stop is then not an orderly one).
+   * Saves checkpoints and closes the state. `orderly`: everything written counts as delivered, and nothing
+   * repeats at the next start. What the next start depends on is always saved. What only reduces its requests
+   * (checkpoints of thousands of idle customers) is saved as long as `thoroughForMs` lasts. Returns false
+   * when some state could not be saved: the stop is then not an orderly one.
    */
   async close(options: { readonly orderly: boolean; readonly thoroughForMs?: number }): Promise<boolean> {
     const { clock, state, log } = this.#p;
     let saved = true;
-    const complain = (error: unknown) => {
+    const reportUnsaved = (error: unknown) => {
       saved = false;
       log.error("state could not be saved at stop", { failure: isFailure(error) ? error.code : String(error) });
     };
     const runners = this.#members.flatMap((m) => m.runners);
-    // One write for all: at stop there is no time for a file per idle customer.
+    // One write for all: a stop leaves no time for one file per idle customer.
     const due = Object.fromEntries(runners.map((runner) => [dueName(runner.key), runner.checkpoint.nextPollAtMs]));
-    await state.writeFact(DUE_TIMES, JSON.stringify(due)).catch(complain);
-    await this.#keepReplaySince(this.#replaySinceS).catch(complain);
+    await state.writeFact(DUE_TIMES, JSON.stringify(due)).catch(reportUnsaved);
+    await this.#keepReplaySince(this.#replaySinceS).catch(reportUnsaved);
     const endMs = clock.monotonicMs() + (options.thoroughForMs ?? Number.POSITIVE_INFINITY);
     for (let i = 0; i < runners.length; i += CLOSED_AT_ONCE) {
       const thorough = clock.monotonicMs() < endMs;
       const some = runners.slice(i, i + CLOSED_AT_ONCE);
       await Promise.all(
         some.map((runner) =>
-          runner.close({ orderly: options.orderly && !runner.awaitsReplay, thorough }).catch(complain),
+          runner.close({ orderly: options.orderly && !runner.awaitsReplay, thorough }).catch(reportUnsaved),
         ),
       );
     }
@@ -438,7 +442,7 @@ function readNumbers(text: string | undefined): Readonly<Record<string, number>>
     if (typeof read !== "object" || read === null) return {};
     return Object.fromEntries(Object.entries(read).filter((e): e is [string, number] => typeof e[1] === "number"));
   } catch {
-    // The file has a checksum: another text was never ours.
+    // The file has a checksum, so this program never wrote such a text.
     return {};
   }
 }
@@ -451,8 +455,8 @@ interface Late {
 const LATE_S = PROVISIONAL_FOR_MS / 1000;
 
 /**
- * Hands the journal on and, where something may have to be sent again, remembers the newest entry of each
- * object of the last hour, oldest first.
+ * Passes the journal on. If something may have to be sent again, also returns the newest entry of each object
+ * of the last hour, oldest first.
  *
  * @param unfinishedS something written since then was still to be sent again when the process ended.
  */
@@ -475,9 +479,9 @@ function withLateEntries(
     close: () => store.close(),
   };
   const sinceS = Math.min(last - LATE_S, unfinishedS ?? last);
-  // A compacted journal keeps no order.
+  // A compacted journal is unsorted.
   const late = entries.filter((entry) => entry.writtenAtS >= sinceS).sort((a, b) => a.writtenAtS - b.writtenAtS);
-  // What was written again and again counts once, or it would push out of the window what never arrived.
+  // An object that was written repeatedly counts once; otherwise it would displace others that never arrived.
   const newest = new Map<string, LedgerEntry>();
   for (const entry of late) {
     const object = entry.hash.join(" ");

@@ -23,20 +23,18 @@ import { PROVISIONAL_FOR_MS, ProvisionalOwner } from "./provisional.ts";
 import { quarantined } from "./quarantine.ts";
 import { SentVersions } from "./sent-versions.ts";
 
-/** What an event takes beyond the record's own bytes, for the provisional window's account. */
+/** Bytes of an event beyond the record's own, as the provisional window counts them. */
 export const EVENT_OVERHEAD_BYTES = 512;
 /**
- * An alert taken out of an incident is met again as long as the incident changes, however old the alert: it
- * is remembered since it was last met.
+ * A nested alert is met again as long as its incident changes, however old the alert is. It is remembered for
+ * this long after it was last met.
  */
 const NESTED_REMEMBERED_MS = 30 * 24 * 3_600_000;
 /** Journalled once a day at most. */
 const TOUCHED_EVERY_S = 24 * 3_600;
-/**
- * A version met again counts as written so long ago that nobody takes it for one that may not have arrived.
- */
+/** A version met again counts as written this long ago, so that it is not taken for a provisional one. */
 const MET_LONG_AGO_S = (2 * PROVISIONAL_FOR_MS) / 1000;
-/** With the overhead it fits into the ledger's 32 bits. */
+/** With the overhead this fits into the ledger's 32 bits. */
 const LEDGER_MOST_BYTES = 0x7fff_ffff - EVENT_OVERHEAD_BYTES;
 
 /** What one walk is for. */
@@ -44,7 +42,7 @@ export interface WalkPass {
   readonly found: Exclude<Found, "replay">;
   /** Sweeps: a version at or after this instant is one that a poll would have found too. */
   readonly lateBefore?: Ticks;
-  /** Keep the walk's progress so that it can go on after a failure or a stop. */
+  /** Save the walk's progress, so that it can continue after a failure or a stop. */
   readonly keepsProgress: boolean;
   /** The stream's checkpoint when the walk began; undefined in the first walk. */
   readonly upTo: Ticks | undefined;
@@ -83,8 +81,8 @@ export interface DeliveryParts {
 }
 
 /**
- * Sends a stream's new versions from page to sink and records them: decides which versions go out and as what, and
- * counts them.
+ * Sends a stream's new versions from page to sink and records them. Decides which versions are sent and as
+ * what (new, updated, replay, sweep), and counts them.
  */
 export class StreamDelivery {
   readonly #p: DeliveryParts;
@@ -113,7 +111,7 @@ export class StreamDelivery {
   }
 
   /**
-   * After a complete walk: what was to be sent again but is not there any more was covered by a newer
+   * Call after a complete walk: what was to be sent again but was not met has been replaced by a newer
    * version, or is gone from Microsoft.
    */
   endReplay(): void {
@@ -121,7 +119,7 @@ export class StreamDelivery {
     if (dropped > 0) this.#p.report.count("superseded", dropped);
   }
 
-  /** Sends what is fresh of a batch; all of it counts in the page's tally and seen rows. */
+  /** Sends what is new in a batch; all of it counts in the page's tally and seen rows. */
   async deliver(batch: readonly PageRecord[], page: PagePass): Promise<void> {
     const { provisional } = this.#p;
     const { tally, seen } = page;
@@ -131,8 +129,8 @@ export class StreamDelivery {
     const nowS = provisional.writtenNowS();
     for (const record of batch) {
       if (!record.readable) {
-        // Its place in the list counts like any other's, or a page full of such records would look like the
-        // end.
+        // It counts as a row of the list like any other; otherwise a page full of such records would look
+        // like the end.
         if (record.updated === undefined) tally.untimed += 1;
         else {
           tally.meet(record.updated);
@@ -162,8 +160,9 @@ export class StreamDelivery {
         bodyCrc: crcOf(record.body),
         change: judged.change,
       };
-      // A nested record's own time says nothing about where a question finds it, and neither does that of a row
-      // which only the sweep found.
+      // A nested record is found by its incident's time, not by its own. A row that only the sweep found
+      // cannot be found by its own time either. Both are requested again from where this page's question
+      // began.
       const fromPage = page.askedFrom !== undefined && (record.nested === true || page.found === "sweep");
       const askFrom = fromPage && page.askedFrom < updated ? page.askedFrom : updated;
       transaction.add({ entry, owner: this.owner, askFrom });
@@ -173,7 +172,7 @@ export class StreamDelivery {
       await transaction.send({ deliveries });
       for (const delivery of deliveries) this.#p.report.countDelivered(delivery, delivery.record);
     }
-    // Last of all: a full disk must not keep what was sent out of the journal, nor what was not sent in memory.
+    // Last of all, because it may fail on a full disk: by now the sent versions are in the journal.
     await this.#sent.journalTouched(touched);
   }
 
@@ -187,9 +186,9 @@ export class StreamDelivery {
   }
 
   /**
-   * Fetches a record too large for memory alone into a file, then passes it on in pieces. The file is needed
-   * because an event that has begun cannot be withdrawn when the answer breaks off, and because a slow answer
-   * must not hold the sink against other customers.
+   * Fetches a record that is too large for memory into a temporary file, then sends it in pieces. The file is
+   * needed because an event that has begun cannot be withdrawn when the answer is interrupted, and because a
+   * slow answer must not block the sink for other customers.
    */
   async deliverHuge(record: HugeRecord, pass: WalkPass): Promise<void> {
     const { source, sink, tenant, provisional, budget } = this.#p;
@@ -263,7 +262,7 @@ export class StreamDelivery {
         change = this.#isNew(record, pass.upTo) ? "new" : "updated";
         break;
       case "newer":
-        if (verdict.unsent) report.count("superseded");
+        if (verdict.awaitedReplay) report.count("superseded");
         break;
       case "replay":
         change = verdict.change;
@@ -312,15 +311,15 @@ export class StreamDelivery {
       new Failure("tenant-mismatch", {
         actor: "operator",
         retry: { when: "never" },
-        say: `Records of ${source.name} carry tenant ${record.payloadTenantId}, but this customer is configured as ${tenant.id}; they are delivered under the configured one.`,
+        say: `Records of ${source.name} carry tenant ${record.payloadTenantId}, but this customer is configured as ${tenant.id}. They are delivered with the configured tenant.`,
         nextStep: "Check tenant_id of this customer.",
       }),
     );
   }
 
   /**
-   * Forgets what lies behind the ledger's span before `askedAgainFrom`, and rewrites the journal when most of it
-   * is history.
+   * Forgets versions older than `askedAgainFrom` less the ledger's span, and rewrites the journal when most
+   * of its entries are obsolete.
    */
   async tidy(askedAgainFrom: Ticks | undefined): Promise<void> {
     if (askedAgainFrom === undefined) return;

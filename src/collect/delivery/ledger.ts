@@ -3,10 +3,7 @@ import type { Ticks } from "../../model/instant.ts";
 import type { LedgerEntry } from "../../model/state.ts";
 import type { RecordKind } from "../../model/stream.ts";
 
-/**
- * Numbers per slot: four of the object's hash, two of the instant, written-at, bytes, CRC with the change in
- * a word of its own.
- */
+/** Numbers per slot: four of the object's hash, two of the instant, then written-at, bytes, CRC and flags. */
 const SLOT = 10;
 const UPDATED_HIGH = 4;
 const UPDATED_LOW = 5;
@@ -18,8 +15,8 @@ const USED = 1;
 const IS_NEW = 2;
 const REPLAY = 4;
 /**
- * Fullest and, after growing, emptiest: 40 bytes a slot over 0.7 is 57 bytes a key, which stays below the
- * promised 64.
+ * The table grows above the first fill level, down to the second: 40 bytes a slot over 0.7 is 57 bytes a key,
+ * which stays below the promised 64.
  */
 const FULLEST = 0.88;
 const AFTER_GROWING = 0.7;
@@ -38,10 +35,9 @@ export type Verdict =
   /** No version of this object is held. */
   | { readonly is: "unknown" }
   /**
-   * An older version was sent. `unsent`: that older one is provisional after a crash and is now covered by
-   * this.
+   * An older version was sent. `awaitedReplay`: it was still to be sent again, and this version replaces it.
    */
-  | { readonly is: "newer"; readonly unsent: boolean }
+  | { readonly is: "newer"; readonly awaitedReplay: boolean }
   /** This very version was sent. */
   | { readonly is: "sent" }
   /** This very version was sent with other bytes. */
@@ -52,10 +48,10 @@ export type Verdict =
   | { readonly is: "replay"; readonly change: Change };
 
 /**
- * 128 bits over kind and id: an accidental collision would swallow an alert, 64 bits would make one likely in
- * a large deployment's lifetime. MurmurHash3_x86_128 (A. Appleby, public domain) over the UTF-16 units, two to a word:
- * Microsoft chooses the ids, so nobody can aim at another's, and a digest costs a call out of JavaScript and
- * a buffer for each record.
+ * 128 bits over kind and id: a collision would lose an alert, and with 64 bits one is likely in a large
+ * deployment's lifetime. This is MurmurHash3_x86_128 (A. Appleby, public domain) over the UTF-16 units, two
+ * to a word. A cryptographic digest is not needed, because Microsoft chooses the ids and nobody can aim at a
+ * collision. It would also cost a call out of JavaScript and a buffer for each record.
  */
 export function objectHash(kind: RecordKind, id: string): ObjectHash {
   const { length } = id;
@@ -66,8 +62,8 @@ export function objectHash(kind: RecordKind, id: string): ObjectHash {
   let h3 = seed;
   let h4 = seed;
   for (let i = 0; i < length; i += 8) {
-    // Past the end charCodeAt is NaN, which counts as 0 here; the length tells such an id from one that ends
-    // in U+0000.
+    // Past the end charCodeAt returns NaN, which counts as 0 here. The length distinguishes such an id from
+    // one that ends in U+0000.
     h1 ^= scrambled(id.charCodeAt(i) | (id.charCodeAt(i + 1) << 16), 0x239b961b, 15, 0xab0e9789);
     h1 = (Math.imul(((h1 << 19) | (h1 >>> 13)) + h2, 5) + 0x561ccd1b) | 0;
     h2 ^= scrambled(id.charCodeAt(i + 2) | (id.charCodeAt(i + 3) << 16), 0xab0e9789, 16, 0x38b34ae5);
@@ -89,12 +85,12 @@ export function objectHash(kind: RecordKind, id: string): ObjectHash {
   return [h1, (h2 + h1) | 0, (h3 + h1) | 0, (h4 + h1) | 0];
 }
 
-function scrambled(word: number, first: number, turn: number, second: number): number {
+function scrambled(word: number, first: number, rotation: number, second: number): number {
   const k = Math.imul(word, first);
-  return Math.imul((k << turn) | (k >>> (32 - turn)), second);
+  return Math.imul((k << rotation) | (k >>> (32 - rotation)), second);
 }
 
-/** Each bit of the word acts on all of its bits. */
+/** Mixes the word: each input bit affects all output bits. */
 function finished(word: number): number {
   let h = Math.imul(word ^ (word >>> 16), 0x85ebca6b);
   h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
@@ -102,8 +98,8 @@ function finished(word: number): number {
 }
 
 /**
- * The newest version sent of each object, in one typed array (a Map of strings costs ten times as much). Per
- * object only the newest matters: an older one that shows up later is never sent.
+ * The newest version sent of each object, in one typed array (a Map of strings takes ten times the memory).
+ * Only the newest version of an object matters: an older one that appears later is never sent.
  */
 export class Ledger {
   #slots: Int32Array;
@@ -130,7 +126,7 @@ export class Ledger {
     const flags = this.#slots[at + FLAGS]!;
     if (!(flags & USED)) return { is: "unknown" };
     const held = this.#updatedAt(at);
-    if (updated > held) return { is: "newer", unsent: (flags & REPLAY) !== 0 };
+    if (updated > held) return { is: "newer", awaitedReplay: (flags & REPLAY) !== 0 };
     if (updated < held) return { is: "superseded" };
     if (flags & REPLAY) return { is: "replay", change: flags & IS_NEW ? "new" : "updated" };
     const isSameBody = (bodyCrc() | 0) === this.#slots[at + CRC];
@@ -155,7 +151,7 @@ export class Ledger {
     slots[at + FLAGS] = USED | (entry.change === "new" ? IS_NEW : 0);
   }
 
-  /** The version is to be sent again when it is met, if it is still the newest one held. */
+  /** Has the version sent again when a poll meets it, if it is still the newest one held. False otherwise. */
   askForReplay(hash: ObjectHash, updated: Ticks): boolean {
     const at = this.#find(hash);
     if (!(this.#slots[at + FLAGS]! & USED) || this.#updatedAt(at) !== updated) return false;
@@ -163,7 +159,7 @@ export class Ledger {
     return true;
   }
 
-  /** Waits for no replay any longer. Returns how many were given up. */
+  /** Stops waiting for replays. Returns how many had not come. */
   dropReplays(): number {
     let dropped = 0;
     for (let at = 0; at < this.#slots.length; at += SLOT) {
@@ -175,8 +171,7 @@ export class Ledger {
   }
 
   /**
-   * An object met again that must not be forgotten as long as it is (a nested record): its age starts anew at
-   * `atS`.
+   * Restarts the age of a nested record at `atS`: it must be remembered as long as polls meet it.
    * @returns false when that would be less than `stepS` later: nothing changes.
    */
   touch(hash: ObjectHash, atS: number, stepS: number): boolean {
@@ -187,7 +182,7 @@ export class Ledger {
     return true;
   }
 
-  /** Takes back a version whose writing failed, putting what was held before in its place. */
+  /** Rolls back a version whose write failed: puts back what was held before. */
   restore(hash: ObjectHash, previous: HeldVersion | undefined): void {
     if (previous) {
       this.put(previous);
@@ -229,7 +224,7 @@ export class Ledger {
   /** Offset of the object's slot, or of the free one where it belongs. */
   #find(hash: ObjectHash): number {
     const slots = this.#slots;
-    // Journals give the words back unsigned.
+    // Entries read from a journal have unsigned words.
     const h0 = hash[0] | 0;
     const h1 = hash[1] | 0;
     const h2 = hash[2] | 0;

@@ -3,7 +3,7 @@ import type { Clock } from "../../model/ports.ts";
 import type { LedgerEntry } from "../../model/state.ts";
 import type { Ledger, ObjectHash } from "./ledger.ts";
 
-/** How long what was written may still lie in a queue on its way to the index. */
+/** How long a written event may still wait in a queue on its way to the index. */
 export const PROVISIONAL_FOR_MS = 3_600_000;
 
 interface Item {
@@ -16,10 +16,7 @@ interface Item {
   readonly writtenAtMs: number;
 }
 
-/**
- * One stream's part of the window: it answers with the oldest instant that must still be asked for after a
- * crash.
- */
+/** One stream's part of the window: knows the oldest instant that must be requested again after a crash. */
 export class ProvisionalOwner {
   readonly #queue: { at: Ticks; order: number }[] = [];
   #added = 0;
@@ -43,9 +40,9 @@ export class ProvisionalOwner {
 }
 
 /**
- * What was written to a pipe or socket lately and may not have arrived: the last hour, at most `maxBytes`
- * over all customers. Nobody acknowledges, so after a crash or a broken connection all of it is read from
- * Microsoft and sent again; no bodies are kept.
+ * What was written to a pipe or socket in the last hour and may not have arrived, at most `maxBytes` over all
+ * customers. The receiver does not acknowledge, so after a crash or a broken connection all of it is read
+ * from Microsoft and sent again. No bodies are kept.
  */
 export class Provisional {
   readonly #clock: Clock;
@@ -62,7 +59,7 @@ export class Provisional {
     this.#maxBytes = maxBytes;
   }
 
-  /** A journal holds an entry of this time: later ones must not seem older. */
+  /** A journal holds an entry of this time; later entries must not get an earlier one. */
   sawWritten(writtenAtS: number): void {
     if (writtenAtS * 1000 <= this.#writtenMs) return;
     this.#writtenMs = writtenAtS * 1000;
@@ -70,9 +67,9 @@ export class Provisional {
   }
 
   /**
-   * The time that journals carry, s. A life begins with the wall clock, never before what the last one wrote,
-   * and goes on by the clock that never steps: after a crash it tells which versions were written in the last
-   * hour, and a clock that was put right by an hour, forward or back, would hide some of them.
+   * The time of journal entries, s. A run starts with the wall clock, but never before the last entry of the
+   * previous run, and continues by the monotonic clock. After a crash this time decides which versions were
+   * written in the last hour; a wall clock that was set forward or back by an hour would hide some of them.
    */
   writtenNowS(): number {
     const monotonicMs = this.#clock.monotonicMs();
@@ -98,7 +95,7 @@ export class Provisional {
     this.settle();
   }
 
-  /** Lets go of what is old enough, or pushed out by newer bytes. */
+  /** Drops what is old enough, or does not fit beside newer bytes. */
   settle(): void {
     const before = this.#clock.monotonicMs() - PROVISIONAL_FOR_MS;
     while (this.#first < this.#items.length) {
@@ -117,9 +114,9 @@ export class Provisional {
   }
 
   /**
-   * A ledger's entries for a journal that is written anew: what this owner has in the window comes last, in
-   * the order it was written, since a second holds thousands and after a crash the newest `maxBytes` are
-   * counted from the journal's end.
+   * A ledger's entries for a journal that is rewritten. What these owners have in the window comes last, in
+   * the order it was written: after a crash the newest `maxBytes` are counted from the journal's end, and the
+   * times do not order them, since one second may hold thousands.
    */
   *inWrittenOrder(owner: ProvisionalOwner | readonly ProvisionalOwner[], ledger: Ledger): Generator<LedgerEntry> {
     const owners = new Set(owner instanceof ProvisionalOwner ? [owner] : owner);
@@ -149,7 +146,7 @@ export class Provisional {
   }
 }
 
-/** One journal's latest entries, as they matter after a stop without order. */
+/** What matters of a journal's latest entries after an abnormal end. */
 export interface LateEntry {
   readonly writtenAtS: number;
   readonly byteLength: number;
@@ -166,8 +163,8 @@ export function provisionalAtEnd(lists: readonly (readonly LateEntry[])[], maxBy
   const earliestS = lastS - PROVISIONAL_FOR_MS / 1000;
   for (let second = lastS; second >= earliestS; ) {
     if (takenBytes.reduce((sum, n) => sum + n, 0) >= maxBytes) break;
-    // In which order several journals were written within one second is not known, so each may have had the
-    // last word.
+    // The order of several journals within one second is not known, so the newest entry may be in any of
+    // them.
     lists.forEach((entries, i) => {
       for (
         let entry = entries[entries.length - 1 - taken[i]!];

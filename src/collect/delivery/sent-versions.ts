@@ -31,8 +31,8 @@ export type Outgoing =
   | { readonly huge: HugeDelivery; readonly pieces: AsyncIterable<Uint8Array> };
 
 /**
- * The versions one stream has sent: the ledger in memory, its journal in the store, its part of the provisional
- * window, and the one order in which these and the sink are written.
+ * The versions one stream has sent: the ledger in memory, its journal in the store and its part of the
+ * provisional window. This class alone decides the order in which these and the sink are written.
  */
 export class SentVersions {
   readonly #p: SentVersionsParts;
@@ -79,14 +79,14 @@ export class SentVersions {
   }
 
   /**
-   * An object met again must be remembered as long as it is met: its age starts anew at `atS`. Returns false when
-   * that would move it by less than `stepS`.
+   * Restarts the age of an object at `atS`, since an object must be remembered as long as polls meet it.
+   * Returns false when that would move it by less than `stepS`.
    */
   touch(hash: ObjectHash, atS: number, stepS: number): boolean {
     return this.#ledger.touch(hash, atS, stepS);
   }
 
-  /** A restart must know too that these were met. */
+  /** Journals that these were met, so that a restart knows it too. */
   async journalTouched(hashes: readonly ObjectHash[]): Promise<void> {
     const entries = hashes.map((hash) => this.#ledger.get(hash)).filter((entry) => entry !== undefined);
     if (entries.length === 0) return;
@@ -104,14 +104,14 @@ export class SentVersions {
   /**
    * Sends and records, in the order that the sink needs:
    *
-   * - a pipe or socket: the journal first. What was written but not journalled could not be told from a new
-   *   version after a crash, and everything provisional is sent again then.
+   * - a pipe or socket: journal first. After a crash everything provisional is sent again; a version that was
+   *   written but not journalled would look like a new one.
    * - a file renamed into place is not sent again, so the journal must never be ahead of it: sink first.
    * - a store that keeps bodies commits them with the entries and delivers them itself, after the commit.
    *
-   * When the sink or the store fails, the versions count as not sent, in memory and in the journal. Only when the
-   * host is gone the journal stays as it is: the next start sends again what may not have arrived. Throws what
-   * failed; Failure `state-unsettled` when the journal cannot be corrected.
+   * When the sink or the store fails, the versions count as not sent, in memory and in the journal. When the
+   * host is gone, the journal stays as it is: the next start sends again what may not have arrived. Throws
+   * what failed; Failure `state-unsettled` when the journal cannot be corrected.
    *
    * @internal for DeliveryTransaction.
    */
@@ -159,7 +159,7 @@ export class SentVersions {
     this.#wroteSinceSave = true;
   }
 
-  /** Makes everything journalled survive the host's crash too. */
+  /** Makes everything journalled survive a crash of the machine too. */
   flush(): Promise<void> {
     return this.#p.store.flush();
   }
@@ -179,13 +179,13 @@ export class SentVersions {
   }
 
   /**
-   * Forgets versions by the caller's rule and rewrites the journal when most of it is history. Returns how many
-   * were forgotten, or undefined when the journal was not rewritten.
+   * Forgets versions by the caller's rule and rewrites the journal when most of its entries are obsolete.
+   * Returns how many versions were forgotten, or undefined when the journal was not rewritten.
    */
   async tidy(prune: (ledger: Ledger) => number): Promise<number | undefined> {
-    if (!this.#isMostlyHistory && this.#ledger.size < JOURNAL_SLACK) return undefined;
+    if (!this.#isMostlyObsolete && this.#ledger.size < JOURNAL_SLACK) return undefined;
     const pruned = prune(this.#ledger);
-    if (!this.#isMostlyHistory) return undefined;
+    if (!this.#isMostlyObsolete) return undefined;
     await this.#rewriteJournal();
     return pruned;
   }
@@ -194,7 +194,7 @@ export class SentVersions {
     return this.#ledger.size;
   }
 
-  get #isMostlyHistory(): boolean {
+  get #isMostlyObsolete(): boolean {
     return this.#journalEntries >= 2 * this.#ledger.size + JOURNAL_SLACK;
   }
 
@@ -206,8 +206,8 @@ export class SentVersions {
 }
 
 /**
- * Versions that go out together: each stands in the ledger from the moment it is added, so that a second one of
- * the same object is judged by the first; all are sent and recorded by `send`, or none.
+ * Versions that are sent together. Each is in the ledger from the moment it is added, so that a second
+ * version of the same object is compared with the first. `send` sends and records all of them, or none.
  */
 export class DeliveryTransaction {
   readonly #sent: SentVersions;

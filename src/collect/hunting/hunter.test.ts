@@ -160,7 +160,7 @@ describe("windows on their schedule", () => {
     expect(world.sink.healths.flatMap(({ streams }) => streams).every(({ failure }) => failure === null)).toBe(true);
   });
 
-  test("a longer window finds late rows and sends the known ones no second time", async () => {
+  test("a longer window finds late rows and does not send the known ones a second time", async () => {
     const { world, hunting, customer } = given({ name: "a", everyMinutes: 15, windowMinutes: 60 });
     hunting.rows.push(
       { query: "a", at: T0 + MINUTE, text: "on time" },
@@ -184,7 +184,7 @@ describe("windows on their schedule", () => {
     expect(keysOf(world, customer)).toHaveLength(6 * 9);
   });
 
-  test("our clock being ahead asks no window for good before its time has come", async () => {
+  test("a clock that is ahead does not complete a window before it is due", async () => {
     const { world, hunting, customer } = given({ name: "a" });
     hunting.rows.push(
       ...rowsEvery("a", 10, T0 - HOUR, T0 + 3 * HOUR).map((row) => ({ ...row, visibleAtMs: row.at + 3 * MINUTE })),
@@ -197,7 +197,7 @@ describe("windows on their schedule", () => {
   });
 });
 
-describe("a death loses no row and doubles none", () => {
+describe("a crash neither loses nor repeats a row", () => {
   test.each([1, 2, 3, 5, 8])("in the middle of window %i", async (n) => {
     const { world, hunting, customer } = given({ name: "a", everyMinutes: 5 });
     hunting.rows.push(...rowsEvery("a", 1, T0 - HOUR, T0 + 3 * HOUR));
@@ -215,7 +215,7 @@ describe("a death loses no row and doubles none", () => {
     const from = hunting.asked[0]!.window.from;
     const due = hunting.rows.filter((row) => ticksFromMs(row.at) >= from && ticksFromMs(row.at) < to).length;
     expect(new Set(sent.map(({ key }) => key)).size).toBe(due);
-    // Written is not delivered: what was written before the death comes once more.
+    // Written is not delivered: what was written before the crash is sent once more.
     expect(sent.length - fresh.length).toBeGreaterThan(0);
   });
 
@@ -277,7 +277,7 @@ describe("a death loses no row and doubles none", () => {
     expect(windows(hunting).filter((text) => text.startsWith("b"))).toHaveLength(2);
   });
 
-  test("a body that breaks off is asked for again and continues", async () => {
+  test("a body that is interrupted is requested again, and hunting continues", async () => {
     const { world, hunting, customer } = given({ name: "a" });
     hunting.rows.push(...rowsEvery("a", 10, T0 - 2 * HOUR, T0));
     hunting.breaksAfter = 2;
@@ -297,7 +297,7 @@ const refusedQuery = (): Failure =>
   });
 
 describe("a query with failures", () => {
-  test("stops no other, and is said once", async () => {
+  test("does not stop the others, and is reported once", async () => {
     const { world, hunting, customer } = given({ name: "bad" }, { name: "good" });
     hunting.rows.push(...rowsEvery("good", 10, T0 - 2 * HOUR, T0 + 2 * HOUR));
     hunting.fault = ({ query }) => (query.name === "bad" ? refusedQuery() : undefined);
@@ -310,11 +310,11 @@ describe("a query with failures", () => {
       actor: "operator",
       say: "Query bad: No such column.",
     });
-    // Calm: 30 s, 1, 2, 4, 8, then every 15 minutes.
+    // Growing pauses: 30 s, 1, 2, 4, 8 min, then every 15 minutes.
     expect(windows(hunting).filter((text) => text.startsWith("bad")).length).toBeLessThan(20);
   });
 
-  test("goes on where it was when it is mended", async () => {
+  test("continues where it was when it is fixed", async () => {
     const { world, hunting, customer } = given({ name: "a" });
     hunting.rows.push(...rowsEvery("a", 10, T0 - 2 * HOUR, T0 + 4 * HOUR));
     hunting.fault = () => (world.clock.now < T0 + 3 * HOUR ? refusedQuery() : undefined);
@@ -324,7 +324,7 @@ describe("a query with failures", () => {
     expect(world.sink.healths.at(-1)?.streams[0]).toMatchObject({ state: "ok", failure: null });
   });
 
-  test("that has a mistake in the file is said, and the others run", async () => {
+  test("that has a mistake in the file is reported, and the others run", async () => {
     const { world, hunting, customer } = given({ name: "a" });
     hunting.problem = new Failure("hunting-queries-wrong", {
       actor: "operator",
@@ -341,7 +341,7 @@ describe("a query with failures", () => {
     });
   });
 
-  test("that a mistake in the file hid for hours goes on where it was", async () => {
+  test("that a mistake in the file hid for hours continues where it was", async () => {
     const { world, hunting, customer } = given({ name: "a" }, { name: "b" });
     hunting.rows.push(
       ...rowsEvery("a", 10, T0 - 2 * HOUR, T0 + 8 * HOUR),
@@ -375,7 +375,7 @@ describe("a query with failures", () => {
     expect(failuresOf(world)).toEqual(["hunting-queries-wrong", "query-refused"]);
   });
 
-  test("a 500 is tried again after 1, 2 and 4 s before the query waits", async () => {
+  test("a 500 is retried after 1, 2 and 4 s before the query waits", async () => {
     const { world, hunting } = given({ name: "a" });
     hunting.fault = () => serviceError();
     await world.start();
@@ -402,7 +402,7 @@ test("a window that came half and then fails for longer than rows are remembered
   await world.clock.advance(MINUTE);
   const asked = hunting.asked.length;
   hunting.breaksAfter = 1_400;
-  hunting.fault = (_errand, n) => (n > asked + 1 && world.clock.now < T0 + 6 * HOUR ? serviceError() : undefined);
+  hunting.fault = (_pass, n) => (n > asked + 1 && world.clock.now < T0 + 6 * HOUR ? serviceError() : undefined);
   await world.clock.advance(9 * MINUTE);
   expect(keysOf(world, customer)).toHaveLength(1_400);
   await world.clock.advance(3 * HOUR);
@@ -437,7 +437,7 @@ describe("a window that holds more than an answer can", () => {
     expect(keysOf(world, customer)).toHaveLength(60);
   });
 
-  test("a summary is not split, since half of it is another summary; what is missing is said", async () => {
+  test("a summary is not split, since half of it is another summary; what is missing is reported", async () => {
     const { world, hunting, customer } = given({ name: "a" });
     hunting.rowsMost = 3;
     for (const text of ["x", "y", "z", "lost"]) hunting.rows.push({ query: "a", at: 0, text, untimed: true });
@@ -448,7 +448,7 @@ describe("a window that holds more than an answer can", () => {
     expect(failuresOf(world)).toEqual(["hunting-cut"]);
   });
 
-  test("more than a limit in one second is said, and the schedule goes on", async () => {
+  test("more rows than the limit in one second are reported, and the schedule continues", async () => {
     const { world, hunting } = given({ name: "a", everyMinutes: 1, windowMinutes: 1 });
     hunting.rowsMost = 5;
     for (let i = 0; i < 9; i += 1) hunting.rows.push({ query: "a", at: T0 - 5.5 * MINUTE, text: `${i}` });
@@ -473,7 +473,7 @@ test("equal rows of a summary are an event per window", async () => {
   ]);
 });
 
-test("time that hunting no longer keeps is said to be missing", async () => {
+test("a time range that hunting no longer keeps is reported as missing", async () => {
   const { world, hunting } = given({ name: "a", everyMinutes: 1_440, windowMinutes: 1_440 });
   await world.start();
   await world.clock.advance(6 * MINUTE);

@@ -33,7 +33,7 @@ import type { LostVersion, Runner } from "../runner.ts";
 const EMPTY_CHECKPOINT_SAVED_EVERY_MS = 600_000;
 /** Rows are remembered this much longer than a window can show them again. */
 const REMEMBERED_BEYOND_MS = 2 * 3_600_000;
-/** Looked at least this often, so that a clock that was set is noticed. */
+/** Checked at least this often, so that a change of the clock is noticed. */
 const LOOK_AGAIN_MS = 60_000;
 
 export interface HunterParts {
@@ -44,7 +44,7 @@ export interface HunterParts {
   readonly start: Ticks;
   readonly sink: Sink;
   readonly budget: Budget;
-  /** Not those of the pages: a query may take three minutes. */
+  /** Separate from the pages: a query may take three minutes. */
   readonly limiter: PageLimiter;
   readonly provisional: Provisional;
   readonly report: StreamReport;
@@ -54,7 +54,7 @@ export interface HunterParts {
   readonly log: Log;
 }
 
-/** How far one saved query is. */
+/** The progress of one saved query. */
 interface Progress {
   readonly query: HuntingQuery;
   readonly owner: ProvisionalOwner;
@@ -62,11 +62,11 @@ interface Progress {
   done: Ticks | undefined;
   failures: number;
   failure: Failure | undefined;
-  /** After a failure, on the clock that never steps. */
+  /** After a failure, on the monotonic clock. */
   waitsUntilMs: number;
 }
 
-/** What concerns one query alone: it waits, the others go on. */
+/** Failures of one query alone: it waits, and the others continue. */
 const OF_ONE_QUERY = new Set<FailureCode>([
   "query-refused",
   "query-too-large",
@@ -79,8 +79,8 @@ const OF_ONE_QUERY = new Set<FailureCode>([
 const SPLITTABLE = new Set<FailureCode>(["query-too-large", "timed-out"]);
 
 /**
- * One customer's saved queries on their schedule: each window once, rows known by query and bytes, a failing
- * query in no other's way.
+ * One customer's saved queries on their schedule. Each window is read once, a row is identified by its query
+ * and bytes, and a failing query does not delay the others.
  */
 export class Hunter implements Runner {
   readonly owners: readonly ProvisionalOwner[];
@@ -91,9 +91,9 @@ export class Hunter implements Runner {
   #checkpoint: Checkpoint;
   #awaitsReplay = false;
   #savedAtMs = Number.NEGATIVE_INFINITY;
-  #mistakeIsSaid = false;
+  #mistakeIsReported = false;
   readonly #quarantined = new ReportOnce();
-  /** The service's clock less ours. */
+  /** The service's clock minus this machine's. */
   #serverAheadMs = 0;
 
   constructor(parts: HunterParts) {
@@ -132,8 +132,8 @@ export class Hunter implements Runner {
   askForReplay(version: LostVersion): void {
     if (!this.#sent.askForReplay(version.hash, version.updated)) return;
     this.#awaitsReplay = true;
-    // After a crash the saved progress never passed what was provisional; while we live the query goes back
-    // itself.
+    // After a crash the saved progress is never past what was provisional. Within a run the query must be set
+    // back here.
     const progress = this.#progress.find(({ owner }) => owner === version.owner);
     if (progress?.done !== undefined && version.askFrom < progress.done) progress.done = version.askFrom;
   }
@@ -170,7 +170,7 @@ export class Hunter implements Runner {
     const { report, clock } = this.#p;
     const beganAtMs = clock.nowMs();
     await this.#begin();
-    await this.#sayMistake();
+    await this.#reportMistake();
     for (let next = this.#dueNow(); next !== undefined; next = this.#dueNow()) {
       if (stop.aborted) throw stopped();
       await this.#carryOut(next.progress, next.planned, stop);
@@ -193,8 +193,8 @@ export class Hunter implements Runner {
   }
 
   /**
-   * Once every query that can answer has: what is still to be sent again is not there any more. A query that
-   * Microsoft refuses will never bring it.
+   * Once every query that can answer has answered: what is still to be sent again is gone from Microsoft. A
+   * query that Microsoft refuses does not count, because it will never answer.
    */
   #endReplay(): void {
     if (this.#progress.some(({ failure }) => failure !== undefined && failure.code !== "query-refused")) return;
@@ -214,8 +214,8 @@ export class Hunter implements Runner {
   }
 
   /**
-   * Fixes where each query starts and saves it, so that a death in its first window cannot move the start to
-   * a later one.
+   * Fixes where each query starts and saves it, so that a crash in its first window cannot move the start to
+   * a later time.
    */
   async #begin(): Promise<void> {
     const fresh = this.#progress.filter(({ done }) => done === undefined);
@@ -223,17 +223,15 @@ export class Hunter implements Runner {
     if (fresh.length > 0) await this.#saveCheckpoint(false);
   }
 
-  /**
-   * Once: beside a query that fails on its own the file's mistake would not be seen in the stream's state.
-   */
-  async #sayMistake(): Promise<void> {
+  /** Reports the file's mistake once, because a failing query hides it in the stream's state. */
+  async #reportMistake(): Promise<void> {
     const { customer, report, source } = this.#p;
-    if (source.problem === undefined || this.#mistakeIsSaid) return;
-    this.#mistakeIsSaid = true;
+    if (source.problem === undefined || this.#mistakeIsReported) return;
+    this.#mistakeIsReported = true;
     await customer.incident(report, source.problem);
   }
 
-  /** The pass whose time came first, of queries that are not waiting after a failure. */
+  /** The pass that is due longest, of queries that are not waiting after a failure. */
   #dueNow(): { readonly progress: Progress; readonly planned: PlannedPass } | undefined {
     const now = this.#serverNowMs();
     let first: { readonly progress: Progress; readonly planned: PlannedPass } | undefined;
@@ -271,14 +269,14 @@ export class Hunter implements Runner {
     }
     progress.failures = 0;
     progress.failure = undefined;
-    // Our clock was ahead of the service's: the window's time has not come yet and it is asked for again when
-    // it has.
+    // This machine's clock was ahead of the service's: the window is not due yet and is requested again when
+    // it is.
     if (dueAtMs > this.#serverNowMs()) return;
     progress.done = window.to;
   }
 
   /**
-   * One window; in halves when its answer was cut off or is refused for its size. Rows that are out already
+   * One window; in halves when its answer was cut off or refused for its size. Rows that were sent already
    * are known and not sent again.
    */
   async #hunt(progress: Progress, pass: HuntingPass, stop: AbortSignal): Promise<void> {
@@ -288,8 +286,8 @@ export class Hunter implements Runner {
       const end = await readWithBackoff(this.#p, stop, () => this.#readOnce(progress, pass, stop));
       if (!end.isCut) return;
       why = answerCut(pass.query, end);
-      // A summary over half the time is another summary: its rows have no time by which they could be told
-      // apart.
+      // Rows without time are a summary, and a summary over half the time is a different one: do not split
+      // it.
       if (end.untimedCount > 0) {
         await customer.incident(report, why);
         return;
@@ -375,7 +373,7 @@ export class Hunter implements Runner {
     };
   }
 
-  /** Reports each content once, since a window that is asked for again shows it again. */
+  /** Reports each content once, since a window that is requested again contains it again. */
   async #quarantine(record: UnreadableRecord, query: HuntingQuery): Promise<void> {
     if (!this.#quarantined.reportOnce(`${query.name} ${record.sha256}`)) return;
     await this.#p.customer.incident(
@@ -390,12 +388,12 @@ export class Hunter implements Runner {
   }
 
   /**
-   * Each query's progress, but never past what is provisional: after a crash those windows are asked for
-   * again.
+   * Saves each query's progress, but never past what is provisional: after a crash those windows are
+   * requested again.
    */
   async #saveCheckpoint(orderly: boolean): Promise<void> {
     const { sink, store, clock } = this.#p;
-    // A query that a mistake in the file hides for a while goes on where it was once it is back.
+    // A query that is missing because of a mistake in the file continues where it was once it is back.
     const queries: Record<string, Ticks> = { ...this.#checkpoint.queries };
     for (const { query, owner, done } of this.#progress) {
       if (done === undefined) continue;
@@ -408,10 +406,10 @@ export class Hunter implements Runner {
   }
 
   /**
-   * Since when the window that waits longest could have been had: what came of it before it failed is met
-   * again. A refused query shows nothing.
+   * For how long the window that waits longest has been due: rows of it that were sent before it failed will
+   * be met again. A refused query returns no rows, so it does not count.
    */
-  #heldUpMs(): number {
+  #longestOverdueMs(): number {
     const now = this.#serverNowMs();
     const since = this.#progress
       .filter(({ failure }) => failure?.code !== "query-refused")
@@ -419,7 +417,7 @@ export class Hunter implements Runner {
     return Math.max(0, ...since);
   }
 
-  /** Forgets rows that no window can show again, and rewrites the journal when most of it is history. */
+  /** Forgets rows that no window can return again, and rewrites the journal when most of it is obsolete. */
   async #tidy(): Promise<void> {
     const { provisional } = this.#p;
     provisional.settle();
@@ -427,8 +425,9 @@ export class Hunter implements Runner {
       0,
       ...this.#progress.map(({ query }) => (query.windowMinutes + query.delayMinutes) * 60_000),
     );
-    const keepS = Math.floor(provisional.writtenNowS() - (longestMs + this.#heldUpMs() + REMEMBERED_BEYOND_MS) / 1000);
-    await this.#sent.tidy((ledger) => ledger.prune(FAR_FUTURE, keepS));
+    const rememberedMs = longestMs + this.#longestOverdueMs() + REMEMBERED_BEYOND_MS;
+    const writtenBeforeS = Math.floor(provisional.writtenNowS() - rememberedMs / 1000);
+    await this.#sent.tidy((ledger) => ledger.prune(FAR_FUTURE, writtenBeforeS));
   }
 }
 
@@ -458,8 +457,8 @@ function answerCut(query: HuntingQuery, end: HuntingEnd): Failure {
   return new Failure("hunting-cut", {
     actor: "operator",
     retry: { when: "later" },
-    say: `Query ${query.name}: the answer was cut off at ${end.rowCount} rows, what is beyond is missing.`,
-    nextStep: "Narrow the query, or give it a shorter window_minutes.",
+    say: `Query ${query.name}: the answer was cut off at ${end.rowCount} rows. The rows beyond are missing.`,
+    nextStep: "Narrow the query, or set a shorter window_minutes for it.",
   });
 }
 
@@ -467,8 +466,8 @@ function windowSplit({ query, window }: HuntingPass, why: Failure): Failure {
   return new Failure("hunting-split", {
     actor: "operator",
     retry: { when: "soon" },
-    say: `Query ${query.name}: ${minute(window.from)} to ${minute(window.to)} holds more than one answer can (${why.code}) and is asked for in two halves.`,
-    nextStep: "Nothing is lost; a narrower query or a shorter window_minutes would save calls.",
+    say: `Query ${query.name}: ${minute(window.from)} to ${minute(window.to)} holds more rows than one answer can (${why.code}). It is requested again in two halves, and nothing is lost.`,
+    nextStep: "To save calls, narrow the query or set a shorter window_minutes for it.",
   });
 }
 
@@ -476,7 +475,7 @@ function windowsSkipped(query: HuntingQuery, from: Ticks, to: Ticks): Failure {
   return new Failure("hunting-gap", {
     actor: "operator",
     retry: { when: "never" },
-    say: `Query ${query.name}: ${minute(from)} to ${minute(to)} was not asked for in time, hunting keeps 30 days only.`,
-    nextStep: "What lies in between cannot be had any more.",
+    say: `Query ${query.name}: ${minute(from)} to ${minute(to)} was not requested within 30 days. Microsoft keeps hunting data no longer, so these rows are missing.`,
+    nextStep: "Nothing can bring these rows back. Fix failures of this query within 30 days.",
   });
 }

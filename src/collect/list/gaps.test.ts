@@ -47,7 +47,7 @@ describe("what was to be sent again and could not be", () => {
   });
 });
 
-test("what a broken connection left to be sent again is sent again after a death although newer events have filled the window", async () => {
+test("what a broken connection left to be sent again is sent again after a crash although newer events have filled the window", async () => {
   const { w, stream, customer } = given();
   const other = new SimStream(w.clock);
   w.customer(other);
@@ -246,7 +246,7 @@ describe("a row that appears late while nobody could look", () => {
     await w.clock.advance(3 * HOUR);
     expect(judge(stream, w.sentOf(customer))).toEqual(FLAWLESS);
   });
-  test("is found by the sweep although the first life after the standstill could not complete one", async () => {
+  test("is found by the sweep although the first run after the standstill could not complete one", async () => {
     const { w, stream, customer } = given();
     await withNeighbours(w, stream);
     stream.add({
@@ -283,7 +283,7 @@ describe("a row that appears late while nobody could look", () => {
   });
 });
 
-test("a death in the first walk does not move its beginning", async () => {
+test("a crash in the first walk does not move its beginning", async () => {
   const { w, stream, customer } = given({ ...small, clamp: 20, pageTop: 20, order: "descending" });
   stream.add(...alerts(200, T0 - 7 * 24 * HOUR + MINUTE, T0 - MINUTE));
   stream.answerTakesMs = 1000;
@@ -356,7 +356,7 @@ test.each([
   },
 );
 
-test.each([false, true])("objects that change while a list without order is paged, links %s", async (links) => {
+test.each([false, true])("objects that change while an unsorted list is paged, links %s", async (links) => {
   for (const seed of [1, 2]) {
     const { w, stream, customer } = given({ ...EASY, order: "none", clamp: 50, pageTop: 50, skipMax: 200, links });
     w.customers[0] = { ...customer, settings: { ...customer.settings, sweepHours: 0 } };

@@ -51,7 +51,7 @@ describe("a record above record_max_mib", () => {
     expect(world.sentOf(customer)).toHaveLength(6);
   });
 
-  test("whose fetch breaks off is not written at all, and comes with the next try", async () => {
+  test("whose fetch is interrupted is not written at all, and is sent after the next try", async () => {
     const { world, customer, fetched } = withHuge({ breaksTimes: 2 });
     await world.start();
     await world.clock.advance(20 * MINUTE);

@@ -3,7 +3,7 @@ import { EASY, HOUR, MINUTE, SimStream, World } from "../../../test/harness/coll
 import { scanAnswer } from "../../json/answer-scanner.ts";
 import type { PageRecord } from "../../model/record.ts";
 
-/** Two alerts as Microsoft's bytes; the text of the first has two bytes that are not valid UTF-8. */
+/** Two alerts as Microsoft's bytes; the text of the first is not valid UTF-8 in two places. */
 function scanned(): readonly PageRecord[] {
   const row = (id: string, text: string) => `{"id":"${id}","lastUpdateDateTime":"2026-11-24T11:50:00Z","t":"${text}"}`;
   const answer = Buffer.from(`{"value":[${row("odd", "a\xffb\xfe")},${row("fine", "ab")}]}`, "latin1");
@@ -32,6 +32,6 @@ test("a health event counts each event with invalid UTF-8 once, however often po
 
   expect(world.sentOf(customer).map(({ id }) => id)).toEqual(["odd", "fine"]);
   expect(scheduler.summary()[0]?.totals).toMatchObject({ new: 2, invalid_utf8: 1 });
-  const entries = world.sink.healths.flatMap(({ streams }) => streams);
-  expect(entries.map((one) => one.invalid_utf8).filter((count) => count !== 0)).toEqual([1]);
+  const reported = world.sink.healths.flatMap(({ streams }) => streams);
+  expect(reported.map((one) => one.invalid_utf8).filter((count) => count !== 0)).toEqual([1]);
 });

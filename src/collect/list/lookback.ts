@@ -1,10 +1,10 @@
 import type { Ticks } from "../../model/instant.ts";
 import { TICKS_PER_SECOND, ticksFromMs } from "../../model/instant.ts";
 
-/** Every poll reaches back this far behind the checkpoint. */
+/** Every poll starts this far before the checkpoint. */
 const SHORT_LOOKBACK_MS = 120_000;
 const FULL_LOOKBACK_EVERY_POLLS = 5;
-const FULL_REACH_AT_LEAST_EVERY_MS = 1_800_000;
+const FULL_LOOKBACK_AT_LEAST_EVERY_MS = 1_800_000;
 const LEDGER_BEYOND_MS = 3_600_000;
 
 /** How much update time the ledger covers. */
@@ -13,27 +13,27 @@ export function ledgerSpanMs(settings: { readonly overlapMinutes: number; readon
 }
 
 /**
- * Whether this poll reaches back over the whole overlap: every fifth, less often when that would take more
+ * Whether this poll looks back over the whole overlap: every fifth, less often when that would take more
  * than half of the request budget, but at least every 30 minutes.
- * @param requestsOfFullLookback what the last poll with full lookback took.
+ * @param requestsOfFullLookback how many requests the last poll with full lookback took.
  */
 export function looksBackFully(poll: {
-  readonly pollsSinceFullReach: number;
+  readonly pollsSinceFullLookback: number;
   readonly pollSeconds: number;
   readonly requestsOfFullLookback: number;
   readonly perMinute: number;
 }): boolean {
   const pollMs = poll.pollSeconds * 1000;
   const affordable = (polls: number) => poll.requestsOfFullLookback <= (poll.perMinute * polls * pollMs) / 60_000 / 2;
-  const polls = poll.pollsSinceFullReach + 1;
-  if (polls * pollMs >= FULL_REACH_AT_LEAST_EVERY_MS) return true;
+  const polls = poll.pollsSinceFullLookback + 1;
+  if (polls * pollMs >= FULL_LOOKBACK_AT_LEAST_EVERY_MS) return true;
   return polls >= FULL_LOOKBACK_EVERY_POLLS && affordable(polls);
 }
 
 /**
- * Where a poll begins. Never before `start`, never after what is still awaiting its replay. A full lookback
- * counts from where the last one ended, or what appeared late while nobody could look (a stop, an outage, the
- * polls between) would never be asked for.
+ * Where a poll begins. Never before `start`, never after a version that still awaits its replay. A full
+ * lookback counts from where the last one ended. Otherwise rows that appeared late during a stop, an outage
+ * or the polls in between would never be requested.
  */
 export function pollFrom(poll: {
   readonly upTo: Ticks | undefined;
@@ -56,9 +56,10 @@ export function pollFrom(poll: {
 }
 
 /**
- * The checkpoint after a complete walk: the newest version seen, but never ahead of the service's clock; an empty
- * walk moves it too, though never past the service's now less the overlap, where late rows may still appear,
- * nor past ours: one answer with a date far ahead would hide everything until then. It never moves back.
+ * The checkpoint after a complete walk: the newest version seen, but never ahead of the service's clock. An
+ * empty walk moves it too, but never into the overlap before the service's present time, where late rows may
+ * still appear. This machine's clock limits it in the same way: otherwise one answer with a date far ahead
+ * would hide everything until that date. The checkpoint never moves back.
  */
 export function checkpointAfter(walk: {
   readonly upTo: Ticks | undefined;
@@ -77,14 +78,14 @@ export function checkpointAfter(walk: {
 }
 
 /**
- * Where the checkpoint stood when it was saved. What was provisional held `upTo` back, by a whole sweep when a
- * sweep found it: counted from there, a second reach would ask for what the ledger has forgotten since.
+ * Where the checkpoint stood when it was saved. Provisional versions hold the saved `upTo` back, by up to a
+ * whole sweep. A full lookback counted from there would request versions that the ledger has forgotten since.
  */
 export function stoodAt(upTo: Ticks, reachedUpTo: Ticks | undefined): Ticks {
   return reachedUpTo !== undefined && reachedUpTo > upTo ? reachedUpTo : upTo;
 }
 
-/** The smaller one; what is undefined bounds nothing. */
+/** The smaller one; an undefined `b` is ignored. */
 export function minimum(a: Ticks, b: Ticks | undefined): Ticks {
   return b !== undefined && b < a ? b : a;
 }

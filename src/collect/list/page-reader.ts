@@ -16,7 +16,7 @@ import { PageTally } from "./page-tally.ts";
 import type { PageFacts, WalkMemory } from "./walk.ts";
 
 const CATCHING_UP_AFTER_MS = 60_000;
-/** The smallest step past a record that is taken for the poison. */
+/** The smallest step past a record that is assumed to be the poison. */
 const POISON_PROBE_SKIP = 1;
 const DEGRADABLE = new Set<FailureCode>(["service-error", "bad-answer", "timed-out", "connection-reset"]);
 
@@ -26,7 +26,7 @@ export interface PageReaderParts {
   readonly store: StreamStore;
   readonly budget: Budget;
   readonly limiter: PageLimiter;
-  /** For customers whose last round failed: until they are well again they wait among themselves. */
+  /** For customers whose last round failed, so that they do not delay healthy ones. */
   readonly limiterOfFailing: PageLimiter;
   readonly report: StreamReport;
   readonly customer: CustomerReport;
@@ -36,8 +36,8 @@ export interface PageReaderParts {
 }
 
 /**
- * Reads one page of one stream to its end, with the patience and the retreats that a service with failures calls
- * for, and has the delivery deliver it as it streams in.
+ * Reads one page of one stream to its end and passes it to the delivery as it streams in. Retries with short
+ * pauses, and requests less when the service keeps failing.
  */
 export class PageReader {
   readonly #p: PageReaderParts;
@@ -50,7 +50,7 @@ export class PageReader {
   #serverNowMs: number | undefined;
   #requests = 0;
 
-  /** @param memory the walk's: a clamp of our own making is learnt there like any other. */
+  /** @param memory the walk's: a page that this reader made smaller is recorded there as a clamp. */
   constructor(parts: PageReaderParts, delivery: StreamDelivery, memory: WalkMemory) {
     this.#p = parts;
     this.#delivery = delivery;
@@ -67,16 +67,16 @@ export class PageReader {
     return this.#requests;
   }
 
-  /** A new walk asks for everything again that the last one had to do without. */
+  /** A new walk requests again what the last one had to leave out. */
   beginWalk(): void {
     this.#requests = 0;
     this.#withoutExpand = false;
   }
 
   /**
-   * A page that cannot be had although the service lives is asked for in smaller parts: without $expand, half
-   * as many rows, and at last around the one record that breaks it. A service that answers nothing at all is
-   * left in peace after two probes.
+   * When a page keeps failing although the service works, it is requested in smaller parts: without $expand,
+   * then half as many rows, and finally without the one record that breaks it. When the service does not
+   * answer at all, this stops after two probes.
    */
   async read(question: Question, pass: QuestionPass): Promise<PageFacts> {
     const asked: Question = question.link
@@ -110,8 +110,8 @@ export class PageReader {
       return this.#aroundPoison(withoutExpand, pass, why ?? error);
     }
     this.#poisoned = undefined;
-    // The service lives: find the largest page that works. The first rows are out already, so nothing is lost
-    // whatever fails.
+    // The service works: find the largest page that it can answer. The first row is sent already, so nothing
+    // is lost if this fails.
     for (top = Math.floor(question.top / 2); top > 1; top = Math.floor(top / 2)) {
       try {
         page = await this.#readOnce({ ...withoutExpand, top }, pass);
@@ -133,8 +133,8 @@ export class PageReader {
   }
 
   /**
-   * The first record of the question breaks every answer: it is named as well as it can be, and the walk goes
-   * on behind it.
+   * The first record of the question breaks every answer: it is reported as precisely as possible, and the
+   * walk continues behind it.
    */
   async #aroundPoison(question: Question, pass: QuestionPass, why: Failure): Promise<PageFacts> {
     const at = question.from;
@@ -147,15 +147,15 @@ export class PageReader {
       throw why;
     }
     if (page.count === 0) throw why;
-    // Polls begin at different times, but behind the record lies the same one.
+    // Polls begin at different times, so the poison is known by the record behind it.
     if (this.#quarantined.reportOnce(String(page.oldest ?? at))) {
       await this.#p.customer.incident(
         this.#p.report,
         new Failure("record-quarantined", {
           actor: "microsoft",
           retry: { when: "later" },
-          say: `One ${this.#p.source.name} record updated between ${formatInstant(at)} and ${formatInstant(page.oldest ?? at)} cannot be fetched (${why.code}); everything behind it is collected and this one is asked for again at each poll.`,
-          nextStep: "If it stays, open a case with Microsoft and name these times.",
+          say: `One ${this.#p.source.name} record updated between ${formatInstant(at)} and ${formatInstant(page.oldest ?? at)} cannot be fetched (${why.code}). Everything behind it is collected, and each poll requests this record again.`,
+          nextStep: "If this lasts for more than a day, open a case with Microsoft and quote these times.",
         }),
       );
     }

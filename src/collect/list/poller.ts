@@ -27,13 +27,14 @@ export interface PollerParts extends DeliveryParts, PageReaderParts {
   readonly settings: PollerSettings;
   /** Lower bound of the first run. */
   readonly start: Ticks;
-  /** As the last orderly stop left it; the saved checkpoint may be older. */
+  /** From the last orderly stop; the saved checkpoint may be older. */
   readonly nextPollAtMs?: number;
 }
 
 /**
- * One stream of one customer: polls, sweeps, keeps checkpoint and ledger, and never lets a failure out of its own
- * house except the host's (the sink is gone, the state folder cannot be written), which concerns everybody.
+ * One stream of one customer: polls, sweeps, and keeps checkpoint and ledger. Its failures affect no other
+ * stream, except those of the host (the sink is gone, the state folder cannot be written), which end the
+ * process.
  */
 export class StreamPoller implements Runner {
   readonly #p: PollerParts;
@@ -42,7 +43,7 @@ export class StreamPoller implements Runner {
   readonly #reader: PageReader;
   readonly #loop: RoundLoop;
   #checkpoint: Checkpoint;
-  /** As the next life would find it after a death now. */
+  /** The checkpoint a restart would load if the process crashed now. */
   #savedCheckpoint: Checkpoint | undefined;
   #savedAtMs = Number.NEGATIVE_INFINITY;
   #savedWalkAtMs: number | undefined;
@@ -91,8 +92,8 @@ export class StreamPoller implements Runner {
   }
 
   /**
-   * The version was written but may not have arrived: it is read and sent again. Unknown or outdated ones are
-   * let go.
+   * The version was written but may not have arrived: it is read and sent again. Unknown or outdated versions
+   * are ignored.
    */
   askForReplay(version: LostVersion): void {
     if (!this.#delivery.askForReplay(version.hash, version.updated)) return;
@@ -101,8 +102,8 @@ export class StreamPoller implements Runner {
   }
 
   /**
-   * Where a question for a version found in the journal must begin after a crash: a nested record's own time
-   * says nothing, but the saved checkpoint never passed it.
+   * Where a question for a version found in the journal must begin after a crash. A nested record is not
+   * found by its own time, but the saved checkpoint never passed it.
    */
   askFromOf(entry: { readonly updated: Ticks }): Ticks {
     const saved = this.#checkpoint.walk?.cursor ?? this.#checkpoint.upTo ?? this.#checkpoint.start;
@@ -136,8 +137,8 @@ export class StreamPoller implements Runner {
   }
 
   /**
-   * No later question begins further back than the ledger's span before this, in this life or after a death,
-   * which goes on from the checkpoint that was saved.
+   * No later question begins further back than the ledger's span before this, neither in this run nor after a
+   * crash, when the next run continues from the saved checkpoint.
    */
   #askedAgainFrom(): Ticks | undefined {
     const saved = this.#savedCheckpoint;
@@ -152,25 +153,23 @@ export class StreamPoller implements Runner {
     return [...begun, this.#replayFrom, this.#delivery.owner.oldest].reduce<Ticks>(minimum, upTo);
   }
 
-  /**
-   * A sweep that is planned further ahead than one ever is was planned by a clock that stepped back since.
-   */
+  /** A sweep planned more than an hour ahead was planned before the clock was set back, so it is due too. */
   #sweepIsDue(): boolean {
     const inMs = this.#checkpoint.nextSweepAtMs - this.#p.clock.nowMs();
     return inMs <= 0 || inMs > SWEEP_EVERY_MS;
   }
 
   /**
-   * The saved checkpoint lies behind: at an orderly stop it may say more than it did while versions were
-   * provisional.
+   * The saved checkpoint is behind the current one: an orderly stop can save a newer one, because nothing is
+   * provisional then.
    */
   get couldSayMore(): boolean {
     return this.#delivery.owner.oldest !== undefined || this.#checkpoint.walkCompletedAtMs !== this.#savedWalkAtMs;
   }
 
   /**
-   * @param orderly everything written is taken as delivered.
-   * @param thorough also saves what only spares the next start some reading.
+   * @param orderly everything written counts as delivered.
+   * @param thorough also saves what only reduces the requests of the next start.
    */
   async close(options: { readonly orderly: boolean; readonly thorough: boolean }): Promise<void> {
     if (this.#delivery.wroteSinceSave || (options.thorough && options.orderly && this.couldSayMore))
@@ -187,7 +186,7 @@ export class StreamPoller implements Runner {
     const full =
       oldestReplay !== undefined ||
       looksBackFully({
-        pollsSinceFullReach: checkpoint.pollsSinceFullReach,
+        pollsSinceFullLookback: checkpoint.pollsSinceFullReach,
         pollSeconds: settings.pollSeconds,
         requestsOfFullLookback: this.#requestsOfFullLookback,
         perMinute: this.#p.source.limits.perMinute,
@@ -202,14 +201,15 @@ export class StreamPoller implements Runner {
     });
     let walkStartedAtMs = clock.nowMs();
     if (checkpoint.walk) {
-      // The interrupted walk goes on where it was; only what awaits its replay can lie further back.
+      // The interrupted walk continues where it was; only a version that awaits its replay can be further
+      // back.
       from =
         oldestReplay !== undefined && oldestReplay < checkpoint.walk.cursor ? oldestReplay : checkpoint.walk.cursor;
       walkStartedAtMs = checkpoint.walk.startedAtMs;
     } else {
       this.#checkpoint = { ...checkpoint, walk: { from, cursor: from, startedAtMs: walkStartedAtMs } };
     }
-    // A death in the first walk must not move its beginning to a later one.
+    // A crash in the first walk must not move its beginning to a later time.
     if (this.#p.store.checkpoint === undefined && this.#savedAtMs === Number.NEGATIVE_INFINITY)
       await this.#saveCheckpoint(false);
     report.walkStartedAtMs = walkStartedAtMs;
@@ -222,14 +222,14 @@ export class StreamPoller implements Runner {
     const lookedBackFully = full && !checkpoint.walk;
     if (lookedBackFully) this.#requestsOfFullLookback = this.#reader.requests;
     if (outcome.partial !== undefined) {
-      // A provider was missing from the answer: what it holds would be lost if the checkpoint moved.
+      // A provider was missing from the answer: its records would be lost if the checkpoint moved.
       const { walk: _unfinished, ...rest } = this.#checkpoint;
       this.#checkpoint = rest;
       await this.#p.customer.incident(report, partialAnswer(outcome.partial));
       return;
     }
-    // What was asked for while this walk was under way may lie where it had already been: the next one looks
-    // for it.
+    // A replay that was requested during this walk may concern a part that it had already passed: the next
+    // walk reads it.
     if (this.#replaysAsked === replaysAsked) this.#endReplay(from);
     const upTo = checkpointAfter({
       upTo: this.#checkpoint.upTo,
@@ -241,7 +241,7 @@ export class StreamPoller implements Runner {
     });
     const moved = upTo !== this.#checkpoint.upTo;
     const { walk: _done, ...rest } = this.#checkpoint;
-    // A walk that went on where it was interrupted did not look again at what it had passed.
+    // A walk that continued after an interruption did not read again what it had passed.
     const passed = checkpoint.walk ? minimum(upTo, ticksFromMs(walkStartedAtMs)) : upTo;
     this.#checkpoint = {
       ...rest,
@@ -257,14 +257,14 @@ export class StreamPoller implements Runner {
   }
 
   /**
-   * The second look, far back: what only it finds is counted, because it says that the overlap is too short.
+   * The second look, far back. Rows that only it finds are counted: they show that the overlap is too short.
    */
   async #sweep(stop: AbortSignal): Promise<void> {
     const { settings, clock } = this.#p;
     const upTo = this.#checkpoint.upTo;
     if (upTo === undefined) return;
-    // Of two clocks the one that is behind may be wrong, and would have the sweep reach for what the ledger
-    // has forgotten.
+    // The later of the two clocks counts: if the other one is behind by mistake, the sweep would read rows
+    // that the ledger has forgotten.
     const serverNowMs = this.#reader.serverNowMs ?? clock.nowMs();
     const { sweptUpTo } = this.#checkpoint;
     const latest = minimum(
@@ -301,7 +301,7 @@ export class StreamPoller implements Runner {
       read: (question, seen) => this.#reader.read(question, { ...pass, seen }),
       progress: async (cursor) => {
         if (!pass.keepsProgress || !this.#checkpoint.walk) return;
-        // A record dated in the future must not carry the walk past what is still to come.
+        // A record dated in the future must not move the walk past rows that are still to come.
         const now = ticksFromMs(this.#reader.serverNowMs ?? this.#p.clock.nowMs());
         const safe = cursor < now ? cursor : now;
         if (safe <= this.#checkpoint.walk.cursor) return;

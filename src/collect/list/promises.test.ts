@@ -89,7 +89,7 @@ describe("P5 late rows are found", () => {
     expect(world.sentOf(customer).map((s) => s.id)).toEqual(["a", "late"]);
   });
 
-  test("25 minutes behind: by the poll that reaches over the whole overlap, within five polls", async () => {
+  test("25 minutes behind: by the poll that looks back over the whole overlap, within five polls", async () => {
     const { world, customer } = await running((s) =>
       s.add(late("a", T0 - MINUTE, 0), late("late", T0 - 25 * MINUTE, T0 + 90_000)),
     );
@@ -300,7 +300,7 @@ test("P10 a failure in a long walk repeats no more than the failed page", async 
   expect(afterwards.every((from) => from >= before)).toBe(true);
 });
 
-test("P12 Retry-After is kept to the second, does not count as a failure, and stalls only that customer", async () => {
+test("P12 Retry-After is kept to the second, is not a failure, and stalls only that customer", async () => {
   const world = new World();
   const slow = new SimStream(world.clock, { budgetKey: "slow" });
   const healthy = new SimStream(world.clock, { budgetKey: "healthy" });
@@ -400,7 +400,7 @@ describe("P14 a page that fails for ever is asked for in smaller parts instead o
     expect(judge(stream, world.sentOf(customer)).duplicated).toEqual([]);
   });
 
-  test("a poisonous record that is in reach for long is told of once", async () => {
+  test("a poisonous record that many polls meet is reported once", async () => {
     const { world, customer } = await running((s) => {
       s.add(...alerts(30, T0 - HOUR, T0 - MINUTE));
       s.add(late("new", T0 + 5 * MINUTE, T0 + 6 * MINUTE));
@@ -411,7 +411,7 @@ describe("P14 a page that fails for ever is asked for in smaller parts instead o
     expect(new Set(world.sentOf(customer).map((s) => s.id)).size).toBe(30);
   });
 
-  test("a service that answers nothing at all is left in peace", async () => {
+  test("a service that does not answer at all gets no further requests", async () => {
     const { world, stream } = await running((s) => {
       s.add(...alerts(30, T0 - HOUR, T0 - MINUTE));
       s.fault = () => serviceError();
@@ -463,7 +463,7 @@ test("P17 a burst, a 500 for ever, a throttled and a signed-out customer do not 
   }
 });
 
-test("P17 customers whose service hangs do not use up the turns of the others", async () => {
+test("P17 customers whose service hangs do not use up the slots of the others", async () => {
   const world = new World();
   world.concurrency = 4;
   for (let i = 0; i < 12; i++) {
@@ -489,7 +489,7 @@ test("P17 customers whose service hangs do not use up the turns of the others", 
   }
 });
 
-test("P18 each stream has its own mark", async () => {
+test("P18 each stream has its own checkpoint", async () => {
   const world = new World();
   const one = new SimStream(world.clock, { name: "alerts", budgetKey: "a" });
   const two = new SimStream(world.clock, { name: "incidents", budgetKey: "b" });
@@ -523,7 +523,7 @@ describe("P24 silence is visible", () => {
     expect(world.sink.healths[1]?.streams[0]).toMatchObject({ new: 0 });
   });
 
-  test("a failing login is an event with whose turn it is, at once and then hourly while it lasts, and its end is one too", async () => {
+  test("a failing sign-in is an event that names who must act, at once and then hourly while it lasts, and its end is one too", async () => {
     const { world, stream } = await running((s) => {
       s.fault = () =>
         new Failure("consent-missing", {
@@ -601,7 +601,7 @@ describe("an empty walk moves the checkpoint, but never past the service's now l
     expect(world.sentOf(customer).map((s) => [s.id, s.found])).toContainEqual(["late", "poll"]);
   });
 
-  test("a quiet customer does not ask for the first day for ever", async () => {
+  test("an idle customer does not request its first day again and again", async () => {
     const { world, stream } = await running((s) => s.add(late("a", T0 - 6 * HOUR, 0)));
     await world.clock.advance(5 * HOUR);
     const farBack = stream.questions.slice(-50).filter((q) => (q.from as bigint) < ticks(T0 + 3 * HOUR));
@@ -640,7 +640,7 @@ test("a record without id is reported with length and hash, and the others go on
   expect(said).toContain("abab");
 });
 
-test("a record that cannot be delivered is told of once for each content, however often it is met", async () => {
+test("a record that cannot be delivered is reported once for each content, however often it is met", async () => {
   const bad = { readable: false, reason: "no-id", byteLength: 77 } as const;
   const { world, stream } = await running();
   const ask = stream.ask.bind(stream);

@@ -127,7 +127,7 @@ test("a list in one order for one instant only, newest first, hides nothing olde
   expect(verdict).toEqual(FLAWLESS);
 });
 
-test("a link that the service refuses is given up and paging goes on by time", async () => {
+test("a link that the service refuses is given up and paging continues by time", async () => {
   const stream = streamOf(new World(), { ...EASY, order: "descending", links: true, clamp: 10, pageTop: 10 });
   stream.add(...alerts(95, T0 - 3 * HOUR, T0 - HOUR));
   stream.fault = (q) => (q.link && stream.questions.length > 4 ? refusedFailure("skip token expired") : undefined);
@@ -136,7 +136,7 @@ test("a link that the service refuses is given up and paging goes on by time", a
   expect(world.sink.healths.some((h) => h.streams[0]!.failure === "link-refused")).toBe(true);
 });
 
-test("rows that appear in front while a list without order is skipped through do not look like its end", async () => {
+test("rows that appear in front while an unsorted list is skipped through do not look like its end", async () => {
   const world = new World();
   const stream = streamOf(world, { ...EASY, order: "none", clamp: 5, pageTop: 5, skipMax: 200 });
   const customer = world.customer(stream);

@@ -6,7 +6,10 @@ import type { PageLink, Question } from "../../model/ports.ts";
 /** How a list sorts, learnt anew in each walk and never assumed. */
 type Order = "unknown" | "ascending" | "descending" | "none";
 
-/** So many neighbours in one direction and none in the other: chance would do that once in 2^12 or rarer. */
+/**
+ * This many neighbours in one direction and none in the other: in an unsorted list the chance is 2^-12 or
+ * less.
+ */
 const STEPS_THAT_CONVINCE = 12;
 
 /** What one page held, by the records whose time the question bounds. */
@@ -28,8 +31,8 @@ export interface PageFacts {
 /** What a walk needs of one stream. */
 export interface WalkSource {
   /**
-   * Reads one page to its end, delivers what is fresh, and shows `seen` each record's id and instant. Throws
-   * when the page cannot be had.
+   * Reads one page to its end, delivers what is new, and passes each record's id and instant to `seen`.
+   * Throws when the page cannot be read.
    */
   read(question: Question, seen: Seen): Promise<PageFacts>;
   /** Everything from the walk's beginning to `cursor` was written. */
@@ -43,7 +46,7 @@ export interface WalkSource {
   ) => void;
 }
 
-/** Kept beside the walk, so that after a failure the next attempt goes on where this one was. */
+/** Kept outside the walk, so that after a failure the next attempt continues where this one was. */
 export interface WalkMemory {
   /** A page of this many records was seen to be followed by more: the service clamps there. */
   clamp?: number;
@@ -64,8 +67,8 @@ export interface WalkOutcome {
 const ONE_TICK = 1n;
 
 /**
- * Which records a walk has met, remembered only where it matters: at its edges. A page that adds nothing here
- * adds nothing to the walk.
+ * Which records a walk has met. Only those at its newest and oldest instant are remembered, unless
+ * `everything` is set. A page that adds nothing here adds nothing to the walk.
  */
 export class Seen {
   count = 0;
@@ -75,7 +78,7 @@ export class Seen {
   #atOldest = new Set<string>();
   readonly #all: Map<string, Ticks> | undefined;
 
-  /** @param everything remember each record, for lists without any order. */
+  /** @param everything remember each record, for unsorted lists. */
   constructor(everything = false) {
     this.#all = everything ? new Map() : undefined;
   }
@@ -120,19 +123,20 @@ export class Seen {
 }
 
 /**
- * Reads everything updated from `from` on (to `to`, when given), whatever the service makes of order and
- * links:
+ * Reads everything updated from `from` on (to `to`, when given), however the service sorts and links its
+ * pages:
  *
- * - what fits into few pages is proven complete by skipping what was shown: that holds for any order.
- * - sorted oldest first: by keyset, each next question begins at the newest instant of the page (`ge`, never
- *   `gt`: ties may lie beyond the page's edge). A record that changes meanwhile moves ahead of us and is met
- *   later; an offset or a link would let its neighbour slip through.
- * - otherwise a link is followed; without one, newest first goes by keyset downwards and a list without order
- *   by `skip`, in windows that are halved.
- * - a page whose rows all share one instant is drained by `skip`, then by links, then split by other
- *   properties.
+ * - What fits into few pages is proven complete by skipping the rows shown so far. That holds for any order.
+ * - Sorted oldest first: by keyset. Each next question begins at the newest instant of the page (`ge`, never
+ *   `gt`, because rows with the same instant may lie beyond the page's end). A record that changes during the
+ *   walk moves to the end of the list and is met later. With an offset or a link, its neighbour would be
+ *   missed.
+ * - Otherwise links are followed. Without links, newest first is read by keyset downwards, and an unsorted
+ *   list by `skip`, in windows that are halved.
+ * - When all rows of a page share one instant, that instant is drained by `skip`, then by links, then split
+ *   by other properties.
  *
- * A short page proves nothing, since the service may clamp pages without a word.
+ * A short page does not mean the end, because the service may clamp pages without notice.
  */
 export async function walk(
   source: WalkSource,
@@ -153,7 +157,7 @@ class Walk {
   #partial: string | undefined;
   #stepsUp = 0;
   #stepsDown = 0;
-  /** Largest `skip` that was not refused yet: the ceiling is documented for some lists only. */
+  /** Largest `skip` that was not refused yet. The ceiling is documented for some lists only. */
   #skipMost: number;
 
   constructor(source: WalkSource, memory: WalkMemory) {
@@ -193,12 +197,12 @@ class Walk {
     const first = await this.#page(this.#question(from, to), seen);
     let untimed = first.untimed;
     if (first.count === 0 && untimed === 0) return;
-    // An API that knows no paging has shown everything.
+    // An API without paging has shown everything.
     if (this.#source.skipMax === 0) return;
     let page = first;
     let noNewRows = 0;
     let shownLast = first;
-    while (this.#order === "unknown" || !this.#mayGoOn(page)) {
+    while (this.#order === "unknown" || !this.#mayHaveMore(page)) {
       if (seen.count > this.#skipMost) break;
       const known = seen.count;
       const beyond = await this.#skipping(this.#question(from, to, known + untimed + noNewRows), seen);
@@ -207,8 +211,8 @@ class Walk {
       untimed += page.untimed;
       if (page.count === 0 && page.untimed === 0) return;
       if (page.count > 0 && seen.count === known) {
-        // Rows that appeared in front of what was shown push it down by as many places: that proves nothing,
-        // but a service that knows no skip shows the same twice.
+        // Known rows do not mean the end: rows that appeared in front push them down by as many places. The
+        // same page twice does: the service does not support `skip`.
         if (noNewRows > 0 && isLike(page, shownLast)) return;
         noNewRows += page.count;
         shownLast = page;
@@ -234,7 +238,7 @@ class Walk {
     return facts;
   }
 
-  /** Undefined when the service refuses to skip so far: the walk does without, in smaller windows. */
+  /** Undefined when the service refuses to skip that far: the walk then uses smaller windows. */
   async #skipping(question: Question, seen: Seen): Promise<PageFacts | undefined> {
     try {
       return await this.#page(question, seen);
@@ -255,7 +259,7 @@ class Walk {
     };
   }
 
-  #mayGoOn(page: PageFacts): boolean {
+  #mayHaveMore(page: PageFacts): boolean {
     return (
       page.count >= this.#source.pageTop ||
       page.link.kind !== "none" ||
@@ -264,8 +268,8 @@ class Walk {
   }
 
   /**
-   * By keyset; should a page turn out not to be sorted after all, the whole range is read again without that
-   * belief.
+   * By keyset. If a page turns out not to be sorted after all, the whole range is read again as an unsorted
+   * list.
    */
   async #upwards(from: Ticks, to: Ticks | undefined): Promise<void> {
     const seen = new Seen();
@@ -278,7 +282,7 @@ class Walk {
       const newest = page.newest as Ticks;
       if (newest > cursor) {
         cursor = newest;
-        if (!this.#mayGoOn(page) && (await this.#nothingBeyond(cursor, to, seen, page))) {
+        if (!this.#mayHaveMore(page) && (await this.#nothingBeyond(cursor, to, seen, page))) {
           await this.#progress(cursor);
           return;
         }
@@ -297,7 +301,7 @@ class Walk {
     if (this.#partial === undefined) await this.#source.progress(cursor);
   }
 
-  /** Skips what is known at the newest instant: only an answer without a new record proves the end. */
+  /** Skips the known rows at the newest instant: only an answer without a new record proves the end. */
   async #nothingBeyond(cursor: Ticks, to: Ticks | undefined, seen: Seen, page: PageFacts): Promise<boolean> {
     if (seen.newest !== cursor || seen.countAtNewest > this.#skipMost) return false;
     const known = seen.count;
@@ -312,12 +316,12 @@ class Walk {
     const chain = await this.#followLinks(first);
     if (this.#order === "descending") return this.#downwards(from, chain.oldest);
     if (!chain.ended || chain.followed === 0) return this.#unordered(from, to);
-    // Links may stop at an offset, and nothing in an unsorted list shows that they did.
+    // Links may stop at an offset, and an unsorted list does not show that they did.
     const page = await this.#page(this.#question(from, chain.oldest), new Seen());
     if (page.oldest !== undefined && page.oldest < chain.oldest) await this.#unordered(from, chain.oldest);
   }
 
-  /** Follows next links. `ended`: the service left the link away by itself. */
+  /** Follows next links. `ended`: the last page had no link. */
   async #followLinks(
     first: PageFacts,
   ): Promise<{ readonly followed: number; readonly ended: boolean; readonly oldest: Ticks }> {
@@ -340,8 +344,8 @@ class Walk {
       try {
         page = await this.#page({ link: page.link.url, top: this.#source.pageTop }, unused);
       } catch (error) {
-        // What a link brings cannot be asked for in smaller parts; by time it can. A service that is down
-        // refuses that as well.
+        // A link's page cannot be requested in smaller parts; its time range can. If the service is down,
+        // that request fails as well.
         if (!isFailure(error) || !LINK_GIVEN_UP.has(error.code)) throw error;
         this.#source.warn("link-refused", error.say);
         return { followed, ended: false, oldest };
@@ -365,15 +369,15 @@ class Walk {
         to = oldest;
         continue;
       }
-      // The page is full of one instant, or showed nothing new: older rows may lie behind it.
+      // All rows share one instant, or none was new: older rows may follow.
       await this.#drainInstant(to);
       to -= ONE_TICK;
     }
   }
 
   /**
-   * No order at all: a window is complete when skipping what it showed shows nothing more; one that shows too
-   * much is halved.
+   * Unsorted: a window is complete when skipping the rows it showed shows no more. A window with too many
+   * rows is halved.
    */
   async #unordered(from: Ticks, to: Ticks | undefined): Promise<void> {
     const seen = new Seen(true);
@@ -383,7 +387,7 @@ class Walk {
       if (pages === undefined) break;
       if (pages <= 1 || seen.count === before) return;
     }
-    // Cut at the instant that half of what was shown lies below: a crowd at one instant ends up alone.
+    // Split at the median instant of what was shown, so that many rows at one instant end up on their own.
     const middle = seen.middle as Ticks;
     if (middle > from) await this.#unordered(from, middle - ONE_TICK);
     await this.#drainInstant(middle);
@@ -391,9 +395,9 @@ class Walk {
   }
 
   /**
-   * Skips through a window once and returns how many pages showed something; undefined when it holds more
-   * than can be skipped. A record that changes meanwhile leaves the window and moves its neighbours to places
-   * already skipped, so what took several pages is gone through until that shows nothing new.
+   * Skips through a window once and returns how many pages had rows; undefined when it holds more rows than
+   * can be skipped. A record that changes meanwhile leaves the window, and its neighbours move to places
+   * already skipped. So a window of several pages is read again until nothing new appears.
    */
   async #pass(from: Ticks, to: Ticks | undefined, seen: Seen): Promise<number | undefined> {
     const isFirst = seen.count === 0;
@@ -405,11 +409,11 @@ class Walk {
       if (page === undefined) return undefined;
       if (page.count === 0) return pages;
       const hadNoNewRows = hasNoNewRows;
-      // An attempt that broke off has met rows that the smaller page after it did not hold: they lie ahead
-      // and prove nothing.
+      // A failed attempt may already have counted rows that this smaller page does not contain, so "no new
+      // rows" does not mean the end.
       hasNoNewRows = isFirst && seen.count === known && met >= known;
-      // One such page proves nothing either, since rows that appeared in front push known ones there; a
-      // service that knows no skip shows the same twice.
+      // One such page does not mean the end either, because rows that appeared in front push known rows
+      // there. Two in a row do: the service does not support `skip`.
       if (hasNoNewRows && hadNoNewRows) return pages - 1;
       met += page.count;
     }
@@ -424,8 +428,8 @@ class Walk {
   }
 
   /**
-   * True when skipping over all that was met shows nothing more. Passes are repeated until one adds nothing:
-   * a record that leaves the instant while we page moves its neighbours to places already skipped.
+   * True when skipping all rows met shows no more. Passes are repeated until one adds nothing: when a record
+   * leaves the instant during a pass, its neighbours move to places already skipped.
    */
   async #skipThrough(at: Ticks, where: Where): Promise<boolean> {
     const seen = new Seen(true);
@@ -444,7 +448,7 @@ class Walk {
     }
   }
 
-  /** Links reach any depth inside one instant; true when they ended by themselves. */
+  /** Reads one instant by links, which have no ceiling. True when the last page had no link. */
   async #linkThrough(at: Ticks): Promise<boolean> {
     const first = await this.#page(this.#question(at, at), new Seen());
     if (first.link.kind !== "next") return false;
