@@ -66,7 +66,7 @@ export async function readBytes(file: string): Promise<Uint8Array | undefined> {
 /**
  * Fires at the first stop signal of the system or splunkd (SIGBREAK is Windows' CTRL_BREAK).
  *
- * @param reload what SIGHUP means to a host that reads its configuration again; without it the terminal is gone.
+ * @param reload called at SIGHUP by a host that reads its configuration again; without it SIGHUP stops.
  */
 export function stopSignal(reload?: () => void): AbortController {
   const stop = new AbortController();

@@ -254,7 +254,7 @@ describe("consent-url", () => {
     const landed = await browse(link.out.trim());
     expect(landed).toContain("admin_consent=True");
     expect((await run(["consent-url", ...who(), "--answer", landed])).said).toContain(
-      "says that the consent was given",
+      "gave the consent. Run doctor to check the permissions.",
     );
   });
 
@@ -271,7 +271,7 @@ describe("consent-url", () => {
     const link = (await run(["consent-url", ...who()])).out.trim();
     const landed = new URL(await browse(link));
     landed.searchParams.set("state", "x.y");
-    expect((await run(["consent-url", ...who(), "--answer", landed.href])).said).toContain("answers another link");
+    expect((await run(["consent-url", ...who(), "--answer", landed.href])).said).toContain("belongs to another link");
     const declined =
       "http://localhost:44300/defender-mssp?error=access_denied&error_description=AADSTS65004%3A%20User%20declined";
     expect((await run(["consent-url", ...who(), "--answer", declined])).said).toContain("declined the consent");
@@ -284,11 +284,11 @@ describe("consent-url", () => {
     await control("consent", { customers: [customer().tenant_name], state: "absent" });
     const waiting = run(["consent-url", ...who(), "--auth", "app", "--wait"], { environment: key() });
     await control("consent", { customers: [customer().tenant_name], state: "granted" });
-    expect((await waiting).said).toContain("has consented to everything.");
+    expect((await waiting).said).toContain("has granted all permissions.");
   });
 
   test.each([
-    ["en", "presses Accept"],
+    ["en", "choose Accept"],
     ["fr", "autorisations"],
     ["ja", "管理者"],
   ])("writes a mail in %s", async (language, words) => {
@@ -367,7 +367,7 @@ describe("token acquire", () => {
 
     expect(done.code).toBe(0);
     expect(readFileSync(join(folder, "token.txt"), "utf8")).toMatch(/^1\.A\S+\n$/);
-    expect(pages.join()).toContain("You can close this window");
+    expect(pages.join()).toContain("Close this window");
     expect(pages.join()).not.toMatch(/code=|state=|1\.A/);
   });
 
@@ -476,7 +476,7 @@ describe("token acquire", () => {
     expect(done.code).toBe(0);
     expect(done.said).toContain(`taken over  token_url names the tenant: tenant_id = ${customer().tenant_id}.`);
     expect(done.said).toContain("dropped     auth_url is dropped");
-    expect(done.said).toContain("missing     Today's APIs need a consent of their own");
+    expect(done.said).toContain("missing     Today's APIs need their own consent");
     expectNoSecrets(done);
     const rotated = readFileSync(join(folder, "token.txt"), "utf8").trim();
     expect(rotated).not.toBe(customer().refresh_token);
@@ -486,13 +486,10 @@ describe("token acquire", () => {
     const acquire = ["token", "acquire", "--from", "-", ...who(), "--print"];
     for (const input of ["", "0.AXo\n"]) {
       const done = await run(acquire, { environment: key(), input });
-      expect([done.code, done.said]).toEqual([
-        2,
-        expect.stringContaining("holds no refresh token, or only the beginning of one"),
-      ]);
+      expect([done.code, done.said]).toEqual([2, expect.stringContaining("contains no complete refresh token")]);
     }
     const cut = await run(acquire, { environment: key(), input: customer().refresh_token.slice(0, 400) });
-    expect([cut.code, cut.said]).toEqual([3, expect.stringContaining("Check that the whole token was pasted.")]);
+    expect([cut.code, cut.said]).toEqual([3, expect.stringContaining("Check that you pasted the whole token.")]);
     expect(cut.said).not.toContain("is missing");
   });
 
@@ -507,7 +504,11 @@ describe("token acquire", () => {
   });
 
   test.each<[string, (landed: string) => string, string]>([
-    ["another sign-in's address", (landed) => landed.replace(/state=[^&]+/, "state=stolen"), "answers another sign-in"],
+    [
+      "another sign-in's address",
+      (landed) => landed.replace(/state=[^&]+/, "state=stolen"),
+      "belongs to another sign-in",
+    ],
     [
       "an error",
       () => "http://localhost:44300/defender-mssp?error=access_denied&error_description=AADSTS65004",
@@ -533,7 +534,7 @@ describe("token acquire", () => {
       typed: ["0f0f0f0f-1111-4222-8333-444455556666"],
     });
     expect(done).toMatchObject({ code: 3, out: "" });
-    expect(done.said).toContain("is the key's ID, not its value");
+    expect(done.said).toContain("is the secret's ID, not its value");
   });
 
   test("asks nothing when no target for the token is given", async () => {
@@ -612,7 +613,7 @@ describe("token access and inspect", () => {
       environment: key(),
     });
     expect(done.code).toBe(0);
-    expect(done.out).toContain("ok   alerts: SecurityAlert.Read.All is there.");
+    expect(done.out).toContain("ok   alerts: SecurityAlert.Read.All is granted.");
     const token = readFileSync(join(folder, "access.txt"), "utf8").trim();
     expectNoSecrets(done, token);
     expect(statSync(join(folder, "access.txt")).mode & 0o777).toBe(0o600);
@@ -622,7 +623,7 @@ describe("token access and inspect", () => {
     expect(stranger.out).toContain(`not for ${other().tenant_name}`);
 
     writeFileSync(join(folder, "cut.txt"), `${token.slice(0, 200)}\r\n`);
-    expect((await run(["token", "inspect", join(folder, "cut.txt")])).out).toContain("cut short or damaged");
+    expect((await run(["token", "inspect", join(folder, "cut.txt")])).out).toContain("truncated or damaged");
   });
 
   test("store a rotated refresh token before the new access token is shown", async () => {
@@ -674,7 +675,9 @@ describe("a shared credential", () => {
       failure: "endpoint-changed",
       actor: "operator",
     });
-    expect((await run(["credential", "reseal", "--all", ...moved])).said).toContain("Resealed the credential mssp.");
+    expect((await run(["credential", "reseal", "--all", ...moved])).said).toContain(
+      "Bound to the current endpoints: the credential mssp.",
+    );
     expect((await run(["doctor", ...moved])).code).toBe(0);
   });
 });
@@ -763,7 +766,7 @@ describe("doctor", () => {
     expect(await run(signedBy)).toMatchObject({ code: 0, out: expect.stringContaining("contoso is ready.") });
 
     writeFileSync(pem, made.certificatePem);
-    expect((await run(signedBy)).out).toContain("holds a certificate but not its private key");
+    expect((await run(signedBy)).out).toContain("contains a certificate but not its private key");
   });
 
   test("names the customer whose tenant does not exist", async () => {

@@ -364,7 +364,7 @@ describe("a user who edits an input", () => {
         stanza: "defender_mssp://wrong",
         ok: false,
         message:
-          'wrong: cloud: "mars" is not known; write one of commercial, gcc, gcc-high, dod · wrong: poll_seconds: "often" is not a whole number; write a whole number of seconds from 1 to 86400',
+          'wrong: cloud: "mars" is not a known value; write one of commercial, gcc, gcc-high, dod · wrong: poll_seconds: "often" is not a whole number; write a whole number of seconds from 1 to 86400',
       },
     ]);
     expect(await admin(splunkd, "POST", "/contoso", { start: "tomorrow" })).toBe(400);
