@@ -254,7 +254,7 @@ describe("consent-url", () => {
     const landed = await browse(link.out.trim());
     expect(landed).toContain("admin_consent=True");
     expect((await run(["consent-url", ...who(), "--answer", landed])).said).toContain(
-      "gave the consent. Run doctor to check the permissions.",
+      `The address says that contoso (${customer().tenant_id}) gave the consent.`,
     );
   });
 
@@ -271,7 +271,9 @@ describe("consent-url", () => {
     const link = (await run(["consent-url", ...who()])).out.trim();
     const landed = new URL(await browse(link));
     landed.searchParams.set("state", "x.y");
-    expect((await run(["consent-url", ...who(), "--answer", landed.href])).said).toContain("belongs to another link");
+    expect((await run(["consent-url", ...who(), "--answer", landed.href])).said).toContain(
+      "This consent belongs to another link: its state does not match this customer and app.",
+    );
     const declined =
       "http://localhost:44300/defender-mssp?error=access_denied&error_description=AADSTS65004%3A%20User%20declined";
     expect((await run(["consent-url", ...who(), "--answer", declined])).said).toContain("declined the consent");
@@ -284,7 +286,7 @@ describe("consent-url", () => {
     await control("consent", { customers: [customer().tenant_name], state: "absent" });
     const waiting = run(["consent-url", ...who(), "--auth", "app", "--wait"], { environment: key() });
     await control("consent", { customers: [customer().tenant_name], state: "granted" });
-    expect((await waiting).said).toContain("has granted all permissions.");
+    expect((await waiting).said).toContain(`${customer().tenant_name} has granted all permissions.`);
   });
 
   test.each([
@@ -367,7 +369,7 @@ describe("token acquire", () => {
 
     expect(done.code).toBe(0);
     expect(readFileSync(join(folder, "token.txt"), "utf8")).toMatch(/^1\.A\S+\n$/);
-    expect(pages.join()).toContain("Close this window");
+    expect(pages.join()).toContain("The sign-in is complete. Close this window and return to the terminal.");
     expect(pages.join()).not.toMatch(/code=|state=|1\.A/);
   });
 
@@ -476,7 +478,9 @@ describe("token acquire", () => {
     expect(done.code).toBe(0);
     expect(done.said).toContain(`taken over  token_url names the tenant: tenant_id = ${customer().tenant_id}.`);
     expect(done.said).toContain("dropped     auth_url is dropped");
-    expect(done.said).toContain("missing     Today's APIs need their own consent");
+    expect(done.said).toContain(
+      "missing     Today's APIs need their own consent, which the old sign-in did not include.",
+    );
     expectNoSecrets(done);
     const rotated = readFileSync(join(folder, "token.txt"), "utf8").trim();
     expect(rotated).not.toBe(customer().refresh_token);
@@ -486,7 +490,10 @@ describe("token acquire", () => {
     const acquire = ["token", "acquire", "--from", "-", ...who(), "--print"];
     for (const input of ["", "0.AXo\n"]) {
       const done = await run(acquire, { environment: key(), input });
-      expect([done.code, done.said]).toEqual([2, expect.stringContaining("contains no complete refresh token")]);
+      expect([done.code, done.said]).toEqual([
+        2,
+        expect.stringContaining("Standard input contains no complete refresh token."),
+      ]);
     }
     const cut = await run(acquire, { environment: key(), input: customer().refresh_token.slice(0, 400) });
     expect([cut.code, cut.said]).toEqual([3, expect.stringContaining("Check that you pasted the whole token.")]);
@@ -507,7 +514,7 @@ describe("token acquire", () => {
     [
       "another sign-in's address",
       (landed) => landed.replace(/state=[^&]+/, "state=stolen"),
-      "belongs to another sign-in",
+      "The address belongs to another sign-in.",
     ],
     [
       "an error",
