@@ -318,7 +318,7 @@ describe("failures keep their own sentence through MSAL", () => {
     const untrusted = new Failure("tls-untrusted", {
       actor: "operator",
       retry: { when: "never" },
-      say: 'the certificate of login.example.test was issued by "CN=Corp", which is not trusted here',
+      say: 'The certificate of login.example.test was issued by "CN=Corp", which this machine does not trust.',
     });
     const w = world([untrusted]);
 

@@ -163,7 +163,7 @@ describe("in an environment that others set", () => {
       NODE_TLS_REJECT_UNAUTHORIZED: "0",
     });
     expect(ended.code).toBe(4);
-    expect(ended.out).toContain("which is not trusted here");
+    expect(ended.out).toContain("which this machine does not trust");
   });
 
   test("--no-proxy names hosts and does not negate --proxy", async () => {
