@@ -1,6 +1,6 @@
 /**
- * Who may import whom (docs/architecture.md). Each rule says what would break if it were not kept, because
- * the reader meets it first as a failed check. Unit tests lie beside their source and may bring in more than
+ * Which part may import which (docs/architecture.md). Each rule says what would break without it, because
+ * most readers see it first as a failed check. Unit tests are next to their source and may import more than
  * the source may.
  */
 const unitTest = "[.]test[.]ts$";
@@ -16,7 +16,7 @@ export default {
     {
       name: "model-imports-nothing",
       comment:
-        "model is the vocabulary all parts share: whatever it imported, every part would depend on. (Node's own pure modules are no exception.)",
+        "All parts share model, so every part would depend on whatever it imports. Node's own pure modules are not allowed either.",
       severity: "error",
       from: from("model"),
       to: { pathNot: "^src/model/" },
@@ -24,7 +24,7 @@ export default {
     {
       name: "config-knows-model-only",
       comment:
-        "The settings table is turned into documents and forms by generators; it must be readable without a network, a disk or a host.",
+        "Generators turn the settings table into documents and forms, so it must be readable without a network, a disk or a host.",
       severity: "error",
       from: from("config"),
       to: othersThan("config", "model"),
@@ -46,7 +46,8 @@ export default {
     },
     {
       name: "collect-knows-model-only",
-      comment: "The engine works for any source and any host: it gets both through the Kit of src/model/ports.ts.",
+      comment:
+        "The engine works for any source and any host: it gets both through the interfaces in src/model/ports.ts.",
       severity: "error",
       from: from("collect"),
       to: othersThan("collect", "model"),
@@ -93,22 +94,22 @@ export default {
     {
       name: "hosts-know-no-vendor",
       comment:
-        "A host must work for any source: pass it a Kit. doctor, token and consent-url get defender and auth from main, through interfaces in model.",
+        "A host must work for any source: pass it what it needs through interfaces in model. doctor, token and consent-url get defender and auth from main in this way.",
       severity: "error",
       from: from("hosts"),
       to: { path: "^src/(defender|auth)/" },
     },
     {
       name: "hosts-know-not-each-other",
-      comment:
-        "Splunk's dialect must be changeable without a thought for ArcSight's; what two hosts share is not a host's.",
+      comment: "A change for Splunk must not affect ArcSight. What two hosts share belongs to neither of them.",
       severity: "error",
       from: { path: "^src/hosts/([^/]+)/", pathNot: unitTest },
       to: { path: "^src/hosts/", pathNot: "^src/hosts/$1/" },
     },
     {
       name: "main-is-imported-by-nobody",
-      comment: "main builds the real world once; a part that imported it could not be tested with a pretended one.",
+      comment:
+        "main connects the parts to the real clock, disk and network. A part that imported it could not be tested with fakes.",
       severity: "error",
       from: { path: "^src/", pathNot: ["^src/main/", unitTest] },
       to: { path: "^src/main/" },
@@ -138,7 +139,8 @@ export default {
     },
     {
       name: "fast-xml-parser-in-one-place",
-      comment: "Its defaults turn 0123 into 123; it is called with our options in format and the Splunk host only.",
+      comment:
+        "Its defaults turn 0123 into 123, so only format and the Splunk host call it, with options that prevent this.",
       severity: "error",
       from: { path: "^src/", pathNot: ["^src/(format|hosts/splunk)/", unitTest] },
       to: { path: "node_modules/fast-xml-parser/" },
@@ -146,7 +148,7 @@ export default {
     {
       name: "sockets-in-net-only",
       comment:
-        "src/net is the only owner of sockets towards Microsoft. Outputs have their own towards the SIEM, and so has the answerer for ArcSight (serve); the command line listens for the browser's answer; the state's lock is a local socket that dies with its holder.",
+        "src/net is the only owner of sockets towards Microsoft. Outputs have their own towards the SIEM, and so has the server for ArcSight (serve). The command line listens for the browser's answer. The state's lock is a local socket that the system closes when its holder exits.",
       severity: "error",
       from: {
         path: "^src/",
@@ -156,8 +158,7 @@ export default {
     },
     {
       name: "pure-parts-stay-pure",
-      comment:
-        "config, json, format and collect get time, disk and network by the door; only then can a test say what the world looks like.",
+      comment: "config, json, format and collect get time, disk and network injected, so that a test can set them.",
       severity: "error",
       from: { path: "^src/(config|json|format|collect)/", pathNot: unitTest },
       to: { path: "^(node:)?(fs|child_process|worker_threads|os|timers)(/promises)?$", dependencyTypes: ["core"] },
@@ -181,7 +182,7 @@ export default {
     {
       name: "what-ships-uses-dependencies-only",
       comment:
-        "A package under devDependencies has not been asked: is it worth its cost, who keeps it, which licence (docs/decisions).",
+        "Nobody has checked a package under devDependencies for its cost, maintainer and licence (docs/decisions).",
       severity: "error",
       from: { path: "^src/", pathNot: unitTest },
       to: { dependencyTypes: ["npm-dev", "npm-no-pkg", "npm-unknown"] },
