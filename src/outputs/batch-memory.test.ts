@@ -19,19 +19,19 @@ test("memory is lent to one batch at a time, is always large enough, and little 
         const [first] = lent;
         if (!gives || first === undefined) continue;
         lent.delete(first);
-        memory.giveBack(first);
+        memory.release(first);
       }
-      for (const one of lent) memory.giveBack(one);
+      for (const one of lent) memory.release(one);
       expect(memory.keptBytes).toBeLessThanOrEqual(4 << 20);
       expect(memory.keptBytes).toBeLessThanOrEqual([...seen].reduce((sum, { length }) => sum + length, 0));
     }),
   );
 });
 
-test("memory given back serves the next batch", () => {
+test("released memory is used for the next batch", () => {
   const memory = new BatchMemory();
   const one = memory.lend(1000);
-  memory.giveBack(one);
+  memory.release(one);
   expect(memory.lend(2000)).toBe(one);
 });
 

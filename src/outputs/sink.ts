@@ -81,7 +81,7 @@ export class OutputsSink implements Sink {
       ready.push({ output, made });
     }
     const results = await Promise.allSettled(ready.map(({ output, made }) => output.write(made)));
-    for (const memory of lent) this.#memory.giveBack(memory);
+    for (const memory of lent) this.#memory.release(memory);
     throwFirst(results);
     return byteLength;
   }
