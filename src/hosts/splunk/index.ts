@@ -4,11 +4,10 @@
  *
  * - `--scheme`              print `schemeDocument()`, exit 0
  * - `--validate-arguments`  `validate(world)`, print its `stdout`, exit with its `exitCode`
- * - none `run = await readRun(world)`, then `host = await openSplunkHost(run, world, stop)`: the
- *   collector gets `host.customers`, each with the vault that keeps rotated
- *   refresh tokens, `host.refused` and `host.sink`.
- *   Call `host.settleSecrets()` once collecting has begun; without any customer, call `host.sayIdle(stop)`
- *   instead. Stop on the signal or when `host.gone` fires, then `host.close()`, exit 0.
+ * - none                    `run = await readRun(world)`, then `host = await openSplunkHost(run, world, stop)`.
+ *   The collector gets `host.customers`, each with the vault that keeps rotated refresh tokens, `host.refused`
+ *   and `host.sink`. Call `host.settleSecrets()` once collecting has begun; without any customer, call
+ *   `host.sayIdle(stop)` instead. Stop on the signal or when `host.gone` fires, then `host.close()`, exit 0.
  *
  * Logging goes to `run.log`; its level comes from the settings.
  */
