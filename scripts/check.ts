@@ -8,7 +8,7 @@ import { ROOT, runScript, ScriptProblem } from "./build/project.ts";
 
 const HELP = `npm run check [-- --lints-only]
 
-Runs, quickest first: format, imports, typed lints, types, unused code; then builds the binary if it is stale and runs the tests.
+Runs, quickest first: format, imports, lints, types, unused code, words; then builds the binary if it is stale and runs the tests.
 `;
 
 const LINTS = [
@@ -17,6 +17,7 @@ const LINTS = [
   ["lint:types", "no mistake that oxlint finds"],
   ["typecheck", "the types agree"],
   ["lint:unused", "nothing unused"],
+  ["lint:words", "plain words, lines and sentences of a readable length"],
 ] as const;
 
 async function main(): Promise<void> {
