@@ -143,7 +143,7 @@ test("everything that an output keeps is in the state folder", async () => {
 
 test("a file that Java could not read is refused in one sentence that names it", () => {
   expect(() => configOf("outputs[0].path=C:\\users")).toThrow(
-    /helper\.properties: Line 4: outputs\[0\]\.path holds \\u without four hex digits/,
+    /helper\.properties: Line 4: outputs\[0\]\.path contains \\u without four hex digits/,
   );
 });
 
@@ -151,17 +151,17 @@ test("a wrong output keeps the helper from starting, but a wrong customer does n
   const config = configOf("tenants[1].tenant_id=nonsense", "outputs[0].type=csv");
   expect(config.settings.stanzas.map(({ name }) => name)).toEqual(["Contoso"]);
   expect(config.outputProblems).toEqual([
-    { stanza: "outputs[0]", key: "type", say: expect.stringMatching(/"csv" is not known; .* \(line 5\)$/) },
+    { stanza: "outputs[0]", key: "type", say: expect.stringMatching(/"csv" is not a known value; .* \(line 5\)$/) },
   ]);
   expect(configOf().outputProblems).toEqual([
-    { stanza: "outputs[0]", key: "type", say: expect.stringContaining("events would go nowhere") },
+    { stanza: "outputs[0]", key: "type", say: expect.stringContaining("so there is no output for events") },
   ]);
 });
 
 test("check accepts a file that is made for serve alone, and says each thing once", () => {
   const serving = settingsLines(configOf("serve.client_secret=hush"));
   expect(serving.filter(({ ok }) => !ok)).toEqual([]);
-  expect(serving.map(({ say }) => say).join("\n")).toContain("`arcsight run` would not start");
+  expect(serving.map(({ say }) => say).join("\n")).toContain("`arcsight run` does not start");
   expect(settingsLines(configOf()).filter(({ ok }) => !ok)).toHaveLength(1);
   expect(settingsLines(configOf("outputs[0].type=csv")).filter(({ ok }) => !ok)).toHaveLength(1);
 });
