@@ -97,6 +97,7 @@ const PAGE_WORDING: Wording = {
   start: () => "`12h`, `30d` or ISO time",
   address: (kind) => (kind.plain ? "http or https address" : "https address"),
   listen: () => "address and port",
+  mode: () => "octal mode",
   audience: () => "audience",
   file: () => "path of a file",
   folder: () => "path of a folder",

@@ -46,6 +46,7 @@ const SPEC_WORDING: Wording = {
   start: () => "string",
   address: () => "string",
   listen: () => "string",
+  mode: () => "octal mode",
   audience: () => "string",
   file: () => "path",
   folder: () => "path",

@@ -47,6 +47,7 @@ const READERS: Readers = {
   address: (kind, text) => readAddress(text, kind.plain === true, kind.login === true),
   listen: (_, text) => readListen(text),
   audience: (_, text) => readAudience(text),
+  mode: (_, text) => readMode(text),
   file: (_, text) => readPath(text),
   folder: (_, text) => readPath(text),
 };
@@ -55,6 +56,14 @@ function readAudience(text: string): Reading<string> {
   if (!/^(https|api):\/\/[^\s?#@]+$/i.test(text))
     return no("is not an audience; write one such as https://api.securitycenter.microsoft.com");
   return ok(text.replace(/\/+$/, ""));
+}
+
+/** What every account may write is nothing that a SIEM should trust, and events are not programs. */
+function readMode(text: string): Reading<number> {
+  const mode = /^0?[0-7]{3}$/.test(text) ? Number.parseInt(text, 8) : 0;
+  return (mode & 0o713) === 0o600
+    ? ok(mode)
+    : no(`${shown(text)} is not a mode for files; write 0600, 0640, 0644 or 0660`);
 }
 
 function readPath(text: string): Reading<string> {

@@ -16,6 +16,7 @@ interface OutputSetting extends Setting {
   readonly types?: readonly OutputType[];
 }
 
+const FILES_AND_FOLDERS: readonly OutputType[] = ["cef-file", "cef-folder", "json-folder", "json-lines"];
 const CEF_AND_FLAT: readonly OutputType[] = ["syslog", "cef-file", "cef-folder", "json-folder"];
 
 /** Keys after `outputs[0].`, in the order of the template and the docs. */
@@ -28,10 +29,24 @@ const OUTPUT_ROWS = [
   },
   {
     key: "path",
-    types: ["cef-file", "cef-folder", "json-folder", "json-lines"],
+    types: FILES_AND_FOLDERS,
     kind: { is: "folder" },
     otherwise: "required for files and folders",
     help: "The file for cef-file and json-lines, the folder for cef-folder and json-folder. Missing folders are created.",
+  },
+  {
+    key: "mode",
+    types: FILES_AND_FOLDERS,
+    kind: { is: "mode" },
+    default: "0640",
+    help: "Who may read new files, in octal. New folders add x where r is set: 0750. Existing files and folders keep their mode, and a file keeps it when it is rotated. Does not apply to Windows.",
+  },
+  {
+    key: "group",
+    types: FILES_AND_FOLDERS,
+    kind: { is: "text", max: 64, pattern: /^[A-Za-z0-9_][A-Za-z0-9_.-]*\$?$/, like: "the name or number of a group" },
+    otherwise: "the folder's group",
+    help: "Group of new files and folders, by name (from /etc/group) or number. The account of this program must be a member. Does not apply to Windows.",
   },
   {
     key: "host",

@@ -30,6 +30,8 @@ export type Kind =
   | { readonly is: "listen" }
   /** The audience of a token. */
   | { readonly is: "audience" }
+  /** Of a file, in octal; its owner may read and write it. */
+  | { readonly is: "mode" }
   | { readonly is: "file" }
   | { readonly is: "folder" };
 
@@ -72,7 +74,7 @@ export type ReadOf<K extends Kind> = K extends { readonly is: "choice"; readonly
     ? readonly Word[]
     : K extends { readonly is: "names" }
       ? readonly string[]
-      : K extends { readonly is: "whole" }
+      : K extends { readonly is: "whole" | "mode" }
         ? number
         : K extends { readonly is: "yes-no" }
           ? boolean

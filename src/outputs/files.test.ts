@@ -6,14 +6,22 @@ import { batchOf, brokenDisk, errno, newFolder, portsOf } from "../../test/harne
 import type { Disk } from "../stores/disk/disk.ts";
 import { FolderOutput } from "./folder.ts";
 import { GrowingFile } from "./growing-file.ts";
+import type { ReaderAccess } from "./reader-access.ts";
 
 const clock = new FakeClock(EVENING_MS);
+const ACCESS: ReaderAccess = { mode: 0o640 };
 
-function growing(folder: string, disk: Disk = fs, rotateBytes = 1 << 20): GrowingFile {
+function growing(
+  folder: string,
+  disk: Disk = fs,
+  rotateBytes = 1 << 20,
+  { path = join(folder, "out", "a.cef"), access = ACCESS }: { path?: string; access?: ReaderAccess } = {},
+): GrowingFile {
   return new GrowingFile({
     name: "outputs[0]",
-    path: join(folder, "out", "a.cef"),
+    path,
     rotateBytes,
+    access,
     stateFolder: join(folder, "state"),
     disk,
     clock,
@@ -37,7 +45,6 @@ describe("a growing file", () => {
     await file.write({ bytes: Buffer.from("health\n"), keys: [], ends: [] });
 
     expect(read(folder)).toBe("one\ntwo\nhealth\n");
-    expect(fs.statSync(join(folder, "out")).mode & 0o777).toBe(0o700);
   });
 
   test("names the state folder, not the file, when the state folder is full", async () => {
@@ -91,6 +98,7 @@ describe("a growing file", () => {
       name: "outputs[0]",
       path: "/dev/null",
       rotateBytes: 1 << 20,
+      access: ACCESS,
       stateFolder: join(folder, "state"),
       disk: fs,
       clock,
@@ -253,11 +261,17 @@ describe("a growing file", () => {
 });
 
 describe("a folder of events", () => {
-  const folderOutput = (folder: string, content: "lines" | "json-array" = "lines", disk: Disk = fs) =>
+  const folderOutput = (
+    folder: string,
+    content: "lines" | "json-array" = "lines",
+    disk: Disk = fs,
+    path = join(folder, "out"),
+  ) =>
     new FolderOutput({
       name: "outputs[1]",
-      path: join(folder, "out"),
+      path,
       content,
+      access: ACCESS,
       stateFolder: join(folder, "state"),
       ports: portsOf(disk, clock),
       clock,
@@ -329,5 +343,206 @@ describe("a folder of events", () => {
 
     expect(names(folder)).toEqual(["defender-20261124T190000000Z-0000.cef"]);
     expect(after.wants("whole")).toBe(false);
+  });
+});
+
+describe("the connector's account", () => {
+  const modeOf = (...path: string[]) => fs.statSync(join(...path)).mode & 0o7777;
+
+  /** Runs as systemd's `UMask=` would have it. */
+  async function withUmask(umask: number, run: () => Promise<void>): Promise<void> {
+    const before = process.umask(umask);
+    try {
+      await run();
+    } finally {
+      expect(process.umask(before)).toBe(umask);
+    }
+  }
+
+  /** Files belong to `group`, folders to 4321, and the account is in the groups of `member`. */
+  function diskWithGroups(member: readonly number[], group = 1000) {
+    const given: [string | number, number][] = [];
+    const give = (what: fs.PathLike | number, _uid: number, gid: number) => {
+      if (!member.includes(gid)) throw errno("EPERM");
+      given.push([String(what), gid]);
+    };
+    const disk = {
+      ...fs,
+      fstatSync: (fd: number) => Object.assign(fs.fstatSync(fd), { gid: group }),
+      statSync: (path: fs.PathLike) => Object.assign(fs.statSync(path), { gid: 4321 }),
+      readFileSync: (path: fs.PathLike) =>
+        path === "/etc/group" ? Buffer.from("root:x:0:\narcsight:x:777:connector\n") : fs.readFileSync(path),
+      fchownSync: (_fd: number, uid: number, gid: number) => give("a file", uid, gid),
+      chownSync: give,
+    } as unknown as Disk;
+    return { disk, given };
+  }
+
+  test.each([0o007, 0o022, 0o077])("gets read access to new files and folders whatever the umask is (%o)", (umask) =>
+    withUmask(umask, async () => {
+      const folder = newFolder();
+      const path = join(folder, "new", "out", "a.cef");
+      await growing(folder, fs, 1 << 20, { path }).write(batchOf("one"));
+
+      expect(modeOf(path)).toBe(0o640);
+      expect([modeOf(folder, "new"), modeOf(folder, "new", "out")]).toEqual([0o750, 0o750]);
+      expect([modeOf(folder, "state"), modeOf(folder, "state", "written")]).toEqual([0o700, 0o600]);
+    }),
+  );
+
+  test("may read each file of a folder output", () =>
+    withUmask(0o077, async () => {
+      const folder = newFolder();
+      const output = new FolderOutput({
+        name: "outputs[0]",
+        path: join(folder, "out"),
+        content: "lines",
+        access: { mode: 0o664 },
+        stateFolder: join(folder, "state"),
+        ports: portsOf(fs, clock),
+        clock,
+      });
+      await output.write(batchOf("one"));
+      expect([modeOf(folder, "out"), modeOf(folder, "out", names(folder)[0] as string)]).toEqual([0o775, 0o664]);
+    }));
+
+  test("keeps what a chmod of the file gave it, also across a rotation, a removal and a restart", async () => {
+    const folder = newFolder();
+    const file = growing(folder, fs, 12);
+    await file.write(batchOf("first"));
+    fs.chmodSync(join(folder, "out", "a.cef"), 0o604);
+    await file.write(batchOf("second"));
+    expect(names(folder).map((name) => modeOf(folder, "out", name))).toEqual([0o604, 0o604]);
+
+    fs.unlinkSync(join(folder, "out", "a.cef"));
+    await file.write(batchOf("third"));
+    expect(modeOf(folder, "out", "a.cef")).toBe(0o604);
+    fs.appendFileSync(join(folder, "out", "a.cef"), "tor");
+    await growing(folder, fs, 12).write(batchOf("fourth"));
+    expect(names(folder).map((name) => modeOf(folder, "out", name))).toEqual([0o604, 0o604, 0o604]);
+  });
+
+  test("keeps its group folder: new folders in a setgid folder are setgid, and existing ones keep their mode", async () => {
+    const folder = newFolder();
+    fs.mkdirSync(join(folder, "out"));
+    fs.chmodSync(join(folder, "out"), 0o2770);
+    const path = join(folder, "out", "deeper", "a.cef");
+    await growing(folder, fs, 1 << 20, { path }).write(batchOf("one"));
+    expect([modeOf(folder, "out"), modeOf(folder, "out", "deeper")]).toEqual([0o2770, 0o2750]);
+  });
+
+  test.each([
+    ["the folder's", undefined, 4321],
+    ["the one named", "arcsight", 777],
+    ["the one numbered", "31", 31],
+  ])("gets files of its group: %s", async (_, group, gid) => {
+    const folder = newFolder();
+    fs.mkdirSync(join(folder, "out"));
+    const { disk, given } = diskWithGroups([gid]);
+    await growing(folder, disk, 1 << 20, { access: { mode: 0o640, group } }).write(batchOf("one"));
+    expect(given).toEqual([["a file", gid]]);
+  });
+
+  test("is no reason to stop where nobody named a group and the folder's group cannot be given", async () => {
+    const folder = newFolder();
+    fs.mkdirSync(join(folder, "out"));
+    await growing(folder, diskWithGroups([]).disk).write(batchOf("one"));
+    expect(read(folder)).toBe("one\n");
+  });
+
+  test.each([
+    ["arcsight", "this account is not a member of the group in .group"],
+    ["nobody-knows", "the group in .group does not exist on this machine"],
+  ])(
+    "is never shut out quietly: group %s is refused at every attempt, and no file is left behind",
+    async (group, say) => {
+      const folder = newFolder();
+      fs.mkdirSync(join(folder, "out"));
+      const file = growing(folder, diskWithGroups([]).disk, 1 << 20, { access: { mode: 0o640, group } });
+      for (let attempt = 0; attempt < 2; attempt += 1)
+        await expect(file.write(batchOf("one"))).rejects.toMatchObject({
+          code: "output-broken",
+          say: expect.stringContaining(`a.cef cannot be written: ${say}.`),
+        });
+      expect(names(folder)).toEqual([]);
+    },
+  );
+
+  test("finds the same symlink after a rotation: the file that it leads to is set aside, not the link", async () => {
+    const folder = newFolder();
+    fs.mkdirSync(join(folder, "out"));
+    fs.mkdirSync(join(folder, "disk"));
+    fs.writeFileSync(join(folder, "disk", "real.cef"), "");
+    fs.symlinkSync("../disk/real.cef", join(folder, "out", "a.cef"));
+    const file = growing(folder, fs, 12);
+    for (const line of ["first", "second"]) await file.write(batchOf(line));
+
+    expect(names(folder)).toEqual(["a.cef"]);
+    expect(fs.readlinkSync(join(folder, "out", "a.cef"))).toBe("../disk/real.cef");
+    expect(fs.readdirSync(join(folder, "disk")).sort()).toEqual(["real-20261124T190000000Z.cef", "real.cef"]);
+    expect(read(folder)).toBe("second\n");
+
+    fs.unlinkSync(join(folder, "disk", "real.cef"));
+    await file.write(batchOf("third"));
+    expect(read(folder)).toBe("third\n");
+    fs.unlinkSync(join(folder, "disk", "real.cef"));
+    const again = growing(folder, fs, 12);
+    await again.write(batchOf("fourth"));
+    expect(read(folder)).toBe("fourth\n");
+  });
+});
+
+describe("a path that can hold no output", () => {
+  test.each<[string, (folder: string) => string, string]>([
+    ["a folder", (folder) => folder, "it is a folder, not a file"],
+    ["below /proc", () => "/proc/x", "no file or folder can be created there"],
+    ["in a folder below /proc", () => "/proc/x/y/a.cef", "no file or folder can be created there"],
+    [
+      "a symlink that leads nowhere",
+      (folder) => {
+        fs.symlinkSync("gone", join(folder, "link"));
+        return join(folder, "link");
+      },
+      "it is a symlink to a file that does not exist",
+    ],
+    [
+      "a ring of symlinks",
+      (folder) => {
+        fs.symlinkSync("ring", join(folder, "ring"));
+        return join(folder, "ring");
+      },
+      "its symlinks lead back to themselves",
+    ],
+    [
+      "in a folder that is a symlink which leads nowhere",
+      (folder) => {
+        fs.symlinkSync("gone", join(folder, "link"));
+        return join(folder, "link", "a.cef");
+      },
+      "a part of the path is a file or a symlink that leads nowhere, not a folder",
+    ],
+  ])("is refused in one sentence and never waited for: %s", async (_, make, say) => {
+    const folder = newFolder();
+    const file = growing(folder, fs, 1 << 20, { path: make(folder) });
+    await expect(file.write(batchOf("one"))).rejects.toMatchObject({
+      code: "output-broken",
+      say: expect.stringContaining(`cannot be written: ${say}.`),
+    });
+  });
+
+  test("is refused for the state folder too, in one sentence: below /proc", () => {
+    const folder = newFolder();
+    expect(
+      () =>
+        new GrowingFile({
+          name: "outputs[0]",
+          path: join(folder, "a.cef"),
+          rotateBytes: 1,
+          access: ACCESS,
+          stateFolder: "/proc/x/y",
+          disk: fs,
+          clock,
+        }),
+    ).toThrow(/The state file \/proc\/x\/y cannot be written/);
   });
 });

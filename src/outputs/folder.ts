@@ -5,6 +5,7 @@ import { renameOver, syncFile, syncFolder, writeWhole } from "../stores/disk/dis
 import { CommitQueue } from "./commit-queue.ts";
 import type { Batch, Output, OutputCondition } from "./output.ts";
 import { outputUnwritable } from "./output-failures.ts";
+import { makeFolderForReaders, openForReaders, type ReaderAccess } from "./reader-access.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import { WrittenLog } from "./written-log.ts";
 
@@ -13,6 +14,7 @@ export interface FolderParts {
   readonly path: string;
   /** Lines stay lines, or become the elements of one JSON array. */
   readonly content: "lines" | "json-array";
+  readonly access: ReaderAccess;
   readonly stateFolder: string;
   readonly ports: DiskPorts;
   readonly clock: Clock;
@@ -78,15 +80,18 @@ export class FolderOutput implements Output {
   }
 
   async #commit(batches: readonly Batch[]): Promise<void> {
-    const { disk } = this.#p.ports;
+    const {
+      access,
+      ports: { disk },
+    } = this.#p;
     try {
-      if (!disk.existsSync(this.where)) disk.mkdirSync(this.where, { recursive: true, mode: 0o700 });
+      makeFolderForReaders(disk, this.where, access);
       const file = join(this.where, this.#nextName());
       const part = join(this.where, `.${basename(file)}${PART}`);
       const keys = batches.flatMap((batch) => batch.keys);
       let noted = false;
       try {
-        const fd = disk.openSync(part, "wx", 0o600);
+        const fd = openForReaders(disk, part, "wx", access);
         try {
           for (const piece of this.#pieces(batches)) writeWhole(disk, fd, piece);
           await syncFile(disk, fd);

@@ -1,10 +1,11 @@
-import { dirname, extname } from "node:path";
+import { dirname, extname, resolve } from "node:path";
 import type { Clock } from "../model/ports.ts";
 import type { Disk } from "../stores/disk/disk.ts";
-import { openForAppend, syncFileContent, writeWhole } from "../stores/disk/disk.ts";
+import { syncFileContent, writeWhole } from "../stores/disk/disk.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import type { Batch, Output, OutputCondition } from "./output.ts";
 import { outputUnwritable } from "./output-failures.ts";
+import { type KeptAccess, makeFolderForReaders, openForReaders, type ReaderAccess } from "./reader-access.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import { WrittenLog } from "./written-log.ts";
 
@@ -12,6 +13,7 @@ export interface GrowingFileParts {
   readonly name: string;
   readonly path: string;
   readonly rotateBytes: number;
+  readonly access: ReaderAccess;
   /** Where this output keeps what it knows; a folder of its own. */
   readonly stateFolder: string;
   readonly disk: Disk;
@@ -24,7 +26,8 @@ export interface GrowingFileParts {
  *
  * A file that reached its size, or whose last line an earlier run left unfinished, is renamed with the time
  * in its name and a new one begun: a file that is followed never shrinks, and no half line is glued to a
- * whole one. A file or folder that was moved or deleted is made anew.
+ * whole one. A file or folder that was moved or deleted is made anew. The file in the place of another has
+ * that one's mode and group. Where the path is a symlink, all this happens to the file that it leads to.
  */
 export class GrowingFile implements Output {
   readonly kind = "durable";
@@ -39,6 +42,9 @@ export class GrowingFile implements Output {
   readonly #log: WrittenLog;
   #fd: number | undefined;
   #size = 0;
+  /** The file itself, where the path is a symlink. Undefined until there was one. */
+  #target: string | undefined;
+  #kept: KeptAccess | undefined;
 
   /**
    * Throws Failure `state-unwritable`, `state-unreadable`; a path that cannot be written is reported only
@@ -53,6 +59,7 @@ export class GrowingFile implements Output {
     );
     this.#log = opened.log;
     this.#recent.took(opened.keys);
+    this.#target = opened.lastFile;
   }
 
   wants(key: string): boolean {
@@ -107,7 +114,7 @@ export class GrowingFile implements Output {
       events.push(...keys.map((key, i) => ({ size: from + (ends[i] as number), key })));
       from += bytes.length;
     }
-    if (events.length > 0) this.#log.note(this.where, events);
+    if (events.length > 0) this.#log.note(this.#target ?? this.where, events);
     return events.length > 0;
   }
 
@@ -130,28 +137,34 @@ export class GrowingFile implements Output {
     if (this.#fd !== undefined && !this.#isStillThere(this.#fd)) this.#closeQuietly();
     if (this.#fd === undefined) this.#open();
     if (this.#size > 0 && this.#size + bytes > this.#p.rotateBytes) {
-      this.#setAside();
+      this.#setAside(this.#target ?? this.where);
       this.#open();
     }
     return this.#fd as unknown as number;
   }
 
   #open(): void {
-    const { disk, path } = this.#p;
-    makeFolderOf(disk, path);
+    const { disk, path, access } = this.#p;
+    makeFolderForReaders(disk, dirname(path), access);
+    const target = targetOf(disk, path, this.#target);
     // Opening a pipe without a reader would block the whole process, SIGTERM included.
     if (isOtherThanFile(disk, path)) throw Object.assign(new Error("not a regular file"), { code: "EFTYPE" });
-    if (isTorn(disk, path)) this.#setAside();
-    this.#log.begin(path);
-    this.#fd = openForAppend(disk, path);
+    if (isTorn(disk, target)) {
+      this.#kept = accessOf(disk.statSync(target));
+      this.#setAside(target);
+    }
+    this.#log.begin(target);
+    this.#fd = openForReaders(disk, target, "a", access, this.#kept);
+    this.#target = target;
     this.#size = disk.fstatSync(this.#fd).size;
   }
 
   /** False when the file was moved or deleted: no reader would see what is written to it. */
   #isStillThere(fd: number): boolean {
     try {
-      const named = this.#p.disk.statSync(this.where);
       const open = this.#p.disk.fstatSync(fd);
+      this.#kept = accessOf(open);
+      const named = this.#p.disk.statSync(this.where);
       // Somebody may have emptied it (a log rotation that copies), or `check` added its line: where our
       // events begin is where the file ends now.
       this.#size = open.size;
@@ -161,9 +174,9 @@ export class GrowingFile implements Output {
     }
   }
 
-  #setAside(): void {
+  #setAside(path: string): void {
     this.#closeQuietly();
-    const { disk, path, clock } = this.#p;
+    const { disk, clock } = this.#p;
     const ending = extname(path);
     const stem = ending === "" ? path : path.slice(0, -ending.length);
     // Names sort in the order of writing: of two in one millisecond the second gets the next one.
@@ -186,9 +199,31 @@ export class GrowingFile implements Output {
   }
 }
 
-function makeFolderOf(disk: Disk, path: string): void {
-  const folder = dirname(path);
-  if (!disk.existsSync(folder)) disk.mkdirSync(folder, { recursive: true, mode: 0o700 });
+function accessOf({ mode, gid }: { readonly mode: number; readonly gid: number }): KeptAccess {
+  return { mode: mode & 0o777, gid };
+}
+
+/**
+ * The file that the path leads to. A symlink that leads nowhere is a mistake, unless this output had a file
+ * there before: then it was taken away, and is made anew.
+ */
+function targetOf(disk: Disk, path: string, before: string | undefined): string {
+  if (disk.existsSync(path)) return disk.realpathSync(path);
+  let target = path;
+  // Only a ring of symlinks is longer than this (Linux, path_resolution(7)).
+  for (let symlinks = 0; symlinks < 40 && isSymlink(disk, target); symlinks += 1)
+    target = resolve(dirname(target), disk.readlinkSync(target));
+  if (target !== path && target !== before)
+    throw Object.assign(new Error(`${path} leads nowhere`), { code: "EDANGLING" });
+  return target;
+}
+
+function isSymlink(disk: Disk, path: string): boolean {
+  try {
+    return disk.lstatSync(path).isSymbolicLink();
+  } catch {
+    return false;
+  }
 }
 
 function sizeIfThere(disk: Disk, path: string): number | undefined {

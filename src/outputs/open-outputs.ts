@@ -10,6 +10,7 @@ import { FolderOutput } from "./folder.ts";
 import { GrowingFile } from "./growing-file.ts";
 import { lineFormatOf } from "./line-format.ts";
 import type { Output } from "./output.ts";
+import { accessOf } from "./reader-access.ts";
 import { OutputsSink } from "./sink.ts";
 import { SyslogOutput } from "./syslog.ts";
 import { UdpOutput } from "./udp.ts";
@@ -63,17 +64,20 @@ function openOutput(settings: OutputSettings, stateFolder: string, world: Output
   const { ports, clock } = world;
   if (type === "syslog") return openSyslog(settings, stateFolder, world);
   const path = resolve(settings.path ?? "");
+  const access = accessOf(settings, ports.platform);
   if (type === "cef-folder" || type === "json-folder") {
     return new FolderOutput({
       name,
       path,
       content: type === "cef-folder" ? "lines" : "json-array",
+      access,
       stateFolder,
       ports,
       clock,
     });
   }
-  return new GrowingFile({ name, path, rotateBytes: settings.rotateMib * MIB, stateFolder, disk: ports.disk, clock });
+  const rotateBytes = settings.rotateMib * MIB;
+  return new GrowingFile({ name, path, rotateBytes, access, stateFolder, disk: ports.disk, clock });
 }
 
 function openSyslog(settings: OutputSettings, stateFolder: string, world: OutputsWorld): Output {

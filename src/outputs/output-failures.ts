@@ -3,7 +3,7 @@ import { errnoOf } from "../stores/disk/disk.ts";
 
 /**
  * errno → what an operator reads. Source: errno(3). Linux does not have EFTYPE; this program uses it for what
- * is not a file.
+ * is not a file, EDANGLING for a symlink that leads nowhere, and EGROUP… for `.group`.
  */
 const REASONS: Readonly<
   Record<string, { readonly code: "output-full" | "output-broken"; readonly say: string; readonly nextStep: string }>
@@ -38,6 +38,36 @@ const REASONS: Readonly<
     code: "output-broken",
     say: "it is a pipe or a device, not a file",
     nextStep: "Choose the path of a file, or send syslog to the connector.",
+  },
+  ENOENT: {
+    code: "output-broken",
+    say: "no file or folder can be created there",
+    nextStep: "Choose another path.",
+  },
+  EDANGLING: {
+    code: "output-broken",
+    say: "it is a symlink to a file that does not exist",
+    nextStep: "Create that file, or correct the symlink.",
+  },
+  ELOOP: {
+    code: "output-broken",
+    say: "its symlinks lead back to themselves",
+    nextStep: "Correct the symlinks, or choose another path.",
+  },
+  EGROUPUNKNOWN: {
+    code: "output-broken",
+    say: "the group in .group does not exist on this machine",
+    nextStep: "Correct .group, or write the group's number.",
+  },
+  EGROUPDENIED: {
+    code: "output-broken",
+    say: "this account is not a member of the group in .group",
+    nextStep: "Add the account to that group, or correct .group.",
+  },
+  EEXIST: {
+    code: "output-broken",
+    say: "a part of the path is a file or a symlink that leads nowhere, not a folder",
+    nextStep: "Choose another path, or correct the symlink.",
   },
   ENOTDIR: {
     code: "output-broken",

@@ -50,7 +50,12 @@ export class WrittenLog {
     disk: Disk,
     path: string,
     sizeOf: (file: string) => number | undefined,
-  ): { readonly log: WrittenLog; readonly keys: readonly string[]; readonly files: ReadonlySet<string> } {
+  ): {
+    readonly log: WrittenLog;
+    readonly keys: readonly string[];
+    readonly files: ReadonlySet<string>;
+    readonly lastFile: string | undefined;
+  } {
     const text = readIfThere(disk, path)?.toString("utf8") ?? "";
     const entries: Entry[] = [];
     let file: string | undefined;
@@ -73,7 +78,7 @@ export class WrittenLog {
     log.#part = part + 1;
     // An event that was not whole must not count as one of an earlier file when this run crashes too.
     if (whole.length < entries.length || (text !== "" && !text.endsWith("\n"))) log.#compact();
-    return { log, keys: whole.map(({ key }) => key), files: new Set(whole.map((entry) => entry.file)) };
+    return { log, keys: whole.map(({ key }) => key), files: new Set(whole.map((entry) => entry.file)), lastFile: file };
   }
 
   private constructor(name: string, disk: Disk, path: string) {

@@ -12,6 +12,7 @@ import type { Clock } from "../../model/ports.ts";
 import type { Dialer } from "../../outputs/connection.ts";
 import { FolderOutput } from "../../outputs/folder.ts";
 import { GrowingFile } from "../../outputs/growing-file.ts";
+import { accessOf } from "../../outputs/reader-access.ts";
 import { writeLines } from "../../outputs/sink.ts";
 import { syslogDatagrams, writeSyslogFrames } from "../../outputs/syslog-frame.ts";
 import type { DiskPorts } from "../../stores/disk/disk.ts";
@@ -132,12 +133,14 @@ async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Pro
   if (type !== "syslog") {
     const stateFolder = mkdtempSync(join(tmpdir(), "defender-mssp-check-"));
     try {
+      const access = accessOf(output, ports.platform);
       const rotateBytes = Number.POSITIVE_INFINITY;
       const file = type.endsWith("folder")
         ? new FolderOutput({
             name: output.name,
             path: resolve(path),
             content: type === "json-folder" ? "json-array" : "lines",
+            access,
             stateFolder,
             ports,
             clock,
@@ -146,6 +149,7 @@ async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Pro
             name: output.name,
             path: resolve(path),
             rotateBytes,
+            access,
             stateFolder,
             disk: ports.disk,
             clock,

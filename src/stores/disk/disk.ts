@@ -1,5 +1,5 @@
 import * as fs from "node:fs";
-import { dirname } from "node:path";
+import { resolve as absolute, dirname } from "node:path";
 import { Failure } from "../../model/failure.ts";
 import type { Clock } from "../../model/ports.ts";
 
@@ -7,20 +7,25 @@ import type { Clock } from "../../model/ports.ts";
 export type Disk = Pick<
   typeof fs,
   | "chmodSync"
+  | "chownSync"
   | "closeSync"
   | "existsSync"
+  | "fchownSync"
   | "fdatasync"
   | "fstatSync"
   | "fsync"
   | "ftruncateSync"
+  | "lstatSync"
   | "mkdirSync"
   | "openSync"
   | "readFile"
   | "readFileSync"
   | "readSync"
   | "readdirSync"
+  | "readlinkSync"
   | "realpathSync"
   | "renameSync"
+  | "rmdirSync"
   | "statSync"
   | "unlinkSync"
   | "writeFileSync"
@@ -102,9 +107,38 @@ export function stateUnreadable(path: string, error: unknown): unknown {
 
 export function makeFolder(disk: Disk, path: string): void {
   try {
-    disk.mkdirSync(path, { recursive: true, mode: FOLDER_MODE });
+    makeFolders(disk, path, FOLDER_MODE);
   } catch (error) {
     throw stateUnwritable(path, error);
+  }
+}
+
+/**
+ * Creates the folder and the missing ones above it. The runtime's own way (`recursive`) never returns for a
+ * path below /proc, where a folder that is there may refuse new ones with ENOENT.
+ *
+ * @param made is called for each new folder, from the top.
+ */
+export function makeFolders(
+  disk: Disk,
+  path: string,
+  mode: number,
+  made: (folder: string) => void = () => undefined,
+): void {
+  const missing: string[] = [];
+  let there = absolute(path);
+  for (; !disk.existsSync(there) && dirname(there) !== there; there = dirname(there)) missing.push(there);
+  if (missing.length === 0 && !disk.statSync(there).isDirectory())
+    throw Object.assign(new Error(`${there} is not a folder`), { code: "EEXIST" });
+  for (const folder of missing.reverse()) {
+    try {
+      disk.mkdirSync(folder, { mode });
+    } catch (error) {
+      // Another process may have been faster. A dangling symlink is there too, but is not a folder.
+      if (errnoOf(error) === "EEXIST" && disk.existsSync(folder)) continue;
+      throw error;
+    }
+    made(folder);
   }
 }
 

@@ -80,6 +80,7 @@ async function fileOn(code: string): Promise<Raised> {
   const file = new GrowingFile({
     name: "outputs[0]",
     path,
+    access: { mode: 0o640 },
     rotateBytes: 1 << 20,
     stateFolder,
     disk,

@@ -12,6 +12,7 @@ import type { DiskPorts } from "../../../stores/disk/disk.ts";
 import {
   errnoOf,
   makeFolder,
+  makeFolders,
   openForAppend,
   readIfThere,
   removeIfThere,
@@ -285,7 +286,7 @@ export class ServeBuffer implements Sink {
     const { disk } = this.#p.ports;
     const folder = dirname(segment.path);
     const isNew = !disk.existsSync(segment.path);
-    if (isNew) disk.mkdirSync(folder, { recursive: true, mode: 0o700 });
+    if (isNew) makeFolders(disk, folder, 0o700);
     const fd = openForAppend(disk, segment.path);
     try {
       const { size } = disk.fstatSync(fd);
