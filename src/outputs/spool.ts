@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type { Clock } from "../model/ports.ts";
+import { PROVISIONAL_FOR_MS } from "../model/provisional.ts";
 import type { Disk } from "../stores/disk/disk.ts";
 import {
   makeFolder,
@@ -15,7 +16,6 @@ import type { Batch } from "./output.ts";
 const SEGMENT_BYTES = 1 << 20;
 /** Length of the keys, of the lines, CRC-32 of both. */
 const HEAD_BYTES = 12;
-const SENT_KEPT_MS = 3_600_000;
 const SENT_KEPT_BYTES = 16 << 20;
 
 export interface SpoolParts {
@@ -170,7 +170,7 @@ export class Spool {
 
   /** Deletes sent segments that are old enough, too many, or whose space is needed. */
   #dropSent(neededBytes: number): void {
-    const before = this.#p.clock.monotonicMs() - SENT_KEPT_MS;
+    const before = this.#p.clock.monotonicMs() - PROVISIONAL_FOR_MS;
     let sentBytes = this.#segments.reduce((sum, { sentAtMs, bytes }) => sum + (sentAtMs === undefined ? 0 : bytes), 0);
     for (const segment of this.#segments.slice()) {
       if (segment.sentAtMs === undefined) return;

@@ -2,6 +2,7 @@ import { ByteWriter } from "../json/byte-writer.ts";
 import { backoffMs } from "../model/backoff.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { Clock, Log, Random } from "../model/ports.ts";
+import { PROVISIONAL_FOR_MS } from "../model/provisional.ts";
 import { SerialQueue } from "../model/serial-queue.ts";
 import type { Disk } from "../stores/disk/disk.ts";
 import type { Connection, Dialer, Target } from "./connection.ts";
@@ -25,8 +26,6 @@ const LONGEST_STALL_MS = 960_000;
 const WATCH_EVERY_MS = 5_000;
 /** Each piece has STALLED_AFTER_MS: a receiver is slow, and not gone, down to 4 KiB/s. */
 const SENT_AT_ONCE_BYTES = 256 << 10;
-/** What was sent in the last hour may not have arrived (the engine's provisional window). */
-const UNCONFIRMED_MS = 3_600_000;
 const UNCONFIRMED_KEYS = 50_000;
 
 export interface SyslogParts {
@@ -199,7 +198,7 @@ export class SyslogOutput implements Output {
     this.#unconfirmedKeys += keys.length;
     while (
       this.#unconfirmed.length > 1 &&
-      ((this.#unconfirmed[0]?.atMs ?? nowMs) < nowMs - UNCONFIRMED_MS || this.#unconfirmedKeys > UNCONFIRMED_KEYS)
+      ((this.#unconfirmed[0]?.atMs ?? nowMs) < nowMs - PROVISIONAL_FOR_MS || this.#unconfirmedKeys > UNCONFIRMED_KEYS)
     ) {
       this.#unconfirmedKeys -= this.#unconfirmed.shift()?.keys.length ?? 0;
     }
@@ -288,7 +287,7 @@ export class SyslogOutput implements Output {
   }
 
   #resendUnconfirmed(message: string, why?: Failure): void {
-    const fresh = this.#p.clock.monotonicMs() - UNCONFIRMED_MS;
+    const fresh = this.#p.clock.monotonicMs() - PROVISIONAL_FOR_MS;
     const pendingResend = this.#unconfirmed.filter(({ atMs }) => atMs >= fresh).flatMap(({ keys }) => keys);
     this.#unconfirmed = [];
     this.#unconfirmedKeys = 0;

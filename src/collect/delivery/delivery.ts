@@ -6,6 +6,7 @@ import { Failure } from "../../model/failure.ts";
 import type { Ticks } from "../../model/instant.ts";
 import { TICKS_PER_MS, ticksFromMs } from "../../model/instant.ts";
 import type { Clock, Log, Sink, SourceStream } from "../../model/ports.ts";
+import { PROVISIONAL_FOR_MS } from "../../model/provisional.ts";
 import type { PageRecord, RecordBody, RecordHead, SourceRecord, UnreadableRecord } from "../../model/record.ts";
 import type { LedgerEntry, StreamStore, TempFile } from "../../model/state.ts";
 import type { Tenant } from "../../model/tenant.ts";
@@ -19,7 +20,7 @@ import { ReportOnce } from "../report-once.ts";
 import type { ObjectHash } from "./ledger.ts";
 import { objectHash } from "./ledger.ts";
 import type { Provisional } from "./provisional.ts";
-import { PROVISIONAL_FOR_MS, ProvisionalOwner } from "./provisional.ts";
+import { ProvisionalOwner } from "./provisional.ts";
 import { quarantined } from "./quarantine.ts";
 import { SentVersions } from "./sent-versions.ts";
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { FakeClock } from "../../../test/harness/fakes/clock.ts";
-
+import { PROVISIONAL_FOR_MS } from "../../model/provisional.ts";
 import { objectHash } from "./ledger.ts";
-import { PROVISIONAL_FOR_MS, Provisional, ProvisionalOwner, provisionalAtEnd } from "./provisional.ts";
+import { Provisional, ProvisionalOwner, provisionalAtEnd } from "./provisional.ts";
 
 const entry = (writtenAtS: number, byteLength = 100) => ({ writtenAtS, byteLength });
 

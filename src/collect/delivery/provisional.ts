@@ -1,10 +1,8 @@
 import type { Ticks } from "../../model/instant.ts";
 import type { Clock } from "../../model/ports.ts";
+import { PROVISIONAL_FOR_MS } from "../../model/provisional.ts";
 import type { LedgerEntry } from "../../model/state.ts";
 import type { Ledger, ObjectHash } from "./ledger.ts";
-
-/** How long a written event may still wait in a queue on its way to the index. */
-export const PROVISIONAL_FOR_MS = 3_600_000;
 
 interface Item {
   readonly owner: ProvisionalOwner;
