@@ -8,6 +8,7 @@ import path from "node:path";
 import { CEF_PROFILES } from "../src/format/arcsight/cef-mapping.ts";
 import { categorizerFile, categorizerPath, fieldsPage, parserFile } from "./generate/arcsight-files.ts";
 import { failuresPage } from "./generate/failures-page.ts";
+import { networkPage } from "./generate/network-page.ts";
 import { promisesPage } from "./generate/promises-page.ts";
 import { arcsightTemplate } from "./generate/properties-template.ts";
 import { outputsPage, settingsPage } from "./generate/settings-page.ts";
@@ -28,6 +29,7 @@ export const PAGES: readonly GeneratedPage[] = [
   { file: "docs/settings.md", make: settingsPage },
   { file: "docs/splunk/fields.md", make: splunkFieldsPage },
   { file: "docs/failures.md", make: failuresPage },
+  { file: "docs/network.md", make: networkPage },
   { file: "docs/promises.md", make: promisesPage },
   { file: "arcsight/defender-mssp.properties.template", make: arcsightTemplate },
   { file: "docs/arcsight/outputs.md", make: outputsPage },

@@ -4,6 +4,7 @@ import type { Route } from "../model/stanza.ts";
 import type { StateFolder } from "../model/state.ts";
 import type { TenantId } from "../model/tenant.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
+import { TIME_LIMITS } from "../net/time-limits.ts";
 import { failureFromEntra } from "./entra-failures.ts";
 import { readJsonAnswer } from "./json-answer.ts";
 
@@ -72,7 +73,7 @@ export async function askTenantFacts(
     headers: { accept: "application/json" },
     route,
     ...(signal === undefined ? {} : { signal }),
-    headersTimeoutMs: 30_000,
+    headersTimeoutMs: TIME_LIMITS.signIn.ms,
   });
   const read = await readJsonAnswer(answer, new URL(authority.loginUrl).host, world.clock.nowMs());
   if (read.status !== 200) throw failureFromEntra(read, { customer, clientId: "" });

@@ -7,6 +7,7 @@ import { sealed } from "../model/sealed.ts";
 import type { CodeFlow, CodeFlowRequest, SignedIn } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
+import { TIME_LIMITS } from "../net/time-limits.ts";
 import { endpointsOf } from "./authority.ts";
 import { failureFromEntra } from "./entra-failures.ts";
 import { readJsonAnswer } from "./json-answer.ts";
@@ -187,7 +188,7 @@ async function exchangeV1(
     headers: { "content-type": "application/x-www-form-urlencoded", accept: "application/json" },
     body: form.toString(),
     route: stanza.route,
-    headersTimeoutMs: 30_000,
+    headersTimeoutMs: TIME_LIMITS.signIn.ms,
   });
   const read = await readJsonAnswer(answer, new URL(stanza.endpoints.loginUrl).host, world.clock.nowMs());
   if (read.status !== 200)

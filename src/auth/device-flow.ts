@@ -2,6 +2,7 @@ import { Failure, isFailure } from "../model/failure.ts";
 import { apisOf, audienceOf } from "../model/permissions.ts";
 import type { DeviceFlow, SignedIn } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
+import { TIME_LIMITS } from "../net/time-limits.ts";
 import { endpointsOf } from "./authority.ts";
 import { signedInFrom } from "./code-flow.ts";
 import type { TokenAnswer } from "./entra-failures.ts";
@@ -27,7 +28,7 @@ export async function beginDeviceFlow(world: RedeemWorld, stanza: Stanza, client
       headers: { "content-type": "application/x-www-form-urlencoded", accept: "application/json" },
       body: new URLSearchParams(form).toString(),
       route: stanza.route,
-      headersTimeoutMs: 30_000,
+      headersTimeoutMs: TIME_LIMITS.signIn.ms,
       ...(signal ? { signal } : {}),
     });
     return readJsonAnswer(answer, new URL(url).host, world.clock.nowMs());

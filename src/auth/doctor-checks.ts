@@ -6,6 +6,7 @@ import type { Sealed } from "../model/sealed.ts";
 import type { AppCredential, DoctorCheck, TokenApi } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import type { StreamName } from "../model/stream.ts";
+import { TIME_LIMITS } from "../net/time-limits.ts";
 import type { TenantFacts } from "./authority.ts";
 import { askTenantFacts } from "./authority.ts";
 import { assertCloud } from "./cloud-match.ts";
@@ -184,7 +185,7 @@ async function askForDate(
     url: `${stanza.endpoints.loginUrl}/common/v2.0/.well-known/openid-configuration`,
     headers: { accept: "application/json" },
     route: stanza.route,
-    headersTimeoutMs: 20_000,
+    headersTimeoutMs: TIME_LIMITS.doctor.ms,
     signal,
   });
   await answer.discard();

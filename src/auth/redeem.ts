@@ -6,6 +6,7 @@ import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
 import type { AppCredential } from "../model/sign-in.ts";
 import type { Route } from "../model/stanza.ts";
+import { TIME_LIMITS } from "../net/time-limits.ts";
 import type { Authority } from "./authority.ts";
 import { endpointsOf } from "./authority.ts";
 import type { CertificatePair } from "./certificate.ts";
@@ -53,8 +54,6 @@ export interface RedeemWorld {
   /** Reads a certificate file; from the real disk unless a test injects another reader. */
   readText?(path: string): Promise<string>;
 }
-
-const TOKEN_TIMEOUT_MS = 30_000;
 
 /**
  * Exchanges one grant for one access token through MSAL. Its client is created for this call and dropped: a
@@ -235,8 +234,8 @@ class Exchange implements INetworkModule {
         headers: lowerCase(options?.headers ?? {}),
         body: options?.body ?? "",
         route,
-        headersTimeoutMs: TOKEN_TIMEOUT_MS,
-        bodyTimeoutMs: TOKEN_TIMEOUT_MS,
+        headersTimeoutMs: TIME_LIMITS.signIn.ms,
+        bodyTimeoutMs: TIME_LIMITS.signIn.ms,
       });
       const read = await readJsonAnswer(answer, host, this.#world.clock.nowMs());
       this.answer = read;

@@ -6,6 +6,7 @@ import { sealed } from "../model/sealed.ts";
 import type { RegistrationApplied, RegistrationPlan } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { jsonOf } from "../net/json-answer.ts";
+import { TIME_LIMITS } from "../net/time-limits.ts";
 import { API_IDENTITIES } from "./api-identities.ts";
 import { manifestOf, requiredResourceAccess } from "./registration.ts";
 
@@ -34,7 +35,7 @@ export async function applyRegistration(
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         route: where.route,
-        headersTimeoutMs: 30_000,
+        headersTimeoutMs: TIME_LIMITS.signIn.ms,
       }),
     );
     const text = await answer.text(4 * 1024 * 1024);

@@ -1,4 +1,5 @@
 import { formatInstant, parseInstant, ticksFromMs } from "../model/instant.ts";
+import { proxyAddress } from "../model/proxy-address.ts";
 import type { Kind, ListenAddress, ReadOf, StartPoint } from "../model/setting.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 
@@ -191,6 +192,17 @@ function readStart(text: string, nowMs: number): Reading<StartPoint> {
 }
 
 function readAddress(text: string, plain: boolean, login: boolean): Reading<string> {
+  if (login) {
+    const proxy = proxyAddress(text);
+    if (proxy?.login !== undefined) {
+      const without = readAddress(proxy.url.href, plain, false);
+      const { user, password } = proxy.login;
+      // Encoded, so that every reader after this one finds the same host in it.
+      return without.ok
+        ? ok(without.value.replace("://", `://${encodeURIComponent(user)}:${encodeURIComponent(password)}@`))
+        : without;
+    }
+  }
   const instead = plain
     ? "write an address such as http://proxy.example.com:8080"
     : "write an address such as https://login.microsoftonline.com";

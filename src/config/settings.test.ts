@@ -227,6 +227,22 @@ describe("a wrong setting is refused with the stanza, the key, its bound and wha
   });
 });
 
+describe("a proxy's login", () => {
+  test.each([
+    ["http://me:50%off@proxy:8080", "http://me:50%25off@proxy:8080"],
+    ["http://me:a#b@proxy:8080", "http://me:a%23b@proxy:8080"],
+    ["http://me:12/3@proxy:8080", "http://me:12%2F3@proxy:8080"],
+    ["http://me:a?b@proxy:8080", "http://me:a%3Fb@proxy:8080"],
+    ["http://me:p%40ss@proxy:8080", "http://me:p%40ss@proxy:8080"],
+    ["me:a/b@proxy:8080", "http://me:a%2Fb@proxy:8080"],
+  ])("of %s is taken as it stands, and the host is the one behind it", (written, read) => {
+    const parsed = parse([stanza("a", { client_secret: "hunter2", proxy: written })]);
+
+    expect(parsed.problems).toEqual([]);
+    expect(parsed.stanzas[0]?.route.proxy?.open((proxy) => proxy)).toBe(read);
+  });
+});
+
 describe("Splunk's mask", () => {
   test("is not a secret, and is reported as one to look up", () => {
     const parsed = parse([stanza("a", { client_secret: "********", refresh_token: "clear" })]);

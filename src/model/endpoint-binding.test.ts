@@ -61,6 +61,11 @@ describe("what changes nothing about the destination keeps the fingerprint", () 
   test.each([
     ["another spelling", fingerprint({ graphUrl: "https://GRAPH.microsoft.com:443/" }), fingerprint()],
     [
+      "a proxy's password with characters that end a host elsewhere",
+      fingerprint({}, { proxy: sealed("http://a:1/2#3?4@proxy:8080") }),
+      fingerprint({}, { proxy: sealed("http://proxy:8080") }),
+    ],
+    [
       "a new login at the same proxy",
       fingerprint({}, { proxy: sealed("http://a:b@proxy:8080") }),
       fingerprint({}, { proxy: sealed("http://c:d@proxy:8080/") }),

@@ -1,4 +1,5 @@
 import { Failure } from "./failure.ts";
+import { proxyAddress } from "./proxy-address.ts";
 import type { Stanza } from "./stanza.ts";
 
 /** The settings that decide where a secret is sent. */
@@ -93,10 +94,6 @@ function address(text: string): string {
 }
 
 function origin(text: string): string {
-  try {
-    const url = new URL(text.includes("://") ? text : `http://${text}`);
-    return `${url.protocol}//${url.host}`;
-  } catch {
-    return "unreadable";
-  }
+  const url = proxyAddress(text)?.url;
+  return url === undefined ? "unreadable" : `${url.protocol}//${url.host}`;
 }

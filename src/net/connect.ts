@@ -3,13 +3,17 @@ import { readFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import type { PeerCertificate, SecureContext } from "node:tls";
 import { createSecureContext, getCACertificates, TLSSocket } from "node:tls";
+import { callbackify } from "node:util";
 import type { buildConnector, Pool } from "undici";
 import { caFileUnusable } from "../model/endpoint-binding.ts";
 import { Failure } from "../model/failure.ts";
+import { proxyAddress } from "../model/proxy-address.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
 import { ConnectFailure } from "./network-failures.ts";
 import { bypassesProxy, isLoopback } from "./no-proxy.ts";
+import { connectTcp, type TcpTarget } from "./tcp.ts";
+import { TIME_LIMITS } from "./time-limits.ts";
 
 type Undici = typeof import("undici");
 
@@ -36,6 +40,8 @@ export async function trustFrom(
     const certificates = blocks.map((block) => new X509Certificate(block).toString());
     return createSecureContext({
       ca: how === "alone" ? certificates : [...getCACertificates("default"), ...certificates],
+      // Whoever names only the issuing CA trusts it. The runtime's default demands its root as well.
+      allowPartialTrustChain: true,
     });
   } catch (cause) {
     throw caFileUnusable(caFile, "contains a damaged certificate", cause);
@@ -44,24 +50,34 @@ export async function trustFrom(
 
 export interface ConnectorOptions {
   readonly trust: SecureContext | undefined;
+  /** DNS lookup and TCP connect together. */
   readonly connectTimeoutMs: number;
+  /** Fires when the route is closed: a connect that is under way ends. */
+  readonly closed: AbortSignal;
   /** False only for this machine's own splunkd, whose certificate has no usable name. */
   readonly checkName: boolean;
 }
 
-/** undici's connector, which also keeps the server's certificate so that a failure can name its issuer. */
+/** For undici, which takes callbacks. */
+const connectThen = callbackify((target: TcpTarget) => connectTcp(target));
+
+/**
+ * Connects with `connectTcp`, and leaves TLS and its session cache to undici's connector. Keeps the server's
+ * certificate, so that a failure can name its issuer.
+ */
 export function witnessingConnector(undici: Undici, options: ConnectorOptions): buildConnector.connector {
-  const base = undici.buildConnector({
+  const secured = undici.buildConnector({
     // Set explicitly, because NODE_TLS_REJECT_UNAUTHORIZED changes only the default.
     rejectUnauthorized: true,
     allowH2: false,
-    timeout: options.connectTimeoutMs,
+    timeout: TIME_LIMITS.tlsHandshake.ms,
+    keepAliveInitialDelay: TIME_LIMITS.tcpKeepAlive.ms,
     ...(options.trust === undefined ? {} : { secureContext: options.trust }),
     ...(options.checkName ? {} : { checkServerIdentity: () => undefined }),
   }) as (to: buildConnector.Options, done: buildConnector.Callback) => Socket;
-  return (to, done) => {
+  const secure: buildConnector.connector = (to, done) => {
     let certificate: PeerCertificate | undefined;
-    const socket = base(to, (error, connected) => {
+    const socket = secured(to, (error, connected) => {
       if (error) done(new ConnectFailure(error, { certificate }), null);
       else done(null, connected);
     });
@@ -72,7 +88,28 @@ export function witnessingConnector(undici: Undici, options: ConnectorOptions): 
         certificate = socket.getPeerCertificate();
       });
     }
-    return socket;
+  };
+  return (to, done) => {
+    if (to.httpSocket) {
+      secure(to, done);
+      return;
+    }
+    const isSecure = to.protocol === "https:";
+    const port = Number(to.port) || (isSecure ? 443 : 80);
+    connectThen(
+      { host: to.hostname, port, withinMs: options.connectTimeoutMs, stop: options.closed },
+      (error, socket) => {
+        if (error) done(new ConnectFailure(error), null);
+        else if (isSecure) {
+          // The TLS socket reports what happens; an error of the connection below it must not be unhandled.
+          socket.on("error", () => undefined);
+          secure({ ...to, httpSocket: socket }, done);
+        } else {
+          socket.setNoDelay(true).setKeepAlive(true, TIME_LIMITS.tcpKeepAlive.ms);
+          done(null, socket);
+        }
+      },
+    );
   };
 }
 
@@ -99,7 +136,16 @@ export function tunnelConnector(
   toProxy: buildConnector.connector,
 ): Tunnel {
   const { origin, host, authorization } = route.proxy.open(readProxy);
-  const pool = new undici.Pool(origin, { connect: toProxy, connections: 32, pipelining: 1 });
+  const pool = new undici.Pool(origin, {
+    connect: toProxy,
+    connections: 32,
+    pipelining: 1,
+    headersTimeout: TIME_LIMITS.tlsHandshake.ms,
+    bodyTimeout: TIME_LIMITS.body.ms,
+    keepAliveTimeout: TIME_LIMITS.idleConnection.ms,
+    keepAliveMaxTimeout: TIME_LIMITS.idleConnectionNamed.ms,
+    keepAliveTimeoutThreshold: TIME_LIMITS.idleConnectionMargin.ms,
+  });
   const connector: buildConnector.connector = (to, done) => {
     const port = Number(to.port) || (to.protocol === "https:" ? 443 : 80);
     if (bypassesProxy(to.hostname, port, route.noProxy) || (!route.alsoForLoopback && isLoopback(to.hostname)))
@@ -122,7 +168,8 @@ export function tunnelConnector(
         return;
       }
       const { socket, statusCode } = answer;
-      if (statusCode !== 200) {
+      // RFC 9110 section 9.3.6: any 2xx opens the tunnel, and its Content-Length and Transfer-Encoding mean nothing.
+      if (statusCode < 200 || statusCode > 299) {
         socket.on("error", () => {}).destroy();
         done(new ConnectFailure(undefined, { proxy: { host, status: statusCode } }), null);
       } else if (to.protocol === "https:") direct({ ...to, httpSocket: socket as Socket }, done);
@@ -132,13 +179,10 @@ export function tunnelConnector(
   return { connector, pool };
 }
 
-/** Splits `http://user:password@host:port`. Without a scheme http is assumed, as in environment variables. */
+/** Where the proxy is, and the header by which this program logs in. Throws Failure `proxy-unusable`. */
 function readProxy(text: string): { origin: string; host: string; authorization: Sealed | undefined } {
-  let url: URL;
-  try {
-    url = new URL(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`);
-    if (url.protocol !== "http:" && url.protocol !== "https:") throw new TypeError("scheme");
-  } catch {
+  const address = proxyAddress(text);
+  if (address === undefined || !/^https?:$/.test(address.url.protocol)) {
     // The text may contain a password, so the sentence must not repeat it.
     throw new Failure("proxy-unusable", {
       actor: "operator",
@@ -147,11 +191,11 @@ function readProxy(text: string): { origin: string; host: string; authorization:
       nextStep: "Set `proxy` to http://host:port or http://user:password@host:port.",
     });
   }
-  const login =
-    url.username === "" ? undefined : `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  const { url, login } = address;
+  const basic = login && Buffer.from(`${login.user}:${login.password}`, "utf8").toString("base64");
   return {
     origin: url.origin,
     host: url.host,
-    authorization: login === undefined ? undefined : sealed(`Basic ${Buffer.from(login, "utf8").toString("base64")}`),
+    authorization: basic === undefined ? undefined : sealed(`Basic ${basic}`),
   };
 }

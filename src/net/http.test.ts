@@ -400,7 +400,7 @@ describe("a proxy", () => {
 
   /** A real CONNECT proxy; `refuse` answers a status instead, `hang up` closes the socket. */
   async function proxy(
-    options: { refuse?: number; hangUp?: true; over?: ServerCertificate } = {},
+    options: { refuse?: number; hangUp?: true; opensWith?: string; over?: ServerCertificate } = {},
   ): Promise<{ port: number; seen: SeenByProxy }> {
     const seen: SeenByProxy = { lines: [], logins: [] };
     const server = options.over
@@ -425,7 +425,7 @@ describe("a proxy", () => {
       }
       const [host, port] = (request.url ?? "").split(":");
       const onward = net.connect(Number(port), host, () => {
-        socket.write("HTTP/1.1 200 Connection Established\r\n\r\n");
+        socket.write(`HTTP/1.1 ${options.opensWith ?? "200 Connection Established"}\r\n\r\n`);
         onward.write(head);
         onward.pipe(socket).pipe(onward);
       });
@@ -449,6 +449,41 @@ describe("a proxy", () => {
     expect(answers).toEqual(["through", "through", "through"]);
     expect(new Set(seen.lines)).toEqual(new Set([`CONNECT ${origin.slice("https://".length)}`]));
     expect(new Set(seen.logins)).toEqual(new Set([`Basic ${Buffer.from("mssp:p@ss:word").toString("base64")}`]));
+  });
+
+  test.each([
+    "200 OK\r\nContent-Length: 17",
+    "200 OK\r\nTransfer-Encoding: chunked",
+    "200 OK\r\nConnection: close",
+    "201 Created",
+    "204 No Content",
+    "299 Fine\r\nContent-Length: 0",
+  ])("opens the tunnel with any 2xx, whatever its headers say: %j", async (opensWith) => {
+    const origin = await serve((_, response) => response.end("through"));
+    const { port } = await proxy({ opensWith });
+
+    const answer = await client().send(get(origin, { ...trusting, proxy: sealed(`localhost:${port}`) }));
+
+    expect(await answer.text(10)).toBe("through");
+  });
+
+  test.each([
+    ["50%off", "50%off"],
+    ["p%40ss%", "p@ss%"],
+    ["%ff%fe", "%ff%fe"],
+    ["a#b", "a#b"],
+    ["12/3", "12/3"],
+    ["a?b=c", "a?b=c"],
+    ["a@b:c", "a@b:c"],
+    ["a%2Fb%3Fc%23d", "a/b?c#d"],
+    ["pä ss\\", "pä ss\\"],
+  ])("gets the password %j as it stands, with %%XX decoded", async (written, password) => {
+    const origin = await serve((_, response) => response.end("through"));
+    const { port, seen } = await proxy();
+    const route: Route = { ...trusting, proxy: sealed(`http://mssp:${written}@localhost:${port}`) };
+
+    expect(await (await client().send(get(origin, route))).text(10)).toBe("through");
+    expect(Buffer.from(seen.logins[0]!.slice("Basic ".length), "base64").toString()).toBe(`mssp:${password}`);
   });
 
   test("is left out for a host in no_proxy, and for a direct route", async () => {

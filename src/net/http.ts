@@ -9,6 +9,7 @@ import { trustFrom, tunnelConnector, witnessingConnector } from "./connect.ts";
 import { decodedBody } from "./decode.ts";
 import { networkFailure } from "./network-failures.ts";
 import { bypassesProxy, isLoopback } from "./no-proxy.ts";
+import { TIME_LIMITS } from "./time-limits.ts";
 
 export interface HttpOptions {
   /** Connections per origin and route; further requests wait in a queue. */
@@ -23,8 +24,6 @@ export interface HttpOptions {
    */
   readonly environment?: Readonly<Record<string, string | undefined>>;
 }
-
-const DEFAULT_TIMEOUT_MS = 60_000;
 
 /** Connections of one route (same proxy, exceptions and trust), grouped by origin in undici's agent. */
 interface RoutePool {
@@ -105,8 +104,8 @@ async function ask(
     headers: { "accept-encoding": "gzip", "user-agent": userAgent, ...request.headers },
     body: request.body ?? null,
     signal: request.signal ?? null,
-    headersTimeout: request.headersTimeoutMs ?? DEFAULT_TIMEOUT_MS,
-    bodyTimeout: request.bodyTimeoutMs ?? DEFAULT_TIMEOUT_MS,
+    headersTimeout: request.headersTimeoutMs ?? TIME_LIMITS.headers.ms,
+    bodyTimeout: request.bodyTimeoutMs ?? TIME_LIMITS.body.ms,
   });
   return answerFrom(statusCode, flat(headers), body, url.host, stopped);
 }
@@ -211,9 +210,11 @@ async function openPool(route: Route, options: HttpOptions): Promise<RoutePool> 
   const undici = await import("undici");
   const own = route.loopbackCertificate === true;
   const trust = await trustFrom(route.caFile, own ? "alone" : "added");
+  const closing = new AbortController();
   const straight = witnessingConnector(undici, {
     trust,
-    connectTimeoutMs: options.connectTimeoutMs ?? 20_000,
+    closed: closing.signal,
+    connectTimeoutMs: options.connectTimeoutMs ?? TIME_LIMITS.connect.ms,
     checkName: !own,
   });
   const proxy = proxyFor(route, options.environment ?? process.env);
@@ -223,11 +224,14 @@ async function openPool(route: Route, options: HttpOptions): Promise<RoutePool> 
     connections: options.connectionsPerOrigin ?? 64,
     pipelining: 1,
     allowH2: false,
-    keepAliveTimeout: options.keepAliveMs ?? 50_000,
+    keepAliveTimeout: options.keepAliveMs ?? TIME_LIMITS.idleConnection.ms,
+    keepAliveMaxTimeout: TIME_LIMITS.idleConnectionNamed.ms,
+    keepAliveTimeoutThreshold: TIME_LIMITS.idleConnectionMargin.ms,
   });
   return {
     agent,
     async destroy() {
+      closing.abort();
       await Promise.all([agent.destroy(), tunnel?.pool.destroy()]);
     },
   };

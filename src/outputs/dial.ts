@@ -3,13 +3,13 @@ import { readFileSync } from "node:fs";
 import * as net from "node:net";
 import * as tls from "node:tls";
 import { Failure, isFailure } from "../model/failure.ts";
+import { connectTcp } from "../net/tcp.ts";
+import { TIME_LIMITS } from "../net/time-limits.ts";
 import { errnoOf } from "../stores/disk/disk.ts";
 import type { Connection, DatagramConnection, Dialer, Target } from "./connection.ts";
 
-const CONNECT_WITHIN_MS = 10_000;
-const KEEP_ALIVE_MS = 30_000;
 /**
- * Reached, but no handshake in CONNECT_WITHIN_MS. A receiver without TLS does this: it takes the handshake
+ * Reached, but the handshake did not end in time. A receiver without TLS does this: it takes the handshake
  * for the beginning of a line.
  */
 const SILENT = "NO_TLS_ANSWER";
@@ -141,42 +141,21 @@ const REASONS: Readonly<
 
 /** Real sockets. Certificate files are read at each connection, so that renewed ones need no restart. */
 export const realDialer: Dialer = {
-  connect(target, stop) {
-    return new Promise((resolve, reject) => {
-      let socket: net.Socket;
-      try {
-        socket =
-          target.protocol === "tls"
-            ? tls.connect(tlsOptions(target))
-            : net.connect({ host: target.host, port: target.port });
-      } catch (error) {
-        reject(isFailure(error) ? error : failureOf(target, error));
-        return;
-      }
-      let isReached = false;
-      const timer = setTimeout(() => fail(timedOut(isReached)), CONNECT_WITHIN_MS);
-      socket.once("connect", () => {
-        isReached = true;
+  async connect(target, stop) {
+    try {
+      const own = target.protocol === "tls" ? tlsOptions(target) : undefined;
+      const until = performance.now() + TIME_LIMITS.outputConnect.ms;
+      const tcp = await connectTcp({
+        host: target.host,
+        port: target.port,
+        withinMs: TIME_LIMITS.outputConnect.ms,
+        stop,
       });
-      const onStop = () => fail(new Error("stopped"));
-      const fail = (error: unknown) => {
-        settle();
-        socket.destroy();
-        reject(failureOf(target, error));
-      };
-      const settle = () => {
-        clearTimeout(timer);
-        stop.removeEventListener("abort", onStop);
-        socket.removeListener("error", fail);
-      };
-      stop.addEventListener("abort", onStop, { once: true });
-      if (stop.aborted) onStop();
-      socket.once("error", fail);
-      socket.once(target.protocol === "tls" ? "secureConnect" : "connect", () => {
-        settle();
-        resolve(connectionOf(socket, target));
-      });
-    });
+      const socket = own === undefined ? tcp : await secured(tcp, own, until - performance.now(), stop);
+      return connectionOf(socket, target);
+    } catch (error) {
+      throw isFailure(error) ? error : failureOf(target, error);
+    }
   },
 
   datagrams({ host, port }): DatagramConnection {
@@ -193,6 +172,39 @@ export const realDialer: Dialer = {
     };
   },
 };
+
+/** TLS over a connection that stands. Rejects with the runtime's error, and then ends the connection. */
+function secured(
+  tcp: net.Socket,
+  options: tls.ConnectionOptions,
+  withinMs: number,
+  stop: AbortSignal,
+): Promise<tls.TLSSocket> {
+  return new Promise((resolve, reject) => {
+    // The TLS socket reports what happens; an error of the connection below it must not be unhandled.
+    tcp.on("error", () => undefined);
+    const socket = tls.connect({ ...options, socket: tcp });
+    const timer = setTimeout(() => fail(timedOut(SILENT)), withinMs);
+    const onStop = () => fail(new Error("stopped"));
+    const settle = () => {
+      clearTimeout(timer);
+      stop.removeEventListener("abort", onStop);
+      socket.removeListener("error", fail);
+    };
+    const fail = (error: unknown) => {
+      settle();
+      socket.on("error", () => undefined).destroy();
+      reject(error);
+    };
+    stop.addEventListener("abort", onStop, { once: true });
+    if (stop.aborted) onStop();
+    socket.once("error", fail);
+    socket.once("secureConnect", () => {
+      settle();
+      resolve(socket);
+    });
+  });
+}
 
 function tlsOptions({ host, port, caFile, certificate }: Target): tls.ConnectionOptions {
   const own = certificate === undefined ? undefined : readFileSync(certificate);
@@ -219,7 +231,8 @@ function tlsOptions({ host, port, caFile, certificate }: Target): tls.Connection
     // Stated, because NODE_TLS_REJECT_UNAUTHORIZED changes only the default.
     rejectUnauthorized: true,
     ...(net.isIP(host) === 0 ? { servername: host } : {}),
-    ...(ca === undefined ? {} : { ca }),
+    // Whoever names only the issuing CA trusts it. The runtime's default demands its root as well.
+    ...(ca === undefined ? {} : { ca, allowPartialTrustChain: true }),
     ...(own === undefined ? {} : { cert: own, key: own }),
   };
 }
@@ -237,7 +250,7 @@ function uselessFile(key: string, file: string | undefined, what: string, cause?
 function connectionOf(socket: net.Socket, target: Target): Connection {
   let why: unknown;
   socket.setNoDelay(true);
-  socket.setKeepAlive(true, KEEP_ALIVE_MS);
+  socket.setKeepAlive(true, TIME_LIMITS.tcpKeepAlive.ms);
   // A receiver sends nothing of use. It is read all the same, because only then its end is noticed.
   socket.resume();
   socket.on("error", (error) => {
@@ -258,7 +271,7 @@ function connectionOf(socket: net.Socket, target: Target): Connection {
       });
     },
     async close(withinMs) {
-      const timer = setTimeout(() => socket.destroy(timedOut()), withinMs);
+      const timer = setTimeout(() => socket.destroy(timedOut("ETIMEDOUT")), withinMs);
       socket.end();
       await gone;
       clearTimeout(timer);
@@ -271,8 +284,8 @@ function connectionOf(socket: net.Socket, target: Target): Connection {
   };
 }
 
-function timedOut(isReached = false): Error {
-  return Object.assign(new Error("timed out"), { code: isReached ? SILENT : "ETIMEDOUT" });
+function timedOut(code: string): Error {
+  return Object.assign(new Error("timed out"), { code });
 }
 
 function failureOf(target: Target, error: unknown): Failure {

@@ -7,6 +7,7 @@ import type { PageRecord } from "../../model/record.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import type { Tenant } from "../../model/tenant.ts";
 import { serverNowMs } from "../../net/retry-after.ts";
+import { TIME_LIMITS } from "../../net/time-limits.ts";
 import { ApiCaller, type ApiCallerParts, budgetKeyOf, scannedRecords } from "../api-caller.ts";
 import { APIS } from "../apis.ts";
 
@@ -23,8 +24,6 @@ const PATH = "/v1.0/security/runHuntingQuery";
  * An answer with this many rows was truncated (Defender XDR docs, advanced hunting limits; Graph docs agree).
  */
 export const ROWS_MOST = 100_000;
-/** A query may take three minutes before its first byte arrives. */
-const HEADERS_TIMEOUT_MS = 210_000;
 
 /** One customer's hunting: saved queries through Graph's `runHuntingQuery`. */
 export function createHuntingSource(parts: HuntingSourceParts): HuntingSource {
@@ -42,7 +41,7 @@ export function createHuntingSource(parts: HuntingSourceParts): HuntingSource {
         url: `${caller.base}${PATH}`,
         headers: { "content-type": "application/json; charset=utf-8" },
         body: huntingBody(pass),
-        headersTimeoutMs: HEADERS_TIMEOUT_MS,
+        headersTimeoutMs: TIME_LIMITS.hunting.ms,
         signal,
       });
       if (!answer.isData) throw answer.failure;

@@ -1,3 +1,4 @@
+import { TIME_LIMITS } from "../../net/time-limits.ts";
 import type { StreamContract } from "./contract.ts";
 
 /** Graph alerts. The next link is documented but often absent; `$orderby` is undocumented but works. */
@@ -42,7 +43,7 @@ export const alerts: StreamContract = {
     { property: "severity", values: ["high", "medium", "low", "informational", "unknown", "unknownFutureValue"] },
     { property: "status", values: ["new", "inProgress", "resolved", "unknown", "unknownFutureValue"] },
   ],
-  headersTimeoutMs: 120_000,
+  headersTimeoutMs: TIME_LIMITS.list.ms,
   source:
     "Microsoft Graph docs v1.0, security-list-alerts_v2, security-alert, security-error-codes ($top 1,000, $skip 500)",
 };

@@ -1,3 +1,4 @@
+import { TIME_LIMITS } from "../../net/time-limits.ts";
 import type { StreamContract } from "./contract.ts";
 
 /**
@@ -26,6 +27,6 @@ export const incidents: StreamContract = {
       values: ["unknown", "falsePositive", "truePositive", "informationalExpectedActivity", "unknownFutureValue"],
     },
   ],
-  headersTimeoutMs: 120_000,
+  headersTimeoutMs: TIME_LIMITS.list.ms,
   source: "Microsoft Graph docs v1.0, security-list-incidents, security-incident ($top 50: more answers 400)",
 };

@@ -1,3 +1,4 @@
+import { TIME_LIMITS } from "../../net/time-limits.ts";
 import { MAY_END, NO_SKIP_LIMIT, type StreamContract } from "./contract.ts";
 
 /**
@@ -20,7 +21,7 @@ export const mdeAlerts: StreamContract = {
     { property: "severity", values: ["High", "Medium", "Low", "Informational", "UnSpecified"] },
     { property: "status", values: ["New", "InProgress", "Resolved", "Unknown"] },
   ],
-  headersTimeoutMs: 180_000,
+  headersTimeoutMs: TIME_LIMITS.largeList.ms,
   announced: MAY_END,
   source: "Defender for Endpoint docs, get-alerts, alerts",
 };

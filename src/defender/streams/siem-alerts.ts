@@ -1,3 +1,4 @@
+import { TIME_LIMITS } from "../../net/time-limits.ts";
 import type { StreamContract } from "./contract.ts";
 
 /**
@@ -17,7 +18,7 @@ export const siemAlerts: StreamContract = {
   topMost: Number.MAX_SAFE_INTEGER,
   skipMost: 0,
   splits: [],
-  headersTimeoutMs: 180_000,
+  headersTimeoutMs: TIME_LIMITS.largeList.ms,
   announced:
     "Microsoft deprecated the SIEM API on 31 December 2023. Since 31 December 2024 Microsoft may switch it off without notice.",
   source: "Defender for Endpoint docs of 2020, pull-alerts-using-rest-api; defender-docs, configure-siem",

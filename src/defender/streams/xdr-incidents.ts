@@ -1,3 +1,4 @@
+import { TIME_LIMITS } from "../../net/time-limits.ts";
 import { MAY_END, NO_SKIP_LIMIT, type StreamContract } from "./contract.ts";
 
 /**
@@ -29,7 +30,7 @@ export const xdrIncidents: StreamContract = {
   skipMost: NO_SKIP_LIMIT,
   // Severity cannot be filtered here.
   splits: [{ property: "status", values: ["Active", "InProgress", "Resolved", "Redirected"] }],
-  headersTimeoutMs: 120_000,
+  headersTimeoutMs: TIME_LIMITS.list.ms,
   announced: MAY_END,
   source: "Defender XDR docs, api-list-incidents, api-incident",
 };

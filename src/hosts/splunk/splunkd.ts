@@ -5,6 +5,7 @@ import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { Route } from "../../model/stanza.ts";
 import { jsonOf } from "../../net/json-answer.ts";
+import { TIME_LIMITS } from "../../net/time-limits.ts";
 
 /** Folder and id of this app; the stored secrets are in its namespace. */
 export const APP = "TA_defender_mssp";
@@ -110,7 +111,7 @@ export class Splunkd {
           },
           ...(form ? { body: new URLSearchParams(form).toString() } : {}),
           route: this.#route,
-          headersTimeoutMs: 30_000,
+          headersTimeoutMs: TIME_LIMITS.splunkd.ms,
         }),
       )
       .catch((error: unknown) => {
@@ -147,7 +148,7 @@ export async function splunkdLogin(
         headers: { "content-type": "application/x-www-form-urlencoded" },
         body: new URLSearchParams({ username: user, password: text }).toString(),
         route,
-        headersTimeoutMs: 30_000,
+        headersTimeoutMs: TIME_LIMITS.splunkd.ms,
       }),
     )
     .catch((error: unknown) => {
