@@ -54,7 +54,7 @@ export class Budget {
   }
 
   /**
-   * Waits in line until a request may leave, and counts none: another may leave before this one does. Returns
+   * Waits in line until a request may leave, but does not count it: another one may leave first. Returns
    * false when `stop` fired first.
    */
   ready(stop: AbortSignal): Promise<boolean> {
@@ -70,7 +70,7 @@ export class Budget {
     }
   }
 
-  /** Counts a request that leaves now. False when it may not. */
+  /** Counts a request that leaves now. False when it may not leave yet. */
   tryConsume(): boolean {
     if (this.waitMs() > 0) return false;
     this.#sentAtMs.push(this.#clock.monotonicMs());
@@ -78,8 +78,7 @@ export class Budget {
   }
 
   /**
-   * The service named a time before which nothing may be sent (Retry-After): it counts for all that share
-   * this budget.
+   * Blocks all requests of this budget for a time, because the service said so (Retry-After).
    */
   block(forMs: number): void {
     this.#blockedUntilMs = Math.max(this.#blockedUntilMs, this.#clock.monotonicMs() + forMs);
@@ -95,10 +94,7 @@ export class Budget {
   }
 }
 
-/**
- * One budget per key: everything in this process that uses the same app against the same tenant and API
- * shares it.
- */
+/** One budget per key, shared by everything that uses the same app against the same tenant and API. */
 export class Budgets {
   readonly #byKey = new Map<string, Budget>();
   readonly #clock: Clock;

@@ -42,7 +42,7 @@ export const WALK_WARNINGS: Record<
 };
 
 /** The sink is gone, or the state folder is damaged beyond repair: no customer can be collected. */
-export function concernsEverybody(failure: Failure): boolean {
+export function endsTheProcess(failure: Failure): boolean {
   return failure.code === "host-gone" || failure.code === "state-damaged" || failure.code === "state-unsettled";
 }
 

@@ -12,8 +12,9 @@ export interface ReadWithBackoffParts {
 }
 
 /**
- * One request with a walk's short pauses: 1, 2 and 4 s after failures that may pass soon, and as long as the
- * service asks for by Retry-After, which then holds for all who share the budget. Throws the last failure.
+ * One request, retried with a walk's short pauses: 1, 2 and 4 s after failures that may pass soon. After a
+ * Retry-After it waits as long as the service asks for, and so does everything that shares the budget. Throws
+ * the last failure.
  */
 export async function readWithBackoff<T>(
   { budget, report, clock, random }: ReadWithBackoffParts,

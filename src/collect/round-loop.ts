@@ -1,7 +1,7 @@
 import { asFailure } from "../model/failure.ts";
 import type { Clock, Random } from "../model/ports.ts";
 import { customerBackoffMs } from "./backoff.ts";
-import { concernsEverybody } from "./failures.ts";
+import { endsTheProcess } from "./failures.ts";
 import type { CustomerReport, StreamReport } from "./report.ts";
 
 export interface RoundLoopParts {
@@ -11,7 +11,7 @@ export interface RoundLoopParts {
   readonly customer: CustomerReport;
 }
 
-/** Rounds of one runner, one after another, with growing waits after failures. */
+/** Runs the rounds of one runner one after another, with growing pauses after failures. */
 export class RoundLoop {
   readonly #p: RoundLoopParts;
   #failures = 0;
@@ -35,7 +35,8 @@ export class RoundLoop {
    * Runs rounds until `stop`. Rejects only with what concerns the whole process.
    *
    * @param round one round; resolves to the pause until the next, ms.
-   * @param planned is told when the next round is due, by this machine's clock, ms since 1970.
+   * @param planned called with the time at which the next round is due, by this machine's clock, ms since
+   * 1970.
    */
   async run(
     stop: AbortSignal,
@@ -76,7 +77,7 @@ export class RoundLoop {
   #afterFailure(error: unknown): number {
     const { clock, random, report } = this.#p;
     const failure = asFailure(error);
-    if (concernsEverybody(failure)) throw failure;
+    if (endsTheProcess(failure)) throw failure;
     this.#failures += 1;
     const waitMs = customerBackoffMs(this.#failures, failure, clock.nowMs(), random);
     report.be(failure.area === "sign-in" ? "signed-out" : "failing", failure, clock.nowMs() + waitMs);

@@ -286,7 +286,7 @@ export class StreamDelivery {
     return record.created > upTo - ticksFromMs(ledgerSpanMs(this.#p.settings));
   }
 
-  /** Reports each content once, since every poll in whose lookback it lies meets it. */
+  /** Reports each content once, since every poll whose lookback contains it meets it. */
   async #quarantine(record: UnreadableRecord): Promise<void> {
     if (!this.#quarantined.reportOnce(record.sha256)) return;
     const { source, customer, report } = this.#p;

@@ -189,9 +189,9 @@ export class Ledger {
       if (previous.awaitsReplay) this.askForReplay(hash, previous.updated);
       return;
     }
-    const doomed = this.#find(hash);
-    if (!(this.#slots[doomed + FLAGS]! & USED)) return;
-    this.#rebuild(this.#capacity, (at) => at !== doomed);
+    const removed = this.#find(hash);
+    if (!(this.#slots[removed + FLAGS]! & USED)) return;
+    this.#rebuild(this.#capacity, (at) => at !== removed);
   }
 
   get(hash: ObjectHash): HeldVersion | undefined {
@@ -205,16 +205,16 @@ export class Ledger {
    * Returns how many.
    */
   prune(before: Ticks, writtenBeforeS = Number.POSITIVE_INFINITY): number {
-    const doomed = (at: number) =>
+    const isOutdated = (at: number) =>
       this.#updatedAt(at) < before &&
       this.#slots[at + WRITTEN_AT]! < writtenBeforeS &&
       !(this.#slots[at + FLAGS]! & REPLAY);
-    let leaving = 0;
+    let outdated = 0;
     for (let at = 0; at < this.#slots.length; at += SLOT)
-      if (this.#slots[at + FLAGS]! & USED && doomed(at)) leaving += 1;
-    if (leaving > 0)
-      this.#rebuild(Math.max(SMALLEST, Math.ceil((this.#size - leaving) / AFTER_GROWING)), (at) => !doomed(at));
-    return leaving;
+      if (this.#slots[at + FLAGS]! & USED && isOutdated(at)) outdated += 1;
+    if (outdated > 0)
+      this.#rebuild(Math.max(SMALLEST, Math.ceil((this.#size - outdated) / AFTER_GROWING)), (at) => !isOutdated(at));
+    return outdated;
   }
 
   *entries(): Generator<LedgerEntry> {

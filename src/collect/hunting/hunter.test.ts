@@ -13,11 +13,11 @@ interface Row {
   readonly at: number;
   readonly visibleAtMs?: number;
   readonly text: string;
-  /** A summary's row: no time of its own, shown in every window. */
+  /** A summary's row: it has no time and is in every window. */
   readonly untimed?: true;
 }
 
-/** Microsoft's side of hunting: rows by time, both ends of a Timespan inclusive, a row limit. */
+/** Simulates Microsoft's hunting API: rows by time, both ends of a Timespan inclusive, a row limit. */
 class SimHunting implements HuntingSource {
   readonly name = "hunting";
   readonly budgetKey = "app|tenant|hunting";
@@ -131,7 +131,7 @@ const failuresOf = (world: World): string[] => [
 const keysOf = (world: World, customer: Customer): string[] => world.sentOf(customer).map(({ key }) => key);
 
 describe("windows on their schedule", () => {
-  test("each once, a row once, whatever restarts come", async () => {
+  test("each is read once and each row is sent once, despite restarts", async () => {
     const { world, hunting, customer } = given({ name: "a" }, { name: "b", everyMinutes: 30 });
     hunting.rows.push(...rowsEvery("a", 7, T0 - HOUR, T0 + 6 * HOUR), ...rowsEvery("b", 1, T0 - HOUR, T0 + 6 * HOUR));
     await world.start();
@@ -153,7 +153,7 @@ describe("windows on their schedule", () => {
     ]);
     const keys = keysOf(world, customer);
     expect(new Set(keys).size).toBe(keys.length);
-    // Everything between the first window's begin and the last one's end.
+    // All rows between the first window's begin and the last one's end.
     const last = (name: string): Ticks => hunting.asked.filter(({ query }) => query.name === name).at(-1)!.window.to;
     const due = hunting.rows.filter((row) => row.at >= T0 - HOUR && ticksFromMs(row.at) < last(row.query));
     expect(keys.length).toBe(due.length);
@@ -171,7 +171,7 @@ describe("windows on their schedule", () => {
     expect(world.sentOf(customer).map(({ found }) => found)).toEqual(["poll", "poll"]);
   });
 
-  test("what was missed while stopped is caught up window by window", async () => {
+  test("windows missed during a stop are read one by one afterwards", async () => {
     const { world, hunting, customer } = given({ name: "a" });
     hunting.rows.push(...rowsEvery("a", 10, T0 - HOUR, T0 + 10 * HOUR));
     await world.start();
@@ -273,7 +273,7 @@ describe("a crash neither loses nor repeats a row", () => {
     const again = world.sentOf(customer).slice(before.length);
     expect(again.map(({ key }) => key)).toEqual(before);
     expect(new Set(again.map(({ found }) => found))).toEqual(new Set(["replay"]));
-    // The other query had nothing to bring back.
+    // The other query had nothing to send again.
     expect(windows(hunting).filter((text) => text.startsWith("b"))).toHaveLength(2);
   });
 

@@ -96,7 +96,7 @@ describe("what lies further back than the ledger's span but was written just now
     await w.clock.advance(10 * MINUTE);
     expect(w.sentOf(customer)).toHaveLength(3_000);
   });
-  test("keeps its order in a journal that is written anew, so that after a crash the last of a busy second are among those sent again", async () => {
+  test("keeps its order in a journal that is rewritten, so that after a crash the last of a busy second are among those sent again", async () => {
     const { w, stream, customer } = old();
     w.replayMib = 0.1;
     await w.start();
@@ -117,7 +117,7 @@ describe("what lies further back than the ledger's span but was written just now
     stream.partial = () => "Microsoft/Endpoint";
     expect(scheduler.replayProvisional()).toBe(3_000);
     await w.clock.advance(90 * MINUTE);
-    // It has settled; something new has the sweep save a checkpoint that lies far ahead of it.
+    // It has settled. A new row makes the sweep save a checkpoint far ahead of it.
     stream.add({ id: "new", updated: ticks(T0 + 100 * MINUTE), created: ticks(T0 + 100 * MINUTE), visibleAtMs: 0 });
     await w.clock.advance(30 * MINUTE);
     stream.partial = undefined;
@@ -148,7 +148,7 @@ describe("what lies further back than the ledger's span but was written just now
     stream.add({ id: "late", updated: ticks(late), created: ticks(late), visibleAtMs: T0 + 130 * MINUTE });
     await w.start();
     await w.clock.advance(90 * MINUTE);
-    // So much comes that the journal is written anew without what is old.
+    // So many rows come that the journal is rewritten without the old ones.
     stream.add(...alerts(700, T0 + 80 * MINUTE, T0 + 90 * MINUTE, "many"));
     await w.clock.advance(100 * MINUTE);
     expect(w.sentOf(customer).filter((s) => s.id === "late")).toHaveLength(1);
@@ -171,7 +171,7 @@ describe("what lies further back than the ledger's span but was written just now
     const { w, stream } = old();
     await w.start();
     await w.clock.advance(2 * HOUR);
-    // What comes now fills the journal so far that it is rewritten.
+    // The rows that come now fill the journal until it is rewritten.
     for (let hour = 0; hour < 3; hour++) {
       stream.add(
         ...alerts(1_500, T0 + (2 + hour) * HOUR, T0 + (3 + hour) * HOUR, `more-${hour}`).map((v) => ({
@@ -186,7 +186,7 @@ describe("what lies further back than the ledger's span but was written just now
   });
 });
 
-describe("a row that appears late while nobody could look", () => {
+describe("a row that appears late during a standstill or an outage", () => {
   async function withNeighbours(w: World, stream: SimStream) {
     stream.add(LATE);
     for (let i = 0; i < 120; i++)
@@ -299,7 +299,7 @@ test("a crash in the first walk does not move its beginning", async () => {
   expect(judge(stream, w.sentOf(customer))).toMatchObject({ lost: [], stale: [] });
 });
 
-describe("degrade", () => {
+describe("nothing else is lost because of", () => {
   test.each(["none", "descending", "ascending"] as const)(
     "one record that breaks every answer, order %s, with links",
     async (order) => {

@@ -4,7 +4,7 @@ import { T0 } from "../../../test/harness/fakes/clock.ts";
 import { Failure } from "../../model/failure.ts";
 import type { UnreadableRecord } from "../../model/record.ts";
 
-/** A stream whose record `huge` is too large to be held, at its place in the list. */
+/** A stream whose record `huge` is too large for memory, at its place in the list. */
 function withHuge(options: { readonly breaksTimes?: number; readonly mib?: number } = {}) {
   const world = new World();
   const stream = new SimStream(world.clock);
@@ -123,7 +123,7 @@ test("a page full of records without id or time does not look like the end of th
   const unusable: UnreadableRecord = { readable: false, reason: "no-time", byteLength: 10, sha256: "ef".repeat(32) };
   const ask = stream.ask.bind(stream);
   stream.ask = async (question, signal) => {
-    // Ten unusable rows stand before the others.
+    // Ten unusable rows come before the others.
     const skip = question.skip ?? 0;
     if (skip >= 10) return ask({ ...question, skip: skip - 10 }, signal);
     const page = await ask(question, signal);

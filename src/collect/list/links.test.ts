@@ -14,8 +14,8 @@ import { T0 } from "../../../test/harness/fakes/clock.ts";
 import type { PageLink } from "../../model/ports.ts";
 
 /**
- * A service whose next links go wrong: `instead` is given the n-th link of its own, all of them so far, and
- * says which one it gives.
+ * A service that sends wrong next links: `instead` gets all correct links so far and returns the one that the
+ * service sends.
  */
 async function collected(order: Regime["order"], instead: (own: readonly string[]) => string) {
   const world = new World();

@@ -18,7 +18,7 @@ import { Failure } from "../../model/failure.ts";
 import { formatInstant } from "../../model/instant.ts";
 import type { PageRecord } from "../../model/record.ts";
 
-/** One customer with one stream, running. */
+/** A running world with one customer that has one stream. */
 async function running(prepare: (stream: SimStream, world: World) => void = () => undefined, regime = EASY) {
   const world = new World();
   const stream = new SimStream(world.clock, { regime });
@@ -167,7 +167,7 @@ describe("P6 a changed object is delivered once in its new version, an unchanged
     expect(scheduler.summary()[0]?.totals.superseded).toBeGreaterThan(0);
   });
 
-  test("the same version with other bytes is not sent and is said", async () => {
+  test("the same version with other bytes is not sent and is logged", async () => {
     const { world, stream, customer } = await running((s) => s.add({ ...late("a", T0 - MINUTE, 0), text: "one" }));
     await world.clock.advance(30_000);
     stream.versions.length = 0;
@@ -178,7 +178,7 @@ describe("P6 a changed object is delivered once in its new version, an unchanged
   });
 });
 
-/** Incidents each of which shows these old alerts of its own. */
+/** Incidents, each with these old alerts nested in it. */
 function incidentsWith(world: World, ...children: string[]): SimStream {
   const stream = new SimStream(world.clock, { name: "xdr-incidents" });
   const ask = stream.ask.bind(stream);
@@ -364,7 +364,7 @@ describe("P14 a page that fails for ever is asked for in smaller parts instead o
     expect(world.sentOf(customer)).toHaveLength(300);
   });
 
-  /** Every answer that would hold this record fails. */
+  /** Every answer that would contain this record fails. */
   function poisoned(s: SimStream, id: string): void {
     const ask = s.ask.bind(s);
     s.ask = async (question, signal) => {
@@ -483,8 +483,8 @@ test("P17 customers whose service hangs do not use up the slots of the others", 
   for (const customer of healthy) {
     const sent = world.sentOf(customer);
     expect(sent).toHaveLength(20);
-    // The first attempts of all twelve come at once, before anybody can know; afterwards they wait among
-    // themselves.
+    // The first attempts of all twelve come at once, before they count as failing. Afterwards they share the
+    // smaller limiter for failing customers.
     for (const s of sent) expect(s.atMs - (T0 + Number(s.id.slice(1)) * MINUTE)).toBeLessThanOrEqual(MINUTE + 10_000);
   }
 });
@@ -515,7 +515,7 @@ test("P23 events carry the configured tenant, and a payload that names another i
 });
 
 describe("P24 silence is visible", () => {
-  test("a healthy customer says so at its first walk and every hour, with counts", async () => {
+  test("a healthy customer sends a health event at its first walk and every hour, with counts", async () => {
     const { world } = await running((s) => s.add(...alerts(3, T0 - HOUR, T0 - MINUTE)));
     await world.clock.advance(3 * HOUR + 5 * MINUTE);
     expect(world.sink.healths.map((h) => h.streams[0]?.state)).toEqual(["ok", "ok", "ok", "ok"]);

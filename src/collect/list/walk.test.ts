@@ -75,7 +75,7 @@ describe.each(REGIMES)("with order %s, one walk delivers everything exactly once
     expect(verdict).toEqual(FLAWLESS);
   });
 
-  test("whatever the times, sizes and clamps (property)", async () => {
+  test("for all times, sizes and clamps (property)", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.record({ at: fc.integer({ min: 0, max: 60 }), n: fc.integer({ min: 1, max: 12 }) }), {
@@ -142,7 +142,7 @@ test("rows that appear in front while an unsorted list is skipped through do not
   const customer = world.customer(stream);
   world.customers[0] = { ...customer, settings: { ...customer.settings, sweepHours: 0 } };
   stream.add(...alerts(40, T0 - 4 * 24 * HOUR, T0 - 2 * 24 * HOUR));
-  // Names that this service puts first, seen when the second page is asked for.
+  // Ids that this service sorts first. They appear when the second page is requested.
   for (const id of ["n0", "n1", "n2", "n3", "n4"]) stream.add({ id, updated: ticks(T0), visibleAtMs: T0 + 3_500 });
   stream.answerTakesMs = 1_000;
   await world.start();

@@ -171,7 +171,7 @@ class Walk {
     if (resumeBelow !== undefined) {
       if (resumeBelow >= from) await this.#range(from, resumeBelow);
       delete this.#memory.to;
-      // What was updated since the failed walk began lies above the part that it had finished.
+      // Rows updated since the failed walk began are newer than the part that it had finished.
       await this.#range(resumeBelow, to);
     } else {
       await this.#range(from, to);
