@@ -128,7 +128,8 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
     actor: "operator",
     retry: "never",
     say: "The certificate of {to}, issued by {issuer}, is valid from {from} to {until}. This machine's time is outside that range.",
-    nextStep: "Check this machine's clock. If it is right, ask the owner of the certificate to renew it.",
+    nextStep:
+      "Check this machine's clock. If it is right, ask the owner of the certificate to renew it; `ca_file` does not help.",
   },
   {
     failure: "tls-untrusted",
@@ -136,7 +137,7 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
     actor: "operator",
     retry: "never",
     say: "{to} presented a certificate for another host name, issued by {issuer}.",
-    nextStep: "Check the address settings and the proxy.",
+    nextStep: "Check the address settings and `proxy`; `ca_file` does not help when the host name differs.",
   },
   {
     failure: "tls-failed",
