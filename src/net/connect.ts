@@ -168,7 +168,8 @@ export function tunnelConnector(
         return;
       }
       const { socket, statusCode } = answer;
-      // RFC 9110 section 9.3.6: any 2xx opens the tunnel, and its Content-Length and Transfer-Encoding mean nothing.
+      // RFC 9110 section 9.3.6: any 2xx opens the tunnel, and its Content-Length and Transfer-Encoding mean
+      // nothing.
       if (statusCode < 200 || statusCode > 299) {
         socket.on("error", () => {}).destroy();
         done(new ConnectFailure(undefined, { proxy: { host, status: statusCode } }), null);

@@ -67,7 +67,7 @@ export const TIME_LIMITS = {
     ms: 20_000,
     limits: "wait for the headers of the answer by which `doctor` checks the way to Microsoft",
     insteadOf: "undici: 300 s",
-    because: "Somebody waits at the keyboard.",
+    because: "A person waits for the result.",
   },
   splunkd: {
     ms: 30_000,

@@ -443,7 +443,7 @@ describe("the connector's account", () => {
     expect(given).toEqual([["a file", gid]]);
   });
 
-  test("is no reason to stop where nobody named a group and the folder's group cannot be given", async () => {
+  test("does not stop the output when no group is configured and the folder's group cannot be set", async () => {
     const folder = newFolder();
     fs.mkdirSync(join(folder, "out"));
     await growing(folder, diskWithGroups([]).disk).write(batchOf("one"));
@@ -468,7 +468,7 @@ describe("the connector's account", () => {
     },
   );
 
-  test("finds the same symlink after a rotation: the file that it leads to is set aside, not the link", async () => {
+  test("finds the same symlink after a rotation: the file that it points to is set aside, not the symlink", async () => {
     const folder = newFolder();
     fs.mkdirSync(join(folder, "out"));
     fs.mkdirSync(join(folder, "disk"));
@@ -500,8 +500,8 @@ describe("a path that can hold no output", () => {
     [
       "a symlink that leads nowhere",
       (folder) => {
-        fs.symlinkSync("gone", join(folder, "link"));
-        return join(folder, "link");
+        fs.symlinkSync("gone", join(folder, "symlink"));
+        return join(folder, "symlink");
       },
       "it is a symlink to a file that does not exist",
     ],
@@ -516,8 +516,8 @@ describe("a path that can hold no output", () => {
     [
       "in a folder that is a symlink which leads nowhere",
       (folder) => {
-        fs.symlinkSync("gone", join(folder, "link"));
-        return join(folder, "link", "a.cef");
+        fs.symlinkSync("gone", join(folder, "symlink"));
+        return join(folder, "symlink", "a.cef");
       },
       "a part of the path is a file or a symlink that leads nowhere, not a folder",
     ],

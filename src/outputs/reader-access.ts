@@ -72,7 +72,7 @@ export function openForReaders(
   return fd;
 }
 
-/** Throws an error with a code of its own when `.group` is no group of this machine. */
+/** Throws an error with a code of its own when the group of `.group` does not exist on this machine. */
 function groupIdOf(disk: Pick<Disk, "readFileSync">, group: string): number {
   if (/^\d+$/.test(group)) return Number(group);
   const file = readIfThere(disk as Disk, "/etc/group")?.toString("utf8") ?? "";
