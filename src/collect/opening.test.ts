@@ -42,7 +42,7 @@ test("a stop while thousands of customers are being opened takes effect at the n
   await second.release({ orderly: false });
 
   const third = await opened();
-  expect(third.stoppedInOrder).toBe(true);
+  expect(third.lastStopWasOrderly).toBe(true);
   await third.release({ orderly: true });
   rmSync(dir, { recursive: true });
 });

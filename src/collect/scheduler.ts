@@ -465,12 +465,12 @@ function withLateEntries(
   store: StreamStore,
   unfinishedS: number | undefined,
 ): { readonly store: StreamStore; readonly entries: readonly LedgerEntry[] } {
-  if (store.stoppedInOrder && unfinishedS === undefined) return { store, entries: [] };
+  if (store.lastStopWasOrderly && unfinishedS === undefined) return { store, entries: [] };
   const entries = store.takeEntries();
   const last = entries.reduce((latest, entry) => Math.max(latest, entry.writtenAtS), 0);
   const again: StreamStore = {
     key: store.key,
-    stoppedInOrder: store.stoppedInOrder,
+    lastStopWasOrderly: store.lastStopWasOrderly,
     checkpoint: store.checkpoint,
     takeEntries: () => entries,
     keepsBodies: store.keepsBodies,

@@ -76,7 +76,7 @@ export interface StreamStore {
    * True if the last holder of this stream stopped normally, or if the stream is new: no provisional event
    * has to be sent again.
    */
-  readonly stoppedInOrder: boolean;
+  readonly lastStopWasOrderly: boolean;
   /**
    * Undefined if nothing readable is stored. For a damaged file the previous one is used, and the log reports
    * it.
@@ -116,7 +116,7 @@ export interface TempFile {
 
 export interface StateFolder {
   /** True if every stream's last holder stopped normally, or if the folder is new. */
-  readonly stoppedInOrder: boolean;
+  readonly lastStopWasOrderly: boolean;
   open(key: StateKey): Promise<StreamStore>;
   /**
    * True if the stanza, once opened, has taken over its tenant's state under that other name. Facts about one

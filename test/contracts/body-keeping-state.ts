@@ -23,7 +23,7 @@ interface Kept {
  * called, also after a crash.
  */
 export class BodyKeepingState implements StateFolder {
-  readonly stoppedInOrder = true;
+  readonly lastStopWasOrderly = true;
   /** What was committed before a crash is still here after it. */
   readonly #streams = new Map<string, Kept>();
   readonly #facts = new Map<string, string>();
@@ -37,7 +37,7 @@ export class BodyKeepingState implements StateFolder {
     let isClosed = false;
     return {
       key,
-      stoppedInOrder: true,
+      lastStopWasOrderly: true,
       keepsBodies: true,
       get checkpoint() {
         return kept.checkpoint;

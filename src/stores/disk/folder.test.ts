@@ -393,11 +393,11 @@ describe("only an orderly stop says that nothing has to be sent again", () => {
 
   test("a new folder and an orderly stop say so, a crash does not", async () => {
     const dir = newFolder();
-    expect((await runWith(dir, true)).folder.stoppedInOrder).toBe(true);
-    expect((await runWith(dir, false)).store.stoppedInOrder).toBe(true);
-    expect((await runWith(dir, true)).store.stoppedInOrder).toBe(false);
+    expect((await runWith(dir, true)).folder.lastStopWasOrderly).toBe(true);
+    expect((await runWith(dir, false)).store.lastStopWasOrderly).toBe(true);
+    expect((await runWith(dir, true)).store.lastStopWasOrderly).toBe(false);
     const last = await runWith(dir, true);
-    expect([last.folder.stoppedInOrder, last.store.stoppedInOrder]).toEqual([true, true]);
+    expect([last.folder.lastStopWasOrderly, last.store.lastStopWasOrderly]).toEqual([true, true]);
   });
 
   test("a crashed run that wrote nothing does not change what is known", async () => {
@@ -405,7 +405,7 @@ describe("only an orderly stop says that nothing has to be sent again", () => {
     await runWith(dir, true);
     await abandon(await open(dir));
     const last = await open(dir);
-    expect(last.store.stoppedInOrder).toBe(true);
+    expect(last.store.lastStopWasOrderly).toBe(true);
     await abandon(last);
   });
 
@@ -419,7 +419,7 @@ describe("only an orderly stop says that nothing has to be sent again", () => {
     const other = await open(dir, { key: incidents });
     const same = await other.folder.open(key);
 
-    expect([other.folder.stoppedInOrder, other.store.stoppedInOrder, same.stoppedInOrder]).toEqual([
+    expect([other.folder.lastStopWasOrderly, other.store.lastStopWasOrderly, same.lastStopWasOrderly]).toEqual([
       false,
       false,
       true,
@@ -435,10 +435,10 @@ describe("only an orderly stop says that nothing has to be sent again", () => {
       configured: [{ stanza: "new", tenantId: CONTOSO }],
       key: { ...key, stanza: "new" as "Contoso" },
     });
-    expect(renamed.store.stoppedInOrder).toBe(false);
+    expect(renamed.store.lastStopWasOrderly).toBe(false);
     await renamed.folder.release({ orderly: true });
     const last = await open(dir, { key: { ...incidents, stanza: "new" as "Contoso" } });
-    expect(last.store.stoppedInOrder).toBe(false);
+    expect(last.store.lastStopWasOrderly).toBe(false);
     await abandon(last);
   });
 });

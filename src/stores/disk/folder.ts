@@ -76,7 +76,7 @@ export async function openStateFolder(
 }
 
 class FileStateFolder implements StateFolder {
-  readonly stoppedInOrder: boolean;
+  readonly lastStopWasOrderly: boolean;
   readonly #dir: string;
   readonly #ports: DiskPorts;
   readonly #log: Log;
@@ -106,7 +106,7 @@ class FileStateFolder implements StateFolder {
     this.#orderlyStop = OrderlyStop.open(ports, log, join(dir, "orderly-stop"));
     this.#handles = new Handles(ports.disk);
     this.#yielder = new EventLoopYielder(ports.clock);
-    this.stoppedInOrder = this.#orderlyStop.holdsForAll || foldersIn(ports.disk, join(dir, "tenants")).length === 0;
+    this.lastStopWasOrderly = this.#orderlyStop.holdsForAll || foldersIn(ports.disk, join(dir, "tenants")).length === 0;
   }
 
   async open(key: StateKey): Promise<StreamStore> {

@@ -16,18 +16,18 @@ export interface StreamStoreParts extends LedgerParts {
 export async function openStreamStore(
   base: string,
   key: StateKey,
-  stoppedInOrder: boolean,
+  lastStopWasOrderly: boolean,
   parts: StreamStoreParts,
 ): Promise<StreamStore> {
   const checkpoint = loadCheckpoint(parts.ports, parts.log, `${base}.mark.json`);
   const { file, entries } = await LedgerFile.open(`${base}.ledger`, parts);
-  return new FileStreamStore(`${base}.mark.json`, key, stoppedInOrder, checkpoint, entries, file, parts);
+  return new FileStreamStore(`${base}.mark.json`, key, lastStopWasOrderly, checkpoint, entries, file, parts);
 }
 
 class FileStreamStore implements StreamStore {
   readonly keepsBodies = false;
   readonly key: StateKey;
-  readonly stoppedInOrder: boolean;
+  readonly lastStopWasOrderly: boolean;
   readonly #checkpointPath: string;
   readonly #ledger: LedgerFile;
   readonly #parts: StreamStoreParts;
@@ -40,7 +40,7 @@ class FileStreamStore implements StreamStore {
   constructor(
     checkpointPath: string,
     key: StateKey,
-    stoppedInOrder: boolean,
+    lastStopWasOrderly: boolean,
     checkpoint: Checkpoint | undefined,
     entries: readonly LedgerEntry[],
     ledger: LedgerFile,
@@ -48,7 +48,7 @@ class FileStreamStore implements StreamStore {
   ) {
     this.#checkpointPath = checkpointPath;
     this.key = key;
-    this.stoppedInOrder = stoppedInOrder;
+    this.lastStopWasOrderly = lastStopWasOrderly;
     this.#checkpoint = checkpoint;
     this.#entries = entries;
     this.#ledger = ledger;

@@ -375,7 +375,7 @@ export class SimSink implements Sink {
 export class SimState implements StateFolder {
   /** The disk takes nothing more. */
   isFull = false;
-  stoppedInOrder = true;
+  lastStopWasOrderly = true;
   readonly streams = new Map<
     string,
     { checkpoint: Checkpoint | undefined; journal: LedgerEntry[]; checkpointsSaved: number }
@@ -393,7 +393,7 @@ export class SimState implements StateFolder {
     const stream = held;
     return {
       key,
-      stoppedInOrder: isNew || this.stoppedInOrder,
+      lastStopWasOrderly: isNew || this.lastStopWasOrderly,
       checkpoint: stream.checkpoint,
       takeEntries: () =>
         stream.journal.map((e) => ({ ...e, hash: e.hash.map((w) => w >>> 0) as unknown as LedgerEntry["hash"] })),
@@ -444,7 +444,7 @@ export class SimState implements StateFolder {
   }
   /** The next process opens the folder. */
   reopen(options: { readonly orderly: boolean }): void {
-    this.stoppedInOrder = options.orderly && this.#nextInOrder;
+    this.lastStopWasOrderly = options.orderly && this.#nextInOrder;
     this.#nextInOrder = true;
   }
 }
