@@ -493,6 +493,8 @@ export interface TokenAnswer {
   readonly body: Readonly<Record<string, unknown>> | undefined;
   /** Until when `Retry-After` asks this program to wait, by this machine's clock. */
   readonly waitUntilMs?: number;
+  /** A sentence for the failure when `Retry-After` asked for more than a day. */
+  readonly waitNote?: string;
 }
 
 /**
@@ -518,7 +520,7 @@ export function failureFromEntra(answer: TokenAnswer, subject: SignInSubject): F
   const detail: FailureDetail = {
     actor: chosen.actor,
     retry,
-    say: `${capital(chosen.say, subject)}${number === undefined ? "" : ` (AADSTS${number})`}.`,
+    say: `${capital(chosen.say, subject)}${number === undefined ? "" : ` (AADSTS${number})`}.${passing && answer.waitNote ? ` ${answer.waitNote}` : ""}`,
     nextStep: filled(chosen.nextStep, subject),
     status: answer.status,
     ...(passing ? {} : { area: "sign-in" }),

@@ -1,7 +1,7 @@
 import { Failure } from "../model/failure.ts";
 import type { HttpAnswer } from "../model/ports.ts";
 import { jsonOf } from "../net/json-answer.ts";
-import { retryAfterMs } from "../net/retry-after.ts";
+import { retryAfter } from "../net/retry-after.ts";
 import type { TokenAnswer } from "./entra-failures.ts";
 
 /** Token answers are below 20 KiB. The limit also covers a proxy's block page. */
@@ -14,7 +14,7 @@ const ANSWER_LIMIT_BYTES = 256 * 1024;
  */
 export async function readJsonAnswer(answer: HttpAnswer, host: string, nowMs: number): Promise<TokenAnswer> {
   const text = await answer.text(ANSWER_LIMIT_BYTES);
-  const waitMs = retryAfterMs(answer.headers, nowMs);
+  const wait = retryAfter(answer.headers, nowMs);
   const body = parsed(text);
   const passing = answer.status === 429 || answer.status >= 500;
   if (body === undefined && !passing) {
@@ -29,7 +29,12 @@ export async function readJsonAnswer(answer: HttpAnswer, host: string, nowMs: nu
       status: answer.status,
     });
   }
-  return { status: answer.status, body, ...(waitMs === undefined ? {} : { waitUntilMs: nowMs + waitMs }) };
+  return {
+    status: answer.status,
+    body,
+    ...(wait === undefined ? {} : { waitUntilMs: nowMs + wait.ms }),
+    ...(wait?.note === undefined ? {} : { waitNote: wait.note }),
+  };
 }
 
 function parsed(text: string): Readonly<Record<string, unknown>> | undefined {

@@ -298,6 +298,22 @@ describe("renewal", () => {
 });
 
 describe("failures keep their own sentence through MSAL", () => {
+  test.each([429, 503])(
+    "a token endpoint's Retry-After of 68 years with %d is a day, and the sentence says so",
+    async (status) => {
+      const w = world([
+        { status, headers: { "retry-after": "2147483647" }, body: { error: "temporarily_unavailable" } },
+      ]);
+
+      await expect(w.source().accessToken()).rejects.toMatchObject({
+        retry: { when: "at", atMs: Date.UTC(2026, 10, 24) + 86_400_000 },
+        say: expect.stringMatching(
+          /\. It asked for a wait of 24855 days or more; the request is repeated after one day\.$/,
+        ),
+      });
+    },
+  );
+
   test("after a 503 the next redemption reaches the network", async () => {
     const w = world([
       { status: 503, headers: { "retry-after": "120" }, body: { error: "temporarily_unavailable" } },

@@ -1,6 +1,6 @@
 import { isFailure } from "../model/failure.ts";
 import type { Clock, Random } from "../model/ports.ts";
-import { shortPauseMs } from "./backoff.ts";
+import { shortPauseMs, throttledPauseMs } from "./backoff.ts";
 import type { Budget } from "./budget.ts";
 import type { StreamReport } from "./report.ts";
 
@@ -13,25 +13,27 @@ export interface ReadWithBackoffParts {
 
 /**
  * One request, retried with a walk's short pauses: 1, 2 and 4 s after failures that may pass soon. After a
- * Retry-After it waits as long as the service asks for, and so does everything that shares the budget. Throws
- * the last failure.
+ * Retry-After it waits as long as the service asks for, and so does everything that shares the budget. A service
+ * that asks for short waits again and again gets growing ones. Throws the last failure.
  */
 export async function readWithBackoff<T>(
   { budget, report, clock, random }: ReadWithBackoffParts,
   stop: AbortSignal,
   read: () => Promise<T>,
 ): Promise<T> {
-  for (let failed = 0; ; ) {
+  for (let failed = 0, throttled = 0; ; ) {
     try {
       return await read();
     } catch (error) {
       if (stop.aborted || !isFailure(error)) throw error;
       let pauseMs: number | undefined;
       if (error.retry.when === "at") {
-        pauseMs = Math.max(0, error.retry.atMs - clock.nowMs());
+        const nowMs = clock.nowMs();
+        pauseMs = throttledPauseMs(throttled, error.retry.atMs - nowMs);
+        throttled += 1;
         report.count("throttled");
         budget.block(pauseMs);
-        report.be("throttled", error, error.retry.atMs);
+        report.be("throttled", error, nowMs + pauseMs);
       } else if (error.retry.when === "soon") {
         pauseMs = shortPauseMs(failed, random);
         failed += 1;

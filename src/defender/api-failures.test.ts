@@ -382,6 +382,18 @@ describe("a 429 is waited for as long as it says (P12)", () => {
     ["nonsense", { "retry-after": "soon" }, plain("x", "in 99999999 hours"), "in 60 s"],
   ])("%s", (_, headers, body, wanted) => expect(retryText(refused(429, body, { headers }))).toBe(wanted));
 
+  test.each([429, 503])(
+    "a Retry-After of 68 years with %d is asked again after a day, and the sentence says so",
+    (status) => {
+      const failure = refused(status, "", { headers: { "retry-after": "2147483647" } });
+
+      expect(failure.retry).toEqual({ when: "at", atMs: NOW + 86_400_000 });
+      expect(failure.say).toMatch(
+        /\. It asked for a wait of 24855 days or more; the request is repeated after one day\.$/,
+      );
+    },
+  );
+
   test("text without a time names none", () => {
     for (const text of ["", "429", "in a while", "12 monkeys", "request 5f0c 16:05"])
       expect(bodyWaitMs(text, NOW)).toBeUndefined();

@@ -1,6 +1,6 @@
 import { Failure, type Retry } from "../model/failure.ts";
 import type { Actor, FailureCode } from "../model/failure-codes.ts";
-import { retryAfterMs } from "../net/retry-after.ts";
+import { type AskedWait, keptWait, LONGEST_WAIT_MS, retryAfter } from "../net/retry-after.ts";
 import { APIS, type ApiName } from "./apis.ts";
 import { type ErrorBody, readErrorBody } from "./error-body.ts";
 
@@ -278,6 +278,7 @@ export function apiFailureRow(answer: RefusedAnswer): ApiFailureRow {
 export function apiFailure(answer: RefusedAnswer): Failure {
   const body = readErrorBody(answer.body, answer.headers);
   const row = apiFailureRow(answer);
+  const wait = askedWait(row, answer, body);
   const words: Readonly<Record<string, string>> = {
     customer: answer.customer,
     stanza: JSON.stringify(answer.stanza),
@@ -291,8 +292,8 @@ export function apiFailure(answer: RefusedAnswer): Failure {
   return new Failure(row.code, {
     ...(row.area === undefined ? {} : { area: row.area }),
     actor: row.actor,
-    retry: retryOf(row.retry, answer, body),
-    say: sentence(filled(row.say, words)),
+    retry: retryOf(row, wait, answer.nowMs),
+    say: [sentence(filled(row.say, words)), wait?.note ?? []].flat().join(" "),
     nextStep: sentence(filled(row.nextStep, words)),
     status: answer.status,
   });
@@ -306,16 +307,23 @@ function fits({ when }: ApiFailureRow, answer: RefusedAnswer, body: ErrorBody): 
   return when.header === undefined || when.header[1].test(answer.headers[when.header[0]] ?? "");
 }
 
-function retryOf(retry: ApiFailureRow["retry"], answer: RefusedAnswer, body: ErrorBody): Retry {
+/** The wait that this answer asks for; undefined when its row, or the answer, names none. */
+function askedWait({ retry }: ApiFailureRow, answer: RefusedAnswer, body: ErrorBody): AskedWait | undefined {
+  if (typeof retry === "string") return undefined;
+  const named = retryAfter(answer.headers, answer.nowMs);
+  if (named !== undefined) return named;
+  const ms = bodyWaitMs(body.message, answer.nowMs) ?? retry.elseMs;
+  return ms === undefined ? undefined : keptWait(ms);
+}
+
+function retryOf({ retry }: ApiFailureRow, wait: AskedWait | undefined, nowMs: number): Retry {
   if (typeof retry === "string") return retry === "at" ? { when: "later" } : { when: retry };
-  const namedMs = retryAfterMs(answer.headers, answer.nowMs) ?? bodyWaitMs(body.message, answer.nowMs) ?? retry.elseMs;
-  if (namedMs === undefined) return { when: retry.otherwise ?? "later" };
+  if (wait === undefined) return { when: retry.otherwise ?? "later" };
   // "0" would cause requests in a loop.
-  return { when: "at", atMs: answer.nowMs + Math.max(1_000, namedMs) };
+  return { when: "at", atMs: nowMs + Math.max(1_000, wait.ms) };
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
-const LONGEST_MS = 24 * 3_600_000;
 
 /**
  * How long the text of a 429 asks the client to wait: `Try again in 43 seconds`, `resets in 00:12:30`,
@@ -331,7 +339,7 @@ export function bodyWaitMs(message: string, nowMs: number): number | undefined {
   else if (clock) waitMs = (Number(clock[1]) * 3_600 + Number(clock[2]) * 60 + Number(clock[3])) * 1_000;
   else if (instant)
     waitMs = Date.parse(/(?:Z|[+-]\d{2}:\d{2})$/.test(instant[0]) ? instant[0] : `${instant[0]}Z`) - nowMs;
-  return waitMs === undefined || Number.isNaN(waitMs) || waitMs < 0 || waitMs > LONGEST_MS ? undefined : waitMs;
+  return waitMs === undefined || Number.isNaN(waitMs) || waitMs < 0 || waitMs > LONGEST_WAIT_MS ? undefined : waitMs;
 }
 
 function said(body: ErrorBody): string {

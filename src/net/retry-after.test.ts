@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import { retryAfterMs } from "./retry-after.ts";
+import { keptWait, retryAfter } from "./retry-after.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 24, 16, 0, 0);
 
@@ -18,5 +18,19 @@ describe("Retry-After is kept to the second, in both forms", () => {
     ["nothing", {}, undefined],
     ["nonsense", { "retry-after": "soon" }, undefined],
     ["a negative number", { "retry-after": "-5" }, undefined],
-  ])("%s", (_, headers, wanted) => expect(retryAfterMs(headers, NOW_MS)).toBe(wanted));
+    ["exactly a day", { "retry-after": "86400" }, 86_400_000],
+    ["more than a day", { "retry-after": "86401" }, 86_400_000],
+    ["the largest number of 32 bits", { "retry-after": "2147483647" }, 86_400_000],
+    ["a number beyond any", { "retry-after": "9".repeat(400) }, 86_400_000],
+    ["a date in 60 years", { "retry-after": "Sun, 24 Nov 2086 16:00:00 GMT" }, 86_400_000],
+  ])("%s", (_, headers, wanted) => expect(retryAfter(headers, NOW_MS)?.ms).toBe(wanted));
+});
+
+test("a wait above a day becomes a day, and a sentence says so", () => {
+  expect(keptWait(86_400_000).note).toBeUndefined();
+  expect(keptWait(86_401_000).note).toBe(
+    "It asked for a wait of 1 day or more; the request is repeated after one day.",
+  );
+  expect(keptWait(2_147_483_647_000).note).toContain("24855 days or more");
+  expect(keptWait(Number.POSITIVE_INFINITY).note).toContain("more than a day");
 });

@@ -319,6 +319,18 @@ test("P12 Retry-After is kept to the second, is not a failure, and stalls only t
   expect(scheduler.summary()[0]?.totals.throttled).toBe(1);
 });
 
+test("P12 a service that asks for one second for ever is asked less and less often", async () => {
+  const world = new World();
+  const slow = new SimStream(world.clock, { budgetKey: "slow" });
+  slow.fault = () => throttledUntil(world.clock.nowMs() + 1_000);
+  world.customer(slow);
+  await world.start();
+  await world.clock.advance(HOUR);
+  const pausesMs = slow.askedAtMs.slice(1).map((at, n) => at - slow.askedAtMs[n]!);
+  expect(pausesMs.slice(0, 7).map((ms) => Math.round(ms / 1_000))).toEqual([1, 1, 1, 2, 4, 8, 16]);
+  expect(slow.questions.length).toBeLessThan(17);
+});
+
 describe("P13 requests are paced before the limit", () => {
   test.each([
     [{ perMinute: 20 }, 60_000, 20],
