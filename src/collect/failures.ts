@@ -1,4 +1,6 @@
+import type { HealthState } from "../model/event.ts";
 import { Failure } from "../model/failure.ts";
+import type { FailureCode } from "../model/failure-codes.ts";
 
 /** @param provider its name in the answer's warning. */
 export function partialAnswer(provider: string): Failure {
@@ -40,6 +42,43 @@ export const WALK_WARNINGS: Record<
       say: `More records share one instant${part ? ` with ${part}` : ""} than paging can reach. They are requested in parts, split by other properties.`,
     }),
 };
+
+const AWAITING_CONSENT = new Set<FailureCode>([
+  "admin-consent-needed",
+  "consent-declined",
+  "consent-missing",
+  "partner-access-missing",
+]);
+const MISCONFIGURED = new Set<FailureCode>([
+  "ca-file-unusable",
+  "certificate-unusable",
+  "credential-missing",
+  "endpoint-changed",
+  "hunting-queries-wrong",
+  "proxy-unusable",
+  "secret-damaged",
+  "secret-file-refused",
+  "secret-missing",
+  "settings",
+]);
+
+/** The state of a stream that cannot go on because of this failure. */
+export function stateAfter({ code, area }: Failure): HealthState {
+  if (AWAITING_CONSENT.has(code)) return "awaiting-consent";
+  if (MISCONFIGURED.has(code)) return "misconfigured";
+  return area === "sign-in" ? "signed-out" : "failing";
+}
+
+/** @param stream undefined: nothing of the customer could begin, because its tenant is not known yet. */
+export function noAnswerYet(customer: string, stream: string | undefined, forMs: number): Failure {
+  const what = stream === undefined ? "the question for its tenant" : `the first question for its ${stream}`;
+  return new Failure("network-timeout", {
+    actor: "microsoft",
+    retry: { when: "soon" },
+    say: `${customer}: no answer for ${Math.round(forMs / 1000)} s to ${what}. This program goes on waiting and asking.`,
+    nextStep: `Check the firewall and the proxy. Then run \`defender-mssp doctor --customer ${JSON.stringify(customer)}\`.`,
+  });
+}
 
 /** The sink is gone, or the state folder is damaged beyond repair: no customer can be collected. */
 export function endsTheProcess(failure: Failure): boolean {

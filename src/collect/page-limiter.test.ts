@@ -9,9 +9,9 @@ function crowd(limiter: PageLimiter, clock: FakeClock, forMs: number): void {
   const heldMs = 2_500;
   for (let waited = 0; waited < forMs; waited += heldMs) {
     void (async () => {
-      const release = await limiter.acquire();
+      const slot = await limiter.acquire();
       await clock.pause(heldMs);
-      release();
+      slot.release();
     })();
   }
 }
@@ -20,9 +20,9 @@ function sender(budget: Budget, clock: FakeClock) {
   const leftAtMs: number[] = [];
   const stop = new AbortController();
   const send = async (limiter: PageLimiter): Promise<void> => {
-    const release = await acquireWithinBudget(budget, limiter, stop.signal);
+    const slot = await acquireWithinBudget(budget, limiter, stop.signal);
     leftAtMs.push(clock.monotonicMs());
-    release();
+    slot.release();
   };
   return { leftAtMs, stop, send };
 }
@@ -75,4 +75,31 @@ test("a stop ends the wait for a slot, and no request is counted", async () => {
   expect(await sent).toMatchObject({ code: "stopped" });
   expect(leftAtMs).toEqual([]);
   expect(budget.waitMs()).toBe(0);
+});
+
+test("requests without an answer hold no slot, however many there are", async () => {
+  const clock = new FakeClock();
+  const limiter = new PageLimiter(2, clock);
+  const hanging = Array.from({ length: 100 }, () => limiter.acquire());
+  await clock.advance(50 * 3_001);
+  await Promise.all(hanging);
+  let isHeld = false;
+  void limiter.acquire().then(() => (isHeld = true));
+  await clock.advance(3_001);
+  expect(isHeld).toBe(true);
+});
+
+test("a page whose answer came late waits for a slot before it is read", async () => {
+  const clock = new FakeClock();
+  const limiter = new PageLimiter(1, clock);
+  const late = await limiter.acquire();
+  await clock.advance(3_001);
+  const other = await limiter.acquire();
+  let isRead = false;
+  void late.answered().then(() => (isRead = true));
+  await clock.advance(0);
+  expect(isRead).toBe(false);
+  other.release();
+  await clock.advance(0);
+  expect(isRead).toBe(true);
 });

@@ -5,10 +5,7 @@ import { stopped } from "./failures.ts";
 
 /** A page that takes longer loses its slot to the next request in line. */
 const SLOW_AFTER_MS = 3_000;
-/**
- * How many slow pages may continue without a slot, in multiples of the slots: each holds a connection and
- * buffers.
- */
+/** How many slow pages may be read without a slot, in multiples of the slots: each holds buffers. */
 const SLOW_MOST = 8;
 
 /**
@@ -28,43 +25,63 @@ export class PageLimiter {
     this.#clock = clock;
   }
 
-  /** Resolves to a function that releases the slot (once). */
-  async acquire(): Promise<() => void> {
+  async acquire(): Promise<Slot> {
     await this.#slots.acquire();
-    const released = new AbortController();
-    let isSlow = false;
+    let slow: AbortController;
+    /** `lost`: by a request without an answer, which holds a connection and nothing else. */
+    let state: "held" | "lost" | "slow" | "released" = "held";
+    let isAnswered = false;
     const releaseWhenSlow = async (): Promise<void> => {
-      await this.#clock.pause(SLOW_AFTER_MS, released.signal);
-      if (released.signal.aborted || this.#slow >= this.#slowMost) return;
-      isSlow = true;
-      this.#slow += 1;
+      slow = new AbortController();
+      await this.#clock.pause(SLOW_AFTER_MS, slow.signal);
+      if (slow.signal.aborted || state !== "held") return;
+      if (isAnswered) {
+        if (this.#slow >= this.#slowMost) return;
+        this.#slow += 1;
+      }
+      state = isAnswered ? "slow" : "lost";
       this.#slots.release();
     };
     void releaseWhenSlow();
-    return () => {
-      if (released.signal.aborted) return;
-      released.abort();
-      if (isSlow) this.#slow -= 1;
-      else this.#slots.release();
+    return {
+      answered: async () => {
+        isAnswered = true;
+        if (state !== "lost") return;
+        await this.#slots.acquire();
+        state = "held";
+        void releaseWhenSlow();
+      },
+      release: () => {
+        slow.abort();
+        if (state === "slow") this.#slow -= 1;
+        else if (state === "held") this.#slots.release();
+        state = "released";
+      },
     };
   }
 }
 
+/** A slot for one page. */
+export interface Slot {
+  /**
+   * The answer begins. A request that waited long for its answer lost its slot meanwhile, and waits for another
+   * one before its page is read.
+   */
+  answered(): Promise<void>;
+  /** May be called more than once. */
+  release(): void;
+}
+
 /**
- * Waits until both budget and limiter allow one request; resolves to a function that releases the slot. The
- * request is counted when it has its slot: if it were counted earlier, a long wait for the slot could let
- * more requests leave in one minute than the budget allows. No slot is held while waiting for the budget.
- * Throws Failure `stopped`.
+ * Waits until both budget and limiter allow one request; resolves to its slot. The request is counted when it
+ * has its slot: if it were counted earlier, a long wait for the slot could let more requests leave in one
+ * minute than the budget allows. No slot is held while waiting for the budget. Throws Failure `stopped`.
  */
-export async function acquireWithinBudget(
-  budget: Budget,
-  limiter: PageLimiter,
-  stop: AbortSignal,
-): Promise<() => void> {
+export async function acquireWithinBudget(budget: Budget, limiter: PageLimiter, stop: AbortSignal): Promise<Slot> {
   while (await budget.ready(stop)) {
-    const release = await limiter.acquire();
-    if (!stop.aborted && budget.tryConsume()) return release;
-    release();
+    const slot = await limiter.acquire();
+    if (!stop.aborted && budget.tryConsume()) return slot;
+    slot.release();
   }
   throw stopped();
 }

@@ -1,13 +1,18 @@
 import type { CredentialWarning } from "../model/credential-warning.ts";
 import type { Delivery, HealthEvent, HealthState, StreamHealth } from "../model/event.ts";
+import { ALL_STREAMS } from "../model/event.ts";
 import type { Failure } from "../model/failure.ts";
 import type { Clock, Log } from "../model/ports.ts";
 import type { RecordHead } from "../model/record.ts";
 import { SerialQueue } from "../model/serial-queue.ts";
-import type { StreamName } from "../model/stream.ts";
-import type { Tenant } from "../model/tenant.ts";
+import type { Tenant, TenantId } from "../model/tenant.ts";
+import { noAnswerYet, stateAfter } from "./failures.ts";
 
 const HOURLY_MS = 3_600_000;
+/** Every customer has a health event by then: a little before the 60 s that are promised. */
+export const FIRST_HEALTH_WITHIN_MS = 50_000;
+/** A first question that is younger may well be answered in a moment. */
+const OUTSTANDING_AFTER_MS = 5_000;
 
 export interface StreamCounts {
   new: number;
@@ -33,7 +38,7 @@ const zero = (): StreamCounts => ({
 
 /** One stream's state, as the health event reports it. */
 export class StreamReport {
-  readonly stream: StreamName;
+  readonly stream: StreamHealth["stream"];
   /** Since the last health event. */
   counts = zero();
   /** Since the process began. */
@@ -45,9 +50,12 @@ export class StreamReport {
   walkCompletedAtMs: number | undefined;
   /** When the walk that completed last had begun. */
   completedWalkBeganAtMs: number | undefined;
+  #isAnswered = false;
+  /** When the first question was asked, on the clock that never steps. */
+  #firstAskedAtMs: number | undefined;
   readonly #changed: () => void;
 
-  constructor(stream: StreamName, changed: () => void) {
+  constructor(stream: StreamHealth["stream"], changed: () => void) {
     this.stream = stream;
     this.#changed = changed;
   }
@@ -55,6 +63,23 @@ export class StreamReport {
   count(what: keyof StreamCounts, by = 1): void {
     this.counts[what] += by;
     this.totals[what] += by;
+  }
+
+  /** A request goes out. */
+  asked(monotonicMs: number): void {
+    this.#firstAskedAtMs ??= monotonicMs;
+    this.count("requests");
+  }
+
+  /** An answer came, whatever it says. */
+  answered(): void {
+    this.#isAnswered = true;
+    if (this.failure?.code === "network-timeout") this.be("catching-up");
+  }
+
+  /** How long the first question waits for its answer; undefined when it does not, or was not asked yet. */
+  firstAnswerOutstandingMs(monotonicMs: number): number | undefined {
+    return this.#isAnswered || this.#firstAskedAtMs === undefined ? undefined : monotonicMs - this.#firstAskedAtMs;
   }
 
   /** An event that went out. */
@@ -112,28 +137,35 @@ export interface CredentialReport {
   warnings?(nowMs: number): readonly CredentialWarning[];
 }
 
+/** A customer whose tenant may be unknown. */
+export type ReportedTenant = Pick<Tenant, "name"> & { readonly id: TenantId | "" };
+
 /** One customer's health: an event at each change of state and hourly. */
 export class CustomerReport {
-  readonly tenant: Tenant;
+  readonly tenant: ReportedTenant;
   readonly streams: StreamReport[] = [];
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #send: (event: HealthEvent) => Promise<void>;
   readonly #version: string;
   readonly #credential: CredentialReport | undefined;
+  /** The first event is due even if nothing changes. */
   #dueAtMs: number;
+  readonly #beganAtMs: number;
   readonly #sending = new SerialQueue();
   #changed = false;
   readonly #warned = new Set<string>();
   #warningsDueAtMs: number;
 
   constructor(options: {
-    readonly tenant: Tenant;
+    readonly tenant: ReportedTenant;
     readonly clock: Clock;
     readonly log: Log;
     readonly version: string;
     readonly credential?: CredentialReport;
     readonly send: (event: HealthEvent) => Promise<void>;
+    /** On the clock that never steps; now if undefined. */
+    readonly beganAtMs?: number;
   }) {
     this.tenant = options.tenant;
     this.#clock = options.clock;
@@ -141,11 +173,12 @@ export class CustomerReport {
     this.#send = options.send;
     this.#version = options.version;
     this.#credential = options.credential;
-    this.#dueAtMs = this.#clock.monotonicMs() + HOURLY_MS;
+    this.#beganAtMs = options.beganAtMs ?? this.#clock.monotonicMs();
+    this.#dueAtMs = this.#beganAtMs + FIRST_HEALTH_WITHIN_MS;
     this.#warningsDueAtMs = this.#clock.monotonicMs();
   }
 
-  stream(name: StreamName): StreamReport {
+  stream(name: StreamHealth["stream"]): StreamReport {
     const made = new StreamReport(name, () => {
       this.#changed = true;
       this.#logChange(made);
@@ -157,16 +190,17 @@ export class CustomerReport {
   }
 
   /** Nothing of this customer can be collected: one event and one line, however many streams it has. */
-  refuse(names: readonly StreamName[], failure: Failure): void {
-    for (const name of names) {
-      const stream = this.stream(name);
-      stream.state = failure.area === "sign-in" ? "signed-out" : "failing";
-      stream.failure = failure;
-    }
+  refuse(failure: Failure): void {
+    const stream = this.streams[0] ?? this.stream(ALL_STREAMS);
+    const isNew = stream.failure?.code !== failure.code || stream.failure.say !== failure.say;
+    stream.state = stateAfter(failure);
+    stream.failure = failure;
+    if (!isNew) return;
     this.#changed = true;
     this.#log.error(failure.say, {
       tenant: this.tenant.name,
-      streams: names.join(","),
+      stream: ALL_STREAMS,
+      state: stream.state,
       failure: failure.code,
       next_step: failure.nextStep || undefined,
     });
@@ -198,6 +232,18 @@ export class CustomerReport {
     });
     this.#reset();
     await this.#queue(event);
+  }
+
+  /** A first answer that is outstanding so long after the start is a failure that somebody must hear of. */
+  lookForFirstAnswers(): void {
+    const now = this.#clock.monotonicMs();
+    if (now - this.#beganAtMs < FIRST_HEALTH_WITHIN_MS) return;
+    for (const stream of this.streams) {
+      const outstandingMs = stream.firstAnswerOutstandingMs(now);
+      if (stream.state !== "catching-up" || outstandingMs === undefined || outstandingMs < OUTSTANDING_AFTER_MS)
+        continue;
+      stream.be("failing", noAnswerYet(this.tenant.name, stream.stream, outstandingMs));
+    }
   }
 
   /** Sends the event that is due, if one is. */

@@ -1,7 +1,7 @@
 import { asFailure } from "../model/failure.ts";
 import type { Clock, Random } from "../model/ports.ts";
 import { customerBackoffMs } from "./backoff.ts";
-import { endsTheProcess } from "./failures.ts";
+import { endsTheProcess, stateAfter } from "./failures.ts";
 import type { CustomerReport, StreamReport } from "./report.ts";
 
 export interface RoundLoopParts {
@@ -80,7 +80,7 @@ export class RoundLoop {
     if (endsTheProcess(failure)) throw failure;
     this.#failures += 1;
     const waitMs = customerBackoffMs(this.#failures, failure, clock.nowMs(), random);
-    report.be(failure.area === "sign-in" ? "signed-out" : "failing", failure, clock.nowMs() + waitMs);
+    report.be(stateAfter(failure), failure, clock.nowMs() + waitMs);
     return waitMs;
   }
 }

@@ -15,7 +15,7 @@ import type { PollerSettings } from "./list/poller.ts";
 import { StreamPoller } from "./list/poller.ts";
 import { PageLimiter } from "./page-limiter.ts";
 import type { CredentialReport } from "./report.ts";
-import { CustomerReport } from "./report.ts";
+import { CustomerReport, FIRST_HEALTH_WITHIN_MS, type ReportedTenant } from "./report.ts";
 import type { Runner } from "./runner.ts";
 
 /**
@@ -52,13 +52,18 @@ export interface SchedulerParts {
   readonly stop?: AbortSignal;
 }
 
-/**
- * A configured customer that cannot be collected: health events report it, so that it is not merely silent.
- */
+/** A customer that is configured and for which nothing can be collected: health events say why. */
 export interface Refused {
-  readonly tenant: Tenant;
-  readonly streams: readonly StreamName[];
+  readonly tenant: ReportedTenant;
   readonly failure: Failure;
+}
+
+/** What health says of one refused customer. */
+export interface Refusal {
+  /** Another reason now; the same one makes no event. */
+  become(failure: Failure): void;
+  /** The customer can be collected, or is gone. */
+  withdraw(): void;
 }
 
 /** One customer's result of a single complete round. */
@@ -78,7 +83,8 @@ export class Scheduler {
   readonly #limiterOfFailing: PageLimiter;
   readonly #huntingLimiter: PageLimiter;
   readonly #budgets: Budgets;
-  readonly #refused: CustomerReport[] = [];
+  readonly #refused = new Set<CustomerReport>();
+  readonly #beganAtMs: number;
   #dueAtMs: Readonly<Record<string, number>> = {};
   /**
    * Streams that still have to send something again, with the time since which it was written. Neither
@@ -91,6 +97,7 @@ export class Scheduler {
 
   private constructor(parts: SchedulerParts) {
     this.#p = parts;
+    this.#beganAtMs = parts.clock.monotonicMs();
     this.#provisional = new Provisional(parts.clock, parts.replayMib * 1024 * 1024);
     this.#limiter = new PageLimiter(parts.concurrency, parts.clock);
     this.#limiterOfFailing = new PageLimiter(Math.max(1, Math.floor(parts.concurrency / 4)), parts.clock);
@@ -115,7 +122,7 @@ export class Scheduler {
     const late: Late[] = [];
     for (const customer of customers) {
       if (this.#p.stop?.aborted) throw stopped();
-      late.push(...(await this.#enrol(customer)));
+      late.push(...(await this.#enrol(customer, this.#beganAtMs)));
     }
     if (sink.kind === "provisional") await this.#replayAfterCrash(late);
     log.debug("customers opened", { customers: customers.length });
@@ -123,26 +130,30 @@ export class Scheduler {
 
   /** Adds a customer that could not be opened at start (its tenant domain did not resolve). */
   async add(customer: Customer): Promise<void> {
-    const late = await this.#enrol(customer);
+    const late = await this.#enrol(customer, undefined);
     if (this.#p.sink.kind === "provisional") await this.#replayAfterCrash(late);
     for (const runner of this.#members[this.#members.length - 1]!.runners) this.#launch?.(runner, 0);
   }
 
-  /**
-   * Reports a customer that cannot be collected, now and every hour until the returned function is called.
-   */
-  refuse(refused: Refused): () => void {
-    const report = this.#reportOf(refused.tenant, undefined);
-    report.refuse(refused.streams, refused.failure);
-    this.#refused.push(report);
-    return () => {
-      this.#refused.splice(this.#refused.indexOf(report), 1);
+  /** Reports a customer that cannot be collected: now, and every hour until the refusal is withdrawn. */
+  refuse({ tenant, failure }: Refused): Refusal {
+    const report = this.#reportOf(tenant, undefined, undefined);
+    report.refuse(failure);
+    this.#refused.add(report);
+    return {
+      become: (other) => report.refuse(other),
+      withdraw: () => this.#refused.delete(report),
     };
   }
 
-  #reportOf(tenant: Tenant, credential: CredentialReport | undefined): CustomerReport {
+  #reportOf(
+    tenant: ReportedTenant,
+    credential: CredentialReport | undefined,
+    beganAtMs: number | undefined,
+  ): CustomerReport {
     return new CustomerReport({
       tenant,
+      ...(beganAtMs === undefined ? {} : { beganAtMs }),
       clock: this.#p.clock,
       log: this.#p.log,
       version: this.#p.version,
@@ -151,10 +162,10 @@ export class Scheduler {
     });
   }
 
-  async #enrol(customer: Customer): Promise<Late[]> {
+  async #enrol(customer: Customer, beganAtMs: number | undefined): Promise<Late[]> {
     const { state, clock, log } = this.#p;
     const late: Late[] = [];
-    const report = this.#reportOf(customer.tenant, customer.credential);
+    const report = this.#reportOf(customer.tenant, customer.credential, beganAtMs);
     const runners: Runner[] = [];
     const start = customer.start.kind === "at" ? customer.start.at : ticksFromMs(clock.nowMs() - customer.start.ms);
     const shared = {
@@ -317,21 +328,29 @@ export class Scheduler {
   }
 
   /**
-   * Once a minute: sends due health events of customers that do not poll, and drops settled provisional
-   * bytes.
+   * Shortly before the first minute ends, then once a minute: first answers that are outstanding, health events
+   * that are due, also of customers that wait or hang, and provisional bytes that have settled.
    */
   async #watch(stop: AbortSignal): Promise<void> {
-    while (!stop.aborted) {
+    const openedForMs = this.#p.clock.monotonicMs() - this.#beganAtMs;
+    const firstInMs = Math.max(0, FIRST_HEALTH_WITHIN_MS - openedForMs);
+    const pausesMs = [firstInMs, WATCH_EVERY_MS - Math.min(firstInMs, WATCH_EVERY_MS)];
+    for (let look = 0; !stop.aborted; look += 1) {
       this.#provisional.settle();
+      for (const { report } of this.#members) {
+        report.lookForFirstAnswers();
+        report.flush();
+      }
       for (const report of this.#refused) report.flush();
       // If it cannot be written it is retried in a minute; until then a crash only repeats more.
       await this.#keepReplaySince(this.#replaySinceS).catch(() => undefined);
-      await this.#p.clock.pause(WATCH_EVERY_MS, stop);
+      await this.#p.clock.pause(pausesMs[look] ?? WATCH_EVERY_MS, stop);
     }
   }
 
   /** One complete walk per stream, each customer once; failures are returned, not thrown. */
   async runOnce(stop: AbortSignal): Promise<readonly RoundResult[]> {
+    await Promise.all([...this.#refused].map((report) => report.idle()));
     return Promise.all(
       this.#members.map(async ({ customer, runners, report }) => {
         const failures: { stream: string; failure: Failure }[] = [];

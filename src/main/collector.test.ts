@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import { SimSink, SimState, SimStream } from "../../test/harness/collect/world.ts";
+import { HOUR, MINUTE, SimSink, SimState, SimStream } from "../../test/harness/collect/world.ts";
 import { FakeClock, T0 } from "../../test/harness/fakes/clock.ts";
 import { FakeLog } from "../../test/harness/fakes/log.ts";
 import { FakeRandom } from "../../test/harness/fakes/random.ts";
@@ -12,7 +12,7 @@ import type { Stanza } from "../model/stanza.ts";
 import type { TenantId } from "../model/tenant.ts";
 import type { CollectorParts, Destination, StopLimits } from "./collector.ts";
 import { Collector } from "./collector.ts";
-import type { RefusedCustomer } from "./customers.ts";
+import type { MisconfiguredCustomer, RefusedCustomer } from "./customers.ts";
 
 const failureOf = (code: FailureCode, retry: Retry = { when: "later" }, area?: "sign-in") =>
   new Failure(code, { actor: "operator", retry, say: `It is ${code}.`, ...(area === undefined ? {} : { area }) });
@@ -35,6 +35,9 @@ class Bench {
   /** What building a customer throws, by stanza. */
   readonly unbuildable = new Map<string, Failure>();
   refused: readonly RefusedCustomer[] = [];
+  misconfigured: readonly MisconfiguredCustomer[] = [];
+  /** Customers whose tenant is asked for while the others are collected, and what the question comes to. */
+  readonly later = new Map<string, () => Promise<unknown>>();
   admits: readonly Stanza[] = [];
   destination: Partial<Destination> = {};
   limits: StopLimits = { finishPagesMs: 600 };
@@ -46,8 +49,8 @@ class Bench {
 
   readonly stanzas: readonly Stanza[];
 
-  constructor(customers: number) {
-    this.stanzas = Array.from({ length: customers }, (_, i) => stanzaOf(i + 1));
+  constructor(customers: number, others: readonly Stanza[] = []) {
+    this.stanzas = [...Array.from({ length: customers }, (_, i) => stanzaOf(i + 1)), ...others];
     for (const { name } of this.stanzas) {
       const stream = new SimStream(this.clock, { budgetKey: name });
       stream.add({ id: `${name}-alert`, updated: ticksFromMs(T0 - 60_000), visibleAtMs: T0 - 60_000 });
@@ -56,7 +59,7 @@ class Bench {
   }
 
   open(): Promise<Collector> {
-    const { clock, log, steps, sink } = this;
+    const { clock, log, steps, sink, later } = this;
     const state = new SimState();
     if (!this.writesFacts) state.writeFact = () => Promise.reject(failureOf("state-unwritable"));
     state.release = async ({ orderly }) => {
@@ -64,6 +67,7 @@ class Bench {
       await this.released();
     };
     const build = async (stanza: Stanza): Promise<Customer> => {
+      await later.get(stanza.name)?.();
       const failure = this.unbuildable.get(stanza.name);
       if (failure) throw failure;
       return {
@@ -79,20 +83,27 @@ class Bench {
         configured: this.stanzas,
         wanted: this.stanzas.filter(({ name }) => !this.refused.some(({ stanza }) => stanza.name === name)),
         refused: this.refused,
+        misconfigured: this.misconfigured,
         resolveAgain: () => Promise.resolve(this.admits),
         builder: {
           build,
           async buildAll(stanzas) {
             const customers: Customer[] = [];
             const refused: RefusedCustomer[] = [];
-            for (const stanza of stanzas)
+            for (const stanza of stanzas.filter(({ name }) => !later.has(name)))
               await build(stanza).then(
                 (customer) => customers.push(customer),
                 (failure: Failure) => refused.push({ stanza, failure }),
               );
-            return { customers, refused, later: [] };
+            return { customers, refused, later: stanzas.filter(({ name }) => later.has(name)) };
           },
-          joinLater: async (stanza, scheduler) => scheduler.add(await build(stanza)),
+          async joinLater(stanza, scheduler, _state, stop, failed) {
+            while (!stop.aborted) {
+              const customer = await build(stanza).catch(failed);
+              if (customer) return scheduler.add(customer);
+              await clock.pause(30_000, stop);
+            }
+          },
           keepTokensAlive: () => Promise.resolve(),
         },
       },
@@ -263,7 +274,7 @@ describe("a customer that cannot be collected", () => {
     await bench.clock.advance(1_000);
     expect(bench.sink.healths.map(({ tenant, streams }) => [tenant, streams[0]?.state, streams[0]?.failure])).toEqual([
       ["Customer 1", "failing", "splunkd-unreachable"],
-      ["Customer 2", "signed-out", "credential-missing"],
+      ["Customer 2", "misconfigured", "credential-missing"],
     ]);
     bench.admits = [first];
     await bench.clock.advance(75_000);
@@ -286,6 +297,68 @@ describe("a customer that cannot be collected", () => {
     expect(bench.said("error")).toEqual(["It is credential-missing."]);
     bench.stop.abort();
   });
+});
+
+describe("a customer whose tenant is given as a domain", () => {
+  const DOMAIN = { tenant_id: "contoso.example", client_id: "1f6bd6d0-d1ab-4a0a-9c1e-c3c6b5d7a8e9" };
+  const [stanza] = parseStanzas([{ name: "contoso", values: DOMAIN }], { host: "splunk", nowMs: T0 }).stanzas;
+  const contoso = stanza as Stanza;
+  const benchWith = (ask: () => Promise<unknown>): Bench => {
+    const bench = new Bench(1, [contoso]);
+    bench.later.set("contoso", ask);
+    return bench;
+  };
+  const healthOf = (bench: Bench) =>
+    bench.sink.healths
+      .filter(({ tenant }) => tenant === "contoso")
+      .map(({ tenant_id, streams: [first] }) => [tenant_id, first?.stream, first?.state, first?.failure]);
+
+  test("P24 that cannot be resolved has one event and one line, until it can be collected", async () => {
+    let isKnown = false;
+    const bench = benchWith(() => (isKnown ? Promise.resolve() : Promise.reject(failureOf("dns-failed"))));
+    const collector = await bench.open();
+    void collector.run();
+    await bench.clock.advance(MINUTE);
+    expect(healthOf(bench)).toEqual([["", "*", "failing", "dns-failed"]]);
+    expect(bench.said("error")).toEqual(["It is dns-failed."]);
+    await bench.clock.advance(2 * HOUR);
+    expect(healthOf(bench)).toHaveLength(3);
+    isKnown = true;
+    await bench.clock.advance(2 * HOUR);
+    const [tenantId, stream, state] = healthOf(bench).at(-1) ?? [];
+    expect([tenantId, stream, state]).toEqual(["contoso.example", "alerts", "ok"]);
+    expect(healthOf(bench).filter(([id]) => id === "")).toHaveLength(3);
+    bench.stop.abort();
+  });
+
+  test("P24 and the question for it hangs is failing within 60 s", async () => {
+    const bench = benchWith(() => new Promise(() => undefined));
+    const collector = await bench.open();
+    void collector.run();
+    await bench.clock.advance(MINUTE);
+    expect(healthOf(bench)).toEqual([["", "*", "failing", "network-timeout"]]);
+    expect(bench.sink.sent.map(({ id }) => id)).toEqual(["customer-1-alert"]);
+    bench.stop.abort();
+  });
+});
+
+test("P24 customers with wrong settings have a health event each, also when nobody else is configured", async () => {
+  const bench = new Bench(0);
+  const failure = failureOf("settings", { when: "never" });
+  bench.misconfigured = [
+    { name: "contoso", tenantName: "Contoso GmbH", tenantId: "", failure },
+    { name: "fabrikam", tenantName: "fabrikam", tenantId: stanzaOf(7).tenantId as TenantId, failure },
+  ];
+  const collector = await bench.open();
+  expect(collector.hasCustomers).toBe(false);
+  void collector.run();
+  await bench.clock.advance(MINUTE);
+  const seen = bench.sink.healths.map(({ tenant, tenant_id, streams: [first] }) => [tenant, tenant_id, first?.state]);
+  expect(seen).toEqual([
+    ["Contoso GmbH", "", "misconfigured"],
+    ["fabrikam", "71111111-2222-4333-8444-555555555555", "misconfigured"],
+  ]);
+  bench.stop.abort();
 });
 
 describe("a single round", () => {

@@ -1,5 +1,7 @@
+import { noAnswerYet } from "../collect/failures.ts";
+import { FIRST_HEALTH_WITHIN_MS } from "../collect/report.ts";
 import type { Customer } from "../collect/scheduler.ts";
-import { Scheduler } from "../collect/scheduler.ts";
+import { type Refusal, Scheduler } from "../collect/scheduler.ts";
 import { type Backoff, backoffMs } from "../model/backoff.ts";
 import { asFailure, EXIT, type ExitCode, exitCodeOf, type Failure } from "../model/failure.ts";
 import type { Clock, Http, Log, Random, Sink } from "../model/ports.ts";
@@ -7,7 +9,7 @@ import type { GlobalSettings, Stanza } from "../model/stanza.ts";
 import type { StateFolder } from "../model/state.ts";
 import type { StreamName } from "../model/stream.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
-import type { CustomerBuilder, RefusedCustomer } from "./customers.ts";
+import type { CustomerBuilder, MisconfiguredCustomer, RefusedCustomer } from "./customers.ts";
 import { type Heap, keepHeapSmall } from "./heap-keeper.ts";
 
 /** What turns settings into what the engine runs. */
@@ -16,10 +18,12 @@ type Builder = Pick<CustomerBuilder, "build" | "buildAll" | "joinLater" | "keepT
 /** The customers of one collector. */
 export interface CollectorCustomers {
   /** Everybody who is configured, also those who are left out now: only they may keep their state folder. */
-  readonly configured: readonly Stanza[];
+  readonly configured: readonly Pick<Stanza, "name" | "tenantId">[];
   readonly wanted: readonly Stanza[];
   /** Wanted, but the host found that they cannot be collected, and has logged it. */
   readonly refused?: readonly RefusedCustomer[];
+  /** Configured, but with settings that cannot be used; the host has logged it. */
+  readonly misconfigured?: readonly MisconfiguredCustomer[];
   /** Looks again at those of `refused` whose failure may pass; returns the ones that can now be collected. */
   resolveAgain?(stanzas: readonly Stanza[]): Promise<readonly Stanza[]>;
   readonly builder: Builder;
@@ -99,8 +103,8 @@ export class Collector {
   readonly #scheduler: Scheduler;
   /** Customers whose tenant is a domain: naming it may take the network. */
   readonly #later: readonly Stanza[];
-  /** Ends what health says of a refused customer, by stanza. */
-  readonly #withdraw = new Map<string, () => void>();
+  /** What health says of refused customers, by stanza. */
+  readonly #refusals = new Map<string, Refusal>();
   readonly #ended = new AbortController();
   readonly #stop: AbortSignal;
   /** False when nobody can be collected for. */
@@ -125,7 +129,14 @@ export class Collector {
       this.#breaks += 1;
       this.#scheduler.replayProvisional();
     });
-    for (const refused of [...(parts.customers.refused ?? []), ...opened.refused]) this.#refuse(refused);
+    for (const refused of [...(parts.customers.refused ?? []), ...opened.refused]) {
+      this.#failed.push(refused.failure);
+      this.#refuse(refused);
+    }
+    for (const { tenantId, tenantName, failure } of parts.customers.misconfigured ?? []) {
+      this.#failed.push(failure);
+      this.#scheduler.refuse({ tenant: { id: tenantId, name: tenantName }, failure });
+    }
   }
 
   /**
@@ -198,7 +209,9 @@ export class Collector {
       try {
         await this.#scheduler.add(await this.#build(stanza));
       } catch (error) {
-        this.#fail(asFailure(error), { customer: stanza.name });
+        const failure = asFailure(error);
+        this.#failed.push(failure);
+        this.#refuse({ stanza, failure });
       }
     }
     for (let round = 0, seen = -1; round <= ROUNDS_AFTER_BREAKS && seen !== this.#breaks; round += 1) {
@@ -263,27 +276,51 @@ export class Collector {
     return builder.build(stanza, this.#state, only);
   }
 
-  /** Tells of a customer that cannot be collected, in health events where the tenant is known. */
+  /** Reports a customer that cannot be collected, in the log and in health events. */
   #refuse({ stanza, failure }: RefusedCustomer): void {
-    const id = tenantIdFrom(stanza.tenantId);
-    if (id === undefined) {
-      this.#fail(failure, { customer: stanza.name });
-      return;
+    const refusal = this.#refusals.get(stanza.name);
+    if (refusal) refusal.become(failure);
+    else {
+      const tenant = { id: tenantIdFrom(stanza.tenantId) ?? ("" as const), name: stanza.tenantName };
+      this.#refusals.set(stanza.name, this.#scheduler.refuse({ tenant, failure }));
     }
-    this.#failed.push(failure);
-    const { only } = this.#p.customers;
-    const streams = only === undefined ? stanza.streams : stanza.streams.filter((stream) => only.includes(stream));
-    const tenant = { id, name: stanza.tenantName, cloud: stanza.cloud };
-    this.#withdraw.set(stanza.name, this.#scheduler.refuse({ tenant, streams, failure }));
+  }
+
+  #withdrawRefusal({ name }: Stanza): void {
+    this.#refusals.get(name)?.withdraw();
+    this.#refusals.delete(name);
   }
 
   /** Keeps asking for the tenant behind a domain; the customer joins when it is known. */
   #joinLater(stanza: Stanza): void {
     const { customers, world } = this.#p;
-    void customers.builder.joinLater(stanza, this.#scheduler, this.#state, this.#stop).catch((error: unknown) => {
-      const failure = asFailure(error);
-      world.log.error(failure.say, { customer: stanza.name, failure: failure.code, next_step: failure.nextStep });
-    });
+    const settled = new AbortController();
+    const refuse = (failure: Failure) => {
+      settled.abort();
+      this.#refuse({ stanza, failure });
+    };
+    const scheduler: Pick<Scheduler, "add"> = {
+      add: (customer) => {
+        settled.abort();
+        this.#withdrawRefusal(stanza);
+        return this.#scheduler.add(customer);
+      },
+    };
+    void customers.builder
+      .joinLater(stanza, scheduler, this.#state, this.#stop, refuse)
+      .catch((error: unknown) => refuse(asFailure(error)));
+    void this.#reportWithoutAnswer(stanza, AbortSignal.any([this.#stop, settled.signal]), refuse, world.clock);
+  }
+
+  /** A question for the tenant that hangs must not silence the customer. */
+  async #reportWithoutAnswer(
+    stanza: Stanza,
+    settled: AbortSignal,
+    refuse: (failure: Failure) => void,
+    clock: Clock,
+  ): Promise<void> {
+    await clock.pause(FIRST_HEALTH_WITHIN_MS, settled);
+    if (!settled.aborted) refuse(noAnswerYet(stanza.tenantName, undefined, FIRST_HEALTH_WITHIN_MS));
   }
 
   /**
@@ -301,7 +338,6 @@ export class Collector {
       if (this.#stop.aborted) return;
       const admitted = await customers.resolveAgain(waiting);
       for (const stanza of admitted) {
-        this.#withdraw.get(stanza.name)?.();
         this.#joinLater(stanza);
       }
       waiting = waiting.filter((one) => !admitted.some(({ name }) => name === one.name));

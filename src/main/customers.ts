@@ -13,7 +13,7 @@ import { Failure, isFailure } from "../model/failure.ts";
 import type { HuntingSource } from "../model/hunting.ts";
 import { apiOf, audienceOf } from "../model/permissions.ts";
 import type { Clock, Http, Log, Random, RefreshTokenVault, SourceStream, TokenSource } from "../model/ports.ts";
-import type { GlobalSettings, Stanza } from "../model/stanza.ts";
+import type { GlobalSettings, RefusedSettings, Stanza } from "../model/stanza.ts";
 import type { StateFolder } from "../model/state.ts";
 import type { StreamName } from "../model/stream.ts";
 import type { Tenant, TenantId } from "../model/tenant.ts";
@@ -46,6 +46,9 @@ export interface RefusedCustomer {
   readonly stanza: Stanza;
   readonly failure: Failure;
 }
+
+/** A customer whose settings are wrong, so that there is no stanza. */
+export type MisconfiguredCustomer = Omit<RefusedSettings, "problems"> & { readonly failure: Failure };
 
 /**
  * Turns checked settings into what the engine runs: resolves the tenant, selects the sign-in, creates the
@@ -162,23 +165,27 @@ export class CustomerBuilder {
     return { customers, refused, later };
   }
 
-  /** Resolves a domain with retries, and adds the customer to the scheduler when its tenant is known. */
-  async joinLater(stanza: Stanza, scheduler: Scheduler, state: StateFolder, stop: AbortSignal): Promise<void> {
-    const { clock, log, random } = this.#world;
+  /**
+   * Resolves a domain with retries, and adds the customer to the scheduler when its tenant is known.
+   *
+   * @param failed called after each failed try.
+   */
+  async joinLater(
+    stanza: Stanza,
+    scheduler: Pick<Scheduler, "add">,
+    state: StateFolder,
+    stop: AbortSignal,
+    failed: (failure: Failure) => void,
+  ): Promise<void> {
+    const { clock, random } = this.#world;
     for (let tries = 1; !stop.aborted; tries += 1) {
       try {
         await scheduler.add(await this.build(stanza, state));
         return;
       } catch (error) {
         if (!isFailure(error)) throw error;
-        const waitMs = backoffMs(RESOLVE_AGAIN, tries, random);
-        log.error(error.say, {
-          tenant: stanza.tenantName,
-          failure: error.code,
-          next_step: error.nextStep || undefined,
-          again_in_s: Math.round(waitMs / 1000),
-        });
-        await clock.pause(waitMs, stop);
+        failed(error);
+        await clock.pause(backoffMs(RESOLVE_AGAIN, tries, random), stop);
       }
     }
   }

@@ -34,11 +34,22 @@ export function versionKey(
   return `${tenantId}:${stream}:${kind}:${objectId}:${formatInstant(updated)}`;
 }
 
-export type HealthState = "ok" | "catching-up" | "throttled" | "failing" | "signed-out" | "off";
+export type HealthState =
+  | "ok"
+  | "catching-up"
+  | "throttled"
+  | "failing"
+  | "signed-out"
+  | "awaiting-consent"
+  | "misconfigured"
+  | "off";
+
+/** Stands for all streams of a customer that is refused as a whole. */
+export const ALL_STREAMS = "*";
 
 /** One stream's part of a health event; counts are since the previous health event of that customer. */
 export interface StreamHealth {
-  readonly stream: StreamName;
+  readonly stream: StreamName | typeof ALL_STREAMS;
   readonly state: HealthState;
   /** Seconds since the start of the last completed walk; null before the first. */
   readonly lag_s: number | null;
@@ -63,6 +74,7 @@ export interface StreamHealth {
 export interface HealthEvent {
   readonly time: string;
   readonly tenant: string;
+  /** Empty where only a domain is known, or nothing valid. */
   readonly tenant_id: string;
   readonly streams: readonly StreamHealth[];
   readonly credential: string | null;

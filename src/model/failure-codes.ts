@@ -586,6 +586,12 @@ export const FAILURE_CODES = {
     settings: ["proxy"],
     exit: "microsoft",
   },
+  "network-timeout": {
+    meaning: "A customer's first answer has not come within 60 seconds of the start. The program goes on asking.",
+    action: "Check the firewall and the proxy. Then run `defender-mssp doctor --customer CUSTOMER`.",
+    actors: ["microsoft"],
+    exit: "microsoft",
+  },
   "network-unreachable": {
     meaning: "A host could not be reached from this machine.",
     action: "Check the firewall, and set `proxy` if this network needs one.",

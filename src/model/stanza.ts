@@ -1,5 +1,6 @@
 import type { ValuesOf } from "./setting.ts";
 import type { CustomerRow, GlobalRow } from "./settings-table.ts";
+import type { TenantId } from "./tenant.ts";
 
 /** A customer's rows of the settings table, after reading. */
 export type CustomerSettings = ValuesOf<CustomerRow>;
@@ -52,6 +53,15 @@ export interface Stanza extends Omit<CustomerSettings, "endpoints" | "route" | "
 }
 
 export type GlobalSettings = ValuesOf<GlobalRow>;
+
+/** A customer whose settings are wrong, so that there is no stanza, as far as it is known. */
+export interface RefusedSettings {
+  readonly name: string;
+  readonly tenantName: string;
+  /** Empty if `tenant_id` is not a GUID. */
+  readonly tenantId: TenantId | "";
+  readonly problems: readonly SettingProblem[];
+}
 
 /** One problem in the settings, with a sentence that says how to fix it. Never contains a secret's value. */
 export interface SettingProblem {

@@ -308,11 +308,13 @@ export class Hunter implements Runner {
 
   async #readOnce(progress: Progress, pass: HuntingPass, stop: AbortSignal): Promise<HuntingEnd> {
     const { budget, limiter, source, report, store, clock } = this.#p;
-    const release = await acquireWithinBudget(budget, limiter, stop);
+    const slot = await acquireWithinBudget(budget, limiter, stop);
     try {
       if (stop.aborted) throw stopped();
-      report.count("requests");
+      report.asked(clock.monotonicMs());
       const page = await source.hunt(pass, stop);
+      report.answered();
+      await slot.answered();
       this.#serverAheadMs = page.serverNowMs - clock.nowMs();
       for await (const batch of page.batches) {
         await this.#deliver(batch, progress, pass);
@@ -322,7 +324,7 @@ export class Hunter implements Runner {
       if (report.state === "throttled") report.be("ok");
       return page.end();
     } finally {
-      release();
+      slot.release();
     }
   }
 

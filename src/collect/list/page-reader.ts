@@ -165,15 +165,17 @@ export class PageReader {
 
   async #readOnce(question: Question, pass: QuestionPass): Promise<PageFacts> {
     const { budget, limiter, limiterOfFailing, source, report, clock } = this.#p;
-    const release = await acquireWithinBudget(budget, pass.isFailing ? limiterOfFailing : limiter, pass.stop);
+    const slot = await acquireWithinBudget(budget, pass.isFailing ? limiterOfFailing : limiter, pass.stop);
     const tally = new PageTally();
     const pagePass: PagePass = { ...pass, tally, askedFrom: question.from };
     let facts: PageFacts;
     try {
       if (pass.stop.aborted) throw stopped();
-      report.count("requests");
+      report.asked(clock.monotonicMs());
       this.#requests += 1;
       const page = await source.ask(question, pass.stop);
+      report.answered();
+      await slot.answered();
       this.#serverNowMs = page.serverNowMs;
       for await (const batch of page.batches) {
         await this.#delivery.deliver(batch, pagePass);
@@ -189,7 +191,7 @@ export class PageReader {
       else if (report.state === "throttled") report.be(pass.upTo === undefined ? "catching-up" : "ok");
       facts = { ...tally.facts(), link: page.link(), serverNowMs: page.serverNowMs, partial: page.partial };
     } finally {
-      release();
+      slot.release();
     }
     for (const record of tally.huge) await this.#delivery.deliverHuge(record, pass);
     return facts;

@@ -548,7 +548,7 @@ describe("P24 silence is visible", () => {
     });
     await world.clock.advance(MINUTE);
     expect(world.sink.healths[0]?.streams[0]).toMatchObject({
-      state: "signed-out",
+      state: "awaiting-consent",
       actor: "customer",
       next_step: "Send the link.",
       failure: "consent-missing",

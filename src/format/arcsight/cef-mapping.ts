@@ -212,6 +212,8 @@ export const HEALTH_CLASSES: Readonly<
   throttled: { name: "Defender collection is throttled by Microsoft", severity: "4" },
   failing: { name: "Defender collection fails", severity: "7" },
   "signed-out": { name: "Defender collection cannot sign in", severity: "8" },
+  "awaiting-consent": { name: "Defender collection waits for the customer's consent", severity: "6" },
+  misconfigured: { name: "Defender collection is not configured correctly", severity: "7" },
   off: { name: "Defender collection is off", severity: "1" },
   "credential-expiring": { name: "Defender collection credential expires soon", severity: "6" },
   "sweep-found": { name: "Defender collection found late records", severity: "3" },

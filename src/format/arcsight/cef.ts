@@ -256,7 +256,7 @@ function writeHealthLine(
     severity,
   };
   const common: CefPair[] = [
-    { key: "deviceExternalId", value: event.tenant_id },
+    ...(event.tenant_id === "" ? [] : [{ key: "deviceExternalId", value: event.tenant_id } as const]),
     { key: "cs3", value: event.tenant, label: "Tenant", cutOrder: 5 },
     ...(at === undefined ? [] : [{ key: "rt", value: String(msFromTicks(at)) } as const]),
   ];

@@ -146,7 +146,7 @@ export function endStreamedEvent(out: ByteWriter, xml: boolean): void {
 /** A health event; `stanza` decides index and host, as for the customer's other events. */
 export function writeSplunkHealth(out: ByteWriter, stanza: string, event: HealthEvent): void {
   const at = splunkTime(msFromTicks(parseInstant(event.time) ?? 0n));
-  const source = xmlText(`${SOURCETYPE.health}:${event.tenant_id}`);
+  const source = xmlText(`${SOURCETYPE.health}:${event.tenant_id || "unknown"}`);
   out.text(
     `${openOf(stanza)}${at}</time><source>${source}</source><sourcetype>${SOURCETYPE.health}</sourcetype><data>${escapeMarkup(jsonForXml(event))}${END}`,
   );

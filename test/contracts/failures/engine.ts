@@ -120,6 +120,13 @@ export const ENGINE: Causes = {
         { clamp: 40, pageTop: 100 },
       ),
   ],
+  "network-timeout": [
+    "the first answer does not come within the first minute",
+    () =>
+      collected("network-timeout", (stream) => {
+        stream.answerTakesMs = HOUR;
+      }),
+  ],
   "link-elsewhere": [
     "a next link leads to another host",
     () =>
