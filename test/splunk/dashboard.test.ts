@@ -49,11 +49,12 @@ function health(
   streams: readonly Partial<StreamHealth>[],
   daysLeft: number | null = null,
   credential: string | null = daysLeft === null ? null : "main",
+  tenantId: string = CUSTOMERS[tenant],
 ): IndexedEvent {
   const event: HealthEvent = {
     time: new Date((NOW_S - minutesAgo * 60) * 1000).toISOString(),
     tenant,
-    tenant_id: CUSTOMERS[tenant],
+    tenant_id: tenantId,
     streams: streams.map(streamHealth),
     credential,
     credential_days_left: daysLeft,
@@ -159,6 +160,25 @@ describe("the lookup of customers", () => {
   });
 });
 
+test("a customer whose tenant is unknown is a row of its own until its GUID is known", () => {
+  const refused = [{ stream: "*" as const, state: "misconfigured" as const, failure: "settings" as const }];
+  const unknown = (tenant: keyof typeof CUSTOMERS, minutesAgo: number) =>
+    health(tenant, minutesAgo, refused, null, null, "");
+  const one = world([
+    unknown("contoso", 20),
+    health("contoso", 10, [{}]),
+    unknown("fabrikam", 5),
+    unknown("tailspin", 5),
+  ]);
+  runSearch(saved("Customers lookup"), one);
+  const rows = plain(one.lookups.get("defender_mssp_customers") ?? []);
+  expect(rows.map((row) => [row["tenant_id"], row["state"]]).toSorted()).toEqual([
+    [CUSTOMERS.contoso, "ok"],
+    ["unknown:fabrikam", "misconfigured"],
+    ["unknown:tailspin", "misconfigured"],
+  ]);
+});
+
 describe("saved alerts", () => {
   test("name a silent customer", () => {
     const one = world(THREE);
@@ -206,7 +226,7 @@ describe("the dashboard Customers", () => {
   test.each([
     ["Customers", { customers: 3 }],
     ["Silent for two hours", { silent: 1 }],
-    ["Signed out or failing", { failing: 1 }],
+    ["Not collected", { failing: 1 }],
     ["Throttled or catching up", { slow: 1 }],
     ["Credential ends within 30 days", { ending: 1 }],
   ])("counts in the panel %s", (title, wanted) => expect(shown(title)).toEqual([wanted]));

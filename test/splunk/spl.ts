@@ -103,6 +103,12 @@ const COMMANDS: Readonly<Record<string, (rest: string, rows: Row[], world: Searc
     );
   },
   stats: (rest, rows) => stats(rest, rows),
+  eventstats(rest, rows) {
+    const [, by = ""] = rest.split(/\s+by\s+/);
+    const groupOf = (row: Row) => JSON.stringify(by.split(/[\s,]+/).map((field) => row.get(field) ?? null));
+    const groups = new Map(stats(rest, rows).map((row) => [groupOf(row), row]));
+    return rows.map((row) => new Map([...row, ...(groups.get(groupOf(row)) ?? [])]));
+  },
   timechart: (rest, rows) => stats(rest, rows),
   top(rest, rows) {
     const field = rest.replace(/^limit=\d+\s+/, "");

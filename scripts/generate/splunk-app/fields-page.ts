@@ -80,8 +80,8 @@ const KINDS: Readonly<Record<(typeof SOURCE_KINDS)[number], string>> = {
 };
 
 const HEALTH_MEMBERS: Readonly<Record<keyof StreamHealth, string>> = {
-  stream: "the stream's name",
-  state: "`ok`, `catching-up`, `throttled`, `failing`, `signed-out` or `off`",
+  stream: "the stream's name; `*` for a customer that is refused as a whole",
+  state: "`ok`, `catching-up`, `throttled`, `failing`, `signed-out`, `awaiting-consent`, `misconfigured` or `off`",
   lag_s: "seconds since the last complete walk began; null before the first",
   walk_completed_at: "when the last complete walk ended; null before the first",
   new: "events sent of objects that are new",

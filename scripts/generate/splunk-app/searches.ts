@@ -37,15 +37,18 @@ export const MACROS: readonly { readonly name: string; readonly definition: stri
     name: "defender_mssp_customer_streams",
     definition: pipeline(
       "`defender_mssp_health`",
+      'eval tenant_id=if(isnull(tenant_id) OR tenant_id="","unknown:".tenant,tenant_id)',
       "dedup tenant_id",
+      "eventstats max(_time) as newest_s by tenant",
+      'where NOT (match(tenant_id,"^unknown:") AND _time<newest_s)',
       "spath path=streams{} output=stream_json",
       "mvexpand stream_json",
       'eval stream=json_extract(stream_json,"stream"), state=json_extract(stream_json,"state"), lag_s=tonumber(json_extract(stream_json,"lag_s")), failure=json_extract(stream_json,"failure"), actor=json_extract(stream_json,"actor"), say=json_extract(stream_json,"say"), next_step=json_extract(stream_json,"next_step"), swept=tonumber(json_extract(stream_json,"swept"))',
       'eval failure=nullif(failure,"null"), actor=nullif(actor,"null"), say=nullif(say,"null"), next_step=nullif(next_step,"null"), credential=nullif(credential,"null"), credential_days_left=tonumber(nullif(credential_days_left,"null"))',
       "eval silent_s=now()-_time",
-      'eval rank=case(silent_s>7500,6, state="signed-out",5, state="failing",4, state="throttled",3, state="catching-up",2, true(),1)',
+      'eval rank=case(silent_s>7500,6, state="signed-out" OR state="misconfigured",5, state="failing" OR state="awaiting-consent",4, state="throttled",3, state="catching-up",2, true(),1)',
     ),
-    why: "One row per customer and stream from the newest health event; sort by -rank for the worst first. Health events come hourly, so 7,500 s without one count as silence.",
+    why: "One row per customer and stream from the newest health event; sort by -rank for the worst first. Health events come hourly, so 7,500 s without one count as silence. A customer whose tenant is not known has the tenant_id `unknown:` and its name, until a health event with its GUID comes.",
   },
 ];
 

@@ -29,7 +29,7 @@ export const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
       options: { drilldown: "none", useColors: "1", rangeColors: '["0x53a051","0xdc4e41"]', rangeValues: "[0]" },
     },
     {
-      title: "Signed out or failing",
+      title: "Not collected",
       kind: "single",
       after: "stats dc(eval(if(rank=5 OR rank=4,tenant_id,null()))) as failing",
       options: { drilldown: "none", useColors: "1", rangeColors: '["0x53a051","0xdc4e41"]', rangeValues: "[0]" },
