@@ -1,10 +1,19 @@
 import path from "node:path";
 import type { CloudName } from "../model/cloud.ts";
 import { CLOUDS } from "../model/cloud.ts";
+import { Failure } from "../model/failure.ts";
 import type { SettingsHost } from "../model/setting.ts";
 import type { CustomerRow, SecretKey } from "../model/settings-table.ts";
 import { CUSTOMER_ROWS, GLOBAL_ROWS, SECRET_KEYS, settingsFor, TABLE } from "../model/settings-table.ts";
-import type { CustomerSettings, Endpoints, GlobalSettings, SettingProblem, Stanza } from "../model/stanza.ts";
+import type {
+  CustomerSettings,
+  Endpoints,
+  GlobalSettings,
+  RefusedSettings,
+  SettingProblem,
+  Stanza,
+} from "../model/stanza.ts";
+import { tenantIdFrom } from "../model/tenant.ts";
 import type { FileRule } from "./files.ts";
 import { readFilePath } from "./files.ts";
 import type { Reading } from "./kinds.ts";
@@ -39,6 +48,8 @@ export interface ParseOptions {
 export interface ParsedSettings {
   /** The stanzas that can be used, in the given order. */
   readonly stanzas: readonly Stanza[];
+  /** The other ones, in the given order. */
+  readonly refused: readonly RefusedSettings[];
   /** Stanza name → secrets that are masked there; their values must come from the host's store. */
   readonly masked: ReadonlyMap<string, readonly SecretKey[]>;
   readonly globals: GlobalSettings;
@@ -57,6 +68,7 @@ export function parseStanzas(raw: readonly RawStanza[], options: ParseOptions): 
   const warnings: string[] = [];
   const masked = new Map<string, readonly SecretKey[]>();
   const stanzas: Stanza[] = [];
+  const refused: RefusedSettings[] = [];
   const seen = new Set<string>();
   const rules = rulesOf(options);
   for (const one of raw) {
@@ -66,7 +78,10 @@ export function parseStanzas(raw: readonly RawStanza[], options: ParseOptions): 
     const given = takenBy(options.host, one.values);
     const { partial, whole } = readRows(CUSTOMER_ROWS, given, rules, complain);
     checkTogether(partial, given, complain, (say) => warnings.push(`${one.name}: ${say}`));
-    if (problems.length > before || whole === undefined) continue;
+    if (problems.length > before || whole === undefined) {
+      refused.push(refusedSettings(one, problems.slice(before)));
+      continue;
+    }
     const { name } = one;
     const { tenantName = name, endpoints, ...rest } = whole;
     stanzas.push({ ...rest, name, tenantName, endpoints: endpointsOf(whole.cloud, endpoints) });
@@ -75,7 +90,34 @@ export function parseStanzas(raw: readonly RawStanza[], options: ParseOptions): 
   }
   const globals = readGlobals(raw, options, rules, problems, warnings);
   warnings.push(...unknownKeys(raw, options), ...sharedTenants(stanzas));
-  return { stanzas, masked, globals, problems, warnings };
+  return { stanzas, refused, masked, globals, problems, warnings };
+}
+
+/** What is known of a customer whose settings have these problems. */
+export function refusedSettings({ name, values }: RawStanza, problems: readonly SettingProblem[]): RefusedSettings {
+  const tenantName = values.tenant_name?.trim() ?? "";
+  return {
+    name,
+    tenantName: tenantName === "" || hasControl(tenantName) ? name : tenantName,
+    tenantId: tenantIdFrom(values.tenant_id ?? "") ?? "",
+    problems,
+  };
+}
+
+/**
+ * Why a customer with such settings is not collected.
+ *
+ * @param where the settings, as the reader knows them: a file, an input.
+ * @param thenDo what makes the correction count; a sentence.
+ */
+export function settingsRefused({ name, problems }: RefusedSettings, where: string, thenDo = ""): Failure {
+  const keys = [...new Set(problems.map(({ key }) => `\`${key}\``))].join(", ");
+  return new Failure("settings", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `${name} is not collected: ${problems.map(({ key, say }) => `\`${key}\` ${say}`).join("; ")}.`,
+    nextStep: `Correct ${keys} in ${where}.${thenDo === "" ? "" : ` ${thenDo}`}`,
+  });
 }
 
 /** `contoso: poll_seconds: 0 is below 1; write …`: one line for a log or a person. */

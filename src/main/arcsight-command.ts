@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
+import { settingsRefused } from "../config/settings.ts";
 import { lineLog, timedLevel } from "../format/log-line.ts";
 import type { ArcSightConfig } from "../hosts/arcsight/index.ts";
 import { openOutputs, openServe, readArcSightConfig, realDialer, realSecretReader } from "../hosts/arcsight/index.ts";
@@ -13,6 +14,7 @@ import type { CheckedConfig } from "./arcsight-findings.ts";
 import { tell } from "./arcsight-findings.ts";
 import { Collector, type Destination } from "./collector.ts";
 import { defaultStateDir, settingsFailure } from "./configuration.ts";
+import type { MisconfiguredCustomer } from "./customers.ts";
 import { diskState, fileCustomers, realCollectorWorld } from "./real-collector.ts";
 import { realClock, realFiles, realRandom, stopSignal, VERSION, warnOfDistrusted } from "./world.ts";
 
@@ -36,6 +38,8 @@ export interface ArcSightFlags {
 export interface Chosen {
   readonly config: ArcSightConfig;
   readonly stanzas: readonly Stanza[];
+  /** Of those asked for, the ones whose settings are wrong. */
+  readonly misconfigured: readonly MisconfiguredCustomer[];
   readonly stateDir: string;
 }
 
@@ -51,7 +55,7 @@ export async function arcSightRun(
   let chosen = await choose(flags);
   const log = logOf(chosen);
   warnOfDistrusted(distrusted, log);
-  const refused = tell(checkedConfigOf(chosen), log, { needOutputs: true, again: false });
+  const refused = tell(startedWith(chosen), log, { needOutputs: true, again: false });
   if (refused !== undefined) return refused;
   let reload = new AbortController();
   const stop = stopSignal(() => reload.abort()).signal;
@@ -79,7 +83,7 @@ export async function arcSightServe(flags: ArcSightFlags, distrusted: readonly s
   const { config, stateDir } = chosen;
   const log = logOf(chosen);
   warnOfDistrusted(distrusted, log);
-  const refused = tell(checkedConfigOf(chosen), log, { needOutputs: false, again: false });
+  const refused = tell(startedWith(chosen), log, { needOutputs: false, again: false });
   if (refused !== undefined) return refused;
   const { serve } = config;
   if (serve === undefined) {
@@ -91,7 +95,8 @@ export async function arcSightServe(flags: ArcSightFlags, distrusted: readonly s
   const stop = stopSignal(() => log.warn("serve reads its configuration only at start; restart it")).signal;
   log.info("started", { version: VERSION, customers: chosen.stanzas.length, state: stateDir });
   const code = await collectInto(chosen, { once: false, stop }, log, () => {
-    const serving = openServe(serve, config.settings.stanzas, stateDir, { disk: realDisk, clock: realClock, log });
+    const customers = [...config.settings.stanzas, ...config.settings.refused];
+    const serving = openServe(serve, customers, stateDir, { disk: realDisk, clock: realClock, log });
     let server: Awaited<ReturnType<typeof serving.listen>> | undefined;
     return {
       sink: serving.sink,
@@ -132,7 +137,7 @@ function outputsOf({ config, stateDir }: Chosen, log: Log): () => Destination {
   const ports = { disk: realDisk, clock: realClock, platform: process.platform };
   const world = { ports, clock: realClock, random: realRandom, log, dialer: realDialer, hostName: hostname() };
   return () => {
-    const sink = openOutputs(config.outputs, config.settings.stanzas, stateDir, world);
+    const sink = openOutputs(config.outputs, config.settings.stanzas, config.settings.refused, stateDir, world);
     return {
       sink,
       onBroken: (listener) => sink.onBroken(listener),
@@ -142,17 +147,23 @@ function outputsOf({ config, stateDir }: Chosen, log: Log): () => Destination {
 }
 
 async function collectInto(
-  { config, stanzas, stateDir }: Chosen,
+  { config, stanzas, misconfigured, stateDir }: Chosen,
   { once, stop }: { readonly once: boolean; readonly stop: AbortSignal },
   log: Log,
   openDestination: () => Destination,
 ): Promise<ExitCode> {
-  const { globals, stanzas: configured } = config.settings;
+  const { globals, refused } = config.settings;
+  const configured = [...config.settings.stanzas, ...refused];
   const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
   let collector: Collector;
   try {
     collector = await Collector.open({
-      customers: { configured, wanted: stanzas, builder: fileCustomers(stateDir, { http, log, globals }) },
+      customers: {
+        configured,
+        wanted: stanzas,
+        misconfigured,
+        builder: fileCustomers(stateDir, { http, log, globals }),
+      },
       openState: diskState(stateDir, log, { waitForLock: "for-ever", stop }),
       openDestination,
       limits: { finishPagesMs: FINISH_PAGES_MS },
@@ -182,21 +193,31 @@ export async function choose(flags: ArcSightFlags): Promise<Chosen> {
     overrides: flags.overrides,
   });
   const { customer } = flags;
-  const isWanted = (stanza: Stanza) =>
+  const isWanted = (stanza: Pick<Stanza, "name" | "tenantName" | "tenantId">) =>
     !customer?.length ||
     customer.some((name) =>
       [stanza.name, stanza.tenantName, stanza.tenantId].some((one) => one.toLowerCase() === name.toLowerCase()),
     );
   const stanzas = config.settings.stanzas.filter(isWanted);
+  const thenDo = `Then run \`defender-mssp arcsight check --config ${flags.config}\` and restart this program.`;
+  const misconfigured = config.settings.refused
+    .filter(isWanted)
+    .map((one) => ({ ...one, failure: settingsRefused(one, flags.config, thenDo) }));
   return {
     config,
     stanzas,
+    misconfigured,
     stateDir: flags.state ?? config.settings.globals.stateDir ?? defaultStateDir(flags.environment),
   };
 }
 
 function checkedConfigOf({ config, stanzas }: Chosen): CheckedConfig {
   return { config, customers: stanzas.length };
+}
+
+/** A customer with wrong settings is enough to start: its health events say what is wrong. */
+function startedWith(chosen: Chosen): CheckedConfig {
+  return { config: chosen.config, customers: chosen.stanzas.length + chosen.misconfigured.length };
 }
 
 /** On stderr, with the level that the configuration sets. */

@@ -79,7 +79,7 @@ export async function runModularInput(distrusted: readonly string[], document?: 
   const host = await openSplunkHost(run, world, stop.signal);
   host.gone.addEventListener("abort", () => stop.abort("host-gone"), { once: true });
   const code =
-    host.customers.length === 0 && host.refused.length === 0
+    host.customers.length + host.refused.length + host.misconfigured.length === 0
       ? await idle(host, world, stop.signal)
       : await collect(host, run, world, stop.signal);
   log.info("stopped", { exit_code: code });
@@ -101,9 +101,10 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
   try {
     collector = await Collector.open({
       customers: {
-        configured: settings.stanzas,
+        configured: [...settings.stanzas, ...settings.refused],
         wanted: host.customers.map(({ stanza }) => stanza),
         refused: host.refused,
+        misconfigured: host.misconfigured,
         async resolveAgain(stanzas) {
           const resolved = await host.resolveAgain(stanzas);
           for (const { stanza, vault } of resolved) vaults.set(stanza.name, vault);

@@ -38,7 +38,7 @@ function open(
     dialer: receiver,
     hostName: "collector",
   };
-  return openOutputs(config.outputs, config.settings.stanzas, stateDir, world);
+  return openOutputs(config.outputs, config.settings.stanzas, config.settings.refused, stateDir, world);
 }
 
 test("a spool gets the largest size that the settings allow, not 2 GiB at most", () => {

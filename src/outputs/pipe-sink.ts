@@ -18,8 +18,10 @@ import type { StreamPipe } from "./stream-pipe.ts";
 /** Size of one write to the pipe. Larger writes are not faster; smaller ones need more system calls. */
 const WRITE_BYTES = 256 * 1024;
 
+/** What is needed of a customer to write its health. */
+export type NamedCustomer = Pick<Stanza, "name" | "tenantName" | "tenantId">;
 /** What is needed of a customer to write its events. */
-export type PipeCustomer = EventStyle & Pick<Stanza, "name" | "tenantName" | "tenantId">;
+export type PipeCustomer = EventStyle & NamedCustomer;
 
 export interface PipeSinkParts {
   readonly events: StreamPipe;
@@ -32,6 +34,8 @@ export interface PipeSinkParts {
    * style and index.
    */
   readonly customers: readonly PipeCustomer[];
+  /** Customers whose settings are wrong: only health events tell of them. */
+  readonly refused?: readonly NamedCustomer[];
 }
 
 /**
@@ -39,7 +43,8 @@ export interface PipeSinkParts {
  * so a written event may not be delivered. One batch at a time, because the buffer is shared and is reused
  * only after the pipe has taken it.
  */
-export function pipeSink({ events, health, form, customers }: PipeSinkParts): Sink {
+export function pipeSink({ events, health, form, customers, refused = [] }: PipeSinkParts): Sink {
+  const everybody: readonly NamedCustomer[] = [...customers, ...refused];
   const styles = new Map<string, EventStyle>(customers.map((customer) => [customer.name, customer]));
   const isXml = form === "splunk";
   const writeEvent = isXml ? writeSplunkEvent : writeJsonLine;
@@ -105,11 +110,11 @@ export function pipeSink({ events, health, form, customers }: PipeSinkParts): Si
    * customer's name is compared first.
    */
   function stanzaOf(event: HealthEvent): string {
-    const named = customers.filter((customer) => customer.tenantName === event.tenant);
+    const named = everybody.filter((customer) => customer.tenantName === event.tenant);
     const found =
       named.find((customer) => customer.tenantId === event.tenant_id) ??
       named[0] ??
-      customers.find((customer) => customer.tenantId === event.tenant_id);
+      everybody.find((customer) => customer.tenantId === event.tenant_id);
     return found?.name ?? event.tenant;
   }
 }

@@ -4,7 +4,7 @@ import { readFilePath } from "../../config/files.ts";
 import type { PropertiesFile } from "../../config/java-properties.ts";
 import { readProperties, readPropertiesText } from "../../config/java-properties.ts";
 import type { FileLook, ParsedSettings, RawStanza } from "../../config/settings.ts";
-import { parseStanzas } from "../../config/settings.ts";
+import { parseStanzas, refusedSettings } from "../../config/settings.ts";
 import { Failure } from "../../model/failure.ts";
 import type { SettingProblem } from "../../model/stanza.ts";
 
@@ -71,7 +71,18 @@ export function readArcSightConfig(bytes: Uint8Array, file: string, options: Con
   const outputProblems = problems.filter(({ stanza }) => stanza.startsWith("outputs["));
   return {
     form: read.form,
-    settings,
+    settings: {
+      ...settings,
+      refused: [
+        ...settings.refused.map((one) => ({ ...one, problems: one.problems.map(withLine) })),
+        ...read.unresolved.map((one) =>
+          refusedSettings(
+            one,
+            problems.filter(({ stanza }) => stanza === one.name),
+          ),
+        ),
+      ],
+    },
     outputs: read.outputs,
     serve: read.serve,
     taken: read.taken,

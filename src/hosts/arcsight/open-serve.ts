@@ -34,7 +34,7 @@ export interface Serving {
  */
 export function openServe(
   settings: ServeSettings,
-  stanzas: readonly Stanza[],
+  stanzas: readonly Pick<Stanza, "name" | "tenantName" | "tenantId">[],
   stateDir: string,
   { disk, clock, log, randomBytes = systemRandomBytes, platform = process.platform, rowsMax = ROWS_MAX }: ServeWorld,
 ): Serving {

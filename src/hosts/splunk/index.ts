@@ -13,13 +13,13 @@
  */
 import path from "node:path";
 import type { FileLook, FileRule, ParsedSettings } from "../../config/settings.ts";
-import { parseStanzas } from "../../config/settings.ts";
+import { parseStanzas, refusedSettings, settingsRefused } from "../../config/settings.ts";
 import { lineLog } from "../../format/log-line.ts";
 import type { FingerprintOf } from "../../model/endpoint-binding.ts";
 import { type Failure, isFailure } from "../../model/failure.ts";
 import type { Clock, Http, Log, Random, RefreshTokenVault, Sink } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
-import type { GlobalSettings, Stanza } from "../../model/stanza.ts";
+import type { GlobalSettings, RefusedSettings, Stanza } from "../../model/stanza.ts";
 import { pipeSink } from "../../outputs/pipe-sink.ts";
 import type { ByteSink } from "../../outputs/stream-pipe.ts";
 import { SPLUNK_STREAM, StreamPipe } from "../../outputs/stream-pipe.ts";
@@ -82,6 +82,8 @@ export interface SplunkHost {
   /** Every one of them can be collected for. */
   readonly customers: readonly SplunkCustomer[];
   readonly refused: readonly RefusedStanza[];
+  /** Inputs whose settings are wrong. */
+  readonly misconfigured: readonly (RefusedSettings & { readonly failure: Failure })[];
   readonly sink: Sink;
   /** Fires when splunkd has closed this program's output: stop now. */
   readonly gone: AbortSignal;
@@ -124,7 +126,14 @@ export function runFrom(document: SplunkDocument, world: SplunkWorld): SplunkRun
     nowMs: world.clock.nowMs(),
     files: fileRule(world),
   });
-  const settings: ParsedSettings = { ...parsed, problems: [...document.problems, ...parsed.problems] };
+  const unreadable = document.problems
+    .filter(({ stanza }) => stanza !== "")
+    .map((problem) => refusedSettings({ name: problem.stanza, values: {} }, [problem]));
+  const settings: ParsedSettings = {
+    ...parsed,
+    refused: [...unreadable, ...parsed.refused],
+    problems: [...document.problems, ...parsed.problems],
+  };
   const log = lineLog(world.writeLogLine, settings.globals.logLevel);
   for (const warning of settings.warnings) log.warn(warning);
   for (const problem of settings.problems)
@@ -186,7 +195,17 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
     stateDir: settings.globals.stateDir ?? (document.checkpointDir || undefined),
     customers: ready.map(withVault),
     refused,
-    sink: pipeSink({ events: pipe, health: pipe, form: "splunk", customers: settings.stanzas }),
+    misconfigured: settings.refused.map((one) => ({
+      ...one,
+      failure: settingsRefused(one, `the input ${JSON.stringify(one.name)}`),
+    })),
+    sink: pipeSink({
+      events: pipe,
+      health: pipe,
+      form: "splunk",
+      customers: settings.stanzas,
+      refused: settings.refused,
+    }),
     gone: pipe.gone,
     async resolveAgain(stanzas) {
       if (access.failure === undefined) return [];

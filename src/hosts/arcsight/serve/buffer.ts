@@ -132,7 +132,7 @@ export class ServeBuffer implements Sink {
   async health(event: HealthEvent): Promise<void> {
     const stanza = this.#stanzasByTenantName.get(event.tenant);
     if (stanza === undefined) return;
-    this.#tenantIds.set(stanza, event.tenant_id);
+    if (event.tenant_id !== "") this.#tenantIds.set(stanza, event.tenant_id);
     await this.#queue.write([{ stanza, health: event }]);
   }
 
