@@ -208,6 +208,7 @@ describe("outputs", () => {
         format: "rfc3164",
         profile: "xdr",
         evidence: "none",
+        mode: 0o640,
         rotateMib: 64,
         spoolMib: 256,
       },
@@ -221,11 +222,32 @@ describe("outputs", () => {
         format: "rfc3164",
         profile: "legacy",
         evidence: "none",
+        mode: 0o640,
         rotateMib: 64,
         spoolMib: 256,
       },
     ]);
   });
+
+  test.each([
+    ["0640", 0o640],
+    ["640", 0o640],
+    ["0664", 0o664],
+    ["0600", 0o600],
+  ])("the mode of files is octal: %s", (text, mode) => {
+    const { outputs: read } = outputs("outputs[0].type=cef-file", "outputs[0].path=/a", `outputs[0].mode=${text}`);
+    expect(read[0]?.mode).toBe(mode);
+  });
+
+  test.each(["rw-r-----", "0400", "0750", "0642", "9", "2640"])(
+    "a mode that would lock out this program, let everybody write or mark a program is refused: %s",
+    (text) => {
+      const settings = outputs("outputs[0].type=cef-file", "outputs[0].path=/a", `outputs[0].mode=${text}`);
+      expect(says(settings)).toEqual([
+        `outputs[0]: mode: "${text}" is not a mode for files; write 0600, 0640, 0644 or 0660`,
+      ]);
+    },
+  );
 
   test("all of an output's problems are told at once, and the other outputs are read", () => {
     const settings = outputs(

@@ -211,18 +211,21 @@ function targetOf(disk: Disk, path: string, before: string | undefined): string 
   if (disk.existsSync(path)) return disk.realpathSync(path);
   let target = path;
   // Only a ring of symlinks is longer than this (Linux, path_resolution(7)).
-  for (let symlinks = 0; symlinks < 40 && isSymlink(disk, target); symlinks += 1)
-    target = resolve(dirname(target), disk.readlinkSync(target));
+  for (let followed = 0; followed < 40; followed += 1) {
+    const next = symlinkTarget(disk, target);
+    if (next === undefined) break;
+    target = resolve(dirname(target), next);
+  }
   if (target !== path && target !== before)
-    throw Object.assign(new Error(`${path} leads nowhere`), { code: "EDANGLING" });
+    throw Object.assign(new Error(`${path} is a dangling symlink`), { code: "EDANGLING" });
   return target;
 }
 
-function isSymlink(disk: Disk, path: string): boolean {
+function symlinkTarget(disk: Disk, path: string): string | undefined {
   try {
-    return disk.lstatSync(path).isSymbolicLink();
+    return disk.readlinkSync(path);
   } catch {
-    return false;
+    return undefined;
   }
 }
 

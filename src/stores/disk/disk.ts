@@ -15,7 +15,6 @@ export type Disk = Pick<
   | "fstatSync"
   | "fsync"
   | "ftruncateSync"
-  | "lstatSync"
   | "mkdirSync"
   | "openSync"
   | "readFile"
