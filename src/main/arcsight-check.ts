@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import type { CheckLine } from "../hosts/arcsight/index.ts";
 import {
@@ -20,6 +21,7 @@ import { createHttp } from "../net/http.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import type { ArcSightFlags } from "./arcsight-command.ts";
 import { choose, logOf } from "./arcsight-command.ts";
+import { settingsFailure } from "./configuration.ts";
 import { type CustomerBuilder, noFacts } from "./customers.ts";
 import { fileCustomers } from "./real-collector.ts";
 import { realClock, realFiles, stopSignal, VERSION } from "./world.ts";
@@ -86,13 +88,14 @@ async function rowsOfLastHour(source: SourceStream, stop: AbortSignal): Promise<
 }
 
 /**
- * `arcsight lint`: checks CEF lines or a properties file from stdin. Findings go to stdout; exit code 2 if a
- * reader would reject something.
+ * `arcsight lint`: checks CEF lines or a properties file, from a file or stdin. Findings go to stdout; exit
+ * code 2 if a reader would reject something. Throws Failure `settings` when the file cannot be read.
  */
-export async function arcSightLint(options: { readonly json: boolean }, log: Log): Promise<ExitCode> {
-  const pieces: Buffer[] = [];
-  for await (const piece of process.stdin as AsyncIterable<Buffer>) pieces.push(piece);
-  const report = lint(Buffer.concat(pieces), {
+export async function arcSightLint(
+  options: { readonly json: boolean; readonly file?: string | undefined },
+  log: Log,
+): Promise<ExitCode> {
+  const report = lint(options.file === undefined ? await stdinBytes() : await fileBytes(options.file), {
     nowMs: realClock.nowMs(),
     secrets: realSecretReader(process.env, process.platform),
     files: realFiles,
@@ -107,4 +110,16 @@ export async function arcSightLint(options: { readonly json: boolean }, log: Log
   const errors = report.findings.filter(({ level }) => level === "error").length;
   log.info("checked", { as: report.what, lines: report.lines, errors, notes: report.findings.length - errors });
   return errors > 0 ? EXIT.usage : EXIT.done;
+}
+
+async function stdinBytes(): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  for await (const piece of process.stdin as AsyncIterable<Buffer>) pieces.push(piece);
+  return Buffer.concat(pieces);
+}
+
+function fileBytes(file: string): Promise<Buffer> {
+  return readFile(file).catch((error: NodeJS.ErrnoException) => {
+    throw settingsFailure(`${file} cannot be read (${error.code ?? "unknown reason"})`);
+  });
 }

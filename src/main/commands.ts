@@ -288,15 +288,16 @@ function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[]
         },
       )
       .command(
-        "lint",
-        "Checks CEF lines or a properties file from stdin for errors that a reader would reject",
+        "lint [file]",
+        "Looks through CEF lines or a properties file for what a reader would reject",
         (c) =>
           c
+            .positional("file", { type: "string", describe: "File to read. Default: standard input" })
             .option("json", SHARED.json)
-            .example("$0 arcsight lint < defender.cef", "exit code 2 when something is found"),
+            .example("$0 arcsight lint defender.cef", "exit code 2 when something is found"),
         async (args) => {
           const { arcSightLint } = await import("./arcsight-check.ts");
-          ending.code = await arcSightLint({ json: args.json }, log);
+          ending.code = await arcSightLint({ json: args.json, file: args.file }, log);
         },
       )
       .demandCommand(1, "Give one of run, serve, check, lint."),

@@ -400,7 +400,9 @@ describe("the fast paths of the CEF writer do not change a line:", () => {
     fc.assert(
       fc.property(fc.oneof(instant, fc.string()), (text) => {
         const ticks = parseInstant(text);
-        expect(endOf(text)).toBe(ticks === undefined ? "none" : String(msFromTicks(ticks)));
+        const ms = ticks === undefined ? 0 : msFromTicks(ticks);
+        // Only the years 1971 to 2099 are times of events.
+        expect(endOf(text)).toBe(ms >= 31_536_000_000 && ms < 4_102_444_800_000 ? String(ms) : "none");
       }),
       { numRuns: 2000 },
     );

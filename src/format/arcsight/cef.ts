@@ -26,7 +26,7 @@ import {
   mappingTable,
 } from "./cef-mapping.ts";
 import { isIpv4, isIpv6 } from "./evidence.ts";
-import { type FlatRecord, flatten } from "./flat-record.ts";
+import { type FlatRecord, flatten, isTimeOfEvent } from "./flat-record.ts";
 import { type SiemRow, siemRow, siemSummary } from "./siem-rows.ts";
 
 /** `none`: one line per alert. `each`: one more for each evidence item. */
@@ -161,7 +161,7 @@ const WRITTEN: Readonly<Record<CefValueKind, (text: string, key: CefKey) => stri
   identifier: (text) => text,
   time: (text) => {
     const ticks = parseInstant(text);
-    return ticks === undefined ? undefined : String(msFromTicks(ticks));
+    return ticks === undefined ? undefined : writtenTime(msFromTicks(ticks));
   },
   flag: (text) => ({ true: "1", false: "0" })[text],
   number: (text, key) => {
@@ -172,8 +172,12 @@ const WRITTEN: Readonly<Record<CefValueKind, (text: string, key: CefKey) => stri
   ipv6: (text) => (isIpv6(text) ? text : undefined),
 };
 
+function writtenTime(ms: number): string | undefined {
+  return isTimeOfEvent(ms) ? String(ms) : undefined;
+}
+
 function cefValue({ kind, key }: MappingRow, value: unknown): string | undefined {
-  if (typeof value === "number" && kind === "time") return String(value);
+  if (typeof value === "number" && kind === "time") return writtenTime(value);
   if (typeof value === "boolean" && kind !== "flag") return undefined;
   if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean") return undefined;
   return value === "" ? undefined : WRITTEN[kind](String(value), key);

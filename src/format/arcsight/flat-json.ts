@@ -2,7 +2,7 @@ import type { ByteWriter } from "../../json/byte-writer.ts";
 import type { Delivery, HealthEvent } from "../../model/event.ts";
 import { msFromTicks, parseInstant } from "../../model/instant.ts";
 import type { CefEvidence } from "./cef.ts";
-import { FLAT_FIELDS, type FlatRecord, flatten } from "./flat-record.ts";
+import { FLAT_FIELDS, type FlatRecord, flatten, isTimeOfEvent } from "./flat-record.ts";
 
 /**
  * Writes the flat records of a delivery, a line each: one, and with `each` one more per evidence item.
@@ -20,7 +20,8 @@ function flatLine(record: FlatRecord): string {
   const ordered: Record<string, string | number> = {};
   for (const name of Object.keys(FLAT_FIELDS) as (keyof FlatRecord)[]) {
     const value = record[name];
-    if (value !== undefined) ordered[name] = typeof value === "string" ? value.toWellFormed() : value;
+    if (value === undefined || (FLAT_FIELDS[name] === "time" && !isTimeOfEvent(value as number))) continue;
+    ordered[name] = typeof value === "string" ? value.toWellFormed() : value;
   }
   return JSON.stringify(ordered);
 }

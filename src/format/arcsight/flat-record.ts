@@ -125,12 +125,26 @@ function plainTimeMs(text: string): number | undefined {
   return isPlain ? Date.UTC(year, month - 1, day, hour, minute, second, ms) : undefined;
 }
 
+const FIRST_TIME_MS = Date.UTC(1971, 0, 1);
+const LAST_TIME_MS = Date.UTC(2100, 0, 1);
+
+/**
+ * Systems that know no time write the first or the last that their clock can show: the years 1, 1601, 1970 or
+ * 9999. Connectors read those as events of that day or not at all.
+ */
+export function isTimeOfEvent(ms: number): boolean {
+  return ms >= FIRST_TIME_MS && ms < LAST_TIME_MS;
+}
+
 function timeOf(value: unknown): number | undefined {
   if (typeof value !== "string") return undefined;
-  const plain = plainTimeMs(value);
-  if (plain !== undefined) return plain;
-  const ticks = parseInstant(value);
-  return ticks === undefined ? undefined : msFromTicks(ticks);
+  let ms = plainTimeMs(value);
+  if (ms === undefined) {
+    const ticks = parseInstant(value);
+    if (ticks === undefined) return undefined;
+    ms = msFromTicks(ticks);
+  }
+  return isTimeOfEvent(ms) ? ms : undefined;
 }
 
 /** Ids are strings in Graph and numbers elsewhere. */

@@ -42,13 +42,15 @@ export function isCefLine(line: string): boolean {
  * What strict readers (liblognorm, ArcSight's own connectors by their standard) reject in one CEF line, with
  * or without a syslog prefix; one sentence each. Source of the rules: ArcSight's CEF Implementation Standard,
  * document version 27.
+ *
+ * @param isUtf8 whether its bytes are; a text no longer shows which of its U+FFFD stand for others.
  */
-export function lintCefLine(line: string): readonly string[] {
+export function lintCefLine(line: string, isUtf8 = true): readonly string[] {
   const findings: string[] = [];
   const bytes = Buffer.byteLength(line, "utf8");
   if (bytes > LINE_MAX_BYTES)
     findings.push(`the line has ${bytes} bytes; receivers truncate it at ${LINE_MAX_BYTES} bytes by default`);
-  if (!line.isWellFormed() || line.includes("\ufffd")) findings.push("the line contains bytes that are not UTF-8");
+  if (!isUtf8) findings.push("the line contains bytes that are not UTF-8");
   const start = line.search(/CEF:\d/);
   if (start === -1) return [...findings, "the line does not contain CEF:"];
   const version = /^CEF:(\d+)(\.\d+)?/.exec(line.slice(start));

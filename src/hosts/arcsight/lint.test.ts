@@ -1,8 +1,14 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
+import fc from "fast-check";
 import { deliveriesOf, SAMPLES } from "../../../test/golden/samples.ts";
+import { anyCharacter } from "../../../test/harness/any-character.ts";
 import { writeCef } from "../../format/arcsight/cef.ts";
+import { writeFlatJson } from "../../format/arcsight/flat-json.ts";
 import { ByteWriter } from "../../json/byte-writer.ts";
+import { recordObject } from "../../json/record-object.ts";
+import type { Delivery } from "../../model/event.ts";
+import { parseInstant } from "../../model/instant.ts";
 import { lintCefLine } from "./cef-lint.ts";
 import { lint } from "./lint.ts";
 
@@ -28,6 +34,101 @@ describe("a CEF line that strict readers take draws no finding", () => {
     "Nov 24 19:00:00 host CEF:0|a|b|1|id|name|5|",
     String.raw`CEF:0|a\|b|c\\|1|id|"name"|Very-High|msg=a\=b\\ \n| cs1=x y cs1Label=z rt=1795536358123 src=10.0.0.1 dpt=443`,
   ])("%s", (line) => expect(lintCefLine(line)).toEqual([]));
+});
+
+describe("whatever this program writes passes its own lint", () => {
+  const CHARACTERS = [
+    "\ufffd",
+    "\ud800",
+    "x\udc00y",
+    "|",
+    "\\",
+    "=",
+    "a=b",
+    "\r\n",
+    "\u0085",
+    "\u2028",
+    "\u0000",
+    " k=v",
+    "",
+    " ",
+  ];
+  const TIMES = [
+    "1601-01-01T00:00:00Z",
+    "9999-12-31T23:59:59.9999999Z",
+    "0001-01-01T00:00:00Z",
+    "1970-01-01T00:00:00Z",
+  ];
+
+  /** The record with other texts and times in all places. */
+  function changed(value: unknown, pick: (text: string) => string): unknown {
+    if (typeof value === "string") return pick(value);
+    if (Array.isArray(value)) return value.map((one) => changed(one, pick));
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, changed(one, pick)]));
+  }
+  const isTime = (text: string) => /^\d{4}-\d\d-\d\dT/.test(text);
+  const bodyOf = (record: Delivery["record"], pick: (text: string) => string) => {
+    const bytes = Buffer.from(JSON.stringify(changed(recordObject(record.body), pick)));
+    return { ...record.body, bytes, start: 0, end: bytes.length, memberCount: 0 };
+  };
+
+  test.each(SAMPLES.map((sample) => [sample.file, sample] as const))(
+    "with any characters and times in %s",
+    (_, sample) => {
+      const deliveries = deliveriesOf(sample).slice(0, 3);
+      fc.assert(
+        fc.property(
+          fc.array(fc.oneof(fc.constantFrom(...CHARACTERS), fc.string({ unit: anyCharacter })), { minLength: 1 }),
+          fc.constantFrom(...TIMES),
+          (texts, time) => {
+            const out = new ByteWriter();
+            let at = 0;
+            const pick = (text: string) => (isTime(text) ? time : `${texts[at++ % texts.length]}`);
+            for (const delivery of deliveries) {
+              const body = bodyOf(delivery.record, pick);
+              const updated = parseInstant(time) ?? delivery.record.updated;
+              const one = { ...delivery, record: { ...delivery.record, body, updated, created: updated } };
+              for (const profile of ["legacy", "xdr"] as const) writeCef(out, one, profile, "each");
+            }
+            expect(lint(out.view(), OPTIONS).findings).toEqual([]);
+            expect(lint(out.view(), OPTIONS).what).toBe("cef");
+          },
+        ),
+        { numRuns: 30 },
+      );
+    },
+  );
+
+  test.each(TIMES)("%s means that no time is known: no field is written for it, in CEF and in flat JSON", (time) => {
+    const [delivery] = deliveriesOf(SAMPLES[0] as (typeof SAMPLES)[number]);
+    const { record } = delivery as NonNullable<typeof delivery>;
+    const body = bodyOf(record, (text) => (isTime(text) ? time : text));
+    // The reader of instants does not take the year 1, so no record has it as its update time.
+    const updated = parseInstant(time) ?? 0n;
+    const one = { ...(delivery as NonNullable<typeof delivery>), record: { ...record, body, updated } };
+    const out = new ByteWriter();
+    writeCef(out, one, "xdr");
+    expect(Buffer.from(out.take()).toString()).not.toMatch(/ (?:rt|start|end|deviceCustomDate2)=/);
+    writeFlatJson(out, one);
+    const flat = JSON.parse(Buffer.from(out.take()).toString()) as Record<string, unknown>;
+    expect(Object.keys(flat).filter((name) => name.endsWith("Time"))).toEqual([]);
+  });
+
+  test("bytes that are not UTF-8 are found, and U+FFFD itself is a character", () => {
+    const line = Buffer.from("CEF:0|a|b|1|id|\ufffd|5|\n");
+    expect(lint(line, OPTIONS).findings).toEqual([]);
+    const broken = Buffer.concat([
+      line,
+      Buffer.from("CEF:0|a|b|1|id|"),
+      Buffer.from([0xe4]),
+      Buffer.from("|5|\r\n"),
+      line,
+    ]);
+    expect(lint(broken, OPTIONS).findings).toEqual([
+      { line: 2, level: "error", say: "the line contains bytes that are not UTF-8" },
+    ]);
+  });
 });
 
 describe("what a reader would reject is reported in one sentence", () => {

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { readProperties } from "../../config/java-properties.ts";
 import { problemLine } from "../../config/settings.ts";
 import { isCefLine, lintCefLine } from "./cef-lint.ts";
@@ -30,7 +31,7 @@ const NEITHER =
 export function lint(bytes: Uint8Array, options: ConfigOptions): LintReport {
   const text = Buffer.from(bytes).toString("utf8");
   const lines = text.split(/\r?\n/);
-  if (lines.some(isCefLine)) return lintCef(lines);
+  if (lines.some(isCefLine)) return lintCef(lines, bytes);
   const properties = readProperties(bytes);
   if (!properties.ok)
     return { what: "properties", lines: lines.length, findings: [atLine(properties.line, properties.say)] };
@@ -52,14 +53,27 @@ export function lint(bytes: Uint8Array, options: ConfigOptions): LintReport {
   };
 }
 
-function lintCef(lines: readonly string[]): LintReport {
+function lintCef(lines: readonly string[], bytes: Uint8Array): LintReport {
+  const broken = isUtf8(bytes) ? new Set<number>() : linesNotUtf8(bytes);
   const given = lines.at(-1) === "" ? lines.slice(0, -1) : lines;
   const findings = given.flatMap((line, i): LintFinding[] => {
     if (line.trim() === "")
       return [{ line: i + 1, level: "error", say: "the line is empty; a connector creates an empty event from it" }];
-    return lintCefLine(line).map((say) => ({ line: i + 1, level: "error", say }));
+    return lintCefLine(line, !broken.has(i)).map((say) => ({ line: i + 1, level: "error", say }));
   });
   return { what: "cef", lines: given.length, findings };
+}
+
+/** The indexes of the lines whose bytes are not UTF-8. */
+function linesNotUtf8(bytes: Uint8Array): ReadonlySet<number> {
+  const broken = new Set<number>();
+  for (let from = 0, index = 0; from < bytes.length; index += 1) {
+    const end = bytes.indexOf(0x0a, from);
+    const to = end === -1 ? bytes.length : end;
+    if (!isUtf8(bytes.subarray(from, to))) broken.add(index);
+    from = to + 1;
+  }
+  return broken;
 }
 
 /** The line number is printed before the finding, so it is removed from the sentence. */
