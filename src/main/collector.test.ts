@@ -205,19 +205,38 @@ describe("the stop", () => {
     expect(bench.steps).toEqual(["destination closed", "state released", "connections closed"]);
   });
 
-  test("waits for state to be saved no longer than the host allows", async () => {
+  test.each([
+    ["all the time that the steps before it left", 500, 2_400],
+    ["its own time when the steps before it took longer than allowed", 2_800, 300],
+  ])("gives the saving of state %s, and says that it was cut short", async (_, closingMs, savingMs) => {
     const bench = new Bench(1);
-    bench.limits = { finishPagesMs: 600, saveStateMs: 300 };
+    bench.limits = { finishPagesMs: 600, saveState: { atLeastMs: 300, untilAfterStopMs: 2_900 } };
+    bench.destination = { close: () => bench.clock.pause(closingMs).then(() => true) };
     bench.released = () => new Promise(() => undefined);
     const collector = await bench.open();
     const running = collector.run();
     bench.stop.abort();
     await running;
     const closing = collector.close();
-    await bench.clock.advance(299);
-    expect(bench.steps).toEqual(["destination closed", "state released in order"]);
+    await bench.clock.advance(closingMs + savingMs - 1);
+    expect(bench.steps).toEqual(["state released in order"]);
+    expect(bench.said("warn")).toEqual([]);
     await bench.clock.advance(1);
     expect((await closing).exitCode).toBe(EXIT.done);
+    expect(bench.said("warn")).toEqual([
+      "the stop was cut short; the next start may send events of the last hour again with equal keys",
+    ]);
+  });
+
+  test("is over as soon as state is saved, and says nothing more", async () => {
+    const bench = new Bench(1);
+    bench.limits = { finishPagesMs: 600, saveState: { atLeastMs: 300, untilAfterStopMs: 2_900 } };
+    const collector = await bench.open();
+    const running = collector.run();
+    bench.stop.abort();
+    await running;
+    expect((await collector.close()).exitCode).toBe(EXIT.done);
+    expect(bench.said("warn")).toEqual([]);
   });
 
   test("comes by itself when the reader is gone, without a fatal line, and the end says why", async () => {

@@ -49,8 +49,12 @@ export interface Destination {
 export interface StopLimits {
   /** Pages on their way after the stop, before the destination is closed. */
   readonly finishPagesMs: number;
-  /** Saving state after the destination is closed; absent: as long as it takes. */
-  readonly saveStateMs?: number;
+  /** Saving state after the destination is closed. Absent: as long as it takes. */
+  readonly saveState?: {
+    readonly atLeastMs: number;
+    /** Saving may go on so long after the stop: it gets what the steps before it left. */
+    readonly untilAfterStopMs: number;
+  };
   /** Of which so long goes to what only spares the next start some reading. */
   readonly saveThoroughlyMs?: number;
 }
@@ -116,6 +120,7 @@ export class Collector {
   #breaks = 0;
   #fatal: Failure | undefined;
   #pagesFinished = true;
+  #stoppedAtMs: number | undefined;
 
   private constructor(parts: CollectorParts, opened: Opened) {
     this.#p = parts;
@@ -193,6 +198,7 @@ export class Collector {
     for (const [message, work] of inBackground)
       void work.catch((error: unknown) => log.error(message, { failure: asFailure(error).say }));
     await aborted(stop);
+    this.#stoppedAtMs = clock.monotonicMs();
     this.#pagesFinished = await Promise.race([
       running.then(() => true),
       clock.pause(limits.finishPagesMs).then(() => false),
@@ -231,9 +237,9 @@ export class Collector {
 
   /** Closes the destination, saves state and gives it up, within the limits of the host. */
   async close(): Promise<CollectorEnd> {
-    const { limits, world } = this.#p;
-    const { clock, http, log } = world;
+    const { clock, http, log } = this.#p.world;
     const fatal = this.#fatal;
+    const stoppedAtMs = this.#stoppedAtMs ?? clock.monotonicMs();
     // A reader that is gone ends the run as a signal does.
     if (fatal && fatal.code !== "host-gone")
       log.fatal(fatal.say, { failure: fatal.code, next_step: fatal.nextStep || undefined });
@@ -242,19 +248,42 @@ export class Collector {
       log.error(failure.say, { failure: failure.code, next_step: failure.nextStep || undefined });
       return false;
     });
-    const saving = this.#save(this.#pagesFinished && isClosed && fatal === undefined);
-    await (limits.saveStateMs === undefined ? saving : Promise.race([saving, clock.pause(limits.saveStateMs)]));
+    const isSaved = await this.#saveInTime(this.#pagesFinished && isClosed && fatal === undefined, stoppedAtMs);
+    if (fatal === undefined && !(this.#pagesFinished && isClosed && isSaved))
+      log.warn("the stop was cut short; the next start may send events of the last hour again with equal keys", {
+        pages_finished: this.#pagesFinished,
+        output_closed: isClosed,
+        state_saved: isSaved,
+      });
     await http.close().catch(() => undefined);
     return { exitCode: this.#exitCode(), fatal };
   }
 
-  async #save(orderly: boolean): Promise<void> {
+  /** Returns false if state could not be saved, or not within the limits. */
+  async #saveInTime(orderly: boolean, stoppedAtMs: number): Promise<boolean> {
+    const { limits, world } = this.#p;
+    const { clock } = world;
+    const saving = this.#save(orderly);
+    if (limits.saveState === undefined) return saving;
+    const { atLeastMs, untilAfterStopMs } = limits.saveState;
+    const leftMs = stoppedAtMs + untilAfterStopMs - clock.monotonicMs();
+    const saved = new AbortController();
+    const timeUp = clock.pause(Math.max(atLeastMs, leftMs), saved.signal).then(() => false);
+    try {
+      return await Promise.race([saving, timeUp]);
+    } finally {
+      saved.abort();
+    }
+  }
+
+  async #save(orderly: boolean): Promise<boolean> {
     const { saveThoroughlyMs } = this.#p.limits;
     const saved = await this.#scheduler.close({
       orderly,
       ...(saveThoroughlyMs === undefined ? {} : { thoroughForMs: saveThoroughlyMs }),
     });
     await this.#state.release({ orderly: orderly && saved });
+    return saved;
   }
 
   #exitCode(): ExitCode {

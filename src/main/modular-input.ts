@@ -21,9 +21,14 @@ import {
 
 /**
  * splunkd kills what is not gone within a few seconds. Before the end of the stream is written, pages on
- * their way get a little; the end of the stream has two seconds, and saving state what is left of three.
+ * their way get a little; the end of the stream has two seconds, and saving state what is left of three. The
+ * stream usually ends at once, so a busy disk has most of the three seconds.
  */
-const LIMITS: StopLimits = { finishPagesMs: 600, saveStateMs: 300, saveThoroughlyMs: 100 };
+const LIMITS: StopLimits = {
+  finishPagesMs: 600,
+  saveState: { atLeastMs: 300, untilAfterStopMs: 2_900 },
+  saveThoroughlyMs: 100,
+};
 
 function splunkWorld(): SplunkWorld {
   return {
