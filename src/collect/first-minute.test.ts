@@ -62,7 +62,7 @@ describe("P24 within 60 s of the start", () => {
     await world.stop();
   });
 
-  test("a question that was asked a moment ago is no failure", async () => {
+  test("a request that was sent a moment ago is not a failure", async () => {
     const world = new World();
     const { stream } = customerOf(world, { settings: { pollSeconds: 300, overlapMinutes: 30, sweepHours: 0 } });
     await world.start();

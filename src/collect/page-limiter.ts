@@ -64,8 +64,8 @@ export class PageLimiter {
 /** A slot for one page. */
 export interface Slot {
   /**
-   * The answer begins. A request that waited long for its answer lost its slot meanwhile, and waits for another
-   * one before its page is read.
+   * The answer begins. A request that waited long for its answer lost its slot meanwhile, and waits for
+   * another one before its page is read.
    */
   answered(): Promise<void>;
   /** May be called more than once. */

@@ -13,8 +13,8 @@ export interface ReadWithBackoffParts {
 
 /**
  * One request, retried with a walk's short pauses: 1, 2 and 4 s after failures that may pass soon. After a
- * Retry-After it waits as long as the service asks for, and so does everything that shares the budget. A service
- * that asks for short waits again and again gets growing ones. Throws the last failure.
+ * Retry-After it waits as long as the service asks for, and so does everything that shares the budget. A
+ * service that asks for short waits again and again gets growing ones. Throws the last failure.
  */
 export async function readWithBackoff<T>(
   { budget, report, clock, random }: ReadWithBackoffParts,

@@ -328,8 +328,8 @@ export class Scheduler {
   }
 
   /**
-   * Shortly before the first minute ends, then once a minute: first answers that are outstanding, health events
-   * that are due, also of customers that wait or hang, and provisional bytes that have settled.
+   * Shortly before the first minute ends, then once a minute: first answers that are outstanding, health
+   * events that are due, also of customers that wait or hang, and provisional bytes that have settled.
    */
   async #watch(stop: AbortSignal): Promise<void> {
     const openedForMs = this.#p.clock.monotonicMs() - this.#beganAtMs;
