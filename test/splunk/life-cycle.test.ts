@@ -369,7 +369,7 @@ describe("a user who edits an input", () => {
     ]);
     expect(await admin(splunkd, "POST", "/contoso", { start: "tomorrow" })).toBe(400);
     await splunkd.until((s) => isOk(s, "contoso"), "the good customer at work");
-    expect(lines(splunkd, "a setting is refused customer=wrong key=cloud").length).toBeGreaterThan(0);
+    expect(lines(splunkd, "a setting is not valid customer=wrong key=cloud").length).toBeGreaterThan(0);
     await splunkd.stop();
   });
 });
