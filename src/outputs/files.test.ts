@@ -67,7 +67,7 @@ describe("a growing file", () => {
       const folder = newFolder();
       const broken = brokenDisk();
       const file = growing(folder, broken.disk);
-      await file.write({ bytes: Buffer.from("one\n"), keys: ["k".repeat(5 << 20)], ends: [4] });
+      await file.write({ bytes: Buffer.from("one\n"), keys: ["k".repeat(17 << 20)], ends: [4] });
       let open = 0;
       const count = (by: number) => () => {
         open += by;
@@ -250,13 +250,43 @@ describe("a growing file", () => {
     expect([after.wants("lost"), after.wants("kept-kept-kept")]).toEqual([true, false]);
   });
 
-  test("remembers nothing after a normal stop, since nothing comes again", async () => {
+  test("knows after a normal stop and a kill what it wrote before both, since another output may have it replayed", async () => {
     const folder = newFolder();
-    const before = growing(folder);
-    await before.write(batchOf("one"));
-    await before.close();
+    const stopped = growing(folder);
+    await stopped.write(batchOf("one"));
+    await stopped.close();
+    const killed = growing(folder);
+    expect(killed.wants("one")).toBe(false);
+    await killed.write(batchOf("two"));
 
-    expect(fs.readFileSync(join(folder, "state", "written"), "utf8")).toBe("");
+    const again = growing(folder);
+
+    expect(["one", "two", "three"].map((key) => again.wants(key))).toEqual([false, false, true]);
+  });
+
+  test("is taken by its reader after a normal stop, and its events are still known", async () => {
+    const folder = newFolder();
+    const stopped = growing(folder);
+    await stopped.write(batchOf("one"));
+    await stopped.close();
+    fs.unlinkSync(join(folder, "out", "a.cef"));
+    const killed = growing(folder);
+    await killed.write(batchOf("2"));
+
+    expect(["one", "2"].map((key) => growing(folder).wants(key))).toEqual([false, false]);
+  });
+
+  test("knows as many events after a restart as the engine may replay, and its note of them stays small", async () => {
+    const folder = newFolder();
+    const file = growing(folder, fs, 1 << 30);
+    const many = Array.from({ length: 5_000 }, (_, i) => `${i}`.padStart(200, "-"));
+    for (let part = 0; part < 24; part += 1) await file.write(batchOf(...many.map((key) => `${part}${key}`)));
+    await file.close();
+
+    const again = growing(folder, fs, 1 << 30);
+    const known = Array.from({ length: 24 }, (_, part) => !again.wants(`${part}${many[0]}`));
+    expect(known.slice(-10)).toEqual(Array.from({ length: 10 }, () => true));
+    expect(fs.statSync(join(folder, "state", "written")).size).toBeLessThan(24 << 20);
   });
 });
 

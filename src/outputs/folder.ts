@@ -76,7 +76,7 @@ export class FolderOutput implements Output {
 
   async close(): Promise<void> {
     await this.#queue.idle();
-    this.#log.clear();
+    this.#log.close();
   }
 
   async #commit(batches: readonly Batch[]): Promise<void> {

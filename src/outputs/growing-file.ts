@@ -82,7 +82,7 @@ export class GrowingFile implements Output {
     await this.#queue.idle();
     if (this.#fd !== undefined) this.#p.disk.closeSync(this.#fd);
     this.#fd = undefined;
-    this.#log.clear();
+    this.#log.close();
   }
 
   async #commit(batches: readonly Batch[]): Promise<void> {

@@ -2,7 +2,7 @@
  * Enough for the provisional window of the engine (an hour, at most `replay_mib`) at its default; what falls
  * out causes a repeat, never a loss.
  */
-const REMEMBERED = 50_000;
+export const REMEMBERED = 50_000;
 
 /**
  * Which events an output had lately. An event that another output refused comes again for all of them, and

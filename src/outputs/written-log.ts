@@ -2,8 +2,9 @@ import { dirname } from "node:path";
 import type { Disk } from "../stores/disk/disk.ts";
 import { makeFolder, openForAppend, readIfThere, writeWhole } from "../stores/disk/disk.ts";
 import { outputUnwritable } from "./output-failures.ts";
+import { REMEMBERED } from "./recent-keys.ts";
 
-const COMPACT_ABOVE_BYTES = 4 << 20;
+const COMPACT_ABOVE_BYTES = 16 << 20;
 interface Entry {
   readonly file: string;
   readonly part: number;
@@ -11,15 +12,16 @@ interface Entry {
   readonly key: string;
 }
 
-/** More than every batch that can be under way when a process crashes. */
-const KEPT_KEYS = 10_000;
+/** As many as the running output knows, so that a restart forgets none of them. */
+const KEPT_KEYS = REMEMBERED;
 
 /**
  * Which events a file output wrote, in the order in which it wrote them: written before the events are, with
  * the size that the file has when they are whole. After a kill it says which of the last events are in the
  * file, although the engine's own journal, which comes after the file, does not hold them yet. Without it
- * they would be written twice. Only a crash of this program matters here: after one of the host, a repeat is
- * allowed.
+ * they would be written twice. It outlives a normal stop: when the next run is killed, the engine replays
+ * the last hour for an output that may have lost some of it, and that hour may begin before the stop. Only a
+ * crash of this program matters here: after one of the host, a repeat is allowed.
  *
  * Lines: `F <file>` begins a file, `<size> <key>` is an event. A line without its end is not counted.
  */
@@ -30,6 +32,7 @@ export class WrittenLog {
   /** Undefined while it is closed; what comes next opens it. */
   #openFd: number | undefined;
   #bytes: number;
+  #compactAboveBytes = COMPACT_ABOVE_BYTES;
   #file: string | undefined;
   #beforeLast: { readonly bytes: number; readonly file: string | undefined; readonly tail: number } | undefined;
   /** What a shorter log must still hold. */
@@ -104,7 +107,8 @@ export class WrittenLog {
 
   /** To be called before the events are written. When they could not be, `rollback` follows. */
   note(file: string, events: readonly { readonly size: number; readonly key: string }[]): void {
-    if (this.#bytes > COMPACT_ABOVE_BYTES) {
+    if (this.#tail.length > KEPT_KEYS * 1.25) this.#tail = this.#tail.slice(-KEPT_KEYS);
+    if (this.#bytes > this.#compactAboveBytes) {
       try {
         this.#compact();
       } catch (error) {
@@ -152,12 +156,6 @@ export class WrittenLog {
     this.#disk.ftruncateSync(this.#fd, before.bytes);
   }
 
-  /** After a normal stop nothing comes again. */
-  clear(): void {
-    this.#disk.ftruncateSync(this.#fd, 0);
-    this.close();
-  }
-
   close(): void {
     if (this.#openFd !== undefined) this.#disk.closeSync(this.#openFd);
     // A closed descriptor's number may be given to another file.
@@ -187,6 +185,8 @@ export class WrittenLog {
     this.close();
     this.#disk.renameSync(aside, this.#path);
     this.#bytes = bytes.length;
+    // Long keys may leave more than that, and then each note would write all of it again.
+    this.#compactAboveBytes = Math.max(COMPACT_ABOVE_BYTES, 2 * bytes.length);
     this.#tail = kept;
   }
 }

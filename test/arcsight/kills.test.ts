@@ -4,6 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -42,6 +43,22 @@ beforeAll(async () => {
 });
 afterAll(() => simulator.stop());
 
+function customerLines(): readonly string[] {
+  const { ready } = simulator;
+  return ready.customers.flatMap((customer, i) =>
+    Object.entries({
+      tenant_id: customer.tenant_id,
+      tenant_name: customer.tenant_name,
+      client_id: customer.client_id,
+      client_secret: customer.client_secret,
+      auth: "app",
+      login_url: ready.login_url,
+      graph_url: ready.graph_url,
+      ca_file: ready.ca_file,
+    }).map(([key, value]) => `tenants[${i}].${key}=${value}`),
+  );
+}
+
 /** One run: killed as soon as so many bytes are in the folder, or left to end by itself. */
 async function startRun(properties: string, out: string, killAtBytes: number | undefined): Promise<number | null> {
   const once = killAtBytes === undefined ? ["--once"] : [];
@@ -77,24 +94,12 @@ test.each([
     const folder = mkdtempSync(join(tmpdir(), "kills-"));
     const out = join(folder, "out");
     const { ready } = simulator;
-    const customers = ready.customers.flatMap((customer, i) =>
-      Object.entries({
-        tenant_id: customer.tenant_id,
-        tenant_name: customer.tenant_name,
-        client_id: customer.client_id,
-        client_secret: customer.client_secret,
-        auth: "app",
-        login_url: ready.login_url,
-        graph_url: ready.graph_url,
-        ca_file: ready.ca_file,
-      }).map(([key, value]) => `tenants[${i}].${key}=${value}`),
-    );
     const path = type === "cef-folder" ? out : join(out, "events.log");
     const properties = join(folder, "helper.properties");
     writeFileSync(
       properties,
       [
-        ...customers,
+        ...customerLines(),
         `outputs[0].type=${type}`,
         `outputs[0].path=${path}`,
         "outputs[0].rotate_mib=1",
@@ -127,3 +132,57 @@ test.each([
     });
   },
 );
+
+test("after a normal stop and then a kill a file beside a syslog output gets no version twice, though the receiver gets replays", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "kills-"));
+  const out = join(folder, "out");
+  let received = 0;
+  const receiver = createServer((socket) => {
+    socket.on("data", (bytes) => {
+      received += bytes.toString("latin1").split("CEF:0|").length - 1;
+    });
+    socket.on("error", () => undefined);
+  });
+  await new Promise<void>((done) => receiver.listen(0, "127.0.0.1", done));
+  try {
+    const properties = join(folder, "helper.properties");
+    writeFileSync(
+      properties,
+      [
+        ...customerLines(),
+        "outputs[0].type=cef-file",
+        `outputs[0].path=${join(out, "events.log")}`,
+        "outputs[1].type=syslog",
+        "outputs[1].host=127.0.0.1",
+        "outputs[1].protocol=tcp",
+        `outputs[1].port=${(receiver.address() as AddressInfo).port}`,
+        `state_dir=${folder}/state`,
+        "",
+      ].join("\n"),
+    );
+
+    expect(await startRun(properties, out, undefined)).toBe(0);
+    // A run that writes nothing leaves the record of the normal stop in force.
+    simulator.control.perform({
+      do: "generate",
+      customers: ["contoso"],
+      stream: "alerts",
+      count: 3,
+      from: -40_000,
+      to: -10_000,
+    });
+    await startRun(properties, out, bytesIn(out) + 1);
+    const before = received;
+    expect(await startRun(properties, out, undefined)).toBe(0);
+
+    expect(received - before).toBeGreaterThan(100);
+    const { totals } = await consult({
+      truth: simulator.ready.control_url,
+      delivered: [join(out, "events.log")],
+      format: "cef",
+    });
+    expect(totals).toMatchObject({ shown: SHOWN + 3, lost: 0, duplicated: 0, out_of_order: 0 });
+  } finally {
+    receiver.close();
+  }
+});

@@ -38,6 +38,8 @@ export interface TestEventWorld {
   readonly stop: AbortSignal;
 }
 
+/** The `check` of a line that does not fail the whole, but that somebody has to read. */
+const WARNING = "warning";
 const CLOSE_WITHIN_MS = 5_000;
 const TEST_SAY = "Test event of `defender-mssp arcsight check`: this output works. No action is needed.";
 
@@ -58,7 +60,7 @@ export function settingsLines(config: ArcSightConfig): readonly CheckLine[] {
     ),
   );
   const taken = config.taken.map(({ line, key, say }) => goodLine(`line ${line}`, "old file", `${key} ${say}`));
-  const warnings = config.warnings.map((say) => goodLine("settings", "warning", say));
+  const warnings = config.warnings.map((say) => goodLine("settings", WARNING, say));
   return [
     ...taken,
     ...warnings,
@@ -201,7 +203,7 @@ export function checkTable(lines: readonly CheckLine[]): string {
   return lines
     .map(
       ({ of, check, ok, say, next_step }) =>
-        `${ok ? "ok    " : "FAILED"}  ${of.padEnd(widths[0] ?? 0)}  ${check.padEnd(widths[1] ?? 0)}  ${say}${next_step === "" ? "" : `${say.endsWith(".") ? "" : "."} ${next_step}`}\n`,
+        `${ok ? (check === WARNING ? "warn  " : "ok    ") : "FAILED"}  ${of.padEnd(widths[0] ?? 0)}  ${check.padEnd(widths[1] ?? 0)}  ${say}${next_step === "" ? "" : `${say.endsWith(".") ? "" : "."} ${next_step}`}\n`,
     )
     .join("");
 }
