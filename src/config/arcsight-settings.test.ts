@@ -210,6 +210,7 @@ describe("outputs", () => {
         evidence: "none",
         mode: 0o640,
         rotateMib: 64,
+        keepDays: 0,
         spoolMib: 256,
       },
       {
@@ -224,6 +225,7 @@ describe("outputs", () => {
         evidence: "none",
         mode: 0o640,
         rotateMib: 64,
+        keepDays: 0,
         spoolMib: 256,
       },
     ]);

@@ -120,6 +120,13 @@ const OUTPUT_ROWS = [
     help: "When the file reaches this size, it is renamed with its time in the name, and a new file begins. Renamed files are not deleted.",
   },
   {
+    key: "keep_days",
+    types: ["cef-folder", "json-folder"],
+    kind: { is: "whole", min: 0, max: 3650, unit: "days" },
+    default: "0",
+    help: "Files of this output that are older are deleted, read or not. 0: never.",
+  },
+  {
     key: "spool_mib",
     types: ["syslog"],
     kind: { is: "whole", min: 1, max: 102_400, unit: "MiB" },

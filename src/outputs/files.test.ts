@@ -291,17 +291,13 @@ describe("a growing file", () => {
 });
 
 describe("a folder of events", () => {
-  const folderOutput = (
-    folder: string,
-    content: "lines" | "json-array" = "lines",
-    disk: Disk = fs,
-    path = join(folder, "out"),
-  ) =>
+  const folderOutput = (folder: string, content: "lines" | "json-array" = "lines", disk: Disk = fs, keepDays = 0) =>
     new FolderOutput({
       name: "outputs[1]",
-      path,
+      path: join(folder, "out"),
       content,
       access: ACCESS,
+      keepDays,
       stateFolder: join(folder, "state"),
       ports: portsOf(disk, clock),
       clock,
@@ -354,6 +350,26 @@ describe("a folder of events", () => {
     expect(names(folder)).toEqual([]);
     expect(output.wants("one")).toBe(true);
     expect(folderOutput(folder).wants("one")).toBe(true);
+  });
+
+  test("deletes its files older than keep_days, and nothing that another program put there", async () => {
+    const folder = newFolder();
+    fs.mkdirSync(join(folder, "out"));
+    const kept = [
+      "defender-20261118T190000000Z-0000.cef",
+      "defender-notes.cef",
+      "defender-20261101T000000000Z-0000.cef.done",
+      "other-20261101T000000000Z-0000.cef",
+    ];
+    const old = ["defender-20261117T185959999Z-0000.cef", "defender-20250101T000000000Z-0012.json"];
+    for (const name of [...kept, ...old]) fs.writeFileSync(join(folder, "out", name), "x\n");
+
+    await folderOutput(folder).write(batchOf("one"));
+    expect(names(folder)).toEqual(expect.arrayContaining(old));
+    await folderOutput(folder, "lines", fs, 7).write(batchOf("two"));
+
+    expect(names(folder)).toEqual(expect.arrayContaining(kept));
+    expect(names(folder).filter((name) => old.includes(name))).toEqual([]);
   });
 
   test("finishes whole files after a kill and removes partial ones", async () => {
@@ -428,6 +444,7 @@ describe("the connector's account", () => {
         path: join(folder, "out"),
         content: "lines",
         access: { mode: 0o664 },
+        keepDays: 0,
         stateFolder: join(folder, "state"),
         ports: portsOf(fs, clock),
         clock,

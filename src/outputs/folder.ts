@@ -15,6 +15,8 @@ export interface FolderParts {
   /** Lines stay lines, or become the elements of one JSON array. */
   readonly content: "lines" | "json-array";
   readonly access: ReaderAccess;
+  /** Older files of this output are deleted, by the time in their names; 0: none. */
+  readonly keepDays: number;
   readonly stateFolder: string;
   readonly ports: DiskPorts;
   readonly clock: Clock;
@@ -23,6 +25,13 @@ export interface FolderParts {
 /** A name that no follower's `*.cef` or `*.json` matches. */
 const PART = ".part";
 const STEM = "defender-";
+const OWN_NAME = /^defender-(\d{8}T\d{9}Z)-\d{4,}\.(?:cef|json)$/;
+const DAY_MS = 24 * 3_600_000;
+const DELETE_EVERY_MS = 3_600_000;
+
+function stampOf(ms: number): string {
+  return new Date(ms).toISOString().replaceAll(/[-:.]/g, "");
+}
 
 /**
  * `cef-folder` and `json-folder`: each group of batches is a new file, written under another name, flushed
@@ -42,6 +51,7 @@ export class FolderOutput implements Output {
   readonly #log: WrittenLog;
   #lastStampMs = 0;
   #sequence = 0;
+  #deleteNextMs = Number.NEGATIVE_INFINITY;
 
   /**
    * Finishes what an earlier run had written aside whole. Throws Failure `state-unwritable`,
@@ -111,9 +121,32 @@ export class FolderOutput implements Output {
         throw error;
       }
       await syncFolder(this.#p.ports, this.where);
+      this.#deleteOld();
       this.#recent.took(keys);
     } catch (error) {
       throw outputUnwritable(this.name, this.where, error);
+    }
+  }
+
+  /** After a write and at most hourly: a folder may hold very many files. */
+  #deleteOld(): void {
+    const {
+      keepDays,
+      clock,
+      ports: { disk },
+    } = this.#p;
+    const nowMs = clock.monotonicMs();
+    if (keepDays === 0 || nowMs < this.#deleteNextMs) return;
+    this.#deleteNextMs = nowMs + DELETE_EVERY_MS;
+    const oldest = stampOf(clock.nowMs() - keepDays * DAY_MS);
+    for (const name of disk.readdirSync(this.where)) {
+      const stamp = OWN_NAME.exec(name)?.[1];
+      if (stamp === undefined || stamp >= oldest) continue;
+      try {
+        disk.unlinkSync(join(this.where, name));
+      } catch {
+        // The connector may have taken it just now; else the next hour tries again.
+      }
     }
   }
 
@@ -130,7 +163,7 @@ export class FolderOutput implements Output {
     const nowMs = Math.max(this.#p.clock.nowMs(), this.#lastStampMs);
     this.#sequence = nowMs === this.#lastStampMs ? this.#sequence + 1 : 0;
     this.#lastStampMs = nowMs;
-    const stamp = new Date(nowMs).toISOString().replaceAll(/[-:.]/g, "");
+    const stamp = stampOf(nowMs);
     return `${STEM}${stamp}-${String(this.#sequence).padStart(4, "0")}.${this.#p.content === "lines" ? "cef" : "json"}`;
   }
 

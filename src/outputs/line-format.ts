@@ -1,6 +1,6 @@
 import type { OutputSettings } from "../config/arcsight-settings.ts";
 import { writeCef, writeCefHealth, writeCefNotice } from "../format/arcsight/cef.ts";
-import { writeFlatHealth, writeFlatJson } from "../format/arcsight/flat-json.ts";
+import { writeFlatHealth, writeFlatJson, writeFlatNotice } from "../format/arcsight/flat-json.ts";
 import { siemRows } from "../format/arcsight/siem-rows.ts";
 import type { EventStyle } from "../format/splunk/record-json.ts";
 import { writeHealthLine, writeJsonLine } from "../format/splunk/splunk-event.ts";
@@ -37,7 +37,8 @@ export function lineFormatOf(
   if (type === "json-folder") {
     if (profile === "legacy") return OLD_JSON;
     const delivery: LineFormat["delivery"] = (out, one) => writeFlatJson(out, one, evidence);
-    return { id: `flat-json-${evidence}`, delivery, health: writeFlatHealth, notice: writeJsonNotice };
+    const notice: LineFormat["notice"] = (out, { say, ...event }) => writeFlatNotice(out, "spool-filling", event, say);
+    return { id: `flat-json-${evidence}`, delivery, health: writeFlatHealth, notice };
   }
   return {
     id: `cef-${profile}-${evidence}`,

@@ -72,6 +72,7 @@ function openOutput(settings: OutputSettings, stateFolder: string, world: Output
       path,
       content: type === "cef-folder" ? "lines" : "json-array",
       access,
+      keepDays: settings.keepDays,
       stateFolder,
       ports,
       clock,

@@ -2,6 +2,7 @@ import type { ByteWriter } from "../../json/byte-writer.ts";
 import type { Delivery, HealthEvent } from "../../model/event.ts";
 import { msFromTicks, parseInstant } from "../../model/instant.ts";
 import type { CefEvidence } from "./cef.ts";
+import { CEF_SEVERITY, HEALTH_CLASSES, type HealthNotice } from "./cef-mapping.ts";
 import { FLAT_FIELDS, type FlatRecord, flatten, isTimeOfEvent } from "./flat-record.ts";
 
 /**
@@ -31,7 +32,6 @@ function flatLine(record: FlatRecord): string {
  * Returns how many.
  */
 export function writeFlatHealth(out: ByteWriter, event: HealthEvent): number {
-  const at = parseInstant(event.time);
   for (const stream of event.streams) {
     const line: Record<string, string | number | null | undefined> = {
       tenantId: event.tenant_id,
@@ -40,7 +40,7 @@ export function writeFlatHealth(out: ByteWriter, event: HealthEvent): number {
       kind: "health",
       eventClassId: `health:${stream.state}`,
       id: `health:${stream.stream}`,
-      lastUpdateTime: at === undefined ? 0 : msFromTicks(at),
+      ...healthFacts(stream.state, event.time),
       status: stream.state,
       lagSeconds: stream.lag_s,
       swept: stream.swept,
@@ -57,4 +57,38 @@ export function writeFlatHealth(out: ByteWriter, event: HealthEvent): number {
     );
   }
   return event.streams.length;
+}
+
+/** A condition of the helper itself as a flat record; `say` is one sentence. */
+export function writeFlatNotice(
+  out: ByteWriter,
+  notice: HealthNotice,
+  event: Pick<HealthEvent, "time" | "tenant" | "tenant_id">,
+  say: string,
+): void {
+  const line = {
+    tenantId: event.tenant_id,
+    tenantName: event.tenant,
+    kind: "health",
+    eventClassId: `health:${notice}`,
+    id: `health:${notice}`,
+    ...healthFacts(notice, event.time),
+    status: notice,
+    description: say,
+  };
+  out.text(`${JSON.stringify(line)}\n`);
+}
+
+/** What the kit's parser file makes the event's name, severity and receipt time of. */
+function healthFacts(state: keyof typeof HEALTH_CLASSES, time: string) {
+  const { name, severity } = HEALTH_CLASSES[state];
+  const at = parseInstant(time);
+  const ms = at === undefined ? undefined : msFromTicks(at);
+  return { lastUpdateTime: ms, createdTime: ms, title: name, severity: severityWord(Number(severity)) };
+}
+
+/** The least of Microsoft's words whose number in CEF is as high. */
+function severityWord(severity: number): string {
+  const words = ["informational", "low", "medium", "high"] as const;
+  return words.find((word) => severity <= Number(CEF_SEVERITY.xdr[word])) ?? "high";
 }

@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import type { OutputSettings } from "../../config/arcsight-settings.ts";
 import { problemLine } from "../../config/settings.ts";
 import { writeCefNotice } from "../../format/arcsight/cef.ts";
+import { writeFlatNotice } from "../../format/arcsight/flat-json.ts";
 import { ByteWriter } from "../../json/byte-writer.ts";
 import type { ExitCode } from "../../model/failure.ts";
 import { EXIT, exitCodeOf, Failure, isFailure } from "../../model/failure.ts";
@@ -126,7 +127,8 @@ async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Pro
   if (type === "json-folder" && output.profile === "legacy")
     return `nothing was written to ${path}, because profile legacy has no form for a test event`;
   const write = (out: ByteWriter) => {
-    if (type.startsWith("json"))
+    if (type === "json-folder") writeFlatNotice(out, "test", event, TEST_SAY);
+    else if (type === "json-lines")
       out.text(
         `${JSON.stringify({ ...event, kind: "health", status: "test", description: TEST_SAY, streams: [], version: "" })}\n`,
       );
@@ -143,6 +145,7 @@ async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Pro
             path: resolve(path),
             content: type === "json-folder" ? "json-array" : "lines",
             access,
+            keepDays: 0,
             stateFolder,
             ports,
             clock,
