@@ -241,6 +241,17 @@ describe("outputs", () => {
     expect(read[0]?.mode).toBe(mode);
   });
 
+  test.each([
+    ["/proc/x", "/proc"],
+    ["/var/../proc/1/x", "/proc"],
+    ["/sys", "/sys"],
+  ])("a path where no files can be kept is refused: %s", (path, below) => {
+    expect(says(outputs("outputs[0].type=cef-folder", `outputs[0].path=${path}`))).toEqual([
+      `outputs[0]: path: is below ${below}, where no files can be kept; write a path on a disk`,
+    ]);
+    expect(says(outputs("outputs[0].type=cef-folder", "outputs[0].path=/processed"))).toEqual([]);
+  });
+
   test.each(["rw-r-----", "0400", "0750", "0642", "9", "2640"])(
     "a mode that would lock out this program, let everybody write or mark a program is refused: %s",
     (text) => {

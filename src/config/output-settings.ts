@@ -237,6 +237,9 @@ export function readOutput(
         ? "is missing; write the full path of the folder that the connector watches"
         : "is missing; write the full path of the file",
     );
+  const kernel = /^\/(?:proc|sys)(?=\/|$)/.exec(resolve(partial.path ?? "."))?.[0];
+  if (partial.path !== undefined && kernel !== undefined)
+    complain("path", `is below ${kernel}, where no files can be kept; write a path on a disk`);
   const useless = OUTPUT_SETTINGS.filter(
     ({ key, types }) => isGiven(given, key) && types?.includes(type) === false,
   ).map(({ key }) => key);

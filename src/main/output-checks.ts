@@ -1,14 +1,18 @@
 import { constants } from "node:fs";
-import { access, readFile, stat } from "node:fs/promises";
+import { access, lstat, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import type { ArcSightConfig } from "../hosts/arcsight/index.ts";
 import { readArcSightConfig, realDialer, realSecretReader } from "../hosts/arcsight/index.ts";
-import { Failure, isFailure } from "../model/failure.ts";
+import { Failure } from "../model/failure.ts";
 import type { DoctorCheck } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
+import { outputUnwritable } from "../outputs/output-failures.ts";
+import { groupIdOf } from "../outputs/reader-access.ts";
+import { realDisk } from "../stores/disk/disk.ts";
 import { realClock, realFiles } from "./world.ts";
 
 type Output = ArcSightConfig["outputs"][number];
+type Place = Pick<Output, "name" | "type" | "path" | "group">;
 
 /**
  * `doctor` for a connector's properties file: can each output of this customer accept events? It connects to
@@ -46,8 +50,8 @@ export async function outputChecks(
 }
 
 async function checkOutput(output: Output, signal: AbortSignal): Promise<string> {
-  const { type, host, port, protocol, caFile, certificate, path: place } = output;
-  if (place !== undefined) return checkPlace(type, place);
+  const { host, port, protocol, caFile, certificate } = output;
+  if (output.path !== undefined) return checkPlace(output);
   if (host === undefined) return "Nothing to check.";
   if (protocol === "udp")
     return `Datagrams to ${host}:${port} are not acknowledged; check at the receiver whether they arrive.`;
@@ -66,19 +70,40 @@ async function checkOutput(output: Output, signal: AbortSignal): Promise<string>
 }
 
 /**
- * The folder of a file, or the folder itself. A missing folder is created when it is needed, so its nearest
- * existing parent is checked.
+ * What `run` would meet at this path, without writing. What is not there yet is created when it is needed, so
+ * its nearest existing parent counts.
  */
-async function checkPlace(type: string, place: string): Promise<string> {
-  let folder = path.resolve(type === "cef-file" || type === "json-lines" ? path.dirname(place) : place);
+export async function checkPlace({ name, type, path: given = "", group }: Place): Promise<string> {
+  const place = path.resolve(given);
+  const isFile = type === "cef-file" || type === "json-lines";
   try {
-    while (!(await isThere(folder)) && path.dirname(folder) !== folder) folder = path.dirname(folder);
-    if (!(await stat(folder)).isDirectory()) throw notWritable(folder, "is not a folder");
+    if (group !== undefined && process.platform !== "win32") groupIdOf(realDisk, group);
+    if (isFile && (await isThere(place))) {
+      const found = await stat(place);
+      if (found.isDirectory()) throw withCode("EISDIR");
+      if (!found.isFile()) throw withCode("EFTYPE");
+      await access(place, constants.W_OK);
+    } else if (isFile && (await isSymlink(place))) throw withCode("EDANGLING");
+    let folder = isFile ? path.dirname(place) : place;
+    for (; !(await isThere(folder)) && path.dirname(folder) !== folder; folder = path.dirname(folder))
+      if (await isSymlink(folder)) throw withCode("EEXIST");
+    if (!(await stat(folder)).isDirectory()) throw withCode("ENOTDIR");
     await access(folder, constants.W_OK | constants.X_OK);
   } catch (error) {
-    throw isFailure(error) ? error : notWritable(folder, "may not be written to by this account");
+    throw outputUnwritable(name, given, error);
   }
-  return `${place} can be written.`;
+  return `${given} can be written.`;
+}
+
+function withCode(code: string): Error {
+  return Object.assign(new Error(code), { code });
+}
+
+function isSymlink(place: string): Promise<boolean> {
+  return lstat(place).then(
+    (found) => found.isSymbolicLink(),
+    () => false,
+  );
 }
 
 function isThere(folder: string): Promise<boolean> {
@@ -86,13 +111,4 @@ function isThere(folder: string): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-function notWritable(folder: string, why: string): Failure {
-  return new Failure("output-broken", {
-    actor: "operator",
-    retry: { when: "never" },
-    say: `The folder ${folder} ${why}.`,
-    nextStep: "Correct `.path`, or give the helper's account write access to the folder.",
-  });
 }

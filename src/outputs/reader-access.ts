@@ -73,7 +73,7 @@ export function openForReaders(
 }
 
 /** Throws an error with a code of its own when the group of `.group` does not exist on this machine. */
-function groupIdOf(disk: Pick<Disk, "readFileSync">, group: string): number {
+export function groupIdOf(disk: Pick<Disk, "readFileSync">, group: string): number {
   if (/^\d+$/.test(group)) return Number(group);
   const file = readIfThere(disk as Disk, "/etc/group")?.toString("utf8") ?? "";
   const line = file.split("\n").find((one) => one.startsWith(`${group}:`));

@@ -1,0 +1,44 @@
+import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "@jest/globals";
+import { checkPlace } from "./output-checks.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "output-checks-"));
+mkdirSync(join(folder, "a-folder"));
+writeFileSync(join(folder, "a-file"), "x\n");
+symlinkSync(join(folder, "nowhere"), join(folder, "dangling"));
+
+const look = (type: "cef-file" | "cef-folder", path: string, group?: string) =>
+  checkPlace({ name: "outputs[0]", type, path, ...(group === undefined ? {} : { group }) });
+
+test.each([
+  ["cef-file", "a-folder", "it is a folder, not a file"],
+  ["cef-file", "dangling", "it is a symlink to a file that does not exist"],
+  ["cef-file", "a-file/x.cef", "a part of the path is a file, not a folder"],
+  ["cef-file", "dangling/x.cef", "a part of the path is a file or a symlink that leads nowhere, not a folder"],
+  ["cef-folder", "a-file", "a part of the path is a file, not a folder"],
+  ["cef-folder", "dangling", "a part of the path is a file or a symlink that leads nowhere, not a folder"],
+] as const)("doctor sees that a %s cannot be at %s, in the sentence of run and check", async (type, path, say) => {
+  await expect(look(type, join(folder, path))).rejects.toMatchObject({
+    code: "output-broken",
+    say: expect.stringContaining(`outputs[0]: ${join(folder, path)} cannot be written: ${say}.`),
+  });
+});
+
+test("doctor sees a device and a group that does not exist", async () => {
+  await expect(look("cef-file", "/dev/null")).rejects.toMatchObject({
+    say: expect.stringContaining("it is a pipe or a device, not a file."),
+  });
+  await expect(look("cef-file", join(folder, "new.cef"), "no-such-group")).rejects.toMatchObject({
+    say: expect.stringContaining("the group in .group does not exist on this machine."),
+  });
+});
+
+test.each([
+  ["cef-file", "a-file"],
+  ["cef-file", "new/deeper/a.cef"],
+  ["cef-folder", "a-folder"],
+] as const)("doctor finds a %s at %s in order", async (type, path) => {
+  await expect(look(type, join(folder, path))).resolves.toBe(`${join(folder, path)} can be written.`);
+});
