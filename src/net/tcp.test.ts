@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import net, { type AddressInfo } from "node:net";
 import { afterEach, expect, test } from "@jest/globals";
-import { connectTcp } from "./tcp.ts";
+import { connectTcp, type Lookup } from "./tcp.ts";
 
 const servers: net.Server[] = [];
 afterEach(async () => {
@@ -16,11 +16,16 @@ async function listening(host: string): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-const named = (...addresses: string[]) =>
-  Promise.resolve(addresses.map((address) => ({ address, family: net.isIP(address) })));
+const named =
+  (...addresses: string[]): Lookup =>
+  (_, done) =>
+    done(
+      null,
+      addresses.map((address) => ({ address, family: net.isIP(address) })),
+    );
 
 async function reached(port: number, ...addresses: string[]): Promise<string | undefined> {
-  const socket = await connectTcp({ host: "host.test", port, withinMs: 20_000 }, () => named(...addresses));
+  const socket = await connectTcp({ host: "host.test", port, withinMs: 20_000 }, named(...addresses));
   const { remoteAddress } = socket;
   socket.on("error", () => undefined).destroy();
   return remoteAddress;
@@ -47,17 +52,17 @@ test("an address that refuses is followed by the next one at once", async () => 
 
 test("when every address fails, the error is of one that has a route", async () => {
   const port = await listening("127.0.0.1");
-  const refused = connectTcp({ host: "host.test", port, withinMs: 20_000 }, () => named("2001:db8::1", "127.0.0.3"));
+  const refused = connectTcp({ host: "host.test", port, withinMs: 20_000 }, named("2001:db8::1", "127.0.0.3"));
 
   expect(await errorOf(refused)).toBe("ECONNREFUSED");
 });
 
 test("a name without an address is not found", async () => {
-  expect(await errorOf(connectTcp({ host: "host.test", port: 1, withinMs: 20_000 }, () => named()))).toBe("ENOTFOUND");
+  expect(await errorOf(connectTcp({ host: "host.test", port: 1, withinMs: 20_000 }, named()))).toBe("ENOTFOUND");
 });
 
 test("a lookup that never ends is ended by the connect limit and by the stop signal", async () => {
-  const never = () => new Promise<never>(() => undefined);
+  const never = () => undefined;
   const stop = new AbortController();
   const stopped = errorOf(connectTcp({ host: "host.test", port: 1, withinMs: 20_000, stop: stop.signal }, never));
   stop.abort();

@@ -9,14 +9,16 @@ export interface TcpTarget {
   readonly stop?: AbortSignal;
 }
 
-/** All addresses of a name, in the order in which the system prefers them. */
-export type Lookup = (host: string) => Promise<readonly LookupAddress[]>;
+/** Finds all addresses of a name, in the order in which the system prefers them. */
+export type Lookup = (
+  host: string,
+  done: (error: NodeJS.ErrnoException | null, addresses: readonly LookupAddress[]) => void,
+) => void;
 
-const systemLookup: Lookup = (host) =>
-  new Promise((resolve, reject) => {
-    // Stated, because a flag of the runtime changes the default order.
-    lookup(host, { all: true, order: "verbatim" }, (error, addresses) => (error ? reject(error) : resolve(addresses)));
-  });
+const systemLookup: Lookup = (host, done) => {
+  // The order is set explicitly, because a flag of the runtime changes the default.
+  lookup(host, { all: true, order: "verbatim" }, done);
+};
 
 /**
  * A TCP connection to the first address of the host that accepts one. The addresses are tried one after the
@@ -33,13 +35,7 @@ export async function connectTcp(target: TcpTarget, find: Lookup = systemLookup)
   target.stop?.addEventListener("abort", onStop, { once: true });
   if (target.stop?.aborted) onStop();
   try {
-    const host = target.host.replace(/^\[(.+)\]$/, "$1");
-    const family = net.isIP(host);
-    const found = family === 0 ? find(host) : Promise.resolve([{ address: host, family }]);
-    found.then(
-      (addresses) => race.begin(alternating(addresses)),
-      (error: unknown) => race.fail(error),
-    );
+    race.begin(target.host.replace(/^\[(.+)\]$/, "$1"), find);
     return await race.winner;
   } finally {
     clearTimeout(timer);
@@ -67,9 +63,18 @@ class Race {
     });
   }
 
-  begin(addresses: readonly LookupAddress[]): void {
-    this.#waiting = [...addresses];
-    this.#tryNext();
+  /** The first attempt looks the name up, and so learns of the other addresses. */
+  begin(host: string, find: Lookup): void {
+    const lookupFirst: net.LookupFunction = (name, _options, done) => {
+      find(name, (error, addresses) => {
+        const [first, ...others] = error ? [] : alternating(addresses);
+        this.#waiting = others;
+        this.#tryNextLater();
+        if (first) done(null, first.address, first.family);
+        else done(error ?? Object.assign(new Error(`${name} has no address`), { code: "ENOTFOUND" }), "");
+      });
+    };
+    this.#attempt({ host, lookup: lookupFirst });
   }
 
   fail(error: unknown): void {
@@ -82,13 +87,19 @@ class Race {
     clearTimeout(this.#next);
     if (this.#isOver) return;
     const to = this.#waiting.shift();
-    if (to === undefined) {
-      if (this.#sockets.size === 0) this.fail(mostTelling(this.#errors));
-      return;
-    }
-    if (this.#waiting.length > 0) this.#next = setTimeout(() => this.#tryNext(), TIME_LIMITS.nextAddress.ms);
-    // The host is an address here, so the runtime starts one attempt without a limit of its own.
-    const socket = net.connect({ host: to.address, port: this.#port });
+    this.#tryNextLater();
+    if (to !== undefined) this.#attempt({ host: to.address });
+    else if (this.#sockets.size === 0) this.fail(mostTelling(this.#errors));
+  }
+
+  #tryNextLater(): void {
+    if (this.#waiting.length > 0 && !this.#isOver)
+      this.#next = setTimeout(() => this.#tryNext(), TIME_LIMITS.nextAddress.ms);
+  }
+
+  #attempt(to: { readonly host: string; readonly lookup?: net.LookupFunction }): void {
+    // One address each, so that the runtime has no attempts of its own to limit.
+    const socket = net.connect({ ...to, port: this.#port, autoSelectFamily: false });
     this.#sockets.add(socket);
     const onError = (error: Error): void => {
       this.#sockets.delete(socket);
@@ -126,7 +137,7 @@ const NO_ROUTE = new Set(["ENETUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT", "EHOST
 
 function mostTelling(errors: readonly unknown[]): unknown {
   const telling = errors.find((error) => !NO_ROUTE.has((error as NodeJS.ErrnoException).code ?? ""));
-  return telling ?? errors[0] ?? Object.assign(new Error("the name has no address"), { code: "ENOTFOUND" });
+  return telling ?? errors[0];
 }
 
 function timedOut({ host, port }: TcpTarget): Error {
