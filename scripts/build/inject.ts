@@ -28,9 +28,14 @@ type SingleExecutable = (
 
 /**
  * Flags of the shipped runtime: its own warnings would be unlevelled lines in splunkd.log; a small young
- * generation takes 20-30 MB off the peak.
+ * generation takes 20-30 MB off the peak. The last two take away what OPENSSL_CONF, NODE_USE_SYSTEM_CA,
+ * SSL_CERT_FILE and SSL_CERT_DIR would change: the runtime reads them before this program's first line, and a
+ * broken OpenSSL configuration ends it there.
  */
-const RUNTIME_FLAGS = ["--no-warnings", "--max-semi-space-size=1"] as const;
+function runtimeFlags(platform: Platform): readonly string[] {
+  const noFile = platform.startsWith("win") ? "NUL" : "/dev/null";
+  return ["--no-warnings", "--max-semi-space-size=1", "--no-use-system-ca", `--openssl-config=${noFile}`];
+}
 
 /**
  * Puts `code` into a copy of the runtime and leaves the executable at `output` (absolute). `folder` is an
@@ -59,7 +64,7 @@ export async function makeExecutable(
   const seaConfig = {
     disableExperimentalSEAWarning: true,
     useCodeCache: isHost,
-    execArgv: RUNTIME_FLAGS,
+    execArgv: runtimeFlags(platform),
     execArgvExtension: "none",
   } as const;
   const { default: singleExecutable } = createRequire(import.meta.url)("@yao-pkg/pkg/lib-es5/sea.js") as {

@@ -8,6 +8,16 @@ import { dropDistrustedVariables } from "./world.ts";
 /** A packed executable has its own path in the position of a script's path. */
 const ARGUMENTS = process.argv.slice(2);
 
+/** Commands read relative paths against it. splunkd's roles have none. */
+function isWorkingFolderGone(): boolean {
+  try {
+    process.cwd();
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 async function main(): Promise<number> {
   const distrusted = dropDistrustedVariables(process.env);
   const role = (ARGUMENTS[0] ?? "").toLowerCase();
@@ -18,6 +28,12 @@ async function main(): Promise<number> {
   }
   if (role === "--validate-arguments") return (await import("./modular-input.ts")).validateArguments();
   if (role === "") return (await import("./modular-input.ts")).runModularInput(distrusted);
+  if (isWorkingFolderGone()) {
+    const text =
+      'ERROR The folder in which this command was started does not exist any more. Change to one that exists, for example with "cd /", and run the command again.\n';
+    await new Promise<void>((resolve) => process.stderr.write(text, () => resolve()));
+    return 5;
+  }
   return (await import("./commands.ts")).runCommand(ARGUMENTS, distrusted);
 }
 

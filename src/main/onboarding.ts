@@ -20,6 +20,7 @@ import type { Configuration } from "./configuration.ts";
 import { defaultStateDir } from "./configuration.ts";
 import { readersOf } from "./kept-readers.ts";
 import { FileSecrets, SplunkSecrets } from "./stored-secrets.ts";
+import { browserOpener } from "./system-programs.ts";
 import { presentFingerprint, readBytes, realClock, realFiles, realRandom, VERSION } from "./world.ts";
 
 export interface OnboardingParts {
@@ -238,18 +239,9 @@ async function probe(
   for await (const _ of page.batches);
 }
 
-/**
- * Source: freedesktop.org xdg-open, macOS open(1), Windows rundll32 url.dll. The address is one argument, so
- * no shell interprets it.
- */
-const OPENERS: Partial<Record<NodeJS.Platform, readonly [string, ...string[]]>> = {
-  linux: ["xdg-open"],
-  darwin: ["open"],
-  win32: ["rundll32", "url.dll,FileProtocolHandler"],
-};
-
+/** The address is one argument, so no shell reads it. */
 function openBrowser(url: string): Promise<boolean> {
-  const [command, ...before] = OPENERS[process.platform] ?? [];
+  const [command, ...before] = browserOpener(process.platform) ?? [];
   if (
     command === undefined ||
     (process.platform === "linux" && !process.env["DISPLAY"] && !process.env["WAYLAND_DISPLAY"])

@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { userInfo } from "node:os";
+import { windowsProgram } from "./system-programs.ts";
 
 /**
  * Arguments of `icacls` that give only this account access to a folder and its later content. Source:
@@ -18,10 +19,14 @@ export function withRestriction(platform: NodeJS.Platform = process.platform): {
     restrict(folder) {
       const { username } = userInfo();
       const domain = process.env["USERDOMAIN"];
-      const done = spawnSync("icacls", ownerOnlyArguments(folder, domain ? `${domain}\\${username}` : username), {
-        windowsHide: true,
-        stdio: "ignore",
-      });
+      const done = spawnSync(
+        windowsProgram("icacls.exe"),
+        ownerOnlyArguments(folder, domain ? `${domain}\\${username}` : username),
+        {
+          windowsHide: true,
+          stdio: "ignore",
+        },
+      );
       if (done.error || done.status !== 0) throw Object.assign(new Error("icacls failed"), { code: "EACCES" });
     },
   };

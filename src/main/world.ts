@@ -86,7 +86,10 @@ const DISTRUSTED = [
   "NODE_DEBUG",
   "NODE_EXTRA_CA_CERTS",
   "NODE_V8_COVERAGE",
+  "NODE_USE_SYSTEM_CA",
   "SSLKEYLOGFILE",
+  "SSL_CERT_DIR",
+  "SSL_CERT_FILE",
 ] as const;
 
 /** Variables that the runtime reads before this program's first line, so removing them is too late. */
