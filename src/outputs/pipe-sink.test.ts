@@ -107,6 +107,16 @@ test("as lines, events leave by one pipe and health by another, without anything
   expect(JSON.parse(stderr.taken)).toEqual(healthOf("a", TENANT));
 });
 
+test("the health of a customer whose settings are wrong carries its stanza, and its source ends in unknown", async () => {
+  const stdout = new FakeStdout();
+  const pipe = new StreamPipe(stdout, clock, SPLUNK_STREAM);
+  const refused = [{ name: "wrong", tenantName: "Contoso GmbH", tenantId: "" }];
+  const sink = pipeSink({ events: pipe, health: pipe, form: "splunk", customers: stanzas, refused });
+  await sink.health(healthOf("Contoso GmbH", ""));
+  expect(stdout.taken).toContain('<event stanza="defender_mssp://wrong" unbroken="1">');
+  expect(stdout.taken).toContain("<source>defender_mssp:health:unknown</source>");
+});
+
 describe("a health event carries the stanza of its customer", () => {
   test.each([
     ["a", TENANT, "defender_mssp://a"],

@@ -207,6 +207,30 @@ describe("a run", () => {
     );
   });
 
+  test("an input with wrong settings is handed on with what its health event says", async () => {
+    const outside = world(runDocument(stanza("bad", { tenant_name: "Contoso GmbH", poll_seconds: "0" })));
+    const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
+    expect(host.misconfigured).toMatchObject([{ name: "bad", tenantName: "Contoso GmbH", tenantId: TENANT }]);
+    expect(host.misconfigured[0]?.failure).toMatchObject({
+      code: "settings",
+      actor: "operator",
+      say: "bad is not collected: `poll_seconds` 0 is below 1; write a whole number of seconds from 1 to 86400.",
+      nextStep: 'Correct `poll_seconds` in the input "bad".',
+    });
+  });
+
+  test("P24 a splunkd that hangs delays nobody's first health event by more than 35 s", async () => {
+    const clock = new FakeClock();
+    const http = { send: () => new Promise<never>(() => undefined), close: () => Promise.resolve() };
+    const outside = world(runDocument(stanza("b", { client_secret: "********" })), { clock, http });
+    const opening = openSplunkHost(await readRun(outside), outside, new AbortController().signal);
+    await clock.advance(35_000);
+    const { refused } = await opening;
+    expect(refused.map(({ stanza: one, failure }) => [one.name, failure.code, failure.say])).toEqual([
+      ["b", "splunkd-unreachable", "splunkd's credential store did not answer within 35 s. It is asked again."],
+    ]);
+  });
+
   test("a store that was shut at start is read again: who needed it is collected for without a restart", async () => {
     const before = world(runDocument(stanza("b", { client_secret: "typed" })));
     await (await openSplunkHost(await readRun(before), before, new AbortController().signal)).settleSecrets();

@@ -16,7 +16,7 @@ import type { FileLook, FileRule, ParsedSettings } from "../../config/settings.t
 import { parseStanzas, refusedSettings, settingsRefused } from "../../config/settings.ts";
 import { lineLog } from "../../format/log-line.ts";
 import type { FingerprintOf } from "../../model/endpoint-binding.ts";
-import { type Failure, isFailure } from "../../model/failure.ts";
+import { Failure, isFailure } from "../../model/failure.ts";
 import type { Clock, Http, Log, Random, RefreshTokenVault, Sink } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import type { GlobalSettings, RefusedSettings, Stanza } from "../../model/stanza.ts";
@@ -106,6 +106,7 @@ export interface SplunkHost {
 
 const HOUR_MS = 3_600_000;
 const SETTLE_LIMIT_MS = 1500;
+const PASSWORDS_LIMIT_MS = 35_000;
 
 export function validate(world: Pick<SplunkWorld, "stdin" | "clock" | "files" | "splunkHome">): Promise<Verdict> {
   return validateArguments(world.stdin, world.clock, fileRule(world));
@@ -247,7 +248,36 @@ interface PasswordAccess {
   readonly failure?: Failure;
 }
 
+/** With a limit for all of it: a splunkd that hangs must not keep customers from their first health event. */
 async function openPasswords(run: SplunkRun, world: SplunkWorld, stop: AbortSignal): Promise<PasswordAccess> {
+  const late = new AbortController();
+  const settled = new AbortController();
+  const hanging = world.clock.pause(PASSWORDS_LIMIT_MS, settled.signal).then((): PasswordAccess => {
+    if (settled.signal.aborted) return {};
+    late.abort();
+    const failure = splunkdHangs();
+    run.log.warn("Splunk's credential store cannot be read", {
+      failure: failure.code,
+      say: failure.say,
+      next_step: failure.nextStep,
+    });
+    return { failure };
+  });
+  const access = await Promise.race([readPasswords(run, world, AbortSignal.any([stop, late.signal])), hanging]);
+  settled.abort();
+  return access;
+}
+
+function splunkdHangs(): Failure {
+  return new Failure("splunkd-unreachable", {
+    actor: "operator",
+    retry: { when: "soon" },
+    say: `splunkd's credential store did not answer within ${PASSWORDS_LIMIT_MS / 1000} s. It is asked again.`,
+    nextStep: "Look for the cause in splunkd.log.",
+  });
+}
+
+async function readPasswords(run: SplunkRun, world: SplunkWorld, stop: AbortSignal): Promise<PasswordAccess> {
   if (run.settings.stanzas.length === 0) return {};
   const { serverUri, sessionKey } = run.document;
   let failure: Failure | undefined;
