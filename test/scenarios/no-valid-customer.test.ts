@@ -1,4 +1,4 @@
-/** `arcsight run` with customers whose settings are wrong and no other: each has a health event all the same. */
+/** When every customer has wrong settings, `arcsight run` still reports each of them in a health event. */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
