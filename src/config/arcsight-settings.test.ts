@@ -237,8 +237,8 @@ describe("outputs", () => {
     ["0664", 0o664],
     ["0600", 0o600],
   ])("the mode of files is octal: %s", (text, mode) => {
-    const { outputs: read } = outputs("outputs[0].type=cef-file", "outputs[0].path=/a", `outputs[0].mode=${text}`);
-    expect(read[0]?.mode).toBe(mode);
+    const { outputs: parsed } = outputs("outputs[0].type=cef-file", "outputs[0].path=/a", `outputs[0].mode=${text}`);
+    expect(parsed[0]?.mode).toBe(mode);
   });
 
   test.each([

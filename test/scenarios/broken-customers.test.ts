@@ -1,6 +1,6 @@
 /**
- * Customers with failures of every kind beside two healthy ones, with the built binary under the fake splunkd.
- * What is expected of each stands in broken-customers.json, written by hand.
+ * Customers with failures of every kind beside two healthy ones, with the built binary under the fake
+ * splunkd. What is expected of each stands in broken-customers.json, written by hand.
  */
 
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

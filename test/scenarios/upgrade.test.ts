@@ -203,9 +203,9 @@ describe.each(RELEASES)("after an upgrade from %s that was killed", (release) =>
       examples: Number.MAX_SAFE_INTEGER,
     });
     expect(inFiles.totals).toMatchObject({ ...NOTHING_WRONG, changed_bytes: null, duplicated: expect.any(Number) });
-    // The older release stopped normally first and then forgot what it had written to the file. After its kill
-    // those versions are replayed for the syslog receiver, and the file gets them again. Nothing else may be in
-    // the file twice. Today's release does not forget (test/arcsight/kills.test.ts).
+    // The older release stopped normally first and then forgot what it had written to the file. After its
+    // kill those versions are replayed for the syslog receiver, and the file gets them again. Nothing else
+    // may be in the file twice. Today's release does not forget (test/arcsight/kills.test.ts).
     const updatedAt = ({ what }: { readonly what: string }): number =>
       Date.parse(/\d{4}-\d\d-\d\dT\S+$/.exec(what)?.[0] ?? "");
     expect(
