@@ -142,6 +142,16 @@ describe("an old WDATP-connector.properties as it is", () => {
     });
   });
 
+  test("says how to name the customer of an old file, and nothing else, when a prefix is written before the name", () => {
+    const settings = read(...OLD, "tenants[0].tenant_name=Contoso");
+    expect(says(settings)).toEqual([
+      ": tenants[0].tenant_name: does not belong in an old connector file, which has one customer; write tenant_name=… without tenants[0].",
+    ]);
+    expect(settings.warnings.filter((say) => say.includes("tenants"))).toEqual([]);
+    expect(settings.raw).toEqual([]);
+    expect(read(...OLD, "tenant_name=Contoso").raw.map(({ name }) => name)).toEqual(["Contoso"]);
+  });
+
   test("each line is said to be taken over or to have no meaning any more", () => {
     const { taken } = read(...OLD, "tenant_name=Contoso", "outputs[0].type=syslog", "colour=blue");
     expect(taken.map(({ line, key, taken: is }) => [line, key, is])).toEqual([

@@ -65,8 +65,16 @@ export function readArcSightSettings(file: PropertiesFile, options: ArcSightOpti
   const warnings: string[] = file.advice.map(({ say }) => say);
   const sorted = sortEntries(file, problems, warnings);
   const old = sorted.tenants.size === 0 && [...file.byKey.keys()].some(isOldKey);
-  const customers = old ? oldCustomer(file, sorted.plain, problems, warnings) : manyCustomers(sorted, warnings);
-  if (customers.found.length === 0)
+  const mixed = old ? [] : indexedInOldFile(sorted);
+  problems.push(...mixed);
+  const none: FoundCustomers = { found: [], globals: {}, taken: [] };
+  const customers =
+    mixed.length > 0
+      ? none
+      : old
+        ? oldCustomer(file, sorted.plain, problems, warnings)
+        : manyCustomers(sorted, warnings);
+  if (customers.found.length === 0 && mixed.length === 0)
     problems.push({
       stanza: "",
       key: "tenants[0].tenant_id",
@@ -153,6 +161,22 @@ interface FoundCustomers {
   readonly found: readonly FoundCustomer[];
   readonly globals: Readonly<Record<string, string>>;
   readonly taken: readonly TakenLine[];
+}
+
+/**
+ * An old connector file has one customer, whose settings have no prefix. Somebody who adds one in the form of
+ * many customers would else read that the file's own lines are wrong.
+ */
+function indexedInOldFile({ tenants, plain }: SortedEntries): readonly SettingProblem[] {
+  const isOld = Object.keys(plain).some((key) => isOldKey(key) && !CUSTOMER_KEYS.has(key));
+  if (!isOld || [...tenants.values()].some((values) => values["tenant_id"]?.trim())) return [];
+  return [...tenants].flatMap(([index, values]) =>
+    Object.keys(values).map((key) => ({
+      stanza: "",
+      key: `tenants[${index}].${key}`,
+      say: `does not belong in an old connector file, which has one customer; write ${key}=… without tenants[${index}].`,
+    })),
+  );
 }
 
 function manyCustomers({ tenants, plain }: SortedEntries, warnings: string[]): FoundCustomers {
