@@ -134,6 +134,12 @@ const OUTPUT_ROWS = [
     help: "Events kept on disk while a tls or tcp connector cannot be reached. When this is full, collection pauses.",
   },
   {
+    key: "max_eps",
+    kind: { is: "whole", min: 0, max: 1_000_000, unit: "events per second" },
+    default: "0",
+    help: "At most this many events per second, in lines; more wait and collection waits with them. 0: no cap.",
+  },
+  {
     key: "tenants",
     kind: { is: "names", max: 65_536 },
     otherwise: "all",

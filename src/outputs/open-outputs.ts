@@ -6,6 +6,7 @@ import type { Clock, Log, Random } from "../model/ports.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { type Disk, type DiskPorts, readIfThere } from "../stores/disk/disk.ts";
 import type { Dialer } from "./connection.ts";
+import { EventRate, pacedOutput } from "./event-rate.ts";
 import { FolderOutput } from "./folder.ts";
 import { GrowingFile } from "./growing-file.ts";
 import { lineFormatOf } from "./line-format.ts";
@@ -61,9 +62,21 @@ export function openOutputs(
 }
 
 function openOutput(settings: OutputSettings, stateFolder: string, world: OutputsWorld): Output {
+  const rate = settings.maxEps === 0 ? undefined : new EventRate(settings.maxEps, world.clock);
+  const output = openUnpaced(settings, stateFolder, world, rate);
+  // Syslog over a connection paces what it sends, its spool included.
+  return rate === undefined || output instanceof SyslogOutput ? output : pacedOutput(output, rate);
+}
+
+function openUnpaced(
+  settings: OutputSettings,
+  stateFolder: string,
+  world: OutputsWorld,
+  rate: EventRate | undefined,
+): Output {
   const { name, type } = settings;
   const { ports, clock } = world;
-  if (type === "syslog") return openSyslog(settings, stateFolder, world);
+  if (type === "syslog") return openSyslog(settings, stateFolder, world, rate);
   const path = resolve(settings.path ?? "");
   const access = accessOf(settings, ports.platform);
   if (type === "cef-folder" || type === "json-folder") {
@@ -82,7 +95,12 @@ function openOutput(settings: OutputSettings, stateFolder: string, world: Output
   return new GrowingFile({ name, path, rotateBytes, access, stateFolder, disk: ports.disk, clock });
 }
 
-function openSyslog(settings: OutputSettings, stateFolder: string, world: OutputsWorld): Output {
+function openSyslog(
+  settings: OutputSettings,
+  stateFolder: string,
+  world: OutputsWorld,
+  rate: EventRate | undefined,
+): Output {
   const { name, host = "", port, protocol, caFile, certificate } = settings;
   const { ports, clock, random, log, dialer } = world;
   const style = { format: settings.format, framing: settings.framing, host: world.hostName };
@@ -101,6 +119,7 @@ function openSyslog(settings: OutputSettings, stateFolder: string, world: Output
     clock,
     random,
     log,
+    ...(rate === undefined ? {} : { rate }),
   });
   noteWhere(join(stateFolder, WHERE), output.where, ports.disk);
   return output;

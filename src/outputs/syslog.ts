@@ -6,6 +6,7 @@ import { PROVISIONAL_FOR_MS } from "../model/provisional.ts";
 import { SerialQueue } from "../model/serial-queue.ts";
 import type { Disk } from "../stores/disk/disk.ts";
 import type { Connection, Dialer, Target } from "./connection.ts";
+import { type EventRate, piecesOfLines } from "./event-rate.ts";
 import type { Batch, Output, OutputCondition, OutputListener } from "./output.ts";
 import { outputUnwritable, spoolFull } from "./output-failures.ts";
 import { RecentKeys } from "./recent-keys.ts";
@@ -39,6 +40,8 @@ export interface SyslogParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Undefined: no cap. It holds for the spool too. */
+  readonly rate?: EventRate;
 }
 
 /**
@@ -170,9 +173,14 @@ export class SyslogOutput implements Output {
 
   async #send(connection: Connection, lines: Uint8Array): Promise<boolean> {
     try {
-      this.#frames.reset();
-      writeSyslogFrames(this.#frames, lines, this.#p.style, this.#p.clock.nowMs());
-      await this.#sendInPieces(connection, this.#frames.view());
+      const { rate } = this.#p;
+      if (rate === undefined) await this.#sendLines(connection, lines);
+      else
+        for (const { bytes, count } of piecesOfLines(lines, rate.perSecond)) {
+          this.#sendingSinceMs = undefined;
+          await rate.acquire(count, this.#stop.signal);
+          await this.#sendLines(connection, bytes);
+        }
       return true;
     } catch (error) {
       // The broken connection may still use the bytes that it was given.
@@ -182,6 +190,12 @@ export class SyslogOutput implements Output {
     } finally {
       this.#sendingSinceMs = undefined;
     }
+  }
+
+  #sendLines(connection: Connection, lines: Uint8Array): Promise<void> {
+    this.#frames.reset();
+    writeSyslogFrames(this.#frames, lines, this.#p.style, this.#p.clock.nowMs());
+    return this.#sendInPieces(connection, this.#frames.view());
   }
 
   async #sendInPieces(connection: Connection, frames: Uint8Array): Promise<void> {
