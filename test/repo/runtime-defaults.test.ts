@@ -13,7 +13,7 @@ function sources(): readonly (readonly [file: string, text: string])[] {
     .map((file) => [file.replaceAll("\\", "/"), readFileSync(path.join(ROOT, file), "utf8")]);
 }
 
-/** Lines that match and are no comments, as `file: line`. */
+/** Lines that match and are not comments, as `file: line`. */
 function linesWith(pattern: RegExp): readonly string[] {
   return sources().flatMap(([file, text]) =>
     text
