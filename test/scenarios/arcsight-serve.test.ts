@@ -209,7 +209,9 @@ describe("an old FlexConnector of which only two addresses are changed", () => {
       const refused = await connector(customer!.tenant_id, "unreplaced").poll(startMs);
       expect(refused).toMatchObject({
         status: 400,
-        answer: expect.stringContaining("still holds the variable $START_AT_TIME"),
+        answer: expect.stringContaining(
+          "still contains the variable $START_AT_TIME, which the connector did not replace",
+        ),
       });
       expect(await stop("SIGTERM")).toBe(0);
     },
