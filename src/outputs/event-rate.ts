@@ -3,7 +3,9 @@ import type { Batch, Output } from "./output.ts";
 
 const NEWLINE = 0x0a;
 
-/** At most so many events a second: `.max_eps`. What comes too fast waits, and waiting is the back-pressure. */
+/**
+ * At most so many events a second: `.max_eps`. What comes too fast waits, and waiting is the back-pressure.
+ */
 export class EventRate {
   /** At most this many events may be sent at once. */
   readonly perSecond: number;
