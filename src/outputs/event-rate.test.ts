@@ -35,16 +35,20 @@ test("an output with max_eps gets at most so many events in each second, and the
   const { output, written } = recorded();
   const paced = pacedOutput(output, new EventRate(10, clock));
   let done = false;
-  const writing = Promise.all([paced.write(batchOf(...names(25))), paced.write(batchOf("last"))]).then(() => {
+  const writing = Promise.all([paced.write(batchOf(...names(25))), paced.write(batchOf("last"))]).finally(() => {
     done = true;
   });
-  const seen: number[] = [];
+  const seen: [number, boolean][] = [];
   for (let second = 0; second < 3; second += 1) {
     await settled();
-    seen.push(written.length);
+    seen.push([written.length, done]);
     await clock.advance(1_000);
   }
-  expect(seen).toEqual([10, 20, 25]);
+  expect(seen).toEqual([
+    [10, false],
+    [20, false],
+    [25, false],
+  ]);
   await writing;
   expect(done).toBe(true);
   expect(written).toEqual([...names(25), "last"]);
