@@ -7,6 +7,7 @@ import { FakeLog } from "../../test/harness/fakes/log.ts";
 import { parseStanzas } from "../config/settings.ts";
 import { sealed } from "../model/sealed.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
+import { windowsProgram } from "./system-programs.ts";
 
 const spawned: string[][] = [];
 jest.unstable_mockModule("node:child_process", () => ({
@@ -32,7 +33,13 @@ test("on Windows the folder of a file host's tokens is closed to every other acc
     await vault?.store(sealed("rotated"), { refused: false });
 
     expect(spawned).toEqual([
-      ["icacls", join(folder, "secrets"), "/inheritance:r", "/grant:r", expect.stringContaining(":(OI)(CI)F")],
+      [
+        windowsProgram("icacls.exe"),
+        join(folder, "secrets"),
+        "/inheritance:r",
+        "/grant:r",
+        expect.stringContaining(":(OI)(CI)F"),
+      ],
     ]);
     expect(fileCredentials(folder, log, clock, "win32")(stanza)).toBe(stanza);
   } finally {
