@@ -72,6 +72,7 @@ const KIT_PAGES = [
   "docs/hunting.md",
   "docs/hunting",
   "docs/upgrade.md",
+  "docs/network.md",
 ];
 
 function addPages(files: Files, path: string): void {
