@@ -633,7 +633,7 @@ export const FAILURE_CODES = {
     exit: "usage",
   },
   "tls-untrusted": {
-    meaning: "The certificate of a host is not trusted, not valid now, or for another name.",
+    meaning: "The certificate of a host is not trusted, not valid now, too weak, or for another name.",
     action: "If your own proxy inspects TLS, put its CA certificate into a PEM file and name the file in `ca_file`.",
     actors: ["operator"],
     settings: ["ca_file"],

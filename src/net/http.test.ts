@@ -9,6 +9,7 @@ import { join } from "node:path";
 import tls from "node:tls";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
+import { makeAwkwardCertificate } from "../../test/harness/awkward-certificates.ts";
 import type { ServerCertificate } from "../../test/harness/simulator/certificates.ts";
 import { makeServerCertificate } from "../../test/harness/simulator/certificates.ts";
 import type { Failure } from "../model/failure.ts";
@@ -61,7 +62,11 @@ async function listening(server: net.Server): Promise<number> {
 
 /** A TLS server on loopback; returns its origin. */
 async function serve(answer: http.RequestListener, shown: ServerCertificate = certificate): Promise<string> {
-  const server = https.createServer({ key: shown.keyPem, cert: shown.certificatePem }, answer);
+  const server = https.createServer(
+    // Weak certificates are shown as well, which this runtime would refuse to show.
+    { key: shown.keyPem, cert: shown.certificatePem, ciphers: "DEFAULT@SECLEVEL=0" },
+    answer,
+  );
   server.on("tlsClientError", () => {});
   return `https://localhost:${await listening(server)}`;
 }
@@ -305,6 +310,35 @@ describe("trust", () => {
     expect(failure.code).toBe("tls-untrusted");
     expect(failure.say).toMatch(/valid from \d{4}-.* to \d{4}-/);
     expect(failure.nextStep).toContain("clock");
+  });
+
+  test.each(["1024-bit key", "SHA-1 signature", "1024-bit authority"] as const)(
+    "a certificate with a %s is named as too weak",
+    async (what) => {
+      const weak = await makeAwkwardCertificate(what);
+      writeFileSync(join(folder, "weak.pem"), weak.caPem);
+      const origin = await serve((_, response) => response.end("never"), weak);
+      const failure = await failureOf(client().send(get(origin, { caFile: join(folder, "weak.pem") })));
+      expect(failure).toMatchObject({ code: "tls-untrusted", actor: "operator", retry: { when: "never" } });
+      expect(failure.say).toContain("is too weak");
+      expect(failure.nextStep).toContain("2048 bits");
+    },
+  );
+
+  test("a ca_file that holds only the issuing authority, without its root, is trusted", async () => {
+    const issued = await makeAwkwardCertificate("intermediate authority");
+    writeFileSync(join(folder, "issuer.pem"), issued.caPem);
+    const origin = await serve((_, response) => response.end("trusted"), issued);
+    expect(await (await client().send(get(origin, { caFile: join(folder, "issuer.pem") }))).text(10)).toBe("trusted");
+  });
+
+  test("a ca_file that holds only the root names the authority that is missing", async () => {
+    const issued = await makeAwkwardCertificate("intermediate authority");
+    writeFileSync(join(folder, "root.pem"), issued.rootPem);
+    const origin = await serve((_, response) => response.end("never"), issued);
+    const failure = await failureOf(client().send(get(origin, { caFile: join(folder, "root.pem") })));
+    expect(failure.code).toBe("tls-untrusted");
+    expect(failure.say).toContain("CN=test intermediate");
   });
 
   test("a certificate for another host name", async () => {

@@ -133,6 +133,15 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
   },
   {
     failure: "tls-untrusted",
+    codes: ["UNSPECIFIED: * too weak"],
+    actor: "operator",
+    retry: "never",
+    say: "The certificate of {to}, issued by {issuer}, is too weak: its key is shorter than 2048 bits, or it is signed with SHA-1.",
+    nextStep:
+      "Ask the owner of the certificate for one with an RSA key of 2048 bits or more, signed with SHA-256; `ca_file` does not help.",
+  },
+  {
+    failure: "tls-untrusted",
     codes: ["ERR_TLS_CERT_ALTNAME_INVALID", "HOSTNAME_MISMATCH", "UND_ERR_PRX_TLS"],
     actor: "operator",
     retry: "never",
@@ -154,9 +163,16 @@ function matches(pattern: string, code: string): boolean {
   return new RegExp(`^${pattern.replaceAll("*", ".*")}$`).test(code);
 }
 
+/** Did the connection fail because a certificate is too weak? */
+export function isTooWeak(error: unknown): boolean {
+  return matches("UNSPECIFIED: * too weak", codeOf(error));
+}
+
 function codeOf(error: unknown): string {
   if (typeof error !== "object" || error === null) return "";
   const code = (error as { code?: unknown }).code;
+  // OpenSSL's reasons without a code of their own in Node.js, such as a key that is too short.
+  if (code === "UNSPECIFIED") return `${code}: ${(error as Error).message}`;
   if (typeof code === "string") return code;
   // undici's parser leaves `code` undefined for some malformed answers.
   if ((error as { name?: unknown }).name === "HTTPParserError") return "HPE_OTHER";

@@ -3,6 +3,7 @@ import * as net from "node:net";
 import { join } from "node:path";
 import * as tls from "node:tls";
 import { afterEach, beforeAll, describe, expect, jest, test } from "@jest/globals";
+import { makeAwkwardCertificate } from "../../test/harness/awkward-certificates.ts";
 import { newFolder } from "../../test/harness/fakes/receiver.ts";
 import type { ServerCertificate } from "../../test/harness/simulator/certificates.ts";
 import { makeServerCertificate } from "../../test/harness/simulator/certificates.ts";
@@ -136,6 +137,83 @@ describe("one sentence says why a connection cannot be made to", () => {
       say: expect.stringContaining("authority is not trusted"),
       nextStep: expect.stringContaining(".ca_file"),
     });
+  });
+
+  test.each(["1024-bit key", "SHA-1 signature", "1024-bit authority"] as const)(
+    "a receiver whose certificate has a %s",
+    async (what) => {
+      const weak = await makeAwkwardCertificate(what);
+      const file = join(folder, "weak.pem");
+      writeFileSync(file, weak.caPem);
+      const port = await listening(
+        tlsServer({ key: weak.keyPem, cert: weak.certificatePem, ciphers: "DEFAULT@SECLEVEL=0" }, () => undefined),
+      );
+      await expect(realDialer.connect(target(port, { caFile: file }), never)).rejects.toMatchObject({
+        code: "output-untrusted",
+        say: expect.stringContaining("certificate is too weak"),
+        nextStep: expect.stringContaining("2048 bits"),
+      });
+    },
+  );
+
+  test("a receiver is not blamed when the client certificate is too weak", async () => {
+    const weak = await makeAwkwardCertificate("1024-bit key");
+    const file = join(folder, "weak-own.pem");
+    writeFileSync(file, weak.keyPem + weak.certificatePem);
+    await expect(realDialer.connect(target(1, { caFile, certificate: file }), never)).rejects.toMatchObject({
+      say: expect.stringMatching(/weak-own\.pem of \.certificate holds a certificate that is too weak/),
+    });
+  });
+
+  test("a receiver is trusted through its issuing authority alone, without that one's root", async () => {
+    const issued = await makeAwkwardCertificate("intermediate authority");
+    const file = join(folder, "issuer.pem");
+    writeFileSync(file, issued.caPem);
+    const port = await listening(
+      tlsServer({ key: issued.keyPem, cert: issued.certificatePem }, (socket) =>
+        socket.on("error", () => undefined).resume(),
+      ),
+    );
+    const connection = await realDialer.connect(target(port, { caFile: file }), never);
+    await expect(connection.send(Buffer.from("line\n"))).resolves.toBeUndefined();
+    await connection.close(5_000);
+  });
+
+  /** How the connection to a receiver ends, whether the handshake fails or the first line. */
+  async function endOf(port: number): Promise<unknown> {
+    try {
+      const connection = await realDialer.connect(target(port, { caFile }), never);
+      await connection.send(Buffer.from("line\n")).catch(() => undefined);
+      return await connection.gone;
+    } catch (error) {
+      return error;
+    }
+  }
+
+  test.each([
+    ["TLSv1.3", "requires a client certificate"],
+    ["TLSv1.2", "ended the TLS handshake"],
+  ] as const)("a receiver that requires a client certificate, over %s", async (maxVersion, say) => {
+    const port = await listening(
+      tlsServer({ requestCert: true, rejectUnauthorized: true, ca: authority.caPem, maxVersion }, () => undefined),
+    );
+    expect(await endOf(port)).toMatchObject({
+      code: "output-untrusted",
+      say: expect.stringContaining(say),
+      nextStep: expect.stringContaining(".certificate"),
+    });
+  });
+
+  test.each([
+    [true, "output-untrusted", "asked for a client certificate, got none, and closed"],
+    [false, "output-unreachable", "the connection was closed"],
+  ])("a receiver that closes without a word, having asked for a client certificate: %s", async (asks, code, say) => {
+    const port = await listening(
+      tlsServer({ requestCert: asks, rejectUnauthorized: false }, (socket) =>
+        socket.on("error", () => undefined).once("data", () => socket.destroy()),
+      ),
+    );
+    expect(await endOf(port)).toMatchObject({ code, say: expect.stringContaining(say) });
   });
 
   test("a receiver with a certificate for another name", async () => {

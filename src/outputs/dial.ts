@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import * as net from "node:net";
 import * as tls from "node:tls";
 import { Failure, isFailure } from "../model/failure.ts";
+import { isTooWeak } from "../net/network-failures.ts";
 import { connectTcp } from "../net/tcp.ts";
 import { TIME_LIMITS } from "../net/time-limits.ts";
 import { errnoOf } from "../stores/disk/disk.ts";
@@ -13,6 +14,18 @@ import type { Connection, DatagramConnection, Dialer, Target } from "./connectio
  * for the beginning of a line.
  */
 const SILENT = "NO_TLS_ANSWER";
+
+/** The receiver asked for a client certificate, got none, and ended the connection soon after. */
+const UNASKED = "NO_CLIENT_CERTIFICATE";
+const SOON_MS = 5_000;
+
+const TOO_WEAK = "CERTIFICATE_TOO_WEAK";
+
+const CLIENT_CERTIFICATE_REQUIRED = {
+  code: "output-untrusted",
+  say: "it requires a client certificate",
+  nextStep: "Set .certificate to a PEM file with key and certificate.",
+} as const;
 
 const CLOSED_BY_RECEIVER = {
   code: "output-unreachable",
@@ -117,10 +130,15 @@ const REASONS: Readonly<
     say: "its certificate authority is not trusted",
     nextStep: "Put that authority's certificate into a PEM file and name it in .ca_file.",
   },
-  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: {
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: CLIENT_CERTIFICATE_REQUIRED,
+  [UNASKED]: {
+    ...CLIENT_CERTIFICATE_REQUIRED,
+    say: "it asked for a client certificate, got none, and closed the connection",
+  },
+  [TOO_WEAK]: {
     code: "output-untrusted",
-    say: "it requires a client certificate",
-    nextStep: "Name a PEM file with key and certificate in .certificate.",
+    say: "its certificate is too weak: its key is shorter than 2048 bits, or it is signed with SHA-1",
+    nextStep: "Give the connector a certificate with an RSA key of 2048 bits or more, signed with SHA-256.",
   },
   ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: {
     code: "output-untrusted",
@@ -135,7 +153,7 @@ const REASONS: Readonly<
   ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: {
     code: "output-untrusted",
     say: "it ended the TLS handshake",
-    nextStep: "Check whether it requires a client certificate (.certificate).",
+    nextStep: "It may require a client certificate: set .certificate to a PEM file with key and certificate.",
   },
 };
 
@@ -151,8 +169,10 @@ export const realDialer: Dialer = {
         withinMs: TIME_LIMITS.outputConnect.ms,
         stop,
       });
-      const socket = own === undefined ? tcp : await secured(tcp, own, until - performance.now(), stop);
-      return connectionOf(socket, target);
+      if (own === undefined) return connectionOf(tcp, target, false);
+      const socket = await secured(tcp, own, until - performance.now(), stop);
+      // Both sides agree on signature algorithms for a client certificate only when the server asked for one.
+      return connectionOf(socket, target, own.cert === undefined && socket.getSharedSigalgs().length > 0);
     } catch (error) {
       throw isFailure(error) ? error : failureOf(target, error);
     }
@@ -184,7 +204,7 @@ function secured(
     // The TLS socket reports what happens; an error of the connection below it must not be unhandled.
     tcp.on("error", () => undefined);
     const socket = tls.connect({ ...options, socket: tcp });
-    const timer = setTimeout(() => fail(timedOut(SILENT)), withinMs);
+    const timer = setTimeout(() => fail(withCode(SILENT)), withinMs);
     const onStop = () => fail(new Error("stopped"));
     const settle = () => {
       clearTimeout(timer);
@@ -216,10 +236,13 @@ function tlsOptions({ host, port, caFile, certificate }: Target): tls.Connection
     try {
       tls.createSecureContext({ cert: own, key: own });
     } catch (error) {
+      const isWeak = /TOO_SMALL|TOO_WEAK/.test(codeOf({ host, port, protocol: "tls" }, error));
       throw uselessFile(
         ".certificate",
         certificate,
-        "does not hold a certificate and the key that belongs to it, both in PEM form",
+        isWeak
+          ? "holds a certificate that is too weak: its key is shorter than 2048 bits, or it is signed with SHA-1"
+          : "does not hold a certificate and the key that belongs to it, both in PEM form",
         error,
       );
     }
@@ -247,8 +270,15 @@ function uselessFile(key: string, file: string | undefined, what: string, cause?
   });
 }
 
-function connectionOf(socket: net.Socket, target: Target): Connection {
+/** @param lacksCertificate the receiver asked for a client certificate, and there is none. */
+function connectionOf(socket: net.Socket, target: Target, lacksCertificate: boolean): Connection {
   let why: unknown;
+  const openedAt = performance.now();
+  const failed = (error: unknown): Failure => {
+    const isPlainEnd = ["", "ECONNRESET", "EPIPE"].includes(codeOf(target, error));
+    const isSoon = performance.now() - openedAt < SOON_MS;
+    return failureOf(target, lacksCertificate && isPlainEnd && isSoon ? withCode(UNASKED) : error);
+  };
   socket.setNoDelay(true);
   socket.setKeepAlive(true, TIME_LIMITS.tcpKeepAlive.ms);
   // A receiver sends nothing of use. It is read all the same, because only then its end is noticed.
@@ -257,21 +287,21 @@ function connectionOf(socket: net.Socket, target: Target): Connection {
     why ??= error;
   });
   const gone = new Promise<Failure>((resolve) => {
-    socket.once("close", () => resolve(why instanceof Failure ? why : failureOf(target, why ?? new Error("closed"))));
+    socket.once("close", () => resolve(why instanceof Failure ? why : failed(why ?? new Error("closed"))));
   });
   return {
     gone,
     send(bytes) {
       return new Promise((resolve, reject) => {
         if (socket.destroyed || socket.writableEnded) {
-          reject(failureOf(target, why ?? new Error("closed")));
+          reject(failed(why ?? new Error("closed")));
           return;
         }
-        socket.write(bytes, (error) => (error ? reject(failureOf(target, why ?? error)) : resolve()));
+        socket.write(bytes, (error) => (error ? reject(failed(why ?? error)) : resolve()));
       });
     },
     async close(withinMs) {
-      const timer = setTimeout(() => socket.destroy(timedOut("ETIMEDOUT")), withinMs);
+      const timer = setTimeout(() => socket.destroy(withCode("ETIMEDOUT")), withinMs);
       socket.end();
       await gone;
       clearTimeout(timer);
@@ -284,13 +314,24 @@ function connectionOf(socket: net.Socket, target: Target): Connection {
   };
 }
 
-function timedOut(code: string): Error {
-  return Object.assign(new Error("timed out"), { code });
+function withCode(code: string): Error {
+  return Object.assign(new Error("the connection cannot be used"), { code });
+}
+
+/** The error's code as REASONS names it. */
+function codeOf(target: Target, error: unknown): string {
+  if (isTooWeak(error)) return TOO_WEAK;
+  const given = (error as { code?: unknown } | null)?.code;
+  // OpenSSL renamed these alerts in 3.2.
+  const code = typeof given === "string" ? given.replace("ERR_SSL_SSL/TLS_ALERT_", "ERR_SSL_SSLV3_ALERT_") : "";
+  // Java's receivers answer a missing certificate as a bad one.
+  if (code === "ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE" && target.certificate === undefined)
+    return "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED";
+  return code;
 }
 
 function failureOf(target: Target, error: unknown): Failure {
-  const given = (error as { code?: unknown } | null)?.code;
-  const code = typeof given === "string" ? given : "";
+  const code = codeOf(target, error);
   const known = REASONS[code];
   const where = `${target.protocol}://${target.host}:${target.port}`;
   const file =

@@ -8,6 +8,7 @@ import type { FileLook } from "../../config/settings.ts";
 import { SCHEME as FORMAT_SCHEME } from "../../format/splunk/splunk-event.ts";
 import { caFileUnusable } from "../../model/endpoint-binding.ts";
 import { settingsFor } from "../../model/settings-table.ts";
+import { networkFailure } from "../../net/network-failures.ts";
 import type { SplunkWorld } from "./index.ts";
 import { openSplunkHost, readRun, SCHEME, schemeDocument, validate } from "./index.ts";
 
@@ -291,6 +292,18 @@ describe("a run", () => {
       const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
       expect(host.refused.map(({ failure }) => failure.code)).toEqual(["splunkd-untrusted"]);
     });
+  });
+
+  test("a certificate of splunkd that is too weak is named so, because no CA file helps", async () => {
+    const outside = world(runDocument(stanza("b", { client_secret: "********" })));
+    outside.fake.send = async () => {
+      const weak = Object.assign(new Error("EE certificate key too weak"), { code: "UNSPECIFIED" });
+      throw networkFailure(weak, "127.0.0.1:8089", false);
+    };
+    const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
+    expect(host.refused.map(({ failure }) => failure)).toMatchObject([
+      { code: "splunkd-untrusted", say: expect.stringMatching(/^splunkd's certificate is too weak: /) },
+    ]);
   });
 
   test("the refresh token's vault starts with the token that is stored", async () => {

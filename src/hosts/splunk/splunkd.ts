@@ -5,6 +5,7 @@ import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { Route } from "../../model/stanza.ts";
 import { jsonOf } from "../../net/json-answer.ts";
+import { isTooWeak } from "../../net/network-failures.ts";
 import { TIME_LIMITS } from "../../net/time-limits.ts";
 
 /** Folder and id of this app; the stored secrets are in its namespace. */
@@ -264,6 +265,16 @@ function refusal(status: number): Failure | undefined {
 function unreachable(error: unknown): Failure {
   if (!isFailure(error)) throw error;
   if (error.code === "stopped") return error;
+  if (isTooWeak(error.cause)) {
+    return new Failure("splunkd-untrusted", {
+      actor: "operator",
+      retry: { when: "never" },
+      say: "splunkd's certificate is too weak: its key is shorter than 2048 bits, or it is signed with SHA-1.",
+      nextStep:
+        "Give splunkd a certificate with an RSA key of 2048 bits or more, signed with SHA-256 (serverCert in server.conf), and restart Splunk; splunkd_ca_file does not help.",
+      cause: error,
+    });
+  }
   if (error.code === "ca-file-unusable" || error.code === "tls-untrusted") {
     return new Failure("splunkd-untrusted", {
       actor: "operator",

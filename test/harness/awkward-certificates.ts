@@ -1,0 +1,89 @@
+import "reflect-metadata";
+import { webcrypto } from "node:crypto";
+import * as x509 from "@peculiar/x509";
+import type { ServerCertificate } from "./simulator/certificates.ts";
+
+/** What is wrong with the certificate of a server. */
+export type Awkward = "1024-bit key" | "SHA-1 signature" | "1024-bit authority" | "intermediate authority";
+
+const DAY_MS = 86_400_000;
+const ECDSA = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
+const rsa = (modulusLength: number, hash: "SHA-1" | "SHA-256") =>
+  ({ name: "RSASSA-PKCS1-v1_5", hash, modulusLength, publicExponent: new Uint8Array([1, 0, 1]) }) as const;
+
+export interface AwkwardCertificate extends ServerCertificate {
+  /** The root that issued the intermediate authority; equal to `caPem` where there is none. */
+  readonly rootPem: string;
+}
+
+/**
+ * A certificate for localhost that real servers have and strict clients refuse. With an intermediate
+ * authority, `caPem` is that authority alone, and the server sends only its own certificate.
+ */
+export async function makeAwkwardCertificate(what: Awkward): Promise<AwkwardCertificate> {
+  x509.cryptoProvider.set(
+    webcrypto as unknown as NonNullable<Parameters<typeof x509.cryptoProvider.set>[0]> & typeof globalThis.crypto,
+  );
+  const rootAlgorithm =
+    what === "1024-bit authority" ? rsa(1024, "SHA-256") : what === "SHA-1 signature" ? rsa(2048, "SHA-1") : ECDSA;
+  const root = await authority("CN=test root", rootAlgorithm);
+  const issuer = what === "intermediate authority" ? await authority("CN=test intermediate", ECDSA, root) : root;
+  const keys = await newKeys(what === "1024-bit key" ? rsa(1024, "SHA-256") : ECDSA);
+  const certificate = await x509.X509CertificateGenerator.create({
+    ...lifetime(),
+    subject: "CN=localhost",
+    issuer: issuer.certificate.subject,
+    publicKey: keys.publicKey,
+    signingKey: issuer.keys.privateKey,
+    signingAlgorithm: issuer.algorithm,
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.SubjectAlternativeNameExtension([
+        { type: "dns", value: "localhost" },
+        { type: "ip", value: "127.0.0.1" },
+      ]),
+    ],
+  });
+  return {
+    caPem: `${issuer.certificate.toString("pem")}\n`,
+    rootPem: `${root.certificate.toString("pem")}\n`,
+    certificatePem: `${certificate.toString("pem")}\n`,
+    keyPem: `${x509.PemConverter.encode(await webcrypto.subtle.exportKey("pkcs8", keys.privateKey), "PRIVATE KEY")}\n`,
+  };
+}
+
+type Algorithm = typeof ECDSA | ReturnType<typeof rsa>;
+type Keys = Awaited<ReturnType<typeof newKeys>>;
+
+interface Authority {
+  readonly certificate: x509.X509Certificate;
+  readonly keys: Keys;
+  readonly algorithm: Algorithm;
+}
+
+async function newKeys(algorithm: Algorithm) {
+  return webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+}
+
+async function authority(name: string, algorithm: Algorithm, issuer?: Authority): Promise<Authority> {
+  const keys = await newKeys(algorithm);
+  const certificate = await x509.X509CertificateGenerator.create({
+    ...lifetime(),
+    subject: name,
+    issuer: issuer?.certificate.subject ?? name,
+    publicKey: keys.publicKey,
+    signingKey: (issuer?.keys ?? keys).privateKey,
+    signingAlgorithm: issuer?.algorithm ?? algorithm,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  });
+  return { certificate, keys, algorithm };
+}
+
+function lifetime() {
+  const nowMs = Date.now();
+  return { notBefore: new Date(nowMs - DAY_MS), notAfter: new Date(nowMs + 60 * DAY_MS) };
+}
