@@ -2,7 +2,7 @@ import type { Conf } from "./conf.ts";
 import type { Fields, Value } from "./eval-language.ts";
 import { fromMany, many, parseEval } from "./eval-language.ts";
 
-/** An event as it lies in the index. */
+/** An event as the index holds it. */
 export interface IndexedEvent {
   readonly raw: string;
   readonly source: string;

@@ -34,7 +34,7 @@ const STORED_MAX = 0xffff;
 
 /**
  * One gzip member (RFC 1952) that unpacks to `head` followed by the prepared part: head as stored blocks,
- * then the rest as it lies.
+ * then the prepared part unchanged.
  */
 export function gzipBehind(head: Buffer, tail: Prepared): Buffer[] {
   const parts: Buffer[] = [GZIP_HEADER];

@@ -12,8 +12,8 @@ export interface Password {
 }
 
 /**
- * storage/passwords as it lies on disk: encrypted with the host's own secret, so that a search for clear text
- * in a home finds no secret.
+ * storage/passwords as splunkd keeps it on disk: encrypted with the host's own secret, so that a search for
+ * clear text in a home finds no secret.
  */
 export class PasswordFile {
   private entries: Password[];

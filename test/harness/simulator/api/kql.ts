@@ -13,7 +13,7 @@ type Cells = Readonly<Record<string, unknown>>;
 
 interface Line {
   readonly cells: Cells;
-  /** The row as it lies in the table, as long as nothing reshaped it. */
+  /** The row as the table holds it, as long as nothing reshaped it. */
   readonly text: string | undefined;
 }
 
