@@ -13,6 +13,8 @@ export default {
   maxWorkers: "100%",
   // A worker keeps what the test files before have loaded (ES modules are not unloaded); above this it makes way for a new one.
   workerIdleMemoryLimit: "1GB",
+  globalSetup: "<rootDir>/scripts/jest-scratch.mjs",
+  globalTeardown: "<rootDir>/scripts/jest-scratch-end.mjs",
   reporters: ["default", "<rootDir>/scripts/jest-counts.mjs"],
   extensionsToTreatAsEsm: [".ts"],
   testMatch: ["<rootDir>/src/**/*.test.ts", "<rootDir>/test/**/*.test.ts", "<rootDir>/scripts/**/*.test.ts"],
