@@ -49,7 +49,7 @@ describe("a secret of any length and content survives the store", () => {
     for (const [name, row] of fake.rows) {
       expect(row.password.length).toBeLessThanOrEqual(255);
       expect(row.password).toMatch(/^[!-~]+$/);
-      expect(name).toMatch(/^defender_mssp:customer\.[A-Za-z0-9_~.-]+:$/);
+      expect(name).toMatch(/^defender_mssp:(changes|customer\.[A-Za-z0-9_~.-]+):$/);
     }
   });
 
@@ -93,9 +93,10 @@ describe("a reader sees the old secret or the new one, never a mixture", () => {
     const store = await read(fake);
     await store.put(id, sealed("x".repeat(3000)), FINGERPRINT);
     await store.put(id, sealed("short"), FINGERPRINT);
-    expect(fake.rows.size).toBe(2);
+    const ofSecrets = () => [...fake.rows.keys()].filter((name) => name !== "defender_mssp:changes:");
+    expect(ofSecrets()).toHaveLength(2);
     await store.remove(id);
-    expect(fake.rows.size).toBe(0);
+    expect(ofSecrets()).toEqual([]);
   });
 
   test("a missing or altered chunk is damage, and says what to do", async () => {
@@ -207,4 +208,124 @@ test("no failure repeats what splunkd answered", async () => {
   });
   await expect(read(fake)).rejects.not.toThrow("hunter2");
   expect(JSON.stringify(new FakeLog().lines)).toBe("[]");
+});
+
+describe("another process's change", () => {
+  const secret = credentialId("main");
+  const token = customerSecretId("contoso", "refresh_token");
+  const ANNOUNCED_ONLY = { atLeastEveryMs: Number.POSITIVE_INFINITY };
+  /** The requests that `work` makes, as method and entry. */
+  const requestsOf = async (fake: FakeSplunkd, work: () => Promise<unknown>): Promise<string[]> => {
+    const before = fake.requests.length;
+    await work();
+    return fake.requests.slice(before).map(({ method, url }) => {
+      const { pathname, searchParams } = new URL(url);
+      const entry = decodeURIComponent(pathname.split("/").slice(6).join("/"));
+      return `${method} ${entry === "" ? `page ${searchParams.get("offset")}` : entry}`;
+    });
+  };
+
+  test("is found by one request while there is none, and by reading the store again when there is one", async () => {
+    const fake = new FakeSplunkd();
+    await (await read(fake)).put(token, sealed("first"), FINGERPRINT);
+    const reader = await read(fake);
+    const look = () => reader.refresh(ANNOUNCED_ONLY);
+    expect(await requestsOf(fake, look)).toEqual(["GET defender_mssp:changes:"]);
+
+    await (await read(fake)).put(secret, sealed("typed"), FINGERPRINT);
+    expect(await requestsOf(fake, look)).toEqual(["GET defender_mssp:changes:", "GET page 0"]);
+    expect(opened(reader, secret)).toBe("typed");
+
+    await (await read(fake)).put(secret, sealed("corrected"), FINGERPRINT);
+    expect([...(await look())]).toEqual([secret]);
+    expect(opened(reader, secret)).toBe("corrected");
+    expect(await requestsOf(fake, look)).toEqual(["GET defender_mssp:changes:"]);
+  });
+
+  test.each<[string, (store: PasswordStore) => Promise<unknown>]>([
+    ["a secret that is stored", (store) => store.put(secret, sealed("new"), FINGERPRINT)],
+    ["a secret that is removed", (store) => store.remove(token)],
+    [
+      "several that are stored together",
+      (store) =>
+        store.inOneChange(async () => {
+          await store.put(secret, sealed("new"), FINGERPRINT);
+          await store.put(token, sealed("new"), FINGERPRINT);
+        }),
+    ],
+  ])("is announced by every writer, after its writes: %s", async (_, write) => {
+    const fake = new FakeSplunkd();
+    await (await read(fake)).put(token, sealed("first"), FINGERPRINT);
+    const announced = () => fake.rows.get("defender_mssp:changes:")?.password;
+    const before = announced();
+    const writer = await read(fake);
+    const requests = await requestsOf(fake, () => write(writer));
+    expect(announced()).not.toBe(before);
+    expect(requests.slice(-2)).toEqual(["GET defender_mssp:changes:", "POST defender_mssp:changes:"]);
+    expect(requests.filter((request) => request.includes("changes"))).toHaveLength(2);
+  });
+
+  test("is found although this process announced one of its own after it", async () => {
+    const fake = new FakeSplunkd();
+    const collector = await read(fake);
+    await (await read(fake)).put(secret, sealed("typed"), FINGERPRINT);
+    await collector.put(token, sealed("rotated"), FINGERPRINT);
+    expect([...(await collector.refresh(ANNOUNCED_ONLY))]).toEqual([secret]);
+  });
+
+  test("is not seen in what this process wrote itself", async () => {
+    const fake = new FakeSplunkd();
+    const collector = await read(fake);
+    await collector.put(token, sealed("rotated"), FINGERPRINT);
+    expect(await requestsOf(fake, () => collector.refresh(ANNOUNCED_ONLY))).toEqual(["GET defender_mssp:changes:"]);
+  });
+
+  test("that nobody announced is found when the whole store is due", async () => {
+    const fake = new FakeSplunkd();
+    await (await read(fake)).put(secret, sealed("old"), FINGERPRINT);
+    const clock = new FakeClock();
+    const reader = await PasswordStore.read(connect(fake), clock, FakeRandom.always());
+    const announced = fake.rows.get("defender_mssp:changes:")?.password ?? "";
+    await (await read(fake)).put(secret, sealed("by an older version"), FINGERPRINT);
+    fake.add("TA_defender_mssp", "defender_mssp", "changes", announced);
+    const look = () => reader.refresh({ atLeastEveryMs: 60_000 });
+    clock.now += 30_000;
+    expect(await requestsOf(fake, look)).toEqual(["GET defender_mssp:changes:"]);
+    clock.now += 30_000;
+    expect(await requestsOf(fake, look)).toEqual(["GET page 0"]);
+    expect(opened(reader, secret)).toBe("by an older version");
+  });
+
+  test("is read once more when the store changed while it was read page by page", async () => {
+    const fake = new FakeSplunkd();
+    await (await read(fake)).put(secret, sealed("x".repeat(2000)), FINGERPRINT);
+    fake.pageMax = 3;
+    const send = fake.send.bind(fake);
+    let writes = 1;
+    fake.send = async (request) => {
+      const answer = await send(request);
+      // After the first page, on which the last change stands.
+      if (request.url.includes("offset=3") && writes-- > 0) {
+        fake.send = send;
+        await (await read(fake)).put(secret, sealed("y".repeat(2000)), FINGERPRINT);
+      }
+      return answer;
+    };
+    const reader = await read(fake);
+    await reader.refresh(ANNOUNCED_ONLY);
+    expect(opened(reader, secret)).toBe("y".repeat(2000));
+    expect(await requestsOf(fake, () => reader.refresh(ANNOUNCED_ONLY))).toEqual(["GET defender_mssp:changes:"]);
+  });
+
+  test("leaves the store as it was while splunkd is busy, without a second try", async () => {
+    const fake = new FakeSplunkd();
+    await (await read(fake)).put(secret, sealed("typed"), FINGERPRINT);
+    const reader = await read(fake);
+    fake.refusals.push(503);
+    const requests = requestsOf(fake, () =>
+      expect(reader.refresh(ANNOUNCED_ONLY)).rejects.toMatchObject({ code: "splunkd-busy" }),
+    );
+    expect(await requests).toEqual(["GET defender_mssp:changes:"]);
+    expect(opened(reader, secret)).toBe("typed");
+  });
 });

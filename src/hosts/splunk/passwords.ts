@@ -3,7 +3,8 @@ import { Failure } from "../../model/failure.ts";
 import type { Clock, Random } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
-import type { Splunkd } from "./splunkd.ts";
+import { SerialQueue } from "../../model/serial-queue.ts";
+import type { Splunkd, SplunkdAnswer } from "./splunkd.ts";
 import { APP } from "./splunkd.ts";
 
 /**
@@ -14,10 +15,14 @@ import { APP } from "./splunkd.ts";
  *
  *   realm defender_mssp, user `<id>`               {"v":1,"g":"<generation>","n":7,"d":"<SHA-256, 32 hex>","s":"<fingerprint>","t":<seconds>}
  *   realm defender_mssp, user `<id>.<generation>.<k>`  chunk k of n
+ *   realm defender_mssp, user `changes`                another text after each write of this program
  */
 const REALM = "defender_mssp";
 const CHUNK_MAX = 250;
 const PAGE_ROWS = 500;
+const CHANGES = "changes";
+/** Not the text of any change: the store may have changed while it was read. */
+const UNKNOWN_CHANGE = "";
 const COLLECTION = `/servicesNS/nobody/${APP}/storage/passwords`;
 
 /**
@@ -55,13 +60,20 @@ interface Index {
   readonly t: number;
 }
 
-/** The store as it was read, updated by this program's own writes. */
+/** The store as it was read, updated by this process's own writes. */
 export class PasswordStore {
   readonly #splunkd: Splunkd;
   readonly #clock: Clock;
   readonly #random: Random;
   /** Every entry of this app by user name. */
-  readonly #entries = new Map<string, Sealed>();
+  #entries: Map<string, Sealed> = new Map();
+  /** The text of the entry `changes` up to which the entries are known. */
+  #readUpTo: string | undefined;
+  /** Reads of the whole store and writes would mix old entries with new ones. */
+  readonly #queue = new SerialQueue();
+  #readAtMs = Number.NEGATIVE_INFINITY;
+  #changesUnderWay = 0;
+  #isUnannounced = false;
 
   private constructor(splunkd: Splunkd, clock: Clock, random: Random) {
     this.#splunkd = splunkd;
@@ -75,14 +87,52 @@ export class PasswordStore {
    */
   static async read(splunkd: Splunkd, clock: Clock, random: Random): Promise<PasswordStore> {
     const store = new PasswordStore(splunkd, clock, random);
+    const { entries, change } = await store.#readAll((path) => splunkd.get(path));
+    store.#entries = entries;
+    store.#readUpTo = change;
+    return store;
+  }
+
+  /**
+   * Looks for writes of other processes. One request if none was announced; else the whole store is read again.
+   * Throws the failures of Splunkd, without a second try; the store is then as before.
+   *
+   * @param atLeastEveryMs the whole store is read again after this time, whatever was announced.
+   * @returns the secrets that are other ones now, or are gone.
+   */
+  refresh({ atLeastEveryMs }: { readonly atLeastEveryMs: number }): Promise<ReadonlySet<SecretId>> {
+    return this.#queue.run(async () => {
+      const get = (path: string) => this.#splunkd.getOnce(path);
+      const always = this.#clock.monotonicMs() - this.#readAtMs >= atLeastEveryMs;
+      // Asked for before the entries are read: a write in between is then found by the next look.
+      const announced = always ? undefined : await lastChange(get);
+      if (!always && announced === this.#readUpTo) return new Set<SecretId>();
+      const { entries, change } = await this.#readAll(get);
+      const changed = changedIds(this.#entries, entries);
+      this.#entries = entries;
+      this.#readUpTo = always ? change : announced;
+      return changed;
+    });
+  }
+
+  async #readAll(
+    get: (path: string) => Promise<SplunkdAnswer>,
+  ): Promise<{ readonly entries: Map<string, Sealed>; readonly change: string | undefined }> {
+    this.#readAtMs = this.#clock.monotonicMs();
+    const found = new Map<string, Sealed>();
+    let change: string | undefined;
     for (let offset = 0; ; ) {
-      const answer = await splunkd.get(`${COLLECTION}?count=${PAGE_ROWS}&offset=${offset}`);
+      const answer = await get(`${COLLECTION}?count=${PAGE_ROWS}&offset=${offset}`);
       if (answer.status !== 200) throw unexpected(answer.status);
       const { rows, entries, total } = ownEntries(answer.json);
-      for (const entry of entries) store.#entries.set(entry.user, entry.password);
+      for (const entry of entries) found.set(entry.user, entry.password);
+      // Only what was read after this entry is known to be as new as it says.
+      if (change === undefined && found.has(CHANGES))
+        change = offset === 0 ? found.get(CHANGES)?.open((text) => text) : UNKNOWN_CHANGE;
       offset += rows;
       // Without a total, a short page is the last one.
-      if (rows === 0 || offset >= (total ?? (rows < PAGE_ROWS ? 0 : Number.POSITIVE_INFINITY))) return store;
+      if (rows === 0 || offset >= (total ?? (rows < PAGE_ROWS ? 0 : Number.POSITIVE_INFINITY)))
+        return { entries: found, change };
     }
   }
 
@@ -102,8 +152,52 @@ export class PasswordStore {
     return { value: sealed(text), fingerprint: index.s, storedAtMs: index.t * 1000 };
   }
 
-  /** Writes chunks first and the index last, then deletes old chunks. Throws the failures of Splunkd. */
-  async put(id: SecretId, value: Sealed, fingerprint: string): Promise<StoredSecret> {
+  /**
+   * Writes chunks first and the index last, then deletes old chunks, and announces the change. Throws the
+   * failures of Splunkd.
+   */
+  put(id: SecretId, value: Sealed, fingerprint: string): Promise<StoredSecret> {
+    return this.#changing(() => this.#put(id, value, fingerprint));
+  }
+
+  /** Deletes the secret, index first, and announces the change. */
+  remove(id: SecretId): Promise<void> {
+    return this.#changing(() => this.#remove(id));
+  }
+
+  /** Writes of `work` are announced together at its end: each announcement takes splunkd two requests. */
+  async inOneChange<T>(work: () => Promise<T>): Promise<T> {
+    this.#changesUnderWay += 1;
+    try {
+      return await work();
+    } finally {
+      this.#changesUnderWay -= 1;
+      if (this.#isUnannounced) await this.#queue.run(() => this.#announce());
+    }
+  }
+
+  #changing<T>(write: () => Promise<T>): Promise<T> {
+    return this.#queue.run(async () => {
+      this.#isUnannounced = true;
+      const written = await write();
+      await this.#announce();
+      return written;
+    });
+  }
+
+  /** Other processes of this program look for this entry, and read the store again when it changed. */
+  async #announce(): Promise<void> {
+    if (!this.#isUnannounced || this.#changesUnderWay > 0) return;
+    const before = await lastChange((path) => this.#splunkd.get(path));
+    const count = Number(/\.(\d+)$/.exec(before ?? "")?.[1] ?? 0) + 1;
+    const mine = `${generationText(this.#clock.nowMs(), Math.floor(this.#random.next() * GENERATIONS))}.${count}`;
+    await this.#write(CHANGES, mine);
+    this.#isUnannounced = false;
+    // A change of somebody else that was not read yet must still be found.
+    if (before === this.#readUpTo) this.#readUpTo = mine;
+  }
+
+  async #put(id: SecretId, value: Sealed, fingerprint: string): Promise<StoredSecret> {
     const before = this.#index(id);
     const packed = value.open(pack);
     const storedAtMs = Math.floor(this.#clock.nowMs() / 1000) * 1000;
@@ -122,8 +216,7 @@ export class PasswordStore {
     return { value, fingerprint, storedAtMs };
   }
 
-  /** Deletes the secret, index first. */
-  async remove(id: SecretId): Promise<void> {
+  async #remove(id: SecretId): Promise<void> {
     const index = this.#index(id);
     if (index === undefined) return;
     await this.#drop([id, ...(index === "damaged" ? [] : chunkNames(id, index))]);
@@ -133,9 +226,9 @@ export class PasswordStore {
    * Never one with existing chunks: overwriting them would damage the secret that the index still names.
    */
   #freshGeneration(id: SecretId, nowMs: number): string {
-    const base = Math.floor(this.#random.next() * 36 ** 4);
+    const base = Math.floor(this.#random.next() * GENERATIONS);
     for (let n = 0; ; n += 1) {
-      const generation = `${Math.floor(nowMs / 1000).toString(36)}${((base + n) % 36 ** 4).toString(36).padStart(4, "0")}`;
+      const generation = generationText(nowMs, base + n);
       if (!this.#entries.has(`${id}.${generation}.1`)) return generation;
     }
   }
@@ -162,6 +255,38 @@ export class PasswordStore {
       this.#entries.delete(user);
     }
   }
+}
+
+const GENERATIONS = 36 ** 4;
+
+function generationText(nowMs: number, n: number): string {
+  return `${Math.floor(nowMs / 1000).toString(36)}${(n % GENERATIONS).toString(36).padStart(4, "0")}`;
+}
+
+/** The text of the entry `changes`; undefined if no version that announces changes wrote yet. */
+async function lastChange(get: (path: string) => Promise<SplunkdAnswer>): Promise<string | undefined> {
+  const answer = await get(entryPath(CHANGES));
+  if (answer.status === 404) return undefined;
+  if (answer.status !== 200) throw unexpected(answer.status);
+  return ownEntries(answer.json)
+    .entries.find(({ user }) => user === CHANGES)
+    ?.password.open((text) => text);
+}
+
+/** An index entry or a chunk: the id, then for a chunk its generation and number. */
+const ENTRY_OF_SECRET = /^(credential\.[^.]+|customer\.[^.]+\.[^.]+)(\.[^.]+\.\d+)?$/;
+
+function changedIds(before: ReadonlyMap<string, Sealed>, now: ReadonlyMap<string, Sealed>): ReadonlySet<SecretId> {
+  const changed = new Set<SecretId>();
+  for (const user of new Set([...before.keys(), ...now.keys()])) {
+    const id = ENTRY_OF_SECRET.exec(user)?.[1];
+    if (id !== undefined && !sameText(before.get(user), now.get(user))) changed.add(id as SecretId);
+  }
+  return changed;
+}
+
+function sameText(a: Sealed | undefined, b: Sealed | undefined): boolean {
+  return a?.open((left) => b?.open((right) => left === right)) ?? a === b;
 }
 
 /** `<realm>:<user>:`; neither part contains a colon, so nothing needs escaping inside. */

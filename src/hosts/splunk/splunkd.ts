@@ -69,6 +69,11 @@ export class Splunkd {
     return this.#withRetries("GET", pathAndQuery);
   }
 
+  /** One try, for what is asked again soon anyway. */
+  getOnce(pathAndQuery: string): Promise<SplunkdAnswer> {
+    return this.#once("GET", pathAndQuery);
+  }
+
   post(pathAndQuery: string, form: Readonly<Record<string, string>>): Promise<SplunkdAnswer> {
     return this.#withRetries("POST", pathAndQuery, form);
   }

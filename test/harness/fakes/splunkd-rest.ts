@@ -55,16 +55,7 @@ export class FakeSplunkd implements Http {
     const offset = Number(url.searchParams.get("offset") ?? 0);
     const count = Math.min(Number(url.searchParams.get("count") ?? 30), this.pageMax);
     const all = [...this.rows].toSorted(([a], [b]) => (a < b ? -1 : 1));
-    const entry = all.slice(offset, offset + count).map(([id, row]) => ({
-      name: id,
-      acl: { app: row.app, owner: "nobody", sharing: "app" },
-      content: {
-        realm: row.realm,
-        username: id.slice(row.realm.length + 1, -1),
-        clear_password: row.password,
-        encr_password: "$7$x",
-      },
-    }));
+    const entry = all.slice(offset, offset + count).map(([id, row]) => entryOf(id, row));
     return answer(200, JSON.stringify({ entry, paging: { total: all.length, perPage: count, offset } }));
   }
 
@@ -79,10 +70,24 @@ export class FakeSplunkd implements Http {
   #entry(method: string, app: string, id: string, form: Record<string, string>): HttpAnswer {
     const row = this.rows.get(id);
     if (!row || row.app !== app) return answer(404, "{}");
+    if (method === "GET") return answer(200, JSON.stringify({ entry: [entryOf(id, row)] }));
     if (method === "DELETE") this.rows.delete(id);
     else row.password = form["password"] ?? "";
     return answer(200, "{}");
   }
+}
+
+function entryOf(id: string, row: StoredRow) {
+  return {
+    name: id,
+    acl: { app: row.app, owner: "nobody", sharing: "app" },
+    content: {
+      realm: row.realm,
+      username: id.slice(row.realm.length + 1, -1),
+      clear_password: row.password,
+      encr_password: "$7$x",
+    },
+  };
 }
 
 function answer(status: number, text: string): HttpAnswer {
