@@ -33,9 +33,13 @@ export interface CustomerSignIn {
    * The API's audience from the cloud table (`graphAudience` and so on); the setting `resource` overrides it.
    */
   readonly audience: string;
+  /**
+   * Read again at each redemption, like `vault`: it may change while the customer is collected. Reading it
+   * throws Failure when the customer has none any more.
+   */
   readonly credential: AppCredential;
   /** If given, its refresh token is redeemed; otherwise the app signs in as itself. */
-  readonly vault?: RefreshTokenVault;
+  readonly vault?: RefreshTokenVault | undefined;
 }
 
 export interface TokenCycles {
@@ -59,10 +63,10 @@ export function createTokenCycles(options: TokenCyclesOptions): TokenCycles {
   const locks = new Map<string, Lock>();
   return {
     forCustomer(signIn) {
-      const name = JSON.stringify([signIn.stanza.name, signIn.tenant.id, signIn.credential.clientId]);
+      const name = JSON.stringify([signIn.stanza.name, signIn.tenant.id]);
       let lock = locks.get(name);
       if (!lock) {
-        lock = { last: Promise.resolve(), refused: false, asPublic: false };
+        lock = { last: Promise.resolve(), refused: false, publicWith: undefined };
         locks.set(name, lock);
       }
       return new Cycle(options, pacer, lock, signIn);
@@ -74,8 +78,11 @@ interface Lock {
   last: Promise<unknown>;
   /** Microsoft rejected the stored refresh token; its replacement must be stored at once on every host. */
   refused: boolean;
-  /** The refresh token belongs to a public client (device code), although a client secret is set. */
-  asPublic: boolean;
+  /**
+   * The refresh token belongs to a public client (device code), although this credential has a client secret.
+   * Another credential is tried as it is.
+   */
+  publicWith: AppCredential | undefined;
 }
 
 interface Held {
@@ -135,15 +142,17 @@ class Cycle implements TokenSource {
   }
 
   async #redeem(): Promise<Sealed> {
-    const { tenant, stanza, audience, credential, vault } = this.#signIn;
+    const { tenant, stanza, audience } = this.#signIn;
     await this.#pacer.acquire();
+    const { credential, vault } = this.#signIn;
     const grant: Grant = vault ? { kind: "refresh-token", refreshToken: await vault.current() } : { kind: "app" };
     let fresh: AccessToken;
     try {
       fresh = await redeem(this.#options, {
         authority: { loginUrl: stanza.endpoints.loginUrl, tenant: tenant.id },
         route: stanza.route,
-        credential: this.#lock.asPublic ? { kind: "public", clientId: credential.clientId } : credential,
+        credential:
+          this.#lock.publicWith === credential ? { kind: "public", clientId: credential.clientId } : credential,
         audience: stanza.resource ?? audience,
         grant,
         subject: { customer: tenant.name, clientId: credential.clientId },
@@ -156,11 +165,11 @@ class Cycle implements TokenSource {
       if (vault && isFailure(error) && error.area === "sign-in") {
         this.#lock.refused = true;
         // The next sign-in may use another method.
-        this.#lock.asPublic = false;
+        this.#lock.publicWith = undefined;
       }
       throw error;
     }
-    if (fresh.asPublic) this.#lock.asPublic = true;
+    if (fresh.asPublic) this.#lock.publicWith = credential;
     const arrivedAtMs = this.#options.clock.monotonicMs();
     this.#held = {
       token: fresh.token,

@@ -62,11 +62,24 @@ const MISCONFIGURED = new Set<FailureCode>([
   "settings",
 ]);
 
+const OF_SETTINGS_ALONE = new Set<FailureCode>(["hunting-queries-wrong", "settings"]);
+
 /** The state of a stream that cannot go on because of this failure. */
 export function stateAfter({ code, area }: Failure): HealthState {
   if (AWAITING_CONSENT.has(code)) return "awaiting-consent";
   if (MISCONFIGURED.has(code)) return "misconfigured";
   return area === "sign-in" ? "signed-out" : "failing";
+}
+
+/** May another credential, or a file that can be read again, end this failure? */
+export function concernsCredential(failure: Failure): boolean {
+  return failure.area === "sign-in" || MISCONFIGURED.has(failure.code);
+}
+
+/** Does a credential fail here, or its file? Consent that a customer has to give does not count. */
+export function isCredentialFailure(failure: Failure): boolean {
+  const state = stateAfter(failure);
+  return state === "signed-out" || (state === "misconfigured" && !OF_SETTINGS_ALONE.has(failure.code));
 }
 
 /** @param stream undefined: nothing of the customer could begin, because its tenant is not known yet. */

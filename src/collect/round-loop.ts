@@ -1,7 +1,7 @@
-import { asFailure } from "../model/failure.ts";
+import { asFailure, type Failure } from "../model/failure.ts";
 import type { Clock, Random } from "../model/ports.ts";
 import { customerBackoffMs } from "./backoff.ts";
-import { endsTheProcess, stateAfter } from "./failures.ts";
+import { concernsCredential, endsTheProcess, stateAfter } from "./failures.ts";
 import type { CustomerReport, StreamReport } from "./report.ts";
 
 export interface RoundLoopParts {
@@ -16,6 +16,10 @@ export class RoundLoop {
   readonly #p: RoundLoopParts;
   #failures = 0;
   #wake: AbortController = new AbortController();
+  /** The failure after which the present wait is. */
+  #waitsAfter: Failure | undefined;
+  /** A credential changed after the present round began. */
+  #isChanged = false;
 
   constructor(parts: RoundLoopParts) {
     this.#p = parts;
@@ -29,6 +33,19 @@ export class RoundLoop {
   /** Ends the present wait. */
   wakeUp(): void {
     this.#wake.abort();
+  }
+
+  /**
+   * A credential changed. A wait after a failed sign-in ends, and counts as no failure. A round that is under
+   * way may still fail with the old credential: then the next one begins at once. True when a wait ended.
+   */
+  tryAgain(): boolean {
+    this.#isChanged = true;
+    if (this.#waitsAfter === undefined || !concernsCredential(this.#waitsAfter)) return false;
+    this.#waitsAfter = undefined;
+    this.#failures = 0;
+    this.#wake.abort();
+    return true;
   }
 
   /**
@@ -52,6 +69,8 @@ export class RoundLoop {
       await this.#rest(firstInMs, stop);
       while (!stop.aborted) {
         let waitMs: number;
+        this.#waitsAfter = undefined;
+        this.#isChanged = false;
         try {
           waitMs = Math.max(0, await round());
           this.#failures = 0;
@@ -78,7 +97,9 @@ export class RoundLoop {
     const { clock, random, report } = this.#p;
     const failure = asFailure(error);
     if (endsTheProcess(failure)) throw failure;
+    if (this.#isChanged && concernsCredential(failure)) return 0;
     this.#failures += 1;
+    this.#waitsAfter = failure;
     const waitMs = customerBackoffMs(this.#failures, failure, clock.nowMs(), random);
     report.be(stateAfter(failure), failure, clock.nowMs() + waitMs);
     return waitMs;

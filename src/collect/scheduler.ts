@@ -9,7 +9,7 @@ import type { StreamName } from "../model/stream.ts";
 import type { Tenant } from "../model/tenant.ts";
 import { Budgets } from "./budget.ts";
 import { Provisional, provisionalAtEnd } from "./delivery/provisional.ts";
-import { stopped } from "./failures.ts";
+import { isCredentialFailure, stopped } from "./failures.ts";
 import { Hunter } from "./hunting/hunter.ts";
 import type { PollerSettings } from "./list/poller.ts";
 import { StreamPoller } from "./list/poller.ts";
@@ -22,6 +22,8 @@ import type { Runner } from "./runner.ts";
  * First polls are spread, so that a restart with many customers requests tokens at no more than this rate.
  */
 const FIRST_POLLS_PER_SECOND = 50;
+/** Likewise when a credential that many customers share changes. */
+const TRIED_AGAIN_PER_SECOND = 50;
 /** Separate from the pages: a hunting query may take three minutes, and alerts must never wait for one. */
 const HUNTS_AT_ONCE = 8;
 
@@ -392,6 +394,26 @@ export class Scheduler {
     // not forget it.
     void this.#keepReplaySince(this.#replaySinceS).catch(() => undefined);
     return versions.length;
+  }
+
+  /** Stanzas of which a stream cannot sign in, or lacks a usable credential or file. */
+  withoutCredential(): ReadonlySet<string> {
+    const isWithout = (report: CustomerReport) =>
+      report.streams.some(({ failure }) => failure !== undefined && isCredentialFailure(failure));
+    return new Set(this.#members.filter(({ report }) => isWithout(report)).map(({ customer }) => customer.stanza));
+  }
+
+  /**
+   * The credential of these stanzas changed: their streams that could not sign in try again at once, so many
+   * customers a second. All others use it for their next token. Resolves when all were woken.
+   */
+  async tryAgain(stanzas: ReadonlySet<string>, stop: AbortSignal): Promise<void> {
+    for (const { customer, runners } of this.#members) {
+      if (stop.aborted) return;
+      if (!stanzas.has(customer.stanza)) continue;
+      const woken = runners.filter((runner) => runner.tryAgain());
+      if (woken.length > 0) await this.#p.clock.pause(1000 / TRIED_AGAIN_PER_SECOND, stop);
+    }
   }
 
   /** What every customer's streams did since the process began. */

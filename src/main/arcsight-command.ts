@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
+import type { SecretReader } from "../config/secret-reference.ts";
 import { settingsRefused } from "../config/settings.ts";
 import { lineLog, timedLevel } from "../format/log-line.ts";
 import type { ArcSightConfig } from "../hosts/arcsight/index.ts";
@@ -10,12 +11,13 @@ import type { Log } from "../model/ports.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { createHttp } from "../net/http.ts";
 import { realDisk } from "../stores/disk/disk.ts";
+import { FileStamps, realStampOf } from "../stores/disk/file-stamps.ts";
 import type { CheckedConfig } from "./arcsight-findings.ts";
 import { tell } from "./arcsight-findings.ts";
 import { Collector, type Destination } from "./collector.ts";
 import { defaultStateDir, settingsFailure } from "./configuration.ts";
 import type { MisconfiguredCustomer } from "./customers.ts";
-import { diskState, fileCustomers, realCollectorWorld } from "./real-collector.ts";
+import { diskState, fileCredentialWatch, fileCustomers, realCollectorWorld } from "./real-collector.ts";
 import { realClock, realFiles, realRandom, stopSignal, VERSION, warnOfDistrusted } from "./world.ts";
 
 /**
@@ -40,6 +42,8 @@ export interface Chosen {
   readonly stanzas: readonly Stanza[];
   /** Of those asked for, the ones whose settings are wrong. */
   readonly misconfigured: readonly MisconfiguredCustomer[];
+  /** Of the configuration and the files that it names. */
+  readonly stamps: FileStamps;
   readonly stateDir: string;
 }
 
@@ -68,7 +72,7 @@ export async function arcSightRun(
   for (;;) {
     reload = new AbortController();
     const until = { ...options, stop: AbortSignal.any([stop, reload.signal]) };
-    const code = await collectInto(chosen, until, log, outputsOf(chosen, log));
+    const code = await collectInto(chosen, flags, until, log, outputsOf(chosen, log));
     if (options.once || !reload.signal.aborted || stop.aborted) {
       log.info("stopped", { exit_code: code });
       return code;
@@ -94,7 +98,7 @@ export async function arcSightServe(flags: ArcSightFlags, distrusted: readonly s
     log.warn("serve does not write outputs[n]; start `arcsight run` for them, with its own state_dir");
   const stop = stopSignal(() => log.warn("serve reads its configuration only at start; restart it")).signal;
   log.info("started", { version: VERSION, customers: chosen.stanzas.length, state: stateDir });
-  const code = await collectInto(chosen, { once: false, stop }, log, () => {
+  const code = await collectInto(chosen, flags, { once: false, stop }, log, () => {
     const customers = [...config.settings.stanzas, ...config.settings.refused];
     const serving = openServe(serve, customers, stateDir, { disk: realDisk, clock: realClock, log });
     let server: Awaited<ReturnType<typeof serving.listen>> | undefined;
@@ -147,11 +151,13 @@ function outputsOf({ config, stateDir }: Chosen, log: Log): () => Destination {
 }
 
 async function collectInto(
-  { config, stanzas, misconfigured, stateDir }: Chosen,
+  chosen: Chosen,
+  flags: ArcSightFlags,
   { once, stop }: { readonly once: boolean; readonly stop: AbortSignal },
   log: Log,
   openDestination: () => Destination,
 ): Promise<ExitCode> {
+  const { config, stanzas, misconfigured, stateDir } = chosen;
   const { globals, refused } = config.settings;
   const configured = [...config.settings.stanzas, ...refused];
   const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
@@ -162,6 +168,7 @@ async function collectInto(
         configured,
         wanted: stanzas,
         misconfigured,
+        credentials: fileCredentialWatch(stateDir, chosen, () => choose(flags), log),
         builder: fileCustomers(stateDir, { http, log, globals }),
       },
       openState: diskState(stateDir, log, { waitForLock: "for-ever", stop }),
@@ -183,13 +190,20 @@ async function collectInto(
 
 /** Reads the configuration. Throws Failure `settings` when the file cannot be read. */
 export async function choose(flags: ArcSightFlags): Promise<Chosen> {
+  const stamps = new FileStamps(realStampOf);
+  stamps.add(flags.config);
   const bytes = await readFile(flags.config).catch((error: NodeJS.ErrnoException) => {
     throw settingsFailure(`${flags.config} cannot be read (${error.code ?? "unknown reason"})`);
   });
   const config = readArcSightConfig(bytes, flags.config, {
     nowMs: realClock.nowMs(),
-    secrets: realSecretReader(flags.environment, process.platform),
-    files: realFiles,
+    secrets: stampedSecrets(realSecretReader(flags.environment, process.platform), stamps),
+    files: {
+      look(file) {
+        stamps.add(file);
+        return realFiles.look(file);
+      },
+    },
     overrides: flags.overrides,
   });
   const { customer } = flags;
@@ -207,7 +221,19 @@ export async function choose(flags: ArcSightFlags): Promise<Chosen> {
     config,
     stanzas,
     misconfigured,
+    stamps,
     stateDir: flags.state ?? config.settings.globals.stateDir ?? defaultStateDir(flags.environment),
+  };
+}
+
+/** Stamps the files of secrets before they are read. */
+function stampedSecrets(secrets: SecretReader, stamps: FileStamps): SecretReader {
+  return {
+    ...secrets,
+    file(path) {
+      stamps.add(path);
+      return secrets.file(path);
+    },
   };
 }
 

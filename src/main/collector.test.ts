@@ -12,17 +12,20 @@ import type { Stanza } from "../model/stanza.ts";
 import type { TenantId } from "../model/tenant.ts";
 import type { CollectorParts, Destination, StopLimits } from "./collector.ts";
 import { Collector } from "./collector.ts";
+import type { CredentialChanges } from "./credential-watch.ts";
 import type { MisconfiguredCustomer, RefusedCustomer } from "./customers.ts";
 
 const failureOf = (code: FailureCode, retry: Retry = { when: "later" }, area?: "sign-in") =>
   new Failure(code, { actor: "operator", retry, say: `It is ${code}.`, ...(area === undefined ? {} : { area }) });
 
 function stanzaOf(n: number): Stanza {
-  const id = `${n}1111111-2222-4333-8444-555555555555`;
+  const id = `${n < 10 ? `${n}1111111` : String(n).padStart(8, "0")}-2222-4333-8444-555555555555`;
   const values = { tenant_id: id, client_id: id, tenant_name: `Customer ${n}` };
   const [stanza] = parseStanzas([{ name: `customer-${n}`, values }], { host: "splunk", nowMs: T0 }).stanzas;
   return stanza as Stanza;
 }
+
+const NO_CHANGES: CredentialChanges = { ready: [], refused: [] };
 
 /** One collector over simulated customers, with everything that it does to its host in `steps`. */
 class Bench {
@@ -38,7 +41,15 @@ class Bench {
   misconfigured: readonly MisconfiguredCustomer[] = [];
   /** Customers whose tenant is asked for while the others are collected, and what the question comes to. */
   readonly later = new Map<string, () => Promise<unknown>>();
-  admits: readonly Stanza[] = [];
+  /** What the next look for changed credentials finds. */
+  changes: CredentialChanges = NO_CHANGES;
+  /** For whom each look was: the customers that fail for want of a credential. */
+  readonly looks: (readonly string[])[] = [];
+  /** Customers that took a changed credential, with the time. */
+  readonly renewed: string[] = [];
+  /** What taking a changed credential throws, by stanza. */
+  readonly unrenewable = new Map<string, Failure>();
+  readonly withheld = new Map<string, Failure>();
   destination: Partial<Destination> = {};
   limits: StopLimits = { finishPagesMs: 600 };
   released: () => Promise<void> = () => Promise.resolve();
@@ -84,7 +95,15 @@ class Bench {
         wanted: this.stanzas.filter(({ name }) => !this.refused.some(({ stanza }) => stanza.name === name)),
         refused: this.refused,
         misconfigured: this.misconfigured,
-        resolveAgain: () => Promise.resolve(this.admits),
+        credentials: {
+          everyMs: 30_000,
+          look: (failing) => {
+            this.looks.push([...failing]);
+            const found = this.changes;
+            this.changes = NO_CHANGES;
+            return Promise.resolve(found);
+          },
+        },
         builder: {
           build,
           async buildAll(stanzas) {
@@ -105,6 +124,12 @@ class Bench {
             }
           },
           keepTokensAlive: () => Promise.resolve(),
+          renew: async ({ name }) => {
+            const failure = this.unrenewable.get(name);
+            if (failure) throw failure;
+            this.renewed.push(name);
+          },
+          withhold: (name, failure) => this.withheld.set(name, failure),
         },
       },
       openState: () => Promise.resolve(state),
@@ -295,8 +320,8 @@ describe("a customer that cannot be collected", () => {
       ["Customer 1", "failing", "splunkd-unreachable"],
       ["Customer 2", "misconfigured", "credential-missing"],
     ]);
-    bench.admits = [first];
-    await bench.clock.advance(75_000);
+    bench.changes = { ready: [first], refused: [] };
+    await bench.clock.advance(MINUTE);
     expect(bench.sink.sent.map(({ id }) => id)).toEqual(["customer-1-alert"]);
     await bench.clock.advance(2 * 3_600_000);
     const reported = (code: string) => bench.sink.healths.filter(({ streams }) => streams[0]?.failure === code);
@@ -378,6 +403,173 @@ test("P24 customers with wrong settings have a health event each, also when nobo
     ["fabrikam", "71111111-2222-4333-8444-555555555555", "misconfigured"],
   ]);
   bench.stop.abort();
+});
+
+describe("a changed credential", () => {
+  const wrongSecret = failureOf("secret-wrong", { when: "never" }, "sign-in");
+  const askedAt = (bench: Bench, name: string) =>
+    (bench.streams.get(name) as SimStream).askedAtMs.map((atMs) => (atMs - T0) / 1_000);
+
+  test("counts within 60 s for a customer whose sign-in failed, in the middle of its longest wait", async () => {
+    const bench = new Bench(2);
+    const [first] = bench.stanzas as [Stanza];
+    const stream = bench.streams.get("customer-1") as SimStream;
+    stream.fault = () => (bench.renewed.includes("customer-1") ? undefined : wrongSecret);
+    const collector = await bench.open();
+    void collector.run();
+    await bench.clock.advance(2 * HOUR);
+    expect(bench.looks.at(-1)).toEqual(["customer-1"]);
+    const before = askedAt(bench, "customer-1").length;
+    bench.changes = { ready: [first], refused: [] };
+    await bench.clock.advance(MINUTE);
+    expect([...new Set(askedAt(bench, "customer-1").slice(before))]).toEqual([2 * 3600 + 30]);
+    expect(bench.sink.sent.map(({ id }) => id).toSorted()).toEqual(["customer-1-alert", "customer-2-alert"]);
+    expect(bench.sink.healths.findLast(({ tenant }) => tenant === "Customer 1")?.streams[0]).toMatchObject({
+      state: "ok",
+      failure: null,
+    });
+    bench.stop.abort();
+  });
+
+  test("is tried once, and the waits grow from the beginning again, when it is as wrong as the old one", async () => {
+    const bench = new Bench(1);
+    (bench.streams.get("customer-1") as SimStream).fault = () => wrongSecret;
+    const collector = await bench.open();
+    void collector.run();
+    await bench.clock.advance(2 * HOUR);
+    const before = askedAt(bench, "customer-1").length;
+    bench.changes = { ready: bench.stanzas, refused: [] };
+    await bench.clock.advance(5 * MINUTE);
+    const [first = 0, second = 0, third = 0] = askedAt(bench, "customer-1").slice(before);
+    expect(first).toBe(7230);
+    expect(second - first).toBeLessThanOrEqual(1.25 * 30);
+    expect(third - second).toBeGreaterThanOrEqual(0.75 * 60);
+    bench.stop.abort();
+  });
+
+  test("counts at once for a sign-in with the old one that is under way and fails later", async () => {
+    const bench = new Bench(1);
+    const stream = bench.streams.get("customer-1") as SimStream;
+    stream.answerTakesMs = 40_000;
+    let isOld = true;
+    stream.fault = () => (isOld ? wrongSecret : undefined);
+    const collector = await bench.open();
+    void collector.run();
+    bench.changes = { ready: bench.stanzas, refused: [] };
+    await bench.clock.advance(40_100);
+    isOld = false;
+    expect(askedAt(bench, "customer-1").map(Math.floor)).toEqual([0, 40]);
+    await bench.clock.advance(40_000);
+    expect(bench.sink.sent).toHaveLength(1);
+    bench.stop.abort();
+  });
+
+  test("waits for the next token of a customer that is collected, and of one that fails for another reason", async () => {
+    const bench = new Bench(2);
+    (bench.streams.get("customer-2") as SimStream).fault = () => failureOf("service-error");
+    const collector = await bench.open();
+    void collector.run();
+    await bench.clock.advance(HOUR + 10_000);
+    const before = bench.stanzas.map(({ name }) => askedAt(bench, name).length);
+    bench.changes = { ready: bench.stanzas, refused: [] };
+    await bench.clock.advance(45_000);
+    expect(bench.looks.flat()).toEqual([]);
+    expect(bench.renewed).toEqual(["customer-1", "customer-2"]);
+    expect(askedAt(bench, "customer-1").slice(before[0])).toEqual([]);
+    expect(askedAt(bench, "customer-2").slice(before[1])).toEqual([]);
+    bench.stop.abort();
+  });
+
+  test("that 120 customers share is tried by 50 customers a second", async () => {
+    const bench = new Bench(120);
+    for (const stream of bench.streams.values())
+      stream.fault = () => (bench.renewed.length > 0 ? undefined : wrongSecret);
+    const collector = await bench.open();
+    void collector.run();
+    await bench.clock.advance(2 * HOUR);
+    bench.changes = { ready: bench.stanzas, refused: [] };
+    await bench.clock.advance(30_000 - 1);
+    await bench.clock.advance(1_000);
+    expect(bench.sink.sent.length).toBeGreaterThan(40);
+    expect(bench.sink.sent.length).toBeLessThanOrEqual(51);
+    await bench.clock.advance(2_000);
+    expect(bench.sink.sent).toHaveLength(120);
+    bench.stop.abort();
+  });
+
+  test("admits a customer that was refused at start, and its health goes from misconfigured to ok", async () => {
+    const bench = new Bench(1);
+    const [first] = bench.stanzas as [Stanza];
+    bench.unbuildable.set(first.name, failureOf("ca-file-unusable", { when: "never" }));
+    const collector = await bench.open();
+    void collector.run();
+    await bench.clock.advance(10 * MINUTE);
+    expect(bench.looks.at(-1)).toEqual(["customer-1"]);
+    bench.unbuildable.clear();
+    bench.changes = { ready: [first], refused: [] };
+    await bench.clock.advance(MINUTE);
+    expect(bench.sink.sent.map(({ id }) => id)).toEqual(["customer-1-alert"]);
+    const states = bench.sink.healths.map(({ streams: [stream] }) => stream?.state);
+    expect([states[0], states.at(-1)]).toEqual(["misconfigured", "ok"]);
+    const healths = bench.sink.healths.length;
+    await bench.clock.advance(2 * HOUR);
+    expect(bench.sink.healths.slice(healths).map(({ streams: [stream] }) => stream?.state)).toEqual(["ok", "ok"]);
+    bench.stop.abort();
+  });
+
+  test("admits a customer whose settings named a file that was not there, and tells the output of it", async () => {
+    const bench = new Bench(0, [stanzaOf(7)]);
+    const [seventh] = bench.stanzas as [Stanza];
+    const failure = failureOf("settings", { when: "never" });
+    const id = seventh.tenantId as TenantId;
+    bench.refused = [{ stanza: seventh, failure }];
+    bench.misconfigured = [{ name: seventh.name, tenantName: seventh.tenantName, tenantId: id, failure }];
+    const admitted: string[] = [];
+    Object.assign(bench.sink, { admit: ({ name }: Stanza) => admitted.push(name) });
+    const collector = await bench.open();
+    void collector.run();
+    await bench.clock.advance(1_000);
+    bench.changes = { ready: [seventh], refused: [] };
+    await bench.clock.advance(MINUTE);
+    expect(admitted).toEqual(["customer-7"]);
+    expect(bench.sink.sent.map(({ id: sent }) => sent)).toEqual(["customer-7-alert"]);
+    bench.stop.abort();
+  });
+
+  test("that cannot be used leaves a healthy customer its old one, unless it was removed", async () => {
+    const bench = new Bench(2);
+    bench.unrenewable.set("customer-1", failureOf("endpoint-changed", { when: "never" }, "sign-in"));
+    bench.unrenewable.set("customer-2", failureOf("credential-missing", { when: "never" }, "sign-in"));
+    const collector = await bench.open();
+    void collector.run();
+    bench.changes = { ready: bench.stanzas, refused: [] };
+    await bench.clock.advance(MINUTE);
+    expect([...bench.withheld.keys()]).toEqual(["customer-2"]);
+    expect(bench.said("warn")).toEqual([
+      "a changed credential cannot be used; the one in use stays in use until the next start",
+    ]);
+    bench.stop.abort();
+  });
+
+  test("joins a customer whose tenant is still asked for, with the new one only", async () => {
+    const answers: (() => void)[] = [];
+    const contoso = parseStanzas(
+      [{ name: "contoso", values: { tenant_id: "contoso.example", client_id: stanzaOf(1).tenantId } }],
+      { host: "splunk", nowMs: T0 },
+    ).stanzas as [Stanza];
+    const bench = new Bench(0, contoso);
+    bench.later.set("contoso", () => new Promise<void>((resolve) => answers.push(resolve)));
+    const collector = await bench.open();
+    void collector.run();
+    bench.changes = { ready: contoso, refused: [] };
+    await bench.clock.advance(MINUTE);
+    expect(answers).toHaveLength(2);
+    for (const answer of answers) answer();
+    await bench.clock.advance(MINUTE);
+    expect(collector.summary()).toHaveLength(1);
+    expect(bench.sink.sent).toHaveLength(1);
+    bench.stop.abort();
+  });
 });
 
 describe("a single round", () => {

@@ -1,19 +1,21 @@
-import { noAnswerYet } from "../collect/failures.ts";
+import { isCredentialFailure, noAnswerYet } from "../collect/failures.ts";
 import { FIRST_HEALTH_WITHIN_MS } from "../collect/report.ts";
+import { ReportOnce } from "../collect/report-once.ts";
 import type { Customer } from "../collect/scheduler.ts";
 import { type Refusal, Scheduler } from "../collect/scheduler.ts";
-import { type Backoff, backoffMs } from "../model/backoff.ts";
 import { asFailure, EXIT, type ExitCode, exitCodeOf, type Failure } from "../model/failure.ts";
+import type { FailureCode } from "../model/failure-codes.ts";
 import type { Clock, Http, Log, Random, Sink } from "../model/ports.ts";
 import type { GlobalSettings, Stanza } from "../model/stanza.ts";
 import type { StateFolder } from "../model/state.ts";
 import type { StreamName } from "../model/stream.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
+import type { CredentialChanges, CredentialWatch } from "./credential-watch.ts";
 import type { CustomerBuilder, MisconfiguredCustomer, RefusedCustomer } from "./customers.ts";
 import { type Heap, keepHeapSmall } from "./heap-keeper.ts";
 
 /** What turns settings into what the engine runs. */
-type Builder = Pick<CustomerBuilder, "build" | "buildAll" | "joinLater" | "keepTokensAlive">;
+type Builder = Pick<CustomerBuilder, "build" | "buildAll" | "joinLater" | "keepTokensAlive" | "renew" | "withhold">;
 
 /** The customers of one collector. */
 export interface CollectorCustomers {
@@ -24,8 +26,8 @@ export interface CollectorCustomers {
   readonly refused?: readonly RefusedCustomer[];
   /** Configured, but with settings that cannot be used; the host has logged it. */
   readonly misconfigured?: readonly MisconfiguredCustomer[];
-  /** Looks again at those of `refused` whose failure may pass; returns the ones that can now be collected. */
-  resolveAgain?(stanzas: readonly Stanza[]): Promise<readonly Stanza[]>;
+  /** Without it, credentials and files are as they were read at start. */
+  readonly credentials?: CredentialWatch;
   readonly builder: Builder;
   /** Streams to be read; all that are configured when absent. */
   readonly only?: readonly StreamName[] | undefined;
@@ -92,7 +94,8 @@ export interface CollectorEnd {
   readonly fatal: Failure | undefined;
 }
 
-const RESOLVE_AGAIN: Backoff = { firstMs: 60_000, longestMs: 900_000 };
+/** What was stored is gone: a customer that still holds it may not use it any longer. */
+const REMOVED = new Set<FailureCode>(["credential-missing", "secret-missing", "not-signed-in"]);
 /** A receiver whose connection breaks again and again must not keep a single round for ever. */
 const ROUNDS_AFTER_BREAKS = 3;
 
@@ -108,7 +111,11 @@ export class Collector {
   /** Customers whose tenant is a domain: naming it may take the network. */
   readonly #later: readonly Stanza[];
   /** What health says of refused customers, by stanza. */
-  readonly #refusals = new Map<string, Refusal>();
+  readonly #refusals = new Map<string, { readonly refusal: Refusal; readonly failure: Failure }>();
+  /** Customers whose tenant is asked for; aborting ends it. */
+  readonly #joining = new Map<string, AbortController>();
+  /** Failures of looks for changed credentials: said once each. */
+  readonly #lookFailures = new ReportOnce();
   readonly #ended = new AbortController();
   readonly #stop: AbortSignal;
   /** False when nobody can be collected for. */
@@ -138,9 +145,10 @@ export class Collector {
       this.#failed.push(refused.failure);
       this.#refuse(refused);
     }
-    for (const { tenantId, tenantName, failure } of parts.customers.misconfigured ?? []) {
+    for (const { name, tenantId, tenantName, failure } of parts.customers.misconfigured ?? []) {
       this.#failed.push(failure);
-      this.#scheduler.refuse({ tenant: { id: tenantId, name: tenantName }, failure });
+      const refusal = this.#scheduler.refuse({ tenant: { id: tenantId, name: tenantName }, failure });
+      this.#refusals.set(name, { refusal, failure });
     }
   }
 
@@ -191,7 +199,7 @@ export class Collector {
     });
     for (const stanza of this.#later) this.#joinLater(stanza);
     const inBackground: readonly (readonly [string, Promise<void>])[] = [
-      ["customers without secrets are no longer looked at again", this.#admitRefused()],
+      ["changed credentials are no longer noticed", this.#watchCredentials()],
       ["idle refresh tokens are no longer renewed", customers.builder.keepTokensAlive(stop)],
       ["the heap is no longer collected early", keepHeapSmall(heap, clock, stop)],
     ];
@@ -307,38 +315,44 @@ export class Collector {
 
   /** Reports a customer that cannot be collected, in the log and in health events. */
   #refuse({ stanza, failure }: RefusedCustomer): void {
-    const refusal = this.#refusals.get(stanza.name);
-    if (refusal) refusal.become(failure);
-    else {
-      const tenant = { id: tenantIdFrom(stanza.tenantId) ?? ("" as const), name: stanza.tenantName };
-      this.#refusals.set(stanza.name, this.#scheduler.refuse({ tenant, failure }));
-    }
+    const tenant = { id: tenantIdFrom(stanza.tenantId) ?? ("" as const), name: stanza.tenantName };
+    const known = this.#refusals.get(stanza.name)?.refusal;
+    known?.become(failure);
+    const refusal = known ?? this.#scheduler.refuse({ tenant, failure });
+    this.#refusals.set(stanza.name, { refusal, failure });
   }
 
   #withdrawRefusal({ name }: Stanza): void {
-    this.#refusals.get(name)?.withdraw();
+    this.#refusals.get(name)?.refusal.withdraw();
     this.#refusals.delete(name);
   }
 
   /** Keeps asking for the tenant behind a domain; the customer joins when it is known. */
   #joinLater(stanza: Stanza): void {
     const { customers, world } = this.#p;
+    this.#joining.get(stanza.name)?.abort();
+    const given = new AbortController();
+    this.#joining.set(stanza.name, given);
+    const stop = AbortSignal.any([this.#stop, given.signal]);
     const settled = new AbortController();
     const refuse = (failure: Failure) => {
       settled.abort();
-      this.#refuse({ stanza, failure });
+      if (!given.signal.aborted) this.#refuse({ stanza, failure });
     };
     const scheduler: Pick<Scheduler, "add"> = {
-      add: (customer) => {
+      add: async (customer) => {
         settled.abort();
+        // Another secret was stored while the tenant was asked for: the customer joins with that one.
+        if (given.signal.aborted) return;
+        this.#joining.delete(stanza.name);
         this.#withdrawRefusal(stanza);
         return this.#scheduler.add(customer);
       },
     };
     void customers.builder
-      .joinLater(stanza, scheduler, this.#state, this.#stop, refuse)
+      .joinLater(stanza, scheduler, this.#state, stop, refuse)
       .catch((error: unknown) => refuse(asFailure(error)));
-    void this.#reportWithoutAnswer(stanza, AbortSignal.any([this.#stop, settled.signal]), refuse, world.clock);
+    void this.#reportWithoutAnswer(stanza, AbortSignal.any([stop, settled.signal]), refuse, world.clock);
   }
 
   /** A question for the tenant that hangs must not silence the customer. */
@@ -353,24 +367,65 @@ export class Collector {
   }
 
   /**
-   * A credential store that could not be read at start (splunkd busy, 503) must not silence customers until
-   * somebody restarts this program.
+   * Customers that cannot be collected until somebody stores a secret or a file becomes readable must not wait
+   * for a restart of this program.
    */
-  async #admitRefused(): Promise<void> {
+  async #watchCredentials(): Promise<void> {
     const { customers, world } = this.#p;
-    if (customers.resolveAgain === undefined) return;
-    let waiting = (customers.refused ?? [])
-      .filter(({ failure }) => failure.retry.when !== "never")
-      .map(({ stanza }) => stanza);
-    for (let tries = 1; waiting.length > 0; tries += 1) {
-      await world.clock.pause(backoffMs(RESOLVE_AGAIN, tries, world.random), this.#stop);
+    const { credentials } = customers;
+    if (credentials === undefined) return;
+    for (;;) {
+      await world.clock.pause(credentials.everyMs, this.#stop);
       if (this.#stop.aborted) return;
-      const admitted = await customers.resolveAgain(waiting);
-      for (const stanza of admitted) {
-        this.#joinLater(stanza);
+      const refused = [...this.#refusals].filter(([, { failure }]) => isCredentialFailure(failure));
+      const failing = new Set([...this.#scheduler.withoutCredential(), ...refused.map(([name]) => name)]);
+      try {
+        await this.#take(await credentials.look(failing), failing);
+      } catch (error) {
+        const failure = asFailure(error);
+        if (this.#lookFailures.reportOnce(`${failure.code} ${failure.say}`))
+          world.log.warn("changed credentials could not be looked for; this is tried again", {
+            failure: failure.code,
+            say: failure.say,
+            next_step: failure.nextStep || undefined,
+          });
       }
-      waiting = waiting.filter((one) => !admitted.some(({ name }) => name === one.name));
     }
+  }
+
+  /** Customers that are collected use a changed credential for their next token, those that fail at once. */
+  async #take({ ready, refused }: CredentialChanges, failing: ReadonlySet<string>): Promise<void> {
+    const { builder } = this.#p.customers;
+    const changed = new Set<string>();
+    const withhold = ({ stanza: { name, tenantName }, failure }: RefusedCustomer) => {
+      if (failing.has(name) || REMOVED.has(failure.code)) {
+        builder.withhold(name, failure);
+        changed.add(name);
+      } else
+        this.#p.world.log.warn(
+          "a changed credential cannot be used; the one in use stays in use until the next start",
+          {
+            tenant: tenantName,
+            failure: failure.code,
+            say: failure.say,
+            next_step: failure.nextStep || undefined,
+          },
+        );
+    };
+    for (const stanza of ready) {
+      if (this.#joining.has(stanza.name) || this.#refusals.has(stanza.name)) {
+        this.#destination.sink.admit?.(stanza);
+        this.#joinLater(stanza);
+        continue;
+      }
+      changed.add(stanza.name);
+      await builder.renew(stanza).catch((error: unknown) => withhold({ stanza, failure: asFailure(error) }));
+    }
+    for (const one of refused) {
+      if (this.#refusals.has(one.stanza.name)) this.#refuse(one);
+      else withhold(one);
+    }
+    void this.#scheduler.tryAgain(changed, this.#stop);
   }
 }
 

@@ -13,6 +13,7 @@ import { Failure, isFailure } from "../model/failure.ts";
 import type { HuntingSource } from "../model/hunting.ts";
 import { apiOf, audienceOf } from "../model/permissions.ts";
 import type { Clock, Http, Log, Random, RefreshTokenVault, SourceStream, TokenSource } from "../model/ports.ts";
+import type { AppCredential } from "../model/sign-in.ts";
 import type { GlobalSettings, RefusedSettings, Stanza } from "../model/stanza.ts";
 import type { StateFolder } from "../model/state.ts";
 import type { StreamName } from "../model/stream.ts";
@@ -59,7 +60,9 @@ export class CustomerBuilder {
   readonly #cycles: ReturnType<typeof createTokenCycles>;
   readonly #vaultOf: VaultOf;
   readonly #withCredential: (stanza: Stanza) => Stanza;
-  readonly #withTokens: IdleCustomer[] = [];
+  /** Customers that were built, by stanza. */
+  readonly #built = new Map<string, BuiltCustomer>();
+  #builds = 0;
   #ages: Promise<TokenAges> | undefined;
 
   /**
@@ -83,11 +86,38 @@ export class CustomerBuilder {
    * Throws Failure (domain not resolvable, no credential).
    */
   async build(stanza: Stanza, facts: Facts, only?: readonly StreamName[]): Promise<Customer> {
+    this.#builds += 1;
+    const build = this.#builds;
     const tenant = await this.#tenantOf(stanza, facts);
-    const vault = stanza.auth === "app" ? undefined : this.#vaultOf(stanza, tenant.id);
     this.#ages ??= TokenAges.open({ ...this.#world, facts });
-    const ageing = vault && new AgeingVault(vault, await this.#ages, tenant.id, stanza.name);
-    return this.#customerOf(stanza, tenant, only, ageing);
+    const signIn = new CustomerSignIn(await this.#methodOf(stanza, tenant.id, this.#ages));
+    return this.#customerOf(stanza, tenant, only, signIn, build);
+  }
+
+  /**
+   * A credential changed: a customer that was built uses this stanza's for its next token. Throws Failure when the
+   * stanza cannot sign in; the customer then keeps the credential that it has.
+   */
+  async renew(stanza: Stanza): Promise<void> {
+    const built = this.#built.get(stanza.name);
+    if (built === undefined || this.#ages === undefined) return;
+    built.signIn.use(await this.#methodOf(stanza, built.tenantId, this.#ages));
+  }
+
+  /** A customer that was built has no credential any more: its next token fails with this. */
+  withhold(stanza: string, failure: Failure): void {
+    this.#built.get(stanza)?.signIn.withhold(failure);
+  }
+
+  async #methodOf(given: Stanza, tenantId: TenantId, ages: Promise<TokenAges>): Promise<SignInMethod> {
+    const vault = given.auth === "app" ? undefined : this.#vaultOf(given, tenantId);
+    const stanza = this.#withCredential(given);
+    if (stanza.auth === "refresh_token" && !vault) throw noRefreshToken(stanza);
+    return {
+      stanza,
+      credential: credentialOf(stanza, vault === undefined ? "app" : "refresh_token"),
+      vault: vault && new AgeingVault(vault, await ages, tenantId, given.name),
+    };
   }
 
   /**
@@ -95,18 +125,21 @@ export class CustomerBuilder {
    * expire after 90 days without use.
    */
   keepTokensAlive(stop: AbortSignal): Promise<void> {
-    return keepIdleTokensAlive(() => this.#withTokens, this.#world, stop);
+    const withTokens = () =>
+      [...this.#built.values()].flatMap(({ signIn, name, tokens }): IdleCustomer[] =>
+        signIn.presentVault === undefined || tokens === undefined ? [] : [{ name, vault: signIn.presentVault, tokens }],
+      );
+    return keepIdleTokensAlive(withTokens, this.#world, stop);
   }
 
   #customerOf(
     given: Stanza,
     tenant: Tenant,
     only: readonly StreamName[] | undefined,
-    vault: AgeingVault | undefined,
+    signIn: CustomerSignIn,
+    build: number,
   ): Customer {
-    const stanza = this.#withCredential(given);
-    if (stanza.auth === "refresh_token" && !vault) throw noRefreshToken(stanza);
-    const credential = credentialOf(stanza, vault === undefined ? "app" : "refresh_token");
+    const { stanza } = signIn;
     const sources: SourceStream[] = [];
     let hunting: HuntingSource | undefined;
     // Streams of one API share one token, because a second one would only double the sign-ins.
@@ -116,16 +149,28 @@ export class CustomerBuilder {
       const audience = audienceOf(apiOf(stream), tenant.cloud);
       const tokens =
         tokensFor.get(audience) ??
-        this.#cycles.forCustomer({ tenant, stanza, audience, credential, ...(vault ? { vault } : {}) });
+        this.#cycles.forCustomer({
+          tenant,
+          stanza,
+          audience,
+          get credential() {
+            return signIn.credential;
+          },
+          get vault() {
+            return signIn.vault;
+          },
+        });
       tokensFor.set(audience, tokens);
-      if (vault && !this.#withTokens.some((one) => one.vault === vault))
-        this.#withTokens.push({ name: tenant.name, vault, tokens });
       const { http, clock, log, globals } = this.#world;
       const parts = { stanza, tenant, http, tokens, clock, log, recordMaxBytes: globals.recordMaxMib * 1024 * 1024 };
       if (stream !== "hunting") sources.push(createSourceStream({ ...parts, stream }));
       else if (stanza.huntingQueries !== undefined)
         hunting = createHuntingSource({ ...parts, ...loadHuntingQueries(stanza.huntingQueries) });
     }
+    const [tokens] = tokensFor.values();
+    // A build that began earlier, with an older secret, may end later: its tenant was asked for.
+    if ((this.#built.get(given.name)?.build ?? 0) < build)
+      this.#built.set(given.name, { build, name: tenant.name, tenantId: tenant.id, signIn, tokens });
     return {
       stanza: stanza.name,
       tenant,
@@ -137,7 +182,7 @@ export class CustomerBuilder {
       start: stanza.start,
       sources,
       ...(hunting === undefined ? {} : { hunting }),
-      credential: credentialReport(stanza, vault),
+      credential: credentialReport(signIn),
     };
   }
 
@@ -200,17 +245,81 @@ export class CustomerBuilder {
   }
 }
 
-function credentialReport(stanza: Stanza, ageing: AgeingVault | undefined): CredentialReport {
-  const parts = {
-    tenantName: stanza.tenantName,
-    refreshToken: ageing,
-    certificate: stanza.certificate,
-    secretEndsMs: stanza.certificate === undefined ? stanza.clientSecretEndsMs : undefined,
+/** With what a customer signs in. */
+interface SignInMethod {
+  /** With the values of its shared credential. */
+  readonly stanza: Stanza;
+  readonly credential: AppCredential;
+  readonly vault: AgeingVault | undefined;
+}
+
+/** A customer's sign-in, which may change while it is collected. */
+class CustomerSignIn {
+  #method: SignInMethod;
+  /** There is no credential any more, because of this. */
+  #withheld: Failure | undefined;
+
+  constructor(method: SignInMethod) {
+    this.#method = method;
+  }
+
+  use(method: SignInMethod): void {
+    this.#method = method;
+    this.#withheld = undefined;
+  }
+
+  withhold(failure: Failure): void {
+    this.#withheld = failure;
+  }
+
+  get credential(): AppCredential {
+    return this.#usable().credential;
+  }
+
+  get vault(): AgeingVault | undefined {
+    return this.#usable().vault;
+  }
+
+  /** The last one, for what is said of a credential and not done with it. */
+  get stanza(): Stanza {
+    return this.#method.stanza;
+  }
+
+  get presentVault(): AgeingVault | undefined {
+    return this.#method.vault;
+  }
+
+  #usable(): SignInMethod {
+    if (this.#withheld) throw this.#withheld;
+    return this.#method;
+  }
+}
+
+interface BuiltCustomer {
+  /** Builds are numbered in the order in which they begin. */
+  readonly build: number;
+  /** The tenant's name. */
+  readonly name: string;
+  readonly tenantId: TenantId;
+  readonly signIn: CustomerSignIn;
+  /** Of one of its APIs; undefined without streams. */
+  readonly tokens: TokenSource | undefined;
+}
+
+function credentialReport(signIn: CustomerSignIn): CredentialReport {
+  const parts = () => {
+    const { stanza, presentVault } = signIn;
+    return {
+      tenantName: stanza.tenantName,
+      refreshToken: presentVault,
+      certificate: stanza.certificate,
+      secretEndsMs: stanza.certificate === undefined ? stanza.clientSecretEndsMs : undefined,
+    };
   };
   return {
-    name: stanza.credential ?? null,
-    daysLeft: (nowMs) => credentialDaysLeft(parts, nowMs),
-    warnings: (nowMs) => credentialWarnings(parts, nowMs),
+    name: signIn.stanza.credential ?? null,
+    daysLeft: (nowMs) => credentialDaysLeft(parts(), nowMs),
+    warnings: (nowMs) => credentialWarnings(parts(), nowMs),
   };
 }
 

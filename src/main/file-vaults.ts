@@ -8,7 +8,7 @@ import { withRestriction } from "./windows-acl.ts";
 import { presentFingerprint } from "./world.ts";
 
 /** `secrets/` of a state folder, closed to all other accounts, on Windows too. */
-function secretFiles(stateDir: string, log: Log, clock: Clock, platform: NodeJS.Platform): SecretFiles {
+export function secretFiles(stateDir: string, log: Log, clock: Clock, platform: NodeJS.Platform): SecretFiles {
   return new SecretFiles(stateDir, { ports: { disk: realDisk, clock, platform }, log, ...withRestriction(platform) });
 }
 

@@ -1,9 +1,10 @@
 import { lineLog } from "../format/log-line.ts";
 import type { SplunkDocument, SplunkHost, SplunkRun, SplunkWorld } from "../hosts/splunk/index.ts";
-import { openSplunkHost, readRun, runFrom, SCHEME, validate } from "../hosts/splunk/index.ts";
+import { LOOK_EVERY_MS, openSplunkHost, readRun, runFrom, SCHEME, validate } from "../hosts/splunk/index.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { asFailure, EXIT, exitCodeOf, Failure } from "../model/failure.ts";
 import { createHttp } from "../net/http.ts";
+import { realStampOf } from "../stores/disk/file-stamps.ts";
 import { announcements } from "./announcements.ts";
 import { Collector, type StopLimits } from "./collector.ts";
 import { CustomerBuilder } from "./customers.ts";
@@ -43,6 +44,7 @@ function splunkWorld(): SplunkWorld {
     files: realFiles,
     readBytes,
     fingerprintOf: presentFingerprint,
+    stampOf: realStampOf,
     splunkHome: process.env.SPLUNK_HOME,
     version: VERSION,
   };
@@ -110,10 +112,13 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
         wanted: host.customers.map(({ stanza }) => stanza),
         refused: host.refused,
         misconfigured: host.misconfigured,
-        async resolveAgain(stanzas) {
-          const resolved = await host.resolveAgain(stanzas);
-          for (const { stanza, vault } of resolved) vaults.set(stanza.name, vault);
-          return resolved.map(({ stanza }) => stanza);
+        credentials: {
+          everyMs: LOOK_EVERY_MS,
+          async look(failing) {
+            const { customers, refused } = await host.look(failing);
+            for (const { stanza, vault } of customers) vaults.set(stanza.name, vault);
+            return { ready: customers.map(({ stanza }) => stanza), refused };
+          },
         },
         builder: new CustomerBuilder({ ...world, log, globals }, ({ name }) => vaults.get(name)),
       },

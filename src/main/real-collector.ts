@@ -1,9 +1,12 @@
 import type { Http, Log } from "../model/ports.ts";
 import type { GlobalSettings } from "../model/stanza.ts";
+import { realDisk } from "../stores/disk/disk.ts";
+import { realStampOf } from "../stores/disk/file-stamps.ts";
 import { openStateFolder } from "../stores/disk/folder.ts";
 import type { CollectorParts, CollectorWorld } from "./collector.ts";
+import { FileCredentialWatch, type ReadConfiguration } from "./credential-watch.ts";
 import { CustomerBuilder } from "./customers.ts";
-import { fileCredentials, fileVaults } from "./file-vaults.ts";
+import { fileCredentials, fileVaults, secretFiles } from "./file-vaults.ts";
 import { ownHeap } from "./heap-keeper.ts";
 import { realClock, realRandom, VERSION } from "./world.ts";
 
@@ -19,6 +22,25 @@ export function diskState(
   options: { readonly waitForLock: "for-ever" | "10s"; readonly stop: AbortSignal },
 ): CollectorParts["openState"] {
   return (configured) => openStateFolder(dir, { clock: realClock, log }, { ...options, configured });
+}
+
+/** Notices secrets in `secrets/` of the state folder and in the configuration's files that changed. */
+export function fileCredentialWatch(
+  stateDir: string,
+  configuration: ReadConfiguration,
+  readAgain: () => Promise<ReadConfiguration>,
+  log: Log,
+): FileCredentialWatch {
+  const files = secretFiles(stateDir, log, realClock, process.platform);
+  return new FileCredentialWatch({
+    stateDir,
+    files,
+    stampOf: realStampOf,
+    disk: realDisk,
+    configuration,
+    readAgain,
+    log,
+  });
 }
 
 /** Builds customers whose secrets lie in `secrets/` of the state folder. */

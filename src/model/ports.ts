@@ -2,7 +2,7 @@ import type { Delivery, HealthEvent, HugeDelivery } from "./event.ts";
 import type { Ticks } from "./instant.ts";
 import type { PageRecord, RecordHead } from "./record.ts";
 import type { Sealed } from "./sealed.ts";
-import type { Route } from "./stanza.ts";
+import type { Route, Stanza } from "./stanza.ts";
 import type { StreamName } from "./stream.ts";
 
 /** Time is injected, so that tests can set it. */
@@ -188,4 +188,9 @@ export interface Sink {
   /** Largest number of bytes of a record that `writeHuge` sends; absent: all. */
   readonly hugeMostBytes?: number;
   health(event: HealthEvent): Promise<void>;
+  /**
+   * A customer whose settings were refused when the sink was opened can be collected now. Absent: the sink needs
+   * no settings of customers.
+   */
+  admit?(customer: Stanza): void;
 }

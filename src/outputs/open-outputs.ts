@@ -58,7 +58,8 @@ export function openOutputs(
   }));
   reportLeftSpools(join(stateDir, "outputs"), new Set(names), world);
   const customers = [...stanzas, ...refused].map(({ name, tenantName }) => ({ stanza: name, tenantName }));
-  return new OutputsSink(branches, customers, () => world.clock.nowMs(), world.log);
+  const admitted = (stanza: Stanza) => styles.set(stanza.name, stanza);
+  return new OutputsSink(branches, customers, () => world.clock.nowMs(), world.log, admitted);
 }
 
 function openOutput(settings: OutputSettings, stateFolder: string, world: OutputsWorld): Output {

@@ -97,6 +97,7 @@ export function pipeSink({ events, health, form, customers, refused = [] }: Pipe
         else writeHealthLine(buffer, event);
         await flush(health);
       }),
+    admit: (customer) => styles.set(customer.name, customer),
   };
 
   function styleOf(stanza: string): EventStyle {

@@ -3,6 +3,7 @@ import { ByteWriter } from "../json/byte-writer.ts";
 import type { Delivery, HealthEvent, HugeDelivery } from "../model/event.ts";
 import { isFailure } from "../model/failure.ts";
 import type { Log, Sink } from "../model/ports.ts";
+import type { Stanza } from "../model/stanza.ts";
 import { BatchMemory } from "./batch-memory.ts";
 import type { LineFormat, Notice } from "./line-format.ts";
 import type { Batch, Output, OutputCondition } from "./output.ts";
@@ -41,11 +42,20 @@ export class OutputsSink implements Sink {
   readonly #branches: readonly Branch[];
   readonly #nowMs: () => number;
   readonly #log: Log;
+  readonly #admitted: (customer: Stanza) => void;
   readonly #stanzasByTenantName: ReadonlyMap<string, string>;
   readonly #reportedFilling = new Set<string>();
   readonly #memory = new BatchMemory();
 
-  constructor(branches: readonly Branch[], names: readonly HealthName[], nowMs: () => number, log: Log) {
+  /** @param admitted see `admit`; undefined: the formats need no settings of customers. */
+  constructor(
+    branches: readonly Branch[],
+    names: readonly HealthName[],
+    nowMs: () => number,
+    log: Log,
+    admitted: (customer: Stanza) => void = () => undefined,
+  ) {
+    this.#admitted = admitted;
     this.#branches = branches;
     this.#nowMs = nowMs;
     this.#log = log;
@@ -88,6 +98,10 @@ export class OutputsSink implements Sink {
 
   writeHuge(delivery: HugeDelivery, pieces: AsyncIterable<Uint8Array>): Promise<number> {
     return writeReduced(this, delivery, pieces, this.#log);
+  }
+
+  admit(customer: Stanza): void {
+    this.#admitted(customer);
   }
 
   async health(event: HealthEvent): Promise<void> {

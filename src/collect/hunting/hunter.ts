@@ -150,6 +150,10 @@ export class Hunter implements Runner {
     this.#loop.wakeUp();
   }
 
+  tryAgain(): boolean {
+    return this.#loop.tryAgain();
+  }
+
   async run(stop: AbortSignal, firstInMs: number): Promise<void> {
     const round = async () => {
       await this.#cycle(stop);

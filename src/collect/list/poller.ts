@@ -115,6 +115,10 @@ export class StreamPoller implements Runner {
     this.#loop.wakeUp();
   }
 
+  tryAgain(): boolean {
+    return this.#loop.tryAgain();
+  }
+
   /** Polls until `stop`. Rejects only with what concerns the whole process. */
   async run(stop: AbortSignal, firstPollInMs: number): Promise<void> {
     const round = async () => {

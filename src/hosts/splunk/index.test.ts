@@ -42,6 +42,7 @@ function world(
     files: { look: () => ({ kind: "missing" }) },
     readBytes: async () => undefined,
     fingerprintOf: () => "v1",
+    stampOf: () => "",
     splunkHome: "/opt/splunk",
     version: "1.0.0",
     ...more,
@@ -235,20 +236,23 @@ describe("a run", () => {
   test("a store that was shut at start is read again: who needed it is collected for without a restart", async () => {
     const before = world(runDocument(stanza("b", { client_secret: "typed" })));
     await (await openSplunkHost(await readRun(before), before, new AbortController().signal)).settleSecrets();
-    const outside = world(runDocument(stanza("b", { client_secret: "********" })));
+    const clock = new FakeClock();
+    const outside = world(runDocument(stanza("b", { client_secret: "********" })), { clock });
     for (const [id, row] of before.fake.rows) outside.fake.rows.set(id, row);
     outside.fake.refusals.push(401, 401);
     const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
-    const waiting = host.refused.map((one) => one.stanza);
-    expect(waiting.map((one) => one.name)).toEqual(["b"]);
+    expect(host.refused.map((one) => one.stanza.name)).toEqual(["b"]);
 
-    expect(await host.resolveAgain(waiting)).toEqual([]);
-    const admitted = await host.resolveAgain(waiting);
+    expect((await host.look(new Set())).customers).toEqual([]);
+    await clock.advance(60_000);
+    expect((await host.look(new Set())).customers).toEqual([]);
+    await clock.advance(120_000);
+    const { customers } = await host.look(new Set());
 
-    expect(admitted.map(({ stanza: one }) => [one.name, one.clientSecret?.open((key) => key)])).toEqual([
+    expect(customers.map(({ stanza: one }) => [one.name, one.clientSecret?.open((key) => key)])).toEqual([
       ["b", "typed"],
     ]);
-    expect(await host.resolveAgain(waiting)).toEqual([]);
+    expect((await host.look(new Set())).customers).toEqual([]);
   });
 
   describe("a splunkd_ca_file that cannot be used", () => {

@@ -17,25 +17,28 @@ import { parseStanzas, refusedSettings, settingsRefused } from "../../config/set
 import { lineLog } from "../../format/log-line.ts";
 import type { FingerprintOf } from "../../model/endpoint-binding.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
-import type { Clock, Http, Log, Random, RefreshTokenVault, Sink } from "../../model/ports.ts";
+import type { Clock, Http, Log, Random, Sink } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import type { GlobalSettings, RefusedSettings, Stanza } from "../../model/stanza.ts";
 import { pipeSink } from "../../outputs/pipe-sink.ts";
 import type { ByteSink } from "../../outputs/stream-pipe.ts";
 import { SPLUNK_STREAM, StreamPipe } from "../../outputs/stream-pipe.ts";
+import type { StampOf } from "../../stores/disk/file-stamps.ts";
+import type { LookResult, PasswordAccess, SplunkCustomer } from "./customer-credentials.ts";
+import { CustomerCredentials } from "./customer-credentials.ts";
 import { storeAndMask } from "./masking.ts";
 import { PasswordStore } from "./passwords.ts";
 import type { SplunkDocument, SplunkStanza } from "./run-document.ts";
 import { openedStanzas, parseDocument, readDocumentText } from "./run-document.ts";
 import type { ReadBytes } from "./secret-files.ts";
 import type { ReadyStanza, RefusedStanza } from "./secrets.ts";
-import { resolveSecrets } from "./secrets.ts";
 import { APP, Splunkd } from "./splunkd.ts";
 import type { Verdict } from "./validate.ts";
 import { validateArguments } from "./validate.ts";
-import { splunkVault } from "./vault.ts";
 
 export { SCHEME, schemeDocument } from "../../config/scheme.ts";
+export type { LookResult, SplunkCustomer } from "./customer-credentials.ts";
+export { LOOK_EVERY_MS } from "./customer-credentials.ts";
 export type { SecretId } from "./passwords.ts";
 export { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
 export type { SplunkDocument } from "./run-document.ts";
@@ -57,6 +60,7 @@ export interface SplunkWorld {
   readonly files: FileLook;
   readonly readBytes: ReadBytes;
   readonly fingerprintOf: FingerprintOf;
+  readonly stampOf: StampOf;
   /** `SPLUNK_HOME` of the environment. */
   readonly splunkHome: string | undefined;
   readonly version: string;
@@ -66,13 +70,6 @@ export interface SplunkRun {
   readonly document: SplunkDocument;
   readonly settings: ParsedSettings;
   readonly log: Log;
-}
-
-export interface SplunkCustomer {
-  /** With its secrets. */
-  readonly stanza: Stanza;
-  /** Where the customer's refresh token lives; undefined when it has none. */
-  readonly vault: RefreshTokenVault | undefined;
 }
 
 export interface SplunkHost {
@@ -88,11 +85,12 @@ export interface SplunkHost {
   /** Fires when splunkd has closed this program's output: stop now. */
   readonly gone: AbortSignal;
   /**
-   * If the credential store could not be read at start: reads it again and returns those of `stanzas` that
-   * can now be collected. Returns none while it cannot be read, and none if it was read at start, because
-   * then a typed secret restarts this program anyway.
+   * Looks for secrets and files that changed since the last look; call it every `LOOK_EVERY_MS`. Never throws a
+   * Failure: a store that cannot be read is logged.
+   *
+   * @param failing names of the inputs that cannot be collected for want of a credential.
    */
-  resolveAgain(stanzas: readonly Stanza[]): Promise<readonly SplunkCustomer[]>;
+  look(failing: ReadonlySet<string>): Promise<LookResult>;
   /**
    * Stores and masks secrets that were typed in clear. splunkd restarts this program afterwards, so call it
    * when collecting has begun. Never throws a Failure.
@@ -150,14 +148,17 @@ export function runFrom(document: SplunkDocument, world: SplunkWorld): SplunkRun
 export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: AbortSignal): Promise<SplunkHost> {
   const { document, settings, log } = run;
   const { clock, random } = world;
-  let access = await openPasswords(run, world, stop);
-  const resolve = (stanzas: readonly Stanza[]) =>
-    resolveSecrets(stanzas, settings.masked, access.store, access.failure, {
-      readBytes: world.readBytes,
-      files: fileRule(world),
-      fingerprintOf: world.fingerprintOf,
-    });
-  const { ready, refused } = await resolve(settings.stanzas);
+  const { credentials, resolution } = await CustomerCredentials.open({
+    settings,
+    parseAgain: (names) => parseAgain(document, names, world),
+    openStore: () => openPasswords(run, world, stop),
+    secrets: { readBytes: world.readBytes, files: fileRule(world), fingerprintOf: world.fingerprintOf },
+    stampOf: world.stampOf,
+    clock,
+    random,
+    log,
+  });
+  const { ready, refused } = resolution;
   for (const { stanza, failure } of refused)
     log.error("a customer cannot be collected", {
       customer: stanza.name,
@@ -167,26 +168,20 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
     });
   const pipe = new StreamPipe(world.stdout, clock, SPLUNK_STREAM);
   let settling: Promise<void> = Promise.resolve();
-  const withVault = ({ stanza, fingerprint, storedRefreshToken }: ReadyStanza): SplunkCustomer => {
-    const first = stanza.refreshToken;
-    if (first === undefined) return { stanza, vault: undefined };
-    const storedAtMs = storedRefreshToken?.storedAtMs;
-    const parts = { stanza: stanza.name, fingerprint, first, storedAtMs, store: access.store };
-    return { stanza, vault: splunkVault({ ...parts, clock, random, log }) };
-  };
-  async function settle(): Promise<void> {
-    const clear = ready.filter((one) => one.clear.length > 0);
-    const unstored = ready.filter((one) => one.clear.length > 0 || one.certificateToBind !== undefined);
+  async function settle(some: readonly ReadyStanza[]): Promise<void> {
+    const clear = some.filter((one) => one.clear.length > 0);
+    const unstored = some.filter((one) => one.clear.length > 0 || one.certificateToBind !== undefined);
     if (unstored.length === 0) return;
-    if (access.store && access.splunkd) {
+    const { store, splunkd, failure } = credentials.access;
+    if (store && splunkd) {
       const found = new Map<string, SplunkStanza>(document.stanzas.map((one) => [one.name, one]));
-      await storeAndMask({ ready: unstored, found, store: access.store, splunkd: access.splunkd, clock, log });
+      await store.inOneChange(() => storeAndMask({ ready: unstored, found, store, splunkd, clock, log }));
     } else if (clear.length > 0)
       log.warn(
         "secrets typed into inputs stay in clear text in inputs.conf, because the credential store cannot be used",
         {
           customers: clear.length,
-          failure: access.failure?.code,
+          failure: failure?.code,
         },
       );
   }
@@ -194,7 +189,7 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
   return {
     globals: settings.globals,
     stateDir: settings.globals.stateDir ?? (document.checkpointDir || undefined),
-    customers: ready.map(withVault),
+    customers: ready.map((one) => credentials.customer(one)),
     refused,
     misconfigured: settings.refused.map((one) => ({
       ...one,
@@ -208,14 +203,13 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       refused: settings.refused,
     }),
     gone: pipe.gone,
-    async resolveAgain(stanzas) {
-      if (access.failure === undefined) return [];
-      access = await openPasswords(run, world, stop);
-      if (access.failure !== undefined) return [];
-      return (await resolve(stanzas)).ready.map(withVault);
+    async look(failing) {
+      const found = await credentials.look(failing);
+      settling = settling.then(() => settle(found.isNew));
+      return { customers: found.ready.map((one) => credentials.customer(one)), refused: found.refused };
     },
     settleSecrets() {
-      settling = settle();
+      settling = settle(ready);
       return settling;
     },
     async sayIdle(stopped) {
@@ -242,10 +236,11 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
   };
 }
 
-interface PasswordAccess {
-  readonly splunkd?: Splunkd;
-  readonly store?: PasswordStore;
-  readonly failure?: Failure;
+/** Only the stanzas of these names. */
+function parseAgain(document: SplunkDocument, names: ReadonlySet<string>, world: SplunkWorld): ParsedSettings {
+  const unreadable = new Set(document.problems.map(({ stanza }) => stanza));
+  const some = document.stanzas.filter(({ name }) => names.has(name) && !unreadable.has(name));
+  return parseStanzas(openedStanzas(some), { host: "splunk", nowMs: world.clock.nowMs(), files: fileRule(world) });
 }
 
 /** With a limit for all of it: a splunkd that hangs must not keep customers from their first health event. */

@@ -92,7 +92,12 @@ export class SecretFiles {
 }
 
 export function tokenEntryName(tenantId: TenantId, stanza: string): string {
-  return `${tenantId}.${folderNameOf(stanza)}.token`;
+  return `${tenantId}${tokenEntrySuffix(stanza)}`;
+}
+
+/** What follows the tenant's GUID, which may not be known yet. */
+export function tokenEntrySuffix(stanza: string): string {
+  return `.${folderNameOf(stanza)}.token`;
 }
 
 /** A shared app credential (`credential set NAME`). */

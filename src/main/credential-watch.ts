@@ -1,0 +1,192 @@
+import { isDeepStrictEqual } from "node:util";
+import { isFailure } from "../model/failure.ts";
+import type { Log } from "../model/ports.ts";
+import type { Sealed } from "../model/sealed.ts";
+import type { Stanza } from "../model/stanza.ts";
+import type { Disk } from "../stores/disk/disk.ts";
+import { FileStamps, type StampOf } from "../stores/disk/file-stamps.ts";
+import { credentialEntryName, type SecretFiles, tokenEntrySuffix } from "../stores/disk/secrets.ts";
+import type { RefusedCustomer } from "./customers.ts";
+
+/** Finds credentials and files of customers that changed while the customers are collected. */
+export interface CredentialWatch {
+  /** The pause between two looks, ms. */
+  readonly everyMs: number;
+  /**
+   * Customers with something new since the last look. Rejects with the failures of the host's store.
+   *
+   * @param failing the customers that cannot be collected for want of a credential or a usable file.
+   */
+  look(failing: ReadonlySet<string>): Promise<CredentialChanges>;
+}
+
+export interface CredentialChanges {
+  /** With the settings and secrets that count now: collected already, or refused until now. */
+  readonly ready: readonly Stanza[];
+  readonly refused: readonly RefusedCustomer[];
+}
+
+/** A configuration file as it was read. */
+export interface ReadConfiguration {
+  readonly stanzas: readonly Stanza[];
+  /** Stanzas whose settings are wrong. */
+  readonly misconfigured: readonly { readonly name: string }[];
+  /** The file and every file that it names, stamped before they were read. */
+  readonly stamps: FileStamps;
+}
+
+export interface FileCredentialWatchParts {
+  readonly stateDir: string;
+  readonly files: SecretFiles;
+  readonly stampOf: StampOf;
+  readonly disk: Pick<Disk, "readdirSync">;
+  readonly configuration: ReadConfiguration;
+  /** Reads the configuration again. Throws Failure when it cannot be read at all. */
+  readonly readAgain: () => Promise<ReadConfiguration>;
+  readonly log: Log;
+}
+
+/** Half of what is promised: the rest is for customers that take their turn. */
+const LOOK_EVERY_MS = 15_000;
+
+/**
+ * For hosts whose secrets are files: `secrets/` of the state folder, the configuration file, and the files that
+ * settings name. Nothing is read while no file changed.
+ */
+export class FileCredentialWatch implements CredentialWatch {
+  readonly everyMs = LOOK_EVERY_MS;
+  readonly #p: FileCredentialWatchParts;
+  readonly #stanzas: Map<string, Stanza>;
+  readonly #misconfigured: Set<string>;
+  readonly #stamps: FileStamps;
+  /** Of the stored refresh tokens of customers that fail: those of others change at each sign-in. */
+  readonly #tokenStamps = new Map<string, string>();
+  #configuration: ReadConfiguration;
+
+  constructor(parts: FileCredentialWatchParts) {
+    const { configuration, stampOf } = parts;
+    this.#p = parts;
+    this.#configuration = configuration;
+    this.#stanzas = new Map(configuration.stanzas.map((stanza) => [stanza.name, stanza]));
+    this.#misconfigured = new Set(configuration.misconfigured.map(({ name }) => name));
+    this.#stamps = new FileStamps(stampOf);
+    for (const stanza of this.#stanzas.values()) this.#filesOf(stanza);
+  }
+
+  async look(failing: ReadonlySet<string>): Promise<CredentialChanges> {
+    const touched = await this.#readConfigurationAgain();
+    const changed = this.#stamps.changed();
+    for (const stanza of this.#stanzas.values())
+      if (this.#filesOf(stanza).some((file) => changed.has(file))) touched.add(stanza.name);
+    for (const name of this.#newTokens(failing)) touched.add(name);
+    return { ready: [...touched].flatMap((name) => this.#stanzas.get(name) ?? []), refused: [] };
+  }
+
+  /** Files whose content decides whether this customer can sign in; the refresh token's is not among them. */
+  #filesOf({ credential, certificate, route }: Stanza): readonly string[] {
+    const entry = credential === undefined ? undefined : credentialEntryName(credential);
+    if (entry !== undefined) this.#stamps.add(this.#p.files.pathOf(entry));
+    const files = [
+      entry === undefined ? undefined : this.#p.files.pathOf(entry),
+      certificate,
+      entry === undefined ? undefined : this.#certificateOf(entry),
+      route.caFile,
+    ].filter((file) => file !== undefined);
+    for (const file of files) this.#stamps.add(file);
+    return files;
+  }
+
+  #certificateOf(entry: string): string | undefined {
+    try {
+      return this.#p.files.read(entry)?.notes["certificate"];
+    } catch (error) {
+      if (isFailure(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Failing customers for which a refresh token was stored since the last look, or since they fail. */
+  #newTokens(failing: ReadonlySet<string>): readonly string[] {
+    for (const name of this.#tokenStamps.keys()) if (!failing.has(name)) this.#tokenStamps.delete(name);
+    const waiting = [...this.#stanzas.values()].filter(({ name, auth }) => failing.has(name) && auth !== "app");
+    if (waiting.length === 0) return [];
+    const byEnd = Map.groupBy(this.#storedFiles(), (file) => file.slice(TENANT_ID_LENGTH));
+    return waiting.flatMap(({ name }) => {
+      const stored = byEnd.get(`${tokenEntrySuffix(name)}.json`) ?? [];
+      const stamp = stored.map((file) => this.#p.stampOf(`${this.#p.stateDir}/secrets/${file}`)).join(" ");
+      if (stamp === (this.#tokenStamps.get(name) ?? "")) return [];
+      this.#tokenStamps.set(name, stamp);
+      return [name];
+    });
+  }
+
+  #storedFiles(): readonly string[] {
+    try {
+      return this.#p.disk.readdirSync(`${this.#p.stateDir}/secrets`);
+    } catch {
+      // Nothing was stored yet; where the folder cannot be read, the sign-in says so.
+      return [];
+    }
+  }
+
+  /** Takes new secrets of an edited configuration. Everything else in it counts only when it is read again. */
+  async #readConfigurationAgain(): Promise<Set<string>> {
+    const touched = new Set<string>();
+    const { log, readAgain } = this.#p;
+    if (this.#configuration.stamps.changed().size === 0) return touched;
+    let again: ReadConfiguration;
+    try {
+      again = await readAgain();
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      log.error(error.say, { next_step: error.nextStep || undefined });
+      return touched;
+    }
+    this.#configuration = again;
+    const known = new Set([...this.#stanzas.keys(), ...this.#misconfigured]);
+    const named = new Set([...again.stanzas, ...again.misconfigured].map(({ name }) => name));
+    let isMore = known.size !== named.size || [...known].some((name) => !named.has(name));
+    for (const stanza of again.stanzas) {
+      const before = this.#stanzas.get(stanza.name);
+      if (before === undefined ? !this.#misconfigured.delete(stanza.name) : !hasSameSettings(before, stanza)) {
+        isMore = true;
+        continue;
+      }
+      if (before !== undefined && hasSameSecrets(before, stanza)) continue;
+      this.#stanzas.set(stanza.name, stanza);
+      touched.add(stanza.name);
+    }
+    if (isMore)
+      log.warn("the configuration changed in more than its secrets; restart this program for the rest to count");
+    return touched;
+  }
+}
+
+/** A GUID. */
+const TENANT_ID_LENGTH = 36;
+
+/** Are two stanzas of one name the same but for what they sign in with? */
+function hasSameSettings(a: Stanza, b: Stanza): boolean {
+  return isDeepStrictEqual(withoutSecrets(a), withoutSecrets(b)) && isSame(a.route.proxy, b.route.proxy);
+}
+
+function hasSameSecrets(a: Stanza, b: Stanza): boolean {
+  return (
+    a.clientId === b.clientId &&
+    a.credential === b.credential &&
+    a.certificate === b.certificate &&
+    isSame(a.clientSecret, b.clientSecret) &&
+    isSame(a.refreshToken, b.refreshToken)
+  );
+}
+
+/** A `Sealed` compares as equal to every other one, so the proxy is compared on its own. */
+function withoutSecrets(stanza: Stanza): object {
+  const { clientId: _i, credential: _n, certificate: _c, clientSecret: _s, refreshToken: _r, ...rest } = stanza;
+  return rest;
+}
+
+function isSame(a: Sealed | undefined, b: Sealed | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.open((left) => b.open((right) => left === right));
+}

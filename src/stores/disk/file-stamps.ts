@@ -1,0 +1,41 @@
+import { statSync } from "node:fs";
+
+/** What the file system says of a file without reading it: another text after each change of content or mode. */
+export type StampOf = (file: string) => string;
+
+/** Follows links. A file that cannot be reached has the reason as its stamp. */
+export const realStampOf: StampOf = (file) => {
+  try {
+    const { mtimeNs, ctimeNs, size, ino, dev } = statSync(file, { bigint: true });
+    return [mtimeNs, ctimeNs, size, ino, dev].join(".");
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? "unknown";
+  }
+};
+
+/** Files of which a change is to be noticed, without reading them. */
+export class FileStamps {
+  readonly #stampOf: StampOf;
+  readonly #stamps = new Map<string, string>();
+
+  constructor(stampOf: StampOf) {
+    this.#stampOf = stampOf;
+  }
+
+  /** Call it before the file is read, so that a change after the read is noticed. A known file is left as it is. */
+  add(file: string): void {
+    if (!this.#stamps.has(file)) this.#stamps.set(file, this.#stampOf(file));
+  }
+
+  /** The files that changed since the last call, or since they were added. */
+  changed(): ReadonlySet<string> {
+    const changed = new Set<string>();
+    for (const [file, before] of this.#stamps) {
+      const now = this.#stampOf(file);
+      if (now === before) continue;
+      this.#stamps.set(file, now);
+      changed.add(file);
+    }
+    return changed;
+  }
+}
