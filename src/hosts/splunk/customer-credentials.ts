@@ -47,7 +47,8 @@ export interface CustomerCredentialsParts {
   readonly settings: Pick<ParsedSettings, "stanzas" | "refused" | "masked">;
   /** Checks settings again that were refused, because a file that they name may be there now. */
   readonly parseAgain: (names: ReadonlySet<string>) => Pick<ParsedSettings, "stanzas" | "masked">;
-  readonly openStore: () => Promise<PasswordAccess>;
+  /** @param stanzas who needs the store, with the files that may verify splunkd. */
+  readonly openStore: (stanzas: readonly Stanza[]) => Promise<PasswordAccess>;
   readonly secrets: SecretPorts;
   readonly stampOf: StampOf;
   readonly clock: Clock;
@@ -106,10 +107,10 @@ export class CustomerCredentials {
    * @param failing customers that fail for want of a credential.
    */
   async look(failing: ReadonlySet<string>): Promise<Resolution & { readonly isNew: readonly ReadyStanza[] }> {
+    const admitted = this.#admitted();
     const isOpened = await this.#openStoreAgain();
     const secrets = isOpened ? NO_SECRETS : await this.#changedSecrets(failing.size > 0);
     const files = this.#stamps.changed();
-    const admitted = this.#admitted();
     const affected = [...this.#stanzas.values()].filter(
       (stanza) =>
         admitted.has(stanza.name) ||
@@ -123,7 +124,8 @@ export class CustomerCredentials {
   }
 
   async #openStore(): Promise<void> {
-    this.#access = await this.#p.openStore();
+    if (this.#stanzas.size === 0) return;
+    this.#access = await this.#p.openStore([...this.#stanzas.values()]);
     this.#openings += 1;
     this.#openAgainAtMs = this.#p.clock.monotonicMs() + backoffMs(OPEN_AGAIN, this.#openings, this.#p.random);
   }

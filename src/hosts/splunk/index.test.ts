@@ -7,10 +7,23 @@ import { deliveries, FakeSplunkd, FakeStdout } from "../../../test/harness/fakes
 import type { FileLook } from "../../config/settings.ts";
 import { SCHEME as FORMAT_SCHEME } from "../../format/splunk/splunk-event.ts";
 import { caFileUnusable } from "../../model/endpoint-binding.ts";
+import type { RefreshTokenVault } from "../../model/ports.ts";
+import { sealed } from "../../model/sealed.ts";
 import { settingsFor } from "../../model/settings-table.ts";
 import { networkFailure } from "../../net/network-failures.ts";
 import type { SplunkWorld } from "./index.ts";
-import { openSplunkHost, readRun, SCHEME, schemeDocument, validate } from "./index.ts";
+import {
+  credentialId,
+  customerSecretId,
+  LOOK_EVERY_MS,
+  openSplunkHost,
+  PasswordStore,
+  readRun,
+  SCHEME,
+  Splunkd,
+  schemeDocument,
+  validate,
+} from "./index.ts";
 
 const TENANT = "11111111-2222-3333-4444-555555555555";
 
@@ -253,6 +266,180 @@ describe("a run", () => {
       ["b", "typed"],
     ]);
     expect((await host.look(new Set())).customers).toEqual([]);
+  });
+
+  describe("a look for changed credentials", () => {
+    const AUTH = "/opt/splunk/etc/auth/defender_mssp";
+    const MASK = "********";
+
+    async function running(more: Parameters<typeof world>[1], ...stanzas: string[]) {
+      const clock = new FakeClock();
+      const outside = world(runDocument(...stanzas), { clock, ...more });
+      const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
+      const look = async (...failing: string[]) => {
+        await clock.advance(LOOK_EVERY_MS);
+        const { customers, refused } = await host.look(new Set(failing));
+        return {
+          customers: customers.map(({ stanza: { name, clientSecret } }) => [name, clientSecret?.open((key) => key)]),
+          vaults: customers.map(({ vault }) => vault),
+          refused: refused.map(({ stanza: { name }, failure }) => [name, failure.code]),
+        };
+      };
+      return { ...outside, clock, host, look };
+    }
+
+    /** As a command stores it, in a process of its own. */
+    async function store(fake: FakeSplunkd, work: (writer: PasswordStore) => Promise<unknown>): Promise<void> {
+      const clock = new FakeClock();
+      const splunkd = new Splunkd({
+        http: fake,
+        clock,
+        serverUri: "https://127.0.0.1:8089",
+        sessionKey: sealed("of an administrator"),
+        splunkdCaFile: undefined,
+        splunkHome: "/opt/splunk",
+      });
+      await work(await PasswordStore.read(splunkd, clock, new FakeRandom()));
+    }
+    const credentialSet = (fake: FakeSplunkd, clientSecret: string, fingerprint = "v1") =>
+      store(fake, (writer) =>
+        writer.put(
+          credentialId("main"),
+          sealed(JSON.stringify({ client_id: TENANT, client_secret: clientSecret })),
+          fingerprint,
+        ),
+      );
+    const SHARED = { client_id: "", credential: "main" };
+
+    test("finds a shared credential that is stored for the first time, and one that is corrected", async () => {
+      const { fake, host, look } = await running({}, stanza("a", SHARED), stanza("b", { client_secret: "own" }));
+      expect(host.refused.map(({ failure }) => failure.code)).toEqual(["credential-missing"]);
+      expect(await look("a")).toMatchObject({ customers: [], refused: [] });
+      await credentialSet(fake, "wrong");
+      expect(await look("a")).toMatchObject({ customers: [["a", "wrong"]], refused: [] });
+      await credentialSet(fake, "right");
+      expect(await look("a")).toMatchObject({ customers: [["a", "right"]], refused: [] });
+      expect(await look()).toMatchObject({ customers: [], refused: [] });
+    });
+
+    test("finds that a shared credential was removed, or belongs to other endpoints", async () => {
+      const { fake, look } = await running({}, stanza("a", SHARED));
+      await credentialSet(fake, "right");
+      await look("a");
+      await credentialSet(fake, "right", "v2");
+      expect(await look()).toMatchObject({ customers: [], refused: [["a", "endpoint-changed"]] });
+      await store(fake, (writer) => writer.remove(credentialId("main")));
+      expect(await look()).toMatchObject({ customers: [], refused: [["a", "credential-missing"]] });
+    });
+
+    test.each([
+      ["no credential fails", []],
+      ["a credential fails", ["customer-7"]],
+    ])("takes two requests a minute for 2,000 inputs, when %s", async (_, failing) => {
+      const names = Array.from({ length: 2_000 }, (__, n) => `customer-${n}`);
+      const { fake, look } = await running({}, ...names.map((name) => stanza(name, SHARED)));
+      await credentialSet(fake, "right");
+      expect((await look(...names)).customers).toHaveLength(2_000);
+      const before = fake.requests.length;
+      for (let minute = 1; minute <= 10; minute += 1) {
+        await look(...failing);
+        await look(...failing);
+        expect(fake.requests.length - before).toBeLessThanOrEqual(2 * minute);
+      }
+      expect(fake.requests.length - before).toBe(20);
+    });
+
+    test("gives a customer the refresh token of a new sign-in, and keeps a rotated one while others change", async () => {
+      const signedIn = (fake: FakeSplunkd, token: string) =>
+        store(fake, (writer) => writer.put(customerSecretId("a", "refresh_token"), sealed(token), "v1"));
+      const text = async (vault: RefreshTokenVault | undefined) => (await vault?.current())?.open((token) => token);
+      const { fake, look } = await running({}, stanza("a", { ...SHARED, refresh_token: MASK }));
+      await credentialSet(fake, "wrong");
+      await signedIn(fake, "first");
+      const [vault] = (await look("a")).vaults;
+      expect(await text(vault)).toBe("first");
+      await vault?.store(sealed("rotated"), { refused: false });
+
+      await credentialSet(fake, "right");
+      expect((await look("a")).vaults).toEqual([vault]);
+      expect(await text(vault)).toBe("rotated");
+
+      await signedIn(fake, "second");
+      expect(await text((await look()).vaults[0])).toBe("second");
+    });
+
+    test("admits a customer whose certificate was not there at start, and binds it to its endpoints", async () => {
+      const pem = `${AUTH}/app.pem`;
+      const there = new Set([AUTH]);
+      const files: FileLook = {
+        look: (file) =>
+          there.has(file) ? { kind: file === AUTH ? "folder" : "file", realPath: file } : { kind: "missing" },
+      };
+      const { fake, host, look } = await running({ files }, stanza("a", { certificate: pem }));
+      expect(host.misconfigured.map(({ name }) => name)).toEqual(["a"]);
+      expect(await look()).toMatchObject({ customers: [], refused: [] });
+      expect(fake.requests).toEqual([]);
+      there.add(pem);
+      expect(await look()).toMatchObject({ customers: [["a", undefined]], refused: [] });
+      await host.close();
+      expect([...fake.rows.keys()]).toContain("defender_mssp:customer.a.certificate:");
+      expect(await look()).toMatchObject({ customers: [], refused: [] });
+    });
+
+    test("admits a customer whose CA file could not be read at start", async () => {
+      const ca = `${AUTH}/ca.pem`;
+      let mode = "closed";
+      const { host, look } = await running(
+        {
+          files: { look: (file) => ({ kind: file === AUTH ? "folder" : "file", realPath: file }) },
+          stampOf: (file) => (file === ca ? mode : ""),
+          fingerprintOf() {
+            if (mode === "closed") throw caFileUnusable(ca, "cannot be read");
+            return "v1";
+          },
+        },
+        stanza("a", { client_secret: "typed", ca_file: ca }),
+      );
+      expect(host.refused.map(({ failure }) => failure.code)).toEqual(["ca-file-unusable"]);
+      expect(await look("a")).toMatchObject({ customers: [], refused: [] });
+      mode = "open";
+      expect(await look("a")).toMatchObject({ customers: [["a", "typed"]], refused: [] });
+    });
+
+    test("reads a secret's file again when the file changed, and only then", async () => {
+      const key = `${AUTH}/key`;
+      let content = "wrong";
+      let reads = 0;
+      const { look } = await running(
+        {
+          files: { look: (file) => ({ kind: file === AUTH ? "folder" : "file", realPath: file }) },
+          stampOf: (file) => (file === key ? content : ""),
+          async readBytes() {
+            reads += 1;
+            return new TextEncoder().encode(content);
+          },
+        },
+        stanza("a", { client_secret: `file:${key}` }),
+      );
+      expect(await look("a")).toMatchObject({ customers: [] });
+      expect(reads).toBe(1);
+      content = "right";
+      expect(await look("a")).toMatchObject({ customers: [["a", "right"]] });
+    });
+
+    test("says once that splunkd does not answer, asks once a look, and finds the change afterwards", async () => {
+      const { fake, lines, look } = await running({}, stanza("a", SHARED));
+      await credentialSet(fake, "right");
+      lines.length = 0;
+      const before = fake.requests.length;
+      fake.refusals.push(503, 503, 503);
+      for (let n = 0; n < 3; n += 1) expect(await look("a")).toMatchObject({ customers: [] });
+      expect(fake.requests.length - before).toBe(3);
+      expect(lines).toEqual([
+        expect.stringContaining("WARN Splunk's credential store cannot be read, so changed secrets do not count yet"),
+      ]);
+      expect(await look("a")).toMatchObject({ customers: [["a", "right"]] });
+    });
   });
 
   describe("a splunkd_ca_file that cannot be used", () => {

@@ -151,7 +151,7 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
   const { credentials, resolution } = await CustomerCredentials.open({
     settings,
     parseAgain: (names) => parseAgain(document, names, world),
-    openStore: () => openPasswords(run, world, stop),
+    openStore: (stanzas) => openPasswords(run, stanzas, world, stop),
     secrets: { readBytes: world.readBytes, files: fileRule(world), fingerprintOf: world.fingerprintOf },
     stampOf: world.stampOf,
     clock,
@@ -244,7 +244,12 @@ function parseAgain(document: SplunkDocument, names: ReadonlySet<string>, world:
 }
 
 /** With a limit for all of it: a splunkd that hangs must not keep customers from their first health event. */
-async function openPasswords(run: SplunkRun, world: SplunkWorld, stop: AbortSignal): Promise<PasswordAccess> {
+async function openPasswords(
+  run: SplunkRun,
+  stanzas: readonly Stanza[],
+  world: SplunkWorld,
+  stop: AbortSignal,
+): Promise<PasswordAccess> {
   const late = new AbortController();
   const settled = new AbortController();
   const hanging = world.clock.pause(PASSWORDS_LIMIT_MS, settled.signal).then((): PasswordAccess => {
@@ -258,7 +263,10 @@ async function openPasswords(run: SplunkRun, world: SplunkWorld, stop: AbortSign
     });
     return { failure };
   });
-  const access = await Promise.race([readPasswords(run, world, AbortSignal.any([stop, late.signal])), hanging]);
+  const access = await Promise.race([
+    readPasswords(run, stanzas, world, AbortSignal.any([stop, late.signal])),
+    hanging,
+  ]);
   settled.abort();
   return access;
 }
@@ -272,11 +280,15 @@ function splunkdHangs(): Failure {
   });
 }
 
-async function readPasswords(run: SplunkRun, world: SplunkWorld, stop: AbortSignal): Promise<PasswordAccess> {
-  if (run.settings.stanzas.length === 0) return {};
+async function readPasswords(
+  run: SplunkRun,
+  stanzas: readonly Stanza[],
+  world: SplunkWorld,
+  stop: AbortSignal,
+): Promise<PasswordAccess> {
   const { serverUri, sessionKey } = run.document;
   let failure: Failure | undefined;
-  for (const caFile of splunkdCaFiles(run.settings.stanzas)) {
+  for (const caFile of splunkdCaFiles(stanzas)) {
     try {
       const splunkd = connectSplunkd(world, serverUri, sessionKey, caFile, stop);
       return { splunkd, store: await PasswordStore.read(splunkd, world.clock, world.random) };
@@ -287,7 +299,7 @@ async function readPasswords(run: SplunkRun, world: SplunkWorld, stop: AbortSign
       if (caFile !== undefined)
         run.log.warn("splunkd cannot be verified with a file that splunkd_ca_file names; the next one is tried", {
           file: caFile,
-          customer: run.settings.stanzas.find((one) => one.splunkdCaFile === caFile)?.name,
+          customer: stanzas.find((one) => one.splunkdCaFile === caFile)?.name,
         });
     }
   }
