@@ -157,7 +157,9 @@ export class FileCredentialWatch implements CredentialWatch {
       touched.add(stanza.name);
     }
     if (isMore)
-      log.warn("the configuration changed in more than its secrets; restart this program for the rest to count");
+      log.warn(
+        "the configuration changed in more than its secrets; the rest counts after a restart, or a SIGHUP to `arcsight run`",
+      );
     return touched;
   }
 }

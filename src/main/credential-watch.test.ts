@@ -1,0 +1,191 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
+import { FakeClock, T0 } from "../../test/harness/fakes/clock.ts";
+import { FakeLog } from "../../test/harness/fakes/log.ts";
+import { parseStanzas } from "../config/settings.ts";
+import { Failure } from "../model/failure.ts";
+import { sealed } from "../model/sealed.ts";
+import type { Stanza } from "../model/stanza.ts";
+import { tenantIdFrom } from "../model/tenant.ts";
+import { realDisk } from "../stores/disk/disk.ts";
+import { FileStamps, realStampOf } from "../stores/disk/file-stamps.ts";
+import { credentialEntryName, SecretFiles, tokenEntryName } from "../stores/disk/secrets.ts";
+import { FileCredentialWatch, type ReadConfiguration } from "./credential-watch.ts";
+
+const GUID = "11111111-2222-4333-8444-555555555555";
+const SHARED = { credential: "main" };
+const NOBODY: ReadonlySet<string> = new Set();
+const A: ReadonlySet<string> = new Set(["a"]);
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "credential-watch-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Customers with these settings, beside a configuration file. */
+function watching(first: Readonly<Record<string, Record<string, string>>>) {
+  const log = new FakeLog();
+  const clock = new FakeClock(T0, { pauses: "pass" });
+  const files = new SecretFiles(folder, { ports: { disk: realDisk, clock, platform: "linux" }, log });
+  const file = join(folder, "defender-mssp.properties");
+  let written = first;
+  let readings = 0;
+  let unreadable: Failure | undefined;
+  const read = (): ReadConfiguration => {
+    const stamps = new FileStamps(realStampOf);
+    stamps.add(file);
+    const raw = Object.entries(written).map(([name, values]) => ({
+      name,
+      values: { tenant_id: GUID, client_id: GUID, ...values },
+    }));
+    const { stanzas, refused } = parseStanzas(raw, { host: "arcsight", nowMs: T0 });
+    return { stanzas, misconfigured: refused, stamps };
+  };
+  writeFileSync(file, "the first");
+  const watch = new FileCredentialWatch({
+    stateDir: folder,
+    files,
+    stampOf: realStampOf,
+    disk: realDisk,
+    configuration: read(),
+    readAgain: async () => {
+      readings += 1;
+      if (unreadable) throw unreadable;
+      return read();
+    },
+    log,
+  });
+  return {
+    log,
+    files,
+    watch,
+    readings: () => readings,
+    edit(changed: Readonly<Record<string, Record<string, string>>>) {
+      written = { ...written, ...changed };
+      writeFileSync(file, JSON.stringify(written));
+    },
+    damage(failure: Failure | undefined) {
+      unreadable = failure;
+      writeFileSync(file, String(failure?.say));
+    },
+    look: async (failing = NOBODY) => (await watch.look(failing)).ready,
+    names: async (failing = NOBODY) => (await watch.look(failing)).ready.map(({ name }) => name),
+    set: (name: string, secret: string, notes: Readonly<Record<string, string>> = {}) =>
+      files.write(credentialEntryName(name), { fingerprint: "v1", values: { client_secret: sealed(secret) }, notes }),
+    acquire: (stanza: string, token: string) =>
+      files.write(tokenEntryName(tenantIdFrom(GUID)!, stanza), {
+        fingerprint: "v1",
+        values: { refresh_token: sealed(token) },
+        notes: {},
+      }),
+  };
+}
+
+const secretOf = ([stanza]: readonly Stanza[]) => stanza?.clientSecret?.open((text) => text);
+
+describe("a look for changed credentials beside files", () => {
+  test("finds a shared credential that is stored for the first time, and one that is corrected", async () => {
+    const { names, set } = watching({ a: SHARED, b: SHARED, c: { credential: "other" } });
+    expect(await names()).toEqual([]);
+    await set("main", "wrong");
+    expect(await names()).toEqual(["a", "b"]);
+    expect(await names()).toEqual([]);
+    await set("main", "corrected");
+    expect(await names()).toEqual(["a", "b"]);
+  });
+
+  test("reads no file while none changed", async () => {
+    const { watch, readings } = watching({ a: SHARED });
+    for (let n = 0; n < 4; n += 1) await watch.look(A);
+    expect(readings()).toBe(0);
+  });
+
+  test("comes often enough for a change to count within 60 s", () => {
+    expect(watching({ a: SHARED }).watch.everyMs).toBeLessThanOrEqual(30_000);
+  });
+
+  test("finds a certificate that was replaced, the customer's own and the shared credential's", async () => {
+    const [own, shared] = [join(folder, "own.pem"), join(folder, "shared.pem")];
+    writeFileSync(own, "old");
+    const { names, set } = watching({ a: { certificate: own }, b: SHARED });
+    await set("main", "", { certificate: shared });
+    await names();
+    writeFileSync(own, "replaced");
+    expect(await names()).toEqual(["a"]);
+    writeFileSync(shared, "there now");
+    expect(await names()).toEqual(["b"]);
+  });
+
+  test("finds a CA file that can be read now", async () => {
+    const ca_file = join(folder, "ca.pem");
+    const { names } = watching({ a: { ca_file }, b: {} });
+    writeFileSync(ca_file, "a certificate");
+    expect(await names(A)).toEqual(["a"]);
+  });
+
+  test("finds the refresh token of a new sign-in for a customer that fails, and no rotated one of another", async () => {
+    const { names, acquire } = watching({ a: { auth: "refresh_token" }, b: { auth: "refresh_token" } });
+    expect(await names(A)).toEqual([]);
+    await acquire("a", "first");
+    await acquire("b", "rotated");
+    expect(await names(A)).toEqual(["a"]);
+    expect(await names(A)).toEqual([]);
+    await acquire("a", "second one");
+    await acquire("b", "rotated again");
+    expect(await names(A)).toEqual(["a"]);
+    expect(readdirSync(join(folder, "secrets"))).toHaveLength(2);
+  });
+
+  test("finds a refresh token that was stored between the failure and the first look", async () => {
+    const { names, acquire } = watching({ a: { auth: "refresh_token" } });
+    await acquire("a", "first");
+    expect(await names()).toEqual([]);
+    await acquire("a", "second one");
+    expect(await names(A)).toEqual(["a"]);
+    expect(await names(A)).toEqual([]);
+  });
+
+  test("takes an edited secret of the configuration file, and nothing of customers that are the same", async () => {
+    const { look, edit, log } = watching({ a: { client_secret: "wrong" }, b: { client_secret: "good" } });
+    edit({ a: { client_secret: "corrected" } });
+    const ready = await look();
+    expect(ready.map(({ name }) => name)).toEqual(["a"]);
+    expect(secretOf(ready)).toBe("corrected");
+    expect(log.lines).toEqual([]);
+  });
+
+  test.each([
+    ["another address", { a: { client_secret: "new", graph_url: "https://graph.example.com" } }],
+    ["another proxy", { a: { client_secret: "new", proxy: "http://proxy.example.com:8080" } }],
+    ["another customer", { b: { client_secret: "new" } }],
+  ])("leaves an edited configuration with %s to the next reading of it, and says so", async (_, changed) => {
+    const { names, edit, log } = watching({ a: { client_secret: "old", proxy: "http://first.example.com:8080" } });
+    edit(changed);
+    expect(await names(A)).toEqual([]);
+    expect(log.lines.map(({ message }) => message)).toEqual([
+      "the configuration changed in more than its secrets; the rest counts after a restart, or a SIGHUP to `arcsight run`",
+    ]);
+  });
+
+  test("admits a customer whose settings were wrong, once they are right", async () => {
+    const { names, edit, log } = watching({ a: { poll_seconds: "0" }, b: {} });
+    expect(await names()).toEqual([]);
+    edit({ a: { poll_seconds: "60" } });
+    expect(await names()).toEqual(["a"]);
+    expect(await names()).toEqual([]);
+    expect(log.lines).toEqual([]);
+  });
+
+  test("says that an edited configuration cannot be read, and takes it once it can", async () => {
+    const { look, edit, damage, log } = watching({ a: { client_secret: "wrong" } });
+    damage(new Failure("settings", { actor: "operator", retry: { when: "never" }, say: "It cannot be read." }));
+    expect(await look()).toEqual([]);
+    expect(log.lines.map(({ message }) => message)).toEqual(["It cannot be read."]);
+    damage(undefined);
+    edit({ a: { client_secret: "corrected" } });
+    expect(secretOf(await look())).toBe("corrected");
+  });
+});

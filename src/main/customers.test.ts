@@ -1,0 +1,153 @@
+import { describe, expect, test } from "@jest/globals";
+import { FakeClock } from "../../test/harness/fakes/clock.ts";
+import { FakeLog } from "../../test/harness/fakes/log.ts";
+import { FakeRandom } from "../../test/harness/fakes/random.ts";
+import type { Customer } from "../collect/scheduler.ts";
+import { parseStanzas } from "../config/settings.ts";
+import { Failure } from "../model/failure.ts";
+import type { Http, RefreshTokenVault } from "../model/ports.ts";
+import { sealed } from "../model/sealed.ts";
+import type { Stanza } from "../model/stanza.ts";
+import { CustomerBuilder, noFacts } from "./customers.ts";
+
+const GUID = "11111111-2222-4333-8444-555555555555";
+const WRONG = {
+  error: "invalid_client",
+  error_description: "AADSTS7000215: Invalid client secret provided.",
+  error_codes: [7000215],
+};
+
+/** Microsoft, which accepts one client secret and any refresh token, and keeps every form that it gets. */
+class FakeMicrosoft implements Http {
+  readonly forms: URLSearchParams[] = [];
+  lifetimeS = 3600;
+
+  async send({ url, body }: Parameters<Http["send"]>[0]) {
+    if (!url.includes("/oauth2/")) return answer(200, { value: [] });
+    const form = new URLSearchParams(String(body));
+    this.forms.push(form);
+    if (form.get("client_secret") === "wrong") return answer(401, WRONG);
+    return answer(200, { token_type: "Bearer", access_token: "e.y.J", expires_in: this.lifetimeS });
+  }
+
+  async close(): Promise<void> {}
+
+  sent(field: string): (string | null)[] {
+    return this.forms.map((form) => form.get(field));
+  }
+}
+
+function answer(status: number, content: unknown) {
+  const text = JSON.stringify(content);
+  return {
+    status,
+    headers: { "content-type": "application/json" },
+    body: (async function* () {
+      yield new TextEncoder().encode(text);
+    })(),
+    text: async () => text,
+    discard: async () => {},
+  };
+}
+
+function stanzaOf(clientSecret: string, values: Readonly<Record<string, string>> = {}): Stanza {
+  const given = { tenant_id: GUID, client_id: GUID, client_secret: clientSecret, ...values };
+  const { stanzas } = parseStanzas([{ name: "contoso", values: given }], { host: "splunk", nowMs: 0 });
+  return stanzas[0] as Stanza;
+}
+
+function building(vaults: ReadonlyMap<string, RefreshTokenVault> = new Map()) {
+  const http = new FakeMicrosoft();
+  const clock = new FakeClock();
+  const globals = { replayMib: 16, recordMaxMib: 16, concurrency: 16, logLevel: "info" } as const;
+  const world = { http, clock, random: new FakeRandom(), log: new FakeLog(), globals };
+  return { http, clock, builder: new CustomerBuilder(world, ({ name }) => vaults.get(name)) };
+}
+
+const askOnce = async ({ sources: [source] }: Customer) => {
+  const page = await source?.ask({ top: 1 }, new AbortController().signal);
+  for await (const _ of page?.batches ?? []);
+};
+
+describe("a changed credential of a customer that is collected", () => {
+  test("is sent with its next token, and not before", async () => {
+    const { http, clock, builder } = building();
+    const customer = await builder.build(stanzaOf("first"), noFacts);
+    await askOnce(customer);
+    await builder.renew(stanzaOf("second"));
+    await askOnce(customer);
+    expect(http.sent("client_secret")).toEqual(["first"]);
+    clock.now += 3600_000;
+    await askOnce(customer);
+    expect(http.sent("client_secret")).toEqual(["first", "second"]);
+  });
+
+  test("is sent at once when Microsoft rejected the one before", async () => {
+    const { http, builder } = building();
+    const customer = await builder.build(stanzaOf("wrong"), noFacts);
+    await expect(askOnce(customer)).rejects.toMatchObject({ code: "secret-wrong" });
+    await builder.renew(stanzaOf("right"));
+    await askOnce(customer);
+    expect(http.sent("client_secret")).toEqual(["wrong", "right"]);
+  });
+
+  test("may be another way to sign in: a refresh token after a client secret", async () => {
+    const vaults = new Map<string, RefreshTokenVault>();
+    const { http, clock, builder } = building(vaults);
+    const customer = await builder.build(stanzaOf("first"), noFacts);
+    await askOnce(customer);
+    vaults.set("contoso", { current: async () => sealed("of a person"), store: async () => undefined });
+    await builder.renew(stanzaOf("first"));
+    clock.now += 3600_000;
+    await askOnce(customer);
+    expect(http.sent("refresh_token")).toEqual([null, "of a person"]);
+  });
+
+  test("that is gone fails the next token with the reason, until there is one again", async () => {
+    const { http, clock, builder } = building();
+    const customer = await builder.build(stanzaOf("first"), noFacts);
+    await askOnce(customer);
+    const gone = new Failure("credential-missing", { actor: "operator", retry: { when: "never" }, say: "It is gone." });
+    builder.withhold("contoso", gone);
+    await askOnce(customer);
+    clock.now += 3600_000;
+    await expect(askOnce(customer)).rejects.toBe(gone);
+    await builder.renew(stanzaOf("second"));
+    await askOnce(customer);
+    expect(http.sent("client_secret")).toEqual(["first", "second"]);
+  });
+
+  test("that cannot be used leaves the customer the one that it has", async () => {
+    const { http, clock, builder } = building();
+    const customer = await builder.build(stanzaOf("first"), noFacts);
+    await expect(builder.renew(stanzaOf("", { auth: "app" }))).rejects.toMatchObject({ code: "credential-missing" });
+    clock.now += 3600_000;
+    await askOnce(customer);
+    expect(http.sent("client_secret")).toEqual(["first"]);
+  });
+
+  test("is not replaced by an older one whose tenant was asked for meanwhile", async () => {
+    const { http, builder } = building();
+    const send = http.send.bind(http);
+    const answers: (() => void)[] = [];
+    http.send = async (request) => {
+      if (!request.url.includes("openid-configuration")) return send(request);
+      await new Promise<void>((resolve) => answers.push(resolve));
+      return answer(200, {
+        issuer: `https://login.microsoftonline.com/${GUID}/v2.0`,
+        token_endpoint: `https://login.microsoftonline.com/${GUID}/oauth2/v2.0/token`,
+      });
+    };
+    const domain = { tenant_id: "contoso.example" };
+    const older = builder.build(stanzaOf("older", domain), noFacts);
+    const newer = builder.build(stanzaOf("newer", domain), noFacts);
+    await new Promise((resolve) => setImmediate(resolve));
+    answers[1]?.();
+    const customer = await newer;
+    answers[0]?.();
+    await older;
+    await builder.renew(stanzaOf("newest", domain));
+    await askOnce(customer);
+    expect(http.sent("client_secret")).toEqual(["newest"]);
+  });
+});
