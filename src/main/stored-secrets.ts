@@ -183,7 +183,11 @@ export class SplunkSecrets implements SecretPlace {
     return new SplunkSecrets(await PasswordStore.read(splunkd, clock, random), fingerprintOf);
   }
 
-  async putRefreshToken(stanza: Stanza, token: Sealed): Promise<void> {
+  putRefreshToken(stanza: Stanza, token: Sealed): Promise<void> {
+    return this.store.inOneChange(() => this.#putRefreshToken(stanza, token));
+  }
+
+  async #putRefreshToken(stanza: Stanza, token: Sealed): Promise<void> {
     const fingerprint = this.#fingerprintOf(stanza);
     await this.store.put(customerSecretId(stanza.name, "refresh_token"), token, fingerprint);
     // The client secret belongs to the same sign-in; without it the token cannot be redeemed.
@@ -207,7 +211,11 @@ export class SplunkSecrets implements SecretPlace {
     await this.store.put(credentialId(name), sealed(JSON.stringify(entry)), this.#fingerprintOf(where));
   }
 
-  async reseal(stanzas: readonly Stanza[]): Promise<readonly string[]> {
+  reseal(stanzas: readonly Stanza[]): Promise<readonly string[]> {
+    return this.store.inOneChange(() => this.#reseal(stanzas));
+  }
+
+  async #reseal(stanzas: readonly Stanza[]): Promise<readonly string[]> {
     const done: string[] = [];
     for (const stanza of stanzas) {
       const fingerprint = this.#fingerprintOf(stanza);

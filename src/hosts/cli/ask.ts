@@ -6,6 +6,9 @@ import type { Stanza } from "../../model/stanza.ts";
 
 export type Flags = Readonly<Record<string, unknown>>;
 
+/** Said by every command that stores a credential which a running collector may use. */
+export const COUNTS_SOON = "It counts within 60 s; no restart is needed.";
+
 export function usage(say: string, nextStep = "Run the command with --help."): Failure {
   return new Failure("usage", { actor: "operator", retry: { when: "never" }, say, nextStep });
 }

@@ -34,6 +34,7 @@ test("credential reseal --all names a customer whose ca_file cannot be read, res
   expect(said).toEqual([
     "contoso: The file /closed.pem named in ca_file cannot be read. Name a readable file with one or more certificates in PEM form.",
     "Bound to the current endpoints: the refresh token of fabrikam.",
+    "It counts within 60 s; no restart is needed.",
   ]);
 });
 
@@ -43,11 +44,11 @@ test("credential reseal ends with the failure's own exit code when no customer i
   expect(await resealCredentials(given, { all: true })).toBe(EXIT.usage);
 });
 
-/** What `credential set` with these flags stores the credential for. */
-async function destinationSetWith(flags: Readonly<Record<string, string>>): Promise<Destination> {
+/** What `credential set` with these flags stores the credential for, and what it says. */
+async function destinationSetWith(flags: Readonly<Record<string, string>>, said: string[] = []): Promise<Destination> {
   let stored: Destination | undefined;
   const fake = {
-    terminal: { say() {} },
+    terminal: { say: (line: string) => said.push(line) },
     filePlace: async () => ({
       name: "/state/secrets",
       async putCredential(_name: string, _credential: unknown, where: Destination) {
@@ -91,4 +92,10 @@ test.each([
     code: "usage",
     say: expect.stringContaining(said),
   });
+});
+
+test("credential set says when the credential counts", async () => {
+  const said: string[] = [];
+  await destinationSetWith({}, said);
+  expect(said.at(-1)).toBe("It counts within 60 s; no restart is needed.");
 });

@@ -8,7 +8,7 @@ import type { OnboardingServices, SecretPlace, StoredCredential } from "../../mo
 import type { Stanza } from "../../model/stanza.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
 import type { Flags } from "./ask.ts";
-import { credentialFor, splunkAccess, textFlag, usage } from "./ask.ts";
+import { COUNTS_SOON, credentialFor, splunkAccess, textFlag, usage } from "./ask.ts";
 
 /**
  * `credential set NAME`: one app credential for many customers, bound to the endpoints given. Called again it
@@ -41,6 +41,7 @@ export async function setCredential(services: OnboardingServices, flags: Flags):
       : { clientId, certificate };
   await target.putCredential(name, credential, where);
   services.terminal.say(`Credential ${name} is stored in ${target.name}. Customers use it with credential = ${name}.`);
+  services.terminal.say(COUNTS_SOON);
   return EXIT.done;
 }
 
@@ -107,6 +108,7 @@ export async function resealCredentials(services: OnboardingServices, flags: Fla
       services.terminal.say(`${stanza.name}: ${error.say} ${error.nextStep}`.trimEnd());
     }
   }
+  if (count > 0) services.terminal.say(COUNTS_SOON);
   const [first] = failed;
   if (first !== undefined) return failed.length < found.stanzas.length ? EXIT.someCustomers : exitCodeOf(first);
   if (count === 0) services.terminal.say(`No secret in ${target.name} needed a change.`);

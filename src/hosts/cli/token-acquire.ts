@@ -6,7 +6,7 @@ import { sealed } from "../../model/sealed.ts";
 import type { AppCredential, CodeFlow, OnboardingServices, SignedIn, TokenApi } from "../../model/sign-in.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import type { Flags } from "./ask.ts";
-import { credentialFor, oneCustomer, splunkAccess, textFlag, usage } from "./ask.ts";
+import { COUNTS_SOON, credentialFor, oneCustomer, splunkAccess, textFlag, usage } from "./ask.ts";
 import { connectorProperties } from "./connector-properties.ts";
 import { canListenFor, listenOnLoopback } from "./loopback-listener.ts";
 import type { Migration } from "./migration.ts";
@@ -53,6 +53,7 @@ export async function acquireToken(services: OnboardingServices, flags: Flags): 
   if (goal) {
     await goal.put(withCredential(stanza, credential), signedIn.refreshToken);
     terminal.say(`The refresh token is stored in ${goal.name}.`);
+    terminal.say(COUNTS_SOON);
   }
   if (flags["print"] === true) terminal.out(`${signedIn.refreshToken.open((token) => token)}\n`);
   return EXIT.done;
