@@ -85,7 +85,8 @@ function performOn(customer: Customer, action: Action, { world, tokens, seed }: 
   const state = action["state"];
   switch (action.do) {
     case "consent":
-      customer.consent = state as Customer["consent"];
+      customer.setConsent(state as Customer["consent"]);
+      setAbsentApp(customer, action["absent_app"]);
       if (action["answer"] !== undefined) credentials.consentAnswer = action["answer"] as "accept" | "decline";
       return { consent: state };
     case "permissions":
@@ -140,6 +141,11 @@ function performOn(customer: Customer, action: Action, { world, tokens, seed }: 
     default:
       return {};
   }
+}
+
+/** `AADSTS700016` is the older answer; `undefined` leaves it as it is. */
+export function setAbsentApp(customer: Customer, wanted: unknown): void {
+  if (wanted !== undefined) customer.absentApp = wanted === "AADSTS700016" ? 700016 : 7000229;
 }
 
 export function setRegime(regime: Regime, wanted: Readonly<Record<string, unknown>>): void {

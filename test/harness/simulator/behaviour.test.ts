@@ -249,6 +249,14 @@ describe("the simulator's faults", () => {
     ["body: wrong-length", (answer) => expect(answer).rejects.toThrow(/terminated|fetch failed/)],
     ["body: reset", (answer) => expect(answer).rejects.toThrow(/terminated|fetch failed/)],
     ["body: broken-gzip", (answer) => expect(answer).rejects.toThrow(/terminated|fetch failed/)],
+    [
+      "content_type: text/plain",
+      async (answer) =>
+        expect([(await answer).headers.get("content-type"), Array.isArray((await answer).json.value)]).toEqual([
+          "text/plain",
+          true,
+        ]),
+    ],
     ["value: missing", async (answer) => expect((await answer).json).not.toHaveProperty("value")],
     ['value: "null"', async (answer) => expect((await answer).json.value).toBeNull()],
     ["value: object", async (answer) => expect(Object.keys((await answer).json.value as object)).toEqual(["0"])],

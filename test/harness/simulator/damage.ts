@@ -26,6 +26,7 @@ export function sendDamaged(exchange: Exchange, status: number, headers: Record<
     ...headers,
     ...partial,
     ...(changed.type === undefined ? {} : { "content-type": changed.type }),
+    ...(damage.content_type === undefined ? {} : { "content-type": damage.content_type }),
     ...(zipped ? { "content-encoding": "gzip" } : {}),
     "content-length": String(damage.body === "wrong-length" ? body.length + 1000 : body.length),
   });
@@ -43,6 +44,7 @@ export function sendDamaged(exchange: Exchange, status: number, headers: Record<
 
 function changedBody(exchange: Exchange, damage: FaultAnswer, raw: Buffer): { body: Buffer; type?: string } {
   if (damage.body === "html") return { body: Buffer.from(HTML), type: "text/html; charset=utf-8" };
+  if (damage.body === "bom") return { body: Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), raw]) };
   if (damage.body === "empty") return { body: Buffer.alloc(0) };
   if (damage.body === "truncated") return { body: raw.subarray(0, Math.floor(raw.length / 2)) };
   if (damage.value === undefined && damage.link === undefined) return { body: raw };

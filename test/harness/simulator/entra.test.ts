@@ -304,6 +304,59 @@ test("after consent is withdrawn the refresh is refused, and an app-only token h
   expect((await redeem(customer)).status).toBe(200);
 });
 
+describe("a tenant of the simulator without the app's service principal", () => {
+  const asApp = (customer: ReadyCustomer, client = app(customer)): Promise<Answer> =>
+    visitor.post(at(customer), { grant_type: "client_credentials", ...client, scope: GRAPH });
+  const state = (absent: object): Promise<Answer> => visitor.control("/customers/litware/consent", absent);
+  const numberOf = async (answer: Promise<Answer>): Promise<unknown> =>
+    ((await answer).json.error_codes as number[] | undefined)?.[0];
+
+  afterAll(() => state({ state: "granted" }));
+
+  test("answers client credentials of a known app with 401, invalid_client and AADSTS7000229", async () => {
+    const customer = simulator.control.customer("litware");
+    await state({ state: "absent" });
+
+    const { status, json } = await asApp(customer);
+
+    expect([status, json.error, json.error_codes]).toEqual([401, "invalid_client", [7000229]]);
+    expect(json.error_description).toContain(
+      `AADSTS7000229: The client application ${customer.client_id} is missing service principal in the tenant ${customer.tenant_id}.`,
+    );
+    expect(await numberOf(asApp(customer, app(simulator.control.customer("contoso"))))).toBe(7000229);
+  });
+
+  test("answers an unknown app and a user's sign-in with AADSTS700016", async () => {
+    const customer = simulator.control.customer("litware");
+    await state({ state: "absent" });
+
+    const unknown = { client_id: "00000000-0000-4000-8000-000000000000", client_secret: "x" };
+    expect(await numberOf(asApp(customer, unknown))).toBe(700016);
+    expect(await numberOf(redeem(customer))).toBe(700016);
+  });
+
+  test("gives the older answer AADSTS700016 where it is told to", async () => {
+    const customer = simulator.control.customer("litware");
+    await state({ state: "absent", absent_app: "AADSTS700016" });
+
+    expect(await numberOf(asApp(customer))).toBe(700016);
+
+    await state({ state: "absent", absent_app: "AADSTS7000229" });
+    expect(await numberOf(asApp(customer))).toBe(7000229);
+  });
+
+  test("has after a consent the service principal of that app alone", async () => {
+    const customer = simulator.control.customer("litware");
+    await state({ state: "absent" });
+    const query = new URLSearchParams({ client_id: customer.client_id, scope: GRAPH, redirect_uri: REDIRECT });
+    await visitor.fetch(`${at(customer, "v2.0/adminconsent")}?${query.toString()}`);
+
+    expect((await asApp(customer)).status).toBe(200);
+    const { shared_app: shared } = (await visitor.get(`${simulator.ready.control_url}/state`)).json;
+    expect(await numberOf(asApp(customer, app(shared as ReadyCustomer)))).toBe(7000229);
+  });
+});
+
 test("an app registered through Graph works where consent was given, for what it asks for", async () => {
   const customer = simulator.control.customer("woodgrove");
   const graph = `${simulator.ready.graph_url}/v1.0`;
@@ -334,7 +387,7 @@ test("an app registered through Graph works where consent was given, for what it
       scope: GRAPH,
     });
 
-  expect((await ask()).json.error_codes).toEqual([700016]);
+  expect((await ask()).json.error_codes).toEqual([7000229]);
   await visitor.fetch(
     `${at(customer, "v2.0/adminconsent")}?${new URLSearchParams({ client_id: made["appId"] ?? "", scope: GRAPH, redirect_uri: REDIRECT }).toString()}`,
   );
@@ -498,7 +551,7 @@ describe("a client assertion", () => {
       50012,
     ]);
     expect((await askWith(customer, assertion(customer, "PS256", { exp: NOW_S() - 3600 }))).json.error_codes).toEqual([
-      50012,
+      700024,
     ]);
     expect((await askWith(customer, altered)).status).toBe(401);
     expect((await askWith(other, assertion(other, "PS256"))).json).toMatchObject({

@@ -16,7 +16,16 @@ export const FAULT_TARGETS: readonly FaultTarget[] = [
   "siem-alerts",
 ];
 
-export const BODY_FAULTS = ["truncated", "wrong-length", "broken-gzip", "html", "empty", "reset", "hang"] as const;
+export const BODY_FAULTS = [
+  "truncated",
+  "wrong-length",
+  "broken-gzip",
+  "html",
+  "empty",
+  "reset",
+  "hang",
+  "bom",
+] as const;
 export const VALUE_FAULTS = ["missing", "null", "object", "strings"] as const;
 export const LINK_FAULTS = ["repeats", "elsewhere", "plain-http", "absent"] as const;
 
@@ -29,7 +38,10 @@ export interface FaultAnswer {
   readonly retry_after_form?: "seconds" | "date";
   /** An Entra error by its number. */
   readonly aadsts?: number;
+  /** `bom`: the right body behind a byte order mark, as gateways write one. */
   readonly body?: (typeof BODY_FAULTS)[number];
+  /** The right body, but under this Content-Type. */
+  readonly content_type?: string;
   readonly delay_ms?: number;
   readonly bytes_per_second?: number;
   readonly value?: (typeof VALUE_FAULTS)[number];
@@ -151,7 +163,8 @@ export function unreadable(answer: FaultAnswer | undefined): boolean {
   return (
     answer.status !== undefined ||
     answer.aadsts !== undefined ||
-    answer.body !== undefined ||
+    (answer.body !== undefined && answer.body !== "bom") ||
+    (answer.content_type !== undefined && !/json/i.test(answer.content_type)) ||
     answer.value !== undefined
   );
 }

@@ -4,7 +4,7 @@ import type { Cloud } from "./clouds.ts";
 import { type Credentials, freshCredentials } from "./entra/apps.ts";
 import { type Directory, makeDirectory } from "./entra/directory.ts";
 import { type Faults, makeFaults } from "./faults.ts";
-import { type Identity, identityOf } from "./identity.ts";
+import { type Identity, identityOf, SHARED_APP } from "./identity.ts";
 import { makeTable, type NewVersion, type Table } from "./records.ts";
 import { type ApiName, STREAM_NAMES, STREAMS, type StreamName } from "./streams.ts";
 
@@ -32,14 +32,20 @@ export interface Customer {
   readonly hunting: HuntingTables;
   cloud: Cloud;
   readonly credentials: Credentials;
-  /** Apps registered while the simulator ran that this customer consented to. */
-  readonly consentedApps: Set<string>;
+  /** Client ids of the apps that have a service principal in this tenant: consent creates it. */
+  readonly servicePrincipals: Set<string>;
+  /** What client credentials of a known app without a service principal are answered. */
+  absentApp: 7000229 | 700016;
   /**
    * The last state of each record that was given one by one, visible or not yet: later versions build on it.
    */
   readonly scripted: Map<string, string>;
   /** `withdrawn`: the user's grant and the roles are gone; `absent`: the app was never in this tenant. */
-  consent: "granted" | "withdrawn" | "absent";
+  readonly consent: "granted" | "withdrawn" | "absent";
+  /** `absent` also takes the customer's app and the provider's out of the tenant; the others put them in. */
+  setConsent(state: Customer["consent"]): void;
+  /** What the consent page does: it creates the service principal of this app, and of no other. */
+  consentTo(clientId: string): void;
   /** Roles and scopes the customer did grant. */
   permissions: Set<string>;
   accessTokenLifetimeS: number;
@@ -115,16 +121,32 @@ export function makeWorld(clock: SimulatorClock, seed: string | number = 0): Wor
       if (known !== undefined) return known;
       const identity = identityOf(name);
       const budgets = new Map<string, Budget>();
+      const apps = [identity.clientId, SHARED_APP.clientId];
+      let consent: Customer["consent"] = "granted";
       const customer: Customer = {
         identity,
         cloud: "commercial",
         credentials: freshCredentials(identity),
-        consentedApps: new Set(),
+        servicePrincipals: new Set(apps),
+        absentApp: 7000229,
         scripted: new Map(),
         tables: perStream((stream) => makeTable(STREAMS[stream])),
         regimes: perStream((stream) => ({ links: STREAMS[stream].api === "graph", order: "honoured", token: "place" })),
         hunting: { rows: new Map(), shown: new Map(), capitalised: false },
-        consent: "granted",
+        get consent() {
+          return consent;
+        },
+        setConsent(state) {
+          consent = state;
+          for (const app of apps) {
+            if (state === "absent") customer.servicePrincipals.delete(app);
+            else customer.servicePrincipals.add(app);
+          }
+        },
+        consentTo(clientId) {
+          consent = "granted";
+          customer.servicePrincipals.add(clientId);
+        },
         permissions: new Set(ALL_PERMISSIONS),
         accessTokenLifetimeS: 3599,
         retryAfterForm: "seconds",

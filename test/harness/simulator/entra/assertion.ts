@@ -40,8 +40,8 @@ export function assertionProblem(assertion: string, expected: Expected): number 
   const nowS = expected.nowMs / 1000;
   if (claims["iss"] !== expected.clientId || claims["sub"] !== expected.clientId) return 50012;
   if (!expected.audiences.includes(String(claims["aud"]))) return 50012;
-  if (typeof claims["exp"] !== "number" || claims["exp"] < nowS - SKEW_S) return 50012;
-  return typeof claims["nbf"] === "number" && claims["nbf"] > nowS + SKEW_S ? 50012 : undefined;
+  if (typeof claims["exp"] !== "number" || claims["exp"] < nowS - SKEW_S) return 700024;
+  return typeof claims["nbf"] === "number" && claims["nbf"] > nowS + SKEW_S ? 700024 : undefined;
 }
 
 function thumbprintFits(certificate: X509Certificate, header: Readonly<Record<string, unknown>>): boolean {

@@ -111,6 +111,11 @@ const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
     text: "The provided grant has expired due to it being revoked, a fresh auth token is needed. The user might have changed or reset their password. The grant was issued on '{issued}' and the TokensValidFrom date (before which tokens are not valid) for this user is '{now}'.",
     suberror: "bad_token",
   },
+  50177: {
+    error: "interaction_required",
+    status: 400,
+    text: "User account '{user}' from identity provider 'https://sts.windows.net/{tenant}/' does not exist in tenant '{tenant}' and cannot access the application '{client}' in that tenant. External challenge isn't supported for passthrough users.",
+  },
   50194: {
     error: "invalid_request",
     status: 400,
@@ -191,6 +196,11 @@ const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
     status: 400,
     text: "The provided value for the input parameter 'device_code' is not valid. This device code has expired.",
   },
+  70021: {
+    error: "invalid_request",
+    status: 400,
+    text: "No matching federated identity record found for presented assertion. Check your federated identity credential Subject, Audience and Issuer against the presented assertion.",
+  },
   70043: {
     error: "invalid_grant",
     status: 400,
@@ -244,6 +254,11 @@ const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
     status: 400,
     text: "The application '{client}' ('MSSP collector') has not been authorized in the tenant '{tenant}'. Applications must be authorized to access the customer tenant before partner delegated administrators can use them.",
   },
+  900023: {
+    error: "invalid_request",
+    status: 400,
+    text: "Specified tenant identifier '{tenant}' is neither a valid DNS name, nor a valid external domain.",
+  },
   900144: {
     error: "invalid_request",
     status: 400,
@@ -294,6 +309,11 @@ const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
     status: 400,
     text: "A delegated administrator was blocked from accessing the tenant due to account risk in their home tenant.",
   },
+  650051: {
+    error: "invalid_request",
+    status: 400,
+    text: "The service principal name is already present for the tenant '{tenant}'.",
+  },
   650052: {
     error: "invalid_client",
     status: 400,
@@ -319,6 +339,11 @@ const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
     status: 400,
     text: "The provided value for the input parameter 'scope' is not valid. The scope '{scope}' contains more than one resource.",
   },
+  700024: {
+    error: "invalid_client",
+    status: 401,
+    text: "Client assertion is not within its valid time range. Current time: {now}, assertion valid from 1970-01-01T00:00:00.0000000Z, expiry time of assertion {issued}. Review the documentation at https://learn.microsoft.com/entra/identity-platform/certificate-credentials .",
+  },
   700027: {
     error: "invalid_client",
     status: 401,
@@ -334,6 +359,26 @@ const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
     status: 400,
     text: "The refresh token was issued to a single page app (SPA), and therefore has a fixed, limited lifetime of 1.00:00:00, which can't be extended. It is now expired and a new sign in request must be sent by the SPA to the sign in page. The token was issued on {issued}.",
   },
+  700211: { error: "invalid_client", status: 401, text: federated("issuer 'https://issuer.example/'") },
+  700212: { error: "invalid_client", status: 401, text: federated("audience 'api://other'") },
+  700213: { error: "invalid_client", status: 401, text: federated("subject 'system:serviceaccount:siem:collector'") },
+  5000224: {
+    error: "interaction_required",
+    status: 400,
+    text: "We are sorry, this resource is not available. If you are seeing this message by mistake, please contact Microsoft support.",
+  },
+  5000225: {
+    error: "interaction_required",
+    status: 400,
+    text: "This tenant has been blocked due to inactivity. To learn more about tenant lifecycle policies, see https://aka.ms/TenantLifecycle",
+  },
+  7000229: {
+    error: "invalid_client",
+    status: 401,
+    text: "The client application {client} is missing service principal in the tenant {tenant}. See instructions here: https://go.microsoft.com/fwlink/?linkid=2225119",
+  },
+  7002137: { error: "invalid_client", status: 401, text: federated("subject '/eid1/c/pub/t/x/a/y/z'") },
+  7002138: { error: "invalid_client", status: 401, text: federated("subject 'repo:Contoso/Collector:ref:main'") },
   7000112: { error: "unauthorized_client", status: 400, text: "Application '{client}'(MSSP collector) is disabled." },
   7000215: {
     error: "invalid_client",
@@ -362,6 +407,11 @@ const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
     text: "The app requested an unsupported grant type '{grant}'.",
   },
 };
+
+/** Federated credentials are compared with the assertion's issuer, audience and subject. */
+function federated(what: string): string {
+  return `No matching federated identity record found for presented assertion ${what}. Check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation`;
+}
 
 /**
  * The body and status of an error, texts filled in. Exported for the faults of a scenario, which name a

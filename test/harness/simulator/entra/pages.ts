@@ -74,7 +74,7 @@ export function answerAuthorize(
   const back = query.get("redirect_uri");
   const clientId = query.get("client_id") ?? "";
   const customer = at ?? (isShared(tenant) ? customerOf(world, clientId, query.get("login_hint")) : undefined);
-  const problem = customer === undefined ? 90002 : back === null ? 900971 : appProblem(customer, clientId);
+  const problem = customer === undefined ? 90002 : back === null ? 900971 : appProblem(world, customer, clientId);
   if (problem !== undefined || customer === undefined || back === null) {
     sendErrorPage(exchange, problem ?? 900144);
     return;
@@ -132,6 +132,11 @@ export function answerConsent(
     sendErrorPage(exchange, 700016);
     return;
   }
+  const web = registered?.manifest["web"] as { readonly redirectUris?: readonly string[] } | undefined;
+  if (web?.redirectUris !== undefined && !web.redirectUris.includes(back)) {
+    sendErrorPage(exchange, 50011);
+    return;
+  }
   const state = query.get("state");
   if (customer.credentials.consentAnswer === "decline") {
     redirect(exchange, back, {
@@ -141,8 +146,7 @@ export function answerConsent(
     });
     return;
   }
-  customer.consent = "granted";
-  if (registered !== undefined) customer.consentedApps.add(clientId);
+  customer.consentTo(clientId);
   for (const permission of ALL_PERMISSIONS) customer.permissions.add(permission);
   redirect(exchange, back, {
     admin_consent: "True",

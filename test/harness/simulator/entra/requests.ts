@@ -1,6 +1,6 @@
 import type { Exchange } from "../exchange.ts";
 import { SHARED_APP } from "../identity.ts";
-import type { Customer } from "../world.ts";
+import type { Customer, World } from "../world.ts";
 
 export type Form = (name: string) => string | undefined;
 
@@ -28,11 +28,25 @@ export async function readClientForm(exchange: Exchange): Promise<ClientForm> {
 
 export const isShared = (tenant: string): boolean => ["common", "organizations"].includes(tenant);
 
-/** Whether the app exists in the customer's tenant at all. */
-export function appProblem(customer: Customer, clientId: string): number | undefined {
-  if (customer.consentedApps.has(clientId)) return undefined;
-  if (clientId !== customer.identity.clientId && clientId !== SHARED_APP.clientId) return 700016;
-  return customer.consent === "absent" ? 700016 : undefined;
+/**
+ * The AADSTS number when the app has no service principal in the customer's tenant. Since 2026 client
+ * credentials of a known app are then answered 7000229 (Microsoft Entra docs,
+ * retire-service-principal-less-authentication); users' sign-ins and unknown apps are answered 700016.
+ */
+export function appProblem(
+  world: World,
+  customer: Customer,
+  clientId: string,
+  signsIn: "user" | "app" = "user",
+): number | undefined {
+  if (customer.servicePrincipals.has(clientId)) return undefined;
+  return signsIn === "app" && isKnownApp(world, clientId) ? customer.absentApp : 700016;
+}
+
+function isKnownApp(world: World, clientId: string): boolean {
+  if (clientId === SHARED_APP.clientId || world.directory.find(clientId) !== undefined) return true;
+  for (const { identity } of world.customers.values()) if (identity.clientId === clientId) return true;
+  return false;
 }
 
 /** Sends the browser back to the app. */

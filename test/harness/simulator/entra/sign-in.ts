@@ -120,7 +120,7 @@ export function makeEntra(world: World, tokens: TokenShop, deviceCodeIntervalS =
         ? [...world.customers.values()].find(({ identity }) => identity.clientId === clientId)
         : undefined);
     if (customer === undefined) return sendEntraError(exchange, 90002, { tenant });
-    const problem = appProblem(customer, clientId ?? "");
+    const problem = appProblem(world, customer, clientId ?? "");
     if (problem !== undefined) return sendEntraError(exchange, problem, { tenant, client: clientId ?? "" });
     const code = createHash("sha512").update(`device ${deviceCodes.size} ${clientId}`).digest("base64url");
     const userCode = createHash("sha256").update(code).digest("hex").slice(0, 9).toUpperCase();
@@ -253,7 +253,7 @@ function clientProblem(
   { form, secret }: ClientForm,
   isPublic: boolean,
 ): Refusal | undefined {
-  const problem = appProblem(customer, clientId);
+  const problem = appProblem(world, customer, clientId, form("grant_type") === "client_credentials" ? "app" : "user");
   if (problem !== undefined) return { number: problem };
   const assertion = form("client_assertion");
   if (isPublic) return secret === undefined && assertion === undefined ? undefined : { number: 700025 };

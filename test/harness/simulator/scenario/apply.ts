@@ -1,6 +1,15 @@
 import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
-import { type Action, addGenerated, addRecord, faultRule, perform, type RecordRule, setRegime } from "../actions.ts";
+import {
+  type Action,
+  addGenerated,
+  addRecord,
+  faultRule,
+  perform,
+  type RecordRule,
+  setAbsentApp,
+  setRegime,
+} from "../actions.ts";
 import type { BudgetName } from "../budgets.ts";
 import type { TokenShop } from "../entra/tokens.ts";
 import { loadCustomer } from "../folder.ts";
@@ -77,7 +86,8 @@ function fillCustomer(
 ): void {
   if (typeof given["data"] === "string") loadCustomer(resolve(scenario.folder, given["data"]), customer, world, warn);
   if (given["cloud"] !== undefined) customer.cloud = given["cloud"] as Customer["cloud"];
-  if (given["consent"] !== undefined) customer.consent = given["consent"] as Customer["consent"];
+  if (given["consent"] !== undefined) customer.setConsent(given["consent"] as Customer["consent"]);
+  setAbsentApp(customer, given["absent_app"]);
   if (given["permissions"] !== undefined) customer.permissions = new Set(given["permissions"] as string[]);
   if (given["access_token_seconds"] !== undefined)
     customer.accessTokenLifetimeS = Number(given["access_token_seconds"]);

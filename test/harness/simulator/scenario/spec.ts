@@ -115,6 +115,7 @@ export const FAULT = object(
           retry_after_form: choice(["seconds", "date"], "how Retry-After is written"),
           aadsts: whole("token endpoint: this AADSTS error", 1, 99_999_999),
           body: choice(BODY_FAULTS, "what happens to the body"),
+          content_type: text("the right body under this Content-Type"),
           delay_ms: whole("wait before answering (real time)", 0, 600_000),
           bytes_per_second: whole("send the body this slowly (real time)", 1),
           value: choice(VALUE_FAULTS, "what becomes of the member value"),
@@ -128,6 +129,11 @@ export const FAULT = object(
   "requests that go wrong",
 );
 
+const ABSENT_APP = choice(
+  ["AADSTS7000229", "AADSTS700016"],
+  "what an app without service principal is answered (default AADSTS7000229; the other is the older answer)",
+);
+
 /** What can happen, in a scenario's events and over the control API alike. */
 export const ACTIONS: Readonly<Record<string, Readonly<Record<string, Spec>>>> = {
   consent: {
@@ -135,6 +141,7 @@ export const ACTIONS: Readonly<Record<string, Readonly<Record<string, Spec>>>> =
       choice(["granted", "withdrawn", "absent"], "the customer's consent; absent: the app is not in the tenant"),
     ),
     answer: choice(["accept", "decline"], "what the administrator answers on the consent page"),
+    absent_app: ABSENT_APP,
   },
   permissions: { roles: must(list(text("a role or scope"), "all that is granted")) },
   secret: {
@@ -204,6 +211,7 @@ export const CUSTOMER = object(
     data: text("folder with NDJSON files, relative to the scenario"),
     cloud: choice(CLOUDS, "where its tenant lives"),
     consent: choice(["granted", "withdrawn", "absent"], "the customer's consent at the start"),
+    absent_app: ABSENT_APP,
     permissions: list(text("a role or scope"), "all that is granted (default: everything)"),
     access_token_seconds: whole("lifetime of access tokens (default 3599)", 1, 86_400),
     retry_after_form: choice(["seconds", "date"], "how budgets write Retry-After"),
