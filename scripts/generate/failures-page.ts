@@ -114,6 +114,8 @@ ${failureCodesTable()}
 
 The number chooses the sentence.
 What the program does is decided by the OAuth \`error\` beside it (next table).
+AADSTS650051 is retried whatever the \`error\`.
+AADSTS700016 means the same as AADSTS7000229 as soon as the tenant of another customer has issued a token to the app in this run.
 \`error_description\` is never repeated, because it names users.
 
 ${table(["Symptom", "Failure", "What it means", "Who must act", "What to do"], signIn)}

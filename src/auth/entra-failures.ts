@@ -23,6 +23,9 @@ export interface OAuthErrorRow {
 const SIGN_IN_AGAIN = 'Sign in again: run `defender-mssp token acquire --customer "{customer}"`.';
 const SEND_CONSENT =
   'Send the customer\'s administrator the link that `defender-mssp consent-url --customer "{customer}"` prints.';
+/** The app has no service principal in the customer's tenant: either number says so. */
+const NOT_CONSENTED = "{customer} has not consented to app {app} yet, or has removed it";
+const SEND_CONSENT_OR_TENANT = `${SEND_CONSENT} If the customer has consented, check \`tenant_id\`.`;
 const SIGN_IN_OR_APP_ONLY =
   'Sign in again: run `defender-mssp token acquire --customer "{customer}"`, or set `auth = app` for this customer.';
 
@@ -176,13 +179,15 @@ function row(
   return { error, means, code, actor, say, nextStep };
 }
 
-/** Advice for an AADSTS number: it refines code, actor and words, never what this program does. */
+/** Advice for an AADSTS number: it refines code, actor and words; what this program does only by `again`. */
 export interface AadstsRow {
   readonly numbers: readonly number[];
   readonly code: FailureCode;
   readonly actor: Actor;
   readonly say: string;
   readonly nextStep: string;
+  /** A temporary failure, although Entra sends it under an `error` that means a permanent one. */
+  readonly again?: true;
 }
 
 /** Source: Microsoft identity platform docs, "Microsoft Entra authentication & authorization error codes". */
@@ -286,6 +291,13 @@ export const AADSTS: readonly AadstsRow[] = [
     "Ask the customer to invite the user as a guest, or correct `tenant_id`.",
   ),
   advice(
+    [50177],
+    "user-unknown",
+    "operator",
+    "the user who signed in is a guest in the tenant of {customer}, or is in no group of the GDAP relationship",
+    "Add the user to a security group of the GDAP relationship with {customer}, or correct `tenant_id`.",
+  ),
+  advice(
     [50105],
     "user-not-assigned",
     "customer",
@@ -335,6 +347,17 @@ export const AADSTS: readonly AadstsRow[] = [
     "the API requested for {customer} is unknown or disabled",
     "Correct the setting `resource` of {customer}, or remove it.",
   ),
+  advice([7000229], "app-not-found", "customer", NOT_CONSENTED, SEND_CONSENT_OR_TENANT),
+  {
+    ...advice(
+      [650051],
+      "entra-busy",
+      "microsoft",
+      "Microsoft is still adding app {app} to the tenant of {customer}",
+      "Wait a minute. If the customer saw this error, it can open the consent link again. This program retries.",
+    ),
+    again: true,
+  },
   advice(
     [700016, 700011],
     "app-not-found",
@@ -392,6 +415,23 @@ export const AADSTS: readonly AadstsRow[] = [
     "Upload this certificate to the app. Check that the private key belongs to it and that this machine's clock is right.",
   ),
   advice(
+    [700024],
+    "clock-wrong",
+    "operator",
+    "Microsoft rejected the sign-in of app {app} because this machine's clock is wrong",
+    "Set this machine's clock, for example by NTP. This program then retries.",
+  ),
+  advice([700211], "federation-wrong", "operator", unknownTo("issuer"), correctThe("issuer")),
+  advice([700212], "federation-wrong", "operator", unknownTo("audience"), correctThe("audience")),
+  advice([700213, 7002137, 7002138], "federation-wrong", "operator", unknownTo("subject"), correctThe("subject")),
+  advice(
+    [70021],
+    "federation-wrong",
+    "operator",
+    "app {app} has no federated credential that fits the token which this machine presents",
+    "Correct issuer, subject and audience under Certificates & secrets > Federated credentials of the app.",
+  ),
+  advice(
     [7000112, 70001],
     "app-disabled",
     "operator",
@@ -404,6 +444,27 @@ export const AADSTS: readonly AadstsRow[] = [
     "operator",
     "the tenant of {customer} was not found; it may be in another cloud",
     "Check the settings `tenant_id` and `cloud` of {customer}.",
+  ),
+  advice(
+    [900023],
+    "tenant-not-found",
+    "operator",
+    "`tenant_id` of {customer} is neither a tenant's GUID nor a domain that Microsoft knows",
+    "Correct the setting `tenant_id` of {customer}.",
+  ),
+  advice(
+    [5000224],
+    "tenant-gone",
+    "operator",
+    "the tenant of {customer} was deleted, or Microsoft has blocked it",
+    "Ask the customer whether its tenant still exists. If it does not, remove {customer} from the configuration.",
+  ),
+  advice(
+    [5000225],
+    "tenant-gone",
+    "customer",
+    "Microsoft has blocked the tenant of {customer} because it was inactive, and deletes it after 20 days",
+    "Ask an administrator of the customer to have Microsoft's support reactivate the tenant.",
   ),
   advice(
     [90038, 900382, 900432],
@@ -457,6 +518,14 @@ export const AADSTS: readonly AadstsRow[] = [
   ),
 ];
 
+function unknownTo(part: "issuer" | "audience" | "subject"): string {
+  return `no federated credential of app {app} has the ${part} of the token that this machine presents`;
+}
+
+function correctThe(part: "issuer" | "audience" | "subject"): string {
+  return `Correct the ${part} under Certificates & secrets > Federated credentials of the app. Letter case counts.`;
+}
+
 function advice(numbers: readonly number[], code: FailureCode, actor: Actor, say: string, nextStep: string): AadstsRow {
   return { numbers, code, actor, say, nextStep };
 }
@@ -467,7 +536,14 @@ export interface SignInSubject {
   readonly clientId: string;
   /** Some numbers stand for a refresh token and for a sign-in code alike. */
   readonly redeeming?: "code";
+  /** Another customer's tenant issues tokens to the app, so the app and its settings are right. */
+  readonly appWorksElsewhere?: boolean;
 }
+
+/** What 700016 means of an app that works elsewhere. */
+const OF_A_WORKING_APP: readonly AadstsRow[] = [
+  advice([700016], "app-not-found", "customer", NOT_CONSENTED, SEND_CONSENT_OR_TENANT),
+];
 
 /** What a number means when Microsoft rejected a sign-in code instead of a refresh token. */
 const OF_A_CODE: readonly AadstsRow[] = [
@@ -505,11 +581,16 @@ export function failureFromEntra(answer: TokenAnswer, subject: SignInSubject): F
   const error = text(answer.body?.["error"]);
   const numbers = aadstsNumbers(answer.body);
   const byError = OAUTH_ERRORS.find((candidate) => candidate.error === error);
-  const rows = subject.redeeming === "code" ? [...OF_A_CODE, ...AADSTS] : AADSTS;
+  const rows = [
+    ...(subject.redeeming === "code" ? OF_A_CODE : []),
+    ...(subject.appWorksElsewhere === true ? OF_A_WORKING_APP : []),
+    ...AADSTS,
+  ];
   const byNumber = rows.find((candidate) => numbers.some((number) => candidate.numbers.includes(number)));
   const number = byNumber ? numbers.find((candidate) => byNumber.numbers.includes(candidate)) : numbers[0];
 
-  const passing = answer.status === 429 || answer.status >= 500 || byError?.means === "again";
+  const passing =
+    answer.status === 429 || answer.status >= 500 || byError?.means === "again" || byNumber?.again === true;
   const retry: Retry =
     answer.waitUntilMs !== undefined && passing
       ? { when: "at", atMs: answer.waitUntilMs }

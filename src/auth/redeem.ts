@@ -14,6 +14,7 @@ import { certificatePairs, usablePairs } from "./certificate.ts";
 import type { SignInSubject, TokenAnswer } from "./entra-failures.ts";
 import { failureFromEntra } from "./entra-failures.ts";
 import { readJsonAnswer } from "./json-answer.ts";
+import type { WorkingApps } from "./working-apps.ts";
 
 /** What is exchanged for an access token. */
 export type Grant =
@@ -53,6 +54,8 @@ export interface RedeemWorld {
   readonly clock: Clock;
   /** Reads a certificate file; from the real disk unless a test injects another reader. */
   readText?(path: string): Promise<string>;
+  /** Shared by all redemptions of this run; without it every redemption is judged alone. */
+  readonly apps?: WorkingApps;
 }
 
 /**
@@ -224,7 +227,7 @@ class Exchange implements INetworkModule {
 
   sendPostRequestAsync<T>(url: string, options?: NetworkRequestOptions): Promise<NetworkResponse<T>> {
     return this.#guarded(async () => {
-      const { authority, route, subject, grant } = this.#redemption;
+      const { authority, route } = this.#redemption;
       const host = new URL(authority.loginUrl).host;
       if (new URL(url).origin !== new URL(authority.loginUrl).origin)
         throw new Error(`MSAL tried to send the sign-in to ${new URL(url).host} instead of ${host}`);
@@ -239,12 +242,24 @@ class Exchange implements INetworkModule {
       });
       const read = await readJsonAnswer(answer, host, this.#world.clock.nowMs());
       this.answer = read;
-      if (read.status !== 200)
-        throw failureFromEntra(read, grant.kind === "code" ? { ...subject, redeeming: "code" } : subject);
+      if (read.status !== 200) throw this.#refusal(read);
+      this.#world.apps?.issued(this.#redemption.subject.clientId, authority.tenant);
       const rotated = read.body?.["refresh_token"];
       if (typeof rotated === "string" && rotated !== "") await this.#redemption.keep(sealed(rotated));
       return { status: read.status, headers: { ...answer.headers }, body: read.body as T };
     });
+  }
+
+  #refusal(read: TokenAnswer): Failure {
+    const { authority, subject, grant } = this.#redemption;
+    const { apps } = this.#world;
+    const failure = failureFromEntra(read, {
+      ...subject,
+      ...(grant.kind === "code" ? { redeeming: "code" } : {}),
+      appWorksElsewhere: apps?.worksElsewhere(subject.clientId, authority.tenant) ?? false,
+    });
+    if (failure.code === "app-not-found") apps?.notFound(subject.clientId, authority.tenant);
+    return failure;
   }
 
   async #guarded<T>(send: () => Promise<T>): Promise<T> {

@@ -25,6 +25,7 @@ import { redeem } from "./redeem.ts";
 import { checkManifest, registration } from "./registration.ts";
 import { applyRegistration } from "./registration-apply.ts";
 import { claimsOf, rightsOf, verdictsOn } from "./token-claims.ts";
+import { WorkingApps } from "./working-apps.ts";
 
 export interface SignInServiceParts {
   readonly http: Http;
@@ -41,7 +42,8 @@ export interface SignInServiceParts {
 }
 
 /** Builds the sign-in service that the commands use. */
-export function createSignInService(world: SignInServiceParts): SignInService {
+export function createSignInService(parts: SignInServiceParts): SignInService {
+  const world = { ...parts, apps: new WorkingApps() };
   async function accessToken(
     stanza: Stanza,
     api: TokenApi,
@@ -119,8 +121,14 @@ export function createSignInService(world: SignInServiceParts): SignInService {
   };
 }
 
-/** Failures that only mean that the consent is not there yet. */
-const WAITING = new Set<FailureCode>(["app-not-found", "consent-missing", "admin-consent-needed", "api-not-in-tenant"]);
+/** Failures that only mean that the consent is not there yet, or not everywhere at Microsoft. */
+const WAITING = new Set<FailureCode>([
+  "app-not-found",
+  "consent-missing",
+  "admin-consent-needed",
+  "api-not-in-tenant",
+  "entra-busy",
+]);
 
 function grantOf(stanza: Stanza): Grant {
   if (authOf(stanza) === "app") return { kind: "app" };

@@ -7,6 +7,7 @@ import type { Tenant } from "../model/tenant.ts";
 import type { AccessToken, Grant } from "./redeem.ts";
 import { redeem } from "./redeem.ts";
 import { createTokenPacer } from "./token-pacer.ts";
+import { WorkingApps } from "./working-apps.ts";
 
 /** Token requests per second over all customers. */
 const REQUESTS_PER_SECOND = 50;
@@ -54,12 +55,23 @@ export function renewAfterMs(lifetimeMs: number): number {
   return Math.max(lifetimeMs * 0.8, lifetimeMs - MINUTES_5_MS);
 }
 
+/** What the cycles of all customers share. */
+interface SharedByCycles extends TokenCyclesOptions {
+  readonly apps: WorkingApps;
+  readonly pacer: { acquire(): Promise<void> };
+}
+
 /**
- * The token cycles of all customers. They share one pacer. All audiences of one customer share one lock,
- * because redeeming a refresh token replaces it: two redemptions at once could store the older token last.
+ * The token cycles of all customers. They share one pacer, and what is known of their apps. All audiences of
+ * one customer share one lock, because redeeming a refresh token replaces it: two redemptions at once could
+ * store the older token last.
  */
 export function createTokenCycles(options: TokenCyclesOptions): TokenCycles {
-  const pacer = createTokenPacer(options.clock, REQUESTS_PER_SECOND);
+  const shared: SharedByCycles = {
+    ...options,
+    apps: new WorkingApps(),
+    pacer: createTokenPacer(options.clock, REQUESTS_PER_SECOND),
+  };
   const locks = new Map<string, Lock>();
   return {
     forCustomer(signIn) {
@@ -69,7 +81,7 @@ export function createTokenCycles(options: TokenCyclesOptions): TokenCycles {
         lock = { last: Promise.resolve(), refused: false, publicWith: undefined };
         locks.set(name, lock);
       }
-      return new Cycle(options, pacer, lock, signIn);
+      return new Cycle(shared, lock, signIn);
     },
   };
 }
@@ -92,17 +104,15 @@ interface Held {
 }
 
 class Cycle implements TokenSource {
-  readonly #options: TokenCyclesOptions;
-  readonly #pacer: { acquire(): Promise<void> };
+  readonly #options: SharedByCycles;
   readonly #lock: Lock;
   readonly #signIn: CustomerSignIn;
   #held: Held | undefined;
   #renewal: Promise<Sealed> | undefined;
   #quietUntilMs = Number.NEGATIVE_INFINITY;
 
-  constructor(options: TokenCyclesOptions, pacer: { acquire(): Promise<void> }, lock: Lock, signIn: CustomerSignIn) {
+  constructor(options: SharedByCycles, lock: Lock, signIn: CustomerSignIn) {
     this.#options = options;
-    this.#pacer = pacer;
     this.#lock = lock;
     this.#signIn = signIn;
   }
@@ -143,7 +153,7 @@ class Cycle implements TokenSource {
 
   async #redeem(): Promise<Sealed> {
     const { tenant, stanza, audience } = this.#signIn;
-    await this.#pacer.acquire();
+    await this.#options.pacer.acquire();
     const { credential, vault } = this.#signIn;
     const grant: Grant = vault ? { kind: "refresh-token", refreshToken: await vault.current() } : { kind: "app" };
     let fresh: AccessToken;

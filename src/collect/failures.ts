@@ -65,8 +65,8 @@ const MISCONFIGURED = new Set<FailureCode>([
 const OF_SETTINGS_ALONE = new Set<FailureCode>(["hunting-queries-wrong", "settings"]);
 
 /** The state of a stream that cannot go on because of this failure. */
-export function stateAfter({ code, area }: Failure): HealthState {
-  if (AWAITING_CONSENT.has(code)) return "awaiting-consent";
+export function stateAfter({ code, actor, area }: Failure): HealthState {
+  if (AWAITING_CONSENT.has(code) || (code === "app-not-found" && actor === "customer")) return "awaiting-consent";
   if (MISCONFIGURED.has(code)) return "misconfigured";
   return area === "sign-in" ? "signed-out" : "failing";
 }

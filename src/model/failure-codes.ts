@@ -54,9 +54,10 @@ export const FAILURE_CODES = {
     exit: "signIn",
   },
   "app-not-found": {
-    meaning: "The app does not exist in the customer's tenant.",
-    action: "Check `client_id` and `tenant_id`. If both are right, send the customer the link of `consent-url`.",
-    actors: ["operator"],
+    meaning: "The app does not exist in the customer's tenant: usually the customer has not consented yet.",
+    action:
+      "Send the customer's administrator the link of `consent-url`. If it has consented, check `client_id` and `tenant_id`.",
+    actors: ["customer", "operator"],
     settings: ["client_id", "tenant_id"],
     exit: "signIn",
   },
@@ -155,6 +156,12 @@ export const FAILURE_CODES = {
     action: "Sign in again in a browser, or set `auth = app` for this customer.",
     actors: ["operator"],
     settings: ["auth"],
+    exit: "signIn",
+  },
+  "federation-wrong": {
+    meaning: "No federated credential of the app fits the token that this machine presents.",
+    action: "Correct issuer, subject and audience under Certificates & secrets > Federated credentials of the app.",
+    actors: ["operator"],
     exit: "signIn",
   },
   "interaction-required": {
@@ -272,6 +279,12 @@ export const FAILURE_CODES = {
     actors: ["operator"],
     exit: "signIn",
   },
+  "tenant-gone": {
+    meaning: "The customer's tenant was deleted, or Microsoft has blocked it because nobody used it.",
+    action: "Ask the customer. If the tenant is gone, remove the customer from the configuration.",
+    actors: ["customer", "operator"],
+    exit: "signIn",
+  },
   "tenant-not-found": {
     meaning: "Microsoft does not know the customer's tenant. Often it is in another cloud.",
     action: "Check `tenant_id` and `cloud`.",
@@ -304,9 +317,10 @@ export const FAILURE_CODES = {
     exit: "signIn",
   },
   "user-unknown": {
-    meaning: "The signed-in user is not known in the customer's tenant.",
-    action: "Ask the customer to invite the user as a guest, or correct `tenant_id`.",
-    actors: ["customer"],
+    meaning: "The signed-in user has no access to the customer's tenant.",
+    action:
+      "Ask the customer to invite the user, add the user to a group of the GDAP relationship, or correct `tenant_id`.",
+    actors: ["customer", "operator"],
     settings: ["tenant_id"],
     exit: "signIn",
   },

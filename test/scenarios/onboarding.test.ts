@@ -88,6 +88,8 @@ interface Setting {
   readonly interactive?: boolean;
   readonly environment?: NodeJS.ProcessEnv;
   readonly openBrowser?: (url: string) => Promise<boolean>;
+  /** What happens outside at each pause of the program. */
+  readonly whilePausing?: () => Promise<void>;
 }
 
 /**
@@ -121,6 +123,7 @@ async function run(argv: readonly string[], setting: Setting = {}): Promise<Conv
     async pause(forMs: number, stop?: AbortSignal) {
       if (forMs >= 300_000) await new Promise<void>((resolve) => stop?.addEventListener("abort", () => resolve()));
       else skippedMs += forMs;
+      await setting.whilePausing?.();
     },
   };
   const environment = { HOME: folder, ...setting.environment };
@@ -287,6 +290,32 @@ describe("consent-url", () => {
     const waiting = run(["consent-url", ...who(), "--auth", "app", "--wait"], { environment: key() });
     await control("consent", { customers: [customer().tenant_name], state: "granted" });
     expect((await waiting).said).toContain(`${customer().tenant_name} has granted all permissions.`);
+  });
+
+  test.each([
+    ["AADSTS7000229", "AADSTS7000229"],
+    ["AADSTS700016, the older answer", "AADSTS700016"],
+  ])("goes on waiting while the customer's tenant does not know the app: %s", async (_, absent_app) => {
+    const customers = [customer().tenant_name];
+    await control("consent", { customers, state: "absent", absent_app });
+    let pauses = 0;
+    const done = await run(["consent-url", ...who(), "--auth", "app", "--wait"], {
+      environment: key(),
+      async whilePausing() {
+        pauses += 1;
+        if (pauses === 3) await control("consent", { customers, state: "granted", absent_app: "AADSTS7000229" });
+      },
+    });
+    expect([done.code, pauses]).toEqual([0, 3]);
+    expect(done.said.split("\n").filter((line) => line.includes(absent_app))).toHaveLength(1);
+    expect(done.said).toContain(`${customer().tenant_name} has granted all permissions.`);
+  });
+
+  test("goes on waiting while Microsoft is still adding the app to the customer's tenant", async () => {
+    await control("fault", { on: ["token"], times: 2, answer: { aadsts: 650051 } });
+    const done = await run(["consent-url", ...who(), "--auth", "app", "--wait"], { environment: key() });
+    expect(done.code).toBe(0);
+    expect(done.said).toContain("Microsoft is still adding app");
   });
 
   test.each([
