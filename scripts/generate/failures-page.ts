@@ -41,6 +41,7 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
   [/\{api\}/g, "the API"],
   [/\{status\}/g, "STATUS"],
   [/\{said\}/g, "(Microsoft's words)"],
+  [/\{page\}/g, "a web page, or a Content-Type and size,"],
   [/\{rights?\}/g, "PERMISSION"],
   [/\{quote\}/g, "the tracking id"],
 ];

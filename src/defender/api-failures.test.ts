@@ -288,8 +288,21 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       code: "bad-answer",
       actor: "operator",
       retry: "later",
-      say: 'The Microsoft Graph security API answered 200 with text that is not JSON: a web page titled "Guest Wi-Fi".',
-      nextStep: "Check whether a proxy or portal answers instead of Microsoft.",
+      say: 'The Microsoft Graph security API answered 200 with a web page titled "Guest Wi-Fi" instead of JSON.',
+      nextStep: "Check whether a proxy or portal answers instead of Microsoft, or changes the Content-Type.",
+    },
+  ],
+  [
+    "200 with JSON under another Content-Type",
+    refused(200, '{"value":[{"id":"da1","title":"Mimikatz on WS-17 of jane"}]}', {
+      headers: { "content-type": "text/plain; charset=utf-8" },
+    }),
+    {
+      code: "bad-answer",
+      actor: "operator",
+      retry: "later",
+      say: "The Microsoft Graph security API answered 200 with Content-Type text/plain; charset=utf-8 (60 bytes) instead of JSON.",
+      nextStep: "Check whether a proxy or portal answers instead of Microsoft, or changes the Content-Type.",
     },
   ],
   [
@@ -397,6 +410,32 @@ describe("a 429 is waited for as long as it says (P12)", () => {
   test("text without a time names none", () => {
     for (const text of ["", "429", "in a while", "12 monkeys", "request 5f0c 16:05"])
       expect(bodyWaitMs(text, NOW)).toBeUndefined();
+  });
+});
+
+describe("a customer's data never reaches a sentence, whatever the status and the Content-Type", () => {
+  const ALERT = '{"value":[{"id":"da1","title":"Mimikatz on WS-17","evidence":[{"userName":"jane"}]}]}';
+  const TYPES = ["application/json", "text/plain", "text/html", "application/octet-stream", "", undefined];
+  test.each([200, 201, 206, 302, 400, 401, 403, 404, 413, 429, 500, 503, 700])("%i", (status) => {
+    for (const type of TYPES)
+      for (const body of [
+        ALERT,
+        `\uFEFF${ALERT}`,
+        ` \r\n${ALERT.slice(9)}`,
+        ALERT.slice(0, 70),
+        `${ALERT}\n${ALERT}`,
+      ]) {
+        const headers: Record<string, string> = type === undefined ? {} : { "content-type": type };
+        const { say, nextStep, message } = refused(status, body, { headers });
+        expect([say, nextStep, message].join()).not.toMatch(/Mimikatz|WS-17|jane|da1/);
+      }
+  });
+
+  test("a Content-Type cannot forge a log line, and an answer that could not be read has no size", () => {
+    const headers = { "content-type": `text/x\r\nERROR forged${"y".repeat(500)}` };
+    const { say } = refused(200, "", { headers });
+    expect(say).toMatch(/with Content-Type text\/x ERROR forgedy+ \(no readable body\) instead of JSON\.$/);
+    expect(say.length).toBeLessThan(250);
   });
 });
 

@@ -2,7 +2,7 @@ import { Failure, type Retry } from "../model/failure.ts";
 import type { Actor, FailureCode } from "../model/failure-codes.ts";
 import { type AskedWait, keptWait, LONGEST_WAIT_MS, retryAfter } from "../net/retry-after.ts";
 import { APIS, type ApiName } from "./apis.ts";
-import { type ErrorBody, readErrorBody } from "./error-body.ts";
+import { type ErrorBody, quotable, readErrorBody } from "./error-body.ts";
 
 /** An answer that is not the requested data. */
 export interface RefusedAnswer {
@@ -24,7 +24,8 @@ export const ERROR_BODY_MOST = 65_536;
 
 /**
  * Placeholders in a row's sentences: `{customer}`, `{stanza}`, `{api}`, `{status}`, `{said}` (Microsoft's own
- * text), `{rights}`, `{right}`, `{quote}` (id for Microsoft's support).
+ * text), `{page}` (form and size of an answer whose text is not repeated), `{rights}`, `{right}`, `{quote}`
+ * (id for Microsoft's support).
  */
 export interface ApiFailureRow {
   readonly when: {
@@ -235,8 +236,8 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     code: "bad-answer",
     actor: "operator",
     retry: "later",
-    say: "{api} answered {status} with text that is not JSON: {said}",
-    nextStep: "Check whether a proxy or portal answers instead of Microsoft.",
+    say: "{api} answered {status} with {page} instead of JSON.",
+    nextStep: "Check whether a proxy or portal answers instead of Microsoft, or changes the Content-Type.",
     seen: "public issue reports of sign-in pages answered by proxies with status 200",
   },
   {
@@ -285,6 +286,7 @@ export function apiFailure(answer: RefusedAnswer): Failure {
     api: `the ${APIS[answer.api].title}`,
     status: String(answer.status),
     said: said(body),
+    page: pageOf(answer, body),
     rights: answer.rights.join(" or "),
     right: answer.rights[0] ?? "it needs",
     quote: body.trackingId ?? `status ${answer.status} and the time`,
@@ -344,8 +346,18 @@ export function bodyWaitMs(message: string, nowMs: number): number | undefined {
 
 function said(body: ErrorBody): string {
   if (body.kind === "html") return body.message === "" ? "a web page" : `a web page titled "${body.message}"`;
+  if (!quotable(body)) return "JSON of an unknown form";
   if (body.code !== "" && body.message !== "") return `${body.code}: ${body.message}`;
   return body.code || body.message || "no explanation";
+}
+
+/** Never more of the text than a web page's title: such an answer may hold the customer's alerts. */
+function pageOf({ headers, body: text }: RefusedAnswer, body: ErrorBody): string {
+  if (body.kind === "html") return body.message === "" ? "a web page" : `a web page titled "${body.message}"`;
+  const type = (headers["content-type"] ?? "none").replaceAll(/[^\x20-\x7e]+/g, " ").slice(0, 100);
+  // The body of an answer that is above the limit, or cut off, was not kept.
+  const size = text === "" ? "no readable body" : `${Buffer.byteLength(text)} bytes`;
+  return `Content-Type ${type} (${size})`;
 }
 
 function filled(template: string, words: Readonly<Record<string, string>>): string {

@@ -5,7 +5,10 @@ export interface ErrorBody {
   readonly kind: "json" | "html" | "other" | "empty";
   /** `error.code`; of the inner error if a gateway wrapped one. */
   readonly code: string;
-  /** One line, without control characters, at most MESSAGE_MOST characters. */
+  /**
+   * One line, without control characters, at most MESSAGE_MOST characters. Of kind `other` it may be the
+   * customer's data: see `quotable`.
+   */
   readonly message: string;
   /** The id to quote to Microsoft's support: `target` (XDR, Endpoint), `request-id` (Graph). */
   readonly trackingId: string | undefined;
@@ -33,6 +36,14 @@ export function readErrorBody(text: string, headers: Readonly<Record<string, str
     message: oneLine(textOf(said.message)),
     trackingId: textOf(error.target) || textOf((error.innerError ?? error.innererror)?.["request-id"]) || trackingId,
   };
+}
+
+/**
+ * May a log repeat the message? A JSON object or list that is not an error, or the beginning of one, may be a
+ * page of alerts.
+ */
+export function quotable({ kind, message }: ErrorBody): boolean {
+  return kind !== "other" || !/^[[{]/.test(message) || /^\{\s*"error"/i.test(message);
 }
 
 interface ErrorMembers {

@@ -789,6 +789,32 @@ describe("doctor", () => {
     });
   });
 
+  test("is ready behind a gateway that writes a byte order mark before every JSON answer", async () => {
+    await control("fault", { on: ["token", "discovery", "alerts", "incidents"], answer: { body: "bom" } });
+    const done = await run(["doctor", ...who(), "--auth", "app"], { environment: key() });
+    expect([done.code, done.out]).toEqual([0, expect.stringContaining("contoso is ready.")]);
+
+    await control("clear-faults", {});
+    await control("fault", { on: ["token"], answer: { body: "bom", aadsts: 7000222 } });
+    const refused = await run(["doctor", ...who(), "--auth", "app"], { environment: key() });
+    expect(refused.out).toContain("has expired (AADSTS7000222)");
+  });
+
+  test("names Content-Type and size, and nothing of the content, where alerts come under another Content-Type", async () => {
+    const names = [customer().tenant_name];
+    const record = { stream: "alerts", id: "da-secret", set: { title: "Mimikatz on WS-17" } };
+    await control("record", { customers: names, ...record });
+    await control("fault", { on: ["alerts"], answer: { content_type: "text/plain; charset=utf-8" } });
+    const done = await run(["doctor", "--json", ...who(), "--auth", "app"], { environment: key() });
+    expect(JSON.parse(done.out).checks.at(-1)).toMatchObject({
+      failure: "bad-answer",
+      say: expect.stringMatching(
+        / answered 200 with Content-Type text\/plain; charset=utf-8 \(\d+ bytes\) instead of JSON\.$/,
+      ),
+    });
+    expect(done.out + done.said).not.toMatch(/Mimikatz|WS-17|da-secret/);
+  });
+
   test("accepts an app with a certificate, and says when the certificate is not uploaded", async () => {
     const made = await makeAppCertificate();
     const pem = join(folder, "app.pem");
