@@ -1,6 +1,7 @@
 /**
- * The JSON value of an answer's text, or undefined when it is not JSON. A byte order mark before it is
- * ignored: gateways and proxies write one.
+ * The JSON value of a text from outside, or undefined when it is not JSON. A byte order mark before it is
+ * ignored: gateways, proxies and editors write one. Answers with records are read by json/answer-scanner.ts
+ * instead, which ignores one too.
  */
 export function jsonOf(text: string): unknown {
   try {

@@ -7,6 +7,7 @@ import type { OnboardingServices, RegistrationPlan } from "../../model/sign-in.t
 import type { AuthKind, Endpoints, Route } from "../../model/stanza.ts";
 import type { StreamName } from "../../model/stream.ts";
 import { STREAM_NAMES } from "../../model/stream.ts";
+import { jsonOf } from "../../net/json-answer.ts";
 import type { Flags } from "./ask.ts";
 import { textFlag, usage } from "./ask.ts";
 import { DEFAULT_REDIRECT_URI } from "./token-acquire.ts";
@@ -73,15 +74,12 @@ async function compare(services: OnboardingServices, plan: RegistrationPlan, pat
       `${path} does not exist.`,
       "Export the manifest from the portal: App registrations > Manifest > Download.",
     );
-  let manifest: unknown;
-  try {
-    manifest = JSON.parse(text.replace(/^\uFEFF/, ""));
-  } catch {
+  const manifest = jsonOf(text);
+  if (manifest === undefined)
     throw usage(
       `${path} is not JSON.`,
       "Export the manifest from the portal: App registrations > Manifest > Download.",
     );
-  }
   const problems = services.signInService.checkManifest(manifest, plan);
   for (const problem of problems) services.terminal.out(`${problem}\n`);
   if (problems.length === 0)

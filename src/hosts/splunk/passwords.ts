@@ -4,6 +4,7 @@ import type { Clock, Random } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import { SerialQueue } from "../../model/serial-queue.ts";
+import { jsonOf } from "../../net/json-answer.ts";
 import type { Splunkd, SplunkdAnswer } from "./splunkd.ts";
 import { APP } from "./splunkd.ts";
 
@@ -320,12 +321,7 @@ function member(value: unknown, name: string): unknown {
 }
 
 function readIndex(text: string): Index | "damaged" {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch {
-    return "damaged";
-  }
+  const parsed = jsonOf(text);
   const [v, g, n, d, s, t] = ["v", "g", "n", "d", "s", "t"].map((name) => member(parsed, name));
   const sound =
     v === 1 &&
@@ -352,12 +348,8 @@ function pack(text: string): string {
 }
 
 function unpack(packed: string): string | undefined {
-  try {
-    const text: unknown = JSON.parse(packed);
-    return typeof text === "string" ? text : undefined;
-  } catch {
-    return undefined;
-  }
+  const text = jsonOf(packed);
+  return typeof text === "string" ? text : undefined;
 }
 
 function digest(text: string): string {

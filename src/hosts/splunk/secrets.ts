@@ -6,6 +6,7 @@ import { Failure, isFailure } from "../../model/failure.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import { authOf } from "../../model/stanza.ts";
+import { jsonOf } from "../../net/json-answer.ts";
 import type { PasswordStore, StoredSecret } from "./passwords.ts";
 import { credentialId, customerSecretId } from "./passwords.ts";
 import type { ReadBytes } from "./secret-files.ts";
@@ -203,12 +204,8 @@ function sharedCredential(
 }
 
 function readCredential(text: string): SharedCredential | undefined {
-  try {
-    const value = JSON.parse(text) as Partial<SharedCredential> | null;
-    return typeof value?.client_id === "string" ? (value as SharedCredential) : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = jsonOf(text) as Partial<SharedCredential> | null | undefined;
+  return typeof value?.client_id === "string" ? (value as SharedCredential) : undefined;
 }
 
 /**
