@@ -17,10 +17,10 @@ import { CountingTokens, type Scripted, ScriptedHttp } from "../harness/fakes/ht
 import { FakeLog } from "../harness/fakes/log.ts";
 
 /**
- * Gateways and proxies write EF BB BF before JSON (RFC 8259, section 8.1, lets a reader ignore it). Each place
- * that reads JSON from outside is here once.
+ * Gateways and proxies write EF BB BF before JSON (RFC 8259, section 8.1, lets a reader ignore it). Each
+ * place that reads JSON from outside is here once.
  */
-const MARK = "\uFEFF";
+const BOM = "\uFEFF";
 
 const TENANT = "11111111-2222-4333-8444-555555555555" as TenantId;
 const APP = "99999999-0000-4000-8000-000000000000";
@@ -29,9 +29,9 @@ const stanza = { name: "contoso", endpoints: CLOUDS.commercial, route: {}, clien
 const tenant = { id: TENANT, name: "Contoso", cloud: "commercial" } as const;
 const clock = (): FakeClock => new FakeClock(Date.UTC(2026, 10, 24, 16), { pauses: "pass" });
 const marked = (value: unknown, more: Partial<Scripted> = {}): ScriptedHttp =>
-  new ScriptedHttp({ body: `${MARK}${JSON.stringify(value)}`, ...more });
+  new ScriptedHttp({ body: `${BOM}${JSON.stringify(value)}`, ...more });
 
-/** One byte at a time: the mark then crosses the ends of pieces too. */
+/** One byte at a time: the byte order mark then crosses the ends of pieces too. */
 const PIECES = [1, 2, 3, 4, 100] as const;
 
 async function count(batches: Page["batches"]): Promise<number> {
@@ -146,10 +146,10 @@ describe("a byte order mark before JSON is ignored", () => {
       nowMs: 0,
     } as const;
     const body = JSON.stringify({ error: { code: "Forbidden", message: "Account is not provisioned" } });
-    expect(apiFailure({ ...answer, status: 403, body: `${MARK}${body}` }).say).toBe(
+    expect(apiFailure({ ...answer, status: 403, body: `${BOM}${body}` }).say).toBe(
       apiFailure({ ...answer, status: 403, body }).say,
     );
-    expect(apiFailure({ ...answer, status: 500, body: `${MARK}${body}` }).say).toContain("Forbidden: Account is not");
+    expect(apiFailure({ ...answer, status: 500, body: `${BOM}${body}` }).say).toContain("Forbidden: Account is not");
   });
 
   test("in splunkd's answers", async () => {
@@ -159,6 +159,6 @@ describe("a byte order mark before JSON is ignored", () => {
   });
 
   test("in a file of hunting queries", () => {
-    expect(readQueryFile(`${MARK}{"queries":[{"name":"q","kql":"x"}]}`).problems).toEqual([]);
+    expect(readQueryFile(`${BOM}{"queries":[{"name":"q","kql":"x"}]}`).problems).toEqual([]);
   });
 });

@@ -6,8 +6,8 @@ const ROOT = resolve(import.meta.dirname, "../..");
 
 /** Where JSON.parse is called, and why a byte order mark cannot be before what it reads. */
 const READERS: Readonly<Record<string, string>> = {
-  "src/net/json-answer.ts": "the reader of all JSON from outside; ignores the mark",
-  "src/defender/hunting/query-file.ts": "names the place of a mistake; ignores the mark itself",
+  "src/net/json-answer.ts": "the reader of all JSON from outside; ignores a byte order mark",
+  "src/defender/hunting/query-file.ts": "names the place of a mistake; ignores a byte order mark itself",
   "src/defender/hunting/hunting-source.ts": "one member of a scanned answer",
   "src/json/json-text.ts": "one string of a scanned answer",
   "src/json/record-object.ts": "one record of a scanned answer",
