@@ -19,6 +19,7 @@ import { sealed } from "../../src/model/sealed.ts";
 import type { Terminal } from "../../src/model/sign-in.ts";
 import { createHttp } from "../../src/net/http.ts";
 import { makeAppCertificate } from "../harness/app-certificate.ts";
+import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
 import { makeCertificate } from "../harness/splunkd/certificate.ts";
@@ -918,6 +919,77 @@ describe("doctor", () => {
     const rows = done.out.trim().split("\n");
     expect(rows[1]).toMatch(new RegExp(`^operator +${other().tenant_name} +token graph`));
     expect(done.out).toContain("2 of 3 customers are ready.");
+  });
+});
+
+describe("doctor with many customers", () => {
+  const NAMES = Array.from({ length: 40 }, (_, n) => `customer-${String(n + 1).padStart(2, "0")}`);
+  /** The first that are checked, before the app has worked anywhere. */
+  const ABSENT = NAMES.slice(0, 10);
+  let many: Simulator;
+
+  beforeAll(async () => {
+    const customers = NAMES.map((name) => `{ name: ${name}${ABSENT.includes(name) ? ", consent: absent" : ""} }`);
+    const text = `{ name: many, story: forty customers, customers: [${customers.join(", ")}] }`;
+    many = await startSimulator({ scenario: scenarioOf(text, "many"), warn: () => undefined });
+  });
+  afterAll(async () => {
+    await many.stop();
+  });
+
+  /** All customers use the provider's shared app, as an MSSP's do. */
+  async function check(...flags: string[]): Promise<Conversation> {
+    const { login_url, graph_url, ca_file, control_url } = many.ready;
+    const state = await web.send({ method: "GET", url: `${control_url}/state`, headers: {}, route: {} });
+    const { shared_app: app } = JSON.parse(await state.text(10_000_000)) as { shared_app: Record<string, string> };
+    const stanzas = many.ready.customers.map(
+      ({ tenant_name, tenant_id }) =>
+        `[defender_mssp://${tenant_name}]\ntenant_id = ${tenant_id}\nclient_id = ${app["client_id"]}\nclient_secret = ${app["client_secret"]}\nauth = app\nlogin_url = ${login_url}\ngraph_url = ${graph_url}\nca_file = ${ca_file}\n`,
+    );
+    writeFileSync(join(folder, "inputs.conf"), stanzas.join("\n"));
+    return run(["doctor", "--config", join(folder, "inputs.conf"), "--all", ...flags]);
+  }
+
+  async function answerOlder(absent_app: string): Promise<void> {
+    const body = JSON.stringify({ state: "absent", absent_app, customers: ABSENT });
+    const url = `${many.ready.control_url}/consent`;
+    const headers = { "content-type": "application/json" };
+    await (await web.send({ method: "POST", url, headers, body, route: {} })).discard();
+  }
+
+  test.each(["AADSTS7000229", "AADSTS700016"])(
+    "says once, with their names, that ten of forty have not consented, and that this is the customers' turn (%s)",
+    async (number) => {
+      await answerOlder(number);
+      const done = await check("--brief");
+      expect(done.code).toBe(6);
+      const lines = done.out.trimEnd().split("\n");
+      expect(lines).toHaveLength(4);
+      expect(lines[1]).toMatch(
+        new RegExp(
+          `^customer +10 app-not-found +${ABSENT.join(", ")}: customer-01 has not consented to app [0-9a-f-]+ yet, or has removed it \\(${number}\\)\\. Send .*consent-url --customer "customer-01".* The same for the others\\.$`,
+        ),
+      );
+      expect(lines[3]).toBe("30 of 40 customers are ready.");
+    },
+  );
+
+  test("prints with --brief --json one object per reason", async () => {
+    const done = await check("--brief", "--json");
+    expect(
+      done.out
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line) as unknown),
+    ).toEqual([expect.objectContaining({ actor: "customer", failure: "app-not-found", customers: ABSENT })]);
+  });
+
+  test("has a row per customer without --brief, and the sentence only in the first of each reason", async () => {
+    const done = await check();
+    expect(done.out.match(/^customer +customer-\d\d /gm)).toHaveLength(10);
+    expect(done.out.match(/^- +customer-\d\d +ready$/gm)).toHaveLength(30);
+    expect(done.out.match(/has not consented/g)).toHaveLength(1);
+    expect(done.out.match(/the same as customer-01$/gm)).toHaveLength(9);
   });
 });
 

@@ -1,10 +1,11 @@
 import type { ExitCode } from "../../model/failure.ts";
 import { EXIT, exitCodeOf, Failure, isFailure } from "../../model/failure.ts";
 import type { Actor } from "../../model/failure-codes.ts";
-import type { DoctorLine, DoctorReport, OnboardingServices } from "../../model/sign-in.ts";
+import type { DoctorLine, DoctorReport, OnboardingServices, Terminal } from "../../model/sign-in.ts";
 import type { SettingProblem, Stanza } from "../../model/stanza.ts";
 import type { Flags } from "./ask.ts";
 import { usage } from "./ask.ts";
+import { type Reason, reasonsOf, type Unready } from "./doctor-reasons.ts";
 
 /**
  * Customers checked in parallel: enough for hundreds in minutes, few enough to stay far below every limit.
@@ -25,6 +26,8 @@ const WHO: Readonly<Record<Actor, string>> = {
 interface Looked {
   readonly report: DoctorReport;
   readonly failure: Failure | undefined;
+  /** Undefined where the settings are wrong. */
+  readonly stanza?: Stanza;
 }
 
 /** `doctor`: checks every precondition in order and explains the first that fails, with the next step. */
@@ -41,17 +44,41 @@ export async function doctor(services: OnboardingServices, flags: Flags): Promis
   if (found.stanzas.length > 1 && flags["all"] !== true && flags["customer"] === undefined) {
     throw usage(`The configuration has ${total} customers.`, "Give --customer NAME, or --all.");
   }
-  const looked: Looked[] = [...wrong];
-  const queue = [...found.stanzas];
+  let looked: readonly Looked[] = [
+    ...wrong,
+    ...(await lookAtAll(services, found.stanzas, (done) => terminal.progress(bar(wrong.length + done, total)))),
+  ];
+  // Who must act on that failure depends on whether the app works at another customer, which may have been
+  // checked later.
+  const judgedEarly = looked.filter(isAppNotFound).flatMap(({ stanza }) => stanza ?? []);
+  if (judgedEarly.length > 0 && judgedEarly.length < found.stanzas.length) {
+    const again = await lookAtAll(services, judgedEarly, () => {});
+    looked = [...looked.filter((one) => !isAppNotFound(one)), ...again];
+  }
+  show(services, looked, flags);
+  return codeFor(looked);
+}
+
+function isAppNotFound({ failure }: Looked): boolean {
+  return failure?.code === "app-not-found" && failure.actor === "operator";
+}
+
+/** @param shown called with the number of customers that are done */
+async function lookAtAll(
+  services: OnboardingServices,
+  stanzas: readonly Stanza[],
+  shown: (done: number) => void,
+): Promise<readonly Looked[]> {
+  const looked: Looked[] = [];
+  const queue = [...stanzas];
   const worker = async (): Promise<void> => {
     for (let stanza = queue.shift(); stanza; stanza = queue.shift()) {
       looked.push(await lookAt(services, stanza));
-      terminal.progress(bar(looked.length, total));
+      shown(looked.length);
     }
   };
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, queue.length) }, worker));
-  show(services, looked, flags);
-  return codeFor(looked);
+  return looked;
 }
 
 function settingsReports(problems: readonly SettingProblem[]): readonly Looked[] {
@@ -80,6 +107,7 @@ const SETTINGS_GOOD: DoctorLine = {
 
 function refusedReport(stanza: Stanza, failure: Failure): Looked {
   return {
+    stanza,
     failure,
     report: {
       tenant: stanza.tenantName,
@@ -105,6 +133,7 @@ async function lookAt(services: OnboardingServices, stanza: Stanza): Promise<Loo
     }
   }
   return {
+    stanza,
     failure,
     report: { tenant: stanza.tenantName, tenant_id: stanza.tenantId, ok: failure === undefined, checks },
   };
@@ -129,6 +158,7 @@ function bar(done: number, total: number): string {
 
 function show({ terminal }: OnboardingServices, looked: readonly Looked[], flags: Flags): void {
   const sorted = looked.toSorted((a, b) => rank(a) - rank(b) || a.report.tenant.localeCompare(b.report.tenant));
+  if (flags["brief"] === true) return showReasons(terminal, sorted, flags["json"] === true);
   if (flags["json"] === true) {
     for (const { report } of sorted) terminal.out(`${JSON.stringify(report)}\n`);
     return;
@@ -146,15 +176,53 @@ function show({ terminal }: OnboardingServices, looked: readonly Looked[], flags
   }
   const width = Math.min(40, Math.max(8, ...sorted.map(({ report }) => report.tenant.length)));
   terminal.out(`${"ACTOR".padEnd(10)} ${"CUSTOMER".padEnd(width)} ${"CHECK".padEnd(18)} WHAT\n`);
-  for (const { report, failure } of sorted) {
-    const last = report.checks.at(-1);
-    const what = failure ? `${failure.say} ${failure.nextStep}` : "ready";
+  const row = (report: DoctorReport, actor: string, check: string, what: string): void =>
+    terminal.out(`${actor.padEnd(10)} ${report.tenant.slice(0, width).padEnd(width)} ${check.padEnd(18)} ${what}\n`);
+  for (const { actor, say, nextStep, customers } of reasonsIn(sorted)) {
+    for (const [n, { tenant, report }] of customers.entries()) {
+      const what = n === 0 ? `${say} ${nextStep}` : `the same as ${customers[0]?.tenant ?? tenant}`;
+      row(report, actor, report.checks.at(-1)?.check ?? "", what);
+    }
+  }
+  for (const { report, failure } of sorted) if (failure === undefined) row(report, "-", "", "ready");
+  terminal.out(readyLine(sorted));
+}
+
+/** One line per reason, with the customers it concerns. */
+function showReasons(terminal: Terminal, sorted: readonly Looked[], asJson: boolean): void {
+  const reasons = reasonsIn(sorted).map(({ actor, failure, say, nextStep, customers }) => ({
+    actor,
+    failure,
+    customers: customers.map(({ tenant }) => tenant),
+    say,
+    next_step: nextStep,
+  }));
+  if (asJson) {
+    for (const reason of reasons) terminal.out(`${JSON.stringify(reason)}\n`);
+    return;
+  }
+  const width = Math.max(8, ...reasons.map(({ failure }) => failure.length));
+  if (reasons.length > 0) terminal.out(`${"ACTOR".padEnd(10)} COUNT ${"FAILURE".padEnd(width)} CUSTOMERS: WHAT\n`);
+  for (const { actor, failure, customers, say, next_step } of reasons) {
+    const others = customers.length > 1 ? " The same for the others." : "";
     terminal.out(
-      `${(failure?.actor ?? "-").padEnd(10)} ${report.tenant.slice(0, width).padEnd(width)} ${(failure ? (last?.check ?? "") : "").padEnd(18)} ${what}\n`,
+      `${actor.padEnd(10)} ${String(customers.length).padStart(5)} ${failure.padEnd(width)} ${customers.join(", ")}: ${say} ${next_step}${others}\n`,
     );
   }
-  const ready = sorted.filter(({ report }) => report.ok).length;
-  terminal.out(`\n${ready} of ${sorted.length} customers are ready.\n`);
+  terminal.out(readyLine(sorted));
+}
+
+function reasonsIn(sorted: readonly Looked[]): readonly Reason<Unready & Pick<Looked, "report">>[] {
+  const unready = sorted.flatMap(({ report, failure, stanza }) =>
+    failure === undefined
+      ? []
+      : [{ tenant: report.tenant, names: [report.tenant, stanza?.name ?? "", report.tenant_id], failure, report }],
+  );
+  return ACTORS_IN_ORDER.flatMap((actor) => reasonsOf(unready.filter(({ failure }) => failure.actor === actor)));
+}
+
+function readyLine(looked: readonly Looked[]): string {
+  return `\n${looked.filter(({ report }) => report.ok).length} of ${looked.length} customers are ready.\n`;
 }
 
 function rank({ failure }: Looked): number {

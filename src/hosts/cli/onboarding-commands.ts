@@ -161,12 +161,17 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
       y
         .options(host.shared)
         .options(settings)
-        .options({ all: yes("All customers of the configuration"), ...SPLUNK })
+        .options({
+          all: yes("All customers of the configuration"),
+          brief: yes("One line per reason, with the customers that it concerns"),
+          ...SPLUNK,
+        })
         .epilogue(
-          "With --json: one line per customer. Exit code: 0 if all customers are ready, 6 if some are not; if none is ready, the exit code of the first failure.",
+          "With --json: one line per customer, with --brief one line per reason. Exit code: 0 if all customers are ready, 6 if some are not; if none is ready, the exit code of the first failure.",
         )
         .example("$0 doctor --config inputs.conf --customer contoso", "checks one customer")
-        .example("$0 doctor --config inputs.conf --all", "checks all, sorted by who must act"),
+        .example("$0 doctor --config inputs.conf --all", "checks all, sorted by who must act")
+        .example("$0 doctor --config inputs.conf --all --brief", "one line per reason, for many customers"),
     run(async () => (await import("./doctor.ts")).doctor),
   );
 }

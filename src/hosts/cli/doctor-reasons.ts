@@ -1,0 +1,49 @@
+import type { Failure } from "../../model/failure.ts";
+import type { FailureCode } from "../../model/failure-codes.ts";
+
+/** A customer that is not ready. */
+export interface Unready {
+  /** As the report names it. */
+  readonly tenant: string;
+  /** Every name that sentences may call it by. */
+  readonly names: readonly string[];
+  readonly failure: Failure;
+}
+
+/** Why customers are not ready: the same failure, whose sentences differ only in their names. */
+export interface Reason<One extends Unready = Unready> {
+  readonly actor: string;
+  readonly failure: FailureCode;
+  /** The sentence and the next step of the first customer. */
+  readonly say: string;
+  readonly nextStep: string;
+  /** In the order of their names. */
+  readonly customers: readonly One[];
+}
+
+/** Reasons in the order of their first customers. */
+export function reasonsOf<One extends Unready>(customers: readonly One[]): readonly Reason<One>[] {
+  const sorted = customers.toSorted((a, b) => a.tenant.localeCompare(b.tenant));
+  return [...Map.groupBy(sorted, sameness).values()].map((those) => {
+    const { failure } = those[0]!;
+    const { actor, code, say, nextStep } = failure;
+    return { actor, failure: code, say, nextStep, customers: those };
+  });
+}
+
+function wholeWord(name: string): RegExp {
+  return new RegExp(
+    `(?<![\\p{L}\\p{N}_-])${name.replaceAll(/[\\^$.*+?()[\]{}|/]/g, "\\$&")}(?![\\p{L}\\p{N}_-])`,
+    "gu",
+  );
+}
+
+/** Equal for customers whose failures differ only in names and ids. */
+function sameness({ names, failure: { actor, code, say, nextStep } }: Unready): string {
+  const longestFirst = names.filter((name) => name !== "").toSorted((a, b) => b.length - a.length);
+  const nameless = (text: string): string =>
+    longestFirst
+      .reduce((rest, name) => rest.replaceAll(wholeWord(name), "CUSTOMER"), text)
+      .replaceAll(/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi, "ID");
+  return JSON.stringify([actor, code, nameless(say), nameless(nextStep)]);
+}
