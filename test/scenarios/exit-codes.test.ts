@@ -150,6 +150,7 @@ describe("the exit code is", () => {
     const { code, errors } = await collect(config);
 
     expect(code).toBe(7);
-    expect(errors).toContain("a part of the path is a file, not a folder");
+    expect(errors).toContain(`${config}.state is a file, not a folder.`);
+    expect(errors).toContain("Set `state_dir` to a folder.");
   }, 150_000);
 });

@@ -1,8 +1,8 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "@jest/globals";
+import { afterAll, describe, expect, test } from "@jest/globals";
 import { diskPorts, newFolder } from "../../../test/harness/fakes/disk.ts";
-import { type Disk, readIfThere, renameOver } from "./disk.ts";
+import { type Disk, makeFolder, readIfThere, renameOver, replaceFile } from "./disk.ts";
 import { folderNameOf } from "./names.ts";
 
 function refusing(times: number, code: string): Disk {
@@ -62,4 +62,81 @@ test("a state file that another account left behind is reported as unreadable, n
     },
   };
   expect(() => readIfThere(disk, "secrets/contoso")).toThrow("cannot be read: this account may not read it.");
+});
+
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders) fs.rmSync(folder, { recursive: true, force: true });
+});
+function ownFolder(): string {
+  const folder = newFolder();
+  folders.push(folder);
+  return folder;
+}
+
+/** A disk on which nothing can be made or opened for writing, for this reason. */
+function closedDisk(code: string): Disk {
+  const refuse = (): never => {
+    throw Object.assign(new Error(code), { code });
+  };
+  return { ...fs, mkdirSync: refuse, openSync: refuse };
+}
+
+describe("a state folder that cannot be written says why, and what to do about that", () => {
+  test.each([
+    [
+      "EROFS",
+      "the file system is read-only",
+      "Set `state_dir` to a folder on a writable file system, or allow this one in the systemd unit (ReadWritePaths=).",
+    ],
+    ["ENOSPC", "the disk is full", "Free disk space. Collection resumes by itself."],
+    [
+      "EACCES",
+      "this account has no write access",
+      "Give the account that runs this program the right to write there. Collection resumes by itself.",
+    ],
+    ["EUNKNOWN", "EUNKNOWN", "Free disk space or grant write access. Collection resumes by itself."],
+  ])("%s: the folder and a file in it", async (code, reason, nextStep) => {
+    const dir = ownFolder();
+    const state = join(dir, "state");
+    expect(() => makeFolder(closedDisk(code), state)).toThrow(
+      expect.objectContaining({
+        code: "state-unwritable",
+        actor: "operator",
+        say: `The state folder ${state} cannot be used: ${reason}.`,
+        nextStep,
+      }),
+    );
+    await expect(replaceFile(diskPorts(closedDisk(code)), join(dir, "facts.json"), Buffer.from("{}"))).rejects.toEqual(
+      expect.objectContaining({
+        code: "state-unwritable",
+        say: `The state file ${join(dir, "facts.json")} cannot be written: ${reason}. What was stored before is intact.`,
+        nextStep,
+      }),
+    );
+  });
+
+  test.each([["state"], ["state/below/it"]])("%s, where `state` is a file, names that file", (below) => {
+    const dir = ownFolder();
+    fs.writeFileSync(join(dir, "state"), "");
+    expect(() => makeFolder(fs, join(dir, below))).toThrow(
+      expect.objectContaining({
+        code: "state-unwritable",
+        actor: "operator",
+        say: `The state folder ${join(dir, below)} cannot be used: ${join(dir, "state")} is a file, not a folder.`,
+        nextStep: "Set `state_dir` to a folder.",
+      }),
+    );
+  });
+
+  test("a symlink that leads nowhere is named so", () => {
+    const dir = ownFolder();
+    fs.symlinkSync(join(dir, "nowhere"), join(dir, "state"));
+    expect(() => makeFolder(fs, join(dir, "state"))).toThrow(
+      expect.objectContaining({
+        say: `The state folder ${join(dir, "state")} cannot be used: a part of the path is a file or a symlink that leads nowhere, not a folder.`,
+        nextStep: "Set `state_dir` to a folder, or correct the symlink.",
+      }),
+    );
+  });
 });

@@ -43,19 +43,38 @@ export interface DiskPorts {
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
 
+interface Reason {
+  readonly say: string;
+  readonly nextStep: string;
+}
+
+const NO_SPACE = "Free disk space. Collection resumes by itself.";
+const GRANT = "Give the account that runs this program the right to write there. Collection resumes by itself.";
+const OPEN_FILES = "Raise the limit of open files (in a systemd unit LimitNOFILE=), then restart this program.";
+
 /** errno → what an operator reads; any other errno is named by its code. Source: errno(3). */
-const REASONS: Readonly<Record<string, string>> = {
-  ENOSPC: "the disk is full",
-  EDQUOT: "the disk quota is used up",
-  EROFS: "the file system is read-only",
-  EACCES: "this account has no write access",
-  EPERM: "this account has no write access",
-  ENOENT: "the folder is gone",
-  ENOTDIR: "a part of the path is a file, not a folder",
-  EEXIST: "a part of the path is a file, not a folder",
-  EIO: "the disk reports an error",
-  EMFILE: "this process has too many files open",
-  ENFILE: "this machine has too many files open",
+const REASONS: Readonly<Record<string, Reason>> = {
+  ENOSPC: { say: "the disk is full", nextStep: NO_SPACE },
+  EDQUOT: { say: "the disk quota is used up", nextStep: NO_SPACE },
+  EROFS: {
+    say: "the file system is read-only",
+    nextStep:
+      "Set `state_dir` to a folder on a writable file system, or allow this one in the systemd unit (ReadWritePaths=).",
+  },
+  EACCES: { say: "this account has no write access", nextStep: GRANT },
+  EPERM: { say: "this account has no write access", nextStep: GRANT },
+  ENOENT: {
+    say: "the folder is gone",
+    nextStep: "Find out what removes the folder. The next write makes it again.",
+  },
+  ENOTDIR: { say: "a part of the path is a file, not a folder", nextStep: "Set `state_dir` to a folder." },
+  EEXIST: {
+    say: "a part of the path is a file or a symlink that leads nowhere, not a folder",
+    nextStep: "Set `state_dir` to a folder, or correct the symlink.",
+  },
+  EIO: { say: "the disk reports an error", nextStep: "Check the disk. Collection resumes by itself." },
+  EMFILE: { say: "this process has too many files open", nextStep: OPEN_FILES },
+  ENFILE: { say: "this machine has too many files open", nextStep: OPEN_FILES },
 };
 
 export function errnoOf(error: unknown): string | undefined {
@@ -70,13 +89,20 @@ export function errnoOf(error: unknown): string | undefined {
 export function stateUnwritable(path: string, error: unknown): unknown {
   const errno = errnoOf(error);
   if (errno === undefined) return error;
+  const { say, nextStep } = reasonOf(errno);
   return new Failure("state-unwritable", {
     actor: "operator",
     retry: { when: "later" },
-    say: `The state file ${path} cannot be written: ${REASONS[errno] ?? errno}. What was stored before is intact.`,
-    nextStep: "Free disk space or grant write access. Collection resumes by itself.",
+    say: `The state file ${path} cannot be written: ${say}. What was stored before is intact.`,
+    nextStep,
     cause: error,
   });
+}
+
+function reasonOf(errno: string): Reason {
+  return (
+    REASONS[errno] ?? { say: errno, nextStep: "Free disk space or grant write access. Collection resumes by itself." }
+  );
 }
 
 /**
@@ -98,7 +124,7 @@ export function stateUnreadable(path: string, error: unknown): unknown {
   return new Failure("state-unreadable", {
     actor: "operator",
     retry: { when: "later" },
-    say: `The state file ${path} cannot be read: ${errno === "EACCES" || errno === "EPERM" ? "this account may not read it" : (REASONS[errno] ?? errno)}.`,
+    say: `The state file ${path} cannot be read: ${errno === "EACCES" || errno === "EPERM" ? "this account may not read it" : reasonOf(errno).say}.`,
     nextStep: "Give the account that runs this program the right to read it.",
     cause: error,
   });
@@ -108,8 +134,31 @@ export function makeFolder(disk: Disk, path: string): void {
   try {
     makeFolders(disk, path, FOLDER_MODE);
   } catch (error) {
-    throw stateUnwritable(path, error);
+    throw folderUnusable(disk, path, error);
   }
+}
+
+function folderUnusable(disk: Disk, path: string, error: unknown): unknown {
+  const errno = errnoOf(error);
+  if (errno === undefined) return error;
+  const reason = reasonOf(errno);
+  const file = errno === "EEXIST" || errno === "ENOTDIR" ? fileInPath(disk, path) : undefined;
+  const { say, nextStep } =
+    file === undefined ? reason : { say: `${file} is a file, not a folder`, nextStep: "Set `state_dir` to a folder." };
+  return new Failure("state-unwritable", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `The state folder ${path} cannot be used: ${say}.`,
+    nextStep,
+    cause: error,
+  });
+}
+
+/** The path, or the part of it, that is there but is not a folder. */
+function fileInPath(disk: Disk, path: string): string | undefined {
+  let there = absolute(path);
+  while (!disk.existsSync(there) && dirname(there) !== there) there = dirname(there);
+  return disk.statSync(there).isDirectory() ? undefined : there;
 }
 
 /**
