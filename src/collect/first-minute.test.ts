@@ -117,10 +117,14 @@ describe("P24 a customer that is refused as a whole", () => {
   test("has one entry for all streams, at once and hourly until the refusal is withdrawn", async () => {
     const world = new World();
     const scheduler = await world.start();
-    const refusal = scheduler.refuse({ tenant: { id: "", name: "Contoso" }, failure: failure("settings", "Wrong.") });
+    const refusal = scheduler.refuse({
+      stanza: "contoso",
+      tenant: { id: "", name: "Contoso" },
+      failure: failure("settings", "Wrong."),
+    });
     await world.clock.advance(2 * HOUR + MINUTE);
     expect(world.sink.healths).toHaveLength(3);
-    expect(world.sink.healths[0]).toMatchObject({ tenant: "Contoso", tenant_id: "" });
+    expect(world.sink.healths[0]).toMatchObject({ tenant: "Contoso", tenant_id: "", input: "contoso" });
     expect(world.sink.healths[0]?.streams).toEqual([
       expect.objectContaining({
         stream: "*",
@@ -140,7 +144,11 @@ describe("P24 a customer that is refused as a whole", () => {
   test("has an event for another reason, and none for the same one", async () => {
     const world = new World();
     const scheduler = await world.start();
-    const refusal = scheduler.refuse({ tenant: { id: "", name: "Contoso" }, failure: failure("dns-failed", "No.") });
+    const refusal = scheduler.refuse({
+      stanza: "contoso",
+      tenant: { id: "", name: "Contoso" },
+      failure: failure("dns-failed", "No."),
+    });
     refusal.become(failure("dns-failed", "No."));
     await world.clock.advance(0);
     refusal.become(failure("consent-missing", "Not yet."));

@@ -14,6 +14,7 @@ test("each threshold of a credential that will expire makes one health event, an
   const unusedDays = () => 58 + Math.floor((clock.nowMs() - T0) / DAY_MS);
   const report = new CustomerReport({
     tenant: { id: CONTOSO, name: "contoso" },
+    input: "contoso",
     clock,
     log: new FakeLog(),
     version: "1",

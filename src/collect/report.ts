@@ -143,6 +143,7 @@ export type ReportedTenant = Pick<Tenant, "name"> & { readonly id: TenantId | ""
 /** One customer's health: an event at each change of state and hourly. */
 export class CustomerReport {
   readonly tenant: ReportedTenant;
+  readonly #input: string;
   readonly streams: StreamReport[] = [];
   readonly #clock: Clock;
   readonly #log: Log;
@@ -159,6 +160,8 @@ export class CustomerReport {
 
   constructor(options: {
     readonly tenant: ReportedTenant;
+    /** The stanza's name. */
+    readonly input: string;
     readonly clock: Clock;
     readonly log: Log;
     readonly version: string;
@@ -168,6 +171,7 @@ export class CustomerReport {
     readonly beganAtMs?: number;
   }) {
     this.tenant = options.tenant;
+    this.#input = options.input;
     this.#clock = options.clock;
     this.#log = options.log;
     this.#send = options.send;
@@ -287,6 +291,7 @@ export class CustomerReport {
       time: new Date(nowMs).toISOString(),
       tenant: this.tenant.name,
       tenant_id: this.tenant.id,
+      input: this.#input,
       streams: this.streams.map(of),
       credential: this.#credential?.name ?? null,
       credential_days_left: this.#credential?.daysLeft(nowMs) ?? null,

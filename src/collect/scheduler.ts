@@ -56,6 +56,8 @@ export interface SchedulerParts {
 
 /** A customer that is configured and for which nothing can be collected: health events say why. */
 export interface Refused {
+  /** The stanza's name. */
+  readonly stanza: string;
   readonly tenant: ReportedTenant;
   readonly failure: Failure;
 }
@@ -138,8 +140,8 @@ export class Scheduler {
   }
 
   /** Reports a customer that cannot be collected: now, and every hour until the refusal is withdrawn. */
-  refuse({ tenant, failure }: Refused): Refusal {
-    const report = this.#reportOf(tenant, undefined, undefined);
+  refuse({ stanza, tenant, failure }: Refused): Refusal {
+    const report = this.#reportOf(stanza, tenant, undefined, undefined);
     report.refuse(failure);
     this.#refused.add(report);
     return {
@@ -149,12 +151,14 @@ export class Scheduler {
   }
 
   #reportOf(
+    stanza: string,
     tenant: ReportedTenant,
     credential: CredentialReport | undefined,
     beganAtMs: number | undefined,
   ): CustomerReport {
     return new CustomerReport({
       tenant,
+      input: stanza,
       ...(beganAtMs === undefined ? {} : { beganAtMs }),
       clock: this.#p.clock,
       log: this.#p.log,
@@ -167,7 +171,7 @@ export class Scheduler {
   async #enrol(customer: Customer, beganAtMs: number | undefined): Promise<Late[]> {
     const { state, clock, log } = this.#p;
     const late: Late[] = [];
-    const report = this.#reportOf(customer.tenant, customer.credential, beganAtMs);
+    const report = this.#reportOf(customer.stanza, customer.tenant, customer.credential, beganAtMs);
     const runners: Runner[] = [];
     const start = customer.start.kind === "at" ? customer.start.at : ticksFromMs(clock.nowMs() - customer.start.ms);
     const shared = {

@@ -141,7 +141,7 @@ function outputsOf({ config, stateDir }: Chosen, log: Log): () => Destination {
   const ports = { disk: realDisk, clock: realClock, platform: process.platform };
   const world = { ports, clock: realClock, random: realRandom, log, dialer: realDialer, hostName: hostname() };
   return () => {
-    const sink = openOutputs(config.outputs, config.settings.stanzas, config.settings.refused, stateDir, world);
+    const sink = openOutputs(config.outputs, config.settings.stanzas, stateDir, world);
     return {
       sink,
       onBroken: (listener) => sink.onBroken(listener),

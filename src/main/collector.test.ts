@@ -397,10 +397,15 @@ test("P24 customers with wrong settings have a health event each, also when nobo
   expect(collector.hasCustomers).toBe(false);
   void collector.run();
   await bench.clock.advance(MINUTE);
-  const seen = bench.sink.healths.map(({ tenant, tenant_id, streams: [first] }) => [tenant, tenant_id, first?.state]);
+  const seen = bench.sink.healths.map(({ tenant, input, tenant_id, streams: [first] }) => [
+    tenant,
+    input,
+    tenant_id,
+    first?.state,
+  ]);
   expect(seen).toEqual([
-    ["Contoso GmbH", "", "misconfigured"],
-    ["fabrikam", "71111111-2222-4333-8444-555555555555", "misconfigured"],
+    ["Contoso GmbH", "contoso", "", "misconfigured"],
+    ["fabrikam", "fabrikam", "71111111-2222-4333-8444-555555555555", "misconfigured"],
   ]);
   bench.stop.abort();
 });

@@ -147,7 +147,7 @@ export class Collector {
     }
     for (const { name, tenantId, tenantName, failure } of parts.customers.misconfigured ?? []) {
       this.#failed.push(failure);
-      const refusal = this.#scheduler.refuse({ tenant: { id: tenantId, name: tenantName }, failure });
+      const refusal = this.#scheduler.refuse({ stanza: name, tenant: { id: tenantId, name: tenantName }, failure });
       this.#refusals.set(name, { refusal, failure });
     }
   }
@@ -318,7 +318,7 @@ export class Collector {
     const tenant = { id: tenantIdFrom(stanza.tenantId) ?? ("" as const), name: stanza.tenantName };
     const known = this.#refusals.get(stanza.name)?.refusal;
     known?.become(failure);
-    const refusal = known ?? this.#scheduler.refuse({ tenant, failure });
+    const refusal = known ?? this.#scheduler.refuse({ stanza: stanza.name, tenant, failure });
     this.#refusals.set(stanza.name, { refusal, failure });
   }
 

@@ -76,6 +76,8 @@ export interface HealthEvent {
   readonly tenant: string;
   /** Empty where only a domain is known, or nothing valid. */
   readonly tenant_id: string;
+  /** The stanza's name: two inputs may collect one tenant under one name. */
+  readonly input: string;
   readonly streams: readonly StreamHealth[];
   readonly credential: string | null;
   readonly credential_days_left: number | null;

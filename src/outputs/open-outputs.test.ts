@@ -38,7 +38,7 @@ function open(
     dialer: receiver,
     hostName: "collector",
   };
-  return openOutputs(config.outputs, config.settings.stanzas, config.settings.refused, stateDir, world);
+  return openOutputs(config.outputs, config.settings.stanzas, stateDir, world);
 }
 
 test("a spool gets the largest size that the settings allow, not 2 GiB at most", () => {
@@ -57,6 +57,7 @@ test("an output that moves to another index keeps its spool, and a new output in
     time: "2026-11-24T19:00:00Z",
     tenant: "Contoso",
     tenant_id: "11111111-2222-3333-4444-555555555555",
+    input: "contoso",
     streams: [],
     credential: "main",
     credential_days_left: 3,

@@ -33,14 +33,12 @@ export interface OutputsWorld {
  * Opens every output of the configuration as one sink. Syslog outputs begin to connect at once.
  *
  * @param stanzas every customer that can have events: their settings decide the layout of JSON lines.
- * @param refused customers whose settings are wrong: only health events tell of them.
  * @param stateDir outputs keep their spools and what they know of written events in `outputs/` in it: open it
  *   (and its lock) first. Throws Failure `state-unwritable`, `state-unreadable`.
  */
 export function openOutputs(
   outputs: readonly OutputSettings[],
   stanzas: readonly Stanza[],
-  refused: readonly Pick<Stanza, "name" | "tenantName">[],
   stateDir: string,
   world: OutputsWorld,
 ): OutputsSink {
@@ -57,9 +55,8 @@ export function openOutputs(
     ...(settings.tenants ? { tenants: new Set(settings.tenants) } : {}),
   }));
   reportLeftSpools(join(stateDir, "outputs"), new Set(names), world);
-  const customers = [...stanzas, ...refused].map(({ name, tenantName }) => ({ stanza: name, tenantName }));
   const admitted = (stanza: Stanza) => styles.set(stanza.name, stanza);
-  return new OutputsSink(branches, customers, () => world.clock.nowMs(), world.log, admitted);
+  return new OutputsSink(branches, () => world.clock.nowMs(), world.log, admitted);
 }
 
 function openOutput(settings: OutputSettings, stateFolder: string, world: OutputsWorld): Output {

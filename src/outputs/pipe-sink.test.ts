@@ -78,10 +78,11 @@ describe("deliveries", () => {
   });
 });
 
-const healthOf = (tenant: string, tenantId: string): HealthEvent => ({
+const healthOf = (tenant: string, tenantId: string, input: string): HealthEvent => ({
   time: "2026-11-24T12:00:00Z",
   tenant,
   tenant_id: tenantId,
+  input,
   streams: [],
   credential: null,
   credential_days_left: null,
@@ -97,33 +98,33 @@ test("as lines, events leave by one pipe and health by another, without anything
     customers: stanzas,
   });
   await sink.write(deliveries("a", records(2)));
-  await sink.health(healthOf("a", TENANT));
+  await sink.health(healthOf("a", TENANT, "a"));
   expect(
     stdout.taken
       .trimEnd()
       .split("\n")
       .map((line) => (JSON.parse(line) as { id: string }).id),
   ).toEqual(["alert-0", "alert-1"]);
-  expect(JSON.parse(stderr.taken)).toEqual(healthOf("a", TENANT));
+  expect(JSON.parse(stderr.taken)).toEqual(healthOf("a", TENANT, "a"));
 });
 
 test("the health of a customer whose settings are wrong carries its stanza, and its source ends in unknown", async () => {
   const stdout = new FakeStdout();
   const pipe = new StreamPipe(stdout, clock, SPLUNK_STREAM);
-  const refused = [{ name: "wrong", tenantName: "Contoso GmbH", tenantId: "" }];
-  const sink = pipeSink({ events: pipe, health: pipe, form: "splunk", customers: stanzas, refused });
-  await sink.health(healthOf("Contoso GmbH", ""));
+  const sink = pipeSink({ events: pipe, health: pipe, form: "splunk", customers: stanzas });
+  await sink.health(healthOf("Contoso GmbH", "", "wrong"));
   expect(stdout.taken).toContain('<event stanza="defender_mssp://wrong" unbroken="1">');
   expect(stdout.taken).toContain("<source>defender_mssp:health:unknown</source>");
 });
 
-describe("a health event carries the stanza of its customer", () => {
+describe("a health event carries the stanza of its input, also where two inputs have one tenant and one name", () => {
   test.each([
-    ["a", TENANT, "defender_mssp://a"],
-    ["Müller", "99999999-2222-3333-4444-555555555555", "defender_mssp://Müller &amp; Söhne"],
-  ])("%s", async (tenant, tenantId, stanza) => {
+    ["a", "a", TENANT, "defender_mssp://a"],
+    ["a-incidents", "a", TENANT, "defender_mssp://a-incidents"],
+    ["Müller & Söhne", "Müller", "99999999-2222-3333-4444-555555555555", "defender_mssp://Müller &amp; Söhne"],
+  ])("%s", async (input, tenant, tenantId, stanza) => {
     const { stdout, sink } = open();
-    await sink.health(healthOf(tenant, tenantId));
+    await sink.health(healthOf(tenant, tenantId, input));
     expect(stdout.taken).toContain(
       `<event stanza="${stanza}" unbroken="1"><time>1795521600.000</time><source>defender_mssp:health:${tenantId}</source>`,
     );

@@ -9,7 +9,6 @@ import {
   writeStreamedPiece,
 } from "../format/splunk/splunk-event.ts";
 import { ByteWriter } from "../json/byte-writer.ts";
-import type { HealthEvent } from "../model/event.ts";
 import type { Sink } from "../model/ports.ts";
 import { SerialQueue } from "../model/serial-queue.ts";
 import type { Stanza } from "../model/stanza.ts";
@@ -18,10 +17,8 @@ import type { StreamPipe } from "./stream-pipe.ts";
 /** Size of one write to the pipe. Larger writes are not faster; smaller ones need more system calls. */
 const WRITE_BYTES = 256 * 1024;
 
-/** What is needed of a customer to write its health. */
-export type NamedCustomer = Pick<Stanza, "name" | "tenantName" | "tenantId">;
 /** What is needed of a customer to write its events. */
-export type PipeCustomer = EventStyle & NamedCustomer;
+export type PipeCustomer = EventStyle & Pick<Stanza, "name">;
 
 export interface PipeSinkParts {
   readonly events: StreamPipe;
@@ -29,13 +26,8 @@ export interface PipeSinkParts {
   readonly health: StreamPipe;
   /** `splunk`: `<event>` elements; `lines`: JSON lines, each exactly what Splunk's `<data>` would hold. */
   readonly form: "splunk" | "lines";
-  /**
-   * Every customer that can have an event, including those with failures: their settings decide an event's
-   * style and index.
-   */
+  /** Every customer that can have an event of Microsoft's: their settings decide an event's style. */
   readonly customers: readonly PipeCustomer[];
-  /** Customers whose settings are wrong: only health events tell of them. */
-  readonly refused?: readonly NamedCustomer[];
 }
 
 /**
@@ -43,8 +35,7 @@ export interface PipeSinkParts {
  * so a written event may not be delivered. One batch at a time, because the buffer is shared and is reused
  * only after the pipe has taken it.
  */
-export function pipeSink({ events, health, form, customers, refused = [] }: PipeSinkParts): Sink {
-  const everybody: readonly NamedCustomer[] = [...customers, ...refused];
+export function pipeSink({ events, health, form, customers }: PipeSinkParts): Sink {
   const styles = new Map<string, EventStyle>(customers.map((customer) => [customer.name, customer]));
   const isXml = form === "splunk";
   const writeEvent = isXml ? writeSplunkEvent : writeJsonLine;
@@ -93,7 +84,7 @@ export function pipeSink({ events, health, form, customers, refused = [] }: Pipe
       }),
     health: (event) =>
       inOrder(async () => {
-        if (isXml) writeSplunkHealth(buffer, stanzaOf(event), event);
+        if (isXml) writeSplunkHealth(buffer, event.input, event);
         else writeHealthLine(buffer, event);
         await flush(health);
       }),
@@ -104,18 +95,5 @@ export function pipeSink({ events, health, form, customers, refused = [] }: Pipe
     const style = styles.get(stanza);
     if (!style) throw new Error(`no stanza ${stanza} was given to the sink`);
     return style;
-  }
-
-  /**
-   * The stanza whose index gets the customer's health. A stanza may name its tenant by domain, so the
-   * customer's name is compared first.
-   */
-  function stanzaOf(event: HealthEvent): string {
-    const named = everybody.filter((customer) => customer.tenantName === event.tenant);
-    const found =
-      named.find((customer) => customer.tenantId === event.tenant_id) ??
-      named[0] ??
-      everybody.find((customer) => customer.tenantId === event.tenant_id);
-    return found?.name ?? event.tenant;
   }
 }

@@ -72,11 +72,6 @@ const FORMAT: LineFormat = {
   notice: (out, { say }) => out.text(`notice ${say}\n`),
 };
 
-const NAMES = [
-  { stanza: "contoso", tenantName: CONTOSO.name },
-  { stanza: "fabrikam", tenantName: "Fabrikam" },
-];
-
 const log = new FakeLog();
 
 function sinkOf(
@@ -87,18 +82,19 @@ function sinkOf(
       ? { output: one.output, format: FORMAT, tenants: new Set(one.tenants) }
       : { output: one, format: FORMAT },
   );
-  return new OutputsSink(branches, NAMES, () => 0, log);
+  return new OutputsSink(branches, () => 0, log);
 }
 
 function deliver(stanza: string, found: Delivery["found"], key: string): Delivery {
   return { ...ALERTS[0]!, stanza, found, key };
 }
 
-function health(tenant: string): HealthEvent {
+function health(tenant: string, input = tenant.toLowerCase()): HealthEvent {
   return {
     time: "2026-11-24T19:00:00Z",
     tenant,
     tenant_id: CONTOSO.id,
+    input,
     streams: [],
     credential: null,
     credential_days_left: null,
@@ -114,9 +110,10 @@ describe("with several outputs at once", () => {
 
     await sink.write([deliver("contoso", "poll", "k1"), deliver("fabrikam", "poll", "k2")]);
     await sink.health(health("Fabrikam"));
-    await sink.health(health(CONTOSO.name));
+    await sink.health(health("Fabrikam", "fabrikam-2"));
+    await sink.health(health(CONTOSO.name, "contoso"));
 
-    expect(all.lines.map((line) => line.split(" ")[0])).toEqual(["contoso", "fabrikam", "health", "health"]);
+    expect(all.lines.map((line) => line.split(" ")[0])).toEqual(["contoso", "fabrikam", "health", "health", "health"]);
     expect(one.lines.map((line) => line.split(" ")[0])).toEqual(["fabrikam", "health"]);
   });
 
@@ -189,7 +186,6 @@ test("a record that one output cannot format is a defect: no other output gets h
       { output: first, format: FORMAT },
       { output: second, format: broken },
     ],
-    NAMES,
     () => 0,
     log,
   );
@@ -288,7 +284,7 @@ describe("a record too large to be held", () => {
       cimEntityZone: undefined,
     } as unknown as EventStyle;
     const format = lineFormatOf({ type, profile: "xdr", evidence: "none" }, () => style);
-    return new OutputsSink([{ output, format }], NAMES, () => 0, book);
+    return new OutputsSink([{ output, format }], () => 0, book);
   }
 
   test("goes out as CEF with its small members and the amount of evidence that is left out", async () => {

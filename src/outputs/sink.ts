@@ -18,12 +18,6 @@ export interface Branch {
   readonly tenants?: ReadonlySet<string>;
 }
 
-/** A customer as health events name it. */
-export interface HealthName {
-  readonly stanza: string;
-  readonly tenantName: string;
-}
-
 /**
  * Above this share of its size a spool is reported as filling; below the lower one it may be reported again.
  */
@@ -43,14 +37,12 @@ export class OutputsSink implements Sink {
   readonly #nowMs: () => number;
   readonly #log: Log;
   readonly #admitted: (customer: Stanza) => void;
-  readonly #stanzasByTenantName: ReadonlyMap<string, string>;
   readonly #reportedFilling = new Set<string>();
   readonly #memory = new BatchMemory();
 
   /** @param admitted see `admit`; undefined: the formats need no settings of customers. */
   constructor(
     branches: readonly Branch[],
-    names: readonly HealthName[],
     nowMs: () => number,
     log: Log,
     admitted: (customer: Stanza) => void = () => undefined,
@@ -60,7 +52,6 @@ export class OutputsSink implements Sink {
     this.#nowMs = nowMs;
     this.#log = log;
     this.kind = branches.every(({ output }) => output.kind === "durable") ? "durable" : "provisional";
-    this.#stanzasByTenantName = new Map(names.map(({ stanza, tenantName }) => [tenantName, stanza]));
     for (const branch of branches)
       branch.output.listen({ changed: (condition) => this.#noteCondition(branch, condition) });
   }
@@ -105,10 +96,7 @@ export class OutputsSink implements Sink {
   }
 
   async health(event: HealthEvent): Promise<void> {
-    const stanza = this.#stanzasByTenantName.get(event.tenant);
-    const branches = this.#branches.filter(
-      ({ tenants }) => tenants === undefined || (stanza !== undefined && tenants.has(stanza)),
-    );
+    const branches = this.#branches.filter(({ tenants }) => tenants?.has(event.input) ?? true);
     throwFirst(
       await Promise.allSettled(
         branches.map(({ output, format }) => writeLines(output, (out) => format.health(out, event))),

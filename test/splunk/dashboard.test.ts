@@ -55,6 +55,7 @@ function health(
     time: new Date((NOW_S - minutesAgo * 60) * 1000).toISOString(),
     tenant,
     tenant_id: tenantId,
+    input: tenant,
     streams: streams.map(streamHealth),
     credential,
     credential_days_left: daysLeft,

@@ -322,6 +322,7 @@ describe("a health event in CEF", () => {
     time: "2026-11-24T16:05:58.123Z",
     tenant: "A=B|C",
     tenant_id: CONTOSO.id,
+    input: "contoso",
     streams: [
       { ...stream, state: "ok", swept: 2 },
       {

@@ -230,6 +230,7 @@ describe("a health event", () => {
     time: "2026-11-24T16:05:58.1Z",
     tenant: "A & B",
     tenant_id: TENANT.id,
+    input: "contoso",
     streams: [],
     credential: null,
     credential_days_left: 12,

@@ -34,11 +34,11 @@ export interface Serving {
  */
 export function openServe(
   settings: ServeSettings,
-  stanzas: readonly Pick<Stanza, "name" | "tenantName" | "tenantId">[],
+  stanzas: readonly Pick<Stanza, "name" | "tenantId">[],
   stateDir: string,
   { disk, clock, log, randomBytes = systemRandomBytes, platform = process.platform, rowsMax = ROWS_MAX }: ServeWorld,
 ): Serving {
-  const customers = stanzas.map(({ name, tenantName, tenantId }) => ({ stanza: name, tenantName, tenantId }));
+  const customers = stanzas.map(({ name, tenantId }) => ({ stanza: name, tenantId }));
   const sink = new ServeBuffer({
     folder: join(stateDir, "serve"),
     keepDays: settings.keepDays,

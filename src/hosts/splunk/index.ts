@@ -200,7 +200,6 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       health: pipe,
       form: "splunk",
       customers: settings.stanzas,
-      refused: settings.refused,
     }),
     gone: pipe.gone,
     async look(failing) {

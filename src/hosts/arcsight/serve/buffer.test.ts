@@ -19,10 +19,7 @@ const STANZAS = ["contoso", "fabrikam"];
 const DAY_MS = 86_400_000;
 
 function open(folder: string, clock: FakeClock, disk: Disk = fs, log = new FakeLog()): ServeBuffer {
-  const customers = [
-    { stanza: "contoso", tenantName: CONTOSO.name },
-    { stanza: "fabrikam", tenantName: "Fabrikam" },
-  ];
+  const customers = [{ stanza: "contoso" }, { stanza: "fabrikam" }];
   return new ServeBuffer({ folder: join(folder, "serve"), keepDays: 7, customers, ports: portsOf(disk, clock), log });
 }
 
@@ -67,6 +64,7 @@ const HEALTH: HealthEvent = {
   time: "2026-11-24T19:00:00.0000000Z",
   tenant: CONTOSO.name,
   tenant_id: CONTOSO.id,
+  input: "contoso",
   streams: [
     {
       stream: "alerts",

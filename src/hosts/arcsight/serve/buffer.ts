@@ -48,7 +48,7 @@ export interface BufferParts {
   readonly folder: string;
   readonly keepDays: number;
   /** All customers that may have events. */
-  readonly customers: readonly { readonly stanza: string; readonly tenantName: string }[];
+  readonly customers: readonly { readonly stanza: string }[];
   readonly ports: DiskPorts;
   readonly log: Log;
 }
@@ -89,7 +89,6 @@ export class ServeBuffer implements Sink {
   readonly kind = "durable";
   readonly #p: BufferParts;
   readonly #buffers = new Map<string, CustomerBuffer>();
-  readonly #stanzasByTenantName: ReadonlyMap<string, string>;
   readonly #queue: CommitQueue<readonly Entry[]>;
   readonly #tenantIds = new Map<string, string>();
   /** Segments of a failed group that are not truncated yet. */
@@ -99,7 +98,6 @@ export class ServeBuffer implements Sink {
   /** Takes over what earlier runs left. Throws Failure `state-unreadable`, `state-unwritable`. */
   constructor(parts: BufferParts) {
     this.#p = parts;
-    this.#stanzasByTenantName = new Map(parts.customers.map(({ stanza, tenantName }) => [tenantName, stanza]));
     this.#queue = new CommitQueue(
       (groups) => this.#commit(groups.flat()),
       (entries) =>
@@ -130,8 +128,8 @@ export class ServeBuffer implements Sink {
   }
 
   async health(event: HealthEvent): Promise<void> {
-    const stanza = this.#stanzasByTenantName.get(event.tenant);
-    if (stanza === undefined) return;
+    const stanza = event.input;
+    if (!this.#buffers.has(stanza)) return;
     if (event.tenant_id !== "") this.#tenantIds.set(stanza, event.tenant_id);
     await this.#queue.write([{ stanza, health: event }]);
   }
