@@ -149,6 +149,9 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
   void host
     .settleSecrets()
     .catch((error: unknown) => log.error("secrets could not be stored", { failure: asFailure(error).say }));
+  void host
+    .reportDisabledInputs()
+    .catch((error: unknown) => log.error("disabled inputs are not reported", { failure: asFailure(error).say }));
   if (!collector.hasCustomers) void host.sayIdle(stop);
   await running;
   const { exitCode, fatal } = await collector.close();

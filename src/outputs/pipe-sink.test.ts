@@ -130,3 +130,17 @@ describe("a health event carries the stanza of its input, also where two inputs 
     );
   });
 });
+
+test("the health of an input that does not run goes under another stanza, into its own index", async () => {
+  const stdout = new FakeStdout();
+  const pipe = new StreamPipe(stdout, clock, SPLUNK_STREAM);
+  const placeOf = (input: string) => (input === "disabled" ? { stanza: "a", index: "customer_b" } : undefined);
+  const sink = pipeSink({ events: pipe, health: pipe, form: "splunk", customers: stanzas, placeOf });
+  await sink.health(healthOf("Fabrikam", TENANT, "disabled"));
+  await sink.health(healthOf("a", TENANT, "a"));
+  expect([...stdout.taken.matchAll(/stanza="([^"]*)"|<index>([^<]*)/g)].map(([match]) => match)).toEqual([
+    'stanza="defender_mssp://a"',
+    "<index>customer_b",
+    'stanza="defender_mssp://a"',
+  ]);
+});

@@ -20,6 +20,12 @@ const WRITE_BYTES = 256 * 1024;
 /** What is needed of a customer to write its events. */
 export type PipeCustomer = EventStyle & Pick<Stanza, "name">;
 
+/** Under which stanza splunkd files an event, and in which index if not the stanza's. */
+export interface HealthPlace {
+  readonly stanza: string;
+  readonly index?: string;
+}
+
 export interface PipeSinkParts {
   readonly events: StreamPipe;
   /** The same pipe, or one of its own. */
@@ -28,6 +34,8 @@ export interface PipeSinkParts {
   readonly form: "splunk" | "lines";
   /** Every customer that can have an event of Microsoft's: their settings decide an event's style. */
   readonly customers: readonly PipeCustomer[];
+  /** Where the health of an input goes; undefined: under its own stanza. */
+  readonly placeOf?: (input: string) => HealthPlace | undefined;
 }
 
 /**
@@ -35,7 +43,7 @@ export interface PipeSinkParts {
  * so a written event may not be delivered. One batch at a time, because the buffer is shared and is reused
  * only after the pipe has taken it.
  */
-export function pipeSink({ events, health, form, customers }: PipeSinkParts): Sink {
+export function pipeSink({ events, health, form, customers, placeOf }: PipeSinkParts): Sink {
   const styles = new Map<string, EventStyle>(customers.map((customer) => [customer.name, customer]));
   const isXml = form === "splunk";
   const writeEvent = isXml ? writeSplunkEvent : writeJsonLine;
@@ -84,7 +92,8 @@ export function pipeSink({ events, health, form, customers }: PipeSinkParts): Si
       }),
     health: (event) =>
       inOrder(async () => {
-        if (isXml) writeSplunkHealth(buffer, event.input, event);
+        const place = placeOf?.(event.input);
+        if (isXml) writeSplunkHealth(buffer, place?.stanza ?? event.input, event, place?.index);
         else writeHealthLine(buffer, event);
         await flush(health);
       }),

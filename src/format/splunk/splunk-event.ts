@@ -143,12 +143,17 @@ export function endStreamedEvent(out: ByteWriter, xml: boolean): void {
   out.ascii(xml ? END : "\n");
 }
 
-/** A health event; `stanza` decides index and host, as for the customer's other events. */
-export function writeSplunkHealth(out: ByteWriter, stanza: string, event: HealthEvent): void {
+/**
+ * A health event; `stanza` decides index and host, as for the customer's other events.
+ *
+ * @param index instead of the stanza's.
+ */
+export function writeSplunkHealth(out: ByteWriter, stanza: string, event: HealthEvent, index?: string): void {
   const at = splunkTime(msFromTicks(parseInstant(event.time) ?? 0n));
   const source = xmlText(`${SOURCETYPE.health}:${event.tenant_id || "unknown"}`);
+  const toIndex = index === undefined ? "" : `<index>${xmlText(index)}</index>`;
   out.text(
-    `${openOf(stanza)}${at}</time><source>${source}</source><sourcetype>${SOURCETYPE.health}</sourcetype><data>${escapeMarkup(jsonForXml(event))}${END}`,
+    `${openOf(stanza)}${at}</time><source>${source}</source><sourcetype>${SOURCETYPE.health}</sourcetype>${toIndex}<data>${escapeMarkup(jsonForXml(event))}${END}`,
   );
 }
 

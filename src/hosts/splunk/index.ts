@@ -6,8 +6,9 @@
  * - `--validate-arguments`  `validate(world)`, print its `stdout`, exit with its `exitCode`
  * - none                    `run = await readRun(world)`, then `host = await openSplunkHost(run, world, stop)`.
  *   The collector gets `host.customers`, each with the vault that keeps rotated refresh tokens, `host.refused`
- *   and `host.sink`. Call `host.settleSecrets()` once collecting has begun; without any customer, call
- *   `host.sayIdle(stop)` instead. Stop on the signal or when `host.gone` fires, then `host.close()`, exit 0.
+ *   and `host.sink`. Call `host.settleSecrets()` and `host.reportDisabledInputs()` once collecting has begun;
+ *   without any customer, call `host.sayIdle(stop)` instead. Stop on the signal or when `host.gone` fires,
+ *   then `host.close()`, exit 0.
  *
  * Logging goes to `run.log`; its level comes from the settings.
  */
@@ -20,12 +21,13 @@ import { Failure, isFailure } from "../../model/failure.ts";
 import type { Clock, Http, Log, Random, Sink } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import type { GlobalSettings, RefusedSettings, Stanza } from "../../model/stanza.ts";
+import type { HealthPlace } from "../../outputs/pipe-sink.ts";
 import { pipeSink } from "../../outputs/pipe-sink.ts";
 import type { ByteSink } from "../../outputs/stream-pipe.ts";
 import { SPLUNK_STREAM, StreamPipe } from "../../outputs/stream-pipe.ts";
-import type { StampOf } from "../../stores/disk/file-stamps.ts";
-import type { LookResult, PasswordAccess, SplunkCustomer } from "./customer-credentials.ts";
-import { CustomerCredentials } from "./customer-credentials.ts";
+
+BOTH;
+
 import { storeAndMask } from "./masking.ts";
 import { PasswordStore } from "./passwords.ts";
 import type { SplunkDocument, SplunkStanza } from "./run-document.ts";
@@ -96,6 +98,8 @@ export interface SplunkHost {
    * when collecting has begun. Never throws a Failure.
    */
   settleSecrets(): Promise<void>;
+  /** Health events of the inputs that are disabled, at once and hourly, until the stop. Never throws a Failure. */
+  reportDisabledInputs(): Promise<void>;
   /** Logs at once and then hourly that there is no customer to collect, until `stop`. */
   sayIdle(stop: AbortSignal): Promise<void>;
   /** Writes the end of the stream: `cut` if it was not written within 2 s. */
@@ -167,6 +171,14 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       next_step: failure.nextStep,
     });
   const pipe = new StreamPipe(world.stdout, clock, SPLUNK_STREAM);
+  const places = new Map<string, HealthPlace>();
+  const sink = pipeSink({
+    events: pipe,
+    health: pipe,
+    form: "splunk",
+    customers: settings.stanzas,
+    placeOf: (input) => places.get(input),
+  });
   let settling: Promise<void> = Promise.resolve();
   async function settle(some: readonly ReadyStanza[]): Promise<void> {
     const clear = some.filter((one) => one.clear.length > 0);
@@ -195,12 +207,7 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       ...one,
       failure: settingsRefused(one, `the input ${JSON.stringify(one.name)}`),
     })),
-    sink: pipeSink({
-      events: pipe,
-      health: pipe,
-      form: "splunk",
-      customers: settings.stanzas,
-    }),
+    sink,
     gone: pipe.gone,
     async look(failing) {
       const found = await credentials.look(failing);
@@ -210,6 +217,18 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
     settleSecrets() {
       settling = settle(ready);
       return settling;
+    },
+    reportDisabledInputs() {
+      const { serverUri, sessionKey } = document;
+      const splunkd = () =>
+        credentials.access.splunkd ??
+        connectSplunkd(world, serverUri, sessionKey, splunkdCaFiles(settings.stanzas)[0], stop);
+      const running = document.stanzas.map(({ name }) => name);
+      const { version } = world;
+      return reportDisabledInputs(
+        { splunkd, running, clock, log, version, send: (event) => sink.health(event), places },
+        stop,
+      );
     },
     async sayIdle(stopped) {
       while (!stopped.aborted) {

@@ -35,6 +35,7 @@ export class FakeSplunkd implements Http {
       return request.method === "GET" ? this.#list(url) : this.#create(app, form);
     if (rest[0] === "storage" && rest[1] === "passwords")
       return this.#entry(request.method, app, decodeURIComponent(rest[2] ?? ""), form);
+    if (rest[0] === "data" && rest[1] === "inputs" && rest[3] === undefined) return this.#inputs(url);
     if (rest[0] === "data" && rest[1] === "inputs") {
       const input = this.inputs.get(decodeURIComponent(rest[3] ?? ""));
       if (request.method === "GET")
@@ -57,6 +58,17 @@ export class FakeSplunkd implements Http {
     const all = [...this.rows].toSorted(([a], [b]) => (a < b ? -1 : 1));
     const entry = all.slice(offset, offset + count).map(([id, row]) => entryOf(id, row));
     return answer(200, JSON.stringify({ entry, paging: { total: all.length, perPage: count, offset } }));
+  }
+
+  #inputs(url: URL): HttpAnswer {
+    const count = Number(url.searchParams.get("count") ?? 30);
+    const wanted = new Set(url.searchParams.getAll("f"));
+    const entry = [...this.inputs].slice(0, count < 1 ? undefined : count).map(([name, values]) => ({
+      name,
+      acl: { app: "TA_defender_mssp" },
+      content: Object.fromEntries(Object.entries(values).filter(([key]) => wanted.size === 0 || wanted.has(key))),
+    }));
+    return answer(200, JSON.stringify({ entry }));
   }
 
   #create(app: string, form: Record<string, string>): HttpAnswer {

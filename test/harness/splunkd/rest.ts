@@ -165,7 +165,7 @@ export class Rest {
     if (route.startsWith("storage/collections/data/")) return this.collection(namespace, path[3] ?? "");
     if (route === `data/modular-inputs/${this.options.schemeName}`) return this.registration();
     if (path[0] === "data" && path[1] === "inputs" && path[2] === this.options.schemeName)
-      return this.inputsCall(method, path[3], path[4], body);
+      return this.inputsCall(method, path[3], path[4], url.searchParams, body);
     if (path[0] === "configs" && path[1]?.startsWith("conf-"))
       return this.confCall(method, path[1].slice(5), path[2], body);
     return refuse(404, "Not Found");
@@ -232,14 +232,7 @@ export class Rest {
     const all = this.visible(namespace).toSorted((a, b) =>
       entryId(a.realm, a.name) < entryId(b.realm, b.name) ? -1 : 1,
     );
-    const asked = Number(query.get("count") ?? PAGE);
-    const offset = Number(query.get("offset") ?? 0);
-    const page = asked <= 0 ? all.slice(offset) : all.slice(offset, offset + asked);
-    return {
-      status: 200,
-      entries: page.map(passwordEntry),
-      paging: { total: all.length, perPage: asked <= 0 ? 10_000_000 : asked, offset },
-    };
+    return listPage(all.map(passwordEntry), query);
   }
 
   /** An app sees its own entries and what other apps export. */
@@ -277,6 +270,7 @@ export class Rest {
     method: string,
     name: string | undefined,
     action: string | undefined,
+    query: URLSearchParams,
     body: URLSearchParams,
   ): Promise<Reply> {
     const { schemeName, folder, app } = this.options;
@@ -286,7 +280,7 @@ export class Rest {
       app,
       content: Object.fromEntries(one.settings),
     });
-    if (name === undefined && method === "GET") return { status: 200, entries: inputs.map(entry) };
+    if (name === undefined && method === "GET") return listPage(inputs.map(entry), query);
     const stanzaName = name ?? body.get("name") ?? "";
     const known = inputs.find((one) => one.name === stanzaName);
     if (name !== undefined && !known) return refuse(404, `Could not find object id=${name}`);
@@ -375,6 +369,24 @@ export class Rest {
       entries: [{ name, app, content: Object.fromEntries(local.get(name) ?? []) }],
     };
   }
+}
+
+/**
+ * One page of a list: 30 entries unless `count` says otherwise, and of their content what `f` names. (Splunk
+ * REST API Reference, "Pagination and filtering parameters".)
+ */
+function listPage(all: readonly Entry[], query: URLSearchParams): Reply {
+  const asked = Number(query.get("count") ?? PAGE);
+  const offset = Number(query.get("offset") ?? 0);
+  const named = new Set(query.getAll("f"));
+  const page = asked <= 0 ? all.slice(offset) : all.slice(offset, offset + asked);
+  const shown = (content: Entry["content"]) =>
+    named.size === 0 ? content : Object.fromEntries(Object.entries(content).filter(([key]) => named.has(key)));
+  return {
+    status: 200,
+    entries: page.map((one) => ({ ...one, content: shown(one.content) })),
+    paging: { total: all.length, perPage: asked <= 0 ? 10_000_000 : asked, offset },
+  };
 }
 
 function refuse(status: number, text: string): Reply {

@@ -1,0 +1,139 @@
+import { StreamReport } from "../../collect/report.ts";
+import { readValue } from "../../config/kinds.ts";
+import { SCHEME } from "../../config/scheme.ts";
+import { refusedSettings } from "../../config/settings.ts";
+import { ALL_STREAMS, type HealthEvent } from "../../model/event.ts";
+import { Failure, isFailure } from "../../model/failure.ts";
+import type { Clock, Log, Sink } from "../../model/ports.ts";
+import type { HealthPlace } from "../../outputs/pipe-sink.ts";
+import type { Splunkd } from "./splunkd.ts";
+
+const HOUR_MS = 3_600_000;
+/** After a list that could not be read. */
+const AGAIN_MS = 300_000;
+/**
+ * One request for all inputs of all apps: a form may have saved them in any. `f` keeps secrets in clear text
+ * and most of the bytes out of the answer (Splunk REST API Reference, "Pagination and filtering parameters").
+ */
+const LIST = `/servicesNS/nobody/-/data/inputs/${SCHEME}?count=-1&${["disabled", "index", "tenant_id", "tenant_name", "credential"].map((key) => `f=${key}`).join("&")}`;
+
+/** An input of this program, enabled or not, as splunkd lists it. */
+interface ListedInput {
+  readonly name: string;
+  readonly isDisabled: boolean;
+  readonly index: string | undefined;
+  readonly values: Readonly<Record<string, string>>;
+}
+
+export interface DisabledInputsParts {
+  /** Throws Failure while splunkd cannot be asked. */
+  readonly splunkd: () => Splunkd;
+  /** Inputs of the run document. */
+  readonly running: readonly string[];
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly version: string;
+  readonly send: Sink["health"];
+  /** Gets the place of an event before it is sent. */
+  readonly places: Map<string, HealthPlace>;
+}
+
+/**
+ * splunkd leaves disabled inputs out of the run document, so only its list tells them from deleted ones. Each
+ * gets a health event with the state `off`, at once and hourly, until `stop`.
+ */
+export async function reportDisabledInputs(parts: DisabledInputsParts, stop: AbortSignal): Promise<void> {
+  let isUnread = false;
+  while (!stop.aborted) {
+    try {
+      await reportAll(parts, await listedInputs(parts.splunkd()), stop);
+      isUnread = false;
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      if (!isUnread && !stop.aborted)
+        parts.log.warn("splunkd's list of inputs cannot be read, so disabled inputs have no health event", {
+          failure: error.code,
+          say: error.say,
+        });
+      isUnread = true;
+    }
+    await parts.clock.pause(isUnread ? AGAIN_MS : HOUR_MS, stop);
+  }
+}
+
+async function reportAll(parts: DisabledInputsParts, inputs: readonly ListedInput[], stop: AbortSignal): Promise<void> {
+  // An input that was disabled a moment ago still runs, until splunkd restarts this program.
+  const isRunning = new Set(parts.running);
+  const disabled = inputs.filter(({ name, isDisabled }) => isDisabled && !isRunning.has(name));
+  const enabled = inputs.filter(({ name }) => isRunning.has(name));
+  for (const input of disabled) {
+    if (stop.aborted) return;
+    parts.places.set(input.name, placeOf(input, enabled));
+    await parts.send(healthOf(input, parts));
+  }
+}
+
+/**
+ * Whether splunkd files an event under a disabled input is not documented, so an enabled one carries it. The
+ * index stays the disabled input's own: who may read one customer's index must not find another's name there.
+ */
+function placeOf({ name, index }: ListedInput, enabled: readonly ListedInput[]): HealthPlace {
+  const carrier = enabled.find((one) => one.index === index) ?? enabled[0];
+  const isSame = carrier?.index === index || index === undefined;
+  return { stanza: carrier?.name ?? name, ...(isSame ? {} : { index }) };
+}
+
+function healthOf({ name, values }: ListedInput, { clock, version }: DisabledInputsParts): HealthEvent {
+  const { tenantName, tenantId } = refusedSettings({ name, values }, []);
+  const stream = new StreamReport(ALL_STREAMS, () => undefined);
+  stream.state = "off";
+  const nowMs = clock.nowMs();
+  return {
+    time: new Date(nowMs).toISOString(),
+    tenant: tenantName,
+    tenant_id: tenantId,
+    input: name,
+    streams: [
+      {
+        ...stream.health(nowMs),
+        say: `The input ${name} is disabled, so ${tenantName} is not collected.`,
+        next_step: `To collect it again, enable the input ${name} under Settings > Data inputs.`,
+      },
+    ],
+    credential: values["credential"] ?? null,
+    credential_days_left: null,
+    version,
+  };
+}
+
+/** Throws the failures of Splunkd, and `splunkd-answer`. */
+async function listedInputs(splunkd: Splunkd): Promise<readonly ListedInput[]> {
+  const { status, json } = await splunkd.get(LIST);
+  const entries = (json as { readonly entry?: unknown } | undefined)?.entry;
+  if (status !== 200 || !Array.isArray(entries))
+    throw new Failure("splunkd-answer", {
+      actor: "operator",
+      retry: { when: "later" },
+      status,
+      say: `splunkd answered a request for its list of inputs in an unknown form (${status}).`,
+      nextStep: "Look for the cause in splunkd.log.",
+    });
+  return entries.flatMap((entry: unknown): ListedInput[] => {
+    const { name, content } = (entry ?? {}) as { readonly name?: unknown; readonly content?: unknown };
+    if (typeof name !== "string") return [];
+    const values = Object.fromEntries(
+      Object.entries((content ?? {}) as Readonly<Record<string, unknown>>).flatMap(([key, value]) =>
+        value === null || value === undefined || value === "" ? [] : [[key, String(value)] as const],
+      ),
+    );
+    const disabled = readValue({ is: "yes-no" }, values["disabled"] ?? "0", 0);
+    return [
+      {
+        name,
+        isDisabled: disabled.ok && disabled.value,
+        index: values["index"],
+        values,
+      },
+    ];
+  });
+}
