@@ -95,6 +95,7 @@ const PAGE_WORDING: Wording = {
   tenant: () => "GUID or domain",
   guid: () => "GUID",
   start: () => "`12h`, `30d` or ISO time",
+  date: () => "date",
   address: (kind) => (kind.plain ? "http or https address" : "https address"),
   listen: () => "address and port",
   mode: () => "octal mode",

@@ -44,6 +44,7 @@ const SPEC_WORDING: Wording = {
   tenant: () => "string",
   guid: () => "string",
   start: () => "string",
+  date: () => "date",
   address: () => "string",
   listen: () => "string",
   mode: () => "octal mode",

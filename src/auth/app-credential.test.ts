@@ -41,5 +41,10 @@ describe("a customer's credential", () => {
 
   test("keeps the end of the client secret for the warnings", () => {
     expect(credentialOf({ ...PLAIN, clientSecret: sealed("s"), clientSecretEndsMs: 7 })).toMatchObject({ endsMs: 7 });
+    expect(
+      credentialOf({ ...PLAIN, clientSecret: sealed("s"), clientSecretEndsMs: 7, secretExpires: 9 }),
+    ).toMatchObject({
+      endsMs: 9,
+    });
   });
 });

@@ -1,7 +1,7 @@
 import { Failure } from "../model/failure.ts";
 import type { AppCredential } from "../model/sign-in.ts";
 import type { AuthKind, Stanza } from "../model/stanza.ts";
-import { authOf } from "../model/stanza.ts";
+import { authOf, secretEndsMs } from "../model/stanza.ts";
 
 /**
  * The credential of a stanza whose secrets are there. A stanza that signs in with a refresh token and has
@@ -11,7 +11,8 @@ import { authOf } from "../model/stanza.ts";
  * @param auth how the customer signs in, where the refresh token is not in the stanza but in a vault.
  */
 export function credentialOf(stanza: Stanza, auth: AuthKind = authOf(stanza)): AppCredential {
-  const { clientId, certificate, clientSecret, clientSecretEndsMs: endsMs } = stanza;
+  const { clientId, certificate, clientSecret } = stanza;
+  const endsMs = secretEndsMs(stanza);
   if (clientId === undefined) throw missing(stanza, "client_id");
   if (certificate !== undefined) return { kind: "certificate", clientId, path: certificate };
   if (clientSecret !== undefined)

@@ -38,6 +38,17 @@ test.each([
   expect(credentialDaysLeft(parts, NOW_MS)).toBe(days);
 });
 
+test.each([
+  [true, "Create a new client secret for the app. Write it into `client_secret` and its end into `secret_expires`."],
+  [false, "Create a new client secret for the app and store it: `defender-mssp credential set NAME --expires DATE`."],
+])(
+  "the warning says where the new client secret goes (in the customer's own settings: %s)",
+  (isOwnSecret, nextStep) => {
+    const parts = { tenantName: "contoso", secretEndsMs: NOW_MS + DAY_MS, isOwnSecret };
+    expect(credentialWarnings(parts, NOW_MS).map(({ failure }) => failure.nextStep)).toEqual([nextStep]);
+  },
+);
+
 test("a certificate is warned about too, the one that ends first counts, and each sentence names who must act", async () => {
   const folder = mkdtempSync(join(tmpdir(), "credential-end-"));
   try {

@@ -12,6 +12,8 @@ export interface SignInParts {
   readonly certificate?: string | undefined;
   /** When the client secret ends, as noted when it was stored. */
   readonly secretEndsMs?: number | undefined;
+  /** The secret stands in the customer's own settings, not in a shared credential. */
+  readonly isOwnSecret?: boolean;
 }
 
 /** Days until the first part of the sign-in ends; null when no end date is known. */
@@ -58,7 +60,9 @@ export function credentialWarnings(parts: SignInParts, nowMs: number): readonly 
       credentialWarning(
         `client-secret-${secret.threshold}`,
         `The client secret of ${parts.tenantName} ${secret.say}.`,
-        "Create a new client secret for the app and store it: `defender-mssp credential set NAME --expires DATE`.",
+        parts.isOwnSecret === true
+          ? "Create a new client secret for the app. Write it into `client_secret` and its end into `secret_expires`."
+          : "Create a new client secret for the app and store it: `defender-mssp credential set NAME --expires DATE`.",
       ),
     );
   }

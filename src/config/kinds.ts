@@ -1,4 +1,4 @@
-import { formatInstant, parseInstant, ticksFromMs } from "../model/instant.ts";
+import { formatInstant, msFromTicks, parseInstant, ticksFromMs } from "../model/instant.ts";
 import { proxyAddress } from "../model/proxy-address.ts";
 import type { Kind, ListenAddress, ReadOf, StartPoint } from "../model/setting.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
@@ -45,6 +45,7 @@ const READERS: Readers = {
   tenant: (_, text) => readTenant(text),
   guid: (_, text) => readGuid(text),
   start: (_, text, nowMs) => readStart(text, nowMs),
+  date: (_, text) => readDate(text),
   address: (kind, text) => readAddress(text, kind.plain === true, kind.login === true),
   listen: (_, text) => readListen(text),
   audience: (_, text) => readAudience(text),
@@ -189,6 +190,12 @@ function readStart(text: string, nowMs: number): Reading<StartPoint> {
   if (at < ticksFromMs(nowMs - START_MAX_DAYS * DAY_MS))
     return no(`${shown(text)} is more than ${START_MAX_DAYS}d ago; ${instead}`);
   return ok({ kind: "at", at });
+}
+
+/** A day is its first instant in UTC. */
+function readDate(text: string): Reading<number> {
+  const at = parseInstant(/^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T00:00:00Z` : text);
+  return at === undefined ? no(`${shown(text)} is not a valid date; write it as 2027-11-24`) : ok(msFromTicks(at));
 }
 
 function readAddress(text: string, plain: boolean, login: boolean): Reading<string> {

@@ -64,6 +64,8 @@ describe("a value is taken in every form a person writes it", () => {
     [{ tenant_id: "{11111111-2222-3333-4444-55555555AAAA}" }, { tenantId: "11111111-2222-3333-4444-55555555aaaa" }],
     [{ tenant_id: " Contoso.OnMicrosoft.com " }, { tenantId: "contoso.onmicrosoft.com" }],
     [{ start: "12h" }, { start: { kind: "ago", ms: 12 * 3_600_000 } }],
+    [{ secret_expires: "2027-11-24" }, { secretExpires: Date.UTC(2027, 10, 24) }],
+    [{ secret_expires: "2020-01-01T12:00:00Z" }, { secretExpires: Date.UTC(2020, 0, 1, 12) }],
     [{ start: "3650d" }, { start: { kind: "ago", ms: 3650 * 86_400_000 } }],
     [
       { start: "2026-11-01T00:00:00+01:00" },
@@ -134,6 +136,10 @@ describe("a wrong setting is refused with the stanza, the key, its bound and wha
     [
       { start: "2026-11-24T12:00:01Z" },
       'contoso: start: "2026-11-24T12:00:01Z" is in the future; write for example 12h, 30d (at most 3650d) or an ISO time such as 2026-11-17T12:00:00Z',
+    ],
+    [
+      { secret_expires: "24.11.2027" },
+      'contoso: secret_expires: "24.11.2027" is not a valid date; write it as 2027-11-24',
     ],
     [
       { start: "yesterday" },

@@ -15,6 +15,7 @@ import { apiOf, audienceOf } from "../model/permissions.ts";
 import type { Clock, Http, Log, Random, RefreshTokenVault, SourceStream, TokenSource } from "../model/ports.ts";
 import type { AppCredential } from "../model/sign-in.ts";
 import type { GlobalSettings, RefusedSettings, Stanza } from "../model/stanza.ts";
+import { secretEndsMs } from "../model/stanza.ts";
 import type { StateFolder } from "../model/state.ts";
 import type { StreamName } from "../model/stream.ts";
 import type { Tenant, TenantId } from "../model/tenant.ts";
@@ -313,7 +314,8 @@ function credentialReport(signIn: CustomerSignIn): CredentialReport {
       tenantName: stanza.tenantName,
       refreshToken: presentVault,
       certificate: stanza.certificate,
-      secretEndsMs: stanza.certificate === undefined ? stanza.clientSecretEndsMs : undefined,
+      secretEndsMs: stanza.certificate === undefined ? secretEndsMs(stanza) : undefined,
+      isOwnSecret: stanza.secretExpires !== undefined,
     };
   };
   return {

@@ -25,6 +25,8 @@ export type Kind =
   | { readonly is: "tenant" }
   | { readonly is: "guid" }
   | { readonly is: "start" }
+  /** A day or an instant, in the future or the past; becomes milliseconds since 1970. */
+  | { readonly is: "date" }
   /** `plain`: http is allowed too (a proxy). `login`: user and password are allowed in it. */
   | { readonly is: "address"; readonly plain?: boolean; readonly login?: boolean }
   | { readonly is: "listen" }
@@ -74,7 +76,7 @@ export type ReadOf<K extends Kind> = K extends { readonly is: "choice"; readonly
     ? readonly Word[]
     : K extends { readonly is: "names" }
       ? readonly string[]
-      : K extends { readonly is: "whole" | "mode" }
+      : K extends { readonly is: "whole" | "mode" | "date" }
         ? number
         : K extends { readonly is: "yes-no" }
           ? boolean

@@ -72,6 +72,14 @@ const ROWS = [
     },
   },
   {
+    key: "secret_expires",
+    kind: { is: "date" },
+    otherwise: "none: nobody is warned",
+    hosts: EVERYWHERE,
+    title: "Client secret expires",
+    help: "Date on which the client secret expires, as the app registration shows it, for example 2027-11-24. You are warned 60, 30 and 7 days before. Write the new date when you replace the secret.",
+  },
+  {
     key: "certificate",
     kind: { is: "file" },
     otherwise: "none",

@@ -52,6 +52,14 @@ export interface Stanza extends Omit<CustomerSettings, "endpoints" | "route" | "
   readonly clientSecretEndsMs?: number;
 }
 
+/**
+ * When the client secret ends, if somebody noted it: in the stanza's own `secret_expires`, else where its
+ * shared credential was stored.
+ */
+export function secretEndsMs(stanza: Pick<Stanza, "secretExpires" | "clientSecretEndsMs">): number | undefined {
+  return stanza.secretExpires ?? stanza.clientSecretEndsMs;
+}
+
 export type GlobalSettings = ValuesOf<GlobalRow>;
 
 /** A customer whose settings are wrong, so that there is no stanza, as far as it is known. */
