@@ -56,6 +56,11 @@ export interface RestOptions {
   readonly scheme: () => Scheme | undefined;
   /** Runs `--validate-arguments`; answers the refusal. */
   readonly validate: (name: string, settings: ReadonlyMap<string, string>) => Promise<string | undefined>;
+  /**
+   * Awaited for each edit between its validation and its write, so that a test can make edits slow or hold
+   * one while it sends another.
+   */
+  readonly beforeWrite?: ((name: string) => Promise<void>) | undefined;
   /** Inputs have changed: the single instance is restarted. */
   readonly inputsChanged: () => void;
 }
@@ -290,19 +295,25 @@ export class Rest {
     if (name === undefined && known)
       return refuse(409, `In handler '${schemeName}': An object with name=${stanzaName} already exists`);
 
+    const isEdit = method !== "DELETE" && action !== "enable" && action !== "disable";
+    if (isEdit) {
+      const refusal = await this.editRefusal(stanzaName, body, known?.settings, name === undefined);
+      if (refusal) return refusal;
+    }
+    await this.options.beforeWrite?.(stanzaName);
     const stanza = `${schemeName}://${stanzaName}`;
+    // Read only now: other edits were written while this one was validated.
     const local = readConf(`${folder}/local/inputs.conf`);
     if (method === "DELETE") {
       local.delete(stanza);
       return this.saved(local, 200, []);
     }
+    if (name === undefined && local.has(stanza))
+      return refuse(409, `In handler '${schemeName}': An object with name=${stanzaName} already exists`);
     const settings = new Map(local.get(stanza));
-    if (action === "enable" || action === "disable") settings.set("disabled", action === "disable" ? "1" : "0");
-    else {
-      const refusal = await this.editRefusal(stanzaName, body, known?.settings, name === undefined);
-      if (refusal) return refusal;
+    if (isEdit) {
       for (const [key, value] of body) if (key !== "name" && key !== "output_mode") settings.set(key, value);
-    }
+    } else settings.set("disabled", action === "disable" ? "1" : "0");
     local.set(stanza, settings);
     return this.saved(local, name === undefined ? 201 : 200, [
       { name: stanzaName, app, content: Object.fromEntries(settings) },

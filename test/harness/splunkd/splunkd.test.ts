@@ -328,6 +328,41 @@ describe("the management port of the fake splunkd", () => {
     expect((await splunkd.stop()).faults).toEqual([]);
   });
 
+  test("edits that are written while another one is validated are all kept, and each restarts the process", async () => {
+    const inputs = "/servicesNS/nobody/fake_app/data/inputs/defender_mssp";
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const splunkd = await start({
+      conf: one("well"),
+      restartPerEdit: true,
+      beforeWrite: (name) => (name === "slow" ? gate : Promise.resolve()),
+    });
+    const slow = ask(splunkd, "POST", inputs, { name: "slow", behave: "well" });
+    expect((await ask(splunkd, "POST", inputs, { name: "quick", behave: "well" })).status).toBe(201);
+    expect((await ask(splunkd, "POST", `${inputs}/one`, { behave: "well", count: "2" })).status).toBe(200);
+    open();
+    expect((await slow).status).toBe(201);
+    const list = await ask(splunkd, "GET", inputs);
+    expect(list.body.entry?.map(({ name, content }) => [name, content["count"]])).toEqual([
+      ["one", "2"],
+      ["quick", undefined],
+      ["slow", undefined],
+    ]);
+    await splunkd.until((s) => s.restarts === 3 && s.isRunning, "one restart for each edit");
+    expect(splunkd.edits).toBe(3);
+    expect((await splunkd.stop()).faults).toEqual([]);
+  });
+
+  test("of two that create the same input at once, one is answered 409", async () => {
+    const inputs = "/servicesNS/nobody/fake_app/data/inputs/defender_mssp";
+    const splunkd = await start({ conf: one("well") });
+    const both = ["1", "2"].map((count) => ask(splunkd, "POST", inputs, { name: "two", behave: "well", count }));
+    expect((await Promise.all(both)).map(({ status }) => status).toSorted()).toEqual([201, 409]);
+    expect((await splunkd.stop()).faults).toEqual([]);
+  });
+
   test("configs/conf-* reads default under local and writes local", async () => {
     const splunkd = await start({ conf: one("well") });
     const path = "/servicesNS/nobody/fake_app/configs/conf-inputs";

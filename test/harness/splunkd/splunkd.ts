@@ -58,6 +58,13 @@ export interface SplunkdOptions {
   readonly graceMs?: number;
   /** After a process that ended by itself or was killed; null: it is not restarted. */
   readonly restartAfterMs?: number | null;
+  /**
+   * Each edit stops and starts the process, also one that is answered while the process restarts. Default:
+   * such edits lead to one more restart together. Which one a real splunkd does is not documented.
+   */
+  readonly restartPerEdit?: boolean;
+  /** Awaited for each edit of an input between its validation and its write. */
+  readonly beforeWrite?: (name: string) => Promise<void>;
   /** Added to the environment that splunkd gives. */
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -106,6 +113,8 @@ export class Splunkd {
   readonly faults: string[] = [];
   scheme: Scheme | undefined;
   restarts = 0;
+  /** Edits of inputs that were written, whoever sent them. */
+  edits = 0;
   /** The process is gone and is not started again. */
   hasGivenUp = false;
   private readonly options: SplunkdOptions;
@@ -117,7 +126,7 @@ export class Splunkd {
   private sessionKey = "";
   private lastEnd: RunEnd | undefined;
   private state: "starting" | "running" | "restarting" | "stopping" | "stopped" = "starting";
-  private changedAgain = false;
+  private restartsDue = 0;
   private quickEnds: number[] = [];
   private readonly watchers = new Set<() => void>();
 
@@ -147,7 +156,11 @@ export class Splunkd {
       collections: options.collections ?? {},
       scheme: () => self?.scheme,
       validate: async (name, settings) => (await self?.validate(name, settings))?.message,
-      inputsChanged: () => void self?.restart(),
+      beforeWrite: options.beforeWrite,
+      inputsChanged: () => {
+        if (self) self.edits++;
+        void self?.restart();
+      },
     });
     for (const password of options.passwords ?? []) rest.passwords.put(password);
     self = new Splunkd(options, {
@@ -350,24 +363,22 @@ export class Splunkd {
   }
 
   /**
-   * Stops and starts the process with the inputs as they are now, as after every edit. Edits made meanwhile
-   * lead to one more restart.
+   * Stops and starts the process with the inputs as they are now, as after every edit; see `restartPerEdit`
+   * for edits made meanwhile.
    */
   async restart(): Promise<void> {
-    if (this.state === "restarting") {
-      this.changedAgain = true;
-      return;
-    }
-    if (this.state !== "running") return;
+    if (this.state !== "running" && this.state !== "restarting") return;
+    this.restartsDue = this.options.restartPerEdit === true ? this.restartsDue + 1 : 1;
+    if (this.state === "restarting") return;
     this.state = "restarting";
-    do {
-      this.changedAgain = false;
+    while (this.restartsDue > 0) {
+      this.restartsDue--;
       await this.run?.stop(this.graceMs);
       if (this.isStopping()) return;
       this.restarts++;
       this.launch();
-      this.state = this.changedAgain ? "restarting" : "running";
-    } while (this.changedAgain);
+      this.state = this.restartsDue > 0 ? "restarting" : "running";
+    }
   }
 
   private isStopping(): boolean {
