@@ -330,19 +330,19 @@ describe("the management port of the fake splunkd", () => {
 
   test("edits that are written while another one is validated are all kept, and each restarts the process", async () => {
     const inputs = "/servicesNS/nobody/fake_app/data/inputs/defender_mssp";
-    let open = (): void => undefined;
-    const gate = new Promise<void>((resolve) => {
-      open = resolve;
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
     });
     const splunkd = await start({
       conf: one("well"),
       restartPerEdit: true,
-      beforeWrite: (name) => (name === "slow" ? gate : Promise.resolve()),
+      beforeWrite: (name) => (name === "slow" ? held : Promise.resolve()),
     });
     const slow = ask(splunkd, "POST", inputs, { name: "slow", behave: "well" });
     expect((await ask(splunkd, "POST", inputs, { name: "quick", behave: "well" })).status).toBe(201);
     expect((await ask(splunkd, "POST", `${inputs}/one`, { behave: "well", count: "2" })).status).toBe(200);
-    open();
+    release();
     expect((await slow).status).toBe(201);
     const list = await ask(splunkd, "GET", inputs);
     expect(list.body.entry?.map(({ name, content }) => [name, content["count"]])).toEqual([
@@ -359,7 +359,7 @@ describe("the management port of the fake splunkd", () => {
     const inputs = "/servicesNS/nobody/fake_app/data/inputs/defender_mssp";
     const splunkd = await start({ conf: one("well") });
     const both = ["1", "2"].map((count) => ask(splunkd, "POST", inputs, { name: "two", behave: "well", count }));
-    expect((await Promise.all(both)).map(({ status }) => status).toSorted()).toEqual([201, 409]);
+    expect((await Promise.all(both)).map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([201, 409]);
     expect((await splunkd.stop()).faults).toEqual([]);
   });
 
