@@ -104,6 +104,14 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
   const { log, settings } = run;
   const { globals, stateDir } = host;
   const vaults = new Map(host.customers.map(({ stanza, vault }) => [stanza.name, vault]));
+  // Each masked secret can make splunkd restart this program. Nothing is written before all are masked, so
+  // nothing has to be sent again after those restarts.
+  await host.settleSecrets();
+  if (stop.aborted) {
+    await host.close();
+    await world.http.close().catch(() => undefined);
+    return EXIT.done;
+  }
   let collector: Collector;
   try {
     collector = await Collector.open({
@@ -146,9 +154,6 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
     return stopped ? EXIT.done : exitCodeOf(failure);
   }
   const running = collector.run();
-  void host
-    .settleSecrets()
-    .catch((error: unknown) => log.error("secrets could not be stored", { failure: asFailure(error).say }));
   void host
     .reportDisabledInputs()
     .catch((error: unknown) => log.error("disabled inputs are not reported", { failure: asFailure(error).say }));

@@ -130,6 +130,17 @@ describe("--validate-arguments", () => {
     });
   });
 
+  test("accepts the program's own edit, which sends the mask and nothing else, and no other setting without a tenant", async () => {
+    const sent = (values: Record<string, string>) =>
+      world(`<items><item name="contoso">${params({ disabled: "0", ...values })}</item></items>`);
+    expect(await validate(sent({ client_secret: "********", refresh_token: "********" }))).toEqual({
+      stdout: "",
+      exitCode: 0,
+    });
+    for (const values of [{ client_secret: "clear" }, { client_secret: "********", cloud: "commercial" }, {}])
+      expect(await validate(sent(values))).toMatchObject({ exitCode: 1 });
+  });
+
   test("refuses with one plain sentence per problem, as splunkd wants it", async () => {
     expect(
       await validate(world(items({ cloud: "&lt;mars&gt;", poll_seconds: "0", client_secret: "hunter2\n" }))),
@@ -163,6 +174,7 @@ describe("a run", () => {
         stanza("masked", { tenant_id: "b.example.com", client_secret: "********" }),
       ),
     );
+    outside.fake.inputs.set("good", { client_secret: "s3cret" });
     const run = await readRun(outside);
     const host = await openSplunkHost(run, outside, new AbortController().signal);
 

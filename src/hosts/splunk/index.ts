@@ -5,10 +5,10 @@
  * - `--scheme`              print `schemeDocument()`, exit 0
  * - `--validate-arguments`  `validate(world)`, print its `stdout`, exit with its `exitCode`
  * - none                    `run = await readRun(world)`, then `host = await openSplunkHost(run, world, stop)`.
- *   The collector gets `host.customers`, each with the vault that keeps rotated refresh tokens, `host.refused`
- *   and `host.sink`. Call `host.settleSecrets()` and `host.reportDisabledInputs()` once collecting has begun;
- *   without any customer, call `host.sayIdle(stop)` instead. Stop on the signal or when `host.gone` fires,
- *   then `host.close()`, exit 0.
+ *   Await `host.settleSecrets()`. Then the collector gets `host.customers`, each with the vault that keeps
+ *   rotated refresh tokens, `host.refused` and `host.sink`. Call `host.reportDisabledInputs()` once collecting
+ *   has begun; without any customer, call `host.sayIdle(stop)` instead. Stop on the signal or when `host.gone`
+ *   fires, then `host.close()`, exit 0.
  *
  * Logging goes to `run.log`; its level comes from the settings.
  */
@@ -17,7 +17,7 @@ import type { FileLook, FileRule, ParsedSettings } from "../../config/settings.t
 import { parseStanzas, refusedSettings, settingsRefused } from "../../config/settings.ts";
 import { lineLog } from "../../format/log-line.ts";
 import type { FingerprintOf } from "../../model/endpoint-binding.ts";
-import { Failure, isFailure } from "../../model/failure.ts";
+import { asFailure, Failure, isFailure } from "../../model/failure.ts";
 import type { Clock, Http, Log, Random, Sink } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import type { GlobalSettings, RefusedSettings, Stanza } from "../../model/stanza.ts";
@@ -25,10 +25,11 @@ import type { HealthPlace } from "../../outputs/pipe-sink.ts";
 import { pipeSink } from "../../outputs/pipe-sink.ts";
 import type { ByteSink } from "../../outputs/stream-pipe.ts";
 import { SPLUNK_STREAM, StreamPipe } from "../../outputs/stream-pipe.ts";
-
-BOTH;
-
-import { storeAndMask } from "./masking.ts";
+import type { StampOf } from "../../stores/disk/file-stamps.ts";
+import type { LookResult, PasswordAccess, SplunkCustomer } from "./customer-credentials.ts";
+import { CustomerCredentials } from "./customer-credentials.ts";
+import { reportDisabledInputs } from "./disabled-inputs.ts";
+import { EDITS_AFTER_STOP_MS, storeAndMask } from "./masking.ts";
 import { PasswordStore } from "./passwords.ts";
 import type { SplunkDocument, SplunkStanza } from "./run-document.ts";
 import { openedStanzas, parseDocument, readDocumentText } from "./run-document.ts";
@@ -94,8 +95,9 @@ export interface SplunkHost {
    */
   look(failing: ReadonlySet<string>): Promise<LookResult>;
   /**
-   * Stores and masks secrets that were typed in clear. splunkd restarts this program afterwards, so call it
-   * when collecting has begun. Never throws a Failure.
+   * Stores and masks secrets that were typed in clear. splunkd can restart this program for each edit, so
+   * call it before collecting begins: then a restart finds nothing half done. Returns after 10 s at the
+   * latest, and soon after the stop; what is left then goes on beside collecting. Never throws a Failure.
    */
   settleSecrets(): Promise<void>;
   /** Health events of the inputs that are disabled, at once and hourly, until the stop. Never throws a Failure. */
@@ -107,7 +109,8 @@ export interface SplunkHost {
 }
 
 const HOUR_MS = 3_600_000;
-const SETTLE_LIMIT_MS = 1500;
+/** With the 50 s after which a silent customer is reported, this makes the 60 s that were promised. */
+const SETTLE_BEFORE_COLLECTING_MS = 10_000;
 const PASSWORDS_LIMIT_MS = 35_000;
 
 export function validate(world: Pick<SplunkWorld, "stdin" | "clock" | "files" | "splunkHome">): Promise<Verdict> {
@@ -180,14 +183,37 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
     placeOf: (input) => places.get(input),
   });
   let settling: Promise<void> = Promise.resolve();
+  let stoppedAtMs = stop.aborted ? clock.monotonicMs() : undefined;
+  stop.addEventListener(
+    "abort",
+    () => {
+      stoppedAtMs ??= clock.monotonicMs();
+    },
+    { once: true },
+  );
+  /** Running edits are finished, because each interrupted edit costs one more restart. */
+  async function finishEdits(): Promise<void> {
+    const done = new AbortController();
+    const spentMs = stoppedAtMs === undefined ? 0 : clock.monotonicMs() - stoppedAtMs;
+    await Promise.race([settling, clock.pause(Math.max(0, EDITS_AFTER_STOP_MS - spentMs), done.signal)]);
+    done.abort();
+  }
+  /** Never rejects. */
   async function settle(some: readonly ReadyStanza[]): Promise<void> {
+    try {
+      await settleThese(some);
+    } catch (error) {
+      log.error("secrets could not be stored", { failure: asFailure(error).say });
+    }
+  }
+  async function settleThese(some: readonly ReadyStanza[]): Promise<void> {
     const clear = some.filter((one) => one.clear.length > 0);
     const unstored = some.filter((one) => one.clear.length > 0 || one.certificateToBind !== undefined);
     if (unstored.length === 0) return;
     const { store, splunkd, failure } = credentials.access;
     if (store && splunkd) {
       const found = new Map<string, SplunkStanza>(document.stanzas.map((one) => [one.name, one]));
-      await store.inOneChange(() => storeAndMask({ ready: unstored, found, store, splunkd, clock, log }));
+      await store.inOneChange(() => storeAndMask(unstored, { found, store, splunkd, clock, log, stop }));
     } else if (clear.length > 0)
       log.warn(
         "secrets typed into inputs stay in clear text in inputs.conf, because the credential store cannot be used",
@@ -214,9 +240,13 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       settling = settling.then(() => settle(found.isNew));
       return { customers: found.ready.map((one) => credentials.customer(one)), refused: found.refused };
     },
-    settleSecrets() {
+    async settleSecrets() {
       settling = settle(ready);
-      return settling;
+      const done = new AbortController();
+      const limit = clock.pause(SETTLE_BEFORE_COLLECTING_MS, AbortSignal.any([stop, done.signal]));
+      await Promise.race([settling, limit]);
+      done.abort();
+      if (stop.aborted) await finishEdits();
     },
     reportDisabledInputs() {
       const { serverUri, sessionKey } = document;
@@ -244,11 +274,7 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       }
     },
     async close() {
-      const answered = new AbortController();
-      // Running edits are finished, because each interrupted edit costs one more restart.
-      const settled = Promise.race([settling.catch(() => {}), clock.pause(SETTLE_LIMIT_MS, answered.signal)]);
-      const [closed] = await Promise.all([pipe.close(), settled]);
-      answered.abort();
+      const [closed] = await Promise.all([pipe.close(), finishEdits()]);
       return closed;
     },
   };

@@ -9,7 +9,6 @@ import type { FileRule } from "../../config/settings.ts";
 import { MASK, parseStanzas } from "../../config/settings.ts";
 import { endpointBinding } from "../../model/endpoint-binding.ts";
 import { Failure } from "../../model/failure.ts";
-import type { HttpAnswer, HttpRequest } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import { storeAndMask } from "./masking.ts";
@@ -69,6 +68,7 @@ function sealedValues(values: Readonly<Record<string, string>>): SplunkStanza["v
 async function start(fake: FakeSplunkd, raw: readonly TypedStanza[]) {
   const clock = new FakeClock(T0, { pauses: "pass" });
   const log = new FakeLog();
+  for (const { name, values } of raw) fake.inputs.set(name, { ...values });
   const splunkd = new Splunkd({
     http: fake,
     clock,
@@ -82,13 +82,13 @@ async function start(fake: FakeSplunkd, raw: readonly TypedStanza[]) {
   expect(parsed.problems).toEqual([]);
   const resolution = await resolveSecrets(parsed.stanzas, parsed.masked, store, undefined, ports);
   const finish = () =>
-    storeAndMask({
-      ready: resolution.ready,
+    storeAndMask(resolution.ready, {
       found: new Map(raw.map((one) => [one.name, { ...one, values: sealedValues(one.values) }])),
       store,
       splunkd,
       clock,
       log,
+      stop: new AbortController().signal,
     });
   return { ...resolution, store, splunkd, log, clock, finish };
 }
@@ -113,7 +113,7 @@ describe("a secret typed into the form", () => {
     expect(fake.edits).toEqual([
       {
         path: `/servicesNS/nobody/search/data/inputs/defender_mssp/${encodeURIComponent("Müller & Söhne")}`,
-        form: { tenant_id: TENANT, client_id: CLIENT, client_secret: MASK, refresh_token: MASK },
+        form: { client_secret: MASK, refresh_token: MASK },
       },
     ]);
 
@@ -164,20 +164,13 @@ describe("a secret typed into the form", () => {
   });
 
   test("that is typed while splunkd is about to write our mask is stored all the same, and named without being shown", async () => {
-    class TypedMeanwhile extends FakeSplunkd {
-      override async send(request: HttpRequest): Promise<HttpAnswer> {
-        if (request.method === "POST" && request.url.includes("/data/inputs/")) {
-          this.inputs.set("a", { client_secret: "typed in between" });
-          const seen = this.requests.length;
-          while (this.requests.length === seen) await new Promise((resolve) => setImmediate(resolve));
-          this.inputs.set("a", { client_secret: MASK });
-        }
-        return super.send(request);
-      }
-    }
-    const fake = new TypedMeanwhile();
+    const fake = new FakeSplunkd();
+    fake.validating = async (name) => {
+      fake.inputs.set(name, { client_secret: "typed in between" });
+      const seen = fake.requests.length;
+      while (fake.requests.length === seen) await new Promise((resolve) => setImmediate(resolve));
+    };
     const { finish, log } = await start(fake, [stanzaOf("a", { client_secret: "old" })]);
-    fake.inputs.set("a", { client_secret: "old" });
     await finish();
     expect(open((await start(fake, [stanzaOf("a", { client_secret: MASK })])).ready[0]?.stanza.clientSecret)).toBe(
       "typed in between",
@@ -188,14 +181,48 @@ describe("a secret typed into the form", () => {
     expect(inspect(log.lines, { depth: 9 })).not.toContain("typed in between");
   });
 
-  test("is masked beside the client id that stands there now, not the one that we were started with", async () => {
+  test("that is typed after splunkd wrote our mask is left to the restart that follows, and not reported as stored", async () => {
+    const fake = new FakeSplunkd();
+    fake.edited = () => fake.inputs.set("a", { client_secret: "typed afterwards" });
+    const { finish, log, store } = await start(fake, [stanzaOf("a", { client_secret: "old" })]);
+    await finish();
+    expect(open(store.get(customerSecretId("a", "client_secret"))?.value)).toBe("old");
+    expect(fake.inputs.get("a")).toEqual({ client_secret: "typed afterwards" });
+    expect(log.lines.map((line) => line.message)).toEqual(["a secret typed into an input is stored and masked"]);
+  });
+
+  test("is masked without touching a setting that somebody changes at the same time", async () => {
     const fake = new FakeSplunkd();
     const { finish } = await start(fake, [stanzaOf("a", { client_secret: "key" })]);
-    fake.inputs.set("a", { tenant_id: TENANT, client_id: "another-client", client_secret: "key" });
+    fake.validating = async (name) => {
+      fake.inputs.set(name, { ...fake.inputs.get(name), client_id: "another-client" });
+    };
     await finish();
-    expect(fake.edits.map((edit) => edit.form)).toEqual([
-      { tenant_id: TENANT, client_id: "another-client", client_secret: MASK },
-    ]);
+    expect(fake.edits.map((edit) => edit.form)).toEqual([{ client_secret: MASK }]);
+    expect(fake.inputs.get("a")).toMatchObject({ client_id: "another-client", client_secret: MASK });
+  });
+
+  test("that another inputs.conf sets is edited once a day only, because each edit restarts the program", async () => {
+    const fake = new FakeSplunkd();
+    fake.shadowed.add("client_secret");
+    const typed = stanzaOf("a", { client_secret: "key" });
+    const first = await start(fake, [typed]);
+    await first.finish();
+    expect(fake.edits).toHaveLength(1);
+    const second = await start(fake, [typed]);
+    await second.finish();
+    expect(fake.edits).toHaveLength(1);
+    for (const { log } of [first, second])
+      expect(log.lines).toEqual([
+        expect.objectContaining({
+          level: "error",
+          message: "a secret is stored, but another inputs.conf sets it in clear text, so splunkd cannot mask it",
+        }),
+      ]);
+    const later = await start(fake, [typed]);
+    later.clock.now += 25 * 3_600_000;
+    await later.finish();
+    expect(fake.edits).toHaveLength(2);
   });
 
   test("that is typed again over a stored one wins", async () => {

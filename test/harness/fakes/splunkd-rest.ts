@@ -14,10 +14,17 @@ interface StoredRow {
 /** splunkd's REST as far as we use it, in memory; every request is kept. */
 export class FakeSplunkd implements Http {
   readonly rows = new Map<string, StoredRow>();
+  /** Edits that were accepted. */
   readonly edits: { path: string; form: Record<string, string> }[] = [];
   readonly requests: HttpRequest[] = [];
-  /** Inputs as they are now, for those who ask before they edit. */
+  /** Inputs as inputs.conf has them. An edit of another one is answered 404. */
   readonly inputs = new Map<string, Record<string, string>>();
+  /** What splunkd does between an edit's request and its write: it validates, for instance. */
+  validating: (name: string) => Promise<void> = async () => {};
+  /** Called once an edit is written; its answer follows. */
+  edited: () => void = () => {};
+  /** Settings that a file of higher precedence sets: an edit is accepted and changes nothing. */
+  readonly shadowed = new Set<string>();
   /** Statuses that the next requests get instead of an answer. */
   readonly refusals: number[] = [];
   /** splunkd's own ceiling on a list page, whatever `count` asks for. */
@@ -35,15 +42,33 @@ export class FakeSplunkd implements Http {
       return request.method === "GET" ? this.#list(url) : this.#create(app, form);
     if (rest[0] === "storage" && rest[1] === "passwords")
       return this.#entry(request.method, app, decodeURIComponent(rest[2] ?? ""), form);
-    if (rest[0] === "data" && rest[1] === "inputs" && rest[3] === undefined) return this.#inputs(url);
-    if (rest[0] === "data" && rest[1] === "inputs") {
-      const input = this.inputs.get(decodeURIComponent(rest[3] ?? ""));
-      if (request.method === "GET")
-        return input ? answer(200, JSON.stringify({ entry: [{ content: input }] })) : answer(404, "{}");
-      this.edits.push({ path: url.pathname, form });
-      return answer(200, "{}");
-    }
+    if (rest[0] === "data" && rest[1] === "inputs" && rest[3] === undefined && request.method === "GET")
+      return this.#inputs(url);
+    if (rest[0] === "data" && rest[1] === "inputs")
+      return this.#input(request.method, url.pathname, rest[3] && decodeURIComponent(rest[3]), form);
     return answer(404, "{}");
+  }
+
+  async #input(
+    method: string,
+    path: string,
+    named: string | undefined,
+    form: Record<string, string>,
+  ): Promise<HttpAnswer> {
+    const name = named ?? form["name"] ?? "";
+    if (method === "GET") {
+      const input = this.inputs.get(name);
+      return input ? answer(200, JSON.stringify({ entry: [{ content: input }] })) : answer(404, "{}");
+    }
+    await this.validating(name);
+    const input = this.inputs.get(name);
+    if (named === undefined && input) return answer(409, "{}");
+    if (named !== undefined && !input) return answer(404, "{}");
+    const kept = Object.entries(form).filter(([key]) => key !== "name" && !this.shadowed.has(key));
+    this.inputs.set(name, { ...input, ...Object.fromEntries(kept) });
+    this.edits.push({ path, form });
+    this.edited();
+    return answer(named === undefined ? 201 : 200, "{}");
   }
 
   async close(): Promise<void> {}
