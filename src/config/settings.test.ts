@@ -55,7 +55,13 @@ describe("defaults are those of the contract", () => {
   });
 
   test("of the process", () => {
-    expect(parsed.globals).toEqual({ replayMib: 16, recordMaxMib: 16, concurrency: 16, logLevel: "info" });
+    expect(parsed.globals).toEqual({
+      consentRedirect: "https://login.microsoftonline.com/common/oauth2/nativeclient",
+      replayMib: 16,
+      recordMaxMib: 16,
+      concurrency: 16,
+      logLevel: "info",
+    });
   });
 });
 
@@ -319,6 +325,17 @@ describe("global settings", () => {
     expect(parsed.problems.map(problemLine)).toEqual([
       "a: concurrency: 0 is below 1; write a whole number of customers from 1 to 256 (until then 16 is used)",
     ]);
+  });
+
+  test.each([
+    ["https://mssp.example/thanks?x=1", true],
+    ["http://localhost:44300/defender-mssp", true],
+    ["http://mssp.example/thanks", false],
+    ["https://mssp.example/#thanks", false],
+    ["thanks", false],
+  ])("consent_redirect is a page that Microsoft can return to: %s", (consent_redirect, good) => {
+    const { globals, problems } = parse([stanza("a", { consent_redirect })]);
+    expect([globals.consentRedirect === consent_redirect, problems.length]).toEqual([good, good ? 0 : 1]);
   });
 
   test("those outside the stanzas win", () => {

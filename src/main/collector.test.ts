@@ -143,7 +143,7 @@ class Bench {
         ...this.destination,
       }),
       limits: this.limits,
-      globals: { replayMib: 16, recordMaxMib: 16, concurrency: 16, logLevel: "info" },
+      globals: { replayMib: 16, recordMaxMib: 16, concurrency: 16, logLevel: "info", consentRedirect: "" },
       world: {
         version: "test",
         http: {

@@ -83,6 +83,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
         problems: configuration.settings.problems,
         refused: [],
         warnings: configuration.settings.warnings,
+        consentRedirect: configuration.settings.globals.consentRedirect,
       };
       if (!needSecrets) return found;
       const file = flags["config"];

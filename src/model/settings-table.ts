@@ -14,6 +14,13 @@ export interface StanzaSetting extends Setting {
   readonly inProperties?: { readonly help?: string; readonly otherwise?: string };
 }
 
+/**
+ * Microsoft's own page for redirects that no program waits for, so that the customer's administrator does not
+ * end on a dead address. Source: Microsoft identity platform docs, "Desktop app that calls web APIs: App
+ * registration", redirect URIs.
+ */
+export const CONSENT_PAGE = "https://login.microsoftonline.com/common/oauth2/nativeclient";
+
 const EVERYWHERE: readonly SettingsHost[] = ["splunk", "arcsight", "cli"];
 
 /** In the order in which forms, files and pages show them. */
@@ -278,6 +285,20 @@ const ROWS = [
     hosts: ["splunk", "cli"],
     title: "CA file for splunkd",
     help: "PEM file with the CA of splunkd's management port. Needed only if splunkd runs on another host or has your own certificate.",
+  },
+  {
+    key: "consent_redirect",
+    kind: {
+      is: "text",
+      max: 2048,
+      pattern: /^(?:https:\/\/[^\s#]+|http:\/\/(?:localhost|127\.0\.0\.1)(?::\d+)?\/[^\s#]*)$/,
+      like: "an https address without '#', or one of this machine",
+    },
+    default: CONSENT_PAGE,
+    global: true,
+    hosts: EVERYWHERE,
+    title: "Page after the consent (all customers)",
+    help: "Address where a customer's browser ends after the consent. It must be a redirect URI of type Web in your app registration.",
   },
   {
     key: "state_dir",

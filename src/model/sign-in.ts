@@ -232,6 +232,8 @@ export interface FoundCustomers {
   /** Those whose stored secrets cannot be used; not in `stanzas`. */
   readonly refused: readonly { readonly stanza: Stanza; readonly failure: Failure }[];
   readonly warnings: readonly string[];
+  /** Where a customer's browser ends after the consent. */
+  readonly consentRedirect: string;
 }
 
 /** Everything that the onboarding commands need from outside. */

@@ -262,6 +262,33 @@ describe("consent-url", () => {
     );
   });
 
+  test("returns to a page of Microsoft that register lists, so that the administrator does not end on a dead address", async () => {
+    const form = { grant_type: "client_credentials", scope: "https://graph.microsoft.com/.default" };
+    const client = { client_id: customer().client_id, client_secret: customer().client_secret };
+    const answer = await web.send({
+      method: "POST",
+      url: `${simulator.ready.login_url}/${customer().tenant_id}/oauth2/v2.0/token`,
+      headers: { "content-type": "application/x-www-form-urlencoded" },
+      body: new URLSearchParams({ ...form, ...client }).toString(),
+      route: { caFile: simulator.ready.ca_file },
+    });
+    const { access_token: input } = JSON.parse(await answer.text(100_000)) as { access_token: string };
+    const { graph_url, ca_file } = simulator.ready;
+    const made = await run(["register", "--auth", "app", "--apply", "--graph-url", graph_url, "--ca-file", ca_file], {
+      input,
+    });
+    const clientId = /client\) ID ([0-9a-f-]{36})/.exec(made.said)?.[1] ?? "";
+    const app = who({ ...customer(), client_id: clientId });
+
+    const landed = new URL(await browse((await run(["consent-url", ...app])).out.trim()));
+    expect(landed.origin + landed.pathname).toBe("https://login.microsoftonline.com/common/oauth2/nativeclient");
+    expect(landed.searchParams.get("admin_consent")).toBe("True");
+
+    const own = await run(["consent-url", ...app, "--consent-redirect", "https://mssp.example/thanks"]);
+    expect(new URL(own.out.trim()).searchParams.get("redirect_uri")).toBe("https://mssp.example/thanks");
+    expect(await browse(own.out.trim())).toBe("");
+  });
+
   test("names a consent by the wrong tenant", async () => {
     const link = (await run(["consent-url", ...who()])).out.trim();
     const landed = new URL(await browse(link));

@@ -3,7 +3,6 @@ import { EXIT } from "../../model/failure.ts";
 import type { MailLanguage, OnboardingServices } from "../../model/sign-in.ts";
 import type { Flags } from "./ask.ts";
 import { credentialFor, oneCustomer, textFlag, usage } from "./ask.ts";
-import { DEFAULT_REDIRECT_URI } from "./token-acquire.ts";
 
 const ASK_EVERY_MS = 15_000;
 const LONGEST_WAIT_MS = 24 * 3_600_000;
@@ -26,7 +25,7 @@ export async function consentUrl(services: OnboardingServices, flags: Flags): Pr
   const link = signInService.consentLink(
     stanza,
     stanza.clientId,
-    textFlag(flags, "redirect-uri") ?? DEFAULT_REDIRECT_URI,
+    textFlag(flags, "redirect-uri") ?? (await services.customers(flags, { needSecrets: false })).consentRedirect,
   );
   const mail = textFlag(flags, "mail") as MailLanguage | undefined;
   terminal.out(mail === undefined ? `${link.url}\n` : signInService.consentMail(mail, stanza.tenantName, link));

@@ -128,7 +128,7 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
         .options(settings)
         .options({
           "redirect-uri": text(
-            "Registered redirect URI at which the browser ends. Default: the first that register prints",
+            "Registered redirect URI at which the browser ends. Default: the setting consent_redirect",
           ),
           mail: {
             ...text("Prints a short mail to the customer's administrator instead, in this language"),

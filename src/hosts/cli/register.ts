@@ -3,6 +3,7 @@ import { CLOUDS } from "../../model/cloud.ts";
 import type { ExitCode } from "../../model/failure.ts";
 import { EXIT } from "../../model/failure.ts";
 import { sealed } from "../../model/sealed.ts";
+import { CONSENT_PAGE } from "../../model/settings-table.ts";
 import type { OnboardingServices, RegistrationPlan } from "../../model/sign-in.ts";
 import type { AuthKind, Endpoints, Route } from "../../model/stanza.ts";
 import type { StreamName } from "../../model/stream.ts";
@@ -49,7 +50,7 @@ export function planFrom(flags: Flags): RegistrationPlan {
     auth: (textFlag(flags, "auth") ?? "refresh_token") as AuthKind,
     proof: (textFlag(flags, "proof") ?? "secret") as "secret" | "certificate",
     deviceCode: flags["device-code"] === true,
-    redirectUris: given.length > 0 ? given : [DEFAULT_REDIRECT_URI, CONNECTOR_REDIRECT_URI],
+    redirectUris: given.length > 0 ? given : [DEFAULT_REDIRECT_URI, CONNECTOR_REDIRECT_URI, CONSENT_PAGE],
   };
 }
 
