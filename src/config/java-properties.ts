@@ -5,6 +5,8 @@
  * keeps its first line number, so that messages can name it.
  */
 
+import { decodedText, encodingOf } from "./text-encoding.ts";
+
 export interface Property {
   readonly key: string;
   readonly value: string;
@@ -17,7 +19,7 @@ export interface PropertyAdvice {
   readonly line: number;
   /** The key on that line; empty if the advice is about the whole file. */
   readonly key: string;
-  readonly about: "bom" | "utf-8" | "backslash";
+  readonly about: "bom" | "utf-8" | "utf-16" | "backslash";
   /** One sentence: what Java reads and what to write instead. It never quotes a value. */
   readonly say: string;
 }
@@ -50,11 +52,27 @@ const WINDOWS_PATH = /^(?:[A-Za-z]:\\(?!\\)|\\\\[A-Za-z0-9_.-]+\\(?!\\))/;
 const UTF8_BOM = "\u00ef\u00bb\u00bf";
 
 /**
- * Reads the file's bytes exactly as Java does, with one exception: a byte order mark at the beginning is
- * skipped (Java makes it part of the first key) and reported in `advice`.
+ * Reads the file's bytes exactly as Java does, with two exceptions, which are reported in `advice`: a byte
+ * order mark at the beginning is skipped (Java makes it part of the first key), and UTF-16 is understood
+ * (Java finds no known key in it).
  */
 export function readProperties(bytes: Uint8Array): PropertiesReading {
-  return readPropertiesText(latin1(bytes));
+  const reading = readPropertiesText(propertiesText(bytes));
+  return reading.ok && encodingOf(bytes) !== "utf-8"
+    ? { ...reading, advice: [UTF16_ADVICE, ...reading.advice] }
+    : reading;
+}
+
+const UTF16_ADVICE: PropertyAdvice = {
+  line: 1,
+  key: "",
+  about: "utf-16",
+  say: "The file is saved as UTF-16, which ArcSight's connectors cannot read. It is read here; save it as UTF-8, with letters beyond ASCII as \\u escapes.",
+};
+
+/** The file's text with one character per byte, as Java takes it; a UTF-16 file's text as it was typed. */
+export function propertiesText(bytes: Uint8Array): string {
+  return encodingOf(bytes) === "utf-8" ? latin1(bytes) : decodedText(bytes);
 }
 
 /** The same for text with one character per byte. */

@@ -1,6 +1,7 @@
 import type { Argv } from "yargs";
 import yargs from "yargs";
 import { settingFlags, valuesFromFlags } from "../config/flags.ts";
+import { decodedText } from "../config/text-encoding.ts";
 import { lineLog } from "../format/log-line.ts";
 import { addOnboardingCommands } from "../hosts/cli/onboarding-commands.ts";
 import type { ExitCode } from "../model/failure.ts";
@@ -226,7 +227,10 @@ function addSplunk(parser: Argv, ending: Ending, distrusted: readonly string[]):
           const { readFile } = await import("node:fs/promises");
           const { runModularInput } = await import("./modular-input.ts");
           const { parseDocument } = await import("../hosts/splunk/index.ts");
-          ending.code = await runModularInput(distrusted, parseDocument(await readFile(args.file, "utf8")));
+          const bytes = await readFile(args.file).catch((error: NodeJS.ErrnoException) => {
+            throw settingsFailure(`${args.file} cannot be read (${error.code ?? "unknown reason"})`);
+          });
+          ending.code = await runModularInput(distrusted, parseDocument(decodedText(bytes)));
         },
       )
       .command("scheme", "Prints the scheme document", {}, async () => {

@@ -3,9 +3,11 @@ import { homedir } from "node:os";
 import path from "node:path";
 import { readConf, stanzasOfScheme } from "../config/conf-file.ts";
 import { valuesFromFlags } from "../config/flags.ts";
+import { propertiesText } from "../config/java-properties.ts";
 import { SCHEME } from "../config/scheme.ts";
 import type { ParsedSettings, RawStanza, SettingsHost } from "../config/settings.ts";
 import { MASK, parseStanzas, problemLine, SECRET_KEYS } from "../config/settings.ts";
+import { decodedText } from "../config/text-encoding.ts";
 import { openedStanzas, parseDocument } from "../hosts/splunk/index.ts";
 import { Failure } from "../model/failure.ts";
 import type { SettingProblem, Stanza } from "../model/stanza.ts";
@@ -50,7 +52,7 @@ export interface RawConfiguration {
 }
 
 /**
- * Reads a `.properties` file (one character per byte). Throws Failure `settings` if Java cannot read it
+ * Reads the text of a `.properties` file (`propertiesText`). Throws Failure `settings` if Java cannot read it
  * either.
  */
 export type PropertiesReader = (latin1Text: string, file: string) => Promise<RawConfiguration>;
@@ -125,18 +127,18 @@ async function rawFrom(file: string, readProperties: PropertiesReader): Promise<
   });
   switch (path.extname(file).toLowerCase()) {
     case ".conf": {
-      const stanzas = stanzasOfScheme(readConf(bytes.toString("utf8")), SCHEME);
+      const stanzas = stanzasOfScheme(readConf(decodedText(bytes)), SCHEME);
       return { stanzas: stanzas.map(withoutMask), globals: {} };
     }
     case ".xml": {
-      const document = parseDocument(bytes.toString("utf8"));
+      const document = parseDocument(decodedText(bytes));
       return {
         stanzas: openedStanzas(document.stanzas).map(withoutMask),
         globals: document.checkpointDir ? { state_dir: document.checkpointDir } : {},
       };
     }
     case ".properties":
-      return readProperties(bytes.toString("latin1"), file);
+      return readProperties(propertiesText(bytes), file);
     default:
       throw settingsFailure(`${file} ends in neither .conf, .properties nor .xml, so its form is not known`);
   }

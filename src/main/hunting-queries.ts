@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { decodedText } from "../config/text-encoding.ts";
 import { readQueryFile } from "../defender/hunting/query-file.ts";
 import { Failure } from "../model/failure.ts";
 import type { HuntingQuery } from "../model/hunting.ts";
@@ -13,7 +14,7 @@ export interface HuntingQueries {
 export function loadHuntingQueries(path: string): HuntingQueries {
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
+    text = decodedText(readFileSync(path));
   } catch (error) {
     const errno = (error as { code?: unknown }).code;
     return {

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { askTenantFacts } from "../auth/authority.ts";
 import { createSignInService } from "../auth/sign-in-service.ts";
+import { decodedText, encodingOf } from "../config/text-encoding.ts";
 import { createSourceStream } from "../defender/source-stream.ts";
 import { realTerminal } from "../hosts/cli/terminal.ts";
 import { resolveSecrets, Splunkd, splunkdLogin } from "../hosts/splunk/index.ts";
@@ -132,7 +133,9 @@ async function stateDirOf(parts: OnboardingParts, flags: Readonly<Record<string,
 
 async function readIfThere(path: string, encoding: "utf8" | "latin1"): Promise<string | undefined> {
   try {
-    return await readFile(path, encoding);
+    const bytes = await readFile(path);
+    if (encoding === "utf8") return decodedText(bytes);
+    if (encodingOf(bytes) === "utf-8") return bytes.toString(encoding);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw new Failure("settings", {
@@ -143,6 +146,12 @@ async function readIfThere(path: string, encoding: "utf8" | "latin1"): Promise<s
       cause,
     });
   }
+  throw new Failure("settings", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `${path} is saved as UTF-16, which ArcSight's connectors cannot read.`,
+    nextStep: "Save it as UTF-8, then run the command again.",
+  });
 }
 
 function splunkFlags(

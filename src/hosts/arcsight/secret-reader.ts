@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { SecretReader } from "../../config/arcsight-settings.ts";
+import { decodedText } from "../../config/text-encoding.ts";
 
 /** Bits of a file's mode that let group or others read it. */
 const OPEN_TO_OTHERS = 0o044;
@@ -17,7 +18,7 @@ export function realSecretReader(
   return {
     file(path) {
       try {
-        const text = readFileSync(resolve(path), "utf8");
+        const text = decodedText(readFileSync(resolve(path)));
         return { text, openToOthers: platform !== "win32" && (statSync(resolve(path)).mode & OPEN_TO_OTHERS) !== 0 };
       } catch {
         return undefined;
@@ -29,7 +30,7 @@ export function realSecretReader(
       // The name may only be a file name in that folder.
       if (!/^[A-Za-z0-9_.-]+$/.test(name) || name.startsWith(".")) return undefined;
       try {
-        return readFileSync(join(folder, name), "utf8");
+        return decodedText(readFileSync(join(folder, name)));
       } catch {
         return undefined;
       }

@@ -1,5 +1,6 @@
 import { XMLParser, XMLValidator } from "fast-xml-parser";
 import type { RawStanza } from "../../config/settings.ts";
+import { decodedText } from "../../config/text-encoding.ts";
 import { Failure } from "../../model/failure.ts";
 import type { FailureCode } from "../../model/failure-codes.ts";
 import type { Clock } from "../../model/ports.ts";
@@ -114,34 +115,14 @@ class DocumentBytes {
     return /<\/(input|items)\s*>$/.test(tail);
   }
 
+  /** By the bytes, not by the declaration: public samples declare utf-16 but are ASCII, and vice versa. */
   text(): string {
-    return decode(Buffer.concat(this.#pieces));
+    return decodedText(Buffer.concat(this.#pieces));
   }
 }
 
 /** Enough for `</items` with some white space before `>`. */
 const CLOSING_LENGTH = 64;
-
-/**
- * Decides by the bytes, not by the declaration: public samples declare utf-16 but are ASCII, and the other
- * way round.
- */
-function decode(bytes: Buffer): string {
-  const [a, b, c] = bytes;
-  if (a === 0xfe && b === 0xff) return utf16(bytes.subarray(2), "be");
-  if (a === 0xff && b === 0xfe) return utf16(bytes.subarray(2), "le");
-  if (a === 0xef && b === 0xbb && c === 0xbf) return bytes.subarray(3).toString("utf8");
-  // The document begins with `<`.
-  if (a === 0 && b === 0x3c) return utf16(bytes, "be");
-  if (a === 0x3c && b === 0) return utf16(bytes, "le");
-  return bytes.toString("utf8");
-}
-
-function utf16(bytes: Buffer, order: "le" | "be"): string {
-  const whole = Buffer.alloc(bytes.length + (bytes.length % 2));
-  bytes.copy(whole);
-  return (order === "be" ? whole.swap16() : whole).toString("utf16le");
-}
 
 /** One node in fast-xml-parser's `preserveOrder` form. */
 type Node = Readonly<Record<string, unknown>>;

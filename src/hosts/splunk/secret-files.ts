@@ -1,6 +1,7 @@
 import { readFilePath } from "../../config/files.ts";
 import type { FileRule, SecretKey } from "../../config/settings.ts";
 import { endpointsOf, SECRET_KEYS } from "../../config/settings.ts";
+import { decodedText } from "../../config/text-encoding.ts";
 import { Failure } from "../../model/failure.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
@@ -41,10 +42,7 @@ export async function withSecretFiles(stanza: Stanza, readBytes: ReadBytes, file
     const looked = files.files.look(file.value);
     if (looked.kind !== "missing" && looked.openToOthers)
       throw secretFile(key, `names ${file.value}, which other accounts can read`, `Run \`chmod 600 ${file.value}\`.`);
-    const text = Buffer.from((await readBytes(file.value)) ?? [])
-      .toString("utf8")
-      .replace(/^\uFEFF/, "")
-      .replace(/\r?\n$/, "");
+    const text = decodedText((await readBytes(file.value)) ?? new Uint8Array()).replace(/\r?\n$/, "");
     if (text === "")
       throw secretFile(
         key,
