@@ -1,29 +1,12 @@
 import { readFileSync } from "node:fs";
 import { Failure } from "../model/failure.ts";
-import type { Sealed } from "../model/sealed.ts";
+import { refuseSecretId } from "../model/secret-id.ts";
 import type { AppCredential } from "../model/sign-in.ts";
-import { tenantIdFrom } from "../model/tenant.ts";
 import { certificatePairs, usablePairs } from "./certificate.ts";
 
 /** Days before the end at which a certificate or a client secret with a known end date is warned about. */
 const WARN_DAYS = [7, 30, 60] as const;
 const DAY_MS = 86_400_000;
-
-/**
- * Throws Failure `secret-id-pasted` when the ID of a client secret was given instead of its value. Entra's
- * secret values never look like a GUID.
- */
-export function refuseSecretId(secret: Sealed, app: string): void {
-  if (!secret.open((value) => tenantIdFrom(value) !== undefined)) return;
-  throw new Failure("secret-id-pasted", {
-    actor: "operator",
-    retry: { when: "never" },
-    area: "sign-in",
-    say: `The client secret given for app ${app} is the secret's ID, not its value.`,
-    nextStep:
-      "Create a new client secret under Certificates & secrets and copy the column Value. The portal shows the value only once.",
-  });
-}
 
 /** Whole days until a credential ends; 0 when it has ended. */
 export function daysLeft(endsMs: number, nowMs: number): number {

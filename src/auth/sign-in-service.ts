@@ -3,6 +3,7 @@ import type { FailureCode } from "../model/failure-codes.ts";
 import { apisOf, audienceOf, grants, permissionOf } from "../model/permissions.ts";
 import type { Clock, Http } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
+import { refuseSecretId } from "../model/secret-id.ts";
 import type {
   AppCredential,
   ConsentState,
@@ -17,7 +18,6 @@ import type { StreamName } from "../model/stream.ts";
 import { credentialOf } from "./app-credential.ts";
 import { beginCodeFlow } from "./code-flow.ts";
 import { consentLink, consentMail, readConsent } from "./consent.ts";
-import { refuseSecretId } from "./credential-check.ts";
 import { beginDeviceFlow } from "./device-flow.ts";
 import { doctorChecks } from "./doctor-checks.ts";
 import type { Grant } from "./redeem.ts";

@@ -22,6 +22,24 @@ function problemOf(values: Record<string, string>, host: SettingsHost = "splunk"
   return problemLine(parsed.problems[0]!);
 }
 
+describe("the ID of a client secret, pasted instead of its value, is refused", () => {
+  const SECRET_ID = "9f1d3b60-2c4e-4a58-8a34-5d1f0c6b7e92";
+
+  test.each(["splunk", "arcsight", "cli"] as const)("on host %s, with what to paste", (host) => {
+    expect(problemOf({ client_secret: SECRET_ID }, host)).toBe(
+      "contoso: client_secret: is the ID of the client secret, not its value; create a new client secret under Certificates & secrets and paste the column Value, which the portal shows only once",
+    );
+  });
+
+  test.each([` ${SECRET_ID.toUpperCase()} `, `{${SECRET_ID}}`])("written as %j", (client_secret) => {
+    expect(problemOf({ client_secret })).toContain("is the ID of the client secret");
+  });
+
+  test("and a value that only contains one is taken", () => {
+    expect(parse([stanza("contoso", { client_secret: `x${SECRET_ID}` })]).problems).toEqual([]);
+  });
+});
+
 describe("defaults are those of the contract", () => {
   const parsed = parse([stanza("contoso")]);
 

@@ -2,6 +2,7 @@ import path from "node:path";
 import type { CloudName } from "../model/cloud.ts";
 import { CLOUDS } from "../model/cloud.ts";
 import { Failure } from "../model/failure.ts";
+import { isSecretId, PASTE_THE_VALUE } from "../model/secret-id.ts";
 import type { SettingsHost } from "../model/setting.ts";
 import type { CustomerRow, SecretKey } from "../model/settings-table.ts";
 import { CUSTOMER_ROWS, GLOBAL_ROWS, SECRET_KEYS, settingsFor, TABLE } from "../model/settings-table.ts";
@@ -171,6 +172,8 @@ function checkTogether(
       "is missing although streams contains hunting; write the path of the file with the queries, or remove hunting from streams",
     );
   }
+  if (isSecretId(given.client_secret ?? ""))
+    complain("client_secret", `is the ID of the client secret, not its value; ${PASTE_THE_VALUE}`);
   if (certificate !== undefined && isGiven(given, "client_secret"))
     warn("certificate and client_secret are both set; the certificate is used");
   if (pollSeconds !== undefined && pollSeconds < 15)

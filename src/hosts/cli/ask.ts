@@ -1,6 +1,7 @@
 import { Failure } from "../../model/failure.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
+import { refuseSecretId } from "../../model/secret-id.ts";
 import type { AppCredential, OnboardingServices, SplunkAccess } from "../../model/sign-in.ts";
 import type { Stanza } from "../../model/stanza.ts";
 
@@ -36,6 +37,7 @@ export async function oneCustomer(services: OnboardingServices, flags: Flags, ne
 
 /**
  * The client secret from a file, else from the configuration or the environment, else asked for without echo.
+ * Throws Failure `usage`, or `secret-id-pasted` before anything is stored or sent.
  */
 export async function credentialFor(
   services: OnboardingServices,
@@ -54,6 +56,7 @@ export async function credentialFor(
       "No client secret was given.",
       "Type it when asked, or give --client-secret-file FILE, or set DEFENDER_MSSP_CLIENT_SECRET.",
     );
+  refuseSecretId(secret, clientId);
   return { kind: "secret", clientId, secret };
 }
 

@@ -84,6 +84,29 @@ test("credential set reads its flags as a customer's settings are read, so that 
   expect([route.noProxy, route.caFile]).toEqual(["localhost", "/ca.pem"]);
 });
 
+test("credential set refuses the ID of a client secret, before anything is stored", async () => {
+  const stored: string[] = [];
+  const fake = {
+    terminal: { say() {} },
+    environment: {},
+    readText: async () => "9f1d3b60-2c4e-4a58-8a34-5d1f0c6b7e92\r\n",
+    filePlace: async () => ({ putCredential: async (name: string) => stored.push(name) }),
+  };
+  const flags = {
+    name: "msp",
+    "client-id": "11111111-2222-3333-4444-555555555555",
+    "client-secret-file": "secret.txt",
+  };
+  await expect(setCredential(fake as unknown as OnboardingServices, flags)).rejects.toMatchObject({
+    code: "secret-id-pasted",
+    actor: "operator",
+    say: "The client secret given for app 11111111-2222-3333-4444-555555555555 is the secret's ID, not its value.",
+    nextStep:
+      "Create a new client secret under Certificates & secrets and copy the column Value. The portal shows the value only once.",
+  });
+  expect(stored).toEqual([]);
+});
+
 test.each([
   [{ cloud: "mars" }, '--cloud "mars" is not a known value'],
   [{ "graph-url": "http://graph.example" }, "--graph-url "],

@@ -1,8 +1,8 @@
 import { flagName, valuesFromFlags } from "../../config/flags.ts";
 import { readDestination } from "../../config/settings.ts";
 import type { Destination } from "../../model/endpoint-binding.ts";
-import type { ExitCode } from "../../model/failure.ts";
-import { EXIT, exitCodeOf, Failure, isFailure } from "../../model/failure.ts";
+import type { ExitCode, Failure } from "../../model/failure.ts";
+import { EXIT, exitCodeOf, isFailure } from "../../model/failure.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { OnboardingServices, SecretPlace, StoredCredential } from "../../model/sign-in.ts";
 import type { Stanza } from "../../model/stanza.ts";
@@ -58,16 +58,6 @@ async function keyOf(
   } as Stanza;
   const credential = await credentialFor(services, stanza, flags);
   if (credential.kind !== "secret") throw new Error("a credential without a certificate has a client secret");
-  if (credential.secret.open((value) => tenantIdFrom(value) !== undefined)) {
-    throw new Failure("secret-id-pasted", {
-      actor: "operator",
-      retry: { when: "never" },
-      area: "sign-in",
-      say: "The given text is the ID of a client secret, not its value.",
-      nextStep:
-        "Create a new client secret under Certificates & secrets and copy the column Value. The portal shows the value only once.",
-    });
-  }
   return { clientSecret: credential.secret };
 }
 

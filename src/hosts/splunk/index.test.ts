@@ -151,6 +151,15 @@ describe("--validate-arguments", () => {
     });
   });
 
+  test("refuses the ID of a client secret, and says what to paste", async () => {
+    const secretId = "9f1d3b60-2c4e-4a58-8a34-5d1f0c6b7e92";
+    expect(await validate(world(items({ client_secret: secretId })))).toEqual({
+      stdout:
+        "<error><message>contoso: client_secret: is the ID of the client secret, not its value; create a new client secret under Certificates &amp; secrets and paste the column Value, which the portal shows only once</message></error>\n",
+      exitCode: 1,
+    });
+  });
+
   test("refuses a file outside the folders that only an administrator fills", async () => {
     expect((await validate(world(items({ ca_file: "/etc/shadow" })))).stdout).toContain(
       "/etc/shadow is outside the allowed folders; put the file under /opt/splunk/etc/auth/defender_mssp or /opt/splunk/etc/apps/TA_defender_mssp/local",

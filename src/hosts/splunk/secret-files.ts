@@ -5,6 +5,7 @@ import { decodedText } from "../../config/text-encoding.ts";
 import { Failure } from "../../model/failure.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
+import { isSecretId, PASTE_THE_VALUE } from "../../model/secret-id.ts";
 import type { Stanza } from "../../model/stanza.ts";
 
 /** Reads a secret's file; `undefined` for a file that cannot be read. */
@@ -48,6 +49,12 @@ export async function withSecretFiles(stanza: Stanza, readBytes: ReadBytes, file
         key,
         `names ${file.value}, which is empty or cannot be read by Splunk's user`,
         "Write the secret into the file, on one line.",
+      );
+    if (key === "client_secret" && isSecretId(text))
+      throw secretFile(
+        key,
+        `names ${file.value}, which contains the ID of the client secret, not its value`,
+        `${PASTE_THE_VALUE.charAt(0).toUpperCase()}${PASTE_THE_VALUE.slice(1)}.`,
       );
     read.set(key, sealed(text));
   }

@@ -450,6 +450,7 @@ describe("a secret from a file, where splunkd offers no credential store", () =>
   FILES["/auth"] = "";
   FILES["/auth/key"] = "from file\n";
   FILES["/auth/empty"] = "\n";
+  FILES["/auth/id"] = "9f1d3b60-2c4e-4a58-8a34-5d1f0c6b7e92\n";
   FILES["/auth/open"] = "from file";
   FILES["/etc/shadow"] = "root";
 
@@ -467,6 +468,7 @@ describe("a secret from a file, where splunkd offers no credential store", () =>
     [{ client_secret: "file:/auth/gone" }, "does not exist"],
     [{ client_secret: "file:/auth/empty" }, "is empty"],
     [{ client_secret: "file:/auth/open" }, "other accounts can read"],
+    [{ client_secret: "file:/auth/id" }, "contains the ID of the client secret, not its value"],
     [{ client_secret: "file:/auth/key", login_url: "https://login.evil.example" }, "only to the cloud's own addresses"],
     [{ client_secret: "file:/auth/key", graph_url: "https://graph.evil.example" }, "only to the cloud's own addresses"],
   ])("%j is refused", async (values, part) => {
