@@ -70,6 +70,7 @@ export async function askTenantFacts(
   const answer = await world.http.send({
     method: "GET",
     url: `${authority.loginUrl}/${encodeURIComponent(authority.tenant)}/v2.0/.well-known/openid-configuration`,
+    addressSetting: "login_url",
     headers: { accept: "application/json" },
     route,
     ...(signal === undefined ? {} : { signal }),

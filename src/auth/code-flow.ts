@@ -185,6 +185,7 @@ async function exchangeV1(
   const answer = await world.http.send({
     method: "POST",
     url: `${stanza.endpoints.loginUrl}/${stanza.tenantId}/oauth2/token`,
+    addressSetting: "login_url",
     headers: { "content-type": "application/x-www-form-urlencoded", accept: "application/json" },
     body: form.toString(),
     route: stanza.route,

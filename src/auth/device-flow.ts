@@ -25,6 +25,7 @@ export async function beginDeviceFlow(world: RedeemWorld, stanza: Stanza, client
     const answer = await world.http.send({
       method: "POST",
       url,
+      addressSetting: "login_url",
       headers: { "content-type": "application/x-www-form-urlencoded", accept: "application/json" },
       body: new URLSearchParams(form).toString(),
       route: stanza.route,

@@ -45,9 +45,8 @@ const CLOCK_LIMIT_MS = 300_000;
  * it fails in one of them or in none.
  */
 export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly DoctorCheck[] {
-  let contacted: Promise<{ serverMs: number; askedMs: number }> | undefined;
-  const contact = (signal: AbortSignal): Promise<{ serverMs: number; askedMs: number }> =>
-    (contacted ??= askForDate(world, stanza, signal));
+  let contacted: Promise<BothClocks> | undefined;
+  const contact = (signal: AbortSignal): Promise<BothClocks> => (contacted ??= askForDate(world, stanza, signal));
   const stage = (name: string, ends: (code: FailureCode) => boolean, good: string): DoctorCheck => ({
     name,
     async run(signal) {
@@ -84,19 +83,7 @@ export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly Docto
     {
       name: "clock",
       async run(signal) {
-        const { serverMs, askedMs } = await contact(signal);
-        const offMs = askedMs - serverMs;
-        if (Math.abs(offMs) > CLOCK_LIMIT_MS) {
-          throw new Failure("clock-wrong", {
-            actor: "operator",
-            retry: { when: "never" },
-            say: `This machine's clock is ${Math.round(Math.abs(offMs) / 60_000)} minutes ${offMs > 0 ? "ahead of" : "behind"} Microsoft's, so tokens and certificates are rejected.`,
-            nextStep: "Set this machine's clock, for example by NTP.",
-          });
-        }
-        return Math.abs(offMs) > 30_000
-          ? `The clock is ${Math.round(Math.abs(offMs) / 1000)} s off.`
-          : "The clock is right.";
+        return clockRemark(await contact(signal));
       },
     },
     {
@@ -175,14 +162,44 @@ function memo<T>(ask: (signal: AbortSignal) => Promise<T>): (signal: AbortSignal
   return (signal) => (answer ??= ask(signal));
 }
 
-async function askForDate(
-  world: DoctorWorld,
-  stanza: Stanza,
+interface BothClocks {
+  /** By the `Date` of Microsoft's answer. */
+  readonly serverMs: number;
+  /** By this machine, when the answer came. */
+  readonly askedMs: number;
+}
+
+/** Compares this machine's clock with Microsoft's. Throws Failure `clock-wrong`, or one of the network. */
+export async function checkClock(
+  world: Pick<DoctorWorld, "http" | "clock">,
+  stanza: Pick<Stanza, "endpoints" | "route">,
   signal: AbortSignal,
-): Promise<{ serverMs: number; askedMs: number }> {
+): Promise<string> {
+  return clockRemark(await askForDate(world, stanza, signal));
+}
+
+function clockRemark({ serverMs, askedMs }: BothClocks): string {
+  const offMs = askedMs - serverMs;
+  if (Math.abs(offMs) > CLOCK_LIMIT_MS) {
+    throw new Failure("clock-wrong", {
+      actor: "operator",
+      retry: { when: "never" },
+      say: `This machine's clock is ${Math.round(Math.abs(offMs) / 60_000)} minutes ${offMs > 0 ? "ahead of" : "behind"} Microsoft's, so tokens and certificates are rejected.`,
+      nextStep: "Set this machine's clock, for example by NTP.",
+    });
+  }
+  return Math.abs(offMs) > 30_000 ? `The clock is ${Math.round(Math.abs(offMs) / 1000)} s off.` : "The clock is right.";
+}
+
+async function askForDate(
+  world: Pick<DoctorWorld, "http" | "clock">,
+  stanza: Pick<Stanza, "endpoints" | "route">,
+  signal: AbortSignal,
+): Promise<BothClocks> {
   const answer = await world.http.send({
     method: "GET",
     url: `${stanza.endpoints.loginUrl}/common/v2.0/.well-known/openid-configuration`,
+    addressSetting: "login_url",
     headers: { accept: "application/json" },
     route: stanza.route,
     headersTimeoutMs: TIME_LIMITS.doctor.ms,

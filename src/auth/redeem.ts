@@ -30,6 +30,8 @@ export interface Redemption {
   readonly audience: string;
   readonly grant: Grant;
   readonly subject: SignInSubject;
+  /** How long the answer may take; the limit of every sign-in when absent. */
+  readonly answerWithinMs?: number;
   /**
    * Called with the new refresh token as soon as the answer arrives. The access token is returned only after
    * this promise resolves.
@@ -227,18 +229,19 @@ class Exchange implements INetworkModule {
 
   sendPostRequestAsync<T>(url: string, options?: NetworkRequestOptions): Promise<NetworkResponse<T>> {
     return this.#guarded(async () => {
-      const { authority, route } = this.#redemption;
+      const { authority, route, answerWithinMs = TIME_LIMITS.signIn.ms } = this.#redemption;
       const host = new URL(authority.loginUrl).host;
       if (new URL(url).origin !== new URL(authority.loginUrl).origin)
         throw new Error(`MSAL tried to send the sign-in to ${new URL(url).host} instead of ${host}`);
       const answer = await this.#world.http.send({
         method: "POST",
         url,
+        addressSetting: "login_url",
         headers: lowerCase(options?.headers ?? {}),
         body: options?.body ?? "",
         route,
-        headersTimeoutMs: TIME_LIMITS.signIn.ms,
-        bodyTimeoutMs: TIME_LIMITS.signIn.ms,
+        headersTimeoutMs: answerWithinMs,
+        bodyTimeoutMs: answerWithinMs,
       });
       const read = await readJsonAnswer(answer, host, this.#world.clock.nowMs());
       this.answer = read;

@@ -28,6 +28,7 @@ export async function applyRegistration(
       world.http.send({
         method,
         url: `${where.endpoints.graphUrl}/v1.0${path}`,
+        addressSetting: "graph_url",
         headers: {
           authorization: `Bearer ${token.trim()}`,
           accept: "application/json",

@@ -15,6 +15,7 @@ import type {
 import type { Stanza } from "../model/stanza.ts";
 import { authOf } from "../model/stanza.ts";
 import type { StreamName } from "../model/stream.ts";
+import { TIME_LIMITS } from "../net/time-limits.ts";
 import { credentialOf } from "./app-credential.ts";
 import { beginCodeFlow } from "./code-flow.ts";
 import { consentLink, consentMail, readConsent } from "./consent.ts";
@@ -48,6 +49,7 @@ export function createSignInService(parts: SignInServiceParts): SignInService {
     stanza: Stanza,
     api: TokenApi,
     keep: (rotated: Sealed) => Promise<void>,
+    answerWithinMs?: number,
   ): Promise<ObtainedToken> {
     const credential = credentialOf(stanza);
     const grant = grantOf(stanza);
@@ -59,6 +61,7 @@ export function createSignInService(parts: SignInServiceParts): SignInService {
       grant,
       subject: { customer: stanza.tenantName, clientId: credential.clientId },
       keep,
+      ...(answerWithinMs === undefined ? {} : { answerWithinMs }),
     });
     return { api, token: fresh.token, lifetimeMs: fresh.lifetimeMs };
   }
@@ -100,7 +103,7 @@ export function createSignInService(parts: SignInServiceParts): SignInService {
       return Promise.resolve(beginCodeFlow(world, request));
     },
     beginDeviceFlow: (stanza, clientId) => beginDeviceFlow(world, stanza, clientId),
-    accessToken,
+    accessToken: (stanza, api, keep) => accessToken(stanza, api, keep),
     inspectToken: (token, { stanza, api }) =>
       verdictsOn(token, {
         nowMs: world.clock.nowMs(),
@@ -112,7 +115,9 @@ export function createSignInService(parts: SignInServiceParts): SignInService {
         {
           ...world,
           credentialOf,
-          token: async (one, api) => (await accessToken(one, api, (rotated) => world.keep(one, rotated))).token,
+          // Not aborted after its time, because a rotated refresh token in the answer must be stored.
+          token: async (one, api) =>
+            (await accessToken(one, api, (rotated) => world.keep(one, rotated), TIME_LIMITS.doctor.ms)).token,
         },
         stanza,
       ),

@@ -1,4 +1,5 @@
 import type { AnswerEnd, AnswerScanner } from "../json/answer-scanner.ts";
+import { isMicrosoftsAddress } from "../model/cloud.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { Clock, Http, HttpAnswer, HttpRequest, Log, TokenSource } from "../model/ports.ts";
 import type { PageRecord } from "../model/record.ts";
@@ -77,6 +78,7 @@ export class ApiCaller {
       const request: HttpRequest = {
         method: call.method,
         url: call.url,
+        addressSetting: APIS[this.#api].setting,
         headers: {
           accept: "application/json",
           "accept-encoding": "gzip",
@@ -99,6 +101,7 @@ export class ApiCaller {
     const body = await errorText(answer);
     const failure = apiFailure({
       api: this.#api,
+      ownAddress: isMicrosoftsAddress(this.base) ? undefined : this.base,
       status: answer.status,
       headers: answer.headers,
       body,

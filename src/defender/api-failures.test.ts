@@ -233,7 +233,42 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       actor: "operator",
       retry: "later",
       say: "The Microsoft Defender XDR API does not know the requested address (404): ResourceNotFound: Requested path does not exist.",
-      nextStep: 'Check `cloud` and the address settings of "contoso".',
+      nextStep: 'Check `cloud` of "contoso".',
+    },
+  ],
+  [
+    "400 for a path that Graph does not know, below an address of the settings",
+    refused(400, graph("BadRequest", "Invalid version."), { ownAddress: "https://graph.microsoft.com/v2" }),
+    {
+      code: "refused",
+      actor: "operator",
+      retry: "later",
+      say: "The Microsoft Graph security API does not know the requested address below https://graph.microsoft.com/v2 (400): BadRequest: Invalid version.",
+      nextStep: 'Correct `graph_url` of "contoso", or remove it to use Microsoft\'s address.',
+    },
+  ],
+  [
+    "404 below an address of the settings",
+    refused(404, plain("ResourceNotFound", "Requested path does not exist."), {
+      ownAddress: "https://graph.microsoft.com/v2",
+    }),
+    {
+      code: "refused",
+      actor: "operator",
+      retry: "later",
+      say: "The Microsoft Graph security API does not know the requested address below https://graph.microsoft.com/v2 (404): ResourceNotFound: Requested path does not exist.",
+      nextStep: 'Correct `graph_url` of "contoso", or remove it to use Microsoft\'s address.',
+    },
+  ],
+  [
+    "a redirect from an address of the settings",
+    refused(302, "", { api: "mde", ownAddress: "https://gateway.example" }),
+    {
+      code: "bad-answer",
+      actor: "operator",
+      retry: "later",
+      say: "The Microsoft Defender for Endpoint API answered with a redirect (302). It is not followed, because that would send the access token elsewhere.",
+      nextStep: 'Check `api_url` of "contoso", and check whether a proxy or portal answers instead of Microsoft.',
     },
   ],
   [
@@ -277,8 +312,7 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
       actor: "operator",
       retry: "later",
       say: "The Microsoft Graph security API answered with a redirect (302). It is not followed, because that would send the access token elsewhere.",
-      nextStep:
-        'Check the address settings of "contoso", and check whether a proxy or portal answers instead of Microsoft.',
+      nextStep: "Check whether a proxy or portal answers instead of Microsoft.",
     },
   ],
   [

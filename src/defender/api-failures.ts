@@ -7,6 +7,8 @@ import { type ErrorBody, quotable, readErrorBody } from "./error-body.ts";
 /** An answer that is not the requested data. */
 export interface RefusedAnswer {
   readonly api: ApiName;
+  /** The address that the settings give, if it is not Microsoft's own. */
+  readonly ownAddress?: string | undefined;
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   /** At most ERROR_BODY_MOST bytes of the body. */
@@ -25,13 +27,15 @@ export const ERROR_BODY_MOST = 65_536;
 /**
  * Placeholders in a row's sentences: `{customer}`, `{stanza}`, `{api}`, `{status}`, `{said}` (Microsoft's own
  * text), `{page}` (form and size of an answer whose text is not repeated), `{rights}`, `{right}`, `{quote}`
- * (id for Microsoft's support).
+ * (id for Microsoft's support); where the settings give the address: `{setting}` and `{address}`.
  */
 export interface ApiFailureRow {
   readonly when: {
     readonly status: number | readonly [from: number, to: number];
     readonly api?: ApiName;
     readonly body?: RegExp;
+    /** Did the settings give the address? Either, when absent. */
+    readonly ownAddress?: boolean;
     readonly header?: readonly [name: string, shape: RegExp];
   };
   readonly code: FailureCode;
@@ -76,6 +80,15 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     say: "{api} rejected a hunting query of {customer}: {said}",
     nextStep: "Correct the query in the file that hunting_queries names.",
     seen: "Microsoft Graph docs, security: runHuntingQuery",
+  },
+  {
+    when: { status: 400, ownAddress: true, body: /invalid version/i },
+    code: "refused",
+    actor: "operator",
+    retry: "later",
+    say: "{api} does not know the requested address below {address} ({status}): {said}",
+    nextStep: "Correct {setting} of {stanza}, or remove it to use Microsoft's address.",
+    seen: "public issue reports of requests to graph.microsoft.com whose path does not begin with /v1.0 or /beta",
   },
   {
     when: { status: 400 },
@@ -186,12 +199,21 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     seen: "defender-docs, configure-siem: may be switched off without notice since 31 December 2024",
   },
   {
+    when: { status: [404, 405], ownAddress: true },
+    code: "refused",
+    actor: "operator",
+    retry: "later",
+    say: "{api} does not know the requested address below {address} ({status}): {said}",
+    nextStep: "Correct {setting} of {stanza}, or remove it to use Microsoft's address.",
+    seen: "as the next row",
+  },
+  {
     when: { status: [404, 405] },
     code: "refused",
     actor: "operator",
     retry: "later",
     say: "{api} does not know the requested address ({status}): {said}",
-    nextStep: "Check `cloud` and the address settings of {stanza}.",
+    nextStep: "Check `cloud` of {stanza}.",
     seen: "Graph docs, error responses; Defender XDR docs, common REST API error codes (NotFound)",
   },
   {
@@ -222,13 +244,21 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     seen: "Graph docs, throttling; Defender XDR docs, api-incident (the body says when the quota resets); Endpoint docs, common errors (Retry-After)",
   },
   {
+    when: { status: [300, 399], ownAddress: true },
+    code: "bad-answer",
+    actor: "operator",
+    retry: "later",
+    say: "{api} answered with a redirect ({status}). It is not followed, because that would send the access token elsewhere.",
+    nextStep: "Check {setting} of {stanza}, and check whether a proxy or portal answers instead of Microsoft.",
+    seen: "RFC 9110, section 15.4",
+  },
+  {
     when: { status: [300, 399] },
     code: "bad-answer",
     actor: "operator",
     retry: "later",
     say: "{api} answered with a redirect ({status}). It is not followed, because that would send the access token elsewhere.",
-    nextStep:
-      "Check the address settings of {stanza}, and check whether a proxy or portal answers instead of Microsoft.",
+    nextStep: "Check whether a proxy or portal answers instead of Microsoft.",
     seen: "RFC 9110, section 15.4",
   },
   {
@@ -289,6 +319,8 @@ export function apiFailure(answer: RefusedAnswer): Failure {
     page: pageOf(answer, body),
     rights: answer.rights.join(" or "),
     right: answer.rights[0] ?? "it needs",
+    setting: `\`${APIS[answer.api].setting}\``,
+    address: answer.ownAddress ?? "",
     quote: body.trackingId ?? `status ${answer.status} and the time`,
   };
   return new Failure(row.code, {
@@ -305,6 +337,7 @@ function fits({ when }: ApiFailureRow, answer: RefusedAnswer, body: ErrorBody): 
   const [from, to] = typeof when.status === "number" ? [when.status, when.status] : when.status;
   if (answer.status < from || answer.status > to) return false;
   if (when.api !== undefined && when.api !== answer.api) return false;
+  if (when.ownAddress !== undefined && when.ownAddress !== (answer.ownAddress !== undefined)) return false;
   if (when.body !== undefined && !when.body.test(`${body.code} ${body.message}`)) return false;
   return when.header === undefined || when.header[1].test(answer.headers[when.header[0]] ?? "");
 }

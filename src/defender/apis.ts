@@ -1,3 +1,4 @@
+import type { AddressSetting } from "../model/ports.ts";
 import type { Endpoints } from "../model/stanza.ts";
 
 /** The services that streams are read from. Requests of one app to one tenant's service share one budget. */
@@ -8,6 +9,8 @@ export interface ApiFacts {
   /** The name that operators know. */
   readonly title: string;
   readonly base: (endpoints: Endpoints) => string;
+  /** The setting that overrides the base. */
+  readonly setting: AddressSetting;
   /** `Prefer` header, for Graph only. */
   readonly prefer?: string;
   /** Requests per app and tenant. */
@@ -19,6 +22,7 @@ export const APIS: Readonly<Record<ApiName, ApiFacts>> = {
   graph: {
     title: "Microsoft Graph security API",
     base: (endpoints) => endpoints.graphUrl,
+    setting: "graph_url",
     // Without it every newer member of an enumeration arrives as `unknownFutureValue`, and the real value is
     // lost.
     prefer: "include-unknown-enum-members",
@@ -29,6 +33,7 @@ export const APIS: Readonly<Record<ApiName, ApiFacts>> = {
   hunting: {
     title: "Microsoft Graph hunting API",
     base: (endpoints) => endpoints.graphUrl,
+    setting: "graph_url",
     limits: { perMinute: 45 },
     source:
       'Microsoft Graph docs, security: runHuntingQuery; Defender XDR docs, "Advanced hunting API", quotas and resource allocation',
@@ -36,18 +41,21 @@ export const APIS: Readonly<Record<ApiName, ApiFacts>> = {
   xdr: {
     title: "Microsoft Defender XDR API",
     base: (endpoints) => endpoints.apiUrl,
+    setting: "api_url",
     limits: { perMinute: 50, perHour: 1_500 },
     source: "Defender XDR docs, api-list-incidents",
   },
   mde: {
     title: "Microsoft Defender for Endpoint API",
     base: (endpoints) => endpoints.mdeApiUrl,
+    setting: "api_url",
     limits: { perMinute: 100, perHour: 1_500 },
     source: "Defender for Endpoint docs, get-alerts",
   },
   siem: {
     title: "retired SIEM API",
     base: (endpoints) => endpoints.siemUrl,
+    setting: "siem_url",
     // No limit was ever published. One request returns everything, so a few are enough.
     limits: { perMinute: 30 },
     source: "Defender for Endpoint docs of 2020, pull-alerts-using-rest-api",

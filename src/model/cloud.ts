@@ -66,3 +66,15 @@ export const CLOUDS: Readonly<Record<CloudName, CloudRow>> = {
     mdeAudience: "https://api-gov.securitycenter.microsoft.us",
   },
 };
+
+const MICROSOFTS_ORIGINS: ReadonlySet<string> = new Set(
+  CLOUD_NAMES.flatMap((name) => {
+    const { loginUrl, graphUrl, apiUrl, mdeApiUrl, siemUrl } = CLOUDS[name];
+    return [loginUrl, graphUrl, apiUrl, mdeApiUrl, siemUrl];
+  }),
+);
+
+/** Is this exactly one of Microsoft's addresses, so that no setting changed it? */
+export function isMicrosoftsAddress(base: string): boolean {
+  return MICROSOFTS_ORIGINS.has(base);
+}

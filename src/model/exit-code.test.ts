@@ -6,6 +6,8 @@ test.each([
   ["forbidden", { actor: "customer" }, 3],
   ["throttled", { actor: "microsoft" }, 4],
   ["network-unreachable", { actor: "operator" }, 4],
+  ["tls-failed", { actor: "operator" }, 4],
+  ["clock-wrong", { actor: "operator" }, 4],
   ["bad-answer", { actor: "operator" }, 4],
   ["host-gone", { actor: "operator" }, 5],
   ["output-full", { actor: "operator" }, 5],

@@ -359,7 +359,7 @@ export const FAILURE_CODES = {
     meaning: "This machine's clock is more than five minutes wrong, so tokens and certificates are refused.",
     action: "Set this machine's clock (NTP).",
     actors: ["operator"],
-    exit: "usage",
+    exit: "microsoft",
   },
   "consent-other-link": {
     meaning: "The answer belongs to a consent link of another customer or app.",
@@ -549,7 +549,7 @@ export const FAILURE_CODES = {
   },
   refused: {
     meaning: "The API rejected our request, or does not know its address.",
-    action: "With status 404 or 405, check `cloud` and the address settings. Otherwise report the sentence as a bug.",
+    action: "With status 404 or 405, check `cloud`, `graph_url` and `api_url`. Otherwise report the sentence as a bug.",
     actors: ["us", "operator"],
     exit: { us: "ourFault", operator: "usage" },
   },
@@ -588,14 +588,14 @@ export const FAILURE_CODES = {
     exit: "usage",
   },
   "connection-reset": {
-    meaning: "The connection broke before the answer was complete.",
+    meaning: "The connection to a host or to the proxy broke before the answer was complete.",
     action: "Wait. The request is retried. If it stays, check the firewall and the proxy.",
-    actors: ["microsoft"],
+    actors: ["microsoft", "operator"],
     exit: "microsoft",
   },
   "dns-failed": {
     meaning: "A host name could not be resolved.",
-    action: "Check this machine's DNS, and set `proxy` if this network needs one.",
+    action: "Check the address settings and this machine's DNS, and set `proxy` if this network needs one.",
     actors: ["operator"],
     settings: ["proxy"],
     exit: "microsoft",
@@ -635,16 +635,16 @@ export const FAILURE_CODES = {
     exit: "ourFault",
   },
   "timed-out": {
-    meaning: "A host did not answer in time.",
+    meaning: "A host or the proxy did not answer in time.",
     action: "Wait. The request is retried. If it stays, check the firewall and the proxy.",
-    actors: ["microsoft"],
+    actors: ["microsoft", "operator"],
     exit: "microsoft",
   },
   "tls-failed": {
     meaning: "This machine and a host could not agree on TLS.",
     action: "Check that the address and port speak https and that no proxy intercepts the connection.",
     actors: ["operator"],
-    exit: "usage",
+    exit: "microsoft",
   },
   "tls-untrusted": {
     meaning: "The certificate of a host is not trusted, not valid now, too weak, or for another name.",
@@ -848,8 +848,8 @@ export const FAILURE_CODES = {
     exit: "host",
   },
   "splunkd-forbidden": {
-    meaning: "splunkd does not allow access to its credential store.",
-    action: "Give the user that owns the input the capability edit_storage_passwords.",
+    meaning: "splunkd does not allow access to its credential store or to an input.",
+    action: "Give the user that owns the input the capability that the failure names.",
     actors: ["operator"],
     exit: "host",
   },
@@ -878,7 +878,7 @@ export const FAILURE_CODES = {
     exit: "host",
   },
   "splunkd-untrusted": {
-    meaning: "splunkd's certificate cannot be verified, so no session key is sent.",
+    meaning: "splunkd's certificate cannot be verified or, on another machine, has expired, so no session key is sent.",
     action: "Set `splunkd_ca_file` under `[defender_mssp]` to the PEM file of splunkd's CA.",
     actors: ["operator"],
     settings: ["splunkd_ca_file"],

@@ -35,13 +35,19 @@ export interface Log {
   fatal(message: string, fields?: LogFields): void;
 }
 
+/** A setting that gives the address of one of Microsoft's services. */
+export type AddressSetting = "login_url" | "graph_url" | "api_url" | "siem_url";
+
 export interface HttpRequest {
   readonly method: "GET" | "POST" | "DELETE" | "PATCH";
   readonly url: string;
+  /** The setting that can change the address, so that a failure can name it. */
+  readonly addressSetting?: AddressSetting;
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array;
   readonly route: Route;
+  /** Aborted with a `TimeoutError`, the request fails with `timed-out`; otherwise with `stopped`. */
   readonly signal?: AbortSignal;
   /** Until the answer's head; default 60 s. */
   readonly headersTimeoutMs?: number;

@@ -29,6 +29,8 @@ export interface Route extends Partial<CustomerSettings["route"]> {
    * (localhost, 127.0.0.0/8, ::1).
    */
   readonly loopbackCertificate?: true;
+  /** With `loopbackCertificate`: also when a certificate of the chain has expired. */
+  readonly acceptExpired?: true;
 }
 
 export type AuthKind = NonNullable<CustomerSettings["auth"]>;

@@ -10,6 +10,7 @@ import { Failure } from "../model/failure.ts";
 import { proxyAddress } from "../model/proxy-address.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
+import { isVouchedFor } from "./expired-certificate.ts";
 import { ConnectFailure } from "./network-failures.ts";
 import { bypassesProxy, isLoopback } from "./no-proxy.ts";
 import { connectTcp, type TcpTarget } from "./tcp.ts";
@@ -17,16 +18,20 @@ import { TIME_LIMITS } from "./time-limits.ts";
 
 type Undici = typeof import("undici");
 
+export interface Trust {
+  /** Undefined means the runtime's own roots. */
+  readonly context: SecureContext | undefined;
+  /** The certificates of the file. */
+  readonly authorities: readonly X509Certificate[];
+}
+
 /**
- * The certificates that a route trusts: the runtime's own roots plus those of the file, or the file alone;
- * undefined means the runtime's roots. One context serves every connection of a route, because reading 150
- * roots takes 20 ms. Throws Failure `ca-file-unusable`.
+ * The certificates that a route trusts: the runtime's own roots plus those of the file, or the file alone.
+ * One context serves every connection of a route, because reading 150 roots takes 20 ms. Throws Failure
+ * `ca-file-unusable`.
  */
-export async function trustFrom(
-  caFile: string | undefined,
-  how: "added" | "alone",
-): Promise<SecureContext | undefined> {
-  if (caFile === undefined) return undefined;
+export async function trustFrom(caFile: string | undefined, how: "added" | "alone"): Promise<Trust> {
+  if (caFile === undefined) return { context: undefined, authorities: [] };
   let pem: string;
   try {
     pem = await readFile(caFile, "utf8");
@@ -37,12 +42,14 @@ export async function trustFrom(
   if (blocks.length === 0) throw caFileUnusable(caFile, "contains no PEM certificate");
   try {
     // Read one by one, because OpenSSL silently skips certificates that it cannot read.
-    const certificates = blocks.map((block) => new X509Certificate(block).toString());
-    return createSecureContext({
+    const authorities = blocks.map((block) => new X509Certificate(block));
+    const certificates = authorities.map((authority) => authority.toString());
+    const context = createSecureContext({
       ca: how === "alone" ? certificates : [...getCACertificates("default"), ...certificates],
       // Whoever names only the issuing CA trusts it. The runtime's default demands its root as well.
       allowPartialTrustChain: true,
     });
+    return { context, authorities };
   } catch (cause) {
     throw caFileUnusable(caFile, "contains a damaged certificate", cause);
   }
@@ -56,6 +63,8 @@ export interface ConnectorOptions {
   readonly closed: AbortSignal;
   /** False only for this machine's own splunkd, whose certificate has no usable name. */
   readonly checkName: boolean;
+  /** For this machine's own splunkd: an expired certificate is accepted if one of these vouches for it. */
+  readonly acceptExpiredFrom?: readonly X509Certificate[];
 }
 
 /** For undici, which takes callbacks. */
@@ -66,9 +75,13 @@ const connectThen = callbackify((target: TcpTarget) => connectTcp(target));
  * certificate, so that a failure can name its issuer.
  */
 export function witnessingConnector(undici: Undici, options: ConnectorOptions): buildConnector.connector {
+  const { acceptExpiredFrom } = options;
   const secured = undici.buildConnector({
-    // Set explicitly, because NODE_TLS_REJECT_UNAUTHORIZED changes only the default.
-    rejectUnauthorized: true,
+    // Set explicitly, because NODE_TLS_REJECT_UNAUTHORIZED changes only the default. Where an expired
+    // certificate may pass, `isAccepted` decides instead of the runtime, before a byte is sent.
+    rejectUnauthorized: acceptExpiredFrom === undefined,
+    // A resumed session does not hold the whole chain.
+    ...(acceptExpiredFrom === undefined ? {} : { maxCachedSessions: 0 }),
     allowH2: false,
     timeout: TIME_LIMITS.tlsHandshake.ms,
     keepAliveInitialDelay: TIME_LIMITS.tcpKeepAlive.ms,
@@ -79,7 +92,12 @@ export function witnessingConnector(undici: Undici, options: ConnectorOptions): 
     let certificate: PeerCertificate | undefined;
     const socket = secured(to, (error, connected) => {
       if (error) done(new ConnectFailure(error, { certificate }), null);
-      else done(null, connected);
+      else if (acceptExpiredFrom === undefined || isAccepted(connected, acceptExpiredFrom)) done(null, connected);
+      else {
+        connected.on("error", () => undefined).destroy();
+        const code = connected instanceof TLSSocket ? String(connected.authorizationError) : "CERT_UNTRUSTED";
+        done(new ConnectFailure(Object.assign(new Error(code), { code }), { certificate }), null);
+      }
     });
     // "secure" is emitted before the runtime checks trust and drops the connection. After that the
     // certificate can no longer be read.
@@ -113,8 +131,14 @@ export function witnessingConnector(undici: Undici, options: ConnectorOptions): 
   };
 }
 
+function isAccepted(socket: Socket, authorities: readonly X509Certificate[]): boolean {
+  return socket instanceof TLSSocket && (socket.authorized || isVouchedFor(socket, authorities));
+}
+
 export interface ProxyRoute {
   readonly proxy: Sealed;
+  /** What names the proxy, for sentences. */
+  readonly namedIn: string;
   readonly noProxy: string | undefined;
   /** False for a proxy that comes from the environment. */
   readonly alsoForLoopback: boolean;
@@ -161,7 +185,7 @@ export function tunnelConnector(
         done(
           new ConnectFailure(failureText ? failureText.inner : error, {
             certificate: failureText?.certificate,
-            proxy: { host },
+            proxy: { host, namedIn: route.namedIn },
           }),
           null,
         );
@@ -172,7 +196,7 @@ export function tunnelConnector(
       // nothing.
       if (statusCode < 200 || statusCode > 299) {
         socket.on("error", () => {}).destroy();
-        done(new ConnectFailure(undefined, { proxy: { host, status: statusCode } }), null);
+        done(new ConnectFailure(undefined, { proxy: { host, namedIn: route.namedIn, status: statusCode } }), null);
       } else if (to.protocol === "https:") direct({ ...to, httpSocket: socket as Socket }, done);
       else done(null, socket as Socket);
     });

@@ -18,6 +18,7 @@ import type { Http, HttpRequest } from "../model/ports.ts";
 import { sealed } from "../model/sealed.ts";
 import type { Route } from "../model/stanza.ts";
 import { createHttp } from "./http.ts";
+import { ConnectFailure, networkFailure } from "./network-failures.ts";
 
 const DAY_MS = 86_400_000;
 let folder: string;
@@ -239,14 +240,44 @@ describe("a connection that fails says why and names who must act", () => {
       code: "network-unreachable",
       actor: "operator",
       say: `This machine could not connect to localhost:${port}.`,
+      nextStep: "Check the firewall. If this machine needs a proxy, set `proxy`.",
+    });
+  });
+
+  test("connection refused at an address that a setting gave", async () => {
+    const failure = await failureOf(client().send(get("https://localhost:1", trusting, { addressSetting: "api_url" })));
+    expect(failure).toMatchObject({
+      code: "network-unreachable",
+      actor: "operator",
+      say: "This machine could not connect to localhost:1.",
+      nextStep: "Check the address in `api_url`, then the firewall. If this machine needs a proxy, set `proxy`.",
     });
   });
 
   test("the name does not exist", async () => {
     const failure = await failureOf(client().send(get("https://no-such-host.invalid/")));
-    expect(failure).toMatchObject({ code: "dns-failed", actor: "operator" });
-    expect(failure.say).toContain("no-such-host.invalid");
+    expect(failure).toMatchObject({
+      code: "dns-failed",
+      actor: "operator",
+      say: "The host name of no-such-host.invalid could not be resolved.",
+      nextStep: "Check this machine's DNS. If this machine needs a proxy, set `proxy`.",
+    });
   });
+
+  test.each(["login_url", "graph_url", "api_url", "siem_url"] as const)(
+    "the name that %s gave does not exist",
+    async (addressSetting) => {
+      const failure = await failureOf(
+        client().send(get("https://graph.micorsoft.invalid/", trusting, { addressSetting })),
+      );
+      expect(failure).toMatchObject({
+        code: "dns-failed",
+        actor: "operator",
+        say: "The host name of graph.micorsoft.invalid could not be resolved.",
+        nextStep: `Check the host name in \`${addressSetting}\`, then this machine's DNS. If this machine needs a proxy, set \`proxy\`.`,
+      });
+    },
+  );
 
   test("the server drops the connection before it answers", async () => {
     const origin = await serve((request) => request.socket.destroy());
@@ -256,7 +287,31 @@ describe("a connection that fails says why and names who must act", () => {
   test("the server takes the request and stays silent", async () => {
     const origin = await serve(() => {});
     const failure = await failureOf(client().send(get(origin, trusting, { headersTimeoutMs: 20 })));
-    expect(failure).toMatchObject({ code: "timed-out", actor: "microsoft" });
+    expect(failure).toMatchObject({
+      code: "timed-out",
+      actor: "microsoft",
+      nextStep: "If this persists, check the firewall and the proxy.",
+    });
+  });
+
+  test("the time that a caller gives the whole request is over while the server stays silent", async () => {
+    const limit = new AbortController();
+    const origin = await serve(() => limit.abort(new DOMException("over", "TimeoutError")));
+    const failure = await failureOf(client().send(get(origin, trusting, { signal: limit.signal })));
+    expect(failure).toMatchObject({
+      code: "timed-out",
+      actor: "microsoft",
+      say: `${origin.slice("https://".length)} did not answer in time.`,
+    });
+  });
+
+  test("the time that a caller gives the whole request is over in the middle of the body", async () => {
+    const limit = new AbortController();
+    const origin = await serve((_, response) => void response.write("x"));
+    const answer = await client().send(get(origin, trusting, { signal: limit.signal }));
+    const reading = answer.text(100);
+    limit.abort(new DOMException("over", "TimeoutError"));
+    expect((await failureOf(reading)).code).toBe("timed-out");
   });
 
   test("we stop while we wait", async () => {
@@ -348,6 +403,10 @@ describe("trust", () => {
       code: "tls-untrusted",
       say: expect.stringContaining("certificate for another host name"),
     });
+    const named = get(origin.replace("localhost", "127.0.0.2"), trusting, { addressSetting: "graph_url" });
+    expect((await failureOf(client().send(named))).nextStep).toBe(
+      "Check the host name in `graph_url` and in `proxy`; `ca_file` does not help when the host name differs.",
+    );
   });
 
   test("a server that speaks no TLS", async () => {
@@ -581,7 +640,66 @@ describe("a proxy", () => {
     );
     expect(failure).toMatchObject({
       code: "network-unreachable",
+      actor: "operator",
       say: "This machine could not connect to proxy localhost:1.",
+      nextStep: "Start the proxy, or correct its address in `proxy`.",
+    });
+  });
+
+  test("that has no address in DNS is named with its setting", async () => {
+    const route = { ...trusting, proxy: sealed("http://proxy.invalid:8080") };
+    expect(await failureOf(client().send(get("https://graph.example.test/", route)))).toMatchObject({
+      code: "dns-failed",
+      actor: "operator",
+      say: "The host name of proxy proxy.invalid:8080 could not be resolved.",
+      nextStep: "Check the host name in `proxy`, then this machine's DNS.",
+    });
+  });
+
+  test("that the environment names is named with its variable, with and without a login", async () => {
+    const down = client({ environment: { https_proxy: "http://localhost:1" } });
+    expect((await failureOf(down.send(get("https://graph.invalid/")))).nextStep).toBe(
+      "Start the proxy, or correct its address in the environment variable https_proxy.",
+    );
+    const { port } = await proxy({ refuse: 407 });
+    const closed = client({ environment: { HTTPS_PROXY: `http://localhost:${port}` } });
+    expect(await failureOf(closed.send(get("https://graph.invalid/")))).toMatchObject({
+      say: `The proxy localhost:${port} requires a login, or rejected the login in the environment variable HTTPS_PROXY (407).`,
+      nextStep: "Set the environment variable HTTPS_PROXY with user and password: http://user:password@host:port.",
+    });
+  });
+
+  test("that does not speak TLS is named with the address to write", async () => {
+    const { port } = await proxy();
+    const route = { ...trusting, proxy: sealed(`https://localhost:${port}`) };
+    expect(await failureOf(client().send(get("https://graph.example.test/", route)))).toMatchObject({
+      code: "tls-failed",
+      actor: "operator",
+      nextStep: "Check the port in `proxy`. If the proxy does not speak TLS, write its address with http://.",
+    });
+  });
+
+  test("that does not answer CONNECT in time is the operator's to look at, not Microsoft's", () => {
+    const silent = Object.assign(new Error("silent"), { code: "UND_ERR_HEADERS_TIMEOUT" });
+    const failed = new ConnectFailure(silent, { proxy: { host: "proxy:8080", namedIn: "`proxy`" } });
+    expect(networkFailure(failed, { host: "graph.microsoft.com" })).toMatchObject({
+      code: "timed-out",
+      actor: "operator",
+      say: "proxy proxy:8080 did not answer in time.",
+      nextStep: "Check that the proxy runs, and its address in `proxy`.",
+    });
+  });
+
+  test("through which nothing comes in time is named beside the destination", async () => {
+    const limit = new AbortController();
+    const origin = await serve(() => limit.abort(new DOMException("over", "TimeoutError")));
+    const { port } = await proxy();
+    const set = { ...trusting, proxy: sealed(`http://mssp:hunter2@localhost:${port}`) };
+    expect(await failureOf(client().send(get(origin, set, { signal: limit.signal })))).toMatchObject({
+      code: "timed-out",
+      actor: "microsoft",
+      say: `${origin.slice("https://".length)} did not answer in time through the proxy localhost:${port}.`,
+      nextStep: "If this persists, check the firewall and the proxy in `proxy`.",
     });
   });
 

@@ -1,13 +1,15 @@
 import type { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
+import { isMicrosoftsAddress } from "../model/cloud.ts";
 import { Failure } from "../model/failure.ts";
 import type { Http, HttpAnswer, HttpRequest } from "../model/ports.ts";
+import { proxyAddress } from "../model/proxy-address.ts";
 import { sealed } from "../model/sealed.ts";
 import type { Route } from "../model/stanza.ts";
 import type { ProxyRoute } from "./connect.ts";
 import { trustFrom, tunnelConnector, witnessingConnector } from "./connect.ts";
 import { decodedBody } from "./decode.ts";
-import { networkFailure } from "./network-failures.ts";
+import { type FailedProxy, type FailedRequest, type GivenUp, networkFailure } from "./network-failures.ts";
 import { bypassesProxy, isLoopback } from "./no-proxy.ts";
 import { TIME_LIMITS } from "./time-limits.ts";
 
@@ -40,6 +42,7 @@ export function createHttp(options: HttpOptions = {}): Http {
   const pools = new Map<string, Promise<RoutePool>>();
   const poolOf = new WeakMap<Route, Promise<RoutePool>>();
   const userAgent = options.userAgent ?? "defender-mssp";
+  const environment = options.environment ?? process.env;
   let closed = false;
 
   function poolFor(route: Route): Promise<RoutePool> {
@@ -50,6 +53,7 @@ export function createHttp(options: HttpOptions = {}): Http {
       route.noProxy,
       route.caFile,
       route.loopbackCertificate,
+      route.acceptExpired,
     ]);
     let pool = pools.get(key);
     if (!pool) {
@@ -72,13 +76,18 @@ export function createHttp(options: HttpOptions = {}): Http {
       if (request.route.loopbackCertificate && !isLoopback(url.hostname)) {
         throw new Error(`loopbackCertificate on a route to ${url.host}, which is not this machine`);
       }
-      const stopped = () => closed || request.signal?.aborted === true;
-      if (stopped()) throw networkFailure(undefined, url.host, true);
+      const failed = (): FailedRequest => ({
+        host: url.host,
+        addressSetting: isMicrosoftsAddress(url.origin) ? undefined : request.addressSetting,
+        through: proxyOnTheWay(url, request.route, environment),
+        givenUp: closed ? "stopped" : givenUp(request.signal),
+      });
+      if (closed || request.signal?.aborted === true) throw networkFailure(undefined, failed());
       try {
         const pool = await poolFor(request.route);
-        return await ask(pool.agent, request, url, userAgent, stopped);
+        return await ask(pool.agent, request, url, userAgent, failed);
       } catch (error) {
-        throw networkFailure(error, url.host, stopped());
+        throw networkFailure(error, failed());
       }
     },
     async close() {
@@ -90,12 +99,18 @@ export function createHttp(options: HttpOptions = {}): Http {
   };
 }
 
+/** Whoever sets a time limit aborts with the reason of `AbortSignal.timeout`. */
+function givenUp(signal: AbortSignal | undefined): GivenUp | undefined {
+  if (signal?.aborted !== true) return undefined;
+  return (signal.reason as { name?: unknown } | undefined)?.name === "TimeoutError" ? "late" : "stopped";
+}
+
 async function ask(
   agent: Dispatcher,
   request: HttpRequest,
   url: URL,
   userAgent: string,
-  stopped: () => boolean,
+  failed: () => FailedRequest,
 ): Promise<HttpAnswer> {
   const { statusCode, headers, body } = await agent.request({
     origin: url.origin,
@@ -107,7 +122,7 @@ async function ask(
     headersTimeout: request.headersTimeoutMs ?? TIME_LIMITS.headers.ms,
     bodyTimeout: request.bodyTimeoutMs ?? TIME_LIMITS.body.ms,
   });
-  return answerFrom(statusCode, flat(headers), body, url.host, stopped);
+  return answerFrom(statusCode, flat(headers), body, url.host, failed);
 }
 
 function answerFrom(
@@ -115,9 +130,9 @@ function answerFrom(
   headers: Readonly<Record<string, string>>,
   raw: Readable & { dump(options?: { limit: number }): Promise<void> },
   host: string,
-  stopped: () => boolean,
+  failed: () => FailedRequest,
 ): HttpAnswer {
-  const body = withFailures(() => decodedBody(raw, { status, headers }, host), host, stopped);
+  const body = withFailures(() => decodedBody(raw, { status, headers }, host), failed);
   return {
     status,
     headers,
@@ -128,11 +143,12 @@ function answerFrom(
       for await (const piece of body) {
         length += piece.length;
         if (length > limitBytes) {
+          const { addressSetting } = failed();
           throw new Failure("bad-answer", {
             actor: "microsoft",
             retry: { when: "soon" },
             say: `${host} sent an answer of more than ${limitBytes} bytes, the limit for this request.`,
-            nextStep: "Check the address settings.",
+            nextStep: addressSetting === undefined ? "Check `proxy`." : `Check \`${addressSetting}\`.`,
             status,
           });
         }
@@ -150,13 +166,12 @@ function answerFrom(
 
 async function* withFailures(
   open: () => AsyncIterable<Uint8Array>,
-  host: string,
-  stopped: () => boolean,
+  failed: () => FailedRequest,
 ): AsyncGenerator<Uint8Array> {
   try {
     yield* open();
   } catch (error) {
-    throw networkFailure(error, host, stopped());
+    throw networkFailure(error, failed());
   }
 }
 
@@ -186,9 +201,11 @@ function refusePlainHttp(url: URL): void {
 function proxyFor(route: Route, environment: Readonly<Record<string, string | undefined>>): ProxyRoute | undefined {
   if (route.direct === true) return undefined;
   const noProxy = route.noProxy ?? environment["no_proxy"] ?? environment["NO_PROXY"];
-  if (route.proxy !== undefined) return { proxy: route.proxy, noProxy, alsoForLoopback: true };
-  const named = environment["https_proxy"] || environment["HTTPS_PROXY"];
-  return named ? { proxy: sealed(named), noProxy, alsoForLoopback: false } : undefined;
+  if (route.proxy !== undefined) return { proxy: route.proxy, namedIn: "`proxy`", noProxy, alsoForLoopback: true };
+  const variable = ["https_proxy", "HTTPS_PROXY"].find((name) => environment[name]);
+  if (variable === undefined) return undefined;
+  const namedIn = `the environment variable ${variable}`;
+  return { proxy: sealed(environment[variable] as string), namedIn, noProxy, alsoForLoopback: false };
 }
 
 /**
@@ -199,23 +216,33 @@ export function goesThroughProxy(
   route: Route,
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): boolean {
-  const proxy = proxyFor(route, environment);
-  const { hostname, port, protocol } = new URL(url);
-  if (!proxy || bypassesProxy(hostname, Number(port) || (protocol === "https:" ? 443 : 80), proxy.noProxy))
-    return false;
-  return proxy.alsoForLoopback || !isLoopback(hostname);
+  return proxyOnTheWay(new URL(url), route, environment) !== undefined;
+}
+
+function proxyOnTheWay(
+  { hostname, port, protocol }: URL,
+  route: Route,
+  environment: Readonly<Record<string, string | undefined>>,
+): FailedProxy | undefined {
+  const found = proxyFor(route, environment);
+  if (!found || bypassesProxy(hostname, Number(port) || (protocol === "https:" ? 443 : 80), found.noProxy))
+    return undefined;
+  if (!found.alsoForLoopback && isLoopback(hostname)) return undefined;
+  const host = found.proxy.open((text) => proxyAddress(text)?.url.host ?? "");
+  return { host, namedIn: found.namedIn };
 }
 
 async function openPool(route: Route, options: HttpOptions): Promise<RoutePool> {
   const undici = await import("undici");
   const own = route.loopbackCertificate === true;
-  const trust = await trustFrom(route.caFile, own ? "alone" : "added");
+  const { context: trust, authorities } = await trustFrom(route.caFile, own ? "alone" : "added");
   const closing = new AbortController();
   const straight = witnessingConnector(undici, {
     trust,
     closed: closing.signal,
     connectTimeoutMs: options.connectTimeoutMs ?? TIME_LIMITS.connect.ms,
     checkName: !own,
+    ...(own && route.acceptExpired ? { acceptExpiredFrom: authorities } : {}),
   });
   const proxy = proxyFor(route, options.environment ?? process.env);
   const tunnel = proxy === undefined ? undefined : tunnelConnector(undici, proxy, straight, straight);

@@ -65,8 +65,8 @@ export const TIME_LIMITS = {
   },
   doctor: {
     ms: 20_000,
-    limits: "wait for the headers of the answer by which `doctor` checks the way to Microsoft",
-    insteadOf: "undici: 300 s",
+    limits: "each check of `doctor` and `arcsight check`",
+    insteadOf: "undici: 300 s for the headers",
     because: "A person waits for the result.",
   },
   splunkd: {

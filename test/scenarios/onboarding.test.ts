@@ -18,6 +18,7 @@ import type { Http } from "../../src/model/ports.ts";
 import { sealed } from "../../src/model/sealed.ts";
 import type { Terminal } from "../../src/model/sign-in.ts";
 import { createHttp } from "../../src/net/http.ts";
+import { TIME_LIMITS } from "../../src/net/time-limits.ts";
 import { makeAppCertificate } from "../harness/app-certificate.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
@@ -120,9 +121,10 @@ async function run(argv: readonly string[], setting: Setting = {}): Promise<Conv
   const clock = {
     nowMs: () => Date.now() + skippedMs,
     monotonicMs: () => performance.now() + skippedMs,
-    // The listener's five minutes must not pass at once; everything shorter is skipped.
+    // The listener's five minutes and doctor's limit on one check must not pass at once; the rest is skipped.
     async pause(forMs: number, stop?: AbortSignal) {
-      if (forMs >= 300_000) await new Promise<void>((resolve) => stop?.addEventListener("abort", () => resolve()));
+      if (forMs >= 300_000 || forMs === TIME_LIMITS.doctor.ms)
+        await new Promise<void>((resolve) => stop?.addEventListener("abort", () => resolve()));
       else skippedMs += forMs;
       await setting.whilePausing?.();
     },

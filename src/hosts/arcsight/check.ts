@@ -21,7 +21,7 @@ import type { ArcSightConfig } from "./configuration.ts";
 
 /** One row of `arcsight check`. */
 export interface CheckLine {
-  /** `settings`, a customer's name, or `outputs[0]`. */
+  /** `settings`, `this machine`, a customer's name, or `outputs[0]`. */
   readonly of: string;
   readonly check: string;
   readonly ok: boolean;
@@ -212,16 +212,18 @@ export function checkTable(lines: readonly CheckLine[]): string {
 }
 
 /**
- * All checks passed: 0. A wrong setting: 2. An output that accepts nothing: 5. Only some customers failed: 6.
- * Otherwise the exit code of the first failure.
+ * All checks passed: 0. A wrong setting: 2. An output that accepts nothing: 5. This machine's clock: its own
+ * code. Only some customers failed: 6. Otherwise the exit code of the first failure.
  *
- * @param failures the customers' failures.
+ * @param failures the customers' failures, and the clock's.
  */
 export function checkExit(lines: readonly CheckLine[], failures: readonly Failure[]): ExitCode {
   const failed = lines.filter(({ ok }) => !ok);
   if (failed.length === 0) return EXIT.done;
   if (failed.some(({ failure }) => failure === "settings")) return EXIT.usage;
   if (failures[0] === undefined || failed.some(({ failure }) => failure?.startsWith("output-"))) return EXIT.host;
+  const clock = failures.find(({ code }) => code === "clock-wrong");
+  if (clock !== undefined) return exitCodeOf(clock);
   const good = new Set(lines.filter(({ ok, check }) => ok && check === "alerts").map(({ of }) => of));
   return good.size > 0 ? EXIT.someCustomers : exitCodeOf(failures[0]);
 }

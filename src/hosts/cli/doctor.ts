@@ -3,6 +3,8 @@ import { EXIT, exitCodeOf, Failure, isFailure } from "../../model/failure.ts";
 import type { Actor } from "../../model/failure-codes.ts";
 import type { DoctorLine, DoctorReport, OnboardingServices, Terminal } from "../../model/sign-in.ts";
 import type { SettingProblem, Stanza } from "../../model/stanza.ts";
+import { withTimeLimit } from "../../net/time-limit.ts";
+import { TIME_LIMITS } from "../../net/time-limits.ts";
 import type { Flags } from "./ask.ts";
 import { usage } from "./ask.ts";
 import { type Reason, reasonsOf, type Unready } from "./doctor-reasons.ts";
@@ -11,7 +13,6 @@ import { type Reason, reasonsOf, type Unready } from "./doctor-reasons.ts";
  * Customers checked in parallel: enough for hundreds in minutes, few enough to stay far below every limit.
  */
 const AT_ONCE = 8;
-const ONE_CHECK_MS = 90_000;
 
 /** Who must act, in the order of the table. */
 const ACTORS_IN_ORDER: readonly Actor[] = ["operator", "customer", "microsoft", "us"];
@@ -123,7 +124,7 @@ async function lookAt(services: OnboardingServices, stanza: Stanza): Promise<Loo
   let failure: Failure | undefined;
   for (const check of services.signInService.doctorChecks(stanza)) {
     try {
-      const say = await check.run(AbortSignal.timeout(ONE_CHECK_MS));
+      const say = await withTimeLimit(services, TIME_LIMITS.doctor.ms, (signal) => check.run(signal));
       checks.push({ check: check.name, ok: true, failure: null, actor: null, say, next_step: "" });
     } catch (error) {
       if (!isFailure(error)) throw error;

@@ -510,7 +510,7 @@ describe("a run", () => {
     const outside = world(runDocument(stanza("b", { client_secret: "********" })));
     outside.fake.send = async () => {
       const weak = Object.assign(new Error("EE certificate key too weak"), { code: "UNSPECIFIED" });
-      throw networkFailure(weak, "127.0.0.1:8089", false);
+      throw networkFailure(weak, { host: "127.0.0.1:8089" });
     };
     const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
     expect(host.refused.map(({ failure }) => failure)).toMatchObject([
