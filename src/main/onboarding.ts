@@ -52,7 +52,12 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
   };
 
   const splunkPlace = async (access: SplunkAccess): Promise<SplunkSecrets> => {
-    secrets ??= await SplunkSecrets.open(await connect(http, access), realClock, realRandom, presentFingerprint);
+    secrets ??= await SplunkSecrets.open(
+      await connect(http, parts.log, access),
+      realClock,
+      realRandom,
+      presentFingerprint,
+    );
     return secrets;
   };
 
@@ -172,9 +177,10 @@ function splunkFlags(
   };
 }
 
-async function connect(http: Http, access: SplunkAccess): Promise<Splunkd> {
+async function connect(http: Http, log: Log, access: SplunkAccess): Promise<Splunkd> {
   const options = {
     http,
+    log,
     clock: realClock,
     serverUri: access.serverUri,
     splunkdCaFile: access.caFile,

@@ -252,7 +252,7 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       const { serverUri, sessionKey } = document;
       const splunkd = () =>
         credentials.access.splunkd ??
-        connectSplunkd(world, serverUri, sessionKey, splunkdCaFiles(settings.stanzas)[0], stop);
+        connectSplunkd({ ...world, log }, serverUri, sessionKey, splunkdCaFiles(settings.stanzas)[0], stop);
       const running = document.stanzas.map(({ name }) => name);
       const { version } = world;
       return reportDisabledInputs(
@@ -334,7 +334,7 @@ async function readPasswords(
   let failure: Failure | undefined;
   for (const caFile of splunkdCaFiles(stanzas)) {
     try {
-      const splunkd = connectSplunkd(world, serverUri, sessionKey, caFile, stop);
+      const splunkd = connectSplunkd({ ...world, log: run.log }, serverUri, sessionKey, caFile, stop);
       return { splunkd, store: await PasswordStore.read(splunkd, world.clock, world.random) };
     } catch (error) {
       if (!isFailure(error)) throw error;
@@ -360,7 +360,7 @@ async function readPasswords(
  * `credential reseal`).
  */
 function connectSplunkd(
-  world: Pick<SplunkWorld, "http" | "clock" | "splunkHome">,
+  world: Pick<SplunkWorld, "http" | "clock" | "splunkHome"> & { readonly log: Log },
   serverUri: string,
   sessionKey: Sealed | undefined,
   caFile: string | undefined,
@@ -373,6 +373,7 @@ function connectSplunkd(
     sessionKey,
     splunkdCaFile: caFile,
     splunkHome: world.splunkHome,
+    log: world.log,
     ...(stop ? { stop } : {}),
   });
 }

@@ -119,7 +119,12 @@ async function report(one: ReadyStanza, outcome: WriteOutcome, world: MaskingWor
 function reportFailed(one: ReadyStanza, outcome: WriteOutcome & { readonly is: "failed" }, log: Log): void {
   const { failure, during } = outcome;
   if (failure.code === "stopped") return;
-  const fields = { customer: one.stanza.name, failure: failure.code, say: failure.say };
+  const fields = {
+    customer: one.stanza.name,
+    failure: failure.code,
+    say: failure.say,
+    next_step: failure.nextStep || undefined,
+  };
   if (during === "input")
     log.error("a secret is stored but could not be masked and is still in clear text in inputs.conf", fields);
   else
@@ -127,7 +132,7 @@ function reportFailed(one: ReadyStanza, outcome: WriteOutcome & { readonly is: "
       one.clear.length > 0
         ? "a secret typed into an input could not be stored and is still in clear text in inputs.conf"
         : "the path of a certificate could not be stored, so a change of this input's addresses is not noticed",
-      { ...fields, next_step: failure.nextStep },
+      fields,
     );
 }
 

@@ -1,11 +1,11 @@
 import path from "node:path";
 import { Failure, isFailure } from "../../model/failure.ts";
-import type { Clock, Http } from "../../model/ports.ts";
+import type { Clock, Http, HttpAnswer, Log } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { Route } from "../../model/stanza.ts";
 import { jsonOf } from "../../net/json-answer.ts";
-import { isTooWeak } from "../../net/network-failures.ts";
+import { expiredCertificate, isTooWeak } from "../../net/network-failures.ts";
 import { TIME_LIMITS } from "../../net/time-limits.ts";
 
 /** Folder and id of this app; the stored secrets are in its namespace. */
@@ -29,6 +29,8 @@ export interface SplunkdOptions {
   /** The setting of that name; undefined: Splunk's own CA, and then loopback only. */
   readonly splunkdCaFile: string | undefined;
   readonly splunkHome: string | undefined;
+  /** Where an expired certificate of this machine's splunkd is warned about. */
+  readonly log?: Pick<Log, "warn">;
   readonly stop?: AbortSignal;
 }
 
@@ -44,17 +46,14 @@ export interface SplunkdAnswer {
  */
 export class Splunkd {
   readonly #options: SplunkdOptions;
-  readonly #base: string;
-  readonly #route: Route;
+  readonly #way: Way;
 
   /**
    * Throws Failure `splunkd-unnamed`, `splunkd-untrusted` or `session-key-missing` before anything is sent.
    */
   constructor(options: SplunkdOptions) {
     this.#options = options;
-    const { base, route } = trustOf(options);
-    this.#base = base;
-    this.#route = route;
+    this.#way = trustOf(options);
     if (!options.sessionKey) {
       throw new Failure("session-key-missing", {
         actor: "operator",
@@ -104,32 +103,23 @@ export class Splunkd {
     pathAndQuery: string,
     form?: Readonly<Record<string, string>>,
   ): Promise<SplunkdAnswer> {
-    const { http, sessionKey } = this.#options;
     const separator = pathAndQuery.includes("?") ? "&" : "?";
-    const answer = await (sessionKey as Sealed)
-      .open((key) =>
-        http.send({
-          method,
-          url: `${this.#base}${pathAndQuery}${separator}output_mode=json`,
-          headers: {
-            authorization: `${this.#options.authorization ?? "Splunk"} ${key}`,
-            ...(form ? { "content-type": "application/x-www-form-urlencoded" } : {}),
-          },
-          ...(form ? { body: new URLSearchParams(form).toString() } : {}),
-          route: this.#route,
-          headersTimeoutMs: TIME_LIMITS.splunkd.ms,
-        }),
-      )
-      .catch((error: unknown) => {
-        throw unreachable(error);
-      });
+    const answer = await (this.#options.sessionKey as Sealed).open((key) =>
+      sendTo(this.#options, this.#way, {
+        method,
+        path: `${pathAndQuery}${separator}output_mode=json`,
+        headers: { authorization: `${this.#options.authorization ?? "Splunk"} ${key}` },
+        form,
+      }),
+    );
+    if (answer.status === 403) throw forbidden(method, pathAndQuery, await capabilityNamedIn(answer));
     const refused = refusal(answer.status);
     if (refused) {
       await answer.discard();
       throw refused;
     }
     const text = await answer.text(ANSWER_MAX_BYTES).catch((error: unknown) => {
-      throw unreachable(error);
+      throw unreachable(error, this.#options.clock);
     });
     // Some answers (201, 409) can be XML although JSON was requested; then only the status is used.
     return { status: answer.status, json: jsonOf(text) };
@@ -145,23 +135,17 @@ export async function splunkdLogin(
   user: string,
   password: Sealed,
 ): Promise<Sealed> {
-  const { base, route } = trustOf({ ...options, sessionKey: undefined });
-  const answer = await password
-    .open((text) =>
-      options.http.send({
-        method: "POST",
-        url: `${base}/services/auth/login?output_mode=json`,
-        headers: { "content-type": "application/x-www-form-urlencoded" },
-        body: new URLSearchParams({ username: user, password: text }).toString(),
-        route,
-        headersTimeoutMs: TIME_LIMITS.splunkd.ms,
-      }),
-    )
-    .catch((error: unknown) => {
-      throw unreachable(error);
-    });
+  const way = trustOf({ ...options, sessionKey: undefined });
+  const answer = await password.open((text) =>
+    sendTo(options, way, {
+      method: "POST",
+      path: "/services/auth/login?output_mode=json",
+      headers: {},
+      form: { username: user, password: text },
+    }),
+  );
   const text = await answer.text(ANSWER_MAX_BYTES).catch((error: unknown) => {
-    throw unreachable(error);
+    throw unreachable(error, options.clock);
   });
   const key = (jsonOf(text) as { readonly sessionKey?: unknown } | undefined)?.sessionKey;
   if (answer.status === 200 && typeof key === "string" && key !== "") return sealed(key);
@@ -186,8 +170,58 @@ export async function splunkdLogin(
   );
 }
 
+interface Way {
+  readonly base: string;
+  /** Changes once, when splunkd's certificate turns out to have expired. */
+  route: Route;
+}
+
+interface Sent {
+  readonly method: "GET" | "POST" | "DELETE";
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly form: Readonly<Record<string, string>> | undefined;
+}
+
+/**
+ * Splunk makes splunkd's certificate for three years and does not renew it by itself. On this machine its
+ * end is warned about, and the customers go on: the key is still the right one. Elsewhere it is refused.
+ */
+async function sendTo(options: Omit<SplunkdOptions, "sessionKey">, way: Way, sent: Sent): Promise<HttpAnswer> {
+  const { http, clock, log } = options;
+  const { method, path: pathAndQuery, headers, form } = sent;
+  try {
+    return await http.send({
+      method,
+      url: `${way.base}${pathAndQuery}`,
+      headers: { ...headers, ...(form ? { "content-type": "application/x-www-form-urlencoded" } : {}) },
+      ...(form ? { body: new URLSearchParams(form).toString() } : {}),
+      route: way.route,
+      headersTimeoutMs: TIME_LIMITS.splunkd.ms,
+    });
+  } catch (error) {
+    const expired = isFailure(error) ? expiredCertificate(error.cause, clock.nowMs()) : undefined;
+    if (expired === undefined || !way.route.loopbackCertificate || way.route.acceptExpired)
+      throw unreachable(error, clock);
+    way.route = { ...way.route, acceptExpired: true };
+    log?.warn(`${expiredInWords(expired.untilMs)} It is accepted, because splunkd is on this machine`, {
+      next_step: RENEW,
+    });
+    return sendTo(options, way, sent);
+  }
+}
+
+const RENEW =
+  "Renew splunkd's certificate: rename $SPLUNK_HOME/etc/auth/server.pem and restart Splunk, which makes a new one. If serverCert in server.conf names a certificate of your own, replace that file and restart Splunk.";
+
+function expiredInWords(untilMs: number | undefined): string {
+  return untilMs === undefined
+    ? "A certificate in the chain of splunkd's certificate has expired."
+    : `splunkd's certificate expired on ${new Date(untilMs).toISOString().slice(0, 10)}.`;
+}
+
 /** Where the session key may be sent, and how splunkd's certificate is verified. */
-function trustOf(options: SplunkdOptions): { readonly base: string; readonly route: Route } {
+function trustOf(options: SplunkdOptions): Way {
   let url: URL;
   try {
     url = new URL(options.serverUri);
@@ -239,14 +273,6 @@ function refusal(status: number): Failure | undefined {
         say: "splunkd rejected this program's session key (401). It has probably expired.",
         nextStep: "Disable and enable one of the inputs, so that splunkd restarts this program with a new session key.",
       });
-    case 403:
-      return new Failure("splunkd-forbidden", {
-        actor: "operator",
-        retry: { when: "later" },
-        status,
-        say: "splunkd denied this program access to its credential store (403).",
-        nextStep: "Give the user that owns the input the capability `edit_storage_passwords`.",
-      });
     case 429:
     case 502:
     case 503:
@@ -263,11 +289,43 @@ function refusal(status: number): Failure | undefined {
   }
 }
 
+/** splunkd's messages name the capability; nothing else of them may get into a failure. */
+const CAPABILITY = /requires capability:?\s*['"]?([a-z][a-z0-9_]{2,59})\b/;
+const MESSAGE_MAX_BYTES = 64 * 1024;
+
+async function capabilityNamedIn(answer: HttpAnswer): Promise<string | undefined> {
+  const text = await answer.text(MESSAGE_MAX_BYTES).catch(() => "");
+  return CAPABILITY.exec(text)?.[1];
+}
+
+/**
+ * @param named the capability that splunkd's answer names. Where it names none: those of authorize.conf.
+ */
+function forbidden(method: string, pathAndQuery: string, named: string | undefined): Failure {
+  const isRead = method === "GET";
+  const isInput = pathAndQuery.includes("/data/inputs/");
+  const [what, usual] = isInput
+    ? isRead
+      ? ["to read an input", "list_inputs"]
+      : ["to edit an input", "admin_all_objects"]
+    : isRead
+      ? ["to read its credential store", "list_storage_passwords"]
+      : ["to write to its credential store", "edit_storage_passwords"];
+  const capability = named ?? usual;
+  return new Failure("splunkd-forbidden", {
+    actor: "operator",
+    retry: { when: "later" },
+    status: 403,
+    say: `splunkd does not allow this program ${what} (403): the capability ${capability} is missing.`,
+    nextStep: `Give the user that owns the input the capability \`${capability}\`${isInput ? ", and write access to the input's app" : ""}.`,
+  });
+}
+
 /**
  * A network failure with a sentence about splunkd, because the client's own sentences name Microsoft's
  * settings.
  */
-function unreachable(error: unknown): Failure {
+function unreachable(error: unknown, clock: Clock): Failure {
   if (!isFailure(error)) throw error;
   if (error.code === "stopped") return error;
   if (isTooWeak(error.cause)) {
@@ -277,6 +335,16 @@ function unreachable(error: unknown): Failure {
       say: "splunkd's certificate is too weak: its key is shorter than 2048 bits, or it is signed with SHA-1.",
       nextStep:
         "Give splunkd a certificate with an RSA key of 2048 bits or more, signed with SHA-256 (serverCert in server.conf), and restart Splunk; splunkd_ca_file does not help.",
+      cause: error,
+    });
+  }
+  const expired = expiredCertificate(error.cause, clock.nowMs());
+  if (expired !== undefined) {
+    return new Failure("splunkd-untrusted", {
+      actor: "operator",
+      retry: { when: "never" },
+      say: `${expiredInWords(expired.untilMs)} No session key is sent. splunkd_ca_file does not help.`,
+      nextStep: RENEW,
       cause: error,
     });
   }
