@@ -123,7 +123,9 @@ async function listedInputs(splunkd: Splunkd): Promise<readonly ListedInput[]> {
     if (typeof name !== "string") return [];
     const values = Object.fromEntries(
       Object.entries((content ?? {}) as Readonly<Record<string, unknown>>).flatMap(([key, value]) =>
-        value === null || value === undefined || value === "" ? [] : [[key, String(value)] as const],
+        (typeof value === "string" && value !== "") || typeof value === "boolean" || typeof value === "number"
+          ? [[key, String(value)] as const]
+          : [],
       ),
     );
     const disabled = readValue({ is: "yes-no" }, values["disabled"] ?? "0", 0);

@@ -100,7 +100,7 @@ export interface SplunkHost {
    * latest, and soon after the stop; what is left then goes on beside collecting. Never throws a Failure.
    */
   settleSecrets(): Promise<void>;
-  /** Health events of the inputs that are disabled, at once and hourly, until the stop. Never throws a Failure. */
+  /** Writes health events of disabled inputs, at once and hourly, until the stop. Never throws a Failure. */
   reportDisabledInputs(): Promise<void>;
   /** Logs at once and then hourly that there is no customer to collect, until `stop`. */
   sayIdle(stop: AbortSignal): Promise<void>;
