@@ -12,8 +12,9 @@ import { networkPage } from "./generate/network-page.ts";
 import { promisesPage } from "./generate/promises-page.ts";
 import { arcsightTemplate } from "./generate/properties-template.ts";
 import { outputsPage, settingsPage } from "./generate/settings-page.ts";
+import { APPS } from "./generate/splunk-app/apps.ts";
 import { splunkFieldsPage } from "./generate/splunk-app/fields-page.ts";
-import { APPS, KNOWLEDGE } from "./generate/splunk-app/knowledge-files.ts";
+import { KNOWLEDGE } from "./generate/splunk-app/knowledge-files.ts";
 import { defaultInputs, inputsSpec } from "./generate/splunk-inputs.ts";
 
 export interface GeneratedPage {
@@ -42,7 +43,9 @@ export const PAGES: readonly GeneratedPage[] = [
   })),
   { file: "splunk-app/TA_defender_mssp/README/inputs.conf.spec", make: inputsSpec },
   { file: "splunk-app/TA_defender_mssp/default/inputs.conf", make: defaultInputs },
-  ...APPS.flatMap((app) => KNOWLEDGE.map(({ file, make }) => ({ file: `splunk-app/${app}/${file}`, make }))),
+  ...APPS.flatMap((app) =>
+    KNOWLEDGE.map(({ file, make }) => ({ file: `splunk-app/${app}/${file}`, make: () => make(app) })),
+  ),
 ];
 
 async function main(args: readonly string[]): Promise<number> {

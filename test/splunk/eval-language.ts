@@ -193,6 +193,13 @@ const FUNCTIONS: Readonly<Record<string, (args: readonly Argument[]) => Value>> 
     const text = single(need(a)());
     return text === null || text === "" || Number.isNaN(Number(text)) ? null : Number(text);
   },
+  floor: ([a]) => mapped(single(need(a)()), (text) => Math.floor(Number(text))),
+  max(args) {
+    const values = args.map((argument) => single(argument()));
+    // What Splunk answers where one of them is nothing is not promised.
+    if (values.some((value) => value === null)) throw new Error("max() of nothing");
+    return Math.max(...values.map(Number));
+  },
   round: ([a]) => mapped(single(need(a)()), (text) => String(Math.round(Number(text)))),
   match([a, regex]) {
     const text = single(need(a)());
@@ -228,6 +235,11 @@ let nowSeconds = 0;
 /** Sets what `now()` answers. */
 export function setNow(seconds: number): void {
   nowSeconds = seconds;
+}
+
+/** What `now()` answers. */
+export function presentSeconds(): number {
+  return nowSeconds;
 }
 
 /** Keys only, as far as we use paths; an object or array comes back as JSON text, a JSON null as nothing. */

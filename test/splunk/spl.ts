@@ -3,13 +3,15 @@
  * command or form throws. Source: Splunk Enterprise Search Reference.
  */
 import type { Value } from "./eval-language.ts";
-import { fromMany, jsonExtract, many, parseEval } from "./eval-language.ts";
+import { fromMany, jsonExtract, many, parseEval, presentSeconds } from "./eval-language.ts";
 
 export type Row = ReadonlyMap<string, Value>;
 
 export interface SearchWorld {
   /** Events with their search-time fields, newest first as Splunk returns them. */
   readonly events: readonly Row[];
+  /** `-30d`: how far back the search looks from `now()`; undefined: at all events. */
+  readonly earliest?: string;
   readonly macros: ReadonlyMap<string, string>;
   readonly lookups: Map<string, Row[]>;
 }
@@ -43,9 +45,20 @@ function runCommands(text: string, world: SearchWorld, given: readonly Row[] | u
     ? [...given]
     : head.trim() === ""
       ? []
-      : world.events.filter((row) => searchMatches(head, row));
+      : world.events.filter((row) => isWithin(row, world.earliest) && searchMatches(head, row));
   for (const command of rest) rows = run(command.trim(), rows, world);
   return rows;
+}
+
+/** A relative time modifier (Splunk Search Manual, "Specify time modifiers"). */
+function isWithin(row: Row, earliest: string | undefined): boolean {
+  if (earliest === undefined) return true;
+  const [, count, unit] = /^-(\d+)([mhd])$/.exec(earliest) ?? [];
+  const unitS = { m: 60, h: 3_600, d: 86_400 }[unit ?? ""];
+  if (unitS === undefined) throw new Error(`time modifier not modelled: ${earliest}`);
+  const nowS = presentSeconds();
+  const atS = Number(row.get("_time"));
+  return atS <= nowS && atS >= nowS - Number(count) * unitS;
 }
 
 function run(command: string, rows: Row[], world: SearchWorld): Row[] {
@@ -102,6 +115,8 @@ const COMMANDS: Readonly<Record<string, (rest: string, rows: Row[], world: Searc
       (row) => new Map(fields.flatMap((field) => (row.has(field) ? [[field, row.get(field) as Value] as const] : []))),
     );
   },
+  /** What comes out of the commands in brackets is added at the end. */
+  appendpipe: (rest, rows, world) => [...rows, ...runCommands(`| ${/^\[(.*)\]$/s.exec(rest)?.[1] ?? ""}`, world, rows)],
   stats: (rest, rows) => stats(rest, rows),
   eventstats(rest, rows) {
     const [, by = ""] = rest.split(/\s+by\s+/);
@@ -114,13 +129,16 @@ const COMMANDS: Readonly<Record<string, (rest: string, rows: Row[], world: Searc
     const field = rest.replace(/^limit=\d+\s+/, "");
     return stats(`count by ${field}`, rows).toSorted((a, b) => Number(b.get("count")) - Number(a.get("count")));
   },
-  inputlookup: (rest, _rows, world) => [...(world.lookups.get(rest) ?? [])],
+  inputlookup(rest, rows, world) {
+    const [, append, name = ""] = /^(append=true )?(\S+)$/.exec(rest) ?? [];
+    if (append === undefined && rows.length > 0) throw new Error("inputlookup stands first, or appends");
+    return [...rows, ...(world.lookups.get(name) ?? [])];
+  },
+  /** Without `append` the rows replace the lookup; of two with one key the later stays. */
   outputlookup(rest, rows, world) {
-    const [, key, name] = /^append=true key_field=(\S+) (\S+)$/.exec(rest) ?? [];
+    const [, key, name] = /^key_field=(\S+) (\S+)$/.exec(rest) ?? [];
     if (!key || !name) throw new Error(`outputlookup not modelled: ${rest}`);
-    const kept = new Map((world.lookups.get(name) ?? []).map((row) => [row.get(key), row]));
-    for (const row of rows) kept.set(row.get(key), row);
-    world.lookups.set(name, [...kept.values()]);
+    world.lookups.set(name, [...new Map(rows.map((row) => [row.get(key), row])).values()]);
     return rows;
   },
 };
@@ -210,7 +228,7 @@ function searchMatches(text: string, row: Row): boolean {
   });
 }
 
-/** Splits where `sign` stands outside quotes and parentheses. */
+/** Splits where `sign` stands outside quotes, parentheses and brackets. */
 function splitTop(text: string, sign: string): string[] {
   const parts: string[] = [];
   let [depth, quoted, from] = [0, false, 0];
@@ -218,8 +236,8 @@ function splitTop(text: string, sign: string): string[] {
     const char = text[i];
     if (char === '"' && text[i - 1] !== "\\") quoted = !quoted;
     if (quoted) continue;
-    if (char === "(") depth += 1;
-    else if (char === ")") depth -= 1;
+    if (char === "(" || char === "[") depth += 1;
+    else if (char === ")" || char === "]") depth -= 1;
     else if (char === sign && depth === 0) {
       parts.push(text.slice(from, i));
       from = i + 1;

@@ -14,7 +14,7 @@ export function splunkFieldsPage(): string {
 This page applies only to events whose source begins with \`defender_mssp:\`.
 Splunk prefers a source's settings to a sourcetype's.
 So another add-on with the same sourcetypes (for example Splunk Add-on for Microsoft Security) does not change these fields, and they do not change its fields.
-\`TA_defender_mssp\` and \`SA_defender_mssp\` contain the same files.
+\`TA_defender_mssp\` and \`SA_defender_mssp\` contain the same files, but for which saved searches are on.
 
 An event is one line of JSON: Microsoft's own members, unchanged, and one member \`mssp\` (\`tenant\`, \`tenant_id\`, \`stream\`, \`cloud\`, \`change\`, \`found\`, \`key\`).
 
@@ -44,7 +44,8 @@ Most searches need only the mapped fields above.
 ${CUTS.map((cut) => `| \`${cut.field}\` | ${cut.help} |\n`).join("")}
 ## Health events
 
-A health event has \`streams\`, one entry for each stream.
+A health event has \`streams\`, one entry for each stream, and names its customer in \`tenant\`, \`tenant_id\` and \`input\` (the input's name).
+Two inputs may collect the same tenant; \`input\` keeps them apart.
 Counts are since the customer's previous health event.
 
 | Member of an entry | Meaning |
@@ -63,6 +64,8 @@ ${EVENT_TYPES.map((one) => `| \`${one.name}\` | ${one.tags.join(", ") || "none"}
 |---|---|---|
 ${MACROS.map((one) => `| \`${one.name}\` | ${one.why} | ${codeCell(one.definition)} |\n`).join("")}
 ## Saved searches
+
+Those that are on run where \`SA_defender_mssp\` is installed; in \`TA_defender_mssp\` all of them are off ([single instance](install.md#on-a-single-instance)).
 
 | Name | Shipped | Meaning |
 |---|---|---|

@@ -1,13 +1,12 @@
+import type { AppName } from "./apps.ts";
 import { eventtypesConf, tagsConf } from "./classes.ts";
 import { propsConf } from "./props.ts";
 import { collectionsConf, macrosConf, savedsearchesConf, workflowActionsConf } from "./searches.ts";
 import { transformsConf } from "./transforms.ts";
 import { customersView, navigation } from "./views.ts";
 
-export const APPS = ["TA_defender_mssp", "SA_defender_mssp"] as const;
-
-/** What is known at search time: the same generated files in both apps. */
-export const KNOWLEDGE: readonly { readonly file: string; readonly make: () => string }[] = [
+/** What is known at search time: the same generated files in both apps, but for which saved searches run. */
+export const KNOWLEDGE: readonly { readonly file: string; readonly make: (app: AppName) => string }[] = [
   { file: "default/props.conf", make: propsConf },
   { file: "default/transforms.conf", make: transformsConf },
   { file: "default/eventtypes.conf", make: eventtypesConf },

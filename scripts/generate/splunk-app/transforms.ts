@@ -1,5 +1,6 @@
 import type { ConfStanza } from "./conf.ts";
 import { confFile } from "./conf.ts";
+import { LOOKUP_FIELDS } from "./searches.ts";
 
 /**
  * A JSON string's content, escapes included and never empty; `null` is not a string and so never becomes
@@ -87,14 +88,11 @@ export function transformsConf(): string {
     ...cuts,
     {
       name: "defender_mssp_customers",
-      why: "Customers by tenant GUID, kept by the saved search 'Defender MSSP - Customers lookup'.",
+      why: "Customers by tenant GUID and input, kept by the saved search 'Defender MSSP - Customers lookup'.",
       settings: [
         ["external_type", "kvstore"],
         ["collection", "defender_mssp_customers"],
-        [
-          "fields_list",
-          "_key, tenant, tenant_id, state, lag_s, failure, actor, say, next_step, credential, credential_days_left, streams, version, last_seen",
-        ],
+        ["fields_list", ["_key", ...LOOKUP_FIELDS.map(([field]) => field)].join(", ")],
       ],
     },
   ]);

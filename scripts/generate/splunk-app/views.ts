@@ -15,35 +15,64 @@ export interface Panel {
   readonly depends?: string;
 }
 
-const BASE = "`defender_mssp_customer_streams`";
-const ONE_ROW_PER_CUSTOMER = "sort 0 -rank | dedup tenant_id";
+/** Splunk hands on to a panel's search only the fields that the base search names. */
+const BASE_FIELDS = [
+  "_time",
+  "host",
+  "customer_id",
+  "tenant",
+  "tenant_id",
+  "input",
+  "stream",
+  "state",
+  "rank",
+  "lag_s",
+  "failure",
+  "actor",
+  "say",
+  "next_step",
+  "credential",
+  "credential_days_left",
+];
+const BASE = `\`defender_mssp_customer_streams\` | table ${BASE_FIELDS.join(", ")}`;
+/** A customer that is silent for a week is still seen. */
+const BASE_EARLIEST = "-30d";
+const ONE_ROW_PER_CUSTOMER = "sort 0 -rank | dedup customer_id";
+/** Health events come hourly. */
+const SILENT_S = 7_500;
 
 /** Rows of panels of the *Customers* dashboard. */
-export const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
+const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
   [
     { title: "Customers", kind: "single", after: "stats dc(tenant_id) as customers", options: { drilldown: "none" } },
     {
       title: "Silent for two hours",
       kind: "single",
-      after: "stats dc(eval(if(rank=6,tenant_id,null()))) as silent",
+      after: "stats dc(eval(if(rank=6,customer_id,null()))) as silent",
       options: { drilldown: "none", useColors: "1", rangeColors: '["0x53a051","0xdc4e41"]', rangeValues: "[0]" },
     },
     {
       title: "Not collected",
       kind: "single",
-      after: "stats dc(eval(if(rank=5 OR rank=4,tenant_id,null()))) as failing",
+      after: "stats dc(eval(if(rank=5 OR rank=4,customer_id,null()))) as failing",
       options: { drilldown: "none", useColors: "1", rangeColors: '["0x53a051","0xdc4e41"]', rangeValues: "[0]" },
     },
     {
       title: "Throttled or catching up",
       kind: "single",
-      after: "stats dc(eval(if(rank=3 OR rank=2,tenant_id,null()))) as slow",
+      after: "stats dc(eval(if(rank=3 OR rank=2,customer_id,null()))) as slow",
       options: { drilldown: "none", useColors: "1", rangeColors: '["0x53a051","0xf8be34"]', rangeValues: "[0]" },
+    },
+    {
+      title: "Off (input disabled)",
+      kind: "single",
+      after: 'stats dc(eval(if(state="off",customer_id,null()))) as off',
+      options: { drilldown: "none" },
     },
     {
       title: "Credential ends within 30 days",
       kind: "single",
-      after: "stats dc(eval(if(credential_days_left<=30,tenant_id,null()))) as ending",
+      after: "stats dc(eval(if(credential_days_left<=30,customer_id,null()))) as ending",
       options: { drilldown: "none", useColors: "1", rangeColors: '["0x53a051","0xf8be34"]', rangeValues: "[0]" },
     },
   ],
@@ -51,22 +80,30 @@ export const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
     {
       title: "Customers, worst first (click one for its alerts)",
       kind: "table",
-      after: `${ONE_ROW_PER_CUSTOMER} | eval state=if(rank=6,"silent",state), last_health=strftime(_time,"%Y-%m-%d %H:%M:%S"), who_must_act=actor | sort 0 -rank -lag_s tenant | table tenant, state, stream, lag_s, failure, who_must_act, say, next_step, credential_days_left, last_health, tenant_id`,
+      after: `${ONE_ROW_PER_CUSTOMER} | eval lag_s=if(state="ok",null(),lag_s), last_health=strftime(_time,"%Y-%m-%d %H:%M:%S"), who_must_act=actor | sort 0 -rank -lag_s tenant | table tenant, input, state, stream, lag_s, failure, who_must_act, say, next_step, credential_days_left, last_health, tenant_id`,
       options: { count: "20", drilldown: "row" },
       drilldown: `<set token="tenant_id">$row.tenant_id$</set><set token="tenant">$row.tenant$</set>`,
     },
   ],
   [
     {
+      title: "Hosts that collect",
+      kind: "table",
+      after: `stats dc(customer_id) as inputs, max(_time) as newest_s by host | appendpipe [stats count | where count=0 | eval host="none"] | eval say=case(isnull(newest_s),"No health event has come in 30 days: no input is enabled, or no event arrives.", now()-newest_s>${SILENT_S},"No health event has come since then: no input of this host is enabled, or the program, the host or the forwarding is stopped.", true(),"Runs."), last_health=strftime(newest_s,"%Y-%m-%d %H:%M:%S") | sort 0 newest_s | table host, inputs, last_health, say`,
+      options: { count: "10", drilldown: "none" },
+    },
+  ],
+  [
+    {
       title: "Every stream that is not ok",
       kind: "table",
-      after: `search NOT state="ok" | sort 0 -rank tenant stream | table tenant, stream, state, lag_s, failure, actor, say, next_step`,
+      after: `search NOT state="ok" | sort 0 -rank tenant input stream | table tenant, input, stream, state, lag_s, failure, actor, say, next_step`,
       options: { count: "20", drilldown: "none" },
     },
     {
       title: "Credentials, soonest end first",
       kind: "table",
-      after: `${ONE_ROW_PER_CUSTOMER} | where isnotnull(credential_days_left) | sort 0 credential_days_left | table tenant, credential, credential_days_left`,
+      after: `${ONE_ROW_PER_CUSTOMER} | where isnotnull(credential_days_left) | sort 0 credential_days_left | table tenant, input, credential, credential_days_left`,
       options: { count: "10", drilldown: "none" },
     },
   ],
@@ -115,7 +152,7 @@ export function customersView(): string {
   <description>Customers that are silent, lagging, throttled, failing or about to lose a credential, and who must act.</description>
   <search id="base">
     <query>${escapeText(BASE)}</query>
-    <earliest>-24h</earliest>
+    <earliest>${BASE_EARLIEST}</earliest>
     <latest>now</latest>
     <refresh>5m</refresh>
     <refreshType>delay</refreshType>
