@@ -153,6 +153,7 @@ export function setRegime(regime: Regime, wanted: Readonly<Record<string, unknow
   if (wanted["order"] !== undefined) regime.order = wanted["order"] as Regime["order"];
   if (wanted["token"] !== undefined) regime.token = wanted["token"] as Regime["token"];
   if (wanted["page_max"] !== undefined) regime.page_max = wanted["page_max"] as number;
+  if (wanted["unknown_members"] !== undefined) regime.unknown_members = wanted["unknown_members"] as readonly string[];
 }
 
 /** Adds what a rule makes; returns how many versions that is. */

@@ -458,3 +458,34 @@ test("a simulator's clock that steps back takes nothing away, and what is due ha
   const [customer] = world.simulator.ready.customers;
   await expect(customer === undefined ? undefined : world.visitor.appToken(customer)).rejects.toThrow("AADSTS7000222");
 });
+
+describe("a filter may name members of enumerations", () => {
+  const MIXED = `  - name: contoso
+    unknown_members: [microsoftSecurityForAI]
+    generate: [{ stream: alerts, count: 6, from: -2h, to: 0s, service: [microsoftSentinel, microsoftDefenderForTomorrow] }]`;
+  const services = (answer: Answer) =>
+    (answer.json["value"] as { readonly serviceSource: string }[]).map((row) => row.serviceSource);
+
+  test("one that the tenant's cloud does not know is answered 400, whether a row must have it or must not", async () => {
+    const { list } = await given(MIXED);
+    for (const how of ["eq", "ne"]) {
+      const answer = await list(`?$filter=serviceSource ${how} 'microsoftSecurityForAI'`);
+      expect([answer.status, answer.json]).toMatchObject([
+        400,
+        {
+          error: {
+            message: expect.stringContaining("'microsoftSecurityForAI' is not a valid enumeration type constant"),
+          },
+        },
+      ]);
+    }
+  });
+
+  test("what is excluded by name leaves the rows of services that no list names", async () => {
+    const { list } = await given(MIXED);
+    const answer = await list("?$filter=serviceSource ne 'microsoftSentinel' and serviceSource ne 'unknown'", {
+      prefer: "include-unknown-enum-members",
+    });
+    expect(services(answer)).toEqual(Array(3).fill("microsoftDefenderForTomorrow"));
+  });
+});

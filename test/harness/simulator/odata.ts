@@ -150,6 +150,13 @@ export function pathsOf(filter: Filter): string[] {
   return [filter.path];
 }
 
+/** Every text that a filter compares a member with. */
+export function textsOf(filter: Filter): string[] {
+  if (filter.op === "and" || filter.op === "or") return [...textsOf(filter.left), ...textsOf(filter.right)];
+  if (filter.op === "not" || filter.op === "any") return textsOf(filter.inner);
+  return filter.op === "compare" && filter.value.kind === "text" ? [filter.value.text] : [];
+}
+
 /** One row as a filter sees it: members by name, already parsed. */
 export type Row = Readonly<Record<string, unknown>>;
 

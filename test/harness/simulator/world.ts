@@ -23,6 +23,8 @@ export interface Regime {
   token: "place" | "count";
   /** Pages never hold more, whatever `$top` asks for and without a word; default: what Microsoft allows. */
   page_max?: number;
+  /** Enum members that this tenant's cloud does not know: a filter that names one is answered 400. */
+  unknown_members?: readonly string[];
 }
 
 export interface Customer {

@@ -29,10 +29,10 @@ export async function answerDefenderList(
   cache: PageCache,
 ): Promise<void> {
   const table = customer.tables[facts.name];
-  const query = readOrRefuse(exchange, defenderVoice, facts);
+  const regime = customer.regimes[facts.name];
+  const query = readOrRefuse(exchange, defenderVoice, facts, regime);
   if (query === undefined) return;
   table.polled(lookbackOf(facts, query.filter), exchange.nowMs);
-  const regime = customer.regimes[facts.name];
   const answer = evaluateList(table, query, regime);
   const text = facts.name === "mde-alerts" ? mdeText(query.expand === "evidence") : plainText;
   markServed(exchange, answer.rows, table, text);

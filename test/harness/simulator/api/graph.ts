@@ -4,7 +4,7 @@ import { unreadable } from "../faults.ts";
 import { QueryRefused } from "../odata.ts";
 import type { Table, Version } from "../records.ts";
 import { STREAMS, type StreamFacts } from "../streams.ts";
-import type { Customer } from "../world.ts";
+import type { Customer, Regime } from "../world.ts";
 import { evaluateList, type ListQuery, lookbackOf, readListQuery } from "./lists.ts";
 import { type PageCache, sendPage } from "./page.ts";
 import { alertCount, graphText } from "./records.ts";
@@ -38,10 +38,10 @@ export async function answerGraphList(
   cache: PageCache,
 ): Promise<void> {
   const table = customer.tables[facts.name];
-  const query = readOrRefuse(exchange, graphVoice, facts);
+  const regime = customer.regimes[facts.name];
+  const query = readOrRefuse(exchange, graphVoice, facts, regime);
   if (query === undefined) return;
   table.polled(lookbackOf(facts, query.filter), exchange.nowMs);
-  const regime = customer.regimes[facts.name];
   const answer = evaluateList(table, query, regime);
   const expand = query.expand === "alerts";
   if (expand && answer.rows.some((row) => alertCount(customer, row) > customer.expandMaxAlerts)) {
@@ -67,9 +67,14 @@ export async function answerGraphList(
 }
 
 /** Reads the query, or answers 400 in the API's voice. */
-export function readOrRefuse(exchange: Exchange, voice: Voice, facts: StreamFacts): ListQuery | undefined {
+export function readOrRefuse(
+  exchange: Exchange,
+  voice: Voice,
+  facts: StreamFacts,
+  regime: Regime,
+): ListQuery | undefined {
   try {
-    return readListQuery(facts, exchange.url.searchParams);
+    return readListQuery(facts, exchange.url.searchParams, regime.unknown_members);
   } catch (error) {
     if (!(error instanceof QueryRefused)) throw error;
     voice.badQuery(exchange, error.message);

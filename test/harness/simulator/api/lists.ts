@@ -7,6 +7,7 @@ import {
   passes,
   pathsOf,
   QueryRefused,
+  textsOf,
 } from "../odata.ts";
 import { byUpdate, type Table, type Version } from "../records.ts";
 import type { StreamFacts } from "../streams.ts";
@@ -28,8 +29,15 @@ type Place = { readonly after: readonly [key: string | null, id: string] } | { r
 
 const OPTIONS = new Set(["$filter", "$orderby", "$top", "$skip", "$count", "$expand", "$skiptoken", "$select"]);
 
-/** Reads the query options of a list; throws QueryRefused with the sentence the service would use. */
-export function readListQuery(facts: StreamFacts, search: URLSearchParams): ListQuery {
+/**
+ * Reads the query options of a list; throws QueryRefused with the sentence the service would use.
+ * @param unknownMembers members of enumerations that this cloud does not know.
+ */
+export function readListQuery(
+  facts: StreamFacts,
+  search: URLSearchParams,
+  unknownMembers: readonly string[] = [],
+): ListQuery {
   for (const name of search.keys()) {
     if (name.startsWith("$") && !OPTIONS.has(name))
       throw new QueryRefused(`The query parameter '${name}' is not supported.`);
@@ -41,6 +49,10 @@ export function readListQuery(facts: StreamFacts, search: URLSearchParams): List
     if (!facts.filterable.includes(path))
       throw new QueryRefused(`Filtering by the property '${path}' is not supported.`);
   }
+  const unknown = (filter === undefined ? [] : textsOf(filter)).find((text) => unknownMembers.includes(text));
+  // The sentence of Microsoft's own OData library for an enumeration without that member.
+  if (unknown !== undefined)
+    throw new QueryRefused(`The string '${unknown}' is not a valid enumeration type constant.`);
   const orderText = search.get("$orderby");
   const order = orderText === null || orderText === "" ? [] : parseOrder(orderText);
   for (const { path } of order) {

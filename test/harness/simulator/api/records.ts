@@ -14,6 +14,7 @@ const NEWER_MEMBERS: Readonly<Record<string, ReadonlySet<string>>> = {
       "microsoftSentinel",
       "microsoftInsiderRiskManagement",
       "microsoftThreatIntelligence",
+      "microsoftSecurityForAI",
       "microsoftDefender",
       "microsoftEntraIdProtection",
     ].map((one) => one.toLowerCase()),

@@ -20,7 +20,7 @@ export interface GenerateRule {
   readonly late?: { readonly share: number; readonly by: readonly [number, number] };
   readonly ties?: { readonly groups: number; readonly size: number };
   readonly digits?: "varied" | "seven";
-  readonly service?: string;
+  readonly service?: readonly string[];
 }
 
 const WEEK_MS = 7 * 86_400_000;

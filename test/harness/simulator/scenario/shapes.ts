@@ -13,7 +13,7 @@ export interface BatchOptions {
   readonly bytes?: number;
   readonly evidence: number;
   readonly alerts: number;
-  readonly service: string | undefined;
+  readonly service: readonly string[] | undefined;
 }
 
 export interface RecordValues {
@@ -139,7 +139,7 @@ const fill: Fill = (name, { id, index, created, updated, change, random }) => {
     case "category":
       return pick(CATEGORIES, index);
     case "service":
-      return pick(SERVICES, index);
+      return pick(name.includes(":") ? name.slice("service:".length).split(",") : SERVICES, index);
     case "assigned":
       return change === 0 ? "null" : `"analyst${change}@example.com"`;
     case "code":
@@ -278,7 +278,7 @@ function graphAlert(options: BatchOptions): (values: RecordValues) => string {
     severity: slot("severity"),
     classification: "unknown",
     determination: "unknown",
-    serviceSource: options.service ?? slot("service"),
+    serviceSource: slot(options.service === undefined ? "service" : `service:${options.service.join(",")}`),
     detectionSource: "antivirus",
     detectorId: "e0da400f-affd-43ef-b1d5-afc2eb6f2756",
     tenantId: tid,

@@ -37,6 +37,10 @@ const REGIME = {
   order: choice(["honoured", "ignored", "newest-first"], "what becomes of $orderby"),
   token: choice(["place", "count"], "what a skip token stands for: a place in the order, or a count of rows"),
   page_max: whole("pages never hold more rows than this, whatever $top asks for", 1),
+  unknown_members: list(
+    text("a member of an enumeration"),
+    "members that this tenant's cloud does not know: a $filter that names one is answered 400",
+  ),
 };
 
 export const GENERATE = object(
@@ -72,7 +76,7 @@ export const GENERATE = object(
       ["varied", "seven"],
       "fraction digits of times: as varied as Microsoft's (default), or always seven",
     ),
-    service: text("serviceSource of the alerts (default: a mix)"),
+    service: list(text("a serviceSource"), "serviceSource of the alerts; several take turns (default: a mix)"),
   },
   "records made by rule",
 );
