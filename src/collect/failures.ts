@@ -11,11 +11,15 @@ export function partialAnswer(provider: string): Failure {
   });
 }
 
+export type WalkWarning =
+  | "link-repeats"
+  | "link-elsewhere"
+  | "link-refused"
+  | "instant-overfull"
+  | "instant-incomplete";
+
 /** What a walk reports in health events although it continues. */
-export const WALK_WARNINGS: Record<
-  "link-repeats" | "link-elsewhere" | "link-refused" | "instant-overfull",
-  (detail: string) => Failure
-> = {
+export const WALK_WARNINGS: Record<WalkWarning, (detail: string) => Failure> = {
   "link-repeats": () =>
     new Failure("link-repeats", {
       actor: "microsoft",
@@ -35,11 +39,19 @@ export const WALK_WARNINGS: Record<
       retry: { when: "soon" },
       say: `A next link was refused (${say}). Paging continues by time.`,
     }),
-  "instant-overfull": (part) =>
+  "instant-overfull": (when) =>
     new Failure("instant-overfull", {
       actor: "microsoft",
       retry: { when: "soon" },
-      say: `More records share one instant${part ? ` with ${part}` : ""} than paging can reach. They are requested in parts, split by other properties.`,
+      say: `More records share the instant ${when} than paging can reach. They were requested in parts, split by other properties, and all were collected.`,
+    }),
+  "instant-incomplete": (detail) =>
+    new Failure("instant-incomplete", {
+      actor: "operator",
+      retry: { when: "soon" },
+      say: `More records share one instant than paging can reach, and some of them may be missing: ${detail}. Each poll that reaches back so far requests them again.`,
+      nextStep:
+        "Compare what arrived with the Defender portal at that time, and report this sentence as a bug of defender-mssp.",
     }),
 };
 

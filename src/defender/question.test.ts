@@ -39,6 +39,17 @@ describe("every stream asks in its API's own words", () => {
       "/v1.0/security/incidents?$filter=status%20eq%20'o''clock%20%26%20more'&$orderby=lastUpdateDateTime%20asc&$top=5",
     ],
     [
+      "alerts",
+      {
+        top: 10,
+        where: [
+          { property: "serviceSource", noneOf: ["microsoftSentinel", "o'clock"] },
+          { property: "severity", value: "high" },
+        ],
+      },
+      "/v1.0/security/alerts_v2?$filter=serviceSource%20ne%20'microsoftSentinel'%20and%20serviceSource%20ne%20'o''clock'%20and%20severity%20eq%20'high'&$orderby=lastUpdateDateTime%20asc&$top=10",
+    ],
+    [
       "xdr-incidents",
       { from: FROM, top: most },
       "/api/incidents?$filter=lastUpdateTime%20ge%202026-11-24T16:05:58.0066667Z&$top=100",

@@ -1,5 +1,5 @@
 import { formatInstant, TICKS_PER_MS, type Ticks } from "../model/instant.ts";
-import type { Question } from "../model/ports.ts";
+import type { Question, SplitCondition } from "../model/ports.ts";
 import type { StreamContract } from "./streams/contract.ts";
 
 /** What a service turned out not to accept; kept as long as the process runs. */
@@ -25,8 +25,7 @@ function odataOptions(contract: StreamContract, question: Question, learnt: Lear
   const conditions = [
     ...(question.from === undefined ? [] : [`${contract.timeName} ge ${formatInstant(question.from)}`]),
     ...(question.to === undefined ? [] : [`${contract.timeName} le ${formatInstant(question.to)}`]),
-    // A quote inside a value is doubled: OData 4.01 part 2, section 5.1.1.6.1.
-    ...(question.where ?? []).map(({ property, value }) => `${property} eq '${value.replaceAll("'", "''")}'`),
+    ...(question.where ?? []).flatMap(odataConditions),
   ];
   return [
     ...(conditions.length === 0 ? [] : [["$filter", conditions.join(" and ")] as const]),
@@ -37,6 +36,17 @@ function odataOptions(contract: StreamContract, question: Question, learnt: Lear
     ["$top", String(Math.min(question.top, learnt.top ?? contract.topMost))],
     ...(question.skip === undefined || question.skip === 0 ? [] : [["$skip", String(question.skip)] as const]),
   ];
+}
+
+/** A null is not equal to any value (OData 4.01 part 2, section 5.1.1.1.2), so `ne` finds it too. */
+function odataConditions(condition: SplitCondition): readonly string[] {
+  if ("noneOf" in condition) return condition.noneOf.map((value) => `${condition.property} ne ${odataText(value)}`);
+  return [`${condition.property} eq ${odataText(condition.value)}`];
+}
+
+/** A quote inside a value is doubled: OData 4.01 part 2, section 5.1.1.6.1. */
+function odataText(value: string): string {
+  return `'${value.replaceAll("'", "''")}'`;
 }
 
 /**

@@ -661,9 +661,17 @@ export const FAILURE_CODES = {
     actors: ["us"],
     exit: "ourFault",
   },
+  "instant-incomplete": {
+    meaning:
+      "More records share one instant than paging can reach, and splitting the instant by other properties did not reach all of them.",
+    action:
+      "Compare what arrived with the Defender portal at the time that the sentence names, and report it as a bug.",
+    actors: ["operator"],
+    exit: "microsoft",
+  },
   "instant-overfull": {
     meaning:
-      "More records share one instant than paging can reach. The program splits the instant by other properties.",
+      "More records share one instant than paging can reach. The program split the instant by other properties, and collected all of them.",
     action: "Nothing to do. Collection continues.",
     actors: ["microsoft"],
     exit: "microsoft",

@@ -102,14 +102,22 @@ export interface RefreshTokenVault {
   store(rotated: Sealed, options: { readonly refused: boolean }): Promise<void>;
 }
 
+/**
+ * A condition that splits an instant with too many rows: `property eq value`, or none of the values, which
+ * includes rows without the property.
+ */
+export type SplitCondition =
+  | { readonly property: string; readonly value: string }
+  | { readonly property: string; readonly noneOf: readonly string[] };
+
 /** A request of the engine to one stream of one customer. Bounds are update times and inclusive. */
 export interface Question {
   readonly from?: Ticks;
   readonly to?: Ticks;
   readonly top: number;
   readonly skip?: number;
-  /** Conditions `property eq value` that split an instant with too many rows. */
-  readonly where?: readonly { readonly property: string; readonly value: string }[];
+  /** All of them must hold. */
+  readonly where?: readonly SplitCondition[];
   /** The previous page's next link; all other members are then ignored. */
   readonly link?: string;
   /** Omit the expensive part of the request ($expand). */
@@ -148,7 +156,7 @@ export interface SourceStream {
   readonly pageTop: number;
   /** Largest `skip` that the API accepts; 0 if it has none. */
   readonly skipMax: number;
-  /** Properties that can split one overfull instant, with their known values. */
+  /** Properties that can split one overfull instant, with their known values; services have others too. */
   readonly splits: readonly { readonly property: string; readonly values: readonly string[] }[];
   /**
    * True if records are nested in larger ones (an XDR incident's alerts): a request's bounds do not apply to

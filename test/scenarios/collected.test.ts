@@ -75,6 +75,7 @@ const PLAYS: Readonly<Record<string, Play>> = {
     shown: 80,
   },
   "throttled-then-recovers": { forMs: 15 * MINUTE, everyMs: MINUTE, failures: [], shown: 80 },
+  "unlisted-services": { forMs: 5 * MINUTE, everyMs: 5 * MINUTE, failures: [], shown: 3_400 },
 };
 
 /** The host's clock: it runs evenly, whatever Microsoft's does. */

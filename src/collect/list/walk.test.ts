@@ -10,6 +10,7 @@ import {
   MINUTE,
   refusedFailure,
   SimStream,
+  serviceError,
   ticks,
   World,
 } from "../../../test/harness/collect/world.ts";
@@ -148,4 +149,91 @@ test("rows that appear in front while an unsorted list is skipped through do not
   await world.start();
   await world.clock.advance(HOUR);
   expect(judge(stream, world.sentOf(customer))).toEqual(FLAWLESS);
+});
+
+describe("an instant that paging cannot reach is split by values, and no list of values is complete:", () => {
+  const OVERFULL: Regime = { ...EASY, clamp: 40, pageTop: 100, skipMax: 500 };
+  /** So many records at one instant, with the groups in turn. */
+  const tied = (groups: readonly (string | undefined)[], n = 1_900, kind?: (i: number) => string) => {
+    const stream = streamOf(new World(), OVERFULL);
+    stream.limits = { perMinute: 100_000 };
+    for (let i = 0; i < n; i++) {
+      const group = groups[i % groups.length];
+      stream.add({
+        id: `tie-${i}`,
+        updated: ticks(T0 - HOUR),
+        visibleAtMs: 0,
+        ...(group === undefined ? {} : { group }),
+        ...(kind === undefined ? {} : { kind: kind(i) }),
+      });
+    }
+    return stream;
+  };
+  const warned = (world: World) =>
+    world.sink.healths.flatMap(({ streams }) =>
+      streams.flatMap(({ failure, say }) => (failure?.startsWith("instant-") ? [`${failure}: ${say}`] : [])),
+    );
+  const WHEN = "2026-11-24T11:00:00.0000000Z";
+
+  test("records with a value that is not listed, and records without one, are collected", async () => {
+    const stream = tied(["a", "b", "c", "d", "new", undefined], 1_500);
+    const { verdict, world } = await collectedOnce(stream);
+    expect(verdict).toEqual(FLAWLESS);
+    expect(warned(world)).toEqual([
+      `instant-overfull: More records share the instant ${WHEN} than paging can reach. They were requested in parts, split by other properties, and all were collected.`,
+    ]);
+  });
+
+  test("a value that the service refuses is left out, and its records come with the rest", async () => {
+    const stream = tied(["a", "b", "c", "d", "new"], 1_200);
+    stream.unknownMembers = ["b"];
+    const { verdict, world, result } = await collectedOnce(stream);
+    expect(result.failures).toEqual([]);
+    expect(verdict).toEqual(FLAWLESS);
+    expect(warned(world).map((line) => line.split(":")[0])).toEqual(["instant-overfull"]);
+  });
+
+  test("a part that is too large itself is split by the next property, the rest as well", async () => {
+    const stream = tied(["a", "new"], 1_900, (i) => `kind-${i % 8}`);
+    stream.splits = [...stream.splits, { property: "kind", values: ["kind-0", "kind-1", "kind-2", "kind-3"] }];
+    const { verdict, world } = await collectedOnce(stream);
+    expect(verdict).toEqual(FLAWLESS);
+    expect(warned(world).map((line) => line.split(":")[0])).toEqual(["instant-overfull"]);
+  });
+
+  test("a property of which every value is refused is passed over", async () => {
+    const stream = tied(["a"], 1_900, (i) => `kind-${i % 5}`);
+    stream.unknownMembers = ["a", "b", "c", "d"];
+    stream.splits = [...stream.splits, { property: "kind", values: ["kind-0", "kind-1"] }];
+    stream.regime = { ...OVERFULL, skipMax: 1_200 };
+    const { verdict } = await collectedOnce(stream);
+    expect(verdict).toEqual(FLAWLESS);
+  });
+
+  test("a refused question for the rest is reported as possibly incomplete, and collection goes on", async () => {
+    const stream = tied(["a", "b", "c", "d", "new"]);
+    stream.add(...alerts(10, T0 - MINUTE * 30, T0 - MINUTE, "after"));
+    stream.refusesNoneOf = true;
+    const { world, customer, result } = await collectedOnce(stream);
+    expect(result.failures).toEqual([]);
+    expect(world.sentOf(customer).filter(({ id }) => id.startsWith("after"))).toHaveLength(10);
+    expect(warned(world)).toEqual([
+      `instant-incomplete: More records share one instant than paging can reach, and some of them may be missing: ${WHEN} (group with another value). Each poll that reaches back so far requests them again.`,
+    ]);
+  });
+
+  test("a part that cannot be split further is named", async () => {
+    const { world } = await collectedOnce(tied(["a"]));
+    expect(warned(world)).toEqual([
+      `instant-incomplete: More records share one instant than paging can reach, and some of them may be missing: ${WHEN} (group a). Each poll that reaches back so far requests them again.`,
+    ]);
+  });
+
+  test("a service that fails during the split fails the walk: nothing is passed over", async () => {
+    const stream = tied(["a", "b", "c", "d"]);
+    stream.fault = (question) => (question.where === undefined ? undefined : serviceError());
+    const { result, world } = await collectedOnce(stream);
+    expect(result.failures.map(({ failure }) => failure.code)).toEqual(["service-error"]);
+    expect(warned(world)).toEqual([]);
+  });
 });

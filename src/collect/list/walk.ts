@@ -1,7 +1,8 @@
 import { isFailure } from "../../model/failure.ts";
 import type { FailureCode } from "../../model/failure-codes.ts";
-import type { Ticks } from "../../model/instant.ts";
-import type { PageLink, Question } from "../../model/ports.ts";
+import { formatInstant, type Ticks } from "../../model/instant.ts";
+import type { PageLink, Question, SplitCondition } from "../../model/ports.ts";
+import type { WalkWarning } from "../failures.ts";
 
 /** How a list sorts, learnt anew in each walk and never assumed. */
 type Order = "unknown" | "ascending" | "descending" | "none";
@@ -40,10 +41,7 @@ export interface WalkSource {
   readonly pageTop: number;
   readonly skipMax: number;
   readonly splits: readonly { readonly property: string; readonly values: readonly string[] }[];
-  readonly warn: (
-    what: "link-repeats" | "link-elsewhere" | "link-refused" | "instant-overfull",
-    detail: string,
-  ) => void;
+  readonly warn: (what: WalkWarning, detail: string) => void;
 }
 
 /** Kept outside the walk, so that after a failure the next attempt continues where this one was. */
@@ -134,7 +132,7 @@ export class Seen {
  * - Otherwise links are followed. Without links, newest first is read by keyset downwards, and an unsorted
  *   list by `skip`, in windows that are halved.
  * - When all rows of a page share one instant, that instant is drained by `skip`, then by links, then split
- *   by other properties.
+ *   by other properties: one question for each known value, and one for all rows with none of them.
  *
  * A short page does not mean the end, because the service may clamp pages without notice.
  */
@@ -146,7 +144,7 @@ export async function walk(
   return new Walk(source, memory).run(range.from, range.to);
 }
 
-type Where = readonly { readonly property: string; readonly value: string }[];
+type Where = readonly SplitCondition[];
 
 class Walk {
   readonly #source: WalkSource;
@@ -424,7 +422,10 @@ class Walk {
   async #drainInstant(at: Ticks): Promise<void> {
     if (await this.#skipThrough(at, [])) return;
     if (await this.#linkThrough(at)) return;
-    await this.#splitInstant(at, []);
+    const missed = await this.#splitInstant(at, [], 0);
+    const when = formatInstant(at);
+    if (missed.length === 0) this.#source.warn("instant-overfull", when);
+    else this.#source.warn("instant-incomplete", `${when} (${shortList(missed)})`);
   }
 
   /**
@@ -456,15 +457,49 @@ class Walk {
     return ended;
   }
 
-  async #splitInstant(at: Ticks, where: Where): Promise<void> {
-    const split = this.#source.splits[where.length];
-    this.#source.warn("instant-overfull", where.map((w) => `${w.property} ${w.value}`).join(", "));
-    if (!split) return;
+  /**
+   * Requests the rows of an instant in parts. Our lists of values are never complete, and no cloud knows all of
+   * them: a refused value is left out, and the last question asks for the rows with none of the accepted ones.
+   * Returns the parts of which rows may be missing.
+   */
+  async #splitInstant(at: Ticks, where: Where, level: number): Promise<readonly string[]> {
+    const split = this.#source.splits[level];
+    if (!split) return [inWords(where)];
+    const { property } = split;
+    const accepted: string[] = [];
+    const missed: string[] = [];
     for (const value of split.values) {
-      const part = [...where, { property: split.property, value }];
-      if (!(await this.#skipThrough(at, part))) await this.#splitInstant(at, part);
+      const missedHere = await this.#part(at, [...where, { property, value }], level);
+      if (missedHere === undefined) continue;
+      accepted.push(value);
+      missed.push(...missedHere);
+    }
+    // A property of which every value is refused splits nothing.
+    if (accepted.length === 0) return this.#splitInstant(at, where, level + 1);
+    const rest: Where = [...where, { property, noneOf: accepted }];
+    return [...missed, ...((await this.#part(at, rest, level)) ?? [inWords(rest)])];
+  }
+
+  /** Requests one part. Returns the parts of it of which rows may be missing; undefined: it was refused. */
+  async #part(at: Ticks, where: Where, level: number): Promise<readonly string[] | undefined> {
+    try {
+      return (await this.#skipThrough(at, where)) ? [] : await this.#splitInstant(at, where, level + 1);
+    } catch (error) {
+      if (!isFailure(error) || error.code !== "refused" || error.status !== 400) throw error;
+      return undefined;
     }
   }
+}
+
+function inWords(where: Where): string {
+  if (where.length === 0) return "no property splits it";
+  return where.map((one) => `${one.property} ${"noneOf" in one ? "with another value" : one.value}`).join(", ");
+}
+
+/** The first few; there can be hundreds. */
+function shortList(parts: readonly string[]): string {
+  const shown = parts.slice(0, 3).join("; ");
+  return parts.length > 3 ? `${shown}; and ${parts.length - 3} more` : shown;
 }
 
 function isLike(page: PageFacts, other: PageFacts): boolean {

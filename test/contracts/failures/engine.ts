@@ -108,6 +108,18 @@ export const ENGINE: Causes = {
         stream.ask = () => Promise.reject(new TypeError("undefined is not a function"));
       }),
   ],
+  "instant-incomplete": [
+    "1,900 records share one instant, and the property that should split them has one value",
+    () =>
+      collected(
+        "instant-incomplete",
+        (stream) => {
+          for (let i = 0; i < 1900; i += 1)
+            stream.add({ id: `tie-${i}`, updated: ticks(T0 - HOUR), visibleAtMs: 0, group: "a" });
+        },
+        { clamp: 40, pageTop: 100 },
+      ),
+  ],
   "instant-overfull": [
     "1,900 records share one instant",
     () =>

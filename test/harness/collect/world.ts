@@ -4,7 +4,7 @@ import type { Delivery, HealthEvent, HugeDelivery } from "../../../src/model/eve
 import { Failure } from "../../../src/model/failure.ts";
 import type { Ticks } from "../../../src/model/instant.ts";
 import { formatInstant, ticksFromMs } from "../../../src/model/instant.ts";
-import type { Page, PageLink, Question, Sink, SourceStream } from "../../../src/model/ports.ts";
+import type { Page, PageLink, Question, Sink, SourceStream, SplitCondition } from "../../../src/model/ports.ts";
 import type { PageRecord, SourceRecord, UnreadableRecord } from "../../../src/model/record.ts";
 import type {
   Checkpoint,
@@ -31,6 +31,7 @@ export interface Version {
   /** When the list begins to show it; the newest visible version of an id hides the others. */
   readonly visibleAtMs: number;
   readonly group?: string;
+  readonly kind?: string;
   readonly payloadTenantId?: string;
   readonly text?: string;
 }
@@ -53,7 +54,11 @@ export class SimStream implements SourceStream {
   readonly name: StreamName;
   readonly budgetKey: string;
   limits: { readonly perMinute: number; readonly perHour?: number } = { perMinute: 150 };
-  readonly splits = [{ property: "group", values: ["a", "b", "c", "d"] }];
+  splits: SourceStream["splits"] = [{ property: "group", values: ["a", "b", "c", "d"] }];
+  /** Values that a filter must not name: the answer is 400. */
+  unknownMembers: readonly string[] = [];
+  /** A filter that excludes values is refused. */
+  refusesNoneOf = false;
   regime: Regime;
   readonly versions: Version[] = [];
   readonly questions: Question[] = [];
@@ -107,6 +112,11 @@ export class SimStream implements SourceStream {
     if (failure) throw failure;
     const effective = question.link ? parseLink(question.link) : question;
     if ((effective.skip ?? 0) > this.regime.skipMax && !question.link) throw refusedFailure("skip above the ceiling");
+    for (const w of effective.where ?? []) {
+      const named = "noneOf" in w ? w.noneOf : [w.value];
+      if (("noneOf" in w && this.refusesNoneOf) || named.some((value) => this.unknownMembers.includes(value)))
+        throw refusedFailure("not a valid enumeration type constant");
+    }
     this.#list.at(this.#clock.now);
     for (const v of this.#list.takeNew()) this.shown.set(`${v.id}@${v.updated}`, v);
     const rows = this.#list
@@ -115,7 +125,7 @@ export class SimStream implements SourceStream {
         (v) =>
           (effective.from === undefined || v.updated >= effective.from) &&
           (effective.to === undefined || v.updated <= effective.to) &&
-          (effective.where ?? []).every((w) => v.group === w.value),
+          (effective.where ?? []).every((w) => holds(w, v)),
       );
     const skip = effective.skip ?? 0;
     const take = Math.min(effective.top, this.regime.clamp);
@@ -142,6 +152,11 @@ export class SimStream implements SourceStream {
       link: () => linkShown,
     };
   }
+}
+
+function holds(condition: SplitCondition, { group, kind }: Version): boolean {
+  const member = condition.property === "kind" ? kind : group;
+  return "noneOf" in condition ? !condition.noneOf.includes(member ?? "") : member === condition.value;
 }
 
 /**
