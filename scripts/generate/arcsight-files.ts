@@ -152,6 +152,7 @@ const SERVICE_CATEGORY: Readonly<Record<keyof typeof SERVICES, Category>> = {
   microsoftSentinel: { ...FOUND, object: "/Host", deviceGroup: "/Security Information Manager" },
   microsoftInsiderRiskManagement: { ...FOUND, object: "/Actor/User", deviceGroup: "/Application" },
   microsoftThreatIntelligence: { ...FOUND, object: "/Host", deviceGroup: "/Security Information Manager" },
+  microsoftSecurityForAI: { ...FOUND, object: "/Host/Application/Service", deviceGroup: "/Application" },
   other: { ...FOUND, object: "/Host", deviceGroup: "/Security Information Manager" },
 };
 

@@ -36,6 +36,7 @@ export const alerts: StreamContract = {
         "microsoftSentinel",
         "microsoftInsiderRiskManagement",
         "microsoftThreatIntelligence",
+        "microsoftSecurityForAI",
         "unknown",
         "unknownFutureValue",
       ],

@@ -81,6 +81,7 @@ export const SERVICES = {
   microsoftSentinel: ["azuresentinel"],
   microsoftInsiderRiskManagement: ["insiderriskmanagement"],
   microsoftThreatIntelligence: [],
+  microsoftSecurityForAI: [],
   other: [],
 } as const satisfies Readonly<Record<string, readonly string[]>>;
 export type Service = keyof typeof SERVICES;
