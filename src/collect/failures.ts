@@ -49,7 +49,7 @@ export const WALK_WARNINGS: Record<WalkWarning, (detail: string) => Failure> = {
     new Failure("instant-incomplete", {
       actor: "operator",
       retry: { when: "soon" },
-      say: `More records share one instant than paging can reach, and some of them may be missing: ${detail}. Each poll that reaches back so far requests them again.`,
+      say: `More records share one instant than paging can reach, and some of them may be missing: ${detail}. Each poll whose lookback includes this time requests them again.`,
       nextStep:
         "Compare what arrived with the Defender portal at that time, and report this sentence as a bug of defender-mssp.",
     }),

@@ -218,14 +218,14 @@ describe("an instant that paging cannot reach is split by values, and no list of
     expect(result.failures).toEqual([]);
     expect(world.sentOf(customer).filter(({ id }) => id.startsWith("after"))).toHaveLength(10);
     expect(warned(world)).toEqual([
-      `instant-incomplete: More records share one instant than paging can reach, and some of them may be missing: ${WHEN} (group with another value). Each poll that reaches back so far requests them again.`,
+      `instant-incomplete: More records share one instant than paging can reach, and some of them may be missing: ${WHEN} (group with another value). Each poll whose lookback includes this time requests them again.`,
     ]);
   });
 
   test("a part that cannot be split further is named", async () => {
     const { world } = await collectedOnce(tied(["a"]));
     expect(warned(world)).toEqual([
-      `instant-incomplete: More records share one instant than paging can reach, and some of them may be missing: ${WHEN} (group a). Each poll that reaches back so far requests them again.`,
+      `instant-incomplete: More records share one instant than paging can reach, and some of them may be missing: ${WHEN} (group a). Each poll whose lookback includes this time requests them again.`,
     ]);
   });
 

@@ -458,9 +458,9 @@ class Walk {
   }
 
   /**
-   * Requests the rows of an instant in parts. Our lists of values are never complete, and no cloud knows all of
-   * them: a refused value is left out, and the last question asks for the rows with none of the accepted ones.
-   * Returns the parts of which rows may be missing.
+   * Requests the rows of an instant in parts. Our lists of values are never complete, and not every cloud
+   * knows all of them: a refused value is left out, and the last question asks for the rows with none of the
+   * accepted ones. Returns the parts of which rows may be missing.
    */
   async #splitInstant(at: Ticks, where: Where, level: number): Promise<readonly string[]> {
     const split = this.#source.splits[level];
