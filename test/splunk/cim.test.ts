@@ -243,6 +243,279 @@ describe("in the mapping", () => {
   });
 });
 
+/** A Graph alert with this evidence; roles stand where they are given, before or behind the other members. */
+function seenWith(evidence: readonly (readonly [kind: string, members: object])[], more: object = {}) {
+  const [event] = eventsOf("alerts", "contoso", [
+    {
+      id: "1",
+      title: "t",
+      severity: "low",
+      serviceSource: "microsoftDefenderForEndpoint",
+      lastUpdateDateTime: "2026-11-24T00:00:00Z",
+      ...more,
+      evidence: evidence.map(([kind, members]) => ({
+        "@odata.type": `#microsoft.graph.security.${kind}Evidence`,
+        createdDateTime: "2026-11-24T00:00:00Z",
+        verdict: "suspicious",
+        ...members,
+      })),
+    },
+  ]);
+  const { fields } = searchEvent(event!, KNOWLEDGE);
+  return (...names: readonly string[]) => names.map((name) => fields.get(name));
+}
+
+const DEVICE = { deviceDnsName: "pc1.example.com", hostName: "pc1", loggedOnUsers: [{ accountName: "boss" }] };
+const ADDRESS = { ipAddress: "198.51.100.7", countryLetterCode: "NL", location: { city: "x" } };
+const USER = {
+  userAccount: { accountName: "eve", domainName: "EX", userPrincipalName: "eve@example.com", resourceAccessEvents: [] },
+};
+const SIDES = ["src", "src_type", "src_ip", "src_user", "dest", "dest_type", "dest_ip", "user"] as const;
+
+describe("the roles of Graph's evidence decide about the direction", () => {
+  test.each(["before", "behind"])("of a brute force, with roles %s the other members", (where) => {
+    const roles = (roles: readonly string[], members: object) =>
+      where === "before" ? { roles, tags: [], ...members } : { ...members, roles, tags: [] };
+    const fields = seenWith([
+      ["device", roles(["attacked"], DEVICE)],
+      ["ip", roles(["attacker"], ADDRESS)],
+      ["user", roles(["compromised"], USER)],
+    ]);
+    expect(fields(...SIDES)).toEqual([
+      "198.51.100.7",
+      undefined,
+      "198.51.100.7",
+      undefined,
+      "pc1.example.com",
+      "instance",
+      undefined,
+      "eve@example.com",
+    ]);
+  });
+
+  const SOURCE = ["attacker", "source", "commandAndControl"];
+  const TARGET = ["attacked", "destination", "compromised"];
+  const pairs = SOURCE.flatMap((source) => TARGET.map((target) => [source, target] as const));
+
+  test.each(pairs)("exchanging %s and %s exchanges the sides", (source, target) => {
+    const either = (one: string, other: string) =>
+      seenWith([
+        ["device", { ...DEVICE, roles: ["contextual", one] }],
+        ["ip", { ...ADDRESS, roles: [other] }],
+        ["user", { ...USER, roles: [one] }],
+        ["user", { userAccount: { accountName: "bob", userPrincipalName: null }, roles: [other, "scanned"] }],
+      ]);
+    expect(either(source, target)("src", "dest", "dest_ip", "src_user", "user")).toEqual([
+      "pc1.example.com",
+      "198.51.100.7",
+      "198.51.100.7",
+      "eve@example.com",
+      "bob",
+    ]);
+    expect(either(target, source)("src", "dest", "src_ip", "src_user", "user")).toEqual([
+      "198.51.100.7",
+      "pc1.example.com",
+      "198.51.100.7",
+      "bob",
+      "eve@example.com",
+    ]);
+  });
+
+  test("where one item has roles of both sides, it is the source", () => {
+    const fields = seenWith([
+      ["ip", { ...ADDRESS, roles: ["attacked", "attacker"] }],
+      ["user", { ...USER, roles: ["compromised", "source"] }],
+    ]);
+    expect(fields("src", "dest", "src_user", "user")).toEqual([
+      "198.51.100.7",
+      "contoso",
+      "eve@example.com",
+      "unknown",
+    ]);
+  });
+
+  test("without roles, with roles that have no side, and with unknown ones all is as before", () => {
+    const asBefore = seenWith([
+      ["device", DEVICE],
+      ["ip", ADDRESS],
+      ["user", USER],
+    ])(...SIDES);
+    expect(asBefore).toEqual([
+      "pc1.example.com",
+      "instance",
+      "198.51.100.7",
+      undefined,
+      "pc1.example.com",
+      "instance",
+      undefined,
+      "eve@example.com",
+    ]);
+    for (const roles of [[], null, ["contextual"], ["someFutureRole", "policyViolator"]])
+      expect(
+        seenWith([
+          ["device", { ...DEVICE, roles }],
+          ["ip", { roles, ...ADDRESS }],
+          ["user", { ...USER, roles }],
+        ])(...SIDES),
+      ).toEqual(asBefore);
+  });
+
+  test("a compromised device alone stays the source too: a detection takes src for the system at risk", () => {
+    const fields = seenWith([
+      ["device", { ...DEVICE, roles: ["compromised"] }],
+      ["ip", ADDRESS],
+    ]);
+    expect(fields("src", "dest")).toEqual(["pc1.example.com", "pc1.example.com"]);
+  });
+
+  test("the roles of one item say nothing about the next, and a role's name in a text says nothing at all", () => {
+    const fields = seenWith([
+      ["ip", { ...ADDRESS, roles: [] }],
+      ["registryKey", { registryKey: '"roles":["attacker"]', roles: ["attacked"] }],
+      ["device", { ...DEVICE, roles: ["attacked"] }],
+      ["ip", { ipAddress: "203.0.113.9", roles: ["attacker"] }],
+    ]);
+    expect(fields("src", "dest")).toEqual(["203.0.113.9", "pc1.example.com"]);
+  });
+
+  test("an item with 2,000 accounts behind the member and before its roles is still read", () => {
+    const loggedOnUsers = Array.from({ length: 2_000 }, (_, i) => ({ accountName: `u${i}`, domainName: "EX" }));
+    const fields = seenWith([
+      ["device", { ...DEVICE, loggedOnUsers, roles: ["attacked"] }],
+      ["ip", { ...ADDRESS, roles: ["attacker"] }],
+    ]);
+    expect(fields("src", "dest")).toEqual(["198.51.100.7", "pc1.example.com"]);
+  });
+});
+
+describe("addresses, hashes, mailboxes and senders are cut out of every kind that has them:", () => {
+  const ACCESS = {
+    resourceAccessEvents: [
+      { accessDateTime: "2026-11-24T00:00:00Z", accountId: "a", ipAddress: "10.9.9.1", resourceIdentifier: "r[1]" },
+      { resourceIdentifier: 'quoted "]', accountId: null, ipAddress: "10.9.9.2" },
+    ],
+  };
+
+  test("an address from which an account used another resource is never src_ip, whatever the members' order", () => {
+    const fields = seenWith([
+      ["user", { userAccount: { accountName: "eve", ...ACCESS, userPrincipalName: "eve@example.com" } }],
+      ["ip", ADDRESS],
+      ["device", { ...DEVICE, ...ACCESS }],
+      ["ip", { ipAddress: "203.0.113.9" }],
+    ]);
+    expect(fields("src_ip")).toEqual([["198.51.100.7", "203.0.113.9"]]);
+    expect(seenWith([["user", { userAccount: { ...ACCESS } }]])("src_ip", "src")).toEqual([undefined, "contoso"]);
+  });
+
+  test("a device's own and external address, without loopback and link-local ones", () => {
+    const fields = seenWith([
+      [
+        "device",
+        {
+          ...DEVICE,
+          lastIpAddress: "10.1.2.3",
+          lastExternalIpAddress: "192.0.2.44",
+          ipInterfaces: ["127.0.0.1", "::1", "fe80::1", "169.254.1.1", "10.1.2.3", "10.1.2.4"],
+        },
+      ],
+      ["device", { deviceDnsName: "pc2", lastIpAddress: "127.0.0.1", ipInterfaces: ["fe80::2", "2001:db8::2"] }],
+      ["device", { deviceDnsName: "pc3", lastIpAddress: null, ipInterfaces: ["127.0.0.1"] }],
+    ]);
+    expect(fields("dest_ip", "dest_translated_ip", "src_ip")).toEqual([
+      ["10.1.2.3", "2001:db8::2"],
+      "192.0.2.44",
+      undefined,
+    ]);
+  });
+
+  test("a Teams message", () => {
+    const fields = seenWith([
+      [
+        "teamsMessage",
+        {
+          senderFromAddress: "evil@example.net",
+          senderIP: "203.0.113.5",
+          recipients: ["victim@example.com", "second@example.com"],
+          urls: [
+            { "@odata.type": "#microsoft.graph.security.urlEvidence", url: "https://u:p@evil.example.net:8443/x?y" },
+          ],
+          files: [{ fileDetails: { fileName: "a.exe", sha256: "a".repeat(64) } }],
+        },
+      ],
+    ]);
+    expect(fields("sender", "src_ip", "user", "url_domain", "file_hash")).toEqual([
+      "evil@example.net",
+      "203.0.113.5",
+      "victim@example.com",
+      "evil.example.net",
+      "a".repeat(64),
+    ]);
+  });
+
+  test("a mail and a reported mail", () => {
+    const fields = seenWith([
+      [
+        "analyzedMessage",
+        {
+          p1Sender: { displayName: null, domainName: "bounce.example", emailAddress: "b@bounce.example" },
+          p2Sender: { displayName: "B", domainName: "example.net", emailAddress: "boss@example.net" },
+          recipientEmailAddress: "victim@example.com",
+          senderIp: "203.0.113.6",
+        },
+      ],
+      ["submissionMail", { sender: "other@example.net", recipient: "victim@example.com", senderIp: "203.0.113.7" }],
+    ]);
+    expect(fields("sender", "user", "src_ip")).toEqual([
+      ["b@bounce.example", "boss@example.net", "other@example.net"],
+      "victim@example.com",
+      ["203.0.113.6", "203.0.113.7"],
+    ]);
+  });
+
+  test("a mailbox's configuration names its user, by principal name or by mailbox", () => {
+    const rule = { configurationType: "mailForwardingRule", mailboxPrimaryAddress: "box@example.com" };
+    expect(seenWith([["mailboxConfiguration", { ...rule, upn: "owner@example.com" }]])("user")).toEqual([
+      "owner@example.com",
+    ]);
+    expect(seenWith([["mailboxConfiguration", { ...rule, upn: null }]])("user")).toEqual(["box@example.com"]);
+  });
+
+  test("a hash that is evidence of its own, if it is SHA-256", () => {
+    const fields = seenWith([
+      ["fileHash", { algorithm: "sha256", value: "b".repeat(64) }],
+      ["fileHash", { algorithm: "md5", value: "c".repeat(32) }],
+      ["registryValue", { registryValue: "d".repeat(64), value: "e".repeat(64) }],
+    ]);
+    expect(fields("file_hash")).toEqual(["b".repeat(64)]);
+  });
+});
+
+describe("the priority of an incident", () => {
+  test.each([
+    [100, "high"],
+    [86, "high"],
+    [85, "medium"],
+    [15, "medium"],
+    [14, "low"],
+    [0, "low"],
+    [null, "high"],
+    [undefined, "high"],
+  ])("with the priority score %s is %s, its severity stays", (priorityScore, priority) => {
+    const [event] = eventsOf("incidents", "contoso", [
+      {
+        id: "1",
+        displayName: "i",
+        severity: "high",
+        status: "active",
+        lastUpdateDateTime: "2026-11-24T00:00:00Z",
+        priorityScore,
+      },
+    ]);
+    const { fields } = searchEvent(event!, KNOWLEDGE);
+    expect([fields.get("priority"), fields.get("severity")]).toEqual([priority, "high"]);
+  });
+});
+
 test("a hunting row names its device and its user where its columns do, and never null", () => {
   const row = (columns: Record<string, unknown>) =>
     searchEvent(

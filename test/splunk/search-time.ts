@@ -93,7 +93,8 @@ function cut(name: string, raw: string, transforms: Conf, fields: Map<string, Va
   const [field, from] = (stanza?.get("FORMAT") ?? "").split("::");
   if (!stanza || !field || from !== "$1" || stanza.get("MV_ADD") !== "true")
     throw new Error(`transform ${name} is not of the form that is modelled`);
-  const found = [...raw.matchAll(new RegExp(stanza.get("REGEX") ?? "", "g"))].map((match) => match[1] as string);
+  // A group that took no part is an empty value, which is dropped (transforms.conf, KEEP_EMPTY_VALS).
+  const found = [...raw.matchAll(new RegExp(stanza.get("REGEX") ?? "", "g"))].flatMap((match) => match[1] || []);
   if (found.length > 0) fields.set(field, fromMany([...many(fields.get(field) ?? null), ...found]));
 }
 

@@ -23,12 +23,17 @@ An event is one line of JSON: Microsoft's own members, unchanged, and one member
 ${SOURCE_KINDS.map((kind) => `| \`defender_mssp:${kind}:<tenant GUID>\` | ${KINDS[kind]} | \`${SOURCES[kind].timeMember}\` |\n`).join("")}
 ## Mapped fields
 
-*Alerts* and *Ticket Management* are data models of the Common Information Model.
+*Alerts* and *Ticket Management* are data models of the Common Information Model (Splunk Common Information Model Add-on 8.6).
 A test shows that every sample event has a value for each **required** field.
 
 | Field | Alerts | Ticket Management | On | Meaning |
 |---|---|---|---|---|
 ${FIELDS.map(fieldRow).join("")}
+Graph's evidence can have roles.
+\`attacker\`, \`source\` and \`commandAndControl\` are a source's, \`attacked\`, \`destination\` and \`compromised\` a target's.
+Where one item has roles of both sides, it is a source.
+An account is never on both sides: where only sources are known, \`user\` is \`unknown\` and \`src_user\` names them.
+
 A \`null\` from Microsoft gives no value, never the text "null".
 This applies to every field above and to: ${nullables()}.
 Inside evidence, Splunk's own extraction still writes the text.
@@ -41,7 +46,7 @@ Most searches need only the mapped fields above.
 
 | Field | Meaning |
 |---|---|
-${CUTS.map((cut) => `| \`${cut.field}\` | ${cut.help} |\n`).join("")}
+${[...Map.groupBy(CUTS, ({ field }) => field)].map(([field, cuts]) => `| \`${field}\` | ${cuts.map(({ help }) => help).join("; ")} |\n`).join("")}
 ## Health events
 
 A health event has \`streams\`, one entry for each stream, and names its customer in \`tenant\`, \`tenant_id\` and \`input\` (the input's name).

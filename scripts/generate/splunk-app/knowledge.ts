@@ -3,7 +3,7 @@ import { CUTS } from "./transforms.ts";
 
 /**
  * Search-time fields of our events, one row per field: an eval expression per source. Sources: Common
- * Information Model 6, data models Alerts and Ticket Management; what Enterprise Security's two Defender
+ * Information Model 8.6, data models Alerts and Ticket Management; what Enterprise Security's two Defender
  * detections read (splunk/security_content, microsoft_defender_incident_alerts,
  * microsoft_defender_atp_alerts).
  *
@@ -77,6 +77,30 @@ const IP: Readonly<Record<(typeof ALERT_SOURCES)[number], string>> = {
   "siem-alerts": value("IpAddress"),
 };
 
+/**
+ * What roles put on one side. Only Graph's evidence has roles. Without anything on a side, `src` and `dest`
+ * are as they are without roles: both are required, and each of the two detections takes one of them for the
+ * system at risk.
+ */
+type SideOf = Readonly<Record<(typeof ALERT_SOURCES)[number], readonly string[]>>;
+const NO_ROLES = { "mde-alerts": [], "xdr-incidents": [], "siem-alerts": [] } as const;
+const SOURCE_SIDE: SideOf = { ...NO_ROLES, alerts: ["mvdedup(defender_src_device)", "mvdedup(defender_src_ip)"] };
+const TARGET_SIDE: SideOf = { ...NO_ROLES, alerts: ["mvdedup(defender_dest_device)", "mvdedup(defender_dest_ip)"] };
+
+/** An account is on one side only: where some are the source, the others are unknown. */
+function targetUser(source: (typeof ALERT_SOURCES)[number]): string {
+  if (source !== "alerts") return first(...USER[source], `"unknown"`);
+  const withoutRoles = `if(isnull(defender_src_user),${first(...USER[source])},null())`;
+  return first("mvdedup(defender_dest_user)", withoutRoles, `"unknown"`);
+}
+
+/** `instance` when the side is a device. */
+function typeOfSide(source: (typeof ALERT_SOURCES)[number], prefix: "src" | "dest"): string {
+  const isDevice = `isnotnull(${first(...DEVICE[source])})`;
+  if (source !== "alerts") return `if(${isDevice},"instance",null())`;
+  return `case(isnotnull(defender_${prefix}_device),"instance",isnotnull(defender_${prefix}_ip),null(),${isDevice},"instance")`;
+}
+
 const SEVERITY_IDS: readonly (readonly [name: string, id: number])[] = [
   ["critical", 5],
   ["high", 4],
@@ -90,6 +114,13 @@ function severity(field: string): string {
 
 function severityId(field: string): string {
   return `case(${SEVERITY_IDS.map(([name, id]) => `lower(${field})="${name}",${id}`).join(",")},true(),1)`;
+}
+
+/** Microsoft's bounds: above 85 is top, 15 to 85 medium, below 15 low. */
+function priority(source: (typeof INCIDENT_SOURCES)[number]): string {
+  if (source !== "incidents") return severity("severity");
+  const score = "tonumber(priorityScore)";
+  return `case(${score}>85,"high",${score}>=15,"medium",${score}>=0,"low",true(),${severity("severity")})`;
 }
 
 /** The same expression for the alerts of every source; an XDR incident has none. */
@@ -250,10 +281,10 @@ export const FIELDS: readonly FieldRow[] = [
     field: "dest",
     alerts: "required",
     ticketing: "required",
-    help: "the devices concerned; without a device the customer's name, so that searches that need it find every alert",
+    help: "devices, else addresses, whose role is a target's; without any, all devices; without a device the customer's name, so that searches that need it find every alert",
     eval: {
       ...forBoth(
-        (source) => first(...DEVICE[source], TENANT),
+        (source) => first(...TARGET_SIDE[source], ...DEVICE[source], TENANT),
         () => TENANT,
       ),
       hunting: value("DeviceName"),
@@ -264,29 +295,56 @@ export const FIELDS: readonly FieldRow[] = [
     field: "dest_type",
     alerts: "optional",
     help: "instance when dest is a device",
-    eval: forAlerts((source) => `if(isnotnull(${first(...DEVICE[source])}),"instance",null())`),
+    eval: forAlerts((source) => typeOfSide(source, "dest")),
+  },
+  {
+    field: "dest_ip",
+    help: "addresses whose role is a target's; without any, those of the devices, unless a device is the source",
+    eval: {
+      alerts: first("mvdedup(defender_dest_ip)", "if(isnull(defender_src_device),mvdedup(defender_device_ip),null())"),
+      "xdr-incidents": ifAlert("mvdedup(defender_device_ip)"),
+    },
+  },
+  {
+    field: "dest_translated_ip",
+    help: "addresses under which the devices reach the Internet",
+    eval: {
+      alerts: "mvdedup(defender_device_external_ip)",
+      "xdr-incidents": ifAlert("mvdedup(defender_device_external_ip)"),
+    },
   },
   {
     field: "src",
     alerts: "required",
-    help: "the first that has a value: the devices concerned, IP addresses of the evidence, the customer's name",
-    eval: forAlerts((source) => first(...DEVICE[source], IP[source], TENANT)),
+    help: "devices, else addresses, whose role is a source's; without any, the first that has a value: all devices, IP addresses of the evidence, the customer's name",
+    eval: forAlerts((source) => first(...SOURCE_SIDE[source], ...DEVICE[source], IP[source], TENANT)),
   },
   {
     field: "src_type",
     alerts: "optional",
     help: "instance when src is a device",
-    eval: forAlerts((source) => `if(isnotnull(${first(...DEVICE[source])}),"instance",null())`),
+    eval: forAlerts((source) => typeOfSide(source, "src")),
   },
-  { field: "src_ip", help: "IP addresses of the evidence", eval: forAlerts((source) => IP[source]) },
+  {
+    field: "src_ip",
+    help: "IP addresses whose role is a source's; without any, all of the evidence, unless one is a target",
+    eval: {
+      ...forAlerts((source) => IP[source]),
+      alerts: first(
+        "mvdedup(defender_src_ip)",
+        `if(isnull(defender_dest_ip),${IP.alerts},null())`,
+        "if(isnotnull(defender_src_device),mvdedup(defender_device_ip),null())",
+      ),
+    },
+  },
   {
     field: "user",
     alerts: "required",
     ticketing: "optional",
-    help: "of an alert, the first that has a value: principal names, mailboxes, accounts of the evidence, unknown; of an incident: its assignee",
+    help: "of an alert, accounts whose role is a target's; without any account that has a side, the first that has a value: principal names, mailboxes, accounts of the evidence; else unknown; of an incident: its assignee",
     eval: {
       ...forBoth(
-        (source) => first(...USER[source], `"unknown"`),
+        (source) => targetUser(source),
         () => value("assignedTo"),
       ),
       // Columns of the hunting schema's device and identity tables; a query names what it likes.
@@ -341,6 +399,20 @@ export const FIELDS: readonly FieldRow[] = [
     },
   },
   {
+    field: "url_domain",
+    help: "host names in the URLs of the evidence",
+    eval: {
+      alerts: "mvdedup(defender_domain)",
+      "mde-alerts": "mvdedup(defender_domain)",
+      "xdr-incidents": ifAlert("mvdedup(defender_domain)"),
+    },
+  },
+  {
+    field: "sender",
+    help: "senders of mail and Teams messages in the evidence",
+    eval: { alerts: "mvdedup(defender_sender)", "xdr-incidents": ifAlert("mvdedup(defender_sender)") },
+  },
+  {
     field: "incident_id",
     help: "the incident's id, on the incident and on each of its alerts",
     eval: {
@@ -365,8 +437,8 @@ export const FIELDS: readonly FieldRow[] = [
   {
     field: "priority",
     ticketing: "required",
-    help: "the same as severity",
-    eval: { incidents: severity("severity"), "xdr-incidents": ifAlert("null()", severity("severity")) },
+    help: "from `priorityScore` where Microsoft sends one: high above 85, medium from 15, else low; otherwise the same as severity",
+    eval: { incidents: priority("incidents"), "xdr-incidents": ifAlert("null()", priority("xdr-incidents")) },
   },
   {
     field: "status",
@@ -382,8 +454,13 @@ export const FIELDS: readonly FieldRow[] = [
   {
     field: "src_user",
     ticketing: "optional",
-    help: "the assignee of the incident",
-    eval: { incidents: value("assignedTo"), "xdr-incidents": ifAlert("null()", value("assignedTo")) },
+    help: "of an alert, accounts whose role is a source's; of an incident its assignee",
+    on: "alerts of Graph, incidents",
+    eval: {
+      alerts: "mvdedup(defender_src_user)",
+      incidents: value("assignedTo"),
+      "xdr-incidents": ifAlert("null()", value("assignedTo")),
+    },
   },
   {
     field: "time_submitted",
