@@ -575,8 +575,8 @@ test.each([
   "eventtypes.conf",
   "tags.conf",
   "macros.conf",
-  "savedsearches.conf",
   "collections.conf",
+  "tools.conf",
 ])("the file %s is the same in both apps", (name) => {
   expect(shippedConf(name, "TA_defender_mssp")).toEqual(shippedConf(name));
 });

@@ -218,6 +218,7 @@ const FUNCTIONS: Readonly<Record<string, (args: readonly Argument[]) => Value>> 
     const list = many(need(a)());
     return fromMany([...new Set(list)]);
   },
+  mvappend: (args) => fromMany(args.flatMap((argument) => many(argument()))),
   mvjoin([a, by]) {
     const list = many(need(a)());
     return list.length === 0 ? null : list.join(String(need(by)()));

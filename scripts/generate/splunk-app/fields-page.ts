@@ -2,6 +2,7 @@ import type { StreamHealth } from "../../../src/model/event.ts";
 import { GENERATED } from "../generated.ts";
 import { EVENT_TYPES } from "./classes.ts";
 import { ALERT_SOURCES, FIELDS, type FieldRow, INCIDENT_SOURCES, NULLABLE } from "./knowledge.ts";
+import { REPORTS } from "./reports.ts";
 import { MACROS, SAVED_SEARCHES } from "./searches.ts";
 import { SOURCE_KINDS, SOURCES } from "./sources.ts";
 import { CUTS } from "./transforms.ts";
@@ -74,7 +75,15 @@ Those that are on run where \`SA_defender_mssp\` is installed; in \`TA_defender_
 
 | Name | Shipped | Meaning |
 |---|---|---|
-${SAVED_SEARCHES.map((one) => `| ${one.name} | ${one.enabled ? "on" : "off"} | ${one.description} |\n`).join("")}`;
+${SAVED_SEARCHES.map((one) => `| ${one.name} | ${one.enabled ? "on" : "off"} | ${one.description} |\n`).join("")}${REPORTS.map((one) => `| ${one.name} | on request | ${one.description} |\n`).join("")}
+## Tools for AI assistants
+
+\`default/tools.conf\` offers five of these searches to Splunk's MCP server ([how to use them](ai-assistants.md)).
+Each only reads.
+
+| Tool | Saved search |
+|---|---|
+${REPORTS.map((one) => `| \`${one.tool}\` | ${one.name} |\n`).join("")}`;
 }
 
 const KINDS: Readonly<Record<(typeof SOURCE_KINDS)[number], string>> = {

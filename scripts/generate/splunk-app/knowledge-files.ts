@@ -1,6 +1,7 @@
 import type { AppName } from "./apps.ts";
 import { eventtypesConf, tagsConf } from "./classes.ts";
 import { propsConf } from "./props.ts";
+import { toolsConf } from "./reports.ts";
 import { collectionsConf, macrosConf, savedsearchesConf, workflowActionsConf } from "./searches.ts";
 import { transformsConf } from "./transforms.ts";
 import { customersView, navigation } from "./views.ts";
@@ -13,6 +14,7 @@ export const KNOWLEDGE: readonly { readonly file: string; readonly make: (app: A
   { file: "default/tags.conf", make: tagsConf },
   { file: "default/macros.conf", make: macrosConf },
   { file: "default/savedsearches.conf", make: savedsearchesConf },
+  { file: "default/tools.conf", make: toolsConf },
   { file: "default/collections.conf", make: collectionsConf },
   { file: "default/workflow_actions.conf", make: workflowActionsConf },
   { file: "default/data/ui/views/customers.xml", make: customersView },

@@ -1,6 +1,7 @@
 import type { AppName } from "./apps.ts";
 import type { ConfStanza } from "./conf.ts";
 import { confFile } from "./conf.ts";
+import { reportStanzas, SEVERAL_CUSTOMERS } from "./reports.ts";
 
 /** One search text as it stands in a conf file or view: a line, pipes between the commands. */
 function pipeline(...commands: readonly string[]): string {
@@ -70,6 +71,7 @@ export const MACROS: readonly { readonly name: string; readonly definition: stri
     definition: pipeline("`defender_mssp_alerts`", "dedup tenant_id id"),
     why: "The newest version of each alert (events come newest first).",
   },
+  SEVERAL_CUSTOMERS,
   {
     name: "defender_mssp_health_rows",
     definition: pipeline(
@@ -269,13 +271,22 @@ export const SAVED_SEARCHES: readonly SavedSearch[] = [
     enabled: false,
     alertsWhenRows: true,
   },
+  {
+    name: "Defender MSSP - Seen at several customers",
+    description: SEVERAL_CUSTOMERS.why.replace("in the search's time range", "within 24 hours"),
+    search: `\`${SEVERAL_CUSTOMERS.name}\``,
+    earliest: "-24h",
+    cron: "43 * * * *",
+    enabled: false,
+    alertsWhenRows: true,
+  },
 ];
 
 /** On forwarders nothing may run: there the searches would find no events, and fill a lookup of their own. */
 export function savedsearchesConf(app: AppName): string {
   const isOn = ({ enabled }: SavedSearch) => enabled && app === "SA_defender_mssp";
-  return confFile(
-    SAVED_SEARCHES.map(
+  return confFile([
+    ...SAVED_SEARCHES.map(
       (one): ConfStanza => ({
         name: one.name,
         settings: [
@@ -299,7 +310,8 @@ export function savedsearchesConf(app: AppName): string {
         ],
       }),
     ),
-  );
+    ...reportStanzas(),
+  ]);
 }
 
 export function collectionsConf(): string {

@@ -1,4 +1,5 @@
 import { GENERATED } from "../generated.ts";
+import { SEVERAL_CUSTOMERS_PANELS } from "./reports.ts";
 
 /** A dashboard's search with its time range. */
 export interface Panel {
@@ -145,7 +146,9 @@ const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
 
 /** `default/data/ui/views/customers.xml`: Simple XML 1.1, no script. */
 export function customersView(): string {
-  const rows = CUSTOMER_PANELS.map((panels) => `  <row>\n${panels.map(panelXml).join("")}  </row>\n`).join("");
+  const rows = [...CUSTOMER_PANELS, SEVERAL_CUSTOMERS_PANELS]
+    .map((panels) => `  <row>\n${panels.map(panelXml).join("")}  </row>\n`)
+    .join("");
   return `<!-- ${GENERATED} -->
 <form version="1.1" theme="light">
   <label>Customers</label>
