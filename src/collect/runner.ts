@@ -26,7 +26,7 @@ export interface Runner {
   readonly awaitsReplay: boolean;
   /** Ends the present wait, so that a replay begins at once. */
   wakeUp(): void;
-  /** A credential changed: where the sign-in failed, the next round begins at once. True when a wait ended. */
+  /** A credential changed: after a failed sign-in the next round begins at once. True when a wait ended. */
   tryAgain(): boolean;
   /** Until `stop`. Rejects only with what concerns the whole process. */
   run(stop: AbortSignal, firstInMs: number): Promise<void>;

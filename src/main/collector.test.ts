@@ -43,7 +43,7 @@ class Bench {
   readonly later = new Map<string, () => Promise<unknown>>();
   /** What the next look for changed credentials finds. */
   changes: CredentialChanges = NO_CHANGES;
-  /** For whom each look was: the customers that fail for want of a credential. */
+  /** The customers that failed for want of a credential at each look. */
   readonly looks: (readonly string[])[] = [];
   /** Customers that took a changed credential, with the time. */
   readonly renewed: string[] = [];

@@ -367,8 +367,8 @@ export class Collector {
   }
 
   /**
-   * Customers that cannot be collected until somebody stores a secret or a file becomes readable must not wait
-   * for a restart of this program.
+   * Customers that cannot be collected until somebody stores a secret or a file becomes readable must not
+   * wait for a restart of this program.
    */
   async #watchCredentials(): Promise<void> {
     const { customers, world } = this.#p;

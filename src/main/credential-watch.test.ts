@@ -63,11 +63,11 @@ function watching(first: Readonly<Record<string, Record<string, string>>>) {
     files,
     watch,
     readings: () => readings,
-    edit(changed: Readonly<Record<string, Record<string, string>>>) {
+    edit: (changed: Readonly<Record<string, Record<string, string>>>) => {
       written = { ...written, ...changed };
       writeFileSync(file, JSON.stringify(written));
     },
-    damage(failure: Failure | undefined) {
+    damage: (failure: Failure | undefined) => {
       unreadable = failure;
       writeFileSync(file, String(failure?.say));
     },
@@ -168,6 +168,17 @@ describe("a look for changed credentials beside files", () => {
     expect(log.lines.map(({ message }) => message)).toEqual([
       "the configuration changed in more than its secrets; the rest counts after a restart, or a SIGHUP to `arcsight run`",
     ]);
+  });
+
+  test("keeps a customer's settings when the edited ones are not valid, and says so", async () => {
+    const { look, edit, log } = watching({ a: { client_secret: "old" } });
+    edit({ a: { client_secret: "new", poll_seconds: "0" } });
+    expect(await look(A)).toEqual([]);
+    expect(log.lines.map(({ message }) => message)).toEqual([
+      "a customer's changed settings are not valid; the previous ones stay in use",
+    ]);
+    edit({ a: { client_secret: "newer" } });
+    expect(secretOf(await look())).toBe("newer");
   });
 
   test("admits a customer whose settings were wrong, once they are right", async () => {

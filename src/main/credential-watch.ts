@@ -46,12 +46,12 @@ export interface FileCredentialWatchParts {
   readonly log: Log;
 }
 
-/** Half of what is promised: the rest is for customers that take their turn. */
+/** A change counts within 60 s; the rest of that is for many customers that try again one after another. */
 const LOOK_EVERY_MS = 15_000;
 
 /**
- * For hosts whose secrets are files: `secrets/` of the state folder, the configuration file, and the files that
- * settings name. Nothing is read while no file changed.
+ * For hosts whose secrets are files: `secrets/` of the state folder, the configuration file, and the files
+ * that settings name. Nothing is read while no file changed.
  */
 export class FileCredentialWatch implements CredentialWatch {
   readonly everyMs = LOOK_EVERY_MS;
@@ -129,7 +129,7 @@ export class FileCredentialWatch implements CredentialWatch {
     }
   }
 
-  /** Takes new secrets of an edited configuration. Everything else in it counts only when it is read again. */
+  /** Takes new secrets of an edited configuration. Everything else counts only after a reload. */
   async #readConfigurationAgain(): Promise<Set<string>> {
     const touched = new Set<string>();
     const { log, readAgain } = this.#p;
@@ -156,6 +156,9 @@ export class FileCredentialWatch implements CredentialWatch {
       this.#stanzas.set(stanza.name, stanza);
       touched.add(stanza.name);
     }
+    for (const { name } of again.misconfigured)
+      if (this.#stanzas.has(name))
+        log.warn("a customer's changed settings are not valid; the previous ones stay in use", { tenant: name });
     if (isMore)
       log.warn(
         "the configuration changed in more than its secrets; the rest counts after a restart, or a SIGHUP to `arcsight run`",

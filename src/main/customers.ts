@@ -96,8 +96,8 @@ export class CustomerBuilder {
   }
 
   /**
-   * A credential changed: a customer that was built uses this stanza's for its next token. Throws Failure when the
-   * stanza cannot sign in; the customer then keeps the credential that it has.
+   * A credential changed: a customer that was built uses this stanza's for its next token. Throws Failure
+   * when the stanza cannot sign in; the customer then keeps the credential that it has.
    */
   async renew(stanza: Stanza): Promise<void> {
     const built = this.#built.get(stanza.name);

@@ -203,8 +203,8 @@ export interface Sink {
   readonly hugeMostBytes?: number;
   health(event: HealthEvent): Promise<void>;
   /**
-   * A customer whose settings were refused when the sink was opened can be collected now. Absent: the sink needs
-   * no settings of customers.
+   * A customer whose settings were refused when the sink was opened can be collected now. Absent: the sink
+   * needs no settings of customers.
    */
   admit?(customer: Stanza): void;
 }

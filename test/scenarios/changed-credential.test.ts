@@ -1,7 +1,7 @@
 /**
- * Credentials that are stored, corrected and edited while the built program collects: for Splunk under the fake
- * splunkd, and beside ArcSight. Nothing is restarted. The times of the looks are proved in simulated time beside
- * the sources; here only what happens is waited for.
+ * Credentials that are stored, corrected and edited while the built program collects: for Splunk under the
+ * fake splunkd, and beside ArcSight. Nothing is restarted. The times of the looks are proved in simulated
+ * time beside the sources; here only what happens is waited for.
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
@@ -60,7 +60,11 @@ async function command(argv: readonly string[], environment: Readonly<Record<str
 const credentialSet = (secret: string, place: readonly string[], environment: Readonly<Record<string, string>> = {}) =>
   command(
     [
-      ...["credential", "set", "mssp", "--client-id", simulator.control.customer("contoso").client_id],
+      "credential",
+      "set",
+      "mssp",
+      "--client-id",
+      simulator.control.customer("contoso").client_id,
       ...asFlags(addresses()),
       ...place,
     ],

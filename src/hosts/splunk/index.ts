@@ -88,8 +88,8 @@ export interface SplunkHost {
   /** Fires when splunkd has closed this program's output: stop now. */
   readonly gone: AbortSignal;
   /**
-   * Looks for secrets and files that changed since the last look; call it every `LOOK_EVERY_MS`. Never throws a
-   * Failure: a store that cannot be read is logged.
+   * Looks for secrets and files that changed since the last look; call it every `LOOK_EVERY_MS`. Never throws
+   * a Failure: a store that cannot be read is logged.
    *
    * @param failing names of the inputs that cannot be collected for want of a credential.
    */

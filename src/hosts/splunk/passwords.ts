@@ -95,8 +95,8 @@ export class PasswordStore {
   }
 
   /**
-   * Looks for writes of other processes. One request if none was announced; else the whole store is read again.
-   * Throws the failures of Splunkd, without a second try; the store is then as before.
+   * Looks for writes of other processes. One request if none was announced; else the whole store is read
+   * again. Throws the failures of Splunkd, without a second try; the store is then as before.
    *
    * @param atLeastEveryMs the whole store is read again after this time, whatever was announced.
    * @returns the secrets that are other ones now, or are gone.

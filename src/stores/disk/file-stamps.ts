@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
 
-/** What the file system says of a file without reading it: another text after each change of content or mode. */
+/** What the file system says of a file, unread: another text after each change of content or mode. */
 export type StampOf = (file: string) => string;
 
 /** Follows links. A file that cannot be reached has the reason as its stamp. */
@@ -22,7 +22,7 @@ export class FileStamps {
     this.#stampOf = stampOf;
   }
 
-  /** Call it before the file is read, so that a change after the read is noticed. A known file is left as it is. */
+  /** Call it before the file is read, so that a later change is noticed. A known file keeps its stamp. */
   add(file: string): void {
     if (!this.#stamps.has(file)) this.#stamps.set(file, this.#stampOf(file));
   }
