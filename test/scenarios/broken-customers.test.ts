@@ -26,6 +26,8 @@ interface Broken {
   readonly situation: string;
   /** What differs from a healthy customer; empty: the setting is missing. */
   readonly settings: Readonly<Record<string, string>>;
+  /** The customer has a tenant of its own: without the app, or answering sign-ins with this AADSTS number. */
+  readonly entra?: "absent" | number;
   /** `say` and `next_step` are parts of the sentences; `tenant_id` is the healthy customer's if undefined. */
   readonly expect: {
     readonly tenant_id?: string;
@@ -70,6 +72,7 @@ let delivered = "";
 beforeAll(async () => {
   await new Promise<void>((resolve) => hanging.listen(0, "127.0.0.1", resolve));
   simulator = await startSimulator({ shiftToNow: true });
+  for (const { name, entra } of TABLE) if (entra !== undefined) addTenant(name, entra);
   const out = path.join(scratch, "out.xml");
   splunkd = await startSplunkd({
     app: await unpackedAddon(),
@@ -99,6 +102,16 @@ afterAll(async () => {
   rmSync(scratch, { recursive: true, force: true });
 });
 
+function addTenant(name: string, entra: "absent" | number): void {
+  const { world } = simulator.control;
+  const customer = world.addCustomer(name);
+  if (entra === "absent") customer.setConsent("absent");
+  else world.faults.add({ on: ["token"], customers: [name], answer: { aadsts: entra } });
+}
+
+/** Whose tenant and app a customer of the table has. */
+const tenantOf = ({ name, entra }: Broken): string => (entra === undefined ? "tailspin" : name);
+
 async function unpackedAddon(): Promise<string> {
   const { packages } = await bundle("src/main/main.ts");
   for (const entry of technologyAddon(["linux-x64"], packages)) {
@@ -120,7 +133,7 @@ function inputsConf(): string {
     const signIn = { tenant_id, client_id, client_secret, auth: "app" };
     return { ...signIn, login_url, graph_url, api_url, ca_file, streams: "alerts", poll_seconds: "5", start: "3650d" };
   };
-  const broken = TABLE.map(({ name, settings }) => [name, { ...of("tailspin"), ...settings }] as const);
+  const broken = TABLE.map((one) => [one.name, { ...of(tenantOf(one)), ...one.settings }] as const);
   const stanzas = [["contoso", of("contoso")] as const, ["fabrikam", of("fabrikam")] as const, ...broken];
   const file = path.join(scratch, "inputs.conf");
   const allowed = path.join(scratch, "home/etc/auth/defender_mssp");
@@ -147,8 +160,9 @@ function healthIn(xml: string): Written[] {
   }));
 }
 
-test.each(TABLE)("P24 $name is reported within 60 s of the start: $situation", ({ name, expect: wanted }) => {
-  const { tenant_id = simulator.control.customer("tailspin").tenant_id, say, next_step, ...entry } = wanted;
+test.each(TABLE)("P24 $name is reported within 60 s of the start: $situation", (one) => {
+  const { name, expect: wanted } = one;
+  const { tenant_id = simulator.control.customer(tenantOf(one)).tenant_id, say, next_step, ...entry } = wanted;
   const own = written.filter(({ stanza, health }) => stanza === name && Date.parse(health.time) >= startedAtMs);
   const found = own.find(({ health }) => health.streams[0]?.["failure"] === entry.failure) ?? own[0];
   expect(found?.health).toMatchObject({ tenant: name, tenant_id });
