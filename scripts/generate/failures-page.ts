@@ -78,8 +78,8 @@ export function failuresPage(): string {
     `\`${row.error}\``,
     {
       again: "retries",
-      person: "stops this customer until somebody signs in or consents",
-      settings: "stops this customer until the settings are right",
+      person: "asks again after 30 s to 15 min; somebody must sign in or consent first",
+      settings: "asks again after 30 s to 15 min; the settings must be right first",
     }[row.means],
     `\`${row.code}\``,
     cell(row.say),
