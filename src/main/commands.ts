@@ -5,7 +5,7 @@ import { decodedText } from "../config/text-encoding.ts";
 import { lineLog } from "../format/log-line.ts";
 import { addOnboardingCommands } from "../hosts/cli/onboarding-commands.ts";
 import type { ExitCode } from "../model/failure.ts";
-import { EXIT, exitCodeOf, isFailure } from "../model/failure.ts";
+import { EXIT, exitCodeOf, Failure, isFailure } from "../model/failure.ts";
 import type { Log, LogLevel } from "../model/ports.ts";
 import type { Configuration } from "./configuration.ts";
 import { readConfiguration, settingsFailure } from "./configuration.ts";
@@ -29,8 +29,23 @@ const SHARED = {
     describe: "Only this customer (its name or tenant id); can be repeated",
   },
   state: { type: "string", requiresArg: true, describe: "Folder of checkpoints, ledgers and tokens" },
-  json: { type: "boolean", default: false, describe: "Prints JSON" },
 } as const;
+
+/** Only for commands that obey it; every other one refuses the flag. */
+const JSON_FLAG = { json: { type: "boolean", default: false, describe: "Prints JSON" } } as const;
+
+/** Each command with the commands below it. An unknown one is referred to the list of all. */
+const COMMANDS: ReadonlyMap<string, readonly string[]> = new Map([
+  ["arcsight", ["run", "serve", "check", "lint"]],
+  ["collect", []],
+  ["consent-url", []],
+  ["credential", ["set", "reseal"]],
+  ["doctor", []],
+  ["hunt", []],
+  ["register", []],
+  ["splunk", ["run", "scheme", "validate"]],
+  ["token", ["acquire", "access", "inspect"]],
+]);
 
 /** Flags whose values are lists: positional words, and the options that can be repeated. */
 const REPEATABLE: ReadonlySet<string> = new Set(["_", "customer", "stream", "redirect-uri", "redirectUri"]);
@@ -68,13 +83,9 @@ export async function runCommand(argv: readonly string[], distrusted: readonly s
       "Exit codes: 0 done, 1 defect in this program, 2 usage or settings, 3 sign-in or consent, 4 Microsoft unreachable, throttled or failing, 5 host or output, 6 some customers failed, 7 state locked or damaged.",
     )
     .exitProcess(false)
-    .fail((message, error, instance) => {
-      if (error) throw error;
-      // yargs calls this once per error; the first is the one to fix.
-      if (ending.code !== EXIT.done) return;
-      instance.showHelp("error");
-      process.stderr.write(`\n${message}\n`);
-      ending.code = EXIT.usage;
+    .fail((message, error) => {
+      // Thrown, because yargs runs the command all the same when this returns.
+      throw error ?? misused(message, argv);
     });
   addCollect(parser, ending, log);
   addHunt(parser, ending, log);
@@ -92,6 +103,34 @@ export async function runCommand(argv: readonly string[], distrusted: readonly s
   return ending.code;
 }
 
+/** In one line: a page of help would hide what is wrong. */
+function misused(message: string, argv: readonly string[]): Failure {
+  const [first = "", second = ""] = argv;
+  const below = COMMANDS.get(first);
+  const command = [...(below ? [first] : []), ...(below?.includes(second) ? [second] : [])];
+  const said = message
+    .trim()
+    .replace(/\s*\n\s*/g, " ")
+    .replace(/^Not enough non-option arguments.*$/, "An argument is missing")
+    .replace(/^Unknown arguments: (.+)$/, (_, names: string) => unknownArguments(names.split(", ")));
+  return new Failure("usage", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `${said}${/[.?!]$/.test(said) ? "" : "."} Run \`${["defender-mssp", ...command, "--help"].join(" ")}\`.`,
+  });
+}
+
+/** yargs names a flag with dashes a second time, in camel case. */
+function unknownArguments(names: readonly string[]): string {
+  const camelCase = new Set(names.filter((name) => name.includes("-")).map((name) => camelCased(name)));
+  const typed = names.filter((name) => !camelCase.has(name));
+  return `Unknown argument${typed.length === 1 ? "" : "s"}: ${typed.join(", ")}`;
+}
+
+function camelCased(name: string): string {
+  return name.replace(/-+([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}
+
 function addCollect(parser: Argv, ending: Ending, log: Log): void {
   parser.command(
     "collect",
@@ -99,6 +138,7 @@ function addCollect(parser: Argv, ending: Ending, log: Log): void {
     (y) =>
       y
         .options(SHARED)
+        .options(JSON_FLAG)
         .options(settingFlags("cli"))
         .option("stream", {
           type: "string",
@@ -125,6 +165,7 @@ function addHunt(parser: Argv, ending: Ending, log: Log): void {
     (y) =>
       y
         .options(SHARED)
+        .options(JSON_FLAG)
         .options(settingFlags("cli"))
         .option("query", { type: "string", requiresArg: true, demandOption: true, describe: "Name of the saved query" })
         .option("since", {
@@ -285,7 +326,7 @@ function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[]
       .command(
         "check",
         "Checks settings, each customer's sign-in and alerts of the last hour, and sends one test event to each output",
-        (c) => c.options({ ...SHARED, config }).options(settingFlags("arcsight")),
+        (c) => c.options({ ...SHARED, ...JSON_FLAG, config }).options(settingFlags("arcsight")),
         async (args) => {
           const { arcSightCheck } = await import("./arcsight-check.ts");
           ending.code = await arcSightCheck(arcSightFlags(args), { json: Boolean(args.json) });
@@ -297,7 +338,7 @@ function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[]
         (c) =>
           c
             .positional("file", { type: "string", describe: "File to read. Default: standard input" })
-            .option("json", SHARED.json)
+            .options(JSON_FLAG)
             .example("$0 arcsight lint defender.cef", "exit code 2 when something is found"),
         async (args) => {
           const { arcSightLint } = await import("./arcsight-check.ts");

@@ -141,7 +141,6 @@ async function run(argv: readonly string[], setting: Setting = {}): Promise<Conv
     config: { type: "string" },
     customer: { type: "string", array: true },
     state: { type: "string" },
-    json: { type: "boolean", default: false },
   } as const;
   let close: (() => Promise<void>) | undefined;
   addOnboardingCommands(parser, {

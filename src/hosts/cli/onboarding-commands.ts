@@ -26,6 +26,9 @@ const yes = (describe: string): { type: "boolean"; default: false; describe: str
   describe,
 });
 
+/** Only for commands that obey it; every other one refuses the flag. */
+const JSON_FLAG = { json: yes("Prints JSON") } as const;
+
 const SPLUNK = {
   "splunk-uri": text("splunkd's management address; default https://localhost:8089"),
   "splunk-user": text(
@@ -112,7 +115,7 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
           proxy: text("Address of an HTTP proxy"),
           "no-proxy": text("Hosts to connect to without the proxy"),
           "ca-file": text("PEM file with additional CA certificates to trust"),
-          json: yes("Prints JSON"),
+          ...JSON_FLAG,
         })
         .example("$0 register --auth app --proof certificate", "an app without a user, authenticated by a certificate")
         .example("$0 register --check manifest.json", "checks an existing registration"),
@@ -165,6 +168,7 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
           all: yes("All customers of the configuration"),
           brief: yes("One line per reason, with the customers that it concerns"),
           ...SPLUNK,
+          ...JSON_FLAG,
         })
         .epilogue(
           "With --json: one line per customer, with --brief one line per reason. Exit code: 0 if all customers are ready, 6 if some are not; if none is ready, the exit code of the first failure.",
@@ -237,6 +241,7 @@ function addToken(
           out: text("File for the token (mode 0600)"),
           print: yes("Prints the token on standard output"),
           ...SPLUNK,
+          ...JSON_FLAG,
         })
         .example(
           "$0 token access --config inputs.conf --customer contoso --for graph",
@@ -252,7 +257,7 @@ function addToken(
         .positional("token-file", { type: "string", describe: "File that contains the token. Default: standard input" })
         .options(host.shared)
         .options(settings)
-        .options({ for: { ...text("Expected API of the token"), choices: ["graph", "xdr", "mde"] } })
+        .options({ for: { ...text("Expected API of the token"), choices: ["graph", "xdr", "mde"] }, ...JSON_FLAG })
         .example("$0 token inspect token.txt --tenant-id ID --client-id ID", "checks customer and app of a token"),
     run(async () => (await import("./token-look.ts")).inspectToken),
   );

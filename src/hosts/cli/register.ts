@@ -23,6 +23,8 @@ const CONNECTOR_REDIRECT_URI = "https://localhost:44300/wdatpconnector";
 export async function register(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const plan = planFrom(flags);
   const check = textFlag(flags, "check");
+  if (flags["json"] === true && (check !== undefined || flags["apply"] === true))
+    throw usage("--json does not go with --check or --apply.", "Leave --json out.");
   if (check !== undefined) return compare(services, plan, check);
   if (flags["apply"] === true) return apply(services, plan, flags);
   return print(services, plan, flags);
