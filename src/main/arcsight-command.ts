@@ -62,7 +62,16 @@ export async function arcSightRun(
   const refused = tell(startedWith(chosen), log, { needOutputs: true, again: false });
   if (refused !== undefined) return refused;
   let reload = new AbortController();
-  const stop = stopSignal(() => reload.abort()).signal;
+  let next: Chosen | undefined;
+  let reading = Promise.resolve();
+  // A configuration that is refused must not disturb the customers, so it is read before anything ends.
+  const readAgain = async (): Promise<void> => {
+    next = (await chooseAgain(flags, log)) ?? next;
+    if (next !== undefined) reload.abort();
+  };
+  const stop = stopSignal(() => {
+    if (!options.once) reading = reading.then(readAgain).catch(defectIn(log));
+  }).signal;
   log.info("started", {
     version: VERSION,
     customers: chosen.stanzas.length,
@@ -77,8 +86,17 @@ export async function arcSightRun(
       log.info("stopped", { exit_code: code });
       return code;
     }
-    chosen = (await chooseAgain(flags, log)) ?? chosen;
+    chosen = next ?? chosen;
+    next = undefined;
   }
+}
+
+/** For work that nobody waits for. */
+function defectIn(log: Log): (error: unknown) => void {
+  return (error) => {
+    const failure = asFailure(error);
+    log.error(failure.say, { failure: failure.code, next_step: failure.nextStep || undefined });
+  };
 }
 
 /** `arcsight serve`: collects into the buffer and answers polls from it until SIGTERM. */
@@ -171,7 +189,8 @@ async function collectInto(
         credentials: fileCredentialWatch(stateDir, chosen, () => choose(flags), log),
         builder: fileCustomers(stateDir, { http, log, globals }),
       },
-      openState: diskState(stateDir, log, { waitForLock: "for-ever", stop }),
+      // Nobody waits for a single round, so it gives up instead of waiting for the holder.
+      openState: diskState(stateDir, log, { waitForLock: once ? "10s" : "for-ever", stop }),
       openDestination,
       limits: { finishPagesMs: FINISH_PAGES_MS },
       globals,

@@ -4,7 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { realClock } from "../../src/main/world.ts";
+import { openStateFolder } from "../../src/stores/disk/folder.ts";
 import { childEnvironment } from "../harness/child-environment.ts";
+import { FakeLog } from "../harness/fakes/log.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
 
@@ -64,6 +67,15 @@ function collect(config: string, ...more: readonly string[]): Promise<Ended> {
       const lines = out.split("\n").filter((line) => line !== "");
       const tenants = new Set(lines.map((line) => (JSON.parse(line) as { mssp: { tenant: string } }).mssp.tenant));
       resolve({ code: typeof error?.code === "number" ? error.code : error ? -1 : 0, tenants, errors });
+    });
+  });
+}
+
+function program(argv: readonly string[]): Promise<{ readonly code: number; readonly errors: string }> {
+  const options = { env: childEnvironment({ HOME: folder }), timeout: 120_000 };
+  return new Promise((resolve) => {
+    execFile(process.execPath, [MAIN, ...argv], options, (error, _, errors) => {
+      resolve({ code: typeof error?.code === "number" ? error.code : error ? -1 : 0, errors });
     });
   });
 }
@@ -142,6 +154,27 @@ describe("the exit code is", () => {
     const [code] = (await once(child, "exit")) as [number | null];
 
     expect(code).toBe(5);
+  }, 150_000);
+
+  test("7 when arcsight run --once finds the state folder held, with the process that holds it", async () => {
+    const { ready } = simulator;
+    const customer = ready.customers[0]!;
+    const config = join(folder, "held.properties");
+    const state = join(folder, "held.state");
+    const lines = [
+      `tenants[0].tenant_id=${customer.tenant_id}`,
+      `tenants[0].client_id=${customer.client_id}`,
+      `tenants[0].client_secret=${customer.client_secret}`,
+      "outputs[0].type=json-lines",
+      `outputs[0].path=${join(folder, "held.jsonl")}`,
+    ];
+    writeFileSync(config, lines.join("\n"));
+    const held = await openStateFolder(state, { clock: realClock, log: new FakeLog() }, { waitForLock: "10s" });
+    const { code, errors } = await program(["arcsight", "run", "--once", "--config", config, "--state", state]);
+    await held.release({ orderly: true });
+
+    expect(code).toBe(7);
+    expect(errors).toContain(`The state folder ${state} is in use by process ${process.pid}.`);
   }, 150_000);
 
   test("7 when the state folder cannot be kept", async () => {

@@ -66,6 +66,7 @@ export async function takeLock(
       ports.log.warn("the state folder is held by another process; waiting for it to end", {
         folder,
         holder_pid: holder.pid,
+        next_step: "Stop that process, or set another `state_dir`.",
       });
       saidAt = now;
     }
