@@ -274,12 +274,12 @@ const SIDES = ["src", "src_type", "src_ip", "src_user", "dest", "dest_type", "de
 
 describe("the roles of Graph's evidence decide about the direction", () => {
   test.each(["before", "behind"])("of a brute force, with roles %s the other members", (where) => {
-    const roles = (roles: readonly string[], members: object) =>
+    const having = (roles: readonly string[], members: object) =>
       where === "before" ? { roles, tags: [], ...members } : { ...members, roles, tags: [] };
     const fields = seenWith([
-      ["device", roles(["attacked"], DEVICE)],
-      ["ip", roles(["attacker"], ADDRESS)],
-      ["user", roles(["compromised"], USER)],
+      ["device", having(["attacked"], DEVICE)],
+      ["ip", having(["attacker"], ADDRESS)],
+      ["user", having(["compromised"], USER)],
     ]);
     expect(fields(...SIDES)).toEqual([
       "198.51.100.7",

@@ -30,7 +30,7 @@ function world(events: readonly IndexedEvent[]): SearchWorld {
 }
 
 /** What the tool of this name finds, with its saved search as it is shipped. */
-function told(tool: string, one: SearchWorld, given: Readonly<Record<string, string>> = {}) {
+function answerOf(tool: string, one: SearchWorld, given: Readonly<Record<string, string>> = {}) {
   const name = TOOLS.get(`savedsearches:${tool}`)?.get("search") ?? "";
   const search = (SAVED.get(name)?.get("search") ?? "").replace(/\$(\w+)\$/g, (_, key: string) => given[key] ?? "");
   return runSearch(search, one).map((row) => Object.fromEntries(row));
@@ -117,13 +117,13 @@ describe("of the customers' state", () => {
 
   test("the silent ones are named, from the lookup", () => {
     runSearch(SAVED.get("Defender MSSP - Customers lookup")?.get("search") ?? "", state);
-    expect(told("defender_mssp_silent_customers", state)).toEqual([
+    expect(answerOf("defender_mssp_silent_customers", state)).toEqual([
       expect.objectContaining({ tenant: "tailspin", silent_minutes: "200" }),
     ]);
   });
 
   test("the longest lag until now comes first", () => {
-    expect(told("defender_mssp_collection_lag", state).map(({ tenant, lag_s }) => [tenant, lag_s])).toEqual([
+    expect(answerOf("defender_mssp_collection_lag", state).map(({ tenant, lag_s }) => [tenant, lag_s])).toEqual([
       ["tailspin", 60 + 200 * 60],
       ["fabrikam", 900 + 3 * 60],
       ["contoso", 40 + 5 * 60],
@@ -131,12 +131,12 @@ describe("of the customers' state", () => {
   });
 
   test("credentials that end within 60 days are named, the soonest first", () => {
-    expect(told("defender_mssp_credentials_ending", state).map(({ tenant, days_left }) => [tenant, days_left])).toEqual(
-      [
-        ["fabrikam", 3],
-        ["contoso", 59],
-      ],
-    );
+    expect(
+      answerOf("defender_mssp_credentials_ending", state).map(({ tenant, days_left }) => [tenant, days_left]),
+    ).toEqual([
+      ["fabrikam", 3],
+      ["contoso", 59],
+    ]);
   });
 });
 
@@ -163,7 +163,7 @@ describe("seen at several customers", () => {
       (Object.keys(CUSTOMERS) as Customer[]).map((customer) => alertOf(customer, customer, evidence(customer), more)),
     );
   const seen = (one: SearchWorld) =>
-    told("defender_mssp_seen_at_several_customers", one).map(({ kind, seen, customers }) => [kind, seen, customers]);
+    answerOf("defender_mssp_seen_at_several_customers", one).map((row) => [row["kind"], row["seen"], row["customers"]]);
 
   test.each([
     ["hash", { fileDetails: { fileName: "x", sha256: HASH } }, HASH.toLowerCase()],
@@ -177,7 +177,7 @@ describe("seen at several customers", () => {
 
   test("a detector that three customers have is named, with their names and the alerts' titles", () => {
     const one = everywhere(() => [], { detectorId: "d-1" });
-    expect(told("defender_mssp_seen_at_several_customers", one)).toEqual([
+    expect(answerOf("defender_mssp_seen_at_several_customers", one)).toEqual([
       expect.objectContaining({
         kind: "detector",
         seen: "d-1",
@@ -229,7 +229,7 @@ test("the history of an alert holds its versions, the oldest first, and no other
     alertOf("contoso", "a2", []),
   ]);
   expect(
-    told("defender_mssp_alert_history", one, { alert_id: "a1" }).map(({ id, status, assigned_to, incident_id }) => [
+    answerOf("defender_mssp_alert_history", one, { alert_id: "a1" }).map(({ id, status, assigned_to, incident_id }) => [
       id,
       status,
       assigned_to,
@@ -239,5 +239,5 @@ test("the history of an alert holds its versions, the oldest first, and no other
     ["a1", "new", undefined, "7"],
     ["a1", "resolved", "ann@example.com", "9"],
   ]);
-  expect(told("defender_mssp_alert_history", one, { alert_id: "" })).toEqual([]);
+  expect(answerOf("defender_mssp_alert_history", one, { alert_id: "" })).toEqual([]);
 });

@@ -55,9 +55,9 @@ interface Report {
   readonly description: string;
   readonly search: string;
   readonly earliest: string;
-  /** The tool's name for AI assistants, and what the assistant is told. */
+  /** The tool's name for AI assistants, and its description for them. */
   readonly tool: string;
-  readonly told: string;
+  readonly forAssistant: string;
 }
 
 /** Searches that only read. They run when somebody, or an assistant through Splunk's MCP server, asks. */
@@ -74,7 +74,8 @@ export const REPORTS: readonly Report[] = [
     ].join(" | "),
     earliest: "-5m",
     tool: "defender_mssp_silent_customers",
-    told: "Lists the customers whose Microsoft Defender collection has sent no health event for more than two hours: their alerts may be missing. Takes no arguments.",
+    forAssistant:
+      "Lists the customers whose Microsoft Defender collection has sent no health event for more than two hours: their alerts may be missing. Takes no arguments.",
   },
   {
     name: "Defender MSSP - Report collection lag",
@@ -86,7 +87,8 @@ export const REPORTS: readonly Report[] = [
     ].join(" | "),
     earliest: "-3h",
     tool: "defender_mssp_collection_lag",
-    told: "Lists each customer's Microsoft Defender streams with the seconds since the last complete poll (lag_s), the state, what failed, who must act and the next step. Takes no arguments.",
+    forAssistant:
+      "Lists each customer's Microsoft Defender streams with the seconds since the last complete poll (lag_s), the state, what failed, who must act and the next step. Takes no arguments.",
   },
   {
     name: "Defender MSSP - Report credentials ending",
@@ -100,7 +102,8 @@ export const REPORTS: readonly Report[] = [
     ].join(" | "),
     earliest: "-3h",
     tool: "defender_mssp_credentials_ending",
-    told: "Lists the customers whose client secret, certificate or refresh token for Microsoft Defender ends within 60 days. Takes no arguments.",
+    forAssistant:
+      "Lists the customers whose client secret, certificate or refresh token for Microsoft Defender ends within 60 days. Takes no arguments.",
   },
   {
     name: "Defender MSSP - Report seen at several customers",
@@ -108,7 +111,8 @@ export const REPORTS: readonly Report[] = [
     search: `\`${SEVERAL_CUSTOMERS.name}\``,
     earliest: "-24h",
     tool: "defender_mssp_seen_at_several_customers",
-    told: "Lists file hashes, mail senders, public IP addresses, domains and detectors that occur in Microsoft Defender alerts of three or more customers within 24 hours. Takes no arguments.",
+    forAssistant:
+      "Lists file hashes, mail senders, public IP addresses, domains and detectors that occur in Microsoft Defender alerts of three or more customers within 24 hours. Takes no arguments.",
   },
   {
     name: "Defender MSSP - Report alert history",
@@ -121,7 +125,8 @@ export const REPORTS: readonly Report[] = [
     ].join(" | "),
     earliest: "-90d",
     tool: "defender_mssp_alert_history",
-    told: "Shows how one Microsoft Defender alert changed: status, severity, assignee, classification and incident of each version. Needs the argument alert_id, the alert's ID.",
+    forAssistant:
+      "Shows how one Microsoft Defender alert changed: status, severity, assignee, classification and incident of each version. Needs the argument alert_id, the alert's ID.",
   },
 ];
 
@@ -146,10 +151,10 @@ export function reportStanzas(): readonly ConfStanza[] {
  */
 export function toolsConf(): string {
   return confFile(
-    REPORTS.map(({ name, tool, told }) => ({
+    REPORTS.map(({ name, tool, forAssistant }) => ({
       name: `savedsearches:${tool}`,
       settings: [
-        ["description", told],
+        ["description", forAssistant],
         ["search", name],
       ],
     })),
