@@ -49,6 +49,45 @@ function bothWithDc01(style: (customer: Customer) => Partial<EventStyle>): Field
   );
 }
 
+describe("an alert whose evidence has roles", () => {
+  const evidence = (device: string, address: string) => [
+    { "@odata.type": "#microsoft.graph.security.deviceEvidence", deviceDnsName: "dc01", roles: [device] },
+    { "@odata.type": "#microsoft.graph.security.ipEvidence", ipAddress: "198.51.100.7", roles: [address] },
+  ];
+  const alert = (device: string, address: string, style: Partial<EventStyle> = {}) =>
+    eventsOf(
+      "alerts",
+      "contoso",
+      [
+        {
+          id: "a",
+          title: "t",
+          severity: "high",
+          serviceSource: "microsoftDefenderForEndpoint",
+          lastUpdateDateTime: "2026-11-24T00:00:00Z",
+          evidence: evidence(device, address),
+        },
+      ],
+      style,
+    ).map((event) => searchEvent(event, KNOWLEDGE).fields);
+
+  test.each([
+    ["attacked", "attacker", ["198.51.100.7"], ["dc01"]],
+    ["attacker", "attacked", ["dc01"], ["198.51.100.7"]],
+    ["compromised", "contextual", ["dc01"], ["dc01"]],
+    ["contextual", "contextual", ["dc01"], ["dc01"]],
+  ])(
+    "is found by both detections (device %s, address %s), each with its side as the system",
+    (device, address, ...systems) => {
+      const asIncidentAlert = { classicEntities: true, alertsSourcetype: "ms365:defender:incident:alerts" } as const;
+      expect([
+        atpAlertFindings(alert(device, address))[0]?.systems,
+        incidentAlertFindings(alert(device, address, asIncidentAlert))[0]?.systems,
+      ]).toEqual(systems);
+    },
+  );
+});
+
 describe("the detection Microsoft Defender ATP Alerts", () => {
   test("finds every Defender for Endpoint alert, whichever API it came from", () => {
     const fields = seen();
