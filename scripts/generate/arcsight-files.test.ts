@@ -54,6 +54,11 @@ function evaluate(expression: string, record: JsonRow): string | undefined {
       const value = evaluate(args[0]!, record);
       return value === undefined ? undefined : value === literal(args[1]!) ? literal(args[2]!) : literal(args[3]!);
     }
+    case "__replaceFirst": {
+      // Java writes the flag into the pattern.
+      const pattern = new RegExp(literal(args[1]!).replace("(?s)", ""), "s");
+      return evaluate(args[0]!, record)?.replace(pattern, () => literal(args[2]!));
+    }
     case "__regexTokenAsAddress":
       return new RegExp(literal(args[1]!)).exec(evaluate(args[0]!, record) ?? "")?.[1];
     case "__regexTokenFindAndJoin": {

@@ -21,7 +21,7 @@ import { FLAT_FIELDS, type SERVICES } from "../../src/format/arcsight/flat-recor
 /** What a JSON connector reads: the retired SIEM API's rows for `legacy`, flat JSON for `xdr`. */
 interface ParserToken {
   readonly name: string;
-  readonly type: "String" | "Long" | "IPAddress" | "IPv6Address";
+  readonly type: "String" | "Long" | "IPAddress" | "IPv6Address" | "MacAddress";
 }
 
 function constant(text: string): string {
@@ -29,7 +29,7 @@ function constant(text: string): string {
 }
 
 /** The retired API's rows name neither customer nor version; a connector per customer adds the name. */
-const NOT_IN_SIEM_ROWS = ["TenantId", "Tenant", "Change", "LastUpdateTime"];
+const NOT_IN_SIEM_ROWS = ["TenantId", "Tenant", "Change", "LastUpdateTime", "EvidenceKind", "EvidenceContext"];
 
 function parserRows(profile: CefProfile): readonly MappingRow[] {
   const { rows } = mappingTable[profile];
@@ -42,6 +42,7 @@ function parserRows(profile: CefProfile): readonly MappingRow[] {
 function flatTokenType(row: MappingRow | undefined, name: string): ParserToken["type"] {
   if (row?.kind === "ipv4") return "IPAddress";
   if (row?.kind === "ipv6") return "IPv6Address";
+  if (row?.kind === "mac") return "MacAddress";
   return name in FLAT_FIELDS && FLAT_FIELDS[name as keyof typeof FLAT_FIELDS] !== "text" ? "Long" : "String";
 }
 
@@ -80,6 +81,17 @@ function expressionOf(profile: CefProfile, row: MappingRow): string {
   return row.from;
 }
 
+/** A key that several members share has the label of the one that gives its value. */
+function labelExpression(rows: readonly MappingRow[]): string | undefined {
+  const labels = new Set(rows.map(({ label }) => label));
+  if (labels.size > 1) {
+    const each = rows.map(({ from, label }) => `__replaceFirst(${from},"(?s)^.+$","${label}")`);
+    return `__oneOf(${each.join(",")})`;
+  }
+  const [label] = labels;
+  return label === undefined ? undefined : constant(label);
+}
+
 /**
  * `NAME.jsonparser.properties` for a connector that polls `arcsight serve` (`legacy`: the old form; `xdr`:
  * flat JSON) or follows a JSON folder.
@@ -91,7 +103,7 @@ export function parserFile(profile: CefProfile): string {
   for (const row of parserRows(profile)) byKey.set(row.key, [...(byKey.get(row.key) ?? []), row]);
   const lines = [
     `# JSON parser for ${profile === "legacy" ? "rows in the retired SIEM API's form" : "defender-mssp's flat JSON"}. Generated from the mapping table: npm run docs.`,
-    "# Never tried on a real ArcSight. Operations whose arguments no public file shows: __oneOf, __safeToLong, __ifThenElse, __regexTokenAsAddress.",
+    "# Never tried on a real ArcSight. Operations whose arguments no public file shows: __oneOf, __safeToLong, __ifThenElse, __regexTokenAsAddress, __replaceFirst.",
     "trigger.node.location=/",
     `token.count=${tokens.length}`,
     ...tokens.flatMap((token, i) => [
@@ -113,8 +125,8 @@ export function parserFile(profile: CefProfile): string {
     lines.push(
       `event.${fullNameOf(key)}=${expressions.length === 1 ? expressions[0] : `__oneOf(${expressions.join(",")})`}`,
     );
-    const label = rows[0]?.label;
-    if (label !== undefined) lines.push(`event.${fullNameOf(key)}Label=${constant(label)}`);
+    const label = labelExpression(rows);
+    if (label !== undefined) lines.push(`event.${fullNameOf(key)}Label=${label}`);
   }
   lines.push("");
   for (const [level, words] of [
@@ -211,6 +223,7 @@ const KIND_SAYS: Readonly<Record<MappingRow["kind"], string>> = {
   flag: "1 or 0",
   ipv4: "IPv4 only",
   ipv6: "IPv6 only",
+  mac: "MAC address",
 };
 
 function fieldTable(profile: CefProfile): string {
@@ -227,18 +240,29 @@ function fieldTable(profile: CefProfile): string {
 }
 
 /** docs/fields-cef.md. */
+const MEMBERS_PER_LINE = 10;
+
+function listOf(members: readonly string[]): string {
+  const lines: string[] = [];
+  for (let from = 0; from < members.length; from += MEMBERS_PER_LINE) {
+    const some = members.slice(from, from + MEMBERS_PER_LINE);
+    lines.push(`* ${some.map((member) => `\`${member}\``).join(", ")}`);
+  }
+  return lines.join("\n");
+}
+
 export function fieldsPage(): string {
   const severities = Object.keys(CEF_SEVERITY.xdr).map(
     (word) => `| ${word} | ${CEF_SEVERITY.xdr[word]} | ${CEF_SEVERITY.legacy[word]} |`,
   );
   const about: Readonly<Record<CefProfile, string>> = {
-    xdr: "It uses the flat JSON's members, which are the same for every API.",
+    xdr: "It uses the flat JSON's members, which are the same for every API.\nRoles decide the side: attacker, source and command and control are the source; attacked, destination and compromised are the destination.\nWhere roles contradict, the source wins.\nWithout roles the device and the acting user are the source, and an address is the destination.\nA mail's sender is the source user and its recipient the destination user; one account is never both.\nThe alert's own line names all its devices and accounts in `requestContext`, and resources in `msg`.\nThe line of one item has its kind in `fileType`; `requestContext` has its verdict, remediation, roles and what has no key of its own.",
     legacy:
-      "It follows Microsoft's published mapping of the retired SIEM API (`AlertTitle`, `MachineName`, …), for content written for it.\nToday's alerts are first converted to that form.\nThe last rows are additions: they name the customer and the version.",
+      "It follows Microsoft's published mapping of the retired SIEM API (`AlertTitle`, `MachineName`, …), for content written for it.\nToday's alerts are first converted to that form.\nThe last rows are additions: they name the customer and the version, and on the line of one evidence item its kind, verdict and roles.\nSource and destination stay as Microsoft published them, whatever roles the evidence has: content written for that mapping keeps its meaning.",
   };
   const profiles = CEF_PROFILES.map(
     (profile) =>
-      `## Profile \`${profile}\`\n\n${about[profile]}\nIts header is \`${mappingTable[profile].deviceVendor}\`, \`${mappingTable[profile].deviceProduct}\`, \`${mappingTable[profile].deviceVersion}\`.\nThis filter shows its events:\n\n    ${filterText(profile)}\n\n${fieldTable(profile)}\nThese members have no key: ${mappingTable[profile].unmapped.map((field) => `\`${field}\``).join(", ")}.\n`,
+      `## Profile \`${profile}\`\n\n${about[profile]}\nIts header is \`${mappingTable[profile].deviceVendor}\`, \`${mappingTable[profile].deviceProduct}\`, \`${mappingTable[profile].deviceVersion}\`.\nThis filter shows its events:\n\n    ${filterText(profile)}\n\n${fieldTable(profile)}\nThese members have no key:\n\n${listOf(mappingTable[profile].unmapped)}\n`,
   );
   return `# CEF fields
 

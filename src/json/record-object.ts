@@ -1,5 +1,6 @@
 /** A record as an object: only for formats that map fields. Splunk's way never builds one. */
 import type { RecordBody } from "../model/record.ts";
+import { parseExactly } from "./exact-numbers.ts";
 import { stringAt, textAt } from "./json-text.ts";
 import { KIND, memberField, NAME_END, NAME_HAS_ESCAPES, NAME_START, VALUE_END, VALUE_START } from "./member-table.ts";
 
@@ -19,17 +20,17 @@ export function textOf(value: unknown): string | undefined {
 }
 
 /**
- * The whole record, or all but one member that may be left out to save time. Numbers beyond 2^53 lose digits
- * here: ids that may be that long are read as text elsewhere.
+ * The whole record, or all but one member that may be left out to save time. A number with more digits than a
+ * double holds is an ExactNumber.
  */
 export function recordObject(body: RecordBody, without?: string): JsonObject {
   const { bytes, start, end } = body;
   const left = without === undefined ? -1 : plainMember(body, without);
   // Cutting out the first member would take its comma too.
-  if (left <= 0) return JSON.parse(textAt(bytes, start, end)) as JsonObject;
+  if (left <= 0) return parseExactly(textAt(bytes, start, end)) as JsonObject;
   const from = start + memberField(body, left - 1, VALUE_END);
   const to = start + memberField(body, left, VALUE_END);
-  return JSON.parse(textAt(bytes, start, from) + textAt(bytes, to, end)) as JsonObject;
+  return parseExactly(textAt(bytes, start, from) + textAt(bytes, to, end)) as JsonObject;
 }
 
 /** Where the first member of that ASCII name stands; -1: nowhere. */
@@ -54,7 +55,7 @@ export function memberValue(body: RecordBody, name: string): unknown {
     const escaped = (memberField(body, i, KIND) & NAME_HAS_ESCAPES) !== 0;
     if (!escaped && to - from !== name.length + 2) continue;
     if (stringAt(bytes, from, to, escaped) === name) {
-      return JSON.parse(
+      return parseExactly(
         textAt(bytes, start + memberField(body, i, VALUE_START), start + memberField(body, i, VALUE_END)),
       );
     }

@@ -1,5 +1,6 @@
 import { readValue } from "../config/kinds.ts";
 import { type HuntRow, huntTable } from "../hosts/cli/hunt-table.ts";
+import { parseExactly } from "../json/exact-numbers.ts";
 import { versionKey } from "../model/event.ts";
 import { EXIT, type ExitCode, exitCodeOf, type Failure, isFailure } from "../model/failure.ts";
 import type { HuntingPass, HuntingQuery } from "../model/hunting.ts";
@@ -134,7 +135,7 @@ function tableRows(table: HuntRow[], limit: number): Show {
       const text = Buffer.from(body.bytes.buffer, body.bytes.byteOffset + body.start, body.end - body.start).toString(
         "utf8",
       );
-      table.push({ customer: tenant.name, values: JSON.parse(text) as Record<string, unknown> });
+      table.push({ customer: tenant.name, values: parseExactly(text) as Record<string, unknown> });
     }
     return Promise.resolve();
   };

@@ -26,7 +26,8 @@ export type CefValueKind =
   /** A flag written as 1 or 0. */
   | "flag"
   | "ipv4"
-  | "ipv6";
+  | "ipv6"
+  | "mac";
 
 export interface MappingRow<Source extends string = string> {
   readonly from: Source;
@@ -44,6 +45,9 @@ export interface LegacyExtras {
   Tenant: string;
   Change: string;
   LastUpdateTime: number;
+  /** Only on lines of one evidence item. */
+  EvidenceKind?: string;
+  EvidenceContext?: string;
 }
 
 export interface Profile {
@@ -86,6 +90,8 @@ const LEGACY_ROWS: readonly MappingRow<keyof SiemRow | keyof LegacyExtras>[] = [
   { from: "Tenant", key: "cs3", kind: "text", label: "Tenant", cutOrder: 21 },
   { from: "Change", key: "act", kind: "text", cutOrder: 22 },
   { from: "LastUpdateTime", key: "deviceCustomDate1", kind: "time", label: "Last Update" },
+  { from: "EvidenceKind", key: "fileType", kind: "text", cutOrder: 18 },
+  { from: "EvidenceContext", key: "requestContext", kind: "text", cutOrder: 5 },
 ];
 
 const XDR_ROWS: readonly MappingRow<keyof FlatRecord>[] = [
@@ -106,33 +112,52 @@ const XDR_ROWS: readonly MappingRow<keyof FlatRecord>[] = [
   { from: "alertUrl", key: "flexString1", kind: "text", label: "Alert Link", cutOrder: 9 },
   { from: "incidentUrl", key: "flexString2", kind: "text", label: "Incident Link", cutOrder: 7 },
   { from: "incidentId", key: "cn3", kind: "number", label: "Incident Id" },
-  { from: "mitreTechniques", key: "cs2", kind: "text", label: "MITRE Techniques", cutOrder: 5 },
+  { from: "resourceId", key: "cs1", kind: "identifier", label: "Resource Id" },
+  { from: "resourceName", key: "cs2", kind: "text", label: "Resource Name", cutOrder: 19 },
+  { from: "resourceType", key: "cs4", kind: "text", label: "Resource Type", cutOrder: 18 },
   { from: "threatName", key: "cs1", kind: "text", label: "Threat Name", cutOrder: 3 },
+  { from: "mitreTechniques", key: "cs2", kind: "text", label: "MITRE Techniques", cutOrder: 5 },
   { from: "actor", key: "cs4", kind: "text", label: "Actor", cutOrder: 4 },
-  { from: "deviceHost", key: "shost", kind: "text", cutOrder: 20 },
-  { from: "deviceDomain", key: "sourceDnsDomain", kind: "text", cutOrder: 17 },
-  { from: "deviceIp", key: "src", kind: "ipv4" },
-  { from: "deviceIpv6", key: "c6a2", kind: "ipv6", label: "Source IPv6 Address" },
-  { from: "userName", key: "suser", kind: "text", cutOrder: 16 },
-  { from: "sender", key: "suser", kind: "text", cutOrder: 16 },
-  { from: "userDomain", key: "sntdom", kind: "text", cutOrder: 15 },
-  { from: "userSid", key: "suid", kind: "identifier" },
-  { from: "userPrincipalName", key: "duser", kind: "text", cutOrder: 15 },
-  { from: "recipient", key: "duser", kind: "text", cutOrder: 15 },
+  { from: "commandLine", key: "cs4", kind: "text", label: "Command Line", cutOrder: 2 },
+  { from: "sourceHost", key: "shost", kind: "text", cutOrder: 20 },
+  { from: "sourceDomain", key: "sourceDnsDomain", kind: "text", cutOrder: 17 },
+  { from: "sourceIp", key: "src", kind: "ipv4" },
+  { from: "sourceIpv6", key: "c6a2", kind: "ipv6", label: "Source IPv6 Address" },
+  { from: "sourceExternalIp", key: "sourceTranslatedAddress", kind: "ipv4" },
+  { from: "sourceMac", key: "smac", kind: "mac" },
+  { from: "sourcePort", key: "spt", kind: "number" },
+  { from: "sourceUser", key: "suser", kind: "text", cutOrder: 16 },
+  { from: "sourceNtDomain", key: "sntdom", kind: "text", cutOrder: 15 },
+  { from: "sourceUserId", key: "suid", kind: "identifier" },
+  { from: "destinationHost", key: "dhost", kind: "text", cutOrder: 20 },
+  { from: "destinationDomain", key: "destinationDnsDomain", kind: "text", cutOrder: 17 },
+  { from: "destinationIp", key: "dst", kind: "ipv4" },
+  { from: "destinationIpv6", key: "c6a3", kind: "ipv6", label: "Destination IPv6 Address" },
+  { from: "destinationExternalIp", key: "destinationTranslatedAddress", kind: "ipv4" },
+  { from: "destinationMac", key: "dmac", kind: "mac" },
+  { from: "destinationPort", key: "dpt", kind: "number" },
+  { from: "destinationUser", key: "duser", kind: "text", cutOrder: 16 },
+  { from: "destinationNtDomain", key: "dntdom", kind: "text", cutOrder: 15 },
+  { from: "destinationUserId", key: "duid", kind: "identifier" },
+  { from: "protocol", key: "proto", kind: "text", cutOrder: 13 },
   { from: "fileName", key: "fname", kind: "text", cutOrder: 14 },
-  { from: "filePath", key: "filePath", kind: "text", cutOrder: 10 },
+  { from: "fullFilePath", key: "filePath", kind: "text", cutOrder: 10 },
   { from: "sha1", key: "fileHash", kind: "identifier" },
   { from: "sha256", key: "cs6", kind: "identifier", label: "SHA-256" },
   { from: "md5", key: "cs5", kind: "identifier", label: "MD5" },
   { from: "fileSize", key: "fsize", kind: "number" },
-  { from: "commandLine", key: "deviceProcessName", kind: "text", cutOrder: 2 },
-  { from: "processId", key: "spid", kind: "number" },
+  { from: "processName", key: "dproc", kind: "text", cutOrder: 11 },
+  { from: "processName", key: "deviceProcessName", kind: "text", cutOrder: 11 },
+  { from: "processId", key: "dpid", kind: "number" },
   { from: "parentProcessName", key: "sproc", kind: "text", cutOrder: 11 },
+  { from: "parentProcessId", key: "spid", kind: "number" },
   { from: "url", key: "request", kind: "text", cutOrder: 8 },
-  { from: "ip", key: "dst", kind: "ipv4" },
-  { from: "ipv6", key: "c6a3", kind: "ipv6", label: "Destination IPv6 Address" },
+  { from: "userAgent", key: "requestClientApplication", kind: "text", cutOrder: 6 },
   { from: "application", key: "destinationServiceName", kind: "text", cutOrder: 13 },
+  { from: "evidenceKind", key: "fileType", kind: "text", cutOrder: 18 },
+  { from: "evidenceContext", key: "requestContext", kind: "text", cutOrder: 5 },
   { from: "evidenceLeftOut", key: "cn1", kind: "number", label: "Evidence Left Out" },
+  { from: "message", key: "msg", kind: "text", cutOrder: 1 },
   { from: "description", key: "msg", kind: "text", cutOrder: 1 },
 ];
 
@@ -175,18 +200,41 @@ export const mappingTable: Readonly<Record<CefProfile, Profile>> = {
       "assignedTo",
       "threatFamily",
       "evidenceCount",
-      "evidenceKind",
       "verdict",
       "remediationStatus",
       "detectionStatus",
+      "roles",
       "deviceName",
+      "deviceHost",
+      "deviceDomain",
+      "deviceNtDomain",
       "deviceId",
+      "deviceIp",
+      "deviceIpv6",
+      "deviceExternalIp",
+      "deviceMac",
       "deviceAddresses",
       "deviceGroup",
       "deviceTags",
       "loggedOnUsers",
+      "userName",
+      "userDomain",
+      "userSid",
+      "userPrincipalName",
+      "userId",
+      "filePath",
+      "ip",
+      "ipv6",
+      "sender",
+      "recipient",
       "subject",
+      "deliveryAction",
+      "messageId",
       "registryKey",
+      "applicationId",
+      "hosts",
+      "users",
+      "resources",
     ],
   },
 };

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { readCef } from "../../../test/contracts/strict-cef.ts";
+import { graphAlert } from "../../../test/golden/graph-alert.ts";
 import { CONTOSO, deliveriesOf, readSample, SAMPLES } from "../../../test/golden/samples.ts";
 import { anyCharacter } from "../../../test/harness/any-character.ts";
 import { scanAnswer } from "../../json/answer-scanner.ts";
@@ -28,13 +29,6 @@ function lines(delivery: Delivery, profile: CefProfile, evidence: CefEvidence = 
 const [GRAPH_ALERTS] = SAMPLES;
 const ALERT = deliveriesOf(GRAPH_ALERTS!)[0]!;
 
-function graphAlert(record: Readonly<Record<string, unknown>>): Delivery {
-  const text = JSON.stringify({ value: [{ id: "a1", lastUpdateDateTime: "2026-11-24T16:05:58.0066667Z", ...record }] });
-  const [first] = scanAnswer(text, GRAPH_ALERTS!.options).records;
-  if (first?.readable !== true) throw new Error("cannot be read");
-  return { ...ALERT, record: first };
-}
-
 describe("legacy is Microsoft's published table, field by field", () => {
   interface Published {
     readonly static: { readonly field: string; readonly value: string }[];
@@ -58,7 +52,15 @@ describe("legacy is Microsoft's published table, field by field", () => {
     const added = ours
       .filter((row) => !published.map.some(({ cefKey }) => cefKey === row.cefKey))
       .map((row) => row.cefKey);
-    expect(added).toEqual(["c6a2", "deviceExternalId", "cs3", "act", "deviceCustomDate1"]);
+    expect(added).toEqual([
+      "c6a2",
+      "deviceExternalId",
+      "cs3",
+      "act",
+      "deviceCustomDate1",
+      "fileType",
+      "requestContext",
+    ]);
     expect(unmapped).toEqual(published.noMapping);
     expect(Object.fromEntries(published.static.map(({ field, value }) => [field, value]))).toEqual(fixed);
   });
@@ -113,7 +115,7 @@ describe("an alert is one line, or one more per evidence item", () => {
       const all = lines(ALERT, profile, "each").map(readCef);
       expect(all.map(({ header }) => header[3])).toEqual([
         "alert:microsoftDefenderForEndpoint",
-        ...Array<string>(3).fill("alert:microsoftDefenderForEndpoint:evidence"),
+        ...Array<string>(4).fill("alert:microsoftDefenderForEndpoint:evidence"),
       ]);
       expect(new Set(all.map(({ extension }) => extension.get("externalId"))).size).toBe(1);
     }
@@ -149,11 +151,12 @@ describe("an alert is one line, or one more per evidence item", () => {
     ];
     const { extension } = readCef(lines(graphAlert({ evidence }), "xdr")[0]!);
     expect([
+      extension.get("dhost"),
+      extension.get("destinationDnsDomain"),
       extension.get("shost"),
-      extension.get("sourceDnsDomain"),
       extension.get("suser"),
-      extension.get("spid"),
-    ]).toEqual(["hit", "x.y", "alice", "7"]);
+      extension.get("dpid"),
+    ]).toEqual(["hit", "x.y", undefined, "alice", "7"]);
   });
 });
 
@@ -281,7 +284,7 @@ test("property: whatever an alert holds, its lines are read by a strict reader, 
           const { max, type } = CEF_KEYS[key as CefKey];
           expect(value).not.toBe("");
           expect(max === 0 || value.length <= max).toBe(true);
-          expect(type === "string" || /^[\d.:a-fA-F]+$/.test(value)).toBe(true);
+          expect(type === "string" || /^-?[\d.:a-fA-F]+$/.test(value)).toBe(true);
         }
       }
       const json = new ByteWriter();

@@ -1,8 +1,10 @@
 /** Deliveries and health as CEF lines for ArcSight. */
 
 import type { ByteWriter } from "../../json/byte-writer.ts";
+import { digitsOf, wholeNumber } from "../../json/exact-numbers.ts";
 import type { Delivery, HealthEvent } from "../../model/event.ts";
 import { msFromTicks, parseInstant } from "../../model/instant.ts";
+import { isIpv4, isIpv6, macAddress } from "./addresses.ts";
 import { CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
 import {
   type CefHeader,
@@ -25,7 +27,6 @@ import {
   type MappingRow,
   mappingTable,
 } from "./cef-mapping.ts";
-import { isIpv4, isIpv6 } from "./evidence.ts";
 import { type FlatRecord, flatten, isTimeOfEvent } from "./flat-record.ts";
 import { type SiemRow, siemRow, siemSummary } from "./siem-rows.ts";
 
@@ -61,6 +62,9 @@ function legacySource(flat: FlatRecord, row: SiemRow): object {
     Change: flat.change,
     LastUpdateTime: flat.lastUpdateTime,
   };
+  if (flat.evidenceKind !== undefined) extras.EvidenceKind = flat.evidenceKind;
+  if (flat.evidenceKind !== undefined && flat.evidenceContext !== undefined)
+    extras.EvidenceContext = flat.evidenceContext;
   return Object.assign(row, extras);
 }
 
@@ -153,6 +157,7 @@ function plainCefLine(header: CefHeader, profile: CefProfile, source: Source): s
   return fitsCefLine(line) ? line : undefined;
 }
 
+/** CEF's integers have 32 bits, its longs 64. */
 const INTEGER_MAX = 2_147_483_647;
 
 /** How each kind of value is written; undefined where the value is not of that kind. */
@@ -165,11 +170,13 @@ const WRITTEN: Readonly<Record<CefValueKind, (text: string, key: CefKey) => stri
   },
   flag: (text) => ({ true: "1", false: "0" })[text],
   number: (text, key) => {
-    if (!/^\d{1,15}$/.test(text)) return undefined;
-    return CEF_KEYS[key].type === "integer" && Number(text) > INTEGER_MAX ? undefined : String(Number(text));
+    const digits = digitsOf(wholeNumber(text));
+    if (digits === undefined) return undefined;
+    return CEF_KEYS[key].type === "integer" && Math.abs(Number(digits)) > INTEGER_MAX ? undefined : digits;
   },
   ipv4: (text) => (isIpv4(text) ? text : undefined),
   ipv6: (text) => (isIpv6(text) ? text : undefined),
+  mac: (text) => macAddress(text),
 };
 
 function writtenTime(ms: number): string | undefined {
@@ -179,8 +186,8 @@ function writtenTime(ms: number): string | undefined {
 function cefValue({ kind, key }: MappingRow, value: unknown): string | undefined {
   if (typeof value === "number" && kind === "time") return writtenTime(value);
   if (typeof value === "boolean" && kind !== "flag") return undefined;
-  if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean") return undefined;
-  return value === "" ? undefined : WRITTEN[kind](String(value), key);
+  const text = typeof value === "string" || typeof value === "boolean" ? String(value) : digitsOf(value);
+  return text === undefined || text === "" ? undefined : WRITTEN[kind](text, key);
 }
 
 /** From this many days on a credential's end is reported; at this many it is urgent. */

@@ -4,8 +4,18 @@
  * kinds); Defender XDR docs "List incidents API"; Defender for Endpoint docs "List alerts API".
  */
 
+import { digitsOf, type WholeNumber, wholeNumber } from "../../json/exact-numbers.ts";
 import { isObject, type JsonObject, objectsOf, textOf } from "../../json/record-object.ts";
-import { type ClassicMember, classicMembers, classicMemberValue, evidenceKind } from "../splunk/classic-entities.ts";
+import { evidenceKind } from "../splunk/classic-entities.ts";
+import { addressesOfHost, isIpv4, isIpv6, macAddress, splitDnsName } from "./addresses.ts";
+import {
+  DETAILS_OF_ACCOUNT,
+  DETAILS_OF_ALL,
+  DETAILS_OF_DEVICE,
+  DETAILS_OF_FILE,
+  EVIDENCE_RULES,
+  type KindRules,
+} from "./evidence-rules.ts";
 
 /** Everything is optional; numbers are numbers, all else is text. */
 export interface EvidenceFacts {
@@ -13,12 +23,18 @@ export interface EvidenceFacts {
   verdict?: string;
   remediationStatus?: string;
   detectionStatus?: string;
+  /** `roles` and `detailedRoles` of the item, comma separated. */
+  roles?: string;
   deviceName?: string;
   deviceHost?: string;
   deviceDomain?: string;
+  deviceNtDomain?: string;
   deviceId?: string;
   deviceIp?: string;
   deviceIpv6?: string;
+  /** The address that others see outside of the device's network. */
+  deviceExternalIp?: string;
+  deviceMac?: string;
   /** All of its addresses, comma separated. */
   deviceAddresses?: string;
   deviceGroup?: string;
@@ -28,90 +44,120 @@ export interface EvidenceFacts {
   userDomain?: string;
   userSid?: string;
   userPrincipalName?: string;
+  /** The id of the account where it lives: Entra, a service principal, GitHub. */
+  userId?: string;
   fileName?: string;
   filePath?: string;
+  /** The path with the file's name. */
+  fullFilePath?: string;
   sha1?: string;
   sha256?: string;
   md5?: string;
-  fileSize?: number;
+  fileSize?: WholeNumber;
+  processName?: string;
   commandLine?: string;
-  processId?: number;
+  processId?: WholeNumber;
   parentProcessName?: string;
+  parentProcessId?: WholeNumber;
   url?: string;
   ip?: string;
   ipv6?: string;
+  protocol?: string;
+  userAgent?: string;
   sender?: string;
   recipient?: string;
   subject?: string;
+  deliveryAction?: string;
+  messageId?: string;
   registryKey?: string;
   application?: string;
+  applicationId?: string;
+  threatName?: string;
+  /** Of what is neither device, account, file nor address: a cloud resource, a container, a group. */
+  resourceId?: string;
+  resourceName?: string;
+  resourceType?: string;
 }
 
-type Facts = { -readonly [K in keyof EvidenceFacts]: EvidenceFacts[K] };
+type NamesOf<Value> = { [K in keyof EvidenceFacts]-?: Value extends EvidenceFacts[K] ? K : never }[keyof EvidenceFacts];
+export type TextFact = NamesOf<string>;
+export type NumberFact = NamesOf<WholeNumber>;
+
+/** Two addresses that belong together: the item says which end is which. */
+export interface Connection {
+  readonly near: { readonly ip?: string; readonly ipv6?: string; readonly port?: number };
+  readonly far: { readonly ip?: string; readonly ipv6?: string; readonly port?: number };
+  readonly farByRole: boolean;
+}
+
+/** One item's facts, with what only its direction needs. */
+export interface ItemFacts extends EvidenceFacts {
+  connection?: Connection;
+  /** What has no member of its own, as `name: value`. */
+  details?: () => readonly string[];
+}
+
+type Facts = { -readonly [K in keyof ItemFacts]: ItemFacts[K] };
 
 function put<K extends keyof Facts>(facts: Facts, name: K, value: Facts[K] | undefined): void {
   if (value !== undefined && facts[name] === undefined) facts[name] = value;
 }
 
-function numberOf(value: unknown): number | undefined {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
-}
+/** Lists of any length come from outside; what is longer is of no use in one field. */
+const LIST_MAX = 4000;
 
-const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)$/;
-export function isIpv4(text: string): boolean {
-  return IPV4.test(text);
-}
-
-const HEX_GROUP = /^[0-9a-f]{1,4}$/i;
-
-/**
- * RFC 4291, section 2.2: eight groups, one run of zeros perhaps as `::`, the last two groups perhaps as an
- * IPv4 address.
- */
-export function isIpv6(text: string): boolean {
-  if (!text.includes(":")) return false;
-  const halves = text.split("::");
-  if (text.length > 45 || halves.length > 2) return false;
-  const groups = halves.flatMap((half) => (half === "" ? [] : half.split(":")));
-  const last = groups.at(-1);
-  const endsInIpv4 = last !== undefined && isIpv4(last) && !text.endsWith("::");
-  const count = groups.length + (endsInIpv4 ? 1 : 0);
-  const hex = endsInIpv4 ? groups.slice(0, -1) : groups;
-  return hex.every((group) => HEX_GROUP.test(group)) && (halves.length === 2 ? count <= 7 : count === 8);
-}
-
-/** `host.domain` apart; an address or a bare name has no domain. */
-export function splitDnsName(name: string): { readonly host: string; readonly domain?: string } {
-  const dot = name.indexOf(".");
-  if (dot <= 0 || dot === name.length - 1 || isIpv4(name)) return { host: name };
-  return { host: name.slice(0, dot), domain: name.slice(dot + 1) };
-}
-
-function putDevice(facts: Facts, name: string | undefined, device: JsonObject): void {
-  if (name !== undefined) {
-    const { host, domain } = splitDnsName(name);
-    put(facts, "deviceName", name);
-    put(facts, "deviceHost", host);
-    put(facts, "deviceDomain", domain);
+/** As many of the texts as fit, each once; `…` stands for the others. */
+export function listed(texts: Iterable<string>, separator: string, max = LIST_MAX): string | undefined {
+  let list = "";
+  for (const text of new Set(texts)) {
+    const longer = list === "" ? text : `${list}${separator}${text}`;
+    if (longer.length > max) return list === "" ? `${text.slice(0, max - 1)}…` : `${list}${separator}…`;
+    list = longer;
   }
-  const addresses = [
-    device["lastIpAddress"],
-    ...(Array.isArray(device["ipInterfaces"]) ? (device["ipInterfaces"] as unknown[]) : []),
-  ]
-    .map(textOf)
-    .filter((address) => address !== undefined);
-  put(facts, "deviceIp", addresses.find(isIpv4));
-  put(facts, "deviceIpv6", addresses.find(isIpv6));
-  if (addresses.length > 0) put(facts, "deviceAddresses", Array.from(new Set(addresses)).join(", "));
+  return list === "" ? undefined : list;
+}
+
+function textsOf(value: unknown): readonly string[] {
+  return Array.isArray(value) ? value.map(textOf).filter((text) => text !== undefined) : [];
+}
+
+function putDevice(facts: Facts, device: JsonObject): void {
+  const hostName = textOf(device["hostName"]);
+  const dnsDomain = textOf(device["dnsDomain"]);
+  const name =
+    textOf(device["deviceDnsName"]) ??
+    (hostName === undefined || dnsDomain === undefined || hostName.includes(".")
+      ? hostName
+      : `${hostName}.${dnsDomain}`);
+  if (name !== undefined) putDeviceName(facts, name);
+  put(facts, "deviceDomain", dnsDomain);
+  put(facts, "deviceNtDomain", textOf(device["ntDomain"]));
+  const last = textOf(device["lastIpAddress"]);
+  const addresses = [...(last === undefined ? [] : [last]), ...textsOf(device["ipInterfaces"])];
+  const { ipv4, ipv6 } = addressesOfHost(addresses);
+  put(facts, "deviceIp", ipv4);
+  put(facts, "deviceIpv6", ipv6);
+  put(facts, "deviceExternalIp", textOf(device["lastExternalIpAddress"]));
+  if (addresses.length > 0) put(facts, "deviceAddresses", listed(addresses, ", "));
   put(facts, "deviceGroup", textOf(device["rbacGroupName"]));
-  const tags = Array.isArray(device["tags"]) ? device["tags"].map(textOf).filter((tag) => tag !== undefined) : [];
-  if (tags.length > 0) put(facts, "deviceTags", tags.join(", "));
+  put(facts, "deviceTags", listed(textsOf(device["tags"]), ", "));
   const users = objectsOf(device["loggedOnUsers"]).flatMap((user) => {
     const account = textOf(user["accountName"]);
-    const domain = textOf(user["domainName"]);
-    return account === undefined ? [] : [domain === undefined ? account : `${domain}\\${account}`];
+    return account === undefined ? [] : [accountLabel(account, textOf(user["domainName"]))];
   });
-  if (users.length > 0) put(facts, "loggedOnUsers", users.join("; "));
+  put(facts, "loggedOnUsers", listed(users, "; "));
+}
+
+function putDeviceName(facts: Facts, name: string): void {
+  const { host, domain } = splitDnsName(name);
+  put(facts, "deviceName", name);
+  put(facts, "deviceHost", host);
+  put(facts, "deviceDomain", domain);
+}
+
+/** An account as people write it. */
+export function accountLabel(name: string, domain: string | undefined): string {
+  return domain === undefined ? name : `${domain}\\${name}`;
 }
 
 /**
@@ -125,13 +171,53 @@ export function deviceFacts(device: JsonObject): EvidenceFacts {
     "deviceId",
     textOf(device["mdeDeviceId"]) ?? textOf(device["mdatpDeviceId"]) ?? textOf(device["DeviceId"]),
   );
-  putDevice(facts, textOf(device["deviceDnsName"]), device);
+  putDevice(facts, device);
   return facts;
 }
 
+function putAccount(facts: Facts, account: JsonObject): void {
+  put(facts, "userName", textOf(account["accountName"]));
+  put(facts, "userDomain", textOf(account["domainName"]));
+  put(facts, "userSid", textOf(account["userSid"]));
+  put(facts, "userPrincipalName", textOf(account["userPrincipalName"]));
+  put(facts, "userId", textOf(account["azureAdUserId"]));
+}
+
+function putFile(facts: Facts, file: JsonObject): void {
+  put(facts, "fileName", textOf(file["fileName"]));
+  put(facts, "filePath", textOf(file["filePath"]));
+  put(facts, "sha1", textOf(file["sha1"]));
+  put(facts, "sha256", textOf(file["sha256"]));
+  put(facts, "md5", textOf(file["md5"]));
+  put(facts, "fileSize", wholeNumber(file["fileSize"]));
+}
+
+function putHash(facts: Facts, { algorithm, value }: JsonObject): void {
+  const name = textOf(algorithm)?.toLowerCase();
+  if (name === "sha1" || name === "sha256" || name === "md5") put(facts, name, textOf(value));
+}
+
+function putAddress(facts: Facts, address: string): void {
+  if (isIpv4(address)) put(facts, "ip", address);
+  else if (isIpv6(address)) put(facts, "ipv6", address);
+}
+
+/** What several members give together. */
+export function putComposed(facts: EvidenceFacts): void {
+  const { fileName, filePath } = facts;
+  if (filePath !== undefined) put(facts, "fullFilePath", fullPath(filePath, fileName));
+}
+
+/** Microsoft gives the folder and the name apart, and sometimes the name in both. */
+function fullPath(path: string, name: string | undefined): string {
+  if (name === undefined || path.toLowerCase().endsWith(name.toLowerCase())) return path;
+  const separator = path.includes("/") && !path.includes("\\") ? "/" : "\\";
+  return path.endsWith("/") || path.endsWith("\\") ? path + name : path + separator + name;
+}
+
 /**
- * Members of a flat entity (XDR `entities`, Endpoint `evidence`, or Graph evidence in those words) and what
- * they are called here.
+ * Members of a flat entity of the older APIs (XDR `entities`, Endpoint `evidence`) and what they are called
+ * here.
  */
 const FROM_ENTITY = [
   ["verdict", "verdict"],
@@ -144,6 +230,7 @@ const FROM_ENTITY = [
   ["userPrincipalName", "userPrincipalName"],
   ["userPrincipalName", "mailboxAddress"],
   ["userName", "mailboxDisplayName"],
+  ["userId", "aadUserId"],
   ["fileName", "fileName"],
   ["filePath", "filePath"],
   ["sha1", "sha1"],
@@ -154,89 +241,324 @@ const FROM_ENTITY = [
   ["sender", "sender"],
   ["recipient", "recipient"],
   ["subject", "subject"],
+  ["deliveryAction", "deliveryAction"],
   ["application", "applicationName"],
-] as const satisfies readonly (readonly [keyof EvidenceFacts, string])[];
+  ["resourceId", "securityGroupId"],
+  ["resourceName", "securityGroupName"],
+] as const satisfies readonly (readonly [TextFact, string])[];
 
 /** One entity in the flat form of the older APIs. */
-export function entityFacts(entity: JsonObject): EvidenceFacts {
+export function entityFacts(entity: JsonObject): ItemFacts {
   const facts: Facts = {};
-  const kind = textOf(entity["entityType"]);
-  if (kind !== undefined) facts.evidenceKind = kind.toLowerCase();
   for (const [name, member] of FROM_ENTITY) put(facts, name, textOf(entity[member]));
-  putProcessId(facts, entity);
-  putAddress(facts, entity);
-  putRegistryKey(facts, entity);
-  return facts;
-}
-
-function putProcessId(facts: Facts, entity: JsonObject): void {
-  put(facts, "processId", numberOf(entity["processId"]));
-}
-
-function putAddress(facts: Facts, entity: JsonObject): void {
+  put(facts, "processId", wholeNumber(entity["processId"]));
+  put(facts, "parentProcessId", wholeNumber(entity["parentProcessId"]));
   const address = textOf(entity["ipAddress"]);
-  if (address === undefined) return;
-  if (isIpv4(address)) put(facts, "ip", address);
-  else if (isIpv6(address)) put(facts, "ipv6", address);
-}
-
-function putRegistryKey(facts: Facts, entity: JsonObject): void {
-  const key = textOf(entity["registryKey"]);
-  if (key === undefined) return;
-  const hive = textOf(entity["registryHive"]);
-  put(facts, "registryKey", hive === undefined ? key : `${hive}\\${key}`);
-}
-
-/** How facts of one kind of Graph evidence are found, without making an entity of it first. */
-interface GraphKind {
-  readonly evidenceKind: string;
-  /** For what is not just text. */
-  readonly putMore: ((facts: Facts, item: JsonObject) => void) | undefined;
-  readonly facts: readonly (readonly [keyof EvidenceFacts & (typeof FROM_ENTITY)[number][0], ClassicMember])[];
-}
-
-const PUT_MORE: Readonly<Record<string, (facts: Facts, item: JsonObject) => void>> = {
-  Process: putProcessId,
-  Ip: putAddress,
-  Registry: putRegistryKey,
-};
-
-const GRAPH_KINDS = new Map<string, GraphKind>();
-/** Kinds come from outside: more than so many are not remembered. */
-const GRAPH_KINDS_MAX = 200;
-
-function graphKind(kind: string): GraphKind {
-  const before = GRAPH_KINDS.get(kind);
-  if (before !== undefined) return before;
-  const classic = classicMembers(kind);
-  const found: GraphKind = {
-    evidenceKind: (classic?.entityType ?? kind.replace(/Evidence$/, "")).toLowerCase(),
-    putMore: PUT_MORE[classic?.entityType ?? ""],
-    // Statuses are taken in Graph's own words.
-    facts: FROM_ENTITY.filter(([name]) => !STATUSES.includes(name)).flatMap(([name, member]) =>
-      (classic?.members ?? []).filter((one) => one.name === member).map((one) => [name, one] as const),
-    ),
-  };
-  if (GRAPH_KINDS.size < GRAPH_KINDS_MAX) GRAPH_KINDS.set(kind, found);
-  return found;
-}
-
-/** One item of Graph's evidence; a kind that is not known here gives its kind and verdict only. */
-export function graphEvidenceFacts(item: JsonObject): EvidenceFacts {
-  const kind = evidenceKind(item);
-  const facts: Facts = {};
-  for (const status of STATUSES) put(facts, status, textOf(item[status]));
-  if (kind === "deviceEvidence") return { evidenceKind: "device", ...facts, ...deviceFacts(item) };
-  const { evidenceKind: named, facts: places, putMore } = graphKind(kind);
-  for (const [name, member] of places) put(facts, name, textOf(classicMemberValue(item, member)));
-  putMore?.(facts, item);
-  facts.evidenceKind = named;
-  for (const file of [item["fileDetails"], item["imageFile"]]) {
-    if (!isObject(file)) continue;
-    put(facts, "md5", textOf(file["md5"]));
-    put(facts, "fileSize", numberOf(file["fileSize"]));
-  }
+  if (address !== undefined) putAddress(facts, address);
+  putRegistryKey(facts, entity, textOf(entity["registryKey"]));
+  const kind = textOf(entity["entityType"])?.toLowerCase();
+  if (kind === "process") put(facts, "processName", facts.fileName);
+  putComposed(facts);
+  if (kind !== undefined) facts.evidenceKind = kind;
+  putResourceType(facts, kind);
+  facts.details = () =>
+    Object.keys(entity).flatMap((name) => (ENTITY_MEMBERS.has(name) ? [] : detail(entity, name, [name])));
   return facts;
 }
 
-const STATUSES: readonly (keyof EvidenceFacts)[] = ["verdict", "remediationStatus", "detectionStatus"];
+/** Members of an entity that are a fact, or part of one. */
+const ENTITY_MEMBERS: ReadonlySet<string> = new Set([
+  ...FROM_ENTITY.map(([, member]) => member),
+  "entityType",
+  "processId",
+  "parentProcessId",
+  "registryHive",
+  "registryKey",
+]);
+
+function putRegistryKey(facts: Facts, item: JsonObject, key: string | undefined): void {
+  if (key === undefined) return;
+  const hive = textOf(item["registryHive"]);
+  facts.registryKey = hive === undefined ? key : `${hive}\\${key}`;
+}
+
+function putResourceType(facts: Facts, kind: string | undefined): void {
+  if (facts.resourceId !== undefined || facts.resourceName !== undefined) put(facts, "resourceType", kind);
+}
+
+type Steps = readonly string[];
+
+function stepsOf(place: string): Steps {
+  return place === "" ? [] : place.split(".");
+}
+
+/** What stands there; of a list on the way its first object. */
+function valueAt(item: JsonObject, steps: Steps): unknown {
+  let value: unknown = item;
+  for (const step of steps) {
+    if (Array.isArray(value)) value = value.find(isObject);
+    if (!isObject(value)) return undefined;
+    value = value[step];
+  }
+  return value;
+}
+
+function objectAt(item: JsonObject, steps: Steps): JsonObject | undefined {
+  const value = valueAt(item, steps);
+  if (Array.isArray(value)) return value.find(isObject);
+  return isObject(value) ? value : undefined;
+}
+
+/** Ids are text in one kind and numbers in the next. */
+function scalarAt(item: JsonObject, steps: Steps): string | undefined {
+  const value = valueAt(item, steps);
+  return Array.isArray(value) ? textsOf(value)[0] : (textOf(value) ?? digitsOf(value));
+}
+
+/** Every scalar that stands there, through all lists on the way. */
+function allAt(value: unknown, steps: Steps, into: string[], at = 0): void {
+  if (Array.isArray(value)) {
+    for (const element of value) allAt(element, steps, into, at);
+  } else if (at < steps.length) {
+    if (isObject(value)) allAt(value[steps[at]!], steps, into, at + 1);
+  } else {
+    const text = scalarText(value);
+    if (text !== undefined) into.push(text);
+    // A dictionary, as Kubernetes' labels are.
+    else if (isObject(value)) {
+      for (const name in value) {
+        const entry = scalarText(value[name]);
+        if (entry !== undefined) into.push(`${name}=${entry}`);
+      }
+    }
+  }
+}
+
+function scalarText(value: unknown): string | undefined {
+  return typeof value === "boolean" ? String(value) : (textOf(value) ?? digitsOf(value));
+}
+
+/** A kind's rules with its places taken apart: made once, used for every item. */
+interface Reader {
+  readonly kind: string;
+  readonly rules: KindRules;
+  readonly text: readonly (readonly [TextFact, Steps])[];
+  readonly lists: readonly (readonly [TextFact, Steps])[];
+  readonly numbers: readonly (readonly [NumberFact, Steps])[];
+  readonly device: Steps | undefined;
+  readonly account: Steps | undefined;
+  readonly file: Steps | undefined;
+  readonly hashes: Steps | undefined;
+  readonly address: Steps | undefined;
+  readonly ownAddress: Steps | undefined;
+  readonly macAddress: Steps | undefined;
+  readonly connection: Readonly<Record<"near" | "nearPort" | "far" | "farPort", Steps | undefined>> | undefined;
+  readonly details: readonly (readonly [string, Steps])[];
+}
+
+function readerOf(name: string, rules: KindRules): Reader {
+  const pairs = <Name extends string>(
+    places: Readonly<Partial<Record<Name, string | readonly string[]>>> | undefined,
+  ) =>
+    (Object.entries(places ?? {}) as [Name, string | readonly string[]][]).flatMap(([fact, all]) =>
+      (typeof all === "string" ? [all] : all).map((place) => [fact, stepsOf(place)] as const),
+    );
+  const steps = (place: string | undefined): Steps | undefined => (place === undefined ? undefined : stepsOf(place));
+  const below = (place: string | undefined, members: readonly string[]): readonly string[] =>
+    place === undefined ? [] : members.map((member) => (place === "" ? member : `${place}.${member}`));
+  const { connection } = rules;
+  const details = [
+    ...(rules.details ?? []),
+    ...below(rules.device, DETAILS_OF_DEVICE),
+    ...below(rules.account, DETAILS_OF_ACCOUNT),
+    ...below(rules.file, DETAILS_OF_FILE),
+    ...(rules.device === "" ? [] : ["tags"]),
+    ...DETAILS_OF_ALL,
+  ];
+  return {
+    kind: rules.named ?? name.toLowerCase(),
+    rules,
+    text: pairs(rules.text),
+    lists: pairs(rules.lists),
+    numbers: pairs(rules.numbers),
+    device: steps(rules.device),
+    account: steps(rules.account),
+    file: steps(rules.file),
+    hashes: steps(rules.hashes),
+    address: steps(rules.address),
+    ownAddress: steps(rules.ownAddress),
+    macAddress: steps(rules.macAddress),
+    connection:
+      connection === undefined
+        ? undefined
+        : {
+            near: steps(connection.near),
+            nearPort: steps(connection.nearPort),
+            far: steps(connection.far),
+            farPort: steps(connection.farPort),
+          },
+    details: details.map((place) => [place, stepsOf(place)] as const),
+  };
+}
+
+const READERS: ReadonlyMap<string, Reader> = new Map(
+  Object.entries(EVIDENCE_RULES).map(([name, rules]) => [`${name}Evidence`, readerOf(name, rules)] as const),
+);
+
+/** One item of Graph's evidence; a kind that the table does not have gives its kind, ids and names. */
+export function graphEvidenceFacts(item: JsonObject): ItemFacts {
+  return knownEvidenceFacts(item) ?? unknownEvidenceFacts(item);
+}
+
+/** By the table alone: undefined for a kind that it does not have. */
+function knownEvidenceFacts(item: JsonObject): ItemFacts | undefined {
+  const reader = READERS.get(evidenceKind(item));
+  if (reader === undefined) return undefined;
+  const facts = commonFacts(item, reader.kind);
+  if (reader.account !== undefined) {
+    const account = objectAt(item, reader.account);
+    if (account !== undefined) putAccount(facts, account);
+  }
+  if (reader.device !== undefined) {
+    const device = objectAt(item, reader.device);
+    if (device !== undefined) {
+      put(facts, "deviceId", textOf(device["mdeDeviceId"]));
+      putDevice(facts, device);
+    }
+  }
+  if (reader.file !== undefined) {
+    const file = objectAt(item, reader.file);
+    if (file !== undefined) putFile(facts, file);
+  }
+  for (const [name, steps] of reader.text) if (facts[name] === undefined) put(facts, name, scalarAt(item, steps));
+  for (const [name, steps] of reader.lists) {
+    const all: string[] = [];
+    allAt(item, steps, all);
+    put(facts, name, listed(all, ", "));
+  }
+  for (const [name, steps] of reader.numbers) put(facts, name, wholeNumber(valueAt(item, steps)));
+  if (reader.hashes !== undefined) {
+    const hashes = valueAt(item, reader.hashes);
+    for (const hash of Array.isArray(hashes) ? objectsOf(hashes) : isObject(hashes) ? [hashes] : [])
+      putHash(facts, hash);
+  }
+  putAddresses(facts, item, reader);
+  if (reader.rules.named === "registry") putRegistryKey(facts, item, facts.registryKey);
+  if (facts.deviceName !== undefined && facts.deviceHost === undefined) putDeviceName(facts, facts.deviceName);
+  putComposed(facts);
+  putResourceType(facts, reader.kind);
+  facts.details = () => reader.details.flatMap(([name, steps]) => detail(item, name, steps));
+  return facts;
+}
+
+function commonFacts(item: JsonObject, kind: string): Facts {
+  const facts: Facts = { evidenceKind: kind };
+  put(facts, "verdict", textOf(item["verdict"]));
+  put(facts, "remediationStatus", textOf(item["remediationStatus"]));
+  put(facts, "detectionStatus", textOf(item["detectionStatus"]));
+  put(facts, "roles", rolesOf(item["roles"], item["detailedRoles"]));
+  return facts;
+}
+
+function rolesOf(roles: unknown, detailed: unknown): string | undefined {
+  const isEmpty = (list: unknown): boolean => !Array.isArray(list) || list.length === 0;
+  return isEmpty(roles) && isEmpty(detailed) ? undefined : listed([...textsOf(roles), ...textsOf(detailed)], ", ");
+}
+
+function putAddresses(facts: Facts, item: JsonObject, reader: Reader): void {
+  const { address, ownAddress, connection } = reader;
+  if (address !== undefined) {
+    const text = scalarAt(item, address);
+    if (text !== undefined) putAddress(facts, text);
+  }
+  if (ownAddress !== undefined) {
+    const text = scalarAt(item, ownAddress);
+    if (text !== undefined) {
+      const { ipv4, ipv6 } = addressesOfHost([text]);
+      put(facts, "deviceIp", ipv4);
+      put(facts, "deviceIpv6", ipv6);
+      put(facts, "deviceAddresses", text);
+    }
+  }
+  if (reader.macAddress !== undefined) {
+    const text = scalarAt(item, reader.macAddress);
+    if (text !== undefined) put(facts, "deviceMac", macAddress(text));
+  }
+  if (connection === undefined) return;
+  const end = (place: Steps | undefined, portPlace: Steps | undefined): Connection["near"] =>
+    connectionEnd(
+      place === undefined ? undefined : scalarAt(item, place),
+      portPlace === undefined ? undefined : valueAt(item, portPlace),
+    );
+  const near = end(connection.near, connection.nearPort);
+  const far = end(connection.far, connection.farPort);
+  facts.connection = { near, far, farByRole: reader.rules.connection?.farByRole ?? false };
+  put(facts, "ip", far.ip ?? near.ip);
+  put(facts, "ipv6", far.ipv6 ?? near.ipv6);
+}
+
+const PORT_MAX = 65_535;
+
+/** One end, without what is not an address or not a port. */
+export function connectionEnd(address: string | undefined, givenPort: unknown): Connection["near"] {
+  const port = wholeNumber(givenPort);
+  return {
+    ...(address !== undefined && isIpv4(address) ? { ip: address } : {}),
+    ...(address !== undefined && isIpv6(address) ? { ipv6: address } : {}),
+    ...(typeof port === "number" && port >= 0 && port <= PORT_MAX ? { port } : {}),
+  };
+}
+
+const DETAIL_MAX = 1000;
+
+function detail(item: JsonObject, name: string, steps: Steps): readonly string[] {
+  const all: string[] = [];
+  allAt(item, steps, all);
+  const text = listed(all, ", ", DETAIL_MAX);
+  return text === undefined ? [] : [`${name}: ${text}`];
+}
+
+const ID_MEMBER = /(?:^i|I)d$/;
+const NAME_MEMBER = /(?:^n|N)ame$/;
+/** Members that every kind has, and the type itself. */
+const BASE_MEMBERS = new Set([
+  "@odata.type",
+  "createdDateTime",
+  "verdict",
+  "remediationStatus",
+  "remediationStatusDetails",
+  "detectionStatus",
+  "roles",
+  "detailedRoles",
+  "tags",
+]);
+
+/**
+ * Microsoft adds kinds without notice: members that look like ids and names, and those that other kinds have,
+ * say more than an empty line.
+ */
+function unknownEvidenceFacts(item: JsonObject): ItemFacts {
+  const kind = evidenceKind(item)
+    .replace(/Evidence$/, "")
+    .toLowerCase();
+  const facts = commonFacts(item, kind === "" ? "unknown" : kind);
+  if (isObject(item["userAccount"])) putAccount(facts, item["userAccount"]);
+  for (const file of [item["fileDetails"], item["imageFile"]]) if (isObject(file)) putFile(facts, file);
+  put(facts, "deviceId", textOf(item["mdeDeviceId"]));
+  putDevice(facts, item);
+  put(facts, "url", textOf(item["url"]));
+  const address = textOf(item["ipAddress"]);
+  if (address !== undefined) putAddress(facts, address);
+  for (const [name, value] of Object.entries(item)) {
+    if (BASE_MEMBERS.has(name) || name === "mdeDeviceId") continue;
+    if (ID_MEMBER.test(name)) put(facts, "resourceId", textOf(value) ?? digitsOf(value));
+    else if (NAME_MEMBER.test(name)) put(facts, "resourceName", textOf(value));
+  }
+  putComposed(facts);
+  putResourceType(facts, facts.evidenceKind);
+  facts.details = () => {
+    const names = Object.keys(item).filter((name) => !BASE_MEMBERS.has(name) && !isObject(item[name]));
+    return [...names, ...DETAILS_OF_ALL].flatMap((name) => detail(item, name, [name]));
+  };
+  return facts;
+}

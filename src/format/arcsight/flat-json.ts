@@ -18,7 +18,7 @@ export function writeFlatJson(out: ByteWriter, delivery: Delivery, evidence: Cef
 
 /** In the order of the table, so that equal records are equal text. */
 function flatLine(record: FlatRecord): string {
-  const ordered: Record<string, string | number> = {};
+  const ordered: Record<string, FlatRecord[keyof FlatRecord]> = {};
   for (const name of Object.keys(FLAT_FIELDS) as (keyof FlatRecord)[]) {
     const value = record[name];
     if (value === undefined || (FLAT_FIELDS[name] === "time" && !isTimeOfEvent(value as number))) continue;

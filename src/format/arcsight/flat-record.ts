@@ -5,22 +5,27 @@
  * known is not there.
  */
 
+import { digitsOf, wholeNumber } from "../../json/exact-numbers.ts";
 import { isObject, type JsonObject, objectsOf, recordObject, textOf } from "../../json/record-object.ts";
 import type { Delivery } from "../../model/event.ts";
 import { msFromTicks, parseInstant } from "../../model/instant.ts";
 import type { StreamName } from "../../model/stream.ts";
 import { evidenceKind } from "../splunk/classic-entities.ts";
+import { addressesOfHost, isIpv4, isIpv6, splitDnsName } from "./addresses.ts";
+import { type Direction, directionOf } from "./direction.ts";
 import {
+  accountLabel,
+  connectionEnd,
   deviceFacts,
   type EvidenceFacts,
   entityFacts,
   graphEvidenceFacts,
-  isIpv4,
-  isIpv6,
-  splitDnsName,
+  type ItemFacts,
+  listed,
+  putComposed,
 } from "./evidence.ts";
 
-export interface FlatRecord extends EvidenceFacts {
+export interface FlatRecord extends EvidenceFacts, Direction {
   tenantId: string;
   tenantName: string;
   cloud: string;
@@ -62,6 +67,17 @@ export interface FlatRecord extends EvidenceFacts {
   mitreTechniques?: string;
   evidenceCount?: number;
   evidenceLeftOut?: number;
+  /** Of all evidence, comma separated: the devices, the accounts, and what is neither. */
+  hosts?: string;
+  users?: string;
+  resources?: string;
+  /**
+   * Of an alert its hosts and users; of one item its number, verdict, remediation, roles and what has no
+   * member of its own.
+   */
+  evidenceContext?: string;
+  /** The description with the subjects and resources before it, where there are any. */
+  message?: string;
 }
 
 /**
@@ -150,7 +166,7 @@ function timeOf(value: unknown): number | undefined {
 
 /** Ids are strings in Graph and numbers elsewhere. */
 function idOf(value: unknown): string | undefined {
-  return typeof value === "number" ? String(value) : textOf(value);
+  return digitsOf(value) ?? textOf(value);
 }
 
 function lower(value: unknown): string | undefined {
@@ -172,8 +188,8 @@ function known<T extends object>(values: { [K in keyof T]: T[K] | undefined }): 
 interface Subject {
   /** What is said of the alert, incident or row itself. */
   readonly own: Partial<FlatRecord>;
-  readonly devices: readonly EvidenceFacts[];
-  readonly items: readonly EvidenceFacts[];
+  readonly devices: readonly ItemFacts[];
+  readonly items: readonly ItemFacts[];
 }
 
 type Reader = (record: JsonObject, delivery: Delivery) => Subject;
@@ -227,7 +243,7 @@ const graphAlert: Reader = (record) => {
         incidentUrl: textOf(record["incidentWebUrl"]),
       }),
     },
-    devices: devices.map(deviceFacts),
+    devices: devices.map(graphEvidenceFacts),
     items: evidence.filter((item) => evidenceKind(item) !== "deviceEvidence").map(graphEvidenceFacts),
   };
 };
@@ -281,6 +297,9 @@ const mdeAlert: Reader = (record) => {
 
 const siemAlert: Reader = (record) => {
   const name = textOf(record["ComputerDnsName"]);
+  const addresses = addressesOfHost(
+    [record["InternalIPv4List"], record["InternalIPv6List"]].flatMap((list) => textOf(list)?.split(/[,; ]+/) ?? []),
+  );
   const device = known<EvidenceFacts>({
     deviceName: name ?? textOf(record["MachineName"]),
     deviceHost: textOf(record["MachineName"]),
@@ -288,8 +307,8 @@ const siemAlert: Reader = (record) => {
     deviceId: textOf(record["DeviceID"]),
     deviceGroup: textOf(record["MachineGroup"]),
     loggedOnUsers: textOf(record["LogOnUsers"]),
-    deviceIp: firstAddress(record["InternalIPv4List"], isIpv4),
-    deviceIpv6: firstAddress(record["InternalIPv6List"], isIpv6),
+    deviceIp: addresses.ipv4,
+    deviceIpv6: addresses.ipv6,
     deviceAddresses:
       [record["InternalIPv4List"], record["InternalIPv6List"]].flatMap((list) => textOf(list) ?? []).join(", ") ||
       undefined,
@@ -309,6 +328,7 @@ const siemAlert: Reader = (record) => {
     ipv6: address !== undefined && isIpv6(address) ? address : undefined,
     remediationStatus: textOf(record["RemediationAction"]),
   });
+  putComposed(item);
   return {
     own: known<Partial<FlatRecord>>({
       id: textOf(record["AlertId"]),
@@ -330,12 +350,6 @@ const siemAlert: Reader = (record) => {
     items: Object.keys(item).length > 0 ? [item] : [],
   };
 };
-
-function firstAddress(list: unknown, is: (text: string) => boolean): string | undefined {
-  return textOf(list)
-    ?.split(/[,; ]+/)
-    .find(is);
-}
 
 const incident: Reader = (record) => ({
   own: known<Partial<FlatRecord>>({
@@ -368,7 +382,37 @@ const huntingRow: Reader = (record, delivery) => {
     });
   const local = column("LocalIP");
   const remote = column("RemoteIP", "IPAddress");
-  const processId = record["ProcessId"];
+  const processId = wholeNumber(record["ProcessId"]);
+  const item = known<ItemFacts>({
+    userName: column("AccountName"),
+    userDomain: column("AccountDomain"),
+    userSid: column("AccountSid"),
+    userPrincipalName: column("AccountUpn"),
+    fileName: column("FileName"),
+    filePath: column("FolderPath"),
+    sha1: column("SHA1"),
+    sha256: column("SHA256"),
+    md5: column("MD5"),
+    fileSize: wholeNumber(record["FileSize"]),
+    processName: processId === undefined ? undefined : column("FileName"),
+    commandLine: column("ProcessCommandLine"),
+    processId,
+    parentProcessName: column("InitiatingProcessFileName"),
+    parentProcessId: wholeNumber(record["InitiatingProcessId"]),
+    protocol: column("Protocol"),
+    url: column("RemoteUrl", "Url"),
+    ip: remote !== undefined && isIpv4(remote) ? remote : undefined,
+    ipv6: remote !== undefined && isIpv6(remote) ? remote : undefined,
+    connection:
+      remote === undefined
+        ? undefined
+        : {
+            near: connectionEnd(local, record["LocalPort"]),
+            far: connectionEnd(remote, record["RemotePort"]),
+            farByRole: false,
+          },
+  });
+  putComposed(item);
   return {
     own: known<Partial<FlatRecord>>({
       title: delivery.record.id.includes("/")
@@ -384,26 +428,7 @@ const huntingRow: Reader = (record, delivery) => {
         deviceIp: local !== undefined && isIpv4(local) ? local : undefined,
       }),
     ],
-    items: [
-      known<EvidenceFacts>({
-        userName: column("AccountName"),
-        userDomain: column("AccountDomain"),
-        userSid: column("AccountSid"),
-        userPrincipalName: column("AccountUpn"),
-        fileName: column("FileName"),
-        filePath: column("FolderPath"),
-        sha1: column("SHA1"),
-        sha256: column("SHA256"),
-        md5: column("MD5"),
-        commandLine: column("ProcessCommandLine"),
-        processId:
-          typeof processId === "number" && Number.isSafeInteger(processId) && processId >= 0 ? processId : undefined,
-        parentProcessName: column("InitiatingProcessFileName"),
-        url: column("RemoteUrl", "Url"),
-        ip: remote !== undefined && isIpv4(remote) ? remote : undefined,
-        ipv6: remote !== undefined && isIpv6(remote) ? remote : undefined,
-      }),
-    ],
+    items: [item],
   };
 };
 
@@ -423,8 +448,7 @@ export interface FlatView {
   /** The record with the first evidence of each kind. */
   readonly summary: FlatRecord;
   /**
-   * The record once per evidence item, each with that item alone and its device, and once per further device.
-   * Empty without evidence.
+   * The record once per evidence item, each with that item alone and its device. Empty without evidence.
    */
   readonly perItem: () => readonly FlatRecord[];
 }
@@ -474,12 +498,16 @@ export const FLAT_FIELDS = {
   verdict: "text",
   remediationStatus: "text",
   detectionStatus: "text",
+  roles: "text",
   deviceName: "text",
   deviceHost: "text",
   deviceDomain: "text",
+  deviceNtDomain: "text",
   deviceId: "text",
   deviceIp: "text",
   deviceIpv6: "text",
+  deviceExternalIp: "text",
+  deviceMac: "text",
   deviceAddresses: "text",
   deviceGroup: "text",
   deviceTags: "text",
@@ -488,23 +516,60 @@ export const FLAT_FIELDS = {
   userDomain: "text",
   userSid: "text",
   userPrincipalName: "text",
+  userId: "text",
   fileName: "text",
   filePath: "text",
+  fullFilePath: "text",
   sha1: "text",
   sha256: "text",
   md5: "text",
   fileSize: "number",
+  processName: "text",
   commandLine: "text",
   processId: "number",
   parentProcessName: "text",
+  parentProcessId: "number",
   url: "text",
   ip: "text",
   ipv6: "text",
+  protocol: "text",
+  userAgent: "text",
   sender: "text",
   recipient: "text",
   subject: "text",
+  deliveryAction: "text",
+  messageId: "text",
   registryKey: "text",
   application: "text",
+  applicationId: "text",
+  resourceId: "text",
+  resourceName: "text",
+  resourceType: "text",
+  hosts: "text",
+  users: "text",
+  resources: "text",
+  evidenceContext: "text",
+  message: "text",
+  sourceHost: "text",
+  sourceDomain: "text",
+  sourceIp: "text",
+  sourceIpv6: "text",
+  sourceExternalIp: "text",
+  sourceMac: "text",
+  sourcePort: "number",
+  sourceUser: "text",
+  sourceNtDomain: "text",
+  sourceUserId: "text",
+  destinationHost: "text",
+  destinationDomain: "text",
+  destinationIp: "text",
+  destinationIpv6: "text",
+  destinationExternalIp: "text",
+  destinationMac: "text",
+  destinationPort: "number",
+  destinationUser: "text",
+  destinationNtDomain: "text",
+  destinationUserId: "text",
 } as const satisfies Readonly<Record<keyof FlatRecord, "text" | "time" | "number">>;
 
 /** Reads a delivery's record into its flat forms. */
@@ -532,26 +597,170 @@ export function flatten(delivery: Delivery): FlatView {
   if (reason !== undefined) base.reason = reason;
   const evidenceCount = items.length + devices.length + unreadEvidence(record);
   if (evidenceCount > 0) base.evidenceCount = evidenceCount;
-  const summary: FlatRecord = { ...base, ...devices[0] };
-  let used = devices.length > 0 ? 1 : 0;
-  // A process carries a file and a user as well: evidence of files and users proper comes before it.
-  for (const item of items.toSorted(
-    (a, b) => Number(a.evidenceKind === "process") - Number(b.evidenceKind === "process"),
-  )) {
-    if (addFirst(summary, item)) used++;
-  }
-  const leftOut = evidenceCount - used;
-  if (leftOut > 0) summary.evidenceLeftOut = leftOut;
-  const perItem = (): readonly FlatRecord[] => {
-    const eventClassId = `${base.eventClassId}:evidence`;
-    const records = items.map((item): FlatRecord => {
-      const device = devices.find(({ deviceId }) => deviceId !== undefined && deviceId === item.deviceId) ?? devices[0];
-      return { ...base, ...device, ...item, eventClassId };
-    });
-    for (const device of devices.slice(1)) records.push({ ...base, ...device, eventClassId, evidenceKind: "device" });
-    return records;
+  return {
+    summary: summaryOf(base, devices, items),
+    perItem: () => itemRecords(base, devices, items),
   };
-  return { summary, perItem };
+}
+
+/** The record with the first evidence of each kind, and the names of all. */
+function summaryOf(base: FlatRecord, devices: readonly ItemFacts[], items: readonly ItemFacts[]): FlatRecord {
+  const summary: FlatRecord = { ...base };
+  const ordered = items.length < 2 ? items : items.toSorted((a, b) => rank(a) - rank(b));
+  const used = new Set<ItemFacts>();
+  if (devices[0] !== undefined) {
+    addFirst(summary, devices[0], DEVICE_GROUPS);
+    used.add(devices[0]);
+  }
+  for (const item of ordered) if (addFirst(summary, item, ITEM_GROUPS)) used.add(item);
+  // A process has statuses of its own, and they say less than those of what it ran.
+  const last = items.filter(({ evidenceKind: kind }) => kind === "process");
+  for (const item of items) if (item.evidenceKind !== "process") addFirst(summary, item, STATUS_GROUPS);
+  for (const item of last) addFirst(summary, item, STATUS_GROUPS);
+  const all = devices.length === 0 ? ordered : [...devices, ...ordered];
+  if (all.length > 0) {
+    Object.assign(summary, directionOf(all));
+    addNames(summary, all, used);
+  }
+  const leftOut = (base.evidenceCount ?? 0) - used.size;
+  if (leftOut > 0) summary.evidenceLeftOut = leftOut;
+  return summary;
+}
+
+/** One record per item, with its device. */
+function itemRecords(
+  base: FlatRecord,
+  devices: readonly ItemFacts[],
+  items: readonly ItemFacts[],
+): readonly FlatRecord[] {
+  const eventClassId = `${base.eventClassId}:evidence`;
+  // The device of the Endpoint API's alert is not an item of its evidence.
+  const all = [...items, ...devices.filter(({ evidenceKind: kind }) => kind !== undefined)];
+  const byId = new Map<string | undefined, ItemFacts>(devices.toReversed().map((device) => [device.deviceId, device]));
+  return all.map((item, i): FlatRecord => {
+    const isDevice = i >= items.length;
+    const own = isDevice || item.deviceHost !== undefined || item.deviceIp !== undefined;
+    const device = own
+      ? undefined
+      : ((item.deviceId === undefined ? undefined : byId.get(item.deviceId)) ?? devices[0]);
+    const { connection: _, details: __, ...facts } = item;
+    const record: FlatRecord = { ...base, eventClassId };
+    if (device !== undefined) for (const name of DEVICE_MEMBERS) copyFact(record, device, name);
+    Object.assign(record, facts, directionOf(device === undefined ? [item] : [device, item]));
+    // CEF has one field for each of these; the alert's own line has the alert's.
+    if (item.resourceId !== undefined || item.resourceName !== undefined) {
+      delete record.mitreTechniques;
+      delete record.actor;
+      if (item.threatName === undefined) delete record.threatName;
+    } else if (item.commandLine !== undefined) delete record.actor;
+    record.evidenceContext = itemContext(item, `${i + 1} of ${all.length}`);
+    return record;
+  });
+}
+
+/** What holds a file, an account or an address of something else comes after evidence of these proper. */
+const COMPOSED_KINDS = new Set([
+  "process",
+  "mailmessage",
+  "submissionmail",
+  "teamsmessage",
+  "malware",
+  "cloudlogonsession",
+  "hostlogonsession",
+  "networkconnection",
+  "dns",
+  "blob",
+  "blobcontainer",
+  "kubernetesserviceaccount",
+  "serviceprincipal",
+]);
+
+function rank({ evidenceKind: kind }: ItemFacts): number {
+  return kind !== undefined && COMPOSED_KINDS.has(kind) ? 1 : 0;
+}
+
+/** Sizes of the lists in `evidenceContext`: both fit into CEF's 2,048. */
+const CONTEXT_MAX = 2048;
+const CONTEXT_HOSTS_MAX = 1200;
+const CONTEXT_USERS_MAX = 800;
+
+/** All names of the items, and so which of the items are named at least. */
+function addNames(summary: FlatRecord, items: readonly ItemFacts[], used: Set<ItemFacts>): void {
+  const hosts = new Set<string>();
+  const users = new Set<string>();
+  const resources = new Set<string>();
+  const subjects = new Set<string>();
+  for (const item of items) {
+    const host = hostLabel(item);
+    if (host !== undefined) hosts.add(host);
+    const user = userLabel(item);
+    if (user !== undefined) users.add(user);
+    const resource = resourceLabel(item);
+    if (resource !== undefined) resources.add(resource);
+    if (item.subject !== undefined) subjects.add(item.subject);
+    if (host !== undefined || user !== undefined || resource !== undefined) used.add(item);
+  }
+  const put = (name: "hosts" | "users" | "resources" | "evidenceContext" | "message", text: string | undefined) => {
+    if (text !== undefined) summary[name] = text;
+  };
+  put("hosts", listed(hosts, ", "));
+  put("users", listed(users, ", "));
+  put("resources", listed(resources, ", "));
+  const context = [
+    ...labelled("Hosts", listed(hosts, ", ", CONTEXT_HOSTS_MAX)),
+    ...labelled("Users", listed(users, ", ", CONTEXT_USERS_MAX)),
+  ];
+  if (context.length > 0) summary.evidenceContext = context.join("; ");
+  const before = [
+    ...labelled("Subject", listed(subjects, "; ", 300)),
+    ...labelled("Resources", listed(resources, ", ", 400)),
+  ];
+  if (before.length > 0) {
+    summary.message = [before.join("; "), ...(summary.description === undefined ? [] : [summary.description])].join(
+      ". ",
+    );
+  }
+}
+
+function labelled(label: string, text: string | undefined): readonly string[] {
+  return text === undefined ? [] : [`${label}: ${text}`];
+}
+
+function hostLabel({ deviceName, deviceHost }: ItemFacts): string | undefined {
+  return deviceName ?? deviceHost;
+}
+
+function userLabel({ userName, userDomain, userPrincipalName }: ItemFacts): string | undefined {
+  if (userName === undefined) return userPrincipalName;
+  const account = accountLabel(userName, userDomain);
+  return userPrincipalName === undefined || userPrincipalName === userName
+    ? account
+    : `${account} (${userPrincipalName})`;
+}
+
+function resourceLabel({ resourceName, resourceId, resourceType }: ItemFacts): string | undefined {
+  const name = resourceName ?? resourceId;
+  return name === undefined || resourceType === undefined ? name : `${name} (${resourceType})`;
+}
+
+/** An item's state in words that an analyst reads and a rule can look for. */
+function itemContext(item: ItemFacts, number: string): string {
+  const { verdict, remediationStatus, detectionStatus, roles } = item;
+  const parts = [
+    `Item: ${number}`,
+    ...labelled("Verdict", verdict),
+    ...labelled("Remediation", remediationStatus),
+    ...labelled("Detection", detectionStatus),
+    ...labelled("Roles", roles),
+    ...labelled("User", userLabel(item)),
+    ...labelled("Registry key", item.registryKey),
+    ...labelled("Subject", item.subject),
+    ...labelled("Delivery", item.deliveryAction),
+    ...labelled("Message ID", item.messageId),
+    ...labelled("Application ID", item.applicationId),
+    ...(item.details?.() ?? []),
+  ];
+  return listed(parts, "; ", CONTEXT_MAX) ?? "";
 }
 
 /** Lists of evidence, by their names in Graph, the Endpoint API and the XDR API. */
@@ -571,33 +780,61 @@ function reasonOf({ classification, determination }: Partial<FlatRecord>): strin
   return parts.some((part) => !["unknown", "notavailable"].includes(part.toLowerCase())) ? parts.join("/") : undefined;
 }
 
+type FactGroups = readonly (readonly (keyof EvidenceFacts)[])[];
+
+const DEVICE_MEMBERS = [
+  "deviceName",
+  "deviceHost",
+  "deviceDomain",
+  "deviceNtDomain",
+  "deviceId",
+  "deviceIp",
+  "deviceIpv6",
+  "deviceExternalIp",
+  "deviceMac",
+  "deviceAddresses",
+  "deviceGroup",
+  "deviceTags",
+  "loggedOnUsers",
+] as const satisfies readonly (keyof EvidenceFacts)[];
+
+const DEVICE_GROUPS: FactGroups = [DEVICE_MEMBERS];
+
 /**
  * Members of an item that belong together: an item gives a group only when the record has nothing of it yet.
  */
-const GROUPS = [
-  ["fileName", "filePath", "sha1", "sha256", "md5", "fileSize"],
-  ["commandLine", "processId", "parentProcessName"],
-  ["userName", "userDomain", "userSid", "userPrincipalName"],
+const ITEM_GROUPS: FactGroups = [
+  ["fileName", "filePath", "fullFilePath", "sha1", "sha256", "md5", "fileSize"],
+  ["processName", "commandLine", "processId", "parentProcessName", "parentProcessId"],
+  ["userName", "userDomain", "userSid", "userPrincipalName", "userId"],
   ["url"],
   ["ip"],
   ["ipv6"],
-  ["sender", "recipient", "subject"],
+  ["protocol"],
+  ["userAgent"],
+  ["sender", "recipient", "subject", "messageId", "deliveryAction"],
   ["registryKey"],
-  ["application"],
-  ["detectionStatus"],
-  ["remediationStatus"],
-] as const satisfies readonly (readonly (keyof EvidenceFacts)[])[];
+  ["application", "applicationId"],
+  ["threatName"],
+  // Of an alert that has no device: what stands in its place.
+  DEVICE_MEMBERS,
+];
 
 /** An item of which only statuses were read does not count as used. */
-const STATUS_GROUPS = 2;
+const STATUS_GROUPS: FactGroups = [["detectionStatus"], ["remediationStatus"]];
 
-function addFirst(summary: FlatRecord, item: EvidenceFacts): boolean {
+function addFirst(summary: FlatRecord, item: EvidenceFacts, groups: FactGroups): boolean {
   let added = false;
-  for (let i = 0; i < GROUPS.length; i++) {
-    const group: readonly (keyof EvidenceFacts)[] = GROUPS[i]!;
-    if (group.every((name) => item[name] === undefined) || group.some((name) => summary[name] !== undefined)) continue;
+  for (const group of groups) {
+    let gives = false;
+    let has = false;
+    for (const name of group) {
+      if (item[name] !== undefined) gives = true;
+      if (summary[name] !== undefined) has = true;
+    }
+    if (!gives || has) continue;
     for (const name of group) copyFact(summary, item, name);
-    if (i < GROUPS.length - STATUS_GROUPS) added = true;
+    added = true;
   }
   return added;
 }

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { recordObject } from "../../json/record-object.ts";
 import type { Delivery } from "../../model/event.ts";
 import { formatInstant } from "../../model/instant.ts";
-import { isIpv4, isIpv6 } from "./evidence.ts";
+import { isIpv4, isIpv6 } from "./addresses.ts";
 import { type FlatRecord, flatten } from "./flat-record.ts";
 
 /**

@@ -116,39 +116,6 @@ const KINDS: ReadonlyMap<string, { readonly entityType: string; readonly pairs: 
   } satisfies Readonly<Record<string, { readonly entityType: string; readonly pairs: readonly Pair[] }>>),
 );
 
-/** Where one member of a classic entity may stand in Graph's evidence, first the one that counts. */
-export interface ClassicMember {
-  readonly name: string;
-  readonly steps: readonly (readonly [string, string | undefined])[];
-}
-
-/**
- * What an entity of that kind of evidence is called and where its members stand; undefined for a kind the
- * older API did not have.
- */
-export function classicMembers(
-  kind: string,
-): { readonly entityType: string; readonly members: readonly ClassicMember[] } | undefined {
-  const known = KINDS.get(kind);
-  if (known === undefined) return undefined;
-  const members = new Map<string, (readonly [string, string | undefined])[]>();
-  for (const [name, path] of [...COMMON, ...known.pairs]) {
-    const [outer = "", inner] = path.split(".");
-    members.set(name, [...(members.get(name) ?? []), [outer, inner]]);
-  }
-  return { entityType: known.entityType, members: Array.from(members, ([name, steps]) => ({ name, steps })) };
-}
-
-/** The first of its places that holds something. */
-export function classicMemberValue(item: JsonObject, { steps }: ClassicMember): unknown {
-  for (const [outer, inner] of steps) {
-    const value = item[outer];
-    const found = inner === undefined ? value : isObject(value) ? value[inner] : undefined;
-    if (found !== undefined && found !== null) return found;
-  }
-  return undefined;
-}
-
 /** Enum members that are written another way than with a capital. */
 const CLASSIC_VERDICT: Readonly<Record<string, string>> = { noThreatsFound: "Clean" };
 const ENUMS = new Set(["verdict", "remediationStatus", "detectionStatus", "deliveryAction"]);

@@ -1,6 +1,6 @@
+import { isIpv4, isIpv6 } from "../../format/arcsight/addresses.ts";
 import type { CefKey } from "../../format/arcsight/cef-dictionary.ts";
 import { CEF_HEADER_MAX, CEF_KEYS } from "../../format/arcsight/cef-dictionary.ts";
-import { isIpv4, isIpv6 } from "../../format/arcsight/evidence.ts";
 
 /** The longest message that a syslog receiver accepts by default (rsyslog: 8 KiB). */
 const LINE_MAX_BYTES = 8_192;
