@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 let folder;
 
-/** Gives one run of the tests a temporary folder of its own, so that nothing they leave there outlives the run. */
+/** One run of the tests has a temporary folder of its own, so that nothing left there outlives the run. */
 export default function setup() {
   folder = mkdtempSync(join(tmpdir(), "defender-mssp-tests-"));
   // As /tmp: some tests start the program as another user, who must be able to pass through.

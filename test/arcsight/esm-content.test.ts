@@ -28,6 +28,7 @@ const EVENT: HealthEvent = {
   time: "2026-11-24T16:05:58.123Z",
   tenant: "Contoso",
   tenant_id: "11111111-2222-4333-8444-555555555555",
+  input: "contoso",
   streams: [
     {
       stream: "alerts",
@@ -66,7 +67,7 @@ describe("the page on ESM content", () => {
 
   test("names every key that a health line can have, and no other", () => {
     const written = cefLines().flatMap((line) => [...line.extension.keys()].filter((key) => !key.endsWith("Label")));
-    expect(fields.map(([key]) => codes(key)[0]).toSorted()).toEqual([...new Set(written)].toSorted());
+    expect(new Set(fields.map(([key]) => codes(key)[0]))).toEqual(new Set(written));
   });
 
   test.each(fields.map(([key, field]) => [codes(key)[0] as string, field as string]))(

@@ -287,7 +287,7 @@ describe("saved alerts", () => {
     expect([...onForwarders.keys()]).toEqual([...SAVED.keys()]);
     for (const stanza of onForwarders.values()) {
       expect(stanza.get("enableSched")).toBe("0");
-      if (stanza.has("cron_schedule")) expect(stanza.get("disabled")).toBe("1");
+      expect(stanza.get("disabled")).toBe(stanza.has("cron_schedule") ? "1" : "0");
     }
   });
 });

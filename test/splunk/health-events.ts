@@ -123,7 +123,7 @@ export function healthOfOldVersion(): readonly IndexedEvent[] {
     .filter(({ sourcetype }) => sourcetype === "defender_mssp:health");
 }
 
-/** The credential store as it is after the secrets were typed and masked: then nothing restarts the program. */
+/** The credential store once the secrets are typed and masked: then nothing restarts the program. */
 async function storedSecrets(
   inputs: Readonly<Record<string, Readonly<Record<string, string>>>>,
   secrets: ReadonlyMap<string, string>,

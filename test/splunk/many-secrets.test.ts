@@ -147,7 +147,7 @@ test("sixty secrets in clear are masked with one edit each before collecting beg
   await expectEachOnce(where, INPUTS);
 });
 
-test("a stop while splunkd still works on an edit ends in order with exit code 0, and the next start goes on", async () => {
+test("a stop while splunkd still works on an edit is a normal stop with exit code 0, and the next start goes on", async () => {
   const where = forwarder(3);
   let hold = (): void => undefined;
   const isHeld = new Promise<void>((resolve) => {

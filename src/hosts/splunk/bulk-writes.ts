@@ -47,7 +47,7 @@ export interface InputWrite {
 }
 
 export type WriteOutcome =
-  /** `overwritten`: what somebody else set while splunkd was still working on the edit, which is lost there. */
+  /** `overwritten`: what somebody else set while splunkd was working on the edit, which is lost there. */
   | { readonly is: "written"; readonly overwritten: InputSettings }
   /** The input has all settings already; nothing was sent. */
   | { readonly is: "present" }

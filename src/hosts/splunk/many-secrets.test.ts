@@ -18,7 +18,7 @@ const typedOf = (name: string) => `secret of ${name}`;
 interface Edits {
   readonly takeMs: number;
   /** splunkd works on one edit after the other. */
-  readonly inTurn: boolean;
+  readonly oneAtATime: boolean;
   /** Edits during a restart lead to one restart each, or to one together. */
   readonly restart: "each" | "together";
 }
@@ -33,7 +33,7 @@ class Host {
   #restartsDue = 0;
   #stop = new AbortController();
   readonly #stepMs: number;
-  #turn: Promise<void> = Promise.resolve();
+  #lastEdit: Promise<void> = Promise.resolve();
 
   constructor(edits: Edits) {
     this.#stepMs = Math.min(200, Math.max(20, edits.takeMs / 10));
@@ -44,9 +44,9 @@ class Host {
         client_secret: typedOf(name),
       });
     this.fake.validating = () => {
-      const before = edits.inTurn ? this.#turn : Promise.resolve();
+      const before = edits.oneAtATime ? this.#lastEdit : Promise.resolve();
       const work = before.then(() => this.clock.pause(edits.takeMs));
-      this.#turn = work;
+      this.#lastEdit = work;
       return work;
     };
     this.fake.edited = () => {
@@ -127,12 +127,14 @@ class Host {
 }
 
 const EDITS: readonly Edits[] = [20, 300, 6000].flatMap((takeMs) =>
-  [true, false].flatMap((inTurn) => (["each", "together"] as const).map((restart) => ({ takeMs, inTurn, restart }))),
+  [true, false].flatMap((oneAtATime) =>
+    (["each", "together"] as const).map((restart) => ({ takeMs, oneAtATime, restart })),
+  ),
 );
 
 describe("sixty inputs with secrets in clear", () => {
   test.each(EDITS)(
-    "are all masked before collecting begins, with one edit each: $takeMs ms, in turn: $inTurn, restart: $restart",
+    "are all masked before collecting begins, with one edit each: $takeMs ms, one at a time: $oneAtATime, restart: $restart",
     async (edits) => {
       const host = new Host(edits);
 
@@ -149,13 +151,13 @@ describe("sixty inputs with secrets in clear", () => {
   );
 
   test("are few restarts where splunkd takes quick edits together", async () => {
-    const host = new Host({ takeMs: 20, inTurn: true, restart: "together" });
+    const host = new Host({ takeMs: 20, oneAtATime: true, restart: "together" });
     await host.untilCollecting();
     expect(host.starts).toBeLessThanOrEqual(5);
   });
 
   test("do not keep collecting from beginning for more than 10 s when splunkd does not answer", async () => {
-    const host = new Host({ takeMs: 600_000, inTurn: true, restart: "each" });
+    const host = new Host({ takeMs: 600_000, oneAtATime: true, restart: "each" });
     const running = await host.untilCollecting();
     expect(host.starts).toBe(1);
     expect(host.clock.now - T0).toBeLessThan(11_000);
