@@ -39,6 +39,7 @@ async function write(
     store,
     clock,
     stop,
+    quietMs: 0,
     finishMs: 1500,
     report: async ({ name }, outcome) => {
       expect(outcomes[name]).toBeUndefined();

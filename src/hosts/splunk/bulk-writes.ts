@@ -47,7 +47,7 @@ export interface InputWrite {
 }
 
 export type WriteOutcome =
-  /** `overwritten`: what somebody else set while splunkd was working on the edit, which is lost there. */
+  /** `overwritten`: what somebody else set while splunkd worked on the edit, and which the edit replaced. */
   | { readonly is: "written"; readonly overwritten: InputSettings }
   /** The input has all settings already; nothing was sent. */
   | { readonly is: "present" }
@@ -64,6 +64,11 @@ export interface BulkWorld {
   readonly rest: SplunkdRest;
   readonly store: Pick<PasswordStore, "get" | "put">;
   readonly clock: Clock;
+  /**
+   * How long the first edit waits after a secret was stored that was new. Whoever saved an input is often
+   * about to save others, and each of those can restart the program in the middle of an edit.
+   */
+  readonly quietMs: number;
   /** From now on an edit begins only if it can be expected to end within `finishMs`. */
   readonly stop: AbortSignal;
   readonly finishMs: number;
@@ -83,23 +88,30 @@ const LOOKS_MAX = 200;
  */
 export async function writeInBulk(writes: readonly InputWrite[], world: BulkWorld): Promise<void> {
   const stored: InputWrite[] = [];
+  let isNew = false;
   await inParallel(writes, SECRETS_AT_ONCE, async (write) => {
-    const outcome = await storeSecrets(write, world);
-    if (outcome !== undefined) await world.report(write, outcome);
-    else if (Object.keys(write.settings).length > 0) stored.push(write);
+    const result = await storeSecrets(write, world);
+    if (typeof result === "object") await world.report(write, result);
+    else {
+      isNew ||= result === "new";
+      if (Object.keys(write.settings).length > 0) stored.push(write);
+    }
   });
+  if (isNew && stored.length > 0) await world.clock.pause(world.quietMs, world.stop);
   await writeInputs(stored, world);
 }
 
 /** Returns an outcome only if the input must not be written. */
-async function storeSecrets(write: InputWrite, { store, stop }: BulkWorld): Promise<WriteOutcome | undefined> {
+async function storeSecrets(write: InputWrite, { store, stop }: BulkWorld): Promise<WriteOutcome | "new" | "old"> {
   try {
+    let result: "new" | "old" = "old";
     for (const { id, value, fingerprint } of write.secrets) {
       if (isStored(store, id, value, fingerprint)) continue;
       if (stop.aborted) return { is: "not-begun" };
       await store.put(id, value, fingerprint);
+      result = "new";
     }
-    return undefined;
+    return result;
   } catch (error) {
     if (!isFailure(error)) throw error;
     return { is: "failed", during: "secret", failure: error };

@@ -11,7 +11,7 @@ import type { RefreshTokenVault } from "../../model/ports.ts";
 import { sealed } from "../../model/sealed.ts";
 import { settingsFor } from "../../model/settings-table.ts";
 import { networkFailure } from "../../net/network-failures.ts";
-import type { SplunkWorld } from "./index.ts";
+import type { SplunkHost, SplunkWorld } from "./index.ts";
 import {
   credentialId,
   customerSecretId,
@@ -60,6 +60,13 @@ function world(
     version: "1.0.0",
     ...more,
   };
+}
+
+/** Settles secrets and lets the pauses in it pass. */
+async function settle(host: SplunkHost, { clock }: SplunkWorld): Promise<void> {
+  const settled = host.settleSecrets();
+  await (clock as FakeClock).advance(5_000);
+  await settled;
 }
 
 const params = (values: Record<string, string>) =>
@@ -195,7 +202,7 @@ describe("a run", () => {
     ]);
 
     await host.sink.write(deliveries("good", [{ id: "1", lastUpdateDateTime: "2026-11-24T12:00:00Z" }]));
-    await host.settleSecrets();
+    await settle(host, outside);
     expect(outside.fake.edits).toHaveLength(1);
     expect(await host.close()).toBe("closed");
     expect(outside.stdout.taken).toMatch(/^<stream>\n<event .*<\/event>\n<\/stream>\n$/s);
@@ -237,7 +244,7 @@ describe("a run", () => {
     const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
     expect(host.customers.map((one) => one.stanza.name)).toEqual(["a"]);
     expect(host.refused.map((one) => [one.stanza.name, one.failure.code])).toEqual([["b", "splunkd-session-refused"]]);
-    await host.settleSecrets();
+    await settle(host, outside);
     expect(outside.lines.at(-1)).toBe(
       "WARN secrets typed into inputs stay in clear text in inputs.conf, because the credential store cannot be used customers=1 failure=splunkd-session-refused\n",
     );
@@ -269,7 +276,7 @@ describe("a run", () => {
 
   test("a store that was shut at start is read again: who needed it is collected for without a restart", async () => {
     const before = world(runDocument(stanza("b", { client_secret: "typed" })));
-    await (await openSplunkHost(await readRun(before), before, new AbortController().signal)).settleSecrets();
+    await settle(await openSplunkHost(await readRun(before), before, new AbortController().signal), before);
     const clock = new FakeClock();
     const outside = world(runDocument(stanza("b", { client_secret: "********" })), { clock });
     for (const [id, row] of before.fake.rows) outside.fake.rows.set(id, row);
@@ -473,7 +480,7 @@ describe("a run", () => {
       ["Splunk's own CA is tried last", {}, ["closed.pem", "cacert.pem"]],
     ])("closes the credential store to no customer: %s", async (_, values, tried) => {
       const before = world(runDocument(stanza("b", { client_secret: "typed" })));
-      await (await openSplunkHost(await readRun(before), before, new AbortController().signal)).settleSecrets();
+      await settle(await openSplunkHost(await readRun(before), before, new AbortController().signal), before);
       const document = runDocument(
         stanza("a", { client_secret: "typed", splunkd_ca_file: `${AUTH}/closed.pem`, tenant_id: "a.example.com" }),
         stanza("b", { client_secret: "********", ...values }),

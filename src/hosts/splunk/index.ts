@@ -246,7 +246,6 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       const limit = clock.pause(SETTLE_BEFORE_COLLECTING_MS, AbortSignal.any([stop, done.signal]));
       await Promise.race([settling, limit]);
       done.abort();
-      if (stop.aborted) await finishEdits();
     },
     reportDisabledInputs() {
       const { serverUri, sessionKey } = document;

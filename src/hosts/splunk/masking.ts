@@ -25,6 +25,9 @@ export interface MaskingWorld {
 /** So much of a stop goes to edits that run or are short. The other steps of the stop begin beside them. */
 export const EDITS_AFTER_STOP_MS = 1500;
 
+/** A page or a script that saves a list saves the next input within this time. */
+const QUIET_BEFORE_EDITS_MS = 3000;
+
 /**
  * Stores all secrets that were typed in clear, then masks them in inputs.conf. A secret that could not be
  * stored stays in clear, is used from there, and is stored at the next start.
@@ -38,6 +41,7 @@ export async function storeAndMask(ready: readonly ReadyStanza[], world: Masking
       store: world.store,
       clock: world.clock,
       stop: world.stop,
+      quietMs: QUIET_BEFORE_EDITS_MS,
       finishMs: EDITS_AFTER_STOP_MS,
       report: ({ name }, outcome) => report(byName.get(name) as ReadyStanza, outcome, world),
     },
