@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -5,7 +6,7 @@ import { binaryPath } from "../../scripts/build/platforms.ts";
 import { MASK, parseStanzas } from "../../src/config/settings.ts";
 import { customerSecretId, PasswordStore } from "../../src/hosts/splunk/passwords.ts";
 import { Splunkd as SplunkdRest } from "../../src/hosts/splunk/splunkd.ts";
-import { presentFingerprint } from "../../src/main/world.ts";
+import { endpointBinding } from "../../src/model/endpoint-binding.ts";
 import { sealed } from "../../src/model/sealed.ts";
 import { FakeClock, T0 } from "../harness/fakes/clock.ts";
 import { FakeRandom } from "../harness/fakes/random.ts";
@@ -134,12 +135,16 @@ async function storedSecrets(
   const where = { serverUri: "https://127.0.0.1:8089", splunkdCaFile: undefined, splunkHome: "/opt/splunk" };
   const rest = new SplunkdRest({ http: fake, clock, sessionKey, ...where });
   const store = await PasswordStore.read(rest, clock, FakeRandom.always());
+  const fingerprintOf = endpointBinding({
+    readFile: (file) => readFileSync(file),
+    sha256Hex: (bytes) => createHash("sha256").update(bytes).digest("hex"),
+  });
   const raw = Object.entries(inputs).map(([name, values]) => ({ name, values }));
   for (const stanza of parseStanzas(raw, { host: "splunk", nowMs: Date.now() }).stanzas)
     await store.put(
       customerSecretId(stanza.name, "client_secret"),
       sealed(secrets.get(stanza.name) ?? ""),
-      presentFingerprint(stanza),
+      fingerprintOf(stanza),
     );
   return [...fake.rows].map(([id, { app, realm, password }]) => ({
     app,
