@@ -74,10 +74,16 @@ describe("the tools for assistants", () => {
   });
 });
 
-function healthOf(tenant: Customer, minutesAgo: number, lagS: number, daysLeft: number | null): IndexedEvent {
+function healthOf(
+  tenant: Customer,
+  minutesAgo: number,
+  lagS: number,
+  daysLeft: number | null,
+  state: StreamHealth["state"] = "ok",
+): IndexedEvent {
   const stream: StreamHealth = {
     stream: "alerts",
-    state: "ok",
+    state,
     lag_s: lagS,
     walk_completed_at: null,
     new: 0,
@@ -128,6 +134,14 @@ describe("of the customers' state", () => {
       ["fabrikam", 900 + 3 * 60],
       ["contoso", 40 + 5 * 60],
     ]);
+  });
+
+  test("a disabled input is neither silent nor behind", () => {
+    const off = world([healthOf("contoso", 5, 40, null), healthOf("tailspin", 200, 9_000, null, "off")]);
+    runSearch(SAVED.get("Defender MSSP - Customers lookup")?.get("search") ?? "", off);
+    expect(off.lookups.get("defender_mssp_customers")).toHaveLength(2);
+    expect(answerOf("defender_mssp_silent_customers", off)).toEqual([]);
+    expect(answerOf("defender_mssp_collection_lag", off).map(({ tenant }) => tenant)).toEqual(["contoso"]);
   });
 
   test("credentials that end within 60 days are named, the soonest first", () => {

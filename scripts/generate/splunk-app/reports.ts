@@ -67,10 +67,11 @@ export const REPORTS: readonly Report[] = [
     description: "Customers without a health event for more than two hours, the longest silence first.",
     search: [
       "| inputlookup defender_mssp_customers",
+      'where NOT state="off"',
       "eval silent_minutes=round((now()-last_seen)/60)",
       "where silent_minutes>125",
       "sort 0 -silent_minutes",
-      "table tenant, tenant_id, silent_minutes, state, say, next_step",
+      "table tenant, tenant_id, input, silent_minutes, state, say, next_step",
     ].join(" | "),
     earliest: "-5m",
     tool: "defender_mssp_silent_customers",
@@ -82,10 +83,11 @@ export const REPORTS: readonly Report[] = [
     description: "Every customer's streams with their lag, the longest first, and what holds them up.",
     search: [
       "`defender_mssp_customer_streams`",
+      'where NOT state="off"',
       "sort 0 -lag_s -rank tenant stream",
-      "table tenant, tenant_id, stream, state, lag_s, failure, actor, say, next_step",
+      "table tenant, tenant_id, input, stream, state, lag_s, failure, actor, say, next_step",
     ].join(" | "),
-    earliest: "-3h",
+    earliest: "-24h",
     tool: "defender_mssp_collection_lag",
     forAssistant:
       "Lists each customer's Microsoft Defender streams with the seconds since the last complete poll (lag_s), the state, what failed, who must act and the next step. Takes no arguments.",
@@ -96,11 +98,11 @@ export const REPORTS: readonly Report[] = [
     search: [
       "`defender_mssp_customer_streams`",
       "where credential_days_left<=60",
-      "stats min(credential_days_left) as days_left, first(tenant) as tenant, first(credential) as credential by tenant_id",
+      "stats min(credential_days_left) as days_left, first(tenant) as tenant, first(tenant_id) as tenant_id, first(input) as input, first(credential) as credential by customer_id",
       "sort 0 days_left tenant",
-      "table tenant, tenant_id, credential, days_left",
+      "table tenant, tenant_id, input, credential, days_left",
     ].join(" | "),
-    earliest: "-3h",
+    earliest: "-24h",
     tool: "defender_mssp_credentials_ending",
     forAssistant:
       "Lists the customers whose client secret, certificate or refresh token for Microsoft Defender ends within 60 days. Takes no arguments.",
