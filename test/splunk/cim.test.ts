@@ -334,6 +334,14 @@ describe("the roles of Graph's evidence decide about the direction", () => {
     ]);
   });
 
+  test("detailed roles count too, however they are written", () => {
+    const fields = seenWith([
+      ["device", { ...DEVICE, roles: [], detailedRoles: ["Main device", "Attacked"] }],
+      ["ip", { ...ADDRESS, detailedRoles: ["Command and Control"], roles: [] }],
+    ]);
+    expect(fields("src", "dest")).toEqual(["198.51.100.7", "pc1.example.com"]);
+  });
+
   test("without roles, with roles that have no side, and with unknown ones all is as before", () => {
     const asBefore = seenWith([
       ["device", DEVICE],

@@ -27,12 +27,13 @@ type Side = "source" | "target";
 
 /**
  * The beginning of an evidence item that its roles put on one side. The roles can be before or behind the
- * member that is cut out. Where roles contradict, those of the source win.
+ * member that is cut out. Detailed roles count too: they are words for people, in any case. Where roles
+ * contradict, those of the source win.
  */
 function itemOf(side: Side, kind: string): string {
   const type = String.raw`"@odata\.type":"#microsoft\.graph\.security\.${kind}Evidence"`;
-  const has = (roles: string) => String.raw`${WITHIN_ITEM}"roles":\[[^\]]*"(?:${roles})"`;
-  const isSource = has("attacker|source|commandAndControl");
+  const has = (roles: string) => String.raw`${WITHIN_ITEM}"(?:roles|detailedRoles)":\[[^\]]*"(?i:${roles})"`;
+  const isSource = has("attacker|source|command ?and ?control");
   const isTarget = has("attacked|destination|compromised");
   return side === "source" ? `${type}(?=${isSource})` : `${type}(?!${isSource})(?=${isTarget})`;
 }
