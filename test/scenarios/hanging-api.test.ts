@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
+import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
 import { rawFromProperties, realSecretReader } from "../../src/hosts/arcsight/index.ts";
 import { doctor } from "../../src/hosts/cli/doctor.ts";
 import { arcSightCheck } from "../../src/main/arcsight-check.ts";
@@ -25,9 +25,12 @@ let simulator: Simulator;
 let folder: string;
 let silentUrl: string;
 const sockets = new Set<net.Socket>();
+/** Called when the silent service gets a connection. */
+let onConnection = (): void => undefined;
 const silent = net.createServer((socket) => {
   sockets.add(socket);
   socket.on("error", () => undefined);
+  onConnection();
 });
 
 beforeAll(async () => {
@@ -60,7 +63,9 @@ function configuration(changes: Readonly<Record<string, string>>): string {
 /** The time of one check is over once the silent service has a connection; no other pause ends by itself. */
 function clock(offMs = 0): Clock & { readonly limits: number[] } {
   const limits: number[] = [];
-  const connected = new Promise<void>((resolve) => silent.once("connection", () => resolve()));
+  const connected = new Promise<void>((resolve) => {
+    onConnection = resolve;
+  });
   return {
     limits,
     nowMs: () => Date.now() + offMs,
@@ -191,4 +196,52 @@ test("arcsight check says that a right clock is right", async () => {
   const { code, lines } = await checkOf(configuration({}), clock());
   expect(lines.map(({ check, say }) => [check, say])).toContainEqual(["clock", "The clock is right."]);
   expect(code).toBe(0);
+});
+
+describe("doctor and arcsight check name the setting that is wrong:", () => {
+  test.each([
+    [
+      "graph_url with a name that does not resolve",
+      () => ({ graph_url: "https://graph.micorsoft.invalid" }),
+      {
+        failure: "dns-failed",
+        say: "The host name of graph.micorsoft.invalid could not be resolved.",
+        next_step:
+          "Check the host name in `graph_url`, then this machine's DNS. If this machine needs a proxy, set `proxy`.",
+      },
+      4,
+    ],
+    [
+      "graph_url with a wrong path",
+      () => ({ graph_url: `${simulator.ready.graph_url}/wrong` }),
+      {
+        failure: "refused",
+        say: expect.stringContaining(
+          "The Microsoft Graph security API does not know the requested address below https://localhost:",
+        ),
+        next_step: 'Correct `graph_url` of "contoso", or remove it to use Microsoft\'s address.',
+      },
+      2,
+    ],
+    [
+      "a proxy that is down",
+      () => ({ proxy: "http://127.0.0.1:1" }),
+      {
+        failure: "network-unreachable",
+        say: "This machine could not connect to proxy 127.0.0.1:1.",
+        next_step: "Start the proxy, or correct its address in `proxy`.",
+      },
+      4,
+    ],
+  ] as const)("%s", async (_, changes, sentence, code) => {
+    const config = configuration(changes());
+    const looked = await doctorOf(config, clock());
+    expect(looked).toMatchObject({ code, last: { ...sentence, actor: "operator" } });
+
+    const { lines, ...ended } = await checkOf(config, clock());
+    expect({ ...ended, line: lines.find(({ failure }) => failure !== null) }).toMatchObject({
+      code,
+      line: { ...sentence, actor: "operator" },
+    });
+  });
 });
