@@ -248,6 +248,17 @@ const GOLDEN: readonly (readonly [title: string, Failure, Golden])[] = [
     },
   ],
   [
+    "404 of the retired API below an address of the settings",
+    refused(404, "", { api: "siem", ownAddress: "https://wdatp.example/wrong" }),
+    {
+      code: "refused",
+      actor: "operator",
+      retry: "later",
+      say: "The retired SIEM API does not know the requested address below https://wdatp.example/wrong (404): no explanation.",
+      nextStep: 'Correct `siem_url` of "contoso", or remove it to use Microsoft\'s address.',
+    },
+  ],
+  [
     "404 below an address of the settings",
     refused(404, plain("ResourceNotFound", "Requested path does not exist."), {
       ownAddress: "https://graph.microsoft.com/v2",

@@ -190,6 +190,15 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     seen: "Defender XDR docs, common REST API error codes (Forbidden); Graph docs, security authorization",
   },
   {
+    when: { status: [404, 405], ownAddress: true },
+    code: "refused",
+    actor: "operator",
+    retry: "later",
+    say: "{api} does not know the requested address below {address} ({status}): {said}",
+    nextStep: "Correct {setting} of {stanza}, or remove it to use Microsoft's address.",
+    seen: "as the row of the same statuses below",
+  },
+  {
     when: { status: 404, api: "siem" },
     code: "api-gone",
     actor: "microsoft",
@@ -197,15 +206,6 @@ export const API_FAILURES: readonly ApiFailureRow[] = [
     say: "The retired SIEM API no longer answers at this address.",
     nextStep: "Set `streams = alerts,incidents` for this customer.",
     seen: "defender-docs, configure-siem: may be switched off without notice since 31 December 2024",
-  },
-  {
-    when: { status: [404, 405], ownAddress: true },
-    code: "refused",
-    actor: "operator",
-    retry: "later",
-    say: "{api} does not know the requested address below {address} ({status}): {said}",
-    nextStep: "Correct {setting} of {stanza}, or remove it to use Microsoft's address.",
-    seen: "as the next row",
   },
   {
     when: { status: [404, 405] },
