@@ -16,6 +16,7 @@ import { FileCredentialWatch, type ReadConfiguration } from "./credential-watch.
 
 const GUID = "11111111-2222-4333-8444-555555555555";
 const SHARED = { credential: "main" };
+const PROXY = "http://first.example.com:8080";
 const NOBODY: ReadonlySet<string> = new Set();
 const A: ReadonlySet<string> = new Set(["a"]);
 
@@ -158,11 +159,11 @@ describe("a look for changed credentials beside files", () => {
   });
 
   test.each([
-    ["another address", { a: { client_secret: "new", graph_url: "https://graph.example.com" } }],
+    ["another address", { a: { client_secret: "new", proxy: PROXY, graph_url: "https://graph.example.com" } }],
     ["another proxy", { a: { client_secret: "new", proxy: "http://proxy.example.com:8080" } }],
     ["another customer", { b: { client_secret: "new" } }],
   ])("leaves an edited configuration with %s to the next reading of it, and says so", async (_, changed) => {
-    const { names, edit, log } = watching({ a: { client_secret: "old", proxy: "http://first.example.com:8080" } });
+    const { names, edit, log } = watching({ a: { client_secret: "old", proxy: PROXY } });
     edit(changed);
     expect(await names(A)).toEqual([]);
     expect(log.lines.map(({ message }) => message)).toEqual([
