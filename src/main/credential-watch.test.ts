@@ -30,10 +30,15 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 function watching(first: Readonly<Record<string, Record<string, string>>>) {
   const log = new FakeLog();
   const clock = new FakeClock(T0, { pauses: "pass" });
-  const files = new SecretFiles(folder, { ports: { disk: realDisk, clock, platform: "linux" }, log });
+  let readings = 0;
+  const readFileSync = (...given: Parameters<typeof realDisk.readFileSync>) => {
+    readings += 1;
+    return realDisk.readFileSync(...given);
+  };
+  const disk = { ...realDisk, readFileSync: readFileSync as typeof realDisk.readFileSync };
+  const files = new SecretFiles(folder, { ports: { disk, clock, platform: "linux" }, log });
   const file = join(folder, "defender-mssp.properties");
   let written = first;
-  let readings = 0;
   let unreadable: Failure | undefined;
   const read = (): ReadConfiguration => {
     const stamps = new FileStamps(realStampOf);
@@ -98,10 +103,16 @@ describe("a look for changed credentials beside files", () => {
     expect(await names()).toEqual(["a", "b"]);
   });
 
-  test("reads no file while none changed", async () => {
-    const { watch, readings } = watching({ a: SHARED });
+  test("reads no file while none changed, and a changed one once for all customers that share it", async () => {
+    const { watch, readings, set } = watching({ a: SHARED, b: SHARED, c: SHARED });
+    await set("main", "wrong");
+    await watch.look(A);
+    const before = readings();
     for (let n = 0; n < 4; n += 1) await watch.look(A);
-    expect(readings()).toBe(0);
+    expect(readings()).toBe(before);
+    await set("main", "corrected");
+    await watch.look(A);
+    expect(readings()).toBe(before + 1);
   });
 
   test("comes often enough for a change to count within 60 s", () => {

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { isFailure } from "../model/failure.ts";
 import type { Log } from "../model/ports.ts";
@@ -59,6 +60,8 @@ export class FileCredentialWatch implements CredentialWatch {
   readonly #stanzas: Map<string, Stanza>;
   readonly #misconfigured: Set<string>;
   readonly #stamps: FileStamps;
+  /** The certificate that each shared credential names, read once for all customers that share it. */
+  readonly #certificates = new Map<string, string | undefined>();
   /** Of the stored refresh tokens of customers that fail: those of others change at each sign-in. */
   readonly #tokenStamps = new Map<string, string>();
   #configuration: ReadConfiguration;
@@ -76,6 +79,8 @@ export class FileCredentialWatch implements CredentialWatch {
   async look(failing: ReadonlySet<string>): Promise<CredentialChanges> {
     const touched = await this.#readConfigurationAgain();
     const changed = this.#stamps.changed();
+    for (const entry of this.#certificates.keys())
+      if (changed.has(this.#p.files.pathOf(entry))) this.#certificates.delete(entry);
     for (const stanza of this.#stanzas.values())
       if (this.#filesOf(stanza).some((file) => changed.has(file))) touched.add(stanza.name);
     for (const name of this.#newTokens(failing)) touched.add(name);
@@ -97,9 +102,15 @@ export class FileCredentialWatch implements CredentialWatch {
   }
 
   #certificateOf(entry: string): string | undefined {
+    if (!this.#certificates.has(entry)) this.#certificates.set(entry, this.#readCertificateOf(entry));
+    return this.#certificates.get(entry);
+  }
+
+  #readCertificateOf(entry: string): string | undefined {
     try {
       return this.#p.files.read(entry)?.notes["certificate"];
     } catch (error) {
+      // Who signs in with this entry reports why it cannot be read.
       if (isFailure(error)) return undefined;
       throw error;
     }
@@ -113,7 +124,7 @@ export class FileCredentialWatch implements CredentialWatch {
     const byEnd = Map.groupBy(this.#storedFiles(), (file) => file.slice(TENANT_ID_LENGTH));
     return waiting.flatMap(({ name }) => {
       const stored = byEnd.get(`${tokenEntrySuffix(name)}.json`) ?? [];
-      const stamp = stored.map((file) => this.#p.stampOf(`${this.#p.stateDir}/secrets/${file}`)).join(" ");
+      const stamp = stored.map((file) => this.#p.stampOf(join(this.#p.stateDir, "secrets", file))).join(" ");
       if (stamp === (this.#tokenStamps.get(name) ?? "")) return [];
       this.#tokenStamps.set(name, stamp);
       return [name];
@@ -122,7 +133,7 @@ export class FileCredentialWatch implements CredentialWatch {
 
   #storedFiles(): readonly string[] {
     try {
-      return this.#p.disk.readdirSync(`${this.#p.stateDir}/secrets`);
+      return this.#p.disk.readdirSync(join(this.#p.stateDir, "secrets"));
     } catch {
       // Nothing was stored yet; where the folder cannot be read, the sign-in says so.
       return [];

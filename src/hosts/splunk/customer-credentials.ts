@@ -111,6 +111,7 @@ export class CustomerCredentials {
     const isOpened = await this.#openStoreAgain();
     const secrets = isOpened ? NO_SECRETS : await this.#changedSecrets(failing.size > 0);
     const files = this.#stamps.changed();
+    if (!isOpened && admitted.size + secrets.size + files.size === 0) return { ready: [], refused: [], isNew: [] };
     const affected = [...this.#stanzas.values()].filter(
       (stanza) =>
         admitted.has(stanza.name) ||

@@ -525,6 +525,19 @@ describe("a run", () => {
     ]);
   });
 
+  test("secrets that are stored but cannot be announced are masked all the same", async () => {
+    const outside = world(runDocument(stanza("a", { client_secret: "typed" })));
+    outside.fake.inputs.set("a", { client_secret: "typed" });
+    const send = outside.fake.send.bind(outside.fake);
+    outside.fake.send = (request) => {
+      if (request.url.includes("changes")) outside.fake.refusals.push(403);
+      return send(request);
+    };
+    const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
+    await host.settleSecrets();
+    expect(outside.fake.edits.map(({ form }) => form["client_secret"])).toEqual(["********"]);
+  });
+
   test("the refresh token's vault starts with the token that is stored", async () => {
     const outside = world(runDocument(stanza("a", { client_secret: "k", refresh_token: "first" })));
     const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);

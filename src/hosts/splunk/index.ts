@@ -213,7 +213,13 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
     const { store, splunkd, failure } = credentials.access;
     if (store && splunkd) {
       const found = new Map<string, SplunkStanza>(document.stanzas.map((one) => [one.name, one]));
-      await store.inOneChange(() => storeAndMask(unstored, { found, store, splunkd, clock, log, stop }));
+      await store
+        .inOneChange(() => storeAndMask(unstored, { found, store, splunkd, clock, log, stop }))
+        .catch((error: unknown) => {
+          if (!isFailure(error)) throw error;
+          // This process knows what it stored; only another one would have read the announcement.
+          log.debug("stored secrets could not be announced", { failure: error.code, say: error.say });
+        });
     } else if (clear.length > 0)
       log.warn(
         "secrets typed into inputs stay in clear text in inputs.conf, because the credential store cannot be used",
@@ -237,7 +243,9 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
     gone: pipe.gone,
     async look(failing) {
       const found = await credentials.look(failing);
-      settling = settling.then(() => settle(found.isNew));
+      settling = settling
+        .then(() => settle(found.isNew))
+        .catch((error: unknown) => log.error("secrets could not be stored", { failure: asFailure(error).say }));
       return { customers: found.ready.map((one) => credentials.customer(one)), refused: found.refused };
     },
     async settleSecrets() {
