@@ -48,7 +48,14 @@ function escapeCefHeader(value: string): string {
 }
 
 function escapeCefValue(value: string): string {
-  return value.replace(/[\\=\r\n]/g, (sign) => (sign === "\r" ? "\\r" : sign === "\n" ? "\\n" : `\\${sign}`));
+  const text = escapePrintable(value);
+  if (!/[\r\n]/.test(text)) return text;
+  return text.replaceAll("\r", "\\r").replaceAll("\n", "\\n");
+}
+
+function escapePrintable(value: string): string {
+  const text = value.includes("\\") ? value.replaceAll("\\", "\\\\") : value;
+  return text.includes("=") ? text.replaceAll("=", "\\=") : text;
 }
 
 /** At most `max` UTF-16 units, as Java counts; truncated between characters, ended with `…`. */
@@ -84,6 +91,9 @@ export function cefLine(
  */
 const PLAIN = /^[!-<>-[\]-~](?:[ -<>-[\]-~]*[!-<>-[\]-~])?$/;
 
+/** Printable ASCII, no blanks at its ends: of such text only two signs have to be escaped. */
+const PRINTABLE = /^[!-~](?:[ -~]*[!-~])?$/;
+
 /** The header, within its sizes, up to the extension. */
 export function cefHead(header: CefHeader): string {
   return cefLine({ ...header, name: fittedName(header.name) }, []);
@@ -96,7 +106,7 @@ function fittedName(name: string): string {
 /** A value as it is written, within its key's size. */
 export function fittedCefValue(value: string, key: CefKey, cutOrder: number | undefined): string {
   const { max } = CEF_KEYS[key];
-  if ((max === 0 || value.length <= max) && PLAIN.test(value)) return value;
+  if ((max === 0 || value.length <= max) && PRINTABLE.test(value)) return escapePrintable(value);
   return escapeCefValue(sizedText(value, key, cutOrder));
 }
 

@@ -4,7 +4,7 @@ import { readCef } from "../../../test/contracts/strict-cef.ts";
 import { graphAlert } from "../../../test/golden/graph-alert.ts";
 import { ByteWriter } from "../../json/byte-writer.ts";
 import { writeCef } from "./cef.ts";
-import { directionOf, sideOf } from "./direction.ts";
+import { addDirection, type Direction, sideOf } from "./direction.ts";
 import { graphEvidenceFacts } from "./evidence.ts";
 import { writeFlatJson } from "./flat-json.ts";
 
@@ -235,7 +235,9 @@ function party(network: number, letter: string) {
 describe("property: of any evidence", () => {
   test("swapping the roles swaps the sides", () => {
     const sides = (evidence: readonly Item[]) => {
-      const all = Object.entries(directionOf(evidence.map(graphEvidenceFacts)));
+      const direction: Direction = {};
+      addDirection(direction, evidence.map(graphEvidenceFacts));
+      const all = Object.entries(direction);
       const of = (side: string) =>
         Object.fromEntries(
           all.flatMap(([key, value]) => (key.startsWith(side) ? [[key.slice(side.length), value]] : [])),

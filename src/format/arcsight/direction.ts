@@ -36,9 +36,21 @@ export type Side = "source" | "destination";
 const SOURCE_ROLES = new Set(["attacker", "source", "commandandcontrol"]);
 const DESTINATION_ROLES = new Set(["attacked", "destination", "compromised"]);
 
+/** Most alerts have the same few roles. They come from outside: more than so many are not remembered. */
+const SIDES = new Map<string, Side | undefined>();
+const SIDES_MAX = 200;
+
 /** Where roles contradict, who acts wins. */
 export function sideOf(roles: string | undefined): Side | undefined {
   if (roles === undefined) return undefined;
+  const before = SIDES.get(roles);
+  if (before !== undefined || SIDES.has(roles)) return before;
+  const side = sideOfRoles(roles);
+  if (SIDES.size < SIDES_MAX) SIDES.set(roles, side);
+  return side;
+}
+
+function sideOfRoles(roles: string): Side | undefined {
   let side: Side | undefined;
   for (const role of roles.split(",")) {
     const word = role.replaceAll(" ", "").toLowerCase();
@@ -71,54 +83,60 @@ function newEnd(): End {
   return { device: undefined, ip: undefined, ipv6: undefined, port: undefined, user: undefined, isCertain: false };
 }
 
-/**
- * Both sides of the items, in their order. `isUser` of an item whose account is what it is about, not the
- * account of a process.
- */
-export function directionOf(items: readonly ItemFacts[]): Direction {
+/** Writes both sides of the items, in their order: what has a role comes before what has none. */
+export function addDirection(to: Direction, items: readonly ItemFacts[]): void {
   const source = newEnd();
   const destination = newEnd();
-  const other = (end: End): End => (end === source ? destination : source);
   const sides = items.map(({ roles }) => sideOf(roles));
-  for (const side of ["source", "destination"] as const) {
-    const end = side === "source" ? source : destination;
-    for (let i = 0; i < items.length; i++) {
-      const item = items[i]!;
-      if (sides[i] !== side) continue;
-      addDevice(end, other(end), item);
-      if (item.connection === undefined && !isMail(item)) addAddress(end, other(end), item);
-      addUser(end, other(end), accountOf(item));
-      end.isCertain ||= hasHost(item) || hasAddress(item);
-    }
+  const hasRoles = sides.some((side) => side !== undefined);
+  if (hasRoles) {
+    addByRole(source, destination, "source", items, sides);
+    addByRole(destination, source, "destination", items, sides);
   }
   for (let i = 0; i < items.length; i++) {
-    const { connection } = items[i]!;
-    if (connection !== undefined) addConnection(connection, sides[i], source, destination);
-  }
-  for (const item of items) {
+    const item = items[i]!;
+    if (item.connection !== undefined) addConnection(item.connection, sides[i], source, destination);
     if (!isMail(item)) continue;
     addUser(source, destination, mailAccount(item.sender));
     addUser(destination, source, mailAccount(firstOf(item.recipient)));
     addAddress(source, destination, item);
   }
-  const [hasDevice, hasUser] = [source.device ?? destination.device, items.some(isUserWithSide)];
+  const needsDevice = source.device === undefined && destination.device === undefined;
+  const hasUser = hasRoles && items.some(isUserWithSide);
   for (let i = 0; i < items.length; i++) {
     const item = items[i]!;
     if (sides[i] !== undefined) continue;
     // One that plays a role says more than one that is merely mentioned.
-    if (hasDevice === undefined && hasHost(item)) {
+    if (needsDevice && hasHost(item)) {
       const end = deviceEnd(item, source, destination);
-      addDevice(end, other(end), item);
+      addDevice(end, end === source ? destination : source, item);
     }
     if (!(hasUser && item.evidenceKind === "user")) addUser(source, destination, accountOf(item));
   }
   for (let i = 0; i < items.length; i++) {
     const item = items[i]!;
     if (sides[i] !== undefined || item.connection !== undefined || isMail(item) || !hasAddress(item)) continue;
-    const end = !destination.isCertain ? destination : !source.isCertain ? source : undefined;
-    if (end !== undefined) addAddress(end, other(end), item);
+    if (!destination.isCertain) addAddress(destination, source, item);
+    else if (!source.isCertain) addAddress(source, destination, item);
   }
-  return written(source, destination);
+  write(to, source, destination);
+}
+
+function addByRole(
+  end: End,
+  opposite: End,
+  side: Side,
+  items: readonly ItemFacts[],
+  sides: readonly (Side | undefined)[],
+): void {
+  for (let i = 0; i < items.length; i++) {
+    const item = items[i]!;
+    if (sides[i] !== side) continue;
+    addDevice(end, opposite, item);
+    if (item.connection === undefined && !isMail(item)) addAddress(end, opposite, item);
+    addUser(end, opposite, accountOf(item));
+    end.isCertain ||= hasHost(item) || hasAddress(item);
+  }
 }
 
 function isUserWithSide(item: ItemFacts): boolean {
@@ -235,29 +253,40 @@ function isSameAccount(one: Account, two: Account): boolean {
   return one.domain === undefined || two.domain === undefined || isSameText(one.domain, two.domain);
 }
 
-function written(source: End, destination: End): Direction {
-  const direction: Record<string, string | number> = {};
-  for (const [side, end] of [
-    ["source", source],
-    ["destination", destination],
-  ] as const) {
-    const { device, user } = end;
-    const put = (member: string, value: string | number | undefined): void => {
-      if (value !== undefined) direction[side + member] = value;
-    };
-    put("Host", device?.deviceHost);
-    put("Domain", device?.deviceDomain);
-    put("Ip", end.ip);
-    put("Ipv6", end.ipv6);
-    put("ExternalIp", device?.deviceExternalIp);
-    put("Mac", device?.deviceMac);
-    put("Port", end.port);
-    put("User", user?.name);
-    put("NtDomain", user === undefined ? device?.deviceNtDomain : user.domain);
-    put(
-      "UserId",
-      user?.ids.find((id) => id !== undefined),
-    );
+function write(to: Direction, source: End, destination: End): void {
+  const { device: from, user: by } = source;
+  if (from !== undefined) {
+    if (from.deviceHost !== undefined) to.sourceHost = from.deviceHost;
+    if (from.deviceDomain !== undefined) to.sourceDomain = from.deviceDomain;
+    if (from.deviceExternalIp !== undefined) to.sourceExternalIp = from.deviceExternalIp;
+    if (from.deviceMac !== undefined) to.sourceMac = from.deviceMac;
   }
-  return direction;
+  if (source.ip !== undefined) to.sourceIp = source.ip;
+  if (source.ipv6 !== undefined) to.sourceIpv6 = source.ipv6;
+  if (source.port !== undefined) to.sourcePort = source.port;
+  if (by !== undefined) to.sourceUser = by.name;
+  const fromDomain = by === undefined ? from?.deviceNtDomain : by.domain;
+  if (fromDomain !== undefined) to.sourceNtDomain = fromDomain;
+  const byId = by === undefined ? undefined : idOf(by);
+  if (byId !== undefined) to.sourceUserId = byId;
+
+  const { device: at, user: on } = destination;
+  if (at !== undefined) {
+    if (at.deviceHost !== undefined) to.destinationHost = at.deviceHost;
+    if (at.deviceDomain !== undefined) to.destinationDomain = at.deviceDomain;
+    if (at.deviceExternalIp !== undefined) to.destinationExternalIp = at.deviceExternalIp;
+    if (at.deviceMac !== undefined) to.destinationMac = at.deviceMac;
+  }
+  if (destination.ip !== undefined) to.destinationIp = destination.ip;
+  if (destination.ipv6 !== undefined) to.destinationIpv6 = destination.ipv6;
+  if (destination.port !== undefined) to.destinationPort = destination.port;
+  if (on !== undefined) to.destinationUser = on.name;
+  const atDomain = on === undefined ? at?.deviceNtDomain : on.domain;
+  if (atDomain !== undefined) to.destinationNtDomain = atDomain;
+  const onId = on === undefined ? undefined : idOf(on);
+  if (onId !== undefined) to.destinationUserId = onId;
+}
+
+function idOf({ ids }: Account): string | undefined {
+  return ids.find((id) => id !== undefined);
 }

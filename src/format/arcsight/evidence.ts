@@ -107,7 +107,9 @@ function put<K extends keyof Facts>(facts: Facts, name: K, value: Facts[K] | und
 const LIST_MAX = 4000;
 
 /** As many of the texts as fit, each once; `…` stands for the others. */
-export function listed(texts: Iterable<string>, separator: string, max = LIST_MAX): string | undefined {
+export function listed(texts: readonly string[], separator: string, max = LIST_MAX): string | undefined {
+  const [only] = texts;
+  if (texts.length === 1 && only!.length <= max) return only;
   let list = "";
   for (const text of new Set(texts)) {
     const longer = list === "" ? text : `${list}${separator}${text}`;

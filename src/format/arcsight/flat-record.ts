@@ -12,7 +12,7 @@ import { msFromTicks, parseInstant } from "../../model/instant.ts";
 import type { StreamName } from "../../model/stream.ts";
 import { evidenceKind } from "../splunk/classic-entities.ts";
 import { addressesOfHost, isIpv4, isIpv6, splitDnsName } from "./addresses.ts";
-import { type Direction, directionOf } from "./direction.ts";
+import { addDirection, type Direction } from "./direction.ts";
 import {
   accountLabel,
   connectionEnd,
@@ -578,7 +578,10 @@ export function flatten(delivery: Delivery): FlatView {
   const object = recordObject(record.body, stream === "alerts" ? NOT_MAPPED : undefined);
   const { own, devices, items } = (record.kind === "incident" ? incident : READERS[stream])(object, delivery);
   const lastUpdateTime = msFromTicks(record.updated);
-  const base: FlatRecord = {
+  const reason = reasonOf(own);
+  const evidenceCount = items.length + devices.length + unreadEvidence(record);
+  // Made anew for each line: a copy of it that grows costs more.
+  const withoutEvidence = (): FlatRecord => ({
     tenantId: tenant.id,
     tenantName: tenant.name,
     cloud: tenant.cloud,
@@ -592,48 +595,52 @@ export function flatten(delivery: Delivery): FlatView {
     id: record.id,
     lastUpdateTime,
     ...own,
-  };
-  const reason = reasonOf(own);
-  if (reason !== undefined) base.reason = reason;
-  const evidenceCount = items.length + devices.length + unreadEvidence(record);
-  if (evidenceCount > 0) base.evidenceCount = evidenceCount;
+    ...(reason === undefined ? {} : { reason }),
+    ...(evidenceCount === 0 ? {} : { evidenceCount }),
+  });
   return {
-    summary: summaryOf(base, devices, items),
-    perItem: () => itemRecords(base, devices, items),
+    summary: summaryOf(withoutEvidence(), devices, items),
+    perItem: () => itemRecords(withoutEvidence, devices, items),
   };
 }
 
 /** The record with the first evidence of each kind, and the names of all. */
-function summaryOf(base: FlatRecord, devices: readonly ItemFacts[], items: readonly ItemFacts[]): FlatRecord {
-  const summary: FlatRecord = { ...base };
+function summaryOf(summary: FlatRecord, devices: readonly ItemFacts[], items: readonly ItemFacts[]): FlatRecord {
   const ordered = items.length < 2 ? items : items.toSorted((a, b) => rank(a) - rank(b));
-  const used = new Set<ItemFacts>();
-  if (devices[0] !== undefined) {
-    addFirst(summary, devices[0], DEVICE_GROUPS);
-    used.add(devices[0]);
+  const [device, ...others] = devices;
+  let taken = summary.threatName === undefined ? 0 : THREAT;
+  let usedCount = others.filter(isNamed).length;
+  if (device !== undefined) {
+    usedCount++;
+    for (const name of GROUPS.device) {
+      copyFact(summary, device, name);
+      if (device[name] !== undefined) taken |= DEVICE;
+    }
   }
-  for (const item of ordered) if (addFirst(summary, item, ITEM_GROUPS)) used.add(item);
+  for (const item of ordered) {
+    const before = taken;
+    taken = addFirst(summary, item, taken);
+    if (taken !== before || isNamed(item)) usedCount++;
+  }
+  const all = device === undefined ? ordered : [...devices, ...ordered];
   // A process has statuses of its own, and they say less than those of what it ran.
-  const last = items.filter(({ evidenceKind: kind }) => kind === "process");
-  for (const item of items) if (item.evidenceKind !== "process") addFirst(summary, item, STATUS_GROUPS);
-  for (const item of last) addFirst(summary, item, STATUS_GROUPS);
-  const all = devices.length === 0 ? ordered : [...devices, ...ordered];
+  for (const item of items) if (item.evidenceKind !== "process") addStatuses(summary, item);
+  for (const item of items) if (item.evidenceKind === "process") addStatuses(summary, item);
   if (all.length > 0) {
-    Object.assign(summary, directionOf(all));
-    addNames(summary, all, used);
+    addDirection(summary, all);
+    addNames(summary, all);
   }
-  const leftOut = (base.evidenceCount ?? 0) - used.size;
+  const leftOut = (summary.evidenceCount ?? 0) - usedCount;
   if (leftOut > 0) summary.evidenceLeftOut = leftOut;
   return summary;
 }
 
 /** One record per item, with its device. */
 function itemRecords(
-  base: FlatRecord,
+  withoutEvidence: () => FlatRecord,
   devices: readonly ItemFacts[],
   items: readonly ItemFacts[],
 ): readonly FlatRecord[] {
-  const eventClassId = `${base.eventClassId}:evidence`;
   // The device of the Endpoint API's alert is not an item of its evidence.
   const all = [...items, ...devices.filter(({ evidenceKind: kind }) => kind !== undefined)];
   const byId = new Map<string | undefined, ItemFacts>(devices.toReversed().map((device) => [device.deviceId, device]));
@@ -644,9 +651,11 @@ function itemRecords(
       ? undefined
       : ((item.deviceId === undefined ? undefined : byId.get(item.deviceId)) ?? devices[0]);
     const { connection: _, details: __, ...facts } = item;
-    const record: FlatRecord = { ...base, eventClassId };
+    const record = withoutEvidence();
+    record.eventClassId = `${record.eventClassId}:evidence`;
     if (device !== undefined) for (const name of DEVICE_MEMBERS) copyFact(record, device, name);
-    Object.assign(record, facts, directionOf(device === undefined ? [item] : [device, item]));
+    Object.assign(record, facts);
+    addDirection(record, device === undefined ? [item] : [device, item]);
     // CEF has one field for each of these; the alert's own line has the alert's.
     if (item.resourceId !== undefined || item.resourceName !== undefined) {
       delete record.mitreTechniques;
@@ -684,50 +693,48 @@ const CONTEXT_MAX = 2048;
 const CONTEXT_HOSTS_MAX = 1200;
 const CONTEXT_USERS_MAX = 800;
 
-/** All names of the items, and so which of the items are named at least. */
-function addNames(summary: FlatRecord, items: readonly ItemFacts[], used: Set<ItemFacts>): void {
-  const hosts = new Set<string>();
-  const users = new Set<string>();
-  const resources = new Set<string>();
-  const subjects = new Set<string>();
+/** Whether the alert's line has the item's name among those of all items. */
+function isNamed(item: ItemFacts): boolean {
+  const { deviceHost, userName, userPrincipalName, resourceName, resourceId } = item;
+  return (deviceHost ?? userName ?? userPrincipalName ?? resourceName ?? resourceId) !== undefined;
+}
+
+/** All names of the items. */
+function addNames(summary: FlatRecord, items: readonly ItemFacts[]): void {
+  const hosts: string[] = [];
+  const users: string[] = [];
+  const resources: string[] = [];
+  const subjects: string[] = [];
   for (const item of items) {
-    const host = hostLabel(item);
-    if (host !== undefined) hosts.add(host);
+    const host = item.deviceName;
+    if (host !== undefined) hosts.push(host);
     const user = userLabel(item);
-    if (user !== undefined) users.add(user);
+    if (user !== undefined) users.push(user);
     const resource = resourceLabel(item);
-    if (resource !== undefined) resources.add(resource);
-    if (item.subject !== undefined) subjects.add(item.subject);
-    if (host !== undefined || user !== undefined || resource !== undefined) used.add(item);
+    if (resource !== undefined) resources.push(resource);
+    if (item.subject !== undefined) subjects.push(item.subject);
   }
-  const put = (name: "hosts" | "users" | "resources" | "evidenceContext" | "message", text: string | undefined) => {
-    if (text !== undefined) summary[name] = text;
-  };
-  put("hosts", listed(hosts, ", "));
-  put("users", listed(users, ", "));
-  put("resources", listed(resources, ", "));
-  const context = [
-    ...labelled("Hosts", listed(hosts, ", ", CONTEXT_HOSTS_MAX)),
-    ...labelled("Users", listed(users, ", ", CONTEXT_USERS_MAX)),
-  ];
-  if (context.length > 0) summary.evidenceContext = context.join("; ");
+  let context = "";
+  if (hosts.length > 0) {
+    summary.hosts = listed(hosts, ", ")!;
+    context = `Hosts: ${listed(hosts, ", ", CONTEXT_HOSTS_MAX)}`;
+  }
+  if (users.length > 0) {
+    summary.users = listed(users, ", ")!;
+    context += `${context === "" ? "" : "; "}Users: ${listed(users, ", ", CONTEXT_USERS_MAX)}`;
+  }
+  if (context !== "") summary.evidenceContext = context;
+  if (resources.length === 0 && subjects.length === 0) return;
+  if (resources.length > 0) summary.resources = listed(resources, ", ")!;
   const before = [
     ...labelled("Subject", listed(subjects, "; ", 300)),
     ...labelled("Resources", listed(resources, ", ", 400)),
-  ];
-  if (before.length > 0) {
-    summary.message = [before.join("; "), ...(summary.description === undefined ? [] : [summary.description])].join(
-      ". ",
-    );
-  }
+  ].join("; ");
+  summary.message = summary.description === undefined ? before : `${before}. ${summary.description}`;
 }
 
 function labelled(label: string, text: string | undefined): readonly string[] {
   return text === undefined ? [] : [`${label}: ${text}`];
-}
-
-function hostLabel({ deviceName, deviceHost }: ItemFacts): string | undefined {
-  return deviceName ?? deviceHost;
 }
 
 function userLabel({ userName, userDomain, userPrincipalName }: ItemFacts): string | undefined {
@@ -780,8 +787,6 @@ function reasonOf({ classification, determination }: Partial<FlatRecord>): strin
   return parts.some((part) => !["unknown", "notavailable"].includes(part.toLowerCase())) ? parts.join("/") : undefined;
 }
 
-type FactGroups = readonly (readonly (keyof EvidenceFacts)[])[];
-
 const DEVICE_MEMBERS = [
   "deviceName",
   "deviceHost",
@@ -798,45 +803,51 @@ const DEVICE_MEMBERS = [
   "loggedOnUsers",
 ] as const satisfies readonly (keyof EvidenceFacts)[];
 
-const DEVICE_GROUPS: FactGroups = [DEVICE_MEMBERS];
-
 /**
  * Members of an item that belong together: an item gives a group only when the record has nothing of it yet.
+ * What stands in the place of a device counts where there is no device.
  */
-const ITEM_GROUPS: FactGroups = [
-  ["fileName", "filePath", "fullFilePath", "sha1", "sha256", "md5", "fileSize"],
-  ["processName", "commandLine", "processId", "parentProcessName", "parentProcessId"],
-  ["userName", "userDomain", "userSid", "userPrincipalName", "userId"],
-  ["url"],
-  ["ip"],
-  ["ipv6"],
-  ["protocol"],
-  ["userAgent"],
-  ["sender", "recipient", "subject", "messageId", "deliveryAction"],
-  ["registryKey"],
-  ["application", "applicationId"],
-  ["threatName"],
-  // Of an alert that has no device: what stands in its place.
-  DEVICE_MEMBERS,
-];
+const GROUPS = {
+  device: DEVICE_MEMBERS,
+  file: ["fileName", "filePath", "fullFilePath", "sha1", "sha256", "md5", "fileSize"],
+  process: ["processName", "commandLine", "processId", "parentProcessName", "parentProcessId"],
+  user: ["userName", "userDomain", "userSid", "userPrincipalName", "userId"],
+  url: ["url"],
+  ip: ["ip"],
+  ipv6: ["ipv6"],
+  protocol: ["protocol"],
+  userAgent: ["userAgent"],
+  mail: ["sender", "recipient", "subject", "messageId", "deliveryAction"],
+  registry: ["registryKey"],
+  application: ["application", "applicationId"],
+  threat: ["threatName"],
+} as const satisfies Readonly<Record<string, readonly (keyof EvidenceFacts)[]>>;
+
+/** Each member's group as one bit of a number. */
+const GROUP_OF = new Map<string, number>(
+  Object.values(GROUPS).flatMap((names, i) => names.map((name) => [name, 1 << i] as const)),
+);
+const DEVICE = GROUP_OF.get("deviceName")!;
+const THREAT = GROUP_OF.get("threatName")!;
+
+/** Copies what is of groups that are not taken yet; the groups that are taken then. */
+function addFirst(summary: FlatRecord, item: ItemFacts, taken: number): number {
+  let after = taken;
+  for (const name in item) {
+    const group = GROUP_OF.get(name) ?? 0;
+    if (group === 0 || (group & taken) !== 0) continue;
+    // A file or a process names its device by an id, and that is no device.
+    if (group === DEVICE && item.deviceHost === undefined && item.deviceIp === undefined) continue;
+    copyFact(summary, item, name as keyof EvidenceFacts);
+    after |= group;
+  }
+  return after;
+}
 
 /** An item of which only statuses were read does not count as used. */
-const STATUS_GROUPS: FactGroups = [["detectionStatus"], ["remediationStatus"]];
-
-function addFirst(summary: FlatRecord, item: EvidenceFacts, groups: FactGroups): boolean {
-  let added = false;
-  for (const group of groups) {
-    let gives = false;
-    let has = false;
-    for (const name of group) {
-      if (item[name] !== undefined) gives = true;
-      if (summary[name] !== undefined) has = true;
-    }
-    if (!gives || has) continue;
-    for (const name of group) copyFact(summary, item, name);
-    added = true;
-  }
-  return added;
+function addStatuses(summary: FlatRecord, { detectionStatus, remediationStatus }: ItemFacts): void {
+  if (detectionStatus !== undefined) summary.detectionStatus ??= detectionStatus;
+  if (remediationStatus !== undefined) summary.remediationStatus ??= remediationStatus;
 }
 
 function copyFact<K extends keyof EvidenceFacts>(
