@@ -64,8 +64,8 @@ function isDigitOrPoint(code: number): boolean {
 const WHOLE = /^-?\d{1,19}$/;
 
 /**
- * A whole number of at most 64 bits, given as a number or as text of digits; undefined for anything else. No
- * reader in this program takes more bits as a number.
+ * A whole number of at most 64 bits, given as a number or as text of digits; undefined for anything else.
+ * ArcSight and Splunk read at most 64 bits as a number.
  */
 export function wholeNumber(value: unknown): WholeNumber | undefined {
   if (typeof value === "number" && Number.isSafeInteger(value)) return value;

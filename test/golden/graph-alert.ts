@@ -10,7 +10,7 @@ export function graphAlert(record: Readonly<Record<string, unknown>>): Delivery 
 }
 
 /** The same from the text of the alert: numbers keep the digits that they are written with. */
-function graphAlertOf(json: string): Delivery {
+export function graphAlertOf(json: string): Delivery {
   const [first] = scanAnswer(`{"value":[${json}]}`, GRAPH_ALERTS!.options).records;
   if (first?.readable !== true) throw new Error("the alert cannot be read");
   return { ...deliveriesOf(GRAPH_ALERTS!)[0]!, record: first };

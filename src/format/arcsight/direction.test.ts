@@ -211,7 +211,7 @@ const account = fc.record(
   { requiredKeys: [] },
 );
 
-/** A device, an address or an account that shares nothing with those of another network and letter. */
+/** A device, an address or an account; those of another network and letter share nothing with it. */
 function party(network: number, letter: string) {
   const address = fc.tuple(fc.nat(255), fc.nat(255)).map(([b, c]) => `${network}.${b}.${c}.1`);
   const names = fc.nat(3).map((n) => letter + n);

@@ -1,7 +1,7 @@
 /**
- * Who attacked what: the source and the destination side of an alert, from the roles of its evidence. The
- * attacker is the source, what was attacked is the destination; without roles the device and the acting user
- * are the source and an address is the destination. Roles: Microsoft Graph docs, `evidenceRole`.
+ * The source and the destination side of an alert, from the roles of its evidence. The attacker is the
+ * source, what was attacked is the destination; without roles the device and the acting user are the source
+ * and an address is the destination. Roles: Microsoft Graph docs, `evidenceRole`.
  */
 import { accountLabel, type ItemFacts } from "./evidence.ts";
 

@@ -356,6 +356,8 @@ interface Reader {
   readonly macAddress: Steps | undefined;
   readonly connection: Readonly<Record<"near" | "nearPort" | "far" | "farPort", Steps | undefined>> | undefined;
   readonly details: readonly (readonly [string, Steps])[];
+  /** Where addresses are expected: what is none is named in the context. */
+  readonly addresses: readonly (readonly [string, Steps])[];
 }
 
 function readerOf(name: string, rules: KindRules): Reader {
@@ -400,6 +402,9 @@ function readerOf(name: string, rules: KindRules): Reader {
             farPort: steps(connection.farPort),
           },
     details: details.map((place) => [place, stepsOf(place)] as const),
+    addresses: [rules.address, rules.ownAddress, connection?.near, connection?.far].flatMap((place) =>
+      place === undefined ? [] : [[place, stepsOf(place)] as const],
+    ),
   };
 }
 
@@ -413,7 +418,7 @@ export function graphEvidenceFacts(item: JsonObject): ItemFacts {
 }
 
 /** By the table alone: undefined for a kind that it does not have. */
-function knownEvidenceFacts(item: JsonObject): ItemFacts | undefined {
+export function knownEvidenceFacts(item: JsonObject): ItemFacts | undefined {
   const reader = READERS.get(evidenceKind(item));
   if (reader === undefined) return undefined;
   const facts = commonFacts(item, reader.kind);
@@ -449,8 +454,16 @@ function knownEvidenceFacts(item: JsonObject): ItemFacts | undefined {
   if (facts.deviceName !== undefined && facts.deviceHost === undefined) putDeviceName(facts, facts.deviceName);
   putComposed(facts);
   putResourceType(facts, reader.kind);
-  facts.details = () => reader.details.flatMap(([name, steps]) => detail(item, name, steps));
+  facts.details = () => [
+    ...reader.addresses.flatMap(([name, steps]) => (isAddressAt(item, steps) ? [] : detail(item, name, steps))),
+    ...reader.details.flatMap(([name, steps]) => detail(item, name, steps)),
+  ];
   return facts;
+}
+
+function isAddressAt(item: JsonObject, steps: Steps): boolean {
+  const text = scalarAt(item, steps);
+  return text !== undefined && (isIpv4(text) || isIpv6(text));
 }
 
 function commonFacts(item: JsonObject, kind: string): Facts {

@@ -836,7 +836,7 @@ function addFirst(summary: FlatRecord, item: ItemFacts, taken: number): number {
   for (const name in item) {
     const group = GROUP_OF.get(name) ?? 0;
     if (group === 0 || (group & taken) !== 0) continue;
-    // A file or a process names its device by an id, and that is no device.
+    // The id of its device alone does not make a file or a process a device.
     if (group === DEVICE && item.deviceHost === undefined && item.deviceIp === undefined) continue;
     copyFact(summary, item, name as keyof EvidenceFacts);
     after |= group;
