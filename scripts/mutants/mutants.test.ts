@@ -18,7 +18,13 @@ const SOURCE =
   "export const add = (a: number, b: number): number => a + b;\nexport const one = 1;\nexport const uno = 1;\n";
 
 beforeAll(() => {
-  cpSync(join(ROOT, "jest.config.mjs"), join(root, "jest.config.mjs"));
+  for (const name of [
+    "jest.config.mjs",
+    "scripts/jest-scratch.mjs",
+    "scripts/jest-scratch-end.mjs",
+    "scripts/jest-counts.mjs",
+  ])
+    cpSync(join(ROOT, name), join(root, name));
   put("package.json", '{"type":"module"}');
   symlinkSync(join(ROOT, "node_modules"), join(root, "node_modules"));
   put("src/sum.ts", SOURCE);

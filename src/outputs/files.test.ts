@@ -590,6 +590,6 @@ describe("a path that can hold no output", () => {
           disk: fs,
           clock,
         }),
-    ).toThrow(/The state file \/proc\/x\/y cannot be written/);
+    ).toThrow(/The state folder \/proc\/x\/y cannot be used: no folder can be created there/);
   });
 });

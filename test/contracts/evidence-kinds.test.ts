@@ -716,15 +716,21 @@ test("a line of a resource has its id, name and type, and the alert's own line n
 describe("a kind that the table does not have", () => {
   test("gives its kind, ids and names", () => {
     const item = {
-      "@odata.type": "#microsoft.graph.security.quantumGateEvidence",
-      gateId: "g-17",
-      gateName: "Hadamard",
+      "@odata.type": "#microsoft.graph.security.quantumRelayEvidence",
+      relayId: "r-17",
+      relayName: "Hadamard",
       errorRate: 0.25,
       verdict: "suspicious",
     };
-    expect(lineOf(item, "xdr").get("fileType")).toBe("quantumgate");
-    expect(Object.fromEntries(lineOf(item, "xdr"))).toMatchObject({ cs1: "g-17", cs2: "Hadamard", cs4: "quantumgate" });
-    expect(lineOf(item, "legacy").get("requestContext")).toContain("gateId: g-17; gateName: Hadamard; errorRate: 0.25");
+    expect(lineOf(item, "xdr").get("fileType")).toBe("quantumrelay");
+    expect(Object.fromEntries(lineOf(item, "xdr"))).toMatchObject({
+      cs1: "r-17",
+      cs2: "Hadamard",
+      cs4: "quantumrelay",
+    });
+    expect(lineOf(item, "legacy").get("requestContext")).toContain(
+      "relayId: r-17; relayName: Hadamard; errorRate: 0.25",
+    );
   });
 
   test("gives what it has in common with others", () => {

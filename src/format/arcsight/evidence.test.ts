@@ -150,7 +150,7 @@ describe("numbers are copied and not computed:", () => {
         expect(summary).toContain(`"applicationId":"${digits}"`);
         expect(summary).toContain(`"incidentId":"${digits}"`);
         expect(cefLines(delivery).at(-1)).toContain(`Application ID: ${digits}`);
-        // Rows of the old form have no member for it, but what tells them apart must not change.
+        // Rows of the old form have no member for it, but its number must not change.
         expect(siemRows(delivery, ARRIVED)).toHaveLength(1);
       }
     },
@@ -172,7 +172,7 @@ describe("numbers are copied and not computed:", () => {
     expect(siemRows(delivery, ARRIVED)).toHaveLength(2);
   });
 
-  test("what has more than 64 bits or a fraction is no number of a field, and stands in the description of a row", () => {
+  test("what has more than 64 bits or a fraction is not a number in a field, and stands in the description of a row", () => {
     const row = `{"Timestamp":"2026-11-24T16:00:00Z","FileSize":123456789012345678901234567890,"ProcessId":1.5}`;
     const got = cef(hunting(row));
     expect([got["fsize"], got["dpid"], got["msg"]]).toEqual([undefined, undefined, row]);

@@ -144,7 +144,11 @@ function folderUnusable(disk: Disk, path: string, error: unknown): unknown {
   const reason = reasonOf(errno);
   const file = errno === "EEXIST" || errno === "ENOTDIR" ? fileInPath(disk, path) : undefined;
   const { say, nextStep } =
-    file === undefined ? reason : { say: `${file} is a file, not a folder`, nextStep: "Set `state_dir` to a folder." };
+    file !== undefined
+      ? { say: `${file} is a file, not a folder`, nextStep: "Set `state_dir` to a folder." }
+      : errno === "ENOENT"
+        ? { say: "no folder can be created there", nextStep: "Set `state_dir` to a folder on a disk." }
+        : reason;
   return new Failure("state-unwritable", {
     actor: "operator",
     retry: { when: "later" },
