@@ -67,6 +67,9 @@ export function cutText(value: string, max: number): string {
     .trimEnd()}…`;
 }
 
+/** The marker `sha256:` and 32 hex digits. */
+const HASHED_LENGTH = 39;
+
 /** An identifier is never truncated: above `max` a marker and 32 hex digits of its SHA-256 stand for it. */
 export function cefIdentifier(value: string, max: number): string {
   return value.length <= max ? value : `sha256:${createHash("sha256").update(value).digest("hex").slice(0, 32)}`;
@@ -131,7 +134,10 @@ export function fittedCefLine(header: CefHeader, pairs: readonly CefPair[]): str
 
 /** The rare line that is too long: texts are truncated in their order until it fits. */
 function shortenedCefLine(header: CefHeader, pairs: readonly CefPair[]): string {
-  let kept = pairs.map(withinSize).filter((pair) => pair.value !== "");
+  let kept = withFittingIdentifiers(
+    header,
+    pairs.map(withinSize).filter((pair) => pair.value !== ""),
+  );
   let over = lineBytes(header, kept) - CEF_LINE_MAX_BYTES;
   for (const pair of kept.filter((p) => p.cutOrder !== undefined).toSorted((a, b) => a.cutOrder! - b.cutOrder!)) {
     if (over <= 0) break;
@@ -141,6 +147,22 @@ function shortenedCefLine(header: CefHeader, pairs: readonly CefPair[]): string 
   }
   const name = over > 0 ? cutToBytes(header.name, Math.max(8, escapedBytes(header.name) - over)) : header.name;
   return cefLine({ ...header, name }, kept.flatMap(keyAndLabel));
+}
+
+/** Where identifiers alone do not fit, the hash stands for the longest of them: no real one is so long. */
+function withFittingIdentifiers(header: CefHeader, pairs: readonly CefPair[]): readonly CefPair[] {
+  let kept = pairs;
+  const identifiers = pairs
+    .filter(({ cutOrder }) => cutOrder === undefined)
+    .toSorted((a, b) => escapedBytes(b.value) - escapedBytes(a.value));
+  let bytes = lineBytes(header, identifiers);
+  for (const pair of identifiers) {
+    if (bytes <= CEF_LINE_MAX_BYTES) break;
+    const value = cefIdentifier(pair.value, HASHED_LENGTH);
+    bytes -= escapedBytes(pair.value) - escapedBytes(value);
+    kept = kept.map((p) => (p === pair ? { ...p, value } : p));
+  }
+  return kept;
 }
 
 function withinSize(pair: CefPair): CefPair {

@@ -254,6 +254,32 @@ describe("evidence that is not as documented gives a line as good as it can be:"
     expect(refusedOf(graphAlert({ evidence }))).toEqual([]);
   });
 
+  test("identifiers of thousands of characters", () => {
+    const long = "é=".repeat(1950);
+    const evidence = [
+      { "@odata.type": typed("file"), fileDetails: { sha1: "a".repeat(255), sha256: long, md5: long, fileName: long } },
+      {
+        "@odata.type": typed("user"),
+        roles: ["attacked"],
+        userAccount: { accountName: "a", userSid: long.slice(0, 1000) },
+      },
+      {
+        "@odata.type": typed("user"),
+        roles: ["source"],
+        userAccount: { accountName: "b", userSid: long.slice(2, 1000) },
+      },
+      {
+        "@odata.type": typed("blob"),
+        blobContainer: { name: long },
+        fileHashes: [{ algorithm: "sha256", value: long }],
+      },
+      { "@odata.type": typed("azureResource"), resourceId: long, resourceName: long, resourceType: long },
+    ];
+    const delivery = graphAlert({ title: long, description: long, category: long, evidence });
+    expect(refusedOf(delivery)).toEqual([]);
+    expect(cef(delivery)).toMatchObject({ cs6: expect.stringMatching(/^sha256:/), suser: "b", duser: "a" });
+  });
+
   test("roles that contradict put the account on the source side only", () => {
     const evidence = [
       { "@odata.type": typed("user"), roles: ["attacked", "attacker"], userAccount: { accountName: "a" } },
