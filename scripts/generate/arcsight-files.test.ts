@@ -167,6 +167,12 @@ test("the categorizer file has one row per class id", () => {
     expect(row.split(",")).toHaveLength(head!.split(",").length);
     for (const value of row.split(",").slice(1)) expect(value).toMatch(/^\/[A-Z]/);
   }
+  const categories = new Map(rows.map((row) => [row.split(",")[0], row.split(",").slice(4)] as const));
+  // A prevented attack has the same class id as one that succeeded.
+  for (const id of eventClassIds().filter((one) => one.startsWith("alert:")))
+    expect(categories.get(id)).toEqual(["/Suspicious", "/Attempt"]);
+  expect(categories.get("health:credential-expiring")).toEqual(["/Informational/Warning", "/Success"]);
+  expect(categories.get("health:signed-out")).toEqual(["/Informational/Error", "/Failure"]);
   expect(categorizerPath("xdr")).toBe("acp/categorizer/current/microsoft/microsoft_defender_xdr.csv");
   expect(categorizerPath("legacy")).toBe("acp/categorizer/current/microsoft/microsoft_defender_atp.csv");
 });

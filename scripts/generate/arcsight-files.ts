@@ -13,6 +13,7 @@ import {
   eventClassIds,
   fullNameOf,
   HEALTH_CLASSES,
+  type HealthNotice,
   type MappingRow,
   mappingTable,
 } from "../../src/format/arcsight/cef-mapping.ts";
@@ -149,7 +150,8 @@ interface Category {
   readonly outcome: string;
 }
 
-const FOUND = { behavior: "/Found", significance: "/Suspicious", outcome: "/Success" } as const;
+/** A class id says nothing of whether the attack was stopped; `act` does. */
+const FOUND = { behavior: "/Found", significance: "/Suspicious", outcome: "/Attempt" } as const;
 
 const SERVICE_CATEGORY: Readonly<Record<keyof typeof SERVICES, Category>> = {
   microsoftDefenderForEndpoint: { ...FOUND, object: "/Host", deviceGroup: "/IDS/Host" },
@@ -168,19 +170,26 @@ const SERVICE_CATEGORY: Readonly<Record<keyof typeof SERVICES, Category>> = {
   other: { ...FOUND, object: "/Host", deviceGroup: "/Security Information Manager" },
 };
 
+/** Urgent, but nothing has failed yet. */
+const WARNINGS = new Set<string>(["credential-expiring", "spool-filling"] satisfies HealthNotice[]);
+
 function categoryOf(classId: string): Category {
   const [kind, name = ""] = classId.split(":");
   if (kind === "alert") return SERVICE_CATEGORY[name as keyof typeof SERVICES];
   if (kind === "health") {
     const severity = Number(HEALTH_CLASSES[name as keyof typeof HEALTH_CLASSES].severity);
-    const significance =
-      severity >= 6 ? "/Informational/Error" : severity >= 3 ? "/Informational/Warning" : "/Informational";
+    const isFailure = severity >= 6 && !WARNINGS.has(name);
+    const significance = isFailure
+      ? "/Informational/Error"
+      : severity >= 3
+        ? "/Informational/Warning"
+        : "/Informational";
     return {
       object: "/Host/Application/Service",
       behavior: "/Check",
       deviceGroup: "/Application",
       significance,
-      outcome: severity >= 6 ? "/Failure" : "/Success",
+      outcome: isFailure ? "/Failure" : "/Success",
     };
   }
   return { ...FOUND, object: "/Host", deviceGroup: "/Security Information Manager" };
@@ -276,8 +285,14 @@ None of this was ever loaded into a real ArcSight; liblognorm's strict CEF reade
   Long texts are truncated between characters, \`msg\` first, and end with \`…\`.
 * An identifier is never truncated.
   If an ID is longer than the 40 characters of \`externalId\`, that key holds \`sha256:\` and 32 hex digits, and \`flexString2\` (label \`Full Id\`) the whole ID.
-* \`act\` is \`new\` or \`updated\`.
-  The same version sent again (after a broken connection) has equal \`externalId\` and \`deviceCustomDate1\`.
+* In \`xdr\`, \`act\` is what the product did: \`prevented\`, \`blocked\`, \`detected\` or \`allowed\`, from the evidence's \`detectionStatus\`, else from its \`remediationStatus\`.
+  Remediated counts as blocked; active, declined and unremediated count as allowed.
+  Of several items the one that was stopped least counts; on the line of one item its own.
+  Without such evidence \`act\` is left out.
+* In \`xdr\`, \`flexNumber1\` (label \`Updated\`) is 0 for a new and 1 for an updated version; in \`legacy\`, \`act\` is \`new\` or \`updated\`.
+  \`flexNumber1\` is an event field of the FlexConnector guide that the standard's list of CEF keys does not have.
+* Values of Microsoft's enumerations have one spelling, Graph's, whichever API they came from: \`new\`, not \`New\`.
+* The same version sent again (after a broken connection) has equal \`externalId\` and \`deviceCustomDate1\`.
 
 ${profiles.join("\n")}
 ## Severity

@@ -116,6 +116,9 @@ export const CEF_KEYS = {
   fileType: facts("fileType", "string", 1023),
   flexDate1: facts("flexDate1", "timestamp", 0),
   flexDate1Label: facts("flexDate1Label", "string", 128),
+  // Event fields of the FlexConnector Developer's Guide: the standard's list of keys lacks them.
+  flexNumber1: facts("flexNumber1", "long", 0),
+  flexNumber1Label: facts("flexNumber1Label", "string", 128),
   flexString1: facts("flexString1", "string", 1023),
   flexString1Label: facts("flexString1Label", "string", 128),
   flexString2: facts("flexString2", "string", 1023),

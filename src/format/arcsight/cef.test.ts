@@ -170,11 +170,112 @@ describe("of identifiers", () => {
     }
   });
 
-  test("act says whether a version is new or updated, and its update time names the version", () => {
-    const { extension } = readCef(lines({ ...ALERT, change: "updated" }, "xdr")[0]!);
-    expect([extension.get("act"), extension.get("deviceCustomDate1"), extension.get("deviceCustomDate1Label")]).toEqual(
-      ["updated", "1619965141326", "Last Update"],
-    );
+  test("flexNumber1 says whether a version is new or updated, and its update time names the version", () => {
+    for (const [change, number] of [
+      ["new", "0"],
+      ["updated", "1"],
+    ] as const) {
+      const { extension } = readCef(lines({ ...ALERT, change }, "xdr")[0]!);
+      expect(
+        ["flexNumber1", "flexNumber1Label", "deviceCustomDate1", "deviceCustomDate1Label"].map((key) =>
+          extension.get(key),
+        ),
+      ).toEqual([number, "Updated", "1619965141326", "Last Update"]);
+    }
+  });
+
+  test("the detector is in cs5, and an MD5 stands in cs6 under its own label only without a SHA-256", () => {
+    const file = { "@odata.type": "#microsoft.graph.security.fileEvidence" };
+    const hashes = (fileDetails: object) => {
+      const delivery = graphAlert({ detectorId: "d-1", evidence: [{ ...file, fileDetails }] });
+      const { extension } = readCef(lines(delivery, "xdr")[0]!);
+      return ["cs5", "cs5Label", "cs6", "cs6Label"].map((key) => extension.get(key));
+    };
+    const md5 = "854b85cbff2752fcb88606bca76f83c6";
+    const sha256 = "8963a19fb992ad9a76576c5638fd68292cffb9aaac29eb8285f9abf6196a7dec";
+    expect(hashes({ md5, sha256 })).toEqual(["d-1", "Detector Id", sha256, "SHA-256"]);
+    expect(hashes({ md5 })).toEqual(["d-1", "Detector Id", md5, "MD5"]);
+  });
+});
+
+describe("act is what the product did", () => {
+  const file = { "@odata.type": "#microsoft.graph.security.fileEvidence" };
+  const process = { "@odata.type": "#microsoft.graph.security.processEvidence" };
+  const device = { "@odata.type": "#microsoft.graph.security.deviceEvidence", remediationStatus: "none" };
+  const act = (evidence: readonly object[]) => readCef(lines(graphAlert({ evidence }), "xdr")[0]!).extension.get("act");
+
+  test.each([
+    ["prevented", [{ ...file, detectionStatus: "prevented", remediationStatus: "active" }]],
+    ["blocked", [{ ...file, detectionStatus: "blocked" }]],
+    ["detected", [{ ...file, detectionStatus: "detected", remediationStatus: "remediated" }]],
+    ["prevented", [{ ...file, detectionStatus: "unknownFutureValue", remediationStatus: "prevented" }]],
+    ["blocked", [{ ...file, remediationStatus: "remediated" }]],
+    ["allowed", [{ ...file, remediationStatus: "unremediated" }]],
+    ["detected", [{ ...file, remediationStatus: "partiallyRemediated" }]],
+    ["detected", [device]],
+    ["blocked", [device, { ...file, remediationStatus: "Blocked" }]],
+    [undefined, [{ ...file, remediationStatus: "unknownFutureValue" }]],
+    [undefined, []],
+  ])("%s for the evidence %j", (wanted, evidence) => {
+    expect(act(evidence)).toBe(wanted);
+  });
+
+  test("of several items by the one that was stopped least, so that no live hit looks prevented", () => {
+    const [prevented, detected] = ["prevented", "detected"].map((detectionStatus) => ({ ...file, detectionStatus }));
+    expect(act([prevented!, detected!])).toBe("detected");
+    expect(act([detected!, prevented!])).toBe("detected");
+  });
+
+  test("by the file that was prevented and not by the process that tried to run it, so that the line does not look like a live hit", () => {
+    const tried = { ...process, processId: 7, detectionStatus: "detected" };
+    expect(act([tried, { ...file, detectionStatus: "prevented" }])).toBe("prevented");
+    expect(act([tried])).toBe("detected");
+  });
+
+  test("and on the line of an item what was done to that item", () => {
+    const evidence = [
+      { ...file, detectionStatus: "prevented" },
+      { ...file, detectionStatus: "detected" },
+      { ...file, verdict: "suspicious" },
+    ];
+    const all = lines(graphAlert({ evidence }), "xdr", "each").map((line) => readCef(line).extension.get("act"));
+    expect(all).toEqual(["detected", "prevented", "detected", undefined]);
+  });
+});
+
+describe("a value has one spelling whichever API it came from", () => {
+  const value = (record: object, key: string) =>
+    readCef(lines(graphAlert({ ...record }), "xdr")[0]!).extension.get(key);
+
+  test.each([
+    [{ status: "InProgress" }, "outcome", "inProgress"],
+    [{ status: "awaitingAction" }, "outcome", "awaitingAction"],
+    [{ classification: "TruePositive", determination: "CompromisedUser" }, "reason", "truePositive/compromisedAccount"],
+    [{ detectionSource: "WindowsDefenderAtp" }, "sourceServiceName", "microsoftDefenderForEndpoint"],
+    [{ detectionSource: "OfficeATP" }, "sourceServiceName", "microsoftDefenderForOffice365"],
+    [{ detectionSource: "SomethingNew" }, "sourceServiceName", "SomethingNew"],
+    [{ serviceSource: "MicrosoftCloudAppSecurity" }, "deviceFacility", "microsoftDefenderForCloudApps"],
+    [{ serviceSource: "SomethingNew" }, "deviceFacility", "SomethingNew"],
+    [{}, "deviceFacility", "other"],
+  ])("of %j, %s is %s", (record, key, wanted) => {
+    expect(value(record, key)).toBe(wanted);
+  });
+
+  test("a service without a class keeps the class id of others", () => {
+    const [line] = lines(graphAlert({ serviceSource: "SomethingNew" }), "xdr");
+    expect(readCef(line!).header[3]).toBe("alert:other");
+  });
+});
+
+describe("categories come before the deprecated single category", () => {
+  const category = (record: object, profile: CefProfile) =>
+    readCef(lines(graphAlert({ ...record }), profile)[0]!).extension.get("cat");
+
+  test("xdr has all of them, legacy the first", () => {
+    const both = { category: "Execution", categories: ["InitialAccess", "Execution"] };
+    expect([category(both, "xdr"), category(both, "legacy")]).toEqual(["InitialAccess,Execution", "InitialAccess"]);
+    for (const categories of [[], null, undefined])
+      expect(category({ category: "Execution", categories }, "xdr")).toBe("Execution");
   });
 });
 
@@ -364,6 +465,7 @@ describe("a health event in CEF", () => {
       }
       expect(read[0]!.extension.get("cn1")).toBe("61");
       expect(read[2]!.extension.get("msg")).toBe("No consent. Send the link.");
+      expect(read[2]!.extension.get("cs1Label")).toBe("Who Must Act");
       expect(read[3]!.extension.get("cn3")).toBe("5");
     }
   });

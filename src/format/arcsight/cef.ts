@@ -212,7 +212,9 @@ export function writeCefHealth(out: ByteWriter, event: HealthEvent, profile: Cef
       ...(stream.lag_s === null ? [] : [number("cn1", stream.lag_s, "Lag Seconds")]),
       number("cn2", stream.swept, "Sweep Found"),
       ...(stream.failure === null ? [] : [{ key: "reason", value: stream.failure, cutOrder: 3 } as const]),
-      ...(stream.actor === null ? [] : [{ key: "cs1", value: stream.actor, label: "Actor", cutOrder: 4 } as const]),
+      ...(stream.actor === null
+        ? []
+        : [{ key: "cs1", value: stream.actor, label: "Who Must Act", cutOrder: 4 } as const]),
       ...(stream.say === null
         ? []
         : [{ key: "msg", value: [stream.say, stream.next_step ?? ""].join(" "), cutOrder: 1 } as const]),

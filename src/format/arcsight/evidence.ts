@@ -16,6 +16,7 @@ import {
   EVIDENCE_RULES,
   type KindRules,
 } from "./evidence-rules.ts";
+import { spelled } from "./spelling.ts";
 
 /** Everything is optional; numbers are numbers, all else is text. */
 export interface EvidenceFacts {
@@ -222,9 +223,6 @@ function fullPath(path: string, name: string | undefined): string {
  * here.
  */
 const FROM_ENTITY = [
-  ["verdict", "verdict"],
-  ["remediationStatus", "remediationStatus"],
-  ["detectionStatus", "detectionStatus"],
   ["deviceId", "deviceId"],
   ["userName", "accountName"],
   ["userDomain", "domainName"],
@@ -249,9 +247,12 @@ const FROM_ENTITY = [
   ["resourceName", "securityGroupName"],
 ] as const satisfies readonly (readonly [TextFact, string])[];
 
+const STATUSES = ["verdict", "remediationStatus", "detectionStatus"] as const;
+
 /** One entity in the flat form of the older APIs. */
 export function entityFacts(entity: JsonObject): ItemFacts {
   const facts: Facts = {};
+  for (const name of STATUSES) put(facts, name, spelled(name, textOf(entity[name])));
   for (const [name, member] of FROM_ENTITY) put(facts, name, textOf(entity[member]));
   put(facts, "processId", wholeNumber(entity["processId"]));
   put(facts, "parentProcessId", wholeNumber(entity["parentProcessId"]));
@@ -271,6 +272,7 @@ export function entityFacts(entity: JsonObject): ItemFacts {
 /** Members of an entity that are a fact, or part of one. */
 const ENTITY_MEMBERS: ReadonlySet<string> = new Set([
   ...FROM_ENTITY.map(([, member]) => member),
+  ...STATUSES,
   "entityType",
   "processId",
   "parentProcessId",
@@ -468,9 +470,7 @@ function isAddressAt(item: JsonObject, steps: Steps): boolean {
 
 function commonFacts(item: JsonObject, kind: string): Facts {
   const facts: Facts = { evidenceKind: kind };
-  put(facts, "verdict", textOf(item["verdict"]));
-  put(facts, "remediationStatus", textOf(item["remediationStatus"]));
-  put(facts, "detectionStatus", textOf(item["detectionStatus"]));
+  for (const name of STATUSES) put(facts, name, spelled(name, textOf(item[name])));
   put(facts, "roles", rolesOf(item["roles"], item["detailedRoles"]));
   return facts;
 }

@@ -11,6 +11,7 @@ import type { Delivery } from "../../model/event.ts";
 import { msFromTicks, parseInstant } from "../../model/instant.ts";
 import type { StreamName } from "../../model/stream.ts";
 import { evidenceKind } from "../splunk/classic-entities.ts";
+import { actionOf } from "./action.ts";
 import { addressesOfHost, isIpv4, isIpv6, splitDnsName } from "./addresses.ts";
 import { addDirection, type Direction } from "./direction.ts";
 import {
@@ -24,6 +25,7 @@ import {
   listed,
   putComposed,
 } from "./evidence.ts";
+import { spelled } from "./spelling.ts";
 
 export interface FlatRecord extends EvidenceFacts, Direction {
   tenantId: string;
@@ -31,6 +33,8 @@ export interface FlatRecord extends EvidenceFacts, Direction {
   cloud: string;
   stream: string;
   change: string;
+  /** The same as a number: 1 for an updated version, else 0. */
+  updated: number;
   found: string;
   key: string;
   kind: string;
@@ -40,6 +44,7 @@ export interface FlatRecord extends EvidenceFacts, Direction {
   lastUpdateTime: number;
   title?: string;
   description?: string;
+  /** Comma separated. */
   category?: string;
   /** `informational`, `low`, `medium`, `high`, `unknown`. */
   severity?: string;
@@ -48,7 +53,9 @@ export interface FlatRecord extends EvidenceFacts, Direction {
   determination?: string;
   /** Classification and determination together, when either says something. */
   reason?: string;
-  /** One of SERVICES. */
+  /** What the product did: `blocked`, `prevented`, `detected`, `allowed`. */
+  action?: string;
+  /** One of SERVICES, else the name that Microsoft gives it. */
   service?: string;
   detectionSource?: string;
   detectorId?: string;
@@ -110,6 +117,12 @@ const SERVICE_OF = new Map<string, Service>(
 
 export function serviceOf(name: string | undefined): Service {
   return SERVICE_OF.get((name ?? "").toLowerCase()) ?? "other";
+}
+
+/** A service that is not in the set keeps its own name; its class id is that of `other`. */
+function serviceName(name: string | undefined): string {
+  const service = serviceOf(name);
+  return service === "other" ? (name ?? service) : service;
 }
 
 const TIME_BEFORE_FRACTION = "0000-00-00T00:00:00";
@@ -199,12 +212,12 @@ function alertWords(record: JsonObject): Partial<FlatRecord> {
   return known<Partial<FlatRecord>>({
     title: textOf(record["title"]),
     description: textOf(record["description"]),
-    category: textOf(record["category"]),
+    category: listOf(record["categories"]) ?? textOf(record["category"]),
     severity: severityOf(record["severity"]),
-    status: textOf(record["status"]),
-    classification: textOf(record["classification"]),
-    determination: textOf(record["determination"]),
-    detectionSource: textOf(record["detectionSource"]),
+    status: spelled("status", textOf(record["status"])),
+    classification: spelled("classification", textOf(record["classification"])),
+    determination: spelled("determination", textOf(record["determination"])),
+    detectionSource: spelled("detectionSource", textOf(record["detectionSource"])),
     detectorId: textOf(record["detectorId"]),
     assignedTo: textOf(record["assignedTo"]),
     incidentId: idOf(record["incidentId"]),
@@ -233,7 +246,7 @@ const graphAlert: Reader = (record) => {
     own: {
       ...alertWords(record),
       ...known<Partial<FlatRecord>>({
-        service: serviceOf(textOf(record["serviceSource"])),
+        service: serviceName(textOf(record["serviceSource"])),
         threatName: textOf(record["threatDisplayName"]),
         actor: textOf(record["actorDisplayName"]),
         createdTime: timeOf(record["createdDateTime"]),
@@ -256,7 +269,7 @@ const xdrAlert: Reader = (record) => ({
   own: {
     ...alertWords(record),
     ...known<Partial<FlatRecord>>({
-      service: serviceOf(textOf(record["serviceSource"])),
+      service: serviceName(textOf(record["serviceSource"])),
       actor: textOf(record["actorName"]),
       createdTime: timeOf(record["creationTime"]),
       firstActivityTime: timeOf(record["firstActivity"]),
@@ -337,7 +350,7 @@ const siemAlert: Reader = (record) => {
       category: textOf(record["Category"]),
       severity: severityOf(record["Severity"]),
       service: "microsoftDefenderForEndpoint",
-      detectionSource: textOf(record["Source"]),
+      detectionSource: spelled("detectionSource", textOf(record["Source"])),
       detectorId: textOf(record["IoaDefinitionId"]) ?? textOf(record["IoaDefinitiondId"]),
       createdTime: timeOf(record["AlertTime"]),
       alertUrl: textOf(record["LinkToWDATP"]),
@@ -356,9 +369,9 @@ const incident: Reader = (record) => ({
     title: textOf(record["displayName"]) ?? textOf(record["incidentName"]),
     description: textOf(record["description"]) ?? textOf(record["summary"]),
     severity: severityOf(record["severity"]),
-    status: textOf(record["status"]),
-    classification: textOf(record["classification"]),
-    determination: textOf(record["determination"]),
+    status: spelled("status", textOf(record["status"])),
+    classification: spelled("classification", textOf(record["classification"])),
+    determination: spelled("determination", textOf(record["determination"])),
     assignedTo: textOf(record["assignedTo"]),
     createdTime: timeOf(record["createdDateTime"]) ?? timeOf(record["createdTime"]),
     incidentUrl: textOf(record["incidentWebUrl"]) ?? textOf(record["incidentUri"]),
@@ -463,6 +476,7 @@ export const FLAT_FIELDS = {
   cloud: "text",
   stream: "text",
   change: "text",
+  updated: "number",
   found: "text",
   key: "text",
   kind: "text",
@@ -480,6 +494,7 @@ export const FLAT_FIELDS = {
   classification: "text",
   determination: "text",
   reason: "text",
+  action: "text",
   service: "text",
   detectionSource: "text",
   detectorId: "text",
@@ -577,6 +592,8 @@ export function flatten(delivery: Delivery): FlatView {
   const { tenant, stream, change, found, key, record } = delivery;
   const object = recordObject(record.body, stream === "alerts" ? NOT_MAPPED : undefined);
   const { own, devices, items } = (record.kind === "incident" ? incident : READERS[stream])(object, delivery);
+  const action = actionOf([...items, ...devices]);
+  if (action !== undefined) own.action = action;
   const lastUpdateTime = msFromTicks(record.updated);
   const reason = reasonOf(own);
   const evidenceCount = items.length + devices.length + unreadEvidence(record);
@@ -587,11 +604,12 @@ export function flatten(delivery: Delivery): FlatView {
     cloud: tenant.cloud,
     stream,
     change,
+    updated: change === "updated" ? 1 : 0,
     found,
     key,
     kind: record.kind,
     eventClassId:
-      record.kind === "incident" ? "incident" : record.kind === "row" ? "hunting" : `alert:${own.service ?? "other"}`,
+      record.kind === "incident" ? "incident" : record.kind === "row" ? "hunting" : `alert:${serviceOf(own.service)}`,
     id: record.id,
     lastUpdateTime,
     ...own,
@@ -662,6 +680,9 @@ function itemRecords(
       delete record.actor;
       if (item.threatName === undefined) delete record.threatName;
     } else if (item.commandLine !== undefined) delete record.actor;
+    const action = actionOf([item]);
+    if (action === undefined) delete record.action;
+    else record.action = action;
     record.evidenceContext = itemContext(item, `${i + 1} of ${all.length}`);
     return record;
   });

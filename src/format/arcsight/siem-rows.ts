@@ -4,7 +4,7 @@
  * from the MDE SIEM API to the Microsoft Defender XDR alerts API".
  */
 import { createHash } from "node:crypto";
-import { recordObject } from "../../json/record-object.ts";
+import { memberValue, recordObject, textOf } from "../../json/record-object.ts";
 import type { Delivery } from "../../model/event.ts";
 import { formatInstant } from "../../model/instant.ts";
 import { isIpv4, isIpv6 } from "./addresses.ts";
@@ -136,12 +136,13 @@ function addresses(list: string | undefined, is: (text: string) => boolean): str
  * One row of a flat view of the delivery. `id`: what tells it from the alert's other rows; a CEF line has no
  * place for it.
  */
-export function siemRow(flat: FlatRecord, { record }: Delivery, arrivedAt: string, id: string): SiemRow {
+export function siemRow(flat: FlatRecord, delivery: Delivery, arrivedAt: string, id: string): SiemRow {
+  const { created, updated } = delivery.record;
   return {
-    AlertTime: formatInstant(record.created ?? record.updated),
+    AlertTime: formatInstant(created ?? updated),
     ComputerDnsName: flat.deviceName ?? "",
     AlertTitle: flat.title ?? "",
-    Category: flat.category ?? "",
+    Category: flat.category?.split(",", 1)[0] ?? "",
     Severity: flat.severity === undefined ? "" : (CAPITAL_SEVERITY[flat.severity] ?? "UnSpecified"),
     AlertId: flat.id,
     Actor: flat.actor ?? "",
@@ -165,7 +166,7 @@ export function siemRow(flat: FlatRecord, { record }: Delivery, arrivedAt: strin
     ThreatName: flat.threatName ?? "",
     RemediationAction: flat.remediationStatus ?? "",
     RemediationIsSuccess: REMEDIATED[flat.remediationStatus?.toLowerCase() ?? ""] ?? null,
-    Source: flat.detectionSource ?? flat.service ?? "",
+    Source: receivedSource(delivery) ?? flat.service ?? "",
     Md5: flat.md5 ?? "",
     Sha256: flat.sha256 ?? "",
     WasExecutingWhileDetected: WAS_EXECUTING[flat.detectionStatus?.toLowerCase() ?? ""] ?? null,
@@ -189,6 +190,11 @@ export function siemRow(flat: FlatRecord, { record }: Delivery, arrivedAt: strin
     ExternalId: "",
     IocUniqueId: id,
   };
+}
+
+/** As the API spells it: content for the retired API compares with the older APIs' spelling. */
+function receivedSource({ record }: Delivery): string | undefined {
+  return record.kind === "alert" ? textOf(memberValue(record.body, "detectionSource")) : undefined;
 }
 
 /**

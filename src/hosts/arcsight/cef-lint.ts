@@ -32,7 +32,7 @@ const SEVERITY = /^(?:\d|10|Unknown|Low|Medium|High|Very-High)$/;
 const TIME = /^(?:\d{10,14}|[A-Z][a-z]{2} \d{2}(?: \d{4})? \d{2}:\d{2}:\d{2}(?:\.\d{3})?(?: .+)?)$/;
 const KEY = /(?:^| )([A-Za-z0-9_.[\]-]+)=/g;
 /** Custom fields that need a label. */
-const LABELLED = /^(?:cs[1-6]|cn[1-3]|cfp[1-4]|c6a[1-4]|flexString[12]|flexDate1|deviceCustomDate[12])$/;
+const LABELLED = /^(?:cs[1-6]|cn[1-3]|cfp[1-4]|c6a[1-4]|flexString[12]|flexNumber1|flexDate1|deviceCustomDate[12])$/;
 
 export function isCefLine(line: string): boolean {
   return /(?:^|\s)CEF:\d/.test(line);
