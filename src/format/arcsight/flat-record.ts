@@ -13,6 +13,7 @@ import type { StreamName } from "../../model/stream.ts";
 import { evidenceKind } from "../splunk/classic-entities.ts";
 import { actionOf } from "./action.ts";
 import { addressesOfHost, isIpv4, isIpv6, splitDnsName } from "./addresses.ts";
+import { cutText } from "./cef-line.ts";
 import { addDirection, type Direction } from "./direction.ts";
 import {
   accountLabel,
@@ -59,6 +60,25 @@ export interface FlatRecord extends EvidenceFacts, Direction {
   service?: string;
   detectionSource?: string;
   detectorId?: string;
+  /** The product that raised the alert; Sentinel passes on alerts of any vendor. */
+  productName?: string;
+  investigationState?: string;
+  alertPolicyId?: string;
+  providerAlertId?: string;
+  /** Comma separated. */
+  systemTags?: string;
+  customTags?: string;
+  /** `name=value`, comma separated. */
+  customDetails?: string;
+  /** Newest first, each with time and author. */
+  comments?: string;
+  /** Of an incident, 0 to 100. */
+  priorityScore?: number;
+  /** The incident that this one was merged into. */
+  redirectIncidentId?: string;
+  resolvingComment?: string;
+  lastModifiedBy?: string;
+  summary?: string;
   assignedTo?: string;
   createdTime?: number;
   firstActivityTime?: number;
@@ -79,7 +99,7 @@ export interface FlatRecord extends EvidenceFacts, Direction {
   users?: string;
   resources?: string;
   /**
-   * Of an alert its hosts and users; of one item its number, verdict, remediation, roles and what has no
+   * Of an alert or incident its hosts, its users and what has no CEF key of its own; of one item its number, verdict, remediation, roles and what has no
    * member of its own.
    */
   evidenceContext?: string;
@@ -182,6 +202,12 @@ function idOf(value: unknown): string | undefined {
   return digitsOf(value) ?? textOf(value);
 }
 
+/** Not one of 64 bits: what no double holds is not a score. */
+function smallNumber(value: unknown): number | undefined {
+  const number = wholeNumber(value);
+  return typeof number === "number" ? number : undefined;
+}
+
 function lower(value: unknown): string | undefined {
   return textOf(value)?.toLowerCase();
 }
@@ -189,6 +215,33 @@ function lower(value: unknown): string | undefined {
 function listOf(value: unknown): string | undefined {
   const texts = Array.isArray(value) ? value.map(textOf).filter((text) => text !== undefined) : [];
   return texts.length > 0 ? texts.join(",") : undefined;
+}
+
+/** A dictionary on one line. */
+function detailsOf(value: unknown): string | undefined {
+  if (!isObject(value)) return undefined;
+  const parts = Object.entries(value).flatMap(([name, given]) => {
+    const text = textOf(given) ?? digitsOf(given) ?? (given === null || given === "" ? "" : JSON.stringify(given));
+    return text === "" ? [] : [`${name}=${text}`];
+  });
+  return listed(parts, ", ");
+}
+
+/** Members as Graph and the older APIs name them. */
+function commentsOf(value: unknown): string | undefined {
+  if (!Array.isArray(value) || value.length === 0) return undefined;
+  const comments = objectsOf(value).flatMap((one) => {
+    const comment = textOf(one["comment"]);
+    if (comment === undefined) return [];
+    const at = textOf(one["createdDateTime"]) ?? textOf(one["createdTime"]);
+    const by = textOf(one["createdByDisplayName"]) ?? textOf(one["createdBy"]);
+    const head = [at, by].filter((part) => part !== undefined).join(" ");
+    return [{ ms: timeOf(at) ?? 0, text: head === "" ? comment : `${head}: ${comment}` }];
+  });
+  return listed(
+    comments.toSorted((a, b) => b.ms - a.ms).map(({ text }) => text),
+    " | ",
+  );
 }
 
 /** Drops what is undefined, so that a member is there or not. */
@@ -219,6 +272,13 @@ function alertWords(record: JsonObject): Partial<FlatRecord> {
     determination: spelled("determination", textOf(record["determination"])),
     detectionSource: spelled("detectionSource", textOf(record["detectionSource"])),
     detectorId: textOf(record["detectorId"]),
+    productName: textOf(record["productName"]),
+    investigationState: spelled("investigationState", textOf(record["investigationState"])),
+    alertPolicyId: textOf(record["alertPolicyId"]),
+    providerAlertId: textOf(record["providerAlertId"]),
+    systemTags: listOf(record["systemTags"]),
+    customDetails: detailsOf(record["customDetails"]),
+    comments: commentsOf(record["comments"]),
     assignedTo: textOf(record["assignedTo"]),
     incidentId: idOf(record["incidentId"]),
     threatFamily: textOf(record["threatFamilyName"]),
@@ -372,6 +432,14 @@ const incident: Reader = (record) => ({
     status: spelled("status", textOf(record["status"])),
     classification: spelled("classification", textOf(record["classification"])),
     determination: spelled("determination", textOf(record["determination"])),
+    priorityScore: smallNumber(record["priorityScore"]),
+    redirectIncidentId: idOf(record["redirectIncidentId"]),
+    systemTags: listOf(record["systemTags"]),
+    customTags: listOf(record["customTags"]) ?? listOf(record["tags"]),
+    comments: commentsOf(record["comments"]),
+    resolvingComment: textOf(record["resolvingComment"]),
+    lastModifiedBy: textOf(record["lastModifiedBy"]),
+    summary: textOf(record["summary"]),
     assignedTo: textOf(record["assignedTo"]),
     createdTime: timeOf(record["createdDateTime"]) ?? timeOf(record["createdTime"]),
     incidentUrl: textOf(record["incidentWebUrl"]) ?? textOf(record["incidentUri"]),
@@ -498,6 +566,19 @@ export const FLAT_FIELDS = {
   service: "text",
   detectionSource: "text",
   detectorId: "text",
+  productName: "text",
+  investigationState: "text",
+  alertPolicyId: "text",
+  providerAlertId: "text",
+  systemTags: "text",
+  customTags: "text",
+  customDetails: "text",
+  priorityScore: "number",
+  redirectIncidentId: "text",
+  lastModifiedBy: "text",
+  resolvingComment: "text",
+  comments: "text",
+  summary: "text",
   assignedTo: "text",
   incidentId: "text",
   alertUrl: "text",
@@ -617,9 +698,42 @@ export function flatten(delivery: Delivery): FlatView {
     ...(evidenceCount === 0 ? {} : { evidenceCount }),
   });
   return {
-    summary: summaryOf(withoutEvidence(), devices, items),
+    summary: withOwnContext(summaryOf(withoutEvidence(), devices, items)),
     perItem: () => itemRecords(withoutEvidence, devices, items),
   };
+}
+
+/** Members that only `evidenceContext` brings to CEF, before and after the names of hosts and users. */
+const CONTEXT_BEFORE = [
+  ["Product", "productName"],
+  ["Investigation", "investigationState"],
+] as const;
+const CONTEXT_AFTER = [
+  ["Assigned to", "assignedTo"],
+  ["System tags", "systemTags"],
+  ["Policy", "alertPolicyId"],
+  ["Provider's alert", "providerAlertId"],
+  ["Custom details", "customDetails"],
+  ["Resolving comment", "resolvingComment"],
+  ["Comments", "comments"],
+  ["Summary", "summary"],
+] as const;
+
+function withOwnContext(record: FlatRecord): FlatRecord {
+  let context = "";
+  const add = (text: string): void => {
+    context += context === "" ? text : `; ${text}`;
+  };
+  for (const [label, name] of CONTEXT_BEFORE) if (record[name] !== undefined) add(`${label}: ${record[name]}`);
+  if (record.evidenceContext !== undefined) add(record.evidenceContext);
+  for (const [label, name] of CONTEXT_AFTER) {
+    const text = record[name];
+    // What stands in another field already is not written again.
+    if (text === undefined || text === record.id || text === record.description) continue;
+    add(`${label}: ${text}`);
+  }
+  if (context !== "") record.evidenceContext = cutText(context, CONTEXT_MAX);
+  return record;
 }
 
 /** The record with the first evidence of each kind, and the names of all. */
