@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { lineLog } from "../src/format/log-line.ts";
 import { collectOnce } from "../src/main/collect-command.ts";
 import { readConfiguration } from "../src/main/configuration.ts";
+import { commandLines } from "../src/model/command-line.ts";
 import { runScript, ScriptProblem } from "./build/project.ts";
 import { type Exchange, recordingHttp } from "./record/recorder.ts";
 
@@ -59,6 +60,7 @@ async function main(): Promise<void> {
       configuration,
       { stream: values.stream, through: (http) => recordingHttp(http, keep, () => Date.now()) },
       log,
+      commandLines({ program: ["defender-mssp"], shell: "posix", flags: { config }, secrets: "files" }),
     );
     process.stderr.write(
       `${exchanges} exchanges are in ${out}, customer's records included; "npm run scrub" makes a fixture of it.\n`,

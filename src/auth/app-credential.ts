@@ -27,6 +27,7 @@ function missing(stanza: Stanza, what: string): Failure {
     retry: { when: "never" },
     area: "sign-in",
     say: `${stanza.tenantName} has no ${what}, so nobody can sign in for it.`,
-    nextStep: "Set client_id with client_secret or certificate, name a credential, or sign in with `token acquire`.",
+    nextStep:
+      "Set client_id with client_secret or certificate, name a credential, or sign in: run `defender-mssp token acquire`.",
   });
 }

@@ -1,5 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { createPrivateKey, X509Certificate } from "node:crypto";
+import { quotedForPosix } from "../model/command-line.ts";
 import { Failure } from "../model/failure.ts";
 
 /** A private key with its certificate, as MSAL wants them. */
@@ -37,7 +38,7 @@ export function certificatePairs(pem: string, name: string): readonly Certificat
     throw encrypted
       ? unusable(
           `The private key in ${name} is encrypted.`,
-          "Remove the passphrase with `openssl pkcs8 -topk8 -nocrypt`, and let only this program's account read the file.",
+          `Write the key without its passphrase, put it into the file instead, and let only this program's account read it: \`openssl pkey -in ${quotedForPosix(name)} -out key.pem\`.`,
         )
       : unusable(
           `${name} contains a certificate but not its private key.`,

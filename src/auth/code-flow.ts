@@ -98,7 +98,7 @@ function readLanding(
     throw wrong(
       "redirect-unreadable",
       "This address is the answer to a consent, not to a sign-in.",
-      "Open the link above to sign in. Pass this address to `consent-url --answer` instead.",
+      `Open the link above to sign in. To check a consent, run \`defender-mssp consent-url --customer ${JSON.stringify(expected.stanza.tenantName)} --answer\`.`,
     );
   const home = new URL(expected.redirectUri);
   if (url.origin !== home.origin || url.pathname !== home.pathname) {
@@ -141,7 +141,7 @@ async function exchangeV2(
     credential,
     audience: held.audience,
     grant: { kind: "code", code: held.code, verifier: held.verifier, redirectUri },
-    subject: { customer: stanza.tenantName, clientId: credential.clientId },
+    subject: { customer: stanza.tenantName, clientId: credential.clientId, credential: stanza.credential },
     keep: (token) => {
       refreshToken = token;
       return Promise.resolve();

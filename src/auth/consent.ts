@@ -74,7 +74,7 @@ export function readConsent(landed: string, who: Who, clientId: string): { reado
     throw refused(
       "consent-unreadable",
       "This address is the answer to a sign-in, not to a consent.",
-      "Paste it into `token acquire`.",
+      "Paste it where `defender-mssp token acquire` asks for it.",
     );
   if (query.get("admin_consent")?.toLowerCase() !== "true")
     throw refused(
@@ -88,7 +88,7 @@ export function readConsent(landed: string, who: Who, clientId: string): { reado
     throw refused(
       "consent-other-link",
       "This consent belongs to another link: its state does not match this customer and app.",
-      "Send the customer the link that `consent-url` prints for this customer.",
+      "Send the customer the link that `defender-mssp consent-url` prints.",
     );
   }
   const tenantId = tenantIdFrom(query.get("tenant") ?? "");

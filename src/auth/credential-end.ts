@@ -10,6 +10,8 @@ export interface SignInParts {
   readonly refreshToken?: { readonly age: TokenAge } | undefined;
   /** Path of the PEM file; read at each check, because a rollover replaces it. */
   readonly certificate?: string | undefined;
+  /** The name of the shared credential, if the client secret is one's. */
+  readonly credential?: string | undefined;
   /** When the client secret ends, as noted when it was stored. */
   readonly secretEndsMs?: number | undefined;
   /** The secret stands in the customer's own settings, not in a shared credential. */
@@ -62,7 +64,7 @@ export function credentialWarnings(parts: SignInParts, nowMs: number): readonly 
         `The client secret of ${parts.tenantName} ${secret.say}.`,
         parts.isOwnSecret === true
           ? "Create a new client secret for the app. Write it into `client_secret` and its end into `secret_expires`."
-          : "Create a new client secret for the app and store it: `defender-mssp credential set NAME --expires DATE`.",
+          : `Create a new client secret for the app and store it: \`defender-mssp credential set ${parts.credential ?? "NAME"}\`. It asks for the new end date.`,
       ),
     );
   }

@@ -136,7 +136,7 @@ export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly Docto
             area: "sign-in",
             say: wrong.say,
             nextStep: consent
-              ? `Send the customer's administrator the link that \`defender-mssp consent-url --customer "${stanza.name}"\` prints.`
+              ? `Send the customer's administrator the link that \`defender-mssp consent-url --customer ${JSON.stringify(stanza.name)}\` prints.`
               : wrong.nextStep,
           });
         },

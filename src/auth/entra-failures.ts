@@ -100,7 +100,7 @@ export const OAUTH_ERRORS: readonly OAuthErrorRow[] = [
     "app-not-allowed",
     "operator",
     "app {app} is not allowed to sign in this way in the tenant of {customer}",
-    "Check `client_id` and `tenant_id`, then check the app's manifest: `defender-mssp register --check FILE`.",
+    "Check `client_id` and `tenant_id`, then check the app's manifest: `defender-mssp register --check manifest.json`.",
   ),
   row(
     "invalid_resource",
@@ -534,6 +534,8 @@ function advice(numbers: readonly number[], code: FailureCode, actor: Actor, say
 export interface SignInSubject {
   readonly customer: string;
   readonly clientId: string;
+  /** The name of the shared credential, if the app is one. */
+  readonly credential?: string | undefined;
   /** Some numbers stand for a refresh token and for a sign-in code alike. */
   readonly redeeming?: "code";
   /** Another customer's tenant issues tokens to the app, so the app and its settings are right. */
@@ -602,7 +604,7 @@ export function failureFromEntra(answer: TokenAnswer, subject: SignInSubject): F
     actor: chosen.actor,
     retry,
     say: `${capital(chosen.say, subject)}${number === undefined ? "" : ` (AADSTS${number})`}.${passing && answer.waitNote ? ` ${answer.waitNote}` : ""}`,
-    nextStep: filled(chosen.nextStep, subject),
+    nextStep: filled(storingIn(chosen.nextStep, subject), subject),
     status: answer.status,
     ...(passing ? {} : { area: "sign-in" }),
     cause: new Error(support(answer)),
@@ -631,8 +633,21 @@ function unknownError(
   };
 }
 
+/** A client secret is stored where the customer has it: in the shared credential, or in its own setting. */
+function storingIn(nextStep: string, { credential }: SignInSubject): string {
+  return nextStep.replace(
+    "Store it with `defender-mssp credential set NAME` or in `client_secret`.",
+    credential === undefined
+      ? "Store it in `client_secret` of {customer}."
+      : `Store it: run \`defender-mssp credential set ${JSON.stringify(credential)}\`.`,
+  );
+}
+
 function filled(template: string, subject: SignInSubject): string {
-  return template.replaceAll("{customer}", subject.customer).replaceAll("{app}", subject.clientId);
+  return template
+    .replaceAll('"{customer}"', () => JSON.stringify(subject.customer))
+    .replaceAll("{customer}", () => subject.customer)
+    .replaceAll("{app}", () => subject.clientId);
 }
 
 /** Capitalises the first letter, unless the sentence begins with the customer's name. */

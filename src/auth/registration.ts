@@ -2,6 +2,7 @@ import { CLOUDS } from "../model/cloud.ts";
 import type { Permission } from "../model/permissions.ts";
 import { permissionName, permissionsOf } from "../model/permissions.ts";
 import type { Registration, RegistrationPlan } from "../model/sign-in.ts";
+import { CERTIFICATE_FILE, CREDENTIAL } from "../model/sign-in.ts";
 import { API_IDENTITIES } from "./api-identities.ts";
 
 interface ResourceAccess {
@@ -87,8 +88,10 @@ function portalSteps(plan: RegistrationPlan): readonly string[] {
       ? "Certificates & secrets > New client secret. Copy its value (not its ID) now: the portal shows it only once."
       : "Certificates & secrets > Certificates > Upload certificate: the public part (.cer or .pem) of an RSA certificate of at least 2048 bits.",
     "Overview: copy the Application (client) ID.",
-    `Store both once for all customers: defender-mssp credential set NAME --client-id ID${plan.proof === "secret" ? " (it asks for the client secret)" : " --certificate FILE"}.`,
-    "For each customer: defender-mssp consent-url --customer NAME.",
+    plan.proof === "secret"
+      ? `Store both once for all customers: run \`defender-mssp credential set ${CREDENTIAL}\`. It asks for the ID and the client secret.`
+      : `Store both once for all customers: run \`defender-mssp credential set ${CREDENTIAL} --certificate ${CERTIFICATE_FILE}\`. It asks for the ID.`,
+    `For each customer, send the link that \`defender-mssp consent-url --tenant-id contoso.onmicrosoft.com --credential ${CREDENTIAL}\` prints, with the customer's own domain.`,
   ];
   return steps.map((step, n) => `${n + 1}. ${step}`);
 }

@@ -59,7 +59,7 @@ export function createSignInService(parts: SignInServiceParts): SignInService {
       credential,
       audience: audienceOf(api, stanza.cloud, stanza.resource),
       grant,
-      subject: { customer: stanza.tenantName, clientId: credential.clientId },
+      subject: { customer: stanza.tenantName, clientId: credential.clientId, credential: stanza.credential },
       keep,
       ...(answerWithinMs === undefined ? {} : { answerWithinMs }),
     });
@@ -143,7 +143,7 @@ function grantOf(stanza: Stanza): Grant {
     retry: { when: "never" },
     area: "sign-in",
     say: `Nobody has signed in for ${stanza.tenantName} yet.`,
-    nextStep: `Run \`defender-mssp token acquire --customer "${stanza.name}"\` to sign in.`,
+    nextStep: `Run \`defender-mssp token acquire --customer ${JSON.stringify(stanza.name)}\` to sign in.`,
   });
 }
 

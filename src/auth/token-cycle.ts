@@ -29,7 +29,7 @@ export interface TokenCyclesOptions {
 export interface CustomerSignIn {
   /** With the resolved GUID. */
   readonly tenant: Tenant;
-  readonly stanza: Pick<Stanza, "name" | "endpoints" | "route" | "resource">;
+  readonly stanza: Pick<Stanza, "name" | "credential" | "endpoints" | "route" | "resource">;
   /**
    * The API's audience from the cloud table (`graphAudience` and so on); the setting `resource` overrides it.
    */
@@ -165,7 +165,7 @@ class Cycle implements TokenSource {
           this.#lock.publicWith === credential ? { kind: "public", clientId: credential.clientId } : credential,
         audience: stanza.resource ?? audience,
         grant,
-        subject: { customer: tenant.name, clientId: credential.clientId },
+        subject: { customer: tenant.name, clientId: credential.clientId, credential: stanza.credential },
         keep: async (rotated) => {
           await vault?.store(rotated, { refused: this.#lock.refused });
           this.#lock.refused = false;

@@ -1,3 +1,4 @@
+import { quotedForPosix } from "../model/command-line.ts";
 import type { Reading } from "./kinds.ts";
 
 /** Looks up secrets by reference; each method returns undefined if it finds nothing. */
@@ -59,7 +60,10 @@ function fromFile(path: string, files: SecretReader): Reading<FoundSecret> {
   if (!file.openToOthers) return found(value);
   return {
     ok: true,
-    value: { value, warning: `the secret file ${path} can be read by other accounts; run chmod 600 ${path}` },
+    value: {
+      value,
+      warning: `the secret file ${path} can be read by other accounts; run \`chmod 600 ${quotedForPosix(path)}\``,
+    },
   };
 }
 

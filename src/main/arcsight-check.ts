@@ -52,27 +52,33 @@ export async function arcSightCheck(
   const { config, stanzas, stateDir } = chosen;
   const log = logOf(chosen);
   const stop = stopSignal().signal;
-  const lines: CheckLine[] = [...settingsLines(config)];
+  const found: CheckLine[] = [...settingsLines(config)];
   const failures: Failure[] = [];
   const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
   const builder = fileCustomers(stateDir, { http, log, globals: config.settings.globals });
-  const clockFailure = await addClockLine(lines, stanzas, { http, clock, stop });
+  const clockFailure = await addClockLine(found, stanzas, { http, clock, stop });
   if (clockFailure !== undefined) failures.push(clockFailure);
   for (const stanza of stanzas) {
     try {
-      lines.push(...(await customerLines(builder, stanza, { http, clock, stop })));
+      found.push(...(await customerLines(builder, stanza, { http, clock, stop })));
     } catch (error) {
       if (!isFailure(error)) throw error;
       failures.push(error);
-      lines.push(failedLine(stanza.name, error.area === "sign-in" ? "sign-in" : "alerts", error));
+      found.push(failedLine(stanza.name, error.area === "sign-in" ? "sign-in" : "alerts", error));
     }
   }
   const ports = { disk: realDisk, clock: realClock, platform: process.platform };
   for (const output of config.outputs)
-    lines.push(
+    found.push(
       await testEventLine(output, { ports, clock: realClock, dialer: realDialer, hostName: hostname(), stop }),
     );
   await http.close().catch(() => undefined);
+  const { commands } = chosen;
+  const lines = found.map((line) => ({
+    ...line,
+    say: commands.inText(line.say, line.of),
+    next_step: commands.inText(line.next_step, line.of),
+  }));
   process.stdout.write(options.json ? lines.map((line) => `${JSON.stringify(line)}\n`).join("") : checkTable(lines));
   return checkExit(lines, failures);
 }

@@ -5,6 +5,7 @@ import { settingsRefused } from "../config/settings.ts";
 import { lineLog, timedLevel } from "../format/log-line.ts";
 import type { ArcSightConfig } from "../hosts/arcsight/index.ts";
 import { openOutputs, openServe, readArcSightConfig, realDialer, realSecretReader } from "../hosts/arcsight/index.ts";
+import { type CommandLines, type CommandPlace, commandLines, logWithCommands } from "../model/command-line.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { asFailure, EXIT, exitCodeOf, isFailure } from "../model/failure.ts";
 import type { Log } from "../model/ports.ts";
@@ -34,6 +35,8 @@ export interface ArcSightFlags {
   /** Settings given as flags; they override the file's. */
   readonly overrides: Readonly<Record<string, string>>;
   readonly environment: NodeJS.ProcessEnv;
+  /** Where printed commands are pasted. */
+  readonly place: CommandPlace;
 }
 
 /** The configuration with the requested customers. */
@@ -45,6 +48,7 @@ export interface Chosen {
   /** Of the configuration and the files that it names. */
   readonly stamps: FileStamps;
   readonly stateDir: string;
+  readonly commands: CommandLines;
 }
 
 /**
@@ -175,7 +179,7 @@ async function collectInto(
   log: Log,
   openDestination: () => Destination,
 ): Promise<ExitCode> {
-  const { config, stanzas, misconfigured, stateDir } = chosen;
+  const { config, stanzas, misconfigured, stateDir, commands } = chosen;
   const { globals, refused } = config.settings;
   const configured = [...config.settings.stanzas, ...refused];
   const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
@@ -194,7 +198,7 @@ async function collectInto(
       openDestination,
       limits: { finishPagesMs: FINISH_PAGES_MS },
       globals,
-      world: realCollectorWorld(http, log),
+      world: realCollectorWorld(http, log, commands),
       stop,
     });
   } catch (error) {
@@ -232,16 +236,18 @@ export async function choose(flags: ArcSightFlags): Promise<Chosen> {
       [stanza.name, stanza.tenantName, stanza.tenantId].some((one) => one.toLowerCase() === name.toLowerCase()),
     );
   const stanzas = config.settings.stanzas.filter(isWanted);
-  const thenDo = `Then run \`defender-mssp arcsight check --config ${flags.config}\` and restart this program.`;
+  const thenDo = "Then run `defender-mssp arcsight check` and restart this program.";
   const misconfigured = config.settings.refused
     .filter(isWanted)
     .map((one) => ({ ...one, failure: settingsRefused(one, flags.config, thenDo) }));
+  const configured = new Map(config.settings.stanzas.map(({ tenantName, credential }) => [tenantName, { credential }]));
   return {
     config,
     stanzas,
     misconfigured,
     stamps,
     stateDir: flags.state ?? config.settings.globals.stateDir ?? defaultStateDir(flags.environment),
+    commands: commandLines({ ...flags.place, customer: (name) => configured.get(name) }),
   };
 }
 
@@ -266,7 +272,8 @@ function startedWith(chosen: Chosen): CheckedConfig {
 }
 
 /** On stderr, with the level that the configuration sets. */
-export function logOf({ config }: Chosen): Log {
+export function logOf({ config, commands }: Chosen): Log {
   const begin = timedLevel(() => realClock.nowMs());
-  return lineLog((line) => process.stderr.write(line), config.settings.globals.logLevel, begin);
+  const log = lineLog((line) => process.stderr.write(line), config.settings.globals.logLevel, begin);
+  return logWithCommands(log, commands);
 }

@@ -1,3 +1,4 @@
+import type { CommandLines } from "../model/command-line.ts";
 import { EXIT, type ExitCode } from "../model/failure.ts";
 import type { Http, Log } from "../model/ports.ts";
 import type { StreamName } from "../model/stream.ts";
@@ -21,7 +22,12 @@ export interface CollectFlags {
  * `collect`: one complete walk per stream of each chosen customer to stdout as JSON lines; checkpoints are
  * saved.
  */
-export async function collectOnce(configuration: Configuration, flags: CollectFlags, log: Log): Promise<ExitCode> {
+export async function collectOnce(
+  configuration: Configuration,
+  flags: CollectFlags,
+  log: Log,
+  commands: CommandLines,
+): Promise<ExitCode> {
   const stop = stopSignal().signal;
   const { settings, stanzas, stateDir } = configuration;
   const { globals } = settings;
@@ -46,7 +52,7 @@ export async function collectOnce(configuration: Configuration, flags: CollectFl
     },
     limits: { finishPagesMs: 0 },
     globals,
-    world: realCollectorWorld(http, log),
+    world: realCollectorWorld(http, log, commands),
     stop,
   });
   await collector.round();

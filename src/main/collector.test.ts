@@ -156,6 +156,7 @@ class Bench {
         clock,
         random: new FakeRandom(),
         log,
+        commands: { program: "defender-mssp", inText: (text) => text.replace("defender-mssp", "./defender-mssp") },
         heap: { usedBytes: () => 100e6, collect: () => (this.heapCollections += 1) },
       },
       stop: this.stop.signal,

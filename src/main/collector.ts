@@ -3,6 +3,7 @@ import { FIRST_HEALTH_WITHIN_MS } from "../collect/report.ts";
 import { ReportOnce } from "../collect/report-once.ts";
 import type { Customer } from "../collect/scheduler.ts";
 import { type Refusal, Scheduler } from "../collect/scheduler.ts";
+import { type CommandLines, healthWithCommands } from "../model/command-line.ts";
 import { asFailure, EXIT, type ExitCode, exitCodeOf, type Failure } from "../model/failure.ts";
 import type { FailureCode } from "../model/failure-codes.ts";
 import type { Clock, Http, Log, Random, Sink } from "../model/ports.ts";
@@ -84,6 +85,7 @@ export interface CollectorWorld {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly commands: CommandLines;
   readonly heap: Heap;
 }
 
@@ -158,7 +160,7 @@ export class Collector {
    */
   static async open(parts: CollectorParts): Promise<Collector> {
     const { customers, globals, world, stop } = parts;
-    const { version, clock, random, log } = world;
+    const { version, clock, random, log, commands } = world;
     let state: StateFolder | undefined;
     let destination: Destination | undefined;
     try {
@@ -168,7 +170,7 @@ export class Collector {
       const scheduler = await Scheduler.open({
         customers: built.customers,
         state,
-        sink: destination.sink,
+        sink: withCommands(destination.sink, commands),
         replayMib: globals.replayMib,
         concurrency: globals.concurrency,
         version,
@@ -435,6 +437,18 @@ interface Opened extends Built {
   readonly state: StateFolder;
   readonly destination: Destination;
   readonly scheduler: Scheduler;
+}
+
+/** Health leaves with the commands as they run on this host. */
+function withCommands(sink: Sink, commands: CommandLines): Sink {
+  const { kind, hugeMostBytes } = sink;
+  return {
+    kind,
+    ...(hugeMostBytes === undefined ? {} : { hugeMostBytes }),
+    write: (batch) => sink.write(batch),
+    ...(sink.writeHuge ? { writeHuge: sink.writeHuge.bind(sink) } : {}),
+    health: (event) => sink.health(healthWithCommands(event, commands)),
+  };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

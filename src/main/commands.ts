@@ -4,16 +4,23 @@ import { settingFlags, valuesFromFlags } from "../config/flags.ts";
 import { decodedText } from "../config/text-encoding.ts";
 import { lineLog } from "../format/log-line.ts";
 import { addOnboardingCommands } from "../hosts/cli/onboarding-commands.ts";
+import type { CommandLines, ConfiguredCustomer } from "../model/command-line.ts";
+import { commandLines, logWithCommands } from "../model/command-line.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, exitCodeOf, Failure, isFailure } from "../model/failure.ts";
 import type { Log, LogLevel } from "../model/ports.ts";
+import { placeOf } from "./command-place.ts";
 import type { Configuration } from "./configuration.ts";
 import { readConfiguration, settingsFailure } from "./configuration.ts";
 import { VERSION, warnOfDistrusted } from "./world.ts";
 
 /** A command's result: yargs handlers return nothing, so they store their exit code here. */
-interface Ending {
+export interface Ending {
   code: ExitCode;
+  /** How this command line prints commands; complete once its flags are read. */
+  commands: CommandLines;
+  /** What the configuration says of each customer, once it is read. */
+  readonly configured: Map<string, ConfiguredCustomer>;
 }
 
 const SHARED = {
@@ -54,16 +61,42 @@ const REPEATABLE: ReadonlySet<string> = new Set(["_", "customer", "stream", "red
  * Runs one command. Errors go to stderr, one sentence each; the exit code names who must act (see --help).
  */
 export async function runCommand(argv: readonly string[], distrusted: readonly string[]): Promise<ExitCode> {
-  const ending: Ending = { code: EXIT.done };
-  const log = lineLog(
-    (line) => process.stderr.write(line),
-    (process.env.DEFENDER_MSSP_LOG_LEVEL as LogLevel | undefined) ?? "info",
+  const ending: Ending = {
+    code: EXIT.done,
+    commands: commandLines(placeOf({}, { typed: true })),
+    configured: new Map(),
+  };
+  const log = logWithCommands(
+    lineLog(
+      (line) => process.stderr.write(line),
+      (process.env.DEFENDER_MSSP_LOG_LEVEL as LogLevel | undefined) ?? "info",
+    ),
+    { inText: (text, customer) => ending.commands.inText(text, customer) },
   );
   warnOfDistrusted(distrusted, { warn: (message, fields) => log.debug(message, fields) });
+  try {
+    await commandParser(argv, ending, log, distrusted).parseAsync();
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    for (const line of error.say.split("\n")) log.error(line);
+    if (error.nextStep) log.error(error.nextStep);
+    return exitCodeOf(error);
+  }
+  return ending.code;
+}
+
+/** Every command with its flags. */
+export function commandParser(argv: readonly string[], ending: Ending, log: Log, distrusted: readonly string[]): Argv {
   const parser = yargs([...argv])
     // no_proxy is a setting: --no-proxy names hosts and does not negate --proxy.
     .parserConfiguration({ "boolean-negation": false })
-    .scriptName("defender-mssp")
+    .scriptName(ending.commands.program)
+    .middleware((args) => {
+      ending.commands = commandLines({
+        ...placeOf(args, { typed: true, ...secretsOf(args._) }),
+        customer: (name) => ending.configured.get(name),
+      });
+    })
     .usage(
       "$0 <command> [options]\n\nPulls Microsoft Defender alerts and incidents of many customers' tenants into Splunk and ArcSight.",
     )
@@ -84,23 +117,17 @@ export async function runCommand(argv: readonly string[], distrusted: readonly s
     )
     .exitProcess(false)
     .fail((message, error) => {
+      // A flag without its value is an error of yargs' own.
+      if (error && error.name !== "YError") throw error;
       // Thrown, because yargs runs the command all the same when this returns.
-      throw error ?? misused(message, argv);
+      throw misused(message, argv);
     });
   addCollect(parser, ending, log);
   addHunt(parser, ending, log);
   addSplunk(parser, ending, distrusted);
   addArcSight(parser, ending, distrusted, log);
   addOnboarding(parser, ending, log);
-  try {
-    await parser.parseAsync();
-  } catch (error) {
-    if (!isFailure(error)) throw error;
-    for (const line of error.say.split("\n")) log.error(line);
-    if (error.nextStep) log.error(error.nextStep);
-    return exitCodeOf(error);
-  }
-  return ending.code;
+  return parser;
 }
 
 /** In one line: a page of help would hide what is wrong. */
@@ -151,9 +178,12 @@ function addCollect(parser: Argv, ending: Ending, log: Log): void {
           "Secrets are never flags: they come from the configuration or from DEFENDER_MSSP_CLIENT_SECRET and DEFENDER_MSSP_REFRESH_TOKEN. Health goes to stderr.",
         ),
     async (args) => {
-      const configuration = await configurationOf(args, log);
+      const configuration = await configurationOf(args, log, ending);
       const { collectOnce } = await import("./collect-command.ts");
-      ending.code = counting(configuration.refused, await collectOnce(configuration, { stream: args.stream }, log));
+      ending.code = counting(
+        configuration.refused,
+        await collectOnce(configuration, { stream: args.stream }, log, ending.commands),
+      );
     },
   );
 }
@@ -182,7 +212,7 @@ function addHunt(parser: Argv, ending: Ending, log: Log): void {
         .example('$0 hunt --config inputs.conf --query "Encoded PowerShell" --since 7d', "one table over all customers")
         .epilogue("With --json each row is a line as `collect` writes it."),
     async (args) => {
-      const configuration = await configurationOf(args, log);
+      const configuration = await configurationOf(args, log, ending);
       const { hunt } = await import("./hunt-command.ts");
       const { since, limit } = args;
       ending.code = counting(
@@ -191,6 +221,11 @@ function addHunt(parser: Argv, ending: Ending, log: Log): void {
       );
     },
   );
+}
+
+/** Commands that read secrets from the state folder, whatever holds the settings. */
+function secretsOf([command]: readonly (string | number)[]): { readonly secrets?: "files" } {
+  return command === "collect" || command === "hunt" || command === "arcsight" ? { secrets: "files" } : {};
 }
 
 /** A customer with invalid settings counts as failed, even if all others are done. */
@@ -203,10 +238,10 @@ const readProperties: Parameters<typeof readConfiguration>[1] = async (latin1Tex
   return rawFromProperties(latin1Text, file, realSecretReader(process.env, process.platform));
 };
 
-function plainConfiguration(args: Readonly<Record<string, unknown>>): Promise<Configuration> {
+async function plainConfiguration(args: Readonly<Record<string, unknown>>, ending: Ending): Promise<Configuration> {
   const text = (name: string): string | undefined => (typeof args[name] === "string" ? args[name] : undefined);
   const customer = args["customer"];
-  return readConfiguration(
+  const configuration = await readConfiguration(
     {
       config: text("config"),
       customer: Array.isArray(customer) ? customer.map(String) : undefined,
@@ -216,6 +251,12 @@ function plainConfiguration(args: Readonly<Record<string, unknown>>): Promise<Co
     },
     readProperties,
   );
+  noteCustomers(configuration, ending);
+  return configuration;
+}
+
+function noteCustomers({ settings }: Configuration, { configured }: Ending): void {
+  for (const { tenantName, credential } of settings.stanzas) configured.set(tenantName, { credential });
 }
 
 async function configurationOf(
@@ -225,11 +266,13 @@ async function configurationOf(
     state?: string | undefined;
   },
   log: Log,
+  ending: Ending,
 ): Promise<Configuration> {
   const configuration = await readConfiguration(
     { config: args.config, customer: args.customer, state: args.state, argv: args, environment: process.env },
     readProperties,
   );
+  noteCustomers(configuration, ending);
   for (const line of configuration.log) log.warn(line);
   return configuration;
 }
@@ -247,7 +290,8 @@ function addOnboarding(parser: Argv, ending: Ending, log: Log): void {
     finish,
     async open() {
       const { onboardingServices } = await import("./onboarding.ts");
-      return onboardingServices({ log, finish, configuration: (flags) => plainConfiguration(flags) });
+      const { commands } = ending;
+      return onboardingServices({ log, commands, finish, configuration: (flags) => plainConfiguration(flags, ending) });
     },
   });
 }
@@ -305,7 +349,7 @@ function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[]
             .example("$0 arcsight run --config /etc/defender-mssp/defender-mssp.properties", "what the service runs"),
         async (args) => {
           const { arcSightRun } = await import("./arcsight-command.ts");
-          ending.code = await arcSightRun(arcSightFlags(args), { once: args.once }, distrusted);
+          ending.code = await arcSightRun(arcSightFlags(args, { typed: false }), { once: args.once }, distrusted);
         },
       )
       .command(
@@ -320,7 +364,7 @@ function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[]
             ),
         async (args) => {
           const { arcSightServe } = await import("./arcsight-command.ts");
-          ending.code = await arcSightServe(arcSightFlags(args), distrusted);
+          ending.code = await arcSightServe(arcSightFlags(args, { typed: false }), distrusted);
         },
       )
       .command(
@@ -329,7 +373,7 @@ function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[]
         (c) => c.options({ ...SHARED, ...JSON_FLAG, config }).options(settingFlags("arcsight")),
         async (args) => {
           const { arcSightCheck } = await import("./arcsight-check.ts");
-          ending.code = await arcSightCheck(arcSightFlags(args), { json: Boolean(args.json) });
+          ending.code = await arcSightCheck(arcSightFlags(args, { typed: true }), { json: Boolean(args.json) });
         },
       )
       .command(
@@ -349,7 +393,8 @@ function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[]
   );
 }
 
-function arcSightFlags(args: Readonly<Record<string, unknown>>) {
+/** @param options `typed`: somebody reads the output where the command was typed; a log is read anywhere. */
+function arcSightFlags(args: Readonly<Record<string, unknown>>, { typed }: { readonly typed: boolean }) {
   const text = (name: string): string | undefined => (typeof args[name] === "string" ? args[name] : undefined);
   const customer = args["customer"];
   return {
@@ -358,5 +403,6 @@ function arcSightFlags(args: Readonly<Record<string, unknown>>) {
     state: text("state"),
     overrides: valuesFromFlags(args),
     environment: process.env,
+    place: placeOf(args, { typed, secrets: "files" }),
   };
 }

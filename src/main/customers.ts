@@ -314,6 +314,7 @@ function credentialReport(signIn: CustomerSignIn): CredentialReport {
       tenantName: stanza.tenantName,
       refreshToken: presentVault,
       certificate: stanza.certificate,
+      credential: stanza.credential,
       secretEndsMs: stanza.certificate === undefined ? secretEndsMs(stanza) : undefined,
       isOwnSecret: stanza.secretExpires !== undefined,
     };

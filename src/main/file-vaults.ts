@@ -1,9 +1,9 @@
 import type { Clock, Log } from "../model/ports.ts";
-import type { Stanza } from "../model/stanza.ts";
+import { needsSharedCredential, type Stanza } from "../model/stanza.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import { FileTokenVault, SecretFiles, tokenEntryName } from "../stores/disk/secrets.ts";
 import type { VaultOf } from "./customers.ts";
-import { needsSharedCredential, withSharedCredential } from "./stored-secrets.ts";
+import { withSharedCredential } from "./stored-secrets.ts";
 import { withRestriction } from "./windows-acl.ts";
 import { presentFingerprint } from "./world.ts";
 

@@ -1,12 +1,14 @@
 import { lineLog } from "../format/log-line.ts";
 import type { SplunkDocument, SplunkHost, SplunkRun, SplunkWorld } from "../hosts/splunk/index.ts";
 import { LOOK_EVERY_MS, openSplunkHost, readRun, runFrom, SCHEME, validate } from "../hosts/splunk/index.ts";
+import { commandLines, logWithCommands } from "../model/command-line.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { asFailure, EXIT, exitCodeOf, Failure } from "../model/failure.ts";
 import { createHttp } from "../net/http.ts";
 import { realStampOf } from "../stores/disk/file-stamps.ts";
 import { announcements } from "./announcements.ts";
 import { Collector, type StopLimits } from "./collector.ts";
+import { placeOf } from "./command-place.ts";
 import { CustomerBuilder } from "./customers.ts";
 import { diskState, realCollectorWorld } from "./real-collector.ts";
 import {
@@ -46,6 +48,7 @@ function splunkWorld(): SplunkWorld {
     fingerprintOf: presentFingerprint,
     stampOf: realStampOf,
     splunkHome: process.env.SPLUNK_HOME,
+    program: placeOf({}, { typed: false }),
     version: VERSION,
   };
 }
@@ -72,10 +75,13 @@ export async function runModularInput(distrusted: readonly string[], document?: 
     run = document ? runFrom(document, world) : await readRun(world);
   } catch (error) {
     const failure = asFailure(error);
-    lineLog(world.writeLogLine, "info").fatal(failure.say, {
-      failure: failure.code,
-      next_step: failure.nextStep || undefined,
-    });
+    logWithCommands(lineLog(world.writeLogLine, "info"), commandLines(placeOf({}, { typed: false }))).fatal(
+      failure.say,
+      {
+        failure: failure.code,
+        next_step: failure.nextStep || undefined,
+      },
+    );
     return EXIT.ourFault;
   }
   const { log } = run;
@@ -140,7 +146,7 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
       }),
       limits: LIMITS,
       globals,
-      world: realCollectorWorld(world.http, log),
+      world: realCollectorWorld(world.http, log, run.commands),
       stop,
     });
   } catch (error) {

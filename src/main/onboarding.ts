@@ -4,15 +4,16 @@ import { askTenantFacts } from "../auth/authority.ts";
 import { createSignInService } from "../auth/sign-in-service.ts";
 import { decodedText, encodingOf } from "../config/text-encoding.ts";
 import { createSourceStream } from "../defender/source-stream.ts";
+import { belongsToSplunk, looksIntoSplunk, splunkAccess } from "../hosts/cli/ask.ts";
 import { realTerminal } from "../hosts/cli/terminal.ts";
 import { resolveSecrets, Splunkd, splunkdLogin } from "../hosts/splunk/index.ts";
+import type { CommandLines } from "../model/command-line.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { Clock, Http, Log } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
-import { sealed } from "../model/sealed.ts";
 import type { DoctorCheck, FoundCustomers, OnboardingServices, SplunkAccess, Terminal } from "../model/sign-in.ts";
-import type { Stanza } from "../model/stanza.ts";
+import { authOf, type Stanza } from "../model/stanza.ts";
 import type { StreamName } from "../model/stream.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import { createHttp, goesThroughProxy } from "../net/http.ts";
@@ -26,6 +27,8 @@ import { presentFingerprint, readBytes, realClock, realFiles, realRandom, VERSIO
 
 export interface OnboardingParts {
   readonly log: Log;
+  /** Prints commands as they run here. */
+  readonly commands: CommandLines;
   readonly finish: (code: ExitCode) => void;
   /** Reads `--config` and settings flags. Throws Failure `settings` if nothing usable was given. */
   readonly configuration: (flags: Readonly<Record<string, unknown>>) => Promise<Configuration>;
@@ -39,8 +42,10 @@ export interface OnboardingParts {
 /** Creates the services of the onboarding commands. */
 export function onboardingServices(parts: OnboardingParts): OnboardingServices & { close(): Promise<void> } {
   const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
-  const terminal =
+  const { commands } = parts;
+  const plainTerminal =
     parts.terminal ?? realTerminal({ input: process.stdin, output: process.stdout, errors: process.stderr });
+  const terminal: Terminal = { ...plainTerminal, say: (line) => plainTerminal.say(commands.inText(line)) };
   const clock = parts.clock ?? realClock;
   const environment = parts.environment ?? process.env;
   let stateDir: string | undefined;
@@ -51,9 +56,9 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
     return new FileSecrets(stateDir, { http, clock, log: parts.log, fingerprintOf: presentFingerprint });
   };
 
-  const splunkPlace = async (access: SplunkAccess): Promise<SplunkSecrets> => {
+  const splunkPlace = async (access: () => Promise<SplunkAccess>): Promise<SplunkSecrets> => {
     secrets ??= await SplunkSecrets.open(
-      await connect(http, parts.log, access),
+      await connect(http, parts.log, await access()),
       realClock,
       realRandom,
       presentFingerprint,
@@ -77,6 +82,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
 
   return {
     terminal,
+    commands,
     signInService,
     nowMs: () => clock.nowMs(),
     pause: (forMs, signal) => clock.pause(forMs, signal),
@@ -97,15 +103,18 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
         const { outputChecks } = await import("./output-checks.ts");
         hostChecks = await outputChecks(file, environment);
       }
-      const splunk = splunkFlags(flags, environment);
-      if (splunk)
-        hostChecks = () => [
-          { name: "splunkd", run: () => Promise.resolve("splunkd answers; its credential store was read.") },
-        ];
-      return splunk ? fromSplunk(found, await splunkPlace(splunk)) : fromFiles(found, await fileSecrets(flags));
+      if (!looksIntoSplunk(flags, environment)) {
+        const filled = await fromFiles(found, await fileSecrets(flags));
+        return belongsToSplunk(flags) ? withoutSplunk(filled) : filled;
+      }
+      hostChecks = () => [
+        { name: "splunkd", run: () => Promise.resolve("splunkd answers; its credential store was read.") },
+      ];
+      return fromSplunk(found, await splunkPlace(() => splunkAccess({ terminal, environment }, flags)));
     },
     splunkPlace,
     filePlace: fileSecrets,
+    fingerprintOf: presentFingerprint,
     readText: (path, encoding) => readIfThere(path, encoding),
     async writeSecretFile(path, content, encoding, readers = "owner") {
       const bytes = content.open((text) => Buffer.from(text, encoding));
@@ -159,24 +168,6 @@ async function readIfThere(path: string, encoding: "utf8" | "latin1"): Promise<s
   });
 }
 
-function splunkFlags(
-  flags: Readonly<Record<string, unknown>>,
-  environment: NodeJS.ProcessEnv,
-): SplunkAccess | undefined {
-  const uri = flags["splunk-uri"];
-  const token = environment["DEFENDER_MSSP_SPLUNK_TOKEN"];
-  const user = typeof flags["splunk-user"] === "string" ? flags["splunk-user"] : undefined;
-  const password = environment["DEFENDER_MSSP_SPLUNK_PASSWORD"];
-  if (typeof uri !== "string" && user === undefined) return undefined;
-  return {
-    serverUri: typeof uri === "string" ? uri : "https://localhost:8089",
-    caFile: typeof flags["splunkd-ca-file"] === "string" ? flags["splunkd-ca-file"] : undefined,
-    token: token && user === undefined ? sealed(token) : undefined,
-    user,
-    password: password ? sealed(password) : undefined,
-  };
-}
-
 async function connect(http: Http, log: Log, access: SplunkAccess): Promise<Splunkd> {
   const options = {
     http,
@@ -204,6 +195,39 @@ async function fromSplunk(found: FoundCustomers, place: SplunkSecrets): Promise<
     fingerprintOf: presentFingerprint,
   });
   return { ...found, stanzas: ready.map(({ stanza }) => stanza), refused };
+}
+
+/**
+ * Without a login for Splunk, a customer of inputs.conf whose secrets are not in the state folder either. It
+ * says where they are, because "no secret" would be wrong.
+ */
+function withoutSplunk(found: FoundCustomers): FoundCustomers {
+  const isComplete = (stanza: Stanza) =>
+    authOf(stanza) === "refresh_token"
+      ? stanza.refreshToken !== undefined
+      : stanza.clientSecret !== undefined || stanza.certificate !== undefined;
+  const lacking = [
+    ...found.stanzas.filter((stanza) => !isComplete(stanza)),
+    ...found.refused.filter(({ failure }) => failure.code === "credential-missing").map(({ stanza }) => stanza),
+  ];
+  return {
+    ...found,
+    stanzas: found.stanzas.filter(isComplete),
+    refused: [
+      ...found.refused.filter(({ failure }) => failure.code !== "credential-missing"),
+      ...lacking.map((stanza) => ({ stanza, failure: notLookedAt(stanza) })),
+    ],
+  };
+}
+
+function notLookedAt({ name, credential }: Stanza): Failure {
+  const shared = credential === undefined ? "" : `, or that of credential ${credential},`;
+  return new Failure("secret-missing", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `${name} is not checked: its \`client_secret\` or \`refresh_token\`${shared} is kept in Splunk's credential store, and this command was given no login for Splunk.`,
+    nextStep: `Let it look there: run \`defender-mssp doctor --customer ${JSON.stringify(name)} --splunk-uri https://localhost:8089\`. It asks for a Splunk user and the password.`,
+  });
 }
 
 async function fromFiles(found: FoundCustomers, files: FileSecrets): Promise<FoundCustomers> {

@@ -1,3 +1,4 @@
+import type { CommandLines } from "../model/command-line.ts";
 import type { Http, Log } from "../model/ports.ts";
 import type { GlobalSettings } from "../model/stanza.ts";
 import { realDisk } from "../stores/disk/disk.ts";
@@ -11,8 +12,8 @@ import { ownHeap } from "./heap-keeper.ts";
 import { realClock, realRandom, VERSION } from "./world.ts";
 
 /** What a collector gets of this process. */
-export function realCollectorWorld(http: Http, log: Log): CollectorWorld {
-  return { version: VERSION, http, clock: realClock, random: realRandom, log, heap: ownHeap() };
+export function realCollectorWorld(http: Http, log: Log, commands: CommandLines): CollectorWorld {
+  return { version: VERSION, http, clock: realClock, random: realRandom, log, commands, heap: ownHeap() };
 }
 
 /** State in a folder of this machine. */

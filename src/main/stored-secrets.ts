@@ -1,14 +1,20 @@
 import { credentialOf } from "../auth/app-credential.ts";
 import { askTenantFacts } from "../auth/authority.ts";
 import type { SecretId, Splunkd } from "../hosts/splunk/index.ts";
-import { credentialId, customerSecretId, PasswordStore } from "../hosts/splunk/index.ts";
+import {
+  credentialId,
+  customerSecretId,
+  PasswordStore,
+  readCredential,
+  withStoredCredential,
+} from "../hosts/splunk/index.ts";
 import type { Destination, FingerprintOf } from "../model/endpoint-binding.ts";
 import { Failure } from "../model/failure.ts";
 import type { Clock, Http, Log, Random } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
 import type { SecretPlace, StoredCredential } from "../model/sign-in.ts";
-import type { Stanza } from "../model/stanza.ts";
+import { needsSharedCredential, type Stanza } from "../model/stanza.ts";
 import type { TenantId } from "../model/tenant.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import { realDisk } from "../stores/disk/disk.ts";
@@ -20,14 +26,6 @@ import {
   tokenEntryName,
 } from "../stores/disk/secrets.ts";
 import { withRestriction } from "./windows-acl.ts";
-
-/**
- * Does a stanza need its shared credential? Its own client id, client secret and certificate override it.
- */
-export function needsSharedCredential(stanza: Stanza): boolean {
-  const ownKey = stanza.clientSecret !== undefined || stanza.certificate !== undefined;
-  return stanza.credential !== undefined && (stanza.clientId === undefined || !ownKey);
-}
 
 /**
  * A stanza with the stored values of its shared credential. Throws Failure `credential-missing`,
@@ -42,7 +40,7 @@ export function withSharedCredential(stanza: Stanza, files: SecretFiles, fingerp
       retry: { when: "never" },
       area: "sign-in",
       say: `The shared credential ${name} is not stored, so its customers cannot be signed in.`,
-      nextStep: `Store it: \`defender-mssp credential set ${name} --client-id ID\`.`,
+      nextStep: `Store it: \`defender-mssp credential set ${name}\`.`,
     });
   }
   assertBinding(`The shared credential ${name}`, entry.fingerprint, fingerprint);
@@ -90,12 +88,18 @@ export class FileSecrets implements SecretPlace {
    * `credential-missing`, `endpoint-changed`, `state-damaged`.
    */
   async fill(stanza: Stanza): Promise<Stanza> {
-    return this.#withToken(await this.#withCredential(stanza));
+    return this.#withToken(await this.withCredential(stanza));
   }
 
-  async #withCredential(stanza: Stanza): Promise<Stanza> {
+  async withCredential(stanza: Stanza): Promise<Stanza> {
     if (!needsSharedCredential(stanza)) return stanza;
     return withSharedCredential(stanza, this.#files, this.#world.fingerprintOf(stanza));
+  }
+
+  async storedCredential(name: string): Promise<Omit<StoredCredential, "clientSecret"> | undefined> {
+    const entry = this.#files.read(credentialEntryName(name));
+    const { client_id: clientId, certificate, expires } = entry?.notes ?? {};
+    return clientId === undefined ? undefined : storedWithoutSecret({ clientId, certificate, expires });
   }
 
   async #withToken(stanza: Stanza): Promise<Stanza> {
@@ -163,6 +167,19 @@ export class FileSecrets implements SecretPlace {
   }
 }
 
+function storedWithoutSecret(found: {
+  readonly clientId: string;
+  readonly certificate?: string | undefined;
+  readonly expires?: string | undefined;
+}): Omit<StoredCredential, "clientSecret"> {
+  const { clientId, certificate, expires } = found;
+  return {
+    clientId,
+    ...(certificate === undefined ? {} : { certificate }),
+    ...(expires === undefined ? {} : { expires }),
+  };
+}
+
 /** Secrets in Splunk's credential store, through splunkd's REST. */
 export class SplunkSecrets implements SecretPlace {
   readonly name = "Splunk's credential store";
@@ -209,6 +226,16 @@ export class SplunkSecrets implements SecretPlace {
       ...(credential.expires === undefined ? {} : { expires: credential.expires }),
     };
     await this.store.put(credentialId(name), sealed(JSON.stringify(entry)), this.#fingerprintOf(where));
+  }
+
+  async storedCredential(name: string): Promise<Omit<StoredCredential, "clientSecret"> | undefined> {
+    const entry = this.store.get(credentialId(name))?.value.open(readCredential);
+    return entry && storedWithoutSecret({ ...entry, clientId: entry.client_id });
+  }
+
+  async withCredential(stanza: Stanza): Promise<Stanza> {
+    if (!needsSharedCredential(stanza)) return stanza;
+    return withStoredCredential(stanza, this.store, this.#fingerprintOf(stanza));
   }
 
   reseal(stanzas: readonly Stanza[]): Promise<readonly string[]> {

@@ -48,7 +48,7 @@ export const FAILURE_CODES = {
   },
   "app-not-allowed": {
     meaning: "The app may not sign in this way in the customer's tenant.",
-    action: "Check `client_id`, `tenant_id` and the app registration: `defender-mssp register --check FILE`.",
+    action: "Check `client_id`, `tenant_id` and the app registration: `defender-mssp register --check manifest.json`.",
     actors: ["operator"],
     settings: ["client_id", "tenant_id"],
     exit: "signIn",
@@ -56,7 +56,7 @@ export const FAILURE_CODES = {
   "app-not-found": {
     meaning: "The app does not exist in the customer's tenant: usually the customer has not consented yet.",
     action:
-      "Send the customer's administrator the link of `consent-url`. If it has consented, check `client_id` and `tenant_id`.",
+      "Send the customer's administrator the link: `defender-mssp consent-url --customer CUSTOMER`. If it has consented, check `client_id` and `tenant_id`.",
     actors: ["customer", "operator"],
     settings: ["client_id", "tenant_id"],
     exit: "signIn",
@@ -192,7 +192,8 @@ export const FAILURE_CODES = {
   },
   "partner-access-missing": {
     meaning: "The app is not authorised for delegated partner access to the customer's tenant.",
-    action: "Send the customer's administrator the link of `consent-url`, or consent for the customer as partner.",
+    action:
+      "Send the customer's administrator the link: `defender-mssp consent-url --customer CUSTOMER`. Or consent for the customer as partner.",
     actors: ["customer"],
     exit: "signIn",
   },
@@ -382,7 +383,7 @@ export const FAILURE_CODES = {
   "credential-expiring": {
     meaning: "A refresh token was not used for 60 days, or a certificate or client secret ends within 60 days.",
     action:
-      "Sign in again: `defender-mssp token acquire`. For an app, store a new one: `defender-mssp credential set NAME`.",
+      "Sign in again: `defender-mssp token acquire --customer CUSTOMER`. For an app, store a new one: `defender-mssp credential set NAME`.",
     actors: ["operator"],
     exit: "usage",
   },
@@ -396,7 +397,8 @@ export const FAILURE_CODES = {
   "endpoint-changed": {
     meaning:
       "An address, the proxy or the CA file changed since the secret was typed, so the secret is not sent there.",
-    action: "If you made the change, run `defender-mssp credential reseal`. If not, find out who edited the settings.",
+    action:
+      "If you made the change, run `defender-mssp credential reseal --customer CUSTOMER`. If not, find out who edited the settings.",
     actors: ["operator"],
     settings: ["login_url", "graph_url", "api_url", "siem_url", "proxy", "ca_file"],
     exit: "signIn",
@@ -439,7 +441,7 @@ export const FAILURE_CODES = {
   },
   "port-taken": {
     meaning: "Another program uses the port that the browser returns to after the sign-in.",
-    action: "Stop that program, or paste the address: `defender-mssp token acquire --way paste`.",
+    action: "Stop that program, or paste the address: `defender-mssp token acquire --customer CUSTOMER --way paste`.",
     actors: ["operator"],
     exit: "usage",
   },
@@ -508,7 +510,8 @@ export const FAILURE_CODES = {
   },
   "bad-answer": {
     meaning: "An answer was not what was asked for: not JSON, cut off, too long, or a redirect.",
-    action: "Check whether a proxy or firewall answers in Microsoft's place. If it stays, run `defender-mssp doctor`.",
+    action:
+      "Check whether a proxy or firewall answers in Microsoft's place. If it stays, run `defender-mssp doctor --customer CUSTOMER`.",
     actors: ["microsoft", "operator", "us"],
     exit: "microsoft",
   },
@@ -832,7 +835,8 @@ export const FAILURE_CODES = {
   },
   "secret-missing": {
     meaning: "The input has no client secret, certificate or refresh token.",
-    action: "Run `defender-mssp token acquire --to splunk`, or type `client_secret` into the input.",
+    action:
+      "Run `defender-mssp token acquire --customer CUSTOMER --to splunk`, or type `client_secret` into the input.",
     actors: ["operator"],
     settings: ["client_secret", "refresh_token"],
     exit: "usage",
@@ -934,7 +938,7 @@ export const FAILURE_CODES = {
   },
   usage: {
     meaning: "A command was called in a way that it does not understand, or was cancelled.",
-    action: "Do what the failure names, or read `defender-mssp COMMAND --help`.",
+    action: "Do what the failure names, or read `defender-mssp --help`.",
     actors: ["operator"],
     exit: "usage",
   },

@@ -1,4 +1,5 @@
 import type { CloudName } from "./cloud.ts";
+import type { CommandLines } from "./command-line.ts";
 import type { ExitCode, Failure } from "./failure.ts";
 import type { FailureCode } from "./failure-codes.ts";
 import type { Sealed } from "./sealed.ts";
@@ -45,6 +46,11 @@ export interface Terminal {
   /** A line that the next one replaces; not printed without a terminal. */
   progress(line: string): void;
 }
+
+/** The name under which the steps of a registration store the app for all customers. */
+export const CREDENTIAL = "mssp";
+/** The file of key and certificate in the steps of a registration. */
+export const CERTIFICATE_FILE = "certificate.pem";
 
 /** The wanted app registration. */
 export interface RegistrationPlan {
@@ -203,6 +209,13 @@ export interface SecretPlace {
   readonly name: string;
   putRefreshToken(stanza: Stanza, token: Sealed): Promise<void>;
   putCredential(name: string, credential: StoredCredential, where: Pick<Stanza, "endpoints" | "route">): Promise<void>;
+  /** What is stored under a name, without its secret; undefined if nothing is. */
+  storedCredential(name: string): Promise<Omit<StoredCredential, "clientSecret"> | undefined>;
+  /**
+   * A stanza with the values of the shared credential that it names, if it needs them. Throws Failure
+   * `credential-missing`, `endpoint-changed`.
+   */
+  withCredential(stanza: Stanza): Promise<Stanza>;
   /** Accepts the present endpoints for what is stored; returns what was resealed, as a sentence names it. */
   reseal(stanzas: readonly Stanza[]): Promise<readonly string[]>;
 }
@@ -238,7 +251,10 @@ export interface FoundCustomers {
 
 /** Everything that the onboarding commands need from outside. */
 export interface OnboardingServices {
+  /** What it says holds commands as they run here; what it puts `out` stays as it is. */
   readonly terminal: Terminal;
+  /** Prints commands as they run here, in what goes to standard output. */
+  readonly commands: CommandLines;
   readonly signInService: SignInService;
   readonly nowMs: () => number;
   readonly pause: (forMs: number, signal?: AbortSignal) => Promise<void>;
@@ -252,10 +268,9 @@ export interface OnboardingServices {
     options: { readonly needSecrets: boolean },
   ): Promise<FoundCustomers>;
   /**
-   * Splunk's credential store through splunkd's REST. Throws before anything is asked of a person when it
-   * cannot be used.
+   * Splunk's credential store through splunkd's REST. It is opened once; `access` is then not called again.
    */
-  splunkPlace(access: SplunkAccess): Promise<SecretPlace>;
+  splunkPlace(access: () => Promise<SplunkAccess>): Promise<SecretPlace>;
   /** `secrets/` of the state folder. */
   filePlace(argv: Readonly<Record<string, unknown>>): Promise<SecretPlace>;
   /**
@@ -275,6 +290,8 @@ export interface OnboardingServices {
     encoding: "utf8" | "latin1",
     readers?: "owner" | "as-before",
   ): Promise<void>;
+  /** What a secret for these addresses is bound to. */
+  fingerprintOf(where: Pick<Stanza, "endpoints" | "route">): string;
   /** Opens the person's browser; resolves false when there is none. */
   openBrowser(url: string): Promise<boolean>;
   finish(code: ExitCode): void;

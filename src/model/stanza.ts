@@ -62,6 +62,14 @@ export function secretEndsMs(stanza: Pick<Stanza, "secretExpires" | "clientSecre
   return stanza.secretExpires ?? stanza.clientSecretEndsMs;
 }
 
+/**
+ * Does a stanza need its shared credential? Its own client id, client secret and certificate override it.
+ */
+export function needsSharedCredential(stanza: Stanza): boolean {
+  const ownKey = stanza.clientSecret !== undefined || stanza.certificate !== undefined;
+  return stanza.credential !== undefined && (stanza.clientId === undefined || !ownKey);
+}
+
 export type GlobalSettings = ValuesOf<GlobalRow>;
 
 /** A customer whose settings are wrong, so that there is no stanza, as far as it is known. */

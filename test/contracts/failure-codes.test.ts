@@ -13,6 +13,7 @@ import type { Cause } from "./failures/cause.ts";
 import { ENGINE } from "./failures/engine.ts";
 import { HOSTS } from "./failures/hosts.ts";
 import { MICROSOFT } from "./failures/microsoft.ts";
+import { faultsOf, PLACES } from "./failures/printed.ts";
 import { SIGN_IN } from "./failures/sign-in.ts";
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
@@ -32,7 +33,7 @@ test("every failure code has a test that raises it through its real cause", () =
   expect(CODES.filter((code) => CAUSES[code] === undefined)).toEqual([]);
 });
 
-describe("a failure code is raised by its real cause, names who must act, and names its setting", () => {
+describe("a failure code is raised by its real cause, names who must act and its setting, and its command runs", () => {
   test.each(Object.entries(CAUSES).map(([code, [when, meet]]) => [code as FailureCode, when, meet] as const))(
     "%s is raised when %s",
     async (code, _, meet) => {
@@ -41,6 +42,7 @@ describe("a failure code is raised by its real cause, names who must act, and na
       expect(failureEntry(code).actors).toContain(raised.actor);
       expect(raised.say).not.toBe("");
       expect(namesSetting(code, `${raised.say} ${raised.nextStep}`) ? [] : [raised.say, raised.nextStep]).toEqual([]);
+      expect(await faultsOf([raised.say, raised.nextStep], PLACES["the modular input"]!)).toEqual([]);
     },
   );
 });

@@ -13,6 +13,7 @@ import { arcSightCheck } from "../../src/main/arcsight-check.ts";
 import { readConfiguration } from "../../src/main/configuration.ts";
 import { onboardingServices } from "../../src/main/onboarding.ts";
 import { realClock } from "../../src/main/world.ts";
+import { type CommandPlace, commandLines } from "../../src/model/command-line.ts";
 import type { Clock } from "../../src/model/ports.ts";
 import type { Terminal } from "../../src/model/sign-in.ts";
 import { FakeLog } from "../harness/fakes/log.ts";
@@ -87,11 +88,14 @@ interface Line {
   readonly next_step: string;
 }
 
+const PLACE: CommandPlace = { program: ["defender-mssp"], shell: "posix", flags: {}, secrets: "files" };
+
 async function doctorOf(config: string, own: Clock): Promise<{ readonly code: number; readonly last: Line }> {
   let out = "";
   const terminal = { say: () => undefined, out: (text: string) => (out += text), progress: () => undefined };
   const services = onboardingServices({
     log: new FakeLog(),
+    commands: commandLines(PLACE),
     finish: () => undefined,
     terminal: terminal as unknown as Terminal,
     clock: own,
@@ -119,7 +123,7 @@ async function checkOf(
     return true;
   });
   try {
-    const flags = { config, state: join(folder, "state"), overrides: {}, environment: {} };
+    const flags = { config, state: join(folder, "state"), overrides: {}, environment: {}, place: PLACE };
     const code = await arcSightCheck(flags, { json: true }, own);
     return {
       code,

@@ -11,8 +11,10 @@ import yargs from "yargs";
 import { readPropertiesText } from "../../src/config/java-properties.ts";
 import { rawFromProperties, realSecretReader } from "../../src/hosts/arcsight/index.ts";
 import { addOnboardingCommands } from "../../src/hosts/cli/onboarding-commands.ts";
+import { placeOf } from "../../src/main/command-place.ts";
 import { readConfiguration } from "../../src/main/configuration.ts";
 import { onboardingServices } from "../../src/main/onboarding.ts";
+import { commandLines } from "../../src/model/command-line.ts";
 import { exitCodeOf, isFailure } from "../../src/model/failure.ts";
 import type { Http } from "../../src/model/ports.ts";
 import { sealed } from "../../src/model/sealed.ts";
@@ -146,9 +148,11 @@ async function run(argv: readonly string[], setting: Setting = {}): Promise<Conv
   addOnboardingCommands(parser, {
     shared,
     finish: (ended) => (code = ended),
-    open() {
+    open(typedFlags) {
+      const { program, shell } = { program: ["defender-mssp"], shell: "posix" as const };
       const services = onboardingServices({
         log: { debug() {}, info() {}, warn() {}, error() {}, fatal() {} },
+        commands: commandLines({ ...placeOf(typedFlags, { typed: true }), program, shell }),
         finish: (ended) => (code = ended),
         terminal,
         clock,
@@ -206,6 +210,23 @@ const who = (one = customer()): string[] => [
 const key = (): NodeJS.ProcessEnv => ({ DEFENDER_MSSP_CLIENT_SECRET: customer().client_secret });
 
 const addressIn = (said: string): string => said.split("\n").findLast((line) => line.startsWith("https://"))!;
+/** An inputs.conf with these customers. */
+function inputsConf(customers: Readonly<Record<string, Readonly<Record<string, string>>>>): string {
+  const { login_url, graph_url, api_url, ca_file } = simulator.ready;
+  const stanzas = Object.entries(customers).map(([customerName, values]) => {
+    const { tenant_id } = simulator.ready.customers.find(({ tenant_name }) => tenant_name === customerName)!;
+    const all = { tenant_id, login_url, graph_url, api_url, ca_file, ...values };
+    return [
+      `[defender_mssp://${customerName}]`,
+      ...Object.entries(all).map(([name, value]) => `${name} = ${value}`),
+      "",
+    ].join("\n");
+  });
+  const file = join(folder, "inputs.conf");
+  writeFileSync(file, stanzas.join("\n"));
+  return file;
+}
+
 const signInAndPaste: Typed = (said) => browse(addressIn(said));
 
 /** The secrets of a run: none may be said, and none printed unless it was asked for. */
@@ -246,7 +267,22 @@ describe("register", () => {
     expect(old.code).toBe(2);
     expect(old.out).toContain("single-tenant");
     expect(old.out).toContain("SecurityAlert.Read.All");
-    expect(old.out).toContain("http://localhost:44300/defender-mssp is not registered");
+    expect(old.out).toContain(
+      "https://login.microsoftonline.com/common/oauth2/nativeclient is not registered as type Web",
+    );
+  });
+
+  test("is for an app without users unless told otherwise, and ends with the command that stores the credential", async () => {
+    const config = inputsConf({ contoso: { credential: "mssp" } });
+    const app = (await run(["register", "--config", config])).out;
+    expect(app).not.toContain("localhost");
+    expect(app).toContain("Application permissions");
+    expect(app).toContain(`\`defender-mssp credential set mssp --config ${config} --to splunk\``);
+
+    const user = (await run(["register", "--auth", "refresh_token"])).out;
+    expect(user).toContain("https://localhost:44300/wdatpconnector");
+    expect(user).toContain("Delegated permissions");
+    expect(user).toContain("`defender-mssp credential set mssp`");
   });
 });
 
@@ -744,6 +780,78 @@ describe("a shared credential", () => {
       "Bound to the current endpoints: the credential mssp.",
     );
     expect((await run(["doctor", ...moved])).code).toBe(0);
+  });
+
+  const stored = (config: string, ...more: string[]) =>
+    run(["credential", "set", "mssp", "--config", config, ...more], {
+      environment: key(),
+      typed: [customer().client_id],
+    });
+
+  test("takes addresses, proxy and CA of its customers from the configuration, so that nothing has to be typed twice", async () => {
+    const config = inputsConf({ contoso: { credential: "mssp", auth: "app" } });
+    expect(await stored(config)).toMatchObject({ code: 0 });
+    expect(await run(["doctor", "--config", config])).toMatchObject({ code: 0 });
+  });
+
+  test("is not bound when its customers differ in what it is bound to; the sentence names two of them and the setting", async () => {
+    const config = inputsConf({
+      contoso: { credential: "mssp", auth: "app" },
+      fabrikam: { credential: "mssp", auth: "app", siem_url: "https://siem.example" },
+    });
+    const { code, said } = await run(["credential", "set", "mssp", "--config", config], { environment: key() });
+    expect(code).toBe(2);
+    expect(said).toContain("contoso and fabrikam differ in siem_url");
+    expect(await stored(config, "--customer", "contoso")).toMatchObject({ code: 0 });
+  });
+
+  test("keeps its client ID when its client secret is replaced, and asks for the new end date where one was noted", async () => {
+    const config = inputsConf({ contoso: { credential: "mssp", auth: "app" } });
+    await stored(config, "--expires", "2026-12-01");
+    const again = await run(["credential", "set", "mssp", "--config", config], {
+      environment: key(),
+      typed: ["2036-12-01"],
+    });
+    expect(again).toMatchObject({ code: 0 });
+    expect((await run(["doctor", "--config", config])).out).toContain("Client secret, ends on 2036-12-01");
+  });
+
+  test("is the app of a consent link and of a sign-in for a customer that names it", async () => {
+    const config = inputsConf({ contoso: { credential: "mssp" } });
+    await stored(config);
+    const link = await run(["consent-url", "--config", config]);
+    expect(new URL(link.out).searchParams.get("client_id")).toBe(customer().client_id);
+    expect(new URL(link.out).searchParams.get("redirect_uri")).toBe(
+      "https://login.microsoftonline.com/common/oauth2/nativeclient",
+    );
+    const landed = await browse(link.out.trim());
+    const answered = await run(["consent-url", "--config", config, "--answer"], { typed: [landed] });
+    expect(answered.said).toContain(`run \`defender-mssp doctor --customer contoso --config ${config}\``);
+
+    const file = join(folder, "new.properties");
+    const signedIn = await run(
+      ["token", "acquire", "--config", config, "--way", "paste", "--to", "arcsight", "--file", file],
+      { typed: [signInAndPaste] },
+    );
+    expect(signedIn).toMatchObject({ code: 0 });
+    const written = readFileSync(file, "latin1");
+    expect(written).toContain("credential=mssp");
+    expect(written).not.toContain(customer().client_secret);
+  });
+});
+
+describe("doctor of Splunk's inputs without a login for Splunk", () => {
+  test.each([
+    ["a masked client secret", { client_secret: "********", auth: "app" }],
+    ["a shared credential", { credential: "main" }],
+  ])("says of %s where it is kept, and prints the command that looks there", async (_, values) => {
+    const config = inputsConf({ contoso: { client_id: customer().client_id, ...values } });
+    const { code, out } = await run(["doctor", "--config", config]);
+    expect(code).toBe(2);
+    expect(out).toContain("is kept in Splunk's credential store, and this command was given no login for Splunk.");
+    expect(out).toContain(
+      `\`defender-mssp doctor --customer contoso --splunk-uri https://localhost:8089 --config ${config}\``,
+    );
   });
 });
 

@@ -2,8 +2,8 @@ import { Failure } from "../../model/failure.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import { refuseSecretId } from "../../model/secret-id.ts";
-import type { AppCredential, OnboardingServices, SplunkAccess } from "../../model/sign-in.ts";
-import type { Stanza } from "../../model/stanza.ts";
+import type { AppCredential, OnboardingServices, SecretPlace, SplunkAccess } from "../../model/sign-in.ts";
+import { needsSharedCredential, type Stanza } from "../../model/stanza.ts";
 
 export type Flags = Readonly<Record<string, unknown>>;
 
@@ -70,7 +70,10 @@ async function secretFrom(services: OnboardingServices, flags: Flags): Promise<S
 }
 
 /** Access to splunkd: address and user from flags; the secret from the environment, or asked for. */
-export async function splunkAccess(services: OnboardingServices, flags: Flags): Promise<SplunkAccess> {
+export async function splunkAccess(
+  services: Pick<OnboardingServices, "environment" | "terminal">,
+  flags: Flags,
+): Promise<SplunkAccess> {
   const serverUri = textFlag(flags, "splunk-uri") ?? "https://localhost:8089";
   const token = services.environment["DEFENDER_MSSP_SPLUNK_TOKEN"];
   const user = textFlag(flags, "splunk-user");
@@ -80,4 +83,42 @@ export async function splunkAccess(services: OnboardingServices, flags: Flags): 
   const given = services.environment["DEFENDER_MSSP_SPLUNK_PASSWORD"];
   const password = given ? sealed(given) : await services.terminal.askSecret(`Password of Splunk user ${name}:`);
   return { serverUri, caFile, token: undefined, user: name, password };
+}
+
+/** Do the settings stand in a file of Splunk's, which keeps the secrets elsewhere? */
+export function belongsToSplunk(flags: Flags): boolean {
+  return /\.(conf|xml)$/i.test(textFlag(flags, "config") ?? "");
+}
+
+/** Was this command given a login for Splunk, or told to store there? */
+export function looksIntoSplunk(flags: Flags, environment: OnboardingServices["environment"]): boolean {
+  const isGiven = textFlag(flags, "to") === "splunk" || textFlag(flags, "splunk-uri") || textFlag(flags, "splunk-user");
+  return Boolean(isGiven) || (Boolean(environment["DEFENDER_MSSP_SPLUNK_TOKEN"]) && belongsToSplunk(flags));
+}
+
+export function splunkPlace(services: OnboardingServices, flags: Flags): Promise<SecretPlace> {
+  return services.splunkPlace(() => splunkAccess(services, flags));
+}
+
+/** Where the secrets of this command's customers are. */
+export function secretPlace(services: OnboardingServices, flags: Flags): Promise<SecretPlace> {
+  return looksIntoSplunk(flags, services.environment) ? splunkPlace(services, flags) : services.filePlace(flags);
+}
+
+/**
+ * The customer with the app of the shared credential that it names. A credential of inputs.conf is looked for
+ * in the state folder first, because Splunk asks for a login.
+ */
+export async function withSharedCredential(
+  services: OnboardingServices,
+  stanza: Stanza,
+  flags: Flags,
+): Promise<Stanza> {
+  if (!needsSharedCredential(stanza)) return stanza;
+  const place = await secretPlace(services, flags);
+  const isElsewhere =
+    belongsToSplunk(flags) &&
+    !looksIntoSplunk(flags, services.environment) &&
+    (await place.storedCredential(stanza.credential ?? "")) === undefined;
+  return (isElsewhere ? await splunkPlace(services, flags) : place).withCredential(stanza);
 }

@@ -67,7 +67,9 @@ function flatEntries(
     });
   }
   return [
-    [clientKey, stanza.clientId ?? ""],
+    ...(stanza.clientId === undefined && stanza.credential !== undefined
+      ? [["credential", stanza.credential] as const]
+      : [[clientKey, stanza.clientId ?? ""] as const]),
     ...(secret !== undefined
       ? [["client_secret", secret] as const]
       : values.has("client_secret")
@@ -114,6 +116,7 @@ function blockEntries(values: ReadonlyMap<string, string>, { stanza, refreshToke
     [`tenants[${next}].tenant_id`, stanza.tenantId],
     [`tenants[${next}].tenant_name`, stanza.tenantName],
     ...(stanza.clientId === undefined ? [] : [[`tenants[${next}].client_id`, stanza.clientId] as const]),
+    ...(stanza.credential === undefined ? [] : [[`tenants[${next}].credential`, stanza.credential] as const]),
     [`tenants[${next}].refresh_token`, token],
   ];
 }

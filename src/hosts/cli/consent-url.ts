@@ -1,8 +1,9 @@
 import type { ExitCode } from "../../model/failure.ts";
 import { EXIT } from "../../model/failure.ts";
 import type { MailLanguage, OnboardingServices } from "../../model/sign-in.ts";
+import type { Stanza } from "../../model/stanza.ts";
 import type { Flags } from "./ask.ts";
-import { credentialFor, oneCustomer, textFlag, usage } from "./ask.ts";
+import { credentialFor, oneCustomer, textFlag, usage, withSharedCredential } from "./ask.ts";
 
 const ASK_EVERY_MS = 15_000;
 const LONGEST_WAIT_MS = 24 * 3_600_000;
@@ -12,13 +13,15 @@ const LONGEST_WAIT_MS = 24 * 3_600_000;
  */
 export async function consentUrl(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const { terminal, signInService } = services;
-  const stanza = await oneCustomer(services, flags);
+  const stanza = await withSharedCredential(services, await oneCustomer(services, flags), flags);
   if (stanza.clientId === undefined) throw usage(`No app is named for ${stanza.tenantName}.`, "Give --client-id.");
-  const answer = textFlag(flags, "answer");
-  if (answer !== undefined) {
+  const customer = JSON.stringify(stanza.name);
+  if (flags["answer"] !== undefined) {
+    // In a shell an address with & must be quoted; typed at the question it need not be.
+    const answer = textFlag(flags, "answer") ?? (await terminal.ask("Address that the browser ended on:"));
     const { tenantId } = signInService.readConsent(answer, stanza, stanza.clientId);
     terminal.say(
-      `The address says that ${stanza.tenantName} (${tenantId}) gave the consent. Run doctor to check the permissions.`,
+      `The address says that ${stanza.tenantName} (${tenantId}) gave the consent. To check the permissions, run \`defender-mssp doctor --customer ${customer}\`.`,
     );
     return EXIT.done;
   }
@@ -32,14 +35,15 @@ export async function consentUrl(services: OnboardingServices, flags: Flags): Pr
   terminal.say(
     `This link is for an administrator of ${stanza.tenantName}. It requests ${link.permissions.join(", ")}, and all other permissions in the app's registration.`,
   );
-  terminal.say(`State: ${link.state}. To check the browser's final address, run consent-url with --answer ADDRESS.`);
-  return flags["wait"] === true ? waitForConsent(services, flags) : EXIT.done;
+  terminal.say(
+    `State: ${link.state}. To check the address that the browser ends on, run \`defender-mssp consent-url --customer ${customer} --answer\`.`,
+  );
+  return flags["wait"] === true ? waitForConsent(services, stanza, flags) : EXIT.done;
 }
 
 /** Asks the token endpoint every 15 seconds until all wanted permissions are granted. */
-async function waitForConsent(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
+async function waitForConsent(services: OnboardingServices, stanza: Stanza, flags: Flags): Promise<ExitCode> {
   const { terminal, signInService } = services;
-  const stanza = await oneCustomer(services, flags);
   const credential = await credentialFor(services, stanza, flags);
   const endsAtMs = services.nowMs() + LONGEST_WAIT_MS;
   let said = "";

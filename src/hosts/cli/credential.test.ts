@@ -51,6 +51,7 @@ async function destinationSetWith(flags: Readonly<Record<string, string>>, said:
     terminal: { say: (line: string) => said.push(line) },
     filePlace: async () => ({
       name: "/state/secrets",
+      storedCredential: () => Promise.resolve(undefined),
       async putCredential(_name: string, _credential: unknown, where: Destination) {
         stored = where;
       },

@@ -1,6 +1,6 @@
 import { flagName, valuesFromFlags } from "../../config/flags.ts";
 import { readDestination } from "../../config/settings.ts";
-import type { Destination } from "../../model/endpoint-binding.ts";
+import { type Destination, fingerprintDifferences } from "../../model/endpoint-binding.ts";
 import type { ExitCode, Failure } from "../../model/failure.ts";
 import { EXIT, exitCodeOf, isFailure } from "../../model/failure.ts";
 import { sealed } from "../../model/sealed.ts";
@@ -8,7 +8,7 @@ import type { OnboardingServices, SecretPlace, StoredCredential } from "../../mo
 import type { Stanza } from "../../model/stanza.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
 import type { Flags } from "./ask.ts";
-import { COUNTS_SOON, credentialFor, splunkAccess, textFlag, usage } from "./ask.ts";
+import { COUNTS_SOON, credentialFor, splunkPlace, textFlag, usage } from "./ask.ts";
 
 /**
  * `credential set NAME`: one app credential for many customers, bound to the endpoints given. Called again it
@@ -19,18 +19,15 @@ export async function setCredential(services: OnboardingServices, flags: Flags):
   if (name === undefined || !/^[A-Za-z0-9_.-]{1,64}$/.test(name))
     throw usage("The credential's name must have 1 to 64 letters, digits, dots, dashes or underscores.");
   const typed = textFlag(flags, "client-id");
-  const clientId = tenantIdFrom(typed ?? "");
-  if (clientId === undefined)
-    throw usage(
-      typed === undefined ? "No client ID was given." : "The client ID is not a GUID.",
-      "Give --client-id with the application (client) ID from the overview of the app registration.",
-    );
-  const where = destinationOf(flags);
+  if (typed !== undefined) guidOf(typed);
+  const where = await destinationOf(services, flags, name);
   const target = await placeOf(services, flags);
+  const stored = await target.storedCredential(name);
+  const clientId = guidOf(typed ?? stored?.clientId ?? (await askedClientId(services)));
   const certificate = textFlag(flags, "certificate");
-  const expires = textFlag(flags, "expires");
+  const expires = textFlag(flags, "expires") ?? (await askedEnd(services, stored));
   if (expires !== undefined && Number.isNaN(Date.parse(expires)))
-    throw usage("--expires is not a valid date.", "Write the date as 2027-11-24.");
+    throw usage("The end date of the client secret is not a valid date.", "Write the date as 2027-11-24.");
   const credential: StoredCredential =
     certificate === undefined
       ? {
@@ -43,6 +40,29 @@ export async function setCredential(services: OnboardingServices, flags: Flags):
   services.terminal.say(`Credential ${name} is stored in ${target.name}. Customers use it with credential = ${name}.`);
   services.terminal.say(COUNTS_SOON);
   return EXIT.done;
+}
+
+function guidOf(typed: string): string {
+  const clientId = tenantIdFrom(typed);
+  if (clientId === undefined)
+    throw usage(
+      typed === "" ? "No client ID was given." : "The client ID is not a GUID.",
+      "Give --client-id with the application (client) ID from the overview of the app registration.",
+    );
+  return clientId;
+}
+
+function askedClientId({ terminal }: OnboardingServices): Promise<string> {
+  return terminal.ask("Application (client) ID of the app registration:");
+}
+
+/** A new client secret has another end date; without one nobody would be warned any more. */
+async function askedEnd(
+  { terminal }: OnboardingServices,
+  stored: Pick<StoredCredential, "expires"> | undefined,
+): Promise<string | undefined> {
+  if (stored?.expires === undefined || !terminal.interactive) return undefined;
+  return (await terminal.ask("End date of the new client secret, as 2027-11-24 (Enter if not known):")) || undefined;
 }
 
 async function keyOf(
@@ -61,18 +81,37 @@ async function keyOf(
   return { clientSecret: credential.secret };
 }
 
-/** The endpoints that a shared credential is bound to: those of `--cloud`, unless others are given. */
-function destinationOf(flags: Flags): Destination {
+/**
+ * The endpoints that a shared credential is bound to: those of its customers in `--config`, else those of
+ * `--cloud`; flags override both.
+ */
+async function destinationOf(services: OnboardingServices, flags: Flags, name: string): Promise<Destination> {
+  if (textFlag(flags, "config") === undefined) return destinationOfFlags(flags);
+  const { stanzas } = await services.customers(flags, { needSecrets: false });
+  const own = stanzas.filter(({ credential }) => credential === name);
+  const [first, ...others] = own.length > 0 ? own : stanzas;
+  if (first === undefined) return destinationOfFlags(flags);
+  const fingerprint = services.fingerprintOf(first);
+  for (const other of others) {
+    const differing = fingerprintDifferences(fingerprint, services.fingerprintOf(other));
+    if (differing.length > 0)
+      throw usage(
+        `${first.name} and ${other.name} differ in ${differing.join(", ")}, and a credential is bound to one value of each.`,
+        "Store one credential for the customers with the same values: give --customer NAME of one of them.",
+      );
+  }
+  return first;
+}
+
+function destinationOfFlags(flags: Flags): Destination {
   const wrong: string[] = [];
   const destination = readDestination(valuesFromFlags(flags), (key, say) => wrong.push(`--${flagName(key)} ${say}.`));
   if (destination === undefined) throw usage(wrong.join(" "));
   return destination;
 }
 
-async function placeOf(services: OnboardingServices, flags: Flags): Promise<SecretPlace> {
-  return textFlag(flags, "to") === "splunk"
-    ? services.splunkPlace(await splunkAccess(services, flags))
-    : services.filePlace(flags);
+function placeOf(services: OnboardingServices, flags: Flags): Promise<SecretPlace> {
+  return textFlag(flags, "to") === "splunk" ? splunkPlace(services, flags) : services.filePlace(flags);
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { CommandLines } from "../../model/command-line.ts";
 import type { ExitCode } from "../../model/failure.ts";
 import { EXIT, exitCodeOf, Failure, isFailure } from "../../model/failure.ts";
 import type { Actor } from "../../model/failure-codes.ts";
@@ -79,7 +80,19 @@ async function lookAtAll(
     }
   };
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, queue.length) }, worker));
-  return looked;
+  return looked.map((one) => withCommands(one, services.commands));
+}
+
+/** With the commands as they run here. */
+function withCommands({ report, failure }: Looked, commands: CommandLines): Looked {
+  const text = (sentence: string) => commands.inText(sentence, report.tenant);
+  return {
+    failure,
+    report: {
+      ...report,
+      checks: report.checks.map((line) => ({ ...line, say: text(line.say), next_step: text(line.next_step) })),
+    },
+  };
 }
 
 function settingsReports(problems: readonly SettingProblem[]): readonly Looked[] {
@@ -170,7 +183,7 @@ function show({ terminal }: OnboardingServices, looked: readonly Looked[], flags
     const failure = sorted[0]!.failure;
     terminal.out(
       failure
-        ? `\nWho must act: ${WHO[failure.actor]}. ${failure.nextStep}\n`
+        ? `\nWho must act: ${WHO[failure.actor]}. ${sorted[0]!.report.checks.at(-1)?.next_step ?? ""}\n`
         : `\n${sorted[0]!.report.tenant} is ready.\n`,
     );
     return;

@@ -208,7 +208,7 @@ function finished(
   missing.push({
     about: "consent",
     fate: "missing",
-    say: "Today's APIs need their own consent, which the old sign-in did not include. Send the customer the link that consent-url prints, then sign in again.",
+    say: "Today's APIs need their own consent, which the old sign-in did not include. Send the customer the link that `defender-mssp consent-url` prints, then sign in again.",
   });
   return { values, lines: [...lines, ...missing] };
 }

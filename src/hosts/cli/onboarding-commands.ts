@@ -100,8 +100,8 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
         .options({
           streams: text("Streams of the app, separated by commas. Default: alerts,incidents"),
           auth: {
-            ...text("Sign-in to customers: refresh_token (a user signs in once) or app (no user)"),
-            choices: ["refresh_token", "app"],
+            ...text("Sign-in to customers: app (no user, the default) or refresh_token (a user signs in once)"),
+            choices: ["app", "refresh_token"],
           },
           cloud: { ...text("Microsoft's cloud"), choices: CLOUD_NAMES },
           name: text("Name of the app that customers see"),
@@ -115,9 +115,12 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
           proxy: text("Address of an HTTP proxy"),
           "no-proxy": text("Hosts to connect to without the proxy"),
           "ca-file": text("PEM file with additional CA certificates to trust"),
+          config: text("Configuration of the host that collects; the last steps store the credential where it reads"),
+          state: text("State folder of that host, if it is not in the configuration"),
+          to: { ...text("Where the last steps store the credential"), choices: ["splunk", "file"] },
           ...JSON_FLAG,
         })
-        .example("$0 register --auth app --proof certificate", "an app without a user, authenticated by a certificate")
+        .example("$0 register --proof certificate", "an app without a user, authenticated by a certificate")
         .example("$0 register --check manifest.json", "checks an existing registration"),
     run(async () => (await import("./register.ts")).register),
   );
@@ -138,8 +141,13 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
             choices: MAIL_LANGUAGES,
           },
           wait: yes("Checks every 15 s until all permissions are granted, and prints those that are missing"),
-          answer: text("Checks the browser's final address after the consent"),
+          answer: {
+            type: "string",
+            describe: "Checks the browser's final address after the consent; without a value it asks for the address",
+          },
           "client-secret-file": text("With --wait: file that contains the client secret"),
+          to: { ...text("Where a shared credential is stored"), choices: ["splunk", "file"] },
+          ...SPLUNK,
         })
         .epilogue(SECRETS)
         .example("$0 consent-url --tenant-id contoso.onmicrosoft.com --client-id ID", "prints the link to send")
@@ -281,7 +289,7 @@ function addCredential(
           to: {
             ...text("Where to store it: splunk, or file (secrets/ of the state folder)"),
             choices: ["splunk", "file"],
-            default: "file",
+            defaultDescription: "file",
           },
           "client-secret-file": text("File that contains the client secret"),
           expires: text("End date of the client secret, for warnings"),
@@ -302,7 +310,7 @@ function addCredential(
         .options(host.shared)
         .options(settings)
         .options({
-          to: { ...text("Where the secrets are stored"), choices: ["splunk", "file"], default: "file" },
+          to: { ...text("Where the secrets are stored"), choices: ["splunk", "file"], defaultDescription: "file" },
           all: yes("All customers of the configuration"),
           ...SPLUNK,
         })

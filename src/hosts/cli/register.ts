@@ -5,6 +5,7 @@ import { EXIT } from "../../model/failure.ts";
 import { sealed } from "../../model/sealed.ts";
 import { CONSENT_PAGE } from "../../model/settings-table.ts";
 import type { OnboardingServices, RegistrationPlan } from "../../model/sign-in.ts";
+import { CERTIFICATE_FILE, CREDENTIAL } from "../../model/sign-in.ts";
 import type { AuthKind, Endpoints, Route } from "../../model/stanza.ts";
 import type { StreamName } from "../../model/stream.ts";
 import { STREAM_NAMES } from "../../model/stream.ts";
@@ -45,19 +46,30 @@ export function planFrom(flags: Flags): RegistrationPlan {
   const given = (Array.isArray(uris) ? uris : [uris]).filter((uri): uri is string => typeof uri === "string");
   for (const uri of given)
     if (!URL.canParse(uri)) throw usage(`${uri} is not a valid address.`, "Give --redirect-uri https://host/path.");
+  const auth = (textFlag(flags, "auth") ?? "app") as AuthKind;
   return {
     name: textFlag(flags, "name") ?? "MSSP Defender collector",
     cloud: (textFlag(flags, "cloud") ?? "commercial") as CloudName,
     streams: asked as StreamName[],
-    auth: (textFlag(flags, "auth") ?? "refresh_token") as AuthKind,
+    auth,
     proof: (textFlag(flags, "proof") ?? "secret") as "secret" | "certificate",
     deviceCode: flags["device-code"] === true,
-    redirectUris: given.length > 0 ? given : [DEFAULT_REDIRECT_URI, CONNECTOR_REDIRECT_URI, CONSENT_PAGE],
+    redirectUris: given.length > 0 ? given : defaultRedirectUris(auth),
   };
 }
 
-function print({ terminal, signInService }: OnboardingServices, plan: RegistrationPlan, flags: Flags): ExitCode {
-  const { portalSteps, manifest, script } = signInService.registration(plan);
+/** An app without users needs only the page that ends a consent. Users end at this program. */
+function defaultRedirectUris(auth: AuthKind): readonly string[] {
+  return auth === "app" ? [CONSENT_PAGE] : [DEFAULT_REDIRECT_URI, CONNECTOR_REDIRECT_URI, CONSENT_PAGE];
+}
+
+function print(
+  { terminal, signInService, commands }: OnboardingServices,
+  plan: RegistrationPlan,
+  flags: Flags,
+): ExitCode {
+  const { portalSteps: steps, manifest, script } = signInService.registration(plan);
+  const portalSteps = steps.map((step) => commands.inText(step));
   if (flags["json"] === true) {
     terminal.out(`${JSON.stringify({ portal_steps: portalSteps, manifest, script })}\n`);
     return EXIT.done;
@@ -84,7 +96,7 @@ async function compare(services: OnboardingServices, plan: RegistrationPlan, pat
       "Export the manifest from the portal: App registrations > Manifest > Download.",
     );
   const problems = services.signInService.checkManifest(manifest, plan);
-  for (const problem of problems) services.terminal.out(`${problem}\n`);
+  for (const problem of problems) services.terminal.out(`${services.commands.inText(problem)}\n`);
   if (problems.length === 0)
     services.terminal.out("The registration has exactly the required settings and permissions.\n");
   return problems.length === 0 ? EXIT.done : EXIT.usage;
@@ -124,15 +136,17 @@ async function apply(services: OnboardingServices, plan: RegistrationPlan, flags
   if (made.secret && file !== undefined) {
     await services.writeSecretFile(file, sealed(`${made.secret.open((value) => value)}\n`), "utf8");
     terminal.say(
-      `The client secret is in ${file} and valid until ${made.secretEnds?.slice(0, 10)}. Store it: defender-mssp credential set NAME --client-id ${made.clientId} --client-secret-file ${file}`,
+      `The client secret is in ${file} and valid until ${made.secretEnds?.slice(0, 10)}. Store it: \`defender-mssp credential set ${CREDENTIAL} --client-id ${made.clientId} --client-secret-file ${JSON.stringify(file)}\`.`,
     );
   } else if (made.secret) {
     terminal.say(
-      "The client secret is printed only once, on standard output. Keep it safe. With --secret-file FILE it is written to a file instead.",
+      `The client secret is printed only once, on standard output. Keep it safe, and store it: \`defender-mssp credential set ${CREDENTIAL} --client-id ${made.clientId}\`. With --secret-file FILE it is written to a file instead.`,
     );
     terminal.out(`${made.secret.open((value) => value)}\n`);
   } else {
-    terminal.say("Upload the public part of the certificate under Certificates & secrets.");
+    terminal.say(
+      `Upload the public part of the certificate under Certificates & secrets. Then store the app: \`defender-mssp credential set ${CREDENTIAL} --client-id ${made.clientId} --certificate ${CERTIFICATE_FILE}\`.`,
+    );
   }
   return EXIT.done;
 }

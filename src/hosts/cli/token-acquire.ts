@@ -6,7 +6,7 @@ import { sealed } from "../../model/sealed.ts";
 import type { AppCredential, CodeFlow, OnboardingServices, SignedIn, TokenApi } from "../../model/sign-in.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import type { Flags } from "./ask.ts";
-import { COUNTS_SOON, credentialFor, oneCustomer, splunkAccess, textFlag, usage } from "./ask.ts";
+import { COUNTS_SOON, credentialFor, oneCustomer, splunkPlace, textFlag, usage, withSharedCredential } from "./ask.ts";
 import { connectorProperties } from "./connector-properties.ts";
 import { canListenFor, listenOnLoopback } from "./loopback-listener.ts";
 import type { Migration } from "./migration.ts";
@@ -39,19 +39,21 @@ export async function acquireToken(services: OnboardingServices, flags: Flags): 
   const redirectUri = textFlag(flags, "redirect-uri") ?? DEFAULT_REDIRECT_URI;
   const way = wayOf(flags, terminal.interactive, redirectUri);
   const goal = await goalOf(services, flags, redirectUri);
+  const app = await withSharedCredential(services, stanza, flags);
   const credential: AppCredential =
-    way === "device" ? { kind: "public", clientId: clientIdOf(stanza) } : await credentialFor(services, stanza, flags);
+    way === "device" ? { kind: "public", clientId: clientIdOf(app) } : await credentialFor(services, app, flags);
 
   const taken = old?.values["refresh_token"];
   const signedIn = taken
-    ? await tryOldToken(services, withCredential(stanza, credential), sealed(taken))
+    ? await tryOldToken(services, withCredential(app, credential), sealed(taken))
     : way === "device"
-      ? await byDeviceCode(services, stanza, credential.clientId)
-      : await byCode(services, { stanza, credential, redirectUri, way, flags });
+      ? await byDeviceCode(services, app, credential.clientId)
+      : await byCode(services, { stanza: app, credential, redirectUri, way, flags });
 
   report(services, stanza, signedIn);
   if (goal) {
-    await goal.put(withCredential(stanza, credential), signedIn.refreshToken);
+    // A shared secret has its own place, and a copy beside the customer's token would outlive its rotation.
+    await goal.put(app === stanza ? withCredential(stanza, credential) : stanza, signedIn.refreshToken);
     terminal.say(`The refresh token is stored in ${goal.name}.`);
     terminal.say(COUNTS_SOON);
   }
@@ -82,7 +84,7 @@ async function goalOf(services: OnboardingServices, flags: Flags, redirectUri: s
   const to = textFlag(flags, "to");
   const file = textFlag(flags, "file");
   if (to === "splunk") {
-    const place = await services.splunkPlace(await splunkAccess(services, flags));
+    const place = await splunkPlace(services, flags);
     return { name: place.name, put: (stanza, token) => place.putRefreshToken(stanza, token) };
   }
   if (to === undefined) {

@@ -5,7 +5,7 @@ import { sealed } from "../../model/sealed.ts";
 import type { OnboardingServices, TokenApi, TokenVerdict } from "../../model/sign-in.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import type { Flags } from "./ask.ts";
-import { oneCustomer, textFlag, usage } from "./ask.ts";
+import { oneCustomer, secretPlace, textFlag, usage } from "./ask.ts";
 
 /**
  * `token access`: gets and checks a new access token for one API. The token itself is written only with
@@ -15,14 +15,14 @@ export async function accessToken(services: OnboardingServices, flags: Flags): P
   const { terminal, signInService } = services;
   const api = textFlag(flags, "for") as TokenApi;
   const stanza = await oneCustomer(services, flags, true);
-  const place = stanza.refreshToken ? await services.filePlace(flags) : undefined;
+  const place = stanza.refreshToken ? await secretPlace(services, flags) : undefined;
   const { token, lifetimeMs } = await signInService.accessToken(
     stanza,
     api,
     (rotated) => place?.putRefreshToken(stanza, rotated) ?? Promise.resolve(),
   );
   const verdicts = signInService.inspectToken(token, { stanza, api });
-  const code = show(services, verdicts, flags, { life_s: Math.round(lifetimeMs / 1000) });
+  const code = show(services, verdicts, stanza, flags, { life_s: Math.round(lifetimeMs / 1000) });
   const out = textFlag(flags, "out");
   if (out !== undefined) {
     await services.writeSecretFile(out, sealed(`${token.open((value) => value)}\n`), "utf8");
@@ -41,6 +41,7 @@ export async function inspectToken(services: OnboardingServices, flags: Flags): 
   return show(
     services,
     services.signInService.inspectToken(token, { ...(stanza ? { stanza } : {}), ...(api ? { api } : {}) }),
+    stanza,
     flags,
     {},
   );
@@ -58,11 +59,16 @@ async function tokenFrom(services: OnboardingServices, path: string | undefined)
 }
 
 function show(
-  { terminal }: OnboardingServices,
-  verdicts: readonly TokenVerdict[],
+  { terminal, commands }: OnboardingServices,
+  found: readonly TokenVerdict[],
+  stanza: Stanza | undefined,
   flags: Flags,
   more: Readonly<Record<string, number>>,
 ): ExitCode {
+  const verdicts = found.map((verdict) => ({
+    ...verdict,
+    nextStep: commands.inText(verdict.nextStep, stanza?.tenantName),
+  }));
   const ok = verdicts.every((verdict) => verdict.ok);
   // With --print standard output contains only the token.
   const line =

@@ -57,6 +57,7 @@ function world(
     fingerprintOf: () => "v1",
     stampOf: () => "",
     splunkHome: "/opt/splunk",
+    program: { program: ["/opt/splunk/bin/splunk", "cmd", "/opt/splunk/defender_mssp"], shell: "posix" },
     version: "1.0.0",
     ...more,
   };

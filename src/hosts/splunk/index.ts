@@ -16,6 +16,7 @@ import path from "node:path";
 import type { FileLook, FileRule, ParsedSettings } from "../../config/settings.ts";
 import { parseStanzas, refusedSettings, settingsRefused } from "../../config/settings.ts";
 import { lineLog } from "../../format/log-line.ts";
+import { type CommandLines, type CommandPlace, commandLines, logWithCommands } from "../../model/command-line.ts";
 import type { FingerprintOf } from "../../model/endpoint-binding.ts";
 import { asFailure, Failure, isFailure } from "../../model/failure.ts";
 import type { Clock, Http, Log, Random, Sink } from "../../model/ports.ts";
@@ -47,7 +48,7 @@ export { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
 export type { SplunkDocument } from "./run-document.ts";
 export { openedStanzas, parseDocument } from "./run-document.ts";
 export type { RefusedStanza } from "./secrets.ts";
-export { resolveSecrets } from "./secrets.ts";
+export { readCredential, resolveSecrets, withStoredCredential } from "./secrets.ts";
 export { Splunkd, splunkdLogin } from "./splunkd.ts";
 export type { Verdict } from "./validate.ts";
 
@@ -66,6 +67,8 @@ export interface SplunkWorld {
   readonly stampOf: StampOf;
   /** `SPLUNK_HOME` of the environment. */
   readonly splunkHome: string | undefined;
+  /** The words that start this program by hand, and the shell that reads them. */
+  readonly program: Pick<CommandPlace, "program" | "shell">;
   readonly version: string;
 }
 
@@ -73,6 +76,8 @@ export interface SplunkRun {
   readonly document: SplunkDocument;
   readonly settings: ParsedSettings;
   readonly log: Log;
+  /** Prints commands as they run on this host. */
+  readonly commands: CommandLines;
 }
 
 export interface SplunkHost {
@@ -140,7 +145,8 @@ export function runFrom(document: SplunkDocument, world: SplunkWorld): SplunkRun
     refused: [...unreadable, ...parsed.refused],
     problems: [...document.problems, ...parsed.problems],
   };
-  const log = lineLog(world.writeLogLine, settings.globals.logLevel);
+  const commands = commandsOf(document, settings, world);
+  const log = logWithCommands(lineLog(world.writeLogLine, settings.globals.logLevel), commands);
   for (const warning of settings.warnings) log.warn(warning);
   for (const problem of settings.problems)
     log.error("a setting is not valid", {
@@ -148,7 +154,32 @@ export function runFrom(document: SplunkDocument, world: SplunkWorld): SplunkRun
       key: problem.key,
       say: problem.say,
     });
-  return { document, settings, log };
+  return { document, settings, log, commands };
+}
+
+/** Each customer's input may be in another app's folder. */
+function commandsOf(document: SplunkDocument, { stanzas, refused }: ParsedSettings, world: SplunkWorld): CommandLines {
+  const apps = new Map(document.stanzas.map(({ name, app }) => [name, app]));
+  const credentials = new Map(stanzas.map(({ name, credential }) => [name, credential]));
+  const customers = new Map(
+    [...stanzas, ...refused].flatMap(({ name, tenantName }) => {
+      const its = { config: inputsConf(world, apps.get(name) ?? APP), credential: credentials.get(name) };
+      return [name, tenantName].map((called) => [called, its] as const);
+    }),
+  );
+  return commandLines({
+    program: world.program.program,
+    shell: world.program.shell,
+    flags: document.serverUri === "" ? {} : { "splunk-uri": document.serverUri },
+    secrets: "splunk",
+    customer: (name) => customers.get(name),
+  });
+}
+
+/** Where an app's own inputs are; undefined without SPLUNK_HOME. */
+function inputsConf({ splunkHome, program }: SplunkWorld, app: string): string | undefined {
+  const paths = program.shell === "windows" ? path.win32 : path.posix;
+  return splunkHome === undefined ? undefined : paths.join(splunkHome, "etc", "apps", app, "local", "inputs.conf");
 }
 
 /** Resolves the secrets and opens the output. A failure of one customer is never thrown. */

@@ -142,6 +142,7 @@ class Host {
       readBytes: async () => undefined,
       stampOf: () => "",
       fingerprintOf: () => "v1",
+      program: { program: ["/opt/splunk/bin/splunk", "cmd", "/opt/splunk/defender_mssp"], shell: "posix" },
       splunkHome: "/opt/splunk",
       version: "1.0.0",
     };

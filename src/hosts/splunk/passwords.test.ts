@@ -111,7 +111,7 @@ describe("a reader sees the old secret or the new one, never a mixture", () => {
       expect(() => store.get(id)).toThrow(
         expect.objectContaining({
           code: "secret-damaged",
-          nextStep: "Store it again with `defender_mssp credential set NAME --to splunk`.",
+          nextStep: expect.stringMatching(/^Store it again with `defender_mssp credential set \S+ --to splunk`\.$/),
         }),
       );
     }

@@ -360,6 +360,13 @@ function digest(text: string): string {
  * Letters, digits, `_` and `-` are kept; other bytes become `~xx`. A very long name is truncated and gets a
  * digest.
  */
+/** A shared credential's name in its entry. Such names are short, so no digest stands for them. */
+function decodedName(id: SecretId): string {
+  return id
+    .slice("credential.".length)
+    .replaceAll(/~([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+}
+
 function encodeName(name: string): string {
   const encoded = [...Buffer.from(name, "utf8")]
     .map((byte) =>
@@ -382,7 +389,7 @@ function damaged(id: SecretId): Failure {
     retry: { when: "never" },
     say: `The entry for ${what} in Splunk's credential store is incomplete, so it is not used.`,
     nextStep: id.startsWith("credential.")
-      ? "Store it again with `defender_mssp credential set NAME --to splunk`."
+      ? `Store it again with \`defender_mssp credential set ${decodedName(id)} --to splunk\`.`
       : "Type it again into the input.",
   });
 }

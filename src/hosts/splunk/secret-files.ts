@@ -2,6 +2,7 @@ import { readFilePath } from "../../config/files.ts";
 import type { FileRule, SecretKey } from "../../config/settings.ts";
 import { endpointsOf, SECRET_KEYS } from "../../config/settings.ts";
 import { decodedText } from "../../config/text-encoding.ts";
+import { quotedForPosix } from "../../model/command-line.ts";
 import { Failure } from "../../model/failure.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
@@ -42,7 +43,11 @@ export async function withSecretFiles(stanza: Stanza, readBytes: ReadBytes, file
     if (!file.ok) throw secretFile(key, `names a file that cannot be used: ${file.say}`, "");
     const looked = files.files.look(file.value);
     if (looked.kind !== "missing" && looked.openToOthers)
-      throw secretFile(key, `names ${file.value}, which other accounts can read`, `Run \`chmod 600 ${file.value}\`.`);
+      throw secretFile(
+        key,
+        `names ${file.value}, which other accounts can read`,
+        `Run \`chmod 600 ${quotedForPosix(file.value)}\`.`,
+      );
     const text = decodedText((await readBytes(file.value)) ?? new Uint8Array()).replace(/\r?\n$/, "");
     if (text === "")
       throw secretFile(

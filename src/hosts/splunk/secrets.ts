@@ -203,9 +203,16 @@ function sharedCredential(
   return parsed;
 }
 
-function readCredential(text: string): SharedCredential | undefined {
+/** The JSON of a shared credential's entry; undefined if it is not one. */
+export function readCredential(text: string): SharedCredential | undefined {
   const value = jsonOf(text) as Partial<SharedCredential> | null | undefined;
   return typeof value?.client_id === "string" ? (value as SharedCredential) : undefined;
+}
+
+/** A stanza with the values of the shared credential that it names. Throws like `resolveSecrets` refuses. */
+export function withStoredCredential(stanza: Stanza, store: PasswordStore, fingerprint: string): Stanza {
+  const shared = sharedCredential(stanza.credential ?? "", store, undefined, fingerprint);
+  return withSecrets(stanza, new Map(), shared);
 }
 
 /**

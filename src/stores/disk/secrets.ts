@@ -142,7 +142,7 @@ function damaged(path: string): Failure {
     actor: "operator",
     retry: { when: "never" },
     say: `The stored secret ${path} is not readable.`,
-    nextStep: "Sign in again for this customer with `token acquire`; that replaces the file.",
+    nextStep: "Sign in again: run `defender-mssp token acquire`. That replaces the file.",
   });
 }
 
@@ -159,7 +159,7 @@ export function assertBinding(what: string, stored: string, present: string): vo
     retry: { when: "never" },
     say: `${what} was stored for other settings (${differing.join(", ")} changed since), so it is not sent to the present ones.`,
     nextStep:
-      "If the change is yours, type the secret again or run `credential reseal`; if not, somebody edited the settings.",
+      "If the change is yours, type the secret again or run `defender-mssp credential reseal`; if not, somebody edited the settings.",
   });
 }
 
