@@ -1103,7 +1103,7 @@ describe("doctor with many customers", () => {
       expect(lines).toHaveLength(4);
       expect(lines[1]).toMatch(
         new RegExp(
-          `^customer +10 app-not-found +${ABSENT.join(", ")}: customer-01 has not consented to app [0-9a-f-]+ yet, or has removed it \\(${number}\\)\\. Send .*consent-url --customer "customer-01".* The same for the others\\.$`,
+          `^customer +10 app-not-found +${ABSENT.join(", ")}: customer-01 has not consented to app [0-9a-f-]+ yet, or has removed it \\(${number}\\)\\. Send .*consent-url --customer customer-01 .* The same for the others\\.$`,
         ),
       );
       expect(lines[3]).toBe("30 of 40 customers are ready.");

@@ -57,7 +57,8 @@ export async function doctor(services: OnboardingServices, flags: Flags): Promis
     const again = await lookAtAll(services, judgedEarly, () => {});
     looked = [...looked.filter((one) => !isAppNotFound(one)), ...again];
   }
-  show(services, looked, flags);
+  const shown = looked.map((one) => withCommands(one, services.commands));
+  show(services, shown, flags);
   return codeFor(looked);
 }
 
@@ -80,14 +81,15 @@ async function lookAtAll(
     }
   };
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, queue.length) }, worker));
-  return looked.map((one) => withCommands(one, services.commands));
+  return looked;
 }
 
 /** With the commands as they run here. */
-function withCommands({ report, failure }: Looked, commands: CommandLines): Looked {
+function withCommands(looked: Looked, commands: CommandLines): Looked {
+  const { report } = looked;
   const text = (sentence: string) => commands.inText(sentence, report.tenant);
   return {
-    failure,
+    ...looked,
     report: {
       ...report,
       checks: report.checks.map((line) => ({ ...line, say: text(line.say), next_step: text(line.next_step) })),
@@ -170,9 +172,9 @@ function bar(done: number, total: number): string {
   return `[${"#".repeat(full)}${".".repeat(width - full)}] ${done} of ${total} customers`;
 }
 
-function show({ terminal }: OnboardingServices, looked: readonly Looked[], flags: Flags): void {
+function show({ terminal, commands }: OnboardingServices, looked: readonly Looked[], flags: Flags): void {
   const sorted = looked.toSorted((a, b) => rank(a) - rank(b) || a.report.tenant.localeCompare(b.report.tenant));
-  if (flags["brief"] === true) return showReasons(terminal, sorted, flags["json"] === true);
+  if (flags["brief"] === true) return showReasons(terminal, sorted, commands, flags["json"] === true);
   if (flags["json"] === true) {
     for (const { report } of sorted) terminal.out(`${JSON.stringify(report)}\n`);
     return;
@@ -192,7 +194,7 @@ function show({ terminal }: OnboardingServices, looked: readonly Looked[], flags
   terminal.out(`${"ACTOR".padEnd(10)} ${"CUSTOMER".padEnd(width)} ${"CHECK".padEnd(18)} WHAT\n`);
   const row = (report: DoctorReport, actor: string, check: string, what: string): void =>
     terminal.out(`${actor.padEnd(10)} ${report.tenant.slice(0, width).padEnd(width)} ${check.padEnd(18)} ${what}\n`);
-  for (const { actor, say, nextStep, customers } of reasonsIn(sorted)) {
+  for (const { actor, say, nextStep, customers } of reasonsIn(sorted, commands)) {
     for (const [n, { tenant, report }] of customers.entries()) {
       const what = n === 0 ? `${say} ${nextStep}` : `the same as ${customers[0]?.tenant ?? tenant}`;
       row(report, actor, report.checks.at(-1)?.check ?? "", what);
@@ -203,8 +205,8 @@ function show({ terminal }: OnboardingServices, looked: readonly Looked[], flags
 }
 
 /** One line per reason, with the customers it concerns. */
-function showReasons(terminal: Terminal, sorted: readonly Looked[], asJson: boolean): void {
-  const reasons = reasonsIn(sorted).map(({ actor, failure, say, nextStep, customers }) => ({
+function showReasons(terminal: Terminal, sorted: readonly Looked[], commands: CommandLines, asJson: boolean): void {
+  const reasons = reasonsIn(sorted, commands).map(({ actor, failure, say, nextStep, customers }) => ({
     actor,
     failure,
     customers: customers.map(({ tenant }) => tenant),
@@ -226,13 +228,22 @@ function showReasons(terminal: Terminal, sorted: readonly Looked[], asJson: bool
   terminal.out(readyLine(sorted));
 }
 
-function reasonsIn(sorted: readonly Looked[]): readonly Reason<Unready & Pick<Looked, "report">>[] {
+/** With the commands as they run here, for the first customer of each. */
+function reasonsIn(
+  sorted: readonly Looked[],
+  commands: CommandLines,
+): readonly Reason<Unready & Pick<Looked, "report">>[] {
   const unready = sorted.flatMap(({ report, failure, stanza }) =>
     failure === undefined
       ? []
       : [{ tenant: report.tenant, names: [report.tenant, stanza?.name ?? "", report.tenant_id], failure, report }],
   );
-  return ACTORS_IN_ORDER.flatMap((actor) => reasonsOf(unready.filter(({ failure }) => failure.actor === actor)));
+  return ACTORS_IN_ORDER.flatMap((actor) =>
+    reasonsOf(unready.filter(({ failure }) => failure.actor === actor)).map((reason) => {
+      const text = (sentence: string) => commands.inText(sentence, reason.customers[0]?.tenant);
+      return { ...reason, say: text(reason.say), nextStep: text(reason.nextStep) };
+    }),
+  );
 }
 
 function readyLine(looked: readonly Looked[]): string {
