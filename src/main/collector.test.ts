@@ -578,6 +578,22 @@ describe("a changed credential", () => {
   });
 });
 
+test("a health event leaves with its commands as they run on this host", async () => {
+  const bench = new Bench(0);
+  const nextStep = "Run `defender-mssp arcsight check`.";
+  const failure = new Failure("settings", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: "It is wrong.",
+    nextStep,
+  });
+  bench.misconfigured = [{ name: "contoso", tenantName: "contoso", tenantId: "", failure }];
+  void (await bench.open()).run();
+  await bench.clock.advance(MINUTE);
+  expect(bench.sink.healths[0]?.streams[0]?.next_step).toBe("Run `./defender-mssp arcsight check`.");
+  bench.stop.abort();
+});
+
 describe("a single round", () => {
   const signIn = failureOf("consent-missing", { when: "later" }, "sign-in");
   test.each([
