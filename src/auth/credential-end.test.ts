@@ -40,11 +40,14 @@ test.each([
 
 test.each([
   [true, "Create a new client secret for the app. Write it into `client_secret` and its end into `secret_expires`."],
-  [false, "Create a new client secret for the app and store it: `defender-mssp credential set NAME --expires DATE`."],
+  [
+    false,
+    "Create a new client secret for the app and store it: `defender-mssp credential set main`. It asks for the new end date.",
+  ],
 ])(
   "the warning says where the new client secret goes (in the customer's own settings: %s)",
   (isOwnSecret, nextStep) => {
-    const parts = { tenantName: "contoso", secretEndsMs: NOW_MS + DAY_MS, isOwnSecret };
+    const parts = { tenantName: "contoso", credential: "main", secretEndsMs: NOW_MS + DAY_MS, isOwnSecret };
     expect(credentialWarnings(parts, NOW_MS).map(({ failure }) => failure.nextStep)).toEqual([nextStep]);
   },
 );

@@ -91,7 +91,10 @@ test("credential set refuses the ID of a client secret, before anything is store
     terminal: { say() {} },
     environment: {},
     readText: async () => "9f1d3b60-2c4e-4a58-8a34-5d1f0c6b7e92\r\n",
-    filePlace: async () => ({ putCredential: async (name: string) => stored.push(name) }),
+    filePlace: async () => ({
+      storedCredential: async () => undefined,
+      putCredential: async (name: string) => stored.push(name),
+    }),
   };
   const flags = {
     name: "msp",
