@@ -2,33 +2,33 @@ import { expect, test } from "@jest/globals";
 import { commandLine, commandLines } from "../model/command-line.ts";
 import { type ProgramWorld, placeOf } from "./command-place.ts";
 
-const kit: ProgramWorld = {
-  execPath: "/opt/kit/defender-mssp",
+const unpacked: ProgramWorld = {
+  execPath: "/opt/arcsight/defender-mssp",
   argv0: "./defender-mssp",
   script: "/snapshot/main.cjs",
   platform: "linux",
   environment: {},
 };
 const splunk: ProgramWorld = {
-  ...kit,
+  ...unpacked,
   execPath: "/opt/splunk/etc/apps/TA_defender_mssp/linux_x86_64/bin/defender_mssp",
   argv0: "/opt/splunk/etc/apps/TA_defender_mssp/linux_x86_64/bin/defender_mssp",
   environment: { SPLUNK_HOME: "/opt/splunk" },
 };
 const SPLUNK_PROGRAM = `/opt/splunk/bin/splunk cmd ${splunk.execPath}`;
 
-const line = (argv: Readonly<Record<string, unknown>>, words: string, world = kit, typed = true): string =>
+const line = (argv: Readonly<Record<string, unknown>>, words: string, world = unpacked, typed = true): string =>
   commandLine(words.split(" "), placeOf(argv, { typed }, world));
 
-test("a command of the kit is printed as its program was typed, with its own configuration and state", () => {
+test("a command is printed as its program was typed, with its own configuration and state", () => {
   expect(line({ config: "my file.properties", state: "state" }, "doctor --customer x")).toBe(
     "./defender-mssp doctor --customer x --config 'my file.properties' --state state",
   );
 });
 
 test("a service prints full paths, because its log is read in another folder", () => {
-  expect(line({ config: "/etc/a.properties" }, "arcsight check", kit, false)).toBe(
-    "/opt/kit/defender-mssp arcsight check --config /etc/a.properties",
+  expect(line({ config: "/etc/a.properties" }, "arcsight check", unpacked, false)).toBe(
+    "/opt/arcsight/defender-mssp arcsight check --config /etc/a.properties",
   );
 });
 
@@ -61,7 +61,7 @@ test("a proxy's login is not repeated, because it is a secret", () => {
 });
 
 test("a command that names no customer is about the one that the sentence is about", () => {
-  const commands = commandLines(placeOf({ config: "a.properties" }, { typed: true }, kit));
+  const commands = commandLines(placeOf({ config: "a.properties" }, { typed: true }, unpacked));
   expect(commands.inText("Run `defender-mssp token access`.", "Alpha & Söhne")).toBe(
     "Run `./defender-mssp token access --customer 'Alpha & Söhne' --config a.properties`.",
   );

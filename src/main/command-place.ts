@@ -38,7 +38,7 @@ const REPEATED = [
  * The words that start this program. In Splunk they go through `splunk cmd`, which sets the environment by
  * which splunkd's own certificate is verified.
  *
- * @param options `typed`: as the person typed it, who is still in that folder; a service's log is read anywhere.
+ * @param options `typed`: as it was typed, by a person who is still in that folder. A log is read anywhere.
  */
 function programWords(world: ProgramWorld, { typed }: { readonly typed: boolean }): readonly string[] {
   const { execPath, argv0, script, platform, environment } = world;

@@ -12,7 +12,7 @@ import { settingsFor } from "./settings-table.ts";
 
 /** Where a printed command will be pasted. */
 export interface CommandPlace {
-  /** The words that start this program: `./defender-mssp`, or splunk's path, `cmd` and this program's path. */
+  /** The words that start this program: `./defender-mssp`, or those of `splunk cmd` before its path. */
   readonly program: readonly string[];
   readonly shell: "posix" | "windows";
   /** Flags of the running command by name, without dashes; printed commands repeat those that they know. */
@@ -35,7 +35,7 @@ export interface CommandLines {
   /**
    * The text with each command as it runs here.
    *
-   * @param customer whom the text is about, for commands that name no customer.
+   * @param customer the one that the text is about, for commands that name none.
    */
   inText(text: string, customer?: string): string;
 }
@@ -176,7 +176,7 @@ function completed(
   });
   const to =
     known.to === undefined || has(own, "to") || has(own, "print") ? [] : destination(name, known.to, place, config);
-  // These two need to be told whom they are about.
+  // These two need to be told which customers they are about.
   const everyone = customer === undefined && ["doctor", "credential reseal"].includes(name) && needsCustomer(name, own);
   return [...own, ...(everyone ? ["--all"] : []), ...repeated, ...to];
 }

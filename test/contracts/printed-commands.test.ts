@@ -74,7 +74,7 @@ test.each([
   ["a word in place of a value", "Run `defender-mssp register --check FILE`."],
   ["only a command's name", "Send the link of `consent-url`."],
 ])("a failure with %s would be found here", async (_, sentence) => {
-  expect(await faultsOf([sentence], PLACES["a command of the kit"]!)).not.toEqual([]);
+  expect(await faultsOf([sentence], PLACES["a command beside ArcSight"]!)).not.toEqual([]);
 });
 
 test("each printable command takes exactly the flags that are repeated for it", async () => {

@@ -15,7 +15,7 @@ export const CUSTOMER = `Söhne & "O'Brien" $HOME`;
 export const CREDENTIAL = "mssp.main";
 
 const LINUX = { platform: "linux", argv0: "", script: "/snapshot/main.cjs" } as const;
-const KIT = { ...LINUX, execPath: "/opt/kit/defender-mssp", argv0: "./defender-mssp", environment: {} };
+const UNPACKED = { ...LINUX, execPath: "/opt/arcsight/defender-mssp", argv0: "./defender-mssp", environment: {} };
 const IN_SPLUNK = {
   ...LINUX,
   execPath: "/opt/splunk é/etc/apps/TA_defender_mssp/linux_x86_64/bin/defender_mssp",
@@ -32,9 +32,9 @@ export const PLACES: Readonly<Record<string, CommandPlace>> = withCredential({
   "arcsight run as a service": placeOf(
     { config: "/etc/defender mssp/Kunden–alle.properties", state: "/var/lib/défender" },
     { typed: false, secrets: "files" },
-    KIT,
+    UNPACKED,
   ),
-  "a command of the kit": placeOf({ config: "my file.properties" }, { typed: true }, KIT),
+  "a command beside ArcSight": placeOf({ config: "my file.properties" }, { typed: true }, UNPACKED),
   "a command about one customer in flags": placeOf(
     {
       "tenant-id": "contoso.example",
@@ -42,7 +42,7 @@ export const PLACES: Readonly<Record<string, CommandPlace>> = withCredential({
       proxy: "http://u:secret@p:1",
     },
     { typed: true },
-    KIT,
+    UNPACKED,
   ),
 });
 
@@ -105,7 +105,11 @@ export function parse(words: readonly string[]): Promise<Readonly<Record<string,
 }
 
 async function parseAnew(words: readonly string[]): Promise<Readonly<Record<string, unknown>> | string> {
-  const ending = { code: EXIT.done, commands: commandLines(PLACES["a command of the kit"]!), configured: new Map() };
+  const ending = {
+    code: EXIT.done,
+    commands: commandLines(PLACES["a command beside ArcSight"]!),
+    configured: new Map(),
+  };
   const parser = commandParser(words, ending, new FakeLog(), []);
   parser.middleware((args) => {
     throw new Parsed(args);
@@ -136,7 +140,7 @@ export async function faultsOf(sentences: readonly string[], place: CommandPlace
     const parsed = await parse(argv);
     if (typeof parsed === "string") faults.push(`${parsed}: ${lines[n]}`);
     const placeholder = argv.find((word) => /^[A-Z][A-Z_]{2,}$/.test(word) && word !== "CUSTOMER");
-    if (placeholder !== undefined) faults.push(`${placeholder} is no value: ${lines[n]}`);
+    if (placeholder !== undefined) faults.push(`${placeholder} is not a value: ${lines[n]}`);
   }
   return faults;
 }
