@@ -6,9 +6,10 @@ const PART = 16;
 
 /**
  * The shapes of what Entra hands out while a test runs, whose values no test knows: access tokens, ID tokens
- * and assertions (JWT), refresh tokens.
+ * and assertions (JWT), refresh tokens. The random text in a link for the sign-in can hold `eyJ` too, but
+ * neither at its beginning nor before a second part.
  */
-const TOKEN_SHAPES = /eyJ[A-Za-z0-9_-]{20}|\b[01]\.A[A-Za-z0-9_-]{40}/;
+const TOKEN_SHAPES = /(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{20}|eyJ[A-Za-z0-9_-]{20,}\.eyJ|\b[01]\.A[A-Za-z0-9_-]{40}/;
 
 const NUMBERED: Readonly<Record<string, string>> = {
   "&": "&#38;",

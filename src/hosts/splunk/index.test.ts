@@ -535,7 +535,7 @@ describe("a run", () => {
       return send(request);
     };
     const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
-    await host.settleSecrets();
+    await settle(host, outside);
     expect(outside.fake.edits.map(({ form }) => form["client_secret"])).toEqual(["********"]);
   });
 
