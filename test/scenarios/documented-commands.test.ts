@@ -71,6 +71,8 @@ function shellOf(page: string, substitutions: readonly Substitution[], folder: s
         cwd: readFileSync(cwdFile, "utf8").trim(),
         env: { PATH: process.env["PATH"], HOME: folder },
       });
+      // A block that asks for nothing can end before its standard input is closed.
+      child.stdin.on("error", () => undefined);
       child.stdin.end(typed.map((line) => `${line}\n`).join(""));
       const [out, said, code] = await Promise.all([
         text(child.stdout),
