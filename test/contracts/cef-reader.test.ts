@@ -15,6 +15,7 @@ import { CEF_KEYS, type CefKey } from "../../src/format/arcsight/cef-dictionary.
 import { fittedCefLine } from "../../src/format/arcsight/cef-line.ts";
 import { CEF_PROFILES } from "../../src/format/arcsight/cef-mapping.ts";
 import { ByteWriter } from "../../src/json/byte-writer.ts";
+import { evidenceDeliveries } from "../golden/evidence-samples.ts";
 import { deliveriesOf, SAMPLES } from "../golden/samples.ts";
 import { anyCharacter } from "../harness/any-character.ts";
 import { readCef } from "./strict-cef.ts";
@@ -75,6 +76,15 @@ test("the public CEF reader and the strict reader agree on every line over the d
   }
   const lines = out.toString().trimEnd().split("\n");
   expect(lines.length).toBeGreaterThan(40);
+  bothRead(lines);
+});
+
+test("the public CEF reader and the strict reader agree on every line of each kind of Graph's evidence", () => {
+  const out = new ByteWriter();
+  for (const delivery of evidenceDeliveries())
+    for (const profile of CEF_PROFILES) writeCef(out, delivery, profile, "each");
+  const lines = out.toString().trimEnd().split("\n");
+  expect(lines).toHaveLength(48 * CEF_PROFILES.length * 2);
   bothRead(lines);
 });
 

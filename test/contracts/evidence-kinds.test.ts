@@ -3,7 +3,6 @@
  * so that the two can disagree. Names and types: test/fixtures/graph-metadata. A kind or a property that
  * Microsoft adds fails here, as soon as that file is renewed, and not at a customer.
  */
-import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { writeCef } from "../../src/format/arcsight/cef.ts";
 import { CEF_PROFILES } from "../../src/format/arcsight/cef-mapping.ts";
@@ -11,18 +10,9 @@ import { graphEvidenceFacts, type ItemFacts, knownEvidenceFacts } from "../../sr
 import { EVIDENCE_RULES } from "../../src/format/arcsight/evidence-rules.ts";
 import { writeFlatJson } from "../../src/format/arcsight/flat-json.ts";
 import { ByteWriter } from "../../src/json/byte-writer.ts";
+import { EVIDENCE_KINDS, GRAPH_SCHEMA } from "../golden/evidence-samples.ts";
 import { graphAlert } from "../golden/graph-alert.ts";
 import { readCef } from "./strict-cef.ts";
-
-interface Schema {
-  readonly types: Readonly<
-    Record<string, { readonly base?: string; readonly properties: Readonly<Record<string, string>> }>
-  >;
-  readonly enums: Readonly<Record<string, readonly string[]>>;
-}
-const SCHEMA = JSON.parse(
-  readFileSync(new URL("../fixtures/graph-metadata/security-schema.json", import.meta.url), "utf8"),
-) as Schema;
 
 /** Named in `evidenceContext` as `property: value`. */
 const CONTEXT = "evidenceContext";
@@ -542,7 +532,7 @@ const PLAIN_TYPES = /^(?:Collection\()?(?:Edm\.|dictionary)/;
 
 /** The properties of a type and its base, as the table has to name them. */
 function propertiesOf(type: string): Readonly<Record<string, string>> {
-  return SCHEMA.types[type]?.properties ?? {};
+  return GRAPH_SCHEMA.types[type]?.properties ?? {};
 }
 
 /** Fills a type as the table descends into it; what it leaves out is filled too, one level deep. */
@@ -554,7 +544,7 @@ function fill(type: string, targets: Readonly<Record<string, Target>>, at: strin
     const target = targets[property]!;
     const path = at === "" ? property : `${at}.${property}`;
     const inner = propertyType.replace(/^Collection\((.*)\)$/, "$1");
-    const isObject = !PLAIN_TYPES.test(propertyType) && !(inner in SCHEMA.enums);
+    const isObject = !PLAIN_TYPES.test(propertyType) && !(inner in GRAPH_SCHEMA.enums);
     if (isObject && typeof target === "object" && !isLeftOut(target)) {
       // A cluster's cloud resource is any evidence; the table takes Azure's.
       const value = fill(inner === "alertEvidence" ? "azureResourceEvidence" : inner, target, path, values, wanted);
@@ -585,10 +575,6 @@ function itemOf(kind: string): {
   return { item: { "@odata.type": `#microsoft.graph.security.${kind}Evidence`, ...base, ...own }, wanted };
 }
 
-const KINDS = Object.keys(SCHEMA.types)
-  .filter((type) => SCHEMA.types[type]!.base === "alertEvidence")
-  .map((type) => type.replace(/Evidence$/, ""));
-
 /** An item's flat record, as `evidence=each` writes it, by its own line of JSON. */
 function recordOf(item: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const out = new ByteWriter();
@@ -603,13 +589,13 @@ function lineOf(item: Readonly<Record<string, unknown>>, profile: "xdr" | "legac
 }
 
 test("the table has a row for each of the 48 kinds of Graph's evidence", () => {
-  expect(KINDS).toHaveLength(48);
-  expect(Object.keys(TABLE).toSorted()).toEqual(KINDS.toSorted());
-  expect(Object.keys(EVIDENCE_RULES).toSorted()).toEqual(KINDS.toSorted());
+  expect(EVIDENCE_KINDS).toHaveLength(48);
+  expect(Object.keys(TABLE).toSorted()).toEqual(EVIDENCE_KINDS.toSorted());
+  expect(Object.keys(EVIDENCE_RULES).toSorted()).toEqual(EVIDENCE_KINDS.toSorted());
 });
 
 describe("each property of a kind arrives where the table says, or nowhere:", () => {
-  test.each(KINDS)("%s", (kind) => {
+  test.each(EVIDENCE_KINDS)("%s", (kind) => {
     const { item, wanted } = itemOf(kind);
     const record = recordOf(item);
     const context = knownEvidenceFacts(item)?.details?.().join("; ") ?? "";
@@ -643,22 +629,22 @@ function factsOf(facts: ItemFacts | undefined): readonly string[] {
 }
 
 test("without the general rule for unknown kinds, each kind has at least one fact beside its state", () => {
-  const empty = KINDS.filter((kind) => factsOf(knownEvidenceFacts(itemOf(kind).item)).length === 0);
+  const empty = EVIDENCE_KINDS.filter((kind) => factsOf(knownEvidenceFacts(itemOf(kind).item)).length === 0);
   expect(empty).toEqual([]);
   expect(knownEvidenceFacts({ "@odata.type": "#microsoft.graph.security.newEvidence", id: "x" })).toBeUndefined();
 });
 
 test("no two kinds have the same line, in CEF of both profiles and in flat JSON", () => {
   for (const profile of CEF_PROFILES) {
-    const lines = KINDS.map((kind) => JSON.stringify([...lineOf(itemOf(kind).item, profile)]));
-    expect(new Set(lines).size).toBe(KINDS.length);
+    const lines = EVIDENCE_KINDS.map((kind) => JSON.stringify([...lineOf(itemOf(kind).item, profile)]));
+    expect(new Set(lines).size).toBe(EVIDENCE_KINDS.length);
   }
-  const records = KINDS.map((kind) => JSON.stringify(recordOf(itemOf(kind).item)));
-  expect(new Set(records).size).toBe(KINDS.length);
+  const records = EVIDENCE_KINDS.map((kind) => JSON.stringify(recordOf(itemOf(kind).item)));
+  expect(new Set(records).size).toBe(EVIDENCE_KINDS.length);
 });
 
 test("with evidence=each every line names the item's kind, verdict, remediation and roles, and no two lines are equal", () => {
-  const evidence = KINDS.flatMap((kind) => [itemOf(kind).item, itemOf(kind).item]);
+  const evidence = EVIDENCE_KINDS.flatMap((kind) => [itemOf(kind).item, itemOf(kind).item]);
   for (const profile of CEF_PROFILES) {
     const out = new ByteWriter();
     writeCef(
@@ -716,21 +702,15 @@ test("a line of a resource has its id, name and type, and the alert's own line n
 describe("a kind that the table does not have", () => {
   test("gives its kind, ids and names", () => {
     const item = {
-      "@odata.type": "#microsoft.graph.security.quantumRelayEvidence",
-      relayId: "r-17",
-      relayName: "Hadamard",
+      "@odata.type": "#microsoft.graph.security.quantumChipEvidence",
+      chipId: "g-17",
+      chipName: "Hadamard",
       errorRate: 0.25,
       verdict: "suspicious",
     };
-    expect(lineOf(item, "xdr").get("fileType")).toBe("quantumrelay");
-    expect(Object.fromEntries(lineOf(item, "xdr"))).toMatchObject({
-      cs1: "r-17",
-      cs2: "Hadamard",
-      cs4: "quantumrelay",
-    });
-    expect(lineOf(item, "legacy").get("requestContext")).toContain(
-      "relayId: r-17; relayName: Hadamard; errorRate: 0.25",
-    );
+    expect(lineOf(item, "xdr").get("fileType")).toBe("quantumchip");
+    expect(Object.fromEntries(lineOf(item, "xdr"))).toMatchObject({ cs1: "g-17", cs2: "Hadamard", cs4: "quantumchip" });
+    expect(lineOf(item, "legacy").get("requestContext")).toContain("chipId: g-17; chipName: Hadamard; errorRate: 0.25");
   });
 
   test("gives what it has in common with others", () => {

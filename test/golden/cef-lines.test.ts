@@ -5,6 +5,7 @@ import { CEF_PROFILES } from "../../src/format/arcsight/cef-mapping.ts";
 import { writeFlatJson } from "../../src/format/arcsight/flat-json.ts";
 import { FLAT_FIELDS, type FlatRecord } from "../../src/format/arcsight/flat-record.ts";
 import { siemRows } from "../../src/format/arcsight/siem-rows.ts";
+import { evidenceDeliveries } from "./evidence-samples.ts";
 import { expectGolden } from "./golden.ts";
 import { deliveriesOf, readSample, SAMPLES } from "./samples.ts";
 
@@ -31,6 +32,25 @@ describe("the documentation samples become the golden lines for ArcSight", () =>
   test("as rows of the retired SIEM API", () => {
     const rows = SAMPLES.filter(({ stream }) => stream !== "hunting").flatMap((sample) => deliveriesOf(sample).flatMap((d) => siemRows(d, ARRIVED)));
     expectGolden("events/samples.siem.jsonl", rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  });
+});
+
+describe("one alert of each kind of evidence, and the line of its item, become the golden lines for ArcSight", () => {
+  test.each(CEF_PROFILES)("as CEF of the profile %s", (profile) => {
+    const out = new ByteWriter();
+    for (const delivery of evidenceDeliveries()) writeCef(out, delivery, profile, "each");
+    expectGolden(`events/evidence.${profile}.cef`, out.toString());
+  });
+
+  test("as flat JSON", () => {
+    const out = new ByteWriter();
+    for (const delivery of evidenceDeliveries()) writeFlatJson(out, delivery, "each");
+    expectGolden("events/evidence.flat.jsonl", out.toString());
+  });
+
+  test("as rows of the retired SIEM API", () => {
+    const rows = evidenceDeliveries().flatMap((delivery) => siemRows(delivery, ARRIVED));
+    expectGolden("events/evidence.siem.jsonl", rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
   });
 });
 

@@ -150,11 +150,27 @@ describe("numbers are copied and not computed:", () => {
         expect(summary).toContain(`"applicationId":"${digits}"`);
         expect(summary).toContain(`"incidentId":"${digits}"`);
         expect(cefLines(delivery).at(-1)).toContain(`Application ID: ${digits}`);
-        // Rows of the old form have no member for it, but its number must not change.
+        // The old form has no member for it, but the id of a row is made of it.
         expect(siemRows(delivery, ARRIVED)).toHaveLength(1);
       }
     },
   );
+
+  test("a number that CEF has no room for stands as text in the context", () => {
+    const file = { "@odata.type": typed("file"), fileDetails: { fileName: "big.iso", fileSize: 6_442_450_944 } };
+    const process = { "@odata.type": typed("process"), processId: 4_294_967_295, parentProcessId: 4_294_967_294 };
+    const [alert, ofFile, ofProcess] = cefLines(graphAlert({ evidence: [file, process] })).map(
+      (line) => readCef(line).extension,
+    );
+    const all = "Process ID: 4294967295; Parent process ID: 4294967294; File size: 6442450944";
+    expect([alert!.get("fsize"), alert!.get("dpid"), alert!.get("requestContext")]).toEqual([
+      undefined,
+      undefined,
+      all,
+    ]);
+    expect(ofFile!.get("requestContext")).toContain("File size: 6442450944");
+    expect(ofProcess!.get("requestContext")).toContain("Process ID: 4294967295; Parent process ID: 4294967294");
+  });
 
   test("rows of the retired API itself keep them", () => {
     const sample = SAMPLES.find(({ stream }) => stream === "siem-alerts")!;
@@ -172,7 +188,7 @@ describe("numbers are copied and not computed:", () => {
     expect(siemRows(delivery, ARRIVED)).toHaveLength(2);
   });
 
-  test("what has more than 64 bits or a fraction is not a number in a field, and stands in the description of a row", () => {
+  test("more than 64 bits or a fraction do not fit a field, and stand in the description of a row", () => {
     const row = `{"Timestamp":"2026-11-24T16:00:00Z","FileSize":123456789012345678901234567890,"ProcessId":1.5}`;
     const got = cef(hunting(row));
     expect([got["fsize"], got["dpid"], got["msg"]]).toEqual([undefined, undefined, row]);

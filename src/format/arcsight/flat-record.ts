@@ -5,7 +5,7 @@
  * known is not there.
  */
 
-import { digitsOf, wholeNumber } from "../../json/exact-numbers.ts";
+import { digitsOf, type WholeNumber, wholeNumber } from "../../json/exact-numbers.ts";
 import { isObject, type JsonObject, objectsOf, recordObject, textOf } from "../../json/record-object.ts";
 import type { Delivery } from "../../model/event.ts";
 import { msFromTicks, parseInstant } from "../../model/instant.ts";
@@ -858,6 +858,8 @@ function addNames(summary: FlatRecord, items: readonly ItemFacts[]): void {
     summary.users = listed(users, ", ")!;
     context += `${context === "" ? "" : "; "}Users: ${listed(users, ", ", CONTEXT_USERS_MAX)}`;
   }
+  for (const more of [...labelled("Registry key", summary.registryKey), ...largeNumbers(summary)])
+    context += `${context === "" ? "" : "; "}${more}`;
   if (context !== "") summary.evidenceContext = context;
   if (resources.length === 0 && subjects.length === 0) return;
   if (resources.length > 0) summary.resources = listed(resources, ", ")!;
@@ -885,6 +887,22 @@ function resourceLabel({ resourceName, resourceId, resourceType }: ItemFacts): s
   return name === undefined || resourceType === undefined ? name : `${name} (${resourceType})`;
 }
 
+/** CEF has 32 bits for these. */
+const CEF_INTEGER_MAX = 2_147_483_647;
+
+/** Numbers that CEF has no room for, as text. */
+function largeNumbers({ processId, parentProcessId, fileSize }: EvidenceFacts): readonly string[] {
+  const large = (label: string, value: WholeNumber | undefined): readonly string[] => {
+    const digits = value === undefined ? undefined : digitsOf(value);
+    return digits === undefined || Math.abs(Number(digits)) <= CEF_INTEGER_MAX ? [] : [`${label}: ${digits}`];
+  };
+  return [
+    ...large("Process ID", processId),
+    ...large("Parent process ID", parentProcessId),
+    ...large("File size", fileSize),
+  ];
+}
+
 /** An item's state in words that an analyst reads and a rule can look for. */
 function itemContext(item: ItemFacts, number: string): string {
   const { verdict, remediationStatus, detectionStatus, roles } = item;
@@ -896,6 +914,7 @@ function itemContext(item: ItemFacts, number: string): string {
     ...labelled("Roles", roles),
     ...labelled("User", userLabel(item)),
     ...labelled("Registry key", item.registryKey),
+    ...largeNumbers(item),
     ...labelled("Subject", item.subject),
     ...labelled("Delivery", item.deliveryAction),
     ...labelled("Message ID", item.messageId),
