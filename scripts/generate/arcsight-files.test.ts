@@ -7,7 +7,14 @@ import { siemRows } from "../../src/format/arcsight/siem-rows.ts";
 import { ByteWriter } from "../../src/json/byte-writer.ts";
 import { readCef } from "../../test/contracts/strict-cef.ts";
 import { deliveriesOf, SAMPLES } from "../../test/golden/samples.ts";
-import { categorizerFile, categorizerPath, fieldsPage, filterText, parserFile } from "./arcsight-files.ts";
+import {
+  categorizerFile,
+  categorizerPath,
+  fieldsPage,
+  filterText,
+  PARSER_PROFILES,
+  parserFile,
+} from "./arcsight-files.ts";
 
 type JsonRow = Readonly<Record<string, string | number | boolean | null>>;
 type Properties = ReadonlyMap<string, string>;
@@ -145,7 +152,7 @@ describe("the parser file and the CEF writer give the same event", () => {
   });
 
   test("with every token counted and a field for every mapped row", () => {
-    for (const profile of CEF_PROFILES) {
+    for (const profile of PARSER_PROFILES) {
       const parser = readProperties(parserFile(profile));
       const tokens = Array.from(parser.keys()).filter((key) => /^token\[\d+\]\.name$/.test(key));
       expect(parser.get("token.count")).toBe(String(tokens.length));
@@ -174,13 +181,15 @@ test("the categorizer file has one row per class id", () => {
   expect(categories.get("health:credential-expiring")).toEqual(["/Informational/Warning", "/Success"]);
   expect(categories.get("health:signed-out")).toEqual(["/Informational/Error", "/Failure"]);
   expect(categorizerPath("xdr")).toBe("acp/categorizer/current/microsoft/microsoft_defender_xdr.csv");
+  expect(categorizerPath("mcas")).toBe("acp/categorizer/current/mcas/siem_agent.csv");
   expect(categorizerPath("legacy")).toBe("acp/categorizer/current/microsoft/microsoft_defender_atp.csv");
 });
 
 test("the docs page and the filter text name every key, label and class id of the table", () => {
   const page = fieldsPage();
   for (const profile of CEF_PROFILES) {
-    for (const { key, from, label } of mappingTable[profile].rows) {
+    const { rows, rowsOfVersion1 } = mappingTable[profile];
+    for (const { key, from, label } of [...rows, ...rowsOfVersion1]) {
       expect(page).toContain(`| \`${key}\` | \`${CEF_KEYS[key].fullName}\` | \`${from}\` | ${label ?? ""} |`);
     }
     expect(page).toContain(filterText(profile));

@@ -19,6 +19,10 @@ import {
 } from "../../src/format/arcsight/cef-mapping.ts";
 import { FLAT_FIELDS, type SERVICES } from "../../src/format/arcsight/flat-record.ts";
 
+/** Profiles with a parser file of their own; a JSON folder of profile `mcas` holds what one of `xdr` does. */
+type ParserProfile = Exclude<CefProfile, "mcas">;
+export const PARSER_PROFILES: readonly ParserProfile[] = ["xdr", "legacy"];
+
 /** What a JSON connector reads: the retired SIEM API's rows for `legacy`, flat JSON for `xdr`. */
 interface ParserToken {
   readonly name: string;
@@ -32,7 +36,7 @@ function constant(text: string): string {
 /** The retired API's rows name neither customer nor version; a connector per customer adds the name. */
 const NOT_IN_SIEM_ROWS = ["TenantId", "Tenant", "Change", "LastUpdateTime", "EvidenceKind", "EvidenceContext"];
 
-function parserRows(profile: CefProfile): readonly MappingRow[] {
+function parserRows(profile: ParserProfile): readonly MappingRow[] {
   const { rows } = mappingTable[profile];
   // The old rows have one member for both kinds of address.
   return profile === "xdr"
@@ -47,7 +51,7 @@ function flatTokenType(row: MappingRow | undefined, name: string): ParserToken["
   return name in FLAT_FIELDS && FLAT_FIELDS[name as keyof typeof FLAT_FIELDS] !== "text" ? "Long" : "String";
 }
 
-function tokensOf(profile: CefProfile): readonly ParserToken[] {
+function tokensOf(profile: ParserProfile): readonly ParserToken[] {
   const { name, severity } = mappingTable[profile];
   const rows = parserRows(profile);
   const names = new Set([
@@ -68,7 +72,7 @@ function tokensOf(profile: CefProfile): readonly ParserToken[] {
   }));
 }
 
-function expressionOf(profile: CefProfile, row: MappingRow): string {
+function expressionOf(profile: ParserProfile, row: MappingRow): string {
   if (profile === "xdr") {
     if (row.kind === "time") return `__longToTimeStamp(${row.from})`;
     if (row.from === "incidentId") return `__safeToLong(${row.from})`;
@@ -97,7 +101,7 @@ function labelExpression(rows: readonly MappingRow[]): string | undefined {
  * `NAME.jsonparser.properties` for a connector that polls `arcsight serve` (`legacy`: the old form; `xdr`:
  * flat JSON) or follows a JSON folder.
  */
-export function parserFile(profile: CefProfile): string {
+export function parserFile(profile: ParserProfile): string {
   const { deviceVendor, deviceProduct, deviceVersion, name, severity } = mappingTable[profile];
   const tokens = tokensOf(profile);
   const byKey = new Map<CefKey, MappingRow[]>();
@@ -226,6 +230,8 @@ export function filterText(profile: CefProfile): string {
 
 const KIND_SAYS: Readonly<Record<MappingRow["kind"], string>> = {
   text: "text",
+  list: "comma-separated, as many as fit",
+  framework: "MITRE ATT&CK",
   identifier: "identifier, never truncated",
   time: "epoch milliseconds",
   number: "number",
@@ -236,16 +242,22 @@ const KIND_SAYS: Readonly<Record<MappingRow["kind"], string>> = {
 };
 
 function fieldTable(profile: CefProfile): string {
-  const { name, severity, rows } = mappingTable[profile];
+  const { name, severity, rows, rowsOfVersion1 } = mappingTable[profile];
+  const rowLine = ({ from, key, kind, label }: MappingRow): string => {
+    const { fullName, max } = CEF_KEYS[key];
+    return `| \`${key}\` | \`${fullName}\` | \`${from}\` | ${label ?? ""} | ${KIND_SAYS[kind]} | ${max === 0 ? "" : max} |`;
+  };
   const lines = [
     `| header Name | \`name\` | \`${name}\` | | text | ${CEF_HEADER_MAX.name} |`,
     `| header Severity | \`deviceSeverity\` | \`${severity}\` | | by the table below | |`,
-    ...rows.map(({ from, key, kind, label }) => {
-      const { fullName, max } = CEF_KEYS[key];
-      return `| \`${key}\` | \`${fullName}\` | \`${from}\` | ${label ?? ""} | ${KIND_SAYS[kind]} | ${max === 0 ? "" : max} |`;
-    }),
+    ...rows.map(rowLine),
   ];
-  return `| CEF key | ArcSight field | from | label | value | at most |\n|---|---|---|---|---|---|\n${lines.join("\n")}\n`;
+  const head = "| CEF key | ArcSight field | from | label | value | at most |\n|---|---|---|---|---|---|\n";
+  const ofVersion1 =
+    rowsOfVersion1.length === 0
+      ? ""
+      : `\nWith \`.cef_version=1\` these come after them:\n\n${head}${rowsOfVersion1.map(rowLine).join("\n")}\n`;
+  return `${head}${lines.join("\n")}\n${ofVersion1}`;
 }
 
 /** docs/fields-cef.md. */
@@ -260,6 +272,11 @@ function listOf(members: readonly string[]): string {
   return lines.join("\n");
 }
 
+function leftOut(profile: CefProfile): string {
+  const { unmapped } = mappingTable[profile];
+  return unmapped.length === 0 ? "" : `These members have no key:\n\n${listOf(unmapped)}\n`;
+}
+
 export function fieldsPage(): string {
   const severities = Object.keys(CEF_SEVERITY.xdr).map(
     (word) => `| ${word} | ${CEF_SEVERITY.xdr[word]} | ${CEF_SEVERITY.legacy[word]} |`,
@@ -268,10 +285,11 @@ export function fieldsPage(): string {
     xdr: "It uses the flat JSON's members, which are the same for every API.\nRoles decide the side: attacker, source and command and control are the source; attacked, destination and compromised are the destination.\nWhere roles contradict, the source wins.\nWithout roles the device and the acting user are the source, and an address is the destination.\nA mail's sender is the source user and its recipient the destination user; one account is never both.\nThe alert's own line names all its devices and accounts in `requestContext`, and resources in `msg`.\nOn the lines of alerts and incidents `requestContext` also has what has no key of its own: product, investigation, assignee, system tags, policy, custom details, comments, summary.\nThe line of one item has its kind in `fileType`; `requestContext` has its verdict, remediation, roles and what has no key of its own.",
     legacy:
       "It follows Microsoft's published mapping of the retired SIEM API (`AlertTitle`, `MachineName`, …), for content written for it.\nToday's alerts are first converted to that form.\nThe last rows are additions: they name the customer and the version, and on the line of one evidence item its kind, verdict and roles.\nSource and destination stay as Microsoft published them, whatever roles the evidence has: content written for that mapping keeps its meaning.",
+    mcas: "It is for content of the SIEM agent of Defender for Cloud Apps (MCAS), which Microsoft ended in November 2025.\nVendor, product, keys and labels are the agent's; the values come from today's alerts by Microsoft's migration table.\nThe event class ids are this program's, because no API has the agent's (`ALERT_…`): change rules that compare with them.\nThe agent's `relatedAudits` and `riskScore` are in no API, and its activities (`EVENT_CATEGORY_…`) are not alerts.\n`cs3` names the customer.\nEvery alert is written in this form; `.tenants` and a filter on `deviceFacility` choose.",
   };
   const profiles = CEF_PROFILES.map(
     (profile) =>
-      `## Profile \`${profile}\`\n\n${about[profile]}\nIts header is \`${mappingTable[profile].deviceVendor}\`, \`${mappingTable[profile].deviceProduct}\`, \`${mappingTable[profile].deviceVersion}\`.\nThis filter shows its events:\n\n    ${filterText(profile)}\n\n${fieldTable(profile)}\nThese members have no key:\n\n${listOf(mappingTable[profile].unmapped)}\n`,
+      `## Profile \`${profile}\`\n\n${about[profile]}\nIts header is \`${mappingTable[profile].deviceVendor}\`, \`${mappingTable[profile].deviceProduct}\`, \`${mappingTable[profile].deviceVersion}\`.\nThis filter shows its events:\n\n    ${filterText(profile)}\n\n${fieldTable(profile)}\n${leftOut(profile)}`,
   );
   return `# CEF fields
 
@@ -279,7 +297,7 @@ export function fieldsPage(): string {
 The parser and categorizer files in \`arcsight/\` come from the same table.
 None of this was ever loaded into a real ArcSight; liblognorm's strict CEF reader read every line.
 
-* The version is \`CEF:0\`, and only keys of ArcSight's CEF dictionary are used.
+* The version is \`CEF:0\`, or \`CEF:1\` with \`.cef_version=1\`, and only keys of ArcSight's CEF dictionary are used.
   A member that is null, empty or of another kind than its key is left out.
 * A line has at most ${CEF_LINE_MAX_BYTES.toLocaleString("en")} bytes, so that it and a syslog header pass a receiver's usual limit of 8 KiB.
   Long texts are truncated between characters, \`msg\` first, and end with \`…\`.
@@ -297,7 +315,7 @@ None of this was ever loaded into a real ArcSight; liblognorm's strict CEF reade
 ${profiles.join("\n")}
 ## Severity
 
-| Microsoft | \`xdr\` | \`legacy\` |
+| Microsoft | \`xdr\`, \`mcas\` | \`legacy\` |
 |---|---|---|
 ${severities.join("\n")}
 

@@ -8,7 +8,7 @@ import { isGiven, readRows } from "./read-rows.ts";
 
 export const OUTPUT_TYPES = ["syslog", "cef-file", "cef-folder", "json-folder", "json-lines"] as const;
 export type OutputType = (typeof OUTPUT_TYPES)[number];
-const PROFILES = ["xdr", "legacy"] as const;
+const PROFILES = ["xdr", "legacy", "mcas"] as const;
 
 /** A row of the outputs' settings. */
 interface OutputSetting extends Setting {
@@ -17,6 +17,7 @@ interface OutputSetting extends Setting {
 }
 
 const FILES_AND_FOLDERS: readonly OutputType[] = ["cef-file", "cef-folder", "json-folder", "json-lines"];
+const CEF: readonly OutputType[] = ["syslog", "cef-file", "cef-folder"];
 const CEF_AND_FLAT: readonly OutputType[] = ["syslog", "cef-file", "cef-folder", "json-folder"];
 
 /** Keys after `outputs[0].`, in the order of the template and the docs. */
@@ -103,7 +104,7 @@ const OUTPUT_ROWS = [
     types: CEF_AND_FLAT,
     kind: { is: "choice", of: PROFILES },
     default: "xdr",
-    help: "xdr: every field of today's alerts. legacy: the fields and the product name of the retired connector, for existing content.",
+    help: "xdr: every field of today's alerts. legacy: the fields and the product name of the retired connector, for existing content. mcas: those of the Cloud Apps SIEM agent that Microsoft ended (in a json-folder as xdr).",
   },
   {
     key: "evidence",
@@ -111,6 +112,13 @@ const OUTPUT_ROWS = [
     kind: { is: "choice", of: ["none", "each"] },
     default: "none",
     help: "each: one additional line (or flat JSON object) per evidence item of an alert.",
+  },
+  {
+    key: "cef_version",
+    types: CEF,
+    kind: { is: "choice", of: ["0", "1"] },
+    default: "0",
+    help: "0: CEF:0, which every reader takes. 1: CEF:1 (1.2) with threatActor, threatAttackID, reportedResourceID and IPv6 addresses in src and dst; strict readers of CEF:0 reject it.",
   },
   {
     key: "rotate_mib",

@@ -27,7 +27,7 @@ export interface LineFormat {
 
 /** @param styleOf the layout of a customer's JSON lines, by stanza name. */
 export function lineFormatOf(
-  { type, profile, evidence }: Pick<OutputSettings, "type" | "profile" | "evidence">,
+  { type, profile, evidence, cefVersion }: Pick<OutputSettings, "type" | "profile" | "evidence" | "cefVersion">,
   styleOf: (stanza: string) => EventStyle,
 ): LineFormat {
   if (type === "json-lines") {
@@ -40,11 +40,12 @@ export function lineFormatOf(
     const notice: LineFormat["notice"] = (out, { say, ...event }) => writeFlatNotice(out, "spool-filling", event, say);
     return { id: `flat-json-${evidence}`, delivery, health: writeFlatHealth, notice };
   }
+  const version = cefVersion === "1" ? 1 : 0;
   return {
-    id: `cef-${profile}-${evidence}`,
-    delivery: (out, delivery) => writeCef(out, delivery, profile, evidence),
-    health: (out, event) => writeCefHealth(out, event, profile),
-    notice: (out, { say, ...event }) => writeCefNotice(out, "spool-filling", event, say, profile),
+    id: `cef-${profile}-${evidence}${version === 0 ? "" : "-1"}`,
+    delivery: (out, delivery) => writeCef(out, delivery, profile, evidence, version),
+    health: (out, event) => writeCefHealth(out, event, profile, version),
+    notice: (out, { say, ...event }) => writeCefNotice(out, "spool-filling", event, say, profile, version),
   };
 }
 

@@ -18,6 +18,12 @@ describe("the documentation samples become the golden lines for ArcSight", () =>
     expectGolden(`events/samples.${profile}.cef`, out.toString());
   });
 
+  test("as CEF:1 of the profile xdr, with a line for each item", () => {
+    const out = new ByteWriter();
+    for (const sample of SAMPLES) for (const delivery of deliveriesOf(sample)) writeCef(out, delivery, "xdr", "each", 1);
+    expectGolden("events/samples.xdr-1.cef", out.toString());
+  });
+
   test("as flat JSON of texts and numbers only, each member always of one kind", () => {
     const out = new ByteWriter();
     for (const sample of SAMPLES) for (const delivery of deliveriesOf(sample)) writeFlatJson(out, delivery, "each");

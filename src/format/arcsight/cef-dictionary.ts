@@ -1,5 +1,6 @@
 /**
- * The extension keys of CEF 0.1 (what `CEF:0` stands for) that a producer may set, as facts of ArcSight's CEF
+ * The extension keys that a producer may set, of CEF 0.1 (what `CEF:0` stands for) and, marked, of 1.2 (what
+ * `CEF:1` stands for), as facts of ArcSight's CEF
  * Implementation Standard (document version 27, SmartConnectors 25.1): full name (also the event field of a
  * FlexConnector), type, and the smallest of the sizes printed for it, in UTF-16 units; 0: none printed.
  * cef-dictionary.test.ts compares it with test/fixtures/cef/dictionary.json.
@@ -18,7 +19,12 @@ export interface CefKeyFacts {
   readonly fullName: string;
   readonly type: CefType;
   readonly max: number;
+  /** The first version whose readers know the key. */
+  readonly since: CefVersion;
 }
+
+/** What stands after `CEF:`. */
+export type CefVersion = 0 | 1;
 
 /** Header fields and their sizes. */
 export const CEF_HEADER_MAX = {
@@ -29,8 +35,8 @@ export const CEF_HEADER_MAX = {
   name: 512,
 } as const;
 
-function facts(fullName: string, type: CefType, max: number): CefKeyFacts {
-  return { fullName, type, max };
+function facts(fullName: string, type: CefType, max: number, since: CefVersion = 0): CefKeyFacts {
+  return { fullName, type, max, since };
 }
 
 export const CEF_KEYS = {
@@ -124,6 +130,7 @@ export const CEF_KEYS = {
   flexString2: facts("flexString2", "string", 1023),
   flexString2Label: facts("flexString2Label", "string", 128),
   fname: facts("fileName", "string", 1023),
+  frameworkName: facts("frameworkName", "string", 256, 1),
   fsize: facts("fileSize", "integer", 0),
   in: facts("bytesIn", "long", 0),
   msg: facts("message", "string", 1023),
@@ -140,6 +147,10 @@ export const CEF_KEYS = {
   outcome: facts("eventOutcome", "string", 63),
   proto: facts("transportProtocol", "string", 31),
   reason: facts("reason", "string", 1023),
+  reportedResourceGroupName: facts("reportedResourceGroupName", "string", 128, 1),
+  reportedResourceID: facts("reportedResourceID", "string", 256, 1),
+  reportedResourceName: facts("reportedResourceName", "string", 64, 1),
+  reportedResourceType: facts("reportedResourceType", "string", 64, 1),
   request: facts("requestUrl", "string", 1023),
   requestClientApplication: facts("requestClientApplication", "string", 1023),
   requestContext: facts("requestContext", "string", 2048),
@@ -161,6 +172,8 @@ export const CEF_KEYS = {
   start: facts("startTime", "timestamp", 0),
   suid: facts("sourceUserId", "string", 1023),
   suser: facts("sourceUserName", "string", 1023),
+  threatActor: facts("threatActor", "string", 40, 1),
+  threatAttackID: facts("threatAttackID", "string", 32, 1),
   type: facts("type", "integer", 0),
 } as const satisfies Readonly<Record<string, CefKeyFacts>>;
 

@@ -39,7 +39,7 @@ const HEADER: CefHeader = {
 test.each(cases.map((c) => [c.id, c] as const))(
   "a CEF line keeps the standard's rule: %s",
   (_id, { header, extension, version, line }) => {
-    expect(cefLine(header, extension, version)).toBe(line);
+    expect(cefLine({ ...header, version }, extension)).toBe(line);
   },
 );
 

@@ -3,7 +3,7 @@
  * CEF Implementation Standard.
  */
 import { createHash } from "node:crypto";
-import { CEF_HEADER_MAX, CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
+import { CEF_HEADER_MAX, CEF_KEYS, type CefKey, type CefVersion } from "./cef-dictionary.ts";
 
 /**
  * rsyslog's default limit for a message is 8 KiB (a longer one arrives in pieces); a syslog header with a
@@ -13,6 +13,8 @@ export const CEF_LINE_MAX_BYTES = 7936;
 
 /** Vendor, product, version and class id are this program's and fit; the name comes from outside. */
 export interface CefHeader {
+  /** 0 when it is not given. */
+  readonly version?: CefVersion;
   readonly deviceVendor: string;
   readonly deviceProduct: string;
   readonly deviceVersion: string;
@@ -76,12 +78,8 @@ export function cefIdentifier(value: string, max: number): string {
 }
 
 /** Header and pairs as they are: for what is known to fit. */
-export function cefLine(
-  header: CefHeader,
-  pairs: readonly (readonly [key: string, value: string])[],
-  version: 0 | 1 = 0,
-): string {
-  const { deviceVendor, deviceProduct, deviceVersion, deviceEventClassId, name, severity } = header;
+export function cefLine(header: CefHeader, pairs: readonly (readonly [key: string, value: string])[]): string {
+  const { version = 0, deviceVendor, deviceProduct, deviceVersion, deviceEventClassId, name, severity } = header;
   let head = `CEF:${version}|`;
   for (const field of [deviceVendor, deviceProduct, deviceVersion, deviceEventClassId, name, severity])
     head += `${escapeCefHeader(field)}|`;

@@ -12,7 +12,7 @@ import { CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
 import { type FlatRecord, SERVICES } from "./flat-record.ts";
 import type { SiemRow } from "./siem-rows.ts";
 
-export const CEF_PROFILES = ["xdr", "legacy"] as const;
+export const CEF_PROFILES = ["xdr", "legacy", "mcas"] as const;
 export type CefProfile = (typeof CEF_PROFILES)[number];
 
 /** What the row's value is, and so how it may be changed to fit. */
@@ -23,6 +23,10 @@ export type CefValueKind =
   | "identifier"
   | "time"
   | "number"
+  /** Comma separated: of a list that is too long the first of its elements, whole. */
+  | "list"
+  /** The framework that the techniques are of. */
+  | "framework"
   /** A flag written as 1 or 0. */
   | "flag"
   | "ipv4"
@@ -59,6 +63,8 @@ export interface Profile {
   readonly name: string;
   readonly severity: string;
   readonly rows: readonly MappingRow[];
+  /** Written after them in `CEF:1`: keys that 1.2 added, and IPv6 addresses, which only 1.x takes there. */
+  readonly rowsOfVersion1: readonly MappingRow[];
   /** Members of the retired API or of the flat JSON that have no key. */
   readonly unmapped: readonly string[];
 }
@@ -167,6 +173,54 @@ const XDR_ROWS: readonly MappingRow<keyof FlatRecord>[] = [
   { from: "description", key: "msg", kind: "text", cutOrder: 1 },
 ];
 
+const XDR_ROWS_OF_VERSION_1: readonly MappingRow<keyof FlatRecord>[] = [
+  { from: "sourceIpv6", key: "src", kind: "ipv6" },
+  { from: "destinationIpv6", key: "dst", kind: "ipv6" },
+  { from: "actor", key: "threatActor", kind: "text", cutOrder: 6 },
+  { from: "mitreTechniques", key: "frameworkName", kind: "framework" },
+  { from: "mitreTechniques", key: "threatAttackID", kind: "list" },
+  { from: "resourceId", key: "reportedResourceID", kind: "identifier" },
+  { from: "resourceName", key: "reportedResourceName", kind: "text", cutOrder: 19 },
+  { from: "resourceType", key: "reportedResourceType", kind: "text", cutOrder: 18 },
+  { from: "reportedResourceId", key: "reportedResourceID", kind: "identifier" },
+  { from: "reportedResourceName", key: "reportedResourceName", kind: "text", cutOrder: 19 },
+  { from: "reportedResourceType", key: "reportedResourceType", kind: "text", cutOrder: 18 },
+];
+
+/**
+ * What the SIEM agent of Defender for Cloud Apps wrote, from Graph's alerts by Microsoft's migration table
+ * (Defender for Cloud Apps docs, "Generic SIEM integration", "Migrate from the SIEM agent to supported APIs").
+ * Its `cs3` (relatedAudits) and `cn1` (riskScore) are not in any API; `cs3` names the customer, as everywhere.
+ */
+const MCAS_ROWS: readonly MappingRow<keyof FlatRecord>[] = [
+  { from: "id", key: "externalId", kind: "identifier" },
+  { from: "createdTime", key: "rt", kind: "time" },
+  { from: "firstActivityTime", key: "start", kind: "time" },
+  { from: "lastActivityTime", key: "end", kind: "time" },
+  { from: "userPrincipalName", key: "suser", kind: "text", cutOrder: 16 },
+  { from: "sourceUser", key: "suser", kind: "text", cutOrder: 16 },
+  { from: "application", key: "destinationServiceName", kind: "text", cutOrder: 13 },
+  { from: "ip", key: "dvc", kind: "ipv4" },
+  { from: "ipv6", key: "c6a1", kind: "ipv6", label: "Device IPv6 Address" },
+  { from: "userAgent", key: "requestClientApplication", kind: "text", cutOrder: 6 },
+  { from: "alertUrl", key: "cs1", kind: "text", label: "portalURL", cutOrder: 9 },
+  { from: "incidentUrl", key: "cs1", kind: "text", label: "portalURL", cutOrder: 9 },
+  { from: "applicationId", key: "cs2", kind: "text", label: "uniqueServiceAppIds", cutOrder: 8 },
+  { from: "alertPolicyId", key: "cs4", kind: "text", label: "policyIDs", cutOrder: 8 },
+  { from: "tenantId", key: "deviceExternalId", kind: "identifier" },
+  { from: "tenantName", key: "cs3", kind: "text", label: "Tenant", cutOrder: 21 },
+  { from: "action", key: "act", kind: "text", cutOrder: 22 },
+  { from: "updated", key: "flexNumber1", kind: "number", label: "Updated" },
+  { from: "lastUpdateTime", key: "deviceCustomDate1", kind: "time", label: "Last Update" },
+  { from: "category", key: "cat", kind: "text", cutOrder: 12 },
+  { from: "service", key: "deviceFacility", kind: "text", cutOrder: 18 },
+  { from: "status", key: "outcome", kind: "text", cutOrder: 19 },
+  { from: "incidentId", key: "cn3", kind: "number", label: "Incident Id" },
+  { from: "evidenceKind", key: "fileType", kind: "text", cutOrder: 18 },
+  { from: "evidenceContext", key: "requestContext", kind: "text", cutOrder: 5 },
+  { from: "description", key: "msg", kind: "text", cutOrder: 1 },
+];
+
 /** Of two rows with one key the first that has a value is written. */
 export const mappingTable: Readonly<Record<CefProfile, Profile>> = {
   legacy: {
@@ -176,6 +230,7 @@ export const mappingTable: Readonly<Record<CefProfile, Profile>> = {
     name: "AlertTitle",
     severity: "Severity",
     rows: LEGACY_ROWS,
+    rowsOfVersion1: [],
     unmapped: [
       "ComputerDnsName",
       "InternalIPv4List",
@@ -193,6 +248,7 @@ export const mappingTable: Readonly<Record<CefProfile, Profile>> = {
     name: "title",
     severity: "severity",
     rows: XDR_ROWS,
+    rowsOfVersion1: XDR_ROWS_OF_VERSION_1,
     unmapped: [
       "cloud",
       "stream",
@@ -250,7 +306,20 @@ export const mappingTable: Readonly<Record<CefProfile, Profile>> = {
       "hosts",
       "users",
       "resources",
+      "reportedResourceId",
+      "reportedResourceName",
+      "reportedResourceType",
     ],
+  },
+  mcas: {
+    deviceVendor: "MCAS",
+    deviceProduct: "SIEM_Agent",
+    deviceVersion: "1.0",
+    name: "title",
+    severity: "severity",
+    rows: MCAS_ROWS,
+    rowsOfVersion1: [],
+    unmapped: [],
   },
 };
 
@@ -261,6 +330,7 @@ export const LONG_ID_ROW = { key: "flexString2", label: "Full Id" } as const;
 export const CEF_SEVERITY: Readonly<Record<CefProfile, Readonly<Record<string, string>>>> = {
   legacy: { informational: "Low", low: "Low", medium: "Medium", high: "High", unknown: "Unknown" },
   xdr: { informational: "2", low: "3", medium: "6", high: "8", unknown: "Unknown" },
+  mcas: { informational: "2", low: "3", medium: "6", high: "8", unknown: "Unknown" },
 };
 
 /** Conditions that health lines have beside the states of streams. */

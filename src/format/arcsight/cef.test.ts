@@ -10,16 +10,21 @@ import { ByteWriter } from "../../json/byte-writer.ts";
 import type { Delivery, HealthEvent } from "../../model/event.ts";
 import { msFromTicks, parseInstant } from "../../model/instant.ts";
 import { type CefEvidence, writeCef, writeCefHealth, writeCefNotice } from "./cef.ts";
-import { CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
+import { CEF_KEYS, type CefKey, type CefVersion } from "./cef-dictionary.ts";
 import { CEF_LINE_MAX_BYTES } from "./cef-line.ts";
 import { CEF_PROFILES, type CefProfile, eventClassIds, mappingTable } from "./cef-mapping.ts";
 import { writeFlatJson } from "./flat-json.ts";
 import { FLAT_FIELDS, serviceOf } from "./flat-record.ts";
 import { siemRows } from "./siem-rows.ts";
 
-function lines(delivery: Delivery, profile: CefProfile, evidence: CefEvidence = "none"): string[] {
+function lines(
+  delivery: Delivery,
+  profile: CefProfile,
+  evidence: CefEvidence = "none",
+  version: CefVersion = 0,
+): string[] {
   const out = new ByteWriter();
-  const count = writeCef(out, delivery, profile, evidence);
+  const count = writeCef(out, delivery, profile, evidence, version);
   const written = out.toString().split("\n");
   expect(written.pop()).toBe("");
   expect(written).toHaveLength(count);
@@ -40,7 +45,7 @@ describe("legacy is Microsoft's published table, field by field", () => {
   ) as Published;
 
   test("the table has its 23 rows and only the rows for customer and version besides", () => {
-    const { rows, name, severity, unmapped, ...fixed } = mappingTable.legacy;
+    const { rows, rowsOfVersion1, name, severity, unmapped, ...fixed } = mappingTable.legacy;
     const ours = rows.map(({ from, key }) => ({ alertField: from, cefKey: key as string }));
     const header = [
       { alertField: name, cefKey: "(header Name)" },
@@ -61,6 +66,7 @@ describe("legacy is Microsoft's published table, field by field", () => {
       "fileType",
       "requestContext",
     ]);
+    expect(rowsOfVersion1).toEqual([]);
     expect(unmapped).toEqual(published.noMapping);
     expect(Object.fromEntries(published.static.map(({ field, value }) => [field, value]))).toEqual(fixed);
   });
@@ -365,6 +371,12 @@ test("property: whatever an alert holds, its lines are read by a strict reader, 
       description: odd,
       severity: fc.oneof(odd, fc.constantFrom("high", "unknownFutureValue")),
       category: odd,
+      categories: fc.oneof(odd, fc.array(odd, { maxLength: 3 })),
+      comments: fc.oneof(odd, fc.array(fc.oneof(odd, fc.record({ comment: odd, createdDateTime: odd })))),
+      customDetails: fc.oneof(odd, fc.dictionary(fc.string(), odd, { maxKeys: 3 })),
+      systemTags: fc.oneof(odd, fc.array(odd, { maxLength: 3 })),
+      actorDisplayName: odd,
+      detectorId: odd,
       serviceSource: odd,
       mitreTechniques: fc.oneof(odd, fc.array(fc.string(), { maxLength: 30 })),
       createdDateTime: fc.oneof(odd, fc.constant("2021-04-27T12:19:27.72Z")),
@@ -374,9 +386,9 @@ test("property: whatever an alert holds, its lines are read by a strict reader, 
     { requiredKeys: [] },
   );
   fc.assert(
-    fc.property(alert, fc.constantFrom(...CEF_PROFILES), (record, profile) => {
+    fc.property(alert, fc.constantFrom(...CEF_PROFILES), fc.constantFrom(0, 1), (record, profile, version) => {
       const delivery = graphAlert(record);
-      for (const line of lines(delivery, profile, "each")) {
+      for (const line of lines(delivery, profile, "each", version)) {
         expect(Buffer.byteLength(line)).toBeLessThanOrEqual(CEF_LINE_MAX_BYTES);
         const { header, extension } = readCef(line);
         expect(header[4]).not.toBe("");

@@ -5,7 +5,7 @@ import { digitsOf, wholeNumber } from "../../json/exact-numbers.ts";
 import type { Delivery, HealthEvent } from "../../model/event.ts";
 import { msFromTicks, parseInstant } from "../../model/instant.ts";
 import { isIpv4, isIpv6, macAddress } from "./addresses.ts";
-import { CEF_KEYS, type CefKey } from "./cef-dictionary.ts";
+import { CEF_KEYS, type CefKey, type CefVersion } from "./cef-dictionary.ts";
 import {
   type CefHeader,
   type CefPair,
@@ -39,12 +39,14 @@ export function writeCef(
   delivery: Delivery,
   profile: CefProfile,
   evidence: CefEvidence = "none",
+  version: CefVersion = 0,
 ): number {
   const { summary, perItem } = flatten(delivery);
   const line = (flat: FlatRecord, source: SiemRow | undefined): void => {
     const row = (source === undefined ? flat : legacySource(flat, source)) as Source;
-    const header = headerOf(profile, flat, row);
-    out.text(`${plainCefLine(header, profile, row) ?? fittedCefLine(header, pairsOf(profile, row))}\n`);
+    const header = headerOf(profile, flat, row, version);
+    const rows = PREPARED[version][profile];
+    out.text(`${plainCefLine(header, rows, row) ?? fittedCefLine(header, pairsOf(rows, row))}\n`);
   };
   line(summary, profile === "legacy" ? siemSummary(delivery, summary) : undefined);
   if (evidence === "none" || summary.kind !== "alert") return 1;
@@ -68,12 +70,13 @@ function legacySource(flat: FlatRecord, row: SiemRow): object {
   return Object.assign(row, extras);
 }
 
-function headerOf(profile: CefProfile, flat: FlatRecord, source: Source): CefHeader {
+function headerOf(profile: CefProfile, flat: FlatRecord, source: Source, version: CefVersion): CefHeader {
   const { deviceVendor, deviceProduct, deviceVersion, name, severity } = mappingTable[profile];
   const title = source[name];
   const words = CEF_SEVERITY[profile];
   const word = source[severity];
   return {
+    version,
     deviceVendor,
     deviceProduct,
     deviceVersion,
@@ -83,10 +86,10 @@ function headerOf(profile: CefProfile, flat: FlatRecord, source: Source): CefHea
   };
 }
 
-function pairsOf(profile: CefProfile, source: Source): readonly CefPair[] {
+function pairsOf(rows: readonly PreparedRow[], source: Source): readonly CefPair[] {
   const pairs = new Map<CefKey, CefPair>();
   let longId: string | undefined;
-  for (const row of mappingTable[profile].rows) {
+  for (const { row } of rows) {
     if (pairs.has(row.key)) continue;
     const value = cefValue(row, source[row.from]);
     if (value === undefined || value === "") continue;
@@ -115,8 +118,9 @@ interface PreparedRow {
   readonly earlier: number;
 }
 
-function preparedRows(profile: CefProfile): readonly PreparedRow[] {
-  const { rows } = mappingTable[profile];
+function preparedRows(profile: CefProfile, version: CefVersion): readonly PreparedRow[] {
+  const { rows: always, rowsOfVersion1 } = mappingTable[profile];
+  const rows = version === 0 ? always : [...always, ...rowsOfVersion1];
   return rows.map((row, i) => ({
     row,
     beginning: ` ${row.key}=`,
@@ -126,19 +130,26 @@ function preparedRows(profile: CefProfile): readonly PreparedRow[] {
   }));
 }
 
-const PREPARED: Readonly<Record<CefProfile, readonly PreparedRow[]>> = {
-  legacy: preparedRows("legacy"),
-  xdr: preparedRows("xdr"),
+function preparedProfiles(version: CefVersion): Readonly<Record<CefProfile, readonly PreparedRow[]>> {
+  return {
+    legacy: preparedRows("legacy", version),
+    xdr: preparedRows("xdr", version),
+    mcas: preparedRows("mcas", version),
+  };
+}
+
+const PREPARED: Readonly<Record<CefVersion, Readonly<Record<CefProfile, readonly PreparedRow[]>>>> = {
+  0: preparedProfiles(0),
+  1: preparedProfiles(1),
 };
-const written = new Uint8Array(Math.max(PREPARED.legacy.length, PREPARED.xdr.length));
+const written = new Uint8Array(Math.max(...Object.values(PREPARED[1]).map(({ length }) => length)));
 
 /**
  * The line that `fittedCefLine` makes of `pairsOf`, without making the pairs: nearly every line is such.
  * Undefined when it may be too long or an identifier is: then one field bears on others.
  */
-function plainCefLine(header: CefHeader, profile: CefProfile, source: Source): string | undefined {
+function plainCefLine(header: CefHeader, rows: readonly PreparedRow[], source: Source): string | undefined {
   const head = cefHead(header);
-  const rows = PREPARED[profile];
   let extension = "";
   for (let i = 0; i < rows.length; i++) {
     const { row, beginning, label, max, earlier } = rows[i]!;
@@ -164,6 +175,8 @@ const INTEGER_MAX = 2_147_483_647;
 const WRITTEN: Readonly<Record<CefValueKind, (text: string, key: CefKey) => string | undefined>> = {
   text: (text) => text,
   identifier: (text) => text,
+  list: (text, key) => wholeElements(text, CEF_KEYS[key].max),
+  framework: () => "MITRE ATT&CK",
   time: (text) => {
     const ticks = parseInstant(text);
     return ticks === undefined ? undefined : writtenTime(msFromTicks(ticks));
@@ -178,6 +191,12 @@ const WRITTEN: Readonly<Record<CefValueKind, (text: string, key: CefKey) => stri
   ipv6: (text) => (isIpv6(text) ? text : undefined),
   mac: (text) => macAddress(text),
 };
+
+function wholeElements(list: string, max: number): string | undefined {
+  if (list.length <= max) return list;
+  const end = list.lastIndexOf(",", max);
+  return end <= 0 ? undefined : list.slice(0, end);
+}
 
 function writtenTime(ms: number): string | undefined {
   return isTimeOfEvent(ms) ? String(ms) : undefined;
@@ -198,10 +217,15 @@ const CREDENTIAL_DAYS_URGENT = 7;
  * A health event as one line per stream, and one for each condition that an analyst may want a rule for;
  * returns how many.
  */
-export function writeCefHealth(out: ByteWriter, event: HealthEvent, profile: CefProfile): number {
+export function writeCefHealth(
+  out: ByteWriter,
+  event: HealthEvent,
+  profile: CefProfile,
+  version: CefVersion = 0,
+): number {
   let lines = 0;
   const line = (state: keyof typeof HEALTH_CLASSES, pairs: readonly CefPair[], severity?: string): void => {
-    writeHealthLine(out, profile, state, event, pairs, severity);
+    writeHealthLine(out, { profile, version }, state, event, pairs, severity);
     lines++;
   };
   const days = event.credential_days_left;
@@ -242,8 +266,9 @@ export function writeCefNotice(
   event: Pick<HealthEvent, "time" | "tenant" | "tenant_id">,
   say: string,
   profile: CefProfile,
+  version: CefVersion = 0,
 ): void {
-  writeHealthLine(out, profile, notice, event, [{ key: "msg", value: say, cutOrder: 1 }]);
+  writeHealthLine(out, { profile, version }, notice, event, [{ key: "msg", value: say, cutOrder: 1 }]);
 }
 
 function number(key: CefKey, value: number, label: string): CefPair {
@@ -252,7 +277,7 @@ function number(key: CefKey, value: number, label: string): CefPair {
 
 function writeHealthLine(
   out: ByteWriter,
-  profile: CefProfile,
+  { profile, version }: { readonly profile: CefProfile; readonly version: CefVersion },
   state: keyof typeof HEALTH_CLASSES,
   event: Pick<HealthEvent, "time" | "tenant" | "tenant_id">,
   pairs: readonly CefPair[],
@@ -261,6 +286,7 @@ function writeHealthLine(
   const { deviceVendor, deviceProduct, deviceVersion } = mappingTable[profile];
   const at = parseInstant(event.time);
   const header: CefHeader = {
+    version,
     deviceVendor,
     deviceProduct,
     deviceVersion,

@@ -98,6 +98,10 @@ export interface FlatRecord extends EvidenceFacts, Direction {
   hosts?: string;
   users?: string;
   resources?: string;
+  /** Of an alert the first of its resources. */
+  reportedResourceId?: string;
+  reportedResourceName?: string;
+  reportedResourceType?: string;
   /**
    * Of an alert or incident its hosts, its users and what has no CEF key of its own; of one item its number, verdict, remediation, roles and what has no
    * member of its own.
@@ -644,6 +648,9 @@ export const FLAT_FIELDS = {
   hosts: "text",
   users: "text",
   resources: "text",
+  reportedResourceId: "text",
+  reportedResourceName: "text",
+  reportedResourceType: "text",
   evidenceContext: "text",
   message: "text",
   sourceHost: "text",
@@ -846,7 +853,10 @@ function addNames(summary: FlatRecord, items: readonly ItemFacts[]): void {
     const user = userLabel(item);
     if (user !== undefined) users.push(user);
     const resource = resourceLabel(item);
-    if (resource !== undefined) resources.push(resource);
+    if (resource !== undefined) {
+      if (resources.length === 0) addReported(summary, item);
+      resources.push(resource);
+    }
     if (item.subject !== undefined) subjects.push(item.subject);
   }
   let context = "";
@@ -868,6 +878,12 @@ function addNames(summary: FlatRecord, items: readonly ItemFacts[]): void {
     ...labelled("Resources", listed(resources, ", ", 400)),
   ].join("; ");
   summary.message = summary.description === undefined ? before : `${before}. ${summary.description}`;
+}
+
+function addReported(summary: FlatRecord, { resourceId, resourceName, resourceType }: ItemFacts): void {
+  if (resourceId !== undefined) summary.reportedResourceId = resourceId;
+  if (resourceName !== undefined) summary.reportedResourceName = resourceName;
+  if (resourceType !== undefined) summary.reportedResourceType = resourceType;
 }
 
 function labelled(label: string, text: string | undefined): readonly string[] {

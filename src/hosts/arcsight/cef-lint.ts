@@ -1,5 +1,5 @@
 import { isIpv4, isIpv6 } from "../../format/arcsight/addresses.ts";
-import type { CefKey } from "../../format/arcsight/cef-dictionary.ts";
+import type { CefKey, CefVersion } from "../../format/arcsight/cef-dictionary.ts";
 import { CEF_HEADER_MAX, CEF_KEYS } from "../../format/arcsight/cef-dictionary.ts";
 
 /** The longest message that a syslog receiver accepts by default (rsyslog: 8 KiB). */
@@ -53,8 +53,9 @@ export function lintCefLine(line: string, isUtf8 = true): readonly string[] {
   if (!isUtf8) findings.push("the line contains bytes that are not UTF-8");
   const start = line.search(/CEF:\d/);
   if (start === -1) return [...findings, "the line does not contain CEF:"];
-  const version = /^CEF:(\d+)(\.\d+)?/.exec(line.slice(start));
-  if (version?.[1] !== "0") findings.push(`the version is ${version?.[1]}; some readers accept only CEF:0`);
+  const given = /^CEF:(\d+)/.exec(line.slice(start))?.[1] ?? "";
+  const version: CefVersion = given === "0" ? 0 : 1;
+  if (given !== "0" && given !== "1") findings.push(`the version is ${given}; readers know CEF:0 and CEF:1`);
   const header = headerOf(line.slice(start));
   if (header === undefined)
     return [
@@ -64,7 +65,7 @@ export function lintCefLine(line: string, isUtf8 = true): readonly string[] {
   for (const [i, name] of HEADER_NAMES.entries()) lintHeaderField(name, header.fields[i + 1] ?? "", findings);
   if (!SEVERITY.test(header.fields[6] ?? ""))
     findings.push("the severity is neither 0 to 10 nor Unknown, Low, Medium, High, Very-High");
-  lintExtension(header.rest, findings);
+  lintExtension(header.rest, version, findings);
   return findings;
 }
 
@@ -91,7 +92,7 @@ function lintHeaderField(name: keyof typeof CEF_HEADER_MAX, raw: string, finding
     findings.push(`${name} has ${value.length} characters; at most ${CEF_HEADER_MAX[name]} are kept`);
 }
 
-function lintExtension(text: string, findings: string[]): void {
+function lintExtension(text: string, version: CefVersion, findings: string[]): void {
   const found = [...text.matchAll(KEY)];
   if (text.trim() !== "" && (found[0] === undefined || text.slice(0, found[0].index).trim() !== ""))
     findings.push("the extension does not begin with key=");
@@ -102,12 +103,12 @@ function lintExtension(text: string, findings: string[]): void {
     const raw = text.slice(match.index + match[0].length, found[i + 1]?.index ?? text.length);
     if (seen.has(key)) findings.push(`${key} occurs twice`);
     seen.add(key);
-    lintPair(key, raw, findings);
+    lintPair(key, raw, version, findings);
     if (LABELLED.test(key) && !keys.has(`${key}Label`)) findings.push(`${key} has no ${key}Label`);
   });
 }
 
-function lintPair(key: string, raw: string, findings: string[]): void {
+function lintPair(key: string, raw: string, version: CefVersion, findings: string[]): void {
   const bare = /(?<!\\)(?:\\\\)*=/.test(raw);
   if (bare) findings.push(`${key} contains an unescaped =; write \\=`);
   const unknown = /\\(?:[^\\=nr]|$)/.exec(raw.replaceAll("\\\\", ""))?.[0];
@@ -116,10 +117,12 @@ function lintPair(key: string, raw: string, findings: string[]): void {
   if (CONSUMER_KEYS.has(key)) findings.push(`${key} may be set only by connectors`);
   else if (!Object.hasOwn(CEF_KEYS, key))
     findings.push(`${key} is not in the CEF dictionary; connectors put it into Additional Data`);
-  else lintValue(key as CefKey, raw.replaceAll(/\\([\\=nr])/g, "$1"), findings);
+  else if (CEF_KEYS[key as CefKey].since > version)
+    findings.push(`${key} belongs to CEF:1; readers of CEF:0 reject it or put it into Additional Data`);
+  else lintValue(key as CefKey, raw.replaceAll(/\\([\\=nr])/g, "$1"), version, findings);
 }
 
-function lintValue(key: CefKey, value: string, findings: string[]): void {
+function lintValue(key: CefKey, value: string, version: CefVersion, findings: string[]): void {
   const { type, max } = CEF_KEYS[key];
   if (value === "") findings.push(`${key} is empty; omit it`);
   else if (max > 0 && value.length > max)
@@ -128,7 +131,7 @@ function lintValue(key: CefKey, value: string, findings: string[]): void {
     findings.push(`${key} is not a whole number`);
   else if (type === "timestamp" && !TIME.test(value))
     findings.push(`${key} is neither epoch milliseconds nor MMM dd yyyy HH:mm:ss`);
-  else if (type === "ipv4_address" && !isIpv4(value))
+  else if (type === "ipv4_address" && !isIpv4(value) && !(version === 1 && isIpv6(value)))
     findings.push(`${key} is not an IPv4 address; in CEF:0 an IPv6 address belongs in c6a1, c6a2 or c6a3`);
   else if (type === "ipv6_address" && !isIpv6(value)) findings.push(`${key} is not an IPv6 address`);
 }

@@ -132,7 +132,7 @@ async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Pro
       out.text(
         `${JSON.stringify({ ...event, kind: "health", status: "test", description: TEST_SAY, streams: [], version: "" })}\n`,
       );
-    else writeCefNotice(out, "test", event, TEST_SAY, output.profile);
+    else writeCefNotice(out, "test", event, TEST_SAY, output.profile, output.cefVersion === "1" ? 1 : 0);
   };
   if (type !== "syslog") {
     const stateFolder = mkdtempSync(join(tmpdir(), "defender-mssp-check-"));

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { deliveriesOf, SAMPLES } from "../../../test/golden/samples.ts";
 import { anyCharacter } from "../../../test/harness/any-character.ts";
 import { writeCef } from "../../format/arcsight/cef.ts";
+import { CEF_PROFILES } from "../../format/arcsight/cef-mapping.ts";
 import { writeFlatJson } from "../../format/arcsight/flat-json.ts";
 import { ByteWriter } from "../../json/byte-writer.ts";
 import { recordObject } from "../../json/record-object.ts";
@@ -19,11 +20,12 @@ const OPTIONS = {
 
 describe("a CEF line that strict readers take draws no finding", () => {
   test.each(SAMPLES.map((sample) => [sample.file, sample] as const))(
-    "each line of %s, in both profiles, evidence included",
+    "each line of %s, in every profile and version, evidence included",
     (_file, sample) => {
       const out = new ByteWriter();
-      for (const profile of ["legacy", "xdr"] as const)
-        for (const delivery of deliveriesOf(sample)) writeCef(out, delivery, profile, "each");
+      for (const profile of CEF_PROFILES)
+        for (const version of [0, 1] as const)
+          for (const delivery of deliveriesOf(sample)) writeCef(out, delivery, profile, "each", version);
       const report = lint(out.view(), OPTIONS);
       expect(report.findings).toEqual([]);
       expect(report.what).toBe("cef");
@@ -89,7 +91,8 @@ describe("whatever this program writes passes its own lint", () => {
               const body = bodyOf(delivery.record, pick);
               const updated = parseInstant(time) ?? delivery.record.updated;
               const one = { ...delivery, record: { ...delivery.record, body, updated, created: updated } };
-              for (const profile of ["legacy", "xdr"] as const) writeCef(out, one, profile, "each");
+              for (const profile of CEF_PROFILES)
+                for (const version of [0, 1] as const) writeCef(out, one, profile, "each", version);
             }
             expect(lint(out.view(), OPTIONS).findings).toEqual([]);
             expect(lint(out.view(), OPTIONS).what).toBe("cef");
@@ -131,10 +134,18 @@ describe("whatever this program writes passes its own lint", () => {
   });
 });
 
+test("a line of version 1 may have its keys and an IPv6 address as a source", () => {
+  const line = "CEF:1|a|b|1|id|name|5|src=2001:db8::1 threatActor=x reportedResourceID=y\n";
+  expect(lint(Buffer.from(line), OPTIONS).findings).toEqual([]);
+});
+
 describe("what a reader would reject is reported in one sentence", () => {
   test.each([
     ["CEF:0|a|b|1|id|name|5", "fewer than seven pipes"],
-    ["CEF:1|a|b|1|id|name|5|", "some readers accept only CEF:0"],
+    ["CEF:2|a|b|1|id|name|5|", "the version is 2; readers know CEF:0 and CEF:1"],
+    ["CEF:0|a|b|1|id|name|5|threatActor=x", "threatActor belongs to CEF:1"],
+    ["CEF:1|a|b|1|id|name|5|src=x", "not an IPv4 address"],
+    ["CEF:0|a|b|1|id|name|5|flexNumber1=1", "flexNumber1 has no flexNumber1Label"],
     [String.raw`CEF:0|a|b|1|id|na\"me|5|`, String.raw`name contains \"`],
     ["CEF:0|a|b|1|id|name|11|", "severity"],
     ["CEF:0||b|1|id|name|5|", "deviceVendor is empty"],
