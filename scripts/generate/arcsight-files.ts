@@ -33,8 +33,10 @@ function constant(text: string): string {
   return `__stringConstant("${text}")`;
 }
 
-/** The retired API's rows name neither customer nor version; a connector per customer adds the name. */
-const NOT_IN_SIEM_ROWS = ["TenantId", "Tenant", "Change", "LastUpdateTime", "EvidenceKind", "EvidenceContext"];
+/** On CEF lines of one evidence item only. */
+const NOT_IN_SIEM_ROWS = ["EvidenceKind", "EvidenceContext"];
+/** The one time that rows have as a number. */
+const TIME_AS_NUMBER = "LastUpdateTime";
 
 function parserRows(profile: ParserProfile): readonly MappingRow[] {
   const { rows } = mappingTable[profile];
@@ -68,7 +70,9 @@ function tokensOf(profile: ParserProfile): readonly ParserToken[] {
             rows.find(({ from }) => from === token),
             token,
           )
-        : "String",
+        : token === TIME_AS_NUMBER
+          ? "Long"
+          : "String",
   }));
 }
 
@@ -78,6 +82,7 @@ function expressionOf(profile: ParserProfile, row: MappingRow): string {
     if (row.from === "incidentId") return `__safeToLong(${row.from})`;
     return row.from;
   }
+  if (row.from === TIME_AS_NUMBER) return `__longToTimeStamp(${row.from})`;
   if (row.kind === "time") {
     return `__parseMultipleTimeStamp(__regexTokenFindAndJoin(${row.from},"(.*?)T(.*?)\\\\..*"," ","",""),"yyyy-MM-dd HH:mm:ss")`;
   }
@@ -303,8 +308,8 @@ None of this was ever loaded into a real ArcSight; liblognorm's strict CEF reade
   Long texts are truncated between characters, \`msg\` first, and end with \`…\`.
 * An identifier is never truncated.
   If an ID is longer than the 40 characters of \`externalId\`, that key holds \`sha256:\` and 32 hex digits, and \`flexString2\` (label \`Full Id\`) the whole ID.
-* In \`xdr\`, \`act\` is what the product did: \`prevented\`, \`blocked\`, \`detected\` or \`allowed\`, from the evidence's \`detectionStatus\`, else from its \`remediationStatus\`.
-  Remediated counts as blocked; active, declined and unremediated count as allowed.
+* In \`xdr\`, \`act\` is what the product did: \`prevented\`, \`blocked\`, \`detected\` or \`allowed\`, from the evidence's \`detectionStatus\`, else from its \`remediationStatus\`, else from a mail's \`deliveryAction\`.
+  Remediated counts as blocked; active, declined and unremediated count as allowed, and so does a mail that was delivered.
   Of several items the one that was stopped least counts; on the line of one item its own.
   Without such evidence \`act\` is left out.
 * In \`xdr\`, \`flexNumber1\` (label \`Updated\`) is 0 for a new and 1 for an updated version; in \`legacy\`, \`act\` is \`new\` or \`updated\`.

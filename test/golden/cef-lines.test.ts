@@ -7,7 +7,7 @@ import { FLAT_FIELDS, type FlatRecord } from "../../src/format/arcsight/flat-rec
 import { siemRows } from "../../src/format/arcsight/siem-rows.ts";
 import { evidenceDeliveries } from "./evidence-samples.ts";
 import { expectGolden } from "./golden.ts";
-import { deliveriesOf, readSample, SAMPLES } from "./samples.ts";
+import { CONTOSO, deliveriesOf, readSample, SAMPLES } from "./samples.ts";
 
 const ARRIVED = "2026-11-24T16:05:58.0000001Z";
 
@@ -63,10 +63,12 @@ describe("one alert of each kind of evidence, and the line of its item, become t
 describe("rows of the retired SIEM API", () => {
   const [original] = JSON.parse(readSample("siem-alerts")) as Record<string, unknown>[];
 
-  test("have the members of Microsoft's sample, in its order and of its types", () => {
+  test("have the members of Microsoft's sample, in its order and of its types, and then customer and version", () => {
     const [row] = siemRows(deliveriesOf(SAMPLES[0]!)[0]!, ARRIVED);
-    expect(Object.keys(row!)).toEqual(Object.keys(original!));
-    for (const [name, value] of Object.entries(row!)) {
+    const { TenantId, Tenant, Change, LastUpdateTime, ...theirs } = row!;
+    expect(Object.keys(row!)).toEqual([...Object.keys(original!), "TenantId", "Tenant", "Change", "LastUpdateTime"]);
+    expect([TenantId, Tenant, Change, LastUpdateTime]).toEqual([CONTOSO.id, CONTOSO.name, "new", 1_619_965_141_326]);
+    for (const [name, value] of Object.entries(theirs)) {
       const flag = name === "RemediationIsSuccess" || name === "WasExecutingWhileDetected";
       expect([name, flag ? value === null || typeof value === "boolean" : typeof value === typeof original![name]]).toEqual([name, true]);
     }
@@ -88,6 +90,6 @@ describe("rows of the retired SIEM API", () => {
 
   test("keep all members of a record of that API itself; only its time becomes that of its arrival here", () => {
     const sample = SAMPLES.find(({ stream }) => stream === "siem-alerts")!;
-    expect(siemRows(deliveriesOf(sample)[0]!, ARRIVED)).toEqual([{ ...original, LastProcessedTimeUtc: ARRIVED }]);
+    expect(siemRows(deliveriesOf(sample)[0]!, ARRIVED)).toEqual([expect.objectContaining({ ...original, LastProcessedTimeUtc: ARRIVED, Tenant: CONTOSO.name })]);
   });
 });

@@ -8,8 +8,8 @@ export const ACTIONS = ["allowed", "detected", "blocked", "prevented"] as const;
 export type Action = (typeof ACTIONS)[number];
 
 /**
- * Graph's evidenceRemediationStatus. What was remediated is gone, so it was blocked, if late; a threat that was
- * left where it is was allowed.
+ * Graph's evidenceRemediationStatus. What was remediated is gone, so it was blocked, if late; a threat that
+ * was left where it is was allowed.
  */
 const ACTION_OF_REMEDIATION: Readonly<Record<string, Action>> = {
   prevented: "prevented",
@@ -23,6 +23,15 @@ const ACTION_OF_REMEDIATION: Readonly<Record<string, Action>> = {
   declined: "allowed",
 };
 
+/** A mail in the junk folder can still be read. */
+const ACTION_OF_DELIVERY: Readonly<Record<string, Action>> = {
+  blocked: "blocked",
+  replaced: "blocked",
+  deliveredAsSpam: "detected",
+  junked: "detected",
+  delivered: "allowed",
+};
+
 /** Remediation that says nothing of what was done: there was nothing to do, or nothing there any more. */
 const NOTHING_DONE = new Set(["none", "notFound"]);
 
@@ -30,28 +39,32 @@ interface Statuses {
   readonly evidenceKind?: string;
   readonly detectionStatus?: string;
   readonly remediationStatus?: string;
+  readonly deliveryAction?: string;
 }
 
 /**
- * By the detection status of the items, else by their remediation; undefined when neither says anything. The
+ * By the detection status of the items, else by their remediation, else by what happened to their mail. The
  * status of a process counts only without another: it says less than that of what the process ran.
  */
 export function actionOf(items: readonly Statuses[]): Action | undefined {
   let ofItems: Action | undefined;
   let ofProcesses: Action | undefined;
   let ofRemediation: Action | undefined;
+  let ofDelivery: Action | undefined;
   let isDetected = false;
-  for (const { evidenceKind, detectionStatus, remediationStatus } of items) {
+  for (const { evidenceKind, detectionStatus, remediationStatus, deliveryAction } of items) {
     if (detectionStatus === "detected" || detectionStatus === "blocked" || detectionStatus === "prevented") {
       if (evidenceKind === "process") ofProcesses = less(ofProcesses, detectionStatus);
       else ofItems = less(ofItems, detectionStatus);
     }
+    const delivered = deliveryAction === undefined ? undefined : ACTION_OF_DELIVERY[deliveryAction];
+    if (delivered !== undefined) ofDelivery = less(ofDelivery, delivered);
     if (remediationStatus === undefined) continue;
     const action = ACTION_OF_REMEDIATION[remediationStatus];
     if (action !== undefined) ofRemediation = less(ofRemediation, action);
     else isDetected ||= NOTHING_DONE.has(remediationStatus);
   }
-  return ofItems ?? ofProcesses ?? ofRemediation ?? (isDetected ? "detected" : undefined);
+  return ofItems ?? ofProcesses ?? ofRemediation ?? ofDelivery ?? (isDetected ? "detected" : undefined);
 }
 
 function less(one: Action | undefined, two: Action): Action {

@@ -189,8 +189,9 @@ const XDR_ROWS_OF_VERSION_1: readonly MappingRow<keyof FlatRecord>[] = [
 
 /**
  * What the SIEM agent of Defender for Cloud Apps wrote, from Graph's alerts by Microsoft's migration table
- * (Defender for Cloud Apps docs, "Generic SIEM integration", "Migrate from the SIEM agent to supported APIs").
- * Its `cs3` (relatedAudits) and `cn1` (riskScore) are not in any API; `cs3` names the customer, as everywhere.
+ * (Defender for Cloud Apps docs, "Generic SIEM integration" and "Migrate from Defender for Cloud Apps SIEM
+ * agent to supported APIs"). Its `cs3` (relatedAudits) and `cn1` (riskScore) are not in any API; `cs3` names
+ * the customer, as everywhere.
  */
 const MCAS_ROWS: readonly MappingRow<keyof FlatRecord>[] = [
   { from: "id", key: "externalId", kind: "identifier" },

@@ -208,6 +208,7 @@ describe("act is what the product did", () => {
   const file = { "@odata.type": "#microsoft.graph.security.fileEvidence" };
   const process = { "@odata.type": "#microsoft.graph.security.processEvidence" };
   const device = { "@odata.type": "#microsoft.graph.security.deviceEvidence", remediationStatus: "none" };
+  const mail = { "@odata.type": "#microsoft.graph.security.analyzedMessageEvidence", subject: "Invoice" };
   const act = (evidence: readonly object[]) => readCef(lines(graphAlert({ evidence }), "xdr")[0]!).extension.get("act");
 
   test.each([
@@ -221,6 +222,10 @@ describe("act is what the product did", () => {
     ["detected", [device]],
     ["blocked", [device, { ...file, remediationStatus: "Blocked" }]],
     [undefined, [{ ...file, remediationStatus: "unknownFutureValue" }]],
+    ["allowed", [device, { ...mail, deliveryAction: "Delivered" }]],
+    ["blocked", [{ ...mail, deliveryAction: "blocked" }]],
+    ["detected", [{ ...mail, deliveryAction: "junked" }]],
+    ["blocked", [{ ...mail, deliveryAction: "delivered", remediationStatus: "remediated" }]],
     [undefined, []],
   ])("%s for the evidence %j", (wanted, evidence) => {
     expect(act(evidence)).toBe(wanted);

@@ -241,13 +241,12 @@ const FROM_ENTITY = [
   ["sender", "sender"],
   ["recipient", "recipient"],
   ["subject", "subject"],
-  ["deliveryAction", "deliveryAction"],
   ["application", "applicationName"],
   ["resourceId", "securityGroupId"],
   ["resourceName", "securityGroupName"],
 ] as const satisfies readonly (readonly [TextFact, string])[];
 
-const STATUSES = ["verdict", "remediationStatus", "detectionStatus"] as const;
+const STATUSES = ["verdict", "remediationStatus", "detectionStatus", "deliveryAction"] as const;
 
 /** One entity in the flat form of the older APIs. */
 export function entityFacts(entity: JsonObject): ItemFacts {

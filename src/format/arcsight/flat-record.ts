@@ -103,8 +103,8 @@ export interface FlatRecord extends EvidenceFacts, Direction {
   reportedResourceName?: string;
   reportedResourceType?: string;
   /**
-   * Of an alert or incident its hosts, its users and what has no CEF key of its own; of one item its number, verdict, remediation, roles and what has no
-   * member of its own.
+   * Of an alert or incident its hosts, its users and what has no CEF key of its own; of one item its number,
+   * verdict, remediation, roles and what has no member of its own.
    */
   evidenceContext?: string;
   /** The description with the subjects and resources before it, where there are any. */
@@ -484,7 +484,7 @@ const huntingRow: Reader = (record, delivery) => {
     processId,
     parentProcessName: column("InitiatingProcessFileName"),
     parentProcessId: wholeNumber(record["InitiatingProcessId"]),
-    protocol: column("Protocol"),
+    protocol: lower(record["Protocol"]),
     url: column("RemoteUrl", "Url"),
     ip: remote !== undefined && isIpv4(remote) ? remote : undefined,
     ipv6: remote !== undefined && isIpv6(remote) ? remote : undefined,
@@ -714,6 +714,7 @@ export function flatten(delivery: Delivery): FlatView {
 const CONTEXT_BEFORE = [
   ["Product", "productName"],
   ["Investigation", "investigationState"],
+  ["Delivery", "deliveryAction"],
 ] as const;
 const CONTEXT_AFTER = [
   ["Assigned to", "assignedTo"],

@@ -6,8 +6,9 @@
 import { createHash } from "node:crypto";
 import { memberValue, recordObject, textOf } from "../../json/record-object.ts";
 import type { Delivery } from "../../model/event.ts";
-import { formatInstant } from "../../model/instant.ts";
+import { formatInstant, msFromTicks } from "../../model/instant.ts";
 import { isIpv4, isIpv6 } from "./addresses.ts";
+import type { LegacyExtras } from "./cef-mapping.ts";
 import { type FlatRecord, flatten } from "./flat-record.ts";
 
 /**
@@ -197,21 +198,35 @@ function receivedSource({ record }: Delivery): string | undefined {
   return record.kind === "alert" ? textOf(memberValue(record.body, "detectionSource")) : undefined;
 }
 
+/** After the retired API's members, which named neither: whose row it is and of which version. */
+export type RowAdditions = Pick<LegacyExtras, "TenantId" | "Tenant" | "Change" | "LastUpdateTime">;
+export interface CustomerRow extends SiemRow, RowAdditions {}
+
+function customerOf({ tenant, change, record }: Delivery): RowAdditions {
+  return {
+    TenantId: tenant.id,
+    Tenant: tenant.name,
+    Change: change,
+    LastUpdateTime: msFromTicks(record.updated),
+  };
+}
+
 /**
  * A delivery as rows; `arrivedAt` is our time of arrival in ISO form, what a poller of this API moves by. One
  * per file, process, network or user evidence, one for an alert that has none of these. Equal evidence gives
  * one row: FullId is unique within an alert and the same in each of its versions. A record of the retired API
  * itself comes back with its own members; only its time of arrival is set here.
  */
-export function siemRows(delivery: Delivery, arrivedAt: string): readonly SiemRow[] {
-  if (delivery.stream === "siem-alerts") return [originalRow(delivery, arrivedAt)];
+export function siemRows(delivery: Delivery, arrivedAt: string): readonly CustomerRow[] {
+  const customer = customerOf(delivery);
+  if (delivery.stream === "siem-alerts") return [{ ...originalRow(delivery, arrivedAt), ...customer }];
   const { summary, perItem } = flatten(delivery);
   const items = perItem().filter(
     (item) => item.evidenceKind !== "device" && ROW_FIELDS.some((name) => item[name] !== undefined),
   );
   const rows = new Map(
     (items.length > 0 ? items : [summary])
-      .map((flat) => siemRow(flat, delivery, arrivedAt, uniqueId(flat)))
+      .map((flat) => ({ ...siemRow(flat, delivery, arrivedAt, uniqueId(flat)), ...customer }))
       .map((row) => [row.FullId, row] as const),
   );
   return Array.from(rows.values());

@@ -1,6 +1,6 @@
 /**
- * One spelling of each value, whichever API it came from: filters in ArcSight compare with case. The words are
- * those of Graph's enumerations (Microsoft Graph v1.0 schema); the older APIs write some of them with a
+ * One spelling of each value, whichever API it came from: filters in ArcSight compare with case. The words
+ * are those of Graph's enumerations (Microsoft Graph v1.0 schema); the older APIs write some of them with a
  * capital (`New`) and have other names for some. A word that is not here stays as it was received.
  */
 
@@ -102,6 +102,15 @@ const REMEDIATION_STATUS: Words = {
   partiallyRemediated: [],
 };
 
+const DELIVERY_ACTION: Words = {
+  unknown: [],
+  delivered: [],
+  deliveredAsSpam: [],
+  junked: [],
+  blocked: [],
+  replaced: [],
+};
+
 function spellingsOf(words: Words): ReadonlyMap<string, string> {
   return new Map(
     Object.entries(words).flatMap(([word, others]) =>
@@ -119,6 +128,7 @@ const SPELLINGS = {
   verdict: spellingsOf(VERDICT),
   detectionStatus: spellingsOf(DETECTION_STATUS),
   remediationStatus: spellingsOf(REMEDIATION_STATUS),
+  deliveryAction: spellingsOf(DELIVERY_ACTION),
 } as const;
 
 /** The value in Graph's spelling. */

@@ -310,7 +310,7 @@ describe("a poll of arcsight serve", () => {
 
     expect(answer.headers["content-type"]).toBe("application/json; charset=utf-8");
     expect(answer.headers["warning"]).toContain("events are kept for 7 days");
-    expect(Object.keys(rows[0]!)).toHaveLength(50);
+    expect(Object.keys(rows[0]!)).toHaveLength(54);
     expect(rows[0]).toMatchObject({
       AlertId: ALERT!.record.id,
       FullId: `${ALERT!.record.id}:${rows[0]!["IocUniqueId"]}`,
