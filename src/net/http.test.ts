@@ -10,6 +10,8 @@ import tls from "node:tls";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { makeAwkwardCertificate } from "../../test/harness/awkward-certificates.ts";
+import type { ConnectProxy, ConnectProxyOptions } from "../../test/harness/connect-proxy.ts";
+import { startConnectProxy } from "../../test/harness/connect-proxy.ts";
 import type { ServerCertificate } from "../../test/harness/simulator/certificates.ts";
 import { makeServerCertificate } from "../../test/harness/simulator/certificates.ts";
 import type { Failure } from "../model/failure.ts";
@@ -486,45 +488,10 @@ describe("connections", () => {
 });
 
 describe("a proxy", () => {
-  interface SeenByProxy {
-    readonly lines: string[];
-    readonly logins: (string | undefined)[];
-  }
-
-  /** A real CONNECT proxy; `refuse` answers a status instead, `hang up` closes the socket. */
-  async function proxy(
-    options: { refuse?: number; hangUp?: true; opensWith?: string; over?: ServerCertificate } = {},
-  ): Promise<{ port: number; seen: SeenByProxy }> {
-    const seen: SeenByProxy = { lines: [], logins: [] };
-    const server = options.over
-      ? https.createServer({ key: options.over.keyPem, cert: options.over.certificatePem })
-      : http.createServer();
-    server.on("tlsClientError", () => {});
-    server.on("request", (request, response) => {
-      seen.lines.push(`${request.method} ${request.url}`);
-      response.writeHead(500).end();
-    });
-    server.on("connect", (request: http.IncomingMessage, socket: net.Socket, head: Buffer) => {
-      socket.on("error", () => {});
-      seen.lines.push(`CONNECT ${request.url}`);
-      seen.logins.push(request.headers["proxy-authorization"]);
-      if (options.hangUp) {
-        socket.destroy();
-        return;
-      }
-      if (options.refuse) {
-        socket.end(`HTTP/1.1 ${options.refuse} No\r\ncontent-length: 0\r\n\r\n`);
-        return;
-      }
-      const [host, port] = (request.url ?? "").split(":");
-      const onward = net.connect(Number(port), host, () => {
-        socket.write(`HTTP/1.1 ${options.opensWith ?? "200 Connection Established"}\r\n\r\n`);
-        onward.write(head);
-        onward.pipe(socket).pipe(onward);
-      });
-      onward.on("error", () => socket.destroy());
-    });
-    return { port: await listening(server), seen };
+  async function proxy(options: ConnectProxyOptions = {}): Promise<ConnectProxy> {
+    const started = await startConnectProxy(options);
+    closers.push(() => started.close());
+    return started;
   }
 
   test("sees only CONNECT and its own login", async () => {
