@@ -4,10 +4,12 @@ import type { Clock } from "../model/ports.ts";
 import { PROVISIONAL_FOR_MS } from "../model/provisional.ts";
 import type { Disk } from "../stores/disk/disk.ts";
 import {
+  errnoOf,
   makeFolder,
   openForAppend,
   readIfThere,
   removeIfThere,
+  stateUnreadable,
   syncFileContent,
   writeWhole,
 } from "../stores/disk/disk.ts";
@@ -24,35 +26,57 @@ export interface SpoolParts {
   readonly limitBytes: number;
   readonly disk: Disk;
   readonly clock: Clock;
+  /**
+   * What lets a record go. `sent` (syslog): the receiver confirms nothing. `confirmed` (HEC): each record
+   * stays until `confirm`, in any order, and its body can be read again.
+   */
+  readonly until?: "sent" | "confirmed";
+  /** When a segment is closed and the next begins; 1 MiB when absent. */
+  readonly segmentBytes?: number;
 }
 
 interface Segment {
   readonly id: number;
   bytes: number;
-  /** Monotonic; set when all of it was sent. */
+  /** Where the confirmed records begin. */
+  readonly confirmed: Set<number>;
+  confirmedBytes: number;
+  /** Monotonic; set when all of it was sent, or confirmed but kept. */
   sentAtMs?: number;
 }
 
-/** A record that is next to be sent. */
-export interface Spooled {
-  readonly lines: Uint8Array;
+/** Where a record lies. */
+export interface SpoolPlace {
+  readonly segment: number;
+  readonly startsAt: number;
   readonly endsAt: number;
 }
 
+/** A record that is next to be sent. */
+export interface Spooled extends SpoolPlace {
+  /** Valid as long as it is referenced. */
+  readonly lines: Uint8Array;
+  readonly keys: readonly string[];
+}
+
 /**
- * What waits on disk for a receiver that cannot be reached, in order, in segments of 1 MiB. A connection
- * acknowledges nothing, so a segment that was sent is kept for an hour, 16 MiB of them at most, and sent
- * again when the connection breaks in that time.
+ * What waits on disk for a receiver, in order, in segments.
+ *
+ * A syslog connection acknowledges nothing, so a segment that was sent is kept for an hour, 16 MiB of them at
+ * most, and sent again when the connection breaks in that time. A receiver that confirms gets each record
+ * until it has confirmed it: the spool holds the bodies, so nothing has to be read from Microsoft again. A
+ * version that a newer one replaced meanwhile is still delivered.
  */
 export class Spool {
   readonly #p: SpoolParts;
   readonly #segments: Segment[] = [];
   #nextId = 1;
   #total = 0;
+  #waitingBytes = 0;
   #fd: number | undefined;
   /** Next to be sent. */
   #at: { id: number; offset: number } = { id: 0, offset: 0 };
-  #loaded: { readonly id: number; readonly length: number; readonly bytes: Buffer } | undefined;
+  #loaded: { readonly id: number; length: number; readonly bytes: Buffer } | undefined;
 
   private constructor(parts: SpoolParts) {
     this.#p = parts;
@@ -71,6 +95,11 @@ export class Spool {
     return this.#total;
   }
 
+  /** Bytes of the records that are not confirmed. */
+  get waitingBytes(): number {
+    return this.#waitingBytes;
+  }
+
   /** True when nothing waits. */
   get isDrained(): boolean {
     const last = this.#segments.at(-1);
@@ -81,29 +110,36 @@ export class Spool {
    * Resolves to false when there is no room; to true when the batch survives a crash of the host. Throws an
    * errno error.
    */
-  async append(batch: Batch): Promise<boolean> {
-    const record = encode(batch);
-    this.#dropSent(record.length);
-    if (this.#total + record.length > this.#p.limitBytes && this.#total > 0) return false;
-    const { disk } = this.#p;
+  append(batch: Batch): Promise<boolean> {
+    return this.appendAll([batch]);
+  }
+
+  /** As `append`, for batches that share one flush: all of them are in the spool afterwards, or none. */
+  async appendAll(batches: readonly Batch[]): Promise<boolean> {
+    const records = batches.map(encode);
+    const byteLength = records.reduce((sum, { length }) => sum + length, 0);
+    this.#dropSent(byteLength);
+    if (this.#total + byteLength > this.#p.limitBytes && this.#total > 0) return false;
+    const { disk, segmentBytes = SEGMENT_BYTES } = this.#p;
     let segment = this.#segments.at(-1);
-    if (segment === undefined || this.#fd === undefined || segment.bytes + record.length > SEGMENT_BYTES)
+    if (segment === undefined || this.#fd === undefined || segment.bytes + byteLength > segmentBytes)
       segment = this.#begin();
     const fd = this.#fd as number;
     const before = segment.bytes;
     try {
-      writeWhole(disk, fd, record);
+      for (const record of records) writeWhole(disk, fd, record);
     } catch (error) {
       disk.ftruncateSync(fd, before);
       throw error;
     }
-    segment.bytes += record.length;
-    this.#total += record.length;
+    segment.bytes += byteLength;
+    this.#total += byteLength;
+    this.#waitingBytes += byteLength;
     await syncFileContent(disk, fd);
     return true;
   }
 
-  /** The oldest record that was not sent; undefined when all were. */
+  /** The oldest record that was neither sent nor passed; undefined when all were. */
   next(): Spooled | undefined {
     for (;;) {
       const segment = this.#segments.find(({ id }) => id >= this.#at.id);
@@ -113,15 +149,63 @@ export class Spool {
       if (segment === this.#segments.at(-1)) return undefined;
       this.#at = { id: segment.id + 1, offset: 0 };
     }
-    const bytes = this.#load(this.#segments.find(({ id }) => id === this.#at.id) as Segment);
-    const read = decode(bytes, this.#at.offset);
+    const segment = this.#segments.find(({ id }) => id === this.#at.id) as Segment;
+    const { offset } = this.#at;
+    const read = decode(this.#load(segment), offset);
     // It was whole when it was written or taken over. What can no longer be read is skipped, because the rest
     // must not wait for it.
     if (read === undefined) {
       this.#at = { id: this.#at.id + 1, offset: 0 };
+      if (this.#p.until === "confirmed") this.#confirmRest(segment);
       return this.next();
     }
-    return { lines: read.lines, endsAt: read.end };
+    if (segment.confirmed.has(offset)) {
+      this.#at = { id: this.#at.id, offset: read.end };
+      return this.next();
+    }
+    return { segment: segment.id, startsAt: offset, endsAt: read.end, lines: read.lines, keys: read.keys };
+  }
+
+  /** The record that `next` gave is on its way: `next` gives the one behind it. */
+  pass({ segment, endsAt }: SpoolPlace): void {
+    this.#at = { id: segment, offset: endsAt };
+  }
+
+  /** The lines of a record that was passed; undefined when they can no longer be read. */
+  read({ segment: id, startsAt, endsAt }: SpoolPlace): Uint8Array | undefined {
+    const segment = this.#segments.find((one) => one.id === id);
+    if (segment === undefined) return undefined;
+    if (this.#loaded?.id === id) return decode(this.#load(segment), startsAt)?.lines;
+    const bytes = Buffer.alloc(endsAt - startsAt);
+    this.#readInto(segment, bytes, startsAt);
+    return decode(bytes, 0)?.lines;
+  }
+
+  /**
+   * The receiver has the record. `keepsAWhile`: it only said so, and may lose it; the segment is kept as long
+   * as a sent one, for a start after a crash.
+   */
+  confirm(place: SpoolPlace, { keepsAWhile }: { readonly keepsAWhile: boolean }): void {
+    const segment = this.#segments.find(({ id }) => id === place.segment);
+    if (segment === undefined || segment.confirmed.has(place.startsAt)) return;
+    segment.confirmed.add(place.startsAt);
+    segment.confirmedBytes += place.endsAt - place.startsAt;
+    this.#waitingBytes -= place.endsAt - place.startsAt;
+    if (segment.confirmedBytes < segment.bytes) return;
+    if (keepsAWhile) {
+      segment.sentAtMs = this.#p.clock.monotonicMs();
+      if (segment === this.#segments.at(-1)) this.#closeCurrent();
+      this.#dropSent(0);
+      return;
+    }
+    if (segment === this.#segments.at(-1)) this.#closeCurrent();
+    this.#remove(segment);
+  }
+
+  #confirmRest(segment: Segment): void {
+    this.#waitingBytes -= segment.bytes - segment.confirmedBytes;
+    segment.confirmedBytes = segment.bytes;
+    this.#remove(segment);
   }
 
   /** The record that `next` gave was sent. */
@@ -144,9 +228,16 @@ export class Spool {
     this.#at = { id: first.id, offset: 0 };
   }
 
-  /** After a normal stop only what was not sent stays. */
+  /** After a normal stop only what was not sent, or not confirmed, stays. */
   close(): void {
     this.#closeCurrent();
+    if (this.#p.until === "confirmed") {
+      for (const segment of this.#segments.filter((one) => one.confirmedBytes >= one.bytes)) this.#remove(segment);
+      const confirmed = this.#segments.flatMap(({ id, confirmed: starts }) => [...starts].map((at) => [id, at]));
+      if (confirmed.length > 0)
+        this.#p.disk.writeFileSync(this.#confirmedPath, JSON.stringify(confirmed), { mode: 0o600 });
+      return;
+    }
     for (const segment of this.#segments.filter(({ id }) => id < this.#at.id)) this.#remove(segment);
     const first = this.#segments[0];
     if (first !== undefined && first.id === this.#at.id && this.#at.offset >= first.bytes) this.#remove(first);
@@ -155,7 +246,7 @@ export class Spool {
 
   #begin(): Segment {
     this.#closeCurrent();
-    const segment: Segment = { id: this.#nextId, bytes: 0 };
+    const segment: Segment = { id: this.#nextId, bytes: 0, confirmed: new Set(), confirmedBytes: 0 };
     makeFolder(this.#p.disk, this.#p.folder);
     this.#fd = openForAppend(this.#p.disk, this.#pathOf(segment));
     this.#nextId += 1;
@@ -188,15 +279,39 @@ export class Spool {
     removeIfThere(this.#p.disk, this.#pathOf(segment));
   }
 
+  /** The segment's bytes; of one that grew only the new ones are read. */
   #load(segment: Segment): Buffer {
-    if (this.#loaded?.id !== segment.id || this.#loaded.length !== segment.bytes) {
-      this.#loaded = {
-        id: segment.id,
-        length: segment.bytes,
-        bytes: readIfThere(this.#p.disk, this.#pathOf(segment)) ?? Buffer.alloc(0),
-      };
+    const { id, bytes } = segment;
+    if (this.#loaded?.id !== id || this.#loaded.bytes.length < bytes) {
+      const size = Math.max(bytes, segment === this.#segments.at(-1) ? (this.#p.segmentBytes ?? SEGMENT_BYTES) : 0);
+      this.#loaded = { id, length: 0, bytes: Buffer.alloc(size) };
     }
-    return this.#loaded.bytes;
+    const loaded = this.#loaded;
+    if (loaded.length < bytes) {
+      const read = this.#readInto(segment, loaded.bytes.subarray(loaded.length, bytes), loaded.length);
+      loaded.length += read;
+    }
+    return loaded.bytes.subarray(0, loaded.length);
+  }
+
+  /** How many bytes could be read: fewer when the file was cut or is gone. Throws Failure `state-unreadable`. */
+  #readInto(segment: Segment, into: Buffer, from: number): number {
+    const { disk } = this.#p;
+    const path = this.#pathOf(segment);
+    try {
+      const fd = disk.openSync(path, "r");
+      try {
+        let at = 0;
+        for (let n = -1; n !== 0 && at < into.length; at += n)
+          n = disk.readSync(fd, into, at, into.length - at, from + at);
+        return at;
+      } finally {
+        disk.closeSync(fd);
+      }
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return 0;
+      throw stateUnreadable(path, error);
+    }
   }
 
   #takeUp(): readonly string[] {
@@ -208,7 +323,7 @@ export class Spool {
       .flatMap((name) => (/^\d{9}\.spool$/.test(name) ? [Number(name.slice(0, 9))] : []))
       .sort((a, b) => a - b);
     for (const id of ids) {
-      const segment: Segment = { id, bytes: 0 };
+      const segment: Segment = { id, bytes: 0, confirmed: new Set(), confirmedBytes: 0 };
       const bytes = readIfThere(disk, this.#pathOf(segment)) ?? Buffer.alloc(0);
       for (let read = decode(bytes, 0); read !== undefined; read = decode(bytes, read.end)) {
         segment.bytes = read.end;
@@ -218,8 +333,13 @@ export class Spool {
       else {
         this.#segments.push(segment);
         this.#total += segment.bytes;
+        this.#waitingBytes += segment.bytes;
       }
       this.#nextId = id + 1;
+    }
+    if (this.#p.until === "confirmed") {
+      this.#takeUpConfirmed();
+      return keys;
     }
     const cursor = readIfThere(disk, this.#cursorPath)?.toString("utf8");
     if (cursor !== undefined) {
@@ -229,12 +349,41 @@ export class Spool {
     return keys;
   }
 
+  /** What the last orderly stop knew to be confirmed, in segments that hold other records too. */
+  #takeUpConfirmed(): void {
+    const { disk } = this.#p;
+    const text = readIfThere(disk, this.#confirmedPath)?.toString("utf8");
+    if (text === undefined) return;
+    // Removed first: after a crash its numbers could mean other records.
+    removeIfThere(disk, this.#confirmedPath);
+    const places = new Set(readConfirmed(text));
+    for (const segment of this.#segments.slice()) {
+      const bytes = this.#load(segment);
+      for (let at = 0, read = decode(bytes, 0); read !== undefined; at = read.end, read = decode(bytes, at))
+        if (places.has(`${segment.id} ${at}`))
+          this.confirm({ segment: segment.id, startsAt: at, endsAt: read.end }, { keepsAWhile: false });
+    }
+  }
+
+  get #confirmedPath(): string {
+    return join(this.#p.folder, "confirmed");
+  }
+
   get #cursorPath(): string {
     return join(this.#p.folder, "cursor");
   }
 
   #pathOf({ id }: Segment): string {
     return join(this.#p.folder, `${String(id).padStart(9, "0")}.spool`);
+  }
+}
+
+function readConfirmed(text: string): readonly string[] {
+  try {
+    const places = JSON.parse(text) as unknown;
+    return Array.isArray(places) ? places.map((place) => (Array.isArray(place) ? place.join(" ") : "")) : [];
+  } catch {
+    return [];
   }
 }
 

@@ -1,0 +1,193 @@
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "@jest/globals";
+import { EVENING_MS, FakeClock } from "../../test/harness/fakes/clock.ts";
+import { batchOf, newFolder } from "../../test/harness/fakes/receiver.ts";
+import { Spool, type Spooled } from "./spool.ts";
+
+const KEPT = { keepsAWhile: false };
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders) fs.rmSync(folder, { recursive: true, force: true });
+});
+
+function folderOf(): string {
+  const folder = newFolder();
+  folders.push(folder);
+  return folder;
+}
+
+function open(
+  folder: string,
+  options: {
+    readonly until?: "sent" | "confirmed";
+    readonly segmentBytes?: number;
+    readonly limitBytes?: number;
+    readonly clock?: FakeClock;
+  } = {},
+) {
+  const { limitBytes = 1 << 20, clock = new FakeClock(EVENING_MS), ...rest } = options;
+  return Spool.open({ folder, limitBytes, disk: fs, clock, ...rest });
+}
+
+function text({ lines }: Pick<Spooled, "lines">): string {
+  return Buffer.from(lines).toString("utf8");
+}
+
+/** Every record that is still to be sent, passed one after the other. */
+function passAll(spool: Spool): Spooled[] {
+  const all: Spooled[] = [];
+  for (let next = spool.next(); next !== undefined; next = spool.next()) {
+    spool.pass(next);
+    all.push(next);
+  }
+  return all;
+}
+
+const segments = (folder: string) => fs.readdirSync(folder).filter((name) => name.endsWith(".spool"));
+
+describe.each(["sent", "confirmed"] as const)("a spool whose records wait until they are %s", (until) => {
+  test("gives its records in order, with their keys, and again after a crash", async () => {
+    const folder = folderOf();
+    const { spool } = open(folder, { until });
+    await spool.append(batchOf("a", "b"));
+    await spool.append(batchOf("c"));
+    expect(passAll(spool).map((one) => [text(one), one.keys])).toEqual([
+      ["a\nb\n", ["a", "b"]],
+      ["c\n", ["c"]],
+    ]);
+
+    const again = open(folder, { until });
+
+    expect(again.keys).toEqual(["a", "b", "c"]);
+    expect(passAll(again.spool).map(text)).toEqual(["a\nb\n", "c\n"]);
+  });
+
+  test("gives a record that was added after its segment was read", async () => {
+    const { spool } = open(folderOf(), { until });
+    await spool.append(batchOf("a"));
+    passAll(spool);
+    await spool.append(batchOf("b"));
+    expect(passAll(spool).map(text)).toEqual(["b\n"]);
+  });
+
+  test("refuses a batch for which there is no room, and takes nothing of the group it is in", async () => {
+    const { spool } = open(folderOf(), { until, limitBytes: 100 });
+    expect(await spool.append(batchOf("a".repeat(40)))).toBe(true);
+    expect(await spool.appendAll([batchOf("b"), batchOf("c".repeat(80))])).toBe(false);
+    expect(passAll(spool).map(text)).toEqual([`${"a".repeat(40)}\n`]);
+  });
+
+  test("cuts a record that a crash left half written, and keeps the ones before it", async () => {
+    const folder = folderOf();
+    const { spool } = open(folder, { until });
+    await spool.append(batchOf("a"));
+    await spool.append(batchOf("b"));
+    const path = join(folder, segments(folder)[0] as string);
+    fs.truncateSync(path, fs.statSync(path).size - 1);
+    expect(open(folder, { until }).keys).toEqual(["a"]);
+  });
+});
+
+describe("a spool whose records wait for a confirmation", () => {
+  const until = "confirmed";
+
+  test("keeps a record that was passed until it is confirmed, in any order", async () => {
+    const folder = folderOf();
+    const { spool } = open(folder, { until, segmentBytes: 1 });
+    for (const line of ["a", "b", "c"]) await spool.append(batchOf(line));
+    const [a, b, c] = passAll(spool) as [Spooled, Spooled, Spooled];
+
+    spool.confirm(b, KEPT);
+    expect(segments(folder)).toHaveLength(2);
+    expect(text({ lines: spool.read(a) as Uint8Array })).toBe("a\n");
+    spool.confirm(c, KEPT);
+    spool.confirm(a, KEPT);
+
+    expect(segments(folder)).toEqual([]);
+    expect([spool.bytes, spool.waitingBytes]).toEqual([0, 0]);
+  });
+
+  test("counts a record that is confirmed twice once", async () => {
+    const { spool } = open(folderOf(), { until });
+    await spool.append(batchOf("a"));
+    await spool.append(batchOf("b"));
+    const [a] = passAll(spool) as [Spooled];
+    spool.confirm(a, KEPT);
+    spool.confirm(a, KEPT);
+    expect(spool.waitingBytes).toBeGreaterThan(0);
+  });
+
+  test("gives every record of a segment again after a crash when one of it was not confirmed", async () => {
+    const folder = folderOf();
+    const { spool } = open(folder, { until });
+    await spool.append(batchOf("a"));
+    await spool.append(batchOf("b"));
+    spool.confirm(passAll(spool)[0] as Spooled, KEPT);
+    expect(passAll(open(folder, { until }).spool).map(text)).toEqual(["a\n", "b\n"]);
+  });
+
+  test("gives only what is not confirmed after an orderly stop, and forgets that list at the next start", async () => {
+    const folder = folderOf();
+    const { spool } = open(folder, { until });
+    for (const line of ["a", "b", "c"]) await spool.append(batchOf(line));
+    spool.confirm(passAll(spool)[1] as Spooled, KEPT);
+    spool.close();
+
+    const again = open(folder, { until });
+
+    expect(again.keys).toEqual(["a", "b", "c"]);
+    expect(passAll(again.spool).map(text)).toEqual(["a\n", "c\n"]);
+    expect(fs.existsSync(join(folder, "confirmed"))).toBe(false);
+  });
+
+  test("takes a damaged list of confirmed records for none", async () => {
+    const folder = folderOf();
+    const { spool } = open(folder, { until });
+    await spool.append(batchOf("a"));
+    spool.close();
+    fs.writeFileSync(join(folder, "confirmed"), '{"oops"');
+    expect(passAll(open(folder, { until }).spool).map(text)).toEqual(["a\n"]);
+  });
+
+  test("frees its room as records are confirmed", async () => {
+    const { spool } = open(folderOf(), { until, limitBytes: 60 });
+    await spool.append(batchOf("a".repeat(40)));
+    expect(await spool.append(batchOf("b"))).toBe(false);
+    spool.confirm(passAll(spool)[0] as Spooled, KEPT);
+    expect(await spool.append(batchOf("b"))).toBe(true);
+  });
+
+  test("keeps what the receiver only took for an hour, sends it again after a crash, and not after an orderly stop", async () => {
+    const folder = folderOf();
+    const clock = new FakeClock(EVENING_MS);
+    const { spool } = open(folder, { until, clock });
+    await spool.append(batchOf("a"));
+    spool.confirm(passAll(spool)[0] as Spooled, { keepsAWhile: true });
+    expect(spool.waitingBytes).toBe(0);
+    expect(passAll(open(folder, { until, clock }).spool).map(text)).toEqual(["a\n"]);
+
+    await clock.advance(3_600_001);
+    await spool.append(batchOf("b"));
+    expect(segments(folder)).toHaveLength(1);
+    spool.confirm(passAll(spool)[0] as Spooled, { keepsAWhile: true });
+    spool.close();
+    expect(segments(folder)).toEqual([]);
+  });
+
+  test("drops what the receiver only took before it refuses a batch", async () => {
+    const { spool } = open(folderOf(), { until, limitBytes: 60 });
+    await spool.append(batchOf("a".repeat(40)));
+    spool.confirm(passAll(spool)[0] as Spooled, { keepsAWhile: true });
+    expect(await spool.append(batchOf("b".repeat(40)))).toBe(true);
+  });
+
+  test("skips a segment that somebody deleted, and the rest does not wait for it", async () => {
+    const folder = folderOf();
+    const { spool } = open(folder, { until, segmentBytes: 1 });
+    await spool.append(batchOf("a"));
+    await spool.append(batchOf("b"));
+    fs.unlinkSync(join(folder, segments(folder)[0] as string));
+    expect(passAll(spool).map(text)).toEqual(["b\n"]);
+  });
+});
