@@ -54,8 +54,16 @@ export function sourcetypeOf(
   return SOURCETYPE_OF[stream](kind, service, style);
 }
 
-function sourceOf(delivery: Pick<Delivery, "stream" | "tenant">): string {
+/** Of every event of a customer's stream. */
+export function sourceOf(delivery: Pick<Delivery, "stream" | "tenant">): string {
   return `${SCHEME}:${delivery.stream}:${delivery.tenant.id}`;
+}
+
+export const HEALTH_SOURCETYPE: string = SOURCETYPE.health;
+
+/** Of health events; the tenant may not be known. */
+export function healthSourceOf(tenantId: string): string {
+  return `${SOURCETYPE.health}:${tenantId || "unknown"}`;
 }
 
 /** Epoch seconds with three decimals, rounded down. */
@@ -150,7 +158,7 @@ export function endStreamedEvent(out: ByteWriter, xml: boolean): void {
  */
 export function writeSplunkHealth(out: ByteWriter, stanza: string, event: HealthEvent, index?: string): void {
   const at = splunkTime(msFromTicks(parseInstant(event.time) ?? 0n));
-  const source = xmlText(`${SOURCETYPE.health}:${event.tenant_id || "unknown"}`);
+  const source = xmlText(healthSourceOf(event.tenant_id));
   const toIndex = index === undefined ? "" : `<index>${xmlText(index)}</index>`;
   out.text(
     `${openOf(stanza)}${at}</time><source>${source}</source><sourcetype>${SOURCETYPE.health}</sourcetype>${toIndex}<data>${escapeMarkup(jsonForXml(event))}${END}`,

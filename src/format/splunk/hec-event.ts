@@ -1,0 +1,80 @@
+/**
+ * Events as Splunk's HTTP Event Collector takes them (Splunk docs, "Format events for HTTP Event Collector").
+ * `event` is a string, not an object: Splunk writes an object anew, with its own order and numbers, and a
+ * string becomes `_raw` as it is. So `_raw` is what Microsoft sent, as with the modular input. No real Splunk
+ * has shown that yet.
+ */
+
+import { IN_BACKSLASH, IN_CONTROL, IN_QUOTE, IN_STRING } from "../../json/byte-classes.ts";
+import { ByteWriter } from "../../json/byte-writer.ts";
+import type { Delivery, HealthEvent } from "../../model/event.ts";
+import { parseInstant, TICKS_PER_SECOND, type Ticks } from "../../model/instant.ts";
+import { type EventStyle, writeRecordJson } from "./record-json.ts";
+import { HEALTH_SOURCETYPE, healthSourceOf, sourceOf, sourcetypeOf } from "./splunk-event.ts";
+
+export type { EventStyle } from "./record-json.ts";
+
+/** Where HEC files an event; without an index the token's own holds. */
+export interface HecPlace {
+  readonly host: string;
+  readonly index: string | undefined;
+}
+
+/** `event` is made here first: the string that holds it needs escapes. */
+const raw = new ByteWriter(1 << 16);
+
+/** One line, with its line break. */
+export function writeHecEvent(out: ByteWriter, delivery: Delivery, style: EventStyle, place: HecPlace): void {
+  const { record, stream } = delivery;
+  const sourcetype = sourcetypeOf(stream, record.kind, record.service, style);
+  raw.reset();
+  writeRecordJson(raw, delivery, style, false);
+  writeHec(out, record.updated, { ...place, source: sourceOf(delivery), sourcetype });
+}
+
+/** A health event, beside the customer's other events. */
+export function writeHecHealth(out: ByteWriter, event: HealthEvent, place: HecPlace): void {
+  writeHecOwn(out, event, event.time, event.tenant_id, place);
+}
+
+/** Any other event of this program: a notice, a test event. */
+export function writeHecOwn(out: ByteWriter, event: object, time: string, tenantId: string, place: HecPlace): void {
+  raw.reset();
+  raw.text(JSON.stringify(event));
+  const meta = { ...place, source: healthSourceOf(tenantId), sourcetype: HEALTH_SOURCETYPE };
+  writeHec(out, parseInstant(time) ?? 0n, meta);
+}
+
+function writeHec(
+  out: ByteWriter,
+  time: Ticks,
+  { host, index, source, sourcetype }: HecPlace & { readonly source: string; readonly sourcetype: string },
+): void {
+  out.ascii(`{"time":${epochSeconds(time)},`);
+  const toIndex = index === undefined ? "" : `,"index":${JSON.stringify(index)}`;
+  out.text(
+    `"host":${JSON.stringify(host)},"source":${JSON.stringify(source)},"sourcetype":${JSON.stringify(sourcetype)}${toIndex},"event":"`,
+  );
+  writeEscaped(out, raw.view());
+  out.ascii('"}\n');
+}
+
+/** A JSON number with all of an instant's digits: 100 ns each. */
+function epochSeconds(ticks: Ticks): string {
+  const whole = ticks < 0n ? 0n : ticks;
+  return `${whole / TICKS_PER_SECOND}.${String(whole % TICKS_PER_SECOND).padStart(7, "0")}`;
+}
+
+/** The bytes as the inside of a JSON string. */
+function writeEscaped(out: ByteWriter, bytes: Uint8Array): void {
+  let from = 0;
+  for (let i = 0; i < bytes.length; i++) {
+    const means = IN_STRING[bytes[i]!];
+    if (means !== IN_QUOTE && means !== IN_BACKSLASH && means !== IN_CONTROL) continue;
+    out.copy(bytes, from, i);
+    if (means === IN_CONTROL) out.ascii(`\\u${bytes[i]!.toString(16).padStart(4, "0")}`);
+    else out.byte(0x5c);
+    from = means === IN_CONTROL ? i + 1 : i;
+  }
+  out.copy(bytes, from, bytes.length);
+}
