@@ -5,7 +5,7 @@
  */
 import { describe, expect, test } from "@jest/globals";
 import { writeCef } from "../../src/format/arcsight/cef.ts";
-import { CEF_PROFILES } from "../../src/format/arcsight/cef-mapping.ts";
+import { CEF_PROFILES, type CefProfile } from "../../src/format/arcsight/cef-mapping.ts";
 import { graphEvidenceFacts, type ItemFacts, knownEvidenceFacts } from "../../src/format/arcsight/evidence.ts";
 import { EVIDENCE_RULES } from "../../src/format/arcsight/evidence-rules.ts";
 import { writeFlatJson } from "../../src/format/arcsight/flat-json.ts";
@@ -582,7 +582,7 @@ function recordOf(item: Readonly<Record<string, unknown>>): Readonly<Record<stri
   return JSON.parse(out.toString().trimEnd().split("\n")[1]!) as Readonly<Record<string, unknown>>;
 }
 
-function lineOf(item: Readonly<Record<string, unknown>>, profile: "xdr" | "legacy"): ReadonlyMap<string, string> {
+function lineOf(item: Readonly<Record<string, unknown>>, profile: CefProfile): ReadonlyMap<string, string> {
   const out = new ByteWriter();
   writeCef(out, graphAlert({ evidence: [item] }), profile, "each");
   return readCef(out.toString().trimEnd().split("\n")[1]!).extension;

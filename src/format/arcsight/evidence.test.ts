@@ -10,7 +10,7 @@ import { ByteWriter } from "../../json/byte-writer.ts";
 import type { Delivery } from "../../model/event.ts";
 import { writeCef } from "./cef.ts";
 import { CEF_LINE_MAX_BYTES } from "./cef-line.ts";
-import { CEF_PROFILES } from "./cef-mapping.ts";
+import { CEF_PROFILES, type CefProfile } from "./cef-mapping.ts";
 import { EVIDENCE_RULES } from "./evidence-rules.ts";
 import { writeFlatJson } from "./flat-json.ts";
 import { FLAT_FIELDS } from "./flat-record.ts";
@@ -22,13 +22,13 @@ function typed(kind: string): string {
   return `#microsoft.graph.security.${kind}Evidence`;
 }
 
-function cefLines(delivery: Delivery, profile: "xdr" | "legacy" = "xdr"): readonly string[] {
+function cefLines(delivery: Delivery, profile: CefProfile = "xdr"): readonly string[] {
   const out = new ByteWriter();
   writeCef(out, delivery, profile, "each");
   return out.toString().trimEnd().split("\n");
 }
 
-function cef(delivery: Delivery, profile: "xdr" | "legacy" = "xdr"): Readonly<Record<string, string>> {
+function cef(delivery: Delivery, profile: CefProfile = "xdr"): Readonly<Record<string, string>> {
   return Object.fromEntries(readCef(cefLines(delivery, profile)[0]!).extension);
 }
 
