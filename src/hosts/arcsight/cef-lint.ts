@@ -35,7 +35,7 @@ const KEY = /(?:^| )([A-Za-z0-9_.[\]-]+)=/g;
 const LABELLED = /^(?:cs[1-6]|cn[1-3]|cfp[1-4]|c6a[1-4]|flexString[12]|flexNumber1|flexDate1|deviceCustomDate[12])$/;
 
 export function isCefLine(line: string): boolean {
-  return /(?:^|\s)CEF:\d/.test(line);
+  return /(?:^|\s)CEF:\d+(?:\.\d+)?\|/.test(line);
 }
 
 /**

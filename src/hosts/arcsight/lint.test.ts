@@ -134,6 +134,10 @@ describe("whatever this program writes passes its own lint", () => {
   });
 });
 
+test("a comment that names CEF:1 does not make a properties file CEF", () => {
+  expect(lint(Buffer.from("# CEF:0 or CEF:1\nmax_eps=1\n"), OPTIONS).what).toBe("properties");
+});
+
 test("a line of version 1 may have its keys and an IPv6 address as a source", () => {
   const line = "CEF:1|a|b|1|id|name|5|src=2001:db8::1 threatActor=x reportedResourceID=y\n";
   expect(lint(Buffer.from(line), OPTIONS).findings).toEqual([]);
