@@ -13,7 +13,7 @@ const BY_SUB_SCOPE: Readonly<Record<string, CloudName>> = { GCC: "gcc", DODCON: 
  * The cloud that a tenant belongs to by its own metadata; undefined when the metadata does not say (an
  * unknown instance, a simulator).
  */
-function cloudOf(facts: TenantFacts): CloudName | undefined {
+export function cloudOf(facts: TenantFacts): CloudName | undefined {
   const named = BY_SUB_SCOPE[facts.regionSubScope ?? ""];
   if (named) return named;
   if (facts.cloudInstance === "microsoftonline.us") return "gcc-high";

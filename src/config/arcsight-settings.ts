@@ -226,7 +226,7 @@ function oldCustomer(
  * `tenant_name`, else the tenant's GUID or domain. Never the index: the customer would lose its state when a
  * block above it is removed.
  */
-function stanzaName(values: Readonly<Record<string, string>>, otherwise: string): string {
+export function stanzaName(values: Readonly<Record<string, string>>, otherwise: string): string {
   const name = values["tenant_name"]?.trim();
   if (name) return name;
   const tenant = values["tenant_id"]?.trim();

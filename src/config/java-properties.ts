@@ -134,6 +134,39 @@ export function withProperty(latin1Text: string, key: string, value: string): st
   return `${latin1Text}${gap}${written}${lineEnd}`;
 }
 
+/**
+ * Adds entries at the end of a file, as one block. Everything else is unchanged, byte for byte.
+ *
+ * @param latin1Text one character per byte; a file that `readPropertiesText` can read.
+ */
+export function withPropertiesAdded(latin1Text: string, entries: readonly (readonly [string, string])[]): string {
+  const lineEnd = latin1Text.includes("\r\n") ? "\r\n" : "\n";
+  const lines = entries.map(([key, value]) => `${escapedKey(key)}=${escapedValue(value)}${lineEnd}`);
+  const isEmpty = latin1Text === "" || latin1Text === UTF8_BOM;
+  // A backslash at the end of the last line would join it and the first line of the block.
+  const gap = isEmpty ? "" : /[\r\n]$/.test(latin1Text) ? lineEnd : `${lineEnd}${lineEnd}`;
+  return `${latin1Text}${gap}${lines.join("")}`;
+}
+
+/**
+ * Takes the entries out whose key is unwanted, each with its line end. Everything else is unchanged, byte for
+ * byte.
+ *
+ * @param latin1Text one character per byte; a file that `readPropertiesText` can read.
+ */
+export function withoutProperties(latin1Text: string, isUnwanted: (key: string) => boolean): string {
+  if (latin1Text.startsWith(UTF8_BOM))
+    return UTF8_BOM + withoutProperties(latin1Text.slice(UTF8_BOM.length), isUnwanted);
+  let kept = "";
+  let at = 0;
+  for (const { text, from, to } of logicalLines(latin1Text)) {
+    if (!isUnwanted(unescaped(text.slice(0, split(text).keyEnd)) ?? "")) continue;
+    kept += latin1Text.slice(at, from);
+    at = to + (/^(?:\r\n|\r|\n)/.exec(latin1Text.slice(to, to + 2))?.[0].length ?? 0);
+  }
+  return kept + latin1Text.slice(at);
+}
+
 /** As Java's own writer writes it (`Properties.store`), so that every reader can read it. */
 function escapedValue(value: string): string {
   return escaped(value).replace(/^ /, "\\ ");

@@ -47,6 +47,7 @@ const COMMANDS: ReadonlyMap<string, readonly string[]> = new Map([
   ["collect", []],
   ["consent-url", []],
   ["credential", ["set", "reseal"]],
+  ["customers", ["import", "add", "remove"]],
   ["doctor", []],
   ["hunt", []],
   ["register", []],

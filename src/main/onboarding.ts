@@ -21,6 +21,7 @@ import { realDisk, replaceFile } from "../stores/disk/disk.ts";
 import type { Configuration } from "./configuration.ts";
 import { defaultStateDir } from "./configuration.ts";
 import { readersOf } from "./kept-readers.ts";
+import { rosterServices } from "./roster.ts";
 import { FileSecrets, SplunkSecrets } from "./stored-secrets.ts";
 import { browserOpener } from "./system-programs.ts";
 import { presentFingerprint, readBytes, realClock, realFiles, realRandom, VERSION } from "./world.ts";
@@ -84,6 +85,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
     terminal,
     commands,
     signInService,
+    roster: rosterServices({ http, clock, splunkd: (access) => connect(http, parts.log, access) }),
     nowMs: () => clock.nowMs(),
     pause: (forMs, signal) => clock.pause(forMs, signal),
     environment,

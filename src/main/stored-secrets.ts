@@ -102,6 +102,10 @@ export class FileSecrets implements SecretPlace {
     return clientId === undefined ? undefined : storedWithoutSecret({ clientId, certificate, expires });
   }
 
+  credentialNames(): Promise<readonly string[]> {
+    return Promise.resolve(this.#files.credentialNames());
+  }
+
   async #withToken(stanza: Stanza): Promise<Stanza> {
     if (stanza.auth === "app") return stanza;
     const tenantId = await this.#tenantId(stanza).catch(() => undefined);
@@ -231,6 +235,10 @@ export class SplunkSecrets implements SecretPlace {
   async storedCredential(name: string): Promise<Omit<StoredCredential, "clientSecret"> | undefined> {
     const entry = this.store.get(credentialId(name))?.value.open(readCredential);
     return entry && storedWithoutSecret({ ...entry, clientId: entry.client_id });
+  }
+
+  credentialNames(): Promise<readonly string[]> {
+    return Promise.resolve(this.store.credentialNames());
   }
 
   async withCredential(stanza: Stanza): Promise<Stanza> {

@@ -2,6 +2,7 @@ import type { CloudName } from "./cloud.ts";
 import type { CommandLines } from "./command-line.ts";
 import type { ExitCode, Failure } from "./failure.ts";
 import type { FailureCode } from "./failure-codes.ts";
+import type { RosterServices } from "./roster.ts";
 import type { Sealed } from "./sealed.ts";
 import type { AuthKind, SettingProblem, Stanza } from "./stanza.ts";
 import type { StreamName } from "./stream.ts";
@@ -209,6 +210,8 @@ export interface SecretPlace {
   readonly name: string;
   putRefreshToken(stanza: Stanza, token: Sealed): Promise<void>;
   putCredential(name: string, credential: StoredCredential, where: Pick<Stanza, "endpoints" | "route">): Promise<void>;
+  /** Names of the shared credentials that are stored. */
+  credentialNames(): Promise<readonly string[]>;
   /** What is stored under a name, without its secret; undefined if nothing is. */
   storedCredential(name: string): Promise<Omit<StoredCredential, "clientSecret"> | undefined>;
   /**
@@ -256,6 +259,7 @@ export interface OnboardingServices {
   /** Prints commands as they run here, in what goes to standard output. */
   readonly commands: CommandLines;
   readonly signInService: SignInService;
+  readonly roster: RosterServices;
   readonly nowMs: () => number;
   readonly pause: (forMs: number, signal?: AbortSignal) => Promise<void>;
   readonly environment: Readonly<Record<string, string | undefined>>;

@@ -51,6 +51,7 @@ async function destinationSetWith(flags: Readonly<Record<string, string>>, said:
     terminal: { say: (line: string) => said.push(line) },
     filePlace: async () => ({
       name: "/state/secrets",
+      credentialNames: () => Promise.resolve([]),
       storedCredential: () => Promise.resolve(undefined),
       async putCredential(_name: string, _credential: unknown, where: Destination) {
         stored = where;
@@ -92,6 +93,7 @@ test("credential set refuses the ID of a client secret, before anything is store
     environment: {},
     readText: async () => "9f1d3b60-2c4e-4a58-8a34-5d1f0c6b7e92\r\n",
     filePlace: async () => ({
+      credentialNames: async () => [],
       storedCredential: async () => undefined,
       putCredential: async (name: string) => stored.push(name),
     }),

@@ -5,6 +5,7 @@ import type { ExitCode } from "../../model/failure.ts";
 import type { OnboardingServices } from "../../model/sign-in.ts";
 import { MAIL_LANGUAGES } from "../../model/sign-in.ts";
 import type { Flags } from "./ask.ts";
+import { addCustomersCommands } from "./customers-commands.ts";
 
 /** What `main` provides: the options of every command, and the services, created only when a command runs. */
 export interface OnboardingHost {
@@ -154,6 +155,9 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
         .example("$0 consent-url --config inputs.conf --customer contoso --mail fr", "prints a mail in French"),
     run(async () => (await import("./consent-url.ts")).consentUrl),
   );
+
+  const { config, state } = host.shared as { readonly config: object; readonly state: object };
+  addCustomersCommands(parser, { config: { config, state }, splunk: SPLUNK, run });
 
   parser.command("token", "Gets and checks refresh tokens and access tokens", (y) => {
     addToken(y, host, run, settings);

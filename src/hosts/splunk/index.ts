@@ -43,6 +43,7 @@ import { validateArguments } from "./validate.ts";
 export { SCHEME, schemeDocument } from "../../config/scheme.ts";
 export type { LookResult, SplunkCustomer } from "./customer-credentials.ts";
 export { LOOK_EVERY_MS } from "./customer-credentials.ts";
+export { SplunkInputs } from "./inputs.ts";
 export type { SecretId } from "./passwords.ts";
 export { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
 export type { SplunkDocument } from "./run-document.ts";

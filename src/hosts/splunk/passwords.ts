@@ -157,6 +157,14 @@ export class PasswordStore {
    * Writes chunks first and the index last, then deletes old chunks, and announces the change. Throws the
    * failures of Splunkd.
    */
+  /** Names of the stored shared credentials, in their order. */
+  credentialNames(): readonly string[] {
+    return [...this.#entries.keys()]
+      .flatMap((user) => /^credential\.([^.]+)$/.exec(user)?.[1] ?? [])
+      .map(decodeName)
+      .sort();
+  }
+
   put(id: SecretId, value: Sealed, fingerprint: string): Promise<StoredSecret> {
     return this.#changing(() => this.#put(id, value, fingerprint));
   }
@@ -376,6 +384,15 @@ function encodeName(name: string): string {
     )
     .join("");
   return encoded.length <= 120 ? encoded : `${encoded.slice(0, 80)}~~${digest(name)}`;
+}
+
+/** The name again; a long one is left as its digest. */
+function decodeName(encoded: string): string {
+  if (encoded.includes("~~")) return encoded;
+  return Buffer.from(
+    encoded.replaceAll(/~([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
+    "latin1",
+  ).toString("utf8");
 }
 
 function damaged(id: SecretId): Failure {

@@ -26,3 +26,12 @@ export function folderNameOf(stanza: string): string {
   const digest = createHash("sha256").update(stanza, "utf8").digest("hex").slice(0, 32);
   return `${name.slice(0, LONGEST - 33)}~${digest}`;
 }
+
+/** The stanza's name again; undefined for a long one, of which the folder's name holds only a part. */
+export function nameOfFolder(folder: string): string | undefined {
+  if (folder.includes("~")) return undefined;
+  const bytes = folder
+    .replaceAll(/\+([a-z])/g, (_, letter: string) => letter.toUpperCase())
+    .replaceAll(/%([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  return bytes === "%" ? "" : Buffer.from(bytes, "latin1").toString("utf8");
+}

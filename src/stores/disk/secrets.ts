@@ -7,7 +7,7 @@ import { type Sealed, sealed } from "../../model/sealed.ts";
 import type { TenantId } from "../../model/tenant.ts";
 import { newerFormat } from "./damage.ts";
 import { type DiskPorts, makeFolder, readIfThere, removeIfThere, replaceFile, stateUnwritable } from "./disk.ts";
-import { folderNameOf } from "./names.ts";
+import { folderNameOf, nameOfFolder } from "./names.ts";
 
 const VERSION = 1;
 
@@ -65,6 +65,16 @@ export class SecretFiles {
   async write(name: string, entry: SecretEntry): Promise<void> {
     this.#make();
     await replaceFile(this.#parts.ports, this.pathOf(name), Buffer.from(encode(entry), "utf8"));
+  }
+
+  /** Names of the stored shared credentials, in their order. */
+  credentialNames(): readonly string[] {
+    const { disk } = this.#parts.ports;
+    const files = disk.existsSync(this.#folder) ? disk.readdirSync(this.#folder) : [];
+    return files
+      .flatMap((file) => /^credential\.(.+)\.json$/.exec(file)?.[1] ?? [])
+      .flatMap((folder) => nameOfFolder(folder) ?? [])
+      .sort();
   }
 
   remove(name: string): void {

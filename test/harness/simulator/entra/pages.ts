@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { sendJson, sendText } from "../answers.ts";
+import type { Cloud } from "../clouds.ts";
 import type { Exchange } from "../exchange.ts";
 import { guid, SHARED_APP } from "../identity.ts";
 import { ALL_PERMISSIONS, type Customer, type World } from "../world.ts";
@@ -18,6 +19,37 @@ export interface Code {
   readonly issuedMs: number;
   used: boolean;
 }
+
+/** What a discovery document says of a tenant's cloud. Source: identity platform docs, "National clouds". */
+const CLOUD_FACTS: Readonly<Record<Cloud, Readonly<Record<string, string>>>> = {
+  commercial: {
+    tenant_region_scope: "EU",
+    cloud_instance_name: "microsoftonline.com",
+    cloud_graph_host_name: "graph.windows.net",
+    msgraph_host: "graph.microsoft.com",
+  },
+  gcc: {
+    tenant_region_scope: "NA",
+    tenant_region_sub_scope: "GCC",
+    cloud_instance_name: "microsoftonline.com",
+    cloud_graph_host_name: "graph.windows.net",
+    msgraph_host: "graph.microsoft.com",
+  },
+  "gcc-high": {
+    tenant_region_scope: "USGov",
+    tenant_region_sub_scope: "DODCON",
+    cloud_instance_name: "microsoftonline.us",
+    cloud_graph_host_name: "graph.windows.net",
+    msgraph_host: "graph.microsoft.us",
+  },
+  dod: {
+    tenant_region_scope: "USGov",
+    tenant_region_sub_scope: "DOD",
+    cloud_instance_name: "microsoftonline.us",
+    cloud_graph_host_name: "graph.windows.net",
+    msgraph_host: "dod-graph.microsoft.us",
+  },
+};
 
 /** The OpenID configuration of a tenant, or of `common` and `organizations`. */
 export function answerDiscovery(exchange: Exchange, tenant: string, customer: Customer | undefined, v2: boolean): void {
@@ -44,10 +76,8 @@ export function answerDiscovery(exchange: Exchange, tenant: string, customer: Cu
     device_authorization_endpoint: `${base}/oauth2/${version}devicecode`,
     http_logout_supported: true,
     end_session_endpoint: `${base}/oauth2/v2.0/logout`,
-    tenant_region_scope: customer === undefined ? null : "EU",
-    cloud_instance_name: "microsoftonline.com",
-    cloud_graph_host_name: "graph.windows.net",
-    msgraph_host: "graph.microsoft.com",
+    ...CLOUD_FACTS[customer?.cloud ?? "commercial"],
+    ...(customer === undefined ? { tenant_region_scope: null } : {}),
     rbac_url: "https://pas.windows.net",
   });
 }

@@ -1,0 +1,107 @@
+import type { Argv } from "yargs";
+import { settingFlags } from "../../config/flags.ts";
+import type { ExitCode } from "../../model/failure.ts";
+import type { OnboardingServices } from "../../model/sign-in.ts";
+import type { Flags } from "./ask.ts";
+
+type Run = (services: OnboardingServices, flags: Flags) => Promise<ExitCode>;
+
+/** What the other commands of customers share with these. */
+export interface CustomersHost {
+  readonly config: Readonly<Record<string, object>>;
+  readonly splunk: Readonly<Record<string, object>>;
+  readonly run: (work: () => Promise<Run>) => (flags: Flags) => Promise<void>;
+}
+
+const text = (describe: string): { type: "string"; requiresArg: true; describe: string } => ({
+  type: "string",
+  requiresArg: true,
+  describe,
+});
+const yes = (describe: string): { type: "boolean"; default: false; describe: string } => ({
+  type: "boolean",
+  default: false,
+  describe,
+});
+const JSON_FLAG = { json: yes("Prints one JSON object per line") } as const;
+
+/** Of these a list or a command has its own. */
+const NOT_SHARED = new Set(["tenant-id", "tenant-name"]);
+
+/** Settings as flags hold for every customer that is added; --help lists those that a list often needs. */
+function settingsOfNew(): Readonly<Record<string, object>> {
+  const shown = new Set(["credential", "proxy", "ca-file", "start"]);
+  return Object.fromEntries(
+    Object.entries(settingFlags("cli"))
+      .filter(([name]) => !NOT_SHARED.has(name))
+      .map(([name, flag]) => [name, shown.has(name) ? flag : { ...flag, hidden: true }]),
+  );
+}
+
+/** `customers add`, `import`, `list`, `remove`. */
+export function addCustomersCommands(parser: Argv, { config, splunk, run }: CustomersHost): Argv {
+  const where = {
+    ...config,
+    to: { ...text("splunk: Splunk's inputs, through its REST interface, instead of a file"), choices: ["splunk"] },
+    ...splunk,
+  };
+  const confOnly = {
+    "conf-only": text("With --to splunk: writes the inputs to this new file, so that one restart of Splunk is enough"),
+  };
+  return parser.command("customers", "Adds, lists and removes customers, one by one or from a list", (y) =>
+    y
+      .command(
+        "import <list>",
+        "Compares a CSV list with the configured customers and shows what it changes; --apply writes it",
+        (c) =>
+          c
+            .positional("list", {
+              type: "string",
+              demandOption: true,
+              describe: "CSV file; first line: name,tenant,index,cloud,streams,credential",
+            })
+            .options(where)
+            .options(confOnly)
+            .options(settingsOfNew())
+            .options({ apply: yes("Writes the changes"), ...JSON_FLAG })
+            .epilogue(
+              "Customers that are not in the list stay. Settings given as flags are written for each new customer. Exit code 6: some rows are wrong, the others are done.",
+            )
+            .example("$0 customers import customers.csv --config defender-mssp.properties", "shows the difference")
+            .example("$0 customers import customers.csv --to splunk --apply", "creates Splunk's inputs"),
+        run(async () => (await import("./customers.ts")).importCustomers),
+      )
+      .command(
+        "add <name>",
+        "Adds one customer",
+        (c) =>
+          c
+            .positional("name", {
+              type: "string",
+              demandOption: true,
+              describe: "The customer's name, written into every event",
+            })
+            .options({
+              tenant: { ...text("The customer's tenant: one of its domains, or its tenant ID"), demandOption: true },
+              index: text("Splunk index of its events"),
+            })
+            .options(where)
+            .options(confOnly)
+            .options(settingsOfNew())
+            .options(JSON_FLAG)
+            .example("$0 customers add Contoso --tenant contoso.com --config defender-mssp.properties", "one customer"),
+        run(async () => (await import("./customers.ts")).addCustomer),
+      )
+      .command(
+        "remove <name>",
+        "Removes one customer from the configuration; its checkpoints stay",
+        (c) =>
+          c
+            .positional("name", { type: "string", demandOption: true, describe: "The customer's name" })
+            .options(where)
+            .options(confOnly),
+        run(async () => (await import("./customers.ts")).removeCustomer),
+      )
+      .demandCommand(1, "Give one of add, import, remove."),
+  );
+}

@@ -1,0 +1,301 @@
+import type { ListedCustomer, WrongRow } from "../../config/customer-list.ts";
+import { valuesFromFlags } from "../../config/flags.ts";
+import { parseStanzas } from "../../config/settings.ts";
+import type { CloudName } from "../../model/cloud.ts";
+import { CLOUD_NAMES, CLOUDS } from "../../model/cloud.ts";
+import { isFailure } from "../../model/failure.ts";
+import type { ConfiguredCustomer, RosterChange, TenantFound } from "../../model/roster.ts";
+import type { OnboardingServices } from "../../model/sign-in.ts";
+import type { Stanza } from "../../model/stanza.ts";
+import { tenantIdFrom } from "../../model/tenant.ts";
+import type { Flags } from "./ask.ts";
+import type { RosterPlace } from "./roster-place.ts";
+
+/** Tenants that are asked for at the same time. */
+const AT_ONCE = 8;
+
+/** One row of the list, compared with what is configured. */
+export interface ListedDifference {
+  readonly kind: "add" | "change" | "unchanged";
+  /** As it is configured; it is on events, so a list does not change it. */
+  readonly name: string;
+  readonly tenantId: string;
+  readonly change: RosterChange;
+  /** Of a changed setting: what is configured now. */
+  readonly before: Readonly<Record<string, string>>;
+  /** A sentence for the reader; empty if there is nothing to say. */
+  readonly remark: string;
+}
+
+export interface RosterDifference {
+  readonly rows: readonly ListedDifference[];
+  readonly wrong: readonly WrongRow[];
+  /** Configured, but not in the list. */
+  readonly notListed: readonly ConfiguredCustomer[];
+}
+
+/** What every new customer of a list gets. */
+export interface ListDefaults {
+  readonly credential: string | undefined;
+}
+
+/**
+ * Compares a list with the configured customers. Every tenant is looked up at its sign-in service first, so
+ * that a wrong domain is refused now and not by a collector later. A wrong row stops no other one.
+ */
+export async function differenceOf(
+  services: Pick<OnboardingServices, "roster" | "nowMs">,
+  place: RosterPlace,
+  listed: readonly ListedCustomer[],
+  defaults: ListDefaults,
+  flags: Flags,
+  looked: (done: number) => void = () => undefined,
+): Promise<RosterDifference> {
+  const given = settingsOf(flags);
+  const wrong: WrongRow[] = [];
+  const found = new Map<ListedCustomer, Found>();
+  const queue = [...listed];
+  let done = 0;
+  const lookNext = async (): Promise<void> => {
+    for (let row = queue.shift(); row !== undefined; row = queue.shift()) {
+      const result = await lookUp(services, place, row, { ...defaults, given });
+      if (typeof result === "string") wrong.push({ line: row.line, name: row.name, say: result });
+      else found.set(row, result);
+      done += 1;
+      looked(done);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, queue.length) }, lookNext));
+
+  const configured = await configuredTenants(services, place, given);
+  const lineOfTenant = new Map<string, ListedCustomer>();
+  const seen = new Set<ConfiguredCustomer>();
+  const rows: ListedDifference[] = [];
+  for (const row of listed) {
+    const at = found.get(row);
+    if (at === undefined) continue;
+    const before = lineOfTenant.get(at.tenantId);
+    if (before !== undefined) {
+      wrong.push({
+        line: row.line,
+        name: row.name,
+        say: `has the same tenant as ${before.name} on line ${before.line}; keep one of them`,
+      });
+      continue;
+    }
+    lineOfTenant.set(at.tenantId, row);
+    const named = configured.find(({ customer }) => isSameName(customer.name, row.name));
+    const sameTenant = configured.filter(({ tenantId }) => tenantId === at.tenantId);
+    if (named !== undefined && named.tenantId !== at.tenantId) {
+      seen.add(named.customer);
+      wrong.push({
+        line: row.line,
+        name: row.name,
+        say: `has tenant ${at.tenantId}, but ${named.customer.name} is configured with ${named.tenantId}; remove that customer first if it moved`,
+      });
+      continue;
+    }
+    const present = (named ?? sameTenant[0])?.customer;
+    if (present === undefined) {
+      rows.push({
+        kind: "add",
+        name: row.name,
+        tenantId: at.tenantId,
+        change: { kind: "add", name: row.name, values: at.values },
+        before: {},
+        remark: "",
+      });
+      continue;
+    }
+    seen.add(present);
+    rows.push(changed(present, row, at, place.common["cloud"] ?? "commercial"));
+  }
+  return {
+    rows,
+    wrong: wrong.toSorted((a, b) => a.line - b.line),
+    notListed: place.customers.filter((customer) => !seen.has(customer)),
+  };
+}
+
+/** Commands find customers whatever the case of their letters. */
+function isSameName(a: string, b: string): boolean {
+  return a.toLowerCase() === b.toLowerCase();
+}
+
+/** Settings given as flags go to every new customer: proxies, addresses, intervals. */
+function settingsOf(flags: Flags): Readonly<Record<string, string>> {
+  const ofOne = new Set(["tenant_id", "tenant_name", "cloud", "credential", "streams", "state_dir"]);
+  return Object.fromEntries(Object.entries(valuesFromFlags(flags)).filter(([key]) => !ofOne.has(key)));
+}
+
+interface Found {
+  readonly tenantId: string;
+  /** All settings of a new customer. */
+  readonly values: Readonly<Record<string, string>>;
+}
+
+/** The settings of a new customer, or why the row is wrong. */
+async function lookUp(
+  services: Pick<OnboardingServices, "roster" | "nowMs">,
+  place: RosterPlace,
+  row: ListedCustomer,
+  { credential, given }: ListDefaults & { readonly given: Readonly<Record<string, string>> },
+): Promise<Found | string> {
+  const wrongIndex = indexProblem(row.index);
+  if (wrongIndex !== undefined) return wrongIndex;
+  const present = place.customers.find(({ name }) => isSameName(name, row.name));
+  const own: Readonly<Record<string, string>> = {
+    ...given,
+    ...withoutEmpty({ credential: row.credential || (present?.values["credential"] ?? credential ?? "") }),
+    auth: "app",
+    ...withoutEmpty({ streams: row.streams }),
+  };
+  // What is configured says where its sign-in service is.
+  const read = parse(services, place, row.name, {
+    ...present?.values,
+    ...own,
+    ...withoutEmpty({ tenant_id: row.tenant, cloud: row.cloud }),
+  });
+  if (typeof read === "string") return read;
+  const cloud = CLOUD_NAMES.find((name) => name === row.cloud);
+  const usual = place.common["cloud"] as CloudName | undefined;
+  const tenant = await findTenant(
+    services,
+    read,
+    cloud ?? usual,
+    present?.values["login_url"] ?? own["login_url"] ?? place.common["login_url"],
+  );
+  if (typeof tenant === "string") return tenant;
+  const real = cloud ?? tenant.cloud ?? usual ?? "commercial";
+  return {
+    tenantId: tenant.tenantId,
+    values: {
+      tenant_id: tenant.tenantId,
+      ...(real === (usual ?? "commercial") ? {} : { cloud: real }),
+      ...own,
+      ...(place.host === "arcsight" ? {} : withoutEmpty({ index: row.index })),
+    },
+  };
+}
+
+function parse(
+  { nowMs }: Pick<OnboardingServices, "nowMs">,
+  place: RosterPlace,
+  name: string,
+  values: Readonly<Record<string, string>>,
+): Stanza | string {
+  const { stanzas, problems } = parseStanzas([{ name, values: { ...place.common, ...values } }], {
+    host: place.host === "splunk" ? "cli" : place.host,
+    nowMs: nowMs(),
+  });
+  const [stanza] = stanzas;
+  if (stanza !== undefined) return stanza;
+  return problems.map(({ key, say }) => `has a wrong ${key === "tenant_id" ? "tenant" : key}: it ${say}`).join("; ");
+}
+
+/**
+ * A tenant of another cloud may be unknown where commercial ones sign in, so the clouds' sign-in services are
+ * asked in turn.
+ */
+async function findTenant(
+  { roster }: Pick<OnboardingServices, "roster">,
+  stanza: Stanza,
+  wanted: CloudName | undefined,
+  loginUrl: string | undefined,
+): Promise<TenantFound | string> {
+  const logins =
+    wanted !== undefined || loginUrl !== undefined
+      ? [stanza.endpoints.loginUrl]
+      : [...new Set([stanza.endpoints.loginUrl, ...Object.values(CLOUDS).map((cloud) => cloud.loginUrl)])];
+  let said = "";
+  for (const login of logins) {
+    try {
+      return await roster.findTenant({ ...stanza, endpoints: { ...stanza.endpoints, loginUrl: login } }, wanted);
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      said ||= `is not used: ${error.say} ${error.nextStep}`.trim().replace(/\.$/, "");
+      if (error.code !== "tenant-not-found") return said;
+    }
+  }
+  return said;
+}
+
+/** Splunk Enterprise Admin Manual, indexes.conf: names of user-defined indexes. */
+function indexProblem(index: string): string | undefined {
+  if (index === "" || (/^[a-z0-9][a-z0-9_-]{0,79}$/.test(index) && !index.includes("kvstore"))) return undefined;
+  return "has a wrong index; write small letters, digits, _ and -, beginning with a letter or digit";
+}
+
+function withoutEmpty(values: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== ""));
+}
+
+interface ConfiguredTenant {
+  readonly customer: ConfiguredCustomer;
+  /** The GUID; what is configured if that is a domain which cannot be looked up. */
+  readonly tenantId: string;
+}
+
+async function configuredTenants(
+  services: Pick<OnboardingServices, "roster" | "nowMs">,
+  place: RosterPlace,
+  given: Readonly<Record<string, string>>,
+): Promise<readonly ConfiguredTenant[]> {
+  const queue = [...place.customers];
+  const tenants = new Map<ConfiguredCustomer, string>();
+  const lookNext = async (): Promise<void> => {
+    for (let customer = queue.shift(); customer !== undefined; customer = queue.shift()) {
+      const typed = customer.values["tenant_id"] ?? "";
+      tenants.set(customer, tenantIdFrom(typed) ?? (await resolved(services, place, customer, given)) ?? typed);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, lookNext));
+  return place.customers.map((customer) => ({ customer, tenantId: tenants.get(customer) ?? "" }));
+}
+
+async function resolved(
+  services: Pick<OnboardingServices, "roster" | "nowMs">,
+  place: RosterPlace,
+  { name, values }: ConfiguredCustomer,
+  given: Readonly<Record<string, string>>,
+): Promise<string | undefined> {
+  const stanza = parse(services, place, name, { credential: "any", ...given, ...values, streams: "alerts" });
+  if (typeof stanza === "string") return undefined;
+  try {
+    return (await services.roster.findTenant(stanza, undefined)).tenantId;
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return undefined;
+  }
+}
+
+/** Only the columns of the list are compared, and an empty field says nothing. */
+function changed(present: ConfiguredCustomer, row: ListedCustomer, at: Found, usualCloud: string): ListedDifference {
+  const { index = "", credential = "", streams = "" } = at.values;
+  const wanted = withoutEmpty({
+    index: row.index && index,
+    cloud: row.cloud,
+    streams: row.streams && streams,
+    credential: row.credential && credential,
+  });
+  const now: Readonly<Record<string, string>> = { cloud: usualCloud, ...present.values };
+  const values = Object.fromEntries(
+    Object.entries(wanted).filter(([key, value]) => normal(now[key] ?? "") !== normal(value)),
+  );
+  const isRenamed = present.name !== row.name;
+  return {
+    kind: Object.keys(values).length === 0 ? "unchanged" : "change",
+    name: present.name,
+    tenantId: at.tenantId,
+    change: { kind: "change", name: present.name, values },
+    before: Object.fromEntries(Object.keys(values).map((key) => [key, present.values[key] ?? ""])),
+    remark: isRenamed ? `The list calls it ${row.name}; it keeps its name, which is on its events.` : "",
+  };
+}
+
+function normal(value: string): string {
+  return value
+    .split(/[\s,]+/)
+    .filter((word) => word !== "")
+    .join(",");
+}

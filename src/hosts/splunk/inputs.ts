@@ -1,0 +1,128 @@
+import { SCHEME } from "../../config/scheme.ts";
+import { Failure, isFailure } from "../../model/failure.ts";
+import type { Clock } from "../../model/ports.ts";
+import type { ChangeReport, ConfiguredCustomer, RosterChange, SplunkRoster } from "../../model/roster.ts";
+import { SECRET_KEYS } from "../../model/settings-table.ts";
+import { type InputWrite, type WriteOutcome, writeInBulk } from "./bulk-writes.ts";
+import { APP, type Splunkd } from "./splunkd.ts";
+
+const PAGE_ROWS = 1000;
+/** A command is stopped by nobody who waits for it, so an edit may take as long as it takes. */
+const FINISH_MS = 600_000;
+
+interface InputEntry {
+  readonly name: string;
+  readonly app: string;
+  readonly values: Readonly<Record<string, string>>;
+}
+
+/** The customers that are Splunk inputs, for a command that changes them. */
+export class SplunkInputs implements SplunkRoster {
+  readonly #splunkd: Splunkd;
+  readonly #clock: Clock;
+  /** The app of each input, as it was read. */
+  readonly #apps = new Map<string, string>();
+
+  constructor(splunkd: Splunkd, clock: Clock) {
+    this.#splunkd = splunkd;
+    this.#clock = clock;
+  }
+
+  async read(): Promise<readonly ConfiguredCustomer[]> {
+    const customers: ConfiguredCustomer[] = [];
+    for (let offset = 0; ; offset += PAGE_ROWS) {
+      const { status, json } = await this.#splunkd.get(
+        `/servicesNS/nobody/-/data/inputs/${SCHEME}?count=${PAGE_ROWS}&offset=${offset}`,
+      );
+      if (status !== 200) throw refused("Splunk does not list the inputs", status);
+      const page = entriesIn(json);
+      for (const { name, app, values } of page) {
+        this.#apps.set(name, app);
+        customers.push({ name, values });
+      }
+      if (page.length < PAGE_ROWS) return customers;
+    }
+  }
+
+  async write(changes: readonly RosterChange[], report: ChangeReport): Promise<void> {
+    const removals = changes.filter(({ kind }) => kind === "remove");
+    const writes = changes.filter(({ kind }) => kind !== "remove");
+    const changeOf = new Map(writes.map((change) => [change.name, change]));
+    await writeInBulk(
+      writes.map(
+        ({ kind, name, values }): InputWrite => ({
+          name,
+          app: this.#apps.get(name) ?? APP,
+          kind: kind === "add" ? "create" : "change",
+          settings: values,
+          secrets: [],
+        }),
+      ),
+      {
+        rest: this.#splunkd,
+        // No secret is stored here, so the store is not asked.
+        store: { get: () => undefined, put: () => Promise.reject(new Error("no secret is written here")) },
+        clock: this.#clock,
+        quietMs: 0,
+        stop: new AbortController().signal,
+        finishMs: FINISH_MS,
+        report: ({ name }, outcome) => {
+          const change = changeOf.get(name);
+          if (change !== undefined) report(change, failureOf(name, outcome));
+          return Promise.resolve();
+        },
+      },
+    );
+    for (const change of removals) {
+      try {
+        const app = encodeURIComponent(this.#apps.get(change.name) ?? APP);
+        const { status } = await this.#splunkd.delete(
+          `/servicesNS/nobody/${app}/data/inputs/${SCHEME}/${encodeURIComponent(change.name)}`,
+        );
+        report(change, status === 200 ? undefined : refused(`Splunk did not remove ${change.name}`, status));
+      } catch (error) {
+        if (!isFailure(error)) throw error;
+        report(change, error);
+      }
+    }
+  }
+}
+
+function failureOf(name: string, outcome: WriteOutcome): Failure | undefined {
+  if (outcome.is === "written" || outcome.is === "present") return undefined;
+  if (outcome.is === "failed") return outcome.failure;
+  if (outcome.is === "not-kept") return refused(`Splunk did not keep \`${outcome.setting}\` of ${name}`, 200);
+  if (outcome.is !== "refused") return refused(`${name} was not written`, 0);
+  return outcome.status === 409
+    ? refused(`Splunk has an input ${name} already, in another app or made meanwhile`, outcome.status)
+    : refused(`Splunk rejected ${name}`, outcome.status);
+}
+
+function refused(what: string, status: number): Failure {
+  return new Failure("splunkd-answer", {
+    actor: "operator",
+    retry: { when: "never" },
+    status,
+    say: `${what}${status === 0 ? "" : ` (HTTP ${status})`}.`,
+    nextStep: "Look for the reason in splunkd.log, then run the command again; what is written already stays.",
+  });
+}
+
+function entriesIn(json: unknown): readonly InputEntry[] {
+  const list = (json as { readonly entry?: unknown } | undefined)?.entry;
+  if (!Array.isArray(list)) return [];
+  return list.flatMap((row: unknown): InputEntry[] => {
+    const { name, acl, content } = row as {
+      readonly name?: unknown;
+      readonly acl?: { readonly app?: unknown };
+      readonly content?: Readonly<Record<string, unknown>>;
+    };
+    if (typeof name !== "string") return [];
+    const values = Object.entries(content ?? {}).flatMap(([key, value]): [string, string][] =>
+      typeof value === "string" && value.trim() !== "" && !SECRET_KEYS.some((secret) => secret === key)
+        ? [[key, value]]
+        : [],
+    );
+    return [{ name, app: typeof acl?.app === "string" ? acl.app : APP, values: Object.fromEntries(values) }];
+  });
+}

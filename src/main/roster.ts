@@ -1,0 +1,83 @@
+import { chmodSync, chownSync, realpathSync, statSync } from "node:fs";
+import { askTenantFacts } from "../auth/authority.ts";
+import { assertCloud, cloudOf } from "../auth/cloud-match.ts";
+import { decodedText } from "../config/text-encoding.ts";
+import type { Splunkd } from "../hosts/splunk/index.ts";
+import { SplunkInputs } from "../hosts/splunk/index.ts";
+import { Failure, isFailure } from "../model/failure.ts";
+import type { Clock, Http } from "../model/ports.ts";
+import type { RosterServices } from "../model/roster.ts";
+import type { SplunkAccess } from "../model/sign-in.ts";
+import { readIfThere, realDisk, replaceFile } from "../stores/disk/disk.ts";
+import { streamProgress } from "../stores/disk/progress.ts";
+import { realClock } from "./world.ts";
+
+export interface RosterParts {
+  readonly http: Http;
+  readonly clock: Clock;
+  readonly splunkd: (access: SplunkAccess) => Promise<Splunkd>;
+}
+
+/** Creates what the `customers` commands need. */
+export function rosterServices({ http, clock, splunkd }: RosterParts): RosterServices {
+  return {
+    async findTenant({ tenantId, tenantName, endpoints, route }, wanted) {
+      const authority = { loginUrl: endpoints.loginUrl, tenant: tenantId };
+      const facts = await askTenantFacts({ http, clock }, authority, route, undefined, tenantName);
+      if (wanted !== undefined) assertCloud(facts, wanted, tenantName);
+      return { tenantId: facts.tenantId, cloud: cloudOf(facts) };
+    },
+    replaceFile: replaceConfiguration,
+    async splunk(access) {
+      return new SplunkInputs(await splunkd(await access()), clock);
+    },
+    progress: (stateDir, { name }, tenantId) =>
+      streamProgress({ disk: realDisk, clock: realClock, platform: process.platform }, stateDir, name, tenantId),
+  };
+}
+
+/** A symlink stays: the file that it leads to is replaced. */
+async function replaceConfiguration(
+  path: string,
+  before: string | undefined,
+  after: string,
+  encoding: "utf8" | "latin1",
+): Promise<void> {
+  const bytes = readIfThere(realDisk, path);
+  const now = bytes && (encoding === "utf8" ? decodedText(bytes) : bytes.toString(encoding));
+  if (now !== before)
+    throw new Failure("settings", {
+      actor: "operator",
+      retry: { when: "never" },
+      say: `${path} was changed by somebody else while this command ran. Nothing was written.`,
+      nextStep: "Run the command again.",
+    });
+  const file = before === undefined ? path : realpathSync(path);
+  const known = process.platform === "win32" ? undefined : statSync(file, { throwIfNoEntry: false });
+  const account = process.getuid?.();
+  if (known !== undefined && account !== 0 && known.uid !== account)
+    throw unwritable(path, `it belongs to another account (user ID ${known.uid})`, "Run the command as that account.");
+  try {
+    await replaceFile(
+      { disk: realDisk, clock: realClock, platform: process.platform },
+      file,
+      Buffer.from(after, encoding),
+    );
+  } catch (cause) {
+    if (!isFailure(cause)) throw cause;
+    throw unwritable(path, "the folder does not allow it", "Give this account the right to write there.", cause);
+  }
+  if (known === undefined) return;
+  if (account === 0) chownSync(file, known.uid, known.gid);
+  chmodSync(file, known.mode & 0o777);
+}
+
+function unwritable(path: string, why: string, nextStep: string, cause?: unknown): Failure {
+  return new Failure("output-broken", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `${path} cannot be written: ${why}. It is unchanged.`,
+    nextStep,
+    cause,
+  });
+}

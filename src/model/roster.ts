@@ -1,0 +1,63 @@
+import type { CloudName } from "./cloud.ts";
+import type { Failure } from "./failure.ts";
+import type { SplunkAccess } from "./sign-in.ts";
+import type { Stanza } from "./stanza.ts";
+import type { TenantId } from "./tenant.ts";
+
+/** A customer as the configuration holds it. */
+export interface ConfiguredCustomer {
+  readonly name: string;
+  /** Its own settings, without secrets. */
+  readonly values: Readonly<Record<string, string>>;
+}
+
+/** A change of the configured customers. */
+export interface RosterChange {
+  readonly kind: "add" | "change" | "remove";
+  readonly name: string;
+  /** With `add` all settings, with `change` those that differ. */
+  readonly values: Readonly<Record<string, string>>;
+}
+
+/** What became of one change: undefined if it is written. */
+export type ChangeReport = (change: RosterChange, failure: Failure | undefined) => void;
+
+/** The customers in Splunk, through splunkd's REST. */
+export interface SplunkRoster {
+  read(): Promise<readonly ConfiguredCustomer[]>;
+  /** One request per customer. A change that fails stops no other one. */
+  write(changes: readonly RosterChange[], report: ChangeReport): Promise<void>;
+}
+
+/** What a tenant's public document says. */
+export interface TenantFound {
+  readonly tenantId: TenantId;
+  /** Undefined where the document does not say it. */
+  readonly cloud: CloudName | undefined;
+}
+
+/** What the `customers` commands need from outside. */
+export interface RosterServices {
+  /**
+   * Asks the tenant's sign-in service, without signing in. Throws Failure `tenant-not-found`, `wrong-cloud`
+   * (only if a cloud is wanted), or of the network.
+   */
+  findTenant(
+    stanza: Pick<Stanza, "tenantId" | "tenantName" | "endpoints" | "route">,
+    wanted: CloudName | undefined,
+  ): Promise<TenantFound>;
+  /**
+   * Replaces a file so that after a crash it is the old or the new one. Its mode and owner stay; a new file
+   * is 0600. Throws Failure `settings` if it is no longer what `before` says, `output-broken` if it cannot be
+   * written.
+   */
+  replaceFile(path: string, before: string | undefined, after: string, encoding: "utf8" | "latin1"): Promise<void>;
+  splunk(access: () => Promise<SplunkAccess>): Promise<SplunkRoster>;
+  /** The newest event that was read of a customer, and when it was last polled; empty where there is no state. */
+  progress(stateDir: string, customer: Pick<Stanza, "name">, tenantId: TenantId): CustomerProgress;
+}
+
+export interface CustomerProgress {
+  readonly lastEventMs?: number;
+  readonly lastPollMs?: number;
+}

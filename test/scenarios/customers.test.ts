@@ -1,0 +1,326 @@
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
+import yargs from "yargs";
+import { rawFromProperties, realSecretReader } from "../../src/hosts/arcsight/index.ts";
+import { addOnboardingCommands } from "../../src/hosts/cli/onboarding-commands.ts";
+import { placeOf } from "../../src/main/command-place.ts";
+import { readConfiguration } from "../../src/main/configuration.ts";
+import { onboardingServices } from "../../src/main/onboarding.ts";
+import { commandLines } from "../../src/model/command-line.ts";
+import { exitCodeOf, isFailure } from "../../src/model/failure.ts";
+import { sealed } from "../../src/model/sealed.ts";
+import type { Terminal } from "../../src/model/sign-in.ts";
+import { SHARED_APP } from "../harness/simulator/identity.ts";
+import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
+import type { Simulator } from "../harness/simulator/start.ts";
+import { startSimulator } from "../harness/simulator/start.ts";
+
+/** The `customers` commands against the simulator: what they print and what they write. */
+
+let simulator: Simulator;
+let folder: string;
+
+beforeAll(async () => {
+  simulator = await startSimulator({
+    warn: () => undefined,
+    scenario: scenarioOf(
+      JSON.stringify({
+        name: "customers",
+        story: "Customers that have not consented, one of them in another cloud.",
+        customers: [
+          { name: "contoso", consent: "absent" },
+          { name: "fabrikam", consent: "absent" },
+          { name: "adatum", consent: "absent", cloud: "gcc" },
+        ],
+      }),
+      "customers",
+    ),
+  });
+});
+afterAll(() => simulator.stop());
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "customers-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Conversation {
+  readonly code: number;
+  readonly out: string;
+  readonly said: string;
+}
+
+async function run(...argv: readonly string[]): Promise<Conversation> {
+  const out: string[] = [];
+  const said: string[] = [];
+  const nobody = (question: string) => Promise.reject(new Error(`nobody answers: ${question}`));
+  const terminal: Terminal = {
+    interactive: false,
+    out: (text) => out.push(text),
+    say: (line) => said.push(line),
+    ask: nobody,
+    askSecret: () => Promise.resolve(sealed(SHARED_APP.clientSecret)),
+    readAll: () => Promise.resolve(""),
+    progress: () => undefined,
+  };
+  const environment = { HOME: folder };
+  let code = -1;
+  const parser = yargs([...argv])
+    .exitProcess(false)
+    .strict()
+    .fail((message, error) => {
+      throw error ?? new Error(message);
+    });
+  const shared = {
+    config: { type: "string" },
+    customer: { type: "string", array: true },
+    state: { type: "string" },
+  } as const;
+  let close: (() => Promise<void>) | undefined;
+  addOnboardingCommands(parser, {
+    shared,
+    finish: (ended) => (code = ended),
+    open(flags) {
+      const services = onboardingServices({
+        log: { debug() {}, info() {}, warn() {}, error() {}, fatal() {} },
+        commands: commandLines({ ...placeOf(flags, { typed: true }), program: ["defender-mssp"], shell: "posix" }),
+        finish: (ended) => (code = ended),
+        terminal,
+        environment,
+        openBrowser: () => Promise.resolve(false),
+        configuration: (given) =>
+          readConfiguration(
+            {
+              config: given["config"] as string | undefined,
+              customer: given["customer"] as string[] | undefined,
+              state: (given["state"] as string | undefined) ?? join(folder, "state"),
+              argv: given,
+              environment,
+            },
+            async (text, file) => rawFromProperties(text, file, realSecretReader(environment, process.platform)),
+          ),
+      });
+      close = () => services.close();
+      return Promise.resolve(services);
+    },
+  });
+  try {
+    await parser.parseAsync();
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    said.push(error.say, error.nextStep);
+    code = exitCodeOf(error);
+  } finally {
+    await close?.();
+  }
+  return { code, out: out.join(""), said: said.join("\n") };
+}
+
+const addresses = () => {
+  const { login_url, graph_url, api_url, ca_file } = simulator.ready;
+  return { login_url, graph_url, api_url, ca_file };
+};
+const addressFlags = () =>
+  Object.entries(addresses()).flatMap(([key, value]) => [`--${key.replaceAll("_", "-")}`, value]);
+const tenantOf = (name: string): string =>
+  simulator.ready.customers.find(({ tenant_name }) => tenant_name === name)?.tenant_id ?? "";
+
+/** An inputs.conf whose scheme stanza holds the simulator's addresses. */
+const conf = (more = ""): string =>
+  write(
+    "inputs.conf",
+    `# ours\n[defender_mssp]\n${Object.entries(addresses())
+      .map(([key, value]) => `${key} = ${value}\n`)
+      .join("")}credential = mssp\n${more}`,
+  );
+
+function write(name: string, text: string): string {
+  const file = join(folder, name);
+  writeFileSync(file, text);
+  return file;
+}
+
+const linesOf = ({ out }: Conversation) =>
+  out
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { customer: string; change: string; settings?: object; say?: string });
+
+test("importing a list shows what it changes and writes nothing until --apply", async () => {
+  const config = conf();
+  const before = readFileSync(config, "utf8");
+  const list = write("list.csv", "name;tenant;index\r\ncontoso;CONTOSO.onmicrosoft.com;soc\r\n");
+  const shown = await run("customers", "import", list, "--config", config);
+  expect(shown.out).toContain(`+ contoso  ${tenantOf("contoso")}  auth=app  index=soc`);
+  expect(shown.said).toContain("Nothing is written yet.");
+  expect(readFileSync(config, "utf8")).toBe(before);
+
+  const applied = await run("customers", "import", list, "--config", config, "--apply");
+  expect([shown.code, applied.code]).toEqual([0, 0]);
+  expect(readFileSync(config, "utf8")).toBe(
+    `${before}\n[defender_mssp://contoso]\ntenant_id = ${tenantOf("contoso")}\nauth = app\nindex = soc\n`,
+  );
+  expect((await run("customers", "import", list, "--config", config)).out).toBe("= 1 customer unchanged\n");
+});
+
+test("a wrong row is named with its line and reason, and the other rows are written", async () => {
+  const config = conf();
+  const list = write(
+    "list.csv",
+    [
+      "name,tenant,index,cloud,streams,credential",
+      "contoso,contoso.onmicrosoft.com,,,,",
+      "nowhere,nowhere.example,,,,",
+      "misspelt,contoso onmicrosoft com,,,,",
+      "indexed,fabrikam.onmicrosoft.com,_internal,,,",
+      "clouded,fabrikam.onmicrosoft.com,,moon,,",
+      "streamed,fabrikam.onmicrosoft.com,,,allerts,",
+      "elsewhere,adatum.onmicrosoft.com,,gcc-high,,",
+      "again,contoso.onmicrosoft.com,,,,",
+      "fabrikam,fabrikam.onmicrosoft.com,,,alerts incidents,other",
+    ].join("\n"),
+  );
+  const imported = await run("customers", "import", list, "--config", config, "--apply");
+  expect(imported.code).toBe(6);
+  const wrong = imported.out.split("\n").filter((line) => line.startsWith("!"));
+  expect(wrong).toEqual([
+    expect.stringMatching(/^! Line 3 \(nowhere\) is not used: The tenant of nowhere was not found/),
+    expect.stringMatching(/^! Line 4 \(misspelt\) has a wrong tenant/),
+    expect.stringMatching(/^! Line 5 \(indexed\) has a wrong index/),
+    expect.stringMatching(/^! Line 6 \(clouded\) has a wrong cloud/),
+    expect.stringMatching(/^! Line 7 \(streamed\) has a wrong streams/),
+    expect.stringMatching(/^! Line 8 \(elsewhere\) is not used: The tenant of elsewhere is in the cloud gcc/),
+    expect.stringMatching(/^! Line 9 \(again\) has the same tenant as contoso on line 2/),
+  ]);
+  const text = readFileSync(config, "utf8");
+  expect([...text.matchAll(/^\[defender_mssp:\/\/(.+)\]$/gm)].map(([, name]) => name)).toEqual(["contoso", "fabrikam"]);
+  expect(text).toContain("credential = other\nauth = app\nstreams = alerts,incidents\n");
+});
+
+test("the cloud comes from the tenant's own document", async () => {
+  const config = conf();
+  await run("customers", "add", "adatum", "--tenant", "adatum.onmicrosoft.com", "--config", config);
+  expect(readFileSync(config, "utf8")).toContain(`tenant_id = ${tenantOf("adatum")}\ncloud = gcc\n`);
+});
+
+test("a properties file keeps its comments, order and mode, and a symlink to it stays", async () => {
+  const real = write("real.properties", "# our helper\nstate_dir=/x\noutputs[0].type=file\n");
+  chmodSync(real, 0o640);
+  const config = join(folder, "link.properties");
+  symlinkSync(real, config);
+  const add = ["--credential", "mssp", "--config", config, ...addressFlags()];
+  const added = await run("customers", "add", "Müller", "--tenant", "contoso.onmicrosoft.com", ...add);
+  expect(added).toMatchObject({ code: 0 });
+  const text = readFileSync(real, "latin1");
+  expect(text).toContain("# our helper\nstate_dir=/x\noutputs[0].type=file\n\ntenants[0].tenant_name=M\\u00fcller\n");
+  expect(statSync(real).mode & 0o777).toBe(0o640);
+
+  const removed = await run("customers", "remove", "müller", "--config", config);
+  expect(removed.said).toContain("Müller is removed");
+  expect(readFileSync(real, "latin1").trimEnd()).toBe("# our helper\nstate_dir=/x\noutputs[0].type=file");
+});
+
+test("a new file is readable by its owner only", async () => {
+  const config = join(folder, "new.properties");
+  await run(
+    "customers",
+    "add",
+    "c",
+    "--tenant",
+    "contoso.onmicrosoft.com",
+    "--credential",
+    "m",
+    "--config",
+    config,
+    ...addressFlags(),
+  );
+  expect(statSync(config).mode & 0o777).toBe(0o600);
+});
+
+test("customers that the list does not name are shown and stay", async () => {
+  const config = conf(`[defender_mssp://fabrikam]\ntenant_id = ${tenantOf("fabrikam")}\n`);
+  const list = write("list.csv", "name,tenant\ncontoso,contoso.onmicrosoft.com\n");
+  const imported = await run("customers", "import", list, "--config", config, "--apply");
+  expect(imported.out).toContain("? fabrikam  is configured, but not in the list; it stays");
+  expect(readFileSync(config, "utf8")).toContain("[defender_mssp://fabrikam]");
+});
+
+test("only the list's columns change a configured customer, and an empty field changes nothing", async () => {
+  const config = conf(
+    `[defender_mssp://contoso]\ntenant_id = contoso.onmicrosoft.com\nindex = old\nstreams = alerts, incidents\nauth = refresh_token\n`,
+  );
+  const list = write("list.csv", "name,tenant,index,streams\nCONTOSO,contoso.onmicrosoft.com,soc,\n");
+  const imported = await run("customers", "import", list, "--config", config, "--apply");
+  expect(imported.out).toContain(`~ contoso  ${tenantOf("contoso")}  index: old -> soc`);
+  expect(readFileSync(config, "utf8")).toContain(
+    "tenant_id = contoso.onmicrosoft.com\nindex = soc\nstreams = alerts, incidents\nauth = refresh_token\n",
+  );
+});
+
+test("a customer that the list renames keeps its name, and one that moved to another tenant is refused", async () => {
+  const config = conf(
+    `[defender_mssp://old name]\ntenant_id = ${tenantOf("contoso")}\n[defender_mssp://moved]\ntenant_id = ${tenantOf("adatum")}\n`,
+  );
+  const before = readFileSync(config, "utf8");
+  const list = write("list.csv", "name,tenant\nnew name,contoso.onmicrosoft.com\nmoved,fabrikam.onmicrosoft.com\n");
+  const imported = await run("customers", "import", list, "--config", config, "--apply");
+  expect(imported.out).toContain("The list calls it new name; it keeps its name");
+  expect(imported.out).toContain(`! Line 3 (moved) has tenant ${tenantOf("fabrikam")}, but moved is configured with`);
+  expect(readFileSync(config, "utf8")).toBe(before);
+});
+
+test("a list that is cut off inside quotes changes nothing", async () => {
+  const config = conf();
+  const before = readFileSync(config, "utf8");
+  const list = write("list.csv", 'name,tenant\ncontoso,contoso.onmicrosoft.com\n"fabri');
+  const imported = await run("customers", "import", list, "--config", config, "--apply");
+  expect([imported.code, imported.said]).toEqual([2, expect.stringContaining("Nothing is changed.")]);
+  expect(readFileSync(config, "utf8")).toBe(before);
+});
+
+test("without a credential in the list exactly one stored one is needed", async () => {
+  const config = write("x.properties", `state_dir=${join(folder, "state")}\n`);
+  const list = write("list.csv", "name,tenant\ncontoso,contoso.onmicrosoft.com\n");
+  const importing = () =>
+    run("customers", "import", list, "--config", config, "--state", join(folder, "state"), ...addressFlags());
+  const set = (name: string) =>
+    run(
+      "credential",
+      "set",
+      name,
+      "--client-id",
+      SHARED_APP.clientId,
+      "--state",
+      join(folder, "state"),
+      ...addressFlags(),
+    );
+  expect(await importing()).toMatchObject({ code: 2, said: expect.stringContaining("holds none") });
+  await set("Mssp.one");
+  expect((await importing()).out).toContain("credential=Mssp.one");
+  await set("two");
+  expect(await importing()).toMatchObject({ code: 2, said: expect.stringContaining("holds Mssp.one, two") });
+});
+
+test("with --json each row of the difference is one object", async () => {
+  const config = conf(`[defender_mssp://fabrikam]\ntenant_id = ${tenantOf("fabrikam")}\n`);
+  const list = write("list.csv", "name,tenant\ncontoso,contoso.onmicrosoft.com\n=x,a.com\n");
+  const lines = linesOf(await run("customers", "import", list, "--config", config, "--json"));
+  expect(lines.map(({ customer, change }) => [customer, change])).toEqual([
+    ["contoso", "add"],
+    ["=x", "wrong"],
+    ["fabrikam", "not-listed"],
+  ]);
+  expect(lines[0]?.settings).toEqual({ tenant_id: tenantOf("contoso"), auth: "app" });
+});
+
+test.each([
+  [["customers", "import", "LIST"], "Give --config FILE, or --to splunk."],
+  [["customers", "add", "<b>", "--tenant", "a.com", "--config", "inputs.conf"], "Give another name."],
+  [["customers", "remove", "nobody", "--config", "CONF"], "customers list"],
+  [["customers", "import", "LIST", "--config", "customers.xml"], "Give an inputs.conf"],
+])("%j says in one line what is missing", async (argv, step) => {
+  const files: Record<string, string> = { LIST: write("list.csv", "name,tenant\n"), CONF: conf() };
+  const { code, said } = await run(...argv.map((word) => files[word] ?? word));
+  expect([code, said]).toEqual([2, expect.stringContaining(step)]);
+});
