@@ -204,6 +204,9 @@ function writtenTime(ms: number): string | undefined {
 
 function cefValue({ kind, key }: MappingRow, value: unknown): string | undefined {
   if (typeof value === "number" && kind === "time") return writtenTime(value);
+  // Most numbers are such, and no pattern is needed for them.
+  if (kind === "number" && typeof value === "number" && Number.isInteger(value) && Math.abs(value) <= INTEGER_MAX)
+    return String(value);
   if (typeof value === "boolean" && kind !== "flag") return undefined;
   const text = typeof value === "string" || typeof value === "boolean" ? String(value) : digitsOf(value);
   return text === undefined || text === "" ? undefined : WRITTEN[kind](text, key);
