@@ -279,7 +279,7 @@ function listOf(members: readonly string[]): string {
 
 function leftOut(profile: CefProfile): string {
   const { unmapped } = mappingTable[profile];
-  return unmapped.length === 0 ? "" : `These members have no key:\n\n${listOf(unmapped)}\n`;
+  return unmapped.length === 0 ? "" : `\nThese members have no key:\n\n${listOf(unmapped)}\n`;
 }
 
 export function fieldsPage(): string {
@@ -294,7 +294,7 @@ export function fieldsPage(): string {
   };
   const profiles = CEF_PROFILES.map(
     (profile) =>
-      `## Profile \`${profile}\`\n\n${about[profile]}\nIts header is \`${mappingTable[profile].deviceVendor}\`, \`${mappingTable[profile].deviceProduct}\`, \`${mappingTable[profile].deviceVersion}\`.\nThis filter shows its events:\n\n    ${filterText(profile)}\n\n${fieldTable(profile)}\n${leftOut(profile)}`,
+      `## Profile \`${profile}\`\n\n${about[profile]}\nIts header is \`${mappingTable[profile].deviceVendor}\`, \`${mappingTable[profile].deviceProduct}\`, \`${mappingTable[profile].deviceVersion}\`.\nThis filter shows its events:\n\n    ${filterText(profile)}\n\n${fieldTable(profile)}${leftOut(profile)}`,
   );
   return `# CEF fields
 
@@ -302,17 +302,17 @@ export function fieldsPage(): string {
 The parser and categorizer files in \`arcsight/\` come from the same table.
 None of this was ever loaded into a real ArcSight; liblognorm's strict CEF reader read every line.
 
-* The version is \`CEF:0\`, or \`CEF:1\` with \`.cef_version=1\`, and only keys of ArcSight's CEF dictionary are used.
+* The version is \`CEF:0\`, or \`CEF:1\` with \`.cef_version=1\`, and only keys of ArcSight's CEF dictionary and \`flexNumber1\` are used.
   A member that is null, empty or of another kind than its key is left out.
 * A line has at most ${CEF_LINE_MAX_BYTES.toLocaleString("en")} bytes, so that it and a syslog header pass a receiver's usual limit of 8 KiB.
   Long texts are truncated between characters, \`msg\` first, and end with \`…\`.
 * An identifier is never truncated.
   If an ID is longer than the 40 characters of \`externalId\`, that key holds \`sha256:\` and 32 hex digits, and \`flexString2\` (label \`Full Id\`) the whole ID.
-* In \`xdr\`, \`act\` is what the product did: \`prevented\`, \`blocked\`, \`detected\` or \`allowed\`, from the evidence's \`detectionStatus\`, else from its \`remediationStatus\`, else from a mail's \`deliveryAction\`.
+* In \`xdr\` and \`mcas\`, \`act\` is what the product did: \`prevented\`, \`blocked\`, \`detected\` or \`allowed\`, from the evidence's \`detectionStatus\`, else from its \`remediationStatus\`, else from a mail's \`deliveryAction\`.
   Remediated counts as blocked; active, declined and unremediated count as allowed, and so does a mail that was delivered.
   Of several items the one that was stopped least counts; on the line of one item its own.
   Without such evidence \`act\` is left out.
-* In \`xdr\`, \`flexNumber1\` (label \`Updated\`) is 0 for a new and 1 for an updated version; in \`legacy\`, \`act\` is \`new\` or \`updated\`.
+* In \`xdr\` and \`mcas\`, \`flexNumber1\` (label \`Updated\`) is 0 for a new and 1 for an updated version; in \`legacy\`, \`act\` is \`new\` or \`updated\`.
   \`flexNumber1\` is an event field of the FlexConnector guide that the standard's list of CEF keys does not have.
 * Values of Microsoft's enumerations have one spelling, Graph's, whichever API they came from: \`new\`, not \`New\`.
 * The same version sent again (after a broken connection) has equal \`externalId\` and \`deviceCustomDate1\`.
