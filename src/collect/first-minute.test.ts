@@ -157,3 +157,42 @@ describe("P24 a customer that is refused as a whole", () => {
     await world.stop();
   });
 });
+
+describe("P24 health events that an output does not take", () => {
+  const full = new Failure("output-broken", {
+    actor: "operator",
+    retry: { when: "soon" },
+    say: "outputs[0]: /out/a.cef cannot be written: the disk is full.",
+    nextStep: "Free disk space.",
+  });
+
+  test("are named once in the log, also while no customer has anything else to send", async () => {
+    const world = new World();
+    for (let n = 0; n < 3; n += 1) world.customer(new SimStream(world.clock, { budgetKey: `customer-${n}` }));
+    world.sink.health = () => Promise.reject(full);
+    await world.start();
+    await world.clock.advance(30 * MINUTE);
+    const said = world.log.lines.filter(({ message }) => message === full.say);
+    expect(said).toEqual([
+      { level: "error", message: full.say, fields: { failure: "output-broken", next_step: "Free disk space." } },
+    ]);
+    await world.clock.advance(HOUR);
+    expect(world.log.lines.filter(({ message }) => message === full.say)).toHaveLength(2);
+    await world.stop();
+  });
+
+  test("are sent again five minutes later, not an hour later", async () => {
+    const world = new World();
+    world.customer(new SimStream(world.clock));
+    const take = world.sink.health.bind(world.sink);
+    world.sink.health = () => Promise.reject(full);
+    await world.start();
+    await world.clock.advance(MINUTE);
+    world.sink.health = take;
+    await world.clock.advance(5 * MINUTE);
+    expect(healthOf(world, "Customer 0")).toEqual([[expect.any(Number), "ok", null, null]]);
+    await world.clock.advance(30 * MINUTE);
+    expect(healthOf(world, "Customer 0")).toHaveLength(1);
+    await world.stop();
+  });
+});

@@ -9,6 +9,8 @@ import type { Tenant, TenantId } from "../model/tenant.ts";
 import { noAnswerYet, stateAfter } from "./failures.ts";
 
 const HOURLY_MS = 3_600_000;
+/** After an output did not take an event. Not at once, because other outputs may have taken it. */
+const RESEND_AFTER_MS = 300_000;
 /** Every customer has a health event by then: a little before the 60 s that are promised. */
 export const FIRST_HEALTH_WITHIN_MS = 50_000;
 /** A first question that is younger may well be answered in a moment. */
@@ -283,7 +285,11 @@ export class CustomerReport {
   }
 
   #queue(event: HealthEvent): Promise<void> {
-    return this.#sending.run(() => this.#send(event)).catch(() => undefined);
+    return this.#sending
+      .run(() => this.#send(event))
+      .catch(() => {
+        this.#dueAtMs = Math.min(this.#dueAtMs, this.#clock.monotonicMs() + RESEND_AFTER_MS);
+      });
   }
 
   #event(nowMs: number, of: (stream: StreamReport) => StreamHealth): HealthEvent {

@@ -1,3 +1,4 @@
+import type { HealthEvent } from "../model/event.ts";
 import { asFailure, type Failure, isFailure } from "../model/failure.ts";
 import type { HuntingSource } from "../model/hunting.ts";
 import { ticksFromMs } from "../model/instant.ts";
@@ -24,6 +25,7 @@ import type { Runner } from "./runner.ts";
 const FIRST_POLLS_PER_SECOND = 50;
 /** Likewise when a credential that many customers share changes. */
 const TRIED_AGAIN_PER_SECOND = 50;
+const HOURLY_MS = 3_600_000;
 /** Separate from the pages: a hunting query may take three minutes, and alerts must never wait for one. */
 const HUNTS_AT_ONCE = 8;
 
@@ -89,6 +91,8 @@ export class Scheduler {
   readonly #budgets: Budgets;
   readonly #refused = new Set<CustomerReport>();
   readonly #beganAtMs: number;
+  /** What the log said last of an output that takes no health events, and until when it is not repeated. */
+  #reportedUnsent = { say: "", untilMs: 0 };
   #dueAtMs: Readonly<Record<string, number>> = {};
   /**
    * Streams that still have to send something again, with the time since which it was written. Neither
@@ -164,8 +168,26 @@ export class Scheduler {
       log: this.#p.log,
       version: this.#p.version,
       ...(credential ? { credential } : {}),
-      send: (event) => this.#p.sink.health(event),
+      send: (event) => this.#sendHealth(event),
     });
+  }
+
+  /**
+   * While no customer has events to send, only a health event finds out that an output is broken, so its
+   * failure goes into the log. Once an hour, because all customers meet the same failure.
+   */
+  async #sendHealth(event: HealthEvent): Promise<void> {
+    try {
+      await this.#p.sink.health(event);
+    } catch (error) {
+      const nowMs = this.#p.clock.monotonicMs();
+      const { say, untilMs } = this.#reportedUnsent;
+      if (isFailure(error) && error.code !== "host-gone" && (error.say !== say || nowMs >= untilMs)) {
+        this.#reportedUnsent = { say: error.say, untilMs: nowMs + HOURLY_MS };
+        this.#p.log.error(error.say, { failure: error.code, next_step: error.nextStep || undefined });
+      }
+      throw error;
+    }
   }
 
   async #enrol(customer: Customer, beganAtMs: number | undefined): Promise<Late[]> {
