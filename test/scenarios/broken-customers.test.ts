@@ -1,5 +1,6 @@
 /**
- * 60 customers of which 36 are broken, each in its own way, with the built binary under the fake splunkd.
+ * 60 customers of which 36 are broken, each in its own way, with the built binary under the fake splunkd,
+ * whose own certificate expired yesterday as well.
  * What is expected of the broken ones stands in broken-customers.json, written by hand.
  */
 
@@ -173,6 +174,7 @@ beforeAll(async () => {
     out,
     conf: inputsConf(),
     validate: 0,
+    certificate: "expired",
   });
   await storeSharedCredential("not-the-right-secret");
   await splunkd.begin();
@@ -350,6 +352,18 @@ test.each(HEALTHY)("$name is collected and reported as ok within 60 s of the sta
   const ok = healthOf(name).find(({ health }) => health.streams[0]?.["state"] === "ok");
   expect(ok?.afterS).toBeLessThanOrEqual(WITHIN_S);
   expect(delivered).toContain(`"tenant":"${name}"`);
+});
+
+test("the customers with stored secrets go on under a splunkd whose certificate expired yesterday, with one warning", () => {
+  const stored = readFileSync(path.join(scratch, "home/etc/apps/TA_defender_mssp/local/inputs.conf"), "utf8");
+  expect(stored).not.toContain(simulator.control.customer("contoso").client_secret);
+  const yesterday = new Date(startedAtMs - 86_400_000).toISOString().slice(0, 10);
+  const ofLastStart = splunkd.log.slice(splunkd.log.findLastIndex((line) => line.includes(" started scheme=")));
+  expect(ofLastStart.filter((line) => line.includes("certificate expired"))).toEqual([
+    expect.stringContaining(
+      `splunkd's certificate expired on ${yesterday}. It is accepted, because splunkd is on this machine`,
+    ),
+  ]);
 });
 
 test("a shared credential that is corrected while the input runs counts without a restart", () => {

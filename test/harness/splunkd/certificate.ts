@@ -9,17 +9,21 @@ export interface ServerCertificate {
   readonly key: string;
 }
 
+export type SplunkdCertificate = "loopback" | "as-shipped" | "expired";
+
+const DAY_MS = 24 * 3600_000;
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 
 /**
  * An authority and a server certificate, made anew. `as-shipped` is what a Splunk out of the box shows: the
  * subject `SplunkServerDefaultCert` and no name of the host, so that only a client which skips the name check
- * on loopback can verify it; `loopback` also carries localhost and 127.0.0.1.
+ * on loopback can verify it; `loopback` also carries localhost and 127.0.0.1. `expired` is as shipped three
+ * years ago: it ended a day before now, and its authority lives on.
  */
-export async function makeCertificate(kind: "loopback" | "as-shipped", now: Date): Promise<ServerCertificate> {
+export async function makeCertificate(kind: SplunkdCertificate, now: Date): Promise<ServerCertificate> {
   x509.cryptoProvider.set(webcrypto as unknown as Parameters<typeof x509.cryptoProvider.set>[0]);
-  const notBefore = new Date(now.getTime() - 24 * 3600_000);
-  const notAfter = new Date(now.getTime() + 3 * 365 * 24 * 3600_000);
+  const notBefore = new Date(now.getTime() - (kind === "expired" ? 3 * 365 + 1 : 1) * DAY_MS);
+  const notAfter = new Date(now.getTime() + 3 * 365 * DAY_MS);
   const caKeys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
   const ca = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: "01",
@@ -45,7 +49,7 @@ export async function makeCertificate(kind: "loopback" | "as-shipped", now: Date
     subject: "CN=SplunkServerDefaultCert, O=SplunkUser",
     issuer: ca.subject,
     notBefore,
-    notAfter,
+    notAfter: kind === "expired" ? new Date(now.getTime() - DAY_MS) : notAfter,
     publicKey: keys.publicKey as never,
     signingKey: caKeys.privateKey as never,
     signingAlgorithm: ALGORITHM,

@@ -6,7 +6,7 @@
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path, { join } from "node:path";
-import { makeCertificate } from "./certificate.ts";
+import { makeCertificate, type SplunkdCertificate } from "./certificate.ts";
 import { runToEnd, splunkEnvironment, startChild } from "./child.ts";
 import { type Input, inputsOf } from "./conf.ts";
 import { encodeDocument, type InputEncoding, runDocument, type Server, validationDocument } from "./documents.ts";
@@ -50,7 +50,7 @@ export interface SplunkdOptions {
   readonly holdBytes?: number;
   readonly passwordLimit?: PasswordLimit;
   readonly unavailableCalls?: number;
-  readonly certificate?: "loopback" | "as-shipped";
+  readonly certificate?: SplunkdCertificate;
   readonly admin?: { readonly name: string; readonly password: string };
   readonly passwords?: readonly Password[];
   readonly collections?: Readonly<Record<string, readonly unknown[]>>;
