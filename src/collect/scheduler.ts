@@ -92,7 +92,7 @@ export class Scheduler {
   readonly #refused = new Set<CustomerReport>();
   readonly #beganAtMs: number;
   /** What the log said last of an output that takes no health events, and until when it is not repeated. */
-  #reportedUnsent = { say: "", untilMs: 0 };
+  #lastHealthFailure = { say: "", untilMs: 0 };
   #dueAtMs: Readonly<Record<string, number>> = {};
   /**
    * Streams that still have to send something again, with the time since which it was written. Neither
@@ -181,9 +181,9 @@ export class Scheduler {
       await this.#p.sink.health(event);
     } catch (error) {
       const nowMs = this.#p.clock.monotonicMs();
-      const { say, untilMs } = this.#reportedUnsent;
+      const { say, untilMs } = this.#lastHealthFailure;
       if (isFailure(error) && error.code !== "host-gone" && (error.say !== say || nowMs >= untilMs)) {
-        this.#reportedUnsent = { say: error.say, untilMs: nowMs + HOURLY_MS };
+        this.#lastHealthFailure = { say: error.say, untilMs: nowMs + HOURLY_MS };
         this.#p.log.error(error.say, { failure: error.code, next_step: error.nextStep || undefined });
       }
       throw error;
