@@ -43,6 +43,12 @@ export function consentLink(
   };
 }
 
+/** Was this state made for a link of this tenant, or `organizations`, and this app? */
+export function isLinkState(state: string, tenant: string, clientId: string): boolean {
+  const [beginning = ""] = state.split(".");
+  return state === stateFor(beginning, tenant, clientId);
+}
+
 function stateFor(beginning: string, tenantId: string, clientId: string): string {
   const digest = createHash("sha256")
     .update(JSON.stringify(["consent", beginning, tenantId.toLowerCase(), clientId.toLowerCase()]))
@@ -83,8 +89,7 @@ export function readConsent(landed: string, who: Who, clientId: string): { reado
       "Open the link again and choose Accept.",
     );
   const state = query.get("state") ?? "";
-  const [beginning = ""] = state.split(".");
-  if (state !== stateFor(beginning, who.tenantId, clientId)) {
+  if (!isLinkState(state, who.tenantId, clientId)) {
     throw refused(
       "consent-other-link",
       "This consent belongs to another link: its state does not match this customer and app.",
@@ -110,7 +115,8 @@ function refused(code: FailureCode, say: string, nextStep: string): Failure {
 interface MailText {
   /** The whole first line. */
   readonly subject: string;
-  readonly body: (customer: string, link: ConsentLink) => readonly string[];
+  /** @param customer undefined in a mail that all customers get. */
+  readonly body: (customer: string | undefined, link: ConsentLink) => readonly string[];
 }
 
 const MAILS: Readonly<Record<MailLanguage, MailText>> = {
@@ -119,7 +125,7 @@ const MAILS: Readonly<Record<MailLanguage, MailText>> = {
     body: (customer, link) => [
       "Hello,",
       "",
-      `To monitor ${customer}, our program needs permission to read the alerts and incidents of Microsoft Defender in your tenant. It cannot change anything.`,
+      `To monitor ${customer ?? "your organisation"}, our program needs permission to read the alerts and incidents of Microsoft Defender in your tenant. It cannot change anything.`,
       "Please ask an administrator (Global Administrator or Privileged Role Administrator) to open this link, check the list of permissions and choose Accept:",
       "",
       link.url,
@@ -133,7 +139,7 @@ const MAILS: Readonly<Record<MailLanguage, MailText>> = {
     body: (customer, link) => [
       "Bonjour,",
       "",
-      `pour surveiller ${customer}, notre programme a besoin de lire les alertes et les incidents de Microsoft Defender dans votre locataire. Il ne peut rien modifier.`,
+      `pour surveiller ${customer ?? "votre organisation"}, notre programme a besoin de lire les alertes et les incidents de Microsoft Defender dans votre locataire. Il ne peut rien modifier.`,
       "Un administrateur (administrateur général ou administrateur de rôle privilégié) ouvre ce lien, vérifie la liste des autorisations et choisit Accepter :",
       "",
       link.url,
@@ -142,12 +148,26 @@ const MAILS: Readonly<Record<MailLanguage, MailText>> = {
       "Le navigateur peut ensuite afficher une page vide ou une page d’erreur ; c’est normal. Vous pouvez retirer l’autorisation à tout moment dans Microsoft Entra ID, Applications d’entreprise.",
     ],
   },
+  de: {
+    subject: "Betreff: Zugriff auf Microsoft-Defender-Warnungen",
+    body: (customer, link) => [
+      "Guten Tag,",
+      "",
+      `um ${customer ?? "Ihre Organisation"} zu überwachen, braucht unser Programm die Erlaubnis, die Warnungen und Vorfälle von Microsoft Defender in Ihrem Mandanten zu lesen. Ändern kann es nichts.`,
+      "Bitte lassen Sie einen Administrator (Globaler Administrator oder Administrator für privilegierte Rollen) diesen Link öffnen, die Liste der Berechtigungen prüfen und „Akzeptieren“ wählen:",
+      "",
+      link.url,
+      "",
+      `Angeforderte Berechtigungen: ${link.permissions.join(", ")}.`,
+      "Der Browser zeigt danach vielleicht eine leere Seite oder eine Fehlerseite; das ist normal. Sie können die Erlaubnis jederzeit unter Microsoft Entra ID, Unternehmensanwendungen, zurücknehmen.",
+    ],
+  },
   ja: {
     subject: "件名: Microsoft Defender のアラートを読み取る許可のお願い",
     body: (customer, link) => [
       "ご担当者様",
       "",
-      `${customer} の監視のため、当社のプログラムに、貴社テナントの Microsoft Defender のアラートとインシデントを読み取る許可が必要です。変更は一切行いません。`,
+      `${customer ?? "貴社"} の監視のため、当社のプログラムに、貴社テナントの Microsoft Defender のアラートとインシデントを読み取る許可が必要です。変更は一切行いません。`,
       "管理者 (グローバル管理者または特権ロール管理者) の方が次のリンクを開き、アクセス許可の一覧を確認して「承諾」を押してください。",
       "",
       link.url,
@@ -159,7 +179,7 @@ const MAILS: Readonly<Record<MailLanguage, MailText>> = {
 };
 
 /** A short text for the customer's administrator. */
-export function consentMail(language: MailLanguage, customer: string, link: ConsentLink): string {
+export function consentMail(language: MailLanguage, customer: string | undefined, link: ConsentLink): string {
   const mail = MAILS[language];
   return [mail.subject, "", ...mail.body(customer, link), ""].join("\n");
 }

@@ -18,7 +18,7 @@ import type { StreamName } from "../model/stream.ts";
 import { TIME_LIMITS } from "../net/time-limits.ts";
 import { credentialOf } from "./app-credential.ts";
 import { beginCodeFlow } from "./code-flow.ts";
-import { consentLink, consentMail, readConsent } from "./consent.ts";
+import { consentLink, consentMail, isLinkState, readConsent } from "./consent.ts";
 import { beginDeviceFlow } from "./device-flow.ts";
 import { doctorChecks } from "./doctor-checks.ts";
 import type { Grant } from "./redeem.ts";
@@ -96,6 +96,7 @@ export function createSignInService(parts: SignInServiceParts): SignInService {
     applyRegistration: (plan, token, where) => applyRegistration(world, plan, token, where),
     consentLink: (stanza, clientId, redirectUri) => consentLink(stanza, clientId, redirectUri),
     consentMail,
+    isLinkState,
     readConsent: (landed, stanza, clientId) => readConsent(landed, stanza, clientId),
     consentState,
     beginCodeFlow: (request) => {

@@ -47,7 +47,7 @@ const COMMANDS: ReadonlyMap<string, readonly string[]> = new Map([
   ["collect", []],
   ["consent-url", []],
   ["credential", ["set", "reseal"]],
-  ["customers", ["import", "add", "remove"]],
+  ["customers", ["add", "import", "list", "remove"]],
   ["doctor", []],
   ["hunt", []],
   ["register", []],

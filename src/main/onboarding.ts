@@ -98,6 +98,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
         refused: [],
         warnings: configuration.settings.warnings,
         consentRedirect: configuration.settings.globals.consentRedirect,
+        stateDir: configuration.stateDir,
       };
       if (!needSecrets) return found;
       const file = flags["config"];

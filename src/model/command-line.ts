@@ -91,6 +91,7 @@ export const PRINTABLE_COMMANDS: Readonly<Record<string, PrintableCommand>> = {
   "credential set": { takes: [...CONFIGURED, ...SPLUNK], repeats: OF_A_CREDENTIAL, to: ["splunk", "file"] },
   "credential reseal": { takes: [...CONFIGURED, ...SPLUNK], to: ["splunk", "file"] },
   doctor: { takes: [...CONFIGURED, ...SPLUNK] },
+  "customers list": { takes: [...CONFIGURED, ...SPLUNK], to: ["splunk", "file"] },
 };
 
 const WORD = String.raw`"(?:[^"\\]|\\.)*"|[^\s"\`|]+`;

@@ -58,6 +58,8 @@ export interface RosterServices {
 }
 
 export interface CustomerProgress {
+  /** When the first sign-in of this customer succeeded. */
+  readonly consentSinceMs?: number;
   readonly lastEventMs?: number;
   readonly lastPollMs?: number;
 }

@@ -88,7 +88,7 @@ export interface ConsentLink {
   readonly permissions: readonly string[];
 }
 
-export const MAIL_LANGUAGES = ["en", "fr", "ja"] as const;
+export const MAIL_LANGUAGES = ["en", "fr", "ja", "de"] as const;
 export type MailLanguage = (typeof MAIL_LANGUAGES)[number];
 
 /** The permissions that are still missing after a customer's consent; empty if none is. */
@@ -183,7 +183,10 @@ export interface SignInService {
     stanza: Pick<Stanza, "endpoints" | "route">,
   ): Promise<RegistrationApplied>;
   consentLink(stanza: Stanza, clientId: string, redirectUri: string): ConsentLink;
-  consentMail(language: MailLanguage, customer: string, link: ConsentLink): string;
+  /** @param customer undefined for a link that all customers get. */
+  consentMail(language: MailLanguage, customer: string | undefined, link: ConsentLink): string;
+  /** Does this state belong to a link of this tenant (or `organizations`) and app? */
+  isLinkState(state: string, tenant: string, clientId: string): boolean;
   /**
    * Reads the final address of a consent. Throws Failure for an error, another tenant, or another link's
    * answer.
@@ -250,6 +253,8 @@ export interface FoundCustomers {
   readonly warnings: readonly string[];
   /** Where a customer's browser ends after the consent. */
   readonly consentRedirect: string;
+  /** The folder of checkpoints. */
+  readonly stateDir: string;
 }
 
 /** Everything that the onboarding commands need from outside. */

@@ -1,4 +1,13 @@
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
@@ -12,6 +21,7 @@ import { commandLines } from "../../src/model/command-line.ts";
 import { exitCodeOf, isFailure } from "../../src/model/failure.ts";
 import { sealed } from "../../src/model/sealed.ts";
 import type { Terminal } from "../../src/model/sign-in.ts";
+import { createHttp } from "../../src/net/http.ts";
 import { SHARED_APP } from "../harness/simulator/identity.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
@@ -323,4 +333,122 @@ test.each([
   const files: Record<string, string> = { LIST: write("list.csv", "name,tenant\n"), CONF: conf() };
   const { code, said } = await run(...argv.map((word) => files[word] ?? word));
   expect([code, said]).toEqual([2, expect.stringContaining(step)]);
+});
+
+/** A properties file with all three customers, who share the simulator's app. */
+async function shared(): Promise<{ readonly config: string; readonly flags: readonly string[] }> {
+  const config = write("shared.properties", `state_dir=${join(folder, "state")}\n`);
+  const list = write(
+    "shared.csv",
+    "name,tenant,credential\ncontoso,contoso.onmicrosoft.com,\nfabrikam,fabrikam.onmicrosoft.com,\nadatum,adatum.onmicrosoft.com,gcc\n",
+  );
+  const state = ["--state", join(folder, "state")];
+  const set = ["--client-id", SHARED_APP.clientId, ...state, ...addressFlags()];
+  await run("credential", "set", "mssp", ...set);
+  await run("credential", "set", "gcc", "--cloud", "gcc", ...set);
+  await run("customers", "import", list, "--config", config, "--credential", "mssp", "--apply", ...addressFlags());
+  return { config, flags: ["--config", config, ...state] };
+}
+
+/** What the administrator's browser does with a link: it ends on the redirect. */
+async function accept(link: string, account: string): Promise<string> {
+  const web = createHttp();
+  const url = new URL(link);
+  url.searchParams.set("login_hint", account);
+  const answer = await web.send({
+    method: "GET",
+    url: url.href,
+    headers: {},
+    route: { caFile: simulator.ready.ca_file },
+  });
+  await answer.discard();
+  await web.close();
+  return answer.headers["location"] ?? "";
+}
+
+async function withdrawAll(): Promise<void> {
+  const answer = await fetch(`${simulator.ready.control_url}/consent`, {
+    method: "POST",
+    body: JSON.stringify({ state: "absent" }),
+  });
+  expect(answer.status).toBe(200);
+}
+
+test("one link serves every customer, and --answer says which of them consented", async () => {
+  const { flags } = await shared();
+  const link = await run("consent-url", "--any-customer", "--customer", "contoso", "--customer", "fabrikam", ...flags);
+  expect(link.out).toMatch(/^https:\/\/[^/]+\/organizations\/v2\.0\/adminconsent\?/);
+  const landed = await accept(link.out.trim(), "admin@fabrikam.onmicrosoft.com");
+  const answer = await run("consent-url", "--answer", landed, ...flags);
+  expect(answer).toMatchObject({ code: 0, out: "fabrikam\n" });
+  const waiting = linesOf(await run("customers", "list", "--waiting", "--json", ...flags));
+  expect(waiting.map(({ customer }) => customer)).toEqual(["adatum", "contoso"]);
+  await withdrawAll();
+});
+
+test("an answer of somebody else's link, of an unknown tenant or of a refusal is not taken for a consent", async () => {
+  const { flags } = await shared();
+  const link = await run("consent-url", "--any-customer", "--customer", "contoso", ...flags);
+  const landed = new URL(await accept(link.out.trim(), "admin@contoso.onmicrosoft.com"));
+  await withdrawAll();
+  const answered = (change: (query: URLSearchParams) => void) => {
+    const url = new URL(landed);
+    change(url.searchParams);
+    return run("consent-url", "--answer", url.href, ...flags);
+  };
+  const other = await answered((query) => query.set("state", "made.up"));
+  expect([other.code, other.said]).toEqual([3, expect.stringContaining("belongs to another link")]);
+  const stranger = await answered((query) => query.set("tenant", "11111111-1111-4111-8111-111111111111"));
+  expect([stranger.code, stranger.said]).toEqual([6, expect.stringContaining("no customer is configured with it")]);
+  const refused = await answered((query) => {
+    query.delete("admin_consent");
+    query.set("error", "access_denied");
+  });
+  expect([refused.code, refused.out]).toEqual([3, ""]);
+});
+
+test("a link for all needs only the app's ID", async () => {
+  const link = await run("consent-url", "--any-customer", "--client-id", SHARED_APP.clientId);
+  expect(link.out).toContain(
+    `https://login.microsoftonline.com/organizations/v2.0/adminconsent?client_id=${SHARED_APP.clientId}`,
+  );
+});
+
+test("customers of two clouds do not get one link", async () => {
+  const { flags } = await shared();
+  const link = await run("consent-url", "--any-customer", ...flags);
+  expect([link.code, link.out, link.said]).toEqual([2, "", expect.stringContaining("a link is for one")]);
+});
+
+test.each([
+  ["en", "Subject: "],
+  ["fr", "Objet : "],
+  ["ja", "件名: "],
+  ["de", "Betreff: "],
+])(
+  "a mail in %s is written for each customer that still lacks something, and for no other",
+  async (language, subject) => {
+    const { flags } = await shared();
+    const link = await run("consent-url", "--customer", "contoso", ...flags);
+    await accept(link.out.trim(), "admin@contoso.onmicrosoft.com");
+    const out = join(folder, "mails");
+    const mails = await run("consent-url", "--all", "--mail", language, "--out", out, ...flags);
+    expect(mails.said).toContain("2 of 3 customers get a mail");
+    expect(readdirSync(out).toSorted()).toEqual(["adatum.txt", "fabrikam.txt"]);
+    const text = readFileSync(join(out, "fabrikam.txt"), "utf8");
+    expect(text.startsWith(subject)).toBe(true);
+    expect(text).toContain(`${tenantOf("fabrikam")}/v2.0/adminconsent?`);
+    expect(text).toContain("fabrikam");
+    await withdrawAll();
+  },
+);
+
+test("the list of customers shows who must act, and what cannot be used", async () => {
+  const { config, flags } = await shared();
+  writeFileSync(config, `${readFileSync(config, "latin1")}\ntenants[9].tenant_name=broken\ntenants[9].tenant_id=x\n`);
+  const listed = await run("customers", "list", ...flags);
+  expect(listed.out).toMatch(/^CUSTOMER +TENANT +CONSENT SINCE +LAST EVENT +STATE +ACTOR +WHAT\n/);
+  expect(listed.out).toMatch(/^broken .* misconfigured +you /m);
+  expect(listed.out).toMatch(/^contoso .* awaiting-consent customer /m);
+  expect(listed.said).toContain("4 customers: 0 have consented, 3 have not yet, 1 need somebody to act.");
 });

@@ -4,6 +4,7 @@ import type { MailLanguage, OnboardingServices } from "../../model/sign-in.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import type { Flags } from "./ask.ts";
 import { credentialFor, oneCustomer, textFlag, usage, withSharedCredential } from "./ask.ts";
+import { consentForAny, consentMails, whoConsented } from "./consent-many.ts";
 
 const ASK_EVERY_MS = 15_000;
 const LONGEST_WAIT_MS = 24 * 3_600_000;
@@ -13,13 +14,19 @@ const LONGEST_WAIT_MS = 24 * 3_600_000;
  */
 export async function consentUrl(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const { terminal, signInService } = services;
+  if (flags["any-customer"] === true && flags["answer"] === undefined) return consentForAny(services, flags);
+  if (flags["all"] === true) return consentMails(services, flags);
+  if (flags["out"] !== undefined) throw usage("--out belongs to --all.", "Give --all --mail LANGUAGE --out FOLDER.");
+  if (flags["answer"] !== undefined && flags["customer"] === undefined) {
+    const found = await services.customers(flags, { needSecrets: false });
+    if (found.stanzas.length > 1 || flags["any-customer"] === true)
+      return whoConsented(services, found, await addressOf(services, flags), flags);
+  }
   const stanza = await withSharedCredential(services, await oneCustomer(services, flags), flags);
   if (stanza.clientId === undefined) throw usage(`No app is named for ${stanza.tenantName}.`, "Give --client-id.");
   const customer = JSON.stringify(stanza.name);
   if (flags["answer"] !== undefined) {
-    // In a shell an address with & must be quoted; typed at the question it need not be.
-    const answer = textFlag(flags, "answer") ?? (await terminal.ask("Address that the browser ended on:"));
-    const { tenantId } = signInService.readConsent(answer, stanza, stanza.clientId);
+    const { tenantId } = signInService.readConsent(await addressOf(services, flags), stanza, stanza.clientId);
     terminal.say(
       `The address says that ${stanza.tenantName} (${tenantId}) gave the consent. To check the permissions, run \`defender-mssp doctor --customer ${customer}\`.`,
     );
@@ -39,6 +46,11 @@ export async function consentUrl(services: OnboardingServices, flags: Flags): Pr
     `State: ${link.state}. To check the address that the browser ends on, run \`defender-mssp consent-url --customer ${customer} --answer\`.`,
   );
   return flags["wait"] === true ? waitForConsent(services, stanza, flags) : EXIT.done;
+}
+
+/** In a shell an address with & must be quoted; typed at the question it need not be. */
+async function addressOf({ terminal }: OnboardingServices, flags: Flags): Promise<string> {
+  return textFlag(flags, "answer") ?? (await terminal.ask("Address that the browser ended on:"));
 }
 
 /** Asks the token endpoint every 15 seconds until all wanted permissions are granted. */

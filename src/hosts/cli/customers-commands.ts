@@ -8,7 +8,8 @@ type Run = (services: OnboardingServices, flags: Flags) => Promise<ExitCode>;
 
 /** What the other commands of customers share with these. */
 export interface CustomersHost {
-  readonly config: Readonly<Record<string, object>>;
+  /** The options of every command that reads a configuration. */
+  readonly shared: Readonly<Record<string, object>>;
   readonly splunk: Readonly<Record<string, object>>;
   readonly run: (work: () => Promise<Run>) => (flags: Flags) => Promise<void>;
 }
@@ -39,9 +40,11 @@ function settingsOfNew(): Readonly<Record<string, object>> {
 }
 
 /** `customers add`, `import`, `list`, `remove`. */
-export function addCustomersCommands(parser: Argv, { config, splunk, run }: CustomersHost): Argv {
+export function addCustomersCommands(parser: Argv, { shared, splunk, run }: CustomersHost): Argv {
+  const { config, state } = shared;
   const where = {
-    ...config,
+    config: config ?? {},
+    state: state ?? {},
     to: { ...text("splunk: Splunk's inputs, through its REST interface, instead of a file"), choices: ["splunk"] },
     ...splunk,
   };
@@ -93,6 +96,27 @@ export function addCustomersCommands(parser: Argv, { config, splunk, run }: Cust
         run(async () => (await import("./customers.ts")).addCustomer),
       )
       .command(
+        "list",
+        "Shows every configured customer: its consent, its last event, and who must act",
+        (c) =>
+          c
+            .options({ ...shared, ...splunk })
+            .options({
+              to: {
+                ...text("splunk: credentials are in Splunk, and without --config the customers too"),
+                choices: ["splunk", "file"],
+              },
+            })
+            .options(
+              Object.fromEntries(
+                Object.entries(settingFlags("cli")).map(([name, flag]) => [name, { ...flag, hidden: true }]),
+              ),
+            )
+            .options({ waiting: yes("Only customers that have not consented yet"), ...JSON_FLAG })
+            .example("$0 customers list --config inputs.conf --waiting", "who still has to consent"),
+        run(async () => (await import("./customers-list.ts")).listCustomers),
+      )
+      .command(
         "remove <name>",
         "Removes one customer from the configuration; its checkpoints stay",
         (c) =>
@@ -102,6 +126,6 @@ export function addCustomersCommands(parser: Argv, { config, splunk, run }: Cust
             .options(confOnly),
         run(async () => (await import("./customers.ts")).removeCustomer),
       )
-      .demandCommand(1, "Give one of add, import, remove."),
+      .demandCommand(1, "Give one of add, import, list, remove."),
   );
 }

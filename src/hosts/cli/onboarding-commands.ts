@@ -128,7 +128,7 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
 
   parser.command(
     "consent-url",
-    "Prints the admin-consent link for one customer on standard output",
+    "Prints the admin-consent link for one customer, or for all, on standard output",
     (y) =>
       y
         .options(host.shared)
@@ -141,10 +141,14 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
             ...text("Prints a short mail to the customer's administrator instead, in this language"),
             choices: MAIL_LANGUAGES,
           },
+          "any-customer": yes("One link that the administrators of all customers can open (tenant organizations)"),
+          all: yes("With --mail and --out: a mail for each customer that still lacks a permission"),
+          out: text("With --all: folder for the mails, one text file each"),
           wait: yes("Checks every 15 s until all permissions are granted, and prints those that are missing"),
           answer: {
             type: "string",
-            describe: "Checks the browser's final address after the consent; without a value it asks for the address",
+            describe:
+              "Checks the browser's final address after the consent and says which customer consented; without a value it asks for the address",
           },
           "client-secret-file": text("With --wait: file that contains the client secret"),
           to: { ...text("Where a shared credential is stored"), choices: ["splunk", "file"] },
@@ -152,12 +156,12 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
         })
         .epilogue(SECRETS)
         .example("$0 consent-url --tenant-id contoso.onmicrosoft.com --client-id ID", "prints the link to send")
-        .example("$0 consent-url --config inputs.conf --customer contoso --mail fr", "prints a mail in French"),
+        .example("$0 consent-url --config inputs.conf --customer contoso --mail fr", "prints a mail in French")
+        .example("$0 consent-url --config inputs.conf --any-customer", "prints one link for all customers"),
     run(async () => (await import("./consent-url.ts")).consentUrl),
   );
 
-  const { config, state } = host.shared as { readonly config: object; readonly state: object };
-  addCustomersCommands(parser, { config: { config, state }, splunk: SPLUNK, run });
+  addCustomersCommands(parser, { shared: host.shared, splunk: SPLUNK, run });
 
   parser.command("token", "Gets and checks refresh tokens and access tokens", (y) => {
     addToken(y, host, run, settings);

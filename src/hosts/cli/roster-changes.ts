@@ -103,7 +103,7 @@ export async function differenceOf(
         tenantId: at.tenantId,
         change: { kind: "add", name: row.name, values: at.values },
         before: {},
-        remark: "",
+        remark: remarkOnCloud(row, at),
       });
       continue;
     }
@@ -267,6 +267,13 @@ async function resolved(
     if (!isFailure(error)) throw error;
     return undefined;
   }
+}
+
+/** A stored secret is bound to one cloud's addresses, and many lists hardly have a customer in another one. */
+function remarkOnCloud({ credential }: ListedCustomer, { values }: Found): string {
+  const { cloud } = values;
+  if (cloud === undefined || credential !== "") return "";
+  return `It is in the cloud ${cloud}, so it needs a credential that was stored with --cloud ${cloud}.`;
 }
 
 /** Only the columns of the list are compared, and an empty field says nothing. */

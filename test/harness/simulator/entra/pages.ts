@@ -142,12 +142,16 @@ function customerOf(world: World, clientId: string, hint: string | null): Custom
 export function answerConsent(
   exchange: Exchange,
   tenant: string,
-  customer: Customer | undefined,
+  at: Customer | undefined,
   v2: boolean,
   world: World,
 ): void {
   const query = exchange.url.searchParams;
   const back = query.get("redirect_uri");
+  // Whoever opens the link for all tenants gives the consent for the tenant of that account.
+  const hint = query.get("login_hint");
+  const isForAll = tenant === "organizations" && hint !== null;
+  const customer = at ?? (isForAll ? customerOf(world, "", hint) : undefined);
   if (customer === undefined) {
     sendErrorPage(exchange, v2 && tenant === "common" ? 900144 : 90002);
     return;

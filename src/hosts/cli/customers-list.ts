@@ -1,0 +1,188 @@
+import { parseStanzas } from "../../config/settings.ts";
+import type { ExitCode } from "../../model/failure.ts";
+import { EXIT, type Failure, isFailure } from "../../model/failure.ts";
+import type { Actor } from "../../model/failure-codes.ts";
+import type { CustomerProgress } from "../../model/roster.ts";
+import type { OnboardingServices } from "../../model/sign-in.ts";
+import type { SettingProblem, Stanza } from "../../model/stanza.ts";
+import { tenantIdFrom } from "../../model/tenant.ts";
+import type { Flags } from "./ask.ts";
+import { secretPlace, splunkAccess, textFlag } from "./ask.ts";
+
+const AT_ONCE = 8;
+
+type State = "consented" | "awaiting-consent" | "failing" | "misconfigured";
+
+/** A line of `customers list --json`; member names are those of the JSON. */
+interface Line {
+  readonly customer: string;
+  readonly tenant_id: string;
+  readonly state: State;
+  /** ISO time of the first sign-in that this program saw succeed; empty where none is known. */
+  readonly consent_since: string;
+  readonly last_event: string;
+  readonly last_poll: string;
+  readonly actor: Actor | "";
+  readonly say: string;
+}
+
+const WHO: Readonly<Record<Actor, string>> = {
+  operator: "you",
+  customer: "customer",
+  microsoft: "Microsoft",
+  us: "this program",
+};
+
+/**
+ * `customers list`: every configured customer, whether it has consented, and how far it was read. The consent
+ * is asked for at Microsoft's sign-in service, the rest is read from the state folder.
+ */
+export async function listCustomers(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
+  const { terminal } = services;
+  const { stanzas, refused, stateDir } = await configured(services, flags);
+  const lines: Line[] = [...refused];
+  const queue = [...stanzas];
+  const lookNext = async (): Promise<void> => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      lines.push(await look(services, next, stateDir));
+      terminal.progress(`${lines.length} of ${stanzas.length + refused.length} customers`);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, queue.length) }, lookNext));
+  const shown = lines
+    .filter(({ state }) => flags["waiting"] !== true || state === "awaiting-consent")
+    .toSorted((a, b) => a.customer.localeCompare(b.customer));
+  if (flags["json"] === true) for (const line of shown) terminal.out(`${JSON.stringify(line)}\n`);
+  else table(services, shown);
+  const waiting = lines.filter(({ state }) => state === "awaiting-consent").length;
+  const failing = lines.filter(({ state }) => state === "failing" || state === "misconfigured").length;
+  terminal.say(
+    `${lines.length} customers: ${lines.length - waiting - failing} have consented, ${waiting} have not yet, ${failing} need somebody to act.`,
+  );
+  return EXIT.done;
+}
+
+interface Configured {
+  readonly stanzas: readonly Stanza[];
+  readonly refused: readonly Line[];
+  readonly stateDir: string | undefined;
+}
+
+async function configured(services: OnboardingServices, flags: Flags): Promise<Configured> {
+  if (flags["to"] === "splunk" && flags["config"] === undefined) return inSplunk(services, flags);
+  const found = await services.customers(flags, { needSecrets: true });
+  return {
+    stanzas: found.stanzas,
+    stateDir: found.stateDir,
+    refused: [
+      ...misconfigured(found.problems),
+      ...found.refused.map(({ stanza, failure }) => lineFor({ ...named(stanza), ...outcomeOf(failure) })),
+    ],
+  };
+}
+
+/** The inputs as splunkd holds them, with the shared credentials of its store. */
+async function inSplunk(services: OnboardingServices, flags: Flags): Promise<Configured> {
+  const place = await secretPlace(services, flags);
+  const roster = await services.roster.splunk(() => splunkAccess(services, flags));
+  const raw = await roster.read();
+  const read = parseStanzas(raw, { host: "splunk", nowMs: services.nowMs() });
+  const stanzas: Stanza[] = [];
+  const refused = misconfigured(read.problems);
+  for (const stanza of read.stanzas) {
+    try {
+      stanzas.push(await place.withCredential(stanza));
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      refused.push(lineFor({ ...named(stanza), ...outcomeOf(error) }));
+    }
+  }
+  return { stanzas, refused, stateDir: textFlag(flags, "state") };
+}
+
+/** Each customer once, with its first problem. */
+function misconfigured(problems: readonly SettingProblem[]): Line[] {
+  const first = new Map(problems.toReversed().map((problem) => [problem.stanza, problem]));
+  first.delete("");
+  return [...first.values()].map(({ stanza, key, say }) =>
+    lineFor({ customer: stanza, state: "misconfigured", actor: "operator", say: `${key} ${say}` }),
+  );
+}
+
+function named({ tenantName, tenantId }: Stanza): { readonly customer: string; readonly tenant_id: string } {
+  return { customer: tenantName, tenant_id: tenantIdFrom(tenantId) ?? tenantId };
+}
+
+function outcomeOf({ actor, say, nextStep }: Failure): Pick<Line, "state" | "actor" | "say"> {
+  return { state: "failing", actor, say: `${say} ${nextStep}`.trimEnd() };
+}
+
+async function look(services: OnboardingServices, stanza: Stanza, stateDir: string | undefined): Promise<Line> {
+  const tenantId = tenantIdFrom(stanza.tenantId);
+  const progress =
+    tenantId === undefined || stateDir === undefined ? {} : services.roster.progress(stateDir, stanza, tenantId);
+  const about = { ...named(stanza), progress };
+  const { clientId, certificate, clientSecret } = stanza;
+  const credential =
+    clientId === undefined
+      ? undefined
+      : certificate !== undefined
+        ? ({ kind: "certificate", clientId, path: certificate } as const)
+        : clientSecret && ({ kind: "secret", clientId, secret: clientSecret } as const);
+  if (credential === undefined)
+    return lineFor({
+      ...about,
+      state: "failing",
+      actor: "operator",
+      say: "Its client secret or certificate is not stored here.",
+    });
+  try {
+    const { missing, say } = await services.signInService.consentState(stanza, credential);
+    if (missing.length === 0) return lineFor({ ...about, state: "consented", actor: "", say: "" });
+    const lacks = `It lacks ${[...new Set(missing)].join(", ")}.`;
+    return lineFor({ ...about, state: "awaiting-consent", actor: "customer", say: say === "" ? lacks : say });
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return lineFor({ ...about, ...outcomeOf(error) });
+  }
+}
+
+function lineFor(given: {
+  readonly customer: string;
+  readonly tenant_id?: string;
+  readonly state: State;
+  readonly actor: Actor | "";
+  readonly say: string;
+  readonly progress?: CustomerProgress;
+}): Line {
+  const { lastEventMs, lastPollMs } = given.progress ?? {};
+  const iso = (ms: number | undefined): string => (ms === undefined ? "" : new Date(ms).toISOString());
+  const { customer, tenant_id = "", state, actor, say } = given;
+  return {
+    customer,
+    tenant_id,
+    state,
+    consent_since: iso(given.progress?.consentSinceMs),
+    last_event: iso(lastEventMs),
+    last_poll: iso(lastPollMs),
+    actor,
+    say,
+  };
+}
+
+function table({ terminal }: OnboardingServices, lines: readonly Line[]): void {
+  if (lines.length === 0) return;
+  const width = Math.min(40, Math.max(8, ...lines.map(({ customer }) => customer.length)));
+  const row = (cells: readonly string[]): void => {
+    const [customer = "", tenant = "", since = "", event = "", state = "", actor = "", say = ""] = cells;
+    terminal.out(
+      `${customer.slice(0, width).padEnd(width)} ${tenant.padEnd(36)} ${since.padEnd(16)} ${event.padEnd(16)} ${state.padEnd(16)} ${actor.padEnd(12)} ${say}`
+        .trimEnd()
+        .concat("\n"),
+    );
+  };
+  const minute = (iso: string): string => (iso === "" ? "-" : `${iso.slice(0, 10)} ${iso.slice(11, 16)}`);
+  row(["CUSTOMER", "TENANT", "CONSENT SINCE", "LAST EVENT", "STATE", "ACTOR", "WHAT"]);
+  for (const { customer, tenant_id, consent_since, last_event, state, actor, say } of lines)
+    row([customer, tenant_id, minute(consent_since), minute(last_event), state, actor === "" ? "-" : WHO[actor], say]);
+}
