@@ -9,6 +9,7 @@ import { growth } from "./growth.ts";
 import { huntingRound } from "./hunting.ts";
 import { lagOfTheHealthy } from "./lag.ts";
 import { throttledAnswers } from "./microsoft.ts";
+import { onboardFromAList } from "./onboard.ts";
 import {
   type Bench,
   catchUp,
@@ -174,6 +175,12 @@ export const MEASUREMENTS: readonly Measurement[] = [
     rows: ["hunting"],
     about: "one round of 200 customers x 5 saved queries of 60 rows, from the start of the binary to the last row",
     measure: huntingRound,
+  },
+  {
+    rows: ["onboard-200"],
+    about:
+      "from nothing to 200 collecting customers: customers import (shown, then --apply), credential set, consent-url --any-customer, arcsight run",
+    measure: onboardFromAList,
   },
   {
     rows: ["arcsight-tls"],

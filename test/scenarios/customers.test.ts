@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -10,8 +11,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import yargs from "yargs";
+import { schemeDocument } from "../../src/config/scheme.ts";
 import { rawFromProperties, realSecretReader } from "../../src/hosts/arcsight/index.ts";
 import { addOnboardingCommands } from "../../src/hosts/cli/onboarding-commands.ts";
 import { placeOf } from "../../src/main/command-place.ts";
@@ -26,9 +28,13 @@ import { SHARED_APP } from "../harness/simulator/identity.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
+import { makeCertificate } from "../harness/splunkd/certificate.ts";
+import { Rest } from "../harness/splunkd/rest.ts";
+import { readScheme } from "../harness/splunkd/scheme.ts";
 
 /** The `customers` commands against the simulator: what they print and what they write. */
 
+const SPLUNK_PASSWORD = "correct horse battery staple";
 let simulator: Simulator;
 let folder: string;
 
@@ -74,7 +80,7 @@ async function run(...argv: readonly string[]): Promise<Conversation> {
     readAll: () => Promise.resolve(""),
     progress: () => undefined,
   };
-  const environment = { HOME: folder };
+  const environment = { HOME: folder, DEFENDER_MSSP_SPLUNK_PASSWORD: SPLUNK_PASSWORD };
   let code = -1;
   const parser = yargs([...argv])
     .exitProcess(false)
@@ -451,4 +457,105 @@ test("the list of customers shows who must act, and what cannot be used", async 
   expect(listed.out).toMatch(/^broken .* misconfigured +you /m);
   expect(listed.out).toMatch(/^contoso .* awaiting-consent customer /m);
   expect(listed.said).toContain("4 customers: 0 have consented, 3 have not yet, 1 need somebody to act.");
+});
+
+describe("customers in Splunk", () => {
+  let rest: Rest;
+  let splunk: readonly string[];
+  let edits: number;
+  const refuse = new Set<string>();
+
+  beforeEach(async () => {
+    edits = 0;
+    refuse.clear();
+    const home = join(folder, "splunk");
+    mkdirSync(join(home, "etc/apps/TA_defender_mssp/local"), { recursive: true });
+    const certificate = await makeCertificate("as-shipped", new Date());
+    const caFile = write("splunk-ca.pem", certificate.ca);
+    rest = new Rest({
+      home,
+      app: "TA_defender_mssp",
+      folder: join(home, "etc/apps/TA_defender_mssp"),
+      schemeName: "defender_mssp",
+      certificate,
+      port: 0,
+      passwordLimit: "truncate",
+      admin: { name: "admin", password: SPLUNK_PASSWORD },
+      unavailableCalls: 0,
+      collections: {},
+      scheme: () => readScheme(schemeDocument()),
+      validate: (name) => Promise.resolve(refuse.has(name) ? "refused by the test" : undefined),
+      inputsChanged: () => {
+        edits += 1;
+      },
+    });
+    splunk = [
+      "--to",
+      "splunk",
+      "--splunk-uri",
+      await rest.listen(),
+      "--splunk-user",
+      "admin",
+      "--splunkd-ca-file",
+      caFile,
+    ];
+  });
+  afterEach(() => rest.close());
+
+  const inputs = (): string => readFileSync(join(folder, "splunk/etc/apps/TA_defender_mssp/local/inputs.conf"), "utf8");
+  const imported = (list: string, ...more: readonly string[]) =>
+    run("customers", "import", list, ...splunk, ...addressFlags(), ...more);
+
+  test("are created with one request each, changed only where the list differs, and removed", async () => {
+    await run("credential", "set", "mssp", "--client-id", SHARED_APP.clientId, ...splunk, ...addressFlags());
+    const list = write(
+      "list.csv",
+      "name,tenant,index\ncontoso,contoso.onmicrosoft.com,soc\nfabrikam,fabrikam.onmicrosoft.com,\n",
+    );
+    edits = 0;
+    const created = await imported(list, "--apply");
+    expect([created.code, edits]).toEqual([0, 2]);
+    expect(created.said).toContain("Splunk restarted the program up to 2 times");
+    expect(inputs()).toContain("[defender_mssp://contoso]");
+    expect(inputs()).toMatch(/credential = mssp/);
+    expect(inputs()).not.toContain("splunkd_ca_file");
+
+    edits = 0;
+    const changed = write(
+      "changed.csv",
+      "name,tenant,index\ncontoso,contoso.onmicrosoft.com,other\nfabrikam,fabrikam.onmicrosoft.com,\n",
+    );
+    const again = await imported(changed, "--apply");
+    expect([again.code, again.out, edits]).toEqual([
+      0,
+      `~ contoso  ${tenantOf("contoso")}  index: soc -> other\n= 1 customer unchanged\n`,
+      1,
+    ]);
+
+    const listed = linesOf(await run("customers", "list", "--json", ...splunk));
+    expect(listed.map(({ customer }) => customer)).toEqual(["contoso", "fabrikam"]);
+    expect(await run("customers", "remove", "fabrikam", ...splunk)).toMatchObject({ code: 0 });
+    expect(inputs()).not.toContain("fabrikam");
+  });
+
+  test("that Splunk rejects are named, and the others are created", async () => {
+    refuse.add("contoso");
+    const list = write("list.csv", "name,tenant\ncontoso,contoso.onmicrosoft.com\nfabrikam,fabrikam.onmicrosoft.com\n");
+    const created = await imported(list, "--credential", "mssp", "--apply");
+    expect([created.code, created.said]).toEqual([6, expect.stringContaining("Splunk rejected contoso (HTTP 400)")]);
+    expect(inputs()).toContain("[defender_mssp://fabrikam]");
+    expect(inputs()).not.toContain("[defender_mssp://contoso]");
+  });
+
+  test("can be written to a new file instead, for one restart", async () => {
+    const list = write("list.csv", "name,tenant\ncontoso,contoso.onmicrosoft.com\n");
+    const file = join(folder, "more.conf");
+    const written = await imported(list, "--credential", "mssp", "--conf-only", file, "--apply");
+    expect([written.code, edits]).toEqual([0, 0]);
+    expect(written.said).toContain("restart Splunk once");
+    expect(readFileSync(file, "utf8")).toMatch(/^\[defender_mssp:\/\/contoso\]\ntenant_id = /);
+    expect((await imported(list, "--credential", "mssp", "--conf-only", file, "--apply")).said).toContain(
+      "exists already",
+    );
+  });
 });

@@ -27,7 +27,7 @@ const yes = (describe: string): { type: "boolean"; default: false; describe: str
 const JSON_FLAG = { json: yes("Prints one JSON object per line") } as const;
 
 /** Of these a list or a command has its own. */
-const NOT_SHARED = new Set(["tenant-id", "tenant-name"]);
+const NOT_SHARED = new Set(["tenant-id", "tenant-name", "splunkd-ca-file"]);
 
 /** Settings as flags hold for every customer that is added; --help lists those that a list often needs. */
 function settingsOfNew(): Readonly<Record<string, object>> {
@@ -47,6 +47,7 @@ export function addCustomersCommands(parser: Argv, { shared, splunk, run }: Cust
     state: state ?? {},
     to: { ...text("splunk: Splunk's inputs, through its REST interface, instead of a file"), choices: ["splunk"] },
     ...splunk,
+    "splunkd-ca-file": settingFlags("cli")["splunkd-ca-file"] ?? {},
   };
   const confOnly = {
     "conf-only": text("With --to splunk: writes the inputs to this new file, so that one restart of Splunk is enough"),
