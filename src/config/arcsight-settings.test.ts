@@ -219,6 +219,8 @@ describe("outputs", () => {
         profile: "xdr",
         evidence: "none",
         cefVersion: "0",
+        ack: "auto",
+        gzip: false,
         mode: 0o640,
         rotateMib: 64,
         maxEps: 0,
@@ -236,6 +238,8 @@ describe("outputs", () => {
         profile: "legacy",
         evidence: "none",
         cefVersion: "0",
+        ack: "auto",
+        gzip: false,
         mode: 0o640,
         rotateMib: 64,
         maxEps: 0,
@@ -276,6 +280,52 @@ describe("outputs", () => {
     },
   );
 
+  test("a HEC gets its own defaults, addresses without Splunk's path, and a sealed token that nothing prints", () => {
+    const { outputs: read } = outputs(
+      "outputs[0].type=hec",
+      "outputs[0].urls=https://a.example:8088/services/collector/event, https://b.example:8088/,https://a.example:8088",
+      "outputs[0].token=0f0f-secret",
+      "outputs[0].index=defender",
+    );
+    expect(read[0]).toMatchObject({
+      urls: ["https://a.example:8088", "https://b.example:8088"],
+      ack: "auto",
+      gzip: false,
+      spoolMib: 1024,
+      index: "defender",
+    });
+    expect(read[0]?.token?.open((token) => token)).toBe("0f0f-secret");
+    expect(JSON.stringify(read)).not.toContain("0f0f-secret");
+  });
+
+  test("a HEC without addresses or token, with plain http or with a login in the address is refused", () => {
+    expect(says(outputs("outputs[0].type=hec"))).toEqual([
+      "outputs[0]: urls: is missing; write the address of HEC, such as https://splunk.example.com:8088",
+      "outputs[0]: token: is missing; write file:PATH of a file that holds the token of HEC",
+    ]);
+    const refused = (url: string) =>
+      says(outputs("outputs[0].type=hec", `outputs[0].urls=${url}`, "outputs[0].token=t"));
+    expect(refused("http://a.example:8088")).toEqual([
+      "outputs[0]: urls: does not begin with https:// at a.example:8088; the token is sent only over https",
+    ]);
+    expect(refused("http://127.0.0.1:8088")).toEqual([]);
+    expect(refused("https://user:secret@a.example:8088").join()).not.toContain("secret");
+    expect(refused("https://user:secret@a.example:8088")).toHaveLength(1);
+    expect(refused("a.example:8088")).toHaveLength(1);
+  });
+
+  test("a token that names a file which is not there stops its output, and the sentence names the file", () => {
+    const settings = outputs(
+      "outputs[0].type=hec",
+      "outputs[0].urls=https://a.example",
+      "outputs[0].token=file:/no/token",
+    );
+    expect(settings.outputs).toEqual([]);
+    expect(says(settings)).toEqual([
+      "outputs[0]: token: names the file /no/token, which does not exist or cannot be read; write its full path and let the service's account read it",
+    ]);
+  });
+
   test("all of an output's problems are told at once, and the other outputs are read", () => {
     const settings = outputs(
       "outputs[0].type=syslog",
@@ -290,8 +340,8 @@ describe("outputs", () => {
       "outputs[0]: port: is not a port; write a number from 1 to 65535",
       'outputs[0]: protocol: "sctp" is not a known value; write one of tls, tcp, udp',
       "outputs[0]: host: is missing; write the host name or address of the connector",
-      'outputs[1]: type: "csv" is not a known value; write one of syslog, cef-file, cef-folder, json-folder, json-lines',
-      "outputs[4]: type: is missing; write one of syslog, cef-file, cef-folder, json-folder, json-lines",
+      'outputs[1]: type: "csv" is not a known value; write one of syslog, cef-file, cef-folder, json-folder, json-lines, hec',
+      "outputs[4]: type: is missing; write one of syslog, cef-file, cef-folder, json-folder, json-lines, hec",
     ]);
     expect(settings.outputs.map(({ name }) => name)).toEqual(["outputs[2]"]);
   });

@@ -13,7 +13,7 @@ import type { Reading } from "./kinds.ts";
 import type { TakenLine } from "./old-connector.ts";
 import { isOldKey, readOldConnector } from "./old-connector.ts";
 import type { OutputSettings, ServeSettings } from "./output-settings.ts";
-import { clashes, readOutput, readServe } from "./output-settings.ts";
+import { clashes, OUTPUT_SETTINGS, readOutput, readServe } from "./output-settings.ts";
 import type { SecretReader } from "./secret-reference.ts";
 import { readSecret } from "./secret-reference.ts";
 import type { RawStanza } from "./settings.ts";
@@ -55,6 +55,9 @@ export interface ArcSightOptions {
 
 const INDEXED = /^(tenants|outputs)\[(\d{1,5})\]\.([A-Za-z0-9_]+)$/;
 const GLOBAL_KEYS: ReadonlySet<string> = new Set(TABLE.filter((row) => row.global === true).map((row) => row.key));
+const OUTPUT_SECRET_KEYS: readonly string[] = OUTPUT_SETTINGS.filter(({ secret }) => secret === true).map(
+  ({ key }) => key,
+);
 const CUSTOMER_KEYS: ReadonlySet<string> = new Set(
   TABLE.filter((row) => row.global !== true && row.hosts.includes("arcsight")).map((row) => row.key),
 );
@@ -82,7 +85,7 @@ export function readArcSightSettings(file: PropertiesFile, options: ArcSightOpti
     });
   const read = customers.found.map(({ name, values }) => ({
     name,
-    ...withSecrets(name, values, options.secrets, problems, warnings),
+    ...withSecrets(name, values, SECRET_KEYS, options.secrets, problems, warnings),
   }));
   const context = {
     customers: read.map(({ name, values }) => ({
@@ -95,10 +98,16 @@ export function readArcSightSettings(file: PropertiesFile, options: ArcSightOpti
   };
   const outputsRead = [...sorted.outputs]
     .sort(([a], [b]) => a - b)
-    .map(([index, values]) => readOutput(`outputs[${index}]`, values, context));
+    .map(([index, values]) => {
+      const name = `outputs[${index}]`;
+      const read = withSecrets(name, values, OUTPUT_SECRET_KEYS, options.secrets, problems, warnings);
+      // What is wrong with the other keys is said too; without its secret the output is not used.
+      const output = readOutput(name, read.complete ? read.values : { ...read.values, token: "-" }, context);
+      return read.complete ? output : undefined;
+    });
   const outputs = outputsRead.filter((output) => output !== undefined);
   problems.push(...clashes(outputs));
-  const serve = withSecrets("serve", sorted.serve, options.secrets, problems, warnings);
+  const serve = withSecrets("serve", sorted.serve, SECRET_KEYS, options.secrets, problems, warnings);
   return {
     form: old ? "old" : "many",
     // A secret that cannot be found stops its customer, like every other wrong setting.
@@ -237,13 +246,14 @@ export function stanzaName(values: Readonly<Record<string, string>>, otherwise: 
 function withSecrets(
   name: string,
   values: Readonly<Record<string, string>>,
+  keys: readonly string[],
   files: SecretReader,
   problems: SettingProblem[],
   warnings: string[],
 ): { readonly values: Readonly<Record<string, string>>; readonly complete: boolean } {
   const read: Record<string, string> = { ...values };
   let complete = true;
-  for (const key of SECRET_KEYS) {
+  for (const key of keys) {
     const text = values[key];
     if (text === undefined || text.trim() === "") continue;
     const secret = readSecret(text, files);

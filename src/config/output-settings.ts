@@ -6,7 +6,7 @@ import type { Reading } from "./kinds.ts";
 import type { Complain } from "./read-rows.ts";
 import { isGiven, readRows } from "./read-rows.ts";
 
-export const OUTPUT_TYPES = ["syslog", "cef-file", "cef-folder", "json-folder", "json-lines"] as const;
+export const OUTPUT_TYPES = ["syslog", "cef-file", "cef-folder", "json-folder", "json-lines", "hec"] as const;
 export type OutputType = (typeof OUTPUT_TYPES)[number];
 const PROFILES = ["xdr", "legacy", "mcas"] as const;
 
@@ -20,13 +20,21 @@ const FILES_AND_FOLDERS: readonly OutputType[] = ["cef-file", "cef-folder", "jso
 const CEF: readonly OutputType[] = ["syslog", "cef-file", "cef-folder"];
 const CEF_AND_FLAT: readonly OutputType[] = ["syslog", "cef-file", "cef-folder", "json-folder"];
 
+/** Source: Splunk docs, "Create custom indexes". */
+const INDEX_NAME = {
+  is: "text",
+  max: 80,
+  pattern: /^[a-z0-9][a-z0-9_-]*$/,
+  like: "lower-case letters, digits, _ and -, beginning with a letter or a digit",
+} as const;
+
 /** Keys after `outputs[0].`, in the order of the template and the docs. */
 const OUTPUT_ROWS = [
   {
     key: "type",
     kind: { is: "choice", of: OUTPUT_TYPES },
     required: true,
-    help: "syslog: CEF to a connector over the network. cef-file: CEF lines in one growing file. cef-folder, json-folder: a new file per batch, renamed when it is complete. json-lines: Microsoft's JSON with the mssp member, in one growing file.",
+    help: "syslog: CEF to a connector over the network. cef-file: CEF lines in one growing file. cef-folder, json-folder: a new file per batch, renamed when it is complete. json-lines: Microsoft's JSON with the mssp member, in one growing file. hec: Splunk's HTTP Event Collector.",
   },
   {
     key: "path",
@@ -51,10 +59,10 @@ const OUTPUT_ROWS = [
   },
   {
     key: "host",
-    types: ["syslog"],
+    types: ["syslog", "hec"],
     kind: { is: "text", max: 253, pattern: /^[A-Za-z0-9._:-]+$/, like: "a host name or address" },
-    otherwise: "required for syslog",
-    help: "Host name or address of the connector.",
+    otherwise: "required for syslog; this machine's name for hec",
+    help: "syslog: host name or address of the connector. hec: the host of all events.",
   },
   {
     key: "port",
@@ -87,10 +95,10 @@ const OUTPUT_ROWS = [
   },
   {
     key: "ca_file",
-    types: ["syslog"],
+    types: ["syslog", "hec"],
     kind: { is: "file" },
     otherwise: "the public certificate authorities",
-    help: "PEM file with the certificate authority of the connector's certificate (tls).",
+    help: "PEM file with the certificate authority of the receiver's certificate.",
   },
   {
     key: "certificate",
@@ -98,6 +106,42 @@ const OUTPUT_ROWS = [
     kind: { is: "file" },
     otherwise: "none",
     help: "PEM file with private key and certificate of this program, for a connector that requires a client certificate (tls).",
+  },
+  {
+    key: "urls",
+    types: ["hec"],
+    kind: { is: "names", max: 8192 },
+    otherwise: "required for hec",
+    help: "Addresses of HEC, separated by commas, such as https://splunk.example.com:8088. All of them are used; what one does not take, another gets.",
+  },
+  {
+    key: "token",
+    types: ["hec"],
+    kind: { is: "text", max: 256 },
+    secret: true,
+    otherwise: "required for hec",
+    help: "Token of HEC: file:PATH, env:NAME, credential:NAME or the value itself.",
+  },
+  {
+    key: "index",
+    types: ["hec"],
+    kind: INDEX_NAME,
+    otherwise: "the token's own",
+    help: "Index of all events; tenants[n].index comes before it.",
+  },
+  {
+    key: "ack",
+    types: ["hec"],
+    kind: { is: "choice", of: ["auto", "on", "off"] },
+    default: "auto",
+    help: "Whether Splunk acknowledges what it has indexed. auto: if the token offers it, else with the weaker promise and a warning. on: nothing is sent without it. off: Splunk is not asked.",
+  },
+  {
+    key: "gzip",
+    types: ["hec"],
+    kind: { is: "yes-no" },
+    default: "false",
+    help: "Compresses what is sent. Useful where the network is slow.",
   },
   {
     key: "profile",
@@ -136,10 +180,10 @@ const OUTPUT_ROWS = [
   },
   {
     key: "spool_mib",
-    types: ["syslog"],
+    types: ["syslog", "hec"],
     kind: { is: "whole", min: 1, max: 102_400, unit: "MiB" },
-    default: "256",
-    help: "Events kept on disk while a tls or tcp connector cannot be reached. When this is full, collection pauses.",
+    otherwise: "256 for syslog, 1024 for hec",
+    help: "Events kept on disk while a tls or tcp connector cannot be reached, or until Splunk has confirmed them. When this is full, collection pauses.",
   },
   {
     key: "max_eps",
@@ -198,15 +242,17 @@ export const OUTPUT_SETTINGS: readonly OutputSetting[] = OUTPUT_ROWS;
 export const SERVE_SETTINGS: readonly Setting[] = SERVE_ROWS;
 
 /** One `outputs[n]`, checked and with defaults. */
-export interface OutputSettings extends Omit<ValuesOf<OutputRow>, "port"> {
+export interface OutputSettings extends Omit<ValuesOf<OutputRow>, "port" | "spoolMib"> {
   /** `outputs[0]`, the name used in the file and in all messages. */
   readonly name: string;
   readonly port: number;
+  readonly spoolMib: number;
 }
 export type Protocol = OutputSettings["protocol"];
 
 export interface ServeSettings extends Omit<ValuesOf<ServeRow>, "listen">, ListenAddress {}
 
+const DEFAULT_SPOOL_MIB = { hec: 1024, others: 256 } as const;
 const DEFAULT_PORTS: Readonly<Record<Protocol, number>> = { tls: 6514, tcp: 514, udp: 514 };
 
 /** The names of a customer that `.tenants` accepts. */
@@ -244,7 +290,16 @@ export function readOutput(
   if (type === undefined) return undefined;
   if (type === "syslog" && !isGiven(given, "host"))
     complain("host", "is missing; write the host name or address of the connector");
-  if (type !== "syslog" && !isGiven(given, "path"))
+  if (type === "hec") {
+    if (!isGiven(given, "urls"))
+      complain("urls", "is missing; write the address of HEC, such as https://splunk.example.com:8088");
+    if (!isGiven(given, "token"))
+      complain("token", "is missing; write file:PATH of a file that holds the token of HEC");
+    else if (partial.token?.open((token) => /[^\u0021-\u007e]/.test(token)))
+      complain("token", "contains a character that no token has; write it as Splunk shows it");
+  }
+  const urls = partial.urls === undefined ? undefined : hecAddresses(partial.urls, complain);
+  if (type !== "syslog" && type !== "hec" && !isGiven(given, "path"))
     complain(
       "path",
       type.endsWith("folder")
@@ -269,7 +324,40 @@ export function readOutput(
   const meant = Object.fromEntries(Object.entries(given).filter(([key]) => !useless.includes(key)));
   const { whole } = readRows(OUTPUT_ROWS, meant, rules, () => undefined);
   if (wrong || whole === undefined) return undefined;
-  return { ...whole, name, port: whole.port ?? DEFAULT_PORTS[whole.protocol], ...(tenants ? { tenants } : {}) };
+  return {
+    ...whole,
+    name,
+    port: whole.port ?? DEFAULT_PORTS[whole.protocol],
+    spoolMib: whole.spoolMib ?? DEFAULT_SPOOL_MIB[type === "hec" ? "hec" : "others"],
+    ...(urls ? { urls } : {}),
+    ...(tenants ? { tenants } : {}),
+  };
+}
+
+/** Base addresses, each once; a path of HEC that was copied with them is cut off. */
+function hecAddresses(given: readonly string[], complain: Complain): readonly string[] {
+  const urls = given.flatMap((text) => {
+    const address = URL.parse(text);
+    const isPlain = address?.protocol === "http:";
+    if (address === null || (address.protocol !== "https:" && !isPlain) || address.hostname === "") {
+      complain("urls", "contains what is not an address; write for example https://splunk.example.com:8088");
+      return [];
+    }
+    if (address.username !== "" || address.password !== "" || address.search !== "" || address.hash !== "") {
+      complain(
+        "urls",
+        "contains a login, a question mark or a number sign; write only the address, and the token in token",
+      );
+      return [];
+    }
+    if (isPlain && !isLoopback(address.hostname.replace(/^\[|\]$/g, ""))) {
+      complain("urls", `does not begin with https:// at ${address.host}; the token is sent only over https`);
+      return [];
+    }
+    const path = address.pathname.replace(/\/services(\/.*)?$/, "").replace(/\/+$/, "");
+    return [`${address.origin}${path}`];
+  });
+  return [...new Set(urls)];
 }
 
 /** Reads `serve.*`. Undefined when something is wrong with it. */

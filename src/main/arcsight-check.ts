@@ -70,7 +70,7 @@ export async function arcSightCheck(
   const ports = { disk: realDisk, clock: realClock, platform: process.platform };
   for (const output of config.outputs)
     found.push(
-      await testEventLine(output, { ports, clock: realClock, dialer: realDialer, hostName: hostname(), stop }),
+      await testEventLine(output, { ports, clock: realClock, dialer: realDialer, http, hostName: hostname(), stop }),
     );
   await http.close().catch(() => undefined);
   const { commands } = chosen;

@@ -161,13 +161,17 @@ async function chooseAgain(flags: ArcSightFlags, log: Log): Promise<Chosen | und
 
 function outputsOf({ config, stateDir }: Chosen, log: Log): () => Destination {
   const ports = { disk: realDisk, clock: realClock, platform: process.platform };
-  const world = { ports, clock: realClock, random: realRandom, log, dialer: realDialer, hostName: hostname() };
   return () => {
+    const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
+    const world = { ports, clock: realClock, random: realRandom, log, dialer: realDialer, http, hostName: hostname() };
     const sink = openOutputs(config.outputs, config.settings.stanzas, stateDir, world);
     return {
       sink,
       onBroken: (listener) => sink.onBroken(listener),
-      close: () => sink.close(DRAIN_MS).then(() => true),
+      async close() {
+        await sink.close(DRAIN_MS).finally(() => http.close().catch(() => undefined));
+        return true;
+      },
     };
   };
 }

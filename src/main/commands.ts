@@ -51,6 +51,8 @@ const COMMANDS: ReadonlyMap<string, readonly string[]> = new Map([
   ["doctor", []],
   ["hunt", []],
   ["register", []],
+  ["rejected", ["list", "show", "resend"]],
+  ["run", []],
   ["splunk", ["run", "scheme", "validate"]],
   ["token", ["acquire", "access", "inspect"]],
 ]);
@@ -125,6 +127,8 @@ export function commandParser(argv: readonly string[], ending: Ending, log: Log,
     });
   addCollect(parser, ending, log);
   addHunt(parser, ending, log);
+  addRun(parser, ending, distrusted);
+  addRejected(parser, ending, log);
   addSplunk(parser, ending, distrusted);
   addArcSight(parser, ending, distrusted, log);
   addOnboarding(parser, ending, log);
@@ -331,28 +335,77 @@ function addSplunk(parser: Argv, ending: Ending, distrusted: readonly string[]):
   );
 }
 
-function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[], log: Log): void {
-  const config = {
-    ...SHARED.config,
-    demandOption: true,
-    describe: "The helper's .properties file, or one old WDATP-connector.properties",
-  } as const;
-  parser.command("arcsight", "Runs the helper beside ArcSight's connectors", (y) =>
+/** Reads a properties file, which alone has outputs. */
+const OUTPUTS_CONFIG = {
+  ...SHARED.config,
+  demandOption: true,
+  describe: "The collector's .properties file, or one old WDATP-connector.properties",
+} as const;
+
+function addRun(parser: Argv, ending: Ending, distrusted: readonly string[]): void {
+  parser.command(
+    "run",
+    "Collects into the outputs of the configuration until SIGTERM; SIGHUP reads the configuration again",
+    runOptions,
+    async (args) => {
+      const { arcSightRun } = await import("./arcsight-command.ts");
+      ending.code = await arcSightRun(arcSightFlags(args, { typed: false }), { once: args.once }, distrusted);
+    },
+  );
+}
+
+function runOptions(y: Argv) {
+  return y
+    .options({ ...SHARED, config: OUTPUTS_CONFIG })
+    .options(settingFlags("arcsight"))
+    .option("once", { type: "boolean", default: false, describe: "Ends after one round" })
+    .example("$0 run --config /etc/defender-mssp/defender-mssp.properties", "what the service runs");
+}
+
+function addRejected(parser: Argv, ending: Ending, log: Log): void {
+  const options = { config: OUTPUTS_CONFIG, state: SHARED.state } as const;
+  parser.command("rejected", "Events that Splunk refused for good", (y) =>
     y
       .command(
-        "run",
-        "Collects into the outputs of the configuration until SIGTERM; SIGHUP reads the configuration again",
-        (c) =>
-          c
-            .options({ ...SHARED, config })
-            .options(settingFlags("arcsight"))
-            .option("once", { type: "boolean", default: false, describe: "Ends after one round" })
-            .example("$0 arcsight run --config /etc/defender-mssp/defender-mssp.properties", "what the service runs"),
+        "list",
+        "Lists them, oldest first",
+        (c) => c.options({ ...options, ...JSON_FLAG }),
         async (args) => {
-          const { arcSightRun } = await import("./arcsight-command.ts");
-          ending.code = await arcSightRun(arcSightFlags(args, { typed: false }), { once: args.once }, distrusted);
+          const { listRejected } = await import("./rejected-command.ts");
+          ending.code = await listRejected(arcSightFlags(args, { typed: true }), { json: Boolean(args.json) });
         },
       )
+      .command(
+        "show <key>",
+        "Prints those with this key, as they were sent",
+        (c) =>
+          c.options(options).positional("key", { type: "string", demandOption: true, describe: "Key of the event" }),
+        async (args) => {
+          const { showRejected } = await import("./rejected-command.ts");
+          ending.code = await showRejected(arcSightFlags(args, { typed: true }), String(args.key));
+        },
+      )
+      .command(
+        "resend",
+        "Sends all of them again, and removes each that Splunk now takes",
+        (c) => c.options(options),
+        async (args) => {
+          const { resendRejected } = await import("./rejected-command.ts");
+          ending.code = await resendRejected(arcSightFlags(args, { typed: true }), log);
+        },
+      )
+      .demandCommand(1, "Give one of list, show, resend."),
+  );
+}
+
+function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[], log: Log): void {
+  const config = OUTPUTS_CONFIG;
+  parser.command("arcsight", "Runs the helper beside ArcSight's connectors", (y) =>
+    y
+      .command("run", "The other name of `run`", runOptions, async (args) => {
+        const { arcSightRun } = await import("./arcsight-command.ts");
+        ending.code = await arcSightRun(arcSightFlags(args, { typed: false }), { once: args.once }, distrusted);
+      })
       .command(
         "serve",
         "Answers polls of connectors for the retired SIEM API, with events of the last days",

@@ -52,6 +52,8 @@ export async function outputChecks(
 async function checkOutput(output: Output, signal: AbortSignal): Promise<string> {
   const { host, port, protocol, caFile, certificate } = output;
   if (output.path !== undefined) return checkPlace(output);
+  if (output.type === "hec")
+    return "Not checked here: `defender-mssp arcsight check` sends one event to HEC and waits for its acknowledgement.";
   if (host === undefined) return "Nothing to check.";
   if (protocol === "udp")
     return `Datagrams to ${host}:${port} are not acknowledged; check at the receiver whether they arrive.`;

@@ -43,6 +43,19 @@ const ROWS = [
     help: "The customer's name, written into every event.",
   },
   {
+    key: "index",
+    kind: {
+      is: "text",
+      max: 80,
+      pattern: /^[a-z0-9][a-z0-9_-]*$/,
+      like: "lower-case letters, digits, _ and -, beginning with a letter or a digit",
+    },
+    otherwise: "the index of the output",
+    hosts: ["arcsight"],
+    title: "Index",
+    help: "Splunk index of this customer's events in outputs of type hec.",
+  },
+  {
     key: "cloud",
     kind: { is: "choice", of: CLOUD_NAMES },
     default: "commercial",

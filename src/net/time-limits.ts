@@ -100,6 +100,12 @@ export const TIME_LIMITS = {
     insteadOf: "undici: 2 s",
     because: "A request must not be sent while the server closes the connection.",
   },
+  acknowledgement: {
+    ms: 60_000,
+    limits: "wait of `arcsight check` and `rejected resend` for Splunk's acknowledgement of an event",
+    insteadOf: "none",
+    because: "An indexer acknowledges within seconds. A running collector waits longer, and then sends again.",
+  },
   tcpKeepAlive: {
     ms: 30_000,
     limits: "idle time after which the system checks that the other side still exists",

@@ -1,7 +1,9 @@
 import type { OutputSettings } from "../config/arcsight-settings.ts";
 import { writeCef, writeCefHealth, writeCefNotice } from "../format/arcsight/cef.ts";
+import type { HealthNotice } from "../format/arcsight/cef-mapping.ts";
 import { writeFlatHealth, writeFlatJson, writeFlatNotice } from "../format/arcsight/flat-json.ts";
 import { siemRows } from "../format/arcsight/siem-rows.ts";
+import { writeHecEvent, writeHecHealth, writeHecOwn } from "../format/splunk/hec-event.ts";
 import type { EventStyle } from "../format/splunk/record-json.ts";
 import { writeHealthLine, writeJsonLine } from "../format/splunk/splunk-event.ts";
 import type { ByteWriter } from "../json/byte-writer.ts";
@@ -13,6 +15,7 @@ export interface Notice {
   readonly time: string;
   readonly tenant: string;
   readonly tenant_id: string;
+  readonly about: HealthNotice;
   readonly say: string;
 }
 
@@ -25,19 +28,48 @@ export interface LineFormat {
   notice(out: ByteWriter, notice: Notice): void;
 }
 
-/** @param styleOf the layout of a customer's JSON lines, by stanza name. */
+/** What a customer's settings say of its events. */
+export interface CustomerStyle extends EventStyle {
+  readonly index?: string;
+}
+
+/**
+ * @param styleOf a customer by stanza name; undefined where its settings are wrong and only health is
+ *   written.
+ * @param hostName this machine's, where the settings name no other.
+ */
 export function lineFormatOf(
-  { type, profile, evidence, cefVersion }: Pick<OutputSettings, "type" | "profile" | "evidence" | "cefVersion">,
-  styleOf: (stanza: string) => EventStyle,
+  settings: Pick<OutputSettings, "type" | "profile" | "evidence" | "cefVersion" | "host" | "index">,
+  styleOf: (stanza: string) => CustomerStyle | undefined,
+  hostName: string,
 ): LineFormat {
+  const { type, profile, evidence, cefVersion } = settings;
+  const knownStyleOf = (stanza: string): CustomerStyle => {
+    const style = styleOf(stanza);
+    if (!style) throw new Error(`no stanza ${stanza} was given to the sink`);
+    return style;
+  };
+  if (type === "hec") {
+    const host = settings.host ?? hostName;
+    const placeOf = (customer?: CustomerStyle) => ({ host, index: customer?.index ?? settings.index });
+    return {
+      id: `hec ${host} ${settings.index}`,
+      delivery(out, one) {
+        const style = knownStyleOf(one.stanza);
+        writeHecEvent(out, one, style, placeOf(style));
+      },
+      health: (out, event) => writeHecHealth(out, event, placeOf(styleOf(event.input))),
+      notice: (out, notice) => writeHecOwn(out, noticeEvent(notice), notice.time, notice.tenant_id, placeOf()),
+    };
+  }
   if (type === "json-lines") {
-    const delivery: LineFormat["delivery"] = (out, one) => writeJsonLine(out, one, styleOf(one.stanza));
+    const delivery: LineFormat["delivery"] = (out, one) => writeJsonLine(out, one, knownStyleOf(one.stanza));
     return { id: "json-lines", delivery, health: writeHealthLine, notice: writeJsonNotice };
   }
   if (type === "json-folder") {
     if (profile === "legacy") return OLD_JSON;
     const delivery: LineFormat["delivery"] = (out, one) => writeFlatJson(out, one, evidence);
-    const notice: LineFormat["notice"] = (out, { say, ...event }) => writeFlatNotice(out, "spool-filling", event, say);
+    const notice: LineFormat["notice"] = (out, { say, about, ...event }) => writeFlatNotice(out, about, event, say);
     return { id: `flat-json-${evidence}`, delivery, health: writeFlatHealth, notice };
   }
   const version = cefVersion === "1" ? 1 : 0;
@@ -45,7 +77,7 @@ export function lineFormatOf(
     id: `cef-${profile}-${evidence}${version === 0 ? "" : "-1"}`,
     delivery: (out, delivery) => writeCef(out, delivery, profile, evidence, version),
     health: (out, event) => writeCefHealth(out, event, profile, version),
-    notice: (out, { say, ...event }) => writeCefNotice(out, "spool-filling", event, say, profile, version),
+    notice: (out, { say, about, ...event }) => writeCefNotice(out, about, event, say, profile, version),
   };
 }
 
@@ -63,5 +95,9 @@ const OLD_JSON: LineFormat = {
 };
 
 function writeJsonNotice(out: ByteWriter, notice: Notice): void {
-  out.text(`${JSON.stringify({ ...notice, streams: [], notice: "spool-filling" })}\n`);
+  out.text(`${JSON.stringify(noticeEvent(notice))}\n`);
+}
+
+function noticeEvent({ about, ...notice }: Notice): object {
+  return { ...notice, streams: [], notice: about };
 }

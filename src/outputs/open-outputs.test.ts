@@ -2,6 +2,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { EVENING_MS, FakeClock, settled } from "../../test/harness/fakes/clock.ts";
+import { ScriptedHttp } from "../../test/harness/fakes/http.ts";
 import { FakeLog } from "../../test/harness/fakes/log.ts";
 import { FakeRandom } from "../../test/harness/fakes/random.ts";
 import { batchOf, newFolder, portsOf, Receiver } from "../../test/harness/fakes/receiver.ts";
@@ -36,6 +37,7 @@ function open(
     random: FakeRandom.always(),
     log,
     dialer: receiver,
+    http: new ScriptedHttp(),
     hostName: "collector",
   };
   return openOutputs(config.outputs, config.settings.stanzas, stateDir, world);

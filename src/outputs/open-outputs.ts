@@ -1,17 +1,19 @@
-import { createHash } from "node:crypto";
-import { join, resolve } from "node:path";
+import { createHash, randomUUID } from "node:crypto";
+import { basename, join, resolve } from "node:path";
 import type { OutputSettings } from "../config/arcsight-settings.ts";
-import type { EventStyle } from "../format/splunk/record-json.ts";
-import type { Clock, Log, Random } from "../model/ports.ts";
+import type { Clock, Http, Log, Random } from "../model/ports.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { type Disk, type DiskPorts, readIfThere } from "../stores/disk/disk.ts";
 import type { Dialer } from "./connection.ts";
 import { EventRate, pacedOutput } from "./event-rate.ts";
 import { FolderOutput } from "./folder.ts";
 import { GrowingFile } from "./growing-file.ts";
-import { lineFormatOf } from "./line-format.ts";
+import { HecOutput } from "./hec.ts";
+import { HecClient } from "./hec-client.ts";
+import { type CustomerStyle, lineFormatOf } from "./line-format.ts";
 import type { Output } from "./output.ts";
 import { accessOf } from "./reader-access.ts";
+import { RejectedEvents } from "./rejected.ts";
 import { OutputsSink } from "./sink.ts";
 import { SyslogOutput } from "./syslog.ts";
 import { UdpOutput } from "./udp.ts";
@@ -25,7 +27,9 @@ export interface OutputsWorld {
   readonly random: Random;
   readonly log: Log;
   readonly dialer: Dialer;
-  /** This machine's name, for syslog headers. */
+  /** For HEC; whoever made it closes it after the sink. */
+  readonly http: Http;
+  /** This machine's name, for syslog headers and HEC events. */
   readonly hostName: string;
 }
 
@@ -42,16 +46,13 @@ export function openOutputs(
   stateDir: string,
   world: OutputsWorld,
 ): OutputsSink {
-  const styles = new Map<string, EventStyle>(stanzas.map((stanza) => [stanza.name, stanza]));
-  const styleOf = (stanza: string): EventStyle => {
-    const style = styles.get(stanza);
-    if (!style) throw new Error(`no stanza ${stanza} was given to the sink`);
-    return style;
-  };
+  const styles = new Map<string, CustomerStyle>(stanzas.map((stanza) => [stanza.name, stanza]));
+  const styleOf = (stanza: string) => styles.get(stanza);
+  const rejected = new RejectedEvents(stateDir, world.ports.disk, world.clock);
   const names = stateNamesOf(outputs);
   const branches = outputs.map((settings, i) => ({
-    output: openOutput(settings, join(stateDir, "outputs", names[i] as string), world),
-    format: lineFormatOf(settings, styleOf),
+    output: openOutput(settings, join(stateDir, "outputs", names[i] as string), { ...world, rejected }),
+    format: lineFormatOf(settings, styleOf, world.hostName),
     ...(settings.tenants ? { tenants: new Set(settings.tenants) } : {}),
   }));
   reportLeftSpools(join(stateDir, "outputs"), new Set(names), world);
@@ -59,7 +60,11 @@ export function openOutputs(
   return new OutputsSink(branches, () => world.clock.nowMs(), world.log, admitted);
 }
 
-function openOutput(settings: OutputSettings, stateFolder: string, world: OutputsWorld): Output {
+interface OutputWorld extends OutputsWorld {
+  readonly rejected: RejectedEvents;
+}
+
+function openOutput(settings: OutputSettings, stateFolder: string, world: OutputWorld): Output {
   const rate = settings.maxEps === 0 ? undefined : new EventRate(settings.maxEps, world.clock);
   const output = openUnpaced(settings, stateFolder, world, rate);
   // Syslog over a connection paces what it sends, its spool included.
@@ -69,11 +74,12 @@ function openOutput(settings: OutputSettings, stateFolder: string, world: Output
 function openUnpaced(
   settings: OutputSettings,
   stateFolder: string,
-  world: OutputsWorld,
+  world: OutputWorld,
   rate: EventRate | undefined,
 ): Output {
   const { name, type } = settings;
   const { ports, clock } = world;
+  if (type === "hec") return openHec(settings, stateFolder, world);
   if (type === "syslog") return openSyslog(settings, stateFolder, world, rate);
   const path = resolve(settings.path ?? "");
   const access = accessOf(settings, ports.platform);
@@ -123,6 +129,37 @@ function openSyslog(
   return output;
 }
 
+function openHec(settings: OutputSettings, stateFolder: string, world: OutputWorld): Output {
+  const { name, urls = [], ack } = settings;
+  const { ports, clock, random, log, rejected } = world;
+  const output = new HecOutput({
+    name,
+    urls,
+    ack,
+    client: hecClientOf(settings, world),
+    spoolBytes: settings.spoolMib * MIB,
+    stateFolder,
+    stateName: basename(stateFolder),
+    rejected,
+    disk: ports.disk,
+    clock,
+    random,
+    newChannel: randomUUID,
+    log,
+  });
+  noteWhere(join(stateFolder, WHERE), output.where, ports.disk);
+  return output;
+}
+
+/** What sends to the output's HEC. */
+export function hecClientOf(
+  { name, token, gzip, caFile }: OutputSettings,
+  { http, clock }: Pick<OutputsWorld, "http" | "clock">,
+): HecClient {
+  if (token === undefined) throw new Error(`${name} has no token`);
+  return new HecClient({ name, token, gzip, caFile, http, clock });
+}
+
 /** In an output's state folder: the address of the receiver, for a person to read. */
 const WHERE = "leads-to";
 
@@ -140,7 +177,7 @@ function noteWhere(path: string, where: string, disk: Disk): void {
  */
 function reportLeftSpools(folder: string, names: ReadonlySet<string>, { ports: { disk }, log }: OutputsWorld): void {
   for (const name of namesIn(disk, folder)) {
-    if (!name.startsWith("syslog-") || names.has(name)) continue;
+    if (!/^(?:syslog|hec)-/.test(name) || names.has(name)) continue;
     const spool = join(folder, name, "spool");
     const segments = namesIn(disk, spool).filter((one) => one.endsWith(".spool"));
     if (segments.length === 0) continue;
@@ -154,7 +191,7 @@ function reportLeftSpools(folder: string, names: ReadonlySet<string>, { ports: {
         kib: Math.ceil(segments.reduce((sum, one) => sum + disk.statSync(join(spool, one)).size, 0) / 1024),
         folder: join(folder, name),
         next_step:
-          "Configure an output with that protocol, host and port until they are sent, or delete the folder if you do not need them.",
+          "Configure an output with that address until they are sent, or delete the folder if you do not need them.",
       },
     );
   }
@@ -183,7 +220,13 @@ function stateNamesOf(outputs: readonly OutputSettings[]): readonly string[] {
  * Named for the receiver, never for the index: an output that moves in the file must find its own spool
  * again.
  */
-function stateNameOf({ type, path, host, port, protocol }: OutputSettings): string {
-  const where = type === "syslog" ? `${protocol} ${host} ${port}` : `${type} ${resolve(path ?? "")}`;
+function stateNameOf({ type, path, host, port, protocol, urls = [] }: OutputSettings): string {
+  // More indexers may be added behind the first address.
+  const where =
+    type === "syslog"
+      ? `${protocol} ${host} ${port}`
+      : type === "hec"
+        ? `hec ${urls[0]}`
+        : `${type} ${resolve(path ?? "")}`;
   return `${type}-${createHash("sha256").update(where).digest("hex").slice(0, 16)}`;
 }

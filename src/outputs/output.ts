@@ -1,3 +1,4 @@
+import type { HealthNotice } from "../format/arcsight/cef-mapping.ts";
 import type { Failure } from "../model/failure.ts";
 
 /** Formatted events on their way to one output. */
@@ -38,6 +39,13 @@ export interface OutputListener {
    */
   broken?(): void;
   changed?(condition: OutputCondition): void;
+  /** Something that somebody has to read, also where the log is not read. */
+  noticed?(notice: OutputNotice): void;
+}
+
+export interface OutputNotice {
+  readonly about: HealthNotice;
+  readonly say: string;
 }
 
 /** One `outputs[n]`: where formatted events go, and what it knows of those it had. */

@@ -283,7 +283,7 @@ describe("a record too large to be held", () => {
       classicEntities: false,
       cimEntityZone: undefined,
     } as unknown as EventStyle;
-    const format = lineFormatOf({ type, profile: "xdr", evidence: "none", cefVersion: "0" }, () => style);
+    const format = lineFormatOf({ type, profile: "xdr", evidence: "none", cefVersion: "0" }, () => style, "collector");
     return new OutputsSink([{ output, format }], () => 0, book);
   }
 

@@ -6,7 +6,7 @@ import type { Log, Sink } from "../model/ports.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { BatchMemory } from "./batch-memory.ts";
 import type { LineFormat, Notice } from "./line-format.ts";
-import type { Batch, Output, OutputCondition } from "./output.ts";
+import type { Batch, Output, OutputCondition, OutputNotice } from "./output.ts";
 import { joined } from "./recent-keys.ts";
 import { writeReduced } from "./reduced.ts";
 
@@ -53,7 +53,10 @@ export class OutputsSink implements Sink {
     this.#log = log;
     this.kind = branches.every(({ output }) => output.kind === "durable") ? "durable" : "provisional";
     for (const branch of branches)
-      branch.output.listen({ changed: (condition) => this.#noteCondition(branch, condition) });
+      branch.output.listen({
+        changed: (condition) => this.#noteCondition(branch, condition),
+        noticed: (notice) => this.#notice(notice),
+      });
   }
 
   /**
@@ -141,11 +144,20 @@ export class OutputsSink implements Sink {
     if (share < FILLING_AGAIN_BELOW) this.#reportedFilling.delete(output.name);
     if (share < FILLING_FROM || this.#reportedFilling.has(output.name)) return;
     this.#reportedFilling.add(output.name);
+    this.#notice({
+      about: "spool-filling",
+      say: `${output.name}: ${Math.round(share * 100)} % of the spool for ${output.where} is used; when it is full, collection waits.`,
+    });
+  }
+
+  /** On every output: an output belongs to no single customer. */
+  #notice({ about, say }: OutputNotice): void {
     const notice: Notice = {
       time: new Date(this.#nowMs()).toISOString(),
       tenant: "defender-mssp",
       tenant_id: "00000000-0000-0000-0000-000000000000",
-      say: `${output.name}: ${Math.round(share * 100)} % of the spool for ${output.where} is used; when it is full, collection waits.`,
+      about,
+      say,
     };
     for (const one of this.#branches)
       void writeLines(one.output, (out) => one.format.notice(out, notice)).catch(() => undefined);

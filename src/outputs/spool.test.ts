@@ -100,7 +100,7 @@ describe("a spool whose records wait for a confirmation", () => {
 
     spool.confirm(b, KEPT);
     expect(segments(folder)).toHaveLength(2);
-    expect(text({ lines: spool.read(a) as Uint8Array })).toBe("a\n");
+    expect(text(spool.read(a) as Spooled)).toBe("a\n");
     spool.confirm(c, KEPT);
     spool.confirm(a, KEPT);
 

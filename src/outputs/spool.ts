@@ -171,14 +171,15 @@ export class Spool {
     this.#at = { id: segment, offset: endsAt };
   }
 
-  /** The lines of a record that was passed; undefined when they can no longer be read. */
-  read({ segment: id, startsAt, endsAt }: SpoolPlace): Uint8Array | undefined {
-    const segment = this.#segments.find((one) => one.id === id);
+  /** A record that was passed, once more; undefined when it can no longer be read. */
+  read(place: SpoolPlace): Spooled | undefined {
+    const segment = this.#segments.find(({ id }) => id === place.segment);
     if (segment === undefined) return undefined;
-    if (this.#loaded?.id === id) return decode(this.#load(segment), startsAt)?.lines;
-    const bytes = Buffer.alloc(endsAt - startsAt);
-    this.#readInto(segment, bytes, startsAt);
-    return decode(bytes, 0)?.lines;
+    const isLoaded = this.#loaded?.id === segment.id;
+    const bytes = isLoaded ? this.#load(segment) : Buffer.alloc(place.endsAt - place.startsAt);
+    if (!isLoaded) this.#readInto(segment, bytes, place.startsAt);
+    const read = decode(bytes, isLoaded ? place.startsAt : 0);
+    return read && { ...place, lines: read.lines, keys: read.keys };
   }
 
   /**

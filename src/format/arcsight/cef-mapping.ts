@@ -335,7 +335,14 @@ export const CEF_SEVERITY: Readonly<Record<CefProfile, Readonly<Record<string, s
 };
 
 /** Conditions that health lines have beside the states of streams. */
-export const HEALTH_NOTICES = ["credential-expiring", "sweep-found", "spool-filling", "test"] as const;
+export const HEALTH_NOTICES = [
+  "credential-expiring",
+  "sweep-found",
+  "spool-filling",
+  "test",
+  "event-rejected",
+  "output-unacknowledged",
+] as const;
 export type HealthNotice = (typeof HEALTH_NOTICES)[number];
 
 export const HEALTH_CLASSES: Readonly<
@@ -353,6 +360,8 @@ export const HEALTH_CLASSES: Readonly<
   "sweep-found": { name: "Defender collection found late records", severity: "3" },
   "spool-filling": { name: "Defender collection output cannot keep up", severity: "6" },
   test: { name: "Defender collection test event", severity: "1" },
+  "event-rejected": { name: "Defender collection output rejected an event", severity: "7" },
+  "output-unacknowledged": { name: "Defender collection output does not acknowledge events", severity: "4" },
 };
 
 /** The closed set of event class ids. `:evidence`: a line of its own for one evidence item. */

@@ -5,14 +5,17 @@ import type { OutputSettings } from "../../config/arcsight-settings.ts";
 import { problemLine } from "../../config/settings.ts";
 import { writeCefNotice } from "../../format/arcsight/cef.ts";
 import { writeFlatNotice } from "../../format/arcsight/flat-json.ts";
+import { writeHecOwn } from "../../format/splunk/hec-event.ts";
 import { ByteWriter } from "../../json/byte-writer.ts";
 import type { ExitCode } from "../../model/failure.ts";
 import { EXIT, exitCodeOf, Failure, isFailure } from "../../model/failure.ts";
 import type { Actor, FailureCode } from "../../model/failure-codes.ts";
-import type { Clock } from "../../model/ports.ts";
+import type { Clock, Http } from "../../model/ports.ts";
 import type { Dialer } from "../../outputs/connection.ts";
 import { FolderOutput } from "../../outputs/folder.ts";
 import { GrowingFile } from "../../outputs/growing-file.ts";
+import { sendOnce } from "../../outputs/hec-once.ts";
+import { hecClientOf } from "../../outputs/open-outputs.ts";
 import { accessOf } from "../../outputs/reader-access.ts";
 import { writeLines } from "../../outputs/sink.ts";
 import { syslogDatagrams, writeSyslogFrames } from "../../outputs/syslog-frame.ts";
@@ -35,6 +38,7 @@ export interface TestEventWorld {
   readonly ports: DiskPorts;
   readonly clock: Clock;
   readonly dialer: Dialer;
+  readonly http: Http;
   readonly hostName: string;
   readonly stop: AbortSignal;
 }
@@ -134,6 +138,7 @@ async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Pro
       );
     else writeCefNotice(out, "test", event, TEST_SAY, output.profile, output.cefVersion === "1" ? 1 : 0);
   };
+  if (type === "hec") return checkHec(output, { event, say: TEST_SAY }, world);
   if (type !== "syslog") {
     const stateFolder = mkdtempSync(join(tmpdir(), "defender-mssp-check-"));
     try {
@@ -198,6 +203,24 @@ async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Pro
   if (early !== undefined) throw early;
   await connection.close(CLOSE_WITHIN_MS);
   return `one event was sent to ${protocol}://${host}:${port}; look for health:test there`;
+}
+
+/** One event to each address, and its acknowledgement where Splunk gives one. */
+async function checkHec(
+  output: OutputSettings,
+  { event, say }: { readonly event: { readonly time: string; readonly tenant_id: string }; readonly say: string },
+  { http, clock, hostName, stop }: TestEventWorld,
+): Promise<string> {
+  const { urls = [], ack, host = hostName, index } = output;
+  const out = new ByteWriter(1_024);
+  writeHecOwn(out, { ...event, notice: "test", say, streams: [] }, event.time, event.tenant_id, { host, index });
+  const client = hecClientOf(output, { http, clock });
+  const said: string[] = [];
+  for (const url of urls) {
+    const delivered = await sendOnce({ name: output.name, url, ack, client, clock, lines: out.view(), stop });
+    said.push(`${url} ${delivered === "indexed" ? "indexed one event" : "took one event and acknowledges nothing"}`);
+  }
+  return `${said.join("; ")}; look for sourcetype=defender_mssp:health notice=test`;
 }
 
 /** The table for a person. */

@@ -11,7 +11,9 @@
  */
 
 export { realDialer } from "../../outputs/dial.ts";
-export { openOutputs } from "../../outputs/open-outputs.ts";
+export { sendOnce } from "../../outputs/hec-once.ts";
+export { hecClientOf, openOutputs } from "../../outputs/open-outputs.ts";
+export { RejectedEvents } from "../../outputs/rejected.ts";
 export type { CheckLine } from "./check.ts";
 export { checkExit, checkTable, failedLine, goodLine, settingsLines, testEventLine } from "./check.ts";
 export type { ArcSightConfig } from "./configuration.ts";

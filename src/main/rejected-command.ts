@@ -1,0 +1,82 @@
+import { hecClientOf, RejectedEvents, sendOnce } from "../hosts/arcsight/index.ts";
+import { EXIT, type ExitCode, Failure, isFailure } from "../model/failure.ts";
+import type { Log } from "../model/ports.ts";
+import { createHttp } from "../net/http.ts";
+import { realDisk } from "../stores/disk/disk.ts";
+import { type ArcSightFlags, type Chosen, choose } from "./arcsight-command.ts";
+import { settingsFailure } from "./configuration.ts";
+import { realClock, stopSignal, VERSION } from "./world.ts";
+
+/** `rejected list`: one line per event, oldest first. */
+export async function listRejected(flags: ArcSightFlags, { json }: { readonly json: boolean }): Promise<ExitCode> {
+  const events = rejectedOf(await choose(flags)).list();
+  const lines = events.map(({ time, output, key, reason, path }) =>
+    json
+      ? JSON.stringify({ time, output, key, reason, path })
+      : [time, output, key === "" ? "(no version of an object)" : key, reason].join("  "),
+  );
+  process.stdout.write(lines.map((line) => `${line}\n`).join(""));
+  return EXIT.done;
+}
+
+/** `rejected show KEY`: the events as they were sent. Throws Failure `settings` when there is none. */
+export async function showRejected(flags: ArcSightFlags, key: string): Promise<ExitCode> {
+  const events = rejectedOf(await choose(flags))
+    .list()
+    .filter((event) => event.key === key);
+  if (events.length === 0)
+    throw settingsFailure("no rejected event has that key; `defender-mssp rejected list` shows the keys");
+  for (const { time, output, where, reason, path, event } of events)
+    process.stdout.write(`${time}  ${output}  ${where}\n${reason}\n${path}\n${event}\n`);
+  return EXIT.done;
+}
+
+/**
+ * `rejected resend`: sends each event to its output's HEC and removes its file when Splunk has confirmed it.
+ * It takes no lock, so that it can run beside the collector.
+ */
+export async function resendRejected(flags: ArcSightFlags, log: Log): Promise<ExitCode> {
+  const chosen = await choose(flags);
+  const rejected = rejectedOf(chosen);
+  const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
+  const { signal: stop } = stopSignal();
+  let sent = 0;
+  let failed = 0;
+  for (const event of rejected.list()) {
+    try {
+      const output = chosen.config.outputs.find(({ urls }) => urls?.includes(event.where));
+      if (output === undefined) throw noSuchOutput(event.where);
+      await sendOnce({
+        name: output.name,
+        url: event.where,
+        ack: output.ack,
+        client: hecClientOf(output, { http, clock: realClock }),
+        clock: realClock,
+        lines: Buffer.from(`${event.event}\n`),
+        stop,
+      });
+      rejected.remove(event);
+      sent += 1;
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      failed += 1;
+      log.error(error.say, { key: event.key, next_step: error.nextStep || undefined });
+    }
+  }
+  await http.close().catch(() => undefined);
+  log.info("rejected events were sent again", { sent, failed });
+  return failed > 0 ? EXIT.host : EXIT.done;
+}
+
+function rejectedOf({ stateDir }: Chosen): RejectedEvents {
+  return new RejectedEvents(stateDir, realDisk, realClock);
+}
+
+function noSuchOutput(where: string): Failure {
+  return new Failure("settings", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `No output of this configuration leads to ${where}; its rejected events are kept.`,
+    nextStep: "Name the configuration of that output with --config.",
+  });
+}

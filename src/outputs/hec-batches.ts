@@ -1,0 +1,262 @@
+import type { Spool, Spooled, SpoolPlace } from "./spool.ts";
+
+/** Larger requests are not faster, and this much of each connection is in memory. */
+const BATCH_MOST_BYTES = 1 << 20;
+const BATCH_MOST_EVENTS = 500;
+const NEWLINE = 0x0a;
+/** `:` and the instant at a version key's end: what stands before it names the object. */
+const KEY_INSTANT_LENGTH = ":2026-11-29T16:00:00.0000000Z".length;
+
+/** A record of the spool of which lines are not confirmed yet. */
+interface OpenRecord {
+  readonly place: SpoolPlace;
+  openLines: number;
+}
+
+/** Lines of one record that are sent together. */
+interface Slice {
+  readonly record: OpenRecord;
+  readonly from: number;
+  readonly to: number;
+  readonly count: number;
+  /** The first line's number in the record. */
+  readonly first: number;
+}
+
+/** The record that is being cut, and how far. */
+interface Cutting {
+  readonly record: OpenRecord;
+  readonly spooled: Spooled;
+  at: number;
+  line: number;
+}
+
+/** What one request carries. */
+export interface HecBatch {
+  readonly slices: readonly Slice[];
+  readonly bytes: Uint8Array;
+  readonly count: number;
+  /** Objects of which it holds versions. */
+  readonly objects: readonly string[];
+  /** Not before this one was taken: it may hold older versions of the same objects. */
+  readonly after?: HecBatch;
+  isTaken: boolean;
+}
+
+/** What is left of a batch when HEC has taken it: enough to confirm it, or to read it again. */
+export type TakenBatch = Pick<HecBatch, "slices" | "count">;
+
+/**
+ * Cuts the spool's records into batches. Batches go over several connections at once, so a version of an
+ * object waits until HEC has taken the one before it: each object's versions arrive oldest first.
+ */
+export class HecBatches {
+  readonly #spool: Spool;
+  readonly #again: HecBatch[] = [];
+  readonly #resend: TakenBatch[] = [];
+  /** Objects of batches that HEC has not taken yet, with the number of such batches. */
+  readonly #busy = new Map<string, number>();
+  #cutting: Cutting | undefined;
+
+  constructor(spool: Spool) {
+    this.#spool = spool;
+  }
+
+  /** The next batch to be sent; undefined when there is none, or it has to wait for another. */
+  next(): HecBatch | undefined {
+    const ready = this.#again.findIndex(({ after }) => after === undefined || after.isTaken);
+    if (ready >= 0) return this.#again.splice(ready, 1)[0];
+    for (let old = this.#resend.shift(); old !== undefined; old = this.#resend.shift()) {
+      const batch = this.#readAgain(old);
+      if (batch !== undefined) return this.#claim(batch);
+    }
+    return this.#cut();
+  }
+
+  /** It was not taken, or that is not known: it is given again before all others. */
+  putBack(batch: HecBatch): void {
+    this.#again.unshift(batch);
+  }
+
+  /** It was taken by a channel that will not confirm it any more. */
+  sendAgain(batches: readonly TakenBatch[]): void {
+    this.#resend.push(...batches);
+  }
+
+  /** HEC has it: newer versions of its objects may follow. */
+  taken(batch: HecBatch): void {
+    batch.isTaken = true;
+    for (const object of batch.objects) {
+      const left = (this.#busy.get(object) ?? 1) - 1;
+      if (left === 0) this.#busy.delete(object);
+      else this.#busy.set(object, left);
+    }
+  }
+
+  confirm({ slices }: TakenBatch, options: { readonly keepsAWhile: boolean }): void {
+    for (const { record, count } of slices) {
+      record.openLines -= count;
+      if (record.openLines === 0) this.#spool.confirm(record.place, options);
+    }
+  }
+
+  /** In two halves that are sent one after the other; only of a batch with more than one event. */
+  halve(batch: HecBatch): void {
+    const middle = Math.ceil(batch.count / 2);
+    const first = this.#part(batch, 0, middle);
+    this.#replace(batch, first, this.#part(batch, middle, batch.count, first));
+  }
+
+  /** Takes one event out, which is then confirmed: its file is what remains of it. */
+  without(batch: HecBatch, index: number): void {
+    this.confirm(this.#part(batch, index, index + 1), { keepsAWhile: false });
+    const first = index > 0 ? this.#part(batch, 0, index) : undefined;
+    const rest = index + 1 < batch.count ? this.#part(batch, index + 1, batch.count, first) : undefined;
+    this.#replace(batch, ...[first, rest].filter((part) => part !== undefined));
+  }
+
+  /** One event of a batch: its line without the line break, and its key. */
+  eventAt(batch: HecBatch, index: number): { readonly line: string; readonly key: string } {
+    const { slices, bytes } = this.#part(batch, index, index + 1);
+    const slice = slices[0] as Slice;
+    const keys = this.#spool.read(slice.record.place)?.keys ?? [];
+    return { line: Buffer.from(bytes).toString("utf8").trimEnd(), key: keys[slice.first] ?? "" };
+  }
+
+  #replace(batch: HecBatch, ...parts: readonly HecBatch[]): void {
+    this.#again.unshift(...parts.map((part) => this.#claim(part)));
+    this.taken(batch);
+    // Nobody waits for a batch that was replaced; its parts are what the next one waits for.
+    for (const waiting of this.#again) if (waiting.after === batch) Object.assign(waiting, { after: parts.at(-1) });
+  }
+
+  #claim(batch: HecBatch): HecBatch {
+    for (const object of batch.objects) this.#busy.set(object, (this.#busy.get(object) ?? 0) + 1);
+    return batch;
+  }
+
+  #part(batch: HecBatch, fromLine: number, toLine: number, after?: HecBatch): HecBatch {
+    const slices: Slice[] = [];
+    const pieces: Uint8Array[] = [];
+    let line = 0;
+    let base = 0;
+    for (const slice of batch.slices) {
+      const length = slice.to - slice.from;
+      const [from, to] = [Math.max(0, fromLine - line), Math.min(slice.count, toLine - line)];
+      if (from < to) {
+        const bytes = batch.bytes.subarray(base, base + length);
+        const [begin, end] = [offsetOfLine(bytes, from), offsetOfLine(bytes, to)];
+        pieces.push(bytes.subarray(begin, end));
+        slices.push({
+          record: slice.record,
+          from: slice.from + begin,
+          to: slice.from + end,
+          count: to - from,
+          first: slice.first + from,
+        });
+      }
+      line += slice.count;
+      base += length;
+    }
+    return this.#made(slices, pieces, after);
+  }
+
+  #made(
+    slices: readonly Slice[],
+    pieces: readonly Uint8Array[],
+    after?: HecBatch,
+    objects?: readonly string[],
+  ): HecBatch {
+    return {
+      slices,
+      bytes: Buffer.concat(pieces),
+      count: slices.reduce((sum, { count }) => sum + count, 0),
+      objects: objects ?? slices.flatMap((slice) => this.#objectsOf(slice)),
+      isTaken: false,
+      ...(after === undefined ? {} : { after }),
+    };
+  }
+
+  #objectsOf({ record, first, count }: Slice): readonly string[] {
+    const keys = this.#spool.read(record.place)?.keys ?? [];
+    return keys.slice(first, first + count).map(objectIn);
+  }
+
+  #readAgain({ slices }: TakenBatch): HecBatch | undefined {
+    const readable: Slice[] = [];
+    const pieces: Uint8Array[] = [];
+    for (const slice of slices) {
+      const lines = this.#spool.read(slice.record.place)?.lines;
+      // The file was deleted or damaged: nothing can send it again, and its record must not wait for ever.
+      if (lines === undefined) this.confirm({ slices: [slice], count: slice.count }, { keepsAWhile: false });
+      else {
+        readable.push(slice);
+        pieces.push(lines.subarray(slice.from, slice.to));
+      }
+    }
+    return readable.length === 0 ? undefined : this.#made(readable, pieces);
+  }
+
+  #cut(): HecBatch | undefined {
+    const slices: Slice[] = [];
+    const pieces: Uint8Array[] = [];
+    const objects: string[] = [];
+    let byteLength = 0;
+    let count = 0;
+    while (count < BATCH_MOST_EVENTS) {
+      const cutting = (this.#cutting ??= this.#begin());
+      if (cutting === undefined) break;
+      const { record, spooled } = cutting;
+      const { lines, keys } = spooled;
+      const [from, first] = [cutting.at, cutting.line];
+      let isFull = false;
+      while (cutting.at < lines.length && count < BATCH_MOST_EVENTS) {
+        const end = lineEnd(lines, cutting.at);
+        const key = keys[cutting.line];
+        const object = key === undefined ? undefined : objectIn(key);
+        isFull =
+          (count > 0 && byteLength + end - cutting.at > BATCH_MOST_BYTES) ||
+          (object !== undefined && this.#busy.has(object));
+        if (isFull) break;
+        byteLength += end - cutting.at;
+        count += 1;
+        if (object !== undefined) objects.push(object);
+        cutting.at = end;
+        cutting.line += 1;
+      }
+      if (cutting.at > from) {
+        slices.push({ record, from, to: cutting.at, count: cutting.line - first, first });
+        pieces.push(lines.subarray(from, cutting.at));
+      }
+      if (cutting.at >= lines.length) this.#cutting = undefined;
+      if (isFull) break;
+    }
+    return count === 0 ? undefined : this.#claim(this.#made(slices, pieces, undefined, objects));
+  }
+
+  #begin(): Cutting | undefined {
+    const spooled = this.#spool.next();
+    if (spooled === undefined) return undefined;
+    this.#spool.pass(spooled);
+    const { segment, startsAt, endsAt, lines } = spooled;
+    let openLines = 0;
+    for (let at = 0; at < lines.length; at = lineEnd(lines, at)) openLines += 1;
+    return { record: { place: { segment, startsAt, endsAt }, openLines }, spooled, at: 0, line: 0 };
+  }
+}
+
+function objectIn(key: string): string {
+  return key.slice(0, -KEY_INSTANT_LENGTH);
+}
+
+/** Behind the line break of the line that begins at `at`. */
+function lineEnd(lines: Uint8Array, at: number): number {
+  const end = lines.indexOf(NEWLINE, at);
+  return end === -1 ? lines.length : end + 1;
+}
+
+function offsetOfLine(lines: Uint8Array, line: number): number {
+  let at = 0;
+  for (let i = 0; i < line; i += 1) at = lineEnd(lines, at);
+  return at;
+}

@@ -1,0 +1,545 @@
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { afterEach, describe, expect, test } from "@jest/globals";
+import { EVENING_MS, FakeClock, settled } from "../../test/harness/fakes/clock.ts";
+import { HEC_TOKEN, HecNetwork } from "../../test/harness/fakes/hec.ts";
+import { FakeLog } from "../../test/harness/fakes/log.ts";
+import { FakeRandom } from "../../test/harness/fakes/random.ts";
+import { newFolder } from "../../test/harness/fakes/receiver.ts";
+import { sealed } from "../model/sealed.ts";
+import { HecOutput, type HecParts } from "./hec.ts";
+import { HecClient } from "./hec-client.ts";
+import type { Batch, OutputNotice } from "./output.ts";
+import { RejectedEvents } from "./rejected.ts";
+
+const A = "https://a.example:8088";
+const B = "https://b.example:8088";
+
+/** Version `v` of object `name`, as an event whose text is `name@v`. */
+function versions(...names: readonly string[]): Batch {
+  const lines = names.map((name) => `${JSON.stringify({ time: 1, index: "main", event: name })}\n`);
+  let at = 0;
+  return {
+    bytes: Buffer.from(lines.join("")),
+    keys: names.map(keyOf),
+    ends: lines.map((line) => (at += Buffer.byteLength(line))),
+  };
+}
+
+function keyOf(text: string): string {
+  const [name, v = "0"] = text.split("@");
+  return `contoso|t:alerts:alert:${name}:2026-11-29T16:00:00.000000${v}Z`;
+}
+
+const open: HecOutput[] = [];
+const folders: string[] = [];
+const clocks: FakeClock[] = [];
+afterEach(async () => {
+  for (const output of open.splice(0)) {
+    const closing = output.close(0);
+    for (const clock of clocks) clock.endPauses();
+    await closing;
+  }
+  clocks.splice(0);
+  for (const folder of folders.splice(0)) fs.rmSync(folder, { recursive: true, force: true });
+});
+
+interface Story {
+  readonly output: HecOutput;
+  readonly network: HecNetwork;
+  readonly clock: FakeClock;
+  readonly log: FakeLog;
+  readonly notices: OutputNotice[];
+  readonly folder: string;
+}
+
+function story(
+  options: Partial<Pick<HecParts, "urls" | "ack" | "spoolBytes" | "disk">> & {
+    readonly network?: (network: HecNetwork) => void;
+    readonly from?: Story;
+    readonly gzip?: boolean;
+  } = {},
+): Story {
+  const { urls = [A], ack = "auto", spoolBytes = 8 << 20, disk = fs, gzip = false } = options;
+  const clock = options.from?.clock ?? new FakeClock(EVENING_MS);
+  const network = options.from?.network ?? new HecNetwork(clock);
+  const folder = options.from?.folder ?? newFolder();
+  const log = new FakeLog();
+  const notices: OutputNotice[] = [];
+  options.network?.(network);
+  let channels = 0;
+  const name = "outputs[0]";
+  const output = new HecOutput({
+    name,
+    urls,
+    ack,
+    client: new HecClient({ name, token: sealed(HEC_TOKEN), gzip, caFile: undefined, http: network, clock }),
+    spoolBytes,
+    stateFolder: join(folder, "outputs", "hec-1"),
+    stateName: "hec-1",
+    rejected: new RejectedEvents(folder, disk, clock),
+    disk,
+    clock,
+    random: FakeRandom.always(),
+    newChannel: () => `00000000-0000-4000-8000-${String((channels += 1)).padStart(12, "0")}`,
+    log,
+  });
+  output.listen({ noticed: (notice) => notices.push(notice) });
+  open.push(output);
+  folders.push(folder);
+  clocks.push(clock);
+  return { output, network, clock, log, notices, folder };
+}
+
+/** The process is killed: nothing of it goes on, and its files are as they are. */
+async function crash({ output, network }: Story): Promise<void> {
+  const { down } = network;
+  for (const url of [A, B]) down.add(url);
+  open.splice(open.indexOf(output), 1);
+  await settled();
+}
+
+/** For work that waits for the real disk as well as for the clock. */
+async function passUntil({ clock, folder }: Story, holds: () => boolean): Promise<void> {
+  for (let round = 0; round < 5_000 && !holds(); round += 1) {
+    await clock.pass(50, 50);
+    await fs.promises.stat(folder);
+  }
+}
+
+const channelsOf = ({ network }: Story) =>
+  network.posts.map(({ headers }) => headers["x-splunk-request-channel"]?.slice(-1));
+const waiting = ({ output }: Story) => output.condition().spooledBytes;
+const eventsIn = (body: string | Uint8Array | undefined) =>
+  Buffer.from(body ?? "")
+    .toString("utf8")
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => (JSON.parse(line) as { event: string }).event);
+
+describe("with acknowledgement", () => {
+  test("an event waits on disk until the indexer says that it has indexed it", async () => {
+    const it = story({ network: (n) => n.indexer(A, { indexAfterMs: 5_000 }) });
+    await it.output.write(versions("a", "b"));
+    await it.clock.pass(2_000);
+    expect(it.network.posts).toHaveLength(1);
+    expect(waiting(it)).toBeGreaterThan(0);
+
+    await it.clock.pass(10_000);
+
+    expect(it.network.indexed).toEqual(["a", "b"]);
+    expect(waiting(it)).toBe(0);
+    expect(it.network.posts).toHaveLength(1);
+    expect(it.log.texts.join("\n")).not.toContain(HEC_TOKEN);
+  });
+
+  test("acknowledgements are asked for after 1 s, then less often up to 10 s, all of a channel in one request", async () => {
+    const it = story({ network: (n) => n.indexer(A, { ack: "never" }) });
+    await it.output.write(versions("a"));
+    await it.clock.pass(500);
+    await it.output.write(versions("b"));
+    await it.clock.pass(30_000, 250);
+    const asks = it.network.asked.filter(({ url }) => url.endsWith("/ack"));
+    expect(asks.length).toBeGreaterThan(4);
+    expect(asks.length).toBeLessThan(9);
+    expect(asks.at(-1)?.body?.toString()).toBe('{"acks":[0,1]}');
+  });
+
+  test("after a crash everything unconfirmed is sent again with equal bytes, also what Microsoft has replaced", async () => {
+    const first = story({ network: (n) => n.indexer(A, { indexAfterMs: 60_000 }) });
+    await first.output.write(versions("a@1"));
+    await first.clock.pass(1_000);
+    await first.output.write(versions("a@2"));
+    await crash(first);
+    first.network.indexed.length = 0;
+    first.network.down.clear();
+    first.network.indexer(A);
+
+    const again = story({ from: first });
+    expect([again.output.wants(keyOf("a@1")), again.output.wants(keyOf("a@3"))]).toEqual([false, true]);
+    await again.clock.pass(5_000);
+
+    expect(again.network.indexed).toEqual(["a@1", "a@2"]);
+    expect(waiting(again)).toBe(0);
+  });
+
+  test("an orderly stop waits for acknowledgements, and nothing is sent again at the next start", async () => {
+    const first = story({ network: (n) => n.indexer(A, { indexAfterMs: 2_000 }) });
+    await first.output.write(versions("a"));
+    const closing = first.output.close(10_000);
+    await first.clock.pass(10_000, 250);
+    await closing;
+    open.splice(0);
+
+    const again = story({ from: first });
+    await again.clock.pass(5_000);
+
+    expect(again.network.posts).toHaveLength(1);
+    expect(again.network.indexed).toEqual(["a"]);
+  });
+
+  test("answers that lie, are cut or name other ids confirm nothing", async () => {
+    const it = story({ network: (n) => n.indexer(A, { ack: "wrong", indexAfterMs: 0 }) });
+    await it.output.write(versions("a"));
+    await it.clock.pass(4_000, 250);
+    expect(it.network.asked.filter(({ url }) => url.endsWith("/ack")).length).toBeGreaterThanOrEqual(2);
+    expect(waiting(it)).toBeGreaterThan(0);
+
+    await it.clock.pass(15_000);
+
+    expect(waiting(it)).toBe(0);
+    expect(it.network.posts).toHaveLength(1);
+  });
+
+  test("without an acknowledgement for 300 s a new channel gets the same events, and nothing is confirmed", async () => {
+    const it = story({ network: (n) => n.indexer(A, { ack: "never" }) });
+    await it.output.write(versions("a"));
+    await it.clock.pass(290_000, 5_000);
+    expect(it.network.posts).toHaveLength(1);
+
+    await it.clock.pass(30_000, 5_000);
+
+    expect(channelsOf(it)).toEqual(["1", "2"]);
+    expect(waiting(it)).toBeGreaterThan(0);
+    expect(it.log.texts.join("\n")).toContain("no acknowledgement for 300 s");
+  });
+
+  test("an indexer that restarts and begins its ids at 0 gets what it may have lost again", async () => {
+    const it = story({ network: (n) => n.indexer(A, { indexAfterMs: 60_000 }) });
+    await it.output.write(versions("a"));
+    await it.clock.pass(300);
+    await it.output.write(versions("b"));
+    await it.clock.pass(300);
+    it.network.indexer(A);
+    await it.output.write(versions("c"));
+    await it.clock.pass(10_000);
+
+    expect([...it.network.indexed].sort()).toEqual(expect.arrayContaining(["a", "b", "c"]));
+    expect(waiting(it)).toBe(0);
+    expect(new Set(channelsOf(it))).toEqual(new Set(["1", "2"]));
+  });
+
+  test("an id that is already open never confirms two batches", async () => {
+    const it = story({ network: (n) => n.indexer(A, { ack: "never" }) });
+    it.network.onReply = (reply, { url }) =>
+      url.endsWith("/event") ? { ...reply, body: '{"text":"Success","code":0,"ackId":7}' } : reply;
+    await it.output.write(versions("a"));
+    await it.clock.pass(100);
+    await it.output.write(versions("b"));
+    await it.clock.pass(10_000);
+    expect(new Set(channelsOf(it)).size).toBeGreaterThan(1);
+    // Nor do the same events come again without a pause.
+    expect(it.network.posts.length).toBeLessThan(20);
+    expect(waiting(it)).toBeGreaterThan(0);
+  });
+
+  test("a changed cookie means another indexer: a new channel gets the open events", async () => {
+    const it = story({ network: (n) => n.indexer(A, { ack: "never" }) });
+    let cookie = "node=1";
+    it.network.onReply = (reply) => ({ ...reply, headers: { "set-cookie": `${cookie}; Path=/; Secure` } });
+    await it.output.write(versions("a"));
+    await it.clock.pass(100);
+    await it.output.write(versions("b"));
+    await it.clock.pass(100);
+    expect(it.network.posts[1]?.headers["cookie"]).toBe("node=1");
+    expect(channelsOf(it)).toEqual(["1", "1"]);
+    cookie = "node=2";
+    await it.output.write(versions("c"));
+    await it.clock.pass(100);
+    expect(channelsOf(it)).toEqual(["1", "1", "1", "2", "2", "2"]);
+    expect(it.network.posts.slice(3).flatMap(({ body }) => eventsIn(body))).toEqual(["a", "b", "c"]);
+  });
+
+  test("a balancer that sets another cookie each time does not make the same events come for ever", async () => {
+    const it = story({ network: (n) => n.indexer(A, { ack: "never" }) });
+    let n = 0;
+    it.network.onReply = (reply) => ({ ...reply, headers: { "set-cookie": `session=${(n += 1)}` } });
+    for (let i = 0; i < 20; i += 1) {
+      await it.output.write(versions(`a${i}`));
+      await it.clock.pass(100);
+    }
+    expect(it.network.posts.length).toBeLessThan(30);
+  });
+});
+
+describe("without acknowledgement", () => {
+  test("auto goes on with the weaker promise, and says so in the log and as an event", async () => {
+    const it = story({ network: (n) => n.indexer(A, { ack: "off" }) });
+    await it.output.write(versions("a"));
+    await it.clock.pass(1_000);
+    expect(it.network.indexed).toEqual([]);
+    await it.output.write(versions("b"));
+    await it.clock.pass(1_000);
+
+    expect(waiting(it)).toBe(0);
+    expect(it.log.texts.join("\n")).toContain("HEC does not acknowledge events");
+    expect(it.notices.map(({ about }) => about)).toEqual(["output-unacknowledged"]);
+  });
+
+  test("off says so at the start, and asks for no acknowledgement", async () => {
+    const it = story({ ack: "off", network: (n) => n.indexer(A, { ack: "off" }) });
+    await it.output.write(versions("a"));
+    await it.clock.pass(5_000);
+    expect(it.log.texts.join("\n")).toContain(".ack is off");
+    expect(it.network.asked.every(({ url }) => url.endsWith("/event"))).toBe(true);
+    expect(waiting(it)).toBe(0);
+  });
+
+  test("on confirms nothing and names what to do", async () => {
+    const it = story({ ack: "on", network: (n) => n.indexer(A, { ack: "off" }) });
+    await it.output.write(versions("a"));
+    await it.clock.pass(10_000);
+    expect(waiting(it)).toBeGreaterThan(0);
+    expect(it.output.condition()).toMatchObject({ state: "down", failure: { code: "output-broken" } });
+    expect(it.output.condition().failure?.nextStep).toContain("indexer acknowledgement");
+  });
+
+  test("after a crash what was taken in the last hour is sent again, after an orderly stop nothing", async () => {
+    const first = story({ ack: "off", network: (n) => n.indexer(A, { ack: "off" }) });
+    await first.output.write(versions("a"));
+    await first.clock.pass(1_000);
+    await crash(first);
+    first.network.down.clear();
+    const second = story({ ack: "off", from: first });
+    await second.clock.pass(1_000);
+    expect(second.network.posts.map(({ body }) => eventsIn(body))).toEqual([["a"], ["a"]]);
+    await second.output.close(0);
+    open.splice(0);
+
+    const third = story({ ack: "off", from: first });
+    await third.clock.pass(1_000);
+    expect(third.network.posts).toHaveLength(2);
+  });
+});
+
+describe("an event that Splunk refuses for good", () => {
+  const parked = (folder: string) => fs.readdirSync(join(folder, "rejected", "hec-1"));
+
+  test("is parked alone when Splunk says which one it is, and the rest is delivered", async () => {
+    const it = story({ network: (n) => n.indexer(A) });
+    await it.output.write(versions("a", "", "c"));
+    await passUntil(it, () => waiting(it) === 0);
+
+    expect(it.network.indexed).toEqual(["a", "c"]);
+    expect(waiting(it)).toBe(0);
+    const [name = "", ...more] = parked(it.folder);
+    expect(more).toEqual([]);
+    expect(name).toMatch(/^20261124T190000\d{3}Z-1\.json$/);
+    const path = join(it.folder, "rejected", "hec-1", name);
+    expect(fs.statSync(path).mode & 0o777).toBe(0o600);
+    expect(JSON.parse(fs.readFileSync(path, "utf8"))).toMatchObject({
+      output: "outputs[0]",
+      where: A,
+      key: keyOf("").slice("contoso|".length),
+      reason: "400, code 13: Event field cannot be blank",
+      event: '{"time":1,"index":"main","event":""}',
+    });
+    expect(it.notices.map(({ about }) => about)).toEqual(["event-rejected"]);
+  });
+
+  test("is found by halving when Splunk does not say which one it is", async () => {
+    const it = story({ network: (n) => n.indexer(A) });
+    it.network.onReply = (reply) => ({ ...reply, body: reply.body.replace(/,"invalid-event-number":\d+/, "") });
+    await it.output.write(versions("a", "b", "", "d", "e"));
+    await passUntil(it, () => waiting(it) === 0);
+    expect([...it.network.indexed].sort()).toEqual(["a", "b", "d", "e"]);
+    expect(parked(it.folder)).toHaveLength(1);
+    expect(waiting(it)).toBe(0);
+  });
+
+  test("because it is too large is parked when it is alone, and the others are delivered", async () => {
+    const it = story({ network: (n) => n.indexer(A, { maxBytes: 200 }) });
+    await it.output.write(versions("a", "x".repeat(300), "c"));
+    await passUntil(it, () => waiting(it) === 0);
+    expect([...it.network.indexed].sort()).toEqual(["a", "c"]);
+    expect(parked(it.folder)).toHaveLength(1);
+    expect(waiting(it)).toBe(0);
+  });
+
+  test("keeps waiting in the spool while its file cannot be written", async () => {
+    let isFull = true;
+    const disk = new Proxy(fs, {
+      get(target, name: keyof typeof fs) {
+        if (name !== "openSync") return target[name];
+        return (path: string, ...rest: [string, number]) => {
+          if (isFull && path.includes("rejected")) throw Object.assign(new Error("full"), { code: "ENOSPC" });
+          return fs.openSync(path, ...rest);
+        };
+      },
+    });
+    const it = story({ disk, network: (n) => n.indexer(A) });
+    await it.output.write(versions(""));
+    await it.clock.pass(5_000);
+    expect(waiting(it)).toBeGreaterThan(0);
+    isFull = false;
+    await passUntil(it, () => waiting(it) === 0);
+    expect(waiting(it)).toBe(0);
+    expect(parked(it.folder)).toHaveLength(1);
+  });
+});
+
+describe("what a person has to change in Splunk", () => {
+  test.each([
+    [{ status: 400, body: '{"text":"Incorrect index","code":7,"invalid-event-number":0}' }, "Create the index"],
+    [{ status: 401, body: '{"text":"Token is required","code":2}' }, "Set .token"],
+    [{ status: 403, body: '{"text":"Token disabled","code":1}' }, "Enable the token"],
+    [{ status: 403, body: '{"text":"Invalid token","code":4}' }, "Check .token"],
+    [{ status: 403, body: "<html>no" }, "Check .token"],
+    [{ status: 404, body: "Not Found" }, "Check .urls"],
+    [{ status: 302, body: "" }, "Check .urls"],
+  ])("stops the delivery on %j, loses nothing, and says: %s", async (reply, nextStep) => {
+    const it = story({
+      network: (n) => void n.indexer(A).scripted.push(reply),
+    });
+    await it.output.write(versions("a"));
+    await it.clock.pass(30_000);
+    expect(it.network.posts).toHaveLength(1);
+    expect(it.output.condition()).toMatchObject({
+      state: "down",
+      failure: { code: "output-broken", actor: "operator" },
+    });
+    expect(it.output.condition().failure?.nextStep).toContain(nextStep);
+
+    await it.clock.pass(60_000);
+
+    expect(it.network.indexed).toEqual(["a"]);
+    expect(it.output.condition().state).toBe("up");
+    expect(it.log.texts.join("\n")).not.toContain(HEC_TOKEN);
+  });
+});
+
+describe("an indexer that is busy, gone or unclear", () => {
+  test("503 waits as long as Retry-After asks, and the other address goes on", async () => {
+    const it = story({
+      urls: [A, B],
+      network: (n) => {
+        n.indexer(A);
+        n.indexer(B);
+      },
+    });
+    it.network.onReply = (reply, { url }) =>
+      url === `${A}/services/collector/event`
+        ? { status: 503, headers: { "retry-after": "120" }, body: '{"text":"Server is busy","code":9}' }
+        : reply;
+    for (let i = 0; i < 30; i += 1) {
+      await it.output.write(versions(`a${i}`));
+      await it.clock.pass(2_000);
+    }
+    const toA = it.network.posts.filter(({ url }) => url.startsWith(A));
+    expect(toA).toHaveLength(1);
+    // The fake counts what A was sent: only its answer was changed.
+    expect(new Set(it.network.indexed).size).toBe(30);
+    expect(it.output.condition().state).toBe("up");
+    await it.clock.pass(70_000);
+    await it.output.write(versions("b"));
+    await it.clock.pass(5_000);
+    expect(waiting(it)).toBe(0);
+  });
+
+  test("a connection that breaks before the answer leads to the same event again, on a new channel", async () => {
+    const it = story({ network: (n) => n.indexer(A) });
+    it.network.breaksAfterTaking = 1;
+    await it.output.write(versions("a"));
+    await it.clock.pass(10_000);
+    expect(it.network.indexed).toEqual(["a", "a"]);
+    expect(channelsOf(it)).toEqual(["1", "2"]);
+    expect(waiting(it)).toBe(0);
+  });
+
+  test("an answer that cannot be read is no confirmation", async () => {
+    const it = story({ network: (n) => void n.indexer(A).scripted.push({ status: 200, body: "<html>" }) });
+    await it.output.write(versions("a"));
+    await it.clock.pass(500);
+    expect(waiting(it)).toBeGreaterThan(0);
+    await it.clock.pass(10_000);
+    expect(it.network.indexed).toEqual(["a"]);
+  });
+
+  test("while nothing answers events wait on disk, and are delivered in order when it is back", async () => {
+    const it = story({ network: (n) => n.indexer(A) });
+    it.network.down.add(A);
+    for (const name of ["a", "b", "c"]) await it.output.write(versions(name));
+    await it.clock.pass(120_000);
+    expect(it.output.condition()).toMatchObject({ state: "down", failure: { code: "output-unreachable" } });
+
+    it.network.down.clear();
+    await it.clock.pass(90_000);
+
+    expect(it.network.indexed).toEqual(["a", "b", "c"]);
+    expect(it.log.texts.join("\n")).toContain("the receiver is back");
+  });
+
+  test("a full spool refuses events until some are confirmed", async () => {
+    const it = story({ spoolBytes: 4_096, network: (n) => n.indexer(A) });
+    it.network.down.add(A);
+    await it.output.write(versions("a".repeat(3_000)));
+    await expect(it.output.write(versions("b".repeat(3_000)))).rejects.toMatchObject({ code: "output-full" });
+    expect(it.output.condition().state).toBe("refusing");
+    expect(it.output.wants(keyOf("b".repeat(3_000)))).toBe(true);
+
+    it.network.down.clear();
+    await it.clock.pass(90_000);
+    await it.output.write(versions("b".repeat(3_000)));
+    await it.clock.pass(5_000);
+
+    expect(it.network.indexed).toEqual(["a".repeat(3_000), "b".repeat(3_000)]);
+    expect(it.output.condition().state).toBe("up");
+  });
+
+  test("with two addresses one that is gone costs nothing but itself", async () => {
+    const it = story({ urls: [A, B], network: (n) => void n.indexer(B) });
+    for (let i = 0; i < 5; i += 1) await it.output.write(versions(`a${i}`));
+    await it.clock.pass(10_000);
+    expect(it.network.indexed).toHaveLength(5);
+    expect(it.output.condition().state).toBe("up");
+  });
+});
+
+describe("on the wire", () => {
+  test("a newer version of an object waits until HEC has taken the older one, and others do not wait", async () => {
+    const it = story({ network: (n) => n.indexer(A) });
+    await it.output.write(versions("first"));
+    await it.clock.pass(3_000);
+    let answer: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    it.network.onReply = (reply, request) => (eventsIn(request.body)[0] === "a@1" ? held.then(() => reply) : reply);
+    await it.output.write(versions("a@1"));
+    await settled();
+    await it.output.write(versions("b@1"));
+    await settled();
+    await it.output.write(versions("a@2"));
+    await settled();
+    expect(it.network.posts.map(({ body }) => eventsIn(body))).toEqual([["first"], ["a@1"], ["b@1"]]);
+    answer();
+    await settled();
+    expect(it.network.posts.map(({ body }) => eventsIn(body)).at(-1)).toEqual(["a@2"]);
+  });
+
+  test("a request holds at most 500 events and 1 MiB", async () => {
+    const it = story({ network: (n) => n.indexer(A) });
+    it.network.down.add(A);
+    for (let i = 0; i < 30; i += 1)
+      await it.output.write(versions(...Array.from({ length: 40 }, (_, k) => `e${i}-${k}`)));
+    await it.output.write(versions(...Array.from({ length: 5 }, (_, k) => `${k}`.repeat(400_000))));
+    it.network.down.clear();
+    await it.clock.pass(120_000);
+    const arrived = it.network.posts.filter(({ url }) => url.startsWith(A)).map(({ body }) => body as Uint8Array);
+    expect(Math.max(...arrived.map((body) => eventsIn(body).length))).toBe(500);
+    expect(Math.max(...arrived.map((body) => body.length))).toBeLessThanOrEqual(1 << 20);
+    expect(new Set(it.network.indexed).size).toBe(1_205);
+    expect(waiting(it)).toBe(0);
+  });
+
+  test("gzip compresses the events, and they are the same", async () => {
+    const it = story({ gzip: true, network: (n) => n.indexer(A) });
+    await it.output.write(versions("a", "b"));
+    await it.clock.pass(3_000);
+    const [post] = it.network.posts;
+    expect(post?.headers["content-encoding"]).toBe("gzip");
+    expect(eventsIn(gunzipSync(post?.body as Uint8Array))).toEqual(["a", "b"]);
+    expect(it.network.indexed).toEqual(["a", "b"]);
+  });
+});

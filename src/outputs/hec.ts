@@ -1,0 +1,561 @@
+import { backoffMs, spread } from "../model/backoff.ts";
+import { asFailure, Failure, isFailure } from "../model/failure.ts";
+import type { Clock, Log, Random } from "../model/ports.ts";
+import type { Disk } from "../stores/disk/disk.ts";
+import { CommitQueue } from "./commit-queue.ts";
+import { type HecReason, type HecVerdict, inWords } from "./hec-answer.ts";
+import { type HecBatch, HecBatches, type TakenBatch } from "./hec-batches.ts";
+import { type HecAnswered, type HecClient, hecStopped, hecWithoutAck } from "./hec-client.ts";
+import type { Batch, Output, OutputCondition, OutputListener, OutputNotice } from "./output.ts";
+import { outputUnwritable, spoolFull } from "./output-failures.ts";
+import { RecentKeys } from "./recent-keys.ts";
+import type { RejectedEvents } from "./rejected.ts";
+import { Spool } from "./spool.ts";
+
+const SOCKETS_PER_LANE = 4;
+const BACKOFF = { firstMs: 1_000, longestMs: 60_000 };
+/** Somebody has to change something in Splunk; nobody tells us when. */
+const STOPPED_FOR_MS = 60_000;
+const FIRST_ASK_MS = 1_000;
+const ASK_GROWTH = 1.5;
+const LONGEST_ASK_MS = 10_000;
+/** While the program stops, an acknowledgement saves a copy at the next start. */
+const STOPPING_ASK_MS = 250;
+/** Without an acknowledgement for this long the channel is given up, and its events are sent again. */
+const UNACKNOWLEDGED_AFTER_MS = 300_000;
+/** A balancer that sets another cookie each time does not say that the indexer changed. */
+const COOKIE_CHANGES_MOST = 3;
+const SEGMENT_BYTES = 8 << 20;
+const SMALL_SEGMENT_BYTES = 1 << 20;
+
+export interface HecParts {
+  readonly name: string;
+  readonly urls: readonly string[];
+  readonly ack: "auto" | "on" | "off";
+  readonly client: HecClient;
+  readonly spoolBytes: number;
+  readonly stateFolder: string;
+  readonly rejected: RejectedEvents;
+  /** Names the folder of rejected events. */
+  readonly stateName: string;
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** A new channel's GUID. */
+  readonly newChannel: () => string;
+  readonly log: Log;
+}
+
+interface OpenBatch extends TakenBatch {
+  readonly atMs: number;
+}
+
+/** One URL with its present channel. */
+interface Lane {
+  readonly url: string;
+  channel: string;
+  /** Changes with the channel: what a request of the old one says counts no longer. */
+  generation: number;
+  cookie: string | undefined;
+  cookieChanges: number;
+  usesAck: boolean;
+  highestAckId: number;
+  /** Taken, and not confirmed yet, by acknowledgement id. */
+  readonly open: Map<number, OpenBatch>;
+  askAfterMs: number;
+  /** Something was taken since the last failure: all sockets may be used. */
+  isProved: boolean;
+  failures: number;
+  notBeforeMs: number;
+  failure: Failure | undefined;
+}
+
+/**
+ * Splunk's HTTP Event Collector. Every event goes to the spool on disk first and stays there until Splunk
+ * has confirmed it, so it is delivered even if Microsoft has replaced it meanwhile.
+ *
+ * There are two promises. With acknowledgement (`ackId`), confirmed means that the indexer has indexed it.
+ * Without (Splunk Cloud), it means that HEC took it into its queue: what was confirmed in the last hour is
+ * kept, 16 MiB of it at most, and sent again after a crash of this program.
+ */
+export class HecOutput implements Output {
+  readonly kind = "durable";
+  readonly name: string;
+  readonly where: string;
+  readonly #p: HecParts;
+  readonly #recent = new RecentKeys();
+  readonly #spool: Spool;
+  readonly #batches: HecBatches;
+  readonly #commits: CommitQueue<Batch>;
+  readonly #lanes: readonly Lane[];
+  readonly #stop = new AbortController();
+  /** Fires when the stop begins: acknowledgements are asked for at once. */
+  readonly #hurry = new AbortController();
+  readonly #running: Promise<unknown>;
+  readonly #listeners: OutputListener[] = [];
+  #sleepers: (() => void)[] = [];
+  #refusing = false;
+
+  /** Begins to send at once. Throws Failure `state-unwritable`, `state-unreadable`. */
+  constructor(parts: HecParts) {
+    this.#p = parts;
+    this.name = parts.name;
+    this.where = parts.urls.join(", ");
+    const opened = Spool.open({
+      folder: `${parts.stateFolder}/spool`,
+      limitBytes: parts.spoolBytes,
+      disk: parts.disk,
+      clock: parts.clock,
+      until: "confirmed",
+      segmentBytes: Math.max(SMALL_SEGMENT_BYTES, Math.min(SEGMENT_BYTES, parts.spoolBytes / 16)),
+    });
+    this.#spool = opened.spool;
+    this.#recent.took(opened.keys);
+    this.#batches = new HecBatches(this.#spool);
+    this.#commits = new CommitQueue(
+      (group) => this.#commit(group),
+      ({ bytes }) => bytes.length,
+    );
+    this.#lanes = parts.urls.map((url) => ({
+      url,
+      channel: parts.newChannel(),
+      generation: 0,
+      cookie: undefined,
+      cookieChanges: 0,
+      usesAck: parts.ack !== "off",
+      highestAckId: -1,
+      open: new Map(),
+      askAfterMs: FIRST_ASK_MS,
+      isProved: false,
+      failures: 0,
+      notBeforeMs: Number.NEGATIVE_INFINITY,
+      failure: undefined,
+    }));
+    if (parts.ack === "off")
+      parts.log.warn(WITHOUT_ACK_BY_SETTING, { output: this.name, to: this.where, next_step: ENABLE_ACK });
+    this.#running = Promise.all(
+      this.#lanes.flatMap((lane) => [
+        this.#askForAcks(lane),
+        ...Array.from({ length: SOCKETS_PER_LANE }, (_, socket) => this.#sendFrom(lane, socket === 0)),
+      ]),
+    );
+  }
+
+  wants(key: string): boolean {
+    return this.#recent.wants(key);
+  }
+
+  /** Resolves when the events are on this machine's disk: from then on they are delivered. */
+  write(batch: Batch): Promise<void> {
+    return this.#commits.write(batch);
+  }
+
+  condition(): OutputCondition {
+    const failure = this.#lanes.find((lane) => lane.failure !== undefined)?.failure;
+    const isDown = this.#lanes.every((lane) => lane.failure !== undefined);
+    return {
+      state: this.#refusing ? "refusing" : isDown ? "down" : "up",
+      ...(failure ? { failure } : {}),
+      spooledBytes: this.#spool.waitingBytes,
+      spoolLimitBytes: this.#p.spoolBytes,
+    };
+  }
+
+  listen(listener: OutputListener): void {
+    this.#listeners.push(listener);
+  }
+
+  async close(withinMs: number): Promise<void> {
+    const { clock } = this.#p;
+    const giveUp = clock.monotonicMs() + withinMs;
+    await this.#commits.idle();
+    this.#hurry.abort();
+    this.#wake();
+    while (this.#spool.waitingBytes > 0 && this.condition().state === "up" && clock.monotonicMs() < giveUp)
+      await clock.pause(50);
+    this.#stop.abort();
+    this.#wake();
+    await this.#running;
+    this.#spool.close();
+  }
+
+  async #commit(group: readonly Batch[]): Promise<void> {
+    let kept: boolean;
+    try {
+      kept = await this.#spool.appendAll(group);
+    } catch (error) {
+      this.#refuse(true);
+      throw outputUnwritable(this.name, this.#p.stateFolder, error);
+    }
+    this.#refuse(!kept);
+    if (!kept) throw spoolFull(this.name, this.where, this.#p.spoolBytes);
+    for (const { keys } of group) this.#recent.took(keys);
+    this.#wake();
+    this.#tell();
+  }
+
+  /** One socket's work: batch after batch, until the stop. */
+  async #sendFrom(lane: Lane, isFirst: boolean): Promise<void> {
+    const { clock } = this.#p;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      const waitMs = lane.notBeforeMs - clock.monotonicMs();
+      // A lane that has not proved itself gets one request at a time: its answer may change the channel.
+      const mayTry = waitMs <= 0 && (isFirst || lane.isProved);
+      const batch = mayTry ? this.#nextBatch() : undefined;
+      if (batch !== undefined) await this.#send(lane, batch);
+      else if (isFirst && waitMs > 0) await clock.pause(waitMs, signal);
+      else await this.#woken();
+    }
+  }
+
+  #nextBatch(): HecBatch | undefined {
+    try {
+      return this.#batches.next();
+    } catch (error) {
+      const { say } = asFailure(error);
+      this.#p.log.error("the spool cannot be read", { output: this.name, say });
+      for (const lane of this.#lanes) this.#pauseLane(lane, STOPPED_FOR_MS);
+      return undefined;
+    }
+  }
+
+  async #send(lane: Lane, batch: HecBatch): Promise<void> {
+    const { generation, highestAckId } = lane;
+    let answered: HecAnswered<HecVerdict>;
+    try {
+      answered = await this.#p.client.send(this.#conversation(lane), batch.bytes, this.#stop.signal);
+    } catch (error) {
+      this.#batches.putBack(batch);
+      if (this.#stop.signal.aborted) return;
+      // It may have arrived: it is sent again, with equal keys.
+      this.#fail(lane, asFailure(error));
+      if (lane.generation === generation) this.#changeChannel(lane, "the connection broke");
+      return;
+    }
+    const isLate = lane.generation !== generation;
+    const changed = this.#noteCookie(lane, answered.cookie, isLate);
+    await this.#act(lane, batch, answered.verdict, { isLate, highestAckId });
+    if (changed && lane.generation === generation) this.#changeChannel(lane, "another indexer answers");
+    this.#wake();
+  }
+
+  /**
+   * @param before whether the channel changed while the request was under way, and the highest id when it
+   *   was sent: several are under way at once.
+   */
+  async #act(
+    lane: Lane,
+    batch: HecBatch,
+    verdict: HecVerdict,
+    before: { readonly isLate: boolean; readonly highestAckId: number },
+  ): Promise<void> {
+    const { name } = this;
+    switch (verdict.is) {
+      case "taken":
+        if (verdict.ackId === undefined && lane.usesAck) return this.#withoutAck(lane, batch, true);
+        this.#recovered(lane);
+        this.#batches.taken(batch);
+        if (!lane.usesAck || verdict.ackId === undefined) return this.#confirm(batch, { isIndexed: false });
+        this.#awaitAck(lane, batch, verdict.ackId, before);
+        return;
+      case "ack-off":
+        return this.#withoutAck(lane, batch, false);
+      case "event-refused":
+      case "too-large": {
+        const index = verdict.is === "too-large" ? undefined : verdict.index;
+        if (index !== undefined && index < batch.count) await this.#park(lane, batch, index, verdict.reason);
+        else if (batch.count > 1) this.#batches.halve(batch);
+        else await this.#park(lane, batch, 0, verdict.reason);
+        return;
+      }
+      case "channel-refused":
+        this.#batches.putBack(batch);
+        if (!lane.usesAck && verdict.reason.code === 10)
+          return this.#stopLane(
+            lane,
+            hecStopped(name, lane.url, verdict.reason, "Set .ack to auto: this token wants a channel."),
+          );
+        if (!before.isLate) this.#changeChannel(lane, inWords(verdict.reason));
+        this.#pauseLane(lane, this.#backoff(lane));
+        return;
+      case "stopped":
+        this.#batches.putBack(batch);
+        return this.#stopLane(lane, hecStopped(name, lane.url, verdict.reason, verdict.nextStep));
+      case "busy":
+        this.#batches.putBack(batch);
+        this.#fail(lane, this.#busy(lane, verdict.reason), verdict.waitMs);
+        return;
+      case "unclear":
+        this.#batches.putBack(batch);
+        this.#fail(lane, this.#busy(lane, verdict.reason));
+        if (!before.isLate) this.#changeChannel(lane, "the answer cannot be read");
+    }
+  }
+
+  #awaitAck(
+    lane: Lane,
+    { slices, count }: HecBatch,
+    ackId: number,
+    before: { readonly isLate: boolean; readonly highestAckId: number },
+  ): void {
+    if (before.isLate) {
+      this.#batches.sendAgain([{ slices, count }]);
+      return;
+    }
+    // An indexer that restarted begins its ids at 0: what was open before may be lost, and an old id would
+    // confirm a new batch.
+    if (ackId <= before.highestAckId || lane.open.has(ackId)) {
+      this.#batches.sendAgain([{ slices, count }]);
+      this.#changeChannel(lane, "the indexer restarted");
+      // One that gives each batch the same id must not get the same events again and again without a pause.
+      this.#pauseLane(lane, this.#backoff(lane));
+      return;
+    }
+    lane.highestAckId = Math.max(lane.highestAckId, ackId);
+    lane.open.set(ackId, { slices, count, atMs: this.#p.clock.monotonicMs() });
+  }
+
+  #confirm(batch: TakenBatch, { isIndexed }: { readonly isIndexed: boolean }): void {
+    this.#batches.confirm(batch, { keepsAWhile: !isIndexed });
+    this.#refuse(false);
+    this.#tell();
+  }
+
+  /** HEC acknowledges nothing here: the weaker promise, which somebody must hear of. */
+  #withoutAck(lane: Lane, batch: HecBatch, isTaken: boolean): void {
+    if (this.#p.ack === "on") {
+      // Whether it was taken does not matter: nobody would ever confirm it.
+      this.#batches.putBack(batch);
+      this.#stopLane(lane, hecWithoutAck(this.name, lane.url));
+      return;
+    }
+    this.#weaken(lane);
+    if (!isTaken) {
+      this.#batches.putBack(batch);
+      return;
+    }
+    this.#recovered(lane);
+    this.#batches.taken(batch);
+    this.#confirm(batch, { isIndexed: false });
+  }
+
+  #weaken(lane: Lane): void {
+    if (!lane.usesAck) return;
+    lane.usesAck = false;
+    this.#changeChannel(lane, "it acknowledges nothing");
+    this.#p.log.warn(WITHOUT_ACK, { output: this.name, to: lane.url, next_step: ENABLE_ACK });
+    this.#notice(
+      "output-unacknowledged",
+      `${this.name}: HEC at ${lane.url} does not acknowledge events. ${WEAKER_PROMISE}`,
+    );
+  }
+
+  async #park(lane: Lane, batch: HecBatch, index: number, reason: HecReason): Promise<void> {
+    const { rejected, stateName, log } = this.#p;
+    let path: string;
+    const { line, key } = this.#batches.eventAt(batch, index);
+    const ofVersion = key.slice(key.indexOf("|") + 1);
+    try {
+      path = await rejected.park(stateName, {
+        output: this.name,
+        where: lane.url,
+        key: ofVersion,
+        reason: inWords(reason),
+        event: line,
+      });
+    } catch (error) {
+      this.#batches.putBack(batch);
+      const failure = isFailure(error) ? error : outputUnwritable(this.name, "the folder of rejected events", error);
+      if (!isFailure(failure)) throw failure;
+      this.#fail(lane, failure);
+      return;
+    }
+    this.#batches.without(batch, index);
+    const say = `${this.name}: Splunk refuses one event for good (${inWords(reason)}): ${ofVersion || "health"}. It is kept in ${path}.`;
+    log.error(say, { output: this.name, key: ofVersion, next_step: RESEND });
+    this.#notice("event-rejected", `${say} ${RESEND}`);
+  }
+
+  async #askForAcks(lane: Lane): Promise<void> {
+    const { clock } = this.#p;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      if (lane.open.size === 0) {
+        lane.askAfterMs = FIRST_ASK_MS;
+        await this.#woken();
+        continue;
+      }
+      if (this.#hurry.signal.aborted) await clock.pause(STOPPING_ASK_MS, signal);
+      else await clock.pause(lane.askAfterMs, this.#hurry.signal);
+      if (signal.aborted || lane.open.size === 0) continue;
+      const progressed = await this.#ask(lane);
+      lane.askAfterMs = progressed ? FIRST_ASK_MS : Math.min(LONGEST_ASK_MS, lane.askAfterMs * ASK_GROWTH);
+      const oldest = Math.min(...Array.from(lane.open.values(), ({ atMs }) => atMs));
+      if (clock.monotonicMs() - oldest >= UNACKNOWLEDGED_AFTER_MS)
+        this.#changeChannel(lane, `no acknowledgement for ${UNACKNOWLEDGED_AFTER_MS / 1000} s`);
+    }
+  }
+
+  /** True when something was confirmed. */
+  async #ask(lane: Lane): Promise<boolean> {
+    const { generation } = lane;
+    try {
+      const verdict = await this.#p.client.askAcks(this.#conversation(lane), [...lane.open.keys()], this.#stop.signal);
+      // Ids of another channel mean other batches.
+      if (lane.generation !== generation) return false;
+      if (verdict.is === "ack-off") {
+        if (this.#p.ack === "on") this.#stopLane(lane, hecWithoutAck(this.name, lane.url));
+        else this.#weaken(lane);
+        return false;
+      }
+      if (verdict.is === "unusable") {
+        this.#p.log.debug("the answer about acknowledgements is of no use", {
+          output: this.name,
+          say: inWords(verdict.reason),
+        });
+        return false;
+      }
+      for (const id of verdict.indexed) {
+        const batch = lane.open.get(id);
+        if (batch === undefined) continue;
+        lane.open.delete(id);
+        lane.cookieChanges = 0;
+        lane.failures = 0;
+        this.#confirm(batch, { isIndexed: true });
+      }
+      return verdict.indexed.size > 0;
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      return false;
+    }
+  }
+
+  /** What was taken and not confirmed is sent again on whichever lane is free. */
+  #changeChannel(lane: Lane, why: string): void {
+    lane.channel = this.#p.newChannel();
+    lane.generation += 1;
+    lane.cookie = undefined;
+    lane.highestAckId = -1;
+    lane.isProved = false;
+    const open = [...lane.open.values()];
+    lane.open.clear();
+    if (open.length === 0) return;
+    this.#batches.sendAgain(open);
+    this.#p.log.warn("events without an acknowledgement are sent again, with the same keys", {
+      output: this.name,
+      to: lane.url,
+      say: why,
+      events: open.reduce((sum, { count }) => sum + count, 0),
+    });
+    this.#wake();
+  }
+
+  /** True when another indexer answers. */
+  #noteCookie(lane: Lane, cookie: string | undefined, isLate: boolean): boolean {
+    if (cookie === undefined || isLate || cookie === lane.cookie) return false;
+    const changed = lane.cookie !== undefined;
+    lane.cookie = cookie;
+    if (changed) lane.cookieChanges += 1;
+    return changed && lane.usesAck && lane.cookieChanges <= COOKIE_CHANGES_MOST;
+  }
+
+  #conversation({ url, channel, cookie, usesAck }: Lane) {
+    return { url, channel: usesAck ? channel : undefined, cookie };
+  }
+
+  #recovered(lane: Lane): void {
+    if (lane.failure !== undefined) {
+      this.#p.log.info("the receiver is back", {
+        output: this.name,
+        to: lane.url,
+        spooled_bytes: this.#spool.waitingBytes,
+      });
+      lane.failure = undefined;
+      this.#tell();
+    }
+    if (!lane.usesAck) lane.failures = 0;
+    if (lane.isProved) return;
+    lane.isProved = true;
+    this.#wake();
+  }
+
+  #fail(lane: Lane, failure: Failure, waitMs?: number): void {
+    const ownMs = this.#backoff(lane);
+    this.#note(lane, failure);
+    this.#pauseLane(lane, waitMs === undefined ? ownMs : Math.max(waitMs, ownMs));
+  }
+
+  #stopLane(lane: Lane, failure: Failure): void {
+    this.#note(lane, failure);
+    this.#pauseLane(lane, spread(STOPPED_FOR_MS, this.#p.random));
+  }
+
+  #backoff(lane: Lane): number {
+    lane.failures += 1;
+    return backoffMs(BACKOFF, lane.failures, this.#p.random);
+  }
+
+  #pauseLane(lane: Lane, forMs: number): void {
+    lane.isProved = false;
+    lane.notBeforeMs = Math.max(lane.notBeforeMs, this.#p.clock.monotonicMs() + forMs);
+    this.#wake();
+  }
+
+  /** Logged once, until there is another failure. */
+  #note(lane: Lane, failure: Failure): void {
+    if (lane.failure?.say !== failure.say)
+      this.#p.log.error(failure.say, {
+        output: this.name,
+        failure: failure.code,
+        next_step: failure.nextStep || undefined,
+      });
+    lane.failure = failure;
+    this.#tell();
+  }
+
+  #busy(lane: Lane, reason: HecReason): Failure {
+    return new Failure("output-unreachable", {
+      actor: "operator",
+      retry: { when: "later" },
+      say: `${this.name}: HEC at ${lane.url} takes nothing now (${inWords(reason)}). Events wait in the spool.`,
+      nextStep: "Check the health of Splunk's indexers if this lasts. Delivery resumes by itself.",
+    });
+  }
+
+  #refuse(refusing: boolean): void {
+    if (this.#refusing === refusing) return;
+    this.#refusing = refusing;
+    this.#tell();
+  }
+
+  #tell(): void {
+    const condition = this.condition();
+    for (const listener of this.#listeners) listener.changed?.(condition);
+  }
+
+  #notice(about: OutputNotice["about"], say: string): void {
+    for (const listener of this.#listeners) listener.noticed?.({ about, say });
+  }
+
+  /** Resolves when something changed that may give this loop work. */
+  #woken(): Promise<void> {
+    if (this.#stop.signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => this.#sleepers.push(resolve));
+  }
+
+  #wake(): void {
+    const sleepers = this.#sleepers;
+    this.#sleepers = [];
+    for (const wake of sleepers) wake();
+  }
+}
+
+const WEAKER_PROMISE =
+  "An event counts as delivered when HEC has taken it into its queue; one that Splunk then loses is not sent again.";
+const WITHOUT_ACK = `HEC does not acknowledge events. ${WEAKER_PROMISE}`;
+const WITHOUT_ACK_BY_SETTING = `.ack is off. ${WEAKER_PROMISE}`;
+const ENABLE_ACK =
+  "Enable indexer acknowledgement for the token and set .ack to on, where Splunk offers it. Splunk Cloud does not.";
+const RESEND =
+  "Run `defender-mssp rejected list`, correct the cause in Splunk, then run `defender-mssp rejected resend`.";

@@ -1,0 +1,75 @@
+import { Failure } from "../../../src/model/failure.ts";
+import type { Http, HttpAnswer, HttpRequest } from "../../../src/model/ports.ts";
+import { FakeIndexer, type HecReply, type IndexerOptions } from "../hec/indexer.ts";
+import type { FakeClock } from "./clock.ts";
+
+export const HEC_TOKEN = "0f0f0f0f-1111-4222-8333-444444444444";
+
+/** A network on which fake indexers answer under their addresses. */
+export class HecNetwork implements Http {
+  readonly asked: HttpRequest[] = [];
+  /** The events of all indexers that count as indexed. */
+  readonly indexed: string[] = [];
+  /** Addresses that refuse connections. */
+  readonly down = new Set<string>();
+  /** The indexer takes what it gets, and the connection breaks before its answer. */
+  breaksAfterTaking = 0;
+  /** Changes a reply on its way. */
+  onReply: (reply: HecReply, request: HttpRequest) => HecReply | Promise<HecReply> = (reply) => reply;
+  readonly #indexers = new Map<string, FakeIndexer>();
+  readonly #clock: FakeClock;
+
+  constructor(clock: FakeClock) {
+    this.#clock = clock;
+  }
+
+  indexer(url: string, options: Partial<IndexerOptions> = {}): FakeIndexer {
+    const indexer = new FakeIndexer({
+      token: HEC_TOKEN,
+      ack: "on",
+      nowMs: () => this.#clock.monotonicMs(),
+      random: () => 0.5,
+      indexed: (events) => this.indexed.push(...events),
+      ...options,
+    });
+    this.#indexers.set(url, indexer);
+    return indexer;
+  }
+
+  /** Batches that were sent, as their requests. */
+  get posts(): readonly HttpRequest[] {
+    return this.asked.filter(({ url }) => url.endsWith("/event"));
+  }
+
+  async send(request: HttpRequest): Promise<HttpAnswer> {
+    this.asked.push(request);
+    const { origin, pathname } = new URL(request.url);
+    const indexer = this.#indexers.get(origin);
+    if (indexer === undefined || this.down.has(origin))
+      throw gone("network-unreachable", "This machine could not connect.");
+    const body = typeof request.body === "string" ? Buffer.from(request.body) : (request.body ?? new Uint8Array());
+    const reply = indexer.handle({ path: pathname, headers: request.headers, body });
+    if (this.breaksAfterTaking > 0 && pathname.endsWith("/event")) {
+      this.breaksAfterTaking -= 1;
+      throw gone("connection-reset", "The connection was closed before the answer was complete.");
+    }
+    const { status, headers = {}, body: text } = await this.onReply(reply, request);
+    return {
+      status,
+      headers: { "content-type": "application/json", ...headers },
+      body: (async function* () {
+        yield Buffer.from(text);
+      })(),
+      text: () => Promise.resolve(text),
+      discard: () => Promise.resolve(),
+    };
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+function gone(code: "network-unreachable" | "connection-reset", say: string): Failure {
+  return new Failure(code, { actor: "operator", retry: { when: "soon" }, say });
+}
