@@ -41,6 +41,17 @@ export async function readWithBackoff<T>(
       if (pauseMs === undefined) throw error;
       await clock.pause(pauseMs, stop);
       if (stop.aborted) throw error;
+      report.retried();
     }
+  }
+}
+
+/** One request whose failure is counted by its status; a request that the stop ended is not. */
+export async function askCounted<T>(report: StreamReport, stop: AbortSignal, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (isFailure(error) && !stop.aborted) report.failed(error);
+    throw error;
   }
 }

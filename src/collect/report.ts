@@ -1,10 +1,11 @@
 import type { CredentialWarning } from "../model/credential-warning.ts";
-import type { Delivery, HealthEvent, HealthState, StreamHealth } from "../model/event.ts";
+import type { Change, Delivery, Found, HealthEvent, HealthState, StreamHealth } from "../model/event.ts";
 import { ALL_STREAMS } from "../model/event.ts";
 import type { Failure } from "../model/failure.ts";
 import type { Clock, Log } from "../model/ports.ts";
 import type { RecordHead } from "../model/record.ts";
 import { SerialQueue } from "../model/serial-queue.ts";
+import { ANSWER_STATUSES, type AnswerStatus, type CustomerStatus, type StreamStatus } from "../model/status.ts";
 import type { Tenant, TenantId } from "../model/tenant.ts";
 import { noAnswerYet, stateAfter } from "./failures.ts";
 
@@ -38,6 +39,15 @@ const zero = (): StreamCounts => ({
   invalid_utf8: 0,
 });
 
+const noAnswers = (): Record<AnswerStatus, number> =>
+  Object.fromEntries(ANSWER_STATUSES.map((status) => [status, 0])) as Record<AnswerStatus, number>;
+
+/** Failures of one request by its answer's status; statuses that Microsoft seldom answers are `other`. */
+function statusOf(failure: Failure): AnswerStatus {
+  if (failure.status === undefined) return "none";
+  return ANSWER_STATUSES.find((status) => status === String(failure.status)) ?? "other";
+}
+
 /** One stream's state, as the health event reports it. */
 export class StreamReport {
   readonly stream: StreamHealth["stream"];
@@ -45,6 +55,15 @@ export class StreamReport {
   counts = zero();
   /** Since the process began. */
   readonly totals = zero();
+  /** Events that went out since the process began. Made once: counting one allocates nothing. */
+  readonly #delivered: Record<Found, Record<Change, number>> = {
+    poll: { new: 0, updated: 0 },
+    sweep: { new: 0, updated: 0 },
+    replay: { new: 0, updated: 0 },
+  };
+  /** Requests since the process began, by what became of them. */
+  readonly #answers = noAnswers();
+  #retries = 0;
   state: HealthState = "catching-up";
   failure: Failure | undefined;
   retryAtMs: number | undefined;
@@ -73,10 +92,21 @@ export class StreamReport {
     this.count("requests");
   }
 
-  /** An answer came, whatever it says. */
-  answered(): void {
+  /** The request was answered with records. */
+  answered(status: "200" | "206" = "200"): void {
+    this.#answers[status] += 1;
     this.#isAnswered = true;
     if (this.failure?.code === "network-timeout") this.be("catching-up");
+  }
+
+  /** The request failed. */
+  failed(failure: Failure): void {
+    this.#answers[statusOf(failure)] += 1;
+  }
+
+  /** A failed request is sent again. */
+  retried(): void {
+    this.#retries += 1;
   }
 
   /** How long the first question waits for its answer; undefined when it does not, or was not asked yet. */
@@ -89,6 +119,7 @@ export class StreamReport {
     { found, change }: Pick<Delivery, "found" | "change">,
     record: Pick<RecordHead, "invalidUtf8Count">,
   ): void {
+    this.#delivered[found][change] += 1;
     if (found === "replay") this.count("replayed");
     else {
       this.count(change);
@@ -111,7 +142,17 @@ export class StreamReport {
     this.walkCompletedAtMs = atMs;
   }
 
-  health(nowMs: number): StreamHealth {
+  /** Since the process began, beside the state of now. */
+  status(nowMs: number): StreamStatus {
+    return {
+      ...this.health(nowMs, this.totals),
+      delivered: this.#delivered,
+      answers: this.#answers,
+      retries: this.#retries,
+    };
+  }
+
+  health(nowMs: number, counts: Readonly<StreamCounts> = this.counts): StreamHealth {
     const failure = this.failure;
     return {
       stream: this.stream,
@@ -121,7 +162,7 @@ export class StreamReport {
           ? null
           : Math.max(0, Math.round((nowMs - this.completedWalkBeganAtMs) / 1000)),
       walk_completed_at: this.walkCompletedAtMs === undefined ? null : new Date(this.walkCompletedAtMs).toISOString(),
-      ...this.counts,
+      ...counts,
       retry_at: this.retryAtMs === undefined ? null : new Date(this.retryAtMs).toISOString(),
       failure: failure?.code ?? null,
       actor: failure?.actor ?? null,
@@ -277,6 +318,17 @@ export class CustomerReport {
     this.#warned.clear();
     for (const { threshold } of warnings) this.#warned.add(threshold);
     for (const { failure } of fresh) void this.incident(stream, failure);
+  }
+
+  /** What `/metrics` and `/status` say of this customer. */
+  status(nowMs: number): CustomerStatus {
+    return {
+      tenant: this.tenant.name,
+      tenantId: this.tenant.id,
+      input: this.#input,
+      credentialDaysLeft: this.#credential?.daysLeft(nowMs) ?? null,
+      streams: this.streams.map((stream) => stream.status(nowMs)),
+    };
   }
 
   /** Resolves when every event handed over so far has been sent. */

@@ -6,6 +6,7 @@ import type { Clock, Log, Random, Sink, SourceStream } from "../model/ports.ts";
 import { PROVISIONAL_FOR_MS } from "../model/provisional.ts";
 import type { StartPoint } from "../model/setting.ts";
 import type { LedgerEntry, StateFolder, StateKey, StreamStore } from "../model/state.ts";
+import type { CustomerStatus } from "../model/status.ts";
 import type { StreamName } from "../model/stream.ts";
 import type { Tenant } from "../model/tenant.ts";
 import { Budgets } from "./budget.ts";
@@ -459,6 +460,12 @@ export class Scheduler {
         ...(s.failure ? { failure: s.failure.code } : {}),
       })),
     );
+  }
+
+  /** Every configured customer as it is now, those that cannot be collected too. */
+  status(): readonly CustomerStatus[] {
+    const nowMs = this.#p.clock.nowMs();
+    return [...this.#members.map(({ report }) => report), ...this.#refused].map((report) => report.status(nowMs));
   }
 
   /**

@@ -9,6 +9,7 @@ import type { FailureCode } from "../model/failure-codes.ts";
 import type { Clock, Http, Log, Random, Sink } from "../model/ports.ts";
 import type { GlobalSettings, Stanza } from "../model/stanza.ts";
 import type { StateFolder } from "../model/state.ts";
+import type { CollectorStatus, OutputStatus } from "../model/status.ts";
 import type { StreamName } from "../model/stream.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import type { CredentialChanges, CredentialWatch } from "./credential-watch.ts";
@@ -39,6 +40,8 @@ export interface Destination {
   readonly sink: Sink;
   /** The listener is called when a connection broke on which events may have been lost. */
   onBroken?(listener: () => void): void;
+  /** Absent: the host's own pipe, which has no queue. */
+  outputs?(): readonly OutputStatus[];
   /** Called once all customers are open, before the first poll. A Failure ends the collector. */
   begin?(): Promise<void>;
   /**
@@ -243,6 +246,20 @@ export class Collector {
   /** What every customer's streams did so far. */
   summary(): ReturnType<Scheduler["summary"]> {
     return this.#scheduler.summary();
+  }
+
+  /** What `/metrics` and `/status` say; nothing is asked for it. */
+  status(): CollectorStatus {
+    const joining = this.#later
+      .filter(({ name }) => this.#joining.has(name) && !this.#refusals.has(name))
+      .map(({ name, tenantName }) => ({
+        tenant: tenantName,
+        tenantId: "",
+        input: name,
+        credentialDaysLeft: null,
+        streams: [],
+      }));
+    return { customers: [...this.#scheduler.status(), ...joining], outputs: this.#destination.outputs?.() ?? [] };
   }
 
   /** Closes the destination, saves state and gives it up, within the limits of the host. */

@@ -24,7 +24,7 @@ import { type Provisional, ProvisionalOwner } from "../delivery/provisional.ts";
 import { quarantined } from "../delivery/quarantine.ts";
 import { SentVersions } from "../delivery/sent-versions.ts";
 import { acquireWithinBudget, type PageLimiter } from "../page-limiter.ts";
-import { readWithBackoff } from "../read-with-backoff.ts";
+import { askCounted, readWithBackoff } from "../read-with-backoff.ts";
 import type { CustomerReport, StreamReport } from "../report.ts";
 import { ReportOnce } from "../report-once.ts";
 import { RoundLoop } from "../round-loop.ts";
@@ -316,7 +316,7 @@ export class Hunter implements Runner {
     try {
       if (stop.aborted) throw stopped();
       report.asked(clock.monotonicMs());
-      const page = await source.hunt(pass, stop);
+      const page = await askCounted(report, stop, () => source.hunt(pass, stop));
       report.answered();
       await slot.answered();
       this.#serverAheadMs = page.serverNowMs - clock.nowMs();

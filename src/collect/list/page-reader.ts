@@ -9,7 +9,7 @@ import type { Budget } from "../budget.ts";
 import type { PagePass, QuestionPass, StreamDelivery } from "../delivery/delivery.ts";
 import { stopped } from "../failures.ts";
 import { acquireWithinBudget, type PageLimiter } from "../page-limiter.ts";
-import { readWithBackoff } from "../read-with-backoff.ts";
+import { askCounted, readWithBackoff } from "../read-with-backoff.ts";
 import type { CustomerReport, StreamReport } from "../report.ts";
 import { ReportOnce } from "../report-once.ts";
 import { PageTally } from "./page-tally.ts";
@@ -173,8 +173,8 @@ export class PageReader {
       if (pass.stop.aborted) throw stopped();
       report.asked(clock.monotonicMs());
       this.#requests += 1;
-      const page = await source.ask(question, pass.stop);
-      report.answered();
+      const page = await askCounted(report, pass.stop, () => source.ask(question, pass.stop));
+      report.answered(page.partial === undefined ? "200" : "206");
       await slot.answered();
       this.#serverNowMs = page.serverNowMs;
       for await (const batch of page.batches) {

@@ -1,0 +1,89 @@
+import type { Change, Found, StreamHealth } from "./event.ts";
+
+/** What a request of the engine was answered with. `none`: no answer, or no access token to ask with. */
+export const ANSWER_STATUSES = [
+  "200",
+  "206",
+  "400",
+  "401",
+  "403",
+  "404",
+  "429",
+  "500",
+  "502",
+  "503",
+  "504",
+  "other",
+  "none",
+] as const;
+export type AnswerStatus = (typeof ANSWER_STATUSES)[number];
+
+/** One stream since the process began. */
+export interface StreamStatus extends StreamHealth {
+  readonly delivered: Readonly<Record<Found, Readonly<Record<Change, number>>>>;
+  readonly answers: Readonly<Record<AnswerStatus, number>>;
+  readonly retries: number;
+}
+
+/** One customer as its report has it now. */
+export interface CustomerStatus {
+  readonly tenant: string;
+  /** Empty where it is not known. */
+  readonly tenantId: string;
+  /** The stanza's name: two inputs may collect one tenant under one name. */
+  readonly input: string;
+  readonly credentialDaysLeft: number | null;
+  readonly streams: readonly StreamStatus[];
+}
+
+/** `up`: takes events. `down`: not reached, events wait on disk. `refusing`: takes nothing, collection waits. */
+export const OUTPUT_STATES = ["up", "down", "refusing"] as const;
+
+/** One output as it is now. */
+export interface OutputStatus {
+  /** `outputs[0]`. */
+  readonly name: string;
+  readonly type: string;
+  readonly state: (typeof OUTPUT_STATES)[number];
+  /** Bytes that wait on disk. */
+  readonly spoolBytes: number;
+  /** Age of what waits longest; null when nothing waits. */
+  readonly oldestS: number | null;
+  /** Events that were sent and are not acknowledged; null where the receiver acknowledges nothing. */
+  readonly unconfirmed: number | null;
+  /** Events that the receiver refused for good. */
+  readonly rejected: number;
+}
+
+/** What one collector knows of itself. */
+export interface CollectorStatus {
+  readonly customers: readonly CustomerStatus[];
+  readonly outputs: readonly OutputStatus[];
+}
+
+/** The answer of `/status` and of `status --json`; member names are those of the JSON. */
+export interface StatusDocument {
+  readonly version: string;
+  readonly collectors: readonly {
+    readonly name: string;
+    readonly version: string;
+    readonly alive: boolean;
+    readonly customers: number;
+  }[];
+  readonly customers: readonly {
+    readonly tenant: string;
+    readonly tenant_id: string;
+    readonly collector: string;
+    /** As in health events, with the counts since the process began. */
+    readonly streams: readonly StreamHealth[];
+  }[];
+  readonly outputs: readonly {
+    readonly name: string;
+    readonly type: string;
+    readonly state: string;
+    readonly spool_bytes: number;
+    readonly oldest_s: number | null;
+    readonly unconfirmed: number | null;
+    readonly rejected: number;
+  }[];
+}
