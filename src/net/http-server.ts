@@ -4,12 +4,12 @@ import * as http from "node:http";
 import * as https from "node:https";
 import * as net from "node:net";
 import { createSecureContext } from "node:tls";
-import type { ServeSettings } from "../../../config/arcsight-settings.ts";
-import { isLoopback } from "../../../config/arcsight-settings.ts";
-import { Failure } from "../../../model/failure.ts";
-import type { Log } from "../../../model/ports.ts";
-import { errnoOf } from "../../../stores/disk/disk.ts";
-import type { ServedAnswer, ServedRequest } from "./answers.ts";
+import { errnoOf } from "../model/errno.ts";
+import { Failure } from "../model/failure.ts";
+import type { Log } from "../model/ports.ts";
+import type { Sealed } from "../model/sealed.ts";
+import type { ListenAddress } from "../model/setting.ts";
+import { isLoopback } from "./no-proxy.ts";
 
 const BODY_MAX_BYTES = 64 * 1024;
 const HEADERS_MAX_BYTES = 16 * 1024;
@@ -21,6 +21,57 @@ const HANDSHAKE_WITHIN_MS = 10_000;
 /** Limit for an idle connection, for example of a client that does not read its answer. */
 const SILENT_MAX_MS = 60_000;
 
+export interface ServedRequest {
+  readonly method: string;
+  /** Path and query as received. */
+  readonly target: string;
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  /** Empty for GET; undefined if it was too long. */
+  readonly body: string | undefined;
+}
+
+export interface ServedAnswer {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** JSON text unless a header says otherwise, in pieces. */
+  readonly body: Iterable<string> | AsyncIterable<string>;
+}
+
+/** One server of this program: what it listens on, and how its settings are called. */
+export interface ServerSettings extends ListenAddress {
+  /** PEM file with private key and certificate. */
+  readonly certificate?: string;
+  /** What a client must know; without it only this machine may be listened on. */
+  readonly secret?: Sealed;
+  readonly called: {
+    /** For sentences: `serve`. */
+    readonly server: string;
+    readonly listen: string;
+    readonly certificate: string;
+    readonly secret: string;
+  };
+  /** Connections at once; 256 if undefined. */
+  readonly connectionsMax?: number;
+  /** An answer that its client has not read by then is broken off; if undefined, only silence ends it. */
+  readonly answerWithinMs?: number;
+}
+
+/**
+ * Checks the Host header, so that a web page in a browser of this machine cannot read answers through a name
+ * that resolves to this server (DNS rebinding).
+ *
+ * @param isServerName true for a name by which this server may be called besides those of loopback.
+ */
+export function isHostAllowed(host: string | undefined, isServerName: (host: string) => boolean): boolean {
+  if (host === undefined) return false;
+  const name = host
+    .replace(/:\d{1,5}$/, "")
+    .replace(/^\[|\]$/g, "")
+    .toLowerCase();
+  return isLoopback(name) || isServerName(name);
+}
+
 export interface RunningServer {
   /** The address with the real port. */
   readonly address: string;
@@ -31,9 +82,9 @@ export interface RunningServer {
  * True for the names by which other machines may call this server: the address it listens on, and the names
  * in its certificate. Throws as `startServer`.
  */
-export function namesOf(settings: ServeSettings): (name: string) => boolean {
+export function namesOf(settings: ServerSettings): (name: string) => boolean {
   refuseUnprotected(settings);
-  const own = settings.certificate === undefined ? undefined : certificateIn(settings.certificate);
+  const own = settings.certificate === undefined ? undefined : certificateIn(settings.certificate, settings.called);
   return (name) =>
     name === settings.host.toLowerCase() ||
     (own !== undefined &&
@@ -41,19 +92,23 @@ export function namesOf(settings: ServeSettings): (name: string) => boolean {
 }
 
 /**
- * The one place where `arcsight serve` owns a socket. A slow or silent client uses one of CONNECTIONS_MAX
+ * The one place where this program waits for requests. A slow or silent client uses one of the
  * connections for at most REQUEST_WITHIN_MS; a long body is not kept.
  *
  * Listens and hands requests on. Throws Failure `output-broken` when it cannot listen or the certificate
  * cannot be used.
  */
 export async function startServer(
-  settings: ServeSettings,
+  settings: ServerSettings,
   answer: (request: ServedRequest) => Promise<ServedAnswer>,
   log: Log,
 ): Promise<RunningServer> {
   refuseUnprotected(settings);
   const listener = (request: http.IncomingMessage, response: http.ServerResponse) => {
+    if (settings.answerWithinMs !== undefined) {
+      const late = setTimeout(() => response.destroy(), settings.answerWithinMs);
+      response.once("close", () => clearTimeout(late));
+    }
     void handle(request, response, answer, log).catch(() => response.destroy());
   };
   const limits = {
@@ -68,21 +123,21 @@ export async function startServer(
       : https.createServer(
           {
             ...limits,
-            cert: pemIn(settings.certificate),
-            key: pemIn(settings.certificate),
+            cert: pemIn(settings.certificate, settings.called),
+            key: pemIn(settings.certificate, settings.called),
             minVersion: "TLSv1.2",
             handshakeTimeout: HANDSHAKE_WITHIN_MS,
           },
           listener,
         );
-  server.maxConnections = CONNECTIONS_MAX;
+  server.maxConnections = settings.connectionsMax ?? CONNECTIONS_MAX;
   server.timeout = SILENT_MAX_MS;
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) => reject(cannotListen(settings, error)));
     server.listen(settings.port, settings.host, resolve);
   });
   server.on("error", (error) =>
-    log.error("the server of arcsight serve failed", { error: errnoOf(error) ?? "unknown" }),
+    log.error("the server failed", { server: settings.called.server, error: errnoOf(error) ?? "unknown" }),
   );
   const { port } = server.address() as net.AddressInfo;
   return {
@@ -214,50 +269,51 @@ function bodyOf(request: http.IncomingMessage): Promise<string | undefined> {
   });
 }
 
-function certificateIn(file: string): X509Certificate {
-  const pem = pemIn(file);
+type Called = ServerSettings["called"];
+
+function certificateIn(file: string, called: Called): X509Certificate {
+  const pem = pemIn(file, called);
   try {
     createSecureContext({ cert: pem, key: pem });
     return new X509Certificate(pem);
   } catch (error) {
-    throw uselessPem(file, "contains no certificate with its private key", error);
+    throw uselessPem(file, called, "contains no certificate with its private key", error);
   }
 }
 
-function pemIn(file: string): Buffer {
+function pemIn(file: string, called: Called): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {
-    throw uselessPem(file, `cannot be read (${errnoOf(error) ?? "unknown reason"})`, error);
+    throw uselessPem(file, called, `cannot be read (${errnoOf(error) ?? "unknown reason"})`, error);
   }
 }
 
-function uselessPem(file: string, what: string, cause: unknown): Failure {
+function uselessPem(file: string, called: Called, what: string, cause: unknown): Failure {
   return new Failure("output-broken", {
     actor: "operator",
     retry: { when: "never" },
-    say: `The file ${file} of serve.certificate ${what}.`,
-    nextStep:
-      "Set `serve.certificate` to a PEM file with private key and certificate that the service's account can read.",
+    say: `The file ${file} of ${called.certificate} ${what}.`,
+    nextStep: `Set \`${called.certificate}\` to a PEM file with private key and certificate that the service's account can read.`,
     cause,
   });
 }
 
 /**
- * The settings refuse it too. But everyone who can reach this port reads every customer's alerts, so it is
+ * The settings refuse it too. But everyone who can reach this port reads about every customer, so it is
  * also checked where the socket is opened.
  */
-function refuseUnprotected({ host, certificate, clientSecret }: ServeSettings): void {
-  if (isLoopback(host) || (certificate !== undefined && clientSecret !== undefined)) return;
+function refuseUnprotected({ host, certificate, secret, called }: ServerSettings): void {
+  if (isLoopback(host) || (certificate !== undefined && secret !== undefined)) return;
   throw new Failure("settings", {
     actor: "operator",
     retry: { when: "never" },
-    say: `serve does not listen on ${host}, which other machines can reach, without serve.certificate and serve.client_secret.`,
-    nextStep: "Set both, or set `serve.listen` to an address on 127.0.0.1.",
+    say: `${called.server} does not listen on ${host}, which other machines can reach, without ${called.certificate} and ${called.secret}.`,
+    nextStep: `Set both, or set \`${called.listen}\` to an address on 127.0.0.1.`,
   });
 }
 
-function cannotListen({ host, port }: ServeSettings, error: unknown): Failure {
+function cannotListen({ host, port, called }: ServerSettings, error: unknown): Failure {
   const errno = errnoOf(error);
   const why =
     errno === "EADDRINUSE"
@@ -270,8 +326,8 @@ function cannotListen({ host, port }: ServeSettings, error: unknown): Failure {
   return new Failure("output-broken", {
     actor: "operator",
     retry: { when: "never" },
-    say: `serve cannot listen on ${host}:${port}: ${why}.`,
-    nextStep: "Set another address in `serve.listen`.",
+    say: `${called.server} cannot listen on ${host}:${port}: ${why}.`,
+    nextStep: `Set another address in \`${called.listen}\`.`,
     cause: error,
   });
 }

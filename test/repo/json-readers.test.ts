@@ -21,8 +21,8 @@ const READERS: Readonly<Record<string, string>> = {
   "src/stores/disk/orderly-stop.ts": "a file of the state folder, which this program writes",
   "src/stores/disk/secrets.ts": "a file of the state folder, which this program writes",
   "src/hosts/arcsight/serve/answers.ts": "a row that this program wrote",
-  "src/hosts/arcsight/serve/server.ts": "an error that this program wrote",
   "src/hosts/arcsight/serve/tokens.ts": "a file of the state folder, which this program writes",
+  "src/net/http-server.ts": "an error that this program wrote",
 };
 
 test("JSON from outside is read in one place, so that a byte order mark before it never stops a customer", () => {

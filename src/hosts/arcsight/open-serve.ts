@@ -3,11 +3,10 @@ import { join } from "node:path";
 import type { ServeSettings } from "../../config/arcsight-settings.ts";
 import type { Clock, Log } from "../../model/ports.ts";
 import type { Stanza } from "../../model/stanza.ts";
+import { namesOf, type RunningServer, type ServerSettings, startServer } from "../../net/http-server.ts";
 import { type Disk, errnoOf, readIfThere } from "../../stores/disk/disk.ts";
 import { answerTo, ROWS_MAX } from "./serve/answers.ts";
 import { ServeBuffer } from "./serve/buffer.ts";
-import type { RunningServer } from "./serve/server.ts";
-import { namesOf, startServer } from "./serve/server.ts";
 import { LocalTokens, type TokenFile } from "./serve/tokens.ts";
 
 export interface ServeWorld {
@@ -38,6 +37,14 @@ export function openServe(
   stateDir: string,
   { disk, clock, log, randomBytes = systemRandomBytes, platform = process.platform, rowsMax = ROWS_MAX }: ServeWorld,
 ): Serving {
+  const { host, port, certificate, clientSecret } = settings;
+  const server: ServerSettings = {
+    host,
+    port,
+    called: CALLED,
+    ...(certificate === undefined ? {} : { certificate }),
+    ...(clientSecret === undefined ? {} : { secret: clientSecret }),
+  };
   const customers = stanzas.map(({ name, tenantId }) => ({ stanza: name, tenantId }));
   const sink = new ServeBuffer({
     folder: join(stateDir, "serve"),
@@ -60,17 +67,24 @@ export function openServe(
         customers,
         source: sink,
         tokens,
-        isServerName: namesOf(settings),
+        isServerName: namesOf(server),
         keepDays: settings.keepDays,
         rowsMax,
         reportedLookbacks: new Set<string>(),
         clock,
         log,
       };
-      return startServer(settings, (request) => answerTo(request, parts), log);
+      return startServer(server, (request) => answerTo(request, parts), log);
     },
   };
 }
+
+const CALLED: ServerSettings["called"] = {
+  server: "serve",
+  listen: "serve.listen",
+  certificate: "serve.certificate",
+  secret: "serve.client_secret",
+};
 
 /** A token that cannot be saved is still valid until the next start. */
 function tokenFile(path: string, disk: Disk, log: Log): TokenFile {

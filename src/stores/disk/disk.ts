@@ -1,7 +1,10 @@
 import * as fs from "node:fs";
 import { resolve as absolute, dirname } from "node:path";
+import { errnoOf } from "../../model/errno.ts";
 import { Failure } from "../../model/failure.ts";
 import type { Clock } from "../../model/ports.ts";
+
+export { errnoOf } from "../../model/errno.ts";
 
 /** The file system as the stores use it; tests pass one that fails at chosen calls. */
 export type Disk = Pick<
@@ -76,11 +79,6 @@ const REASONS: Readonly<Record<string, Reason>> = {
   EMFILE: { say: "this process has too many files open", nextStep: OPEN_FILES },
   ENFILE: { say: "this machine has too many files open", nextStep: OPEN_FILES },
 };
-
-export function errnoOf(error: unknown): string | undefined {
-  const code = (error as { code?: unknown } | null)?.code;
-  return typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
-}
 
 /**
  * Turns an errno error into the Failure an operator can act on; any other error is a defect and is returned

@@ -1,8 +1,8 @@
-import { isLoopback } from "../../../config/arcsight-settings.ts";
 import type { Ticks } from "../../../model/instant.ts";
 import { formatInstant, ticksFromMs } from "../../../model/instant.ts";
 import type { Clock, Log } from "../../../model/ports.ts";
 import { tenantIdFrom } from "../../../model/tenant.ts";
+import { isHostAllowed, type ServedAnswer, type ServedRequest } from "../../../net/http-server.ts";
 import type { PollQuery } from "./query.ts";
 import { readPollQuery } from "./query.ts";
 import type { RowKind } from "./rows.ts";
@@ -19,23 +19,6 @@ const NAME_MAX = 256;
 /** Leading digits of a row's arrival that identify its second. */
 const SECOND_DIGITS = 12;
 const DAY_MS = 86_400_000;
-
-export interface ServedRequest {
-  readonly method: string;
-  /** Path and query as received. */
-  readonly target: string;
-  /** Lower-case names. */
-  readonly headers: Readonly<Record<string, string | undefined>>;
-  /** Empty for GET; undefined if it was too long. */
-  readonly body: string | undefined;
-}
-
-export interface ServedAnswer {
-  readonly status: number;
-  readonly headers?: Readonly<Record<string, string>>;
-  /** JSON text, in pieces. */
-  readonly body: Iterable<string> | AsyncIterable<string>;
-}
 
 /** The customers' rows; implemented by ServeBuffer. */
 export interface RowSource {
@@ -343,17 +326,4 @@ function refuse(
   headers: Readonly<Record<string, string>> = {},
 ): ServedAnswer {
   return { status, headers, body: [JSON.stringify({ error: { code, message } })] };
-}
-
-/**
- * Checks the Host header, so that a web page in a browser of this machine cannot read alerts through a name
- * that resolves to this server (DNS rebinding).
- */
-function isHostAllowed(host: string | undefined, isServerName: (host: string) => boolean): boolean {
-  if (host === undefined) return false;
-  const name = host
-    .replace(/:\d{1,5}$/, "")
-    .replace(/^\[|\]$/g, "")
-    .toLowerCase();
-  return isLoopback(name) || isServerName(name);
 }

@@ -15,9 +15,9 @@ import type { Delivery } from "../../../model/event.ts";
 import { parseInstant } from "../../../model/instant.ts";
 import { sealed } from "../../../model/sealed.ts";
 import type { Stanza } from "../../../model/stanza.ts";
+import type { RunningServer } from "../../../net/http-server.ts";
 import type { Serving } from "../open-serve.ts";
 import { openServe } from "../open-serve.ts";
-import type { RunningServer } from "./server.ts";
 
 const [ALERT] = deliveriesOf(SAMPLES[0]!);
 const [INCIDENT] = deliveriesOf(SAMPLES[1]!);
