@@ -1,3 +1,4 @@
+import { METRICS_SETTINGS } from "../../src/config/metrics-settings.ts";
 import { OUTPUT_SETTINGS, SERVE_SETTINGS } from "../../src/config/output-settings.ts";
 import type { Setting } from "../../src/model/setting.ts";
 import type { StanzaSetting } from "../../src/model/settings-table.ts";
@@ -23,7 +24,10 @@ ${globals.map((row) => entry("", row)).join("\n")}
 ${OUTPUT_SETTINGS.map((row) => entry("outputs[0].", row)).join("\n")}
 # Settings of \`arcsight serve\`
 
-${SERVE_SETTINGS.map((row) => entry("serve.", row)).join("\n")}`;
+${SERVE_SETTINGS.map((row) => entry("serve.", row)).join("\n")}
+# Metrics and health of this program
+
+${METRICS_SETTINGS.map((row) => entry("metrics.", row)).join("\n")}`;
 }
 
 function inProperties(row: StanzaSetting): Setting {

@@ -10,6 +10,8 @@ import type { SettingProblem } from "../model/stanza.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import type { PropertiesFile } from "./java-properties.ts";
 import type { Reading } from "./kinds.ts";
+import type { MetricsSettings } from "./metrics-settings.ts";
+import { readMetrics } from "./metrics-settings.ts";
 import type { TakenLine } from "./old-connector.ts";
 import { isOldKey, readOldConnector } from "./old-connector.ts";
 import type { OutputSettings, ServeSettings } from "./output-settings.ts";
@@ -18,6 +20,7 @@ import type { SecretReader } from "./secret-reference.ts";
 import { readSecret } from "./secret-reference.ts";
 import type { RawStanza } from "./settings.ts";
 
+export type { MetricsSettings } from "./metrics-settings.ts";
 export type { TakenLine } from "./old-connector.ts";
 export type { OutputSettings, ServeSettings } from "./output-settings.ts";
 export { isLoopback } from "./output-settings.ts";
@@ -33,12 +36,14 @@ export interface ArcSightSettings {
    * them in.
    */
   readonly unresolved: readonly RawStanza[];
-  /** Keys outside `tenants[n]`, `outputs[n]` and `serve`. */
+  /** Keys outside `tenants[n]`, `outputs[n]`, `serve` and `metrics`. */
   readonly globals: Readonly<Record<string, string>>;
   /** The valid outputs; an invalid one is in `problems` under its name (`outputs[0]`). */
   readonly outputs: readonly OutputSettings[];
   /** Undefined when something under `serve.` is wrong. */
   readonly serve: ServeSettings | undefined;
+  /** Undefined without `metrics.listen`, or when something under `metrics.` is wrong. */
+  readonly metrics: MetricsSettings | undefined;
   /** How the lines of an old connector file were used; empty in the other form. */
   readonly taken: readonly TakenLine[];
   readonly problems: readonly SettingProblem[];
@@ -108,6 +113,7 @@ export function readArcSightSettings(file: PropertiesFile, options: ArcSightOpti
   const outputs = outputsRead.filter((output) => output !== undefined);
   problems.push(...clashes(outputs));
   const serve = withSecrets("serve", sorted.serve, SECRET_KEYS, options.secrets, problems, warnings);
+  const metrics = withSecrets("metrics", sorted.metrics, ["token"], options.secrets, problems, warnings);
   return {
     form: old ? "old" : "many",
     // A secret that cannot be found stops its customer, like every other wrong setting.
@@ -116,6 +122,7 @@ export function readArcSightSettings(file: PropertiesFile, options: ArcSightOpti
     globals: customers.globals,
     outputs,
     serve: serve.complete ? readServe(serve.values, context) : undefined,
+    metrics: metrics.complete ? readMetrics(metrics.values, context) : undefined,
     taken: customers.taken,
     problems,
     warnings,
@@ -127,6 +134,7 @@ interface SortedEntries {
   readonly tenants: ReadonlyMap<number, Record<string, string>>;
   readonly outputs: ReadonlyMap<number, Record<string, string>>;
   readonly serve: Record<string, string>;
+  readonly metrics: Record<string, string>;
   readonly plain: Record<string, string>;
 }
 
@@ -134,6 +142,7 @@ function sortEntries(file: PropertiesFile, problems: SettingProblem[], warnings:
   const tenants = new Map<number, Record<string, string>>();
   const outputs = new Map<number, Record<string, string>>();
   const serve: Record<string, string> = {};
+  const metrics: Record<string, string> = {};
   const plain: Record<string, string> = {};
   const firstLine = new Map<string, number>();
   for (const { key, value, line } of file.entries) {
@@ -149,6 +158,7 @@ function sortEntries(file: PropertiesFile, problems: SettingProblem[], warnings:
       block[indexed[3] as string] = value;
       of.set(index, block);
     } else if (key.startsWith("serve.")) serve[key.slice("serve.".length)] = value;
+    else if (key.startsWith("metrics.")) metrics[key.slice("metrics.".length)] = value;
     else if (/^(tenants|outputs)\b/i.test(key))
       problems.push({
         stanza: "",
@@ -157,7 +167,7 @@ function sortEntries(file: PropertiesFile, problems: SettingProblem[], warnings:
       });
     else plain[key] = value;
   }
-  return { tenants, outputs, serve, plain };
+  return { tenants, outputs, serve, metrics, plain };
 }
 
 interface FoundCustomer {
@@ -224,7 +234,7 @@ function oldCustomer(
   const lines = file.entries.flatMap(({ key, line }): TakenLine[] => {
     const known = old.lines.find((one) => one.line === line && one.key === key);
     if (known) return [known];
-    if (INDEXED.test(key) || key.startsWith("serve.") || GLOBAL_KEYS.has(key) || CUSTOMER_KEYS.has(key))
+    if (INDEXED.test(key) || /^(serve|metrics)\./.test(key) || GLOBAL_KEYS.has(key) || CUSTOMER_KEYS.has(key))
       return [{ line, key, taken: true, say: "is a setting of this helper" }];
     return [{ line, key: shown(key), taken: false, say: "is not a setting and is ignored" }];
   });

@@ -11,11 +11,11 @@ export interface Flag {
 }
 
 /**
- * Flags for every setting but secrets: `tenant_id` is `--tenant-id`. Values stay text; `parseStanzas` reads
- * them like everywhere else.
+ * Flags for every setting but secrets and those of the running collector: `tenant_id` is `--tenant-id`.
+ * Values stay text; `parseStanzas` reads them like everywhere else.
  */
 export function settingFlags(host: SettingsHost = "cli"): Readonly<Record<string, Flag>> {
-  const rows = settingsFor(host).filter((row) => row.secret !== true);
+  const rows = settingsFor(host).filter(isFlag);
   return Object.fromEntries(
     rows.map(
       (row) =>
@@ -25,6 +25,10 @@ export function settingFlags(host: SettingsHost = "cli"): Readonly<Record<string
         ] as const,
     ),
   );
+}
+
+function isFlag({ secret, isFlag: may }: StanzaSetting): boolean {
+  return secret !== true && may !== false;
 }
 
 function helpOf(row: StanzaSetting, host: SettingsHost): string {
@@ -40,7 +44,7 @@ export function valuesFromFlags(argv: Readonly<Record<string, unknown>>): Record
   const values: Record<string, string> = {};
   for (const row of TABLE) {
     const given = argv[flagName(row.key)];
-    if (typeof given === "string" && row.secret !== true) values[row.key] = given;
+    if (typeof given === "string" && isFlag(row)) values[row.key] = given;
   }
   return values;
 }

@@ -236,8 +236,9 @@ function readGlobals(
   }
   const read = readRows(GLOBAL_ROWS, chosen, rules, (key, say) => {
     const holder = options.globals?.[key]?.trim() ? "" : (byName.find((one) => one.values[key]?.trim())?.name ?? "");
-    const standard = TABLE.find((row) => row.key === key)?.default;
-    problems.push({ stanza: holder, key, say: `${say} (until then ${standard ?? "the host's own"} is used)` });
+    const row = TABLE.find((one) => one.key === key);
+    const standard = row?.default ?? (row?.otherwise === "none" ? "none" : "the host's own");
+    problems.push({ stanza: holder, key, say: `${say} (until then ${standard} is used)` });
   });
   return { ...GLOBAL_DEFAULTS, ...read.partial };
 }

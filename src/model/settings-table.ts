@@ -6,6 +6,8 @@ import { STREAM_NAMES } from "./stream.ts";
 export interface StanzaSetting extends Setting {
   /** Applies to the whole process, not to one customer. */
   readonly global?: true;
+  /** False for what only a collector uses that runs for ever: a flag of a command would do nothing. */
+  readonly isFlag?: false;
   /** Elsewhere the default holds. */
   readonly hosts: readonly SettingsHost[];
   /** Label of the form field. */
@@ -361,6 +363,39 @@ const ROWS = [
     hosts: EVERYWHERE,
     title: "Log level (all customers)",
     help: "Lowest level that is logged: debug, info, warn or error.",
+  },
+  {
+    key: "metrics_listen",
+    kind: { is: "listen" },
+    wrong: "is not an address with a port; write address and port such as 127.0.0.1:9464",
+    otherwise: "none",
+    global: true,
+    isFlag: false,
+    hosts: ["splunk", "cli"],
+    title: "Metrics address (all customers)",
+    help: "Address and port of /metrics, /status, /healthz/live and /healthz/ready, for example 127.0.0.1:9464. Addresses that other machines can reach need metrics_certificate and metrics_token.",
+  },
+  {
+    key: "metrics_certificate",
+    kind: { is: "file" },
+    otherwise: "none",
+    global: true,
+    isFlag: false,
+    hosts: ["splunk", "cli"],
+    title: "Metrics certificate (all customers)",
+    help: "PEM file with private key and certificate for https at the metrics address.",
+  },
+  {
+    key: "metrics_token",
+    // A reference, never the token: every user who can read inputs reads this field.
+    kind: { is: "text", max: 1024, pattern: /^file:.+/ },
+    wrong: "does not name a file; write file: and the path of a file that contains the token",
+    otherwise: "none",
+    global: true,
+    isFlag: false,
+    hosts: ["splunk", "cli"],
+    title: "Metrics token file (all customers)",
+    help: "file:PATH, a file with the bearer token of /metrics and /status, for Splunk's user only. The health paths need none.",
   },
 ] as const satisfies readonly StanzaSetting[];
 

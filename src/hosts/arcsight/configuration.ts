@@ -1,4 +1,10 @@
-import type { OutputSettings, SecretReader, ServeSettings, TakenLine } from "../../config/arcsight-settings.ts";
+import type {
+  MetricsSettings,
+  OutputSettings,
+  SecretReader,
+  ServeSettings,
+  TakenLine,
+} from "../../config/arcsight-settings.ts";
 import { lineOfProblem, readArcSightSettings } from "../../config/arcsight-settings.ts";
 import { readFilePath } from "../../config/files.ts";
 import type { PropertiesFile } from "../../config/java-properties.ts";
@@ -17,11 +23,13 @@ export interface ArcSightConfig {
   readonly outputs: readonly OutputSettings[];
   /** Undefined when `serve.*` is wrong. */
   readonly serve: ServeSettings | undefined;
+  /** Undefined without `metrics.listen`, or when `metrics.*` is wrong. */
+  readonly metrics: MetricsSettings | undefined;
   /** How each line of an old connector file was used. */
   readonly taken: readonly TakenLine[];
   /**
-   * All problems: of customers (`stanza` is the customer's name), outputs (`outputs[0]`) and `serve`. The
-   * sentence names the line.
+   * All problems: of customers (`stanza` is the customer's name), outputs (`outputs[0]`), `serve` and
+   * `metrics`. The sentence names the line.
    */
   readonly problems: readonly SettingProblem[];
   /**
@@ -85,6 +93,7 @@ export function readArcSightConfig(bytes: Uint8Array, file: string, options: Con
     },
     outputs: read.outputs,
     serve: read.serve,
+    metrics: read.metrics,
     taken: read.taken,
     problems,
     servesAlone:
@@ -128,7 +137,9 @@ export function rawFromProperties(
   const properties = readPropertiesText(latin1Text);
   if (!properties.ok) throw unreadable(file, properties.say);
   const read = readArcSightSettings(properties, { secrets });
-  const own = read.problems.filter(({ stanza }) => !stanza.startsWith("outputs[") && stanza !== "serve");
+  const own = read.problems.filter(
+    ({ stanza }) => !stanza.startsWith("outputs[") && stanza !== "serve" && stanza !== "metrics",
+  );
   return {
     stanzas: [...read.raw, ...read.unresolved],
     globals: read.globals,
