@@ -92,6 +92,21 @@ export default {
       to: othersThan("outputs", "model", "json", "format", "net", "config", "stores/disk"),
     },
     {
+      name: "monitoring-knows-model-and-net",
+      comment: "It shows what a collector's status says, whoever runs it: another source could not be judged by it.",
+      severity: "error",
+      from: from("monitoring"),
+      to: othersThan("monitoring", "model", "net"),
+    },
+    {
+      name: "prom-client-in-monitoring-only",
+      comment:
+        "A metric that is counted where something happens would be a second truth beside the reports, and cost each request.",
+      severity: "error",
+      from: { path: "^src/", pathNot: ["^src/monitoring/", unitTest] },
+      to: { path: "node_modules/prom-client/" },
+    },
+    {
       name: "hosts-know-no-vendor",
       comment:
         "A host must work for any source: pass it what it needs through interfaces in model. doctor, token and consent-url get defender and auth from main in this way.",

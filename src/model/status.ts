@@ -36,7 +36,7 @@ export interface CustomerStatus {
   readonly streams: readonly StreamStatus[];
 }
 
-/** `up`: takes events. `down`: not reached, events wait on disk. `refusing`: takes nothing, collection waits. */
+/** `up`: takes events. `down`: not reached, events wait on disk. `refusing`: collection waits. */
 export const OUTPUT_STATES = ["up", "down", "refusing"] as const;
 
 /** One output as it is now. */

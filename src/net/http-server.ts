@@ -36,6 +36,8 @@ export interface ServedAnswer {
   readonly headers?: Readonly<Record<string, string>>;
   /** JSON text unless a header says otherwise, in pieces. */
   readonly body: Iterable<string> | AsyncIterable<string>;
+  /** A refusal that the log need not show. */
+  readonly isExpected?: true;
 }
 
 /** One server of this program: what it listens on, and how its settings are called. */
@@ -53,7 +55,7 @@ export interface ServerSettings extends ListenAddress {
   };
   /** Connections at once; 256 if undefined. */
   readonly connectionsMax?: number;
-  /** An answer that its client has not read by then is broken off; if undefined, only silence ends it. */
+  /** The connection is closed when its client has not read the answer by then; if undefined, only silence ends it. */
   readonly answerWithinMs?: number;
 }
 
@@ -183,7 +185,7 @@ async function handle(
   response.end();
   // The query may hold anything, the body secrets: neither is logged. The answer to a bad request is this
   // program's own text.
-  if (answered.status >= 400)
+  if (answered.status >= 400 && answered.isExpected !== true)
     log.warn("a request was refused", {
       method: request.method,
       path: pathOf(target),

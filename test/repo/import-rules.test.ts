@@ -19,6 +19,8 @@ const OFFENCES: readonly (readonly [rule: string, file: string, imports: string]
   ["auth-knows-model-net-and-msal", "src/auth/bad.ts", "../format/good.ts"],
   ["defender-knows-model-net-and-json", "src/defender/bad.ts", "../auth/good.ts"],
   ["outputs-know-what-they-write", "src/outputs/bad.ts", "../hosts/splunk/good.ts"],
+  ["monitoring-knows-model-and-net", "src/monitoring/bad.ts", "../collect/good.ts"],
+  ["prom-client-in-monitoring-only", "src/collect/bad-metric.ts", "prom-client"],
   ["hosts-know-no-vendor", "src/hosts/cli/bad.ts", "../../auth/good.ts"],
   ["hosts-know-no-vendor", "src/hosts/splunk/bad.ts", "../../defender/good.ts"],
   ["hosts-know-not-each-other", "src/hosts/arcsight/bad.ts", "../splunk/good.ts"],
@@ -46,6 +48,7 @@ const INNOCENT: readonly (readonly [file: string, imports: string])[] = [
   ["src/outputs/fine.ts", "../format/good.ts"],
   ["src/auth/fine.ts", "@azure/msal-node"],
   ["src/net/fine.ts", "undici"],
+  ["src/monitoring/fine.ts", "prom-client"],
   ["src/main/fine.ts", "../hosts/splunk/good.ts"],
   ["src/hosts/arcsight/fine.ts", "node:tls"],
   ["src/model/fine.test.ts", "fast-check"],
@@ -85,7 +88,7 @@ beforeAll(() => {
         : `import type * as it from "${imported}";\nexport type It = typeof it;\n`,
     );
   }
-  const packages = ["undici", "@azure/msal-node", "yargs", "fast-xml-parser", "fast-check"];
+  const packages = ["undici", "@azure/msal-node", "yargs", "fast-xml-parser", "fast-check", "prom-client"];
   const [developed, shipped] = [["fast-check"], packages.filter((name) => name !== "fast-check")].map((names) =>
     Object.fromEntries(names.map((name) => [name, "1.0.0"])),
   );

@@ -1,0 +1,65 @@
+import type { HealthState } from "../../../src/model/event.ts";
+import {
+  ANSWER_STATUSES,
+  type AnswerStatus,
+  type CustomerStatus,
+  type OutputStatus,
+  type StreamStatus,
+} from "../../../src/model/status.ts";
+
+/** A stream that has done nothing but what is given. */
+export function streamStatus(given: Partial<StreamStatus> & { readonly state?: HealthState } = {}): StreamStatus {
+  return {
+    stream: "alerts",
+    state: "ok",
+    lag_s: 12,
+    walk_completed_at: "2026-11-24T10:00:00.000Z",
+    new: 0,
+    updated: 0,
+    swept: 0,
+    replayed: 0,
+    superseded: 0,
+    requests: 0,
+    throttled: 0,
+    invalid_utf8: 0,
+    retry_at: null,
+    failure: null,
+    actor: null,
+    say: null,
+    next_step: null,
+    delivered: { poll: { new: 0, updated: 0 }, sweep: { new: 0, updated: 0 }, replay: { new: 0, updated: 0 } },
+    answers: answers(),
+    retries: 0,
+    ...given,
+  };
+}
+
+/** No answers but these. */
+export function answers(given: Partial<Record<AnswerStatus, number>> = {}): Record<AnswerStatus, number> {
+  const none = Object.fromEntries(ANSWER_STATUSES.map((status) => [status, 0])) as Record<AnswerStatus, number>;
+  return { ...none, ...given };
+}
+
+export function customerStatus(tenant: string, given: Partial<CustomerStatus> = {}): CustomerStatus {
+  return {
+    tenant,
+    tenantId: "11111111-2222-4333-8444-555555555555",
+    input: tenant,
+    credentialDaysLeft: null,
+    streams: [streamStatus()],
+    ...given,
+  };
+}
+
+export function outputStatus(given: Partial<OutputStatus> = {}): OutputStatus {
+  return {
+    name: "outputs[0]",
+    type: "syslog",
+    state: "up",
+    spoolBytes: 0,
+    oldestS: null,
+    unconfirmed: null,
+    rejected: 0,
+    ...given,
+  };
+}
