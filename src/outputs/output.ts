@@ -25,6 +25,8 @@ export interface OutputCondition {
   readonly state: "up" | "down" | "refusing";
   readonly failure?: Failure;
   readonly spooledBytes: number;
+  /** Since when what waits longest is on disk, by this machine's clock; undefined when nothing waits. */
+  readonly waitingSinceMs?: number;
   readonly spoolLimitBytes: number;
 }
 

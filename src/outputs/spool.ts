@@ -37,6 +37,8 @@ export interface SpoolParts {
 
 interface Segment {
   readonly id: number;
+  /** By this machine's clock: a restart must not make what waits younger. */
+  readonly beganAtMs: number;
   bytes: number;
   /** Where the confirmed records begin. */
   readonly confirmed: Set<number>;
@@ -98,6 +100,15 @@ export class Spool {
   /** Bytes of the records that are not confirmed. */
   get waitingBytes(): number {
     return this.#waitingBytes;
+  }
+
+  /** When the oldest segment began of which something waits; undefined when nothing waits. */
+  get waitingSinceMs(): number | undefined {
+    if (this.#p.until === "confirmed")
+      return this.#segments.find(({ bytes, confirmedBytes }) => confirmedBytes < bytes)?.beganAtMs;
+    if (this.isDrained) return undefined;
+    return this.#segments.find(({ id, bytes }) => id > this.#at.id || (id === this.#at.id && this.#at.offset < bytes))
+      ?.beganAtMs;
   }
 
   /** True when nothing waits. */
@@ -247,7 +258,8 @@ export class Spool {
 
   #begin(): Segment {
     this.#closeCurrent();
-    const segment: Segment = { id: this.#nextId, bytes: 0, confirmed: new Set(), confirmedBytes: 0 };
+    const beganAtMs = this.#p.clock.nowMs();
+    const segment: Segment = { id: this.#nextId, beganAtMs, bytes: 0, confirmed: new Set(), confirmedBytes: 0 };
     makeFolder(this.#p.disk, this.#p.folder);
     this.#fd = openForAppend(this.#p.disk, this.#pathOf(segment));
     this.#nextId += 1;
@@ -324,7 +336,8 @@ export class Spool {
       .flatMap((name) => (/^\d{9}\.spool$/.test(name) ? [Number(name.slice(0, 9))] : []))
       .sort((a, b) => a - b);
     for (const id of ids) {
-      const segment: Segment = { id, bytes: 0, confirmed: new Set(), confirmedBytes: 0 };
+      const beganAtMs = disk.statSync(this.#pathOf({ id })).mtimeMs;
+      const segment: Segment = { id, beganAtMs, bytes: 0, confirmed: new Set(), confirmedBytes: 0 };
       const bytes = readIfThere(disk, this.#pathOf(segment)) ?? Buffer.alloc(0);
       for (let read = decode(bytes, 0); read !== undefined; read = decode(bytes, read.end)) {
         segment.bytes = read.end;
@@ -374,7 +387,7 @@ export class Spool {
     return join(this.#p.folder, "cursor");
   }
 
-  #pathOf({ id }: Segment): string {
+  #pathOf({ id }: Pick<Segment, "id">): string {
     return join(this.#p.folder, `${String(id).padStart(9, "0")}.spool`);
   }
 }

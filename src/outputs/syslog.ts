@@ -107,10 +107,12 @@ export class SyslogOutput implements Output {
   }
 
   condition(): OutputCondition {
+    const waitingSinceMs = this.#spool.waitingSinceMs;
     return {
       state: this.#refusing ? "refusing" : this.#connection === undefined ? "down" : "up",
       ...(this.#failure ? { failure: this.#failure } : {}),
       spooledBytes: this.#spool.isDrained ? 0 : this.#spool.bytes,
+      ...(waitingSinceMs === undefined ? {} : { waitingSinceMs }),
       spoolLimitBytes: this.#p.spoolBytes,
     };
   }
