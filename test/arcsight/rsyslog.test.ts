@@ -135,7 +135,7 @@ async function endOf(child: ChildProcess, signal: NodeJS.Signals): Promise<numbe
 }
 
 function cefLines(text: string): string[] {
-  return text.split("\n").filter((line) => line.includes("CEF:0|"));
+  return text.split("\n").filter((line) => /CEF:[01]\|/.test(line));
 }
 
 /** Waits until so many lines are there. */
@@ -204,13 +204,16 @@ whenPresent("all that a real receiver gets", () => {
     ["tls", ["outputs[0].certificate=$FOLDER/own.pem"]],
     ["udp", []],
     ["tcp", ["outputs[0].profile=legacy", "outputs[0].evidence=each"]],
+    ["tcp", ["outputs[0].profile=mcas", "outputs[0].cef_version=1"]],
   ] as const)("over %s with the settings %j is whole CEF lines behind a syslog header", async (protocol, more) => {
     const story = await scene(protocol, more);
     await arrived(story.rsyslog, 100);
     expect(await endOf(story.helper, "SIGTERM")).toBe(0);
 
     const lines = story.rsyslog.received.split("\n").filter((line) => line !== "");
-    expect(lines.filter((line) => !/^<133>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ CEF:0\|/.test(line))).toEqual([]);
-    for (const line of lines) readCef(line.slice(line.indexOf("CEF:0|")));
+    const version = more.some((setting) => setting === "outputs[0].cef_version=1") ? 1 : 0;
+    const begin = new RegExp(`^<133>[A-Z][a-z]{2} [ \\d]\\d \\d\\d:\\d\\d:\\d\\d \\S+ CEF:${version}\\|`);
+    expect(lines.filter((line) => !begin.test(line))).toEqual([]);
+    for (const line of lines) readCef(line.slice(line.indexOf(`CEF:${version}|`)));
   });
 });
