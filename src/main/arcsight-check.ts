@@ -26,6 +26,7 @@ import type { ArcSightFlags } from "./arcsight-command.ts";
 import { choose, logOf } from "./arcsight-command.ts";
 import { settingsFailure } from "./configuration.ts";
 import { type CustomerBuilder, noFacts } from "./customers.ts";
+import { checkStateFolder } from "./output-checks.ts";
 import { fileCustomers } from "./real-collector.ts";
 import { realClock, realFiles, stopSignal, VERSION } from "./world.ts";
 
@@ -66,6 +67,13 @@ export async function arcSightCheck(
       failures.push(error);
       found.push(failedLine(stanza.name, error.area === "sign-in" ? "sign-in" : "alerts", error));
     }
+  }
+  try {
+    await checkStateFolder(stateDir);
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    failures.push(error);
+    found.push(failedLine("this machine", "state folder", error));
   }
   const ports = { disk: realDisk, clock: realClock, platform: process.platform };
   for (const output of config.outputs)

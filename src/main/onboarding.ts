@@ -104,7 +104,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
       const file = flags["config"];
       if (typeof file === "string" && file.toLowerCase().endsWith(".properties")) {
         const { outputChecks } = await import("./output-checks.ts");
-        hostChecks = await outputChecks(file, environment);
+        hostChecks = await outputChecks(file, configuration.stateDir, environment);
       }
       if (!looksIntoSplunk(flags, environment)) {
         const filled = await fromFiles(found, await fileSecrets(flags));

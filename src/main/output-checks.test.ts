@@ -1,8 +1,8 @@
-import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
-import { checkPlace } from "./output-checks.ts";
+import { checkPlace, checkStateFolder } from "./output-checks.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "output-checks-"));
 mkdirSync(join(folder, "a-folder"));
@@ -41,4 +41,23 @@ test.each([
   ["cef-folder", "a-folder"],
 ] as const)("doctor finds a %s at %s in order", async (type, path) => {
   await expect(look(type, join(folder, path))).resolves.toBe(`${join(folder, path)} can be written.`);
+});
+
+test.each([
+  ["a-file", /a-file is a file, not a folder\.$/],
+  ["a-file/state", /a-file is a file, not a folder\.$/],
+  ["dangling", /a part of the path is a file or a symlink that leads nowhere, not a folder\.$/],
+])("doctor and check see that the state folder cannot be at %s, in the sentence of run", async (name, say) => {
+  await expect(checkStateFolder(join(folder, name))).rejects.toMatchObject({
+    code: "state-unwritable",
+    say: expect.stringMatching(say),
+    nextStep: expect.stringContaining("Set `state_dir` to a folder"),
+  });
+});
+
+test("doctor and check find a state folder in order, also one that run has yet to create, and create nothing", async () => {
+  const wanted = join(folder, "new", "state");
+  await expect(checkStateFolder(folder)).resolves.toBe(`${folder} can be written.`);
+  await expect(checkStateFolder(wanted)).resolves.toBe(`${wanted} can be written.`);
+  expect(existsSync(join(folder, "new"))).toBe(false);
 });

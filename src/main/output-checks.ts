@@ -8,18 +8,19 @@ import type { DoctorCheck } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { outputUnwritable } from "../outputs/output-failures.ts";
 import { groupIdOf } from "../outputs/reader-access.ts";
-import { realDisk } from "../stores/disk/disk.ts";
+import { folderUnusable, realDisk } from "../stores/disk/disk.ts";
 import { realClock, realFiles } from "./world.ts";
 
 type Output = ArcSightConfig["outputs"][number];
 type Place = Pick<Output, "name" | "type" | "path" | "group">;
 
 /**
- * `doctor` for a connector's properties file: can each output of this customer accept events? It connects to
+ * `doctor` for a connector's properties file: can the state folder be used, and can each output of this customer accept events? It connects to
  * receivers and disconnects without sending a byte; the receiver of datagrams cannot be checked.
  */
 export async function outputChecks(
   file: string,
+  stateDir: string,
   environment: NodeJS.ProcessEnv,
 ): Promise<(stanza: Stanza) => readonly DoctorCheck[]> {
   const config = readArcSightConfig(await readFile(file), file, {
@@ -42,6 +43,7 @@ export async function outputChecks(
     }),
   );
   return (stanza) => [
+    { name: "state folder", run: () => checkStateFolder(stateDir) },
     ...wrong,
     ...config.outputs
       .filter(({ tenants }) => tenants === undefined || tenants.includes(stanza.name))
@@ -72,8 +74,7 @@ async function checkOutput(output: Output, signal: AbortSignal): Promise<string>
 }
 
 /**
- * What `run` would meet at this path, without writing. What is not there yet is created when it is needed, so
- * its nearest existing parent counts.
+ * What `run` would meet at this path, without writing.
  */
 export async function checkPlace({ name, type, path: given = "", group }: Place): Promise<string> {
   const place = path.resolve(given);
@@ -86,15 +87,33 @@ export async function checkPlace({ name, type, path: given = "", group }: Place)
       if (!found.isFile()) throw withCode("EFTYPE");
       await access(place, constants.W_OK);
     } else if (isFile && (await isSymlink(place))) throw withCode("EDANGLING");
-    let folder = isFile ? path.dirname(place) : place;
-    for (; !(await isThere(folder)) && path.dirname(folder) !== folder; folder = path.dirname(folder))
-      if (await isSymlink(folder)) throw withCode("EEXIST");
-    if (!(await stat(folder)).isDirectory()) throw withCode("ENOTDIR");
-    await access(folder, constants.W_OK | constants.X_OK);
+    await checkFolder(isFile ? path.dirname(place) : place);
   } catch (error) {
     throw outputUnwritable(name, given, error);
   }
   return `${given} can be written.`;
+}
+
+/**
+ * What `run` would meet at its state folder, without creating it: `check` and `doctor` may be started by
+ * another account. Throws Failure `state-unwritable`.
+ */
+export async function checkStateFolder(stateDir: string): Promise<string> {
+  try {
+    await checkFolder(path.resolve(stateDir));
+  } catch (error) {
+    throw folderUnusable(realDisk, stateDir, error);
+  }
+  return `${stateDir} can be written.`;
+}
+
+/** A folder that is not there yet is created when it is needed, so its nearest existing parent counts. */
+async function checkFolder(place: string): Promise<void> {
+  let folder = place;
+  for (; !(await isThere(folder)) && path.dirname(folder) !== folder; folder = path.dirname(folder))
+    if (await isSymlink(folder)) throw withCode("EEXIST");
+  if (!(await stat(folder)).isDirectory()) throw withCode("ENOTDIR");
+  await access(folder, constants.W_OK | constants.X_OK);
 }
 
 function withCode(code: string): Error {

@@ -244,6 +244,7 @@ export function checkExit(lines: readonly CheckLine[], failures: readonly Failur
   const failed = lines.filter(({ ok }) => !ok);
   if (failed.length === 0) return EXIT.done;
   if (failed.some(({ failure }) => failure === "settings")) return EXIT.usage;
+  if (failed.some(({ failure }) => failure?.startsWith("state-"))) return EXIT.state;
   if (failures[0] === undefined || failed.some(({ failure }) => failure?.startsWith("output-"))) return EXIT.host;
   const clock = failures.find(({ code }) => code === "clock-wrong");
   if (clock !== undefined) return exitCodeOf(clock);

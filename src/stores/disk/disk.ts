@@ -136,7 +136,8 @@ export function makeFolder(disk: Disk, path: string): void {
   }
 }
 
-function folderUnusable(disk: Disk, path: string, error: unknown): unknown {
+/** Why the state folder cannot be used; an error that is no errno is a defect and is returned unchanged. */
+export function folderUnusable(disk: Disk, path: string, error: unknown): unknown {
   const errno = errnoOf(error);
   if (errno === undefined) return error;
   const reason = reasonOf(errno);
