@@ -15,8 +15,9 @@ type Output = ArcSightConfig["outputs"][number];
 type Place = Pick<Output, "name" | "type" | "path" | "group">;
 
 /**
- * `doctor` for a connector's properties file: can the state folder be used, and can each output of this customer accept events? It connects to
- * receivers and disconnects without sending a byte; the receiver of datagrams cannot be checked.
+ * `doctor` for a connector's properties file: can the state folder be used, and can each output of this
+ * customer accept events? It connects to receivers and disconnects without sending a byte; the receiver of
+ * datagrams cannot be checked.
  */
 export async function outputChecks(
   file: string,
