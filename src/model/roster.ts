@@ -58,7 +58,7 @@ export interface RosterServices {
 }
 
 export interface CustomerProgress {
-  /** When the first sign-in of this customer succeeded. */
+  /** When the customer was read for the first time, which is minutes after its consent. */
   readonly consentSinceMs?: number;
   readonly lastEventMs?: number;
   readonly lastPollMs?: number;

@@ -342,7 +342,7 @@ test.each([
 });
 
 /** A properties file with all three customers, who share the simulator's app. */
-async function shared(): Promise<{ readonly config: string; readonly flags: readonly string[] }> {
+async function sharedByThree(): Promise<{ readonly config: string; readonly flags: readonly string[] }> {
   const config = write("shared.properties", `state_dir=${join(folder, "state")}\n`);
   const list = write(
     "shared.csv",
@@ -381,7 +381,7 @@ async function withdrawAll(): Promise<void> {
 }
 
 test("one link serves every customer, and --answer says which of them consented", async () => {
-  const { flags } = await shared();
+  const { flags } = await sharedByThree();
   const link = await run("consent-url", "--any-customer", "--customer", "contoso", "--customer", "fabrikam", ...flags);
   expect(link.out).toMatch(/^https:\/\/[^/]+\/organizations\/v2\.0\/adminconsent\?/);
   const landed = await accept(link.out.trim(), "admin@fabrikam.onmicrosoft.com");
@@ -393,7 +393,7 @@ test("one link serves every customer, and --answer says which of them consented"
 });
 
 test("an answer of somebody else's link, of an unknown tenant or of a refusal is not taken for a consent", async () => {
-  const { flags } = await shared();
+  const { flags } = await sharedByThree();
   const link = await run("consent-url", "--any-customer", "--customer", "contoso", ...flags);
   const landed = new URL(await accept(link.out.trim(), "admin@contoso.onmicrosoft.com"));
   await withdrawAll();
@@ -421,7 +421,7 @@ test("a link for all needs only the app's ID", async () => {
 });
 
 test("customers of two clouds do not get one link", async () => {
-  const { flags } = await shared();
+  const { flags } = await sharedByThree();
   const link = await run("consent-url", "--any-customer", ...flags);
   expect([link.code, link.out, link.said]).toEqual([2, "", expect.stringContaining("a link is for one")]);
 });
@@ -434,7 +434,7 @@ test.each([
 ])(
   "a mail in %s is written for each customer that still lacks something, and for no other",
   async (language, subject) => {
-    const { flags } = await shared();
+    const { flags } = await sharedByThree();
     const link = await run("consent-url", "--customer", "contoso", ...flags);
     await accept(link.out.trim(), "admin@contoso.onmicrosoft.com");
     const out = join(folder, "mails");
@@ -450,7 +450,7 @@ test.each([
 );
 
 test("the list of customers shows who must act, and what cannot be used", async () => {
-  const { config, flags } = await shared();
+  const { config, flags } = await sharedByThree();
   writeFileSync(config, `${readFileSync(config, "latin1")}\ntenants[9].tenant_name=broken\ntenants[9].tenant_id=x\n`);
   const listed = await run("customers", "list", ...flags);
   expect(listed.out).toMatch(/^CUSTOMER +TENANT +CONSENT SINCE +LAST EVENT +STATE +ACTOR +WHAT\n/);

@@ -102,4 +102,23 @@ test("a list, a mail and nothing else lead from an empty configuration to custom
   const lines = readFileSync(events, "utf8").split("\n");
   const seen = simulator.ready.customers.filter(({ tenant_name }) => lines.some((line) => line.includes(tenant_name)));
   expect(seen.map(({ tenant_name }) => tenant_name)).toEqual(CUSTOMERS);
+
+  const program = `'${process.execPath}' '${path.join(ROOT, "src/main/main.ts")}'`;
+  const listed = await shell(`${program} customers list --json --config defender-mssp.properties`);
+  expect(
+    listed.out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as object),
+  ).toEqual(
+    CUSTOMERS.map((customer) =>
+      expect.objectContaining({
+        customer,
+        state: "consented",
+        actor: "",
+        consent_since: expect.stringContaining("T"),
+        last_event: expect.stringContaining("T"),
+      }),
+    ),
+  );
 });

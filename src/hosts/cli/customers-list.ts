@@ -18,7 +18,7 @@ interface Line {
   readonly customer: string;
   readonly tenant_id: string;
   readonly state: State;
-  /** ISO time of the first sign-in that this program saw succeed; empty where none is known. */
+  /** ISO time of the first poll after the consent; empty where none is known. */
   readonly consent_since: string;
   readonly last_event: string;
   readonly last_poll: string;

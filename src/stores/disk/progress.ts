@@ -30,10 +30,22 @@ export function streamProgress(
       if (ticks !== undefined && (newest === undefined || ticks > newest)) newest = ticks;
     if (walkCompletedAtMs !== undefined) lastPollMs = Math.max(lastPollMs ?? 0, walkCompletedAtMs);
   }
+  const sinceMs = lastPollMs === undefined ? 0 : madeAtMs(ports, folder);
   return {
+    ...(sinceMs > 0 ? { consentSinceMs: sinceMs } : {}),
     ...(newest === undefined ? {} : { lastEventMs: msFromTicks(newest) }),
     ...(lastPollMs === undefined ? {} : { lastPollMs }),
   };
+}
+
+/** The folder is made when a customer is read for the first time; 0 where the file system does not know. */
+function madeAtMs(ports: DiskPorts, folder: string): number {
+  try {
+    return Math.round(ports.disk.statSync(folder).birthtimeMs);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return 0;
+  }
 }
 
 function filesIn(ports: DiskPorts, folder: string): readonly string[] {
