@@ -281,21 +281,21 @@ describe("outputs", () => {
   );
 
   test("a HEC gets its own defaults, addresses without Splunk's path, and a sealed token that nothing prints", () => {
-    const { outputs: read } = outputs(
+    const { outputs: settings } = outputs(
       "outputs[0].type=hec",
       "outputs[0].urls=https://a.example:8088/services/collector/event, https://b.example:8088/,https://a.example:8088",
       "outputs[0].token=0f0f-secret",
       "outputs[0].index=defender",
     );
-    expect(read[0]).toMatchObject({
+    expect(settings[0]).toMatchObject({
       urls: ["https://a.example:8088", "https://b.example:8088"],
       ack: "auto",
       gzip: false,
       spoolMib: 1024,
       index: "defender",
     });
-    expect(read[0]?.token?.open((token) => token)).toBe("0f0f-secret");
-    expect(JSON.stringify(read)).not.toContain("0f0f-secret");
+    expect(settings[0]?.token?.open((token) => token)).toBe("0f0f-secret");
+    expect(JSON.stringify(settings)).not.toContain("0f0f-secret");
   });
 
   test("a HEC without addresses or token, with plain http or with a login in the address is refused", () => {

@@ -105,10 +105,10 @@ export function readArcSightSettings(file: PropertiesFile, options: ArcSightOpti
     .sort(([a], [b]) => a - b)
     .map(([index, values]) => {
       const name = `outputs[${index}]`;
-      const read = withSecrets(name, values, OUTPUT_SECRET_KEYS, options.secrets, problems, warnings);
+      const found = withSecrets(name, values, OUTPUT_SECRET_KEYS, options.secrets, problems, warnings);
       // What is wrong with the other keys is said too; without its secret the output is not used.
-      const output = readOutput(name, read.complete ? read.values : { ...read.values, token: "-" }, context);
-      return read.complete ? output : undefined;
+      const output = readOutput(name, found.complete ? found.values : { ...found.values, token: "-" }, context);
+      return found.complete ? output : undefined;
     });
   const outputs = outputsRead.filter((output) => output !== undefined);
   problems.push(...clashes(outputs));

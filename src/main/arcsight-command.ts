@@ -169,7 +169,11 @@ function outputsOf({ config, stateDir }: Chosen, log: Log): () => Destination {
       sink,
       onBroken: (listener) => sink.onBroken(listener),
       async close() {
-        await sink.close(DRAIN_MS).finally(() => http.close().catch(() => undefined));
+        try {
+          await sink.close(DRAIN_MS);
+        } finally {
+          await http.close().catch(() => undefined);
+        }
         return true;
       },
     };

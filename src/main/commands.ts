@@ -372,7 +372,7 @@ function addRejected(parser: Argv, ending: Ending, log: Log): void {
         (c) => c.options({ ...options, ...JSON_FLAG }),
         async (args) => {
           const { listRejected } = await import("./rejected-command.ts");
-          ending.code = await listRejected(arcSightFlags(args, { typed: true }), { json: Boolean(args.json) });
+          ending.code = await listRejected(arcSightFlags(args, { typed: true }), { json: args.json });
         },
       )
       .command(
@@ -382,7 +382,7 @@ function addRejected(parser: Argv, ending: Ending, log: Log): void {
           c.options(options).positional("key", { type: "string", demandOption: true, describe: "Key of the event" }),
         async (args) => {
           const { showRejected } = await import("./rejected-command.ts");
-          ending.code = await showRejected(arcSightFlags(args, { typed: true }), String(args.key));
+          ending.code = await showRejected(arcSightFlags(args, { typed: true }), args.key);
         },
       )
       .command(

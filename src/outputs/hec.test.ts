@@ -192,6 +192,15 @@ describe("with acknowledgement", () => {
     expect(it.network.posts).toHaveLength(1);
   });
 
+  test("an answer with another status confirms nothing, whatever it says", async () => {
+    const it = story({ network: (n) => n.indexer(A) });
+    it.network.onReply = (reply, { url }) =>
+      url.endsWith("/ack") ? { status: 403, body: '{"acks":{"0":true}}' } : reply;
+    await it.output.write(versions("a"));
+    await it.clock.pass(30_000);
+    expect(waiting(it)).toBeGreaterThan(0);
+  });
+
   test("without an acknowledgement for 300 s a new channel gets the same events, and nothing is confirmed", async () => {
     const it = story({ network: (n) => n.indexer(A, { ack: "never" }) });
     await it.output.write(versions("a"));
@@ -447,7 +456,7 @@ describe("an indexer that is busy, gone or unclear", () => {
     expect(waiting(it)).toBe(0);
   });
 
-  test("an answer that cannot be read is no confirmation", async () => {
+  test("an answer that cannot be read confirms nothing", async () => {
     const it = story({ network: (n) => void n.indexer(A).scripted.push({ status: 200, body: "<html>" }) });
     await it.output.write(versions("a"));
     await it.clock.pass(500);
@@ -484,6 +493,15 @@ describe("an indexer that is busy, gone or unclear", () => {
     await it.clock.pass(5_000);
 
     expect(it.network.indexed).toEqual(["a".repeat(3_000), "b".repeat(3_000)]);
+    expect(it.output.condition().state).toBe("up");
+  });
+
+  test("a full spool makes collection wait, and nothing is refused, while Splunk goes on confirming", async () => {
+    const it = story({ spoolBytes: 4_096, network: (n) => n.indexer(A, { indexAfterMs: 3_000 }) });
+    await it.output.write(versions("a".repeat(3_000)));
+    const second = it.output.write(versions("b".repeat(3_000)));
+    await passUntil(it, () => it.network.indexed.length === 2);
+    await expect(second).resolves.toBeUndefined();
     expect(it.output.condition().state).toBe("up");
   });
 

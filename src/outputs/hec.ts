@@ -14,7 +14,7 @@ import { Spool } from "./spool.ts";
 
 const SOCKETS_PER_LANE = 4;
 const BACKOFF = { firstMs: 1_000, longestMs: 60_000 };
-/** Somebody has to change something in Splunk; nobody tells us when. */
+/** Somebody has to change something in Splunk; this program does not hear when. */
 const STOPPED_FOR_MS = 60_000;
 const FIRST_ASK_MS = 1_000;
 const ASK_GROWTH = 1.5;
@@ -25,6 +25,9 @@ const STOPPING_ASK_MS = 250;
 const UNACKNOWLEDGED_AFTER_MS = 300_000;
 /** A balancer that sets another cookie each time does not say that the indexer changed. */
 const COOKIE_CHANGES_MOST = 3;
+/** A full spool that releases nothing for this long refuses events: somebody has to hear of it. */
+const PROGRESS_WITHIN_MS = 30_000;
+const ROOM_LOOK_MS = 100;
 const SEGMENT_BYTES = 8 << 20;
 const SMALL_SEGMENT_BYTES = 1 << 20;
 
@@ -95,6 +98,8 @@ export class HecOutput implements Output {
   readonly #listeners: OutputListener[] = [];
   #sleepers: (() => void)[] = [];
   #refusing = false;
+  /** When the spool last took or released something. */
+  #progressAtMs = Number.NEGATIVE_INFINITY;
 
   /** Begins to send at once. Throws Failure `state-unwritable`, `state-unreadable`. */
   constructor(parts: HecParts) {
@@ -183,15 +188,29 @@ export class HecOutput implements Output {
     let kept: boolean;
     try {
       kept = await this.#spool.appendAll(group);
+      // Splunk is slower than Microsoft: that is back-pressure, and no customer has to wait for its next try.
+      while (!kept && this.#isProgressing()) {
+        await this.#p.clock.pause(ROOM_LOOK_MS, this.#hurry.signal);
+        kept = await this.#spool.appendAll(group);
+      }
     } catch (error) {
       this.#refuse(true);
       throw outputUnwritable(this.name, this.#p.stateFolder, error);
     }
     this.#refuse(!kept);
     if (!kept) throw spoolFull(this.name, this.where, this.#p.spoolBytes);
+    this.#progressAtMs = this.#p.clock.monotonicMs();
     for (const { keys } of group) this.#recent.took(keys);
     this.#wake();
     this.#tell();
+  }
+
+  #isProgressing(): boolean {
+    return (
+      !this.#hurry.signal.aborted &&
+      this.#lanes.some(({ failure }) => failure === undefined) &&
+      this.#p.clock.monotonicMs() - this.#progressAtMs < PROGRESS_WITHIN_MS
+    );
   }
 
   /** One socket's work: batch after batch, until the stop. */
@@ -318,6 +337,7 @@ export class HecOutput implements Output {
 
   #confirm(batch: TakenBatch, { isIndexed }: { readonly isIndexed: boolean }): void {
     this.#batches.confirm(batch, { keepsAWhile: !isIndexed });
+    this.#progressAtMs = this.#p.clock.monotonicMs();
     this.#refuse(false);
     this.#tell();
   }

@@ -11,7 +11,7 @@ export interface RejectedEvent {
   /** `outputs[0]`, as it was named then. */
   readonly output: string;
   readonly where: string;
-  /** Empty for an event that is no version of an object: health, a notice. */
+  /** Empty for an event that holds no version of an object: health, a notice. */
   readonly key: string;
   readonly reason: string;
   /** The line as the output sends it, without its line break. */

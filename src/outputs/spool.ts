@@ -307,7 +307,7 @@ export class Spool {
     return loaded.bytes.subarray(0, loaded.length);
   }
 
-  /** How many bytes could be read: fewer when the file was cut or is gone. Throws Failure `state-unreadable`. */
+  /** How many bytes could be read: fewer when the file was cut or is gone. Throws `state-unreadable`. */
   #readInto(segment: Segment, into: Buffer, from: number): number {
     const { disk } = this.#p;
     const path = this.#pathOf(segment);
