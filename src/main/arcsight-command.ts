@@ -18,6 +18,8 @@ import { tell } from "./arcsight-findings.ts";
 import { Collector, type Destination } from "./collector.ts";
 import { defaultStateDir, settingsFailure } from "./configuration.ts";
 import type { MisconfiguredCustomer } from "./customers.ts";
+import { openMonitor } from "./monitor.ts";
+import { outputStatuses } from "./output-status.ts";
 import { diskState, fileCredentialWatch, fileCustomers, realCollectorWorld } from "./real-collector.ts";
 import { realClock, realFiles, realRandom, stopSignal, VERSION, warnOfDistrusted } from "./world.ts";
 
@@ -168,6 +170,7 @@ function outputsOf({ config, stateDir }: Chosen, log: Log): () => Destination {
     return {
       sink,
       onBroken: (listener) => sink.onBroken(listener),
+      outputs: () => outputStatuses(sink.conditions(), config.outputs, realClock.nowMs()),
       async close() {
         try {
           await sink.close(DRAIN_MS);
@@ -191,6 +194,8 @@ async function collectInto(
   const { globals, refused } = config.settings;
   const configured = [...config.settings.stanzas, ...refused];
   const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
+  // Nobody scrapes a program that ends after one round.
+  const monitor = await openMonitor(once ? undefined : config.metrics, log, "metrics.");
   let collector: Collector;
   try {
     collector = await Collector.open({
@@ -210,13 +215,16 @@ async function collectInto(
       stop,
     });
   } catch (error) {
+    await monitor.close();
     if (stop.aborted) return EXIT.done;
     const failure = asFailure(error);
     log.fatal(failure.say, { failure: failure.code, next_step: failure.nextStep || undefined });
     return exitCodeOf(failure);
   }
+  monitor.watch(collector, stop);
   await (once ? collector.round() : collector.run());
-  return (await collector.close()).exitCode;
+  const [{ exitCode }] = await Promise.all([collector.close(), monitor.close()]);
+  return exitCode;
 }
 
 /** Reads the configuration. Throws Failure `settings` when the file cannot be read. */

@@ -9,7 +9,7 @@ import type { FailureCode } from "../model/failure-codes.ts";
 import type { Clock, Http, Log, Random, Sink } from "../model/ports.ts";
 import type { GlobalSettings, Stanza } from "../model/stanza.ts";
 import type { StateFolder } from "../model/state.ts";
-import type { CollectorStatus, OutputStatus } from "../model/status.ts";
+import type { CollectorStatus, CustomerStatus, OutputStatus } from "../model/status.ts";
 import type { StreamName } from "../model/stream.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import type { CredentialChanges, CredentialWatch } from "./credential-watch.ts";
@@ -259,7 +259,8 @@ export class Collector {
         credentialDaysLeft: null,
         streams: [],
       }));
-    return { customers: [...this.#scheduler.status(), ...joining], outputs: this.#destination.outputs?.() ?? [] };
+    const customers = this.#scheduler.status().map((one) => withCommandsInStatus(one, this.#p.world.commands));
+    return { customers: [...customers, ...joining], outputs: this.#destination.outputs?.() ?? [] };
   }
 
   /** Closes the destination, saves state and gives it up, within the limits of the host. */
@@ -465,6 +466,20 @@ function withCommands(sink: Sink, commands: CommandLines): Sink {
     write: (batch) => sink.write(batch),
     ...(sink.writeHuge ? { writeHuge: sink.writeHuge.bind(sink) } : {}),
     health: (event) => sink.health(healthWithCommands(event, commands)),
+  };
+}
+
+/** As in health events: a printed command runs where it is read. */
+function withCommandsInStatus(customer: CustomerStatus, commands: CommandLines): CustomerStatus {
+  if (customer.streams.every(({ failure }) => failure === null)) return customer;
+  const text = (sentence: string | null) => sentence && commands.inText(sentence, customer.tenant);
+  return {
+    ...customer,
+    streams: customer.streams.map((stream) => ({
+      ...stream,
+      say: text(stream.say),
+      next_step: text(stream.next_step),
+    })),
   };
 }
 

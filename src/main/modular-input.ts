@@ -1,15 +1,17 @@
 import { lineLog } from "../format/log-line.ts";
 import type { SplunkDocument, SplunkHost, SplunkRun, SplunkWorld } from "../hosts/splunk/index.ts";
-import { LOOK_EVERY_MS, openSplunkHost, readRun, runFrom, SCHEME, validate } from "../hosts/splunk/index.ts";
+import { LOOK_EVERY_MS, metricsOf, openSplunkHost, readRun, runFrom, SCHEME, validate } from "../hosts/splunk/index.ts";
 import { commandLines, logWithCommands } from "../model/command-line.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { asFailure, EXIT, exitCodeOf, Failure } from "../model/failure.ts";
+import type { OutputStatus } from "../model/status.ts";
 import { createHttp } from "../net/http.ts";
 import { realStampOf } from "../stores/disk/file-stamps.ts";
 import { announcements } from "./announcements.ts";
 import { Collector, type StopLimits } from "./collector.ts";
 import { placeOf } from "./command-place.ts";
 import { CustomerBuilder } from "./customers.ts";
+import { openMonitor } from "./monitor.ts";
 import { diskState, realCollectorWorld } from "./real-collector.ts";
 import {
   presentFingerprint,
@@ -118,6 +120,7 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
     await world.http.close().catch(() => undefined);
     return EXIT.done;
   }
+  const monitor = await openMonitor(await metricsOf(run, world), log, "metrics_");
   let collector: Collector;
   try {
     collector = await Collector.open({
@@ -142,6 +145,7 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
           : diskState(stateDir, log, { waitForLock: "for-ever", stop }),
       openDestination: () => ({
         sink: host.sink,
+        outputs: () => [PIPE],
         close: async () => (await host.close()) === "closed" && !host.gone.aborted,
       }),
       limits: LIMITS,
@@ -156,18 +160,30 @@ async function collect(host: SplunkHost, run: SplunkRun, world: SplunkWorld, sto
       log.fatal(failure.say, { failure: failure.code, next_step: failure.nextStep || undefined });
       await restInsteadOfSpinning(stop);
     }
-    await host.close();
+    await Promise.all([host.close(), monitor.close()]);
     return stopped ? EXIT.done : exitCodeOf(failure);
   }
+  monitor.watch(collector, stop);
   const running = collector.run();
   void host
     .reportDisabledInputs()
     .catch((error: unknown) => log.error("disabled inputs are not reported", { failure: asFailure(error).say }));
   if (!collector.hasCustomers) void host.sayIdle(stop);
   await running;
-  const { exitCode, fatal } = await collector.close();
+  const [{ exitCode, fatal }] = await Promise.all([collector.close(), monitor.close()]);
   return fatal?.code === "host-gone" ? EXIT.done : exitCode;
 }
+
+/** splunkd's pipe: what waits for it is still with Microsoft, and this program ends when it closes. */
+const PIPE: OutputStatus = {
+  name: "stdout",
+  type: "pipe",
+  state: "up",
+  spoolBytes: 0,
+  oldestS: null,
+  unconfirmed: null,
+  rejected: 0,
+};
 
 /**
  * splunkd restarts a program that exits quickly in a tight loop. So a program that cannot work logs this and

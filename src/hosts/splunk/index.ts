@@ -13,6 +13,7 @@
  * Logging goes to `run.log`; its level comes from the settings.
  */
 import path from "node:path";
+import type { MetricsSettings } from "../../config/metrics-settings.ts";
 import type { FileLook, FileRule, ParsedSettings } from "../../config/settings.ts";
 import { parseStanzas, refusedSettings, settingsRefused } from "../../config/settings.ts";
 import { lineLog } from "../../format/log-line.ts";
@@ -31,6 +32,7 @@ import type { LookResult, PasswordAccess, SplunkCustomer } from "./customer-cred
 import { CustomerCredentials } from "./customer-credentials.ts";
 import { reportDisabledInputs } from "./disabled-inputs.ts";
 import { EDITS_AFTER_STOP_MS, storeAndMask } from "./masking.ts";
+import { metricsSettings } from "./metrics.ts";
 import { PasswordStore } from "./passwords.ts";
 import type { SplunkDocument, SplunkStanza } from "./run-document.ts";
 import { openedStanzas, parseDocument, readDocumentText } from "./run-document.ts";
@@ -317,6 +319,11 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       return closed;
     },
   };
+}
+
+/** Where this process shows metrics; off unless `metrics_listen` is set. Never throws a Failure. */
+export function metricsOf(run: SplunkRun, world: SplunkWorld): Promise<MetricsSettings | undefined> {
+  return metricsSettings(run.settings.globals, world.readBytes, fileRule(world), run.log);
 }
 
 /** Only the stanzas of these names. */

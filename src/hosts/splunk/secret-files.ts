@@ -39,26 +39,11 @@ export async function withSecretFiles(stanza: Stanza, readBytes: ReadBytes, file
         "comes from a file, so it is sent only to the cloud's own addresses, but this input sets other addresses",
         "Remove login_url, graph_url, api_url and siem_url from this input.",
       );
-    const file = readFilePath(named, files);
-    if (!file.ok) throw secretFile(key, `names a file that cannot be used: ${file.say}`, "");
-    const looked = files.files.look(file.value);
-    if (looked.kind !== "missing" && looked.openToOthers)
-      throw secretFile(
-        key,
-        `names ${file.value}, which other accounts can read`,
-        `Run \`chmod 600 ${quotedForPosix(file.value)}\`.`,
-      );
-    const text = decodedText((await readBytes(file.value)) ?? new Uint8Array()).replace(/\r?\n$/, "");
-    if (text === "")
-      throw secretFile(
-        key,
-        `names ${file.value}, which is empty or cannot be read by Splunk's user`,
-        "Write the secret into the file, on one line.",
-      );
+    const { text, path } = await secretIn(key, named, readBytes, files);
     if (key === "client_secret" && isSecretId(text))
       throw secretFile(
         key,
-        `names ${file.value}, which contains the ID of the client secret, not its value`,
+        `names ${path}, which contains the ID of the client secret, not its value`,
         `${PASTE_THE_VALUE.charAt(0).toUpperCase()}${PASTE_THE_VALUE.slice(1)}.`,
       );
     read.set(key, sealed(text));
@@ -67,13 +52,42 @@ export async function withSecretFiles(stanza: Stanza, readBytes: ReadBytes, file
   return { ...stanza, ...(clientSecret ? { clientSecret } : {}), ...(refreshToken ? { refreshToken } : {}) };
 }
 
+/**
+ * The text of a file that a setting names, which only Splunk's user may read. Throws Failure
+ * `secret-file-refused`; its sentence never contains the text.
+ */
+export async function secretIn(
+  key: string,
+  named: string,
+  readBytes: ReadBytes,
+  files: FileRule,
+): Promise<{ readonly text: string; readonly path: string }> {
+  const file = readFilePath(named, files);
+  if (!file.ok) throw secretFile(key, `names a file that cannot be used: ${file.say}`, "");
+  const looked = files.files.look(file.value);
+  if (looked.kind !== "missing" && looked.openToOthers)
+    throw secretFile(
+      key,
+      `names ${file.value}, which other accounts can read`,
+      `Run \`chmod 600 ${quotedForPosix(file.value)}\`.`,
+    );
+  const text = decodedText((await readBytes(file.value)) ?? new Uint8Array()).replace(/\r?\n$/, "");
+  if (text === "")
+    throw secretFile(
+      key,
+      `names ${file.value}, which is empty or cannot be read by Splunk's user`,
+      "Write the secret into the file, on one line.",
+    );
+  return { text, path: file.value };
+}
+
 /** True when the stanza overrides an address of its cloud. */
 export function hasOwnAddresses(stanza: Stanza): boolean {
   const clouds = endpointsOf(stanza.cloud);
   return (Object.keys(clouds) as (keyof typeof clouds)[]).some((name) => clouds[name] !== stanza.endpoints[name]);
 }
 
-function secretFile(key: SecretKey, say: string, nextStep: string): Failure {
+function secretFile(key: string, say: string, nextStep: string): Failure {
   return new Failure("secret-file-refused", {
     actor: "operator",
     retry: { when: "never" },
