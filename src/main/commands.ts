@@ -54,6 +54,7 @@ const COMMANDS: ReadonlyMap<string, readonly string[]> = new Map([
   ["rejected", ["list", "show", "resend"]],
   ["run", []],
   ["splunk", ["run", "scheme", "validate"]],
+  ["status", []],
   ["token", ["acquire", "access", "inspect"]],
 ]);
 
@@ -131,6 +132,7 @@ export function commandParser(argv: readonly string[], ending: Ending, log: Log,
   addRejected(parser, ending, log);
   addSplunk(parser, ending, distrusted);
   addArcSight(parser, ending, distrusted, log);
+  addStatus(parser, ending, log);
   addOnboarding(parser, ending, log);
   return parser;
 }
@@ -224,6 +226,41 @@ function addHunt(parser: Argv, ending: Ending, log: Log): void {
         configuration.refused,
         await hunt(configuration, { query: String(args.query), since, json: Boolean(args.json), limit }, log),
       );
+    },
+  );
+}
+
+function addStatus(parser: Argv, ending: Ending, log: Log): void {
+  parser.command(
+    "status",
+    "Shows customers by state and reason, the largest lag and what waits for outputs, as the running collector says",
+    (y) =>
+      y
+        .options({
+          config: {
+            ...SHARED.config,
+            demandOption: true,
+            describe: "Configuration of the collector; its metrics.listen is asked",
+          },
+          ...JSON_FLAG,
+        })
+        .example("$0 status --config /etc/defender-mssp/defender-mssp.properties", "who must act")
+        .epilogue("With --json it prints what the path /status of metrics.listen answers."),
+    async (args) => {
+      const { createHttp } = await import("../net/http.ts");
+      const { status } = await import("./status-command.ts");
+      const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
+      try {
+        ending.code = await status(args.config, args.json, {
+          http,
+          log,
+          out: (text) => void process.stdout.write(text),
+          environment: process.env,
+          configuration: () => plainConfiguration(args, ending),
+        });
+      } finally {
+        await http.close();
+      }
     },
   );
 }

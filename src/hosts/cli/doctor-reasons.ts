@@ -1,5 +1,5 @@
 import type { Failure } from "../../model/failure.ts";
-import type { FailureCode } from "../../model/failure-codes.ts";
+import type { Actor, FailureCode } from "../../model/failure-codes.ts";
 
 /** A customer that is not ready. */
 export interface Unready {
@@ -30,6 +30,29 @@ export function reasonsOf<One extends Unready>(customers: readonly One[]): reado
     return { actor, failure: code, say, nextStep, customers: those };
   });
 }
+
+/** A reason as a person or a machine reads it. */
+export interface ReasonLine {
+  readonly actor: string;
+  readonly failure: string;
+  readonly customers: readonly string[];
+  readonly say: string;
+  readonly next_step: string;
+}
+
+/** One line per reason under a head; empty without reasons. */
+export function reasonTable(reasons: readonly ReasonLine[]): string {
+  if (reasons.length === 0) return "";
+  const width = Math.max(8, ...reasons.map(({ failure }) => failure.length));
+  const lines = reasons.map(({ actor, failure, customers, say, next_step }) => {
+    const others = customers.length > 1 ? " The same for the others." : "";
+    return `${actor.padEnd(10)} ${String(customers.length).padStart(5)} ${failure.padEnd(width)} ${customers.join(", ")}: ${say} ${next_step}${others}\n`;
+  });
+  return `${"ACTOR".padEnd(10)} COUNT ${"FAILURE".padEnd(width)} CUSTOMERS: WHAT\n${lines.join("")}`;
+}
+
+/** Who must act, in the order of tables. */
+export const ACTORS_IN_ORDER: readonly Actor[] = ["operator", "customer", "microsoft", "us"];
 
 function wholeWord(name: string): RegExp {
   return new RegExp(

@@ -8,15 +8,12 @@ import { withTimeLimit } from "../../net/time-limit.ts";
 import { TIME_LIMITS } from "../../net/time-limits.ts";
 import type { Flags } from "./ask.ts";
 import { usage } from "./ask.ts";
-import { type Reason, reasonsOf, type Unready } from "./doctor-reasons.ts";
+import { ACTORS_IN_ORDER, type Reason, reasonsOf, reasonTable, type Unready } from "./doctor-reasons.ts";
 
 /**
  * Customers checked in parallel: enough for hundreds in minutes, few enough to stay far below every limit.
  */
 const AT_ONCE = 8;
-
-/** Who must act, in the order of the table. */
-const ACTORS_IN_ORDER: readonly Actor[] = ["operator", "customer", "microsoft", "us"];
 
 const WHO: Readonly<Record<Actor, string>> = {
   operator: "you",
@@ -217,14 +214,7 @@ function showReasons(terminal: Terminal, sorted: readonly Looked[], commands: Co
     for (const reason of reasons) terminal.out(`${JSON.stringify(reason)}\n`);
     return;
   }
-  const width = Math.max(8, ...reasons.map(({ failure }) => failure.length));
-  if (reasons.length > 0) terminal.out(`${"ACTOR".padEnd(10)} COUNT ${"FAILURE".padEnd(width)} CUSTOMERS: WHAT\n`);
-  for (const { actor, failure, customers, say, next_step } of reasons) {
-    const others = customers.length > 1 ? " The same for the others." : "";
-    terminal.out(
-      `${actor.padEnd(10)} ${String(customers.length).padStart(5)} ${failure.padEnd(width)} ${customers.join(", ")}: ${say} ${next_step}${others}\n`,
-    );
-  }
+  terminal.out(reasonTable(reasons));
   terminal.out(readyLine(sorted));
 }
 

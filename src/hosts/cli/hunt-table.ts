@@ -1,3 +1,5 @@
+import { printable, textTable } from "./text-table.ts";
+
 /** A row as a table shows it: the customer and the answer's columns as text. */
 export interface HuntRow {
   readonly customer: string;
@@ -14,22 +16,13 @@ const CELL_MOST = 48;
 export function huntTable(rows: readonly HuntRow[]): string {
   if (rows.length === 0) return "";
   const columns = [...new Set(rows.flatMap(({ values }) => Object.keys(values)))];
-  const head = ["customer", ...columns];
+  const head = ["customer", ...columns].map(cell);
   const body = rows.map(({ customer, values }) => [cell(customer), ...columns.map((column) => cell(values[column]))]);
-  const widths = head.map((name, i) => Math.max(name.length, ...body.map((line) => line[i]!.length)));
-  const line = (cells: readonly string[]): string =>
-    cells
-      .map((text, i) => text.padEnd(widths[i]!))
-      .join("  ")
-      .trimEnd();
-  return `${[line(head.map(cell)), line(widths.map((width) => "-".repeat(width))), ...body.map(line)].join("\n")}\n`;
+  return textTable(head, body);
 }
 
-/** Control characters of an answer must not reach a terminal. */
 function cell(value: unknown): string {
   if (value === null || value === undefined) return "";
-  const text = (typeof value === "string" ? value : (JSON.stringify(value) ?? ""))
-    .replace(/[\p{Cc}\p{Z}]+/gu, " ")
-    .trim();
+  const text = printable(typeof value === "string" ? value : (JSON.stringify(value) ?? ""));
   return text.length <= CELL_MOST ? text : `${text.slice(0, CELL_MOST - 1)}…`;
 }

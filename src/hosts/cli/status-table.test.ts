@@ -1,0 +1,53 @@
+import { expect, test } from "@jest/globals";
+import { customerStatus, outputStatus, streamStatus } from "../../../test/harness/monitoring/status.ts";
+import type { CustomerStatus } from "../../model/status.ts";
+import { statusDocument } from "../../monitoring/status-document.ts";
+import { statusTable } from "./status-table.ts";
+
+const signedOut = (name: string): CustomerStatus =>
+  customerStatus(name, {
+    streams: [
+      streamStatus({
+        state: "signed-out",
+        failure: "not-signed-in",
+        actor: "operator",
+        say: `${name} has no refresh token.`,
+        next_step: `Run \`defender-mssp token acquire --customer ${name}\`.`,
+      }),
+    ],
+  });
+
+test("the table counts customers by their worst stream and names each reason once with who must act", () => {
+  const customers = [
+    customerStatus("Contoso", { streams: [streamStatus(), streamStatus({ stream: "incidents", lag_s: 95 })] }),
+    signedOut("Fabrikam"),
+    signedOut("Litware"),
+    customerStatus("Adatum", { streams: [] }),
+  ];
+  const outputs = [outputStatus({ state: "down", spoolBytes: 1_572_864, oldestS: 61 })];
+  expect(statusTable(statusDocument("collector-1", "1.2.3", { customers, outputs }))).toBe(`\
+collector-1: 4 customers, version 1.2.3
+
+STATE        CUSTOMERS
+-----------  ---------
+ok           1
+catching-up  1
+signed-out   2
+
+ACTOR      COUNT FAILURE       CUSTOMERS: WHAT
+operator       2 not-signed-in Fabrikam, Litware: Fabrikam has no refresh token. Run \`defender-mssp token acquire --customer Fabrikam\`. The same for the others.
+
+Largest lag: 95 s (Contoso, incidents).
+
+OUTPUT      TYPE    STATE  SPOOL MIB  OLDEST S  UNCONFIRMED  REJECTED
+----------  ------  -----  ---------  --------  -----------  --------
+outputs[0]  syslog  down   1.5        61        -            0
+`);
+});
+
+test("control characters in what a server answers do not reach the terminal", () => {
+  const customers = [signedOut("Fab\u001b[2Jrikam\nok 100")];
+  const table = statusTable(statusDocument("c\u0007", "1", { customers, outputs: [] }));
+  expect(table).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/);
+  expect(table.split("\n").some((line) => line.startsWith("ok"))).toBe(false);
+});

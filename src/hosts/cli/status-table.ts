@@ -1,0 +1,97 @@
+import type { HealthState, StreamHealth } from "../../model/event.ts";
+import { Failure } from "../../model/failure.ts";
+import type { StatusDocument } from "../../model/status.ts";
+import { ACTORS_IN_ORDER, type ReasonLine, reasonsOf, reasonTable, type Unready } from "./doctor-reasons.ts";
+import { printable, textTable } from "./text-table.ts";
+
+/** A customer counts by its worst stream; the worst state first. */
+const WORST_FIRST: readonly HealthState[] = [
+  "misconfigured",
+  "signed-out",
+  "awaiting-consent",
+  "failing",
+  "throttled",
+  "catching-up",
+  "ok",
+  "off",
+];
+const MIB = 1024 * 1024;
+
+type Customer = StatusDocument["customers"][number];
+
+/** `status` for a person: customers by state and by reason, the largest lag, outputs with what waits for them. */
+export function statusTable({ version, collectors, customers, outputs }: StatusDocument): string {
+  const states = Map.groupBy(customers, ({ streams }) => worstOf(streams));
+  const parts = [
+    collectors
+      .map((one) => `${printable(one.name)}: ${one.customers} customers, version ${printable(version)}\n`)
+      .join(""),
+    textTable(
+      ["STATE", "CUSTOMERS"],
+      WORST_FIRST.toReversed().flatMap((state) => {
+        const those = states.get(state);
+        return those === undefined ? [] : [[state, String(those.length)]];
+      }),
+    ),
+    reasonTable(reasonsIn(customers)),
+    lagLine(customers),
+    outputs.length === 0 ? "" : outputsTable(outputs),
+  ];
+  return parts.filter((part) => part !== "").join("\n");
+}
+
+/** A customer whose streams are not open yet is about to be collected. */
+function worstOf(streams: readonly StreamHealth[]): HealthState {
+  return WORST_FIRST.find((state) => streams.some((stream) => stream.state === state)) ?? "catching-up";
+}
+
+/** One line per reason, as `doctor --all --brief` has them. */
+function reasonsIn(customers: readonly Customer[]): readonly ReasonLine[] {
+  const unready = customers.flatMap(({ tenant, tenant_id, streams }): Unready[] => {
+    const failed = WORST_FIRST.map((state) =>
+      streams.find((stream) => stream.state === state && stream.failure !== null),
+    ).find((stream) => stream !== undefined);
+    if (failed === undefined || failed.failure === null || failed.actor === null) return [];
+    const failure = new Failure(failed.failure, {
+      actor: failed.actor,
+      retry: { when: "later" },
+      say: printable(failed.say ?? ""),
+      nextStep: printable(failed.next_step ?? ""),
+    });
+    return [{ tenant: printable(tenant), names: [tenant, tenant_id], failure }];
+  });
+  return ACTORS_IN_ORDER.flatMap((actor) =>
+    reasonsOf(unready.filter(({ failure }) => failure.actor === actor)).map((reason) => ({
+      actor,
+      failure: reason.failure,
+      customers: reason.customers.map(({ tenant }) => tenant),
+      say: reason.say,
+      next_step: reason.nextStep,
+    })),
+  );
+}
+
+function lagLine(customers: readonly Customer[]): string {
+  const lags = customers.flatMap(({ tenant, streams }) =>
+    streams.flatMap(({ stream, lag_s }) => (lag_s === null ? [] : [{ tenant, stream, lag_s }])),
+  );
+  if (lags.length === 0) return "";
+  const { tenant, stream, lag_s } = lags.reduce((worst, one) => (one.lag_s > worst.lag_s ? one : worst));
+  return `Largest lag: ${lag_s} s (${printable(tenant)}, ${stream}).\n`;
+}
+
+function outputsTable(outputs: StatusDocument["outputs"]): string {
+  const orNone = (value: number | null) => (value === null ? "-" : String(value));
+  return textTable(
+    ["OUTPUT", "TYPE", "STATE", "SPOOL MIB", "OLDEST S", "UNCONFIRMED", "REJECTED"],
+    outputs.map(({ name, type, state, spool_bytes, oldest_s, unconfirmed, rejected }) => [
+      printable(name),
+      printable(type),
+      printable(state),
+      (spool_bytes / MIB).toFixed(1),
+      orNone(oldest_s),
+      orNone(unconfirmed),
+      String(rejected),
+    ]),
+  );
+}

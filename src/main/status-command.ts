@@ -1,0 +1,140 @@
+import { readFile } from "node:fs/promises";
+import { readFilePath } from "../config/files.ts";
+import { metricsOfGlobals } from "../config/metrics-settings.ts";
+import { problemLine } from "../config/settings.ts";
+import { decodedText } from "../config/text-encoding.ts";
+import { readArcSightConfig, realSecretReader } from "../hosts/arcsight/index.ts";
+import { statusTable } from "../hosts/cli/status-table.ts";
+import type { ExitCode } from "../model/failure.ts";
+import { EXIT, isFailure } from "../model/failure.ts";
+import type { Http, HttpAnswer, Log } from "../model/ports.ts";
+import { type Sealed, sealed } from "../model/sealed.ts";
+import type { SettingProblem } from "../model/stanza.ts";
+import type { StatusDocument } from "../model/status.ts";
+import { jsonOf } from "../net/json-answer.ts";
+import { isLoopback } from "../net/no-proxy.ts";
+import { type Configuration, settingsFailure } from "./configuration.ts";
+import type { ListeningSettings } from "./monitor.ts";
+import { realClock, realFiles } from "./world.ts";
+
+/** 10,000 customers with six streams each. */
+const ANSWER_MOST_BYTES = 64 * 1024 * 1024;
+const TIMEOUT_MS = 10_000;
+
+export interface StatusWorld {
+  readonly http: Http;
+  readonly log: Log;
+  readonly out: (text: string) => void;
+  readonly environment: NodeJS.ProcessEnv;
+  /** Reads a file that is not a properties file. Throws Failure `settings`. */
+  readonly configuration: () => Promise<Pick<Configuration, "settings">>;
+}
+
+/**
+ * `status`: asks the collector of this configuration. Exit code 5 with one sentence when none answers. Throws
+ * Failure `settings` when the configuration cannot be read.
+ */
+export async function status(config: string, json: boolean, world: StatusWorld): Promise<ExitCode> {
+  const settings = await metricsIn(config, world);
+  if (settings === undefined) {
+    world.log.error(
+      `${config} does not set \`metrics.listen\` (in Splunk \`metrics_listen\`), so no collector can be asked for its status. Set it, for example to 127.0.0.1:9464, and restart the collector.`,
+    );
+    return EXIT.host;
+  }
+  const { answer, why } = await ask(settings, world.http);
+  const text = answer?.status === 200 ? await answer.text(ANSWER_MOST_BYTES) : undefined;
+  const document = text === undefined ? undefined : asStatus(jsonOf(text));
+  if (document === undefined) {
+    await answer?.discard();
+    world.log.error(`No status comes from ${addressOf(settings)}: ${why ?? refusedBy(answer)}.`);
+    return EXIT.host;
+  }
+  world.out(json ? `${JSON.stringify(document)}\n` : statusTable(document));
+  return EXIT.done;
+}
+
+function refusedBy(answer: HttpAnswer | undefined): string {
+  if (answer?.status === 401) return "it rejects the token of this configuration; restart the collector after a change";
+  return `it answers with status ${answer?.status} and is not a collector of this program`;
+}
+
+async function ask(settings: ListeningSettings, http: Http): Promise<{ answer?: HttpAnswer; why?: string }> {
+  const { certificate, token } = settings;
+  const url = addressOf(settings);
+  const send = (bearer?: string) =>
+    http.send({
+      method: "GET",
+      url: `${url}/status`,
+      headers: { accept: "application/json", ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }) },
+      route: {
+        direct: true,
+        ...(certificate === undefined ? {} : { caFile: certificate }),
+        // The certificate is for the name by which others call this machine.
+        ...(certificate !== undefined && isLoopback(askedHost(settings.host)) ? { loopbackCertificate: true } : {}),
+      },
+      headersTimeoutMs: TIMEOUT_MS,
+      bodyTimeoutMs: TIMEOUT_MS,
+    });
+  try {
+    return { answer: await (token === undefined ? send() : token.open(send)) };
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return { why: error.say.replace(/\.$/, "") };
+  }
+}
+
+/** Who listens on every address answers on this machine's own. */
+function askedHost(host: string): string {
+  return host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+}
+
+function addressOf({ host, port, certificate }: ListeningSettings): string {
+  const asked = askedHost(host);
+  return `${certificate === undefined ? "http" : "https"}://${asked.includes(":") ? `[${asked}]` : asked}:${port}`;
+}
+
+function asStatus(value: unknown): StatusDocument | undefined {
+  const found = value as Partial<StatusDocument> | null | undefined;
+  const isStatus =
+    typeof found === "object" &&
+    found !== null &&
+    [found.collectors, found.customers, found.outputs].every((list) => Array.isArray(list));
+  return isStatus ? (found as StatusDocument) : undefined;
+}
+
+async function metricsIn(
+  config: string,
+  { environment, configuration, log }: StatusWorld,
+): Promise<ListeningSettings | undefined> {
+  const complain = (problem: SettingProblem) => log.error(problemLine(problem));
+  if (!config.toLowerCase().endsWith(".properties")) {
+    const { settings } = await configuration();
+    const found = metricsOfGlobals(settings.globals, complain);
+    if (found === undefined) return undefined;
+    const { tokenFile, ...rest } = found;
+    return tokenFile === undefined ? rest : { ...rest, token: await tokenIn(tokenFile, environment) };
+  }
+  const bytes = await readFile(config).catch((error: NodeJS.ErrnoException) => {
+    throw settingsFailure(`${config} cannot be read (${error.code ?? "unknown reason"})`);
+  });
+  const read = readArcSightConfig(bytes, config, {
+    nowMs: realClock.nowMs(),
+    secrets: realSecretReader(environment, process.platform),
+    files: realFiles,
+  });
+  for (const problem of read.problems.filter(({ stanza }) => stanza === "metrics")) complain(problem);
+  return read.metrics;
+}
+
+async function tokenIn(named: string, { SPLUNK_HOME }: NodeJS.ProcessEnv): Promise<Sealed> {
+  const file = readFilePath(named, {
+    files: realFiles,
+    ...(SPLUNK_HOME === undefined ? {} : { splunkHome: SPLUNK_HOME }),
+  });
+  if (!file.ok) throw settingsFailure(`metrics_token: ${file.say}`);
+  const bytes = await readFile(file.value).catch((error: NodeJS.ErrnoException) => {
+    throw settingsFailure(`metrics_token: ${file.value} cannot be read (${error.code ?? "unknown reason"})`);
+  });
+  return sealed(decodedText(bytes).replace(/\r?\n$/, ""));
+}
