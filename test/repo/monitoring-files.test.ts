@@ -1,0 +1,149 @@
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { expect, test } from "@jest/globals";
+import { parse } from "yaml";
+import { OUTPUT_STATES } from "../../src/model/status.ts";
+import { METRICS, Metrics } from "../../src/monitoring/metrics.ts";
+import { customerStatus, outputStatus } from "../harness/monitoring/status.ts";
+
+/**
+ * The dashboard and the alert rules against the metrics of this program: a rule on a metric or a label that
+ * nobody exposes never fires, and nobody hears of it.
+ */
+
+const ROOT = resolve(import.meta.dirname, "../..");
+const FOLDER = join(ROOT, "docs/monitoring");
+
+interface Rule {
+  readonly alert: string;
+  readonly expr: string;
+  readonly labels: { readonly severity: string };
+  readonly annotations: { readonly summary: string; readonly description: string };
+}
+
+interface Panel {
+  readonly id: number;
+  readonly title: string;
+  readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
+  readonly targets: readonly { readonly expr: string; readonly legendFormat: string }[];
+}
+
+interface Dashboard {
+  readonly panels: readonly Panel[];
+  readonly templating: { readonly list: readonly { readonly name: string; readonly query: unknown }[] };
+}
+
+const rules = (
+  parse(readFileSync(join(FOLDER, "alerts.yaml"), "utf8")) as { groups: readonly { rules: readonly Rule[] }[] }
+).groups.flatMap((group) => group.rules);
+const dashboard = JSON.parse(readFileSync(join(FOLDER, "grafana-dashboard.json"), "utf8")) as Dashboard;
+
+/** Prometheus adds them to every series. */
+const ADDED = ["instance", "job"];
+const BY_NAME = new Map(METRICS.map(({ name, labels }) => [name, labels]));
+const STATES = [
+  ...["ok", "catching-up", "throttled", "failing", "signed-out", "awaiting-consent", "misconfigured", "off"],
+  ...OUTPUT_STATES,
+];
+
+/** What is wrong with an expression; empty when every metric, label and state is one of this program's. */
+function wrongIn(expression: string): readonly string[] {
+  const wrong: string[] = [];
+  const used = [...expression.matchAll(/\b(defender_mssp_[a-zA-Z0-9_:]*)(?:\{([^}]*)\})?/g)];
+  const known = new Set<string>(ADDED);
+  for (const [, name = "", selector = ""] of used) {
+    const labels = BY_NAME.get(name);
+    if (labels === undefined) {
+      wrong.push(name);
+      continue;
+    }
+    for (const label of labels) known.add(label);
+    for (const [, label = "", operator = "", value = ""] of selector.matchAll(/(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"/g)) {
+      if (![...labels, ...ADDED].includes(label)) wrong.push(`${name}{${label}}`);
+      if (label === "state")
+        for (const state of operator.endsWith("~") ? value.split("|") : [value])
+          if (!STATES.includes(state)) wrong.push(`${name}{state="${state}"}`);
+    }
+  }
+  for (const [, list = ""] of expression.matchAll(/\b(?:by|without|on|ignoring)\s*\(([^)]*)\)/g))
+    for (const label of list.split(",").map((one) => one.trim())) if (!known.has(label)) wrong.push(`by (${label})`);
+  const counters = /^defender_mssp_.*_total$/;
+  for (const [, name = ""] of expression.matchAll(/\b(?:rate|increase)\(\s*(\w+)/g))
+    if (!counters.test(name)) wrong.push(`rate(${name})`);
+  return wrong;
+}
+
+/** The labels that the series of an expression may carry into a text. */
+function labelsOf(expression: string): readonly string[] {
+  const names = [...expression.matchAll(/\bdefender_mssp_\w+/g)].map(([name]) => name);
+  return [...ADDED, ...names.flatMap((name) => BY_NAME.get(name) ?? [])];
+}
+
+test("every metric, label and state in the alert rules is one that this program exposes", () => {
+  expect(rules.length).toBeGreaterThan(5);
+  for (const { alert, expr, annotations } of rules) {
+    expect([alert, wrongIn(expr)]).toEqual([alert, []]);
+    const named = [...JSON.stringify(annotations).matchAll(/\$labels\.(\w+)/g)].map(([, label]) => label);
+    expect([alert, named.filter((label) => !labelsOf(expr).includes(label ?? ""))]).toEqual([alert, []]);
+  }
+  expect(new Set(rules.map(({ alert }) => alert)).size).toBe(rules.length);
+});
+
+test("every metric and label of the dashboard is one that this program exposes, and no panel covers another", () => {
+  const taken = new Map<string, string>();
+  for (const { title, gridPos, targets } of dashboard.panels) {
+    expect([title, targets.length > 0]).toEqual([title, true]);
+    for (const { expr, legendFormat } of targets) {
+      expect([title, wrongIn(expr)]).toEqual([title, []]);
+      const named = [...legendFormat.matchAll(/\{\{(\w+)\}\}/g)].map(([, label]) => label);
+      expect([title, named.filter((label) => !labelsOf(expr).includes(label ?? ""))]).toEqual([title, []]);
+    }
+    for (let x = gridPos.x; x < gridPos.x + gridPos.w; x += 1)
+      for (let y = gridPos.y; y < gridPos.y + gridPos.h; y += 1) {
+        expect([title, x < 24, taken.get(`${x},${y}`)]).toEqual([title, true, undefined]);
+        taken.set(`${x},${y}`, title);
+      }
+  }
+  for (const { name, query } of dashboard.templating.list)
+    expect([name, wrongIn(JSON.stringify(query).replaceAll("\\", ""))]).toEqual([name, []]);
+  expect(new Set(dashboard.panels.map(({ id }) => id)).size).toBe(dashboard.panels.length);
+});
+
+test("the check of expressions finds a metric, a label, a state and a rate that do not exist", () => {
+  expect(wrongIn('defender_mssp_lag_seconds{customer="x"} > 1')).toEqual(["defender_mssp_lag_seconds"]);
+  expect(wrongIn('defender_mssp_stream_lag_seconds{tenant="x"}')).toEqual(["defender_mssp_stream_lag_seconds{tenant}"]);
+  expect(wrongIn('defender_mssp_stream_state{state=~"failing|broken"}')).toEqual([
+    'defender_mssp_stream_state{state="broken"}',
+  ]);
+  expect(wrongIn("sum by (tenant) (defender_mssp_streams)")).toEqual(["by (tenant)"]);
+  expect(wrongIn("rate(defender_mssp_stream_lag_seconds[5m])")).toEqual(["rate(defender_mssp_stream_lag_seconds)"]);
+});
+
+test("the page about monitoring lists every metric with its labels and meaning", () => {
+  const page = readFileSync(join(ROOT, "docs/monitoring.md"), "utf8");
+  const rows = page.split("\n").filter((line) => line.startsWith("| `defender_mssp_"));
+  expect(rows).toEqual(
+    METRICS.map(
+      ({ name, labels, help }) => `| \`${name}\` | ${labels.map((label) => `\`${label}\``).join(", ")} | ${help} |`,
+    ),
+  );
+});
+
+const hasPromtool = spawnSync("promtool", ["--version"]).status === 0;
+
+(hasPromtool ? test : test.skip)("promtool accepts the alert rules and the text of a scrape", async () => {
+  const checked = spawnSync("promtool", ["check", "rules", join(FOLDER, "alerts.yaml")], { encoding: "utf8" });
+  expect([checked.status, checked.stderr]).toEqual([0, ""]);
+  const text = await new Metrics().text({
+    version: "1",
+    isReady: true,
+    collector: {
+      customers: [customerStatus('Contoso "EMEA"', { credentialDaysLeft: 3 })],
+      outputs: [outputStatus({ unconfirmed: 1 })],
+    },
+    process: { residentBytes: 1, heapUsedBytes: 1, cpuS: 1, startedAtS: 1 },
+  });
+  const linted = spawnSync("promtool", ["check", "metrics"], { input: text, encoding: "utf8" });
+  expect([linted.status, linted.stdout, linted.stderr]).toEqual([0, "", ""]);
+});
