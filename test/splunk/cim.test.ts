@@ -539,7 +539,7 @@ test("a hunting row names its device and its user where its columns do, and neve
     DeviceName: "pc1.example.com",
     AccountUpn: null,
     AccountName: "u1",
-    mssp: { tenant: "contoso" },
+    mssp: { tenant: "contoso", tenant_id: CUSTOMERS.contoso },
   });
   expect([fields.get("dest"), fields.get("user"), fields.get("vendor_account"), tags]).toEqual([
     "pc1.example.com",

@@ -11,6 +11,11 @@ export function shippedConf(name: string, app = "SA_defender_mssp"): Conf {
   return readConf(readFileSync(path.join(APPS, app, "default", name), "utf8"));
 }
 
+/** A view as it is shipped. */
+export function shippedView(name: string, app = "SA_defender_mssp"): string {
+  return readFileSync(path.join(APPS, app, "default/data/ui/views", name), "utf8");
+}
+
 export function shippedKnowledge(otherProps: readonly Conf[] = []): Knowledge {
   return {
     props: [shippedConf("props.conf"), ...otherProps],

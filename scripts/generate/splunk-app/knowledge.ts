@@ -37,6 +37,19 @@ function value(field: string): string {
   return `nullif(nullif(${quoted(field)},"null"),"")`;
 }
 
+/**
+ * An incident's id is put into searches that a click opens. Every id of Microsoft's consists of these signs;
+ * anything else could continue the search.
+ */
+function safeId(expression: string): string {
+  return `if(match(${expression},"^[A-Za-z0-9_.:-]+$"),${expression},null())`;
+}
+
+/** An address that a click opens: https only, because a browser runs `javascript:`. */
+function safeUrl(expression: string): string {
+  return `if(match(${expression},"^https://"),${expression},null())`;
+}
+
 function quoted(field: string): string {
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(field) ? field : `'${field}'`;
 }
@@ -52,9 +65,17 @@ function ifAlert(expression: string, otherwise = "null()"): string {
   return `if(${IS_ALERT},${expression},${otherwise})`;
 }
 
+/**
+ * The source names the tenant, and no record can change it; a record can bring a member called `mssp` or
+ * `mssp_`.
+ */
+const TENANT_ID = `mvindex(split(source,":"),2)`;
+/** Of the two possible names of our member, the one that names the source's tenant counts. */
+function ofOurMember(name: string): string {
+  return `'mssp.tenant_id'=${TENANT_ID},'mssp.${name}','mssp_.tenant_id'=${TENANT_ID},'mssp_.${name}'`;
+}
 /** Without our member (`envelope = false`) the source still names the tenant. */
-const TENANT = `coalesce('mssp_.tenant','mssp.tenant',mvindex(split(source,":"),2))`;
-const TENANT_ID = `coalesce('mssp_.tenant_id','mssp.tenant_id',mvindex(split(source,":"),2))`;
+const TENANT = `case(${ofOurMember("tenant")},true(),${TENANT_ID})`;
 
 const DEVICE: Readonly<Record<(typeof ALERT_SOURCES)[number], readonly string[]>> = {
   alerts: ["mvdedup(defender_device)", "mvdedup(defender_host)"],
@@ -172,12 +193,12 @@ export const FIELDS: readonly FieldRow[] = [
     field: "vendor_region",
     alerts: "optional",
     help: "the customer's Microsoft cloud",
-    eval: everywhere(`coalesce('mssp_.cloud','mssp.cloud')`),
+    eval: everywhere(`case(${ofOurMember("cloud")})`),
   },
   {
     field: "cim_entity_zone",
     help: "the customer's entity zone, if one is set: it separates equal host and user names of two customers",
-    eval: everywhere(`coalesce('mssp_.cim_entity_zone','mssp.cim_entity_zone')`),
+    eval: everywhere(`case(${ofOurMember("cim_entity_zone")})`),
   },
   { field: "type", alerts: "required", help: "always alert", eval: forAlerts(() => `"alert"`) },
   {
@@ -416,10 +437,10 @@ export const FIELDS: readonly FieldRow[] = [
     field: "incident_id",
     help: "the incident's id, on the incident and on each of its alerts",
     eval: {
-      alerts: incidentId("alerts"),
-      "mde-alerts": value("incidentId"),
-      "xdr-incidents": value("incidentId"),
-      incidents: value("id"),
+      alerts: safeId(incidentId("alerts")),
+      "mde-alerts": safeId(value("incidentId")),
+      "xdr-incidents": safeId(value("incidentId")),
+      incidents: safeId(value("id")),
     },
   },
   {
@@ -477,16 +498,19 @@ export const FIELDS: readonly FieldRow[] = [
   {
     field: "alert_url",
     help: "the alert in Microsoft's portal",
-    eval: { alerts: value("alertWebUrl"), "siem-alerts": first(value("LinkToMTP"), value("LinkToWDATP")) },
+    eval: {
+      alerts: safeUrl(value("alertWebUrl")),
+      "siem-alerts": safeUrl(first(value("LinkToMTP"), value("LinkToWDATP"))),
+    },
   },
   {
     field: "incident_url",
     help: "the incident in Microsoft's portal",
     eval: {
-      alerts: value("incidentWebUrl"),
-      incidents: value("incidentWebUrl"),
-      "xdr-incidents": value("incidentUri"),
-      "siem-alerts": first(value("IncidentLinkToMTP"), value("IncidentLinkToWDATP")),
+      alerts: safeUrl(value("incidentWebUrl")),
+      incidents: safeUrl(value("incidentWebUrl")),
+      "xdr-incidents": safeUrl(value("incidentUri")),
+      "siem-alerts": safeUrl(first(value("IncidentLinkToMTP"), value("IncidentLinkToWDATP"))),
     },
   },
   {
