@@ -1,3 +1,4 @@
+import { printable } from "../model/printable.ts";
 import { jsonOf } from "../net/json-answer.ts";
 
 /** The readable content of an error answer of Microsoft's APIs. */
@@ -72,8 +73,10 @@ function titleOf(html: string): string {
   return oneLine(/<title[^>]*>([^<]*)<\/title>/i.exec(html)?.[1] ?? "");
 }
 
-/** Removes control characters, because an answer could forge log lines with them. */
+/** An answer could forge log lines, or steer the terminal that shows them. */
 function oneLine(text: string): string {
-  const line = text.replace(/[\p{Cc}\p{Z}]+/gu, " ").trim();
+  const line = printable(text)
+    .replace(/\p{Z}+/gu, " ")
+    .trim();
   return line.length <= MESSAGE_MOST ? line : `${line.slice(0, MESSAGE_MOST - 1)}…`;
 }

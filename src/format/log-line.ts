@@ -1,4 +1,5 @@
 import type { Log, LogFields, LogLevel } from "../model/ports.ts";
+import { printable } from "../model/printable.ts";
 
 const RANK: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3, fatal: 4 };
 
@@ -50,7 +51,7 @@ function fieldText(value: string | number | boolean): string {
   return /^[^\s"=]+$/.test(text) ? text : `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
 }
 
-/** Line breaks become ` | ` (as Splunk's .NET SDK writes them), other control characters a space. */
+/** Line breaks become ` | ` (as Splunk's .NET SDK writes them), what steers a terminal a space. */
 function oneLine(text: string): string {
-  return text.replaceAll(/\s*[\r\n\u0085\u2028\u2029]+\s*/g, " | ").replaceAll(/\p{Cc}/gu, " ");
+  return printable(text.replaceAll(/\s*[\r\n\u0085\u2028\u2029]+\s*/g, " | "));
 }

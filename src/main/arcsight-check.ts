@@ -17,6 +17,7 @@ import type { ExitCode } from "../model/failure.ts";
 import { EXIT, type Failure, isFailure } from "../model/failure.ts";
 import { ticksFromMs } from "../model/instant.ts";
 import type { Clock, Http, Log, SourceStream } from "../model/ports.ts";
+import { printable } from "../model/printable.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { createHttp } from "../net/http.ts";
 import { withTimeLimit } from "../net/time-limit.ts";
@@ -167,7 +168,7 @@ export async function arcSightLint(
     process.stdout.write(
       options.json
         ? `${JSON.stringify(finding)}\n`
-        : `${finding.level}${finding.line > 0 ? ` line ${finding.line}` : ""}: ${finding.say}\n`,
+        : `${finding.level}${finding.line > 0 ? ` line ${finding.line}` : ""}: ${printable(finding.say)}\n`,
     );
   }
   const errors = report.findings.filter(({ level }) => level === "error").length;

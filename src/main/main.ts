@@ -3,6 +3,7 @@
  * splunkd calls its modular input; anything else is a command. Each role loads its own modules, because
  * splunkd runs `--scheme` at each start.
  */
+import { printable } from "../model/printable.ts";
 import { dropDistrustedVariables } from "./world.ts";
 
 /** A packed executable has its own path in the position of a script's path. */
@@ -41,7 +42,7 @@ main().then(
   (code) => process.exit(code),
   (error: unknown) => {
     const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-    process.stderr.write(`FATAL Something unexpected failed in this program: ${text.replaceAll("\n", " ")}\n`, () =>
+    process.stderr.write(`FATAL Something unexpected failed in this program: ${printable(text)}\n`, () =>
       process.exit(1),
     );
   },

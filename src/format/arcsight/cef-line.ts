@@ -34,13 +34,13 @@ export interface CefPair {
 }
 
 /**
- * Control characters other than CR and LF mean nothing to an analyst and break readers; a lone surrogate is
- * not a character.
+ * Control characters other than CR and LF mean nothing to an analyst and break readers, and some readers end
+ * a line at Unicode's own separators; a lone surrogate is not a character.
  */
 export function cefText(value: string): string {
   return value
     .toWellFormed()
-    .replace(/[^\r\n\P{Cc}]/gu, " ")
+    .replace(/[\u2028\u2029]|[^\r\n\P{Cc}]/gu, " ")
     .trim();
 }
 

@@ -11,6 +11,7 @@ import type { ExitCode } from "../../model/failure.ts";
 import { EXIT, exitCodeOf, Failure, isFailure } from "../../model/failure.ts";
 import type { Actor, FailureCode } from "../../model/failure-codes.ts";
 import type { Clock, Http } from "../../model/ports.ts";
+import { printable } from "../../model/printable.ts";
 import type { Dialer } from "../../outputs/connection.ts";
 import { FolderOutput } from "../../outputs/folder.ts";
 import { GrowingFile } from "../../outputs/growing-file.ts";
@@ -229,7 +230,7 @@ export function checkTable(lines: readonly CheckLine[]): string {
   return lines
     .map(
       ({ of, check, ok, say, next_step }) =>
-        `${ok ? (check === WARNING ? "warn  " : "ok    ") : "FAILED"}  ${of.padEnd(widths[0] ?? 0)}  ${check.padEnd(widths[1] ?? 0)}  ${say}${next_step === "" ? "" : `${say.endsWith(".") ? "" : "."} ${next_step}`}\n`,
+        `${printable(`${ok ? (check === WARNING ? "warn  " : "ok    ") : "FAILED"}  ${of.padEnd(widths[0] ?? 0)}  ${check.padEnd(widths[1] ?? 0)}  ${say}${next_step === "" ? "" : `${say.endsWith(".") ? "" : "."} ${next_step}`}`)}\n`,
     )
     .join("");
 }

@@ -1,4 +1,5 @@
-import { printable, textTable } from "./text-table.ts";
+import { printable } from "../../model/printable.ts";
+import { textTable } from "./text-table.ts";
 
 /** A row as a table shows it: the customer and the answer's columns as text. */
 export interface HuntRow {
@@ -21,8 +22,11 @@ export function huntTable(rows: readonly HuntRow[]): string {
   return textTable(head, body);
 }
 
+/** An answer must not steer the terminal. */
 function cell(value: unknown): string {
   if (value === null || value === undefined) return "";
-  const text = printable(typeof value === "string" ? value : (JSON.stringify(value) ?? ""));
+  const text = printable(typeof value === "string" ? value : (JSON.stringify(value) ?? ""))
+    .replace(/\p{Z}+/gu, " ")
+    .trim();
   return text.length <= CELL_MOST ? text : `${text.slice(0, CELL_MOST - 1)}…`;
 }

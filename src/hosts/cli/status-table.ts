@@ -1,8 +1,9 @@
 import type { HealthState, StreamHealth } from "../../model/event.ts";
 import { Failure } from "../../model/failure.ts";
+import { printable } from "../../model/printable.ts";
 import type { StatusDocument } from "../../model/status.ts";
 import { ACTORS_IN_ORDER, type ReasonLine, reasonsOf, reasonTable, type Unready } from "./doctor-reasons.ts";
-import { printable, textTable } from "./text-table.ts";
+import { textTable } from "./text-table.ts";
 
 /** A customer counts by its worst stream; the worst state first. */
 const WORST_FIRST: readonly HealthState[] = [

@@ -76,6 +76,19 @@ describe("at a terminal", () => {
   });
 });
 
+test("text from outside in a sentence, an answer or a question does not steer the terminal; lines and tabs stay", async () => {
+  const { input, shown, terminal } = signInService(true);
+  const hostile = "a\u001b[2J\u009b1m\rb\u202ec\u0000";
+  terminal.out(`${hostile}\r\n\tend\n`);
+  terminal.say(hostile);
+  const answer = terminal.ask(hostile);
+  input.write("y\r");
+  await answer;
+
+  expect(shown.out).toBe("a [2J 1m b c \r\n\tend\n");
+  expect(shown.errors).toBe("a [2J 1m b c \na [2J 1m b c  y\n");
+});
+
 describe("without a terminal", () => {
   test("each question takes the next line of standard input, however it is cut up", async () => {
     const { input, shown, terminal } = signInService(false);

@@ -1,5 +1,6 @@
 import type { Readable, Writable } from "node:stream";
 import { Failure } from "../../model/failure.ts";
+import { printable, printableLines } from "../../model/printable.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { Terminal } from "../../model/sign-in.ts";
 
@@ -25,7 +26,7 @@ const PASTE_BRACKETS = ["\u001b[200~", "\u001b[201~"] as const;
 /**
  * The real terminal. Keys are read in raw mode, because otherwise the terminal truncates a line at 4,095
  * characters, and pasted addresses can be longer. Without a terminal each question reads the next line of
- * standard input.
+ * standard input. Sentences may quote Microsoft, a token or a file, so nothing in them steers the terminal.
  */
 export function realTerminal({ input, output, errors }: TerminalParts): Terminal {
   let rest = "";
@@ -35,19 +36,19 @@ export function realTerminal({ input, output, errors }: TerminalParts): Terminal
   const say = (line: string): void => {
     if (progressShown) errors.write("\r\u001b[K");
     progressShown = false;
-    errors.write(`${line}\n`);
+    errors.write(`${printableLines(line)}\n`);
   };
 
   async function lineOf(question: string, echo: boolean): Promise<string> {
     if (interactive) {
       // The terminal's echo is turned off before the question is printed, so that a fast answer is not shown.
       const typing = typedLine(input, echo ? errors : undefined);
-      errors.write(`${question} `);
+      errors.write(`${printableLines(question)} `);
       const typed = await typing;
       errors.write("\n");
       return typed;
     }
-    errors.write(`${question} `);
+    errors.write(`${printableLines(question)} `);
     const line = await nextLine();
     errors.write("\n");
     return line;
@@ -74,7 +75,7 @@ export function realTerminal({ input, output, errors }: TerminalParts): Terminal
 
   return {
     interactive,
-    out: (text) => void output.write(text),
+    out: (text) => void output.write(printableLines(text)),
     say,
     ask: async (question) => (await lineOf(question, true)).trim(),
     askSecret: async (question) => sealed((await lineOf(question.replace(/:$/, " (not shown):"), false)).trim()),
@@ -89,7 +90,7 @@ export function realTerminal({ input, output, errors }: TerminalParts): Terminal
     },
     progress(line) {
       if (errors.isTTY !== true) return;
-      errors.write(`\r${line.slice(0, Math.max(20, (errors.columns ?? 80) - 1))}\u001b[K`);
+      errors.write(`\r${printable(line).slice(0, Math.max(20, (errors.columns ?? 80) - 1))}\u001b[K`);
       progressShown = true;
     },
   };

@@ -8,8 +8,3 @@ export function textTable(head: readonly string[], body: readonly (readonly stri
       .trimEnd();
   return `${[line(head), line(widths.map((width) => "-".repeat(width))), ...body.map(line)].join("\n")}\n`;
 }
-
-/** One line. Control characters of an answer must not reach a terminal. */
-export function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Z}]+/gu, " ").trim();
-}
