@@ -12,6 +12,7 @@ import { bundle } from "./build/bundle.ts";
 import { neededLibraries } from "./build/elf.ts";
 import { makeExecutable } from "./build/inject.ts";
 import { inputsHash } from "./build/inputs.ts";
+import { withoutOldSignature } from "./build/pe.ts";
 import { binaryPath, hostPlatform, isPlatform, PLATFORMS, type Platform } from "./build/platforms.ts";
 import { ROOT, RUNTIME, runScript, ScriptProblem, VERSION } from "./build/project.ts";
 import { pinnedRuntime } from "./build/runtime.ts";
@@ -85,7 +86,8 @@ async function buildBinary(platform: Platform, { force, quiet }: { force: boolea
     say(`packing into Node ${RUNTIME}`);
     const made = join(BUILD_FOLDER, "executable");
     await makeExecutable(code, runtime, platform, BUILD_FOLDER, made);
-    const program = readFileSync(made);
+    const packed = readFileSync(made);
+    const program = PLATFORMS[platform].pkgPlatform === "win" ? withoutOldSignature(packed) : packed;
     if (PLATFORMS[platform].pkgPlatform === "linux") checkLibraries(program);
     const target = resolve(ROOT, binaryPath(platform));
     mkdirSync(dirname(target), { recursive: true });

@@ -21,6 +21,7 @@ import {
   supportingAddon,
   technologyAddon,
 } from "./package/contents.ts";
+import { inspectArchive } from "./package/inspection.ts";
 
 const HELP = `npm run package -- [--require P,P] [--only NAME]...
 
@@ -82,6 +83,17 @@ export async function archiveBytes(name: string, entries: readonly ArchiveEntry[
   return packed;
 }
 
+/**
+ * The bytes of an archive that may leave this machine. Throws ScriptProblem with one line for each rule that
+ * it breaks.
+ */
+export async function inspectedArchive(name: string, entries: readonly ArchiveEntry[]): Promise<Buffer> {
+  const bytes = await archiveBytes(name, entries);
+  const findings = inspectArchive(name, bytes);
+  if (findings.length === 0) return bytes;
+  throw new ScriptProblem(`${name} must not be shipped:\n${findings.map((finding) => `  ${finding}`).join("\n")}`);
+}
+
 function presentPlatforms(required: readonly string[]): ShippedPlatform[] {
   const shipped = Object.keys(SPLUNK_PLATFORMS) as ShippedPlatform[];
   const unknown = required.filter((name) => !shipped.some((platform) => platform === name));
@@ -135,7 +147,7 @@ async function main(): Promise<void> {
         return;
       }
       const target = resolve(ROOT, "dist", name);
-      writeFileSync(`${target}.new`, await archiveBytes(name, entries(packages)));
+      writeFileSync(`${target}.new`, await inspectedArchive(name, entries(packages)));
       renameSync(`${target}.new`, target);
       process.stdout.write(`dist/${name}\n`);
     }),

@@ -1,8 +1,7 @@
 import { spawnSync } from "node:child_process";
-import { crc32, inflateRawSync } from "node:zlib";
 import { describe, expect, test } from "@jest/globals";
 import { type ArchiveEntry, readTar, writeTar } from "./tar.ts";
-import { writeZip } from "./zip.ts";
+import { readZip, writeZip } from "./zip.ts";
 
 const AT_SECONDS = 1_767_225_600;
 const entries: ArchiveEntry[] = [
@@ -46,24 +45,9 @@ describe("a tar archive of this build", () => {
 test("a zip archive's directory leads to every file's bytes, checksum, mode and time", () => {
   const zip = writeZip(entries, AT_SECONDS);
 
-  const end = zip.lastIndexOf("PK\u0005\u0006", undefined, "latin1");
-  let at = zip.readUInt32LE(end + 16);
-  const found = Array.from({ length: zip.readUInt16LE(end + 10) }, () => {
-    const nameLength = zip.readUInt16LE(at + 28);
-    const local = zip.readUInt32LE(at + 42);
-    const dataAt = local + 30 + zip.readUInt16LE(local + 26) + zip.readUInt16LE(local + 28);
-    const content = inflateRawSync(zip.subarray(dataAt, dataAt + zip.readUInt32LE(at + 20)));
-    const entry = {
-      path: zip.toString("utf8", at + 46, at + 46 + nameLength),
-      mode: (zip.readUInt32LE(at + 38) >>> 16) & 0o777,
-      content,
-    };
-    expect(zip.readUInt32LE(at + 16)).toBe(crc32(content));
-    expect([zip.readUInt16LE(at + 12), zip.readUInt16LE(at + 14)]).toEqual([0, (46 << 9) | (1 << 5) | 1]);
-    at += 46 + nameLength;
-    return entry;
-  });
-
-  expect(found).toEqual(entries);
-  expect(at).toBe(end);
+  const directory = zip.indexOf("PK\u0001\u0002", undefined, "latin1");
+  expect([zip.readUInt16LE(directory + 12), zip.readUInt16LE(directory + 14)]).toEqual([0, (46 << 9) | (1 << 5) | 1]);
+  expect(readZip(zip)).toEqual(entries);
+  zip.writeUInt32LE(1, directory + 16);
+  expect(() => readZip(zip)).toThrow("app/ is damaged in the zip");
 });

@@ -115,3 +115,78 @@ function readSections(program: Buffer): Section[] {
 function textAt(program: Buffer, at: number): string {
   return program.toString("latin1", at, program.indexOf(0, at));
 }
+
+const PT_LOAD = 1;
+const PT_GNU_STACK = 0x6474e551;
+const PT_GNU_RELRO = 0x6474e552;
+const PF_EXECUTE = 1;
+const PF_WRITE = 2;
+const SHT_GNU_VERNEED = 0x6ffffffe;
+const ET_DYN = 3;
+const DT_FLAGS = 30n;
+const DF_BIND_NOW = 8n;
+const DT_FLAGS_1 = 0x6ffffffbn;
+const DF_1_NOW = 1n;
+
+/** What the loader is told about memory: the points that a security review asks for. */
+export interface ElfProtections {
+  /** A segment, or the stack, is writable and executable. */
+  readonly writableAndExecutable: boolean;
+  /** Tables of the loader become read-only after start. */
+  readonly readOnlyRelocations: boolean;
+  /** All symbols are bound at start, so that those tables include the one of functions. */
+  readonly boundAtStart: boolean;
+  /** Loaded at a random address. */
+  readonly positionIndependent: boolean;
+}
+
+/** Reads the program headers and the dynamic section. Throws as `neededLibraries` does. */
+export function elfProtections(program: Buffer): ElfProtections {
+  const sections = readSections(program);
+  const at = Number(program.readBigUInt64LE(32));
+  const segments = Array.from({ length: program.readUInt16LE(56) }, (_, index) => ({
+    type: program.readUInt32LE(at + index * PROGRAM_HEADER_BYTES),
+    flags: program.readUInt32LE(at + index * PROGRAM_HEADER_BYTES + 4),
+  }));
+  const isBoth = (flags: number) => (flags & PF_WRITE) !== 0 && (flags & PF_EXECUTE) !== 0;
+  const stack = segments.find(({ type }) => type === PT_GNU_STACK);
+  let boundAtStart = false;
+  for (const section of sections.filter(({ type }) => type === SHT_DYNAMIC)) {
+    for (let entry = section.fileAt; entry < section.fileAt + section.size; entry += 16) {
+      const [tag, value] = [program.readBigInt64LE(entry), program.readBigUInt64LE(entry + 8)];
+      if (tag === DT_FLAGS && (value & DF_BIND_NOW) !== 0n) boundAtStart = true;
+      if (tag === DT_FLAGS_1 && (value & DF_1_NOW) !== 0n) boundAtStart = true;
+    }
+  }
+  return {
+    // Without the stack's own entry the kernel makes the stack executable.
+    writableAndExecutable:
+      stack === undefined ||
+      isBoth(stack.flags) ||
+      segments.some(({ type, flags }) => type === PT_LOAD && isBoth(flags)),
+    readOnlyRelocations: segments.some(({ type }) => type === PT_GNU_RELRO),
+    boundAtStart,
+    positionIndependent: program.readUInt16LE(16) === ET_DYN,
+  };
+}
+
+/** The versions of symbols that the program asks each library for: `libc.so.6` -> `GLIBC_2.28`, ... */
+export function neededVersions(program: Buffer): ReadonlyMap<string, readonly string[]> {
+  const sections = readSections(program);
+  const section = sections.find(({ type }) => type === SHT_GNU_VERNEED);
+  const strings = section === undefined ? undefined : sections[section.link];
+  const found = new Map<string, readonly string[]>();
+  if (section === undefined || strings === undefined) return found;
+  for (let at = section.fileAt; ; ) {
+    const versions: string[] = [];
+    let version = at + program.readUInt32LE(at + 8);
+    for (let left = program.readUInt16LE(at + 2); left > 0; left -= 1) {
+      versions.push(textAt(program, strings.fileAt + program.readUInt32LE(version + 8)));
+      version += program.readUInt32LE(version + 12);
+    }
+    found.set(textAt(program, strings.fileAt + program.readUInt32LE(at + 4)), versions);
+    const next = program.readUInt32LE(at + 12);
+    if (next === 0) return found;
+    at += next;
+  }
+}

@@ -2,7 +2,7 @@
  * Zip archives whose every byte follows from their entries. Format: PKWARE APPNOTE 6.3, deflate, no zip64
  * (below 4 GiB).
  */
-import { crc32, deflateRawSync } from "node:zlib";
+import { crc32, deflateRawSync, inflateRawSync } from "node:zlib";
 import type { ArchiveEntry } from "./tar.ts";
 
 const DEFLATE = 8;
@@ -49,6 +49,25 @@ export function writeZip(entries: readonly ArchiveEntry[], seconds: number): Buf
   end.writeUInt32LE(directoryBytes, 8);
   end.writeUInt32LE(offset, 12);
   return Buffer.concat([...files, ...directory, signature("PK\u0005\u0006"), end]);
+}
+
+/** Files and folders of a zip that `writeZip` wrote. Throws when a checksum does not hold. */
+export function readZip(archive: Buffer): ArchiveEntry[] {
+  const end = archive.lastIndexOf("PK\u0005\u0006", undefined, "latin1");
+  let at = archive.readUInt32LE(end + 16);
+  return Array.from({ length: archive.readUInt16LE(end + 10) }, () => {
+    const nameLength = archive.readUInt16LE(at + 28);
+    const local = archive.readUInt32LE(at + 42);
+    const dataAt = local + 30 + archive.readUInt16LE(local + 26) + archive.readUInt16LE(local + 28);
+    const entry: ArchiveEntry = {
+      path: archive.toString("utf8", at + 46, at + 46 + nameLength),
+      mode: (archive.readUInt32LE(at + 38) >>> 16) & 0o777,
+      content: inflateRawSync(archive.subarray(dataAt, dataAt + archive.readUInt32LE(at + 20))),
+    };
+    if (crc32(entry.content) !== archive.readUInt32LE(at + 16)) throw new Error(`${entry.path} is damaged in the zip`);
+    at += 46 + nameLength;
+    return entry;
+  });
 }
 
 function signature(text: string): Buffer {
