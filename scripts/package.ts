@@ -2,6 +2,7 @@
  * `npm run package`: the archives that are installed at a customer's, from dist/<platform>/ and the folders
  * splunk-app/ and arcsight/.
  */
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs, promisify } from "node:util";
@@ -22,6 +23,7 @@ import {
   technologyAddon,
 } from "./package/contents.ts";
 import { inspectArchive } from "./package/inspection.ts";
+import { provenance, sourceState } from "./package/provenance.ts";
 
 const HELP = `npm run package -- [--require P,P] [--only NAME]...
 
@@ -152,20 +154,41 @@ async function main(): Promise<void> {
       process.stdout.write(`dist/${name}\n`);
     }),
   );
-  writeSums();
+  writeSumsAndProvenance(present);
 }
 
 /**
- * Over the archives of this version that lie in dist/, so that sums from an earlier call with --only stay
- * true.
+ * SHA256SUMS and provenance.json over the archives of this version that lie in dist/, so that those of an
+ * earlier call with --only stay true.
  */
-function writeSums(): void {
+function writeSumsAndProvenance(present: readonly ShippedPlatform[]): void {
   const known = new Set(archives(VERSION).map(({ name }) => name));
-  const files = readdirSync(resolve(ROOT, "dist")).filter((name) => known.has(name));
+  const inDist = (name: string) => readFileSync(resolve(ROOT, "dist", name));
+  const packed = readdirSync(resolve(ROOT, "dist"))
+    .filter((name) => known.has(name))
+    .sort();
+  const source = sourceState();
+  if (source.commit === undefined || !source.clean)
+    process.stderr.write("warning: dist/provenance.json names no clean commit; a release is packed from one\n");
+  const statement = provenance({
+    source,
+    lockfileSha256: sha256(readFileSync(resolve(ROOT, "package-lock.json"))),
+    executables: present.map((platform) => ({
+      platform,
+      name: binaryPath(platform),
+      sha256: sha256(readFileSync(resolve(ROOT, binaryPath(platform)))),
+    })),
+    archives: packed.map((name) => ({ name, sha256: sha256(inDist(name)) })),
+  });
+  writeFileSync(resolve(ROOT, "dist/provenance.json"), statement);
   writeFileSync(
     resolve(ROOT, "dist/SHA256SUMS"),
-    sums(files.map((name) => [name, readFileSync(resolve(ROOT, "dist", name))])),
+    sums([...packed, "provenance.json"].map((name) => [name, inDist(name)])),
   );
+}
+
+function sha256(bytes: Buffer): string {
+  return createHash("sha256").update(bytes).digest("hex");
 }
 
 if (import.meta.main) await runScript(main);

@@ -41,7 +41,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   "is a formula": "=cmd|' /C calc'!A0 +1 -1 @SUM(1) \t=1+1",
   "breaks JSON": 'x","mssp":{"tenant_id":"other-customer"},"y":"\\u0000\\',
 };
-/** Control characters but the line end, and marks that change the direction of text. */
+/** Control characters but the line end, and signs that change the direction of text. */
 const STEERING = /[^\n\P{Cc}]|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
 
 /** The simulator's clock starts at the real time, because `doctor` compares the two. */
