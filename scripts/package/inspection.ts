@@ -1,7 +1,7 @@
 /**
- * What must hold for each archive that leaves this machine, read from the archive's own bytes. A rule that a
- * runtime cannot keep today has a row in EXCEPTIONS with its reason, and a test fails when a row is not needed
- * any more.
+ * What must hold for each archive that leaves this machine, read from the archive's own bytes. A rule that
+ * the runtime does not keep today has a row in EXCEPTIONS with its reason, and a test fails when a row is not
+ * needed any more.
  */
 import { gunzipSync } from "node:zlib";
 import { elfProtections, neededLibraries, neededVersions } from "../build/elf.ts";
@@ -30,7 +30,8 @@ export const EXCEPTIONS: readonly Exception[] = [
   },
   {
     finding: "contains the path /home/iojs/build/",
-    reason: "Where the Node project builds OpenSSL. It names no machine of ours, and --openssl-config makes it unused.",
+    reason:
+      "Where the Node project builds OpenSSL. It names no machine of this project, and --openssl-config makes it unused.",
   },
 ];
 
@@ -56,7 +57,7 @@ const SECRETS: readonly (readonly [what: string, anchor: string, shape: RegExp])
 /** Characters before and after an anchor that a shape may need. */
 const AROUND = 200;
 
-/** Every entry of an archive of ours, by its name's ending. */
+/** Every entry of an archive, by its name's ending. */
 export function readArchive(name: string, bytes: Buffer): ArchiveEntry[] {
   return name.endsWith(".zip") ? readZip(bytes) : readTar(gunzipSync(bytes));
 }

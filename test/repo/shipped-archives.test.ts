@@ -10,8 +10,8 @@ import { EXCEPTIONS, findingsOf, inspectFile, programFindings, readArchive } fro
 import { archives, inspectedArchive } from "../../scripts/package.ts";
 
 /**
- * `npm run package` reads every archive back and inspects it before it leaves it in dist/. Here the same rules
- * are applied to what the archives hold, without compressing 100 MB, and each rule is broken once.
+ * `npm run package` reads every archive back and inspects it before it is written. Here the same rules are
+ * applied to what the archives hold, without compressing 100 MB, and each rule is broken once.
  */
 
 const present = (Object.keys(PLATFORMS) as Platform[]).filter((platform) =>

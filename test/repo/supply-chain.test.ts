@@ -43,7 +43,7 @@ describe("the bill of materials", () => {
 });
 
 describe("the notices hold the licence of", () => {
-  /** The name in Node's LICENSE for each work that `process.versions` names; undefined: no text of its own. */
+  /** The name in Node's LICENSE for each work of `process.versions`; undefined: no text of its own. */
   const WORKS: Readonly<Record<string, string | undefined>> = {
     acorn: "Acorn",
     ada: "ada",
