@@ -4,6 +4,7 @@ import type { HuntingSource } from "../model/hunting.ts";
 import { ticksFromMs } from "../model/instant.ts";
 import type { Clock, Log, Random, Sink, SourceStream } from "../model/ports.ts";
 import { PROVISIONAL_FOR_MS } from "../model/provisional.ts";
+import { SerialQueue } from "../model/serial-queue.ts";
 import type { StartPoint } from "../model/setting.ts";
 import type { LedgerEntry, StateFolder, StateKey, StreamStore } from "../model/state.ts";
 import type { CustomerStatus } from "../model/status.ts";
@@ -101,6 +102,8 @@ export class Scheduler {
    */
   #replaySinceS: Readonly<Record<string, number>> = {};
   #launch: ((runner: Runner, inMs: number) => void) | undefined;
+  /** A shared credential that is stored admits many customers in the same moment. */
+  readonly #adding = new SerialQueue();
   readonly #members: { readonly customer: Customer; readonly report: CustomerReport; readonly runners: Runner[] }[] =
     [];
 
@@ -131,17 +134,23 @@ export class Scheduler {
     const late: Late[] = [];
     for (const customer of customers) {
       if (this.#p.stop?.aborted) throw stopped();
-      late.push(...(await this.#enrol(customer, this.#beganAtMs)));
+      late.push(...(await this.#enrol(customer, this.#beganAtMs)).late);
     }
     if (sink.kind === "provisional") await this.#replayAfterCrash(late);
     log.debug("customers opened", { customers: customers.length });
   }
 
-  /** Adds a customer that could not be opened at start (its tenant domain did not resolve). */
-  async add(customer: Customer): Promise<void> {
-    const late = await this.#enrol(customer, undefined);
-    if (this.#p.sink.kind === "provisional") await this.#replayAfterCrash(late);
-    for (const runner of this.#members[this.#members.length - 1]!.runners) this.#launch?.(runner, 0);
+  /**
+   * Adds a customer that could not be opened at start (its tenant domain did not resolve, or its credential
+   * was missing). When this rejects, nothing of the customer was added.
+   */
+  add(customer: Customer): Promise<void> {
+    return this.#adding.run(async () => {
+      const { late, runners } = await this.#enrol(customer, undefined);
+      // It is a member now: a second attempt would poll it twice. What is not kept here is kept by `#watch`.
+      if (this.#p.sink.kind === "provisional") await this.#replayAfterCrash(late).catch(() => undefined);
+      for (const runner of runners) this.#launch?.(runner, 0);
+    });
   }
 
   /** Reports a customer that cannot be collected: now, and every hour until the refusal is withdrawn. */
@@ -191,7 +200,7 @@ export class Scheduler {
     }
   }
 
-  async #enrol(customer: Customer, beganAtMs: number | undefined): Promise<Late[]> {
+  async #enrol(customer: Customer, beganAtMs: number | undefined): Promise<Enrolled> {
     const { state, clock, log } = this.#p;
     const late: Late[] = [];
     const report = this.#reportOf(customer.stanza, customer.tenant, customer.credential, beganAtMs);
@@ -253,7 +262,7 @@ export class Scheduler {
       );
     }
     this.#members.push({ customer, report, runners });
-    return late;
+    return { late, runners };
   }
 
   async #replayAfterCrash(late: readonly Late[]): Promise<void> {
@@ -525,6 +534,12 @@ function readNumbers(text: string | undefined): Readonly<Record<string, number>>
 interface Late {
   readonly runner: Runner;
   readonly entries: readonly LedgerEntry[];
+}
+
+interface Enrolled {
+  /** What may have to be sent again. */
+  readonly late: readonly Late[];
+  readonly runners: readonly Runner[];
 }
 
 const LATE_S = PROVISIONAL_FOR_MS / 1000;

@@ -37,6 +37,8 @@ class Bench {
   readonly streams = new Map<string, SimStream>();
   /** What building a customer throws, by stanza. */
   readonly unbuildable = new Map<string, Failure>();
+  /** What opening a customer's state throws, by stanza. */
+  readonly unopenable = new Map<string, Failure>();
   refused: readonly RefusedCustomer[] = [];
   misconfigured: readonly MisconfiguredCustomer[] = [];
   /** Customers whose tenant is asked for while the others are collected, and what the question comes to. */
@@ -72,6 +74,11 @@ class Bench {
   open(): Promise<Collector> {
     const { clock, log, steps, sink, later } = this;
     const state = new SimState();
+    const openStream = state.open.bind(state);
+    state.open = (key) => {
+      const failure = this.unopenable.get(key.stanza);
+      return failure ? Promise.reject(failure) : openStream(key);
+    };
     if (!this.writesFacts) state.writeFact = () => Promise.reject(failureOf("state-unwritable"));
     state.release = async ({ orderly }) => {
       steps.push(orderly ? "state released in order" : "state released");
@@ -118,8 +125,11 @@ class Bench {
           },
           async joinLater(stanza, scheduler, _state, stop, failed) {
             while (!stop.aborted) {
-              const customer = await build(stanza).catch(failed);
-              if (customer) return scheduler.add(customer);
+              try {
+                return await scheduler.add(await build(stanza));
+              } catch (error) {
+                failed(error as Failure);
+              }
               await clock.pause(30_000, stop);
             }
           },
@@ -500,6 +510,44 @@ describe("a changed credential", () => {
     expect(bench.sink.sent.length).toBeLessThanOrEqual(51);
     await bench.clock.advance(2_000);
     expect(bench.sink.sent).toHaveLength(120);
+    bench.stop.abort();
+  });
+
+  test("admits all customers that were refused for the same reason, and polls each of them once", async () => {
+    const bench = new Bench(5);
+    for (const { name } of bench.stanzas)
+      bench.unbuildable.set(name, failureOf("credential-missing", { when: "never" }, "sign-in"));
+    const collector = await bench.open();
+    void collector.run();
+    await bench.clock.advance(10 * MINUTE);
+    bench.unbuildable.clear();
+    bench.changes = { ready: bench.stanzas, refused: [] };
+    await bench.clock.advance(2 * MINUTE);
+    expect(bench.sink.sent.map(({ id }) => id).toSorted()).toEqual(
+      bench.stanzas.map(({ name }) => `${name}-alert`).toSorted(),
+    );
+    const polls = bench.stanzas.map(({ name }) => askedAt(bench, name).length);
+    expect(new Set(polls).size).toBe(1);
+    bench.stop.abort();
+  });
+
+  test("joins a customer once when its state could not be opened at first and its credential changes again", async () => {
+    const bench = new Bench(1);
+    bench.unbuildable.set("customer-1", failureOf("credential-missing", { when: "never" }, "sign-in"));
+    const collector = await bench.open();
+    void collector.run();
+    await bench.clock.advance(20_000);
+    bench.unbuildable.clear();
+    bench.unopenable.set("customer-1", failureOf("state-unwritable"));
+    bench.changes = { ready: bench.stanzas, refused: [] };
+    await bench.clock.advance(20_000);
+    expect(bench.sink.healths.at(-1)?.streams[0]?.failure).toBe("state-unwritable");
+    bench.changes = { ready: bench.stanzas, refused: [] };
+    await bench.clock.advance(21_000);
+    bench.unopenable.clear();
+    await bench.clock.advance(2 * MINUTE);
+    expect(collector.summary()).toHaveLength(1);
+    expect(bench.sink.sent).toHaveLength(1);
     bench.stop.abort();
   });
 

@@ -366,7 +366,13 @@ export class Collector {
         if (given.signal.aborted) return;
         this.#joining.delete(stanza.name);
         this.#withdrawRefusal(stanza);
-        return this.#scheduler.add(customer);
+        try {
+          await this.#scheduler.add(customer);
+        } catch (error) {
+          // It is tried again, and a credential that changes meanwhile must not begin a second try beside it.
+          this.#joining.set(stanza.name, given);
+          throw error;
+        }
       },
     };
     void customers.builder
