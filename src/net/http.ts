@@ -59,13 +59,11 @@ export function createHttp(options: HttpOptions = {}): Http {
     if (!pool) {
       pool = openPool(route, options);
       pools.set(key, pool);
-      // The user may fix an unreadable file while this program runs.
-      pool.catch(() => {
-        pools.delete(key);
-        poolOf.delete(route);
-      });
+      pool.catch(() => pools.delete(key));
     }
     poolOf.set(route, pool);
+    // The user may fix an unreadable file while this program runs. Each route that shares it looks again then.
+    pool.catch(() => poolOf.delete(route));
     return pool;
   }
 
