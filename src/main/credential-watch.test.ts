@@ -169,6 +169,29 @@ describe("a look for changed credentials beside files", () => {
     expect(log.lines).toEqual([]);
   });
 
+  test("takes a new client secret together with the new date on which it expires", async () => {
+    const { look, edit, log } = watching({ a: { client_secret: "old", secret_expires: "2026-12-01" } });
+    edit({ a: { client_secret: "new", secret_expires: "2027-12-01" } });
+    const ready = await look();
+    expect(secretOf(ready)).toBe("new");
+    expect(ready[0]?.secretExpires).toBe(Date.parse("2027-12-01T00:00:00Z"));
+    edit({ a: { client_secret: "new", secret_expires: "2028-12-01" } });
+    expect((await look())[0]?.secretExpires).toBe(Date.parse("2028-12-01T00:00:00Z"));
+    expect(log.lines).toEqual([]);
+  });
+
+  test("takes an edited secret beside another edited setting, which counts only after the next reading", async () => {
+    const { look, edit, log } = watching({ a: { client_secret: "old", poll_seconds: "60" } });
+    edit({ a: { client_secret: "new", poll_seconds: "300" } });
+    const ready = await look();
+    expect(secretOf(ready)).toBe("new");
+    expect(ready[0]?.pollSeconds).toBe(60);
+    expect(log.lines.map(({ message }) => message)).toEqual([
+      "the configuration changed in more than its secrets; the rest counts after a restart, or a SIGHUP to `arcsight run`",
+    ]);
+    expect(await look()).toEqual([]);
+  });
+
   test.each([
     ["another address", { a: { client_secret: "new", proxy: PROXY, graph_url: "https://graph.example.com" } }],
     ["another proxy", { a: { client_secret: "new", proxy: "http://proxy.example.com:8080" } }],

@@ -159,12 +159,13 @@ export class FileCredentialWatch implements CredentialWatch {
     let isMore = known.size !== named.size || [...known].some((name) => !named.has(name));
     for (const stanza of again.stanzas) {
       const before = this.#stanzas.get(stanza.name);
-      if (before === undefined ? !this.#misconfigured.delete(stanza.name) : !hasSameSettings(before, stanza)) {
-        isMore = true;
-        continue;
-      }
-      if (before !== undefined && hasSameSecrets(before, stanza)) continue;
-      this.#stanzas.set(stanza.name, stanza);
+      const isAdmitted = before === undefined && this.#misconfigured.delete(stanza.name);
+      if (!isAdmitted && (before === undefined || !hasSameSettings(before, stanza))) isMore = true;
+      if (before === undefined ? !isAdmitted : !isSentAlike(before, stanza) || hasSameSecrets(before, stanza)) continue;
+      this.#stanzas.set(
+        stanza.name,
+        before === undefined ? stanza : { ...withoutSecrets(before), ...secretsOf(stanza) },
+      );
       touched.add(stanza.name);
     }
     for (const { name } of again.misconfigured)
@@ -186,20 +187,37 @@ function hasSameSettings(a: Stanza, b: Stanza): boolean {
   return isDeepStrictEqual(withoutSecrets(a), withoutSecrets(b)) && isSame(a.route.proxy, b.route.proxy);
 }
 
+/** Does the same place get what two stanzas of one name sign in with? A new secret never goes to an old one. */
+function isSentAlike(a: Stanza, b: Stanza): boolean {
+  const [forA, forB] = [a, b].map(({ tenantId, cloud, auth, endpoints, route, resource }) => {
+    return { tenantId, cloud, auth, endpoints, route, resource };
+  });
+  return isDeepStrictEqual(forA, forB) && isSame(a.route.proxy, b.route.proxy);
+}
+
 function hasSameSecrets(a: Stanza, b: Stanza): boolean {
   return (
     a.clientId === b.clientId &&
     a.credential === b.credential &&
     a.certificate === b.certificate &&
+    a.secretExpires === b.secretExpires &&
     isSame(a.clientSecret, b.clientSecret) &&
     isSame(a.refreshToken, b.refreshToken)
   );
 }
 
+const SECRETS = ["clientId", "credential", "certificate", "clientSecret", "secretExpires", "refreshToken"] as const;
+type Secrets = Pick<Stanza, (typeof SECRETS)[number]>;
+
+function secretsOf(stanza: Stanza): Secrets {
+  return Object.fromEntries(SECRETS.filter((key) => key in stanza).map((key) => [key, stanza[key]])) as Secrets;
+}
+
 /** A `Sealed` compares as equal to every other one, so the proxy is compared on its own. */
-function withoutSecrets(stanza: Stanza): object {
-  const { clientId: _i, credential: _n, certificate: _c, clientSecret: _s, refreshToken: _r, ...rest } = stanza;
-  return rest;
+function withoutSecrets(stanza: Stanza): Omit<Stanza, keyof Secrets> {
+  const rest: Partial<Stanza> = { ...stanza };
+  for (const key of SECRETS) delete rest[key];
+  return rest as Omit<Stanza, keyof Secrets>;
 }
 
 function isSame(a: Sealed | undefined, b: Sealed | undefined): boolean {
