@@ -62,7 +62,7 @@ export function createHttp(options: HttpOptions = {}): Http {
       pool.catch(() => pools.delete(key));
     }
     poolOf.set(route, pool);
-    // The user may fix an unreadable file while this program runs. Each route that shares it looks again then.
+    // The user may fix an unreadable file while this program runs. Each route that shares it looks again.
     pool.catch(() => poolOf.delete(route));
     return pool;
   }
