@@ -105,9 +105,12 @@ export function noAnswerYet(customer: string, stream: string | undefined, forMs:
   });
 }
 
-/** The sink is gone, or the state folder is damaged beyond repair: no customer can be collected. */
-export function endsTheProcess(failure: Failure): boolean {
-  return failure.code === "host-gone" || failure.code === "state-damaged" || failure.code === "state-unsettled";
+/**
+ * The sink is gone, or the state folder is damaged beyond repair: no customer can be collected. A damaged file
+ * of a stored secret concerns only those who sign in with it.
+ */
+export function endsTheProcess({ code, area }: Failure): boolean {
+  return code === "host-gone" || (code === "state-damaged" && area !== "sign-in") || code === "state-unsettled";
 }
 
 export function stopped(): Failure {

@@ -447,6 +447,22 @@ describe("a changed credential", () => {
     bench.stop.abort();
   });
 
+  test("that is a damaged file fails its own customers and ends nothing for the others", async () => {
+    const bench = new Bench(2);
+    (bench.streams.get("customer-1") as SimStream).fault = () =>
+      failureOf("state-damaged", { when: "never" }, "sign-in");
+    const collector = await bench.open();
+    void collector.run();
+    await bench.clock.advance(5 * MINUTE);
+    expect(bench.said("fatal")).toEqual([]);
+    expect(bench.sink.healths.find(({ tenant }) => tenant === "Customer 1")?.streams[0]).toMatchObject({
+      state: "signed-out",
+      failure: "state-damaged",
+    });
+    expect(askedAt(bench, "customer-2").at(-1)).toBeGreaterThan(200);
+    bench.stop.abort();
+  });
+
   test("is tried once, and the waits grow from the beginning again, when it is as wrong as the old one", async () => {
     const bench = new Bench(1);
     (bench.streams.get("customer-1") as SimStream).fault = () => wrongSecret;
