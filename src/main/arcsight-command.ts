@@ -20,7 +20,13 @@ import { defaultStateDir, settingsFailure } from "./configuration.ts";
 import type { MisconfiguredCustomer } from "./customers.ts";
 import { openMonitor } from "./monitor.ts";
 import { outputStatuses } from "./output-status.ts";
-import { diskState, fileCredentialWatch, fileCustomers, realCollectorWorld } from "./real-collector.ts";
+import {
+  diskState,
+  fileCredentialWatch,
+  fileCustomers,
+  realCollectorWorld,
+  realSecretFiles,
+} from "./real-collector.ts";
 import { realClock, realFiles, realRandom, stopSignal, VERSION, warnOfDistrusted } from "./world.ts";
 
 /**
@@ -196,6 +202,7 @@ async function collectInto(
   const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
   // Nobody scrapes a program that ends after one round.
   const monitor = await openMonitor(once ? undefined : config.metrics, log, "metrics.");
+  const files = realSecretFiles(stateDir, log);
   let collector: Collector;
   try {
     collector = await Collector.open({
@@ -203,8 +210,8 @@ async function collectInto(
         configured,
         wanted: stanzas,
         misconfigured,
-        credentials: fileCredentialWatch(stateDir, chosen, () => choose(flags), log),
-        builder: fileCustomers(stateDir, { http, log, globals }),
+        credentials: fileCredentialWatch(stateDir, chosen, () => choose(flags), log, files),
+        builder: fileCustomers(stateDir, { http, log, globals }, files),
       },
       // Nobody waits for a single round, so it gives up instead of waiting for the holder.
       openState: diskState(stateDir, log, { waitForLock: once ? "10s" : "for-ever", stop }),

@@ -37,6 +37,9 @@ function watching(first: Readonly<Record<string, Record<string, string>>>) {
   };
   const disk = { ...realDisk, readFileSync: readFileSync as typeof realDisk.readFileSync };
   const files = new SecretFiles(folder, { ports: { disk, clock, platform: "linux" }, log });
+  /** Of another process. */
+  const others = new SecretFiles(folder, { ports: { disk, clock, platform: "linux" }, log });
+  const tokenOf = (token: string) => ({ fingerprint: "v1", values: { refresh_token: sealed(token) }, notes: {} });
   const file = join(folder, "defender-mssp.properties");
   let written = first;
   let unreadable: Failure | undefined;
@@ -82,11 +85,8 @@ function watching(first: Readonly<Record<string, Record<string, string>>>) {
     set: (name: string, secret: string, notes: Readonly<Record<string, string>> = {}) =>
       files.write(credentialEntryName(name), { fingerprint: "v1", values: { client_secret: sealed(secret) }, notes }),
     acquire: (stanza: string, token: string) =>
-      files.write(tokenEntryName(tenantIdFrom(GUID)!, stanza), {
-        fingerprint: "v1",
-        values: { refresh_token: sealed(token) },
-        notes: {},
-      }),
+      others.write(tokenEntryName(tenantIdFrom(GUID)!, stanza), tokenOf(token)),
+    rotate: (stanza: string, token: string) => files.write(tokenEntryName(tenantIdFrom(GUID)!, stanza), tokenOf(token)),
   };
 }
 
@@ -158,6 +158,18 @@ describe("a look for changed credentials beside files", () => {
     await acquire("a", "second one");
     expect(await names(A)).toEqual(["a"]);
     expect(await names(A)).toEqual([]);
+  });
+
+  test("finds no token that this collector stored itself, however often a refused customer is tried", async () => {
+    const { names, acquire, rotate } = watching({ a: { auth: "refresh_token" } });
+    await acquire("a", "first");
+    expect(await names(A)).toEqual(["a"]);
+    for (const token of ["rotated once", "rotated for the second time"]) {
+      await rotate("a", token);
+      expect(await names(A)).toEqual([]);
+    }
+    await acquire("a", "of a new sign-in");
+    expect(await names(A)).toEqual(["a"]);
   });
 
   test("takes an edited secret of the configuration file, and nothing of customers that are the same", async () => {

@@ -126,9 +126,21 @@ export class FileCredentialWatch implements CredentialWatch {
       const stored = byEnd.get(`${tokenEntrySuffix(name)}.json`) ?? [];
       const stamp = stored.map((file) => this.#p.stampOf(join(this.#p.stateDir, "secrets", file))).join(" ");
       if (stamp === (this.#tokenStamps.get(name) ?? "")) return [];
+      const isFirst = !this.#tokenStamps.has(name);
       this.#tokenStamps.set(name, stamp);
-      return [name];
+      // A sign-in that works at Entra and is refused at the API stores a new token each time.
+      const isOwn = stored.length > 0 && stored.every((file) => this.#isOwnWrite(file.slice(0, -".json".length)));
+      return isFirst || !isOwn ? [name] : [];
     });
+  }
+
+  #isOwnWrite(entry: string): boolean {
+    try {
+      return this.#p.files.isOwnWrite(entry);
+    } catch (error) {
+      if (isFailure(error)) return false;
+      throw error;
+    }
   }
 
   #storedFiles(): readonly string[] {

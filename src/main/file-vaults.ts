@@ -21,8 +21,8 @@ export function fileVaults(
   log: Log,
   clock: Clock,
   platform: NodeJS.Platform = process.platform,
+  files: SecretFiles = secretFiles(stateDir, log, clock, platform),
 ): VaultOf {
-  const files = secretFiles(stateDir, log, clock, platform);
   return (stanza, tenantId) => {
     const stored = files.read(tokenEntryName(tenantId, stanza.name));
     if (stanza.refreshToken === undefined && stored === undefined) return undefined;

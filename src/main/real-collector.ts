@@ -4,6 +4,7 @@ import type { GlobalSettings } from "../model/stanza.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import { realStampOf } from "../stores/disk/file-stamps.ts";
 import { openStateFolder } from "../stores/disk/folder.ts";
+import type { SecretFiles } from "../stores/disk/secrets.ts";
 import type { CollectorParts, CollectorWorld } from "./collector.ts";
 import { FileCredentialWatch, type ReadConfiguration } from "./credential-watch.ts";
 import { CustomerBuilder } from "./customers.ts";
@@ -25,14 +26,19 @@ export function diskState(
   return (configured) => openStateFolder(dir, { clock: realClock, log }, { ...options, configured });
 }
 
+/** `secrets/` of a state folder. One for a collector and its watch: it tells own writes from others'. */
+export function realSecretFiles(stateDir: string, log: Log): SecretFiles {
+  return secretFiles(stateDir, log, realClock, process.platform);
+}
+
 /** Notices secrets in `secrets/` of the state folder and in the configuration's files that changed. */
 export function fileCredentialWatch(
   stateDir: string,
   configuration: ReadConfiguration,
   readAgain: () => Promise<ReadConfiguration>,
   log: Log,
+  files: SecretFiles,
 ): FileCredentialWatch {
-  const files = secretFiles(stateDir, log, realClock, process.platform);
   return new FileCredentialWatch({
     stateDir,
     files,
@@ -48,11 +54,12 @@ export function fileCredentialWatch(
 export function fileCustomers(
   stateDir: string,
   world: { readonly http: Http; readonly log: Log; readonly globals: GlobalSettings },
+  files: SecretFiles = realSecretFiles(stateDir, world.log),
 ): CustomerBuilder {
   const { log } = world;
   return new CustomerBuilder(
     { ...world, clock: realClock, random: realRandom },
-    fileVaults(stateDir, log, realClock),
+    fileVaults(stateDir, log, realClock, process.platform, files),
     fileCredentials(stateDir, log, realClock),
   );
 }

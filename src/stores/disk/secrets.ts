@@ -42,6 +42,8 @@ export class SecretFiles {
   readonly #folder: string;
   readonly #parts: SecretFilesParts;
   #made = false;
+  /** Digests of what was written here last, by name. */
+  readonly #written = new Map<string, string>();
 
   constructor(stateFolder: string, parts: SecretFilesParts) {
     this.#folder = join(stateFolder, "secrets");
@@ -64,7 +66,16 @@ export class SecretFiles {
    */
   async write(name: string, entry: SecretEntry): Promise<void> {
     this.#make();
-    await replaceFile(this.#parts.ports, this.pathOf(name), Buffer.from(encode(entry), "utf8"));
+    const text = encode(entry);
+    // Noted first: who sees the new file before this resolves must not take it for somebody else's.
+    this.#written.set(name, hexDigest(text));
+    await replaceFile(this.#parts.ports, this.pathOf(name), Buffer.from(text, "utf8"));
+  }
+
+  /** Does the entry hold what this instance wrote last? If not, somebody else stored it. */
+  isOwnWrite(name: string): boolean {
+    const bytes = readIfThere(this.#parts.ports.disk, this.pathOf(name));
+    return bytes !== undefined && this.#written.get(name) === hexDigest(bytes.toString("utf8"));
   }
 
   /** Names of the stored shared credentials, in their order. */
@@ -113,6 +124,10 @@ export function tokenEntrySuffix(stanza: string): string {
 /** A shared app credential (`credential set NAME`). */
 export function credentialEntryName(credential: string): string {
   return `credential.${folderNameOf(credential)}`;
+}
+
+function hexDigest(text: string): string {
+  return createHash("sha256").update(text, "utf8").digest("hex").slice(0, 32);
 }
 
 function encode(entry: SecretEntry): string {
