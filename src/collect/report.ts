@@ -15,7 +15,7 @@ const RESEND_AFTER_MS = 300_000;
 /** Every customer has a health event by then: a little before the 60 s that are promised. */
 export const FIRST_HEALTH_WITHIN_MS = 50_000;
 /** A first question that is younger may well be answered in a moment. */
-const OUTSTANDING_AFTER_MS = 5_000;
+export const OUTSTANDING_AFTER_MS = 5_000;
 
 export interface StreamCounts {
   new: number;

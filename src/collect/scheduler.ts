@@ -54,6 +54,8 @@ export interface SchedulerParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** When this program started, on the clock that never steps; now if undefined. */
+  readonly startedAtMs?: number | undefined;
   /** Ends the opening: thousands of customers take seconds, and a host that stops does not wait that long. */
   readonly stop?: AbortSignal;
 }
@@ -109,7 +111,7 @@ export class Scheduler {
 
   private constructor(parts: SchedulerParts) {
     this.#p = parts;
-    this.#beganAtMs = parts.clock.monotonicMs();
+    this.#beganAtMs = parts.startedAtMs ?? parts.clock.monotonicMs();
     this.#provisional = new Provisional(parts.clock, parts.replayMib * 1024 * 1024);
     this.#limiter = new PageLimiter(parts.concurrency, parts.clock);
     this.#limiterOfFailing = new PageLimiter(Math.max(1, Math.floor(parts.concurrency / 4)), parts.clock);

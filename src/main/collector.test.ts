@@ -60,6 +60,8 @@ class Bench {
   /** Called by a test in place of the host's own. */
   connectionBroke: () => void = () => undefined;
 
+  startedAtMs: number | undefined;
+
   readonly stanzas: readonly Stanza[];
 
   constructor(customers: number, others: readonly Stanza[] = []) {
@@ -170,6 +172,7 @@ class Bench {
         heap: { usedBytes: () => 100e6, collect: () => (this.heapCollections += 1) },
       },
       stop: this.stop.signal,
+      ...(this.startedAtMs === undefined ? {} : { startedAtMs: this.startedAtMs }),
     };
     return Collector.open(parts);
   }
@@ -418,6 +421,19 @@ test("P24 customers with wrong settings have a health event each, also when nobo
     ["Contoso GmbH", "contoso", "", "misconfigured"],
     ["fabrikam", "fabrikam", "71111111-2222-4333-8444-555555555555", "misconfigured"],
   ]);
+  bench.stop.abort();
+});
+
+test("P24 a customer whose answer hangs has its health event within 60 s of the start, whatever began before", async () => {
+  const values = { tenant_id: "contoso.example", client_id: stanzaOf(1).tenantId };
+  const bench = new Bench(1, parseStanzas([{ name: "contoso", values }], { host: "splunk", nowMs: T0 }).stanzas);
+  (bench.streams.get("customer-1") as SimStream).answerTakesMs = HOUR;
+  bench.later.set("contoso", () => new Promise(() => undefined));
+  bench.startedAtMs = bench.clock.monotonicMs();
+  await bench.clock.advance(40_000);
+  void (await bench.open()).run();
+  await bench.clock.advance(20_000);
+  expect(bench.sink.healths.map(({ tenant }) => tenant).toSorted()).toEqual(["Customer 1", "contoso"]);
   bench.stop.abort();
 });
 

@@ -1,5 +1,5 @@
 import { isCredentialFailure, noAnswerYet } from "../collect/failures.ts";
-import { FIRST_HEALTH_WITHIN_MS } from "../collect/report.ts";
+import { FIRST_HEALTH_WITHIN_MS, OUTSTANDING_AFTER_MS } from "../collect/report.ts";
 import { ReportOnce } from "../collect/report-once.ts";
 import type { Customer } from "../collect/scheduler.ts";
 import { type Refusal, Scheduler } from "../collect/scheduler.ts";
@@ -79,6 +79,8 @@ export interface CollectorParts {
   readonly globals: GlobalSettings;
   readonly world: CollectorWorld;
   readonly stop: AbortSignal;
+  /** When this program started, by the monotonic clock: health is promised from then on. Now if absent. */
+  readonly startedAtMs?: number;
 }
 
 export interface CollectorWorld {
@@ -181,6 +183,7 @@ export class Collector {
         random,
         log,
         stop,
+        startedAtMs: parts.startedAtMs,
       });
       await destination.begin?.();
       return new Collector(parts, { ...built, state, destination, scheduler });
@@ -388,8 +391,11 @@ export class Collector {
     refuse: (failure: Failure) => void,
     clock: Clock,
   ): Promise<void> {
-    await clock.pause(FIRST_HEALTH_WITHIN_MS, settled);
-    if (!settled.aborted) refuse(noAnswerYet(stanza.tenantName, undefined, FIRST_HEALTH_WITHIN_MS));
+    const { startedAtMs = clock.monotonicMs() } = this.#p;
+    const leftMs = startedAtMs + FIRST_HEALTH_WITHIN_MS - clock.monotonicMs();
+    const waitMs = leftMs > 0 ? Math.max(leftMs, OUTSTANDING_AFTER_MS) : FIRST_HEALTH_WITHIN_MS;
+    await clock.pause(waitMs, settled);
+    if (!settled.aborted) refuse(noAnswerYet(stanza.tenantName, undefined, waitMs));
   }
 
   /**

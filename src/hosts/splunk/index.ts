@@ -117,7 +117,7 @@ export interface SplunkHost {
 }
 
 const HOUR_MS = 3_600_000;
-/** With the 50 s after which a silent customer is reported, this makes the 60 s that were promised. */
+/** So long collecting waits for masks: each customer has a health event within 60 s of the start. */
 const SETTLE_BEFORE_COLLECTING_MS = 10_000;
 const PASSWORDS_LIMIT_MS = 35_000;
 
