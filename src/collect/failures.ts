@@ -106,8 +106,8 @@ export function noAnswerYet(customer: string, stream: string | undefined, forMs:
 }
 
 /**
- * The sink is gone, or the state folder is damaged beyond repair: no customer can be collected. A damaged file
- * of a stored secret concerns only those who sign in with it.
+ * The sink is gone, or the state folder is damaged beyond repair: no customer can be collected. A damaged
+ * file of a stored secret concerns only those who sign in with it.
  */
 export function endsTheProcess({ code, area }: Failure): boolean {
   return code === "host-gone" || (code === "state-damaged" && area !== "sign-in") || code === "state-unsettled";

@@ -199,7 +199,9 @@ function hasSameSettings(a: Stanza, b: Stanza): boolean {
   return isDeepStrictEqual(withoutSecrets(a), withoutSecrets(b)) && isSame(a.route.proxy, b.route.proxy);
 }
 
-/** Does the same place get what two stanzas of one name sign in with? A new secret never goes to an old one. */
+/**
+ * Does the same place get what two stanzas of one name sign in with? A new secret never goes to an old one.
+ */
 function isSentAlike(a: Stanza, b: Stanza): boolean {
   const [forA, forB] = [a, b].map(({ tenantId, cloud, auth, endpoints, route, resource }) => {
     return { tenantId, cloud, auth, endpoints, route, resource };
