@@ -196,17 +196,21 @@ const TENANT_ID_LENGTH = 36;
 
 /** Are two stanzas of one name the same but for what they sign in with? */
 function hasSameSettings(a: Stanza, b: Stanza): boolean {
-  return isDeepStrictEqual(withoutSecrets(a), withoutSecrets(b)) && isSame(a.route.proxy, b.route.proxy);
+  return areAlike(a, b, withoutSecrets);
 }
 
 /**
  * Does the same place get what two stanzas of one name sign in with? A new secret never goes to an old one.
  */
 function isSentAlike(a: Stanza, b: Stanza): boolean {
-  const [forA, forB] = [a, b].map(({ tenantId, cloud, auth, endpoints, route, resource }) => {
+  return areAlike(a, b, ({ tenantId, cloud, auth, endpoints, route, resource }) => {
     return { tenantId, cloud, auth, endpoints, route, resource };
   });
-  return isDeepStrictEqual(forA, forB) && isSame(a.route.proxy, b.route.proxy);
+}
+
+/** A `Sealed` compares as equal to every other one, so the proxy is compared on its own. */
+function areAlike(a: Stanza, b: Stanza, part: (stanza: Stanza) => object): boolean {
+  return isDeepStrictEqual(part(a), part(b)) && isSame(a.route.proxy, b.route.proxy);
 }
 
 function hasSameSecrets(a: Stanza, b: Stanza): boolean {
@@ -227,7 +231,6 @@ function secretsOf(stanza: Stanza): Secrets {
   return Object.fromEntries(SECRETS.filter((key) => key in stanza).map((key) => [key, stanza[key]])) as Secrets;
 }
 
-/** A `Sealed` compares as equal to every other one, so the proxy is compared on its own. */
 function withoutSecrets(stanza: Stanza): Omit<Stanza, keyof Secrets> {
   const rest: Partial<Stanza> = { ...stanza };
   for (const key of SECRETS) delete rest[key];
