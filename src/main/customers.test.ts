@@ -117,6 +117,13 @@ describe("a changed credential of a customer that is collected", () => {
     expect(http.sent("client_secret")).toEqual(["first", "second"]);
   });
 
+  test("is named in its health events", async () => {
+    const { builder } = building();
+    const customer = await builder.build(stanzaOf("first", { credential: "old-app" }), noFacts);
+    await builder.renew(stanzaOf("second", { credential: "new-app" }));
+    expect(customer.credential?.name).toBe("new-app");
+  });
+
   test("that cannot be used leaves the customer the one that it has", async () => {
     const { http, clock, builder } = building();
     const customer = await builder.build(stanzaOf("first"), noFacts);

@@ -320,7 +320,9 @@ function credentialReport(signIn: CustomerSignIn): CredentialReport {
     };
   };
   return {
-    name: signIn.stanza.credential ?? null,
+    get name() {
+      return signIn.stanza.credential ?? null;
+    },
     daysLeft: (nowMs) => credentialDaysLeft(parts(), nowMs),
     warnings: (nowMs) => credentialWarnings(parts(), nowMs),
   };
