@@ -3,10 +3,10 @@
  * source, what was attacked is the destination; without roles the device and the acting user are the source
  * and an address is the destination. Roles: Microsoft Graph docs, `evidenceRole`.
  */
-import { accountLabel, type ItemFacts } from "./evidence.ts";
+import { accountLabel, EvidenceFacts, type ItemFacts } from "./evidence.ts";
 
-/** One member of each side per CEF key. */
-export interface Direction {
+/** Facts of evidence with one member of each side per CEF key. */
+export class Direction extends EvidenceFacts {
   sourceHost?: string;
   sourceDomain?: string;
   sourceIp?: string;

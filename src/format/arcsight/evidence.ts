@@ -19,7 +19,7 @@ import {
 import { spelled } from "./spelling.ts";
 
 /** Everything is optional; numbers are numbers, all else is text. */
-export interface EvidenceFacts {
+export class EvidenceFacts {
   evidenceKind?: string;
   verdict?: string;
   remediationStatus?: string;

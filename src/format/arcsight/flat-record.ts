@@ -14,7 +14,7 @@ import { evidenceKind } from "../splunk/classic-entities.ts";
 import { actionOf } from "./action.ts";
 import { addressesOfHost, isIpv4, isIpv6, splitDnsName } from "./addresses.ts";
 import { cutText } from "./cef-line.ts";
-import { addDirection, type Direction } from "./direction.ts";
+import { addDirection, Direction } from "./direction.ts";
 import {
   accountLabel,
   connectionEnd,
@@ -28,21 +28,25 @@ import {
 } from "./evidence.ts";
 import { spelled } from "./spelling.ts";
 
-export interface FlatRecord extends EvidenceFacts, Direction {
-  tenantId: string;
-  tenantName: string;
-  cloud: string;
-  stream: string;
-  change: string;
+/**
+ * A class, so that each record has all members from the beginning: the runtime keeps an object of so many
+ * members that grows, or a copy of it, in a form that is several times slower.
+ */
+export class FlatRecord extends Direction {
+  tenantId = "";
+  tenantName = "";
+  cloud = "";
+  stream = "";
+  change = "";
   /** The same as a number: 1 for an updated version, else 0. */
-  updated: number;
-  found: string;
-  key: string;
-  kind: string;
+  updated = 0;
+  found = "";
+  key = "";
+  kind = "";
   /** As in CEF: `alert:<service>`, `incident`, `hunting`; `:evidence` at the end for one item of an alert. */
-  eventClassId: string;
-  id: string;
-  lastUpdateTime: number;
+  eventClassId = "";
+  id = "";
+  lastUpdateTime = 0;
   title?: string;
   description?: string;
   /** Comma separated. */
@@ -87,7 +91,6 @@ export interface FlatRecord extends EvidenceFacts, Direction {
   alertUrl?: string;
   incidentUrl?: string;
   incidentId?: string;
-  threatName?: string;
   threatFamily?: string;
   actor?: string;
   /** Comma separated. */
@@ -256,39 +259,47 @@ function known<T extends object>(values: { [K in keyof T]: T[K] | undefined }): 
 }
 
 interface Subject {
-  /** What is said of the alert, incident or row itself. */
-  readonly own: Partial<FlatRecord>;
+  /** What is said of the alert, incident or row itself: made anew at each call, for a caller that adds to it. */
+  readonly own: () => FlatRecord;
   readonly devices: readonly ItemFacts[];
   readonly items: readonly ItemFacts[];
 }
 
+/** While it is filled, a member may be given what is not known. */
+type LooseRecord = { [K in keyof FlatRecord]: FlatRecord[K] | undefined };
+
 type Reader = (record: JsonObject, delivery: Delivery) => Subject;
 
+/** For records that are few. */
+function recordOf(values: Partial<LooseRecord>): () => FlatRecord {
+  return () => Object.assign(new FlatRecord(), values as Partial<FlatRecord>);
+}
+
 /** Names that Graph's alerts and the XDR API's alerts use for the same thing. */
-function alertWords(record: JsonObject): Partial<FlatRecord> {
-  return known<Partial<FlatRecord>>({
-    title: textOf(record["title"]),
-    description: textOf(record["description"]),
-    category: listOf(record["categories"]) ?? textOf(record["category"]),
-    severity: severityOf(record["severity"]),
-    status: spelled("status", textOf(record["status"])),
-    classification: spelled("classification", textOf(record["classification"])),
-    determination: spelled("determination", textOf(record["determination"])),
-    detectionSource: spelled("detectionSource", textOf(record["detectionSource"])),
-    detectorId: textOf(record["detectorId"]),
-    productName: textOf(record["productName"]),
-    investigationState: spelled("investigationState", textOf(record["investigationState"])),
-    alertPolicyId: textOf(record["alertPolicyId"]),
-    providerAlertId: textOf(record["providerAlertId"]),
-    systemTags: listOf(record["systemTags"]),
-    customDetails: detailsOf(record["customDetails"]),
-    comments: commentsOf(record["comments"]),
-    assignedTo: textOf(record["assignedTo"]),
-    incidentId: idOf(record["incidentId"]),
-    threatFamily: textOf(record["threatFamilyName"]),
-    mitreTechniques: listOf(record["mitreTechniques"]),
-    resolvedTime: timeOf(record["resolvedDateTime"]) ?? timeOf(record["resolvedTime"]),
-  });
+function alertWords(record: JsonObject): LooseRecord {
+  const words: LooseRecord = new FlatRecord();
+  words.title = textOf(record["title"]);
+  words.description = textOf(record["description"]);
+  words.category = listOf(record["categories"]) ?? textOf(record["category"]);
+  words.severity = severityOf(record["severity"]);
+  words.status = spelled("status", textOf(record["status"]));
+  words.classification = spelled("classification", textOf(record["classification"]));
+  words.determination = spelled("determination", textOf(record["determination"]));
+  words.detectionSource = spelled("detectionSource", textOf(record["detectionSource"]));
+  words.detectorId = textOf(record["detectorId"]);
+  words.productName = textOf(record["productName"]);
+  words.investigationState = spelled("investigationState", textOf(record["investigationState"]));
+  words.alertPolicyId = textOf(record["alertPolicyId"]);
+  words.providerAlertId = textOf(record["providerAlertId"]);
+  words.systemTags = listOf(record["systemTags"]);
+  words.customDetails = detailsOf(record["customDetails"]);
+  words.comments = commentsOf(record["comments"]);
+  words.assignedTo = textOf(record["assignedTo"]);
+  words.incidentId = idOf(record["incidentId"]);
+  words.threatFamily = textOf(record["threatFamilyName"]);
+  words.mitreTechniques = listOf(record["mitreTechniques"]);
+  words.resolvedTime = timeOf(record["resolvedDateTime"]) ?? timeOf(record["resolvedTime"]);
+  return words;
 }
 
 /**
@@ -307,18 +318,17 @@ const graphAlert: Reader = (record) => {
     .filter((item) => evidenceKind(item) === "deviceEvidence")
     .toSorted((a, b) => Number(hasRole(b)) - Number(hasRole(a)));
   return {
-    own: {
-      ...alertWords(record),
-      ...known<Partial<FlatRecord>>({
-        service: serviceName(textOf(record["serviceSource"])),
-        threatName: textOf(record["threatDisplayName"]),
-        actor: textOf(record["actorDisplayName"]),
-        createdTime: timeOf(record["createdDateTime"]),
-        firstActivityTime: timeOf(record["firstActivityDateTime"]),
-        lastActivityTime: timeOf(record["lastActivityDateTime"]),
-        alertUrl: textOf(record["alertWebUrl"]),
-        incidentUrl: textOf(record["incidentWebUrl"]),
-      }),
+    own: () => {
+      const own = alertWords(record);
+      own.service = serviceName(textOf(record["serviceSource"]));
+      own.threatName = textOf(record["threatDisplayName"]);
+      own.actor = textOf(record["actorDisplayName"]);
+      own.createdTime = timeOf(record["createdDateTime"]);
+      own.firstActivityTime = timeOf(record["firstActivityDateTime"]);
+      own.lastActivityTime = timeOf(record["lastActivityDateTime"]);
+      own.alertUrl = textOf(record["alertWebUrl"]);
+      own.incidentUrl = textOf(record["incidentWebUrl"]);
+      return own as FlatRecord;
     },
     devices: devices.map(graphEvidenceFacts),
     items: evidence.filter((item) => evidenceKind(item) !== "deviceEvidence").map(graphEvidenceFacts),
@@ -330,15 +340,14 @@ function hasRole(device: JsonObject): boolean {
 }
 
 const xdrAlert: Reader = (record) => ({
-  own: {
-    ...alertWords(record),
-    ...known<Partial<FlatRecord>>({
-      service: serviceName(textOf(record["serviceSource"])),
-      actor: textOf(record["actorName"]),
-      createdTime: timeOf(record["creationTime"]),
-      firstActivityTime: timeOf(record["firstActivity"]),
-      lastActivityTime: timeOf(record["lastActivity"]),
-    }),
+  own: () => {
+    const own = alertWords(record);
+    own.service = serviceName(textOf(record["serviceSource"]));
+    own.actor = textOf(record["actorName"]);
+    own.createdTime = timeOf(record["creationTime"]);
+    own.firstActivityTime = timeOf(record["firstActivity"]);
+    own.lastActivityTime = timeOf(record["lastActivity"]);
+    return own as FlatRecord;
   },
   devices: objectsOf(record["devices"]).map(deviceFacts),
   items: objectsOf(record["entities"]).map(entityFacts),
@@ -357,15 +366,14 @@ const mdeAlert: Reader = (record) => {
     rbacGroupName: record["rbacGroupName"],
   });
   return {
-    own: {
-      ...alertWords(record),
-      ...known<Partial<FlatRecord>>({
-        service: "microsoftDefenderForEndpoint",
-        threatName: textOf(record["threatName"]),
-        createdTime: timeOf(record["alertCreationTime"]),
-        firstActivityTime: timeOf(record["firstEventTime"]),
-        lastActivityTime: timeOf(record["lastEventTime"]),
-      }),
+    own: () => {
+      const own = alertWords(record);
+      own.service = "microsoftDefenderForEndpoint";
+      own.threatName = textOf(record["threatName"]);
+      own.createdTime = timeOf(record["alertCreationTime"]);
+      own.firstActivityTime = timeOf(record["firstEventTime"]);
+      own.lastActivityTime = timeOf(record["lastEventTime"]);
+      return own as FlatRecord;
     },
     devices: Object.keys(device).length > 0 ? [device] : [],
     items: [...objectsOf(record["evidence"]).map(entityFacts), ...(user.userName === undefined ? [] : [user])],
@@ -407,7 +415,7 @@ const siemAlert: Reader = (record) => {
   });
   putComposed(item);
   return {
-    own: known<Partial<FlatRecord>>({
+    own: recordOf({
       id: textOf(record["AlertId"]),
       title: textOf(record["AlertTitle"]),
       description: textOf(record["Description"]),
@@ -429,7 +437,7 @@ const siemAlert: Reader = (record) => {
 };
 
 const incident: Reader = (record) => ({
-  own: known<Partial<FlatRecord>>({
+  own: recordOf({
     title: textOf(record["displayName"]) ?? textOf(record["incidentName"]),
     description: textOf(record["description"]) ?? textOf(record["summary"]),
     severity: severityOf(record["severity"]),
@@ -499,7 +507,7 @@ const huntingRow: Reader = (record, delivery) => {
   });
   putComposed(item);
   return {
-    own: known<Partial<FlatRecord>>({
+    own: recordOf({
       title: delivery.record.id.includes("/")
         ? delivery.record.id.slice(0, delivery.record.id.lastIndexOf("/"))
         : "Hunting row",
@@ -681,32 +689,32 @@ export function flatten(delivery: Delivery): FlatView {
   const object = recordObject(record.body, stream === "alerts" ? NOT_MAPPED : undefined);
   const { own, devices, items } = (record.kind === "incident" ? incident : READERS[stream])(object, delivery);
   const action = actionOf([...items, ...devices]);
-  if (action !== undefined) own.action = action;
   const lastUpdateTime = msFromTicks(record.updated);
-  const reason = reasonOf(own);
   const evidenceCount = items.length + devices.length + unreadEvidence(record);
-  // Made anew for each line: a copy of it that grows costs more.
-  const withoutEvidence = (): FlatRecord => ({
-    tenantId: tenant.id,
-    tenantName: tenant.name,
-    cloud: tenant.cloud,
-    stream,
-    change,
-    updated: change === "updated" ? 1 : 0,
-    found,
-    key,
-    kind: record.kind,
-    eventClassId:
-      record.kind === "incident" ? "incident" : record.kind === "row" ? "hunting" : `alert:${serviceOf(own.service)}`,
-    id: record.id,
-    lastUpdateTime,
-    ...own,
-    ...(reason === undefined ? {} : { reason }),
-    ...(evidenceCount === 0 ? {} : { evidenceCount }),
-  });
+  const withoutEvidence = (): FlatRecord => {
+    const flat = own();
+    flat.tenantId = tenant.id;
+    flat.tenantName = tenant.name;
+    flat.cloud = tenant.cloud;
+    flat.stream = stream;
+    flat.change = change;
+    flat.updated = change === "updated" ? 1 : 0;
+    flat.found = found;
+    flat.key = key;
+    flat.kind = record.kind;
+    flat.eventClassId =
+      record.kind === "incident" ? "incident" : record.kind === "row" ? "hunting" : `alert:${serviceOf(flat.service)}`;
+    if (!flat.id) flat.id = record.id;
+    flat.lastUpdateTime = lastUpdateTime;
+    if (action !== undefined) flat.action = action;
+    const reason = reasonOf(flat);
+    if (reason !== undefined) flat.reason = reason;
+    if (evidenceCount > 0) flat.evidenceCount = evidenceCount;
+    return flat;
+  };
   return {
     summary: withOwnContext(summaryOf(withoutEvidence(), devices, items)),
-    perItem: () => itemRecords(withoutEvidence, devices, items),
+    perItem: () => itemRecords(withoutEvidence(), devices, items),
   };
 }
 
@@ -777,7 +785,7 @@ function summaryOf(summary: FlatRecord, devices: readonly ItemFacts[], items: re
 
 /** One record per item, with its device. */
 function itemRecords(
-  withoutEvidence: () => FlatRecord,
+  withoutEvidence: FlatRecord,
   devices: readonly ItemFacts[],
   items: readonly ItemFacts[],
 ): readonly FlatRecord[] {
@@ -790,24 +798,29 @@ function itemRecords(
     const device = own
       ? undefined
       : ((item.deviceId === undefined ? undefined : byId.get(item.deviceId)) ?? devices[0]);
-    const { connection: _, details: __, ...facts } = item;
-    const record = withoutEvidence();
+    const record = Object.assign(new FlatRecord(), withoutEvidence);
     record.eventClassId = `${record.eventClassId}:evidence`;
     if (device !== undefined) for (const name of DEVICE_MEMBERS) copyFact(record, device, name);
-    Object.assign(record, facts);
+    for (const name in item)
+      if (name !== "connection" && name !== "details") copyFact(record, item, name as keyof EvidenceFacts);
     addDirection(record, device === undefined ? [item] : [device, item]);
     // CEF has one field for each of these; the alert's own line has the alert's.
     if (item.resourceId !== undefined || item.resourceName !== undefined) {
-      delete record.mitreTechniques;
-      delete record.actor;
-      if (item.threatName === undefined) delete record.threatName;
-    } else if (item.commandLine !== undefined) delete record.actor;
+      clear(record, "mitreTechniques");
+      clear(record, "actor");
+      if (item.threatName === undefined) clear(record, "threatName");
+    } else if (item.commandLine !== undefined) clear(record, "actor");
+    clear(record, "action");
     const action = actionOf([item]);
-    if (action === undefined) delete record.action;
-    else record.action = action;
+    if (action !== undefined) record.action = action;
     record.evidenceContext = itemContext(item, `${i + 1} of ${all.length}`);
     return record;
   });
+}
+
+/** Not deleted: that would make the object slow. */
+function clear(record: LooseRecord, name: "mitreTechniques" | "actor" | "threatName" | "action"): void {
+  record[name] = undefined;
 }
 
 /** What holds a file, an account or an address of something else comes after evidence of these proper. */
@@ -869,8 +882,8 @@ function addNames(summary: FlatRecord, items: readonly ItemFacts[]): void {
     summary.users = listed(users, ", ")!;
     context += `${context === "" ? "" : "; "}Users: ${listed(users, ", ", CONTEXT_USERS_MAX)}`;
   }
-  for (const more of [...labelled("Registry key", summary.registryKey), ...largeNumbers(summary)])
-    context += `${context === "" ? "" : "; "}${more}`;
+  if (summary.registryKey !== undefined) context += `${context === "" ? "" : "; "}Registry key: ${summary.registryKey}`;
+  for (const more of largeNumbers(summary)) context += `${context === "" ? "" : "; "}${more}`;
   if (context !== "") summary.evidenceContext = context;
   if (resources.length === 0 && subjects.length === 0) return;
   if (resources.length > 0) summary.resources = listed(resources, ", ")!;
@@ -907,8 +920,13 @@ function resourceLabel({ resourceName, resourceId, resourceType }: ItemFacts): s
 /** CEF has 32 bits for these. */
 const CEF_INTEGER_MAX = 2_147_483_647;
 
+function isSmall(value: WholeNumber | undefined): boolean {
+  return value === undefined || (typeof value === "number" && Math.abs(value) <= CEF_INTEGER_MAX);
+}
+
 /** Numbers that CEF has no room for, as text. */
 function largeNumbers({ processId, parentProcessId, fileSize }: EvidenceFacts): readonly string[] {
+  if (isSmall(processId) && isSmall(parentProcessId) && isSmall(fileSize)) return [];
   const large = (label: string, value: WholeNumber | undefined): readonly string[] => {
     const digits = value === undefined ? undefined : digitsOf(value);
     return digits === undefined || Math.abs(Number(digits)) <= CEF_INTEGER_MAX ? [] : [`${label}: ${digits}`];
