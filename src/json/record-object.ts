@@ -20,17 +20,20 @@ export function textOf(value: unknown): string | undefined {
 }
 
 /**
- * The whole record, or all but one member that may be left out to save time. A number with more digits than a
+ * The whole record, or all but members that may be left out to save time. A number with more digits than a
  * double holds is an ExactNumber.
  */
-export function recordObject(body: RecordBody, without?: string): JsonObject {
+export function recordObject(body: RecordBody, without: readonly string[] = []): JsonObject {
   const { bytes, start, end } = body;
-  const left = without === undefined ? -1 : plainMember(body, without);
-  // Cutting out the first member would take its comma too.
-  if (left <= 0) return parseExactly(textAt(bytes, start, end)) as JsonObject;
-  const from = start + memberField(body, left - 1, VALUE_END);
-  const to = start + memberField(body, left, VALUE_END);
-  return parseExactly(textAt(bytes, start, from) + textAt(bytes, to, end)) as JsonObject;
+  let text = "";
+  let from = start;
+  for (const left of without.map((name) => plainMember(body, name)).toSorted((a, b) => a - b)) {
+    // Cutting out the first member would take its comma too.
+    if (left <= 0) continue;
+    text += textAt(bytes, from, start + memberField(body, left - 1, VALUE_END));
+    from = start + memberField(body, left, VALUE_END);
+  }
+  return parseExactly(text + textAt(bytes, from, end)) as JsonObject;
 }
 
 /** Where the first member of that ASCII name stands; -1: nowhere. */

@@ -534,8 +534,11 @@ const READERS: Readonly<Record<StreamName, Reader>> = {
   hunting: huntingRow,
 };
 
-/** The longest member of most alerts of Graph, and one that no field is made of. */
-const NOT_MAPPED = "recommendedActions";
+/**
+ * Members of Graph's alerts that no field is made of. The first is the longest of most alerts; numbers of any
+ * length stand in the second, and reading them exactly takes the whole record more time.
+ */
+const NOT_MAPPED = ["recommendedActions", "additionalData"] as const;
 
 export interface FlatView {
   /** The record with the first evidence of each kind. */
