@@ -1,6 +1,6 @@
 /**
  * What makes a terminal do something, or shows text in another order than it is written: control characters
- * (escape sequences begin with them) and Unicode's marks of direction ("Trojan Source", CVE-2021-42574).
+ * (escape sequences begin with them) and Unicode's signs of direction ("Trojan Source", CVE-2021-42574).
  */
 const STEERING = /[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
