@@ -62,9 +62,9 @@ describe("a list of customers", () => {
     ["a field too many", "b,a.com,c", "3 fields"],
     ["the name of a row above, in other case", "FIRST,a.com", "same name as line 2"],
   ])("names a row with %s by its line, and uses the rows around it", (_, row, why) => {
-    const { customers, wrong } = read(`name,tenant\nfirst,1.com\n${row}\nlast,2.com\n`);
+    const { customers, wrong } = read(`name,tenant\nFirst,1.com\n${row}\nlast,2.com\n`);
     expect(wrong).toEqual([{ line: 3, name: expect.anything(), say: expect.stringContaining(why) }]);
-    expect(customers.map(({ name }) => name)).toEqual(["first", "last"]);
+    expect(customers.map(({ name }) => name)).toEqual(["First", "last"]);
   });
 
   test("counts lines as an editor does, also after a field with line breaks", () => {

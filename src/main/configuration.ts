@@ -7,6 +7,7 @@ import { propertiesText } from "../config/java-properties.ts";
 import { SCHEME } from "../config/scheme.ts";
 import type { ParsedSettings, RawStanza, SettingsHost } from "../config/settings.ts";
 import { MASK, parseStanzas, problemLine, SECRET_KEYS } from "../config/settings.ts";
+import { SPLUNK_KEYS } from "../config/splunk-keys.ts";
 import { decodedText } from "../config/text-encoding.ts";
 import { openedStanzas, parseDocument } from "../hosts/splunk/index.ts";
 import { Failure } from "../model/failure.ts";
@@ -75,6 +76,7 @@ export async function readConfiguration(
     nowMs: realClock.nowMs(),
     ...(file ? { globals: { ...file.globals, ...given } } : {}),
     files: { files: realFiles },
+    ...(belongsToSplunk(flags.config) ? { known: isSplunksOwn } : {}),
   });
   const wanted = flags.customer;
   const isWanted = (name: string, others: readonly string[]) =>
@@ -115,6 +117,15 @@ export function settingsFailure(say: string): Failure {
     say,
     nextStep: "See docs/settings.md, or run the command with --help.",
   });
+}
+
+function belongsToSplunk(config: string | undefined): boolean {
+  return config !== undefined && /\.(conf|xml)$/i.test(config);
+}
+
+/** Settings of every input, such as `index`, are Splunk's to read. */
+function isSplunksOwn(key: string): boolean {
+  return SPLUNK_KEYS.has(key) || key.startsWith("_");
 }
 
 function hostOf(config: string | undefined): SettingsHost {

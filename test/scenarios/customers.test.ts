@@ -178,6 +178,8 @@ test("importing a list shows what it changes and writes nothing until --apply", 
     `${before}\n[defender_mssp://contoso]\ntenant_id = ${tenantOf("contoso")}\nauth = app\nindex = soc\n`,
   );
   expect((await run("customers", "import", list, "--config", config)).out).toBe("= 1 customer unchanged\n");
+  const { said } = await run("doctor", "--all", "--config", config);
+  expect(said).not.toContain("index is not a setting");
 });
 
 test("a wrong row is named with its line and reason, and the other rows are written", async () => {
