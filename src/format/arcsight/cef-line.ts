@@ -77,13 +77,16 @@ export function cefIdentifier(value: string, max: number): string {
   return value.length <= max ? value : `sha256:${createHash("sha256").update(value).digest("hex").slice(0, 32)}`;
 }
 
+function headOf(header: CefHeader, name: string): string {
+  const { version = 0, deviceVendor, deviceProduct, deviceVersion, deviceEventClassId, severity } = header;
+  const device = `${escapeCefHeader(deviceVendor)}|${escapeCefHeader(deviceProduct)}|${escapeCefHeader(deviceVersion)}`;
+  const event = `${escapeCefHeader(deviceEventClassId)}|${escapeCefHeader(name)}|${escapeCefHeader(severity)}`;
+  return `CEF:${version}|${device}|${event}|`;
+}
+
 /** Header and pairs as they are: for what is known to fit. */
 export function cefLine(header: CefHeader, pairs: readonly (readonly [key: string, value: string])[]): string {
-  const { version = 0, deviceVendor, deviceProduct, deviceVersion, deviceEventClassId, name, severity } = header;
-  let head = `CEF:${version}|`;
-  for (const field of [deviceVendor, deviceProduct, deviceVersion, deviceEventClassId, name, severity])
-    head += `${escapeCefHeader(field)}|`;
-  return `${head}${pairs.map(([key, value]) => `${key}=${escapeCefValue(value)}`).join(" ")}`;
+  return `${headOf(header, header.name)}${pairs.map(([key, value]) => `${key}=${escapeCefValue(value)}`).join(" ")}`;
 }
 
 /**
@@ -97,7 +100,7 @@ const PRINTABLE = /^[!-~](?:[ -~]*[!-~])?$/;
 
 /** The header, within its sizes, up to the extension. */
 export function cefHead(header: CefHeader): string {
-  return cefLine({ ...header, name: fittedName(header.name) }, []);
+  return headOf(header, fittedName(header.name));
 }
 
 function fittedName(name: string): string {
@@ -105,9 +108,16 @@ function fittedName(name: string): string {
 }
 
 /** A value as it is written, within its key's size. */
-export function fittedCefValue(value: string, key: CefKey, cutOrder: number | undefined): string {
-  const { max } = CEF_KEYS[key];
-  if ((max === 0 || value.length <= max) && PRINTABLE.test(value)) return escapePrintable(value);
+export function fittedCefValue(
+  value: string,
+  key: CefKey,
+  cutOrder: number | undefined,
+  max: number = CEF_KEYS[key].max,
+): string {
+  if (max === 0 || value.length <= max) {
+    if (PLAIN.test(value)) return value;
+    if (PRINTABLE.test(value)) return escapePrintable(value);
+  }
   return escapeCefValue(sizedText(value, key, cutOrder));
 }
 

@@ -161,7 +161,7 @@ function plainCefLine(header: CefHeader, rows: readonly PreparedRow[], source: S
     if (value === undefined) continue;
     written[i] = 1;
     if (row.kind === "identifier" && max > 0 && value.length > max) return undefined;
-    const text = fittedCefValue(value, row.key, row.cutOrder);
+    const text = fittedCefValue(value, row.key, row.cutOrder, max);
     if (text !== "") extension += beginning + text + label;
   }
   const line = head + extension.slice(1);
@@ -203,6 +203,8 @@ function writtenTime(ms: number): string | undefined {
 }
 
 function cefValue({ kind, key }: MappingRow, value: unknown): string | undefined {
+  // Most values are such.
+  if (typeof value === "string" && value !== "" && (kind === "text" || kind === "identifier")) return value;
   if (typeof value === "number" && kind === "time") return writtenTime(value);
   // Most numbers are such, and no pattern is needed for them.
   if (kind === "number" && typeof value === "number" && Number.isInteger(value) && Math.abs(value) <= INTEGER_MAX)

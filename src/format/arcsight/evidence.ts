@@ -178,21 +178,33 @@ export function deviceFacts(device: JsonObject): EvidenceFacts {
   return facts;
 }
 
+/** Written out: one function for all members makes each of them slower. */
 function putAccount(facts: Facts, account: JsonObject): void {
-  put(facts, "userName", textOf(account["accountName"]));
-  put(facts, "userDomain", textOf(account["domainName"]));
-  put(facts, "userSid", textOf(account["userSid"]));
-  put(facts, "userPrincipalName", textOf(account["userPrincipalName"]));
-  put(facts, "userId", textOf(account["azureAdUserId"]));
+  const name = textOf(account["accountName"]);
+  if (name !== undefined) facts.userName ??= name;
+  const domain = textOf(account["domainName"]);
+  if (domain !== undefined) facts.userDomain ??= domain;
+  const sid = textOf(account["userSid"]);
+  if (sid !== undefined) facts.userSid ??= sid;
+  const principal = textOf(account["userPrincipalName"]);
+  if (principal !== undefined) facts.userPrincipalName ??= principal;
+  const id = textOf(account["azureAdUserId"]);
+  if (id !== undefined) facts.userId ??= id;
 }
 
 function putFile(facts: Facts, file: JsonObject): void {
-  put(facts, "fileName", textOf(file["fileName"]));
-  put(facts, "filePath", textOf(file["filePath"]));
-  put(facts, "sha1", textOf(file["sha1"]));
-  put(facts, "sha256", textOf(file["sha256"]));
-  put(facts, "md5", textOf(file["md5"]));
-  put(facts, "fileSize", wholeNumber(file["fileSize"]));
+  const name = textOf(file["fileName"]);
+  if (name !== undefined) facts.fileName ??= name;
+  const path = textOf(file["filePath"]);
+  if (path !== undefined) facts.filePath ??= path;
+  const sha1 = textOf(file["sha1"]);
+  if (sha1 !== undefined) facts.sha1 ??= sha1;
+  const sha256 = textOf(file["sha256"]);
+  if (sha256 !== undefined) facts.sha256 ??= sha256;
+  const md5 = textOf(file["md5"]);
+  if (md5 !== undefined) facts.md5 ??= md5;
+  const size = wholeNumber(file["fileSize"]);
+  if (size !== undefined) facts.fileSize ??= size;
 }
 
 function putHash(facts: Facts, { algorithm, value }: JsonObject): void {
@@ -291,12 +303,19 @@ function putResourceType(facts: Facts, kind: string | undefined): void {
 
 type Steps = readonly string[];
 
+/** Where a fact stands. */
+interface FactPlace<Name> {
+  readonly name: Name;
+  readonly steps: Steps;
+}
+
 function stepsOf(place: string): Steps {
   return place === "" ? [] : place.split(".");
 }
 
 /** What stands there; of a list on the way its first object. */
 function valueAt(item: JsonObject, steps: Steps): unknown {
+  if (steps.length === 1) return item[steps[0]!];
   let value: unknown = item;
   for (const step of steps) {
     if (Array.isArray(value)) value = value.find(isObject);
@@ -315,7 +334,9 @@ function objectAt(item: JsonObject, steps: Steps): JsonObject | undefined {
 /** Ids are text in one kind and numbers in the next. */
 function scalarAt(item: JsonObject, steps: Steps): string | undefined {
   const value = valueAt(item, steps);
-  return Array.isArray(value) ? textsOf(value)[0] : (textOf(value) ?? digitsOf(value));
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === "string") return value === "" ? undefined : value;
+  return Array.isArray(value) ? textsOf(value)[0] : digitsOf(value);
 }
 
 /** Every scalar that stands there, through all lists on the way. */
@@ -345,9 +366,9 @@ function scalarText(value: unknown): string | undefined {
 interface Reader {
   readonly kind: string;
   readonly rules: KindRules;
-  readonly text: readonly (readonly [TextFact, Steps])[];
-  readonly lists: readonly (readonly [TextFact, Steps])[];
-  readonly numbers: readonly (readonly [NumberFact, Steps])[];
+  readonly text: readonly FactPlace<TextFact>[];
+  readonly lists: readonly FactPlace<TextFact>[];
+  readonly numbers: readonly FactPlace<NumberFact>[];
   readonly device: Steps | undefined;
   readonly account: Steps | undefined;
   readonly file: Steps | undefined;
@@ -366,7 +387,7 @@ function readerOf(name: string, rules: KindRules): Reader {
     places: Readonly<Partial<Record<Name, string | readonly string[]>>> | undefined,
   ) =>
     (Object.entries(places ?? {}) as [Name, string | readonly string[]][]).flatMap(([fact, all]) =>
-      (typeof all === "string" ? [all] : all).map((place) => [fact, stepsOf(place)] as const),
+      (typeof all === "string" ? [all] : all).map((place) => ({ name: fact, steps: stepsOf(place) })),
     );
   const steps = (place: string | undefined): Steps | undefined => (place === undefined ? undefined : stepsOf(place));
   const below = (place: string | undefined, members: readonly string[]): readonly string[] =>
@@ -438,13 +459,17 @@ export function knownEvidenceFacts(item: JsonObject): ItemFacts | undefined {
     const file = objectAt(item, reader.file);
     if (file !== undefined) putFile(facts, file);
   }
-  for (const [name, steps] of reader.text) if (facts[name] === undefined) put(facts, name, scalarAt(item, steps));
-  for (const [name, steps] of reader.lists) {
+  for (const { name, steps } of reader.text) {
+    if (facts[name] !== undefined) continue;
+    const text = scalarAt(item, steps);
+    if (text !== undefined) facts[name] = text;
+  }
+  for (const { name, steps } of reader.lists) {
     const all: string[] = [];
     allAt(item, steps, all);
     put(facts, name, listed(all, ", "));
   }
-  for (const [name, steps] of reader.numbers) put(facts, name, wholeNumber(valueAt(item, steps)));
+  for (const { name, steps } of reader.numbers) put(facts, name, wholeNumber(valueAt(item, steps)));
   if (reader.hashes !== undefined) {
     const hashes = valueAt(item, reader.hashes);
     for (const hash of Array.isArray(hashes) ? objectsOf(hashes) : isObject(hashes) ? [hashes] : [])
@@ -469,8 +494,16 @@ function isAddressAt(item: JsonObject, steps: Steps): boolean {
 
 function commonFacts(item: JsonObject, kind: string): Facts {
   const facts: Facts = { evidenceKind: kind };
-  for (const name of STATUSES) put(facts, name, spelled(name, textOf(item[name])));
-  put(facts, "roles", rolesOf(item["roles"], item["detailedRoles"]));
+  const verdict = spelled("verdict", textOf(item["verdict"]));
+  if (verdict !== undefined) facts.verdict = verdict;
+  const remediation = spelled("remediationStatus", textOf(item["remediationStatus"]));
+  if (remediation !== undefined) facts.remediationStatus = remediation;
+  const detection = spelled("detectionStatus", textOf(item["detectionStatus"]));
+  if (detection !== undefined) facts.detectionStatus = detection;
+  const delivery = spelled("deliveryAction", textOf(item["deliveryAction"]));
+  if (delivery !== undefined) facts.deliveryAction = delivery;
+  const roles = rolesOf(item["roles"], item["detailedRoles"]);
+  if (roles !== undefined) facts.roles = roles;
   return facts;
 }
 

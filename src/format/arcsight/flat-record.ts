@@ -312,11 +312,12 @@ function severityOf(value: unknown): string | undefined {
 }
 
 const graphAlert: Reader = (record) => {
-  const evidence = objectsOf(record["evidence"]);
+  const devices: JsonObject[] = [];
+  const items: JsonObject[] = [];
+  for (const item of objectsOf(record["evidence"]))
+    (evidenceKind(item) === "deviceEvidence" ? devices : items).push(item);
   // A device that plays a role in the alert says more than one that is merely mentioned.
-  const devices = evidence
-    .filter((item) => evidenceKind(item) === "deviceEvidence")
-    .toSorted((a, b) => Number(hasRole(b)) - Number(hasRole(a)));
+  if (devices.length > 1) devices.sort((a, b) => Number(hasRole(b)) - Number(hasRole(a)));
   return {
     own: () => {
       const own = alertWords(record);
@@ -331,7 +332,7 @@ const graphAlert: Reader = (record) => {
       return own as FlatRecord;
     },
     devices: devices.map(graphEvidenceFacts),
-    items: evidence.filter((item) => evidenceKind(item) !== "deviceEvidence").map(graphEvidenceFacts),
+    items: items.map(graphEvidenceFacts),
   };
 };
 
