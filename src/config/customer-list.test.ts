@@ -106,11 +106,11 @@ describe("a list of customers", () => {
         fc.constantFrom(",", ";"),
         fc.constantFrom("\n", "\r\n"),
         fc.boolean(),
-        (rows, separator, lineEnd, withMark) => {
+        (rows, separator, lineEnd, withBom) => {
           const quoted = (text: string) => `"${text.replaceAll('"', '""')}"`;
           const lines = [LIST_COLUMNS.slice(0, 2), ...rows.map(({ name, tenant }) => [quoted(name), quoted(tenant)])];
           const text = lines.map((fields) => fields.join(separator) + lineEnd).join("");
-          expect(rowsOf(`${withMark ? "\uFEFF" : ""}${text}`)).toEqual(rows.map(({ name, tenant }) => [name, tenant]));
+          expect(rowsOf(`${withBom ? "\uFEFF" : ""}${text}`)).toEqual(rows.map(({ name, tenant }) => [name, tenant]));
         },
       ),
     );

@@ -21,7 +21,7 @@ export interface WrongRow {
 export interface CustomerList {
   readonly customers: readonly ListedCustomer[];
   readonly wrong: readonly WrongRow[];
-  /** Sentences about the whole list that stop nothing. */
+  /** Sentences about the whole list; its rows are used all the same. */
   readonly warnings: readonly string[];
 }
 
@@ -83,7 +83,7 @@ export function readCustomerList(text: string): ListReading {
   return { ok: true, customers, wrong, warnings: header.warnings };
 }
 
-/** Why a customer may not have this name; undefined if it may. The name appears in events, tables and pages. */
+/** Why a customer may not have this name; undefined if it may. Names appear in events, tables and pages. */
 export function wrongName(name: string): string | undefined {
   if (name === "") return "has no name";
   if (name.length > NAME_MAX) return `has a name of ${name.length} characters; write at most ${NAME_MAX}`;

@@ -53,7 +53,7 @@ export interface RosterServices {
    */
   replaceFile(path: string, before: string | undefined, after: string, encoding: "utf8" | "latin1"): Promise<void>;
   splunk(access: () => Promise<SplunkAccess>): Promise<SplunkRoster>;
-  /** The newest event that was read of a customer, and when it was last polled; empty where there is no state. */
+  /** How far a customer was read, by the state folder; empty where that holds nothing of it. */
   progress(stateDir: string, customer: Pick<Stanza, "name">, tenantId: TenantId): CustomerProgress;
 }
 

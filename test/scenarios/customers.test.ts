@@ -146,7 +146,7 @@ const tenantOf = (name: string): string =>
 const conf = (more = ""): string =>
   write(
     "inputs.conf",
-    `# ours\n[defender_mssp]\n${Object.entries(addresses())
+    `# the SOC\n[defender_mssp]\n${Object.entries(addresses())
       .map(([key, value]) => `${key} = ${value}\n`)
       .join("")}credential = mssp\n${more}`,
   );

@@ -80,7 +80,7 @@ test("a list, a mail and nothing else lead from an empty configuration to custom
   const commands = documented().map((command) =>
     command
       .replace("defender-mssp ", `'${process.execPath}' '${path.join(ROOT, "src/main/main.ts")}' `)
-      // The simulator's addresses, which Microsoft's customers do not need; and the service ends after a round.
+      // The simulator's addresses, which real customers do not need; and the service ends after a round.
       .replace("customers import customers.csv", `customers import customers.csv ${addresses}`)
       .replace("arcsight run", "arcsight run --once"),
   );

@@ -269,7 +269,7 @@ async function resolved(
   }
 }
 
-/** A stored secret is bound to one cloud's addresses, and many lists hardly have a customer in another one. */
+/** A stored secret is bound to one cloud's addresses, and few lists have a customer in another one. */
 function remarkOnCloud({ credential }: ListedCustomer, { values }: Found): string {
   const { cloud } = values;
   if (cloud === undefined || credential !== "") return "";
