@@ -23,7 +23,6 @@ import type { RawStanza } from "./settings.ts";
 export type { MetricsSettings } from "./metrics-settings.ts";
 export type { TakenLine } from "./old-connector.ts";
 export type { OutputSettings, ServeSettings } from "./output-settings.ts";
-export { isLoopback } from "./output-settings.ts";
 export type { SecretReader } from "./secret-reference.ts";
 
 export interface ArcSightSettings {

@@ -43,13 +43,13 @@ async function collector(settings: Partial<MonitoringSettings> = {}): Promise<st
   return new URL(server.address).port;
 }
 
-function folder(): string {
+function newFolder(): string {
   const made = mkdtempSync(join(tmpdir(), "status-"));
   folders.push(made);
   return made;
 }
 
-function propertiesFile(lines: readonly string[], dir = folder()): string {
+function propertiesFile(lines: readonly string[], dir = newFolder()): string {
   const file = join(dir, "helper.properties");
   writeFileSync(file, `${["tenants[0].tenant_id=contoso.com", ...lines].join("\n")}\n`);
   return file;
@@ -85,7 +85,7 @@ test("status prints what the collector of the configuration answers, as JSON or 
 });
 
 test("status sends the token of the configuration over TLS and trusts the collector's own certificate only", async () => {
-  const dir = folder();
+  const dir = newFolder();
   const pem = async (name: string): Promise<string> => {
     const { certificatePem, keyPem } = await makeAppCertificate({ name });
     writeFileSync(join(dir, `${name}.pem`), `${keyPem}${certificatePem}`);
@@ -104,7 +104,7 @@ test("status sends the token of the configuration over TLS and trusts the collec
 });
 
 test("status reads the same settings of an inputs.conf, with the token in a file", async () => {
-  const dir = folder();
+  const dir = newFolder();
   writeFileSync(join(dir, "token"), `${TOKEN}\n`, { mode: 0o600 });
   const port = await collector({ secret: sealed(TOKEN) });
   const config = join(dir, "inputs.conf");

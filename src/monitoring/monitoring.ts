@@ -101,6 +101,12 @@ export class MonitoringAnswers {
     return this.#token.open((wanted) => isEqual(digest(given), digest(wanted)));
   }
 
+  async #forget(text: Promise<string>, clock: Clock): Promise<void> {
+    await text.catch(() => undefined);
+    await clock.pause(SAME_TEXT_FOR_MS);
+    this.#text = undefined;
+  }
+
   #metricsText(status: CollectorStatus | undefined): Promise<string> {
     const { clock, version, process } = this.#p;
     if (this.#text !== undefined) return this.#text;
@@ -113,12 +119,7 @@ export class MonitoringAnswers {
     const text = this.#metrics.text(scrape);
     this.#text = text;
     // Forgotten then, because of thousands of customers it is megabytes.
-    void text
-      .catch(() => undefined)
-      .then(() => clock.pause(SAME_TEXT_FOR_MS))
-      .then(() => {
-        this.#text = undefined;
-      });
+    void this.#forget(text, clock);
     return text;
   }
 

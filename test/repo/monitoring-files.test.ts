@@ -43,7 +43,14 @@ const dashboard = JSON.parse(readFileSync(join(FOLDER, "grafana-dashboard.json")
 const ADDED = ["instance", "job"];
 const BY_NAME = new Map(METRICS.map(({ name, labels }) => [name, labels]));
 const STATES = [
-  ...["ok", "catching-up", "throttled", "failing", "signed-out", "awaiting-consent", "misconfigured", "off"],
+  "ok",
+  "catching-up",
+  "throttled",
+  "failing",
+  "signed-out",
+  "awaiting-consent",
+  "misconfigured",
+  "off",
   ...OUTPUT_STATES,
 ];
 

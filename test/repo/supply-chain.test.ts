@@ -66,9 +66,15 @@ describe("the notices hold the licence of", () => {
     zlib: "zlib",
     zstd: "zstd",
     // Node's own.
-    ...{ node: undefined, modules: undefined, napi: undefined, nbytes: undefined, ncrypto: undefined },
+    node: undefined,
+    modules: undefined,
+    napi: undefined,
+    nbytes: undefined,
+    ncrypto: undefined,
     // Data of ICU.
-    ...{ cldr: undefined, tz: undefined, unicode: undefined },
+    cldr: undefined,
+    tz: undefined,
+    unicode: undefined,
     sqlite: undefined,
   };
 

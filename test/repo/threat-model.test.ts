@@ -15,7 +15,7 @@ test("every threat of the model names a test", () => {
 });
 
 test.each(named)("the threat model names a test that exists: %s, %s", (file, title) => {
-  expect(existsSync(join(ROOT, String(file))) && title !== "").toBe(true);
+  expect(existsSync(join(ROOT, file)) && title !== "").toBe(true);
   // As it is written after `test(`, `describe(` or in a table of cases.
-  expect(readFileSync(join(ROOT, String(file)), "utf8")).toContain(`"${title}"`);
+  expect(readFileSync(join(ROOT, file), "utf8")).toContain(`"${title}"`);
 });

@@ -123,8 +123,17 @@ beforeAll(async () => {
   const { ready } = started;
   const lines = ready.customers.flatMap(({ tenant_id, tenant_name, client_id, client_secret }, n) => {
     const values = {
-      ...{ tenant_id, tenant_name, client_id, client_secret, auth: "app", streams: "alerts", start: "3650d" },
-      ...{ login_url: ready.login_url, graph_url: ready.graph_url, api_url: ready.api_url, ca_file: ready.ca_file },
+      tenant_id,
+      tenant_name,
+      client_id,
+      client_secret,
+      auth: "app",
+      streams: "alerts",
+      start: "3650d",
+      login_url: ready.login_url,
+      graph_url: ready.graph_url,
+      api_url: ready.api_url,
+      ca_file: ready.ca_file,
     };
     return Object.entries(values).map(([key, value]) => `tenants[${n}].${key}=${value}\n`);
   });
@@ -245,8 +254,19 @@ test("hostile text of a row does not steer the terminal from the table of hunt: 
   );
 
   const { code, out, errors } = await program(
-    ...["hunt", "--config", config, "--customer", CUSTOMER, "--state", join(folder, "hunt")],
-    ...["--hunting-queries", queries, "--query", "Everything", "--since", "1d"],
+    "hunt",
+    "--config",
+    config,
+    "--customer",
+    CUSTOMER,
+    "--state",
+    join(folder, "hunt"),
+    "--hunting-queries",
+    queries,
+    "--query",
+    "Everything",
+    "--since",
+    "1d",
   );
 
   expect([code, code === 0 ? "" : errors]).toEqual([0, ""]);

@@ -259,7 +259,7 @@ function known<T extends object>(values: { [K in keyof T]: T[K] | undefined }): 
 }
 
 interface Subject {
-  /** What is said of the alert, incident or row itself: made anew at each call, for a caller that adds to it. */
+  /** What is said of the alert, incident or row itself: made anew at each call, for a caller that adds. */
   readonly own: () => FlatRecord;
   readonly devices: readonly ItemFacts[];
   readonly items: readonly ItemFacts[];

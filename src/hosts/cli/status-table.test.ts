@@ -48,6 +48,6 @@ outputs[0]  syslog  down   1.5        61        -            0
 test("control characters in what a server answers do not reach the terminal", () => {
   const customers = [signedOut("Fab\u001b[2Jrikam\nok 100")];
   const table = statusTable(statusDocument("c\u0007", "1", { customers, outputs: [] }));
-  expect(table).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/);
+  expect(table.replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
   expect(table.split("\n").some((line) => line.startsWith("ok"))).toBe(false);
 });

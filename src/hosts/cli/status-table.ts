@@ -20,7 +20,7 @@ const MIB = 1024 * 1024;
 
 type Customer = StatusDocument["customers"][number];
 
-/** `status` for a person: customers by state and by reason, the largest lag, outputs with what waits for them. */
+/** `status` for a person: customers by state and reason, the largest lag, outputs with what waits. */
 export function statusTable({ version, collectors, customers, outputs }: StatusDocument): string {
   const states = Map.groupBy(customers, ({ streams }) => worstOf(streams));
   const parts = [

@@ -136,7 +136,7 @@ export function makeFolder(disk: Disk, path: string): void {
   }
 }
 
-/** Why the state folder cannot be used; an error that is no errno is a defect and is returned unchanged. */
+/** Why the state folder cannot be used; an error without an errno is a defect and is returned unchanged. */
 export function folderUnusable(disk: Disk, path: string, error: unknown): unknown {
   const errno = errnoOf(error);
   if (errno === undefined) return error;
