@@ -1,0 +1,260 @@
+/**
+ * The program as it is shipped, killed at random while it delivers to a fake HEC. What the indexer has
+ * indexed is judged: nothing lost, and only equal keys again.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createReadStream, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path, { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as pause } from "node:timers/promises";
+import { afterEach, beforeAll, beforeEach, describe, expect, jest, test } from "@jest/globals";
+import { binaryPath } from "../../scripts/build/platforms.ts";
+import { childEnvironment } from "../harness/child-environment.ts";
+import type { AckMode } from "../harness/hec/indexer.ts";
+import { type HecServer, startHec } from "../harness/hec/server.ts";
+import { consult } from "../harness/oracle/main.ts";
+import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
+import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
+
+// Real processes are waited for by events; this is only the bound for a machine that is busy.
+jest.setTimeout(300_000);
+
+const BINARY = path.resolve(import.meta.dirname, "../..", binaryPath("linux-x64"));
+const WITHIN_MS = 150_000;
+const TOKEN = "5b0b8f6e-3a51-4e3c-9d0a-e9d2f0c1a777";
+const CUSTOMERS = ["contoso", "fabrikam", "tailspin"];
+const PER_CUSTOMER = { alerts: 500, incidents: 50 };
+const SHOWN = CUSTOMERS.length * (PER_CUSTOMER.alerts + PER_CUSTOMER.incidents);
+/** Where the kills fall; a failure names it. */
+const SEED = Number(process.env["HEC_KILL_SEED"] ?? 20_261_129);
+
+let folder: string;
+let simulator: Simulator;
+let hec: HecServer | undefined;
+let child: ChildProcess | undefined;
+
+beforeAll(() => {
+  if (!existsSync(BINARY))
+    throw new Error('dist/linux-x64 holds no binary: "npm test" builds it, or "npm run build:binaries"');
+});
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), "hec-"));
+  const history = { from: "-3h", to: "-1m" };
+  simulator = await startSimulator({
+    frozen: true,
+    scenario: scenarioOf(
+      JSON.stringify({
+        name: "hec",
+        story: "Three customers' histories while the program is killed.",
+        seed: 17,
+        customers: CUSTOMERS.map((name) => ({
+          name,
+          generate: [
+            { stream: "alerts", count: PER_CUSTOMER.alerts, ...history, bytes: 5_700 },
+            { stream: "incidents", count: PER_CUSTOMER.incidents, ...history },
+          ],
+        })),
+      }),
+      "scenario",
+    ),
+    warn: () => undefined,
+  });
+});
+afterEach(async () => {
+  child?.kill("SIGKILL");
+  await hec?.stop();
+  hec = undefined;
+  await simulator.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const out = () => join(folder, "indexed.jsonl");
+
+async function start(ack: AckMode, ...more: readonly string[]): Promise<HecServer> {
+  hec = await startHec({ ack, token: TOKEN, port: 0, out: out() });
+  const { ready } = simulator;
+  writeFileSync(join(folder, "token"), `${TOKEN}\n`, { mode: 0o600 });
+  writeFileSync(
+    join(folder, "run.properties"),
+    [
+      ...ready.customers.flatMap((customer, i) =>
+        Object.entries({
+          tenant_id: customer.tenant_id,
+          tenant_name: customer.tenant_name,
+          client_id: customer.client_id,
+          client_secret: customer.client_secret,
+          auth: "app",
+          login_url: ready.login_url,
+          graph_url: ready.graph_url,
+          ca_file: ready.ca_file,
+          poll_seconds: "15",
+        }).map(([key, value]) => `tenants[${i}].${key}=${value}`),
+      ),
+      "outputs[0].type=hec",
+      `outputs[0].urls=${hec.ready.url}`,
+      `outputs[0].token=file:${folder}/token`,
+      `outputs[0].ca_file=${hec.ready.ca_file}`,
+      `state_dir=${folder}/state`,
+      ...more,
+      "",
+    ].join("\n"),
+  );
+  return hec;
+}
+
+function run(command: readonly string[] = ["run"]): {
+  readonly ended: Promise<number | null>;
+  readonly log: () => string;
+  kill(signal: NodeJS.Signals): void;
+} {
+  let log = "";
+  const started = spawn(BINARY, [...command, "--config", join(folder, "run.properties")], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: childEnvironment(),
+  });
+  child = started;
+  for (const stream of [started.stdout, started.stderr]) stream.on("data", (text: Buffer) => (log += text.toString()));
+  return {
+    ended: new Promise((done) => started.once("close", (code) => done(code))),
+    log: () => log,
+    kill: (signal) => started.kill(signal),
+  };
+}
+
+async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  const end = performance.now() + WITHIN_MS;
+  while (!(await holds())) {
+    if (performance.now() > end) throw new Error(`not within ${WITHIN_MS / 1000} s: ${what}`);
+    await pause(20);
+  }
+}
+
+const size = () => statSync(out(), { throwIfNoEntry: false })?.size ?? 0;
+
+/** Keys of the indexed events with the number of their copies; health events have none. */
+async function keys(): Promise<Map<string, { count: number; text: string }>> {
+  const found = new Map<string, { count: number; text: string }>();
+  if (!existsSync(out())) return found;
+  for await (const line of createInterface({ input: createReadStream(out()) })) {
+    const { mssp } = JSON.parse(line) as { readonly mssp?: { readonly key: string } };
+    if (mssp === undefined) continue;
+    const known = found.get(mssp.key);
+    if (known === undefined) found.set(mssp.key, { count: 1, text: line });
+    else {
+      known.count += 1;
+      // A copy is the same event, whatever found it again.
+      if (withoutFound(line) !== withoutFound(known.text)) throw new Error(`another event with the key ${mssp.key}`);
+    }
+  }
+  return found;
+}
+
+function withoutFound(line: string): string {
+  return line.replace(/"found":"\w+"/, "");
+}
+
+function spooled(): number {
+  const outputs = join(folder, "state", "outputs");
+  return existsSync(outputs)
+    ? readdirSync(outputs, { recursive: true }).filter((name) => String(name).endsWith(".spool")).length
+    : 0;
+}
+
+async function stopInOrder(running: ReturnType<typeof run>): Promise<void> {
+  running.kill("SIGTERM");
+  expect([await running.ended, running.log()]).toEqual([0, expect.any(String)]);
+}
+
+/** Runs until everything shown is indexed and confirmed, then stops in order. */
+async function finish(): Promise<string> {
+  const running = run();
+  await until(async () => (await keys()).size >= SHOWN && spooled() === 0, "everything indexed and confirmed");
+  await stopInOrder(running);
+  return running.log();
+}
+
+async function judged() {
+  const { totals } = await consult({ truth: simulator.ready.control_url, delivered: [out()], format: "jsonl" });
+  return totals;
+}
+
+function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+describe("the program beside a HEC with acknowledgement", () => {
+  test("delivers every version once when nothing goes wrong, and a restart after an orderly stop repeats nothing", async () => {
+    await start("on");
+    await finish();
+    const before = await keys();
+    const again = run(["run", "--once"]);
+    expect([await again.ended, again.log()]).toEqual([0, expect.any(String)]);
+
+    expect(await judged()).toMatchObject({
+      shown: SHOWN,
+      delivered: SHOWN,
+      lost: 0,
+      stale: 0,
+      duplicated: 0,
+      replayed: 0,
+      out_of_order: 0,
+      changed_bytes: 0,
+      unknown: 0,
+    });
+    expect((await keys()).size).toBe(before.size);
+  });
+
+  test.each(["on", "late", "restart"] as const)(
+    "loses nothing and repeats only equal keys through 10 kills at random points: ack %s",
+    async (ack) => {
+      await start(ack);
+      const random = randomFrom(SEED);
+      for (let kills = 0; kills < 10; kills += 1) {
+        const running = run();
+        const from = size();
+        // Some die while they start, some in the middle of their batches, some between events and checkpoint.
+        const bytes = Math.floor(random() * 900_000);
+        const waitMs = 200 + random() * 1_800;
+        const end = performance.now() + 20_000;
+        while (size() - from < bytes && performance.now() < end && (await keys()).size < SHOWN) await pause(10);
+        await pause(random() < 0.5 ? 0 : waitMs);
+        running.kill("SIGKILL");
+        await running.ended;
+      }
+      const log = await finish();
+
+      expect([SEED, await judged(), log]).toEqual([
+        SEED,
+        expect.objectContaining({ shown: SHOWN, delivered: SHOWN, lost: 0, stale: 0, changed_bytes: 0, unknown: 0 }),
+        expect.not.stringContaining(TOKEN),
+      ]);
+      expect((await keys()).size).toBe(SHOWN);
+    },
+  );
+
+  test("keeps collecting while HEC is gone, waits when its spool is full, and loses nothing", async () => {
+    const server = await start("on", "outputs[0].spool_mib=2");
+    await server.suspend();
+    const running = run();
+    await until(() => /spool of 2 MiB is full/.test(running.log()), "a full spool");
+    expect((await keys()).size).toBe(0);
+    await server.resume();
+    await until(async () => (await keys()).size >= SHOWN && spooled() === 0, "everything indexed and confirmed");
+    await stopInOrder(running);
+
+    expect(await judged()).toMatchObject({ shown: SHOWN, delivered: SHOWN, lost: 0, stale: 0, unknown: 0 });
+    expect(running.log()).toContain("the receiver is back");
+  });
+
+  test("check sends one event and waits for its acknowledgement", async () => {
+    await start("on");
+    const checking = run(["arcsight", "check"]);
+    expect([await checking.ended, checking.log()]).toEqual([0, expect.stringContaining("indexed one event")]);
+    expect(checking.log()).not.toContain(TOKEN);
+  });
+});
