@@ -530,8 +530,9 @@ describe("on the wire", () => {
     await settled();
     await it.output.write(versions("a@2"));
     await settled();
-    expect(it.network.posts.map(({ body }) => eventsIn(body))).toEqual([["first"], ["a@1"], ["b@1"]]);
+    const sent = it.network.posts.map(({ body }) => eventsIn(body));
     answer();
+    expect(sent).toEqual([["first"], ["a@1"], ["b@1"]]);
     await settled();
     expect(it.network.posts.map(({ body }) => eventsIn(body)).at(-1)).toEqual(["a@2"]);
   });

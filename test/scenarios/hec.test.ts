@@ -3,7 +3,17 @@
  * indexed is judged: nothing lost, and only equal keys again.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { createReadStream, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path, { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -249,6 +259,28 @@ describe("the program beside a HEC with acknowledgement", () => {
 
     expect(await judged()).toMatchObject({ shown: SHOWN, delivered: SHOWN, lost: 0, stale: 0, unknown: 0 });
     expect(running.log()).toContain("the receiver is back");
+  });
+
+  test("rejected events are listed, shown, and removed when Splunk takes them", async () => {
+    const { ready } = await start("on");
+    const key = "11111111-2222-4333-8444-555555555555:alerts:alert:a1:2026-11-29T16:00:00.0000000Z";
+    const rejected = join(folder, "state", "rejected", "hec-1");
+    mkdirSync(rejected, { recursive: true });
+    const file = join(rejected, "20261129T160000000Z-1.json");
+    const event = JSON.stringify({ event: '{"id":"a1"}' });
+    const reason = "400, code 7: Incorrect index";
+    const parked = { time: "2026-11-29T16:00:00.000Z", output: "outputs[0]", where: ready.url, key, reason, event };
+    writeFileSync(file, JSON.stringify(parked));
+
+    const listed = run(["rejected", "list"]);
+    expect([await listed.ended, listed.log()]).toEqual([0, expect.stringContaining(`${key}  ${reason}`)]);
+    const shown = run(["rejected", "show", key]);
+    expect([await shown.ended, shown.log()]).toEqual([0, expect.stringContaining(event)]);
+    const resent = run(["rejected", "resend"]);
+    expect([await resent.ended, resent.log()]).toEqual([0, expect.not.stringContaining(TOKEN)]);
+
+    expect(readFileSync(out(), "utf8")).toBe('{"id":"a1"}\n');
+    expect(existsSync(file)).toBe(false);
   });
 
   test("check sends one event and waits for its acknowledgement", async () => {
