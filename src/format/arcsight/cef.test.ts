@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { readCef } from "../../../test/contracts/strict-cef.ts";
-import { graphAlert } from "../../../test/golden/graph-alert.ts";
+import { graphAlert, graphAlertOf } from "../../../test/golden/graph-alert.ts";
 import { CONTOSO, deliveriesOf, readSample, SAMPLES } from "../../../test/golden/samples.ts";
 import { anyCharacter } from "../../../test/harness/any-character.ts";
 import { scanAnswer } from "../../json/answer-scanner.ts";
@@ -550,5 +550,21 @@ describe("the fast paths of the CEF writer do not change a line:", () => {
     const [first] = scanAnswer(text, GRAPH_ALERTS!.options).records;
     if (first?.readable !== true) throw new Error("cannot be read");
     expect(lines({ ...ALERT, record: first }, "xdr")).toEqual(lines(graphAlert({ title: "A" }), "xdr"));
+  });
+
+  test("additional data is not mapped, beside recommended actions or apart, and whatever numbers stand in it", () => {
+    const other = { title: "A", category: "B" };
+    const wanted = lines(graphAlert(other), "xdr");
+    for (const data of ["null", "{}", '{"big":12345678901234567890}', '{"title":"not this one"}'])
+      for (const members of [
+        `"title":"A","recommendedActions":"x","additionalData":${data},"category":"B"`,
+        `"title":"A","additionalData":${data},"recommendedActions":"x","category":"B"`,
+        `"additionalData":${data},"title":"A","recommendedActions":"x","category":"B"`,
+        `"recommendedActions":"x","title":"A","category":"B","additionalData":${data}`,
+      ]) {
+        const head = '"id":"a1","lastUpdateDateTime":"2026-11-24T16:05:58.0066667Z"';
+        expect(lines(graphAlertOf(`{${head},${members}}`), "xdr")).toEqual(wanted);
+        expect(lines(graphAlertOf(`{${members},${head}}`), "xdr")).toEqual(wanted);
+      }
   });
 });
