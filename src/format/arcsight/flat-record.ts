@@ -259,7 +259,7 @@ function known<T extends object>(values: { [K in keyof T]: T[K] | undefined }): 
 }
 
 interface Subject {
-  /** What is said of the alert, incident or row itself: made anew at each call, for a caller that adds. */
+  /** What is said of the alert, incident or row itself: made anew for each caller, who adds to it. */
   readonly own: () => FlatRecord;
   readonly devices: readonly ItemFacts[];
   readonly items: readonly ItemFacts[];
