@@ -466,7 +466,7 @@ const incident: Reader = (record) => ({
 const huntingRow: Reader = (record, delivery) => {
   const column = (...names: readonly string[]): string | undefined =>
     names.map((name) => textOf(record[name])).find((value) => value !== undefined);
-  const device: EvidenceFacts = {};
+  const device: Pick<EvidenceFacts, "deviceName" | "deviceHost" | "deviceDomain"> = {};
   const name = column("DeviceName");
   if (name !== undefined)
     Object.assign(device, {
