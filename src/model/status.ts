@@ -1,6 +1,6 @@
 import type { Change, Found, StreamHealth } from "./event.ts";
 
-/** What a request of the engine was answered with. `none`: no answer, or no access token to ask with. */
+/** What a request was answered with, by the API or by the sign-in before it. `none`: no answer. */
 export const ANSWER_STATUSES = [
   "200",
   "206",

@@ -68,13 +68,14 @@ export class Metrics {
 
   /** Prometheus' text format. Call it for one scrape at a time. */
   async text(scrape: Scrape): Promise<string> {
-    this.#registry.resetMetrics();
-    this.#setProcess(scrape);
-    this.#setCustomers(scrape.collector.customers);
-    for (const output of scrape.collector.outputs) this.#setOutput(output);
-    const text = await this.#registry.metrics();
-    this.#registry.resetMetrics();
-    return text;
+    try {
+      this.#setProcess(scrape);
+      this.#setCustomers(scrape.collector.customers);
+      for (const output of scrape.collector.outputs) this.#setOutput(output);
+      return await this.#registry.metrics();
+    } finally {
+      this.#registry.resetMetrics();
+    }
   }
 
   #setProcess({ version, isReady, process }: Scrape): void {
@@ -189,7 +190,7 @@ const COUNTERS = {
   ],
   requests: [
     "requests_total",
-    "Requests to Microsoft's APIs by the status of the answer; none: no answer, or no access token.",
+    "Requests for records by the status of the answer, or of the sign-in's where that failed; none: no answer.",
     [...STREAM, "status"],
   ],
   throttled: ["throttled_requests_total", "Requests after which Microsoft asked for a pause.", STREAM],

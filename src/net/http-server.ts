@@ -55,7 +55,7 @@ export interface ServerSettings extends ListenAddress {
   };
   /** Connections at once; 256 if undefined. */
   readonly connectionsMax?: number;
-  /** The connection is closed when the client has not read the answer by then; undefined: only after silence. */
+  /** A client that has not read its answer by then is disconnected; if undefined, only after silence. */
   readonly answerWithinMs?: number;
 }
 
