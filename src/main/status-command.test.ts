@@ -19,7 +19,7 @@ const servers: RunningServer[] = [];
 const folders: string[] = [];
 afterEach(async () => {
   await Promise.all(servers.splice(0).map((server) => server.close()));
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+  for (const made of folders.splice(0)) rmSync(made, { recursive: true, force: true });
 });
 
 async function collector(settings: Partial<MonitoringSettings> = {}): Promise<string> {

@@ -122,10 +122,10 @@ test("names follow Prometheus' conventions: one prefix, base units, and _total f
     scrapeOf({ customers: [customerStatus("Contoso")], outputs: [outputStatus()] }),
   );
   const types = new Map([...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]));
-  expect([...types.keys()].toSorted()).toEqual(METRICS.map(({ name }) => name).toSorted());
+  expect(new Set(types.keys())).toEqual(new Set(METRICS.map(({ name }) => name)));
   for (const [name, type] of types) {
     expect(name).toMatch(/^defender_mssp_[a-z0-9_]+$/);
-    expect([name, /_total$/.test(name ?? "")]).toEqual([name, type === "counter"]);
+    expect([name, name?.endsWith("_total")]).toEqual([name, type === "counter"]);
     expect(name).not.toMatch(/_(ms|days|minutes|mib|kib|percent)(_|$)/);
   }
 });

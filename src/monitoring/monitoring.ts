@@ -101,14 +101,8 @@ export class MonitoringAnswers {
     return this.#token.open((wanted) => isEqual(digest(given), digest(wanted)));
   }
 
-  async #forget(text: Promise<string>, clock: Clock): Promise<void> {
-    await text.catch(() => undefined);
-    await clock.pause(SAME_TEXT_FOR_MS);
-    this.#text = undefined;
-  }
-
   #metricsText(status: CollectorStatus | undefined): Promise<string> {
-    const { clock, version, process } = this.#p;
+    const { version, process } = this.#p;
     if (this.#text !== undefined) return this.#text;
     const scrape = {
       version,
@@ -118,9 +112,15 @@ export class MonitoringAnswers {
     };
     const text = this.#metrics.text(scrape);
     this.#text = text;
-    // Forgotten then, because of thousands of customers it is megabytes.
-    void this.#forget(text, clock);
+    void this.#forgetLater(text);
     return text;
+  }
+
+  /** Of thousands of customers it is megabytes. */
+  async #forgetLater(text: Promise<string>): Promise<void> {
+    await text.catch(() => undefined);
+    await this.#p.clock.pause(SAME_TEXT_FOR_MS);
+    this.#text = undefined;
   }
 
   /** Each kind of refusal is logged once: whoever knocks without a token can knock often. */

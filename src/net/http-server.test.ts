@@ -52,8 +52,8 @@ test("a connection above the limit is closed, and those that are open go on", as
   second.resume();
   await once(second, "close");
   first.write("GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n");
-  const [answered] = (await once(first, "data")) as [Buffer];
-  expect(answered.toString()).toMatch(/^HTTP\/1\.1 200 /);
+  const [piece] = (await once(first, "data")) as [Buffer];
+  expect(piece.toString()).toMatch(/^HTTP\/1\.1 200 /);
   first.destroy();
   await server.close();
 });

@@ -42,7 +42,7 @@ const dashboard = JSON.parse(readFileSync(join(FOLDER, "grafana-dashboard.json")
 /** Prometheus adds them to every series. */
 const ADDED = ["instance", "job"];
 const BY_NAME = new Map(METRICS.map(({ name, labels }) => [name, labels]));
-const STATES = [
+const STATES: readonly string[] = [
   "ok",
   "catching-up",
   "throttled",

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import * as net from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import path, { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, jest, test } from "@jest/globals";
 import { binaryPath } from "../../scripts/build/platforms.ts";
 import { METRICS } from "../../src/monitoring/metrics.ts";
@@ -16,8 +16,8 @@ import { startSimulator } from "../harness/simulator/start.ts";
 // Real processes are waited for by events; this is only the bound for a machine that is busy.
 jest.setTimeout(180_000);
 
-const ROOT = resolve(import.meta.dirname, "../..");
-const BINARY = resolve(ROOT, binaryPath("linux-x64"));
+const ROOT = path.resolve(import.meta.dirname, "../..");
+const BINARY = path.resolve(ROOT, binaryPath("linux-x64"));
 let simulator: Simulator;
 let folder: string;
 let runs = 0;
@@ -135,7 +135,7 @@ test("a scrape of the executable shows the customer that fails and the one that 
   const { child, address } = await started(["arcsight", "run", "--config", config, "--state", join(folder, "state-1")]);
   const text = await untilOneFails(address);
   const names = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name);
-  expect(names.toSorted()).toEqual(METRICS.map(({ name }) => name).toSorted());
+  expect(new Set(names)).toEqual(new Set(METRICS.map(({ name }) => name)));
   expect(text).toMatch(/requests_total\{customer="contoso",stream="alerts",status="200"\} [1-9]/);
   expect(text).toMatch(/requests_total\{customer="fabrikam",stream="alerts",status="401"\} [1-9]/);
   expect(text).toContain('defender_mssp_output_state{output="outputs[0]",type="json-lines",state="up"} 1');
