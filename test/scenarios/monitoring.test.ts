@@ -11,7 +11,7 @@ import { childEnvironment } from "../harness/child-environment.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
 
-/** The packed executable with metrics, as `arcsight run` and as the modular input, while one customer fails. */
+/** Metrics of the packed executable, as `arcsight run` and as modular input, while one customer fails. */
 
 // Real processes are waited for by events; this is only the bound for a machine that is busy.
 jest.setTimeout(180_000);
@@ -184,7 +184,7 @@ test("a port that is in use is one warning, and the customers are collected all 
   other.close();
 });
 
-test("the modular input shows metrics where metrics_listen is set, and stops as fast as without them", async () => {
+test("the modular input shows metrics where metrics_listen is set, and ends with 0 at SIGTERM", async () => {
   const auth = join(folder, "splunk", "etc", "auth", "defender_mssp");
   mkdirSync(auth, { recursive: true });
   copyFileSync(simulator.ready.ca_file, join(auth, "ca.pem"));
