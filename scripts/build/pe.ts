@@ -23,8 +23,8 @@ export interface PeProtections {
   /** Data is not executable (DEP). */
   readonly dataNotExecutable: boolean;
   readonly writableAndExecutable: boolean;
-  /** Bytes of the signature that the header names. */
-  readonly signatureBytes: number;
+  /** `lost`: the header names one that is not the end of the file, where signing tools put it. */
+  readonly signature: "none" | "present" | "lost";
   readonly checksumValid: boolean;
 }
 
@@ -43,9 +43,16 @@ export function peProtections(program: Buffer): PeProtections {
     highEntropy: (flags & HIGH_ENTROPY_VA) !== 0,
     dataNotExecutable: (flags & NX_COMPAT) !== 0,
     writableAndExecutable: Array.from({ length: program.readUInt16LE(coff + 2) }, isBoth).includes(true),
-    signatureBytes: program.readUInt32LE(optional + SECURITY_AT + 4),
+    signature: signatureOf(program, optional),
     checksumValid: program.readUInt32LE(optional + CHECKSUM_AT) === checksum(program, optional + CHECKSUM_AT),
   };
+}
+
+function signatureOf(program: Buffer, optional: number): PeProtections["signature"] {
+  const at = program.readUInt32LE(optional + SECURITY_AT);
+  const bytes = program.readUInt32LE(optional + SECURITY_AT + 4);
+  if (bytes === 0) return "none";
+  return at + bytes === program.length ? "present" : "lost";
 }
 
 /**

@@ -109,7 +109,7 @@ function peFindings(program: Buffer): string[] {
     ...(found.randomAddress && found.highEntropy ? [] : ["is not loaded at a random 64 bit address (ASLR)"]),
     ...(found.dataNotExecutable ? [] : ["allows data to be executed (no NX)"]),
     ...(found.writableAndExecutable ? ["has memory that is writable and executable"] : []),
-    ...(found.signatureBytes === 0 ? [] : ["names a signature that is not in the file"]),
+    ...(found.signature !== "lost" ? [] : ["names a signature that is not in the file"]),
     ...(found.checksumValid ? [] : ["has a wrong checksum"]),
   ];
 }

@@ -25,7 +25,18 @@ function script(name: string, argv: readonly string[]): Promise<{ readonly code:
 }
 
 describe("one sentence and exit code 2 answer", () => {
-  test.each(["record", "scrub", "package", "build-binaries", "bench", "mutants", "fuzz", "words", "commit-subjects"])(
+  test.each([
+    "record",
+    "scrub",
+    "package",
+    "build-binaries",
+    "bench",
+    "mutants",
+    "fuzz",
+    "words",
+    "commit-subjects",
+    "advisories",
+  ])(
     "a call of %s with an unknown option",
     async (name) => {
       const { code, errors } = await script(name, ["--no-such-option"]);

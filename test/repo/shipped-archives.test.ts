@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { beforeAll, describe, expect, test } from "@jest/globals";
 import { bundle } from "../../scripts/build/bundle.ts";
-import { withoutOldSignature } from "../../scripts/build/pe.ts";
+import { peProtections, withoutOldSignature } from "../../scripts/build/pe.ts";
 import { binaryPath, PLATFORMS, type Platform } from "../../scripts/build/platforms.ts";
 import { ROOT, VERSION } from "../../scripts/build/project.ts";
 import type { ArchiveEntry } from "../../scripts/build/tar.ts";
@@ -103,8 +103,19 @@ describe("of a Windows executable, the inspection refuses", () => {
 
     expect(found(packed)).toEqual(["x names a signature that is not in the file", "x has a wrong checksum"]);
     expect(found(withoutOldSignature(packed))).toEqual([]);
+    expect(peProtections(withoutOldSignature(packed)).signature).toBe("none");
     // Computed by hand from the layout above: 212 words of 0xa5a5 and one byte, the head, the length.
     expect(withoutOldSignature(packed).readUInt32LE(0x98 + 64)).toBe(handSum(withoutOldSignature(packed)));
+  });
+
+  test("but not one that its releaser signed: the signature is the end of the file", () => {
+    const signed = Buffer.concat([withoutOldSignature(windowsProgram()), Buffer.alloc(15_688)]);
+    signed.writeUInt32LE(signed.length - 15_688, 0x98 + 144);
+    signed.writeUInt32LE(15_688, 0x98 + 148);
+    signed.writeUInt32LE(handSum(signed), 0x98 + 64);
+
+    expect(peProtections(signed).signature).toBe("present");
+    expect(found(signed)).toEqual([]);
   });
 
   test.each<[string, Parameters<typeof windowsProgram>[0]]>([
