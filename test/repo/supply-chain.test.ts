@@ -75,6 +75,7 @@ describe("the notices hold the licence of", () => {
     cldr: undefined,
     tz: undefined,
     unicode: undefined,
+    // In the public domain.
     sqlite: undefined,
   };
 

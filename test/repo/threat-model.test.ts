@@ -7,7 +7,10 @@ import { ROOT } from "../../scripts/build/project.ts";
 const page = readFileSync(join(ROOT, "docs/security/threat-model.md"), "utf8");
 const threats = page.slice(page.indexOf("## Threats and the tests"), page.indexOf("## What does not hold"));
 const rows = threats.split("\n").filter((line) => /^\| (?!Threat |---)/.test(line));
-const named = rows.map((row) => /\| `([^`]+\.test\.ts)`: (.+) \|$/.exec(row)?.slice(1) ?? [row, ""]);
+const named = rows.map((row): readonly [file: string, title: string] => {
+  const [, file = row, title = ""] = /\| `([^`]+\.test\.ts)`: (.+) \|$/.exec(row) ?? [];
+  return [file, title];
+});
 
 test("every threat of the model names a test", () => {
   expect(rows.length).toBeGreaterThan(25);

@@ -253,21 +253,9 @@ test("hostile text of a row does not steer the terminal from the table of hunt: 
     }),
   );
 
-  const { code, out, errors } = await program(
-    "hunt",
-    "--config",
-    config,
-    "--customer",
-    CUSTOMER,
-    "--state",
-    join(folder, "hunt"),
-    "--hunting-queries",
-    queries,
-    "--query",
-    "Everything",
-    "--since",
-    "1d",
-  );
+  const customer = ["--config", config, "--customer", CUSTOMER, "--state", join(folder, "hunt")];
+  const query = ["--hunting-queries", queries, "--query", "Everything", "--since", "1d"];
+  const { code, out, errors } = await program("hunt", ...customer, ...query);
 
   expect([code, code === 0 ? "" : errors]).toEqual([0, ""]);
   expect(linesOf(out)).toHaveLength(2 + alerts.length);
