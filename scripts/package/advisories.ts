@@ -12,9 +12,9 @@ interface Audit {
 }
 
 /**
- * What an answer of `npm audit --json` says beyond the accepted advisories: one sentence for each new one, and
- * one for each accepted one that no package has any more. Undefined where the registry did not answer, which
- * says nothing about the packages.
+ * What an answer of `npm audit --json` says beyond the accepted advisories: one sentence for each new one,
+ * and one for each accepted one that no package has any more. Undefined where the registry did not answer,
+ * which says nothing about the packages.
  */
 export function judgeAudit(answer: string, accepted: readonly Accepted[]): readonly string[] | undefined {
   let audit: Audit;

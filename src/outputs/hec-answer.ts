@@ -1,3 +1,4 @@
+import { jsonOf } from "../net/json-answer.ts";
 import { retryAfter } from "../net/retry-after.ts";
 
 /** What an answer of HEC means for the batch that was sent. */
@@ -108,14 +109,10 @@ export function inWords({ status, code, text }: HecReason): string {
 }
 
 function objectIn(body: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value = JSON.parse(body) as unknown;
-    return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? (value as Readonly<Record<string, unknown>>)
-      : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = jsonOf(body);
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? (value as Readonly<Record<string, unknown>>)
+    : undefined;
 }
 
 function wholeNumber(value: unknown): number | undefined {

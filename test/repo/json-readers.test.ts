@@ -6,6 +6,7 @@ const ROOT = resolve(import.meta.dirname, "../..");
 
 /** Where JSON.parse is called, and why a byte order mark cannot be before what it reads. */
 const READERS: Readonly<Record<string, string>> = {
+  "src/model/command-line.ts": "one word of a command that this program wrote",
   "src/net/json-answer.ts": "the reader of all JSON from outside; ignores a byte order mark",
   "src/defender/hunting/query-file.ts": "names the place of a mistake; ignores a byte order mark itself",
   "src/defender/hunting/hunting-source.ts": "one member of a scanned answer",
@@ -15,6 +16,7 @@ const READERS: Readonly<Record<string, string>> = {
   "src/auth/token-claims.ts": "the middle part of a token",
   "src/auth/refresh-token-age.ts": "a fact of the state folder, which this program writes",
   "src/collect/scheduler.ts": "a fact of the state folder, which this program writes",
+  "src/outputs/rejected.ts": "a file of the state folder, which this program writes",
   "src/outputs/spool.ts": "a file of the state folder, which this program writes",
   "src/stores/disk/checkpoint-file.ts": "a file of the state folder, which this program writes",
   "src/stores/disk/facts.ts": "a file of the state folder, which this program writes",

@@ -176,7 +176,7 @@ async function stopInOrder(running: ReturnType<typeof run>): Promise<void> {
   expect([await running.ended, running.log()]).toEqual([0, expect.any(String)]);
 }
 
-/** Runs until everything shown is indexed and confirmed, then stops in order. */
+/** Runs until everything shown is indexed and confirmed; then a normal stop. */
 async function finish(): Promise<string> {
   const running = run();
   await until(async () => (await keys()).size >= SHOWN && spooled() === 0, "everything indexed and confirmed");

@@ -24,7 +24,9 @@ function program(command: string): Promise<Ended> {
   const options = { env: childEnvironment({ HOME: folder }), timeout: 60_000 };
   return new Promise((resolve) => {
     execFile(process.execPath, [MAIN, ...command.split(" ")], options, (error, out, errors) => {
-      resolve({ code: typeof error?.code === "number" ? error.code : error ? -1 : 0, out, errors });
+      const code = typeof error?.code === "number" ? error.code : error ? -1 : 0;
+      // A printed command names the program as it was called here; beside a connector it is this name.
+      resolve({ code, out, errors: errors.replaceAll(`${process.execPath} ${MAIN}`, "defender-mssp") });
     }).stdin?.end();
   });
 }
@@ -51,10 +53,22 @@ describe("an unknown flag gets one line with the command's own help, and the com
     "splunk run",
     "splunk scheme",
     "splunk validate",
+    "run",
+    "status",
+    "customers list",
+    "customers import",
+    "rejected list",
+    "rejected resend",
   ])("%s", async (command) => {
-    const more = command.startsWith("register") || /^(splunk|arcsight)/.test(command) ? "" : ` ${CUSTOMER}`;
-    const positional = { "credential set": " msp", "splunk run": " document.xml" }[command] ?? "";
-    const config = /^arcsight (run|serve|check)/.test(command) ? " --config missing.properties" : "";
+    const more =
+      command.startsWith("register") || /^(splunk|arcsight|run|status|customers|rejected)/.test(command)
+        ? ""
+        : ` ${CUSTOMER}`;
+    const positional =
+      { "credential set": " msp", "splunk run": " document.xml", "customers import": " list.csv" }[command] ?? "";
+    const config = /^(arcsight (run|serve|check)|run|status|rejected)/.test(command)
+      ? " --config missing.properties"
+      : "";
     const { code, out, errors } = await program(`${command}${positional}${config}${more} --no-such-flag`);
 
     const name = command.replace(/ --.*/, "");
@@ -88,6 +102,7 @@ describe("--json is refused where it would be ignored:", () => {
     "credential set msp",
     "credential reseal --all",
     "arcsight run --config missing.properties",
+    "run --config missing.properties",
     "arcsight serve --config missing.properties",
     "splunk run document.xml",
     "splunk scheme",
@@ -95,7 +110,7 @@ describe("--json is refused where it would be ignored:", () => {
   ])("%s", async (command) => {
     const name = command
       .split(" ")
-      .slice(0, command.startsWith("consent-url") ? 1 : 2)
+      .slice(0, /^(consent-url|run)/.test(command) ? 1 : 2)
       .join(" ");
     expect(await program(`${command} --json`)).toEqual({
       code: 2,
