@@ -203,6 +203,18 @@ export class Scheduler {
   }
 
   async #enrol(customer: Customer, beganAtMs: number | undefined): Promise<Enrolled> {
+    const stores: StreamStore[] = [];
+    try {
+      return await this.#enrolWith(customer, beganAtMs, stores);
+    } catch (error) {
+      // A store that stays open could not be opened again when the customer joins later.
+      await Promise.allSettled(stores.map((store) => store.close()));
+      throw error;
+    }
+  }
+
+  /** @param stores those that were opened are added. */
+  async #enrolWith(customer: Customer, beganAtMs: number | undefined, stores: StreamStore[]): Promise<Enrolled> {
     const { state, clock, log } = this.#p;
     const late: Late[] = [];
     const report = this.#reportOf(customer.stanza, customer.tenant, customer.credential, beganAtMs);
@@ -223,6 +235,7 @@ export class Scheduler {
       stream: StreamName,
     ): Promise<{ readonly store: StreamStore; readonly entries: readonly LedgerEntry[] }> => {
       const store = await state.open({ stanza: customer.stanza, tenantId: customer.tenant.id, stream });
+      stores.push(store);
       await this.#takeOverReplaySince(store.key);
       return withLateEntries(store, this.#replaySinceS[dueName(store.key)]);
     };

@@ -38,7 +38,9 @@ class Bench {
   /** What building a customer throws, by stanza. */
   readonly unbuildable = new Map<string, Failure>();
   /** What opening a customer's state throws, by stanza. */
+  /** By input, or by input and stream. */
   readonly unopenable = new Map<string, Failure>();
+  readonly moreStreams = new Map<string, readonly SimStream[]>();
   refused: readonly RefusedCustomer[] = [];
   misconfigured: readonly MisconfiguredCustomer[] = [];
   /** Customers whose tenant is asked for while the others are collected, and what the question comes to. */
@@ -77,9 +79,16 @@ class Bench {
     const { clock, log, steps, sink, later } = this;
     const state = new SimState();
     const openStream = state.open.bind(state);
-    state.open = (key) => {
-      const failure = this.unopenable.get(key.stanza);
-      return failure ? Promise.reject(failure) : openStream(key);
+    const open = new Set<string>();
+    state.open = async (key) => {
+      const failure = this.unopenable.get(key.stanza) ?? this.unopenable.get(`${key.stanza} ${key.stream}`);
+      if (failure) throw failure;
+      // As the state folder on disk refuses it.
+      const name = `${key.stanza} ${key.stream}`;
+      if (open.has(name)) throw new Error(`state of ${name} is opened twice`);
+      const store = await openStream(key);
+      open.add(name);
+      return { ...store, close: () => store.close().finally(() => open.delete(name)) };
     };
     if (!this.writesFacts) state.writeFact = () => Promise.reject(failureOf("state-unwritable"));
     state.release = async ({ orderly }) => {
@@ -95,7 +104,7 @@ class Bench {
         tenant: { id: stanza.tenantId as TenantId, name: stanza.tenantName, cloud: stanza.cloud },
         settings: { pollSeconds: 60, overlapMinutes: 30, sweepHours: 0 },
         start: { kind: "ago", ms: 3_600_000 },
-        sources: [this.streams.get(stanza.name) as SimStream],
+        sources: [this.streams.get(stanza.name) as SimStream, ...(this.moreStreams.get(stanza.name) ?? [])],
       };
     };
     const parts: CollectorParts = {
@@ -580,6 +589,24 @@ describe("a changed credential", () => {
     await bench.clock.advance(2 * MINUTE);
     expect(collector.summary()).toHaveLength(1);
     expect(bench.sink.sent).toHaveLength(1);
+    bench.stop.abort();
+  });
+
+  test("joins a customer whose second stream's state could not be opened at first", async () => {
+    const bench = new Bench(1);
+    bench.moreStreams.set("customer-1", [new SimStream(bench.clock, { name: "incidents", budgetKey: "more" })]);
+    bench.unbuildable.set("customer-1", failureOf("credential-missing", { when: "never" }, "sign-in"));
+    const collector = await bench.open();
+    void collector.run();
+    await bench.clock.advance(20_000);
+    bench.unbuildable.clear();
+    bench.unopenable.set("customer-1 incidents", failureOf("state-unwritable"));
+    bench.changes = { ready: bench.stanzas, refused: [] };
+    await bench.clock.advance(20_000);
+    expect(bench.sink.healths.at(-1)?.streams[0]?.failure).toBe("state-unwritable");
+    bench.unopenable.clear();
+    await bench.clock.advance(2 * MINUTE);
+    expect(bench.sink.sent.map(({ id }) => id)).toEqual(["customer-1-alert"]);
     bench.stop.abort();
   });
 
