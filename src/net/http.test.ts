@@ -436,6 +436,22 @@ describe("trust", () => {
     for (const route of routes) expect(await (await web.send(get(origin, route))).text(10)).toBe("here");
   });
 
+  test("a ca_file that was replaced, because the issuer changed, counts for every customer that names it", async () => {
+    const origin = await serve((_request, response) => response.end("here"));
+    const caFile = join(folder, "renewed.pem");
+    writeFileSync(caFile, (await makeAwkwardCertificate("intermediate authority")).rootPem);
+    const web = client();
+    const routes = [{ caFile }, { caFile }];
+    for (const route of routes) expect((await failureOf(web.send(get(origin, route)))).code).toBe("tls-untrusted");
+
+    writeFileSync(caFile, certificate.caPem);
+    for (const route of routes) {
+      // The failure that finds out, at the latest; then the new authority counts.
+      await web.send(get(origin, route)).catch(() => undefined);
+      expect(await (await web.send(get(origin, route))).text(10)).toBe("here");
+    }
+  });
+
   test("splunkd's own certificate is trusted through its CA alone, whatever its name, and only on loopback", async () => {
     const origin = (await serve((_, response) => response.end("splunkd"))).replace("localhost", "127.0.0.2");
     const web = client();

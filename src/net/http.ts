@@ -1,7 +1,8 @@
+import type { X509Certificate } from "node:crypto";
 import type { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
 import { isMicrosoftsAddress } from "../model/cloud.ts";
-import { Failure } from "../model/failure.ts";
+import { Failure, isFailure } from "../model/failure.ts";
 import type { Http, HttpAnswer, HttpRequest } from "../model/ports.ts";
 import { proxyAddress } from "../model/proxy-address.ts";
 import { sealed } from "../model/sealed.ts";
@@ -30,6 +31,8 @@ export interface HttpOptions {
 /** Connections of one route (same proxy, exceptions and trust), grouped by origin in undici's agent. */
 interface RoutePool {
   readonly agent: Dispatcher;
+  /** Certificates of the route's `ca_file`, as it was read. */
+  readonly authorities: readonly X509Certificate[];
   destroy(): Promise<void>;
 }
 
@@ -41,20 +44,39 @@ interface RoutePool {
 export function createHttp(options: HttpOptions = {}): Http {
   const pools = new Map<string, Promise<RoutePool>>();
   const poolOf = new WeakMap<Route, Promise<RoutePool>>();
+  /** Pools whose `ca_file` was replaced; their connections end when they are idle. */
+  const retired: RoutePool[] = [];
   const userAgent = options.userAgent ?? "defender-mssp";
   const environment = options.environment ?? process.env;
   let closed = false;
 
-  function poolFor(route: Route): Promise<RoutePool> {
-    const known = poolOf.get(route);
-    if (known) return known;
-    const key = JSON.stringify([
+  const keyOf = (route: Route): string =>
+    JSON.stringify([
       route.direct ?? route.proxy?.open((value) => value),
       route.noProxy,
       route.caFile,
       route.loopbackCertificate,
       route.acceptExpired,
     ]);
+
+  /** A renewed authority is in the file, but not in the pool that read the file before. */
+  async function forgetReplacedTrust(route: Route): Promise<void> {
+    const pool = await poolOf.get(route);
+    if (pool === undefined || route.caFile === undefined) return;
+    const { authorities } = await trustFrom(route.caFile, "alone").catch(() => pool);
+    const texts = (of: RoutePool["authorities"]) => of.map((one) => one.toString()).join("");
+    if (texts(authorities) === texts(pool.authorities)) return;
+    poolOf.delete(route);
+    const key = keyOf(route);
+    if ((await pools.get(key)) !== pool) return;
+    pools.delete(key);
+    retired.push(pool);
+  }
+
+  function poolFor(route: Route): Promise<RoutePool> {
+    const known = poolOf.get(route);
+    if (known) return known;
+    const key = keyOf(route);
     let pool = pools.get(key);
     if (!pool) {
       pool = openPool(route, options);
@@ -85,13 +107,16 @@ export function createHttp(options: HttpOptions = {}): Http {
         const pool = await poolFor(request.route);
         return await ask(pool.agent, request, url, userAgent, failed);
       } catch (error) {
-        throw networkFailure(error, failed());
+        const failure = networkFailure(error, failed());
+        if (isFailure(failure) && failure.code === "tls-untrusted") await forgetReplacedTrust(request.route);
+        throw failure;
       }
     },
     async close() {
       closed = true;
       const open = await Promise.allSettled(pools.values());
-      await Promise.all(open.flatMap((pool) => (pool.status === "fulfilled" ? [pool.value.destroy()] : [])));
+      const usable = open.flatMap((pool) => (pool.status === "fulfilled" ? [pool.value] : []));
+      await Promise.all([...usable, ...retired].map((pool) => pool.destroy()));
       pools.clear();
     },
   };
@@ -255,6 +280,7 @@ async function openPool(route: Route, options: HttpOptions): Promise<RoutePool> 
   });
   return {
     agent,
+    authorities,
     async destroy() {
       closing.abort();
       await Promise.all([agent.destroy(), tunnel?.pool.destroy()]);
