@@ -210,7 +210,7 @@ describe("saved alerts", () => {
     });
   });
 
-  test("name a failing customer once 15 minutes are not collected, or when nothing was collected yet", () => {
+  test("name a customer that fails for 15 minutes, that nothing was collected of, or that is throttled for an hour", () => {
     const one = world(health.events);
     expect(inputsOf(runSaved("Customer failing", one))).toEqual(["contoso-2"]);
     setNow(nowS + 16 * MINUTE_S);
@@ -223,6 +223,8 @@ describe("saved alerts", () => {
       next_step: expect.stringMatching(/\S/),
       tenant_id: health.tenantIds.fabrikam,
     });
+    setNow(nowS + 62 * MINUTE_S);
+    expect(inputsOf(runSaved("Customer failing", one))).toContain("tailspin");
     setNow(nowS + 3 * HOUR_S);
     expect(runSaved("Customer failing", one)).toEqual([]);
   });

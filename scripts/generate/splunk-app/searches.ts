@@ -189,10 +189,11 @@ export const SAVED_SEARCHES: readonly SavedSearch[] = [
   },
   {
     name: "Defender MSSP - Customer failing",
-    description: "A customer is failing, and its last complete walk began more than 15 minutes ago, or there was none.",
+    description:
+      "A customer is failing, and its last complete walk began more than 15 minutes ago, or there was none; or it is throttled, and that was more than an hour ago.",
     search: pipeline(
       "`defender_mssp_customer_streams`",
-      'where state="failing" AND (isnull(lag_s) OR lag_s>900)',
+      'where (state="failing" AND (isnull(lag_s) OR lag_s>900)) OR (state="throttled" AND lag_s>3600)',
       "sort 0 -lag_s",
       "dedup customer_id",
       ALERT_COLUMNS,
