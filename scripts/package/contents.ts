@@ -73,6 +73,8 @@ const KIT_PAGES = [
   "docs/hunting",
   "docs/upgrade.md",
   "docs/network.md",
+  "docs/monitoring.md",
+  "docs/monitoring",
 ];
 
 function addPages(files: Files, path: string): void {

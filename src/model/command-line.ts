@@ -41,7 +41,7 @@ export interface CommandLines {
 }
 
 function configured(host: SettingsHost): readonly string[] {
-  const settings = settingsFor(host).filter(({ secret }) => secret !== true);
+  const settings = settingsFor(host).filter(({ secret, isFlag }) => secret !== true && isFlag !== false);
   return ["customer", "config", "state", ...settings.map(({ key }) => key.replaceAll("_", "-"))];
 }
 
@@ -79,10 +79,14 @@ export interface PrintableCommand {
 export const PRINTABLE_COMMANDS: Readonly<Record<string, PrintableCommand>> = {
   collect: { takes: CONFIGURED },
   hunt: { takes: CONFIGURED },
+  run: { takes: OF_ARCSIGHT },
   "arcsight run": { takes: OF_ARCSIGHT },
   "arcsight serve": { takes: OF_ARCSIGHT },
   "arcsight check": { takes: OF_ARCSIGHT },
   "arcsight lint": { takes: [] },
+  status: { takes: ["config"] },
+  "rejected list": { takes: ["config", "state"] },
+  "rejected resend": { takes: ["config", "state"] },
   register: { takes: ["config", "state", "streams", "auth", "cloud", "graph-url", "proxy", "no-proxy", "ca-file"] },
   "consent-url": { takes: [...CONFIGURED, ...SPLUNK], to: ["splunk", "file"] },
   "token acquire": { takes: [...CONFIGURED, ...SPLUNK], to: ["splunk", "arcsight", "file"] },

@@ -50,12 +50,13 @@ describe("what was built", () => {
     }
   });
 
-  test.each(present.filter((platform) => platform !== LINUX))(
-    "the built executable for %s keeps every rule",
-    (platform) => {
-      expect(inspectFile({ path: platform, content: readFileSync(resolve(ROOT, binaryPath(platform))) })).toEqual([]);
-    },
-  );
+  test("every other built executable keeps every rule", () => {
+    const others = present.filter((platform) => platform !== LINUX);
+    const findings = others.flatMap((platform) =>
+      inspectFile({ path: platform, content: readFileSync(resolve(ROOT, binaryPath(platform))) }),
+    );
+    expect(findings).toEqual([]);
+  });
 });
 
 describe("of a Linux executable, the inspection refuses", () => {
