@@ -229,6 +229,30 @@ describe("with acknowledgement", () => {
     expect(new Set(channelsOf(it))).toEqual(new Set(["1", "2"]));
   });
 
+  test("an id of a batch whose answer is still on its way does not confirm what an indexer lost under that id", async () => {
+    const it = story({ network: (n) => n.indexer(A, { indexAfterMs: 60_000 }) });
+    await it.output.write(versions("a"));
+    await it.clock.pass(300);
+    // It restarts, loses `a` and begins its ids at 0; the answer to the next batch is slow.
+    it.network.indexer(A);
+    let answer = (): void => undefined;
+    const slow = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    it.network.onReply = async (reply, { url }) => {
+      if (url.endsWith("/event")) await slow;
+      return reply;
+    };
+    await it.output.write(versions("b"));
+    await it.clock.pass(5_000);
+    expect(waiting(it)).toBeGreaterThan(0);
+    answer();
+    await it.clock.pass(10_000);
+
+    expect([...new Set(it.network.indexed)].sort()).toEqual(["a", "b"]);
+    expect(waiting(it)).toBe(0);
+  });
+
   test("an id that is already open never confirms two batches", async () => {
     const it = story({ network: (n) => n.indexer(A, { ack: "never" }) });
     it.network.onReply = (reply, { url }) =>

@@ -65,6 +65,8 @@ interface Lane {
   highestAckId: number;
   /** Taken, and not confirmed yet, by acknowledgement id. */
   readonly open: Map<number, OpenBatch>;
+  /** Requests whose answers are not worked through yet. */
+  readonly sending: Set<Promise<void>>;
   askAfterMs: number;
   /** Something was taken since the last failure: all sockets may be used. */
   isProved: boolean;
@@ -130,6 +132,7 @@ export class HecOutput implements Output {
       usesAck: parts.ack !== "off",
       highestAckId: -1,
       open: new Map(),
+      sending: new Set(),
       askAfterMs: FIRST_ASK_MS,
       isProved: false,
       failures: 0,
@@ -222,8 +225,11 @@ export class HecOutput implements Output {
       // A lane that has not proved itself gets one request at a time: its answer may change the channel.
       const mayTry = waitMs <= 0 && (isFirst || lane.isProved);
       const batch = mayTry ? this.#nextBatch() : undefined;
-      if (batch !== undefined) await this.#send(lane, batch);
-      else if (isFirst && waitMs > 0) await clock.pause(waitMs, signal);
+      if (batch !== undefined) {
+        const sending = this.#send(lane, batch).finally(() => lane.sending.delete(sending));
+        lane.sending.add(sending);
+        await sending;
+      } else if (isFirst && waitMs > 0) await clock.pause(waitMs, signal);
       else await this.#woken();
     }
   }
@@ -422,6 +428,9 @@ export class HecOutput implements Output {
     const { generation } = lane;
     try {
       const verdict = await this.#p.client.askAcks(this.#conversation(lane), [...lane.open.keys()], this.#stop.signal);
+      // An answer on its way may hold one of these ids again, after a restart of the indexer: then the id says
+      // nothing of the batch that had it before, and the channel changes.
+      await Promise.all(lane.sending);
       // Ids of another channel mean other batches.
       if (lane.generation !== generation) return false;
       if (verdict.is === "ack-off") {
