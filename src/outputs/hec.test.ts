@@ -229,6 +229,21 @@ describe("with acknowledgement", () => {
     expect(new Set(channelsOf(it))).toEqual(new Set(["1", "2"]));
   });
 
+  test("through an indexer that restarts after every twelfth batch everything is indexed", async () => {
+    const it = story({ network: (n) => n.indexer(A, { ack: "restart", indexAfterMs: 500 }) });
+    const names = Array.from({ length: 60 }, (_, n) => `v${n}`);
+    for (const name of names) {
+      await it.output.write(versions(name));
+      await it.clock.pass(100);
+    }
+    for (let s = 0; waiting(it) > 0 && s < 3_600; s += 1) {
+      await it.clock.pass(1_000, 250);
+      await fs.promises.stat(it.folder);
+    }
+
+    expect([waiting(it), [...new Set(it.network.indexed)].sort()]).toEqual([0, [...names].sort()]);
+  });
+
   test("an id of a batch whose answer is still on its way does not confirm what an indexer lost under that id", async () => {
     const it = story({ network: (n) => n.indexer(A, { indexAfterMs: 60_000 }) });
     await it.output.write(versions("a"));

@@ -23,6 +23,8 @@ const LONGEST_ASK_MS = 10_000;
 const STOPPING_ASK_MS = 250;
 /** Without an acknowledgement for this long the channel is given up, and its events are sent again. */
 const UNACKNOWLEDGED_AFTER_MS = 300_000;
+/** A lane whose acknowledgements come again sends without this limit. */
+const WINDOW_MOST = 64;
 /** A balancer that sets another cookie each time does not say that the indexer changed. */
 const COOKIE_CHANGES_MOST = 3;
 /** A full spool that releases nothing for this long refuses events: somebody has to hear of it. */
@@ -68,6 +70,11 @@ interface Lane {
   /** Requests whose answers are not worked through yet. */
   readonly sending: Set<Promise<void>>;
   askAfterMs: number;
+  /**
+   * So many batches may be open. One after a restart of the indexer, twice as many after each confirmation: an
+   * indexer that restarts often would otherwise lose all batches again before one of them is confirmed.
+   */
+  window: number;
   /** Something was taken since the last failure: all sockets may be used. */
   isProved: boolean;
   failures: number;
@@ -134,6 +141,7 @@ export class HecOutput implements Output {
       open: new Map(),
       sending: new Set(),
       askAfterMs: FIRST_ASK_MS,
+      window: Number.POSITIVE_INFINITY,
       isProved: false,
       failures: 0,
       notBeforeMs: Number.NEGATIVE_INFINITY,
@@ -223,7 +231,7 @@ export class HecOutput implements Output {
     while (!signal.aborted) {
       const waitMs = lane.notBeforeMs - clock.monotonicMs();
       // A lane that has not proved itself gets one request at a time: its answer may change the channel.
-      const mayTry = waitMs <= 0 && (isFirst || lane.isProved);
+      const mayTry = waitMs <= 0 && (isFirst || lane.isProved) && this.#hasRoom(lane);
       const batch = mayTry ? this.#nextBatch() : undefined;
       if (batch !== undefined) {
         const sending = this.#send(lane, batch).finally(() => lane.sending.delete(sending));
@@ -232,6 +240,10 @@ export class HecOutput implements Output {
       } else if (isFirst && waitMs > 0) await clock.pause(waitMs, signal);
       else await this.#woken();
     }
+  }
+
+  #hasRoom({ usesAck, open, sending, window }: Lane): boolean {
+    return !usesAck || open.size + sending.size < window;
   }
 
   #nextBatch(): HecBatch | undefined {
@@ -333,6 +345,7 @@ export class HecOutput implements Output {
     if (ackId <= before.highestAckId || lane.open.has(ackId)) {
       this.#batches.sendAgain([{ slices, count }]);
       this.#changeChannel(lane, "the indexer restarted");
+      lane.window = 1;
       // One that gives each batch the same id must not get the same events again and again without a pause.
       this.#pauseLane(lane, this.#backoff(lane));
       return;
@@ -428,7 +441,7 @@ export class HecOutput implements Output {
     const { generation } = lane;
     try {
       const verdict = await this.#p.client.askAcks(this.#conversation(lane), [...lane.open.keys()], this.#stop.signal);
-      // An answer on its way may hold one of these ids again, after a restart of the indexer: then the id says
+      // After a restart of the indexer an answer on its way may hold one of these ids again: then the id says
       // nothing of the batch that had it before, and the channel changes.
       await Promise.all(lane.sending);
       // Ids of another channel mean other batches.
@@ -453,7 +466,10 @@ export class HecOutput implements Output {
         lane.failures = 0;
         this.#confirm(batch, { isIndexed: true });
       }
-      return verdict.indexed.size > 0;
+      if (verdict.indexed.size === 0) return false;
+      lane.window = lane.window < WINDOW_MOST ? lane.window * 2 : Number.POSITIVE_INFINITY;
+      this.#wake();
+      return true;
     } catch (error) {
       if (!isFailure(error)) throw error;
       return false;

@@ -219,8 +219,7 @@ describe("the program beside a HEC with acknowledgement", () => {
     expect((await keys()).size).toBe(before.size);
   });
 
-  // Not `restart`: what an indexer forgot is sent again after 300 s only, longer than a test may wait.
-  test.each(["on", "late"] as const)(
+  test.each(["on", "late", "restart"] as const)(
     "loses nothing and repeats only equal keys through 10 kills at random points: ack %s",
     async (ack) => {
       await start(ack);
