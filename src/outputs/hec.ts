@@ -71,8 +71,8 @@ interface Lane {
   readonly sending: Set<Promise<void>>;
   askAfterMs: number;
   /**
-   * So many batches may be open. One after a restart of the indexer, twice as many after each confirmation: an
-   * indexer that restarts often would otherwise lose all batches again before one of them is confirmed.
+   * So many batches may be open. One after a restart of the indexer, twice as many after each confirmation:
+   * one that restarts often would otherwise lose all batches again before one of them is confirmed.
    */
   window: number;
   /** Something was taken since the last failure: all sockets may be used. */
