@@ -172,6 +172,8 @@ function spooled(): number {
 }
 
 async function stopInOrder(running: ReturnType<typeof run>): Promise<void> {
+  // Node itself ends at a signal that comes before the program's first line of log.
+  await until(() => running.log() !== "", "a line of log");
   running.kill("SIGTERM");
   expect([await running.ended, running.log()]).toEqual([0, expect.any(String)]);
 }
