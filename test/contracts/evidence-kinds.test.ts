@@ -553,7 +553,9 @@ function fill(type: string, targets: Readonly<Record<string, Target>>, at: strin
     }
     const { value, text } = values.of(propertyType, property);
     item[property] = isObject ? { name: text } : value;
-    wanted.push({ path, target, text });
+    // Every flag reads alike: only its name tells that it is this one that arrived.
+    const isFlag = propertyType === "Edm.Boolean" && target === CONTEXT;
+    wanted.push({ path, target, text: isFlag ? `${property}: ${text}` : text });
   }
   return item;
 }
