@@ -219,8 +219,8 @@ function customerOf({ tenant, change, record }: Delivery): RowAdditions {
  */
 export function siemRows(delivery: Delivery, arrivedAt: string): readonly CustomerRow[] {
   const customer = customerOf(delivery);
-  if (delivery.stream === "siem-alerts") return [{ ...originalRow(delivery, arrivedAt), ...customer }];
   const { summary, perItem } = flatten(delivery);
+  if (delivery.stream === "siem-alerts") return [{ ...originalRow(summary, delivery, arrivedAt), ...customer }];
   const items = perItem().filter(
     (item) => item.evidenceKind !== "device" && ROW_FIELDS.some((name) => item[name] !== undefined),
   );
@@ -234,14 +234,13 @@ export function siemRows(delivery: Delivery, arrivedAt: string): readonly Custom
 
 /** The one row that stands for the whole record: what a CEF line of profile `legacy` is made of. */
 export function siemSummary(delivery: Delivery, flat: FlatRecord): SiemRow {
-  return delivery.stream === "siem-alerts" ? originalRow(delivery, "") : siemRow(flat, delivery, "", "");
+  return delivery.stream === "siem-alerts" ? originalRow(flat, delivery, "") : siemRow(flat, delivery, "", "");
 }
 
-function originalRow(delivery: Delivery, arrivedAt: string): SiemRow {
-  const original = recordObject(delivery.record.body);
+function originalRow(flat: FlatRecord, delivery: Delivery, arrivedAt: string): SiemRow {
   return {
-    ...siemRow(flatten(delivery).summary, delivery, arrivedAt, ""),
-    ...original,
+    ...siemRow(flat, delivery, arrivedAt, ""),
+    ...recordObject(delivery.record.body),
     LastProcessedTimeUtc: arrivedAt,
   };
 }
