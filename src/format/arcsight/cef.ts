@@ -28,7 +28,7 @@ import {
   mappingTable,
 } from "./cef-mapping.ts";
 import { type FlatRecord, flatten, isTimeOfEvent } from "./flat-record.ts";
-import { type SiemRow, siemRow, siemSummary } from "./siem-rows.ts";
+import { customerOf, type SiemRow, siemRow, siemSummary } from "./siem-rows.ts";
 
 /** `none`: one line per alert. `each`: one more for each evidence item. */
 export type CefEvidence = "none" | "each";
@@ -58,12 +58,7 @@ export function writeCef(
 type Source = Readonly<Record<string, unknown>>;
 
 function legacySource(flat: FlatRecord, row: SiemRow): object {
-  const extras: LegacyExtras = {
-    TenantId: flat.tenantId,
-    Tenant: flat.tenantName,
-    Change: flat.change,
-    LastUpdateTime: flat.lastUpdateTime,
-  };
+  const extras: LegacyExtras = customerOf(flat);
   if (flat.evidenceKind !== undefined) extras.EvidenceKind = flat.evidenceKind;
   if (flat.evidenceKind !== undefined && flat.evidenceContext !== undefined)
     extras.EvidenceContext = flat.evidenceContext;

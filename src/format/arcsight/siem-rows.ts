@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { memberValue, recordObject, textOf } from "../../json/record-object.ts";
 import type { Delivery } from "../../model/event.ts";
-import { formatInstant, msFromTicks } from "../../model/instant.ts";
+import { formatInstant } from "../../model/instant.ts";
 import { isIpv4, isIpv6 } from "./addresses.ts";
 import type { LegacyExtras } from "./cef-mapping.ts";
 import { type FlatRecord, flatten } from "./flat-record.ts";
@@ -202,12 +202,12 @@ function receivedSource({ record }: Delivery): string | undefined {
 export type RowAdditions = Pick<LegacyExtras, "TenantId" | "Tenant" | "Change" | "LastUpdateTime">;
 export interface CustomerRow extends SiemRow, RowAdditions {}
 
-function customerOf({ tenant, change, record }: Delivery): RowAdditions {
+export function customerOf(flat: FlatRecord): RowAdditions {
   return {
-    TenantId: tenant.id,
-    Tenant: tenant.name,
-    Change: change,
-    LastUpdateTime: msFromTicks(record.updated),
+    TenantId: flat.tenantId,
+    Tenant: flat.tenantName,
+    Change: flat.change,
+    LastUpdateTime: flat.lastUpdateTime,
   };
 }
 
@@ -218,8 +218,8 @@ function customerOf({ tenant, change, record }: Delivery): RowAdditions {
  * itself comes back with its own members; only its time of arrival is set here.
  */
 export function siemRows(delivery: Delivery, arrivedAt: string): readonly CustomerRow[] {
-  const customer = customerOf(delivery);
   const { summary, perItem } = flatten(delivery);
+  const customer = customerOf(summary);
   if (delivery.stream === "siem-alerts") return [{ ...originalRow(summary, delivery, arrivedAt), ...customer }];
   const items = perItem().filter(
     (item) => item.evidenceKind !== "device" && ROW_FIELDS.some((name) => item[name] !== undefined),
