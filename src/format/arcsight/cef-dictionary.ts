@@ -26,6 +26,9 @@ export interface CefKeyFacts {
 /** What stands after `CEF:`. */
 export type CefVersion = 0 | 1;
 
+/** Of type `integer`: CEF's integers have 32 bits, its longs 64. */
+export const CEF_INTEGER_MAX = 2_147_483_647;
+
 /** Header fields and their sizes. */
 export const CEF_HEADER_MAX = {
   deviceVendor: 63,

@@ -5,7 +5,7 @@ import { digitsOf, wholeNumber } from "../../json/exact-numbers.ts";
 import type { Delivery, HealthEvent } from "../../model/event.ts";
 import { msFromTicks, parseInstant } from "../../model/instant.ts";
 import { isIpv4, isIpv6, macAddress } from "./addresses.ts";
-import { CEF_KEYS, type CefKey, type CefVersion } from "./cef-dictionary.ts";
+import { CEF_INTEGER_MAX, CEF_KEYS, type CefKey, type CefVersion } from "./cef-dictionary.ts";
 import {
   type CefHeader,
   type CefPair,
@@ -163,9 +163,6 @@ function plainCefLine(header: CefHeader, rows: readonly PreparedRow[], source: S
   return fitsCefLine(line) ? line : undefined;
 }
 
-/** CEF's integers have 32 bits, its longs 64. */
-const INTEGER_MAX = 2_147_483_647;
-
 /** How each kind of value is written; undefined where the value is not of that kind. */
 const WRITTEN: Readonly<Record<CefValueKind, (text: string, key: CefKey) => string | undefined>> = {
   text: (text) => text,
@@ -180,7 +177,7 @@ const WRITTEN: Readonly<Record<CefValueKind, (text: string, key: CefKey) => stri
   number: (text, key) => {
     const digits = digitsOf(wholeNumber(text));
     if (digits === undefined) return undefined;
-    return CEF_KEYS[key].type === "integer" && Math.abs(Number(digits)) > INTEGER_MAX ? undefined : digits;
+    return CEF_KEYS[key].type === "integer" && Math.abs(Number(digits)) > CEF_INTEGER_MAX ? undefined : digits;
   },
   ipv4: (text) => (isIpv4(text) ? text : undefined),
   ipv6: (text) => (isIpv6(text) ? text : undefined),
@@ -202,7 +199,7 @@ function cefValue({ kind, key }: MappingRow, value: unknown): string | undefined
   if (typeof value === "string" && value !== "" && (kind === "text" || kind === "identifier")) return value;
   if (typeof value === "number" && kind === "time") return writtenTime(value);
   // Most numbers are such, and no pattern is needed for them.
-  if (kind === "number" && typeof value === "number" && Number.isInteger(value) && Math.abs(value) <= INTEGER_MAX)
+  if (kind === "number" && typeof value === "number" && Number.isInteger(value) && Math.abs(value) <= CEF_INTEGER_MAX)
     return String(value);
   if (typeof value === "boolean" && kind !== "flag") return undefined;
   const text = typeof value === "string" || typeof value === "boolean" ? String(value) : digitsOf(value);

@@ -13,6 +13,7 @@ import type { StreamName } from "../../model/stream.ts";
 import { evidenceKind } from "../splunk/classic-entities.ts";
 import { actionOf } from "./action.ts";
 import { addressesOfHost, isIpv4, isIpv6, splitDnsName } from "./addresses.ts";
+import { CEF_INTEGER_MAX } from "./cef-dictionary.ts";
 import { cutText } from "./cef-line.ts";
 import { addDirection, Direction } from "./direction.ts";
 import {
@@ -921,9 +922,6 @@ function resourceLabel({ resourceName, resourceId, resourceType }: ItemFacts): s
   return name === undefined || resourceType === undefined ? name : `${name} (${resourceType})`;
 }
 
-/** CEF has 32 bits for these. */
-const CEF_INTEGER_MAX = 2_147_483_647;
-
 function isSmall(value: WholeNumber | undefined): boolean {
   return value === undefined || (typeof value === "number" && Math.abs(value) <= CEF_INTEGER_MAX);
 }
@@ -931,10 +929,8 @@ function isSmall(value: WholeNumber | undefined): boolean {
 /** Numbers that CEF has no room for, as text. */
 function largeNumbers({ processId, parentProcessId, fileSize }: EvidenceFacts): readonly string[] {
   if (isSmall(processId) && isSmall(parentProcessId) && isSmall(fileSize)) return [];
-  const large = (label: string, value: WholeNumber | undefined): readonly string[] => {
-    const digits = value === undefined ? undefined : digitsOf(value);
-    return digits === undefined || Math.abs(Number(digits)) <= CEF_INTEGER_MAX ? [] : [`${label}: ${digits}`];
-  };
+  const large = (label: string, value: WholeNumber | undefined): readonly string[] =>
+    isSmall(value) ? [] : labelled(label, digitsOf(value));
   return [
     ...large("Process ID", processId),
     ...large("Parent process ID", parentProcessId),
