@@ -102,7 +102,7 @@ export function addDirection(to: Direction, items: readonly ItemFacts[]): void {
     addAddress(source, destination, item);
   }
   const needsDevice = source.device === undefined && destination.device === undefined;
-  const hasUser = hasRoles && items.some(isUserWithSide);
+  const hasUser = hasRoles && items.some((item, i) => sides[i] !== undefined && item.evidenceKind === "user");
   for (let i = 0; i < items.length; i++) {
     const item = items[i]!;
     if (sides[i] !== undefined) continue;
@@ -137,10 +137,6 @@ function addByRole(
     addUser(end, opposite, accountOf(item));
     end.isCertain ||= hasHost(item) || hasAddress(item);
   }
-}
-
-function isUserWithSide(item: ItemFacts): boolean {
-  return item.evidenceKind === "user" && sideOf(item.roles) !== undefined;
 }
 
 function isMail({ sender, recipient }: ItemFacts): boolean {
