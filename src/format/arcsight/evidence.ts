@@ -151,7 +151,7 @@ function putDevice(facts: Facts, device: JsonObject): void {
   put(facts, "loggedOnUsers", listed(users, "; "));
 }
 
-function putDeviceName(facts: Facts, name: string): void {
+export function putDeviceName(facts: EvidenceFacts, name: string): void {
   const { host, domain } = splitDnsName(name);
   put(facts, "deviceName", name);
   put(facts, "deviceHost", host);
@@ -212,9 +212,11 @@ function putHash(facts: Facts, { algorithm, value }: JsonObject): void {
   if (name === "sha1" || name === "sha256" || name === "md5") put(facts, name, textOf(value));
 }
 
-function putAddress(facts: Facts, address: string): void {
-  if (isIpv4(address)) put(facts, "ip", address);
-  else if (isIpv6(address)) put(facts, "ipv6", address);
+/** What is not an address is left out. */
+export function putAddress(to: Pick<EvidenceFacts, "ip" | "ipv6">, address: string | undefined): void {
+  if (address === undefined) return;
+  if (isIpv4(address)) to.ip ??= address;
+  else if (isIpv6(address)) to.ipv6 ??= address;
 }
 
 /** What several members give together. */
@@ -267,8 +269,7 @@ export function entityFacts(entity: JsonObject): ItemFacts {
   for (const [name, member] of FROM_ENTITY) put(facts, name, textOf(entity[member]));
   put(facts, "processId", wholeNumber(entity["processId"]));
   put(facts, "parentProcessId", wholeNumber(entity["parentProcessId"]));
-  const address = textOf(entity["ipAddress"]);
-  if (address !== undefined) putAddress(facts, address);
+  putAddress(facts, textOf(entity["ipAddress"]));
   putRegistryKey(facts, entity, textOf(entity["registryKey"]));
   const kind = textOf(entity["entityType"])?.toLowerCase();
   if (kind === "process") put(facts, "processName", facts.fileName);
@@ -514,10 +515,7 @@ function rolesOf(roles: unknown, detailed: unknown): string | undefined {
 
 function putAddresses(facts: Facts, item: JsonObject, reader: Reader): void {
   const { address, ownAddress, connection } = reader;
-  if (address !== undefined) {
-    const text = scalarAt(item, address);
-    if (text !== undefined) putAddress(facts, text);
-  }
+  if (address !== undefined) putAddress(facts, scalarAt(item, address));
   if (ownAddress !== undefined) {
     const text = scalarAt(item, ownAddress);
     if (text !== undefined) {
@@ -549,11 +547,10 @@ const PORT_MAX = 65_535;
 /** One end, without what is not an address or not a port. */
 export function connectionEnd(address: string | undefined, givenPort: unknown): Connection["near"] {
   const port = wholeNumber(givenPort);
-  return {
-    ...(address !== undefined && isIpv4(address) ? { ip: address } : {}),
-    ...(address !== undefined && isIpv6(address) ? { ipv6: address } : {}),
-    ...(typeof port === "number" && port >= 0 && port <= PORT_MAX ? { port } : {}),
-  };
+  const end: { -readonly [K in keyof Connection["near"]]: Connection["near"][K] } = {};
+  putAddress(end, address);
+  if (typeof port === "number" && port >= 0 && port <= PORT_MAX) end.port = port;
+  return end;
 }
 
 const DETAIL_MAX = 1000;
@@ -594,8 +591,7 @@ function unknownEvidenceFacts(item: JsonObject): ItemFacts {
   put(facts, "deviceId", textOf(item["mdeDeviceId"]));
   putDevice(facts, item);
   put(facts, "url", textOf(item["url"]));
-  const address = textOf(item["ipAddress"]);
-  if (address !== undefined) putAddress(facts, address);
+  putAddress(facts, textOf(item["ipAddress"]));
   for (const [name, value] of Object.entries(item)) {
     if (BASE_MEMBERS.has(name) || name === "mdeDeviceId") continue;
     if (ID_MEMBER.test(name)) put(facts, "resourceId", textOf(value) ?? digitsOf(value));

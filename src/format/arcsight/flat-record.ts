@@ -12,7 +12,7 @@ import { msFromTicks, parseInstant } from "../../model/instant.ts";
 import type { StreamName } from "../../model/stream.ts";
 import { evidenceKind } from "../splunk/classic-entities.ts";
 import { actionOf } from "./action.ts";
-import { addressesOfHost, isIpv4, isIpv6, splitDnsName } from "./addresses.ts";
+import { addressesOfHost, isIpv4 } from "./addresses.ts";
 import { CEF_INTEGER_MAX } from "./cef-dictionary.ts";
 import { cutText } from "./cef-line.ts";
 import { addDirection, Direction } from "./direction.ts";
@@ -25,7 +25,9 @@ import {
   graphEvidenceFacts,
   type ItemFacts,
   listed,
+  putAddress,
   putComposed,
+  putDeviceName,
 } from "./evidence.ts";
 import { spelled } from "./spelling.ts";
 
@@ -384,9 +386,8 @@ const mdeAlert: Reader = (record) => {
 
 const siemAlert: Reader = (record) => {
   const name = textOf(record["ComputerDnsName"]);
-  const addresses = addressesOfHost(
-    [record["InternalIPv4List"], record["InternalIPv6List"]].flatMap((list) => textOf(list)?.split(/[,; ]+/) ?? []),
-  );
+  const lists = [record["InternalIPv4List"], record["InternalIPv6List"]].flatMap((list) => textOf(list) ?? []);
+  const addresses = addressesOfHost(lists.flatMap((list) => list.split(/[,; ]+/)));
   const device = known<EvidenceFacts>({
     deviceName: name ?? textOf(record["MachineName"]),
     deviceHost: textOf(record["MachineName"]),
@@ -396,11 +397,8 @@ const siemAlert: Reader = (record) => {
     loggedOnUsers: textOf(record["LogOnUsers"]),
     deviceIp: addresses.ipv4,
     deviceIpv6: addresses.ipv6,
-    deviceAddresses:
-      [record["InternalIPv4List"], record["InternalIPv6List"]].flatMap((list) => textOf(list) ?? []).join(", ") ||
-      undefined,
+    deviceAddresses: lists.length > 0 ? lists.join(", ") : undefined,
   });
-  const address = textOf(record["IpAddress"]);
   const item = known<EvidenceFacts>({
     userName: textOf(record["UserName"]),
     userDomain: textOf(record["UserDomain"]),
@@ -411,10 +409,9 @@ const siemAlert: Reader = (record) => {
     md5: textOf(record["Md5"]),
     commandLine: textOf(record["CommandLine"]),
     url: textOf(record["Url"]),
-    ip: address !== undefined && isIpv4(address) ? address : undefined,
-    ipv6: address !== undefined && isIpv6(address) ? address : undefined,
     remediationStatus: textOf(record["RemediationAction"]),
   });
+  putAddress(item, textOf(record["IpAddress"]));
   putComposed(item);
   return {
     own: recordOf({
@@ -467,15 +464,13 @@ const incident: Reader = (record) => ({
 const huntingRow: Reader = (record, delivery) => {
   const column = (...names: readonly string[]): string | undefined =>
     names.map((name) => textOf(record[name])).find((value) => value !== undefined);
-  const device: Pick<EvidenceFacts, "deviceName" | "deviceHost" | "deviceDomain"> = {};
-  const name = column("DeviceName");
-  if (name !== undefined)
-    Object.assign(device, {
-      deviceName: name,
-      deviceHost: splitDnsName(name).host,
-      deviceDomain: splitDnsName(name).domain,
-    });
   const local = column("LocalIP");
+  const device = known<EvidenceFacts>({
+    deviceId: column("DeviceId"),
+    deviceIp: local !== undefined && isIpv4(local) ? local : undefined,
+  });
+  const name = column("DeviceName");
+  if (name !== undefined) putDeviceName(device, name);
   const remote = column("RemoteIP", "IPAddress");
   const processId = wholeNumber(record["ProcessId"]);
   const item = known<ItemFacts>({
@@ -496,8 +491,6 @@ const huntingRow: Reader = (record, delivery) => {
     parentProcessId: wholeNumber(record["InitiatingProcessId"]),
     protocol: lower(record["Protocol"]),
     url: column("RemoteUrl", "Url"),
-    ip: remote !== undefined && isIpv4(remote) ? remote : undefined,
-    ipv6: remote !== undefined && isIpv6(remote) ? remote : undefined,
     connection:
       remote === undefined
         ? undefined
@@ -507,6 +500,7 @@ const huntingRow: Reader = (record, delivery) => {
             farByRole: false,
           },
   });
+  putAddress(item, remote);
   putComposed(item);
   return {
     own: recordOf({
@@ -516,13 +510,7 @@ const huntingRow: Reader = (record, delivery) => {
       category: column("ActionType"),
       description: JSON.stringify(record),
     }),
-    devices: [
-      known<EvidenceFacts>({
-        ...device,
-        deviceId: column("DeviceId"),
-        deviceIp: local !== undefined && isIpv4(local) ? local : undefined,
-      }),
-    ],
+    devices: [device],
     items: [item],
   };
 };
