@@ -19,6 +19,10 @@ export function textOf(value: unknown): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }
 
+export function textsOf(value: unknown): readonly string[] {
+  return Array.isArray(value) ? value.map(textOf).filter((text) => text !== undefined) : [];
+}
+
 /**
  * The whole record, or all but members that may be left out to save time. A number with more digits than a
  * double holds is an ExactNumber.

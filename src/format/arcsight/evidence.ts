@@ -5,7 +5,7 @@
  */
 
 import { digitsOf, type WholeNumber, wholeNumber } from "../../json/exact-numbers.ts";
-import { isObject, type JsonObject, objectsOf, textOf } from "../../json/record-object.ts";
+import { isObject, type JsonObject, objectsOf, textOf, textsOf } from "../../json/record-object.ts";
 import { evidenceKind } from "../splunk/classic-entities.ts";
 import { addressesOfHost, isIpv4, isIpv6, macAddress, splitDnsName } from "./addresses.ts";
 import {
@@ -118,10 +118,6 @@ export function listed(texts: readonly string[], separator: string, max = LIST_M
     list = longer;
   }
   return list === "" ? undefined : list;
-}
-
-function textsOf(value: unknown): readonly string[] {
-  return Array.isArray(value) ? value.map(textOf).filter((text) => text !== undefined) : [];
 }
 
 function putDevice(facts: Facts, device: JsonObject): void {

@@ -6,7 +6,7 @@
  */
 
 import { digitsOf, type WholeNumber, wholeNumber } from "../../json/exact-numbers.ts";
-import { isObject, type JsonObject, objectsOf, recordObject, textOf } from "../../json/record-object.ts";
+import { isObject, type JsonObject, objectsOf, recordObject, textOf, textsOf } from "../../json/record-object.ts";
 import type { Delivery } from "../../model/event.ts";
 import { msFromTicks, parseInstant } from "../../model/instant.ts";
 import type { StreamName } from "../../model/stream.ts";
@@ -223,7 +223,7 @@ function lower(value: unknown): string | undefined {
 }
 
 function listOf(value: unknown): string | undefined {
-  const texts = Array.isArray(value) ? value.map(textOf).filter((text) => text !== undefined) : [];
+  const texts = textsOf(value);
   return texts.length > 0 ? texts.join(",") : undefined;
 }
 
