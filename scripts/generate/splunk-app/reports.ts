@@ -1,5 +1,6 @@
 import type { ConfStanza } from "./conf.ts";
 import { confFile } from "./conf.ts";
+import { CREDENTIAL_COLUMNS, FIRST_END, SILENT_COLUMNS, SILENT_CUSTOMERS } from "./customers.ts";
 import type { Panel } from "./views.ts";
 
 /**
@@ -65,14 +66,7 @@ export const REPORTS: readonly Report[] = [
   {
     name: "Defender MSSP - Report silent customers",
     description: "Customers without a health event for more than two hours, the longest silence first.",
-    search: [
-      "| inputlookup defender_mssp_customers",
-      'where NOT state="off"',
-      "eval silent_minutes=round((now()-last_seen)/60)",
-      "where silent_minutes>125",
-      "sort 0 -silent_minutes",
-      "table tenant, tenant_id, input, silent_minutes, state, say, next_step",
-    ].join(" | "),
+    search: [`| ${SILENT_CUSTOMERS.join(" | ")}`, "sort 0 -silent_minutes", SILENT_COLUMNS].join(" | "),
     earliest: "-5m",
     tool: "defender_mssp_silent_customers",
     forAssistant:
@@ -98,9 +92,9 @@ export const REPORTS: readonly Report[] = [
     search: [
       "`defender_mssp_customer_streams`",
       "where credential_days_left<=60",
-      "stats min(credential_days_left) as days_left, first(tenant) as tenant, first(tenant_id) as tenant_id, first(input) as input, first(credential) as credential by customer_id",
+      FIRST_END,
       "sort 0 days_left tenant",
-      "table tenant, tenant_id, input, credential, days_left",
+      CREDENTIAL_COLUMNS,
     ].join(" | "),
     earliest: "-24h",
     tool: "defender_mssp_credentials_ending",

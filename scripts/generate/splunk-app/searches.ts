@@ -1,6 +1,7 @@
 import type { AppName } from "./apps.ts";
 import type { ConfStanza } from "./conf.ts";
 import { confFile } from "./conf.ts";
+import { CREDENTIAL_COLUMNS, FIRST_END, LOOKUP, SILENT_COLUMNS, SILENT_CUSTOMERS, SILENT_S } from "./customers.ts";
 import { reportStanzas, SEVERAL_CUSTOMERS } from "./reports.ts";
 
 /** One search text as it stands in a conf file or view: a line, pipes between the commands. */
@@ -8,8 +9,6 @@ function pipeline(...commands: readonly string[]): string {
   return commands.join(" | ").trimStart();
 }
 
-/** Health events come hourly. */
-const SILENT_S = 7_500;
 /** An input that is silent for so long is no longer a customer. */
 const GONE_S = 604_800;
 const DAY_S = 86_400;
@@ -122,7 +121,6 @@ interface SavedSearch {
   readonly alertsWhenRows: boolean;
 }
 
-const LOOKUP = "defender_mssp_customers";
 /** Fields of the lookup, which are those of its collection. */
 export const LOOKUP_FIELDS = [
   ["customer_id", "string"],
@@ -174,14 +172,7 @@ export const SAVED_SEARCHES: readonly SavedSearch[] = [
     name: "Defender MSSP - Customer silent",
     description:
       "A customer of the lookup has sent no health event for more than two hours: the input was deleted, the program is stopped, or events do not arrive.",
-    search: pipeline(
-      "",
-      `inputlookup ${LOOKUP}`,
-      'where NOT state="off"',
-      "eval silent_minutes=round((now()-last_seen)/60)",
-      `where silent_minutes>${SILENT_S / 60}`,
-      "table tenant, tenant_id, input, silent_minutes, state, say, next_step",
-    ),
+    search: pipeline("", ...SILENT_CUSTOMERS, SILENT_COLUMNS),
     earliest: "-5m",
     cron: "11 * * * *",
     enabled: true,
@@ -245,9 +236,9 @@ export const SAVED_SEARCHES: readonly SavedSearch[] = [
     search: pipeline(
       "`defender_mssp_customer_streams`",
       "where credential_days_left<=30",
-      "stats min(credential_days_left) as days_left, first(tenant) as tenant, first(tenant_id) as tenant_id, first(input) as input, first(credential) as credential by customer_id",
+      FIRST_END,
       "sort 0 days_left",
-      "table tenant, tenant_id, input, credential, days_left",
+      CREDENTIAL_COLUMNS,
     ),
     earliest: "-24h",
     cron: "23 6 * * *",

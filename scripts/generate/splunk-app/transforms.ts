@@ -1,5 +1,6 @@
 import type { ConfStanza } from "./conf.ts";
 import { confFile } from "./conf.ts";
+import { LOOKUP } from "./customers.ts";
 import { LOOKUP_FIELDS } from "./searches.ts";
 
 /**
@@ -188,11 +189,11 @@ export function transformsConf(): string {
   return confFile([
     ...cuts,
     {
-      name: "defender_mssp_customers",
+      name: LOOKUP,
       why: "Customers by tenant GUID and input, kept by the saved search 'Defender MSSP - Customers lookup'.",
       settings: [
         ["external_type", "kvstore"],
-        ["collection", "defender_mssp_customers"],
+        ["collection", LOOKUP],
         ["fields_list", ["_key", ...LOOKUP_FIELDS.map(([field]) => field)].join(", ")],
       ],
     },

@@ -1,4 +1,5 @@
 import { GENERATED } from "../generated.ts";
+import { SILENT_S } from "./customers.ts";
 import { SEVERAL_CUSTOMERS_PANELS } from "./reports.ts";
 
 /** A dashboard's search with its time range. */
@@ -39,8 +40,6 @@ const BASE = `\`defender_mssp_customer_streams\` | table ${BASE_FIELDS.join(", "
 /** A customer that is silent for a week is still seen. */
 const BASE_EARLIEST = "-30d";
 const ONE_ROW_PER_CUSTOMER = "sort 0 -rank | dedup customer_id";
-/** Health events come hourly. */
-const SILENT_S = 7_500;
 
 /** Rows of panels of the *Customers* dashboard. */
 const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
