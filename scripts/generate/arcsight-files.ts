@@ -265,7 +265,6 @@ function fieldTable(profile: CefProfile): string {
   return `${head}${lines.join("\n")}\n${ofVersion1}`;
 }
 
-/** docs/fields-cef.md. */
 const MEMBERS_PER_LINE = 10;
 
 function listOf(members: readonly string[]): string {
@@ -282,6 +281,7 @@ function leftOut(profile: CefProfile): string {
   return unmapped.length === 0 ? "" : `\nThese members have no key:\n\n${listOf(unmapped)}\n`;
 }
 
+/** docs/fields-cef.md. */
 export function fieldsPage(): string {
   const severities = Object.keys(CEF_SEVERITY.xdr).map(
     (word) => `| ${word} | ${CEF_SEVERITY.xdr[word]} | ${CEF_SEVERITY.legacy[word]} |`,
