@@ -102,6 +102,27 @@ describe("direction comes from the roles of the evidence", () => {
     expect(Object.keys(cef(evidence))).not.toContain("shost");
   });
 
+  test.each([{ mdeDeviceId: "d1" }, {}])(
+    "one device whose items have roles of both sides is the source only: %j",
+    (id) => {
+      const evidence = [
+        item("device", { ...DEVICE, ...id }, "attacked"),
+        item("device", { ...DEVICE, ...id, deviceDnsName: "PC1.contoso.com" }, "attacker"),
+      ];
+      const got = cef(evidence);
+      expect(got).toMatchObject({ shost: "PC1", src: "10.1.2.3" });
+      expect(Object.keys(got).filter((key) => /^(?:dst|dhost|destination)/.test(key))).toEqual([]);
+    },
+  );
+
+  test.each([
+    ["203.0.113.7", "src", "dst"],
+    ["2001:db8::7", "c6a2", "c6a3"],
+  ])("the address %s whose items have roles of both sides is the source only", (ipAddress, source, destination) => {
+    const got = cef([item("ip", { ipAddress }, "attacked"), item("ip", { ipAddress }, "attacker")]);
+    expect([got[source], got[destination]]).toEqual([ipAddress, undefined]);
+  });
+
   test("an account that is attacked is the destination, the one that attacks the source", () => {
     const got = cef([item("user", BOB, "compromised"), item("user", ALICE, "attacker")]);
     expect(got).toMatchObject({
