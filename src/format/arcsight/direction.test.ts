@@ -134,6 +134,14 @@ describe("direction comes from the roles of the evidence", () => {
     });
   });
 
+  test("an account that is merely mentioned is not put on the other side of one with a role", () => {
+    const got = cef([item("user", ALICE), item("user", BOB, "compromised")]);
+    expect([got["suser"], got["duser"]]).toEqual([undefined, "bob"]);
+    // One that did something is: it runs a process.
+    const acting = item("process", { processId: 7, ...ALICE });
+    expect(cef([acting, item("user", BOB, "compromised")])).toMatchObject({ suser: "alice", duser: "bob" });
+  });
+
   test("a user principal name alone is the source's name, and no destination", () => {
     const got = cef([item("user", { userAccount: { userPrincipalName: "alice@contoso.com" } })]);
     expect([got["suser"], got["duser"]]).toEqual(["alice@contoso.com", undefined]);
