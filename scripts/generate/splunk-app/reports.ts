@@ -23,6 +23,10 @@ function tagged([kind, field]: (typeof INDICATORS)[number]): string {
   return `if(isnull(${field}),null(),split("${kind}|".mvjoin(mvdedup(${field}),"##${kind}|"),"##"))`;
 }
 
+const SEEN_AT_SEVERAL = `Hashes, senders, public addresses, domains and detectors in alerts of at least ${SHARED_BY_CUSTOMERS} customers`;
+/** Of the searches that look at a day. */
+export const SEVERAL_CUSTOMERS_DAILY = `${SEEN_AT_SEVERAL}, within 24 hours.`;
+
 /** Needs a time range: 24 hours for "at the same time". */
 export const SEVERAL_CUSTOMERS = {
   name: "defender_mssp_several_customers",
@@ -38,7 +42,7 @@ export const SEVERAL_CUSTOMERS = {
     'eval first_seen=strftime(first_s,"%Y-%m-%d %H:%M:%S"), last_seen=strftime(last_s,"%Y-%m-%d %H:%M:%S"), names=mvjoin(names,", "), signatures=mvjoin(signatures,"; ")',
     "table kind, seen, customers, alerts, names, signatures, first_seen, last_seen",
   ].join(" | "),
-  why: `Hashes, senders, public addresses, domains and detectors in alerts of at least ${SHARED_BY_CUSTOMERS} customers, in the search's time range.`,
+  why: `${SEEN_AT_SEVERAL}, in the search's time range.`,
 } as const;
 
 export const SEVERAL_CUSTOMERS_PANELS: readonly Panel[] = [
@@ -103,7 +107,7 @@ export const REPORTS: readonly Report[] = [
   },
   {
     name: "Defender MSSP - Report seen at several customers",
-    description: SEVERAL_CUSTOMERS.why.replace("in the search's time range", "within 24 hours"),
+    description: SEVERAL_CUSTOMERS_DAILY,
     search: `\`${SEVERAL_CUSTOMERS.name}\``,
     earliest: "-24h",
     tool: "defender_mssp_seen_at_several_customers",

@@ -2,7 +2,7 @@ import type { AppName } from "./apps.ts";
 import type { ConfStanza } from "./conf.ts";
 import { confFile } from "./conf.ts";
 import { CREDENTIAL_COLUMNS, FIRST_END, LOOKUP, SILENT_COLUMNS, SILENT_CUSTOMERS, SILENT_S } from "./customers.ts";
-import { reportStanzas, SEVERAL_CUSTOMERS } from "./reports.ts";
+import { reportStanzas, SEVERAL_CUSTOMERS, SEVERAL_CUSTOMERS_DAILY } from "./reports.ts";
 
 /** One search text as it stands in a conf file or view: a line, pipes between the commands. */
 function pipeline(...commands: readonly string[]): string {
@@ -265,7 +265,7 @@ export const SAVED_SEARCHES: readonly SavedSearch[] = [
   },
   {
     name: "Defender MSSP - Seen at several customers",
-    description: SEVERAL_CUSTOMERS.why.replace("in the search's time range", "within 24 hours"),
+    description: SEVERAL_CUSTOMERS_DAILY,
     search: `\`${SEVERAL_CUSTOMERS.name}\``,
     earliest: "-24h",
     cron: "43 * * * *",
