@@ -166,6 +166,19 @@ describe("an alert is one line, or one more per evidence item", () => {
   });
 });
 
+test("the actor stands on the alert's own line, and on the line of a process its command line", () => {
+  const process = {
+    "@odata.type": "#microsoft.graph.security.processEvidence",
+    processId: 7,
+    processCommandLine: "cmd.exe /c whoami",
+  };
+  const all = lines(graphAlert({ actorDisplayName: "Midnight Blizzard", evidence: [process] }), "xdr", "each");
+  expect(all.map((line) => ["cs4Label", "cs4"].map((key) => readCef(line).extension.get(key)))).toEqual([
+    ["Actor", "Midnight Blizzard"],
+    ["Command Line", "cmd.exe /c whoami"],
+  ]);
+});
+
 describe("of identifiers", () => {
   test("one above its field's 40 characters is hashed there and stands whole in a labelled field", () => {
     const id = `da${"0123456789".repeat(5)}`;

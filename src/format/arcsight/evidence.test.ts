@@ -188,6 +188,14 @@ describe("numbers are copied and not computed:", () => {
     expect(siemRows(delivery, ARRIVED)).toHaveLength(2);
   });
 
+  test.each(["9223372036854775808", "-9223372036854775809"])("%s has more than 64 bits and fits no field", (digits) => {
+    const delivery = hunting(`{"Timestamp":"2026-11-24T16:00:00Z","FileSize":${digits}}`);
+    expect(flatLines(delivery)[0]).not.toContain('"fileSize"');
+    expect(cef(delivery)["msg"]).toContain(`"FileSize":${digits}`);
+    const alert = graphAlertOf(`{"id":"a1","lastUpdateDateTime":"${ARRIVED}","incidentId":${digits}}`);
+    expect([cef(alert)["cn3"], flatLines(alert)[0]]).toEqual([undefined, expect.stringContaining(`"${digits}"`)]);
+  });
+
   test("more than 64 bits or a fraction do not fit a field, and stand in the description of a row", () => {
     const row = `{"Timestamp":"2026-11-24T16:00:00Z","FileSize":123456789012345678901234567890,"ProcessId":1.5}`;
     const got = cef(hunting(row));
