@@ -179,6 +179,14 @@ test("the actor stands on the alert's own line, and on the line of a process its
   ]);
 });
 
+test("the threat that the alert names is not replaced by that of its evidence", () => {
+  const evidence = [{ "@odata.type": "#microsoft.graph.security.malwareEvidence", name: "of the evidence" }];
+  const threats = (alert: object) =>
+    lines(graphAlert({ ...alert, evidence }), "xdr", "each").map((line) => readCef(line).extension.get("cs1"));
+  expect(threats({ threatDisplayName: "of the alert" })).toEqual(["of the alert", "of the evidence"]);
+  expect(threats({})).toEqual(["of the evidence", "of the evidence"]);
+});
+
 describe("of identifiers", () => {
   test("one above its field's 40 characters is hashed there and stands whole in a labelled field", () => {
     const id = `da${"0123456789".repeat(5)}`;
