@@ -19,6 +19,8 @@ const SEGMENT_BYTES = 1 << 20;
 /** Length of the keys, of the lines, CRC-32 of both. */
 const HEAD_BYTES = 12;
 const SENT_KEPT_BYTES = 16 << 20;
+/** Ages are as exact as this: an entry for each record would take more memory than it is worth. */
+const AGE_STEP_MS = 10_000;
 
 export interface SpoolParts {
   /** A folder of its own. */
@@ -40,9 +42,13 @@ interface Segment {
   /** By this machine's clock: a restart must not make what waits younger. */
   readonly beganAtMs: number;
   bytes: number;
-  /** Where the confirmed records begin. */
-  readonly confirmed: Set<number>;
+  /** Where the confirmed records begin, and where they end. */
+  readonly confirmed: Map<number, number>;
   confirmedBytes: number;
+  /** Where the first record begins that is not confirmed. */
+  openFrom: number;
+  /** Records that came at least `AGE_STEP_MS` after the one before them in this list, or after the first of all. */
+  readonly added: { readonly startsAt: number; readonly atMs: number }[];
   /** Monotonic; set when all of it was sent, or confirmed but kept. */
   sentAtMs?: number;
 }
@@ -102,13 +108,14 @@ export class Spool {
     return this.#waitingBytes;
   }
 
-  /** When the oldest segment began of which something waits; undefined when nothing waits. */
+  /** When the oldest record that waits was added, within some seconds; undefined when nothing waits. */
   get waitingSinceMs(): number | undefined {
-    if (this.#p.until === "confirmed")
-      return this.#segments.find(({ bytes, confirmedBytes }) => confirmedBytes < bytes)?.beganAtMs;
-    if (this.isDrained) return undefined;
-    return this.#segments.find(({ id, bytes }) => id > this.#at.id || (id === this.#at.id && this.#at.offset < bytes))
-      ?.beganAtMs;
+    const { id: atId, offset } = this.#at;
+    const waitsFrom = ({ id, openFrom }: Segment) =>
+      this.#p.until === "confirmed" ? openFrom : id < atId ? Number.POSITIVE_INFINITY : id === atId ? offset : 0;
+    const oldest = this.#segments.find((segment) => waitsFrom(segment) < segment.bytes);
+    if (oldest === undefined) return undefined;
+    return oldest.added.findLast(({ startsAt }) => startsAt <= waitsFrom(oldest))?.atMs ?? oldest.beganAtMs;
   }
 
   /** True when nothing waits. */
@@ -143,6 +150,7 @@ export class Spool {
       disk.ftruncateSync(fd, before);
       throw error;
     }
+    this.#noteAge(segment);
     segment.bytes += byteLength;
     this.#total += byteLength;
     this.#waitingBytes += byteLength;
@@ -200,7 +208,9 @@ export class Spool {
   confirm(place: SpoolPlace, { keepsAWhile }: { readonly keepsAWhile: boolean }): void {
     const segment = this.#segments.find(({ id }) => id === place.segment);
     if (segment === undefined || segment.confirmed.has(place.startsAt)) return;
-    segment.confirmed.add(place.startsAt);
+    segment.confirmed.set(place.startsAt, place.endsAt);
+    for (let end = segment.confirmed.get(segment.openFrom); end !== undefined; end = segment.confirmed.get(end))
+      segment.openFrom = end;
     segment.confirmedBytes += place.endsAt - place.startsAt;
     this.#waitingBytes -= place.endsAt - place.startsAt;
     if (segment.confirmedBytes < segment.bytes) return;
@@ -212,6 +222,11 @@ export class Spool {
     }
     if (segment === this.#segments.at(-1)) this.#closeCurrent();
     this.#remove(segment);
+  }
+
+  #noteAge({ added, beganAtMs, bytes }: Segment): void {
+    const atMs = this.#p.clock.nowMs();
+    if (atMs - (added.at(-1)?.atMs ?? beganAtMs) >= AGE_STEP_MS) added.push({ startsAt: bytes, atMs });
   }
 
   #confirmRest(segment: Segment): void {
@@ -245,7 +260,7 @@ export class Spool {
     this.#closeCurrent();
     if (this.#p.until === "confirmed") {
       for (const segment of this.#segments.filter((one) => one.confirmedBytes >= one.bytes)) this.#remove(segment);
-      const confirmed = this.#segments.flatMap(({ id, confirmed: starts }) => [...starts].map((at) => [id, at]));
+      const confirmed = this.#segments.flatMap(({ id, confirmed }) => [...confirmed.keys()].map((at) => [id, at]));
       if (confirmed.length > 0)
         this.#p.disk.writeFileSync(this.#confirmedPath, JSON.stringify(confirmed), { mode: 0o600 });
       return;
@@ -258,8 +273,7 @@ export class Spool {
 
   #begin(): Segment {
     this.#closeCurrent();
-    const beganAtMs = this.#p.clock.nowMs();
-    const segment: Segment = { id: this.#nextId, beganAtMs, bytes: 0, confirmed: new Set(), confirmedBytes: 0 };
+    const segment = emptySegment(this.#nextId, this.#p.clock.nowMs());
     makeFolder(this.#p.disk, this.#p.folder);
     this.#fd = openForAppend(this.#p.disk, this.#pathOf(segment));
     this.#nextId += 1;
@@ -336,8 +350,7 @@ export class Spool {
       .flatMap((name) => (/^\d{9}\.spool$/.test(name) ? [Number(name.slice(0, 9))] : []))
       .sort((a, b) => a - b);
     for (const id of ids) {
-      const beganAtMs = disk.statSync(this.#pathOf({ id })).mtimeMs;
-      const segment: Segment = { id, beganAtMs, bytes: 0, confirmed: new Set(), confirmedBytes: 0 };
+      const segment = emptySegment(id, disk.statSync(this.#pathOf({ id })).mtimeMs);
       const bytes = readIfThere(disk, this.#pathOf(segment)) ?? Buffer.alloc(0);
       for (let read = decode(bytes, 0); read !== undefined; read = decode(bytes, read.end)) {
         segment.bytes = read.end;
@@ -390,6 +403,10 @@ export class Spool {
   #pathOf({ id }: Pick<Segment, "id">): string {
     return join(this.#p.folder, `${String(id).padStart(9, "0")}.spool`);
   }
+}
+
+function emptySegment(id: number, beganAtMs: number): Segment {
+  return { id, beganAtMs, bytes: 0, confirmed: new Map(), confirmedBytes: 0, openFrom: 0, added: [] };
 }
 
 function readConfirmed(text: string): readonly string[] {
