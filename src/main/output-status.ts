@@ -8,13 +8,17 @@ export function outputStatuses(
   nowMs: number,
 ): readonly OutputStatus[] {
   const types = new Map(settings.map(({ name, type }) => [name, type]));
-  return conditions.map(({ output: { name }, condition: { state, spooledBytes, waitingSinceMs } }) => ({
+  return conditions.map(({ output: { name }, condition }) => ({
     name,
     type: types.get(name) ?? "",
-    state,
-    spoolBytes: spooledBytes,
-    oldestS: waitingSinceMs === undefined ? null : Math.max(0, Math.round((nowMs - waitingSinceMs) / 1000)),
-    unconfirmed: null,
-    rejected: 0,
+    state: condition.state,
+    spoolBytes: condition.spooledBytes,
+    oldestS: ageS(condition.waitingSinceMs, nowMs),
+    unconfirmed: condition.unconfirmed ?? null,
+    rejected: condition.rejected ?? 0,
   }));
+}
+
+function ageS(sinceMs: number | undefined, nowMs: number): number | null {
+  return sinceMs === undefined ? null : Math.max(0, Math.round((nowMs - sinceMs) / 1000));
 }

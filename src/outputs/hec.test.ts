@@ -134,6 +134,19 @@ describe("with acknowledgement", () => {
     expect(it.log.texts.join("\n")).not.toContain(HEC_TOKEN);
   });
 
+  test("its condition counts the events without an acknowledgement, and since when the oldest waits", async () => {
+    const it = story({ network: (n) => n.indexer(A, { indexAfterMs: 5_000 }) });
+    expect(it.output.condition()).toMatchObject({ unconfirmed: 0, rejected: 0 });
+    await it.output.write(versions("a", "b"));
+    await it.clock.pass(2_000);
+    expect(it.output.condition()).toMatchObject({ unconfirmed: 2, waitingSinceMs: EVENING_MS });
+
+    await it.clock.pass(10_000);
+
+    expect(it.output.condition()).toMatchObject({ unconfirmed: 0 });
+    expect(it.output.condition().waitingSinceMs).toBeUndefined();
+  });
+
   test("acknowledgements are asked for after 1 s, then less often up to 10 s, all of a channel in one request", async () => {
     const it = story({ network: (n) => n.indexer(A, { ack: "never" }) });
     await it.output.write(versions("a"));
@@ -323,6 +336,7 @@ describe("without acknowledgement", () => {
     expect(waiting(it)).toBe(0);
     expect(it.log.texts.join("\n")).toContain("HEC does not acknowledge events");
     expect(it.notices.map(({ about }) => about)).toEqual(["output-unacknowledged"]);
+    expect(it.output.condition().unconfirmed).toBeUndefined();
   });
 
   test("off says so at the start, and asks for no acknowledgement", async () => {
@@ -384,6 +398,7 @@ describe("an event that Splunk refuses for good", () => {
       event: '{"time":1,"index":"main","event":""}',
     });
     expect(it.notices.map(({ about }) => about)).toEqual(["event-rejected"]);
+    expect(it.output.condition()).toMatchObject({ unconfirmed: 0, rejected: 1 });
   });
 
   test("is found by halving when Splunk does not say which one it is", async () => {

@@ -107,6 +107,7 @@ export class HecOutput implements Output {
   readonly #listeners: OutputListener[] = [];
   #sleepers: (() => void)[] = [];
   #refusing = false;
+  #rejectedCount = 0;
   /** When the spool last took or released something. */
   #progressAtMs = Number.NEGATIVE_INFINITY;
 
@@ -169,11 +170,15 @@ export class HecOutput implements Output {
   condition(): OutputCondition {
     const failure = this.#lanes.find((lane) => lane.failure !== undefined)?.failure;
     const isDown = this.#lanes.every((lane) => lane.failure !== undefined);
+    const { waitingSinceMs } = this.#spool;
     return {
       state: this.#refusing ? "refusing" : isDown ? "down" : "up",
       ...(failure ? { failure } : {}),
       spooledBytes: this.#spool.waitingBytes,
+      ...(waitingSinceMs === undefined ? {} : { waitingSinceMs }),
       spoolLimitBytes: this.#p.spoolBytes,
+      ...(this.#lanes.some(({ usesAck }) => usesAck) ? { unconfirmed: sum(this.#lanes.map(openEvents)) } : {}),
+      rejected: this.#rejectedCount,
     };
   }
 
@@ -411,6 +416,7 @@ export class HecOutput implements Output {
       return;
     }
     this.#batches.without(batch, index);
+    this.#rejectedCount += 1;
     const say = `${this.name}: Splunk refuses one event for good (${inWords(reason)}): ${ofVersion || "health"}. It is kept in ${path}.`;
     log.error(say, { output: this.name, key: ofVersion, next_step: RESEND });
     this.#notice("event-rejected", `${say} ${RESEND}`);
@@ -483,6 +489,7 @@ export class HecOutput implements Output {
     lane.cookie = undefined;
     lane.highestAckId = -1;
     lane.isProved = false;
+    const events = openEvents(lane);
     const open = [...lane.open.values()];
     lane.open.clear();
     if (open.length === 0) return;
@@ -491,7 +498,7 @@ export class HecOutput implements Output {
       output: this.name,
       to: lane.url,
       say: why,
-      events: open.reduce((sum, { count }) => sum + count, 0),
+      events,
     });
     this.#wake();
   }
@@ -594,6 +601,15 @@ export class HecOutput implements Output {
     this.#sleepers = [];
     for (const wake of sleepers) wake();
   }
+}
+
+/** Events that were taken and are not confirmed yet. */
+function openEvents({ open }: Lane): number {
+  return sum(Array.from(open.values(), ({ count }) => count));
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, one) => total + one, 0);
 }
 
 const WEAKER_PROMISE =

@@ -27,6 +27,10 @@ export interface OutputCondition {
   readonly spooledBytes: number;
   /** Since when what waits longest is on disk, by this machine's clock; undefined when nothing waits. */
   readonly waitingSinceMs?: number;
+  /** Events that the receiver took and has not acknowledged; undefined where it acknowledges nothing. */
+  readonly unconfirmed?: number;
+  /** Events that the receiver refused for good since the output was opened; undefined where it answers nothing. */
+  readonly rejected?: number;
   readonly spoolLimitBytes: number;
 }
 
