@@ -47,7 +47,7 @@ interface Segment {
   confirmedBytes: number;
   /** Where the first record begins that is not confirmed. */
   openFrom: number;
-  /** Records that came at least `AGE_STEP_MS` after the one before them in this list, or after the first of all. */
+  /** Records that came at least `AGE_STEP_MS` after the segment's first one, or the one before them here. */
   readonly added: { readonly startsAt: number; readonly atMs: number }[];
   /** Monotonic; set when all of it was sent, or confirmed but kept. */
   sentAtMs?: number;
