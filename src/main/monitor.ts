@@ -42,7 +42,7 @@ export async function openMonitor(
     const server = await startMonitoring(listening, {
       name: hostname(),
       version: VERSION,
-      watched: { status: () => shown?.() },
+      watched: { isReady: () => shown !== undefined, status: () => shown?.() },
       clock: realClock,
       log,
       process: processFacts,

@@ -33,7 +33,7 @@ async function collector(settings: Partial<MonitoringSettings> = {}): Promise<st
     {
       name: "collector-1",
       version: "1.2.3",
-      watched: { status: () => ({ customers: [customerStatus("Contoso")], outputs: [] }) },
+      watched: { isReady: () => true, status: () => ({ customers: [customerStatus("Contoso")], outputs: [] }) },
       clock: new FakeClock(),
       log: new FakeLog(),
       process: () => ({ residentBytes: 1, heapUsedBytes: 1, cpuS: 1, startedAtS: 1 }),

@@ -32,11 +32,12 @@ const COLLECTING: CollectorStatus = {
 function parts(options: Partial<MonitoringParts> & { readonly status?: CollectorStatus | undefined } = {}) {
   const log = new FakeLog();
   const clock = new FakeClock();
-  const { status = COLLECTING, ...rest } = options;
+  const { status: given = COLLECTING, ...rest } = options;
+  const status = "status" in options ? options.status : given;
   return {
     name: "collector-1",
     version: "1.2.3",
-    watched: { status: () => ("status" in options ? options.status : status) },
+    watched: { isReady: () => status !== undefined, status: () => status },
     clock,
     log,
     process: () => ({ residentBytes: 1, heapUsedBytes: 1, cpuS: 1, startedAtS: 1 }),
@@ -56,6 +57,16 @@ async function textOf(answer: ServedAnswer): Promise<string> {
 
 function ask(target: string, headers: Readonly<Record<string, string>> = {}, method = "GET") {
   return { method, target, headers: { host: "127.0.0.1:9464", ...headers }, body: "" };
+}
+
+/** What is watched, and how often its reports were read. */
+function counted() {
+  let reads = 0;
+  const status = () => {
+    reads += 1;
+    return COLLECTING;
+  };
+  return { watched: { isReady: () => true, status }, reads: () => reads };
 }
 
 const BEARER = { authorization: `Bearer ${TOKEN}` };
@@ -163,17 +174,21 @@ describe("what is answered", () => {
 
   test("scrapes within one second read the reports once, and the next one reads them again", async () => {
     const clock = new FakeClock();
-    let scrapes = 0;
-    const process = () => {
-      scrapes += 1;
-      return { residentBytes: 1, heapUsedBytes: 1, cpuS: 1, startedAtS: 1 };
-    };
-    const answers = answersOf(parts({ clock, process }));
+    const { watched, reads } = counted();
+    const answers = answersOf(parts({ clock, watched }));
     await Promise.all([1, 2, 3].map(() => answers.answer(ask("/metrics", BEARER))));
-    expect(scrapes).toBe(1);
+    expect(reads()).toBe(1);
     await clock.advance(1_000);
     await answers.answer(ask("/metrics", BEARER));
-    expect(scrapes).toBe(2);
+    expect(reads()).toBe(2);
+  });
+
+  test("probes, and whoever has no token, do not make the program go through its customers", async () => {
+    const { watched, reads } = counted();
+    const answers = answersOf(parts({ watched }));
+    for (const path of ["/healthz/live", "/healthz/ready", "/status", "/metrics", "/other"])
+      await answers.answer(ask(path));
+    expect(reads()).toBe(0);
   });
 
   test("a name whose character lies across two pieces of a long status arrives whole", async () => {

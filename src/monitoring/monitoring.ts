@@ -22,7 +22,9 @@ const PIECE_CHARACTERS = 1 << 16;
 
 /** What is watched. */
 export interface Watched {
-  /** Undefined until the customers are open, and again while the program stops. */
+  /** False until the customers are open, and again while the program stops. */
+  isReady(): boolean;
+  /** Undefined while it is not ready. It goes through all customers, so it is asked only for who may read it. */
   status(): CollectorStatus | undefined;
 }
 
@@ -77,21 +79,19 @@ export class MonitoringAnswers {
       return this.#refuse(404, "the path is not /metrics, /status, /healthz/live or /healthz/ready");
     if (request.method !== "GET" && request.method !== "HEAD")
       return this.#refuse(405, "the method is not GET", { allow: "GET, HEAD" });
-    const status = this.#p.watched.status();
+    const { watched, name, version } = this.#p;
     if (path === "/healthz/live") return plain(200, "ok\n");
     if (path === "/healthz/ready")
-      return status === undefined
-        ? { ...plain(503, "not collecting\n"), isExpected: true as const }
-        : plain(200, "ok\n");
+      return watched.isReady() ? plain(200, "ok\n") : { ...plain(503, "not collecting\n"), isExpected: true as const };
     // A web page in a browser of this machine has no token, so names matter only where none is asked for.
     if (this.#token === undefined && !isHostAllowed(request.headers["host"], (name) => name === this.#host))
       return this.#refuse(421, "the Host header names another server; use the address in metrics.listen");
     if (!this.#isBearer(request.headers["authorization"]))
       return this.#refuse(401, "the bearer token differs from metrics.token", { "www-authenticate": "Bearer" });
     if (path === "/metrics")
-      return { ...plain(200, await this.#metricsText(status)), headers: { "content-type": this.#metrics.contentType } };
-    const { name, version } = this.#p;
-    return { status: 200, body: pieces(JSON.stringify(statusDocument(name, version, status ?? NOTHING_YET))) };
+      return { ...plain(200, await this.#metricsText()), headers: { "content-type": this.#metrics.contentType } };
+    const status = watched.status() ?? NOTHING_YET;
+    return { status: 200, body: pieces(JSON.stringify(statusDocument(name, version, status))) };
   }
 
   #isBearer(header: string | undefined): boolean {
@@ -101,9 +101,10 @@ export class MonitoringAnswers {
     return this.#token.open((wanted) => isEqual(digest(given), digest(wanted)));
   }
 
-  #metricsText(status: CollectorStatus | undefined): Promise<string> {
-    const { version, process } = this.#p;
+  #metricsText(): Promise<string> {
+    const { version, process, watched } = this.#p;
     if (this.#text !== undefined) return this.#text;
+    const status = watched.status();
     const scrape = {
       version,
       isReady: status !== undefined,
