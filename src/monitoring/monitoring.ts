@@ -24,7 +24,7 @@ const PIECE_CHARACTERS = 1 << 16;
 export interface Watched {
   /** False until the customers are open, and again while the program stops. */
   isReady(): boolean;
-  /** Undefined while it is not ready. It goes through all customers, so it is asked only for who may read it. */
+  /** Undefined while it is not ready. It goes through all customers: asked only for who may read it. */
   status(): CollectorStatus | undefined;
 }
 

@@ -29,7 +29,7 @@ export interface OutputCondition {
   readonly waitingSinceMs?: number;
   /** Events that the receiver took and has not acknowledged; undefined where it acknowledges nothing. */
   readonly unconfirmed?: number;
-  /** Events that the receiver refused for good since the output was opened; undefined where it says nothing. */
+  /** Events that the receiver refused for good since the start; undefined where it says nothing. */
   readonly rejected?: number;
   readonly spoolLimitBytes: number;
 }
