@@ -346,6 +346,7 @@ describe("a customer that cannot be collected", () => {
     bench.changes = { ready: [first], refused: [] };
     await bench.clock.advance(MINUTE);
     expect(bench.sink.sent.map(({ id }) => id)).toEqual(["customer-1-alert"]);
+    expect(collector.hasCustomers).toBe(true);
     await bench.clock.advance(2 * 3_600_000);
     const reported = (code: string) => bench.sink.healths.filter(({ streams }) => streams[0]?.failure === code);
     expect(reported("splunkd-unreachable")).toHaveLength(1);

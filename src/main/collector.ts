@@ -125,8 +125,7 @@ export class Collector {
   readonly #lookFailures = new ReportOnce();
   readonly #ended = new AbortController();
   readonly #stop: AbortSignal;
-  /** False when nobody can be collected for. */
-  readonly hasCustomers: boolean;
+  #hasCustomers: boolean;
   /** Of a single round: what failed, and how many customers had nothing that failed. */
   readonly #failed: Failure[] = [];
   #healthy = 0;
@@ -142,7 +141,7 @@ export class Collector {
     this.#destination = opened.destination;
     this.#scheduler = opened.scheduler;
     this.#later = opened.later;
-    this.hasCustomers = opened.customers.length + opened.later.length > 0;
+    this.#hasCustomers = opened.customers.length + opened.later.length > 0;
     this.#stop = AbortSignal.any([parts.stop, this.#ended.signal]);
     opened.destination.onBroken?.(() => {
       this.#breaks += 1;
@@ -249,6 +248,11 @@ export class Collector {
   /** What every customer's streams did so far. */
   summary(): ReturnType<Scheduler["summary"]> {
     return this.#scheduler.summary();
+  }
+
+  /** False when nobody can be collected for, until a refused customer joins. */
+  get hasCustomers(): boolean {
+    return this.#hasCustomers;
   }
 
   /** What `/metrics` and `/status` say; nothing is asked for it. */
@@ -371,6 +375,7 @@ export class Collector {
         this.#withdrawRefusal(stanza);
         try {
           await this.#scheduler.add(customer);
+          this.#hasCustomers = true;
         } catch (error) {
           // It is tried again, and a credential that changes meanwhile must not begin a second try beside it.
           this.#joining.set(stanza.name, given);

@@ -176,7 +176,7 @@ async function collect(
   void host
     .reportDisabledInputs()
     .catch((error: unknown) => log.error("disabled inputs are not reported", { failure: asFailure(error).say }));
-  if (!collector.hasCustomers) void host.sayIdle(stop);
+  void host.sayIdle(stop, () => !collector.hasCustomers);
   await running;
   const [{ exitCode, fatal }] = await Promise.all([collector.close(), monitor.close()]);
   return fatal?.code === "host-gone" ? EXIT.done : exitCode;

@@ -234,6 +234,24 @@ describe("a run", () => {
     expect(outside.stdout.taken).toBe("");
   });
 
+  test("it no longer says that no input can be used once one is collected", async () => {
+    const clock = new FakeClock();
+    const outside = world(runDocument(stanza("bad", { cloud: "mars" })), { clock });
+    const stop = new AbortController();
+    const host = await openSplunkHost(await readRun(outside), outside, stop.signal);
+    const said = () => outside.lines.filter((line) => line.includes("no input can be used")).length;
+    let isIdle = true;
+    const idle = host.sayIdle(stop.signal, () => isIdle);
+    await clock.advance(3_600_000);
+    expect(said()).toBe(2);
+    isIdle = false;
+    await clock.advance(3_600_000);
+    expect(said()).toBe(2);
+    stop.abort();
+    await idle;
+    await host.close();
+  });
+
   test("splunkd that refuses the session key stops only those who need its store", async () => {
     const outside = world(
       runDocument(

@@ -7,7 +7,7 @@
  * - none                    `run = await readRun(world)`, then `host = await openSplunkHost(run, world, stop)`.
  *   Await `host.settleSecrets()`. Then the collector gets `host.customers`, each with the vault that keeps
  *   rotated refresh tokens, `host.refused` and `host.sink`. Call `host.reportDisabledInputs()` once collecting
- *   has begun; without any customer, call `host.sayIdle(stop)` instead. Stop on the signal or when `host.gone`
+ *   has begun; without any customer, call `host.sayIdle(stop)` as well. Stop on the signal or when `host.gone`
  *   fires, then `host.close()`, exit 0.
  *
  * Logging goes to `run.log`; its level comes from the settings.
@@ -110,8 +110,11 @@ export interface SplunkHost {
   settleSecrets(): Promise<void>;
   /** Writes health events of disabled inputs, at once and hourly, until the stop. Never throws a Failure. */
   reportDisabledInputs(): Promise<void>;
-  /** Logs at once and then hourly that there is no customer to collect, until `stop`. */
-  sayIdle(stop: AbortSignal): Promise<void>;
+  /**
+   * Logs at once and then hourly that there is no customer to collect, until `stop`, or until `isIdle` is
+   * false.
+   */
+  sayIdle(stop: AbortSignal, isIdle?: () => boolean): Promise<void>;
   /** Writes the end of the stream: `cut` if it was not written within 2 s. */
   close(): Promise<"closed" | "cut">;
 }
@@ -301,8 +304,8 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
         stop,
       );
     },
-    async sayIdle(stopped) {
-      while (!stopped.aborted) {
+    async sayIdle(stopped, isIdle = () => true) {
+      while (!stopped.aborted && isIdle()) {
         const say =
           document.stanzas.length === 0
             ? "no input is enabled; add one under Settings > Data inputs"
