@@ -1,6 +1,7 @@
 import { readValue } from "../config/kinds.ts";
 import { type HuntRow, huntTable } from "../hosts/cli/hunt-table.ts";
 import { parseExactly } from "../json/exact-numbers.ts";
+import { inParallel } from "../model/concurrency-limiter.ts";
 import { versionKey } from "../model/event.ts";
 import { EXIT, type ExitCode, exitCodeOf, type Failure, isFailure } from "../model/failure.ts";
 import type { HuntingPass, HuntingQuery } from "../model/hunting.ts";
@@ -95,7 +96,7 @@ export async function hunt(configuration: Configuration, flags: HuntFlags, log: 
     }
   };
   try {
-    await eachOf(chosen, AT_ONCE, one);
+    await inParallel(chosen, AT_ONCE, one);
   } finally {
     await http.close().catch(() => undefined);
   }
@@ -139,15 +140,6 @@ function tableRows(table: HuntRow[], limit: number): Show {
     }
     return Promise.resolve();
   };
-}
-
-async function eachOf<T>(items: readonly T[], atOnce: number, work: (item: T) => Promise<void>): Promise<void> {
-  const left = items.values();
-  await Promise.all(
-    Array.from({ length: Math.min(atOnce, items.length) }, async () => {
-      for (const item of left) await work(item);
-    }),
-  );
 }
 
 function passNow(query: HuntingQuery, from: Ticks, to: Ticks): HuntingPass {

@@ -39,3 +39,13 @@ export class ConcurrencyLimiter {
     }
   }
 }
+
+/** Does the work of all items, begun in their order, at most `atOnce` of them at the same time. */
+export async function inParallel<T>(
+  items: readonly T[],
+  atOnce: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const limiter = new ConcurrencyLimiter(atOnce);
+  await Promise.all(items.map((item) => limiter.run(() => work(item))));
+}

@@ -7,6 +7,11 @@ import { needsSharedCredential, type Stanza } from "../../model/stanza.ts";
 
 export type Flags = Readonly<Record<string, unknown>>;
 
+/**
+ * Customers asked for in parallel: enough for hundreds in minutes, few enough to stay far below every limit.
+ */
+export const CUSTOMERS_AT_ONCE = 8;
+
 /** Said by every command that stores a credential which a running collector may use. */
 export const COUNTS_SOON = "It counts within 60 s; no restart is needed.";
 

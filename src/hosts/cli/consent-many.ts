@@ -1,4 +1,5 @@
 import path from "node:path";
+import { inParallel } from "../../model/concurrency-limiter.ts";
 import type { ExitCode } from "../../model/failure.ts";
 import { EXIT, exitCodeOf, type Failure, isFailure } from "../../model/failure.ts";
 import { sealed } from "../../model/sealed.ts";
@@ -6,10 +7,7 @@ import type { FoundCustomers, MailLanguage, OnboardingServices } from "../../mod
 import type { Stanza } from "../../model/stanza.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
 import type { Flags } from "./ask.ts";
-import { credentialFor, secretPlace, textFlag, usage, withSharedCredential } from "./ask.ts";
-
-/** Customers asked in parallel, as `doctor` does. */
-const AT_ONCE = 8;
+import { CUSTOMERS_AT_ONCE, credentialFor, secretPlace, textFlag, usage, withSharedCredential } from "./ask.ts";
 
 /** Whose administrator opens the link decides which tenant it is for. */
 const ANY_TENANT = "organizations";
@@ -65,27 +63,23 @@ export async function consentMails(services: OnboardingServices, flags: Flags): 
   const failed: Failure[] = [];
   const taken = new Set<string>();
   let mails = 0;
-  const queue = [...found.stanzas];
-  const askNext = async (): Promise<void> => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      try {
-        const stanza = await withSharedCredential(services, next, flags);
-        const credential = await credentialFor(services, stanza, flags);
-        const { missing } = await signInService.consentState(stanza, credential);
-        if (missing.length === 0) continue;
-        const link = signInService.consentLink(stanza, credential.clientId, redirect);
-        const file = path.join(folder, `${fileNameOf(stanza.name, taken)}.txt`);
-        const text = signInService.consentMail(language, stanza.tenantName, link);
-        await services.writeSecretFile(file, sealed(text), "utf8");
-        mails += 1;
-      } catch (error) {
-        if (!isFailure(error)) throw error;
-        failed.push(error);
-        terminal.say(`${next.tenantName}: ${error.say} ${error.nextStep}`.trimEnd());
-      }
+  await inParallel(found.stanzas, CUSTOMERS_AT_ONCE, async (customer) => {
+    try {
+      const stanza = await withSharedCredential(services, customer, flags);
+      const credential = await credentialFor(services, stanza, flags);
+      const { missing } = await signInService.consentState(stanza, credential);
+      if (missing.length === 0) return;
+      const link = signInService.consentLink(stanza, credential.clientId, redirect);
+      const file = path.join(folder, `${fileNameOf(stanza.name, taken)}.txt`);
+      const text = signInService.consentMail(language, stanza.tenantName, link);
+      await services.writeSecretFile(file, sealed(text), "utf8");
+      mails += 1;
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      failed.push(error);
+      terminal.say(`${customer.tenantName}: ${error.say} ${error.nextStep}`.trimEnd());
     }
-  };
-  await Promise.all(Array.from({ length: Math.min(AT_ONCE, queue.length) }, askNext));
+  });
   const rest = found.stanzas.length - mails - failed.length;
   terminal.say(`${mails} of ${found.stanzas.length} customers get a mail in ${folder}; ${rest} lack nothing.`);
   const [first] = failed;

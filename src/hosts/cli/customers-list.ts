@@ -1,4 +1,5 @@
 import { parseStanzas } from "../../config/settings.ts";
+import { inParallel } from "../../model/concurrency-limiter.ts";
 import type { ExitCode } from "../../model/failure.ts";
 import { EXIT, type Failure, isFailure } from "../../model/failure.ts";
 import type { Actor } from "../../model/failure-codes.ts";
@@ -7,9 +8,7 @@ import type { OnboardingServices } from "../../model/sign-in.ts";
 import type { SettingProblem, Stanza } from "../../model/stanza.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
 import type { Flags } from "./ask.ts";
-import { secretPlace, splunkAccess, textFlag } from "./ask.ts";
-
-const AT_ONCE = 8;
+import { CUSTOMERS_AT_ONCE, secretPlace, splunkAccess, textFlag } from "./ask.ts";
 
 type State = "consented" | "awaiting-consent" | "failing" | "misconfigured";
 
@@ -41,14 +40,10 @@ export async function listCustomers(services: OnboardingServices, flags: Flags):
   const { terminal } = services;
   const { stanzas, refused, stateDir } = await configured(services, flags);
   const lines: Line[] = [...refused];
-  const queue = [...stanzas];
-  const lookNext = async (): Promise<void> => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      lines.push(await look(services, next, stateDir));
-      terminal.progress(`${lines.length} of ${stanzas.length + refused.length} customers`);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(AT_ONCE, queue.length) }, lookNext));
+  await inParallel(stanzas, CUSTOMERS_AT_ONCE, async (stanza) => {
+    lines.push(await look(services, stanza, stateDir));
+    terminal.progress(`${lines.length} of ${stanzas.length + refused.length} customers`);
+  });
   const shown = lines
     .filter(({ state }) => flags["waiting"] !== true || state === "awaiting-consent")
     .toSorted((a, b) => a.customer.localeCompare(b.customer));

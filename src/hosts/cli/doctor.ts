@@ -1,4 +1,5 @@
 import type { CommandLines } from "../../model/command-line.ts";
+import { inParallel } from "../../model/concurrency-limiter.ts";
 import type { ExitCode } from "../../model/failure.ts";
 import { EXIT, exitCodeOf, Failure, isFailure } from "../../model/failure.ts";
 import type { Actor } from "../../model/failure-codes.ts";
@@ -7,13 +8,8 @@ import type { SettingProblem, Stanza } from "../../model/stanza.ts";
 import { withTimeLimit } from "../../net/time-limit.ts";
 import { TIME_LIMITS } from "../../net/time-limits.ts";
 import type { Flags } from "./ask.ts";
-import { usage } from "./ask.ts";
+import { CUSTOMERS_AT_ONCE, usage } from "./ask.ts";
 import { ACTORS_IN_ORDER, type Reason, reasonsOf, reasonTable, type Unready } from "./doctor-reasons.ts";
-
-/**
- * Customers checked in parallel: enough for hundreds in minutes, few enough to stay far below every limit.
- */
-const AT_ONCE = 8;
 
 const WHO: Readonly<Record<Actor, string>> = {
   operator: "you",
@@ -70,14 +66,10 @@ async function lookAtAll(
   shown: (done: number) => void,
 ): Promise<readonly Looked[]> {
   const looked: Looked[] = [];
-  const queue = [...stanzas];
-  const worker = async (): Promise<void> => {
-    for (let stanza = queue.shift(); stanza; stanza = queue.shift()) {
-      looked.push(await lookAt(services, stanza));
-      shown(looked.length);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(AT_ONCE, queue.length) }, worker));
+  await inParallel(stanzas, CUSTOMERS_AT_ONCE, async (stanza) => {
+    looked.push(await lookAt(services, stanza));
+    shown(looked.length);
+  });
   return looked;
 }
 

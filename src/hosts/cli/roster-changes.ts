@@ -3,16 +3,14 @@ import { valuesFromFlags } from "../../config/flags.ts";
 import { parseStanzas } from "../../config/settings.ts";
 import type { CloudName } from "../../model/cloud.ts";
 import { CLOUD_NAMES, CLOUDS } from "../../model/cloud.ts";
+import { inParallel } from "../../model/concurrency-limiter.ts";
 import { isFailure } from "../../model/failure.ts";
 import type { ConfiguredCustomer, RosterChange, TenantFound } from "../../model/roster.ts";
 import type { OnboardingServices } from "../../model/sign-in.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
-import type { Flags } from "./ask.ts";
+import { CUSTOMERS_AT_ONCE, type Flags } from "./ask.ts";
 import type { RosterPlace } from "./roster-place.ts";
-
-/** Tenants that are asked for at the same time. */
-const AT_ONCE = 8;
 
 /** One row of the list, compared with what is configured. */
 export interface ListedDifference {
@@ -54,18 +52,14 @@ export async function differenceOf(
   const given = settingsOf(flags);
   const wrong: WrongRow[] = [];
   const found = new Map<ListedCustomer, Found>();
-  const queue = [...listed];
   let done = 0;
-  const lookNext = async (): Promise<void> => {
-    for (let row = queue.shift(); row !== undefined; row = queue.shift()) {
-      const result = await lookUp(services, place, row, { ...defaults, given });
-      if (typeof result === "string") wrong.push({ line: row.line, name: row.name, say: result });
-      else found.set(row, result);
-      done += 1;
-      looked(done);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(AT_ONCE, queue.length) }, lookNext));
+  await inParallel(listed, CUSTOMERS_AT_ONCE, async (row) => {
+    const result = await lookUp(services, place, row, { ...defaults, given });
+    if (typeof result === "string") wrong.push({ line: row.line, name: row.name, say: result });
+    else found.set(row, result);
+    done += 1;
+    looked(done);
+  });
 
   const configured = await configuredTenants(services, place, given);
   const lineOfTenant = new Map<string, ListedCustomer>();
@@ -241,15 +235,11 @@ async function configuredTenants(
   place: RosterPlace,
   given: Readonly<Record<string, string>>,
 ): Promise<readonly ConfiguredTenant[]> {
-  const queue = [...place.customers];
   const tenants = new Map<ConfiguredCustomer, string>();
-  const lookNext = async (): Promise<void> => {
-    for (let customer = queue.shift(); customer !== undefined; customer = queue.shift()) {
-      const typed = customer.values["tenant_id"] ?? "";
-      tenants.set(customer, tenantIdFrom(typed) ?? (await resolved(services, place, customer, given)) ?? typed);
-    }
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, lookNext));
+  await inParallel(place.customers, CUSTOMERS_AT_ONCE, async (customer) => {
+    const typed = customer.values["tenant_id"] ?? "";
+    tenants.set(customer, tenantIdFrom(typed) ?? (await resolved(services, place, customer, given)) ?? typed);
+  });
   return place.customers.map((customer) => ({ customer, tenantId: tenants.get(customer) ?? "" }));
 }
 

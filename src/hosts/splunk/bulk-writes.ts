@@ -4,6 +4,7 @@
  * this file knows nothing of masks, lists or pages, and needs of the outside only two requests and a clock.
  */
 import { SCHEME } from "../../config/scheme.ts";
+import { inParallel } from "../../model/concurrency-limiter.ts";
 import type { Failure } from "../../model/failure.ts";
 import { isFailure } from "../../model/failure.ts";
 import type { Clock } from "../../model/ports.ts";
@@ -257,14 +258,6 @@ function holds(settings: InputSettings | undefined, key: string, value: string):
 
 function isUnchanged(before: InputSettings, now: InputSettings | undefined, key: string): boolean {
   return holds(now, key, before.get(key)?.open((text) => text) ?? "");
-}
-
-async function inParallel<T>(items: readonly T[], atOnce: number, work: (item: T) => Promise<void>): Promise<void> {
-  const waiting = [...items];
-  const workNext = async (): Promise<void> => {
-    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await work(item);
-  };
-  await Promise.all(Array.from({ length: atOnce }, workNext));
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
