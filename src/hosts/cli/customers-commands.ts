@@ -1,10 +1,7 @@
 import type { Argv } from "yargs";
 import { settingFlags } from "../../config/flags.ts";
-import type { ExitCode } from "../../model/failure.ts";
-import type { OnboardingServices } from "../../model/sign-in.ts";
 import type { Flags } from "./ask.ts";
-
-type Run = (services: OnboardingServices, flags: Flags) => Promise<ExitCode>;
+import { type Run, settingsShown, text, yes } from "./command-options.ts";
 
 /** What the other commands of customers share with these. */
 export interface CustomersHost {
@@ -14,16 +11,6 @@ export interface CustomersHost {
   readonly run: (work: () => Promise<Run>) => (flags: Flags) => Promise<void>;
 }
 
-const text = (describe: string): { type: "string"; requiresArg: true; describe: string } => ({
-  type: "string",
-  requiresArg: true,
-  describe,
-});
-const yes = (describe: string): { type: "boolean"; default: false; describe: string } => ({
-  type: "boolean",
-  default: false,
-  describe,
-});
 const JSON_FLAG = { json: yes("Prints one JSON object per line") } as const;
 
 /** Of these a list or a command has its own. */
@@ -32,11 +19,7 @@ const NOT_SHARED = new Set(["tenant-id", "tenant-name", "splunkd-ca-file"]);
 /** Settings as flags hold for every customer that is added; --help lists those that a list often needs. */
 function settingsOfNew(): Readonly<Record<string, object>> {
   const shown = new Set(["credential", "proxy", "ca-file", "start"]);
-  return Object.fromEntries(
-    Object.entries(settingFlags("cli"))
-      .filter(([name]) => !NOT_SHARED.has(name))
-      .map(([name, flag]) => [name, shown.has(name) ? flag : { ...flag, hidden: true }]),
-  );
+  return Object.fromEntries(Object.entries(settingsShown(shown)).filter(([name]) => !NOT_SHARED.has(name)));
 }
 
 /** `customers add`, `import`, `list`, `remove`. */
@@ -108,11 +91,7 @@ export function addCustomersCommands(parser: Argv, { shared, splunk, run }: Cust
                 choices: ["splunk", "file"],
               },
             })
-            .options(
-              Object.fromEntries(
-                Object.entries(settingFlags("cli")).map(([name, flag]) => [name, { ...flag, hidden: true }]),
-              ),
-            )
+            .options(settingsShown(new Set()))
             .options({ waiting: yes("Only customers that have not consented yet"), ...JSON_FLAG })
             .example("$0 customers list --config inputs.conf --waiting", "who still has to consent"),
         run(async () => (await import("./customers-list.ts")).listCustomers),

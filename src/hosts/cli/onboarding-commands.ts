@@ -1,10 +1,10 @@
 import type { Argv } from "yargs";
-import { settingFlags } from "../../config/flags.ts";
 import { CLOUD_NAMES } from "../../model/cloud.ts";
 import type { ExitCode } from "../../model/failure.ts";
 import type { OnboardingServices } from "../../model/sign-in.ts";
 import { MAIL_LANGUAGES } from "../../model/sign-in.ts";
 import type { Flags } from "./ask.ts";
+import { type Run, settingsShown, text, yes } from "./command-options.ts";
 import { addCustomersCommands } from "./customers-commands.ts";
 
 /** What `main` provides: the options of every command, and the services, created only when a command runs. */
@@ -13,19 +13,6 @@ export interface OnboardingHost {
   open(flags: Flags): Promise<OnboardingServices>;
   finish(code: ExitCode): void;
 }
-
-type Run = (services: OnboardingServices, flags: Flags) => Promise<ExitCode>;
-
-const text = (describe: string): { type: "string"; requiresArg: true; describe: string } => ({
-  type: "string",
-  requiresArg: true,
-  describe,
-});
-const yes = (describe: string): { type: "boolean"; default: false; describe: string } => ({
-  type: "boolean",
-  default: false,
-  describe,
-});
 
 /** Only for commands that obey it; every other one refuses the flag. */
 const JSON_FLAG = { json: yes("Prints JSON") } as const;
@@ -76,22 +63,13 @@ const CREDENTIAL_SETTINGS = new Set([
   "ca-file",
 ]);
 
-function signInSettings(shown: ReadonlySet<string> = SIGN_IN_SETTINGS): Readonly<Record<string, object>> {
-  return Object.fromEntries(
-    Object.entries(settingFlags("cli")).map(([name, flag]) => [
-      name,
-      shown.has(name) ? flag : { ...flag, hidden: true },
-    ]),
-  );
-}
-
 /** The onboarding commands, in the order of onboarding a customer. */
 export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void {
   const run = (work: () => Promise<Run>) => async (flags: Flags) => {
     const services = await host.open(flags);
     host.finish(await (await work())(services, flags));
   };
-  const settings = signInSettings();
+  const settings = settingsShown(SIGN_IN_SETTINGS);
 
   parser.command(
     "register",
@@ -292,7 +270,7 @@ function addCredential(
       c
         .positional("name", { type: "string", demandOption: true, describe: "Name of the credential" })
         .options(host.shared)
-        .options(signInSettings(CREDENTIAL_SETTINGS))
+        .options(settingsShown(CREDENTIAL_SETTINGS))
         .options({
           to: {
             ...text("Where to store it: splunk, or file (secrets/ of the state folder)"),
