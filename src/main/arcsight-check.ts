@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { checkClock } from "../auth/doctor-checks.ts";
 import type { CheckLine } from "../hosts/arcsight/index.ts";
@@ -25,7 +24,7 @@ import { TIME_LIMITS } from "../net/time-limits.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import type { ArcSightFlags } from "./arcsight-command.ts";
 import { choose, logOf } from "./arcsight-command.ts";
-import { settingsFailure } from "./configuration.ts";
+import { readSettingsFile } from "./configuration.ts";
 import { type CustomerBuilder, noFacts } from "./customers.ts";
 import { checkStateFolder } from "./output-checks.ts";
 import { fileCustomers } from "./real-collector.ts";
@@ -159,7 +158,7 @@ export async function arcSightLint(
   options: { readonly json: boolean; readonly file?: string | undefined },
   log: Log,
 ): Promise<ExitCode> {
-  const report = lint(options.file === undefined ? await stdinBytes() : await fileBytes(options.file), {
+  const report = lint(options.file === undefined ? await stdinBytes() : await readSettingsFile(options.file), {
     nowMs: realClock.nowMs(),
     secrets: realSecretReader(process.env, process.platform),
     files: realFiles,
@@ -180,10 +179,4 @@ async function stdinBytes(): Promise<Buffer> {
   const pieces: Buffer[] = [];
   for await (const piece of process.stdin as AsyncIterable<Buffer>) pieces.push(piece);
   return Buffer.concat(pieces);
-}
-
-function fileBytes(file: string): Promise<Buffer> {
-  return readFile(file).catch((error: NodeJS.ErrnoException) => {
-    throw settingsFailure(`${file} cannot be read (${error.code ?? "unknown reason"})`);
-  });
 }

@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import type { SecretReader } from "../config/secret-reference.ts";
 import { settingsRefused } from "../config/settings.ts";
@@ -16,7 +15,7 @@ import { FileStamps, realStampOf } from "../stores/disk/file-stamps.ts";
 import type { CheckedConfig } from "./arcsight-findings.ts";
 import { tell } from "./arcsight-findings.ts";
 import { Collector, type Destination } from "./collector.ts";
-import { defaultStateDir, settingsFailure } from "./configuration.ts";
+import { defaultStateDir, readSettingsFile } from "./configuration.ts";
 import type { MisconfiguredCustomer } from "./customers.ts";
 import { openMonitor } from "./monitor.ts";
 import { outputStatuses } from "./output-status.ts";
@@ -238,9 +237,7 @@ async function collectInto(
 export async function choose(flags: ArcSightFlags): Promise<Chosen> {
   const stamps = new FileStamps(realStampOf);
   stamps.add(flags.config);
-  const bytes = await readFile(flags.config).catch((error: NodeJS.ErrnoException) => {
-    throw settingsFailure(`${flags.config} cannot be read (${error.code ?? "unknown reason"})`);
-  });
+  const bytes = await readSettingsFile(flags.config);
   const config = readArcSightConfig(bytes, flags.config, {
     nowMs: realClock.nowMs(),
     secrets: stampedSecrets(realSecretReader(flags.environment, process.platform), stamps),

@@ -11,7 +11,7 @@ import { EXIT, exitCodeOf, Failure, isFailure } from "../model/failure.ts";
 import type { Log, LogLevel } from "../model/ports.ts";
 import { placeOf } from "./command-place.ts";
 import type { Configuration } from "./configuration.ts";
-import { readConfiguration, settingsFailure } from "./configuration.ts";
+import { readConfiguration, readSettingsFile, settingsFailure } from "./configuration.ts";
 import { VERSION, warnOfDistrusted } from "./world.ts";
 
 /** A command's result: yargs handlers return nothing, so they store their exit code here. */
@@ -351,12 +351,9 @@ function addSplunk(parser: Argv, ending: Ending, distrusted: readonly string[]):
             describe: "Run document (XML), as `splunk cmd splunkd print-modinput-config` prints it",
           }),
         async (args) => {
-          const { readFile } = await import("node:fs/promises");
           const { runModularInput } = await import("./modular-input.ts");
           const { parseDocument } = await import("../hosts/splunk/index.ts");
-          const bytes = await readFile(args.file).catch((error: NodeJS.ErrnoException) => {
-            throw settingsFailure(`${args.file} cannot be read (${error.code ?? "unknown reason"})`);
-          });
+          const bytes = await readSettingsFile(args.file);
           ending.code = await runModularInput(distrusted, parseDocument(decodedText(bytes)));
         },
       )
@@ -384,10 +381,7 @@ function addRun(parser: Argv, ending: Ending, distrusted: readonly string[]): vo
     "run",
     "Collects into the outputs of the configuration until SIGTERM; SIGHUP reads the configuration again",
     runOptions,
-    async (args) => {
-      const { arcSightRun } = await import("./arcsight-command.ts");
-      ending.code = await arcSightRun(arcSightFlags(args, { typed: false }), { once: args.once }, distrusted);
-    },
+    runInto(ending, distrusted),
   );
 }
 
@@ -397,6 +391,13 @@ function runOptions(y: Argv) {
     .options(settingFlags("arcsight"))
     .option("once", { type: "boolean", default: false, describe: "Ends after one round" })
     .example("$0 run --config /etc/defender-mssp/defender-mssp.properties", "what the service runs");
+}
+
+function runInto(ending: Ending, distrusted: readonly string[]) {
+  return async (args: Readonly<Record<string, unknown>> & { readonly once: boolean }): Promise<void> => {
+    const { arcSightRun } = await import("./arcsight-command.ts");
+    ending.code = await arcSightRun(arcSightFlags(args, { typed: false }), { once: args.once }, distrusted);
+  };
 }
 
 function addRejected(parser: Argv, ending: Ending, log: Log): void {
@@ -439,10 +440,7 @@ function addArcSight(parser: Argv, ending: Ending, distrusted: readonly string[]
   const config = OUTPUTS_CONFIG;
   parser.command("arcsight", "Runs the helper beside ArcSight's connectors", (y) =>
     y
-      .command("run", "The other name of `run`", runOptions, async (args) => {
-        const { arcSightRun } = await import("./arcsight-command.ts");
-        ending.code = await arcSightRun(arcSightFlags(args, { typed: false }), { once: args.once }, distrusted);
-      })
+      .command("run", "The other name of `run`", runOptions, runInto(ending, distrusted))
       .command(
         "serve",
         "Answers polls of connectors for the retired SIEM API, with events of the last days",

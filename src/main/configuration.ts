@@ -119,6 +119,18 @@ export function settingsFailure(say: string): Failure {
   });
 }
 
+/**
+ * Throws Failure `settings` when the file cannot be read.
+ *
+ * @param setting the setting that names the file, if one does.
+ */
+export function readSettingsFile(file: string, setting?: string): Promise<Buffer> {
+  return readFile(file).catch((error: NodeJS.ErrnoException) => {
+    const named = setting === undefined ? file : `${setting}: ${file}`;
+    throw settingsFailure(`${named} cannot be read (${error.code ?? "unknown reason"})`);
+  });
+}
+
 function belongsToSplunk(config: string | undefined): boolean {
   return config !== undefined && /\.(conf|xml)$/i.test(config);
 }
@@ -133,9 +145,7 @@ function hostOf(config: string | undefined): SettingsHost {
 }
 
 async function rawFrom(file: string, readProperties: PropertiesReader): Promise<RawConfiguration> {
-  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
-    throw settingsFailure(`${file} cannot be read (${error.code ?? "unknown reason"})`);
-  });
+  const bytes = await readSettingsFile(file);
   switch (path.extname(file).toLowerCase()) {
     case ".conf": {
       const stanzas = stanzasOfScheme(readConf(decodedText(bytes)), SCHEME);

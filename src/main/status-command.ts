@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { readFilePath } from "../config/files.ts";
 import { metricsOfGlobals } from "../config/metrics-settings.ts";
 import { problemLine } from "../config/settings.ts";
@@ -13,7 +12,7 @@ import type { SettingProblem } from "../model/stanza.ts";
 import type { StatusDocument } from "../model/status.ts";
 import { jsonOf } from "../net/json-answer.ts";
 import { isLoopback } from "../net/no-proxy.ts";
-import { type Configuration, settingsFailure } from "./configuration.ts";
+import { type Configuration, readSettingsFile, settingsFailure } from "./configuration.ts";
 import type { ListeningSettings } from "./monitor.ts";
 import { realClock, realFiles } from "./world.ts";
 
@@ -115,9 +114,7 @@ async function metricsIn(
     const { tokenFile, ...rest } = found;
     return tokenFile === undefined ? rest : { ...rest, token: await tokenIn(tokenFile, environment) };
   }
-  const bytes = await readFile(config).catch((error: NodeJS.ErrnoException) => {
-    throw settingsFailure(`${config} cannot be read (${error.code ?? "unknown reason"})`);
-  });
+  const bytes = await readSettingsFile(config);
   const read = readArcSightConfig(bytes, config, {
     nowMs: realClock.nowMs(),
     secrets: realSecretReader(environment, process.platform),
@@ -133,8 +130,6 @@ async function tokenIn(named: string, { SPLUNK_HOME }: NodeJS.ProcessEnv): Promi
     ...(SPLUNK_HOME === undefined ? {} : { splunkHome: SPLUNK_HOME }),
   });
   if (!file.ok) throw settingsFailure(`metrics_token: ${file.say}`);
-  const bytes = await readFile(file.value).catch((error: NodeJS.ErrnoException) => {
-    throw settingsFailure(`metrics_token: ${file.value} cannot be read (${error.code ?? "unknown reason"})`);
-  });
+  const bytes = await readSettingsFile(file.value, "metrics_token");
   return sealed(decodedText(bytes).replace(/\r?\n$/, ""));
 }
