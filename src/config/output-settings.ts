@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import type { ListenAddress, Setting, ValuesOf } from "../model/setting.ts";
+import { INDEX_NAME } from "../model/settings-table.ts";
 import type { SettingProblem } from "../model/stanza.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import type { Reading } from "./kinds.ts";
@@ -19,14 +20,6 @@ interface OutputSetting extends Setting {
 const FILES_AND_FOLDERS: readonly OutputType[] = ["cef-file", "cef-folder", "json-folder", "json-lines"];
 const CEF: readonly OutputType[] = ["syslog", "cef-file", "cef-folder"];
 const CEF_AND_FLAT: readonly OutputType[] = ["syslog", "cef-file", "cef-folder", "json-folder"];
-
-/** Source: Splunk docs, "Create custom indexes". */
-const INDEX_NAME = {
-  is: "text",
-  max: 80,
-  pattern: /^[a-z0-9][a-z0-9_-]*$/,
-  like: "lower-case letters, digits, _ and -, beginning with a letter or a digit",
-} as const;
 
 /** Keys after `outputs[0].`, in the order of the template and the docs. */
 const OUTPUT_ROWS = [

@@ -23,6 +23,14 @@ export interface StanzaSetting extends Setting {
  */
 export const CONSENT_PAGE = "https://login.microsoftonline.com/common/oauth2/nativeclient";
 
+/** Source: Splunk docs, "Create custom indexes". */
+export const INDEX_NAME = {
+  is: "text",
+  max: 80,
+  pattern: /^[a-z0-9][a-z0-9_-]*$/,
+  like: "lower-case letters, digits, _ and -, beginning with a letter or a digit",
+} as const;
+
 const EVERYWHERE: readonly SettingsHost[] = ["splunk", "arcsight", "cli"];
 
 /** In the order in which forms, files and pages show them. */
@@ -46,12 +54,7 @@ const ROWS = [
   },
   {
     key: "index",
-    kind: {
-      is: "text",
-      max: 80,
-      pattern: /^[a-z0-9][a-z0-9_-]*$/,
-      like: "lower-case letters, digits, _ and -, beginning with a letter or a digit",
-    },
+    kind: INDEX_NAME,
     otherwise: "the index of the output",
     hosts: ["arcsight"],
     title: "Index",

@@ -6,6 +6,7 @@ import { CLOUD_NAMES, CLOUDS } from "../../model/cloud.ts";
 import { inParallel } from "../../model/concurrency-limiter.ts";
 import { isFailure } from "../../model/failure.ts";
 import type { ConfiguredCustomer, RosterChange, TenantFound } from "../../model/roster.ts";
+import { INDEX_NAME } from "../../model/settings-table.ts";
 import type { OnboardingServices } from "../../model/sign-in.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
@@ -214,9 +215,10 @@ async function findTenant(
   return said;
 }
 
-/** Splunk Enterprise Admin Manual, indexes.conf: names of user-defined indexes. */
+/** Splunk Enterprise Admin Manual, indexes.conf: no user-defined index has "kvstore" in its name. */
 function indexProblem(index: string): string | undefined {
-  if (index === "" || (/^[a-z0-9][a-z0-9_-]{0,79}$/.test(index) && !index.includes("kvstore"))) return undefined;
+  const { pattern, max } = INDEX_NAME;
+  if (index === "" || (pattern.test(index) && index.length <= max && !index.includes("kvstore"))) return undefined;
   return "has a wrong index; write small letters, digits, _ and -, beginning with a letter or digit";
 }
 
