@@ -12,6 +12,8 @@ export interface RosterFile {
   readonly customers: readonly ConfiguredCustomer[];
   /** Settings of the file that hold for every customer which has no own ones. */
   readonly common: Readonly<Record<string, string>>;
+  /** Does a customer's `index` count here? Beside ArcSight only outputs of type hec have one. */
+  readonly usesIndex: boolean;
   with(changes: readonly RosterChange[]): string;
 }
 
@@ -27,6 +29,7 @@ export function readConfRoster(text: string): RosterReading {
   const valuesOf = (name: string) => stanzas.find((stanza) => stanza.name === name)?.values ?? {};
   return {
     ok: true,
+    usesIndex: true,
     common: withoutSecrets({ ...valuesOf("default"), ...valuesOf(SCHEME) }),
     customers: stanzas
       .filter(({ name }) => name.startsWith(prefix))
@@ -40,6 +43,7 @@ export function readConfRoster(text: string): RosterReading {
   };
 }
 
+const OUTPUT_TYPE = /^outputs\[\d{1,5}\]\.type$/;
 const INDEXED = /^tenants\[(\d{1,5})\]\.(.+)$/;
 
 /**
@@ -73,6 +77,7 @@ export function readPropertiesRoster(latin1Text: string): RosterReading {
     });
   return {
     ok: true,
+    usesIndex: reading.entries.some(({ key, value }) => OUTPUT_TYPE.test(key) && value.trim() === "hec"),
     common: {},
     customers,
     with: (changes) => {

@@ -239,6 +239,25 @@ test("a properties file keeps its comments, order and mode, and a symlink to it 
   expect(readFileSync(real, "latin1").trimEnd()).toBe("# our helper\nstate_dir=/x\noutputs[0].type=file");
 });
 
+test("the index of a list is written where an output of type hec uses it, and elsewhere is said not to be used", async () => {
+  const list = write("list.csv", "name,tenant,index\ncontoso,contoso.onmicrosoft.com,soc\n");
+  const importing = (config: string) =>
+    run("customers", "import", list, "--config", config, "--credential", "m", "--apply", ...addressFlags());
+  const notUsed = "The index is not used: the file has no output of type hec.";
+  const hec = write("hec.properties", "outputs[0].type=cef-file\noutputs[1].type=hec\n");
+  expect((await importing(hec)).said).not.toContain(notUsed);
+  expect(readFileSync(hec, "latin1")).toContain("tenants[0].index=soc\n");
+  writeFileSync(list, "name,tenant,index\ncontoso,contoso.onmicrosoft.com,other\n");
+  expect((await importing(hec)).out).toContain("index: soc -> other");
+
+  const cef = write("cef.properties", "outputs[0].type=cef-file\n");
+  expect((await importing(cef)).said).toContain(notUsed);
+  expect(readFileSync(cef, "latin1")).not.toContain("index");
+  const add = ["customers", "add", "fabrikam", "--tenant", "fabrikam.onmicrosoft.com", "--index", "soc"];
+  const added = await run(...add, "--credential", "m", "--config", cef, ...addressFlags());
+  expect(added).toMatchObject({ code: 0, said: expect.stringContaining(notUsed) });
+});
+
 test("a new file is readable by its owner only", async () => {
   const config = join(folder, "new.properties");
   await run(

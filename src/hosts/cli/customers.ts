@@ -18,8 +18,7 @@ export async function importCustomers(services: OnboardingServices, flags: Flags
     throw usage(`${file} ${list.say}. Nothing is changed.`, "Correct the list, then run the command again.");
   const place = await rosterPlace(services, flags);
   for (const warning of list.warnings) terminal.say(warning);
-  if (place.host === "arcsight" && list.customers.some(({ index }) => index !== ""))
-    terminal.say("The column index is not used: the helper's outputs say where events go.");
+  sayIfIndexIsUnused(terminal, place, list.customers);
   const total = list.customers.length;
   const difference = await differenceOf(
     services,
@@ -48,12 +47,18 @@ export async function addCustomer(services: OnboardingServices, flags: Flags): P
     credential: textFlag(flags, "credential") ?? "",
   };
   const place = await rosterPlace(services, flags);
+  sayIfIndexIsUnused(services.terminal, place, [row]);
   const credential = await credentialForNew(services, place, [row], flags);
   const difference = await differenceOf(services, place, [row], { credential }, flags);
   const [wrong] = difference.wrong;
   if (wrong !== undefined)
     throw usage(`${name} ${wrong.say}.`, "Nothing is changed. Correct it, then run the command again.");
   return finish(services, place, { ...difference, notListed: [] }, flags, true);
+}
+
+function sayIfIndexIsUnused(terminal: Terminal, place: RosterPlace, rows: readonly ListedCustomer[]): void {
+  if (!place.usesIndex && rows.some(({ index }) => index !== ""))
+    terminal.say("The index is not used: the file has no output of type hec.");
 }
 
 /** `customers remove NAME`: out of the configuration; what it has collected stays known. */

@@ -168,7 +168,7 @@ async function lookUp(
       tenant_id: tenant.tenantId,
       ...(real === (usual ?? "commercial") ? {} : { cloud: real }),
       ...own,
-      ...(place.host === "arcsight" ? {} : withoutEmpty({ index: row.index })),
+      ...(place.usesIndex ? withoutEmpty({ index: row.index }) : {}),
     },
   };
 }

@@ -16,6 +16,8 @@ export interface RosterPlace {
   readonly customers: readonly ConfiguredCustomer[];
   /** Settings there that hold for every customer which has no own ones. */
   readonly common: Readonly<Record<string, string>>;
+  /** Does a customer's `index` count here? */
+  readonly usesIndex: boolean;
   /** What makes the changes count: a sentence. */
   readonly counts: (count: number) => string;
   write(changes: readonly RosterChange[], report: ChangeReport): Promise<void>;
@@ -50,6 +52,7 @@ async function filePlace(services: OnboardingServices, file: string): Promise<Ro
     host: kind === ".conf" ? "cli" : "arcsight",
     customers: read.customers,
     common: read.common,
+    usesIndex: read.usesIndex,
     counts: () =>
       kind === ".conf"
         ? "Splunk reads it when it starts, or when the input is reloaded."
@@ -72,6 +75,7 @@ async function inputsPlace(services: OnboardingServices, flags: Flags): Promise<
     host: "splunk",
     customers,
     common: {},
+    usesIndex: true,
     counts: (count) =>
       file === undefined
         ? `Splunk restarted the program up to ${count} ${count === 1 ? "time" : "times"}, once per input; it collects by itself. With --conf-only FILE one restart is enough.`
