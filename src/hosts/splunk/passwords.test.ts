@@ -100,18 +100,19 @@ describe("a reader sees the old secret or the new one, never a mixture", () => {
   });
 
   test("a missing or altered chunk is damage, and says what to do", async () => {
+    const dotted = credentialId("app.main");
     for (const spoil of [
       (fake: FakeSplunkd, name: string) => fake.rows.delete(name),
       (fake: FakeSplunkd, name: string) => (fake.rows.get(name)!.password = "altered"),
     ]) {
       const fake = new FakeSplunkd();
-      await (await read(fake)).put(id, sealed("x".repeat(600)), FINGERPRINT);
+      await (await read(fake)).put(dotted, sealed("x".repeat(600)), FINGERPRINT);
       spoil(fake, [...fake.rows.keys()].find((name) => name.endsWith(".2:"))!);
       const store = await read(fake);
-      expect(() => store.get(id)).toThrow(
+      expect(() => store.get(dotted)).toThrow(
         expect.objectContaining({
           code: "secret-damaged",
-          nextStep: expect.stringMatching(/^Store it again with `defender_mssp credential set \S+ --to splunk`\.$/),
+          nextStep: "Store it again with `defender_mssp credential set app.main --to splunk`.",
         }),
       );
     }

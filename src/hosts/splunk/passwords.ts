@@ -153,10 +153,6 @@ export class PasswordStore {
     return { value: sealed(text), fingerprint: index.s, storedAtMs: index.t * 1000 };
   }
 
-  /**
-   * Writes chunks first and the index last, then deletes old chunks, and announces the change. Throws the
-   * failures of Splunkd.
-   */
   /** Names of the stored shared credentials, in their order. */
   credentialNames(): readonly string[] {
     return [...this.#entries.keys()]
@@ -165,6 +161,10 @@ export class PasswordStore {
       .sort();
   }
 
+  /**
+   * Writes chunks first and the index last, then deletes old chunks, and announces the change. Throws the
+   * failures of Splunkd.
+   */
   put(id: SecretId, value: Sealed, fingerprint: string): Promise<StoredSecret> {
     return this.#changing(() => this.#put(id, value, fingerprint));
   }
@@ -368,13 +368,6 @@ function digest(text: string): string {
  * Letters, digits, `_` and `-` are kept; other bytes become `~xx`. A very long name is truncated and gets a
  * digest.
  */
-/** A shared credential's name in its entry. Such names are short, so no digest stands for them. */
-function decodedName(id: SecretId): string {
-  return id
-    .slice("credential.".length)
-    .replaceAll(/~([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-}
-
 function encodeName(name: string): string {
   const encoded = [...Buffer.from(name, "utf8")]
     .map((byte) =>
@@ -406,7 +399,7 @@ function damaged(id: SecretId): Failure {
     retry: { when: "never" },
     say: `The entry for ${what} in Splunk's credential store is incomplete, so it is not used.`,
     nextStep: id.startsWith("credential.")
-      ? `Store it again with \`defender_mssp credential set ${decodedName(id)} --to splunk\`.`
+      ? `Store it again with \`defender_mssp credential set ${decodeName(id.slice("credential.".length))} --to splunk\`.`
       : "Type it again into the input.",
   });
 }
