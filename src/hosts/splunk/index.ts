@@ -280,9 +280,7 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
     gone: pipe.gone,
     async look(failing) {
       const found = await credentials.look(failing);
-      settling = settling
-        .then(() => settle(found.isNew))
-        .catch((error: unknown) => log.error("secrets could not be stored", { failure: asFailure(error).say }));
+      settling = settling.then(() => settle(found.isNew));
       return { customers: found.ready.map((one) => credentials.customer(one)), refused: found.refused };
     },
     async settleSecrets() {
