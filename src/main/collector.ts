@@ -3,6 +3,7 @@ import { FIRST_HEALTH_WITHIN_MS, OUTSTANDING_AFTER_MS } from "../collect/report.
 import { ReportOnce } from "../collect/report-once.ts";
 import type { Customer } from "../collect/scheduler.ts";
 import { type Refusal, Scheduler } from "../collect/scheduler.ts";
+import { aborted } from "../model/aborted.ts";
 import { type CommandLines, healthWithCommands } from "../model/command-line.ts";
 import { asFailure, EXIT, type ExitCode, exitCodeOf, type Failure } from "../model/failure.ts";
 import type { FailureCode } from "../model/failure-codes.ts";
@@ -498,9 +499,4 @@ function withCommandsInStatus(customer: CustomerStatus, commands: CommandLines):
       next_step: text(stream.next_step),
     })),
   };
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

@@ -4,6 +4,7 @@
  * this file knows nothing of masks, lists or pages, and needs of the outside only two requests and a clock.
  */
 import { SCHEME } from "../../config/scheme.ts";
+import { aborted } from "../../model/aborted.ts";
 import { inParallel } from "../../model/concurrency-limiter.ts";
 import type { Failure } from "../../model/failure.ts";
 import { isFailure } from "../../model/failure.ts";
@@ -258,9 +259,4 @@ function holds(settings: InputSettings | undefined, key: string, value: string):
 
 function isUnchanged(before: InputSettings, now: InputSettings | undefined, key: string): boolean {
   return holds(now, key, before.get(key)?.open((text) => text) ?? "");
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
