@@ -3,7 +3,6 @@
  * input that masks secrets typed in clear, `customers import --to splunk`, and a page that saves a list. So
  * this file knows nothing of masks, lists or pages, and needs of the outside only two requests and a clock.
  */
-import { SCHEME } from "../../config/scheme.ts";
 import { aborted } from "../../model/aborted.ts";
 import { inParallel } from "../../model/concurrency-limiter.ts";
 import type { Failure } from "../../model/failure.ts";
@@ -13,7 +12,7 @@ import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import { EditPace } from "./edit-pace.ts";
 import type { PasswordStore, SecretId } from "./passwords.ts";
-import type { SplunkdAnswer } from "./splunkd.ts";
+import { inputsPath, type SplunkdAnswer } from "./splunkd.ts";
 
 /** What is needed of splunkd's REST interface. */
 export interface SplunkdRest {
@@ -169,7 +168,7 @@ async function create(
   pace: EditPace,
   atOnce: number,
 ): Promise<WriteOutcome> {
-  const { status } = await pace.timed(atOnce, () => rest.post(inputsOf(app), { ...settings, name }));
+  const { status } = await pace.timed(atOnce, () => rest.post(inputsPath(app), { ...settings, name }));
   return status === 200 || status === 201 ? { is: "written", overwritten: new Map() } : { is: "refused", status };
 }
 
@@ -180,7 +179,7 @@ async function create(
  */
 async function change(write: InputWrite, world: BulkWorld, pace: EditPace, atOnce: number): Promise<WriteOutcome> {
   const { rest } = world;
-  const place = `${inputsOf(write.app)}/${encodeURIComponent(write.name)}`;
+  const place = `${inputsPath(write.app, write.name)}`;
   const read = await rest.get(place);
   if (read.status !== 200) return { is: "refused", status: read.status };
   const before = settingsIn(read);
@@ -234,10 +233,6 @@ async function watch(
     // The rest of an edit that takes too long is not watched, but what it did is read all the same.
     await (looks < LOOKS_MAX ? clock.pause(LOOK_EVERY_MS, answered) : aborted(answered));
   }
-}
-
-function inputsOf(app: string): string {
-  return `/servicesNS/nobody/${encodeURIComponent(app)}/data/inputs/${SCHEME}`;
 }
 
 /** Empty settings are left out, because splunkd returns them or not. */

@@ -1,12 +1,11 @@
 import { StreamReport } from "../../collect/report.ts";
 import { readValue } from "../../config/kinds.ts";
-import { SCHEME } from "../../config/scheme.ts";
 import { refusedSettings } from "../../config/settings.ts";
 import { ALL_STREAMS, type HealthEvent } from "../../model/event.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
 import type { Clock, Log, Sink } from "../../model/ports.ts";
 import type { HealthPlace } from "../../outputs/pipe-sink.ts";
-import type { Splunkd } from "./splunkd.ts";
+import { ALL_APPS, inputsPath, type Splunkd } from "./splunkd.ts";
 
 const HOUR_MS = 3_600_000;
 /** After a list that could not be read. */
@@ -15,7 +14,7 @@ const AGAIN_MS = 300_000;
  * One request for all inputs of all apps: a form may have saved them in any. `f` keeps secrets in clear text
  * and most of the bytes out of the answer (Splunk REST API Reference, "Pagination and filtering parameters").
  */
-const LIST = `/servicesNS/nobody/-/data/inputs/${SCHEME}?count=-1&${["disabled", "index", "tenant_id", "tenant_name", "credential"].map((key) => `f=${key}`).join("&")}`;
+const LIST = `${inputsPath(ALL_APPS)}?count=-1&${["disabled", "index", "tenant_id", "tenant_name", "credential"].map((key) => `f=${key}`).join("&")}`;
 
 /** An input of this program, enabled or not, as splunkd lists it. */
 interface ListedInput {

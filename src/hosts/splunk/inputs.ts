@@ -1,10 +1,9 @@
-import { SCHEME } from "../../config/scheme.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
 import type { Clock } from "../../model/ports.ts";
 import type { ChangeReport, ConfiguredCustomer, RosterChange, SplunkRoster } from "../../model/roster.ts";
 import { SECRET_KEYS } from "../../model/settings-table.ts";
 import { type InputWrite, type WriteOutcome, writeInBulk } from "./bulk-writes.ts";
-import { APP, type Splunkd } from "./splunkd.ts";
+import { ALL_APPS, APP, inputsPath, type Splunkd } from "./splunkd.ts";
 
 const PAGE_ROWS = 1000;
 /** A command is stopped by nobody who waits for it, so an edit may take as long as it takes. */
@@ -31,9 +30,7 @@ export class SplunkInputs implements SplunkRoster {
   async read(): Promise<readonly ConfiguredCustomer[]> {
     const customers: ConfiguredCustomer[] = [];
     for (let offset = 0; ; offset += PAGE_ROWS) {
-      const { status, json } = await this.#splunkd.get(
-        `/servicesNS/nobody/-/data/inputs/${SCHEME}?count=${PAGE_ROWS}&offset=${offset}`,
-      );
+      const { status, json } = await this.#splunkd.get(`${inputsPath(ALL_APPS)}?count=${PAGE_ROWS}&offset=${offset}`);
       if (status !== 200) throw refused("Splunk does not list the inputs", status);
       const page = entriesIn(json);
       for (const { name, app, values } of page) {
@@ -75,10 +72,8 @@ export class SplunkInputs implements SplunkRoster {
     );
     for (const change of removals) {
       try {
-        const app = encodeURIComponent(this.#apps.get(change.name) ?? APP);
-        const { status } = await this.#splunkd.delete(
-          `/servicesNS/nobody/${app}/data/inputs/${SCHEME}/${encodeURIComponent(change.name)}`,
-        );
+        const app = this.#apps.get(change.name) ?? APP;
+        const { status } = await this.#splunkd.delete(inputsPath(app, change.name));
         report(change, status === 200 ? undefined : refused(`Splunk did not remove ${change.name}`, status));
       } catch (error) {
         if (!isFailure(error)) throw error;

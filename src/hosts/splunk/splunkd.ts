@@ -1,4 +1,5 @@
 import path from "node:path";
+import { SCHEME } from "../../config/scheme.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
 import type { Clock, Http, HttpAnswer, Log } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
@@ -10,6 +11,15 @@ import { TIME_LIMITS } from "../../net/time-limits.ts";
 
 /** Folder and id of this app; the stored secrets are in its namespace. */
 export const APP = "TA_defender_mssp";
+
+/** Every app's, where an input is only listed. */
+export const ALL_APPS = "-";
+
+/** The inputs of an app, or the one of this name. */
+export function inputsPath(app: string, name?: string): string {
+  const all = `/servicesNS/nobody/${encodeURIComponent(app)}/data/inputs/${SCHEME}`;
+  return name === undefined ? all : `${all}/${encodeURIComponent(name)}`;
+}
 
 const LOOPBACK = /^(127(\.\d{1,3}){3}|\[?::1\]?|localhost)$/i;
 /** A list page of 500 stored secrets is about 1.5 MB. */
