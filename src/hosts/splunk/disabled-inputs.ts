@@ -2,22 +2,18 @@ import { StreamReport } from "../../collect/report.ts";
 import { readValue } from "../../config/kinds.ts";
 import { refusedSettings } from "../../config/settings.ts";
 import { ALL_STREAMS, type HealthEvent } from "../../model/event.ts";
-import { Failure, isFailure } from "../../model/failure.ts";
+import { isFailure } from "../../model/failure.ts";
 import type { Clock, Log, Sink } from "../../model/ports.ts";
 import type { HealthPlace } from "../../outputs/pipe-sink.ts";
-import { ALL_APPS, inputsPath, type Splunkd } from "./splunkd.ts";
+import { type ListedInput, listInputs } from "./input-list.ts";
+import type { Splunkd } from "./splunkd.ts";
 
 const HOUR_MS = 3_600_000;
 /** After a list that could not be read. */
 const AGAIN_MS = 300_000;
-/**
- * One request for all inputs of all apps: a form may have saved them in any. `f` keeps secrets in clear text
- * and most of the bytes out of the answer (Splunk REST API Reference, "Pagination and filtering parameters").
- */
-const LIST = `${inputsPath(ALL_APPS)}?count=-1&${["disabled", "index", "tenant_id", "tenant_name", "credential"].map((key) => `f=${key}`).join("&")}`;
+const SETTINGS = ["disabled", "index", "tenant_id", "tenant_name", "credential"] as const;
 
-/** An input of this program, enabled or not, as splunkd lists it. */
-interface ListedInput {
+interface Input {
   readonly name: string;
   readonly isDisabled: boolean;
   readonly index: string | undefined;
@@ -45,7 +41,8 @@ export async function reportDisabledInputs(parts: DisabledInputsParts, stop: Abo
   let isUnread = false;
   while (!stop.aborted) {
     try {
-      await reportAll(parts, await listedInputs(parts.splunkd()), stop);
+      const listed = await listInputs(parts.splunkd(), SETTINGS);
+      await reportAll(parts, listed.map(inputFrom), stop);
       isUnread = false;
     } catch (error) {
       if (!isFailure(error)) throw error;
@@ -60,7 +57,7 @@ export async function reportDisabledInputs(parts: DisabledInputsParts, stop: Abo
   }
 }
 
-async function reportAll(parts: DisabledInputsParts, inputs: readonly ListedInput[], stop: AbortSignal): Promise<void> {
+async function reportAll(parts: DisabledInputsParts, inputs: readonly Input[], stop: AbortSignal): Promise<void> {
   // An input that was disabled a moment ago still runs, until splunkd restarts this program.
   const isRunning = new Set(parts.running);
   const disabled = inputs.filter(({ name, isDisabled }) => isDisabled && !isRunning.has(name));
@@ -76,13 +73,13 @@ async function reportAll(parts: DisabledInputsParts, inputs: readonly ListedInpu
  * Whether splunkd files an event under a disabled input is not documented, so an enabled one carries it. The
  * index stays the disabled input's own: who may read one customer's index must not find another's name there.
  */
-function placeOf({ name, index }: ListedInput, enabled: readonly ListedInput[]): HealthPlace {
+function placeOf({ name, index }: Input, enabled: readonly Input[]): HealthPlace {
   const carrier = enabled.find((one) => one.index === index) ?? enabled[0];
   const isSame = carrier?.index === index || index === undefined;
   return { stanza: carrier?.name ?? name, ...(isSame ? {} : { index }) };
 }
 
-function healthOf({ name, values }: ListedInput, { clock, version }: DisabledInputsParts): HealthEvent {
+function healthOf({ name, values }: Input, { clock, version }: DisabledInputsParts): HealthEvent {
   const { tenantName, tenantId } = refusedSettings({ name, values }, []);
   const stream = new StreamReport(ALL_STREAMS, () => undefined);
   stream.state = "off";
@@ -105,36 +102,14 @@ function healthOf({ name, values }: ListedInput, { clock, version }: DisabledInp
   };
 }
 
-/** Throws the failures of Splunkd, and `splunkd-answer`. */
-async function listedInputs(splunkd: Splunkd): Promise<readonly ListedInput[]> {
-  const { status, json } = await splunkd.get(LIST);
-  const entries = (json as { readonly entry?: unknown } | undefined)?.entry;
-  if (status !== 200 || !Array.isArray(entries))
-    throw new Failure("splunkd-answer", {
-      actor: "operator",
-      retry: { when: "later" },
-      status,
-      say: `splunkd answered a request for its list of inputs in an unknown form (${status}).`,
-      nextStep: "Look for the cause in splunkd.log.",
-    });
-  return entries.flatMap((entry: unknown): ListedInput[] => {
-    const { name, content } = (entry ?? {}) as { readonly name?: unknown; readonly content?: unknown };
-    if (typeof name !== "string") return [];
-    const values = Object.fromEntries(
-      Object.entries((content ?? {}) as Readonly<Record<string, unknown>>).flatMap(([key, value]) =>
-        (typeof value === "string" && value !== "") || typeof value === "boolean" || typeof value === "number"
-          ? [[key, String(value)] as const]
-          : [],
-      ),
-    );
-    const disabled = readValue({ is: "yes-no" }, values["disabled"] ?? "0", 0);
-    return [
-      {
-        name,
-        isDisabled: disabled.ok && disabled.value,
-        index: values["index"],
-        values,
-      },
-    ];
-  });
+function inputFrom({ name, content }: ListedInput): Input {
+  const values = Object.fromEntries(
+    Object.entries(content).flatMap(([key, value]) =>
+      (typeof value === "string" && value !== "") || typeof value === "boolean" || typeof value === "number"
+        ? [[key, String(value)] as const]
+        : [],
+    ),
+  );
+  const disabled = readValue({ is: "yes-no" }, values["disabled"] ?? "0", 0);
+  return { name, isDisabled: disabled.ok && disabled.value, index: values["index"], values };
 }

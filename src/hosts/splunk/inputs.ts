@@ -3,17 +3,11 @@ import type { Clock } from "../../model/ports.ts";
 import type { ChangeReport, ConfiguredCustomer, RosterChange, SplunkRoster } from "../../model/roster.ts";
 import { SECRET_KEYS } from "../../model/settings-table.ts";
 import { type InputWrite, type WriteOutcome, writeInBulk } from "./bulk-writes.ts";
-import { ALL_APPS, APP, inputsPath, type Splunkd } from "./splunkd.ts";
+import { listInputs } from "./input-list.ts";
+import { APP, inputsPath, type Splunkd } from "./splunkd.ts";
 
-const PAGE_ROWS = 1000;
 /** A command is stopped by nobody who waits for it, so an edit may take as long as it takes. */
 const FINISH_MS = 600_000;
-
-interface InputEntry {
-  readonly name: string;
-  readonly app: string;
-  readonly values: Readonly<Record<string, string>>;
-}
 
 /** The customers that are Splunk inputs, for a command that changes them. */
 export class SplunkInputs implements SplunkRoster {
@@ -28,17 +22,9 @@ export class SplunkInputs implements SplunkRoster {
   }
 
   async read(): Promise<readonly ConfiguredCustomer[]> {
-    const customers: ConfiguredCustomer[] = [];
-    for (let offset = 0; ; offset += PAGE_ROWS) {
-      const { status, json } = await this.#splunkd.get(`${inputsPath(ALL_APPS)}?count=${PAGE_ROWS}&offset=${offset}`);
-      if (status !== 200) throw refused("Splunk does not list the inputs", status);
-      const page = entriesIn(json);
-      for (const { name, app, values } of page) {
-        this.#apps.set(name, app);
-        customers.push({ name, values });
-      }
-      if (page.length < PAGE_ROWS) return customers;
-    }
+    const inputs = await listInputs(this.#splunkd);
+    for (const { name, app } of inputs) this.#apps.set(name, app);
+    return inputs.map(({ name, content }) => ({ name, values: settingsIn(content) }));
   }
 
   async write(changes: readonly RosterChange[], report: ChangeReport): Promise<void> {
@@ -103,21 +89,13 @@ function refused(what: string, status: number): Failure {
   });
 }
 
-function entriesIn(json: unknown): readonly InputEntry[] {
-  const list = (json as { readonly entry?: unknown } | undefined)?.entry;
-  if (!Array.isArray(list)) return [];
-  return list.flatMap((row: unknown): InputEntry[] => {
-    const { name, acl, content } = row as {
-      readonly name?: unknown;
-      readonly acl?: { readonly app?: unknown };
-      readonly content?: Readonly<Record<string, unknown>>;
-    };
-    if (typeof name !== "string") return [];
-    const values = Object.entries(content ?? {}).flatMap(([key, value]): [string, string][] =>
+/** Its own settings, without secrets. */
+function settingsIn(content: Readonly<Record<string, unknown>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(content).flatMap(([key, value]): [string, string][] =>
       typeof value === "string" && value.trim() !== "" && !SECRET_KEYS.some((secret) => secret === key)
         ? [[key, value]]
         : [],
-    );
-    return [{ name, app: typeof acl?.app === "string" ? acl.app : APP, values: Object.fromEntries(values) }];
-  });
+    ),
+  );
 }

@@ -12,9 +12,6 @@ import { TIME_LIMITS } from "../../net/time-limits.ts";
 /** Folder and id of this app; the stored secrets are in its namespace. */
 export const APP = "TA_defender_mssp";
 
-/** Every app's, where an input is only listed. */
-export const ALL_APPS = "-";
-
 /** The inputs of an app, or the one of this name. */
 export function inputsPath(app: string, name?: string): string {
   const all = `/servicesNS/nobody/${encodeURIComponent(app)}/data/inputs/${SCHEME}`;
