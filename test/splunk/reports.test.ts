@@ -4,6 +4,7 @@ import { REPORTS, SEVERAL_CUSTOMERS_PANELS } from "../../scripts/generate/splunk
 import { writeSplunkHealth } from "../../src/format/splunk/splunk-event.ts";
 import { ByteWriter } from "../../src/json/byte-writer.ts";
 import type { StreamHealth } from "../../src/model/event.ts";
+import { streamHealth } from "../harness/stream-health.ts";
 import type { Value } from "./eval-language.ts";
 import { setNow } from "./eval-language.ts";
 import { CUSTOMERS, type Customer, eventsOf, indexed } from "./samples.ts";
@@ -81,32 +82,13 @@ function healthOf(
   daysLeft: number | null,
   state: StreamHealth["state"] = "ok",
 ): IndexedEvent {
-  const stream: StreamHealth = {
-    stream: "alerts",
-    state,
-    lag_s: lagS,
-    walk_completed_at: null,
-    new: 0,
-    updated: 0,
-    swept: 0,
-    replayed: 0,
-    superseded: 0,
-    requests: 1,
-    throttled: 0,
-    invalid_utf8: 0,
-    retry_at: null,
-    failure: null,
-    actor: null,
-    say: null,
-    next_step: null,
-  };
   const out = new ByteWriter();
   writeSplunkHealth(out, tenant, {
     time: new Date(NOW_MS - minutesAgo * 60_000).toISOString(),
     tenant,
     tenant_id: CUSTOMERS[tenant],
     input: tenant,
-    streams: [stream],
+    streams: [streamHealth({ state, lag_s: lagS, requests: 1 })],
     credential: daysLeft === null ? null : "main",
     credential_days_left: daysLeft,
     version: "1.0.0",

@@ -6,27 +6,12 @@ import {
   type OutputStatus,
   type StreamStatus,
 } from "../../../src/model/status.ts";
+import { streamHealth } from "../stream-health.ts";
 
 /** A stream that has done nothing but what is given. */
 export function streamStatus(given: Partial<StreamStatus> & { readonly state?: HealthState } = {}): StreamStatus {
   return {
-    stream: "alerts",
-    state: "ok",
-    lag_s: 12,
-    walk_completed_at: "2026-11-24T10:00:00.000Z",
-    new: 0,
-    updated: 0,
-    swept: 0,
-    replayed: 0,
-    superseded: 0,
-    requests: 0,
-    throttled: 0,
-    invalid_utf8: 0,
-    retry_at: null,
-    failure: null,
-    actor: null,
-    say: null,
-    next_step: null,
+    ...streamHealth({ lag_s: 12, walk_completed_at: "2026-11-24T10:00:00.000Z" }),
     delivered: { poll: { new: 0, updated: 0 }, sweep: { new: 0, updated: 0 }, replay: { new: 0, updated: 0 } },
     answers: answers(),
     retries: 0,

@@ -6,6 +6,7 @@ import { CONTOSO, deliveriesOf, SAMPLES } from "../../../../test/golden/samples.
 import { EVENING_MS, FakeClock } from "../../../../test/harness/fakes/clock.ts";
 import { FakeLog } from "../../../../test/harness/fakes/log.ts";
 import { brokenDisk, errno, newFolder, portsOf } from "../../../../test/harness/fakes/receiver.ts";
+import { streamHealth } from "../../../../test/harness/stream-health.ts";
 import { siemRows } from "../../../format/arcsight/siem-rows.ts";
 import type { Delivery, HealthEvent, HugeDelivery } from "../../../model/event.ts";
 import { parseInstant, TICKS_PER_MS, TICKS_PER_SECOND } from "../../../model/instant.ts";
@@ -65,27 +66,7 @@ const HEALTH: HealthEvent = {
   tenant: CONTOSO.name,
   tenant_id: CONTOSO.id,
   input: "contoso",
-  streams: [
-    {
-      stream: "alerts",
-      state: "ok",
-      lag_s: 3,
-      walk_completed_at: null,
-      new: 0,
-      updated: 0,
-      swept: 0,
-      replayed: 0,
-      superseded: 0,
-      requests: 1,
-      throttled: 0,
-      invalid_utf8: 0,
-      retry_at: null,
-      failure: null,
-      actor: null,
-      say: null,
-      next_step: null,
-    },
-  ],
+  streams: [streamHealth({ lag_s: 3, requests: 1 })],
   credential: null,
   credential_days_left: null,
   version: "0",
