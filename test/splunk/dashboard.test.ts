@@ -12,17 +12,14 @@ import { setNow } from "./eval-language.ts";
 import { type CollectedHealth, collectHealth, healthOfOldVersion } from "./health-events.ts";
 import { allSamples, CUSTOMERS } from "./samples.ts";
 import type { IndexedEvent } from "./search-time.ts";
-import { searchEvent } from "./search-time.ts";
-import { shippedConf, shippedKnowledge } from "./shipped.ts";
+import { shippedConf, shippedWorld as world } from "./shipped.ts";
 import type { Row, SearchWorld } from "./spl.ts";
 import { runAfter, runSearch } from "./spl.ts";
 
 // Real processes are waited for by events; this is only the bound for a machine that is busy.
 jest.setTimeout(240_000);
 
-const KNOWLEDGE = shippedKnowledge();
 const SAVED = shippedConf("savedsearches.conf");
-const MACROS = new Map([...shippedConf("macros.conf")].map(([name, stanza]) => [name, stanza.get("definition") ?? ""]));
 const MINUTE_S = 60;
 const HOUR_S = 60 * MINUTE_S;
 const DAY_S = 24 * HOUR_S;
@@ -44,16 +41,6 @@ const ofInput = (input: string) => health.events.filter((event) => memberOf(even
 const newestOf = (input: string) => ofInput(input).at(-1) as IndexedEvent;
 /** The same event, some time earlier. */
 const ago = (event: IndexedEvent, seconds: number): IndexedEvent => ({ ...event, time: event.time - seconds });
-
-function world(events: readonly IndexedEvent[]): SearchWorld {
-  const rows = events
-    .map((event): Row => {
-      const { fields, eventtypes } = searchEvent(event, KNOWLEDGE);
-      return new Map<string, Value>([...fields, ["eventtype", eventtypes]]);
-    })
-    .toSorted((a, b) => Number(b.get("_time")) - Number(a.get("_time")));
-  return { events: rows, macros: MACROS, lookups: new Map() };
-}
 
 const byText = (a: string, b: string) => (a < b ? -1 : 1);
 const plain = (rows: readonly Row[]) => rows.map((row) => Object.fromEntries(row));

@@ -5,30 +5,16 @@ import { writeSplunkHealth } from "../../src/format/splunk/splunk-event.ts";
 import { ByteWriter } from "../../src/json/byte-writer.ts";
 import type { StreamHealth } from "../../src/model/event.ts";
 import { streamHealth } from "../harness/stream-health.ts";
-import type { Value } from "./eval-language.ts";
 import { setNow } from "./eval-language.ts";
 import { CUSTOMERS, type Customer, eventsOf, indexed } from "./samples.ts";
 import type { IndexedEvent } from "./search-time.ts";
-import { searchEvent } from "./search-time.ts";
-import { shippedConf, shippedKnowledge } from "./shipped.ts";
-import type { Row, SearchWorld } from "./spl.ts";
-import { runSearch } from "./spl.ts";
+import { shippedConf, shippedMacros, shippedWorld as world } from "./shipped.ts";
+import type { SearchWorld } from "./spl.ts";
+import { expandMacros, runSearch } from "./spl.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 24, 12);
-const KNOWLEDGE = shippedKnowledge();
 const SAVED = shippedConf("savedsearches.conf");
 const TOOLS = shippedConf("tools.conf");
-const MACROS = new Map([...shippedConf("macros.conf")].map(([name, stanza]) => [name, stanza.get("definition") ?? ""]));
-
-function world(events: readonly IndexedEvent[]): SearchWorld {
-  const rows = events
-    .map((event): Row => {
-      const { fields, eventtypes } = searchEvent(event, KNOWLEDGE);
-      return new Map<string, Value>([...fields, ["eventtype", eventtypes]]);
-    })
-    .toSorted((a, b) => Number(b.get("_time")) - Number(a.get("_time")));
-  return { events: rows, macros: MACROS, lookups: new Map() };
-}
 
 /** What the tool of this name finds, with its saved search as it is shipped. */
 function answerOf(tool: string, one: SearchWorld, given: Readonly<Record<string, string>> = {}) {
@@ -65,9 +51,7 @@ describe("the tools for assistants", () => {
       "where",
     ];
     for (const { search } of REPORTS) {
-      let text = search;
-      while (text.includes("`")) text = text.replace(/`([^`]+)`/g, (_, name: string) => MACROS.get(name) ?? "?");
-      const outsideStrings = text.replace(/"(?:[^"\\]|\\.)*"/g, '""');
+      const outsideStrings = expandMacros(search, shippedMacros()).replace(/"(?:[^"\\]|\\.)*"/g, '""');
       const commands = [...outsideStrings.matchAll(/\|\s*(\w+)/g)].map((match) => match[1] as string);
       expect(commands.length).toBeGreaterThan(1);
       expect(commands.filter((command) => !readers.includes(command))).toEqual([]);

@@ -2,7 +2,10 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import type { Conf } from "./conf.ts";
 import { readConf } from "./conf.ts";
-import type { Knowledge } from "./search-time.ts";
+import type { Value } from "./eval-language.ts";
+import type { IndexedEvent, Knowledge } from "./search-time.ts";
+import { searchEvent } from "./search-time.ts";
+import type { Row, SearchWorld } from "./spl.ts";
 
 const APPS = path.resolve(import.meta.dirname, "../../splunk-app");
 
@@ -23,4 +26,21 @@ export function shippedKnowledge(otherProps: readonly Conf[] = []): Knowledge {
     eventtypes: shippedConf("eventtypes.conf"),
     tags: shippedConf("tags.conf"),
   };
+}
+
+/** The macros as they are shipped, by name. */
+export function shippedMacros(): ReadonlyMap<string, string> {
+  return new Map([...shippedConf("macros.conf")].map(([name, stanza]) => [name, stanza.get("definition") ?? ""]));
+}
+
+/** What a search over these events sees, with the knowledge that is shipped; no lookup is filled. */
+export function shippedWorld(events: readonly IndexedEvent[]): SearchWorld {
+  const knowledge = shippedKnowledge();
+  const rows = events
+    .map((event): Row => {
+      const { fields, eventtypes } = searchEvent(event, knowledge);
+      return new Map<string, Value>([...fields, ["eventtype", eventtypes]]);
+    })
+    .toSorted((a, b) => Number(b.get("_time")) - Number(a.get("_time")));
+  return { events: rows, macros: shippedMacros(), lookups: new Map() };
 }

@@ -17,16 +17,16 @@ export interface SearchWorld {
 }
 
 export function runSearch(text: string, world: SearchWorld): Row[] {
-  return runCommands(expand(text, world.macros), world, undefined);
+  return runCommands(expandMacros(text, world.macros), world, undefined);
 }
 
 /** Commands after a base search, as a dashboard's panels have them. */
 export function runAfter(rows: readonly Row[], text: string, world: SearchWorld): Row[] {
-  return runCommands(`| ${expand(text, world.macros)}`, world, rows);
+  return runCommands(`| ${expandMacros(text, world.macros)}`, world, rows);
 }
 
 /** Replaces macros until none is left. */
-function expand(text: string, macros: ReadonlyMap<string, string>): string {
+export function expandMacros(text: string, macros: ReadonlyMap<string, string>): string {
   let now = text;
   for (let depth = 0; /`/.test(now); depth += 1) {
     if (depth > 5) throw new Error(`macros do not end: ${text}`);
