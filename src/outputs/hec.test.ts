@@ -473,7 +473,7 @@ describe("what a person has to change in Splunk", () => {
 });
 
 describe("an indexer that is busy, gone or unclear", () => {
-  test("503 waits as long as Retry-After asks, and the other address goes on", async () => {
+  test.each([503, 429])("%i waits as long as Retry-After asks, and the other address goes on", async (status) => {
     const it = story({
       urls: [A, B],
       network: (n) => {
@@ -483,7 +483,7 @@ describe("an indexer that is busy, gone or unclear", () => {
     });
     it.network.onReply = (reply, { url }) =>
       url === `${A}/services/collector/event`
-        ? { status: 503, headers: { "retry-after": "120" }, body: '{"text":"Server is busy","code":9}' }
+        ? { status, headers: { "retry-after": "120" }, body: '{"text":"Server is busy","code":9}' }
         : reply;
     for (let i = 0; i < 30; i += 1) {
       await it.output.write(versions(`a${i}`));
