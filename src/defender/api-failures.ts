@@ -378,15 +378,19 @@ export function bodyWaitMs(message: string, nowMs: number): number | undefined {
 }
 
 function said(body: ErrorBody): string {
-  if (body.kind === "html") return body.message === "" ? "a web page" : `a web page titled "${body.message}"`;
+  if (body.kind === "html") return webPage(body);
   if (!quotable(body)) return "JSON of an unknown form";
   if (body.code !== "" && body.message !== "") return `${body.code}: ${body.message}`;
   return body.code || body.message || "no explanation";
 }
 
+function webPage({ message }: ErrorBody): string {
+  return message === "" ? "a web page" : `a web page titled "${message}"`;
+}
+
 /** Never more of the text than a web page's title: such an answer may hold the customer's alerts. */
 function pageOf({ headers, body: text }: RefusedAnswer, body: ErrorBody): string {
-  if (body.kind === "html") return body.message === "" ? "a web page" : `a web page titled "${body.message}"`;
+  if (body.kind === "html") return webPage(body);
   const type = (headers["content-type"] ?? "none").replaceAll(/[^\x20-\x7e]+/g, " ").slice(0, 100);
   // The body of an answer that is above the limit, or cut off, was not kept.
   const size = text === "" ? "no readable body" : `${Buffer.byteLength(text)} bytes`;

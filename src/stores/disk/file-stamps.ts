@@ -1,4 +1,5 @@
 import { statSync } from "node:fs";
+import { errnoOf } from "../../model/errno.ts";
 
 /** What the file system says of a file, unread: another text after each change of content or mode. */
 export type StampOf = (file: string) => string;
@@ -9,7 +10,7 @@ export const realStampOf: StampOf = (file) => {
     const { mtimeNs, ctimeNs, size, ino, dev } = statSync(file, { bigint: true });
     return [mtimeNs, ctimeNs, size, ino, dev].join(".");
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code ?? "unknown";
+    return errnoOf(error) ?? "unknown";
   }
 };
 
