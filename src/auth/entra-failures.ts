@@ -23,6 +23,8 @@ export interface OAuthErrorRow {
 const SIGN_IN_AGAIN = 'Sign in again: run `defender-mssp token acquire --customer "{customer}"`.';
 const SEND_CONSENT =
   'Send the customer\'s administrator the link that `defender-mssp consent-url --customer "{customer}"` prints.';
+/** Where the customer is known, `storingIn` puts its own place here. */
+const STORE_IT = "Store it with `defender-mssp credential set NAME` or in `client_secret`.";
 /** The app has no service principal in the customer's tenant: either number says so. */
 const NOT_CONSENTED = "{customer} has not consented to app {app} yet, or has removed it";
 const SEND_CONSENT_OR_TENANT = `${SEND_CONSENT} If the customer has consented, check \`tenant_id\`.`;
@@ -384,14 +386,14 @@ export const AADSTS: readonly AadstsRow[] = [
     "secret-wrong",
     "operator",
     "Microsoft rejected the client secret of app {app}",
-    "Check that you pasted the secret's value, not its ID. Store it with `defender-mssp credential set NAME` or in `client_secret`.",
+    `Check that you pasted the secret's value, not its ID. ${STORE_IT}`,
   ),
   advice(
     [7000222],
     "secret-expired",
     "operator",
     "the client secret of app {app} has expired",
-    "Create a new client secret or certificate for the app. Store it with `defender-mssp credential set NAME` or in `client_secret`.",
+    `Create a new client secret or certificate for the app. ${STORE_IT}`,
   ),
   advice(
     [7000218],
@@ -635,8 +637,7 @@ function unknownError(
 
 /** A client secret is stored where the customer has it: in the shared credential, or in its own setting. */
 function storingIn(nextStep: string, { credential }: SignInSubject): string {
-  return nextStep.replace(
-    "Store it with `defender-mssp credential set NAME` or in `client_secret`.",
+  return nextStep.replace(STORE_IT, () =>
     credential === undefined
       ? "Store it in `client_secret` of {customer}."
       : `Store it: run \`defender-mssp credential set ${JSON.stringify(credential)}\`.`,
