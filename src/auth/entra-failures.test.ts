@@ -29,6 +29,16 @@ describe("each error of the token endpoint has its sentence, its actor and its n
     }).toEqual(wanted);
   });
 
+  test.each([
+    ["main", 'run `defender-mssp credential set "main"`.'],
+    ["$&", 'run `defender-mssp credential set "$&"`.'],
+  ])("a wrong client secret of the shared credential %s is stored in it again", (credential, command) => {
+    const body = { error: "invalid_client", error_codes: [7000215] };
+    expect(failureFromEntra({ status: 401, body }, { ...subject, credential }).nextStep).toBe(
+      `Check that you pasted the secret's value, not its ID. Store it: ${command}`,
+    );
+  });
+
   test("every row has a golden answer", () => {
     const names = new Set(golden.map(({ name }) => name));
     const wanted = [
