@@ -283,11 +283,19 @@ describe("a run", () => {
 
   test("P24 when splunkd hangs, opening goes on after 35 s so that health events come in time", async () => {
     const clock = new FakeClock();
-    const http = { send: () => new Promise<never>(() => undefined), close: () => Promise.resolve() };
+    const http = {
+      async send(): Promise<never> {
+        await clock.pause(40_000);
+        throw networkFailure(undefined, { host: "127.0.0.1:8089" });
+      },
+      close: () => Promise.resolve(),
+    };
     const outside = world(runDocument(stanza("b", { client_secret: "********" })), { clock, http });
     const opening = openSplunkHost(await readRun(outside), outside, new AbortController().signal);
     await clock.advance(35_000);
     const { refused } = await opening;
+    await clock.advance(60_000);
+    expect(outside.lines.filter((line) => line.includes("credential store cannot be read"))).toHaveLength(1);
     expect(refused.map(({ stanza: one, failure }) => [one.name, failure.code, failure.say])).toEqual([
       ["b", "splunkd-unreachable", "splunkd's credential store did not answer within 35 s. It is asked again."],
     ]);

@@ -344,21 +344,21 @@ async function openPasswords(
   const late = new AbortController();
   const settled = new AbortController();
   const hanging = world.clock.pause(PASSWORDS_LIMIT_MS, settled.signal).then((): PasswordAccess => {
-    if (settled.signal.aborted) return {};
-    late.abort();
-    const failure = splunkdHangs();
-    run.log.warn("Splunk's credential store cannot be read", {
-      failure: failure.code,
-      say: failure.say,
-      next_step: failure.nextStep,
-    });
-    return { failure };
+    if (!settled.signal.aborted) late.abort();
+    return { failure: splunkdHangs() };
   });
   const access = await Promise.race([
     readPasswords(run, stanzas, world, AbortSignal.any([stop, late.signal])),
     hanging,
   ]);
   settled.abort();
+  const { failure } = access;
+  if (failure !== undefined)
+    run.log.warn("Splunk's credential store cannot be read", {
+      failure: failure.code,
+      say: failure.say,
+      next_step: failure.nextStep,
+    });
   return access;
 }
 
@@ -394,18 +394,10 @@ async function readPasswords(
         });
     }
   }
-  run.log.warn("Splunk's credential store cannot be read", {
-    failure: failure?.code,
-    say: failure?.say,
-    next_step: failure?.nextStep,
-  });
   return failure === undefined ? {} : { failure };
 }
 
-/**
- * splunkd's REST for the commands that store secrets (`token acquire --to splunk`, `credential set`,
- * `credential reseal`).
- */
+/** splunkd's REST with the session key that it gave this process. */
 function connectSplunkd(
   world: Pick<SplunkWorld, "http" | "clock" | "splunkHome"> & { readonly log: Log },
   serverUri: string,
