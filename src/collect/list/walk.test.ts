@@ -208,6 +208,8 @@ describe("an instant that paging cannot reach is split by values, and no list of
     stream.regime = { ...OVERFULL, skipMax: 1_200 };
     const { verdict } = await collectedOnce(stream);
     expect(verdict).toEqual(FLAWLESS);
+    const excluding = stream.questions.flatMap(({ where = [] }) => where.filter((one) => "noneOf" in one));
+    expect(new Set(excluding.map(({ property }) => property))).toEqual(new Set(["kind"]));
   });
 
   test("a refused question for the rest is reported as possibly incomplete, and collection goes on", async () => {
