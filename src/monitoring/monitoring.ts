@@ -84,7 +84,7 @@ export class MonitoringAnswers {
     if (path === "/healthz/ready")
       return watched.isReady() ? plain(200, "ok\n") : { ...plain(503, "not collecting\n"), isExpected: true as const };
     // A web page in a browser of this machine has no token, so names matter only where none is asked for.
-    if (this.#token === undefined && !isHostAllowed(request.headers["host"], (name) => name === this.#host))
+    if (this.#token === undefined && !isHostAllowed(request.headers["host"], (host) => host === this.#host))
       return this.#refuse(421, "the Host header names another server; use the address in metrics.listen");
     if (!this.#isBearer(request.headers["authorization"]))
       return this.#refuse(401, "the bearer token differs from metrics.token", { "www-authenticate": "Bearer" });

@@ -260,7 +260,9 @@ export class Spool {
     this.#closeCurrent();
     if (this.#p.until === "confirmed") {
       for (const segment of this.#segments.filter((one) => one.confirmedBytes >= one.bytes)) this.#remove(segment);
-      const confirmed = this.#segments.flatMap(({ id, confirmed }) => [...confirmed.keys()].map((at) => [id, at]));
+      const confirmed = this.#segments.flatMap((segment) =>
+        [...segment.confirmed.keys()].map((at) => [segment.id, at]),
+      );
       if (confirmed.length > 0)
         this.#p.disk.writeFileSync(this.#confirmedPath, JSON.stringify(confirmed), { mode: 0o600 });
       return;

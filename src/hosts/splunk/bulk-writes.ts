@@ -179,7 +179,7 @@ async function create(
  */
 async function change(write: InputWrite, world: BulkWorld, pace: EditPace, atOnce: number): Promise<WriteOutcome> {
   const { rest } = world;
-  const place = `${inputsPath(write.app, write.name)}`;
+  const place = inputsPath(write.app, write.name);
   const read = await rest.get(place);
   if (read.status !== 200) return { is: "refused", status: read.status };
   const before = settingsIn(read);
