@@ -75,6 +75,8 @@ const KIT_PAGES = [
   "docs/network.md",
   "docs/monitoring.md",
   "docs/monitoring",
+  "docs/containers.md",
+  "docs/splunk/hec.md",
 ];
 
 function addPages(files: Files, path: string): void {
