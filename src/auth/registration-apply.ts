@@ -1,5 +1,4 @@
 import { Failure } from "../model/failure.ts";
-import { permissionName, permissionsOf } from "../model/permissions.ts";
 import type { Clock, Http } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
@@ -7,8 +6,8 @@ import type { RegistrationApplied, RegistrationPlan } from "../model/sign-in.ts"
 import type { Stanza } from "../model/stanza.ts";
 import { jsonOf } from "../net/json-answer.ts";
 import { TIME_LIMITS } from "../net/time-limits.ts";
-import { API_IDENTITIES } from "./api-identities.ts";
-import { manifestOf, requiredResourceAccess } from "./registration.ts";
+import { appPermissions } from "./app-permissions.ts";
+import { manifestOf, requiredResourceAccess, SECRET_DAYS } from "./registration.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -53,38 +52,52 @@ export async function applyRegistration(
   };
 
   const ids = new Map<string, string>();
-  for (const api of new Set(permissionsOf(plan.streams).map((permission) => permission.api))) {
-    const principal = await ask(
-      "GET",
-      `/servicePrincipals(appId='${API_IDENTITIES[api].appId}')?$select=appRoles,oauth2PermissionScopes`,
-    );
-    const list = principal[plan.auth === "app" ? "appRoles" : "oauth2PermissionScopes"];
-    for (const row of Array.isArray(list) ? (list as Json[]) : [])
-      ids.set(`${api}/${String(row["value"])}`, String(row["id"]));
+  for (const appId of new Set(appPermissions(plan).map(({ api }) => api.appId))) {
+    const principal = await ask("GET", `/servicePrincipals(appId='${appId}')?$select=appRoles,oauth2PermissionScopes`);
+    for (const [type, list] of [
+      ["Role", principal["appRoles"]],
+      ["Scope", principal["oauth2PermissionScopes"]],
+    ] as const)
+      for (const row of Array.isArray(list) ? (list as Json[]) : [])
+        ids.set(`${appId}/${type}/${String(row["value"])}`, String(row["id"]));
   }
-  const access = requiredResourceAccess(plan, (permission) => {
-    const name = permissionName(permission, plan.auth);
-    const id = ids.get(`${permission.api}/${name}`);
-    if (id !== undefined) return id;
-    throw new Failure("permission-unknown", {
-      actor: "operator",
-      retry: { when: "never" },
-      say: `${API_IDENTITIES[permission.api].portalName} in your tenant offers no permission ${name}.`,
-      nextStep: "Check `--cloud`, and check that your own tenant has a Defender licence.",
-    });
+  const access = requiredResourceAccess(plan, ({ api, name, type, id }) => {
+    const found = ids.get(`${api.appId}/${type}/${name}`);
+    if (found === undefined)
+      throw new Failure("permission-unknown", {
+        actor: "operator",
+        retry: { when: "never" },
+        say: `${api.portalName} in your tenant offers no permission ${name}.`,
+        nextStep: MISSING_API[plan.purpose],
+      });
+    // A power over customers' tenants must be the one that this program knows, whatever answers in its place.
+    if (plan.purpose === "bridge" && id !== undefined && found.toLowerCase() !== id)
+      throw new Failure("permission-differs", {
+        actor: "operator",
+        retry: { when: "never" },
+        say: `${api.portalName} in your tenant offers ${name} under another id than Microsoft publishes.`,
+        nextStep: "Check `graph_url`, and check that no proxy answers instead of Microsoft.",
+      });
+    return found;
   });
   const application = await ask("POST", "/applications", manifestOf(plan, access));
   const objectId = String(application["id"]);
   const clientId = String(application["appId"]);
   await ask("POST", "/servicePrincipals", { appId: clientId });
   if (plan.proof === "certificate") return { clientId, objectId, secret: undefined, secretEnds: undefined };
-  const secretEnds = new Date(world.clock.nowMs() + 365 * 86_400_000).toISOString();
+  const secretEnds = new Date(world.clock.nowMs() + SECRET_DAYS[plan.purpose] * 86_400_000).toISOString();
   const password = await ask("POST", `/applications/${objectId}/addPassword`, {
     passwordCredential: { displayName: "defender-mssp", endDateTime: secretEnds },
   });
   const text = password["secretText"];
   return { clientId, objectId, secret: typeof text === "string" ? sealed(text) : undefined, secretEnds };
 }
+
+const MISSING_API: Readonly<Record<RegistrationPlan["purpose"], string>> = {
+  reader: "Check `--cloud`, and check that your own tenant has a Defender licence.",
+  home: "Check `--cloud`. Tenant Governance is not in every cloud.",
+  bridge: "Check `--cloud`, and check that your own tenant is a partner tenant (Partner Center).",
+};
 
 function graphRefusal(status: number, path: string): Failure {
   const what = path.split("?")[0]!.split("(")[0]!;

@@ -3,10 +3,13 @@ import { FakeClock } from "../../test/harness/fakes/clock.ts";
 import type { Http, HttpRequest } from "../model/ports.ts";
 import { sealed } from "../model/sealed.ts";
 import type { RegistrationPlan } from "../model/sign-in.ts";
+import { governanceTemplate } from "./governance-template.ts";
 import { checkManifest, manifestOf, registration } from "./registration.ts";
 import { applyRegistration } from "./registration-apply.ts";
 
 const plan: RegistrationPlan = {
+  purpose: "reader",
+  sources: [],
   name: "MSSP Defender collector",
   cloud: "commercial",
   streams: ["alerts", "incidents"],
@@ -99,6 +102,151 @@ describe("an exported manifest is compared", () => {
   });
 });
 
+describe("the home app and the bridge", () => {
+  const home: RegistrationPlan = {
+    ...plan,
+    purpose: "home",
+    sources: ["gdap"],
+    name: "MSSP Defender customer list",
+    redirectUris: [],
+  };
+  const bridge: RegistrationPlan = { ...plan, purpose: "bridge", name: "MSSP Defender consent bridge" };
+
+  test("the home app exists in one tenant, reads lists only, and no customer can be asked for it", () => {
+    expect(manifestOf(home)).toEqual({
+      displayName: "MSSP Defender customer list",
+      signInAudience: "AzureADMyOrg",
+      isFallbackPublicClient: false,
+      web: {
+        redirectUris: [],
+        implicitGrantSettings: { enableAccessTokenIssuance: false, enableIdTokenIssuance: false },
+      },
+      requiredResourceAccess: [
+        { resourceAppId: GRAPH, resourceAccess: [{ id: "f6e9e124-4586-492f-adc0-c6f96e4823fd", type: "Role" }] },
+      ],
+    });
+    expect(manifestOf({ ...home, sources: ["gdap", "governance"] })["requiredResourceAccess"]).toEqual([
+      {
+        resourceAppId: GRAPH,
+        resourceAccess: [
+          { id: "f6e9e124-4586-492f-adc0-c6f96e4823fd", type: "Role" },
+          { id: "<TenantGovernance-Relationship.Read.All>", type: "Role" },
+        ],
+      },
+    ]);
+  });
+
+  test("the bridge has delegated permissions only, none of its own", () => {
+    expect(manifestOf(bridge)).toMatchObject({
+      signInAudience: "AzureADMultipleOrgs",
+      web: { redirectUris: ["http://localhost:44300/defender-mssp"] },
+      requiredResourceAccess: [
+        {
+          resourceAppId: "fa3d9a0c-3fb0-42cc-9193-47c7ecd2edbd",
+          resourceAccess: [{ id: "1cebfa2a-fb4d-419e-b5f9-839b4383e05a", type: "Scope" }],
+        },
+        {
+          resourceAppId: GRAPH,
+          resourceAccess: [
+            { id: "bdfbf15f-ee85-4955-8675-146e8e5296b5", type: "Scope" },
+            { id: "84bccea3-f856-4a8a-967b-dbe0a3d53a64", type: "Scope" },
+          ],
+        },
+      ],
+    });
+  });
+
+  test("scripts grant the home app in the own tenant, and leave the bridge without any grant there", () => {
+    const ofHome = registration(home).script;
+    expect(ofHome).toContain("--sign-in-audience AzureADMyOrg");
+    expect(ofHome).not.toContain("--web-redirect-uris");
+    expect(ofHome).toContain("appRoles[?value=='DelegatedAdminRelationship.Read.All'].id");
+    expect(ofHome).toContain('az ad app permission admin-consent --id "$app"');
+    const ofBridge = registration(bridge).script;
+    expect(ofBridge).toContain("oauth2PermissionScopes[?value=='AppRoleAssignment.ReadWrite.All'].id");
+    expect(ofBridge).toContain("az ad sp show --id fa3d9a0c-3fb0-42cc-9193-47c7ecd2edbd");
+    expect(ofBridge).not.toContain("admin-consent");
+    expect(ofBridge).toContain('--end-date "$ends"');
+  });
+
+  test("portal steps store the home app's secret, and never the bridge's", () => {
+    expect(registration(home).portalSteps.join("\n")).toContain("`defender-mssp credential set home`");
+    const steps = registration(bridge).portalSteps.join("\n");
+    expect(steps).not.toContain("credential set");
+    expect(steps).toContain("do not grant admin consent for your own tenant");
+    expect(steps).toContain("APIs my organization uses > Microsoft Partner Center > Delegated permissions");
+  });
+
+  test.each<[string, RegistrationPlan, Record<string, unknown>, readonly string[]]>([
+    ["a right home app", home, {}, []],
+    ["a right bridge", bridge, {}, []],
+    [
+      "a home app that customers can be asked to consent to",
+      home,
+      { signInAudience: "AzureADMultipleOrgs" },
+      ['needs "Single tenant"'],
+    ],
+    [
+      "a bridge whose power is its own",
+      bridge,
+      {
+        requiredResourceAccess: [
+          {
+            resourceAppId: GRAPH,
+            resourceAccess: [
+              { id: "bdfbf15f-ee85-4955-8675-146e8e5296b5", type: "Scope" },
+              { id: "06b708a9-e830-4db3-a914-8e69da51d44f", type: "Role" },
+            ],
+          },
+        ],
+      },
+      [
+        "user_impersonation of Microsoft Partner Center is missing",
+        "AppRoleAssignment.ReadWrite.All of Microsoft Graph is listed as application permission, but this app needs",
+        "that this app does not need",
+      ],
+    ],
+  ])("the check of a manifest tells %s", (_, wanted, change, words) => {
+    const problems = checkManifest({ ...manifestOf(wanted), ...change }, wanted);
+    expect(problems).toHaveLength(words.length);
+    for (const [n, word] of words.entries()) expect(problems[n]).toContain(word);
+  });
+});
+
+test("the governance template makes the reader with its roles, and gives the group Security Reader only", () => {
+  const ids = {
+    clientId: "11111111-2222-4333-8444-000000000001",
+    objectId: "11111111-2222-4333-8444-000000000002",
+    groupId: "11111111-2222-4333-8444-000000000003",
+  };
+  expect(governanceTemplate(plan, ids)).toEqual({
+    displayName: "MSSP Defender collector",
+    description: "Read-only access to alerts and incidents of Microsoft Defender.",
+    multiTenantApplicationsToProvision: [
+      {
+        appId: ids.clientId,
+        objectId: ids.objectId,
+        displayName: "MSSP Defender collector",
+        requiredResourceAccesses: [
+          {
+            resourceAppId: GRAPH,
+            permissions: [
+              { id: "472e4a4d-bb4a-4026-98d1-0b0d74cb74a5", name: "SecurityAlert.Read.All", type: "role" },
+              { id: "45cc0394-e837-488b-a098-1918f48d186c", name: "SecurityIncident.Read.All", type: "role" },
+            ],
+          },
+        ],
+      },
+    ],
+    delegatedAdministrationRoleAssignments: [
+      {
+        roleTemplates: [{ id: "5d6b6bb7-de71-4623-b4af-96380a352509", name: "Security Reader" }],
+        group: { id: ids.groupId },
+      },
+    ],
+  });
+});
+
 describe("register --apply", () => {
   function graph(answers: Readonly<Record<string, { status?: number; body: unknown }>>): {
     http: Http;
@@ -155,6 +303,39 @@ describe("register --apply", () => {
       { id: "a", type: "Role" },
       { id: "i", type: "Role" },
     ]);
+  });
+
+  test("the bridge's secret lasts a week, and an id that is not Microsoft's is not registered", async () => {
+    const partner = "fa3d9a0c-3fb0-42cc-9193-47c7ecd2edbd";
+    const scopes = (id: string) => ({
+      body: {
+        appRoles: [{ value: "AppRoleAssignment.ReadWrite.All", id: "06b708a9-e830-4db3-a914-8e69da51d44f" }],
+        oauth2PermissionScopes: [
+          { value: "Application.ReadWrite.All", id: "bdfbf15f-ee85-4955-8675-146e8e5296b5" },
+          { value: "AppRoleAssignment.ReadWrite.All", id },
+        ],
+      },
+    });
+    const answers = {
+      [`GET /v1.0/servicePrincipals(appId='${partner}')`]: {
+        body: { oauth2PermissionScopes: [{ value: "user_impersonation", id: "1cebfa2a-fb4d-419e-b5f9-839b4383e05a" }] },
+      },
+      [`GET /v1.0/servicePrincipals(appId='${GRAPH}')`]: scopes("84bccea3-f856-4a8a-967b-dbe0a3d53a64"),
+      "POST /v1.0/applications": { status: 201, body: { id: "object", appId: "client" } },
+      "POST /v1.0/servicePrincipals": { status: 201, body: {} },
+      "POST /v1.0/applications/object/addPassword": { body: { secretText: "the key" } },
+    };
+    const bridge: RegistrationPlan = { ...plan, purpose: "bridge" };
+    const { http, asked } = graph(answers);
+    const made = await applyRegistration({ http, clock }, bridge, sealed("token"), where);
+    expect(made).toMatchObject({ clientId: "client", secretEnds: "2026-12-01T00:00:00.000Z" });
+    expect(JSON.parse(String(asked[2]!.body))).toEqual(manifestOf(bridge));
+
+    const forged = graph({ ...answers, [`GET /v1.0/servicePrincipals(appId='${GRAPH}')`]: scopes("another") });
+    await expect(applyRegistration({ http: forged.http, clock }, bridge, sealed("token"), where)).rejects.toMatchObject(
+      { code: "permission-differs", actor: "operator" },
+    );
+    expect(forged.asked.map(({ method }) => method)).toEqual(["GET", "GET"]);
   });
 
   test.each([

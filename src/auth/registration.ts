@@ -1,38 +1,34 @@
 import { CLOUDS } from "../model/cloud.ts";
-import type { Permission } from "../model/permissions.ts";
-import { permissionName, permissionsOf } from "../model/permissions.ts";
-import type { Registration, RegistrationPlan } from "../model/sign-in.ts";
-import { CERTIFICATE_FILE, CREDENTIAL } from "../model/sign-in.ts";
+import type { AppPurpose, Registration, RegistrationPlan } from "../model/sign-in.ts";
+import { CERTIFICATE_FILE, CREDENTIAL, HOME_CREDENTIAL } from "../model/sign-in.ts";
 import { API_IDENTITIES } from "./api-identities.ts";
+import type { AppPermission } from "./app-permissions.ts";
+import { appPermissions } from "./app-permissions.ts";
 
 interface ResourceAccess {
   readonly resourceAppId: string;
   readonly resourceAccess: readonly { readonly id: string; readonly type: "Role" | "Scope" }[];
 }
 
-/** GCC High and DoD have their own permission ids, which are looked up by name. */
-function idsAreKnown(plan: RegistrationPlan): boolean {
-  return plan.cloud === "commercial" || plan.cloud === "gcc";
-}
-
-function permissionId(permission: Permission, plan: RegistrationPlan): string | undefined {
-  if (!idsAreKnown(plan)) return undefined;
-  return plan.auth === "app" ? permission.roleId : permission.scopeId;
-}
+/** How long a client secret that this program makes is valid. The bridge needs it for one run. */
+export const SECRET_DAYS: Readonly<Record<AppPurpose, number>> = { reader: 365, home: 365, bridge: 7 };
 
 /**
- * An unknown id is written as `<role name>`, so that a person who pastes the manifest sees what to fill in.
+ * An unknown id is written as `<permission name>`, so that a person who pastes the manifest sees what to fill
+ * in.
  */
-export function requiredResourceAccess(plan: RegistrationPlan, idOf = permissionId): readonly ResourceAccess[] {
-  const type = plan.auth === "app" ? "Role" : "Scope";
-  const byApi = new Map<string, { id: string; type: "Role" | "Scope" }[]>();
-  for (const permission of permissionsOf(plan.streams)) {
-    const appId = API_IDENTITIES[permission.api].appId;
-    const list = byApi.get(appId) ?? [];
-    list.push({ id: idOf(permission, plan) ?? `<${permissionName(permission, plan.auth)}>`, type });
-    byApi.set(appId, list);
-  }
-  return [...byApi].map(([resourceAppId, resourceAccess]) => ({ resourceAppId, resourceAccess }));
+export function requiredResourceAccess(
+  plan: RegistrationPlan,
+  idOf: (permission: AppPermission) => string | undefined = ({ id }) => id,
+): readonly ResourceAccess[] {
+  const byApi = Map.groupBy(appPermissions(plan), ({ api }) => api.appId);
+  return [...byApi].map(([resourceAppId, permissions]) => ({
+    resourceAppId,
+    resourceAccess: permissions.map((permission) => ({
+      id: idOf(permission) ?? `<${permission.name}>`,
+      type: permission.type,
+    })),
+  }));
 }
 
 export function manifestOf(
@@ -41,7 +37,7 @@ export function manifestOf(
 ): Record<string, unknown> {
   return {
     displayName: plan.name,
-    signInAudience: "AzureADMultipleOrgs",
+    signInAudience: audienceOf(plan),
     isFallbackPublicClient: plan.deviceCode,
     web: {
       redirectUris: [...plan.redirectUris],
@@ -51,9 +47,14 @@ export function manifestOf(
   };
 }
 
+/** The home app works in the MSSP's own tenant only, so that no customer can be asked for its permission. */
+function audienceOf({ purpose }: RegistrationPlan): "AzureADMyOrg" | "AzureADMultipleOrgs" {
+  return purpose === "home" ? "AzureADMyOrg" : "AzureADMultipleOrgs";
+}
+
 /**
- * The MSSP's multi-tenant app with exactly the permissions that the streams need. Sources: Microsoft Graph
- * docs, resource type application; Azure CLI docs, az ad app.
+ * The MSSP's app with exactly the permissions that its purpose needs. Sources: Microsoft Graph docs, resource
+ * type application; Azure CLI docs, az ad app.
  */
 export function registration(plan: RegistrationPlan): Registration {
   return { portalSteps: portalSteps(plan), manifest: manifestOf(plan), script: script(plan) };
@@ -64,42 +65,77 @@ function portalOf(plan: RegistrationPlan): string {
 }
 
 function portalSteps(plan: RegistrationPlan): readonly string[] {
-  const kind = plan.auth === "app" ? "Application permissions" : "Delegated permissions";
-  const permissions = permissionsOf(plan.streams).map((permission) => {
-    const { portalName } = API_IDENTITIES[permission.api];
-    const where = permission.api === "graph" ? "Microsoft Graph" : `APIs my organization uses > ${portalName}`;
-    return `API permissions > Add a permission > ${where} > ${kind} > ${permissionName(permission, plan.auth)}.`;
+  const permissions = appPermissions(plan).map(({ api, name, type }) => {
+    const where =
+      api.appId === API_IDENTITIES.graph.appId ? "Microsoft Graph" : `APIs my organization uses > ${api.portalName}`;
+    const kind = type === "Role" ? "Application permissions" : "Delegated permissions";
+    return `API permissions > Add a permission > ${where} > ${kind} > ${name}.`;
   });
+  const types =
+    plan.purpose === "home"
+      ? "Single tenant (accounts of this organizational directory only)"
+      : "Multiple Entra ID tenants (any organizational directory)";
+  const [redirect, ...others] = plan.redirectUris;
   const steps = [
     `Sign in to ${portalOf(plan)} with an account of your own (the MSSP's) tenant. Open App registrations > New registration.`,
-    `Name: ${plan.name}. Supported account types: Multiple Entra ID tenants (any organizational directory). Redirect URI: type Web, ${plan.redirectUris[0]}. Register.`,
-    ...plan.redirectUris
-      .slice(1)
-      .map(
-        (uri) =>
-          `Authentication > Web > Add URI: ${uri}. Do not use type SPA: its refresh tokens expire after 24 hours.`,
-      ),
+    `Name: ${plan.name}. Supported account types: ${types}. Redirect URI: ${redirect === undefined ? "none" : `type Web, ${redirect}`}. Register.`,
+    ...others.map(
+      (uri) => `Authentication > Web > Add URI: ${uri}. Do not use type SPA: its refresh tokens expire after 24 hours.`,
+    ),
     ...permissions,
     "API permissions: remove User.Read if it is listed. No other permission is needed.",
     ...(plan.deviceCode
       ? ["Authentication > Advanced settings > Allow public client flows: Yes (for token acquire --device-code)."]
       : []),
-    plan.proof === "secret"
-      ? "Certificates & secrets > New client secret. Copy its value (not its ID) now: the portal shows it only once."
-      : "Certificates & secrets > Certificates > Upload certificate: the public part (.cer or .pem) of an RSA certificate of at least 2048 bits.",
-    "Overview: copy the Application (client) ID.",
-    plan.proof === "secret"
-      ? `Store both once for all customers: run \`defender-mssp credential set ${CREDENTIAL}\`. It asks for the ID and the client secret.`
-      : `Store both once for all customers: run \`defender-mssp credential set ${CREDENTIAL} --certificate ${CERTIFICATE_FILE}\`. It asks for the ID.`,
-    `For each customer, send the link that \`defender-mssp consent-url --tenant-id contoso.onmicrosoft.com --credential ${CREDENTIAL}\` prints, with the customer's own domain.`,
+    ...LAST_STEPS[plan.purpose](plan),
   ];
   return steps.map((step, n) => `${n + 1}. ${step}`);
 }
+
+function secretStep(plan: RegistrationPlan): string {
+  return plan.proof === "secret"
+    ? "Certificates & secrets > New client secret. Copy its value (not its ID) now: the portal shows it only once."
+    : "Certificates & secrets > Certificates > Upload certificate: the public part (.cer or .pem) of an RSA certificate of at least 2048 bits.";
+}
+
+function storeStep(plan: RegistrationPlan, credential: string): string {
+  return plan.proof === "secret"
+    ? `Store both: run \`defender-mssp credential set ${credential}\`. It asks for the ID and the client secret.`
+    : `Store both: run \`defender-mssp credential set ${credential} --certificate ${CERTIFICATE_FILE}\`. It asks for the ID.`;
+}
+
+const OVERVIEW = "Overview: copy the Application (client) ID.";
+
+/** What is done with the app once its permissions are listed. */
+const LAST_STEPS: Readonly<Record<AppPurpose, (plan: RegistrationPlan) => readonly string[]>> = {
+  reader: (plan) => [
+    secretStep(plan),
+    OVERVIEW,
+    storeStep(plan, CREDENTIAL).replace("Store both", "Store both once for all customers"),
+    `For each customer, send the link that \`defender-mssp consent-url --tenant-id contoso.onmicrosoft.com --credential ${CREDENTIAL}\` prints, with the customer's own domain.`,
+  ],
+  home: (plan) => [
+    "API permissions > Grant admin consent for your own tenant. A Privileged Role Administrator or Global Administrator can do this.",
+    secretStep(plan),
+    OVERVIEW,
+    storeStep(plan, HOME_CREDENTIAL),
+  ],
+  bridge: () => [
+    "API permissions: do not grant admin consent for your own tenant. The bridge gets these permissions at each customer, and only while `partner consent` runs.",
+    `Certificates & secrets > New client secret, valid for as short as possible (${SECRET_DAYS.bridge} days are enough). Copy its value (not its ID) now: the portal shows it only once. Do not store it on the collector.`,
+    OVERVIEW,
+    `Run \`defender-mssp partner consent --home contoso.onmicrosoft.com --bridge-client-id ID --credential ${CREDENTIAL} --all --dry-run\` with your own domain and the bridge's ID, then without --dry-run. It asks for the client secret.`,
+    "Afterwards delete the client secret, or the whole app: it is needed again only for new customers.",
+  ],
+};
 
 /** Text for a POSIX shell in single quotes. */
 function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
+
+/** GNU's date, else that of BSD and macOS. */
+const bridgeSecretEnds = `ends=$(date -u -d '${SECRET_DAYS.bridge} days' +%Y-%m-%d 2>/dev/null || date -u -v+${SECRET_DAYS.bridge}d +%Y-%m-%d)`;
 
 function script(plan: RegistrationPlan): string {
   const cloud = {
@@ -108,27 +144,34 @@ function script(plan: RegistrationPlan): string {
     "gcc-high": "AzureUSGovernment",
     dod: "AzureUSGovernment",
   }[plan.cloud];
-  const list = plan.auth === "app" ? "appRoles" : "oauth2PermissionScopes";
-  const kind = plan.auth === "app" ? "Role" : "Scope";
-  const permissions = permissionsOf(plan.streams).map((permission) => {
-    const name = permissionName(permission, plan.auth);
+  const permissions = appPermissions(plan).map(({ api, name, type }) => {
+    const list = type === "Role" ? "appRoles" : "oauth2PermissionScopes";
     return [
-      `id=$(az ad sp show --id ${API_IDENTITIES[permission.api].appId} --query "${list}[?value=='${name}'].id | [0]" --output tsv)`,
-      `az ad app permission add --id "$app" --api ${API_IDENTITIES[permission.api].appId} --api-permissions "$id=${kind}"   # ${name}`,
+      `id=$(az ad sp show --id ${api.appId} --query "${list}[?value=='${name}'].id | [0]" --output tsv)`,
+      `az ad app permission add --id "$app" --api ${api.appId} --api-permissions "$id=${type}"   # ${name}`,
     ].join("\n");
   });
+  const redirects =
+    plan.redirectUris.length === 0 ? "" : `--web-redirect-uris ${plan.redirectUris.map(quoted).join(" ")} `;
   return [
     "#!/bin/sh",
-    "# Registers the MSSP's app with Microsoft's own command line. Permission ids are looked up by name, because they differ between clouds.",
+    "# Registers the app with Microsoft's own command line. Permission ids are looked up by name, because they differ between clouds.",
     "set -eu",
     `az cloud set --name ${cloud}`,
     "az login --allow-no-subscriptions >/dev/null",
-    `app=$(az ad app create --display-name ${quoted(plan.name)} --sign-in-audience AzureADMultipleOrgs \\`,
-    `  --web-redirect-uris ${plan.redirectUris.map(quoted).join(" ")} --is-fallback-public-client ${plan.deviceCode} --query appId --output tsv)`,
+    `app=$(az ad app create --display-name ${quoted(plan.name)} --sign-in-audience ${audienceOf(plan)} \\`,
+    `  ${redirects}--is-fallback-public-client ${plan.deviceCode} --query appId --output tsv)`,
     ...permissions,
     'az ad sp create --id "$app" >/dev/null',
+    ...(plan.purpose === "home"
+      ? [
+          "sleep 30   # a new app is not known everywhere at once",
+          'az ad app permission admin-consent --id "$app"   # in your own tenant',
+        ]
+      : []),
+    ...(plan.purpose === "bridge" ? [bridgeSecretEnds] : []),
     plan.proof === "secret"
-      ? 'az ad app credential reset --id "$app" --append --display-name defender-mssp --years 1 --query password --output tsv   # the client secret, shown once'
+      ? `az ad app credential reset --id "$app" --append --display-name defender-mssp ${plan.purpose === "bridge" ? '--end-date "$ends"' : "--years 1"} --query password --output tsv   # the client secret, shown once`
       : 'az ad app credential reset --id "$app" --append --cert @certificate.pem >/dev/null   # the public part',
     'echo "Application (client) ID: $app"',
     "",
@@ -154,7 +197,11 @@ export function checkManifest(manifest: unknown, plan: RegistrationPlan): readon
   const found = object(manifest);
   const problems: string[] = [];
   if (Object.keys(found).length === 0) return ["The file is not an application manifest (a JSON object)."];
-  if (found["signInAudience"] !== "AzureADMultipleOrgs") {
+  if (plan.purpose === "home" && found["signInAudience"] !== "AzureADMyOrg") {
+    problems.push(
+      'Supported account types: the home app needs "Single tenant". Otherwise a customer can be asked for its permission.',
+    );
+  } else if (plan.purpose !== "home" && found["signInAudience"] !== "AzureADMultipleOrgs") {
     problems.push(
       `Supported account types: the app is ${found["signInAudience"] === "AzureADMyOrg" ? "single-tenant" : `"${String(found["signInAudience"])}"`}, so no customer can consent to it. Choose "Multiple Entra ID tenants".`,
     );
@@ -199,11 +246,8 @@ function permissionProblems(found: Json, plan: RegistrationPlan): readonly strin
   }
   const problems: string[] = [];
   const wanted = new Set<string>();
-  for (const permission of permissionsOf(plan.streams)) {
-    const { appId, portalName } = API_IDENTITIES[permission.api];
-    const name = permissionName(permission, plan.auth);
-    const id = permissionId(permission, plan);
-    const kind = plan.auth === "app" ? "role" : "scope";
+  for (const { api, name, type, id, idOfOtherType } of appPermissions(plan)) {
+    const { appId, portalName } = api;
     if (id === undefined) {
       // Without an id to compare, the API at least must be listed.
       for (const key of listed) if (key.startsWith(`${appId}/`)) wanted.add(key);
@@ -211,21 +255,21 @@ function permissionProblems(found: Json, plan: RegistrationPlan): readonly strin
         problems.push(`Permission ${name} of ${portalName} is missing.`);
       continue;
     }
-    const key = `${appId}/${id}/${kind}`;
+    const key = `${appId}/${id}/${type.toLowerCase()}`;
     wanted.add(key);
     if (listed.has(key)) continue;
-    const otherId = plan.auth === "app" ? permission.scopeId : permission.roleId;
-    const other = `${appId}/${otherId}/${plan.auth === "app" ? "scope" : "role"}`;
+    const other = `${appId}/${idOfOtherType}/${type === "Role" ? "scope" : "role"}`;
+    const needs = plan.purpose === "reader" ? `\`auth = ${plan.auth}\` needs` : "this app needs";
     problems.push(
       listed.has(other)
-        ? `Permission ${name} of ${portalName} is listed as ${plan.auth === "app" ? "delegated" : "application"} permission, but \`auth = ${plan.auth}\` needs the ${plan.auth === "app" ? "application" : "delegated"} permission.`
+        ? `Permission ${name} of ${portalName} is listed as ${type === "Role" ? "delegated" : "application"} permission, but ${needs} the ${type === "Role" ? "application" : "delegated"} permission.`
         : `Permission ${name} of ${portalName} is missing.`,
     );
   }
   const extra = [...listed].filter((key) => !wanted.has(key));
   if (extra.length > 0)
     problems.push(
-      `${extra.length} permission${extra.length === 1 ? " is" : "s are"} listed that the streams do not need: ${extra.map((key) => key.split("/").slice(0, 2).join(" / ")).join(", ")}.`,
+      `${extra.length} permission${extra.length === 1 ? " is" : "s are"} listed that ${plan.purpose === "reader" ? "the streams do" : "this app does"} not need: ${extra.map((key) => key.split("/").slice(0, 2).join(" / ")).join(", ")}.`,
     );
   return problems;
 }

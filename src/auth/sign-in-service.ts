@@ -21,6 +21,7 @@ import { beginCodeFlow } from "./code-flow.ts";
 import { consentLink, consentMail, isLinkState, readConsent } from "./consent.ts";
 import { beginDeviceFlow } from "./device-flow.ts";
 import { doctorChecks } from "./doctor-checks.ts";
+import { governanceTemplate } from "./governance-template.ts";
 import type { Grant } from "./redeem.ts";
 import { redeem } from "./redeem.ts";
 import { checkManifest, registration } from "./registration.ts";
@@ -92,6 +93,7 @@ export function createSignInService(parts: SignInServiceParts): SignInService {
 
   return {
     registration,
+    governanceTemplate,
     checkManifest,
     applyRegistration: (plan, token, where) => applyRegistration(world, plan, token, where),
     consentLink: (stanza, clientId, redirectUri) => consentLink(stanza, clientId, redirectUri),

@@ -433,6 +433,13 @@ export const FAILURE_CODES = {
     actors: ["operator"],
     exit: "signIn",
   },
+  "permission-differs": {
+    meaning: "An API offers a permission under another id than Microsoft publishes, so it is not requested or granted.",
+    action: "Check `graph_url`, and check that no proxy answers instead of Microsoft.",
+    actors: ["operator"],
+    settings: ["graph_url"],
+    exit: "signIn",
+  },
   "permission-unknown": {
     meaning: "The API in your tenant does not offer a permission that the streams need.",
     action: "Check `--cloud`. Your own tenant may lack a Defender licence.",

@@ -53,8 +53,25 @@ export const CREDENTIAL = "mssp";
 /** The file of key and certificate in the steps of a registration. */
 export const CERTIFICATE_FILE = "certificate.pem";
 
+/**
+ * The MSSP's apps, each with a power of its own. `reader` reads alerts in customers' tenants. `home` reads
+ * the list of customers in the MSSP's own tenant. `bridge` grants the reader its permissions at customers
+ * while `partner consent` runs.
+ */
+export type AppPurpose = "reader" | "home" | "bridge";
+
+/** Where the home app reads the list of customers. */
+export const CUSTOMER_SOURCES = ["gdap", "governance"] as const;
+export type CustomerSource = (typeof CUSTOMER_SOURCES)[number];
+
+/** The name under which the steps of a registration store the home app. */
+export const HOME_CREDENTIAL = "home";
+
 /** The wanted app registration. */
 export interface RegistrationPlan {
+  readonly purpose: AppPurpose;
+  /** Of the home app. */
+  readonly sources: readonly CustomerSource[];
   readonly name: string;
   readonly cloud: CloudName;
   readonly streams: readonly StreamName[];
@@ -62,6 +79,7 @@ export interface RegistrationPlan {
   readonly proof: "secret" | "certificate";
   /** Also for the device code flow: enables "Allow public client flows". */
   readonly deviceCode: boolean;
+  /** Empty for an app that nobody signs in to or consents to in a browser. */
   readonly redirectUris: readonly string[];
 }
 
@@ -72,6 +90,15 @@ export interface Registration {
   readonly manifest: unknown;
   /** For Microsoft's own command line (`az`), to be run in a POSIX shell. */
   readonly script: string;
+}
+
+/** What a template of Tenant Governance is made of, beside the plan of the reader. */
+export interface GovernanceRequest {
+  /** Application (client) id and object id of the reader. */
+  readonly clientId: string;
+  readonly objectId: string;
+  /** The role-assignable group whose members get the role Security Reader. */
+  readonly groupId: string;
 }
 
 export interface RegistrationApplied {
@@ -175,6 +202,8 @@ export interface DoctorLine {
 /** Sign-in as the command line sees it; `main` builds it from `auth`, `net` and `defender`. */
 export interface SignInService {
   registration(plan: RegistrationPlan): Registration;
+  /** A policy template of Tenant Governance that makes the reader with its roles in a governed tenant. */
+  governanceTemplate(plan: RegistrationPlan, request: GovernanceRequest): unknown;
   /** What a manifest lacks or has unnecessarily, one sentence each; empty if it is right. */
   checkManifest(manifest: unknown, plan: RegistrationPlan): readonly string[];
   applyRegistration(

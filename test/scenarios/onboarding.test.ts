@@ -286,6 +286,44 @@ describe("register", () => {
   });
 });
 
+describe("register for the other apps", () => {
+  test.each([
+    ["--home-app", "AzureADMyOrg"],
+    ["--bridge-app", "AzureADMultipleOrgs"],
+  ])("register %s prints a manifest that passes its own check", async (flag, signInAudience) => {
+    const { manifest } = JSON.parse((await run(["register", flag, "--json"])).out) as { manifest: object };
+    expect(manifest).toMatchObject({ signInAudience });
+    const file = join(folder, "manifest.json");
+    writeFileSync(file, JSON.stringify(manifest));
+    expect(await run(["register", flag, "--check", file])).toMatchObject({ code: 0 });
+    expect(await run(["register", "--check", file])).toMatchObject({ code: 2 });
+  });
+
+  test.each([
+    [["--home-app", "--bridge-app"], "--home-app and --bridge-app do not go together."],
+    [["--home-app", "--streams", "alerts"], "--streams does not go with --home-app."],
+    [["--bridge-app", "--sources", "gdap"], "--sources does not go with --bridge-app."],
+    [["--bridge-app", "--proof", "certificate"], "The bridge needs a client secret, because it is never stored."],
+    [["--home-app", "--sources", "mars"], "mars names no list of customers."],
+    [["--governance-template"], "The template names the app's two IDs and the group whose members read at customers."],
+  ])("register %j is refused", async (flags, words) => {
+    const { code, said } = await run(["register", ...flags]);
+    expect(code).toBe(2);
+    expect(said).toContain(words);
+  });
+
+  test("register --governance-template prints JSON alone, and says that it was not tried on real tenants", async () => {
+    const ids = ["--client-id", "--object-id", "--group"].flatMap((flag, n) => [
+      flag,
+      `11111111-2222-4333-8444-00000000000${n}`,
+    ]);
+    const { code, out, said } = await run(["register", "--governance-template", ...ids]);
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({ delegatedAdministrationRoleAssignments: [{ group: { id: ids[5] } }] });
+    expect(said).toContain("was not tried on real tenants");
+  });
+});
+
 describe("consent-url", () => {
   test("prints the link alone on standard output, and recognises the answer to it", async () => {
     const link = await run(["consent-url", ...who()]);

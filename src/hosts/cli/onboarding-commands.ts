@@ -73,7 +73,7 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
 
   parser.command(
     "register",
-    "Prints portal steps, a manifest and a script to register the MSSP's own multi-tenant app",
+    "Prints portal steps, a manifest and a script to register the MSSP's own apps",
     (y) =>
       y
         .options({
@@ -84,6 +84,15 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
           },
           cloud: { ...text("Microsoft's cloud"), choices: CLOUD_NAMES },
           name: text("Name of the app that customers see"),
+          "home-app": yes("The app that reads the list of customers in your own tenant"),
+          sources: text("With --home-app: gdap, governance, or both separated by a comma. Default: gdap"),
+          "bridge-app": yes("The app that partner consent uses to grant permissions at GDAP customers"),
+          "governance-template": yes(
+            "Prints a template of Tenant Governance that makes the app at customers; not tried on real tenants",
+          ),
+          "client-id": text("With --governance-template: application (client) ID of the app"),
+          "object-id": text("With --governance-template: object ID of the app"),
+          group: text("With --governance-template: ID of the role-assignable group that gets Security Reader"),
           proof: { ...text("How the app authenticates"), choices: ["secret", "certificate"] },
           "device-code": yes("Also for token acquire --device-code (enables public client flows)"),
           "redirect-uri": { ...text("Redirect URI of type Web; can be repeated"), array: true },
@@ -100,7 +109,8 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
           ...JSON_FLAG,
         })
         .example("$0 register --proof certificate", "an app without a user, authenticated by a certificate")
-        .example("$0 register --check manifest.json", "checks an existing registration"),
+        .example("$0 register --check manifest.json", "checks an existing registration")
+        .example("$0 register --bridge-app", "the app that partner consent signs in with"),
     run(async () => (await import("./register.ts")).register),
   );
 

@@ -4,11 +4,18 @@ import type { ExitCode } from "../../model/failure.ts";
 import { EXIT } from "../../model/failure.ts";
 import { sealed } from "../../model/sealed.ts";
 import { CONSENT_PAGE } from "../../model/settings-table.ts";
-import type { OnboardingServices, RegistrationPlan } from "../../model/sign-in.ts";
-import { CERTIFICATE_FILE, CREDENTIAL } from "../../model/sign-in.ts";
+import type {
+  AppPurpose,
+  CustomerSource,
+  OnboardingServices,
+  RegistrationApplied,
+  RegistrationPlan,
+} from "../../model/sign-in.ts";
+import { CERTIFICATE_FILE, CREDENTIAL, CUSTOMER_SOURCES, HOME_CREDENTIAL } from "../../model/sign-in.ts";
 import type { AuthKind, Endpoints, Route } from "../../model/stanza.ts";
 import type { StreamName } from "../../model/stream.ts";
 import { STREAM_NAMES } from "../../model/stream.ts";
+import { tenantIdFrom } from "../../model/tenant.ts";
 import { jsonOf } from "../../net/json-answer.ts";
 import type { Flags } from "./ask.ts";
 import { textFlag, usage } from "./ask.ts";
@@ -18,12 +25,14 @@ import { DEFAULT_REDIRECT_URI } from "./token-acquire.ts";
 const CONNECTOR_REDIRECT_URI = "https://localhost:44300/wdatpconnector";
 
 /**
- * `register`: prints how to register the MSSP's own multi-tenant app, compares an exported manifest, or
- * creates the app through Microsoft Graph.
+ * `register`: prints how to register one of the MSSP's own apps, compares an exported manifest, or creates
+ * the app through Microsoft Graph. With `--governance-template`: prints a template that makes the reader at
+ * customers.
  */
 export async function register(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const plan = planFrom(flags);
   const check = textFlag(flags, "check");
+  if (flags["governance-template"] === true) return template(services, plan, flags);
   if (flags["json"] === true && (check !== undefined || flags["apply"] === true))
     throw usage("--json does not go with --check or --apply.", "Leave --json out.");
   if (check !== undefined) return compare(services, plan, check);
@@ -31,7 +40,50 @@ export async function register(services: OnboardingServices, flags: Flags): Prom
   return print(services, plan, flags);
 }
 
+/** Flags that only some of the apps have. */
+const FLAGS_OF: Readonly<Record<string, readonly AppPurpose[]>> = {
+  streams: ["reader"],
+  auth: ["reader"],
+  "device-code": ["reader"],
+  sources: ["home"],
+  "redirect-uri": ["reader", "bridge"],
+};
+
+const NAMES: Readonly<Record<AppPurpose, string>> = {
+  reader: "MSSP Defender collector",
+  home: "MSSP Defender customer list",
+  bridge: "MSSP Defender consent bridge",
+};
+
+function purposeFrom(flags: Flags): AppPurpose {
+  const chosen = ["home-app", "bridge-app", "governance-template"].filter((flag) => flags[flag] === true);
+  if (chosen.length > 1)
+    throw usage(`--${chosen.join(" and --")} do not go together.`, "Run the command once for each.");
+  const purpose = flags["home-app"] === true ? "home" : flags["bridge-app"] === true ? "bridge" : "reader";
+  const foreign = Object.entries(FLAGS_OF).find(
+    ([flag, purposes]) => flags[flag] !== undefined && flags[flag] !== false && !purposes.includes(purpose),
+  );
+  if (foreign !== undefined)
+    throw usage(
+      `--${foreign[0]} does not go with ${purpose === "reader" ? "this app" : `--${purpose}-app`}.`,
+      `Leave --${foreign[0]} out.`,
+    );
+  return purpose;
+}
+
+function sourcesFrom(flags: Flags): readonly CustomerSource[] {
+  const asked = (textFlag(flags, "sources") ?? "gdap")
+    .toLowerCase()
+    .split(/[\s,;]+/)
+    .filter((word) => word !== "");
+  const sources = CUSTOMER_SOURCES.filter((source) => asked.includes(source));
+  if (sources.length !== new Set(asked).size)
+    throw usage(`${asked.join(",")} names no list of customers.`, `Give --sources ${CUSTOMER_SOURCES.join(",")}.`);
+  return sources;
+}
+
 export function planFrom(flags: Flags): RegistrationPlan {
+  const purpose = purposeFrom(flags);
   const asked = (textFlag(flags, "streams") ?? "alerts,incidents")
     .toLowerCase()
     .split(/[\s,;]+/)
@@ -47,19 +99,29 @@ export function planFrom(flags: Flags): RegistrationPlan {
   for (const uri of given)
     if (!URL.canParse(uri)) throw usage(`${uri} is not a valid address.`, "Give --redirect-uri https://host/path.");
   const auth = (textFlag(flags, "auth") ?? "app") as AuthKind;
+  const proof = textFlag(flags, "proof") ?? "secret";
+  if (purpose === "bridge" && proof !== "secret")
+    throw usage("The bridge needs a client secret, because it is never stored.", "Leave --proof out.");
   return {
-    name: textFlag(flags, "name") ?? "MSSP Defender collector",
+    purpose,
+    sources: purpose === "home" ? sourcesFrom(flags) : [],
+    name: textFlag(flags, "name") ?? NAMES[purpose],
     cloud: (textFlag(flags, "cloud") ?? "commercial") as CloudName,
     streams: asked as StreamName[],
     auth,
-    proof: (textFlag(flags, "proof") ?? "secret") as "secret" | "certificate",
+    proof: proof as "secret" | "certificate",
     deviceCode: flags["device-code"] === true,
-    redirectUris: given.length > 0 ? given : defaultRedirectUris(auth),
+    redirectUris: given.length > 0 ? given : defaultRedirectUris(purpose, auth),
   };
 }
 
-/** An app without users needs only the page that ends a consent. Users end at this program. */
-function defaultRedirectUris(auth: AuthKind): readonly string[] {
+/**
+ * A reader without users needs only the page that ends a consent. Users end at this program. To the home app
+ * nobody signs in or consents.
+ */
+function defaultRedirectUris(purpose: AppPurpose, auth: AuthKind): readonly string[] {
+  if (purpose === "home") return [];
+  if (purpose === "bridge") return [DEFAULT_REDIRECT_URI];
   return auth === "app" ? [CONSENT_PAGE] : [DEFAULT_REDIRECT_URI, CONNECTOR_REDIRECT_URI, CONSENT_PAGE];
 }
 
@@ -79,6 +141,38 @@ function print(
   part("In the portal", portalSteps.join("\n"));
   part("As a manifest (Microsoft Graph, application)", JSON.stringify(manifest, undefined, 2));
   part("With Microsoft's command line (az)", script.trimEnd());
+  return EXIT.done;
+}
+
+/** `--governance-template`: the template alone on standard output. */
+function template({ terminal, signInService }: OnboardingServices, plan: RegistrationPlan, flags: Flags): ExitCode {
+  if (plan.auth !== "app" || flags["apply"] === true || textFlag(flags, "check") !== undefined)
+    throw usage(
+      "--governance-template prints the template of an app that reads without a user.",
+      "Leave --auth, --apply and --check out.",
+    );
+  if (plan.cloud === "gcc-high" || plan.cloud === "dod")
+    throw usage(`The permission IDs of ${plan.cloud} are not known here.`, "Write the template in the portal.");
+  const needed = { clientId: "client-id", objectId: "object-id", groupId: "group" } as const;
+  const missing = Object.values(needed).filter((flag) => textFlag(flags, flag) === undefined);
+  if (missing.length > 0)
+    throw usage(
+      "The template names the app's two IDs and the group whose members read at customers.",
+      `Give ${missing.map((flag) => `--${flag} ID`).join(" ")}. The portal shows both IDs of the app under Overview.`,
+    );
+  for (const flag of Object.values(needed))
+    if (tenantIdFrom(textFlag(flags, flag) ?? "") === undefined)
+      throw usage(`--${flag} is not a GUID.`, `Give --${flag} as the portal shows it.`);
+  const [clientId = "", objectId = "", groupId = ""] = Object.values(needed).map((flag) => textFlag(flags, flag));
+  terminal.out(
+    `${JSON.stringify(signInService.governanceTemplate(plan, { clientId, objectId, groupId }), undefined, 2)}\n`,
+  );
+  terminal.say(
+    "This template follows Microsoft's documentation and was not tried on real tenants. Try it with one customer first.",
+  );
+  terminal.say(
+    "Send it to Microsoft Graph with the permission TenantGovernance-PolicyTemplate.ReadWrite.All: POST /v1.0/directory/tenantGovernance/governancePolicyTemplates. The customer needs Entra ID Governance.",
+  );
   return EXIT.done;
 }
 
@@ -131,22 +225,41 @@ async function apply(services: OnboardingServices, plan: RegistrationPlan, flags
     ...(caFile ? { caFile } : {}),
   };
   const made = await signInService.applyRegistration(plan, token, { endpoints, route });
-  terminal.say(`Registered ${plan.name}: application (client) ID ${made.clientId}.`);
-  const file = textFlag(flags, "secret-file");
+  terminal.say(`Registered ${plan.name}: application (client) ID ${made.clientId}, object ID ${made.objectId}.`);
+  await handOverSecret(services, plan, made, textFlag(flags, "secret-file"));
+  if (plan.purpose === "home")
+    terminal.say(
+      `Then grant its permission in your own tenant: \`az ad app permission admin-consent --id ${made.clientId}\`.`,
+    );
+  return EXIT.done;
+}
+
+async function handOverSecret(
+  services: OnboardingServices,
+  plan: RegistrationPlan,
+  made: RegistrationApplied,
+  file: string | undefined,
+): Promise<void> {
+  const { terminal } = services;
+  const set = `defender-mssp credential set ${plan.purpose === "home" ? HOME_CREDENTIAL : CREDENTIAL} --client-id ${made.clientId}`;
+  const use = `Use it with \`defender-mssp partner consent --home contoso.onmicrosoft.com --bridge-client-id ${made.clientId} --credential ${CREDENTIAL} --all --dry-run\` and your own domain.`;
   if (made.secret && file !== undefined) {
     await services.writeSecretFile(file, sealed(`${made.secret.open((value) => value)}\n`), "utf8");
-    terminal.say(
-      `The client secret is in ${file} and valid until ${made.secretEnds?.slice(0, 10)}. Store it: \`defender-mssp credential set ${CREDENTIAL} --client-id ${made.clientId} --client-secret-file ${JSON.stringify(file)}\`.`,
-    );
+    const next =
+      plan.purpose === "bridge"
+        ? `${use} Delete the file afterwards.`
+        : `Store it: \`${set} --client-secret-file ${JSON.stringify(file)}\`.`;
+    terminal.say(`The client secret is in ${file} and valid until ${made.secretEnds?.slice(0, 10)}. ${next}`);
   } else if (made.secret) {
-    terminal.say(
-      `The client secret is printed only once, on standard output. Keep it safe, and store it: \`defender-mssp credential set ${CREDENTIAL} --client-id ${made.clientId}\`. With --secret-file FILE it is written to a file instead.`,
-    );
+    const next =
+      plan.purpose === "bridge"
+        ? `It is valid until ${made.secretEnds?.slice(0, 10)}; do not store it. ${use}`
+        : `Keep it safe, and store it: \`${set}\`. With --secret-file FILE it is written to a file instead.`;
+    terminal.say(`The client secret is printed only once, on standard output. ${next}`);
     terminal.out(`${made.secret.open((value) => value)}\n`);
   } else {
     terminal.say(
-      `Upload the public part of the certificate under Certificates & secrets. Then store the app: \`defender-mssp credential set ${CREDENTIAL} --client-id ${made.clientId} --certificate ${CERTIFICATE_FILE}\`.`,
+      `Upload the public part of the certificate under Certificates & secrets. Then store the app: \`${set} --certificate ${CERTIFICATE_FILE}\`.`,
     );
   }
-  return EXIT.done;
 }

@@ -110,6 +110,8 @@ async function certificate(fromMs: number, use: (pem: string) => string = (pem) 
 }
 
 const plan: RegistrationPlan = {
+  purpose: "reader",
+  sources: [],
   name: "collector",
   cloud: "commercial",
   streams: ["alerts"],
@@ -118,10 +120,11 @@ const plan: RegistrationPlan = {
   deviceCode: false,
   redirectUris: [REDIRECT],
 };
-function registering(answer: Answer): Promise<Raised> {
+function registering(answer: Answer, purpose: RegistrationPlan["purpose"] = "reader"): Promise<Raised> {
   const where = { endpoints: CLOUDS.commercial, route: {} };
+  const wanted = { ...plan, purpose };
   return thrownBy(() =>
-    applyRegistration({ http: answering(answer), clock: quickClock() }, plan, sealed("token"), where),
+    applyRegistration({ http: answering(answer), clock: quickClock() }, wanted, sealed("token"), where),
   );
 }
 
@@ -286,6 +289,16 @@ export const SIGN_IN: Causes = {
         },
         { v1: true },
       ),
+  ],
+  "permission-differs": [
+    "an API offers the bridge's permissions under an id of its own",
+    () => {
+      const scopes = ["user_impersonation", "Application.ReadWrite.All", "AppRoleAssignment.ReadWrite.All"];
+      return registering(
+        { body: { appRoles: [], oauth2PermissionScopes: scopes.map((value) => ({ value, id: APP })) } },
+        "bridge",
+      );
+    },
   ],
   "permission-unknown": [
     "the API in the provider's tenant lists no permission",
