@@ -45,7 +45,7 @@ The path may begin with \`$SPLUNK_HOME\`.
 You can type \`client_secret\` and \`refresh_token\` into the form.
 On first use they move to Splunk's credential store, and \`********\` stays in their place.
 
-Each stored secret is bound to \`login_url\`, \`graph_url\`, \`api_url\`, \`siem_url\`, \`proxy\` and the content of \`ca_file\` as they were when it was typed.
+Each stored secret is bound to \`login_url\`, \`graph_url\`, \`api_url\`, \`siem_url\`, \`partnercenter_url\`, \`proxy\` and the content of \`ca_file\` as they were when it was typed.
 When one of these changes, the secret is not used until you type it again or \`credential reseal\` accepts the change.
 The path in \`certificate\` is bound in the same way when it is first used.
 

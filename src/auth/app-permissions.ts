@@ -14,7 +14,7 @@ export interface AppPermission {
   readonly idOfOtherType?: string | undefined;
 }
 
-/** Source: Partner Center docs, "Partner Center authentication"; the id as published by its service principal. */
+/** Source: Partner Center docs, "Partner Center authentication"; id as published by its service principal. */
 const PARTNER_CENTER = {
   portalName: "Microsoft Partner Center",
   appId: "fa3d9a0c-3fb0-42cc-9193-47c7ecd2edbd",

@@ -4,7 +4,7 @@ import { CLOUDS } from "../model/cloud.ts";
 import { Failure } from "../model/failure.ts";
 import { isSecretId, PASTE_THE_VALUE } from "../model/secret-id.ts";
 import type { SettingsHost } from "../model/setting.ts";
-import type { CustomerRow, SecretKey } from "../model/settings-table.ts";
+import type { CustomerRow, GlobalRow, SecretKey } from "../model/settings-table.ts";
 import { CUSTOMER_ROWS, GLOBAL_ROWS, SECRET_KEYS, settingsFor, TABLE } from "../model/settings-table.ts";
 import type {
   CustomerSettings,
@@ -91,7 +91,13 @@ export function parseStanzas(raw: readonly RawStanza[], options: ParseOptions): 
   }
   const globals = readGlobals(raw, options, rules, problems, warnings);
   warnings.push(...unknownKeys(raw, options), ...sharedTenants(stanzas));
-  return { stanzas, refused, masked, globals, problems, warnings };
+  return { stanzas: boundTo(globals, stanzas), refused, masked, globals, problems, warnings };
+}
+
+/** An address for all customers is one of each, so that stored secrets are bound to it. */
+function boundTo({ partnercenterUrl }: GlobalSettings, stanzas: readonly Stanza[]): readonly Stanza[] {
+  if (partnercenterUrl === undefined) return stanzas;
+  return stanzas.map((stanza) => ({ ...stanza, endpoints: { ...stanza.endpoints, partnercenterUrl } }));
 }
 
 /** What is known of a customer whose settings have these problems. */
@@ -192,8 +198,12 @@ export function endpointsOf(cloud: CloudName, overrides: CustomerSettings["endpo
   return { loginUrl, graphUrl, apiUrl, mdeApiUrl, siemUrl, ...overrides, ...own };
 }
 
-type DestinationRow = Extract<CustomerRow, { readonly key: "cloud" } | { readonly part: string }>;
-const DESTINATION_ROWS = CUSTOMER_ROWS.filter((row): row is DestinationRow => row.key === "cloud" || "part" in row);
+type DestinationRow =
+  | Extract<CustomerRow, { readonly key: "cloud" } | { readonly part: string }>
+  | Extract<GlobalRow, { readonly key: "partnercenter_url" }>;
+const DESTINATION_ROWS = [...CUSTOMER_ROWS, ...GLOBAL_ROWS].filter(
+  (row): row is DestinationRow => row.key === "cloud" || row.key === "partnercenter_url" || "part" in row,
+);
 
 /** Where these settings send a secret; undefined when one of them is wrong. Files are not looked at. */
 export function readDestination(
@@ -201,7 +211,15 @@ export function readDestination(
   complain: Complain,
 ): Pick<Stanza, "endpoints" | "route"> | undefined {
   const { whole } = readRows(DESTINATION_ROWS, given, { nowMs: 0 }, complain);
-  return whole && { endpoints: endpointsOf(whole.cloud, whole.endpoints), route: whole.route };
+  if (whole === undefined) return undefined;
+  const { partnercenterUrl } = whole;
+  return {
+    endpoints: {
+      ...endpointsOf(whole.cloud, whole.endpoints),
+      ...(partnercenterUrl === undefined ? {} : { partnercenterUrl }),
+    },
+    route: whole.route,
+  };
 }
 
 const GLOBAL_DEFAULTS = defaultsOf(GLOBAL_ROWS);

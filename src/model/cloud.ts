@@ -67,12 +67,19 @@ export const CLOUDS: Readonly<Record<CloudName, CloudRow>> = {
   },
 };
 
-const MICROSOFTS_ORIGINS: ReadonlySet<string> = new Set(
-  CLOUD_NAMES.flatMap((name) => {
+/**
+ * Partner Center's API, and the audience of its tokens. Source: Partner Center docs, "Partner Center
+ * authentication".
+ */
+export const PARTNERCENTER_URL = "https://api.partnercenter.microsoft.com";
+
+const MICROSOFTS_ORIGINS: ReadonlySet<string> = new Set([
+  PARTNERCENTER_URL,
+  ...CLOUD_NAMES.flatMap((name) => {
     const { loginUrl, graphUrl, apiUrl, mdeApiUrl, siemUrl } = CLOUDS[name];
     return [loginUrl, graphUrl, apiUrl, mdeApiUrl, siemUrl];
   }),
-);
+]);
 
 /** Is this exactly one of Microsoft's addresses, so that no setting changed it? */
 export function isMicrosoftsAddress(base: string): boolean {

@@ -59,6 +59,7 @@ const OF_A_CREDENTIAL = [
   "graph-url",
   "api-url",
   "siem-url",
+  "partnercenter-url",
   "proxy",
   "no-proxy",
   "ca-file",

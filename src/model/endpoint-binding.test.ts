@@ -30,6 +30,7 @@ describe("a secret stays behind when the place that it would be sent to changed"
     ["api_url", fingerprint({ apiUrl: "https://api.evil.example" }), ["api_url"]],
     ["the endpoint host of api_url", fingerprint({ mdeApiUrl: "https://api.evil.example" }), ["api_url"]],
     ["siem_url", fingerprint({ siemUrl: "https://siem.evil.example" }), ["siem_url"]],
+    ["partnercenter_url", fingerprint({ partnercenterUrl: "https://partner.evil.example" }), ["partnercenter_url"]],
     ["proxy", fingerprint({}, { proxy: sealed("http://proxy.evil.example:8080") }), ["proxy"]],
     ["ca_file", fingerprint({}, { caFile: "/a" }), ["ca_file"]],
     ["port", fingerprint({ graphUrl: "https://graph.microsoft.com:8443" }), ["graph_url"]],
@@ -49,6 +50,12 @@ describe("a secret stays behind when the place that it would be sent to changed"
       expect(fingerprintDifferences(stored, fingerprint())).toHaveLength(6);
     },
   );
+
+  test("a changed or removed partnercenter_url is named alone", () => {
+    const stored = fingerprint({ partnercenterUrl: "https://partner.example" });
+    for (const present of [fingerprint(), fingerprint({ partnercenterUrl: "https://other.example" })])
+      expect(fingerprintDifferences(stored, present)).toEqual(["partnercenter_url"]);
+  });
 
   test("moving a part into its neighbour does not give the same fingerprint", () => {
     expect(fingerprint({ graphUrl: "https://a.example\napi_url=x" })).not.toBe(
@@ -74,9 +81,11 @@ describe("what changes nothing about the destination keeps the fingerprint", () 
   ])("%s", (_, one, other) => expect(one).toBe(other));
 
   test("it fits into one entry of storage/passwords and holds no address", () => {
-    const text = fingerprint({}, { proxy: sealed("http://user:secret@proxy:8080"), caFile: "/a" });
-    expect(text.length).toBeLessThanOrEqual(110);
-    expect(text).toMatch(/^v1\.[0-9a-f]{64}(\.[0-9a-f]{6}){6}$/);
+    const route = { proxy: sealed("http://user:secret@proxy:8080"), caFile: "/a" };
+    expect(fingerprint({}, route)).toMatch(/^v1\.[0-9a-f]{64}(\.[0-9a-f]{6}){6}$/);
+    const text = fingerprint({ partnercenterUrl: "https://partner.example" }, route);
+    expect(text.length).toBeLessThanOrEqual(116);
+    expect(text).toMatch(/^v1\.[0-9a-f]{64}(\.[0-9a-f]{6}){7}$/);
   });
 });
 

@@ -18,9 +18,12 @@ export interface BindingPorts {
  */
 export type FingerprintOf = (destination: Destination) => string;
 
-/** The parts of a fingerprint in their order; the names are the settings' own. */
+/** The parts of every fingerprint in their order; the names are the settings' own. */
 const PARTS = ["login_url", "graph_url", "api_url", "siem_url", "proxy", "ca_file"] as const;
-export type BindingPart = (typeof PARTS)[number];
+/** Only in the fingerprint of settings that have it: the others are as they were before this setting. */
+const LAST_PART = "partnercenter_url";
+const ALL_PARTS = [...PARTS, LAST_PART] as const;
+export type BindingPart = (typeof ALL_PARTS)[number];
 
 const VERSION = "v1";
 const HINT_DIGITS = 6;
@@ -29,14 +32,14 @@ const HINT_DIGITS = 6;
  * Binds stored secrets to the endpoints, the proxy and the CA file that were in force when they were typed.
  * Users who can edit a customer's settings but not read the secret cannot redirect it.
  *
- * A fingerprint contains nothing secret and has at most 108 characters: `v1.<SHA-256 of everything>.<six
+ * A fingerprint contains nothing secret and has at most 116 characters: `v1.<SHA-256 of everything>.<six
  * digits per part>`. Only the whole digest decides; the short ones show which part changed. Of the proxy only
  * the origin counts: another login at the same proxy is not another destination.
  */
 export function endpointBinding(ports: BindingPorts): FingerprintOf {
   const digest = (text: string): string => ports.sha256Hex(new TextEncoder().encode(text));
   return ({ endpoints, route }) => {
-    const values: Readonly<Record<BindingPart, string>> = {
+    const values: Readonly<Record<(typeof PARTS)[number], string>> = {
       login_url: address(endpoints.loginUrl),
       graph_url: address(endpoints.graphUrl),
       api_url: `${address(endpoints.apiUrl)} ${address(endpoints.mdeApiUrl)}`,
@@ -44,7 +47,11 @@ export function endpointBinding(ports: BindingPorts): FingerprintOf {
       proxy: route.proxy === undefined ? "" : route.proxy.open((proxy) => origin(proxy)),
       ca_file: route.caFile === undefined ? "" : ports.sha256Hex(readCaFile(route.caFile, ports)),
     };
-    const lines = PARTS.map((part) => `${part}=${values[part]}\n`);
+    const { partnercenterUrl } = endpoints;
+    const lines = [
+      ...PARTS.map((part) => `${part}=${values[part]}\n`),
+      ...(partnercenterUrl === undefined ? [] : [`${LAST_PART}=${address(partnercenterUrl)}\n`]),
+    ];
     return [VERSION, digest(lines.join("")), ...lines.map((line) => digest(line).slice(0, HINT_DIGITS))].join(".");
   };
 }
@@ -76,8 +83,9 @@ export function fingerprintDifferences(stored: string, present: string): readonl
   if (stored === present) return [];
   const [storedVersion, , ...storedHints] = stored.split(".");
   const [presentVersion, , ...presentHints] = present.split(".");
-  if (storedVersion !== presentVersion || storedHints.length !== PARTS.length) return PARTS;
-  const differing = PARTS.filter((_, i) => storedHints[i] !== presentHints[i]);
+  const isReadable = storedHints.length === PARTS.length || storedHints.length === ALL_PARTS.length;
+  if (storedVersion !== presentVersion || !isReadable) return PARTS;
+  const differing = ALL_PARTS.filter((_, i) => storedHints[i] !== presentHints[i]);
   return differing.length === 0 ? PARTS : differing;
 }
 

@@ -400,7 +400,7 @@ export const FAILURE_CODES = {
     action:
       "If you made the change, run `defender-mssp credential reseal --customer CUSTOMER`. If not, find out who edited the settings.",
     actors: ["operator"],
-    settings: ["login_url", "graph_url", "api_url", "siem_url", "proxy", "ca_file"],
+    settings: ["login_url", "graph_url", "api_url", "siem_url", "partnercenter_url", "proxy", "ca_file"],
     exit: "signIn",
   },
   "graph-forbidden": {
@@ -585,9 +585,9 @@ export const FAILURE_CODES = {
   // The network.
   "address-not-https": {
     meaning: "An address is not https. Tokens travel over https only.",
-    action: "Write an https address in `login_url`, `graph_url`, `api_url` or `siem_url`.",
+    action: "Write an https address in `login_url`, `graph_url`, `api_url`, `siem_url` or `partnercenter_url`.",
     actors: ["operator"],
-    settings: ["login_url", "graph_url", "api_url", "siem_url"],
+    settings: ["login_url", "graph_url", "api_url", "siem_url", "partnercenter_url"],
     exit: "usage",
   },
   "ca-file-unusable": {

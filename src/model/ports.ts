@@ -36,7 +36,7 @@ export interface Log {
 }
 
 /** A setting that gives the address of one of Microsoft's services. */
-export type AddressSetting = "login_url" | "graph_url" | "api_url" | "siem_url";
+export type AddressSetting = "login_url" | "graph_url" | "api_url" | "siem_url" | "partnercenter_url";
 
 export interface HttpRequest {
   readonly method: "GET" | "POST" | "DELETE" | "PATCH";

@@ -319,6 +319,15 @@ const ROWS = [
     help: "Address where a customer's browser ends after the consent. It must be a redirect URI of type Web in your app registration.",
   },
   {
+    key: "partnercenter_url",
+    kind: { is: "address" },
+    otherwise: "Microsoft's own, https://api.partnercenter.microsoft.com",
+    global: true,
+    hosts: EVERYWHERE,
+    title: "Partner Center URL (all customers)",
+    help: "Overrides the address of Partner Center's API, for partner consent. Stored secrets are bound to it: type them again after a change.",
+  },
+  {
     key: "state_dir",
     kind: { is: "folder" },
     global: true,

@@ -15,6 +15,8 @@ export interface Endpoints {
   readonly apiUrl: string;
   readonly mdeApiUrl: string;
   readonly siemUrl: string;
+  /** Partner Center's, where a setting changes it. */
+  readonly partnercenterUrl?: string;
 }
 
 /** How connections are made. */

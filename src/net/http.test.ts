@@ -266,7 +266,7 @@ describe("a connection that fails says why and names who must act", () => {
     });
   });
 
-  test.each(["login_url", "graph_url", "api_url", "siem_url"] as const)(
+  test.each(["login_url", "graph_url", "api_url", "siem_url", "partnercenter_url"] as const)(
     "the name that %s gave does not exist",
     async (addressSetting) => {
       const failure = await failureOf(

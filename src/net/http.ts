@@ -213,7 +213,7 @@ function refusePlainHttp(url: URL): void {
     actor: "operator",
     retry: { when: "never" },
     say: `No request is sent to ${url.host} over ${url.protocol.slice(0, -1)}, because tokens are sent only over https.`,
-    nextStep: "Write an https address in login_url, graph_url, api_url or siem_url.",
+    nextStep: "Write an https address in login_url, graph_url, api_url, siem_url or partnercenter_url.",
   });
 }
 

@@ -313,7 +313,7 @@ describe("register for the other apps", () => {
   });
 
   test("register --governance-template prints JSON alone, and says that it was not tried on real tenants", async () => {
-    const ids = ["--client-id", "--object-id", "--group"].flatMap((flag, n) => [
+    const ids = ["--app-id", "--object-id", "--group"].flatMap((flag, n) => [
       flag,
       `11111111-2222-4333-8444-00000000000${n}`,
     ]);

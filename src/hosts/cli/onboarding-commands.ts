@@ -58,6 +58,7 @@ const CREDENTIAL_SETTINGS = new Set([
   "graph-url",
   "api-url",
   "siem-url",
+  "partnercenter-url",
   "proxy",
   "no-proxy",
   "ca-file",
@@ -90,7 +91,7 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
           "governance-template": yes(
             "Prints a template of Tenant Governance that makes the app at customers; not tried on real tenants",
           ),
-          "client-id": text("With --governance-template: application (client) ID of the app"),
+          "app-id": text("With --governance-template: application (client) ID of the app"),
           "object-id": text("With --governance-template: object ID of the app"),
           group: text("With --governance-template: ID of the role-assignable group that gets Security Reader"),
           proof: { ...text("How the app authenticates"), choices: ["secret", "certificate"] },

@@ -153,7 +153,7 @@ function template({ terminal, signInService }: OnboardingServices, plan: Registr
     );
   if (plan.cloud === "gcc-high" || plan.cloud === "dod")
     throw usage(`The permission IDs of ${plan.cloud} are not known here.`, "Write the template in the portal.");
-  const needed = { clientId: "client-id", objectId: "object-id", groupId: "group" } as const;
+  const needed = { clientId: "app-id", objectId: "object-id", groupId: "group" } as const;
   const missing = Object.values(needed).filter((flag) => textFlag(flags, flag) === undefined);
   if (missing.length > 0)
     throw usage(

@@ -254,6 +254,7 @@ describe("a stored secret goes only where it was typed for", () => {
     ["graph_url", { graph_url: "https://graph.evil.example" }],
     ["api_url", { api_url: "https://api.evil.example" }],
     ["siem_url", { siem_url: "https://siem.evil.example" }],
+    ["partnercenter_url", { partnercenter_url: "https://partner.evil.example" }],
     ["proxy", { proxy: "http://evil.example:8080" }],
     ["proxy", { proxy: "" }],
     ["ca_file", { ca_file: "/other.pem" }],
