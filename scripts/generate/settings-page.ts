@@ -108,6 +108,7 @@ const PAGE_WORDING: Wording = {
   mode: () => "octal mode",
   audience: () => "audience",
   file: () => "path of a file",
+  assertion: () => "`file:PATH` or `managed-identity:CLIENT_ID`",
   folder: () => "path of a folder",
 };
 

@@ -50,6 +50,7 @@ const SPEC_WORDING: Wording = {
   mode: () => "octal mode",
   audience: () => "string",
   file: () => "path",
+  assertion: () => "file:PATH|managed-identity:CLIENT_ID",
   folder: () => "path",
 };
 

@@ -34,7 +34,7 @@ describe("a customer's credential", () => {
     expect(() => credentialOf(PLAIN)).toThrow(
       expect.objectContaining({
         code: "credential-missing",
-        say: "contoso has no client secret, certificate or refresh token, so nobody can sign in for it.",
+        say: "contoso has no client secret, certificate, assertion or refresh token, so nobody can sign in for it.",
       }),
     );
   });

@@ -167,10 +167,10 @@ async function exchangeV1(
   verifier: string,
 ): Promise<SignedIn> {
   const { stanza, credential, redirectUri, v1 } = request;
-  if (credential.kind === "certificate")
+  if (credential.kind === "certificate" || credential.kind === "assertion")
     throw wrong(
       "v1-needs-key",
-      "The v1 endpoint is supported only with a client secret, not with a certificate.",
+      "The v1 endpoint is supported only with a client secret, not with a certificate or an assertion.",
       "Give the client secret, or omit `--v1`.",
     );
   const form = new URLSearchParams({

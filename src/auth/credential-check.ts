@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { Failure } from "../model/failure.ts";
 import { refuseSecretId } from "../model/secret-id.ts";
 import type { AppCredential } from "../model/sign-in.ts";
+import type { Assertion, AssertionCredential, Assertions } from "./assertion.ts";
 import { certificatePairs, usablePairs } from "./certificate.ts";
 
 /** Days before the end at which a certificate or a client secret with a known end date is warned about. */
@@ -42,11 +43,13 @@ export function certificateWarning(endsMs: number, nowMs: number): string | unde
 /**
  * Checks a credential without using it. Returns a remark; throws Failure for a credential that cannot work.
  * @param readText reads the certificate file
+ * @param assertions gets the token of another issuer; needed where a customer may sign in with one
  */
 export async function checkCredential(
   credential: AppCredential,
   readText: (path: string) => Promise<string>,
   nowMs: number,
+  assertions?: Assertions,
 ): Promise<{ remark: string; daysLeft: number | undefined }> {
   if (credential.kind === "public")
     return { remark: "Public client; no client secret is needed.", daysLeft: undefined };
@@ -64,6 +67,10 @@ export async function checkCredential(
         : `Client secret, ends on ${when}.`,
       daysLeft: left,
     };
+  }
+  if (credential.kind === "assertion") {
+    if (assertions === undefined) throw new Error("nothing was given that can get an assertion");
+    return { remark: assertionRemark(await assertions.current(credential), credential, nowMs), daysLeft: undefined };
   }
   let pem: string;
   try {
@@ -85,4 +92,19 @@ export async function checkCredential(
     remark: warning ? `The certificate ${warning}.` : `Certificate ${best.subject}, ${left} days left.`,
     daysLeft: left,
   };
+}
+
+/** What a federated credential of the app has to have, in the words of `register --proof federated`. */
+function assertionRemark(
+  { issuer, subject, audience, endsMs }: Assertion,
+  { audience: usual, source }: AssertionCredential,
+  nowMs: number,
+): string {
+  const minutes = Math.max(0, Math.floor((endsMs - nowMs) / 60_000));
+  const what = source.from === "file" ? `The token in ${source.path}` : `The token of identity ${source.identity}`;
+  const odd =
+    audience === usual
+      ? ""
+      : ` \`register --proof federated\` prints audience ${usual}: check that the app has this one.`;
+  return `${what} is valid for ${minutes} minute${minutes === 1 ? "" : "s"}. The app needs a federated credential with Issuer: ${issuer}, Subject: ${subject}, Audience: ${audience}.${odd}`;
 }

@@ -7,6 +7,7 @@ import type { AppCredential, DoctorCheck, TokenApi } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import type { StreamName } from "../model/stream.ts";
 import { TIME_LIMITS } from "../net/time-limits.ts";
+import type { Assertions } from "./assertion.ts";
 import type { TenantFacts } from "./authority.ts";
 import { askTenantFacts } from "./authority.ts";
 import { assertCloud } from "./cloud-match.ts";
@@ -17,6 +18,7 @@ export interface DoctorWorld {
   readonly http: Http;
   readonly clock: Clock;
   readText(path: string): Promise<string>;
+  readonly assertions: Assertions;
   credentialOf(stanza: Stanza): AppCredential;
   /** Does a request to this address go through a proxy? */
   viaProxy(url: string, stanza: Stanza): boolean;
@@ -97,7 +99,14 @@ export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly Docto
     {
       name: "credential",
       run: async () =>
-        (await checkCredential(world.credentialOf(stanza), (path) => world.readText(path), world.clock.nowMs())).remark,
+        (
+          await checkCredential(
+            world.credentialOf(stanza),
+            (path) => world.readText(path),
+            world.clock.nowMs(),
+            world.assertions,
+          )
+        ).remark,
     },
     ...apisOf(stanza.streams).flatMap((api): DoctorCheck[] => [
       {

@@ -423,6 +423,13 @@ export const AADSTS: readonly AadstsRow[] = [
     "Microsoft rejected the sign-in of app {app} because this machine's clock is wrong",
     "Set this machine's clock, for example by NTP. This program then retries.",
   ),
+  advice(
+    [700023],
+    "federation-wrong",
+    "operator",
+    "the audience of the token that app {app} presents is not one that Microsoft accepts",
+    "Remove `login_url` of {customer}, or correct the audience of the token.",
+  ),
   advice([700211], "federation-wrong", "operator", unknownTo("issuer"), correctThe("issuer")),
   advice([700212], "federation-wrong", "operator", unknownTo("audience"), correctThe("audience")),
   advice([700213, 7002137, 7002138], "federation-wrong", "operator", unknownTo("subject"), correctThe("subject")),
@@ -540,6 +547,8 @@ export interface SignInSubject {
   readonly credential?: string | undefined;
   /** Some numbers stand for a refresh token and for a sign-in code alike. */
   readonly redeeming?: "code";
+  /** The token of another issuer that was sent instead of a client secret; nothing of it is secret here. */
+  readonly presented?: { readonly issuer: string; readonly subject: string; readonly audience: string };
   /** Another customer's tenant issues tokens to the app, so the app and its settings are right. */
   readonly appWorksElsewhere?: boolean;
 }
@@ -547,6 +556,63 @@ export interface SignInSubject {
 /** What 700016 means of an app that works elsewhere. */
 const OF_A_WORKING_APP: readonly AadstsRow[] = [
   advice([700016], "app-not-found", "customer", NOT_CONSENTED, SEND_CONSENT_OR_TENANT),
+];
+
+/** What a federated credential has to have, letter by letter. */
+const AS_PRESENTED =
+  'Write issuer "{issuer}", subject "{subject}" and audience "{audience}" under Certificates & secrets > Federated credentials of the app. Letter case counts.';
+
+/** What a number means of a token of another issuer (`assertion`), where none is a client secret's. */
+const OF_AN_ASSERTION: readonly AadstsRow[] = [
+  advice(
+    [700211],
+    "federation-wrong",
+    "operator",
+    'no federated credential of app {app} has the issuer "{issuer}" of the token that this machine presents',
+    AS_PRESENTED,
+  ),
+  advice(
+    [700212],
+    "federation-wrong",
+    "operator",
+    'no federated credential of app {app} has the audience "{audience}" of the token that this machine presents',
+    AS_PRESENTED,
+  ),
+  advice(
+    [700213, 7002137, 7002138],
+    "federation-wrong",
+    "operator",
+    'no federated credential of app {app} has the subject "{subject}" of the token that this machine presents',
+    AS_PRESENTED,
+  ),
+  advice(
+    [70021],
+    "federation-wrong",
+    "operator",
+    "app {app} has no federated credential that fits the token which this machine presents",
+    AS_PRESENTED,
+  ),
+  advice(
+    [700023],
+    "federation-wrong",
+    "operator",
+    'Microsoft does not exchange tokens with the audience "{audience}", which the token of app {app} has',
+    "Have the platform issue the token for the audience that `defender-mssp register --proof federated` prints.",
+  ),
+  advice(
+    [700024],
+    "assertion-expired",
+    "operator",
+    "the token that this machine presents for app {app} is not valid now",
+    "Check what renews the token of `assertion`, and set this machine's clock, for example by NTP.",
+  ),
+  advice(
+    [700027, 50012, 50013, 50027],
+    "federation-wrong",
+    "operator",
+    "Microsoft rejected the token that this machine presents for app {app}, or its signature",
+    'Check that the file of `assertion` holds a whole token of issuer "{issuer}", and that Microsoft can reach that issuer\'s keys.',
+  ),
 ];
 
 /** What a number means when Microsoft rejected a sign-in code instead of a refresh token. */
@@ -587,6 +653,7 @@ export function failureFromEntra(answer: TokenAnswer, subject: SignInSubject): F
   const byError = OAUTH_ERRORS.find((candidate) => candidate.error === error);
   const rows = [
     ...(subject.redeeming === "code" ? OF_A_CODE : []),
+    ...(subject.presented === undefined ? [] : OF_AN_ASSERTION),
     ...(subject.appWorksElsewhere === true ? OF_A_WORKING_APP : []),
     ...AADSTS,
   ];
@@ -648,7 +715,10 @@ function filled(template: string, subject: SignInSubject): string {
   return template
     .replaceAll('"{customer}"', () => JSON.stringify(subject.customer))
     .replaceAll("{customer}", () => subject.customer)
-    .replaceAll("{app}", () => subject.clientId);
+    .replaceAll("{app}", () => subject.clientId)
+    .replaceAll(/\{(issuer|subject|audience)\}/g, (_, part: "issuer" | "subject" | "audience") =>
+      subject.presented === undefined ? part : subject.presented[part],
+    );
 }
 
 /** Capitalises the first letter, unless the sentence begins with the customer's name. */

@@ -1,12 +1,15 @@
 import { readFile } from "node:fs/promises";
 import type { INetworkModule, NetworkRequestOptions, NetworkResponse } from "@azure/msal-node";
 import { Failure, isFailure } from "../model/failure.ts";
+import type { FailureCode } from "../model/failure-codes.ts";
 import type { Clock, Http } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
 import type { AppCredential } from "../model/sign-in.ts";
 import type { Route } from "../model/stanza.ts";
 import { TIME_LIMITS } from "../net/time-limits.ts";
+import type { Assertion, AssertionCredential } from "./assertion.ts";
+import { Assertions } from "./assertion.ts";
 import type { Authority } from "./authority.ts";
 import { endpointsOf } from "./authority.ts";
 import type { CertificatePair } from "./certificate.ts";
@@ -56,6 +59,8 @@ export interface RedeemWorld {
   readonly clock: Clock;
   /** Reads a certificate file; from the real disk unless a test injects another reader. */
   readText?(path: string): Promise<string>;
+  /** Shared by all redemptions of this run; without it every redemption asks anew. */
+  readonly assertions?: Assertions;
   /** Shared by all redemptions of this run; without it every redemption is judged alone. */
   readonly apps?: WorkingApps;
 }
@@ -135,6 +140,7 @@ async function redeemOnce(
         knownAuthorities: [new URL(authority.loginUrl).host],
         authorityMetadata: JSON.stringify(endpointsOf(authority)),
         ...(credential.kind === "secret" ? { clientSecret: credential.secret.open((value) => value) } : {}),
+        ...(credential.kind === "assertion" ? { clientAssertion: () => exchange.assertion(credential) } : {}),
         ...(pair === undefined
           ? {}
           : { clientCertificate: { thumbprintSha256: pair.thumbprintSha256, privateKey: pair.privateKey } }),
@@ -190,8 +196,8 @@ function credentialMissing(subject: SignInSubject): Failure {
     actor: "operator",
     retry: { when: "never" },
     area: "sign-in",
-    say: `${subject.customer} has no client secret or certificate to sign in with as an app.`,
-    nextStep: "Set `client_secret`, `certificate` or `credential`.",
+    say: `${subject.customer} has no client secret, certificate or assertion to sign in with as an app.`,
+    nextStep: "Set `client_secret`, `certificate`, `assertion` or `credential`.",
   });
 }
 
@@ -215,10 +221,22 @@ class Exchange implements INetworkModule {
   failure: Failure | undefined;
   readonly #world: RedeemWorld;
   readonly #redemption: Redemption;
+  readonly #assertions: Assertions;
+  /** What was presented last. */
+  #presented: Assertion | undefined;
 
   constructor(world: RedeemWorld, redemption: Redemption) {
     this.#world = world;
+    this.#assertions = world.assertions ?? new Assertions(world);
     this.#redemption = redemption;
+  }
+
+  /** Called by MSAL while it builds the request to the token endpoint. */
+  assertion(credential: AssertionCredential): Promise<string> {
+    return this.#guarded(async () => {
+      this.#presented = await this.#assertions.current(credential);
+      return this.#presented.token.open((value) => value);
+    });
   }
 
   sendGetRequestAsync<T>(url: string): Promise<NetworkResponse<T>> {
@@ -254,13 +272,15 @@ class Exchange implements INetworkModule {
   }
 
   #refusal(read: TokenAnswer): Failure {
-    const { authority, subject, grant } = this.#redemption;
+    const { authority, credential, subject, grant } = this.#redemption;
     const { apps } = this.#world;
     const failure = failureFromEntra(read, {
       ...subject,
       ...(grant.kind === "code" ? { redeeming: "code" } : {}),
+      ...(this.#presented === undefined ? {} : { presented: this.#presented }),
       appWorksElsewhere: apps?.worksElsewhere(subject.clientId, authority.tenant) ?? false,
     });
+    if (credential.kind === "assertion" && OF_THE_ASSERTION.has(failure.code)) this.#assertions.forget(credential);
     if (failure.code === "app-not-found") apps?.notFound(subject.clientId, authority.tenant);
     return failure;
   }
@@ -282,6 +302,9 @@ class Exchange implements INetworkModule {
     }
   }
 }
+
+/** Another token may do where this one did not. */
+const OF_THE_ASSERTION = new Set<FailureCode>(["assertion-expired", "federation-wrong"]);
 
 function lowerCase(headers: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));

@@ -1,3 +1,4 @@
+import { assertionSettingOf } from "../model/assertion.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { FailureCode } from "../model/failure-codes.ts";
 import { apisOf, audienceOf, grants, permissionOf } from "../model/permissions.ts";
@@ -17,6 +18,7 @@ import { authOf } from "../model/stanza.ts";
 import type { StreamName } from "../model/stream.ts";
 import { TIME_LIMITS } from "../net/time-limits.ts";
 import { credentialOf } from "./app-credential.ts";
+import { Assertions } from "./assertion.ts";
 import { beginCodeFlow } from "./code-flow.ts";
 import { consentLink, consentMail, isLinkState, readConsent } from "./consent.ts";
 import { beginDeviceFlow } from "./device-flow.ts";
@@ -45,7 +47,7 @@ export interface SignInServiceParts {
 
 /** Builds the sign-in service that the commands use. */
 export function createSignInService(parts: SignInServiceParts): SignInService {
-  const world = { ...parts, apps: new WorkingApps() };
+  const world = { ...parts, apps: new WorkingApps(), assertions: new Assertions(parts) };
   async function accessToken(
     stanza: Stanza,
     api: TokenApi,
@@ -151,9 +153,10 @@ function grantOf(stanza: Stanza): Grant {
 }
 
 function withCredential(stanza: Stanza, credential: AppCredential): Stanza {
-  const { clientSecret: _secret, certificate: _certificate, ...rest } = stanza;
+  const { clientSecret: _secret, certificate: _certificate, assertion: _assertion, ...rest } = stanza;
   const shared = { ...rest, clientId: credential.clientId };
   if (credential.kind === "secret") return { ...shared, clientSecret: credential.secret };
+  if (credential.kind === "assertion") return { ...shared, assertion: assertionSettingOf(credential.source) };
   return credential.kind === "certificate" ? { ...shared, certificate: credential.path } : shared;
 }
 

@@ -47,7 +47,7 @@ const SKEW_MS = 300_000;
 export function verdictsOn(token: Sealed, wanted: WantedToken): readonly TokenVerdict[] {
   const claims = claimsOf(token);
   if (!claims) return [unreadable(token)];
-  const audience = text(claims["aud"]);
+  const audience = claimText(claims["aud"]);
   const api = apiOfAudience(audience);
   return [
     onAudience(audience, api, wanted),
@@ -66,8 +66,8 @@ function bad(check: string, say: string, nextStep: string): TokenVerdict {
   return { check, ok: false, say, nextStep };
 }
 
-function text(value: unknown): string {
-  // Claims come from outside, so only printable ASCII characters are shown.
+/** A claim as it is shown. Claims come from outside, so only printable ASCII characters are. */
+export function claimText(value: unknown): string {
   return typeof value === "string" ? value.replace(/[^\x20-\x7e]/g, "?").slice(0, 300) : "";
 }
 
@@ -136,7 +136,7 @@ function customerOf({ customer, tenantId }: WantedToken): string {
 }
 
 function onTenant(claims: Claims, wanted: WantedToken): TokenVerdict {
-  const tenant = text(claims["tid"]).toLowerCase();
+  const tenant = claimText(claims["tid"]).toLowerCase();
   if (tenant === "")
     return bad("tenant", "The token names no tenant.", "Get the token from the customer's own tenant.");
   if (wanted.tenantId && /^[0-9a-f-]{36}$/i.test(wanted.tenantId) && tenant !== wanted.tenantId.toLowerCase()) {
@@ -150,9 +150,9 @@ function onTenant(claims: Claims, wanted: WantedToken): TokenVerdict {
 }
 
 function onApp(claims: Claims, wanted: WantedToken): TokenVerdict {
-  const app = text(claims["appid"] ?? claims["azp"]).toLowerCase();
+  const app = claimText(claims["appid"] ?? claims["azp"]).toLowerCase();
   const proof = { "0": "no secret", "1": "a client secret", "2": "a certificate" }[
-    text(claims["appidacr"] ?? claims["azpacr"])
+    claimText(claims["appidacr"] ?? claims["azpacr"])
   ];
   if (app === "") return bad("app", "The token names no app.", "Get a token with `defender-mssp token access`.");
   if (wanted.clientId && app !== wanted.clientId.toLowerCase()) {
@@ -192,7 +192,7 @@ export function rightsOf(claims: Claims): { readonly kind: "app" | "user"; reado
   const roles = Array.isArray(claims["roles"])
     ? claims["roles"].filter((role): role is string => typeof role === "string")
     : [];
-  const scopes = text(claims["scp"])
+  const scopes = claimText(claims["scp"])
     .split(" ")
     .filter((scope) => scope !== "");
   return claims["scp"] !== undefined ? { kind: "user", held: scopes } : { kind: "app", held: roles };
@@ -203,7 +203,7 @@ function onRights(claims: Claims, api: TokenApi | undefined, wanted: WantedToken
   const streams = (wanted.streams ?? []).filter((stream) => permissionOf(stream)?.api === api);
   const word = kind === "app" ? "roles" : "scp";
   if (streams.length === 0)
-    return [good("rights", held.length === 0 ? `${word} is empty.` : `${word}: ${held.map(text).join(" ")}.`)];
+    return [good("rights", held.length === 0 ? `${word} is empty.` : `${word}: ${held.map(claimText).join(" ")}.`)];
   return streams.map((stream) => {
     const permission = permissionOf(stream)!;
     const needed = kind === "app" ? permission.role : permission.scope;
@@ -217,7 +217,7 @@ function onRights(claims: Claims, api: TokenApi | undefined, wanted: WantedToken
     }
     return bad(
       stream,
-      `${needed} is missing; ${word} is ${held.map(text).join(" ") || "empty"}.`,
+      `${needed} is missing; ${word} is ${held.map(claimText).join(" ") || "empty"}.`,
       kind === "app"
         ? "Send the customer the link that `defender-mssp consent-url` prints."
         : "Send the customer the link that `defender-mssp consent-url` prints, then run `defender-mssp token acquire`.",

@@ -4,6 +4,7 @@ import type { Sealed } from "../model/sealed.ts";
 import type { AppCredential } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import type { Tenant } from "../model/tenant.ts";
+import { Assertions } from "./assertion.ts";
 import type { AccessToken, Grant } from "./redeem.ts";
 import { redeem } from "./redeem.ts";
 import { createTokenPacer } from "./token-pacer.ts";
@@ -58,6 +59,7 @@ export function renewAfterMs(lifetimeMs: number): number {
 /** What the cycles of all customers share. */
 interface SharedByCycles extends TokenCyclesOptions {
   readonly apps: WorkingApps;
+  readonly assertions: Assertions;
   readonly pacer: { acquire(): Promise<void> };
 }
 
@@ -70,6 +72,7 @@ export function createTokenCycles(options: TokenCyclesOptions): TokenCycles {
   const shared: SharedByCycles = {
     ...options,
     apps: new WorkingApps(),
+    assertions: new Assertions(options),
     pacer: createTokenPacer(options.clock, REQUESTS_PER_SECOND),
   };
   const locks = new Map<string, Lock>();

@@ -62,11 +62,13 @@ const AWAITING_CONSENT = new Set<FailureCode>([
   "partner-access-missing",
 ]);
 const MISCONFIGURED = new Set<FailureCode>([
+  "assertion-unusable",
   "ca-file-unusable",
   "certificate-unusable",
   "credential-missing",
   "endpoint-changed",
   "hunting-queries-wrong",
+  "identity-refused",
   "proxy-unusable",
   "secret-damaged",
   "secret-file-refused",

@@ -1,3 +1,4 @@
+import type { AssertionSetting } from "../model/assertion.ts";
 import { formatInstant, msFromTicks, parseInstant, ticksFromMs } from "../model/instant.ts";
 import { proxyAddress } from "../model/proxy-address.ts";
 import type { Kind, ListenAddress, ReadOf, StartPoint } from "../model/setting.ts";
@@ -51,6 +52,7 @@ const READERS: Readers = {
   audience: (_, text) => readAudience(text),
   mode: (_, text) => readMode(text),
   file: (_, text) => readPath(text),
+  assertion: (_, text) => readAssertion(text),
   folder: (_, text) => readPath(text),
 };
 
@@ -70,6 +72,21 @@ function readMode(text: string): Reading<number> {
 
 function readPath(text: string): Reading<string> {
   return hasControl(text) ? no("contains a control character; write a plain path") : ok(text);
+}
+
+/** Nothing of a wrong value is repeated: somebody may have pasted the token itself. */
+function readAssertion(text: string): Reading<AssertionSetting> {
+  const [, kind = "", value = ""] = /^(file|managed-identity):\s*(.*)$/i.exec(text) ?? [];
+  if (value === "")
+    return no("is neither file:PATH nor managed-identity:CLIENT_ID; write the path of the file that holds the token");
+  if (kind.toLowerCase() === "file") {
+    const path = readPath(value);
+    return path.ok ? { ok: true, value: `file:${path.value}` } : path;
+  }
+  const identity = tenantIdFrom(value);
+  return identity === undefined
+    ? no("has no GUID after managed-identity:; write the client ID from the overview of the managed identity")
+    : { ok: true, value: `managed-identity:${identity}` };
 }
 
 function ok<T>(value: T): Reading<T> {

@@ -1,3 +1,4 @@
+import { type AssertionSetting, assertionFile } from "../model/assertion.ts";
 import { sealed } from "../model/sealed.ts";
 import type { MemberName, Setting, ValuesOf } from "../model/setting.ts";
 import type { Reading } from "./kinds.ts";
@@ -63,10 +64,19 @@ function readRow(row: Setting, given: Readonly<Record<string, string>>, rules: R
   const reading = readValue(row.kind, text, rules.nowMs);
   if (!reading.ok) return { ok: false, say: row.wrong ?? reading.say };
   if (row.kind.is === "file" && rules.file) return rules.file(text);
+  if (row.kind.is === "assertion") return assertionIn(reading.value as AssertionSetting, rules);
   if (row.kind.is === "folder" && rules.folder) return rules.folder(text);
   if (row.secret !== true && !(row.kind.is === "address" && row.kind.login === true)) return reading;
   if (typeof reading.value !== "string") throw new Error(`${row.key} must be sealed but is not a text`);
   return { ok: true, value: sealed(reading.value) };
+}
+
+/** The file of an assertion keeps to the rules of every other file. */
+function assertionIn(setting: AssertionSetting, { file }: RowRules): Reading<AssertionSetting> {
+  const path = assertionFile(setting);
+  if (path === undefined || file === undefined) return { ok: true, value: setting };
+  const found = file(path);
+  return found.ok ? { ok: true, value: `file:${found.value}` } : found;
 }
 
 export function isGiven(given: Readonly<Record<string, string>>, key: string): boolean {

@@ -121,6 +121,11 @@ describe("a value is taken in every form a person writes it", () => {
         }),
       },
     ],
+    [{ assertion: " file:/var/run/token " }, { assertion: "file:/var/run/token" }],
+    [
+      { assertion: "Managed-Identity:{11111111-2222-3333-4444-55555555AAAA}" },
+      { assertion: "managed-identity:11111111-2222-3333-4444-55555555aaaa" },
+    ],
     [{ sweep_hours: "0" }, { sweepHours: 0 }],
     [{ poll_seconds: "60.0" }, { pollSeconds: 60 }],
     [{ tenant_name: "  Müller & Söhne " }, { tenantName: "Müller & Söhne" }],
@@ -172,6 +177,22 @@ describe("a wrong setting is refused with the stanza, the key, its bound and wha
     [
       { tenant_id: "common" },
       `contoso: tenant_id: "common" is not one tenant; write the customer's tenant GUID or one of its domains`,
+    ],
+    [
+      { assertion: "eyJhbGciOiJSUzI1NiJ9.e30.x" },
+      "contoso: assertion: is neither file:PATH nor managed-identity:CLIENT_ID; write the path of the file that holds the token",
+    ],
+    [
+      { assertion: "managed-identity:collector" },
+      "contoso: assertion: has no GUID after managed-identity:; write the client ID from the overview of the managed identity",
+    ],
+    [
+      { assertion: "file:/token", client_secret: "s" },
+      "contoso: assertion: is set beside client_secret, but an app proves who it is in one way; remove client_secret, or remove assertion",
+    ],
+    [
+      { assertion: "file:/token", certificate: "/app.pem" },
+      "contoso: assertion: is set beside certificate, but an app proves who it is in one way; remove certificate, or remove assertion",
     ],
     [{ envelope: "maybe" }, 'contoso: envelope: "maybe" is neither true nor false; write true or false'],
     [

@@ -161,7 +161,7 @@ function checkName(name: string, seen: Set<string>, complain: Complain): void {
 
 /** Rules that need more than one key. */
 function checkTogether(
-  { credential, clientId, streams, certificate, pollSeconds, route }: Partial<CustomerSettings>,
+  { credential, clientId, streams, certificate, assertion, pollSeconds, route }: Partial<CustomerSettings>,
   given: Readonly<Record<string, string>>,
   complain: Complain,
   warn: (say: string) => void,
@@ -182,6 +182,12 @@ function checkTogether(
     complain("client_secret", `is the ID of the client secret, not its value; ${PASTE_THE_VALUE}`);
   if (certificate !== undefined && isGiven(given, "client_secret"))
     warn("certificate and client_secret are both set; the certificate is used");
+  const beside = ["client_secret", "certificate"].filter((key) => isGiven(given, key));
+  if (assertion !== undefined && beside.length > 0)
+    complain(
+      "assertion",
+      `is set beside ${beside.join(" and ")}, but an app proves who it is in one way; remove ${beside.join(" and ")}, or remove assertion`,
+    );
   if (pollSeconds !== undefined && pollSeconds < 15)
     warn(`poll_seconds ${pollSeconds} is below 15; such values are for tests only`);
   if (route?.proxy?.open((address) => /\/\/[^/]*@/.test(address)))

@@ -179,6 +179,8 @@ function withSecrets(stanza: RawStanza, environment: NodeJS.ProcessEnv): RawStan
   const values: Record<string, string> = { ...stanza.values };
   for (const key of SECRET_KEYS) {
     const value = environment[SECRET_VARIABLES[key]];
+    // The variable is for all customers; one that signs in with an assertion must have no client secret.
+    if (key === "client_secret" && (values.assertion ?? "").trim() !== "") continue;
     if (value !== undefined && value !== "" && (values[key] ?? "") === "") values[key] = value;
   }
   return { name: stanza.name, values };

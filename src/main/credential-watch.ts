@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
+import { assertionFile, assertionSetting } from "../model/assertion.ts";
 import { isFailure } from "../model/failure.ts";
 import type { Log } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
@@ -60,8 +61,8 @@ export class FileCredentialWatch implements CredentialWatch {
   readonly #stanzas: Map<string, Stanza>;
   readonly #misconfigured: Set<string>;
   readonly #stamps: FileStamps;
-  /** The certificate that each shared credential names, read once for all customers that share it. */
-  readonly #certificates = new Map<string, string | undefined>();
+  /** The files that each shared credential names, read once for all customers that share it. */
+  readonly #namedFiles = new Map<string, readonly string[]>();
   /** Of the stored refresh tokens of customers that fail: those of others change at each sign-in. */
   readonly #tokenStamps = new Map<string, string>();
   #configuration: ReadConfiguration;
@@ -79,8 +80,8 @@ export class FileCredentialWatch implements CredentialWatch {
   async look(failing: ReadonlySet<string>): Promise<CredentialChanges> {
     const touched = await this.#readConfigurationAgain();
     const changed = this.#stamps.changed();
-    for (const entry of this.#certificates.keys())
-      if (changed.has(this.#p.files.pathOf(entry))) this.#certificates.delete(entry);
+    for (const entry of this.#namedFiles.keys())
+      if (changed.has(this.#p.files.pathOf(entry))) this.#namedFiles.delete(entry);
     for (const stanza of this.#stanzas.values())
       if (this.#filesOf(stanza).some((file) => changed.has(file))) touched.add(stanza.name);
     for (const name of this.#newTokens(failing)) touched.add(name);
@@ -88,30 +89,35 @@ export class FileCredentialWatch implements CredentialWatch {
   }
 
   /** Files whose content decides whether this customer can sign in; the refresh token's is not among them. */
-  #filesOf({ credential, certificate, route }: Stanza): readonly string[] {
+  #filesOf({ credential, certificate, assertion, route }: Stanza): readonly string[] {
     const entry = credential === undefined ? undefined : credentialEntryName(credential);
     if (entry !== undefined) this.#stamps.add(this.#p.files.pathOf(entry));
     const files = [
       entry === undefined ? undefined : this.#p.files.pathOf(entry),
       certificate,
-      entry === undefined ? undefined : this.#certificateOf(entry),
+      assertionFile(assertion),
+      ...(entry === undefined ? [] : this.#filesNamedIn(entry)),
       route.caFile,
     ].filter((file) => file !== undefined);
     for (const file of files) this.#stamps.add(file);
     return files;
   }
 
-  #certificateOf(entry: string): string | undefined {
-    if (!this.#certificates.has(entry)) this.#certificates.set(entry, this.#readCertificateOf(entry));
-    return this.#certificates.get(entry);
+  #filesNamedIn(entry: string): readonly string[] {
+    const known = this.#namedFiles.get(entry);
+    if (known !== undefined) return known;
+    const files = this.#readFilesNamedIn(entry);
+    this.#namedFiles.set(entry, files);
+    return files;
   }
 
-  #readCertificateOf(entry: string): string | undefined {
+  #readFilesNamedIn(entry: string): readonly string[] {
     try {
-      return this.#p.files.read(entry)?.notes["certificate"];
+      const { certificate, assertion } = this.#p.files.read(entry)?.notes ?? {};
+      return [certificate, assertionFile(assertionSetting(assertion))].filter((file) => file !== undefined);
     } catch (error) {
       // Who signs in with this entry reports why it cannot be read.
-      if (isFailure(error)) return undefined;
+      if (isFailure(error)) return [];
       throw error;
     }
   }
@@ -218,13 +224,22 @@ function hasSameSecrets(a: Stanza, b: Stanza): boolean {
     a.clientId === b.clientId &&
     a.credential === b.credential &&
     a.certificate === b.certificate &&
+    a.assertion === b.assertion &&
     a.secretExpires === b.secretExpires &&
     isSame(a.clientSecret, b.clientSecret) &&
     isSame(a.refreshToken, b.refreshToken)
   );
 }
 
-const SECRETS = ["clientId", "credential", "certificate", "clientSecret", "secretExpires", "refreshToken"] as const;
+const SECRETS = [
+  "clientId",
+  "credential",
+  "certificate",
+  "assertion",
+  "clientSecret",
+  "secretExpires",
+  "refreshToken",
+] as const;
 type Secrets = Pick<Stanza, (typeof SECRETS)[number]>;
 
 function secretsOf(stanza: Stanza): Secrets {

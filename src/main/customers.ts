@@ -313,9 +313,10 @@ function credentialReport(signIn: CustomerSignIn): CredentialReport {
     return {
       tenantName: stanza.tenantName,
       refreshToken: presentVault,
-      certificate: stanza.certificate,
+      certificate: stanza.assertion === undefined ? stanza.certificate : undefined,
       credential: stanza.credential,
-      secretEndsMs: stanza.certificate === undefined ? secretEndsMs(stanza) : undefined,
+      // A client secret is sent only where there is nothing better. An assertion is renewed by its platform.
+      secretEndsMs: (stanza.certificate ?? stanza.assertion) === undefined ? secretEndsMs(stanza) : undefined,
       isOwnSecret: stanza.secretExpires !== undefined,
     };
   };

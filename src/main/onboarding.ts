@@ -13,7 +13,7 @@ import { Failure, isFailure } from "../model/failure.ts";
 import type { Clock, Http, Log } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
 import type { DoctorCheck, FoundCustomers, OnboardingServices, SplunkAccess, Terminal } from "../model/sign-in.ts";
-import { authOf, type Stanza } from "../model/stanza.ts";
+import { authOf, hasAppProof, type Stanza } from "../model/stanza.ts";
 import type { StreamName } from "../model/stream.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import { createHttp, goesThroughProxy } from "../net/http.ts";
@@ -206,9 +206,7 @@ async function fromSplunk(found: FoundCustomers, place: SplunkSecrets): Promise<
  */
 function withoutSplunk(found: FoundCustomers): FoundCustomers {
   const isComplete = (stanza: Stanza) =>
-    authOf(stanza) === "refresh_token"
-      ? stanza.refreshToken !== undefined
-      : stanza.clientSecret !== undefined || stanza.certificate !== undefined;
+    authOf(stanza) === "refresh_token" ? stanza.refreshToken !== undefined : hasAppProof(stanza);
   const lacking = [
     ...found.stanzas.filter((stanza) => !isComplete(stanza)),
     ...found.refused.filter(({ failure }) => failure.code === "credential-missing").map(({ stanza }) => stanza),

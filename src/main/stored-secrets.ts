@@ -8,13 +8,14 @@ import {
   readCredential,
   withStoredCredential,
 } from "../hosts/splunk/index.ts";
+import { assertionSetting } from "../model/assertion.ts";
 import type { Destination, FingerprintOf } from "../model/endpoint-binding.ts";
 import { Failure } from "../model/failure.ts";
 import type { Clock, Http, Log, Random } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
 import type { SecretPlace, StoredCredential } from "../model/sign-in.ts";
-import { needsSharedCredential, type Stanza } from "../model/stanza.ts";
+import { hasAppProof, needsSharedCredential, type Stanza } from "../model/stanza.ts";
 import type { TenantId } from "../model/tenant.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import { realDisk } from "../stores/disk/disk.ts";
@@ -44,9 +45,9 @@ export function withSharedCredential(stanza: Stanza, files: SecretFiles, fingerp
     });
   }
   assertBinding(`The shared credential ${name}`, entry.fingerprint, fingerprint);
-  const ownKey = stanza.clientSecret !== undefined || stanza.certificate !== undefined;
   const secret = entry.values["client_secret"];
-  const certificate = entry.notes["certificate"];
+  const { certificate } = entry.notes;
+  const assertion = assertionSetting(entry.notes["assertion"]);
   const clientId = stanza.clientId ?? entry.notes["client_id"];
   const endsMs = Date.parse(entry.notes["expires"] ?? "");
   const key =
@@ -56,7 +57,13 @@ export function withSharedCredential(stanza: Stanza, files: SecretFiles, fingerp
   return {
     ...stanza,
     ...(clientId === undefined ? {} : { clientId }),
-    ...(ownKey ? {} : certificate !== undefined ? { certificate } : key),
+    ...(hasAppProof(stanza)
+      ? {}
+      : assertion !== undefined
+        ? { assertion }
+        : certificate !== undefined
+          ? { certificate }
+          : key),
   };
 }
 
@@ -98,8 +105,8 @@ export class FileSecrets implements SecretPlace {
 
   async storedCredential(name: string): Promise<Omit<StoredCredential, "clientSecret"> | undefined> {
     const entry = this.#files.read(credentialEntryName(name));
-    const { client_id: clientId, certificate, expires } = entry?.notes ?? {};
-    return clientId === undefined ? undefined : storedWithoutSecret({ clientId, certificate, expires });
+    const { client_id: clientId, certificate, assertion, expires } = entry?.notes ?? {};
+    return clientId === undefined ? undefined : storedWithoutSecret({ clientId, certificate, assertion, expires });
   }
 
   credentialNames(): Promise<readonly string[]> {
@@ -126,6 +133,7 @@ export class FileSecrets implements SecretPlace {
         client_id: credential.clientId,
         stored_at_ms: String(this.#world.clock.nowMs()),
         ...(credential.certificate === undefined ? {} : { certificate: credential.certificate }),
+        ...(credential.assertion === undefined ? {} : { assertion: credential.assertion }),
         ...(credential.expires === undefined ? {} : { expires: credential.expires }),
       },
     });
@@ -174,11 +182,14 @@ export class FileSecrets implements SecretPlace {
 function storedWithoutSecret(found: {
   readonly clientId: string;
   readonly certificate?: string | undefined;
+  readonly assertion?: string | undefined;
   readonly expires?: string | undefined;
 }): Omit<StoredCredential, "clientSecret"> {
   const { clientId, certificate, expires } = found;
+  const assertion = assertionSetting(found.assertion);
   return {
     clientId,
+    ...(assertion === undefined ? {} : { assertion }),
     ...(certificate === undefined ? {} : { certificate }),
     ...(expires === undefined ? {} : { expires }),
   };
@@ -227,6 +238,7 @@ export class SplunkSecrets implements SecretPlace {
         ? {}
         : { client_secret: credential.clientSecret.open((value) => value) }),
       ...(credential.certificate === undefined ? {} : { certificate: credential.certificate }),
+      ...(credential.assertion === undefined ? {} : { assertion: credential.assertion }),
       ...(credential.expires === undefined ? {} : { expires: credential.expires }),
     };
     await this.store.put(credentialId(name), sealed(JSON.stringify(entry)), this.#fingerprintOf(where));

@@ -334,6 +334,20 @@ export const FAILURE_CODES = {
   },
 
   // Signing in, on our side of it.
+  "assertion-expired": {
+    meaning: "The token that the app presents instead of a client secret is not valid any more, or not yet.",
+    action: "Check what renews the file of `assertion`, and this machine's clock. The file is read at each sign-in.",
+    actors: ["operator"],
+    settings: ["assertion"],
+    exit: "signIn",
+  },
+  "assertion-unusable": {
+    meaning: "The file of the token that the app presents cannot be read, is empty, or holds no complete token.",
+    action: "Check what writes the file of `assertion`. It is read at each sign-in.",
+    actors: ["operator"],
+    settings: ["assertion"],
+    exit: "signIn",
+  },
   "certificate-expired": {
     meaning: "The certificate of the app has expired.",
     action: "Make a new certificate, upload it to the app, and put it into the file of `certificate`.",
@@ -388,10 +402,11 @@ export const FAILURE_CODES = {
     exit: "usage",
   },
   "credential-missing": {
-    meaning: "The customer has no client secret and no certificate, or the shared credential is not stored.",
-    action: "Set `client_secret` or `certificate`, or store the `credential`: `defender-mssp credential set NAME`.",
+    meaning: "The customer has no client secret, certificate or assertion, or the shared credential is not stored.",
+    action:
+      "Set `client_secret`, `certificate` or `assertion`, or store the `credential`: `defender-mssp credential set NAME`.",
     actors: ["operator"],
-    settings: ["credential", "client_secret", "certificate"],
+    settings: ["credential", "client_secret", "certificate", "assertion"],
     exit: "signIn",
   },
   "endpoint-changed": {
@@ -402,6 +417,21 @@ export const FAILURE_CODES = {
     actors: ["operator"],
     settings: ["login_url", "graph_url", "api_url", "siem_url", "partnercenter_url", "proxy", "ca_file"],
     exit: "signIn",
+  },
+  "identity-refused": {
+    meaning: "Azure gives this machine no token for the managed identity.",
+    action: "Assign the user-assigned identity to this machine, or correct its client ID in `assertion`.",
+    actors: ["operator"],
+    settings: ["assertion"],
+    exit: "signIn",
+  },
+  "identity-unavailable": {
+    meaning: "Azure's managed identity endpoint cannot be reached, is busy, or gives no complete token.",
+    action:
+      "Run this program on an Azure machine that has the identity of `assertion`. A busy endpoint is asked again.",
+    actors: ["microsoft", "operator"],
+    settings: ["assertion"],
+    exit: { microsoft: "microsoft", operator: "signIn" },
   },
   "graph-forbidden": {
     meaning: "The token on standard input may not register applications.",

@@ -1,3 +1,4 @@
+import type { AssertionSetting } from "./assertion.ts";
 import type { Ticks } from "./instant.ts";
 import type { Sealed } from "./sealed.ts";
 
@@ -35,6 +36,8 @@ export type Kind =
   /** Of a file, in octal; its owner may read and write it. */
   | { readonly is: "mode" }
   | { readonly is: "file" }
+  /** `file:PATH` or `managed-identity:CLIENT_ID`. */
+  | { readonly is: "assertion" }
   | { readonly is: "folder" };
 
 /**
@@ -84,7 +87,9 @@ export type ReadOf<K extends Kind> = K extends { readonly is: "choice"; readonly
             ? StartPoint
             : K extends { readonly is: "listen" }
               ? ListenAddress
-              : string;
+              : K extends { readonly is: "assertion" }
+                ? AssertionSetting
+                : string;
 
 /** `tenant_id` is `tenantId`. */
 export type MemberName<Key extends string> = Key extends `${infer First}_${infer Rest}`

@@ -74,7 +74,7 @@ const ROWS = [
     otherwise: "none",
     hosts: EVERYWHERE,
     title: "Shared credential",
-    help: "Name of an app credential that is stored once with 'credential set NAME' and shared by many customers. Client ID, client secret and certificate below override it.",
+    help: "Name of an app credential that is stored once with 'credential set NAME' and shared by many customers. Client ID, client secret, certificate and assertion below override it.",
   },
   {
     key: "client_id",
@@ -111,6 +111,14 @@ const ROWS = [
     hosts: EVERYWHERE,
     title: "Certificate file",
     help: "PEM file with private key and certificate, used instead of the client secret.",
+  },
+  {
+    key: "assertion",
+    kind: { is: "assertion" },
+    otherwise: "none",
+    hosts: EVERYWHERE,
+    title: "Assertion",
+    help: "Instead of a client secret or a certificate: file:PATH, a token that the platform renews (AKS, SPIFFE), or managed-identity:CLIENT_ID on an Azure machine. The app needs a federated credential for it.",
   },
   {
     key: "auth",

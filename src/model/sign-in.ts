@@ -1,3 +1,4 @@
+import type { AssertionSetting, assertionCredential } from "./assertion.ts";
 import type { CloudName } from "./cloud.ts";
 import type { CommandLines } from "./command-line.ts";
 import type { ExitCode, Failure } from "./failure.ts";
@@ -10,7 +11,8 @@ import type { StreamName } from "./stream.ts";
 /**
  * How the MSSP's app authenticates at the token endpoint. `public`: a token from the device code flow is
  * redeemed without a client secret. `certificate` is a PEM file with one or more pairs of key and
- * certificate. It is read at each redemption, so replacing the file is a rollover.
+ * certificate. It is read at each redemption, so replacing the file is a rollover. `assertion` is a token
+ * that another issuer (a platform, Azure) gives this machine; it too is asked for at each redemption.
  */
 export type AppCredential =
   | {
@@ -21,6 +23,7 @@ export type AppCredential =
       readonly endsMs?: number;
     }
   | { readonly kind: "certificate"; readonly clientId: string; readonly path: string }
+  | ReturnType<typeof assertionCredential>
   | { readonly kind: "public"; readonly clientId: string };
 
 /**
@@ -260,6 +263,7 @@ export interface StoredCredential {
   readonly clientId: string;
   readonly clientSecret?: Sealed;
   readonly certificate?: string;
+  readonly assertion?: AssertionSetting;
   /** ISO date on which the client secret ends, for warnings. */
   readonly expires?: string;
 }

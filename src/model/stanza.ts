@@ -65,11 +65,16 @@ export function secretEndsMs(stanza: Pick<Stanza, "secretExpires" | "clientSecre
 }
 
 /**
- * Does a stanza need its shared credential? Its own client id, client secret and certificate override it.
+ * Does a stanza need its shared credential? Its own client id, client secret, certificate and assertion
+ * override it.
  */
 export function needsSharedCredential(stanza: Stanza): boolean {
-  const ownKey = stanza.clientSecret !== undefined || stanza.certificate !== undefined;
-  return stanza.credential !== undefined && (stanza.clientId === undefined || !ownKey);
+  return stanza.credential !== undefined && (stanza.clientId === undefined || !hasAppProof(stanza));
+}
+
+/** Is there something with which the app proves who it is? */
+export function hasAppProof(stanza: Pick<Stanza, "clientSecret" | "certificate" | "assertion">): boolean {
+  return stanza.clientSecret !== undefined || stanza.certificate !== undefined || stanza.assertion !== undefined;
 }
 
 export type GlobalSettings = ValuesOf<GlobalRow>;

@@ -335,6 +335,10 @@ describe("a connection that fails says why and names who must act", () => {
     const failure = await failureOf(client().send(get("http://graph.example.test/")));
     expect(failure).toMatchObject({ code: "address-not-https", retry: { when: "never" } });
 
+    // Azure's endpoint for managed identities is asked by one caller alone, which goes past every proxy.
+    const proxied = await failureOf(client().send(get("http://169.254.169.254/metadata", {})));
+    expect(proxied.code).toBe("address-not-https");
+
     const port = await listening(http.createServer((_, response) => response.end("here")));
     expect(await (await client().send(get(`http://127.0.0.1:${port}/`, {}))).text(10)).toBe("here");
   });

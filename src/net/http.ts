@@ -10,6 +10,7 @@ import type { Route } from "../model/stanza.ts";
 import type { ProxyRoute } from "./connect.ts";
 import { trustFrom, tunnelConnector, witnessingConnector } from "./connect.ts";
 import { decodedBody } from "./decode.ts";
+import { IDENTITY_ENDPOINT } from "./identity-endpoint.ts";
 import { type FailedProxy, type FailedRequest, type GivenUp, networkFailure } from "./network-failures.ts";
 import { bypassesProxy, isLoopback } from "./no-proxy.ts";
 import { TIME_LIMITS } from "./time-limits.ts";
@@ -38,7 +39,8 @@ interface RoutePool {
 
 /**
  * The only owner of HTTP connections to the outside. Certificates are always verified. Redirects are returned
- * to the caller, never followed. Plain http is refused except to this machine. undici is loaded at the first
+ * to the caller, never followed. Plain http is refused except to this machine
+ * and, without a proxy, to Azure's managed identity endpoint. undici is loaded at the first
  * request. Answers are decoded while they arrive.
  */
 export function createHttp(options: HttpOptions = {}): Http {
@@ -92,7 +94,7 @@ export function createHttp(options: HttpOptions = {}): Http {
   return {
     async send(request) {
       const url = new URL(request.url);
-      refusePlainHttp(url);
+      refusePlainHttp(url, request.route);
       if (request.route.loopbackCertificate && !isLoopback(url.hostname)) {
         throw new Error(`loopbackCertificate on a route to ${url.host}, which is not this machine`);
       }
@@ -207,8 +209,9 @@ function flat(headers: Readonly<Record<string, string | string[] | undefined>>):
   return out;
 }
 
-function refusePlainHttp(url: URL): void {
+function refusePlainHttp(url: URL, route: Route): void {
   if (url.protocol === "https:" || (url.protocol === "http:" && isLoopback(url.hostname))) return;
+  if (url.origin === IDENTITY_ENDPOINT && route.direct === true) return;
   throw new Failure("address-not-https", {
     actor: "operator",
     retry: { when: "never" },

@@ -45,6 +45,12 @@ export const TIME_LIMITS = {
     insteadOf: "undici: 300 s",
     because: "The sign-in service answers within seconds, and every request of the customer waits for it.",
   },
+  identity: {
+    ms: 3_000,
+    limits: "a whole request to Azure's managed identity endpoint (169.254.169.254)",
+    insteadOf: "undici: 300 s",
+    because: "The endpoint is on the machine's own host. Elsewhere than in Azure nothing answers at all.",
+  },
   list: {
     ms: 120_000,
     limits: "wait for the headers of a page of alerts, incidents and XDR incidents",

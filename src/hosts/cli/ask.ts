@@ -1,3 +1,4 @@
+import { assertionCredential } from "../../model/assertion.ts";
 import { Failure } from "../../model/failure.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
@@ -51,6 +52,7 @@ export async function credentialFor(
 ): Promise<AppCredential> {
   const clientId = stanza.clientId;
   if (clientId === undefined) throw usage(`No client ID is set for ${stanza.tenantName}.`, "Give --client-id.");
+  if (stanza.assertion !== undefined) return assertionCredential(clientId, stanza.assertion, stanza.cloud);
   if (stanza.certificate !== undefined) return { kind: "certificate", clientId, path: stanza.certificate };
   const secret =
     (await secretFrom(services, flags)) ??

@@ -1,5 +1,8 @@
+import { resolve } from "node:path";
 import { flagName, valuesFromFlags } from "../../config/flags.ts";
+import { readValue } from "../../config/kinds.ts";
 import { readDestination } from "../../config/settings.ts";
+import { type AssertionSetting, assertionFile } from "../../model/assertion.ts";
 import { type Destination, fingerprintDifferences } from "../../model/endpoint-binding.ts";
 import type { ExitCode, Failure } from "../../model/failure.ts";
 import { EXIT, exitCodeOf, isFailure } from "../../model/failure.ts";
@@ -25,21 +28,38 @@ export async function setCredential(services: OnboardingServices, flags: Flags):
   const stored = await target.storedCredential(name);
   const clientId = guidOf(typed ?? stored?.clientId ?? (await askedClientId(services)));
   const certificate = textFlag(flags, "certificate");
-  const expires = textFlag(flags, "expires") ?? (await askedEnd(services, stored));
+  const assertion = assertionOf(flags);
+  const isSecret = certificate === undefined && assertion === undefined;
+  const expires = textFlag(flags, "expires") ?? (isSecret ? await askedEnd(services, stored) : undefined);
   if (expires !== undefined && Number.isNaN(Date.parse(expires)))
     throw usage("The end date of the client secret is not a valid date.", "Write the date as 2027-11-24.");
   const credential: StoredCredential =
-    certificate === undefined
-      ? {
-          clientId,
-          ...(await keyOf(services, clientId, flags)),
-          ...(expires === undefined ? {} : { expires: new Date(expires).toISOString() }),
-        }
-      : { clientId, certificate };
+    assertion !== undefined
+      ? { clientId, assertion }
+      : certificate !== undefined
+        ? { clientId, certificate }
+        : {
+            clientId,
+            ...(await keyOf(services, clientId, flags)),
+            ...(expires === undefined ? {} : { expires: new Date(expires).toISOString() }),
+          };
   await target.putCredential(name, credential, where);
   services.terminal.say(`Credential ${name} is stored in ${target.name}. Customers use it with credential = ${name}.`);
   services.terminal.say(COUNTS_SOON);
   return EXIT.done;
+}
+
+/** An app has one proof of what it is; a second one would be stored for nothing. */
+function assertionOf(flags: Flags): AssertionSetting | undefined {
+  const typed = textFlag(flags, "assertion");
+  if (typed === undefined) return undefined;
+  for (const other of ["certificate", "client-secret-file", "expires"])
+    if (textFlag(flags, other) !== undefined)
+      throw usage(`--assertion and --${other} do not go together.`, `Leave out --${other}, or --assertion.`);
+  const reading = readValue({ is: "assertion" }, typed.trim(), 0);
+  if (!reading.ok) throw usage(`--assertion ${reading.say}.`);
+  const file = assertionFile(reading.value);
+  return file === undefined ? reading.value : `file:${resolve(file)}`;
 }
 
 function guidOf(typed: string): string {

@@ -1,10 +1,11 @@
 import { parseStanzas } from "../../config/settings.ts";
+import { assertionCredential } from "../../model/assertion.ts";
 import { inParallel } from "../../model/concurrency-limiter.ts";
 import type { ExitCode } from "../../model/failure.ts";
 import { EXIT, type Failure, isFailure } from "../../model/failure.ts";
 import type { Actor } from "../../model/failure-codes.ts";
 import type { CustomerProgress } from "../../model/roster.ts";
-import type { OnboardingServices } from "../../model/sign-in.ts";
+import type { AppCredential, OnboardingServices } from "../../model/sign-in.ts";
 import type { SettingProblem, Stanza } from "../../model/stanza.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
 import type { Flags } from "./ask.ts";
@@ -117,19 +118,13 @@ async function look(services: OnboardingServices, stanza: Stanza, stateDir: stri
   const progress =
     tenantId === undefined || stateDir === undefined ? {} : services.roster.progress(stateDir, stanza, tenantId);
   const about = { ...named(stanza), progress };
-  const { clientId, certificate, clientSecret } = stanza;
-  const credential =
-    clientId === undefined
-      ? undefined
-      : certificate !== undefined
-        ? ({ kind: "certificate", clientId, path: certificate } as const)
-        : clientSecret && ({ kind: "secret", clientId, secret: clientSecret } as const);
+  const credential = storedCredentialOf(stanza);
   if (credential === undefined)
     return lineFor({
       ...about,
       state: "failing",
       actor: "operator",
-      say: "Its client secret or certificate is not stored here.",
+      say: "Its client secret, certificate or assertion is not stored here.",
     });
   try {
     const { missing, say } = await services.signInService.consentState(stanza, credential);
@@ -140,6 +135,14 @@ async function look(services: OnboardingServices, stanza: Stanza, stateDir: stri
     if (!isFailure(error)) throw error;
     return lineFor({ ...about, ...outcomeOf(error) });
   }
+}
+
+function storedCredentialOf(stanza: Stanza): AppCredential | undefined {
+  const { clientId, certificate, assertion, clientSecret, cloud } = stanza;
+  if (clientId === undefined) return undefined;
+  if (assertion !== undefined) return assertionCredential(clientId, assertion, cloud);
+  if (certificate !== undefined) return { kind: "certificate", clientId, path: certificate };
+  return clientSecret && { kind: "secret", clientId, secret: clientSecret };
 }
 
 function lineFor(given: {

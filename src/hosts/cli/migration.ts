@@ -199,7 +199,7 @@ function finished(
   };
   need("tenant_id", "tenant_id is missing: give the customer's tenant with --tenant-id.");
   need("client_id", "client_id is missing: give the application (client) ID with --client-id.");
-  if (!["client_secret", "certificate"].some((key) => values[key] !== undefined || given.has(key)))
+  if (!["client_secret", "certificate", "assertion"].some((key) => values[key] !== undefined || given.has(key)))
     missing.push({
       about: "client_secret",
       fate: "missing",

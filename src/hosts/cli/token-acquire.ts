@@ -144,7 +144,9 @@ async function migration(services: OnboardingServices, flags: Flags): Promise<Mi
  */
 async function givenKeys(services: OnboardingServices, flags: Flags): Promise<ReadonlySet<string>> {
   const given = new Set(
-    ["tenant_id", "client_id", "certificate"].filter((key) => textFlag(flags, key.replaceAll("_", "-")) !== undefined),
+    ["tenant_id", "client_id", "certificate", "assertion"].filter(
+      (key) => textFlag(flags, key.replaceAll("_", "-")) !== undefined,
+    ),
   );
   const named = ["config", "tenant-id"].some((flag) => textFlag(flags, flag) !== undefined);
   const { stanzas } = named ? await services.customers(flags, { needSecrets: false }) : { stanzas: [] };
@@ -160,6 +162,7 @@ async function givenKeys(services: OnboardingServices, flags: Flags): Promise<Re
   )
     given.add("client_secret");
   if (only?.certificate !== undefined) given.add("certificate");
+  if (only?.assertion !== undefined) given.add("assertion");
   return given;
 }
 

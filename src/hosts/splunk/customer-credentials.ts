@@ -1,6 +1,7 @@
 import { readFilePath } from "../../config/files.ts";
 import type { ParsedSettings, SecretKey } from "../../config/settings.ts";
 import { SECRET_KEYS } from "../../config/settings.ts";
+import { assertionFile } from "../../model/assertion.ts";
 import { type Backoff, backoffMs } from "../../model/backoff.ts";
 import type { Failure } from "../../model/failure.ts";
 import { isFailure } from "../../model/failure.ts";
@@ -208,7 +209,9 @@ export class CustomerCredentials {
       const file = readFilePath(text, files);
       return file.ok ? file.value : text;
     });
-    const all = [...named, stanza.certificate, stanza.route.caFile].filter((file) => file !== undefined);
+    const all = [...named, stanza.certificate, assertionFile(stanza.assertion), stanza.route.caFile].filter(
+      (file) => file !== undefined,
+    );
     for (const file of all) this.#stamps.add(file);
     this.#files.set(stanza.name, [...new Set([...(this.#files.get(stanza.name) ?? []), ...all])]);
   }

@@ -361,7 +361,7 @@ describe("a shared credential", () => {
 describe("a customer without a usable secret is named with the reason, and the others are collected", () => {
   test.each([
     [{ client_secret: MASK }, "secret-missing", "mask"],
-    [{}, "secret-missing", "no client secret, certificate or refresh token"],
+    [{}, "secret-missing", "no client secret, certificate, assertion or refresh token"],
     [{ auth: "refresh_token", client_secret: "x" }, "secret-missing", "has no refresh token"],
   ])("%j", async (values, code, part) => {
     const { ready, refused } = await start(new FakeSplunkd(), [
@@ -525,5 +525,61 @@ describe("a certificate, which is a file and not typed", () => {
     const { ready, refused } = await resolveSecrets(parsed.stanzas, parsed.masked, undefined, unreadable, ports);
     expect(ready.map((one) => one.stanza.name)).toEqual(["a"]);
     expect(refused.map((one) => one.failure.code)).toEqual(["splunkd-unreachable"]);
+  });
+});
+
+describe("an assertion", () => {
+  const assertion = "managed-identity:77777777-0000-4000-8000-000000000000";
+
+  test("needs nothing from the store, and no client secret that was stored before it", async () => {
+    const fake = new FakeSplunkd();
+    await (await start(fake, [stanzaOf("a", { client_secret: "old", proxy: "http://old.example:8080" })])).finish();
+    const { ready, refused } = await start(fake, [stanzaOf("a", { assertion })]);
+    expect(refused).toEqual([]);
+    expect(ready[0]?.stanza.assertion).toBe(assertion);
+    expect(ready[0]?.stanza.clientSecret).toBeUndefined();
+  });
+
+  test.each(["login_url", "graph_url"])(
+    "of an input is sent to the cloud's own addresses only, so that whoever edits %s gets nothing",
+    async (setting) => {
+      const { ready, refused } = await start(new FakeSplunkd(), [
+        stanzaOf("a", { assertion, [setting]: "https://evil.example" }),
+      ]);
+      expect(ready).toEqual([]);
+      expect(refused[0]?.failure).toMatchObject({ code: "endpoint-changed", actor: "operator" });
+    },
+  );
+
+  test("of a shared credential goes to the addresses for which it was stored, and to no others", async () => {
+    const fake = new FakeSplunkd();
+    const gateway = { login_url: "https://gateway.example" };
+    const customer = (name: string, values: Record<string, string>) =>
+      stanzaOf(name, { credential: "mssp", client_id: "", tenant_id: `${name}.example.com`, ...values });
+    const first = await start(fake, []);
+    const [bound] = parseStanzas([{ name: "x", values: customer("x", gateway).values }], {
+      host: "splunk",
+      nowMs: 0,
+    }).stanzas;
+    const entry = sealed(JSON.stringify({ client_id: CLIENT, assertion }));
+    await first.store.put(credentialId("mssp"), entry, ports.fingerprintOf(bound!));
+
+    const { ready, refused } = await start(fake, [customer("a", gateway), customer("b", {})]);
+
+    expect(ready.map(({ stanza }) => [stanza.name, stanza.clientId, stanza.assertion])).toEqual([
+      ["a", CLIENT, assertion],
+    ]);
+    expect(refused.map(({ stanza, failure }) => [stanza.name, failure.code])).toEqual([["b", "endpoint-changed"]]);
+  });
+
+  test("that a stored credential does not name in a known form is damage, not silence", async () => {
+    const fake = new FakeSplunkd();
+    const first = await start(fake, []);
+    const raw = stanzaOf("a", { credential: "mssp", client_id: "" });
+    const [stanza] = parseStanzas([{ name: "a", values: raw.values }], { host: "splunk", nowMs: 0 }).stanzas;
+    const entry = sealed(JSON.stringify({ client_id: CLIENT, assertion: "vault:x" }));
+    await first.store.put(credentialId("mssp"), entry, ports.fingerprintOf(stanza!));
+    const { refused } = await start(fake, [raw]);
+    expect(refused[0]?.failure.code).toBe("secret-damaged");
   });
 });

@@ -1,11 +1,13 @@
 import type { FileRule, SecretKey } from "../../config/settings.ts";
 import { SECRET_KEYS } from "../../config/settings.ts";
+import type { AssertionSetting } from "../../model/assertion.ts";
+import { assertionSetting } from "../../model/assertion.ts";
 import type { FingerprintOf } from "../../model/endpoint-binding.ts";
 import { fingerprintDifferences } from "../../model/endpoint-binding.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { Stanza } from "../../model/stanza.ts";
-import { authOf } from "../../model/stanza.ts";
+import { authOf, hasAppProof } from "../../model/stanza.ts";
 import { jsonOf } from "../../net/json-answer.ts";
 import type { PasswordStore, StoredSecret } from "./passwords.ts";
 import { credentialId, customerSecretId } from "./passwords.ts";
@@ -34,13 +36,15 @@ export interface RefusedStanza {
 }
 
 /**
- * The JSON in a shared credential's entry. `certificate`: path of a PEM file; `expires`: ISO time, for the
+ * The JSON in a shared credential's entry. `certificate`: path of a PEM file; `assertion`: as the
+ * setting of that name; `expires`: ISO time, for the
  * warning in health events.
  */
 export interface SharedCredential {
   readonly client_id: string;
   readonly client_secret?: string;
   readonly certificate?: string;
+  readonly assertion?: AssertionSetting;
   readonly expires?: string;
 }
 
@@ -103,11 +107,14 @@ function resolveOne(
       if (fileNamed(given, key) === undefined) clear.push(key);
       continue;
     }
+    // Nothing was cleaned up when the assertion took its place.
+    if (key === "client_secret" && stanza.assertion !== undefined) continue;
     const found = store?.get(customerSecretId(stanza.name, key));
     if (found) stored.set(key, assertBinding(found, fingerprint, key));
     else if (masked.includes(key))
       throw storeFailure ?? missing(key, `has only the mask in ${key}, and no secret is stored for it.`);
   }
+  if (stanza.assertion !== undefined && hasOwnAddresses(stanza)) throw assertionElsewhere();
   const certificateToBind =
     stanza.certificate === undefined
       ? undefined
@@ -121,7 +128,9 @@ function resolveOne(
       storeFailure ??
       missing(
         lacking,
-        lacking === "refresh_token" ? "has no refresh token." : "has no client secret, certificate or refresh token.",
+        lacking === "refresh_token"
+          ? "has no refresh token."
+          : "has no client secret, certificate, assertion or refresh token.",
       )
     );
   const refreshToken = stored.get("refresh_token");
@@ -161,6 +170,20 @@ function unboundCertificate(
   if (found?.value.open((path) => path === certificate) !== true) return certificate;
   assertBinding(found, fingerprint, "certificate");
   return undefined;
+}
+
+/**
+ * Whoever has the token can present it to Microsoft, and nobody typed it for these addresses. So an input's
+ * own assertion goes to the cloud's own addresses only: users who can edit inputs cannot redirect it.
+ */
+function assertionElsewhere(): Failure {
+  return new Failure("endpoint-changed", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: "An input's own `assertion` is sent only to the cloud's own addresses, but this input sets other addresses, so it is not used.",
+    nextStep:
+      "Remove login_url, graph_url, api_url and siem_url from this input, or store the assertion for them: run `defender_mssp credential set NAME --to splunk --assertion ...` and set `credential`.",
+  });
 }
 
 function assertBinding(found: StoredSecret, present: string, what: string): StoredSecret {
@@ -206,7 +229,9 @@ function sharedCredential(
 /** The JSON of a shared credential's entry; undefined if it is not one. */
 export function readCredential(text: string): SharedCredential | undefined {
   const value = jsonOf(text) as Partial<SharedCredential> | null | undefined;
-  return typeof value?.client_id === "string" ? (value as SharedCredential) : undefined;
+  if (typeof value?.client_id !== "string") return undefined;
+  const isWhole = value.assertion === undefined || assertionSetting(value.assertion) !== undefined;
+  return isWhole ? (value as SharedCredential) : undefined;
 }
 
 /** A stanza with the values of the shared credential that it names. Throws like `resolveSecrets` refuses. */
@@ -216,8 +241,8 @@ export function withStoredCredential(stanza: Stanza, store: PasswordStore, finge
 }
 
 /**
- * The stanza's own client id, client secret and certificate override those of the shared credential. An own
- * client secret or certificate replaces both of the shared credential's.
+ * The stanza's own client id, client secret, certificate and assertion override those of the shared
+ * credential. An own client secret, certificate or assertion replaces all of the shared credential's.
  */
 function withSecrets(
   stanza: Stanza,
@@ -225,11 +250,12 @@ function withSecrets(
   shared: SharedCredential | undefined,
 ): Stanza {
   const ownSecret = stanza.clientSecret ?? stored.get("client_secret")?.value;
-  const ownKey = ownSecret !== undefined || stanza.certificate !== undefined;
+  const ownKey = ownSecret !== undefined || hasAppProof(stanza);
   const clientId = stanza.clientId ?? shared?.client_id;
   const clientSecret =
     ownSecret ?? (ownKey || shared?.client_secret === undefined ? undefined : sealed(shared.client_secret));
   const certificate = stanza.certificate ?? (ownKey ? undefined : shared?.certificate);
+  const assertion = stanza.assertion ?? (ownKey ? undefined : shared?.assertion);
   const endsMs = ownKey ? Number.NaN : Date.parse(shared?.expires ?? "");
   const refreshToken = stanza.refreshToken ?? stored.get("refresh_token")?.value;
   return {
@@ -238,6 +264,7 @@ function withSecrets(
     ...(clientSecret === undefined ? {} : { clientSecret }),
     ...(Number.isNaN(endsMs) ? {} : { clientSecretEndsMs: endsMs }),
     ...(certificate === undefined ? {} : { certificate }),
+    ...(assertion === undefined ? {} : { assertion }),
     ...(refreshToken === undefined ? {} : { refreshToken }),
   };
 }
@@ -245,7 +272,7 @@ function withSecrets(
 /** The secret without which this stanza cannot sign in. */
 function lackingSecret(stanza: Stanza): SecretKey | undefined {
   if (authOf(stanza) === "refresh_token") return stanza.refreshToken ? undefined : "refresh_token";
-  return stanza.clientSecret || stanza.certificate ? undefined : "client_secret";
+  return hasAppProof(stanza) ? undefined : "client_secret";
 }
 
 function missing(key: SecretKey, say: string): Failure {

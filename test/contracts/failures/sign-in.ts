@@ -3,6 +3,7 @@ import { mkdtempSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Assertions } from "../../../src/auth/assertion.ts";
 import { beginCodeFlow } from "../../../src/auth/code-flow.ts";
 import { consentLink, readConsent } from "../../../src/auth/consent.ts";
 import { checkCredential } from "../../../src/auth/credential-check.ts";
@@ -14,6 +15,7 @@ import { createSignInService } from "../../../src/auth/sign-in-service.ts";
 import { parseStanzas } from "../../../src/config/settings.ts";
 import { listenOnLoopback } from "../../../src/hosts/cli/loopback-listener.ts";
 import { presentFingerprint } from "../../../src/main/world.ts";
+import { assertionCredential } from "../../../src/model/assertion.ts";
 import { CLOUDS } from "../../../src/model/cloud.ts";
 import type { Http } from "../../../src/model/ports.ts";
 import { sealed } from "../../../src/model/sealed.ts";
@@ -106,6 +108,23 @@ async function certificate(fromMs: number, use: (pem: string) => string = (pem) 
   const pem = use(made.certificatePem + made.keyPem);
   return thrownBy(() =>
     checkCredential({ kind: "certificate", clientId: APP, path: "app.pem" }, () => Promise.resolve(pem), NOW_MS),
+  );
+}
+
+const assertionToken = (more: object = {}): string =>
+  token({ iss: "https://oidc.example", sub: "collector", aud: "api://AzureADTokenExchange", exp: 4e9, ...more });
+
+/** The file of `assertion` holds this text. */
+function presented(text: string): Promise<Raised> {
+  const world = { http: answering({}), clock: quickClock(), readTokenFile: () => Promise.resolve(text) };
+  return thrownBy(() => new Assertions(world).current(assertionCredential(APP, "file:/token", "commercial")));
+}
+
+/** Azure's managed identity endpoint answers so. */
+function identified(answer: Answer): Promise<Raised> {
+  const world = { http: answering(answer), clock: quickClock(), environment: {} };
+  return thrownBy(() =>
+    new Assertions(world).current(assertionCredential(APP, `managed-identity:${OTHER_TENANT}`, "commercial")),
   );
 }
 
@@ -206,6 +225,16 @@ export const SIGN_IN: Causes = {
   "user-unknown": refusedWith("invalid_grant", 50034),
   "wrong-cloud": refusedWith("invalid_request", 90038),
 
+  "assertion-expired": [
+    "the platform's token ended an hour ago",
+    () => presented(assertionToken({ exp: NOW_MS / 1000 - 3600 })),
+  ],
+  "assertion-unusable": ["the platform's token file is cut off", () => presented(assertionToken().slice(0, 40))],
+  "identity-refused": [
+    "no such managed identity is assigned to this machine",
+    () => identified({ status: 400, body: { error: "invalid_request" } }),
+  ],
+  "identity-unavailable": ["Azure's managed identity endpoint answers 429", () => identified({ status: 429 })],
   "certificate-expired": ["the app's certificate ended yesterday", () => certificate(NOW_MS - 11 * DAY_MS)],
   "certificate-not-yet-valid": ["the app's certificate begins tomorrow", () => certificate(NOW_MS + DAY_MS)],
   "certificate-unusable": [
