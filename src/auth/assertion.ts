@@ -202,8 +202,8 @@ function identityOf(source: AssertionSource): string {
 }
 
 /**
- * What to retry: Azure documentation, "How to use managed identities on a virtual machine to acquire an access
- * token", error handling: 404, 410, 429 and 5xx pass, with growing pauses; every other 4xx does not.
+ * What to retry: Azure documentation, "How to use managed identities on a virtual machine to acquire an
+ * access token", error handling: 404, 410, 429 and 5xx pass, with growing pauses; every other 4xx does not.
  */
 function identityAnswer(answer: HttpAnswer, text: string, identity: string, nowMs: number): Assertion {
   const { status } = answer;

@@ -7,14 +7,15 @@ import type { Stanza } from "../model/stanza.ts";
 import { jsonOf } from "../net/json-answer.ts";
 import { TIME_LIMITS } from "../net/time-limits.ts";
 import { appPermissions } from "./app-permissions.ts";
-import { manifestOf, requiredResourceAccess, SECRET_DAYS } from "./registration.ts";
+import { federatedCredentialOf, manifestOf, requiredResourceAccess, SECRET_DAYS } from "./registration.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
 /**
  * Registers the app through Microsoft Graph: looks permission ids up by name, creates the application and its
- * service principal, and adds a client secret if requested. Needs a token with Application.ReadWrite.All.
- * Source: Microsoft Graph docs, "Create application", "application: addPassword", "List servicePrincipals".
+ * service principal, and adds a client secret or a federated credential if requested. Needs a token with
+ * Application.ReadWrite.All. Source: Microsoft Graph docs, "Create application", "application: addPassword",
+ * "Create federatedIdentityCredential", "List servicePrincipals".
  */
 export async function applyRegistration(
   world: { readonly http: Http; readonly clock: Clock },
@@ -84,7 +85,9 @@ export async function applyRegistration(
   const objectId = String(application["id"]);
   const clientId = String(application["appId"]);
   await ask("POST", "/servicePrincipals", { appId: clientId });
-  if (plan.proof === "certificate") return { clientId, objectId, secret: undefined, secretEnds: undefined };
+  const federated = federatedCredentialOf(plan);
+  if (federated !== undefined) await ask("POST", `/applications/${objectId}/federatedIdentityCredentials`, federated);
+  if (plan.proof !== "secret") return { clientId, objectId, secret: undefined, secretEnds: undefined };
   const secretEnds = new Date(world.clock.nowMs() + SECRET_DAYS[plan.purpose] * 86_400_000).toISOString();
   const password = await ask("POST", `/applications/${objectId}/addPassword`, {
     passwordCredential: { displayName: "defender-mssp", endDateTime: secretEnds },

@@ -69,6 +69,42 @@ describe("the registration asks for exactly what the streams need", () => {
   });
 });
 
+describe("an app that proves itself with a platform's token", () => {
+  const federated = {
+    issuer: "https://oidc.example/pod",
+    subject: "system:serviceaccount:soc:it's",
+    audience: "api://AzureADTokenExchange",
+    assertion: "file:/var/run/my token",
+  };
+  const { portalSteps, script, federatedCredential } = registration({ ...plan, proof: "federated", federated });
+
+  test("is told in portal, script and Graph which issuer, subject and audience it has to trust", () => {
+    const wanted = {
+      name: "defender-mssp",
+      issuer: federated.issuer,
+      subject: federated.subject,
+      audiences: [federated.audience],
+    };
+    expect(federatedCredential).toEqual(wanted);
+    expect(portalSteps.join("\n")).toContain(
+      "Issuer: https://oidc.example/pod, Subject: system:serviceaccount:soc:it's, Audience: api://AzureADTokenExchange.",
+    );
+    const [, parameters = ""] = /federated-credential create --id "\$app" --parameters '(.+)' >/.exec(script) ?? [];
+    expect(JSON.parse(parameters.replaceAll(`'\\''`, "'"))).toEqual(wanted);
+    expect(script).not.toContain("credential reset");
+  });
+
+  test("is stored for all customers with the same setting", () => {
+    expect(portalSteps.join("\n")).toContain(
+      "`defender-mssp credential set mssp --assertion 'file:/var/run/my token'`",
+    );
+  });
+
+  test("has no federated credential printed where it signs in in another way", () => {
+    expect(registration(plan).federatedCredential).toBeUndefined();
+  });
+});
+
 describe("an exported manifest is compared", () => {
   const good = manifestOf(plan);
   const older = {
@@ -336,6 +372,31 @@ describe("register --apply", () => {
       { code: "permission-differs", actor: "operator" },
     );
     expect(forged.asked.map(({ method }) => method)).toEqual(["GET", "GET"]);
+  });
+
+  test("adds a federated credential and no client secret where a platform's token is the proof", async () => {
+    const { http, asked } = graph({
+      [`GET /v1.0/servicePrincipals(appId='${GRAPH}')`]: principal,
+      "POST /v1.0/applications": { status: 201, body: { id: "object", appId: "client" } },
+      "POST /v1.0/servicePrincipals": { status: 201, body: {} },
+      "POST /v1.0/applications/object/federatedIdentityCredentials": { status: 201, body: {} },
+    });
+    const federated = { issuer: "https://i.example", subject: "s", audience: "a", assertion: "file:/t" };
+
+    const made = await applyRegistration(
+      { http, clock },
+      { ...plan, proof: "federated", federated },
+      sealed("t"),
+      where,
+    );
+
+    expect(made).toMatchObject({ clientId: "client", secret: undefined });
+    expect(JSON.parse(String(asked.at(-1)?.body))).toEqual({
+      name: "defender-mssp",
+      issuer: "https://i.example",
+      subject: "s",
+      audiences: ["a"],
+    });
   });
 
   test.each([

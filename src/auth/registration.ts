@@ -1,4 +1,5 @@
 import { CLOUDS } from "../model/cloud.ts";
+import { quotedForPosix } from "../model/command-line.ts";
 import type { AppPurpose, Registration, RegistrationPlan } from "../model/sign-in.ts";
 import { CERTIFICATE_FILE, CREDENTIAL, HOME_CREDENTIAL } from "../model/sign-in.ts";
 import { API_IDENTITIES } from "./api-identities.ts";
@@ -57,7 +58,62 @@ function audienceOf({ purpose }: RegistrationPlan): "AzureADMyOrg" | "AzureADMul
  * type application; Azure CLI docs, az ad app.
  */
 export function registration(plan: RegistrationPlan): Registration {
-  return { portalSteps: portalSteps(plan), manifest: manifestOf(plan), script: script(plan) };
+  const federated = federatedCredentialOf(plan);
+  return {
+    portalSteps: portalSteps(plan),
+    manifest: manifestOf(plan),
+    script: script(plan),
+    ...(federated === undefined ? {} : { federatedCredential: federated }),
+  };
+}
+
+/**
+ * For an app without a secret. Source: Microsoft Graph docs, "Create federatedIdentityCredential" of an
+ * application.
+ */
+export function federatedCredentialOf({ federated }: RegistrationPlan): Record<string, unknown> | undefined {
+  return (
+    federated && {
+      name: "defender-mssp",
+      issuer: federated.issuer,
+      subject: federated.subject,
+      audiences: [federated.audience],
+    }
+  );
+}
+
+interface Proof {
+  readonly portal: string;
+  /** @param credential the name under which the app is stored */
+  readonly store: (credential: string) => string;
+  readonly script: string;
+}
+
+/** The steps, line of the script and command that depend on how the app proves who it is. */
+function proofOf(plan: RegistrationPlan): Proof {
+  const { proof, purpose, federated } = plan;
+  if (proof === "secret")
+    return {
+      portal:
+        "Certificates & secrets > New client secret. Copy its value (not its ID) now: the portal shows it only once.",
+      store: (credential) =>
+        `Store both: run \`defender-mssp credential set ${credential}\`. It asks for the ID and the client secret.`,
+      script: `az ad app credential reset --id "$app" --append --display-name defender-mssp ${purpose === "bridge" ? '--end-date "$ends"' : "--years 1"} --query password --output tsv   # the client secret, shown once`,
+    };
+  if (federated === undefined)
+    return {
+      portal:
+        "Certificates & secrets > Certificates > Upload certificate: the public part (.cer or .pem) of an RSA certificate of at least 2048 bits.",
+      store: (credential) =>
+        `Store both: run \`defender-mssp credential set ${credential} --certificate ${CERTIFICATE_FILE}\`. It asks for the ID.`,
+      script: 'az ad app credential reset --id "$app" --append --cert @certificate.pem >/dev/null   # the public part',
+    };
+  return {
+    portal: `Certificates & secrets > Federated credentials > Add credential > Other issuer. Issuer: ${federated.issuer}, Subject: ${federated.subject}, Audience: ${federated.audience}. Name: defender-mssp. Letter case counts.`,
+    store: (credential) =>
+      `Store both on the machine that collects: run \`defender-mssp credential set ${credential} --assertion ${quotedForPosix(federated.assertion)}\`. It asks for the ID.`,
+    script: `az ad app federated-credential create --id "$app" --parameters ${quoted(JSON.stringify(federatedCredentialOf(plan)))} >/dev/null`,
+  };
 }
 
 function portalOf(plan: RegistrationPlan): string {
@@ -92,33 +148,21 @@ function portalSteps(plan: RegistrationPlan): readonly string[] {
   return steps.map((step, n) => `${n + 1}. ${step}`);
 }
 
-function secretStep(plan: RegistrationPlan): string {
-  return plan.proof === "secret"
-    ? "Certificates & secrets > New client secret. Copy its value (not its ID) now: the portal shows it only once."
-    : "Certificates & secrets > Certificates > Upload certificate: the public part (.cer or .pem) of an RSA certificate of at least 2048 bits.";
-}
-
-function storeStep(plan: RegistrationPlan, credential: string): string {
-  return plan.proof === "secret"
-    ? `Store both: run \`defender-mssp credential set ${credential}\`. It asks for the ID and the client secret.`
-    : `Store both: run \`defender-mssp credential set ${credential} --certificate ${CERTIFICATE_FILE}\`. It asks for the ID.`;
-}
-
 const OVERVIEW = "Overview: copy the Application (client) ID.";
 
 /** What is done with the app once its permissions are listed. */
 const LAST_STEPS: Readonly<Record<AppPurpose, (plan: RegistrationPlan) => readonly string[]>> = {
   reader: (plan) => [
-    secretStep(plan),
+    proofOf(plan).portal,
     OVERVIEW,
-    storeStep(plan, CREDENTIAL).replace("Store both", "Store both once for all customers"),
+    proofOf(plan).store(CREDENTIAL).replace("Store both", "Store both once for all customers"),
     `For each customer, send the link that \`defender-mssp consent-url --tenant-id contoso.onmicrosoft.com --credential ${CREDENTIAL}\` prints, with the customer's own domain.`,
   ],
   home: (plan) => [
     "API permissions > Grant admin consent for your own tenant. A Privileged Role Administrator or Global Administrator can do this.",
-    secretStep(plan),
+    proofOf(plan).portal,
     OVERVIEW,
-    storeStep(plan, HOME_CREDENTIAL),
+    proofOf(plan).store(HOME_CREDENTIAL),
   ],
   bridge: () => [
     "API permissions: do not grant admin consent for your own tenant. The bridge gets these permissions at each customer, and only while `partner consent` runs.",
@@ -170,9 +214,7 @@ function script(plan: RegistrationPlan): string {
         ]
       : []),
     ...(plan.purpose === "bridge" ? [bridgeSecretEnds] : []),
-    plan.proof === "secret"
-      ? `az ad app credential reset --id "$app" --append --display-name defender-mssp ${plan.purpose === "bridge" ? '--end-date "$ends"' : "--years 1"} --query password --output tsv   # the client secret, shown once`
-      : 'az ad app credential reset --id "$app" --append --cert @certificate.pem >/dev/null   # the public part',
+    proofOf(plan).script,
     'echo "Application (client) ID: $app"',
     "",
   ].join("\n");

@@ -1,4 +1,4 @@
-import { assertionSettingOf } from "../model/assertion.ts";
+import { assertionCredential, assertionSettingOf } from "../model/assertion.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { FailureCode } from "../model/failure-codes.ts";
 import { apisOf, audienceOf, grants, permissionOf } from "../model/permissions.ts";
@@ -97,6 +97,10 @@ export function createSignInService(parts: SignInServiceParts): SignInService {
     registration,
     governanceTemplate,
     checkManifest,
+    async federatedCredential(assertion, cloud) {
+      const { issuer, subject, audience } = await world.assertions.current(assertionCredential("", assertion, cloud));
+      return { issuer, subject, audience };
+    },
     applyRegistration: (plan, token, where) => applyRegistration(world, plan, token, where),
     consentLink: (stanza, clientId, redirectUri) => consentLink(stanza, clientId, redirectUri),
     consentMail,

@@ -35,7 +35,7 @@ export function assertionFile(setting: AssertionSetting | undefined): string | u
  * The audience of a token that Entra exchanges. Source: Microsoft Entra docs, "Configure an application to
  * trust a managed identity".
  */
-function exchangeAudience(cloud: CloudName): string {
+export function exchangeAudience(cloud: CloudName): string {
   return cloud === "gcc-high" || cloud === "dod" ? "api://AzureADTokenExchangeUSGov" : "api://AzureADTokenExchange";
 }
 

@@ -70,6 +70,13 @@ export type CustomerSource = (typeof CUSTOMER_SOURCES)[number];
 /** The name under which the steps of a registration store the home app. */
 export const HOME_CREDENTIAL = "home";
 
+/** What Entra compares with the token that an app presents, letter by letter. */
+export interface FederatedCredential {
+  readonly issuer: string;
+  readonly subject: string;
+  readonly audience: string;
+}
+
 /** The wanted app registration. */
 export interface RegistrationPlan {
   readonly purpose: AppPurpose;
@@ -79,7 +86,9 @@ export interface RegistrationPlan {
   readonly cloud: CloudName;
   readonly streams: readonly StreamName[];
   readonly auth: AuthKind;
-  readonly proof: "secret" | "certificate";
+  readonly proof: "secret" | "certificate" | "federated";
+  /** With proof `federated`: what the app trusts, and the setting `assertion` that goes with it. */
+  readonly federated?: FederatedCredential & { readonly assertion: string };
   /** Also for the device code flow: enables "Allow public client flows". */
   readonly deviceCode: boolean;
   /** Empty for an app that nobody signs in to or consents to in a browser. */
@@ -93,6 +102,8 @@ export interface Registration {
   readonly manifest: unknown;
   /** For Microsoft's own command line (`az`), to be run in a POSIX shell. */
   readonly script: string;
+  /** An object of Microsoft Graph, for an app that has neither client secret nor certificate. */
+  readonly federatedCredential?: unknown;
 }
 
 /** What a template of Tenant Governance is made of, beside the plan of the reader. */
@@ -209,6 +220,8 @@ export interface SignInService {
   governanceTemplate(plan: RegistrationPlan, request: GovernanceRequest): unknown;
   /** What a manifest lacks or has unnecessarily, one sentence each; empty if it is right. */
   checkManifest(manifest: unknown, plan: RegistrationPlan): readonly string[];
+  /** Of the token that this machine presents. Throws Failure where it has none. */
+  federatedCredential(assertion: AssertionSetting, cloud: CloudName): Promise<FederatedCredential>;
   applyRegistration(
     plan: RegistrationPlan,
     graphToken: Sealed,

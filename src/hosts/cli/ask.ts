@@ -1,4 +1,6 @@
-import { assertionCredential } from "../../model/assertion.ts";
+import { resolve } from "node:path";
+import { readValue } from "../../config/kinds.ts";
+import { type AssertionSetting, assertionCredential, assertionFile } from "../../model/assertion.ts";
 import { Failure } from "../../model/failure.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
@@ -23,6 +25,14 @@ export function usage(say: string, nextStep = "Run the command with --help."): F
 export function textFlag(flags: Flags, name: string): string | undefined {
   const value = flags[name];
   return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+/** An assertion as it was typed; a relative path counts from here. Throws Failure `usage`. */
+export function assertionFrom(typed: string, flag: string): AssertionSetting {
+  const reading = readValue({ is: "assertion" }, typed.trim(), 0);
+  if (!reading.ok) throw usage(`${flag} ${reading.say}.`);
+  const file = assertionFile(reading.value);
+  return file === undefined ? reading.value : `file:${resolve(file)}`;
 }
 
 /** The customer that a command is for. Throws Failure `usage` or `settings`. */

@@ -1,8 +1,6 @@
-import { resolve } from "node:path";
 import { flagName, valuesFromFlags } from "../../config/flags.ts";
-import { readValue } from "../../config/kinds.ts";
 import { readDestination } from "../../config/settings.ts";
-import { type AssertionSetting, assertionFile } from "../../model/assertion.ts";
+import type { AssertionSetting } from "../../model/assertion.ts";
 import { type Destination, fingerprintDifferences } from "../../model/endpoint-binding.ts";
 import type { ExitCode, Failure } from "../../model/failure.ts";
 import { EXIT, exitCodeOf, isFailure } from "../../model/failure.ts";
@@ -11,7 +9,7 @@ import type { OnboardingServices, SecretPlace, StoredCredential } from "../../mo
 import type { Stanza } from "../../model/stanza.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
 import type { Flags } from "./ask.ts";
-import { COUNTS_SOON, credentialFor, splunkPlace, textFlag, usage } from "./ask.ts";
+import { assertionFrom, COUNTS_SOON, credentialFor, splunkPlace, textFlag, usage } from "./ask.ts";
 
 /**
  * `credential set NAME`: one app credential for many customers, bound to the endpoints given. Called again it
@@ -56,10 +54,7 @@ function assertionOf(flags: Flags): AssertionSetting | undefined {
   for (const other of ["certificate", "client-secret-file", "expires"])
     if (textFlag(flags, other) !== undefined)
       throw usage(`--assertion and --${other} do not go together.`, `Leave out --${other}, or --assertion.`);
-  const reading = readValue({ is: "assertion" }, typed.trim(), 0);
-  if (!reading.ok) throw usage(`--assertion ${reading.say}.`);
-  const file = assertionFile(reading.value);
-  return file === undefined ? reading.value : `file:${resolve(file)}`;
+  return assertionFrom(typed, "--assertion");
 }
 
 function guidOf(typed: string): string {

@@ -96,7 +96,10 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
           "app-id": text("With --governance-template: application (client) ID of the app"),
           "object-id": text("With --governance-template: object ID of the app"),
           group: text("With --governance-template: ID of the role-assignable group that gets Security Reader"),
-          proof: { ...text("How the app authenticates"), choices: ["secret", "certificate"] },
+          proof: { ...text("How the app authenticates"), choices: ["secret", "certificate", "federated"] },
+          identity: text(
+            "With --proof federated, on the machine that collects: file:PATH or managed-identity:CLIENT_ID, whose token the app is to trust",
+          ),
           "device-code": yes("Also for token acquire --device-code (enables public client flows)"),
           "redirect-uri": { ...text("Redirect URI of type Web; can be repeated"), array: true },
           apply: yes("Registers the app through Microsoft Graph, with an access token from standard input"),

@@ -1,7 +1,9 @@
+import { assertionFile, exchangeAudience } from "../../model/assertion.ts";
 import type { CloudName } from "../../model/cloud.ts";
 import { CLOUDS } from "../../model/cloud.ts";
+import { quotedForPosix } from "../../model/command-line.ts";
 import type { ExitCode } from "../../model/failure.ts";
-import { EXIT } from "../../model/failure.ts";
+import { EXIT, isFailure } from "../../model/failure.ts";
 import { sealed } from "../../model/sealed.ts";
 import { CONSENT_PAGE } from "../../model/settings-table.ts";
 import type {
@@ -18,7 +20,7 @@ import { STREAM_NAMES } from "../../model/stream.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
 import { jsonOf } from "../../net/json-answer.ts";
 import type { Flags } from "./ask.ts";
-import { textFlag, usage } from "./ask.ts";
+import { assertionFrom, textFlag, usage } from "./ask.ts";
 import { DEFAULT_REDIRECT_URI } from "./token-acquire.ts";
 
 /** The redirect URI of the old connector's page, kept so that old and new registrations match. */
@@ -30,7 +32,7 @@ const CONNECTOR_REDIRECT_URI = "https://localhost:44300/wdatpconnector";
  * customers.
  */
 export async function register(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
-  const plan = planFrom(flags);
+  const plan = await federatedPlan(services, planFrom(flags), flags);
   const check = textFlag(flags, "check");
   if (flags["governance-template"] === true) return template(services, plan, flags);
   if (flags["json"] === true && (check !== undefined || flags["apply"] === true))
@@ -109,10 +111,56 @@ export function planFrom(flags: Flags): RegistrationPlan {
     cloud: (textFlag(flags, "cloud") ?? "commercial") as CloudName,
     streams: asked as StreamName[],
     auth,
-    proof: proof as "secret" | "certificate",
+    proof: proof as RegistrationPlan["proof"],
     deviceCode: flags["device-code"] === true,
     redirectUris: given.length > 0 ? given : defaultRedirectUris(purpose, auth),
   };
+}
+
+/**
+ * The issuer, subject and audience that the app has to trust. They are read from the token itself where this
+ * runs on the machine that collects.
+ */
+async function federatedPlan(
+  { terminal, signInService }: OnboardingServices,
+  plan: RegistrationPlan,
+  flags: Flags,
+): Promise<RegistrationPlan> {
+  const typed = textFlag(flags, "identity");
+  if (plan.proof !== "federated") {
+    if (typed !== undefined) throw usage("--identity goes with --proof federated only.", "Add --proof federated.");
+    return plan;
+  }
+  const assertion = typed === undefined ? undefined : assertionFrom(typed, "--identity");
+  const unknown = {
+    issuer:
+      assertionFile(assertion) === undefined && assertion !== undefined
+        ? `${CLOUDS[plan.cloud].loginUrl}/<your tenant's GUID>/v2.0`
+        : "<issuer of the token>",
+    subject:
+      assertionFile(assertion) === undefined && assertion !== undefined
+        ? "<object ID of the managed identity>"
+        : "<subject of the token>",
+    audience: exchangeAudience(plan.cloud),
+    assertion: assertion ?? "file:PATH",
+  };
+  if (assertion === undefined) {
+    if (flags["apply"] === true)
+      throw usage(
+        "--apply needs to know the token that the app is to trust.",
+        "Add --identity file:PATH or --identity managed-identity:CLIENT_ID, on the machine that collects.",
+      );
+    return { ...plan, federated: unknown };
+  }
+  try {
+    return { ...plan, federated: { ...(await signInService.federatedCredential(assertion, plan.cloud)), assertion } };
+  } catch (error) {
+    if (!isFailure(error) || flags["apply"] === true) throw error;
+    terminal.say(
+      `${error.say} Run this command on the machine that collects, or fill in what stands in angle brackets.`,
+    );
+    return { ...plan, federated: unknown };
+  }
 }
 
 /**
@@ -130,16 +178,23 @@ function print(
   plan: RegistrationPlan,
   flags: Flags,
 ): ExitCode {
-  const { portalSteps: steps, manifest, script } = signInService.registration(plan);
+  const { portalSteps: steps, manifest, script, federatedCredential } = signInService.registration(plan);
   const portalSteps = steps.map((step) => commands.inText(step));
   if (flags["json"] === true) {
-    terminal.out(`${JSON.stringify({ portal_steps: portalSteps, manifest, script })}\n`);
+    terminal.out(
+      `${JSON.stringify({ portal_steps: portalSteps, manifest, script, federated_credential: federatedCredential })}\n`,
+    );
     return EXIT.done;
   }
   const part = (title: string, body: string): void =>
     terminal.out(`${title}\n${"-".repeat(title.length)}\n${body}\n\n`);
   part("In the portal", portalSteps.join("\n"));
   part("As a manifest (Microsoft Graph, application)", JSON.stringify(manifest, undefined, 2));
+  if (federatedCredential !== undefined)
+    part(
+      "As a federated credential (Microsoft Graph, POST /applications/{object ID}/federatedIdentityCredentials)",
+      JSON.stringify(federatedCredential, undefined, 2),
+    );
   part("With Microsoft's command line (az)", script.trimEnd());
   return EXIT.done;
 }
@@ -257,6 +312,8 @@ async function handOverSecret(
         : `Keep it safe, and store it: \`${set}\`. With --secret-file FILE it is written to a file instead.`;
     terminal.say(`The client secret is printed only once, on standard output. ${next}`);
     terminal.out(`${made.secret.open((value) => value)}\n`);
+  } else if (plan.federated) {
+    terminal.say(`Store the app: \`${set} --assertion ${quotedForPosix(plan.federated.assertion)}\`.`);
   } else {
     terminal.say(
       `Upload the public part of the certificate under Certificates & secrets. Then store the app: \`${set} --certificate ${CERTIFICATE_FILE}\`.`,
