@@ -127,8 +127,8 @@ export class FakeIndexer {
     const body = request.headers["content-encoding"] === "gzip" ? gunzipSync(request.body) : request.body;
     if (body.length > maxBytes) return { status: 413, body: '{"text":"Request entity too large","code":27}' };
     const events: string[] = [];
-    for (const [i, line] of Buffer.from(body).toString("utf8").split("\n").filter(Boolean).entries()) {
-      const read = this.#read(line);
+    for (const [i, text] of objectsIn(Buffer.from(body).toString("utf8")).entries()) {
+      const read = this.#read(text);
       if (typeof read === "string") events.push(read);
       else return says(400, read.code, read.text, { "invalid-event-number": i });
     }
@@ -144,10 +144,10 @@ export class FakeIndexer {
     return says(200, 0, "Success", { ackId: id });
   }
 
-  #read(line: string): string | { readonly code: number; readonly text: string } {
+  #read(text: string): string | { readonly code: number; readonly text: string } {
     let value: unknown;
     try {
-      value = JSON.parse(line);
+      value = JSON.parse(text);
     } catch {
       return { code: 6, text: "Invalid data format" };
     }
@@ -211,6 +211,42 @@ export class FakeIndexer {
     }
     return channel;
   }
+}
+
+/**
+ * Events stand one behind another, with or without white space between them (Splunk docs, "Format events for
+ * HTTP Event Collector", batch protocol). What is no object goes to the end of its line.
+ */
+function objectsIn(body: string): string[] {
+  const found: string[] = [];
+  let at = 0;
+  while (at < body.length) {
+    if (/\s/.test(body[at] ?? "")) {
+      at += 1;
+      continue;
+    }
+    const end = body[at] === "{" ? endOfObject(body, at) : body.indexOf("\n", at);
+    const to = end < 0 ? body.length : end;
+    found.push(body.slice(at, to));
+    at = to;
+  }
+  return found;
+}
+
+/** Behind the object's last brace; -1 when it does not end. */
+function endOfObject(text: string, from: number): number {
+  let depth = 0;
+  let isQuoted = false;
+  for (let at = from; at < text.length; at += 1) {
+    const sign = text[at];
+    if (isQuoted) {
+      if (sign === "\\") at += 1;
+      else if (sign === '"') isQuoted = false;
+    } else if (sign === '"') isQuoted = true;
+    else if (sign === "{") depth += 1;
+    else if (sign === "}" && --depth === 0) return at + 1;
+  }
+  return -1;
 }
 
 function channelOf({ path, headers }: HecRequest): string | undefined {
