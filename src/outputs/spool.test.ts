@@ -1,5 +1,5 @@
 import * as fs from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { EVENING_MS, FakeClock } from "../../test/harness/fakes/clock.ts";
 import { batchOf, newFolder } from "../../test/harness/fakes/receiver.ts";
@@ -45,6 +45,79 @@ function passAll(spool: Spool): Spooled[] {
 }
 
 const segments = (folder: string) => fs.readdirSync(folder).filter((name) => name.endsWith(".spool"));
+
+/** A disk on which a flush ends only when the test lets it, and which knows what was flushed. */
+function slowDisk() {
+  const paths = new Map<number, string>();
+  const flushed: string[] = [];
+  const waiting: (() => void)[] = [];
+  const disk: typeof fs = {
+    ...fs,
+    openSync: (...given: Parameters<typeof fs.openSync>) => {
+      const fd = fs.openSync(...given);
+      paths.set(fd, basename(String(given[0])));
+      return fd;
+    },
+    closeSync: (fd) => {
+      paths.delete(fd);
+      fs.closeSync(fd);
+    },
+    fdatasync: ((fd: number, done: fs.NoParamCallback) => {
+      waiting.push(() => {
+        const path = paths.get(fd);
+        if (path === undefined) return done(Object.assign(new Error("EBADF"), { code: "EBADF" }));
+        flushed.push(path);
+        done(null);
+      });
+    }) as typeof fs.fdatasync,
+  };
+  return {
+    disk,
+    flushed,
+    open: () => paths.size,
+    finishFlushes() {
+      for (const finish of waiting.splice(0)) finish();
+    },
+  };
+}
+
+describe.each(["sent", "confirmed"] as const)(
+  "a spool on a disk that flushes slower than its receiver takes, until %s",
+  (until) => {
+    const spoolOn = (disk: typeof fs) =>
+      Spool.open({
+        folder: folderOf(),
+        limitBytes: 1 << 20,
+        segmentBytes: 1,
+        disk,
+        clock: new FakeClock(EVENING_MS),
+        until,
+      }).spool;
+
+    test("a record may be taken before its flush has ended", async () => {
+      const slow = slowDisk();
+      const spool = spoolOn(slow.disk);
+      const appended = spool.append(batchOf("a"));
+      const [taken] = passAll(spool);
+      if (until === "sent") spool.advance(taken as Spooled);
+      else spool.confirm(taken as Spooled, KEPT);
+      slow.finishFlushes();
+      expect(await appended).toBe(true);
+      expect(slow.open()).toBe(0);
+    });
+
+    test("the flush of a segment is not the next one's", async () => {
+      const slow = slowDisk();
+      const spool = spoolOn(slow.disk);
+      const appended = [spool.append(batchOf("a")), spool.append(batchOf("b"))];
+      slow.finishFlushes();
+      expect(await Promise.all(appended)).toEqual([true, true]);
+      expect(new Set(slow.flushed).size).toBe(2);
+      spool.close();
+      expect(slow.open()).toBe(0);
+    });
+  },
+);
 
 describe.each(["sent", "confirmed"] as const)("a spool whose records wait until they are %s", (until) => {
   test("gives its records in order, with their keys, and again after a crash", async () => {

@@ -37,6 +37,15 @@ export interface SpoolParts {
   readonly segmentBytes?: number;
 }
 
+/** The file that is written to. */
+interface OpenFile {
+  readonly fd: number;
+  /** Flushes under way: until they have ended the number must not become another file's. */
+  flushes: number;
+  /** Nothing is written to it any more. */
+  isDone: boolean;
+}
+
 interface Segment {
   readonly id: number;
   /** By this machine's clock: a restart must not make what waits younger. */
@@ -81,7 +90,7 @@ export class Spool {
   #nextId = 1;
   #total = 0;
   #waitingBytes = 0;
-  #fd: number | undefined;
+  #current: OpenFile | undefined;
   /** Next to be sent. */
   #at: { id: number; offset: number } = { id: 0, offset: 0 };
   #loaded: { readonly id: number; length: number; readonly bytes: Buffer } | undefined;
@@ -140,21 +149,21 @@ export class Spool {
     if (this.#total + byteLength > this.#p.limitBytes && this.#total > 0) return false;
     const { disk, segmentBytes = SEGMENT_BYTES } = this.#p;
     let segment = this.#segments.at(-1);
-    if (segment === undefined || this.#fd === undefined || segment.bytes + byteLength > segmentBytes)
+    if (segment === undefined || this.#current === undefined || segment.bytes + byteLength > segmentBytes)
       segment = this.#begin();
-    const fd = this.#fd as number;
+    const file = this.#current as OpenFile;
     const before = segment.bytes;
     try {
-      for (const record of records) writeWhole(disk, fd, record);
+      for (const record of records) writeWhole(disk, file.fd, record);
     } catch (error) {
-      disk.ftruncateSync(fd, before);
+      disk.ftruncateSync(file.fd, before);
       throw error;
     }
     this.#noteAge(segment);
     segment.bytes += byteLength;
     this.#total += byteLength;
     this.#waitingBytes += byteLength;
-    await syncFileContent(disk, fd);
+    await this.#flush(file);
     return true;
   }
 
@@ -277,15 +286,34 @@ export class Spool {
     this.#closeCurrent();
     const segment = emptySegment(this.#nextId, this.#p.clock.nowMs());
     makeFolder(this.#p.disk, this.#p.folder);
-    this.#fd = openForAppend(this.#p.disk, this.#pathOf(segment));
+    this.#current = { fd: openForAppend(this.#p.disk, this.#pathOf(segment)), flushes: 0, isDone: false };
     this.#nextId += 1;
     this.#segments.push(segment);
     return segment;
   }
 
+  /** Whoever appends waits for the flush of the file that holds the records, whatever happens to it meanwhile. */
+  async #flush(file: OpenFile): Promise<void> {
+    file.flushes += 1;
+    try {
+      await syncFileContent(this.#p.disk, file.fd);
+    } finally {
+      file.flushes -= 1;
+      this.#closeIfDone(file);
+    }
+  }
+
+  /** A record can be confirmed, and the next segment begun, before the flush of the old one has ended. */
   #closeCurrent(): void {
-    if (this.#fd !== undefined) this.#p.disk.closeSync(this.#fd);
-    this.#fd = undefined;
+    const file = this.#current;
+    this.#current = undefined;
+    if (file === undefined) return;
+    file.isDone = true;
+    this.#closeIfDone(file);
+  }
+
+  #closeIfDone({ fd, flushes, isDone }: OpenFile): void {
+    if (isDone && flushes === 0) this.#p.disk.closeSync(fd);
   }
 
   /** Deletes sent segments that are old enough, too many, or whose space is needed. */
