@@ -5,7 +5,7 @@ export type DiscoverySource = "gdap" | "governance" | "file";
 
 /**
  * What is done with a customer of the list. `announced`: a health event, nothing else. `enrolled`: it is
- * configured. `excluded`: settings leave it out. `ended`: it left the list and refuses us.
+ * configured. `excluded`: settings leave it out. `ended`: it left the list and refuses sign-in.
  */
 export type DiscoveryDecision = "announced" | "enrolled" | "excluded" | "ended";
 

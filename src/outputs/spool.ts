@@ -292,7 +292,7 @@ export class Spool {
     return segment;
   }
 
-  /** Whoever appends waits for the flush of the file that holds the records, whatever happens to it meanwhile. */
+  /** Ends with the flush of the file that holds the records, whatever happens to it meanwhile. */
   async #flush(file: OpenFile): Promise<void> {
     file.flushes += 1;
     try {

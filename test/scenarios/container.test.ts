@@ -34,10 +34,10 @@ import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
 
 jest.setTimeout(120_000);
 
-const KIT = path.join(ROOT, "arcsight");
+const SHIPPED = path.join(ROOT, "arcsight");
 const BINARY = path.join(ROOT, binaryPath("linux-x64"));
-const CONTAINERFILE = readFileSync(join(KIT, "container/Containerfile"), "utf8");
-const MANIFEST = readFileSync(join(KIT, "kubernetes/defender-mssp.yaml"), "utf8");
+const CONTAINERFILE = readFileSync(join(SHIPPED, "container/Containerfile"), "utf8");
+const MANIFEST = readFileSync(join(SHIPPED, "kubernetes/defender-mssp.yaml"), "utf8");
 const SCHEMA = readFileSync(join(ROOT, "test/fixtures/kubernetes/schema-1.36.json"), "utf8");
 
 interface KubernetesObject {
@@ -144,9 +144,9 @@ inRoot("the image's root, read-only and as another user", () => {
     "scenario",
   );
 
-  test("the manifest's pod delivers everything to HEC, answers its probes, and stops in order", async () => {
+  test("the manifest's pod delivers everything to HEC, answers its probes, and stops normally", async () => {
     const root = join(folder, "root");
-    expect(spawnSync("sh", [join(KIT, "container/root.sh"), BINARY, root], { encoding: "utf8" })).toMatchObject({
+    expect(spawnSync("sh", [join(SHIPPED, "container/root.sh"), BINARY, root], { encoding: "utf8" })).toMatchObject({
       status: 0,
       stderr: "",
     });
@@ -232,7 +232,7 @@ inRoot("the image's root, read-only and as another user", () => {
     symlinkSync("..2026_11_29_20_00_00.1", join(at, "..data"));
   }
 
-  /** What an engine does: a read-only root, /proc and /dev, a volume for the state, the image's user and environment. */
+  /** As an engine does: a read-only root, /proc and /dev, a volume, the image's user and environment. */
   function start(root: string): () => string {
     const state = join(folder, "state");
     mkdirSync(state);

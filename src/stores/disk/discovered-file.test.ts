@@ -60,7 +60,7 @@ describe("discovered.json", () => {
   });
 
   test.each([
-    ["is no JSON", "{"],
+    ["is not JSON", "{"],
     ["holds null", "null"],
     ["has no version", '{"listed_at":null,"customers":{}}'],
     ["has a list for its customers' time", '{"version":1,"listed_at":[],"customers":{}}'],

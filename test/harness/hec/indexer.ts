@@ -215,7 +215,7 @@ export class FakeIndexer {
 
 /**
  * Events stand one behind another, with or without white space between them (Splunk docs, "Format events for
- * HTTP Event Collector", batch protocol). What is no object goes to the end of its line.
+ * HTTP Event Collector", batch protocol). What does not begin as an object goes to the end of its line.
  */
 function objectsIn(body: string): string[] {
   const found: string[] = [];
