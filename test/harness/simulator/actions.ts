@@ -4,7 +4,10 @@ import { addSecret } from "./entra/apps.ts";
 import type { TokenShop } from "./entra/tokens.ts";
 import type { FaultAnswer, FaultRule, FaultTarget } from "./faults.ts";
 import { textOfTicks, ticksOfMs } from "./instant.ts";
+import { applyUser, relationshipRule } from "./provider/from-scenario.ts";
+import { type Provider, relate } from "./provider/provider.ts";
 import { compact, readVersion } from "./records.ts";
+import { ScenarioRefused } from "./scenario/check.ts";
 import { type GenerateRule, generate } from "./scenario/generate.ts";
 import { SHAPES } from "./scenario/shapes.ts";
 import { seededRandom } from "./seeded-random.ts";
@@ -51,6 +54,8 @@ export function perform(action: Action, stage: Stage, nowMs: number): Readonly<R
     case "roll-keys":
       tokens.rollKey();
       return {};
+    case "provider-user":
+      return applyUser(providerOf(world), action);
     case "clock":
       if (typeof action["set"] === "number") world.clock.set(action["set"]);
       if (typeof action["advance"] === "number") world.clock.advance(action["advance"]);
@@ -64,8 +69,14 @@ export function perform(action: Action, stage: Stage, nowMs: number): Readonly<R
   }
 }
 
+/** The provider's own tenant is meant only where it is named. */
 function chosen(world: World, names: readonly string[] | undefined): Customer[] {
-  return [...world.customers.values()].filter(({ identity }) => names === undefined || names.includes(identity.name));
+  const customers = [...world.customers.values()];
+  if (names === undefined) return customers;
+  const home = world.provider?.home;
+  return [...customers, ...(home === undefined || customers.includes(home) ? [] : [home])].filter(({ identity }) =>
+    names.includes(identity.name),
+  );
 }
 
 /** A fault's times count from `nowMs`, like those of everything that happens. */
@@ -126,6 +137,11 @@ function performOn(customer: Customer, action: Action, { world, tokens, seed }: 
       return customer.budgetLimits;
     case "record":
       return { key: addRecord(customer, action as unknown as RecordRule, world, nowMs) };
+    case "relationship":
+      return relate(providerOf(world), customer, relationshipRule(action), nowMs).map(({ id, status }) => ({
+        id,
+        status,
+      }));
     case "generate":
       // The moment is part of the seed: the same rule twice makes other records, and a run repeats all the
       // same.
@@ -141,6 +157,11 @@ function performOn(customer: Customer, action: Action, { world, tokens, seed }: 
     default:
       return {};
   }
+}
+
+function providerOf(world: World): Provider {
+  if (world.provider !== undefined) return world.provider;
+  throw new ScenarioRefused('This scenario has no provider; add a block "provider" to it.');
 }
 
 /** `AADSTS700016` is the older answer; `undefined` leaves it as it is. */

@@ -2,7 +2,7 @@ import { type Random, seededRandom } from "./seeded-random.ts";
 import type { StreamName } from "./streams.ts";
 
 /** What a request is, as far as faults care. */
-export type FaultTarget = "token" | "authorize" | "discovery" | "hunting" | StreamName;
+export type FaultTarget = "token" | "authorize" | "discovery" | "hunting" | "relationships" | "governance" | StreamName;
 
 export const FAULT_TARGETS: readonly FaultTarget[] = [
   "token",
@@ -14,6 +14,8 @@ export const FAULT_TARGETS: readonly FaultTarget[] = [
   "xdr-incidents",
   "mde-alerts",
   "siem-alerts",
+  "relationships",
+  "governance",
 ];
 
 export const BODY_FAULTS = [

@@ -11,6 +11,7 @@ import type { Entra } from "./entra/sign-in.ts";
 import type { TokenShop } from "./entra/tokens.ts";
 import type { Exchange } from "./exchange.ts";
 import { guid } from "./identity.ts";
+import { answerRelationships, relationshipList } from "./provider/relationship-lists.ts";
 import { STREAMS } from "./streams.ts";
 import type { Customer, World } from "./world.ts";
 
@@ -115,6 +116,8 @@ async function answerGraph(exchange: Exchange, { tokens, pages, world }: Service
     graphVoice.failed(exchange, 404, undefined, `Resource '${path.split("/").at(-1) ?? ""}' does not exist.`);
     return;
   }
+  const list = relationshipList(world, path);
+  if (list !== undefined) return answerRelationships(exchange, list, world, tokens);
   const target = graphStream(path);
   const customer = admit(
     exchange,

@@ -14,6 +14,7 @@ import { makeEntra } from "./entra/sign-in.ts";
 import { makeTokenShop } from "./entra/tokens.ts";
 import { openFolder } from "./folder.ts";
 import { refreshToken } from "./identity.ts";
+import type { Provider, ProviderApp } from "./provider/provider.ts";
 import { applyScenario, readScenario, type Scenario } from "./scenario/apply.ts";
 import { microsoftListener, type Services } from "./server.ts";
 import { shownLines } from "./shown.ts";
@@ -46,10 +47,32 @@ export interface Ready {
   readonly graph_url: string;
   readonly api_url: string;
   readonly siem_url: string;
+  /** Where a scenario has a provider. */
+  readonly partnercenter_url?: string;
   readonly ca_file: string;
   readonly control_url: string;
   readonly now: string;
   readonly customers: readonly ReadyCustomer[];
+  readonly provider?: ReadyProvider;
+}
+
+/** The provider of a scenario: its home tenant, its three apps and the user who signs in for it. */
+export interface ReadyProvider {
+  readonly tenant_id: string;
+  readonly tenant_name: string;
+  readonly domain: string;
+  readonly user_name: string;
+  /** Lists the customers; in the home tenant alone. */
+  readonly home: ReadyApp;
+  /** May grant roles in customers' tenants, for the user who signed in. */
+  readonly bridge: ReadyApp;
+  /** Reads alerts in customers' tenants. */
+  readonly reader: ReadyApp;
+}
+
+export interface ReadyApp {
+  readonly client_id: string;
+  readonly client_secret: string;
 }
 
 export interface ReadyCustomer {
@@ -147,6 +170,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       control_url: `http://127.0.0.1:${controlPort}`,
       now: new Date(clock.nowMs()).toISOString(),
       customers,
+      ...(world.provider === undefined ? {} : { partnercenter_url: origin, provider: readyProvider(world.provider) }),
     };
     return { ready, stop, control: makeControl(world, clock, perform, refresh) };
   } catch (error) {
@@ -180,6 +204,22 @@ function readyCustomer({ identity }: Customer): ReadyCustomer {
     client_id: identity.clientId,
     client_secret: identity.clientSecret,
     refresh_token: refreshToken({ name: identity.name, generation: 0, clientId: identity.clientId }),
+  };
+}
+
+function readyProvider({ home, apps, user }: Provider): ReadyProvider {
+  const app = ({ clientId, secrets: [secret] }: ProviderApp): ReadyApp => ({
+    client_id: clientId,
+    client_secret: secret?.value ?? "",
+  });
+  return {
+    tenant_id: home.identity.tenantId,
+    tenant_name: home.identity.name,
+    domain: home.identity.domain,
+    user_name: user.name,
+    home: app(apps.home),
+    bridge: app(apps.bridge),
+    reader: app(apps.reader),
   };
 }
 

@@ -14,7 +14,10 @@ export interface Visitor {
    */
   getAs(host: string, path: string, token?: string): Promise<{ status: number; json: Answer["json"] }>;
   /** An app-only access token. */
-  appToken(customer: ReadyCustomer, resource?: string): Promise<string>;
+  appToken(
+    customer: Pick<ReadyCustomer, "tenant_id" | "client_id" | "client_secret">,
+    resource?: string,
+  ): Promise<string>;
   /** Posts to the control API. */
   control(path: string, body: unknown): Promise<Answer>;
   close(): Promise<void>;

@@ -5,6 +5,7 @@ import { type Credentials, freshCredentials } from "./entra/apps.ts";
 import { type Directory, makeDirectory } from "./entra/directory.ts";
 import { type Faults, makeFaults } from "./faults.ts";
 import { type Identity, identityOf, SHARED_APP } from "./identity.ts";
+import type { Provider } from "./provider/provider.ts";
 import { makeTable, type NewVersion, type Table } from "./records.ts";
 import { type ApiName, STREAM_NAMES, STREAMS, type StreamName } from "./streams.ts";
 
@@ -29,6 +30,8 @@ export interface Regime {
 
 export interface Customer {
   readonly identity: Identity;
+  /** What the tenant calls itself: Microsoft lets it be any text, and several tenants may share it. */
+  displayName: string;
   readonly tables: Readonly<Record<StreamName, Table>>;
   readonly regimes: Record<StreamName, Regime>;
   readonly hunting: HuntingTables;
@@ -93,6 +96,10 @@ export interface World {
   readonly directory: Directory;
   readonly customers: Map<string, Customer>;
   addCustomer(name: string): Customer;
+  /** The managed security provider of the scenario, where it has one. */
+  provider: Provider | undefined;
+  /** A tenant that is nobody's customer: the provider's own. A customer of that name is that tenant. */
+  addTenant(name: string): Customer;
   /** By tenant id or verified domain, in any case. */
   customerAt(tenant: string): Customer | undefined;
   addVersion(customer: Customer, stream: StreamName, version: NewVersion): void;
@@ -112,6 +119,12 @@ export const ALL_PERMISSIONS: readonly string[] = [
 export function makeWorld(clock: SimulatorClock, seed: string | number = 0): World {
   const customers = new Map<string, Customer>();
   const byTenant = new Map<string, Customer>();
+  function addTenant(name: string): Customer {
+    const customer = customers.get(name) ?? makeCustomer(name);
+    byTenant.set(customer.identity.tenantId, customer);
+    byTenant.set(customer.identity.domain, customer);
+    return customer;
+  }
   return {
     clock,
     startMs: clock.nowMs(),
@@ -119,62 +132,66 @@ export function makeWorld(clock: SimulatorClock, seed: string | number = 0): Wor
     directory: makeDirectory(),
     customers,
     addCustomer(name) {
-      const known = customers.get(name);
-      if (known !== undefined) return known;
-      const identity = identityOf(name);
-      const budgets = new Map<string, Budget>();
-      const apps = [identity.clientId, SHARED_APP.clientId];
-      let consent: Customer["consent"] = "granted";
-      const customer: Customer = {
-        identity,
-        cloud: "commercial",
-        credentials: freshCredentials(identity),
-        servicePrincipals: new Set(apps),
-        absentApp: 7000229,
-        scripted: new Map(),
-        tables: perStream((stream) => makeTable(STREAMS[stream])),
-        regimes: perStream((stream) => ({ links: STREAMS[stream].api === "graph", order: "honoured", token: "place" })),
-        hunting: { rows: new Map(), shown: new Map(), capitalised: false },
-        get consent() {
-          return consent;
-        },
-        setConsent(state) {
-          consent = state;
-          for (const app of apps) {
-            if (state === "absent") customer.servicePrincipals.delete(app);
-            else customer.servicePrincipals.add(app);
-          }
-        },
-        consentTo(clientId) {
-          consent = "granted";
-          customer.servicePrincipals.add(clientId);
-        },
-        permissions: new Set(ALL_PERMISSIONS),
-        accessTokenLifetimeS: 3599,
-        retryAfterForm: "seconds",
-        expandMaxAlerts: Number.POSITIVE_INFINITY,
-        budgetLimits: {},
-        budget(clientId, budgetName) {
-          const key = `${clientId} ${budgetName}`;
-          const budget = budgets.get(key) ?? makeBudget();
-          budgets.set(key, budget);
-          return budget;
-        },
-        counters: {
-          tokensIssued: 0,
-          tokenRequests: 0,
-          tokenErrors: 0,
-          apis: { graph: zero(), xdr: zero(), mde: zero(), siem: zero() },
-        },
-      };
+      const customer = addTenant(name);
       customers.set(name, customer);
-      byTenant.set(customer.identity.tenantId, customer);
-      byTenant.set(customer.identity.domain, customer);
       return customer;
     },
+    provider: undefined,
+    addTenant,
     customerAt: (tenant) => byTenant.get(tenant.toLowerCase()),
     addVersion: (customer, stream, version) => customer.tables[stream].add(version),
   };
+}
+
+function makeCustomer(name: string): Customer {
+  const identity = identityOf(name);
+  const budgets = new Map<string, Budget>();
+  const apps = [identity.clientId, SHARED_APP.clientId];
+  let consent: Customer["consent"] = "granted";
+  const customer: Customer = {
+    identity,
+    displayName: name,
+    cloud: "commercial",
+    credentials: freshCredentials(identity),
+    servicePrincipals: new Set(apps),
+    absentApp: 7000229,
+    scripted: new Map(),
+    tables: perStream((stream) => makeTable(STREAMS[stream])),
+    regimes: perStream((stream) => ({ links: STREAMS[stream].api === "graph", order: "honoured", token: "place" })),
+    hunting: { rows: new Map(), shown: new Map(), capitalised: false },
+    get consent() {
+      return consent;
+    },
+    setConsent(state) {
+      consent = state;
+      for (const app of apps) {
+        if (state === "absent") customer.servicePrincipals.delete(app);
+        else customer.servicePrincipals.add(app);
+      }
+    },
+    consentTo(clientId) {
+      consent = "granted";
+      customer.servicePrincipals.add(clientId);
+    },
+    permissions: new Set(ALL_PERMISSIONS),
+    accessTokenLifetimeS: 3599,
+    retryAfterForm: "seconds",
+    expandMaxAlerts: Number.POSITIVE_INFINITY,
+    budgetLimits: {},
+    budget(clientId, budgetName) {
+      const key = `${clientId} ${budgetName}`;
+      const budget = budgets.get(key) ?? makeBudget();
+      budgets.set(key, budget);
+      return budget;
+    },
+    counters: {
+      tokensIssued: 0,
+      tokenRequests: 0,
+      tokenErrors: 0,
+      apis: { graph: zero(), xdr: zero(), mde: zero(), siem: zero() },
+    },
+  };
+  return customer;
 }
 
 function perStream<T>(make: (stream: StreamName) => T): Record<StreamName, T> {

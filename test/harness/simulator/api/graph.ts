@@ -131,10 +131,10 @@ export function answerGraphChildren(exchange: Exchange, customer: Customer, id: 
 }
 
 /** The tenant itself, as far as a check of "which tenant is this" needs it. */
-export function answerOrganization(exchange: Exchange, { identity }: Customer): void {
+export function answerOrganization(exchange: Exchange, { identity, displayName }: Customer): void {
   const organization = {
     id: identity.tenantId,
-    displayName: identity.name,
+    displayName,
     verifiedDomains: [{ name: identity.domain, isDefault: true, isInitial: true }],
   };
   sendText(

@@ -33,6 +33,18 @@ export interface Issue {
 
 const NO_STORE = { "cache-control": "no-store, no-cache", pragma: "no-cache" };
 
+/** What stands in the token: an app's roles, or a user's scopes. */
+function permissionsIn({ customer, clientId, target: { api }, user }: Issue, world: World): readonly string[] {
+  const { provider } = world;
+  if (provider?.apps.home.clientId === clientId) return user === undefined && api === "graph" ? provider.homeRoles : [];
+  if (customer.consent !== "granted") return [];
+  const offered = user === undefined ? PERMISSIONS[api].roles : PERMISSIONS[api].scopes;
+  const registered = world.directory.find(clientId)?.permissions;
+  return offered.filter(
+    (one) => one === "user_impersonation" || (customer.permissions.has(one) && registered?.has(one) !== false),
+  );
+}
+
 /**
  * Answers a token request that passed every check: the access token, and for a user the refresh token,
  * id_token and client_info.
@@ -47,11 +59,7 @@ export function sendToken(
   const { identity, credentials } = customer;
   const nowS = Math.floor(exchange.nowMs / 1000);
   const lifetimeS = customer.accessTokenLifetimeS;
-  const offered = user === undefined ? PERMISSIONS[api].roles : PERMISSIONS[api].scopes;
-  const registered = world.directory.find(clientId)?.permissions;
-  const mayHave = (one: string): boolean =>
-    one === "user_impersonation" || (customer.permissions.has(one) && registered?.has(one) !== false);
-  const permissions = customer.consent === "granted" ? offered.filter(mayHave) : [];
+  const permissions = permissionsIn(issue, world);
   const grant: Grant = {
     customer,
     api,

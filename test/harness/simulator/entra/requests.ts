@@ -1,5 +1,6 @@
 import type { Exchange } from "../exchange.ts";
 import { SHARED_APP } from "../identity.ts";
+import { providerApp } from "../provider/provider.ts";
 import type { Customer, World } from "../world.ts";
 
 export type Form = (name: string) => string | undefined;
@@ -45,6 +46,8 @@ export function appProblem(
 
 function isKnownApp(world: World, clientId: string): boolean {
   if (clientId === SHARED_APP.clientId || world.directory.find(clientId) !== undefined) return true;
+  // The provider's home app is a single-tenant one, which no other tenant has heard of.
+  if (providerApp(world, clientId) !== undefined) return clientId !== world.provider?.apps.home.clientId;
   for (const { identity } of world.customers.values()) if (identity.clientId === clientId) return true;
   return false;
 }

@@ -3,6 +3,7 @@ import { sendJson } from "../answers.ts";
 import { hostOf } from "../clouds.ts";
 import type { Exchange } from "../exchange.ts";
 import { readRefreshToken } from "../identity.ts";
+import { providerApp } from "../provider/provider.ts";
 import type { Customer, World } from "../world.ts";
 import { secretProblem } from "./apps.ts";
 import { assertionProblem } from "./assertion.ts";
@@ -272,7 +273,7 @@ function clientProblem(
   }
   if (secret === undefined) return { number: 7000218 };
   const number = secretProblem(
-    world.directory.find(clientId)?.secrets ?? customer.credentials.secrets,
+    world.directory.find(clientId)?.secrets ?? providerApp(world, clientId)?.secrets ?? customer.credentials.secrets,
     clientId,
     secret,
   );

@@ -13,6 +13,7 @@ import {
 import type { BudgetName } from "../budgets.ts";
 import type { TokenShop } from "../entra/tokens.ts";
 import { loadCustomer } from "../folder.ts";
+import { applyProvider } from "../provider/from-scenario.ts";
 import { STREAM_NAMES, type StreamName } from "../streams.ts";
 import type { Customer, World } from "../world.ts";
 import { type Checked, readChecked, ScenarioRefused } from "./check.ts";
@@ -28,6 +29,7 @@ export interface Scenario {
   readonly customers: readonly Checked[];
   readonly events: readonly (Action & { readonly at: number })[];
   readonly faults: readonly Checked[];
+  readonly provider?: Checked;
   /** Folder that relative paths count from. */
   readonly folder: string;
 }
@@ -48,6 +50,7 @@ export function scenarioOf(source: string, name: string, folder = "."): Scenario
     customers: checked["customers"] as Checked[],
     events: ((checked["events"] ?? []) as Scenario["events"]).toSorted((a, b) => a.at - b.at),
     faults: (checked["faults"] ?? []) as Checked[],
+    ...(checked["provider"] === undefined ? {} : { provider: checked["provider"] as Checked }),
     folder,
   };
 }
@@ -62,6 +65,10 @@ export function applyScenario(
   const baseMs = world.startMs;
   for (const given of scenario.customers) {
     for (const name of namesOf(given)) fillCustomer(world.addCustomer(name), given, scenario, world, baseMs, warn);
+  }
+  if (scenario.provider !== undefined) {
+    const named = new Map(scenario.customers.map((given) => [String(given["name"]), namesOf(given)]));
+    applyProvider(world, scenario.provider, (name) => named.get(name) ?? [name], baseMs);
   }
   for (const fault of scenario.faults) world.faults.add(faultRule(fault, baseMs));
   return scenario.events.map(({ at, ...action }) => ({

@@ -1,4 +1,4 @@
-import { ACTIONS, CUSTOMER, eventSpec, FAULT, GENERATE, RECORD, SCENARIO, type Spec } from "./spec.ts";
+import { ACTIONS, CUSTOMER, eventSpec, FAULT, GENERATE, PROVIDER, RECORD, SCENARIO, type Spec } from "./spec.ts";
 
 const DURATION = "^[+-]?(\\d+(\\.\\d+)?(ms|s|m|h|d))+$";
 
@@ -17,6 +17,7 @@ const NAMED = new Map<Spec, string>([
   [CUSTOMER, "customer"],
   [FAULT, "fault"],
   [GENERATE, "generate"],
+  [PROVIDER, "provider"],
   [RECORD, "record"],
 ]);
 

@@ -1,5 +1,6 @@
 import { CLOUDS } from "../clouds.ts";
 import { BODY_FAULTS, FAULT_TARGETS, LINK_FAULTS, VALUE_FAULTS } from "../faults.ts";
+import { GDAP_STATES, GOVERNANCE_STATES, HOME_ROLES } from "../provider/provider.ts";
 import { STREAM_NAMES } from "../streams.ts";
 
 /** What a scenario may say: read by the checker, and written out as test/scenarios/scenario.schema.json. */
@@ -138,6 +139,25 @@ const ABSENT_APP = choice(
   "what an app without service principal is answered (default AADSTS7000229; the other is the older answer)",
 );
 
+const RELATIONSHIP = {
+  kind: choice(["gdap", "governance"], "GDAP (default), or Entra Tenant Governance"),
+  name: text("its display name, any text (default PROVIDER_CUSTOMER)"),
+  customer_name: text("what the customer's tenant calls itself, any text (default: the customer's name)"),
+  status: choice([...new Set([...GDAP_STATES, ...GOVERNANCE_STATES])], "where it stands (default active)"),
+  roles: list(text("a built-in role's name or template id"), "directory roles of the provider"),
+  ends: duration("when it ends, from now (default 730d)"),
+  auto_extend: flag("whether its end moves on by 180 days (default false)"),
+  listed: flag("false: it exists, but the lists leave it out"),
+  group: text("the provider's group that holds the roles (default: every user of the provider is in it)"),
+  apps: list(choice(["reader"], "an app of the provider"), "governance: apps that it provisions with their roles"),
+  governs_provider: flag("governance: the other way round, the customer governs the provider"),
+};
+
+const USER = {
+  mfa: flag("whether its sign-in has multi-factor authentication (default true)"),
+  groups: list(text("a group's name"), "its groups in the home tenant (default AdminAgents)"),
+};
+
 /** What can happen, in a scenario's events and over the control API alike. */
 export const ACTIONS: Readonly<Record<string, Readonly<Record<string, Spec>>>> = {
   consent: {
@@ -173,6 +193,8 @@ export const ACTIONS: Readonly<Record<string, Readonly<Record<string, Spec>>>> =
   record: { ...(RECORD.kind === "object" ? RECORD.fields : {}) },
   generate: { ...(GENERATE.kind === "object" ? GENERATE.fields : {}) },
   fault: { ...(FAULT.kind === "object" ? FAULT.fields : {}) },
+  relationship: { ...RELATIONSHIP, new: flag("adds another one; otherwise it changes those of the customer, if any") },
+  "provider-user": USER,
   "clear-faults": {},
   "roll-keys": {},
   clock: {
@@ -243,6 +265,35 @@ export const CUSTOMER = object(
   "a customer",
 );
 
+export const PROVIDER = object(
+  {
+    tenant: must(text("name of the provider's home tenant; ids and secrets derive from it")),
+    home_roles: list(
+      text("an application permission"),
+      `what the home tenant granted to the home app (default ${HOME_ROLES.join(" and ")})`,
+    ),
+    governance: choice(
+      ["available", "absent", "unlicensed"],
+      "Tenant Governance in the home tenant; absent: 404, unlicensed: 400",
+    ),
+    page_max: whole("pages of relationships never hold more rows than this", 1),
+    user: object(USER, "the person who signs in for the provider"),
+    relationships: list(
+      object(
+        {
+          customer: must(
+            list(text("a customer's name, or the name of customers with a count"), "whom the relationship is with"),
+          ),
+          ...RELATIONSHIP,
+        },
+        "a relationship with a customer",
+      ),
+      "the provider's relationships",
+    ),
+  },
+  "a managed security provider",
+);
+
 export const SCENARIO = object(
   {
     name: must(text("short name")),
@@ -250,6 +301,7 @@ export const SCENARIO = object(
     seed: whole("of everything random (default 1)", 0, 4_294_967_295),
     start: { kind: "time", help: "where the clock starts (default: the real time)" },
     customers: must(list(CUSTOMER, "the customers")),
+    provider: PROVIDER,
     events: list({ kind: "json", help: "checked by what it does" }, "what happens over time"),
     faults: list(FAULT, "requests that go wrong"),
   },

@@ -1,0 +1,194 @@
+import type { Secret } from "../entra/apps.ts";
+import { clientSecret, guid, SHARED_APP } from "../identity.ts";
+import type { Customer, World } from "../world.ts";
+
+/** One of the provider's three apps, registered in its home tenant. */
+export interface ProviderApp {
+  readonly clientId: string;
+  readonly secrets: Secret[];
+}
+
+/**
+ * `home` lists the customers and lives in the home tenant alone; `bridge` may grant roles while somebody uses
+ * it; `reader` reads alerts in the customers' tenants.
+ */
+export type ProviderAppName = "home" | "bridge" | "reader";
+
+export const GDAP_STATES = [
+  "created",
+  "approvalPending",
+  "approved",
+  "activating",
+  "active",
+  "expiring",
+  "expired",
+  "terminationRequested",
+  "terminating",
+  "terminated",
+] as const;
+
+export const GOVERNANCE_STATES = ["active", "terminated", "terminationRequestedByGoverningTenant"] as const;
+
+export type RelationshipKind = "gdap" | "governance";
+
+/** GDAP or Entra Tenant Governance between the provider and one customer. */
+export interface Relationship {
+  readonly id: string;
+  readonly kind: RelationshipKind;
+  readonly customer: Customer;
+  name: string;
+  status: string;
+  /** Template ids of the directory roles. */
+  roles: readonly string[];
+  readonly createdMs: number;
+  modifiedMs: number;
+  endMs: number;
+  autoExtend: boolean;
+  /** False: it exists, but the lists leave it out. */
+  listed: boolean;
+  /** The provider's group that holds the roles; undefined: every user of the provider is in it. */
+  group: string | undefined;
+  /** Apps that governance provisions with their roles. */
+  apps: readonly ProviderAppName[];
+  /** The other way round: the customer governs the provider. */
+  governsProvider: boolean;
+}
+
+/** A managed security provider: its home tenant, its apps and user, and its relationships with customers. */
+export interface Provider {
+  readonly home: Customer;
+  readonly apps: Readonly<Record<ProviderAppName, ProviderApp>>;
+  /** Application permissions of Graph that the home tenant granted to the home app. */
+  homeRoles: readonly string[];
+  /** Whether the tenant has Tenant Governance: without it Graph answers 404, without its licence 400. */
+  governance: "available" | "absent" | "unlicensed";
+  /** The lists never hold more rows on a page, whatever `$top` asks for. */
+  pageMax: number | undefined;
+  readonly user: { readonly name: string; mfa: boolean; groups: readonly string[] };
+  readonly relationships: Relationship[];
+}
+
+const DAY_MS = 86_400_000;
+const EXTENSION_MS = 180 * DAY_MS;
+
+/** Permissions of the home app unless a scenario says otherwise. */
+export const HOME_ROLES: readonly string[] = [
+  "DelegatedAdminRelationship.Read.All",
+  "TenantGovernance-Relationship.Read.All",
+];
+
+export function makeProvider(home: Customer): Provider {
+  const { name } = home.identity;
+  const app = (kind: ProviderAppName): ProviderApp => ({
+    clientId: guid("client", `${name} ${kind}`),
+    secrets: [{ value: clientSecret(`${name} ${kind}`), state: "valid" }],
+  });
+  const provider: Provider = {
+    home,
+    apps: {
+      home: app("home"),
+      bridge: app("bridge"),
+      reader: { clientId: SHARED_APP.clientId, secrets: [{ value: SHARED_APP.clientSecret, state: "valid" }] },
+    },
+    homeRoles: HOME_ROLES,
+    governance: "available",
+    pageMax: undefined,
+    user: { name: `partner-admin@${home.identity.domain}`, mfa: true, groups: ["AdminAgents"] },
+    relationships: [],
+  };
+  for (const { clientId } of Object.values(provider.apps)) home.servicePrincipals.add(clientId);
+  return provider;
+}
+
+/** The provider's app with this client id. */
+export function providerApp(world: World, clientId: string): ProviderApp | undefined {
+  return Object.values(world.provider?.apps ?? {}).find((app) => app.clientId === clientId);
+}
+
+/** Where a relationship stands: what the scenario says, and `expired` once its end has come. */
+export function statusAt(relationship: Relationship, nowMs: number): string {
+  const { kind, status, autoExtend, endMs } = relationship;
+  const lasts = kind === "governance" || autoExtend || nowMs < endMs;
+  return (status === "active" || status === "expiring") && !lasts ? "expired" : status;
+}
+
+/** When it ends: an automatic extension adds half a year each time. */
+export function endAt({ autoExtend, endMs }: Relationship, nowMs: number): number {
+  if (!autoExtend || nowMs < endMs) return endMs;
+  return endMs + Math.ceil((nowMs - endMs + 1) / EXTENSION_MS) * EXTENSION_MS;
+}
+
+const IN_FORCE = new Set(["active", "expiring", "terminationRequested", "terminationRequestedByGoverningTenant"]);
+
+/** Whether it gives access now: one that somebody asked to end still does until it has ended. */
+export const isInForce = (relationship: Relationship, nowMs: number): boolean =>
+  IN_FORCE.has(statusAt(relationship, nowMs));
+
+/** What a scenario or an event says about a relationship. Times are ms. */
+export interface RelationshipRule {
+  readonly kind?: RelationshipKind;
+  readonly name?: string;
+  readonly customer_name?: string;
+  readonly status?: string;
+  readonly roles?: readonly string[];
+  readonly ends?: number;
+  readonly auto_extend?: boolean;
+  readonly listed?: boolean;
+  readonly group?: string;
+  readonly apps?: readonly ProviderAppName[];
+  readonly governs_provider?: boolean;
+  readonly new?: boolean;
+}
+
+const TWO_YEARS_MS = 730 * DAY_MS;
+
+/**
+ * Makes a relationship, or changes those that this customer has: all of the kind that the rule names. A
+ * status that gives governance its force also provisions the rule's apps.
+ */
+export function relate(provider: Provider, customer: Customer, rule: RelationshipRule, nowMs: number): Relationship[] {
+  if (rule.customer_name !== undefined) customer.displayName = rule.customer_name;
+  const known = provider.relationships.filter(
+    (one) => one.customer === customer && (rule.kind === undefined || one.kind === rule.kind),
+  );
+  const changed = rule.new === true || known.length === 0 ? [add(provider, customer, rule, nowMs)] : known;
+  for (const one of changed) {
+    if (one.status !== rule.status && rule.status !== undefined) one.modifiedMs = nowMs;
+    one.name = rule.name ?? one.name;
+    one.status = rule.status ?? one.status;
+    one.roles = rule.roles ?? one.roles;
+    one.endMs = rule.ends === undefined ? one.endMs : nowMs + rule.ends;
+    one.autoExtend = rule.auto_extend ?? one.autoExtend;
+    one.listed = rule.listed ?? one.listed;
+    one.group = rule.group ?? one.group;
+    one.apps = rule.apps ?? one.apps;
+    one.governsProvider = rule.governs_provider ?? one.governsProvider;
+  }
+  return changed;
+}
+
+function add(provider: Provider, customer: Customer, rule: RelationshipRule, nowMs: number): Relationship {
+  const { name } = customer.identity;
+  const label = `${name} ${provider.relationships.filter((one) => one.customer === customer).length}`;
+  const kind = rule.kind ?? "gdap";
+  const own = guid("relationship", label);
+  const relationship: Relationship = {
+    // GDAP's ids are two GUIDs in one (Microsoft Graph docs, delegatedAdminRelationship).
+    id: kind === "gdap" ? `${own}-${guid("relationship customer", label)}` : own,
+    kind,
+    customer,
+    name: `${provider.home.identity.name}_${name}`,
+    status: "active",
+    roles: [],
+    createdMs: nowMs,
+    modifiedMs: nowMs,
+    endMs: nowMs + TWO_YEARS_MS,
+    autoExtend: false,
+    listed: true,
+    group: undefined,
+    apps: [],
+    governsProvider: false,
+  };
+  provider.relationships.push(relationship);
+  return relationship;
+}
