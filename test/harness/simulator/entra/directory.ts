@@ -3,7 +3,7 @@ import type { Exchange } from "../exchange.ts";
 import { clientSecret, guid } from "../identity.ts";
 import type { ApiName } from "../streams.ts";
 import type { Secret } from "./apps.ts";
-import { API_APP_IDS, PERMISSIONS } from "./resources.ts";
+import { API_APP_IDS, PERMISSIONS, permissionId } from "./resources.ts";
 
 /** An app that was registered through Graph while the simulator ran. */
 export interface RegisteredApp {
@@ -23,9 +23,6 @@ export interface Directory {
    */
   answer(exchange: Exchange, path: string): Promise<boolean>;
 }
-
-/** The id of a permission in an API's service principal; made up, as nothing but equality matters. */
-const permissionId = (api: ApiName, kind: "role" | "scope", name: string): string => guid(`${api} ${kind}`, name);
 
 export function makeDirectory(): Directory {
   const apps = new Map<string, RegisteredApp>();

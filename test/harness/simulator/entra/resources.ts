@@ -1,4 +1,5 @@
 import type { Cloud } from "../clouds.ts";
+import { guid } from "../identity.ts";
 import type { ApiName } from "../streams.ts";
 
 interface Resource {
@@ -53,6 +54,25 @@ export const PERMISSIONS: Readonly<
   mde: { roles: ["Alert.Read.All"], scopes: ["Alert.Read"] },
   siem: { roles: [], scopes: ["user_impersonation"] },
 };
+
+/**
+ * Ids of permissions, as their APIs' service principals publish them in the public clouds. Sources: Microsoft
+ * Graph permissions reference; Defender docs (exposed APIs), public app manifests.
+ */
+const PERMISSION_IDS: Readonly<Record<string, string>> = {
+  "graph role SecurityAlert.Read.All": "472e4a4d-bb4a-4026-98d1-0b0d74cb74a5",
+  "graph role SecurityIncident.Read.All": "45cc0394-e837-488b-a098-1918f48d186c",
+  "graph role ThreatHunting.Read.All": "dd98c7f5-2d42-42d3-a0e4-633161547251",
+  "graph scope SecurityAlert.Read.All": "bc257fb8-46b4-4b15-8713-01e91bfbe4ea",
+  "graph scope SecurityIncident.Read.All": "b9abcc4f-94fc-4457-9141-d20ce80ec952",
+  "graph scope ThreatHunting.Read.All": "b152eca8-ea73-4a48-8c98-1a6742673d99",
+  "xdr role Incident.Read.All": "a9790345-4595-42e4-971a-ccdc79f19b7c",
+  "mde role Alert.Read.All": "71fe6b80-7034-4028-9ed8-0f316df9c3ff",
+};
+
+/** The id of a permission; made up where nobody wrote it down. */
+export const permissionId = (api: ApiName, kind: "role" | "scope", name: string): string =>
+  PERMISSION_IDS[`${api} ${kind} ${name}`] ?? guid(`${api} ${kind}`, name);
 
 /** Which API a resource is, or undefined when the cloud has none of that name. */
 export function apiOf(resource: string, cloud: Cloud): ApiName | undefined {

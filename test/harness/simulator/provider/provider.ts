@@ -77,6 +77,9 @@ export const HOME_ROLES: readonly string[] = [
   "TenantGovernance-Relationship.Read.All",
 ];
 
+/** Application permissions of Graph that the reader app needs. */
+export const READER_ROLES: readonly string[] = ["SecurityAlert.Read.All", "SecurityIncident.Read.All"];
+
 export function makeProvider(home: Customer): Provider {
   const { name } = home.identity;
   const app = (kind: ProviderAppName): ProviderApp => ({

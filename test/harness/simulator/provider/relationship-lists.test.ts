@@ -249,7 +249,19 @@ describe("the simulator's list of governance relationships", () => {
     expect(rows[0]).toMatchObject({
       governedTenantId: tenantIdOf("contoso"),
       policySnapshot: {
-        multiTenantApplicationsToProvision: [{ appId: provider.reader.client_id }],
+        multiTenantApplicationsToProvision: [
+          {
+            appId: provider.reader.client_id,
+            requiredResourceAccesses: [
+              {
+                permissions: [
+                  { name: "SecurityAlert.Read.All", type: "role" },
+                  { name: "SecurityIncident.Read.All", type: "role" },
+                ],
+              },
+            ],
+          },
+        ],
         delegatedAdministrationRoleAssignments: [{ roleTemplates: [{ id: SECURITY_READER, name: "Security Reader" }] }],
       },
     });

@@ -2,13 +2,14 @@ import { sendText } from "../answers.ts";
 import { type Access, admit } from "../api/access.ts";
 import { nextLink } from "../api/graph.ts";
 import { graphVoice, type Voice } from "../api/voice.ts";
+import { permissionId } from "../entra/resources.ts";
 import type { TokenShop } from "../entra/tokens.ts";
 import type { Exchange } from "../exchange.ts";
 import { guid } from "../identity.ts";
 import { textOfTicks, ticksOfMs } from "../instant.ts";
 import { parseFilter, parseOrder, passes, pathsOf, QueryRefused, type Row } from "../odata.ts";
 import type { Customer, World } from "../world.ts";
-import { endAt, isInForce, type Provider, type Relationship, statusAt } from "./provider.ts";
+import { endAt, isInForce, type Provider, READER_ROLES, type Relationship, statusAt } from "./provider.ts";
 import { roleName } from "./roles.ts";
 
 /** Entra's directory words its refusals in its own way. */
@@ -228,6 +229,7 @@ function selectOf(list: ListFacts, text: string | null): (row: Row) => Row {
 
 const etagOf = (label: string): string => `W/"${Buffer.from(guid("etag", label)).toString("base64")}"`;
 const textOf = (ms: number): string => textOfTicks(ticksOfMs(ms));
+const GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000";
 const DAY_MS = 86_400_000;
 /** Until the customer has approved, nobody knows who it will be, and no time runs. */
 const NOT_YET = new Set(["created", "approvalPending"]);
@@ -286,7 +288,16 @@ function governanceRow(relationship: Relationship, provider: Provider, nowMs: nu
         appId: provider.apps[name].clientId,
         objectId: guid("object", provider.apps[name].clientId),
         displayName: "MSSP collector",
-        requiredResourceAccesses: [],
+        requiredResourceAccesses: [
+          {
+            resourceAppId: GRAPH_APP_ID,
+            permissions: READER_ROLES.map((role) => ({
+              id: permissionId("graph", "role", role),
+              name: role,
+              type: "role",
+            })),
+          },
+        ],
       })),
       delegatedAdministrationRoleAssignments: [
         {
