@@ -102,6 +102,8 @@ function performOn(customer: Customer, action: Action, { world, tokens, seed }: 
       return { consent: state };
     case "permissions":
       customer.permissions = new Set(action["roles"] as string[]);
+      for (const principal of customer.servicePrincipals.values())
+        principal.assignments = principal.assignments.filter(({ role }) => customer.permissions.has(role));
       return { permissions: [...customer.permissions] };
     case "secret":
       if (state !== "rotated") {

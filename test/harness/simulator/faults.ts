@@ -2,7 +2,15 @@ import { type Random, seededRandom } from "./seeded-random.ts";
 import type { StreamName } from "./streams.ts";
 
 /** What a request is, as far as faults care. */
-export type FaultTarget = "token" | "authorize" | "discovery" | "hunting" | "relationships" | "governance" | StreamName;
+export type FaultTarget =
+  | "token"
+  | "authorize"
+  | "discovery"
+  | "hunting"
+  | "relationships"
+  | "governance"
+  | "directory"
+  | StreamName;
 
 export const FAULT_TARGETS: readonly FaultTarget[] = [
   "token",
@@ -16,6 +24,7 @@ export const FAULT_TARGETS: readonly FaultTarget[] = [
   "siem-alerts",
   "relationships",
   "governance",
+  "directory",
 ];
 
 export const BODY_FAULTS = [

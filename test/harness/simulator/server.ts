@@ -1,5 +1,5 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import { type Access, admit } from "./api/access.ts";
+import { type Access, admit, admitGrant } from "./api/access.ts";
 import { answerDefenderList, answerDefenderOne, defenderStream } from "./api/defender.ts";
 import { answerGraphChildren, answerGraphList, answerGraphOne, answerOrganization, graphStream } from "./api/graph.ts";
 import { answerHunting } from "./api/hunting.ts";
@@ -11,6 +11,7 @@ import type { Entra } from "./entra/sign-in.ts";
 import type { TokenShop } from "./entra/tokens.ts";
 import type { Exchange } from "./exchange.ts";
 import { guid } from "./identity.ts";
+import { answerPrincipals, notFound } from "./provider/principals.ts";
 import { answerRelationships, relationshipList } from "./provider/relationship-lists.ts";
 import { STREAMS } from "./streams.ts";
 import type { Customer, World } from "./world.ts";
@@ -107,13 +108,15 @@ async function answerGraph(exchange: Exchange, { tokens, pages, world }: Service
     const access: Access = {
       api: "graph",
       budget: "graph",
-      target: "alerts",
+      target: "directory",
       rights: NO_RIGHTS,
       voice: graphVoice,
       methods: ["GET", "POST"],
     };
-    if (admit(exchange, access, world, tokens) === undefined || (await world.directory.answer(exchange, path))) return;
-    graphVoice.failed(exchange, 404, undefined, `Resource '${path.split("/").at(-1) ?? ""}' does not exist.`);
+    const grant = admitGrant(exchange, access, world, tokens);
+    if (grant === undefined || (await answerPrincipals(exchange, grant, world, path))) return;
+    if (await world.directory.answer(exchange, path)) return;
+    notFound(exchange, path.split("/").at(-1) ?? "");
     return;
   }
   const list = relationshipList(world, path);

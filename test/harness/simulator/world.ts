@@ -3,6 +3,7 @@ import type { SimulatorClock } from "./clock.ts";
 import type { Cloud } from "./clouds.ts";
 import { type Credentials, freshCredentials } from "./entra/apps.ts";
 import { type Directory, makeDirectory } from "./entra/directory.ts";
+import { principalIn, type ServicePrincipal } from "./entra/principals.ts";
 import { type Faults, makeFaults } from "./faults.ts";
 import { type Identity, identityOf, SHARED_APP } from "./identity.ts";
 import type { Provider } from "./provider/provider.ts";
@@ -37,8 +38,8 @@ export interface Customer {
   readonly hunting: HuntingTables;
   cloud: Cloud;
   readonly credentials: Credentials;
-  /** Client ids of the apps that have a service principal in this tenant: consent creates it. */
-  readonly servicePrincipals: Set<string>;
+  /** The apps that have a service principal in this tenant, by client id: consent creates it. */
+  readonly servicePrincipals: Map<string, ServicePrincipal>;
   /** What client credentials of a known app without a service principal are answered. */
   absentApp: 7000229 | 700016;
   /**
@@ -153,7 +154,7 @@ function makeCustomer(name: string): Customer {
     displayName: name,
     cloud: "commercial",
     credentials: freshCredentials(identity),
-    servicePrincipals: new Set(apps),
+    servicePrincipals: new Map(),
     absentApp: 7000229,
     scripted: new Map(),
     tables: perStream((stream) => makeTable(STREAMS[stream])),
@@ -166,12 +167,13 @@ function makeCustomer(name: string): Customer {
       consent = state;
       for (const app of apps) {
         if (state === "absent") customer.servicePrincipals.delete(app);
-        else customer.servicePrincipals.add(app);
+        else if (state === "granted") principalIn(customer, app).byConsent = true;
+        else Object.assign(principalIn(customer, app), { byConsent: true, assignments: [] });
       }
     },
     consentTo(clientId) {
       consent = "granted";
-      customer.servicePrincipals.add(clientId);
+      principalIn(customer, clientId).byConsent = true;
     },
     permissions: new Set(ALL_PERMISSIONS),
     accessTokenLifetimeS: 3599,
@@ -191,6 +193,7 @@ function makeCustomer(name: string): Customer {
       apis: { graph: zero(), xdr: zero(), mde: zero(), siem: zero() },
     },
   };
+  customer.setConsent("granted");
   return customer;
 }
 

@@ -20,11 +20,15 @@ export interface Access {
   readonly methods?: readonly string[];
 }
 
+/** As admitGrant, where only the tenant matters. */
+export const admit = (exchange: Exchange, access: Access, world: World, tokens: TokenShop): Customer | undefined =>
+  admitGrant(exchange, access, world, tokens)?.customer;
+
 /**
- * Checks token, rights, budget and faults, in that order. Returns the customer, or undefined when it answered
- * the request itself. A fault that only damages the answer stays on the exchange.
+ * Checks token, rights, budget and faults, in that order. Returns what the token opens, or undefined when it
+ * answered the request itself. A fault that only damages the answer stays on the exchange.
  */
-export function admit(exchange: Exchange, access: Access, world: World, tokens: TokenShop): Customer | undefined {
+export function admitGrant(exchange: Exchange, access: Access, world: World, tokens: TokenShop): Grant | undefined {
   const { voice } = access;
   const grant = grantOf(exchange, access, tokens);
   if (typeof grant === "string") {
@@ -65,7 +69,7 @@ export function admit(exchange: Exchange, access: Access, world: World, tokens: 
     voice.failed(exchange, 405, undefined, "Specified HTTP method is not allowed for the request target.");
     return undefined;
   }
-  return customer;
+  return grant;
 }
 
 function grantOf(

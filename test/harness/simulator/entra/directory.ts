@@ -1,7 +1,6 @@
 import { sendJson } from "../answers.ts";
 import type { Exchange } from "../exchange.ts";
 import { clientSecret, guid } from "../identity.ts";
-import type { ApiName } from "../streams.ts";
 import type { Secret } from "./apps.ts";
 import { API_APP_IDS, PERMISSIONS, permissionId } from "./resources.ts";
 
@@ -18,8 +17,7 @@ export interface RegisteredApp {
 export interface Directory {
   find(clientId: string): RegisteredApp | undefined;
   /**
-   * Answers `/applications` and `/servicePrincipals` (Microsoft Graph docs, application and servicePrincipal
-   * resources); false for other paths.
+   * Answers `/applications` (Microsoft Graph docs, application resource); false for other paths.
    */
   answer(exchange: Exchange, path: string): Promise<boolean>;
 }
@@ -42,11 +40,6 @@ export function makeDirectory(): Directory {
 
   async function post(exchange: Exchange, what: string): Promise<boolean> {
     const body = bodyOf(await exchange.body());
-    if (what === "servicePrincipals") {
-      const appId = typeof body["appId"] === "string" ? body["appId"] : "";
-      sendJson(exchange, 201, { id: guid("principal", appId), appId });
-      return true;
-    }
     if (what === "applications") {
       sendJson(exchange, 201, described(register(body)));
       return true;
@@ -65,26 +58,11 @@ export function makeDirectory(): Directory {
     find: (clientId) => apps.get(clientId),
     async answer(exchange, path) {
       const what = path.replace(/^\/v1\.0\//, "");
-      if (!/^(applications|servicePrincipals)/.test(what)) return false;
       if (exchange.request.method === "POST") return post(exchange, what);
-      const appId = /^servicePrincipals\(appId='([^']+)'\)$/.exec(what)?.[1];
-      const api = appId === undefined ? undefined : API_APP_IDS[appId];
-      if (api !== undefined) sendJson(exchange, 200, principalOf(api, appId ?? ""));
-      else if (what === "applications") sendJson(exchange, 200, { value: [...apps.values()].map(described) });
-      else return false;
+      if (what !== "applications") return false;
+      sendJson(exchange, 200, { value: [...apps.values()].map(described) });
       return true;
     },
-  };
-}
-
-function principalOf(api: ApiName, appId: string): object {
-  const rows = (kind: "role" | "scope", names: readonly string[]): object[] =>
-    names.map((value) => ({ id: permissionId(api, kind, value), value, isEnabled: true }));
-  return {
-    id: guid("principal", appId),
-    appId,
-    appRoles: rows("role", PERMISSIONS[api].roles),
-    oauth2PermissionScopes: rows("scope", PERMISSIONS[api].scopes),
   };
 }
 
@@ -111,7 +89,7 @@ function* askedFor(manifest: Record<string, unknown>): Generator<string> {
   }
 }
 
-function bodyOf(text: string): Record<string, unknown> {
+export function bodyOf(text: string): Record<string, unknown> {
   try {
     return JSON.parse(text) as Record<string, unknown>;
   } catch {

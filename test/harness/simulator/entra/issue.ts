@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
 import { sendJson } from "../answers.ts";
 import type { Exchange } from "../exchange.ts";
-import { guid, refreshToken } from "../identity.ts";
+import { refreshToken } from "../identity.ts";
 import type { ApiName } from "../streams.ts";
 import type { Customer, World } from "../world.ts";
+import { appRoles, principalId } from "./principals.ts";
 import { PERMISSIONS } from "./resources.ts";
 import type { Grant, TokenShop } from "./tokens.ts";
 
@@ -34,13 +35,17 @@ export interface Issue {
 const NO_STORE = { "cache-control": "no-store, no-cache", pragma: "no-cache" };
 
 /** What stands in the token: an app's roles, or a user's scopes. */
-function permissionsIn({ customer, clientId, target: { api }, user }: Issue, world: World): readonly string[] {
+function permissionsIn(
+  { customer, clientId, target: { api }, user }: Issue,
+  world: World,
+  nowMs: number,
+): readonly string[] {
   const { provider } = world;
   if (provider?.apps.home.clientId === clientId) return user === undefined && api === "graph" ? provider.homeRoles : [];
+  if (user === undefined) return appRoles(world, customer, clientId, api, nowMs);
   if (customer.consent !== "granted") return [];
-  const offered = user === undefined ? PERMISSIONS[api].roles : PERMISSIONS[api].scopes;
   const registered = world.directory.find(clientId)?.permissions;
-  return offered.filter(
+  return PERMISSIONS[api].scopes.filter(
     (one) => one === "user_impersonation" || (customer.permissions.has(one) && registered?.has(one) !== false),
   );
 }
@@ -59,7 +64,7 @@ export function sendToken(
   const { identity, credentials } = customer;
   const nowS = Math.floor(exchange.nowMs / 1000);
   const lifetimeS = customer.accessTokenLifetimeS;
-  const permissions = permissionsIn(issue, world);
+  const permissions = permissionsIn(issue, world, exchange.nowMs);
   const grant: Grant = {
     customer,
     api,
@@ -69,7 +74,7 @@ export function sendToken(
     permissions,
     expiresMs: exchange.nowMs + lifetimeS * 1000,
   };
-  const servicePrincipal = guid("service principal", identity.name);
+  const servicePrincipal = principalId(identity.name, clientId);
   const times = { iat: nowS, nbf: nowS, exp: nowS + lifetimeS };
   const issuer = `https://sts.windows.net/${identity.tenantId}/`;
   const accessToken = tokens.access(grant, {

@@ -44,7 +44,7 @@ export function appProblem(
   return signsIn === "app" && isKnownApp(world, clientId) ? customer.absentApp : 700016;
 }
 
-function isKnownApp(world: World, clientId: string): boolean {
+export function isKnownApp(world: World, clientId: string): boolean {
   if (clientId === SHARED_APP.clientId || world.directory.find(clientId) !== undefined) return true;
   // The provider's home app is a single-tenant one, which no other tenant has heard of.
   if (providerApp(world, clientId) !== undefined) return clientId !== world.provider?.apps.home.clientId;

@@ -12,6 +12,8 @@ export interface Grant {
   /** Application roles (app-only) or delegated scopes. */
   readonly appOnly: boolean;
   readonly permissions: readonly string[];
+  /** The provider's user in a customer's tenant: what it may do also depends on the relationship. */
+  readonly isProvidersUser?: boolean;
   readonly expiresMs: number;
 }
 

@@ -1,6 +1,6 @@
 import { type Checked, ScenarioRefused } from "../scenario/check.ts";
 import type { World } from "../world.ts";
-import { makeProvider, type Provider, type RelationshipRule, relate } from "./provider.ts";
+import { makeProvider, type Provider, type RelationshipRule, relate, type Span } from "./provider.ts";
 import { ROLE_TEMPLATES, roleTemplateId } from "./roles.ts";
 
 /**
@@ -18,6 +18,8 @@ export function applyProvider(
   if (given["home_roles"] !== undefined) provider.homeRoles = given["home_roles"] as string[];
   if (given["governance"] !== undefined) provider.governance = given["governance"] as Provider["governance"];
   if (given["page_max"] !== undefined) provider.pageMax = given["page_max"] as number;
+  if (given["consent_delay"] !== undefined) provider.consentDelay = given["consent_delay"] as Span;
+  if (given["role_delay"] !== undefined) provider.roleDelay = given["role_delay"] as Span;
   applyUser(provider, (given["user"] ?? {}) as Checked);
   for (const rule of (given["relationships"] ?? []) as Checked[]) {
     const names = (rule["customer"] as string[]).flatMap(namesOf);

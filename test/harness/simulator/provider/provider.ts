@@ -1,5 +1,7 @@
 import type { Secret } from "../entra/apps.ts";
+import { assignRole, principalIn } from "../entra/principals.ts";
 import { clientSecret, guid, SHARED_APP } from "../identity.ts";
+import { seededRandom } from "../seeded-random.ts";
 import type { Customer, World } from "../world.ts";
 
 /** One of the provider's three apps, registered in its home tenant. */
@@ -54,6 +56,9 @@ export interface Relationship {
   governsProvider: boolean;
 }
 
+/** A range of milliseconds; each use draws from it. */
+export type Span = readonly [from: number, to: number];
+
 /** A managed security provider: its home tenant, its apps and user, and its relationships with customers. */
 export interface Provider {
   readonly home: Customer;
@@ -62,6 +67,9 @@ export interface Provider {
   homeRoles: readonly string[];
   /** Whether the tenant has Tenant Governance: without it Graph answers 404, without its licence 400. */
   governance: "available" | "absent" | "unlicensed";
+  /** How long after its making a consent of the bridge shows, and a role stands in the reader's tokens. */
+  consentDelay: Span;
+  roleDelay: Span;
   /** The lists never hold more rows on a page, whatever `$top` asks for. */
   pageMax: number | undefined;
   readonly user: { readonly name: string; mfa: boolean; groups: readonly string[] };
@@ -95,11 +103,13 @@ export function makeProvider(home: Customer): Provider {
     },
     homeRoles: HOME_ROLES,
     governance: "available",
+    consentDelay: [0, 0],
+    roleDelay: [0, 0],
     pageMax: undefined,
     user: { name: `partner-admin@${home.identity.domain}`, mfa: true, groups: ["AdminAgents"] },
     relationships: [],
   };
-  for (const { clientId } of Object.values(provider.apps)) home.servicePrincipals.add(clientId);
+  for (const { clientId } of Object.values(provider.apps)) principalIn(home, clientId);
   return provider;
 }
 
@@ -166,8 +176,21 @@ export function relate(provider: Provider, customer: Customer, rule: Relationshi
     one.group = rule.group ?? one.group;
     one.apps = rule.apps ?? one.apps;
     one.governsProvider = rule.governs_provider ?? one.governsProvider;
+    if (one.kind === "governance") provision(provider, one, nowMs);
   }
   return changed;
+}
+
+/** Governance brings its apps with their roles, and takes them away again when it ends. */
+function provision(provider: Provider, relationship: Relationship, nowMs: number): void {
+  const { customer } = relationship;
+  for (const name of relationship.apps) {
+    const { clientId } = provider.apps[name];
+    if (isInForce(relationship, nowMs)) {
+      const principal = principalIn(customer, clientId);
+      for (const role of READER_ROLES) assignRole(principal, "graph", role, { nowMs, showsMs: nowMs });
+    } else customer.servicePrincipals.delete(clientId);
+  }
 }
 
 function add(provider: Provider, customer: Customer, rule: RelationshipRule, nowMs: number): Relationship {
@@ -194,4 +217,23 @@ function add(provider: Provider, customer: Customer, rule: RelationshipRule, now
   };
   provider.relationships.push(relationship);
   return relationship;
+}
+
+/** The directory roles that the provider's user holds at a customer: those of all relationships in force. */
+export const rolesAt = (provider: Provider, customer: Customer, nowMs: number): readonly string[] =>
+  inForce(provider, customer, nowMs).flatMap(({ roles }) => roles);
+
+/** The relationships that let the provider's user into a customer's tenant. */
+const inForce = ({ relationships, user }: Provider, customer: Customer, nowMs: number): Relationship[] =>
+  relationships.filter(
+    (one) =>
+      one.customer === customer &&
+      !one.governsProvider &&
+      isInForce(one, nowMs) &&
+      (one.group === undefined || user.groups.includes(one.group)),
+  );
+
+/** How long this use takes: drawn from the span, the same in every run. */
+export function drawn([from, to]: Span, ...seed: readonly string[]): number {
+  return from + Math.floor(seededRandom(...seed)() * (to - from));
 }

@@ -20,3 +20,14 @@ export const roleTemplateId = (role: string): string | undefined =>
 
 export const roleName = (id: string): string | undefined =>
   Object.keys(ROLE_TEMPLATES).find((name) => ROLE_TEMPLATES[name] === id);
+
+/** Roles whose holder may give application permissions of Graph (docs: grant-admin-consent). */
+export const MAY_GRANT_APP_ROLES: readonly string[] = ["Privileged Role Administrator", "Global Administrator"].map(
+  (name) => ROLE_TEMPLATES[name] ?? "",
+);
+
+/** Roles that Partner Center wants of whoever consents for a customer (docs: exchange-online-gdap-app). */
+export const MAY_CONSENT: readonly string[] = [
+  ...MAY_GRANT_APP_ROLES,
+  ROLE_TEMPLATES["Cloud Application Administrator"] ?? "",
+];

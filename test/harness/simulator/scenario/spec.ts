@@ -276,6 +276,8 @@ export const PROVIDER = object(
       ["available", "absent", "unlicensed"],
       "Tenant Governance in the home tenant; absent: 404, unlicensed: 400",
     ),
+    consent_delay: span("how long after its making a consent of the bridge shows (default 0s)"),
+    role_delay: span("how long after its assignment a role stands in the reader's tokens (default 0s)"),
     page_max: whole("pages of relationships never hold more rows than this", 1),
     user: object(USER, "the person who signs in for the provider"),
     relationships: list(
