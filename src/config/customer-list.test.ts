@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
-import { LIST_COLUMNS, readCustomerList, wrongName } from "./customer-list.ts";
+import { indexLike, LIST_COLUMNS, readCustomerList, wrongName } from "./customer-list.ts";
 
 const read = (text: string) => {
   const list = readCustomerList(text);
@@ -127,5 +127,26 @@ describe("a list of customers", () => {
         expect(namesIn(text).filter((name) => harmful.test(name))).toEqual([]);
       }),
     );
+  });
+});
+
+describe("the index of a new customer", () => {
+  const tenantId = "11111111-2222-4333-8444-555555555555";
+  test.each([
+    ["customer_{name}", "contoso", "Söhne & O'Brien", "customer_sohne_o_brien"],
+    ["soc_contoso_raw", "Contoso", "Fabrikam Ltd.", "soc_fabrikam_ltd_raw"],
+    ["contoso", "contoso", "fabrikam", "fabrikam"],
+    ["contosoevents", "contoso", "fabrikam", "contosoevents"],
+    ["main", "contoso", "fabrikam", "main"],
+    ["customer_{name}", "contoso", "株式会社", "customer_11111111"],
+    ["main", "株式会社", "fabrikam", "main"],
+    ["", "contoso", "fabrikam", ""],
+  ])("%s of %s becomes for %s %s", (index, model, name, own) => {
+    expect(indexLike(index, model, { name, tenantId }, new Set())).toBe(own);
+  });
+
+  test("is never the one that was made for another customer", () => {
+    expect(indexLike("c_{name}", "x", { name: "Sohne", tenantId }, new Set(["c_sohne"]))).toBe("c_sohne_11111111");
+    expect(indexLike("main", "x", { name: "Sohne", tenantId }, new Set(["main"]))).toBe("main");
   });
 });

@@ -100,6 +100,41 @@ function isPrintable(text: string): boolean {
   return !/[\p{C}\u2028\u2029]/u.test(text);
 }
 
+/**
+ * The index of a new customer after the model's: `{name}`, or the model's own name as a part of it, becomes the
+ * new customer's name. Without such a part all customers share the index.
+ *
+ * @param taken indexes of other customers; one that is made for a customer is never theirs.
+ */
+export function indexLike(
+  index: string,
+  model: string,
+  { name, tenantId }: { readonly name: string; readonly tenantId: string },
+  taken: ReadonlySet<string>,
+): string {
+  const guid = tenantId.slice(0, 8);
+  const modelPart = namePart(model);
+  if (modelPart === "" && !index.includes("{name}")) return index;
+  const made = (own: string): string =>
+    index.includes("{name}")
+      ? index.replaceAll("{name}", own)
+      : index.replace(new RegExp(`(^|[_-])${modelPart}(?=$|[_-])`), (_, before: string) => `${before}${own}`);
+  const own = namePart(name) || guid;
+  const first = made(own);
+  return first === index || !taken.has(first) ? first : made(`${own}_${guid}`);
+}
+
+/** A name in an index: lower-case letters, digits and `_`; empty for a name of other letters. */
+function namePart(name: string): string {
+  return name
+    .normalize("NFKD")
+    .replaceAll(/\p{M}+/gu, "")
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, "_")
+    .slice(0, 50)
+    .replaceAll(/^_+|_+$/g, "");
+}
+
 interface Header {
   /** By position; undefined for a column that is not read. */
   readonly columns: readonly (Column | undefined)[];

@@ -1,6 +1,6 @@
 /** The customers of a configuration file: which there are, and the file's text with changes made. */
 import type { ConfiguredCustomer, RosterChange } from "../model/roster.ts";
-import { SECRET_KEYS } from "../model/settings-table.ts";
+import { GLOBAL_ROWS, SECRET_KEYS } from "../model/settings-table.ts";
 import { stanzaName } from "./arcsight-settings.ts";
 import { withoutStanza, withStanzaAdded, withStanzaChanged } from "./conf-edit.ts";
 import { readConf } from "./conf-file.ts";
@@ -12,6 +12,8 @@ export interface RosterFile {
   readonly customers: readonly ConfiguredCustomer[];
   /** Settings of the file that hold for every customer which has no own ones. */
   readonly common: Readonly<Record<string, string>>;
+  /** Settings of the whole process. */
+  readonly globals: Readonly<Record<string, string>>;
   /** Does a customer's `index` count here? Beside ArcSight only outputs of type hec have one. */
   readonly usesIndex: boolean;
   with(changes: readonly RosterChange[]): string;
@@ -31,6 +33,7 @@ export function readConfRoster(text: string): RosterReading {
     ok: true,
     usesIndex: true,
     common: withoutSecrets({ ...valuesOf("default"), ...valuesOf(SCHEME) }),
+    globals: onlyGlobal(valuesOf(SCHEME)),
     customers: stanzas
       .filter(({ name }) => name.startsWith(prefix))
       .map(({ name, values }) => ({ name: name.slice(prefix.length), values: withoutSecrets(values) })),
@@ -79,6 +82,7 @@ export function readPropertiesRoster(latin1Text: string): RosterReading {
     ok: true,
     usesIndex: reading.entries.some(({ key, value }) => OUTPUT_TYPE.test(key) && value.trim() === "hec"),
     common: {},
+    globals: onlyGlobal(Object.fromEntries(reading.entries.map(({ key, value }) => [key, value.trim()]))),
     customers,
     with: (changes) => {
       let next = Math.max(-1, ...blocks.keys()) + 1;
@@ -95,6 +99,10 @@ export function readPropertiesRoster(latin1Text: string): RosterReading {
       }, latin1Text);
     },
   };
+}
+
+function onlyGlobal(values: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(values).filter(([key]) => GLOBAL_ROWS.some((row) => row.key === key)));
 }
 
 function withoutSecrets(values: Readonly<Record<string, string>>): Readonly<Record<string, string>> {

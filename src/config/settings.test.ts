@@ -75,6 +75,8 @@ describe("defaults are those of the contract", () => {
   test("of the process", () => {
     expect(parsed.globals).toEqual({
       consentRedirect: "https://login.microsoftonline.com/common/oauth2/nativeclient",
+      discoverHours: 1,
+      discoverMode: "announce",
       replayMib: 16,
       recordMaxMib: 16,
       concurrency: 16,

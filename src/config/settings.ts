@@ -1,6 +1,7 @@
 import path from "node:path";
 import type { CloudName } from "../model/cloud.ts";
 import { CLOUDS } from "../model/cloud.ts";
+import type { DiscoverySettings } from "../model/discovered.ts";
 import { Failure } from "../model/failure.ts";
 import { isSecretId, PASTE_THE_VALUE } from "../model/secret-id.ts";
 import type { SettingsHost } from "../model/setting.ts";
@@ -15,6 +16,7 @@ import type {
   Stanza,
 } from "../model/stanza.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
+import { discoveryOf } from "./discovery-settings.ts";
 import type { FileRule } from "./files.ts";
 import { readFilePath } from "./files.ts";
 import type { Reading } from "./kinds.ts";
@@ -54,6 +56,8 @@ export interface ParsedSettings {
   /** Stanza name → secrets that are masked there; their values must come from the host's store. */
   readonly masked: ReadonlyMap<string, readonly SecretKey[]>;
   readonly globals: GlobalSettings;
+  /** How the list of customers is read; undefined without `discover`, or when that is wrong. */
+  readonly discovery: DiscoverySettings | undefined;
   /** All problems of all stanzas; a stanza with its own problem is not in `stanzas`. */
   readonly problems: readonly SettingProblem[];
   /** Sentences for the log; they do not stop anything. */
@@ -90,8 +94,9 @@ export function parseStanzas(raw: readonly RawStanza[], options: ParseOptions): 
     if (hidden.length > 0) masked.set(one.name, hidden);
   }
   const globals = readGlobals(raw, options, rules, problems, warnings);
+  const discovery = discoveryOf(globals, stanzas, (key, say) => problems.push({ stanza: "", key, say }));
   warnings.push(...unknownKeys(raw, options), ...sharedTenants(stanzas));
-  return { stanzas: boundTo(globals, stanzas), refused, masked, globals, problems, warnings };
+  return { stanzas: boundTo(globals, stanzas), refused, masked, globals, discovery, problems, warnings };
 }
 
 /** An address for all customers is one of each, so that stored secrets are bound to it. */

@@ -164,7 +164,15 @@ class Bench {
         ...this.destination,
       }),
       limits: this.limits,
-      globals: { replayMib: 16, recordMaxMib: 16, concurrency: 16, logLevel: "info", consentRedirect: "" },
+      globals: {
+        replayMib: 16,
+        recordMaxMib: 16,
+        concurrency: 16,
+        logLevel: "info",
+        consentRedirect: "",
+        discoverMode: "announce",
+        discoverHours: 1,
+      },
       world: {
         version: "test",
         http: {

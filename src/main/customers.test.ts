@@ -59,7 +59,15 @@ function stanzaOf(clientSecret: string, values: Readonly<Record<string, string>>
 function building(vaults: ReadonlyMap<string, RefreshTokenVault> = new Map()) {
   const http = new FakeMicrosoft();
   const clock = new FakeClock();
-  const globals = { replayMib: 16, recordMaxMib: 16, concurrency: 16, logLevel: "info", consentRedirect: "" } as const;
+  const globals = {
+    replayMib: 16,
+    recordMaxMib: 16,
+    concurrency: 16,
+    logLevel: "info",
+    consentRedirect: "",
+    discoverMode: "announce",
+    discoverHours: 1,
+  } as const;
   const world = { http, clock, random: new FakeRandom(), log: new FakeLog(), globals };
   return { http, clock, builder: new CustomerBuilder(world, ({ name }) => vaults.get(name)) };
 }

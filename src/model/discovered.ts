@@ -1,3 +1,5 @@
+import type { Failure } from "./failure.ts";
+import type { Actor, FailureCode } from "./failure-codes.ts";
 import type { TenantId } from "./tenant.ts";
 
 /** Where the list of customers comes from: the setting `discover`, without the path of a file. */
@@ -49,6 +51,22 @@ export interface DiscoveredCustomer {
   readonly reminded: readonly string[];
 }
 
+/** One customer of a listing, with all its relationships that are in force. */
+export interface ListedTenant {
+  readonly tenantId: TenantId;
+  /** Cleaned; empty where nothing readable is left. */
+  readonly name: string;
+  readonly relationships: readonly Relationship[];
+}
+
+/** The provider's customers as one reading of the list shows them. */
+export interface CustomerListing {
+  readonly source: DiscoverySource;
+  readonly tenants: readonly ListedTenant[];
+  /** False if a part could not be read: who is not in it may still be a customer. */
+  readonly isComplete: boolean;
+}
+
 /** Everything that discovery remembers. */
 export interface Discovered {
   /** The last listing that was believed; null before the first. */
@@ -61,4 +79,87 @@ export const NOTHING_DISCOVERED: Discovered = { listed_at: null, customers: new 
 /** Is the customer under contract, by the last listing that was believed? */
 export function isListed({ missing_since, decided }: DiscoveredCustomer): boolean {
   return missing_since === null && decided !== "ended";
+}
+
+/** How the list of customers is read and used. */
+export interface DiscoverySettings {
+  readonly source: DiscoverySource;
+  /** With the source `file`. */
+  readonly listFile?: string;
+  /** With the other sources: the credential of the home app. */
+  readonly credential?: string;
+  readonly mode: "announce" | "enrol";
+  readonly match?: string;
+  readonly exclude: readonly string[];
+  /** The configured customer whose settings new ones get. */
+  readonly defaults?: string;
+  readonly everyHours: number;
+}
+
+/** One thing that the list says. `customer` is as it is remembered from now on. */
+export interface Finding {
+  /**
+   * `found`: new, or back after it ended. `ending`: a reminder. `forgotten`: ended so long ago that its
+   * checkpoints go.
+   */
+  readonly kind: "found" | "renamed" | "ending" | "missing" | "ended" | "forgotten";
+  readonly tenantId: TenantId;
+  readonly customer: DiscoveredCustomer;
+  /** With `renamed`: what the list called it before. */
+  readonly before?: string;
+  /** With `ending`. */
+  readonly ends?: string;
+  /** With `ended`: it was polled, and a person or this program had configured it. */
+  readonly wasPolled?: boolean;
+}
+
+/** A customer that is to be configured. */
+export interface NewCustomer {
+  readonly tenantId: TenantId;
+  readonly name: string;
+}
+
+/** The host whose configured customers the list is compared with. */
+export interface DiscoveryHost {
+  /** Names of the configured customers by tenant; domains are resolved. */
+  configured(): Promise<ReadonlyMap<TenantId, string>>;
+  /** Does the tenant of this configured customer give us no token, or does its API reject it? */
+  refuses(tenantId: TenantId): Promise<boolean>;
+  /** Configures customers as `customers add` does. The result names those that were not written. */
+  enrol(customers: readonly NewCustomer[]): Promise<ReadonlyMap<TenantId, Failure>>;
+  /** Takes customers out of the configuration; their checkpoints stay. The result is as that of `enrol`. */
+  remove(customers: readonly NewCustomer[]): Promise<ReadonlyMap<TenantId, Failure>>;
+  /** Deletes what is kept of a customer that ended long ago. */
+  forget(tenantId: TenantId): Promise<void>;
+}
+
+/** What one reading of the list led to. */
+export interface DiscoveryReport {
+  /** Everything that is remembered now; in a dry run, what would be. */
+  readonly customers: ReadonlyMap<TenantId, DiscoveredCustomer>;
+  /** What the list says, each with what health events say of it. */
+  readonly changes: readonly (Finding & { readonly failure: Failure | undefined })[];
+  /** Who is to be configured; in a dry run nobody is. */
+  readonly wanted: readonly TenantId[];
+  readonly enrolled: ReadonlySet<TenantId>;
+  readonly removed: ReadonlySet<TenantId>;
+  /** Who could not be configured, or taken out. */
+  readonly failures: ReadonlyMap<TenantId, Failure>;
+}
+
+/** Failures with which a customer's tenant, or its API, says that we have no access (any more). */
+const REFUSALS = new Set<FailureCode>([
+  "admin-consent-needed",
+  "app-disabled",
+  "consent-declined",
+  "consent-missing",
+  "forbidden",
+  "partner-access-missing",
+  "tenant-gone",
+  "tenant-not-found",
+]);
+
+/** Is it the customer's own refusal? A credential of ours that fails, or a service that is busy, is not. */
+export function isRefusal(code: FailureCode, actor: Actor): boolean {
+  return REFUSALS.has(code) || (code === "app-not-found" && actor === "customer");
 }
