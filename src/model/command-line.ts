@@ -48,6 +48,7 @@ function configured(host: SettingsHost): readonly string[] {
 const CONFIGURED = configured("cli");
 const OF_ARCSIGHT = configured("arcsight");
 const SPLUNK = ["splunk-uri", "splunk-user"];
+const OF_MANY_CUSTOMERS = CONFIGURED.filter((flag) => !["customer", "tenant-id", "tenant-name"].includes(flag));
 /** An app belongs to no customer: only what it is bound to counts. */
 const OF_A_CREDENTIAL = [
   "config",
@@ -97,6 +98,8 @@ export const PRINTABLE_COMMANDS: Readonly<Record<string, PrintableCommand>> = {
   "credential reseal": { takes: [...CONFIGURED, ...SPLUNK], to: ["splunk", "file"] },
   doctor: { takes: [...CONFIGURED, ...SPLUNK] },
   "customers list": { takes: [...CONFIGURED, ...SPLUNK], to: ["splunk", "file"] },
+  "customers discover": { takes: [...OF_MANY_CUSTOMERS, ...SPLUNK], to: ["splunk"] },
+  "customers remove": { takes: ["config", "state", "splunkd-ca-file", ...SPLUNK], to: ["splunk"] },
 };
 
 const WORD = String.raw`"(?:[^"\\]|\\.)*"|[^\s"\`|]+`;
@@ -176,20 +179,24 @@ function completed(
     config,
     customer: needsCustomer(name, own) ? customer : undefined,
   };
-  const repeated = (known.repeats ?? known.takes).flatMap((flag) => {
-    const value = given[flag];
-    return value === undefined || has(own, flag) ? [] : [`--${flag}`, value];
-  });
   const to =
     known.to === undefined || has(own, "to") || has(own, "print") ? [] : destination(name, known.to, place, config);
+  const repeated = (known.repeats ?? known.takes).flatMap((flag) => {
+    const value = given[flag];
+    // Of these two places a command that changes customers takes one.
+    if (flag === "config" && CHANGES_CUSTOMERS.test(name) && to.length > 0) return [];
+    return value === undefined || has(own, flag) ? [] : [`--${flag}`, value];
+  });
   // These two need to be told which customers they are about.
   const everyone = customer === undefined && ["doctor", "credential reseal"].includes(name) && needsCustomer(name, own);
   return [...own, ...(everyone ? ["--all"] : []), ...repeated, ...to];
 }
 
+const CHANGES_CUSTOMERS = /^customers (?:discover|remove)$/;
+
 /** Commands for one customer; a shared credential is nobody's. */
 function needsCustomer(name: string, words: readonly string[]): boolean {
-  return name !== "credential set" && !has(words, "all");
+  return name !== "credential set" && !CHANGES_CUSTOMERS.test(name) && !has(words, "all");
 }
 
 /** Where the command stores: where the running one was told to, else where this host reads. */

@@ -934,6 +934,49 @@ export const FAILURE_CODES = {
     exit: "host",
   },
 
+  // The list of customers (`discover`).
+  "customer-ended": {
+    meaning:
+      "A customer left the list of customers, and its tenant refuses us. A customer that discovery enrolled is no longer polled; its checkpoints stay for 90 days.",
+    action: "Nothing to do if the contract has ended. Otherwise renew the relationship; collection then continues.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "customer-found": {
+    meaning: "The list of customers holds a customer that is not configured.",
+    action:
+      "Add the customer: `defender-mssp customers discover --apply`. Or leave it out: add it to `discover_exclude`.",
+    actors: ["operator"],
+    exit: "usage",
+  },
+  "discovery-doubtful": {
+    meaning:
+      "The list of customers is empty, cut off, or lost more than a fifth of the customers at once. Nothing was changed.",
+    action: "Look at the list: `defender-mssp customers discover`. If it is right, add --apply.",
+    actors: ["operator"],
+    exit: "microsoft",
+  },
+  "discovery-forbidden": {
+    meaning: "The home app may not read the list of customers. Nothing was changed.",
+    action: "Grant the permission to the home app in your own tenant. Check `discover_credential`.",
+    actors: ["operator"],
+    settings: ["discover_credential"],
+    exit: "signIn",
+  },
+  "discovery-unavailable": {
+    meaning: "Your tenant has no Tenant Governance, or its cloud has none. Nothing was changed.",
+    action: "Set `discover` to gdap or to file:LIST.csv.",
+    actors: ["operator"],
+    settings: ["discover"],
+    exit: "microsoft",
+  },
+  "relationship-ending": {
+    meaning: "A relationship with a customer ends soon and is not extended by itself. Collection continues meanwhile.",
+    action: "Extend or replace the relationship in Partner Center before it ends.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+
   // Where events go.
   "host-gone": {
     meaning: "The reader of our output has closed it. After the next start, events that may be lost are sent again.",

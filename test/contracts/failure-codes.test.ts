@@ -10,6 +10,7 @@ import { TABLE } from "../../src/model/settings-table.ts";
 import { NETWORK_FAILURES } from "../../src/net/network-failures.ts";
 import { failureCallsIn, sourceFiles } from "./failures/call-sites.ts";
 import type { Cause } from "./failures/cause.ts";
+import { DISCOVERY } from "./failures/discovery.ts";
 import { ENGINE } from "./failures/engine.ts";
 import { HOSTS } from "./failures/hosts.ts";
 import { MICROSOFT } from "./failures/microsoft.ts";
@@ -18,7 +19,7 @@ import { SIGN_IN } from "./failures/sign-in.ts";
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
 const CODES = Object.keys(FAILURE_CODES) as FailureCode[];
-const CAUSES: Partial<Record<FailureCode, Cause>> = { ...SIGN_IN, ...MICROSOFT, ...ENGINE, ...HOSTS };
+const CAUSES: Partial<Record<FailureCode, Cause>> = { ...SIGN_IN, ...MICROSOFT, ...DISCOVERY, ...ENGINE, ...HOSTS };
 
 /** Codes whose sentences list the settings that differ, so that no fixed text names them. */
 const NAMED_AT_RUN_TIME: ReadonlySet<string> = new Set<FailureCode>(["endpoint-changed"]);

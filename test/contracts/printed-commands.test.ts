@@ -83,7 +83,10 @@ test("each printable command takes exactly the flags that are repeated for it", 
   const value = (flag: string) => ({ auth: "app", cloud: "dod" })[flag] ?? "x";
   const wrong: string[] = [];
   for (const [name, { takes, to = [] }] of Object.entries(PRINTABLE_COMMANDS)) {
-    const needed = [...(name === "credential set" ? ["x"] : []), ...(name === "hunt" ? ["--query", "x"] : [])];
+    const needed = [
+      ...(["credential set", "customers remove"].includes(name) ? ["x"] : []),
+      ...(name === "hunt" ? ["--query", "x"] : []),
+    ];
     const complaint = async (flags: readonly string[], own: readonly string[] = []) => {
       const config = own.includes("config") ? ["--config", "x"] : [];
       const words = [...name.split(" "), ...needed, ...config, ...flags.flatMap((flag) => [`--${flag}`, value(flag)])];

@@ -1,0 +1,247 @@
+import type {
+  CustomerListing,
+  Discovered,
+  DiscoveredCustomer,
+  DiscoverySettings,
+  Finding,
+  ListedTenant,
+  Relationship,
+} from "../../model/discovered.ts";
+import { isListed } from "../../model/discovered.ts";
+import { Failure } from "../../model/failure.ts";
+import type { TenantId } from "../../model/tenant.ts";
+import { uniqueName } from "./customer-name.ts";
+import { doubtful } from "./provider-list.ts";
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 86_400_000;
+/** Two complete listings without a customer must be so far apart. */
+const MISSING_FOR_MS = HOUR_MS;
+/** Days before a relationship ends, when somebody is reminded of it. */
+const REMIND_DAYS = [7, 30, 60] as const;
+/** How long the checkpoints of a customer that ended are kept. */
+const KEEP_ENDED_MS = 90 * DAY_MS;
+/** A list that lost more of the customers than one in so many at once is not believed. */
+const LOST_AT_ONCE = 5;
+const NO_EXTENSION = "PT0S";
+/** Entra role template "Global Administrator": Microsoft never extends a relationship that holds it. */
+const GLOBAL_ADMINISTRATOR = "62e90394-69f5-4237-9190-012177145e10";
+/** Microsoft's own read-only relationships from the time before GDAP. */
+const TRANSITION = /^MLT_/i;
+const ROLE = /^role:(.+)$/i;
+
+/** What the settings say of customers that are found. */
+export type DiscoveryRules = Pick<DiscoverySettings, "mode" | "match" | "exclude">;
+
+/** Everything that the rules look at. */
+export interface Situation {
+  readonly nowMs: number;
+  readonly known: Discovered;
+  readonly listing: CustomerListing;
+  /** Names of the configured customers. */
+  readonly configured: ReadonlyMap<TenantId, string>;
+  /** Of `suspects`, those whose tenant gives us no token, or whose API rejects it. */
+  readonly refusing: ReadonlySet<TenantId>;
+  /** A person looked at the list: it is believed although it lost many customers. */
+  readonly isConfirmed?: boolean;
+}
+
+export interface Judgement {
+  readonly next: Discovered;
+  readonly findings: readonly Finding[];
+  /** Announced or found now, and to be configured by the settings. */
+  readonly toEnrol: readonly TenantId[];
+}
+
+/**
+ * Whom to ask for a token before the list is judged: customers that were missing from a complete listing at
+ * least an hour ago and still are.
+ */
+export function suspects({ nowMs, known, listing }: Pick<Situation, "nowMs" | "known" | "listing">): TenantId[] {
+  if (!listing.isComplete) return [];
+  const listed = new Set(listing.tenants.map(({ tenantId }) => tenantId));
+  return [...known.customers].flatMap(([tenantId, customer]) =>
+    !listed.has(tenantId) && isMissingLongEnough(customer, nowMs) ? [tenantId] : [],
+  );
+}
+
+/**
+ * The one place that decides what a list of customers changes. Pure. Throws Failure `discovery-doubtful` for a
+ * list that changes nothing.
+ */
+export function judge(rules: DiscoveryRules, situation: Situation): Judgement {
+  const { nowMs, known, listing, configured } = situation;
+  refuseDoubtful(situation);
+  const now = new Date(nowMs).toISOString();
+  const next = new Map<TenantId, DiscoveredCustomer>();
+  const findings: Finding[] = [];
+  const toEnrol: TenantId[] = [];
+  const taken = new Set(
+    [...configured.values(), ...[...known.customers.values()].map(({ name }) => name)].map((name) =>
+      name.toLowerCase(),
+    ),
+  );
+  // In the order of their GUIDs, so that of two customers of one name always the same one keeps it.
+  for (const tenant of listing.tenants.toSorted((a, b) => (a.tenantId < b.tenantId ? -1 : 1))) {
+    const { tenantId } = tenant;
+    const before = known.customers.get(tenantId);
+    const configuredName = configured.get(tenantId);
+    const name = configuredName ?? before?.name ?? uniqueName(tenant.name, tenantId, taken);
+    taken.add(name.toLowerCase());
+    const excludedBy = exclusionOf(rules, tenant, name);
+    const { decided, by } = decisionOn(before, configuredName !== undefined, excludedBy);
+    const due = decided === "excluded" ? undefined : reminderOf(tenant, before, nowMs);
+    const customer: DiscoveredCustomer = {
+      source: listing.source,
+      name,
+      listed_name: tenant.name,
+      first_seen: before?.first_seen ?? now,
+      last_seen: now,
+      missing_since: null,
+      ended_at: null,
+      relationships: tenant.relationships,
+      decided,
+      by,
+      excluded_by: decided === "excluded" ? (excludedBy ?? null) : null,
+      reminded: due?.reminded ?? [],
+    };
+    next.set(tenantId, customer);
+    if (decided === "announced" && isNewTo(before)) findings.push({ kind: "found", tenantId, customer });
+    if (decided === "announced" && by === "discovery" && rules.mode === "enrol") toEnrol.push(tenantId);
+    if (before !== undefined && before.listed_name !== tenant.name)
+      findings.push({ kind: "renamed", tenantId, customer, before: before.listed_name });
+    if (due?.ends !== undefined) findings.push({ kind: "ending", tenantId, customer, ends: due.ends });
+  }
+  for (const [tenantId, before] of known.customers) {
+    if (next.has(tenantId)) continue;
+    const finding = withoutListing(tenantId, before, situation);
+    if (finding.kind !== "forgotten") next.set(tenantId, finding.customer);
+    if (!finding.isNews) continue;
+    const wasPolled = before.decided === "enrolled";
+    findings.push({ kind: finding.kind, tenantId, customer: finding.customer, wasPolled });
+  }
+  return { next: { listed_at: now, customers: next }, findings, toEnrol };
+}
+
+/** A customer that a person took out of the configuration is known to that person. */
+function isNewTo(before: DiscoveredCustomer | undefined): boolean {
+  return before === undefined || before.decided === "excluded" || before.decided === "ended";
+}
+
+function refuseDoubtful({ known, listing, isConfirmed }: Situation): void {
+  if (listing.tenants.length === 0) throw emptyList(listing);
+  if (!listing.isComplete || isConfirmed === true) return;
+  const listed = new Set(listing.tenants.map(({ tenantId }) => tenantId));
+  const present = [...known.customers].filter(([, customer]) => isListed(customer));
+  const lost = present.filter(([tenantId]) => !listed.has(tenantId));
+  if (lost.length * LOST_AT_ONCE <= present.length) return;
+  throw new Failure("discovery-doubtful", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `The list of customers lost ${lost.length} of ${present.length} at once, so nothing was changed.`,
+    nextStep: "If the list is right, run `defender-mssp customers discover --apply`.",
+  });
+}
+
+function emptyList({ source }: CustomerListing): Failure {
+  if (source === "file") return doubtful("The list of customers is empty");
+  return new Failure("discovery-doubtful", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: "Your tenant lists no customer; nothing was changed. Is it the partner tenant?",
+    nextStep: "Check the tenant of the credential in `discover_credential`. The list is read again in the next hour.",
+  });
+}
+
+/** Undefined if the settings want the customer. */
+function exclusionOf({ match, exclude }: DiscoveryRules, tenant: ListedTenant, name: string): string | undefined {
+  const called = new Set([tenant.tenantId, name, tenant.name].map((one) => one.toLowerCase()));
+  if (exclude.some((one) => called.has(one.trim().toLowerCase()))) return "discover_exclude";
+  const { relationships } = tenant;
+  const own = relationships.filter((one) => !TRANSITION.test(one.name));
+  if (relationships.length > 0 && own.length === 0) return "transition";
+  if (match !== undefined && !own.some((one) => matches(match, one))) return "discover_match";
+  return undefined;
+}
+
+function matches(match: string, { name, roles }: Relationship): boolean {
+  const role = ROLE.exec(match)?.[1]?.trim().toLowerCase();
+  if (role !== undefined) return roles.includes(role);
+  const words = match.toLowerCase().split("*");
+  const pattern = words.map((word) => word.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")).join(".*");
+  return new RegExp(`^${pattern}$`, "s").test(name.toLowerCase());
+}
+
+type Decision = Pick<DiscoveredCustomer, "decided" | "by">;
+
+function decisionOn(
+  before: DiscoveredCustomer | undefined,
+  isConfigured: boolean,
+  excludedBy: string | undefined,
+): Decision {
+  if (isConfigured) {
+    // What a person configured, or excludes, is not discovery's to end.
+    const isOurs = before?.decided === "enrolled" && before.by === "discovery" && excludedBy === undefined;
+    return { decided: "enrolled", by: isOurs ? "discovery" : "operator" };
+  }
+  if (excludedBy !== undefined) return { decided: "excluded", by: "discovery" };
+  // A person removed it, and does not want it back by itself.
+  if (before?.decided === "enrolled" || (before?.decided === "announced" && before.by === "operator"))
+    return { decided: "announced", by: "operator" };
+  return { decided: "announced", by: "discovery" };
+}
+
+/** What is remembered of reminders, and the end that is due to be reminded of now. */
+function reminderOf(
+  { relationships }: ListedTenant,
+  before: DiscoveredCustomer | undefined,
+  nowMs: number,
+): { readonly reminded: readonly string[]; readonly ends?: string } {
+  // Another relationship that goes on, or is extended, keeps the customer.
+  if (relationships.some((one) => one.ends === null || isExtended(one))) return { reminded: [] };
+  const last = relationships.toSorted((a, b) => ((a.ends ?? "") < (b.ends ?? "") ? 1 : -1))[0];
+  const ends = last?.ends;
+  if (last === undefined || ends === undefined || ends === null) return { reminded: [] };
+  const daysLeft = (Date.parse(ends) - nowMs) / DAY_MS;
+  const days = REMIND_DAYS.find((limit) => daysLeft <= limit);
+  const prefix = `${last.id}/${ends}/`;
+  const reminded = (before?.reminded ?? []).filter((one) => one.startsWith(prefix));
+  if (days === undefined || reminded.includes(`${prefix}${days}`)) return { reminded };
+  return { reminded: [...reminded, `${prefix}${days}`], ends };
+}
+
+function isExtended({ auto_extend, roles }: Relationship): boolean {
+  return auto_extend !== null && auto_extend !== NO_EXTENSION && !roles.includes(GLOBAL_ADMINISTRATOR);
+}
+
+interface Unlisted {
+  readonly kind: "missing" | "ended" | "forgotten";
+  readonly customer: DiscoveredCustomer;
+  readonly isNews: boolean;
+}
+
+function withoutListing(
+  tenantId: TenantId,
+  customer: DiscoveredCustomer,
+  { nowMs, listing, refusing, configured }: Situation,
+): Unlisted {
+  if (customer.decided === "ended") {
+    const isOld = nowMs - Date.parse(customer.ended_at ?? customer.last_seen) >= KEEP_ENDED_MS;
+    // Somebody who configures it again still needs what was kept.
+    if (isOld && !configured.has(tenantId)) return { kind: "forgotten", customer, isNews: true };
+    return { kind: "missing", customer, isNews: false };
+  }
+  if (!listing.isComplete) return { kind: "missing", customer, isNews: false };
+  const now = new Date(nowMs).toISOString();
+  if (customer.missing_since === null)
+    return { kind: "missing", customer: { ...customer, missing_since: now }, isNews: true };
+  if (!isMissingLongEnough(customer, nowMs) || !refusing.has(tenantId))
+    return { kind: "missing", customer, isNews: false };
+  const ended = { ...customer, decided: "ended", ended_at: now } as const;
+  // Nobody was told of it, so nobody is told that it is gone.
+  return { kind: "ended", customer: ended, isNews: customer.decided !== "excluded" };
+}
+
+function isMissingLongEnough({ missing_since, decided }: DiscoveredCustomer, nowMs: number): boolean {
+  return decided !== "ended" && missing_since !== null && nowMs - Date.parse(missing_since) >= MISSING_FOR_MS;
+}
