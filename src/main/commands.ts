@@ -47,7 +47,7 @@ const COMMANDS: ReadonlyMap<string, readonly string[]> = new Map([
   ["collect", []],
   ["consent-url", []],
   ["credential", ["set", "reseal"]],
-  ["customers", ["add", "import", "list", "remove"]],
+  ["customers", ["add", "import", "list", "remove", "discover"]],
   ["doctor", []],
   ["hunt", []],
   ["register", []],

@@ -5,21 +5,24 @@ import { decodedText } from "../config/text-encoding.ts";
 import type { Splunkd } from "../hosts/splunk/index.ts";
 import { SplunkInputs } from "../hosts/splunk/index.ts";
 import { Failure, isFailure } from "../model/failure.ts";
-import type { Clock, Http } from "../model/ports.ts";
+import type { Clock, Http, Log } from "../model/ports.ts";
 import type { RosterServices } from "../model/roster.ts";
-import type { SplunkAccess } from "../model/sign-in.ts";
+import type { SignInService, SplunkAccess } from "../model/sign-in.ts";
 import { readIfThere, realDisk, replaceFile } from "../stores/disk/disk.ts";
 import { streamProgress } from "../stores/disk/progress.ts";
+import { discover } from "./discovery.ts";
 import { realClock } from "./world.ts";
 
 export interface RosterParts {
   readonly http: Http;
   readonly clock: Clock;
+  readonly log: Log;
+  readonly signIn: Pick<SignInService, "accessToken">;
   readonly splunkd: (access: SplunkAccess) => Promise<Splunkd>;
 }
 
 /** Creates what the `customers` commands need. */
-export function rosterServices({ http, clock, splunkd }: RosterParts): RosterServices {
+export function rosterServices({ http, clock, log, signIn, splunkd }: RosterParts): RosterServices {
   return {
     async findTenant({ tenantId, tenantName, endpoints, route }, wanted) {
       const authority = { loginUrl: endpoints.loginUrl, tenant: tenantId };
@@ -31,6 +34,7 @@ export function rosterServices({ http, clock, splunkd }: RosterParts): RosterSer
     async splunk(access) {
       return new SplunkInputs(await splunkd(await access()), clock);
     },
+    discover: (request, host) => discover({ http, clock, log, signIn }, request, host),
     progress: (stateDir, { name }, tenantId) =>
       streamProgress({ disk: realDisk, clock: realClock, platform: process.platform }, stateDir, name, tenantId),
   };

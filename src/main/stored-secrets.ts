@@ -105,8 +105,10 @@ export class FileSecrets implements SecretPlace {
 
   async storedCredential(name: string): Promise<Omit<StoredCredential, "clientSecret"> | undefined> {
     const entry = this.#files.read(credentialEntryName(name));
-    const { client_id: clientId, certificate, assertion, expires } = entry?.notes ?? {};
-    return clientId === undefined ? undefined : storedWithoutSecret({ clientId, certificate, assertion, expires });
+    const { client_id: clientId, certificate, assertion, expires, tenant } = entry?.notes ?? {};
+    return clientId === undefined
+      ? undefined
+      : storedWithoutSecret({ clientId, certificate, assertion, expires, tenant });
   }
 
   credentialNames(): Promise<readonly string[]> {
@@ -135,6 +137,7 @@ export class FileSecrets implements SecretPlace {
         ...(credential.certificate === undefined ? {} : { certificate: credential.certificate }),
         ...(credential.assertion === undefined ? {} : { assertion: credential.assertion }),
         ...(credential.expires === undefined ? {} : { expires: credential.expires }),
+        ...(credential.tenant === undefined ? {} : { tenant: credential.tenant }),
       },
     });
   }
@@ -184,14 +187,16 @@ function storedWithoutSecret(found: {
   readonly certificate?: string | undefined;
   readonly assertion?: string | undefined;
   readonly expires?: string | undefined;
+  readonly tenant?: string | undefined;
 }): Omit<StoredCredential, "clientSecret"> {
-  const { clientId, certificate, expires } = found;
+  const { clientId, certificate, expires, tenant } = found;
   const assertion = assertionSetting(found.assertion);
   return {
     clientId,
     ...(assertion === undefined ? {} : { assertion }),
     ...(certificate === undefined ? {} : { certificate }),
     ...(expires === undefined ? {} : { expires }),
+    ...(tenant === undefined ? {} : { tenant }),
   };
 }
 
@@ -240,6 +245,7 @@ export class SplunkSecrets implements SecretPlace {
       ...(credential.certificate === undefined ? {} : { certificate: credential.certificate }),
       ...(credential.assertion === undefined ? {} : { assertion: credential.assertion }),
       ...(credential.expires === undefined ? {} : { expires: credential.expires }),
+      ...(credential.tenant === undefined ? {} : { tenant: credential.tenant }),
     };
     await this.store.put(credentialId(name), sealed(JSON.stringify(entry)), this.#fingerprintOf(where));
   }

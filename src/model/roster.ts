@@ -1,4 +1,5 @@
 import type { CloudName } from "./cloud.ts";
+import type { CustomerListing, DiscoveryHost, DiscoveryReport, DiscoverySettings } from "./discovered.ts";
 import type { Failure } from "./failure.ts";
 import type { SplunkAccess } from "./sign-in.ts";
 import type { Stanza } from "./stanza.ts";
@@ -53,8 +54,28 @@ export interface RosterServices {
    */
   replaceFile(path: string, before: string | undefined, after: string, encoding: "utf8" | "latin1"): Promise<void>;
   splunk(access: () => Promise<SplunkAccess>): Promise<SplunkRoster>;
+  /**
+   * Reads the list of customers once, and does what the settings say. Throws Failure if the list cannot be
+   * used: nothing is changed then.
+   */
+  discover(request: DiscoveryRequest, host: DiscoveryHost): Promise<DiscoveryReport>;
   /** How far a customer was read, by the state folder; empty where that holds nothing of it. */
   progress(stateDir: string, customer: Pick<Stanza, "name">, tenantId: TenantId): CustomerProgress;
+}
+
+/** Where a list of customers comes from, and where what it said is remembered. */
+export interface DiscoveryRequest {
+  readonly settings: DiscoverySettings;
+  /** The account's own if undefined. */
+  readonly stateDir: string | undefined;
+  /** Of a file: reads it. Otherwise the list is Microsoft's. */
+  readonly readFile?: () => Promise<CustomerListing>;
+  /** The home app in the provider's own tenant, with its secret, if the list is Microsoft's. */
+  readonly home?: Stanza;
+  /** Nothing is written. */
+  readonly isDry?: boolean;
+  /** A person asked for it: see `customers discover --apply`. */
+  readonly isConfirmed?: boolean;
 }
 
 export interface CustomerProgress {

@@ -279,6 +279,8 @@ export interface StoredCredential {
   readonly assertion?: AssertionSetting;
   /** ISO date on which the client secret ends, for warnings. */
   readonly expires?: string;
+  /** The one tenant that the app signs in to: of the home app, the provider's own. */
+  readonly tenant?: string;
 }
 
 export interface SplunkAccess {

@@ -57,6 +57,7 @@ describe("an unknown flag gets one line with the command's own help, and the com
     "status",
     "customers list",
     "customers import",
+    "customers discover",
     "rejected list",
     "rejected resend",
   ])("%s", async (command) => {

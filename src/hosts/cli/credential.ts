@@ -1,4 +1,5 @@
 import { flagName, valuesFromFlags } from "../../config/flags.ts";
+import { readValue } from "../../config/kinds.ts";
 import { readDestination } from "../../config/settings.ts";
 import type { AssertionSetting } from "../../model/assertion.ts";
 import { type Destination, fingerprintDifferences } from "../../model/endpoint-binding.ts";
@@ -31,18 +32,25 @@ export async function setCredential(services: OnboardingServices, flags: Flags):
   const expires = textFlag(flags, "expires") ?? (isSecret ? await askedEnd(services, stored) : undefined);
   if (expires !== undefined && Number.isNaN(Date.parse(expires)))
     throw usage("The end date of the client secret is not a valid date.", "Write the date as 2027-11-24.");
+  const tenant = textFlag(flags, "tenant-id") ?? stored?.tenant;
+  const home = tenant === undefined ? {} : { tenant: tenantOf(tenant) };
   const credential: StoredCredential =
     assertion !== undefined
-      ? { clientId, assertion }
+      ? { clientId, ...home, assertion }
       : certificate !== undefined
-        ? { clientId, certificate }
+        ? { clientId, ...home, certificate }
         : {
             clientId,
+            ...home,
             ...(await keyOf(services, clientId, flags)),
             ...(expires === undefined ? {} : { expires: new Date(expires).toISOString() }),
           };
   await target.putCredential(name, credential, where);
-  services.terminal.say(`Credential ${name} is stored in ${target.name}. Customers use it with credential = ${name}.`);
+  services.terminal.say(
+    tenant === undefined
+      ? `Credential ${name} is stored in ${target.name}. Customers use it with credential = ${name}.`
+      : `Credential ${name} is stored in ${target.name}, for the tenant ${tenant} alone. Use it with discover_credential = ${name}.`,
+  );
   services.terminal.say(COUNTS_SOON);
   return EXIT.done;
 }
@@ -55,6 +63,13 @@ function assertionOf(flags: Flags): AssertionSetting | undefined {
     if (textFlag(flags, other) !== undefined)
       throw usage(`--assertion and --${other} do not go together.`, `Leave out --${other}, or --assertion.`);
   return assertionFrom(typed, "--assertion");
+}
+
+/** A GUID or a domain; which of the domain's tenants it is, the sign-in says. */
+function tenantOf(typed: string): string {
+  const read = readValue({ is: "tenant" }, typed.trim(), 0);
+  if (!read.ok) throw usage(`--tenant-id ${read.say}.`, "Give one of your own tenant's domains, or its tenant ID.");
+  return read.value;
 }
 
 function guidOf(typed: string): string {

@@ -17,12 +17,21 @@ const JSON_FLAG = { json: yes("Prints one JSON object per line") } as const;
 const NOT_SHARED = new Set(["tenant-id", "tenant-name", "splunkd-ca-file"]);
 
 /** Settings as flags hold for every customer that is added; --help lists those that a list often needs. */
-function settingsOfNew(): Readonly<Record<string, object>> {
-  const shown = new Set(["credential", "proxy", "ca-file", "start"]);
+function settingsOfNew(more: ReadonlySet<string> = new Set()): Readonly<Record<string, object>> {
+  const shown = new Set(["credential", "proxy", "ca-file", "start", ...more]);
   return Object.fromEntries(Object.entries(settingsShown(shown)).filter(([name]) => !NOT_SHARED.has(name)));
 }
 
-/** `customers add`, `import`, `list`, `remove`. */
+const DISCOVERY = new Set([
+  "discover",
+  "discover-credential",
+  "discover-mode",
+  "discover-match",
+  "discover-exclude",
+  "discover-defaults",
+]);
+
+/** `customers add`, `import`, `list`, `remove`, `discover`. */
 export function addCustomersCommands(parser: Argv, { shared, splunk, run }: CustomersHost): Argv {
   const { config, state } = shared;
   const where = {
@@ -35,7 +44,7 @@ export function addCustomersCommands(parser: Argv, { shared, splunk, run }: Cust
   const confOnly = {
     "conf-only": text("With --to splunk: writes the inputs to this new file, so that one restart of Splunk is enough"),
   };
-  return parser.command("customers", "Adds, lists and removes customers, one by one or from a list", (y) =>
+  return parser.command("customers", "Adds, lists, removes and discovers customers, one by one or from a list", (y) =>
     y
       .command(
         "import <list>",
@@ -106,6 +115,21 @@ export function addCustomersCommands(parser: Argv, { shared, splunk, run }: Cust
             .options(confOnly),
         run(async () => (await import("./customers.ts")).removeCustomer),
       )
-      .demandCommand(1, "Give one of add, import, list, remove."),
+      .command(
+        "discover",
+        "Reads the list of your customers (GDAP, Tenant Governance or a file) and shows what it changes; --apply does it",
+        (c) =>
+          c
+            .options(where)
+            .options(settingsOfNew(DISCOVERY))
+            .options({ apply: yes("Configures the new customers and says that the list is right"), ...JSON_FLAG })
+            .epilogue(
+              "The collector does the same by itself every hour when `discover` is set. Exit code 6: some customers could not be written, the others are done.",
+            )
+            .example("$0 customers discover --config defender-mssp.properties", "who is new, renamed, ending or gone")
+            .example("$0 customers discover --config inputs.conf --discover file:customers.csv", "a list in a file"),
+        run(async () => (await import("./customers-discover.ts")).discoverCustomers),
+      )
+      .demandCommand(1, "Give one of add, import, list, remove, discover."),
   );
 }

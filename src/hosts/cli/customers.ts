@@ -85,12 +85,15 @@ export async function removeCustomer(services: OnboardingServices, flags: Flags)
 
 /**
  * The shared credential of new customers that name none. Throws Failure `usage` if it is not clear which one.
+ *
+ * @param homeApp a credential that no customer may have.
  */
-async function credentialForNew(
+export async function credentialForNew(
   services: OnboardingServices,
   place: RosterPlace,
-  rows: readonly ListedCustomer[],
+  rows: readonly Pick<ListedCustomer, "name" | "credential">[],
   flags: Flags,
+  homeApp?: string,
 ): Promise<string | undefined> {
   const given = textFlag(flags, "credential");
   if (given !== undefined) return given;
@@ -99,7 +102,7 @@ async function credentialForNew(
   const needs = rows.filter(({ name, credential }) => credential === "" && !known.has(name.toLowerCase()));
   if (needs.length === 0) return undefined;
   const store = await secretPlace(services, flags);
-  const stored = await store.credentialNames();
+  const stored = (await store.credentialNames()).filter((name) => name !== homeApp);
   if (stored.length === 1) return stored[0];
   const whose = needs.length === 1 ? `${needs[0]?.name} names` : `${needs.length} customers name`;
   throw usage(

@@ -52,6 +52,7 @@ const SIGN_IN_SETTINGS = new Set([
 
 /** The settings of a shared credential, and those it is bound to. */
 const CREDENTIAL_SETTINGS = new Set([
+  "tenant-id",
   "cloud",
   "client-id",
   "certificate",

@@ -226,13 +226,14 @@ function withoutEmpty(values: Readonly<Record<string, string>>): Readonly<Record
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== ""));
 }
 
-interface ConfiguredTenant {
+export interface ConfiguredTenant {
   readonly customer: ConfiguredCustomer;
   /** The GUID; what is configured if that is a domain which cannot be looked up. */
   readonly tenantId: string;
 }
 
-async function configuredTenants(
+/** The tenants of the configured customers; domains are looked up. */
+export async function configuredTenants(
   services: Pick<OnboardingServices, "roster" | "nowMs">,
   place: RosterPlace,
   given: Readonly<Record<string, string>>,

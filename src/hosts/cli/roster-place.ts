@@ -16,6 +16,8 @@ export interface RosterPlace {
   readonly customers: readonly ConfiguredCustomer[];
   /** Settings there that hold for every customer which has no own ones. */
   readonly common: Readonly<Record<string, string>>;
+  /** Settings of the whole process there; in Splunk each input repeats them. */
+  readonly globals: Readonly<Record<string, string>>;
   /** Does a customer's `index` count here? */
   readonly usesIndex: boolean;
   /** What makes the changes count: a sentence. */
@@ -52,6 +54,7 @@ async function filePlace(services: OnboardingServices, file: string): Promise<Ro
     host: kind === ".conf" ? "cli" : "arcsight",
     customers: read.customers,
     common: read.common,
+    globals: read.globals,
     usesIndex: read.usesIndex,
     counts: () =>
       kind === ".conf"
@@ -75,6 +78,7 @@ async function inputsPlace(services: OnboardingServices, flags: Flags): Promise<
     host: "splunk",
     customers,
     common: {},
+    globals: {},
     usesIndex: true,
     counts: (count) =>
       file === undefined

@@ -46,6 +46,7 @@ export interface SharedCredential {
   readonly certificate?: string;
   readonly assertion?: AssertionSetting;
   readonly expires?: string;
+  readonly tenant?: string;
 }
 
 /** How secrets are looked up outside of the store. */

@@ -1,0 +1,204 @@
+/** What discovery does with the configured customers of a file or of Splunk. */
+import { indexLike, type ListedCustomer, readCustomerList } from "../../config/customer-list.ts";
+import { flagName } from "../../config/flags.ts";
+import { inParallel } from "../../model/concurrency-limiter.ts";
+import type { CustomerListing, DiscoverySettings, ListedTenant, NewCustomer } from "../../model/discovered.ts";
+import { Failure, isFailure } from "../../model/failure.ts";
+import type { RosterChange } from "../../model/roster.ts";
+import type { OnboardingServices } from "../../model/sign-in.ts";
+import type { Stanza } from "../../model/stanza.ts";
+import { type TenantId, tenantIdFrom } from "../../model/tenant.ts";
+import { CUSTOMERS_AT_ONCE, type Flags } from "./ask.ts";
+import { configuredTenants, differenceOf } from "./roster-changes.ts";
+import { type RosterPlace, writeChanges } from "./roster-place.ts";
+
+type Services = Pick<OnboardingServices, "roster" | "nowMs">;
+
+/** The configured customers by tenant; those whose domain cannot be looked up are left out. */
+export async function customersByTenant(
+  services: Services,
+  place: RosterPlace,
+): Promise<ReadonlyMap<TenantId, string>> {
+  const found = new Map<TenantId, string>();
+  for (const { customer, tenantId } of await configuredTenants(services, place, {})) {
+    const id = tenantIdFrom(tenantId);
+    // Of two inputs for one tenant the first is its customer.
+    if (id !== undefined && !found.has(id)) found.set(id, customer.name);
+  }
+  return found;
+}
+
+/** Settings that say which customer it is, and those that a list gives, are no model for another one. */
+const OF_ONE_CUSTOMER = new Set(["tenant_id", "tenant_name", "cloud", "credential", "streams", "index", "auth"]);
+
+export interface Enrolment {
+  readonly settings: Pick<DiscoverySettings, "defaults">;
+  /** The shared credential of those for which neither list nor model names one. */
+  readonly credential: string | undefined;
+  /** Rows of a file, by tenant: they win over the model. */
+  readonly rows: ReadonlyMap<TenantId, ListedCustomer>;
+  readonly flags: Flags;
+}
+
+/**
+ * Writes customers as `customers add` does, with the settings of the model customer. The result names those
+ * that could not be written. Throws Failure `settings` if the model is not configured.
+ */
+export async function enrol(
+  services: Services,
+  place: RosterPlace,
+  customers: readonly NewCustomer[],
+  { settings, credential, rows, flags }: Enrolment,
+): Promise<ReadonlyMap<TenantId, Failure>> {
+  const model = place.customers.find(({ name }) => name === settings.defaults);
+  if (settings.defaults !== undefined && model === undefined) throw noModel(settings.defaults, place.name);
+  const values = model?.values ?? {};
+  const indexes = new Set(place.customers.map((one) => one.values["index"] ?? ""));
+  const listed = customers.map(({ tenantId, name }, line): ListedCustomer => {
+    const row = rows.get(tenantId);
+    const index = row?.index || indexLike(values["index"] ?? "", model?.name ?? "", { name, tenantId }, indexes);
+    indexes.add(index);
+    return {
+      line,
+      name,
+      tenant: tenantId,
+      index,
+      cloud: row?.cloud ?? "",
+      streams: row?.streams || (values["streams"] ?? ""),
+      credential: row?.credential || (values["credential"] ?? ""),
+    };
+  });
+  const likeModel = Object.fromEntries(
+    Object.entries(values)
+      .filter(([key]) => !OF_ONE_CUSTOMER.has(key))
+      .map(([key, value]) => [flagName(key), value]),
+  );
+  const { rows: rowsNow, wrong } = await differenceOf(
+    services,
+    place,
+    listed,
+    { credential },
+    { ...likeModel, ...flags },
+  );
+  const failures = new Map<TenantId, Failure>();
+  const byLine = new Map(listed.map(({ line }, at) => [line, customers[at]]));
+  for (const { line, say } of wrong) {
+    const customer = byLine.get(line);
+    if (customer !== undefined) failures.set(customer.tenantId, notWritten(`${customer.name} ${say}.`));
+  }
+  const changes = rowsNow.filter(({ kind }) => kind === "add").map(({ change }) => change);
+  return merged(failures, await write(place, changes, customers));
+}
+
+/** Takes customers out of the configuration. The result names those that stayed. */
+export function remove(place: RosterPlace, customers: readonly NewCustomer[]): Promise<ReadonlyMap<TenantId, Failure>> {
+  const there = new Set(place.customers.map(({ name }) => name));
+  const changes = customers
+    .filter(({ name }) => there.has(name))
+    .map(({ name }): RosterChange => ({ kind: "remove", name, values: {} }));
+  return write(place, changes, customers);
+}
+
+async function write(
+  place: RosterPlace,
+  changes: readonly RosterChange[],
+  customers: readonly NewCustomer[],
+): Promise<ReadonlyMap<TenantId, Failure>> {
+  const tenantOf = new Map(customers.map(({ name, tenantId }) => [name, tenantId]));
+  const failures = new Map<TenantId, Failure>();
+  try {
+    for (const { change, failure } of await writeChanges(place, changes)) {
+      const tenantId = tenantOf.get(change.name);
+      if (tenantId !== undefined) failures.set(tenantId, failure);
+    }
+  } catch (error) {
+    // The file as a whole was not written.
+    if (!isFailure(error)) throw error;
+    for (const { name } of changes) {
+      const tenantId = tenantOf.get(name);
+      if (tenantId !== undefined) failures.set(tenantId, error);
+    }
+  }
+  return failures;
+}
+
+function merged<K, V>(...maps: readonly ReadonlyMap<K, V>[]): ReadonlyMap<K, V> {
+  return new Map(maps.flatMap((map) => [...map]));
+}
+
+function noModel(name: string, where: string): Failure {
+  return new Failure("settings", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `\`discover_defaults\` names ${name}, but no customer in ${where} has that name, so no customer is enrolled.`,
+    nextStep: "Set `discover_defaults` to the name of a configured customer.",
+  });
+}
+
+function notWritten(say: string): Failure {
+  return new Failure("settings", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `${say} It is not enrolled.`,
+    nextStep: "Correct `discover_defaults`, its customer's settings, or the list; it is tried again within the hour.",
+  });
+}
+
+/** What a file of customers says, as a list that can be compared. */
+export interface FileListing extends CustomerListing {
+  readonly rows: ReadonlyMap<TenantId, ListedCustomer>;
+  /** Sentences about rows that are not used. */
+  readonly wrong: readonly string[];
+}
+
+/**
+ * Reads `discover = file:LIST.csv`; domains are looked up. A row that cannot be used makes the list incomplete.
+ * Throws Failure `discovery-doubtful` for a file that is missing, torn, or no list.
+ */
+export async function readListFile(
+  services: Services,
+  file: string,
+  text: string | undefined,
+  like: Pick<Stanza, "endpoints" | "route">,
+): Promise<FileListing> {
+  if (text === undefined) throw doubtfulFile(`The list of customers ${file} does not exist`);
+  const list = readCustomerList(text);
+  if (!list.ok) throw doubtfulFile(`The list of customers ${file} ${list.say}`);
+  const wrong = list.wrong.map(({ line, say }) => `Line ${line} ${say}.`);
+  const tenants = new Map<TenantId, ListedTenant>();
+  const rows = new Map<TenantId, ListedCustomer>();
+  const found = new Map<ListedCustomer, TenantId>();
+  await inParallel(list.customers, CUSTOMERS_AT_ONCE, async (row) => {
+    const { name, tenant, line } = row;
+    try {
+      const known = tenantIdFrom(tenant);
+      const id =
+        known ??
+        (await services.roster.findTenant({ ...like, tenantId: tenant, tenantName: name }, undefined)).tenantId;
+      found.set(row, id);
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      wrong.push(`Line ${line} (${name}) is not used: ${error.say}`);
+    }
+  });
+  for (const row of list.customers) {
+    const tenantId = found.get(row);
+    if (tenantId === undefined) continue;
+    if (rows.has(tenantId))
+      wrong.push(`Line ${row.line} (${row.name}) has the same tenant as ${rows.get(tenantId)?.name}.`);
+    else {
+      rows.set(tenantId, row);
+      tenants.set(tenantId, { tenantId, name: row.name, relationships: [] });
+    }
+  }
+  return { source: "file", tenants: [...tenants.values()], isComplete: wrong.length === 0, rows, wrong };
+}
+
+function doubtfulFile(what: string): Failure {
+  return new Failure("discovery-doubtful", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `${what}; nothing was changed.`,
+    nextStep: "Correct the file. It is read again within the hour.",
+  });
+}

@@ -1,0 +1,92 @@
+import { askTenantFacts } from "../auth/authority.ts";
+import { discoveryPass } from "../defender/roster/discovery-pass.ts";
+import { ofHomeApp, type ProviderSource, readProviderList } from "../defender/roster/provider-list.ts";
+import type { CustomerListing, DiscoveryHost, DiscoveryReport } from "../model/discovered.ts";
+import { isFailure } from "../model/failure.ts";
+import type { Clock, Http, Log, TokenSource } from "../model/ports.ts";
+import type { DiscoveryRequest } from "../model/roster.ts";
+import type { Sealed } from "../model/sealed.ts";
+import type { SignInService } from "../model/sign-in.ts";
+import type { Stanza } from "../model/stanza.ts";
+import { type TenantId, tenantIdFrom } from "../model/tenant.ts";
+import { readDiscovered, writeDiscovered } from "../stores/disk/discovered-file.ts";
+import { type DiskPorts, realDisk } from "../stores/disk/disk.ts";
+import { defaultStateDir } from "./configuration.ts";
+
+export interface DiscoveryWorld {
+  readonly http: Http;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly signIn: Pick<SignInService, "accessToken">;
+  readonly signal?: AbortSignal;
+}
+
+/** Reads the list of customers once. Throws as `RosterServices.discover`. */
+export function discover(
+  world: DiscoveryWorld,
+  request: DiscoveryRequest,
+  host: DiscoveryHost,
+): Promise<DiscoveryReport> {
+  const { clock, log } = world;
+  const { settings, readFile, home, isDry = false, isConfirmed = false } = request;
+  const stateDir = request.stateDir ?? defaultStateDir(process.env);
+  const { source } = settings;
+  const ports: DiskPorts = { disk: realDisk, clock, platform: process.platform };
+  return discoveryPass(
+    {
+      rules: settings,
+      memory: {
+        load: () => readDiscovered(ports, log, stateDir),
+        save: (discovered, readText) => writeDiscovered(ports, stateDir, discovered, readText),
+      },
+      host,
+      nowMs: () => clock.nowMs(),
+      readList: () => {
+        if (readFile !== undefined) return readFile();
+        if (home === undefined || source === "file") throw new Error(`no way to read a list of ${source}`);
+        return listOf(world, source, home);
+      },
+    },
+    { isDry, isConfirmed },
+  );
+}
+
+async function listOf(world: DiscoveryWorld, source: ProviderSource, home: Stanza): Promise<CustomerListing> {
+  const credential = home.credential ?? home.name;
+  const { signal = new AbortController().signal } = world;
+  const tenantId = await homeTenant(world, home, signal).catch((error: unknown) => {
+    throw isFailure(error) ? ofHomeApp(error, credential) : error;
+  });
+  return readProviderList(
+    {
+      ...world,
+      source,
+      home: tenantId,
+      credential,
+      endpoints: home.endpoints,
+      route: home.route,
+      tokens: tokensOf(world.signIn, { ...home, tenantId }),
+    },
+    signal,
+  );
+}
+
+async function homeTenant(world: DiscoveryWorld, home: Stanza, signal: AbortSignal): Promise<TenantId> {
+  const typed = tenantIdFrom(home.tenantId);
+  if (typed !== undefined) return typed;
+  const authority = { loginUrl: home.endpoints.loginUrl, tenant: home.tenantId };
+  return (await askTenantFacts(world, authority, home.route, signal, home.tenantName)).tenantId;
+}
+
+/** One reading takes seconds, so its token is fetched once, and once more if it is rejected. */
+function tokensOf(signIn: DiscoveryWorld["signIn"], home: Stanza): TokenSource {
+  let held: Promise<Sealed> | undefined;
+  const fetch = async () => (await signIn.accessToken(home, "graph", () => Promise.resolve())).token;
+  return {
+    accessToken({ refused } = {}) {
+      if (refused !== undefined) held = undefined;
+      held ??= fetch();
+      return held;
+    },
+  };
+}
