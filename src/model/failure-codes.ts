@@ -958,7 +958,8 @@ export const FAILURE_CODES = {
   },
   "discovery-forbidden": {
     meaning: "The home app may not read the list of customers. Nothing was changed.",
-    action: "Grant the permission to the home app in your own tenant. Check `discover_credential`.",
+    action:
+      "Grant the permission in your own tenant: `defender-mssp register --home-app` prints the steps. Check `discover_credential`.",
     actors: ["operator"],
     settings: ["discover_credential"],
     exit: "signIn",

@@ -153,6 +153,13 @@ describe("the list of a provider's customers", () => {
     expect(tenants.map(({ tenantId, name }) => [tenantId, name])).toEqual([[FABRIKAM, "Fabrikam"]]);
   });
 
+  test("of governance has the roles of the policy that was accepted", async () => {
+    const roleTemplates = [{ id: SECURITY_READER.toUpperCase(), name: "Security Reader" }];
+    const policySnapshot = { delegatedAdministrationRoleAssignments: [{ roleTemplates }, { roleTemplates: [] }] };
+    const { tenants } = await reading("governance", page([governanceRow({ policySnapshot })])).read();
+    expect(tenants[0]?.relationships[0]?.roles).toEqual([SECURITY_READER]);
+  });
+
   test("gives a customer a name that steers no terminal, no shell, no spreadsheet and no page", async () => {
     const displayName =
       "=cmd|'/C calc'!A1\u001b[2J<img src=x onerror=alert(1)>\u202e\"$(reboot)\"`id`\r\n, " + "x".repeat(300);

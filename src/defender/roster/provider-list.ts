@@ -70,7 +70,7 @@ const LISTS: Readonly<Record<ProviderSource, ProviderList>> = {
             id: idIn(row),
             name: "",
             status: textIn(row, "status").toLowerCase(),
-            roles: [],
+            roles: rolesOfPolicy(row["policySnapshot"]),
             ends: null,
             auto_extend: null,
           },
@@ -79,6 +79,17 @@ const LISTS: Readonly<Record<ProviderSource, ProviderList>> = {
     },
   },
 };
+
+/** A governance relationship has the roles of the policy that both tenants accepted. */
+function rolesOfPolicy(policy: unknown): readonly string[] {
+  const listIn = (value: unknown, member: string): readonly unknown[] => {
+    const list = typeof value === "object" && value !== null ? (value as Row)[member] : undefined;
+    return Array.isArray(list) ? list : [];
+  };
+  return listIn(policy, "delegatedAdministrationRoleAssignments")
+    .flatMap((assignment) => listIn(assignment, "roleTemplates"))
+    .map((role) => textIn(objectOf(role), "id").toLowerCase());
+}
 
 /** Relationships that give access now. `expiring`: its end is near, or was asked for. */
 const IN_FORCE = new Set(["active", "expiring"]);
@@ -164,7 +175,7 @@ export function ofHomeApp(failure: Failure, credential: string): Failure {
   const isSignIn = area === "sign-in";
   const nextStep =
     isSignIn && (failure.nextStep === "" || failure.nextStep.includes("--customer"))
-      ? `Compare the app in your own tenant with what is stored, then store it again with its tenant: \`defender-mssp credential set ${JSON.stringify(credential)}\`.`
+      ? `Compare the app in your own tenant with what \`defender-mssp register --home-app\` prints, then store it again with its tenant: \`defender-mssp credential set ${JSON.stringify(credential)}\`.`
       : failure.nextStep;
   return new Failure(code, {
     // Nobody but the provider itself can put its own app right.
@@ -192,7 +203,8 @@ function explained(
       retry: { when: "later" },
       status,
       say: `The home app lacks ${LISTS[source].permission}, or it was not granted in your tenant. The list of customers is not read and nothing is changed.`,
-      nextStep: "Grant it in your own tenant to the app of `discover_credential`.",
+      nextStep:
+        "Grant it in your own tenant to the app of `discover_credential`: `defender-mssp register --home-app` prints the steps.",
     });
   if (source === "governance" && (status === 404 || status === 400))
     return new Failure("discovery-unavailable", {
