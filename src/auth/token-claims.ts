@@ -1,4 +1,5 @@
 import type { CloudName } from "../model/cloud.ts";
+import type { TokenRights } from "../model/granted-permissions.ts";
 import { apisOf, audienceOf, grants, permissionOf } from "../model/permissions.ts";
 import type { Sealed } from "../model/sealed.ts";
 import type { TokenApi, TokenVerdict } from "../model/sign-in.ts";
@@ -188,7 +189,7 @@ function inWords(ms: number): string {
 }
 
 /** `roles` of an app, `scp` of a user. */
-export function rightsOf(claims: Claims): { readonly kind: "app" | "user"; readonly held: readonly string[] } {
+export function rightsOf(claims: Claims): TokenRights {
   const roles = Array.isArray(claims["roles"])
     ? claims["roles"].filter((role): role is string => typeof role === "string")
     : [];

@@ -1,4 +1,6 @@
 import { Failure, isFailure } from "../model/failure.ts";
+import type { FailureCode } from "../model/failure-codes.ts";
+import type { TokenRights } from "../model/granted-permissions.ts";
 import type { Clock, Http, Log, Random, RefreshTokenVault, TokenSource } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
 import type { AppCredential } from "../model/sign-in.ts";
@@ -7,6 +9,7 @@ import type { Tenant } from "../model/tenant.ts";
 import { Assertions } from "./assertion.ts";
 import type { AccessToken, Grant } from "./redeem.ts";
 import { redeem } from "./redeem.ts";
+import { claimsOf, rightsOf } from "./token-claims.ts";
 import { createTokenPacer } from "./token-pacer.ts";
 import { WorkingApps } from "./working-apps.ts";
 
@@ -42,7 +45,19 @@ export interface CustomerSignIn {
   readonly credential: AppCredential;
   /** If given, its refresh token is redeemed; otherwise the app signs in as itself. */
   readonly vault?: RefreshTokenVault | undefined;
+  /** Hears what each new token allows. */
+  readonly permissions?: PermissionsListener;
 }
+
+export interface PermissionsListener {
+  /** A new token that can be decoded. */
+  granted(rights: TokenRights): void;
+  /** The customer's consent is not there, so there is no token. */
+  consentGone(): void;
+}
+
+/** Failures that mean that the customer gave no consent, or took it back, if the customer must act. */
+const WITHOUT_CONSENT = new Set<FailureCode>(["app-not-found", "consent-missing", "admin-consent-needed"]);
 
 export interface TokenCycles {
   forCustomer(signIn: CustomerSignIn): TokenSource;
@@ -175,6 +190,8 @@ class Cycle implements TokenSource {
         },
       });
     } catch (error) {
+      if (isFailure(error) && error.actor === "customer" && WITHOUT_CONSENT.has(error.code))
+        this.#signIn.permissions?.consentGone();
       if (vault && isFailure(error) && error.area === "sign-in") {
         this.#lock.refused = true;
         // The next sign-in may use another method.
@@ -183,6 +200,9 @@ class Cycle implements TokenSource {
       throw error;
     }
     if (fresh.asPublic) this.#lock.publicWith = credential;
+    // Microsoft may issue an opaque token.
+    const claims = this.#signIn.permissions && claimsOf(fresh.token);
+    if (claims) this.#signIn.permissions?.granted(rightsOf(claims));
     const arrivedAtMs = this.#options.clock.monotonicMs();
     this.#held = {
       token: fresh.token,

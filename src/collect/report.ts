@@ -2,6 +2,12 @@ import type { CredentialWarning } from "../model/credential-warning.ts";
 import type { Change, Delivery, Found, HealthEvent, HealthState, StreamHealth } from "../model/event.ts";
 import { ALL_STREAMS } from "../model/event.ts";
 import type { Failure } from "../model/failure.ts";
+import {
+  type CustomerPermissions,
+  type PermissionDrift,
+  withdrawnSentence,
+  withdrawnSince,
+} from "../model/granted-permissions.ts";
 import type { Clock, Log } from "../model/ports.ts";
 import type { RecordHead } from "../model/record.ts";
 import { SerialQueue } from "../model/serial-queue.ts";
@@ -180,6 +186,11 @@ export interface CredentialReport {
   warnings?(nowMs: number): readonly CredentialWarning[];
 }
 
+/** Does the stream wait for a permission? Some APIs only say that access is denied. */
+function isWithoutPermission({ state, failure }: StreamHealth): boolean {
+  return state === "awaiting-consent" || failure === "forbidden";
+}
+
 /** A customer whose tenant may be unknown. */
 export type ReportedTenant = Pick<Tenant, "name"> & { readonly id: TenantId | "" };
 
@@ -193,6 +204,7 @@ export class CustomerReport {
   readonly #send: (event: HealthEvent) => Promise<void>;
   readonly #version: string;
   readonly #credential: CredentialReport | undefined;
+  readonly #permissions: CustomerPermissions | undefined;
   /** The first event is due even if nothing changes. */
   #dueAtMs: number;
   readonly #beganAtMs: number;
@@ -209,6 +221,7 @@ export class CustomerReport {
     readonly log: Log;
     readonly version: string;
     readonly credential?: CredentialReport;
+    readonly permissions?: CustomerPermissions;
     readonly send: (event: HealthEvent) => Promise<void>;
     /** On the clock that never steps; now if undefined. */
     readonly beganAtMs?: number;
@@ -220,6 +233,7 @@ export class CustomerReport {
     this.#send = options.send;
     this.#version = options.version;
     this.#credential = options.credential;
+    this.#permissions = options.permissions;
     this.#beganAtMs = options.beganAtMs ?? this.#clock.monotonicMs();
     this.#dueAtMs = this.#beganAtMs + FIRST_HEALTH_WITHIN_MS;
     this.#warningsDueAtMs = this.#clock.monotonicMs();
@@ -267,7 +281,7 @@ export class CustomerReport {
     });
     const now = this.#clock.nowMs();
     const event = this.#event(now, (s) => {
-      const health = s.health(now);
+      const health = this.#healthOf(s, now);
       if (s !== stream) return health;
       return {
         ...health,
@@ -296,13 +310,27 @@ export class CustomerReport {
   /** Sends the event that is due, if one is. */
   flush(): void {
     this.#warn();
+    const [stream] = this.streams;
+    if (stream) for (const failure of this.#permissions?.news() ?? []) void this.incident(stream, failure);
     if (!this.#changed && this.#clock.monotonicMs() < this.#dueAtMs) return;
     this.#changed = false;
     this.#dueAtMs = this.#clock.monotonicMs() + HOURLY_MS;
     const now = this.#clock.nowMs();
-    const event = this.#event(now, (s) => s.health(now));
+    const event = this.#event(now, (s) => this.#healthOf(s, now));
     this.#reset();
     void this.#queue(event);
+  }
+
+  /** With the time since which a permission that the customer withdrew is missing. */
+  #healthOf(stream: StreamReport, nowMs: number): StreamHealth {
+    return this.#withDate(stream.health(nowMs));
+  }
+
+  #withDate<T extends StreamHealth>(health: T): T {
+    if (health.say === null || !isWithoutPermission(health) || health.stream === ALL_STREAMS) return health;
+    const drift = this.#permissions?.drift();
+    const since = drift && withdrawnSince(drift, health.stream);
+    return since === undefined ? health : { ...health, say: `${health.say} ${withdrawnSentence(since)}` };
   }
 
   /**
@@ -327,7 +355,8 @@ export class CustomerReport {
       tenantId: this.tenant.id,
       input: this.#input,
       credentialDaysLeft: this.#credential?.daysLeft(nowMs) ?? null,
-      streams: this.streams.map((stream) => stream.status(nowMs)),
+      streams: this.streams.map((stream) => this.#withDate(stream.status(nowMs))),
+      ...this.#drift(),
     };
   }
 
@@ -354,7 +383,13 @@ export class CustomerReport {
       credential: this.#credential?.name ?? null,
       credential_days_left: this.#credential?.daysLeft(nowMs) ?? null,
       version: this.#version,
+      ...this.#drift(),
     };
+  }
+
+  #drift(): { readonly permissions?: PermissionDrift } {
+    const permissions = this.#permissions?.drift();
+    return permissions === undefined ? {} : { permissions };
   }
 
   #reset(): void {

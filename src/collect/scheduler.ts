@@ -1,5 +1,6 @@
 import type { HealthEvent } from "../model/event.ts";
 import { asFailure, type Failure, isFailure } from "../model/failure.ts";
+import type { CustomerPermissions } from "../model/granted-permissions.ts";
 import type { HuntingSource } from "../model/hunting.ts";
 import { ticksFromMs } from "../model/instant.ts";
 import type { Clock, Log, Random, Sink, SourceStream } from "../model/ports.ts";
@@ -41,6 +42,7 @@ export interface Customer {
   readonly sources: readonly SourceStream[];
   readonly hunting?: HuntingSource;
   readonly credential?: CredentialReport;
+  readonly permissions?: CustomerPermissions;
 }
 
 export interface SchedulerParts {
@@ -59,6 +61,9 @@ export interface SchedulerParts {
   /** Ends the opening: thousands of customers take seconds, and a host that stops does not wait that long. */
   readonly stop?: AbortSignal;
 }
+
+/** What a report says beside the states of the streams. */
+type Reported = Pick<Customer, "stanza" | "credential" | "permissions"> & { readonly tenant: ReportedTenant };
 
 /** A customer that is configured and for which nothing can be collected: health events say why. */
 export interface Refused {
@@ -157,7 +162,7 @@ export class Scheduler {
 
   /** Reports a customer that cannot be collected: now, and every hour until the refusal is withdrawn. */
   refuse({ stanza, tenant, failure }: Refused): Refusal {
-    const report = this.#reportOf(stanza, tenant, undefined, undefined);
+    const report = this.#reportOf({ stanza, tenant }, undefined);
     report.refuse(failure);
     this.#refused.add(report);
     return {
@@ -166,12 +171,7 @@ export class Scheduler {
     };
   }
 
-  #reportOf(
-    stanza: string,
-    tenant: ReportedTenant,
-    credential: CredentialReport | undefined,
-    beganAtMs: number | undefined,
-  ): CustomerReport {
+  #reportOf({ stanza, tenant, credential, permissions }: Reported, beganAtMs: number | undefined): CustomerReport {
     return new CustomerReport({
       tenant,
       input: stanza,
@@ -180,6 +180,7 @@ export class Scheduler {
       log: this.#p.log,
       version: this.#p.version,
       ...(credential ? { credential } : {}),
+      ...(permissions ? { permissions } : {}),
       send: (event) => this.#sendHealth(event),
     });
   }
@@ -217,7 +218,7 @@ export class Scheduler {
   async #enrolWith(customer: Customer, beganAtMs: number | undefined, stores: StreamStore[]): Promise<Enrolled> {
     const { state, clock, log } = this.#p;
     const late: Late[] = [];
-    const report = this.#reportOf(customer.stanza, customer.tenant, customer.credential, beganAtMs);
+    const report = this.#reportOf(customer, beganAtMs);
     const runners: Runner[] = [];
     const start = customer.start.kind === "at" ? customer.start.at : ticksFromMs(clock.nowMs() - customer.start.ms);
     const shared = {

@@ -145,6 +145,7 @@ class Bench {
             }
           },
           keepTokensAlive: () => Promise.resolve(),
+          save: () => Promise.resolve(),
           renew: async ({ name }) => {
             const failure = this.unrenewable.get(name);
             if (failure) throw failure;

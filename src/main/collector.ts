@@ -18,7 +18,10 @@ import type { CustomerBuilder, MisconfiguredCustomer, RefusedCustomer } from "./
 import { type Heap, keepHeapSmall } from "./heap-keeper.ts";
 
 /** What turns settings into what the engine runs. */
-type Builder = Pick<CustomerBuilder, "build" | "buildAll" | "joinLater" | "keepTokensAlive" | "renew" | "withhold">;
+type Builder = Pick<
+  CustomerBuilder,
+  "build" | "buildAll" | "joinLater" | "keepTokensAlive" | "renew" | "save" | "withhold"
+>;
 
 /** The customers of one collector. */
 export interface CollectorCustomers {
@@ -318,6 +321,7 @@ export class Collector {
       orderly,
       ...(saveThoroughlyMs === undefined ? {} : { thoroughForMs: saveThoroughlyMs }),
     });
+    await this.#p.customers.builder.save();
     await this.#state.release({ orderly: orderly && saved });
     return saved;
   }

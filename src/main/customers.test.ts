@@ -17,17 +17,28 @@ const WRONG = {
   error_codes: [7000215],
 };
 
+const NOT_IN_TENANT = {
+  error: "invalid_client",
+  error_description: "AADSTS7000229: The client application is missing service principal in the tenant.",
+  error_codes: [7000229],
+};
+
 /** Microsoft, which accepts one client secret and any refresh token, and keeps every form that it gets. */
 class FakeMicrosoft implements Http {
   readonly forms: URLSearchParams[] = [];
   lifetimeS = 3600;
+  /** Of the access tokens; undefined: tokens that cannot be decoded. Null: the app is not in the tenant. */
+  roles: readonly string[] | null | undefined;
 
   async send({ url, body }: Parameters<Http["send"]>[0]) {
     if (!url.includes("/oauth2/")) return answer(200, { value: [] });
     const form = new URLSearchParams(String(body));
     this.forms.push(form);
     if (form.get("client_secret") === "wrong") return answer(401, WRONG);
-    return answer(200, { token_type: "Bearer", access_token: "e.y.J", expires_in: this.lifetimeS });
+    if (this.roles === null) return answer(401, NOT_IN_TENANT);
+    const claims = Buffer.from(JSON.stringify({ roles: this.roles })).toString("base64url");
+    const token = this.roles === undefined ? "e.y.J" : `e.${claims}.s`;
+    return answer(200, { token_type: "Bearer", access_token: token, expires_in: this.lifetimeS });
   }
 
   async close(): Promise<void> {}
@@ -76,6 +87,55 @@ const askOnce = async ({ sources: [source] }: Customer) => {
   const page = await source?.ask({ top: 1 }, new AbortController().signal);
   for await (const _ of page?.batches ?? []);
 };
+
+describe("what a customer has granted", () => {
+  const ALERT = "SecurityAlert.Read.All";
+  const INCIDENT = "SecurityIncident.Read.All";
+
+  test("is read from each new token, and a consent that is gone has a date after a restart too", async () => {
+    const facts = new Map<string, string>();
+    const kept = {
+      readFact: (name: string) => Promise.resolve(facts.get(name)),
+      writeFact: (name: string, value: string) => Promise.resolve(void facts.set(name, value)),
+    };
+    const first = building();
+    first.http.roles = [ALERT, INCIDENT];
+    const customer = await first.builder.build(stanzaOf("first"), kept);
+    expect(customer.permissions?.drift()).toBeUndefined();
+    await askOnce(customer);
+    expect(customer.permissions?.drift()).toMatchObject({ granted: [ALERT, INCIDENT], missing: [], changed_at: null });
+    // Tokens change only at their renewal.
+    first.http.roles = [ALERT];
+    await askOnce(customer);
+    expect(customer.permissions?.drift()?.missing).toEqual([]);
+    first.clock.now += 3600_000;
+    const since = new Date(first.clock.nowMs()).toISOString();
+    await askOnce(customer);
+    expect(customer.permissions?.drift()).toMatchObject({
+      missing: [INCIDENT],
+      withdrawn: [{ permission: INCIDENT, since }],
+      changed_at: since,
+    });
+    await first.builder.save();
+
+    const second = building();
+    second.clock.now = first.clock.now + 60_000;
+    second.http.roles = null;
+    const restarted = await second.builder.build(stanzaOf("first"), kept);
+    await expect(askOnce(restarted)).rejects.toMatchObject({ code: "app-not-found", actor: "customer" });
+    expect(restarted.permissions?.drift()?.withdrawn).toEqual([
+      { permission: ALERT, since: new Date(second.clock.nowMs()).toISOString() },
+      { permission: INCIDENT, since },
+    ]);
+  });
+
+  test("is not known from tokens that cannot be decoded", async () => {
+    const { builder } = building();
+    const customer = await builder.build(stanzaOf("first"), noFacts);
+    await askOnce(customer);
+    expect(customer.permissions?.drift()).toBeUndefined();
+  });
+});
 
 describe("a changed credential of a customer that is collected", () => {
   test("is sent with its next token, and not before", async () => {

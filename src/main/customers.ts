@@ -1,6 +1,7 @@
 import { credentialOf } from "../auth/app-credential.ts";
 import { resolveTenantId } from "../auth/authority.ts";
 import { credentialDaysLeft, credentialWarnings } from "../auth/credential-end.ts";
+import { historyName, PermissionHistory } from "../auth/permission-history.ts";
 import type { IdleCustomer } from "../auth/refresh-token-age.ts";
 import { AgeingVault, keepIdleTokensAlive, TokenAges } from "../auth/refresh-token-age.ts";
 import { createTokenCycles } from "../auth/token-cycle.ts";
@@ -65,6 +66,7 @@ export class CustomerBuilder {
   readonly #built = new Map<string, BuiltCustomer>();
   #builds = 0;
   #ages: Promise<TokenAges> | undefined;
+  #history: Promise<PermissionHistory> | undefined;
 
   /**
    * @param withCredential adds the shared credential that a stanza names, for hosts whose settings do
@@ -82,7 +84,7 @@ export class CustomerBuilder {
   }
 
   /**
-   * @param facts where a domain's GUID and the age of a refresh token are kept.
+   * @param facts where a domain's GUID, the age of a refresh token and the granted permissions are kept.
    * @param only if given, only these streams.
    * Throws Failure (domain not resolvable, no credential).
    */
@@ -91,8 +93,10 @@ export class CustomerBuilder {
     const build = this.#builds;
     const tenant = await this.#tenantOf(stanza, facts);
     this.#ages ??= TokenAges.open({ ...this.#world, facts });
+    this.#history ??= PermissionHistory.open({ ...this.#world, facts });
+    const history = await this.#history;
     const signIn = new CustomerSignIn(await this.#methodOf(stanza, tenant.id, this.#ages));
-    return this.#customerOf(stanza, tenant, only, signIn, build);
+    return this.#customerOf(stanza, tenant, only, signIn, build, history);
   }
 
   /**
@@ -139,15 +143,18 @@ export class CustomerBuilder {
     only: readonly StreamName[] | undefined,
     signIn: CustomerSignIn,
     build: number,
+    history: PermissionHistory,
   ): Customer {
     const { stanza } = signIn;
+    const ownHistory = historyName(tenant.id, stanza.name);
     const sources: SourceStream[] = [];
     let hunting: HuntingSource | undefined;
     // Streams of one API share one token, because a second one would only double the sign-ins.
     const tokensFor = new Map<string, TokenSource>();
     for (const stream of stanza.streams) {
       if (only && !only.includes(stream)) continue;
-      const audience = audienceOf(apiOf(stream), tenant.cloud);
+      const api = apiOf(stream);
+      const audience = audienceOf(api, tenant.cloud);
       const tokens =
         tokensFor.get(audience) ??
         this.#cycles.forCustomer({
@@ -159,6 +166,10 @@ export class CustomerBuilder {
           },
           get vault() {
             return signIn.vault;
+          },
+          permissions: {
+            granted: (rights) => history.granted(ownHistory, api, rights),
+            consentGone: () => history.consentGone(ownHistory, api),
           },
         });
       tokensFor.set(audience, tokens);
@@ -184,7 +195,13 @@ export class CustomerBuilder {
       sources,
       ...(hunting === undefined ? {} : { hunting }),
       credential: credentialReport(signIn),
+      permissions: history.customer(ownHistory, tenant.name, stanza.streams),
     };
+  }
+
+  /** Saves what the next start should know of these customers. */
+  async save(): Promise<void> {
+    await (await this.#history)?.save();
   }
 
   /**

@@ -1,4 +1,5 @@
 import type { Actor, FailureCode } from "./failure-codes.ts";
+import type { PermissionDrift } from "./granted-permissions.ts";
 import type { Ticks } from "./instant.ts";
 import { formatInstant } from "./instant.ts";
 import type { RecordHead, SourceRecord } from "./record.ts";
@@ -82,4 +83,6 @@ export interface HealthEvent {
   readonly credential: string | null;
   readonly credential_days_left: number | null;
   readonly version: string;
+  /** Absent before the first token. */
+  readonly permissions?: PermissionDrift;
 }

@@ -476,6 +476,14 @@ export const FAILURE_CODES = {
     actors: ["operator"],
     exit: "usage",
   },
+  "permissions-unneeded": {
+    meaning:
+      "The customer granted permissions that none of its streams needs. It is reported once; collection goes on.",
+    action:
+      "Remove them from the app registration if nothing else needs them: `defender-mssp register --check manifest.json`.",
+    actors: ["operator"],
+    exit: "usage",
+  },
   "port-taken": {
     meaning: "Another program uses the port that the browser returns to after the sign-in.",
     action: "Stop that program, or paste the address: `defender-mssp token acquire --customer CUSTOMER --way paste`.",

@@ -83,7 +83,12 @@ const INSTEAD: Readonly<Record<string, readonly string[]>> = {
 };
 
 export function grants(held: readonly string[], wanted: string): boolean {
-  return held.includes(wanted) || (INSTEAD[wanted] ?? []).some((other) => held.includes(other));
+  return serving(held, wanted).length > 0;
+}
+
+/** Those of the held permissions that give the wanted one: itself, else every other that includes it. */
+export function serving(held: readonly string[], wanted: string): readonly string[] {
+  return held.includes(wanted) ? [wanted] : (INSTEAD[wanted] ?? []).filter((other) => held.includes(other));
 }
 
 /** Application permissions of which the stream needs one; the first is the one to ask for. */

@@ -1,4 +1,5 @@
 import type { Change, Found, StreamHealth } from "./event.ts";
+import type { PermissionDrift } from "./granted-permissions.ts";
 
 /** What a request was answered with, by the API or by the sign-in before it. `none`: no answer. */
 export const ANSWER_STATUSES = [
@@ -34,6 +35,8 @@ export interface CustomerStatus {
   readonly input: string;
   readonly credentialDaysLeft: number | null;
   readonly streams: readonly StreamStatus[];
+  /** Absent before the first token. */
+  readonly permissions?: PermissionDrift;
 }
 
 /** `up`: takes events. `down`: not reached, events wait on disk. `refusing`: collection waits. */
@@ -76,6 +79,8 @@ export interface StatusDocument {
     readonly collector: string;
     /** As in health events, with the counts since the process began. */
     readonly streams: readonly StreamHealth[];
+    /** As in health events. */
+    readonly permissions?: PermissionDrift;
   }[];
   readonly outputs: readonly {
     readonly name: string;

@@ -6,11 +6,12 @@ export function statusDocument(name: string, version: string, { customers, outpu
   return {
     version,
     collectors: [{ name, version, alive: true, customers: customers.length }],
-    customers: customers.map(({ tenant, tenantId, streams }) => ({
+    customers: customers.map(({ tenant, tenantId, streams, permissions }) => ({
       tenant,
       tenant_id: tenantId,
       collector: name,
       streams: streams.map(asInHealth),
+      ...(permissions === undefined ? {} : { permissions }),
     })),
     outputs: outputs.map(({ spoolBytes, oldestS, ...rest }) => ({
       name: rest.name,

@@ -9,6 +9,7 @@ import { consentLink, readConsent } from "../../../src/auth/consent.ts";
 import { checkCredential } from "../../../src/auth/credential-check.ts";
 import { credentialWarnings } from "../../../src/auth/credential-end.ts";
 import { beginDeviceFlow } from "../../../src/auth/device-flow.ts";
+import { PermissionHistory } from "../../../src/auth/permission-history.ts";
 import { redeem } from "../../../src/auth/redeem.ts";
 import { applyRegistration } from "../../../src/auth/registration-apply.ts";
 import { createSignInService } from "../../../src/auth/sign-in-service.ts";
@@ -332,6 +333,18 @@ export const SIGN_IN: Causes = {
   "permission-unknown": [
     "the API in the provider's tenant lists no permission",
     () => registering({ body: { appRoles: [], oauth2PermissionScopes: [] } }),
+  ],
+  "permissions-unneeded": [
+    "a token holds a permission that no stream needs",
+    async () => {
+      const facts = { readFact: () => Promise.resolve(undefined), writeFact: () => Promise.resolve() };
+      const history = await PermissionHistory.open({ clock: quickClock(), log: silent, facts });
+      const held = ["SecurityAlert.Read.All", "Directory.Read.All"];
+      history.granted("contoso", "graph", { kind: "app", held });
+      const [news] = history.customer("contoso", "contoso", ["alerts"]).news();
+      if (!news) throw new Error("no news");
+      return news;
+    },
   ],
   "port-taken": [
     "another program listens on the redirect URI's port",
