@@ -95,9 +95,14 @@ export async function askTenantFacts(
   return { tenantId, cloudInstance: word("cloud_instance_name"), regionSubScope: word("tenant_region_sub_scope") };
 }
 
+/** The name of the fact of the state folder that keeps the GUID of a domain. */
+export function tenantFact({ loginUrl, tenant }: Authority): string {
+  return `tenant:${new URL(loginUrl).host}/${tenant.trim().toLowerCase()}`;
+}
+
 /**
- * The GUID of what was typed as `tenant_id`. A domain is resolved once. The GUID is then kept as a fact of
- * the state folder under `tenant:<login host>/<domain>`.
+ * The GUID of what was typed as `tenant_id`. A domain is resolved once. The GUID is then kept as
+ * `tenantFact`.
  */
 export async function resolveTenantId(
   world: { readonly http: Http; readonly clock: Clock; readonly facts: Pick<StateFolder, "readFact" | "writeFact"> },
@@ -108,7 +113,7 @@ export async function resolveTenantId(
   const typed = tenantIdFrom(authority.tenant);
   if (typed) return typed;
   const domain = authority.tenant.trim().toLowerCase();
-  const fact = `tenant:${new URL(authority.loginUrl).host}/${domain}`;
+  const fact = tenantFact(authority);
   const known = tenantIdFrom((await world.facts.readFact(fact)) ?? "");
   if (known) return known;
   const { tenantId } = await askTenantFacts(world, { loginUrl: authority.loginUrl, tenant: domain }, route, signal);

@@ -1,9 +1,10 @@
 import { Failure, isFailure } from "../model/failure.ts";
 import type { FailureCode } from "../model/failure-codes.ts";
+import { afterToken, driftOf, type PermissionDrift } from "../model/granted-permissions.ts";
 import { apisOf } from "../model/permissions.ts";
 import type { Clock, Http } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
-import type { AppCredential, DoctorCheck, TokenApi } from "../model/sign-in.ts";
+import type { AppCredential, DoctorCheck, RightsListener, TokenApi } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import type { StreamName } from "../model/stream.ts";
 import { TIME_LIMITS } from "../net/time-limits.ts";
@@ -12,7 +13,7 @@ import type { TenantFacts } from "./authority.ts";
 import { askTenantFacts } from "./authority.ts";
 import { assertCloud } from "./cloud-match.ts";
 import { checkCredential } from "./credential-check.ts";
-import { verdictsOn } from "./token-claims.ts";
+import { claimsOf, rightsOf, verdictsOn } from "./token-claims.ts";
 
 export interface DoctorWorld {
   readonly http: Http;
@@ -46,7 +47,7 @@ const CLOCK_LIMIT_MS = 300_000;
  * checks before it passed. Name lookup, proxy and TLS are three checks of one request to the sign-in service:
  * it fails in one of them or in none.
  */
-export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly DoctorCheck[] {
+export function doctorChecks(world: DoctorWorld, stanza: Stanza, listener?: RightsListener): readonly DoctorCheck[] {
   let contacted: Promise<BothClocks> | undefined;
   const contact = (signal: AbortSignal): Promise<BothClocks> => (contacted ??= askForDate(world, stanza, signal));
   const stage = (name: string, ends: (code: FailureCode) => boolean, good: string): DoctorCheck => ({
@@ -133,11 +134,13 @@ export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly Docto
             ...(stanza.resource === undefined ? {} : { resource: stanza.resource }),
           };
           const verdicts = verdictsOn(token, wanted);
+          const rights = rightsOf(claimsOf(token) ?? {});
+          if (claimsOf(token) !== undefined) listener?.(api, rights);
           // Microsoft may issue an opaque token. The request to the API still shows whether it works.
           if (verdicts.length === 1 && !verdicts[0]!.ok)
             return "The access token cannot be decoded here. The next check shows whether the API accepts it.";
           const wrong = verdicts.find((verdict) => !verdict.ok);
-          if (!wrong) return "The access token has the permissions that the streams need.";
+          if (!wrong) return remarkOn(driftOf({ [api]: afterToken(undefined, rights, wanted.nowMs) }, stanza.streams));
           const consent = stanza.streams.some((stream) => stream === wrong.check);
           throw new Failure(consent ? "consent-missing" : "token-unfit", {
             actor: consent ? "customer" : "operator",
@@ -164,6 +167,14 @@ export function doctorChecks(world: DoctorWorld, stanza: Stanza): readonly Docto
       }),
     ),
   ];
+}
+
+function remarkOn(drift: PermissionDrift | undefined): string {
+  if (drift === undefined) return "The access token is right.";
+  const { granted, unneeded } = drift;
+  const used = granted.filter((permission) => !unneeded.includes(permission));
+  const more = unneeded.length === 0 ? "" : ` It also has ${unneeded.join(", ")}, which no stream needs.`;
+  return `The access token has the permissions that the streams need: ${used.join(", ")}.${more}`;
 }
 
 function memo<T>(ask: (signal: AbortSignal) => Promise<T>): (signal: AbortSignal) => Promise<T> {

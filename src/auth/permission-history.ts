@@ -1,5 +1,6 @@
 import { Failure, isFailure } from "../model/failure.ts";
 import {
+  afterRefusal,
   afterToken,
   type CustomerPermissions,
   driftOf,
@@ -16,7 +17,7 @@ import { jsonOf } from "../net/json-answer.ts";
 /** The name of the fact that holds all customers' permissions. */
 export const GRANTED_FACT = "granted-permissions";
 
-/** All customers are one fact, saved at most this often: the first tokens of thousands come within a minute. */
+/** All customers are one fact, saved at most this often: thousands of first tokens come within a minute. */
 const WRITE_EVERY_MS = 60_000;
 /** Roles come from outside; a token with more is cut. */
 const HELD_MOST = 200;
@@ -49,17 +50,13 @@ export class PermissionHistory {
 
   /** A new token of this customer and API. */
   granted(customer: string, api: TokenApi, { kind, held }: TokenRights): void {
-    const { byApi, reported } = this.#of(customer);
     const rights = { kind, held: held.filter((name) => PRINTABLE.test(name)).slice(0, HELD_MOST) };
-    const now = afterToken(byApi[api], rights, this.#world.clock.nowMs());
-    if (now === byApi[api]) return;
-    this.#keep(customer, { byApi: { ...byApi, [api]: now }, reported });
+    this.#change(customer, api, (before) => afterToken(before, rights, this.#world.clock.nowMs()));
   }
 
   /** Microsoft issues no token any more for want of consent. Nothing was withdrawn if it never issued one. */
   consentGone(customer: string, api: TokenApi): void {
-    const before = this.#of(customer).byApi[api];
-    if (before !== undefined) this.granted(customer, api, { kind: before.kind, held: [] });
+    this.#change(customer, api, (before) => afterRefusal(before, this.#world.clock.nowMs()));
   }
 
   /** @param name as sentences call the customer */
@@ -94,6 +91,17 @@ export class PermissionHistory {
     }
   }
 
+  #change(
+    customer: string,
+    api: TokenApi,
+    change: (before: GrantedPermissions | undefined) => GrantedPermissions | undefined,
+  ): void {
+    const { byApi, reported } = this.#of(customer);
+    const now = change(byApi[api]);
+    if (now === undefined || now === byApi[api]) return;
+    this.#keep(customer, { byApi: { ...byApi, [api]: now }, reported });
+  }
+
   #of(customer: string): Kept {
     return this.#customers.get(customer) ?? { byApi: {}, reported: [] };
   }
@@ -111,9 +119,9 @@ export interface HistoryWorld {
   readonly facts: Pick<StateFolder, "readFact" | "writeFact">;
 }
 
-/** What a customer's collector kept last, from the text of the fact. */
-export function keptPermissions(fact: string | undefined, customer: string): GrantedByApi {
-  return readKept(fact).get(customer)?.byApi ?? {};
+/** What a collector kept last of its customers, by name, from the text of the fact. */
+export function keptPermissions(fact: string | undefined): ReadonlyMap<string, GrantedByApi> {
+  return new Map([...readKept(fact)].map(([customer, { byApi }]) => [customer, byApi]));
 }
 
 /** The name under which a customer's permissions are kept. */
@@ -123,6 +131,7 @@ export function historyName(tenantId: string, stanza: string): string {
 
 const PRINTABLE = /^[\x21-\x7e]{1,120}$/;
 
+/** The failure `permissions-unneeded`: collection works, so the streams keep their state. */
 function unneeded(customer: string, permissions: readonly string[]): Failure {
   const [one, it] = permissions.length === 1 ? ["a permission", "it"] : ["permissions", "them"];
   return new Failure("permissions-unneeded", {

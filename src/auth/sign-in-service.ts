@@ -119,7 +119,7 @@ export function createSignInService(parts: SignInServiceParts): SignInService {
         ...(stanza === undefined ? {} : aboutStanza(stanza)),
         ...(api === undefined ? {} : { api }),
       }),
-    doctorChecks: (stanza) => [
+    doctorChecks: (stanza, listener) => [
       ...doctorChecks(
         {
           ...world,
@@ -129,6 +129,7 @@ export function createSignInService(parts: SignInServiceParts): SignInService {
             (await accessToken(one, api, (rotated) => world.keep(one, rotated), TIME_LIMITS.doctor.ms)).token,
         },
         stanza,
+        listener,
       ),
       ...(world.hostChecks?.(stanza) ?? []),
     ],

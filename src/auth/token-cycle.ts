@@ -1,6 +1,5 @@
 import { Failure, isFailure } from "../model/failure.ts";
-import type { FailureCode } from "../model/failure-codes.ts";
-import type { TokenRights } from "../model/granted-permissions.ts";
+import { isWithoutConsent, type TokenRights } from "../model/granted-permissions.ts";
 import type { Clock, Http, Log, Random, RefreshTokenVault, TokenSource } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
 import type { AppCredential } from "../model/sign-in.ts";
@@ -55,9 +54,6 @@ export interface PermissionsListener {
   /** The customer's consent is not there, so there is no token. */
   consentGone(): void;
 }
-
-/** Failures that mean that the customer gave no consent, or took it back, if the customer must act. */
-const WITHOUT_CONSENT = new Set<FailureCode>(["app-not-found", "consent-missing", "admin-consent-needed"]);
 
 export interface TokenCycles {
   forCustomer(signIn: CustomerSignIn): TokenSource;
@@ -190,8 +186,7 @@ class Cycle implements TokenSource {
         },
       });
     } catch (error) {
-      if (isFailure(error) && error.actor === "customer" && WITHOUT_CONSENT.has(error.code))
-        this.#signIn.permissions?.consentGone();
+      if (isFailure(error) && isWithoutConsent(error)) this.#signIn.permissions?.consentGone();
       if (vault && isFailure(error) && error.area === "sign-in") {
         this.#lock.refused = true;
         // The next sign-in may use another method.

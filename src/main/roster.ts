@@ -1,6 +1,7 @@
 import { chmodSync, chownSync, realpathSync, statSync } from "node:fs";
-import { askTenantFacts } from "../auth/authority.ts";
+import { askTenantFacts, tenantFact } from "../auth/authority.ts";
 import { assertCloud, cloudOf } from "../auth/cloud-match.ts";
+import { GRANTED_FACT, historyName, keptPermissions } from "../auth/permission-history.ts";
 import { decodedText } from "../config/text-encoding.ts";
 import type { Splunkd } from "../hosts/splunk/index.ts";
 import { SplunkInputs } from "../hosts/splunk/index.ts";
@@ -8,7 +9,9 @@ import { Failure, isFailure } from "../model/failure.ts";
 import type { Clock, Http, Log } from "../model/ports.ts";
 import type { RosterServices } from "../model/roster.ts";
 import type { SignInService, SplunkAccess } from "../model/sign-in.ts";
+import { tenantIdFrom } from "../model/tenant.ts";
 import { readIfThere, realDisk, replaceFile } from "../stores/disk/disk.ts";
+import { savedFacts } from "../stores/disk/facts.ts";
 import { streamProgress } from "../stores/disk/progress.ts";
 import { discover } from "./discovery.ts";
 import { realClock } from "./world.ts";
@@ -35,9 +38,34 @@ export function rosterServices({ http, clock, log, signIn, splunkd }: RosterPart
       return new SplunkInputs(await splunkd(await access()), clock);
     },
     discover: (request, host) => discover({ http, clock, log, signIn }, request, host),
-    progress: (stateDir, { name }, tenantId) =>
-      streamProgress({ disk: realDisk, clock: realClock, platform: process.platform }, stateDir, name, tenantId),
+    kept: keptIn,
   };
+}
+
+/** The facts are read once for all customers. */
+function keptIn(stateDir: string): ReturnType<RosterServices["kept"]> {
+  const facts = readableFacts(stateDir);
+  const granted = keptPermissions(facts[GRANTED_FACT]);
+  return ({ name, tenantId: tenant, endpoints: { loginUrl } }) => {
+    const tenantId = tenantIdFrom(tenant) ?? tenantIdFrom(facts[tenantFact({ loginUrl, tenant })] ?? "");
+    if (tenantId === undefined) return { tenantId, progress: {}, granted: {} };
+    const ports = { disk: realDisk, clock: realClock, platform: process.platform };
+    return {
+      tenantId,
+      progress: streamProgress(ports, stateDir, name, tenantId),
+      granted: granted.get(historyName(tenantId, name)) ?? {},
+    };
+  };
+}
+
+/** None where this account may not read the collector's state. */
+function readableFacts(stateDir: string): Readonly<Record<string, string>> {
+  try {
+    return savedFacts({ disk: realDisk }, stateDir);
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return {};
+  }
 }
 
 /** A symlink stays: the file that it leads to is replaced. */

@@ -1,4 +1,5 @@
 import type { Failure } from "./failure.ts";
+import type { FailureCode } from "./failure-codes.ts";
 import { apiOf, permissionOf, serving } from "./permissions.ts";
 import type { TokenApi } from "./sign-in.ts";
 import type { StreamName } from "./stream.ts";
@@ -114,9 +115,35 @@ export function withdrawnSince({ withdrawn }: PermissionDrift, stream: StreamNam
   return withdrawn.find(({ permission }) => names.includes(permission))?.since;
 }
 
+/** The earliest time at which a token lacked one of these permissions; undefined if none was granted. */
+export function firstWithdrawal(granted: GrantedByApi, permissions: readonly string[]): string | undefined {
+  const times = entriesOf(granted).flatMap(([, { withdrawnAtMs }]) =>
+    permissions.flatMap((permission) => withdrawnAtMs[permission] ?? []),
+  );
+  return times.length === 0 ? undefined : new Date(Math.min(...times)).toISOString();
+}
+
+/** Failures that mean that the customer gave no consent, or took it back, if the customer must act. */
+const WITHOUT_CONSENT = new Set<FailureCode>(["app-not-found", "consent-missing", "admin-consent-needed"]);
+
+/** Is the customer's consent not there, or not for everything? */
+export function isWithoutConsent({ code, actor }: Pick<Failure, "code" | "actor">): boolean {
+  return actor === "customer" && WITHOUT_CONSENT.has(code);
+}
+
+/** Microsoft issues no token of the API for want of consent. Nothing is withdrawn if none was ever seen. */
+export function afterRefusal(before: GrantedPermissions | undefined, nowMs: number): GrantedPermissions | undefined {
+  return before && afterToken(before, { kind: before.kind, held: [] }, nowMs);
+}
+
 /** A sentence behind the one about a missing permission. @param since ISO time */
 export function withdrawnSentence(since: string): string {
-  return `It was granted before, and is missing since ${since.slice(0, 10)} ${since.slice(11, 16)} UTC.`;
+  return `It was granted before, and is missing since ${inUtc(since)}.`;
+}
+
+/** An ISO time as a person reads it. */
+export function inUtc(iso: string): string {
+  return `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC`;
 }
 
 function entriesOf(granted: GrantedByApi): readonly (readonly [string, GrantedPermissions])[] {

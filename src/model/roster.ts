@@ -1,6 +1,7 @@
 import type { CloudName } from "./cloud.ts";
 import type { CustomerListing, DiscoveryHost, DiscoveryReport, DiscoverySettings } from "./discovered.ts";
 import type { Failure } from "./failure.ts";
+import type { GrantedByApi } from "./granted-permissions.ts";
 import type { SplunkAccess } from "./sign-in.ts";
 import type { Stanza } from "./stanza.ts";
 import type { TenantId } from "./tenant.ts";
@@ -59,8 +60,19 @@ export interface RosterServices {
    * used: nothing is changed then.
    */
   discover(request: DiscoveryRequest, host: DiscoveryHost): Promise<DiscoveryReport>;
-  /** How far a customer was read, by the state folder; empty where that holds nothing of it. */
-  progress(stateDir: string, customer: Pick<Stanza, "name">, tenantId: TenantId): CustomerProgress;
+  /**
+   * What the collector's state folder says of customers; empty where it holds nothing of one. Nothing is
+   * locked, so a collector may run meanwhile.
+   */
+  kept(stateDir: string): (customer: Pick<Stanza, "name" | "tenantId" | "endpoints">) => KeptOfCustomer;
+}
+
+export interface KeptOfCustomer {
+  /** Undefined for a domain whose GUID is not kept. */
+  readonly tenantId: TenantId | undefined;
+  readonly progress: CustomerProgress;
+  /** By the newest tokens of the collector. */
+  readonly granted: GrantedByApi;
 }
 
 /** Where a list of customers comes from, and where what it said is remembered. */

@@ -3,6 +3,7 @@ import type { CloudName } from "./cloud.ts";
 import type { CommandLines } from "./command-line.ts";
 import type { ExitCode, Failure } from "./failure.ts";
 import type { FailureCode } from "./failure-codes.ts";
+import type { PermissionDrift, TokenRights } from "./granted-permissions.ts";
 import type { RosterServices } from "./roster.ts";
 import type { Sealed } from "./sealed.ts";
 import type { AuthKind, SettingProblem, Stanza } from "./stanza.ts";
@@ -196,12 +197,17 @@ export interface DoctorCheck {
   run(signal: AbortSignal): Promise<string>;
 }
 
+/** Called with what a new access token of an API allows. */
+export type RightsListener = (api: TokenApi, rights: TokenRights) => void;
+
 /** A line of `doctor --json`; member names are those of the JSON. */
 export interface DoctorReport {
   readonly tenant: string;
   readonly tenant_id: string;
   readonly ok: boolean;
   readonly checks: readonly DoctorLine[];
+  /** As in health events; absent where no token was issued and the collector keeps nothing. */
+  readonly permissions?: PermissionDrift;
 }
 
 export interface DoctorLine {
@@ -248,8 +254,12 @@ export interface SignInService {
   accessToken(stanza: Stanza, api: TokenApi, keep: (rotated: Sealed) => Promise<void>): Promise<ObtainedToken>;
   /** Decodes and checks, without any network access. */
   inspectToken(token: Sealed, wanted: { readonly stanza?: Stanza; readonly api?: TokenApi }): readonly TokenVerdict[];
-  /** In the order in which they must run. */
-  doctorChecks(stanza: Stanza): readonly DoctorCheck[];
+  /**
+   * In the order in which they must run.
+   *
+   * @param listener hears what each access token allows.
+   */
+  doctorChecks(stanza: Stanza, listener?: RightsListener): readonly DoctorCheck[];
 }
 
 /** A store of secrets of one host, each sealed with the endpoints in force when it was typed. */

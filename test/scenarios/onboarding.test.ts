@@ -1138,13 +1138,14 @@ describe("doctor with many customers", () => {
       const done = await check("--brief");
       expect(done.code).toBe(6);
       const lines = done.out.trimEnd().split("\n");
-      expect(lines).toHaveLength(4);
+      expect(lines).toHaveLength(5);
       expect(lines[1]).toMatch(
         new RegExp(
           `^customer +10 app-not-found +${ABSENT.join(", ")}: customer-01 has not consented to app [0-9a-f-]+ yet, or has removed it \\(${number}\\)\\. Send .*consent-url --customer customer-01 .* The same for the others\\.$`,
         ),
       );
       expect(lines[3]).toBe("30 of 40 customers are ready.");
+      expect(lines[4]).toBe("Granted to the app, and needed by no stream: ThreatHunting.Read.All (30 customers).");
     },
   );
 

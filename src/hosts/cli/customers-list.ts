@@ -4,7 +4,8 @@ import { inParallel } from "../../model/concurrency-limiter.ts";
 import type { ExitCode } from "../../model/failure.ts";
 import { EXIT, type Failure, isFailure } from "../../model/failure.ts";
 import type { Actor } from "../../model/failure-codes.ts";
-import type { CustomerProgress } from "../../model/roster.ts";
+import { firstWithdrawal, withdrawnSentence } from "../../model/granted-permissions.ts";
+import type { CustomerProgress, KeptOfCustomer } from "../../model/roster.ts";
 import type { AppCredential, OnboardingServices } from "../../model/sign-in.ts";
 import type { SettingProblem, Stanza } from "../../model/stanza.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
@@ -41,8 +42,9 @@ export async function listCustomers(services: OnboardingServices, flags: Flags):
   const { terminal } = services;
   const { stanzas, refused, stateDir } = await configured(services, flags);
   const lines: Line[] = [...refused];
+  const keptOf = stateDir === undefined ? undefined : services.roster.kept(stateDir);
   await inParallel(stanzas, CUSTOMERS_AT_ONCE, async (stanza) => {
-    lines.push(await look(services, stanza, stateDir));
+    lines.push(await look(services, stanza, keptOf?.(stanza)));
     terminal.progress(`${lines.length} of ${stanzas.length + refused.length} customers`);
   });
   const shown = lines
@@ -113,11 +115,9 @@ function outcomeOf({ actor, say, nextStep }: Failure): Pick<Line, "state" | "act
   return { state: "failing", actor, say: `${say} ${nextStep}`.trimEnd() };
 }
 
-async function look(services: OnboardingServices, stanza: Stanza, stateDir: string | undefined): Promise<Line> {
-  const tenantId = tenantIdFrom(stanza.tenantId);
-  const progress =
-    tenantId === undefined || stateDir === undefined ? {} : services.roster.progress(stateDir, stanza, tenantId);
-  const about = { ...named(stanza), progress };
+async function look(services: OnboardingServices, stanza: Stanza, kept: KeptOfCustomer | undefined): Promise<Line> {
+  const { customer, tenant_id } = named(stanza);
+  const about = { customer, tenant_id: kept?.tenantId ?? tenant_id, progress: kept?.progress ?? {} };
   const credential = storedCredentialOf(stanza);
   if (credential === undefined)
     return lineFor({
@@ -130,7 +130,10 @@ async function look(services: OnboardingServices, stanza: Stanza, stateDir: stri
     const { missing, say } = await services.signInService.consentState(stanza, credential);
     if (missing.length === 0) return lineFor({ ...about, state: "consented", actor: "", say: "" });
     const lacks = `It lacks ${[...new Set(missing)].join(", ")}.`;
-    return lineFor({ ...about, state: "awaiting-consent", actor: "customer", say: say === "" ? lacks : say });
+    const since = kept && firstWithdrawal(kept.granted, missing);
+    const withdrawn = since === undefined ? "" : ` ${withdrawnSentence(since)}`;
+    const what = `${say === "" ? lacks : say}${withdrawn}`;
+    return lineFor({ ...about, state: "awaiting-consent", actor: "customer", say: what });
   } catch (error) {
     if (!isFailure(error)) throw error;
     return lineFor({ ...about, ...outcomeOf(error) });

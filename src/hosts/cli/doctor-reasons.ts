@@ -1,5 +1,7 @@
 import type { Failure } from "../../model/failure.ts";
 import type { Actor, FailureCode } from "../../model/failure-codes.ts";
+import type { PermissionDrift } from "../../model/granted-permissions.ts";
+import { printable } from "../../model/printable.ts";
 
 /** A customer that is not ready. */
 export interface Unready {
@@ -8,6 +10,8 @@ export interface Unready {
   /** Every name that sentences may call it by. */
   readonly names: readonly string[];
   readonly failure: Failure;
+  /** ISO time since which a permission is missing that the customer withdrew. */
+  readonly withdrawnSince?: string | undefined;
 }
 
 /** Why customers are not ready: the same failure, whose sentences differ only in their names. */
@@ -38,17 +42,62 @@ export interface ReasonLine {
   readonly customers: readonly string[];
   readonly say: string;
   readonly next_step: string;
+  /** By customer: ISO time since which a permission is missing that it withdrew. Absent if nobody did. */
+  readonly withdrawn?: Readonly<Record<string, string>>;
+}
+
+/** The line of a reason whose sentences hold the commands as they run here. */
+export function reasonLine({ actor, failure, say, nextStep, customers }: Reason): ReasonLine {
+  const dates = customers.flatMap(({ tenant, withdrawnSince }) =>
+    withdrawnSince === undefined ? [] : [[tenant, withdrawnSince] as const],
+  );
+  return {
+    actor,
+    failure,
+    customers: customers.map(({ tenant }) => tenant),
+    say,
+    next_step: nextStep,
+    ...(dates.length === 0 ? {} : { withdrawn: Object.fromEntries(dates) }),
+  };
 }
 
 /** One line per reason under a head; empty without reasons. */
 export function reasonTable(reasons: readonly ReasonLine[]): string {
   if (reasons.length === 0) return "";
   const width = Math.max(8, ...reasons.map(({ failure }) => failure.length));
-  const lines = reasons.map(({ actor, failure, customers, say, next_step }) => {
-    const others = customers.length > 1 ? " The same for the others." : "";
-    return `${actor.padEnd(10)} ${String(customers.length).padStart(5)} ${failure.padEnd(width)} ${customers.join(", ")}: ${say} ${next_step}${others}\n`;
+  const lines = reasons.map(({ actor, failure, customers, say, next_step, withdrawn = {} }) => {
+    const isOne = customers.length === 1;
+    // One sentence names one date, so that of each customer stands behind its name.
+    const names = customers.map((name) => {
+      const since = withdrawn[name];
+      return isOne || since === undefined ? name : `${name} (since ${since.slice(0, 10)})`;
+    });
+    const others = isOne ? "" : " The same for the others.";
+    return `${actor.padEnd(10)} ${String(customers.length).padStart(5)} ${failure.padEnd(width)} ${names.join(", ")}: ${say} ${next_step}${others}\n`;
   });
   return `${"ACTOR".padEnd(10)} COUNT ${"FAILURE".padEnd(width)} CUSTOMERS: WHAT\n${lines.join("")}`;
+}
+
+/** More customers than this are counted, and not named. */
+const NAMED_MOST = 5;
+
+/**
+ * One line for each set of permissions that no stream needs. Nobody has to act: collection
+ * works, and the same app registration is behind all of these customers.
+ */
+export function unneededRemarks(
+  customers: readonly { readonly tenant: string; readonly permissions?: PermissionDrift }[],
+): string {
+  const those = customers.flatMap(({ tenant, permissions }) => {
+    const unneeded = permissions?.unneeded.toSorted().map(printable).join(", ") ?? "";
+    return unneeded === "" ? [] : [{ tenant: printable(tenant), unneeded }];
+  });
+  const lines = [...Map.groupBy(those, ({ unneeded }) => unneeded)].map(([unneeded, some]) => {
+    const names = some.map(({ tenant }) => tenant).toSorted((a, b) => a.localeCompare(b));
+    const who = names.length > NAMED_MOST ? `${names.length} customers` : names.join(", ");
+    return `Granted to the app, and needed by no stream: ${unneeded} (${who}).\n`;
+  });
+  return lines.join("");
 }
 
 /** Who must act, in the order of tables. */
@@ -61,12 +110,13 @@ function wholeWord(name: string): RegExp {
   );
 }
 
-/** Equal for customers whose failures differ only in names and ids. */
+/** Equal for customers whose failures differ only in names, ids and times. */
 function sameness({ names, failure: { actor, code, say, nextStep } }: Unready): string {
   const longestFirst = names.filter((name) => name !== "").toSorted((a, b) => b.length - a.length);
   const nameless = (text: string): string =>
     longestFirst
       .reduce((rest, name) => rest.replaceAll(wholeWord(name), "CUSTOMER"), text)
-      .replaceAll(/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi, "ID");
+      .replaceAll(/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi, "ID")
+      .replaceAll(/\d{4}-\d\d-\d\d \d\d:\d\d UTC/g, "TIME");
   return JSON.stringify([actor, code, nameless(say), nameless(nextStep)]);
 }

@@ -3,13 +3,39 @@ import { inParallel } from "../../model/concurrency-limiter.ts";
 import type { ExitCode } from "../../model/failure.ts";
 import { EXIT, exitCodeOf, Failure, isFailure } from "../../model/failure.ts";
 import type { Actor } from "../../model/failure-codes.ts";
-import type { DoctorLine, DoctorReport, OnboardingServices, Terminal } from "../../model/sign-in.ts";
+import {
+  afterRefusal,
+  afterToken,
+  driftOf,
+  firstWithdrawal,
+  inUtc,
+  isWithoutConsent,
+  withdrawnSentence,
+} from "../../model/granted-permissions.ts";
+import { permissionsOf } from "../../model/permissions.ts";
+import {
+  type DoctorLine,
+  type DoctorReport,
+  type OnboardingServices,
+  type RightsListener,
+  type Terminal,
+  TOKEN_APIS,
+} from "../../model/sign-in.ts";
 import type { SettingProblem, Stanza } from "../../model/stanza.ts";
+import type { StreamName } from "../../model/stream.ts";
 import { withTimeLimit } from "../../net/time-limit.ts";
 import { TIME_LIMITS } from "../../net/time-limits.ts";
 import type { Flags } from "./ask.ts";
 import { CUSTOMERS_AT_ONCE, usage } from "./ask.ts";
-import { ACTORS_IN_ORDER, type Reason, reasonsOf, reasonTable, type Unready } from "./doctor-reasons.ts";
+import {
+  ACTORS_IN_ORDER,
+  type Reason,
+  reasonLine,
+  reasonsOf,
+  reasonTable,
+  type Unready,
+  unneededRemarks,
+} from "./doctor-reasons.ts";
 
 const WHO: Readonly<Record<Actor, string>> = {
   operator: "you",
@@ -23,6 +49,8 @@ interface Looked {
   readonly failure: Failure | undefined;
   /** Undefined where the settings are wrong. */
   readonly stanza?: Stanza;
+  /** ISO time since which a permission is missing that the customer withdrew. */
+  readonly withdrawnSince?: string | undefined;
 }
 
 /** `doctor`: checks every precondition in order and explains the first that fails, with the next step. */
@@ -39,15 +67,16 @@ export async function doctor(services: OnboardingServices, flags: Flags): Promis
   if (found.stanzas.length > 1 && flags["all"] !== true && flags["customer"] === undefined) {
     throw usage(`The configuration has ${total} customers.`, "Give --customer NAME, or --all.");
   }
+  const keptOf = services.roster.kept(found.stateDir);
   let looked: readonly Looked[] = [
     ...wrong,
-    ...(await lookAtAll(services, found.stanzas, (done) => terminal.progress(bar(wrong.length + done, total)))),
+    ...(await lookAtAll(services, found.stanzas, keptOf, (done) => terminal.progress(bar(wrong.length + done, total)))),
   ];
   // Who must act on that failure depends on whether the app works at another customer, which may have been
   // checked later.
   const judgedEarly = looked.filter(isAppNotFound).flatMap(({ stanza }) => stanza ?? []);
   if (judgedEarly.length > 0 && judgedEarly.length < found.stanzas.length) {
-    const again = await lookAtAll(services, judgedEarly, () => {});
+    const again = await lookAtAll(services, judgedEarly, keptOf, () => {});
     looked = [...looked.filter((one) => !isAppNotFound(one)), ...again];
   }
   const shown = looked.map((one) => withCommands(one, services.commands));
@@ -59,15 +88,19 @@ function isAppNotFound({ failure }: Looked): boolean {
   return failure?.code === "app-not-found" && failure.actor === "operator";
 }
 
+/** What the collector's state folder holds of a customer. */
+type KeptOf = ReturnType<OnboardingServices["roster"]["kept"]>;
+
 /** @param shown called with the number of customers that are done */
 async function lookAtAll(
   services: OnboardingServices,
   stanzas: readonly Stanza[],
+  keptOf: KeptOf,
   shown: (done: number) => void,
 ): Promise<readonly Looked[]> {
   const looked: Looked[] = [];
   await inParallel(stanzas, CUSTOMERS_AT_ONCE, async (stanza) => {
-    looked.push(await lookAt(services, stanza));
+    looked.push(await lookAt(services, stanza, keptOf));
     shown(looked.length);
   });
   return looked;
@@ -123,25 +156,64 @@ function refusedReport(stanza: Stanza, failure: Failure): Looked {
   };
 }
 
-async function lookAt(services: OnboardingServices, stanza: Stanza): Promise<Looked> {
+async function lookAt(services: OnboardingServices, stanza: Stanza, keptOf: KeptOf): Promise<Looked> {
   const checks: DoctorLine[] = [SETTINGS_GOOD];
   let failure: Failure | undefined;
-  for (const check of services.signInService.doctorChecks(stanza)) {
+  let withdrawnSince: string | undefined;
+  let { granted } = keptOf(stanza);
+  const newToken: RightsListener = (api, rights) => {
+    granted = { ...granted, [api]: afterToken(granted[api], rights, services.nowMs()) };
+  };
+  for (const check of services.signInService.doctorChecks(stanza, newToken)) {
     try {
       const say = await withTimeLimit(services, TIME_LIMITS.doctor.ms, (signal) => check.run(signal));
       checks.push({ check: check.name, ok: true, failure: null, actor: null, say, next_step: "" });
     } catch (error) {
       if (!isFailure(error)) throw error;
-      failure = error;
-      checks.push(lineOf(check.name, error));
+      if (isWithoutConsent(error)) {
+        const api = TOKEN_APIS.find((one) => check.name === `token ${one}`);
+        const gone = api && afterRefusal(granted[api], services.nowMs());
+        if (gone) granted = { ...granted, [api]: gone };
+        withdrawnSince = firstWithdrawal(granted, lackedBy(error, stanza.streams));
+      }
+      failure = withdrawnSince === undefined ? error : withDate(error, withdrawnSince);
+      checks.push(lineOf(check.name, failure));
       break;
     }
   }
+  const permissions = driftOf(granted, stanza.streams);
+  const changedAt = permissions?.changed_at ?? undefined;
+  const shown = changedAt === undefined ? checks : checks.map((line) => withChange(line, changedAt));
   return {
     stanza,
     failure,
-    report: { tenant: stanza.tenantName, tenant_id: stanza.tenantId, ok: failure === undefined, checks },
+    withdrawnSince,
+    report: {
+      tenant: stanza.tenantName,
+      tenant_id: stanza.tenantId,
+      ok: failure === undefined,
+      checks: shown,
+      ...(permissions === undefined ? {} : { permissions }),
+    },
   };
+}
+
+/** When the customer's permissions changed, beside those that it has. @param changedAt ISO time */
+function withChange(line: DoctorLine, changedAt: string): DoctorLine {
+  if (!line.ok || !line.check.startsWith("consent ")) return line;
+  return { ...line, say: `${line.say} What is granted changed last on ${inUtc(changedAt)}.` };
+}
+
+/** Those that the sentence names, else all that the streams need. */
+function lackedBy({ say }: Failure, streams: readonly StreamName[]): readonly string[] {
+  const needed = permissionsOf(streams).flatMap(({ role, scope }) => [role, scope]);
+  const named = needed.filter((permission) => say.includes(permission));
+  return named.length > 0 ? named : needed;
+}
+
+function withDate(failure: Failure, since: string): Failure {
+  const { actor, retry, say, nextStep } = failure;
+  return new Failure(failure.code, { actor, retry, say: `${say} ${withdrawnSentence(since)}`, nextStep });
 }
 
 function lineOf(check: string, failure: Failure): DoctorLine {
@@ -195,13 +267,7 @@ function show({ terminal, commands }: OnboardingServices, looked: readonly Looke
 
 /** One line per reason, with the customers it concerns. */
 function showReasons(terminal: Terminal, sorted: readonly Looked[], commands: CommandLines, asJson: boolean): void {
-  const reasons = reasonsIn(sorted, commands).map(({ actor, failure, say, nextStep, customers }) => ({
-    actor,
-    failure,
-    customers: customers.map(({ tenant }) => tenant),
-    say,
-    next_step: nextStep,
-  }));
+  const reasons = reasonsIn(sorted, commands).map(reasonLine);
   if (asJson) {
     for (const reason of reasons) terminal.out(`${JSON.stringify(reason)}\n`);
     return;
@@ -215,10 +281,18 @@ function reasonsIn(
   sorted: readonly Looked[],
   commands: CommandLines,
 ): readonly Reason<Unready & Pick<Looked, "report">>[] {
-  const unready = sorted.flatMap(({ report, failure, stanza }) =>
+  const unready = sorted.flatMap(({ report, failure, stanza, withdrawnSince }) =>
     failure === undefined
       ? []
-      : [{ tenant: report.tenant, names: [report.tenant, stanza?.name ?? "", report.tenant_id], failure, report }],
+      : [
+          {
+            tenant: report.tenant,
+            names: [report.tenant, stanza?.name ?? "", report.tenant_id],
+            failure,
+            withdrawnSince,
+            report,
+          },
+        ],
   );
   return ACTORS_IN_ORDER.flatMap((actor) =>
     reasonsOf(unready.filter(({ failure }) => failure.actor === actor)).map((reason) => {
@@ -229,7 +303,8 @@ function reasonsIn(
 }
 
 function readyLine(looked: readonly Looked[]): string {
-  return `\n${looked.filter(({ report }) => report.ok).length} of ${looked.length} customers are ready.\n`;
+  const ready = looked.filter(({ report }) => report.ok).length;
+  return `\n${ready} of ${looked.length} customers are ready.\n${unneededRemarks(looked.map(({ report }) => report))}`;
 }
 
 function rank({ failure }: Looked): number {

@@ -51,3 +51,31 @@ test("control characters in what a server answers do not reach the terminal", ()
   expect(table.replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
   expect(table.split("\n").some((line) => line.startsWith("ok"))).toBe(false);
 });
+
+test("a permission that customers withdrew has their dates, and what no stream needs is one line", () => {
+  const withdrew = (tenant: string, day: string): CustomerStatus =>
+    customerStatus(tenant, {
+      streams: [
+        streamStatus({
+          state: "awaiting-consent",
+          failure: "consent-missing",
+          actor: "customer",
+          say: `${tenant} lacks it. It was granted before, and is missing since ${day} 09:00 UTC.`,
+          next_step: "Send the link.",
+        }),
+      ],
+      permissions: {
+        granted: ["SecurityIncident.Read.All", "Directory.Read.All"],
+        missing: ["SecurityAlert.Read.All"],
+        withdrawn: [{ permission: "SecurityAlert.Read.All", since: `${day}T09:00:00.000Z` }],
+        unneeded: ["Directory.Read.All"],
+        changed_at: `${day}T09:00:00.000Z`,
+      },
+    });
+  const customers = [withdrew("Contoso", "2026-11-20"), withdrew("Fabrikam", "2026-11-22")];
+  const document = statusDocument("c", "1", { customers, outputs: [] });
+  expect(document.customers[0]?.permissions).toEqual(customers[0]?.permissions);
+  const table = statusTable(document);
+  expect(table).toContain("customer       2 consent-missing Contoso (since 2026-11-20), Fabrikam (since 2026-11-22): ");
+  expect(table).toContain("Granted to the app, and needed by no stream: Directory.Read.All (Contoso, Fabrikam).\n");
+});

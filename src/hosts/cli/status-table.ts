@@ -1,8 +1,17 @@
-import type { HealthState, StreamHealth } from "../../model/event.ts";
+import { ALL_STREAMS, type HealthState, type StreamHealth } from "../../model/event.ts";
 import { Failure } from "../../model/failure.ts";
+import { withdrawnSince } from "../../model/granted-permissions.ts";
 import { printable } from "../../model/printable.ts";
 import type { StatusDocument } from "../../model/status.ts";
-import { ACTORS_IN_ORDER, type ReasonLine, reasonsOf, reasonTable, type Unready } from "./doctor-reasons.ts";
+import {
+  ACTORS_IN_ORDER,
+  type ReasonLine,
+  reasonLine,
+  reasonsOf,
+  reasonTable,
+  type Unready,
+  unneededRemarks,
+} from "./doctor-reasons.ts";
 import { textTable } from "./text-table.ts";
 
 /** A customer counts by its worst stream; the worst state first. */
@@ -35,6 +44,7 @@ export function statusTable({ version, collectors, customers, outputs }: StatusD
       }),
     ),
     reasonTable(reasonsIn(customers)),
+    unneededRemarks(customers),
     lagLine(customers),
     outputs.length === 0 ? "" : outputsTable(outputs),
   ];
@@ -48,7 +58,7 @@ function worstOf(streams: readonly StreamHealth[]): HealthState {
 
 /** One line per reason, as `doctor --all --brief` has them. */
 function reasonsIn(customers: readonly Customer[]): readonly ReasonLine[] {
-  const unready = customers.flatMap(({ tenant, tenant_id, streams }): Unready[] => {
+  const unready = customers.flatMap(({ tenant, tenant_id, streams, permissions }): Unready[] => {
     const failed = WORST_FIRST.map((state) =>
       streams.find((stream) => stream.state === state && stream.failure !== null),
     ).find((stream) => stream !== undefined);
@@ -59,16 +69,11 @@ function reasonsIn(customers: readonly Customer[]): readonly ReasonLine[] {
       say: printable(failed.say ?? ""),
       nextStep: printable(failed.next_step ?? ""),
     });
-    return [{ tenant: printable(tenant), names: [tenant, tenant_id], failure }];
+    const since = permissions && failed.stream !== ALL_STREAMS ? withdrawnSince(permissions, failed.stream) : undefined;
+    return [{ tenant: printable(tenant), names: [tenant, tenant_id], failure, withdrawnSince: since }];
   });
   return ACTORS_IN_ORDER.flatMap((actor) =>
-    reasonsOf(unready.filter(({ failure }) => failure.actor === actor)).map((reason) => ({
-      actor,
-      failure: reason.failure,
-      customers: reason.customers.map(({ tenant }) => tenant),
-      say: reason.say,
-      next_step: reason.nextStep,
-    })),
+    reasonsOf(unready.filter(({ failure }) => failure.actor === actor)).map(reasonLine),
   );
 }
 

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { Log } from "../../model/ports.ts";
 import { SerialQueue } from "../../model/serial-queue.ts";
 import { newerFormat } from "./damage.ts";
@@ -44,6 +45,15 @@ export class Facts {
     this.#writing = this.#queue.run(save);
     return this.#writing;
   }
+}
+
+/**
+ * The facts as a collector saved them last; none if the file is damaged, or of a newer format. It takes no
+ * lock, so that it can be asked while a collector runs. Throws Failure `state-unreadable`.
+ */
+export function savedFacts({ disk }: Pick<DiskPorts, "disk">, stateDir: string): Readonly<Record<string, string>> {
+  const bytes = readIfThere(disk, join(stateDir, "facts.json"));
+  return (bytes && decode(bytes.toString("utf8"))?.facts) ?? {};
 }
 
 function encode(byName: ReadonlyMap<string, string>): string {
