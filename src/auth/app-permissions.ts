@@ -42,7 +42,7 @@ const LISTS: Readonly<Record<CustomerSource, AppPermission>> = {
 };
 
 /** The delegated permissions that the bridge has at a customer while it grants the reader's permissions. */
-const BRIDGE_SCOPES = ["Application.ReadWrite.All", "AppRoleAssignment.ReadWrite.All"] as const;
+export const BRIDGE_SCOPES = ["Application.ReadWrite.All", "AppRoleAssignment.ReadWrite.All"] as const;
 
 /**
  * All delegated: as application permissions they would be as good as Global Administrator without anybody

@@ -17,6 +17,9 @@ import { claimsOf } from "./token-claims.ts";
 
 const base64url = (bytes: number): string => randomBytes(bytes).toString("base64url");
 
+/** For an ID token that says who signed in, and for a refresh token. */
+const OF_A_USER = "openid profile offline_access";
+
 /**
  * Begins the authorization code flow with PKCE and state. The person opens `url`, signs in, and the browser
  * ends at the redirect URI with a code that `complete` exchanges. Source: Microsoft identity platform docs,
@@ -38,7 +41,7 @@ export function beginCodeFlow(world: RedeemWorld, request: CodeFlowRequest): Cod
     response_type: "code",
     response_mode: "query",
     redirect_uri: redirectUri,
-    ...(request.v1 ? { resource: audience } : { scope: `${audience}/.default openid profile offline_access` }),
+    ...(request.v1 ? { resource: audience } : { scope: `${request.scope ?? `${audience}/.default`} ${OF_A_USER}` }),
     // The person chooses the account. Otherwise the browser may reuse a wrong account it remembers.
     prompt: "select_account",
     state,
@@ -140,6 +143,7 @@ async function exchangeV2(
     route: stanza.route,
     credential,
     audience: held.audience,
+    scope: request.scope,
     grant: { kind: "code", code: held.code, verifier: held.verifier, redirectUri },
     subject: { customer: stanza.tenantName, clientId: credential.clientId, credential: stanza.credential },
     keep: (token) => {
@@ -254,6 +258,7 @@ function signedIn(stanza: Stanza, received: Received): SignedIn {
     refreshToken: received.refreshToken,
     accessToken: received.accessToken,
     account: word(about["preferred_username"], about["upn"], claims["upn"], claims["unique_name"]),
+    userId: word(about["oid"], claims["oid"]),
     tenantId,
     scopes,
     accessLifetimeMs: received.accessLifetimeMs,

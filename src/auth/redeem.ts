@@ -31,6 +31,8 @@ export interface Redemption {
   readonly credential: AppCredential;
   /** One API: `<audience>/.default` is requested. */
   readonly audience: string;
+  /** Requested instead of `.default`. */
+  readonly scope?: string | undefined;
   readonly grant: Grant;
   readonly subject: SignInSubject;
   /** How long the answer may take; the limit of every sign-in when absent. */
@@ -148,7 +150,7 @@ async function redeemOnce(
       system: { networkClient: exchange, disableInternalRetries: true },
     },
   );
-  const scopes = [`${audience}/.default`];
+  const scopes = [redemption.scope ?? `${audience}/.default`];
   let accessToken: string | undefined;
   try {
     if (grant.kind === "app") {

@@ -4,12 +4,10 @@ import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
 import type { RegistrationApplied, RegistrationPlan } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
-import { jsonOf } from "../net/json-answer.ts";
-import { TIME_LIMITS } from "../net/time-limits.ts";
 import { appPermissions } from "./app-permissions.ts";
+import type { Json } from "./json-request.ts";
+import { isSuccess, requestJson, unusableAnswer } from "./json-request.ts";
 import { federatedCredentialOf, manifestOf, requiredResourceAccess, SECRET_DAYS } from "./registration.ts";
-
-type Json = Readonly<Record<string, unknown>>;
 
 /**
  * Registers the app through Microsoft Graph: looks permission ids up by name, creates the application and its
@@ -24,32 +22,17 @@ export async function applyRegistration(
   where: Pick<Stanza, "endpoints" | "route">,
 ): Promise<RegistrationApplied> {
   const ask = async (method: "GET" | "POST", path: string, body?: unknown): Promise<Json> => {
-    const answer = await graphToken.open((token) =>
-      world.http.send({
-        method,
-        url: `${where.endpoints.graphUrl}/v1.0${path}`,
-        addressSetting: "graph_url",
-        headers: {
-          authorization: `Bearer ${token.trim()}`,
-          accept: "application/json",
-          ...(body === undefined ? {} : { "content-type": "application/json" }),
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        route: where.route,
-        headersTimeoutMs: TIME_LIMITS.signIn.ms,
-      }),
-    );
-    const text = await answer.text(4 * 1024 * 1024);
-    if (answer.status < 200 || answer.status > 299) throw graphRefusal(answer.status, path);
-    const value = jsonOf(text);
-    if (value === undefined)
-      throw new Failure("bad-answer", {
-        actor: "microsoft",
-        retry: { when: "later" },
-        say: "Microsoft Graph answered with text that is not JSON.",
-        nextStep: "Run the command again.",
-      });
-    return value as Json;
+    const reply = await requestJson(world, {
+      method,
+      url: `${where.endpoints.graphUrl}/v1.0${path}`,
+      addressSetting: "graph_url",
+      token: graphToken,
+      body,
+      route: where.route,
+    });
+    if (!isSuccess(reply)) throw graphRefusal(reply.status, path);
+    if (reply.body === undefined) throw unusableAnswer("Microsoft Graph");
+    return reply.body;
   };
 
   const ids = new Map<string, string>();

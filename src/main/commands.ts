@@ -50,6 +50,7 @@ const COMMANDS: ReadonlyMap<string, readonly string[]> = new Map([
   ["customers", ["add", "import", "list", "remove", "discover"]],
   ["doctor", []],
   ["hunt", []],
+  ["partner", ["consent"]],
   ["register", []],
   ["rejected", ["list", "show", "resend"]],
   ["run", []],
@@ -320,8 +321,8 @@ async function configurationOf(
 }
 
 /**
- * register, consent-url, token, credential, doctor: their options are declared here, their services are
- * created when one of them runs.
+ * register, consent-url, partner, token, credential, doctor: their options are declared here, their services
+ * are created when one of them runs.
  */
 function addOnboarding(parser: Argv, ending: Ending, log: Log): void {
   const finish = (code: ExitCode): void => {

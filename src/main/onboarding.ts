@@ -21,6 +21,7 @@ import { realDisk, replaceFile } from "../stores/disk/disk.ts";
 import type { Configuration } from "./configuration.ts";
 import { defaultStateDir } from "./configuration.ts";
 import { readersOf } from "./kept-readers.ts";
+import { partnerServices } from "./partner.ts";
 import { rosterServices } from "./roster.ts";
 import { FileSecrets, SplunkSecrets } from "./stored-secrets.ts";
 import { browserOpener } from "./system-programs.ts";
@@ -85,6 +86,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
     terminal,
     commands,
     signInService,
+    partner: partnerServices({ http, clock, log: parts.log, signInService }),
     roster: rosterServices({
       http,
       clock,

@@ -90,6 +90,7 @@ export const PRINTABLE_COMMANDS: Readonly<Record<string, PrintableCommand>> = {
   "rejected list": { takes: ["config", "state"] },
   "rejected resend": { takes: ["config", "state"] },
   register: { takes: ["config", "state", "streams", "auth", "cloud", "graph-url", "proxy", "no-proxy", "ca-file"] },
+  "partner consent": { takes: [...CONFIGURED, ...SPLUNK], to: ["splunk", "file"] },
   "consent-url": { takes: [...CONFIGURED, ...SPLUNK], to: ["splunk", "file"] },
   "token acquire": { takes: [...CONFIGURED, ...SPLUNK], to: ["splunk", "arcsight", "file"] },
   "token access": { takes: [...CONFIGURED, ...SPLUNK] },

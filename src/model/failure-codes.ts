@@ -87,6 +87,18 @@ export const FAILURE_CODES = {
     actors: ["customer"],
     exit: "signIn",
   },
+  "bridge-consent-pending": {
+    meaning: "Microsoft does not show the consent of the bridge at a customer yet.",
+    action: "Run `partner consent` again; it does only what is missing.",
+    actors: ["microsoft"],
+    exit: "microsoft",
+  },
+  "bridge-left": {
+    meaning: "The bridge could not be removed from a customer, so it can still grant permissions there.",
+    action: "Run `partner consent` again. It removes the bridge first.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
   "certificate-wrong": {
     meaning: "Microsoft does not accept the app's certificate or its signature.",
     action:
@@ -197,6 +209,32 @@ export const FAILURE_CODES = {
     actors: ["customer"],
     exit: "signIn",
   },
+  "partner-customer-unknown": {
+    meaning: "Partner Center does not list the customer among those of your partner account.",
+    action: "Check `tenant_id`, or send the customer the consent link.",
+    actors: ["operator"],
+    settings: ["tenant_id"],
+    exit: "signIn",
+  },
+  "partner-mfa-missing": {
+    meaning: "Partner Center, or a customer's policy, requires multi-factor authentication from the partner's user.",
+    action: "Require multi-factor authentication for your user, and run `partner consent` again.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "partner-role-missing": {
+    meaning: "Your user may not grant permissions at the customer.",
+    action:
+      "Add your user to AdminAgents, and to a security group with the role Privileged Role Administrator in the GDAP relationship.",
+    actors: ["operator"],
+    exit: "signIn",
+  },
+  "partner-step-refused": {
+    meaning: "Partner Center or Microsoft Graph refused a step of `partner consent`.",
+    action: "Run the command again; it does only what is missing. Or send the customer the consent link.",
+    actors: ["microsoft", "us"],
+    exit: { microsoft: "microsoft", us: "ourFault" },
+  },
   "password-expired": {
     meaning: "The password of the signed-in user has expired.",
     action: "Change the password, then sign in again: `defender-mssp token acquire --customer CUSTOMER`.",
@@ -239,6 +277,12 @@ export const FAILURE_CODES = {
     action: "Remove `--resource`, or add `--v1` for an old app registration.",
     actors: ["operator"],
     exit: "signIn",
+  },
+  "roles-pending": {
+    meaning: "The permissions are granted, but Microsoft does not show them in access tokens yet.",
+    action: "Nothing to do. A configured customer is collected by itself.",
+    actors: ["microsoft"],
+    exit: "microsoft",
   },
   "scope-wrong": {
     meaning: "The permission that was asked for is not valid, or names two APIs.",

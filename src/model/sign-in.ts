@@ -4,6 +4,7 @@ import type { CommandLines } from "./command-line.ts";
 import type { ExitCode, Failure } from "./failure.ts";
 import type { FailureCode } from "./failure-codes.ts";
 import type { PermissionDrift, TokenRights } from "./granted-permissions.ts";
+import type { PartnerServices } from "./partner-consent.ts";
 import type { RosterServices } from "./roster.ts";
 import type { Sealed } from "./sealed.ts";
 import type { AuthKind, SettingProblem, Stanza } from "./stanza.ts";
@@ -162,6 +163,8 @@ export interface SignedIn {
   readonly refreshToken: Sealed;
   readonly accessToken: Sealed;
   readonly account: string | undefined;
+  /** Object id of the user. */
+  readonly userId?: string | undefined;
   readonly tenantId: string | undefined;
   readonly scopes: readonly string[];
   readonly accessLifetimeMs: number;
@@ -175,6 +178,8 @@ export interface CodeFlowRequest {
   readonly redirectUri: string;
   /** The v1 endpoint with `resource`, for old registrations. */
   readonly v1?: { readonly resource: string };
+  /** This delegated permission of one API, instead of all that the API gave consent to (`/.default`). */
+  readonly scope?: string;
 }
 
 /** One line of `token access`, `token inspect`. */
@@ -323,6 +328,7 @@ export interface OnboardingServices {
   readonly commands: CommandLines;
   readonly signInService: SignInService;
   readonly roster: RosterServices;
+  readonly partner: PartnerServices;
   readonly nowMs: () => number;
   readonly pause: (forMs: number, signal?: AbortSignal) => Promise<void>;
   readonly environment: Readonly<Record<string, string | undefined>>;

@@ -19,6 +19,7 @@ const READERS: Readonly<Record<string, string>> = {
   "src/outputs/rejected.ts": "a file of the state folder, which this program writes",
   "src/outputs/spool.ts": "a file of the state folder, which this program writes",
   "src/stores/disk/checkpoint-file.ts": "a file of the state folder, which this program writes",
+  "src/stores/disk/consent-journal.ts": "a file of the state folder, which this program writes",
   "src/stores/disk/discovered-file.ts": "a file of the state folder, which this program writes",
   "src/stores/disk/facts.ts": "a file of the state folder, which this program writes",
   "src/stores/disk/orderly-stop.ts": "a file of the state folder, which this program writes",

@@ -58,6 +58,7 @@ describe("an unknown flag gets one line with the command's own help, and the com
     "customers list",
     "customers import",
     "customers discover",
+    "partner consent",
     "rejected list",
     "rejected resend",
   ])("%s", async (command) => {

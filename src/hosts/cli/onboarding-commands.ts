@@ -6,6 +6,7 @@ import { MAIL_LANGUAGES } from "../../model/sign-in.ts";
 import type { Flags } from "./ask.ts";
 import { type Run, settingsShown, text, yes } from "./command-options.ts";
 import { addCustomersCommands } from "./customers-commands.ts";
+import { addPartnerCommands } from "./partner-commands.ts";
 
 /** What `main` provides: the options of every command, and the services, created only when a command runs. */
 export interface OnboardingHost {
@@ -157,6 +158,7 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
   );
 
   addCustomersCommands(parser, { shared: host.shared, splunk: SPLUNK, run });
+  addPartnerCommands(parser, { shared: host.shared, splunk: SPLUNK, run });
 
   parser.command("token", "Gets and checks refresh tokens and access tokens", (y) => {
     addToken(y, host, run, settings);

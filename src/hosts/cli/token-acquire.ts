@@ -63,7 +63,7 @@ export async function acquireToken(services: OnboardingServices, flags: Flags): 
 
 type Way = "browser" | "paste" | "device";
 
-function wayOf(flags: Flags, interactive: boolean, redirectUri: string): Way {
+export function wayOf(flags: Flags, interactive: boolean, redirectUri: string): Way {
   const asked = textFlag(flags, "way") as Way | undefined;
   if (flags["device-code"] === true) return "device";
   if (asked === "browser" && !canListenFor(redirectUri)) {
@@ -240,6 +240,16 @@ async function byCode(
 ): Promise<SignedIn> {
   const v1 = flags["v1"] === true ? { v1: { resource: stanza.resource ?? V1_RESOURCE } } : {};
   const flow = await services.signInService.beginCodeFlow({ stanza, credential, redirectUri, ...v1 });
+  return completeCodeFlow(services, stanza, flow, way);
+}
+
+/** The person signs in; the browser's final address completes the flow. */
+export function completeCodeFlow(
+  services: OnboardingServices,
+  stanza: Stanza,
+  flow: CodeFlow,
+  way: "browser" | "paste",
+): Promise<SignedIn> {
   return way === "browser" ? inBrowser(services, stanza, flow) : byPasting(services, stanza, flow);
 }
 

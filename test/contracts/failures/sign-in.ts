@@ -9,6 +9,7 @@ import { consentLink, readConsent } from "../../../src/auth/consent.ts";
 import { checkCredential } from "../../../src/auth/credential-check.ts";
 import { credentialWarnings } from "../../../src/auth/credential-end.ts";
 import { beginDeviceFlow } from "../../../src/auth/device-flow.ts";
+import { createPartnerConsent } from "../../../src/auth/partner/partner-consent.ts";
 import { PermissionHistory } from "../../../src/auth/permission-history.ts";
 import { redeem } from "../../../src/auth/redeem.ts";
 import { applyRegistration } from "../../../src/auth/registration-apply.ts";
@@ -18,13 +19,14 @@ import { listenOnLoopback } from "../../../src/hosts/cli/loopback-listener.ts";
 import { presentFingerprint } from "../../../src/main/world.ts";
 import { assertionCredential } from "../../../src/model/assertion.ts";
 import { CLOUDS } from "../../../src/model/cloud.ts";
-import type { Http } from "../../../src/model/ports.ts";
+import type { Http, HttpRequest } from "../../../src/model/ports.ts";
 import { sealed } from "../../../src/model/sealed.ts";
 import type { AppCredential, RegistrationPlan } from "../../../src/model/sign-in.ts";
 import type { Stanza } from "../../../src/model/stanza.ts";
 import { FileTokenVault, SecretFiles } from "../../../src/stores/disk/secrets.ts";
 import { makeAppCertificate } from "../../harness/app-certificate.ts";
 import { diskPorts } from "../../harness/fakes/disk.ts";
+import { FakeRandom } from "../../harness/fakes/random.ts";
 import {
   type Answer,
   answering,
@@ -41,6 +43,7 @@ const TENANT = "11111111-2222-4333-8444-555555555555";
 const OTHER_TENANT = "22222222-2222-4333-8444-555555555555";
 const APP = "99999999-0000-4000-8000-000000000000";
 const REDIRECT = "http://localhost:44300/defender-mssp";
+const ALERT_ROLE = "472e4a4d-bb4a-4026-98d1-0b0d74cb74a5";
 const DAY_MS = 86_400_000;
 const secret: AppCredential = { kind: "secret", clientId: APP, secret: sealed("s3cret") };
 
@@ -146,6 +149,52 @@ function registering(answer: Answer, purpose: RegistrationPlan["purpose"] = "rea
   return thrownBy(() =>
     applyRegistration({ http: answering(answer), clock: quickClock() }, wanted, sealed("token"), where),
   );
+}
+
+/** `partner consent` at one customer, where Microsoft answers so; its other answers are what is hoped for. */
+async function bridging(
+  answers: { readonly consents?: Answer; readonly removal?: Answer; readonly token?: Answer; readonly graph?: Answer },
+  missing: readonly string[] = ["SecurityAlert.Read.All"],
+): Promise<Raised> {
+  const answerTo = ({ method, url }: HttpRequest): Answer => {
+    if (url.includes("/applicationconsents")) return answers[method === "DELETE" ? "removal" : "consents"] ?? {};
+    if (url.includes("/oauth2/")) return answers.token ?? { body: { access_token: "user", expires_in: 3600 } };
+    return answers.graph ?? { body: { id: TENANT, appRoles: [{ value: "SecurityAlert.Read.All", id: ALERT_ROLE }] } };
+  };
+  const stanza = stanzaWith({ client_secret: "s3cret", streams: "alerts" });
+  const outcomes = await createPartnerConsent({
+    http: answering(answerTo),
+    clock: quickClock(),
+    random: FakeRandom.always(),
+    consentState: () => Promise.resolve({ missing }),
+  }).grant({
+    session: {
+      home: stanza,
+      bridge: secret,
+      signedIn: {
+        refreshToken: sealed("refresh"),
+        accessToken: sealed("access"),
+        account: undefined,
+        tenantId: TENANT,
+        scopes: [],
+        accessLifetimeMs: DAY_MS,
+        warnings: [],
+      },
+    },
+    journal: {
+      path: "journal",
+      unreadable: 0,
+      openGrants: () => [],
+      append: () => Promise.resolve(),
+      close: () => Promise.resolve(),
+    },
+    customers: [stanza],
+    keepBridge: false,
+    progress: () => undefined,
+  });
+  const failure = outcomes[0]?.failure;
+  if (failure === undefined) throw new Error("nothing failed");
+  return failure;
 }
 
 /** One check of `doctor`, where Microsoft answers so. */
@@ -320,6 +369,22 @@ export const SIGN_IN: Causes = {
         { v1: true },
       ),
   ],
+  "bridge-consent-pending": [
+    "the bridge's consent does not show within a minute",
+    () => bridging({ token: { status: 400, body: { error: "invalid_grant", error_codes: [65001] } } }),
+  ],
+  "bridge-left": ["Partner Center refuses to remove the bridge", () => bridging({ removal: { status: 403 } })],
+  "partner-customer-unknown": [
+    "Partner Center does not know the customer",
+    () => bridging({ consents: { status: 404 } }),
+  ],
+  "partner-mfa-missing": [
+    "Partner Center refuses a sign-in without multi-factor authentication",
+    () => bridging({ consents: { status: 401, body: { code: 900421 } } }),
+  ],
+  "partner-role-missing": ["Graph refuses to grant a permission", () => bridging({ graph: { status: 403 } })],
+  "partner-step-refused": ["Partner Center goes on failing", () => bridging({ consents: { status: 503 } })],
+  "roles-pending": ["no access token shows the permissions within five minutes", () => bridging({})],
   "permission-differs": [
     "an API offers the bridge's permissions under an id of its own",
     () => {

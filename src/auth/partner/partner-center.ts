@@ -1,0 +1,89 @@
+import { PARTNERCENTER_URL } from "../../model/cloud.ts";
+import type { Clock, Http, Random } from "../../model/ports.ts";
+import type { Sealed } from "../../model/sealed.ts";
+import type { Stanza } from "../../model/stanza.ts";
+import { API_IDENTITIES } from "../api-identities.ts";
+import { BRIDGE_SCOPES } from "../app-permissions.ts";
+import type { JsonReply } from "../json-request.ts";
+import { isSuccess, patiently, requestJson } from "../json-request.ts";
+import { createTokenPacer } from "../token-pacer.ts";
+import { isThereAlready, partnerCenterRefusal } from "./partner-failures.ts";
+
+/** Partner Center takes 50 requests a second from an app. A full bucket and a second's refill stay below it. */
+const REQUESTS_PER_SECOND = 24;
+
+export interface PartnerCenterParts {
+  readonly http: Http;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly home: Stanza;
+  /** @param refused a token that Partner Center just rejected. */
+  token(refused?: Sealed): Promise<Sealed>;
+}
+
+/**
+ * Partner Center's consents of apps at the partner's customers. Source: Partner Center docs, "Control panel
+ * vendor APIs".
+ */
+export class PartnerCenter {
+  readonly #parts: PartnerCenterParts;
+  readonly #pacer: { acquire(): Promise<void> };
+
+  constructor(parts: PartnerCenterParts) {
+    this.#parts = parts;
+    this.#pacer = createTokenPacer(parts.clock, REQUESTS_PER_SECOND);
+  }
+
+  /**
+   * Lets the bridge grant permissions at the customer, as the signed-in user may. Throws Failure when Partner
+   * Center refuses it.
+   *
+   * @param unsure called when the bridge may be there although this fails.
+   */
+  async grant(
+    customer: Stanza,
+    bridge: { readonly clientId: string; readonly name: string },
+    unsure: () => void,
+  ): Promise<void> {
+    const body = {
+      applicationId: bridge.clientId,
+      displayName: bridge.name,
+      applicationGrants: [{ enterpriseApplicationId: API_IDENTITIES.graph.appId, scope: BRIDGE_SCOPES.join(",") }],
+    };
+    const reply = await patiently(
+      this.#parts,
+      () => this.#ask("POST", `/v1/customers/${customer.tenantId}/applicationconsents`, body),
+      unsure,
+    );
+    if (!isSuccess(reply) && !isThereAlready(reply)) throw partnerCenterRefusal(reply, customer.tenantName);
+  }
+
+  /** Takes everything from the bridge that it has at the customer. One that is not there is removed. */
+  async remove(customer: Pick<Stanza, "tenantId" | "tenantName">, clientId: string): Promise<void> {
+    const reply = await patiently(this.#parts, () =>
+      this.#ask("DELETE", `/v1/customers/${customer.tenantId}/applicationconsents/${clientId}`),
+    );
+    if (!isSuccess(reply) && reply.status !== 404) throw partnerCenterRefusal(reply, customer.tenantName);
+  }
+
+  async #ask(method: "POST" | "DELETE", path: string, body?: unknown): Promise<JsonReply> {
+    const token = await this.#parts.token();
+    const reply = await this.#send(method, path, body, token);
+    // A token may have been revoked or have ended on the way. One without MFA is renewed without MFA.
+    const isOld = reply.status === 401 && partnerCenterRefusal(reply, "").code !== "partner-mfa-missing";
+    return isOld ? this.#send(method, path, body, await this.#parts.token(token)) : reply;
+  }
+
+  async #send(method: "POST" | "DELETE", path: string, body: unknown, token: Sealed): Promise<JsonReply> {
+    await this.#pacer.acquire();
+    const { home } = this.#parts;
+    return requestJson(this.#parts, {
+      method,
+      url: `${home.endpoints.partnercenterUrl ?? PARTNERCENTER_URL}${path}`,
+      addressSetting: "partnercenter_url",
+      token,
+      body,
+      route: home.route,
+    });
+  }
+}

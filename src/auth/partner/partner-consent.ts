@@ -1,0 +1,296 @@
+import { PARTNERCENTER_URL } from "../../model/cloud.ts";
+import { inParallel } from "../../model/concurrency-limiter.ts";
+import { asFailure, type Failure, isFailure } from "../../model/failure.ts";
+import type { FailureCode } from "../../model/failure-codes.ts";
+import type {
+  ConsentJournal,
+  JournalEntry,
+  OpenGrant,
+  PartnerOutcome,
+  PartnerRun,
+  PartnerServices,
+  PartnerSession,
+} from "../../model/partner-consent.ts";
+import { audienceOf } from "../../model/permissions.ts";
+import type { Clock, Http, Random } from "../../model/ports.ts";
+import type { Sealed } from "../../model/sealed.ts";
+import { refuseSecretId } from "../../model/secret-id.ts";
+import type { ConsentState } from "../../model/sign-in.ts";
+import type { Stanza } from "../../model/stanza.ts";
+import { tenantIdFrom } from "../../model/tenant.ts";
+import { credentialOf } from "../app-credential.ts";
+import { beginCodeFlow } from "../code-flow.ts";
+import type { Grant } from "../redeem.ts";
+import { redeem } from "../redeem.ts";
+import { renewAfterMs } from "../token-cycle.ts";
+import { grantPermissions } from "./customer-directory.ts";
+import { PartnerCenter } from "./partner-center.ts";
+import { asPartner, bridgeLeft, rolesPending } from "./partner-failures.ts";
+
+/** Enough for 200 customers in a minute, and far below every limit. */
+const CUSTOMERS_AT_ONCE = 4;
+/** Partner Center's API for a signed-in user. */
+const SCOPE = `${PARTNERCENTER_URL}/user_impersonation`;
+/** How customers see the bridge in their audit log. */
+const BRIDGE_NAME = "MSSP Defender consent bridge";
+/** Five tries in a minute: a new consent is not known everywhere at Microsoft at once. */
+const CONSENT_PAUSES_MS = [5_000, 10_000, 15_000, 30_000];
+/** New permissions stand in access tokens minutes later. */
+const ROLES_WITHIN_MS = 300_000;
+const ROLES_EVERY_MS = 15_000;
+
+/** What is wrong with the run, not with a customer: the next customer would fail in the same way. */
+const OF_THE_RUN = new Set<FailureCode>([
+  "sign-in-refused",
+  "signed-out",
+  "secret-wrong",
+  "secret-expired",
+  "credential-refused",
+  "state-unwritable",
+]);
+
+export interface PartnerConsentParts {
+  readonly http: Http;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Which of the reader's permissions a customer's access tokens lack. */
+  consentState(customer: Stanza): Promise<Pick<ConsentState, "missing">>;
+}
+
+type Consent = Pick<PartnerServices, "beginSignIn" | "removeBridges" | "grant">;
+
+/**
+ * Grants the reader its permissions at the partner's customers. The bridge app may do that at a customer only
+ * between two requests of this program, as the person who signed in. Order per customer: ask for a token as
+ * the reader, and do nothing where it is complete; let the bridge in; grant what is missing; take the bridge
+ * out, whatever happened.
+ */
+export function createPartnerConsent(parts: PartnerConsentParts): Consent {
+  return {
+    beginSignIn(home, bridge, redirectUri) {
+      if (bridge.kind === "secret") refuseSecretId(bridge.secret, bridge.clientId);
+      const flow = beginCodeFlow(parts, {
+        // Scopes of streams are not what this sign-in is for.
+        stanza: { ...home, streams: [], resource: PARTNERCENTER_URL },
+        credential: bridge,
+        redirectUri,
+        scope: SCOPE,
+      });
+      return { ...flow, complete: (landed) => flow.complete(landed).catch(throwAsPartner(home.tenantName)) };
+    },
+
+    async removeBridges(session, journal, grants) {
+      const partnerCenter = partnerCenterFor(parts, session);
+      const failures = new Map<string, Failure>();
+      await inParallel(grants, CUSTOMERS_AT_ONCE, async ({ tenant, bridge }) => {
+        const left = await removeBridge(
+          partnerCenter,
+          journal,
+          session,
+          { tenantId: tenant, tenantName: tenant },
+          bridge,
+        );
+        if (left !== undefined) failures.set(tenant, left);
+      });
+      return failures;
+    },
+
+    async grant(run) {
+      const partnerCenter = partnerCenterFor(parts, run.session);
+      const outcomes: PartnerOutcome[] = [];
+      let ofTheRun: Failure | undefined;
+      await inParallel(run.customers, CUSTOMERS_AT_ONCE, async (stanza) => {
+        try {
+          if (ofTheRun !== undefined) throw ofTheRun;
+          outcomes.push({ stanza, result: await grantAt(parts, partnerCenter, run, stanza) });
+        } catch (error) {
+          const failure = asFailure(error);
+          if (isOfTheRun(failure)) ofTheRun ??= failure;
+          outcomes.push({ stanza, result: "failed", failure });
+        }
+        run.progress(outcomes.length);
+      });
+      return shown(parts, outcomes);
+    },
+  };
+}
+
+/** A sign-in without multi-factor authentication has it nowhere; other policies are the customer's. */
+function isOfTheRun({ code, say }: Failure): boolean {
+  return OF_THE_RUN.has(code) || (code === "partner-mfa-missing" && say.startsWith("Partner Center"));
+}
+
+function throwAsPartner(customer: string): (error: unknown) => never {
+  return (error) => {
+    throw isFailure(error) ? asPartner(error, customer) : error;
+  };
+}
+
+async function grantAt(
+  parts: PartnerConsentParts,
+  partnerCenter: PartnerCenter,
+  run: PartnerRun,
+  stanza: Stanza,
+): Promise<"complete" | "granted"> {
+  const { missing } = await parts.consentState(stanza);
+  if (missing.length === 0) return "complete";
+  const { session, journal } = run;
+  const { clientId } = session.bridge;
+  const entry = entryFor(session, stanza.tenantId, clientId);
+  let mayBeThere = false;
+  await journal.append({ ...entry, step: "grant-bridge" });
+  try {
+    await partnerCenter.grant(stanza, { clientId, name: BRIDGE_NAME }, () => {
+      mayBeThere = true;
+    });
+    mayBeThere = true;
+    const token = await tokenAt(parts, session, stanza);
+    await grantPermissions(
+      {
+        ...parts,
+        customer: stanza,
+        token,
+        before: (write) => journal.append({ ...entry, ...write }),
+      },
+      credentialOf(stanza).clientId,
+    );
+  } catch (error) {
+    if (!mayBeThere) {
+      await journal.append({ ...entry, step: "bridge-refused" });
+      throw error;
+    }
+    const left = run.keepBridge ? undefined : await removeBridge(partnerCenter, journal, session, stanza, clientId);
+    throw left === undefined ? error : bridgeLeft(stanza.tenantName, `${left.say} Before: ${asFailure(error).say}`);
+  }
+  const left = run.keepBridge ? undefined : await removeBridge(partnerCenter, journal, session, stanza, clientId);
+  if (left !== undefined) throw left;
+  return "granted";
+}
+
+function entryFor({ home, signedIn }: PartnerSession, tenant: string, bridge: string): Omit<JournalEntry, "step"> {
+  const user = tenantIdFrom(signedIn.userId ?? "");
+  return { home: home.tenantId, tenant, bridge, ...(user === undefined ? {} : { user }) };
+}
+
+/** @returns why the bridge may still be there. */
+async function removeBridge(
+  partnerCenter: PartnerCenter,
+  journal: ConsentJournal,
+  session: PartnerSession,
+  customer: Pick<Stanza, "tenantId" | "tenantName">,
+  bridge: OpenGrant["bridge"],
+): Promise<Failure | undefined> {
+  const entry = entryFor(session, customer.tenantId, bridge);
+  // A journal that cannot be written keeps nothing from being removed.
+  await journal.append({ ...entry, step: "remove-bridge" }).catch(() => undefined);
+  try {
+    await partnerCenter.remove(customer, bridge);
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return bridgeLeft(customer.tenantName, error.say);
+  }
+  try {
+    await journal.append({ ...entry, step: "bridge-removed" });
+    return undefined;
+  } catch (error) {
+    return asFailure(error);
+  }
+}
+
+/** The person's token for Microsoft Graph in the customer's tenant. */
+async function tokenAt(parts: PartnerConsentParts, session: PartnerSession, customer: Stanza): Promise<Sealed> {
+  const pauses = [...CONSENT_PAUSES_MS];
+  for (;;) {
+    try {
+      const { token } = await redeemAs(parts, session, customer, {
+        audience: audienceOf("graph", customer.cloud),
+      });
+      return token;
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      const failure = asPartner(error, customer.tenantName);
+      const isPassing = failure.code === "bridge-consent-pending" || failure.retry.when !== "never";
+      const pauseMs = isPassing ? pauses.shift() : undefined;
+      if (pauseMs === undefined) throw failure;
+      await parts.clock.pause(pauseMs);
+    }
+  }
+}
+
+/** The refresh token of the sign-in is for every tenant and API, and an older one stays valid. */
+function redeemAs(
+  parts: PartnerConsentParts,
+  { bridge, signedIn }: PartnerSession,
+  at: Stanza,
+  wanted: { readonly audience: string; readonly scope?: string },
+): ReturnType<typeof redeem> {
+  const grant: Grant = { kind: "refresh-token", refreshToken: signedIn.refreshToken };
+  return redeem(
+    { http: parts.http, clock: parts.clock },
+    {
+      authority: { loginUrl: at.endpoints.loginUrl, tenant: at.tenantId },
+      route: at.route,
+      credential: bridge,
+      ...wanted,
+      grant,
+      subject: { customer: at.tenantName, clientId: bridge.clientId },
+      // In memory only: nothing of the person outlives the run.
+      keep: () => Promise.resolve(),
+    },
+  );
+}
+
+function partnerCenterFor(parts: PartnerConsentParts, session: PartnerSession): PartnerCenter {
+  const { home, signedIn } = session;
+  let held = {
+    token: signedIn.accessToken,
+    renewAtMs: parts.clock.monotonicMs() + renewAfterMs(signedIn.accessLifetimeMs),
+  };
+  let renewal: Promise<Sealed> | undefined;
+  const renewed = async (): Promise<Sealed> => {
+    const fresh = await redeemAs(parts, session, home, { audience: PARTNERCENTER_URL, scope: SCOPE }).catch(
+      throwAsPartner(home.tenantName),
+    );
+    held = { token: fresh.token, renewAtMs: parts.clock.monotonicMs() + renewAfterMs(fresh.lifetimeMs) };
+    return fresh.token;
+  };
+  return new PartnerCenter({
+    ...parts,
+    home,
+    token(refused) {
+      if (refused !== held.token && parts.clock.monotonicMs() < held.renewAtMs) return Promise.resolve(held.token);
+      renewal ??= renewed().finally(() => {
+        renewal = undefined;
+      });
+      return renewal;
+    },
+  });
+}
+
+/** Waits until the permissions stand in access tokens, at most five minutes for all customers together. */
+async function shown(
+  parts: PartnerConsentParts,
+  outcomes: readonly PartnerOutcome[],
+): Promise<readonly PartnerOutcome[]> {
+  const failures = new Map<PartnerOutcome, Failure>();
+  let waiting = outcomes.filter(({ result }) => result === "granted");
+  const untilMs = parts.clock.monotonicMs() + ROLES_WITHIN_MS;
+  for (;;) {
+    const pending: PartnerOutcome[] = [];
+    await inParallel(waiting, CUSTOMERS_AT_ONCE, async (outcome) => {
+      try {
+        if ((await parts.consentState(outcome.stanza)).missing.length > 0) pending.push(outcome);
+      } catch (error) {
+        failures.set(outcome, asFailure(error));
+      }
+    });
+    waiting = pending;
+    if (waiting.length === 0 || parts.clock.monotonicMs() >= untilMs) break;
+    await parts.clock.pause(ROLES_EVERY_MS);
+  }
+  for (const outcome of waiting) failures.set(outcome, rolesPending(outcome.stanza.tenantName));
+  return outcomes.map((outcome) => {
+    const failure = failures.get(outcome);
+    return failure === undefined ? outcome : { ...outcome, failure };
+  });
+}

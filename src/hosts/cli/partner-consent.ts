@@ -1,0 +1,375 @@
+import { inParallel } from "../../model/concurrency-limiter.ts";
+import type { ExitCode } from "../../model/failure.ts";
+import { asFailure, EXIT, exitCodeOf, Failure, isFailure } from "../../model/failure.ts";
+import type { ConsentJournal, PartnerCustomer, PartnerOutcome, PartnerSession } from "../../model/partner-consent.ts";
+import { mayGrant } from "../../model/partner-consent.ts";
+import { printable } from "../../model/printable.ts";
+import type { Sealed } from "../../model/sealed.ts";
+import { sealed } from "../../model/sealed.ts";
+import type { AppCredential, OnboardingServices } from "../../model/sign-in.ts";
+import type { Stanza } from "../../model/stanza.ts";
+import type { TenantId } from "../../model/tenant.ts";
+import { tenantIdFrom } from "../../model/tenant.ts";
+import type { Flags } from "./ask.ts";
+import { CUSTOMERS_AT_ONCE, textFlag, usage, withSharedCredential } from "./ask.ts";
+import { ACTORS_IN_ORDER, reasonsOf, reasonTable } from "./doctor-reasons.ts";
+import { completeCodeFlow, DEFAULT_REDIRECT_URI, wayOf } from "./token-acquire.ts";
+
+const HOME_NAME = "your own tenant";
+
+/** A customer, and what its GDAP relationships give where that is known. */
+interface Chosen {
+  /** Without secrets; `credential` names the reader. */
+  readonly stanza: Stanza;
+  readonly gdap?: PartnerCustomer;
+}
+
+/**
+ * `partner consent`: one sign-in of a partner's user, then the reader's permissions at all GDAP customers.
+ * What the sign-in gives is never stored, and the bridge is removed from each customer at the end.
+ */
+export async function partnerConsent(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
+  const { partner, terminal } = services;
+  const lacking = ["home", "bridge-client-id", "credential"].filter((flag) => textFlag(flags, flag) === undefined);
+  if (lacking.length > 0)
+    throw usage(
+      `--${lacking.join(" and --")} ${lacking.length === 1 ? "is" : "are"} missing.`,
+      "Give --home DOMAIN --bridge-client-id ID --credential NAME.",
+    );
+  const bridgeId = tenantIdFrom(textFlag(flags, "bridge-client-id") ?? "");
+  if (bridgeId === undefined)
+    throw usage(
+      "--bridge-client-id is not a GUID.",
+      "Give the application (client) ID of the app that `defender-mssp register --bridge-app` registered.",
+    );
+  if (flags["all"] !== true && namesIn(flags).length === 0)
+    throw usage("No customer was given.", "Give --customer NAME, or --all for every GDAP customer.");
+  const { home, configured, stateDir } = await settingsOf(services, flags);
+  const listed = await partner.gdapCustomers(home, flags);
+  const chosen = await chooseCustomers(services, flags, { home, configured, listed });
+  const { ready, refused } = await withReader(services, chosen, flags);
+
+  const journal = await partner.openJournal(stateDir);
+  try {
+    if (journal.unreadable > 0)
+      terminal.say(
+        `${journal.unreadable} lines of ${journal.path} cannot be read. They may name customers where the bridge still is: look for it under Enterprise applications.`,
+      );
+    const outcomes =
+      flags["dry-run"] === true
+        ? await look(services, ready, journal)
+        : await grantTo(services, flags, { home, bridgeId, ready, journal });
+    return report(services, [...refused, ...outcomes], {
+      isDryRun: flags["dry-run"] === true,
+      isListed: listed !== undefined,
+    });
+  } finally {
+    await journal.close();
+  }
+}
+
+interface PartnerSettings {
+  /** The partner's own tenant, with the addresses and the route of the flags. */
+  readonly home: Stanza;
+  /** The customers of `--config`; empty without it. */
+  readonly configured: readonly Stanza[];
+  readonly stateDir: string;
+}
+
+async function settingsOf(services: OnboardingServices, flags: Flags): Promise<PartnerSettings> {
+  const { config: _config, customer: _customer, ...own } = flags;
+  const base = await services.customers(
+    { ...own, "tenant-id": textFlag(flags, "home"), "tenant-name": HOME_NAME },
+    { needSecrets: false },
+  );
+  const found =
+    textFlag(flags, "config") === undefined
+      ? undefined
+      : await services.customers({ ...own, config: flags["config"] }, { needSecrets: false });
+  for (const warning of found?.warnings ?? []) services.terminal.say(warning);
+  const like = found?.stanzas.find(({ cloud }) => isPartnersCloud(cloud));
+  const first = base.stanzas[0];
+  if (first === undefined) throw usage("No tenant was given.", "Give --home with your own tenant's domain.");
+  // Customers that are only in the partner's list are reached in the same way as those of the configuration.
+  const home: Stanza = withoutSecrets(
+    like === undefined ? first : { ...first, cloud: like.cloud, endpoints: like.endpoints, route: like.route },
+    textFlag(flags, "credential") ?? "",
+  );
+  if (!isPartnersCloud(home.cloud))
+    throw usage(
+      `Partner Center of cloud ${home.cloud} is not known to this program.`,
+      "Send these customers the consent link.",
+    );
+  const { tenantId } = await services.roster.findTenant(home, undefined);
+  return {
+    home: { ...home, tenantId },
+    configured: (found?.stanzas ?? []).filter(({ cloud }) => isPartnersCloud(cloud)),
+    stateDir: (found ?? base).stateDir,
+  };
+}
+
+function isPartnersCloud(cloud: Stanza["cloud"]): boolean {
+  return cloud === "commercial" || cloud === "gcc";
+}
+
+/**
+ * `DEFENDER_MSSP_CLIENT_SECRET` is the bridge's here, so that a customer must not take it as the reader's, nor
+ * sign in with one of its own.
+ */
+function withoutSecrets(stanza: Stanza, credential: string): Stanza {
+  const { clientId: _id, clientSecret: _secret, certificate: _file, refreshToken: _token, ...rest } = stanza;
+  return { ...rest, credential, auth: "app" };
+}
+
+function namesIn(flags: Flags): readonly string[] {
+  const given = flags["customer"];
+  return (Array.isArray(given) ? given : [given]).filter((name): name is string => typeof name === "string");
+}
+
+async function chooseCustomers(
+  services: OnboardingServices,
+  flags: Flags,
+  known: {
+    readonly home: Stanza;
+    readonly configured: readonly Stanza[];
+    readonly listed: readonly PartnerCustomer[] | undefined;
+  },
+): Promise<readonly Chosen[]> {
+  const { home, listed } = known;
+  const reader = home.credential ?? "";
+  const byTenant = new Map<TenantId, Chosen>();
+  for (const stanza of await withTenantIds(services, known.configured))
+    byTenant.set(stanza.tenantId, { stanza: withoutSecrets(stanza, reader) });
+  for (const gdap of listed ?? []) {
+    const configured = byTenant.get(gdap.tenantId)?.stanza;
+    const name = printable(gdap.name);
+    const stanza = configured ?? { ...home, name, tenantName: name, tenantId: gdap.tenantId };
+    byTenant.set(gdap.tenantId, { stanza, gdap });
+  }
+  const names = namesIn(flags);
+  const all = [...byTenant.values()];
+  if (names.length > 0) return names.map((name) => customerCalled(name, all));
+  const chosen = listed === undefined ? all : all.filter(({ gdap }) => gdap !== undefined);
+  const others = all.filter((one) => !chosen.includes(one)).map(({ stanza }) => stanza.tenantName);
+  if (others.length > 0)
+    services.terminal.say(
+      `${others.length} configured customers have no active GDAP relationship and are left out: ${others.join(", ")}.`,
+    );
+  if (chosen.length === 0)
+    throw usage(
+      listed === undefined
+        ? "No customer is known: the GDAP relationships are not read, and no configuration is given."
+        : "Your tenant lists no customer with an active GDAP relationship.",
+      "Give --config FILE with the customers.",
+    );
+  return chosen;
+}
+
+function customerCalled(name: string, all: readonly Chosen[]): Chosen {
+  const wanted = name.toLowerCase();
+  const found = all.find(({ stanza, gdap }) =>
+    [stanza.name, stanza.tenantName, stanza.tenantId, gdap?.name].some((one) => one?.toLowerCase() === wanted),
+  );
+  if (found === undefined)
+    throw usage(
+      `No customer is called ${name}.`,
+      "Give --config FILE with the customer, or its name in Partner Center.",
+    );
+  return found;
+}
+
+/** A domain in the configuration is asked for its tenant, because Partner Center knows tenants. */
+async function withTenantIds(
+  services: OnboardingServices,
+  stanzas: readonly Stanza[],
+): Promise<readonly (Stanza & { readonly tenantId: TenantId })[]> {
+  const found: (Stanza & { readonly tenantId: TenantId })[] = [];
+  await inParallel(stanzas, CUSTOMERS_AT_ONCE, async (stanza) => {
+    try {
+      const tenantId = tenantIdFrom(stanza.tenantId) ?? (await services.roster.findTenant(stanza, undefined)).tenantId;
+      found.push({ ...stanza, tenantId });
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      services.terminal.say(`${stanza.tenantName} is left out: ${error.say} ${error.nextStep}`.trimEnd());
+    }
+  });
+  return found;
+}
+
+/** Looked up before anybody signs in. */
+async function withReader(
+  services: OnboardingServices,
+  chosen: readonly Chosen[],
+  flags: Flags,
+): Promise<{ readonly ready: readonly Chosen[]; readonly refused: readonly PartnerOutcome[] }> {
+  const ready: Chosen[] = [];
+  const refused: PartnerOutcome[] = [];
+  for (const one of chosen) {
+    try {
+      ready.push({ ...one, stanza: await withSharedCredential(services, one.stanza, flags) });
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      refused.push({ stanza: one.stanza, result: "failed", failure: error });
+    }
+  }
+  if (ready.length === 0 && refused[0]?.failure !== undefined) throw refused[0].failure;
+  return { ready, refused };
+}
+
+async function grantTo(
+  services: OnboardingServices,
+  flags: Flags,
+  run: {
+    readonly home: Stanza;
+    readonly bridgeId: TenantId;
+    readonly ready: readonly Chosen[];
+    readonly journal: ConsentJournal;
+  },
+): Promise<readonly PartnerOutcome[]> {
+  const { terminal, partner } = services;
+  const { home, journal, ready } = run;
+  const session = await signIn(services, flags, home, {
+    kind: "secret",
+    clientId: run.bridgeId,
+    secret: await bridgeSecret(services, run.bridgeId),
+  });
+  const keepBridge = flags["keep-bridge"] === true;
+  if (!keepBridge) await cleanUp(services, session, journal);
+  const outcomes = await partner.grant({
+    session,
+    journal,
+    customers: ready.map(({ stanza }) => stanza),
+    keepBridge,
+    progress: (done) => terminal.progress(`${done} of ${ready.length} customers`),
+  });
+  const count = (result: PartnerOutcome["result"]) => outcomes.filter((one) => one.result === result).length;
+  terminal.say(
+    `Granted at ${count("granted")} customers; ${count("complete")} had all permissions before. ${journal.path} lists each step.`,
+  );
+  const left = journal.openGrants().length;
+  if (left > 0)
+    terminal.say(
+      keepBridge
+        ? `The bridge stays at ${left} customers, as --keep-bridge says. A run without --keep-bridge removes it.`
+        : `The bridge may still be at ${left} customers. Run the command again; it removes the bridge first.`,
+    );
+  return outcomes;
+}
+
+/** From the environment, else asked for without echo, else all of standard input. */
+async function bridgeSecret({ environment, terminal }: OnboardingServices, clientId: string): Promise<Sealed> {
+  const given = environment["DEFENDER_MSSP_CLIENT_SECRET"] ?? "";
+  const secret = given !== "" ? sealed(given) : await terminal.askSecret(`Client secret of the bridge ${clientId}:`);
+  if (secret.length === 0)
+    throw usage("No client secret of the bridge was given.", "Type it when asked, or set DEFENDER_MSSP_CLIENT_SECRET.");
+  return secret;
+}
+
+async function signIn(
+  services: OnboardingServices,
+  flags: Flags,
+  home: Stanza,
+  bridge: AppCredential,
+): Promise<PartnerSession> {
+  const redirectUri = textFlag(flags, "redirect-uri") ?? DEFAULT_REDIRECT_URI;
+  const way = wayOf(flags, services.terminal.interactive, redirectUri);
+  const flow = services.partner.beginSignIn(home, bridge, redirectUri);
+  const signedIn = await completeCodeFlow(services, home, flow, way === "device" ? "paste" : way);
+  services.terminal.say(
+    `Signed in for ${home.tenantName}${signedIn.account === undefined ? "" : ` as ${printable(signedIn.account)}`}.`,
+  );
+  return { home, bridge, signedIn };
+}
+
+/** What an interrupted run left at customers, of the same partner tenant. */
+async function cleanUp(services: OnboardingServices, session: PartnerSession, journal: ConsentJournal): Promise<void> {
+  const { terminal, partner } = services;
+  const open = journal.openGrants();
+  const own = open.filter(({ home }) => home === session.home.tenantId);
+  if (open.length > own.length)
+    terminal.say(
+      `The bridge may still be at ${open.length - own.length} customers of another partner tenant. Run the command with that tenant as --home.`,
+    );
+  if (own.length === 0) return;
+  terminal.say(`The bridge may still be at ${own.length} customers after an earlier run. It is removed first.`);
+  const left = await partner.removeBridges(session, journal, own);
+  for (const [tenant, { say, nextStep }] of left) terminal.say(`${tenant}: ${say} ${nextStep}`);
+}
+
+/** `--dry-run`: what each customer lacks, and where granting it would fail. Nothing is sent but reads. */
+async function look(
+  services: OnboardingServices,
+  customers: readonly Chosen[],
+  journal: ConsentJournal,
+): Promise<readonly PartnerOutcome[]> {
+  const { terminal, signInService } = services;
+  const left = journal.openGrants().length;
+  if (left > 0)
+    terminal.say(
+      `The bridge may still be at ${left} customers after an earlier run. A run without --dry-run removes it first.`,
+    );
+  const outcomes: PartnerOutcome[] = [];
+  await inParallel(customers, CUSTOMERS_AT_ONCE, async ({ stanza, gdap }) => {
+    try {
+      const { missing } = await signInService.consentState(stanza, readerOf(stanza));
+      const isComplete = missing.length === 0;
+      if (!isComplete && gdap !== undefined && !mayGrant(gdap)) throw roleMissing(stanza.tenantName);
+      outcomes.push({ stanza, result: isComplete ? "complete" : "granted" });
+    } catch (error) {
+      outcomes.push({ stanza, result: "failed", failure: asFailure(error) });
+    }
+    terminal.progress(`${outcomes.length} of ${customers.length} customers`);
+  });
+  return outcomes;
+}
+
+function readerOf({ clientId = "", certificate, clientSecret }: Stanza): AppCredential {
+  if (certificate !== undefined) return { kind: "certificate", clientId, path: certificate };
+  return { kind: "secret", clientId, secret: clientSecret ?? sealed("") };
+}
+
+function roleMissing(customer: string): Failure {
+  return new Failure("partner-role-missing", {
+    actor: "operator",
+    retry: { when: "never" },
+    area: "sign-in",
+    say: `No GDAP relationship with ${customer} has the role Privileged Role Administrator, which Microsoft Graph's permissions need.`,
+    nextStep: "Ask the customer for a relationship with that role, or send it the consent link.",
+  });
+}
+
+function report(
+  { terminal, commands }: OnboardingServices,
+  outcomes: readonly PartnerOutcome[],
+  { isDryRun, isListed }: { readonly isDryRun: boolean; readonly isListed: boolean },
+): ExitCode {
+  const failed = outcomes.flatMap(({ stanza, failure }) =>
+    failure === undefined
+      ? []
+      : [{ tenant: stanza.tenantName, names: [stanza.tenantName, stanza.name, stanza.tenantId], failure }],
+  );
+  const reasons = ACTORS_IN_ORDER.flatMap((actor) =>
+    reasonsOf(failed.filter(({ failure }) => failure.actor === actor)).map(({ failure, say, nextStep, customers }) => ({
+      actor,
+      failure,
+      customers: customers.map(({ tenant }) => tenant),
+      say: commands.inText(say),
+      next_step: commands.inText(nextStep),
+    })),
+  );
+  terminal.out(reasonTable(reasons));
+  const ready = outcomes.length - failed.length;
+  const lacking = outcomes.filter(({ result, failure }) => result === "granted" && failure === undefined).length;
+  terminal.out(
+    isDryRun
+      ? `\n${ready - lacking} of ${outcomes.length} customers have all permissions, ${lacking} would get them, ${failed.length} would fail.\n`
+      : `\n${ready} of ${outcomes.length} customers are ready.\n`,
+  );
+  if (isDryRun && !isListed && lacking > 0)
+    terminal.say(
+      "The GDAP relationships are not read, so missing roles are not noticed. Set discover_credential to read them.",
+    );
+  const [first] = failed;
+  if (first === undefined) return EXIT.done;
+  return failed.length < outcomes.length ? EXIT.someCustomers : exitCodeOf(first.failure);
+}

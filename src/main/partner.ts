@@ -1,0 +1,29 @@
+import { credentialOf } from "../auth/app-credential.ts";
+import { createPartnerConsent } from "../auth/partner/partner-consent.ts";
+import type { PartnerServices } from "../model/partner-consent.ts";
+import type { Clock, Http, Log } from "../model/ports.ts";
+import type { SignInService } from "../model/sign-in.ts";
+import { openConsentJournal } from "../stores/disk/consent-journal.ts";
+import { realDisk } from "../stores/disk/disk.ts";
+import { realRandom } from "./world.ts";
+
+export interface PartnerParts {
+  readonly http: Http;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly signInService: Pick<SignInService, "consentState">;
+}
+
+/** Creates what `partner consent` needs. */
+export function partnerServices({ http, clock, log, signInService }: PartnerParts): PartnerServices {
+  return {
+    ...createPartnerConsent({
+      http,
+      clock,
+      random: realRandom,
+      consentState: (customer) => signInService.consentState(customer, credentialOf(customer)),
+    }),
+    openJournal: (stateDir) => openConsentJournal({ disk: realDisk, clock, platform: process.platform, log }, stateDir),
+    gdapCustomers: () => Promise.resolve(undefined),
+  };
+}
