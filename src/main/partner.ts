@@ -3,6 +3,7 @@ import { createPartnerConsent } from "../auth/partner/partner-consent.ts";
 import type { PartnerServices } from "../model/partner-consent.ts";
 import type { Clock, Http, Log } from "../model/ports.ts";
 import type { SignInService } from "../model/sign-in.ts";
+import type { Stanza } from "../model/stanza.ts";
 import { openConsentJournal } from "../stores/disk/consent-journal.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import { realRandom } from "./world.ts";
@@ -16,13 +17,11 @@ export interface PartnerParts {
 
 /** Creates what `partner consent` needs. */
 export function partnerServices({ http, clock, log, signInService }: PartnerParts): PartnerServices {
+  const missing = async (customer: Stanza): Promise<readonly string[]> =>
+    (await signInService.consentState(customer, credentialOf(customer))).missing;
   return {
-    ...createPartnerConsent({
-      http,
-      clock,
-      random: realRandom,
-      consentState: (customer) => signInService.consentState(customer, credentialOf(customer)),
-    }),
+    ...createPartnerConsent({ http, clock, random: realRandom, missing }),
+    missing,
     openJournal: (stateDir) => openConsentJournal({ disk: realDisk, clock, platform: process.platform, log }, stateDir),
     gdapCustomers: () => Promise.resolve(undefined),
   };

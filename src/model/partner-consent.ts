@@ -92,6 +92,8 @@ export interface PartnerServices {
     home: Stanza,
     flags: Readonly<Record<string, unknown>>,
   ): Promise<readonly PartnerCustomer[] | undefined>;
+  /** The reader's permissions that its access tokens at this customer lack. Throws failures of the sign-in. */
+  missing(customer: Stanza): Promise<readonly string[]>;
   /**
    * Removes the bridge where the journal says that it may still be.
    *

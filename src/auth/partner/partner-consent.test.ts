@@ -170,9 +170,9 @@ function run(
     http,
     clock: more.clock ?? new FakeClock(undefined, { pauses: "pass" }),
     random: FakeRandom.always(),
-    consentState: () => {
+    missing: () => {
       times += 1;
-      return Promise.resolve({ missing: more.missing?.(times) ?? (times === 1 ? ["SecurityAlert.Read.All"] : []) });
+      return Promise.resolve(more.missing?.(times) ?? (times === 1 ? ["SecurityAlert.Read.All"] : []));
     },
   });
   return consent.grant({
@@ -574,7 +574,7 @@ test("the sign-in asks for Partner Center as the user, with PKCE, and lets the p
     http: new FakeMicrosoft(),
     clock: new FakeClock(),
     random: FakeRandom.always(),
-    consentState: () => Promise.resolve({ missing: [] }),
+    missing: () => Promise.resolve([]),
   });
   const flow = consent.beginSignIn(session.home, session.bridge, "http://localhost:44300/defender-mssp");
   const url = new URL(flow.url);
@@ -601,7 +601,7 @@ test("what an interrupted run left is removed with the bridge that the journal n
     http: microsoft,
     clock: new FakeClock(),
     random: FakeRandom.always(),
-    consentState: () => Promise.resolve({ missing: [] }),
+    missing: () => Promise.resolve([]),
   });
   const left = await consent.removeBridges(session, journal, [{ home: HOME, tenant: CUSTOMER, bridge: other }]);
   expect(left.size).toBe(0);

@@ -15,7 +15,6 @@ import { audienceOf } from "../../model/permissions.ts";
 import type { Clock, Http, Random } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { refuseSecretId } from "../../model/secret-id.ts";
-import type { ConsentState } from "../../model/sign-in.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
 import { credentialOf } from "../app-credential.ts";
@@ -54,7 +53,7 @@ export interface PartnerConsentParts {
   readonly clock: Clock;
   readonly random: Random;
   /** Which of the reader's permissions a customer's access tokens lack. */
-  consentState(customer: Stanza): Promise<Pick<ConsentState, "missing">>;
+  missing(customer: Stanza): Promise<readonly string[]>;
 }
 
 type Consent = Pick<PartnerServices, "beginSignIn" | "removeBridges" | "grant">;
@@ -132,8 +131,7 @@ async function grantAt(
   run: PartnerRun,
   stanza: Stanza,
 ): Promise<"complete" | "granted"> {
-  const { missing } = await parts.consentState(stanza);
-  if (missing.length === 0) return "complete";
+  if ((await parts.missing(stanza)).length === 0) return "complete";
   const { session, journal } = run;
   const { clientId } = session.bridge;
   const entry = entryFor(session, stanza.tenantId, clientId);
@@ -279,7 +277,7 @@ async function shown(
     const pending: PartnerOutcome[] = [];
     await inParallel(waiting, CUSTOMERS_AT_ONCE, async (outcome) => {
       try {
-        if ((await parts.consentState(outcome.stanza)).missing.length > 0) pending.push(outcome);
+        if ((await parts.missing(outcome.stanza)).length > 0) pending.push(outcome);
       } catch (error) {
         failures.set(outcome, asFailure(error));
       }

@@ -117,7 +117,14 @@ function isPartnersCloud(cloud: Stanza["cloud"]): boolean {
  * sign in with one of its own.
  */
 function withoutSecrets(stanza: Stanza, credential: string): Stanza {
-  const { clientId: _id, clientSecret: _secret, certificate: _file, refreshToken: _token, ...rest } = stanza;
+  const {
+    clientId: _id,
+    clientSecret: _secret,
+    certificate: _file,
+    assertion: _assertion,
+    refreshToken: _token,
+    ...rest
+  } = stanza;
   return { ...rest, credential, auth: "app" };
 }
 
@@ -302,7 +309,7 @@ async function look(
   customers: readonly Chosen[],
   journal: ConsentJournal,
 ): Promise<readonly PartnerOutcome[]> {
-  const { terminal, signInService } = services;
+  const { terminal, partner } = services;
   const left = journal.openGrants().length;
   if (left > 0)
     terminal.say(
@@ -311,7 +318,7 @@ async function look(
   const outcomes: PartnerOutcome[] = [];
   await inParallel(customers, CUSTOMERS_AT_ONCE, async ({ stanza, gdap }) => {
     try {
-      const { missing } = await signInService.consentState(stanza, readerOf(stanza));
+      const missing = await partner.missing(stanza);
       const isComplete = missing.length === 0;
       if (!isComplete && gdap !== undefined && !mayGrant(gdap)) throw roleMissing(stanza.tenantName);
       outcomes.push({ stanza, result: isComplete ? "complete" : "granted" });
@@ -321,11 +328,6 @@ async function look(
     terminal.progress(`${outcomes.length} of ${customers.length} customers`);
   });
   return outcomes;
-}
-
-function readerOf({ clientId = "", certificate, clientSecret }: Stanza): AppCredential {
-  if (certificate !== undefined) return { kind: "certificate", clientId, path: certificate };
-  return { kind: "secret", clientId, secret: clientSecret ?? sealed("") };
 }
 
 function roleMissing(customer: string): Failure {

@@ -166,7 +166,7 @@ async function bridging(
     http: answering(answerTo),
     clock: quickClock(),
     random: FakeRandom.always(),
-    consentState: () => Promise.resolve({ missing }),
+    missing: () => Promise.resolve(missing),
   }).grant({
     session: {
       home: stanza,
