@@ -438,6 +438,8 @@ describe("a file that a Splunk setting names", () => {
     const parsed = parseFile(file);
     expect(parsed.problems).toEqual([]);
     expect(parsed.stanzas[0]?.route.caFile).toBe("/opt/splunk/etc/auth/defender_mssp/ca.pem");
+    const [asToken] = parse([stanza("a", { assertion: `file:${file}` })], { files }).stanzas;
+    expect(asToken?.assertion).toBe("file:/opt/splunk/etc/auth/defender_mssp/ca.pem");
   });
 
   test.each([
@@ -449,6 +451,8 @@ describe("a file that a Splunk setting names", () => {
     ["/opt/splunk/etc/auth/defender_mssp/folder", "is not a regular file"],
     ["/opt/splunk/etc/auth/defender_mssp/link.pem", "is a link to a file outside"],
   ])("%s is refused", (file, part) => {
+    const asToken = parse([stanza("a", { assertion: `file:${file}` })], { files });
+    expect(asToken.problems[0]).toMatchObject({ key: "assertion", say: expect.stringContaining(part) });
     const parsed = parseFile(file);
     expect(parsed.problems[0]?.key).toBe("ca_file");
     expect(parsed.problems[0]?.say).toContain(part);

@@ -131,6 +131,30 @@ describe("a look for changed credentials beside files", () => {
     expect(await names()).toEqual(["b"]);
   });
 
+  test("finds a token that the platform renewed, the customer's own and the shared credential's", async () => {
+    const [own, shared] = [join(folder, "own.jwt"), join(folder, "shared.jwt")];
+    writeFileSync(own, "old");
+    const { names, set } = watching({
+      a: { assertion: `file:${own}` },
+      b: SHARED,
+      c: { assertion: `managed-identity:${GUID}` },
+    });
+    await set("main", "", { assertion: `file:${shared}` });
+    await names();
+    writeFileSync(own, "renewed");
+    expect(await names()).toEqual(["a"]);
+    writeFileSync(shared, "there now");
+    expect(await names()).toEqual(["b"]);
+  });
+
+  test("takes an assertion that took the place of a client secret", async () => {
+    const { look, edit } = watching({ a: { client_secret: "old" } });
+    edit({ a: { assertion: `managed-identity:${GUID}` } });
+    const [stanza] = await look();
+    expect(stanza?.assertion).toBe(`managed-identity:${GUID}`);
+    expect(stanza?.clientSecret).toBeUndefined();
+  });
+
   test("finds a CA file that can be read now", async () => {
     const ca_file = join(folder, "ca.pem");
     const { names } = watching({ a: { ca_file }, b: {} });

@@ -1,4 +1,7 @@
-import { describe, expect, test } from "@jest/globals";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "@jest/globals";
 import { FakeClock } from "../../test/harness/fakes/clock.ts";
 import { FakeLog } from "../../test/harness/fakes/log.ts";
 import { FakeRandom } from "../../test/harness/fakes/random.ts";
@@ -224,5 +227,79 @@ describe("a changed credential of a customer that is collected", () => {
     await builder.renew(stanzaOf("newest", domain));
     await askOnce(customer);
     expect(http.sent("client_secret")).toEqual(["newest"]);
+  });
+});
+
+describe("a customer that signs in with a token of its platform", () => {
+  const folder = mkdtempSync(join(tmpdir(), "platform-token-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, "token");
+  const base64url = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const tokenOf = (n: number, clock: FakeClock): string => {
+    const claims = { iss: "https://oidc.example", sub: "pod", aud: "a", exp: clock.nowMs() / 1000 + 3600, jti: n };
+    return `${base64url({ alg: "RS256" })}.${base64url(claims)}.x`;
+  };
+  const withToken = (name: string, values: Readonly<Record<string, string>> = {}): Stanza => {
+    const given = { tenant_id: GUID, client_id: GUID, assertion: `file:${file}`, ...values };
+    return parseStanzas([{ name, values: given }], { host: "splunk", nowMs: 0 }).stanzas[0] as Stanza;
+  };
+
+  test("presents the renewed one with its next access token, without any look for changes", async () => {
+    const { http, clock, builder } = building();
+    const customer = await builder.build(withToken("contoso"), noFacts);
+    const tokens = [tokenOf(1, clock), tokenOf(2, clock)];
+    for (const token of tokens) {
+      writeFileSync(file, token);
+      await askOnce(customer);
+      await askOnce(customer);
+      clock.now += 3_600_000;
+    }
+    expect(http.sent("client_assertion")).toEqual(tokens);
+    expect(http.sent("client_secret")).toEqual([null, null]);
+  });
+
+  test("keeps its access token when the file vanishes, fails with its name afterwards, and stops no other customer", async () => {
+    const { http, clock, builder } = building();
+    writeFileSync(file, tokenOf(1, clock));
+    const customer = await builder.build(withToken("contoso"), noFacts);
+    const other = await builder.build({ ...stanzaOf("secret"), name: "fabrikam" }, noFacts);
+    await askOnce(customer);
+    rmSync(file);
+    clock.now += 3_500_000;
+    // Due for renewal, and not over yet.
+    await askOnce(customer);
+    clock.now += 100_000;
+    await expect(askOnce(customer)).rejects.toMatchObject({
+      code: "assertion-unusable",
+      actor: "operator",
+      say: `The token file ${file} cannot be read (ENOENT).`,
+    });
+    await askOnce(other);
+    writeFileSync(file, tokenOf(2, clock));
+    await askOnce(customer);
+    expect(http.forms).toHaveLength(3);
+  });
+
+  test("has no end date to warn of, not even one that was noted for an earlier client secret", async () => {
+    const { clock, builder } = building();
+    const customer = await builder.build(withToken("contoso", { secret_expires: "2026-11-25" }), noFacts);
+    expect(customer.credential?.daysLeft(clock.nowMs())).toBeNull();
+    expect(customer.credential?.warnings?.(clock.nowMs())).toEqual([]);
+  });
+
+  test("shares one request for the token of a managed identity with every other customer", async () => {
+    const { http, clock, builder } = building();
+    const send = http.send.bind(http);
+    const identities: string[] = [];
+    http.send = (request) => {
+      if (!request.url.startsWith("http://169.254.169.254/")) return send(request);
+      identities.push(request.url);
+      return Promise.resolve(answer(200, { access_token: tokenOf(1, clock) }));
+    };
+    const assertion = `managed-identity:${GUID}`;
+    for (let n = 0; n < 50; n += 1)
+      await askOnce(await builder.build(withToken(`customer-${n}`, { assertion }), noFacts));
+    expect(http.forms).toHaveLength(50);
+    expect(identities).toHaveLength(1);
   });
 });

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { expect, test } from "@jest/globals";
 import { parseStanzas } from "../../config/settings.ts";
 import type { Destination } from "../../model/endpoint-binding.ts";
@@ -127,4 +128,47 @@ test("credential set says when the credential counts", async () => {
   const said: string[] = [];
   await destinationSetWith({}, said);
   expect(said.at(-1)).toBe("It counts within 60 s; no restart is needed.");
+});
+
+/** `credential set` with these flags, on a terminal that nobody answers. */
+async function set(flags: Readonly<Record<string, string>>): Promise<unknown> {
+  let stored: unknown;
+  const fake = {
+    terminal: {
+      interactive: true,
+      say: () => undefined,
+      ask: () => Promise.reject(new Error("nothing is to be asked")),
+      askSecret: () => Promise.reject(new Error("no secret is to be asked")),
+    },
+    environment: { DEFENDER_MSSP_CLIENT_SECRET: "of another credential" },
+    filePlace: async () => ({
+      name: "/state/secrets",
+      storedCredential: async () => ({ clientId: "11111111-2222-3333-4444-555555555555", expires: "2027-01-01" }),
+      async putCredential(_name: string, credential: unknown) {
+        stored = credential;
+      },
+    }),
+  };
+  await setCredential(fake as unknown as OnboardingServices, { name: "msp", ...flags });
+  return stored;
+}
+
+test("credential set --assertion stores where the token comes from, asks for nothing and keeps no end date", async () => {
+  const clientId = "11111111-2222-3333-4444-555555555555";
+  expect(await set({ assertion: "managed-identity:77777777-0000-4000-8000-00000000000A" })).toEqual({
+    clientId,
+    assertion: "managed-identity:77777777-0000-4000-8000-00000000000a",
+  });
+  expect(await set({ assertion: "file:./token" })).toEqual({ clientId, assertion: `file:${resolve("token")}` });
+});
+
+test.each([
+  [{ certificate: "/c.pem" }, "--assertion and --certificate do not go together."],
+  [{ "client-secret-file": "/s" }, "--assertion and --client-secret-file do not go together."],
+  [{ expires: "2027-11-24" }, "--assertion and --expires do not go together."],
+  [{ assertion: "eyJhbGciOiJSUzI1NiJ9.e30.x" }, "--assertion is neither file:PATH nor managed-identity:CLIENT_ID"],
+])("credential set --assertion refuses %j and repeats no token", async (flags, say) => {
+  const failure: unknown = await set({ assertion: "file:/t", ...(flags as object) }).catch((error: unknown) => error);
+  expect(failure).toMatchObject({ code: "usage", say: expect.stringContaining(say) });
+  expect(String(failure)).not.toContain("eyJ");
 });

@@ -174,6 +174,16 @@ describe("--validate-arguments", () => {
     );
   });
 
+  test("refuses an assertion beside a client secret that is stored already, and says what to remove", async () => {
+    const assertion = "managed-identity:77777777-0000-4000-8000-000000000000";
+    expect(await validate(world(items({ assertion })))).toEqual({ stdout: "", exitCode: 0 });
+    expect(await validate(world(items({ assertion, client_secret: "********" })))).toEqual({
+      stdout:
+        "<error><message>contoso: assertion: is set beside client_secret, but an app proves who it is in one way; remove client_secret, or remove assertion</message></error>\n",
+      exitCode: 1,
+    });
+  });
+
   test("a document that is none is a sentence too", async () => {
     expect(await validate(world("<items><item></items>"))).toEqual({
       exitCode: 1,
@@ -439,6 +449,36 @@ describe("a run", () => {
       await host.close();
       expect([...fake.rows.keys()]).toContain("defender_mssp:customer.a.certificate:");
       expect(await look()).toMatchObject({ customers: [], refused: [] });
+    });
+
+    test("admits a customer whose platform wrote its token only after the start, without anything from the store", async () => {
+      const token = `${AUTH}/token`;
+      const there = new Set([AUTH]);
+      const files: FileLook = {
+        look: (file) =>
+          there.has(file) ? { kind: file === AUTH ? "folder" : "file", realPath: file } : { kind: "missing" },
+      };
+      const { fake, host, look } = await running({ files }, stanza("a", { assertion: `file:${token}` }));
+      expect(host.misconfigured.map(({ name }) => name)).toEqual(["a"]);
+      there.add(token);
+      expect(await look()).toMatchObject({ customers: [["a", undefined]], refused: [] });
+      await host.close();
+      expect([...fake.rows.keys()].filter((key) => key.includes("customer.a"))).toEqual([]);
+    });
+
+    test("gives a customer another try when the platform renewed its token", async () => {
+      let stamp = "first";
+      const token = `${AUTH}/token`;
+      const { look } = await running(
+        {
+          files: { look: (file) => ({ kind: file === AUTH ? "folder" : "file", realPath: file }) },
+          stampOf: (file) => (file === token ? stamp : ""),
+        },
+        stanza("a", { assertion: `file:${token}` }),
+      );
+      expect(await look("a")).toMatchObject({ customers: [] });
+      stamp = "renewed";
+      expect(await look("a")).toMatchObject({ customers: [["a", undefined]] });
     });
 
     test("admits a customer whose CA file could not be read at start", async () => {
