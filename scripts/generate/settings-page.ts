@@ -36,7 +36,7 @@ If inputs differ, the first by name counts, with one warning.
 ${head}${globals.join("")}
 ## Files that Splunk settings name
 
-\`certificate\`, \`ca_file\`, \`splunkd_ca_file\`, \`hunting_queries\`, \`metrics_certificate\` and \`metrics_token\` must be regular files under \`$SPLUNK_HOME/etc/auth/${SCHEME}/\` or under the app's \`local/\` folder.
+\`certificate\`, the file of \`assertion\`, \`ca_file\`, \`splunkd_ca_file\`, \`hunting_queries\`, \`metrics_certificate\` and \`metrics_token\` must be regular files under \`$SPLUNK_HOME/etc/auth/${SCHEME}/\` or under the app's \`local/\` folder.
 No symbolic link may lead out of these folders.
 The path may begin with \`$SPLUNK_HOME\`.
 
@@ -48,6 +48,7 @@ On first use they move to Splunk's credential store, and \`********\` stays in t
 Each stored secret is bound to \`login_url\`, \`graph_url\`, \`api_url\`, \`siem_url\`, \`partnercenter_url\`, \`proxy\` and the content of \`ca_file\` as they were when it was typed.
 When one of these changes, the secret is not used until you type it again or \`credential reseal\` accepts the change.
 The path in \`certificate\` is bound in the same way when it is first used.
+An input's own \`assertion\` goes only to the cloud's own addresses; a shared credential's is bound like a secret.
 
 \`client_secret = file:PATH\` reads the client secret from a file that only Splunk's user can read.
 This is for universal forwarders, which have no credential store.

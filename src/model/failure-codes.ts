@@ -455,7 +455,7 @@ export const FAILURE_CODES = {
   },
   "endpoint-changed": {
     meaning:
-      "An address, the proxy or the CA file changed since the secret was typed, so the secret is not sent there.",
+      "An address, the proxy or the CA file is another one than the secret was stored for, so the secret is not sent there.",
     action:
       "If you made the change, run `defender-mssp credential reseal --customer CUSTOMER`. If not, find out who edited the settings.",
     actors: ["operator"],
@@ -923,7 +923,7 @@ export const FAILURE_CODES = {
     exit: "usage",
   },
   "secret-missing": {
-    meaning: "The input has no client secret, certificate or refresh token.",
+    meaning: "The input has no client secret, certificate, assertion or refresh token.",
     action:
       "Run `defender-mssp token acquire --customer CUSTOMER --to splunk`, or type `client_secret` into the input.",
     actors: ["operator"],
