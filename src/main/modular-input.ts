@@ -94,12 +94,21 @@ export async function runModularInput(distrusted: readonly string[], document?: 
 
   const host = await openSplunkHost(run, world, stop.signal);
   host.gone.addEventListener("abort", () => stop.abort("host-gone"), { once: true });
+  void servePages(host, run, world, stop.signal).catch((error: unknown) =>
+    log.error("the pages in Splunk Web get no answers", { failure: asFailure(error).say }),
+  );
   const code =
     host.customers.length + host.refused.length + host.misconfigured.length === 0
       ? await idle(host, world, stop.signal)
       : await collect(host, run, world, { stop: stop.signal, startedAtMs });
   log.info("stopped", { exit_code: code });
   return code;
+}
+
+/** For the pages in Splunk Web. What it needs is loaded beside the collecting. */
+async function servePages(host: SplunkHost, run: SplunkRun, world: SplunkWorld, stop: AbortSignal): Promise<void> {
+  const { pageAnswers } = await import("./page-answers.ts");
+  await host.servePages(pageAnswers(host, run, world), stop);
 }
 
 async function idle(host: SplunkHost, world: SplunkWorld, stop: AbortSignal): Promise<ExitCode> {

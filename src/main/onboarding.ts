@@ -1,9 +1,7 @@
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
-import { askTenantFacts } from "../auth/authority.ts";
 import { createSignInService } from "../auth/sign-in-service.ts";
 import { decodedText, encodingOf } from "../config/text-encoding.ts";
-import { createSourceStream } from "../defender/source-stream.ts";
 import { belongsToSplunk, looksIntoSplunk, splunkAccess } from "../hosts/cli/ask.ts";
 import { realTerminal } from "../hosts/cli/terminal.ts";
 import { resolveSecrets, Splunkd, splunkdLogin } from "../hosts/splunk/index.ts";
@@ -11,17 +9,15 @@ import type { CommandLines } from "../model/command-line.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { Clock, Http, Log } from "../model/ports.ts";
-import type { Sealed } from "../model/sealed.ts";
 import type { DoctorCheck, FoundCustomers, OnboardingServices, SplunkAccess, Terminal } from "../model/sign-in.ts";
 import { authOf, hasAppProof, type Stanza } from "../model/stanza.ts";
-import type { StreamName } from "../model/stream.ts";
-import { tenantIdFrom } from "../model/tenant.ts";
 import { createHttp, goesThroughProxy } from "../net/http.ts";
 import { realDisk, replaceFile } from "../stores/disk/disk.ts";
 import type { Configuration } from "./configuration.ts";
 import { defaultStateDir } from "./configuration.ts";
 import { readersOf } from "./kept-readers.ts";
 import { partnerServices } from "./partner.ts";
+import { probe } from "./probe.ts";
 import { rosterServices } from "./roster.ts";
 import { FileSecrets, SplunkSecrets } from "./stored-secrets.ts";
 import { browserOpener } from "./system-programs.ts";
@@ -251,41 +247,6 @@ async function fromFiles(found: FoundCustomers, files: FileSecrets): Promise<Fou
     }
   }
   return { ...found, stanzas, refused };
-}
-
-/** One request for one record, through the code that collects the stream. */
-async function probe(
-  http: Http,
-  log: Log,
-  stanza: Stanza,
-  stream: StreamName,
-  token: Sealed,
-  signal: AbortSignal,
-): Promise<void> {
-  // Hunting has no free request: every query uses the customer's quota. The token's permission is enough.
-  if (stream === "hunting") return;
-  const id =
-    tenantIdFrom(stanza.tenantId) ??
-    (
-      await askTenantFacts(
-        { http, clock: realClock },
-        { loginUrl: stanza.endpoints.loginUrl, tenant: stanza.tenantId },
-        stanza.route,
-        signal,
-      )
-    ).tenantId;
-  const source = createSourceStream({
-    stanza,
-    tenant: { id, name: stanza.tenantName, cloud: stanza.cloud },
-    stream,
-    http,
-    tokens: { accessToken: () => Promise.resolve(token) },
-    clock: realClock,
-    log,
-    recordMaxBytes: 1024 * 1024,
-  });
-  const page = await source.ask({ top: 1 }, signal);
-  for await (const _ of page.batches);
 }
 
 /** The address is one argument, so no shell reads it. */

@@ -577,14 +577,17 @@ describe("beside another add-on for the same sourcetypes", () => {
   });
 });
 
-test.each([
-  "props.conf",
-  "transforms.conf",
-  "eventtypes.conf",
-  "tags.conf",
-  "macros.conf",
-  "collections.conf",
-  "tools.conf",
-])("the file %s is the same in both apps", (name) => {
-  expect(shippedConf(name, "TA_defender_mssp")).toEqual(shippedConf(name));
+test.each(["props.conf", "transforms.conf", "eventtypes.conf", "tags.conf", "macros.conf", "tools.conf"])(
+  "the file %s is the same in both apps",
+  (name) => {
+    expect(shippedConf(name, "TA_defender_mssp")).toEqual(shippedConf(name));
+  },
+);
+
+test("the add-on has the collections of the search heads' app, and two for its pages", () => {
+  const ours = [...shippedConf("collections.conf", "TA_defender_mssp")];
+  const pages = ours.filter(([name]) => !shippedConf("collections.conf").has(name)).map(([name]) => name);
+
+  expect(new Map(ours.filter(([name]) => !pages.includes(name)))).toEqual(shippedConf("collections.conf"));
+  expect(pages).toEqual(["defender_mssp_requests", "defender_mssp_status"]);
 });

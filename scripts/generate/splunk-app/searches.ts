@@ -306,14 +306,19 @@ export function savedsearchesConf(app: AppName): string {
   ]);
 }
 
-export function collectionsConf(): string {
-  return confFile([
-    {
-      name: LOOKUP,
-      settings: LOOKUP_FIELDS.map(([field, type]) => [`field.${field}`, type]),
-    },
-  ]);
+export function collectionsConf(app: AppName): string {
+  const lookup: ConfStanza = {
+    name: LOOKUP,
+    settings: LOOKUP_FIELDS.map(([field, type]) => [`field.${field}`, type]),
+  };
+  return confFile(app === "TA_defender_mssp" ? [lookup, ...PAGES_COLLECTIONS] : [lookup]);
 }
+
+/** Between the pages in Splunk Web and the input: each host has its own. */
+const PAGES_COLLECTIONS: readonly ConfStanza[] = [
+  { name: "defender_mssp_requests", settings: [["replicate", "false"]] },
+  { name: "defender_mssp_status", settings: [["replicate", "false"]] },
+];
 
 /** A menu entry at an event that opens a search. */
 function searchAction(name: string, label: string, eventtype: string, text: string): ConfStanza {

@@ -1,7 +1,8 @@
 import type { CommandLines } from "../../model/command-line.ts";
 import { inParallel } from "../../model/concurrency-limiter.ts";
+import { failedLine, runChecks, SETTINGS_GOOD } from "../../model/doctor-run.ts";
 import type { ExitCode } from "../../model/failure.ts";
-import { EXIT, exitCodeOf, Failure, isFailure } from "../../model/failure.ts";
+import { EXIT, exitCodeOf, Failure } from "../../model/failure.ts";
 import type { Actor } from "../../model/failure-codes.ts";
 import {
   afterRefusal,
@@ -130,18 +131,9 @@ function settingsReports(problems: readonly SettingProblem[]): readonly Looked[]
       say: `${key} ${say}.`,
       nextStep: "Correct the setting. docs/settings.md lists valid values.",
     });
-    return { failure, report: { tenant: stanza, tenant_id: "", ok: false, checks: [lineOf("settings", failure)] } };
+    return { failure, report: { tenant: stanza, tenant_id: "", ok: false, checks: [failedLine("settings", failure)] } };
   });
 }
-
-const SETTINGS_GOOD: DoctorLine = {
-  check: "settings",
-  ok: true,
-  failure: null,
-  actor: null,
-  say: "The settings are valid.",
-  next_step: "",
-};
 
 function refusedReport(stanza: Stanza, failure: Failure): Looked {
   return {
@@ -151,36 +143,33 @@ function refusedReport(stanza: Stanza, failure: Failure): Looked {
       tenant: stanza.tenantName,
       tenant_id: stanza.tenantId,
       ok: false,
-      checks: [SETTINGS_GOOD, lineOf("secrets", failure)],
+      checks: [SETTINGS_GOOD, failedLine("secrets", failure)],
     },
   };
 }
 
 async function lookAt(services: OnboardingServices, stanza: Stanza, keptOf: KeptOf): Promise<Looked> {
   const checks: DoctorLine[] = [SETTINGS_GOOD];
-  let failure: Failure | undefined;
   let withdrawnSince: string | undefined;
   let { granted } = keptOf(stanza);
   const newToken: RightsListener = (api, rights) => {
     granted = { ...granted, [api]: afterToken(granted[api], rights, services.nowMs()) };
   };
-  for (const check of services.signInService.doctorChecks(stanza, newToken)) {
-    try {
-      const say = await withTimeLimit(services, TIME_LIMITS.doctor.ms, (signal) => check.run(signal));
-      checks.push({ check: check.name, ok: true, failure: null, actor: null, say, next_step: "" });
-    } catch (error) {
-      if (!isFailure(error)) throw error;
-      if (isWithoutConsent(error)) {
-        const api = TOKEN_APIS.find((one) => check.name === `token ${one}`);
-        const gone = api && afterRefusal(granted[api], services.nowMs());
-        if (gone) granted = { ...granted, [api]: gone };
-        withdrawnSince = firstWithdrawal(granted, lackedBy(error, stanza.streams));
-      }
-      failure = withdrawnSince === undefined ? error : withDate(error, withdrawnSince);
-      checks.push(lineOf(check.name, failure));
-      break;
-    }
-  }
+  const failure = await runChecks(
+    services.signInService.doctorChecks(stanza, newToken),
+    (run) => withTimeLimit(services, TIME_LIMITS.doctor.ms, run),
+    (line) => {
+      checks.push(line);
+    },
+    (check, failed) => {
+      if (!isWithoutConsent(failed)) return failed;
+      const api = TOKEN_APIS.find((one) => check === `token ${one}`);
+      const gone = api && afterRefusal(granted[api], services.nowMs());
+      if (gone) granted = { ...granted, [api]: gone };
+      withdrawnSince = firstWithdrawal(granted, lackedBy(failed, stanza.streams));
+      return withdrawnSince === undefined ? failed : withDate(failed, withdrawnSince);
+    },
+  );
   const permissions = driftOf(granted, stanza.streams);
   const changedAt = permissions?.changed_at ?? undefined;
   const shown = changedAt === undefined ? checks : checks.map((line) => withChange(line, changedAt));
@@ -214,17 +203,6 @@ function lackedBy({ say }: Failure, streams: readonly StreamName[]): readonly st
 function withDate(failure: Failure, since: string): Failure {
   const { actor, retry, say, nextStep } = failure;
   return new Failure(failure.code, { actor, retry, say: `${say} ${withdrawnSentence(since)}`, nextStep });
-}
-
-function lineOf(check: string, failure: Failure): DoctorLine {
-  return {
-    check,
-    ok: false,
-    failure: failure.code,
-    actor: failure.actor,
-    say: failure.say,
-    next_step: failure.nextStep,
-  };
 }
 
 function bar(done: number, total: number): string {

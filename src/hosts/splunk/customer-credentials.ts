@@ -65,6 +65,7 @@ export class CustomerCredentials {
   /** Names of inputs whose settings are wrong. */
   readonly #refusedSettings: Set<string>;
   readonly #ready = new Map<string, ReadyStanza>();
+  readonly #refused = new Map<string, RefusedStanza>();
   readonly #vaults = new Map<string, RefreshTokenVault>();
   readonly #stamps: FileStamps;
   /** By customer: the files whose content decides whether it can sign in. */
@@ -95,6 +96,15 @@ export class CustomerCredentials {
 
   get access(): PasswordAccess {
     return this.#access;
+  }
+
+  /** An input whose settings are right, with its secrets or with the reason why it has none. */
+  find(name: string): ReadyStanza | RefusedStanza | undefined {
+    return this.#ready.get(name) ?? this.#refused.get(name);
+  }
+
+  vaultOf(name: string): RefreshTokenVault | undefined {
+    return this.#vaults.get(name);
   }
 
   /** With the vault that keeps its refresh token while it is collected. */
@@ -186,7 +196,11 @@ export class CustomerCredentials {
       const isFile = fileNamed(this.#stanzas.get(name) ?? one.stanza, "refresh_token") !== undefined;
       if (!isKept || isFile) this.#openVault(one);
     }
-    for (const { stanza } of resolution.refused) this.#ready.delete(stanza.name);
+    for (const { stanza } of resolution.ready) this.#refused.delete(stanza.name);
+    for (const one of resolution.refused) {
+      this.#ready.delete(one.stanza.name);
+      this.#refused.set(one.stanza.name, one);
+    }
     return resolution;
   }
 

@@ -31,14 +31,17 @@ import type { StampOf } from "../../stores/disk/file-stamps.ts";
 import type { LookResult, PasswordAccess, SplunkCustomer } from "./customer-credentials.ts";
 import { CustomerCredentials } from "./customer-credentials.ts";
 import { reportDisabledInputs } from "./disabled-inputs.ts";
+import { KvCollection } from "./kv-collection.ts";
 import { EDITS_AFTER_STOP_MS, storeAndMask } from "./masking.ts";
 import { metricsSettings } from "./metrics.ts";
+import { type AskedInput, type PageAnswers, PageRequests, REQUESTS_COLLECTION } from "./page-requests.ts";
 import { PasswordStore } from "./passwords.ts";
 import type { SplunkDocument, SplunkStanza } from "./run-document.ts";
 import { openedStanzas, parseDocument, readDocumentText } from "./run-document.ts";
 import type { ReadBytes } from "./secret-files.ts";
 import type { ReadyStanza, RefusedStanza } from "./secrets.ts";
 import { APP, Splunkd } from "./splunkd.ts";
+import { STATUS_COLLECTION, StatusRows } from "./status-rows.ts";
 import type { Verdict } from "./validate.ts";
 import { validateArguments } from "./validate.ts";
 
@@ -46,6 +49,7 @@ export { SCHEME, schemeDocument } from "../../config/scheme.ts";
 export type { LookResult, SplunkCustomer } from "./customer-credentials.ts";
 export { LOOK_EVERY_MS } from "./customer-credentials.ts";
 export { SplunkInputs } from "./inputs.ts";
+export type { PageAnswers } from "./page-requests.ts";
 export type { SecretId } from "./passwords.ts";
 export { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
 export type { SplunkDocument } from "./run-document.ts";
@@ -110,6 +114,10 @@ export interface SplunkHost {
   settleSecrets(): Promise<void>;
   /** Writes health events of disabled inputs, at once and hourly, until the stop. Never throws a Failure. */
   reportDisabledInputs(): Promise<void>;
+  /** Stores a rotated refresh token where this run's collector keeps it. */
+  keepRefreshToken(input: string, rotated: Sealed): Promise<void>;
+  /** For the pages in Splunk Web: saves states and answers requests until the stop. Never throws a Failure. */
+  servePages(answers: PageAnswers, stop: AbortSignal): Promise<void>;
   /**
    * Logs at once and then hourly that there is no customer to collect, until `stop`, or until `isIdle` is
    * false.
@@ -212,13 +220,34 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
     });
   const pipe = new StreamPipe(world.stdout, clock, SPLUNK_STREAM);
   const places = new Map<string, HealthPlace>();
-  const sink = pipeSink({
+  const ownSplunkd = (): Splunkd => {
+    const { serverUri, sessionKey } = document;
+    return (
+      credentials.access.splunkd ??
+      connectSplunkd({ ...world, log }, serverUri, sessionKey, splunkdCaFiles(settings.stanzas)[0], stop)
+    );
+  };
+  const collection = (name: string) => new KvCollection(ownSplunkd(), name);
+  const statusRows = new StatusRows({ collection: () => collection(STATUS_COLLECTION), clock, random, log });
+  const pipeOnly = pipeSink({
     events: pipe,
     health: pipe,
     form: "splunk",
     customers: settings.stanzas,
     placeOf: (input) => places.get(input),
   });
+  const sink: Sink = {
+    ...pipeOnly,
+    async write(batch) {
+      const written = await pipeOnly.write(batch);
+      statusRows.delivered(batch);
+      return written;
+    },
+    async health(event) {
+      await pipeOnly.health(event);
+      statusRows.note(event);
+    },
+  };
   let settling: Promise<void> = Promise.resolve();
   let stoppedAtMs = stop.aborted ? clock.monotonicMs() : undefined;
   stop.addEventListener(
@@ -291,16 +320,37 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       done.abort();
     },
     reportDisabledInputs() {
-      const { serverUri, sessionKey } = document;
-      const splunkd = () =>
-        credentials.access.splunkd ??
-        connectSplunkd({ ...world, log }, serverUri, sessionKey, splunkdCaFiles(settings.stanzas)[0], stop);
       const running = document.stanzas.map(({ name }) => name);
       const { version } = world;
       return reportDisabledInputs(
-        { splunkd, running, clock, log, version, send: (event) => sink.health(event), places },
+        { splunkd: ownSplunkd, running, clock, log, version, send: (event) => sink.health(event), places },
         stop,
       );
+    },
+    async keepRefreshToken(input, rotated) {
+      await credentials.vaultOf(input)?.store(rotated, { refused: false });
+    },
+    async servePages(answers, stopped) {
+      const inputOf = async (name: string): Promise<AskedInput | undefined> => {
+        const found = credentials.find(name);
+        if (found !== undefined && "failure" in found) return { is: "refused", ...found };
+        if (found !== undefined) {
+          // The collector may have had it rotated since the start.
+          const refreshToken = await credentials.vaultOf(name)?.current();
+          const { stanza } = found;
+          return { is: "ready", stanza: refreshToken === undefined ? stanza : { ...stanza, refreshToken } };
+        }
+        const wrong = settings.refused.find((one) => one.name === name);
+        return wrong && { is: "misconfigured", failure: settingsRefused(wrong, `the input ${JSON.stringify(name)}`) };
+      };
+      const requests = new PageRequests({
+        collection: () => collection(REQUESTS_COLLECTION),
+        inputOf,
+        answers,
+        clock,
+        log,
+      });
+      await Promise.all([statusRows.run(stopped), requests.run(stopped)]);
     },
     async sayIdle(stopped, isIdle = () => true) {
       while (!stopped.aborted && isIdle()) {

@@ -84,6 +84,16 @@ export class Splunkd {
     return this.#withRetries("POST", pathAndQuery, form);
   }
 
+  /** One try with a JSON body, for what is sent again soon anyway. */
+  postJsonOnce(pathAndQuery: string, value: unknown): Promise<SplunkdAnswer> {
+    return this.#once("POST", pathAndQuery, undefined, value);
+  }
+
+  /** One try. */
+  deleteOnce(pathAndQuery: string): Promise<SplunkdAnswer> {
+    return this.#once("DELETE", pathAndQuery);
+  }
+
   delete(pathAndQuery: string): Promise<SplunkdAnswer> {
     return this.#withRetries("DELETE", pathAndQuery);
   }
@@ -109,6 +119,7 @@ export class Splunkd {
     method: "GET" | "POST" | "DELETE",
     pathAndQuery: string,
     form?: Readonly<Record<string, string>>,
+    json?: unknown,
   ): Promise<SplunkdAnswer> {
     const separator = pathAndQuery.includes("?") ? "&" : "?";
     const answer = await (this.#options.sessionKey as Sealed).open((key) =>
@@ -116,7 +127,7 @@ export class Splunkd {
         method,
         path: `${pathAndQuery}${separator}output_mode=json`,
         headers: { authorization: `${this.#options.authorization ?? "Splunk"} ${key}` },
-        form,
+        body: json === undefined ? formBody(form) : { type: "application/json", text: JSON.stringify(json) },
       }),
     );
     if (answer.status === 403) throw forbidden(method, pathAndQuery, await capabilityNamedIn(answer));
@@ -148,7 +159,7 @@ export async function splunkdLogin(
       method: "POST",
       path: "/services/auth/login?output_mode=json",
       headers: {},
-      form: { username: user, password: text },
+      body: formBody({ username: user, password: text }),
     }),
   );
   const text = await answer.text(ANSWER_MAX_BYTES).catch((error: unknown) => {
@@ -187,7 +198,16 @@ interface Sent {
   readonly method: "GET" | "POST" | "DELETE";
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly form: Readonly<Record<string, string>> | undefined;
+  readonly body: Body | undefined;
+}
+
+interface Body {
+  readonly type: string;
+  readonly text: string;
+}
+
+function formBody(form: Readonly<Record<string, string>> | undefined): Body | undefined {
+  return form && { type: "application/x-www-form-urlencoded", text: new URLSearchParams(form).toString() };
 }
 
 /**
@@ -196,13 +216,13 @@ interface Sent {
  */
 async function sendTo(options: Omit<SplunkdOptions, "sessionKey">, way: Way, sent: Sent): Promise<HttpAnswer> {
   const { http, clock, log } = options;
-  const { method, path: pathAndQuery, headers, form } = sent;
+  const { method, path: pathAndQuery, headers, body } = sent;
   try {
     return await http.send({
       method,
       url: `${way.base}${pathAndQuery}`,
-      headers: { ...headers, ...(form ? { "content-type": "application/x-www-form-urlencoded" } : {}) },
-      ...(form ? { body: new URLSearchParams(form).toString() } : {}),
+      headers: { ...headers, ...(body ? { "content-type": body.type } : {}) },
+      ...(body ? { body: body.text } : {}),
       route: way.route,
       headersTimeoutMs: TIME_LIMITS.splunkd.ms,
     });

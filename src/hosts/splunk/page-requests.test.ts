@@ -1,0 +1,209 @@
+import { expect, test } from "@jest/globals";
+import { FakeClock } from "../../../test/harness/fakes/clock.ts";
+import { FakeLog } from "../../../test/harness/fakes/log.ts";
+import { Failure } from "../../model/failure.ts";
+import type { ConsentState, DoctorCheck } from "../../model/sign-in.ts";
+import type { Stanza } from "../../model/stanza.ts";
+import { type AskedInput, PageRequests } from "./page-requests.ts";
+
+type Row = Record<string, unknown> & { readonly _key: string };
+
+const SECOND_MS = 1_000;
+const CONTOSO = { name: "contoso", tenantName: "Contoso" } as Stanza;
+const OFFER = { url: "https://login.example/adminconsent", permissions: ["Alert.Read"], mail: "Hello" };
+const READY: AskedInput = { is: "ready", stanza: CONTOSO };
+
+function check(name: string, run: () => Promise<string> = () => Promise.resolve("fine")): DoctorCheck {
+  return { name, run };
+}
+
+function refusal(say: string): Failure {
+  return new Failure("consent-missing", { actor: "customer", retry: { when: "never" }, say, nextStep: "Run `x`." });
+}
+
+function bench(rows: readonly Row[], input: AskedInput | undefined = READY, checks: readonly DoctorCheck[] = []) {
+  const stored = new Map(rows.map((row) => [row._key, row]));
+  const written: Row[] = [];
+  const clock = new FakeClock();
+  const log = new FakeLog();
+  const stop = new AbortController();
+  const consent: { state: ConsentState; asked: number } = { state: { missing: [], say: "" }, asked: 0 };
+  const faults: Failure[] = [];
+  const requests = new PageRequests({
+    collection: () => {
+      const fault = faults.shift();
+      if (fault !== undefined) throw fault;
+      return {
+        rows: () => Promise.resolve([...stored.values()]),
+        async replace(row) {
+          if (!stored.has(row._key)) return false;
+          stored.set(row._key, row as Row);
+          written.push(structuredClone(row) as Row);
+          return true;
+        },
+        remove: (key) => Promise.resolve(void stored.delete(key)),
+      };
+    },
+    inputOf: (name) => Promise.resolve(name === "contoso" ? input : undefined),
+    answers: {
+      checks: () => checks,
+      consent: () => OFFER,
+      consentState() {
+        consent.asked += 1;
+        return Promise.resolve(consent.state);
+      },
+      inText: (sentence) => sentence.replace("`x`", "`/opt/x`"),
+    },
+    clock,
+    log,
+  });
+  return { stored, written, clock, log, stop, consent, faults, requests, look: () => requests.look(stop.signal) };
+}
+
+const doctor = (key = "1"): Row => ({ _key: key, customer: "contoso", ask: "doctor" });
+
+test("checks are written one by one, and the first that fails ends them with who must act and a command that runs here", async () => {
+  const failing = check("consent graph", () => Promise.reject(refusal("No consent.")));
+  const { written, look } = bench([doctor()], READY, [check("dns"), failing, check("never reached")]);
+
+  await look();
+
+  expect(written.map(({ state, checks }) => [state, (checks as { check: string }[]).map((one) => one.check)])).toEqual([
+    ["running", ["settings"]],
+    ["running", ["settings", "dns"]],
+    ["running", ["settings", "dns", "consent graph"]],
+    ["done", ["settings", "dns", "consent graph"]],
+  ]);
+  expect(written.at(-1)).toMatchObject({
+    ok: false,
+    checks: [{}, {}, { ok: false, actor: "customer", say: "No consent.", next_step: "Run `/opt/x`." }],
+  });
+});
+
+test("a row that asks for anything but a check or a consent, or names no customer, is deleted unanswered", async () => {
+  const rows: Row[] = [
+    { _key: "1", customer: "contoso", ask: "delete" },
+    { _key: "2", customer: "contoso", ask: "__proto__" },
+    { _key: "3", customer: 7, ask: "doctor" },
+    { _key: "4", customer: "", ask: "doctor" },
+    { _key: "5", customer: "x".repeat(201), ask: "doctor" },
+    { _key: "6" },
+  ];
+  const { stored, written, look } = bench(rows);
+
+  await look();
+
+  expect([...stored.keys()]).toEqual([]);
+  expect(written).toEqual([]);
+});
+
+test("what else a row holds is neither read nor kept", async () => {
+  const { stored, look } = bench([{ ...doctor(), login_url: "https://evil.example", checks: "x", secret: "s" }]);
+
+  await look();
+
+  expect(Object.keys(stored.get("1") ?? {}).toSorted()).toEqual(
+    ["_key", "answered_at", "ask", "checks", "customer", "ok", "state"].toSorted(),
+  );
+});
+
+test("a customer is checked at most once in 30 seconds, however many requests there are", async () => {
+  const { clock, look, written } = bench([doctor("1"), doctor("2")], READY, []);
+
+  await look();
+  await look();
+  expect(written.filter(({ state }) => state === "done").map(({ _key }) => _key)).toEqual(["1"]);
+
+  await clock.advance(30 * SECOND_MS);
+  await look();
+  expect(written.filter(({ state }) => state === "done").map(({ _key }) => _key)).toEqual(["1", "2"]);
+});
+
+test("a request for an input that this run does not know waits for the restart, and is refused after 30 seconds", async () => {
+  const { clock, look, written } = bench([{ _key: "1", customer: "fabrikam", ask: "doctor" }]);
+
+  await look();
+  expect(written).toEqual([]);
+
+  await clock.advance(31 * SECOND_MS);
+  await look();
+  expect(written).toMatchObject([{ state: "refused", say: "The input fabrikam does not run on this host." }]);
+});
+
+test("a request for consent stays open, asks every 10 seconds, and is done when the consent is given", async () => {
+  const { clock, look, written, consent } = bench([{ _key: "1", customer: "contoso", ask: "consent" }]);
+  consent.state = { missing: ["Alert.Read", "Alert.Read"], say: "Not yet." };
+
+  await look();
+  await look();
+  expect(consent.asked).toBe(1);
+  expect(written.at(-1)).toMatchObject({ state: "running", ok: false, consent: OFFER, missing: ["Alert.Read"] });
+
+  consent.state = { missing: [], say: "" };
+  await clock.advance(10 * SECOND_MS);
+  await look();
+  expect(written.at(-1)).toMatchObject({ state: "done", ok: true, missing: [] });
+});
+
+test("a customer whose secret cannot be used has its consent link all the same, with the reason", async () => {
+  const refused: AskedInput = { is: "refused", stanza: CONTOSO, failure: refusal("The secret is bound elsewhere.") };
+  const { look, written } = bench([{ _key: "1", customer: "contoso", ask: "consent" }, doctor("2")], refused);
+
+  await look();
+
+  expect(written.find(({ _key }) => _key === "1")).toMatchObject({
+    state: "refused",
+    consent: OFFER,
+    say: "The secret is bound elsewhere.",
+  });
+  expect(written.filter(({ _key }) => _key === "2").at(-1)).toMatchObject({
+    state: "done",
+    ok: false,
+    checks: [
+      { check: "settings", ok: true },
+      { check: "secrets", ok: false },
+    ],
+  });
+});
+
+test("a request that a stopped run left unfinished is answered by the next run", async () => {
+  const { look, written } = bench([{ ...doctor(), state: "running", checks: [] }]);
+
+  await look();
+
+  expect(written.at(-1)).toMatchObject({ state: "done", ok: true });
+});
+
+test("an answer is deleted an hour after its request was seen", async () => {
+  const { clock, look, stored } = bench([{ ...doctor(), state: "done" }]);
+
+  await look();
+  expect(stored.size).toBe(1);
+  await clock.advance(3_601 * SECOND_MS);
+  await look();
+  expect(stored.size).toBe(0);
+});
+
+test("a page that has deleted its request gets no row back", async () => {
+  const { stored, look, written } = bench([doctor()], READY, [
+    check("dns", () => Promise.resolve(stored.delete("1") ? "gone" : "there")),
+  ]);
+
+  await look();
+
+  expect(stored.size).toBe(0);
+  expect(written.map(({ checks }) => (checks as unknown[]).length)).toEqual([1]);
+});
+
+test("a KV store that is off is warned of once and asked again", async () => {
+  const { clock, log, stop, faults, requests } = bench([]);
+  faults.push(refusal("The KV store is off."), refusal("The KV store is off."));
+  const running = requests.run(stop.signal);
+
+  await clock.advance(40 * SECOND_MS);
+  stop.abort();
+  await running;
+
+  expect(log.lines.map(({ level, fields }) => [level, fields["say"]])).toEqual([["warn", "The KV store is off."]]);
+  expect(faults).toEqual([]);
+});

@@ -1,0 +1,239 @@
+import { failedLine, runChecks, SETTINGS_GOOD } from "../../model/doctor-run.ts";
+import { type Failure, isFailure } from "../../model/failure.ts";
+import type { Clock, Log } from "../../model/ports.ts";
+import type { ConsentState, DoctorCheck, DoctorLine } from "../../model/sign-in.ts";
+import type { Stanza } from "../../model/stanza.ts";
+import { withTimeLimit } from "../../net/time-limit.ts";
+import { TIME_LIMITS } from "../../net/time-limits.ts";
+import type { KeyedRow, KvCollection } from "./kv-collection.ts";
+
+export const REQUESTS_COLLECTION = "defender_mssp_requests";
+
+/** What a page may ask; nothing else is ever done for a row. */
+const ASKS = ["doctor", "consent"] as const;
+type Ask = (typeof ASKS)[number];
+
+const LOOK_MS = 2_000;
+const LOOK_WHEN_QUIET_MS = 15_000;
+/** Pages ask in bursts: so long after the last request, or the start, the looks come often. */
+const QUIET_AFTER_MS = 600_000;
+const EXPIRES_AFTER_MS = 3_600_000;
+/** A page must not make this program ask Microsoft more often than that. */
+const SAME_AGAIN_AFTER_MS = 30_000;
+/** A request may come before the input: splunkd restarts this program to take the input over. */
+const UNKNOWN_AFTER_MS = 30_000;
+const CONSENT_EVERY_MS = 10_000;
+const CONSENT_WAITS_MS = 1_800_000;
+const NAME_MAX = 200;
+const ROWS_MAX = 200;
+
+/** What answers are made of; `main` injects it. */
+export interface PageAnswers {
+  checks(stanza: Stanza): readonly DoctorCheck[];
+  consent(stanza: Stanza): ConsentOffer | undefined;
+  consentState(stanza: Stanza): Promise<ConsentState>;
+  /** With the commands as they run here. */
+  inText(sentence: string, customer: string): string;
+}
+
+/** What the customer's administrator gets. */
+export interface ConsentOffer {
+  readonly url: string;
+  readonly permissions: readonly string[];
+  readonly mail: string;
+}
+
+/** An input as this run knows it. */
+export type AskedInput =
+  | { readonly is: "ready"; readonly stanza: Stanza }
+  | { readonly is: "refused"; readonly stanza: Stanza; readonly failure: Failure }
+  | { readonly is: "misconfigured"; readonly failure: Failure };
+
+export interface PageRequestsParts {
+  /** Throws Failure while splunkd cannot be asked. */
+  readonly collection: () => Pick<KvCollection, "rows" | "replace" | "remove">;
+  readonly inputOf: (name: string) => Promise<AskedInput | undefined>;
+  readonly answers: PageAnswers;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+interface Request extends KeyedRow {
+  readonly customer: string;
+  readonly ask: Ask;
+  readonly seenAtMs: number;
+}
+
+interface Answer {
+  readonly state: "running" | "done" | "refused";
+  readonly checks?: readonly DoctorLine[];
+  readonly ok?: boolean;
+  readonly consent?: ConsentOffer;
+  /** Permissions that are still missing. */
+  readonly missing?: readonly string[];
+  readonly say?: string;
+  readonly next_step?: string;
+}
+
+/**
+ * Answers the pages' requests, which are rows of the KV store: a page has neither the customer's secrets nor
+ * this host's way to Microsoft. One at a time, in the order in which they were seen.
+ */
+export class PageRequests {
+  readonly #p: PageRequestsParts;
+  readonly #seenAtMs = new Map<string, number>();
+  /** `<ask> <customer>` to the time of the last check. */
+  readonly #askedAtMs = new Map<string, number>();
+  #lastSeenAtMs: number;
+  #isUnread = false;
+
+  constructor(parts: PageRequestsParts) {
+    this.#p = parts;
+    this.#lastSeenAtMs = parts.clock.monotonicMs();
+  }
+
+  /** Answers until `stop`. Never throws a Failure. */
+  async run(stop: AbortSignal): Promise<void> {
+    const { clock, log } = this.#p;
+    while (!stop.aborted) {
+      try {
+        await this.look(stop);
+        this.#isUnread = false;
+      } catch (error) {
+        if (!isFailure(error)) throw error;
+        if (!this.#isUnread && !stop.aborted)
+          log.warn("the pages in Splunk Web get no answers, because their requests cannot be read", {
+            failure: error.code,
+            say: error.say,
+            next_step: error.nextStep || undefined,
+          });
+        this.#isUnread = true;
+      }
+      const isQuiet = this.#isUnread || clock.monotonicMs() - this.#lastSeenAtMs > QUIET_AFTER_MS;
+      await clock.pause(isQuiet ? LOOK_WHEN_QUIET_MS : LOOK_MS, stop);
+    }
+  }
+
+  /** One look: answers what waits and deletes what has expired. */
+  async look(stop: AbortSignal): Promise<void> {
+    const collection = this.#p.collection();
+    const nowMs = this.#p.clock.monotonicMs();
+    const rows = await collection.rows();
+    this.#forgetOthers(rows);
+    for (const row of rows.slice(0, ROWS_MAX)) {
+      if (stop.aborted) return;
+      const key = row["_key"];
+      if (typeof key !== "string") continue;
+      if (!this.#seenAtMs.has(key)) {
+        this.#seenAtMs.set(key, nowMs);
+        this.#lastSeenAtMs = nowMs;
+      }
+      const seenAtMs = this.#seenAtMs.get(key) ?? nowMs;
+      const request = requestIn(row, key, seenAtMs);
+      if (request === undefined || nowMs - seenAtMs > EXPIRES_AFTER_MS) await collection.remove(key);
+      else if (row["state"] !== "done" && row["state"] !== "refused") await this.#answer(request, row, stop);
+    }
+  }
+
+  #forgetOthers(rows: readonly Readonly<Record<string, unknown>>[]): void {
+    const present = new Set(rows.map((row) => row["_key"]));
+    for (const key of this.#seenAtMs.keys()) if (!present.has(key)) this.#seenAtMs.delete(key);
+    const oldest = this.#p.clock.monotonicMs() - SAME_AGAIN_AFTER_MS;
+    for (const [what, atMs] of this.#askedAtMs) if (atMs < oldest) this.#askedAtMs.delete(what);
+  }
+
+  async #answer(request: Request, row: Readonly<Record<string, unknown>>, stop: AbortSignal): Promise<void> {
+    const nowMs = this.#p.clock.monotonicMs();
+    const input = await this.#p.inputOf(request.customer);
+    if (input === undefined) {
+      if (nowMs - request.seenAtMs < UNKNOWN_AFTER_MS) return;
+      await this.#write(request, {
+        state: "refused",
+        say: `The input ${request.customer} does not run on this host.`,
+        next_step: "Enable the input, or open this page on the host where it runs.",
+      });
+      return;
+    }
+    const what = `${request.ask} ${request.customer}`;
+    const isFirst = row["state"] !== "running";
+    const againAfterMs = request.ask === "consent" && !isFirst ? CONSENT_EVERY_MS : SAME_AGAIN_AFTER_MS;
+    const askedAtMs = this.#askedAtMs.get(what);
+    if (askedAtMs !== undefined && nowMs - askedAtMs < againAfterMs) return;
+    this.#askedAtMs.set(what, nowMs);
+    if (request.ask === "doctor") await this.#doctor(request, input, stop);
+    else await this.#consent(request, input, nowMs);
+  }
+
+  async #doctor(request: Request, input: AskedInput, stop: AbortSignal): Promise<void> {
+    const { answers, clock } = this.#p;
+    const text = (sentence: string) => answers.inText(sentence, request.customer);
+    const checks: DoctorLine[] = [];
+    let isWanted = true;
+    const done = async (line: DoctorLine): Promise<void> => {
+      checks.push({ ...line, say: text(line.say), next_step: text(line.next_step) });
+      if (isWanted) isWanted = await this.#write(request, { state: "running", checks });
+    };
+    let failure: Failure | undefined;
+    if (input.is === "misconfigured") {
+      failure = input.failure;
+      await done(failedLine("settings", failure));
+    } else {
+      await done(SETTINGS_GOOD);
+      if (input.is === "refused") {
+        failure = input.failure;
+        await done(failedLine("secrets", failure));
+      } else
+        failure = await runChecks(
+          answers.checks(input.stanza),
+          (run) => withTimeLimit(clock, TIME_LIMITS.doctor.ms, run, stop),
+          done,
+        );
+    }
+    // What a stop interrupted is asked again by the next run.
+    if (isWanted && !stop.aborted) await this.#write(request, { state: "done", checks, ok: failure === undefined });
+  }
+
+  /** A request for consent stays open until the consent is given: that can take days, a page waits less. */
+  async #consent(request: Request, input: AskedInput, nowMs: number): Promise<void> {
+    const { answers } = this.#p;
+    if (input.is === "misconfigured") {
+      await this.#refused(request, input.failure);
+      return;
+    }
+    const consent = answers.consent(input.stanza);
+    const offer = consent === undefined ? {} : { consent };
+    if (input.is === "refused") {
+      await this.#refused(request, input.failure, offer);
+      return;
+    }
+    try {
+      const { missing, say } = await answers.consentState(input.stanza);
+      const isOver = missing.length === 0 || nowMs - request.seenAtMs > CONSENT_WAITS_MS;
+      const found = { ...offer, missing: [...new Set(missing)], say, ok: missing.length === 0 };
+      await this.#write(request, { ...found, state: isOver ? "done" : "running" });
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      await this.#refused(request, error, offer);
+    }
+  }
+
+  async #refused(request: Request, failure: Failure, offer: Partial<Answer> = {}): Promise<void> {
+    const text = (sentence: string) => this.#p.answers.inText(sentence, request.customer);
+    const next = { say: text(failure.say), next_step: text(failure.nextStep) };
+    await this.#write(request, { ...offer, ...next, state: "refused", ok: false });
+  }
+
+  /** False when the page has deleted its request. */
+  #write({ _key, customer, ask }: Request, answer: Answer): Promise<boolean> {
+    const at = new Date(this.#p.clock.nowMs()).toISOString();
+    return this.#p.collection().replace({ _key, customer, ask, ...answer, answered_at: at } as KeyedRow);
+  }
+}
+
+function requestIn(row: Readonly<Record<string, unknown>>, key: string, seenAtMs: number): Request | undefined {
+  const { customer } = row;
+  const ask = ASKS.find((one) => one === row["ask"]);
+  if (typeof customer !== "string" || customer === "" || customer.length > NAME_MAX || ask === undefined)
+    return undefined;
+  return { _key: key, customer, ask, seenAtMs };
+}

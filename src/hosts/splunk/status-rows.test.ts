@@ -1,0 +1,100 @@
+import { expect, test } from "@jest/globals";
+import { FakeClock } from "../../../test/harness/fakes/clock.ts";
+import { FakeLog } from "../../../test/harness/fakes/log.ts";
+import { FakeRandom } from "../../../test/harness/fakes/random.ts";
+import type { HealthEvent } from "../../model/event.ts";
+import { Failure } from "../../model/failure.ts";
+import { type StatusRow, StatusRows } from "./status-rows.ts";
+
+const SECOND_MS = 1_000;
+
+function health(input: string, version = "1"): HealthEvent {
+  const time = "2026-11-24T12:00:00.000Z";
+  return {
+    time,
+    input,
+    tenant: input,
+    tenant_id: "",
+    streams: [],
+    credential: null,
+    credential_days_left: null,
+    version,
+  };
+}
+
+function bench(earlier: readonly Record<string, unknown>[] = [], failures = 0) {
+  const clock = new FakeClock();
+  const log = new FakeLog();
+  const saved: StatusRow[][] = [];
+  const stop = new AbortController();
+  let failing = failures;
+  const rows = new StatusRows({
+    collection: () => ({
+      rows: () => Promise.resolve(earlier),
+      async saveAll(some) {
+        failing -= 1;
+        if (failing >= 0)
+          throw new Failure("splunkd-busy", { actor: "operator", retry: { when: "soon" }, say: "Off.", nextStep: "" });
+        saved.push([...some] as StatusRow[]);
+      },
+    }),
+    clock,
+    random: FakeRandom.always(),
+    log,
+  });
+  const running = rows.run(stop.signal);
+  const end = async () => {
+    stop.abort();
+    await running;
+  };
+  return { rows, clock, log, saved, end };
+}
+
+test("the last health event of each input becomes its row, and those that come together are one call", async () => {
+  const { rows, clock, saved, end } = bench();
+  rows.note(health("contoso", "1"));
+  rows.note(health("fabrikam"));
+  rows.note(health("contoso", "2"));
+  await clock.advance(SECOND_MS);
+  await end();
+
+  expect(saved).toEqual([
+    [
+      { ...health("contoso", "2"), _key: "contoso", first_event_at: null },
+      { ...health("fabrikam"), _key: "fabrikam", first_event_at: null },
+    ],
+  ]);
+});
+
+test("the first event of an input is in its row within a second, though no health event is due", async () => {
+  const { rows, clock, saved, end } = bench();
+  rows.note(health("contoso"));
+  await clock.advance(SECOND_MS);
+  rows.delivered([{ stanza: "contoso" }, { stanza: "contoso" }]);
+  await clock.advance(SECOND_MS);
+  rows.delivered([{ stanza: "contoso" }]);
+  await clock.advance(SECOND_MS);
+  await end();
+
+  expect(saved.map((some) => some.map((row) => row.first_event_at))).toEqual([[null], ["2026-11-24T12:00:01.000Z"]]);
+});
+
+test("a restart keeps the time of the first event", async () => {
+  const { rows, clock, saved, end } = bench([{ input: "contoso", first_event_at: "2026-01-01T00:00:00.000Z" }]);
+  rows.delivered([{ stanza: "contoso" }]);
+  rows.note(health("contoso"));
+  await clock.advance(SECOND_MS);
+  await end();
+
+  expect(saved.flat()).toMatchObject([{ first_event_at: "2026-01-01T00:00:00.000Z" }]);
+});
+
+test("rows that cannot be saved are saved later, with one warning", async () => {
+  const { rows, clock, log, saved, end } = bench([], 2);
+  rows.note(health("contoso"));
+  for (let minute = 0; minute < 3; minute += 1) await clock.advance(60 * SECOND_MS);
+  await end();
+
+  expect(saved.flat().map(({ input }) => input)).toEqual(["contoso"]);
+  expect(log.lines.map(({ level, fields }) => [level, fields["failure"]])).toEqual([["warn", "splunkd-busy"]]);
+});

@@ -1,0 +1,108 @@
+import { type Backoff, backoffMs } from "../../model/backoff.ts";
+import type { Delivery, HealthEvent } from "../../model/event.ts";
+import { isFailure } from "../../model/failure.ts";
+import type { Clock, Log, Random } from "../../model/ports.ts";
+import type { KeyedRow, KvCollection } from "./kv-collection.ts";
+
+export const STATUS_COLLECTION = "defender_mssp_status";
+/** Changes that come together are one call. */
+const COLLECT_MS = 500;
+const AGAIN: Backoff = { firstMs: 5_000, longestMs: 300_000 };
+
+/** What the pages show of one input: its last health event. */
+export interface StatusRow extends KeyedRow, HealthEvent {
+  /** ISO time; null until an event of Microsoft's went out. */
+  readonly first_event_at: string | null;
+}
+
+export interface StatusRowsParts {
+  /** Throws Failure while splunkd cannot be asked. */
+  readonly collection: () => Pick<KvCollection, "rows" | "saveAll">;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+/**
+ * The last health event of each input in the KV store, for the pages in Splunk Web: a heavy forwarder often
+ * cannot search. Nothing waits for these rows; a KV store that is off costs no event.
+ */
+export class StatusRows {
+  readonly #p: StatusRowsParts;
+  readonly #latest = new Map<string, HealthEvent>();
+  readonly #unsaved = new Set<string>();
+  readonly #firstEventAt = new Map<string, string>();
+  #wake: () => void = () => undefined;
+
+  constructor(parts: StatusRowsParts) {
+    this.#p = parts;
+  }
+
+  /** A health event went out. */
+  note(event: HealthEvent): void {
+    this.#latest.set(event.input, event);
+    this.#unsaved.add(event.input);
+    this.#wake();
+  }
+
+  /** Events of Microsoft's go out. Cheap, because every batch passes here. */
+  delivered(batch: readonly Pick<Delivery, "stanza">[]): void {
+    for (const { stanza } of batch) {
+      if (this.#firstEventAt.has(stanza)) continue;
+      this.#firstEventAt.set(stanza, new Date(this.#p.clock.nowMs()).toISOString());
+      this.#unsaved.add(stanza);
+      this.#wake();
+    }
+  }
+
+  /** Saves what is noted until `stop`. Never throws a Failure. */
+  async run(stop: AbortSignal): Promise<void> {
+    let failures = 0;
+    let isEarlierRead = false;
+    while (!stop.aborted) {
+      await this.#somethingUnsaved(stop);
+      await this.#p.clock.pause(COLLECT_MS, stop);
+      if (stop.aborted) return;
+      const names = [...this.#unsaved].filter((name) => this.#latest.has(name));
+      this.#unsaved.clear();
+      try {
+        const collection = this.#p.collection();
+        if (!isEarlierRead) this.#takeEarlier(await collection.rows());
+        isEarlierRead = true;
+        await collection.saveAll(names.map((name) => this.#row(name)));
+        failures = 0;
+      } catch (error) {
+        if (!isFailure(error)) throw error;
+        for (const name of names) this.#unsaved.add(name);
+        failures += 1;
+        if (failures === 1)
+          this.#p.log.warn("the pages in Splunk Web show old states, because they cannot be saved", {
+            failure: error.code,
+            say: error.say,
+            next_step: error.nextStep || undefined,
+          });
+        await this.#p.clock.pause(backoffMs(AGAIN, failures, this.#p.random), stop);
+      }
+    }
+  }
+
+  /** Which inputs had their first event before this run. An earlier time wins. */
+  #takeEarlier(rows: readonly Readonly<Record<string, unknown>>[]): void {
+    for (const { input, first_event_at: at } of rows)
+      if (typeof input === "string" && typeof at === "string") this.#firstEventAt.set(input, at);
+  }
+
+  #row(input: string): StatusRow {
+    const event = this.#latest.get(input) as HealthEvent;
+    return { ...event, _key: input, first_event_at: this.#firstEventAt.get(input) ?? null };
+  }
+
+  #somethingUnsaved(stop: AbortSignal): Promise<void> {
+    const isWaiting = [...this.#unsaved].some((name) => this.#latest.has(name));
+    if (isWaiting || stop.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      stop.addEventListener("abort", () => resolve(), { once: true });
+    });
+  }
+}
