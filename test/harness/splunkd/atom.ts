@@ -5,7 +5,7 @@ export interface Entry {
   readonly name: string;
   readonly app: string;
   readonly sharing?: "app" | "global";
-  readonly content: Readonly<Record<string, string | boolean | number>>;
+  readonly content: Readonly<Record<string, string | boolean | number | readonly string[]>>;
 }
 
 export interface Reply {

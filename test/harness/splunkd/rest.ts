@@ -6,6 +6,7 @@ import { type Entry, type Reply, renderReply } from "./atom.ts";
 import type { ServerCertificate } from "./certificate.ts";
 import { type Conf, inputsOf } from "./conf.ts";
 import { readConf, readLayered, writeLocal } from "./install.ts";
+import { KvStore } from "./kv-store.ts";
 import { type Password, PasswordFile } from "./passwords.ts";
 import type { Scheme } from "./scheme.ts";
 
@@ -71,8 +72,14 @@ export interface RestOptions {
  */
 export class Rest {
   readonly passwords: PasswordFile;
+  readonly kvStore: KvStore;
   readonly calls: Call[] = [];
   unavailableCalls: number;
+  /** Who asks, as `authentication/current-context` says. */
+  context: { readonly username: string; readonly capabilities: readonly string[] } = {
+    username: "admin",
+    capabilities: ["admin_all_objects", "edit_storage_passwords", "list_storage_passwords", "list_inputs"],
+  };
   private readonly sessionKeys = new Set<string>();
   private readonly server: https.Server;
   private readonly options: RestOptions;
@@ -81,6 +88,11 @@ export class Rest {
     this.options = options;
     this.unavailableCalls = options.unavailableCalls;
     this.passwords = new PasswordFile(options.home);
+    const own = [...readLayered(options.folder, "collections").keys()].filter((name) => name !== "default");
+    this.kvStore = new KvStore({
+      ...Object.fromEntries(own.map((name) => [`${options.app}/${name}`, []])),
+      ...options.collections,
+    });
     this.server = https.createServer(
       { key: options.certificate.key, cert: options.certificate.certificate },
       (request, response) => {
@@ -121,9 +133,11 @@ export class Rest {
 
   private async serve(request: IncomingMessage): Promise<{ status: number; type: string; text: string }> {
     const url = new URL(request.url ?? "/", "https://127.0.0.1");
-    const body = new URLSearchParams(await readBody(request));
+    const text = await readBody(request);
+    const isJson = request.headers["content-type"]?.startsWith("application/json") === true;
+    const body = new URLSearchParams(isJson ? "" : text);
     const method = request.method ?? "GET";
-    const reply = await this.answer(method, url, body, request.headers.authorization);
+    const reply = await this.answer(method, url, body, request.headers.authorization, text);
     this.calls.push({ method, path: url.pathname, status: reply.status, fields: [...body.keys()] });
     const json = (url.searchParams.get("output_mode") ?? body.get("output_mode")) === "json";
     return { status: reply.status, ...renderReply(reply, json, url.pathname) };
@@ -134,6 +148,7 @@ export class Rest {
     url: URL,
     body: URLSearchParams,
     authorization: string | undefined,
+    text: string,
   ): Promise<Reply> {
     if (this.unavailableCalls > 0) {
       this.unavailableCalls--;
@@ -166,8 +181,11 @@ export class Rest {
           },
         ],
       };
+    if (route === "authentication/current-context")
+      return { status: 200, entries: [{ name: "context", app: "", content: this.context }] };
     if (route.startsWith("storage/passwords")) return this.passwordsCall(method, namespace, path[2], url, body);
-    if (route.startsWith("storage/collections/data/")) return this.collection(namespace, path[3] ?? "");
+    if (route.startsWith("storage/collections/data/"))
+      return this.kvStore.answer(method, `${namespace}/${path[3] ?? ""}`, path[4], url.searchParams, text);
     if (route === `data/modular-inputs/${this.options.schemeName}`) return this.registration();
     if (path[0] === "data" && path[1] === "inputs" && path[2] === this.options.schemeName)
       return this.inputsCall(method, path[3], path[4], url.searchParams, body);
@@ -245,11 +263,6 @@ export class Rest {
     return this.passwords
       .list()
       .filter((one) => namespace === "-" || one.app === namespace || one.sharing === "global");
-  }
-
-  private collection(namespace: string, name: string): Reply {
-    const documents = this.options.collections[`${namespace}/${name}`];
-    return documents ? { status: 200, body: documents } : refuse(404, `Collection '${name}' does not exist`);
   }
 
   private registration(): Reply {
