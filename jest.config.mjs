@@ -17,7 +17,12 @@ export default {
   globalTeardown: "<rootDir>/scripts/jest-scratch-end.mjs",
   reporters: ["default", "<rootDir>/scripts/jest-counts.mjs"],
   extensionsToTreatAsEsm: [".ts"],
-  testMatch: ["<rootDir>/src/**/*.test.ts", "<rootDir>/test/**/*.test.ts", "<rootDir>/scripts/**/*.test.ts"],
+  testMatch: [
+    "<rootDir>/src/**/*.test.ts",
+    "<rootDir>/test/**/*.test.ts",
+    "<rootDir>/scripts/**/*.test.ts",
+    "<rootDir>/splunk-app/ui/**/*.test.ts",
+  ],
   modulePathIgnorePatterns: ["<rootDir>/dist/", "<rootDir>/tmp/"],
   transform: {
     "^.+\\.ts$": [

@@ -9,6 +9,7 @@ import { parseArgs, promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { type BundledPackage, bundle } from "./build/bundle.ts";
 import { inputsHash } from "./build/inputs.ts";
+import { buildPages, type Pages } from "./build/pages.ts";
 import { binaryPath } from "./build/platforms.ts";
 import { ROOT, runScript, ScriptProblem, VERSION } from "./build/project.ts";
 import { type ArchiveEntry, writeTar } from "./build/tar.ts";
@@ -40,7 +41,7 @@ const ENTRY_SECONDS = 1_767_225_600;
 interface Archive {
   readonly name: string;
   readonly needs: readonly ShippedPlatform[];
-  readonly entries: (packages: readonly BundledPackage[]) => ArchiveEntry[];
+  readonly entries: (packages: readonly BundledPackage[], pages?: Pages) => ArchiveEntry[];
 }
 
 /** All archives of a release. */
@@ -50,17 +51,17 @@ export function archives(version: string): Archive[] {
     {
       name: `TA_defender_mssp-${version}-linux_x86_64.tgz`,
       needs: ["linux-x64"],
-      entries: (packages) => technologyAddon(["linux-x64"], packages),
+      entries: (packages, pages) => technologyAddon(["linux-x64"], packages, pages),
     },
     {
       name: `TA_defender_mssp-${version}-windows_x86_64.tgz`,
       needs: ["win-x64"],
-      entries: (packages) => technologyAddon(["win-x64"], packages),
+      entries: (packages, pages) => technologyAddon(["win-x64"], packages, pages),
     },
     {
       name: `TA_defender_mssp-${version}.tgz`,
       needs: ["linux-x64", "win-x64"],
-      entries: (packages) => technologyAddon(["linux-x64", "win-x64"], packages),
+      entries: (packages, pages) => technologyAddon(["linux-x64", "win-x64"], packages, pages),
     },
     { name: `SA_defender_mssp-${version}.tgz`, needs: [], entries: () => supportingAddon() },
     {
@@ -133,7 +134,7 @@ async function main(): Promise<void> {
     return;
   }
   const present = presentPlatforms(values.require.split(",").filter((name) => name !== ""));
-  const { packages } = await bundle("src/main/main.ts");
+  const [{ packages }, pages] = await Promise.all([bundle("src/main/main.ts"), buildPages()]);
   mkdirSync(resolve(ROOT, "dist"), { recursive: true });
   const wanted = archives(VERSION).filter(
     ({ name }) => values.only === undefined || values.only.some((part) => name.includes(part)),
@@ -149,7 +150,7 @@ async function main(): Promise<void> {
         return;
       }
       const target = resolve(ROOT, "dist", name);
-      writeFileSync(`${target}.new`, await inspectedArchive(name, entries(packages)));
+      writeFileSync(`${target}.new`, await inspectedArchive(name, entries(packages, pages)));
       renameSync(`${target}.new`, target);
       process.stdout.write(`dist/${name}\n`);
     }),

@@ -9,7 +9,7 @@ export interface BundledPackage {
   readonly version: string;
   /** SPDX identifier or expression, as its package.json says. */
   readonly licence: string;
-  /** Below node_modules/. */
+  /** From the repository's root; its last folders are node_modules/<name>. */
   readonly folder: string;
 }
 
@@ -55,7 +55,7 @@ export async function bundle(entry: string): Promise<Bundle> {
 }
 
 /** The packages that hold any of these files, sorted by name, each once. */
-function bundledPackages(files: readonly string[]): BundledPackage[] {
+export function bundledPackages(files: readonly string[]): BundledPackage[] {
   const folders = new Set<string>();
   for (const file of files) {
     const match = /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(file);

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { BundledPackage } from "../build/bundle.ts";
+import { BUNDLE_PATH, buildNumber, type Pages } from "../build/pages.ts";
 import { binaryPath, PLATFORMS, type Platform } from "../build/platforms.ts";
 import { ROOT, ScriptProblem, VERSION } from "../build/project.ts";
 import type { ArchiveEntry } from "../build/tar.ts";
@@ -22,10 +23,15 @@ const EXECUTABLE_MODE = 0o755;
 
 type Files = Map<string, { readonly content: Buffer; readonly mode: number }>;
 
-/** TA_defender_mssp with the executables of these platforms. */
+/**
+ * TA_defender_mssp with the executables of these platforms.
+ *
+ * @param pages undefined only in tests of the program, which need no browser.
+ */
 export function technologyAddon(
   platforms: readonly ShippedPlatform[],
   packages: readonly BundledPackage[],
+  pages?: Pages,
 ): ArchiveEntry[] {
   const files = splunkApp(TECHNOLOGY_ADDON);
   const readme = files.get("README.md")?.content.toString("utf8") ?? "";
@@ -34,7 +40,8 @@ export function technologyAddon(
       'splunk-app/TA_defender_mssp/README.md lacks the heading "# Binary File Declaration", without which Splunk refuses a package that holds executables.',
     );
   }
-  addNotices(files, platforms, packages);
+  if (pages !== undefined) addPagesBundle(files, pages);
+  addNotices(files, platforms, [...packages, ...(pages?.packages ?? [])]);
   for (const platform of platforms) {
     addBinary(files, platform, `${SPLUNK_PLATFORMS[platform]}/bin/defender_mssp${PLATFORMS[platform].suffix}`);
   }
@@ -110,6 +117,14 @@ function splunkApp(app: SplunkApp): Files {
   files.set("app.manifest", plain(Buffer.from(appManifest(app))));
   files.set("LICENSE", plain(readFileSync(resolve(ROOT, "LICENSE"))));
   return files;
+}
+
+function addPagesBundle(files: Files, { code }: Pages): void {
+  files.set(BUNDLE_PATH, plain(code));
+  const shown = [...files.keys()].filter((path) => path.startsWith("appserver/static/")).sort();
+  const build = buildNumber(shown.flatMap((path) => files.get(path)?.content ?? []));
+  const conf = files.get("default/app.conf")?.content.toString("utf8") ?? "";
+  files.set("default/app.conf", plain(Buffer.from(conf.replace(/^build\s*=.*$/m, `build = ${build}`))));
 }
 
 function addNotices(files: Files, platforms: readonly Platform[], packages: readonly BundledPackage[]): void {

@@ -21,7 +21,7 @@ export function thirdPartyNotices(packages: readonly BundledPackage[]): string {
   }
   const rule = "=".repeat(100);
   const parts = [
-    `defender-mssp is licensed under the Apache License 2.0 (LICENSE). Its executable contains the following works of others.\n`,
+    `defender-mssp is licensed under the Apache License 2.0 (LICENSE). It contains the following works of others.\n`,
   ];
   parts.push(`${rule}\nNode.js ${RUNTIME} and what it contains\n${rule}\n\n${runtimeLicence().trim()}\n`);
   // The one work inside the runtime that its licence file leaves out.

@@ -11,9 +11,6 @@ import { ROOT, RUNTIME, VERSION } from "../build/project.ts";
  * bytes (no time, no random serial number).
  */
 export function softwareBill(packages: readonly BundledPackage[], platforms: readonly Platform[]): string {
-  const lock = JSON.parse(readFileSync(resolve(ROOT, "package-lock.json"), "utf8")) as {
-    packages: Record<string, { integrity?: string } | undefined>;
-  };
   const root = `pkg:npm/defender-mssp@${VERSION}`;
   const runtimes = platforms.map((platform) => ({
     type: "platform",
@@ -26,7 +23,7 @@ export function softwareBill(packages: readonly BundledPackage[], platforms: rea
     purl: packageUrl(PLATFORMS[platform].runtimePackage, RUNTIME),
   }));
   const libraries = packages.map(({ name, version, licence, folder }) => {
-    const integrity = lock.packages[folder]?.integrity;
+    const integrity = integrityOf(folder);
     return {
       type: "library",
       "bom-ref": `${packageUrl(name, version)}#${folder}`,
@@ -73,4 +70,15 @@ function packageUrl(name: string, version: string): string {
 
 function licenceEntry(licence: string): { license: { id: string } } | { expression: string } {
   return /^[\w.+-]+$/.test(licence) ? { license: { id: licence } } : { expression: licence };
+}
+
+interface Lock {
+  readonly packages: Readonly<Record<string, { readonly integrity?: string } | undefined>>;
+}
+
+/** The hash of a package's archive, by the lockfile beside the node_modules/ in which it lies. */
+function integrityOf(folder: string): string | undefined {
+  const at = folder.indexOf("node_modules/");
+  const lock = JSON.parse(readFileSync(resolve(ROOT, folder.slice(0, at), "package-lock.json"), "utf8")) as Lock;
+  return lock.packages[folder.slice(at)]?.integrity;
 }

@@ -1,4 +1,5 @@
 import { GENERATED } from "../generated.ts";
+import type { AppName } from "./apps.ts";
 import { SILENT_S } from "./customers.ts";
 import { SEVERAL_CUSTOMERS_PANELS } from "./reports.ts";
 
@@ -192,12 +193,14 @@ function escapeText(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
-/** `default/data/ui/nav/default.xml`. */
-export function navigation(): string {
+/** `default/data/ui/nav/default.xml`. The pages are where inputs run; the dashboard is where events are. */
+export function navigation(app: AppName): string {
+  const pages = `  <view name="start" default="true" />
+  <view name="customers" />
+`;
   return `<!-- ${GENERATED} -->
 <nav search_view="search">
-  <view name="customers" default="true" />
-  <view name="search" />
+${app === "TA_defender_mssp" ? pages : '  <view name="customers" default="true" />\n'}  <view name="search" />
 </nav>
 `;
 }

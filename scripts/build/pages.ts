@@ -1,0 +1,86 @@
+/** The pages in Splunk Web: one bundle of splunk-app/ui, whose packages are installed only for this. */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+import { type BundledPackage, bundledPackages } from "./bundle.ts";
+import { ROOT, ScriptProblem } from "./project.ts";
+
+export const PAGES_FOLDER = resolve(ROOT, "splunk-app/ui");
+/** Splunk's own page template loads `appserver/static/pages/<view>.js`; the view is `defender_mssp`. */
+export const BUNDLE_PATH = "appserver/static/pages/defender_mssp.js";
+/** What a browser loads at the first visit. */
+const BUNDLE_GZIP_MOST = 500 * 1000;
+const INSTALL_ATTEMPTS = 3;
+
+export interface Pages {
+  readonly code: Buffer;
+  readonly packages: readonly BundledPackage[];
+}
+
+/** Installs the packages of splunk-app/ui when its lockfile has changed since the last time. */
+export function installPagesPackages(): void {
+  const lock = readFileSync(resolve(PAGES_FOLDER, "package-lock.json"));
+  const digest = createHash("sha256").update(lock).digest("hex");
+  const stamp = resolve(PAGES_FOLDER, "node_modules/.installed-lock");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === digest) return;
+  process.stderr.write("installing the packages of splunk-app/ui\n");
+  for (let attempt = 1; ; attempt += 1) {
+    const { status, stderr } = spawnSync("npm", ["ci", "--no-progress", "--loglevel=error"], {
+      cwd: PAGES_FOLDER,
+      encoding: "utf8",
+      shell: process.platform === "win32",
+    });
+    if (status === 0) break;
+    if (attempt === INSTALL_ATTEMPTS)
+      throw new ScriptProblem(`The packages of splunk-app/ui could not be installed: ${stderr.trim()}`);
+  }
+  writeFileSync(stamp, digest);
+}
+
+/** Throws ScriptProblem when the sources do not bundle, or a browser would have to load too much. */
+export async function buildPages(): Promise<Pages> {
+  installPagesPackages();
+  const result = await build({
+    absWorkingDir: ROOT,
+    entryPoints: ["splunk-app/ui/src/main.tsx"],
+    outfile: "defender_mssp.js",
+    bundle: true,
+    write: false,
+    metafile: true,
+    minify: true,
+    format: "iife",
+    target: "es2020",
+    jsx: "automatic",
+    // Licence texts travel in THIRD-PARTY-NOTICES.txt, whole and once.
+    legalComments: "none",
+    define: {
+      "process.env.NODE_ENV": '"production"',
+      // On a dashboard `define` is require.js's, which refuses what a bundled UMD module gives it.
+      define: "undefined",
+    },
+    // The reader of settings asks it only whether a path is absolute.
+    alias: { "node:path": resolve(PAGES_FOLDER, "src/path.ts") },
+    logLevel: "silent",
+  }).catch((cause: unknown) => {
+    throw new ScriptProblem(`The pages do not bundle: ${cause instanceof Error ? cause.message : String(cause)}`);
+  });
+  const code = Buffer.from(result.outputFiles[0]?.contents ?? []);
+  const gzipped = gzipSync(code, { level: 9 }).length;
+  if (gzipped > BUNDLE_GZIP_MOST)
+    throw new ScriptProblem(
+      `The pages' bundle has ${Math.ceil(gzipped / 1000)} kB (gzip), more than ${BUNDLE_GZIP_MOST / 1000} kB.`,
+    );
+  return { code, packages: bundledPackages(Object.keys(result.metafile.inputs)) };
+}
+
+/**
+ * `[install] build` of app.conf. Browsers keep static files until it changes, so it follows their content.
+ */
+export function buildNumber(contents: readonly Buffer[]): number {
+  const hash = createHash("sha256");
+  for (const content of contents) hash.update(createHash("sha256").update(content).digest());
+  return hash.digest().readUInt32BE() >>> 1;
+}

@@ -1,0 +1,129 @@
+/**
+ * A browser, the fake Splunk Web, the real binary from the real package and the simulator, for the tests of the
+ * pages. Needs Debian's Chromium, and the packages of splunk-app/ui (`npm run pages` installs them).
+ */
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import type { BrowserContext, Page } from "playwright-core";
+import { bundle } from "../../../scripts/build/bundle.ts";
+import { buildPages } from "../../../scripts/build/pages.ts";
+import { binaryPath } from "../../../scripts/build/platforms.ts";
+import { ROOT } from "../../../scripts/build/project.ts";
+import { technologyAddon } from "../../../scripts/package/contents.ts";
+import { type Simulator, startSimulator } from "../../../test/harness/simulator/start.ts";
+import { type Splunkd, startSplunkd } from "../../../test/harness/splunkd/splunkd.ts";
+import { SplunkWeb, type SplunkWebOptions } from "../../../test/harness/splunkweb/splunkweb.ts";
+
+const CHROMIUM = "/usr/bin/chromium";
+const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
+
+/** Why the pages cannot be tested here; undefined where they can. */
+export function whatIsMissing(): string | undefined {
+  if (!existsSync(CHROMIUM)) return "Chromium is not installed (Debian: chromium)";
+  if (!existsSync(path.join(ROOT, "splunk-app/ui/node_modules/playwright-core")))
+    return "the packages of splunk-app/ui are not installed (npm run pages)";
+  return existsSync(path.join(ROOT, binaryPath("linux-x64"))) ? undefined : "there is no binary for Linux on x64";
+}
+
+export interface World {
+  readonly simulator: Simulator;
+  readonly splunkd: Splunkd;
+  readonly web: SplunkWeb;
+  /** Where the real binary writes its events. */
+  readonly out: string;
+  /** A page of a browser that has logged in, at a view. What it does wrong is in `faults`. */
+  open(where?: { readonly hash?: string; readonly view?: string; readonly width?: number }): Promise<Page>;
+  /** Requests that left the origin, errors in the console, errors that nobody caught. */
+  readonly faults: string[];
+  close(): Promise<void>;
+}
+
+export interface WorldOptions {
+  /** Folders of the simulator's customers, each with the alerts of a fixture. */
+  readonly tenants: readonly string[];
+  /** inputs.conf behind `[defender_mssp]`, which points at the simulator. */
+  readonly inputs?: string;
+  readonly web?: Omit<SplunkWebOptions, "splunkd">;
+}
+
+export async function startWorld({ tenants, inputs = "", web: options = {} }: WorldOptions): Promise<World> {
+  const { chromium } = await import("playwright-core");
+  const scratch = mkdtempSync(path.join(tmpdir(), "pages-"));
+  const data = path.join(scratch, "tenants");
+  mkdirSync(data);
+  for (const name of tenants)
+    cpSync(path.join(ROOT, "test/fixtures/customers/fabrikam"), path.join(data, name), { recursive: true });
+  const simulator = await startSimulator({ data, shiftToNow: true });
+  const { login_url, graph_url, api_url, ca_file } = simulator.ready;
+  const conf = path.join(scratch, "inputs.conf");
+  writeFileSync(
+    conf,
+    `[defender_mssp]\nlogin_url = ${login_url}\ngraph_url = ${graph_url}\napi_url = ${api_url}\nca_file = ${ca_file}\n\n${inputs}`,
+  );
+  await unpackApp(scratch);
+  const out = path.join(scratch, "events.xml");
+  const splunkd = await startSplunkd({
+    app: path.join(scratch, "TA_defender_mssp"),
+    conf,
+    out,
+    home: path.join(scratch, "home"),
+    validate: 0,
+  });
+  const web = await SplunkWeb.start({ splunkd, ...options });
+  const browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS });
+  const faults: string[] = [];
+  let context: BrowserContext | undefined;
+  return {
+    simulator,
+    splunkd,
+    web,
+    out,
+    faults,
+    async open({ hash = "", view = "defender_mssp", width = 1280 } = {}) {
+      context ??= await browser.newContext({ locale: "en-GB" });
+      const page = await context.newPage();
+      await page.setViewportSize({ width, height: 900 });
+      watch(page, new URL(web.url).origin, faults);
+      await page.goto(`${web.viewUrl(view)}${hash}`);
+      if (page.url().includes("/account/login")) {
+        await page.getByLabel("Username").fill("admin");
+        await page.getByLabel("Password").fill("changeme");
+        await page.getByRole("button", { name: "Sign In" }).click();
+        // The part behind # is not sent to the server, so the login cannot bring it back.
+        await page.goto(`${web.viewUrl(view)}${hash}`);
+      }
+      return page;
+    },
+    async close() {
+      await browser.close();
+      await web.close();
+      await splunkd.stop();
+      await simulator.stop();
+      rmSync(scratch, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The add-on as it is packed, with the executable by its place. */
+async function unpackApp(folder: string): Promise<void> {
+  const [{ packages }, pages] = await Promise.all([bundle("src/main/main.ts"), buildPages()]);
+  for (const { path: name, mode, content } of technologyAddon(["linux-x64"], packages, pages)) {
+    const file = path.join(folder, name);
+    if (name.endsWith("/")) mkdirSync(file, { recursive: true });
+    else writeFileSync(file, content, { mode });
+  }
+}
+
+function watch(page: Page, origin: string, faults: string[]): void {
+  page.on("request", (request) => {
+    const url = request.url();
+    if (!url.startsWith(`${origin}/`) && !/^(data|blob|about):/.test(url)) faults.push(`left the origin: ${url}`);
+  });
+  page.on("console", (message) => {
+    // Chromium logs every answer of 400 and more itself; tests that cause one look at the page instead.
+    if (message.type() === "error" && !message.text().startsWith("Failed to load resource"))
+      faults.push(`console: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => faults.push(`not caught: ${error.message}`));
+}

@@ -1,0 +1,208 @@
+import Button from "@splunk/react-ui/Button";
+import ControlGroup from "@splunk/react-ui/ControlGroup";
+import Heading from "@splunk/react-ui/Heading";
+import Link from "@splunk/react-ui/Link";
+import Message from "@splunk/react-ui/Message";
+import StepBar from "@splunk/react-ui/StepBar";
+import Text from "@splunk/react-ui/Text";
+import TextArea from "@splunk/react-ui/TextArea";
+import { type ReactElement, useEffect, useRef, useState } from "react";
+import { createInput, editInput, RestProblem, statusRows } from "../rest.ts";
+import { STEP_FIELDS } from "../state/fields.ts";
+import { type Problems, problemsOf, sentence } from "../state/validate.ts";
+import { Checks } from "./checks.tsx";
+import { Form, type Values } from "./form.tsx";
+import { SecretWarning, useTick } from "./parts.tsx";
+import { mustTick } from "./transport.ts";
+import { useRequest } from "./use-request.ts";
+
+const STEPS = ["Customer", "Sign-in", "Consent", "Test"] as const;
+const OF_STEP = [["name", ...STEP_FIELDS.customer.map(({ key }) => key)], STEP_FIELDS.signIn.map(({ key }) => key)];
+const SECRETS = STEP_FIELDS.signIn.filter(({ secret }) => secret === true).map(({ key }) => key);
+
+/** Add a customer: from its name to its first event. */
+export function AddPage(): ReactElement {
+  const [step, setStep] = useState(0);
+  const [name, setName] = useState("");
+  const [values, setValues] = useState<Values>({});
+  const [problems, setProblems] = useState<Problems>({});
+  const [failure, setFailure] = useState("");
+  const [saved, setSaved] = useState<string>();
+  const [isSaving, setSaving] = useState(false);
+  const [isTicked, setTicked] = useState(false);
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => heading.current?.focus(), [step]);
+
+  const change = (key: string, value: string): void => {
+    setValues((before) => ({ ...before, [key]: value }));
+    setProblems(({ [key]: _gone, ...rest }) => rest);
+  };
+  const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== ""));
+  const next = async (): Promise<void> => {
+    const all = Object.entries(problemsOf(name, given, Date.now()));
+    const wrong = all.filter(([key]) => step >= 1 || OF_STEP[0]?.includes(key) === true);
+    setProblems(Object.fromEntries(wrong));
+    setFailure("");
+    if (wrong.length > 0) return;
+    if (step === 0) return setStep(1);
+    setSaving(true);
+    try {
+      await (saved === undefined ? createInput(name, given) : editInput(name, given));
+      setSaved(name);
+      // What was typed is in Splunk's hands now; nothing of it stays in the page.
+      setValues((before) => Object.fromEntries(Object.entries(before).filter(([key]) => !SECRETS.includes(key))));
+      setStep(2);
+    } catch (error) {
+      if (!(error instanceof RestProblem)) throw error;
+      setFailure(error.message);
+    } finally {
+      setSaving(false);
+    }
+  };
+  const elsewhere = Object.entries(problems).filter(([key]) => OF_STEP[step]?.includes(key) !== true);
+  return (
+    <>
+      <Heading level={1}>Add a customer</Heading>
+      <StepBar activeStepId={step}>
+        {STEPS.map((title, at) => (
+          <StepBar.Step key={title} stepId={at}>
+            {title}
+          </StepBar.Step>
+        ))}
+      </StepBar>
+      <Heading level={2} elementRef={heading} tabIndex={-1}>
+        Step {step + 1} of 4: {STEPS[step]}
+      </Heading>
+      <div aria-live="assertive">
+        {failure !== "" && <Message type="error">{failure}</Message>}
+        {elsewhere.map(([key, say]) => (
+          <Message key={key} type="error">
+            {sentence(key, say)}
+          </Message>
+        ))}
+      </div>
+      {step === 0 && (
+        <form onSubmit={(event) => event.preventDefault()}>
+          <ControlGroup
+            label="Name"
+            labelPosition="top"
+            required
+            error={problems["name"] !== undefined}
+            help={problems["name"] === undefined ? NAME_HELP : `${sentence("Name", problems["name"])} ${NAME_HELP}`}
+          >
+            <Text
+              name="name"
+              value={name}
+              required
+              autoComplete="off"
+              disabled={saved !== undefined}
+              onChange={(_event, { value }) => {
+                setName(value);
+                setProblems(({ name: _gone, ...rest }) => rest);
+              }}
+            />
+          </ControlGroup>
+          <Form fields={STEP_FIELDS.customer} values={values} problems={problems} onChange={change} />
+        </form>
+      )}
+      {step === 1 && (
+        <form onSubmit={(event) => event.preventDefault()}>
+          <SecretWarning isTicked={isTicked} onTick={setTicked} />
+          <Form fields={STEP_FIELDS.signIn} values={values} problems={problems} onChange={change} />
+        </form>
+      )}
+      {step === 2 && saved !== undefined && <ConsentStep customer={saved} onGiven={() => setStep(3)} />}
+      {step === 3 && saved !== undefined && <TestStep customer={saved} />}
+      <div style={{ display: "flex", gap: 8, marginTop: 16 }}>
+        {step > 0 && <Button label="Back" disabled={isSaving} onClick={() => setStep(step - 1)} />}
+        {step < 2 && (
+          <Button
+            appearance="primary"
+            label={step === 0 ? "Next" : "Save and go on"}
+            disabled={isSaving || (step === 1 && mustTick() && !isTicked)}
+            onClick={() => void next()}
+          />
+        )}
+        {step === 2 && <Button label="Skip: test now" onClick={() => setStep(3)} />}
+        <Link to="#/customers">{step === 3 ? "To all customers" : "Cancel"}</Link>
+      </div>
+    </>
+  );
+}
+
+const NAME_HELP =
+  "A short name for this customer. It is the customer name in events unless another one is given below.";
+
+function ConsentStep({ customer, onGiven }: { readonly customer: string; readonly onGiven: () => void }): ReactElement {
+  const [turn, setTurn] = useState(0);
+  const { answer, note } = useRequest(customer, "consent", turn);
+  const { consent, missing = [], state, ok, say } = answer;
+  return (
+    <>
+      <div aria-live="polite">
+        {note !== "" && <Message type="warning">{note}</Message>}
+        {state === undefined && <Message type="info">The input is starting and makes the consent link.</Message>}
+        {ok === true && <Message type="success">The customer has given the consent.</Message>}
+        {ok === false && missing.length > 0 && (
+          <Message type="info">
+            Waiting for the consent. Still missing: {missing.join(", ")}. {say}
+          </Message>
+        )}
+        {state === "refused" && (
+          <Message type="error">
+            {say} {answer.next_step}
+          </Message>
+        )}
+      </div>
+      {consent !== undefined && (
+        <>
+          <ControlGroup label="Consent link" labelPosition="top" help="For an administrator of the customer's tenant.">
+            <Text value={consent.url} canClear={false} onChange={() => undefined} />
+          </ControlGroup>
+          <p>
+            <Link to={consent.url} openInNewContext>
+              Open the consent link
+            </Link>
+          </p>
+          <ControlGroup label="Mail to the customer" labelPosition="top">
+            <TextArea value={consent.mail} rowsMax={14} onChange={() => undefined} />
+          </ControlGroup>
+        </>
+      )}
+      {ok === true && <Button appearance="primary" label="Next: test" onClick={onGiven} />}
+      {state === "refused" && <Button label="Ask again" onClick={() => setTurn(turn + 1)} />}
+    </>
+  );
+}
+
+const STATUS_MS = 2_000;
+
+function TestStep({ customer }: { readonly customer: string }): ReactElement {
+  const [turn, setTurn] = useState(0);
+  const { answer, note } = useRequest(customer, "doctor", turn);
+  const [firstEventAt, setFirstEventAt] = useState<string>();
+  const tick = useTick(STATUS_MS);
+  useEffect(() => {
+    if (firstEventAt !== undefined) return;
+    statusRows()
+      .then((rows) => setFirstEventAt(rows.find(({ input }) => input === customer)?.first_event_at ?? undefined))
+      .catch(() => undefined);
+  }, [customer, firstEventAt, tick]);
+  return (
+    <>
+      {note !== "" && <Message type="warning">{note}</Message>}
+      {answer.state === undefined && <Message type="info">The input is asked to check every precondition.</Message>}
+      <Checks answer={answer} />
+      <div aria-live="polite">
+        {firstEventAt === undefined ? (
+          <Message type="info">No event of this customer yet. Quiet tenants may have none for a while.</Message>
+        ) : (
+          <Message type="success">First event seen at {new Date(firstEventAt).toLocaleString()}.</Message>
+        )}
+      </div>
+      {(answer.state === "done" || answer.state === "refused") && (
+        <Button label="Test again" onClick={() => setTurn(turn + 1)} />
+      )}
+    </>
+  );
+}

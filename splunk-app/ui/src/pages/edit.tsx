@@ -1,0 +1,99 @@
+import Button from "@splunk/react-ui/Button";
+import Heading from "@splunk/react-ui/Heading";
+import Link from "@splunk/react-ui/Link";
+import Message from "@splunk/react-ui/Message";
+import { type ReactElement, useEffect, useState } from "react";
+import { MASK } from "../../../../src/config/splunk-keys.ts";
+import { editInput, listInputs, RestProblem } from "../rest.ts";
+import { FIELDS, FORM_PARTS } from "../state/fields.ts";
+import { changesOf, type Problems, problemsOf, sentence } from "../state/validate.ts";
+import { Checks } from "./checks.tsx";
+import { Form, type Values } from "./form.tsx";
+import { SecretWarning } from "./parts.tsx";
+import { mustTick } from "./transport.ts";
+import { useRequest } from "./use-request.ts";
+
+/** One customer: its settings and its checks. */
+export function EditPage({ name }: { readonly name: string }): ReactElement {
+  const [before, setBefore] = useState<Values>();
+  const [values, setValues] = useState<Values>({});
+  const [problems, setProblems] = useState<Problems>({});
+  const [failure, setFailure] = useState("");
+  const [said, setSaid] = useState("");
+  const [isTicked, setTicked] = useState(false);
+  const [turn, setTurn] = useState(0);
+  const { answer, note } = useRequest(turn === 0 ? undefined : name, "doctor", turn);
+  useEffect(() => {
+    listInputs()
+      .then((inputs) => {
+        const found = inputs.find((one) => one.name === name);
+        if (found === undefined) throw new RestProblem(404, `There is no input ${name}. It may have been deleted.`);
+        const own = Object.fromEntries(FIELDS.map(({ key }) => [key, found.values[key] ?? ""]));
+        setBefore(own);
+        setValues(own);
+      })
+      .catch((error: unknown) => setFailure(error instanceof RestProblem ? error.message : String(error)));
+  }, [name]);
+  if (before === undefined) return failure === "" ? <p>Loading</p> : <Message type="error">{failure}</Message>;
+
+  const save = async (): Promise<void> => {
+    const changed = changesOf(before, values);
+    const found = problemsOf(name, values, Date.now());
+    setProblems(found);
+    setFailure("");
+    setSaid("");
+    if (Object.keys(found).length > 0) return;
+    if (Object.keys(changed).length === 0) return setSaid("Nothing has changed.");
+    try {
+      // splunkd's own form sends the tenant with each edit, and the input checks it with the rest.
+      await editInput(name, { tenant_id: values["tenant_id"] ?? "", ...changed });
+      const kept = Object.fromEntries(
+        FIELDS.map(({ key, secret }) => [key, secret === true && changed[key] ? MASK : (values[key] ?? "")]),
+      );
+      setBefore(kept);
+      setValues(kept);
+      setSaid("Saved. The input restarts and goes on where it was.");
+    } catch (error) {
+      if (!(error instanceof RestProblem)) throw error;
+      setFailure(error.message);
+    }
+  };
+  return (
+    <>
+      <Heading level={1}>{name}</Heading>
+      <p>
+        <Link to="#/customers">All customers</Link>
+      </p>
+      <div aria-live="polite">
+        {failure !== "" && <Message type="error">{failure}</Message>}
+        {said !== "" && <Message type="success">{said}</Message>}
+        {Object.keys(problems).length > 0 && (
+          <Message type="error">
+            {Object.entries(problems)
+              .map(([key, say]) => sentence(FIELDS.find((one) => one.key === key)?.title ?? key, say))
+              .join(" ")}
+          </Message>
+        )}
+      </div>
+      <form onSubmit={(event) => event.preventDefault()}>
+        <SecretWarning isTicked={isTicked} onTick={setTicked} />
+        {FORM_PARTS.map(({ title, fields }) => (
+          <section key={title} aria-label={title}>
+            <Heading level={2}>{title}</Heading>
+            <Form
+              fields={fields}
+              values={values}
+              problems={problems}
+              onChange={(key, value) => setValues((old) => ({ ...old, [key]: value }))}
+            />
+          </section>
+        ))}
+        <Button appearance="primary" label="Save" disabled={mustTick() && !isTicked} onClick={() => void save()} />
+      </form>
+      <Heading level={2}>Test</Heading>
+      <Button label={turn === 0 ? "Test" : "Test again"} onClick={() => setTurn(turn + 1)} />
+      {note !== "" && <Message type="warning">{note}</Message>}
+      {turn > 0 && <Checks answer={answer} />}
+    </>
+  );
+}

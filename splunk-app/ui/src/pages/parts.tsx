@@ -1,0 +1,33 @@
+import Message from "@splunk/react-ui/Message";
+import Switch from "@splunk/react-ui/Switch";
+import { type ReactElement, useEffect, useState } from "react";
+import { mustTick } from "./transport.ts";
+
+/** A number that grows as time goes on. */
+export function useTick(everyMs: number): number {
+  const [tick, setTick] = useState(0);
+  useEffect(() => {
+    const timer = setInterval(() => setTick((before) => before + 1), everyMs);
+    return () => clearInterval(timer);
+  }, [everyMs]);
+  return tick;
+}
+
+interface TickProps {
+  readonly isTicked: boolean;
+  readonly onTick: (isTicked: boolean) => void;
+}
+
+/** Above a field for a secret, where the connection is not encrypted. */
+export function SecretWarning({ isTicked, onTick }: TickProps): ReactElement | null {
+  if (!mustTick()) return null;
+  return (
+    <Message type="error">
+      Splunk Web is open over http, so others on the network can read a secret that you type here. Turn on https
+      (enableSplunkWebSSL in web.conf).
+      <Switch appearance="checkbox" selected={isTicked} onClick={() => onTick(!isTicked)}>
+        Send it all the same
+      </Switch>
+    </Message>
+  );
+}

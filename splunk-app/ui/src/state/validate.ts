@@ -1,0 +1,38 @@
+import { readValue } from "../../../../src/config/kinds.ts";
+import { MASK, parseStanzas } from "../../../../src/config/settings.ts";
+import { GLOBAL_ROWS, INDEX_NAME } from "../../../../src/model/settings-table.ts";
+
+/** Key to what is wrong, in the words of `--validate-arguments`. */
+export type Problems = Readonly<Record<string, string>>;
+
+const OF_THE_PROCESS: ReadonlySet<string> = new Set(GLOBAL_ROWS.map(({ key }) => key));
+
+/**
+ * What is wrong with an input, found by the code that the input itself runs. Files cannot be looked at here:
+ * splunkd asks the input again when it is saved.
+ */
+export function problemsOf(name: string, values: Readonly<Record<string, string>>, nowMs: number): Problems {
+  const { problems } = parseStanzas([{ name, values }], { host: "splunk", nowMs });
+  const found = problems.filter(({ key }) => !OF_THE_PROCESS.has(key));
+  const index = values["index"]?.trim() ?? "";
+  const reading = index === "" || index === "default" ? undefined : readValue(INDEX_NAME, index, nowMs);
+  return {
+    ...(reading?.ok === false ? { index: reading.say } : {}),
+    ...Object.fromEntries(found.map(({ key, say }) => [key, say])),
+  };
+}
+
+/** A sentence for a field: the key's words begin it on the command line, the label does on a page. */
+export function sentence(title: string, say: string): string {
+  return `${title} ${say}.`;
+}
+
+/** What is sent for an edit: only what changed; a secret that was not typed again stays as it is. */
+export function changesOf(
+  before: Readonly<Record<string, string>>,
+  after: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(after).filter(([key, value]) => value !== (before[key] ?? "") && value !== MASK),
+  );
+}
