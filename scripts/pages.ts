@@ -8,7 +8,7 @@ import { ROOT, runScript, ScriptProblem } from "./build/project.ts";
 
 const HELP = `npm run pages
 
-Installs the packages of splunk-app/ui when its lockfile has changed, checks the types, and writes dist/pages/defender_mssp.js.
+Installs the packages of splunk-app/ui when its lockfile has changed, checks types and lints, and writes dist/pages/defender_mssp.js.
 `;
 
 async function main(): Promise<void> {

@@ -116,7 +116,7 @@ export interface SplunkHost {
   reportDisabledInputs(): Promise<void>;
   /** Stores a rotated refresh token where this run's collector keeps it. */
   keepRefreshToken(input: string, rotated: Sealed): Promise<void>;
-  /** For the pages in Splunk Web: saves states and answers requests until the stop. Never throws a Failure. */
+  /** For the pages in Splunk Web: saves states, answers requests until the stop. Never throws a Failure. */
   servePages(answers: PageAnswers, stop: AbortSignal): Promise<void>;
   /**
    * Logs at once and then hourly that there is no customer to collect, until `stop`, or until `isIdle` is

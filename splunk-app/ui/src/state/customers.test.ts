@@ -1,0 +1,105 @@
+import { expect, test } from "@jest/globals";
+import {
+  type CustomerRow,
+  countsOf,
+  duration,
+  type Input,
+  pageOf,
+  rowsOf,
+  type Shown,
+  type Status,
+} from "./customers.ts";
+
+const NOW = Date.UTC(2026, 10, 24, 12);
+const HOUR_MS = 3_600_000;
+const SHOWN: Shown = { filter: "", state: "", sort: "state", isDescending: false, page: 1 };
+
+function input(name: string, values: Readonly<Record<string, string>> = {}, isDisabled = false): Input {
+  return { name, values: { tenant_id: `id-${name}`, ...values }, isDisabled };
+}
+
+function status(name: string, states: readonly string[], agoMs = 0, more: Partial<Status> = {}): Status {
+  return {
+    input: name,
+    time: new Date(NOW - agoMs).toISOString(),
+    streams: states.map((state, at) => ({
+      stream: `s${at}`,
+      state,
+      lag_s: at * 60,
+      actor: state === "ok" ? null : "operator",
+      say: state === "ok" ? null : `It is ${state}.`,
+      next_step: null,
+    })),
+    credential_days_left: null,
+    first_event_at: null,
+    ...more,
+  };
+}
+
+test("a customer has the state of its worst stream, its largest lag, and who must act on it", () => {
+  const [row] = rowsOf(
+    [input("contoso", { tenant_name: "Contoso" })],
+    [status("contoso", ["ok", "failing", "throttled"])],
+    NOW,
+  );
+
+  expect(row).toMatchObject({ tenant: "Contoso", state: "failing", lagS: 120, actor: "you", say: "It is failing." });
+});
+
+test("a customer that has not reported for two hours is silent, whatever its last state was", () => {
+  const rows = rowsOf(
+    [input("a"), input("b")],
+    [status("a", ["ok"], 2 * HOUR_MS + 1), status("b", ["ok"], HOUR_MS)],
+    NOW,
+  );
+
+  expect(rows.map(({ state }) => state)).toEqual(["silent", "ok"]);
+});
+
+test("a disabled customer is off, one that never reported is new, and a row of a deleted input is not shown", () => {
+  const rows = rowsOf([input("a", {}, true), input("b")], [status("a", ["failing"]), status("gone", ["ok"])], NOW);
+
+  expect(rows.map(({ name, state }) => [name, state])).toEqual([
+    ["a", "off"],
+    ["b", "new"],
+  ]);
+});
+
+test("2,000 customers are shown 50 a page; the filter looks at all of them", () => {
+  const inputs = Array.from({ length: 2_000 }, (_, at) => input(`customer ${at}`));
+  const rows = rowsOf(inputs, [], NOW);
+
+  expect(pageOf(rows, SHOWN)).toMatchObject({ found: 2_000, pages: 40, page: 1 });
+  expect(pageOf(rows, SHOWN).rows).toHaveLength(50);
+  expect(pageOf(rows, { ...SHOWN, page: 99 })).toMatchObject({ page: 40 });
+  expect(pageOf(rows, { ...SHOWN, filter: "CUSTOMER 1999" }).rows.map(({ name }) => name)).toEqual(["customer 1999"]);
+});
+
+test("each column sorts both ways, with what is unknown last in rising order", () => {
+  const rows = [
+    { name: "a", lagS: undefined, state: "ok" },
+    { name: "b", lagS: 9, state: "failing" },
+    { name: "c", lagS: 100, state: "off" },
+  ].map((row) => ({ tenant: "", tenantId: "", say: "", ...row }) as CustomerRow);
+  const names = (shown: Partial<Shown>) => pageOf(rows, { ...SHOWN, ...shown }).rows.map(({ name }) => name);
+
+  expect(names({ sort: "lagS" })).toEqual(["b", "c", "a"]);
+  expect(names({ sort: "lagS", isDescending: true })).toEqual(["a", "c", "b"]);
+  expect(names({ sort: "state" })).toEqual(["b", "a", "c"]);
+  expect(names({ sort: "name", isDescending: true })).toEqual(["c", "b", "a"]);
+  expect(names({ state: "ok" })).toEqual(["a"]);
+  expect(countsOf(rows)).toEqual([
+    ["failing", 1],
+    ["ok", 1],
+    ["off", 1],
+  ]);
+});
+
+test.each([
+  [5, "5 s"],
+  [180, "3 min"],
+  [7_200, "2 h"],
+  [1_000_000, "12 days"],
+])("%d seconds read %s", (seconds, text) => {
+  expect(duration(seconds)).toBe(text);
+});

@@ -1,0 +1,86 @@
+import { expect, test } from "@jest/globals";
+import { validateArguments } from "../../../../src/hosts/splunk/validate.ts";
+import { settingsFor } from "../../../../src/model/settings-table.ts";
+import { FakeClock, T0 } from "../../../../test/harness/fakes/clock.ts";
+import { validationDocument } from "../../../../test/harness/splunkd/documents.ts";
+import { FIELDS, FORM_PARTS, STEP_FIELDS } from "./fields.ts";
+import { changesOf, problemsOf } from "./validate.ts";
+
+const GOOD = { tenant_id: "11111111-2222-3333-4444-555555555555", client_id: "11111111-2222-3333-4444-555555555555" };
+const SERVER = { host: "h", uri: "https://127.0.0.1:8089", sessionKey: "k", checkpointDir: "/c" };
+
+/** What splunkd's own form shows of the same input, or undefined. */
+async function refusalOf(name: string, values: Readonly<Record<string, string>>): Promise<string | undefined> {
+  const document = validationDocument(SERVER, name, new Map(Object.entries(values)));
+  async function* stdin(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from(document);
+  }
+  const { stdout } = await validateArguments(stdin(), new FakeClock(T0), undefined);
+  return /<message>(.*)<\/message>/s
+    .exec(stdout)?.[1]
+    ?.replaceAll("&lt;", "<")
+    .replaceAll("&gt;", ">")
+    .replaceAll("&amp;", "&");
+}
+
+test("every setting of a customer is on the form once, in the settings table's words, and none of the whole process", () => {
+  const shown = FORM_PARTS.flatMap(({ fields }) => fields);
+  const wanted = settingsFor("splunk").filter(({ global }) => global !== true);
+
+  expect(shown.map(({ key }) => key).toSorted()).toEqual([...wanted.map(({ key }) => key), "index"].toSorted());
+  for (const row of wanted) expect(FIELDS.find(({ key }) => key === row.key)).toBe(row);
+});
+
+test("the wizard asks for what must be given, and for every secret that a customer can have", () => {
+  const asked = [...STEP_FIELDS.customer, ...STEP_FIELDS.signIn];
+
+  expect(asked.filter(({ required }) => required).map(({ key }) => key)).toEqual(["tenant_id"]);
+  expect(asked.filter(({ secret }) => secret).map(({ key }) => key)).toEqual(["client_secret", "refresh_token"]);
+});
+
+test.each([
+  ["a missing tenant and app", {}],
+  ["a tenant that is none", { ...GOOD, tenant_id: "common" }],
+  ["a number below its bound", { ...GOOD, poll_seconds: "0" }],
+  ["a number above its bound", { ...GOOD, sweep_hours: "721" }],
+  ["a word that is no choice", { ...GOOD, cloud: "moon" }],
+  ["a stream that does not exist", { ...GOOD, streams: "alerts,weather" }],
+  ["neither yes nor no", { ...GOOD, envelope: "perhaps" }],
+  ["hunting without its queries", { ...GOOD, streams: "hunting" }],
+  ["the ID of a client secret", { ...GOOD, client_secret: "11111111-2222-3333-4444-555555555555" }],
+  ["a control character in a token", { ...GOOD, refresh_token: "a\u0007b" }],
+  ["an address without https", { ...GOOD, login_url: "http://login.example" }],
+  ["a start in the future", { ...GOOD, start: "2099-01-01T00:00:00Z" }],
+  ["several mistakes at once", { tenant_id: "?", client_id: "?", poll_seconds: "x", layout: "round" }],
+])("the page refuses %s with the sentences of --validate-arguments", async (_, values) => {
+  const found = Object.entries(problemsOf("contoso", values, T0));
+  const refusal = (await refusalOf("contoso", values)) ?? "";
+
+  expect(found.length).toBeGreaterThan(0);
+  expect(refusal.split(" · ").toSorted()).toEqual(found.map(([key, say]) => `contoso: ${key}: ${say}`).toSorted());
+});
+
+test("what --validate-arguments accepts, the page accepts", async () => {
+  const values = {
+    ...GOOD,
+    streams: "alerts",
+    start: "12h",
+    envelope: "false",
+    refresh_token: `${"a\"'+/=".repeat(316)}abcd`,
+  };
+
+  expect(await refusalOf("contoso", values)).toBeUndefined();
+  expect(problemsOf("contoso", values, T0)).toEqual({});
+});
+
+test("an index name is checked on the page, because splunkd accepts every one", () => {
+  expect(problemsOf("contoso", { ...GOOD, index: "Not An Index" }, T0)).toMatchObject({ index: expect.anything() });
+  expect(problemsOf("contoso", { ...GOOD, index: "customer_contoso" }, T0)).toEqual({});
+});
+
+test("an edit sends what changed: neither the mask of a stored secret nor what stayed", () => {
+  const before = { tenant_id: "a", client_secret: "********", start: "7d", proxy: "http://p:1" };
+
+  expect(changesOf(before, { ...before, start: "30d", proxy: "" })).toEqual({ start: "30d", proxy: "" });
+  expect(changesOf(before, { ...before, client_secret: "new" })).toEqual({ client_secret: "new" });
+});
