@@ -130,6 +130,14 @@ export default {
       to: { path: "^src/main/" },
     },
     {
+      name: "kafka-behind-its-client",
+      comment:
+        "The library of Kafka takes memory and time to load, which only a running output of that type should pay: open-outputs imports kafka-client when it is needed. Its Producer is not used at all.",
+      severity: "error",
+      from: { path: "^src/", pathNot: ["^src/outputs/kafka-", unitTest] },
+      to: { path: "node_modules/@platformatic/" },
+    },
+    {
       name: "undici-in-net-only",
       comment:
         "All requests go through src/net, which keeps proxies, trust, time limits and the no-redirect rule in one place.",

@@ -43,6 +43,10 @@ export async function bundle(entry: string): Promise<Bundle> {
     // A single executable resolves no import() at run time; require() of Node's own modules works, and stays
     // as lazy.
     supported: { "dynamic-import": false },
+    // The library of Kafka: its WebAssembly comes as text, and what it can do without stays away. Native code
+    // would be one file for each platform beside the executable.
+    alias: { "@platformatic/wasm-utils": "@platformatic/wasm-utils/bundled" },
+    external: ["@node-rs/crc32", "protobufjs"],
     define: { "import.meta.url": "importMetaUrl" },
     banner: { js: 'const importMetaUrl=require("node:url").pathToFileURL(__filename).href;' },
     logLevel: "silent",

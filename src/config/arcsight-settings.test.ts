@@ -198,6 +198,14 @@ describe("an old WDATP-connector.properties as it is", () => {
 describe("outputs", () => {
   const outputs = (...lines: string[]) => read(...CUSTOMER, "tenants[0].tenant_name=Contoso", ...lines);
 
+  const OF_KAFKA = {
+    recordFormat: "cef",
+    compression: "zstd",
+    sasl: "none",
+    topic: "th-cef",
+    watermarkTopic: "defender-mssp.watermarks",
+  };
+
   test("what is not given has its default", () => {
     expect(
       outputs(
@@ -226,6 +234,7 @@ describe("outputs", () => {
         maxEps: 0,
         keepDays: 0,
         spoolMib: 256,
+        ...OF_KAFKA,
       },
       {
         name: "outputs[3]",
@@ -245,6 +254,7 @@ describe("outputs", () => {
         maxEps: 0,
         keepDays: 0,
         spoolMib: 256,
+        ...OF_KAFKA,
       },
     ]);
   });
@@ -314,6 +324,70 @@ describe("outputs", () => {
     expect(refused("a.example:8088")).toHaveLength(1);
   });
 
+  test("a Kafka output gets the names of Transformation Hub, zstd, TLS, and a sealed password that nothing prints", () => {
+    const { outputs: settings } = outputs(
+      "outputs[0].type=kafka",
+      "outputs[0].brokers=K1.example:9093, [::1]:9093,k1.example:9093",
+      "outputs[0].sasl=scram-sha-512",
+      "outputs[0].user=defender",
+      "outputs[0].password= pass-word ",
+    );
+    expect(settings[0]).toMatchObject({
+      brokers: ["k1.example:9093", "[::1]:9093"],
+      topic: "th-cef",
+      watermarkTopic: "defender-mssp.watermarks",
+      recordFormat: "cef",
+      compression: "zstd",
+      protocol: "tls",
+      sasl: "scram-sha-512",
+      user: "defender",
+      spoolMib: 1024,
+    });
+    expect(JSON.stringify(settings)).not.toContain("pass-word");
+    expect(settings[0]?.password?.open((password) => password.trim())).toBe("pass-word");
+  });
+
+  test("a Kafka output without brokers, user or password, or with a header of syslog, is refused", () => {
+    const refused = (...lines: readonly string[]) => says(outputs("outputs[0].type=kafka", ...lines));
+    expect(refused()).toEqual([
+      "outputs[0]: brokers: is missing; write host:port of a broker of Kafka, such as kafka1.example.com:9093",
+    ]);
+    const broker = "outputs[0].brokers=a.example:9093";
+    expect(refused(broker, "outputs[0].sasl=plain")).toEqual([
+      "outputs[0]: user: is missing; write the user of Kafka",
+      "outputs[0]: password: is missing; write file:PATH of a file that holds the password of that user",
+    ]);
+    expect(refused(broker, "outputs[0].format=rfc5424")).toEqual([
+      "outputs[0]: format: rfc5424 does not apply to type kafka; write one of cef, json",
+    ]);
+    expect(refused(broker, "outputs[0].protocol=udp")).toEqual([
+      "outputs[0]: protocol: udp does not apply to type kafka; write tls or tcp",
+    ]);
+    expect(refused("outputs[0].brokers=a.example, b.example:99999")).toHaveLength(2);
+    expect(says(outputs("outputs[0].type=syslog", "outputs[0].host=a", "outputs[0].format=json"))).toEqual([
+      "outputs[0]: format: json does not apply to type syslog; write one of rfc3164, rfc5424",
+    ]);
+  });
+
+  test("a password that would cross the network in clear is refused, except to this machine", () => {
+    const plain = (broker: string) =>
+      says(
+        outputs(
+          "outputs[0].type=kafka",
+          `outputs[0].brokers=${broker}`,
+          "outputs[0].protocol=tcp",
+          "outputs[0].sasl=plain",
+          "outputs[0].user=u",
+          "outputs[0].password=p",
+        ),
+      );
+    expect(plain("a.example:9092")).toEqual([
+      "outputs[0]: sasl: plain sends the password in clear over tcp; write protocol=tls, or one of the scram values",
+    ]);
+    expect(plain("127.0.0.1:9092,[::1]:9092")).toEqual([]);
+    expect(plain("127.0.0.1:9092,a.example:9092")).toHaveLength(1);
+  });
+
   test("a token that names a file which is not there stops its output, and the sentence names the file", () => {
     const settings = outputs(
       "outputs[0].type=hec",
@@ -340,8 +414,8 @@ describe("outputs", () => {
       "outputs[0]: port: is not a port; write a number from 1 to 65535",
       'outputs[0]: protocol: "sctp" is not a known value; write one of tls, tcp, udp',
       "outputs[0]: host: is missing; write the host name or address of the connector",
-      'outputs[1]: type: "csv" is not a known value; write one of syslog, cef-file, cef-folder, json-folder, json-lines, hec',
-      "outputs[4]: type: is missing; write one of syslog, cef-file, cef-folder, json-folder, json-lines, hec",
+      'outputs[1]: type: "csv" is not a known value; write one of syslog, cef-file, cef-folder, json-folder, json-lines, hec, kafka',
+      "outputs[4]: type: is missing; write one of syslog, cef-file, cef-folder, json-folder, json-lines, hec, kafka",
     ]);
     expect(settings.outputs.map(({ name }) => name)).toEqual(["outputs[2]"]);
   });

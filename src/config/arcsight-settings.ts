@@ -106,7 +106,8 @@ export function readArcSightSettings(file: PropertiesFile, options: ArcSightOpti
       const name = `outputs[${index}]`;
       const found = withSecrets(name, values, OUTPUT_SECRET_KEYS, options.secrets, problems, warnings);
       // What is wrong with the other keys is said too; without its secret the output is not used.
-      const output = readOutput(name, found.complete ? found.values : { ...found.values, token: "-" }, context);
+      const standIns = Object.fromEntries(OUTPUT_SECRET_KEYS.filter((key) => key in values).map((key) => [key, "-"]));
+      const output = readOutput(name, { ...standIns, ...found.values }, context);
       return found.complete ? output : undefined;
     });
   const outputs = outputsRead.filter((output) => output !== undefined);

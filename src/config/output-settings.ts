@@ -7,9 +7,17 @@ import type { Reading } from "./kinds.ts";
 import type { Complain } from "./read-rows.ts";
 import { isGiven, readRows } from "./read-rows.ts";
 
-export const OUTPUT_TYPES = ["syslog", "cef-file", "cef-folder", "json-folder", "json-lines", "hec"] as const;
+export const OUTPUT_TYPES = ["syslog", "cef-file", "cef-folder", "json-folder", "json-lines", "hec", "kafka"] as const;
 export type OutputType = (typeof OUTPUT_TYPES)[number];
 const PROFILES = ["xdr", "legacy", "mcas"] as const;
+
+/** What Kafka accepts as a topic's name, without the two names that are folders. */
+const TOPIC_NAME = {
+  is: "text",
+  max: 249,
+  pattern: /^(?!\.{1,2}$)[A-Za-z0-9._-]+$/,
+  like: "a topic of Kafka: letters, digits, dots, _ and -",
+} as const;
 
 /** A row of the outputs' settings. */
 interface OutputSetting extends Setting {
@@ -18,8 +26,8 @@ interface OutputSetting extends Setting {
 }
 
 const FILES_AND_FOLDERS: readonly OutputType[] = ["cef-file", "cef-folder", "json-folder", "json-lines"];
-const CEF: readonly OutputType[] = ["syslog", "cef-file", "cef-folder"];
-const CEF_AND_FLAT: readonly OutputType[] = ["syslog", "cef-file", "cef-folder", "json-folder"];
+const CEF: readonly OutputType[] = ["syslog", "cef-file", "cef-folder", "kafka"];
+const CEF_AND_FLAT: readonly OutputType[] = ["syslog", "cef-file", "cef-folder", "json-folder", "kafka"];
 
 /** Keys after `outputs[0].`, in the order of the template and the docs. */
 const OUTPUT_ROWS = [
@@ -27,7 +35,7 @@ const OUTPUT_ROWS = [
     key: "type",
     kind: { is: "choice", of: OUTPUT_TYPES },
     required: true,
-    help: "syslog: CEF to a connector over the network. cef-file: CEF lines in one growing file. cef-folder, json-folder: a new file per batch, renamed when it is complete. json-lines: Microsoft's JSON with the mssp member, in one growing file. hec: Splunk's HTTP Event Collector.",
+    help: "syslog: CEF to a connector over the network. cef-file: CEF lines in one growing file. cef-folder, json-folder: a new file per batch, renamed when it is complete. json-lines: Microsoft's JSON with the mssp member, in one growing file. hec: Splunk's HTTP Event Collector. kafka: a topic of Kafka, such as ArcSight's Transformation Hub.",
   },
   {
     key: "path",
@@ -67,10 +75,10 @@ const OUTPUT_ROWS = [
   },
   {
     key: "protocol",
-    types: ["syslog"],
+    types: ["syslog", "kafka"],
     kind: { is: "choice", of: ["tls", "tcp", "udp"] },
     default: "tls",
-    help: "tls and tcp: events that a broken connection may have lost are sent again. udp does not guarantee delivery.",
+    help: "tls and tcp: events that a broken connection may have lost are sent again. udp does not guarantee delivery, and kafka does not have it.",
   },
   {
     key: "framing",
@@ -81,24 +89,81 @@ const OUTPUT_ROWS = [
   },
   {
     key: "format",
-    types: ["syslog"],
-    kind: { is: "choice", of: ["rfc3164", "rfc5424"] },
-    default: "rfc3164",
-    help: "Syslog header before the CEF text. Connectors expect rfc3164.",
+    types: ["syslog", "kafka"],
+    kind: { is: "choice", of: ["rfc3164", "rfc5424", "cef", "json"] },
+    otherwise: "rfc3164 for syslog, cef for kafka",
+    help: "syslog: header before the CEF text, rfc3164 (which connectors expect) or rfc5424. kafka: what a record holds, cef or json (Microsoft's JSON with the mssp member).",
   },
   {
     key: "ca_file",
-    types: ["syslog", "hec"],
+    types: ["syslog", "hec", "kafka"],
     kind: { is: "file" },
     otherwise: "the public certificate authorities",
     help: "PEM file with the certificate authority of the receiver's certificate.",
   },
   {
     key: "certificate",
-    types: ["syslog"],
+    types: ["syslog", "kafka"],
     kind: { is: "file" },
     otherwise: "none",
-    help: "PEM file with private key and certificate of this program, for a connector that requires a client certificate (tls).",
+    help: "PEM file with private key and certificate of this program, for a receiver that requires a client certificate (tls).",
+  },
+  {
+    key: "brokers",
+    types: ["kafka"],
+    kind: { is: "names", max: 8192 },
+    otherwise: "required for kafka",
+    help: "Brokers of Kafka to begin with, as host:port, separated by commas. The others are learned from them.",
+  },
+  {
+    key: "topic",
+    types: ["kafka"],
+    kind: TOPIC_NAME,
+    default: "th-cef",
+    help: "Topic of all events. It must exist.",
+  },
+  {
+    key: "watermark_topic",
+    types: ["kafka"],
+    kind: TOPIC_NAME,
+    default: "defender-mssp.watermarks",
+    help: "Topic that holds how far each collector has delivered, in the transaction of the events. It is compacted; it is created if that is allowed.",
+  },
+  {
+    key: "transactional_id",
+    types: ["kafka"],
+    kind: { is: "text", max: 200, pattern: /^[A-Za-z0-9._-]+$/, like: "letters, digits, dots, _ and -" },
+    otherwise: "defender-mssp. and a GUID that is kept in the state folder",
+    help: "Names this collector to Kafka. Each collector needs its own.",
+  },
+  {
+    key: "compression",
+    types: ["kafka"],
+    kind: { is: "choice", of: ["zstd", "gzip", "snappy", "lz4", "none"] },
+    default: "zstd",
+    help: "How records are compressed.",
+  },
+  {
+    key: "sasl",
+    types: ["kafka"],
+    kind: { is: "choice", of: ["none", "plain", "scram-sha-256", "scram-sha-512"] },
+    default: "none",
+    help: "How this program signs in to Kafka. plain needs tls.",
+  },
+  {
+    key: "user",
+    types: ["kafka"],
+    kind: { is: "text", max: 256 },
+    otherwise: "required with sasl",
+    help: "User of Kafka.",
+  },
+  {
+    key: "password",
+    types: ["kafka"],
+    kind: { is: "text", max: 1024 },
+    secret: true,
+    otherwise: "required with sasl",
+    help: "Password of that user: file:PATH, env:NAME, credential:NAME or the value itself.",
   },
   {
     key: "urls",
@@ -173,10 +238,10 @@ const OUTPUT_ROWS = [
   },
   {
     key: "spool_mib",
-    types: ["syslog", "hec"],
+    types: ["syslog", "hec", "kafka"],
     kind: { is: "whole", min: 1, max: 102_400, unit: "MiB" },
-    otherwise: "256 for syslog, 1024 for hec",
-    help: "Events kept on disk while a tls or tcp connector cannot be reached, or until Splunk has confirmed them. When this is full, collection pauses.",
+    otherwise: "256 for syslog, 1024 for hec and kafka",
+    help: "Events kept on disk while a tls or tcp connector cannot be reached, or until Splunk or Kafka has confirmed them. When this is full, collection pauses.",
   },
   {
     key: "max_eps",
@@ -235,17 +300,24 @@ export const OUTPUT_SETTINGS: readonly OutputSetting[] = OUTPUT_ROWS;
 export const SERVE_SETTINGS: readonly Setting[] = SERVE_ROWS;
 
 /** One `outputs[n]`, checked and with defaults. */
-export interface OutputSettings extends Omit<ValuesOf<OutputRow>, "port" | "spoolMib"> {
+export interface OutputSettings extends Omit<ValuesOf<OutputRow>, "port" | "spoolMib" | "format"> {
   /** `outputs[0]`, the name used in the file and in all messages. */
   readonly name: string;
   readonly port: number;
   readonly spoolMib: number;
+  /** Of syslog. */
+  readonly format: (typeof SYSLOG_FORMATS)[number];
+  /** Of kafka. */
+  readonly recordFormat: (typeof RECORD_FORMATS)[number];
 }
 export type Protocol = OutputSettings["protocol"];
 
+const SYSLOG_FORMATS = ["rfc3164", "rfc5424"] as const;
+const RECORD_FORMATS = ["cef", "json"] as const;
+
 export interface ServeSettings extends Omit<ValuesOf<ServeRow>, "listen">, ListenAddress {}
 
-const DEFAULT_SPOOL_MIB = { hec: 1024, others: 256 } as const;
+const DEFAULT_SPOOL_MIB = { confirmed: 1024, others: 256 } as const;
 const DEFAULT_PORTS: Readonly<Record<Protocol, number>> = { tls: 6514, tcp: 514, udp: 514 };
 
 /** The names of a customer that `.tenants` accepts. */
@@ -291,8 +363,16 @@ export function readOutput(
     else if (partial.token?.open((token) => /[^\u0021-\u007e]/.test(token)))
       complain("token", "contains a character that no token has; write it as Splunk shows it");
   }
+  if (type === "kafka") checkKafka(partial, given, complain);
+  const isSyslog = type === "syslog";
+  if (isSyslog || type === "kafka") {
+    const formats: readonly string[] = isSyslog ? SYSLOG_FORMATS : RECORD_FORMATS;
+    if (partial.format !== undefined && !formats.includes(partial.format))
+      complain("format", `${partial.format} does not apply to type ${type}; write one of ${formats.join(", ")}`);
+  }
+  const brokers = partial.brokers === undefined ? undefined : brokerAddresses(partial.brokers, complain);
   const urls = partial.urls === undefined ? undefined : hecAddresses(partial.urls, complain);
-  if (type !== "syslog" && type !== "hec" && !isGiven(given, "path"))
+  if (FILES_AND_FOLDERS.includes(type) && !isGiven(given, "path"))
     complain(
       "path",
       type.endsWith("folder")
@@ -306,7 +386,7 @@ export function readOutput(
     ({ key, types }) => isGiven(given, key) && types?.includes(type) === false,
   ).map(({ key }) => key);
   if (useless.length > 0) context.warn(`${name}: ${useless.join(", ")} does not apply to type ${type} and is ignored`);
-  if (type === "syslog" && protocol !== undefined && protocol !== "tls") {
+  if ((isSyslog || type === "kafka") && protocol !== undefined && protocol !== "tls") {
     if (isGiven(given, "ca_file") || isGiven(given, "certificate"))
       context.warn(`${name}: ca_file and certificate do not apply to protocol ${protocol} and are ignored`);
     useless.push("ca_file", "certificate");
@@ -321,10 +401,48 @@ export function readOutput(
     ...whole,
     name,
     port: whole.port ?? DEFAULT_PORTS[whole.protocol],
-    spoolMib: whole.spoolMib ?? DEFAULT_SPOOL_MIB[type === "hec" ? "hec" : "others"],
+    spoolMib: whole.spoolMib ?? DEFAULT_SPOOL_MIB[type === "hec" || type === "kafka" ? "confirmed" : "others"],
+    format: whole.format === "rfc5424" ? whole.format : "rfc3164",
+    recordFormat: whole.format === "json" ? whole.format : "cef",
     ...(urls ? { urls } : {}),
+    ...(brokers ? { brokers } : {}),
     ...(tenants ? { tenants } : {}),
   };
+}
+
+function checkKafka(
+  { protocol, sasl, brokers = [] }: Partial<ValuesOf<OutputRow>>,
+  given: Readonly<Record<string, string>>,
+  complain: Complain,
+): void {
+  if (!isGiven(given, "brokers"))
+    complain("brokers", "is missing; write host:port of a broker of Kafka, such as kafka1.example.com:9093");
+  if (protocol === "udp") complain("protocol", "udp does not apply to type kafka; write tls or tcp");
+  if (sasl === "none" || sasl === undefined) return;
+  for (const key of ["user", "password"] as const)
+    if (!isGiven(given, key))
+      complain(
+        key,
+        key === "user"
+          ? "is missing; write the user of Kafka"
+          : "is missing; write file:PATH of a file that holds the password of that user",
+      );
+  const isNear = brokers.every((broker) => isLoopback(broker.replace(/:\d+$/, "").replace(/^\[|\]$/g, "")));
+  if (sasl === "plain" && protocol === "tcp" && !isNear)
+    complain("sasl", "plain sends the password in clear over tcp; write protocol=tls, or one of the scram values");
+}
+
+/** `host:port`, each once. */
+function brokerAddresses(given: readonly string[], complain: Complain): readonly string[] {
+  const brokers = given.flatMap((text) => {
+    const [, port] = /^(?:[A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})$/.exec(text) ?? [];
+    if (port === undefined || Number(port) < 1 || Number(port) > 65_535) {
+      complain("brokers", "contains what is not host:port; write for example kafka1.example.com:9093");
+      return [];
+    }
+    return [text.toLowerCase()];
+  });
+  return [...new Set(brokers)];
 }
 
 /** Base addresses, each once; a path of HEC that was copied with them is cut off. */

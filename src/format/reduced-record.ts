@@ -96,6 +96,16 @@ export class RecordReducer {
     if (this.#depth > 0) this.#take(piece, from, piece.length);
   }
 
+  /** After the last piece: the text of what is kept, and what is not. */
+  endText(): { readonly text: Uint8Array; readonly reduced: Reduction } {
+    const text = this.#kept.take();
+    const object = new Uint8Array(text.length);
+    // Without the bracket that makes a list of it.
+    object.set(text.subarray(1));
+    object[text.length - 1] = 0x7d;
+    return { text: object, reduced: { byteLength: this.#byteLength, leftOut: this.#leftOut } };
+  }
+
   /** After the last piece. Throws Failure `bad-answer` when the record was not whole. */
   end(): { readonly body: RecordBody; readonly reduced: Reduction } {
     if (this.#depth === 0) this.#kept.ascii("}]");
@@ -156,4 +166,21 @@ export async function reduceRecord(head: RecordHead, pieces: AsyncIterable<Uint8
   const reducer = new RecordReducer();
   for await (const piece of pieces) reducer.push(piece);
   return { readable: true, ...head, ...reducer.end() };
+}
+
+/**
+ * A line of JSON without its large members, at most about this long; undefined when it cannot be made that
+ * short.
+ */
+export function reduceLine(
+  line: Uint8Array,
+  mostBytes: number,
+): { readonly text: Uint8Array; readonly reduced: Reduction } | undefined {
+  const reducer = new RecordReducer({
+    memberBytes: Math.min(LIMITS.memberBytes, Math.floor(mostBytes / 2)),
+    recordBytes: mostBytes,
+  });
+  reducer.push(line);
+  const made = reducer.endText();
+  return made.text.length < line.length && made.text.length > 2 ? made : undefined;
 }

@@ -57,6 +57,8 @@ async function checkOutput(output: Output, signal: AbortSignal): Promise<string>
   if (output.path !== undefined) return checkPlace(output);
   if (output.type === "hec")
     return "Not checked here: `defender-mssp arcsight check` sends one event to HEC and waits for its acknowledgement.";
+  if (output.type === "kafka")
+    return "Not checked here: `defender-mssp arcsight check` commits one event to Kafka and reads it back.";
   if (host === undefined) return "Nothing to check.";
   if (protocol === "udp")
     return `Datagrams to ${host}:${port} are not acknowledged; check at the receiver whether they arrive.`;

@@ -1,6 +1,14 @@
-import { hecClientOf, RejectedEvents, sendOnce } from "../hosts/arcsight/index.ts";
+import {
+  commitOnce,
+  hecClientOf,
+  kafkaWhere,
+  objectOfKey,
+  RejectedEvents,
+  type RejectedFile,
+  sendOnce,
+} from "../hosts/arcsight/index.ts";
 import { EXIT, type ExitCode, Failure, isFailure } from "../model/failure.ts";
-import type { Log } from "../model/ports.ts";
+import type { Http, Log } from "../model/ports.ts";
 import { createHttp } from "../net/http.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import { type ArcSightFlags, type Chosen, choose } from "./arcsight-command.ts";
@@ -32,8 +40,8 @@ export async function showRejected(flags: ArcSightFlags, key: string): Promise<E
 }
 
 /**
- * `rejected resend`: sends each event to its output's HEC and removes its file when Splunk has confirmed it.
- * It takes no lock, so that it can run beside the collector.
+ * `rejected resend`: sends each event to its output's HEC or topic and removes its file when Splunk or Kafka
+ * has confirmed it. It takes no lock, so that it can run beside the collector.
  */
 export async function resendRejected(flags: ArcSightFlags, log: Log): Promise<ExitCode> {
   const chosen = await choose(flags);
@@ -44,17 +52,7 @@ export async function resendRejected(flags: ArcSightFlags, log: Log): Promise<Ex
   let failed = 0;
   for (const event of rejected.list()) {
     try {
-      const output = chosen.config.outputs.find(({ urls }) => urls?.includes(event.where));
-      if (output === undefined) throw noSuchOutput(event.where);
-      await sendOnce({
-        name: output.name,
-        url: event.where,
-        ack: output.ack,
-        client: hecClientOf(output, { http, clock: realClock }),
-        clock: realClock,
-        lines: Buffer.from(`${event.event}\n`),
-        stop,
-      });
+      await resendOne(chosen, event, http, stop);
       rejected.remove(event);
       sent += 1;
     } catch (error) {
@@ -66,6 +64,31 @@ export async function resendRejected(flags: ArcSightFlags, log: Log): Promise<Ex
   await http.close().catch(() => undefined);
   log.info("rejected events were sent again", { sent, failed });
   return failed > 0 ? EXIT.host : EXIT.done;
+}
+
+async function resendOne(
+  { config }: Chosen,
+  { where, key, event }: RejectedFile,
+  http: Http,
+  stop: AbortSignal,
+): Promise<void> {
+  const kafka = config.outputs.find((one) => one.type === "kafka" && kafkaWhere(one) === where);
+  if (kafka !== undefined) {
+    const object = key === "" ? undefined : objectOfKey(key);
+    await commitOnce({ output: kafka, value: Buffer.from(event), key: object, clock: realClock, stop });
+    return;
+  }
+  const hec = config.outputs.find(({ urls }) => urls?.includes(where));
+  if (hec === undefined) throw noSuchOutput(where);
+  await sendOnce({
+    name: hec.name,
+    url: where,
+    ack: hec.ack,
+    client: hecClientOf(hec, { http, clock: realClock }),
+    clock: realClock,
+    lines: Buffer.from(`${event}\n`),
+    stop,
+  });
 }
 
 function rejectedOf({ stateDir }: Chosen): RejectedEvents {

@@ -124,4 +124,10 @@ export const TIME_LIMITS = {
     insteadOf: "Node.js: none",
     because: "Receivers are near. Events wait in the spool meanwhile, and the connect is repeated.",
   },
+  kafkaRequest: {
+    ms: 30_000,
+    limits: "wait for the answer of a broker of Kafka",
+    insteadOf: "@platformatic/kafka: 30 s",
+    because: "A transaction that is longer than 30 s is ended by Kafka. The program then asks what was committed.",
+  },
 } as const satisfies Readonly<Record<string, TimeLimit>>;

@@ -226,7 +226,8 @@ function secured(
   });
 }
 
-function tlsOptions({ host, port, caFile, certificate }: Target): tls.ConnectionOptions {
+/** Verifies the receiver. Throws Failure `output-untrusted` or an errno error for a file that is of no use. */
+export function tlsOptions({ host, port, caFile, certificate }: Target): tls.ConnectionOptions {
   const own = certificate === undefined ? undefined : readFileSync(certificate);
   const ca = caFile === undefined ? undefined : readFileSync(caFile);
   // A file without a certificate would count as an empty list, and the error would name the receiver instead.
@@ -330,7 +331,8 @@ function codeOf(target: Target, error: unknown): string {
   return code;
 }
 
-function failureOf(target: Target, error: unknown): Failure {
+/** What an error of connecting, or of a connection, means to an operator. */
+export function failureOf(target: Target, error: unknown): Failure {
   const code = codeOf(target, error);
   const known = REASONS[code];
   const where = `${target.protocol}://${target.host}:${target.port}`;

@@ -1,11 +1,10 @@
 import type { Spool, Spooled, SpoolPlace } from "./spool.ts";
+import { objectOfKey } from "./version-key.ts";
 
 /** Larger requests are not faster, and this much of each connection is in memory. */
 const BATCH_MOST_BYTES = 1 << 20;
 const BATCH_MOST_EVENTS = 500;
 const NEWLINE = 0x0a;
-/** `:` and the instant at a version key's end: what stands before it names the object. */
-const KEY_INSTANT_LENGTH = ":2026-11-29T16:00:00.0000000Z".length;
 
 /** A record of the spool of which lines are not confirmed yet. */
 interface OpenRecord {
@@ -179,7 +178,7 @@ export class HecBatches {
 
   #objectsOf({ record, first, count }: Slice): readonly string[] {
     const keys = this.#spool.read(record.place)?.keys ?? [];
-    return keys.slice(first, first + count).map(objectIn);
+    return keys.slice(first, first + count).map(objectOfKey);
   }
 
   #readAgain({ slices }: TakenBatch): HecBatch | undefined {
@@ -213,7 +212,7 @@ export class HecBatches {
       while (cutting.at < lines.length && count < BATCH_MOST_EVENTS) {
         const end = lineEnd(lines, cutting.at);
         const key = keys[cutting.line];
-        const object = key === undefined ? undefined : objectIn(key);
+        const object = key === undefined ? undefined : objectOfKey(key);
         isFull =
           (count > 0 && byteLength + end - cutting.at > BATCH_MOST_BYTES) ||
           (object !== undefined && this.#busy.has(object));
@@ -243,10 +242,6 @@ export class HecBatches {
     for (let at = 0; at < lines.length; at = lineEnd(lines, at)) openLines += 1;
     return { record: { place: { segment, startsAt, endsAt }, openLines }, spooled, at: 0, line: 0 };
   }
-}
-
-function objectIn(key: string): string {
-  return key.slice(0, -KEY_INSTANT_LENGTH);
 }
 
 /** Behind the line break of the line that begins at `at`. */

@@ -39,7 +39,8 @@ export interface CustomerStyle extends EventStyle {
  * @param hostName this machine's, where the settings name no other.
  */
 export function lineFormatOf(
-  settings: Pick<OutputSettings, "type" | "profile" | "evidence" | "cefVersion" | "host" | "index">,
+  settings: Pick<OutputSettings, "type" | "profile" | "evidence" | "cefVersion" | "host" | "index"> &
+    Partial<Pick<OutputSettings, "recordFormat">>,
   styleOf: (stanza: string) => CustomerStyle | undefined,
   hostName: string,
 ): LineFormat {
@@ -62,7 +63,7 @@ export function lineFormatOf(
       notice: (out, notice) => writeHecOwn(out, noticeEvent(notice), notice.time, notice.tenant_id, placeOf()),
     };
   }
-  if (type === "json-lines") {
+  if (type === "json-lines" || (type === "kafka" && settings.recordFormat === "json")) {
     const delivery: LineFormat["delivery"] = (out, one) => writeJsonLine(out, one, knownStyleOf(one.stanza));
     return { id: "json-lines", delivery, health: writeHealthLine, notice: writeJsonNotice };
   }

@@ -10,6 +10,8 @@ import { FolderOutput } from "./folder.ts";
 import { GrowingFile } from "./growing-file.ts";
 import { HecOutput } from "./hec.ts";
 import { HecClient } from "./hec-client.ts";
+import { KafkaOutput } from "./kafka.ts";
+import type { KafkaAccess } from "./kafka-connection.ts";
 import { type CustomerStyle, lineFormatOf } from "./line-format.ts";
 import type { Output } from "./output.ts";
 import { accessOf } from "./reader-access.ts";
@@ -80,6 +82,7 @@ function openUnpaced(
   const { name, type } = settings;
   const { ports, clock } = world;
   if (type === "hec") return openHec(settings, stateFolder, world);
+  if (type === "kafka") return openKafka(settings, stateFolder, world);
   if (type === "syslog") return openSyslog(settings, stateFolder, world, rate);
   const path = resolve(settings.path ?? "");
   const access = accessOf(settings, ports.platform);
@@ -151,6 +154,61 @@ function openHec(settings: OutputSettings, stateFolder: string, world: OutputWor
   return output;
 }
 
+function openKafka(settings: OutputSettings, stateFolder: string, world: OutputWorld): Output {
+  const { name, topic, watermarkTopic, recordFormat, compression } = settings;
+  const { ports, clock, random, log, rejected } = world;
+  const output = new KafkaOutput({
+    name,
+    where: kafkaWhere(settings),
+    topic,
+    watermarkTopic,
+    transactionalId: settings.transactionalId,
+    recordFormat,
+    compression,
+    access: kafkaAccessOf(settings),
+    client: (transactionalId) => kafkaClientOf(settings, transactionalId),
+    spoolBytes: settings.spoolMib * MIB,
+    stateFolder,
+    stateName: basename(stateFolder),
+    rejected,
+    ports,
+    clock,
+    random,
+    newId: randomUUID,
+    log,
+  });
+  noteWhere(join(stateFolder, WHERE), output.where, ports.disk);
+  return output;
+}
+
+/** Where an output's events go, as messages and `rejected/` name it. */
+export function kafkaWhere({ brokers = [], topic }: Pick<OutputSettings, "brokers" | "topic">): string {
+  return `${brokers.join(",")} topic ${topic}`;
+}
+
+/** How the output reaches and signs in to Kafka. */
+export function kafkaAccessOf(settings: OutputSettings): KafkaAccess {
+  const { brokers = [], protocol, caFile, certificate, sasl, user, password } = settings;
+  return {
+    brokers,
+    protocol: protocol === "tcp" ? protocol : "tls",
+    sasl,
+    ...(caFile === undefined ? {} : { caFile }),
+    ...(certificate === undefined ? {} : { certificate }),
+    ...(user === undefined ? {} : { user }),
+    ...(password === undefined ? {} : { password }),
+  };
+}
+
+/** Loads what speaks to Kafka. */
+export async function kafkaClientOf(
+  { name, topic, watermarkTopic, sasl, user }: OutputSettings,
+  transactionalId: string,
+) {
+  const { kafkaClient } = await import("./kafka-client.ts");
+  return kafkaClient({ name, topic, watermarkTopic, transactionalId, user: sasl === "none" ? undefined : user });
+}
+
 /** What sends to the output's HEC. */
 export function hecClientOf(
   { name, token, gzip, caFile }: OutputSettings,
@@ -177,7 +235,7 @@ function noteWhere(path: string, where: string, disk: Disk): void {
  */
 function reportLeftSpools(folder: string, names: ReadonlySet<string>, { ports: { disk }, log }: OutputsWorld): void {
   for (const name of namesIn(disk, folder)) {
-    if (!/^(?:syslog|hec)-/.test(name) || names.has(name)) continue;
+    if (!/^(?:syslog|hec|kafka)-/.test(name) || names.has(name)) continue;
     const spool = join(folder, name, "spool");
     const segments = namesIn(disk, spool).filter((one) => one.endsWith(".spool"));
     if (segments.length === 0) continue;
@@ -220,13 +278,15 @@ function stateNamesOf(outputs: readonly OutputSettings[]): readonly string[] {
  * Named for the receiver, never for the index: an output that moves in the file must find its own spool
  * again.
  */
-function stateNameOf({ type, path, host, port, protocol, urls = [] }: OutputSettings): string {
-  // More indexers may be added behind the first address.
+function stateNameOf({ type, path, host, port, protocol, urls = [], brokers = [], topic }: OutputSettings): string {
+  // More indexers or brokers may be added behind the first address.
   const where =
     type === "syslog"
       ? `${protocol} ${host} ${port}`
       : type === "hec"
         ? `hec ${urls[0]}`
-        : `${type} ${resolve(path ?? "")}`;
+        : type === "kafka"
+          ? `kafka ${brokers[0]} ${topic}`
+          : `${type} ${resolve(path ?? "")}`;
   return `${type}-${createHash("sha256").update(where).digest("hex").slice(0, 16)}`;
 }

@@ -29,8 +29,8 @@ export interface SpoolParts {
   readonly disk: Disk;
   readonly clock: Clock;
   /**
-   * What lets a record go. `sent` (syslog): the receiver confirms nothing. `confirmed` (HEC): each record
-   * stays until `confirm`, in any order, and its body can be read again.
+   * What lets a record go. `sent` (syslog): the receiver confirms nothing. `confirmed` (HEC, Kafka): each
+   * record stays until `confirm`, in any order, and its body can be read again.
    */
   readonly until?: "sent" | "confirmed";
   /** When a segment is closed and the next begins; 1 MiB when absent. */
@@ -125,6 +125,11 @@ export class Spool {
     const oldest = this.#segments.find((segment) => waitsFrom(segment) < segment.bytes);
     if (oldest === undefined) return undefined;
     return oldest.added.findLast(({ startsAt }) => startsAt <= waitsFrom(oldest))?.atMs ?? oldest.beganAtMs;
+  }
+
+  /** The oldest segment, if there is one, and the number that the next one gets. */
+  get segmentIds(): { readonly first: number | undefined; readonly next: number } {
+    return { first: this.#segments[0]?.id, next: this.#nextId };
   }
 
   /** True when nothing waits. */

@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import type { Disk } from "../stores/disk/disk.ts";
-import { makeFolder, openForAppend, readIfThere, writeWhole } from "../stores/disk/disk.ts";
+import { makeFolder, openForAppend, readIfThere, syncFileContent, writeWhole } from "../stores/disk/disk.ts";
 import { outputUnwritable } from "./output-failures.ts";
 import { REMEMBERED } from "./recent-keys.ts";
 
@@ -154,6 +154,15 @@ export class WrittenLog {
     this.#tail.length = before.tail;
     this.#beforeLast = undefined;
     this.#disk.ftruncateSync(this.#fd, before.bytes);
+  }
+
+  /** After this, what is noted survives a crash of the host too. */
+  async sync(): Promise<void> {
+    try {
+      await syncFileContent(this.#disk, this.#fd);
+    } catch (error) {
+      throw this.#unwritable(error);
+    }
   }
 
   close(): void {

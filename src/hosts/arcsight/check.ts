@@ -16,6 +16,7 @@ import type { Dialer } from "../../outputs/connection.ts";
 import { FolderOutput } from "../../outputs/folder.ts";
 import { GrowingFile } from "../../outputs/growing-file.ts";
 import { sendOnce } from "../../outputs/hec-once.ts";
+import { commitOnce } from "../../outputs/kafka-once.ts";
 import { hecClientOf } from "../../outputs/open-outputs.ts";
 import { accessOf } from "../../outputs/reader-access.ts";
 import { writeLines } from "../../outputs/sink.ts";
@@ -133,13 +134,14 @@ async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Pro
     return `nothing was written to ${path}, because profile legacy has no form for a test event`;
   const write = (out: ByteWriter) => {
     if (type === "json-folder") writeFlatNotice(out, "test", event, TEST_SAY);
-    else if (type === "json-lines")
+    else if (type === "json-lines" || (type === "kafka" && output.recordFormat === "json"))
       out.text(
         `${JSON.stringify({ ...event, kind: "health", status: "test", description: TEST_SAY, streams: [], version: "" })}\n`,
       );
     else writeCefNotice(out, "test", event, TEST_SAY, output.profile, output.cefVersion === "1" ? 1 : 0);
   };
   if (type === "hec") return checkHec(output, { event, say: TEST_SAY }, world);
+  if (type === "kafka") return checkKafka(output, write, world);
   if (type !== "syslog") {
     const stateFolder = mkdtempSync(join(tmpdir(), "defender-mssp-check-"));
     try {
@@ -204,6 +206,23 @@ async function sendTestEvent(output: OutputSettings, world: TestEventWorld): Pro
   if (early !== undefined) throw early;
   await connection.close(CLOSE_WITHIN_MS);
   return `one event was sent to ${protocol}://${host}:${port}; look for health:test there`;
+}
+
+/** One event in a transaction of its own, read back as a reader of the topic does. */
+async function checkKafka(
+  output: OutputSettings,
+  write: (out: ByteWriter) => void,
+  { clock, stop }: TestEventWorld,
+): Promise<string> {
+  const out = new ByteWriter(1_024);
+  write(out);
+  // Without the line break.
+  const value = out.view().subarray(0, out.length - 1);
+  const delivered = await commitOnce({ output, value, key: undefined, clock, stop });
+  const where = `one event was committed to the topic ${output.topic}`;
+  return delivered === "read"
+    ? `${where} and read back; look for health:test`
+    : `${where}; it was not read back, because this user may not read the topic; look for health:test`;
 }
 
 /** One event to each address, and its acknowledgement where Splunk gives one. */

@@ -12,8 +12,10 @@
 
 export { realDialer } from "../../outputs/dial.ts";
 export { sendOnce } from "../../outputs/hec-once.ts";
-export { hecClientOf, openOutputs } from "../../outputs/open-outputs.ts";
-export { RejectedEvents } from "../../outputs/rejected.ts";
+export { commitOnce } from "../../outputs/kafka-once.ts";
+export { hecClientOf, kafkaWhere, openOutputs } from "../../outputs/open-outputs.ts";
+export { RejectedEvents, type RejectedFile } from "../../outputs/rejected.ts";
+export { objectOfKey } from "../../outputs/version-key.ts";
 export type { CheckLine } from "./check.ts";
 export { checkExit, checkTable, failedLine, goodLine, settingsLines, testEventLine } from "./check.ts";
 export type { ArcSightConfig } from "./configuration.ts";

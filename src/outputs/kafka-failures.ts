@@ -1,0 +1,211 @@
+import { Failure, isFailure } from "../model/failure.ts";
+import { failureOf } from "./dial.ts";
+import { BrokerTooOld } from "./kafka-connection.ts";
+import { codesOf, KafkaError } from "./kafka-error.ts";
+
+/** What the sentences name. */
+export interface KafkaNames {
+  /** `outputs[0]`. */
+  readonly name: string;
+  readonly topic: string;
+  readonly watermarkTopic: string;
+  readonly transactionalId: string;
+  /** Undefined: this program signs in as nobody, or by its certificate. */
+  readonly user: string | undefined;
+}
+
+interface Reason {
+  readonly code: "output-unreachable" | "output-untrusted" | "output-broken";
+  readonly say: string;
+  readonly nextStep: string;
+}
+
+/** Nothing is accepted before a person changes something: it is tried again less often. */
+const NEEDS_A_PERSON: ReadonlySet<string> = new Set([
+  "TOPIC_AUTHORIZATION_FAILED",
+  "CLUSTER_AUTHORIZATION_FAILED",
+  "TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
+  "SASL_AUTHENTICATION_FAILED",
+  "UNSUPPORTED_SASL_MECHANISM",
+  "UNKNOWN_TOPIC_OR_PARTITION",
+  "INVALID_REPLICATION_FACTOR",
+  "POLICY_VIOLATION",
+]);
+
+/** What ends a transaction although nothing is wrong: the next writer goes on. */
+const FENCED: ReadonlySet<string> = new Set([
+  "INVALID_PRODUCER_EPOCH",
+  "PRODUCER_FENCED",
+  "INVALID_PRODUCER_ID_MAPPING",
+]);
+
+/** True when Kafka has shut this writer out: another one took over, or its transaction took too long. */
+export function isFenced(error: unknown): boolean {
+  return codesOf(error).some((code) => FENCED.has(code));
+}
+
+/** Another collector takes the transactional id again and again. */
+export function sharedTransactionalId({ name, transactionalId }: KafkaNames): Failure {
+  return broken(name, {
+    code: "output-broken",
+    say: `another collector uses the transactional id ${transactionalId}, and each shuts the other out`,
+    nextStep: "Give each collector its own .transactional_id, or remove that setting, and restart them.",
+  });
+}
+
+/**
+ * One sentence for an error of the writer, and who must do what. `needsPerson`: to try again soon is of no
+ * use.
+ */
+export function kafkaFailure(
+  names: KafkaNames,
+  error: unknown,
+): { readonly failure: Failure; readonly needsPerson: boolean } {
+  const own = failureIn(error);
+  if (own !== undefined) return { failure: withOutput(names.name, own), needsPerson: true };
+  const codes = codesOf(error);
+  const reason = saidByKafka(names, error, codes);
+  const needsPerson = codes.some((code) => NEEDS_A_PERSON.has(code));
+  if (reason !== undefined) return { failure: broken(names.name, reason, error), needsPerson };
+  if (!(error instanceof KafkaError)) throw error;
+  if (codes.length > 0) {
+    const unknown: Reason = {
+      code: "output-broken",
+      say: `${error.target.host}:${error.target.port} refuses the request (${codes[0]})`,
+      nextStep: "Look at the log of that broker. Delivery resumes by itself.",
+    };
+    return { failure: broken(names.name, unknown, error), needsPerson };
+  }
+  return { failure: withOutput(names.name, unreachable(error)), needsPerson: false };
+}
+
+function saidByKafka(names: KafkaNames, error: unknown, codes: readonly string[]): Reason | undefined {
+  const { topic, watermarkTopic, transactionalId } = names;
+  const step = error instanceof KafkaError ? error.step : undefined;
+  const isWatermark = step === "watermark-topic" || step === "create-topic";
+  const place = isWatermark ? watermarkTopic : topic;
+  const user = names.user === undefined ? "this program" : `the user ${names.user}`;
+  const has = (...some: readonly string[]) => some.some((code) => codes.includes(code));
+  const refused = (say: string, nextStep: string): Reason => ({ code: "output-broken", say, nextStep });
+  if (step === "read-back")
+    return refused(
+      "Kafka committed the event, and it cannot be read back",
+      "Look at the log of the brokers, and whether the topic is trimmed.",
+    );
+  if (hasCause(error, BrokerTooOld))
+    return refused("Kafka is older than 3.0", "Have the Kafka administrator update the brokers.");
+  if (has("SASL_AUTHENTICATION_FAILED"))
+    return refused("Kafka rejects the user or the password", "Check .user, .password and .sasl.");
+  if (has("UNSUPPORTED_SASL_MECHANISM", "ILLEGAL_SASL_STATE"))
+    return refused("Kafka does not offer this kind of sign-in", "Set .sasl to one that the listener offers.");
+  if (step === "create-topic")
+    return refused(
+      `Kafka has no topic ${watermarkTopic}, and ${user} may not create it (${codes[0] ?? "no reason given"})`,
+      `Have the Kafka administrator create ${watermarkTopic} with cleanup.policy=compact.`,
+    );
+  if (has("UNKNOWN_TOPIC_OR_PARTITION"))
+    return refused(
+      `Kafka has no topic ${place}`,
+      `Have the Kafka administrator create it, or correct ${isWatermark ? ".watermark_topic" : ".topic"}.`,
+    );
+  if (has("TOPIC_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED")) {
+    const [denied, rights] =
+      step === "produce"
+        ? [`${topic} or ${watermarkTopic}`, `Write on the topics ${topic} and ${watermarkTopic}`]
+        : isWatermark
+          ? [watermarkTopic, `Describe, Read and Write on the topic ${watermarkTopic}`]
+          : [topic, `Describe and Write on the topic ${topic}`];
+    return refused(`${user} has no right to ${denied}`, `Have the Kafka administrator grant ${user} ${rights}.`);
+  }
+  if (has("TRANSACTIONAL_ID_AUTHORIZATION_FAILED"))
+    return refused(
+      `${user} has no right to the transactional id ${transactionalId}`,
+      `Have the Kafka administrator grant ${user} Describe and Write on that transactional id.`,
+    );
+  if (has("NOT_ENOUGH_REPLICAS", "NOT_ENOUGH_REPLICAS_AFTER_APPEND"))
+    return refused(
+      `${topic} or ${watermarkTopic} has fewer replicas in sync than its min.insync.replicas`,
+      "Have the Kafka administrator start the missing brokers, or lower min.insync.replicas.",
+    );
+  if (has("INVALID_REPLICATION_FACTOR"))
+    return refused("Kafka has fewer brokers than a topic needs replicas", "Have the Kafka administrator start them.");
+  if (has("UNSUPPORTED_COMPRESSION_TYPE"))
+    return refused("Kafka does not take this compression", "Set .compression to gzip.");
+  if (step === "leader" || has("LEADER_NOT_AVAILABLE"))
+    return {
+      code: "output-unreachable",
+      say: `a partition of ${place} has no leader`,
+      nextStep: "Have the Kafka administrator start the missing brokers. Delivery resumes by itself.",
+    };
+  if (isFenced(error))
+    return refused(
+      "Kafka ended the transaction, because it took too long or another collector took over",
+      "If this lasts, look for another collector with the same .transactional_id.",
+    );
+  return undefined;
+}
+
+function unreachable({ target, cause }: KafkaError): Failure {
+  const failure = failureOf(target, networkErrorIn(cause));
+  return new Failure(failure.code, {
+    actor: "operator",
+    retry: { when: "later" },
+    say: failure.say,
+    nextStep: forBrokers(failure.nextStep, failure.code === "output-unreachable", target.protocol),
+    cause,
+  });
+}
+
+function forBrokers(nextStep: string, isUnreachable: boolean, protocol: string): string {
+  if (isUnreachable)
+    return `Start the broker, or check .brokers, the network, and whether the listener wants ${protocol === "tls" ? "" : "TLS (.protocol) or "}a sign-in (.sasl). Delivery resumes by itself.`;
+  return nextStep.replaceAll("the connector", "the broker").replaceAll(/\.host|\.port/g, ".brokers");
+}
+
+/** The runtime's error below the library's. */
+function networkErrorIn(error: unknown): unknown {
+  for (let one = error; typeof one === "object" && one !== null; one = (one as { cause?: unknown }).cause) {
+    const { code, message } = one as { code?: unknown; message?: unknown };
+    if (typeof message === "string" && /requires TLS/.test(message)) return withCode("ERR_SSL_WRONG_VERSION_NUMBER");
+    if (code === "PLT_KFK_NETWORK" && typeof message === "string" && /timed out/i.test(message))
+      return withCode("ETIMEDOUT");
+    if (typeof code === "string" && !code.startsWith("PLT_KFK_")) return one;
+  }
+  return withCode("");
+}
+
+function withCode(code: string): Error {
+  return Object.assign(new Error("the connection failed"), { code });
+}
+
+function failureIn(error: unknown): Failure | undefined {
+  for (let one = error; typeof one === "object" && one !== null; one = (one as { cause?: unknown }).cause)
+    if (isFailure(one)) return one;
+  return undefined;
+}
+
+function hasCause(error: unknown, kind: new () => Error): boolean {
+  for (let one = error; typeof one === "object" && one !== null; one = (one as { cause?: unknown }).cause)
+    if (one instanceof kind) return true;
+  return false;
+}
+
+function withOutput(name: string, failure: Failure): Failure {
+  return new Failure(failure.code, {
+    actor: failure.actor,
+    retry: { when: "later" },
+    say: `${name}: ${failure.say} Events wait in the spool.`,
+    nextStep: failure.nextStep,
+    cause: failure,
+  });
+}
+
+function broken(name: string, { code, say, nextStep }: Reason, cause?: unknown): Failure {
+  return new Failure(code, {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `${name}: ${say}. Events wait in the spool.`,
+    nextStep,
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

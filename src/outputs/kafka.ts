@@ -1,0 +1,511 @@
+import { reduceLine } from "../format/reduced-record.ts";
+import { backoffMs, spread } from "../model/backoff.ts";
+import { type Failure, isFailure } from "../model/failure.ts";
+import type { Clock, Log, Random } from "../model/ports.ts";
+import type { DiskPorts } from "../stores/disk/disk.ts";
+import { CommitQueue } from "./commit-queue.ts";
+import { KafkaLane } from "./kafka-lane.ts";
+import type { KafkaEvent, KafkaTooLarge, KafkaWriter, KafkaWriterParts } from "./kafka-writer.ts";
+import type { Batch, Output, OutputCondition, OutputListener, OutputNotice } from "./output.ts";
+import { outputUnwritable, spoolFull } from "./output-failures.ts";
+import { RecentKeys } from "./recent-keys.ts";
+import type { RejectedEvents } from "./rejected.ts";
+import { Spool, type Spooled } from "./spool.ts";
+import { objectOfKey, withoutStanza } from "./version-key.ts";
+import { WrittenLog } from "./written-log.ts";
+
+const BACKOFF = { firstMs: 250, longestMs: 60_000 };
+/** Somebody has to change something in Kafka; this program does not hear when. */
+const STOPPED_FOR_MS = 60_000;
+/** So often in so long a time another collector has our id: one take-over is nothing to report. */
+const FENCED_MOST = 3;
+const FENCED_WITHIN_MS = 60_000;
+/** A failure that the next writer does not see is not worth a person's time. */
+const REPORTED_FROM = 2;
+/** A full spool that releases nothing for this long refuses events: somebody has to hear of it. */
+const PROGRESS_WITHIN_MS = 30_000;
+const ROOM_LOOK_MS = 100;
+const TRANSACTION_BYTES = 4 << 20;
+const TRANSACTION_EVENTS = 2_000;
+/** A broker takes batches of 1 MiB, if nobody changed that. */
+const SLICE_MOST_BYTES = 900_000;
+/** An event that is refused although it is no longer than this is kept aside. */
+const EVENT_LEAST_BYTES = 4_096;
+const SEGMENT_BYTES = 8 << 20;
+const SMALL_SEGMENT_BYTES = 1 << 20;
+const NEWLINE = 0x0a;
+const LEFT_OUT_SHOWN = 10;
+
+/** What the output needs of the part that speaks to Kafka, which is loaded when it is first used. */
+export interface KafkaClient {
+  open(parts: KafkaWriterParts): Promise<KafkaWriter>;
+  tooLarge(error: unknown): KafkaTooLarge | undefined;
+  isFenced(error: unknown): boolean;
+  failure(error: unknown): { readonly failure: Failure; readonly needsPerson: boolean };
+  sharedId(): Failure;
+}
+
+export interface KafkaParts {
+  readonly name: string;
+  readonly where: string;
+  readonly topic: string;
+  readonly watermarkTopic: string;
+  /** Undefined: made of the GUID in the state folder. */
+  readonly transactionalId: string | undefined;
+  readonly recordFormat: "cef" | "json";
+  readonly compression: KafkaWriterParts["compression"];
+  readonly access: KafkaWriterParts["access"];
+  /** Loads the client. The transactional id is known when it is asked for. */
+  readonly client: (transactionalId: string) => Promise<KafkaClient>;
+  readonly spoolBytes: number;
+  readonly stateFolder: string;
+  readonly rejected: RejectedEvents;
+  /** Names the folder of rejected events. */
+  readonly stateName: string;
+  readonly ports: DiskPorts;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly newId: () => string;
+  readonly log: Log;
+}
+
+/** One event of the transaction that is being sent. */
+interface Line extends KafkaEvent {
+  readonly fullKey: string;
+}
+
+/** Records of the spool that are committed together. */
+interface Group {
+  readonly records: readonly Spooled[];
+  lines: Line[];
+}
+
+/**
+ * A topic of Kafka. Every event goes to the spool on disk first and stays there until Kafka has committed it.
+ *
+ * One transaction holds events and the watermark: the place in the spool up to which all is committed. Who
+ * opens the writer reads the watermark and leaves out what lies before it. So an event is committed once,
+ * whenever this program, its host or Kafka fails: there is no moment at which one of the two is known to
+ * Kafka and the other is not.
+ */
+export class KafkaOutput implements Output {
+  readonly kind = "durable";
+  readonly name: string;
+  readonly where: string;
+  readonly #p: KafkaParts;
+  readonly #recent = new RecentKeys();
+  readonly #spool: Spool;
+  /** What was committed and left the spool: the engine's own journal comes later, and may be lost in a crash. */
+  readonly #committed: WrittenLog;
+  readonly #commits: CommitQueue<Batch>;
+  readonly #stop = new AbortController();
+  /** Fires when the stop begins: nothing new waits for room in the spool. */
+  readonly #hurry = new AbortController();
+  readonly #lane: KafkaLane;
+  /** Resolves when the lane's file holds this run: a watermark of it means nothing before. */
+  readonly #ready: Promise<void>;
+  readonly #running: Promise<void>;
+  readonly #listeners: OutputListener[] = [];
+  readonly #fencedAtMs: number[] = [];
+  #writer: KafkaWriter | undefined;
+  #group: Group | undefined;
+  #sliceMostBytes = SLICE_MOST_BYTES;
+  #sleepers: (() => void)[] = [];
+  #failures = 0;
+  #failure: Failure | undefined;
+  #isFailing = false;
+  #refusing = false;
+  #unconfirmed = 0;
+  #rejectedCount = 0;
+  /** When the spool last took or released something. */
+  #progressAtMs = Number.NEGATIVE_INFINITY;
+
+  /** Connects at once. Throws Failure `state-unwritable`, `state-unreadable`. */
+  constructor(parts: KafkaParts) {
+    this.#p = parts;
+    this.name = parts.name;
+    this.where = parts.where;
+    const { ports, clock, stateFolder } = parts;
+    const opened = Spool.open({
+      folder: `${stateFolder}/spool`,
+      limitBytes: parts.spoolBytes,
+      disk: ports.disk,
+      clock,
+      until: "confirmed",
+      segmentBytes: Math.max(SMALL_SEGMENT_BYTES, Math.min(SEGMENT_BYTES, parts.spoolBytes / 16)),
+    });
+    this.#spool = opened.spool;
+    const committed = WrittenLog.open(parts.name, ports.disk, `${stateFolder}/committed`, () => undefined);
+    this.#committed = committed.log;
+    this.#recent.took(committed.keys);
+    this.#recent.took(opened.keys.filter((key) => key !== ""));
+    this.#lane = KafkaLane.open(`${stateFolder}/lane`, ports, parts.newId, this.#spool);
+    // Whoever writes or sends waits for it, and gets its error.
+    this.#ready = this.#lane.save();
+    this.#ready.catch(() => undefined);
+    this.#commits = new CommitQueue(
+      (group) => this.#commit(group),
+      ({ bytes }) => bytes.length,
+    );
+    this.#running = this.#run();
+  }
+
+  wants(key: string): boolean {
+    return this.#recent.wants(key);
+  }
+
+  /** Resolves when the events are on this machine's disk: from then on they are delivered. */
+  write(batch: Batch): Promise<void> {
+    return this.#commits.write(withKeyPerLine(batch));
+  }
+
+  condition(): OutputCondition {
+    const { waitingSinceMs } = this.#spool;
+    return {
+      state: this.#refusing ? "refusing" : this.#failure === undefined ? "up" : "down",
+      ...(this.#failure ? { failure: this.#failure } : {}),
+      spooledBytes: this.#spool.waitingBytes,
+      ...(waitingSinceMs === undefined ? {} : { waitingSinceMs }),
+      spoolLimitBytes: this.#p.spoolBytes,
+      unconfirmed: this.#unconfirmed,
+      rejected: this.#rejectedCount,
+    };
+  }
+
+  listen(listener: OutputListener): void {
+    this.#listeners.push(listener);
+  }
+
+  async close(withinMs: number): Promise<void> {
+    const { clock } = this.#p;
+    const giveUp = clock.monotonicMs() + withinMs;
+    await this.#commits.idle();
+    this.#hurry.abort();
+    this.#wake();
+    while (this.#spool.waitingBytes > 0 && !this.#isFailing && clock.monotonicMs() < giveUp) await clock.pause(50);
+    this.#stop.abort();
+    this.#wake();
+    await this.#running;
+    this.#writer?.close();
+    this.#committed.close();
+    this.#spool.close();
+  }
+
+  async #commit(group: readonly Batch[]): Promise<void> {
+    let kept: boolean;
+    try {
+      await this.#ready;
+      kept = await this.#spool.appendAll(group);
+      // Kafka is slower than Microsoft: that is back-pressure, and no customer has to wait for its next try.
+      while (!kept && this.#isProgressing()) {
+        await this.#p.clock.pause(ROOM_LOOK_MS, this.#hurry.signal);
+        kept = await this.#spool.appendAll(group);
+      }
+    } catch (error) {
+      this.#refuse(true);
+      throw outputUnwritable(this.name, this.#p.stateFolder, error);
+    }
+    this.#refuse(!kept);
+    if (!kept) throw spoolFull(this.name, this.where, this.#p.spoolBytes);
+    this.#progressAtMs = this.#p.clock.monotonicMs();
+    for (const { keys } of group) this.#recent.took(keys.filter((key) => key !== ""));
+    this.#wake();
+    this.#tell();
+  }
+
+  #isProgressing(): boolean {
+    return (
+      !this.#hurry.signal.aborted &&
+      !this.#isFailing &&
+      this.#p.clock.monotonicMs() - this.#progressAtMs < PROGRESS_WITHIN_MS
+    );
+  }
+
+  /** Transaction after transaction, until the stop. */
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    let client: KafkaClient | undefined;
+    while (!signal.aborted) {
+      try {
+        await this.#ready;
+        client ??= await this.#p.client(this.#transactionalId);
+        // A connection that was idle for long is closed by the broker; that is no failure.
+        if (this.#writer?.isUsable !== true) this.#writer = await this.#takeOver(client);
+        this.#group ??= await this.#nextGroup();
+        if (this.#group === undefined) {
+          this.#recovered();
+          await this.#woken();
+          continue;
+        }
+        await this.#send(this.#writer, this.#group);
+      } catch (error) {
+        if (signal.aborted) break;
+        await this.#failed(client, error);
+      }
+    }
+  }
+
+  get #transactionalId(): string {
+    return this.#p.transactionalId ?? `defender-mssp.${this.#lane.id}`;
+  }
+
+  /** Shuts out every writer before this one, and learns what is committed. */
+  async #takeOver(client: KafkaClient): Promise<KafkaWriter> {
+    this.#writer?.close();
+    const { access, topic, watermarkTopic, compression, clock } = this.#p;
+    const writer = await client.open({
+      access,
+      topic,
+      watermarkTopic,
+      watermarkPartition: this.#lane.watermarkPartition,
+      transactionalId: this.#transactionalId,
+      watermarkKey: this.#lane.id,
+      compression,
+      clock,
+      stop: this.#stop.signal,
+    });
+    try {
+      await this.#lane.keepPartition(writer.watermarkPartition);
+      this.#lane.committedUpTo(writer.watermark);
+      const group = this.#group;
+      const last = group?.records.at(-1);
+      // The transaction whose outcome was unknown is committed as a whole, or not at all.
+      if (group !== undefined && last !== undefined && this.#lane.isCommitted(last)) await this.#confirm(group);
+    } catch (error) {
+      writer.close();
+      throw error;
+    }
+    return writer;
+  }
+
+  async #send(writer: KafkaWriter, group: Group): Promise<void> {
+    const last = group.records.at(-1) as Spooled;
+    this.#unconfirmed = group.lines.length;
+    await writer.commit(group.lines, this.#lane.watermarkAt(last), this.#sliceMostBytes);
+    this.#recovered();
+    await this.#confirm(group);
+  }
+
+  /** The group is committed: it leaves the spool, and its keys stay known. */
+  async #confirm(group: Group): Promise<void> {
+    await this.#keepKeys(group.records);
+    for (const record of group.records) this.#spool.confirm(record, { keepsAWhile: false });
+    this.#group = undefined;
+    this.#unconfirmed = 0;
+    this.#progressAtMs = this.#p.clock.monotonicMs();
+    this.#refuse(false);
+    this.#tell();
+  }
+
+  async #keepKeys(records: readonly Spooled[]): Promise<void> {
+    const keys = records.flatMap((record) => record.keys.filter((key) => key !== ""));
+    if (keys.length === 0) return;
+    this.#committed.note(
+      "spool",
+      keys.map((key) => ({ size: 0, key })),
+    );
+    await this.#committed.sync();
+  }
+
+  async #nextGroup(): Promise<Group | undefined> {
+    const records: Spooled[] = [];
+    const lines: Line[] = [];
+    const before: Spooled[] = [];
+    let byteLength = 0;
+    while (byteLength < TRANSACTION_BYTES && lines.length < TRANSACTION_EVENTS) {
+      const record = this.#spool.next();
+      if (record === undefined) break;
+      this.#spool.pass(record);
+      if (this.#lane.isCommitted(record)) {
+        before.push(record);
+        continue;
+      }
+      records.push(record);
+      byteLength += record.lines.length;
+      lines.push(...linesOf(record));
+    }
+    if (before.length > 0) {
+      await this.#keepKeys(before);
+      for (const record of before) this.#spool.confirm(record, { keepsAWhile: false });
+    }
+    return records.length === 0 ? undefined : { records, lines };
+  }
+
+  async #failed(client: KafkaClient | undefined, error: unknown): Promise<void> {
+    const { clock, random } = this.#p;
+    this.#writer?.close();
+    this.#writer = undefined;
+    this.#unconfirmed = 0;
+    const tooLarge = client?.tooLarge(error);
+    if (tooLarge !== undefined && this.#group !== undefined) {
+      try {
+        return await this.#makeSmaller(this.#group, tooLarge);
+      } catch (parking) {
+        const failure = isFailure(parking)
+          ? parking
+          : outputUnwritable(this.name, "the folder of rejected events", parking);
+        if (!isFailure(failure)) throw failure;
+        return await this.#pauseWith(failure, STOPPED_FOR_MS);
+      }
+    }
+    this.#failures += 1;
+    if (client?.isFenced(error) === true && this.#isFencedOften()) {
+      return await this.#pauseWith(client.sharedId(), spread(STOPPED_FOR_MS, random));
+    }
+    const { failure, needsPerson } = isFailure(error)
+      ? { failure: error, needsPerson: true }
+      : client === undefined
+        ? { failure: undefined, needsPerson: false }
+        : client.failure(error);
+    // The client itself could not be loaded: that is a defect.
+    if (failure === undefined) throw error;
+    const waitMs = needsPerson ? spread(STOPPED_FOR_MS, random) : backoffMs(BACKOFF, this.#failures, random);
+    if (needsPerson || this.#failures >= REPORTED_FROM) return await this.#pauseWith(failure, waitMs);
+    this.#p.log.info("a transaction was not committed; what was committed is read, and the rest sent", {
+      output: this.name,
+      say: failure.say,
+    });
+    await clock.pause(waitMs, this.#stop.signal);
+  }
+
+  async #pauseWith(failure: Failure, waitMs: number): Promise<void> {
+    this.#isFailing = true;
+    // Logged once, until there is another failure.
+    if (this.#failure?.say !== failure.say)
+      this.#p.log.error(failure.say, {
+        output: this.name,
+        failure: failure.code,
+        next_step: failure.nextStep || undefined,
+      });
+    this.#failure = failure;
+    this.#tell();
+    await this.#p.clock.pause(waitMs, this.#stop.signal);
+  }
+
+  #isFencedOften(): boolean {
+    const nowMs = this.#p.clock.monotonicMs();
+    this.#fencedAtMs.push(nowMs);
+    const lately = this.#fencedAtMs.filter((atMs) => nowMs - atMs <= FENCED_WITHIN_MS);
+    this.#fencedAtMs.splice(0, this.#fencedAtMs.length, ...lately);
+    return lately.length >= FENCED_MOST;
+  }
+
+  /** Several events go in smaller requests; one alone loses its large members, or is kept aside. */
+  async #makeSmaller(group: Group, { alone }: KafkaTooLarge): Promise<void> {
+    if (alone.length === 0) this.#sliceMostBytes = Math.floor(this.#sliceMostBytes / 2);
+    for (const event of alone) await this.#makeEventSmaller(group, event);
+  }
+
+  async #makeEventSmaller(group: Group, event: KafkaEvent): Promise<void> {
+    const at = group.lines.indexOf(event as Line);
+    const line = group.lines[at];
+    if (line === undefined) throw new Error("Kafka refused an event that is not in the transaction");
+    const most = Math.min(SLICE_MOST_BYTES, Math.floor(line.value.length / 2));
+    const smaller =
+      this.#p.recordFormat === "json" && line.value.length > EVENT_LEAST_BYTES
+        ? reduceLine(line.value, most)
+        : undefined;
+    if (smaller === undefined) return await this.#park(group, at, line);
+    const { leftOut } = smaller.reduced;
+    const names = leftOut.map(({ name }) => name);
+    const before = line.leftOut === undefined ? [] : [line.leftOut];
+    group.lines[at] = { ...line, value: Buffer.from(smaller.text), leftOut: [...before, ...names].join(",") };
+    this.#p.log.warn("an event above Kafka's limit is sent without its large members", {
+      output: this.name,
+      key: withoutStanza(line.fullKey),
+      bytes: line.value.length,
+      left_out: names.slice(0, LEFT_OUT_SHOWN).join(", "),
+    });
+  }
+
+  async #park(group: Group, at: number, line: Line): Promise<void> {
+    const { rejected, stateName, log } = this.#p;
+    const key = withoutStanza(line.fullKey);
+    const reason = `above the topic's max.message.bytes: ${line.value.length} bytes`;
+    const path = await rejected.park(stateName, {
+      output: this.name,
+      where: this.where,
+      key,
+      reason,
+      event: line.value.toString("utf8"),
+    });
+    group.lines.splice(at, 1);
+    this.#rejectedCount += 1;
+    const say = `${this.name}: Kafka refuses one event for good (${reason}): ${key || "health"}. It is kept in ${path}.`;
+    log.error(say, { output: this.name, key, next_step: RESEND });
+    this.#notice("event-rejected", `${say} ${RESEND}`);
+  }
+
+  #recovered(): void {
+    this.#failures = 0;
+    this.#isFailing = false;
+    if (this.#failure === undefined) return;
+    this.#p.log.info("the receiver is back", {
+      output: this.name,
+      to: this.where,
+      spooled_bytes: this.#spool.waitingBytes,
+    });
+    this.#failure = undefined;
+    this.#tell();
+  }
+
+  #refuse(refusing: boolean): void {
+    if (this.#refusing === refusing) return;
+    this.#refusing = refusing;
+    this.#tell();
+  }
+
+  #tell(): void {
+    const condition = this.condition();
+    for (const listener of this.#listeners) listener.changed?.(condition);
+  }
+
+  #notice(about: OutputNotice["about"], say: string): void {
+    for (const listener of this.#listeners) listener.noticed?.({ about, say });
+  }
+
+  /** Resolves when something came that may be sent. */
+  #woken(): Promise<void> {
+    if (this.#stop.signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => this.#sleepers.push(resolve));
+  }
+
+  #wake(): void {
+    const sleepers = this.#sleepers;
+    this.#sleepers = [];
+    for (const wake of sleepers) wake();
+  }
+}
+
+/** An event may be several lines: each gets its event's key, so that a record of Kafka has it. */
+function withKeyPerLine({ bytes, keys, ends }: Batch): Batch {
+  const perLine: string[] = [];
+  let event = 0;
+  for (let at = 0; at < bytes.length; ) {
+    const end = bytes.indexOf(NEWLINE, at) + 1 || bytes.length;
+    while (event < ends.length && (ends[event] as number) <= at) event += 1;
+    // Lines behind the last event are health.
+    perLine.push(keys[event] ?? "");
+    at = end;
+  }
+  return { bytes, keys: perLine, ends };
+}
+
+function linesOf({ lines, keys }: Spooled): readonly Line[] {
+  const found: Line[] = [];
+  for (let at = 0; at < lines.length; ) {
+    const end = lines.indexOf(NEWLINE, at) + 1 || lines.length;
+    const fullKey = keys[found.length] ?? "";
+    const text = lines.subarray(at, lines[end - 1] === NEWLINE ? end - 1 : end);
+    found.push({
+      fullKey,
+      key: fullKey === "" ? undefined : objectOfKey(withoutStanza(fullKey)),
+      value: Buffer.from(text.buffer, text.byteOffset, text.byteLength),
+    });
+    at = end;
+  }
+  return found;
+}
+
+const RESEND =
+  "Run `defender-mssp rejected list`, raise max.message.bytes of the topic, then run `defender-mssp rejected resend`.";

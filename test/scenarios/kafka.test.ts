@@ -1,0 +1,296 @@
+/**
+ * The program as it is shipped and a real broker of Kafka: killed and stopped at random while it delivers.
+ * kcat, which shares no code with the program, reads what was committed. `npm run proofs` has the full
+ * counts.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path, { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from "@jest/globals";
+import { binaryPath } from "../../scripts/build/platforms.ts";
+import { childEnvironment } from "../harness/child-environment.ts";
+import { KafkaBroker, missingKafkaParts, type ReadRecord } from "../harness/kafka/broker.ts";
+import { END_TXN, INIT_PRODUCER_ID, KafkaProxy, type KafkaRequest, PRODUCE } from "../harness/kafka/proxy.ts";
+import { consult } from "../harness/oracle/main.ts";
+import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
+import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
+
+// Real processes are waited for by events; this is only the bound for a machine that is busy.
+jest.setTimeout(3_600_000);
+
+const BINARY = path.resolve(import.meta.dirname, "../..", binaryPath("linux-x64"));
+const REQUIRED = process.env["DEFENDER_MSSP_REAL_PARTS"] === "1";
+const MISSING = missingKafkaParts();
+const KILLS = Number(process.env["KAFKA_KILLS"] ?? 15);
+const STOPS = Number(process.env["KAFKA_STOPS"] ?? 3);
+/** Where the kills fall; a failure names it. */
+const SEED = Number(process.env["KAFKA_KILL_SEED"] ?? 20_261_129);
+const WITHIN_MS = 300_000;
+const CUSTOMERS = ["contoso", "fabrikam", "tailspin"];
+const TOPIC = "th-cef";
+
+let folder: string;
+let broker: KafkaBroker;
+let proxy: KafkaProxy;
+let simulator: Simulator | undefined;
+let child: ChildProcess | undefined;
+let stories = 0;
+
+test("java, Maven and kcat are installed where real parts are required", () => {
+  expect(REQUIRED ? MISSING : undefined).toBeUndefined();
+  if (MISSING !== undefined) process.stderr.write(`Kafka is NOT tested: ${MISSING}\n`);
+});
+
+const withKafka = MISSING === undefined ? describe : describe.skip;
+
+withKafka("the program beside a real Kafka", () => {
+  beforeAll(async () => {
+    if (!existsSync(BINARY))
+      throw new Error('dist/linux-x64 holds no binary: "npm test" builds it, or "npm run build:binaries"');
+    folder = mkdtempSync(join(tmpdir(), "kafka-"));
+    proxy = await KafkaProxy.open();
+    broker = await KafkaBroker.prepare({ folder, announced: [proxy.port] });
+    proxy.lead(broker.port);
+    await broker.start();
+  });
+  afterEach(async () => {
+    child?.kill("SIGKILL");
+    proxy.decide = () => "now";
+    await simulator?.stop();
+    simulator = undefined;
+  });
+  afterAll(async () => {
+    await broker.kill();
+    await proxy.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** One story: customers, a topic and a state folder of its own. */
+  async function story(perCustomer: number, format: "cef" | "json", more: readonly string[] = []) {
+    stories += 1;
+    const home = join(folder, `story-${stories}`);
+    const topic = `${TOPIC}-${stories}`;
+    await broker.createTopic(topic, 3);
+    const history = { from: "-3h", to: "-1m" };
+    const started = await startSimulator({
+      frozen: true,
+      scenario: scenarioOf(
+        JSON.stringify({
+          name: "kafka",
+          story: "Three customers' histories while the program is killed.",
+          seed: 17,
+          customers: CUSTOMERS.map((name) => ({
+            name,
+            generate: [
+              { stream: "alerts", count: perCustomer, ...history, bytes: 5_700 },
+              { stream: "incidents", count: Math.ceil(perCustomer / 10), ...history },
+            ],
+          })),
+        }),
+        "scenario",
+      ),
+      warn: () => undefined,
+    });
+    simulator = started;
+    const { ready } = started;
+    const config = `${home}.properties`;
+    writeFileSync(
+      config,
+      [
+        ...ready.customers.flatMap((customer, i) =>
+          Object.entries({
+            tenant_id: customer.tenant_id,
+            tenant_name: customer.tenant_name,
+            client_id: customer.client_id,
+            client_secret: customer.client_secret,
+            auth: "app",
+            login_url: ready.login_url,
+            graph_url: ready.graph_url,
+            ca_file: ready.ca_file,
+            poll_seconds: "15",
+          }).map(([key, value]) => `tenants[${i}].${key}=${value}`),
+        ),
+        "outputs[0].type=kafka",
+        `outputs[0].brokers=127.0.0.1:${proxy.port}`,
+        "outputs[0].protocol=tcp",
+        `outputs[0].topic=${topic}`,
+        `outputs[0].format=${format}`,
+        `state_dir=${home}`,
+        ...more,
+        "",
+      ].join("\n"),
+    );
+    const shown = CUSTOMERS.length * (perCustomer + Math.ceil(perCustomer / 10));
+    return { home, topic, config, shown, truth: ready.control_url };
+  }
+
+  type Story = Awaited<ReturnType<typeof story>>;
+
+  function run({ config }: Pick<Story, "config">, command: readonly string[] = ["run"]) {
+    let log = "";
+    const started = spawn(BINARY, [...command, "--config", config], {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: childEnvironment(),
+    });
+    child = started;
+    for (const stream of [started.stdout, started.stderr])
+      stream.on("data", (text: Buffer) => {
+        log += text.toString();
+      });
+    return {
+      ended: new Promise<number | null>((done) => started.once("close", (code) => done(code))),
+      log: () => log,
+      kill: (signal: NodeJS.Signals) => started.kill(signal),
+    };
+  }
+
+  async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
+    const end = performance.now() + WITHIN_MS;
+    while (!(await holds())) {
+      if (performance.now() > end) throw new Error(`not within ${WITHIN_MS / 1000} s: ${what}`);
+      await pause(50);
+    }
+  }
+
+  /** Runs until Kafka holds everything; then a normal stop. */
+  async function finish(it: Story): Promise<string> {
+    const running = run(it);
+    await until(() => sizeOf(it.home, "committed") > 0 && spooled(it) === 0, "a first transaction");
+    await until(() => versionsIn(broker.read(it.topic)).size >= it.shown && spooled(it) === 0, "everything committed");
+    running.kill("SIGTERM");
+    expect([await running.ended, running.log()]).toEqual([0, expect.any(String)]);
+    return running.log();
+  }
+
+  /** What the oracle says of what was committed. */
+  async function judged(it: Story) {
+    const delivered = join(folder, `${it.topic}.jsonl`);
+    writeFileSync(
+      delivered,
+      broker
+        .read(it.topic)
+        .map(({ value }) => `${value}\n`)
+        .join(""),
+    );
+    const { totals } = await consult({ truth: it.truth, delivered: [delivered], format: "jsonl" });
+    return totals;
+  }
+
+  const exactlyOnce = (it: Story) =>
+    expect.objectContaining({
+      shown: it.shown,
+      delivered: it.shown,
+      lost: 0,
+      stale: 0,
+      duplicated: 0,
+      replayed: 0,
+      out_of_order: 0,
+      changed_bytes: 0,
+      unknown: 0,
+    });
+
+  test("commits every version once when nothing goes wrong, keyed by object, and a restart repeats nothing", async () => {
+    const it = await story(100, "json");
+    await finish(it);
+    const before = broker.read(it.topic);
+    const again = run(it, ["run", "--once"]);
+    expect([await again.ended, again.log()]).toEqual([0, expect.any(String)]);
+
+    expect(await judged(it)).toEqual(exactlyOnce(it));
+    expect(versionsIn(broker.read(it.topic)).size).toBe(versionsIn(before).size);
+    const misplaced = before.filter(({ key, value }) => {
+      const { mssp } = JSON.parse(value) as { readonly mssp?: { readonly key: string } };
+      return mssp !== undefined && !mssp.key.startsWith(`${key}:`);
+    });
+    expect(misplaced).toEqual([]);
+  });
+
+  test(`loses nothing and doubles nothing through ${KILLS} kills and ${STOPS} stops at random points of its transactions`, async () => {
+    const it = await story(Math.max(300, KILLS * 20), "json");
+    const random = randomFrom(SEED);
+    const ends = [
+      ...Array.from({ length: KILLS }, () => "SIGKILL" as const),
+      ...Array.from({ length: STOPS }, () => "SIGSTOP" as const),
+    ].sort(() => random() - 0.5);
+    for (const signal of ends) {
+      const running = run(it);
+      // Some fall between two requests of a transaction, some before the first.
+      await afterRequests(1 + Math.floor(random() * 12));
+      await pause(random() < 0.7 ? random() * 15 : random() * 800);
+      running.kill(signal);
+      if (signal === "SIGSTOP") {
+        await pause(200 + random() * 1_800);
+        running.kill("SIGCONT");
+        await pause(random() * 300);
+        running.kill("SIGKILL");
+      }
+      await running.ended;
+    }
+    await finish(it);
+
+    expect([SEED, await judged(it)]).toEqual([SEED, exactlyOnce(it)]);
+    const committed = versionsIn(broker.read(it.topic));
+    const all = versionsIn(broker.read(it.topic, "read_uncommitted"), "several");
+    // Else the kills met no transaction, and the test has proved nothing.
+    const hidden = [...all.values()].reduce((sum, count) => sum + count, 0) - committed.size;
+    process.stderr.write(
+      `kafka: ${KILLS} kills, ${STOPS} stops, ${committed.size} versions, ${hidden} aborted copies\n`,
+    );
+    expect(hidden).toBeGreaterThan(0);
+  });
+
+  /** Resolves when so many requests that belong to transactions have passed. */
+  function afterRequests(count: number): Promise<void> {
+    return new Promise((resolve) => {
+      let left = count;
+      const timer = setTimeout(resolve, 15_000);
+      proxy.decide = ({ api }: KafkaRequest) => {
+        if (api === PRODUCE || api === END_TXN || api === INIT_PRODUCER_ID) left -= 1;
+        if (left === 0) {
+          clearTimeout(timer);
+          resolve();
+        }
+        return "now";
+      };
+    });
+  }
+});
+
+function sizeOf(home: string, name: string): number {
+  const outputs = join(home, "outputs");
+  const found = existsSync(outputs) ? readdirSync(outputs) : [];
+  return found.reduce(
+    (sum, one) => sum + (statSync(join(outputs, one, name), { throwIfNoEntry: false })?.size ?? 0),
+    0,
+  );
+}
+
+function spooled({ home }: { readonly home: string }): number {
+  const outputs = join(home, "outputs");
+  return existsSync(outputs)
+    ? readdirSync(outputs, { recursive: true }).filter((name) => String(name).endsWith(".spool")).length
+    : 0;
+}
+
+/** How often each version is there; health has no key. Throws when one is there twice, unless `several`. */
+function versionsIn(records: readonly ReadRecord[], several?: "several"): ReadonlyMap<string, number> {
+  const found = new Map<string, number>();
+  for (const { value } of records) {
+    const { mssp } = JSON.parse(value) as { readonly mssp?: { readonly key: string } };
+    if (mssp === undefined) continue;
+    const count = (found.get(mssp.key) ?? 0) + 1;
+    if (count > 1 && several === undefined) throw new Error(`${mssp.key} is there ${count} times`);
+    found.set(mssp.key, count);
+  }
+  return found;
+}
+
+function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
