@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { type Conf, layered, parseConf, renderConf } from "./conf.ts";
+import { type SplunkSystem, THIS_SYSTEM } from "./system.ts";
 import { unpackTarball } from "./tarball.ts";
 
 /** Settings that name a file; a relative name is read from the folder of the conf file that gives it. */
@@ -29,7 +30,12 @@ export interface Installed {
  * Puts an app (folder or `.tgz`) into `<home>/etc/apps/<id>`; what an administrator keeps in `local/` stays,
  * as at an upgrade.
  */
-export function installApp(source: string, home: string, scheme: string): Installed {
+export function installApp(
+  source: string,
+  home: string,
+  scheme: string,
+  system: SplunkSystem = THIS_SYSTEM,
+): Installed {
   if (!existsSync(source)) throw new Error(`there is no app at ${source}`);
   const apps = join(home, "etc", "apps");
   mkdirSync(apps, { recursive: true });
@@ -54,7 +60,7 @@ export function installApp(source: string, home: string, scheme: string): Instal
       rmSync(join(folder, "local"), { recursive: true, force: true });
       renameSync(kept, join(folder, "local"));
     }
-    return { app, folder, executable: executableOf(folder, scheme) };
+    return { app, folder, executable: executableOf(folder, scheme, system) };
   } finally {
     rmSync(staging, { recursive: true, force: true });
   }
@@ -65,15 +71,8 @@ function appId(folder: string): string {
   return conf.get("package")?.get("id") ?? basename(resolve(folder));
 }
 
-/**
- * The platform's own folder wins over plain `bin/`. (Public source: Splunk, "Modular inputs overview",
- * section on platforms.)
- */
-function executableOf(folder: string, scheme: string): string {
-  const platform =
-    process.platform === "win32" ? "windows_x86_64" : process.platform === "darwin" ? "darwin_x86_64" : "linux_x86_64";
-  const ending = process.platform === "win32" ? ".exe" : "";
-  const places = [join(folder, platform, "bin", `${scheme}${ending}`), join(folder, "bin", `${scheme}${ending}`)];
+function executableOf(folder: string, scheme: string, { programFolders, programEnding }: SplunkSystem): string {
+  const places = programFolders.map((place) => join(folder, place, `${scheme}${programEnding}`));
   const found = places.find((place) => existsSync(place));
   if (found === undefined)
     throw new Error(`the app has no executable for this platform: ${places.join(" or ")} is missing`);
@@ -103,7 +102,13 @@ export function writeLocal(folder: string, name: string, conf: Conf): void {
  * A home that was given this very file before keeps what has been edited since (masked secrets, for
  * instance).
  */
-export function installInputs(source: string, home: string, folder: string, scheme: string): void {
+export function installInputs(
+  source: string,
+  home: string,
+  folder: string,
+  scheme: string,
+  system: SplunkSystem = THIS_SYSTEM,
+): void {
   if (!existsSync(source)) throw new Error(`there is no conf file at ${source}`);
   const text = readFileSync(source, "utf8");
   const stamp = join(home, "var", "lib", "pretend-splunkd", "inputs.sha256");
@@ -117,7 +122,7 @@ export function installInputs(source: string, home: string, folder: string, sche
       if (value === "" || (!isNamed && !isAbsolute(value))) continue;
       const file = isAbsolute(value) ? value : resolve(dirname(source), value);
       if (existsSync(file) && statSync(file).isFile())
-        settings.set(key, copyToAuth(file, join(home, "etc", "auth", scheme)));
+        settings.set(key, system.path(copyToAuth(file, join(home, "etc", "auth", scheme))));
     }
   }
   writeLocal(folder, "inputs", conf);

@@ -7,7 +7,7 @@ import { appendFileSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSyn
 import { tmpdir } from "node:os";
 import path, { join } from "node:path";
 import { makeCertificate, type SplunkdCertificate } from "./certificate.ts";
-import { runToEnd, splunkEnvironment, startChild } from "./child.ts";
+import { runToEnd, splunkEnvironment } from "./child.ts";
 import { type Input, inputsOf } from "./conf.ts";
 import { encodeDocument, type InputEncoding, runDocument, type Server, validationDocument } from "./documents.ts";
 import { type Installed, installApp, installInputs, readLayered } from "./install.ts";
@@ -18,6 +18,7 @@ import { Run, type RunEnd } from "./run.ts";
 import { readRefusal, readScheme, type Scheme } from "./scheme.ts";
 import { ownLine, SplunkdLog } from "./splunkd-log.ts";
 import { StreamCheck } from "./stream-check.ts";
+import { type SplunkSystem, THIS_SYSTEM } from "./system.ts";
 
 const STOP_LIMIT_MS = 3_000;
 const SHORT_RUN_LIMIT_MS = 30_000;
@@ -67,6 +68,8 @@ export interface SplunkdOptions {
   readonly beforeWrite?: (name: string) => Promise<void>;
   /** Added to the environment that splunkd gives. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Whose programs are started. Default: this machine's. */
+  readonly system?: SplunkSystem;
 }
 
 export interface Outcome {
@@ -140,8 +143,9 @@ export class Splunkd {
     const caFile = join(home, "etc", "auth", "cacert.pem");
     made(join(home, "etc", "auth"));
     writeFileSync(caFile, certificate.ca);
-    const installed = installApp(path.resolve(options.app), home, schemeName);
-    if (options.conf !== undefined) installInputs(path.resolve(options.conf), home, installed.folder, schemeName);
+    const installed = installApp(path.resolve(options.app), home, schemeName, options.system);
+    if (options.conf !== undefined)
+      installInputs(path.resolve(options.conf), home, installed.folder, schemeName, options.system);
     let self: Splunkd | undefined;
     const rest = new Rest({
       home,
@@ -231,7 +235,11 @@ export class Splunkd {
 
   private async introspect(): Promise<Scheme> {
     const { executable } = this.installed;
-    const end = await runToEnd(startChild(executable, ["--scheme"], this.environment), undefined, SHORT_RUN_LIMIT_MS);
+    const end = await runToEnd(
+      this.system.start(executable, ["--scheme"], this.environment),
+      undefined,
+      SHORT_RUN_LIMIT_MS,
+    );
     this.takeShortLog(end.stderr);
     if (end.code !== 0)
       throw new Error(
@@ -259,7 +267,7 @@ export class Splunkd {
     const stanza = `${this.schemeName}://${name}`;
     const sessionKey = this.rest.newSessionKey();
     const document = validationDocument(this.server(sessionKey), name, settings);
-    const child = startChild(this.installed.executable, ["--validate-arguments"], this.environment);
+    const child = this.system.start(this.installed.executable, ["--validate-arguments"], this.environment);
     const end = await runToEnd(child, encodeDocument(document, this.options.encoding ?? "utf-8"), SHORT_RUN_LIMIT_MS);
     this.rest.revoke(sessionKey);
     this.takeShortLog(end.stderr);
@@ -287,7 +295,7 @@ export class Splunkd {
       () => new Date(),
     );
     const document = runDocument(this.server(this.sessionKey), app, inputs);
-    const run = new Run(startChild(executable, [], this.environment), {
+    const run = new Run(this.system.start(executable, [], this.environment), {
       document: encodeDocument(document, this.options.encoding ?? "utf-8"),
       pieceBytes: this.options.inputPieceBytes,
       closeInput: this.options.closeInput ?? false,
@@ -483,6 +491,10 @@ export class Splunkd {
     return this.run !== undefined;
   }
 
+  private get system(): SplunkSystem {
+    return this.options.system ?? THIS_SYSTEM;
+  }
+
   private get graceMs(): number {
     return this.options.graceMs ?? 5_000;
   }
@@ -500,7 +512,7 @@ export class Splunkd {
       host: "pretend-splunk",
       uri: this.serverUri,
       sessionKey,
-      checkpointDir: made(join(this.home, "var", "lib", "splunk", "modinputs", this.schemeName)),
+      checkpointDir: this.system.path(made(join(this.home, "var", "lib", "splunk", "modinputs", this.schemeName))),
     };
   }
 
