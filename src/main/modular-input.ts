@@ -11,6 +11,7 @@ import { announcements } from "./announcements.ts";
 import { Collector, type StopLimits } from "./collector.ts";
 import { placeOf } from "./command-place.ts";
 import { CustomerBuilder } from "./customers.ts";
+import { hostGone, realHostSigns } from "./host-watch.ts";
 import { openMonitor } from "./monitor.ts";
 import { diskState, realCollectorWorld } from "./real-collector.ts";
 import {
@@ -97,6 +98,10 @@ export async function runModularInput(distrusted: readonly string[], document?: 
   void servePages(host, run, world, stop.signal).catch((error: unknown) =>
     log.error("the pages in Splunk Web get no answers", { failure: asFailure(error).say }),
   );
+  if (document === undefined)
+    void hostGone(realHostSigns, world.clock, stop.signal).then((gone) => {
+      if (gone) stop.abort("host-gone");
+    });
   const code =
     host.customers.length + host.refused.length + host.misconfigured.length === 0
       ? await idle(host, world, stop.signal)

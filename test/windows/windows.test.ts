@@ -200,6 +200,30 @@ onWindows("the Windows executable", () => {
     expect(await judged([out], "splunk")).toMatchObject({ shown: SHOWN + 2 + 90, lost: 0, stale: 0, duplicated: 0 });
   });
 
+  test("ends by itself when splunkd is killed, although it has nothing to write", async () => {
+    const document = `<?xml version="1.0"?><input><configuration></configuration></input>`;
+    const executable = join(app, "windows_x86_64/bin/defender_mssp.exe");
+    const input = wine.start(executable, []);
+    input.stdin.write(document);
+    await new Promise<void>((resolve) => {
+      let log = "";
+      input.stderr.on("data", (piece: Buffer) => {
+        log += piece.toString();
+        if (log.includes("no input is enabled")) resolve();
+      });
+    });
+    expect(wine.pidsOf(executable)).toHaveLength(1);
+
+    process.kill(input.pid ?? 0, "SIGKILL");
+    await new Promise<void>((resolve) => {
+      const look = setInterval(() => {
+        if (wine.pidsOf(executable).length > 0) return;
+        clearInterval(look);
+        resolve();
+      }, 50);
+    });
+  });
+
   test("takes a file only from the folder for it, whatever way the path is written", async () => {
     const fifth = await start();
     const allowed = join(home, "etc/auth/defender_mssp");

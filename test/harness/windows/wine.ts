@@ -106,6 +106,14 @@ export class Wine implements SplunkSystem {
     return child;
   }
 
+  /** The processes of this machine that run this program. */
+  pidsOf(executable: string): number[] {
+    const started = this.path(path.resolve(executable));
+    return readdirSync("/proc")
+      .filter((name) => /^\d+$/.test(name) && commandOf(name).startsWith(started))
+      .map(Number);
+  }
+
   /** Holds a file open as a virus scanner does. Resolves when it is held, with what lets it go. */
   async hold(file: string): Promise<() => Promise<void>> {
     const child = spawn(this.#loader, [join(this.#folder, "hold.exe"), this.path(file)], {
@@ -155,6 +163,15 @@ export class Wine implements SplunkSystem {
       stdio: "ignore",
       timeout: 60_000,
     });
+  }
+}
+
+/** Empty for a process that has just ended. */
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
   }
 }
 
