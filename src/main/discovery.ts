@@ -81,11 +81,11 @@ async function homeTenant(world: DiscoveryWorld, home: Stanza, signal: AbortSign
 /** One reading takes seconds, so its token is fetched once, and once more if it is rejected. */
 function tokensOf(signIn: DiscoveryWorld["signIn"], home: Stanza): TokenSource {
   let held: Promise<Sealed> | undefined;
-  const fetch = async () => (await signIn.accessToken(home, "graph", () => Promise.resolve())).token;
+  const ask = async () => (await signIn.accessToken(home, "graph", () => Promise.resolve())).token;
   return {
     accessToken({ refused } = {}) {
       if (refused !== undefined) held = undefined;
-      held ??= fetch();
+      held ??= ask();
       return held;
     },
   };

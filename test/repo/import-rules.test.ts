@@ -26,6 +26,7 @@ const OFFENCES: readonly (readonly [rule: string, file: string, imports: string]
   ["hosts-know-not-each-other", "src/hosts/arcsight/bad.ts", "../splunk/good.ts"],
   ["main-is-imported-by-nobody", "src/hosts/cli/bad-main.ts", "../../main/good.ts"],
   ["undici-in-net-only", "src/defender/bad-undici.ts", "undici"],
+  ["kafka-behind-its-client", "src/outputs/bad-kafka.ts", "@platformatic/kafka"],
   ["msal-in-auth-only", "src/main/bad-msal.ts", "@azure/msal-node"],
   ["yargs-at-the-command-line-only", "src/config/bad-yargs.ts", "yargs"],
   ["fast-xml-parser-in-one-place", "src/stores/bad-xml.ts", "fast-xml-parser"],
@@ -49,6 +50,7 @@ const INNOCENT: readonly (readonly [file: string, imports: string])[] = [
   ["src/auth/fine.ts", "@azure/msal-node"],
   ["src/net/fine.ts", "undici"],
   ["src/monitoring/fine.ts", "prom-client"],
+  ["src/outputs/kafka-fine.ts", "@platformatic/kafka"],
   ["src/main/fine.ts", "../hosts/splunk/good.ts"],
   ["src/hosts/arcsight/fine.ts", "node:tls"],
   ["src/model/fine.test.ts", "fast-check"],
@@ -88,7 +90,15 @@ beforeAll(() => {
         : `import type * as it from "${imported}";\nexport type It = typeof it;\n`,
     );
   }
-  const packages = ["undici", "@azure/msal-node", "yargs", "fast-xml-parser", "fast-check", "prom-client"];
+  const packages = [
+    "undici",
+    "@azure/msal-node",
+    "@platformatic/kafka",
+    "yargs",
+    "fast-xml-parser",
+    "fast-check",
+    "prom-client",
+  ];
   const [developed, shipped] = [["fast-check"], packages.filter((name) => name !== "fast-check")].map((names) =>
     Object.fromEntries(names.map((name) => [name, "1.0.0"])),
   );
