@@ -17,6 +17,7 @@ export interface ServerCertificate {
 const MICROSOFT_NAMES = [
   "login.microsoftonline.com",
   "login.microsoftonline.us",
+  "api.partnercenter.microsoft.com",
   "graph.microsoft.com",
   "graph.microsoft.us",
   "dod-graph.microsoft.us",

@@ -7,7 +7,7 @@ export type Cloud = "commercial" | "gcc" | "gcc-high" | "dod";
 
 export const CLOUDS: readonly Cloud[] = ["commercial", "gcc", "gcc-high", "dod"];
 
-export type Service = "login" | "graph" | "api" | "siem";
+export type Service = "login" | "graph" | "api" | "siem" | "partnercenter";
 
 interface Host {
   readonly pattern: RegExp;
@@ -43,6 +43,7 @@ const HOSTS: readonly Host[] = [
   },
   { pattern: /^wdatp-alertexporter-us\.gcc\.securitycenter\.windows\.us$/, service: "siem", clouds: ["gcc"] },
   { pattern: /^wdatp-alertexporter-us\.securitycenter\.windows\.us$/, service: "siem", clouds: SOVEREIGN },
+  { pattern: /^api\.partnercenter\.microsoft\.com$/, service: "partnercenter", clouds: PUBLIC },
 ];
 
 /**

@@ -2,6 +2,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from "node:http
 import { Readable } from "node:stream";
 import type { Action } from "./actions.ts";
 import { SHARED_APP } from "./identity.ts";
+import { providerView } from "./provider/oracle.ts";
 import { readChecked, ScenarioRefused } from "./scenario/check.ts";
 import { ACTIONS, actionSpec } from "./scenario/spec.ts";
 import { shownLines } from "./shown.ts";
@@ -43,6 +44,11 @@ async function route(request: IncomingMessage, response: ServerResponse, control
     }
     if (first === "state") return sendJson(response, 200, stateOf(world));
     if (first === "faults") return sendJson(response, 200, world.faults.list());
+    if (first === "provider" && world.provider !== undefined) return sendJson(response, 200, providerView(world));
+  }
+  if (request.method === "DELETE" && pathname === "/provider/requests" && world.provider !== undefined) {
+    world.provider.requests.length = 0;
+    return sendJson(response, 200, providerView(world));
   }
   if (request.method === "DELETE" && first === "faults" && path.length <= 2) {
     world.faults.remove(path.length === 2 ? Number(name) : undefined);

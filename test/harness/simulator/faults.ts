@@ -10,6 +10,7 @@ export type FaultTarget =
   | "relationships"
   | "governance"
   | "directory"
+  | "partner-center"
   | StreamName;
 
 export const FAULT_TARGETS: readonly FaultTarget[] = [
@@ -25,6 +26,7 @@ export const FAULT_TARGETS: readonly FaultTarget[] = [
   "relationships",
   "governance",
   "directory",
+  "partner-center",
 ];
 
 export const BODY_FAULTS = [

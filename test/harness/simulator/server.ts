@@ -11,6 +11,7 @@ import type { Entra } from "./entra/sign-in.ts";
 import type { TokenShop } from "./entra/tokens.ts";
 import type { Exchange } from "./exchange.ts";
 import { guid } from "./identity.ts";
+import { answerPartnerCenter, isPartnerCenter } from "./provider/partner-center.ts";
 import { answerPrincipals, notFound } from "./provider/principals.ts";
 import { answerRelationships, relationshipList } from "./provider/relationship-lists.ts";
 import { STREAMS } from "./streams.ts";
@@ -77,6 +78,12 @@ async function answer(exchange: Exchange, services: Services, only: Service | un
   const path = exchange.url.pathname;
   if (only === "siem") return answerSiem(exchange, services, path);
   if ((only === undefined || only === "login") && (await services.entra.answer(exchange, path))) return;
+  if (
+    (only === undefined || only === "partnercenter") &&
+    services.world.provider !== undefined &&
+    isPartnerCenter(path)
+  )
+    return answerPartnerCenter(exchange, services.world, services.world.provider, services.tokens);
   if ((only === undefined || only === "graph") && /^\/(v1\.0|beta)(\/|$)/.test(path))
     return answerGraph(exchange, services, path);
   if ((only === undefined || only === "api") && path.startsWith("/api/"))

@@ -14,6 +14,7 @@ import { makeEntra } from "./entra/sign-in.ts";
 import { makeTokenShop } from "./entra/tokens.ts";
 import { openFolder } from "./folder.ts";
 import { refreshToken } from "./identity.ts";
+import { type ProviderView, providerView } from "./provider/oracle.ts";
 import type { Provider, ProviderApp } from "./provider/provider.ts";
 import { applyScenario, readScenario, type Scenario } from "./scenario/apply.ts";
 import { microsoftListener, type Services } from "./server.ts";
@@ -92,6 +93,8 @@ export interface Control {
   perform(action: Action): Readonly<Record<string, unknown>>;
   /** Moves the clock and lets everything happen that is due. */
   advance(ms: number): void;
+  /** What the provider did and left behind; undefined in a scenario without one. */
+  provider(): ProviderView | undefined;
   /** What a ready line says about a customer. */
   customer(name: string): ReadyCustomer;
 }
@@ -189,6 +192,7 @@ function makeControl(world: World, clock: SimulatorClock, perform: Control["perf
       clock.advance(ms);
       refresh();
     },
+    provider: () => providerView(world),
     customer(name) {
       const customer = world.customers.get(name);
       if (customer === undefined) throw new Error(`The simulator has no customer ${name}.`);

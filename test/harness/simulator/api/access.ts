@@ -5,6 +5,7 @@ import { retryAfter } from "../entra/sign-in.ts";
 import type { Grant, TokenShop } from "../entra/tokens.ts";
 import type { Exchange } from "../exchange.ts";
 import type { FaultTarget } from "../faults.ts";
+import { noteRequest } from "../provider/journal.ts";
 import type { ApiName } from "../streams.ts";
 import type { Customer, World } from "../world.ts";
 import type { Rights, Voice } from "./voice.ts";
@@ -36,6 +37,7 @@ export function admitGrant(exchange: Exchange, access: Access, world: World, tok
     return undefined;
   }
   const { customer } = grant;
+  noteRequest(exchange, world, grant.clientId, customer);
   const count = customer.counters.apis[access.api];
   count.requests += 1;
   count.lastAtMs = exchange.nowMs;

@@ -2,15 +2,15 @@ import { createHash } from "node:crypto";
 import { sendJson } from "../answers.ts";
 import type { Exchange } from "../exchange.ts";
 import { refreshToken } from "../identity.ts";
-import type { ApiName } from "../streams.ts";
+import { BRIDGE_SCOPES } from "../provider/provider.ts";
 import type { Customer, World } from "../world.ts";
 import { appRoles, principalId } from "./principals.ts";
-import { PERMISSIONS } from "./resources.ts";
+import { PERMISSIONS, type TokenApi } from "./resources.ts";
 import type { Grant, TokenShop } from "./tokens.ts";
 
 /** The API a token is for. */
 export interface Target {
-  readonly api: ApiName;
+  readonly api: TokenApi;
   readonly resource: string;
 }
 
@@ -42,6 +42,11 @@ function permissionsIn(
 ): readonly string[] {
   const { provider } = world;
   if (provider?.apps.home.clientId === clientId) return user === undefined && api === "graph" ? provider.homeRoles : [];
+  if (provider?.apps.bridge.clientId === clientId && user !== undefined) {
+    if (api === "partner") return PERMISSIONS.partner.scopes;
+    if (customer === provider.home) return api === "graph" ? BRIDGE_SCOPES : [];
+    return api === "graph" ? (customer.servicePrincipals.get(clientId)?.delegated?.scopes ?? []) : [];
+  }
   if (user === undefined) return appRoles(world, customer, clientId, api, nowMs);
   if (customer.consent !== "granted") return [];
   const registered = world.directory.find(clientId)?.permissions;
@@ -61,7 +66,12 @@ export function sendToken(
 ): void {
   const { v2, customer, clientId, target, user, byCertificate } = issue;
   const { api, resource } = target;
-  const { identity, credentials } = customer;
+  const { identity } = customer;
+  const { provider } = world;
+  // The provider's user keeps its account, and its refresh token, in the provider's tenant.
+  const isProvidersUser = user !== undefined && provider?.apps.bridge.clientId === clientId;
+  const account = isProvidersUser ? provider.home : customer;
+  const userName = isProvidersUser ? provider.user.name : identity.userName;
   const nowS = Math.floor(exchange.nowMs / 1000);
   const lifetimeS = customer.accessTokenLifetimeS;
   const permissions = permissionsIn(issue, world, exchange.nowMs);
@@ -72,6 +82,7 @@ export function sendToken(
     clientId,
     appOnly: user === undefined,
     permissions,
+    ...(isProvidersUser ? { isProvidersUser: account !== customer, hasMfa: provider.user.mfa } : {}),
     expiresMs: exchange.nowMs + lifetimeS * 1000,
   };
   const servicePrincipal = principalId(identity.name, clientId);
@@ -84,7 +95,7 @@ export function sendToken(
     app_displayname: "MSSP collector",
     appid: clientId,
     appidacr: byCertificate ? "2" : "1",
-    idp: issuer,
+    idp: `https://sts.windows.net/${account.identity.tenantId}/`,
     ...(user === undefined
       ? {
           idtyp: "app",
@@ -94,11 +105,12 @@ export function sendToken(
         }
       : {
           idtyp: "user",
-          oid: identity.userId,
-          sub: identity.userId,
+          oid: account.identity.userId,
+          sub: account.identity.userId,
           scp: permissions.join(" "),
-          upn: identity.userName,
-          unique_name: identity.userName,
+          upn: userName,
+          unique_name: userName,
+          ...(isProvidersUser ? { amr: provider.user.mfa ? ["pwd", "mfa"] : ["pwd"] } : {}),
         }),
     tid: identity.tenantId,
     ver: "1.0",
@@ -120,11 +132,12 @@ export function sendToken(
       };
   const body: Record<string, unknown> = { token_type: "Bearer", ...scope, ...numbers, access_token: accessToken };
   if (user !== undefined) {
+    const { credentials } = account;
     if (user.offline) {
       credentials.lastGeneration += 1;
       credentials.touchedMs.set(credentials.lastGeneration, exchange.nowMs);
       body["refresh_token"] = refreshToken({
-        name: identity.name,
+        name: account.identity.name,
         generation: credentials.lastGeneration,
         clientId,
         isPublic: user.isPublic === true,
@@ -136,17 +149,17 @@ export function sendToken(
       ...times,
       name: "MSSP Reader",
       ...(user.nonce === undefined ? {} : { nonce: user.nonce }),
-      oid: identity.userId,
-      preferred_username: identity.userName,
+      oid: account.identity.userId,
+      preferred_username: userName,
       sub: createHash("sha256")
-        .update(identity.userId + clientId)
+        .update(account.identity.userId + clientId)
         .digest("base64url"),
       tid: identity.tenantId,
       ver: v2 ? "2.0" : "1.0",
     });
-    body["client_info"] = Buffer.from(JSON.stringify({ uid: identity.userId, utid: identity.tenantId })).toString(
-      "base64url",
-    );
+    body["client_info"] = Buffer.from(
+      JSON.stringify({ uid: account.identity.userId, utid: account.identity.tenantId }),
+    ).toString("base64url");
   }
   sendJson(exchange, 200, body, NO_STORE);
 }

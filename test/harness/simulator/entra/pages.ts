@@ -132,6 +132,7 @@ function customerOf(world: World, clientId: string, hint: string | null): Custom
     )
       return customer;
   }
+  if (clientId === world.provider?.apps.bridge.clientId) return world.provider.home;
   return clientId === SHARED_APP.clientId ? world.customers.values().next().value : undefined;
 }
 

@@ -1,7 +1,7 @@
 import { guid } from "../identity.ts";
 import type { ApiName } from "../streams.ts";
 import type { Customer, World } from "../world.ts";
-import { API_APP_IDS, PERMISSIONS } from "./resources.ts";
+import { API_APP_IDS, PERMISSIONS, type TokenApi } from "./resources.ts";
 
 /** An application role given to an app in one tenant. */
 export interface RoleAssignment {
@@ -53,7 +53,7 @@ export function appRoles(
   world: World,
   customer: Customer,
   clientId: string,
-  api: ApiName,
+  api: TokenApi,
   nowMs = Number.POSITIVE_INFINITY,
 ): readonly string[] {
   const principal = customer.servicePrincipals.get(clientId);

@@ -2,8 +2,11 @@ import type { Cloud } from "../clouds.ts";
 import { guid } from "../identity.ts";
 import type { ApiName } from "../streams.ts";
 
+/** What tokens are for: the APIs with alerts, and Partner Center. */
+export type TokenApi = ApiName | "partner";
+
 interface Resource {
-  readonly api: ApiName;
+  readonly api: TokenApi;
   readonly clouds: readonly Cloud[];
 }
 
@@ -33,6 +36,8 @@ const RESOURCES: Readonly<Record<string, Resource>> = {
   "fc780465-2017-40d4-a0c5-307022471b92": { api: "mde", clouds: ALL },
   "https://graph.windows.net": { api: "siem", clouds: ALL },
   "https://wdatpalertexport.seville.onmicrosoft.com": { api: "siem", clouds: ALL },
+  "https://api.partnercenter.microsoft.com": { api: "partner", clouds: PUBLIC },
+  "fa3d9a0c-3fb0-42cc-9193-47c7ecd2edbd": { api: "partner", clouds: PUBLIC },
 };
 
 /** The APIs by the id of their own app, as a registration's `requiredResourceAccess` names them. */
@@ -44,7 +49,7 @@ export const API_APP_IDS: Readonly<Record<string, ApiName>> = {
 
 /** Permissions that exist at each API: an app-only token's roles, a user token's scopes. */
 export const PERMISSIONS: Readonly<
-  Record<ApiName, { readonly roles: readonly string[]; readonly scopes: readonly string[] }>
+  Record<TokenApi, { readonly roles: readonly string[]; readonly scopes: readonly string[] }>
 > = {
   graph: {
     roles: ["SecurityAlert.Read.All", "SecurityIncident.Read.All", "ThreatHunting.Read.All"],
@@ -53,6 +58,7 @@ export const PERMISSIONS: Readonly<
   xdr: { roles: ["Incident.Read.All"], scopes: ["Incident.Read"] },
   mde: { roles: ["Alert.Read.All"], scopes: ["Alert.Read"] },
   siem: { roles: [], scopes: ["user_impersonation"] },
+  partner: { roles: [], scopes: ["user_impersonation"] },
 };
 
 /**
@@ -71,11 +77,11 @@ const PERMISSION_IDS: Readonly<Record<string, string>> = {
 };
 
 /** The id of a permission; made up where nobody wrote it down. */
-export const permissionId = (api: ApiName, kind: "role" | "scope", name: string): string =>
+export const permissionId = (api: TokenApi, kind: "role" | "scope", name: string): string =>
   PERMISSION_IDS[`${api} ${kind} ${name}`] ?? guid(`${api} ${kind}`, name);
 
 /** Which API a resource is, or undefined when the cloud has none of that name. */
-export function apiOf(resource: string, cloud: Cloud): ApiName | undefined {
+export function apiOf(resource: string, cloud: Cloud): TokenApi | undefined {
   const known = RESOURCES[resource.toLowerCase().replace(/\/+$/, "")];
   return known?.clouds.includes(cloud) === true ? known.api : undefined;
 }

@@ -3,7 +3,8 @@ import { sendJson } from "../answers.ts";
 import { hostOf } from "../clouds.ts";
 import type { Exchange } from "../exchange.ts";
 import { readRefreshToken } from "../identity.ts";
-import { providerApp } from "../provider/provider.ts";
+import { noteRequest } from "../provider/journal.ts";
+import { foreignSignInProblem, providerApp } from "../provider/provider.ts";
 import type { Customer, World } from "../world.ts";
 import { secretProblem } from "./apps.ts";
 import { assertionProblem } from "./assertion.ts";
@@ -176,10 +177,17 @@ export function makeEntra(world: World, tokens: TokenShop, deviceCodeIntervalS =
     if (clientId === undefined) return refuse({ number: 900144, values: { field: "client_id" } });
     if (customer === undefined) return refuse({ number: 90002 });
     customer.counters.tokenRequests += 1;
+    noteRequest(exchange, world, clientId, customer);
     const target = targetOf(form, v2, customer, grantType === "authorization_code" ? code?.scope : device?.scope);
     if ("number" in target) return refuse(target);
+    const { provider } = world;
+    if (target.api === "partner" && provider === undefined)
+      return refuse({ number: 500011, values: { resource: target.resource } });
+    const home = held?.name === provider?.home.identity.name ? provider?.home : undefined;
+    // The provider's user redeems one refresh token in every customer's tenant.
+    const isForeign = home !== undefined && home !== customer && clientId === provider?.apps.bridge.clientId;
     const isPublic = DEVICE_GRANTS.includes(grantType) || (grantType === "refresh_token" && held?.isPublic === true);
-    const wrong = clientProblem(world, exchange, customer, clientId, client, isPublic);
+    const wrong = clientProblem(world, exchange, customer, clientId, client, isPublic, isForeign);
     if (wrong !== undefined) return refuse(wrong);
 
     const send = (user: SignedIn | undefined): void =>
@@ -192,6 +200,14 @@ export function makeEntra(world: World, tokens: TokenShop, deviceCodeIntervalS =
       return v2 && !/^\S+\/\.default$/.test(form("scope") ?? "") ? refuse({ number: 70011 }) : send(undefined);
     if (grantType === "refresh_token") {
       if (form("refresh_token") === undefined) return refuse({ number: 900144, values: { field: "refresh_token" } });
+      if (isForeign && held !== undefined && provider !== undefined) {
+        const foreign = foreignSignInProblem(provider, customer, exchange.nowMs);
+        const problem = refreshProblem(home, held.generation, exchange.nowMs);
+        if (problem !== undefined) return refuse(problem);
+        return foreign === undefined
+          ? send({ nonce: undefined, offline: true })
+          : refuse({ number: foreign, values: { user: provider.user.name } });
+      }
       if (held === undefined || held.name !== customer.identity.name || held.clientId !== clientId)
         return refuse({ number: 70000 });
       const problem = refreshProblem(customer, held.generation, exchange.nowMs);
@@ -253,8 +269,12 @@ function clientProblem(
   clientId: string,
   { form, secret }: ClientForm,
   isPublic: boolean,
+  isForeign = false,
 ): Refusal | undefined {
-  const problem = appProblem(world, customer, clientId, form("grant_type") === "client_credentials" ? "app" : "user");
+  // Whether the app is in the tenant at all is a question of consent there, and that is asked last.
+  const problem = isForeign
+    ? undefined
+    : appProblem(world, customer, clientId, form("grant_type") === "client_credentials" ? "app" : "user");
   if (problem !== undefined) return { number: problem };
   const assertion = form("client_assertion");
   if (isPublic) return secret === undefined && assertion === undefined ? undefined : { number: 700025 };

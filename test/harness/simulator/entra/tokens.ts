@@ -1,11 +1,11 @@
 import { createHash, createSign, generateKeyPairSync, type KeyObject } from "node:crypto";
-import type { ApiName } from "../streams.ts";
 import type { Customer } from "../world.ts";
+import type { TokenApi } from "./resources.ts";
 
 /** What an access token we issued opens. */
 export interface Grant {
   readonly customer: Customer;
-  readonly api: ApiName;
+  readonly api: TokenApi;
   /** The audience as it was asked for. */
   readonly resource: string;
   readonly clientId: string;
@@ -14,6 +14,8 @@ export interface Grant {
   readonly permissions: readonly string[];
   /** The provider's user in a customer's tenant: what it may do also depends on the relationship. */
   readonly isProvidersUser?: boolean;
+  /** The user signed in with multi-factor authentication. */
+  readonly hasMfa?: boolean;
   readonly expiresMs: number;
 }
 

@@ -3,6 +3,7 @@ import { assignRole, principalIn } from "../entra/principals.ts";
 import { clientSecret, guid, SHARED_APP } from "../identity.ts";
 import { seededRandom } from "../seeded-random.ts";
 import type { Customer, World } from "../world.ts";
+import type { NotedRequest } from "./journal.ts";
 
 /** One of the provider's three apps, registered in its home tenant. */
 export interface ProviderApp {
@@ -74,6 +75,11 @@ export interface Provider {
   pageMax: number | undefined;
   readonly user: { readonly name: string; mfa: boolean; groups: readonly string[] };
   readonly relationships: Relationship[];
+  /** How many requests Partner Center takes in any second, and when it took the last ones, ms. */
+  requestsPerSecond: number;
+  requestsMs: number[];
+  /** What the home app and the bridge asked for, in order. */
+  readonly requests: NotedRequest[];
 }
 
 const DAY_MS = 86_400_000;
@@ -84,6 +90,9 @@ export const HOME_ROLES: readonly string[] = [
   "DelegatedAdminRelationship.Read.All",
   "TenantGovernance-Relationship.Read.All",
 ];
+
+/** Delegated permissions of Graph that the bridge has for the provider's user. */
+export const BRIDGE_SCOPES: readonly string[] = ["Application.ReadWrite.All", "AppRoleAssignment.ReadWrite.All"];
 
 /** Application permissions of Graph that the reader app needs. */
 export const READER_ROLES: readonly string[] = ["SecurityAlert.Read.All", "SecurityIncident.Read.All"];
@@ -108,6 +117,9 @@ export function makeProvider(home: Customer): Provider {
     pageMax: undefined,
     user: { name: `partner-admin@${home.identity.domain}`, mfa: true, groups: ["AdminAgents"] },
     relationships: [],
+    requestsPerSecond: 50,
+    requestsMs: [],
+    requests: [],
   };
   for (const { clientId } of Object.values(provider.apps)) principalIn(home, clientId);
   return provider;
@@ -222,6 +234,20 @@ function add(provider: Provider, customer: Customer, rule: RelationshipRule, now
 /** The directory roles that the provider's user holds at a customer: those of all relationships in force. */
 export const rolesAt = (provider: Provider, customer: Customer, nowMs: number): readonly string[] =>
   inForce(provider, customer, nowMs).flatMap(({ roles }) => roles);
+
+/**
+ * The AADSTS number when the provider's user gets no token for the bridge in this tenant: 50020 without a
+ * relationship, 50177 without a place in its group, 65001 while the consent does not show.
+ */
+export function foreignSignInProblem(provider: Provider, customer: Customer, nowMs: number): number | undefined {
+  const hasRelationship = provider.relationships.some(
+    (one) => one.customer === customer && !one.governsProvider && isInForce(one, nowMs),
+  );
+  if (!hasRelationship) return 50020;
+  if (inForce(provider, customer, nowMs).length === 0) return 50177;
+  const grant = customer.servicePrincipals.get(provider.apps.bridge.clientId)?.delegated;
+  return grant === undefined || grant.showsMs > nowMs ? 65001 : undefined;
+}
 
 /** The relationships that let the provider's user into a customer's tenant. */
 const inForce = ({ relationships, user }: Provider, customer: Customer, nowMs: number): Relationship[] =>

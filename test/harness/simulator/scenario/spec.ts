@@ -277,6 +277,7 @@ export const PROVIDER = object(
       "Tenant Governance in the home tenant; absent: 404, unlicensed: 400",
     ),
     consent_delay: span("how long after its making a consent of the bridge shows (default 0s)"),
+    requests_per_second: whole("how many requests Partner Center takes in any second (default 50)", 1),
     role_delay: span("how long after its assignment a role stands in the reader's tokens (default 0s)"),
     page_max: whole("pages of relationships never hold more rows than this", 1),
     user: object(USER, "the person who signs in for the provider"),
