@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import type { BudgetName } from "./budgets.ts";
 import { addSecret } from "./entra/apps.ts";
+import { type OtherClaims, workloadToken } from "./entra/federation.ts";
 import type { TokenShop } from "./entra/tokens.ts";
 import type { FaultAnswer, FaultRule, FaultTarget } from "./faults.ts";
 import { textOfTicks, ticksOfMs } from "./instant.ts";
@@ -9,6 +10,7 @@ import { type Provider, relate } from "./provider/provider.ts";
 import { compact, readVersion } from "./records.ts";
 import { ScenarioRefused } from "./scenario/check.ts";
 import { type GenerateRule, generate } from "./scenario/generate.ts";
+import { changeIdentity, identityCalled } from "./scenario/identities.ts";
 import { SHAPES } from "./scenario/shapes.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { STREAM_NAMES, STREAMS, type StreamName } from "./streams.ts";
@@ -56,6 +58,15 @@ export function perform(action: Action, stage: Stage, nowMs: number): Readonly<R
       return {};
     case "provider-user":
       return applyUser(providerOf(world), action);
+    case "identity":
+      return changeIdentity(world, action);
+    case "platform-token": {
+      const { issuer, subject, audience } = action as OtherClaims;
+      const other = Object.fromEntries(
+        Object.entries({ issuer, subject, audience }).filter(([, value]) => value !== undefined),
+      );
+      return { token: workloadToken(identityCalled(world, action["identity"]), tokens, nowMs, other) };
+    }
     case "clock":
       if (typeof action["set"] === "number") world.clock.set(action["set"]);
       if (typeof action["advance"] === "number") world.clock.advance(action["advance"]);

@@ -11,6 +11,7 @@ export type FaultTarget =
   | "governance"
   | "directory"
   | "partner-center"
+  | "imds"
   | StreamName;
 
 export const FAULT_TARGETS: readonly FaultTarget[] = [
@@ -27,6 +28,7 @@ export const FAULT_TARGETS: readonly FaultTarget[] = [
   "governance",
   "directory",
   "partner-center",
+  "imds",
 ];
 
 export const BODY_FAULTS = [

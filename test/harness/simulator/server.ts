@@ -11,6 +11,7 @@ import type { Entra } from "./entra/sign-in.ts";
 import type { TokenShop } from "./entra/tokens.ts";
 import type { Exchange } from "./exchange.ts";
 import { guid } from "./identity.ts";
+import { answerImds } from "./imds.ts";
 import { answerPartnerCenter, isPartnerCenter } from "./provider/partner-center.ts";
 import { answerPrincipals, notFound } from "./provider/principals.ts";
 import { answerRelationships, relationshipList } from "./provider/relationship-lists.ts";
@@ -47,6 +48,17 @@ export function microsoftListener(services: Services, only?: Service): RequestLi
       if (response.headersSent) response.destroy();
       else graphVoice.failed(exchange, 500, undefined, "The simulator failed; its standard error says why.");
     });
+  };
+}
+
+/** The handler of the machine's own metadata service, plain http. */
+export function imdsListener(services: Services): RequestListener {
+  let count = 0;
+  return (request, response) => {
+    count += 1;
+    services.refresh();
+    const { world, tokens } = services;
+    answerImds(makeExchange(request, response, world.clock.nowMs(), guid("request", `imds${count}`)), world, tokens);
   };
 }
 

@@ -10,6 +10,7 @@ import { makePageCache } from "./api/page.ts";
 import { makeServerCertificate } from "./certificates.ts";
 import { type SimulatorClock, simulatorClock } from "./clock.ts";
 import { controlListener } from "./control.ts";
+import type { WorkloadIdentity } from "./entra/federation.ts";
 import { makeEntra } from "./entra/sign-in.ts";
 import { makeTokenShop } from "./entra/tokens.ts";
 import { openFolder } from "./folder.ts";
@@ -17,7 +18,7 @@ import { refreshToken } from "./identity.ts";
 import { type ProviderView, providerView } from "./provider/oracle.ts";
 import type { Provider, ProviderApp } from "./provider/provider.ts";
 import { applyScenario, readScenario, type Scenario } from "./scenario/apply.ts";
-import { microsoftListener, type Services } from "./server.ts";
+import { imdsListener, microsoftListener, type Services } from "./server.ts";
 import { shownLines } from "./shown.ts";
 import { type Customer, makeWorld, type World } from "./world.ts";
 
@@ -55,6 +56,20 @@ export interface Ready {
   readonly now: string;
   readonly customers: readonly ReadyCustomer[];
   readonly provider?: ReadyProvider;
+  /** Where a scenario has identities. */
+  readonly identities?: readonly ReadyIdentity[];
+  /** The machine's metadata service, where an identity is a managed one. */
+  readonly imds_url?: string;
+}
+
+/** An identity that proves itself by a token, and what a federated credential for it says. */
+export interface ReadyIdentity {
+  readonly name: string;
+  readonly kind: "managed" | "platform";
+  readonly client_id: string;
+  readonly issuer: string;
+  readonly subject: string;
+  readonly audience: string;
 }
 
 /** The provider of a scenario: its home tenant, its three apps and the user who signs in for it. */
@@ -147,7 +162,8 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const microsoft = createServer(tls, microsoftListener(services));
   const siem = createServer(tls, microsoftListener(services, "siem"));
   const control = createPlainServer(controlListener({ world, refresh, perform }));
-  const servers = [microsoft, siem, control];
+  const imds = createPlainServer(imdsListener(services));
+  const servers = [microsoft, siem, control, imds];
   const looking = setInterval(() => {
     folder?.look();
     refresh();
@@ -173,6 +189,10 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       control_url: `http://127.0.0.1:${controlPort}`,
       now: new Date(clock.nowMs()).toISOString(),
       customers,
+      ...(world.identities.length === 0 ? {} : { identities: world.identities.map(readyIdentity) }),
+      ...(world.identities.some(({ kind }) => kind === "managed")
+        ? { imds_url: `http://127.0.0.1:${await listen(imds, 0)}` }
+        : {}),
       ...(world.provider === undefined ? {} : { partnercenter_url: origin, provider: readyProvider(world.provider) }),
     };
     return { ready, stop, control: makeControl(world, clock, perform, refresh) };
@@ -209,6 +229,10 @@ function readyCustomer({ identity }: Customer): ReadyCustomer {
     client_secret: identity.clientSecret,
     refresh_token: refreshToken({ name: identity.name, generation: 0, clientId: identity.clientId }),
   };
+}
+
+function readyIdentity({ name, kind, clientId, issuer, subject, audience }: WorkloadIdentity): ReadyIdentity {
+  return { name, kind, client_id: clientId, issuer, subject, audience };
 }
 
 function readyProvider({ home, apps, user }: Provider): ReadyProvider {

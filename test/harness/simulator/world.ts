@@ -3,6 +3,7 @@ import type { SimulatorClock } from "./clock.ts";
 import type { Cloud } from "./clouds.ts";
 import { type Credentials, freshCredentials } from "./entra/apps.ts";
 import { type Directory, makeDirectory } from "./entra/directory.ts";
+import type { FederatedCredential, WorkloadIdentity } from "./entra/federation.ts";
 import { principalIn, type ServicePrincipal } from "./entra/principals.ts";
 import { type Faults, makeFaults } from "./faults.ts";
 import { type Identity, identityOf, SHARED_APP } from "./identity.ts";
@@ -99,6 +100,11 @@ export interface World {
   addCustomer(name: string): Customer;
   /** The managed security provider of the scenario, where it has one. */
   provider: Provider | undefined;
+  /** What proves itself by a token of its platform, and which apps take such tokens. */
+  readonly identities: WorkloadIdentity[];
+  readonly federatedCredentials: FederatedCredential[];
+  /** When the metadata service took its last requests, ms. */
+  imdsRequestsMs: readonly number[];
   /** A tenant that is nobody's customer: the provider's own. A customer of that name is that tenant. */
   addTenant(name: string): Customer;
   /** By tenant id or verified domain, in any case. */
@@ -138,6 +144,9 @@ export function makeWorld(clock: SimulatorClock, seed: string | number = 0): Wor
       return customer;
     },
     provider: undefined,
+    identities: [],
+    federatedCredentials: [],
+    imdsRequestsMs: [],
     addTenant,
     customerAt: (tenant) => byTenant.get(tenant.toLowerCase()),
     addVersion: (customer, stream, version) => customer.tables[stream].add(version),

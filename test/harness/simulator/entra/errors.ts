@@ -37,6 +37,11 @@ const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
     text: "The redirect URI '{redirect}' specified in the request does not match the redirect URIs configured for the application '{client}'.",
   },
   50012: { error: "invalid_client", status: 401, text: "Authentication failed." },
+  50013: {
+    error: "invalid_client",
+    status: 401,
+    text: "Assertion failed signature validation. [Reason - The key was not found.]",
+  },
   50020: {
     error: "interaction_required",
     status: 400,
@@ -195,6 +200,11 @@ const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
     error: "expired_token",
     status: 400,
     text: "The provided value for the input parameter 'device_code' is not valid. This device code has expired.",
+  },
+  70025: {
+    error: "invalid_client",
+    status: 401,
+    text: "The client '{client}' has no configured federated identity credentials.",
   },
   70021: {
     error: "invalid_request",
@@ -359,9 +369,9 @@ const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
     status: 400,
     text: "The refresh token was issued to a single page app (SPA), and therefore has a fixed, limited lifetime of 1.00:00:00, which can't be extended. It is now expired and a new sign in request must be sent by the SPA to the sign in page. The token was issued on {issued}.",
   },
-  700211: { error: "invalid_client", status: 401, text: federated("issuer 'https://issuer.example/'") },
-  700212: { error: "invalid_client", status: 401, text: federated("audience 'api://other'") },
-  700213: { error: "invalid_client", status: 401, text: federated("subject 'system:serviceaccount:siem:collector'") },
+  700211: { error: "invalid_client", status: 401, text: federated("issuer '{issuer}'") },
+  700212: { error: "invalid_client", status: 401, text: federated("audience '{audience}'") },
+  700213: { error: "invalid_client", status: 401, text: federated("subject '{subject}'") },
   5000224: {
     error: "interaction_required",
     status: 400,
@@ -408,6 +418,13 @@ const ENTRA_ERRORS: Readonly<Record<number, EntraError>> = {
   },
 };
 
+/** For faults, which name a number only. */
+const EXAMPLES: Readonly<Record<string, string>> = {
+  issuer: "https://issuer.example/",
+  audience: "api://other",
+  subject: "system:serviceaccount:siem:collector",
+};
+
 /** Federated credentials are compared with the assertion's issuer, audience and subject. */
 function federated(what: string): string {
   return `No matching federated identity record found for presented assertion ${what}. Check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation`;
@@ -429,7 +446,7 @@ function entraError(
       exchange.url.searchParams.get("client-request-id") ??
       exchange.requestId,
   );
-  const text = known.text.replaceAll(/\{(\w+)\}/g, (_, name: string) => values[name] ?? "");
+  const text = known.text.replaceAll(/\{(\w+)\}/g, (_, name: string) => values[name] ?? EXAMPLES[name] ?? "");
   const codes = known.codes ?? [number];
   return {
     status: known.status,

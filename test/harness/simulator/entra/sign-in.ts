@@ -9,6 +9,7 @@ import type { Customer, World } from "../world.ts";
 import { secretProblem } from "./apps.ts";
 import { assertionProblem } from "./assertion.ts";
 import { sendEntraError } from "./errors.ts";
+import { federationProblem, isPlatformToken } from "./federation.ts";
 import { type SignedIn, sendToken, type Target } from "./issue.ts";
 import { answerAuthorize, answerConsent, answerDiscovery, answerInstance, type Code } from "./pages.ts";
 import { appProblem, type ClientForm, type Form, isShared, type Refusal, readClientForm } from "./requests.ts";
@@ -187,7 +188,7 @@ export function makeEntra(world: World, tokens: TokenShop, deviceCodeIntervalS =
     // The provider's user redeems one refresh token in every customer's tenant.
     const isForeign = home !== undefined && home !== customer && clientId === provider?.apps.bridge.clientId;
     const isPublic = DEVICE_GRANTS.includes(grantType) || (grantType === "refresh_token" && held?.isPublic === true);
-    const wrong = clientProblem(world, exchange, customer, clientId, client, isPublic, isForeign);
+    const wrong = clientProblem({ world, tokens }, exchange, customer, clientId, client, isPublic, isForeign);
     if (wrong !== undefined) return refuse(wrong);
 
     const send = (user: SignedIn | undefined): void =>
@@ -263,7 +264,7 @@ function targetOf(form: Form, v2: boolean, customer: Customer, earlierScope: str
 }
 
 function clientProblem(
-  world: World,
+  { world, tokens }: { readonly world: World; readonly tokens: TokenShop },
   exchange: Exchange,
   customer: Customer,
   clientId: string,
@@ -281,6 +282,10 @@ function clientProblem(
   if (assertion !== undefined) {
     if (form("client_assertion_type") !== ASSERTION_TYPE)
       return { number: 900144, values: { field: "client_assertion_type" } };
+    if (isPlatformToken(assertion)) {
+      const trusted = world.federatedCredentials.filter((one) => one.clientId === clientId);
+      return federationProblem(assertion, trusted, tokens, exchange.nowMs);
+    }
     const here = `${exchange.origin}/${customer.identity.tenantId}`;
     const audiences = [`${here}/oauth2/v2.0/token`, `${here}/oauth2/token`, `${here}/v2.0`];
     const number = assertionProblem(assertion, {

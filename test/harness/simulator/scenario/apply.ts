@@ -18,6 +18,7 @@ import { STREAM_NAMES, type StreamName } from "../streams.ts";
 import type { Customer, World } from "../world.ts";
 import { type Checked, readChecked, ScenarioRefused } from "./check.ts";
 import type { GenerateRule } from "./generate.ts";
+import { addIdentity } from "./identities.ts";
 import { SCENARIO } from "./spec.ts";
 
 /** A checked scenario. */
@@ -30,6 +31,7 @@ export interface Scenario {
   readonly events: readonly (Action & { readonly at: number })[];
   readonly faults: readonly Checked[];
   readonly provider?: Checked;
+  readonly identities?: readonly Checked[];
   /** Folder that relative paths count from. */
   readonly folder: string;
 }
@@ -50,6 +52,7 @@ export function scenarioOf(source: string, name: string, folder = "."): Scenario
     customers: checked["customers"] as Checked[],
     events: ((checked["events"] ?? []) as Scenario["events"]).toSorted((a, b) => a.at - b.at),
     faults: (checked["faults"] ?? []) as Checked[],
+    ...(checked["identities"] === undefined ? {} : { identities: checked["identities"] as Checked[] }),
     ...(checked["provider"] === undefined ? {} : { provider: checked["provider"] as Checked }),
     folder,
   };
@@ -70,6 +73,7 @@ export function applyScenario(
     const named = new Map(scenario.customers.map((given) => [String(given["name"]), namesOf(given)]));
     applyProvider(world, scenario.provider, (name) => named.get(name) ?? [name], baseMs);
   }
+  for (const given of scenario.identities ?? []) addIdentity(world, given);
   for (const fault of scenario.faults) world.faults.add(faultRule(fault, baseMs));
   return scenario.events.map(({ at, ...action }) => ({
     atMs: baseMs + at,

@@ -1,4 +1,15 @@
-import { ACTIONS, CUSTOMER, eventSpec, FAULT, GENERATE, PROVIDER, RECORD, SCENARIO, type Spec } from "./spec.ts";
+import {
+  ACTIONS,
+  CUSTOMER,
+  eventSpec,
+  FAULT,
+  GENERATE,
+  IDENTITY,
+  PROVIDER,
+  RECORD,
+  SCENARIO,
+  type Spec,
+} from "./spec.ts";
 
 const DURATION = "^[+-]?(\\d+(\\.\\d+)?(ms|s|m|h|d))+$";
 
@@ -17,6 +28,7 @@ const NAMED = new Map<Spec, string>([
   [CUSTOMER, "customer"],
   [FAULT, "fault"],
   [GENERATE, "generate"],
+  [IDENTITY, "identity"],
   [PROVIDER, "provider"],
   [RECORD, "record"],
 ]);

@@ -195,6 +195,17 @@ export const ACTIONS: Readonly<Record<string, Readonly<Record<string, Spec>>>> =
   fault: { ...(FAULT.kind === "object" ? FAULT.fields : {}) },
   relationship: { ...RELATIONSHIP, new: flag("adds another one; otherwise it changes those of the customer, if any") },
   "provider-user": USER,
+  identity: {
+    identity: must(text("the identity's name")),
+    assigned: flag("whether a managed identity is assigned to the machine"),
+    lifetime: duration("how long its tokens to come are good"),
+  },
+  "platform-token": {
+    identity: must(text("the identity's name")),
+    issuer: text("another iss than it has"),
+    subject: text("another sub"),
+    audience: text("another aud"),
+  },
   "clear-faults": {},
   "roll-keys": {},
   clock: {
@@ -297,6 +308,26 @@ export const PROVIDER = object(
   "a managed security provider",
 );
 
+export const IDENTITY = object(
+  {
+    name: must(text("its name; ids derive from it")),
+    kind: choice(
+      ["managed", "platform"],
+      "a managed identity, which the metadata service answers for (default), or a workload of another platform",
+    ),
+    tenant: text("managed: name of its tenant (default: the provider's, or the first customer's)"),
+    issuer: text("platform: iss of its tokens (default https://oidc.example/NAME)"),
+    subject: text("platform: sub of its tokens (default system:serviceaccount:siem:NAME)"),
+    audience: text("aud that federated credentials name (default api://AzureADTokenExchange)"),
+    lifetime: duration("how long its tokens are good (default 24h managed, 1h platform)"),
+    trusted_by: list(
+      text("a customer's name (its own app), home, bridge or reader"),
+      "apps with a federated credential for it",
+    ),
+  },
+  "an identity",
+);
+
 export const SCENARIO = object(
   {
     name: must(text("short name")),
@@ -305,6 +336,7 @@ export const SCENARIO = object(
     start: { kind: "time", help: "where the clock starts (default: the real time)" },
     customers: must(list(CUSTOMER, "the customers")),
     provider: PROVIDER,
+    identities: list(IDENTITY, "identities that prove themselves by a token of their platform"),
     events: list({ kind: "json", help: "checked by what it does" }, "what happens over time"),
     faults: list(FAULT, "requests that go wrong"),
   },
