@@ -46,6 +46,7 @@ interface Stage {
 /** Does it. Returns what the caller may want to know (a new secret, a fault's number). */
 export function perform(action: Action, stage: Stage, nowMs: number): Readonly<Record<string, unknown>> {
   const { world, tokens } = stage;
+  const state = action["state"];
   const customers = chosen(world, action.customers);
   switch (action.do) {
     case "fault":
@@ -58,6 +59,9 @@ export function perform(action: Action, stage: Stage, nowMs: number): Readonly<R
       return {};
     case "provider-user":
       return applyUser(providerOf(world), action);
+    case "governance":
+      providerOf(world).governance = state as Provider["governance"];
+      return { state };
     case "identity":
       return changeIdentity(world, action);
     case "platform-token": {
@@ -112,6 +116,7 @@ function performOn(customer: Customer, action: Action, { world, tokens, seed }: 
       if (action["answer"] !== undefined) credentials.consentAnswer = action["answer"] as "accept" | "decline";
       return { consent: state };
     case "permissions":
+      if (customer === world.provider?.home) world.provider.homeRoles = action["roles"] as string[];
       customer.permissions = new Set(action["roles"] as string[]);
       for (const principal of customer.servicePrincipals.values())
         principal.assignments = principal.assignments.filter(({ role }) => customer.permissions.has(role));

@@ -23,6 +23,8 @@ export interface DelegatedGrant {
 export interface ServicePrincipal {
   readonly clientId: string;
   readonly id: string;
+  /** From when the directory answers by its id: Microsoft takes a moment to spread a new one. */
+  readonly showsMs: number;
   /** A consent gave it all that its registration asks for; otherwise it has what was assigned one by one. */
   byConsent: boolean;
   assignments: RoleAssignment[];
@@ -34,12 +36,17 @@ export interface ServicePrincipal {
 export const principalId = (tenant: string, clientId: string): string => guid("principal", `${tenant} ${clientId}`);
 
 /** The service principal of an app, made where there is none. */
-export function principalIn({ identity, servicePrincipals }: Customer, clientId: string): ServicePrincipal {
+export function principalIn(
+  { identity, servicePrincipals }: Customer,
+  clientId: string,
+  showsMs = 0,
+): ServicePrincipal {
   const known = servicePrincipals.get(clientId);
   if (known !== undefined) return known;
   const made = {
     clientId,
     id: principalId(identity.name, clientId),
+    showsMs,
     byConsent: false,
     assignments: [],
     delegated: undefined,

@@ -20,6 +20,7 @@ export function applyProvider(
   if (given["page_max"] !== undefined) provider.pageMax = given["page_max"] as number;
   if (given["consent_delay"] !== undefined) provider.consentDelay = given["consent_delay"] as Span;
   if (given["requests_per_second"] !== undefined) provider.requestsPerSecond = given["requests_per_second"] as number;
+  if (given["principal_delay"] !== undefined) provider.principalDelay = given["principal_delay"] as Span;
   if (given["role_delay"] !== undefined) provider.roleDelay = given["role_delay"] as Span;
   applyUser(provider, (given["user"] ?? {}) as Checked);
   for (const rule of (given["relationships"] ?? []) as Checked[]) {

@@ -129,6 +129,22 @@ describe("the simulator's service principals", () => {
     expect(await directory.roles()).toEqual([]);
   });
 
+  test("are known by their id, and take roles, only after the scenario's delay", async () => {
+    const directory = await given("{ tenant: mssp, principal_delay: 5s }");
+    const { reader, graph } = await withReader(directory);
+    const body = { principalId: reader, resourceId: graph, appRoleId: ALERTS_ROLE };
+    const assign = async (): Promise<number> =>
+      (await directory.post(`servicePrincipals/${graph}/appRoleAssignedTo`, body)).status;
+
+    expect([(await directory.get(`servicePrincipals/${reader}/appRoleAssignments`)).status, await assign()]).toEqual([
+      404, 404,
+    ]);
+    directory.world.simulator.control.advance(5000);
+    expect([(await directory.get(`servicePrincipals/${reader}/appRoleAssignments`)).status, await assign()]).toEqual([
+      200, 201,
+    ]);
+  });
+
   test("show a role in tokens after the scenario's delay, and in the list at once", async () => {
     const directory = await given("{ tenant: mssp, role_delay: 60s }");
     const { reader, graph } = await withReader(directory);

@@ -55,7 +55,7 @@ export async function answerPrincipals(exchange: Exchange, grant: Grant, world: 
     else listPrincipals(exchange, grant.customer);
     return true;
   }
-  const found = find(grant.customer, appId ?? "", id ?? "");
+  const found = find(grant.customer, appId ?? "", id ?? "", exchange.nowMs);
   if (found === undefined) notFound(exchange, appId ?? id ?? "");
   else if (list === undefined) sendPrincipal(exchange, found);
   else if (isPost) await assign(exchange, grant, world, found);
@@ -84,14 +84,14 @@ function lacks(grant: Grant, world: World, nowMs: number, scope: string, roles: 
   return !grant.permissions.includes(scope) || !roles.some((role) => held.includes(role));
 }
 
-function find(customer: Customer, appId: string, id: string): Found | undefined {
+function find(customer: Customer, appId: string, id: string, nowMs: number): Found | undefined {
   const { name } = customer.identity;
   for (const [apiId, api] of Object.entries(API_APP_IDS)) {
     const own = principalId(name, apiId);
     if (apiId === appId || own === id) return { id: own, appId: apiId, api, principal: undefined };
   }
   for (const principal of customer.servicePrincipals.values())
-    if (principal.clientId === appId || principal.id === id)
+    if (principal.clientId === appId || (principal.id === id && principal.showsMs <= nowMs))
       return { id: principal.id, appId: principal.clientId, api: undefined, principal };
   return undefined;
 }
@@ -136,7 +136,7 @@ function listPrincipals(exchange: Exchange, customer: Customer): void {
     graphVoice.badQuery(exchange, "The simulator lists service principals by $filter=appId eq '…' only.");
     return;
   }
-  const found = find(customer, appId, "");
+  const found = find(customer, appId, "", exchange.nowMs);
   sendJson(exchange, 200, { "@odata.context": CONTEXT, value: found === undefined ? [] : [described(found)] });
 }
 
@@ -152,7 +152,8 @@ async function makePrincipal(exchange: Exchange, grant: Grant, world: World): Pr
     const message = `The service principal cannot be created, updated, or restored because the service principal name ${appId} is already in use.`;
     return graphVoice.failed(exchange, 409, "Request_MultipleObjectsWithSameKeyValue", message);
   }
-  const { id } = principalIn(customer, appId);
+  const delayMs = drawn(world.provider?.principalDelay ?? [0, 0], customer.identity.name, appId);
+  const { id } = principalIn(customer, appId, exchange.nowMs + delayMs);
   const displayName = "MSSP collector";
   sendJson(exchange, 201, { "@odata.context": `${CONTEXT}/$entity`, id, appId, displayName });
 }
@@ -187,12 +188,13 @@ function assignmentRow(customer: Customer, { id: principalId_ }: Found, given: R
 
 async function assign(exchange: Exchange, grant: Grant, world: World, found: Found): Promise<void> {
   const { customer } = grant;
+  const { nowMs } = exchange;
   const body = bodyOf(await exchange.body());
   const text = (name: string): string => (typeof body[name] === "string" ? body[name] : "");
   if (lacks(grant, world, exchange.nowMs, "AppRoleAssignment.ReadWrite.All", MAY_GRANT_APP_ROLES))
     return denied(exchange);
-  const resource = find(customer, "", text("resourceId"));
-  const principal = find(customer, "", text("principalId"))?.principal;
+  const resource = find(customer, "", text("resourceId"), nowMs);
+  const principal = find(customer, "", text("principalId"), nowMs)?.principal;
   const missing = resource === undefined ? "resourceId" : principal === undefined ? "principalId" : undefined;
   if (missing !== undefined || resource === undefined || principal === undefined)
     return notFound(exchange, text(missing ?? ""));
@@ -202,7 +204,6 @@ async function assign(exchange: Exchange, grant: Grant, world: World, found: Fou
     return badRequest(exchange, "Permission being assigned was not found on application");
   if (appRoles(world, customer, principal.clientId, api).includes(role))
     return badRequest(exchange, "Permission being assigned already exists on the object");
-  const { nowMs } = exchange;
   const delayMs = drawn(world.provider?.roleDelay ?? [0, 0], principal.id, api, role);
   const made = assignRole(principal, api, role, { nowMs, showsMs: nowMs + delayMs });
   sendJson(exchange, 201, {

@@ -71,6 +71,8 @@ export interface Provider {
   /** How long after its making a consent of the bridge shows, and a role stands in the reader's tokens. */
   consentDelay: Span;
   roleDelay: Span;
+  /** How long after its making a service principal is known by its id. */
+  principalDelay: Span;
   /** The lists never hold more rows on a page, whatever `$top` asks for. */
   pageMax: number | undefined;
   readonly user: { readonly name: string; mfa: boolean; groups: readonly string[] };
@@ -114,6 +116,7 @@ export function makeProvider(home: Customer): Provider {
     governance: "available",
     consentDelay: [0, 0],
     roleDelay: [0, 0],
+    principalDelay: [0, 0],
     pageMax: undefined,
     user: { name: `partner-admin@${home.identity.domain}`, mfa: true, groups: ["AdminAgents"] },
     relationships: [],

@@ -1,51 +1,72 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { PARTNER_REQUESTS, type PartnerRequest } from "../../partner-requests.ts";
+import { PARTNER_REFUSALS, PARTNER_REQUESTS, type PartnerRequest } from "../../partner-requests.ts";
 import { type Simulator, startSimulator } from "../start.ts";
 import { type Visitor, visit } from "../visitor.ts";
 
-const FOLDER = "test/fixtures/partner";
-
+const SCENARIO = "test/fixtures/partner/scenario.yaml";
 const VERIFIER = "a-verifier-of-at-least-forty-three-characters-0123456789";
 
-let simulator: Simulator;
-let visitor: Visitor;
-const values: Record<string, string> = {
-  redirect_uri: "http://localhost:44300/signed-in",
-  state: "s-1",
-  verifier: VERIFIER,
-  challenge: createHash("sha256").update(VERIFIER).digest("base64url"),
-};
+interface Sent {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly text: string;
+  readonly json: Record<string, unknown>;
+}
 
-beforeAll(async () => {
-  simulator = await startSimulator({ scenario: `${FOLDER}/scenario.yaml`, frozen: true });
-  visitor = visit(simulator);
-  values["graph"] = simulator.ready.graph_url;
-});
+/** The written requests, sent one after the other: what an answer gives, later requests use. */
+class Story {
+  readonly simulator: Simulator;
+  readonly #visitor: Visitor;
+  readonly #values: Record<string, string>;
 
-afterAll(async () => {
-  await visitor.close();
-  await simulator.stop();
-});
+  private constructor(simulator: Simulator) {
+    this.simulator = simulator;
+    this.#visitor = visit(simulator);
+    this.#values = {
+      graph: simulator.ready.graph_url,
+      redirect_uri: "http://localhost:44300/signed-in",
+      state: "s-1",
+      verifier: VERIFIER,
+      challenge: createHash("sha256").update(VERIFIER).digest("base64url"),
+    };
+  }
 
-const filled = (text: string): string =>
-  text.replaceAll(/\{([a-z_]+)\}/g, (whole, name: string) => values[name] ?? whole);
-const allFilled = (members: Readonly<Record<string, string>>): Record<string, string> =>
-  Object.fromEntries(Object.entries(members).map(([name, value]) => [name, filled(value)]));
-const claimsOf = (token: unknown): unknown =>
-  jsonOf(Buffer.from(String(token).split(".")[1] ?? "", "base64url").toString());
+  static async begin(): Promise<Story> {
+    return new Story(await startSimulator({ scenario: SCENARIO, frozen: true }));
+  }
 
-async function send({ service, method, path, query, headers, form, body }: PartnerRequest) {
-  const origin = simulator.ready[`${service}_url`] ?? "";
-  const search = query === undefined ? "" : `?${new URLSearchParams(allFilled(query)).toString()}`;
-  const sent = form === undefined ? body : new URLSearchParams(allFilled(form)).toString();
-  const response = await visitor.fetch(`${origin}${path}${search}`, {
-    method,
-    headers: allFilled(headers),
-    ...(sent === undefined ? {} : { body: sent }),
-  });
-  const text = await response.text();
-  return { status: response.status, location: response.headers.get("location"), text };
+  async end(): Promise<void> {
+    await this.#visitor.close();
+    await this.simulator.stop();
+  }
+
+  filled(text: string): string {
+    return text.replaceAll(/\{([a-z_]+)\}/g, (whole, name: string) => this.#values[name] ?? whole);
+  }
+
+  async send({ service, method, path, query, headers, form, body, answer }: PartnerRequest): Promise<Sent> {
+    const origin = this.simulator.ready[`${service}_url`] ?? "";
+    const search = query === undefined ? "" : `?${new URLSearchParams(this.#all(query)).toString()}`;
+    const sent = form === undefined ? body : new URLSearchParams(this.#all(form)).toString();
+    const response = await this.#visitor.fetch(`${origin}${path}${search}`, {
+      method,
+      headers: this.#all(headers),
+      ...(sent === undefined ? {} : { body: sent }),
+    });
+    const text = await response.text();
+    const json = jsonOf(text);
+    const location = response.headers.get("location");
+    for (const [member, name] of Object.entries(answer.keeps ?? {})) {
+      const value = location === null ? json[member] : new URL(location).searchParams.get(member);
+      this.#values[name] = String(value);
+    }
+    return { status: response.status, headers: Object.fromEntries(response.headers), text, json };
+  }
+
+  #all(members: Readonly<Record<string, string>>): Record<string, string> {
+    return Object.fromEntries(Object.entries(members).map(([name, value]) => [name, this.filled(value)]));
+  }
 }
 
 function jsonOf(text: string): Record<string, unknown> {
@@ -56,27 +77,55 @@ function jsonOf(text: string): Record<string, unknown> {
   }
 }
 
-describe("the simulator answers, as test/fixtures/partner/requests.json says, step", () => {
-  const known = PARTNER_REQUESTS;
+const claimsOf = (token: unknown): unknown =>
+  jsonOf(Buffer.from(String(token).split(".")[1] ?? "", "base64url").toString());
 
-  test.each(known.map((written) => [written.step, written.name, written] as const))(
+describe("the simulator answers, as test/fixtures/partner/requests.json says, step", () => {
+  let story: Story;
+
+  beforeAll(async () => {
+    story = await Story.begin();
+  });
+
+  afterAll(() => story.end());
+
+  test.each(PARTNER_REQUESTS.map((written) => [written.step, written.name, written] as const))(
     "%s, %s",
     async (_, __, written) => {
-      const { status, body, has = {}, code, claims = {}, keeps = {} } = written.answer;
+      const { status, body, has = {}, code, claims = {} } = written.answer;
 
-      const seen = await send(written);
-      const json = jsonOf(seen.text);
+      const seen = await story.send(written);
 
-      expect({ status: seen.status, body: seen.text, json, claims: claimsOf(json["access_token"]) }).toMatchObject({
+      expect({ ...seen, body: seen.text, claims: claimsOf(seen.json["access_token"]) }).toMatchObject({
         status,
-        body: body === undefined ? seen.text : filled(body),
+        body: body === undefined ? seen.text : story.filled(body),
         json: { ...has, ...(code === undefined ? {} : { error: { code } }) },
         claims,
       });
-      for (const [member, name] of Object.entries(keeps)) {
-        const value = seen.location === null ? json[member] : new URL(seen.location).searchParams.get(member);
-        values[name] = String(value);
-      }
+    },
+  );
+});
+
+describe("the simulator refuses, as test/fixtures/partner/requests.json says,", () => {
+  test.each(PARTNER_REFUSALS.map((written) => [written.step, written.name, written] as const))(
+    "step %s: %s",
+    async (step, _, { given = [], skip = [], twice, path, answer }) => {
+      const story = await Story.begin();
+      for (const event of given) story.simulator.control.perform(event);
+      const at = PARTNER_REQUESTS.findIndex((one) => one.step === step);
+      // Discovery and the bridge are two stories; neither needs the other's tokens.
+      const before = PARTNER_REQUESTS.slice(0, at).filter((one) => one.step[0] === step[0] && !skip.includes(one.step));
+      for (const one of before) await story.send(one);
+      const refused = PARTNER_REQUESTS[at];
+      if (refused === undefined) throw new Error(`no step ${step}`);
+      const request = path === undefined ? refused : { ...refused, path };
+      if (twice === true) await story.send(request);
+
+      const seen = await story.send(request);
+      await story.end();
+
+      const { status, headers = {}, body = seen.text, has = {} } = answer;
+      expect({ ...seen, body: seen.text }).toMatchObject({ status, headers, body, json: has });
     },
   );
 });

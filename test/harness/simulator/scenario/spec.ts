@@ -167,7 +167,9 @@ export const ACTIONS: Readonly<Record<string, Readonly<Record<string, Spec>>>> =
     answer: choice(["accept", "decline"], "what the administrator answers on the consent page"),
     absent_app: ABSENT_APP,
   },
-  permissions: { roles: must(list(text("a role or scope"), "all that is granted")) },
+  permissions: {
+    roles: must(list(text("a role or scope"), "all that is granted; for the provider's tenant: to its home app")),
+  },
   secret: {
     state: must(
       choice(
@@ -195,6 +197,7 @@ export const ACTIONS: Readonly<Record<string, Readonly<Record<string, Spec>>>> =
   fault: { ...(FAULT.kind === "object" ? FAULT.fields : {}) },
   relationship: { ...RELATIONSHIP, new: flag("adds another one; otherwise it changes those of the customer, if any") },
   "provider-user": USER,
+  governance: { state: must(choice(["available", "absent", "unlicensed"], "Tenant Governance in the home tenant")) },
   identity: {
     identity: must(text("the identity's name")),
     assigned: flag("whether a managed identity is assigned to the machine"),
@@ -289,6 +292,7 @@ export const PROVIDER = object(
     ),
     consent_delay: span("how long after its making a consent of the bridge shows (default 0s)"),
     requests_per_second: whole("how many requests Partner Center takes in any second (default 50)", 1),
+    principal_delay: span("how long after its making a service principal is known by its id (default 0s)"),
     role_delay: span("how long after its assignment a role stands in the reader's tokens (default 0s)"),
     page_max: whole("pages of relationships never hold more rows than this", 1),
     user: object(USER, "the person who signs in for the provider"),
